@@ -1,0 +1,56 @@
+# Perennial: everything runs in .venv, made from requirements.lock on first use.
+# Set-up talks to stderr, so that stdout is the target's own: make demo DEMO="--json" | jq .
+
+PYTHON ?= python3
+DEMO ?=
+PYTEST ?=
+BENCH ?=
+
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/sh
+BIN := .venv/bin
+# Names this very folder: a clone that was moved or copied gets a new .venv.
+STAMP := .venv/installed-$(shell pwd | cksum | cut -d ' ' -f 1)
+
+.NOTPARALLEL:
+.PHONY: help demo up test lint types imports pytest bench lock clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+
+demo: $(STAMP) ## months of billing in seconds, with crashes, on embedded servers; DEMO="--months 2 --json"
+	@$(BIN)/billing demo $(DEMO)
+
+up: $(STAMP) ## run the engine on embedded servers until Ctrl-C
+	@exec $(BIN)/billing up
+
+test: lint types imports pytest ## every check, the quick ones first; PYTEST="-k renewal" narrows the last
+
+lint: $(STAMP)
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+
+types: $(STAMP)
+	@$(BIN)/mypy
+
+imports: $(STAMP)
+	@$(BIN)/lint-imports
+
+pytest: $(STAMP)
+	@$(BIN)/python -m pytest $(PYTEST)
+
+bench: $(STAMP) ## measure throughput on this machine
+	@$(BIN)/python -m benchmarks $(BENCH)
+
+lock: $(STAMP) ## resolve pyproject.toml anew into requirements.lock, with hashes, for every platform
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv 1>&2
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --upgrade \
+		--generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command 'make lock' --output-file requirements.lock pyproject.toml
+
+clean: ## delete .venv and caches; the embedded servers' data in .perennial stays
+	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+
+$(STAMP): requirements.lock pyproject.toml
+	@sh tools/make-venv.sh '$(PYTHON)' 1>&2
+	@touch $@

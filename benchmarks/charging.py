@@ -1,0 +1,134 @@
+"""How fast one worker process charges through the sandbox, and what bounds it."""
+
+import os
+import subprocess
+import sys
+import time
+from datetime import timedelta
+
+import psutil
+from sqlalchemy import Engine, text
+
+from benchmarks.world import START, Servers, cpu_of_tree, servers
+from billing.config import load_settings
+from billing.flows import collect, customers, renew
+from billing.flows.subscribe import Order, subscribe
+from billing.store import clock as stored
+from workers.broker import ring
+from workers.runtime import Runtime
+
+CUSTOMERS = 200
+SUBSCRIPTIONS_EACH = 15
+WORKER = "from workers.roles import run_role; from billing.config import load_settings; import os;"
+WORKER += "run_role('worker', load_settings(None, os.environ))"
+
+
+def run() -> None:
+    """Print captures a second of one worker process, and where the processor time went."""
+    with servers() as world, _sandbox(world) as url:
+        env = _environment(world, url)
+        runtime = Runtime(load_settings(None, env))
+        _due_payments(runtime)
+        ids = collect.dispatch_due(
+            runtime.engine,
+            now=START,
+            wall=runtime.clock.wall(),
+            limit=CUSTOMERS * SUBSCRIPTIONS_EACH,
+            policy=runtime.policy,
+        )
+        for payment_id in ids:
+            ring(runtime.broker, payment_id)
+        _measure(world, runtime.engine, env, len(ids))
+        runtime.close()
+
+
+class _sandbox:  # noqa: N801  reads as the statement it is
+    def __init__(self, world: Servers) -> None:
+        self._world = world
+
+    def __enter__(self) -> str:
+        port_file = self._world.folder / "sandbox.port"
+        command = [sys.executable, "-m", "billing.sandbox", "--port", "0"]
+        command += ["--data", str(self._world.folder / "sandbox"), "--port-file", str(port_file)]
+        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        while not port_file.exists() or not port_file.read_text().strip():
+            time.sleep(0.02)
+        self._world.others.append(psutil.Process(self.process.pid))
+        return f"http://127.0.0.1:{port_file.read_text().strip()}"
+
+    def __exit__(self, *_: object) -> None:
+        self.process.terminate()
+        self.process.wait()
+
+
+def _environment(world: Servers, url: str) -> dict[str, str]:
+    return {
+        **os.environ,
+        "BILLING__DATABASE__URL": world.database_url,
+        "BILLING__REDIS__URL": world.redis_url,
+        "BILLING__STRIPE__API_KEY": "sk_test_benchmark",
+        "BILLING__STRIPE__API_BASE": url,
+        "BILLING__STRIPE__RATE_PER_SECOND": "100000",
+        "BILLING__LOGS__LEVEL": "error",
+    }
+
+
+def _due_payments(runtime: Runtime) -> None:
+    with runtime.engine.begin() as conn:
+        stored.put(conn, START)
+    for number in range(CUSTOMERS):
+        reference = f"bench-{number}"
+        customers.create(
+            runtime.engine,
+            runtime.gateway,
+            name=reference,
+            external_id=reference,
+            payment_method="pm_card_visa",
+            now=START,
+            policy=runtime.policy,
+        )
+        for _ in range(SUBSCRIPTIONS_EACH):
+            order = Order(customer=reference, plan="video-premium", currency="EUR")
+            subscribe(runtime.engine, order, now=START)
+    while renew.open_due_cycles(runtime.engine, now=START, limit=500, policy=runtime.policy).opened:
+        pass
+
+
+_LEFT = text("SELECT count(*) FROM payments WHERE state = 'CREATED'")
+
+
+def _left(engine: Engine) -> int:
+    with engine.connect() as conn:
+        return int(conn.execute(_LEFT).scalar_one())
+
+
+def _measure(world: Servers, engine: Engine, env: dict[str, str], count: int) -> None:
+    worker = subprocess.Popen([sys.executable, "-c", WORKER], env=env)
+    try:
+        while _left(engine) > count - 100:  # warm: connections made, statements prepared
+            time.sleep(0.02)
+        parts = {
+            "worker": psutil.Process(worker.pid),
+            "PostgreSQL": psutil.Process(world.postgres_pid),
+            "sandbox": world.others[0],
+        }
+        before = {name: cpu_of_tree(process) for name, process in parts.items()}
+        first, started = _left(engine), time.perf_counter()
+        while (left := _left(engine)) > 0:
+            time.sleep(0.05)
+        seconds = time.perf_counter() - started
+        spent = {name: cpu_of_tree(process) - before[name] for name, process in parts.items()}
+    finally:
+        worker.terminate()
+        worker.wait()
+    done = first - left
+    print(
+        f"captured {done} payments in {seconds:.1f} s: {done / seconds:.0f} a second with one"
+        f" worker process, {timedelta(seconds=seconds / done * 8).total_seconds() * 1000:.0f} ms"
+        " each on 8 threads"
+    )
+    shares = ", ".join(
+        f"{name} {used / seconds:.0%} of a core ({used / done * 1000:.1f} ms a charge)"
+        for name, used in spent.items()
+    )
+    print(f"bound by the busiest of: {shares}")

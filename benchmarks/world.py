@@ -1,0 +1,96 @@
+"""A throw-away engine to measure: real servers, a published catalog, and many subscriptions."""
+
+import contextlib
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psutil
+from sqlalchemy import Engine, text
+
+from billing.embedded import EmbeddedPostgres, EmbeddedValkey
+from billing.flows import catalog
+from billing.store.engine import make_engine
+from billing.store.schema import migrate
+from plans.load import load_catalog
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+CATALOG = Path(__file__).resolve().parents[1] / "plans" / "catalog"
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Running servers with a migrated database and a published catalog."""
+
+    folder: Path
+    database_url: str
+    redis_url: str
+    engine: Engine
+    postgres_pid: int
+    others: list[psutil.Process] = field(default_factory=list)
+
+
+@contextlib.contextmanager
+def servers() -> Iterator[Servers]:
+    """Start servers of our own, durable as in production, and delete them afterwards."""
+    with tempfile.TemporaryDirectory(prefix="perennial-bench-") as name:
+        folder = Path(name)
+        postgres, valkey = EmbeddedPostgres(folder), EmbeddedValkey(folder)
+        try:
+            postgres.start()
+            valkey.start()
+            url = postgres.url()
+            migrate(url)
+            engine = make_engine(url)
+            catalog.apply(engine, load_catalog(CATALOG), now=START)
+            assert postgres.process is not None
+            yield Servers(folder, url, valkey.url, engine, postgres.process.pid)
+            engine.dispose()
+        finally:
+            postgres.destroy()
+            valkey.destroy()
+
+
+_CUSTOMERS = text(
+    """
+    INSERT INTO customers (id, external_id, name, provider_customer_id, created_at)
+    SELECT gen_random_uuid(), :prefix || g, 'Customer ' || g, :prefix || 'cus_' || g, :now
+      FROM generate_series(1, :count) g
+    """
+)
+_SUBSCRIPTIONS = text(
+    """
+    INSERT INTO subscriptions (id, external_id, customer_id, plan, plan_version, currency,
+           quantity, invoice_prefix, status, anchor_local, zone, every, next_n, renews_at,
+           created_at)
+    SELECT gen_random_uuid(), c.external_id, c.id, 'video-premium', DATE '2026-01-01', 'EUR', 1,
+           c.external_id, 'active', CAST(:local AS timestamp), 'Europe/Berlin', '1 month', 0,
+           CAST(:local AS timestamp) AT TIME ZONE 'Europe/Berlin', :now
+      FROM customers c WHERE c.external_id LIKE :prefix || '%'
+    """
+)
+
+
+def add_subscriptions(engine: Engine, prefix: str, count: int, starts: datetime) -> None:
+    """Add customers with one monthly subscription each, whose first period starts at `starts`."""
+    with engine.begin() as conn:
+        conn.execute(_CUSTOMERS, {"prefix": prefix, "count": count, "now": START})
+        local = starts.replace(tzinfo=None)
+        conn.execute(_SUBSCRIPTIONS, {"prefix": prefix, "local": local, "now": START})
+    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+        conn.exec_driver_sql("RESET role")
+        conn.exec_driver_sql("ANALYZE")
+
+
+def cpu_of_tree(process: psutil.Process) -> float:
+    """Return the processor seconds of a process and its living children."""
+    total = 0.0
+    for each in [process, *process.children(recursive=True)]:
+        try:
+            times = each.cpu_times()
+        except psutil.NoSuchProcess:
+            continue
+        total += times.user + times.system
+    return total

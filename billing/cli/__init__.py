@@ -1,0 +1,19 @@
+"""The command line: thin commands over flows, one file a noun.
+
+    root.py         `billing` itself: global options, all commands, how a run ends
+    guard.py        card numbers are refused before anything else reads the arguments
+    failures.py     which error is told how, and with which exit code
+    session.py      settings, engine and clock of one run, made when first asked for
+    output.py       -o table|json|jsonl; data on stdout, talk on stderr
+    references.py   from what a person types (id, its beginning, external id) to a row
+    records.py      the fields of each noun, in tables and in JSON
+
+Startup stays fast: a command imports flows, store and workers when it runs, not before.
+"""
+
+
+def main() -> None:
+    """Run the command line and exit with its code; see docs/cli.md."""
+    from billing.cli.root import root
+
+    root(prog_name="billing")

@@ -1,0 +1,119 @@
+"""`billing charges`: payments, their attempts, and trying one again."""
+
+from uuid import UUID
+
+import click
+
+from billing.cli.options import confirm, lasting, more_hint, paged, reason_option, word_option
+from billing.cli.output import Output, output_option, talk
+from billing.cli.records import ATTEMPTS, PAYMENTS, TRANSITIONS, plain
+from billing.cli.references import find
+from billing.cli.session import ACTOR, Session
+from billing.payments import State
+
+
+@click.group()
+def charges() -> None:
+    """Payments and their attempts."""
+
+
+@charges.command("list")
+@word_option("--state", State, "Only those that are")
+@click.option("--subscription", metavar="ID", help="Only those of a subscription.")
+@click.option("--customer", metavar="ID", help="Only those of a customer.")
+@click.option("--parked/--not-parked", default=None, help="Only those that are, or aren't, parked.")
+@click.option("--unknown", is_flag=True, help="Only those with an attempt of unknown outcome.")
+@paged
+@output_option
+@click.pass_obj
+def list_(
+    session: Session,
+    state: str | None,
+    subscription: str | None,
+    customer: str | None,
+    parked: bool | None,
+    unknown: bool,
+    limit: int,
+    after: UUID | None,
+    output: Output,
+) -> None:
+    """List payments in order of creation."""
+    from billing.store import overview
+
+    with session.connect() as conn:
+        rows = overview.payments(
+            conn,
+            state=state,
+            subscription_id=find(conn, "subscription", subscription) if subscription else None,
+            customer_id=find(conn, "customer", customer) if customer else None,
+            parked=parked,
+            unknown=unknown or None,
+            after=after,
+            limit=limit + 1,
+        )
+    output.records([plain(row) for row in rows[:limit]], PAYMENTS)
+    if rows:
+        more_hint(len(rows), limit, rows[:limit][-1].id)
+
+
+@charges.command("show")
+@click.argument("payment")
+@output_option
+@click.pass_obj
+def show(session: Session, payment: str, output: Output) -> None:
+    """Show a payment with its attempts and its history."""
+    from billing.store import attempts, overview, payments
+
+    with session.connect() as conn:
+        payment_id = find(conn, "payment", payment)
+        record = {
+            **plain(overview.payments(conn, id=payment_id)[0]),
+            "attempt_rows": [plain(row) for row in attempts.of_payment(conn, payment_id)],
+            "transitions": [plain(row) for row in payments.transitions(conn, payment_id)],
+        }
+    output.record(record, {"attempt_rows": ATTEMPTS, "transitions": TRANSITIONS})
+
+
+@charges.command("retry")
+@click.argument("payment")
+@reason_option
+@lasting
+@output_option
+@click.pass_obj
+def retry(
+    session: Session, payment: str, reason: str, dry_run: bool, yes: bool, output: Output
+) -> None:
+    """Try a payment again now, outside the ladder.
+
+    A payment that was given up is reopened. No rung of the ladder is used.
+    """
+    from billing.flows import lifecycle
+
+    with session.connect() as conn:
+        payment_id = find(conn, "payment", payment)
+    words = lifecycle.retry(
+        session.engine, payment_id, now=session.now(), actor=ACTOR, why=reason, dry_run=True
+    )
+    if not dry_run:
+        talk(words.replace("would try", "this will try"))
+        confirm("Charge it?", yes=yes)
+        words = lifecycle.retry(
+            session.engine, payment_id, now=session.now(), actor=ACTOR, why=reason
+        )
+    record = {"action": "retry", "dry_run": dry_run, "payment_id": payment_id, "words": words}
+    output.message(record, words)
+
+
+@charges.command("explain")
+@click.argument("payment")
+@output_option
+@click.pass_obj
+def explain(session: Session, payment: str, output: Output) -> None:
+    """Tell in words why a payment was, or wasn't, charged."""
+    from billing.cli.explain import write
+    from billing.flows.explain import explain_payment
+
+    with session.connect() as conn:
+        payment_id = find(conn, "payment", payment)
+        sections = explain_payment(conn, payment_id, session.now())
+    write(output, "payment", payment_id, sections)

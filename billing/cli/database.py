@@ -1,0 +1,72 @@
+"""`billing db` and `billing config`: the schema, and the settings as they apply."""
+
+import click
+
+from billing.cli.failures import OK, SCHEMA_UNKNOWN
+from billing.cli.output import Output, output_option, talk
+from billing.cli.session import Session
+
+
+@click.group("db")
+def database() -> None:
+    """The database's schema."""
+
+
+@database.command()
+@output_option
+@click.pass_obj
+def migrate(session: Session, output: Output) -> None:
+    """Bring the schema forward to what this program needs.
+
+    Needs a user that owns the tables. All or nothing: a migration that fails changes nothing.
+    """
+    from billing.store.schema import migrate as bring_forward
+    from workers.runtime import database_url
+
+    before, expected = _revisions(session)
+    if before != expected:
+        bring_forward(database_url(session.settings))
+    after, _ = _revisions(session)
+    words = f"the schema is at {after}" + ("" if before == after else f", it was at {before}")
+    output.message({"before": before, "revision": after, "changed": before != after}, words)
+
+
+@database.command("status")
+@output_option
+@click.pass_obj
+def db_status(session: Session, output: Output) -> int:
+    """Show the schema's revision. Ends with 5 unless it is the one this program needs."""
+    found, expected = _revisions(session)
+    known = found == expected
+    output.record({"revision": found, "expected": expected, "known": known})
+    if not known:
+        talk("bring it forward with `billing db migrate`, or run the version that belongs to it")
+    return OK if known else SCHEMA_UNKNOWN
+
+
+def _revisions(session: Session) -> tuple[str | None, str]:
+    """Return the database's revision and the one this program needs."""
+    from billing.store.schema import current_revision, expected_revision
+
+    with session.owners_engine() as engine, engine.connect() as conn:
+        return current_revision(conn), expected_revision()
+
+
+@click.group()
+def config() -> None:
+    """The configuration."""
+
+
+@config.command("show")
+@output_option
+@click.pass_obj
+def config_show(session: Session, output: Output) -> None:
+    """Show every setting as it applies, secrets masked."""
+    settings = session.settings.show()
+    if output.format != "table":
+        output.record(settings)
+        return
+    output.records(
+        [{"setting": key, "value": value} for key, value in settings.items()],
+        ("setting", "value"),
+    )

@@ -1,0 +1,186 @@
+"""`billing doctor`: everything the engine needs, looked at one by one, with a remedy each."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any, Final, Literal
+
+import click
+
+from billing.cli.failures import FINDINGS, OK, UNAVAILABLE, as_billing_error
+from billing.cli.output import Output, output_option
+from billing.cli.session import Session
+from billing.errors import BadInput, BillingError, Unavailable
+
+_SKEW_MAX: Final = timedelta(seconds=2)
+_COLUMNS: Final = ("check", "result", "words", "remedy")
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What looking at one thing brought."""
+
+    check: str
+    result: Literal["ok", "problem", "unavailable", "skipped"]
+    words: str
+    remedy: str | None = None
+
+
+@click.command()
+@output_option
+@click.pass_obj
+def doctor(session: Session, output: Output) -> int:
+    """Check configuration, catalog, database, schema, Redis, provider, clock and write access.
+
+    Ends with 4 if something doesn't answer, with 3 if something else is wrong.
+    """
+    found = list(_look(session))
+    output.records([asdict(each) for each in found], _COLUMNS)
+    results = {each.result for each in found}
+    if "unavailable" in results:
+        return UNAVAILABLE
+    return FINDINGS if "problem" in results else OK
+
+
+def _look(session: Session) -> Iterator[Looked]:
+    """Look at everything; what can't be looked at without an earlier thing is skipped."""
+    bad: set[str] = set()
+    for name, needs, check in _CHECKS:
+        missing = [need for need in needs if need in bad]
+        if missing:
+            looked = Looked(name, "skipped", f"needs the {missing[0]}")
+        else:
+            looked = _one(name, check, session)
+        if looked.result != "ok":
+            bad.add(name)
+        yield looked
+
+
+def _one(name: str, check: "Callable[[Session], str]", session: Session) -> Looked:
+    """Run one check; what it raises is what is wrong."""
+    try:
+        return Looked(name, "ok", check(session))
+    except Exception as error:
+        problems = getattr(error, "problems", None)
+        if problems:
+            first = f"{len(problems)} mistake(s), the first: {str(problems[0]).splitlines()[0]}"
+            return Looked(name, "problem", first, "`billing plans check` shows all of them")
+        known = as_billing_error(error)
+        if known is None:
+            raise
+        result: Literal["unavailable", "problem"] = (
+            "unavailable" if isinstance(known, Unavailable) else "problem"
+        )
+        words = known.what if known.where is None else f"{known.what} ({known.where})"
+        return Looked(name, result, words, known.remedy)
+
+
+def _config(session: Session) -> str:
+    return f"mode {session.settings.mode}"
+
+
+def _catalog(session: Session) -> str:
+    from plans.load import load_catalog
+
+    path = session.settings.plans.catalog
+    return f"{len(load_catalog(path).plans)} plans in {path}"
+
+
+def _database(session: Session) -> str:
+    from sqlalchemy import text
+
+    with session.owners_engine() as engine, engine.connect() as conn:
+        number = int(conn.execute(text("SHOW server_version_num")).scalar_one())
+    if number < 150_000:
+        raise BadInput(
+            f"PostgreSQL {number // 10_000} is too old", remedy="use PostgreSQL 15 or newer"
+        )
+    return f"PostgreSQL {number // 10_000} answers"
+
+
+def _schema(session: Session) -> str:
+    from billing.store.schema import expected_revision
+
+    assert session.engine is not None, "making it checks the schema"
+    return f"revision {expected_revision()}"
+
+
+def _writes(session: Session) -> str:
+    """Write in a transaction that is taken back; and make sure that history can't be written."""
+    from sqlalchemy import text
+
+    from billing.store import tasks
+
+    with session.connect() as conn:
+        tasks.started(conn, "doctor", session.runtime.clock.wall())
+        rights = conn.execute(
+            text(
+                "SELECT has_table_privilege('ledger.postings', 'INSERT') AS may_post,"
+                " has_table_privilege('ledger.postings', 'UPDATE')"
+                " OR has_table_privilege('ledger.postings', 'DELETE') AS may_rewrite,"
+                " has_any_column_privilege('ledger.postings', 'INSERT') AS may_post_columns"
+            )
+        ).one()
+        conn.rollback()
+    if not (rights.may_post or rights.may_post_columns):
+        raise BadInput("the role may not post to the ledger", remedy="run `billing db migrate`")
+    if rights.may_rewrite:
+        raise BillingError(
+            "the role may change or delete postings; only triggers stop it",
+            where="[database] role",
+            remedy='set it to "billing_app"',
+        )
+    return "may write, and may not rewrite the ledger"
+
+
+def _redis(session: Session) -> str:
+    import redis
+
+    client = session.runtime.broker.client
+    client.ping()
+    try:
+        policy: Any = client.config_get("maxmemory-policy")
+    except redis.ResponseError:  # a managed server that doesn't tell
+        return "answers"
+    if policy.get("maxmemory-policy", "noeviction") != "noeviction":
+        raise BadInput(
+            f"maxmemory-policy is {policy['maxmemory-policy']}: a full server drops messages",
+            where="[redis] url",
+            remedy="CONFIG SET maxmemory-policy noeviction",
+        )
+    return "answers"
+
+
+def _provider(session: Session) -> str:
+    session.runtime.gateway.check()
+    if session.settings.uses_embedded_sandbox:
+        return "the embedded sandbox answers"
+    return "answers with our key"
+
+
+def _clock(session: Session) -> str:
+    """Leases run on real time: this machine and the database have to agree on it."""
+    from sqlalchemy import text
+
+    with session.connect() as conn:
+        theirs = conn.execute(text("SELECT clock_timestamp()")).scalar_one()
+    ours = session.runtime.clock.wall()
+    skew = abs(theirs - ours)
+    if skew > _SKEW_MAX:
+        raise BadInput(
+            f"this machine and the database differ by {skew.total_seconds():.1f} s",
+            remedy="synchronise both with NTP",
+        )
+    return f"agrees with the database; for the engine it is {session.now():%Y-%m-%d %H:%M} UTC"
+
+
+_CHECKS: Final[tuple[tuple[str, tuple[str, ...], Callable[[Session], str]], ...]] = (
+    ("configuration", (), _config),
+    ("catalog", ("configuration",), _catalog),
+    ("database", ("configuration",), _database),
+    ("schema", ("configuration", "database"), _schema),
+    ("write access", ("configuration", "database", "schema"), _writes),
+    ("Redis", ("configuration",), _redis),
+    ("provider", ("configuration",), _provider),
+    ("clock", ("configuration", "database", "schema"), _clock),
+)

@@ -1,0 +1,73 @@
+"""`billing explain`: in words, from the plan version to the journal entry."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+from uuid import UUID
+
+import click
+
+from billing.cli.output import Output, output_option
+from billing.cli.references import look_for
+from billing.cli.session import Session
+from billing.errors import NotFound
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from billing.flows.explain import Section
+
+
+@click.command()
+@click.argument("reference")
+@output_option
+@click.pass_obj
+def explain(session: Session, reference: str, output: Output) -> None:
+    """Tell in words why something was, or wasn't, charged.
+
+    REFERENCE is a subscription, a payment or an invoice: an id, its beginning, an external id or
+    an invoice number.
+    """
+    from billing.flows.explain import explain_payment, explain_subscription
+
+    now = session.now()
+    with session.connect() as conn:
+        kind, found = _find(conn, reference)
+        if kind == "payment":
+            sections = explain_payment(conn, found, now)
+        else:
+            sections = explain_subscription(conn, str(found), now)
+    write(output, kind, found, sections)
+
+
+def _find(conn: "Connection", reference: str) -> tuple[str, UUID]:
+    """Return what kind of thing was named, and its id; an invoice stands for its payment."""
+    from billing.store import overview
+
+    subscription = look_for(conn, "subscription", reference)
+    if subscription is not None:
+        return "subscription", subscription
+    payment = look_for(conn, "payment", reference)
+    if payment is not None:
+        return "payment", payment
+    invoice = look_for(conn, "invoice", reference)
+    if invoice is not None:
+        row = overview.invoices(conn, id=invoice)[0]
+        if row.payment_id is not None:
+            return "payment", row.payment_id
+        return "subscription", row.subscription_id
+    raise NotFound(
+        f"no subscription, payment or invoice {reference!r}",
+        remedy="`billing subscriptions list` and `billing charges list` show them",
+    )
+
+
+def write(output: Output, kind: str, found: UUID, sections: "Sequence[Section]") -> None:
+    """Write an explanation: titles with their sentences, or one object."""
+    if output.format != "table":
+        output.record({"kind": kind, "id": found, "sections": sections})
+        return
+    blocks = [
+        "\n".join([section.title.upper(), *(f"  {line}" for line in section.sentences)])
+        for section in sections
+    ]
+    click.echo("\n\n".join(blocks))

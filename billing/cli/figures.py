@@ -1,0 +1,114 @@
+"""What `billing status` shows, gathered: rows from Postgres, the queue's depth, the processes."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from billing.cli.session import Session
+from billing.errors import Unavailable
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from sqlalchemy import Connection
+
+    from billing.store.figures import Figure
+
+_Samples = Mapping[str, Sequence[tuple[Sequence[str], float]]]
+
+
+def gather(session: Session) -> dict[str, Any]:
+    """Return everything at a glance. Works without Redis and without running processes.
+
+    Raises `Unavailable`, `SchemaUnknown` for the database.
+    """
+    now = session.now()
+    with session.connect() as conn:
+        return {
+            "mode": session.settings.mode,
+            "now": now,
+            "wall": session.runtime.clock.wall(),
+            "processes": processes(session),
+            "queue": queue(session),
+            **_from_rows(conn, now),
+        }
+
+
+def processes(session: Session) -> list[dict[str, Any]] | None:
+    """Return what `billing up` runs in this folder, or None where it doesn't run."""
+    from dataclasses import asdict
+
+    from workers.supervisor import read_status
+    from workers.up import STATE_FILE
+
+    found = read_status(session.settings.embedded.dir / STATE_FILE)
+    return None if found is None else [asdict(child) for child in found]
+
+
+def queue(session: Session) -> dict[str, Any]:
+    """Return how many charges wait in Redis, or why that can't be told."""
+    import redis
+
+    from workers.broker import CHARGES, queue_depth
+
+    try:
+        depth = queue_depth(session.runtime.broker)
+    except (redis.RedisError, Unavailable) as error:
+        line = error.what if isinstance(error, Unavailable) else str(error).split("\n", 1)[0]
+        return {"name": CHARGES, "messages": None, "error": line}
+    return {"name": CHARGES, "messages": depth, "error": None}
+
+
+def _from_rows(conn: "Connection", now: "datetime") -> dict[str, Any]:
+    from billing.payments import State
+    from billing.store import figures, overview, payments, tasks
+    from billing.subscriptions import Status
+
+    samples = _by_name(figures.gauges(conn, now))
+    renewals, attempts = overview.due(conn, now)
+    statuses, states = overview.subscriptions_by_status(conn), overview.payments_by_state(conn)
+    return {
+        "due": {
+            "renewals": renewals,
+            "attempts": attempts,
+            "next_at": payments.next_due_instant(conn),
+        },
+        "watermarks": {
+            "renewals": _instant(samples, "billing_renewal_watermark_timestamp_seconds"),
+            "charges": _instant(samples, "billing_charge_outcome_watermark_timestamp_seconds"),
+        },
+        "lag_seconds": _one(samples, "billing_renewal_lag_seconds"),
+        "tasks": [dict(row._mapping) for row in tasks.all_tasks(conn)],
+        "subscriptions": {str(status): statuses.get(str(status), 0) for status in Status},
+        "payments": {str(state): states.get(str(state), 0) for state in State},
+        "dunning": _counts(samples, "billing_dunning_subscriptions"),
+        "parked": {
+            "subscriptions": sum(_counts(samples, "billing_parked_subscriptions").values()),
+            "payments": sum(_counts(samples, "billing_parked_payments").values()),
+        },
+        "unknown_attempts": _one(samples, "billing_unknown_attempts"),
+        "breaks": _counts(samples, "billing_reconciliation_breaks_open"),
+        "cycles_open": _one(samples, "billing_cycles_open"),
+        "ledger_sum": _counts(samples, "billing_ledger_imbalance_minor_units"),
+    }
+
+
+def _by_name(gauges: "Any") -> _Samples:
+    found: dict[str, Sequence[tuple[Sequence[str], float]]] = {}
+    gauge: Figure
+    for gauge in gauges:
+        found[gauge.name] = gauge.samples
+    return found
+
+
+def _one(samples: _Samples, name: str) -> int:
+    return int(samples[name][0][1])
+
+
+def _counts(samples: _Samples, name: str) -> dict[str, int]:
+    return {labels[0]: int(value) for labels, value in samples[name]}
+
+
+def _instant(samples: _Samples, name: str) -> "datetime":
+    from datetime import UTC, datetime
+
+    return datetime.fromtimestamp(samples[name][0][1], UTC)

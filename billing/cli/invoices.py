@@ -1,0 +1,69 @@
+"""`billing invoices`: what was billed, and for what."""
+
+from uuid import UUID
+
+import click
+
+from billing.cli.options import more_hint, paged, word_option
+from billing.cli.output import Output, output_option
+from billing.cli.records import INVOICES, LINES, plain
+from billing.cli.references import find
+from billing.cli.session import Session
+
+_STATUSES = ("open", "paid", "void", "uncollectible")
+
+
+@click.group()
+def invoices() -> None:
+    """What was billed, and for what."""
+
+
+@invoices.command("list")
+@word_option("--status", _STATUSES, "Only those that are")
+@click.option("--subscription", metavar="ID", help="Only those of a subscription.")
+@click.option("--customer", metavar="ID", help="Only those of a customer.")
+@paged
+@output_option
+@click.pass_obj
+def list_(
+    session: Session,
+    status: str | None,
+    subscription: str | None,
+    customer: str | None,
+    limit: int,
+    after: UUID | None,
+    output: Output,
+) -> None:
+    """List invoices in order of issue."""
+    from billing.store import overview
+
+    with session.connect() as conn:
+        rows = overview.invoices(
+            conn,
+            status=status,
+            subscription_id=find(conn, "subscription", subscription) if subscription else None,
+            customer_id=find(conn, "customer", customer) if customer else None,
+            after=after,
+            limit=limit + 1,
+        )
+    output.records([plain(row) for row in rows[:limit]], INVOICES)
+    if rows:
+        more_hint(len(rows), limit, rows[:limit][-1].id)
+
+
+@invoices.command("show")
+@click.argument("invoice")
+@output_option
+@click.pass_obj
+def show(session: Session, invoice: str, output: Output) -> None:
+    """Show an invoice, by number or id, with its lines."""
+    from billing.store import invoices as stored
+    from billing.store import overview
+
+    with session.connect() as conn:
+        invoice_id = find(conn, "invoice", invoice)
+        row = overview.invoices(conn, id=invoice_id)[0]
+        lines = [
+            {**plain(line), "currency": row.currency} for line in stored.lines(conn, invoice_id)
+        ]
+    output.record({**plain(row), "lines": lines}, {"lines": LINES})

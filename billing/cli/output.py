@@ -1,0 +1,201 @@
+"""Data on stdout, as a table, as JSON or as JSON lines; talk on stderr.
+
+Field names are the same everywhere and stay. In JSON an amount is an integer of minor units
+beside its `currency`, an instant is ISO 8601 in UTC; only tables write "9.99 USD".
+"""
+
+import io
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, is_dataclass
+from datetime import UTC, date, datetime
+from typing import Any, Final, Literal, ParamSpec, TypeVar
+from uuid import UUID
+
+import click
+
+Format = Literal["table", "json", "jsonl"]
+Record = Mapping[str, Any]
+Columns = Sequence[str]
+
+_MINOR_UNITS: Final = frozenset(
+    {
+        "amount",
+        "amount_captured",
+        "amount_refunded",
+        "unit_amount",
+        "net",
+        "tax",
+        "total",
+        "debit",
+        "credit",
+        "balance",
+        "before",
+        "after",
+        "price",
+    }
+)
+_WIDE: Final = 10_000  # where nobody looks, nothing is wrapped or cut
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+
+class Output:
+    """Writes the data of one command in the format that was asked for."""
+
+    def __init__(self, format: Format) -> None:
+        self.format = format
+
+    def records(self, records: Sequence[Record], columns: Columns, *, title: str = "") -> None:
+        """Write a list: an array, an object a line, or a table of these columns."""
+        if self.format == "json":
+            _echo(to_json(list(records), indent=2))
+        elif self.format == "jsonl":
+            for record in records:
+                _echo(to_json(record))
+        else:
+            _print(_table(records, columns, title))
+
+    def record(self, record: Record, nested: Mapping[str, Columns] | None = None) -> None:
+        """Write one object; in a table, the lists named in `nested` follow as tables."""
+        if self.format != "table":
+            _echo(to_json(record, indent=2 if self.format == "json" else None))
+            return
+        nested = nested or {}
+        _print(_sheet({key: record[key] for key in record if key not in nested}))
+        for key, columns in nested.items():
+            if record[key]:
+                _print("")
+                _print(_table(record[key], columns, key.replace("_", " ")))
+
+    def message(self, record: Record, words: str) -> None:
+        """Write what was done: an object, or one sentence."""
+        if self.format == "table":
+            _echo(words)
+        else:
+            self.record(record)
+
+
+def output_option(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Give a command `-o`; it is handed an `Output` named `output`."""
+    return click.option(
+        "-o",
+        "--output",
+        "output",
+        type=click.Choice(["table", "json", "jsonl"]),
+        default="table",
+        show_default=True,
+        callback=lambda _ctx, _param, value: Output(value),
+        help="How data is written to stdout.",
+    )(function)
+
+
+def talk(words: str) -> None:
+    """Say something to the person, on stderr."""
+    click.echo(words, err=True)
+
+
+def to_json(value: object, indent: int | None = None) -> str:
+    """Write a value as JSON in the documented way."""
+    separators = None if indent else (",", ":")
+    return json.dumps(
+        value, default=_plain, indent=indent, ensure_ascii=False, separators=separators
+    )
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, datetime):
+        return iso(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    if is_dataclass(value) and not isinstance(value, type):
+        return asdict(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Sequence):
+        return list(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def iso(instant: datetime) -> str:
+    """Write an instant as 2026-01-31T00:00:00Z; civil times, which have no zone, without the Z."""
+    if instant.tzinfo is None:
+        return instant.isoformat()
+    return instant.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def cell(record: Record, key: str) -> str:
+    """Write one field for a person."""
+    value = record.get(key)
+    if value is None or value == [] or value == "":
+        return "-"
+    if key in _MINOR_UNITS and isinstance(value, int) and record.get("currency"):
+        from billing.money import Money, format_money
+
+        return format_money(Money(value, record["currency"]))
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        zone = "" if value.tzinfo is None else "Z"
+        seconds = ":%S" if value.second else ""
+        return value.strftime(f"%Y-%m-%d %H:%M{seconds}") + zone
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {cell(value, name)}" for name in value)
+    if isinstance(value, list | tuple):
+        return ", ".join(str(part) for part in value)
+    return str(value)
+
+
+def _echo(line: str) -> None:
+    click.echo(line)
+
+
+def _table(records: Sequence[Record], columns: Columns, title: str = "") -> object:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, title=title or None, title_justify="left")
+    for column in columns:
+        number = column in _MINOR_UNITS or column in ("n", "quantity", "count", "subscriptions")
+        table.add_column(
+            Text(column.replace("_", " ").upper()),
+            justify="right" if number else "left",
+            overflow="fold",
+            no_wrap=column == "id",
+        )
+    for record in records:
+        table.add_row(*(Text(cell(record, column)) for column in columns))
+    return table
+
+
+def _sheet(record: Record) -> object:
+    """Return one object as a table of two columns, its name and its value."""
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(no_wrap=True, style="bold")
+    table.add_column(overflow="fold")
+    for key in record:
+        table.add_row(Text(key.replace("_", " ")), Text(cell(record, key)))
+    return table
+
+
+def _print(what: object) -> None:
+    from rich.console import Console
+
+    if stdout_is_terminal():
+        Console(highlight=False).print(what)
+        return
+    console = Console(file=io.StringIO(), width=_WIDE, highlight=False)
+    with console.capture() as capture:
+        console.print(what)
+    _echo("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")))
+
+
+def stdout_is_terminal() -> bool:
+    """Say whether a person looks at stdout."""
+    return sys.stdout.isatty()

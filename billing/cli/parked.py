@@ -1,0 +1,157 @@
+"""`billing parked`: what an error took out of scheduling, and letting it go on."""
+
+from typing import TYPE_CHECKING, Any, Literal
+from uuid import UUID
+
+import click
+
+from billing.cli.options import confirm, lasting, more_hint, paged, word_option
+from billing.cli.output import Output, output_option, talk
+from billing.cli.records import PARKED, plain
+from billing.cli.references import look_for
+from billing.cli.session import ACTOR, Session
+from billing.errors import BadInput, Conflict, NotFound
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Row
+
+
+@click.group()
+def parked() -> None:
+    """What waits for a person, with the error that put it there."""
+
+
+@parked.command("list")
+@word_option("--kind", ("subscription", "payment"), "Only those of one kind")
+@click.option("--reason", metavar="WORD", help="Only those parked for this reason.")
+@paged
+@output_option
+@click.pass_obj
+def list_(
+    session: Session,
+    kind: str | None,
+    reason: str | None,
+    limit: int,
+    after: UUID | None,
+    output: Output,
+) -> None:
+    """List parked subscriptions and payments."""
+    from billing.store import overview
+
+    with session.connect() as conn:
+        rows = overview.parked(conn, kind=kind, reason=reason, after=after, limit=limit + 1)
+    output.records([plain(row) for row in rows[:limit]], PARKED)
+    if rows:
+        more_hint(len(rows), limit, rows[:limit][-1].id)
+
+
+@parked.command("show")
+@click.argument("reference")
+@output_option
+@click.pass_obj
+def show(session: Session, reference: str, output: Output) -> None:
+    """Show what was parked, when, and why."""
+    with session.connect() as conn:
+        output.record(plain(_find(conn, reference)))
+
+
+@parked.command("release")
+@click.argument("reference")
+@click.option("--bill", "missed", flag_value="bill", help="Bill every missed period now.")
+@click.option("--skip", "missed", flag_value="skip", help="Pass over missed periods, unbilled.")
+@lasting
+@output_option
+@click.pass_obj
+def release(
+    session: Session,
+    reference: str,
+    missed: Literal["bill", "skip"] | None,
+    dry_run: bool,
+    yes: bool,
+    output: Output,
+) -> None:
+    """Let a parked subscription or payment go on.
+
+    A payment is tried again at once. A subscription's missed periods are billed (--bill), passed
+    over (--skip), or left to its plan's catch-up policy.
+    """
+    from billing.flows import lifecycle
+
+    with session.connect() as conn:
+        row = _find(conn, reference)
+    words = _preview(session, row, missed)
+    if not dry_run:
+        talk(f"this will {words}")
+        confirm("Release it?", yes=yes)
+        if row.kind == "payment":
+            lifecycle.release_payment(session.engine, row.id, now=session.now())
+            words = f"payment {row.id} is tried again now"
+        else:
+            words = lifecycle.release_subscription(
+                session.engine,
+                str(row.id),
+                missed=missed,
+                now=session.now(),
+                actor=ACTOR,
+                policy=session.runtime.policy,
+            )
+    record = {
+        "action": "release",
+        "dry_run": dry_run,
+        "kind": row.kind,
+        "id": row.id,
+        "words": words,
+    }
+    output.message(record, f"would {words}" if dry_run else words)
+
+
+def _find(conn: "Connection", reference: str) -> "Row[Any]":
+    """Return the parked row that was named. Raises: NotFound, Conflict."""
+    from billing.store import overview
+
+    for noun in ("subscription", "payment", "invoice"):
+        found = look_for(conn, noun, reference)
+        if found is not None and noun == "invoice":
+            found = overview.invoices(conn, id=found)[0].payment_id
+        if found is None:
+            continue
+        rows = overview.parked(conn, id=found)
+        if not rows:
+            raise Conflict(
+                f"{noun} {reference} is not parked", remedy="`billing parked list` shows what is"
+            )
+        return rows[0]
+    raise NotFound(
+        f"no subscription or payment {reference!r}", remedy="`billing parked list` shows them"
+    )
+
+
+def _preview(session: Session, row: "Row[Any]", missed: str | None) -> str:
+    """Return in words what releasing does. Raises: BadInput."""
+    if row.kind == "payment":
+        if missed is not None:
+            raise BadInput(f"--{missed} is for subscriptions, and {row.id} is a payment")
+        return f"release payment {row.id} and try it again now"
+    over, begun = _missed_periods(session, row.id)
+    if missed == "bill":
+        return f"release subscription {row.id} and bill {begun} period(s) now"
+    if missed == "skip":
+        return f"release subscription {row.id} and pass over {over} missed period(s) unbilled"
+    return f"release subscription {row.id}; {over} missed period(s) are left to its catch-up policy"
+
+
+def _missed_periods(session: Session, subscription_id: UUID) -> tuple[int, int]:
+    """Count the periods that are wholly over, and those that have begun, without a cycle."""
+    from billing.periods import NotStarted, number_containing
+    from billing.store import subscriptions
+
+    with session.connect() as conn:
+        subscription = subscriptions.find(conn, str(subscription_id))
+    assert subscription is not None, "it was found a moment ago"
+    try:
+        current = number_containing(subscription.schedule, session.now())
+    except NotStarted:
+        return 0, 0
+    over = max(0, current - subscription.next_n)
+    begun = max(0, current - subscription.next_n + 1)
+    return over, begun

@@ -1,0 +1,212 @@
+"""`billing plans`: the catalog as it is written, and as it is published."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from billing.cli.failures import BAD_INPUT, FINDINGS, OK, tell
+from billing.cli.options import confirm, lasting, nearest
+from billing.cli.output import Output, output_option, talk
+from billing.cli.session import Session
+from billing.errors import NotFound
+
+if TYPE_CHECKING:
+    from billing.flows.catalog import Change
+    from plans.terms import Plan, PlanVersion
+
+_VERSIONS = ("plan", "name", "effective", "existing", "every", "trial", "anchor_day", "prices")
+_CHANGES = ("plan", "effective", "kind", "words", "effects")
+
+
+@click.group()
+def plans() -> None:
+    """What is sold: the catalog's files, and what of them is published."""
+
+
+@plans.command("check")
+@click.argument("path", type=click.Path(path_type=Path), required=False)
+@output_option
+@click.pass_obj
+def check(session: Session, path: Path | None, output: Output) -> int:
+    """Read the catalog and report every mistake, with file, line and key.
+
+    PATH is a file or a folder; the configured catalog when left out. Needs no database. Ends
+    with 2 if there are mistakes.
+    """
+    from plans.load import CatalogError, load_catalog
+
+    path = path or session.settings.plans.catalog
+    try:
+        catalog = load_catalog(path)
+    except CatalogError as error:
+        if output.format == "table":
+            return tell(error, debug=session.debug)
+        output.record({"plans": None, "versions": None, "problems": list(error.problems)})
+        return BAD_INPUT
+    versions = sum(len(plan.versions) for plan in catalog.plans.values())
+    words = f"{path}: {len(catalog.plans)} plans, {versions} versions, no mistake"
+    output.message({"plans": len(catalog.plans), "versions": versions, "problems": []}, words)
+    return OK
+
+
+@plans.command("show")
+@click.argument("code", required=False)
+@output_option
+@click.pass_obj
+def show(session: Session, code: str | None, output: Output) -> None:
+    """Show published plans with their versions, or one of them."""
+    from billing.store import plans as stored
+
+    with session.connect() as conn:
+        published = stored.published(conn)
+    if code is not None:
+        published = {code: _one(published, code)}
+    if output.format == "table":
+        output.records([row for plan in published.values() for row in _flat(plan)], _VERSIONS)
+    elif code is not None:
+        output.record(_plan(published[code]))
+    else:
+        output.records([_plan(plan) for plan in published.values()], ())
+    if not published:
+        talk("nothing is published yet: `billing plans apply` publishes the catalog")
+
+
+def _one(published: "Mapping[str, Plan]", code: str) -> "Plan":
+    if code not in published:
+        raise NotFound(
+            f"no plan {code!r} is published.{nearest(code, published)}",
+            remedy="`billing plans show` lists them, `billing plans apply` publishes more",
+        )
+    return published[code]
+
+
+def _plan(plan: "Plan") -> dict[str, Any]:
+    from billing.store.plans import dunning_json
+
+    return {
+        "code": plan.code,
+        "product": plan.product,
+        "name": plan.name,
+        "dunning": dunning_json(plan.dunning),
+        "catch_up": plan.catch_up,
+        "versions": [_version(version) for version in plan.versions],
+    }
+
+
+def _version(version: "PlanVersion") -> dict[str, Any]:
+    return {
+        "effective": version.effective,
+        "existing": version.existing,
+        "every": str(version.every),
+        "trial": str(version.trial) if version.trial else None,
+        "anchor_day": version.anchor_day,
+        "prices": dict(version.prices),
+    }
+
+
+def _flat(plan: "Plan") -> Iterator[dict[str, Any]]:
+    """Yield a row for each version, prices as people write them."""
+    from billing.money import Money
+
+    for version in plan.versions:
+        prices = [str(Money(amount, code)) for code, amount in sorted(version.prices.items())]
+        yield {**_version(version), "plan": plan.code, "name": plan.name, "prices": prices}
+
+
+@plans.command("diff")
+@output_option
+@click.pass_obj
+def diff(session: Session, output: Output) -> int:
+    """Compare the catalog with what is published, and say what applying it would change.
+
+    Ends with 3 if a published version was changed, which can't be applied.
+    """
+    from billing.flows import catalog
+    from plans.load import load_catalog
+
+    wanted = load_catalog(session.settings.plans.catalog)
+    with session.connect() as conn:
+        changes = catalog.diff(conn, wanted)
+    _write_changes(changes, output)
+    if not changes:
+        talk("the catalog is published as it is")
+    if any(change.kind == "changed_terms" for change in changes):
+        talk("published versions can't change: put the old terms back and add a [[plan.version]]")
+        return FINDINGS
+    return OK
+
+
+@plans.command("apply")
+@lasting
+@output_option
+@click.pass_obj
+def apply(session: Session, dry_run: bool, yes: bool, output: Output) -> None:
+    """Publish what is new in the catalog, all of it or nothing.
+
+    A published version never changes afterwards.
+    """
+    from billing.flows import catalog
+    from plans.load import load_catalog
+
+    wanted = load_catalog(session.settings.plans.catalog)
+    with session.connect() as conn:
+        changes = catalog.diff(conn, wanted)
+    if all(change.kind == "not_in_catalog" for change in changes):
+        output.message(_applied(dry_run, []), "nothing to publish: the catalog is published")
+        return
+    if not dry_run:
+        for change in changes:
+            talk(f"{change.plan} {change.effective or ''}: {change.words}{_effects(change)}")
+        if not any(change.kind == "changed_terms" for change in changes):
+            confirm("Publish this?", yes=yes)
+        changes = catalog.apply(session.engine, wanted, now=session.now())
+    if output.format == "table":
+        _write_changes(changes, output)
+        talk("nothing was published" if dry_run else "published")
+    else:
+        output.record(_applied(dry_run, changes))
+
+
+def _applied(dry_run: bool, changes: "Sequence[Change]") -> dict[str, Any]:
+    return {
+        "action": "apply",
+        "dry_run": dry_run,
+        "changes": [_change(change) for change in changes],
+    }
+
+
+def _write_changes(changes: "Sequence[Change]", output: Output) -> None:
+    if output.format != "table":
+        output.records([_change(change) for change in changes], ())
+        return
+    rows = [{**_change(change), "effects": _effects(change).strip(" ;")} for change in changes]
+    if rows:
+        output.records(rows, _CHANGES)
+
+
+def _change(change: "Change") -> dict[str, Any]:
+    return {
+        "kind": change.kind,
+        "plan": change.plan,
+        "effective": change.effective,
+        "words": change.words,
+        "effects": [
+            {
+                "currency": effect.currency,
+                "subscriptions": effect.subscriptions,
+                "before": effect.before.amount,
+                "after": effect.after.amount,
+            }
+            for effect in change.effects
+        ],
+    }
+
+
+def _effects(change: "Change") -> str:
+    """Say what a version that moves subscriptions moves."""
+    return "".join(
+        f"; {effect.subscriptions} subscription(s) from {effect.before} to {effect.after} a period"
+        for effect in change.effects
+    )

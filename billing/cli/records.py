@@ -1,0 +1,37 @@
+"""The columns of each noun in tables. JSON carries every field of the row, under the same names."""
+
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from sqlalchemy import Row
+
+CUSTOMERS: Final = ("id", "external_id", "name", "email", "card_brand", "card_last4")
+PAYMENT_METHODS: Final = (
+    "provider_payment_method_id", "brand", "last4", "exp_month", "exp_year", "created_at",
+)  # fmt: skip
+SUBSCRIPTIONS: Final = (
+    "id", "external_id", "customer_name", "plan", "status", "renews_at", "parked_reason",
+)  # fmt: skip
+CYCLES: Final = (
+    "n", "kind", "period_start", "period_end", "plan_version", "state", "invoice_number",
+    "total", "invoice_status", "payment_state",
+)  # fmt: skip
+PAYMENTS: Final = (
+    "id", "invoice_number", "customer_name", "amount", "state", "attempts", "decline_code",
+    "next_attempt_at", "parked_reason",
+)  # fmt: skip
+ATTEMPTS: Final = (
+    "n", "kind", "first_sent_at", "sends", "outcome", "decline_code", "advice_code", "decision",
+)  # fmt: skip
+TRANSITIONS: Final = ("at", "from_state", "to_state", "cause", "actor")
+INVOICES: Final = (
+    "id", "number", "customer_name", "period_start", "total", "status", "payment_state",
+)  # fmt: skip
+LINES: Final = ("line", "description", "quantity", "unit_amount", "amount")
+PARKED: Final = ("id", "kind", "external_id", "parked_at", "reason", "error")
+BREAKS: Final = ("id", "kind", "found_at", "payment_id", "suggested_cause", "resolved_at")
+
+
+def plain(row: "Row[Any]") -> dict[str, Any]:
+    """Return a row as a record."""
+    return dict(row._mapping)

@@ -1,0 +1,125 @@
+"""What one run of a command works with, each part made when it is first asked for."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from billing.cli.guard import refuse_in_settings
+from billing.errors import BadInput, Unavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine
+
+    from billing.config import Settings
+    from workers.runtime import Runtime
+
+ACTOR = "cli"
+NO_TIMEOUT = timedelta(0)
+
+
+@dataclass
+class Session:
+    """Settings, engine and clock of this run. `config` is what --config named."""
+
+    config: Path | None = None
+    debug: bool = False
+
+    @cached_property
+    def settings(self) -> "Settings":
+        """The configuration. Raises `BadInput`, with every problem in it."""
+        from billing.config import DEFAULT_FILE, load_settings
+
+        refuse_in_settings(self.config or DEFAULT_FILE, os.environ)
+        return load_settings(self.config, os.environ)
+
+    @cached_property
+    def runtime(self) -> "Runtime":
+        """The parts that processes are made of."""
+        from workers.runtime import Runtime
+
+        return Runtime(self.settings)
+
+    @cached_property
+    def engine(self) -> "Engine":
+        """The database, once its schema was found to be ours.
+
+        Raises `Unavailable`, `SchemaUnknown`.
+        """
+        from billing.store.schema import check_schema
+
+        engine = self.runtime.engine
+        try:
+            check_schema(engine)
+        except Unavailable as error:
+            self._explain_missing_role(error)
+            raise
+        return engine
+
+    def _explain_missing_role(self, error: Unavailable) -> None:
+        """A server on which nothing was ever migrated has no application role to become."""
+        from billing.store.schema import check_schema
+
+        role = self.settings.database.role
+        if not role or f'"{role}"' not in error.what:
+            return
+        with self.owners_engine() as engine:
+            check_schema(engine)
+        raise BadInput(
+            f"connections can't become the role {role!r}",
+            where="[database] role",
+            remedy=f"let the user of [database] url become it: GRANT {role} TO ...",
+        ) from error
+
+    @contextmanager
+    def owners_engine(self, statement_timeout: timedelta = NO_TIMEOUT) -> "Iterator[Engine]":
+        """Connect as the URL's own user, without becoming the application role."""
+        from billing.store.engine import make_engine
+        from workers.runtime import database_url
+
+        engine = make_engine(
+            database_url(self.settings),
+            role=None,
+            pool_size=1,
+            statement_timeout=statement_timeout,
+        )
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+
+    @contextmanager
+    def patient_engine(self) -> "Iterator[Engine]":
+        """Connect as the application role, with no limit on how long a statement may take."""
+        from billing.store.engine import make_engine
+        from workers.runtime import database_url
+
+        assert self.engine is not None, "the schema is checked first"
+        database = self.settings.database
+        engine = make_engine(
+            database_url(self.settings), role=database.role or None, statement_timeout=NO_TIMEOUT
+        )
+        try:
+            yield engine
+        finally:
+            engine.dispose()
+
+    @contextmanager
+    def connect(self) -> "Iterator[Connection]":
+        """Open a connection for reading."""
+        with self.engine.connect() as conn:
+            yield conn
+
+    def now(self) -> datetime:
+        """Return domain time: the test clock in sandbox mode."""
+        assert self.engine is not None, "the schema is checked first"
+        return self.runtime.clock.now()
+
+    def close(self) -> None:
+        """Let go of connections."""
+        if "runtime" in self.__dict__:
+            self.runtime.close()

@@ -1,0 +1,153 @@
+"""`billing status`: the engine at a glance, once or again and again."""
+
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from billing.cli.output import Output, cell, output_option, stdout_is_terminal
+from billing.cli.session import Session
+from billing.errors import BadInput
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+_EVERY_SECONDS = 1.0
+_PLAIN_WIDTH = 160
+
+
+@click.command()
+@click.option("--watch", is_flag=True, help="Refresh every second until Ctrl-C.")
+@output_option
+@click.pass_obj
+def status(session: Session, watch: bool, output: Output) -> None:
+    """Show processes, what is due, queue, subscriptions, payments, parked, breaks, ledger.
+
+    Works while Redis or the processes are down, and says so. With --watch and -o jsonl, one
+    object a second.
+    """
+    if watch:
+        _watch(session, output)
+        return
+    from billing.cli.figures import gather
+
+    figures = gather(session)
+    if output.format == "table":
+        _show_once(figures)
+    else:
+        output.record(figures)
+
+
+def _watch(session: Session, output: Output) -> None:
+    from billing.cli.figures import gather
+
+    if output.format == "jsonl":
+        while True:
+            output.record(gather(session))
+            sys.stdout.flush()
+            time.sleep(_EVERY_SECONDS)
+    if output.format == "json" or not stdout_is_terminal():
+        raise BadInput("--watch needs a terminal", remedy="or -o jsonl: one object a second")
+    _live(session)
+
+
+def _live(session: Session) -> None:
+    """Redraw until Ctrl-C; while something doesn't answer, that is what is shown."""
+    from rich.live import Live
+
+    with Live(screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(_frame(session), refresh=True)
+            time.sleep(_EVERY_SECONDS)
+
+
+def _frame(session: Session) -> "RenderableType":
+    from rich.text import Text
+
+    from billing.cli.failures import as_billing_error
+    from billing.cli.figures import gather
+
+    try:
+        return _page(gather(session))
+    except Exception as error:
+        known = as_billing_error(error)
+        if known is None:
+            raise
+        return Text(f"{known}\n\nstill trying; Ctrl-C ends")
+
+
+def _show_once(figures: Mapping[str, Any]) -> None:
+    from rich.console import Console
+
+    width = None if stdout_is_terminal() else _PLAIN_WIDTH
+    Console(width=width, highlight=False).print(_page(figures))
+
+
+def _page(figures: Mapping[str, Any]) -> "RenderableType":
+    from rich.table import Table
+    from rich.text import Text
+
+    page = Table(box=None, pad_edge=False, show_header=False)
+    page.add_column(no_wrap=True, style="bold")
+    page.add_column(overflow="fold")
+    for name, words in _lines(figures):
+        page.add_row(Text(name), Text(words))
+    return page
+
+
+def _lines(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the page as names and words, in the order in which an operator asks."""
+    due, marks = figures["due"], figures["watermarks"]
+    return [
+        ("time", f"{cell(figures, 'now')} ({figures['mode']})"),
+        *_processes(figures["processes"]),
+        ("queue", _queue(figures["queue"])),
+        (
+            "due now",
+            f"{due['renewals']} renewals, {due['attempts']} attempts; next {cell(due, 'next_at')}",
+        ),
+        (
+            "done up to",
+            f"renewals {cell(marks, 'renewals')}, charges {cell(marks, 'charges')};"
+            f" lag {figures['lag_seconds']} s",
+        ),
+        ("subscriptions", _counts(figures["subscriptions"])),
+        ("payments", _counts(figures["payments"])),
+        ("dunning", _counts({f"rung {rung}": n for rung, n in figures["dunning"].items()})),
+        ("parked", _counts(figures["parked"])),
+        ("unknown", f"{figures['unknown_attempts']} attempts"),
+        ("breaks", _counts({kind: n for kind, n in figures["breaks"].items() if n}) or "none"),
+        ("open cycles", str(figures["cycles_open"])),
+        ("ledger sum", _counts(figures["ledger_sum"])),
+        *((f"task {task['task']}", _task(task)) for task in figures["tasks"]),
+    ]
+
+
+def _processes(found: Sequence[Mapping[str, Any]] | None) -> list[tuple[str, str]]:
+    if found is None:
+        return [("processes", "`billing up` does not run here; roles run by hand are not listed")]
+    return [(f"process {each['name']}", _process(each)) for each in found]
+
+
+def _process(child: Mapping[str, Any]) -> str:
+    words = f"{child['state']}, pid {child['pid'] or '-'}, since {child['since']}"
+    if child["restarts"]:
+        words += f", {child['restarts']} restart(s), last: {child['last_exit']}"
+    return words
+
+
+def _queue(queue: Mapping[str, Any]) -> str:
+    if queue["error"] is not None:
+        return f"Redis is down, charges wait: {queue['error']}"
+    return f"{queue['messages']} messages"
+
+
+def _task(task: Mapping[str, Any]) -> str:
+    words = f"last done {cell(task, 'last_success_at')}"
+    return words + (f", then failed: {task['last_error']}" if task["last_error"] else "")
+
+
+def _counts(counts: Mapping[str, int]) -> str:
+    return ", ".join(f"{name} {count}" for name, count in counts.items())

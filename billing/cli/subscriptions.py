@@ -1,0 +1,287 @@
+"""`billing subscriptions`: customers' contracts, from the first period to the last."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import click
+
+from billing.cli.options import (
+    confirm,
+    lasting,
+    more_hint,
+    nearest,
+    paged,
+    reason_option,
+    word_option,
+)
+from billing.cli.output import Output, output_option, talk
+from billing.cli.records import CYCLES, SUBSCRIPTIONS, plain
+from billing.cli.references import find
+from billing.cli.session import ACTOR, Session
+from billing.errors import BadInput, Conflict, NotFound
+from billing.subscriptions import Status, can_cancel
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_RECENT_CYCLES = 12
+
+
+@click.group()
+def subscriptions() -> None:
+    """Customers' contracts."""
+
+
+_STARTS = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
+
+
+@click.command("create")
+@click.argument("customer")
+@click.argument("plan")
+@click.option("--currency", metavar="CODE", help="Needed where the plan is sold in several.")
+@click.option(
+    "--quantity", type=int, default=1, show_default=True, help="How many units, or seats."
+)
+@click.option("--zone", default="UTC", show_default=True, help="Time zone of the boundaries.")
+@click.option(
+    "--starts", type=_STARTS, metavar="DATE[THH:MM]",
+    help="Civil time in that zone at which the first period begins; now, when left out.",
+)  # fmt: skip
+@click.option("--external-id", metavar="ID", help="Your own id of it; a repeat is refused.")
+@click.option("--no-trial", is_flag=True, help="Bill from the first period on.")
+@output_option
+@click.pass_obj
+def create(
+    session: Session,
+    customer: str,
+    plan: str,
+    currency: str | None,
+    quantity: int,
+    zone: str,
+    starts: datetime | None,
+    external_id: str | None,
+    no_trial: bool,
+    output: Output,
+) -> None:
+    """Subscribe a customer to a plan.
+
+    The scheduler opens the first period when it begins, and charges for it unless it is a trial.
+    """
+    from billing.flows.subscribe import Order
+    from billing.flows.subscribe import subscribe as start
+
+    with session.connect() as conn:
+        customer_id = find(conn, "customer", customer)
+        sold_in = _currencies(conn, plan)
+    order = Order(
+        customer=str(customer_id),
+        plan=plan,
+        currency=(currency or _only(sold_in, plan)).upper(),
+        quantity=quantity,
+        zone=zone,
+        starts=starts,
+        external_id=external_id,
+        trial=not no_trial,
+    )
+    subscription_id = start(session.engine, order, now=session.now(), actor=ACTOR)
+    _show(session, subscription_id, output)
+
+
+def _currencies(conn: "Connection", code: str) -> list[str]:
+    """Return the currencies a plan is sold in. Raises: NotFound."""
+    from billing.store import plans
+
+    published = plans.published(conn)
+    if code not in published:
+        raise NotFound(
+            f"no plan {code!r} is published.{nearest(code, published)}",
+            where="plan",
+            remedy="`billing plans show` lists them, `billing plans apply` publishes more",
+        )
+    return sorted(published[code].versions[-1].prices)
+
+
+def _only(currencies: list[str], plan: str) -> str:
+    if len(currencies) == 1:
+        return currencies[0]
+    raise BadInput(
+        f"plan {plan} is sold in {', '.join(currencies)}",
+        where="--currency",
+        remedy=f"name one, like --currency {currencies[0]}",
+    )
+
+
+@subscriptions.command("list")
+@word_option("--status", Status, "Only those that are")
+@click.option("--plan", metavar="CODE", help="Only those of a plan.")
+@click.option("--customer", metavar="ID", help="Only those of a customer.")
+@click.option("--parked/--not-parked", default=None, help="Only those that are, or aren't, parked.")
+@paged
+@output_option
+@click.pass_obj
+def list_(
+    session: Session,
+    status: str | None,
+    plan: str | None,
+    customer: str | None,
+    parked: bool | None,
+    limit: int,
+    after: UUID | None,
+    output: Output,
+) -> None:
+    """List subscriptions in order of creation."""
+    from billing.store import overview
+
+    with session.connect() as conn:
+        if plan is not None:
+            _currencies(conn, plan)
+        rows = overview.subscriptions(
+            conn,
+            status=status,
+            plan=plan,
+            customer_id=find(conn, "customer", customer) if customer else None,
+            parked=parked,
+            after=after,
+            limit=limit + 1,
+        )
+    output.records([plain(row) for row in rows[:limit]], SUBSCRIPTIONS)
+    if rows:
+        more_hint(len(rows), limit, rows[:limit][-1].id)
+
+
+@subscriptions.command("show")
+@click.argument("subscription")
+@output_option
+@click.pass_obj
+def show(session: Session, subscription: str, output: Output) -> None:
+    """Show a subscription with its last cycles."""
+    _show(session, _find(session, subscription), output)
+
+
+def _find(session: Session, typed: str) -> UUID:
+    with session.connect() as conn:
+        return find(conn, "subscription", typed)
+
+
+def _show(session: Session, subscription_id: UUID, output: Output) -> None:
+    from billing.store import overview
+
+    with session.connect() as conn:
+        row = overview.subscriptions(conn, id=subscription_id)[0]
+        cycles = overview.recent_cycles(conn, subscription_id, _RECENT_CYCLES)
+    record: dict[str, Any] = {**plain(row), "recent_cycles": [plain(cycle) for cycle in cycles]}
+    output.record(record, {"recent_cycles": CYCLES})
+
+
+@subscriptions.command("cancel")
+@click.argument("subscription")
+@click.option("--now", "when", flag_value="now", help="At once; what isn't collected is voided.")
+@click.option("--at-period-end", "when", flag_value="end", help="When the open period ends.")
+@reason_option
+@lasting
+@output_option
+@click.pass_obj
+def cancel(
+    session: Session,
+    subscription: str,
+    when: str | None,
+    reason: str,
+    dry_run: bool,
+    yes: bool,
+    output: Output,
+) -> None:
+    """Cancel a subscription, at once or when its open period ends."""
+    from billing.flows import lifecycle
+
+    if when is None:
+        raise BadInput("say when to cancel", remedy="add --now or --at-period-end")
+    subscription_id = _find(session, subscription)
+    words = _cancel_preview(session, subscription_id, at_period_end=when == "end")
+    if not dry_run:
+        talk(f"this will {words}")
+        confirm("Cancel it?", yes=yes)
+        lifecycle.cancel(
+            session.engine,
+            str(subscription_id),
+            at_period_end=when == "end",
+            now=session.now(),
+            actor=ACTOR,
+            why=reason,
+        )
+    done = _done("cancel", subscription_id, dry_run=dry_run, words=words)
+    output.message(done, f"would {words}" if dry_run else f"done: {words}")
+
+
+def _cancel_preview(session: Session, subscription_id: UUID, *, at_period_end: bool) -> str:
+    """Return in words what canceling does. Raises: Conflict, as canceling itself would."""
+    from billing.store import overview
+
+    with session.connect() as conn:
+        row = overview.subscriptions(conn, id=subscription_id)[0]
+        collecting = overview.payments(conn, subscription_id=subscription_id, state="CREATED")
+    if not can_cancel(Status(row.status)):
+        raise Conflict(f"subscription {subscription_id} is canceled already")
+    if at_period_end and row.renews_at is not None:
+        return f"cancel subscription {subscription_id} at {row.renews_at:%Y-%m-%d %H:%M} UTC"
+    words = f"cancel subscription {subscription_id} ({row.status}) now"
+    if collecting:
+        words += f" and void {len(collecting)} invoice(s) that are not collected"
+    return words
+
+
+@subscriptions.command("pause")
+@click.argument("subscription")
+@reason_option
+@output_option
+@click.pass_obj
+def pause(session: Session, subscription: str, reason: str, output: Output) -> None:
+    """Pause a subscription: from its next period on, periods pass unbilled."""
+    from billing.flows import lifecycle
+
+    subscription_id = _find(session, subscription)
+    lifecycle.pause(
+        session.engine, str(subscription_id), now=session.now(), actor=ACTOR, why=reason
+    )
+    words = f"subscription {subscription_id} is paused from its next period on"
+    output.message(_done("pause", subscription_id, dry_run=False, words=words), words)
+
+
+@subscriptions.command("resume")
+@click.argument("subscription")
+@reason_option
+@output_option
+@click.pass_obj
+def resume(session: Session, subscription: str, reason: str, output: Output) -> None:
+    """Resume a paused subscription, or take back a cancellation at the period's end."""
+    from billing.flows import lifecycle
+
+    subscription_id = _find(session, subscription)
+    lifecycle.resume(
+        session.engine, str(subscription_id), now=session.now(), actor=ACTOR, why=reason
+    )
+    words = f"subscription {subscription_id} goes on"
+    output.message(_done("resume", subscription_id, dry_run=False, words=words), words)
+
+
+def _done(action: str, subscription_id: UUID, *, dry_run: bool, words: str) -> dict[str, Any]:
+    return {
+        "action": action,
+        "dry_run": dry_run,
+        "subscription_id": subscription_id,
+        "words": words,
+    }
+
+
+@subscriptions.command("timeline")
+@click.argument("subscription")
+@output_option
+@click.pass_obj
+def timeline(session: Session, subscription: str, output: Output) -> None:
+    """Show everything that happened to a subscription, in order."""
+    from billing.cli.timeline import COLUMNS, lines
+
+    with session.connect() as conn:
+        subscription_id = find(conn, "subscription", subscription)
+        found = lines(conn, subscription_id)
+    output.records(found, COLUMNS)

@@ -1,0 +1,51 @@
+"""The digest of a closed cycle: one hash over all that was true when it closed.
+
+`billing prove` computes it again from the rows; a difference means that somebody changed
+history. What may change after closing (settlement, refunds) is not part of it.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from billing.store import journal
+
+_ROWS = text(
+    """
+    SELECT c.id, c.subscription_id, c.n, c.kind, c.period_start, c.period_end, c.plan,
+           c.plan_version, i.id AS invoice_id, i.number, i.currency, i.net, i.tax, i.total,
+           i.status, p.id AS payment_id, p.amount, p.amount_captured, p.provider_payment_id,
+           (SELECT json_agg(json_build_array(l.line, l.description, l.quantity, l.unit_amount,
+                                             l.amount) ORDER BY l.line)
+              FROM invoice_lines l WHERE l.invoice_id = i.id) AS lines
+      FROM cycles c
+      LEFT JOIN invoices i ON i.cycle_id = c.id
+      LEFT JOIN payments p ON p.invoice_id = i.id
+     WHERE c.id = ANY(CAST(:ids AS uuid[]))
+    """
+)
+_INSTANTS = ("period_start", "period_end")
+
+
+def cycle_digests(conn: Connection, cycle_ids: Sequence[UUID]) -> dict[UUID, str]:
+    """Return the digest of each cycle as its rows and journal entries stand now (hex SHA-256)."""
+    entries: dict[UUID, list[list[Any]]] = {cycle_id: [] for cycle_id in cycle_ids}
+    for stored in journal.entries_of(conn, cycle_ids):
+        assert stored.entry.cycle_id is not None
+        entries[stored.entry.cycle_id].append(
+            [stored.id, stored.entry.source_key, stored.payload_hash.hex()]
+        )
+    rows = conn.execute(_ROWS, {"ids": list(cycle_ids)})
+    return {row.id: _digest(dict(row._mapping), entries[row.id]) for row in rows}
+
+
+def _digest(row: Mapping[str, Any], entries: Sequence[Sequence[Any]]) -> str:
+    facts = {name: value.isoformat() if name in _INSTANTS else value for name, value in row.items()}
+    canonical = json.dumps(
+        {"cycle": facts, "entries": entries}, sort_keys=True, separators=(",", ":"), default=str
+    )
+    return hashlib.sha256(canonical.encode()).hexdigest()

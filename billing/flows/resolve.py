@@ -1,0 +1,432 @@
+"""What follows from an attempt's outcome, inside the caller's transaction.
+
+Each function takes the payment row locked by `payments.lock_for_outcome` and leaves payment,
+attempt, invoice, journal and subscription telling the same story.
+Locks are taken in one order everywhere: payments first, then their subscription.
+"""
+
+from datetime import UTC, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, Row
+
+from billing import dunning
+from billing.dunning import RetryAt, Stop, WaitForCustomer, hold_to_budget
+from billing.flows.policy import Policy
+from billing.flows.skip import skip_missed
+from billing.gateway import ActionRequired, Declined, Deferred, Rejected, Succeeded, Unknown
+from billing.ledger import recipes
+from billing.money import Money
+from billing.payments import Cause, State
+from billing.store import attempts, breaks, invoices, journal, payments, plans, subscriptions
+from billing.subscriptions import Status, after_capture, after_decline, after_give_up
+from plans.terms import Dunning
+
+# `dispatch_after` of a payment nobody holds back: its domain time alone decides.
+NOT_HELD: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def captured(
+    conn: Connection,
+    payment: Row[Any],
+    *,
+    attempt_n: int,
+    outcome: Succeeded,
+    now: datetime,
+    actor: str,
+) -> None:
+    """The money is ours: payment CAPTURED, invoice paid, entry posted, subscription active."""
+    expected = Money(payment.amount, payment.currency)
+    if outcome.amount != expected:
+        _park_mismatch(conn, payment, outcome, expected, now)
+        return
+    attempts.finish(
+        conn,
+        payment.id,
+        attempt_n,
+        {
+            "finished_at": now,
+            "outcome": "succeeded",
+            "provider_request_id": outcome.request_id,
+            "decision": "captured",
+        },
+    )
+    payments.move(
+        conn,
+        payment.id,
+        [State.CREATED, State.AUTHORIZED, State.CAPTURED],
+        cause=Cause.OUTCOME,
+        now=now,
+        actor=actor,
+        evidence={
+            "attempt": attempt_n,
+            "provider_payment": outcome.provider_payment_id,
+            "provider_charge": outcome.provider_charge_id,
+            "provider_request": outcome.request_id,
+        },
+        provider_payment_id=outcome.provider_payment_id,
+        provider_charge_id=outcome.provider_charge_id,
+        amount_captured=outcome.amount.amount,
+        captured_at=now,
+        next_attempt_at=None,
+        next_attempt_kind=None,
+        lease_until=None,
+        decline_code=None,
+        decline_class=None,
+        decision="captured",
+    )
+    journal.post(
+        conn,
+        [
+            recipes.payment_captured(
+                payment_id=payment.id,
+                capture=attempt_n,
+                customer_id=payment.customer_id,
+                cycle_id=payment.cycle_id if payment.cycle_state == "opened" else None,
+                amount=outcome.amount,
+                effective_at=now,
+            )
+        ],
+    )
+    if payment.invoice_id is not None:
+        invoices.set_status(conn, payment.invoice_id, "paid", now)
+    if payment.subscription_id is not None:
+        _recover_subscription(conn, payment, now, actor)
+
+
+def _park_mismatch(
+    conn: Connection, payment: Row[Any], outcome: Succeeded, expected: Money, now: datetime
+) -> None:
+    """The provider took another amount than we asked: nothing may go on by itself."""
+    breaks.record(
+        conn,
+        kind="amount_mismatch",
+        dedupe_key=f"amount_mismatch:{payment.id}",
+        ours={"amount": expected.amount, "currency": expected.currency},
+        provider={
+            "amount": outcome.amount.amount,
+            "currency": outcome.amount.currency,
+            "provider_payment": outcome.provider_payment_id,
+        },
+        suggested_cause="the PaymentIntent was changed at the provider",
+        now=now,
+        cycle_id=payment.cycle_id,
+        payment_id=payment.id,
+    )
+    payments.change(
+        conn,
+        payment.id,
+        now,
+        lease_until=None,
+        parked_at=now,
+        parked_reason="amount_mismatch",
+        parked_error=f"captured {outcome.amount} at the provider, {expected} were asked for",
+    )
+
+
+def _recover_subscription(conn: Connection, payment: Row[Any], now: datetime, actor: str) -> None:
+    if payment.subscription_status not in (Status.PAST_DUE, Status.UNPAID):
+        return
+    subscription = subscriptions.lock(conn, payment.subscription_id)
+    assert subscription is not None
+    others = payments.others_past_due(conn, subscription.id, payment.id)
+    if after_capture(subscription.status, others) is subscription.status:
+        return
+    if subscription.status is Status.UNPAID:
+        # It goes on where it left off; the periods that went by unserved are never billed.
+        skip_missed(conn, subscription, now)
+    subscriptions.change(conn, subscription.id, status=str(Status.ACTIVE))
+    subscriptions.note(
+        conn,
+        subscription.id,
+        at=now,
+        kind="recovered",
+        actor=actor,
+        words=f"{subscription.status} -> active: the open payment was captured",
+        detail={"payment": str(payment.id)},
+    )
+
+
+def declined(
+    conn: Connection,
+    payment: Row[Any],
+    *,
+    attempt_n: int | None,
+    outcome: Declined | ActionRequired,
+    now: datetime,
+    policy: Policy,
+) -> None:
+    """A definite no: the ladder decides what follows, and says why in words.
+
+    `attempt_n` is None where the provider was not even asked (no payment method).
+    """
+    code, advice = _codes(outcome)
+    decline_class = dunning.classify(code, advice)
+    zone = payment.zone or "UTC"
+    decision = dunning.decide(
+        decline_class, _ladder(conn, payment, policy), payment.rung, now, zone, code=advice or code
+    )
+    if attempt_n is not None:
+        if isinstance(decision, RetryAt):
+            since = now - policy.budget.window
+            before = attempts.declines_of_method(conn, payment.id, attempt_n, since)
+            decision = hold_to_budget(decision, policy.budget, [*before, now], zone)
+        attempts.finish(
+            conn,
+            payment.id,
+            attempt_n,
+            {
+                "finished_at": now,
+                "outcome": "action_required" if isinstance(outcome, ActionRequired) else "declined",
+                "decline_code": code,
+                "advice_code": advice,
+                "decline_class": str(decline_class),
+                "message": outcome.message,
+                "provider_request_id": outcome.request_id,
+                "decision": decision.words,
+            },
+        )
+    payments.change(
+        conn,
+        payment.id,
+        now,
+        provider_payment_id=outcome.provider_payment_id or payment.provider_payment_id,
+        decline_code=code,
+        decline_class=str(decline_class),
+        decision=decision.words,
+        lease_until=None,
+        dispatch_after=NOT_HELD,
+        **_next_attempt(decision, payment.rung),
+    )
+    if isinstance(decision, Stop):
+        give_up(conn, payment, now=now, words=decision.words, policy=policy)
+    elif payment.subscription_id is not None:
+        _past_due(conn, payment, code, decision.words, now)
+
+
+def _codes(outcome: Declined | ActionRequired) -> tuple[str, str | None]:
+    match outcome:
+        case Declined(decline_code=code, advice_code=advice):
+            return code, advice
+        case ActionRequired():
+            return "authentication_required", None
+
+
+def _next_attempt(decision: RetryAt | WaitForCustomer | Stop, rung: int) -> dict[str, Any]:
+    match decision:
+        case RetryAt(at=at, rung=next_rung):
+            return {"next_attempt_at": at, "next_attempt_kind": "ladder", "rung": next_rung}
+        case WaitForCustomer(until=until):
+            return {"next_attempt_at": until, "next_attempt_kind": "give_up"}
+        case Stop():
+            return {"next_attempt_at": None, "next_attempt_kind": None, "rung": rung}
+
+
+def _ladder(conn: Connection, payment: Row[Any], policy: Policy) -> Dunning:
+    if payment.plan is None:
+        return policy.ladder
+    return plans.ladder(conn, payment.plan) or policy.ladder
+
+
+def _past_due(conn: Connection, payment: Row[Any], code: str, words: str, now: datetime) -> None:
+    subscription = subscriptions.lock(conn, payment.subscription_id)
+    assert subscription is not None
+    if after_decline(subscription.status) is subscription.status:
+        return
+    subscriptions.change(conn, subscription.id, status=str(Status.PAST_DUE))
+    subscriptions.note(
+        conn,
+        subscription.id,
+        at=now,
+        kind="past_due",
+        actor="worker",
+        words=f"{subscription.status} -> past_due: {code}. {words}",
+        detail={"payment": str(payment.id), "decline_code": code},
+    )
+
+
+def give_up(
+    conn: Connection, payment: Row[Any], *, now: datetime, words: str, policy: Policy
+) -> None:
+    """The ladder is over: payment FAILED, invoice written off, subscription canceled or unpaid."""
+    payments.move(
+        conn,
+        payment.id,
+        [State.CREATED, State.FAILED],
+        cause=Cause.LADDER_OVER,
+        now=now,
+        actor="worker",
+        evidence={"words": words},
+        next_attempt_at=None,
+        next_attempt_kind=None,
+        lease_until=None,
+        decision=words,
+    )
+    if payment.invoice_id is not None:
+        write_off(conn, payment, now)
+    if payment.subscription_id is not None:
+        _end_subscription(conn, payment, words, now, policy)
+
+
+def write_off(conn: Connection, payment: Row[Any], now: datetime) -> None:
+    """Book an invoice that will not be collected; nothing of it was recognised yet."""
+    invoice = invoices.find(conn, str(payment.invoice_id))
+    assert invoice is not None
+    invoices.set_status(conn, invoice.id, "uncollectible", now)
+    journal.post(
+        conn,
+        [
+            recipes.write_off(
+                invoice_id=invoice.id,
+                customer_id=invoice.customer_id,
+                cycle_id=invoice.cycle_id,
+                recognised=Money(0, invoice.currency),
+                deferred=Money(invoice.net, invoice.currency),
+                tax=Money(invoice.tax, invoice.currency),
+                effective_at=now,
+                nth=payments.times_failed(conn, payment.id),
+            )
+        ],
+    )
+
+
+def _end_subscription(
+    conn: Connection, payment: Row[Any], words: str, now: datetime, policy: Policy
+) -> None:
+    subscription = subscriptions.lock(conn, payment.subscription_id)
+    assert subscription is not None
+    ended = after_give_up(subscription.status, _ladder(conn, payment, policy).then)
+    if ended is subscription.status:
+        return
+    subscriptions.change(
+        conn,
+        subscription.id,
+        status=str(ended),
+        renews_at=None,
+        canceled_at=now if ended is Status.CANCELED else None,
+    )
+    subscriptions.note(
+        conn,
+        subscription.id,
+        at=now,
+        kind=str(ended),
+        actor="worker",
+        words=f"{subscription.status} -> {ended}: {words}",
+        detail={"payment": str(payment.id)},
+    )
+
+
+def parked(
+    conn: Connection, payment: Row[Any], *, attempt_n: int, outcome: Rejected, now: datetime
+) -> None:
+    """The provider refused our request as wrong: nothing was executed, a person must look."""
+    attempts.finish(
+        conn,
+        payment.id,
+        attempt_n,
+        {
+            "finished_at": now,
+            "outcome": "rejected",
+            "message": f"{outcome.error_class}: {outcome.message}",
+            "provider_request_id": outcome.request_id,
+            "decision": "parked: the request itself was refused",
+        },
+    )
+    if outcome.error_class == "payment_intent_canceled":
+        # Somebody canceled it at the provider. It can never be paid, so another one is safe.
+        payments.change(
+            conn,
+            payment.id,
+            now,
+            provider_payment_id=None,
+            next_attempt_at=now,
+            next_attempt_kind="absent",
+            lease_until=None,
+            dispatch_after=NOT_HELD,
+        )
+        return
+    payments.change(
+        conn,
+        payment.id,
+        now,
+        lease_until=None,
+        dispatch_after=NOT_HELD,
+        parked_at=now,
+        parked_reason="rejected",
+        parked_error=f"{outcome.error_class}: {outcome.message}",
+    )
+
+
+def unanswered(
+    conn: Connection,
+    payment: Row[Any],
+    *,
+    attempt_n: int,
+    outcome: Unknown | Deferred,
+    now: datetime,
+    again_at: datetime,
+) -> None:
+    """No definite answer: the attempt stays open and is asked again from `again_at` on."""
+    unknown = isinstance(outcome, Unknown)
+    attempts.still_open(
+        conn,
+        payment.id,
+        attempt_n,
+        error=f"{outcome.error_class}: {outcome.message}"[:500],
+        unknown_since=now if unknown else None,
+    )
+    values: dict[str, Any] = {"lease_until": None, "dispatch_after": again_at}
+    if isinstance(outcome, Unknown) and outcome.provider_payment_id is not None:
+        values["provider_payment_id"] = outcome.provider_payment_id
+    payments.change(conn, payment.id, now, **values)
+
+
+def reopen(
+    conn: Connection, payment: Row[Any], *, cause: Cause, now: datetime, actor: str, why: str
+) -> None:
+    """Take a FAILED payment up again: its write-off is reversed and the invoice open.
+
+    The caller has made sure that the cycle is still open.
+    """
+    payments.move(
+        conn,
+        payment.id,
+        [State.FAILED, State.CREATED],
+        cause=cause,
+        now=now,
+        actor=actor,
+        evidence={"why": why},
+    )
+    nth = payments.times_failed(conn, payment.id)
+    entry = journal.entry_by_source_key(conn, f"write_off:{payment.invoice_id}:{nth}")
+    assert entry is not None, "a FAILED payment's invoice was written off"
+    invoices.set_status(conn, payment.invoice_id, "open", now)
+    journal.post(conn, [recipes.write_off_reversed(entry.entry, effective_at=now)])
+
+
+def void(conn: Connection, payment_id: UUID, *, now: datetime, actor: str, why: str) -> None:
+    """Take back an uncollected invoice: payment FAILED, invoice void, entry reversed."""
+    payments.move(
+        conn,
+        payment_id,
+        [State.CREATED, State.FAILED],
+        cause=Cause.VOID,
+        now=now,
+        actor=actor,
+        evidence={"why": why},
+        next_attempt_at=None,
+        next_attempt_kind=None,
+        lease_until=None,
+        parked_at=None,
+        parked_reason=None,
+        parked_error=None,
+        decision=f"void: {why}",
+    )
+    payment = payments.get(conn, payment_id)
+    assert payment is not None
+    assert payment.invoice_id is not None
+    issued = journal.entry_by_source_key(conn, f"invoice_issued:{payment.invoice_id}")
+    assert issued is not None, "an invoice with a payment was issued in the journal"
+    invoices.set_status(conn, payment.invoice_id, "void", now)
+    journal.post(conn, [recipes.invoice_voided(issued.entry, effective_at=now)])

@@ -1,0 +1,136 @@
+"""The chart of accounts: every account the journal may name, its class and whose it is.
+
+An account exists once per currency; an *owned* one exists once per customer as well.
+"""
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+
+class AccountClass(StrEnum):
+    """Where an account stands in the books; the letter is what the database stores."""
+
+    ASSET = "A"
+    LIABILITY = "L"
+    EQUITY = "E"
+    REVENUE = "R"
+    EXPENSE = "X"
+
+
+class AccountCode(StrEnum):
+    """The accounts of the chart."""
+
+    RECEIVABLE = "receivable"
+    DEFERRED_REVENUE = "deferred_revenue"
+    REVENUE = "revenue"
+    TAX_PAYABLE = "tax_payable"
+    PSP_CLEARING = "psp_clearing"
+    PSP_FEES = "psp_fees"
+    PAYOUT_TRANSIT = "payout_transit"
+    BANK = "bank"
+    REFUNDS_CONTRA = "refunds_contra"
+    REFUND_PAYABLE = "refund_payable"
+    DISPUTE_RECEIVABLE = "dispute_receivable"
+    DISPUTE_FEES = "dispute_fees"
+    DISPUTES_CONTRA = "disputes_contra"
+    BAD_DEBT = "bad_debt"
+    CREDIT_GRANTS = "credit_grants"
+    CUSTOMER_CREDIT = "customer_credit"
+    FX_POSITION = "fx_position"
+    ADJUSTMENTS = "adjustments"
+
+
+@dataclass(frozen=True, slots=True)
+class ChartLine:
+    """What the chart says of one account.
+
+    `owned`: one account per customer. `clearing`: money only passes through, so the balance
+    must come back to zero; while it isn't, something is on its way.
+    """
+
+    account_class: AccountClass
+    meaning: str
+    owned: bool = False
+    clearing: bool = False
+
+
+_A, _L, _E, _R, _X = AccountClass
+
+CHART: Final[Mapping[AccountCode, ChartLine]] = MappingProxyType(
+    {
+        AccountCode.RECEIVABLE: ChartLine(
+            _A, "What a customer owes us for invoices issued and not yet paid.", owned=True
+        ),
+        AccountCode.DEFERRED_REVENUE: ChartLine(
+            _L, "What was invoiced for service that is still to be given."
+        ),
+        AccountCode.REVENUE: ChartLine(_R, "What was earned by service given."),
+        AccountCode.TAX_PAYABLE: ChartLine(
+            _L, "Tax that was invoiced and is owed to the authorities."
+        ),
+        AccountCode.PSP_CLEARING: ChartLine(
+            _A,
+            "Captured money that the payment provider holds and has not paid out.",
+            clearing=True,
+        ),
+        AccountCode.PSP_FEES: ChartLine(_X, "What the payment provider charges for its service."),
+        AccountCode.PAYOUT_TRANSIT: ChartLine(
+            _A, "Payouts the provider sent that have not arrived at the bank.", clearing=True
+        ),
+        AccountCode.BANK: ChartLine(_A, "Money that arrived in our bank account."),
+        AccountCode.REFUNDS_CONTRA: ChartLine(
+            _R, "Recognised revenue that was given back; lowers revenue."
+        ),
+        AccountCode.REFUND_PAYABLE: ChartLine(
+            _L, "Refunds requested that the provider has not confirmed.", clearing=True
+        ),
+        AccountCode.DISPUTE_RECEIVABLE: ChartLine(
+            _A, "Money withheld in disputes that are not decided.", clearing=True
+        ),
+        AccountCode.DISPUTE_FEES: ChartLine(_X, "What the provider charges for a dispute."),
+        AccountCode.DISPUTES_CONTRA: ChartLine(
+            _R, "Recognised revenue lost in disputes; lowers revenue."
+        ),
+        AccountCode.BAD_DEBT: ChartLine(
+            _X, "Recognised revenue whose invoice will not be collected."
+        ),
+        AccountCode.CREDIT_GRANTS: ChartLine(_X, "What credit given away to customers cost us."),
+        AccountCode.CUSTOMER_CREDIT: ChartLine(
+            _L, "Credit a customer holds towards later invoices.", owned=True
+        ),
+        AccountCode.FX_POSITION: ChartLine(
+            _E, "The two sides of a currency exchange, each in its own currency."
+        ),
+        AccountCode.ADJUSTMENTS: ChartLine(
+            _X, "Differences an operator accepted with a reason, after reconciliation found them."
+        ),
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """An account as a posting names it; its currency is the currency of the money posted.
+
+    Raises: ValueError for an owner where the chart has none, and for a missing one.
+    """
+
+    code: AccountCode
+    owner_id: uuid.UUID | None = None
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.code, AccountCode):
+            raise TypeError(f"{self.code!r} is no account of the chart")
+        if self.owner_id is not None and not isinstance(self.owner_id, uuid.UUID):
+            raise TypeError(f"the owner of {self.code} is a customer's UUID, not {self.owner_id!r}")
+        if CHART[self.code].owned and self.owner_id is None:
+            raise ValueError(f"{self.code} is kept per customer: name the owner")
+        if not CHART[self.code].owned and self.owner_id is not None:
+            raise ValueError(f"{self.code} is one account for all: it has no owner")
+
+    def __str__(self) -> str:
+        return f"{self.code}({self.owner_id})" if self.owner_id else str(self.code)

@@ -1,0 +1,148 @@
+"""Money: whole minor units of one currency. No floats, no mixing, no silent rounding.
+
+Rounding happens in two functions only: `prorate` (half up) and `allocate` (largest
+remainder, so that the parts add up to the whole).
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from plans.currencies import BIGINT_MAX, digits, format_amount, parse_amount
+
+MAX_AMOUNT: Final = BIGINT_MAX
+
+
+class CurrencyMismatch(TypeError):
+    """Two amounts of different currencies were added or compared."""
+
+
+class AmountOutOfRange(ValueError):
+    """The amount doesn't fit a PostgreSQL bigint."""
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount in minor units (cents, yen, fils) of an ISO 4217 currency."""
+
+    amount: int
+    currency: str
+
+    def __post_init__(self) -> None:
+        if type(self.amount) is not int:
+            raise TypeError(f"an amount is an int of minor units, not {self.amount!r}")
+        if not -MAX_AMOUNT <= self.amount <= MAX_AMOUNT:
+            raise AmountOutOfRange(f"{self.amount} {self.currency} doesn't fit the ledger")
+        digits(self.currency)
+
+    def __add__(self, other: "Money") -> "Money":
+        if not isinstance(other, Money):
+            return NotImplemented
+        return Money(self.amount + self._same_currency(other), self.currency)
+
+    def __sub__(self, other: "Money") -> "Money":
+        if not isinstance(other, Money):
+            return NotImplemented
+        return Money(self.amount - self._same_currency(other), self.currency)
+
+    def __neg__(self) -> "Money":
+        return Money(-self.amount, self.currency)
+
+    def __abs__(self) -> "Money":
+        return Money(abs(self.amount), self.currency)
+
+    def __mul__(self, times: int) -> "Money":
+        if type(times) is not int:
+            return NotImplemented
+        return Money(self.amount * times, self.currency)
+
+    __rmul__ = __mul__
+
+    def __lt__(self, other: "Money") -> bool:
+        if not isinstance(other, Money):
+            return NotImplemented
+        return self.amount < self._same_currency(other)
+
+    def __le__(self, other: "Money") -> bool:
+        if not isinstance(other, Money):
+            return NotImplemented
+        return self.amount <= self._same_currency(other)
+
+    def __gt__(self, other: "Money") -> bool:
+        if not isinstance(other, Money):
+            return NotImplemented
+        return self.amount > self._same_currency(other)
+
+    def __ge__(self, other: "Money") -> bool:
+        if not isinstance(other, Money):
+            return NotImplemented
+        return self.amount >= self._same_currency(other)
+
+    def __bool__(self) -> bool:
+        raise TypeError("compare money with zero: `money.amount == 0`")
+
+    def __str__(self) -> str:
+        return format_money(self)
+
+    def _same_currency(self, other: "Money") -> int:
+        if other.currency != self.currency:
+            raise CurrencyMismatch(f"{self} and {other} are different currencies")
+        return other.amount
+
+
+def parse_money(text: str, currency: str) -> Money:
+    """Read an exact amount like "9.99". Raises: AmountError, CurrencyError (of plans)."""
+    return Money(parse_amount(text, currency), currency)
+
+
+def format_money(money: Money) -> str:
+    """Write an amount the same way everywhere: "9.99 USD", "-1200 JPY"."""
+    return f"{format_amount(money.amount, money.currency)} {money.currency}"
+
+
+def prorate(money: Money, part: int, whole: int, step: int = 1) -> Money:
+    """Return `part` of `whole` of an amount, rounded half up (away from zero) to a step.
+
+    A credit is rounded as the charge it takes back, so the two cancel exactly. The step is
+    `charge_step` of the currency where the result is to be charged.
+    """
+    if type(part) is not int or type(whole) is not int:
+        raise TypeError("a share is two ints, part and whole")
+    if not 0 <= part <= whole or whole == 0:
+        raise ValueError(f"{part} of {whole} is no share")
+    unit = whole * step
+    rounded = (2 * abs(money.amount) * part + unit) // (2 * unit) * step
+    return Money(-rounded if money.amount < 0 else rounded, money.currency)
+
+
+def allocate(money: Money, weights: Sequence[int]) -> list[Money]:
+    """Split an amount by weights so that the parts add up to it exactly.
+
+    Largest remainder: what rounding down leaves over goes, one minor unit each, to the
+    parts that lost most; the earlier one wins a tie.
+    """
+    if any(type(weight) is not int or weight < 0 for weight in weights):
+        raise ValueError(f"weights are ints from 0 up, not {list(weights)}")
+    total = sum(weights)
+    if total == 0:
+        raise ValueError("nothing to split by: the weights add up to zero")
+    sign = -1 if money.amount < 0 else 1
+    parts = [abs(money.amount) * weight // total for weight in weights]
+    lost = [abs(money.amount) * weight % total for weight in weights]
+    left = abs(money.amount) - sum(parts)
+    for index in sorted(range(len(parts)), key=lambda i: -lost[i])[:left]:
+        parts[index] += 1
+    return [Money(sign * part, money.currency) for part in parts]
+
+
+def sum_money(amounts: Iterable[Money], currency: str | None = None) -> Money:
+    """Add amounts of one currency; name the currency where there may be nothing to add."""
+    items = list(amounts)
+    if currency is None:
+        if not items:
+            raise ValueError("the sum of no amounts has no currency; name it")
+        currency = items[0].currency
+    total = Money(0, currency)
+    for item in items:
+        total = total + item
+    return total

@@ -1,0 +1,106 @@
+"""Card numbers are refused at the door: none may reach a row, a log line or the provider.
+
+A text counts as one when it holds 13 to 19 digits, alone or grouped by spaces or dashes,
+that begin like a card network's numbers and pass its check digit. Ids that mix letters
+and digits, UUIDs, and what carries a prefix like `cus_` aren't looked at: they are no card
+numbers, and the check digit alone would hit one in ten of them.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Final
+
+from billing.errors import BadInput
+
+# What the networks publish of their number ranges, and the lengths in use.
+_NETWORKS: Final = re.compile(
+    r"""
+    4[0-9]{12}(?:[0-9]{3}){0,2}                                                 # Visa
+  | (?:5[1-5][0-9]{2}|222[1-9]|22[3-9][0-9]|2[3-6][0-9]{2}|27[01][0-9]|2720)[0-9]{12}  # Mastercard
+  | 3[47][0-9]{13}                                                              # American Express
+  | (?:6011|64[4-9][0-9]|65[0-9]{2})[0-9]{12,15}                                # Discover
+  | (?:30[0-5]|3095|36|38|39)[0-9]{10,17}                                       # Diners Club
+  | 35(?:2[89]|[3-8][0-9])[0-9]{12,15}                                          # JCB
+  | 62[0-9]{14,17}                                                              # UnionPay
+  | 220[0-4][0-9]{12,15}                                                        # Mir
+  | (?:5018|5020|5038|5893|6304|6759|676[1-3])[0-9]{9,15}                       # Maestro
+  | (?:508[5-9]|60[0-9]{2}|81[0-9]{2}|82[0-9]{2})[0-9]{12}                      # RuPay
+    """,
+    re.VERBOSE,
+)
+_UUID: Final = re.compile(
+    r"(?<![0-9A-Za-z])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Za-z])"
+)
+_WORD: Final = re.compile(r"[A-Za-z0-9_]+")
+_ONE_NUMBER: Final = re.compile(r"[A-Za-z]*([0-9]+)[A-Za-z]*")
+_GROUPS: Final = re.compile(r"[0-9]+(?:[ -]{1,2}[0-9]+)*")
+
+
+class CardNumberRefused(BadInput):
+    """A text looked like a card number. The message never repeats it."""
+
+
+def contains_card_number(text: str) -> bool:
+    """Say whether a text holds what looks like a card number, in digits of any script."""
+    plain = text if text.isascii() else "".join(_plain(text))
+    if sum(map(str.isdigit, plain)) < 13:
+        return False
+    return any(_is_card_number(candidate) for candidate in _candidates(plain))
+
+
+def refuse_card_number(text: str, where: str) -> None:
+    """Let an innocent text pass. Raises: CardNumberRefused, naming the place and not the text."""
+    if contains_card_number(text):
+        raise CardNumberRefused(
+            "this looks like a card number, and card numbers are never kept",
+            where=where,
+            remedy="send the provider's payment method token (pm_...) instead",
+        )
+
+
+def _plain(text: str) -> Iterator[str]:
+    for char in unicodedata.normalize("NFKC", text):
+        category = unicodedata.category(char)
+        if category == "Nd":
+            yield str(unicodedata.decimal(char))
+        elif category in ("Zs", "Pd"):
+            yield "-"
+        elif category != "Cf":  # invisible: joiners, marks of direction
+            yield char
+
+
+def _candidates(text: str) -> Iterator[str]:
+    """Yield every run of whole groups of digits that has the length of a card number."""
+    numbers = _WORD.sub(_digits_alone, _UUID.sub("|", text))
+    for match in _GROUPS.finditer(numbers):
+        groups = re.split(r"[ -]+", match[0])
+        for first in range(len(groups)):
+            number = ""
+            for group in groups[first : first + 19]:
+                number += group
+                if len(number) > 19:
+                    break
+                if len(number) >= 13:
+                    yield number
+
+
+def _digits_alone(word: re.Match[str]) -> str:
+    number = _ONE_NUMBER.fullmatch(word[0])
+    if number is None:
+        return "|"
+    before, after = word[0].split(number[1])
+    return f"{'|' if before else ''}{number[1]}{'|' if after else ''}"
+
+
+def _is_card_number(number: str) -> bool:
+    return _NETWORKS.fullmatch(number) is not None and _check_digit_fits(number)
+
+
+def _check_digit_fits(number: str) -> bool:
+    """Apply the Luhn formula (ISO/IEC 7812-1, annex B)."""
+    total = 0
+    for place, digit in enumerate(reversed(number)):
+        value = int(digit) * (2 if place % 2 else 1)
+        total += value - 9 if value > 9 else value
+    return total % 10 == 0

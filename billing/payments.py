@@ -1,0 +1,85 @@
+"""Payment states: one table of legal transitions, and who may cause each of them.
+
+A declined attempt is no transition: the payment stays CREATED while its ladder has rungs.
+A partial refund is none either: only the refund that completes the amount is.
+Automatic capture is recorded as two transitions, AUTHORIZED and then CAPTURED.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from billing.errors import Conflict
+
+
+class State(StrEnum):
+    """Where a payment stands."""
+
+    CREATED = "CREATED"
+    AUTHORIZED = "AUTHORIZED"
+    CAPTURED = "CAPTURED"
+    SETTLED = "SETTLED"
+    FAILED = "FAILED"
+    REFUNDED = "REFUNDED"
+
+
+class Cause(StrEnum):
+    """What moved a payment; stored with every transition."""
+
+    OUTCOME = "outcome"
+    """The provider's definite answer to an attempt, adopted late or at once."""
+    LADDER_OVER = "ladder_over"
+    """The last rung was declined, or the decline left no use in another attempt."""
+    VOID = "void"
+    """The amount is owed no more: the invoice was voided or the subscription ended."""
+    REOPENED_BY_OPERATOR = "reopened_by_operator"
+    REOPENED_BY_PAYMENT_METHOD = "reopened_by_payment_method"
+    FORCED_CORRECTION = "forced_correction"
+    """Reconciliation, with its evidence, against what we had recorded."""
+    SETTLEMENT = "settlement"
+    """The provider's settlement record says the funds are ours."""
+    REFUND = "refund"
+    """The refund that brought the refunded amount up to the whole."""
+
+
+TRANSITIONS: Final[Mapping[tuple[State, State], frozenset[Cause]]] = MappingProxyType(
+    {
+        (State.CREATED, State.AUTHORIZED): frozenset({Cause.OUTCOME, Cause.FORCED_CORRECTION}),
+        (State.AUTHORIZED, State.CAPTURED): frozenset({Cause.OUTCOME, Cause.FORCED_CORRECTION}),
+        (State.CAPTURED, State.SETTLED): frozenset({Cause.SETTLEMENT}),
+        (State.CAPTURED, State.REFUNDED): frozenset({Cause.REFUND}),
+        (State.SETTLED, State.REFUNDED): frozenset({Cause.REFUND}),
+        (State.CREATED, State.FAILED): frozenset({Cause.OUTCOME, Cause.LADDER_OVER, Cause.VOID}),
+        (State.AUTHORIZED, State.FAILED): frozenset({Cause.OUTCOME, Cause.LADDER_OVER, Cause.VOID}),
+        (State.FAILED, State.CREATED): frozenset(
+            {Cause.REOPENED_BY_OPERATOR, Cause.REOPENED_BY_PAYMENT_METHOD}
+        ),
+        (State.FAILED, State.CAPTURED): frozenset({Cause.FORCED_CORRECTION}),
+    }
+)
+
+
+class IllegalTransition(Conflict):
+    """The payment can't go from that state to the other, or not for that cause."""
+
+
+def check_transition(from_: State, to: State, cause: Cause) -> None:
+    """Let a legal transition pass. Raises: IllegalTransition, saying what would be legal."""
+    causes = TRANSITIONS.get((from_, to))
+    if causes is None:
+        ways = ", ".join(str(state) for state in next_states(from_)) or "nowhere"
+        raise IllegalTransition(
+            f"a payment that is {from_} can't become {to}",
+            remedy=f"from {from_} it goes to: {ways}",
+        )
+    if cause not in causes:
+        raise IllegalTransition(
+            f"{cause} can't move a payment from {from_} to {to}",
+            remedy=f"allowed causes: {', '.join(sorted(causes))}",
+        )
+
+
+def next_states(from_: State) -> tuple[State, ...]:
+    """Return the states one step away, in the order of the table."""
+    return tuple(to for start, to in TRANSITIONS if start is from_)

@@ -1,0 +1,299 @@
+"""Billing periods: pure date arithmetic. No clock, no database.
+
+Every boundary is counted from the anchor, never from the boundary before it, so
+an anchor on the 31st bills Jan 31, Feb 28, Mar 31 and does not drift to the 28th.
+Counting is done in civil time of the subscription's zone and converted to UTC last:
+a change to or from summer time moves no billing day.
+Periods are half-open, [start, end): neighbours share no instant and leave no gap.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from functools import lru_cache
+from typing import Final, Literal
+from zoneinfo import ZoneInfo
+
+from dateutil.relativedelta import relativedelta
+
+from plans.terms import Cadence
+
+Kind = Literal["trial", "regular"]
+
+_DAY: Final = timedelta(days=1)
+_DAYS_IN: Final = {"day": 1, "week": 7}
+_MONTHS_IN: Final = {"month": 1, "year": 12}
+_MOST_OF_A_DAY: Final = timedelta(hours=20)
+
+
+class ScheduleError(ValueError):
+    """The schedule can't be counted: unknown zone, alignment without months, or too far out."""
+
+
+class NotStarted(ValueError):
+    """The instant is before the first period."""
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The time one invoice pays for, from `start` up to but not including `end` (UTC)."""
+
+    start: datetime
+    end: datetime
+
+    def __post_init__(self) -> None:
+        for at in (self.start, self.end):
+            if at.tzinfo is not UTC and str(at.tzinfo) != "UTC":
+                raise ValueError(f"a period is in UTC: {self.start} to {self.end}")
+        if not self.start < self.end:
+            raise ValueError(f"empty period: {self.start} to {self.end}")
+
+    def __contains__(self, at: datetime) -> bool:
+        return self.start <= at < self.end
+
+
+@dataclass(frozen=True, slots=True)
+class Anchor:
+    """The civil date and time, and the IANA zone, from which every boundary is counted."""
+
+    local: datetime
+    zone: str
+
+    def __post_init__(self) -> None:
+        if self.local.tzinfo is not None:
+            raise ScheduleError(f"an anchor is civil time, without an offset: {self.local}")
+        zone_of(self.zone)
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """All that says when periods begin: anchor, cadence, trial, and alignment to a day of month.
+
+    With a trial, regular periods count from its end. With `anchor_day` they begin at civil
+    midnight on that day of the month (the last one where a month is shorter).
+    """
+
+    anchor: Anchor
+    cadence: Cadence
+    trial: Cadence | None = None
+    anchor_day: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.anchor_day is None:
+            return
+        if not 1 <= self.anchor_day <= 31:
+            raise ScheduleError(f"anchor_day is a day of the month, not {self.anchor_day}")
+        if self.cadence.unit not in _MONTHS_IN:
+            raise ScheduleError(f"anchor_day needs a cadence in months or years: {self.cadence}")
+
+
+@dataclass(frozen=True, slots=True)
+class ScheduledPeriod:
+    """The n-th period with its kind and the share of a full one it is, in civil days.
+
+    Only a stub before the first aligned boundary has a share other than 1 of 1.
+    """
+
+    n: int
+    period: Period
+    kind: Kind
+    part: int = 1
+    whole: int = 1
+
+
+def nth(schedule: Schedule, n: int) -> ScheduledPeriod:
+    """Return the n-th period, in the same few steps for every n; period 0 starts on the anchor."""
+    if n < 0:
+        raise ValueError(f"periods are counted forward from 0, not {n}")
+    anchor, trial = schedule.anchor, schedule.trial
+    if trial is None:
+        start, k = anchor.local, n
+    else:
+        start, k = _shifted(anchor.local, anchor.zone, trial, 1), n - 1
+        if k < 0:
+            trial_period = Period(to_utc(anchor.local, anchor.zone), to_utc(start, anchor.zone))
+            return ScheduledPeriod(n, trial_period, "trial")
+    if schedule.anchor_day is not None:
+        return _nth_aligned(schedule, schedule.anchor_day, start, k, n)
+    zone, cadence = anchor.zone, schedule.cadence
+    begin = to_utc(_shifted(start, zone, cadence, k), zone)
+    end = to_utc(_shifted(start, zone, cadence, k + 1), zone)
+    return ScheduledPeriod(n, Period(begin, end), "regular")
+
+
+def number_containing(schedule: Schedule, at: datetime) -> int:
+    """Return the number of the period that contains an instant: an estimate, then a step or two.
+
+    Raises: NotStarted.
+    """
+    anchor = schedule.anchor
+    if at < to_utc(anchor.local, anchor.zone):
+        raise NotStarted(f"{at} is before the first period, which starts at {anchor.local}")
+    n = max(0, _estimate(schedule, at))
+    while at < nth(schedule, n).period.start:
+        n -= 1
+    while at >= nth(schedule, n).period.end:
+        n += 1
+    return n
+
+
+def boundary(anchor: Anchor, cadence: Cadence, n: int) -> datetime:
+    """Return the instant (UTC) n cadences after the anchor."""
+    return to_utc(_shifted(anchor.local, anchor.zone, cadence, n), anchor.zone)
+
+
+def to_utc(local: datetime, zone: str) -> datetime:
+    """Convert civil time to the instant it names.
+
+    A civil time that a change of the clocks skips moves forward by the gap; one that
+    happens twice is the first. (Both are what `fold=0` means in the standard library.)
+    """
+    return local.replace(tzinfo=zone_of(zone), fold=0).astimezone(UTC)
+
+
+def to_local(at: datetime, zone: str) -> datetime:
+    """Return the civil time (without an offset) that a clock in the zone shows."""
+    return at.astimezone(zone_of(zone)).replace(tzinfo=None, fold=0)
+
+
+def civil_days_between(start: datetime, end: datetime, zone: str) -> int:
+    """Count the midnights in the zone from one instant to another; 23 and 25 hours are a day."""
+    return (to_local(end, zone).date() - to_local(start, zone).date()).days
+
+
+def share_left(period: Period, at: datetime, zone: str) -> tuple[int, int]:
+    """Return (part, whole): the civil days from an instant to the end, and those of the period."""
+    part = civil_days_between(at, period.end, zone)
+    whole = civil_days_between(period.start, period.end, zone)
+    return max(0, min(part, whole)), max(1, whole)
+
+
+def later(at: datetime, by: Cadence, zone: str) -> datetime:
+    """Return the instant (UTC) one cadence after another, at the same civil time of day."""
+    return to_utc(_shifted(to_local(at, zone), zone, by, 1), zone)
+
+
+def service_days(period: Period, zone: str) -> tuple[date, date]:
+    """Return the first and the last civil day of a period, both included, as invoices print them.
+
+    The day of a boundary belongs to the period that starts there.
+    """
+    first = to_local(period.start, zone).date()
+    return first, max(first, to_local(period.end, zone).date() - _DAY)
+
+
+def first_aligned_date(start: date, cadence: Cadence, anchor_day: int) -> date:
+    """Return the first billing date on `anchor_day`, on or after the start.
+
+    Before it lies a prorated stub, unless the start is that date itself.
+    """
+    midnight = datetime.combine(start, time.min)
+    here = _aligned(midnight, cadence, anchor_day, 0)
+    return (here if here >= midnight else _aligned(midnight, cadence, anchor_day, 1)).date()
+
+
+@lru_cache(maxsize=1024)
+def zone_of(name: str) -> ZoneInfo:
+    """Return the IANA zone. Raises: ScheduleError, for a name the zone data doesn't know."""
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:
+        raise ScheduleError(f"{name!r} is not an IANA time zone") from error
+
+
+def _nth_aligned(
+    schedule: Schedule, anchor_day: int, start: datetime, k: int, n: int
+) -> ScheduledPeriod:
+    """Return regular period k of a schedule whose regular periods begin on `anchor_day`.
+
+    Virtual boundaries lie on that day in the month of the billing start, and every cadence
+    before and after. The first one not before the billing start ends the stub, if any.
+    """
+    zone, cadence = schedule.anchor.zone, schedule.cadence
+    first, begin, first_at = _first_boundary(start, zone, cadence, anchor_day)
+    if first_at > begin:
+        if k == 0:
+            stub_end = _aligned(start, cadence, anchor_day, first)
+            part = (stub_end.date() - start.date()).days
+            whole = (stub_end - _aligned(start, cadence, anchor_day, first - 1)).days
+            share = (1, 1) if part == whole else (part, whole)
+            return ScheduledPeriod(n, Period(begin, first_at), "regular", *share)
+        k -= 1
+    lower = to_utc(_aligned(start, cadence, anchor_day, first + k), zone)
+    upper = to_utc(_aligned(start, cadence, anchor_day, first + k + 1), zone)
+    return ScheduledPeriod(n, Period(lower, upper), "regular")
+
+
+@lru_cache(maxsize=4096)
+def _first_boundary(
+    start: datetime, zone: str, cadence: Cadence, anchor_day: int
+) -> tuple[int, datetime, datetime]:
+    """Return the first virtual boundary not before the start: its number, the start, its instant.
+
+    Kept, because it is the same for all periods of a subscription. Instants are compared,
+    since a civil time in a gap of the clocks may lie after one that looks later.
+    """
+    begin = to_utc(start, zone)
+    first_at = to_utc(_aligned(start, cadence, anchor_day, 0), zone)
+    if first_at >= begin:
+        return 0, begin, first_at
+    return 1, begin, to_utc(_aligned(start, cadence, anchor_day, 1), zone)
+
+
+def _aligned(start: datetime, cadence: Cadence, anchor_day: int, k: int) -> datetime:
+    """Return virtual boundary k: civil midnight on `anchor_day`, clamped in each month anew."""
+    months = k * cadence.count * _MONTHS_IN[cadence.unit]
+    try:
+        return datetime(start.year, start.month, 1) + _months(months, anchor_day)  # noqa: DTZ001
+    except (ValueError, OverflowError) as error:
+        raise _too_far(start, cadence, k) from error
+
+
+def _shifted(local: datetime, zone: str, cadence: Cadence, k: int) -> datetime:
+    """Return the civil time k cadences after another: same day of month, or its last day."""
+    months = _MONTHS_IN.get(cadence.unit)
+    try:
+        if months is not None:
+            return local + _months(k * cadence.count * months)
+        moved = local + k * cadence.count * _DAYS_IN[cadence.unit] * _DAY
+        return moved if cadence.unit == "week" else _past_lost_days(local, moved, zone)
+    except (ValueError, OverflowError) as error:
+        raise _too_far(local, cadence, k) from error
+
+
+def _past_lost_days(local: datetime, moved: datetime, zone: str) -> datetime:
+    """Return `moved` later by the civil days that its zone left out on the way.
+
+    A zone that crosses the date line loses a day that nobody lived (Samoa had no
+    2011-12-30). Counting it would give a daily subscription a period without length.
+    """
+    tz = zone_of(zone)
+    before = local.replace(tzinfo=tz, fold=0).utcoffset()
+    after = moved.replace(tzinfo=tz, fold=0).utcoffset()
+    if before is None or after is None or after - before < _MOST_OF_A_DAY:
+        return moved
+    return moved + _DAY
+
+
+@lru_cache(maxsize=4096)
+def _months(months: int, day: int | None = None) -> relativedelta:
+    return relativedelta(months=months, day=day)
+
+
+def _estimate(schedule: Schedule, at: datetime) -> int:
+    """Return a period number at most a few off, from the civil time passed since the start."""
+    anchor, cadence, trial = schedule.anchor, schedule.cadence, schedule.trial
+    local = to_local(at, anchor.zone)
+    start, first = anchor.local, 0
+    if trial is not None:
+        start, first = _shifted(start, anchor.zone, trial, 1), 1
+    months = _MONTHS_IN.get(cadence.unit)
+    if months is None:
+        passed = (local - start).days // (_DAYS_IN[cadence.unit] * cadence.count)
+    else:
+        passed = (local.year - start.year) * 12 + local.month - start.month
+        passed //= months * cadence.count
+    return passed + first
+
+
+def _too_far(local: datetime, cadence: Cadence, k: int) -> ScheduleError:
+    return ScheduleError(f"{k} times {cadence} from {local} is beyond the calendar")

@@ -1,0 +1,18 @@
+"""A payment provider on your own machine: Stripe's HTTP API, with faults on demand.
+
+The unmodified Stripe SDK talks to it. One request goes through here in this order:
+
+    handler.py       reads the request off the socket, writes the answer (or cuts the line)
+    gate.py          key check, faults, idempotency; runs the endpoint in one transaction
+    routing.py       which endpoint; params.py: which parameters it takes
+    resources/       one file a resource: its endpoints and how it is rendered
+    store.py         SQLite: what survives `kill -9`
+
+`faults.py` and `control.py` are the levers (`/_sandbox/...`), `behaviours.py` says what each
+test payment method does, `clock.py` is the only reader of real time.
+The sandbox imports nothing from the rest of the project: it must not share its mistakes.
+"""
+
+from billing.sandbox.server import SandboxServer
+
+__all__ = ["SandboxServer"]

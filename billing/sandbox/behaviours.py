@@ -1,0 +1,121 @@
+"""What each test payment method does when it is attached and charged.
+
+Stripe's own tokens (`pm_card_visa`, ...) are a table. Ours follow one small grammar:
+
+    pm_sbx_<step>[_<count>][_then_<step>[_<count>]]...
+
+A step is `ok`, `needs_authentication` or the name of a decline; it lasts `count` charges
+(1 when not given). The last step takes no count and lasts for ever. Charges are counted per
+attached payment method.
+"""
+
+from dataclasses import dataclass
+
+from billing.sandbox.declines import DECLINES
+
+OK, AUTHENTICATE = "ok", "needs_authentication"
+_SHORT_NAMES = {
+    "decline": "generic_decline",
+    "insufficient": "insufficient_funds",
+    "expired": "expired_card",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """The steps of a payment method: (outcome, how many charges it lasts)."""
+
+    steps: tuple[tuple[str, int], ...]
+    brand: str = "visa"
+    last4: str = "4242"
+    funding: str = "credit"
+    attachable: bool = True
+
+    @property
+    def counts(self) -> bool:
+        """Whether the outcome depends on how often the payment method was charged."""
+        return len(self.steps) > 1
+
+    def outcome(self, used: int) -> str:
+        """Return what the next charge does, after `used` charges."""
+        for outcome, count in self.steps[:-1]:
+            if used < count:
+                return outcome
+            used -= count
+        return self.steps[-1][0]
+
+
+def _good(brand: str, last4: str, funding: str = "credit") -> Behaviour:
+    return Behaviour(((OK, 1),), brand, last4, funding)
+
+
+def _declined(decline: str, last4: str) -> Behaviour:
+    return Behaviour(((decline, 1),), last4=last4, attachable=False)
+
+
+def _asks(last4: str) -> Behaviour:
+    return Behaviour(((AUTHENTICATE, 1),), last4=last4)
+
+
+# Stripe's documentation, "Testing": which cards decline, and that all of these but
+# pm_card_chargeCustomerFail can't be attached to a customer.
+MAGIC: dict[str, Behaviour] = {
+    "visa": _good("visa", "4242"),
+    "visa_debit": _good("visa", "5556", "debit"),
+    "mastercard": _good("mastercard", "4444"),
+    "mastercard_debit": _good("mastercard", "8210", "debit"),
+    "mastercard_prepaid": _good("mastercard", "5100", "prepaid"),
+    "amex": _good("amex", "8431"),
+    "discover": _good("discover", "1117"),
+    "diners": _good("diners", "3237"),
+    "jcb": _good("jcb", "0505"),
+    "unionpay": _good("unionpay", "0005"),
+    "gb": _good("visa", "0000"),
+    "de": _good("visa", "0003"),
+    "chargeCustomerFail": Behaviour((("generic_decline", 1),), last4="0341"),
+    "visa_chargeDeclined": _declined("generic_decline", "0002"),
+    "chargeDeclined": _declined("generic_decline", "0002"),
+    "visa_chargeDeclinedInsufficientFunds": _declined("insufficient_funds", "9995"),
+    "visa_chargeDeclinedLostCard": _declined("lost_card", "9987"),
+    "visa_chargeDeclinedStolenCard": _declined("stolen_card", "9979"),
+    "chargeDeclinedExpiredCard": _declined("bare_expired_card", "0069"),
+    "chargeDeclinedIncorrectCvc": _declined("bare_incorrect_cvc", "0127"),
+    "chargeDeclinedProcessingError": _declined("bare_processing_error", "0119"),
+    "visa_chargeDeclinedVelocityLimitExceeded": _declined("card_velocity_exceeded", "6975"),
+    "radarBlock": _declined("fraudulent", "0019"),
+    "authenticationRequired": _asks("3184"),
+    "authenticationRequiredOnSetup": _asks("3155"),
+    "threeDSecure2Required": _asks("3220"),
+    "authenticationRequiredSetupForOffSession": _good("visa", "0446"),
+}
+
+
+def behaviour_of(token: str) -> Behaviour | None:
+    """Return what a test token does, or None when there is no such token."""
+    if token.startswith("pm_sbx_"):
+        return _sandbox_behaviour(token.removeprefix("pm_sbx_"))
+    return MAGIC.get(token.removeprefix("pm_card_")) if token.startswith("pm_card_") else None
+
+
+def _sandbox_behaviour(text: str) -> Behaviour | None:
+    words = text.split("_then_")
+    steps = [_step(word) for word in words]
+    good = [step for step in steps if step is not None]
+    if len(good) < len(steps) or _counted(words[-1]) is not None:
+        return None
+    ends_well = good[-1][0] == OK
+    return Behaviour(tuple(good), last4="4242" if ends_well else "0341")
+
+
+def _step(word: str) -> tuple[str, int] | None:
+    count = _counted(word)
+    name = word if count is None else word.rpartition("_")[0]
+    name = _SHORT_NAMES.get(name, name)
+    if name not in (OK, AUTHENTICATE) and name not in DECLINES:
+        return None
+    return None if count == 0 else (name, count or 1)
+
+
+def _counted(word: str) -> int | None:
+    tail = word.rpartition("_")[2]
+    return int(tail) if tail.isascii() and tail.isdigit() and len(tail) <= 6 else None

@@ -1,0 +1,204 @@
+"""The way every /v1 request goes: key check, faults, idempotency, then one transaction."""
+
+import time
+from dataclasses import dataclass
+
+from billing.sandbox import faults, idempotency
+from billing.sandbox.call import Call
+from billing.sandbox.clock import Clock
+from billing.sandbox.errors import SERVER_ERROR, ApiError, Reply
+from billing.sandbox.expand import check_expand, expand
+from billing.sandbox.faults import Fault, Faults
+from billing.sandbox.form import Pairs, decode_pairs, nest
+from billing.sandbox.http import Answer, Delivery, Request, json_answer
+from billing.sandbox.ids import new_request_id
+from billing.sandbox.resources import KINDS, ROUTES
+from billing.sandbox.resources.events import API_VERSION
+from billing.sandbox.routing import Route, Router
+from billing.sandbox.settings import Settings
+from billing.sandbox.stats import Stats
+from billing.sandbox.store import Store
+
+_DELIVERIES = {
+    "hang_before": Delivery.HANG,
+    "reset_before": Delivery.RESET,
+    "hang_after_commit": Delivery.HANG,
+    "reset_after_commit": Delivery.RESET,
+    "truncated_body": Delivery.TRUNCATED,
+}
+_GARBAGE = b'<html><body>upstream answered {"id": "pi_'
+# Stripe says "false" where a repetition would only be replayed.
+_RETRY_ADVICE = {400: "false", 401: "false", 402: "false", 404: "false", 409: "true", 500: "false"}
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """A request with its route found."""
+
+    request: Request
+    request_id: str
+    route: Route
+    path: tuple[str, ...]
+    pairs: Pairs
+    key: str | None
+
+    @property
+    def fingerprint(self) -> bytes:
+        return idempotency.fingerprint(self.request.method, self.request.path, self.pairs)
+
+
+class Gate:
+    """Answer /v1 requests. Safe to call from any number of threads."""
+
+    def __init__(
+        self, store: Store, clock: Clock, settings: Settings, levers: Faults, stats: Stats
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self.settings = settings
+        self._faults = levers
+        self._stats = stats
+        self._router = Router(ROUTES)
+        self._in_flight = idempotency.InFlight()
+
+    def answer(self, request: Request) -> Answer:
+        """Return the answer and how it is to be delivered."""
+        request_id = new_request_id()
+        name = f"{request.method} {request.path}"
+        fault = self._take(faults.BEFORE, request)
+        if fault is not None:
+            answer = _refusal(fault, request)
+        else:
+            try:
+                route, path = self._route(request)
+                name = f"{route.method} {route.path}"
+                answer = self._serve(_job(request, request_id, route, path))
+            except ApiError as error:
+                answer = json_answer(error.reply)
+            _spoil(answer, self._take(faults.AFTER, request))
+        self._stats.count(name, answer)
+        _add_headers(answer, request, request_id)
+        return answer
+
+    def _take(self, kinds: frozenset[str], request: Request) -> Fault | None:
+        return self._faults.take(kinds, request.method, request.path)
+
+    def _route(self, request: Request) -> tuple[Route, tuple[str, ...]]:
+        _check_api_key(request.headers.get("authorization", ""))
+        return self._router.find(request.method, request.path)
+
+    def _serve(self, job: _Job) -> Answer:
+        if job.key is None:
+            return self._run(job)
+        idempotency.check_length(job.key)
+        with self._in_flight.hold(job.key):
+            with self._store.reading():
+                now = self._clock.now()
+                saved = idempotency.saved_answer(self._store, job.key, job.fingerprint, now)
+            return saved or self._run(job)
+
+    def _run(self, job: _Job) -> Answer:
+        params = job.route.params.read(nest(job.pairs))
+        check_expand(params.get("expand", ()), job.route, KINDS)
+        slow = self._take(faults.SLOW, job.request)
+        if slow is not None:
+            time.sleep(slow.delay_ms / 1000)
+        if job.route.method == "GET":
+            with self._store.reading():
+                return json_answer(self._execute(job, params))
+        return self._write(job, params)
+
+    def _write(self, job: _Job, params: dict[str, object]) -> Answer:
+        broken = self._take(faults.COMMITTED_500, job.request)
+        try:
+            with self._store.transaction():
+                reply = self._execute(job, params)
+                answer = json_answer(SERVER_ERROR if broken else reply)
+                self._remember(job, answer)
+        except ApiError as error:
+            # The endpoint refused: its writes are rolled back, its answer is kept.
+            answer = json_answer(SERVER_ERROR if broken else error.reply)
+            with self._store.transaction():
+                self._remember(job, answer)
+        return answer
+
+    def _remember(self, job: _Job, answer: Answer) -> None:
+        if job.key is not None:
+            now = self._clock.now()
+            print_ = job.fingerprint
+            idempotency.remember(self._store, job.key, print_, now, answer, job.request_id)
+
+    def _execute(self, job: _Job, params: dict[str, object]) -> Reply:
+        call = Call(
+            store=self._store,
+            settings=self.settings,
+            now=self._clock.now(),
+            kinds=KINDS,
+            path=job.path,
+            params=params,
+            request_id=job.request_id,
+            idempotency_key=job.key,
+        )
+        reply = job.route.handler(call)
+        wanted = call.params.get("expand")
+        if wanted and reply.status == 200:
+            expand(call, reply.body, wanted)
+        return reply
+
+
+def _job(request: Request, request_id: str, route: Route, path: tuple[str, ...]) -> _Job:
+    writes = request.method == "POST"
+    pairs = decode_pairs(request.body if writes else request.query)
+    key = request.headers.get("idempotency-key") if writes else None
+    return _Job(request, request_id, route, path, pairs, key or None)
+
+
+def _check_api_key(header: str) -> None:
+    scheme, _, key = header.partition(" ")
+    if not key:
+        raise ApiError(401, "You did not provide an API key (Authorization: Bearer ...).")
+    if scheme != "Bearer" or not key.startswith("sk_test_"):
+        raise ApiError(401, "Invalid API Key provided: the sandbox takes sk_test_ keys only.")
+
+
+def _refusal(fault: Fault, request: Request) -> Answer:
+    if fault.kind in _DELIVERIES:
+        return _cut(Answer(500, b""), fault)
+    if fault.kind == "error_500_uncommitted":
+        answer = json_answer(SERVER_ERROR)
+        answer.headers["Stripe-Should-Retry"] = "true"
+        return answer
+    if fault.kind == "conflict_409":
+        return json_answer(idempotency.in_use(request.headers.get("idempotency-key", "")).reply)
+    if fault.kind == "error_401":
+        return json_answer(ApiError(401, "Invalid API Key provided.").reply)
+    return json_answer(
+        ApiError(429, "Request rate limit exceeded. Try again later.", code="rate_limit").reply
+    )
+
+
+def _spoil(answer: Answer, fault: Fault | None) -> None:
+    if fault is None:
+        return
+    if fault.kind == "garbage_200":
+        answer.status, answer.body = 200, _GARBAGE
+    else:
+        _cut(answer, fault)
+
+
+def _cut(answer: Answer, fault: Fault) -> Answer:
+    answer.delivery = _DELIVERIES[fault.kind]
+    answer.hang_seconds = fault.delay_ms / 1000
+    return answer
+
+
+def _add_headers(answer: Answer, request: Request, request_id: str) -> None:
+    headers = answer.headers
+    headers["Request-Id"] = request_id
+    headers["Stripe-Version"] = request.headers.get("stripe-version", API_VERSION)
+    key = request.headers.get("idempotency-key")
+    if key:
+        headers["Idempotency-Key"] = key
+        headers.setdefault("Original-Request", request_id)
+    if answer.status in _RETRY_ADVICE:
+        headers.setdefault("Stripe-Should-Retry", _RETRY_ADVICE[answer.status])

@@ -1,0 +1,177 @@
+"""Charges: each try at a card, whether it went through or not."""
+
+from typing import Any
+
+from billing.sandbox.call import Call, Kind
+from billing.sandbox.declines import DECLINES
+from billing.sandbox.errors import Body, Reply
+from billing.sandbox.ids import new_id
+from billing.sandbox.listing import list_page, list_params
+from billing.sandbox.params import Params, text, texts
+from billing.sandbox.resources.balance_transactions import book
+from billing.sandbox.resources.events import record_event
+from billing.sandbox.resources.payment_methods import card_details
+from billing.sandbox.routing import Route
+from billing.sandbox.store import Record
+
+_ADDRESS: Body = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
+_COPIED = ("amount", "currency", "customer", "description", "metadata")
+
+
+def new_charge(call: Call, intent: Record, method: Record, *, decline: str | None) -> Record:
+    """Store a charge for a PaymentIntent: failed with `decline`, else authorised."""
+    record: Record = {name: intent[name] for name in _COPIED}
+    record.update(
+        id=new_id("ch"),
+        created=call.now,
+        payment_intent=intent["id"],
+        payment_method=method["id"],
+        card=card_details(method),
+        decline=decline,
+        captured=0,
+        refunded=0,
+    )
+    if decline is None and intent["capture_method"] != "manual":
+        settle(call, record, intent, record["amount"])
+    call.store.insert("charge", record, parent=intent["id"])
+    event = "charge.failed" if decline else "charge.succeeded"
+    record_event(call, event, KIND, record)
+    return record
+
+
+def settle(call: Call, record: Record, intent: Record, amount: int) -> None:
+    """Capture `amount` on the record: book it, less the fee. The caller stores the record."""
+    late = intent["capture_method"] == "automatic_async"
+    delay = call.settings.async_capture_seconds if late else 0
+    fee = call.settings.fee(amount)
+    record["captured"] = amount
+    record["balance_transaction"] = book(call, "charge", record, amount, fee=fee, delay=delay)
+    record["booked_at"] = call.now + delay
+
+
+def render(call: Call, record: Record) -> Body:
+    """Return the charge as Stripe shows it."""
+    failure = DECLINES[record["decline"]] if record["decline"] else None
+    booked = record.get("booked_at", call.now) <= call.now
+    refunded = record["refunded"]
+    return {
+        "id": record["id"],
+        "object": "charge",
+        "amount": record["amount"],
+        "amount_captured": record["captured"],
+        "amount_refunded": refunded,
+        "application": None,
+        "application_fee": None,
+        "application_fee_amount": None,
+        "balance_transaction": record.get("balance_transaction") if booked else None,
+        "billing_details": {
+            "address": _ADDRESS,
+            "email": None,
+            "name": None,
+            "phone": None,
+            "tax_id": None,
+        },
+        "calculated_statement_descriptor": None if failure else "SANDBOX",
+        "captured": record["captured"] > 0,
+        "created": record["created"],
+        "currency": record["currency"],
+        "customer": record["customer"],
+        "description": record["description"],
+        "disputed": False,
+        "failure_balance_transaction": None,
+        "failure_code": failure and failure.code,
+        "failure_message": failure and failure.message,
+        "fraud_details": {},
+        "livemode": False,
+        "metadata": record["metadata"],
+        "on_behalf_of": None,
+        "outcome": _outcome(record["decline"]),
+        "paid": failure is None,
+        "payment_intent": record["payment_intent"],
+        "payment_method": record["payment_method"],
+        "payment_method_details": _method_details(record, failure is None),
+        "receipt_email": None,
+        "receipt_number": None,
+        "receipt_url": None,
+        "refunded": refunded > 0 and refunded >= (record["captured"] or record["amount"]),
+        "review": None,
+        "shipping": None,
+        "source_transfer": None,
+        "statement_descriptor": None,
+        "statement_descriptor_suffix": None,
+        "status": "failed" if failure else "succeeded",
+        "transfer_data": None,
+        "transfer_group": None,
+    }
+
+
+def _method_details(record: Record, approved: bool) -> Body:
+    card: Body = {
+        **record["card"],
+        "amount_authorized": record["amount"] if approved else None,
+        "authorization_code": "123456" if approved else None,
+        "checks": {
+            "address_line1_check": None,
+            "address_postal_code_check": None,
+            "cvc_check": None,
+        },
+        "installments": None,
+        "mandate": None,
+        "network": record["card"]["brand"],
+        "three_d_secure": None,
+    }
+    return {"type": "card", "card": card}
+
+
+def _outcome(decline: str | None) -> Body:
+    failure = DECLINES[decline] if decline else None
+    outcome: Body = {
+        "advice_code": failure and failure.advice_code,
+        "network_advice_code": None,
+        "network_decline_code": failure and failure.network,
+        "network_status": "declined_by_network" if failure else "approved_by_network",
+        "reason": failure and (failure.decline_code or failure.code),
+        "risk_level": "normal",
+        "risk_score": 1,
+        "seller_message": "Payment complete.",
+        "type": "issuer_declined" if failure else "authorized",
+    }
+    if failure:
+        reason = failure.decline_code or failure.code
+        outcome["seller_message"] = f"The bank returned the decline code `{reason}`."
+    return outcome
+
+
+def _retrieve(call: Call) -> Reply:
+    return Reply(200, render(call, call.named_in_path("charge")))
+
+
+def _list(call: Call) -> Reply:
+    columns = {"customer": "customer = ?", "payment_intent": "parent = ?"}
+    conditions: list[tuple[str, Any]] = [
+        (condition, call.params[name]) for name, condition in columns.items() if name in call.params
+    ]
+    return list_page(call, KIND, "/v1/charges", conditions)
+
+
+KIND = Kind(
+    "charge",
+    render,
+    {
+        "balance_transaction": ("balance_transaction",),
+        "customer": ("customer",),
+        "payment_intent": ("payment_intent",),
+    },
+)
+
+ROUTES = (
+    Route("GET", "/v1/charges/*", Params({"expand": texts}), _retrieve, KIND.name),
+    Route(
+        "GET",
+        "/v1/charges",
+        list_params(customer=text, payment_intent=text),
+        _list,
+        KIND.name,
+        lists=True,
+    ),
+)

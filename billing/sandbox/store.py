@@ -1,0 +1,167 @@
+"""Everything the sandbox remembers, in one SQLite file.
+
+One connection and one lock: a transaction is an endpoint's whole effect plus the answer kept
+under its idempotency key, so after a `kill -9` either both are there or neither is.
+Objects are kept as compact JSON records; the columns beside them are what lists filter on.
+"""
+
+import json
+import sqlite3
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+Record = dict[str, Any]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS objects (
+  seq INTEGER PRIMARY KEY,
+  id TEXT NOT NULL UNIQUE,
+  kind TEXT NOT NULL,
+  created INTEGER NOT NULL,
+  customer TEXT,
+  parent TEXT,
+  subtype TEXT,
+  body TEXT NOT NULL
+) STRICT;
+CREATE INDEX IF NOT EXISTS objects_by_kind ON objects (kind, created, seq);
+CREATE INDEX IF NOT EXISTS objects_by_customer ON objects (customer, kind, created, seq)
+  WHERE customer IS NOT NULL;
+CREATE INDEX IF NOT EXISTS objects_by_parent ON objects (parent, kind) WHERE parent IS NOT NULL;
+CREATE TABLE IF NOT EXISTS answers (
+  key TEXT PRIMARY KEY,
+  fingerprint BLOB NOT NULL,
+  created INTEGER NOT NULL,
+  status INTEGER NOT NULL,
+  body BLOB NOT NULL,
+  request_id TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+"""
+_INSERT = (
+    "INSERT INTO objects (id, kind, created, customer, parent, subtype, body)"
+    " VALUES (?, ?, ?, ?, ?, ?, ?)"
+)
+
+
+class Store:
+    """Keep objects, answers and settings; every method but the first two needs the lock."""
+
+    def __init__(self, path: Path) -> None:
+        self._lock = threading.RLock()
+        self._db = sqlite3.connect(
+            path, isolation_level=None, check_same_thread=False, timeout=2, cached_statements=256
+        )
+        # EXCLUSIVE: a second sandbox on the same data directory fails at once.
+        for pragma in ("locking_mode=EXCLUSIVE", "journal_mode=WAL", "synchronous=NORMAL"):
+            self._db.execute(f"PRAGMA {pragma}")
+        self._db.execute("PRAGMA cache_size=-65536")
+        self._db.executescript(_SCHEMA)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Hold the store still, so that several reads see one state."""
+        with self._lock:
+            yield
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what happens inside, or nothing of it when it raises."""
+        with self._lock:
+            self._db.execute("BEGIN")
+            try:
+                yield
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
+            self._db.execute("COMMIT")
+
+    def insert(
+        self,
+        kind: str,
+        record: Record,
+        *,
+        parent: str | None = None,
+        subtype: str | None = None,
+    ) -> None:
+        """Add an object; `id`, `created` and `customer` are taken from the record."""
+        row = (record["id"], kind, record["created"], record.get("customer"), parent, subtype)
+        self._db.execute(_INSERT, (*row, _dump(record)))
+
+    def update(self, record: Record) -> None:
+        """Replace an object's record."""
+        self._db.execute(
+            "UPDATE objects SET customer = ?, body = ? WHERE id = ?",
+            (record.get("customer"), _dump(record), record["id"]),
+        )
+
+    def find(self, kind: str, object_id: str) -> Record | None:
+        """Return the record of one object."""
+        row = self._db.execute(
+            "SELECT body FROM objects WHERE id = ? AND kind = ?", (object_id, kind)
+        ).fetchone()
+        return None if row is None else _load(row[0])
+
+    def position(self, kind: str, object_id: str) -> tuple[int, int] | None:
+        """Return where an object stands in its list: (created, seq)."""
+        row = self._db.execute(
+            "SELECT created, seq FROM objects WHERE id = ? AND kind = ?", (object_id, kind)
+        ).fetchone()
+        return None if row is None else (row[0], row[1])
+
+    def select(
+        self,
+        kind: str,
+        conditions: Sequence[tuple[str, Any]] = (),
+        *,
+        limit: int = -1,
+        oldest_first: bool = False,
+    ) -> list[Record]:
+        """Return records of a kind that meet all conditions, newest first.
+
+        A condition is an SQL comparison ending in its placeholders, with its value or tuple of
+        values; the text comes from this package only, never from a request.
+        """
+        where = "".join(f" AND {text}" for text, _ in conditions)
+        order = "created, seq" if oldest_first else "created DESC, seq DESC"
+        query = f"SELECT body FROM objects WHERE kind = ?{where} ORDER BY {order} LIMIT ?"  # noqa: S608  see above
+        values: list[Any] = [kind]
+        for _, value in conditions:
+            values.extend(value if isinstance(value, tuple) else (value,))
+        return [_load(row[0]) for row in self._db.execute(query, (*values, limit))]
+
+    def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
+        """Run one fixed statement and return its rows."""
+        return self._db.execute(query, tuple(values)).fetchall()
+
+    def setting(self, name: str) -> str | None:
+        """Return a saved setting."""
+        rows = self.rows("SELECT value FROM settings WHERE name = ?", (name,))
+        return str(rows[0][0]) if rows else None
+
+    def save_setting(self, name: str, value: str | None) -> None:
+        """Save a setting; None forgets it."""
+        self.rows("DELETE FROM settings WHERE name = ?", (name,))
+        if value is not None:
+            self.rows("INSERT INTO settings (name, value) VALUES (?, ?)", (name, value))
+
+    def clear(self) -> None:
+        """Forget all objects and answers; settings stay."""
+        self.rows("DELETE FROM objects")
+        self.rows("DELETE FROM answers")
+
+    def close(self) -> None:
+        """Close the file; what was committed is safe with or without this."""
+        with self._lock:
+            self._db.close()
+
+
+def _dump(record: Record) -> str:
+    return json.dumps(record, separators=(",", ":"))
+
+
+def _load(text: str) -> Record:
+    record: Record = json.loads(text)
+    return record

@@ -1,0 +1,90 @@
+"""Cycles: one row a period, opened by the scheduler, closed by the reconciler, then immutable."""
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, select, text
+
+from billing.store.bulk import bulk_insert
+from billing.store.tables import cycles
+
+
+def add(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Open cycles; the database refuses a gap, an overlap or a second one for a period."""
+    bulk_insert(conn, cycles, rows)
+
+
+def of_subscription(conn: Connection, subscription_id: UUID) -> list[Row[Any]]:
+    """Return a subscription's cycles in order."""
+    query = select(cycles).where(cycles.c.subscription_id == subscription_id).order_by(cycles.c.n)
+    return list(conn.execute(query))
+
+
+def get(conn: Connection, cycle_id: UUID) -> Row[Any] | None:
+    """Return one cycle."""
+    return conn.execute(select(cycles).where(cycles.c.id == cycle_id)).one_or_none()
+
+
+# The receivable is asked of the journal itself, not of a stored balance. A written-off cycle
+# stays open until its period is over, so that a new card can still pay for it.
+_READY = """
+    SELECT c.id
+      FROM cycles c
+      LEFT JOIN invoices i ON i.cycle_id = c.id
+      LEFT JOIN payments p ON p.invoice_id = i.id
+     WHERE c.state = 'opened'
+       AND {which}
+       AND (i.id IS NULL
+            OR (i.status = 'paid' AND (p.id IS NULL OR p.confirmed_at IS NOT NULL))
+            OR (i.status IN ('void', 'uncollectible') AND p.state = 'FAILED'
+                AND c.period_end <= :now))
+       AND NOT EXISTS (SELECT FROM attempts a
+                        WHERE a.payment_id = p.id AND a.finished_at IS NULL)
+       AND NOT EXISTS (SELECT FROM breaks b
+                        WHERE b.cycle_id = c.id AND b.resolved_at IS NULL)
+     ORDER BY c.id
+"""
+_CLOSABLE = text(_READY.format(which="c.id > :after") + " LIMIT :limit")
+_STILL_CLOSABLE = text(_READY.format(which="c.id = ANY(CAST(:ids AS uuid[]))"))
+
+
+def closable(conn: Connection, now: datetime, limit: int, after: UUID | None = None) -> list[UUID]:
+    """Return up to `limit` open cycles that look ready to be closed, by id, after `after`."""
+    rows = conn.execute(_CLOSABLE, {"now": now, "limit": limit, "after": after or UUID(int=0)})
+    return [row.id for row in rows]
+
+
+def still_closable(conn: Connection, ids: Sequence[UUID], now: datetime) -> list[UUID]:
+    """Return those of `ids` that are ready, as a statement of its own sees them."""
+    return [row.id for row in conn.execute(_STILL_CLOSABLE, {"ids": list(ids), "now": now})]
+
+
+_LOCK = text(
+    "SELECT * FROM cycles WHERE id = ANY(:ids) AND state = 'opened' ORDER BY id FOR UPDATE"
+)
+
+
+def lock_opened(conn: Connection, ids: Sequence[UUID]) -> list[Row[Any]]:
+    """Lock those of `ids` that are still open; no journal entry can join them meanwhile."""
+    return list(conn.execute(_LOCK, {"ids": list(ids)}))
+
+
+_CLOSE = text(
+    """
+    UPDATE cycles AS c SET state = 'closed', closed_at = :now, digest = x.digest
+      FROM unnest(CAST(:ids AS uuid[]), CAST(:digests AS text[])) AS x(id, digest)
+     WHERE c.id = x.id AND c.state = 'opened'
+    """
+)
+
+
+def close(conn: Connection, digests: Mapping[UUID, str], now: datetime) -> int:
+    """Close the given (locked) cycles with their digests and return how many were closed."""
+    if not digests:
+        return 0
+    result = conn.execute(
+        _CLOSE, {"ids": list(digests), "digests": list(digests.values()), "now": now}
+    )
+    return result.rowcount

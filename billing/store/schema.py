@@ -1,0 +1,77 @@
+"""The schema's revision: bring it forward, and refuse to run on one this code doesn't know."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, Engine, text
+from sqlalchemy.exc import DBAPIError, ProgrammingError
+
+from billing.errors import BillingError, SchemaUnknown
+from billing.store.engine import reachable, sqlalchemy_url
+
+MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+
+
+def _config(url: str) -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    rendered = sqlalchemy_url(url).render_as_string(hide_password=False)
+    config.set_main_option("sqlalchemy.url", rendered.replace("%", "%%"))
+    return config
+
+
+def expected_revision() -> str:
+    """Return the newest revision this code ships."""
+    head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
+    assert head is not None, "there is always a first migration"
+    return head
+
+
+def current_revision(conn: Connection) -> str | None:
+    """Return the database's revision, or None where nothing was ever migrated."""
+    try:
+        with conn.begin_nested():
+            return conn.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    except ProgrammingError:
+        return None
+
+
+def migrate(url: str) -> None:
+    """Bring the database at `url` (owner's rights needed) to the newest revision, all or nothing.
+
+    Raises `Unavailable` when it can't be reached, `BillingError` when a lock isn't had in time.
+    """
+    try:
+        with reachable():
+            command.upgrade(_config(url), "head")
+    except DBAPIError as error:
+        reason = str(error.orig).strip().splitlines()[0]
+        raise BillingError(
+            f"the migration was rolled back: {reason}",
+            where="billing db migrate",
+            remedy="if it is a lock timeout, try again in a quieter moment; nothing was changed",
+        ) from error
+
+
+def check_schema(engine: Engine) -> None:
+    """Refuse a database whose revision isn't the one this code was written for.
+
+    Raises `SchemaUnknown` or `Unavailable`.
+    """
+    expected = expected_revision()
+    # A database nobody migrated doesn't know the application role either.
+    with reachable(), engine.connect() as conn:
+        found = current_revision(conn)
+    if found == expected:
+        return
+    if found is None:
+        what = "the database has no billing schema"
+    else:
+        what = f"the database is at revision {found}, this program needs {expected}"
+    raise SchemaUnknown(
+        what,
+        where="[database] url",
+        remedy="run `billing db migrate`, or start the version that belongs to the database",
+    )

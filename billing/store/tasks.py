@@ -1,0 +1,49 @@
+"""Tasks: when each recurring job last ran, succeeded, and up to which instant all was done."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, select
+from sqlalchemy.dialects.postgresql import insert
+
+from billing.store.tables import tasks
+
+
+def started(conn: Connection, task: str, wall: datetime) -> None:
+    """Note that a run of `task` began."""
+    statement = insert(tasks).values(task=task, last_started_at=wall)
+    conn.execute(
+        statement.on_conflict_do_update(index_elements=["task"], set_={"last_started_at": wall})
+    )
+
+
+def succeeded(
+    conn: Connection, task: str, wall: datetime, *, seconds: float, watermark: datetime
+) -> None:
+    """Note that a run ended well, and the domain instant before which all its work is done."""
+    values = {
+        "last_success_at": wall,
+        "last_seconds": seconds,
+        "watermark": watermark,
+        "last_error": None,
+    }
+    statement = insert(tasks).values(task=task, last_started_at=wall, **values)
+    conn.execute(statement.on_conflict_do_update(index_elements=["task"], set_=values))
+
+
+def failed(conn: Connection, task: str, wall: datetime, error: str) -> None:
+    """Note that a run failed; the last success stays as it was."""
+    statement = insert(tasks).values(task=task, last_started_at=wall, last_error=error)
+    conn.execute(
+        statement.on_conflict_do_update(index_elements=["task"], set_={"last_error": error})
+    )
+
+
+def all_tasks(conn: Connection) -> list[Row[Any]]:
+    """Return every task's state."""
+    return list(conn.execute(select(tasks).order_by(tasks.c.task)))
+
+
+def watermark(conn: Connection, task: str) -> datetime | None:
+    """Return the domain instant before which all of a task's work is done."""
+    return conn.execute(select(tasks.c.watermark).where(tasks.c.task == task)).scalar()

@@ -1,0 +1,1 @@
+"""Alembic migrations. `billing db migrate` runs them; `billing.store.schema` knows the newest."""

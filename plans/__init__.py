@@ -1,0 +1,1 @@
+"""What is sold: the terms of every plan, and the loader of the catalog. Imports nothing of ours."""

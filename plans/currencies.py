@@ -1,0 +1,115 @@
+"""Currencies: how many digits each has, and the exact way between text and minor units.
+
+An amount is an integer number of minor units (cents, yen, fils) from the moment its text
+is read. No float and no decimal type stands in between.
+"""
+
+import re
+from functools import cache
+from typing import Final
+
+from babel.core import get_global
+from babel.numbers import get_currency_precision
+
+from plans.errors import BadValue
+
+BIGINT_MAX: Final = 2**63 - 1
+
+# Babel's data rounds these to how cash is used; ISO 4217 keeps the digits, and so do
+# payment providers. The ariary stays at none: its fifths are written by nobody.
+_ISO_DIGITS: Final = {
+    "AFN": 2, "ALL": 2, "IQD": 3, "IRR": 2, "KPW": 2, "LAK": 2,
+    "LBP": 2, "MMK": 2, "RSD": 2, "SOS": 2, "SYP": 2, "YER": 2,
+}  # fmt: skip
+
+_AMOUNT: Final = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?", re.ASCII)
+
+
+class CurrencyError(BadValue):
+    """The currency is not the upper-case ISO 4217 code of money in use."""
+
+
+class AmountError(BadValue):
+    """The text is not an exact amount of the currency."""
+
+
+@cache
+def known_currencies() -> frozenset[str]:
+    """Return the codes that are legal tender somewhere today, as the locale data knows them."""
+    territories = get_global("territory_currencies").values()
+    return frozenset(
+        code for rows in territories for code, _, end, tender in rows if tender and end is None
+    )
+
+
+@cache
+def digits(currency: str) -> int:
+    """Return the number of digits after the decimal point: 2 for USD, 0 for JPY, 3 for KWD.
+
+    Raises: CurrencyError.
+    """
+    if currency not in known_currencies():
+        raise _unknown(currency)
+    return _ISO_DIGITS.get(currency, get_currency_precision(currency))
+
+
+def parse_amount(text: str, currency: str) -> int:
+    """Read "9.99" as 999 minor units; every digit counts and nothing is rounded.
+
+    Raises: AmountError, CurrencyError.
+    """
+    places = digits(currency)
+    example = f"write it like {_example(places)!r}"
+    match = _AMOUNT.fullmatch(text)
+    if match is None:
+        raise AmountError(f"{text!r} is not an amount", example)
+    sign, units, fraction = match[1], match[2], match[3] or ""
+    if len(fraction) > places:
+        has, may = _count(len(fraction), "decimal"), _count(places, "decimal")
+        raise AmountError(f"{text!r} has {has}, but {currency} has {may}", example)
+    # The length is looked at first: int() of a text of any length would take its time.
+    amount = int(units + fraction.ljust(places, "0")) if len(units) < 20 else BIGINT_MAX + 1
+    if amount > BIGINT_MAX:
+        raise AmountError(f"{text[:30]!r} is more than the ledger can hold", "write a smaller one")
+    return -amount if sign else amount
+
+
+def format_amount(amount: int, currency: str) -> str:
+    """Write minor units as text that `parse_amount` reads back: 999 USD is "9.99"."""
+    places = digits(currency)
+    sign = "-" if amount < 0 else ""
+    text = str(abs(amount)).rjust(places + 1, "0")
+    if places == 0:
+        return sign + text
+    return f"{sign}{text[:-places]}.{text[-places:]}"
+
+
+def charge_step(currency: str) -> int:
+    """Return the smallest step of minor units that can be charged.
+
+    Card networks have no third decimal: amounts of BHD, JOD, KWD, OMR and TND end in 0.
+    """
+    return 10 if digits(currency) == 3 else 1
+
+
+def charge_limit(currency: str) -> int:
+    """Return the largest amount in minor units that the provider takes: eight digits.
+
+    ISK and UGX have no decimals here but two at the provider, which leaves six digits.
+    """
+    return 999_999 if currency in ("ISK", "UGX") else 99_999_999
+
+
+def _unknown(currency: str) -> CurrencyError:
+    if currency.upper() in known_currencies():
+        return CurrencyError(f"{currency!r} is not upper case", f"write {currency.upper()!r}")
+    what = f"{currency!r} is not the ISO 4217 code of a currency in use"
+    return CurrencyError(what, "write a code like 'EUR'")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
+
+
+def _example(places: int) -> str:
+    return "1200" if places == 0 else "9." + "990"[:places]

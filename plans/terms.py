@@ -1,0 +1,183 @@
+"""The terms of what is sold: frozen values, and which version of a plan applies when.
+
+A version is complete: cadence, trial, alignment and a price per currency. Nothing in it is
+inherited from the plan, so an old cycle can always be explained from the version it names.
+Dunning and catch-up are policy of the plan: they say how we behave, not what was agreed.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from types import MappingProxyType
+from typing import Any, Final, Literal, get_args
+
+from plans.errors import BadValue
+
+Unit = Literal["day", "week", "month", "year"]
+Existing = Literal["keep", "move"]
+CatchUpPolicy = Literal["bill", "skip", "park"]
+GiveUp = Literal["cancel", "unpaid"]
+
+UNITS: Final[tuple[Unit, ...]] = get_args(Unit)
+
+_CADENCE: Final = re.compile(r"([1-9][0-9]{0,3}) ?(d|days?|w|weeks?|mo|months?|y|years?)", re.ASCII)
+_UNIT_OF: Final[Mapping[str, Unit]] = {"d": "day", "w": "week", "m": "month", "y": "year"}
+
+
+class CadenceError(BadValue):
+    """The text or the number is not a cadence."""
+
+
+class NoVersion(LookupError):
+    """No version of the plan is on sale on that day."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cadence:
+    """How often, or how long: a whole number of civil days, weeks, months or years."""
+
+    count: int
+    unit: Unit
+
+    def __post_init__(self) -> None:
+        if type(self.count) is not int or not 1 <= self.count <= 9999:
+            raise CadenceError(f"{self.count!r} is no count of a cadence", "count from 1 to 9999")
+        if self.unit not in UNITS:
+            raise CadenceError(f"{self.unit!r} is no unit", f"it is one of {', '.join(UNITS)}")
+
+    @classmethod
+    def parse(cls, text: str) -> "Cadence":
+        """Read "1 month", "2 weeks", "14 days", "3d", "2w", "3mo" or "1y". Raises: CadenceError."""
+        match = _CADENCE.fullmatch(text)
+        if match is None:
+            raise CadenceError(
+                f"{text!r} is not a cadence", "write it like '1 month', '2 weeks' or '14d'"
+            )
+        return cls(int(match[1]), _UNIT_OF[match[2][0]])
+
+    def __str__(self) -> str:
+        return f"{self.count} {self.unit}{'' if self.count == 1 else 's'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Dunning:
+    """The ladder of later attempts: how long after each decline the next one is made.
+
+    The steps follow each other: 3, 5 and 7 days put the attempts 3, 8 and 15 days after
+    the first decline. `then` is what becomes of the subscription when the ladder is over.
+    """
+
+    retry_after: tuple[Cadence, ...]
+    then: GiveUp
+
+
+@dataclass(frozen=True, slots=True)
+class PlanVersion:
+    """One dated, immutable and complete set of terms. Prices are minor units by currency."""
+
+    plan: str
+    effective: date
+    existing: Existing
+    every: Cadence
+    trial: Cadence | None
+    anchor_day: int | None
+    prices: Mapping[str, int] = field(hash=False)
+
+    def __post_init__(self) -> None:
+        if not self.prices:
+            raise ValueError(f"{self.plan} of {self.effective} has no price")
+        object.__setattr__(self, "prices", MappingProxyType(dict(self.prices)))
+
+    def to_terms(self) -> dict[str, Any]:
+        """Return the terms as JSON-able values, absent ones left out.
+
+        Leaving them out keeps old digests true when a later release adds an optional term.
+        """
+        terms: dict[str, Any] = {
+            "every": str(self.every),
+            "existing": self.existing,
+            "prices": dict(sorted(self.prices.items())),
+        }
+        if self.trial is not None:
+            terms["trial"] = str(self.trial)
+        if self.anchor_day is not None:
+            terms["anchor_day"] = self.anchor_day
+        return terms
+
+    @classmethod
+    def from_terms(cls, plan: str, effective: date, terms: Mapping[str, Any]) -> "PlanVersion":
+        """Rebuild a version from `to_terms`; unknown terms are refused, not dropped.
+
+        Raises: ValueError, when the terms were written by a newer release or by hand.
+        """
+        unknown = set(terms) - {"every", "existing", "prices", "trial", "anchor_day"}
+        if unknown:
+            raise ValueError(f"{plan} of {effective} has unknown terms: {sorted(unknown)}")
+        trial = terms.get("trial")
+        return cls(
+            plan=plan,
+            effective=effective,
+            existing=terms["existing"],
+            every=Cadence.parse(terms["every"]),
+            trial=None if trial is None else Cadence.parse(trial),
+            anchor_day=terms.get("anchor_day"),
+            prices=terms["prices"],
+        )
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the canonical terms: equal terms, equal digest, on any machine."""
+        canonical = json.dumps(self.to_terms(), sort_keys=True, separators=(",", ":"))
+        return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a customer can subscribe to, with all its versions in order of their dates."""
+
+    code: str
+    product: str
+    name: str
+    dunning: Dunning | None
+    catch_up: CatchUpPolicy | None
+    versions: tuple[PlanVersion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Catalog:
+    """All plans by their code."""
+
+    plans: Mapping[str, Plan] = field(hash=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "plans", MappingProxyType(dict(self.plans)))
+
+
+def version_for_new(versions: Sequence[PlanVersion], on: date) -> PlanVersion:
+    """Return the version that a subscription starting on that day gets. Raises: NoVersion."""
+    on_sale = [version for version in versions if version.effective <= on]
+    if not on_sale:
+        raise NoVersion(f"no version is on sale on {on}; the first one is later")
+    return max(on_sale, key=_effective)
+
+
+def version_for_period(versions: Sequence[PlanVersion], current: date, on: date) -> PlanVersion:
+    """Return the version that prices a period starting on that day.
+
+    `current` is the effective date of the version the subscription holds. It is held until
+    a later version says `move`; versions that say `keep` pass it by, however many there are.
+    Raises: NoVersion, when the version held isn't among `versions`.
+    """
+    moves = [v for v in versions if v.existing == "move" and current < v.effective <= on]
+    if moves:
+        return max(moves, key=_effective)
+    held = next((version for version in versions if version.effective == current), None)
+    if held is None:
+        raise NoVersion(f"the version of {current} is not among the plan's versions")
+    return held
+
+
+def _effective(version: PlanVersion) -> date:
+    return version.effective

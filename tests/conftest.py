@@ -1,0 +1,116 @@
+"""Real servers for the tests that ask for them. A test that asks for none starts none.
+
+One PostgreSQL and one Valkey serve the whole run, without fsync. Every test that takes `engine`
+or `db_url` gets a database of its own, copied from one that was migrated once.
+"""
+
+from collections.abc import Iterator
+from itertools import count
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from psycopg import sql
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+    from billing.embedded import EmbeddedPostgres, EmbeddedValkey
+    from billing.sandbox import SandboxServer
+
+TEMPLATE = "migrated"
+
+Admin = psycopg.Connection[tuple[object, ...]]
+
+
+@pytest.fixture(scope="session")
+def pg_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["EmbeddedPostgres"]:
+    """A PostgreSQL server for the whole run, gone with its data afterwards."""
+    from billing.embedded import EmbeddedPostgres
+
+    server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False)
+    try:
+        yield server.start()
+    finally:
+        server.destroy()
+
+
+@pytest.fixture(scope="session")
+def pg_url(pg_server: "EmbeddedPostgres") -> str:
+    """The URL of that server's first database, which no test changes."""
+    return pg_server.url()
+
+
+@pytest.fixture(scope="session")
+def admin(pg_url: str) -> Iterator[Admin]:
+    """A connection that makes and drops databases."""
+    with psycopg.connect(pg_url, autocommit=True) as conn:
+        yield conn
+
+
+@pytest.fixture(scope="session")
+def template_db(pg_server: "EmbeddedPostgres", admin: Admin) -> str:
+    """The name of a migrated database to copy."""
+    from billing.store.schema import migrate
+
+    admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
+    migrate(pg_server.url(TEMPLATE))
+    return TEMPLATE
+
+
+_numbers = count(1)
+
+
+@pytest.fixture
+def db_url(pg_server: "EmbeddedPostgres", admin: Admin, template_db: str) -> Iterator[str]:
+    """The owner's URL of this test's own migrated database."""
+    name = sql.Identifier(f"test_{next(_numbers)}")
+    copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")  # quicker without fsync
+    admin.execute(copy.format(name, sql.Identifier(template_db)))
+    yield pg_server.url(name.as_string().strip('"'))
+    admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@pytest.fixture
+def engine(db_url: str) -> Iterator["Engine"]:
+    """This test's own database, as the application sees it."""
+    from billing.store.engine import make_engine
+
+    engine = make_engine(db_url)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="session")
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator["EmbeddedValkey"]:
+    """A Valkey server for the whole run."""
+    from billing.embedded import EmbeddedValkey
+
+    server = EmbeddedValkey(tmp_path_factory.mktemp("valkey"), durable=False)
+    try:
+        yield server.start()
+    finally:
+        server.destroy()
+
+
+@pytest.fixture
+def redis_url(valkey: "EmbeddedValkey") -> str:
+    """The URL of the Valkey server, emptied for this test."""
+    import redis
+
+    with redis.Redis.from_url(valkey.url) as client:
+        client.flushall()
+    return valkey.url
+
+
+@pytest.fixture
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SandboxServer"]:
+    """A provider of this test's own, running."""
+    from billing.sandbox import SandboxServer
+
+    server = SandboxServer(tmp_path_factory.mktemp("sandbox"), port=0)
+    server.start()
+    try:
+        yield server
+    finally:
+        server.stop()

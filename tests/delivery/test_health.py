@@ -1,0 +1,86 @@
+"""What a role tells its surroundings over HTTP and to systemd."""
+
+import json
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import pytest
+from prometheus_client import CollectorRegistry, Counter
+
+from billing.errors import BadInput, Unavailable
+from workers.health import HealthServer, ReadinessCheck, notify_systemd
+
+
+def get(url: str) -> tuple[int, str]:
+    try:
+        with urlopen(url, timeout=5) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        with error:
+            return error.code, error.read().decode()
+
+
+def raising() -> str | None:
+    raise OSError("connect to postgresql://me:hush@host failed")
+
+
+@pytest.mark.parametrize(
+    ("checks", "status", "failed"),
+    [
+        ({}, 200, {}),
+        ({"database": lambda: None}, 200, {}),
+        ({"database": lambda: "no answer", "redis": lambda: None}, 503, {"database": "no answer"}),
+        ({"database": raising}, 503, {"database": "OSError"}),
+    ],
+)
+def test_readiness_is_what_the_checks_say(
+    checks: Mapping[str, ReadinessCheck], status: int, failed: dict[str, str]
+) -> None:
+    with HealthServer(CollectorRegistry(), readiness=checks) as server:
+        found, body = get(f"{server.url}/readyz")
+
+    assert found == status
+    assert json.loads(body) == {"ready": not failed, "failed": failed}
+
+
+def test_a_role_that_is_not_ready_is_alive_all_the_same() -> None:
+    with HealthServer(CollectorRegistry(), readiness={"database": raising}) as server:
+        assert get(f"{server.url}/livez") == (200, "ok\n")
+
+
+def test_the_metrics_of_the_registry_are_served() -> None:
+    registry = CollectorRegistry()
+    Counter("billing_things", "Things.", registry=registry).inc()
+
+    with HealthServer(registry) as server:
+        assert "billing_things_total 1.0" in get(f"{server.url}/metrics?x=1")[1]
+        assert get(f"{server.url}/other")[0] == 404
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", ""])
+def test_every_interface_is_refused(host: str) -> None:
+    with pytest.raises(BadInput, match="every interface"):
+        HealthServer(CollectorRegistry(), host=host)
+
+
+def test_a_taken_port_is_an_error_with_a_remedy() -> None:
+    with HealthServer(CollectorRegistry()) as server, pytest.raises(Unavailable, match="listen"):
+        HealthServer(CollectorRegistry(), port=server.port)
+
+
+def test_systemd_is_told_where_it_asked_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)  # a relative name: socket paths are short
+    monkeypatch.setenv("NOTIFY_SOCKET", "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind("notify")
+
+        assert notify_systemd("READY=1")
+        assert manager.recv(100) == b"READY=1"
+
+    monkeypatch.delenv("NOTIFY_SOCKET")
+    assert not notify_systemd("READY=1")

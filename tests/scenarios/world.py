@@ -1,0 +1,452 @@
+"""A world to tell stories in: real Postgres, a real provider over HTTP, and time that obeys.
+
+Domain time is the test clock, pinned in Postgres and at the sandbox; real time, which leases and
+dispatch windows live by, is `wall` and passes only when a story says so or everybody waits. The
+part of the daemons is played by loops over the very functions they call.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import requests
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine, Row, text
+
+from billing.config import load_settings
+from billing.flows import catalog, collect, customers, prove, renew, subscribe
+from billing.flows.close import Closed
+from billing.flows.collect import Sending
+from billing.flows.confirm import ConfirmRun
+from billing.flows.renew import Opened
+from billing.gateway.amounts import from_stripe
+from billing.store import attempts, breaks, cycles, journal, payments, subscriptions
+from billing.store import clock as stored_clock
+from billing.store.subscriptions import Subscription
+from plans.load import load_catalog
+from workers import charges
+from workers.clock import StoredClock
+from workers.metrics import ProcessMetrics
+from workers.reconciler import Reconciler
+from workers.runtime import Runtime
+
+SHIPPED = Path(__file__).resolve().parents[2] / "plans" / "catalog"
+BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
+PATIENCE = 30  # rounds at one instant, then it takes more than waiting
+
+
+def at(moment: str) -> datetime:
+    """Return the instant (UTC) of "2026-03-01" or "2026-03-01 10:30"."""
+    return datetime.fromisoformat(moment).replace(tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Subscriber:
+    """A customer, here and at the provider, with a subscription."""
+
+    customer_id: UUID
+    provider_customer_id: str
+    subscription_id: UUID
+
+    @property
+    def customer(self) -> str:
+        return str(self.customer_id)
+
+    @property
+    def reference(self) -> str:
+        return str(self.subscription_id)
+
+
+class Psp:
+    """The provider as stories talk about it."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._http = requests.Session()
+        self._http.headers["Authorization"] = "Bearer sk_test_story"
+
+    def _control(self, method: str, path: str, **body: Any) -> dict[str, Any]:
+        answer = self._http.request(method, f"{self._url}/_sandbox/{path}", json=body, timeout=10)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def pin(self, now: datetime) -> None:
+        self._control("POST", "clock", now=int(now.timestamp()))
+
+    def fault(self, kind: str, times: int = 1, delay_ms: int = 500) -> None:
+        """Let the next charges meet a fault; ours is a client that waits 250 ms."""
+        charging = {"method": "POST", "path": "/v1/payment_intents"}
+        self._control("POST", "faults", kind=kind, times=times, delay_ms=delay_ms, match=charging)
+
+    def lose_next_answer(self, *, after_commit: bool) -> None:
+        self.fault("reset_after_commit" if after_commit else "reset_before")
+
+    def heal(self) -> None:
+        self._control("DELETE", "faults")
+
+    def sends(self) -> int:
+        """Count the charge requests that arrived, whatever became of them."""
+        requests_by_name = self._control("GET", "stats")["requests"]
+        return sum(
+            sum(outcomes.values())
+            for name, outcomes in requests_by_name.items()
+            if name.startswith("POST /v1/payment_intents")
+        )
+
+    def charges(self, subscriber: Subscriber) -> list[dict[str, Any]]:
+        """Return a customer's charges in the provider's own books, declined ones too."""
+        params = {"customer": subscriber.provider_customer_id, "limit": "100"}
+        answer = self._http.get(f"{self._url}/v1/charges", params=params, timeout=10)
+        assert answer.status_code == 200, answer.text
+        found: list[dict[str, Any]] = answer.json()["data"]
+        return found
+
+    def captures(self, subscriber: Subscriber) -> int:
+        """Count how often a customer's money was taken."""
+        return sum(charge["captured"] and charge["paid"] for charge in self.charges(subscriber))
+
+    def captured(self) -> dict[str, int]:
+        """Return all money taken, by currency, in our minor units."""
+        amounts: dict[str, int] = self._control("GET", "stats")["captured_amount"]
+        return {
+            currency.upper(): from_stripe(amount, currency).amount
+            for currency, amount in amounts.items()
+        }
+
+    def captured_twice(self) -> int:
+        doubled: int = self._control("GET", "stats")["payment_intents_captured_more_than_once"]
+        return doubled
+
+    def take_money(self, amount: int, currency: str = "usd", **more: Any) -> None:
+        """Take money that the engine knows nothing of."""
+        self._control("POST", "payment_intents", amount=amount, currency=currency, **more)
+
+    def post(self, path: str, **form: str) -> dict[str, Any]:
+        """Do something in the provider's dashboard."""
+        answer = self._http.post(f"{self._url}/v1/{path}", data=form, timeout=10)
+        assert answer.status_code == 200, answer.text
+        found: dict[str, Any] = answer.json()
+        return found
+
+    def close(self) -> None:
+        self._http.close()
+
+
+class WorldClock(StoredClock):
+    """The test clock, and real time as the story tells it."""
+
+    def __init__(self, engine: Engine, world: "World") -> None:
+        super().__init__(engine)
+        self._world = world
+
+    def wall(self) -> datetime:
+        return self._world.wall
+
+
+@dataclass(frozen=True)
+class WorldRuntime(Runtime):
+    """The parts of a process, with real time in the story's hands."""
+
+    world: "World | None" = None
+
+    @cached_property
+    def clock(self) -> StoredClock:
+        assert self.world is not None
+        return WorldClock(self.engine, self.world)
+
+
+class World:
+    """Everything a story needs; time begins on 2026-01-01, midnight UTC."""
+
+    def __init__(self, database_url: str, psp_url: str, folder: Path) -> None:
+        settings = load_settings(
+            None,
+            {
+                "BILLING__DATABASE__URL": database_url,
+                "BILLING__STRIPE__API_BASE": psp_url,
+                "BILLING__STRIPE__API_KEY": "sk_test_world",
+                "BILLING__STRIPE__RATE_PER_SECOND": "10000",
+                "BILLING__STRIPE__TIMEOUT_READ": "250ms",
+            },
+        )
+        self.wall = datetime(2030, 1, 1, tzinfo=UTC)
+        self.runtime = WorldRuntime(settings, world=self)
+        self.policy = self.runtime.policy
+        self.engine = self.runtime.engine
+        self.gateway = self.runtime.gateway
+        self.metrics = ProcessMetrics(CollectorRegistry(), "world", "0")
+        self.psp = Psp(psp_url)
+        self.now = BEGINNING
+        self._reconciler = Reconciler(self.runtime, self.metrics)
+        self._folder = folder
+        self._pin(BEGINNING)
+        catalog.apply(self.engine, load_catalog(SHIPPED), now=self.now)
+
+    def close(self) -> None:
+        self.psp.close()
+        self.runtime.close()
+
+    # --- setting the scene ----------------------------------------------------------------------
+
+    def publish(self, toml: str) -> None:
+        """Publish a catalog file of the story's own."""
+        self._folder.mkdir(exist_ok=True)
+        (self._folder / "story.toml").write_text(toml)
+        catalog.apply(self.engine, load_catalog(self._folder), now=self.now)
+
+    def customer(self, card: str | None = "pm_card_visa") -> tuple[UUID, str]:
+        """Make a customer, and return their ids here and at the provider."""
+        customer_id = customers.create(
+            self.engine,
+            self.gateway,
+            name="Ada",
+            payment_method=card,
+            now=self.now,
+            policy=self.policy,
+        )
+        with self.engine.connect() as conn:
+            row = customers.customers.find(conn, str(customer_id))
+        assert row is not None
+        return customer_id, row.provider_customer_id
+
+    def subscribed(
+        self, plan: str, card: str = "pm_card_visa", currency: str = "USD", **order: Any
+    ) -> Subscriber:
+        """Make a customer and let them subscribe now; the first cycle isn't opened yet."""
+        return self.subscribe(*self.customer(card), plan, currency, **order)
+
+    def subscribe(
+        self,
+        customer_id: UUID,
+        provider_id: str,
+        plan: str,
+        currency: str = "USD",
+        **order: Any,
+    ) -> Subscriber:
+        subscription_id = subscribe.subscribe(
+            self.engine,
+            subscribe.Order(customer=str(customer_id), plan=plan, currency=currency, **order),
+            now=self.now,
+        )
+        return Subscriber(customer_id, provider_id, subscription_id)
+
+    def new_card(self, subscriber: Subscriber, card: str = "pm_card_visa") -> int:
+        """Change a customer's card and return how many payments are tried again."""
+        _, retried = customers.set_payment_method(
+            self.engine,
+            self.gateway,
+            subscriber.customer,
+            card,
+            now=self.now,
+            policy=self.policy,
+        )
+        return retried
+
+    # --- letting time pass ----------------------------------------------------------------------
+
+    def _pin(self, now: datetime) -> None:
+        self.psp.pin(now)
+        with self.engine.begin() as conn:
+            stored_clock.put(conn, now)
+        self.now = now
+
+    def jump_to(self, moment: str) -> None:
+        """Move domain time while nobody works: a downtime."""
+        self._pin(at(moment))
+
+    def run_until(self, moment: str) -> None:
+        """Walk through every due instant up to a moment, in order, doing all that is due."""
+        end = at(moment)
+        quiet = self.settle()
+        while True:
+            with self.engine.connect() as conn:
+                due = payments.next_due_instant(conn)
+            if due is None or due > end:
+                break
+            # What stays unknown here and now needs time to pass at the provider too.
+            self._pin(due if quiet else min(self.now + timedelta(hours=1), end))
+            quiet = self.settle()
+            if self.now == end and not quiet:
+                raise AssertionError(f"still something due at {end}: the story is stuck")
+        self._pin(end)
+        self.settle()
+
+    def settle(self) -> bool:
+        """Do all that is due now; when everybody only waits, real time passes.
+
+        False when something stays due, because its outcome stays unknown.
+        """
+        for _ in range(PATIENCE):
+            if self.tick():
+                continue
+            with self.engine.connect() as conn:
+                if payments.nothing_due(conn, self.now):
+                    return True
+            self.wait(self.policy.unknown_backoff_max)
+        return False
+
+    def tick(self) -> bool:
+        """Let a scheduler tick once and workers hear every bell; False when nothing was due."""
+        opened = self.open()
+        rung = self.ring()
+        for payment_id in rung:
+            self.charge(payment_id)
+        return bool(opened.seen or rung)
+
+    def open(self) -> Opened:
+        return renew.open_due_cycles(self.engine, now=self.now, limit=500, policy=self.policy)
+
+    def ring(self) -> list[UUID]:
+        return collect.dispatch_due(
+            self.engine, now=self.now, wall=self.wall, limit=500, policy=self.policy
+        )
+
+    def charge(self, payment_id: UUID) -> None:
+        charges.charge(self.runtime, self.metrics, payment_id)
+
+    def wait(self, pause: timedelta) -> None:
+        """Let real time pass."""
+        self.wall += pause
+
+    # --- a charge, piece by piece ---------------------------------------------------------------
+
+    def begin(self, payment_id: UUID) -> Sending | None:
+        return collect.begin(
+            self.engine, payment_id, now=self.now, wall=self.wall, policy=self.policy
+        )
+
+    def send(self, sending: Sending) -> Any:
+        return collect.attempt(self.gateway, sending, now=self.now, policy=self.policy)
+
+    def finish(self, sending: Sending, outcome: Any) -> None:
+        collect.finish(
+            self.engine, sending, outcome, now=self.now, wall=self.wall, policy=self.policy
+        )
+
+    # --- reading --------------------------------------------------------------------------------
+
+    def subscription(self, subscriber: Subscriber) -> Subscription:
+        with self.engine.connect() as conn:
+            found = subscriptions.find(conn, subscriber.reference)
+        assert found is not None
+        return found
+
+    def status(self, subscriber: Subscriber) -> str:
+        return str(self.subscription(subscriber).status)
+
+    def events(self, subscriber: Subscriber) -> list[str]:
+        with self.engine.connect() as conn:
+            return [row.kind for row in subscriptions.events(conn, subscriber.subscription_id)]
+
+    def cycles(self, subscriber: Subscriber) -> list[Row[Any]]:
+        with self.engine.connect() as conn:
+            return cycles.of_subscription(conn, subscriber.subscription_id)
+
+    def kinds(self, subscriber: Subscriber) -> list[str]:
+        return [cycle.kind for cycle in self.cycles(subscriber)]
+
+    def starts(self, subscriber: Subscriber) -> list[str]:
+        """Return the first day (UTC) of every cycle."""
+        return [f"{cycle.period_start:%Y-%m-%d}" for cycle in self.cycles(subscriber)]
+
+    def payments(self, subscriber: Subscriber) -> list[Row[Any]]:
+        with self.engine.connect() as conn:
+            return payments.page(conn, subscription_id=subscriber.subscription_id)
+
+    def payment(self, subscriber: Subscriber, n: int = -1) -> Row[Any]:
+        return self.payments(subscriber)[n]
+
+    def attempts(self, subscriber: Subscriber, n: int = -1) -> list[Row[Any]]:
+        with self.engine.connect() as conn:
+            return attempts.of_payment(conn, self.payment(subscriber, n).id)
+
+    def sent_on(self, subscriber: Subscriber, n: int = -1) -> list[str]:
+        """Return when a payment's attempts were first sent."""
+        return [f"{row.first_sent_at:%Y-%m-%d}" for row in self.attempts(subscriber, n)]
+
+    def invoices(self, subscriber: Subscriber) -> list[Row[Any]]:
+        with self.engine.connect() as conn:
+            rows = conn.execute(
+                text("SELECT * FROM invoices WHERE subscription_id = :id ORDER BY issued_at, id"),
+                {"id": subscriber.subscription_id},
+            )
+            return list(rows)
+
+    def payment_methods(self, subscriber: Subscriber) -> list[str]:
+        """Return the provider's ids of a customer's cards, oldest first."""
+        with self.engine.connect() as conn:
+            rows = customers.customers.payment_methods_of(conn, subscriber.customer_id)
+        return [row.provider_payment_method_id for row in rows]
+
+    def breaks(self) -> list[Row[Any]]:
+        with self.engine.connect() as conn:
+            return breaks.page(conn)
+
+    def entries(self, kind: str) -> int:
+        """Count the journal's entries of a kind."""
+        with self.engine.connect() as conn:
+            count = conn.execute(
+                text("SELECT count(*) FROM ledger.entries WHERE kind = :kind"), {"kind": kind}
+            )
+            return int(count.scalar_one())
+
+    # --- the books ------------------------------------------------------------------------------
+
+    def close_books(self) -> tuple[ConfirmRun, Closed]:
+        """Compare with the provider and close what is ready, as the reconciler does."""
+        return self._reconciler.tick()
+
+    def assert_books_balance(self) -> None:
+        """The journal verifies and the trial balance sums to zero in every currency."""
+        with self.engine.connect() as conn:
+            errors = [f for f in journal.verify(conn) if f.severity is journal.Severity.ERROR]
+            trial = journal.trial_balance(conn)
+        assert errors == []
+        for currency in {row.currency for row in trial}:
+            assert sum(row.balance for row in trial if row.currency == currency) == 0
+
+    def findings(self) -> list[str]:
+        """Return everything that the proof of the promises complains about."""
+        results = prove.prove(self.engine, self.now)
+        return [finding for result in results for finding in result.findings]
+
+    def assert_promises_hold(self) -> None:
+        """No promise is broken and the books balance; differences may stand open as breaks."""
+        self.assert_books_balance()
+        assert self.findings() == []
+        assert self.psp.captured_twice() == 0
+
+    def assert_everything_adds_up(self) -> None:
+        """Close the books; then our payments, the journal and the provider hold the same money."""
+        self.close_books()
+        self.assert_promises_hold()
+        assert [row.kind for row in self.breaks()] == []
+        assert self.captured() == self._clearing() == self.psp.captured()
+
+    def captured(self) -> dict[str, int]:
+        with self.engine.connect() as conn:
+            rows = conn.execute(
+                text(
+                    "SELECT currency, sum(amount_captured) AS amount FROM payments"
+                    " WHERE captured_at IS NOT NULL GROUP BY currency"
+                )
+            )
+            return {row.currency: int(row.amount) for row in rows}
+
+    def _clearing(self) -> dict[str, int]:
+        with self.engine.connect() as conn:
+            return {
+                row.currency: row.balance
+                for row in journal.trial_balance(conn)
+                if row.code == "psp_clearing"
+            }
+
+
+def moments(rows: Sequence[Row[Any]], name: str) -> list[str]:
+    """Return one column of instants as days, to compare with what a story says."""
+    return [f"{getattr(row, name):%Y-%m-%d}" for row in rows]

@@ -1,0 +1,213 @@
+"""Settings: where they come from, what is refused, and what is shown."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from billing.config import all_keys, format_duration, load_settings, parse_duration
+from billing.errors import BadInput
+from plans.terms import Cadence, Dunning
+
+DOCUMENTATION = Path(__file__).parents[2] / "docs" / "configuration.md"
+SHIPPED = Path(__file__).parents[2] / "config.toml"
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Away from any config.toml that happens to lie where the tests are run."""
+    monkeypatch.chdir(tmp_path)
+
+
+def written(tmp_path: Path, text: str) -> Path:
+    file = tmp_path / "config.toml"
+    file.write_text(text)
+    return file
+
+
+def refusal(path: Path | None, env: Mapping[str, str]) -> BadInput:
+    with pytest.raises(BadInput) as caught:
+        load_settings(path, env)
+    return caught.value
+
+
+def test_without_a_file_the_defaults_run_everything_embedded_in_sandbox_mode(
+    tmp_path: Path,
+) -> None:
+    settings = load_settings(None, {})
+
+    assert (settings.mode, settings.database.url, settings.redis.url) == (
+        "sandbox",
+        "embedded",
+        "embedded",
+    )
+    assert settings.uses_embedded_sandbox
+    assert settings.charges.key_max_age == timedelta(hours=23)
+    assert settings.embedded.dir == tmp_path / ".perennial"
+
+
+def test_the_shipped_file_says_nothing_but_defaults() -> None:
+    shipped = load_settings(SHIPPED, {}).show()
+    default = load_settings(None, {}).show()
+
+    paths = {"embedded.dir", "plans.catalog"}
+    assert {key: value for key, value in shipped.items() if key not in paths} == {
+        key: value for key, value in default.items() if key not in paths
+    }
+
+
+def test_the_environment_overrides_the_file(tmp_path: Path) -> None:
+    file = written(tmp_path, '[scheduler]\ntick = "5s"\nbatch = 10\n')
+
+    settings = load_settings(file, {"BILLING__SCHEDULER__TICK": "7s", "HOME": "/elsewhere"})
+
+    assert settings.scheduler.tick == timedelta(seconds=7)
+    assert settings.scheduler.batch == 10
+
+
+def test_a_secret_comes_from_a_file(tmp_path: Path) -> None:
+    secret = tmp_path / "key"
+    secret.write_text("sk_test_123\n")
+
+    settings = load_settings(None, {"BILLING__STRIPE__API_KEY_FILE": str(secret)})
+
+    assert settings.stripe_key() == "sk_test_123"
+
+
+def test_a_secret_given_twice_or_by_a_missing_file_is_refused(tmp_path: Path) -> None:
+    missing = {"BILLING__STRIPE__API_KEY_FILE": str(tmp_path / "none")}
+
+    assert "can't be read" in refusal(None, missing).what
+    assert "set twice" in refusal(None, {**missing, "BILLING__STRIPE__API_KEY": "sk_test_1"}).what
+
+
+def test_relative_paths_count_from_the_file_and_not_from_where_we_are(tmp_path: Path) -> None:
+    settings = load_settings(written(tmp_path, '[plans]\ncatalog = "sold"\n'), {})
+
+    assert settings.plans.catalog == tmp_path / "sold"
+
+
+def test_an_unknown_key_names_file_line_key_and_what_was_meant(tmp_path: Path) -> None:
+    file = written(tmp_path, '[scheduler]\ntick = "1s"\nbacth = 10\n')
+
+    error = refusal(file, {})
+
+    assert error.what == "unknown key 'bacth'"
+    assert error.where == f"{file}:3, scheduler.bacth"
+    assert error.remedy == "did you mean batch?"
+
+
+def test_an_unknown_variable_is_refused_too() -> None:
+    error = refusal(None, {"BILLING__SHEDULER__TICK": "1s"})
+
+    assert error.where == "environment, BILLING__SHEDULER__TICK"
+    assert error.remedy == "did you mean scheduler?"
+
+
+def test_all_problems_are_reported_in_one_run(tmp_path: Path) -> None:
+    file = written(tmp_path, 'mode = "test"\n[scheduler]\nbatch = 0\n[worker]\nthreds = 3\n')
+
+    words = str(refusal(file, {}))
+
+    assert all(part in words for part in (":1, mode", ":3, scheduler.batch", ":5, worker.threds"))
+
+
+@pytest.mark.parametrize(
+    ("env", "part"),
+    [
+        ({"SCHEDULER__TICK": "1 fortnight"}, "not a duration"),
+        ({"SCHEDULER__TICK": "0s"}, "longer than nothing"),
+        ({"DATABASE__URL": "mysql://host/x"}, "must be"),
+        ({"METRICS__HOST": "0.0.0.0"}, "not every interface"),
+        ({"METRICS__HOST": "::"}, "not every interface"),
+        ({"DUNNING__RETRY_AFTER": "3 moons"}, "not a cadence"),
+        ({"CHARGES__MINIMUM_AMOUNTS__USD": "0.505"}, "decimals"),
+        ({"CHARGES__MINIMUM_AMOUNTS__ABC": "1"}, "ISO 4217"),
+        ({"CHARGES__LEASE": "60s"}, "longer than its lease"),
+        ({"CHARGES__KEY_MAX_AGE": "24h"}, "made twice"),
+        ({"STRIPE__TIMEOUT_READ": "90s"}, "longer than the whole call"),
+        ({"CHARGES__UNKNOWN_BACKOFF": "1h"}, "longer than the longest"),
+        ({"STRIPE__API_KEY": "sk_live_1"}, "would charge real cards"),
+        ({"MODE": "live", "STRIPE__API_KEY": "sk_test_1"}, "this is a test key"),
+        ({"MODE": "live", "STRIPE__API_BASE": "http://127.0.0.1:1"}, "another server"),
+        ({"MODE__X": "live"}, "Input should be"),
+    ],
+)
+def test_what_is_wrong_is_refused(env: dict[str, str], part: str) -> None:
+    assert part in refusal(None, {f"BILLING__{key}": value for key, value in env.items()}).what
+
+
+@pytest.mark.parametrize("key", ["sk_live_1", "rk_live_1"])
+def test_live_mode_takes_a_live_key_and_has_no_sandbox(key: str) -> None:
+    settings = load_settings(None, {"BILLING__MODE": "live", "BILLING__STRIPE__API_KEY": key})
+
+    assert not settings.uses_embedded_sandbox
+    assert settings.stripe_key() == key
+
+
+def test_live_mode_without_a_key_loads_but_reaches_no_provider() -> None:
+    settings = load_settings(None, {"BILLING__MODE": "live"})
+
+    assert not settings.uses_embedded_sandbox
+    with pytest.raises(BadInput, match="no key"):
+        settings.stripe_key()
+
+
+def test_lists_and_tables_come_from_the_environment() -> None:
+    settings = load_settings(
+        None,
+        {
+            "BILLING__DUNNING__RETRY_AFTER": "1d, 2 weeks",
+            "BILLING__DUNNING__THEN": "unpaid",
+            "BILLING__DUNNING__BUDGET": '{"max_attempts": 4}',
+            "BILLING__CHARGES__MINIMUM_AMOUNTS__JPY": "100",
+        },
+    )
+
+    assert settings.dunning.ladder == Dunning((Cadence(1, "day"), Cadence(2, "week")), "unpaid")
+    assert settings.dunning.budget.max_attempts == 4
+    assert settings.charges.minimum_amounts["JPY"] == 100
+    assert settings.charges.minimum_amounts["USD"] == 50
+
+
+def test_secrets_are_neither_shown_nor_part_of_an_error_or_repr() -> None:
+    env = {
+        "BILLING__STRIPE__API_KEY": "sk_test_hush",
+        "BILLING__DATABASE__URL": "postgresql://me:hush@host/billing",
+    }
+    settings = load_settings(None, env)
+
+    assert settings.show()["stripe.api_key"] == "********"
+    assert settings.show()["database.url"] == "postgresql://me:********@host/billing"
+    assert "hush" not in repr(settings)
+    wrong = {**env, "BILLING__DATABASE__URL": "mysql://me:hush@host/billing"}
+    assert "hush" not in str(refusal(None, wrong))
+
+
+def test_settings_are_immutable() -> None:
+    settings = load_settings(None, {})
+
+    with pytest.raises(ValueError, match="frozen"):
+        settings.mode = "live"
+
+
+def test_every_key_is_documented() -> None:
+    text = DOCUMENTATION.read_text()
+
+    assert [key for key in all_keys() if f"| `{key}` |" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("250ms", 0.25), ("30s", 30), ("15m", 900), ("23h", 82_800), ("2d", 172_800)],
+)
+def test_durations_are_read_and_written(text: str, seconds: float) -> None:
+    assert parse_duration(text) == timedelta(seconds=seconds)
+    assert format_duration(timedelta(seconds=seconds)) == text
+
+
+@pytest.mark.parametrize("text", ["", "30", "-5s", "1.5h", "s", 30, None])
+def test_other_texts_are_no_durations(text: object) -> None:
+    with pytest.raises(ValueError, match="not a duration"):
+        parse_duration(text)

@@ -1,0 +1,237 @@
+"""Dunning: classes of declines, the ladder, the budget of a card, and the words for each."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing.dunning import (
+    KNOWN_DECLINE_CODES,
+    Budget,
+    DeclineClass,
+    RetryAt,
+    Stop,
+    WaitForCustomer,
+    attempts_after,
+    classify,
+    decide,
+    earliest_by_budget,
+    hold_to_budget,
+    metric_code,
+)
+from plans.terms import Cadence, Dunning, GiveUp
+
+SOFT, NEEDS_CUSTOMER, HARD = DeclineClass
+NOW = datetime(2026, 3, 1, 10, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("insufficient_funds", SOFT), ("do_not_honor", SOFT), ("generic_decline", SOFT),
+        ("processing_error", SOFT), ("try_again_later", SOFT), ("card_velocity_exceeded", SOFT),
+        ("expired_card", NEEDS_CUSTOMER), ("incorrect_cvc", NEEDS_CUSTOMER),
+        ("authentication_required", NEEDS_CUSTOMER), ("card_not_supported", NEEDS_CUSTOMER),
+        ("incorrect_number", HARD), ("lost_card", HARD), ("stolen_card", HARD),
+        ("pickup_card", HARD), ("revocation_of_authorization", HARD), ("fraudulent", HARD),
+        ("revocation_of_all_authorizations", HARD), ("highest_risk_level", HARD),
+        ("transaction_not_allowed", HARD),
+        ("a_code_of_next_year", SOFT), (None, SOFT), ("", SOFT),
+    ],
+)  # fmt: skip
+def test_the_class_of_a_code(code: str | None, expected: DeclineClass) -> None:
+    assert classify(code) is expected
+
+
+@pytest.mark.parametrize(
+    ("code", "advice", "expected"),
+    [
+        ("insufficient_funds", "do_not_try_again", HARD),
+        ("stolen_card", "try_again_later", SOFT),
+        ("generic_decline", "confirm_card_data", NEEDS_CUSTOMER),
+        (None, "do_not_try_again", HARD),
+        ("stolen_card", "an_advice_of_next_year", HARD),
+    ],
+)
+def test_advice_outranks_the_code(code: str | None, advice: str, expected: DeclineClass) -> None:
+    assert classify(code, advice) is expected
+
+
+# docs.stripe.com/declines/codes: card decline codes, then local payment methods
+DOCUMENTED = """
+    authentication_required authentication_not_handled approve_with_id call_issuer
+    card_not_supported card_velocity_exceeded currency_not_supported do_not_honor do_not_try_again
+    duplicate_transaction expired_card fraudulent generic_decline incorrect_address incorrect_cvc
+    incorrect_number incorrect_pin incorrect_zip insufficient_funds invalid_account invalid_amount
+    invalid_cvc invalid_expiry_month invalid_expiry_year invalid_number invalid_pin
+    issuer_not_available lost_card merchant_blacklist mobile_device_authentication_required
+    new_account_information_available no_action_taken not_permitted offline_pin_required
+    online_or_offline_pin_required pickup_card pin_try_exceeded processing_error
+    reenter_transaction restricted_card revocation_of_all_authorizations
+    revocation_of_authorization security_violation service_not_allowed stolen_card
+    stop_payment_order testmode_decline transaction_not_allowed try_again_later
+    withdrawal_count_limit_exceeded
+
+    partner_generic_decline invalid_customer_account payment_limit_exceeded
+    invalid_billing_agreement invalid_business_account partner_high_risk_customer
+    compliance_violation payment_disputed invalid_authorization invalid_payment_information
+    partner_payment_not_found expired_payment_information
+"""
+
+
+def test_every_documented_code_has_a_class() -> None:
+    assert set(DOCUMENTED.split()) <= KNOWN_DECLINE_CODES
+
+
+def test_a_metric_never_grows_a_label_of_its_own() -> None:
+    assert metric_code("insufficient_funds") == "insufficient_funds"
+    assert metric_code("a_code_of_next_year") == metric_code(None) == metric_code("") == "other"
+
+
+@pytest.mark.parametrize(
+    ("steps", "days"),
+    [
+        # P11: polar server/polar/config.py DUNNING_RETRY_INTERVALS
+        ([2, 5, 7, 7], [2, 7, 14, 21]),
+        ([3, 5, 7], [3, 8, 15]),
+        ([], []),
+    ],
+)
+def test_the_ladder_in_days_after_the_first_decline(steps: list[int], days: list[int]) -> None:
+    plan = ladder(*steps)
+
+    assert attempts_after(plan, NOW) == [NOW + timedelta(days=day) for day in days]
+    assert climb(plan) == attempts_after(plan, NOW)
+
+
+def test_a_soft_decline_climbs_one_rung() -> None:
+    assert decide(SOFT, ladder(3, 5, 7), 0, NOW, code="insufficient_funds") == RetryAt(
+        datetime(2026, 3, 4, 10, tzinfo=UTC),
+        1,
+        "insufficient_funds is soft; rung 1 of 3; next attempt in 3 days on 2026-03-04 10:00 UTC",
+    )
+
+
+def test_a_manual_attempt_uses_no_rung() -> None:
+    plan = ladder(3, 5, 7)
+    first = decide(SOFT, plan, 0, NOW)
+    assert isinstance(first, RetryAt)
+
+    after_a_manual_one = decide(SOFT, plan, first.rung, NOW + timedelta(days=1))
+
+    assert isinstance(after_a_manual_one, RetryAt)
+    assert after_a_manual_one.rung == 2
+
+
+@pytest.mark.parametrize(
+    ("then", "words"), [("cancel", "subscription is canceled"), ("unpaid", "becomes unpaid")]
+)
+def test_after_the_last_rung_the_plan_says_what_becomes_of_it(then: GiveUp, words: str) -> None:
+    over = decide(SOFT, ladder(3, 5, 7, then=then), 3, NOW, code="do_not_honor")
+
+    assert isinstance(over, Stop)
+    assert over.words.startswith("do_not_honor is soft; all 3 rungs are used; ")
+    assert words in over.words
+
+
+def test_a_plan_without_a_ladder_gives_up_at_once() -> None:
+    for decline_class in DeclineClass:
+        assert isinstance(decide(decline_class, ladder(), 0, NOW), Stop)
+
+
+def test_what_needs_the_customer_waits_as_long_as_the_ladder_would_have() -> None:
+    waits = decide(NEEDS_CUSTOMER, ladder(3, 5, 7), 1, NOW, code="expired_card")
+
+    assert isinstance(waits, WaitForCustomer)
+    assert waits.until == NOW + timedelta(days=12)
+    assert "expired_card is for the customer to put right" in waits.words
+    assert "2026-03-13 10:00 UTC" in waits.words
+
+
+def test_a_hard_decline_stops_whatever_is_left_of_the_ladder() -> None:
+    stop = decide(HARD, ladder(3, 5, 7), 0, NOW, code="stolen_card")
+
+    assert isinstance(stop, Stop)
+    assert stop.words == "stolen_card is hard; no further attempt; the subscription is canceled"
+
+
+def test_a_step_is_civil_time_where_the_customer_lives() -> None:
+    before_the_change = datetime(2026, 3, 7, 15, tzinfo=UTC)  # 10:00 in New York
+
+    retry = decide(SOFT, ladder(3), 0, before_the_change, "America/New_York")
+
+    assert isinstance(retry, RetryAt)
+    assert retry.at == datetime(2026, 3, 10, 14, tzinfo=UTC)
+    assert "2026-03-10 10:00 America/New_York" in retry.words
+
+
+@pytest.mark.parametrize(
+    ("declined_days_ago", "wait"),
+    [
+        ([], timedelta(0)),
+        ([3], timedelta(0)),
+        ([0.5], timedelta(hours=12)),
+        ([0], timedelta(days=1)),
+        # the eighth decline back leaves the window of 30 days tomorrow
+        ([2, 5, 8, 11, 14, 17, 20, 29], timedelta(days=1)),
+        ([2, 5, 8, 11, 14, 17, 20, 30], timedelta(0)),
+        ([20, 2, 29, 11, 5, 17, 14, 8], timedelta(days=1)),  # in any order
+        ([1, 2, 3, 4, 5, 6, 7, 8, 9], timedelta(days=22)),
+    ],
+)
+def test_the_budget_of_a_card(declined_days_ago: list[float], wait: timedelta) -> None:
+    declined_at = [NOW - timedelta(days=days) for days in declined_days_ago]
+
+    assert earliest_by_budget(Budget(), declined_at, NOW) == NOW + wait
+
+
+@given(
+    st.lists(st.integers(0, 60 * 24).map(lambda hours: NOW - timedelta(hours=hours))),
+    st.builds(
+        Budget,
+        st.integers(1, 10),
+        st.integers(1, 40).map(lambda days: timedelta(days=days)),
+        st.integers(0, 48).map(lambda hours: timedelta(hours=hours)),
+    ),
+)
+def test_the_budget_is_kept_and_an_hour_less_would_break_it(
+    declined_at: list[datetime], budget: Budget
+) -> None:
+    earliest = earliest_by_budget(budget, declined_at, NOW)
+
+    assert keeps(budget, declined_at, earliest)
+    if earliest > NOW:
+        assert not keeps(budget, declined_at, earliest - timedelta(hours=1))
+
+
+def test_a_retry_is_held_to_the_budget_and_says_so() -> None:
+    retry = RetryAt(NOW, 2, "rung 2 of 3")
+
+    held = hold_to_budget(retry, Budget(), [NOW - timedelta(hours=1)])
+
+    assert (held.at, held.rung) == (NOW + timedelta(hours=23), 2)
+    assert held.words == (
+        "rung 2 of 3; held until 2026-03-02 09:00 UTC: "
+        "the card's budget is 8 attempts in 30 days, 24 h apart"
+    )
+    assert hold_to_budget(retry, Budget(), []) == retry
+
+
+def ladder(*days: int, then: GiveUp = "cancel") -> Dunning:
+    return Dunning(tuple(Cadence(day, "day") for day in days), then)
+
+
+def climb(plan: Dunning) -> list[datetime]:
+    """Take the decisions one after the other, each attempt declined at once."""
+    at, rung, made = NOW, 0, []
+    while isinstance(decision := decide(SOFT, plan, rung, at), RetryAt):
+        at, rung = decision.at, decision.rung
+        made.append(at)
+    return made
+
+
+def keeps(budget: Budget, declined_at: list[datetime], at: datetime) -> bool:
+    recent = [decline for decline in declined_at if decline > at - budget.window]
+    spaced = all(at - decline >= budget.spacing for decline in declined_at)
+    return len(recent) < budget.max_attempts and spaced

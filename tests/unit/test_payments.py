@@ -1,0 +1,60 @@
+"""Payment states: exactly these transitions, each for these causes only."""
+
+from itertools import product
+
+import pytest
+
+from billing.errors import BillingError
+from billing.payments import TRANSITIONS, Cause, IllegalTransition, State, check_transition
+
+LEGAL = {
+    ("CREATED", "AUTHORIZED"): {"outcome", "forced_correction"},
+    ("AUTHORIZED", "CAPTURED"): {"outcome", "forced_correction"},
+    ("CAPTURED", "SETTLED"): {"settlement"},
+    ("CAPTURED", "REFUNDED"): {"refund"},
+    ("SETTLED", "REFUNDED"): {"refund"},
+    ("CREATED", "FAILED"): {"outcome", "ladder_over", "void"},
+    ("AUTHORIZED", "FAILED"): {"outcome", "ladder_over", "void"},
+    ("FAILED", "CREATED"): {"reopened_by_operator", "reopened_by_payment_method"},
+    ("FAILED", "CAPTURED"): {"forced_correction"},
+}
+
+
+@pytest.mark.parametrize(("from_", "to"), list(product(State, State)))
+def test_only_legal_transitions_pass_and_only_for_their_causes(from_: State, to: State) -> None:
+    for cause in Cause:
+        if cause in LEGAL.get((str(from_), str(to)), set()):
+            check_transition(from_, to, cause)
+        else:
+            with pytest.raises(IllegalTransition):
+                check_transition(from_, to, cause)
+
+
+def test_the_way_of_a_payment_that_goes_well() -> None:
+    for from_, to, cause in [
+        (State.CREATED, State.AUTHORIZED, Cause.OUTCOME),
+        (State.AUTHORIZED, State.CAPTURED, Cause.OUTCOME),
+        (State.CAPTURED, State.SETTLED, Cause.SETTLEMENT),
+        (State.SETTLED, State.REFUNDED, Cause.REFUND),
+    ]:
+        check_transition(from_, to, cause)
+
+
+def test_money_that_moved_never_goes_back_to_collecting() -> None:
+    for collected in (State.CAPTURED, State.SETTLED, State.REFUNDED):
+        for collecting in (State.CREATED, State.AUTHORIZED, State.FAILED):
+            assert (collected, collecting) not in TRANSITIONS
+
+
+def test_an_illegal_transition_says_what_would_be_legal() -> None:
+    with pytest.raises(BillingError, match="it goes to: SETTLED, REFUNDED"):
+        check_transition(State.CAPTURED, State.CREATED, Cause.OUTCOME)
+    with pytest.raises(BillingError, match="nowhere"):
+        check_transition(State.REFUNDED, State.CAPTURED, Cause.OUTCOME)
+    with pytest.raises(BillingError, match="allowed causes: forced_correction"):
+        check_transition(State.FAILED, State.CAPTURED, Cause.OUTCOME)
+
+
+def test_the_table_can_not_be_changed() -> None:
+    with pytest.raises(TypeError):
+        TRANSITIONS[State.REFUNDED, State.CREATED] = frozenset()  # type: ignore[index]

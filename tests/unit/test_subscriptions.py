@@ -1,0 +1,113 @@
+"""Subscription status: what each event makes of each status, and missed periods."""
+
+import pytest
+
+from billing.subscriptions import (
+    RENEWING,
+    CatchUp,
+    CycleKind,
+    Status,
+    after_capture,
+    after_decline,
+    after_give_up,
+    after_open,
+    after_resume,
+    can_cancel,
+    can_pause,
+    can_resume,
+    cycle_kind,
+    initial,
+    plan_catch_up,
+)
+from plans.terms import CatchUpPolicy
+
+TRIALING, ACTIVE, PAST_DUE, UNPAID, PAUSED, CANCELED = Status
+
+
+def test_a_subscription_starts_with_its_trial_or_active() -> None:
+    assert initial(has_trial=True) is TRIALING
+    assert initial(has_trial=False) is ACTIVE
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "expected"),
+    [
+        (TRIALING, "trial", TRIALING), (TRIALING, "regular", ACTIVE), (ACTIVE, "regular", ACTIVE),
+        (TRIALING, "skipped", ACTIVE), (PAST_DUE, "regular", PAST_DUE),
+        (PAST_DUE, "skipped", PAST_DUE), (PAUSED, "paused", PAUSED),
+    ],
+)  # fmt: skip
+def test_opening_a_cycle(status: Status, kind: CycleKind, expected: Status) -> None:
+    assert after_open(status, kind) is expected
+
+
+def test_a_paused_subscription_goes_on_in_unbilled_cycles() -> None:
+    assert cycle_kind(PAUSED, "regular") == "paused"
+    assert cycle_kind(PAUSED, "trial") == "paused"
+    assert cycle_kind(ACTIVE, "regular") == "regular"
+    assert cycle_kind(TRIALING, "trial") == "trial"
+
+
+# status: after a decline; after a payment, others past due or not; given up, cancel or unpaid
+EVENTS = {
+    TRIALING: (PAST_DUE, TRIALING, TRIALING, CANCELED, UNPAID),
+    ACTIVE: (PAST_DUE, ACTIVE, ACTIVE, CANCELED, UNPAID),
+    PAST_DUE: (PAST_DUE, PAST_DUE, ACTIVE, CANCELED, UNPAID),
+    UNPAID: (UNPAID, UNPAID, ACTIVE, CANCELED, UNPAID),
+    PAUSED: (PAUSED, PAUSED, PAUSED, CANCELED, UNPAID),
+    CANCELED: (CANCELED, CANCELED, CANCELED, CANCELED, CANCELED),
+}
+
+
+@pytest.mark.parametrize("status", Status)
+def test_what_payments_make_of_a_status(status: Status) -> None:
+    assert EVENTS[status] == (
+        after_decline(status),
+        after_capture(status, other_open_past_due=True),
+        after_capture(status, other_open_past_due=False),
+        after_give_up(status, "cancel"),
+        after_give_up(status, "unpaid"),
+    )
+
+
+@pytest.mark.parametrize("status", Status)
+def test_what_may_be_asked_of_a_status(status: Status) -> None:
+    assert can_cancel(status) is (status is not CANCELED)
+    assert can_pause(status) is (status in {TRIALING, ACTIVE, PAST_DUE})
+    assert can_resume(status) is (status is PAUSED)
+    assert (status in RENEWING) is (status not in {UNPAID, CANCELED})
+
+
+def test_a_resumed_subscription_is_where_its_debts_and_trial_put_it() -> None:
+    assert after_resume(in_trial=False, open_past_due=False) is ACTIVE
+    assert after_resume(in_trial=True, open_past_due=False) is TRIALING
+    assert after_resume(in_trial=False, open_past_due=True) is PAST_DUE
+
+
+SKIPPED = "skipped unbilled; the current one is billed"
+
+
+@pytest.mark.parametrize(
+    ("policy", "missed", "expected"),
+    [
+        ("bill", 0, CatchUp("bill", 0, "the period is due")),
+        ("skip", 0, CatchUp("bill", 0, "the period is due")),
+        ("park", 0, CatchUp("bill", 0, "the period is due")),
+        ("bill", 1, CatchUp("bill", 0, "1 missed period billed one by one, oldest first")),
+        ("bill", 3, CatchUp("bill", 0, "3 missed periods billed one by one, oldest first")),
+        (
+            "bill", 4,
+            CatchUp("park", 0, "4 missed periods, more than the cap of 3 that are billed at once"),
+        ),
+        ("skip", 1, CatchUp("skip", 1, f"1 missed period {SKIPPED}")),
+        ("skip", 9, CatchUp("skip", 9, f"9 missed periods {SKIPPED}")),
+        ("park", 1, CatchUp("park", 0, "1 missed period; the plan says to park")),
+    ],
+)  # fmt: skip
+def test_missed_periods(policy: CatchUpPolicy, missed: int, expected: CatchUp) -> None:
+    assert plan_catch_up(policy, 3, missed) == expected
+
+
+def test_missed_periods_are_counted_from_none() -> None:
+    with pytest.raises(ValueError, match="from 0"):
+        plan_catch_up("bill", 3, -1)

@@ -1,0 +1,88 @@
+"""Moving the test clock: through every due instant, in order, with the real daemon at work.
+
+The sandbox's clock goes first, so that nothing at the provider is ever dated before our own
+record of it. The clock stands still until all that is due is done.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final
+
+from billing.errors import BadInput, Unavailable
+from billing.store import clock as stored
+from billing.store import payments
+from workers.runtime import Runtime, sandbox_url
+from workers.sandbox import SandboxControl
+
+POLL_SECONDS: Final = 0.01
+STALLED_AFTER: Final = timedelta(seconds=60)
+
+Progress = Callable[[datetime], None]
+
+
+def advance(
+    runtime: Runtime,
+    to: datetime,
+    *,
+    step: timedelta = timedelta(0),
+    progress: Progress | None = None,
+) -> int:
+    """Move the clock to `to` and return how many stops were made on the way.
+
+    Stops at every due instant; with a `step`, instants less than a step apart share a stop.
+    Raises `BadInput` outside sandbox mode or for a time in the past, `Unavailable` when what is
+    due isn't done within a minute (nobody runs the scheduler or a worker).
+    """
+    control = _control(runtime)
+    now = runtime.clock.now()
+    if to < now:
+        raise BadInput(
+            f"the clock only goes forward: it is {now:%Y-%m-%d %H:%M} UTC already", where="clock"
+        )
+    stops = 0
+    wait_until_done(runtime, now)
+    while now < to:
+        with runtime.engine.connect() as conn:
+            due = payments.next_due_instant(conn)
+        now = min(to, max(due, now + step)) if due is not None else to
+        set_clock(runtime, control, now)
+        wait_until_done(runtime, now)
+        stops += 1
+        if progress is not None:
+            progress(now)
+    return stops
+
+
+def _control(runtime: Runtime) -> SandboxControl:
+    url = runtime.settings.stripe.api_base or sandbox_url(runtime.settings)
+    if runtime.settings.mode != "sandbox" or not url:
+        raise BadInput(
+            "only a sandbox has a clock that can be moved",
+            where="mode",
+            remedy="in live mode time passes by itself",
+        )
+    return SandboxControl(url)
+
+
+def set_clock(runtime: Runtime, control: SandboxControl, now: datetime) -> None:
+    """Set both clocks, the provider's first."""
+    control.set_clock(now)
+    with runtime.engine.begin() as conn:
+        stored.put(conn, now)
+
+
+def wait_until_done(runtime: Runtime, now: datetime) -> None:
+    """Return when every cycle and attempt due by `now` is done. Raises `Unavailable`."""
+    deadline = time.monotonic() + STALLED_AFTER.total_seconds()
+    while True:
+        with runtime.engine.connect() as conn:
+            if payments.nothing_due(conn, now):
+                return
+        if time.monotonic() > deadline:
+            raise Unavailable(
+                f"what is due at {now:%Y-%m-%d %H:%M} UTC is not getting done",
+                where="billing clock",
+                remedy="see `billing status`: a scheduler and a worker have to run (`billing up`)",
+            )
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,55 @@
+"""The only readers of the clock. Everything else is told what time it is.
+
+`now` is domain time: when periods begin, ladders climb and the provider's keys age. In sandbox
+mode it is a test clock kept in Postgres, so that months pass in seconds for every process at
+once. `wall` is real time and serves leases and dispatch windows only: they have to run out
+while a test clock stands still.
+"""
+
+from datetime import UTC, datetime
+from typing import Protocol
+
+from sqlalchemy import Engine
+
+from billing.store import clock as stored
+
+
+class Clock(Protocol):
+    """Tells the two times, both aware and in UTC."""
+
+    def now(self) -> datetime:
+        """Return domain time."""
+        ...
+
+    def wall(self) -> datetime:
+        """Return real time."""
+        ...
+
+
+class SystemClock:
+    """Domain time is real time."""
+
+    def now(self) -> datetime:
+        """Return the system's time."""
+        return self.wall()
+
+    def wall(self) -> datetime:
+        """Return the system's time."""
+        return datetime.now(UTC)  # noqa: TID251  the one place
+
+
+class StoredClock:
+    """Domain time is the test clock in Postgres; while none is set, the system's."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._system = SystemClock()
+
+    def now(self) -> datetime:
+        """Return the test clock's time, as of now in the database."""
+        with self._engine.connect() as conn:
+            return stored.read(conn) or self._system.now()
+
+    def wall(self) -> datetime:
+        """Return the system's time."""
+        return self._system.wall()

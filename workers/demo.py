@@ -1,0 +1,267 @@
+"""`billing demo`: a year of billing in a minute or two, on the real daemon and real workers.
+
+Servers are embedded, the provider is the sandbox, and time is a test clock. While it runs,
+the provider loses answers and fails, messages are doubled, Redis is emptied and a worker is
+killed. It ends with a report, and with exit 0 only if `prove` finds nothing.
+"""
+
+import contextlib
+import os
+import random
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from dateutil.relativedelta import relativedelta
+from rich.console import Console
+from rich.live import Live
+
+from billing.config import Settings, load_settings
+from billing.embedded import EmbeddedPostgres, EmbeddedValkey
+from billing.flows import catalog as catalog_flow
+from billing.flows.prove import prove
+from billing.store import cycles, payments
+from billing.store.totals import totals
+from plans.load import load_catalog
+from workers import demo_world
+from workers.advance import advance, set_clock, wait_until_done
+from workers.demo_report import Progress, Report, print_json, print_report
+from workers.demo_world import Misfortunes
+from workers.runtime import Runtime, sandbox_url
+from workers.sandbox import SandboxControl
+from workers.supervisor import Pauses, Supervisor
+from workers.up import supervisor
+
+START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+STEP: Final = timedelta(days=1)
+EXIT_OK: Final = 0
+EXIT_FINDINGS: Final = 3
+CLOSING_SECONDS: Final = 60.0
+
+# Real-time settings of the demo: pauses are short because a year is. Domain rules (ladders,
+# catch-up, budgets) are the ones of config.toml.
+HURRY: Final = {
+    "BILLING__MODE": "sandbox",
+    "BILLING__DATABASE__URL": "embedded",
+    "BILLING__REDIS__URL": "embedded",
+    "BILLING__STRIPE__RATE_PER_SECOND": "2000",
+    "BILLING__STRIPE__TIMEOUT_CONNECT": "2s",
+    "BILLING__STRIPE__TIMEOUT_READ": "2s",
+    "BILLING__STRIPE__DEADLINE": "3s",
+    "BILLING__CHARGES__LEASE": "5s",
+    "BILLING__CHARGES__UNKNOWN_BACKOFF": "100ms",
+    "BILLING__CHARGES__UNKNOWN_BACKOFF_MAX": "1s",
+    "BILLING__SCHEDULER__TICK": "20ms",
+    "BILLING__SCHEDULER__DISPATCH_WINDOW": "2s",
+    "BILLING__RECONCILER__TICK": "2s",
+    "BILLING__LOGS__FORMAT": "console",
+    "BILLING__LOGS__LEVEL": "warning",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What the command line asks for. `faults=False` lets everything go well."""
+
+    subscriptions: int = 300
+    months: int = 12
+    seed: int = 1
+    keep: bool = False
+    json: bool = False
+    faults: bool = True
+
+
+def run(settings: Settings, options: DemoOptions) -> int:
+    """Run the demo and return its exit code: 0 when all promises hold, 3 on a finding.
+
+    Its data lie in a `demo` folder beside the engine's own and are deleted at the end, unless
+    `keep` leaves everything running until Ctrl-C.
+    """
+    talk = Console(stderr=True)
+    folder = settings.embedded.dir / "demo"
+    env = {name: value for name, value in os.environ.items() if not name.startswith("BILLING__")}
+    env |= HURRY | {
+        "BILLING__EMBEDDED__DIR": str(folder),
+        "BILLING__PLANS__CATALOG": str(settings.plans.catalog),
+    }
+    demo_settings = load_settings(None, env)
+    started = time.monotonic()
+    with _servers(demo_settings, env, talk) as (parts, runtime):
+        story = Story(runtime, parts, options, started)
+        report = story.tell(talk)
+        if options.json:
+            print_json(report, sys.stdout)
+        else:
+            print_report(report, Console())
+        if options.keep:
+            _keep_running(parts, folder, talk)
+    return EXIT_OK if report.holds else EXIT_FINDINGS
+
+
+@contextlib.contextmanager
+def _servers(
+    settings: Settings, env: dict[str, str], talk: Console
+) -> Iterator[tuple[Supervisor, Runtime]]:
+    """Start everything on empty data, and delete the data afterwards."""
+    folder = settings.embedded.dir
+    _delete(folder)
+    folder.mkdir(parents=True)
+    talk.print("starting PostgreSQL, Valkey, sandbox, scheduler, worker and reconciler")
+    quick = Pauses(first=0.2, longest=2.0, steady=10.0)
+    parts = supervisor(settings, None, env, echo=None, pauses=quick)
+    runtime = Runtime(settings)
+    try:
+        with parts:
+            parts.start()
+            yield parts, runtime
+    finally:
+        runtime.close()
+        _delete(folder)
+
+
+def _delete(folder: Path) -> None:
+    """Delete an earlier demo, including what its servers keep elsewhere when run as root."""
+    EmbeddedPostgres(folder).destroy()
+    EmbeddedValkey(folder).destroy()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _keep_running(parts: Supervisor, folder: Path, talk: Console) -> None:
+    talk.print(
+        "everything goes on running; Ctrl-C ends it. In another terminal:\n"
+        f"  BILLING__EMBEDDED__DIR={folder} billing status --watch"
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            parts.pump(0.1)
+
+
+class Story:
+    """One run: it is told in a thread, while the main thread keeps the processes alive."""
+
+    def __init__(
+        self, runtime: Runtime, parts: Supervisor, options: DemoOptions, started: float
+    ) -> None:
+        self._runtime = runtime
+        self._parts = parts
+        self._options = options
+        self._started = started
+        self._rng = random.Random(options.seed)  # noqa: S311  a demo has to be repeatable
+        url = sandbox_url(runtime.settings)
+        assert url is not None, "the supervisor has written it down"
+        self._sandbox = SandboxControl(url)
+        self._progress = Progress()
+        self._misfortunes = Misfortunes()
+        self._end = START + relativedelta(months=options.months)
+        self._days = 0
+
+    def tell(self, talk: Console) -> Report:
+        """Run the whole story, showing where it stands, and return its report."""
+        with ThreadPoolExecutor(1, thread_name_prefix="story") as pool:
+            telling = pool.submit(self._tell)
+            if talk.is_terminal:
+                self._show_live(talk, telling)
+            else:
+                self._show_lines(talk, telling)
+            return telling.result()
+
+    def _show_live(self, talk: Console, telling: "Future[Report]") -> None:
+        with Live(self._progress.table(), console=talk, refresh_per_second=4) as live:
+            while not telling.done():
+                self._parts.pump(0.05)
+                live.update(self._progress.table())
+
+    def _show_lines(self, talk: Console, telling: "Future[Report]") -> None:
+        shown = ""
+        while not telling.done():
+            self._parts.pump(0.05)
+            now = self._progress.now
+            if now is not None and f"{now:%Y-%m}" != shown:
+                shown = f"{now:%Y-%m}"
+                talk.print(self._progress.line())
+
+    def _tell(self) -> Report:
+        runtime, options = self._runtime, self._options
+        set_clock(runtime, self._sandbox, START)
+        catalog = load_catalog(runtime.settings.plans.catalog)
+        catalog_flow.apply(runtime.engine, catalog, now=START)
+        self._progress.doing = f"{options.subscriptions} customers subscribe"
+        demo_world.populate(runtime, catalog, options.subscriptions, START, self._rng)
+        if options.faults:
+            demo_world.order_faults(self._sandbox, options.seed)
+        self._progress.doing = "time passes"
+        advance(runtime, self._end, step=STEP, progress=self._a_day_passed)
+        self._sandbox.clear_faults()
+        wait_until_done(runtime, self._end)
+        self._progress.doing = "the last cycles are closed"
+        return self._report(self._wait_for_closing())
+
+    def _a_day_passed(self, now: datetime) -> None:
+        self._days += 1
+        with self._runtime.engine.connect() as conn:
+            sums = totals(conn) if self._days % 5 == 0 else self._progress.totals
+        self._progress.now = now
+        self._progress.totals = sums
+        if not self._options.faults:
+            return
+        demo_world.change_some_cards(self._runtime, now, self._rng)
+        demo_world.double_messages(self._runtime, self._rng, self._misfortunes)
+        if self._days % 45 == 20:
+            demo_world.flush_redis(self._runtime, self._misfortunes)
+        if self._days % 120 == 60:
+            self._kill_a_worker()
+        self._progress.faults = sum(self._faults().values())
+
+    def _kill_a_worker(self) -> None:
+        for child in self._parts.status():
+            if child.name.startswith("worker") and child.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child.pid, signal.SIGKILL)
+                    self._misfortunes.workers_killed += 1
+                return
+
+    def _faults(self) -> dict[str, int]:
+        done = self._misfortunes
+        counts = {kind: int(n) for kind, n in self._sandbox.stats()["faults"].items() if n}
+        counts["duplicated_message"] = done.duplicated_messages
+        counts["redis_flushed"] = done.redis_flushed
+        counts["worker_killed"] = done.workers_killed
+        return {kind: n for kind, n in counts.items() if n}
+
+    def _wait_for_closing(self) -> int:
+        """Wait until the reconciler has closed what is ready; return what it left."""
+        deadline = time.monotonic() + CLOSING_SECONDS
+        while True:
+            with self._runtime.engine.connect() as conn:
+                ready = len(cycles.closable(conn, self._end, limit=1000))
+                unconfirmed = payments.unconfirmed(conn)
+            if (not ready and not unconfirmed) or time.monotonic() > deadline:
+                return ready + unconfirmed
+            time.sleep(0.1)
+
+    def _report(self, unclosed: int) -> Report:
+        stats = self._sandbox.stats()
+        promises = prove(self._runtime.engine, self._end)
+        with self._runtime.engine.connect() as conn:
+            sums = totals(conn)
+        return Report(
+            totals=sums,
+            subscriptions=sums.subscriptions,
+            provider_captures=int(stats["captures"]),
+            provider_captured_twice=int(stats["payment_intents_captured_more_than_once"]),
+            missed_periods=sum(len(p.findings) for p in promises if p.promise == 1),
+            faults_by_kind=self._faults() if self._options.faults else {},
+            promises=promises,
+            unclosed_but_ready=unclosed,
+            seconds=time.monotonic() - self._started,
+            months=self._options.months,
+            seed=self._options.seed,
+            captured_by_currency=stats["captured_amount"],
+        )

@@ -1,0 +1,170 @@
+"""What the demo shows: a live table while it runs, a report at the end, the same as JSON."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import IO, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from billing.flows.prove import PromiseResult
+from billing.store.totals import Totals
+
+
+@dataclass
+class Progress:
+    """Where the demo stands, written by the one who runs it and read by the display."""
+
+    now: datetime | None = None
+    doing: str = "starting"
+    totals: Totals | None = None
+    due: int = 0
+    faults: int = 0
+
+    def table(self) -> Table:
+        """Return the live table."""
+        table = Table(title="Perennial demo", title_justify="left", show_header=False)
+        table.add_column(justify="right", style="bold")
+        table.add_column()
+        table.add_row("now", f"{self.now:%Y-%m-%d}  {self.doing}" if self.now else self.doing)
+        for name, value in self._figures():
+            table.add_row(name, value)
+        return table
+
+    def line(self) -> str:
+        """Return the same in one line, for a terminal that can't redraw."""
+        figures = ", ".join(f"{name} {value}" for name, value in self._figures())
+        return f"{self.now:%Y-%m-%d}: {figures}" if self.now else self.doing
+
+    def _figures(self) -> list[tuple[str, str]]:
+        if self.totals is None:
+            return []
+        sums = self.totals
+        return [
+            ("due", str(self.due)),
+            ("charged", str(sums.captured_payments)),
+            ("declined", str(sums.declines)),
+            ("recovered", str(sums.recovered_by_dunning)),
+            ("closed", f"{sums.cycles_closed} of {sums.cycles_opened} cycles"),
+            ("ledger sum", str(sums.ledger_imbalance)),
+            ("faults", str(self.faults)),
+        ]
+
+
+@dataclass(frozen=True)
+class Report:
+    """The end of a demo. `open_cycles` are those whose time to close has not come."""
+
+    totals: Totals
+    subscriptions: int
+    provider_captures: int
+    provider_captured_twice: int
+    missed_periods: int
+    faults_by_kind: Mapping[str, int]
+    promises: Sequence[PromiseResult]
+    unclosed_but_ready: int
+    seconds: float
+    months: int
+    seed: int
+    captured_by_currency: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def double_charges(self) -> int:
+        """PaymentIntents or payments with more than one capture, and captures nobody booked."""
+        return max(
+            self.provider_captured_twice,
+            self.totals.doubly_captured_invoices,
+            self.provider_captures - self.totals.captured_payments,
+        )
+
+    @property
+    def holds(self) -> bool:
+        """Tell whether everything adds up."""
+        sums = self.totals
+        return (
+            self.provider_captures == sums.captured_payments == sums.captured_in_journal
+            and self.double_charges == 0
+            and self.missed_periods == 0
+            and sums.ledger_imbalance == 0
+            and sums.open_breaks == 0
+            and self.unclosed_but_ready == 0
+            and not any(promise.findings for promise in self.promises)
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the report as one object; amounts are minor units."""
+        sums = self.totals
+        return {
+            "subscriptions": self.subscriptions,
+            "months": self.months,
+            "seed": self.seed,
+            "cycles_opened": sums.cycles_opened,
+            "cycles_closed": sums.cycles_closed,
+            "provider_captures": self.provider_captures,
+            "captured_payments": sums.captured_payments,
+            "journal_captures": sums.captured_in_journal,
+            "captured_minor_units": dict(self.captured_by_currency),
+            "attempts": sums.attempts,
+            "declines_by_code": sums.declines_by_code,
+            "recovered_by_dunning": sums.recovered_by_dunning,
+            "failed_payments": sums.failed_payments,
+            "double_charges": self.double_charges,
+            "missed_periods": self.missed_periods,
+            "ledger_imbalance": sums.ledger_imbalance,
+            "breaks_open": sums.open_breaks,
+            "faults_injected": sum(self.faults_by_kind.values()),
+            "faults_by_kind": dict(self.faults_by_kind),
+            "findings": [text for promise in self.promises for text in promise.findings],
+            "holds": self.holds,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def print_json(report: Report, stream: IO[str]) -> None:
+    """Write the report as one JSON object."""
+    stream.write(json.dumps(report.to_json(), indent=2) + "\n")
+    stream.flush()
+
+
+def print_report(report: Report, console: Console) -> None:
+    """Write the report for people."""
+    sums = report.totals
+    rows = [
+        ("subscriptions", f"{report.subscriptions} over {report.months} months"),
+        ("cycles", f"{sums.cycles_opened} opened, {sums.cycles_closed} closed"),
+        ("captures at the provider", str(report.provider_captures)),
+        ("captured payments, in journal", f"{sums.captured_payments}, {sums.captured_in_journal}"),
+        ("double charges", str(report.double_charges)),
+        ("missed periods", str(report.missed_periods)),
+        ("ledger imbalance", str(sums.ledger_imbalance)),
+        ("open breaks", str(sums.open_breaks)),
+        ("attempts, declines", f"{sums.attempts}, {sums.declines}"),
+        ("recovered by dunning", str(sums.recovered_by_dunning)),
+        ("given up and written off", str(sums.failed_payments)),
+        ("faults injected", _by_kind(report.faults_by_kind)),
+        ("declines by code", _by_kind(sums.declines_by_code)),
+        ("seconds", f"{report.seconds:.1f}"),
+    ]
+    table = Table(title="What happened", title_justify="left", show_header=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, value in rows:
+        table.add_row(name, value)
+    console.print(table)
+    for promise in report.promises:
+        verdict = "holds" if not promise.findings else f"{len(promise.findings)} FINDINGS"
+        checked = ", ".join(f"{count} {what}" for what, count in promise.checked.items())
+        console.print(f"promise {promise.promise}: {verdict}  {promise.title} ({checked})")
+        for finding in promise.findings[:20]:
+            console.print(f"  {finding}")
+    if report.unclosed_but_ready:
+        console.print(f"{report.unclosed_but_ready} cycles were ready and did not close")
+    console.print("everything adds up" if report.holds else "SOMETHING DOES NOT ADD UP")
+
+
+def _by_kind(counts: Mapping[str, int]) -> str:
+    if not counts:
+        return "none"
+    return f"{sum(counts.values())}: " + ", ".join(f"{kind} {n}" for kind, n in counts.items())

@@ -1,0 +1,166 @@
+"""What a running role tells its surroundings: /livez, /readyz, /metrics, and systemd.
+
+One small HTTP server in a thread, on loopback unless told otherwise and never on every
+interface: the figures are for the machine's own collector, not for the network.
+"""
+
+import json
+import logging
+import os
+import socket
+import threading
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+from socketserver import TCPServer
+from typing import Self
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
+
+from billing.errors import BadInput, Unavailable
+
+logger = logging.getLogger(__name__)
+
+ReadinessCheck = Callable[[], str | None]
+"""Returns None when all is well, else why not. What it raises counts as a reason too."""
+
+
+class HealthServer:
+    """Serves the three pages until stopped. `port=0` takes a free one; `port` says which."""
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        *,
+        readiness: Mapping[str, ReadinessCheck] | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+    ) -> None:
+        _refuse_every_interface(host)
+        checks = dict(readiness or {})
+
+        class Handler(_Handler):
+            pages = _Pages(registry, checks)
+
+        try:
+            self._server = _Server((host, port), Handler)
+        except OSError as error:
+            raise Unavailable(
+                f"can't listen on {host}:{port}: {error.strerror}",
+                remedy="free the port, or set another one (0 takes any) under [metrics]",
+            ) from None
+        self.host = host
+        self.port: int = self._server.server_address[1]
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(0.1,), name="health", daemon=True
+        )
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """The address in front of the pages."""
+        return f"http://{self.host}:{self.port}"
+
+    def start(self) -> Self:
+        """Serve from now on."""
+        self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Close the port."""
+        if self._thread.is_alive():
+            self._server.shutdown()
+            self._thread.join()
+        self._server.server_close()
+
+
+def notify_systemd(state: str) -> bool:
+    """Tell systemd "READY=1", "STOPPING=1" or "WATCHDOG=1"; False when nobody asked to be told."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return False
+    if address.startswith("@"):  # a name in the abstract namespace
+        address = "\0" + address[1:]
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as channel:
+        try:
+            channel.sendto(state.encode(), address)
+        except OSError as error:
+            logger.warning("systemd doesn't listen: %s", error)
+            return False
+    return True
+
+
+class _Pages:
+    """What each page says."""
+
+    def __init__(self, registry: CollectorRegistry, checks: Mapping[str, ReadinessCheck]) -> None:
+        self._registry = registry
+        self._checks = checks
+
+    def get(self, path: str) -> tuple[HTTPStatus, str, bytes]:
+        if path == "/livez":
+            return HTTPStatus.OK, "text/plain; charset=utf-8", b"ok\n"
+        if path == "/readyz":
+            return self._ready()
+        if path == "/metrics":
+            return HTTPStatus.OK, CONTENT_TYPE_LATEST, generate_latest(self._registry)
+        return HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", b"/livez /readyz /metrics\n"
+
+    def _ready(self) -> tuple[HTTPStatus, str, bytes]:
+        reasons = {name: _reason(name, check) for name, check in self._checks.items()}
+        failed = {name: reason for name, reason in reasons.items() if reason is not None}
+        body = json.dumps({"ready": not failed, "failed": failed}) + "\n"
+        status = HTTPStatus.SERVICE_UNAVAILABLE if failed else HTTPStatus.OK
+        return status, "application/json", body.encode()
+
+
+def _reason(name: str, check: ReadinessCheck) -> str | None:
+    try:
+        return check()
+    except Exception as error:
+        logger.exception("the readiness check %s raised", name)
+        return type(error).__name__  # its text may hold an address or a password
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def server_bind(self) -> None:
+        """Bind without asking the network for our own name, which can take seconds."""
+        TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    pages: _Pages
+    timeout = 5.0  # a client that says nothing doesn't keep a thread
+
+    def do_GET(self) -> None:
+        status, kind, body = self.pages.get(self.path.partition("?")[0])
+        self.send_response(status)
+        self.send_header("Content-Type", kind)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Say nothing: a collector asks several times a minute."""
+
+
+def _refuse_every_interface(host: str) -> None:
+    try:
+        everywhere = not host or ip_address(host).is_unspecified
+    except ValueError:  # a name
+        everywhere = False
+    if everywhere:
+        raise BadInput(
+            f"health and metrics aren't served on every interface ({host or 'empty address'})",
+            remedy='name one address, like "127.0.0.1", under [metrics] host',
+        )

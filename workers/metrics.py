@@ -1,0 +1,216 @@
+"""Metrics: counters that this process keeps, and state that is read from Postgres at scrape.
+
+Names and labels are described one by one in docs/metrics.md. No label ever names a customer
+or a subscription; decline codes come from an allow-list. Zeros are exported up front, so that
+a rate over a counter that never moved is 0 and not missing.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Final
+
+import redis
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
+
+from billing import dunning
+from billing.dunning import DECLINE_CLASSES
+from billing.flows.collect import Sending
+from billing.gateway import (
+    Absent,
+    ActionRequired,
+    Declined,
+    Deferred,
+    Outcome,
+    Rejected,
+    Succeeded,
+    Unknown,
+)
+from billing.store import figures
+from workers.broker import CHARGES, queue_depth
+from workers.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+ATTEMPT_KINDS: Final = ("first", "ladder", "manual", "new_method", "absent")
+OPERATIONS: Final = (
+    "create_and_confirm",
+    "confirm",
+    "retrieve",
+    "look_up",
+    "cancel",
+    "create_customer",
+    "attach_payment_method",
+    "list_charges",
+    "check",
+)
+
+
+class ProcessMetrics:
+    """What one process counts. `role` and version are in `billing_build_info`."""
+
+    def __init__(self, registry: CollectorRegistry, role: str, version: str) -> None:
+        self.registry = registry
+        build = Gauge(
+            "billing_build_info",
+            "1, labelled with what runs here.",
+            ["role", "version"],
+            registry=registry,
+        )
+        build.labels(role, version).set(1)
+        self._heartbeat = Gauge(
+            "billing_scheduler_heartbeat_timestamp_seconds",
+            "When the scheduler last finished a tick (real time).",
+            registry=registry,
+        )
+        self._tick_failures = Counter(
+            "billing_tick_failures_total", "Ticks that failed and were repeated.", registry=registry
+        )
+        self._opened = Counter(
+            "billing_cycles_opened_total", "Cycles opened by this process.", registry=registry
+        )
+        self._closed = Counter(
+            "billing_cycles_closed_total", "Cycles closed by this process.", registry=registry
+        )
+        self._attempts = Counter(
+            "billing_charge_attempts_total",
+            "Attempts with a definite outcome.",
+            ["kind"],
+            registry=registry,
+        )
+        self._failures = Counter(
+            "billing_charge_failures_total",
+            "Attempts that were declined.",
+            ["kind", "decline_class", "decline_code"],
+            registry=registry,
+        )
+        self._charged = Counter(
+            "billing_charged_minor_units_total",
+            "Money captured, in minor units.",
+            ["currency"],
+            registry=registry,
+        )
+        self._rejections = Counter(
+            "billing_charge_rejections_total",
+            "Attempts whose request the provider refused as wrong; the payment is parked.",
+            registry=registry,
+        )
+        self._unanswered = Counter(
+            "billing_charge_unanswered_total",
+            "Sends without a definite answer; the attempt is asked for again.",
+            ["error_class"],
+            registry=registry,
+        )
+        self._request_seconds = Histogram(
+            "billing_psp_request_duration_seconds",
+            "Requests to the provider.",
+            ["operation"],
+            registry=registry,
+        )
+        self._request_failures = Counter(
+            "billing_psp_request_failures_total",
+            "Requests to the provider that failed; a decline is an answer, not a failure.",
+            ["operation", "error_class"],
+            registry=registry,
+        )
+        self._zeros()
+
+    def _zeros(self) -> None:
+        for kind in ATTEMPT_KINDS:
+            self._attempts.labels(kind)
+        for code, decline_class in DECLINE_CLASSES.items():
+            self._failures.labels("first", str(decline_class), code)
+        for operation in OPERATIONS:
+            self._request_seconds.labels(operation)
+
+    def ticked(self, wall: datetime) -> None:
+        """Note the end of a scheduler's tick."""
+        self._heartbeat.set(wall.timestamp())
+
+    def tick_failed(self) -> None:
+        """Note a tick that failed."""
+        self._tick_failures.inc()
+
+    def cycles_opened(self, count: int) -> None:
+        """Count cycles opened."""
+        self._opened.inc(count)
+
+    def cycles_closed(self, count: int) -> None:
+        """Count cycles closed."""
+        self._closed.inc(count)
+
+    def attempt_finished(self, sending: Sending, outcome: Outcome | Absent) -> None:
+        """Count what an attempt brought."""
+        kind = sending.kind
+        match outcome:
+            case Succeeded(amount=amount):
+                self._attempts.labels(kind).inc()
+                self._charged.labels(amount.currency).inc(amount.amount)
+            case Declined(decline_code=code, advice_code=advice):
+                self._attempts.labels(kind).inc()
+                self._declined(kind, code, advice)
+            case ActionRequired():
+                self._attempts.labels(kind).inc()
+                self._declined(kind, "authentication_required", None)
+            case Absent():
+                self._attempts.labels(kind).inc()
+            case Rejected():
+                self._attempts.labels(kind).inc()
+                self._rejections.inc()
+            case Unknown() | Deferred():
+                self._unanswered.labels(outcome.error_class).inc()
+
+    def _declined(self, kind: str, code: str, advice: str | None) -> None:
+        decline_class = str(dunning.classify(code, advice))
+        self._failures.labels(kind, decline_class, dunning.metric_code(code)).inc()
+
+    def observe_request(self, operation: str, seconds: float, error_class: str | None) -> None:
+        """Note one request to the provider; the gateway calls this."""
+        self._request_seconds.labels(operation).observe(seconds)
+        if error_class is not None:
+            self._request_failures.labels(operation, error_class).inc()
+
+
+class StateCollector(Collector):
+    """Reads backlog and state from Postgres (and the queue's depth from Redis) at every scrape."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: registering must not query the database."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the figures of this moment; `billing_state_up` is 0 when they can't be had."""
+        up = GaugeMetricFamily("billing_state_up", "1 when Postgres answered this scrape.")
+        try:
+            with self._runtime.engine.connect() as conn:
+                found = list(figures.gauges(conn, self._runtime.clock.now()))
+        except SQLAlchemyError as error:
+            logger.warning("no state for this scrape: %s", error)
+            up.add_metric([], 0)
+            yield up
+            return
+        up.add_metric([], 1)
+        yield up
+        for figure in found:
+            family = GaugeMetricFamily(figure.name, figure.help, labels=figure.labels)
+            for labels, value in figure.samples:
+                family.add_metric(labels, value)
+            yield family
+        yield from self._queue()
+
+    def _queue(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(
+            "billing_queue_messages", "Messages waiting or in work.", labels=["queue"]
+        )
+        try:
+            family.add_metric([CHARGES], queue_depth(self._runtime.broker))
+        except redis.RedisError as error:
+            logger.warning("no queue depth for this scrape: %s", error)
+            return
+        yield family

@@ -1,0 +1,122 @@
+"""Running one role as a process: checks first, then health pages, work, and a clean end on TERM."""
+
+import logging
+import signal
+import threading
+from collections.abc import Callable
+from importlib.metadata import version
+from types import FrameType
+from typing import Literal
+
+import redis
+from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
+from sqlalchemy import text
+from sqlalchemy.exc import SQLAlchemyError
+
+from billing.config import Settings
+from billing.logs import configure_logging
+from billing.store.schema import check_schema
+from workers import charges
+from workers.health import HealthServer, ReadinessCheck, notify_systemd
+from workers.metrics import ProcessMetrics, StateCollector
+from workers.reconciler import Reconciler
+from workers.runtime import Runtime
+from workers.scheduler import Scheduler
+
+logger = logging.getLogger(__name__)
+
+Role = Literal["scheduler", "worker", "reconciler"]
+
+
+def run_role(role: Role, settings: Settings) -> None:
+    """Run a role until TERM or Ctrl-C, then finish what is in hand.
+
+    Raises `SchemaUnknown`, `Unavailable`, `BadInput` before any work is done.
+    """
+    configure_logging(settings.logs.format, settings.logs.level)
+    registry = CollectorRegistry()
+    ProcessCollector(registry=registry)
+    PlatformCollector(registry=registry)
+    metrics = ProcessMetrics(registry, role, version("perennial-billing"))
+    runtime = Runtime(settings, metrics.observe_request, point_queries=role == "worker")
+    check_schema(runtime.engine)
+    if role != "worker":
+        registry.register(StateCollector(runtime))
+    if role != "scheduler":
+        _ = runtime.gateway  # a missing key is told now and not at the first charge
+    work, stop = _work(role, runtime, metrics)
+    with _health(role, runtime, registry) as health, _stopping_on_signals(stop):
+        logger.info("%s is up, health pages on %s", role, health.url)
+        notify_systemd("READY=1")
+        work()
+        notify_systemd("STOPPING=1")
+    logger.info("%s is down", role)
+    runtime.close()
+
+
+def _work(
+    role: Role, runtime: Runtime, metrics: ProcessMetrics
+) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Return what the role does, and how it is asked to stop."""
+    match role:
+        case "scheduler":
+            scheduler = Scheduler(runtime, metrics)
+            return scheduler.run, scheduler.stop
+        case "reconciler":
+            reconciler = Reconciler(runtime, metrics)
+            return reconciler.run, reconciler.stop
+        case "worker":
+            stopped = threading.Event()
+            return lambda: charges.run(runtime, metrics, stopped), stopped.set
+
+
+def _health(role: Role, runtime: Runtime, registry: CollectorRegistry) -> HealthServer:
+    settings = runtime.settings.metrics
+    port = {
+        "scheduler": settings.scheduler_port,
+        "worker": settings.worker_port,
+        "reconciler": settings.reconciler_port,
+    }[role]
+    checks: dict[str, ReadinessCheck] = {"database": _database_check(runtime)}
+    if role != "reconciler":
+        checks["redis"] = _redis_check(runtime)
+    return HealthServer(registry, readiness=checks, host=settings.host, port=port)
+
+
+def _database_check(runtime: Runtime) -> ReadinessCheck:
+    def check() -> str | None:
+        try:
+            with runtime.engine.connect() as conn:
+                conn.execute(text("SELECT 1"))
+        except SQLAlchemyError as error:
+            return str(error).strip().split("\n", 1)[0]
+        return None
+
+    return check
+
+
+def _redis_check(runtime: Runtime) -> ReadinessCheck:
+    def check() -> str | None:
+        try:
+            runtime.broker.client.ping()
+        except redis.RedisError as error:
+            return str(error)
+        return None
+
+    return check
+
+
+class _stopping_on_signals:  # noqa: N801  reads as the statement it is
+    def __init__(self, stop: Callable[[], None]) -> None:
+        self._stop = stop
+
+    def __enter__(self) -> None:
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, self._heard)
+
+    def _heard(self, _signum: int, _frame: FrameType | None) -> None:
+        self._stop()
+
+    def __exit__(self, *_: object) -> None:
+        for signum in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(signum, signal.SIG_DFL)

@@ -1,0 +1,130 @@
+"""The scheduler daemon: open what is due, ring for what wants a worker, again and again.
+
+Several may run, on many machines: rows are locked with SKIP LOCKED, so they share the work
+and never do it twice. A tick that fails is repeated; what it did not commit is still due.
+"""
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+
+import redis
+from sqlalchemy.exc import DBAPIError
+
+from billing.errors import BillingError
+from billing.flows import collect, renew
+from billing.store import tasks
+from workers.broker import queue_depth, ring
+from workers.metrics import ProcessMetrics
+from workers.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+TASK = "renew"
+LONGEST_PAUSE_SECONDS = 10.0
+RECORD_EVERY_SECONDS = 1.0  # an idle tick is no reason to write
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What one tick did."""
+
+    opened: int = 0
+    parked: int = 0
+    canceled: int = 0
+    rung: int = 0
+
+
+class Scheduler:
+    """One scheduler; `tick` is all it does, `run` does it until told to stop."""
+
+    def __init__(self, runtime: Runtime, metrics: ProcessMetrics) -> None:
+        self._runtime = runtime
+        self._metrics = metrics
+        self._stopping = threading.Event()
+        self._recorded_at = float("-inf")
+
+    def stop(self) -> None:
+        """Ask the running loop to end after the batch in hand."""
+        self._stopping.set()
+
+    def run(self) -> None:
+        """Tick until stopped; a failure is logged and the next tick comes later."""
+        settings = self._runtime.settings.scheduler
+        pause = settings.tick.total_seconds()
+        while not self._stopping.is_set():
+            try:
+                self.tick()
+                pause = settings.tick.total_seconds()
+            except (DBAPIError, BillingError, redis.RedisError) as error:
+                pause = min(max(pause, 0.5) * 2, LONGEST_PAUSE_SECONDS)
+                logger.error("tick failed, next in %.1f s: %s", pause, _first_line(error))
+                self._metrics.tick_failed()
+            self._stopping.wait(pause)
+
+    def tick(self) -> Tick:
+        """Open every due cycle and ring for every due payment, batch by batch.
+
+        Opening and ringing take turns, so that a large backlog is charged while it is opened.
+        """
+        started = time.monotonic()
+        runtime, clock = self._runtime, self._runtime.clock
+        now = clock.now()
+        limit = runtime.settings.scheduler.batch
+        opened = parked = canceled = rung = 0
+        while not self._stopping.is_set():
+            batch = renew.open_due_cycles(
+                runtime.engine, now=now, limit=limit, policy=runtime.policy
+            )
+            sent = self._dispatch(limit)
+            opened += batch.opened
+            parked += batch.parked
+            canceled += batch.canceled
+            rung += sent
+            self._metrics.cycles_opened(batch.opened)
+            if not batch.seen and not sent:
+                break
+        busy = opened + parked + canceled + rung > 0
+        if busy or started - self._recorded_at >= RECORD_EVERY_SECONDS:
+            self._recorded_at = started
+            with runtime.engine.begin() as conn:
+                tasks.succeeded(
+                    conn, TASK, clock.wall(), seconds=time.monotonic() - started, watermark=now
+                )
+        self._metrics.ticked(clock.wall())
+        return Tick(opened, parked, canceled, rung)
+
+    def _dispatch(self, limit: int) -> int:
+        """Ring for up to `limit` due payments, unless the queue holds enough work already.
+
+        The rows are committed first. A bell that isn't heard rings again after the window.
+        """
+        runtime = self._runtime
+        try:
+            room = runtime.settings.scheduler.queue_high_water - queue_depth(runtime.broker)
+        except redis.RedisError as error:
+            logger.warning("Redis does not answer, charges wait: %s", _first_line(error))
+            return 0
+        if room <= 0:
+            return 0
+        due = collect.dispatch_due(
+            runtime.engine,
+            now=runtime.clock.now(),
+            wall=runtime.clock.wall(),
+            limit=min(limit, room),
+            policy=runtime.policy,
+        )
+        for count, payment_id in enumerate(due):
+            try:
+                ring(runtime.broker, payment_id)
+            except redis.RedisError as error:
+                logger.warning(
+                    "%d charges wait for the next window: %s", len(due) - count, _first_line(error)
+                )
+                break
+        return len(due)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", 1)[0]
