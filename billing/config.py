@@ -233,6 +233,7 @@ class WorkerSettings(_Section):
 
     threads: Count = 8
     processes: Count = 1
+    poll: Duration = timedelta(milliseconds=200)
 
 
 class MetricsSettings(_Section):

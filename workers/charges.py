@@ -81,11 +81,15 @@ def run(runtime: Runtime, metrics: ProcessMetrics, stop: threading.Event) -> Non
     """Work until told to stop, then finish what was begun."""
     broker = runtime.broker
     declare(runtime, metrics, broker)
+    settings = runtime.settings.worker
     worker = dramatiq.Worker(
-        broker, queues={CHARGES}, worker_threads=runtime.settings.worker.threads, worker_timeout=200
+        broker,
+        queues={CHARGES},
+        worker_threads=settings.threads,
+        worker_timeout=max(1, round(settings.poll.total_seconds() * 1000)),
     )
     worker.start()
-    logger.info("worker ready: %d threads", runtime.settings.worker.threads)
+    logger.info("worker ready: %d threads", settings.threads)
     try:
         stop.wait()
     finally:

@@ -50,16 +50,19 @@ CLOSING_SECONDS: Final = 60.0
 HURRY: Final = {
     "BILLING__MODE": "sandbox",
     "BILLING__DATABASE__URL": "embedded",
+    "BILLING__STRIPE__API_KEY": "",
+    "BILLING__STRIPE__API_BASE": "",
     "BILLING__REDIS__URL": "embedded",
     "BILLING__STRIPE__RATE_PER_SECOND": "2000",
     "BILLING__STRIPE__TIMEOUT_CONNECT": "2s",
     "BILLING__STRIPE__TIMEOUT_READ": "2s",
     "BILLING__STRIPE__DEADLINE": "3s",
     "BILLING__CHARGES__LEASE": "5s",
-    "BILLING__CHARGES__UNKNOWN_BACKOFF": "100ms",
+    "BILLING__CHARGES__UNKNOWN_BACKOFF": "30ms",
     "BILLING__CHARGES__UNKNOWN_BACKOFF_MAX": "1s",
     "BILLING__SCHEDULER__TICK": "20ms",
-    "BILLING__SCHEDULER__DISPATCH_WINDOW": "2s",
+    "BILLING__SCHEDULER__DISPATCH_WINDOW": "1s",
+    "BILLING__WORKER__POLL": "10ms",
     "BILLING__RECONCILER__TICK": "2s",
     "BILLING__LOGS__FORMAT": "console",
     "BILLING__LOGS__LEVEL": "warning",
@@ -213,9 +216,9 @@ class Story:
             return
         demo_world.change_some_cards(self._runtime, now, self._rng)
         demo_world.double_messages(self._runtime, self._rng, self._misfortunes)
-        if self._days % 45 == 20:
+        if self._days % 90 == 20:
             demo_world.flush_redis(self._runtime, self._misfortunes)
-        if self._days % 120 == 60:
+        if self._days % 200 == 60:
             self._kill_a_worker()
         self._progress.faults = sum(self._faults().values())
 

@@ -55,7 +55,7 @@ class Output:
             for record in records:
                 _echo(to_json(record))
         else:
-            _print(_table(records, columns, title))
+            draw(_table(records, columns, title))
 
     def record(self, record: Record, nested: Mapping[str, Columns] | None = None) -> None:
         """Write one object; in a table, the lists named in `nested` follow as tables."""
@@ -63,11 +63,11 @@ class Output:
             _echo(to_json(record, indent=2 if self.format == "json" else None))
             return
         nested = nested or {}
-        _print(_sheet({key: record[key] for key in record if key not in nested}))
+        draw(_sheet({key: record[key] for key in record if key not in nested}))
         for key, columns in nested.items():
             if record[key]:
-                _print("")
-                _print(_table(record[key], columns, key.replace("_", " ")))
+                draw("")
+                draw(_table(record[key], columns, key.replace("_", " ")))
 
     def message(self, record: Record, words: str) -> None:
         """Write what was done: an object, or one sentence."""
@@ -184,7 +184,8 @@ def _sheet(record: Record) -> object:
     return table
 
 
-def _print(what: object) -> None:
+def draw(what: object) -> None:
+    """Write something of rich's to stdout: as wide as the terminal, or plain and never cut."""
     from rich.console import Console
 
     if stdout_is_terminal():

@@ -158,7 +158,8 @@ def apply(session: Session, dry_run: bool, yes: bool, output: Output) -> None:
         return
     if not dry_run:
         for change in changes:
-            talk(f"{change.plan} {change.effective or ''}: {change.words}{_effects(change)}")
+            of = f" of {change.effective}" if change.effective else ""
+            talk(f"{change.plan}{of}: {change.words}{_effects(change)}")
         if not any(change.kind == "changed_terms" for change in changes):
             confirm("Publish this?", yes=yes)
         changes = catalog.apply(session.engine, wanted, now=session.now())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from billing.cli.output import Output, cell, output_option, stdout_is_terminal
+from billing.cli.output import Output, cell, draw, output_option, stdout_is_terminal
 from billing.cli.session import Session
 from billing.errors import BadInput
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
 _EVERY_SECONDS = 1.0
-_PLAIN_WIDTH = 160
 
 
 @click.command()
@@ -35,7 +34,7 @@ def status(session: Session, watch: bool, output: Output) -> None:
 
     figures = gather(session)
     if output.format == "table":
-        _show_once(figures)
+        draw(_page(figures))
     else:
         output.record(figures)
 
@@ -78,13 +77,6 @@ def _frame(session: Session) -> "RenderableType":
         return Text(f"{known}\n\nstill trying; Ctrl-C ends")
 
 
-def _show_once(figures: Mapping[str, Any]) -> None:
-    from rich.console import Console
-
-    width = None if stdout_is_terminal() else _PLAIN_WIDTH
-    Console(width=width, highlight=False).print(_page(figures))
-
-
 def _page(figures: Mapping[str, Any]) -> "RenderableType":
     from rich.table import Table
     from rich.text import Text
@@ -120,7 +112,7 @@ def _lines(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("unknown", f"{figures['unknown_attempts']} attempts"),
         ("breaks", _counts({kind: n for kind, n in figures["breaks"].items() if n}) or "none"),
         ("open cycles", str(figures["cycles_open"])),
-        ("ledger sum", _counts(figures["ledger_sum"])),
+        ("ledger sum", _sums(figures["ledger_sum"])),
         *((f"task {task['task']}", _task(task)) for task in figures["tasks"]),
     ]
 
@@ -147,6 +139,12 @@ def _queue(queue: Mapping[str, Any]) -> str:
 def _task(task: Mapping[str, Any]) -> str:
     words = f"last done {cell(task, 'last_success_at')}"
     return words + (f", then failed: {task['last_error']}" if task["last_error"] else "")
+
+
+def _sums(sums: Mapping[str, int]) -> str:
+    from billing.money import Money
+
+    return ", ".join(str(Money(total, currency)) for currency, total in sums.items())
 
 
 def _counts(counts: Mapping[str, int]) -> str:

@@ -15,12 +15,20 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Row
 
 from billing import dunning
 from billing.dunning import NO_PAYMENT_METHOD
 from billing.flows.policy import Policy
-from billing.flows.resolve import NOT_HELD, captured, declined, give_up, parked, unanswered
+from billing.flows.resolve import (
+    NOT_HELD,
+    captured,
+    declined,
+    give_up,
+    is_last_attempt,
+    parked,
+    unanswered,
+)
 from billing.gateway import (
     Absent,
     ActionRequired,
@@ -36,6 +44,7 @@ from billing.gateway import (
 from billing.money import Money
 from billing.store import attempts, payments
 from billing.store.payments import ForAttempt
+from billing.subscriptions import Status
 
 ACTOR: Final = "worker"
 LOOK_UP_FROM_SEND: Final = 4
@@ -89,7 +98,9 @@ def begin(
                 conn,
                 payments.lock_for_outcome(conn, payment_id),
                 now=now,
-                words="the customer did not act before the ladder was over",
+                words="nothing was collected before the subscription was canceled"
+                if row.subscription_status == Status.CANCELED
+                else "the customer did not act before the ladder was over",
                 policy=policy,
             )
             return None
@@ -299,11 +310,12 @@ def finish(
                     again_at=wall + _pause(outcome, sending.sends, policy),
                 )
             case Absent():
-                _proven_absent(conn, sending, now)
+                _proven_absent(conn, payment, sending, now)
 
 
-def _proven_absent(conn: Connection, sending: Sending, now: datetime) -> None:
+def _proven_absent(conn: Connection, payment: Row[Any], sending: Sending, now: datetime) -> None:
     """Nothing was executed under that key: a new attempt is allowed, on the same rung."""
+    last = is_last_attempt(payment, sending.attempt_n)
     attempts.finish(
         conn,
         sending.payment_id,
@@ -311,8 +323,12 @@ def _proven_absent(conn: Connection, sending: Sending, now: datetime) -> None:
         {
             "finished_at": now,
             "outcome": "absent",
-            "decision": "the provider's lists prove that nothing was executed: a new attempt"
-            " follows, no rung is used",
+            "decision": "the provider's lists prove that nothing was executed: "
+            + (
+                "no other attempt follows, the subscription was canceled meanwhile"
+                if last
+                else "a new attempt follows, no rung is used"
+            ),
         },
     )
     payments.change(
@@ -320,7 +336,7 @@ def _proven_absent(conn: Connection, sending: Sending, now: datetime) -> None:
         sending.payment_id,
         now,
         next_attempt_at=now,
-        next_attempt_kind="absent",
+        next_attempt_kind="give_up" if last else "absent",
         lease_until=None,
         dispatch_after=NOT_HELD,
     )

@@ -47,14 +47,19 @@ def run(
 ) -> ConfirmRun:
     """Compare the provider's charges with our payments and confirm those that agree.
 
-    Reads from the oldest unconfirmed capture, or from `read_until` (where the last run ended)
-    if that is earlier. Safe to kill and to run twice at once. Raises `Unavailable`.
+    Reads from the first send of the oldest unconfirmed capture, or from `read_until` (where the
+    last run ended) if that is earlier; the first run from the first attempt there ever was.
+    Safe to kill and to run twice at once. Raises `Unavailable`.
     """
     with engine.connect() as conn:
         oldest = conn.execute(_OLDEST_UNCONFIRMED).scalar()
-    starts = [at for at in (oldest, read_until) if at is not None]
+        undecided = conn.execute(_OLDEST_OPEN).scalar()
+        begun = read_until or conn.execute(_FIRST_SENT).scalar()
+    # Charges of attempts that are open now will have to be looked at again.
+    until = now if undecided is None else min(now, undecided)
+    starts = [at for at in (oldest, begun) if at is not None]
     if not starts:
-        return ConfirmRun(0, 0, 0, now)
+        return ConfirmRun(0, 0, 0, until)
     since = min(starts) - OVERLAP
     charges = confirmed = differences = 0
     for page in gateway.list_charges(since=since):
@@ -65,17 +70,23 @@ def run(
         differences += differing
     with engine.begin() as conn:
         differences += _report_missing(conn, since, now - policy.confirm_grace, now)
-    return ConfirmRun(charges, confirmed, differences, now)
+    return ConfirmRun(charges, confirmed, differences, until)
 
 
 # A capture whose absence is a known break no longer stretches the window.
+# An answer may be adopted a day after the charge was made, so the send counts, not the capture.
+# A capture whose absence is a known break no longer stretches the window.
 _OLDEST_UNCONFIRMED = text(
     """
-    SELECT min(captured_at) FROM payments p
-     WHERE captured_at IS NOT NULL AND confirmed_at IS NULL
+    SELECT min(coalesce(a.first_sent_at, p.captured_at))
+      FROM payments p
+      LEFT JOIN attempts a ON a.payment_id = p.id AND a.outcome = 'succeeded'
+     WHERE p.captured_at IS NOT NULL AND p.confirmed_at IS NULL
        AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = p.id AND b.resolved_at IS NULL)
     """
 )
+_OLDEST_OPEN = text("SELECT min(first_sent_at) FROM attempts WHERE finished_at IS NULL")
+_FIRST_SENT = text("SELECT min(first_sent_at) FROM attempts")
 
 _OURS = text(
     """

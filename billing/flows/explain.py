@@ -239,7 +239,7 @@ def _terms(conn: Connection, subscription: Subscription, cycle: Row[Any]) -> Ite
     price = _unit_price(version, subscription.currency)
     yield (
         f"Cycle {cycle.n} was opened with the terms of {plan.code} that are effective from"
-        f" {version.effective}: {price} a unit, every {_cadence(version)}."
+        f" {version.effective}: {price} a unit, every {version.every}."
     )
     yield _why_version(conn, subscription, cycle, version)
     starts_on = to_local(cycle.period_start, subscription.zone).date()
@@ -272,11 +272,6 @@ def _passed_by(plan: Plan, held: PlanVersion, starts_on: date) -> Iterator[str]:
 def _unit_price(version: PlanVersion, currency: str) -> str:
     price = version.prices.get(currency)
     return f"no price in {currency}" if price is None else str(Money(price, currency))
-
-
-def _cadence(version: PlanVersion) -> str:
-    trial = f", after a trial of {version.trial}" if version.trial else ""
-    return f"{version.every}{trial}"
 
 
 def _schedule(subscription: Subscription, cycle: Row[Any]) -> Iterator[str]:

@@ -44,7 +44,8 @@ def cancel(
     """Cancel a subscription now, or when the period that is open ends; return it as it was.
 
     Now: nothing more is opened, and an invoice that isn't collected yet is voided, unless an
-    attempt for it is open; then that attempt's outcome stands. Raises `NotFound`, `Conflict`.
+    attempt for it is open; then that attempt is the last one and its outcome stands.
+    Raises `NotFound`, `Conflict`.
     """
     with engine.begin() as conn:
         found = find_subscription(conn, reference)
@@ -60,6 +61,8 @@ def cancel(
         for payment_id in undecided:
             if attempts.open_attempt(conn, payment_id) is None:
                 void(conn, payment_id, now=now, actor=actor, why=f"subscription canceled: {why}")
+            else:
+                payments.change(conn, payment_id, now, next_attempt_kind="give_up")
         subscriptions.change(
             conn,
             subscription.id,

@@ -66,13 +66,24 @@ def prove(
     for. Takes about 20 s for a million cycles; writers are not held up.
     """
     with _snapshot(engine) as conn:
-        return [
-            _one_cycle_a_period(conn, now, grace),
-            _result(conn, 2, promise_checks.findings(conn, promise_checks.CAPTURED_ONCE)),
-            _every_penny(conn),
-            _closed_agrees(conn),
-            _nothing_abandoned(conn, now, grace, reconcile_grace),
-        ]
+        return examine(conn, now, grace=grace, reconcile_grace=reconcile_grace)
+
+
+def examine(
+    conn: Connection,
+    now: datetime | None = None,
+    *,
+    grace: timedelta = GRACE,
+    reconcile_grace: timedelta = RECONCILE_GRACE,
+) -> list[PromiseResult]:
+    """Check the promises as the caller's transaction sees them; see `prove`."""
+    return [
+        _one_cycle_a_period(conn, now, grace),
+        _result(conn, 2, promise_checks.findings(conn, promise_checks.CAPTURED_ONCE)),
+        _every_penny(conn),
+        _closed_agrees(conn),
+        _nothing_abandoned(conn, now, grace, reconcile_grace),
+    ]
 
 
 @contextmanager

@@ -167,6 +167,8 @@ def declined(
     decision = dunning.decide(
         decline_class, _ladder(conn, payment, policy), payment.rung, now, zone, code=advice or code
     )
+    if is_last_attempt(payment, attempt_n):
+        decision = Stop(f"{code}; no further attempt: the subscription was canceled meanwhile")
     if attempt_n is not None:
         if isinstance(decision, RetryAt):
             since = now - policy.budget.window
@@ -203,6 +205,14 @@ def declined(
         give_up(conn, payment, now=now, words=decision.words, policy=policy)
     elif payment.subscription_id is not None:
         _past_due(conn, payment, code, decision.words, now)
+
+
+def is_last_attempt(payment: Row[Any], attempt_n: int | None) -> bool:
+    """Tell whether the subscription was canceled while this attempt was open.
+
+    `lifecycle.cancel` notes it by making giving up what comes next.
+    """
+    return attempt_n is not None and payment.next_attempt_kind == "give_up"
 
 
 def _codes(outcome: Declined | ActionRequired) -> tuple[str, str | None]:
@@ -341,7 +351,7 @@ def parked(
             now,
             provider_payment_id=None,
             next_attempt_at=now,
-            next_attempt_kind="absent",
+            next_attempt_kind="give_up" if is_last_attempt(payment, attempt_n) else "absent",
             lease_until=None,
             dispatch_after=NOT_HELD,
         )

@@ -541,10 +541,10 @@ def schedules_with_cycles(conn: Connection, batch: int) -> Iterator[Sequence[Row
 
     Read through a cursor of the server, `batch` rows a fetch: nothing is held in memory.
     """
-    streaming = conn.execution_options(stream_results=True, yield_per=batch)
-    rows = streaming.execute(_SCHEDULES)
-    for _, group in groupby(rows, key=attrgetter("id")):
-        yield list(group)
+    options = {"stream_results": True, "yield_per": batch}
+    with conn.execute(_SCHEDULES, execution_options=options) as rows:
+        for _, group in groupby(rows, key=attrgetter("id")):
+            yield list(group)
 
 
 _CLOSED = text(

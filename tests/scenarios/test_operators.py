@@ -43,18 +43,6 @@ every = "1 month"
   effective = 2026-01-01
   price = { USD = "5.00", EUR = "5.00" }
 """
-WITHOUT_EUROS = """
-  [[plan.version]]
-  effective = 2026-02-15
-  existing = "move"
-  price = { USD = "6.00" }
-"""
-EUROS_AGAIN = """
-  [[plan.version]]
-  effective = 2026-02-20
-  existing = "move"
-  price = { USD = "6.00", EUR = "6.00" }
-"""
 
 
 def cancel(world: World, customer: Subscriber, *, at_period_end: bool = False) -> None:
@@ -130,23 +118,54 @@ def test_only_what_is_parked_can_be_released(world: World) -> None:
 
 def test_a_subscription_that_cannot_go_on_is_parked_and_the_others_go_on(world: World) -> None:
     world.publish(PLANS)
-    euros = world.subscribed("abroad", currency="EUR")
-    dollars = world.subscribed("abroad")
-    world.run_until("2026-01-10")
-    world.publish(PLANS + WITHOUT_EUROS)
+    broken = world.subscribed("abroad")
+    others = [world.subscribed("abroad", currency="EUR") for _ in range(3)]
+    world.settle()
+    world.spoil("UPDATE subscriptions SET quantity = 2, every = 'fortnightly'", broken)
 
     world.run_until("2026-03-02")
 
-    assert parked_for(world, euros) == "error"
-    assert "no price in EUR" in (world.subscription(euros).parked_error or "")
-    assert (len(world.cycles(euros)), len(world.cycles(dollars))) == (2, 3)
+    assert parked_for(world, broken) == "error"
+    assert "fortnightly" in (world.subscription(broken).parked_error or "")
+    assert len(world.cycles(broken)) == 1
+    assert [len(world.cycles(other)) for other in others] == [3, 3, 3]
 
-    world.publish(PLANS + WITHOUT_EUROS + EUROS_AGAIN)
-    release(world, euros)
+    world.spoil("UPDATE subscriptions SET quantity = 1, every = '1 month'", broken)
+    release(world, broken)
     world.settle()
 
-    assert [invoice.total for invoice in world.invoices(euros)] == [500, 500, 600]
-    assert world.events(euros)[-3:] == ["parked", "released", "plan_version"]
+    assert [invoice.total for invoice in world.invoices(broken)] == [500, 500, 500]
+    assert world.events(broken)[-2:] == ["parked", "released"]
+    world.assert_everything_adds_up()
+
+
+def test_a_subscription_in_a_currency_without_a_price_is_parked(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("abroad")
+    world.settle()
+    world.spoil("UPDATE subscriptions SET currency = 'CHF'", customer)
+
+    world.run_until("2026-02-02")
+
+    assert "no price in CHF" in (world.subscription(customer).parked_error or "")
+    world.assert_everything_adds_up()
+
+
+def test_what_the_database_refuses_parks_that_one_subscription_only(world: World) -> None:
+    customers = [world.subscribed("video-premium") for _ in range(3)]
+    world.run_until("2026-01-31")
+    # Turned back, it would open its first cycle again.
+    world.spoil("UPDATE subscriptions SET next_n = 0, renews_at = '2026-01-01'", customers[1])
+
+    world.run_until("2026-02-02")
+
+    assert parked_for(world, customers[1]) == "refused_by_database"
+    assert [len(world.cycles(customer)) for customer in customers] == [2, 1, 2]
+
+    world.spoil("UPDATE subscriptions SET next_n = 1, renews_at = '2026-02-01'", customers[1])
+    release(world, customers[1])
+    world.settle()
+    assert len(world.cycles(customers[1])) == 2
     world.assert_everything_adds_up()
 
 

@@ -126,6 +126,10 @@ class Psp:
         """Take money that the engine knows nothing of."""
         self._control("POST", "payment_intents", amount=amount, currency=currency, **more)
 
+    def forget_everything(self) -> None:
+        """Lose the provider's books, as if we had asked another account."""
+        self._control("POST", "reset")
+
     def post(self, path: str, **form: str) -> dict[str, Any]:
         """Do something in the provider's dashboard."""
         answer = self._http.post(f"{self._url}/v1/{path}", data=form, timeout=10)
@@ -234,6 +238,11 @@ class World:
             now=self.now,
         )
         return Subscriber(customer_id, provider_id, subscription_id)
+
+    def spoil(self, update: str, subscriber: Subscriber) -> None:
+        """Write to a subscription what no flow ever writes."""
+        with self.engine.begin() as conn:
+            conn.execute(text(f"{update} WHERE id = :id"), {"id": subscriber.subscription_id})
 
     def new_card(self, subscriber: Subscriber, card: str = "pm_card_visa") -> int:
         """Change a customer's card and return how many payments are tried again."""

@@ -1,0 +1,58 @@
+"""Command lines in a folder of their own; `world` has real servers behind it."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.world import CATALOG, Cli, World, environment
+
+if TYPE_CHECKING:
+    from billing.sandbox import SandboxServer
+
+START = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
+
+
+@pytest.fixture
+def cli(tmp_path: Path) -> Cli:
+    """A command line without any server: what `billing init` wrote, and nothing else."""
+    cli = Cli(tmp_path)
+    assert cli.run("init").exit_code == 0
+    return cli
+
+
+@pytest.fixture
+def world(tmp_path: Path, db_url: str, redis_url: str, sandbox: "SandboxServer") -> World:
+    """A published catalog and the clock at the start; nobody subscribed yet."""
+    (tmp_path / "config.toml").write_text('mode = "sandbox"\n[plans]\ncatalog = "catalog"\n')
+    (tmp_path / "catalog").mkdir()
+    (tmp_path / "catalog" / "video.toml").write_text(CATALOG)
+    env = environment(
+        database__url=db_url,
+        redis__url=redis_url,
+        stripe__api_base=sandbox.url,
+        stripe__api_key="sk_test_of_the_cli_tests",
+    )
+    world = World(tmp_path, dict(env), sandbox.url)
+    world.at(START)
+    applied = world.run("plans", "apply", "--yes")
+    assert applied.exit_code == 0, applied.output
+    return world
+
+
+@pytest.fixture
+def paid(world: World) -> World:
+    """One customer, paid for a month, reconciled and closed."""
+    world.subscribed("ada", "video-basic")
+    world.at(START)
+    world.reconcile()
+    return world
+
+
+@pytest.fixture
+def declined(world: World) -> World:
+    """One customer whose card was declined once and is tried again on a ladder."""
+    world.subscribed("bob", "video-basic", card="pm_card_chargeCustomerFail")
+    world.at(START)
+    return world

@@ -1,0 +1,143 @@
+"""A small world to look at from the command line: the engine's flows, called in this process."""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from billing.cli.root import root
+from billing.config import load_settings
+from billing.flows import close, collect, confirm, renew
+from billing.store import clock as stored
+from workers.runtime import Runtime
+from workers.sandbox import SandboxControl
+
+CATALOG = """\
+product = "Video streaming"
+
+[[plan]]
+code = "video-basic"
+every = "1 month"
+
+  [[plan.version]]
+  effective = 2026-01-01
+  price = { USD = "9.99", EUR = "8.99" }
+
+[[plan]]
+code = "video-trial"
+every = "1 month"
+trial = "14 days"
+retry_after = ["3d", "5d"]
+then = "unpaid"
+
+  [[plan.version]]
+  effective = 2026-01-01
+  price = { USD = "19.99" }
+"""
+
+
+@dataclass
+class Cli:
+    """Runs commands in a folder of their own, with an environment of their own."""
+
+    folder: Path
+    env: dict[str, str] = field(default_factory=dict)
+
+    def run(self, *args: str, input: str | None = None, **env: str) -> Result:
+        """Run one command line, as `billing` would."""
+        before = Path.cwd()
+        os.chdir(self.folder)
+        try:
+            return CliRunner().invoke(
+                root, args, prog_name="billing", input=input, env={**self.env, **env}
+            )
+        finally:
+            os.chdir(before)
+
+    def json(self, *args: str, **env: str) -> Any:
+        """Run a command that has to succeed and return its data."""
+        result = self.run(*args, "-o", "json", **env)
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    def lines(self, *args: str) -> list[Any]:
+        """Run a command that has to succeed and return its data, an object a line."""
+        result = self.run(*args, "-o", "jsonl")
+        assert result.exit_code == 0, result.output
+        return [json.loads(line) for line in result.stdout.splitlines()]
+
+
+@dataclass
+class World(Cli):
+    """A migrated database, a provider, and time that moves when the test says so."""
+
+    sandbox_url: str = ""
+
+    def runtime(self) -> Runtime:
+        """Make the parts that processes are made of; to be closed."""
+        return Runtime(load_settings(self.folder / "config.toml", self.env))
+
+    def at(self, now: datetime) -> None:
+        """Set both clocks, and do whatever is due by then."""
+        SandboxControl(self.sandbox_url).set_clock(now)
+        runtime = self.runtime()
+        try:
+            with runtime.engine.begin() as conn:
+                stored.put(conn, now)
+            do_what_is_due(runtime)
+        finally:
+            runtime.close()
+
+    def reconcile(self) -> None:
+        """Confirm captures and close what is ready."""
+        runtime = self.runtime()
+        try:
+            confirm.run(
+                runtime.engine,
+                runtime.gateway,
+                now=runtime.clock.now(),
+                read_until=None,
+                policy=runtime.policy,
+            )
+            close.run(runtime.engine, now=runtime.clock.now())
+        finally:
+            runtime.close()
+
+    def subscribed(self, name: str, plan: str, card: str = "pm_card_visa") -> str:
+        """Make a customer with a card and a subscription of the same external id."""
+        done = self.run(
+            "customers", "create", "--name", name.title(), "--external-id", name,
+            "--payment-method", card,
+        )  # fmt: skip
+        assert done.exit_code == 0, done.output
+        subscribed = self.json(
+            "subscribe", name, plan, "--currency", "USD", "--external-id", f"{name}-sub"
+        )
+        return str(subscribed["id"])
+
+
+def do_what_is_due(runtime: Runtime) -> None:
+    """Open every due cycle and make every due attempt, one by one."""
+    now, wall, policy = runtime.clock.now(), runtime.clock.wall(), runtime.policy
+    while renew.open_due_cycles(runtime.engine, now=now, limit=100, policy=policy).seen:
+        pass
+    due = collect.dispatch_due(runtime.engine, now=now, wall=wall, limit=100, policy=policy)
+    for payment_id in due:
+        sending = collect.begin(runtime.engine, payment_id, now=now, wall=wall, policy=policy)
+        if sending is None:
+            continue
+        outcome = collect.attempt(runtime.gateway, sending, now=now, policy=policy)
+        collect.finish(runtime.engine, sending, outcome, now=now, wall=wall, policy=policy)
+
+
+def environment(**settings: str) -> Mapping[str, str]:
+    """Write settings as environment variables: `database__url` is BILLING__DATABASE__URL."""
+    return {f"BILLING__{key.upper()}": value for key, value in settings.items()}
+
+
+DAY = timedelta(days=1)
