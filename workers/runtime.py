@@ -56,7 +56,7 @@ def provider(settings: Settings) -> tuple[str, str | None]:
         return settings.stripe_key(), settings.stripe.api_base or None
     base = sandbox_url(settings)
     if base is None:
-        raise _not_up("the sandbox", settings)
+        raise _not_up("sandbox", settings)
     return SANDBOX_KEY, base
 
 

@@ -87,13 +87,18 @@ def confirm(question: str, *, yes: bool) -> None:
     """Return once the person agreed. Raises: BadInput without a terminal, NotConfirmed."""
     if yes:
         return
-    if not sys.stdin.isatty():
+    if not has_terminal():
         raise BadInput(
             "this needs a confirmation, and there is no terminal to ask on",
             remedy="add --yes to go ahead, or --dry-run to see what would be done",
         )
     if not click.confirm(question, err=True):
         raise NotConfirmed("not confirmed: nothing was changed")
+
+
+def has_terminal() -> bool:
+    """Say whether somebody can answer a question."""
+    return sys.stdin.isatty()
 
 
 def more_hint(rows: int, limit: int, last: UUID | str) -> None:

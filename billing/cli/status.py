@@ -1,5 +1,6 @@
 """`billing status`: the engine at a glance, once or again and again."""
 
+import contextlib
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -28,7 +29,8 @@ def status(session: Session, watch: bool, output: Output) -> None:
     object a second.
     """
     if watch:
-        _watch(session, output)
+        with contextlib.suppress(KeyboardInterrupt):  # how watching ends
+            _watch(session, output)
         return
     from billing.cli.figures import gather
 

@@ -66,7 +66,10 @@ def dispatch_due(
 
 @dataclass(frozen=True, slots=True)
 class Sending:
-    """An attempt that is committed and may now be sent."""
+    """An attempt that is committed and may now be sent.
+
+    `first_send` also holds when every earlier send was certainly not executed.
+    """
 
     payment_id: UUID
     attempt_n: int
@@ -136,7 +139,7 @@ def _take_up(
         attempt_n=row.open_attempt_n,
         kind=row.open_attempt_kind or "first",
         request=request_from_json(row.open_attempt_request),
-        first_send=False,
+        first_send=bool(row.open_attempt_never_executed),
         first_sent_at=row.open_attempt_sent_at,
         sends=(row.open_attempt_sends or 1) + 1,
     )

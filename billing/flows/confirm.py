@@ -29,7 +29,7 @@ from billing.reconciliation import (
 from billing.store import breaks
 
 # Clocks of two companies differ, and a charge is dated before its answer reaches us.
-OVERLAP: Final = timedelta(hours=1)
+OVERLAP: Final = timedelta(minutes=15)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,6 @@ def run(
     return ConfirmRun(charges, confirmed, differences, until)
 
 
-# A capture whose absence is a known break no longer stretches the window.
 # An answer may be adopted a day after the charge was made, so the send counts, not the capture.
 # A capture whose absence is a known break no longer stretches the window.
 _OLDEST_UNCONFIRMED = text(
@@ -218,9 +217,10 @@ _MISSING = text(
     SELECT p.id, p.state, p.amount_captured, p.currency, p.provider_payment_id, p.captured_at,
            i.cycle_id
       FROM payments p
+      LEFT JOIN attempts a ON a.payment_id = p.id AND a.outcome = 'succeeded'
       LEFT JOIN invoices i ON i.id = p.invoice_id
      WHERE p.captured_at IS NOT NULL AND p.confirmed_at IS NULL
-       AND p.captured_at >= :since AND p.captured_at < :before
+       AND coalesce(a.first_sent_at, p.captured_at) >= :since AND p.captured_at < :before
        AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = p.id AND b.resolved_at IS NULL)
     """
 )
@@ -228,7 +228,7 @@ _MISSING = text(
 
 def _report_missing(conn: Connection, since: datetime, before: datetime, now: datetime) -> int:
     """Record captures that the complete list of the window doesn't contain."""
-    rows = conn.execute(_MISSING, {"since": since + OVERLAP, "before": before}).all()
+    rows = conn.execute(_MISSING, {"since": since, "before": before}).all()
     for row in rows:
         breaks.record(
             conn,

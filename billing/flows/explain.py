@@ -209,6 +209,9 @@ def _next_period(conn: Connection, subscription: Subscription) -> Iterator[str]:
     yield f"Period {subscription.next_n} is {kind}, {span}."
     if scheduled.period.start != subscription.renews_at:
         yield f"It is scheduled for {_at(subscription.renews_at)}, which is not its start."
+    if subscription.status is Status.PAUSED:
+        yield "It passes unbilled, unless the subscription is resumed before it begins."
+        return
     plan = plans.published(conn).get(subscription.plan)
     if plan is None:
         yield f"Plan {subscription.plan} is not published: it would be parked."

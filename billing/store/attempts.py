@@ -16,11 +16,14 @@ def add(conn: Connection, values: Mapping[str, Any]) -> None:
 
 
 def sent_again(conn: Connection, payment_id: UUID, n: int) -> None:
-    """Count one more send of the same request under the same key."""
+    """Count one more send of the same request under the same key.
+
+    The last error is forgotten: until this send is answered, nobody knows what it did.
+    """
     conn.execute(
         update(attempts)
         .where(attempts.c.payment_id == payment_id, attempts.c.n == n)
-        .values(sends=attempts.c.sends + 1)
+        .values(sends=attempts.c.sends + 1, last_error=None)
     )
 
 

@@ -85,6 +85,7 @@ class ForAttempt:
     open_attempt_request: Mapping[str, Any] | None
     open_attempt_sent_at: datetime | None
     open_attempt_sends: int | None
+    open_attempt_never_executed: bool | None
     method_declined_at: Sequence[datetime]
 
     @property
@@ -105,6 +106,7 @@ _FOR_ATTEMPT = text(
            m.provider_payment_method_id AS payment_method_token,
            a.n AS open_attempt_n, a.kind AS open_attempt_kind, a.request AS open_attempt_request,
            a.first_sent_at AS open_attempt_sent_at, a.sends AS open_attempt_sends,
+           a.last_error IS NOT NULL AND a.unknown_since IS NULL AS open_attempt_never_executed,
            ARRAY(SELECT d.finished_at FROM attempts d
                   WHERE d.payment_method_id = m.id AND d.outcome = 'declined'
                     AND d.finished_at > CAST(:now AS timestamptz) - make_interval(days => :days)

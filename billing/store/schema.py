@@ -5,6 +5,7 @@ from pathlib import Path
 from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError, ProgrammingError
 
@@ -46,6 +47,12 @@ def migrate(url: str) -> None:
     try:
         with reachable():
             command.upgrade(_config(url), "head")
+    except CommandError as error:
+        raise SchemaUnknown(
+            f"the database is at a revision that this program doesn't know: {error}",
+            where="[database] url",
+            remedy="start the version of the program that belongs to the database",
+        ) from error
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0]
         raise BillingError(

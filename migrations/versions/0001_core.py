@@ -106,10 +106,14 @@ CREATE TABLE subscriptions (
   canceled_at           timestamptz,
   created_at            timestamptz NOT NULL,
   FOREIGN KEY (plan, plan_version) REFERENCES plan_versions (plan, effective),
-  CHECK ((parked_at IS NULL) = (parked_error IS NULL)),
-  CHECK ((parked_at IS NULL) = (parked_reason IS NULL)),
-  CHECK ((status IN ('canceled', 'unpaid')) = (renews_at IS NULL)),
-  CHECK ((status = 'canceled') = (canceled_at IS NOT NULL))
+  CONSTRAINT subscriptions_parked_with_error
+    CHECK ((parked_at IS NULL) = (parked_error IS NULL)),
+  CONSTRAINT subscriptions_parked_with_reason
+    CHECK ((parked_at IS NULL) = (parked_reason IS NULL)),
+  CONSTRAINT subscriptions_renew_while_live
+    CHECK ((status IN ('canceled', 'unpaid')) = (renews_at IS NULL)),
+  CONSTRAINT subscriptions_canceled_with_instant
+    CHECK ((status = 'canceled') = (canceled_at IS NOT NULL))
 );
 -- Matches the due query to the letter: see store/subscriptions.py and the test that reads EXPLAIN.
 CREATE INDEX subscriptions_due ON subscriptions (renews_at)
@@ -147,14 +151,20 @@ CREATE TABLE cycles (
   closed_at        timestamptz,
   digest           text CHECK (digest ~ '^[0-9a-f]{64}$'),
   follows_n        integer GENERATED ALWAYS AS (CASE WHEN n > 0 THEN n - 1 END) STORED,
-  UNIQUE (subscription_id, n),
-  UNIQUE (subscription_id, n, period_end),
-  FOREIGN KEY (subscription_id, follows_n, period_start)
+  CONSTRAINT cycles_one_each
+    UNIQUE (subscription_id, n),
+  CONSTRAINT cycles_number_and_end
+    UNIQUE (subscription_id, n, period_end),
+  CONSTRAINT cycles_follow_without_gap
+    FOREIGN KEY (subscription_id, follows_n, period_start)
     REFERENCES cycles (subscription_id, n, period_end),
   FOREIGN KEY (plan, plan_version) REFERENCES plan_versions (plan, effective),
-  CHECK (period_start < period_end),
-  CHECK ((state = 'closed') = (closed_at IS NOT NULL)),
-  CHECK ((state = 'closed') = (digest IS NOT NULL))
+  CONSTRAINT cycles_go_forward
+    CHECK (period_start < period_end),
+  CONSTRAINT cycles_closed_with_instant
+    CHECK ((state = 'closed') = (closed_at IS NOT NULL)),
+  CONSTRAINT cycles_closed_with_digest
+    CHECK ((state = 'closed') = (digest IS NOT NULL))
 );
 CREATE INDEX cycles_opened ON cycles (id) WHERE state = 'opened';
 
@@ -194,11 +204,13 @@ CREATE TABLE invoices (
   currency         text NOT NULL CHECK (currency ~ '^[A-Z]{3}$'),
   net              bigint NOT NULL CHECK (net >= 0),
   tax              bigint NOT NULL CHECK (tax >= 0),
-  total            bigint NOT NULL CHECK (total = net + tax),
+  total            bigint NOT NULL
+    CONSTRAINT invoices_total_is_net_and_tax CHECK (total = net + tax),
   status           text NOT NULL CHECK (status IN ('open', 'paid', 'void', 'uncollectible')),
   issued_at        timestamptz NOT NULL,
   resolved_at      timestamptz,
-  CHECK ((status = 'open') = (resolved_at IS NULL))
+  CONSTRAINT invoices_resolved_with_instant
+    CHECK ((status = 'open') = (resolved_at IS NULL))
 );
 CREATE INDEX invoices_subscription ON invoices (subscription_id);
 CREATE INDEX invoices_customer ON invoices (customer_id);
@@ -273,7 +285,8 @@ CREATE TABLE payments (
                          ('CREATED', 'AUTHORIZED', 'CAPTURED', 'SETTLED', 'FAILED', 'REFUNDED')),
   provider_payment_id  text UNIQUE,
   provider_charge_id   text,
-  amount_captured      bigint NOT NULL DEFAULT 0 CHECK (amount_captured BETWEEN 0 AND amount),
+  amount_captured      bigint NOT NULL DEFAULT 0
+    CONSTRAINT payments_captured_within_amount CHECK (amount_captured BETWEEN 0 AND amount),
   amount_refunded      bigint NOT NULL DEFAULT 0,
   attempt_n            integer NOT NULL DEFAULT 0 CHECK (attempt_n >= 0),
   rung                 integer NOT NULL DEFAULT 0 CHECK (rung >= 0),
@@ -292,13 +305,20 @@ CREATE TABLE payments (
   confirmed_at         timestamptz,
   created_at           timestamptz NOT NULL,
   updated_at           timestamptz NOT NULL,
-  CHECK (amount_refunded BETWEEN 0 AND amount_captured),
-  CHECK ((next_attempt_at IS NULL) = (next_attempt_kind IS NULL)),
-  CHECK ((parked_at IS NULL) = (parked_error IS NULL)),
-  CHECK ((parked_at IS NULL) = (parked_reason IS NULL)),
-  CHECK ((state IN ('CAPTURED', 'SETTLED', 'REFUNDED')) = (captured_at IS NOT NULL)),
-  CHECK (state IN ('CREATED', 'AUTHORIZED') OR next_attempt_at IS NULL),
-  CHECK (confirmed_at IS NULL OR captured_at IS NOT NULL)
+  CONSTRAINT payments_refunded_within_captured
+    CHECK (amount_refunded BETWEEN 0 AND amount_captured),
+  CONSTRAINT payments_next_attempt_of_a_kind
+    CHECK ((next_attempt_at IS NULL) = (next_attempt_kind IS NULL)),
+  CONSTRAINT payments_parked_with_error
+    CHECK ((parked_at IS NULL) = (parked_error IS NULL)),
+  CONSTRAINT payments_parked_with_reason
+    CHECK ((parked_at IS NULL) = (parked_reason IS NULL)),
+  CONSTRAINT payments_captured_with_instant
+    CHECK ((state IN ('CAPTURED', 'SETTLED', 'REFUNDED')) = (captured_at IS NOT NULL)),
+  CONSTRAINT payments_decided_have_no_next
+    CHECK (state IN ('CREATED', 'AUTHORIZED') OR next_attempt_at IS NULL),
+  CONSTRAINT payments_confirmed_were_captured
+    CHECK (confirmed_at IS NULL OR captured_at IS NOT NULL)
 );
 -- Matches the dispatch query to the letter: see store/payments.py and the test that reads EXPLAIN.
 CREATE INDEX payments_due ON payments (next_attempt_at, dispatch_after)
@@ -375,7 +395,8 @@ CREATE TABLE attempts (
   provider_request_id  text,
   decision             text,
   PRIMARY KEY (payment_id, n),
-  CHECK ((finished_at IS NULL) = (outcome IS NULL))
+  CONSTRAINT attempts_finished_with_outcome
+    CHECK ((finished_at IS NULL) = (outcome IS NULL))
 );
 CREATE UNIQUE INDEX attempts_one_open ON attempts (payment_id) WHERE finished_at IS NULL;
 CREATE INDEX attempts_declined ON attempts (payment_method_id, finished_at)
@@ -420,7 +441,8 @@ CREATE TABLE breaks (
   found_at         timestamptz NOT NULL,
   resolved_at      timestamptz,
   resolution       text,
-  CHECK ((resolved_at IS NULL) = (resolution IS NULL))
+  CONSTRAINT breaks_resolved_in_words
+    CHECK ((resolved_at IS NULL) = (resolution IS NULL))
 );
 CREATE INDEX breaks_open ON breaks (kind) WHERE resolved_at IS NULL;
 CREATE INDEX breaks_open_cycle ON breaks (cycle_id) WHERE resolved_at IS NULL;

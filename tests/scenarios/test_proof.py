@@ -153,7 +153,7 @@ ATTACKS = {
     # promise 2
     "more was captured than asked for": (
         2,
-        "ALTER TABLE payments DROP CONSTRAINT payments_check;"
+        "ALTER TABLE payments DROP CONSTRAINT payments_captured_within_amount;"
         f"UPDATE payments SET amount_captured = amount + 1 WHERE id = {PAID}",
         "captured",
     ),
@@ -283,7 +283,7 @@ ATTACKS = {
     # promise 4
     "a closed cycle's plan was changed": (
         4,
-        f"UPDATE cycles SET plan = 'office-team' WHERE id = {CLOSED}",
+        f"UPDATE cycles SET plan = 'another' WHERE id = {CLOSED}",
         "is not what it was when it was closed",
     ),
     "a closed cycle's invoice was changed": (
@@ -332,7 +332,7 @@ ATTACKS = {
     ),
     "a subscription never renews": (
         5,
-        "ALTER TABLE subscriptions DROP CONSTRAINT subscriptions_check2;"
+        "ALTER TABLE subscriptions DROP CONSTRAINT subscriptions_renew_while_live;"
         "UPDATE subscriptions SET renews_at = NULL WHERE status = 'active'",
         "will never renew",
     ),

@@ -1,0 +1,151 @@
+"""`billing` as a process of its own: pipes, a terminal, signals."""
+
+import json
+import os
+import pty
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.cli.world import Cli, World
+
+ROOT = Path(__file__).resolve().parents[2]
+SCRIPT = Path(sys.executable).parent / "billing"
+COMMAND = [str(SCRIPT)] if SCRIPT.exists() else [sys.executable, "-m", "billing.cli"]
+
+
+def environment(cli: Cli) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BILLING__")}
+    return {**kept, **cli.env, "PYTHONPATH": str(ROOT), "TERM": "xterm-256color"}
+
+
+def run(cli: Cli, *args: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [*COMMAND, *args], cwd=cli.folder, env=environment(cli), capture_output=True, text=True,
+        timeout=60,
+    )  # fmt: skip
+
+
+def in_a_terminal(cli: Cli, *args: str, answer: str = "", until: str = "", **env: str) -> str:
+    """Run a command on a terminal; answer its question, or send Ctrl-C when `until` is seen."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(cli.folder)
+        os.execvpe(COMMAND[0], [*COMMAND, *args], {**environment(cli), **env})
+    seen, deadline = "", time.monotonic() + 30
+    while time.monotonic() < deadline:
+        if not select.select([terminal], [], [], 0.1)[0]:
+            continue
+        try:
+            read = os.read(terminal, 65536).decode(errors="replace")
+        except OSError:  # how a terminal ends on Linux
+            break
+        if not read:
+            break
+        seen += read
+        if answer and "[y/N]" in seen:
+            os.write(terminal, answer.encode())
+            answer = ""
+        if until and until in seen:
+            os.kill(pid, signal.SIGINT)
+            until = ""
+    os.close(terminal)
+    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    return f"{seen}\nexit {code}"
+
+
+def test_data_and_talk_go_different_ways(world: World) -> None:
+    done = run(world, "plans", "apply", "-o", "json")
+
+    assert done.returncode == 0
+    assert json.loads(done.stdout)["changes"] == []
+    assert done.stderr == ""
+
+
+def test_the_exit_code_reaches_the_shell(cli: Cli) -> None:
+    done = run(cli, "status")
+
+    assert done.returncode == 4
+    assert done.stdout == ""
+    assert done.stderr.startswith("error: the embedded PostgreSQL is not running\n  where: ")
+
+
+def test_the_module_is_the_command(cli: Cli) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "billing.cli", "plans", "check"],
+        cwd=cli.folder, env=environment(cli), capture_output=True, text=True,
+    )  # fmt: skip
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_terminal_is_asked(declined: World) -> None:
+    cancel = ("subscriptions", "cancel", "bob-sub", "--now")
+
+    refused = in_a_terminal(declined, *cancel, answer="n\n")
+    assert "Cancel it? [y/N]" in refused
+    assert refused.endswith("exit 1")
+    assert declined.json("subscriptions", "show", "bob-sub")["status"] == "past_due"
+
+    assert in_a_terminal(declined, *cancel, answer="y\n").endswith("exit 0")
+    assert declined.json("subscriptions", "show", "bob-sub")["status"] == "canceled"
+
+
+def test_errors_are_coloured_for_people_only(cli: Cli) -> None:
+    red = "\x1b[31m"
+
+    assert red in in_a_terminal(cli, "status")
+    assert "\x1b[" not in in_a_terminal(cli, "status", NO_COLOR="1")
+    assert "\x1b[" not in run(cli, "status").stderr
+
+
+def test_the_status_is_watched_until_ctrl_c(world: World) -> None:
+    seen = in_a_terminal(world, "status", "--watch", until="ledger sum")
+
+    assert "exit 0" in seen
+    assert "Traceback" not in seen
+
+
+def test_a_question_ends_with_ctrl_c(declined: World) -> None:
+    seen = in_a_terminal(declined, "subscriptions", "cancel", "bob-sub", "--now", until="[y/N]")
+
+    assert seen.endswith("exit 130")
+    assert "Traceback" not in seen
+
+
+def test_the_status_is_streamed_as_lines(world: World) -> None:
+    watching = subprocess.Popen(
+        [*COMMAND, "status", "--watch", "-o", "jsonl"],
+        cwd=world.folder, env=environment(world), stdout=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert watching.stdout is not None
+    with watching.stdout:
+        lines = [json.loads(watching.stdout.readline()) for _ in range(2)]
+        watching.send_signal(signal.SIGINT)
+        watching.wait(timeout=10)
+
+    assert lines[0]["wall"] < lines[1]["wall"]
+    assert watching.returncode == 0
+
+
+@pytest.mark.parametrize(("words", "expected"), [("bill", ["billing"]), ("charges ", [])])
+def test_the_shell_completes_commands(words: str, expected: list[str], cli: Cli) -> None:
+    typed = f"billing {words}" if not expected else f"billing {words[:2]}"
+    env = {
+        **environment(cli),
+        "_BILLING_COMPLETE": "bash_complete",
+        "COMP_WORDS": typed,
+        "COMP_CWORD": "2" if not expected else "1",
+    }
+
+    done = subprocess.run(
+        [*COMMAND], cwd=cli.folder, env=env, capture_output=True, text=True, timeout=30
+    )
+
+    completions = [line.split(",")[1] for line in done.stdout.splitlines()]
+    assert completions == (["explain", "list", "retry", "show"] if not expected else [])

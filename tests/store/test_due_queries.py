@@ -1,0 +1,183 @@
+"""The queries that run all day, planned over 200,000 subscriptions: by index, never by a scan.
+
+A partial index that no longer matches its query costs nothing in a test with ten rows and stops
+billing with a million, so the planner is asked.
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import pytest
+from psycopg import sql
+from sqlalchemy import Engine, Executable, text
+from sqlalchemy.sql.elements import ClauseElement
+
+from billing.embedded import EmbeddedPostgres
+from billing.flows import confirm
+from billing.store import attempts, cycles, payments, subscriptions
+from billing.store.engine import make_engine
+from tests.conftest import Admin
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+AN_ID = UUID("018f0000-0000-7000-8000-000000000001")
+
+# One in 400 is due, one in 500 unconfirmed, one in 300 open: an ordinary minute.
+SEED = """
+SET LOCAL session_replication_role = replica;
+SET LOCAL synchronous_commit = off;
+CREATE TEMP TABLE ids AS
+SELECT g, ('018f0000-0000-7000-8000-' || lpad(to_hex(g), 12, '0'))::uuid AS id
+  FROM generate_series(1, 200000) g;
+INSERT INTO plans (code, product, name, applied_at) VALUES ('p', 'P', 'P', now());
+INSERT INTO plan_versions (plan, effective, terms, digest, published_at)
+VALUES ('p', '2026-01-01', '{}', repeat('0', 64), now());
+INSERT INTO customers (id, name, created_at)
+SELECT id, 'C', now() FROM ids WHERE g <= 1000;
+INSERT INTO subscriptions (id, customer_id, plan, plan_version, currency, quantity, invoice_prefix,
+                           status, anchor_local, zone, every, next_n, renews_at, created_at,
+                           parked_at, parked_error, parked_reason)
+SELECT id, id, 'p', '2026-01-01', 'USD', 1, 'P' || g, 'active', '2026-01-01', 'UTC', '1 month', 1,
+       CASE WHEN g % 400 = 0 THEN '2026-03-01' ELSE timestamptz '2026-03-02' + g * interval '10 s'
+       END, now(), p, p::text, p::text
+  FROM ids, LATERAL (SELECT CASE WHEN g % 1000 = 1 THEN now() END AS p) parked;
+INSERT INTO cycles (id, subscription_id, n, kind, period_start, period_end, plan, plan_version,
+                    opened_at, state, closed_at, digest)
+SELECT id, id, 0, 'regular', '2026-02-01', '2026-03-01', 'p', '2026-01-01', now(),
+       CASE WHEN g % 300 = 0 THEN 'opened' ELSE 'closed' END,
+       CASE WHEN g % 300 <> 0 THEN now() END, CASE WHEN g % 300 <> 0 THEN repeat('0', 64) END
+  FROM ids;
+INSERT INTO invoices (id, cycle_id, subscription_id, customer_id, number, currency, net, tax, total,
+                      status, issued_at, resolved_at)
+SELECT id, id, id, id, 'N' || g, 'USD', 100, 0, 100, 'paid', now(), now() FROM ids;
+INSERT INTO payments (id, invoice_id, subscription_id, customer_id, amount, currency, state,
+                      amount_captured, next_attempt_at, next_attempt_kind, dispatch_after,
+                      captured_at, confirmed_at, created_at, updated_at, attempt_n)
+SELECT id, id, id, id, 100, 'USD', CASE WHEN due THEN 'CREATED' ELSE 'CAPTURED' END,
+       CASE WHEN due THEN 0 ELSE 100 END, CASE WHEN due THEN timestamptz '2026-02-28' END,
+       CASE WHEN due THEN 'ladder' END, '1970-01-01',
+       CASE WHEN NOT due THEN timestamptz '2026-02-01' END,
+       CASE WHEN NOT due AND g % 500 <> 0 THEN now() END, now(), now(), 1
+  FROM ids, LATERAL (SELECT g % 400 = 7 AS due) d;
+INSERT INTO attempts (payment_id, n, kind, idempotency_key, payment_method_id, request, rung,
+                      first_sent_at, finished_at, outcome)
+SELECT id, 1, 'first', 'k' || g, id, '{}', 0, '2026-02-01',
+       CASE WHEN g % 2000 <> 0 THEN now() END,
+       CASE WHEN g % 2000 = 0 THEN NULL WHEN g % 400 = 7 THEN 'declined' ELSE 'succeeded' END
+  FROM ids;
+ANALYZE
+"""
+
+QUERIES: dict[str, tuple[Executable, Mapping[str, Any], str | None]] = {
+    "subscriptions that are due": (
+        subscriptions.DUE,
+        {"now": NOW, "limit": 500},
+        "subscriptions_due",
+    ),
+    "payments that are due": (
+        payments.DISPATCH_DUE,
+        {"now": NOW, "wall": NOW, "again_at": NOW, "limit": 500},
+        "payments_due",
+    ),
+    "a payment to begin an attempt for": (
+        payments._FOR_ATTEMPT,
+        {"id": AN_ID, "now": NOW, "wall": NOW, "days": 30},
+        "attempts_declined",
+    ),
+    "cycles that can be closed": (
+        cycles._CLOSABLE,
+        {"now": NOW, "limit": 100, "after": UUID(int=0)},
+        "cycles_opened",
+    ),
+    "the declines of a card": (
+        attempts._DECLINES_OF_METHOD,
+        {"payment": AN_ID, "n": 1, "since": NOW},
+        "attempts_declined",
+    ),
+    "the oldest capture to be confirmed": (
+        confirm._OLDEST_UNCONFIRMED,
+        {},
+        "payments_unconfirmed",
+    ),
+    "the oldest attempt that is open": (confirm._OLDEST_OPEN, {}, "attempts_one_open"),
+    "captures that are missing at the provider": (
+        confirm._MISSING,
+        {"since": NOW, "before": NOW},
+        "payments_unconfirmed",
+    ),
+    "our side of a page of charges": (
+        confirm._OURS,
+        {"provider_ids": ["pi_1", "pi_2"], "ids": [AN_ID]},
+        "payments_provider_payment_id_key",
+    ),
+    "whether anything is due": (payments._QUIET, {"now": NOW}, "subscriptions_due"),
+    "when something is due next": (payments._NEXT, {}, "payments_due"),
+    "whether a subscription has debts": (
+        payments._ANY_PAST_DUE,
+        {"subscription": AN_ID},
+        "payments_subscription",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def many(pg_server: EmbeddedPostgres, admin: Admin, template_db: str) -> Iterator[Engine]:
+    name = sql.Identifier("due_queries")
+    copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
+    admin.execute(copy.format(name, sql.Identifier(template_db)))
+    engine = make_engine(pg_server.url("due_queries"), role=None)
+    with engine.begin() as conn:
+        for statement in SEED.split(";"):
+            conn.exec_driver_sql(statement)
+    yield engine
+    engine.dispose()
+    admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+def plan_of(engine: Engine, query: Executable, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plan of a statement exactly as the program sends it."""
+    assert isinstance(query, ClauseElement)
+    compiled = query.compile(engine)
+    with engine.connect() as conn:
+        found = conn.exec_driver_sql(
+            f"EXPLAIN (FORMAT JSON) {compiled}", dict(compiled.construct_params(dict(values)))
+        ).scalar_one()
+    (explained,) = found if isinstance(found, list) else json.loads(found)
+    plan: dict[str, Any] = explained["Plan"]
+    return plan
+
+
+def nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield plan
+    for child in plan.get("Plans", ()):
+        yield from nodes(child)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("query", "values", "index"), QUERIES.values(), ids=QUERIES)
+def test_a_query_of_the_daemons_reads_an_index(
+    many: Engine, query: Executable, values: Mapping[str, Any], index: str | None
+) -> None:
+    found = list(nodes(plan_of(many, query, values)))
+
+    scanned = {node["Relation Name"] for node in found if node["Node Type"] == "Seq Scan"}
+    assert scanned <= {"breaks", "customers", "payment_methods"}, "small, or empty here"
+    assert index in {node.get("Index Name") for node in found}
+
+
+@pytest.mark.slow
+def test_due_subscriptions_come_in_order_without_a_sort(many: Engine) -> None:
+    plan = plan_of(many, subscriptions.DUE, {"now": NOW, "limit": 500})
+
+    assert "Sort" not in {node["Node Type"] for node in nodes(plan)}
+
+
+@pytest.mark.slow
+def test_a_full_scheduler_batch_is_locked_in_milliseconds(many: Engine) -> None:
+    with many.connect() as conn:
+        conn.execute(text("SET LOCAL statement_timeout = '500ms'"))
+        due = subscriptions.lock_due(conn, NOW, 500)
+        assert len(due) == 500
+        assert {subscription.renews_at for subscription in due} == {NOW}
