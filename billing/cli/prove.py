@@ -1,5 +1,7 @@
 """`billing prove`: every promise, checked again from the rows."""
 
+import time
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,6 +14,8 @@ from billing.cli.session import Session
 if TYPE_CHECKING:
     from billing.flows.prove import PromiseResult
 
+_CATCH_UP_SECONDS = 30.0
+_POLL_SECONDS = 0.2
 _COLUMNS = ("promise", "title", "holds", "checked", "findings")
 
 
@@ -26,6 +30,7 @@ def prove(session: Session, output: Output) -> int:
     """
     from billing.flows.prove import prove as check
 
+    _let_the_reconciler_catch_up(session)
     with session.patient_engine() as engine, progress("proving", None):
         results = check(engine, session.now())
     if output.format == "table":
@@ -40,6 +45,40 @@ def prove(session: Session, output: Output) -> int:
         return FINDINGS
     talk("every promise holds")
     return OK
+
+
+def _let_the_reconciler_catch_up(session: Session) -> None:
+    """After a test clock was moved, wait for the reconciler to have seen what passed.
+
+    It runs in real time, so a quarter that passed in seconds would look forgotten to it. Where
+    none runs there is nothing to wait for, and what wasn't compared is a finding.
+    """
+    if session.settings.mode != "sandbox" or not _is_behind(session):
+        return
+    tick = session.settings.reconciler.tick.total_seconds()
+    deadline = time.monotonic() + tick + _CATCH_UP_SECONDS
+    talk("waiting for the reconciler to see what the clock has passed")
+    with progress("waiting for the reconciler", None):
+        while _is_behind(session) and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+
+
+def _is_behind(session: Session) -> bool:
+    """Say whether a running reconciler has yet to do a day or more."""
+    from billing.flows.prove import RECONCILE_GRACE
+    from billing.store import tasks
+    from workers.reconciler import CLOSE, CONFIRM
+
+    with session.connect() as conn:
+        rows = [row for row in tasks.all_tasks(conn) if row.task in (CONFIRM, CLOSE)]
+    if not rows or any(row.last_success_at is None for row in rows):
+        return False
+    silent = session.runtime.clock.wall() - max(row.last_success_at for row in rows)
+    tick = session.settings.reconciler.tick.total_seconds()
+    if silent.total_seconds() > tick + _CATCH_UP_SECONDS:
+        return False
+    seen: datetime = min(row.watermark for row in rows)
+    return session.now() - seen >= RECONCILE_GRACE
 
 
 def _record(result: "PromiseResult") -> dict[str, Any]:

@@ -36,7 +36,7 @@ def subscriptions() -> None:
 _STARTS = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 
 
-@click.command("create")
+@subscriptions.command("create")
 @click.argument("customer")
 @click.argument("plan")
 @click.option("--currency", metavar="CODE", help="Needed where the plan is sold in several.")

@@ -26,7 +26,7 @@ _ROWS = text(
      WHERE c.id = ANY(CAST(:ids AS uuid[]))
     """
 )
-# The rows as they are: entries that are broken have a digest too. What they posted is in their hash.
+# As rows, so that broken entries have a digest too. What an entry posted is in its hash.
 _ENTRIES = text(
     """
     SELECT cycle_id, id, source_key, payload_hash FROM ledger.entries

@@ -6,10 +6,13 @@ Stripe's own tokens (`pm_card_visa`, ...) are a table. Ours follow one small gra
 
 A step is `ok`, `needs_authentication` or the name of a decline; it lasts `count` charges
 (1 when not given). The last step takes no count and lasts for ever. Charges are counted per
-attached payment method.
+attached payment method. What happens long after a good charge (a refund that fails, a dispute)
+has tokens of its own.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
 from billing.sandbox.declines import DECLINES
 
@@ -30,6 +33,10 @@ class Behaviour:
     last4: str = "4242"
     funding: str = "credit"
     attachable: bool = True
+    refund: str | None = None  # one of settings.REFUNDS; None leaves it to the settings
+    dispute: str | None = None  # the reason of the dispute that follows each charge
+    inquiry: bool = False  # that dispute is an inquiry
+    available_at_once: bool = False
 
     @property
     def counts(self) -> bool:
@@ -47,6 +54,10 @@ class Behaviour:
 
 def _good(brand: str, last4: str, funding: str = "credit") -> Behaviour:
     return Behaviour(((OK, 1),), brand, last4, funding)
+
+
+def _later(last4: str, **what: Any) -> Behaviour:
+    return Behaviour(((OK, 1),), last4=last4, **what)
 
 
 def _declined(decline: str, last4: str) -> Behaviour:
@@ -87,7 +98,15 @@ MAGIC: dict[str, Behaviour] = {
     "authenticationRequiredOnSetup": _asks("3155"),
     "threeDSecure2Required": _asks("3220"),
     "authenticationRequiredSetupForOffSession": _good("visa", "0446"),
+    "bypassPending": _later("0077", available_at_once=True),
+    "pendingRefund": _later("7726", refund="pending"),
+    "refundFail": _later("5126", refund="fail"),
+    "createDispute": _later("0259", dispute="fraudulent"),
+    "createDisputeProductNotReceived": _later("2685", dispute="product_not_received"),
+    "createDisputeInquiry": _later("1976", dispute="fraudulent", inquiry=True),
 }
+# Ours, beside the grammar: what Stripe has no token for.
+_LATER = {"refund_pending_then_fail": _later("5126", refund="pending_then_fail")}
 
 
 def behaviour_of(token: str) -> Behaviour | None:
@@ -97,7 +116,10 @@ def behaviour_of(token: str) -> Behaviour | None:
     return MAGIC.get(token.removeprefix("pm_card_")) if token.startswith("pm_card_") else None
 
 
+@lru_cache(maxsize=1024)
 def _sandbox_behaviour(text: str) -> Behaviour | None:
+    if text in _LATER:
+        return _LATER[text]
     words = text.split("_then_")
     steps = [_step(word) for word in words]
     good = [step for step in steps if step is not None]

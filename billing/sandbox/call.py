@@ -7,6 +7,7 @@ from typing import Any
 from billing.sandbox.errors import Body, missing_object
 from billing.sandbox.settings import Settings
 from billing.sandbox.store import Record, Store
+from billing.sandbox.webhooks.outbox import Outbox
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +16,14 @@ class Call:
 
     store: Store
     settings: Settings
+    outbox: Outbox
     now: int
     kinds: Mapping[str, "Kind"]
     path: tuple[str, ...] = ()  # the ids in the path
     params: Mapping[str, Any] = field(default_factory=dict)
     request_id: str | None = None
     idempotency_key: str | None = None
+    base_url: str = ""
 
     def named_in_path(self, kind: str, param: str = "id") -> Record:
         """Return the object that the path names first. Raises: ApiError, 404."""

@@ -24,6 +24,10 @@ class Clock:
         """Return the pinned instant, else real time."""
         if self._pinned is not None:
             return self._pinned
+        return self.real_now()
+
+    def real_now(self) -> int:
+        """Return real time, which receivers check the signatures of webhooks against."""
         return int(time.time())  # noqa: TID251  the provider's clock has to start somewhere
 
     def pin(self, instant: int | None) -> None:

@@ -15,6 +15,9 @@ std szl thb tjs tnd top try ttd twd tzs uah ugx uyu uzs vnd vuv wst xaf xcd xof 
 zmw
 """
 SUPPORTED = frozenset(_CODES.split())
+_NO_DECIMALS = frozenset(
+    "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split()  # noqa: SIM905  a list to read
+)
 _THREE_DECIMALS = frozenset(("bhd", "jod", "kwd", "omr", "tnd"))
 _WHOLE_UNITS_OF_100 = frozenset(("isk", "ugx"))
 AMOUNT_MAX = 99_999_999
@@ -26,6 +29,22 @@ def currency(raw: Any, name: str) -> str:
     if code not in SUPPORTED:
         raise refused(f"Invalid currency: {raw}.", param=name)
     return code
+
+
+def digits(code: str) -> int:
+    """Return how many decimals an API amount carries: 2 for ISK and UGX, as Stripe has it."""
+    if code in _NO_DECIMALS:
+        return 0
+    return 3 if code in _THREE_DECIMALS else 2
+
+
+def major_units(amount: int, code: str) -> str:
+    """Return an amount as report files show it: 1234 usd is "12.34", 1234 jpy is "1234"."""
+    places = digits(code)
+    if not places:
+        return str(amount)
+    text = str(abs(amount)).rjust(places + 1, "0")
+    return f"{'-' if amount < 0 else ''}{text[:-places]}.{text[-places:]}"
 
 
 def check_amount(amount: int, code: str) -> None:

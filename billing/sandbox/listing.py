@@ -8,6 +8,8 @@ from billing.sandbox.errors import Reply, missing_object, refused
 from billing.sandbox.params import Params, Reader, created_range, integer, text, texts
 
 _LIMIT_DEFAULT = 10
+# Charges and what belongs to them can be left out of lists, through the control API.
+VISIBLE: tuple[str, tuple[()]] = ("json_extract(body, '$.hidden') IS NULL", ())
 
 
 def list_params(**filters: Reader) -> Params:

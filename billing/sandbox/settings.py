@@ -1,15 +1,19 @@
-"""What the control API can set: the provider's fee and how soon money shows up.
+"""What the control API can set: fees, when money shows up, how it settles and is paid out.
 
-Amounts are minor units. Settings survive a restart.
+Amounts are minor units, times are seconds of the sandbox's clock. Settings survive a restart.
 """
 
 import json
-from dataclasses import asdict, dataclass
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from billing.sandbox.exchange import check_rates, check_settlement, settlement_of
 from billing.sandbox.store import Store
 
 _NAME = "settings"
+REFUNDS = ("succeed", "pending", "fail", "pending_then_fail")
+SCHEDULES = ("manual", "daily")
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +25,18 @@ class Settings:
     available_after_seconds: int = 2 * 86_400
     # automatic_async captures: how long `balance_transaction` stays null.
     async_capture_seconds: int = 0
+    authorization_seconds: int = 7 * 86_400
+    # What refunds of cards without a behaviour of their own do, and when.
+    refunds: str = "succeed"
+    refund_delay_seconds: int = 60
+    dispute_fee: int = 1_500
+    # Stripe keeps the fee for receiving a dispute, whoever wins it.
+    dispute_fee_returned: bool = False
+    payout_schedule: str = "manual"
+    payout_submitted_after_seconds: int = 3_600
+    payout_arrives_after_seconds: int = 2 * 86_400
+    settlement_currency: dict[str, str] = field(default_factory=dict)
+    exchange_rates: dict[str, str] = field(default_factory=dict)
 
     def fee(self, amount: int) -> int:
         """Return the fee for a captured amount, half up, never more than the amount."""
@@ -31,9 +47,55 @@ class Settings:
         for name, value in changes.items():
             if name not in asdict(self):
                 raise ValueError(f"unknown setting {name!r}")
-            if type(value) is not int or value < 0:
-                raise ValueError(f"{name} must be a whole number, 0 or more")
-        return Settings(**{**asdict(self), **changes})
+            _CHECKS.get(name, _check_whole)(name, value)
+        made = Settings(**{**asdict(self), **changes})
+        made._check_pairs()
+        return made
+
+    def _check_pairs(self) -> None:
+        for source, target in self.settlement_currency.items():
+            if source != target and f"{source}:{target}" not in self.exchange_rates:
+                raise ValueError(f"set exchange_rates for {source}:{target} as well")
+
+    def settles_in(self, code: str) -> str:
+        """Return the currency that charges in `code` settle in."""
+        return settlement_of(self.settlement_currency, code)
+
+
+def _check_whole(name: str, value: Any) -> None:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{name} must be a whole number, 0 or more")
+
+
+def _check_flag(name: str, value: Any) -> None:
+    if type(value) is not bool:
+        raise ValueError(f"{name} is true or false")
+
+
+def _one_of(allowed: tuple[str, ...]) -> Callable[[str, Any], None]:
+    def check(name: str, value: Any) -> None:
+        if value not in allowed:
+            raise ValueError(f"{name} is one of {', '.join(allowed)}")
+
+    return check
+
+
+def _texts(check: Callable[[dict[str, str]], None]) -> Callable[[str, Any], None]:
+    def check_texts(name: str, value: Any) -> None:
+        if not isinstance(value, dict) or not all(isinstance(each, str) for each in value.values()):
+            raise ValueError(f"{name} maps text to text")
+        check(value)
+
+    return check_texts
+
+
+_CHECKS: dict[str, Callable[[str, Any], None]] = {
+    "refunds": _one_of(REFUNDS),
+    "payout_schedule": _one_of(SCHEDULES),
+    "dispute_fee_returned": _check_flag,
+    "settlement_currency": _texts(check_settlement),
+    "exchange_rates": _texts(check_rates),
+}
 
 
 def load_settings(store: Store) -> Settings:
@@ -43,6 +105,5 @@ def load_settings(store: Store) -> Settings:
 
 
 def save_settings(store: Store, settings: Settings) -> None:
-    """Keep the settings for the next start."""
-    with store.transaction():
-        store.save_setting(_NAME, json.dumps(asdict(settings)))
+    """Keep the settings for the next start, inside a transaction."""
+    store.save_setting(_NAME, json.dumps(asdict(settings)))

@@ -6,8 +6,9 @@ from alembic import command
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 from alembic.util import CommandError
-from sqlalchemy import Connection, Engine, text
-from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
+from sqlalchemy.pool import NullPool
 
 from billing.errors import BillingError, SchemaUnknown
 from billing.store.engine import reachable, sqlalchemy_url
@@ -68,9 +69,12 @@ def check_schema(engine: Engine) -> None:
     Raises `SchemaUnknown` or `Unavailable`.
     """
     expected = expected_revision()
-    # A database nobody migrated doesn't know the application role either.
-    with reachable(), engine.connect() as conn:
-        found = current_revision(conn)
+    with reachable():
+        try:
+            with engine.connect() as conn:
+                found = current_revision(conn)
+        except OperationalError as error:
+            found = _revision_without_role(engine, error)
     if found == expected:
         return
     if found is None:
@@ -82,3 +86,24 @@ def check_schema(engine: Engine) -> None:
         where="[database] url",
         remedy="run `billing db migrate`, or start the version that belongs to the database",
     )
+
+
+def _revision_without_role(engine: Engine, refusal: OperationalError) -> str | None:
+    """Return the revision as the login itself sees it, when the engine's connection was refused.
+
+    A database nobody migrated doesn't know the application's role either, and the server
+    refuses to connect for that. Raises what was refused, when it is no question of the role.
+    """
+    if getattr(refusal.orig, "sqlstate", None):
+        raise refusal
+    plain = create_engine(engine.url, poolclass=NullPool, connect_args={"connect_timeout": 5})
+    with plain.connect() as conn:
+        found = current_revision(conn)
+    if found is not None:
+        reason = str(refusal.orig).strip().splitlines()[0]
+        raise SchemaUnknown(
+            f"the database can't be used in the application's role: {reason}",
+            where="[database] role",
+            remedy="create that role and grant it to the user of the URL, or correct its name",
+        ) from refusal
+    return None

@@ -217,6 +217,47 @@ def test_every_promise_is_proved(paid: World) -> None:
     assert proved[0]["checked"]["cycles"] == 1
 
 
+def test_a_proof_waits_for_a_reconciler_that_the_clock_outran(paid: World) -> None:
+    import threading
+
+    from billing.store import tasks
+    from workers.reconciler import CLOSE, CONFIRM
+
+    runtime = paid.runtime()
+
+    def ran(watermark: datetime) -> None:
+        with runtime.engine.begin() as conn:
+            wall = runtime.clock.wall()
+            for task in (CONFIRM, CLOSE):
+                tasks.succeeded(conn, task, wall, seconds=0.0, watermark=watermark)
+
+    def catch_up() -> None:
+        paid.reconcile()
+        ran(START + 28 * DAY)
+
+    ran(START)
+    paid.at(START + 28 * DAY)
+    timer = threading.Timer(0.5, catch_up)
+    timer.start()
+    proved = paid.run("prove")
+    timer.join()
+    runtime.close()
+
+    assert proved.exit_code == 0, proved.output
+    assert "waiting for the reconciler" in proved.stderr
+
+
+def test_a_proof_does_not_wait_for_a_reconciler_that_does_not_run(paid: World) -> None:
+    paid.at(START + 28 * DAY)
+    paid.at(START + 30 * DAY)
+
+    proved = paid.run("prove")
+
+    assert proved.exit_code == 3
+    assert "never compared with the provider's list" in proved.stdout
+    assert "waiting" not in proved.stderr
+
+
 def test_published_plans_carry_minor_units(world: World) -> None:
     plan = world.json("plans", "show", "video-trial")
 

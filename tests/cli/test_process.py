@@ -33,30 +33,33 @@ def run(cli: Cli, *args: str) -> "subprocess.CompletedProcess[str]":
 
 def in_a_terminal(cli: Cli, *args: str, answer: str = "", until: str = "", **env: str) -> str:
     """Run a command on a terminal; answer its question, or send Ctrl-C when `until` is seen."""
-    pid, terminal = pty.fork()
-    if pid == 0:
-        os.chdir(cli.folder)
-        os.execvpe(COMMAND[0], [*COMMAND, *args], {**environment(cli), **env})
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, *args], cwd=cli.folder, env={**environment(cli), **env}, stdin=theirs,
+        stdout=theirs, stderr=theirs, start_new_session=True,
+    )  # fmt: skip
+    os.close(theirs)
     seen, deadline = "", time.monotonic() + 30
-    while time.monotonic() < deadline:
-        if not select.select([terminal], [], [], 0.1)[0]:
-            continue
-        try:
-            read = os.read(terminal, 65536).decode(errors="replace")
-        except OSError:  # how a terminal ends on Linux
-            break
-        if not read:
-            break
+    while (read := _read(ours, deadline)) is not None:
         seen += read
         if answer and "[y/N]" in seen:
-            os.write(terminal, answer.encode())
+            os.write(ours, answer.encode())
             answer = ""
         if until and until in seen:
-            os.kill(pid, signal.SIGINT)
+            process.send_signal(signal.SIGINT)
             until = ""
-    os.close(terminal)
-    code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
-    return f"{seen}\nexit {code}"
+    os.close(ours)
+    return f"{seen}\nexit {process.wait(timeout=10)}"
+
+
+def _read(terminal: int, deadline: float) -> str | None:
+    """Return what came next, or None at the end of it."""
+    if not select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        return None
+    try:
+        return os.read(terminal, 65536).decode(errors="replace") or None
+    except OSError:  # how a terminal ends on Linux
+        return None
 
 
 def test_data_and_talk_go_different_ways(world: World) -> None:
@@ -133,19 +136,26 @@ def test_the_status_is_streamed_as_lines(world: World) -> None:
     assert watching.returncode == 0
 
 
-@pytest.mark.parametrize(("words", "expected"), [("bill", ["billing"]), ("charges ", [])])
-def test_the_shell_completes_commands(words: str, expected: list[str], cli: Cli) -> None:
-    typed = f"billing {words}" if not expected else f"billing {words[:2]}"
-    env = {
-        **environment(cli),
+@pytest.mark.parametrize(
+    ("typed", "word", "completed"),
+    [
+        ("billing ch", 1, ["charges"]),
+        ("billing charges ", 2, ["explain", "list", "retry", "show"]),
+        ("billing charges list --st", 3, ["--state"]),
+        ("billing charges list --state cap", 4, ["captured"]),
+        ("billing status -o js", 3, ["json", "jsonl"]),
+    ],
+)
+def test_the_shell_completes(typed: str, word: int, completed: list[str], cli: Cli) -> None:
+    asked = {
         "_BILLING_COMPLETE": "bash_complete",
         "COMP_WORDS": typed,
-        "COMP_CWORD": "2" if not expected else "1",
+        "COMP_CWORD": str(word),
     }
 
     done = subprocess.run(
-        [*COMMAND], cwd=cli.folder, env=env, capture_output=True, text=True, timeout=30
-    )
+        COMMAND, cwd=cli.folder, env={**environment(cli), **asked}, capture_output=True, text=True,
+        timeout=30,
+    )  # fmt: skip
 
-    completions = [line.split(",")[1] for line in done.stdout.splitlines()]
-    assert completions == (["explain", "list", "retry", "show"] if not expected else [])
+    assert [line.split(",")[1] for line in done.stdout.splitlines()] == completed

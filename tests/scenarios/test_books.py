@@ -189,8 +189,12 @@ def test_money_taken_after_we_gave_up_is_a_break(world: World) -> None:
     customer = world.subscribed("video-premium", card="pm_sbx_stolen_card")
     world.run_until("2026-01-02")
     intent = world.payment(customer).provider_payment_id
-    card = world.psp.post("payment_methods/pm_card_visa/attach", customer=customer.provider_customer_id)
-    world.psp.post(f"payment_intents/{intent}/confirm", payment_method=card["id"], off_session="true")
+    card = world.psp.post(
+        "payment_methods/pm_card_visa/attach", customer=customer.provider_customer_id
+    )
+    world.psp.post(
+        f"payment_intents/{intent}/confirm", payment_method=card["id"], off_session="true"
+    )
 
     world.close_books()
 
@@ -250,9 +254,7 @@ def test_a_capture_that_nobody_compares_shows_in_the_proof(world: World) -> None
 
 
 @pytest.mark.parametrize("late", [timedelta(minutes=30), timedelta(hours=2)])
-def test_work_left_lying_shows_in_the_proof_after_its_grace(
-    world: World, late: timedelta
-) -> None:
+def test_work_left_lying_shows_in_the_proof_after_its_grace(world: World, late: timedelta) -> None:
     world.subscribed("video-premium")
     world.jump_to(f"{world.now + late:%Y-%m-%d %H:%M}")
 

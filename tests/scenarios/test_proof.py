@@ -32,6 +32,7 @@ OTHER = "(SELECT id FROM payments WHERE state = 'CAPTURED' ORDER BY id LIMIT 1 O
 FAILED = "(SELECT id FROM payments WHERE state = 'FAILED' ORDER BY id LIMIT 1)"
 DUNNING = "(SELECT id FROM payments WHERE state = 'CREATED' ORDER BY id LIMIT 1)"
 CLOSED = "(SELECT id FROM cycles WHERE state = 'closed' AND kind = 'regular' ORDER BY id LIMIT 1)"
+CAPTURE = f"FROM ledger.entries WHERE source_key LIKE 'payment_captured%' || {PAID} || '%'"
 INVOICE = f"(SELECT invoice_id FROM payments WHERE id = {PAID})"
 
 
@@ -136,8 +137,7 @@ ATTACKS = {
     ),
     "the anchor was moved": (
         1,
-        "UPDATE subscriptions SET anchor_local = anchor_local + interval '1 hour'"
-        " WHERE next_n = 3",
+        "UPDATE subscriptions SET anchor_local = anchor_local + interval '1 hour' WHERE next_n = 3",
         "its schedule says",
     ),
     "the zone is unknown": (
@@ -236,22 +236,20 @@ ATTACKS = {
     ),
     "a capture is not in the journal": (
         3,
-        "DELETE FROM ledger.postings WHERE entry_id IN"
-        f" (SELECT id FROM ledger.entries WHERE source_key LIKE 'payment_captured%' || {PAID} || '%');"
-        "DELETE FROM ledger.entries"
-        f" WHERE source_key LIKE 'payment_captured%' || {PAID} || '%'",
+        f"DELETE FROM ledger.postings WHERE entry_id = (SELECT id {CAPTURE});DELETE {CAPTURE}",
         "the journal has 0 payment_captured entry(s)",
     ),
     "a capture in the journal belongs to no payment": (
         3,
         "UPDATE ledger.entries SET source_key ="
         " 'payment_captured:018f0000-0000-7000-8000-000000000000:1'"
-        f" WHERE source_key LIKE 'payment_captured%' || {PAID} || '%'",
+        f" WHERE id = (SELECT id {CAPTURE})",
         "is not captured",
     ),
     "an invoice is not in the journal": (
         3,
-        f"UPDATE ledger.entries SET kind = 'other' WHERE source_key = 'invoice_issued:' || {INVOICE}",
+        "UPDATE ledger.entries SET kind = 'other'"
+        f" WHERE source_key = 'invoice_issued:' || {INVOICE}",
         "the journal has 0 invoice_issued entry(s)",
     ),
     "a write-off is not in the journal": (
@@ -322,7 +320,8 @@ ATTACKS = {
     # promise 5
     "nothing follows for a payment": (
         5,
-        f"UPDATE payments SET next_attempt_at = NULL, next_attempt_kind = NULL WHERE id = {DUNNING}",
+        "UPDATE payments SET next_attempt_at = NULL, next_attempt_kind = NULL"
+        f" WHERE id = {DUNNING}",
         "with no attempt to come and is not parked",
     ),
     "an attempt was forgotten": (

@@ -129,7 +129,8 @@ def test_a_plan_aligned_to_the_first_begins_with_a_stub(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("plan", "currency", "amount"), [("video-premium", "JPY", 2400), ("office-payroll", "KWD", 1230)]
+    ("plan", "currency", "amount"),
+    [("video-premium", "JPY", 2400), ("office-payroll", "KWD", 1230)],
 )
 def test_currencies_without_cents_and_with_three_decimals_are_charged_exactly(
     world: World, plan: str, currency: str, amount: int

@@ -26,6 +26,7 @@ from billing.flows.renew import Opened
 from billing.gateway.amounts import from_stripe
 from billing.store import attempts, breaks, cycles, journal, payments, subscriptions
 from billing.store import clock as stored_clock
+from billing.store import customers as stored_customers
 from billing.store.subscriptions import Subscription
 from plans.load import load_catalog
 from workers import charges
@@ -214,7 +215,7 @@ class World:
             policy=self.policy,
         )
         with self.engine.connect() as conn:
-            row = customers.customers.find(conn, str(customer_id))
+            row = stored_customers.find(conn, str(customer_id))
         assert row is not None
         return customer_id, row.provider_customer_id
 
@@ -389,7 +390,7 @@ class World:
     def payment_methods(self, subscriber: Subscriber) -> list[str]:
         """Return the provider's ids of a customer's cards, oldest first."""
         with self.engine.connect() as conn:
-            rows = customers.customers.payment_methods_of(conn, subscriber.customer_id)
+            rows = stored_customers.payment_methods_of(conn, subscriber.customer_id)
         return [row.provider_payment_method_id for row in rows]
 
     def breaks(self) -> list[Row[Any]]:

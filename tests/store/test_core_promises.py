@@ -123,7 +123,9 @@ def run(conn: Connection, *statements: str) -> None:
 
 def everything(engine: Engine) -> list[object]:
     with engine.connect() as conn:
-        return [conn.exec_driver_sql(f"SELECT * FROM {table} ORDER BY 1, 2").all() for table in TABLES]
+        return [
+            conn.exec_driver_sql(f"SELECT * FROM {table} ORDER BY 1, 2").all() for table in TABLES
+        ]
 
 
 def assert_refused(engine: Engine, says: str, *statements: str) -> None:
@@ -367,8 +369,7 @@ ATTACKS: dict[str, tuple[str, ...]] = {
     ),
     "a closed cycle opened again": (
         "cycle 0 of subscription .* is closed and can't change",
-        "UPDATE cycles SET state = 'opened', closed_at = NULL, digest = NULL"
-        f" WHERE id = {CLOSED}",
+        f"UPDATE cycles SET state = 'opened', closed_at = NULL, digest = NULL WHERE id = {CLOSED}",
     ),
     "a closed cycle closed again": ("is closed and can't change", f"{CLOSE} WHERE id = {CLOSED}"),
     "a break resolved without words": (
@@ -408,7 +409,7 @@ DESTRUCTION = {
     },
     "terms edited": (
         "permission denied|plan_versions is append-only: UPDATE refused",
-        "UPDATE plan_versions SET terms = '{\"every\": \"1 day\"}'",
+        'UPDATE plan_versions SET terms = \'{"every": "1 day"}\'',
     ),
     "a version deleted": (
         "permission denied|plan_versions is append-only: DELETE refused",

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
 from psycopg import sql
 from sqlalchemy import Engine, Executable, text
@@ -127,10 +128,10 @@ def many(pg_server: EmbeddedPostgres, admin: Admin, template_db: str) -> Iterato
     name = sql.Identifier("due_queries")
     copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
     admin.execute(copy.format(name, sql.Identifier(template_db)))
-    engine = make_engine(pg_server.url("due_queries"), role=None)
-    with engine.begin() as conn:
-        for statement in SEED.split(";"):
-            conn.exec_driver_sql(statement)
+    url = pg_server.url("due_queries")
+    with psycopg.connect(url) as conn:
+        conn.execute(SEED.encode())
+    engine = make_engine(url, role=None)
     yield engine
     engine.dispose()
     admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
@@ -142,7 +143,7 @@ def plan_of(engine: Engine, query: Executable, values: Mapping[str, Any]) -> dic
     compiled = query.compile(engine)
     with engine.connect() as conn:
         found = conn.exec_driver_sql(
-            f"EXPLAIN (FORMAT JSON) {compiled}", dict(compiled.construct_params(dict(values)))
+            f"EXPLAIN (FORMAT JSON) {compiled}", compiled.construct_params(dict(values))
         ).scalar_one()
     (explained,) = found if isinstance(found, list) else json.loads(found)
     plan: dict[str, Any] = explained["Plan"]

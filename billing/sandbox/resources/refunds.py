@@ -1,22 +1,45 @@
-"""Refunds: money back, never more than was captured."""
+"""Refunds: money back, never more than was captured.
+
+A refund succeeds at once unless the card or the settings say otherwise: it can stay pending for
+a while, and it can fail later, whereupon the money is booked back.
+"""
 
 from typing import Any
 
+from billing.sandbox.behaviours import behaviour_of
 from billing.sandbox.call import Call, Kind
 from billing.sandbox.errors import ApiError, Body, Reply, refused
 from billing.sandbox.ids import new_id
 from billing.sandbox.listing import list_page, list_params
-from billing.sandbox.params import Params, choice, integer, metadata, text, texts
+from billing.sandbox.params import (
+    Params,
+    choice,
+    integer,
+    merged_metadata,
+    metadata,
+    text,
+    texts,
+)
 from billing.sandbox.resources import charges
-from billing.sandbox.resources.balance_transactions import book
+from billing.sandbox.resources.balance_transactions import book, give_back
 from billing.sandbox.resources.events import record_event
 from billing.sandbox.routing import Route
 from billing.sandbox.store import Record
 
+FAILURES = (
+    "lost_or_stolen_card",
+    "expired_or_canceled_card",
+    "charge_for_pending_refund_disputed",
+    "insufficient_funds",
+    "declined",
+    "merchant_request",
+    "unknown",
+)
+
 
 def render(_call: Call, record: Record) -> Body:
     """Return the refund as Stripe shows it."""
-    return {
+    body: Body = {
         "id": record["id"],
         "object": "refund",
         "amount": record["amount"],
@@ -37,14 +60,22 @@ def render(_call: Call, record: Record) -> Body:
         "reason": record["reason"],
         "receipt_number": None,
         "source_transfer_reversal": None,
-        "status": "succeeded",
+        "status": record["status"],
         "transfer_reversal": None,
     }
+    if record["status"] == "pending":
+        body["pending_reason"] = "processing"
+    for name in ("failure_reason", "failure_balance_transaction"):
+        if name in record:
+            body[name] = record[name]
+    return body
 
 
 def _create(call: Call) -> Reply:
     charge = _charge_to_refund(call)
     amount = _amount(charge, call.params.get("amount"))
+    manner = behaviour_of(charge.get("token", "pm_card_visa"))
+    outcome = (manner and manner.refund) or call.settings.refunds
     record: Record = {
         "id": new_id("re"),
         "created": call.now,
@@ -55,13 +86,59 @@ def _create(call: Call) -> Reply:
         "reason": call.params.get("reason"),
         "metadata": call.params.get("metadata", {}),
         "description": "REFUND FOR CHARGE",
+        "status": "pending" if outcome.startswith("pending") else "succeeded",
     }
-    record["balance_transaction"] = book(call, "refund", record, -amount)
+    record["balance_transaction"] = _book(call, charge, record)["id"]
     call.store.insert("refund", record, parent=charge["payment_intent"])
+    _plan(call, record, outcome)
     charge["refunded"] += amount
     call.store.update(charge)
+    record_event(call, "refund.created", KIND, record)
     record_event(call, "charge.refunded", charges.KIND, charge)
     return Reply(200, render(call, record))
+
+
+def _book(call: Call, charge: Record, record: Record) -> Record:
+    """Take the money from the balance: from the charge's own while that is still pending."""
+    taken = call.stored("balance_transaction", charge["balance_transaction"])
+    at = max(call.now, taken["available_on"])
+    return book(call, "refund", record, -record["amount"], available_on=at)
+
+
+def _plan(call: Call, record: Record, outcome: str) -> None:
+    wait = call.settings.refund_delay_seconds
+    if outcome.startswith("pending"):
+        call.store.remind(call.now + wait, "refund.succeed", record["id"])
+    if outcome.endswith("fail"):
+        rounds = 2 if outcome.startswith("pending") else 1
+        call.store.remind(call.now + rounds * wait, "refund.fail", record["id"])
+
+
+def succeed(call: Call, refund_id: str) -> None:
+    """Let a pending refund succeed; any other stays as it is."""
+    record = call.stored("refund", refund_id)
+    if record["status"] != "pending":
+        return
+    record["status"] = "succeeded"
+    call.store.update(record)
+    for event in ("refund.updated", "charge.refund.updated"):
+        record_event(call, event, KIND, record)
+
+
+def fail(call: Call, refund_id: str, reason: str = "unknown") -> None:
+    """Let a refund fail, whether it was pending or had succeeded, and book the money back."""
+    record = call.stored("refund", refund_id)
+    if record["status"] not in ("pending", "succeeded"):
+        return
+    booked = call.stored("balance_transaction", record["balance_transaction"])
+    back = give_back(call, booked, "refund_failure", record, description="REFUND FAILURE")
+    record.update(status="failed", failure_reason=reason, failure_balance_transaction=back["id"])
+    call.store.update(record)
+    charge = call.stored("charge", record["charge"])
+    charge["refunded"] -= record["amount"]
+    call.store.update(charge)
+    for event in ("refund.updated", "charge.refund.updated", "refund.failed"):
+        record_event(call, event, KIND, record)
 
 
 def _charge_to_refund(call: Call) -> Record:
@@ -83,6 +160,11 @@ def _charge_to_refund(call: Call) -> Record:
         )
     if not charge["captured"]:
         raise _nothing_to_refund(f"charge ({charge['id']})")
+    if charge.get("charged_back"):
+        raise refused(
+            f"The charge, {charge['id']}, has been charged back; cannot issue a refund.",
+            code="charge_disputed",
+        )
     return charge
 
 
@@ -104,6 +186,15 @@ def _amount(charge: Record, asked: int | None) -> int:
     return int(left if asked is None else asked)
 
 
+def _update(call: Call) -> Reply:
+    record = call.named_in_path("refund")
+    record["metadata"] = merged_metadata(record["metadata"], call.params.get("metadata", {}))
+    call.store.update(record)
+    for event in ("refund.updated", "charge.refund.updated"):
+        record_event(call, event, KIND, record)
+    return Reply(200, render(call, record))
+
+
 def _retrieve(call: Call) -> Reply:
     return Reply(200, render(call, call.named_in_path("refund")))
 
@@ -122,6 +213,7 @@ KIND = Kind(
     {
         "balance_transaction": ("balance_transaction",),
         "charge": ("charge",),
+        "failure_balance_transaction": ("balance_transaction",),
         "payment_intent": ("payment_intent",),
     },
 )
@@ -136,9 +228,13 @@ _CREATE = Params(
         "expand": texts,
     }
 )
+_UPDATE = Params({"metadata": metadata, "expand": texts})
+
+ACTIONS = {"refund.succeed": succeed, "refund.fail": fail}
 
 ROUTES = (
     Route("POST", "/v1/refunds", _CREATE, _create, KIND.name),
+    Route("POST", "/v1/refunds/*", _UPDATE, _update, KIND.name),
     Route("GET", "/v1/refunds/*", Params({"expand": texts}), _retrieve, KIND.name),
     Route(
         "GET",

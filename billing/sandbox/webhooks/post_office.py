@@ -1,0 +1,103 @@
+"""The post office: couriers for all endpoints, and single deliveries by hand."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from billing.sandbox.account import Account
+from billing.sandbox.resources import events
+from billing.sandbox.store import Record, Store
+from billing.sandbox.webhooks.conditions import Conditions, load_conditions, save_conditions
+from billing.sandbox.webhooks.courier import Courier, delivered
+from billing.sandbox.webhooks.outbox import Outbox
+from billing.sandbox.webhooks.sender import Sender
+from billing.sandbox.webhooks.signing import headers_for
+
+_AGENT = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "Stripe/1.0 (sandbox)"}
+
+
+class PostOffice:
+    """Deliver what the outbox owes. It works beside the requests and never holds one up."""
+
+    def __init__(self, account: Account) -> None:
+        self._account = account
+        self.store: Store = account.store
+        self.outbox: Outbox = account.outbox
+        self.conditions: Conditions = load_conditions(self.store)
+        self._couriers: dict[str, Courier] = {}
+
+    def staff(self) -> None:
+        """Have one courier for every enabled endpoint, and none for others."""
+        with self.store.reading():
+            wanted = self.outbox.enabled_ids()
+        for endpoint in wanted - set(self._couriers):
+            self._couriers[endpoint] = Courier(self, endpoint)
+            self._couriers[endpoint].start()
+        for endpoint in set(self._couriers) - wanted:
+            self._couriers.pop(endpoint).stop()
+
+    def change(self, changes: dict[str, Any]) -> Conditions:
+        """Change the conditions of delivery. Raises: ValueError."""
+        self.conditions = self.conditions.changed(changes)
+        with self.store.transaction():
+            save_conditions(self.store, self.conditions)
+        self.outbox.announce()
+        return self.conditions
+
+    def post(self, sender: Sender, event_id: str, endpoint_id: str) -> str | None:
+        """Post an event; return the answer, or None when the endpoint is gone or disabled."""
+        now = self.conditions
+        found = self._found(event_id, endpoint_id)
+        if found is None or found[0]["disabled"]:
+            return None
+        return self._send(sender, *found, now.signature, now.timestamp_offset)
+
+    def deliver_by_hand(self, event_id: str, wanted: Mapping[str, Any]) -> list[dict[str, str]]:
+        """Post an event now, as often and as falsely as asked; return the answers."""
+        kind = wanted.get("signature", "good")
+        offset = wanted.get("timestamp_offset", 0)
+        chosen = wanted.get("endpoint")
+        answers = []
+        for endpoint in [chosen] if chosen else sorted(self.outbox.enabled_ids()):
+            found = self._found(event_id, endpoint)
+            if found is None:
+                raise ValueError(f"no event {event_id} or no endpoint {endpoint}")
+            sender = Sender()
+            for _ in range(wanted.get("times", 1)):
+                answer = self._send(sender, *found, kind, offset)
+                answers.append({"endpoint": endpoint, "answer": answer})
+                if kind == "good" and delivered(answer):
+                    self._mark_delivered(event_id, endpoint, answer)
+            sender.close()
+        return answers
+
+    def _found(self, event_id: str, endpoint_id: str) -> tuple[Record, bytes] | None:
+        with self.store.reading():
+            endpoint = self.store.find("webhook_endpoint", endpoint_id)
+            event = self.store.find("event", event_id)
+            if endpoint is None or event is None:
+                return None
+            body = events.render(self._account.call(), event)
+        return endpoint, json.dumps(body, separators=(",", ":")).encode()
+
+    def _send(self, sender: Sender, endpoint: Record, body: bytes, kind: str, offset: int) -> str:
+        timestamp = self._account.clock.real_now() + offset
+        signature = headers_for(body, endpoint["secrets"], timestamp, kind)
+        timeout = self.conditions.timeout_ms / 1000
+        return sender.post(endpoint["url"], body, {**_AGENT, **signature}, timeout)
+
+    def _mark_delivered(self, event_id: str, endpoint_id: str, answer: str) -> None:
+        with self.store.transaction():
+            self.store.rows(
+                "UPDATE deliveries SET state = 'delivered', attempts = attempts + 1,"
+                " last_answer = ? WHERE event = ? AND endpoint = ?",
+                (answer, event_id, endpoint_id),
+            )
+
+    def close(self) -> None:
+        """Stop the couriers; what they were at is still owed."""
+        for courier in self._couriers.values():
+            courier.stop()
+        for courier in self._couriers.values():
+            courier.join(timeout=5)
+        self._couriers.clear()

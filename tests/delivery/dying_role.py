@@ -1,0 +1,110 @@
+"""Runs a role that kills itself at a crash point, the first time it gets there.
+
+    python -m tests.delivery.dying_role ROLE POINT MARK
+
+`MARK` is a file that comes into being right before the kill; when it is there already, the role
+runs as it is shipped. Nothing of the engine knows of this: functions are wrapped from outside.
+"""
+
+import os
+import select
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any, Final
+
+import workers.scheduler
+from billing.config import load_settings
+from billing.flows import close, collect, confirm, renew
+from billing.gateway import stripe, transport
+from workers.roles import Role, run_role
+
+Die = Callable[[], None]
+Plant = Callable[[Die], None]
+
+
+def _after(place: Any, name: str, *, call: int = 1, only: Callable[[Any], Any] = bool) -> Plant:
+    """Die when a function has returned something (that `only` accepts) so many times."""
+
+    def plant(die: Die) -> None:
+        original, left = getattr(place, name), [call]
+
+        def wrapped(*args: Any, **kwargs: Any) -> Any:
+            result = original(*args, **kwargs)
+            if only(result):
+                left[0] -= 1
+                if left[0] == 0:
+                    die()
+            return result
+
+        setattr(place, name, wrapped)
+
+    return plant
+
+
+_done: Final = partial(_after, only=lambda _: True)  # a function that returns nothing
+
+
+def _answer_arrived_but_unread(die: Die) -> None:
+    """Die when the answer's first bytes are here: so the provider has committed."""
+
+    def getresponse(connection: Any) -> Any:
+        select.select([connection.sock], [], [], 60)
+        die()
+
+    transport._Watched.getresponse = getresponse  # type: ignore[method-assign]
+
+
+def _between_pages(die: Die) -> None:
+    """Read the provider's list two at a time, and die when the first page is compared."""
+    stripe.PAGE = 2  # type: ignore[misc]  # a constant, but for this
+    _after(confirm, "_compare_page", only=lambda found: found[0])(die)
+
+
+# What each point is called by the tests, and where it is.
+POINTS: Final[dict[str, tuple[Role, Plant]]] = {
+    "cycles written, not committed": ("scheduler", _done(renew, "write")),
+    "cycles committed, nothing dispatched": (
+        "scheduler",
+        _after(renew, "open_due_cycles", only=lambda opened: opened.opened),
+    ),
+    "dispatched, no message sent": ("scheduler", _after(collect, "dispatch_due")),
+    "some messages sent": ("scheduler", _done(workers.scheduler, "ring", call=3)),
+    "attempt committed, not sent": ("worker", _after(collect, "begin")),
+    "provider committed, answer unread": ("worker", _answer_arrived_but_unread),
+    "answer read, nothing written": ("worker", _after(collect, "attempt")),
+    "capture written, not committed": ("worker", _done(collect, "captured")),
+    "decline written, not committed": ("worker", _done(collect, "declined")),
+    "outcome committed, message not acknowledged": ("worker", _done(collect, "finish")),
+    "one page confirmed": ("reconciler", _between_pages),
+    "all confirmed, not noted": (
+        "reconciler",
+        _after(confirm, "run", only=lambda done: done.confirmed),
+    ),
+    "cycles closed, not committed": (
+        "reconciler",
+        _after(close, "close_batch", only=lambda done: done.closed),
+    ),
+    "cycles closed, not noted": ("reconciler", _after(close, "run", only=lambda done: done.closed)),
+}
+
+
+def _die_once(mark: Path, lock: threading.Lock) -> None:
+    with lock:  # of several threads that get here, the first takes all with it
+        mark.touch(exist_ok=False)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main(role: Role, point: str, mark: Path) -> None:
+    """Run the role, with its end prepared."""
+    dies, plant = POINTS[point]
+    if role == dies and not mark.exists():
+        plant(partial(_die_once, mark, threading.Lock()))
+    run_role(role, load_settings(Path("config.toml"), os.environ))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], sys.argv[2], Path(sys.argv[3]))  # type: ignore[arg-type]  # the test's word

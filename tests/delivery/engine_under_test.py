@@ -1,0 +1,440 @@
+"""The whole engine as processes that may be killed, and what has to be true when it is quiet.
+
+PostgreSQL, Valkey, the sandbox and every role run as children of the test, are restarted when
+they fall, and are gone when the test is over, however it ends. The books are read from outside:
+the provider's own lists, the rows and the journal have to tell the same story.
+"""
+
+import contextlib
+import os
+import signal
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+
+import redis
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from billing.config import EMBEDDED, load_settings
+from billing.embedded import EmbeddedPostgres, EmbeddedValkey
+from billing.errors import Unavailable
+from billing.flows import catalog, customers
+from billing.flows.prove import prove
+from billing.flows.subscribe import Order, subscribe
+from billing.gateway import ProviderCharge
+from billing.gateway.amounts import from_stripe
+from billing.periods import number_containing
+from billing.store import cycles, journal, payments, subscriptions
+from billing.store.totals import totals
+from plans.load import load_catalog
+from workers.advance import advance, set_clock
+from workers.broker import redis_client
+from workers.clock import SystemClock
+from workers.demo import HURRY
+from workers.runtime import Runtime, redis_url, sandbox_url
+from workers.sandbox import SandboxControl
+from workers.supervisor import ChildSpec, Pauses, Supervisor
+from workers.up import children
+
+ROOT: Final = Path(__file__).parents[2]
+CATALOG: Final = ROOT / "plans" / "catalog"
+START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+DAY: Final = timedelta(days=1)
+NO_GRACE: Final = timedelta(0)
+PATIENCE_SECONDS: Final = 180.0  # a stuck engine is found by this, a slow machine is not
+LOG_LINES_SHOWN: Final = 8
+
+# A dead worker's attempt is taken up after the lease, which outlives the deadline of a call.
+SETTINGS: Final = HURRY | {
+    "BILLING__STRIPE__TIMEOUT_CONNECT": "1s",
+    "BILLING__STRIPE__TIMEOUT_READ": "1s",
+    "BILLING__STRIPE__DEADLINE": "1200ms",
+    "BILLING__CHARGES__LEASE": "1500ms",
+    "BILLING__SCHEDULER__TICK": "30ms",
+    "BILLING__RECONCILER__TICK": "300ms",
+    "BILLING__PLANS__CATALOG": str(CATALOG),
+}
+CHARGING: Final = {"method": "POST", "path": "/v1/payment_intents"}
+
+T = TypeVar("T")
+Command = Callable[[str], Sequence[str]]
+
+
+def as_shipped(role: str) -> Sequence[str]:
+    """Return the command that runs a role."""
+    return [sys.executable, "-m", "billing.cli", role]
+
+
+def environment(folder: Path, **settings: str) -> dict[str, str]:
+    """Return an environment in which nothing of ours is set but this: `charges__lease="2s"`."""
+    foreign = {name: value for name, value in os.environ.items() if not name.startswith("BILLING_")}
+    given = {f"BILLING__{name.upper()}": value for name, value in settings.items()}
+    paths = {"BILLING__EMBEDDED__DIR": str(folder / "servers"), "PYTHONPATH": str(ROOT)}
+    return {**foreign, **SETTINGS, **paths, **given}
+
+
+class EngineUnderTest:
+    """Everything `billing up` runs, in any number, for the length of a `with` block.
+
+    Use it from the main thread: children are tied to the thread that starts them. What takes
+    time is `run` in another thread, while this one restarts what falls.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        schedulers: int = 1,
+        workers: int = 1,
+        reconcilers: int = 1,
+        command: Command = as_shipped,
+        **settings: str,
+    ) -> None:
+        self._folder = folder
+        self._config = folder / "config.toml"
+        self._config.touch()  # so that nobody reads the one of the working directory
+        self._env = environment(folder, **settings)
+        self._command = command
+        self.settings = load_settings(self._config, self._env)
+        self.runtime = Runtime(self.settings)
+        counts = {"scheduler": schedulers, "worker": workers, "reconciler": reconcilers}
+        self._roles = [
+            (role, f"{role}-{n}") for role, count in counts.items() for n in range(1, count + 1)
+        ]
+        self._supervisor: Supervisor | None = None
+
+    # --- running --------------------------------------------------------------------------------
+
+    def __enter__(self) -> Self:
+        try:
+            self._start()
+        except BaseException:
+            self._stop()
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if error is not None:
+            error.add_note("\n".join(self._last_words()))
+        self._stop()
+
+    def _start(self) -> None:
+        self.settings.embedded.dir.mkdir(parents=True, exist_ok=True)
+        servers = [
+            spec
+            for spec in children(self.settings, self._config, self._env, durable=False)
+            if spec.name in ("postgres", "valkey", "sandbox")
+        ]
+        self._supervisor = Supervisor(
+            [*servers, *(self._role(role, name) for role, name in self._roles)],
+            wall=SystemClock().wall,
+            log_dir=self._folder / "logs",
+            echo=None,
+            pauses=Pauses(first=0.1, longest=1.0, steady=5.0),
+        )
+        self._supervisor.start()
+        url = sandbox_url(self.settings)
+        assert url is not None
+        self.sandbox = SandboxControl(url)
+        set_clock(self.runtime, self.sandbox, START)
+        catalog.apply(self.runtime.engine, load_catalog(CATALOG), now=START)
+
+    def _role(self, role: str, name: str) -> ChildSpec:
+        """No readiness check, so that all roles start at once; the work shows whether they run."""
+        return ChildSpec(
+            name=name, command=self._command(role), env=self._env, cwd=self._folder,
+            stop_signal=signal.SIGKILL,  # nothing may be lost by it
+        )  # fmt: skip
+
+    def _stop(self) -> None:
+        if self._supervisor is not None:
+            self._supervisor.stop()
+        self.runtime.close()
+        EmbeddedPostgres(self.settings.embedded.dir).destroy()
+        EmbeddedValkey(self.settings.embedded.dir).destroy()
+
+    def run(self, story: Callable[[], T], meanwhile: Callable[[], None] | None = None) -> T:
+        """Return what a story returns; it is told in a thread while children are restarted."""
+        assert self._supervisor is not None
+        with ThreadPoolExecutor(1, thread_name_prefix="story") as pool:
+            telling = pool.submit(story)
+            while not telling.done():
+                self._supervisor.pump(0.02)
+                if meanwhile is not None:
+                    meanwhile()
+            return telling.result()
+
+    def wait_until(self, condition: Callable[[], bool]) -> None:
+        """Return when something has become true, while children are restarted."""
+        self.run(lambda: patiently(condition))
+
+    # --- misfortunes ----------------------------------------------------------------------------
+
+    @property
+    def names(self) -> list[str]:
+        """Everything that can be killed."""
+        assert self._supervisor is not None
+        return [child.name for child in self._supervisor.status()]
+
+    def kill(self, name: str) -> bool:
+        """Send SIGKILL to a child, if it is up at the moment."""
+        assert self._supervisor is not None
+        (child,) = [child for child in self._supervisor.status() if child.name == name]
+        if child.pid is None:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child.pid, signal.SIGKILL)
+        return True
+
+    def restarts(self) -> dict[str, int]:
+        """Return how often each child was started again."""
+        assert self._supervisor is not None
+        return {child.name: child.restarts for child in self._supervisor.status()}
+
+    def flush(self) -> bool:
+        """Make Redis forget everything, if it answers."""
+        client = redis_client(redis_url(self.settings))
+        try:
+            client.flushall()
+        except redis.RedisError:
+            return False
+        finally:
+            client.close()
+        return True
+
+    def fault(self, kind: str, **spec: Any) -> None:
+        """Order a fault on charges."""
+        self.sandbox.fault(kind=kind, match=CHARGING, **spec)
+
+    # --- what happens ---------------------------------------------------------------------------
+
+    def populate(
+        self,
+        count: int,
+        *,
+        cards: Sequence[str] = ("pm_card_visa",),
+        plans: Sequence[tuple[str, str]] = (("video-premium", "USD"),),
+        spread: timedelta = timedelta(hours=1),
+    ) -> None:
+        """Let customers subscribe to plans (with a currency); all begin within `spread`.
+
+        The first begins an hour from now, so that the clock has to move before any work is due.
+        """
+        now = self.runtime.clock.now()
+        for number in range(count):
+            reference = f"customer-{number}"
+            customers.create(
+                self.runtime.engine,
+                self.runtime.gateway,
+                name=f"Customer {number}",
+                external_id=reference,
+                payment_method=cards[number % len(cards)],
+                now=now,
+                policy=self.runtime.policy,
+            )
+            plan, currency = plans[number % len(plans)]
+            starts = now + timedelta(hours=1) + spread * number // count
+            order = Order(
+                customer=reference,
+                plan=plan,
+                currency=currency,
+                starts=starts.replace(tzinfo=None, microsecond=0),
+                external_id=reference,
+            )
+            subscribe(self.runtime.engine, order, now=now, actor="test")
+
+    def let_pass(
+        self, time_: timedelta, on_stop: Callable[[datetime], None] | None = None
+    ) -> datetime:
+        """Move the clock through all that is due, whatever falls meanwhile, and return the time."""
+        to = patiently(self.runtime.clock.now) + time_
+        patiently(lambda: advance(self.runtime, to, step=DAY, progress=on_stop))
+        return to
+
+    def wait_until_quiet(self) -> None:
+        """Return when everything due is done and every cycle that can be closed is closed."""
+        self.wait_until(self._is_quiet)
+
+    def _is_quiet(self) -> bool:
+        now = self.runtime.clock.now()
+        with self.runtime.engine.connect() as conn:
+            return (
+                payments.nothing_due(conn, now)
+                and not cycles.closable(conn, now, limit=1)
+                and payments.unconfirmed(conn) == 0
+            )
+
+    # --- what has to be true --------------------------------------------------------------------
+
+    def provider_charges(self) -> list[ProviderCharge]:
+        """Return every capture in the provider's own list."""
+        pages = self.runtime.gateway.list_charges(since=START - DAY)
+        return [charge for page in pages for charge in page if charge.captured]
+
+    def attempts(self) -> int:
+        """Count the attempts there ever were."""
+        return self._count("SELECT count(*) FROM attempts")
+
+    def sends(self) -> int:
+        """Count the sends of all attempts, as they were written down before each."""
+        return self._count("SELECT sum(sends) FROM attempts")
+
+    def _count(self, query: str) -> int:
+        with self.runtime.engine.connect() as conn:
+            return int(conn.execute(text(query)).scalar_one())
+
+    def charge_requests(self) -> int:
+        """Count the charge requests that reached the provider."""
+        by_endpoint: Mapping[str, Mapping[str, int]] = self.sandbox.stats()["requests"]
+        return sum(
+            sum(outcomes.values())
+            for endpoint, outcomes in by_endpoint.items()
+            if endpoint.startswith("POST /v1/payment_intents")
+        )
+
+    def regular_periods(self) -> int:
+        """Count the periods that have begun, from the schedules alone, trials aside."""
+        now = self.runtime.clock.now()
+        with self.runtime.engine.connect() as conn:
+            started = [
+                number_containing(subscription.schedule, now) + (subscription.trial is None)
+                for subscription in _all_subscriptions(conn)
+            ]
+        return sum(started)
+
+    def assert_everything_adds_up(self) -> None:
+        """Wait for quiet, then compare provider, rows and journal; no hand has to help."""
+        self.wait_until_quiet()
+        now = self.runtime.clock.now()
+        results = prove(self.runtime.engine, now, grace=NO_GRACE, reconcile_grace=NO_GRACE)
+        found = [finding for result in results for finding in result.findings]
+        found += self._differences_with_provider()
+        with self.runtime.engine.connect() as conn:
+            found += _left_over(conn)
+            found += _missed_periods(conn, now)
+        assert found == []
+
+    def _differences_with_provider(self) -> Iterator[str]:
+        stats = self.sandbox.stats()
+        charges = self.provider_charges()
+        with self.runtime.engine.connect() as conn:
+            sums = totals(conn)
+            booked = _money(conn, _CAPTURED)
+            clearing = _clearing(conn)
+        counts = {
+            "captures at the provider": int(stats["captures"]),
+            "charges in its list": len(charges),
+            "PaymentIntents paid": int(stats["captured_payment_intents"]),
+            "captured payments": sums.captured_payments,
+            "entries in the journal": sums.captured_in_journal,
+        }
+        if len(set(counts.values())) != 1:
+            yield f"captures differ: {counts}"
+        provider = {
+            currency.upper(): from_stripe(amount, currency).amount
+            for currency, amount in stats["captured_amount"].items()
+        }
+        if not provider == booked == clearing:
+            yield f"money differs: provider {provider}, payments {booked}, journal {clearing}"
+        if stats["payment_intents_captured_more_than_once"]:
+            yield "a PaymentIntent was captured more than once"
+        for what in ("period", "payment"):
+            yield from _more_than_once(what, charges)
+
+    def _last_words(self) -> Iterator[str]:
+        """Yield what helps to understand a failure."""
+        if self._supervisor is None:
+            return
+        yield f"restarts: { {name: n for name, n in self.restarts().items() if n} }"
+        for log in sorted((self._folder / "logs").glob("*.log")):
+            lines = log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
+            yield "\n  ".join([f"{log.name}:", *lines])
+
+
+def patiently(call: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
+    """Repeat a call until it returns something but False; servers may be down meanwhile."""
+    deadline = time.monotonic() + seconds
+    why: Exception | None = None
+    while True:
+        try:
+            found = call()
+            if found is not False:
+                return found
+        except (SQLAlchemyError, Unavailable, redis.RedisError) as error:
+            why = error
+        if time.monotonic() > deadline:
+            raise AssertionError(f"not within {seconds:g} s") from why
+        time.sleep(0.05)
+
+
+_CAPTURED = text(
+    "SELECT currency, sum(amount_captured) AS amount FROM payments"
+    " WHERE captured_at IS NOT NULL GROUP BY currency"
+)
+
+
+def _money(conn: Connection, statement: Any) -> dict[str, int]:
+    return {row.currency: int(row.amount) for row in conn.execute(statement)}
+
+
+def _clearing(conn: Connection) -> dict[str, int]:
+    return {
+        row.currency: row.balance
+        for row in journal.trial_balance(conn)
+        if row.code == "psp_clearing"
+    }
+
+
+def _more_than_once(what: str, charges: Sequence[ProviderCharge]) -> Iterator[str]:
+    """A cycle is named by subscription and period in what the provider keeps with a charge."""
+    names = [(charge.metadata["subscription"], charge.metadata[what]) for charge in charges]
+    for (subscription, name), captures in Counter(names).items():
+        if captures > 1:
+            yield f"{captures} captures for {what} {name} of subscription {subscription}"
+
+
+_LEFT_OVER: Final = {
+    "attempts without an end": "SELECT count(*) FROM attempts WHERE finished_at IS NULL",
+    "payments parked": "SELECT count(*) FROM payments WHERE parked_at IS NOT NULL",
+    "subscriptions parked": "SELECT count(*) FROM subscriptions WHERE parked_at IS NOT NULL",
+    "breaks open": "SELECT count(*) FROM breaks WHERE resolved_at IS NULL",
+    "payments leased": "SELECT count(*) FROM payments WHERE lease_until > now()",
+}
+
+
+def _left_over(conn: Connection) -> Iterator[str]:
+    for what, query in _LEFT_OVER.items():
+        count = conn.execute(text(query)).scalar_one()
+        if count:
+            yield f"{count} {what}"
+
+
+def _missed_periods(conn: Connection, now: datetime) -> Iterator[str]:
+    for subscription in _all_subscriptions(conn):
+        if subscription.renews_at is None:
+            continue
+        opened = [row.n for row in cycles.of_subscription(conn, subscription.id)]
+        begun = list(range(number_containing(subscription.schedule, now) + 1))
+        if opened != begun:
+            yield f"subscription {subscription.id}: cycles {opened}, periods begun {begun}"
+
+
+def _all_subscriptions(conn: Connection) -> list[subscriptions.Subscription]:
+    found = []
+    for row in conn.execute(text("SELECT id FROM subscriptions ORDER BY id")).all():
+        subscription = subscriptions.find(conn, str(row.id))
+        assert subscription is not None
+        found.append(subscription)
+    return found

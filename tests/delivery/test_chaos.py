@@ -1,0 +1,90 @@
+"""Everything is killed at random, again and again, while months of billing go by.
+
+    CHAOS_SECONDS=300 CHAOS_SEED=7 pytest tests/delivery/test_chaos.py
+
+soaks for five minutes. A seed fixes who subscribes and the order in which what is killed; when,
+is up to the machine too.
+"""
+
+import os
+import random
+import time
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.delivery.engine_under_test import START, EngineUnderTest, patiently
+
+SUBSCRIPTIONS = 60
+DAYS_MIN = 62
+CARDS = (
+    "pm_card_visa",
+    "pm_card_mastercard",
+    "pm_card_visa",
+    "pm_sbx_ok_1_then_insufficient_2_then_ok",
+    "pm_sbx_decline_1_then_ok",
+    "pm_card_amex",
+    "pm_sbx_ok_1_then_expired_card",
+    "pm_sbx_ok_2_then_lost_card",
+)
+PLANS = (
+    ("video-premium", "USD"),
+    ("video-basic", "JPY"),
+    ("office-payroll", "KWD"),
+    ("office-team", "EUR"),
+    ("video-premium", "EUR"),
+)
+FLUSHALL = "FLUSHALL"
+
+
+class Chaos:
+    """Strikes now and then; everything there is gets its turn before anything gets a second."""
+
+    def __init__(self, engine: EngineUnderTest, seed: int, seconds: float) -> None:
+        self.struck: Counter[str] = Counter()
+        self._engine = engine
+        self._rng = random.Random(seed)
+        self._ends_at = time.monotonic() + seconds
+        self._next_at = time.monotonic()
+        self._deck: list[str] = []
+
+    @property
+    def is_over(self) -> bool:
+        return time.monotonic() >= self._ends_at
+
+    def strike(self) -> None:
+        """Kill something, if it is time to."""
+        if self.is_over or time.monotonic() < self._next_at:
+            return
+        if not self._deck:
+            self._deck = [*self._engine.names, FLUSHALL]
+            self._rng.shuffle(self._deck)
+        victim = self._deck[-1]
+        if self._engine.flush() if victim == FLUSHALL else self._engine.kill(victim):
+            self.struck[self._deck.pop()] += 1
+        self._next_at = time.monotonic() + self._rng.uniform(0.2, 1.6)
+
+
+@pytest.mark.slow
+def test_whatever_is_killed_everything_adds_up_when_it_is_quiet_again(tmp_path: Path) -> None:
+    seed = int(os.environ.get("CHAOS_SEED", "1"))
+    seconds = float(os.environ.get("CHAOS_SECONDS", "20"))
+    with EngineUnderTest(tmp_path, workers=2) as engine:
+        engine.populate(SUBSCRIPTIONS, cards=CARDS, plans=PLANS, spread=timedelta(days=20))
+        chaos = Chaos(engine, seed, seconds)
+        try:
+            engine.run(lambda: months_go_by(engine, chaos), meanwhile=chaos.strike)
+            engine.assert_everything_adds_up()
+            assert set(chaos.struck) == {*engine.names, FLUSHALL}
+        except BaseException as error:
+            error.add_note(f"CHAOS_SEED={seed} CHAOS_SECONDS={seconds:g}, struck: {chaos.struck}")
+            raise
+
+
+def months_go_by(engine: EngineUnderTest, chaos: Chaos) -> None:
+    """Let time pass for as long as things are being killed, and for two months at least."""
+    now = patiently(engine.runtime.clock.now)
+    while not chaos.is_over or now < START + timedelta(days=DAYS_MIN):
+        now = engine.let_pass(timedelta(days=7))

@@ -1,0 +1,47 @@
+"""Several of every role at once, with a provider that fails and messages that come twice."""
+
+import random
+from datetime import datetime, timedelta
+from pathlib import Path
+
+from tests.delivery.engine_under_test import EngineUnderTest
+from workers import demo_world
+from workers.demo_world import FAULTS, Misfortunes
+
+CARDS = (
+    "pm_card_visa",
+    "pm_sbx_ok_1_then_insufficient_1_then_ok",
+    "pm_card_mastercard",
+    "pm_sbx_decline_2_then_ok",
+    "pm_sbx_ok_2_then_lost_card",
+)
+PLANS = (("video-premium", "EUR"), ("office-payroll", "KWD"), ("video-basic", "JPY"))
+
+
+def test_two_schedulers_and_three_workers_do_everything_once(
+    tmp_path: Path, db_url: str, redis_url: str
+) -> None:
+    with EngineUnderTest(
+        tmp_path,
+        schedulers=2,
+        workers=3,
+        reconcilers=2,
+        database__url=db_url,
+        redis__url=redis_url,
+        scheduler__batch="4",  # so that none takes all there is
+    ) as engine:
+        engine.populate(75, cards=CARDS, plans=PLANS, spread=timedelta(days=2))
+        for seed, (kind, probability) in enumerate(FAULTS):
+            engine.fault(kind, probability=2 * probability, seed=seed)
+        rng, doubled = random.Random(1), Misfortunes()
+
+        def double_messages(_now: datetime) -> None:
+            for _ in range(5):
+                demo_world.double_messages(engine.runtime, rng, doubled)
+
+        engine.run(lambda: engine.let_pass(timedelta(days=65), double_messages))
+
+        engine.assert_everything_adds_up()
+        assert doubled.duplicated_messages > 100
+        assert sum(engine.sandbox.stats()["faults"].values()) > 10
+        assert sum(engine.restarts().values()) == 0, "nobody fell over"
