@@ -179,9 +179,9 @@ class SchedulerSettings(_Section):
 
     tick: Duration = timedelta(seconds=1)
     batch: Count = 500
-    dispatch_window: Duration = timedelta(minutes=5)
+    dispatch_window: Duration = timedelta(seconds=60)
     catch_up: Literal["bill", "skip", "park"] = "bill"
-    catch_up_cap: Count = 12
+    catch_up_cap: Count = 3
     queue_high_water: Count = 5000
 
 
@@ -189,8 +189,8 @@ class ChargesSettings(_Section):
     """One charge: how long it may take, and how an unknown outcome is asked about."""
 
     lease: Duration = timedelta(minutes=2)
-    unknown_backoff: Duration = timedelta(seconds=30)
-    unknown_backoff_max: Duration = timedelta(minutes=30)
+    unknown_backoff: Duration = timedelta(seconds=5)
+    unknown_backoff_max: Duration = timedelta(minutes=10)
     key_max_age: Duration = timedelta(hours=23)
     minimum_amounts: Amounts = MINIMUM_AMOUNTS
 
@@ -224,7 +224,7 @@ class ReconcilerSettings(_Section):
     """Comparing our books with the provider's; `grace` is how long a difference may last."""
 
     tick: Duration = timedelta(seconds=30)
-    grace: AnyDuration = timedelta(minutes=10)
+    grace: AnyDuration = timedelta(hours=1)
     batch: Count = 100
 
 

@@ -11,11 +11,12 @@ from typing import Final
 
 from billing.errors import BadInput, Unavailable
 from billing.store import clock as stored
-from billing.store import payments
+from billing.store import cycles, payments
 from workers.runtime import Runtime, sandbox_url
 from workers.sandbox import SandboxControl
 
 POLL_SECONDS: Final = 0.01
+GRACE_SECONDS: Final = 5.0
 STALLED_AFTER: Final = timedelta(seconds=60)
 
 Progress = Callable[[datetime], None]
@@ -30,6 +31,7 @@ def advance(
 ) -> int:
     """Move the clock to `to` and return how many stops were made on the way.
 
+    Afterwards the reconciler gets a tick's time to confirm and close what it can.
     Stops at every due instant; with a `step`, instants less than a step apart share a stop.
     Raises `BadInput` outside sandbox mode or for a time in the past, `Unavailable` when what is
     due isn't done within a minute (nobody runs the scheduler or a worker).
@@ -51,7 +53,18 @@ def advance(
         stops += 1
         if progress is not None:
             progress(now)
+    _wait_for_reconciler(runtime, now)
     return stops
+
+
+def _wait_for_reconciler(runtime: Runtime, now: datetime) -> None:
+    """Let the reconciler look at what was captured, if one runs; it ticks in real time."""
+    deadline = time.monotonic() + runtime.settings.reconciler.tick.total_seconds() + GRACE_SECONDS
+    while time.monotonic() < deadline:
+        with runtime.engine.connect() as conn:
+            if not payments.unconfirmed(conn) and not cycles.closable(conn, now, limit=1):
+                return
+        time.sleep(POLL_SECONDS * 5)
 
 
 def _control(runtime: Runtime) -> SandboxControl:

@@ -29,6 +29,7 @@ from billing.gateway import (
     Succeeded,
     Unknown,
 )
+from billing.gateway.classify import FaultKind
 from billing.store import figures
 from workers.broker import CHARGES, queue_depth
 from workers.runtime import Runtime
@@ -47,6 +48,20 @@ OPERATIONS: Final = (
     "list_charges",
     "check",
 )
+
+
+# Why a send brought no definite answer: what the transport and the provider can do to it, and
+# what an answer can say that we don't believe.
+UNANSWERED: Final = frozenset(kind.value for kind in FaultKind) | {
+    "contradiction",
+    "not_found_yet",
+    "processing",
+    "several_payment_intents",
+    "unexpected_status",
+    "wrong_amount",
+    "wrong_currency",
+    "wrong_id",
+}
 
 
 class ProcessMetrics:
@@ -125,6 +140,8 @@ class ProcessMetrics:
             self._failures.labels("first", str(decline_class), code)
         for operation in OPERATIONS:
             self._request_seconds.labels(operation)
+        for why in sorted(UNANSWERED):
+            self._unanswered.labels(why)
 
     def ticked(self, wall: datetime) -> None:
         """Note the end of a scheduler's tick."""
@@ -160,8 +177,8 @@ class ProcessMetrics:
             case Rejected():
                 self._attempts.labels(kind).inc()
                 self._rejections.inc()
-            case Unknown() | Deferred():
-                self._unanswered.labels(outcome.error_class).inc()
+            case Unknown(error_class=why) | Deferred(error_class=why):
+                self._unanswered.labels(why if why in UNANSWERED else "other").inc()
 
     def _declined(self, kind: str, code: str, advice: str | None) -> None:
         decline_class = str(dunning.classify(code, advice))

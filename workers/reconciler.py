@@ -14,6 +14,7 @@ from billing.flows import close, confirm
 from billing.store import tasks
 from workers.metrics import ProcessMetrics
 from workers.runtime import Runtime
+from workers.scheduler import record_failure
 
 logger = logging.getLogger(__name__)
 
@@ -47,6 +48,7 @@ class Reconciler:
                 line = str(error).strip().split("\n", 1)[0]
                 logger.error("reconciling failed, next in %.1f s: %s", pause, line)
                 self._metrics.tick_failed()
+                record_failure(self._runtime, CONFIRM, error)
             self._stopping.wait(pause)
 
     def tick(self) -> tuple[confirm.ConfirmRun, close.Closed]:

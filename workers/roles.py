@@ -4,7 +4,7 @@ import logging
 import signal
 import threading
 from collections.abc import Callable
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from types import FrameType
 from typing import Literal
 
@@ -37,7 +37,7 @@ def run_role(role: Role, settings: Settings) -> None:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
-    metrics = ProcessMetrics(registry, role, version("perennial-billing"))
+    metrics = ProcessMetrics(registry, role, _version())
     runtime = Runtime(settings, metrics.observe_request, point_queries=role == "worker")
     check_schema(runtime.engine)
     if role != "worker":
@@ -52,6 +52,13 @@ def run_role(role: Role, settings: Settings) -> None:
         notify_systemd("STOPPING=1")
     logger.info("%s is down", role)
     runtime.close()
+
+
+def _version() -> str:
+    try:
+        return version("perennial-billing")
+    except PackageNotFoundError:  # run from a source tree that isn't installed
+        return "unknown"
 
 
 def _work(

@@ -4,13 +4,14 @@ Several may run, on many machines: rows are locked with SKIP LOCKED, so they sha
 and never do it twice. A tick that fails is repeated; what it did not commit is still due.
 """
 
+import contextlib
 import logging
 import threading
 import time
 from dataclasses import dataclass
 
 import redis
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from billing.errors import BillingError
 from billing.flows import collect, renew
@@ -61,6 +62,7 @@ class Scheduler:
                 pause = min(max(pause, 0.5) * 2, LONGEST_PAUSE_SECONDS)
                 logger.error("tick failed, next in %.1f s: %s", pause, _first_line(error))
                 self._metrics.tick_failed()
+                record_failure(self._runtime, TASK, error)
             self._stopping.wait(pause)
 
     def tick(self) -> Tick:
@@ -83,6 +85,7 @@ class Scheduler:
             canceled += batch.canceled
             rung += sent
             self._metrics.cycles_opened(batch.opened)
+            self._metrics.ticked(clock.wall())
             if not batch.seen and not sent:
                 break
         busy = opened + parked + canceled + rung > 0
@@ -124,6 +127,12 @@ class Scheduler:
                 )
                 break
         return len(due)
+
+
+def record_failure(runtime: Runtime, task: str, error: Exception) -> None:
+    """Leave the error where `billing status` finds it, if the database can take it."""
+    with contextlib.suppress(SQLAlchemyError, BillingError), runtime.engine.begin() as conn:
+        tasks.failed(conn, task, runtime.clock.wall(), _first_line(error)[:500])
 
 
 def _first_line(error: Exception) -> str:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from billing.cli.guard import refuse_in_settings
-from billing.errors import BadInput, Unavailable
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -53,27 +52,8 @@ class Session:
         from billing.store.schema import check_schema
 
         engine = self.runtime.engine
-        try:
-            check_schema(engine)
-        except Unavailable as error:
-            self._explain_missing_role(error)
-            raise
+        check_schema(engine)
         return engine
-
-    def _explain_missing_role(self, error: Unavailable) -> None:
-        """A server on which nothing was ever migrated has no application role to become."""
-        from billing.store.schema import check_schema
-
-        role = self.settings.database.role
-        if not role or f'"{role}"' not in error.what:
-            return
-        with self.owners_engine() as engine:
-            check_schema(engine)
-        raise BadInput(
-            f"connections can't become the role {role!r}",
-            where="[database] role",
-            remedy=f"let the user of [database] url become it: GRANT {role} TO ...",
-        ) from error
 
     @contextmanager
     def owners_engine(self, statement_timeout: timedelta = NO_TIMEOUT) -> "Iterator[Engine]":

@@ -16,7 +16,7 @@ from billing.gateway import Gateway, PaymentMethodDetails
 from billing.ids import new_id
 from billing.pan import refuse_card_number
 from billing.payments import Cause, State
-from billing.store import customers, payments
+from billing.store import attempts, customers, payments
 
 
 def create(
@@ -153,6 +153,8 @@ def _retry_with_new_method(conn: Connection, customer_id: UUID, now: datetime) -
                 actor="customer",
                 why="the payment method was changed",
             )
+        elif attempts.open_attempt(conn, payment.id) is not None:
+            continue  # its outcome comes first; if it is a decline, the new one is tried at once
         payments.change(
             conn,
             payment.id,

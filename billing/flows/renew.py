@@ -7,7 +7,7 @@ error, and the others go on: nobody's bill waits for somebody else's bad row.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -19,7 +19,7 @@ from billing import invoices as invoice_rules
 from billing.errors import BillingError
 from billing.flows.policy import Policy
 from billing.flows.resolve import NOT_HELD
-from billing.ids import new_id
+from billing.ids import derived_id
 from billing.invoices import Draft
 from billing.ledger import recipes
 from billing.ledger.journal import Entry
@@ -52,9 +52,9 @@ class Opening:
     kind: CycleKind
     version: PlanVersion
     draft: Draft | None
-    cycle_id: UUID = field(default_factory=new_id)
-    invoice_id: UUID = field(default_factory=new_id)
-    payment_id: UUID = field(default_factory=new_id)
+    cycle_id: UUID
+    invoice_id: UUID
+    payment_id: UUID
 
 
 class CannotOpen(Exception):
@@ -87,7 +87,7 @@ def open_due_cycles(engine: Engine, *, now: datetime, limit: int, policy: Policy
                 openings.append(decide(subscription, catalog, now, policy))
             except CannotOpen as cannot:
                 unable.append((subscription, cannot))
-            except (ValueError, LookupError, ArithmeticError, BillingError) as error:
+            except Exception as error:  # noqa: BLE001  whatever it is, it is this one's alone
                 words = f"{type(error).__name__}: {error}"
                 unable.append((subscription, CannotOpen("error", words)))
         unable += _write_all(conn, openings, now)
@@ -137,7 +137,17 @@ def decide(
     draft = None
     if kind == "regular":
         draft = _draft(subscription, plan, version, scheduled, policy)
-    return Opening(subscription, scheduled, kind, version, draft)
+    owner, n, start = subscription.id, scheduled.n, scheduled.period.start
+    return Opening(
+        subscription,
+        scheduled,
+        kind,
+        version,
+        draft,
+        cycle_id=derived_id("cycle", owner, n, start),
+        invoice_id=derived_id("invoice", owner, n, start),
+        payment_id=derived_id("payment", owner, n, start),
+    )
 
 
 def _kind_of_missed(

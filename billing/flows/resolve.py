@@ -19,9 +19,25 @@ from billing.gateway import ActionRequired, Declined, Deferred, Rejected, Succee
 from billing.ledger import recipes
 from billing.money import Money
 from billing.payments import Cause, State
-from billing.store import attempts, breaks, invoices, journal, payments, plans, subscriptions
+from billing.reconciliation import SUGGESTED_CAUSES, BreakKind
+from billing.store import (
+    attempts,
+    breaks,
+    customers,
+    invoices,
+    journal,
+    payments,
+    plans,
+    subscriptions,
+)
 from billing.subscriptions import Status, after_capture, after_decline, after_give_up
 from plans.terms import Dunning
+
+# Answers that are definite about the wrong thing; the attempt stays open, and a person is told.
+CONTRADICTIONS: Final = {
+    "wrong_amount": BreakKind.AMOUNT_MISMATCH,
+    "wrong_currency": BreakKind.CURRENCY_MISMATCH,
+}
 
 # `dispatch_after` of a payment nobody holds back: its domain time alone decides.
 NOT_HELD: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -101,15 +117,15 @@ def _park_mismatch(
     """The provider took another amount than we asked: nothing may go on by itself."""
     breaks.record(
         conn,
-        kind="amount_mismatch",
-        dedupe_key=f"amount_mismatch:{payment.id}",
+        kind=str(BreakKind.AMOUNT_MISMATCH),
+        dedupe_key=f"{BreakKind.AMOUNT_MISMATCH}:{payment.id}",
         ours={"amount": expected.amount, "currency": expected.currency},
         provider={
             "amount": outcome.amount.amount,
             "currency": outcome.amount.currency,
             "provider_payment": outcome.provider_payment_id,
         },
-        suggested_cause="the PaymentIntent was changed at the provider",
+        suggested_cause=SUGGESTED_CAUSES[BreakKind.AMOUNT_MISMATCH],
         now=now,
         cycle_id=payment.cycle_id,
         payment_id=payment.id,
@@ -167,10 +183,13 @@ def declined(
     decision = dunning.decide(
         decline_class, _ladder(conn, payment, policy), payment.rung, now, zone, code=advice or code
     )
+    if attempt_n is not None and customers.has_newer_method(conn, payment.id, attempt_n):
+        words = f"{code}; the payment method was changed meanwhile: tried again at once"
+        decision = RetryAt(now, payment.rung, words)
     if is_last_attempt(payment, attempt_n):
         decision = Stop(f"{code}; no further attempt: the subscription was canceled meanwhile")
     if attempt_n is not None:
-        if isinstance(decision, RetryAt):
+        if isinstance(decision, RetryAt) and decision.at > now:
             since = now - policy.budget.window
             before = attempts.declines_of_method(conn, payment.id, attempt_n, since)
             decision = hold_to_budget(decision, policy.budget, [*before, now], zone)
@@ -226,7 +245,8 @@ def _codes(outcome: Declined | ActionRequired) -> tuple[str, str | None]:
 def _next_attempt(decision: RetryAt | WaitForCustomer | Stop, rung: int) -> dict[str, Any]:
     match decision:
         case RetryAt(at=at, rung=next_rung):
-            return {"next_attempt_at": at, "next_attempt_kind": "ladder", "rung": next_rung}
+            kind = "ladder" if next_rung > rung else "new_method"
+            return {"next_attempt_at": at, "next_attempt_kind": kind, "rung": next_rung}
         case WaitForCustomer(until=until):
             return {"next_attempt_at": until, "next_attempt_kind": "give_up"}
         case Stop():
@@ -379,6 +399,8 @@ def unanswered(
 ) -> None:
     """No definite answer: the attempt stays open and is asked again from `again_at` on."""
     unknown = isinstance(outcome, Unknown)
+    if outcome.error_class in CONTRADICTIONS:
+        _record_contradiction(conn, payment, attempt_n, outcome, now)
     attempts.still_open(
         conn,
         payment.id,
@@ -390,6 +412,24 @@ def unanswered(
     if isinstance(outcome, Unknown) and outcome.provider_payment_id is not None:
         values["provider_payment_id"] = outcome.provider_payment_id
     payments.change(conn, payment.id, now, **values)
+
+
+def _record_contradiction(
+    conn: Connection, payment: Row[Any], attempt_n: int, outcome: Unknown | Deferred, now: datetime
+) -> None:
+    """The provider's answer is about other money than ours: asking again won't explain it."""
+    kind = CONTRADICTIONS[outcome.error_class]
+    breaks.record(
+        conn,
+        kind=str(kind),
+        dedupe_key=f"{kind}:{payment.id}:{attempt_n}",
+        ours={"payment": str(payment.id), "amount": payment.amount, "currency": payment.currency},
+        provider={"answer": outcome.message, "payment": payment.provider_payment_id},
+        suggested_cause=SUGGESTED_CAUSES[kind],
+        now=now,
+        cycle_id=payment.cycle_id,
+        payment_id=payment.id,
+    )
 
 
 def reopen(

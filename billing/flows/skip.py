@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
-from billing.ids import new_id
+from billing.ids import derived_id
 from billing.periods import nth
 from billing.store import cycles, subscriptions
 from billing.store.subscriptions import Subscription
@@ -22,7 +22,7 @@ def skip_missed(conn: Connection, subscription: Subscription, now: datetime) -> 
     while scheduled.period.end <= now:
         rows.append(
             {
-                "id": new_id(),
+                "id": derived_id("cycle", subscription.id, scheduled.n, scheduled.period.start),
                 "subscription_id": subscription.id,
                 "n": scheduled.n,
                 "kind": "skipped",

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, select, update
+from sqlalchemy import Connection, Row, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.store.tables import customers, payment_methods
@@ -63,6 +63,22 @@ def add_payment_method(conn: Connection, values: Mapping[str, Any]) -> UUID:
     )
     assert isinstance(kept, UUID)
     return kept
+
+
+_HAS_NEWER = text(
+    """
+    SELECT u.default_payment_method_id <> a.payment_method_id
+      FROM attempts a
+      JOIN payments p ON p.id = a.payment_id
+      JOIN customers u ON u.id = p.customer_id
+     WHERE a.payment_id = :payment AND a.n = :n
+    """
+)
+
+
+def has_newer_method(conn: Connection, payment_id: UUID, attempt_n: int) -> bool:
+    """Tell whether the customer's default changed since an attempt was begun."""
+    return bool(conn.execute(_HAS_NEWER, {"payment": payment_id, "n": attempt_n}).scalar())
 
 
 def payment_methods_of(conn: Connection, customer_id: UUID) -> list[Row[Any]]:

@@ -74,10 +74,15 @@ def as_shipped(role: str) -> Sequence[str]:
 
 def environment(folder: Path, **settings: str) -> dict[str, str]:
     """Return an environment in which nothing of ours is set but this: `charges__lease="2s"`."""
-    foreign = {name: value for name, value in os.environ.items() if not name.startswith("BILLING_")}
     given = {f"BILLING__{name.upper()}": value for name, value in settings.items()}
-    paths = {"BILLING__EMBEDDED__DIR": str(folder / "servers"), "PYTHONPATH": str(ROOT)}
-    return {**foreign, **SETTINGS, **paths, **given}
+    folders = {"BILLING__EMBEDDED__DIR": str(folder / "servers")}
+    return {**foreign(), **SETTINGS, **folders, **given}
+
+
+def foreign() -> dict[str, str]:
+    """Return the environment without what concerns us, and with the way to our packages."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("BILLING_")}
+    return {**kept, "PYTHONPATH": str(ROOT)}
 
 
 class EngineUnderTest:
@@ -313,6 +318,16 @@ class EngineUnderTest:
                 for subscription in _all_subscriptions(conn)
             ]
         return sum(started)
+
+    def figures(self) -> str:
+        """Return in a line what was done so far."""
+        with self.runtime.engine.connect() as conn:
+            sums = totals(conn)
+        return (
+            f"until {self.runtime.clock.now():%Y-%m-%d}: {sums.cycles_opened} cycles opened,"
+            f" {sums.cycles_closed} closed, {sums.captured_payments} captures,"
+            f" {sums.declines} declines, {sums.attempts} attempts in {self.sends()} sends"
+        )
 
     def assert_everything_adds_up(self) -> None:
         """Wait for quiet, then compare provider, rows and journal; no hand has to help."""

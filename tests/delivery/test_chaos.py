@@ -1,11 +1,12 @@
 """Everything is killed at random, again and again, while months of billing go by.
 
-    CHAOS_SECONDS=300 CHAOS_SEED=7 pytest tests/delivery/test_chaos.py
+    CHAOS_SECONDS=300 CHAOS_SEED=7 pytest --log-cli-level=INFO tests/delivery/test_chaos.py
 
-soaks for five minutes. A seed fixes who subscribes and the order in which what is killed; when,
+soaks for five minutes and says what was done. A seed fixes who subscribes and the order in which what is killed; when,
 is up to the machine too.
 """
 
+import logging
 import os
 import random
 import time
@@ -15,7 +16,10 @@ from pathlib import Path
 
 import pytest
 
+from billing.errors import Unavailable
 from tests.delivery.engine_under_test import START, EngineUnderTest, patiently
+
+logger = logging.getLogger(__name__)
 
 SUBSCRIPTIONS = 60
 DAYS_MIN = 62
@@ -37,6 +41,8 @@ PLANS = (
     ("video-premium", "EUR"),
 )
 FLUSHALL = "FLUSHALL"
+LOST_ANSWERS = "lost answers"
+LOST = ("reset_after_commit", "truncated_body", "error_500", "reset_before", "rate_limit_429")
 
 
 class Chaos:
@@ -59,12 +65,31 @@ class Chaos:
         if self.is_over or time.monotonic() < self._next_at:
             return
         if not self._deck:
-            self._deck = [*self._engine.names, FLUSHALL]
+            self._deck = sorted(self.everything)
             self._rng.shuffle(self._deck)
-        victim = self._deck[-1]
-        if self._engine.flush() if victim == FLUSHALL else self._engine.kill(victim):
+        if self._strike(self._deck[-1]):
             self.struck[self._deck.pop()] += 1
         self._next_at = time.monotonic() + self._rng.uniform(0.2, 1.6)
+
+    @property
+    def everything(self) -> set[str]:
+        """What may be struck."""
+        return {*self._engine.names, FLUSHALL, LOST_ANSWERS}
+
+    def _strike(self, victim: str) -> bool:
+        if victim == FLUSHALL:
+            return self._engine.flush()
+        if victim == LOST_ANSWERS:
+            return self._lose_answers()
+        return self._engine.kill(victim)
+
+    def _lose_answers(self) -> bool:
+        try:
+            for kind in LOST:
+                self._engine.fault(kind, times=2)
+        except Unavailable:
+            return False
+        return True
 
 
 @pytest.mark.slow
@@ -77,10 +102,13 @@ def test_whatever_is_killed_everything_adds_up_when_it_is_quiet_again(tmp_path: 
         try:
             engine.run(lambda: months_go_by(engine, chaos), meanwhile=chaos.strike)
             engine.assert_everything_adds_up()
-            assert set(chaos.struck) == {*engine.names, FLUSHALL}
+            assert set(chaos.struck) == chaos.everything
+            logger.info("%s", engine.figures())
         except BaseException as error:
-            error.add_note(f"CHAOS_SEED={seed} CHAOS_SECONDS={seconds:g}, struck: {chaos.struck}")
+            error.add_note(f"CHAOS_SEED={seed} CHAOS_SECONDS={seconds:g}")
             raise
+        finally:
+            logger.info("struck %d times: %s", chaos.struck.total(), dict(chaos.struck))
 
 
 def months_go_by(engine: EngineUnderTest, chaos: Chaos) -> None:

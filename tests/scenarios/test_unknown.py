@@ -133,7 +133,8 @@ def test_the_pause_before_asking_again_doubles_up_to_its_bound(world: World) -> 
         pauses.append((again - world.wall).total_seconds())
         world.wall = again
 
-    assert pauses[:4] == [30, 60, 120, 240]
+    first = world.policy.unknown_backoff.total_seconds()
+    assert pauses[:4] == [first, 2 * first, 4 * first, 8 * first]
     assert pauses[-1] == world.policy.unknown_backoff_max.total_seconds()
     world.run_until("2026-01-02")
     world.assert_everything_adds_up()

@@ -1,0 +1,242 @@
+"""`billing up` and `billing demo` as a person runs them: in a folder of their own, from a shell."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Self
+from urllib.error import HTTPError
+from urllib.request import urlopen
+
+import psutil
+import pytest
+
+from billing import orphans
+from billing.embedded import EmbeddedPostgres, EmbeddedValkey, free_port
+from tests.delivery.engine_under_test import PATIENCE_SECONDS, ROOT, EngineUnderTest, foreign
+from workers.supervisor import read_status
+
+ROLES = ("scheduler", "worker", "reconciler")
+
+
+class Folder:
+    """A folder with what `billing init` wrote, and commands run in it."""
+
+    def __init__(self, path: Path, **settings: str) -> None:
+        self.path = path
+        self.env = {
+            **foreign(),
+            "PYTHONPATH": str(ROOT),
+            **{f"BILLING__{name.upper()}": value for name, value in settings.items()},
+        }
+
+    def billing(self, *args: str) -> "subprocess.CompletedProcess[str]":
+        """Run a command to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "billing.cli", *args],
+            cwd=self.path, env=self.env, capture_output=True, text=True, check=False,
+            stdin=subprocess.DEVNULL, timeout=PATIENCE_SECONDS,
+        )  # fmt: skip
+
+    def data(self, *args: str) -> Any:
+        """Run a command that has to succeed and return its data."""
+        done = self.billing(*args, "-o", "json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    def destroy(self) -> None:
+        """Delete what the embedded servers keep, also elsewhere."""
+        EmbeddedPostgres(self.path / ".perennial").destroy()
+        EmbeddedValkey(self.path / ".perennial").destroy()
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Iterator[Folder]:
+    ports = {f"metrics__{role}_port": str(free_port()) for role in ROLES}
+    folder = Folder(tmp_path, scheduler__tick="100ms", reconciler__tick="500ms", **ports)
+    try:
+        yield folder
+    finally:
+        folder.destroy()
+
+
+class Up:
+    """One run of `billing up`, killed with all its children at the end if it still runs."""
+
+    def __init__(self, folder: Folder) -> None:
+        self._folder = folder
+        self._log = folder.path / "up.log"
+
+    def __enter__(self) -> Self:
+        with self._log.open("wb") as output:
+            self.process = orphans.spawn(
+                [sys.executable, "-m", "billing.cli", "up"],
+                env=self._folder.env, cwd=self._folder.path, output=output,
+            )  # fmt: skip
+        try:
+            eventually(lambda: "everything runs" in self.said() or self.process.poll() is not None)
+            assert self.process.poll() is None, self.said()
+            self.family = psutil.Process(self.process.pid).children(recursive=True)
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def said(self) -> str:
+        return self._log.read_text(errors="replace")
+
+    def end(self, signum: signal.Signals) -> int:
+        """Send a signal and return the exit code, once the process has ended."""
+        self.process.send_signal(signum)
+        return self.process.wait(PATIENCE_SECONDS)
+
+    def left_behind(self) -> list[str]:
+        """Return who is still there of those that were started."""
+        return [" ".join(process.cmdline()) for process in self.family if process.is_running()]
+
+
+def eventually(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds:g} s"
+        time.sleep(0.05)
+
+
+def page(port: str, name: str) -> tuple[int, str]:
+    """Return status and body of a role's page."""
+    try:
+        with urlopen(f"http://127.0.0.1:{port}/{name}", timeout=30) as answer:
+            return answer.status, answer.read().decode()
+    except HTTPError as error:
+        return error.code, error.read().decode()
+
+
+def last_words_in_order(said: str, words: Mapping[str, str]) -> list[str]:
+    """Return whose last words came when."""
+    places = {name: said.rindex(text) for name, text in words.items()}
+    return sorted(places, key=lambda name: places[name])
+
+
+@pytest.mark.slow
+def test_up_runs_it_all_and_finds_its_data_again_however_it_was_stopped(folder: Folder) -> None:
+    assert folder.billing("init").returncode == 0
+
+    with Up(folder) as up:
+        assert folder.billing("plans", "apply", "--yes").returncode == 0
+        folder.data("customers", "create", "--name", "Ada", "--external-id", "ada",
+                    "--payment-method", "pm_card_visa")  # fmt: skip
+        folder.data("subscribe", "ada", "example-monthly", "--currency", "EUR", "--no-trial")
+        folder.data("clock", "advance", "40d", "--yes")
+        captured = folder.data("charges", "list", "--state", "CAPTURED")
+        assert len(captured) == 2
+        eventually(lambda: folder.billing("prove").returncode == 0)
+        for role in ROLES:
+            assert_pages_answer(folder.env[f"BILLING__METRICS__{role.upper()}_PORT"], role)
+        assert len(up.family) >= 6  # and PostgreSQL's own
+        up.end(signal.SIGKILL)
+        eventually(lambda: up.left_behind() == [])
+        assert read_status(folder.path / ".perennial" / "supervisor.json") is None
+
+    with Up(folder) as up:
+        found = folder.data("charges", "list", "--state", "CAPTURED")
+        assert [charge["id"] for charge in found] == [charge["id"] for charge in captured]
+        assert up.end(signal.SIGTERM) == 0
+        assert up.left_behind() == []
+        assert last_words_in_order(
+            up.said(),
+            {
+                "reconciler": "reconciler is down",
+                "worker": "worker is down",
+                "scheduler": "scheduler is down",
+                "valkey": "ready to exit",
+                "postgres": "database system is shut down",
+            },
+        ) == ["reconciler", "worker", "scheduler", "valkey", "postgres"]
+
+    with Up(folder) as up:
+        assert folder.billing("prove").returncode == 0
+        assert up.end(signal.SIGINT) == 0
+        assert up.left_behind() == []
+
+
+def assert_pages_answer(port: str, role: str) -> None:
+    assert page(port, "livez")[0] == 200
+    assert page(port, "readyz")[0] == 200
+    status, metrics = page(port, "metrics")
+    assert status == 200
+    assert f'billing_build_info{{role="{role}"' in metrics
+    promtool = shutil.which("promtool")
+    if promtool is not None:
+        checked = subprocess.run(
+            [promtool, "check", "metrics"], input=metrics, capture_output=True, text=True,
+            check=False, timeout=60,
+        )  # fmt: skip
+        assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_without_redis_a_role_is_alive_but_not_ready_until_it_is_back(
+    tmp_path: Path, db_url: str
+) -> None:
+    valkey = EmbeddedValkey(tmp_path / "valkey", durable=False)
+    ports = {role: str(free_port()) for role in ROLES}
+    settings = {f"metrics__{role}_port": port for role, port in ports.items()}
+    try:
+        valkey.start()
+        with EngineUnderTest(
+            tmp_path, database__url=db_url, redis__url=valkey.url, **settings
+        ) as engine:
+            engine.populate(5)
+            for port in ports.values():
+                engine.wait_until(lambda port=port: answers(port, 200))  # type: ignore[misc]
+
+            valkey.stop()
+
+            for role in ("scheduler", "worker"):
+                status, said = page(ports[role], "readyz")
+                assert (status, list(json.loads(said)["failed"])) == (503, ["redis"])
+            assert page(ports["reconciler"], "readyz")[0] == 200
+            assert {page(port, "livez")[0] for port in ports.values()} == {200}
+
+            valkey.start()
+
+            for port in ports.values():
+                engine.wait_until(lambda port=port: answers(port, 200))  # type: ignore[misc]
+            engine.run(lambda: engine.let_pass(timedelta(days=2)))
+            engine.assert_everything_adds_up()
+            assert engine.sandbox.stats()["captures"] == 5
+            assert sum(engine.restarts().values()) == 0
+    finally:
+        valkey.destroy()
+
+
+def answers(port: str, status: int) -> bool:
+    """Tell whether /readyz says so; False while nobody listens there."""
+    try:
+        return page(port, "readyz")[0] == status
+    except OSError:
+        return False
+
+
+@pytest.mark.slow
+def test_the_demo_ends_well_and_tells_what_happened(folder: Folder) -> None:
+    done = folder.billing("demo", "--subscriptions", "20", "--months", "1", "--json")
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)
+    assert report["subscriptions"] == 20
+    assert report["provider_captures"] == report["captured_payments"] > 0
+    assert report["cycles_opened"] >= report["cycles_closed"] > 0
+    assert sum(report["declines_by_code"].values()) > 0
+    nothing = ("double_charges", "missed_periods", "ledger_imbalance")
+    assert {name: report[name] for name in nothing} == dict.fromkeys(nothing, 0)
+    assert {"recovered_by_dunning", "faults_injected", "seconds"} <= report.keys()
+    assert not (folder.path / ".perennial" / "demo").exists(), "its data are gone"
