@@ -98,7 +98,7 @@ def can_pause(status: Status) -> bool:
 
 def can_resume(status: Status) -> bool:
     """Say whether the subscription is waiting to be resumed."""
-    return status is Status.PAUSED
+    return status in (Status.PAUSED, Status.UNPAID)
 
 
 def plan_catch_up(policy: CatchUpPolicy, cap: int, missed: int) -> CatchUp:

@@ -23,6 +23,7 @@ from dateutil.relativedelta import relativedelta
 from rich.console import Console
 from rich.live import Live
 
+import plans
 from billing.config import Settings, load_settings
 from billing.embedded import EmbeddedPostgres, EmbeddedValkey
 from billing.flows import catalog as catalog_flow
@@ -44,6 +45,10 @@ STEP: Final = timedelta(days=1)
 EXIT_OK: Final = 0
 EXIT_FINDINGS: Final = 3
 CLOSING_SECONDS: Final = 60.0
+
+# The catalog that comes with the engine: a fresh folder has none, and another one's plans may
+# not be on sale yet when the demo begins.
+CATALOG: Final = Path(plans.__file__).parent / "catalog"
 
 # Real-time settings of the demo: pauses are short because a year is. Domain rules (ladders,
 # catch-up, budgets) are the ones of config.toml.
@@ -92,7 +97,7 @@ def run(settings: Settings, options: DemoOptions) -> int:
     env = {name: value for name, value in os.environ.items() if not name.startswith("BILLING__")}
     env |= HURRY | {
         "BILLING__EMBEDDED__DIR": str(folder),
-        "BILLING__PLANS__CATALOG": str(settings.plans.catalog),
+        "BILLING__PLANS__CATALOG": str(CATALOG),
     }
     demo_settings = load_settings(None, env)
     started = time.monotonic()

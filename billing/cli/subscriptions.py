@@ -253,7 +253,7 @@ def pause(session: Session, subscription: str, reason: str, output: Output) -> N
 @output_option
 @click.pass_obj
 def resume(session: Session, subscription: str, reason: str, output: Output) -> None:
-    """Resume a paused subscription, or take back a cancellation at the period's end."""
+    """Resume a paused or unpaid subscription, or take back a cancellation at the period's end."""
     from billing.flows import lifecycle
 
     subscription_id = _find(session, subscription)

@@ -28,7 +28,7 @@ catalog = "plans/catalog"   # every *.toml file in there
 [scheduler]
 tick = "1s"
 catch_up = "bill"           # periods missed during a downtime: "bill", "skip" or "park"
-catch_up_cap = 12           # more missed periods than this are parked, not billed
+catch_up_cap = 3            # more missed periods than this are parked, not billed
 
 [dunning]
 retry_after = ["3d", "5d", "7d"]   # after each decline; a plan may have its own ladder

@@ -96,7 +96,9 @@ def pause(engine: Engine, reference: str, *, now: datetime, actor: str, why: str
 def resume(engine: Engine, reference: str, *, now: datetime, actor: str, why: str) -> Subscription:
     """Resume a paused subscription: it is billed again from its next period on.
 
-    Also takes back a cancellation that waits for the period's end. Raises `NotFound`, `Conflict`.
+    One that is unpaid goes on too: the periods that went by unserved are skipped and the
+    current one is billed; the debt that was written off stays so. Takes back a cancellation
+    that waits for the period's end, too. Raises `NotFound`, `Conflict`.
     """
     with engine.begin() as conn:
         subscription = _locked(conn, find_subscription(conn, reference).id)
@@ -106,7 +108,14 @@ def resume(engine: Engine, reference: str, *, now: datetime, actor: str, why: st
             if not can_resume(subscription.status):
                 return subscription
         elif not can_resume(subscription.status):
-            raise Conflict(f"a subscription that is {subscription.status} isn't paused")
+            raise Conflict(
+                f"a subscription that is {subscription.status} is neither paused nor unpaid"
+            )
+        if subscription.status is Status.UNPAID:
+            skipped = skip_missed(conn, subscription, now)
+            words = f"unpaid -> active, {skipped} missed periods skipped: {why}"
+            _note(conn, subscription, now, "resumed", actor, words)
+            return subscription
         running = nth(subscription.schedule, max(subscription.next_n - 1, 0))
         in_trial = running.kind == "trial" and now < running.period.end
         past_due = payments.any_past_due(conn, subscription.id)

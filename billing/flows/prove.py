@@ -63,7 +63,7 @@ def prove(
 
     `now` is domain time: renewals and attempts due longer than `grace`, and captures that wait
     for reconciliation longer than `reconcile_grace`, are findings; without it they aren't looked
-    for. Takes about 20 s for a million cycles; writers are not held up.
+    for. Takes a few minutes for a million cycles and holds no writer up.
     """
     with _snapshot(engine) as conn:
         return examine(conn, now, grace=grace, reconcile_grace=reconcile_grace)

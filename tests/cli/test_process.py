@@ -39,17 +39,26 @@ def in_a_terminal(cli: Cli, *args: str, answer: str = "", until: str = "", **env
         stdout=theirs, stderr=theirs, start_new_session=True,
     )  # fmt: skip
     os.close(theirs)
-    seen, deadline = "", time.monotonic() + 30
+    seen, deadline = "", time.monotonic() + 60
     while (read := _read(ours, deadline)) is not None:
         seen += read
         if answer and "[y/N]" in seen:
             os.write(ours, answer.encode())
             answer = ""
         if until and until in seen:
-            process.send_signal(signal.SIGINT)
+            _press_ctrl_c(process, ours)
             until = ""
     os.close(ours)
     return f"{seen}\nexit {process.wait(timeout=10)}"
+
+
+def _press_ctrl_c(process: "subprocess.Popen[bytes]", terminal: int) -> None:
+    """Press it as people do, again when nothing happens: readline misses one while it sets up."""
+    for _ in range(10):
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        if select.select([terminal], [], [], 3)[0]:
+            return
 
 
 def _read(terminal: int, deadline: float) -> str | None:

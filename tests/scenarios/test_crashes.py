@@ -162,7 +162,7 @@ def test_several_schedulers_ring_for_every_payment_once_a_window(world: World) -
     world.assert_everything_adds_up()
 
 
-def test_a_year_in_which_everything_goes_wrong_adds_up(world: World) -> None:
+def test_months_in_which_everything_goes_wrong_add_up(world: World) -> None:
     cards = [
         "pm_card_visa",
         "pm_sbx_ok_2_then_insufficient_2_then_ok",
@@ -175,12 +175,12 @@ def test_a_year_in_which_everything_goes_wrong_adds_up(world: World) -> None:
         for plan in plans:
             world.subscribed(plan, card=card)
     faults = ["reset_after_commit", "error_500", "reset_before", "garbage_200", "rate_limit_429"]
-    for month in range(2, 8):
+    for month in range(2, 6):
         for fault in faults:
             world.psp.fault(fault, times=2)
         world.run_until(f"2026-{month:02d}-15")
         world.close_books()
     world.psp.heal()
-    world.run_until("2026-08-01")
+    world.run_until("2026-06-01")
 
     world.assert_everything_adds_up()

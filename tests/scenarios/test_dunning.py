@@ -129,6 +129,42 @@ def test_a_new_card_in_the_middle_of_the_ladder_gives_the_waiting_rung_back(worl
     world.assert_everything_adds_up()
 
 
+@pytest.mark.parametrize("old_card", ["insufficient_funds", "expired_card", "stolen_card"])
+def test_a_card_changed_while_an_attempt_is_open_is_tried_right_after_its_decline(
+    world: World, old_card: str
+) -> None:
+    customer = world.subscribed("video-premium", card=f"pm_sbx_{old_card}")
+    world.psp.lose_next_answer(after_commit=True)
+    world.tick()
+
+    world.new_card(customer)
+    world.settle()
+
+    assert outcomes(world, customer) == [("first", "declined"), ("new_method", "succeeded")]
+    assert world.sent_on(customer) == ["2026-01-01", "2026-01-01"]
+    assert (world.payment(customer).rung, world.status(customer)) == (0, "active")
+    world.assert_everything_adds_up()
+
+
+def test_another_card_right_after_that_decline_gives_no_rung_back_that_was_not_used(
+    world: World,
+) -> None:
+    customer = world.subscribed("video-premium", card="pm_sbx_insufficient_funds")
+    world.open()
+    (payment_id,) = world.ring()
+    sending = world.begin(payment_id)
+    assert sending is not None
+    world.new_card(customer)
+    world.finish(sending, world.send(sending))
+
+    world.new_card(customer)
+    assert world.payment(customer).rung == 0
+    world.settle()
+
+    assert outcomes(world, customer) == [("first", "declined"), ("new_method", "succeeded")]
+    world.assert_everything_adds_up()
+
+
 def test_a_hard_decline_stops_at_once(world: World) -> None:
     customer = story(world, "pm_sbx_stolen_card", "2026-02-10")
 

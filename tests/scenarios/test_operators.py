@@ -307,7 +307,7 @@ def test_only_a_running_subscription_can_be_paused_and_only_a_paused_one_resumed
     world: World,
 ) -> None:
     customer = world.subscribed("video-premium")
-    with pytest.raises(Conflict, match="isn't paused"):
+    with pytest.raises(Conflict, match="neither paused nor unpaid"):
         change(world, customer, lifecycle.resume)
     cancel(world, customer)
     with pytest.raises(Conflict, match="can't be paused"):
@@ -509,6 +509,22 @@ def test_an_unpaid_subscription_with_a_new_card_goes_on(world: World) -> None:
     world.run_until("2026-02-02")
 
     assert (world.status(customer), world.psp.captures(customer)) == ("active", 2)
+    world.assert_everything_adds_up()
+
+
+def test_an_unpaid_subscription_is_resumed_after_its_books_are_closed(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("unpaid", card="pm_sbx_stolen_card")
+    world.run_until("2026-03-10")
+    world.close_books()
+    world.new_card(customer)
+
+    change(world, customer, lifecycle.resume)
+    world.run_until("2026-04-02")
+
+    assert world.status(customer) == "active"
+    assert world.kinds(customer) == ["regular", "skipped", "regular", "regular"]
+    assert world.psp.captures(customer) == 2
     world.assert_everything_adds_up()
 
 

@@ -27,8 +27,8 @@ TABLES = (
     "ledger.postings",
 )
 # The rows that the attacks below are about, by who they belong to: see `story`.
-PAID = "(SELECT id FROM payments WHERE state = 'CAPTURED' ORDER BY id LIMIT 1)"
-OTHER = "(SELECT id FROM payments WHERE state = 'CAPTURED' ORDER BY id LIMIT 1 OFFSET 1)"
+DOLLARS = "FROM payments WHERE state = 'CAPTURED' AND currency = 'USD' ORDER BY id LIMIT 1"
+PAID, OTHER = f"(SELECT id {DOLLARS})", f"(SELECT id {DOLLARS} OFFSET 1)"
 FAILED = "(SELECT id FROM payments WHERE state = 'FAILED' ORDER BY id LIMIT 1)"
 DUNNING = "(SELECT id FROM payments WHERE state = 'CREATED' ORDER BY id LIMIT 1)"
 CLOSED = "(SELECT id FROM cycles WHERE state = 'closed' AND kind = 'regular' ORDER BY id LIMIT 1)"

@@ -74,7 +74,7 @@ def test_what_payments_make_of_a_status(status: Status) -> None:
 def test_what_may_be_asked_of_a_status(status: Status) -> None:
     assert can_cancel(status) is (status is not CANCELED)
     assert can_pause(status) is (status in {TRIALING, ACTIVE, PAST_DUE})
-    assert can_resume(status) is (status is PAUSED)
+    assert can_resume(status) is (status in (PAUSED, UNPAID))
     assert (status in RENEWING) is (status not in {UNPAID, CANCELED})
 
 
