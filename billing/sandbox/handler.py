@@ -112,12 +112,18 @@ class Connection(socketserver.StreamRequestHandler):
     def _deliver(self, owner: Owner, answer: Answer) -> None:
         self._open = answer.delivery is Delivery.WHOLE
         deliver: dict[Delivery, Callable[[], Any]] = {
-            Delivery.WHOLE: lambda: self.request.sendall(answer.encoded()),
+            Delivery.WHOLE: lambda: self._send_whole(answer),
             Delivery.TRUNCATED: lambda: self._send_part(answer),
             Delivery.RESET: self._reset,
             Delivery.HANG: lambda: owner.pause(answer.hang_seconds),
         }
         deliver[answer.delivery]()
+
+    def _send_whole(self, answer: Answer) -> None:
+        self.request.sendall(answer.encoded())
+        if answer.file is not None:
+            with answer.file.open("rb") as file:
+                self.request.sendfile(file)
 
     def _send_part(self, answer: Answer) -> None:
         whole = answer.encoded()

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
+from pathlib import Path
 
 from billing.sandbox.errors import Reply
 
@@ -38,13 +39,16 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
     delivery: Delivery = Delivery.WHOLE
     hang_seconds: float = 0.0
+    file: Path | None = None  # sent after the headers, instead of `body`
+    content_type: str = "application/json"
 
     def encoded(self) -> bytes:
-        """Return the answer as it goes over the wire."""
+        """Return the answer as it goes over the wire; of a file, what comes before it."""
+        length = len(self.body) if self.file is None else self.file.stat().st_size
         lines = [f"HTTP/1.1 {self.status} {HTTPStatus(self.status).phrase}"]
         lines += [f"{name}: {value}" for name, value in self.headers.items()]
-        lines.append("Content-Type: application/json")
-        lines.append(f"Content-Length: {len(self.body)}\r\n\r\n")
+        lines.append(f"Content-Type: {self.content_type}")
+        lines.append(f"Content-Length: {length}\r\n\r\n")
         return "\r\n".join(lines).encode("latin-1") + self.body
 
 

@@ -7,8 +7,9 @@ from billing.sandbox.call import Call
 from billing.sandbox.errors import ApiError, Reply
 from billing.sandbox.params import Params
 
-# Ids stand second, or second and fourth: /v1/customers/{id}/payment_methods/{id}.
-_SHAPES: tuple[tuple[int, ...], ...] = ((), (1,), (1, 3))
+# Ids stand second, second and fourth (/v1/customers/{id}/payment_methods/{id}), or third
+# (/v1/reporting/report_runs/{id}).
+_SHAPES: tuple[tuple[int, ...], ...] = ((), (1,), (1, 3), (2,))
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,18 +9,21 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from billing.sandbox.account import Account
 from billing.sandbox.clock import Clock
-from billing.sandbox.control import Control
+from billing.sandbox.control import Control, Desk
 from billing.sandbox.faults import Faults
 from billing.sandbox.gate import Gate
 from billing.sandbox.handler import Connection
 from billing.sandbox.http import Answer, Request
 from billing.sandbox.idempotency import forget_expired
-from billing.sandbox.settings import load_settings
+from billing.sandbox.report_desk import ReportDesk
 from billing.sandbox.stats import Stats
 from billing.sandbox.store import Store
+from billing.sandbox.webhooks.post_office import PostOffice
 
 _DRAIN_SECONDS = 10
+_ERRANDS_EVERY_SECONDS = 0.25
 
 
 class _Listener(ThreadingHTTPServer):
@@ -63,7 +66,7 @@ class SandboxServer:
         self._idle = threading.Condition()
         self._working = 0
         try:
-            self._build()
+            self._build(data_dir)
             self._listener = _Listener(port, self)
         except BaseException:
             self._store.close()
@@ -71,14 +74,29 @@ class SandboxServer:
         self._thread = threading.Thread(
             target=self._listener.serve_forever, args=(0.05,), name="sandbox", daemon=True
         )
+        self._errands = threading.Thread(
+            target=self._run_errands, name="sandbox-errands", daemon=True
+        )
+        self._account.base_url = self.url
 
-    def _build(self) -> None:
+    def _build(self, data_dir: Path) -> None:
         faults = Faults()
-        clock = Clock(self._store)
-        forget_expired(self._store, clock.now())
+        self._account = Account(self._store, Clock(self._store), data_dir)
+        forget_expired(self._store, self._account.clock.now())
         stats = Stats(self._store, faults)
-        self._gate = Gate(self._store, clock, load_settings(self._store), faults, stats)
-        self._control = Control(self._store, clock, self._gate, faults, stats)
+        self._office = PostOffice(self._account)
+        self._reports = ReportDesk(self._account)
+        self._gate = Gate(self._account, faults, stats)
+        self._control = Control(Desk(self._account, faults, stats, self._office, self._reports))
+
+    def _run_errands(self) -> None:
+        """Do what the clock sets off, and see to couriers and reports, beside the requests."""
+        seen = 0
+        while not self._stop.is_set():
+            self._account.catch_up()
+            self._office.staff()
+            self._reports.run_pending()
+            seen = self._account.outbox.wait(seen, _ERRANDS_EVERY_SECONDS)
 
     @property
     def port(self) -> int:
@@ -93,6 +111,7 @@ class SandboxServer:
     def start(self) -> None:
         """Serve in a thread of its own."""
         self._thread.start()
+        self._errands.start()
 
     def stop(self) -> None:
         """Take no more connections, finish the requests at hand, close everything."""
@@ -101,6 +120,10 @@ class SandboxServer:
         self._stop.set()
         with self._idle:
             self._idle.wait_for(lambda: self._working == 0, timeout=_DRAIN_SECONDS)
+        self._account.outbox.announce()
+        if self._errands.is_alive():
+            self._errands.join(_DRAIN_SECONDS)
+        self._office.close()
         self._listener.hang_up()
         self._listener.server_close()
         self._store.close()

@@ -59,6 +59,7 @@ CREATE TABLE IF NOT EXISTS deliveries (
   last_answer TEXT
 ) STRICT;
 CREATE INDEX IF NOT EXISTS deliveries_of_event ON deliveries (event);
+CREATE INDEX IF NOT EXISTS deliveries_missed ON deliveries (event) WHERE state <> 'delivered';
 CREATE INDEX IF NOT EXISTS deliveries_to_make ON deliveries (endpoint, seq)
   WHERE state = 'pending';
 """
@@ -124,7 +125,11 @@ class Store:
         self._db.execute(_INSERT, (*row, _dump(record)))
 
     def update(self, record: Record) -> None:
-        """Replace an object's record."""
+        """Replace an object's record; its owner stays."""
+        self._db.execute("UPDATE objects SET body = ? WHERE id = ?", (_dump(record), record["id"]))
+
+    def hand_over(self, record: Record) -> None:
+        """Replace the record of an object whose owner changed."""
         self._db.execute(
             "UPDATE objects SET owner = ?, body = ? WHERE id = ?",
             (_owner(record), _dump(record), record["id"]),
@@ -139,7 +144,7 @@ class Store:
         row = self._db.execute(
             "SELECT body FROM objects WHERE id = ? AND kind = ?", (object_id, kind)
         ).fetchone()
-        return None if row is None else _load(row[0])
+        return None if row is None else load(row[0])
 
     def position(self, kind: str, object_id: str) -> tuple[int, int] | None:
         """Return where an object stands in its list: (created, seq)."""
@@ -167,7 +172,7 @@ class Store:
         values: list[Any] = [kind]
         for _, value in conditions:
             values.extend(value if isinstance(value, tuple) else (value,))
-        return [_load(row[0]) for row in self._db.execute(query, (*values, limit))]
+        return [load(row[0]) for row in self._db.execute(query, (*values, limit))]
 
     def rows(self, query: str, values: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Run one fixed statement and return its rows."""
@@ -232,6 +237,7 @@ def _dump(record: Record) -> str:
     return json.dumps(record, separators=(",", ":"))
 
 
-def _load(text: str) -> Record:
+def load(text: str) -> Record:
+    """Return the record that a row's `body` holds."""
     record: Record = json.loads(text)
     return record

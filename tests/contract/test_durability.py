@@ -1,8 +1,10 @@
 """The sandbox as a process: killed, drained, and alone on its data."""
 
+import json
 import os
 import signal
 import socket
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -14,6 +16,7 @@ from pathlib import Path
 import pytest
 import stripe
 
+from billing.sandbox import SandboxServer
 from tests.contract.cards import captures, charge, customer_with, declined
 from tests.contract.conftest import Shop
 
@@ -123,6 +126,36 @@ def test_a_second_sandbox_on_the_same_data_is_refused(tmp_path: Path) -> None:
 
     assert second.returncode == 4
     assert b"can't start" in second.stderr
+
+
+def test_data_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "sandbox.sqlite3") as db:
+        db.executescript(_FIRST_SCHEMA)
+    db.close()
+
+    with SandboxServer(tmp_path) as server:
+        shop = Shop(server.url)
+        found = shop.client().v1.payment_intents.list({"customer": "cus_1"}).data
+        shop.close()
+
+    assert ([each.id for each in found], shop.problems) == (["pi_1"], [])
+
+
+_INTENT = {
+    **{"id": "pi_1", "created": 1, "customer": "cus_1", "amount": 5, "currency": "usd"},
+    **{"received": 0, "capture_method": "automatic", "confirmation_method": "automatic"},
+    **{"description": None, "latest_charge": None, "metadata": {}, "payment_method": None},
+    **{"types": ["card"], "status": "requires_payment_method"},
+}
+_FIRST_SCHEMA = f"""
+CREATE TABLE objects (
+  seq INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE, kind TEXT NOT NULL, created INTEGER NOT NULL,
+  customer TEXT, parent TEXT, subtype TEXT, body TEXT NOT NULL) STRICT;
+CREATE INDEX objects_by_customer ON objects (customer, kind, created, seq)
+  WHERE customer IS NOT NULL;
+INSERT INTO objects (id, kind, created, customer, body)
+  VALUES ('pi_1', 'payment_intent', 1, 'cus_1', '{json.dumps(_INTENT)}');
+"""
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,26 @@
-"""The provider's objects: one file a resource, with its endpoints and its rendering."""
+"""The provider's objects: one file a resource, with its endpoints and its rendering.
 
-from billing.sandbox.call import Kind
+`ACTIONS` are what the clock sets off later: they get the id they were put on the agenda with.
+"""
+
+from collections.abc import Callable
+
+from billing.sandbox.call import Call, Kind
 from billing.sandbox.resources import (
     balance,
     balance_transactions,
     charges,
     customers,
+    disputes,
     events,
     intent_view,
     payment_intents,
     payment_methods,
+    payouts,
     refunds,
+    report_runs,
+    report_types,
+    webhook_endpoints,
 )
 from billing.sandbox.routing import Route
 
@@ -20,11 +30,23 @@ KINDS: dict[str, Kind] = {
         balance_transactions.KIND,
         charges.KIND,
         customers.KIND,
+        disputes.KIND,
         events.KIND,
         intent_view.KIND,
         payment_methods.KIND,
+        payouts.KIND,
         refunds.KIND,
+        report_runs.KIND,
+        webhook_endpoints.KIND,
     )
+}
+
+ACTIONS: dict[str, Callable[[Call, str], None]] = {
+    **charges.ACTIONS,
+    **disputes.ACTIONS,
+    **payment_intents.ACTIONS,
+    **payouts.ACTIONS,
+    **refunds.ACTIONS,
 }
 
 ROUTES: tuple[Route, ...] = (
@@ -32,8 +54,13 @@ ROUTES: tuple[Route, ...] = (
     *balance_transactions.ROUTES,
     *charges.ROUTES,
     *customers.ROUTES,
+    *disputes.ROUTES,
     *events.ROUTES,
     *payment_intents.ROUTES,
     *payment_methods.ROUTES,
+    *payouts.ROUTES,
     *refunds.ROUTES,
+    *report_runs.ROUTES,
+    *report_types.ROUTES,
+    *webhook_endpoints.ROUTES,
 )

@@ -10,7 +10,8 @@ SELECT json_extract(body, '$.currency') AS currency,
        sum(iif(json_extract(body, '$.available_on') <= :now, net, 0)),
        sum(iif(json_extract(body, '$.available_on') > :now, net, 0))
 FROM (SELECT body, json_extract(body, '$.amount') - json_extract(body, '$.fee') AS net
-      FROM objects WHERE kind = 'balance_transaction' AND created <= :now)
+      FROM objects WHERE kind = 'balance_transaction' AND created <= :now
+        AND json_extract(body, '$.hidden') IS NULL)
 GROUP BY 1 ORDER BY 1
 """
 

@@ -2,11 +2,12 @@
 
 from typing import Any
 
+from billing.sandbox.behaviours import Behaviour, behaviour_of
 from billing.sandbox.call import Call, Kind
 from billing.sandbox.declines import DECLINES
 from billing.sandbox.errors import Body, Reply
 from billing.sandbox.ids import new_id
-from billing.sandbox.listing import list_page, list_params
+from billing.sandbox.listing import VISIBLE, list_page, list_params
 from billing.sandbox.params import Params, text, texts
 from billing.sandbox.resources.balance_transactions import book
 from billing.sandbox.resources.events import record_event
@@ -26,6 +27,7 @@ def new_charge(call: Call, intent: Record, method: Record, *, decline: str | Non
         created=call.now,
         payment_intent=intent["id"],
         payment_method=method["id"],
+        token=method["token"],
         card=card_details(method),
         decline=decline,
         captured=0,
@@ -43,10 +45,33 @@ def settle(call: Call, record: Record, intent: Record, amount: int) -> None:
     """Capture `amount` on the record: book it, less the fee. The caller stores the record."""
     late = intent["capture_method"] == "automatic_async"
     delay = call.settings.async_capture_seconds if late else 0
-    fee = call.settings.fee(amount)
-    record["captured"] = amount
-    record["balance_transaction"] = book(call, "charge", record, amount, fee=fee, delay=delay)
-    record["booked_at"] = call.now + delay
+    manner = behaviour_of(record.get("token", "pm_card_visa"))
+    assert manner is not None, "charges are made with known tokens"
+    wait = 0 if manner.available_at_once else call.settings.available_after_seconds
+    booked_at = call.now + delay
+    booked = book(
+        call,
+        "charge",
+        record,
+        amount,
+        fee=call.settings.fee,
+        delay=delay,
+        available_on=booked_at + wait,
+    )
+    record.update(captured=amount, balance_transaction=booked["id"], booked_at=booked_at)
+    _plan(call, record, manner, delay)
+
+
+def _plan(call: Call, record: Record, manner: Behaviour, delay: int) -> None:
+    if delay:
+        call.store.remind(call.now + delay, "charge.booked", record["id"])
+    if manner.dispute is not None:
+        call.store.remind(call.now, "dispute.open", record["id"])
+
+
+def booked_late(call: Call, charge_id: str) -> None:
+    """Tell that a charge captured asynchronously has its balance transaction now."""
+    record_event(call, "charge.updated", KIND, call.stored("charge", charge_id))
 
 
 def render(call: Call, record: Record) -> Body:
@@ -77,7 +102,7 @@ def render(call: Call, record: Record) -> Body:
         "currency": record["currency"],
         "customer": record["customer"],
         "description": record["description"],
-        "disputed": False,
+        "disputed": record.get("disputed", False),
         "failure_balance_transaction": None,
         "failure_code": failure and failure.code,
         "failure_message": failure and failure.message,
@@ -147,11 +172,11 @@ def _retrieve(call: Call) -> Reply:
 
 
 def _list(call: Call) -> Reply:
-    columns = {"customer": "customer = ?", "payment_intent": "parent = ?"}
+    columns = {"customer": "owner = ?", "payment_intent": "parent = ?"}
     conditions: list[tuple[str, Any]] = [
         (condition, call.params[name]) for name, condition in columns.items() if name in call.params
     ]
-    return list_page(call, KIND, "/v1/charges", conditions)
+    return list_page(call, KIND, "/v1/charges", [*conditions, VISIBLE])
 
 
 KIND = Kind(
@@ -163,6 +188,8 @@ KIND = Kind(
         "payment_intent": ("payment_intent",),
     },
 )
+
+ACTIONS = {"charge.booked": booked_late}
 
 ROUTES = (
     Route("GET", "/v1/charges/*", Params({"expand": texts}), _retrieve, KIND.name),

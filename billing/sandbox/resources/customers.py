@@ -101,6 +101,7 @@ def _update(call: Call) -> Reply:
     record = call.named_in_path("customer")
     _apply(call, record, call.params)
     call.store.update(record)
+    record_event(call, "customer.updated", KIND, record)
     return Reply(200, render(call, record))
 
 

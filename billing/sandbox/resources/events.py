@@ -1,4 +1,7 @@
-"""Events: what happened to an object, with the object as it was then."""
+"""Events: what happened to an object, with the object as it was then.
+
+Recording one also owes it to the webhook endpoints that want it, in the same transaction.
+"""
 
 from dataclasses import replace
 
@@ -9,22 +12,23 @@ from billing.sandbox.listing import list_page, list_params
 from billing.sandbox.params import Params, boolean, text, texts
 from billing.sandbox.routing import Route
 from billing.sandbox.store import Record
+from billing.sandbox.webhooks.outbox import NOT_DELIVERED
 
 API_VERSION = "2026-10-28.endive"
 
 
 def record_event(call: Call, event_type: str, kind: Kind, record: Record) -> None:
     """Record that something happened to an object, with a snapshot of it."""
-    event = {
+    event: Record = {
         "id": new_id("evt"),
         "created": call.now,
         "type": event_type,
         "kind": kind.name,
         "object": record,
-        "pending_webhooks": 0,
         "request": {"id": call.request_id, "idempotency_key": call.idempotency_key},
     }
     call.store.insert("event", event, parent=record["id"], subtype=event_type)
+    call.outbox.add(event["id"], event_type)
 
 
 def render(call: Call, record: Record) -> Body:
@@ -37,7 +41,7 @@ def render(call: Call, record: Record) -> Body:
         "created": record["created"],
         "data": {"object": call.kinds[record["kind"]].render(then, record["object"])},
         "livemode": False,
-        "pending_webhooks": record["pending_webhooks"],
+        "pending_webhooks": call.outbox.pending(record["id"]),
         "request": record["request"],
         "type": record["type"],
     }
@@ -58,8 +62,8 @@ def _list(call: Call) -> Reply:
         marks = ", ".join("?" * len(wanted["types"]))
         conditions.append((f"subtype IN ({marks})", tuple(wanted["types"])))
     if "delivery_success" in wanted:
-        sign = "=" if wanted["delivery_success"] else ">"
-        conditions.append((f"json_extract(body, '$.pending_webhooks') {sign} ?", 0))
+        word = "NOT IN" if wanted["delivery_success"] else "IN"
+        conditions.append((f"id {word} {NOT_DELIVERED}", ()))
     return list_page(call, KIND, "/v1/events", conditions)
 
 

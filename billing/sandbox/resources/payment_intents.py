@@ -7,7 +7,7 @@ from billing.sandbox.currencies import check_amount, currency
 from billing.sandbox.declines import decline_error
 from billing.sandbox.errors import ApiError, Reply, error_body, refused
 from billing.sandbox.ids import new_id
-from billing.sandbox.listing import list_page, list_params
+from billing.sandbox.listing import VISIBLE, list_page, list_params
 from billing.sandbox.params import (
     Params,
     boolean,
@@ -28,6 +28,11 @@ from billing.sandbox.store import Record
 
 _OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
 _CANCELABLE = (*_OPEN, "requires_capture")
+_CONFIRMED = {
+    "succeeded": "payment_intent.succeeded",
+    "requires_capture": "payment_intent.amount_capturable_updated",
+    "requires_action": "payment_intent.requires_action",
+}
 _REASONS = ("abandoned", "duplicate", "fraudulent", "requested_by_customer")
 
 
@@ -111,8 +116,10 @@ def _confirm_record(call: Call, record: Record) -> Reply:
         error = body["last_payment_error"]
         made = {"charge": error["charge"], "payment_method": error["payment_method"]}
         return Reply(402, decline_error(decline, **made, payment_intent=body))
-    if record["status"] == "succeeded":
-        record_event(call, "payment_intent.succeeded", KIND, record)
+    record_event(call, _CONFIRMED[record["status"]], KIND, record)
+    if record["status"] == "requires_capture":
+        expires = call.now + call.settings.authorization_seconds
+        call.store.remind(expires, "payment_intent.expire", record["id"])
     return Reply(200, render(call, record))
 
 
@@ -139,6 +146,7 @@ def _capture(call: Call) -> Reply:
     call.store.update(charge)
     record.update(status="succeeded", received=amount)
     call.store.update(record)
+    record_event(call, "charge.captured", charges.KIND, charge)
     record_event(call, "payment_intent.succeeded", KIND, record)
     return Reply(200, render(call, record))
 
@@ -154,15 +162,32 @@ def _cancel(call: Call) -> Reply:
             f" {', '.join(_CANCELABLE)}.",
         )
     if record["status"] == "requires_capture":
-        charge = call.stored("charge", record["latest_charge"])
-        charge["refunded"] = charge["amount"]
-        call.store.update(charge)
-        record_event(call, "charge.refunded", charges.KIND, charge)
+        _release(call, record, "charge.refunded")
+    _canceled(call, record, call.params.get("cancellation_reason"))
+    return Reply(200, render(call, record))
+
+
+def _release(call: Call, record: Record, event: str) -> None:
+    """Let go of an authorisation that nothing was captured of."""
+    charge = call.stored("charge", record["latest_charge"])
+    charge["refunded"] = charge["amount"]
+    call.store.update(charge)
+    record_event(call, event, charges.KIND, charge)
+
+
+def _canceled(call: Call, record: Record, reason: str | None) -> None:
     record.update(status="canceled", canceled_at=call.now, next_action=False)
-    record["cancellation_reason"] = call.params.get("cancellation_reason")
+    record["cancellation_reason"] = reason
     call.store.update(record)
     record_event(call, "payment_intent.canceled", KIND, record)
-    return Reply(200, render(call, record))
+
+
+def expire(call: Call, intent_id: str) -> None:
+    """Cancel an intent whose authorisation was never captured."""
+    record = call.stored("payment_intent", intent_id)
+    if record["status"] == "requires_capture":
+        _release(call, record, "charge.expired")
+        _canceled(call, record, "automatic")
 
 
 def _unexpected(call: Call, record: Record, message: str) -> ApiError:
@@ -181,8 +206,8 @@ def _retrieve(call: Call) -> Reply:
 
 def _list(call: Call) -> Reply:
     customer = call.params.get("customer")
-    conditions = [] if customer is None else [("customer = ?", customer)]
-    return list_page(call, KIND, "/v1/payment_intents", conditions)
+    conditions: list[tuple[str, Any]] = [] if customer is None else [("owner = ?", customer)]
+    return list_page(call, KIND, "/v1/payment_intents", [*conditions, VISIBLE])
 
 
 def _off_session(raw: Any, name: str) -> bool:
@@ -226,6 +251,8 @@ CREATE_PARAMS = Params(
 )
 _CAPTURE = Params({"amount_to_capture": integer(1), "expand": texts})
 _CANCEL = Params({"cancellation_reason": choice(*_REASONS), "expand": texts})
+
+ACTIONS = {"payment_intent.expire": expire}
 
 ROUTES = (
     Route("POST", "/v1/payment_intents", CREATE_PARAMS, create, KIND.name),

@@ -2,6 +2,8 @@
 
 import hashlib
 import time
+from collections.abc import Mapping
+from typing import Any
 
 from billing.sandbox.behaviours import behaviour_of
 from billing.sandbox.call import Call, Kind
@@ -13,6 +15,8 @@ from billing.sandbox.params import (
     Params,
     choice,
     clearable_text,
+    integer,
+    merged_metadata,
     metadata,
     nested,
     text,
@@ -52,7 +56,7 @@ def card_details(record: Record) -> Body:
     return {
         "brand": record["brand"],
         "country": "US",
-        "exp_month": 12,
+        "exp_month": record.get("exp_month", 12),
         "exp_year": record["exp_year"],
         "fingerprint": _fingerprint(record["token"]),
         "funding": record["funding"],
@@ -118,7 +122,7 @@ def attach(call: Call, method_id: str, customer: str, param: str) -> Record:
     if record["customer"] not in (None, customer):
         raise refused("The payment method you provided has already been attached to a customer.")
     record["customer"] = customer
-    call.store.update(record)
+    call.store.hand_over(record)
     record_event(call, "payment_method.attached", KIND, record)
     return record
 
@@ -161,8 +165,39 @@ def _detach(call: Call) -> Reply:
     if record["customer"] is None:
         raise refused("The payment method you provided is not attached to a customer.")
     record.update(customer=None, detached=True)
-    call.store.update(record)
+    call.store.hand_over(record)
+    record_event(call, "payment_method.detached", KIND, record)
     return Reply(200, render(call, record))
+
+
+def _update(call: Call) -> Reply:
+    record = call.named_in_path("payment_method")
+    if record["customer"] is None:
+        raise refused("You must save this PaymentMethod to a customer before you can update it.")
+    record.update(call.params.get("card", {}))
+    if "billing_details" in call.params:
+        record["billing_details"] = {
+            **record.get("billing_details", {}),
+            **call.params["billing_details"],
+        }
+    record["metadata"] = merged_metadata(record["metadata"], call.params.get("metadata", {}))
+    call.store.update(record)
+    record_event(call, "payment_method.updated", KIND, record)
+    return Reply(200, render(call, record))
+
+
+def update_by_network(call: Call, record: Record, changes: Mapping[str, Any]) -> None:
+    """Change a card as its network does when the bank sends its holder a new one."""
+    record.update(changes)
+    if "token" in changes:
+        behaviour = behaviour_of(changes["token"])
+        if behaviour is None:
+            raise refused(f"No such token: {changes['token']}", param="token")
+        record.update(
+            brand=behaviour.brand, last4=behaviour.last4, funding=behaviour.funding, used=0
+        )
+    call.store.update(record)
+    record_event(call, "payment_method.automatically_updated", KIND, record)
 
 
 def _retrieve(call: Call) -> Reply:
@@ -180,15 +215,15 @@ def _retrieve_of_customer(call: Call) -> Reply:
 def _list(call: Call) -> Reply:
     customer = call.params.get("customer")
     if customer is None:
-        return list_page(call, KIND, "/v1/payment_methods", [("customer IS NOT NULL", ())])
+        return list_page(call, KIND, "/v1/payment_methods", [("owner IS NOT NULL", ())])
     call.named_by("customer", customer, "customer")
-    return list_page(call, KIND, "/v1/payment_methods", [("customer = ?", customer)])
+    return list_page(call, KIND, "/v1/payment_methods", [("owner = ?", customer)])
 
 
 def _list_of_customer(call: Call) -> Reply:
     customer = call.named_in_path("customer", "customer")["id"]
     url = f"/v1/customers/{customer}/payment_methods"
-    return list_page(call, KIND, url, [("customer = ?", customer)])
+    return list_page(call, KIND, url, [("owner = ?", customer)])
 
 
 KIND = Kind("payment_method", render, {"customer": ("customer",)})
@@ -210,11 +245,20 @@ _CREATE = Params(
     },
     required=("type", "card"),
 )
+_UPDATE = Params(
+    {
+        "card": nested(exp_month=integer(1, 12), exp_year=integer(2000, 2100)),
+        "billing_details": _BILLING_DETAILS,
+        "metadata": metadata,
+        "expand": texts,
+    }
+)
 _TYPE = choice("card")
 
 ROUTES = (
     Route("POST", "/v1/payment_methods", _CREATE, _create, KIND.name),
     Route("GET", "/v1/payment_methods/*", _ONLY_EXPAND, _retrieve, KIND.name),
+    Route("POST", "/v1/payment_methods/*", _UPDATE, _update, KIND.name),
     Route(
         "POST",
         "/v1/payment_methods/*/attach",

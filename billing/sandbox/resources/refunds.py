@@ -60,15 +60,19 @@ def render(_call: Call, record: Record) -> Body:
         "reason": record["reason"],
         "receipt_number": None,
         "source_transfer_reversal": None,
-        "status": record["status"],
+        "status": _status(record),
         "transfer_reversal": None,
     }
-    if record["status"] == "pending":
+    if _status(record) == "pending":
         body["pending_reason"] = "processing"
     for name in ("failure_reason", "failure_balance_transaction"):
         if name in record:
             body[name] = record[name]
     return body
+
+
+def _status(record: Record) -> str:
+    return str(record.get("status", "succeeded"))  # the first refunds had no other
 
 
 def _create(call: Call) -> Reply:
@@ -117,7 +121,7 @@ def _plan(call: Call, record: Record, outcome: str) -> None:
 def succeed(call: Call, refund_id: str) -> None:
     """Let a pending refund succeed; any other stays as it is."""
     record = call.stored("refund", refund_id)
-    if record["status"] != "pending":
+    if _status(record) != "pending":
         return
     record["status"] = "succeeded"
     call.store.update(record)
@@ -128,7 +132,7 @@ def succeed(call: Call, refund_id: str) -> None:
 def fail(call: Call, refund_id: str, reason: str = "unknown") -> None:
     """Let a refund fail, whether it was pending or had succeeded, and book the money back."""
     record = call.stored("refund", refund_id)
-    if record["status"] not in ("pending", "succeeded"):
+    if _status(record) not in ("pending", "succeeded"):
         return
     booked = call.stored("balance_transaction", record["balance_transaction"])
     back = give_back(call, booked, "refund_failure", record, description="REFUND FAILURE")

@@ -67,12 +67,13 @@ class Courier(threading.Thread):
         while not self._stopping:
             wait = None if self._office.conditions.paused else self._round()
             seen = self._office.outbox.wait(seen, wait)
+        self._sender.close()
 
     def stop(self) -> None:
         """Take on nothing more, and give up a post at hand."""
         self._stopping = True
         self._office.outbox.announce()
-        self._sender.close()
+        self._sender.interrupt()
 
     def _round(self) -> float | None:
         """Deliver what is due; return how long until the next is, None for nothing in sight."""

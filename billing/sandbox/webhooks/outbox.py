@@ -5,7 +5,7 @@ import threading
 from billing.sandbox.store import Store
 
 # A delivery is pending, delivered, failed (given up) or lost (on purpose).
-NOT_DELIVERED = "EXISTS (SELECT 1 FROM deliveries WHERE event = objects.id AND state <> 'delivered')"
+NOT_DELIVERED = "(SELECT event FROM deliveries WHERE state <> 'delivered')"
 
 
 class Outbox:

@@ -65,10 +65,14 @@ class Sender:
         return str(answer.status)
 
     def close(self) -> None:
-        """Drop the connection; a post that waits for its answer gives up."""
+        """Drop the connection."""
         connection, self._connection = self._connection, None
         if connection is not None:
-            if connection.sock is not None:
-                with contextlib.suppress(OSError):
-                    connection.sock.shutdown(socket.SHUT_RDWR)
             connection.close()
+
+    def interrupt(self) -> None:
+        """Make a post in another thread give up waiting for its answer."""
+        connection = self._connection
+        if connection is not None and connection.sock is not None:
+            with contextlib.suppress(OSError):
+                connection.sock.shutdown(socket.SHUT_RDWR)

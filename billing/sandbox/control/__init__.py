@@ -1,0 +1,12 @@
+"""The control API under /_sandbox: the levers on the provider's side. JSON both ways.
+
+basics.py     clock, faults, settings, statistics, reset
+money.py      what happens at the provider: payments, refunds, disputes, payouts, cards
+webhooks.py   endpoints with their secrets, the conditions of delivery, events once more
+reports.py    report files
+"""
+
+from billing.sandbox.control.answering import Control
+from billing.sandbox.control.desk import Desk
+
+__all__ = ["Control", "Desk"]
