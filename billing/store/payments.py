@@ -354,8 +354,13 @@ def next_due_instant(conn: Connection) -> datetime | None:
 
 
 def unconfirmed(conn: Connection) -> int:
-    """Count captures that the provider's lists have not confirmed yet."""
+    """Count captures that were not compared with the provider's lists yet.
+
+    One that differs has a break and waits for a person.
+    """
     query = text(
-        "SELECT count(*) FROM payments WHERE captured_at IS NOT NULL AND confirmed_at IS NULL"
+        "SELECT count(*) FROM payments p WHERE captured_at IS NOT NULL AND confirmed_at IS NULL"
+        "   AND NOT EXISTS (SELECT FROM breaks b"
+        "                    WHERE b.payment_id = p.id AND b.resolved_at IS NULL)"
     )
     return int(conn.execute(query).scalar_one())

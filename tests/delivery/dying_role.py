@@ -55,7 +55,7 @@ def _answer_arrived_but_unread(die: Die) -> None:
         select.select([connection.sock], [], [], 60)
         die()
 
-    transport._Watched.getresponse = getresponse  # type: ignore[method-assign]
+    transport._Watched.getresponse = getresponse  # type: ignore[assignment,method-assign]
 
 
 def _between_pages(die: Die) -> None:

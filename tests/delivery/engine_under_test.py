@@ -11,7 +11,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,7 +22,7 @@ import redis
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
-from billing.config import EMBEDDED, load_settings
+from billing.config import load_settings
 from billing.embedded import EmbeddedPostgres, EmbeddedValkey
 from billing.errors import Unavailable
 from billing.flows import catalog, customers
@@ -210,13 +210,11 @@ class EngineUnderTest:
 
     def flush(self) -> bool:
         """Make Redis forget everything, if it answers."""
-        client = redis_client(redis_url(self.settings))
         try:
-            client.flushall()
-        except redis.RedisError:
+            with redis_client(redis_url(self.settings)) as client:
+                client.flushall()
+        except (redis.RedisError, Unavailable):
             return False
-        finally:
-            client.close()
         return True
 
     def fault(self, kind: str, **spec: Any) -> None:
@@ -299,15 +297,6 @@ class EngineUnderTest:
     def _count(self, query: str) -> int:
         with self.runtime.engine.connect() as conn:
             return int(conn.execute(text(query)).scalar_one())
-
-    def charge_requests(self) -> int:
-        """Count the charge requests that reached the provider."""
-        by_endpoint: Mapping[str, Mapping[str, int]] = self.sandbox.stats()["requests"]
-        return sum(
-            sum(outcomes.values())
-            for endpoint, outcomes in by_endpoint.items()
-            if endpoint.startswith("POST /v1/payment_intents")
-        )
 
     def regular_periods(self) -> int:
         """Count the periods that have begun, from the schedules alone, trials aside."""

@@ -2,8 +2,8 @@
 
     CHAOS_SECONDS=300 CHAOS_SEED=7 pytest --log-cli-level=INFO tests/delivery/test_chaos.py
 
-soaks for five minutes and says what was done. A seed fixes who subscribes and the order in which what is killed; when,
-is up to the machine too.
+soaks for five minutes and says what was done. A seed fixes in which order and after which pauses
+things are killed; where that hits them is up to the machine too.
 """
 
 import logging
@@ -58,7 +58,7 @@ class Chaos:
 
     @property
     def is_over(self) -> bool:
-        return time.monotonic() >= self._ends_at
+        return time.monotonic() >= self._ends_at and set(self.struck) == self.everything
 
     def strike(self) -> None:
         """Kill something, if it is time to."""
@@ -69,7 +69,7 @@ class Chaos:
             self._rng.shuffle(self._deck)
         if self._strike(self._deck[-1]):
             self.struck[self._deck.pop()] += 1
-        self._next_at = time.monotonic() + self._rng.uniform(0.2, 1.6)
+        self._next_at = time.monotonic() + self._rng.uniform(0.2, 1.8)
 
     @property
     def everything(self) -> set[str]:
@@ -95,14 +95,13 @@ class Chaos:
 @pytest.mark.slow
 def test_whatever_is_killed_everything_adds_up_when_it_is_quiet_again(tmp_path: Path) -> None:
     seed = int(os.environ.get("CHAOS_SEED", "1"))
-    seconds = float(os.environ.get("CHAOS_SECONDS", "20"))
+    seconds = float(os.environ.get("CHAOS_SECONDS", "15"))
     with EngineUnderTest(tmp_path, workers=2) as engine:
-        engine.populate(SUBSCRIPTIONS, cards=CARDS, plans=PLANS, spread=timedelta(days=20))
+        engine.populate(SUBSCRIPTIONS, cards=CARDS, plans=PLANS, spread=timedelta(days=10))
         chaos = Chaos(engine, seed, seconds)
         try:
             engine.run(lambda: months_go_by(engine, chaos), meanwhile=chaos.strike)
             engine.assert_everything_adds_up()
-            assert set(chaos.struck) == chaos.everything
             logger.info("%s", engine.figures())
         except BaseException as error:
             error.add_note(f"CHAOS_SEED={seed} CHAOS_SECONDS={seconds:g}")
@@ -115,4 +114,4 @@ def months_go_by(engine: EngineUnderTest, chaos: Chaos) -> None:
     """Let time pass for as long as things are being killed, and for two months at least."""
     now = patiently(engine.runtime.clock.now)
     while not chaos.is_over or now < START + timedelta(days=DAYS_MIN):
-        now = engine.let_pass(timedelta(days=7))
+        now = engine.let_pass(timedelta(days=14))

@@ -22,6 +22,7 @@ SENT_AGAIN = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("point", POINTS)
 def test_what_a_killed_process_left_is_finished_by_the_next(
     point: str, tmp_path: Path, db_url: str, redis_url: str

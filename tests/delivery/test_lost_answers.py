@@ -3,6 +3,8 @@
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 from tests.delivery.engine_under_test import EngineUnderTest
 
 # Per request. The money has moved in all of them, and nobody heard of it.
@@ -15,6 +17,7 @@ LOST_AFTER_COMMIT = {
 }
 
 
+@pytest.mark.slow
 def test_one_lost_answer_in_ten_charges_nobody_twice_and_leaves_nothing_unknown(
     tmp_path: Path, db_url: str, redis_url: str
 ) -> None:

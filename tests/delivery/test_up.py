@@ -100,8 +100,15 @@ class Up:
         return self.process.wait(PATIENCE_SECONDS)
 
     def left_behind(self) -> list[str]:
-        """Return who is still there of those that were started."""
-        return [" ".join(process.cmdline()) for process in self.family if process.is_running()]
+        """Return who is still there of those that were started; who waits to be buried is gone."""
+        return [name for process in self.family if (name := _alive(process)) is not None]
+
+
+def _alive(process: psutil.Process) -> str | None:
+    try:
+        return None if process.status() == psutil.STATUS_ZOMBIE else " ".join(process.cmdline())
+    except psutil.NoSuchProcess:
+        return None
 
 
 def eventually(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
@@ -188,11 +195,15 @@ def test_without_redis_a_role_is_alive_but_not_ready_until_it_is_back(
 ) -> None:
     valkey = EmbeddedValkey(tmp_path / "valkey", durable=False)
     ports = {role: str(free_port()) for role in ROLES}
-    settings = {f"metrics__{role}_port": port for role, port in ports.items()}
     try:
         valkey.start()
         with EngineUnderTest(
-            tmp_path, database__url=db_url, redis__url=valkey.url, **settings
+            tmp_path,
+            database__url=db_url,
+            redis__url=valkey.url,
+            metrics__scheduler_port=ports["scheduler"],
+            metrics__worker_port=ports["worker"],
+            metrics__reconciler_port=ports["reconciler"],
         ) as engine:
             engine.populate(5)
             for port in ports.values():

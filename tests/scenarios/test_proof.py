@@ -27,7 +27,9 @@ TABLES = (
     "ledger.postings",
 )
 # The rows that the attacks below are about, by who they belong to: see `story`.
-DOLLARS = "FROM payments WHERE state = 'CAPTURED' AND currency = 'USD' ORDER BY attempt_n, id LIMIT 1"
+DOLLARS = (
+    "FROM payments WHERE state = 'CAPTURED' AND currency = 'USD' ORDER BY attempt_n, id LIMIT 1"
+)
 PAID, OTHER = f"(SELECT id {DOLLARS})", f"(SELECT id {DOLLARS} OFFSET 1)"
 FAILED = "(SELECT id FROM payments WHERE state = 'FAILED' ORDER BY id LIMIT 1)"
 DUNNING = "(SELECT id FROM payments WHERE state = 'CREATED' ORDER BY id LIMIT 1)"
