@@ -13,7 +13,7 @@ BIN := .venv/bin
 STAMP := .venv/installed-$(shell pwd | cksum | cut -d ' ' -f 1)
 
 .NOTPARALLEL:
-.PHONY: help demo up test lint types imports pytest bench lock clean
+.PHONY: help demo up test lint types imports pytest bench proto lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -41,6 +41,11 @@ pytest: $(STAMP)
 
 bench: $(STAMP) ## measure throughput on this machine
 	@$(BIN)/python -m benchmarks $(BENCH)
+
+proto: $(STAMP) ## generate billing/api/generated anew from proto/
+	@$(BIN)/python -m grpc_tools.protoc -I billing/api/generated=proto \
+		--python_out=. --pyi_out=. --grpc_python_out=. \
+		billing/api/generated/perennial/v1/payments.proto
 
 lock: $(STAMP) ## resolve pyproject.toml anew into requirements.lock, with hashes, for every platform
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv 1>&2

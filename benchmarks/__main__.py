@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-NAMES = ("opening", "charging")
+NAMES = ("opening", "charging", "settlement")
 
 
 def main(arguments: list[str]) -> int:

@@ -77,6 +77,21 @@ def _split(value: object) -> object:
     return value
 
 
+def _secrets(value: object) -> object:
+    """Let the environment or a file give secrets side by side, in lines or with commas."""
+    if isinstance(value, str):
+        return [part for part in re.split(r"[,\s]+", value) if part]
+    return value
+
+
+def _one_or_two(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    if not all(secret.get_secret_value().strip() for secret in secrets):
+        raise ValueError("an empty secret would let anybody in")
+    if len(secrets) > 2:
+        raise ValueError("one secret, or two while the new one replaces the old")
+    return secrets
+
+
 def _cadence(value: object) -> Cadence:
     if isinstance(value, Cadence):
         return value
@@ -221,11 +236,25 @@ class DunningSettings(_Section):
 
 
 class ReconcilerSettings(_Section):
-    """Comparing our books with the provider's; `grace` is how long a difference may last."""
+    """Comparing our books with the provider's; `grace` is how long a difference may last.
+
+    A settlement run begins when a boundary of `settle_every`, counted from midnight UTC, has
+    passed; with nothing ("0s") at every tick. `settle_grace` is how long the provider may take
+    to show the settlement of a capture.
+    """
 
     tick: Duration = timedelta(seconds=30)
     grace: AnyDuration = timedelta(hours=1)
     batch: Count = 100
+    lease: Duration = timedelta(minutes=5)
+    settle_every: AnyDuration = timedelta(days=1)
+    settle_grace: AnyDuration = timedelta(days=1)
+
+
+class RevenueSettings(_Section):
+    """When the deferred revenue of an invoice is earned."""
+
+    recognise: Literal["period_end", "daily"] = "period_end"
 
 
 class WorkerSettings(_Section):
@@ -236,6 +265,34 @@ class WorkerSettings(_Section):
     poll: Duration = timedelta(milliseconds=200)
 
 
+class ApiSettings(_Section):
+    """The doors for other programs: HTTP and gRPC. `pepper` keys the hashes of API keys."""
+
+    host: Annotated[str, AfterValidator(_one_address)] = "127.0.0.1"
+    port: Port = 8430
+    grpc_port: Port = 8431
+    pepper: SecretStr = SecretStr("")
+    threads: Count = 16
+    rate_per_second: Annotated[float, Field(gt=0)] = 50.0
+    rate_burst: Count = 100
+    body_bytes_max: Count = 65_536
+
+
+class WebhooksSettings(_Section):
+    """The provider's notices; without secrets nobody can deliver any, and the sweep reads all.
+
+    A signature may be as old as `tolerance`. Every `sweep_every` the provider is asked which
+    events never reached us.
+    """
+
+    secrets: Annotated[
+        tuple[SecretStr, ...], BeforeValidator(_secrets), AfterValidator(_one_or_two)
+    ] = ()
+    tolerance: Duration = timedelta(minutes=5)
+    tick: Duration = timedelta(seconds=1)
+    sweep_every: Duration = timedelta(minutes=5)
+
+
 class MetricsSettings(_Section):
     """Where each role serves /livez, /readyz and /metrics; port 0 takes a free one."""
 
@@ -243,6 +300,7 @@ class MetricsSettings(_Section):
     scheduler_port: Port = 0
     worker_port: Port = 0
     reconciler_port: Port = 0
+    api_port: Port = 0
 
 
 class LogsSettings(_Section):
@@ -265,7 +323,10 @@ class Settings(_Section):
     charges: ChargesSettings = ChargesSettings()
     dunning: DunningSettings = DunningSettings()
     reconciler: ReconcilerSettings = ReconcilerSettings()
+    revenue: RevenueSettings = RevenueSettings()
     worker: WorkerSettings = WorkerSettings()
+    api: ApiSettings = ApiSettings()
+    webhooks: WebhooksSettings = WebhooksSettings()
     metrics: MetricsSettings = MetricsSettings()
     logs: LogsSettings = LogsSettings()
 
@@ -452,6 +513,12 @@ def _contradictions(settings: Settings) -> Iterable[tuple[tuple[str, ...], str, 
             ("charges", "lease"),
             "a charge may take longer than its lease: another worker would start it again",
             "make charges.lease longer than stripe.deadline",
+        )
+    if stripe.deadline >= settings.reconciler.lease:
+        yield (
+            ("reconciler", "lease"),
+            "reading one page may take longer than the lease: another reconciler would take over",
+            "make reconciler.lease longer than stripe.deadline",
         )
     if stripe.timeout_read > stripe.deadline:
         yield (

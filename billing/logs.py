@@ -27,6 +27,7 @@ _SECRET_KEY: Final = re.compile(
 )
 _SECRET_VALUES: Final = (
     (re.compile(r"\b((?:sk|rk)_(?:live|test)_)\w+"), rf"\1{HIDDEN}"),
+    (re.compile(r"\b(pk_[a-z]{12}_)\w+"), rf"\1{HIDDEN}"),
     (re.compile(r"\b(whsec_)\w+"), rf"\1{HIDDEN}"),
     (re.compile(r"\b((?:pi|seti)_\w+?_secret_)\w+"), rf"\1{HIDDEN}"),
     (re.compile(r"(\bBearer\s+)\S+", re.IGNORECASE), rf"\1{HIDDEN}"),

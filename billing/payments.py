@@ -1,7 +1,8 @@
 """Payment states: one table of legal transitions, and who may cause each of them.
 
 A declined attempt is no transition: the payment stays CREATED while its ladder has rungs.
-A partial refund is none either: only the refund that completes the amount is.
+A partial refund is none either: only the refund that completes the amount is. It may still fail;
+then the payment goes back to where it was.
 Automatic capture is recorded as two transitions, AUTHORIZED and then CAPTURED.
 """
 
@@ -32,7 +33,10 @@ class Cause(StrEnum):
     LADDER_OVER = "ladder_over"
     """The last rung was declined, or the decline left no use in another attempt."""
     VOID = "void"
-    """The amount is owed no more: the invoice was voided or the subscription ended."""
+    """The amount is owed no more: the invoice was voided, the subscription ended, or an
+    authorisation was given up."""
+    EXPIRED = "expired"
+    """The authorisation ran out before anybody captured it."""
     REOPENED_BY_OPERATOR = "reopened_by_operator"
     REOPENED_BY_PAYMENT_METHOD = "reopened_by_payment_method"
     FORCED_CORRECTION = "forced_correction"
@@ -41,6 +45,8 @@ class Cause(StrEnum):
     """The provider's settlement record says the funds are ours."""
     REFUND = "refund"
     """The refund that brought the refunded amount up to the whole."""
+    REFUND_FAILED = "refund_failed"
+    """A refund that had succeeded came back, so not the whole amount is refunded any more."""
 
 
 TRANSITIONS: Final[Mapping[tuple[State, State], frozenset[Cause]]] = MappingProxyType(
@@ -51,7 +57,11 @@ TRANSITIONS: Final[Mapping[tuple[State, State], frozenset[Cause]]] = MappingProx
         (State.CAPTURED, State.REFUNDED): frozenset({Cause.REFUND}),
         (State.SETTLED, State.REFUNDED): frozenset({Cause.REFUND}),
         (State.CREATED, State.FAILED): frozenset({Cause.OUTCOME, Cause.LADDER_OVER, Cause.VOID}),
-        (State.AUTHORIZED, State.FAILED): frozenset({Cause.OUTCOME, Cause.LADDER_OVER, Cause.VOID}),
+        (State.AUTHORIZED, State.FAILED): frozenset(
+            {Cause.OUTCOME, Cause.LADDER_OVER, Cause.VOID, Cause.EXPIRED}
+        ),
+        (State.REFUNDED, State.CAPTURED): frozenset({Cause.REFUND_FAILED}),
+        (State.REFUNDED, State.SETTLED): frozenset({Cause.REFUND_FAILED}),
         (State.FAILED, State.CREATED): frozenset(
             {Cause.REOPENED_BY_OPERATOR, Cause.REOPENED_BY_PAYMENT_METHOD}
         ),

@@ -1,11 +1,21 @@
-"""Comparing one provider charge with our payment: pure, both sides in, a verdict out."""
+"""Comparing the provider's records with ours: pure, both sides in, a verdict out.
 
+`compare` judges a charge as the list of charges shows it, minutes after it was made.
+`judge_charge` judges the settlement record of a charge, which also carries its fee and
+exchange; `judge_refund`, `judge_dispute` and `judge_payout` do it for money that goes the other
+way. A night's million rows are judged in SQL (`billing.store.settlement_match`): these functions
+are what that SQL says, and a test holds the two together.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from decimal import Decimal  # noqa: TID251  exchange rates are no money
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from billing.money import Money
 from billing.payments import State
+from plans.currencies import digits
 
 
 class BreakKind(StrEnum):
@@ -13,22 +23,45 @@ class BreakKind(StrEnum):
 
     AMOUNT_MISMATCH = "amount_mismatch"
     CURRENCY_MISMATCH = "currency_mismatch"
+    FEE_MISMATCH = "fee_mismatch"
+    FX_MISMATCH = "fx_mismatch"
     DUPLICATE_CHARGE = "duplicate_charge"
     CAPTURED_AT_PROVIDER_ONLY = "captured_at_provider_only"
     UNKNOWN_AT_PROVIDER = "unknown_at_provider"
     MISSING_AT_PROVIDER = "missing_at_provider"
+    REFUND_MISMATCH = "refund_mismatch"
+    REFUND_UNKNOWN = "refund_unknown"
+    REFUND_MISSING = "refund_missing"
+    DISPUTE_MISMATCH = "dispute_mismatch"
+    DISPUTE_UNKNOWN = "dispute_unknown"
+    PAYOUT_MISMATCH = "payout_mismatch"
+    REPORT_MISMATCH = "report_mismatch"
+    BALANCE_MISMATCH = "balance_mismatch"
     RECEIVABLE_OPEN = "receivable_open"
 
 
-SUGGESTED_CAUSES: Final = {
+SUGGESTED_CAUSES: Final[Mapping[BreakKind, str]] = {
     BreakKind.AMOUNT_MISMATCH: "the PaymentIntent was changed at the provider, or captured in part",
     BreakKind.CURRENCY_MISMATCH: "the PaymentIntent was made by something else than this engine",
+    BreakKind.FEE_MISMATCH: "the provider's fee is negative or more than the charge itself",
+    BreakKind.FX_MISMATCH: "the provider's exchange rate and its amounts don't fit together",
     BreakKind.DUPLICATE_CHARGE: "two charges of one PaymentIntent or one invoice succeeded",
     BreakKind.CAPTURED_AT_PROVIDER_ONLY: "the customer was charged after we had given up",
     BreakKind.UNKNOWN_AT_PROVIDER: "a charge made in the provider's dashboard or by another system",
     BreakKind.MISSING_AT_PROVIDER: "booked without a charge, or charged under another account",
+    BreakKind.REFUND_MISMATCH: "the refund was changed or failed at the provider",
+    BreakKind.REFUND_UNKNOWN: "a refund made in the provider's dashboard or by another system",
+    BreakKind.REFUND_MISSING: "the refund is booked as paid, but no money left the balance",
+    BreakKind.DISPUTE_MISMATCH: "the provider withdrew another amount than the dispute says",
+    BreakKind.DISPUTE_UNKNOWN: "the dispute's notice was lost, or its charge is not ours",
+    BreakKind.PAYOUT_MISMATCH: "the payout and its balance transaction have different amounts",
+    BreakKind.REPORT_MISMATCH: "a report shows a transaction otherwise than it was read before",
+    BreakKind.BALANCE_MISMATCH: "money on the provider's balance that no transaction explains",
     BreakKind.RECEIVABLE_OPEN: "the invoice is resolved but the journal still shows a receivable",
 }
+
+
+# --- a charge in the list of charges --------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +123,209 @@ def compare(ours: OurSide | None, theirs: ProviderSide) -> Verdict:
     if ours.money != theirs.money:
         return Difference(BreakKind.AMOUNT_MISMATCH)
     return Confirmed()
+
+
+# --- settlement rows ------------------------------------------------------------------------------
+
+
+class RowOutcome(StrEnum):
+    """What became of a settlement row that is no break (a break's row carries the break's kind)."""
+
+    MATCHED = "matched"
+    """Both sides agree; it is posted next."""
+    WAITING = "waiting"
+    """Young, and our side is still deciding: judged again by the next run."""
+    CORRECT = "correct"
+    """The provider has money that we gave up or never heard of: our side is to be corrected."""
+    CORRECTED = "corrected"
+    """It was; from here on it is as good as matched."""
+    ACCEPTED = "accepted"
+    """An operator accepted the difference, so the row counts as matched."""
+    RESOLVED = "resolved"
+    """An operator explained it away; nothing of it is posted but their adjustment."""
+
+
+Outcome = RowOutcome | BreakKind
+
+# Stripe's reporting categories (https://docs.stripe.com/reports/reporting-categories).
+CHARGES: Final = ("charge",)
+REFUNDS: Final = ("refund", "partial_capture_reversal")
+REFUND_FAILURES: Final = ("refund_failure",)
+DISPUTES: Final = ("dispute", "dispute_reversal")
+PAYOUTS: Final = ("payout", "payout_reversal")
+FEES: Final = ("fee", "network_cost", "tax")
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeRow:
+    """The settlement record of a charge.
+
+    `money` is what the customer paid; `settled` is the same in the currency of the balance, from
+    which `fee` is taken. `rate` is the provider's, from the one currency to the other, in major
+    units; reports carry none. `young` means that its payment may still be on its way to us.
+    """
+
+    charge_id: str | None
+    money: Money
+    settled: Money
+    fee: int
+    rate: Decimal | None = None
+    young: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentSide:
+    """What we hold of a payment. `taken`: another charge settled it, or comes before this one."""
+
+    state: State
+    money: Money
+    charge_id: str | None = None
+    voided: bool = False
+    taken: bool = False
+
+
+def judge_charge(ours: PaymentSide | None, theirs: ChargeRow) -> Outcome:
+    """Judge the settlement record of a charge against the payment it belongs to, if any."""
+    if ours is None:
+        return BreakKind.UNKNOWN_AT_PROVIDER
+    if ours.taken or (ours.charge_id and theirs.charge_id and ours.charge_id != theirs.charge_id):
+        return BreakKind.DUPLICATE_CHARGE
+    undecided = ours.state in (State.CREATED, State.AUTHORIZED)
+    if undecided and theirs.young:
+        return RowOutcome.WAITING
+    if (difference := _different_money(ours.money, theirs)) is not None:
+        return difference
+    if ours.state is State.FAILED and ours.voided:
+        # Nobody owes it any more: the customer gets it back, and a person sees to that.
+        return BreakKind.CAPTURED_AT_PROVIDER_ONLY
+    if undecided or ours.state is State.FAILED:
+        return RowOutcome.CORRECT
+    return RowOutcome.MATCHED
+
+
+def _different_money(ours: Money, theirs: ChargeRow) -> BreakKind | None:
+    if ours.currency != theirs.money.currency:
+        return BreakKind.CURRENCY_MISMATCH
+    if ours != theirs.money:
+        return BreakKind.AMOUNT_MISMATCH
+    if not 0 <= theirs.fee <= theirs.settled.amount:
+        return BreakKind.FEE_MISMATCH
+    if not rate_fits(theirs.money, theirs.settled, theirs.rate):
+        return BreakKind.FX_MISMATCH
+    return None
+
+
+def rate_fits(shown: Money, settled: Money, rate: Decimal | None) -> bool:
+    """Tell whether a rate explains two amounts, to a minor unit or a hundredth of a percent.
+
+    Providers round the rates that they show. A rate that isn't there explains everything.
+    """
+    if rate is None:
+        return shown.currency != settled.currency or shown == settled
+    power = digits(settled.currency) - digits(shown.currency)
+    expected = abs(shown.amount) * rate * Decimal(10) ** power
+    actual = abs(settled.amount)
+    return abs(actual - expected) <= 1 + Decimal(actual) / 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyOut:
+    """A refund or a dispute on either side; amounts are positive. `state` is our own word."""
+
+    money: Money
+    state: str = ""
+
+
+def judge_refund(
+    ours: MoneyOut | None, theirs: Money, *, failure: bool = False, young: bool = False
+) -> Outcome:
+    """Judge money that left for a refund, or came back because the refund failed."""
+    if ours is None:
+        return RowOutcome.WAITING if young else BreakKind.REFUND_UNKNOWN
+    if ours.money != theirs:
+        return BreakKind.REFUND_MISMATCH
+    heard = ours.state in ("failed", "canceled") if failure else ours.state != "requested"
+    if heard:
+        return RowOutcome.MATCHED
+    return RowOutcome.WAITING if young else BreakKind.REFUND_MISMATCH
+
+
+def judge_dispute(ours: MoneyOut | None, theirs: Money, *, young: bool = False) -> Outcome:
+    """Judge money that was withdrawn for a dispute, or given back after it."""
+    if ours is None:
+        return RowOutcome.WAITING if young else BreakKind.DISPUTE_UNKNOWN
+    return RowOutcome.MATCHED if ours.money == theirs else BreakKind.DISPUTE_MISMATCH
+
+
+def judge_payout(ours: Money | None, theirs: Money) -> Outcome:
+    """Judge a payout's balance transaction against the payout, where that was read too."""
+    agrees = ours is None or abs(ours) == abs(theirs)
+    return RowOutcome.MATCHED if agrees else BreakKind.PAYOUT_MISMATCH
+
+
+# --- resolving a break ----------------------------------------------------------------------------
+
+# Accepting one of these accepts its row: the payment is settled and the fee is posted after all.
+ACCEPTABLE: Final = frozenset(
+    {
+        BreakKind.AMOUNT_MISMATCH,
+        BreakKind.FEE_MISMATCH,
+        BreakKind.FX_MISMATCH,
+        BreakKind.REFUND_MISMATCH,
+        BreakKind.DISPUTE_MISMATCH,
+        BreakKind.PAYOUT_MISMATCH,
+    }
+)
+
+
+def suggested_adjustment(
+    kind: BreakKind, ours: Mapping[str, Any], provider: Mapping[str, Any]
+) -> Money | None:
+    """Return what has to be added to `psp_clearing` to say what the provider's balance says.
+
+    None where the difference is none of the balance. On both sides of a break, amounts of money
+    that leaves are negative.
+    """
+    mine = _money(ours, "amount")
+    shown = _money(provider, "customer_amount", "customer_currency")
+    if shown is None:
+        shown = _money(provider, "amount")
+    match kind:
+        case BreakKind.AMOUNT_MISMATCH:
+            wanted = _between(mine, shown)
+        case BreakKind.REFUND_MISMATCH | BreakKind.DISPUTE_MISMATCH:
+            # Only a settlement row says how much really moved, and which way.
+            wanted = _between(mine, shown) if "balance_transaction" in provider else None
+        case BreakKind.MISSING_AT_PROVIDER | BreakKind.REFUND_MISSING:
+            wanted = None if mine is None else -mine
+        case BreakKind.BALANCE_MISMATCH:
+            wanted = _money(provider, "unexplained")
+        case kind if kind in _ONLY_THEIRS:
+            wanted = _money(provider, "net")
+        case _:
+            wanted = None
+    return wanted if wanted is not None and wanted.amount else None
+
+
+_ONLY_THEIRS: Final = frozenset(
+    {
+        BreakKind.UNKNOWN_AT_PROVIDER,
+        BreakKind.DUPLICATE_CHARGE,
+        BreakKind.CAPTURED_AT_PROVIDER_ONLY,
+        BreakKind.CURRENCY_MISMATCH,
+        BreakKind.REFUND_UNKNOWN,
+        BreakKind.DISPUTE_UNKNOWN,
+    }
+)
+
+
+def _between(ours: Money | None, theirs: Money | None) -> Money | None:
+    if ours is None or theirs is None or ours.currency != theirs.currency:
+        return None
+    return theirs - ours
+
+
+def _money(side: Mapping[str, Any], amount: str, currency: str = "currency") -> Money | None:
+    if side.get(amount) is None or side.get(currency) is None:
+        return None
+    return Money(side[amount], side[currency])

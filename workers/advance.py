@@ -62,7 +62,7 @@ def _wait_for_reconciler(runtime: Runtime, now: datetime) -> None:
     deadline = time.monotonic() + runtime.settings.reconciler.tick.total_seconds() + GRACE_SECONDS
     while time.monotonic() < deadline:
         with runtime.engine.connect() as conn:
-            if not payments.unconfirmed(conn) and not cycles.closable(conn, now, limit=1):
+            if not payments.unsettled(conn) and not cycles.closable(conn, now, limit=1):
                 return
         time.sleep(POLL_SECONDS * 5)
 

@@ -1,8 +1,8 @@
 """The doorbell: Dramatiq on Redis, told to do as little as possible by itself.
 
-A message carries one payment id and is only a hint. It may be lost, doubled or late: what is
-due stands in Postgres, and the next tick rings again. So there are no retries, no delays, no
-results and no pipelines here, each of which breaks when Redis loses its memory.
+A message carries the id of one payment or refund and is only a hint. It may be lost, doubled or
+late: what is due stands in Postgres, and the next tick rings again. So there are no retries, no
+delays, no results and no pipelines here, each of which breaks when Redis loses its memory.
 """
 
 from collections.abc import Iterable
@@ -18,6 +18,7 @@ from redis.retry import Retry
 
 CHARGES: Final = "charges"
 CHARGE_ACTOR: Final = "charge"
+REFUND_ACTOR: Final = "refund"
 
 # Messages of a killed worker come back during maintenance, which is drawn by lot at every
 # command: at the library's 1,000 in a million an idle queue waited over nine minutes.
@@ -54,13 +55,13 @@ def make_broker(url: str, namespace: str, extra: Iterable[Middleware] = ()) -> R
     return broker
 
 
-def ring(broker: RedisBroker, payment_id: UUID) -> None:
-    """Tell some worker that a payment wants attention. Raises `redis.RedisError`."""
+def ring(broker: RedisBroker, row_id: UUID, actor: str = CHARGE_ACTOR) -> None:
+    """Tell some worker that a payment (or a refund) wants attention. Raises `redis.RedisError`."""
     broker.enqueue(
         dramatiq.Message[Any](
             queue_name=CHARGES,
-            actor_name=CHARGE_ACTOR,
-            args=(str(payment_id),),
+            actor_name=actor,
+            args=(str(row_id),),
             kwargs={},
             options={},
         )

@@ -2,66 +2,61 @@
 
     begin (tx 1)  ->  the call, outside any transaction  ->  finish (tx 2)
 
+A payment that is authorised already is captured or voided in the same three steps. Refunds are
+the other job of a worker: `workers.refunds`.
+
 `billing worker` runs one Dramatiq worker in this process, with threads. A process is a replica:
 run more of them for more throughput, on as many machines as you like.
 """
 
 import logging
 import threading
-import time
 from uuid import UUID
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy.exc import OperationalError
 
-from billing.flows import collect
-from billing.flows.collect import Sending
-from billing.gateway import Absent, Outcome
+from billing.flows import authorize, collect
 from workers.broker import CHARGE_ACTOR, CHARGES
+from workers.finishing import patiently
 from workers.metrics import ProcessMetrics
+from workers.refunds import declare as declare_refunds
 from workers.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
-FINISH_TRIES = 5
-FINISH_PAUSE_SECONDS = 0.5
-
 
 def charge(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID) -> None:
     """Make the attempt that a payment is due for, if it is due for one, and write down its end."""
-    clock, policy = runtime.clock, runtime.policy
+    engine, clock, policy = runtime.engine, runtime.clock, runtime.policy
     now = clock.now()
-    sending = collect.begin(runtime.engine, payment_id, now=now, wall=clock.wall(), policy=policy)
+    sending = collect.begin(engine, payment_id, now=now, wall=clock.wall(), policy=policy)
     if sending is None:
+        _capture_or_void(runtime, metrics, payment_id)
         return
     outcome = collect.attempt(runtime.gateway, sending, now=now, policy=policy)
-    _finish(runtime, sending, outcome)
+    patiently(
+        lambda: collect.finish(
+            engine, sending, outcome, now=clock.now(), wall=clock.wall(), policy=policy
+        )
+    )
     metrics.attempt_finished(sending, outcome)
 
 
-def _finish(runtime: Runtime, sending: Sending, outcome: Outcome | Absent) -> None:
-    """Write the outcome down, through a database that stumbles.
-
-    If it can't be written, nothing is lost: the attempt stays open and is asked again under
-    the same key.
-    """
-    for left in reversed(range(FINISH_TRIES)):
-        try:
-            collect.finish(
-                runtime.engine,
-                sending,
-                outcome,
-                now=runtime.clock.now(),
-                wall=runtime.clock.wall(),
-                policy=runtime.policy,
-            )
-        except OperationalError:
-            if not left:
-                raise
-            time.sleep(FINISH_PAUSE_SECONDS)
-        else:
-            return
+def _capture_or_void(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID) -> None:
+    """Do what an authorised payment is due for, if it is due for anything."""
+    engine, clock, policy = runtime.engine, runtime.clock, runtime.policy
+    step = authorize.begin(engine, payment_id, now=clock.now(), wall=clock.wall(), policy=policy)
+    if step is None:
+        return
+    outcome = authorize.attempt(runtime.gateway, step)
+    patiently(
+        lambda: authorize.finish(
+            engine, step, outcome, now=clock.now(), wall=clock.wall(), policy=policy
+        )
+    )
+    metrics.step_finished(step, outcome)
 
 
 def declare(runtime: Runtime, metrics: ProcessMetrics, broker: RedisBroker) -> None:
@@ -81,6 +76,7 @@ def run(runtime: Runtime, metrics: ProcessMetrics, stop: threading.Event) -> Non
     """Work until told to stop, then finish what was begun."""
     broker = runtime.broker
     declare(runtime, metrics, broker)
+    declare_refunds(runtime, metrics, broker)
     settings = runtime.settings.worker
     worker = dramatiq.Worker(
         broker,

@@ -63,12 +63,14 @@ HURRY: Final = {
     "BILLING__STRIPE__TIMEOUT_READ": "2s",
     "BILLING__STRIPE__DEADLINE": "3s",
     "BILLING__CHARGES__LEASE": "5s",
+    "BILLING__RECONCILER__LEASE": "10s",
     "BILLING__CHARGES__UNKNOWN_BACKOFF": "30ms",
     "BILLING__CHARGES__UNKNOWN_BACKOFF_MAX": "1s",
     "BILLING__SCHEDULER__TICK": "20ms",
     "BILLING__SCHEDULER__DISPATCH_WINDOW": "1s",
     "BILLING__WORKER__POLL": "10ms",
     "BILLING__RECONCILER__TICK": "2s",
+    "BILLING__RECONCILER__SETTLE_EVERY": "0s",
     "BILLING__LOGS__FORMAT": "console",
     "BILLING__LOGS__LEVEL": "warning",
 }
@@ -123,7 +125,7 @@ def _servers(
     folder.mkdir(parents=True)
     talk.print("starting PostgreSQL, Valkey, sandbox, scheduler, worker and reconciler")
     quick = Pauses(first=0.2, longest=2.0, steady=10.0)
-    parts = supervisor(settings, None, env, echo=None, pauses=quick)
+    parts = supervisor(settings, None, env, echo=None, pauses=quick, api=False)
     runtime = Runtime(settings)
     try:
         with parts:
@@ -249,9 +251,9 @@ class Story:
         while True:
             with self._runtime.engine.connect() as conn:
                 ready = len(cycles.closable(conn, self._end, limit=1000))
-                unconfirmed = payments.unconfirmed(conn)
-            if (not ready and not unconfirmed) or time.monotonic() > deadline:
-                return ready + unconfirmed
+                unsettled = payments.unsettled(conn)
+            if (not ready and not unsettled) or time.monotonic() > deadline:
+                return ready + unsettled
             time.sleep(0.1)
 
     def _report(self, unclosed: int) -> Report:

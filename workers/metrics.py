@@ -18,13 +18,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from billing import dunning
 from billing.dunning import DECLINE_CLASSES
+from billing.flows.authorize import Step
 from billing.flows.collect import Sending
+from billing.flows.refund import RefundAnswer
+from billing.flows.webhooks import HANDLERS
 from billing.gateway import (
     Absent,
     ActionRequired,
     Declined,
     Deferred,
     Outcome,
+    RefundAccepted,
     Rejected,
     Succeeded,
     Unknown,
@@ -47,7 +51,31 @@ OPERATIONS: Final = (
     "attach_payment_method",
     "list_charges",
     "check",
+    "refund",
+    "look_up_refund",
+    "capture",
 )
+REFUND_ANSWERS: Final = (
+    "succeeded",
+    "pending",
+    "requires_action",
+    "failed",
+    "canceled",
+    "rejected",
+    "deferred",
+    "unknown",
+    "absent",
+)
+STEP_ANSWERS: Final = ("captured", "canceled", "refused", "unanswered")
+WEBHOOK_SOURCES: Final = ("webhook", "sweep")
+SIGNATURE_FAULTS: Final = (
+    "missing",
+    "malformed",
+    "no_match",
+    "too_old",
+    "from_the_future",
+)
+DELIVERY_FAULTS: Final = ("wrong_mode", "wrong_account", "wrong_version", "too_large", "not_json")
 
 
 # Why a send brought no definite answer: what the transport and the provider can do to it, and
@@ -119,6 +147,48 @@ class ProcessMetrics:
             ["error_class"],
             registry=registry,
         )
+        self._refunds = Counter(
+            "billing_refund_answers_total",
+            "What the provider said to refunds.",
+            ["answer"],
+            registry=registry,
+        )
+        self._refunded = Counter(
+            "billing_refunded_minor_units_total",
+            "Money given back, in minor units, as answers to our requests said.",
+            ["currency"],
+            registry=registry,
+        )
+        self._steps = Counter(
+            "billing_authorization_steps_total",
+            "What the provider said to captures and voids of authorised payments.",
+            ["step", "answer"],
+            registry=registry,
+        )
+        self._events = Counter(
+            "billing_webhook_events_received_total",
+            "Events that were new to us: delivered, or found by the sweep.",
+            ["type", "source"],
+            registry=registry,
+        )
+        self._events_handled = Counter(
+            "billing_webhook_events_handled_total",
+            "Events that were handled, or put off because that failed.",
+            ["result"],
+            registry=registry,
+        )
+        self._signatures = Counter(
+            "billing_webhook_signature_failures_total",
+            "Deliveries that nobody we trust has signed, or not just now.",
+            ["reason"],
+            registry=registry,
+        )
+        self._deliveries = Counter(
+            "billing_webhook_deliveries_refused_total",
+            "Deliveries that are not meant for this engine, or are no events.",
+            ["reason"],
+            registry=registry,
+        )
         self._request_seconds = Histogram(
             "billing_psp_request_duration_seconds",
             "Requests to the provider.",
@@ -142,6 +212,23 @@ class ProcessMetrics:
             self._request_seconds.labels(operation)
         for why in sorted(UNANSWERED):
             self._unanswered.labels(why)
+        for answer in REFUND_ANSWERS:
+            self._refunds.labels(answer)
+        for step in ("capture", "void"):
+            for answer in STEP_ANSWERS:
+                self._steps.labels(step, answer)
+        self._webhook_zeros()
+
+    def _webhook_zeros(self) -> None:
+        for source in WEBHOOK_SOURCES:
+            for kind in (*HANDLERS, "other"):
+                self._events.labels(kind, source)
+        for result in ("handled", "failed"):
+            self._events_handled.labels(result)
+        for reason in SIGNATURE_FAULTS:
+            self._signatures.labels(reason)
+        for reason in DELIVERY_FAULTS:
+            self._deliveries.labels(reason)
 
     def ticked(self, wall: datetime) -> None:
         """Note the end of a scheduler's tick."""
@@ -163,9 +250,10 @@ class ProcessMetrics:
         """Count what an attempt brought."""
         kind = sending.kind
         match outcome:
-            case Succeeded(amount=amount):
+            case Succeeded(amount=amount, captured=captured):
                 self._attempts.labels(kind).inc()
-                self._charged.labels(amount.currency).inc(amount.amount)
+                if captured:
+                    self._charged.labels(amount.currency).inc(amount.amount)
             case Declined(decline_code=code, advice_code=advice):
                 self._attempts.labels(kind).inc()
                 self._declined(kind, code, advice)
@@ -183,6 +271,44 @@ class ProcessMetrics:
     def _declined(self, kind: str, code: str, advice: str | None) -> None:
         decline_class = str(dunning.classify(code, advice))
         self._failures.labels(kind, decline_class, dunning.metric_code(code)).inc()
+
+    def refund_answered(self, answer: RefundAnswer) -> None:
+        """Count what the provider said to a refund."""
+        if isinstance(answer, RefundAccepted):
+            known = answer.status if answer.status in REFUND_ANSWERS else "pending"
+            self._refunds.labels(known).inc()
+            if answer.status == "succeeded":
+                self._refunded.labels(answer.amount.currency).inc(answer.amount.amount)
+            return
+        self._refunds.labels(type(answer).__name__.lower()).inc()
+
+    def step_finished(self, step: Step, outcome: Outcome | Absent) -> None:
+        """Count what the provider said to a capture or a void."""
+        match outcome:
+            case Succeeded(amount=amount):
+                self._steps.labels(step.kind, "captured").inc()
+                self._charged.labels(amount.currency).inc(amount.amount)
+            case Absent():
+                self._steps.labels(step.kind, "canceled").inc()
+            case Declined() | ActionRequired() | Rejected():
+                self._steps.labels(step.kind, "refused").inc()
+            case Unknown() | Deferred():
+                self._steps.labels(step.kind, "unanswered").inc()
+
+    def webhook_received(self, kind: str, source: str) -> None:
+        """Count an event that was new to us; types that aren't handled are `other`."""
+        self._events.labels(kind if kind in HANDLERS else "other", source).inc()
+
+    def webhooks_handled(self, count: int, *, failed: bool) -> None:
+        """Count events that were handled, or that have to be tried again."""
+        self._events_handled.labels("failed" if failed else "handled").inc(count)
+
+    def webhook_refused(self, reason: str) -> None:
+        """Count a delivery that was refused, under the counter that its reason belongs to."""
+        if reason in SIGNATURE_FAULTS:
+            self._signatures.labels(reason).inc()
+        else:
+            self._deliveries.labels(reason if reason in DELIVERY_FAULTS else "other").inc()
 
     def observe_request(self, operation: str, seconds: float, error_class: str | None) -> None:
         """Note one request to the provider; the gateway calls this."""

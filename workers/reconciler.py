@@ -1,6 +1,9 @@
 """The reconciler worker: does the provider have what we booked? Then close the cycles.
 
-Two may run at once: confirming is idempotent and a batch of cycles is closed under locks.
+Every tick asks the provider's list of charges; every night (`reconciler.settle_every`) a
+settlement run reads its balance transactions. Revenue is recognised here too, before anything
+else, for it needs no provider. Two reconcilers may run at once: confirming is
+idempotent, a settlement's steps are leased, and a batch of cycles is closed under locks.
 """
 
 import logging
@@ -10,8 +13,9 @@ import time
 from sqlalchemy.exc import DBAPIError
 
 from billing.errors import BillingError
-from billing.flows import close, confirm
-from billing.store import tasks
+from billing.flows import close, confirm, recognize, settle
+from billing.flows.settle_hand import Means
+from billing.store import settlement, tasks
 from workers.metrics import ProcessMetrics
 from workers.runtime import Runtime
 from workers.scheduler import record_failure
@@ -19,12 +23,14 @@ from workers.scheduler import record_failure
 logger = logging.getLogger(__name__)
 
 CONFIRM = "confirm"
+SETTLE = "settle"
 CLOSE = "close"
+RECOGNISE = "recognise"
 LONGEST_PAUSE_SECONDS = 60.0
 
 
 class Reconciler:
-    """One reconciler; `tick` confirms and closes, `run` does it until told to stop."""
+    """One reconciler; `tick` confirms, settles and closes, `run` does it until told to stop."""
 
     def __init__(self, runtime: Runtime, metrics: ProcessMetrics) -> None:
         self._runtime = runtime
@@ -52,8 +58,28 @@ class Reconciler:
             self._stopping.wait(pause)
 
     def tick(self) -> tuple[confirm.ConfirmRun, close.Closed]:
-        """Confirm captures with the provider's lists, then close what is ready."""
-        return self._confirm(), self._close()
+        """Recognise revenue, confirm captures, settle if it is time, close what is ready.
+
+        Returns what was confirmed and all that was closed, by the settlement too.
+        """
+        self._recognise()
+        confirmed = self._confirm()
+        by_settlement = self._settle()
+        closed = self._close()
+        return confirmed, close.Closed(closed.closed + by_settlement, closed.held_back)
+
+    def _recognise(self) -> None:
+        runtime, started = self._runtime, time.monotonic()
+        now, batch = runtime.clock.now(), runtime.settings.reconciler.batch
+        recognize.run(runtime.engine, now=now, batch=batch, policy=runtime.policy)
+        with runtime.engine.begin() as conn:
+            tasks.succeeded(
+                conn,
+                RECOGNISE,
+                runtime.clock.wall(),
+                seconds=time.monotonic() - started,
+                watermark=now,
+            )
 
     def _confirm(self) -> confirm.ConfirmRun:
         runtime, started = self._runtime, time.monotonic()
@@ -76,6 +102,40 @@ class Reconciler:
             )
         return done
 
+    def _settle(self) -> int:
+        """Go on with settlement runs and begin the night's; returns how many cycles they closed.
+
+        A run that fails is a row with its error, tried again at a later tick; closing goes on.
+        """
+        runtime, started = self._runtime, time.monotonic()
+        means = Means(
+            engine=runtime.engine,
+            policy=runtime.policy,
+            now=runtime.clock.now(),
+            wall=runtime.clock.wall,
+            gateway=runtime.gateway,
+        )
+        closed = 0
+        worked = settle.work_on_all(means, every=runtime.settings.reconciler.settle_every)
+        for done in worked:
+            with runtime.engine.begin() as conn:
+                wall = runtime.clock.wall()
+                if done.error is not None:
+                    logger.error("settlement %s: %s", done.run_id, done.error.split("\n", 1)[0])
+                    self._metrics.tick_failed()
+                    tasks.failed(conn, SETTLE, wall, done.error)
+                elif done.state == "succeeded":
+                    closed += _closed_by(settlement.steps(conn, done.run_id)[-1].counts)
+                    tasks.succeeded(
+                        conn,
+                        SETTLE,
+                        wall,
+                        seconds=time.monotonic() - started,
+                        watermark=settlement.get_run(conn, done.run_id).window_to,
+                    )
+        self._metrics.cycles_closed(closed)
+        return closed
+
     def _close(self) -> close.Closed:
         runtime, started = self._runtime, time.monotonic()
         now = runtime.clock.now()
@@ -90,3 +150,7 @@ class Reconciler:
             )
         self._metrics.cycles_closed(done.closed)
         return done
+
+
+def _closed_by(counts: dict[str, int]) -> int:
+    return int(counts.get("cycles_closed", 0))

@@ -3,7 +3,7 @@
 import logging
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from types import FrameType
 from typing import Literal
@@ -22,15 +22,23 @@ from workers.metrics import ProcessMetrics, StateCollector
 from workers.reconciler import Reconciler
 from workers.runtime import Runtime
 from workers.scheduler import Scheduler
+from workers.webhooks import Webhooks, beside
 
 logger = logging.getLogger(__name__)
 
-Role = Literal["scheduler", "worker", "reconciler"]
+Role = Literal["scheduler", "worker", "reconciler", "api"]
+Work = tuple[Callable[[], None], Callable[[], None], Mapping[str, ReadinessCheck]]
+"""What a role does, how it is asked to stop, and what its readiness asks beside the servers."""
 
 
-def run_role(role: Role, settings: Settings) -> None:
+def run_role(
+    role: Role,
+    settings: Settings,
+    api: Callable[[Runtime, ProcessMetrics], Work] | None = None,
+) -> None:
     """Run a role until TERM or Ctrl-C, then finish what is in hand.
 
+    `api` makes the work of the role of that name, whose code lies above the workers.
     Raises `SchemaUnknown`, `Unavailable`, `BadInput` before any work is done.
     """
     configure_logging(settings.logs.format, settings.logs.level)
@@ -40,12 +48,12 @@ def run_role(role: Role, settings: Settings) -> None:
     metrics = ProcessMetrics(registry, role, _version())
     runtime = Runtime(settings, metrics.observe_request, point_queries=role == "worker")
     check_schema(runtime.engine)
-    if role != "worker":
+    if role in ("scheduler", "reconciler"):
         registry.register(StateCollector(runtime))
     if role != "scheduler":
         _ = runtime.gateway  # a missing key is told now and not at the first charge
-    work, stop = _work(role, runtime, metrics)
-    with _health(role, runtime, registry) as health, _stopping_on_signals(stop):
+    work, stop, checks = _work(role, runtime, metrics, api)
+    with _health(role, runtime, registry, checks) as health, _stopping_on_signals(stop):
         logger.info("%s is up, health pages on %s", role, health.url)
         notify_systemd("READY=1")
         work()
@@ -62,30 +70,40 @@ def _version() -> str:
 
 
 def _work(
-    role: Role, runtime: Runtime, metrics: ProcessMetrics
-) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Return what the role does, and how it is asked to stop."""
+    role: Role,
+    runtime: Runtime,
+    metrics: ProcessMetrics,
+    api: Callable[[Runtime, ProcessMetrics], Work] | None,
+) -> Work:
     match role:
         case "scheduler":
             scheduler = Scheduler(runtime, metrics)
-            return scheduler.run, scheduler.stop
+            return scheduler.run, scheduler.stop, {}
         case "reconciler":
-            reconciler = Reconciler(runtime, metrics)
-            return reconciler.run, reconciler.stop
+            return *beside(Reconciler(runtime, metrics), Webhooks(runtime, metrics)), {}
         case "worker":
             stopped = threading.Event()
-            return lambda: charges.run(runtime, metrics, stopped), stopped.set
+            return lambda: charges.run(runtime, metrics, stopped), stopped.set, {}
+        case "api":
+            assert api is not None, "whoever runs this role brings its work"
+            return api(runtime, metrics)
 
 
-def _health(role: Role, runtime: Runtime, registry: CollectorRegistry) -> HealthServer:
+def _health(
+    role: Role,
+    runtime: Runtime,
+    registry: CollectorRegistry,
+    more: Mapping[str, ReadinessCheck],
+) -> HealthServer:
     settings = runtime.settings.metrics
     port = {
         "scheduler": settings.scheduler_port,
         "worker": settings.worker_port,
         "reconciler": settings.reconciler_port,
+        "api": settings.api_port,
     }[role]
-    checks: dict[str, ReadinessCheck] = {"database": _database_check(runtime)}
-    if role != "reconciler":
+    checks: dict[str, ReadinessCheck] = {"database": _database_check(runtime), **more}
+    if role in ("scheduler", "worker"):
         checks["redis"] = _redis_check(runtime)
     return HealthServer(registry, readiness=checks, host=settings.host, port=port)
 

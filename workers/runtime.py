@@ -94,10 +94,13 @@ def policy_of(settings: Settings) -> Policy:
         minimum_amounts=settings.charges.minimum_amounts,
         dispatch_window=settings.scheduler.dispatch_window,
         lease=settings.charges.lease,
+        reconciler_lease=settings.reconciler.lease,
         unknown_backoff=settings.charges.unknown_backoff,
         unknown_backoff_max=settings.charges.unknown_backoff_max,
         key_max_age=settings.charges.key_max_age,
         confirm_grace=settings.reconciler.grace,
+        settle_grace=settings.reconciler.settle_grace,
+        recognise=settings.revenue.recognise,
     )
 
 

@@ -8,15 +8,17 @@ import contextlib
 import logging
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 import redis
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from billing.errors import BillingError
-from billing.flows import collect, renew
+from billing.flows import collect, refund, renew
 from billing.store import tasks
-from workers.broker import queue_depth, ring
+from workers.broker import CHARGE_ACTOR, REFUND_ACTOR, queue_depth, ring
 from workers.metrics import ProcessMetrics
 from workers.runtime import Runtime
 
@@ -66,7 +68,7 @@ class Scheduler:
             self._stopping.wait(pause)
 
     def tick(self) -> Tick:
-        """Open every due cycle and ring for every due payment, batch by batch.
+        """Open every due cycle and ring for every due payment and refund, batch by batch.
 
         Opening and ringing take turns, so that a large backlog is charged while it is opened.
         """
@@ -99,7 +101,7 @@ class Scheduler:
         return Tick(opened, parked, canceled, rung)
 
     def _dispatch(self, limit: int) -> int:
-        """Ring for up to `limit` due payments, unless the queue holds enough work already.
+        """Ring for due payments and refunds, unless the queue holds enough work already.
 
         The rows are committed first. A bell that isn't heard rings again after the window.
         """
@@ -111,22 +113,26 @@ class Scheduler:
             return 0
         if room <= 0:
             return 0
-        due = collect.dispatch_due(
-            runtime.engine,
-            now=runtime.clock.now(),
-            wall=runtime.clock.wall(),
-            limit=min(limit, room),
-            policy=runtime.policy,
-        )
-        for count, payment_id in enumerate(due):
+        engine, policy, limit = runtime.engine, runtime.policy, min(limit, room)
+        now, wall = runtime.clock.now(), runtime.clock.wall()
+        due = collect.dispatch_due(engine, now=now, wall=wall, limit=limit, policy=policy)
+        self._ring(due, CHARGE_ACTOR)
+        back = refund.dispatch_due(engine, now=now, wall=wall, limit=limit, policy=policy)
+        self._ring(back, REFUND_ACTOR)
+        return len(due) + len(back)
+
+    def _ring(self, due: Sequence[UUID], actor: str) -> None:
+        for count, row_id in enumerate(due):
             try:
-                ring(runtime.broker, payment_id)
+                ring(self._runtime.broker, row_id, actor)
             except redis.RedisError as error:
                 logger.warning(
-                    "%d charges wait for the next window: %s", len(due) - count, _first_line(error)
+                    "%d %ss wait for the next window: %s",
+                    len(due) - count,
+                    actor,
+                    _first_line(error),
                 )
                 break
-        return len(due)
 
 
 def record_failure(runtime: Runtime, task: str, error: Exception) -> None:

@@ -39,12 +39,13 @@ def supervisor(
     echo: IO[str] | None,
     durable: bool = True,
     pauses: Pauses | None = None,
+    api: bool = True,
 ) -> Supervisor:
     """Return a supervisor for all that these settings need on this machine."""
     folder = settings.embedded.dir
     folder.mkdir(parents=True, exist_ok=True)
     return Supervisor(
-        children(settings, config_path, env, durable=durable),
+        children(settings, config_path, env, durable=durable, api=api),
         wall=SystemClock().wall,
         state_file=folder / STATE_FILE,
         log_dir=folder / "logs",
@@ -59,6 +60,7 @@ def children(
     env: Mapping[str, str],
     *,
     durable: bool = True,
+    api: bool = True,
 ) -> list[ChildSpec]:
     """Return what has to run, in the order it is started."""
     specs: list[ChildSpec] = []
@@ -76,6 +78,8 @@ def children(
         for number in range(1, settings.worker.processes + 1)
     ]
     specs.append(_role(settings, config_path, env, "reconciler", "reconciler"))
+    if api:
+        specs.append(_role(settings, config_path, env, "api", "api"))
     return specs
 
 

@@ -1,15 +1,24 @@
-"""`billing breaks`: differences between our books and the provider's."""
+"""`billing breaks`: what differs from the provider's books, and what is done about it."""
 
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import click
 
-from billing.cli.options import more_hint, paged, word_option
-from billing.cli.output import Output, output_option
+from billing.cli.options import confirm, lasting, more_hint, paged, word_option
+from billing.cli.output import Output, output_option, talk
 from billing.cli.records import BREAKS, plain
 from billing.cli.references import find
-from billing.cli.session import Session
+from billing.cli.session import ACTOR, Session
+from billing.errors import BadInput
 from billing.reconciliation import BreakKind
+
+if TYPE_CHECKING:
+    from billing.flows.settle_breaks import Resolution
+    from billing.money import Money
+
+_NOTES = ("at", "actor", "words")
+_SUGGESTED = "suggested"
 
 
 @click.group()
@@ -19,6 +28,7 @@ def breaks() -> None:
 
 @breaks.command("list")
 @word_option("--kind", BreakKind, "Only those of one kind")
+@click.option("--assigned-to", metavar="NAME", help="Only those that NAME looks into.")
 @click.option("--all", "include_resolved", is_flag=True, help="Resolved ones too.")
 @paged
 @output_option
@@ -26,6 +36,7 @@ def breaks() -> None:
 def list_(
     session: Session,
     kind: str | None,
+    assigned_to: str | None,
     include_resolved: bool,
     limit: int,
     after: UUID | None,
@@ -36,7 +47,12 @@ def list_(
 
     with session.connect() as conn:
         rows = stored.page(
-            conn, kind=kind, include_resolved=include_resolved, limit=limit + 1, after=after
+            conn,
+            kind=kind,
+            assigned_to=assigned_to,
+            include_resolved=include_resolved,
+            limit=limit + 1,
+            after=after,
         )
     output.records([plain(row) for row in rows[:limit]], BREAKS)
     if rows:
@@ -48,10 +64,136 @@ def list_(
 @output_option
 @click.pass_obj
 def show(session: Session, break_id: str, output: Output) -> None:
-    """Show a break with both sides."""
+    """Show a break with both sides and its notes."""
     from billing.store import breaks as stored
 
     with session.connect() as conn:
-        row = stored.get(conn, find(conn, "break", break_id))
+        found = find(conn, "break", break_id)
+        row = stored.get(conn, found)
+        notes = [plain(note) for note in stored.notes(conn, found)]
     assert row is not None, "breaks are never deleted"
-    output.record(plain(row))
+    output.record({**plain(row), "notes": notes}, {"notes": _NOTES})
+
+
+@breaks.command("annotate")
+@click.argument("break_id", metavar="BREAK")
+@click.argument("words")
+@output_option
+@click.pass_obj
+def annotate(session: Session, break_id: str, words: str, output: Output) -> None:
+    """Add a note to a break; notes stay."""
+    from billing.flows import settle_breaks
+
+    found = _find(session, break_id)
+    settle_breaks.annotate(session.engine, found, words=words, now=session.now(), actor=ACTOR)
+    output.message({"action": "annotate", "id": found, "words": words}, f"noted on break {found}")
+
+
+@breaks.command("assign")
+@click.argument("break_id", metavar="BREAK")
+@click.argument("name", required=False)
+@click.option("--nobody", is_flag=True, help="Nobody looks into it any more.")
+@output_option
+@click.pass_obj
+def assign(session: Session, break_id: str, name: str | None, nobody: bool, output: Output) -> None:
+    """Say who looks into a break."""
+    from billing.flows import settle_breaks
+
+    if (name is None) is not nobody:
+        raise BadInput("name who looks into it, or give --nobody", where="breaks assign")
+    found = _find(session, break_id)
+    settle_breaks.assign(session.engine, found, to=name, now=session.now(), actor=ACTOR)
+    words = f"break {found} is assigned to {name or 'nobody'}"
+    output.message({"action": "assign", "id": found, "assigned_to": name}, words)
+
+
+@breaks.command("resolve")
+@click.argument("break_id", metavar="BREAK")
+@click.option("--reason", required=True, metavar="TEXT", help="How it is explained; kept.")
+@click.option(
+    "--adjust",
+    metavar="AMOUNT",
+    help='Post an adjustment of psp_clearing, like "7.00 USD" or "-7.00 USD",'
+    f' or "{_SUGGESTED}" for what `--dry-run` suggests.',
+)
+@lasting
+@output_option
+@click.pass_obj
+def resolve(
+    session: Session,
+    break_id: str,
+    reason: str,
+    adjust: str | None,
+    dry_run: bool,
+    yes: bool,
+    output: Output,
+) -> None:
+    """Close a break with a reason, and adjust the books if need be.
+
+    An adjustment changes psp_clearing against the account adjustments, so that the books say what
+    the provider's balance says. The cycle of the break can close from then on.
+    """
+    from billing.flows import settle_breaks
+
+    found = _find(session, break_id)
+    with session.connect() as conn:
+        plan = settle_breaks.preview(conn, found, None)
+        amount = _adjustment(adjust, plan)
+        plan = settle_breaks.preview(conn, found, amount)
+        conn.rollback()
+    if not dry_run:
+        for words in (f"this closes break {found} ({plan.kind})", *plan.words):
+            talk(words)
+        confirm("Resolve it?", yes=yes)
+        plan = settle_breaks.resolve(
+            session.engine,
+            found,
+            reason=reason,
+            adjustment=amount,
+            now=session.now(),
+            wall=session.runtime.clock.wall(),
+            actor=ACTOR,
+        )
+    record = {
+        "action": "resolve",
+        "dry_run": dry_run,
+        "id": found,
+        "kind": str(plan.kind),
+        "suggested": None if plan.suggested is None else str(plan.suggested),
+        "adjustment": None if plan.adjustment is None else str(plan.adjustment),
+        "words": list(plan.words),
+    }
+    told = "; ".join(plan.words) or "nothing is posted"
+    verb = "would resolve" if dry_run else "resolved"
+    output.message(record, f"{verb} break {found}: {told}")
+
+
+def _find(session: Session, break_id: str) -> UUID:
+    with session.connect() as conn:
+        return find(conn, "break", break_id)
+
+
+def _adjustment(typed: str | None, plan: "Resolution") -> "Money | None":
+    """Read what was typed after --adjust. Raises: BadInput."""
+    from billing.money import parse_money
+    from plans.errors import BadValue
+
+    if typed is None:
+        return None
+    if typed == _SUGGESTED:
+        if plan.suggested is None:
+            raise BadInput(
+                "this break suggests no adjustment",
+                where="--adjust",
+                remedy='give the amount yourself, like "7.00 USD", or leave --adjust out',
+            )
+        return plan.suggested
+    amount, _, currency = typed.strip().rpartition(" ")
+    try:
+        return parse_money(amount.strip(), currency)
+    except BadValue as error:
+        raise BadInput(
+            f"{typed!r} is no amount: {error}",
+            where="--adjust",
+            remedy='write it like "7.00 USD" or "-7.00 USD"',
+        ) from None

@@ -1,4 +1,4 @@
-"""`billing charges`: payments, their attempts, and trying one again."""
+"""`billing charges`: payments and their attempts; trying again, capturing and voiding."""
 
 from uuid import UUID
 
@@ -102,6 +102,73 @@ def retry(
         )
     record = {"action": "retry", "dry_run": dry_run, "payment_id": payment_id, "words": words}
     output.message(record, words)
+
+
+@charges.command("capture")
+@click.argument("payment")
+@click.option("--amount", metavar="AMOUNT", help="How much, like 9.99; all of it if not given.")
+@lasting
+@output_option
+@click.pass_obj
+def capture(
+    session: Session, payment: str, amount: str | None, dry_run: bool, yes: bool, output: Output
+) -> None:
+    """Capture an authorised payment, or a part of it; the rest is given free.
+
+    A worker captures it; `billing charges show` says what became of it.
+    """
+    from billing.cli.amounts import read_amount
+    from billing.flows import authorize
+    from billing.store import payments
+
+    with session.connect() as conn:
+        row = payments.get(conn, find(conn, "payment", payment))
+        assert row is not None, "it was found a moment ago"
+        wanted = None if amount is None else read_amount(amount, row.currency, "--amount")
+        money = authorize.capturable(row, wanted, session.now())
+    words = f"capture {money} of payment {row.id}"
+    record = {
+        "action": "capture",
+        "dry_run": dry_run,
+        "payment_id": row.id,
+        "amount": money.amount,
+        "currency": money.currency,
+    }
+    if dry_run:
+        output.message(record, f"would {words}")
+        return
+    talk(f"this will {words}")
+    confirm("Capture it?", yes=yes)
+    with session.engine.begin() as conn:
+        authorize.request_capture(conn, row.id, amount=money, now=session.now(), actor=ACTOR)
+    output.message(record, f"the capture of {money} of payment {row.id} is requested")
+
+
+@charges.command("void")
+@click.argument("payment")
+@reason_option
+@lasting
+@output_option
+@click.pass_obj
+def void(
+    session: Session, payment: str, reason: str, dry_run: bool, yes: bool, output: Output
+) -> None:
+    """Give up an authorised payment: nothing will be captured."""
+    from billing.flows import authorize
+
+    with session.connect() as conn:
+        payment_id = find(conn, "payment", payment)
+    record = {"action": "void", "dry_run": dry_run, "payment_id": payment_id}
+    with session.engine.connect() as conn:  # tried, and rolled back
+        authorize.request_void(conn, payment_id, now=session.now(), actor=ACTOR, why=reason)
+    if dry_run:
+        output.message(record, f"would void payment {payment_id}")
+        return
+    talk(f"this will void payment {payment_id}")
+    confirm("Give it up?", yes=yes)
+    with session.engine.begin() as conn:
+        authorize.request_void(conn, payment_id, now=session.now(), actor=ACTOR, why=reason)
+    output.message(record, f"the void of payment {payment_id} is requested")
 
 
 @charges.command("explain")

@@ -25,6 +25,12 @@ _MINOR_UNITS: Final = frozenset(
         "amount_captured",
         "amount_refunded",
         "unit_amount",
+        "capture_amount",
+        "recognised",
+        "deferred",
+        "lost_recognised",
+        "lost_deferred",
+        "lost_tax",
         "net",
         "tax",
         "total",
@@ -34,6 +40,9 @@ _MINOR_UNITS: Final = frozenset(
         "before",
         "after",
         "price",
+        "provider",
+        "clearing",
+        "unexplained",
     }
 )
 _WIDE: Final = 10_000  # where nobody looks, nothing is wrapped or cut

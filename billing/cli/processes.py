@@ -12,7 +12,7 @@ def up(session: Session) -> None:
     """Run the whole engine on this machine until Ctrl-C.
 
     Starts what config.toml calls "embedded" (PostgreSQL, Valkey, the sandbox), brings the schema
-    forward, then runs scheduler, workers and reconciler, and restarts what falls.
+    forward, then runs scheduler, workers, reconciler and API, and restarts what falls.
     """
     from billing.cli.output import talk
     from workers.up import up as run
@@ -26,6 +26,10 @@ def _run_role(session: Session, role: str) -> None:
     match role:
         case "scheduler" | "worker" | "reconciler":
             roles.run_role(role, session.settings)
+        case "api":
+            from billing.api import serving
+
+            roles.run_role(role, session.settings, serving.work)
         case _:
             raise AssertionError(role)
 
@@ -49,6 +53,13 @@ def worker(session: Session) -> None:
 def reconciler(session: Session) -> None:
     """Run one reconciler: compares with the provider, and closes cycles."""
     _run_role(session, "reconciler")
+
+
+@click.command()
+@click.pass_obj
+def api(session: Session) -> None:
+    """Run the API: HTTP and gRPC, for callers with a key (`billing keys create`)."""
+    _run_role(session, "api")
 
 
 @click.command()

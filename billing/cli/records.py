@@ -24,12 +24,23 @@ ATTEMPTS: Final = (
     "n", "kind", "first_sent_at", "sends", "outcome", "decline_code", "advice_code", "decision",
 )  # fmt: skip
 TRANSITIONS: Final = ("at", "from_state", "to_state", "cause", "actor")
+REFUNDS: Final = (
+    "id", "payment_id", "amount", "state", "reason", "requested_by", "failure_reason", "created_at",
+)  # fmt: skip
+DISPUTES: Final = (
+    "id", "payment_id", "amount", "state", "reason", "provider_status", "opened_at", "closed_at",
+)  # fmt: skip
 INVOICES: Final = (
     "id", "number", "customer_name", "period_start", "total", "status", "payment_state",
 )  # fmt: skip
 LINES: Final = ("line", "description", "quantity", "unit_amount", "amount")
 PARKED: Final = ("id", "kind", "external_id", "parked_at", "reason", "error")
 BREAKS: Final = ("id", "kind", "found_at", "payment_id", "suggested_cause", "resolved_at")
+
+EVENTS: Final = (
+    "event_id", "type", "object_id", "created", "source", "tries", "handling", "last_error",
+)  # fmt: skip
+REPLAYED: Final = ("object_id", "types", "words")
 
 
 def plain(row: "Row[Any]") -> dict[str, Any]:

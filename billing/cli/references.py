@@ -18,6 +18,8 @@ _WHERE_LISTED: Final = {
     "payment": "billing charges list",
     "invoice": "billing invoices list",
     "break": "billing breaks list --all",
+    "refund": "billing refunds list",
+    "dispute": "billing disputes list",
 }
 
 

@@ -1,5 +1,6 @@
 """What one run of a command works with, each part made when it is first asked for."""
 
+import getpass
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -103,3 +104,11 @@ class Session:
         """Let go of connections."""
         if "runtime" in self.__dict__:
             self.runtime.close()
+
+
+def person() -> str:
+    """Return who types, as the audit log names them."""
+    try:
+        return f"{ACTOR}:{getpass.getuser()}"
+    except (KeyError, OSError):  # a user without a name
+        return ACTOR

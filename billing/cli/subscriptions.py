@@ -279,7 +279,7 @@ def _done(action: str, subscription_id: UUID, *, dry_run: bool, words: str) -> d
 @click.pass_obj
 def timeline(session: Session, subscription: str, output: Output) -> None:
     """Show everything that happened to a subscription, in order."""
-    from billing.cli.timeline import COLUMNS, lines
+    from billing.flows.timeline import COLUMNS, lines
 
     with session.connect() as conn:
         subscription_id = find(conn, "subscription", subscription)

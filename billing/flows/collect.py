@@ -22,6 +22,7 @@ from billing.dunning import NO_PAYMENT_METHOD
 from billing.flows.policy import Policy
 from billing.flows.resolve import (
     NOT_HELD,
+    authorized,
     captured,
     declined,
     give_up,
@@ -192,7 +193,8 @@ def _request(row: ForAttempt, n: int, policy: Policy) -> ChargeRequest:
         provider_customer_id=row.provider_customer_id,
         payment_method=row.payment_method_token,
         provider_payment_id=row.provider_payment_id,
-        description=f"Invoice {row.invoice_number}" if row.invoice_number else "",
+        manual_capture=row.capture_method == "manual",
+        description=f"Invoice {row.invoice_number}" if row.invoice_number else row.description,
         metadata=metadata,
     )
 
@@ -230,8 +232,11 @@ def _no_payment_method(conn: Connection, row: ForAttempt, now: datetime, policy:
 
 
 def _allowed_at(row: ForAttempt, now: datetime, policy: Policy) -> datetime:
-    """Return when the card networks' patience allows this attempt (see `dunning.Budget`)."""
-    if row.next_attempt_kind in ("manual", "new_method", "absent"):
+    """Return when the card networks' patience allows this attempt (see `dunning.Budget`).
+
+    Somebody waits for the answer to a charge without an invoice; it is made once, and now.
+    """
+    if row.invoice_id is None or row.next_attempt_kind in ("manual", "new_method", "absent"):
         return now
     return dunning.earliest_by_budget(policy.budget, row.method_declined_at, now)
 
@@ -277,6 +282,16 @@ def finish(
         if record.finished_at is not None:
             return
         match outcome:
+            case Succeeded(captured=False) if payment.capture_method == "manual":
+                authorized(
+                    conn,
+                    payment,
+                    attempt_n=sending.attempt_n,
+                    outcome=outcome,
+                    now=now,
+                    actor=ACTOR,
+                    policy=policy,
+                )
             case Succeeded():
                 captured(
                     conn,
@@ -346,11 +361,9 @@ def _proven_absent(conn: Connection, payment: Row[Any], sending: Sending, now: d
 
 
 def _pause(outcome: Unknown | Deferred, sends: int, policy: Policy) -> timedelta:
-    """Return how long to wait before asking again: doubling, bounded, and as the provider says."""
-    pause = min(policy.unknown_backoff * (1 << min(sends - 1, 16)), policy.unknown_backoff_max)
-    if isinstance(outcome, Deferred) and outcome.retry_after is not None:
-        pause = max(pause, outcome.retry_after)
-    return pause
+    """Return how long to wait before asking again: bounded, and as the provider says."""
+    told = outcome.retry_after if isinstance(outcome, Deferred) else None
+    return policy.pause(sends, told)
 
 
 # --- requests as they are stored ----------------------------------------------------------------

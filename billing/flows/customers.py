@@ -29,9 +29,11 @@ def create(
     payment_method: str | None = None,
     now: datetime,
     policy: Policy,
+    customer_id: UUID | None = None,
 ) -> UUID:
     """Create a customer here and at the provider, with a payment method if one is given.
 
+    With a `customer_id` of the caller's, creating it again goes on where the first time stopped.
     Raises `BadInput` (a card number, a refused payment method), `Conflict` (external id taken),
     `Unavailable`: then the same command may be run again and goes on where it stopped.
     """
@@ -40,7 +42,7 @@ def create(
     )
     if not name.strip():
         raise BadInput("a customer needs a name", where="name")
-    customer_id = _claim(engine, name, email, external_id, now)
+    customer_id = _claim(engine, customer_id or new_id(), name, email, external_id, now)
     provider_id = gateway.create_customer(
         name=name, email=email, idempotency_key=f"{policy.mode}:customer:{customer_id}"
     )
@@ -61,10 +63,14 @@ def refuse_anything_like_a_card(**texts: str | None) -> None:
 
 
 def _claim(
-    engine: Engine, name: str, email: str | None, external_id: str | None, now: datetime
+    engine: Engine,
+    customer_id: UUID,
+    name: str,
+    email: str | None,
+    external_id: str | None,
+    now: datetime,
 ) -> UUID:
     """Commit the row, or take up one that an interrupted command left without its provider id."""
-    customer_id = new_id()
     values = {
         "id": customer_id,
         "external_id": external_id,
@@ -73,7 +79,7 @@ def _claim(
         "created_at": now,
     }
     with engine.begin() as conn:
-        if customers.add(conn, values):
+        if customers.find(conn, str(customer_id)) is not None or customers.add(conn, values):
             return customer_id
         assert external_id is not None, "only an external id can be taken"
         existing = customers.find(conn, external_id)
@@ -120,24 +126,37 @@ def set_payment_method(
         idempotency_key=f"{policy.mode}:customer:{row.id}:method{known}:{token}",
     )
     with engine.begin() as conn:
-        customers.add_payment_method(
-            conn,
-            {
-                "id": new_id(),
-                "customer_id": row.id,
-                "provider_payment_method_id": details.token,
-                "brand": details.brand,
-                "last4": details.last4,
-                "exp_month": details.exp_month,
-                "exp_year": details.exp_year,
-                "created_at": now,
-            },
-        )
-        retried = _retry_with_new_method(conn, row.id, now)
+        keep_card(conn, row.id, details, at=now)
+        retried = retry_with_new_method(conn, row.id, now)
     return details, retried
 
 
-def _retry_with_new_method(conn: Connection, customer_id: UUID, now: datetime) -> int:
+def keep_card(
+    conn: Connection,
+    customer_id: UUID,
+    details: PaymentMethodDetails,
+    *,
+    at: datetime,
+    make_default: bool = True,
+) -> UUID:
+    """Keep a card that the provider attached at that instant, as the one to charge from now on."""
+    return customers.add_payment_method(
+        conn,
+        {
+            "id": new_id(),
+            "customer_id": customer_id,
+            "provider_payment_method_id": details.token,
+            "brand": details.brand,
+            "last4": details.last4,
+            "exp_month": details.exp_month,
+            "exp_year": details.exp_year,
+            "created_at": at,
+        },
+        make_default=make_default,
+    )
+
+
+def retry_with_new_method(conn: Connection, customer_id: UUID, now: datetime) -> int:
     """Make everything that failed with the old payment method due now; no rung is used."""
     waiting = payments.lock_waiting_for_method(conn, customer_id)
     for row in waiting:

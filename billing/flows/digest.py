@@ -1,7 +1,8 @@
 """The digest of a closed cycle: one hash over all that was true when it closed.
 
 `billing prove` computes it again from the rows; a difference means that somebody changed
-history. What may change after closing (settlement, refunds) is not part of it.
+history. What may change after closing (settlement, refunds) is not part of it; where the
+settlement corrected a payment of a closed cycle, what the correction found counts, as it says.
 """
 
 import hashlib
@@ -16,13 +17,21 @@ _ROWS = text(
     """
     SELECT c.id, c.subscription_id, c.n, c.kind, c.period_start, c.period_end, c.plan,
            c.plan_version, i.id AS invoice_id, i.number, i.currency, i.net, i.tax, i.total,
-           i.status, p.id AS payment_id, p.amount, p.amount_captured, p.provider_payment_id,
+           coalesce(late.evidence ->> 'invoice_was', i.status) AS status, p.id AS payment_id,
+           p.amount, CASE WHEN late.evidence IS NULL THEN p.amount_captured ELSE 0 END
+             AS amount_captured,
+           CASE WHEN late.evidence IS NULL THEN p.provider_payment_id
+                ELSE late.evidence ->> 'provider_payment_was' END AS provider_payment_id,
            (SELECT json_agg(json_build_array(l.line, l.description, l.quantity, l.unit_amount,
                                              l.amount) ORDER BY l.line)
               FROM invoice_lines l WHERE l.invoice_id = i.id) AS lines
       FROM cycles c
       LEFT JOIN invoices i ON i.cycle_id = c.id
       LEFT JOIN payments p ON p.invoice_id = i.id
+      LEFT JOIN LATERAL (
+           SELECT t.evidence FROM payment_transitions t
+            WHERE t.payment_id = p.id AND t.cause = 'forced_correction'
+              AND t.evidence ->> 'after_close' = 'true') late ON true
      WHERE c.id = ANY(CAST(:ids AS uuid[]))
     """
 )

@@ -9,7 +9,7 @@ Nothing is computed that the engine itself would compute otherwise: boundaries c
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection, Row
@@ -17,6 +17,7 @@ from sqlalchemy import Connection, Row
 from billing.errors import NotFound
 from billing.flows.lifecycle import find_subscription
 from billing.ledger.journal import Posting
+from billing.ledger.recipes import compact
 from billing.money import Money
 from billing.payments import State
 from billing.periods import nth, to_local
@@ -24,17 +25,23 @@ from billing.store import (
     attempts,
     customers,
     cycles,
+    disputes,
     invoices,
     journal,
     overview,
     payments,
     plans,
+    recognition,
+    refunds,
     subscriptions,
 )
 from billing.store.journal import StoredEntry
 from billing.store.subscriptions import Subscription
 from billing.subscriptions import Status
 from plans.terms import Plan, PlanVersion, version_for_period
+
+_MANY: Final = 1_000
+_REFUND_KINDS: Final = ("requested", "succeeded", "returned", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -311,6 +318,10 @@ def _collection(conn: Connection, billed: _Billed, now: datetime) -> list[Sectio
     if billed.payment is not None:
         sections.append(_section("attempts", _attempts(conn, billed.payment)))
         sections.append(_section("next step", _next_step(conn, billed.payment, now)))
+        given_back = _section("given back", _given_back(conn, billed.payment))
+        sections += [given_back] if given_back.sentences else []
+    if billed.invoice is not None:
+        sections.append(_section("revenue", _revenue(conn, billed.invoice)))
     sections.append(_section("journal", _journal(conn, billed)))
     if billed.cycle is not None:
         sections.append(_section("cycle", _cycle(conn, billed, billed.cycle, now)))
@@ -383,6 +394,8 @@ def _next_step(conn: Connection, payment: Row[Any], now: datetime) -> Iterator[s
     at = _at(payment.next_attempt_at)
     if attempts.open_attempt(conn, payment.id) is not None:
         yield "The open attempt is sent again, or looked up, until its outcome is known."
+    elif payment.state == State.AUTHORIZED:
+        yield from _authorised(payment, at)
     elif payment.next_attempt_kind == "give_up":
         yield f"Nothing is tried until the payment method changes; it is given up on {at}."
     elif payment.next_attempt_at <= now:
@@ -390,6 +403,45 @@ def _next_step(conn: Connection, payment: Row[Any], now: datetime) -> Iterator[s
     else:
         yield f"An attempt ({payment.next_attempt_kind}) follows on {at}."
         yield f"Rungs of the ladder used: {payment.rung}."
+
+
+def _authorised(payment: Row[Any], at: str) -> Iterator[str]:
+    if payment.capture_amount is not None:
+        yield f"{Money(payment.capture_amount, payment.currency)} are to be captured since {at}."
+    elif payment.next_attempt_at < payment.authorized_until:
+        yield f"It is to be voided since {at}: {payment.decision}."
+    else:
+        yield f"It waits to be captured; when nobody does, it is voided on {at}."
+
+
+def _given_back(conn: Connection, payment: Row[Any]) -> Iterator[str]:
+    """Tell of refunds and disputes, if there are any."""
+    for row in refunds.page(conn, payment_id=payment.id, limit=_MANY):
+        amount, why = Money(row.amount, row.currency), row.failure_reason or row.last_error
+        detail = f" ({why})" if why else ""
+        yield (
+            f"Refund {row.id} of {amount}, asked for on {_at(row.created_at)} by"
+            f" {row.requested_by} ({row.reason}), is {row.state}{detail}."
+        )
+    for row in disputes.page(conn, payment_id=payment.id, limit=_MANY):
+        amount = Money(row.amount, row.currency)
+        kind = "Inquiry" if row.state.startswith("inquiry") else "Dispute"
+        yield (
+            f"{kind} {row.id} ({row.provider_dispute_id}) about {amount}, opened on"
+            f" {_at(row.opened_at)} ({row.reason}), is {row.state}."
+        )
+
+
+def _revenue(conn: Connection, invoice: Row[Any]) -> Iterator[str]:
+    standing = recognition.standings(conn, [invoice.id])[invoice.id]
+    earned = Money(standing.recognised, invoice.currency)
+    upto = f" up to {_at(standing.last)}" if standing.last else ""
+    yield f"{earned} of {Money(invoice.net, invoice.currency)} were earned{upto}."
+    if invoice.status in ("void", "uncollectible"):
+        yield f"It earns no more: it is {invoice.status}."
+    elif standing.left.deferred:
+        left = Money(standing.left.deferred, invoice.currency)
+        yield f"{left} are still to be earned, the next on {_at(invoice.recognise_at)}."
 
 
 def _end_in_words(payment: Row[Any]) -> str:
@@ -425,15 +477,39 @@ def _entries(conn: Connection, billed: _Billed) -> Sequence[StoredEntry]:
     """Return the cycle's entries, and those that came when it was closed already."""
     found = journal.entries_of(conn, [billed.cycle.id]) if billed.cycle is not None else []
     known = {stored.id for stored in found}
-    late = (journal.entry_by_source_key(conn, key) for key in _late_keys(billed))
+    keys = [*_late_keys(billed), *_money_keys(conn, billed)]
+    late = (journal.entry_by_source_key(conn, key) for key in keys)
     return [*found, *(stored for stored in late if stored and stored.id not in known)]
 
 
 def _late_keys(billed: _Billed) -> Iterator[str]:
     if billed.payment is None:
         return
+    yield f"one_off_charged:{billed.payment.id}"
     for n in range(1, billed.payment.attempt_n + 1):
         yield f"payment_captured:{billed.payment.id}:{n}"
+
+
+def _money_keys(conn: Connection, billed: _Billed) -> Iterator[str]:
+    """Yield the source keys of what was given back, lost and earned."""
+    if billed.payment is not None:
+        for row in refunds.page(conn, payment_id=billed.payment.id, limit=_MANY):
+            yield from (f"refund_{kind}:{row.id}" for kind in _REFUND_KINDS)
+        for row in disputes.page(conn, payment_id=billed.payment.id, limit=_MANY):
+            yield from _dispute_keys(row)
+    if billed.invoice is not None:
+        for row in recognition.of_invoice(conn, billed.invoice.id):
+            kind = "revenue_recognized" if row.amount > 0 else "recognition_taken_back"
+            yield f"{kind}:{billed.invoice.id}:{compact(row.through)}"
+
+
+def _dispute_keys(row: Row[Any]) -> Iterator[str]:
+    for transaction_id in row.transaction_ids:
+        yield f"dispute_opened:{row.id}:{transaction_id}"
+        yield f"dispute_won:{row.id}:{transaction_id}"
+    for time in range(1, row.times_lost + 1):
+        yield f"dispute_lost:{row.id}:{time}"
+        yield f"dispute_lost_reversed:{row.id}:{time}"
 
 
 def _cycle(conn: Connection, billed: _Billed, cycle: Row[Any], now: datetime) -> Iterator[str]:
@@ -456,6 +532,8 @@ def _what_holds_it_open(
         yield "It is held open by its invoice, which is not paid."
     if payment is not None and payment.captured_at is not None and payment.confirmed_at is None:
         yield "It is held open until the provider's list of charges confirms the capture."
+    elif payment is not None and payment.captured_at is not None and payment.settled_at is None:
+        yield "It is held open until the provider's settlement of the capture was matched."
     if payment is not None and attempts.open_attempt(conn, payment.id) is not None:
         yield "It is held open by an attempt whose outcome isn't known yet."
     written_off = invoice is not None and invoice.status in ("void", "uncollectible")

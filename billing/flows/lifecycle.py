@@ -19,6 +19,7 @@ from billing.payments import Cause, State
 from billing.periods import nth
 from billing.store import attempts, payments, plans, subscriptions
 from billing.store.subscriptions import Subscription
+from billing.store.transactions import Transactions
 from billing.subscriptions import Status, after_resume, can_cancel, can_pause, can_resume
 
 
@@ -39,7 +40,13 @@ def _locked(conn: Connection, subscription_id: UUID) -> Subscription:
 
 
 def cancel(
-    engine: Engine, reference: str, *, at_period_end: bool, now: datetime, actor: str, why: str
+    engine: Transactions,
+    reference: str,
+    *,
+    at_period_end: bool,
+    now: datetime,
+    actor: str,
+    why: str,
 ) -> Subscription:
     """Cancel a subscription now, or when the period that is open ends; return it as it was.
 
@@ -79,7 +86,9 @@ def cancel(
         return subscription
 
 
-def pause(engine: Engine, reference: str, *, now: datetime, actor: str, why: str) -> Subscription:
+def pause(
+    engine: Transactions, reference: str, *, now: datetime, actor: str, why: str
+) -> Subscription:
     """Pause a subscription: from its next period on, periods pass unbilled.
 
     Raises `NotFound`, `Conflict`.
@@ -93,7 +102,9 @@ def pause(engine: Engine, reference: str, *, now: datetime, actor: str, why: str
         return subscription
 
 
-def resume(engine: Engine, reference: str, *, now: datetime, actor: str, why: str) -> Subscription:
+def resume(
+    engine: Transactions, reference: str, *, now: datetime, actor: str, why: str
+) -> Subscription:
     """Resume a paused subscription: it is billed again from its next period on.
 
     One that is unpaid goes on too: the periods that went by unserved are skipped and the
@@ -132,7 +143,13 @@ def _note(
 
 
 def retry(
-    engine: Engine, payment_id: UUID, *, now: datetime, actor: str, why: str, dry_run: bool = False
+    engine: Transactions,
+    payment_id: UUID,
+    *,
+    now: datetime,
+    actor: str,
+    why: str,
+    dry_run: bool = False,
 ) -> str:
     """Try a payment again now, outside the ladder, and return in words what was arranged.
 
@@ -174,6 +191,11 @@ def _refuse_retry(conn: Connection, payment: Row[Any]) -> None:
             f"payment {payment.id} is parked: {payment.parked_error}",
             remedy="put the cause right, then `billing parked release`",
         )
+    if payment.state == State.FAILED and payment.invoice_id is None:
+        raise Conflict(
+            f"payment {payment.id} is a charge without an invoice: its answer is final",
+            remedy="make another charge",
+        )
     if payment.state == State.FAILED and payment.cycle_state == "closed":
         raise Conflict(
             f"payment {payment.id} was written off and its cycle is closed",
@@ -184,11 +206,17 @@ def _refuse_retry(conn: Connection, payment: Row[Any]) -> None:
 
 
 def release_payment(engine: Engine, payment_id: UUID, *, now: datetime) -> None:
-    """Let a parked payment go on, with an attempt now. Raises `Conflict` when it isn't parked."""
+    """Let a parked payment go on, with an attempt now. Raises `Conflict` when it isn't parked.
+
+    An authorised one is captured, if that was asked for, or else voided.
+    """
     with engine.begin() as conn:
         payment = payments.lock_for_outcome(conn, payment_id)
         if payment.parked_at is None:
             raise Conflict(f"payment {payment_id} is not parked")
+        kind = "manual"
+        if payment.state == State.AUTHORIZED:
+            kind = "void" if payment.capture_amount is None else "capture"
         payments.change(
             conn,
             payment_id,
@@ -197,7 +225,7 @@ def release_payment(engine: Engine, payment_id: UUID, *, now: datetime) -> None:
             parked_error=None,
             parked_reason=None,
             next_attempt_at=now,
-            next_attempt_kind="manual",
+            next_attempt_kind=kind,
             dispatch_after=NOT_HELD,
         )
 

@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final, Literal
 
 from billing.dunning import Budget
+from billing.recognition import Mode
 from plans.terms import Cadence, Dunning
 
 DEFAULT_LADDER: Final = Dunning((Cadence(3, "day"), Cadence(5, "day"), Cadence(7, "day")), "cancel")
@@ -17,8 +18,13 @@ class Policy:
     """Every rule of the house that a flow obeys; a plan may carry its own ladder and catch-up.
 
     `lease` must outlive the gateway's deadline: while it runs, nobody else sends the attempt.
+    `reconciler_lease` is the same for a step of a settlement run and for events in work; each batch
+    renews it.
     `key_max_age` is how long the provider surely remembers an idempotency key; past it an
     unknown attempt is looked up in the provider's lists and not sent again.
+    `confirm_grace` is how long a charge may be missing from the provider's list, `settle_grace`
+    how long its settlement may take to appear.
+    `authorization_window` is how long an authorisation waits to be captured.
     """
 
     mode: str = "sandbox"
@@ -29,7 +35,16 @@ class Policy:
     minimum_amounts: Mapping[str, int] = field(default_factory=dict)
     dispatch_window: timedelta = timedelta(seconds=60)
     lease: timedelta = timedelta(seconds=120)
+    reconciler_lease: timedelta = timedelta(minutes=5)
     unknown_backoff: timedelta = timedelta(seconds=5)
     unknown_backoff_max: timedelta = timedelta(minutes=10)
     key_max_age: timedelta = timedelta(hours=23)
     confirm_grace: timedelta = timedelta(hours=1)
+    settle_grace: timedelta = timedelta(days=1)
+    recognise: Mode = "period_end"
+    authorization_window: timedelta = timedelta(days=7)
+
+    def pause(self, sends: int, at_least: timedelta | None = None) -> timedelta:
+        """Return how long to wait before asking again: doubling, bounded, or as told."""
+        pause = min(self.unknown_backoff * (1 << min(sends - 1, 16)), self.unknown_backoff_max)
+        return max(pause, at_least or pause)

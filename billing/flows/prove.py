@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine, Row, text
 from billing.flows.digest import cycle_digests
 from billing.periods import Anchor, Schedule, nth
 from billing.store import journal, promise_checks
-from billing.store.promise_checks import SHOWN_MAX
+from billing.store.checks import SHOWN_MAX
 from plans.terms import Cadence
 
 TITLES: Final[Mapping[int, str]] = {

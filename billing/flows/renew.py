@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from billing import invoices as invoice_rules
+from billing import recognition
 from billing.errors import BillingError
 from billing.flows.policy import Policy
 from billing.flows.resolve import NOT_HELD
@@ -45,7 +46,10 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """One cycle to be opened, decided and priced; `draft` is None where nothing is billed."""
+    """One cycle to be opened, decided and priced; `draft` is None where nothing is billed.
+
+    `recognise_at` is when something of the invoice is earned for the first time.
+    """
 
     subscription: Subscription
     scheduled: ScheduledPeriod
@@ -55,6 +59,7 @@ class Opening:
     cycle_id: UUID
     invoice_id: UUID
     payment_id: UUID
+    recognise_at: datetime | None = None
 
 
 class CannotOpen(Exception):
@@ -134,9 +139,12 @@ def decide(
     kind = cycle_kind(subscription.status, scheduled.kind)
     if kind == "regular" and scheduled.period.end <= now and not bill_missed:
         kind = _kind_of_missed(subscription, plan, now, policy)
-    draft = None
+    draft = recognise_at = None
     if kind == "regular":
         draft = _draft(subscription, plan, version, scheduled, policy)
+    if draft is not None and draft.net:
+        service = recognition.Service(scheduled.period, subscription.zone)
+        recognise_at = recognition.first_at(service, policy.recognise)
     owner, n, start = subscription.id, scheduled.n, scheduled.period.start
     return Opening(
         subscription,
@@ -147,6 +155,7 @@ def decide(
         cycle_id=derived_id("cycle", owner, n, start),
         invoice_id=derived_id("invoice", owner, n, start),
         payment_id=derived_id("payment", owner, n, start),
+        recognise_at=recognise_at,
     )
 
 
@@ -268,6 +277,7 @@ def _invoice_row(opening: Opening, draft: Draft, now: datetime) -> dict[str, Any
         "status": "paid" if free else "open",
         "issued_at": now,
         "resolved_at": now if free else None,
+        "recognise_at": opening.recognise_at,
     }
 
 

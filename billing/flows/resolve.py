@@ -19,6 +19,7 @@ from billing.gateway import ActionRequired, Declined, Deferred, Rejected, Succee
 from billing.ledger import recipes
 from billing.money import Money
 from billing.payments import Cause, State
+from billing.recognition import TICK
 from billing.reconciliation import SUGGESTED_CAUSES, BreakKind
 from billing.store import (
     attempts,
@@ -28,6 +29,7 @@ from billing.store import (
     journal,
     payments,
     plans,
+    recognition,
     subscriptions,
 )
 from billing.subscriptions import Status, after_capture, after_decline, after_give_up
@@ -57,6 +59,8 @@ def captured(
     if outcome.amount != expected:
         _park_mismatch(conn, payment, outcome, expected, now)
         return
+    if payment.capture_method == "manual":  # somebody was quicker than we are
+        payments.change(conn, payment.id, now, authorized_until=now)
     attempts.finish(
         conn,
         payment.id,
@@ -92,23 +96,95 @@ def captured(
         decline_class=None,
         decision="captured",
     )
-    journal.post(
-        conn,
-        [
-            recipes.payment_captured(
-                payment_id=payment.id,
-                capture=attempt_n,
-                customer_id=payment.customer_id,
-                cycle_id=payment.cycle_id if payment.cycle_state == "opened" else None,
-                amount=outcome.amount,
-                effective_at=now,
-            )
-        ],
-    )
+    post_capture(conn, payment, attempt_n, outcome.amount, now)
     if payment.invoice_id is not None:
         invoices.set_status(conn, payment.invoice_id, "paid", now)
     if payment.subscription_id is not None:
-        _recover_subscription(conn, payment, now, actor)
+        recover_subscription(conn, payment, now, actor)
+
+
+def post_capture(
+    conn: Connection, payment: Row[Any], capture: int | str, amount: Money, now: datetime
+) -> None:
+    """Post a capture; a charge without an invoice is owed and earned by the same event."""
+    entries = []
+    if payment.invoice_id is None:
+        entries.append(
+            recipes.one_off_charged(
+                payment_id=payment.id,
+                customer_id=payment.customer_id,
+                amount=amount,
+                effective_at=now,
+            )
+        )
+    entries.append(
+        recipes.payment_captured(
+            payment_id=payment.id,
+            capture=capture,
+            customer_id=payment.customer_id,
+            cycle_id=payment.cycle_id if payment.cycle_state == "opened" else None,
+            amount=amount,
+            effective_at=now,
+        )
+    )
+    journal.post(conn, entries)
+
+
+def authorized(
+    conn: Connection,
+    payment: Row[Any],
+    *,
+    attempt_n: int,
+    outcome: Succeeded,
+    now: datetime,
+    actor: str,
+    policy: Policy,
+) -> None:
+    """The money is reserved: payment AUTHORIZED, to be captured before it expires.
+
+    What follows is written down at once: unless it is captured, it is voided when it expires.
+    """
+    expected = Money(payment.amount, payment.currency)
+    if outcome.amount != expected:
+        _park_mismatch(conn, payment, outcome, expected, now)
+        return
+    until = now + policy.authorization_window
+    words = f"authorised until {until:%Y-%m-%d %H:%M} UTC, to be captured or voided"
+    attempts.finish(
+        conn,
+        payment.id,
+        attempt_n,
+        {
+            "finished_at": now,
+            "outcome": "succeeded",
+            "provider_request_id": outcome.request_id,
+            "decision": words,
+        },
+    )
+    payments.move(
+        conn,
+        payment.id,
+        [State.CREATED, State.AUTHORIZED],
+        cause=Cause.OUTCOME,
+        now=now,
+        actor=actor,
+        evidence={
+            "attempt": attempt_n,
+            "provider_payment": outcome.provider_payment_id,
+            "provider_charge": outcome.provider_charge_id,
+            "provider_request": outcome.request_id,
+        },
+        provider_payment_id=outcome.provider_payment_id,
+        provider_charge_id=outcome.provider_charge_id,
+        authorized_until=until,
+        next_attempt_at=until,
+        next_attempt_kind="void",
+        lease_until=None,
+        dispatch_after=NOT_HELD,
+        decline_code=None,
+        decline_class=None,
+        decision=words,
+    )
 
 
 def _park_mismatch(
@@ -141,7 +217,8 @@ def _park_mismatch(
     )
 
 
-def _recover_subscription(conn: Connection, payment: Row[Any], now: datetime, actor: str) -> None:
+def recover_subscription(conn: Connection, payment: Row[Any], now: datetime, actor: str) -> None:
+    """Let a subscription go on whose open payment was captured, unless another one is open."""
     if payment.subscription_status not in (Status.PAST_DUE, Status.UNPAID):
         return
     subscription = subscriptions.lock(conn, payment.subscription_id)
@@ -188,6 +265,8 @@ def declined(
         decision = RetryAt(now, payment.rung, words)
     if is_last_attempt(payment, attempt_n):
         decision = Stop(f"{code}; no further attempt: the subscription was canceled meanwhile")
+    if payment.invoice_id is None:
+        decision = Stop(f"{code}; a charge without an invoice has no ladder")
     if attempt_n is not None:
         if isinstance(decision, RetryAt) and decision.at > now:
             since = now - policy.budget.window
@@ -284,7 +363,7 @@ def give_up(
         conn,
         payment.id,
         [State.CREATED, State.FAILED],
-        cause=Cause.LADDER_OVER,
+        cause=Cause.OUTCOME if payment.invoice_id is None else Cause.LADDER_OVER,
         now=now,
         actor="worker",
         evidence={"words": words},
@@ -300,10 +379,11 @@ def give_up(
 
 
 def write_off(conn: Connection, payment: Row[Any], now: datetime) -> None:
-    """Book an invoice that will not be collected; nothing of it was recognised yet."""
+    """Book an invoice that will not be collected: what was earned of it is bad debt."""
     invoice = invoices.find(conn, str(payment.invoice_id))
     assert invoice is not None
-    invoices.set_status(conn, invoice.id, "uncollectible", now)
+    invoices.set_status(conn, invoice.id, "uncollectible", now)  # locks it: nothing more is earned
+    left = recognition.standings(conn, [invoice.id])[invoice.id].left
     journal.post(
         conn,
         [
@@ -311,9 +391,9 @@ def write_off(conn: Connection, payment: Row[Any], now: datetime) -> None:
                 invoice_id=invoice.id,
                 customer_id=invoice.customer_id,
                 cycle_id=invoice.cycle_id,
-                recognised=Money(0, invoice.currency),
-                deferred=Money(invoice.net, invoice.currency),
-                tax=Money(invoice.tax, invoice.currency),
+                recognised=Money(left.recognised, invoice.currency),
+                deferred=Money(left.deferred, invoice.currency),
+                tax=Money(left.tax, invoice.currency),
                 effective_at=now,
                 nth=payments.times_failed(conn, payment.id),
             )
@@ -479,4 +559,14 @@ def void(conn: Connection, payment_id: UUID, *, now: datetime, actor: str, why: 
     issued = journal.entry_by_source_key(conn, f"invoice_issued:{payment.invoice_id}")
     assert issued is not None, "an invoice with a payment was issued in the journal"
     invoices.set_status(conn, payment.invoice_id, "void", now)
-    journal.post(conn, [recipes.invoice_voided(issued.entry, effective_at=now)])
+    entries = [recipes.invoice_voided(issued.entry, effective_at=now)]
+    standing = recognition.standings(conn, [payment.invoice_id])[payment.invoice_id]
+    if standing.recognised:
+        at = now if standing.last is None else max(now, standing.last + TICK)
+        earned = Money(standing.recognised, payment.currency)
+        entries.append(
+            recipes.recognition_taken_back(invoice_id=payment.invoice_id, amount=earned, at=at)
+        )
+        row = {"invoice_id": payment.invoice_id, "through": at, "amount": -earned.amount}
+        recognition.record(conn, [row])
+    journal.post(conn, entries)

@@ -8,13 +8,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Engine
-
 from billing.errors import BadInput, Conflict, NotFound
 from billing.flows.customers import refuse_anything_like_a_card
 from billing.ids import new_id
 from billing.periods import Anchor, Schedule, ScheduleError, nth, to_local
 from billing.store import customers, plans, subscriptions
+from billing.store.transactions import Transactions
 from billing.subscriptions import initial
 from plans.terms import NoVersion, Plan, PlanVersion, version_for_new
 
@@ -36,7 +35,9 @@ class Order:
     trial: bool = True
 
 
-def subscribe(engine: Engine, order: Order, *, now: datetime, actor: str = "operator") -> UUID:
+def subscribe(
+    engine: Transactions, order: Order, *, now: datetime, actor: str = "operator"
+) -> UUID:
     """Create a subscription and return its id. Raises `NotFound`, `BadInput`, `Conflict`."""
     refuse_anything_like_a_card(
         customer=order.customer, plan=order.plan, external_id=order.external_id

@@ -1,135 +1,75 @@
-"""The provider as the engine sees it: a few calls, and every answer one of six outcomes.
+"""The provider as the engine sees it: a few calls, and values for all that they answer.
 
-The engine never sees a provider's exception. An outcome says how much is *known*:
-`Succeeded`, `Declined`, `ActionRequired` and `Rejected` are definite; after `Unknown` money
-may or may not have moved, so the only thing to do is ask again under the same key;
-`Deferred` was certainly not executed and is sent again, same key, later.
+What a request may come to is in `outcomes`, what the provider's objects hold in `objects`.
+A call that moves money never raises for what the provider or the network did: that is an
+outcome. All others raise `Unavailable` (trying again may work) or `BadInput` (it won't).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Protocol
 
+from billing.gateway.objects import (
+    BalanceTransaction,
+    PaymentMethodDetails,
+    ProviderCharge,
+    ProviderCustomer,
+    ProviderDispute,
+    ProviderEvent,
+    ProviderPayment,
+    ProviderPayout,
+    ProviderRefund,
+)
+from billing.gateway.outcomes import (
+    Absent,
+    ActionRequired,
+    ChargeRequest,
+    Declined,
+    Deferred,
+    Outcome,
+    RefundAccepted,
+    RefundOutcome,
+    RefundRequest,
+    RefundStatus,
+    Rejected,
+    Succeeded,
+    Unknown,
+)
 from billing.money import Money
 
-
-@dataclass(frozen=True, slots=True)
-class Succeeded:
-    """The money was captured (or, with manual capture, authorised)."""
-
-    provider_payment_id: str
-    amount: Money
-    captured: bool = True
-    provider_charge_id: str | None = None
-    request_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Declined:
-    """A definite no from the card's side; a later attempt is a new one."""
-
-    decline_code: str
-    advice_code: str | None = None
-    message: str = ""
-    provider_payment_id: str | None = None
-    request_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class ActionRequired:
-    """The payment waits for the customer (3-D Secure and the like)."""
-
-    provider_payment_id: str
-    message: str = ""
-    request_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """A definite fault of ours: the provider refused the request and executed nothing."""
-
-    error_class: str
-    message: str
-    request_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Deferred:
-    """Certainly not executed (429, or a refused key, on a first send): send again later."""
-
-    error_class: str
-    message: str
-    retry_after: timedelta | None = None
-    request_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Unknown:
-    """No answer we can trust; the charge may have gone through."""
-
-    error_class: str
-    message: str
-    provider_payment_id: str | None = None
-    request_id: str | None = None
-
-
-Outcome = Succeeded | Declined | ActionRequired | Rejected | Deferred | Unknown
-
-
-@dataclass(frozen=True, slots=True)
-class Absent:
-    """The provider's own lists prove that nothing was executed under this attempt."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChargeRequest:
-    """One attempt, complete and reproducible: the same value makes the same HTTP request.
-
-    `provider_payment_id` is None on the first attempt, which creates and confirms the
-    provider's PaymentIntent; later attempts confirm the one named here.
-    `metadata` carries payment, subscription, period and key, so that a lost answer can be
-    found again in the provider's lists.
-    """
-
-    idempotency_key: str
-    amount: Money
-    provider_customer_id: str
-    payment_method: str
-    provider_payment_id: str | None = None
-    manual_capture: bool = False
-    description: str = ""
-    metadata: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class PaymentMethodDetails:
-    """What may be kept of a card: the token and what the customer recognises it by."""
-
-    token: str
-    brand: str
-    last4: str
-    exp_month: int
-    exp_year: int
-
-
-@dataclass(frozen=True, slots=True)
-class ProviderCharge:
-    """One charge in the provider's list, as reconciliation reads it (amounts in minor units)."""
-
-    id: str
-    provider_payment_id: str | None
-    amount: Money
-    captured: bool
-    succeeded: bool
-    created: datetime
-    refunded_amount: int = 0
-    decline_code: str | None = None
-    metadata: Mapping[str, str] = field(default_factory=dict)
+__all__ = [
+    "Absent",
+    "ActionRequired",
+    "BalanceTransaction",
+    "ChargeRequest",
+    "Declined",
+    "Deferred",
+    "Gateway",
+    "Outcome",
+    "PaymentMethodDetails",
+    "ProviderCharge",
+    "ProviderCustomer",
+    "ProviderDispute",
+    "ProviderEvent",
+    "ProviderPayment",
+    "ProviderPayout",
+    "ProviderRefund",
+    "RefundAccepted",
+    "RefundOutcome",
+    "RefundRequest",
+    "RefundStatus",
+    "Rejected",
+    "Succeeded",
+    "Unknown",
+]
 
 
 class Gateway(Protocol):
-    """What the engine asks of a payment provider. Every call has a deadline of its own."""
+    """What the engine asks of a payment provider. Every call has a deadline of its own.
+
+    Lists are of what was created in [since, until), newest first, a page at a time, each page
+    with a deadline of its own; pages already yielded stay true when a later one fails.
+    """
 
     def charge(self, request: ChargeRequest, *, first_send: bool) -> Outcome:
         """Send one attempt. Never raises for what the provider or the network did.
@@ -146,8 +86,26 @@ class Gateway(Protocol):
         """
         ...
 
+    def capture(self, provider_payment_id: str, amount: Money, *, idempotency_key: str) -> Outcome:
+        """Capture an authorised payment, or a part of it; the rest of the authorisation lapses.
+
+        Safe to repeat: a payment that was captured with this amount before is `Succeeded`.
+        `Rejected` means that it can't be captured (canceled, expired, never authorised).
+        """
+        ...
+
     def cancel(self, provider_payment_id: str, *, idempotency_key: str) -> Outcome | Absent:
         """Cancel a PaymentIntent that must not be paid any more; `Absent` when it is canceled."""
+        ...
+
+    def refund(self, request: RefundRequest, *, first_send: bool) -> RefundOutcome:
+        """Give money back. `first_send` means what it means for `charge`."""
+        ...
+
+    def look_up_refund(
+        self, request: RefundRequest, *, since: datetime
+    ) -> RefundAccepted | Unknown | Absent:
+        """Find out what became of a refund whose key may have been forgotten (over 23 h)."""
         ...
 
     def create_customer(self, *, name: str, email: str | None, idempotency_key: str) -> str:
@@ -160,13 +118,80 @@ class Gateway(Protocol):
         """Attach a payment method token. Raises `Unavailable`, or `BadInput` when refused."""
         ...
 
+    def payment(self, provider_payment_id: str) -> ProviderPayment | None:
+        """Return the payment as it is now, or None when the provider has none of that id."""
+        ...
+
+    def refund_by_id(self, provider_refund_id: str) -> ProviderRefund | None:
+        """Return the refund as it is now, or None when the provider has none of that id."""
+        ...
+
+    def dispute_by_id(self, provider_dispute_id: str) -> ProviderDispute | None:
+        """Return the dispute as it is now, or None when the provider has none of that id."""
+        ...
+
+    def payout_by_id(self, provider_payout_id: str) -> ProviderPayout | None:
+        """Return the payout as it is now, or None when the provider has none of that id."""
+        ...
+
+    def payment_method_by_id(self, token: str) -> PaymentMethodDetails | None:
+        """Return the card as it is now, or None when the provider has no card of that id."""
+        ...
+
+    def customer_by_id(self, provider_customer_id: str) -> ProviderCustomer | None:
+        """Return the customer as it is now, or None when the provider has none of that id."""
+        ...
+
     def list_charges(
         self, *, since: datetime, until: datetime | None = None
     ) -> Iterator[Sequence[ProviderCharge]]:
-        """Yield pages of charges created in [since, until), oldest or newest first.
+        """Yield pages of charges."""
+        ...
 
-        Raises `Unavailable`; pages already yielded stay true.
+    def list_balance_transactions(
+        self,
+        *,
+        since: datetime | None,
+        until: datetime | None = None,
+        after: str | None = None,
+        payout: str | None = None,
+    ) -> Iterator[Sequence[BalanceTransaction]]:
+        """Yield pages of movements on the balance.
+
+        `after`, the id of the last movement seen, resumes a listing that was cut short; the
+        pages then go on towards older ones. With `payout` only what that payout carried.
         """
+        ...
+
+    def list_refunds(
+        self, *, since: datetime | None, until: datetime | None = None, charge: str | None = None
+    ) -> Iterator[Sequence[ProviderRefund]]:
+        """Yield pages of refunds; with `charge` only what was given back of that one."""
+        ...
+
+    def list_disputes(
+        self, *, since: datetime, until: datetime | None = None
+    ) -> Iterator[Sequence[ProviderDispute]]:
+        """Yield pages of disputes."""
+        ...
+
+    def list_payouts(
+        self, *, since: datetime, until: datetime | None = None
+    ) -> Iterator[Sequence[ProviderPayout]]:
+        """Yield pages of payouts."""
+        ...
+
+    def list_events(
+        self, *, since: datetime, undelivered_only: bool = False
+    ) -> Iterator[Sequence[ProviderEvent]]:
+        """Yield pages of events; the provider keeps them for 30 days.
+
+        With `undelivered_only`, those of which a delivery failed or has yet to succeed.
+        """
+        ...
+
+    def balance(self) -> Mapping[str, int]:
+        """Return what the provider owes us by currency, available and pending together."""
         ...
 
     def check(self) -> None:

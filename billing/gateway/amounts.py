@@ -30,6 +30,13 @@ def to_stripe(money: Money) -> int:
     return amount
 
 
+def positive_to_stripe(money: Money) -> int:
+    """Return the integer for an amount that is to move. Raises: InexpressibleAmount."""
+    if money.amount <= 0:
+        raise InexpressibleAmount(f"{money} can't be moved")
+    return to_stripe(money)
+
+
 def from_stripe(amount: int, currency: str) -> Money:
     """Return the money of an integer in a Stripe object, whose currency is in lower case.
 

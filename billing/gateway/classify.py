@@ -1,6 +1,6 @@
 """What an answer means: the table from provider facts to outcomes, without any I/O.
 
-`stripe.py` reduces an exception to a `Fault` and an object to an `Intent`; here it is
+The Stripe modules reduce an exception to a `Fault` and an object to an `Intent`; here it is
 decided how much is known. In doubt the outcome is `Unknown`: asking again under the same
 key costs a request, a wrong "no" costs the customer a second payment.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
 from enum import StrEnum
-from typing import Final, cast
+from typing import Final
 
 from billing.gateway import (
     Absent,
@@ -22,7 +22,15 @@ from billing.gateway import (
     Succeeded,
     Unknown,
 )
-from billing.gateway.amounts import from_stripe
+from billing.gateway.fields import (
+    expect,
+    integer,
+    mapping,
+    money,
+    reference,
+    required,
+    text,
+)
 from billing.money import Money
 
 
@@ -77,10 +85,6 @@ class Intent:
     last_error: Mapping[str, object] = field(default_factory=dict)
 
 
-class Malformed(ValueError):
-    """The answer is JSON, but not the object that was asked for."""
-
-
 # Refused, and this request moved nothing. After an earlier send only the first kind still
 # says so: Stripe answers 403 before it looks at the key, and the complaint about a reused
 # key proves that something else was executed under it.
@@ -92,6 +96,13 @@ _DEFERRED_ON_FIRST_SEND: Final = frozenset(
 )
 # Codes that tell of another request at work, under whatever status they come.
 _BUSY_CODES: Final = frozenset({"idempotency_key_in_use", "lock_timeout"})
+# An authorisation that ran out before it was captured.
+EXPIRED_CODES: Final = frozenset(
+    {"charge_expired_for_capture", "capture_charge_authorization_expired"}
+)
+_NEVER_AUTHORISED: Final = frozenset(
+    {"requires_payment_method", "requires_confirmation", "requires_action"}
+)
 _MONEY_MOVES: Final = frozenset({"succeeded", "processing", "requires_capture"})
 
 
@@ -149,14 +160,53 @@ def outcome_of_cancel(intent: Intent, request_id: str | None = None) -> Outcome 
             return Unknown("not_canceled", message, intent.id, request_id)
 
 
+def outcome_of_capture(
+    intent: Intent, provider_payment_id: str, amount: Money, request_id: str | None = None
+) -> Outcome:
+    """Say what a PaymentIntent means for its capture; another sum is never its success."""
+    if intent.id != provider_payment_id:
+        message = "the answer is about another PaymentIntent"
+        return Unknown("wrong_id", message, provider_payment_id, request_id)
+    match intent.status:
+        case "succeeded" if intent.received == amount:
+            return _succeeded(intent, request_id, captured=True)
+        case "succeeded":
+            message = f"{intent.received} was captured, not {amount}"
+            return Unknown("wrong_amount", message, intent.id, request_id)
+        case "requires_payment_method" if intent.last_error:
+            return declined_by(intent.last_error, intent.id, request_id)
+        case "canceled":
+            message = f"{intent.id} is canceled and can't be captured"
+            return Rejected("payment_intent_canceled", message, request_id)
+        case other:
+            label = "processing" if other == "processing" else "unexpected_status"
+            return Unknown(label, f"the PaymentIntent is {other}", intent.id, request_id)
+
+
+def outcome_of_refused_capture(
+    fault: Fault, intent: Intent, provider_payment_id: str, amount: Money
+) -> Outcome:
+    """Say what became of a capture that was refused because of the state the payment is in now."""
+    if intent.id == provider_payment_id:
+        refusal = Rejected(fault.code or fault.kind.value, fault.message, fault.request_id)
+        if intent.status in _NEVER_AUTHORISED:
+            return refusal
+        if intent.status == "requires_capture":
+            if fault.code in EXPIRED_CODES:
+                return refusal
+            # It could be captured now, so the refusal is about a state that has passed.
+            return Unknown(refusal.error_class, fault.message, intent.id, fault.request_id)
+    return outcome_of_capture(intent, provider_payment_id, amount, fault.request_id)
+
+
 def declined_by(
     error: Mapping[str, object], provider_payment_id: str, request_id: str | None
 ) -> Declined:
     """Return the decline that a `last_payment_error` records."""
     return Declined(
-        _text(error, "decline_code") or _text(error, "code") or "generic_decline",
-        _text(error, "advice_code"),
-        _text(error, "message") or "",
+        text(error, "decline_code") or text(error, "code") or "generic_decline",
+        text(error, "advice_code"),
+        text(error, "message") or "",
         provider_payment_id,
         request_id,
     )
@@ -183,38 +233,20 @@ def difference_from(intent: Intent, request: ChargeRequest) -> str | None:
 
 def read_intent(data: Mapping[str, object]) -> Intent:
     """Read a PaymentIntent. Raises: Malformed."""
-    if data.get("object") != "payment_intent":
-        raise Malformed(f"expected a payment_intent, got {str(data.get('object'))[:40]!r}")
-    amount, received = _integer(data, "amount"), data.get("amount_received")
-    currency = _required(data, "currency")
-    try:
-        money = from_stripe(amount, currency)
-        paid = from_stripe(received, currency) if type(received) is int else money
-    except ValueError as error:
-        raise Malformed(str(error)) from error
+    expect(data, "payment_intent")
+    amount = money(data, "amount")
+    received = money(data, "amount_received") if data.get("amount_received") is not None else amount
     return Intent(
-        id=_required(data, "id"),
-        status=_required(data, "status"),
-        amount=money,
-        received=paid,
+        id=required(data, "id"),
+        status=required(data, "status"),
+        amount=amount,
+        received=received,
         customer=reference(data.get("customer")),
         metadata=mapping(data.get("metadata")),
-        created=_integer(data, "created"),
+        created=integer(data, "created"),
         latest_charge=reference(data.get("latest_charge")),
         last_error=mapping(data.get("last_payment_error")),
     )
-
-
-def reference(value: object) -> str | None:
-    """Return the id of a field that holds an id or, expanded, the object."""
-    if isinstance(value, Mapping):
-        value = value.get("id")
-    return value if isinstance(value, str) else None
-
-
-def mapping(value: object) -> Mapping[str, object]:
-    """Return a JSON object, or an empty one for anything else."""
-    return cast(Mapping[str, object], value) if isinstance(value, Mapping) else {}
 
 
 def _declined(fault: Fault, provider_payment_id: str | None) -> Outcome:
@@ -233,22 +265,3 @@ def _declined(fault: Fault, provider_payment_id: str | None) -> Outcome:
 def _succeeded(intent: Intent, request_id: str | None, *, captured: bool) -> Succeeded:
     amount = intent.received if captured else intent.amount
     return Succeeded(intent.id, amount, captured, intent.latest_charge, request_id)
-
-
-def _text(data: Mapping[str, object], name: str) -> str | None:
-    value = data.get(name)
-    return value if isinstance(value, str) and value else None
-
-
-def _required(data: Mapping[str, object], name: str) -> str:
-    value = _text(data, name)
-    if value is None:
-        raise Malformed(f"{name} is missing")
-    return value
-
-
-def _integer(data: Mapping[str, object], name: str) -> int:
-    value = data.get(name)
-    if type(value) is not int:
-        raise Malformed(f"{name} is missing")
-    return value

@@ -1,15 +1,60 @@
 """Breaks: differences between our books and the provider's, each with both sides and a cause."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from json import dumps
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, select, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import Connection, Row, insert, select, text, update
 
 from billing.ids import new_id
-from billing.store.tables import breaks
+from billing.store.arrays import literal
+from billing.store.tables import break_notes, breaks
+
+_RECORD = text(
+    """
+    INSERT INTO breaks (id, kind, dedupe_key, cycle_id, payment_id, ours, provider,
+                        suggested_cause, found_at, currency, run_id, provider_transaction_id)
+    SELECT x.id, x.kind, x.dedupe_key, x.cycle_id, x.payment_id, CAST(x.ours AS jsonb),
+           CAST(x.provider AS jsonb), x.suggested_cause, :now, x.currency, x.run_id,
+           x.provider_transaction_id
+      FROM unnest(CAST(:id AS uuid[]), CAST(:kind AS text[]), CAST(:dedupe_key AS text[]),
+                  CAST(:cycle_id AS uuid[]), CAST(:payment_id AS uuid[]), CAST(:ours AS text[]),
+                  CAST(:provider AS text[]), CAST(:suggested_cause AS text[]),
+                  CAST(:currency AS text[]), CAST(:run_id AS uuid[]),
+                  CAST(:provider_transaction_id AS text[]))
+             AS x(id, kind, dedupe_key, cycle_id, payment_id, ours, provider, suggested_cause,
+                  currency, run_id, provider_transaction_id)
+    ON CONFLICT (dedupe_key) DO UPDATE
+       SET provider_transaction_id = excluded.provider_transaction_id, run_id = excluded.run_id,
+           ours = excluded.ours, provider = excluded.provider, currency = excluded.currency
+     WHERE breaks.resolved_at IS NULL AND breaks.provider_transaction_id IS NULL
+       AND excluded.provider_transaction_id IS NOT NULL
+    RETURNING (xmax = 0) AS created
+    """
+)
+_OPTIONAL = ("cycle_id", "payment_id", "currency", "run_id", "provider_transaction_id")
+_NEEDED = ("kind", "dedupe_key", "suggested_cause")
+
+
+def record_all(conn: Connection, found: Sequence[Mapping[str, Any]], *, now: datetime) -> int:
+    """Write down differences, once for each `dedupe_key`, and return how many are new.
+
+    A break that is known from another source and still open gets the settlement's view of it.
+    """
+    if not found:
+        return 0
+    by_key = {row["dedupe_key"]: row for row in found}
+    rows = [by_key[key] for key in sorted(by_key)]
+    columns: dict[str, str] = {"id": literal([new_id() for _ in rows])}
+    for name in _NEEDED:
+        columns[name] = literal([row[name] for row in rows])
+    for name in _OPTIONAL:
+        columns[name] = literal([row.get(name) for row in rows])
+    for name in ("ours", "provider"):
+        columns[name] = literal([dumps(row[name]) for row in rows])
+    return sum(row.created for row in conn.execute(_RECORD, {**columns, "now": now}))
 
 
 def record(
@@ -23,31 +68,90 @@ def record(
     now: datetime,
     cycle_id: UUID | None = None,
     payment_id: UUID | None = None,
+    run_id: UUID | None = None,
+    currency: str | None = None,
 ) -> bool:
     """Write down a difference once; False when it is known already."""
-    statement = insert(breaks).values(
-        id=new_id(),
-        kind=kind,
-        dedupe_key=dedupe_key,
-        cycle_id=cycle_id,
-        payment_id=payment_id,
-        ours=dict(ours),
-        provider=dict(provider),
-        suggested_cause=suggested_cause,
-        found_at=now,
-    )
-    known = statement.on_conflict_do_nothing(index_elements=["dedupe_key"])
-    return conn.execute(known.returning(breaks.c.id)).one_or_none() is not None
+    found = {
+        "kind": kind,
+        "dedupe_key": dedupe_key,
+        "ours": dict(ours),
+        "provider": dict(provider),
+        "suggested_cause": suggested_cause,
+        "cycle_id": cycle_id,
+        "payment_id": payment_id,
+        "run_id": run_id,
+        "currency": currency,
+    }
+    return record_all(conn, [found], now=now) == 1
 
 
-def resolve_by_key(conn: Connection, dedupe_key: str, *, now: datetime, resolution: str) -> bool:
+def resolve_by_key(
+    conn: Connection,
+    dedupe_key: str,
+    *,
+    now: datetime,
+    resolution: str,
+    resolved_by: str = "reconciler",
+) -> bool:
     """Resolve an open break that turned out to be explained; False when there is none."""
     result = conn.execute(
         update(breaks)
         .where(breaks.c.dedupe_key == dedupe_key, breaks.c.resolved_at.is_(None))
-        .values(resolved_at=now, resolution=resolution)
+        .values(resolved_at=now, resolution=resolution, resolved_by=resolved_by)
     )
     return result.rowcount == 1
+
+
+_CORRECTED = text(
+    """
+    UPDATE breaks
+       SET resolved_at = :now, resolved_by = 'reconciler', resolution = :resolution,
+           provider_transaction_id = :transaction
+     WHERE resolved_at IS NULL
+       AND (provider_transaction_id = :transaction
+            OR payment_id = :payment AND kind = 'captured_at_provider_only'
+               AND (provider ->> 'charge') IS NOT DISTINCT FROM :charge)
+    """
+)
+
+
+def resolve_corrected(
+    conn: Connection,
+    *,
+    payment_id: UUID,
+    transaction_id: str,
+    charge_id: str | None,
+    resolution: str,
+    now: datetime,
+) -> int:
+    """Resolve the breaks of a charge whose payment was corrected."""
+    return conn.execute(
+        _CORRECTED,
+        {
+            "now": now,
+            "resolution": resolution,
+            "transaction": transaction_id,
+            "payment": payment_id,
+            "charge": charge_id,
+        },
+    ).rowcount
+
+
+_ACCEPTED = text(
+    """
+    SELECT dedupe_key FROM breaks
+     WHERE dedupe_key = ANY(CAST(:keys AS text[])) AND resolved_at IS NOT NULL
+       AND resolved_by IS DISTINCT FROM 'reconciler'
+    """
+)
+
+
+def accepted(conn: Connection, dedupe_keys: Sequence[str]) -> set[str]:
+    """Return those of the keys whose break a person has resolved."""
+    if not dedupe_keys:
+        return set()
+    return {row.dedupe_key for row in conn.execute(_ACCEPTED, {"keys": literal(dedupe_keys)})}
 
 
 def get(conn: Connection, break_id: UUID) -> Row[Any] | None:
@@ -55,10 +159,34 @@ def get(conn: Connection, break_id: UUID) -> Row[Any] | None:
     return conn.execute(select(breaks).where(breaks.c.id == break_id)).one_or_none()
 
 
+def lock(conn: Connection, break_id: UUID) -> Row[Any] | None:
+    """Lock one break to change it."""
+    return conn.execute(
+        select(breaks).where(breaks.c.id == break_id).with_for_update()
+    ).one_or_none()
+
+
+def change(conn: Connection, break_id: UUID, **values: Any) -> None:
+    """Write columns of one break."""
+    conn.execute(update(breaks).where(breaks.c.id == break_id).values(**values))
+
+
+def annotate(conn: Connection, break_id: UUID, *, at: datetime, actor: str, words: str) -> None:
+    """Add a note to a break; notes stay."""
+    conn.execute(insert(break_notes).values(break_id=break_id, at=at, actor=actor, words=words))
+
+
+def notes(conn: Connection, break_id: UUID) -> list[Row[Any]]:
+    """Return a break's notes, oldest first."""
+    query = select(break_notes).where(break_notes.c.break_id == break_id)
+    return list(conn.execute(query.order_by(break_notes.c.id)))
+
+
 def page(
     conn: Connection,
     *,
     kind: str | None = None,
+    assigned_to: str | None = None,
     include_resolved: bool = False,
     limit: int = 50,
     after: UUID | None = None,
@@ -69,6 +197,8 @@ def page(
         query = query.where(breaks.c.resolved_at.is_(None))
     if kind is not None:
         query = query.where(breaks.c.kind == kind)
+    if assigned_to is not None:
+        query = query.where(breaks.c.assigned_to == assigned_to)
     if after is not None:
         query = query.where(breaks.c.id > after)
     return list(conn.execute(query))

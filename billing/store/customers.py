@@ -43,7 +43,9 @@ def page(conn: Connection, *, limit: int = 50, after: UUID | None = None) -> lis
     return list(conn.execute(query))
 
 
-def add_payment_method(conn: Connection, values: Mapping[str, Any]) -> UUID:
+def add_payment_method(
+    conn: Connection, values: Mapping[str, Any], *, make_default: bool = True
+) -> UUID:
     """Keep a payment method and make it its customer's default; return its id.
 
     A token kept before (a repeated command) is made the default again and not doubled.
@@ -56,13 +58,54 @@ def add_payment_method(conn: Connection, values: Mapping[str, Any]) -> UUID:
             payment_methods.c.customer_id == values["customer_id"],
         )
     ).scalar_one()
+    assert isinstance(kept, UUID)
+    if make_default:
+        set_default(conn, values["customer_id"], kept)
+    return kept
+
+
+def set_default(conn: Connection, customer_id: UUID, payment_method_id: UUID | None) -> None:
+    """Charge a customer with this payment method from now on, or with none."""
     conn.execute(
         update(customers)
-        .where(customers.c.id == values["customer_id"])
-        .values(default_payment_method_id=kept)
+        .where(customers.c.id == customer_id)
+        .values(default_payment_method_id=payment_method_id)
     )
-    assert isinstance(kept, UUID)
-    return kept
+
+
+def lock_by_provider_id(conn: Connection, provider_customer_id: str) -> Row[Any] | None:
+    """Lock the customer whom the provider knows by this id."""
+    query = select(customers).where(customers.c.provider_customer_id == provider_customer_id)
+    return conn.execute(query.with_for_update(key_share=True)).one_or_none()
+
+
+def is_ours(conn: Connection, provider_customer_id: str) -> bool:
+    """Tell whether the provider's customer is one of ours."""
+    query = select(customers.c.id).where(customers.c.provider_customer_id == provider_customer_id)
+    return conn.execute(query).one_or_none() is not None
+
+
+def payment_method_by_token(conn: Connection, token: str) -> Row[Any] | None:
+    """Return a payment method by the provider's id, with whether it is its customer's default."""
+    query = (
+        select(
+            payment_methods,
+            customers.c.provider_customer_id,
+            (customers.c.default_payment_method_id == payment_methods.c.id)
+            .is_(True)
+            .label("is_default"),
+        )
+        .join(customers, customers.c.id == payment_methods.c.customer_id)
+        .where(payment_methods.c.provider_payment_method_id == token)
+    )
+    return conn.execute(query).one_or_none()
+
+
+def change_payment_method(conn: Connection, payment_method_id: UUID, **values: Any) -> None:
+    """Write what a customer recognises a payment method by."""
+    conn.execute(
+        update(payment_methods).where(payment_methods.c.id == payment_method_id).values(**values)
+    )
 
 
 _HAS_NEWER = text(
@@ -85,3 +128,12 @@ def payment_methods_of(conn: Connection, customer_id: UUID) -> list[Row[Any]]:
     """Return a customer's payment methods, oldest first."""
     query = select(payment_methods).where(payment_methods.c.customer_id == customer_id)
     return list(conn.execute(query.order_by(payment_methods.c.id)))
+
+
+def find_payment_method(conn: Connection, reference: str) -> Row[Any] | None:
+    """Return the payment method with this id or provider's token."""
+    try:
+        match = payment_methods.c.id == UUID(reference)
+    except ValueError:
+        match = payment_methods.c.provider_payment_method_id == reference
+    return conn.execute(select(payment_methods).where(match)).one_or_none()

@@ -1,6 +1,7 @@
 """Cycles: one row a period, opened by the scheduler, closed by the reconciler, then immutable."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -27,7 +28,8 @@ def get(conn: Connection, cycle_id: UUID) -> Row[Any] | None:
     return conn.execute(select(cycles).where(cycles.c.id == cycle_id)).one_or_none()
 
 
-# The receivable is asked of the journal itself, not of a stored balance. A written-off cycle
+# The receivable is asked of the journal itself, not of a stored balance. What was paid is closed
+# when the provider's settlement of it was matched. A written-off cycle
 # stays open until its period is over, so that a new card can still pay for it.
 _READY = """
     SELECT c.id
@@ -37,7 +39,7 @@ _READY = """
      WHERE c.state = 'opened'
        AND {which}
        AND (i.id IS NULL
-            OR (i.status = 'paid' AND (p.id IS NULL OR p.confirmed_at IS NOT NULL))
+            OR (i.status = 'paid' AND (p.id IS NULL OR p.settled_at IS NOT NULL))
             OR (i.status IN ('void', 'uncollectible') AND p.state = 'FAILED'
                 AND c.period_end <= :now))
        AND NOT EXISTS (SELECT FROM attempts a
@@ -88,3 +90,54 @@ def close(conn: Connection, digests: Mapping[UUID, str], now: datetime) -> int:
         _CLOSE, {"ids": list(digests), "digests": list(digests.values()), "now": now}
     )
     return result.rowcount
+
+
+_WHY_OPEN = text(
+    """
+    SELECT CASE
+             WHEN EXISTS (SELECT FROM breaks b
+                           WHERE b.cycle_id = c.id AND b.resolved_at IS NULL) THEN 'a break is open'
+             WHEN EXISTS (SELECT FROM attempts a
+                           WHERE a.payment_id = p.id AND a.finished_at IS NULL)
+               THEN 'an attempt has no answer'
+             WHEN i.status = 'open' THEN 'not paid yet'
+             WHEN i.status = 'paid' AND p.settled_at IS NULL THEN 'not settled by the provider yet'
+             WHEN i.status IN ('void', 'uncollectible') AND c.period_end > :now
+               THEN 'not collected, and its period is not over'
+             ELSE 'ready'
+           END AS why, count(*) AS n
+      FROM cycles c
+      LEFT JOIN invoices i ON i.cycle_id = c.id
+      LEFT JOIN payments p ON p.invoice_id = i.id
+     WHERE c.state = 'opened'
+     GROUP BY 1 ORDER BY 1
+    """
+)
+
+
+def why_open(conn: Connection, now: datetime) -> dict[str, int]:
+    """Count the open cycles by what keeps them open; `ready` are those that nothing does."""
+    return {row.why: int(row.n) for row in conn.execute(_WHY_OPEN, {"now": now})}
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """How many cycles there are, and when the last one was closed."""
+
+    opened: int
+    closed: int
+    last_closed_at: datetime | None
+
+
+_COUNTS = text(
+    """
+    SELECT count(*) FILTER (WHERE state = 'opened') AS opened,
+           count(*) FILTER (WHERE state = 'closed') AS closed, max(closed_at) AS last_closed_at
+      FROM cycles
+    """
+)
+
+
+def counts(conn: Connection) -> Counts:
+    """Count all cycles."""
+    return Counts(**conn.execute(_COUNTS).one()._mapping)

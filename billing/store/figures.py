@@ -11,6 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from billing.reconciliation import BreakKind
+from billing.store.settlement import STEPS
 from billing.subscriptions import Status
 
 
@@ -137,6 +138,85 @@ def _attempts(conn: Connection, now: datetime) -> Iterator[Figure]:
     )
 
 
+def _refunds(conn: Connection, now: datetime) -> Iterator[Figure]:
+    rows = conn.execute(
+        text(
+            "SELECT state, count(*) AS n FROM refunds WHERE next_attempt_at IS NOT NULL"
+            " GROUP BY state"
+        )
+    )
+    counts = {row.state: float(row.n) for row in rows}
+    unknown = _scalar(
+        conn,
+        "SELECT count(*) FROM refunds WHERE next_attempt_at IS NOT NULL"
+        " AND unknown_since IS NOT NULL",
+    )
+    yield Figure(
+        "billing_refunds_open",
+        "Refunds that are not decided: requested here, or pending at the provider.",
+        ("state",),
+        [((state,), counts.get(state, 0.0)) for state in ("requested", "pending")],
+    )
+    yield Figure(
+        "billing_unknown_refunds",
+        "Refunds without an answer we can trust, being asked for.",
+        (),
+        [((), float(unknown))],
+    )
+
+
+def _disputes(conn: Connection, now: datetime) -> Iterator[Figure]:
+    rows = conn.execute(
+        text(
+            "SELECT state, count(*) AS n FROM disputes WHERE state IN ('inquiry', 'opened')"
+            " GROUP BY state"
+        )
+    )
+    counts = {row.state: float(row.n) for row in rows}
+    yield Figure(
+        "billing_disputes_open",
+        "Inquiries and disputes that are not decided.",
+        ("state",),
+        [((state,), counts.get(state, 0.0)) for state in ("inquiry", "opened")],
+    )
+
+
+def _webhooks(conn: Connection, now: datetime) -> Iterator[Figure]:
+    waiting = _scalar(conn, "SELECT count(*) FROM provider_events WHERE next_try_at IS NOT NULL")
+    oldest = _scalar(
+        conn,
+        "SELECT extract(epoch FROM coalesce(min(received_at), now())) FROM provider_events"
+        " WHERE next_try_at IS NOT NULL",
+    )
+    yield Figure(
+        "billing_webhook_events_unhandled",
+        "Events of the provider that were kept and are not handled.",
+        (),
+        [((), float(waiting))],
+    )
+    yield Figure(
+        "billing_webhook_oldest_unhandled_timestamp_seconds",
+        "When the oldest event that is not handled reached us (real time); now if there is none.",
+        (),
+        [((), float(oldest))],
+    )
+
+
+def _recognition(conn: Connection, now: datetime) -> Iterator[Figure]:
+    oldest = _scalar(
+        conn,
+        "SELECT min(recognise_at) FROM invoices"
+        " WHERE recognise_at IS NOT NULL AND recognise_at <= :now",
+        now=now,
+    )
+    yield Figure(
+        "billing_recognition_watermark_timestamp_seconds",
+        "All revenue that was to be recognised before this domain instant is.",
+        (),
+        [((), (oldest or now).timestamp())],
+    )
+
+
 def _ledger(conn: Connection, now: datetime) -> Iterator[Figure]:
     rows = conn.execute(
         text(
@@ -169,6 +249,57 @@ def _breaks(conn: Connection, now: datetime) -> Iterator[Figure]:
         "Open breaks of kind duplicate_charge: a customer paid twice.",
         (),
         [((), counts.get(str(BreakKind.DUPLICATE_CHARGE), 0.0))],
+    )
+
+
+_SETTLEMENT: Final = (
+    (
+        "billing_forced_corrections",
+        "Payments that the settlement corrected.",
+        "SELECT count(DISTINCT payment_id) FROM payment_transitions"
+        " WHERE cause = 'forced_correction'",
+    ),
+    (
+        "billing_unsettled_captures",
+        "Captures whose settlement the provider has not shown.",
+        "SELECT count(*) FROM payments WHERE captured_at IS NOT NULL AND settled_at IS NULL",
+    ),
+    (
+        "billing_settlement_runs_failed",
+        "Settlement runs given up since the last that succeeded.",
+        "SELECT count(*) FROM reconciliation_runs f WHERE f.source = 'provider'"
+        "   AND f.state = 'failed' AND NOT EXISTS (SELECT FROM reconciliation_runs s"
+        "     WHERE s.source = 'provider' AND s.state = 'succeeded' AND s.id > f.id)",
+    ),
+    (
+        "billing_settlement_watermark_timestamp_seconds",
+        "The provider's transactions before this domain instant are worked through.",
+        "SELECT extract(epoch FROM max(window_to)) FROM reconciliation_runs"
+        " WHERE source = 'provider' AND state = 'succeeded'",
+    ),
+)
+
+
+def _settlement(conn: Connection, now: datetime) -> Iterator[Figure]:
+    for name, help_, query in _SETTLEMENT:
+        yield Figure(name, help_, (), [((), float(_scalar(conn, query) or 0))])
+    rows = conn.execute(
+        text(
+            "SELECT s.step, s.state, count(*) AS n FROM reconciliation_steps s"
+            "  JOIN reconciliation_runs r ON r.id = s.run_id WHERE r.state = 'running'"
+            " GROUP BY s.step, s.state"
+        )
+    )
+    counts = {(found.step, found.state): float(found.n) for found in rows}
+    yield Figure(
+        "billing_settlement_steps",
+        "Steps of settlement runs that are not over, by state.",
+        ("step", "state"),
+        [
+            ((step, state), counts.get((step, state), 0.0))
+            for step in STEPS
+            for state in ("waiting", "running", "failed")
+        ],
     )
 
 
@@ -205,8 +336,13 @@ _READERS: Final[Sequence[Callable[[Connection, datetime], Iterator[Figure]]]] = 
     _dunning,
     _parked,
     _attempts,
+    _refunds,
+    _disputes,
+    _webhooks,
+    _recognition,
     _ledger,
     _breaks,
+    _settlement,
     _cycles,
     _tasks,
 )

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, case, or_, select, update
 
 from billing.store.bulk import bulk_insert
 from billing.store.tables import invoice_lines, invoices
@@ -20,11 +20,22 @@ def add(
 
 
 def set_status(conn: Connection, invoice_id: UUID, status: str, now: datetime) -> None:
-    """Move an invoice to `status`; the database refuses an illegal change."""
+    """Move an invoice to `status`; the database refuses an illegal change.
+
+    Of what isn't collected nothing more is earned; what is collected after all is looked at now.
+    """
+    given_up = invoices.c.status.in_(("void", "uncollectible"))
+    recognise_at: ColumnElement[datetime | None] | None = None
+    if status in ("open", "paid"):
+        recognise_at = case((given_up, now), else_=invoices.c.recognise_at)
     conn.execute(
         update(invoices)
         .where(invoices.c.id == invoice_id, invoices.c.status != status)
-        .values(status=status, resolved_at=None if status == "open" else now)
+        .values(
+            status=status,
+            resolved_at=None if status == "open" else now,
+            recognise_at=recognise_at,
+        )
     )
 
 

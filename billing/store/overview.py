@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-Noun = Literal["subscription", "customer", "payment", "invoice", "break"]
+Noun = Literal["subscription", "customer", "payment", "invoice", "break", "refund", "dispute"]
 
 _SUBSCRIPTIONS: Final = """
 SELECT s.id, s.external_id, s.customer_id, c.external_id AS customer_external_id,
@@ -39,6 +39,7 @@ SELECT p.id, p.invoice_id, i.number AS invoice_number, p.subscription_id,
        c.external_id AS customer_external_id, c.name AS customer_name, p.amount, p.currency,
        p.state, p.amount_captured, p.amount_refunded, p.attempt_n AS attempts, p.rung,
        p.next_attempt_at, p.next_attempt_kind, p.decline_code, p.decline_class, p.decision,
+       p.description, p.capture_method, p.authorized_until,
        EXISTS (SELECT FROM attempts a WHERE a.payment_id = p.id AND a.finished_at IS NULL
                   AND a.unknown_since IS NOT NULL) AS unknown,
        p.parked_at, p.parked_reason, p.parked_error, p.provider_payment_id, p.provider_charge_id,
@@ -182,6 +183,8 @@ _BY_NAME: Final[Mapping[Noun, str]] = {
     "subscription": "SELECT id FROM subscriptions WHERE external_id = :name",
     "customer": "SELECT id FROM customers WHERE external_id = :name",
     "invoice": "SELECT id FROM invoices WHERE number = :name",
+    "refund": "SELECT id FROM refunds WHERE provider_refund_id = :name",
+    "dispute": "SELECT id FROM disputes WHERE provider_dispute_id = :name",
 }
 _BY_ID: Final[Mapping[Noun, str]] = {
     "subscription": "SELECT id FROM subscriptions WHERE id BETWEEN :low AND :high",
@@ -189,6 +192,8 @@ _BY_ID: Final[Mapping[Noun, str]] = {
     "payment": "SELECT id FROM payments WHERE id BETWEEN :low AND :high",
     "invoice": "SELECT id FROM invoices WHERE id BETWEEN :low AND :high",
     "break": "SELECT id FROM breaks WHERE id BETWEEN :low AND :high",
+    "refund": "SELECT id FROM refunds WHERE id BETWEEN :low AND :high",
+    "dispute": "SELECT id FROM disputes WHERE id BETWEEN :low AND :high",
 }
 _FEW: Final = " ORDER BY id LIMIT 5"
 

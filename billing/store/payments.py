@@ -71,6 +71,8 @@ class ForAttempt:
     next_attempt_kind: str
     decline_code: str | None
     decline_class: str | None
+    capture_method: str
+    description: str
     invoice_number: str | None
     plan: str | None
     subscription_status: str | None
@@ -100,7 +102,8 @@ _FOR_ATTEMPT = text(
     """
     SELECT p.id, p.invoice_id, c.id AS cycle_id, p.subscription_id, p.customer_id, p.amount,
            p.currency, p.state, p.provider_payment_id, p.attempt_n, p.rung, p.next_attempt_at,
-           p.next_attempt_kind, p.decline_code, p.decline_class, i.number AS invoice_number,
+           p.next_attempt_kind, p.decline_code, p.decline_class, p.capture_method, p.description,
+           i.number AS invoice_number,
            s.plan, s.status AS subscription_status, s.zone, c.period_start, c.period_end,
            u.provider_customer_id, m.id AS payment_method_id,
            m.provider_payment_method_id AS payment_method_token,
@@ -113,7 +116,8 @@ _FOR_ATTEMPT = text(
                   ORDER BY d.finished_at) AS method_declined_at
       FROM payments p
       JOIN customers u ON u.id = p.customer_id
-      LEFT JOIN payment_methods m ON m.id = u.default_payment_method_id
+      LEFT JOIN payment_methods m
+             ON m.id = coalesce(p.payment_method_id, u.default_payment_method_id)
       LEFT JOIN invoices i ON i.id = p.invoice_id
       LEFT JOIN cycles c ON c.id = i.cycle_id
       LEFT JOIN subscriptions s ON s.id = p.subscription_id
@@ -135,6 +139,23 @@ def lock_for_attempt(
     if row is None:
         return None
     return ForAttempt(**dict(row._mapping) | {"state": State(row.state)})
+
+
+_FOR_STEP = text(
+    """
+    SELECT * FROM payments
+     WHERE id = :id AND state = 'AUTHORIZED' AND parked_at IS NULL
+       AND next_attempt_at <= :now AND (lease_until IS NULL OR lease_until <= :wall)
+       FOR UPDATE SKIP LOCKED
+    """
+)
+
+
+def lock_for_step(
+    conn: Connection, payment_id: UUID, *, now: datetime, wall: datetime
+) -> Row[Any] | None:
+    """Lock an authorised payment that is to be captured or voided now."""
+    return conn.execute(_FOR_STEP, {"id": payment_id, "now": now, "wall": wall}).one_or_none()
 
 
 _FOR_OUTCOME = text(
@@ -329,12 +350,14 @@ _QUIET = text(
        AND NOT EXISTS (SELECT FROM payments
                         WHERE next_attempt_at IS NOT NULL AND parked_at IS NULL
                           AND next_attempt_at <= :now)
+       AND NOT EXISTS (SELECT FROM refunds
+                        WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= :now)
     """
 )
 
 
 def nothing_due(conn: Connection, now: datetime) -> bool:
-    """Tell whether every cycle and attempt due by `now` is done."""
+    """Tell whether every cycle, attempt and refund due by `now` is done."""
     return bool(conn.execute(_QUIET, {"now": now}).scalar())
 
 
@@ -343,23 +366,25 @@ _NEXT = text(
     SELECT LEAST((SELECT min(renews_at) FROM subscriptions
                    WHERE parked_at IS NULL AND renews_at IS NOT NULL),
                  (SELECT min(next_attempt_at) FROM payments
-                   WHERE next_attempt_at IS NOT NULL AND parked_at IS NULL)) AS at
+                   WHERE next_attempt_at IS NOT NULL AND parked_at IS NULL),
+                 (SELECT min(next_attempt_at) FROM refunds
+                   WHERE next_attempt_at IS NOT NULL)) AS at
     """
 )
 
 
 def next_due_instant(conn: Connection) -> datetime | None:
-    """Return the earliest instant at which a cycle or an attempt is due, if there is one."""
+    """Return the earliest instant at which a cycle, an attempt or a refund is due, if any is."""
     return conn.execute(_NEXT).scalar()
 
 
-def unconfirmed(conn: Connection) -> int:
-    """Count captures that were not compared with the provider's lists yet.
+def unsettled(conn: Connection) -> int:
+    """Count captures whose settlement the provider has not shown yet.
 
     One that differs has a break and waits for a person.
     """
     query = text(
-        "SELECT count(*) FROM payments p WHERE captured_at IS NOT NULL AND confirmed_at IS NULL"
+        "SELECT count(*) FROM payments p WHERE captured_at IS NOT NULL AND settled_at IS NULL"
         "   AND NOT EXISTS (SELECT FROM breaks b"
         "                    WHERE b.payment_id = p.id AND b.resolved_at IS NULL)"
     )

@@ -5,51 +5,17 @@ its own in `journal_checks`; what has to be computed again in Python is in `flow
 """
 # ruff: noqa: S608  statements are put together from constants of this file
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import attrgetter
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, TextClause, text
+from sqlalchemy import Connection, Row, text
 
-from billing.money import Money, format_money
 from billing.payments import TRANSITIONS
-
-SHOWN_MAX: Final = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """A statement whose every row is a finding, told by `words`."""
-
-    statement: TextClause
-    words: Callable[[Row[Any]], str]
-
-    def run(self, conn: Connection, params: Mapping[str, Any]) -> Iterator[str]:
-        """Yield the findings, at most `SHOWN_MAX` of them and then how many more there are."""
-        rows = conn.execute(self.statement, {**params, "shown_max": SHOWN_MAX}).all()
-        for row in rows:
-            yield self.words(row)
-        if rows and rows[0].found > len(rows):
-            yield f"and {rows[0].found - len(rows):,} more of this kind"
-
-
-def _check(select: str, order: str, words: Callable[[Row[Any]], str]) -> Check:
-    statement = (
-        f"SELECT *, count(*) OVER () AS found FROM ({select}) finding"
-        f" ORDER BY {order} LIMIT :shown_max"
-    )
-    return Check(text(statement), words)
-
-
-def _in_words(amount: Any, currency: str | None) -> str:
-    try:
-        return format_money(Money(int(amount or 0), currency or ""))
-    except ValueError:  # a currency nobody knows is itself part of what went wrong
-        return f"{amount} minor units of {currency}"
-
+from billing.store import money_checks
+from billing.store.checks import STANDS, Check, check, in_words
 
 _PAID_STATES: Final = "('CAPTURED', 'SETTLED', 'REFUNDED')"
 
@@ -61,7 +27,7 @@ _LEGAL_COLUMNS: Final[Mapping[str, Sequence[str]]] = {
 
 # --- promise 1: one cycle a period --------------------------------------------------------------
 
-RENEWAL_OVERDUE = _check(
+RENEWAL_OVERDUE = check(
     """
     SELECT id, next_n, renews_at FROM subscriptions
      WHERE parked_at IS NULL AND renews_at IS NOT NULL AND renews_at <= :overdue""",
@@ -74,7 +40,7 @@ RENEWAL_OVERDUE = _check(
 
 # --- promise 2: one capture a cycle -------------------------------------------------------------
 
-_CAPTURED_TWICE = _check(
+_CAPTURED_TWICE = check(
     """
     SELECT i.cycle_id, count(*) AS payments
       FROM payments p JOIN invoices i ON i.id = p.invoice_id
@@ -84,19 +50,21 @@ _CAPTURED_TWICE = _check(
     lambda row: f"cycle {row.cycle_id} has {row.payments} captured payments",
 )
 
-_CAPTURED_AMOUNT = _check(
+_CAPTURED_AMOUNT = check(
     f"""
     SELECT id, state, amount, amount_captured, currency, captured_at FROM payments
-     WHERE amount_captured <> CASE WHEN state IN {_PAID_STATES} THEN amount ELSE 0 END
+     WHERE NOT CASE WHEN state NOT IN {_PAID_STATES} THEN amount_captured = 0
+                    WHEN capture_method = 'manual' THEN amount_captured BETWEEN 1 AND amount
+                    ELSE amount_captured = amount END
         OR (state IN {_PAID_STATES}) <> (captured_at IS NOT NULL)""",
     "id",
     lambda row: (
-        f"payment {row.id} is {row.state} over {_in_words(row.amount, row.currency)}"
-        f" with {_in_words(row.amount_captured, row.currency)} captured"
+        f"payment {row.id} is {row.state} over {in_words(row.amount, row.currency)}"
+        f" with {in_words(row.amount_captured, row.currency)} captured"
     ),
 )
 
-_SHARED_AT_PROVIDER = _check(
+_SHARED_AT_PROVIDER = check(
     """
     SELECT 'PaymentIntent' AS kind, provider_payment_id AS id, count(*) AS payments
       FROM payments WHERE provider_payment_id IS NOT NULL
@@ -109,7 +77,7 @@ _SHARED_AT_PROVIDER = _check(
     lambda row: f"{row.payments} payments name the provider's {row.kind} {row.id}",
 )
 
-_HISTORY = _check(
+_HISTORY = check(
     """
     SELECT h.* FROM (
       SELECT t.id, t.payment_id, t.from_state, t.to_state, t.cause,
@@ -127,7 +95,7 @@ _HISTORY = _check(
     ),
 )
 
-_STATE = _check(
+_STATE = check(
     """
     SELECT p.id, p.state, coalesce(t.to_state, 'CREATED') AS ends_at
       FROM payments p
@@ -139,10 +107,10 @@ _STATE = _check(
     lambda row: f"payment {row.id} is {row.state}, but its history ends at {row.ends_at}",
 )
 
-_ATTEMPTS = _check(
+_ATTEMPTS = check(
     f"""
     SELECT * FROM (
-      SELECT p.id, p.state, p.attempt_n, coalesce(a.attempts, 0) AS attempts,
+      SELECT p.id, p.state, p.capture_method, p.attempt_n, coalesce(a.attempts, 0) AS attempts,
              coalesce(a.first, 1) AS first, coalesce(a.last, 0) AS last,
              coalesce(a.open, 0) AS open, a.last_open, coalesce(a.succeeded, 0) AS succeeded,
              p.state IN {_PAID_STATES} AS paid
@@ -155,7 +123,9 @@ _ATTEMPTS = _check(
           ON a.payment_id = p.id) counted
      WHERE attempts <> attempt_n OR first <> 1 OR last <> attempts
         OR open > 1 OR (open = 1 AND (last_open <> attempt_n OR paid OR state = 'FAILED'))
-        OR succeeded > 1 OR (succeeded = 1 AND NOT paid)
+        OR succeeded > 1
+        OR (succeeded = 1 AND NOT paid
+            AND NOT (capture_method = 'manual' AND state IN ('AUTHORIZED', 'FAILED')))
         OR (succeeded = 0 AND paid AND NOT EXISTS (
               SELECT FROM payment_transitions t
                WHERE t.payment_id = counted.id AND t.cause = 'forced_correction'))""",
@@ -168,7 +138,7 @@ _ATTEMPTS = _check(
 )
 
 # What was sent: the key ends in the attempt's number, and asks for what the payment collects.
-_REQUESTS = _check(
+_REQUESTS = check(
     """
     SELECT a.payment_id, a.n, a.idempotency_key, a.request, p.amount, p.currency
       FROM attempts a JOIN payments p ON p.id = a.payment_id
@@ -181,7 +151,7 @@ _REQUESTS = _check(
     lambda row: (
         f"attempt {row.n} of payment {row.payment_id} (key {row.idempotency_key}) was sent as"
         f" {row.request.get('amount')} {row.request.get('currency')}, the payment is"
-        f" {_in_words(row.amount, row.currency)}"
+        f" {in_words(row.amount, row.currency)}"
     ),
 )
 
@@ -197,9 +167,7 @@ CAPTURED_ONCE: Final = (
 
 # --- promise 3: every penny is in the journal ---------------------------------------------------
 
-_STANDS = "NOT EXISTS (SELECT FROM ledger.entries r WHERE r.reverses_entry_id = e.id)"
-
-_CAPTURE_BOOKED = _check(
+_CAPTURE_BOOKED = check(
     f"""
     SELECT coalesce(p.id, j.payment) AS id, p.state, coalesce(p.currency, j.currency) AS currency,
            p.amount_captured, coalesce(j.entries, 0) AS entries, coalesce(j.amount, 0) AS booked
@@ -211,7 +179,7 @@ _CAPTURE_BOOKED = _check(
              FROM ledger.entries e
              JOIN ledger.postings l ON l.entry_id = e.id
              JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'psp_clearing'
-            WHERE e.kind = 'payment_captured' AND {_STANDS}
+            WHERE e.kind = 'payment_captured' AND {STANDS}
             GROUP BY 1) j
         ON j.payment = p.id
      WHERE p.id IS NULL OR j.entries IS DISTINCT FROM 1
@@ -219,12 +187,12 @@ _CAPTURE_BOOKED = _check(
     "id",
     lambda row: (
         f"payment {row.id} is {row.state or 'not captured'} with"
-        f" {_in_words(row.amount_captured, row.currency)} captured; the journal has {row.entries}"
-        f" payment_captured entry(s) over {_in_words(row.booked, row.currency)}"
+        f" {in_words(row.amount_captured, row.currency)} captured; the journal has {row.entries}"
+        f" payment_captured entry(s) over {in_words(row.booked, row.currency)}"
     ),
 )
 
-_INVOICE_BOOKED = _check(
+_INVOICE_BOOKED = check(
     """
     SELECT coalesce(i.id, j.invoice) AS id, i.number, coalesce(i.currency, j.currency) AS currency,
            i.total, coalesce(j.entries, 0) AS entries, coalesce(j.receivable, 0) AS booked
@@ -248,13 +216,13 @@ _INVOICE_BOOKED = _check(
         OR coalesce(j.tax, 0) <> i.tax OR j.owner IS DISTINCT FROM i.customer_id""",
     "id",
     lambda row: (
-        f"invoice {row.number or row.id} over {_in_words(row.total, row.currency)}: the journal has"
-        f" {row.entries} invoice_issued entry(s) over {_in_words(row.booked, row.currency)},"
+        f"invoice {row.number or row.id} over {in_words(row.total, row.currency)}: the journal has"
+        f" {row.entries} invoice_issued entry(s) over {in_words(row.booked, row.currency)},"
         " or splits or owns it otherwise"
     ),
 )
 
-_TAKEN_BACK = _check(
+_TAKEN_BACK = check(
     f"""
     SELECT i.number, i.status, coalesce(j.write_offs, 0) AS write_offs,
            coalesce(j.voids, 0) AS voids
@@ -264,7 +232,7 @@ _TAKEN_BACK = _check(
                   count(*) FILTER (WHERE e.kind = 'write_off') AS write_offs,
                   count(*) FILTER (WHERE e.kind = 'invoice_voided') AS voids
              FROM ledger.entries e
-            WHERE e.kind IN ('write_off', 'invoice_voided') AND {_STANDS}
+            WHERE e.kind IN ('write_off', 'invoice_voided') AND {STANDS}
             GROUP BY 1) j
         ON j.invoice = i.id::text
      WHERE i.total > 0
@@ -277,7 +245,7 @@ _TAKEN_BACK = _check(
     ),
 )
 
-_INVOICE_AND_PAYMENT = _check(
+_INVOICE_AND_PAYMENT = check(
     f"""
     SELECT i.number, i.status, i.total, i.currency, p.state, p.amount, p.currency AS paid_in
       FROM invoices i LEFT JOIN payments p ON p.invoice_id = i.id
@@ -290,16 +258,16 @@ _INVOICE_AND_PAYMENT = _check(
                         OR p.state = 'FAILED' AND i.status IN ('void', 'uncollectible')))""",
     "number",
     lambda row: (
-        f"invoice {row.number} over {_in_words(row.total, row.currency)} is {row.status}, its"
+        f"invoice {row.number} over {in_words(row.total, row.currency)} is {row.status}, its"
         + (
-            f" payment over {_in_words(row.amount, row.paid_in)} is {row.state}"
+            f" payment over {in_words(row.amount, row.paid_in)} is {row.state}"
             if row.state
             else " payment is missing"
         )
     ),
 )
 
-_LINES = _check(
+_LINES = check(
     """
     SELECT i.number, i.net, i.currency, coalesce(l.amount, 0) AS amount
       FROM invoices i
@@ -308,12 +276,12 @@ _LINES = _check(
      WHERE i.net <> coalesce(l.amount, 0)""",
     "number",
     lambda row: (
-        f"invoice {row.number} has a net of {_in_words(row.net, row.currency)}, its lines add up to"
-        f" {_in_words(row.amount, row.currency)}"
+        f"invoice {row.number} has a net of {in_words(row.net, row.currency)}, its lines add up to"
+        f" {in_words(row.amount, row.currency)}"
     ),
 )
 
-_CYCLE_AND_INVOICE = _check(
+_CYCLE_AND_INVOICE = check(
     """
     SELECT c.subscription_id, c.n, c.kind, i.number
       FROM cycles c LEFT JOIN invoices i ON i.cycle_id = c.id
@@ -333,28 +301,31 @@ EVERY_PENNY: Final = (
     _INVOICE_BOOKED,
     _CAPTURE_BOOKED,
     _TAKEN_BACK,
+    *money_checks.EVERY_PENNY,
 )
 
 # --- promise 4: closed means agreed -------------------------------------------------------------
 
-_CLOSED_UNRESOLVED = _check(
+_CLOSED_UNRESOLVED = check(
     """
-    SELECT c.subscription_id, c.n, i.number, i.status, p.state, p.confirmed_at
+    SELECT c.subscription_id, c.n, i.number, i.status, p.state, p.confirmed_at, p.settled_at
       FROM cycles c
       JOIN invoices i ON i.cycle_id = c.id
       LEFT JOIN payments p ON p.invoice_id = i.id
      WHERE c.state = 'closed'
-       AND (i.status = 'paid' AND (p.id IS NULL OR p.confirmed_at IS NOT NULL)
+       AND (i.status = 'paid' AND (p.id IS NULL OR p.confirmed_at IS NOT NULL
+                                                   AND p.settled_at IS NOT NULL)
             OR i.status IN ('void', 'uncollectible') AND p.state = 'FAILED') IS NOT TRUE""",
     "subscription_id, n",
     lambda row: (
         f"cycle {row.n} of subscription {row.subscription_id} is closed, but invoice {row.number}"
         f" is {row.status}, its payment {row.state or 'missing'}"
         f"{'' if row.confirmed_at else ' and not confirmed by the provider'}"
+        f"{'' if row.settled_at else ' and not settled'}"
     ),
 )
 
-_CLOSED_OWING = _check(
+_CLOSED_OWING = check(
     """
     SELECT c.subscription_id, c.n, l.currency, sum(l.amount) AS owed
       FROM cycles c
@@ -366,11 +337,11 @@ _CLOSED_OWING = _check(
     "subscription_id, n",
     lambda row: (
         f"cycle {row.n} of subscription {row.subscription_id} is closed with"
-        f" {_in_words(row.owed, row.currency)} receivable"
+        f" {in_words(row.owed, row.currency)} receivable"
     ),
 )
 
-_CLOSED_UNDECIDED = _check(
+_CLOSED_UNDECIDED = check(
     """
     SELECT c.subscription_id, c.n, a.n AS attempt
       FROM attempts a
@@ -385,7 +356,7 @@ _CLOSED_UNDECIDED = _check(
     ),
 )
 
-_CLOSED_WITH_BREAK = _check(
+_CLOSED_WITH_BREAK = check(
     """
     SELECT c.subscription_id, c.n, b.id, b.kind
       FROM breaks b
@@ -409,7 +380,7 @@ CLOSED_AGREES: Final = (
 
 # --- promise 5: nothing is abandoned silently ---------------------------------------------------
 
-_NOTHING_FOLLOWS = _check(
+_NOTHING_FOLLOWS = check(
     """
     SELECT id, state, decision FROM payments
      WHERE state IN ('CREATED', 'AUTHORIZED') AND next_attempt_at IS NULL AND parked_at IS NULL""",
@@ -420,7 +391,7 @@ _NOTHING_FOLLOWS = _check(
     ),
 )
 
-_NEVER_RENEWS = _check(
+_NEVER_RENEWS = check(
     """
     SELECT id, status FROM subscriptions
      WHERE renews_at IS NULL AND status NOT IN ('canceled', 'unpaid')""",
@@ -430,7 +401,7 @@ _NEVER_RENEWS = _check(
 
 NOTHING_ABANDONED: Final = (_NOTHING_FOLLOWS, _NEVER_RENEWS)
 
-_ATTEMPT_OVERDUE = _check(
+_ATTEMPT_OVERDUE = check(
     """
     SELECT p.id, p.next_attempt_at, p.next_attempt_kind, a.n AS open_attempt, a.last_error
       FROM payments p
@@ -449,7 +420,7 @@ _ATTEMPT_OVERDUE = _check(
     ),
 )
 
-_UNCONFIRMED = _check(
+_UNCONFIRMED = check(
     """
     SELECT id, captured_at, provider_payment_id FROM payments p
      WHERE captured_at IS NOT NULL AND confirmed_at IS NULL AND captured_at <= :unreconciled

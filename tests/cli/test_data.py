@@ -25,7 +25,7 @@ def test_customers_are_shown_with_their_card_and_subscriptions(paid: World) -> N
 def test_a_payment_is_minor_units_with_a_currency_and_instants_in_utc(paid: World) -> None:
     (payment,) = paid.json("charges", "list")
 
-    assert (payment["amount"], payment["currency"], payment["state"]) == (999, "USD", "CAPTURED")
+    assert (payment["amount"], payment["currency"], payment["state"]) == (999, "USD", "SETTLED")
     assert payment["attempts"] == 1
     assert INSTANT.fullmatch(payment["captured_at"])
     assert paid.json("charges", "show", payment["id"])["attempt_rows"][0]["outcome"] == "succeeded"
@@ -57,6 +57,7 @@ def test_the_timeline_tells_the_story_in_order(paid: World) -> None:
         "invoice_issued",
         "attempt_sent",
         "attempt_finished",
+        "payment_moved",
         "payment_moved",
         "payment_moved",
         "cycle_closed",
@@ -175,7 +176,8 @@ def test_the_trial_balance_adds_up(paid: World) -> None:
     assert sum(row["balance"] for row in rows) == 0
     assert {row["code"]: row["balance"] for row in rows} == {
         "deferred_revenue": -999,
-        "psp_clearing": 999,
+        "psp_clearing": 940,  # less the provider's fee, which came with the settlement
+        "psp_fees": 59,
         "receivable": 0,
     }
 

@@ -314,7 +314,9 @@ def test_the_clock_goes_through_everything_that_comes_due(paid: World) -> None:
         "2026-02-28T09:00:00Z",
         "2026-01-31T09:00:00Z",
     ]
-    assert len(paid.json("charges", "list", "--state", "captured")) == 4
+    states = [payment["state"] for payment in paid.json("charges", "list")]
+    assert len(states) == 4
+    assert set(states) <= {"CAPTURED", "SETTLED"}
 
 
 def test_the_clock_stops_when_nobody_does_what_is_due(

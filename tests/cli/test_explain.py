@@ -15,7 +15,8 @@ def test_a_captured_payment_is_explained_from_plan_to_journal(paid: World) -> No
     words = told(paid, "charges", "explain", payment["id"])
 
     assert list(words) == [
-        "payment", "terms", "schedule", "invoice", "attempts", "next step", "journal", "cycle",
+        "payment", "terms", "schedule", "invoice", "attempts", "next step", "revenue", "journal",
+        "cycle",
     ]  # fmt: skip
     assert "collects 9.99 USD from Ada (ada)" in words["payment"]
     assert "effective from 2026-01-01: 9.99 USD a unit, every 1 month" in words["terms"]

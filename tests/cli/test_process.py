@@ -149,7 +149,7 @@ def test_the_status_is_streamed_as_lines(world: World) -> None:
     ("typed", "word", "completed"),
     [
         ("billing ch", 1, ["charges"]),
-        ("billing charges ", 2, ["explain", "list", "retry", "show"]),
+        ("billing charges ", 2, ["capture", "explain", "list", "retry", "show", "void"]),
         ("billing charges list --st", 3, ["--state"]),
         ("billing charges list --state cap", 4, ["captured"]),
         ("billing status -o js", 3, ["json", "jsonl"]),

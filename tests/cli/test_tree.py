@@ -17,12 +17,16 @@ CARD = "4242 4242 4242 4242"
 COMMANDS = dict(commands())
 
 # What starts something or only prints text of its own has no data.
-WITHOUT_DATA = {("up",), ("scheduler",), ("worker",), ("reconciler",), ("completion",)}
+WITHOUT_DATA = {("up",), ("scheduler",), ("worker",), ("reconciler",), ("api",), ("completion",)}
 ASKED_FIRST = {
+    ("charges", "capture"),
     ("charges", "retry"),
+    ("charges", "void"),
     ("clock", "advance"),
+    ("keys", "revoke"),
     ("parked", "release"),
     ("plans", "apply"),
+    ("refunds", "create"),
     ("subscriptions", "cancel"),
 }
 

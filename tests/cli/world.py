@@ -12,7 +12,8 @@ from click.testing import CliRunner, Result
 
 from billing.cli.root import root
 from billing.config import load_settings
-from billing.flows import close, collect, confirm, renew
+from billing.flows import close, collect, confirm, renew, settle
+from billing.flows.settle_hand import Means
 from billing.store import clock as stored
 from workers.runtime import Runtime
 from workers.sandbox import SandboxControl
@@ -94,7 +95,7 @@ class World(Cli):
             runtime.close()
 
     def reconcile(self) -> None:
-        """Confirm captures and close what is ready."""
+        """Confirm and settle captures, and close what is ready."""
         runtime = self.runtime()
         try:
             confirm.run(
@@ -104,6 +105,14 @@ class World(Cli):
                 read_until=None,
                 policy=runtime.policy,
             )
+            means = Means(
+                engine=runtime.engine,
+                policy=runtime.policy,
+                now=runtime.clock.now(),
+                wall=runtime.clock.wall,
+                gateway=runtime.gateway,
+            )
+            settle.work_on_all(means, every=timedelta(0))
             close.run(runtime.engine, now=runtime.clock.now())
         finally:
             runtime.close()

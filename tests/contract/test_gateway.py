@@ -5,12 +5,10 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from datetime import timedelta
 
 import pytest
 
@@ -27,73 +25,11 @@ from billing.gateway import (
     Unknown,
 )
 from billing.gateway.stripe import StripeGateway
-from billing.gateway.transport import Deadline, Transport
 from billing.money import Money
 from tests.contract.conftest import Shop
-from tests.contract.stripe_schema import request_problems
+from tests.contract.gateway_world import KEY, SENT, World, declined, paid, unknown
 
-SENT = datetime(2026, 3, 1, 12, tzinfo=UTC)
-KEY = "test:sub_1:2026-03-01:a1"
 ON_CHARGES = {"method": "POST", "path": "/v1/payment_intents"}
-
-
-class Recorder:
-    """A transport that passes everything on and keeps what was sent."""
-
-    def __init__(self, transport: Transport) -> None:
-        self._transport = transport
-        self.sent: list[tuple[str, str, list[tuple[str, str]], Mapping[str, str]]] = []
-
-    def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: str, deadline: Deadline
-    ) -> tuple[bytes, int, Mapping[str, str]]:
-        parts = urlsplit(url)
-        pairs = parse_qsl(body if method == "post" else parts.query, keep_blank_values=True)
-        self.sent.append((method, parts.path, pairs, headers))
-        return self._transport.send(method, url, headers, body, deadline)
-
-    def close(self) -> None:
-        self._transport.close()
-
-
-class World:
-    """A gateway on a sandbox whose clock stands still, and one customer."""
-
-    def __init__(self, shop: Shop) -> None:
-        self.shop = shop
-        self.gateway = StripeGateway("sk_test_contract", api_base=shop.url, deadline=5)
-        self.recorder = Recorder(self.gateway._http._transport)
-        self.gateway._http._transport = self.recorder  # type: ignore[assignment]
-        self.at(SENT)
-        self.customer = self.gateway.create_customer(
-            name="Ada", email="ada@example.com", idempotency_key="c1"
-        )
-
-    def at(self, now: datetime) -> None:
-        self.shop.control("POST", "clock", now=int(now.timestamp()))
-
-    def request(self, token: str = "pm_card_visa", **changes: Any) -> ChargeRequest:
-        card = self.gateway.attach_payment_method(self.customer, token, idempotency_key=token)
-        request = ChargeRequest(
-            KEY,
-            Money(999, "USD"),
-            self.customer,
-            card.token,
-            description="Video basic",
-            metadata={"payment": "pay_1", "subscription": "sub_1", "key": KEY},
-        )
-        return replace(request, **changes)
-
-    def captures(self) -> int:
-        captures: int = self.shop.stats()["captures"]
-        return captures
-
-    def problems(self) -> list[str]:
-        return [
-            f"{method} {path}: {problem}"
-            for method, path, pairs, _ in self.recorder.sent
-            for problem in request_problems(method, path, pairs)
-        ]
 
 
 @pytest.fixture
@@ -102,21 +38,6 @@ def world(shop: Shop) -> Iterator[World]:
     yield world
     world.gateway.close()
     assert world.problems() == []
-
-
-def declined(outcome: Outcome | Absent) -> Declined:
-    assert isinstance(outcome, Declined)
-    return outcome
-
-
-def unknown(outcome: Outcome | Absent) -> Unknown:
-    assert isinstance(outcome, Unknown)
-    return outcome
-
-
-def paid(outcome: Outcome | Absent) -> Succeeded:
-    assert isinstance(outcome, Succeeded)
-    return outcome
 
 
 def next_attempt(request: ChargeRequest, intent: str | None, n: int = 2) -> ChargeRequest:
@@ -382,7 +303,7 @@ def test_a_list_that_could_not_be_read_proves_nothing(world: World) -> None:
 
 
 def test_looking_up_pages_through_everything(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("billing.gateway.stripe.PAGE", 2)
+    monkeypatch.setattr("billing.gateway.stripe_client.PAGE", 2)
     request = world.request()
     paid(world.gateway.charge(request, first_send=True))
     for n in range(5):
@@ -466,7 +387,7 @@ def test_a_customer_is_created_once_under_one_key(world: World) -> None:
 def test_charges_are_listed_by_half_open_windows_that_tile(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("billing.gateway.stripe.PAGE", 2)
+    monkeypatch.setattr("billing.gateway.stripe_client.PAGE", 2)
     request = world.request()
     for n in range(5):
         world.at(SENT + timedelta(hours=n))

@@ -19,7 +19,7 @@ from typing import Any, Final
 import workers.scheduler
 from billing.config import load_settings
 from billing.flows import close, collect, confirm, renew
-from billing.gateway import stripe, transport
+from billing.gateway import stripe_client, transport
 from workers.roles import Role, run_role
 
 Die = Callable[[], None]
@@ -60,7 +60,7 @@ def _answer_arrived_but_unread(die: Die) -> None:
 
 def _between_pages(die: Die) -> None:
     """Read the provider's list two at a time, and die when the first page is compared."""
-    stripe.PAGE = 2  # type: ignore[misc]  # a constant, but for this
+    stripe_client.PAGE = 2  # type: ignore[misc]  # a constant, but for this
     _after(confirm, "_compare_page", only=lambda found: found[0])(die)
 
 

@@ -57,6 +57,7 @@ SETTINGS: Final = HURRY | {
     "BILLING__STRIPE__TIMEOUT_READ": "1s",
     "BILLING__STRIPE__DEADLINE": "1200ms",
     "BILLING__CHARGES__LEASE": "1500ms",
+    "BILLING__RECONCILER__LEASE": "3s",
     "BILLING__SCHEDULER__TICK": "30ms",
     "BILLING__RECONCILER__TICK": "300ms",
     "BILLING__PLANS__CATALOG": str(CATALOG),
@@ -276,7 +277,7 @@ class EngineUnderTest:
             return (
                 payments.nothing_due(conn, now)
                 and not cycles.closable(conn, now, limit=1)
-                and payments.unconfirmed(conn) == 0
+                and payments.unsettled(conn) == 0
             )
 
     # --- what has to be true --------------------------------------------------------------------
@@ -395,9 +396,7 @@ def _money(conn: Connection, statement: Any) -> dict[str, int]:
 
 def _clearing(conn: Connection) -> dict[str, int]:
     return {
-        row.currency: row.balance
-        for row in journal.trial_balance(conn)
-        if row.code == "psp_clearing"
+        row.currency: row.debit for row in journal.trial_balance(conn) if row.code == "psp_clearing"
     }
 
 

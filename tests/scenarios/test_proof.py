@@ -27,10 +27,9 @@ TABLES = (
     "ledger.postings",
 )
 # The rows that the attacks below are about, by who they belong to: see `story`.
-DOLLARS = (
-    "FROM payments WHERE state = 'CAPTURED' AND currency = 'USD' ORDER BY attempt_n, id LIMIT 1"
-)
-PAID, OTHER = f"(SELECT id {DOLLARS})", f"(SELECT id {DOLLARS} OFFSET 1)"
+ONE_TRY = "payments WHERE captured_at IS NOT NULL AND attempt_n = 1"
+PAID = f"(SELECT id FROM {ONE_TRY} ORDER BY id LIMIT 1)"
+OTHER = f"(SELECT id FROM {ONE_TRY} ORDER BY id LIMIT 1 OFFSET 1)"
 FAILED = "(SELECT id FROM payments WHERE state = 'FAILED' ORDER BY id LIMIT 1)"
 DUNNING = "(SELECT id FROM payments WHERE state = 'CREATED' ORDER BY id LIMIT 1)"
 CLOSED = "(SELECT id FROM cycles WHERE state = 'closed' AND kind = 'regular' ORDER BY id LIMIT 1)"
@@ -178,8 +177,8 @@ ATTACKS = {
     ),
     "a state was set without a transition": (
         2,
-        f"UPDATE payments SET state = 'SETTLED' WHERE id = {PAID}",
-        "is SETTLED, but its history ends at CAPTURED",
+        f"UPDATE payments SET state = 'REFUNDED' WHERE id = {PAID}",
+        "is REFUNDED, but its history ends at SETTLED",
     ),
     "a transition is missing": (
         2,
@@ -301,6 +300,12 @@ ATTACKS = {
         "UPDATE payments SET confirmed_at = NULL WHERE invoice_id ="
         f" (SELECT id FROM invoices WHERE cycle_id = {CLOSED})",
         "not confirmed by the provider",
+    ),
+    "a cycle was closed though its payment isn't settled": (
+        4,
+        "UPDATE payments SET settled_at = NULL WHERE invoice_id ="
+        f" (SELECT id FROM invoices WHERE cycle_id = {CLOSED})",
+        "and not settled",
     ),
     "a cycle was closed though it isn't paid": (
         4,

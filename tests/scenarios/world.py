@@ -6,7 +6,7 @@ part of the daemons is played by loops over the very functions they call.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +18,16 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, Row, text
 
 from billing.config import load_settings
-from billing.flows import catalog, collect, customers, prove, renew, subscribe
+from billing.flows import (
+    catalog,
+    collect,
+    customers,
+    prove,
+    refund,
+    renew,
+    settle_close,
+    subscribe,
+)
 from billing.flows.close import Closed
 from billing.flows.collect import Sending
 from billing.flows.confirm import ConfirmRun
@@ -29,7 +38,7 @@ from billing.store import clock as stored_clock
 from billing.store import customers as stored_customers
 from billing.store.subscriptions import Subscription
 from plans.load import load_catalog
-from workers import charges
+from workers import charges, refunds
 from workers.clock import StoredClock
 from workers.metrics import ProcessMetrics
 from workers.reconciler import Reconciler
@@ -178,6 +187,7 @@ class World:
                 "BILLING__STRIPE__API_KEY": "sk_test_world",
                 "BILLING__STRIPE__RATE_PER_SECOND": "10000",
                 "BILLING__STRIPE__TIMEOUT_READ": "250ms",
+                "BILLING__RECONCILER__SETTLE_EVERY": "0s",
             },
         )
         self.wall = datetime(2030, 1, 1, tzinfo=UTC)
@@ -198,6 +208,11 @@ class World:
         self.runtime.close()
 
     # --- setting the scene ----------------------------------------------------------------------
+
+    def earn_daily(self) -> None:
+        """Let revenue be earned day by day, and no longer at the end of each period."""
+        self.policy = replace(self.policy, recognise="daily")
+        self.runtime.__dict__["policy"] = self.policy
 
     def publish(self, toml: str) -> None:
         """Publish a catalog file of the story's own."""
@@ -307,7 +322,10 @@ class World:
         rung = self.ring()
         for payment_id in rung:
             self.charge(payment_id)
-        return bool(opened.seen or rung)
+        asked_back = self.ring_refunds()
+        for refund_id in asked_back:
+            self.refund(refund_id)
+        return bool(opened.seen or rung or asked_back)
 
     def open(self) -> Opened:
         return renew.open_due_cycles(self.engine, now=self.now, limit=500, policy=self.policy)
@@ -319,6 +337,14 @@ class World:
 
     def charge(self, payment_id: UUID) -> None:
         charges.charge(self.runtime, self.metrics, payment_id)
+
+    def ring_refunds(self) -> list[UUID]:
+        return refund.dispatch_due(
+            self.engine, now=self.now, wall=self.wall, limit=500, policy=self.policy
+        )
+
+    def refund(self, refund_id: UUID) -> None:
+        refunds.refund(self.runtime, self.metrics, refund_id)
 
     def wait(self, pause: timedelta) -> None:
         """Let real time pass."""
@@ -437,7 +463,11 @@ class World:
         self.close_books()
         self.assert_promises_hold()
         assert [row.kind for row in self.breaks()] == []
-        assert self.captured() == self._clearing() == self.psp.captured()
+        assert self.captured() == self.psp.captured()
+        with self.engine.connect() as conn:
+            lines = settle_close.compare_balances(conn, self.gateway.balance())
+        assert {line.currency: line.unexplained for line in lines if line.unexplained} == {}
+        assert self._clearing() == {line.currency: line.provider for line in lines}
 
     def captured(self) -> dict[str, int]:
         with self.engine.connect() as conn:

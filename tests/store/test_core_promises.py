@@ -164,6 +164,7 @@ def payment(invoice_id: str = "NULL", **columns: str) -> str:
         "id": LOOSE,
         "invoice_id": invoice_id,
         "customer_id": CUSTOMER,
+        "payment_method_id": CARD,
         "amount": "100",
         "currency": "'USD'",
         "state": "'CREATED'",

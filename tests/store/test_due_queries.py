@@ -18,14 +18,23 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from billing.embedded import EmbeddedPostgres
 from billing.flows import confirm
-from billing.store import attempts, cycles, payments, subscriptions
+from billing.store import (
+    attempts,
+    cycles,
+    payments,
+    recognition,
+    refunds,
+    settlement,
+    settlement_match,
+    subscriptions,
+)
 from billing.store.engine import make_engine
 from tests.conftest import Admin
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 AN_ID = UUID("018f0000-0000-7000-8000-000000000001")
 
-# One in 400 is due, one in 500 unconfirmed, one in 300 open: an ordinary minute.
+# One in 400 is due, one in 2,000 unconfirmed, one in 300 open: an ordinary minute.
 SEED = """
 SET LOCAL session_replication_role = replica;
 SET LOCAL synchronous_commit = off;
@@ -51,16 +60,21 @@ SELECT id, id, 0, 'regular', '2026-02-01', '2026-03-01', 'p', '2026-01-01', now(
        CASE WHEN g % 300 <> 0 THEN now() END, CASE WHEN g % 300 <> 0 THEN repeat('0', 64) END
   FROM ids;
 INSERT INTO invoices (id, cycle_id, subscription_id, customer_id, number, currency, net, tax, total,
-                      status, issued_at, resolved_at)
-SELECT id, id, id, id, 'N' || g, 'USD', 100, 0, 100, 'paid', now(), now() FROM ids;
+                      status, issued_at, resolved_at, recognise_at)
+SELECT id, id, id, id, 'N' || g, 'USD', 100, 0, 100, 'paid', now(), now(),
+       CASE WHEN g % 300 = 0 THEN timestamptz '2026-03-01' WHEN g % 3 = 0 THEN '2026-04-01' END
+  FROM ids;
 INSERT INTO payments (id, invoice_id, subscription_id, customer_id, amount, currency, state,
                       amount_captured, next_attempt_at, next_attempt_kind, dispatch_after,
-                      captured_at, confirmed_at, created_at, updated_at, attempt_n)
+                      captured_at, confirmed_at, settled_at, created_at, updated_at,
+                      attempt_n, amount_refunded)
 SELECT id, id, id, id, 100, 'USD', CASE WHEN due THEN 'CREATED' ELSE 'CAPTURED' END,
        CASE WHEN due THEN 0 ELSE 100 END, CASE WHEN due THEN timestamptz '2026-02-28' END,
        CASE WHEN due THEN 'ladder' END, '1970-01-01',
        CASE WHEN NOT due THEN timestamptz '2026-02-01' END,
-       CASE WHEN NOT due AND g % 500 <> 0 THEN now() END, now(), now(), 1
+       CASE WHEN NOT due AND g % 2000 <> 3 THEN now() END,
+       CASE WHEN NOT due AND g % 2000 <> 3 THEN now() END, now(), now(), 1,
+       CASE WHEN NOT due AND g % 10 = 0 THEN 1 ELSE 0 END
   FROM ids, LATERAL (SELECT g % 400 = 7 AS due) d;
 INSERT INTO attempts (payment_id, n, kind, idempotency_key, payment_method_id, request, rung,
                       first_sent_at, finished_at, outcome)
@@ -68,6 +82,16 @@ SELECT id, 1, 'first', 'k' || g, id, '{}', 0, '2026-02-01',
        CASE WHEN g % 2000 <> 0 THEN now() END,
        CASE WHEN g % 2000 = 0 THEN NULL WHEN g % 400 = 7 THEN 'declined' ELSE 'succeeded' END
   FROM ids;
+INSERT INTO refunds (id, payment_id, amount, currency, state, recognised, deferred, tax, reason,
+                     requested_by, idempotency_key, next_attempt_at, dispatch_after, created_at,
+                     finished_at)
+SELECT id, id, 1, 'USD', CASE WHEN open THEN 'requested' ELSE 'succeeded' END, 0, 1, 0, 'R', 'A',
+       'r' || g, CASE WHEN open THEN timestamptz '2026-02-28' END, '1970-01-01', now(),
+       CASE WHEN NOT open THEN now() END
+  FROM ids, LATERAL (SELECT g % 400 = 0 AS open) o
+ WHERE g % 10 = 0;
+INSERT INTO revenue_recognitions (invoice_id, through, amount)
+SELECT id, '2026-02-15', 40 FROM ids WHERE g % 2 = 0;
 ANALYZE
 """
 
@@ -108,10 +132,45 @@ QUERIES: dict[str, tuple[Executable, Mapping[str, Any], str | None]] = {
         {"since": NOW, "before": NOW},
         "payments_unconfirmed",
     ),
+    "the oldest capture to be settled": (
+        settlement.OLDEST_UNSETTLED,
+        {"long_known": NOW},
+        "payments_unsettled",
+    ),
+    "captures without a settlement": (
+        settlement_match.MISSING,
+        {"since": NOW, "before": NOW, "limit": 1000},
+        "payments_unsettled",
+    ),
     "our side of a page of charges": (
         confirm._OURS,
         {"provider_ids": ["pi_1", "pi_2"], "ids": [AN_ID]},
         "payments_provider_payment_id_key",
+    ),
+    "refunds that are due": (
+        refunds.DISPATCH_DUE,
+        {"now": NOW, "wall": NOW, "again_at": NOW, "limit": 500},
+        "refunds_due",
+    ),
+    "a refund to send": (
+        refunds._FOR_SEND,
+        {"id": AN_ID, "now": NOW, "wall": NOW},
+        "refunds_pkey",
+    ),
+    "how much of a payment went back": (
+        refunds._SUCCEEDED,
+        {"payment": AN_ID},
+        "refunds_payment",
+    ),
+    "invoices of which something may be earned": (
+        recognition._LOCK_DUE,
+        {"now": NOW, "limit": 100},
+        "invoices_recognise",
+    ),
+    "what is left of an invoice": (
+        recognition._STANDING,
+        {"ids": [AN_ID]},
+        "revenue_recognitions_pkey",
     ),
     "whether anything is due": (payments._QUIET, {"now": NOW}, "subscriptions_due"),
     "when something is due next": (payments._NEXT, {}, "payments_due"),
@@ -164,7 +223,8 @@ def test_a_query_of_the_daemons_reads_an_index(
     found = list(nodes(plan_of(many, query, values)))
 
     scanned = {node["Relation Name"] for node in found if node["Node Type"] == "Seq Scan"}
-    assert scanned <= {"breaks", "customers", "payment_methods"}, "small, or empty here"
+    empty = {"breaks", "customers", "disputes", "payment_methods", "settlement_rows"}
+    assert scanned <= empty, "small, or empty here"
     assert index in {node.get("Index Name") for node in found}
 
 

@@ -12,6 +12,7 @@ from typing import Any, cast
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
+from billing.api.metrics import ApiMetrics
 from workers.metrics import ProcessMetrics, StateCollector
 from workers.runtime import Runtime
 
@@ -84,6 +85,7 @@ def exported_metrics() -> Mapping[str, Exported]:
     """Return every metric of every role by name."""
     registry = CollectorRegistry()
     ProcessMetrics(registry, "scheduler", "0")
+    ApiMetrics(registry)
     registry.register(StateCollector(cast(Runtime, _Parts())))
     found = {}
     for family in registry.collect():

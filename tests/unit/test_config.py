@@ -125,6 +125,7 @@ def test_all_problems_are_reported_in_one_run(tmp_path: Path) -> None:
         ({"CHARGES__MINIMUM_AMOUNTS__USD": "0.505"}, "decimals"),
         ({"CHARGES__MINIMUM_AMOUNTS__ABC": "1"}, "ISO 4217"),
         ({"CHARGES__LEASE": "60s"}, "longer than its lease"),
+        ({"RECONCILER__LEASE": "60s"}, "longer than the lease"),
         ({"CHARGES__KEY_MAX_AGE": "24h"}, "made twice"),
         ({"STRIPE__TIMEOUT_READ": "90s"}, "longer than the whole call"),
         ({"CHARGES__UNKNOWN_BACKOFF": "1h"}, "longer than the longest"),

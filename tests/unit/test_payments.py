@@ -14,7 +14,9 @@ LEGAL = {
     ("CAPTURED", "REFUNDED"): {"refund"},
     ("SETTLED", "REFUNDED"): {"refund"},
     ("CREATED", "FAILED"): {"outcome", "ladder_over", "void"},
-    ("AUTHORIZED", "FAILED"): {"outcome", "ladder_over", "void"},
+    ("AUTHORIZED", "FAILED"): {"outcome", "ladder_over", "void", "expired"},
+    ("REFUNDED", "CAPTURED"): {"refund_failed"},
+    ("REFUNDED", "SETTLED"): {"refund_failed"},
     ("FAILED", "CREATED"): {"reopened_by_operator", "reopened_by_payment_method"},
     ("FAILED", "CAPTURED"): {"forced_correction"},
 }
@@ -36,6 +38,7 @@ def test_the_way_of_a_payment_that_goes_well() -> None:
         (State.AUTHORIZED, State.CAPTURED, Cause.OUTCOME),
         (State.CAPTURED, State.SETTLED, Cause.SETTLEMENT),
         (State.SETTLED, State.REFUNDED, Cause.REFUND),
+        (State.REFUNDED, State.SETTLED, Cause.REFUND_FAILED),
     ]:
         check_transition(from_, to, cause)
 
@@ -49,7 +52,9 @@ def test_money_that_moved_never_goes_back_to_collecting() -> None:
 def test_an_illegal_transition_says_what_would_be_legal() -> None:
     with pytest.raises(BillingError, match="it goes to: SETTLED, REFUNDED"):
         check_transition(State.CAPTURED, State.CREATED, Cause.OUTCOME)
-    with pytest.raises(BillingError, match="nowhere"):
+    with pytest.raises(BillingError, match="it goes to: CAPTURED, SETTLED"):
+        check_transition(State.REFUNDED, State.FAILED, Cause.OUTCOME)
+    with pytest.raises(BillingError, match="allowed causes: refund_failed"):
         check_transition(State.REFUNDED, State.CAPTURED, Cause.OUTCOME)
     with pytest.raises(BillingError, match="allowed causes: forced_correction"):
         check_transition(State.FAILED, State.CAPTURED, Cause.OUTCOME)

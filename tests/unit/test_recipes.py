@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.ledger import recipes
+from billing.ledger.accounts import Account, AccountCode
 from billing.ledger.journal import EmptyEntry, Entry, JournalError
 from billing.money import CurrencyMismatch, Money
 
@@ -21,6 +22,9 @@ ANN = uuid.UUID("018f0000-0000-7000-8000-00000000000a")
 INVOICE = uuid.UUID("018f0000-0000-7000-8000-0000000000f1")
 PAYMENT = uuid.UUID("018f0000-0000-7000-8000-0000000000e1")
 CYCLE = uuid.UUID("018f0000-0000-7000-8000-0000000000c1")
+REFUND = uuid.UUID("018f0000-0000-7000-8000-0000000000b1")
+DISPUTE = uuid.UUID("018f0000-0000-7000-8000-0000000000d1")
+BREAK = uuid.UUID("018f0000-0000-7000-8000-0000000000b9")
 
 
 def usd(amount: int) -> Money:
@@ -64,9 +68,72 @@ def write_off(**changes: Any) -> Entry:
     return recipes.write_off(**(facts | changes))
 
 
+def refund_requested(**changes: Any) -> Entry:
+    facts: dict[str, Any] = {
+        "refund_id": REFUND,
+        "cycle_id": CYCLE,
+        "recognised": usd(300),
+        "deferred": usd(699),
+        "tax": usd(190),
+        "effective_at": AT,
+    }
+    return recipes.refund_requested(**(facts | changes))
+
+
+def refund_succeeded() -> Entry:
+    return recipes.refund_succeeded(
+        refund_id=REFUND, cycle_id=CYCLE, amount=usd(1189), effective_at=AT
+    )
+
+
+def dispute(moved: Any, fee: Money | None = None) -> Entry:
+    entry: Entry = moved(
+        dispute_id=DISPUTE,
+        transaction_id="txn_1",
+        amount=usd(1189),
+        fee=usd(0) if fee is None else fee,
+        effective_at=AT,
+    )
+    return entry
+
+
+def dispute_lost(**changes: Any) -> Entry:
+    facts: dict[str, Any] = {
+        "dispute_id": DISPUTE,
+        "recognised": usd(300),
+        "deferred": usd(699),
+        "tax": usd(190),
+        "effective_at": AT,
+    }
+    return recipes.dispute_lost(**(facts | changes))
+
+
+def payout(recipe: Any, amount: Money) -> Entry:
+    entry: Entry = recipe(payout_id="po_1", amount=amount, effective_at=AT)
+    return entry
+
+
+def exchange(fee: Money | None = None) -> Entry:
+    return recipes.fx_event(
+        source="txn_9",
+        sold=Money(1000, "EUR"),
+        bought=usd(1080),
+        fee=usd(0) if fee is None else fee,
+        effective_at=AT,
+    )
+
+
 def legs(entry: Entry) -> dict[str, int]:
-    """Signed amounts by account; the customer's accounts carry the customer's id."""
-    return {str(posting.account): posting.money.amount for posting in entry.postings}
+    """Signed amounts by account; the customer's accounts carry the customer's id.
+
+    Several postings to one account are added up, those in other currencies than USD set apart.
+    """
+    found: dict[str, int] = {}
+    for posting in entry.postings:
+        money = posting.money
+        name = f"{posting.account}{'' if money.currency == 'USD' else ' ' + money.currency}"
+        found[name] = found.get(name, 0) + money.amount
+    return found
 
 
 RECEIVABLE = f"receivable({ANN})"
@@ -126,21 +193,229 @@ EVENTS: list[tuple[str, Entry, str, dict[str, int]]] = [
         f"write_off_reversed:{INVOICE}:1",
         {"deferred_revenue": -999, "tax_payable": -190, RECEIVABLE: 1189},
     ),
+    (
+        "refund requested of what was partly earned",
+        refund_requested(),
+        f"refund_requested:{REFUND}",
+        {
+            "refunds_contra": 300,
+            "deferred_revenue": 699,
+            "tax_payable": 190,
+            "refund_payable": -1189,
+        },
+    ),
+    (
+        "refund requested of what was earned wholly and without tax",
+        refund_requested(recognised=usd(50), deferred=usd(0), tax=usd(0)),
+        f"refund_requested:{REFUND}",
+        {"refunds_contra": 50, "refund_payable": -50},
+    ),
+    (
+        "refund succeeded",
+        refund_succeeded(),
+        f"refund_succeeded:{REFUND}",
+        {"refund_payable": 1189, "psp_clearing": -1189},
+    ),
+    (
+        "refund came back",
+        recipes.refund_returned(refund_succeeded(), effective_at=LATER),
+        f"refund_returned:{REFUND}",
+        {"refund_payable": -1189, "psp_clearing": 1189},
+    ),
+    (
+        "refund failed",
+        recipes.refund_failed(refund_requested(), effective_at=LATER),
+        f"refund_failed:{REFUND}",
+        {
+            "refunds_contra": -300,
+            "deferred_revenue": -699,
+            "tax_payable": -190,
+            "refund_payable": 1189,
+        },
+    ),
+]
+
+# What belongs to no cycle: it happens to money that is ours already, or long after the close.
+WITHOUT_CYCLE: list[tuple[str, Entry, str, dict[str, int]]] = [
+    (
+        "revenue recognised",
+        recipes.revenue_recognized(invoice_id=INVOICE, amount=usd(33), through=AT),
+        f"revenue_recognized:{INVOICE}:20260301T000000.000000Z",
+        {"deferred_revenue": 33, "revenue": -33},
+    ),
+    (
+        "recognition taken back",
+        recipes.recognition_taken_back(invoice_id=INVOICE, amount=usd(33), at=LATER),
+        f"recognition_taken_back:{INVOICE}:20260509T000000.000000Z",
+        {"deferred_revenue": -33, "revenue": 33},
+    ),
+    (
+        "one-off charged",
+        recipes.one_off_charged(
+            payment_id=PAYMENT, customer_id=ANN, amount=usd(500), effective_at=AT
+        ),
+        f"one_off_charged:{PAYMENT}",
+        {RECEIVABLE: 500, "revenue": -500},
+    ),
+    (
+        "dispute opened, with its fee",
+        dispute(recipes.dispute_opened, usd(1500)),
+        f"dispute_opened:{DISPUTE}:txn_1",
+        {"dispute_receivable": 1189, "dispute_fees": 1500, "psp_clearing": -2689},
+    ),
+    (
+        "dispute opened, its fee in the currency of our balance",
+        dispute(recipes.dispute_opened, Money(1500, "EUR")),
+        f"dispute_opened:{DISPUTE}:txn_1",
+        {
+            "dispute_receivable": 1189,
+            "psp_clearing": -1189,
+            "dispute_fees EUR": 1500,
+            "psp_clearing EUR": -1500,
+        },
+    ),
+    (
+        "dispute won, its fee kept",
+        dispute(recipes.dispute_won),
+        f"dispute_won:{DISPUTE}:txn_1",
+        {"dispute_receivable": -1189, "psp_clearing": 1189},
+    ),
+    (
+        "dispute won, its fee given back",
+        dispute(recipes.dispute_won, usd(-1500)),
+        f"dispute_won:{DISPUTE}:txn_1",
+        {"dispute_receivable": -1189, "dispute_fees": -1500, "psp_clearing": 2689},
+    ),
+    (
+        "dispute lost",
+        dispute_lost(),
+        f"dispute_lost:{DISPUTE}:1",
+        {
+            "disputes_contra": 300,
+            "deferred_revenue": 699,
+            "tax_payable": 190,
+            "dispute_receivable": -1189,
+        },
+    ),
+    (
+        "dispute lost for the second time",
+        dispute_lost(nth=2, deferred=usd(0), tax=usd(0)),
+        f"dispute_lost:{DISPUTE}:2",
+        {"disputes_contra": 300, "dispute_receivable": -300},
+    ),
+    (
+        "dispute decided anew",
+        recipes.dispute_lost_reversed(dispute_lost(), effective_at=LATER),
+        f"dispute_lost_reversed:{DISPUTE}:1",
+        {
+            "disputes_contra": -300,
+            "deferred_revenue": -699,
+            "tax_payable": -190,
+            "dispute_receivable": 1189,
+        },
+    ),
+    (
+        "fee settled",
+        recipes.fee_settled(transaction_id="txn_2", fee=usd(59), effective_at=AT),
+        "fee_settled:txn_2",
+        {"psp_fees": 59, "psp_clearing": -59},
+    ),
+    (
+        "fee given back",
+        recipes.fee_settled(transaction_id="txn_3", fee=usd(-59), effective_at=AT),
+        "fee_settled:txn_3",
+        {"psp_fees": -59, "psp_clearing": 59},
+    ),
+    (
+        "payout sent",
+        payout(recipes.payout_sent, usd(900)),
+        "payout_sent:po_1",
+        {"payout_transit": 900, "psp_clearing": -900},
+    ),
+    (
+        "payout fetched from our bank",
+        payout(recipes.payout_sent, usd(-900)),
+        "payout_sent:po_1",
+        {"payout_transit": -900, "psp_clearing": 900},
+    ),
+    (
+        "payout arrived",
+        payout(recipes.payout_arrived, usd(900)),
+        "payout_arrived:po_1",
+        {"bank": 900, "payout_transit": -900},
+    ),
+    (
+        "payout failed",
+        recipes.payout_failed(payout(recipes.payout_sent, usd(900)), effective_at=LATER),
+        "payout_failed:po_1",
+        {"payout_transit": -900, "psp_clearing": 900},
+    ),
+    (
+        "payout sent back by the bank",
+        recipes.payout_returned(payout(recipes.payout_arrived, usd(900)), effective_at=LATER),
+        "payout_returned:po_1",
+        {"bank": -900, "payout_transit": 900},
+    ),
+    (
+        "currency exchanged",
+        exchange(),
+        "fx_event:txn_9",
+        {
+            "fx_position EUR": 1000,
+            "psp_clearing EUR": -1000,
+            "psp_clearing": 1080,
+            "fx_position": -1080,
+        },
+    ),
+    (
+        "currency exchanged, for a fee",
+        exchange(usd(22)),
+        "fx_event:txn_9",
+        {
+            "fx_position EUR": 1000,
+            "psp_clearing EUR": -1000,
+            "psp_clearing": 1058,
+            "psp_fees": 22,
+            "fx_position": -1080,
+        },
+    ),
+    (
+        "difference accepted, too much",
+        recipes.adjustment(
+            break_id=BREAK,
+            account=Account(AccountCode.PSP_CLEARING),
+            change=usd(7),
+            effective_at=AT,
+        ),
+        f"adjustment:{BREAK}",
+        {"psp_clearing": 7, "adjustments": -7},
+    ),
+    (
+        "difference accepted, too little",
+        recipes.adjustment(
+            break_id=BREAK,
+            account=Account(AccountCode.PSP_CLEARING),
+            change=usd(-7),
+            effective_at=AT,
+        ),
+        f"adjustment:{BREAK}",
+        {"psp_clearing": -7, "adjustments": 7},
+    ),
 ]
 
 
 @pytest.mark.parametrize(
-    ("entry", "source_key", "expected"),
-    [event[1:] for event in EVENTS],
-    ids=[event[0] for event in EVENTS],
+    ("entry", "source_key", "expected", "cycle_id"),
+    [(*event[1:], CYCLE) for event in EVENTS] + [(*event[1:], None) for event in WITHOUT_CYCLE],
+    ids=[event[0] for event in (*EVENTS, *WITHOUT_CYCLE)],
 )
 def test_an_event_posts_what_its_recipe_says(
-    entry: Entry, source_key: str, expected: dict[str, int]
+    entry: Entry, source_key: str, expected: dict[str, int], cycle_id: uuid.UUID | None
 ) -> None:
     assert legs(entry) == expected
     assert entry.source_key == source_key
     assert entry.kind == source_key.split(":")[0]
-    assert entry.cycle_id == CYCLE
+    assert entry.cycle_id == cycle_id
 
 
 def test_the_page_has_a_row_for_every_recipe_and_names_its_source_key() -> None:
@@ -148,7 +423,26 @@ def test_the_page_has_a_row_for_every_recipe_and_names_its_source_key() -> None:
 
     keys = set(re.findall(r"^\|.*\| `([a-z_]+):[^`]*` \|$", page, re.MULTILINE))
 
-    assert keys == {entry.kind for _, entry, _, _ in EVENTS} | {"reversal"}
+    kinds = {entry.kind for _, entry, _, _ in (*EVENTS, *WITHOUT_CYCLE)}
+    assert keys == kinds | {"reversal"}
+
+
+def test_an_exchange_of_a_currency_for_itself_is_refused() -> None:
+    with pytest.raises(JournalError, match="one currency"):
+        recipes.fx_event(source="txn_9", sold=usd(1), bought=usd(1), fee=usd(0), effective_at=AT)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: recipes.fee_settled(transaction_id="t", fee=usd(0), effective_at=AT),
+        lambda: payout(recipes.payout_sent, usd(0)),
+        lambda: recipes.revenue_recognized(invoice_id=INVOICE, amount=usd(0), through=AT),
+    ],
+)
+def test_an_event_about_nothing_has_no_entry(make: Any) -> None:
+    with pytest.raises(EmptyEntry):
+        make()
 
 
 def test_the_same_event_makes_the_same_entry() -> None:
@@ -199,6 +493,11 @@ def test_after_the_close_a_reversal_stands_outside_the_cycle() -> None:
         (recipes.invoice_voided, payment_captured()),
         (recipes.invoice_voided, write_off()),
         (recipes.write_off_reversed, invoice_issued()),
+        (recipes.refund_failed, refund_succeeded()),
+        (recipes.refund_returned, refund_requested()),
+        (recipes.dispute_lost_reversed, dispute(recipes.dispute_opened)),
+        (recipes.payout_failed, payout(recipes.payout_arrived, usd(1))),
+        (recipes.payout_returned, payout(recipes.payout_sent, usd(1))),
     ],
 )
 def test_only_an_entry_of_the_right_kind_is_taken_back(take_back: Any, of: Entry) -> None:

@@ -2,11 +2,13 @@
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 from uuid import UUID
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row
+
+from billing.money import Money
+from billing.store import overview
 
 COLUMNS: Final = ("at", "kind", "what", "actor")
 
@@ -23,10 +25,8 @@ _ORDER: Final = (
 )
 
 
-def lines(conn: "Connection", subscription_id: UUID) -> list[dict[str, Any]]:
-    """Return the lines of the timeline, oldest first."""
-    from billing.store import overview
-
+def lines(conn: Connection, subscription_id: UUID) -> list[dict[str, Any]]:
+    """Return the lines of a subscription's timeline, oldest first."""
     rows = overview.timeline_rows(conn, subscription_id)
     found = [
         *_cycles(rows["cycles"]),
@@ -50,7 +50,7 @@ def _line(
     return key, {"at": at, "kind": kind, "what": what, "actor": actor, **references}
 
 
-def _cycles(rows: "list[Row[Any]]") -> _Lines:
+def _cycles(rows: list[Row[Any]]) -> _Lines:
     for row in rows:
         span = f"{row.period_start:%Y-%m-%d} to {row.period_end:%Y-%m-%d}"
         what = f"cycle {row.n} ({row.kind}), {span}, terms of {row.plan_version}"
@@ -59,17 +59,13 @@ def _cycles(rows: "list[Row[Any]]") -> _Lines:
             yield _line(row.closed_at, "cycle_closed", row.n, f"cycle {row.n}", n=row.n)
 
 
-def _invoices(rows: "list[Row[Any]]") -> _Lines:
-    from billing.money import Money
-
+def _invoices(rows: list[Row[Any]]) -> _Lines:
     for row in rows:
         what = f"invoice {row.number}, {Money(row.total, row.currency)}"
         yield _line(row.issued_at, "invoice_issued", row.n, what, n=row.n, invoice=row.number)
 
 
-def _attempts(rows: "list[Row[Any]]") -> _Lines:
-    from billing.money import Money
-
+def _attempts(rows: list[Row[Any]]) -> _Lines:
     for row in rows:
         refs = {"payment_id": row.payment_id, "attempt": row.n}
         amount = Money(row.amount, row.currency)
@@ -79,19 +75,19 @@ def _attempts(rows: "list[Row[Any]]") -> _Lines:
             yield _line(row.finished_at, "attempt_finished", row.n, _outcome(row), "worker", **refs)
 
 
-def _outcome(row: "Row[Any]") -> str:
+def _outcome(row: Row[Any]) -> str:
     code = f" ({row.decline_code})" if row.decline_code else ""
     decision = f": {row.decision}" if row.decision and row.outcome != "succeeded" else ""
     return f"attempt {row.n} {row.outcome}{code}{decision}"
 
 
-def _transitions(rows: "list[Row[Any]]") -> _Lines:
+def _transitions(rows: list[Row[Any]]) -> _Lines:
     for row in rows:
         what = f"payment {row.from_state} -> {row.to_state} ({row.cause})"
         yield _line(row.at, "payment_moved", row.id, what, row.actor, payment_id=row.payment_id)
 
 
-def _events(rows: "list[Row[Any]]") -> _Lines:
+def _events(rows: list[Row[Any]]) -> _Lines:
     for row in rows:
         kind = "subscribed" if row.kind == "created" else row.kind
         yield _line(row.at, kind, row.id, row.words, row.actor)

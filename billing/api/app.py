@@ -1,0 +1,111 @@
+"""The HTTP application: routes, problems, and the door in front of them."""
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.metadata import version
+from typing import Any, Final
+
+from anyio import to_thread
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+
+from billing.api import problems, webhook
+from billing.api.door import Door, tell
+from billing.api.problems import Problem, Refused, problem
+from billing.api.routes import books, customers, payments, subscriptions
+from billing.api.routes.common import Services
+from billing.api.security import Guard
+from billing.errors import BillingError
+from workers.metrics import ProcessMetrics
+from workers.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+DESCRIPTION: Final = """\
+Amounts are integers of minor units. Every POST needs an `Idempotency-Key`: the same key with the
+same request gives the same answer and does nothing twice. Errors are RFC 9457 problem details.
+"""
+
+
+def create_app(
+    runtime: Runtime, metrics: ProcessMetrics, services: Services, guard: Guard
+) -> FastAPI:
+    """Put the application together; what handlers work with is `app.state.services`."""
+    settings = runtime.settings.api
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        to_thread.current_default_thread_limiter().total_tokens = settings.threads
+        yield
+
+    app = FastAPI(
+        title="Perennial",
+        description=DESCRIPTION,
+        version=version("perennial-billing"),
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+        lifespan=lifespan,
+    )
+    app.state.services = services
+    for router in (payments.router, customers.router, subscriptions.router, books.router):
+        app.include_router(router)
+    app.include_router(webhook.router)
+    webhook.install(app, runtime, metrics)
+    _tell_problems(app, services)
+    app.add_middleware(
+        Door, guard=guard, metrics=services.metrics, body_bytes_max=settings.body_bytes_max
+    )
+    return app
+
+
+def _tell_problems(app: FastAPI, services: Services) -> None:
+    """Let every error become a problem; what nobody expected is logged at the door."""
+
+    def told(found: Problem) -> JSONResponse:
+        services.metrics.refused(found.kind.code)
+        return tell(found)
+
+    async def known(_: Request, error: Exception) -> JSONResponse:
+        found = problems.of_error(error)
+        if found is None:
+            raise error
+        if not isinstance(error, Refused | BillingError) or found.kind.status >= 500:
+            logger.warning("a request failed: %s", error)
+        return told(found)
+
+    async def invalid(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, RequestValidationError)
+        return told(_invalid(error.errors()))
+
+    async def by_framework(_: Request, error: Exception) -> JSONResponse:
+        assert isinstance(error, HTTPException)
+        return told(problems.of_status(error.status_code, str(error.detail), error.headers))
+
+    for kind in (Refused, BillingError, SQLAlchemyError):
+        app.add_exception_handler(kind, known)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(HTTPException, by_framework)
+
+
+def _invalid(errors: Any) -> Problem:
+    """Say what is wrong with a request, and never repeat what was sent."""
+    found = [
+        {"where": ".".join(str(part) for part in error["loc"]), "what": error["msg"]}
+        for error in errors
+    ]
+    kinds = {(error["type"], str(error["loc"][-1]).lower()) for error in errors}
+    if ("missing", "idempotency-key") in kinds:
+        return problem(
+            "idempotency_key_missing",
+            "every POST needs the header Idempotency-Key",
+            remedy="send a UUID of your own, the same one for every try of one request",
+        )
+    if any(kind == "json_invalid" for kind, _ in kinds):
+        return problem("malformed_request", "the body is no JSON", where="body")
+    return problem("invalid_request", f"{found[0]['where']}: {found[0]['what']}", errors=found)

@@ -1,0 +1,30 @@
+"""Card numbers are refused wherever a caller may put one, before anything else looks at it."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from google.protobuf.message import Message
+
+from billing.pan import refuse_card_number
+
+
+def refuse_in_json(value: Any, where: str = "body") -> None:
+    """Look at every text, number and name, however deep. Raises `CardNumberRefused`."""
+    if isinstance(value, str):
+        refuse_card_number(value, where)
+    elif isinstance(value, Mapping):
+        for name, part in value.items():
+            refuse_card_number(name, f"a name in {where}")
+            refuse_in_json(part, f"{where}.{name}")
+    elif isinstance(value, Sequence):
+        for part in value:
+            refuse_in_json(part, where)
+    elif isinstance(value, int | float) and not isinstance(value, bool):
+        refuse_card_number(f"{value:.0f}" if isinstance(value, float) else str(value), where)
+
+
+def refuse_in_message(message: Message) -> None:
+    """Look at every text of a gRPC request. Raises `CardNumberRefused`."""
+    for descriptor, value in message.ListFields():
+        if descriptor.type == descriptor.TYPE_STRING:
+            refuse_card_number(value, descriptor.name)

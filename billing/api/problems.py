@@ -1,0 +1,189 @@
+"""Every error that a caller can meet: its code, its HTTP status, its gRPC status.
+
+HTTP tells it as RFC 9457 problem details. A message never repeats what was sent, unless a flow
+put it there on purpose: card numbers are refused before anything is parsed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from grpc import StatusCode
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import TimeoutError as NoConnectionFree
+
+from billing.errors import BadInput, BillingError, Conflict, NotFound, SchemaUnknown, Unavailable
+from billing.flows.idempotency import InFlight, KeyReused
+from billing.pan import CardNumberRefused
+
+CONTENT_TYPE: Final = "application/problem+json"
+TYPE_PREFIX: Final = "urn:perennial:problem:"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One sort of error. `title` is the same for every occurrence."""
+
+    code: str
+    status: int
+    grpc: StatusCode
+    title: str
+
+
+KINDS: Final[Mapping[str, Kind]] = {
+    kind.code: kind
+    for kind in (
+        Kind("malformed_request", 400, StatusCode.INVALID_ARGUMENT, "The request can't be read"),
+        Kind(
+            "idempotency_key_missing", 400, StatusCode.INVALID_ARGUMENT,
+            "The request needs an idempotency key",
+        ),
+        Kind("unauthenticated", 401, StatusCode.UNAUTHENTICATED, "The API key opens nothing"),
+        Kind("payment_declined", 402, StatusCode.OK, "The payment was declined"),
+        Kind(
+            "permission_denied", 403, StatusCode.PERMISSION_DENIED,
+            "The API key lacks the scope",
+        ),
+        Kind("not_found", 404, StatusCode.NOT_FOUND, "There is no such thing"),
+        Kind(
+            "method_not_allowed", 405, StatusCode.UNIMPLEMENTED,
+            "The method isn't allowed here",
+        ),
+        Kind("conflict", 409, StatusCode.FAILED_PRECONDITION, "The state forbids this"),
+        Kind("request_in_flight", 409, StatusCode.ABORTED, "The same request is in work"),
+        Kind("body_too_large", 413, StatusCode.RESOURCE_EXHAUSTED, "The request is too large"),
+        Kind(
+            "unsupported_media_type", 415, StatusCode.INVALID_ARGUMENT, "The body has to be JSON"
+        ),
+        Kind("invalid_request", 422, StatusCode.INVALID_ARGUMENT, "The request can't be taken"),
+        Kind(
+            "card_number_refused", 422, StatusCode.INVALID_ARGUMENT,
+            "Card numbers are never accepted",
+        ),
+        Kind(
+            "idempotency_key_reused", 422, StatusCode.ALREADY_EXISTS,
+            "The idempotency key was used for another request",
+        ),
+        Kind(
+            "provider_refused", 422, StatusCode.FAILED_PRECONDITION,
+            "The payment provider refused it",
+        ),
+        Kind("rate_limited", 429, StatusCode.RESOURCE_EXHAUSTED, "Too many requests"),
+        Kind("internal_error", 500, StatusCode.INTERNAL, "A fault of this program"),
+        Kind("unavailable", 503, StatusCode.UNAVAILABLE, "Try again in a moment"),
+    )
+}  # fmt: skip
+_BY_STATUS: Final[Mapping[int, str]] = {
+    400: "malformed_request",
+    401: "unauthenticated",
+    403: "permission_denied",
+    404: "not_found",
+    405: "method_not_allowed",
+    409: "conflict",
+    413: "body_too_large",
+    415: "unsupported_media_type",
+    422: "invalid_request",
+    429: "rate_limited",
+    503: "unavailable",
+}
+# The most telling class first.
+_OF_ERRORS: Final[tuple[tuple[type[BillingError], str], ...]] = (
+    (CardNumberRefused, "card_number_refused"),
+    (KeyReused, "idempotency_key_reused"),
+    (InFlight, "request_in_flight"),
+    (NotFound, "not_found"),
+    (Conflict, "conflict"),
+    (BadInput, "invalid_request"),
+    (Unavailable, "unavailable"),
+    (SchemaUnknown, "unavailable"),
+)
+RETRY_AFTER_SECONDS: Final[Mapping[str, int]] = {
+    "request_in_flight": 1,
+    "rate_limited": 1,
+    "unavailable": 5,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """One occurrence of an error. `more` are members of its own, beside the standard ones."""
+
+    kind: Kind
+    detail: str
+    more: Mapping[str, Any] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def body(self) -> dict[str, Any]:
+        """Return it as RFC 9457 has it."""
+        return {
+            "type": TYPE_PREFIX + self.kind.code,
+            "title": self.kind.title,
+            "status": self.kind.status,
+            "detail": self.detail,
+            "code": self.kind.code,
+            **self.more,
+        }
+
+    def http_headers(self) -> dict[str, str]:
+        """Return the headers that go with it."""
+        wait = RETRY_AFTER_SECONDS.get(self.kind.code)
+        told = {} if wait is None else {"retry-after": str(wait)}
+        return told | dict(self.headers)
+
+
+class Refused(Exception):
+    """Ends a request with a problem."""
+
+    def __init__(self, code: str, detail: str, **more: Any) -> None:
+        super().__init__(detail)
+        self.problem = problem(code, detail, **more)
+
+
+def problem(code: str, detail: str, **more: Any) -> Problem:
+    """Make a problem of a known code; members that are None are left out."""
+    return Problem(KINDS[code], detail, {k: v for k, v in more.items() if v is not None})
+
+
+def of_status(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Problem:
+    """Make the problem of an HTTP status that the framework ended a request with."""
+    kind = KINDS[_BY_STATUS.get(status, "malformed_request" if status < 500 else "internal_error")]
+    return Problem(kind, detail, {}, headers or {})
+
+
+def of_error(error: BaseException) -> Problem | None:
+    """Return the problem of an error that a caller can act on, or None for a fault of ours."""
+    if isinstance(error, Refused):
+        return error.problem
+    if isinstance(error, Unavailable | SchemaUnknown):
+        return _unavailable()
+    if isinstance(error, BillingError):
+        code = next(code for kind, code in _OF_ERRORS if isinstance(error, kind))
+        return problem(code, error.what, where=error.where, remedy=_remedy(error))
+    if isinstance(error, NoConnectionFree | OperationalError):
+        return _unavailable()
+    if isinstance(error, DBAPIError) and error.connection_invalidated:
+        return _unavailable()
+    return None
+
+
+def _unavailable() -> Problem:
+    """Say nothing of addresses inside: the log has them."""
+    return problem(
+        "unavailable",
+        "something this depends on doesn't answer",
+        remedy="send the same request again, with the same idempotency key",
+    )
+
+
+def _remedy(error: BillingError) -> str | None:
+    """Leave out what only an operator at a shell can do."""
+    return None if error.remedy is None or "`billing " in error.remedy else error.remedy
+
+
+def internal() -> Problem:
+    """Return what a caller is told of a fault of ours: nothing but that it is one."""
+    return problem(
+        "internal_error",
+        "the request failed here; it may have been carried out",
+        remedy="send it again with the same idempotency key: nothing happens twice",
+    )

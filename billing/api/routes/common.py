@@ -1,0 +1,146 @@
+"""What routes share: who asks, under which key, and how an answer becomes a response."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, NoReturn
+from uuid import UUID
+
+from fastapi import Depends, Header, Path, Query, Request
+from fastapi.responses import JSONResponse
+from fastapi.security import HTTPBearer
+from sqlalchemy import Connection, Engine
+
+from billing.api import cursors, problems
+from billing.api.door import tell
+from billing.api.metrics import ApiMetrics
+from billing.api.schemas import NO_CONTROLS, PROBLEM
+from billing.api.security import Visitor
+from billing.errors import NotFound
+from billing.flows.api_keys import Scope
+from billing.flows.customer_api import CustomerApi
+from billing.flows.idempotency import KEY_LENGTH_MAX, Answer
+from billing.flows.payment_api import DECLINED, REFUSED, PaymentApi
+from billing.store import api_reads
+from billing.store.api_reads import Listed
+
+
+@dataclass(frozen=True)
+class Services:
+    """What handlers work with."""
+
+    engine: Engine
+    payments: PaymentApi
+    customers: CustomerApi
+    metrics: ApiMetrics
+
+
+async def _services(request: Request) -> Services:
+    found = request.app.state.services
+    assert isinstance(found, Services)
+    return found
+
+
+def _visitor(scope: Scope) -> Callable[[Request], Any]:
+    async def admitted(request: Request) -> Visitor:
+        visitor = request.state.visitor
+        assert isinstance(visitor, Visitor)
+        visitor.needs(scope)
+        return visitor
+
+    return admitted
+
+
+# The key itself is checked at the door; this tells OpenAPI that one is needed.
+BEARER: Final = HTTPBearer(
+    scheme_name="ApiKey", auto_error=False, description="An API key: pk_<id>_<secret>."
+)
+UsesServices = Annotated[Services, Depends(_services)]
+Reader = Annotated[Visitor, Depends(_visitor(Scope.READ))]
+Charger = Annotated[Visitor, Depends(_visitor(Scope.CHARGE))]
+Refunder = Annotated[Visitor, Depends(_visitor(Scope.REFUND))]
+Admin = Annotated[Visitor, Depends(_visitor(Scope.ADMIN))]
+
+IdempotencyKey = Annotated[
+    str,
+    Header(
+        alias="Idempotency-Key",
+        min_length=1,
+        max_length=KEY_LENGTH_MAX,
+        pattern=r"^[\x21-\x7e]+$",
+        description="Yours: one for each request, the same one for every try of it.",
+    ),
+]
+Limit = Annotated[int, Query(ge=1, le=cursors.LIMIT_MAX)]
+Cursor = Annotated[
+    str | None, Query(max_length=64, description="`next_cursor` of the page before.")
+]
+PaymentId = Annotated[UUID, Path()]
+InPath = Annotated[str, Path(min_length=1, max_length=255, pattern=NO_CONTROLS)]
+Narrowed = Annotated[str | None, Query(min_length=1, max_length=255, pattern=NO_CONTROLS)]
+
+PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    "default": {
+        "description": "A problem.",
+        "content": {problems.CONTENT_TYPE: {"schema": PROBLEM}},
+    }
+}
+
+
+def made(model: type, *, pending: bool = False) -> dict[int | str, dict[str, Any]]:
+    """Describe the answers of what makes something."""
+    answers: dict[int | str, dict[str, Any]] = {201: {"model": model, "description": "Made."}}
+    if pending:
+        answers[202] = {"model": model, "description": "Asked for; not known yet."}
+    return PROBLEMS | answers
+
+
+def changed(model: type, *, pending: bool = False) -> dict[int | str, dict[str, Any]]:
+    """Describe the answers of what changes something."""
+    answers: dict[int | str, dict[str, Any]] = {200: {"model": model, "description": "Done."}}
+    if pending:
+        answers[202] = {"model": model, "description": "Asked for; not known yet."}
+    return PROBLEMS | answers
+
+
+def shown(model: type) -> dict[int | str, dict[str, Any]]:
+    """Describe the answers of what only looks."""
+    return PROBLEMS | {200: {"model": model, "description": "Found."}}
+
+
+def respond(
+    services: Services, answer: Answer, *, noun: str, at: str | None = None
+) -> JSONResponse:
+    """Return what a request came to. `at` is the path below which what was made is found."""
+    replayed = {"idempotency-replayed": "true"} if answer.replayed else {}
+    if answer.replayed:
+        services.metrics.replayed()
+    if answer.status in (DECLINED, REFUSED):
+        code = "payment_declined" if answer.status == DECLINED else "provider_refused"
+        words = answer.body.get("decision") or answer.body.get("failure_reason") or code
+        problem = problems.problem(code, words, **{noun: answer.body})
+        response = tell(problem)
+        response.headers.update(replayed)
+        return response
+    location = {} if at is None else {"location": f"{at}/{answer.body['id']}"}
+    return JSONResponse(dict(answer.body), answer.status, replayed | location)
+
+
+def listed(
+    conn: Connection,
+    table: Listed,
+    view: Callable[[Any], Any],
+    *,
+    limit: int,
+    cursor: str | None,
+    equal: Mapping[str, Any] | None = None,
+) -> JSONResponse:
+    """Return one page of a table."""
+    before = cursors.decode(cursor)
+    rows = api_reads.page(conn, table, limit=limit + 1, before=before, equal=equal)
+    found, next_cursor = cursors.cut(rows, limit)
+    return JSONResponse({"data": [view(row) for row in found], "next_cursor": next_cursor})
+
+
+def missing(what: str, reference: object) -> NoReturn:
+    """Say that there is no such thing. Raises `NotFound`."""
+    raise NotFound(f"no {what} {reference}", where=what)

@@ -1,0 +1,76 @@
+"""Customers and their payment methods."""
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse
+
+from billing.api import cursors, schemas
+from billing.api.routes.common import (
+    BEARER,
+    Charger,
+    Cursor,
+    IdempotencyKey,
+    InPath,
+    Limit,
+    Reader,
+    UsesServices,
+    listed,
+    made,
+    respond,
+    shown,
+)
+from billing.flows import views
+from billing.flows.payment_api import found_customer
+from billing.store import customers
+
+router = APIRouter(prefix="/v1/customers", tags=["customers"], dependencies=[Depends(BEARER)])
+
+
+@router.post("", status_code=201, responses=made(schemas.Customer))
+def create_customer(
+    new: schemas.NewCustomer, key: IdempotencyKey, visitor: Charger, services: UsesServices
+) -> JSONResponse:
+    """Create a customer here and at the provider."""
+    answer = services.customers.create_customer(visitor.caller, key, **new.model_dump())
+    return respond(services, answer, noun="customer", at="/v1/customers")
+
+
+@router.get("", responses=shown(schemas.Page[schemas.Customer]))
+def list_customers(
+    _: Reader,
+    services: UsesServices,
+    limit: Limit = cursors.LIMIT_DEFAULT,
+    cursor: Cursor = None,
+) -> JSONResponse:
+    """List customers, the newest first."""
+    with services.engine.connect() as conn:
+        return listed(conn, "customers", views.customer, limit=limit, cursor=cursor)
+
+
+@router.get("/{customer}", responses=shown(schemas.Customer))
+def show_customer(customer: InPath, _: Reader, services: UsesServices) -> JSONResponse:
+    """Show a customer, by id or external id."""
+    with services.engine.connect() as conn:
+        return JSONResponse(views.customer(found_customer(conn, customer)))
+
+
+@router.post("/{customer}/payment-methods", status_code=201, responses=made(schemas.PaymentMethod))
+def add_payment_method(
+    customer: InPath,
+    new: schemas.NewPaymentMethod,
+    key: IdempotencyKey,
+    visitor: Charger,
+    services: UsesServices,
+) -> JSONResponse:
+    """Attach a payment method and make it the default; what waited for it is tried again."""
+    answer = services.customers.add_payment_method(
+        visitor.caller, key, customer, new.payment_method
+    )
+    return respond(services, answer, noun="payment_method")
+
+
+@router.get("/{customer}/payment-methods", responses=shown(schemas.Page[schemas.PaymentMethod]))
+def list_payment_methods(customer: InPath, _: Reader, services: UsesServices) -> JSONResponse:
+    """List a customer's payment methods, oldest first."""
+    with services.engine.connect() as conn:
+        rows = customers.payment_methods_of(conn, found_customer(conn, customer).id)
+    return JSONResponse({"data": [views.payment_method(row) for row in rows], "next_cursor": None})

@@ -1,0 +1,137 @@
+"""Subscriptions: starting, changing and looking at them."""
+
+from typing import Any
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse
+
+from billing.api import cursors, schemas
+from billing.api.routes.common import (
+    BEARER,
+    Charger,
+    Cursor,
+    IdempotencyKey,
+    InPath,
+    Limit,
+    Narrowed,
+    Reader,
+    UsesServices,
+    changed,
+    listed,
+    made,
+    missing,
+    respond,
+    shown,
+)
+from billing.flows import timeline, views
+from billing.flows.payment_api import found_customer
+from billing.flows.subscribe import Order
+from billing.store import subscriptions
+from billing.subscriptions import Status
+
+router = APIRouter(
+    prefix="/v1/subscriptions", tags=["subscriptions"], dependencies=[Depends(BEARER)]
+)
+
+
+@router.post("", status_code=201, responses=made(schemas.Subscription))
+def create_subscription(
+    new: schemas.NewSubscription,
+    key: IdempotencyKey,
+    visitor: Charger,
+    services: UsesServices,
+) -> JSONResponse:
+    """Subscribe a customer to a plan; the scheduler opens the first period when it begins."""
+    answer = services.customers.subscribe(visitor.caller, key, Order(**new.model_dump()))
+    return respond(services, answer, noun="subscription", at="/v1/subscriptions")
+
+
+@router.get("", responses=shown(schemas.Page[schemas.Subscription]))
+def list_subscriptions(
+    _: Reader,
+    services: UsesServices,
+    customer: Narrowed = None,
+    plan: Narrowed = None,
+    status: Status | None = None,
+    limit: Limit = cursors.LIMIT_DEFAULT,
+    cursor: Cursor = None,
+) -> JSONResponse:
+    """List subscriptions, the newest first."""
+    with services.engine.connect() as conn:
+        equal: dict[str, Any] = {"plan": plan, "status": status}
+        if customer is not None:
+            equal["customer_id"] = found_customer(conn, customer).id
+        return listed(
+            conn, "subscriptions", views.subscription, limit=limit, cursor=cursor, equal=equal
+        )
+
+
+@router.get("/{subscription}", responses=shown(schemas.Subscription))
+def show_subscription(subscription: InPath, _: Reader, services: UsesServices) -> JSONResponse:
+    """Show a subscription, by id or external id."""
+    with services.engine.connect() as conn:
+        found = subscriptions.find(conn, subscription)
+    if found is None:
+        missing("subscription", subscription)
+    return JSONResponse(views.subscription(found))
+
+
+@router.get("/{subscription}/timeline", responses=shown(schemas.Timeline))
+def show_timeline(subscription: InPath, _: Reader, services: UsesServices) -> JSONResponse:
+    """Tell everything that happened to a subscription, oldest first."""
+    with services.engine.connect() as conn:
+        found = subscriptions.find(conn, subscription)
+        if found is None:
+            missing("subscription", subscription)
+        lines = timeline.lines(conn, found.id)
+    return JSONResponse({"data": [views.plain(line) for line in lines]})
+
+
+@router.post("/{subscription}/cancel", responses=changed(schemas.Subscription))
+def cancel_subscription(
+    subscription: InPath,
+    new: schemas.Cancel,
+    key: IdempotencyKey,
+    visitor: Charger,
+    services: UsesServices,
+) -> JSONResponse:
+    """Cancel when the open period ends, or at once: then what isn't collected is voided."""
+    answer = services.customers.change_subscription(
+        visitor.caller,
+        key,
+        "cancel",
+        subscription,
+        why=new.reason,
+        at_period_end=new.at_period_end,
+    )
+    return respond(services, answer, noun="subscription")
+
+
+@router.post("/{subscription}/pause", responses=changed(schemas.Subscription))
+def pause_subscription(
+    subscription: InPath,
+    new: schemas.Why,
+    key: IdempotencyKey,
+    visitor: Charger,
+    services: UsesServices,
+) -> JSONResponse:
+    """Pause: from its next period on, periods pass unbilled."""
+    answer = services.customers.change_subscription(
+        visitor.caller, key, "pause", subscription, why=new.reason
+    )
+    return respond(services, answer, noun="subscription")
+
+
+@router.post("/{subscription}/resume", responses=changed(schemas.Subscription))
+def resume_subscription(
+    subscription: InPath,
+    new: schemas.Why,
+    key: IdempotencyKey,
+    visitor: Charger,
+    services: UsesServices,
+) -> JSONResponse:
+    """Resume: it is billed again; also takes back a cancellation at the period's end."""
+    answer = services.customers.change_subscription(
+        visitor.caller, key, "resume", subscription, why=new.reason
+    )
+    return respond(services, answer, noun="subscription")

@@ -1,0 +1,256 @@
+"""The gRPC service: messages to the payment service's values and back."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final, NoReturn, TypeVar
+from uuid import UUID
+
+import grpc
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from billing.api import cursors
+from billing.api.generated.perennial.v1 import payments_pb2 as pb
+from billing.api.generated.perennial.v1.payments_pb2_grpc import PaymentServiceServicer
+from billing.api.metrics import ApiMetrics
+from billing.api.problems import Refused
+from billing.api.rpc_server import visitor
+from billing.api.schemas import AMOUNT_MAX
+from billing.api.security import Visitor
+from billing.flows import views
+from billing.flows.api_keys import Scope
+from billing.flows.idempotency import Answer
+from billing.flows.payment_api import DECLINED, REFUSED, Capture, Order, PaymentApi
+
+TEXT_LENGTH_MAX: Final = 500
+REFERENCE_LENGTH_MAX: Final = 255
+_CAPTURE: Final[Mapping[int, Capture]] = {
+    pb.CAPTURE_METHOD_UNSPECIFIED: "automatic",
+    pb.CAPTURE_METHOD_AUTOMATIC: "automatic",
+    pb.CAPTURE_METHOD_MANUAL: "manual",
+}
+_Response = TypeVar("_Response")
+
+
+class PaymentService(PaymentServiceServicer):
+    """Answers calls; `rpc_server` has let them in and turns what is raised into statuses."""
+
+    def __init__(self, payments: PaymentApi, metrics: ApiMetrics) -> None:
+        self._payments = payments
+        self._metrics = metrics
+
+    def Charge(  # noqa: N802  gRPC's name
+        self, request: pb.ChargeRequest, _: grpc.ServicerContext
+    ) -> pb.ChargeResponse:
+        """Charge once a key. A decline is an answer here, FAILED, and no status."""
+        asking = _needs(Scope.CHARGE)
+        if request.capture not in _CAPTURE:
+            _invalid("capture", "is no capture method")
+        order = Order(
+            amount=_amount(request.amount_cents),
+            currency=request.currency,
+            customer=_reference(request.customer, "customer") or None,
+            payment_source=_reference(request.payment_source, "payment_source") or None,
+            capture=_CAPTURE[request.capture],
+            description=_text(request.description, "description"),
+        )
+        answer = self._payments.charge(asking.caller, _key(request.idempotency_key), order)
+        return self._answered(answer, pb.ChargeResponse, payment, also=DECLINED)
+
+    def GetStatus(  # noqa: N802
+        self, request: pb.GetStatusRequest, _: grpc.ServicerContext
+    ) -> pb.GetStatusResponse:
+        """Tell where a payment stands."""
+        _needs(Scope.READ)
+        view = self._payments.status(_payment_id(request.payment_id))
+        return pb.GetStatusResponse(
+            payment=payment(view), refunds=[refund(each) for each in view["refunds"]]
+        )
+
+    def Capture(  # noqa: N802
+        self, request: pb.CaptureRequest, _: grpc.ServicerContext
+    ) -> pb.CaptureResponse:
+        """Capture an authorised payment."""
+        asking = _needs(Scope.CHARGE)
+        answer = self._payments.capture(
+            asking.caller,
+            _key(request.idempotency_key),
+            _payment_id(request.payment_id),
+            _amount(request.amount_cents) if request.HasField("amount_cents") else None,
+        )
+        return self._answered(answer, pb.CaptureResponse, payment)
+
+    def Void(  # noqa: N802
+        self, request: pb.VoidRequest, _: grpc.ServicerContext
+    ) -> pb.VoidResponse:
+        """Give an authorisation up."""
+        asking = _needs(Scope.CHARGE)
+        answer = self._payments.void(
+            asking.caller,
+            _key(request.idempotency_key),
+            _payment_id(request.payment_id),
+            _text(request.reason, "reason"),
+        )
+        return self._answered(answer, pb.VoidResponse, payment)
+
+    def Refund(  # noqa: N802
+        self, request: pb.RefundRequest, _: grpc.ServicerContext
+    ) -> pb.RefundResponse:
+        """Give money back once a key."""
+        asking = _needs(Scope.REFUND)
+        answer = self._payments.refund(
+            asking.caller,
+            _key(request.idempotency_key),
+            _payment_id(request.payment_id),
+            _amount(request.amount_cents) if request.HasField("amount_cents") else None,
+            _text(request.reason, "reason"),
+        )
+        self._replayed(answer)
+        _refuse(answer)
+        return pb.RefundResponse(refund=refund(answer.body), replayed=answer.replayed)
+
+    def ListTransactions(  # noqa: N802
+        self, request: pb.ListTransactionsRequest, _: grpc.ServicerContext
+    ) -> pb.ListTransactionsResponse:
+        """List charges and refunds, the newest first."""
+        _needs(Scope.READ)
+        if not 0 <= request.page_size <= cursors.LIMIT_MAX:
+            _invalid("page_size", f"is from 1 to {cursors.LIMIT_MAX}")
+        limit = request.page_size or cursors.LIMIT_DEFAULT
+        rows = self._payments.transactions(
+            customer=_reference(request.customer, "customer") or None,
+            limit=limit + 1,
+            before=cursors.decode(request.page_token),
+        )
+        found, next_cursor = cursors.cut(rows, limit)
+        return pb.ListTransactionsResponse(
+            transactions=[transaction(views.transaction(row)) for row in found],
+            next_page_token=next_cursor or "",
+        )
+
+    def _answered(
+        self,
+        answer: Answer,
+        response: Callable[..., _Response],
+        message: Callable[[Mapping[str, Any]], Any],
+        also: int | None = None,
+    ) -> _Response:
+        self._replayed(answer)
+        if answer.status != also:
+            _refuse(answer)
+        return response(payment=message(answer.body), replayed=answer.replayed)
+
+    def _replayed(self, answer: Answer) -> None:
+        if answer.replayed:
+            self._metrics.replayed()
+
+
+def _refuse(answer: Answer) -> None:
+    if answer.status == REFUSED:
+        words = answer.body.get("decision") or answer.body.get("failure_reason")
+        raise Refused("provider_refused", words or "refused")
+
+
+# --- what comes in ------------------------------------------------------------------------------
+
+
+def _needs(scope: Scope) -> Visitor:
+    asking = visitor.get()
+    asking.needs(scope)
+    return asking
+
+
+def _invalid(where: str, what: str) -> NoReturn:
+    raise Refused("invalid_request", f"{where} {what}", where=where)
+
+
+def _key(key: str) -> str:
+    if not key:
+        raise Refused("idempotency_key_missing", "idempotency_key is empty")
+    return key
+
+
+def _amount(amount: int) -> int:
+    if not 1 <= amount <= AMOUNT_MAX:
+        _invalid("amount_cents", f"is from 1 to {AMOUNT_MAX} minor units")
+    return amount
+
+
+def _payment_id(text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        _invalid("payment_id", "is no UUID")
+
+
+def _text(text: str, where: str, longest: int = TEXT_LENGTH_MAX) -> str:
+    if len(text) > longest:
+        _invalid(where, f"has more than {longest} characters")
+    if any(char < " " or char == "\x7f" for char in text):
+        _invalid(where, "has control characters in it")
+    return text
+
+
+def _reference(text: str, where: str) -> str:
+    return _text(text, where, REFERENCE_LENGTH_MAX)
+
+
+# --- what goes out ------------------------------------------------------------------------------
+
+
+def payment(view: Mapping[str, Any]) -> pb.Payment:
+    """Return a payment's message."""
+    return pb.Payment(
+        id=view["id"],
+        customer_id=view["customer_id"],
+        payment_method_id=view["payment_method_id"] or "",
+        amount_cents=view["amount"],
+        currency=view["currency"],
+        state=f"PAYMENT_STATE_{view['state']}",
+        pending=view["pending"],
+        amount_captured_cents=view["amount_captured"],
+        amount_refunded_cents=view["amount_refunded"],
+        capture=f"CAPTURE_METHOD_{view['capture'].upper()}",
+        description=view["description"],
+        decline_code=view["decline_code"] or "",
+        decision=view["decision"] or "",
+        authorized_until=_instant(view["authorized_until"]),
+        captured_at=_instant(view["captured_at"]),
+        created_at=_instant(view["created_at"]),
+    )
+
+
+def refund(view: Mapping[str, Any]) -> pb.Refund:
+    """Return a refund's message."""
+    return pb.Refund(
+        id=view["id"],
+        payment_id=view["payment_id"],
+        amount_cents=view["amount"],
+        currency=view["currency"],
+        state=f"REFUND_STATE_{view['state'].upper()}",
+        reason=view["reason"],
+        failure_reason=view["failure_reason"] or "",
+        created_at=_instant(view["created_at"]),
+        finished_at=_instant(view["finished_at"]),
+    )
+
+
+def transaction(view: Mapping[str, Any]) -> pb.Transaction:
+    """Return a transaction's message."""
+    return pb.Transaction(
+        id=view["id"],
+        kind=f"TRANSACTION_KIND_{view['kind'].upper()}",
+        payment_id=view["payment_id"],
+        customer_id=view["customer_id"],
+        amount_cents=view["amount"],
+        currency=view["currency"],
+        state=view["state"],
+        created_at=_instant(view["created_at"]),
+    )
+
+
+def _instant(text: str | None) -> Timestamp | None:
+    if text is None:
+        return None
+    stamp = Timestamp()
+    stamp.FromDatetime(datetime.fromisoformat(text))
+    return stamp

@@ -1,0 +1,353 @@
+"""What comes in and what goes out over HTTP, as OpenAPI tells it.
+
+Amounts are JSON integers of minor units: a float, a text or a boolean is refused, not rounded.
+Unknown members are refused, so that a mistyped one isn't silently left out.
+"""
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from billing.flows.payment_api import Capture
+from billing.payments import State
+from billing.refunds import RefundState
+from billing.subscriptions import Status
+
+AMOUNT_MAX = 999_999_999_999
+NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
+
+
+def _plausible(starts: datetime) -> datetime:
+    if starts.tzinfo is not None:
+        raise ValueError("is civil time in `zone`: write it without an offset")
+    if not 2000 <= starts.year <= 2100:
+        raise ValueError("lies between 2000 and 2100")
+    return starts
+
+
+Amount = Annotated[
+    int,
+    Field(strict=True, ge=1, le=AMOUNT_MAX, description="Minor units: 999 is 9.99 USD."),
+]
+Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217.", examples=["USD"])]
+Text = Annotated[str, Field(max_length=500, pattern=NO_CONTROLS)]
+Reason = Annotated[
+    str, Field(max_length=500, pattern=NO_CONTROLS, description="Why; kept in the history.")
+]
+Reference = Annotated[
+    str,
+    Field(min_length=1, max_length=255, pattern=NO_CONTROLS, description="An id, or yours."),
+]
+Token = Annotated[
+    str,
+    Field(
+        min_length=1,
+        max_length=255,
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="The provider's token, like pm_...; never a card number.",
+    ),
+]
+
+
+class _In(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class NewPayment(_In):
+    """A one-off charge. One of `customer` and `payment_source` says who pays."""
+
+    amount: Amount
+    currency: Currency
+    customer: Reference | None = None
+    payment_source: Annotated[
+        Token | None, Field(description="A payment method of a customer: its token or id.")
+    ] = None
+    capture: Capture = "automatic"
+    description: Text = ""
+
+
+class NewCapture(_In):
+    """What to capture; without an amount the whole."""
+
+    amount: Amount | None = None
+
+
+class NewRefund(_In):
+    """What to give back; without an amount all that is left."""
+
+    amount: Amount | None = None
+    reason: Reason = ""
+
+
+class Why(_In):
+    """A reason, kept in the history."""
+
+    reason: Reason = ""
+
+
+class Cancel(_In):
+    """How to cancel."""
+
+    at_period_end: Annotated[bool, Field(strict=True)] = True
+    reason: Reason = ""
+
+
+class NewCustomer(_In):
+    """Who is to pay."""
+
+    name: Annotated[
+        str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")
+    ]
+    email: (
+        Annotated[
+            str, Field(max_length=254, pattern=r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$")
+        ]
+        | None
+    ) = None
+    external_id: Reference | None = None
+    payment_method: Token | None = None
+
+
+class NewPaymentMethod(_In):
+    """A payment method that the provider knows already."""
+
+    payment_method: Token
+
+
+class NewSubscription(_In):
+    """What a customer subscribes to. `starts` is civil time in `zone`; without it, now."""
+
+    customer: Reference
+    plan: Annotated[str, Field(min_length=1, max_length=100, pattern=NO_CONTROLS)]
+    currency: Currency
+    quantity: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 1
+    zone: Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_+/-]*$")] = "UTC"
+    starts: Annotated[
+        datetime | None,
+        AfterValidator(lambda starts: None if starts is None else _plausible(starts)),
+        Field(examples=["2026-03-01T00:00:00"]),
+    ] = None
+    external_id: Reference | None = None
+    trial: Annotated[bool, Field(strict=True)] = True
+
+
+# --- what goes out ------------------------------------------------------------------------------
+
+Item = TypeVar("Item")
+
+
+class Page(BaseModel, Generic[Item]):
+    """Some of a list; `next_cursor` is null on the last page."""
+
+    data: list[Item]
+    next_cursor: str | None
+
+
+class Customer(BaseModel):
+    """Who pays."""
+
+    id: str
+    external_id: str | None
+    name: str
+    email: str | None
+    default_payment_method_id: str | None
+    created_at: datetime
+
+
+class PaymentMethod(BaseModel):
+    """What a card is recognised by."""
+
+    id: str
+    customer_id: str
+    provider_payment_method_id: str
+    brand: str
+    last4: str
+    exp_month: int
+    exp_year: int
+    created_at: datetime
+
+
+class Payment(BaseModel):
+    """Collecting one amount. `pending` says that the state changes by itself."""
+
+    id: str
+    customer_id: str
+    payment_method_id: str | None
+    invoice_id: str | None
+    subscription_id: str | None
+    amount: int
+    currency: str
+    state: State
+    pending: bool
+    amount_captured: int
+    amount_refunded: int
+    capture: Capture
+    description: str
+    decline_code: str | None
+    decision: str | None
+    authorized_until: datetime | None
+    captured_at: datetime | None
+    created_at: datetime
+
+
+class Refund(BaseModel):
+    """Money given back."""
+
+    id: str
+    payment_id: str
+    amount: int
+    currency: str
+    state: RefundState
+    reason: str
+    failure_reason: str | None
+    created_at: datetime
+    finished_at: datetime | None
+
+
+class PaymentWithRefunds(Payment):
+    """A payment and what was given back of it."""
+
+    refunds: list[Refund]
+
+
+class Transaction(BaseModel):
+    """A charge or a refund."""
+
+    id: str
+    kind: Literal["charge", "refund"]
+    payment_id: str
+    customer_id: str
+    amount: int
+    currency: str
+    state: str
+    created_at: datetime
+
+
+class Subscription(BaseModel):
+    """A customer's contract."""
+
+    id: str
+    external_id: str | None
+    customer_id: str
+    plan: str
+    plan_version: str
+    currency: str
+    quantity: int
+    status: Status
+    zone: str
+    every: str
+    trial: str | None
+    next_n: int
+    renews_at: datetime | None
+    cancel_at_period_end: bool
+    canceled_at: datetime | None
+    created_at: datetime
+
+
+class Invoice(BaseModel):
+    """What a period owes."""
+
+    id: str
+    number: str
+    customer_id: str
+    subscription_id: str
+    currency: str
+    net: int
+    tax: int
+    total: int
+    status: Literal["open", "paid", "void", "uncollectible"]
+    issued_at: datetime
+    resolved_at: datetime | None
+
+
+class InvoiceLine(BaseModel):
+    """What for."""
+
+    line: int
+    description: str
+    quantity: int
+    unit_amount: int
+    amount: int
+
+
+class InvoiceWithLines(Invoice):
+    """An invoice with its lines and its payment."""
+
+    lines: list[InvoiceLine]
+    payment: Payment | None
+
+
+class PlanVersion(BaseModel):
+    """Dated, unchangeable terms; prices are minor units by currency."""
+
+    effective: str
+    every: str
+    trial: str | None
+    anchor_day: int | None
+    existing: Literal["keep", "move"]
+    prices: dict[str, int]
+
+
+class Plan(BaseModel):
+    """What is sold."""
+
+    code: str
+    product: str
+    name: str
+    versions: list[PlanVersion]
+
+
+class Plans(BaseModel):
+    """All that is sold."""
+
+    data: list[Plan]
+
+
+class TimelineLine(BaseModel):
+    """One thing that happened to a subscription."""
+
+    model_config = ConfigDict(extra="allow")
+
+    at: datetime
+    kind: str
+    what: str
+    actor: str | None
+
+
+class Timeline(BaseModel):
+    """All that happened to a subscription, oldest first."""
+
+    data: list[TimelineLine]
+
+
+class AuditLine(BaseModel):
+    """One change: who, what, when, why."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    why: str
+    detail: dict[str, Any]
+
+
+PROBLEM: dict[str, Any] = {
+    "title": "Problem",
+    "description": "RFC 9457. `code` is one of the table in docs/api.md.",
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "where": {"type": "string"},
+        "remedy": {"type": "string"},
+        "errors": {"type": "array", "items": {"type": "object"}},
+        "payment": {"type": "object"},
+        "refund": {"type": "object"},
+    },
+}

@@ -1,0 +1,78 @@
+"""Who calls, what they may, and how fast: the same for HTTP and gRPC."""
+
+import threading
+from dataclasses import dataclass, field
+from typing import Final
+
+from sqlalchemy import Engine
+
+from billing.api.problems import Refused
+from billing.flows import api_keys
+from billing.flows.api_keys import Key, Scope
+from billing.flows.payment_api import Caller, Clock
+from billing.gateway.rate import TokenBucket
+
+CHALLENGE: Final = 'Bearer realm="perennial"'
+_SCHEME: Final = "bearer "
+
+
+@dataclass(frozen=True, slots=True)
+class Visitor:
+    """A caller whose key was recognised."""
+
+    key: Key
+
+    @property
+    def caller(self) -> Caller:
+        """Who it is, as flows take it."""
+        return Caller(self.key.id, self.key.name)
+
+    def needs(self, scope: Scope) -> None:
+        """Let a key with this scope pass. Raises `Refused`."""
+        if not self.key.may(scope):
+            raise Refused(
+                "permission_denied",
+                f"this needs the scope {scope}, which the key doesn't have",
+                scope=str(scope),
+            )
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Recognises keys, and lets each of them so many requests pass a second."""
+
+    engine: Engine
+    clock: Clock
+    pepper: str
+    rate_per_second: float
+    rate_burst: int
+    _buckets: dict[str, TokenBucket] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def admit(self, authorization: str | None) -> Visitor:
+        """Return who presents this `Authorization`. Raises `Refused`."""
+        if authorization is None or not authorization.lower().startswith(_SCHEME):
+            raise Refused(
+                "unauthenticated",
+                "there is no API key in this request",
+                remedy="send it as: Authorization: Bearer pk_...",
+            )
+        presented = authorization[len(_SCHEME) :].strip()
+        key = api_keys.recognise(self.engine, presented, pepper=self.pepper, wall=self.clock.wall())
+        if key is None:
+            raise Refused("unauthenticated", "the API key isn't known, or was revoked")
+        wait = self._bucket(key.id).take()
+        if wait > 0:
+            raise Refused(
+                "rate_limited",
+                f"an API key may make {self.rate_per_second:g} requests a second",
+                remedy=f"wait {wait:.2f} seconds",
+            )
+        return Visitor(key)
+
+    def _bucket(self, key_id: str) -> TokenBucket:
+        """Only keys that were recognised get one, so there are as many as keys."""
+        with self._lock:
+            if key_id not in self._buckets:
+                self._buckets[key_id] = TokenBucket(self.rate_per_second, self.rate_burst)
+            return self._buckets[key_id]

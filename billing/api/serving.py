@@ -1,0 +1,160 @@
+"""The API role: HTTP and gRPC in one process, until it is told to stop; then both drain."""
+
+import logging
+import socket
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+import uvicorn
+from fastapi import FastAPI
+
+from billing.api import webhook
+from billing.api.app import create_app
+from billing.api.metrics import ApiMetrics
+from billing.api.routes.common import Services
+from billing.api.rpc import PaymentService
+from billing.api.rpc_server import RpcServer
+from billing.api.security import Guard
+from billing.errors import Unavailable
+from billing.flows.customer_api import CustomerApi
+from billing.flows.payment_api import PaymentApi
+from workers import charges, refunds
+from workers.health import ReadinessCheck
+from workers.metrics import ProcessMetrics
+from workers.peppers import pepper
+from workers.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+KEEP_ALIVE_SECONDS: Final = 5
+_BACKLOG: Final = 512
+
+
+class Api:
+    """Both servers. `http_port` and `rpc.port` say where they listen."""
+
+    def __init__(self, runtime: Runtime, metrics: ProcessMetrics) -> None:
+        settings = runtime.settings
+        counted = ApiMetrics(metrics.registry)
+        services = _services(runtime, metrics, counted)
+        guard = Guard(
+            runtime.engine,
+            runtime.clock,
+            pepper(settings),
+            settings.api.rate_per_second,
+            settings.api.rate_burst,
+        )
+        self._stopped = threading.Event()
+        # Longer than a call to the provider may take: a charge that was begun is answered.
+        self._grace_seconds = settings.stripe.deadline.total_seconds() + 5
+        self.app = create_app(runtime, metrics, services, guard)
+        webhook.install(self.app, runtime, metrics)
+        self.rpc = RpcServer(
+            PaymentService(services.payments, counted),
+            guard=guard,
+            metrics=counted,
+            host=settings.api.host,
+            port=settings.api.grpc_port,
+            threads=settings.api.threads,
+            message_bytes_max=settings.api.body_bytes_max,
+        )
+        self._listener = _listen(settings.api.host, settings.api.port)
+        self.http_port: int = self._listener.getsockname()[1]
+        self.http_url = f"http://{settings.api.host}:{self.http_port}"
+
+    def run(self) -> None:
+        """Serve until `stop`, then finish what is in hand."""
+        server = _HttpServer(self.app, self._grace_seconds)
+        http = threading.Thread(target=server.run, args=([self._listener],), name="http")
+        http.start()
+        self.rpc.start()
+        logger.info("the API listens: HTTP on %s, gRPC on %s", self.http_url, self.rpc.address)
+        try:
+            while http.is_alive() and not self._stopped.wait(0.5):
+                pass
+            if not self._stopped.is_set():
+                raise Unavailable("the HTTP server ended by itself", remedy="its log says why")
+        finally:
+            self._stopped.set()
+            server.should_exit = True
+            self.rpc.stop(self._grace_seconds)
+            http.join()
+            self._listener.close()
+
+    def stop(self) -> None:
+        """Ask `run` to end."""
+        self._stopped.set()
+
+    def draining(self) -> str | None:
+        """Say why no new request should come here, or None."""
+        return "it is being stopped" if self._stopped.is_set() else None
+
+
+@dataclass(frozen=True)
+class _OwnHands:
+    """A worker's jobs, done by the thread that answers."""
+
+    runtime: Runtime
+    metrics: ProcessMetrics
+
+    def charge(self, payment_id: UUID) -> None:
+        charges.charge(self.runtime, self.metrics, payment_id)
+
+    def refund(self, refund_id: UUID) -> None:
+        refunds.refund(self.runtime, self.metrics, refund_id)
+
+
+def _services(runtime: Runtime, metrics: ProcessMetrics, counted: ApiMetrics) -> Services:
+    engine, policy, clock = runtime.engine, runtime.policy, runtime.clock
+    return Services(
+        engine,
+        PaymentApi(engine, policy, clock, _OwnHands(runtime, metrics)),
+        CustomerApi(engine, runtime.gateway, policy, clock),
+        counted,
+    )
+
+
+class _HttpServer(uvicorn.Server):
+    """Uvicorn without its own handling of signals: the role has one."""
+
+    def __init__(self, app: FastAPI, grace_seconds: float) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app,
+                log_config=None,
+                log_level="warning",
+                access_log=False,
+                server_header=False,
+                proxy_headers=False,
+                lifespan="on",
+                timeout_keep_alive=KEEP_ALIVE_SECONDS,
+                timeout_graceful_shutdown=int(grace_seconds),
+            )
+        )
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        listener.close()
+        raise Unavailable(
+            f"can't listen on {host}:{port}: {error.strerror}",
+            remedy="free the port, or set another one (0 takes any) as api.port",
+        ) from None
+    listener.listen(_BACKLOG)
+    return listener
+
+
+def work(
+    runtime: Runtime, metrics: ProcessMetrics
+) -> tuple[Callable[[], None], Callable[[], None], dict[str, ReadinessCheck]]:
+    """Return what the role `api` does, how it is stopped, and what readiness asks of it."""
+    api = Api(runtime, metrics)
+    return api.run, api.stop, {"draining": api.draining}

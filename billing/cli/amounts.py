@@ -1,0 +1,14 @@
+"""Amounts as people type them."""
+
+from billing.errors import BadInput
+from billing.money import Money, parse_money
+
+
+def read_amount(text: str, currency: str, where: str) -> Money:
+    """Read "9.99" in a currency that is known already. Raises: BadInput."""
+    try:
+        return parse_money(text, currency)
+    except ValueError as error:
+        raise BadInput(
+            str(error), where=where, remedy=f"write it like 9.99; it is in {currency}"
+        ) from error

@@ -1,0 +1,47 @@
+"""`billing audit`: who changed what, when and why."""
+
+import click
+
+from billing.cli.options import more_hint
+from billing.cli.output import Output, output_option
+from billing.cli.records import plain
+from billing.cli.session import Session
+
+_COLUMNS = ("id", "at", "actor", "action", "subject", "why", "detail")
+
+
+@click.group()
+def audit() -> None:
+    """Who changed what, when and why."""
+
+
+@audit.command("list")
+@click.option("--actor", metavar="WHO", help="Only what one did, like api:shop:... or cli:ada.")
+@click.option("--action", metavar="WORD", help="Only one action, like payment.refund.")
+@click.option("--subject", metavar="ID", help="Only what was done to one thing.")
+@click.option("--after", type=click.IntRange(1), metavar="ID", help="Go on after this line.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), default=50, show_default=True,
+    help="How many lines at most.",
+)  # fmt: skip
+@output_option
+@click.pass_obj
+def list_(
+    session: Session,
+    actor: str | None,
+    action: str | None,
+    subject: str | None,
+    after: int | None,
+    limit: int,
+    output: Output,
+) -> None:
+    """List the audit log, the latest first."""
+    from billing.store import audit as stored
+
+    with session.connect() as conn:
+        rows = stored.page(
+            conn, actor=actor, action=action, subject=subject, before=after, limit=limit + 1
+        )
+    output.records([plain(row) for row in rows[:limit]], _COLUMNS)
+    if rows:
+        more_hint(len(rows), limit, str(rows[:limit][-1].id))

@@ -1,0 +1,87 @@
+"""`billing close`: what the next closing would close, and how the books stand."""
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from billing.cli.failures import FINDINGS, OK
+from billing.cli.output import Output, output_option, talk
+from billing.cli.session import Session
+
+if TYPE_CHECKING:
+    from billing.flows.settle_close import CloseReport
+
+_BALANCES = ("code", "currency", "debit", "credit", "balance")
+_TIE_OUT = ("currency", "clearing", "provider", "unexplained", "why")
+_CYCLES = ("why", "count")
+
+
+@click.group()
+def close() -> None:
+    """Closing the books: cycles, trial balance, and the tie-out with the provider."""
+
+
+@close.command("preview")
+@output_option
+@click.pass_obj
+def preview(session: Session, output: Output) -> None:
+    """Show how many cycles would be closed now, and what keeps the others open."""
+    from billing.store import cycles
+
+    with session.connect() as conn:
+        waiting = cycles.why_open(conn, session.now())
+    output.records([{"why": why, "count": count} for why, count in waiting.items()], _CYCLES)
+    ready = waiting.get("ready", 0)
+    talk(f"{ready} cycle(s) would be closed; the reconciler does it at its next tick")
+
+
+@close.command("show")
+@click.option("--offline", is_flag=True, help="Don't ask the provider for its balance: no tie-out.")
+@output_option
+@click.pass_obj
+def show(session: Session, offline: bool, output: Output) -> int:
+    """Show the close report: cycles, trial balance, provider tie-out.
+
+    Per currency, psp_clearing equals the provider's balance, or the report says why not. Ends
+    with 3 when something is unexplained.
+    """
+    from billing.flows import settle_close
+
+    balances = None if offline else session.runtime.gateway.balance()
+    with session.patient_engine() as engine, engine.connect() as conn:
+        found = settle_close.report(conn, now=session.now(), balances=balances)
+    output.record(
+        _record(found),
+        {"open_cycles": _CYCLES, "trial_balance": _BALANCES, "tie_out": _TIE_OUT},
+    )
+    if found.ties_out:
+        talk("the books tie out" if not offline else "debits equal credits")
+        return OK
+    talk("something is unexplained: docs/reconciliation.md says how to look for it")
+    return FINDINGS
+
+
+def _record(found: "CloseReport") -> dict[str, Any]:
+    return {
+        "as_of": found.as_of,
+        "cycles_closed": found.closed,
+        "cycles_open": found.opened,
+        "cycles_ready": found.ready,
+        "last_closed_at": found.last_closed_at,
+        "open_cycles": [{"why": why, "count": n} for why, n in found.waiting.items()],
+        "trial_balance": [asdict(row) for row in found.trial_balance],
+        "tie_out": [_line(line.to_json()) for line in found.tie_out or ()],
+    }
+
+
+def _line(line: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a line of the tie-out with its reasons in words."""
+    from billing.money import Money, format_money
+
+    why = [
+        f"{words}: {format_money(Money(amount, line['currency']))}"
+        for words, amount in line["reasons"].items()
+    ]
+    return {**line, "why": why}

@@ -1,0 +1,173 @@
+"""`billing reconcile`: settlement runs over the provider's lists and over report files."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from uuid import UUID
+
+import click
+
+from billing.cli.failures import FINDINGS, OK
+from billing.cli.output import Output, output_option, talk
+from billing.cli.records import plain
+from billing.cli.session import Session
+from billing.errors import BillingError
+
+if TYPE_CHECKING:
+    from billing.flows.settle import Worked
+    from billing.flows.settle_hand import Means
+
+_RUNS = ("id", "source", "reference", "window_from", "window_to", "state", "step", "last_error")
+_STEPS = ("step", "state", "tries", "counts", "started_at", "finished_at", "last_error")
+
+
+class RunStopped(BillingError):
+    """A settlement run stopped at an error; what it did before stays, and it is tried again."""
+
+
+@click.group()
+def reconcile() -> None:
+    """The provider's settlement, matched with our books."""
+
+
+@reconcile.command("run")
+@click.option("--retry", is_flag=True, help="Go on with a run that failed, at once.")
+@output_option
+@click.pass_obj
+def run(session: Session, retry: bool, output: Output) -> int:
+    """Reconcile with the provider's balance transactions now. Ends with 3 on new breaks.
+
+    Goes on with a run that is under way; the reconciler does the same every night.
+    """
+    from billing.flows import settle
+    from billing.store import settlement
+
+    means = _means(session)
+    if retry:
+        with session.connect() as conn:
+            failed = [row.id for row in settlement.runs(conn, limit=50) if row.state == "failed"]
+        for run_id in failed:
+            settle.resume(session.engine, run_id)
+    run_id = settle.begin(session.engine, now=means.now)
+    if run_id is None:
+        output.message({"run": None}, "no money ever moved: there is nothing to reconcile")
+        return OK
+    return _tell(session, settle.work(run_id, means), output)
+
+
+@reconcile.command("import")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option(
+    "--complete",
+    is_flag=True,
+    help="The report shows everything in its span of time: what it lacks is a break.",
+)
+@output_option
+@click.pass_obj
+def import_(session: Session, file: Path, complete: bool, output: Output) -> int:
+    """Reconcile with a settlement report of the provider (CSV). Ends with 3 on new breaks.
+
+    Itemized reports of payout_reconciliation, ending_balance_reconciliation and
+    balance_change_from_activity. The same file again goes on where it was, or changes nothing.
+    A malformed row refuses the whole file.
+    """
+    from billing.flows import report_file, settle
+
+    means = _means(session, file)
+    run_id = report_file.begin(session.engine, file, now=means.now, complete=complete)
+    settle.resume(session.engine, run_id)
+    return _tell(session, settle.work(run_id, means), output)
+
+
+@reconcile.command("status")
+@click.argument("run_id", type=click.UUID, required=False, metavar="[RUN]")
+@click.option(
+    "--limit", type=click.IntRange(1, 1000), default=10, show_default=True,
+    help="How many runs at most.",
+)  # fmt: skip
+@output_option
+@click.pass_obj
+def status(session: Session, run_id: UUID | None, limit: int, output: Output) -> None:
+    """Show the latest runs and where they stand, or the steps of one."""
+    from billing.errors import NotFound
+    from billing.store import settlement
+
+    with session.connect() as conn:
+        if run_id is None:
+            rows = settlement.runs(conn, limit=limit)
+            records = [_with_step(plain(row), settlement.steps(conn, row.id)) for row in rows]
+            output.records(records, _RUNS)
+            return
+        known = [row for row in settlement.runs(conn, limit=10_000) if row.id == run_id]
+        if not known:
+            raise NotFound(f"no run {run_id}", remedy="`billing reconcile status` shows them")
+        output.record(_record(session, run_id), {"steps": _STEPS})
+
+
+def _means(session: Session, file: Path | None = None) -> "Means":
+    from billing.flows.settle_hand import Means
+
+    now = session.now()
+    return Means(
+        engine=session.engine,
+        policy=session.runtime.policy,
+        now=now,
+        wall=session.runtime.clock.wall,
+        gateway=None if file is not None else session.runtime.gateway,
+        file=file,
+        actor="cli",
+    )
+
+
+def _tell(session: Session, worked: "Worked", output: Output) -> int:
+    """Show what a run did. Raises: RunStopped."""
+    if worked.error is not None:
+        raise RunStopped(
+            worked.error.split("\n", 1)[0],
+            where=_place(worked.error) or f"run {worked.run_id}",
+            remedy=_remedy(worked.error),
+        )
+    record = _record(session, worked.run_id)
+    output.record(record, {"steps": _STEPS})
+    if worked.state != "succeeded":
+        talk("somebody else works on this run; `billing reconcile status` shows how far it is")
+        return OK
+    new = sum(step["counts"].get("breaks_new", 0) for step in record["steps"])
+    if new:
+        talk(f"{new} new break(s): `billing breaks list` shows them")
+        return FINDINGS
+    talk("no new differences")
+    return OK
+
+
+def _place(error: str) -> str | None:
+    return next((line[9:] for line in error.splitlines() if line.startswith("  where: ")), None)
+
+
+def _remedy(error: str) -> str:
+    found = (line[10:] for line in error.splitlines() if line.startswith("  remedy: "))
+    return next(found, "the same command again goes on where it was")
+
+
+def _record(session: Session, run_id: UUID) -> dict[str, Any]:
+    from billing.store import settlement
+
+    with session.connect() as conn:
+        run = plain(settlement.get_run(conn, run_id))
+        steps = [plain(step) for step in settlement.steps(conn, run_id)]
+    return {**run, "steps": [_step(step) for step in steps]}
+
+
+def _step(step: Mapping[str, Any]) -> dict[str, Any]:
+    counts = {name: count for name, count in step["counts"].items() if count}
+    return {**step, "counts": counts}
+
+
+def _with_step(run: dict[str, Any], steps: Any) -> dict[str, Any]:
+    """Return a run with the step it stands at, and that step's error."""
+    left = [step for step in steps if step.state != "succeeded"]
+    return {
+        **run,
+        "step": left[0].step if left else None,
+        "last_error": left[0].last_error if left else None,
+    }

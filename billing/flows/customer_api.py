@@ -1,0 +1,212 @@
+"""Customers, payment methods and subscriptions for callers of the API: once a key, audited."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+
+from billing.flows import customers as customer_flow
+from billing.flows import lifecycle, subscribe, views
+from billing.flows.customers import refuse_anything_like_a_card
+from billing.flows.idempotency import Answer, Claim, Request, claim, keep, once, release
+from billing.flows.payment_api import DONE, MADE, Caller, Clock, found_customer
+from billing.flows.policy import Policy
+from billing.gateway import Gateway
+from billing.store import audit, customers, subscriptions
+from billing.store.subscriptions import Subscription
+from billing.store.transactions import Joined
+
+Change = Literal["cancel", "pause", "resume"]
+_CHANGES: Final[Mapping[Change, Callable[..., Subscription]]] = {
+    "cancel": lifecycle.cancel,
+    "pause": lifecycle.pause,
+    "resume": lifecycle.resume,
+}
+
+
+@dataclass(frozen=True)
+class CustomerApi:
+    """The service behind the HTTP face, as `PaymentApi` is for payments."""
+
+    engine: Engine
+    gateway: Gateway
+    policy: Policy
+    clock: Clock
+
+    # --- what the provider has a part in --------------------------------------------------------
+
+    def create_customer(
+        self,
+        caller: Caller,
+        key: str,
+        *,
+        name: str,
+        email: str | None,
+        external_id: str | None,
+        payment_method: str | None,
+    ) -> Answer:
+        """Create a customer here and at the provider. 201.
+
+        Raises `KeyReused`, `InFlight`, `BadInput`, `Conflict`, `Unavailable`.
+        """
+        given = {
+            "name": name,
+            "email": email,
+            "external_id": external_id,
+            "payment_method": payment_method,
+        }
+        refuse_anything_like_a_card(**given)
+
+        def work(claimed: Claim) -> tuple[UUID, Callable[[Connection], Answer]]:
+            customer_id = customer_flow.create(
+                self.engine,
+                self.gateway,
+                name=name,
+                email=email,
+                external_id=external_id,
+                payment_method=payment_method,
+                now=self.clock.now(),
+                policy=self.policy,
+                customer_id=claimed.resource_id,
+            )
+            return customer_id, lambda conn: Answer(
+                MADE, views.customer(found_customer(conn, str(customer_id)))
+            )
+
+        return self._in_steps(caller, key, "customer.create", given, work)
+
+    def add_payment_method(self, caller: Caller, key: str, customer: str, token: str) -> Answer:
+        """Attach a token and make it the default; what waited for it is tried again. 201.
+
+        Raises as `create_customer`, and `NotFound`.
+        """
+        refuse_anything_like_a_card(customer=customer, payment_method=token)
+        with self.engine.connect() as conn:
+            customer_id: UUID = found_customer(conn, customer).id
+
+        def work(_: Claim) -> tuple[UUID, Callable[[Connection], Answer]]:
+            details, _tried_again = customer_flow.set_payment_method(
+                self.engine,
+                self.gateway,
+                str(customer_id),
+                token,
+                now=self.clock.now(),
+                policy=self.policy,
+            )
+
+            def answer(conn: Connection) -> Answer:
+                method = customers.find_payment_method(conn, details.token)
+                assert method is not None, "it was just written"
+                return Answer(MADE, views.payment_method(method))
+
+            return customer_id, answer
+
+        given = {"customer": str(customer_id), "payment_method": token}
+        return self._in_steps(caller, key, "customer.payment_method", given, work)
+
+    def _in_steps(
+        self,
+        caller: Caller,
+        key: str,
+        action: str,
+        given: Mapping[str, Any],
+        work: Callable[[Claim], tuple[UUID, Callable[[Connection], Answer]]],
+    ) -> Answer:
+        """Claim the key, work outside any transaction, keep the answer: each is committed."""
+        request = Request(caller.scope, key, action, given)
+        with self.engine.begin() as conn:
+            claimed = claim(conn, request, wall=self.clock.wall(), lease=self.policy.lease)
+        if isinstance(claimed, Answer):
+            return claimed
+        kept = False
+        try:
+            subject, answer = work(claimed)
+            with self.engine.begin() as conn:
+                found = answer(conn)
+                keep(conn, claimed, found, wall=self.clock.wall())
+                self._audit(conn, caller, action, subject, "")
+                kept = True
+            return found
+        finally:
+            if not kept:
+                release(self.engine, claimed)
+
+    # --- what is ours alone ---------------------------------------------------------------------
+
+    def subscribe(self, caller: Caller, key: str, order: subscribe.Order) -> Answer:
+        """Start a subscription. 201. Raises as `create_customer`, and `NotFound`."""
+        given = views.plain({name: getattr(order, name) for name in order.__slots__})
+        now = self.clock.now()
+
+        def work(conn: Connection) -> Answer:
+            subscription_id = subscribe.subscribe(Joined(conn), order, now=now, actor=caller.actor)
+            self._audit(conn, caller, "subscription.create", subscription_id, "")
+            return Answer(MADE, _subscription(conn, subscription_id))
+
+        return self._once(caller, key, "subscription.create", given, work)
+
+    def change_subscription(
+        self,
+        caller: Caller,
+        key: str,
+        change: Change,
+        reference: str,
+        *,
+        why: str,
+        at_period_end: bool = False,
+    ) -> Answer:
+        """Cancel, pause or resume a subscription. 200. Raises `NotFound`, `Conflict`, ..."""
+        refuse_anything_like_a_card(subscription=reference, reason=why)
+        given = {"subscription": reference, "at_period_end": at_period_end, "reason": why}
+        action = f"subscription.{change}"
+        now = self.clock.now()
+
+        def work(conn: Connection) -> Answer:
+            told: dict[str, Any] = {
+                "now": now, "actor": caller.actor, "why": why or "no reason given",
+            }  # fmt: skip
+            if change == "cancel":
+                told["at_period_end"] = at_period_end
+            found = _CHANGES[change](Joined(conn), reference, **told)
+            self._audit(conn, caller, action, found.id, why, {"at_period_end": at_period_end})
+            return Answer(DONE, _subscription(conn, found.id))
+
+        return self._once(caller, key, action, given, work)
+
+    def _once(
+        self,
+        caller: Caller,
+        key: str,
+        action: str,
+        given: Mapping[str, Any],
+        work: Callable[[Connection], Answer],
+    ) -> Answer:
+        request = Request(caller.scope, key, action, given)
+        return once(self.engine, request, work, wall=self.clock.wall(), lease=self.policy.lease)
+
+    def _audit(
+        self,
+        conn: Connection,
+        caller: Caller,
+        action: str,
+        subject: UUID,
+        why: str,
+        detail: Mapping[str, Any] | None = None,
+    ) -> None:
+        audit.record(
+            conn,
+            at=self.clock.wall(),
+            actor=caller.actor,
+            action=action,
+            subject=str(subject),
+            why=why,
+            detail=detail,
+        )
+
+
+def _subscription(conn: Connection, subscription_id: UUID) -> views.View:
+    found = subscriptions.find(conn, str(subscription_id))
+    assert found is not None, "subscriptions are never deleted"
+    return views.subscription(found)

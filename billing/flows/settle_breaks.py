@@ -1,0 +1,215 @@
+"""What a person does about a break: note, assign, and resolve it with a reason.
+
+Resolving may post an `adjustment` to `psp_clearing`, so that our books say what the provider's
+balance says; the reason stands in the break, in a note, and in the audit log.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Row
+
+from billing.errors import BadInput, Conflict, NotFound
+from billing.ledger import recipes
+from billing.ledger.accounts import Account, AccountCode
+from billing.money import Money
+from billing.payments import Cause, State
+from billing.reconciliation import ACCEPTABLE, BreakKind, RowOutcome, suggested_adjustment
+from billing.store import audit, breaks, journal, payments, settlement
+
+# Resolving one of these says that the payment's money is accounted for in another way.
+_SETTLES_PAYMENT: Final = frozenset({BreakKind.MISSING_AT_PROVIDER, BreakKind.CURRENCY_MISMATCH})
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What resolving a break does besides closing it, in words for whoever confirms it."""
+
+    break_id: UUID
+    kind: BreakKind
+    suggested: Money | None
+    adjustment: Money | None
+    words: tuple[str, ...]
+
+
+def annotate(engine: Engine, break_id: UUID, *, words: str, now: datetime, actor: str) -> None:
+    """Add a note, which stays. Raises `NotFound`, `BadInput` for an empty one."""
+    if not words.strip():
+        raise BadInput("a note says something", remedy="write a few words")
+    with engine.begin() as conn:
+        _locked(conn, break_id)
+        breaks.annotate(conn, break_id, at=now, actor=actor, words=words.strip())
+
+
+def assign(engine: Engine, break_id: UUID, *, to: str | None, now: datetime, actor: str) -> None:
+    """Say who looks into it, or that nobody does. Raises `NotFound`, `Conflict`."""
+    with engine.begin() as conn:
+        row = _open(conn, break_id)
+        if row.assigned_to == to:
+            return
+        breaks.change(conn, break_id, assigned_to=to)
+        words = f"assigned to {to}" if to else f"no longer assigned to {row.assigned_to}"
+        breaks.annotate(conn, break_id, at=now, actor=actor, words=words)
+
+
+def preview(conn: Connection, break_id: UUID, adjustment: Money | None) -> Resolution:
+    """Return what resolving would do. Raises `NotFound`, `Conflict`."""
+    return _plan(_open(conn, break_id), adjustment)
+
+
+def resolve(
+    engine: Engine,
+    break_id: UUID,
+    *,
+    reason: str,
+    adjustment: Money | None,
+    now: datetime,
+    wall: datetime,
+    actor: str,
+) -> Resolution:
+    """Close a break with a reason, posting an adjustment of `psp_clearing` if one is given.
+
+    A difference in a matched charge is accepted with it: the payment becomes SETTLED and its fee
+    is posted by the next run. Raises `NotFound`, `Conflict`, `BadInput` for an empty reason.
+    """
+    if not reason.strip():
+        raise BadInput("resolving a break takes a reason", remedy="give it with --reason")
+    with engine.begin() as conn:
+        row = _open(conn, break_id)
+        plan = _plan(row, adjustment)
+        if adjustment is not None:
+            _adjust(conn, row, adjustment, now)
+        _settle_row(conn, row, plan, now)
+        if row.payment_id is not None:
+            _answer_for_payment(conn, row, plan.kind, reason, now, actor)
+        breaks.change(
+            conn,
+            break_id,
+            resolved_at=now,
+            resolution=reason.strip(),
+            resolved_by=actor,
+            provider=_with_unadjusted(row, plan),
+        )
+        breaks.annotate(
+            conn, break_id, at=now, actor=actor, words="; ".join([reason.strip(), *plan.words])
+        )
+        audit.record(
+            conn,
+            at=wall,
+            actor=actor,
+            action="break.resolve",
+            subject=f"break:{break_id}",
+            why=reason.strip(),
+            detail={
+                "kind": row.kind,
+                "adjustment": None if adjustment is None else str(adjustment),
+            },
+        )
+    return plan
+
+
+def _locked(conn: Connection, break_id: UUID) -> Row[Any]:
+    row = breaks.lock(conn, break_id)
+    if row is None:
+        raise NotFound(f"no break {break_id}", remedy="`billing breaks list --all` shows them")
+    return row
+
+
+def _open(conn: Connection, break_id: UUID) -> Row[Any]:
+    row = _locked(conn, break_id)
+    if row.resolved_at is not None:
+        raise Conflict(
+            f"break {break_id} is resolved: {row.resolution}",
+            remedy="`billing breaks show` tells who did it and when",
+        )
+    return row
+
+
+def _plan(row: Row[Any], adjustment: Money | None) -> Resolution:
+    kind = BreakKind(row.kind)
+    suggested = suggested_adjustment(kind, row.ours, row.provider)
+    words = []
+    if adjustment is not None and not adjustment.amount:
+        raise BadInput("an adjustment of nothing adjusts nothing", remedy="leave --adjust out")
+    if adjustment is not None:
+        words.append(f"psp_clearing is adjusted by {adjustment}, against adjustments")
+    elif suggested is not None:
+        words.append(f"the books stay as they are; the provider's balance differs by {suggested}")
+    if kind in ACCEPTABLE and row.provider_transaction_id is not None:
+        words.append(f"{row.provider_transaction_id} is accepted as it is and posted")
+    if kind in _SETTLES_PAYMENT and row.payment_id is not None:
+        words.append(f"payment {row.payment_id} counts as settled")
+    return Resolution(row.id, kind, suggested, adjustment, tuple(words))
+
+
+def _adjust(conn: Connection, row: Row[Any], change: Money, now: datetime) -> None:
+    entry = recipes.adjustment(
+        break_id=row.id,
+        account=Account(AccountCode.PSP_CLEARING),
+        change=change,
+        effective_at=now,
+    )
+    journal.post(conn, [entry])
+
+
+def _settle_row(conn: Connection, row: Row[Any], plan: Resolution, now: datetime) -> None:
+    """Take the break's settlement row out of matching: accepted and posted, or done with."""
+    if row.provider_transaction_id is None:
+        return
+    settled = settlement.lock_row(conn, row.provider_transaction_id)
+    if settled.matched_at is not None:
+        return
+    accepted = plan.kind in ACCEPTABLE
+    settlement.decide_row(
+        conn,
+        row.provider_transaction_id,
+        str(RowOutcome.ACCEPTED if accepted else RowOutcome.RESOLVED),
+        now,
+        done=True,
+        nothing_to_post=not accepted,
+    )
+
+
+def _answer_for_payment(
+    conn: Connection, row: Row[Any], kind: BreakKind, reason: str, now: datetime, actor: str
+) -> None:
+    """A capture whose difference a person accepted counts as confirmed, or even as settled."""
+    settles = kind in _SETTLES_PAYMENT
+    payment = payments.lock_for_outcome(conn, row.payment_id)
+    if payment.captured_at is None or not (settles or kind in ACCEPTABLE):
+        return
+    if not settles or payment.settled_at is not None or payment.state != State.CAPTURED:
+        payments.change(
+            conn,
+            payment.id,
+            now,
+            confirmed_at=payment.confirmed_at or now,
+            settled_at=payment.settled_at or (now if settles else None),
+        )
+        return
+    payments.move(
+        conn,
+        payment.id,
+        [State.CAPTURED, State.SETTLED],
+        cause=Cause.SETTLEMENT,
+        now=now,
+        actor=actor,
+        evidence={"break": str(row.id), "kind": row.kind, "reason": reason},
+        settled_at=now,
+        confirmed_at=payment.confirmed_at or now,
+    )
+
+
+def _with_unadjusted(row: Row[Any], plan: Resolution) -> dict[str, Any]:
+    """Return the provider's side with what the books still lack, for the balance's tie-out."""
+    provider = dict(row.provider)
+    if plan.suggested is None:
+        return provider
+    left = plan.suggested
+    if plan.adjustment is not None and plan.adjustment.currency == left.currency:
+        left = left - plan.adjustment
+    if left.amount and row.kind != BreakKind.BALANCE_MISMATCH:
+        provider["unadjusted"] = {"amount": left.amount, "currency": left.currency}
+    return provider

@@ -1,0 +1,149 @@
+"""The provider's objects as the engine reads them: values, not the provider's JSON.
+
+Amounts are in our minor units, instants are aware and in UTC. A status is the provider's
+own word, because new ones appear without notice; what it means is decided by its reader.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from billing.money import Money
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentMethodDetails:
+    """What may be kept of a card: the token and what the customer recognises it by.
+
+    `provider_customer_id` says whose it is now; a card that was detached is nobody's.
+    """
+
+    token: str
+    brand: str
+    last4: str
+    exp_month: int
+    exp_year: int
+    provider_customer_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderCustomer:
+    """A customer as the provider has it now; one that was deleted keeps its id."""
+
+    id: str
+    default_payment_method: str | None
+    deleted: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderCharge:
+    """One charge in the provider's list, as reconciliation reads it (amounts in minor units)."""
+
+    id: str
+    provider_payment_id: str | None
+    amount: Money
+    captured: bool
+    succeeded: bool
+    created: datetime
+    refunded_amount: int = 0
+    decline_code: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderPayment:
+    """A PaymentIntent as it is now."""
+
+    id: str
+    status: str
+    amount: Money
+    amount_received: Money
+    customer: str | None
+    latest_charge_id: str | None
+    metadata: Mapping[str, str]
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderRefund:
+    """A refund as it is now; `amount` is positive."""
+
+    id: str
+    provider_payment_id: str | None
+    provider_charge_id: str | None
+    amount: Money
+    status: str
+    created: datetime
+    failure_reason: str | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class BalanceTransaction:
+    """One movement on the balance we hold with the provider.
+
+    `amount`, `fee` and `net` are in minor units of `currency`, the one the balance is kept in;
+    net = amount - fee, and money that leaves is negative. `customer_money` is the movement in
+    the currency the customer was charged in, with the sign of `amount`; `exchange_rate`, from
+    the customer's currency to the balance's, is the decimal text the provider wrote.
+    `payout_id` is the payout that the movement is, or was asked for.
+    """
+
+    id: str
+    category: str
+    type: str
+    amount: int
+    fee: int
+    net: int
+    currency: str
+    source_id: str | None
+    provider_charge_id: str | None
+    provider_payment_id: str | None
+    customer_money: Money | None
+    exchange_rate: str | None
+    payout_id: str | None
+    created: datetime
+    available_on: datetime
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderDispute:
+    """A dispute as it is now; an inquiry is one that has moved no money (yet)."""
+
+    id: str
+    provider_charge_id: str
+    provider_payment_id: str | None
+    amount: Money
+    status: str
+    reason: str
+    created: datetime
+    is_inquiry: bool
+    balance_transactions: tuple[BalanceTransaction, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderPayout:
+    """A payout as it is now; a negative amount is taken from the bank account."""
+
+    id: str
+    amount: Money
+    status: str
+    created: datetime
+    arrival: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderEvent:
+    """That something happened to an object; the object itself is fetched before acting.
+
+    `object_id` is empty for an object that has none (the balance). `payload` is safe to store:
+    it repeats the fields above as JSON and holds nothing of the object.
+    """
+
+    id: str
+    type: str
+    object_type: str
+    object_id: str
+    created: datetime
+    payload: Mapping[str, object]

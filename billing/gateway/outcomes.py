@@ -1,0 +1,134 @@
+"""What the engine asks for, and what it may hear of it.
+
+The engine never sees a provider's exception. An outcome says how much is *known*:
+`Succeeded`, `Declined`, `ActionRequired`, `RefundAccepted` and `Rejected` are definite; after
+`Unknown` money may or may not have moved, so the only thing to do is ask again under the
+same key; `Deferred` was certainly not executed and is sent again, same key, later.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Literal
+
+from billing.money import Money
+
+
+@dataclass(frozen=True, slots=True)
+class Succeeded:
+    """The money was captured (or, with manual capture, authorised)."""
+
+    provider_payment_id: str
+    amount: Money
+    captured: bool = True
+    provider_charge_id: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Declined:
+    """A definite no from the card's side; a later attempt is a new one."""
+
+    decline_code: str
+    advice_code: str | None = None
+    message: str = ""
+    provider_payment_id: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ActionRequired:
+    """The payment waits for the customer (3-D Secure and the like)."""
+
+    provider_payment_id: str
+    message: str = ""
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A definite fault of ours: the provider refused the request and executed nothing."""
+
+    error_class: str
+    message: str
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Deferred:
+    """Certainly not executed (429, or a refused key, on a first send): send again later."""
+
+    error_class: str
+    message: str
+    retry_after: timedelta | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """No answer we can trust; the request may have been executed."""
+
+    error_class: str
+    message: str
+    provider_payment_id: str | None = None
+    request_id: str | None = None
+
+
+RefundStatus = Literal["pending", "succeeded", "failed", "canceled", "requires_action"]
+
+
+@dataclass(frozen=True, slots=True)
+class RefundAccepted:
+    """The provider has the refund; `status` says how far it is. A succeeded one may still fail."""
+
+    provider_refund_id: str
+    status: RefundStatus
+    amount: Money
+    failure_reason: str | None = None
+    request_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Absent:
+    """The provider's own lists prove that nothing was executed under this attempt."""
+
+
+Outcome = Succeeded | Declined | ActionRequired | Rejected | Deferred | Unknown
+RefundOutcome = RefundAccepted | Rejected | Deferred | Unknown
+
+
+@dataclass(frozen=True, slots=True)
+class ChargeRequest:
+    """One attempt, complete and reproducible: the same value makes the same HTTP request.
+
+    `provider_payment_id` is None on the first attempt, which creates and confirms the
+    provider's PaymentIntent; later attempts confirm the one named here.
+    `metadata` carries payment, subscription, period and key, so that a lost answer can be
+    found again in the provider's lists.
+    """
+
+    idempotency_key: str
+    amount: Money
+    provider_customer_id: str
+    payment_method: str
+    provider_payment_id: str | None = None
+    manual_capture: bool = False
+    description: str = ""
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRequest:
+    """One refund, complete and reproducible.
+
+    `metadata` is what the refund is found by when its answer was lost, so it names our refund.
+    """
+
+    idempotency_key: str
+    provider_payment_id: str
+    amount: Money
+    metadata: Mapping[str, str]
+
+    def __post_init__(self) -> None:
+        if not any(self.metadata.values()):
+            raise ValueError("a refund without metadata couldn't be found again")

@@ -1,0 +1,68 @@
+"""Recipes: what each business event posts. Pure: the event's facts in, one entry out.
+
+Debit positive. Source keys are derived from ids, ours or the provider's, so the same event
+always makes the same entry, whoever posts it and however often. An amount of zero posts
+nothing: a free invoice has no entry, and asking for one is an error.
+
+One file a subject; all are used through this package.
+"""
+
+from billing.ledger.recipes.disputes import (
+    dispute_lost,
+    dispute_lost_reversed,
+    dispute_opened,
+    dispute_won,
+)
+from billing.ledger.recipes.invoices import (
+    invoice_issued,
+    invoice_voided,
+    recognition_taken_back,
+    revenue_recognized,
+    write_off,
+    write_off_reversed,
+)
+from billing.ledger.recipes.legs import compact, reversal
+from billing.ledger.recipes.payments import one_off_charged, payment_captured
+from billing.ledger.recipes.refunds import (
+    refund_failed,
+    refund_requested,
+    refund_returned,
+    refund_succeeded,
+)
+from billing.ledger.recipes.settlement import (
+    adjustment,
+    fee_settled,
+    fx_event,
+    payout_arrived,
+    payout_failed,
+    payout_returned,
+    payout_sent,
+)
+
+__all__ = [
+    "adjustment",
+    "compact",
+    "dispute_lost",
+    "dispute_lost_reversed",
+    "dispute_opened",
+    "dispute_won",
+    "fee_settled",
+    "fx_event",
+    "invoice_issued",
+    "invoice_voided",
+    "one_off_charged",
+    "payment_captured",
+    "payout_arrived",
+    "payout_failed",
+    "payout_returned",
+    "payout_sent",
+    "recognition_taken_back",
+    "refund_failed",
+    "refund_requested",
+    "refund_returned",
+    "refund_succeeded",
+    "revenue_recognized",
+    "reversal",
+    "write_off",
+    "write_off_reversed",
+]

@@ -1,0 +1,92 @@
+"""What disputes post: withheld, given back or lost.
+
+Money moves when a transaction of the provider says so, and each of them is posted once, under
+its own id. A fee is signed: negative where the provider gives it back. It may be in another
+currency than the amount, the one our balance is kept in.
+"""
+
+import uuid
+from datetime import datetime
+
+from billing.ledger.journal import Entry
+from billing.ledger.recipes.legs import (
+    DEFERRED_REVENUE,
+    DISPUTE_FEES,
+    DISPUTE_RECEIVABLE,
+    DISPUTES_CONTRA,
+    PSP_CLEARING,
+    TAX_PAYABLE,
+    postings,
+    taken_back,
+    transfer,
+)
+from billing.money import Money
+
+
+def dispute_opened(
+    *,
+    dispute_id: uuid.UUID,
+    transaction_id: str,
+    amount: Money,
+    fee: Money,
+    effective_at: datetime,
+) -> Entry:
+    """The provider withholds the disputed amount until it is decided, and charges a fee."""
+    return Entry(
+        "dispute_opened",
+        f"dispute_opened:{dispute_id}:{transaction_id}",
+        effective_at,
+        (
+            *postings(debit=[(DISPUTE_RECEIVABLE, amount)], credit=[(PSP_CLEARING, amount)]),
+            *transfer(DISPUTE_FEES, PSP_CLEARING, fee),
+        ),
+    )
+
+
+def dispute_won(
+    *,
+    dispute_id: uuid.UUID,
+    transaction_id: str,
+    amount: Money,
+    fee: Money,
+    effective_at: datetime,
+) -> Entry:
+    """The provider gives the disputed amount back, and its fee where it does so (negative)."""
+    return Entry(
+        "dispute_won",
+        f"dispute_won:{dispute_id}:{transaction_id}",
+        effective_at,
+        (
+            *postings(debit=[(PSP_CLEARING, amount)], credit=[(DISPUTE_RECEIVABLE, amount)]),
+            *transfer(DISPUTE_FEES, PSP_CLEARING, fee),
+        ),
+    )
+
+
+def dispute_lost(
+    *,
+    dispute_id: uuid.UUID,
+    recognised: Money,
+    deferred: Money,
+    tax: Money,
+    effective_at: datetime,
+    nth: int = 1,
+) -> Entry:
+    """What was withheld stays with the cardholder, split as a refund is.
+
+    `nth` counts the losses of one dispute: a decision may be taken back and made again.
+    """
+    return Entry(
+        "dispute_lost",
+        f"dispute_lost:{dispute_id}:{nth}",
+        effective_at,
+        postings(
+            debit=[(DISPUTES_CONTRA, recognised), (DEFERRED_REVENUE, deferred), (TAX_PAYABLE, tax)],
+            credit=[(DISPUTE_RECEIVABLE, recognised + deferred + tax)],
+        ),
+    )
+
+
+def dispute_lost_reversed(of: Entry, *, effective_at: datetime) -> Entry:
+    """The decision was taken back: the loss is reversed exactly."""
+    return taken_back(of, "dispute_lost", "dispute_lost_reversed", effective_at, False)

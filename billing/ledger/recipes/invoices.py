@@ -1,0 +1,106 @@
+"""What invoices post: issued, earned, voided, written off."""
+
+import uuid
+from datetime import datetime
+
+from billing.ledger.journal import Entry
+from billing.ledger.recipes.legs import (
+    BAD_DEBT,
+    DEFERRED_REVENUE,
+    REVENUE,
+    TAX_PAYABLE,
+    compact,
+    postings,
+    receivable,
+    taken_back,
+)
+from billing.money import Money
+
+
+def invoice_issued(
+    *,
+    invoice_id: uuid.UUID,
+    customer_id: uuid.UUID,
+    cycle_id: uuid.UUID,
+    net: Money,
+    tax: Money,
+    effective_at: datetime,
+) -> Entry:
+    """The customer owes the total; the net is to be earned, the tax to be passed on.
+
+    Raises: EmptyEntry for a total of zero.
+    """
+    return Entry(
+        "invoice_issued",
+        f"invoice_issued:{invoice_id}",
+        effective_at,
+        postings(
+            debit=[(receivable(customer_id), net + tax)],
+            credit=[(DEFERRED_REVENUE, net), (TAX_PAYABLE, tax)],
+        ),
+        cycle_id=cycle_id,
+    )
+
+
+def invoice_voided(of: Entry, *, effective_at: datetime, after_close: bool = False) -> Entry:
+    """The invoice should not have been issued: its entry is taken back exactly."""
+    return taken_back(of, "invoice_issued", "invoice_voided", effective_at, after_close)
+
+
+def revenue_recognized(*, invoice_id: uuid.UUID, amount: Money, through: datetime) -> Entry:
+    """The service was given up to `through`: that much of the invoice is earned.
+
+    It carries no cycle: a cycle closes when it is paid, which is long before all is earned.
+    """
+    return Entry(
+        "revenue_recognized",
+        f"revenue_recognized:{invoice_id}:{compact(through)}",
+        through,
+        postings(debit=[(DEFERRED_REVENUE, amount)], credit=[(REVENUE, amount)]),
+    )
+
+
+def recognition_taken_back(*, invoice_id: uuid.UUID, amount: Money, at: datetime) -> Entry:
+    """What was earned of an invoice is to be earned again: the invoice is being voided."""
+    return Entry(
+        "recognition_taken_back",
+        f"recognition_taken_back:{invoice_id}:{compact(at)}",
+        at,
+        postings(debit=[(REVENUE, amount)], credit=[(DEFERRED_REVENUE, amount)]),
+    )
+
+
+def write_off(
+    *,
+    invoice_id: uuid.UUID,
+    customer_id: uuid.UUID,
+    cycle_id: uuid.UUID | None,
+    recognised: Money,
+    deferred: Money,
+    tax: Money,
+    effective_at: datetime,
+    nth: int = 1,
+) -> Entry:
+    """The invoice will not be collected: the customer owes nothing more for it.
+
+    What was earned already is bad debt; what wasn't is no longer to be earned; the tax is no
+    longer owed. `nth` counts the write-offs of one invoice: a reopened one may need a second.
+    """
+    return Entry(
+        "write_off",
+        f"write_off:{invoice_id}:{nth}",
+        effective_at,
+        postings(
+            debit=[(BAD_DEBT, recognised), (DEFERRED_REVENUE, deferred), (TAX_PAYABLE, tax)],
+            credit=[(receivable(customer_id), recognised + deferred + tax)],
+        ),
+        cycle_id=cycle_id,
+    )
+
+
+def write_off_reversed(of: Entry, *, effective_at: datetime, after_close: bool = False) -> Entry:
+    """The invoice is collectable after all, or was paid late: the write-off is taken back.
+
+    A late payment posts this first and `payment_captured` after it.
+    """
+    return taken_back(of, "write_off", "write_off_reversed", effective_at, after_close)

@@ -1,0 +1,46 @@
+"""What captured payments post."""
+
+import uuid
+from datetime import datetime
+
+from billing.ledger.journal import Entry
+from billing.ledger.recipes.legs import PSP_CLEARING, REVENUE, postings, receivable
+from billing.money import Money
+
+
+def payment_captured(
+    *,
+    payment_id: uuid.UUID,
+    capture: int | str,
+    customer_id: uuid.UUID,
+    cycle_id: uuid.UUID | None,
+    amount: Money,
+    effective_at: datetime,
+) -> Entry:
+    """The provider holds the money; the customer owes that much less.
+
+    `capture` tells several captures of one payment apart: the attempt's number, or the
+    provider's charge id. `cycle_id` is None when the cycle is closed already.
+    """
+    return Entry(
+        "payment_captured",
+        f"payment_captured:{payment_id}:{capture}",
+        effective_at,
+        postings(
+            debit=[(PSP_CLEARING, amount)],
+            credit=[(receivable(customer_id), amount)],
+        ),
+        cycle_id=cycle_id,
+    )
+
+
+def one_off_charged(
+    *, payment_id: uuid.UUID, customer_id: uuid.UUID, amount: Money, effective_at: datetime
+) -> Entry:
+    """A charge without an invoice is owed and earned at once; `payment_captured` follows it."""
+    return Entry(
+        "one_off_charged",
+        f"one_off_charged:{payment_id}",
+        effective_at,
+        postings(debit=[(receivable(customer_id), amount)], credit=[(REVENUE, amount)]),
+    )

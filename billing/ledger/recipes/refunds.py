@@ -1,0 +1,65 @@
+"""What refunds post: promised when they are requested, paid when the provider has done it."""
+
+import uuid
+from datetime import datetime
+
+from billing.ledger.journal import Entry
+from billing.ledger.recipes.legs import (
+    DEFERRED_REVENUE,
+    PSP_CLEARING,
+    REFUND_PAYABLE,
+    REFUNDS_CONTRA,
+    TAX_PAYABLE,
+    postings,
+    taken_back,
+)
+from billing.money import Money
+
+
+def refund_requested(
+    *,
+    refund_id: uuid.UUID,
+    cycle_id: uuid.UUID | None,
+    recognised: Money,
+    deferred: Money,
+    tax: Money,
+    effective_at: datetime,
+) -> Entry:
+    """We owe the customer the sum of the parts.
+
+    What was earned lowers revenue through its contra account, what wasn't is no longer to be
+    earned, the tax is no longer owed. `cycle_id` is None when the cycle is closed already.
+    """
+    return Entry(
+        "refund_requested",
+        f"refund_requested:{refund_id}",
+        effective_at,
+        postings(
+            debit=[(REFUNDS_CONTRA, recognised), (DEFERRED_REVENUE, deferred), (TAX_PAYABLE, tax)],
+            credit=[(REFUND_PAYABLE, recognised + deferred + tax)],
+        ),
+        cycle_id=cycle_id,
+    )
+
+
+def refund_succeeded(
+    *, refund_id: uuid.UUID, cycle_id: uuid.UUID | None, amount: Money, effective_at: datetime
+) -> Entry:
+    """The provider gave the money back: we owe it no more, and it holds that much less."""
+    return Entry(
+        "refund_succeeded",
+        f"refund_succeeded:{refund_id}",
+        effective_at,
+        postings(debit=[(REFUND_PAYABLE, amount)], credit=[(PSP_CLEARING, amount)]),
+        cycle_id=cycle_id,
+    )
+
+
+def refund_failed(of: Entry, *, effective_at: datetime, after_close: bool = False) -> Entry:
+    """The refund won't be paid: the entry of its request is taken back exactly."""
+    return taken_back(of, "refund_requested", "refund_failed", effective_at, after_close)
+
+
+def refund_returned(of: Entry, *, effective_at: datetime, after_close: bool = False) -> Entry:
+    """A refund that had succeeded came back to the provider; `refund_failed` follows it."""
+    return taken_back(of, "refund_succeeded", "refund_returned", effective_at, after_close)

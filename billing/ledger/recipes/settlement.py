@@ -1,0 +1,92 @@
+"""What the provider's settlement posts: fees, payouts, exchanges, and accepted differences."""
+
+import uuid
+from datetime import datetime
+
+from billing.ledger.accounts import Account
+from billing.ledger.journal import Entry, JournalError
+from billing.ledger.recipes.legs import (
+    ADJUSTMENTS,
+    BANK,
+    FX_POSITION,
+    PAYOUT_TRANSIT,
+    PSP_CLEARING,
+    PSP_FEES,
+    postings,
+    taken_back,
+    transfer,
+)
+from billing.money import Money
+
+
+def fee_settled(*, transaction_id: str, fee: Money, effective_at: datetime) -> Entry:
+    """The provider keeps its fee from what it holds; a negative fee is given back."""
+    return Entry(
+        "fee_settled",
+        f"fee_settled:{transaction_id}",
+        effective_at,
+        transfer(PSP_FEES, PSP_CLEARING, fee),
+    )
+
+
+def payout_sent(*, payout_id: str, amount: Money, effective_at: datetime) -> Entry:
+    """The provider sent what it held to our bank; a negative payout is fetched from there."""
+    return Entry(
+        "payout_sent",
+        f"payout_sent:{payout_id}",
+        effective_at,
+        transfer(PAYOUT_TRANSIT, PSP_CLEARING, amount),
+    )
+
+
+def payout_arrived(*, payout_id: str, amount: Money, effective_at: datetime) -> Entry:
+    """The payout is in our bank account."""
+    return Entry(
+        "payout_arrived",
+        f"payout_arrived:{payout_id}",
+        effective_at,
+        transfer(BANK, PAYOUT_TRANSIT, amount),
+    )
+
+
+def payout_failed(of: Entry, *, effective_at: datetime) -> Entry:
+    """The payout won't arrive: the provider holds the money again."""
+    return taken_back(of, "payout_sent", "payout_failed", effective_at, False)
+
+
+def payout_returned(of: Entry, *, effective_at: datetime) -> Entry:
+    """The bank sent a payout back that had arrived; `payout_failed` follows it."""
+    return taken_back(of, "payout_arrived", "payout_returned", effective_at, False)
+
+
+def fx_event(
+    *, source: str, sold: Money, bought: Money, fee: Money, effective_at: datetime
+) -> Entry:
+    """The provider exchanged what it holds: `sold` left in one currency, `bought` came in another.
+
+    The two sides stand against each other in `fx_position`; `fee` is part of what was bought and
+    stays with the provider. Raises: JournalError for one currency on both sides.
+    """
+    if sold.currency == bought.currency:
+        raise JournalError(f"fx_event:{source} exchanges {sold} for {bought}: that's one currency")
+    return Entry(
+        "fx_event",
+        f"fx_event:{source}",
+        effective_at,
+        postings(
+            debit=[(FX_POSITION, sold), (PSP_CLEARING, bought - fee), (PSP_FEES, fee)],
+            credit=[(PSP_CLEARING, sold), (FX_POSITION, bought)],
+        ),
+    )
+
+
+def adjustment(
+    *, break_id: uuid.UUID, account: Account, change: Money, effective_at: datetime
+) -> Entry:
+    """A difference that an operator accepted: `account` changes by `change`, debit positive."""
+    return Entry(
+        "adjustment",
+        f"adjustment:{break_id}",
+        effective_at,
+        transfer(account, ADJUSTMENTS, change),
+    )

@@ -1,0 +1,52 @@
+"""The audit log: who changed what, when and why. Rows are added and never touched again."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, insert, select
+
+from billing.store.tables import audit_log
+
+
+def record(
+    conn: Connection,
+    *,
+    at: datetime,
+    actor: str,
+    action: str,
+    subject: str,
+    why: str = "",
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Write down one change, in the transaction that makes it. `at` is real time."""
+    conn.execute(
+        insert(audit_log).values(
+            at=at,
+            actor=actor,
+            action=action,
+            subject=subject,
+            why=why,
+            detail=dict(detail or {}),
+        )
+    )
+
+
+def page(
+    conn: Connection,
+    *,
+    actor: str | None = None,
+    action: str | None = None,
+    subject: str | None = None,
+    limit: int = 50,
+    before: int | None = None,
+) -> list[Row[Any]]:
+    """Return up to `limit` lines, the latest first, older than the line numbered `before`."""
+    query = select(audit_log).order_by(audit_log.c.id.desc()).limit(limit)
+    asked = {"actor": actor, "action": action, "subject": subject}
+    for name, value in asked.items():
+        if value is not None:
+            query = query.where(audit_log.c[name] == value)
+    if before is not None:
+        query = query.where(audit_log.c.id < before)
+    return list(conn.execute(query))

@@ -1,0 +1,165 @@
+"""The inbox: what the provider told us, kept before it is acknowledged.
+
+`next_try_at` and `received_at` are real time, because the provider retries in real time;
+`created` is the provider's own, which is domain time. A row is due until it is handled: nothing
+is ever taken out, and a row that fails shows its last error.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from json import dumps
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, select, text
+
+from billing.store.arrays import literal
+from billing.store.tables import provider_events
+
+_COLUMNS: Final = (
+    "event_id", "type", "object_id", "created", "received_at", "source", "payload",
+    "handled_at", "handling", "next_try_at",
+)  # fmt: skip
+_ADD = text(
+    """
+    INSERT INTO provider_events (event_id, type, object_id, created, received_at, source, payload,
+                                 handled_at, handling, next_try_at)
+    SELECT x.event_id, x.type, x.object_id, x.created, x.received_at, x.source,
+           CAST(x.payload AS jsonb), x.handled_at, x.handling, x.next_try_at
+      FROM unnest(CAST(:event_id AS text[]), CAST(:type AS text[]), CAST(:object_id AS text[]),
+                  CAST(:created AS timestamptz[]), CAST(:received_at AS timestamptz[]),
+                  CAST(:source AS text[]), CAST(:payload AS text[]),
+                  CAST(:handled_at AS timestamptz[]), CAST(:handling AS text[]),
+                  CAST(:next_try_at AS timestamptz[]))
+             AS x(event_id, type, object_id, created, received_at, source, payload, handled_at,
+                  handling, next_try_at)
+    ON CONFLICT (event_id) DO NOTHING
+    RETURNING event_id
+    """
+)
+
+
+def add(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> set[str]:
+    """Keep events and return the ids of those that weren't there."""
+    if not rows:
+        return set()
+    # In one order, so that two who read the same list don't wait for each other in a circle.
+    rows = sorted(rows, key=lambda row: str(row["event_id"]))
+    values = {
+        name: literal([dumps(row[name]) if name == "payload" else row[name] for row in rows])
+        for name in _COLUMNS
+    }
+    return {row.event_id for row in conn.execute(_ADD, values)}
+
+
+# --- handling -----------------------------------------------------------------------------------
+
+CLAIM_DUE = text(
+    """
+    UPDATE provider_events SET next_try_at = :until, tries = tries + 1
+     WHERE event_id IN (
+           SELECT event_id FROM provider_events
+            WHERE next_try_at IS NOT NULL AND next_try_at <= :wall
+            ORDER BY next_try_at
+            LIMIT :limit
+              FOR UPDATE SKIP LOCKED)
+    RETURNING *
+    """
+)
+
+
+def claim_due(conn: Connection, *, wall: datetime, until: datetime, limit: int) -> list[Row[Any]]:
+    """Take up to `limit` due rows until `until` and return them, oldest event first.
+
+    If they aren't handled by then, because somebody died, they are due again.
+    """
+    rows = conn.execute(CLAIM_DUE, {"wall": wall, "until": until, "limit": limit})
+    return sorted(rows, key=lambda row: (row.created, row.event_id))
+
+
+_HANDLED = text(
+    """
+    UPDATE provider_events
+       SET handled_at = :wall, handling = :words, next_try_at = NULL, last_error = NULL
+     WHERE event_id = ANY(CAST(:ids AS text[]))
+    """
+)
+_FAILED = text(
+    """
+    UPDATE provider_events SET last_error = :error, next_try_at = :again_at
+     WHERE event_id = ANY(CAST(:ids AS text[])) AND handled_at IS NULL
+    """
+)
+
+
+def handled(conn: Connection, event_ids: Sequence[str], *, wall: datetime, words: str) -> None:
+    """Write down what came of events, in the transaction in which it came."""
+    conn.execute(_HANDLED, {"ids": literal(event_ids), "wall": wall, "words": words})
+
+
+def failed(conn: Connection, event_ids: Sequence[str], *, error: str, again_at: datetime) -> None:
+    """Write down why events could not be handled; one that was handled before stays so."""
+    conn.execute(_FAILED, {"ids": literal(event_ids), "error": error, "again_at": again_at})
+
+
+# --- reading ------------------------------------------------------------------------------------
+
+
+def some(conn: Connection, event_ids: Sequence[str]) -> list[Row[Any]]:
+    """Return events by their ids, oldest first."""
+    query = select(provider_events).where(provider_events.c.event_id.in_(event_ids))
+    return list(conn.execute(query.order_by(provider_events.c.created, provider_events.c.event_id)))
+
+
+def page(
+    conn: Connection,
+    *,
+    kind: str | None = None,
+    object_id: str | None = None,
+    unhandled: bool = False,
+    since: datetime | None = None,
+    after: str | None = None,
+    limit: int = 50,
+) -> list[Row[Any]]:
+    """Return up to `limit` events, oldest first, after the event `after`."""
+    order = (provider_events.c.created, provider_events.c.event_id)
+    query = select(provider_events).order_by(*order).limit(limit)
+    if kind is not None:
+        query = query.where(provider_events.c.type == kind)
+    if object_id is not None:
+        query = query.where(provider_events.c.object_id == object_id)
+    if unhandled:
+        query = query.where(provider_events.c.next_try_at.is_not(None))
+    if since is not None:
+        query = query.where(provider_events.c.created >= since)
+    if after is not None:
+        last = some(conn, [after])
+        if last:
+            query = query.where(_later_than(last[0]))
+    return list(conn.execute(query))
+
+
+def _later_than(row: Row[Any]) -> Any:
+    created, event_id = provider_events.c.created, provider_events.c.event_id
+    return (created > row.created) | ((created == row.created) & (event_id > row.event_id))
+
+
+def since(conn: Connection, at: datetime, *, batch: int = 500) -> Iterator[list[Row[Any]]]:
+    """Yield every event that happened at `at` or later, `batch` at a time."""
+    after: str | None = None
+    while rows := page(conn, since=at, after=after, limit=batch):
+        yield rows
+        after = rows[-1].event_id
+
+
+_BEGINNING = text("SELECT min(created_at) FROM customers WHERE provider_customer_id IS NOT NULL")
+_LAST_RUN = text("SELECT last_success_at, watermark FROM tasks WHERE task = :task")
+
+
+def beginning(conn: Connection) -> datetime | None:
+    """Return when the first customer was made; no event before it is about ours."""
+    return conn.execute(_BEGINNING).scalar()
+
+
+def last_run(conn: Connection, task: str) -> Row[Any] | None:
+    """Return when a task last succeeded (real time), and its watermark (domain time)."""
+    return conn.execute(_LAST_RUN, {"task": task}).one_or_none()

@@ -1,0 +1,88 @@
+"""Idempotency keys of API callers: what was asked under each, and what was answered.
+
+They are never deleted: however late a repetition comes, it is known for one.
+`lease_until` is real time: until then somebody works on the request.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, select, text, update
+
+from billing.store.tables import idempotency_keys as keys
+
+_CLAIM = text(
+    """
+    INSERT INTO idempotency_keys (scope, key, request_hash, operation, resource_id, lease_until,
+                                  created_at)
+    VALUES (:scope, :key, :request_hash, :operation, :resource_id, :lease_until, :at)
+    ON CONFLICT (scope, key) DO NOTHING
+    RETURNING true
+    """
+)
+
+
+def claim(
+    conn: Connection,
+    *,
+    scope: str,
+    key: str,
+    operation: str,
+    request_hash: bytes,
+    resource_id: UUID,
+    lease_until: datetime,
+    at: datetime,
+) -> bool:
+    """Write a key down as one that is worked on; False when it is there already.
+
+    Waits for whoever is writing the same key at this moment.
+    """
+    return bool(
+        conn.execute(
+            _CLAIM,
+            {
+                "scope": scope,
+                "key": key,
+                "operation": operation,
+                "request_hash": request_hash,
+                "resource_id": resource_id,
+                "lease_until": lease_until,
+                "at": at,
+            },
+        ).scalar()
+    )
+
+
+def lock(conn: Connection, scope: str, key: str) -> Row[Any]:
+    """Lock a key that is there and return it."""
+    query = select(keys).where(keys.c.scope == scope, keys.c.key == key).with_for_update()
+    return conn.execute(query).one()
+
+
+def lease(conn: Connection, scope: str, key: str, until: datetime | None) -> None:
+    """Say until when the key is worked on; None when nobody does any more."""
+    conn.execute(
+        update(keys)
+        .where(keys.c.scope == scope, keys.c.key == key, keys.c.finished_at.is_(None))
+        .values(lease_until=until)
+    )
+
+
+def finish(
+    conn: Connection,
+    scope: str,
+    key: str,
+    *,
+    status: int,
+    response: Mapping[str, Any],
+    at: datetime,
+) -> bool:
+    """Keep the answer for every repetition; False when there is one, which stays."""
+    result = conn.execute(
+        update(keys)
+        .where(keys.c.scope == scope, keys.c.key == key, keys.c.finished_at.is_(None))
+        .values(status=status, response=dict(response), finished_at=at, lease_until=None)
+    )
+    return result.rowcount == 1

@@ -1,0 +1,72 @@
+"""Our books against the provider's balance: the sums that explain why the two differ."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlalchemy import Connection, TextClause, text
+
+_CLEARING = text(
+    """
+    SELECT a.currency, sum(l.amount) AS amount
+      FROM ledger.accounts a JOIN ledger.postings l ON l.account_id = a.id
+     WHERE a.code = 'psp_clearing' GROUP BY a.currency
+    """
+)
+
+# Each is what the provider's balance holds and our account doesn't, by currency.
+_REASONS: Final[Mapping[str, TextClause]] = {
+    "captured by us, not in the provider's settlement yet": text(
+        """
+        SELECT currency, -sum(amount_captured) AS amount FROM payments
+         WHERE captured_at IS NOT NULL AND settled_at IS NULL GROUP BY currency
+        """
+    ),
+    "settled by the provider, not matched or posted yet": text(
+        """
+        SELECT currency, sum(net) AS amount FROM settlement_rows
+         WHERE posted_at IS NULL GROUP BY currency
+        """
+    ),
+    "refunded by us, not in the provider's settlement yet": text(
+        """
+        SELECT f.currency, sum(f.amount) AS amount FROM refunds f
+         WHERE f.state = 'succeeded'
+           AND NOT EXISTS (SELECT FROM settlement_rows r
+                            WHERE r.source_id = f.provider_refund_id AND r.category <> 'charge'
+                              AND r.posted_at IS NOT NULL)
+         GROUP BY f.currency
+        """
+    ),
+    "taken from the balance for refunds that are still pending": text(
+        """
+        SELECT f.currency, -sum(f.amount) AS amount FROM refunds f
+         WHERE f.state = 'pending'
+           AND EXISTS (SELECT FROM settlement_rows r
+                        WHERE r.source_id = f.provider_refund_id AND r.category <> 'charge'
+                          AND r.posted_at IS NOT NULL)
+         GROUP BY f.currency
+        """
+    ),
+    "breaks that were resolved without adjusting the books": text(
+        """
+        SELECT provider -> 'unadjusted' ->> 'currency' AS currency,
+               sum(CAST(provider -> 'unadjusted' ->> 'amount' AS bigint)) AS amount
+          FROM breaks WHERE resolved_at IS NOT NULL AND provider ? 'unadjusted' GROUP BY 1
+        """
+    ),
+}
+
+
+def clearing(conn: Connection) -> dict[str, int]:
+    """Return what our books say that the provider holds, by currency."""
+    return {row.currency: int(row.amount) for row in conn.execute(_CLEARING)}
+
+
+def reasons(conn: Connection) -> dict[str, dict[str, int]]:
+    """Return, by currency, why the provider's balance may differ: words and minor units."""
+    found: dict[str, dict[str, int]] = {}
+    for words, statement in _REASONS.items():
+        for row in conn.execute(statement):
+            if row.amount:
+                found.setdefault(row.currency, {})[words] = int(row.amount)
+    return found

@@ -1,0 +1,172 @@
+"""Customers, cards, subscriptions and what is looked at, over HTTP."""
+
+import pytest
+
+from tests.api.caller import Caller, fresh
+from tests.scenarios.world import World
+
+
+def test_a_customer_is_made_once(caller: Caller, world: World) -> None:
+    key = fresh()
+    given = {"name": "Ada", "email": "ada@example.org", "external_id": "ada-1",
+             "payment_method": "pm_card_visa"}  # fmt: skip
+
+    first, again = (caller.post("/v1/customers", given, key) for _ in range(2))
+    taken = caller.post("/v1/customers", given)
+
+    assert first.status_code == again.status_code == 201
+    assert first.json() == again.json() == caller.found("/v1/customers/ada-1")
+    assert first.headers["location"] == f"/v1/customers/{first.json()['id']}"
+    assert (taken.status_code, taken.json()["code"]) == (409, "conflict")
+    assert len(caller.found("/v1/customers")["data"]) == 1
+
+
+def test_a_refused_card_leaves_a_customer_that_can_be_given_another(
+    caller: Caller, world: World
+) -> None:
+    refused = caller.post(
+        "/v1/customers", {"name": "Bob", "external_id": "bob", "payment_method": "pm_nonsense"}
+    )
+
+    added = caller.post("/v1/customers/bob/payment-methods", {"payment_method": "pm_card_visa"})
+
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid_request")
+    assert (added.status_code, added.json()["last4"]) == (201, "4242")
+    methods = caller.found("/v1/customers/bob/payment-methods")["data"]
+    assert [method["id"] for method in methods] == [added.json()["id"]]
+
+
+def test_a_provider_that_does_not_answer_leaves_the_key_free_to_go_on(
+    caller: Caller, world: World
+) -> None:
+    key, given = fresh(), {"name": "Ada", "external_id": "ada"}
+    world.psp._control(
+        "POST", "faults", kind="error_500_uncommitted", times=1,
+        match={"method": "POST", "path": "/v1/customers"},
+    )  # fmt: skip
+
+    failed = caller.post("/v1/customers", given, key)
+    world.psp.heal()
+    done = caller.post("/v1/customers", given, key)
+
+    assert (failed.status_code, failed.json()["code"]) == (503, "unavailable")
+    assert done.status_code == 201
+    assert len(caller.found("/v1/customers")["data"]) == 1
+
+
+def test_a_customer_whose_maker_died_before_the_answer_is_found_again(
+    caller: Caller, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key, given = fresh(), {"name": "Ada", "payment_method": "pm_card_visa"}
+
+    def die(*_: object, **__: object) -> None:
+        raise RuntimeError("here it ends")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("billing.flows.customer_api.keep", die)
+        died = caller.post("/v1/customers", given, key)
+    done = caller.post("/v1/customers", given, key)
+
+    assert (died.status_code, done.status_code) == (500, 201)
+    assert [each["id"] for each in caller.found("/v1/customers")["data"]] == [done.json()["id"]]
+    assert done.json()["default_payment_method_id"] is not None
+
+
+def test_a_change_and_its_answer_are_committed_together(
+    caller: Caller, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ada = world.subscribed("video-basic")
+    world.run_until("2026-01-20")
+    key, at = fresh(), f"/v1/subscriptions/{ada.reference}"
+    before = caller.found(at)["status"]
+
+    def die(*_: object, **__: object) -> None:
+        raise RuntimeError("here it ends")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("billing.flows.idempotency.keep", die)
+        died = caller.post(f"{at}/cancel", {"at_period_end": False}, key)
+    between = caller.found(at)["status"]
+    done = caller.post(f"{at}/cancel", {"at_period_end": False}, key)
+
+    assert (died.status_code, between) == (500, before)
+    assert (done.status_code, done.json()["status"]) == (200, "canceled")
+
+
+def test_a_subscription_is_started_changed_and_looked_at(caller: Caller, world: World) -> None:
+    caller.post("/v1/customers", {"name": "Ada", "external_id": "ada",
+                                  "payment_method": "pm_card_visa"})  # fmt: skip
+    key = fresh()
+    order = {"customer": "ada", "plan": "office-team", "currency": "EUR", "quantity": 3,
+             "zone": "Europe/Berlin", "external_id": "ada-office"}  # fmt: skip
+
+    first, again = (caller.post("/v1/subscriptions", order, key) for _ in range(2))
+    world.run_until("2026-01-02")
+    at = "/v1/subscriptions/ada-office"
+    paused = caller.post(f"{at}/pause", {"reason": "holiday"})
+    twice = caller.post(f"{at}/pause")
+    resumed = caller.post(f"{at}/resume")
+    ends = caller.post(f"{at}/cancel", {"at_period_end": True})
+    ended = caller.post(f"{at}/cancel", {"at_period_end": False, "reason": "moved"})
+
+    assert (first.status_code, first.json()) == (201, again.json())
+    assert first.json()["quantity"] == 3
+    assert (paused.status_code, paused.json()["status"]) == (200, "paused")
+    assert twice.status_code == 409
+    assert resumed.json()["status"] == "active"
+    assert ends.json()["cancel_at_period_end"] is True
+    assert ended.json()["status"] == "canceled"
+    kinds = [line["kind"] for line in caller.found(f"{at}/timeline")["data"]]
+    assert {"subscribed", "cycle_opened", "attempt_finished", "paused", "canceled"} <= set(kinds)
+    assert [each["id"] for each in caller.found("/v1/subscriptions", customer="ada")["data"]] == [
+        first.json()["id"]
+    ]
+    assert caller.found("/v1/subscriptions", status="active")["data"] == []
+
+
+def test_an_invoice_is_shown_with_its_lines_and_its_payment(caller: Caller, world: World) -> None:
+    ada = world.subscribed("video-basic")
+    world.run_until("2026-02-20")
+
+    listed = caller.found("/v1/invoices", customer=ada.customer)["data"]
+    shown = caller.found(f"/v1/invoices/{listed[0]['number']}")
+
+    assert listed[0]["status"] == "paid"
+    assert sum(line["amount"] for line in shown["lines"]) == shown["net"]
+    assert shown["payment"]["amount"] == shown["total"]
+    assert caller.found(f"/v1/payments/{shown['payment']['id']}")["invoice_id"] == shown["id"]
+
+
+def test_plans_are_shown_with_every_version_in_minor_units(caller: Caller, world: World) -> None:
+    plan = caller.found("/v1/plans/video-basic")
+
+    assert plan in caller.found("/v1/plans")["data"]
+    assert plan["versions"][0]["prices"]["USD"] == 999
+    assert isinstance(plan["versions"][0]["effective"], str)
+
+
+WRONG_ORDERS: list[dict[str, object]] = [
+    {"plan": "none"},
+    {"customer": "none"},
+    {"currency": "XXX"},
+    {"currency": "SEK"},
+    {"quantity": 0},
+    {"quantity": "1"},
+    {"quantity": 1.5},
+    {"zone": "Mars/Base"},
+    {"zone": "../etc/passwd"},
+    {"starts": "2026-03-01T00:00:00Z"},
+    {"starts": "0001-01-01T00:00:00"},
+    {"starts": 5},
+    {"trial": "yes"},
+]
+
+
+def test_a_wrong_subscription_is_refused(caller: Caller, world: World) -> None:
+    customer = str(world.customer()[0])
+    order = {"customer": customer, "plan": "office-team", "currency": "USD"}
+
+    for change in WRONG_ORDERS:
+        answer = caller.post("/v1/subscriptions", order | change)
+        assert answer.status_code in (404, 422), (change, answer.text)
+    assert caller.found("/v1/subscriptions")["data"] == []

@@ -1,0 +1,306 @@
+"""The provider's door: what it believes, what it keeps before it says so, what it refuses."""
+
+import json
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+import pytest
+import requests
+from pydantic import SecretStr
+from sqlalchemy import Engine, Row
+
+from billing.api.webhook import PATH, Intake
+from billing.config import load_settings
+from billing.errors import BadInput
+from billing.store import events
+from billing.store.engine import make_engine
+from tests.api.caller import Shop, open_shop
+from tests.scenarios.world import World, WorldRuntime
+from tests.webhook_door import Door, event, signature
+
+OLD, NEW = "whsec_old", "whsec_new"
+
+
+@pytest.fixture
+def door(engine: Engine) -> Iterator[Door]:
+    """A door with two secrets, as while one replaces the other."""
+    with Door(engine, NEW, OLD) as door:
+        yield door
+
+
+def kept(engine: Engine) -> list[Row[Any]]:
+    with engine.connect() as conn:
+        return events.page(conn)
+
+
+# --- believed -----------------------------------------------------------------------------------
+
+
+def test_a_delivery_is_kept_before_it_is_acknowledged(door: Door, engine: Engine) -> None:
+    answer = door.deliver(event())
+
+    assert (answer.status_code, answer.json()) == (200, {"received": True})
+    (row,) = kept(engine)
+    assert (row.event_id, row.type, row.object_id) == ("evt_1", "refund.failed", "re_1")
+    assert (row.source, row.handled_at, row.tries) == ("webhook", None, 0)
+    assert row.next_try_at == row.received_at
+    assert door.counted("events_received", type="refund.failed", source="webhook") == 1
+
+
+def test_nothing_of_the_object_is_kept_but_its_id(door: Door, engine: Engine) -> None:
+    door.deliver(event())
+
+    assert kept(engine)[0].payload == {
+        "id": "evt_1",
+        "type": "refund.failed",
+        "object_type": "refund",
+        "object_id": "re_1",
+        "created": 1_770_000_000,
+    }
+
+
+def test_a_repeated_delivery_is_acknowledged_and_kept_once(door: Door, engine: Engine) -> None:
+    answers = [door.deliver(event()).status_code for _ in range(3)]
+
+    assert answers == [200, 200, 200]
+    assert len(kept(engine)) == 1
+    assert door.counted("events_received", type="refund.failed", source="webhook") == 1
+
+
+def test_an_unknown_type_is_kept_and_ignored(door: Door, engine: Engine) -> None:
+    assert door.deliver(event(kind="invoice.finalized")).status_code == 200
+
+    (row,) = kept(engine)
+    assert (row.handling, row.next_try_at) == ("ignored", None)
+    assert row.handled_at is not None
+    assert door.counted("events_received", type="other", source="webhook") == 1
+
+
+@pytest.mark.parametrize("secret", [OLD, NEW])
+def test_while_secrets_are_rotated_both_are_good(door: Door, engine: Engine, secret: str) -> None:
+    assert door.deliver(event(), secret=secret).status_code == 200
+    assert len(kept(engine)) == 1
+
+
+# --- not believed -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"secret": "whsec_of_somebody_else"}, "no_match"),
+        ({"age": 301}, "too_old"),
+        ({"age": -61}, "from_the_future"),
+    ],
+)
+def test_a_false_signature_is_refused_without_detail_and_counted(
+    door: Door, engine: Engine, given: dict[str, Any], reason: str
+) -> None:
+    answer = door.deliver(event(), **given)
+
+    assert (answer.status_code, answer.json()) == (400, {"error": "refused"})
+    assert kept(engine) == []
+    assert door.counted("signature_failures", reason=reason) == 1
+
+
+def test_a_changed_body_is_refused(door: Door, engine: Engine) -> None:
+    signed = signature(json.dumps(event()).encode(), NEW, int(door.clock.wall().timestamp()))
+    changed = json.dumps(event(kind="payout.paid")).encode()
+
+    answer = door.post(changed, content_type="application/json", stripe_signature=signed)
+
+    assert answer.status_code == 400
+    assert kept(engine) == []
+    assert door.counted("signature_failures", reason="no_match") == 1
+
+
+def test_a_delivery_without_a_signature_is_refused(door: Door, engine: Engine) -> None:
+    answer = door.post(json.dumps(event()).encode(), content_type="application/json")
+
+    assert (answer.status_code, answer.json()) == (400, {"error": "refused"})
+    assert door.counted("signature_failures", reason="missing") == 1
+
+
+@pytest.mark.parametrize("header", ["", "t=,v1", "t=1,t=2,v1=aa", "v1=" + "a" * 64, "?"])
+def test_a_garbled_signature_is_refused(door: Door, engine: Engine, header: str) -> None:
+    body = json.dumps(event()).encode()
+
+    answer = door.post(body, content_type="application/json", stripe_signature=header)
+
+    assert answer.status_code == 400
+    assert kept(engine) == []
+    assert door.counted("signature_failures", reason="malformed") == 1
+
+
+@pytest.mark.parametrize("body", [b"", b"[]", b"no json", b'{"object": "charge"}', b"\xff\xfe"])
+def test_signed_bytes_that_are_no_event_are_refused(
+    door: Door, engine: Engine, body: bytes
+) -> None:
+    signed = signature(body, NEW, int(door.clock.wall().timestamp()))
+
+    answer = door.post(body, content_type="application/json", stripe_signature=signed)
+
+    assert answer.status_code == 400
+    assert kept(engine) == []
+    assert door.counted("signature_failures", reason="malformed") == 1
+
+
+# --- believed, but not meant for us -------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"livemode": True}, "wrong_mode"),
+        ({"account": "acct_of_a_shop"}, "wrong_account"),
+        ({"api_version": "2024-06-20"}, "wrong_version"),
+        ({"api_version": "2025-09-30.clover"}, "wrong_version"),
+        ({"api_version": None}, "wrong_version"),
+    ],
+)
+def test_an_event_for_somebody_else_is_refused_and_counted(
+    door: Door, engine: Engine, changes: dict[str, Any], reason: str
+) -> None:
+    answer = door.deliver(event(**changes))
+
+    assert (answer.status_code, answer.json()) == (400, {"error": "refused"})
+    assert kept(engine) == []
+    assert door.counted("deliveries_refused", reason=reason) == 1
+    assert door.counted("signature_failures", reason="no_match") == 0
+
+
+def test_a_later_version_of_the_same_name_is_taken(door: Door) -> None:
+    assert door.deliver(event(api_version="2027-01-27.endive")).status_code == 200
+
+
+def test_an_engine_in_live_mode_refuses_a_test_event(engine: Engine) -> None:
+    with Door(engine, NEW, live=True) as door:
+        assert door.deliver(event()).status_code == 400
+        assert door.deliver(event(livemode=True)).status_code == 200
+
+
+@pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded"])
+def test_what_is_no_json_is_refused(door: Door, engine: Engine, kind: str) -> None:
+    assert door.deliver(event(), content_type=kind).status_code == 415
+    assert kept(engine) == []
+    assert door.counted("deliveries_refused", reason="not_json") == 1
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_a_body_that_is_too_large_is_not_read_to_its_end(door: Door, chunked: bool) -> None:
+    body: Any = b" " * 1_048_577
+    if chunked:
+        body = iter([body[:600_000], body[600_000:]])
+
+    answer = door.post(body, content_type="application/json", stripe_signature="t=1,v1=0")
+
+    assert (answer.status_code, answer.json()) == (413, {"error": "refused"})
+    assert door.counted("deliveries_refused", reason="too_large") == 1
+
+
+# --- can't be kept ------------------------------------------------------------------------------
+
+
+def test_what_cant_be_kept_is_not_acknowledged(db_url: str) -> None:
+    nowhere = make_engine(db_url.replace("/test_", "/no_such_database_"))
+    with Door(nowhere, NEW) as door:
+        answer = door.deliver(event())
+    nowhere.dispose()
+
+    assert (answer.status_code, answer.json()) == (503, {"error": "unavailable"})
+    assert answer.headers["retry-after"] == "5"
+
+
+def test_without_a_secret_nothing_is_taken_and_the_provider_tries_later(engine: Engine) -> None:
+    with Door(engine) as door:
+        assert door.deliver(event(), secret="any").status_code == 503
+    assert kept(engine) == []
+
+
+@pytest.mark.parametrize("secrets", [(), ("",), ("whsec_good", " ")])
+def test_the_door_does_not_open_without_a_secret(engine: Engine, secrets: tuple[str, ...]) -> None:
+    door = Door(engine, "unused")
+    with pytest.raises(BadInput, match="without their signing secret") as caught:
+        Intake(engine, door.clock.wall, secrets, timedelta(minutes=5), False, print, print)
+
+    assert "BILLING__WEBHOOKS__SECRETS" in str(caught.value.remedy)
+
+
+# --- settings -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("given", "secrets"),
+    [
+        ("", []),
+        ("whsec_a", ["whsec_a"]),
+        ("whsec_a, whsec_b", ["whsec_a", "whsec_b"]),
+        ("whsec_a\nwhsec_b\n", ["whsec_a", "whsec_b"]),
+        ('["whsec_a", "whsec_b"]', ["whsec_a", "whsec_b"]),
+    ],
+)
+def test_secrets_come_from_the_environment(given: str, secrets: list[str]) -> None:
+    settings = load_settings(None, {"BILLING__WEBHOOKS__SECRETS": given})
+
+    assert [each.get_secret_value() for each in settings.webhooks.secrets] == secrets
+    assert "whsec" not in f"{settings!r}{settings.show()}"
+
+
+def test_secrets_come_from_a_file(tmp_path: Any) -> None:
+    (tmp_path / "secrets").write_text("whsec_a\nwhsec_b\n")
+
+    env = {"BILLING__WEBHOOKS__SECRETS_FILE": str(tmp_path / "secrets")}
+
+    assert len(load_settings(None, env).webhooks.secrets) == 2
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        ('["whsec_a", ""]', "an empty secret would let anybody in"),
+        ("whsec_a,whsec_b,whsec_c", "one secret, or two"),
+    ],
+)
+def test_secrets_that_cant_be_used_are_refused(given: str, what: str) -> None:
+    with pytest.raises(BadInput, match=what) as caught:
+        load_settings(None, {"BILLING__WEBHOOKS__SECRETS": given})
+
+    assert "whsec" not in str(caught.value)
+
+
+# --- in the API ---------------------------------------------------------------------------------
+
+
+def test_in_the_api_the_door_needs_no_key_and_nothing_else_comes_through_it(shop: Shop) -> None:
+    url = shop.api.http_url + PATH
+
+    shut = requests.post(url, json=event(), timeout=10)
+    other = requests.post(f"{shop.api.http_url}/v1/payments", json={}, timeout=10)
+
+    assert (shut.status_code, shut.json()) == (503, {"error": "unavailable"})
+    assert other.status_code == 401
+
+
+def test_in_the_api_an_event_may_hold_what_looks_like_a_card_number(
+    world: World,
+) -> None:
+    secrets = world.runtime.settings.webhooks.model_copy(update={"secrets": (SecretStr(NEW),)})
+    settings = world.runtime.settings.model_copy(update={"webhooks": secrets})
+    world.runtime = WorldRuntime(settings, world=world)
+    at = world.runtime.clock.wall()
+    body = json.dumps(event(request={"id": "4242 4242 4242 4242"})).encode()
+    with open_shop(world) as shop:
+        answer = requests.post(
+            shop.api.http_url + PATH,
+            data=body,
+            headers={
+                "content-type": "application/json",
+                "stripe-signature": signature(body, NEW, int(at.timestamp())),
+            },
+            timeout=10,
+        )
+
+    assert (answer.status_code, answer.json()) == (200, {"received": True})
+    assert len(kept(world.engine)) == 1
+    world.runtime.close()

@@ -1,0 +1,196 @@
+"""Reconciling, looking into breaks and closing, from the command line."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import requests
+
+from tests.cli.conftest import START
+from tests.cli.world import World
+
+
+def take_money(world: World, amount: int = 700) -> None:
+    answer = requests.post(
+        f"{world.sandbox_url}/_sandbox/payment_intents",
+        json={"amount": amount, "currency": "usd"},
+        timeout=10,
+    )
+    assert answer.status_code == 200, answer.text
+
+
+def unknown_charge(world: World) -> str:
+    """Take money that the engine knows nothing of, reconcile, and return the break."""
+    take_money(world)
+    assert world.run("reconcile", "run").exit_code == 3
+    (found,) = world.json("breaks", "list")
+    assert found["kind"] == "unknown_at_provider"
+    return str(found["id"])
+
+
+def report(world: World, folder: Path) -> Path:
+    """Let the provider make a report of all that it hasn't paid out."""
+    made = requests.post(
+        f"{world.sandbox_url}/_sandbox/reports",
+        json={
+            "report_type": "ending_balance_reconciliation.itemized.4",
+            "parameters": {
+                "interval_end": int((START + timedelta(days=30)).timestamp()),
+                "columns": [
+                    "balance_transaction_id", "created_utc", "currency", "gross", "fee", "net",
+                    "reporting_category", "source_id", "charge_id", "payment_intent_id",
+                ],
+            },
+        },
+        timeout=10,
+    ).json()  # fmt: skip
+    path = folder / "report.csv"
+    path.write_bytes(requests.get(made["result"]["url"], timeout=10).content)
+    return path
+
+
+def steps(found: dict[str, Any]) -> dict[str, str]:
+    return {step["step"]: step["state"] for step in found["steps"]}
+
+
+def test_a_run_is_shown_with_its_steps_and_again_in_the_list(paid: World) -> None:
+    done = paid.json("reconcile", "run")
+
+    assert (done["state"], done["source"]) == ("succeeded", "provider")
+    assert set(steps(done).values()) == {"succeeded"}
+    listed = paid.json("reconcile", "status")
+    assert listed[0]["id"] == done["id"]
+    assert listed[0]["step"] is None
+    assert steps(paid.json("reconcile", "status", done["id"])) == steps(done)
+
+
+def test_nothing_is_reconciled_before_money_moved(world: World) -> None:
+    assert paid_nothing(world) == {"run": None}
+
+
+def paid_nothing(world: World) -> Any:
+    return world.json("reconcile", "run")
+
+
+def test_new_breaks_end_with_three(paid: World) -> None:
+    take_money(paid)
+
+    done = paid.run("reconcile", "run")
+
+    assert done.exit_code == 3
+    assert "1 new break(s)" in done.stderr
+    assert paid.run("reconcile", "run").exit_code == 0, "they are new once"
+
+
+def test_a_report_is_imported_once(paid: World, tmp_path: Path) -> None:
+    file = report(paid, tmp_path)
+
+    done = paid.json("reconcile", "import", str(file))
+
+    assert (done["state"], done["source"]) == ("succeeded", "report")
+    assert paid.json("reconcile", "import", str(file))["id"] == done["id"]
+
+
+def test_a_malformed_report_is_one_error_with_line_and_column(paid: World, tmp_path: Path) -> None:
+    file = report(paid, tmp_path)
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join([*lines[:1], lines[1].replace("9.99", "9,99"), *lines[2:]]))
+
+    done = paid.run("reconcile", "import", str(file))
+
+    assert done.exit_code == 1
+    assert f"where: {file}:2, column" in done.stderr
+    assert not done.stdout
+
+    (run,) = paid.json("reconcile", "status", "--limit", "1")
+    assert (run["state"], run["step"]) == ("failed", "stage")
+
+
+def test_a_file_that_is_not_there_is_bad_input(paid: World) -> None:
+    done = paid.run("reconcile", "import", "none.csv")
+
+    assert done.exit_code == 2
+    assert "can't be read" in done.stderr
+
+
+def test_a_break_is_assigned_annotated_and_resolved(paid: World) -> None:
+    found = unknown_charge(paid)
+    assert paid.run("breaks", "assign", found, "ann").exit_code == 0
+    assert paid.run("breaks", "annotate", found, "asked the shop").exit_code == 0
+    assert paid.json("breaks", "list", "--assigned-to", "ann")[0]["id"] == found
+
+    plan = paid.json("breaks", "resolve", found, "--reason", "sold at the counter", "--dry-run")
+    assert plan["suggested"] == "6.50 USD"
+    assert paid.json("breaks", "show", found)["resolved_at"] is None
+    done = paid.json(
+        "breaks", "resolve", found, "--reason", "sold at the counter", "--adjust", "suggested",
+        "--yes",
+    )  # fmt: skip
+
+    assert done["adjustment"] == "6.50 USD"
+    shown = paid.json("breaks", "show", found)
+    assert shown["resolution"] == "sold at the counter"
+    assert [note["words"] for note in shown["notes"]][:2] == ["assigned to ann", "asked the shop"]
+    assert paid.json("breaks", "list") == []
+    again = paid.run("breaks", "resolve", found, "--reason", "x", "--yes")
+    assert again.exit_code == 2
+    assert "sold at the counter" in again.stderr
+
+
+def test_resolving_asks_first_and_takes_only_real_amounts(paid: World) -> None:
+    found = unknown_charge(paid)
+
+    asked = paid.run("breaks", "resolve", found, "--reason", "x")
+    assert asked.exit_code == 2
+    assert "--yes" in asked.stderr
+    for amount in ("7", "7.00", "7.001 USD", "7,00 USD", "x USD"):
+        refused = paid.run("breaks", "resolve", found, "--reason", "x", "--adjust", amount, "--yes")
+        assert refused.exit_code == 2, amount
+        assert "--adjust" in refused.stderr
+    assert paid.json("breaks", "list")[0]["id"] == found
+
+
+def test_somebody_is_assigned_or_nobody_but_not_both(paid: World) -> None:
+    found = unknown_charge(paid)
+
+    assert paid.run("breaks", "assign", found).exit_code == 2
+    assert paid.run("breaks", "assign", found, "ann", "--nobody").exit_code == 2
+    assert paid.run("breaks", "assign", found, "--nobody").exit_code == 0
+
+
+def test_the_close_report_ties_out(paid: World) -> None:
+    paid.reconcile()
+
+    found = paid.json("close", "show")
+
+    assert (found["cycles_closed"], found["cycles_open"]) == (1, 0)
+    (line,) = found["tie_out"]
+    assert line["provider"] == line["clearing"]
+    assert (line["unexplained"], line["reasons"]) == (0, {})
+    assert sum(row["balance"] for row in found["trial_balance"]) == 0
+    assert "tie out" in paid.run("close", "show").stderr
+
+
+def test_the_preview_says_what_keeps_a_cycle_open(paid: World) -> None:
+    now = paid.json("clock", "show")["now"]
+    assert now
+    with_break = unknown_charge(paid)
+
+    found = {row["why"]: row["count"] for row in paid.json("close", "preview")}
+
+    assert with_break
+    assert found == {}, "an unknown charge is nobody's cycle"
+    shown = paid.run("close", "show", "--offline", "-o", "json")
+    assert shown.exit_code == 0
+    assert json.loads(shown.stdout)["tie_out"] == []
+
+
+def test_the_close_report_explains_what_differs(paid: World) -> None:
+    unknown_charge(paid)
+
+    (line,) = paid.json("close", "show")["tie_out"]
+
+    assert line["provider"] - line["clearing"] == 650
+    assert list(line["reasons"].values()) == [650]
+    assert line["why"] == ["settled by the provider, not matched or posted yet: 6.50 USD"]

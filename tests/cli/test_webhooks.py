@@ -1,0 +1,103 @@
+"""Events on the command line: what was heard, what came of it, once more by hand."""
+
+import pytest
+
+from billing.flows import webhooks as flow
+from billing.flows.webhook_desk import Desk
+from tests.cli.world import World
+
+
+def handle(world: World) -> None:
+    """Read the provider's list, and handle what is due."""
+    runtime = world.runtime()
+    try:
+        now, wall = runtime.clock.now(), runtime.clock.wall()
+        flow.sweep(
+            runtime.engine, runtime.gateway, watermark=None, complete=True, now=now, wall=wall
+        )
+        desk = Desk(runtime.engine, runtime.gateway, runtime.policy, now, wall, [])
+        while flow.handle_due(desk):
+            pass
+    finally:
+        runtime.close()
+
+
+@pytest.fixture
+def heard(paid: World) -> World:
+    """One customer who paid, of which everything was heard."""
+    handle(paid)
+    return paid
+
+
+def test_events_are_listed_with_what_came_of_them(heard: World) -> None:
+    listed = heard.json("webhooks", "list", "--type", "payment_intent.succeeded")
+
+    (event,) = listed
+    assert (event["handling"], event["source"], event["last_error"]) == (
+        "booked already",
+        "sweep",
+        None,
+    )
+    assert heard.json("webhooks", "show", event["event_id"]) == event
+    about = heard.json("webhooks", "list", "--object", event["object_id"])
+    assert event in about
+    assert heard.json("webhooks", "list", "--unhandled") == []
+
+
+def test_a_long_list_is_read_page_by_page(heard: World) -> None:
+    every = heard.json("webhooks", "list")
+    first = heard.json("webhooks", "list", "--limit", "2")
+
+    rest = heard.json("webhooks", "list", "--after", first[-1]["event_id"])
+
+    assert first + rest == every
+    assert (
+        f"more: --after {first[-1]['event_id']}"
+        in heard.run("webhooks", "list", "--limit", "2").stderr
+    )
+
+
+def test_a_replay_says_what_came_of_it_and_changes_nothing_that_is_right(heard: World) -> None:
+    before = heard.json("ledger", "trial-balance")
+    (event,) = heard.json("webhooks", "list", "--type", "payment_intent.succeeded")
+
+    (dry,) = heard.json("webhooks", "replay", event["event_id"], "--dry-run")
+    (done,) = heard.json("webhooks", "replay", event["event_id"])
+
+    assert (dry["dry_run"], dry["words"]) == (
+        True,
+        "would be handled again; so far: booked already",
+    )
+    assert (done["dry_run"], done["failed"], done["words"]) == (False, False, "booked already")
+    assert heard.json("ledger", "trial-balance") == before
+
+
+def test_a_replay_since_a_day_finds_what_never_reached_us(paid: World) -> None:
+    dry = paid.run("webhooks", "replay", "--since", "2026-01-01", "--dry-run", "-o", "json")
+    assert dry.exit_code == 0
+    assert not dry.stderr.startswith("0 event(s)")
+    assert paid.json("webhooks", "list") == []
+
+    paid.json("webhooks", "replay", "--since", "2026-01-01")
+
+    listed = paid.json("webhooks", "list")
+    assert {event["source"] for event in listed} == {"replay"}
+    again = paid.run("webhooks", "replay", "--since", "2026-01-01", "-o", "json")
+    assert again.stderr.startswith("0 event(s) had not reached us")
+
+
+@pytest.mark.parametrize(
+    ("args", "says"),
+    [
+        (("show", "evt_none"), "no event 'evt_none'"),
+        (("replay", "evt_none"), "no event 'evt_none'"),
+        (("list", "--after", "evt_none"), "no event 'evt_none'"),
+        (("replay",), "say what to replay"),
+        (("replay", "evt_1", "--since", "2026-01-01"), "say what to replay"),
+    ],
+)
+def test_what_cant_be_done_is_said(world: World, args: tuple[str, ...], says: str) -> None:
+    result = world.run("webhooks", *args)
+
+    assert result.exit_code == 2
+    assert says in result.stderr

@@ -1,0 +1,101 @@
+"""The post between the provider and us, for stories about webhooks.
+
+The provider delivers over HTTP to a real door; what comes through stands in the inbox until
+`hear` plays the part of the process that handles it.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Any
+
+from pydantic import SecretStr
+from sqlalchemy import Row
+
+from billing.flows.webhooks import Result, Swept
+from billing.store import events
+from tests.scenarios.world import World, WorldRuntime
+from tests.webhook_door import Door
+from workers.webhooks import Webhooks
+
+SECRET = "whsec_of_the_story"
+ROUNDS = 20
+
+
+class Post:
+    """A world with webhooks."""
+
+    def __init__(self, world: World, door: Door) -> None:
+        self.world = world
+        self.door = door
+        self.webhooks = Webhooks(world.runtime, world.metrics)
+        self._control("webhooks", url=door.url, secrets=[SECRET])
+
+    def _control(self, page: str, **body: Any) -> dict[str, Any]:
+        return self.world.psp._control("POST", page, **body)
+
+    def weather(self, **conditions: Any) -> None:
+        """Say how deliveries travel from now on."""
+        self._control("webhooks/conditions", **conditions)
+
+    def arrive(self) -> None:
+        """Wait until nothing is on its way any more."""
+        found = self._control("webhooks/settle", timeout_ms=9_000)
+        assert not found["deliveries"].get("pending"), found
+
+    def hear(self) -> list[Result]:
+        """Let everything arrive, and handle it; what is put off is tried again a little later."""
+        self.arrive()
+        return self.handle()
+
+    def handle(self) -> list[Result]:
+        """Handle what has arrived."""
+        results = self.webhooks.handle_due()
+        for _ in range(ROUNDS):
+            if not self.inbox(unhandled=True):
+                break
+            self.world.wait(timedelta(seconds=10))
+            results += self.webhooks.handle_due()
+        return results
+
+    def sweep(self) -> Swept:
+        """Ask the provider for what never arrived, and keep it."""
+        return self.webhooks.sweep()
+
+    def inbox(self, **only: Any) -> list[Row[Any]]:
+        with self.world.engine.connect() as conn:
+            return events.page(conn, **only, limit=10_000)
+
+    def of_type(self, kind: str) -> list[str]:
+        """Return what came of every event of a type."""
+        return [row.handling for row in self.inbox(kind=kind)]
+
+    def listed(self, **only: str) -> list[dict[str, Any]]:
+        """Return the provider's own list of events, newest first."""
+        psp = self.world.psp
+        found: list[dict[str, Any]] = []
+        params = {"limit": "100", **only}
+        while True:
+            answer = psp._http.get(f"{psp._url}/v1/events", params=params, timeout=10).json()
+            found += answer["data"]
+            if not answer["has_more"]:
+                return found
+            params["starting_after"] = found[-1]["id"]
+
+
+@contextlib.contextmanager
+def opened_post(world: World) -> Iterator[Post]:
+    """Open a door in front of a world, whose processes know its secret from then on."""
+    settings = world.runtime.settings
+    patient = settings.stripe.model_copy(update={"timeout_read": timedelta(seconds=20)})
+    known = settings.webhooks.model_copy(update={"secrets": (SecretStr(SECRET),)})
+    hasty = world.runtime
+    world.runtime = WorldRuntime(
+        settings.model_copy(update={"stripe": patient, "webhooks": known}), world=world
+    )
+    world.gateway = world.runtime.gateway
+    try:
+        with Door(world.runtime.engine, SECRET) as door:
+            yield Post(world, door)
+    finally:
+        hasty.close()

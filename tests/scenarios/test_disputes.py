@@ -1,0 +1,248 @@
+"""Disputes: what cardholders' banks ask about, take, give back and keep."""
+
+from dataclasses import replace
+from itertools import permutations
+
+import pytest
+
+from billing.disputes import DisputeState
+from billing.flows.refund import NotRefundable
+from tests.scenarios.money import (
+    apply_dispute,
+    balances,
+    decide,
+    dispute_row,
+    fetch_dispute,
+    give_back,
+    hear_of_dispute,
+    one_off,
+    open_dispute,
+    paid,
+    payment_row,
+    settings,
+    usd,
+)
+from tests.scenarios.world import World
+
+
+def test_an_inquiry_moves_no_money(world: World) -> None:
+    payment = world.payment(paid(world))
+    before = balances(world)
+
+    inquiry = open_dispute(world, payment.id, inquiry=True)
+    heard = hear_of_dispute(world, inquiry)
+    assert dispute_row(world, heard).state == "inquiry"
+    decide(world, inquiry, "warning_closed")
+    hear_of_dispute(world, inquiry)
+
+    row = dispute_row(world, heard)
+    assert (row.state, row.funds_withdrawn, row.fee) == ("inquiry_closed", False, 0)
+    assert row.closed_at == world.now
+    assert balances(world) == before
+    world.assert_everything_adds_up()
+
+
+def test_an_inquiry_may_become_a_dispute(world: World) -> None:
+    payment = world.payment(paid(world))
+    inquiry = open_dispute(world, payment.id, inquiry=True)
+    heard = hear_of_dispute(world, inquiry)
+
+    decide(world, inquiry, "escalated")
+    hear_of_dispute(world, inquiry)
+
+    assert dispute_row(world, heard).state == "opened"
+    assert balances(world)["dispute_receivable"] == 3100
+    world.assert_everything_adds_up()
+
+
+def test_an_open_dispute_withholds_the_amount_and_costs_a_fee(world: World) -> None:
+    payment = world.payment(paid(world))
+
+    heard = hear_of_dispute(world, open_dispute(world, payment.id))
+
+    row = dispute_row(world, heard)
+    assert (row.state, row.amount, row.fee, row.fee_currency) == ("opened", 3100, 1500, "USD")
+    assert balances(world) == {
+        "dispute_receivable": 3100,
+        "dispute_fees": 1500,
+        "psp_clearing": -1500,
+        "deferred_revenue": -3100,
+    }
+    world.assert_everything_adds_up()
+
+
+def test_a_won_dispute_brings_the_amount_back_and_the_fee_is_gone(world: World) -> None:
+    payment = world.payment(paid(world))
+    dispute = open_dispute(world, payment.id)
+    heard = hear_of_dispute(world, dispute)
+
+    decide(world, dispute, "won")
+    hear_of_dispute(world, dispute)
+
+    row = dispute_row(world, heard)
+    assert (row.state, row.funds_withdrawn, row.fee) == ("won", False, 1500)
+    assert balances(world) == {
+        "psp_clearing": 1600,
+        "dispute_fees": 1500,
+        "deferred_revenue": -3100,
+    }
+    world.assert_everything_adds_up()
+
+
+def test_a_fee_comes_back_where_the_provider_says_so(world: World) -> None:
+    settings(world, dispute_fee_returned=True)
+    payment = world.payment(paid(world))
+    dispute = open_dispute(world, payment.id)
+    heard = hear_of_dispute(world, dispute)
+
+    decide(world, dispute, "won")
+    hear_of_dispute(world, dispute)
+
+    assert dispute_row(world, heard).fee == 0
+    assert balances(world) == {"psp_clearing": 3100, "deferred_revenue": -3100}
+    world.assert_everything_adds_up()
+
+
+def test_a_lost_dispute_goes_off_what_was_not_earned_yet(world: World) -> None:
+    subscriber = paid(world)
+    dispute = open_dispute(world, world.payment(subscriber).id)
+    heard = hear_of_dispute(world, dispute)
+
+    decide(world, dispute, "lost")
+    hear_of_dispute(world, dispute)
+    world.run_until("2026-01-31 12:00")
+    world.close_books()
+
+    row = dispute_row(world, heard)
+    assert (row.state, row.lost_recognised, row.lost_deferred) == ("lost", 0, 3100)
+    assert "dispute_receivable" not in balances(world)
+    assert world.entries("revenue_recognized") == 0
+    world.assert_everything_adds_up()
+
+
+def test_a_dispute_lost_in_the_middle_is_split_by_what_was_earned(world: World) -> None:
+    world.earn_daily()
+    subscriber = paid(world)
+    dispute = open_dispute(world, world.payment(subscriber).id, amount=620)
+    heard = hear_of_dispute(world, dispute)
+    world.jump_to("2026-01-11")
+    world.close_books()
+
+    decide(world, dispute, "lost")
+    hear_of_dispute(world, dispute)
+
+    row = dispute_row(world, heard)
+    assert (row.lost_recognised, row.lost_deferred, row.lost_tax) == (200, 420, 0)
+    assert balances(world)["disputes_contra"] == 200
+    world.assert_everything_adds_up()
+
+
+def test_a_charge_without_an_invoice_is_lost_from_revenue(world: World) -> None:
+    payment_id = one_off(world, usd(5000))
+    world.settle()
+    dispute = open_dispute(world, payment_id)
+    hear_of_dispute(world, dispute)
+
+    decide(world, dispute, "lost")
+    hear_of_dispute(world, dispute)
+
+    assert balances(world)["disputes_contra"] == 5000
+    world.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize("outcome", ["won", "lost"])
+def test_the_books_are_the_same_whatever_order_the_notices_come_in(
+    world: World, outcome: str
+) -> None:
+    """Three fetches, of which each may arrive late, twice, or not at all."""
+    payment = world.payment(paid(world))
+    inquiry = open_dispute(world, payment.id, inquiry=True)
+    seen = [fetch_dispute(world, inquiry)]
+    decide(world, inquiry, "escalated")
+    seen.append(fetch_dispute(world, inquiry))
+    decide(world, inquiry, outcome)
+    seen.append(fetch_dispute(world, inquiry))
+
+    for order in permutations(seen):
+        heard = [apply_dispute(world, found) for found in (*order, *order)][-1]
+        assert dispute_row(world, heard).state == outcome
+        assert world.entries("dispute_opened") == 1
+        assert world.entries("dispute_won") == (1 if outcome == "won" else 0)
+        assert world.entries("dispute_lost") == (0 if outcome == "won" else 1)
+    world.assert_everything_adds_up()
+
+
+def test_only_the_last_notice_is_enough(world: World) -> None:
+    payment = world.payment(paid(world))
+    dispute = open_dispute(world, payment.id)
+    decide(world, dispute, "lost")
+
+    heard = hear_of_dispute(world, dispute)
+
+    assert heard.state is DisputeState.LOST
+    assert heard.posted == 2
+    world.assert_everything_adds_up()
+
+
+def test_a_decision_that_is_taken_back_takes_the_loss_back(world: World) -> None:
+    payment = world.payment(paid(world))
+    dispute = open_dispute(world, payment.id)
+    decide(world, dispute, "lost")
+    heard = hear_of_dispute(world, dispute)
+    lost = fetch_dispute(world, dispute)
+
+    apply_dispute(world, replace(lost, status="won"))  # the money is still on its way
+    row = dispute_row(world, heard)
+    assert (row.state, row.lost_deferred) == ("won", 0)
+    assert balances(world)["dispute_receivable"] == 3100
+    apply_dispute(world, lost)
+
+    assert dispute_row(world, heard).times_lost == 2
+    assert world.entries("dispute_lost") == 2
+    assert world.entries("dispute_lost_reversed") == 1
+    assert "dispute_receivable" not in balances(world)
+    world.assert_everything_adds_up()
+
+
+def test_what_is_disputed_can_not_be_refunded_as_well(world: World) -> None:
+    payment = world.payment(paid(world))
+    hear_of_dispute(world, open_dispute(world, payment.id, amount=3000))
+
+    with pytest.raises(NotRefundable, match=r"1\.00 USD can be refunded") as refusal:
+        give_back(world, payment.id, usd(101))
+
+    assert "30.00 USD are in dispute" in str(refusal.value)
+    assert payment_row(world, payment.id).amount_refunded == 0
+
+
+def test_a_loss_of_more_than_was_left_is_booked_and_reported(world: World) -> None:
+    """A cardholder was refunded, and the bank took the whole amount back nevertheless."""
+    payment = world.payment(paid(world))
+    dispute = open_dispute(world, payment.id)
+    decide(world, dispute, "lost")
+    lost = fetch_dispute(world, dispute)
+    give_back(world, payment.id, usd(1000))  # before we heard of it
+
+    apply_dispute(world, lost)
+
+    assert [row.kind for row in world.breaks()] == ["dispute_mismatch"]
+    assert balances(world)["disputes_contra"] == 1000, "nothing says what else it was"
+    world.assert_books_balance()
+
+
+def test_a_dispute_of_a_charge_that_is_not_ours_is_a_break_until_it_is(world: World) -> None:
+    payment = world.payment(paid(world))
+    dispute = open_dispute(world, payment.id)
+    strange = replace(fetch_dispute(world, dispute), provider_payment_id="pi_of_somebody")
+
+    heard = apply_dispute(world, strange)
+    assert (heard.state, heard.posted) == (None, 0)
+    assert [row.kind for row in world.breaks()] == ["dispute_unknown"]
+    assert dispute_row(world, heard).payment_id is None
+
+    again = hear_of_dispute(world, dispute)
+
+    assert again.dispute_id == heard.dispute_id
+    assert dispute_row(world, heard).payment_id == payment.id
+    assert world.breaks() == []
+    world.assert_everything_adds_up()

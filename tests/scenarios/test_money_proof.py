@@ -1,0 +1,135 @@
+"""The proof sees what was done to refunds, disputes and revenue by somebody who went around it."""
+
+import contextlib
+from concurrent.futures import ThreadPoolExecutor
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from billing.flows import recognize
+from billing.flows.refund import NotRefundable
+from billing.store.engine import make_engine
+from tests.scenarios.money import (
+    NO_TRIAL,
+    balances,
+    decide,
+    give_back,
+    hear_of_dispute,
+    open_dispute,
+    paid,
+    usd,
+)
+from tests.scenarios.world import World
+
+TAMPERED = {
+    "a refund nobody counts": (
+        "UPDATE payments SET amount_refunded = amount_refunded - 100 WHERE amount_refunded > 0",
+        "refunds add up to",
+    ),
+    "a refund that says it succeeded": (
+        "UPDATE refunds SET state = 'succeeded', finished_at = now(), next_attempt_at = NULL"
+        " WHERE state = 'requested'",
+        "promised and 0.00 USD paid",
+    ),
+    "a refund whose parts moved": (
+        "UPDATE refunds SET recognised = recognised + 1, deferred = deferred - 1"
+        " WHERE state = 'succeeded'",
+        "or splits it otherwise",
+    ),
+    "a refund that is gone": ("DELETE FROM refunds WHERE state = 'succeeded'", "is not there"),
+    "a payment that says it was refunded": (
+        "UPDATE payments SET state = 'REFUNDED' WHERE amount_refunded > 0",
+        "is REFUNDED with",
+    ),
+    "a loss without an entry": (
+        "UPDATE disputes SET lost_deferred = lost_deferred - 1 WHERE state = 'lost'",
+        "lost; the journal has",
+    ),
+    "a dispute that holds nothing": (
+        "UPDATE disputes SET funds_withdrawn = false WHERE state = 'opened'",
+        "withheld",
+    ),
+    "more earned than invoiced": (
+        "INSERT INTO revenue_recognitions"
+        " SELECT invoice_id, '2030-01-01', 999999 FROM payments LIMIT 1",
+        "that never was",
+    ),
+    "earned without an entry": (
+        "INSERT INTO revenue_recognitions SELECT invoice_id, '2030-01-01', 1 FROM payments LIMIT 1",
+        "are recognised, the journal has",
+    ),
+    "an invoice nobody looks at": (
+        "UPDATE invoices SET recognise_at = NULL",
+        "that nobody will recognise",
+    ),
+    "an invoice invoiced for more": (
+        "UPDATE invoices SET net = net + 5, total = total + 5",
+        "to be recognised, the journal has",
+    ),
+}
+
+
+@pytest.fixture
+def busy(world: World) -> World:
+    """A payment with refunds in two states, one lost in part, one in dispute."""
+    subscriber = paid(world)
+    payment = world.payment(subscriber)
+    give_back(world, payment.id, usd(300))
+    world.settle()
+    lost, held = world.subscribed("monthly"), world.subscribed("monthly")
+    world.settle()
+    dispute = open_dispute(world, world.payment(lost).id, amount=1000)
+    decide(world, dispute, "lost")
+    hear_of_dispute(world, dispute)
+    hear_of_dispute(world, open_dispute(world, world.payment(held).id))
+    world.close_books()
+    give_back(world, payment.id, usd(200))
+    world.assert_promises_hold()
+    return world
+
+
+@pytest.mark.parametrize("name", TAMPERED)
+def test_the_proof_names_what_was_tampered_with(busy: World, name: str, db_url: str) -> None:
+    statement, says = TAMPERED[name]
+    owner = make_engine(db_url, role=None)
+    with owner.begin() as conn:
+        for table in ("payments", "refunds", "disputes", "invoices", "revenue_recognitions"):
+            conn.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
+        assert conn.execute(text(statement)).rowcount > 0, "the attack hit nothing"
+    owner.dispose()
+
+    assert any(says in finding for finding in busy.findings()), busy.findings()
+
+
+def test_refunds_and_recognition_at_once_share_what_is_left(world: World) -> None:
+    """Whoever is first, nothing is both given back and earned."""
+    world.earn_daily()
+    world.publish(NO_TRIAL)
+    subscribers = [world.subscribed("monthly") for _ in range(12)]
+    world.settle()
+    world.jump_to("2026-01-17 12:00")
+
+    def ask(payment_id: UUID) -> None:
+        with contextlib.suppress(NotRefundable):
+            give_back(world, payment_id, usd(700))
+
+    def earn() -> None:
+        recognize.run(world.engine, now=world.now, batch=1, policy=world.policy)
+
+    wanted = [world.payment(subscriber).id for subscriber in subscribers] * 5
+    with ThreadPoolExecutor(8) as pool:
+        jobs = [pool.submit(earn)]
+        jobs += [pool.submit(ask, payment_id) for payment_id in reversed(wanted)]
+        for job in jobs:
+            job.result()
+    world.settle()
+    world.close_books()
+
+    found = balances(world)
+    assert found["refunds_contra"] > 0, "some were earned before they were given back"
+    assert found["psp_clearing"] > 0
+    world.run_until("2026-01-31 23:00")
+    world.jump_to("2026-02-01")
+    world.close_books()
+    world.assert_everything_adds_up()

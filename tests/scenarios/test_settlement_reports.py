@@ -1,0 +1,275 @@
+"""Settlement from report files, as the provider makes them."""
+
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from billing.flows import report_file, settle
+from billing.flows.report_file import MalformedReport
+from billing.flows.settle_hand import Means
+from billing.store import fx, settlement
+from tests.scenarios.world import Subscriber, World
+
+# What Stripe shows by default, and what it has to be asked for.
+COLUMNS = (
+    "automatic_payout_id", "automatic_payout_effective_at", "balance_transaction_id", "created",
+    "available_on", "currency", "gross", "fee", "net", "reporting_category", "description",
+    "source_id", "charge_id", "payment_intent_id", "customer_facing_amount",
+    "customer_facing_currency",
+)  # fmt: skip
+
+
+def means(world: World, file: Path | None) -> Means:
+    return Means(
+        engine=world.engine,
+        policy=world.policy,
+        now=world.now,
+        wall=lambda: world.wall,
+        file=file,
+    )
+
+
+def import_(world: World, file: Path, *, complete: bool = False) -> settle.Worked:
+    run_id = report_file.begin(world.engine, file, now=world.now, complete=complete)
+    return settle.work(run_id, means(world, file))
+
+
+def paid_out(world: World, customers: int = 3) -> list[Subscriber]:
+    """Customers whose charges the provider has paid out."""
+    made = [world.subscribed("video-premium") for _ in range(customers)]
+    world.run_until("2026-01-05")
+    control(world, "payouts", currency="usd")
+    world.run_until("2026-01-12")
+    return made
+
+
+def control(world: World, path: str, **body: Any) -> dict[str, Any]:
+    return world.psp._control("POST", path, **body)
+
+
+def report(world: World, folder: Path, kind: str = "payout_reconciliation.itemized.5") -> Path:
+    """Let the provider make a report of everything."""
+    interval: dict[str, Any] = {"interval_end": int(world.now.timestamp())}
+    if kind.startswith("payout"):
+        interval["interval_start"] = int((world.now - timedelta(days=60)).timestamp())
+    made = control(
+        world, "reports", report_type=kind, parameters=interval | {"columns": list(COLUMNS)}
+    )
+    answer = world.psp._http.get(made["result"]["url"], timeout=10)
+    assert answer.status_code == 200, answer.text
+    path = folder / f"{kind}.csv"
+    path.write_bytes(answer.content)
+    return path
+
+
+def counts(world: World, run_id: UUID) -> dict[str, dict[str, int]]:
+    with world.engine.connect() as conn:
+        return {step.step: step.counts for step in settlement.steps(conn, run_id)}
+
+
+def states(world: World, customers: list[Subscriber]) -> set[str]:
+    return {world.payment(customer).state for customer in customers}
+
+
+def test_a_payout_report_settles_what_it_shows(world: World, tmp_path: Path) -> None:
+    customers = paid_out(world)
+    file = report(world, tmp_path)
+
+    done = import_(world, file)
+
+    assert (done.state, done.error) == ("succeeded", None)
+    assert states(world, customers) == {"SETTLED"}
+    assert world.entries("fee_settled") == 3
+    assert [cycle.state for each in customers for cycle in world.cycles(each)] == ["closed"] * 3
+    world.assert_everything_adds_up()
+
+
+def test_what_was_not_paid_out_yet_is_in_the_report_of_the_ending_balance(
+    world: World, tmp_path: Path
+) -> None:
+    customers = [world.subscribed("video-premium") for _ in range(2)]
+    world.run_until("2026-01-02")
+
+    import_(world, report(world, tmp_path, "ending_balance_reconciliation.itemized.4"))
+
+    assert states(world, customers) == {"SETTLED"}
+    world.assert_everything_adds_up()
+
+
+def test_the_same_file_again_changes_nothing(world: World, tmp_path: Path) -> None:
+    paid_out(world)
+    file = report(world, tmp_path)
+    first = import_(world, file)
+
+    again = import_(world, file)
+
+    assert again == first
+    assert world.entries("fee_settled") == 3
+
+
+def test_a_report_after_the_providers_lists_brings_nothing_new(
+    world: World, tmp_path: Path
+) -> None:
+    paid_out(world)
+    world.close_books()
+
+    done = import_(world, report(world, tmp_path))
+
+    assert counts(world, done.run_id)["stage"] == {"new": 0, "read": 3}
+    assert world.breaks() == []
+    world.assert_everything_adds_up()
+
+
+def test_a_report_that_differs_from_what_was_read_before_is_a_break(
+    world: World, tmp_path: Path
+) -> None:
+    paid_out(world, 1)
+    world.close_books()
+    file = report(world, tmp_path)
+    file.write_text(file.read_text().replace("0.88", "0.90").replace("19.11", "19.09"))
+
+    import_(world, file)
+
+    (found,) = world.breaks()
+    assert found.kind == "report_mismatch"
+    assert (found.ours["fee"], found.provider["fee"]) == (88, 90)
+
+
+def test_a_malformed_row_leaves_nothing_behind(world: World, tmp_path: Path) -> None:
+    customers = paid_out(world)
+    file = report(world, tmp_path)
+    lines = file.read_text().splitlines()
+    lines[3] = lines[3].replace("19.99", "19.999")
+    file.write_text("\n".join(lines) + "\n")
+
+    done = import_(world, file)
+
+    assert done.error is not None
+    assert f"{file}:4, column gross" in done.error
+    assert staged(world) == 0
+    assert states(world, customers) == {"CAPTURED"}
+
+
+def staged(world: World) -> int:
+    with world.engine.connect() as conn:
+        rows = conn.execute(text("SELECT count(*) FROM settlement_rows"))
+        return int(rows.scalar_one())
+
+
+def test_an_import_that_was_killed_goes_on_when_the_file_is_imported_again(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customers = paid_out(world)
+    file = report(world, tmp_path)
+
+    class Killed(BaseException):
+        pass
+
+    def dying(conn: object) -> Any:
+        raise Killed
+
+    with monkeypatch.context() as killed:
+        killed.setattr(settlement, "merge_staging", dying)
+        with pytest.raises(Killed):
+            import_(world, file)
+    assert staged(world) == 0
+    world.wait(world.policy.reconciler_lease)
+    (run,) = settle.work_on_all(means(world, None), every=timedelta(days=1))[:1]
+    assert run.state == "running", "only who has the file can read it"
+
+    assert import_(world, file).state == "succeeded"
+    assert states(world, customers) == {"SETTLED"}
+
+
+def test_the_reconciler_goes_on_with_an_import_whose_rows_are_staged(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from billing.flows import settle_match
+
+    customers = paid_out(world)
+    file = report(world, tmp_path)
+
+    class Killed(BaseException):
+        pass
+
+    def dying(hand: object) -> Any:
+        raise Killed
+
+    with monkeypatch.context() as killed:
+        killed.setattr(settle_match, "_judge_next", dying)
+        with pytest.raises(Killed):
+            import_(world, file)
+    world.wait(world.policy.reconciler_lease)
+
+    world.close_books()
+
+    assert states(world, customers) == {"SETTLED"}
+    with world.engine.connect() as conn:
+        assert {row.state for row in settlement.runs(conn)} == {"succeeded"}
+
+
+@pytest.mark.parametrize("complete", [True, False])
+def test_what_a_complete_report_lacks_is_missing(
+    world: World, tmp_path: Path, complete: bool
+) -> None:
+    customers = paid_out(world)
+    file = report(world, tmp_path)
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join(lines[:-1]) + "\n")
+
+    import_(world, file, complete=complete)
+
+    assert [row.kind for row in world.breaks()] == ["missing_at_provider"] * complete
+    world.close_books()
+    assert world.breaks() == [], "the provider's own list shows it"
+    assert states(world, customers) == {"SETTLED"}
+
+
+def test_a_report_with_an_exchange_keeps_the_rate_its_amounts_imply(
+    world: World, tmp_path: Path
+) -> None:
+    control(
+        world,
+        "settings",
+        settlement_currency={"usd": "eur"},
+        exchange_rates={"usd:eur": "0.8731"},
+    )
+    customer = world.subscribed("video-premium")
+    world.run_until("2026-01-02")
+
+    import_(world, report(world, tmp_path, "ending_balance_reconciliation.itemized.4"))
+
+    with world.engine.connect() as conn:
+        (event,) = fx.of_payment(conn, world.payment(customer).id)
+    assert (event.from_amount, event.to_amount, event.to_currency) == (1999, 1745, "EUR")
+    assert str(event.rate) == "0.872936468234"
+    assert event.source.endswith("from its amounts")
+    assert world.payment(customer).state == "SETTLED"
+
+
+def test_the_file_of_a_run_is_the_one_it_was_begun_with(world: World, tmp_path: Path) -> None:
+    paid_out(world, 1)
+    file = report(world, tmp_path)
+    run_id = report_file.begin(world.engine, file, now=world.now, complete=False)
+    file.write_text(file.read_text() + "\n")
+
+    done = settle.work(run_id, means(world, file))
+
+    assert done.error is not None
+    assert "not the one" in done.error
+
+
+def test_what_is_no_report_is_refused_before_anything_is_written(
+    world: World, tmp_path: Path
+) -> None:
+    file = tmp_path / "letter.csv"
+    file.write_text("Dear customer\n")
+
+    with pytest.raises(MalformedReport, match="lacks the column"):
+        report_file.begin(world.engine, file, now=world.now, complete=False)
+    with world.engine.connect() as conn:
+        assert settlement.runs(conn) == []

@@ -1,0 +1,330 @@
+"""What the database refuses about refunds, disputes, authorisations and earned revenue.
+
+Every attack is tried as the application's role and as the owner; a refused one changes nothing.
+"""
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from psycopg import sql
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from billing.embedded import EmbeddedPostgres
+from billing.refunds import _FOLLOWING, RefundState
+from billing.store.engine import APP_ROLE, make_engine
+from tests.conftest import Admin
+from tests.store.test_core_promises import CAPTURED, CARD, CREATED, CUSTOMER, PAID_INVOICE, SCENE
+
+PENDING = "'018f0000-0000-7000-8000-0000000000e1'"
+SUCCEEDED = "'018f0000-0000-7000-8000-0000000000e2'"
+NEW = "'018f0000-0000-7000-8000-0000000000e9'"
+DISPUTE = "'018f0000-0000-7000-8000-0000000000f1'"
+HELD = "'018f0000-0000-7000-8000-0000000000d7'"
+
+MONEY_SCENE = f"""
+UPDATE payments SET amount_refunded = 40 WHERE id = {CAPTURED};
+INSERT INTO refunds (id, payment_id, amount, currency, state, recognised, deferred, tax, reason,
+                     requested_by, idempotency_key, provider_refund_id, next_attempt_at,
+                     dispatch_after, created_at, finished_at)
+VALUES ({PENDING}, {CAPTURED}, 30, 'USD', 'pending', 10, 20, 0, 'late', 'cli', 'k:1', 're_1',
+        '2026-03-01', '1970-01-01', '2026-02-01', NULL),
+       ({SUCCEEDED}, {CAPTURED}, 10, 'USD', 'succeeded', 10, 0, 0, 'late', 'cli', 'k:2', 're_2',
+        NULL, '1970-01-01', '2026-02-01', '2026-02-01');
+INSERT INTO disputes (id, provider_dispute_id, payment_id, provider_charge_id, amount, currency,
+                      reason, provider_status, state, opened_at, updated_at)
+VALUES ({DISPUTE}, 'dp_1', {CAPTURED}, 'ch_1', 60, 'USD', 'fraudulent', 'needs_response', 'opened',
+        '2026-02-01', '2026-02-01');
+INSERT INTO payments (id, customer_id, payment_method_id, amount, currency, state, capture_method,
+                      authorized_until, next_attempt_at, next_attempt_kind, dispatch_after,
+                      created_at, updated_at)
+VALUES ({HELD}, {CUSTOMER}, {CARD}, 100, 'USD', 'AUTHORIZED', 'manual', '2026-02-08', '2026-02-08',
+        'void', '1970-01-01', '2026-02-01', '2026-02-01');
+INSERT INTO revenue_recognitions (invoice_id, through, amount)
+VALUES ({PAID_INVOICE}, '2026-02-01', 30)
+"""
+TABLES = ("payments", "refunds", "disputes", "revenue_recognitions", "invoices")
+
+
+@pytest.fixture(scope="module")
+def scene(pg_server: EmbeddedPostgres, admin: Admin, template_db: str) -> Iterator[str]:
+    """A paid invoice with a pending and a succeeded refund, a dispute, and an authorisation."""
+    name = sql.Identifier("money_promises")
+    copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
+    admin.execute(copy.format(name, sql.Identifier(template_db)))
+    url = pg_server.url("money_promises")
+    engine = make_engine(url, role=None)
+    with engine.begin() as conn:
+        run(conn, *SCENE.split(";"), *MONEY_SCENE.split(";"))
+    engine.dispose()
+    yield url
+    admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+
+
+@pytest.fixture(scope="module")
+def owner(scene: str) -> Iterator[Engine]:
+    engine = make_engine(scene, role=None)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def app(scene: str) -> Iterator[Engine]:
+    engine = make_engine(scene, role=APP_ROLE)
+    yield engine
+    engine.dispose()
+
+
+@pytest.fixture(params=["app", "owner"], ids=["as the application", "as the owner"])
+def attacker(request: pytest.FixtureRequest) -> Engine:
+    engine: Engine = request.getfixturevalue(request.param)
+    return engine
+
+
+def run(conn: Connection, *statements: str) -> None:
+    for statement in statements:
+        conn.exec_driver_sql(statement)
+
+
+def everything(engine: Engine) -> list[object]:
+    with engine.connect() as conn:
+        return [
+            conn.exec_driver_sql(f"SELECT * FROM {table} ORDER BY 1, 2").all() for table in TABLES
+        ]
+
+
+def assert_refused(engine: Engine, says: str, *statements: str) -> None:
+    before = everything(engine)
+    with pytest.raises(DBAPIError) as refused, engine.begin() as conn:
+        run(conn, *statements)
+    assert re.search(says, str(refused.value.orig)), str(refused.value.orig)
+    assert everything(engine) == before
+
+
+def refund(payment: str = CAPTURED, **columns: str) -> str:
+    values = {
+        "id": NEW,
+        "payment_id": payment,
+        "amount": "60",
+        "currency": "'USD'",
+        "state": "'requested'",
+        "recognised": "60",
+        "deferred": "0",
+        "tax": "0",
+        "reason": "'late'",
+        "requested_by": "'cli'",
+        "idempotency_key": "'k:9'",
+        "next_attempt_at": "'2026-03-01'",
+        "dispatch_after": "'1970-01-01'",
+        "created_at": "'2026-03-01'",
+    } | columns
+    return f"INSERT INTO refunds ({', '.join(values)}) VALUES ({', '.join(values.values())})"
+
+
+def counted(amount: int) -> str:
+    return f"UPDATE payments SET amount_refunded = {amount} WHERE id = {CAPTURED}"
+
+
+def moved(refund_id: str, state: str, **columns: str) -> str:
+    done = state in ("succeeded", "failed", "canceled")
+    values = {
+        "state": f"'{state}'",
+        "finished_at": "'2026-03-02'" if done else "NULL",
+        "next_attempt_at": "NULL" if done else "'2026-03-02'",
+    } | columns
+    sets = ", ".join(f"{name} = {value}" for name, value in values.items())
+    return f"UPDATE refunds SET {sets} WHERE id = {refund_id}"
+
+
+ATTACKS = {
+    "a refund the payment doesn't count": ("refunds add up to 100 USD", refund()),
+    "a refund counted for less": ("refunds add up to 100 USD", counted(99), refund()),
+    "more refunded than captured": ("refunded_within_captured", counted(101)),
+    "more refunded than captured, with its refund": (
+        "refunded_within_captured",
+        counted(101),
+        refund(amount="61", recognised="61"),
+    ),
+    "a refund of what was never captured": (
+        "refunds add up to 60 USD, the payment counts 0 USD",
+        refund(CREATED),
+    ),
+    "a refund in another currency": (
+        "refunds add up to 100 EUR, the payment counts 100 USD",
+        counted(100),
+        refund(currency="'EUR'"),
+    ),
+    "a refund of nothing": ("amount_check", refund(amount="0", recognised="0")),
+    "a refund whose parts don't add up": ("parts_add_up", counted(100), refund(deferred="1")),
+    "a refund with a negative part": (
+        "check",
+        counted(100),
+        refund(recognised="61", tax="-1"),
+    ),
+    "a failed refund that still counts": (
+        "refunds add up to 10 USD, the payment counts 40 USD",
+        moved(PENDING, "failed"),
+    ),
+    "a refund's amount changed": (
+        "what it gives back can't change",
+        f"UPDATE refunds SET amount = 31, recognised = 11 WHERE id = {PENDING}",
+    ),
+    "a refund's parts moved": (
+        "what it gives back can't change",
+        f"UPDATE refunds SET recognised = 11, deferred = 19 WHERE id = {PENDING}",
+    ),
+    "a refund's key changed": (
+        "what it gives back can't change",
+        f"UPDATE refunds SET idempotency_key = 'k:8' WHERE id = {PENDING}",
+    ),
+    "a refund moved to another payment": (
+        "what it gives back can't change",
+        f"UPDATE refunds SET payment_id = {CREATED} WHERE id = {PENDING}",
+    ),
+    "a second refund under one key": (
+        "idempotency_key",
+        counted(100),
+        refund(idempotency_key="'k:1'"),
+    ),
+    "two refunds with one id at the provider": (
+        "provider_refund_id",
+        counted(100),
+        refund(provider_refund_id="'re_1'"),
+    ),
+    "a refund taken back to requested": (
+        "pending -> requested is no legal transition",
+        moved(PENDING, "requested"),
+    ),
+    "a succeeded refund that is canceled": (
+        "succeeded -> canceled is no legal transition",
+        moved(SUCCEEDED, "canceled"),
+    ),
+    "an open refund with nothing to come": (
+        "open_have_a_next",
+        f"UPDATE refunds SET next_attempt_at = NULL WHERE id = {PENDING}",
+    ),
+    "a refund finished without an instant": (
+        "finished_with_instant",
+        moved(PENDING, "succeeded", finished_at="NULL"),
+    ),
+    "a refund deleted": (
+        "can't be deleted|permission",
+        f"DELETE FROM refunds WHERE id = {PENDING}",
+    ),
+    "all refunds gone": ("append-only|permission", "TRUNCATE refunds"),
+    "a second row for a dispute": (
+        "provider_dispute_id",
+        "INSERT INTO disputes (id, provider_dispute_id, provider_charge_id, amount, currency,"
+        " reason, provider_status, state, opened_at, updated_at) VALUES (gen_random_uuid(), 'dp_1',"
+        " 'ch_1', 60, 'USD', 'x', 'needs_response', 'opened', now(), now())",
+    ),
+    "a loss of a dispute that isn't lost": (
+        "lost_parts_when_lost",
+        f"UPDATE disputes SET lost_recognised = 60 WHERE id = {DISPUTE}",
+    ),
+    "a dispute closed without an instant": (
+        "closed_with_instant",
+        f"UPDATE disputes SET state = 'won' WHERE id = {DISPUTE}",
+    ),
+    "a negative loss": (
+        "lost_deferred",
+        f"UPDATE disputes SET state = 'lost', closed_at = now(), lost_deferred = -1"
+        f" WHERE id = {DISPUTE}",
+    ),
+    "all disputes gone": ("append-only|permission", "TRUNCATE disputes"),
+    "earned twice up to one instant": (
+        "revenue_recognitions_pkey",
+        f"INSERT INTO revenue_recognitions VALUES ({PAID_INVOICE}, '2026-02-01', 70)",
+    ),
+    "nothing earned": (
+        "amount_check",
+        f"INSERT INTO revenue_recognitions VALUES ({PAID_INVOICE}, '2026-03-01', 0)",
+    ),
+    "what was earned changed": (
+        "append-only|can't be changed|permission",
+        "UPDATE revenue_recognitions SET amount = 100",
+    ),
+    "what was earned deleted": (
+        "append-only|can't be changed|permission",
+        "DELETE FROM revenue_recognitions",
+    ),
+    "more to be captured than was authorised": (
+        "capture_within_amount",
+        f"UPDATE payments SET capture_amount = 101 WHERE id = {HELD}",
+    ),
+    "an authorisation without an end": (
+        "authorized_with_end",
+        f"UPDATE payments SET authorized_until = NULL WHERE id = {HELD}",
+    ),
+    "a payment captured by hand made automatic": (
+        "what it collects can't change",
+        f"UPDATE payments SET capture_method = 'automatic' WHERE id = {HELD}",
+    ),
+    "a payment of nobody's choice": (
+        "billed_or_one_off",
+        f"UPDATE payments SET payment_method_id = NULL WHERE id = {HELD}",
+    ),
+    "a next step nobody knows": (
+        "next_attempt_kind",
+        f"UPDATE payments SET next_attempt_kind = 'think' WHERE id = {HELD}",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ATTACKS)
+def test_an_attack_is_refused(attacker: Engine, name: str) -> None:
+    says, *statements = ATTACKS[name]
+
+    assert_refused(attacker, says, *statements)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a refund the payment doesn't count",
+        "a failed refund that still counts",
+        "a refund's amount changed",
+        "a succeeded refund that is canceled",
+        "what was earned changed",
+    ],
+)
+def test_replica_mode_does_not_let_an_attack_pass(owner: Engine, name: str) -> None:
+    says, *statements = ATTACKS[name]
+
+    assert_refused(owner, says, "SET LOCAL session_replication_role = replica", *statements)
+
+
+@pytest.mark.parametrize("before", RefundState)
+@pytest.mark.parametrize("after", RefundState)
+def test_a_refund_moves_only_as_its_rules_say(
+    app: Engine, before: RefundState, after: RefundState
+) -> None:
+    """The database's table of transitions is the program's."""
+    done = before in ("succeeded", "failed", "canceled")
+    there = refund(
+        state=f"'{before}'",
+        finished_at="'2026-03-01'" if done else "NULL",
+        next_attempt_at="NULL" if done else "'2026-03-01'",
+    )
+    with app.connect() as conn:  # rolled back: the sums are checked at commit only
+        run(conn, there)
+        if before is after or after in _FOLLOWING[before]:
+            run(conn, moved(NEW, after))
+            return
+        with pytest.raises(DBAPIError, match=f"{before} -> {after} is no legal transition"):
+            run(conn, moved(NEW, after))
+
+
+def test_what_adds_up_is_taken(app: Engine) -> None:
+    with app.connect() as conn:
+        run(
+            conn,
+            counted(100),
+            refund(),
+            moved(PENDING, "failed"),
+            counted(70),
+            moved(SUCCEEDED, "failed"),
+            counted(60),
+            "SET CONSTRAINTS ALL IMMEDIATE",
+        )

@@ -1,0 +1,343 @@
+"""What the database judges is what the rules in Python say, for every combination of both sides."""
+
+import itertools
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal  # noqa: TID251  exchange rates are no money
+from typing import Any
+from uuid import UUID
+
+import psycopg
+import pytest
+from sqlalchemy import Engine, text
+
+from billing.ids import new_id
+from billing.money import Money
+from billing.payments import State
+from billing.reconciliation import (
+    ChargeRow,
+    MoneyOut,
+    Outcome,
+    PaymentSide,
+    judge_charge,
+    judge_dispute,
+    judge_payout,
+    judge_refund,
+)
+from billing.store import settlement, settlement_match
+from billing.store.engine import make_engine
+
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+GRACE = timedelta(hours=1)
+CUSTOMER = UUID("018f0000-0000-7000-8000-000000000001")
+METHOD = UUID("018f0000-0000-7000-8000-000000000002")
+
+
+@pytest.fixture
+def owner(db_url: str) -> Iterator[Engine]:
+    """The database as its owner, with triggers and foreign keys off: sides, not stories."""
+    with psycopg.connect(db_url) as conn:
+        conn.execute(
+            "SET session_replication_role = replica;"
+            f"INSERT INTO customers (id, name, created_at) VALUES ('{CUSTOMER}', 'C', now());"
+        )
+    engine = make_engine(db_url, role=None)
+    yield engine
+    engine.dispose()
+
+
+def off(conn: Any) -> None:
+    conn.execute(text("SET LOCAL session_replication_role = replica"))
+
+
+def put_payment(conn: Any, n: int, ours: PaymentSide) -> None:
+    taken = ours.state in (State.CAPTURED, State.SETTLED, State.REFUNDED)
+    invoice = new_id() if ours.voided else None
+    if invoice is not None:
+        conn.execute(
+            text(
+                "INSERT INTO invoices (id, cycle_id, subscription_id, customer_id, number,"
+                " currency, net, tax, total, status, issued_at, resolved_at) VALUES (:id, :id,"
+                " :id, :customer, :number, 'USD', 1, 0, 1, 'void', now(), now())"
+            ),
+            {"id": invoice, "customer": CUSTOMER, "number": f"N{n}"},
+        )
+    conn.execute(
+        text(
+            "INSERT INTO payments (id, customer_id, payment_method_id, invoice_id, amount,"
+            " currency, state, provider_payment_id, provider_charge_id, amount_captured,"
+            " authorized_until, dispatch_after, captured_at, created_at, updated_at)"
+            " VALUES (:id, :customer, :method, :invoice, :amount, :currency, :state, :intent,"
+            " :charge, :captured, now(), now(), :captured_at, now(), now())"
+        ),
+        {
+            "id": new_id(),
+            "customer": CUSTOMER,
+            "method": METHOD,
+            "invoice": invoice,
+            "amount": ours.money.amount,
+            "currency": ours.money.currency,
+            "state": str(ours.state),
+            "intent": f"pi_{n}",
+            "charge": ours.charge_id and f"{ours.charge_id}_{n}",
+            "captured": ours.money.amount if taken else 0,
+            "captured_at": NOW if taken else None,
+        },
+    )
+
+
+def row(run_id: UUID, n: int, **values: Any) -> dict[str, Any]:
+    made: dict[str, Any] = {
+        "provider_transaction_id": f"txn_{n:06}",
+        "run_id": run_id,
+        "category": "charge",
+        "source_id": None,
+        "provider_payment_id": f"pi_{n}",
+        "provider_charge_id": None,
+        "fee": 0,
+        "customer_amount": None,
+        "customer_currency": None,
+        "exchange_rate": None,
+        "provider_payout_id": None,
+        "created": NOW - timedelta(days=1),
+        "available_on": None,
+        "metadata": {},
+    }
+    made |= values
+    made["net"] = made["amount"] - made["fee"]
+    return made
+
+
+def charge_row(run_id: UUID, n: int, theirs: ChargeRow) -> dict[str, Any]:
+    return row(
+        run_id,
+        n,
+        provider_charge_id=theirs.charge_id and f"{theirs.charge_id}_{n}",
+        amount=theirs.settled.amount,
+        currency=theirs.settled.currency,
+        fee=theirs.fee,
+        customer_amount=theirs.money.amount,
+        customer_currency=theirs.money.currency,
+        exchange_rate=None if theirs.rate is None else str(theirs.rate),
+        created=NOW - timedelta(minutes=1) if theirs.young else NOW - timedelta(days=1),
+    )
+
+
+def judged(conn: Any) -> dict[int, str]:
+    batch = settlement_match.lock_batch(conn, after="", limit=100_000)
+    assert batch is not None
+    settlement_match.judge(conn, batch, now=NOW, young_after=NOW - GRACE)
+    rows = conn.execute(text("SELECT provider_transaction_id AS id, outcome FROM settlement_rows"))
+    return {int(found.id.removeprefix("txn_")): found.outcome for found in rows}
+
+
+def begin(conn: Any) -> UUID:
+    return settlement.start(
+        conn,
+        source="provider",
+        reference="r",
+        window_from=NOW - timedelta(days=1),
+        window_to=NOW,
+        now=NOW,
+    )
+
+
+def test_charges_are_judged_as_the_rules_say(owner: Engine) -> None:
+    ours = [
+        None,
+        *(
+            PaymentSide(state, Money(amount, currency), charge, voided=voided)
+            for state, amount, currency, charge in itertools.product(
+                State, (1000, 1001), ("USD", "JPY"), (None, "ch")
+            )
+            for voided in ((False, True) if state is State.FAILED else (False,))
+        ),
+    ]
+    theirs = [
+        ChargeRow(charge, money, settled, fee, rate, young)
+        for charge, (money, settled, rate), fee, young in itertools.product(
+            (None, "ch", "other"),
+            (
+                (Money(1000, "USD"), Money(1000, "USD"), None),
+                (Money(1000, "USD"), Money(900, "USD"), None),
+                (Money(1000, "USD"), Money(873, "EUR"), Decimal("0.8731")),
+                (Money(1000, "USD"), Money(800, "EUR"), Decimal("0.8731")),
+                (Money(1000, "USD"), Money(800, "EUR"), None),
+                (Money(1000, "JPY"), Money(677, "USD"), Decimal("0.00676667")),
+                (Money(1000, "JPY"), Money(6767, "USD"), Decimal("0.00676667")),
+            ),
+            (-1, 88, 800, 5000),
+            (False, True),
+        )
+    ]
+    pairs = list(itertools.product(ours, theirs))
+    chosen = random.Random(7).sample(pairs, 3_000)
+    with owner.begin() as conn:
+        off(conn)
+        run_id = begin(conn)
+        for n, (mine, _) in enumerate(chosen):
+            if mine is not None:
+                put_payment(conn, n, mine)
+        settlement.stage(conn, [charge_row(run_id, n, row) for n, (_, row) in enumerate(chosen)])
+        found = judged(conn)
+
+    wrong = [
+        (mine, row, found[n], str(expected))
+        for n, (mine, row) in enumerate(chosen)
+        if found[n] != str(expected := judge_charge(mine, row))
+    ]
+    assert wrong == []
+    assert len(set(found.values())) == 10, "every outcome comes up"
+
+
+def test_of_two_charges_of_one_payment_the_known_or_else_the_first_counts(owner: Engine) -> None:
+    captured = PaymentSide(State.CAPTURED, Money(1000, "USD"), "ch")
+    known = replace(captured, charge_id="late")
+    unknown = replace(captured, charge_id=None)
+    with owner.begin() as conn:
+        off(conn)
+        run_id = begin(conn)
+        rows = []
+        for n, mine in ((1, known), (2, unknown)):
+            put_payment(conn, n, mine)
+            rows += [
+                row(
+                    run_id,
+                    n * 10 + k,
+                    provider_payment_id=f"pi_{n}",
+                    provider_charge_id=f"{charge}_{n}",
+                    amount=1000,
+                    currency="USD",
+                    created=NOW - timedelta(hours=10 - k),
+                )
+                for k, charge in enumerate(("early", "late"))
+            ]
+        settlement.stage(conn, rows)
+        found = judged(conn)
+
+    assert found == {10: "duplicate_charge", 11: "matched", 20: "matched", 21: "duplicate_charge"}
+
+
+REFUND_STATES = ("requested", "pending", "succeeded", "failed", "canceled")
+
+
+def test_refunds_disputes_and_payouts_are_judged_as_the_rules_say(owner: Engine) -> None:
+    expected: dict[int, Outcome] = {}
+    rows: list[dict[str, Any]] = []
+    n = 0
+    with owner.begin() as conn:
+        off(conn)
+        run_id = begin(conn)
+        for state, amount, failure, young in itertools.product(
+            (None, *REFUND_STATES), (500, 499), (False, True), (False, True)
+        ):
+            n += 1
+            mine = None if state is None else MoneyOut(Money(500, "USD"), state)
+            theirs = Money(amount, "USD")
+            expected[n] = judge_refund(mine, theirs, failure=failure, young=young)
+            if mine is not None:
+                put_refund(conn, n, mine)
+            rows.append(
+                row(
+                    run_id,
+                    n,
+                    category="refund_failure" if failure else "refund",
+                    source_id=f"re_{n}",
+                    amount=amount if failure else -amount,
+                    currency="USD",
+                    created=NOW if young else NOW - timedelta(days=1),
+                )
+            )
+        for known, amount, young in itertools.product((True, False), (500, 499), (False, True)):
+            n += 1
+            ours = MoneyOut(Money(500, "USD")) if known else None
+            expected[n] = judge_dispute(ours, Money(amount, "USD"), young=young)
+            if known:
+                put_dispute(conn, n)
+            rows.append(
+                row(
+                    run_id,
+                    n,
+                    category="dispute",
+                    source_id=f"dp_{n}",
+                    amount=-amount,
+                    currency="USD",
+                    created=NOW if young else NOW - timedelta(days=1),
+                )
+            )
+        for known, amount in itertools.product((True, False), (500, 499)):
+            n += 1
+            payout = Money(500, "USD") if known else None
+            expected[n] = judge_payout(payout, Money(-amount, "USD"))
+            if known:
+                conn.execute(
+                    text(
+                        "INSERT INTO payouts VALUES (:id, 500, 'USD', 'paid', now(), NULL, now())"
+                    ),
+                    {"id": f"po_{n}"},
+                )
+            rows.append(
+                row(
+                    run_id, n, category="payout", source_id=f"po_{n}", amount=-amount,
+                    currency="USD",
+                )
+            )  # fmt: skip
+        settlement.stage(conn, rows)
+        found = judged(conn)
+
+    assert found == {number: str(outcome) for number, outcome in expected.items()}
+
+
+def put_refund(conn: Any, n: int, ours: MoneyOut) -> None:
+    over = ours.state in ("succeeded", "failed", "canceled")
+    conn.execute(
+        text(
+            "INSERT INTO refunds (id, payment_id, amount, recognised, deferred, tax, currency,"
+            " state, reason, requested_by, idempotency_key, provider_refund_id, dispatch_after,"
+            " created_at, finished_at, next_attempt_at) VALUES (:id, :id, :amount, :amount, 0, 0,"
+            " 'USD', :state, 'r', 'r', :key, :key, now(), now(), :finished, :next)"
+        ),
+        {
+            "id": new_id(),
+            "amount": ours.money.amount,
+            "state": ours.state,
+            "key": f"re_{n}",
+            "finished": NOW if over else None,
+            "next": None if over else NOW,
+        },
+    )
+
+
+def put_dispute(conn: Any, n: int) -> None:
+    conn.execute(
+        text(
+            "INSERT INTO disputes (id, provider_dispute_id, provider_charge_id, amount, currency,"
+            " reason, provider_status, state, opened_at, updated_at)"
+            " VALUES (:id, :dispute, 'ch', 500, 'USD', 'r', 's', 'opened', now(), now())"
+        ),
+        {"id": new_id(), "dispute": f"dp_{n}"},
+    )
+
+
+@pytest.mark.parametrize(
+    ("category", "outcome"),
+    [
+        ("fee", "matched"),
+        ("network_cost", "matched"),
+        ("tax", "matched"),
+        ("topup", "unknown_at_provider"),
+        ("risk_reserved_funds", "unknown_at_provider"),
+        ("other_adjustment", "unknown_at_provider"),
+    ],
+)
+def test_costs_match_and_what_this_engine_never_does_is_unknown(
+    owner: Engine, category: str, outcome: str
+) -> None:
+    with owner.begin() as conn:
+        off(conn)
+        run_id = begin(conn)
+        settlement.stage(conn, [row(run_id, 1, category=category, amount=-100, currency="USD")])
+
+        assert judged(conn) == {1: outcome}

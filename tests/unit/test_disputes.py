@@ -1,0 +1,56 @@
+"""What the provider's words about disputes mean."""
+
+import pytest
+
+from billing.disputes import DisputeState, is_older, movement, state_of
+from billing.money import Money
+
+
+@pytest.mark.parametrize(
+    ("status", "is_inquiry", "state"),
+    [
+        ("warning_needs_response", True, "inquiry"),
+        ("warning_under_review", True, "inquiry"),
+        ("warning_closed", True, "inquiry_closed"),
+        ("warning_closed", False, "inquiry_closed"),
+        ("needs_response", False, "opened"),
+        ("under_review", False, "opened"),
+        ("a word of tomorrow", False, "opened"),
+        ("won", False, "won"),
+        ("lost", False, "lost"),
+    ],
+)
+def test_a_word_means_a_state(status: str, is_inquiry: bool, state: str) -> None:
+    assert state_of(status, is_inquiry) == state
+
+
+def test_stages_go_forward_and_a_decision_may_be_taken_again() -> None:
+    stages = [
+        DisputeState.INQUIRY,
+        DisputeState.INQUIRY_CLOSED,
+        DisputeState.OPENED,
+        DisputeState.WON,
+    ]
+    for later, known in enumerate(stages):
+        for earlier, seen in enumerate(stages):
+            assert is_older(seen, known) == (earlier < later)
+    assert not is_older(DisputeState.WON, DisputeState.LOST)
+    assert not is_older(DisputeState.LOST, DisputeState.WON)
+
+
+@pytest.mark.parametrize(
+    ("amount", "direction"), [(-3100, "withheld"), (3100, "returned"), (0, "withheld")]
+)
+def test_what_leaves_the_balance_is_withheld_and_what_comes_is_returned(
+    amount: int, direction: str
+) -> None:
+    moved = movement("txn_1", Money(amount, "USD"), None, Money(1500, "USD"))
+
+    assert moved.direction == direction
+    assert moved.amount == Money(abs(amount), "USD")
+
+
+def test_the_amount_is_in_the_customers_currency_where_it_is_known() -> None:
+    moved = movement("t", Money(-2900, "EUR"), Money(-3100, "USD"), Money(1500, "EUR"))
+
+    assert (moved.amount, moved.fee) == (Money(3100, "USD"), Money(1500, "EUR"))

@@ -1,0 +1,121 @@
+"""How much may go back, of what, and which state follows which."""
+
+import uuid
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing.money import Money
+from billing.refunds import Parts, RefundState, next_state, refund_key, refundable, split
+
+
+def usd(amount: int) -> Money:
+    return Money(amount, "USD")
+
+
+# --- splitting ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("amount", "left", "expected"),
+    [
+        (1550, Parts(1000, 2100), Parts(500, 1050)),  # ten of 31 days are earned
+        (3100, Parts(1000, 2100), Parts(1000, 2100)),  # all of it
+        (1189, Parts(300, 699, 190), Parts(300, 699, 190)),
+        (1, Parts(300, 699, 190), Parts(0, 1, 0)),  # the largest remainder
+        (2, Parts(1, 1, 1), Parts(1, 1, 0)),  # the earlier part wins a tie
+        (100, Parts(0, 0, 500), Parts(0, 0, 100)),
+        (100, Parts(500), Parts(100)),
+        (150, Parts(40, 50, 10), Parts(90, 50, 10)),  # beyond what is left
+        (7, Parts(), Parts(7)),
+    ],
+)
+def test_a_refund_is_split_by_what_is_left(amount: int, left: Parts, expected: Parts) -> None:
+    assert split(usd(amount), left) == expected
+
+
+parts = st.builds(Parts, st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**8))
+
+
+@given(parts, st.lists(st.integers(1, 10**9), max_size=8))
+def test_partial_refunds_add_up_to_the_whole_and_no_part_goes_below_zero(
+    whole: Parts, amounts: list[int]
+) -> None:
+    left, given_back = whole, Parts()
+    for wanted in [*amounts, whole.total]:
+        amount = min(wanted, left.total)
+        share = split(usd(amount), left)
+        assert share.total == amount
+        left = minus(left, share)
+        assert min(left.recognised, left.deferred, left.tax) >= 0
+        given_back = minus(given_back, Parts(-share.recognised, -share.deferred, -share.tax))
+    assert left == Parts()
+    assert given_back == whole
+
+
+def minus(parts: Parts, less: Parts) -> Parts:
+    return Parts(
+        parts.recognised - less.recognised, parts.deferred - less.deferred, parts.tax - less.tax
+    )
+
+
+@given(st.integers(1, 10**9), parts)
+def test_each_part_is_within_one_minor_unit_of_its_share(amount: int, left: Parts) -> None:
+    if amount > left.total:
+        return
+
+    share = split(usd(amount), left)
+
+    for got, weight in (
+        (share.recognised, left.recognised),
+        (share.deferred, left.deferred),
+        (share.tax, left.tax),
+    ):
+        assert abs(got * left.total - amount * weight) < left.total
+
+
+# --- room ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("captured", "given_back", "in_dispute", "left"),
+    [(3100, 0, 0, 3100), (3100, 100, 0, 3000), (3100, 3100, 0, 0), (3100, 100, 3100, 0)],
+)
+def test_what_may_go_back_is_what_was_neither_given_nor_taken(
+    captured: int, given_back: int, in_dispute: int, left: int
+) -> None:
+    assert refundable(usd(captured), usd(given_back), usd(in_dispute)) == usd(left)
+
+
+# --- states -------------------------------------------------------------------------------------
+
+LEADS_TO = {
+    "requested": {
+        "pending": "pending",
+        "requires_action": "pending",
+        "succeeded": "succeeded",
+        "failed": "failed",
+        "canceled": "canceled",
+        "a word of tomorrow": "pending",
+    },
+    "pending": {"succeeded": "succeeded", "failed": "failed", "canceled": "canceled"},
+    "succeeded": {"failed": "failed", "canceled": "failed"},
+    "failed": {},
+    "canceled": {},
+}
+
+
+@pytest.mark.parametrize("now", RefundState)
+@pytest.mark.parametrize("word", LEADS_TO["requested"])
+def test_states_go_forward_only(now: RefundState, word: str) -> None:
+    reached = next_state(now, word)
+
+    assert (None if reached is None else str(reached)) == LEADS_TO[now].get(word)
+
+
+def test_the_key_is_derived_from_the_refund_and_changes_only_with_its_number() -> None:
+    refund = uuid.UUID("018f0000-0000-7000-8000-0000000000b1")
+
+    assert refund_key("live", refund) == f"live:refund:{refund}"
+    assert refund_key("live", refund, 2) == f"live:refund:{refund}:k2"

@@ -1,0 +1,148 @@
+"""Reading settlement reports: exact amounts, any order of columns, and one clear error."""
+
+from pathlib import Path
+
+import pytest
+
+from billing.flows.report_file import MalformedReport, _chunks, _minor_units
+from billing.ids import new_id
+from plans.currencies import AmountError
+
+HEADER = (
+    "balance_transaction_id,created_utc,available_on_utc,currency,gross,fee,net,reporting_category,"
+    "source_id,charge_id,payment_intent_id,customer_facing_amount,customer_facing_currency,"
+    "automatic_payout_id,payment_metadata[payment]"
+)
+ROW = (
+    "txn_1,2026-03-01 09:30:00,2026-03-03 00:00:00,usd,19.99,0.88,19.11,charge,ch_1,ch_1,pi_1,"
+    "19.99,usd,po_1,"
+)
+OURS = "018f0000-0000-7000-8000-0000000000e1"
+
+
+def read(folder: Path, *lines: str, header: str = HEADER, encoding: str = "utf-8") -> list[str]:
+    path = folder / "report.csv"
+    path.write_bytes("\r\n".join([header, *lines]).encode(encoding))
+    return [line for chunk, _ in _chunks(path, new_id()) for line in chunk.splitlines()]
+
+
+def fields(line: str) -> list[str]:
+    found = line.split("\t")
+    return [found[0], *found[2:]]  # without the run
+
+
+def test_a_row_is_read_into_minor_units(tmp_path: Path) -> None:
+    (line,) = read(tmp_path, ROW)
+
+    assert fields(line) == [
+        "txn_1", "charge", "ch_1", "pi_1", "ch_1", "1999", "88", "1911", "USD", "1999", "USD",
+        "\\N", "po_1", "2026-03-01T09:30:00+00:00", "2026-03-03T00:00:00+00:00", "{}",
+    ]  # fmt: skip
+
+
+def test_columns_are_found_by_name_in_any_order(tmp_path: Path) -> None:
+    header = (
+        "net,fee,gross,currency,reporting_category,created,balance_transaction_id,new,source_id"
+    )
+
+    (line,) = read(tmp_path, "-5.00,0.00,-5.00,EUR,refund,2026-03-01,txn_2,x,re_1", header=header)
+
+    assert fields(line)[:8] == ["txn_2", "refund", "re_1", "\\N", "\\N", "-500", "0", "-500"]
+    assert fields(line)[13] == "2026-03-01T00:00:00+00:00"
+
+
+def test_what_the_customer_saw_has_the_sign_of_the_movement(tmp_path: Path) -> None:
+    row = ROW.replace("19.99,0.88,19.11,charge", "-17.45,0.00,-17.45,refund")
+
+    (line,) = read(tmp_path, row)
+
+    assert fields(line)[9:11] == ["-1999", "USD"]
+
+
+def test_our_own_ids_are_kept_and_nothing_else_of_the_metadata(tmp_path: Path) -> None:
+    ours, stranger = read(tmp_path, ROW + OURS, ROW.replace("txn_1", "txn_2") + '"a"" b"')
+
+    assert fields(ours)[-1] == f'{{"payment": "{OURS}"}}'
+    assert fields(stranger)[-1] == "{}"
+
+
+def test_a_byte_order_mark_and_empty_lines_are_no_rows(tmp_path: Path) -> None:
+    assert len(read(tmp_path, ROW, "", encoding="utf-8-sig")) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "currency", "amount"),
+    [
+        ("19.99", "USD", 1999),
+        ("-0.05", "USD", -5),
+        ("10", "USD", 1000),
+        ("10.5", "USD", 1050),
+        ("1200", "JPY", 1200),
+        ("1200.00", "JPY", 1200),
+        ("120.00", "ISK", 120),
+        ("1.250", "KWD", 1250),
+    ],
+)
+def test_an_amount_is_exact(text: str, currency: str, amount: int) -> None:
+    assert _minor_units(text, currency) == amount
+
+
+@pytest.mark.parametrize("text", ["19.999", "1e3", "19,99", "", "1 000.00", "NaN", "+1.00"])
+def test_what_is_no_exact_amount_is_refused(text: str) -> None:
+    with pytest.raises(AmountError):
+        _minor_units(text, "USD")
+
+
+MALFORMED = {
+    "too many decimals": ("19.99,0.88", "19.999,0.88", "gross", "3 decimals"),
+    "a decimal comma": ("19.99,0.88", '"19,99",0.88', "gross", "19,99"),
+    "another net": ("19.11", "19.12", "net", "gross minus fee"),
+    "no currency": ("usd,19.99", "uss,19.99", "currency", "currency"),
+    "no instant": ("2026-03-01 09:30:00", "yesterday", "created_utc", "no instant"),
+    "no such day": ("2026-03-01 09:30:00", "2026-02-30 09:30:00", "created_utc", "no instant"),
+    "no id": ("txn_1,", "txn 1,", "balance_transaction_id", "no id"),
+    "no category": (",charge,", ",Charge!,", "reporting_category", "category"),
+    "fields missing": (",po_1,", "", "balance_transaction_id", "fields"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "column", "words"), MALFORMED.values(), ids=MALFORMED)
+def test_a_malformed_row_names_its_line_and_column(
+    tmp_path: Path, old: str, new: str, column: str, words: str
+) -> None:
+    assert old in ROW
+    quoted = ROW.replace("txn_1", "txn_0").replace("po_1,", 'po_1,"two\r\nlines"')
+
+    with pytest.raises(MalformedReport) as refused:
+        read(tmp_path, ROW, quoted, ROW.replace(old, new), ROW)
+
+    assert words in refused.value.what
+    assert refused.value.where == f"{tmp_path / 'report.csv'}:5, column {column}"
+
+
+def test_a_file_that_is_no_report_says_which_columns_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(MalformedReport, match="currency, gross, fee, net, reporting_category"):
+        read(tmp_path, "x", header="balance_transaction_id,created_utc,amount")
+
+
+def test_a_file_that_is_no_text_or_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MalformedReport, match="not UTF-8"):
+        read(tmp_path, "ä", header=HEADER, encoding="latin-1")
+    with pytest.raises(MalformedReport, match="can't be read"):
+        list(_chunks(tmp_path / "none.csv", new_id()))
+
+
+def test_a_report_that_does_not_say_whose_its_rows_are_is_refused(tmp_path: Path) -> None:
+    header = "net,fee,gross,currency,reporting_category,created,balance_transaction_id"
+
+    with pytest.raises(MalformedReport, match="which payment") as refused:
+        read(tmp_path, "1.00,0.00,1.00,EUR,charge,2026-03-01,txn_2", header=header)
+    assert "payment_intent_id" in (refused.value.remedy or "")
+
+
+def test_a_charge_is_known_by_what_its_row_is_about(tmp_path: Path) -> None:
+    header = HEADER.replace("charge_id,", "").replace("payment_intent_id,", "")
+
+    (line,) = read(tmp_path, ROW.replace("ch_1,ch_1,pi_1,", "ch_1,"), header=header)
+
+    assert fields(line)[2:5] == ["ch_1", "\\N", "ch_1"]

@@ -1,0 +1,441 @@
+"""From Stripe's JSON to our values, as text off the wire where exactness matters."""
+
+import json
+from collections.abc import Callable, Mapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from billing.errors import BadInput, Unavailable
+from billing.gateway import (
+    BalanceTransaction,
+    PaymentMethodDetails,
+    ProviderDispute,
+    ProviderEvent,
+    ProviderPayment,
+    ProviderPayout,
+    ProviderRefund,
+)
+from billing.gateway.stripe import StripeGateway
+from billing.money import Money
+from tests.unit.stripe_script import SENT, Reply, asked, error, gateway_with, intent, page
+
+CREATED = int(SENT.timestamp())
+LATER = SENT + timedelta(days=2)
+
+CHARGE = {
+    "id": "ch_1", "object": "charge", "amount": 1000, "amount_captured": 800, "currency": "jpy",
+    "payment_intent": "pi_1", "metadata": {"payment": "pay_1"},
+}  # fmt: skip
+REFUND = {
+    "id": "re_1", "object": "refund", "amount": 300, "currency": "jpy", "charge": "ch_1",
+    "payment_intent": "pi_1", "status": "succeeded", "created": CREATED,
+    "metadata": {"refund": "r_1"},
+}  # fmt: skip
+DISPUTE = {
+    "id": "dp_1", "object": "dispute", "amount": 800, "currency": "jpy", "charge": "ch_1",
+    "payment_intent": "pi_1", "status": "needs_response", "reason": "fraudulent",
+    "created": CREATED, "balance_transactions": [], "metadata": {},
+}  # fmt: skip
+PAYOUT = {
+    "id": "po_1", "object": "payout", "amount": 5000, "currency": "usd", "status": "paid",
+    "created": CREATED, "arrival_date": int(LATER.timestamp()), "metadata": None,
+}  # fmt: skip
+
+
+def movement(**changes: object) -> dict[str, object]:
+    return {
+        "id": "txn_1", "object": "balance_transaction", "type": "charge",
+        "reporting_category": "charge", "amount": 536, "fee": 46, "net": 490, "currency": "usd",
+        "exchange_rate": None, "source": CHARGE, "created": CREATED,
+        "available_on": int(LATER.timestamp()), **changes,
+    }  # fmt: skip
+
+
+def only(reply: Reply) -> BalanceTransaction:
+    ((found,),) = gateway_with(reply).list_balance_transactions(since=SENT, until=LATER)
+    return found
+
+
+def test_a_charge_moves_money_in_two_currencies() -> None:
+    reply = Reply(200, page(movement()).encoded().replace(b"null", b"0.67012345678901234567"))
+
+    assert only(reply) == BalanceTransaction(
+        id="txn_1",
+        category="charge",
+        type="charge",
+        amount=536,
+        fee=46,
+        net=490,
+        currency="USD",
+        source_id="ch_1",
+        provider_charge_id="ch_1",
+        provider_payment_id="pi_1",
+        customer_money=Money(800, "JPY"),
+        exchange_rate="0.67012345678901234567",
+        payout_id=None,
+        created=SENT,
+        available_on=LATER,
+        metadata={"payment": "pay_1"},
+    )
+
+
+Seen = tuple[str | None, str | None, str | None, Money | None]
+
+# what changes in the movement; charge, payment, payout and the customer's money as read
+SOURCES: dict[str, tuple[dict[str, object], Seen]] = {
+    "refund": (
+        {"type": "refund", "amount": -201, "net": -247, "source": REFUND},
+        ("ch_1", "pi_1", None, Money(-300, "JPY")),
+    ),
+    "refund that failed": (
+        {"type": "refund_failure", "amount": 201, "fee": 0, "net": 201, "source": REFUND},
+        ("ch_1", "pi_1", None, Money(300, "JPY")),
+    ),
+    "chargeback": (
+        {"type": "adjustment", "amount": -536, "fee": 1500, "net": -2036, "source": DISPUTE},
+        ("ch_1", "pi_1", None, Money(-800, "JPY")),
+    ),
+    "chargeback won": (
+        {"type": "adjustment", "fee": 0, "net": 536, "source": DISPUTE},
+        ("ch_1", "pi_1", None, Money(800, "JPY")),
+    ),
+    "payout": (
+        {"type": "payout", "amount": -5000, "fee": 0, "net": -5000, "source": PAYOUT},
+        (None, None, "po_1", None),
+    ),
+    "fee of nobody's": (
+        {"type": "stripe_fee", "amount": -10, "fee": 0, "net": -10, "source": None},
+        (None, None, None, None),
+    ),
+    "part of a charge": (
+        {"type": "adjustment", "amount": -5, "fee": 0, "net": -5},
+        ("ch_1", "pi_1", None, None),
+    ),
+    "the same currency on both sides": (
+        {"source": {**CHARGE, "currency": "usd", "amount_captured": 536}},
+        ("ch_1", "pi_1", None, Money(536, "USD")),
+    ),
+    "charge the key may not read": ({"source": "ch_1"}, ("ch_1", None, None, None)),
+    "payment the key may not read": ({"source": "py_1"}, ("py_1", None, None, None)),
+    "payout the key may not read": ({"source": "po_1"}, (None, None, "po_1", None)),
+    "source of another kind": (
+        {"source": {"id": "tu_1", "object": "topup", "amount": 1, "currency": "usd"}},
+        (None, None, None, None),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_movement_is_traced_to_what_it_is_about(name: str) -> None:
+    changes, seen = SOURCES[name]
+
+    found = only(page(movement(**changes)))
+
+    assert seen == (
+        found.provider_charge_id,
+        found.provider_payment_id,
+        found.payout_id,
+        found.customer_money,
+    )
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (b"1.0700000000000000621724893790087662637233734130859375",) * 2,
+        (b"0.1", b"0.1"),
+        (b"1", b"1"),
+        (b"6.5e-05", b"6.5e-05"),
+        (b"null", None),
+    ],
+)
+def test_an_exchange_rate_keeps_every_digit(written: bytes, read: bytes | None) -> None:
+    reply = Reply(200, page(movement()).encoded().replace(b"null", written))
+
+    assert only(reply).exchange_rate == (None if read is None else read.decode())
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"exchange_rate": float("nan")},
+        {"exchange_rate": True},
+        {"exchange_rate": -0.5},
+        {"net": 491},
+        {"amount": 1.5},
+        {"amount": None},
+        {"currency": "zzz"},
+        {"reporting_category": None},
+        {"object": "charge"},
+        {"created": 10**18},
+    ],
+    ids=str,
+)
+def test_a_movement_that_makes_no_sense_stops_the_listing(broken: dict[str, object]) -> None:
+    with pytest.raises(Unavailable, match="txn_1"):
+        only(page(movement(**broken)))
+
+
+def test_movements_are_counted_in_our_minor_units() -> None:
+    found = only(page(movement(amount=50000, fee=100, net=49900, currency="isk", source=None)))
+
+    assert (found.amount, found.fee, found.net, found.currency) == (500, 1, 499, "ISK")
+
+
+def test_a_listing_is_resumed_after_the_last_movement_seen() -> None:
+    gateway = gateway_with(page(movement(), has_more=True), page(movement(id="txn_2")))
+
+    pages = list(gateway.list_balance_transactions(since=SENT, until=LATER, after="txn_0"))
+
+    assert [[found.id for found in each] for each in pages] == [["txn_1"], ["txn_2"]]
+    window = f"created[gte]={CREATED}&created[lt]={int(LATER.timestamp())}"
+    start = f"/v1/balance_transactions?{window}&expand[0]=data.source&starting_after="
+    assert asked(gateway) == [
+        ("get", f"{start}txn_0&limit=100"),
+        ("get", f"{start}txn_1&limit=100"),
+    ]
+
+
+def test_what_a_payout_carried_says_so() -> None:
+    gateway = gateway_with(page(movement()))
+
+    ((found,),) = gateway.list_balance_transactions(since=None, payout="po_1")
+
+    assert found.payout_id == "po_1"
+    path = "/v1/balance_transactions?expand[0]=data.source&payout=po_1&limit=100"
+    assert asked(gateway) == [("get", path)]
+
+
+def test_a_dispute_brings_its_movements() -> None:
+    taken = movement(type="adjustment", amount=-536, fee=1500, net=-2036, source="dp_1")
+    reply = Reply(200, {**DISPUTE, "balance_transactions": [taken]})
+
+    found = gateway_with(reply).dispute_by_id("dp_1")
+
+    assert found is not None
+    (move,) = found.balance_transactions
+    assert (found.amount, found.is_inquiry) == (Money(800, "JPY"), False)
+    assert (move.net, move.source_id) == (-2036, "dp_1")
+    assert (move.provider_charge_id, move.provider_payment_id) == ("ch_1", "pi_1")
+    assert move.customer_money == Money(-800, "JPY")
+
+
+@pytest.mark.parametrize(
+    ("status", "inquiry"),
+    [
+        ("warning_needs_response", True),
+        ("warning_under_review", True),
+        ("warning_closed", True),
+        ("needs_response", False),
+        ("lost", False),
+    ],
+)
+def test_an_inquiry_is_no_chargeback(status: str, inquiry: bool) -> None:
+    found = gateway_with(Reply(200, {**DISPUTE, "status": status})).dispute_by_id("dp_1")
+
+    assert found is not None
+    assert found.is_inquiry is inquiry
+
+
+CARD = {
+    "id": "pm_1", "object": "payment_method", "type": "card",
+    "card": {"brand": "visa", "last4": "4242", "exp_month": 4, "exp_year": 2030},
+}  # fmt: skip
+EVENT = {
+    "id": "evt_1", "object": "event", "type": "payment_intent.succeeded", "created": CREATED,
+    "data": {"object": intent()},
+}  # fmt: skip
+
+Ask = Callable[[StripeGateway], Any]
+
+# path, Stripe's object, how to ask for it, what it is read as
+BY_ID: dict[str, tuple[str, Mapping[str, object], Ask, object]] = {
+    "payment": (
+        "/v1/payment_intents/pi_1",
+        intent(),
+        lambda gateway: gateway.payment("pi_1"),
+        ProviderPayment(
+            "pi_1", "succeeded", Money(999, "USD"), Money(999, "USD"), "cus_1", "ch_1",
+            {"payment": "pay_1", "key": "live:sub_1:2026-03-01:a1"}, SENT,
+        ),
+    ),
+    "refund": (
+        "/v1/refunds/re_1",
+        {**REFUND, "status": "failed", "failure_reason": "declined"},
+        lambda gateway: gateway.refund_by_id("re_1"),
+        ProviderRefund(
+            "re_1", "pi_1", "ch_1", Money(300, "JPY"), "failed", SENT, "declined",
+            {"refund": "r_1"},
+        ),
+    ),
+    "dispute": (
+        "/v1/disputes/dp_1",
+        DISPUTE,
+        lambda gateway: gateway.dispute_by_id("dp_1"),
+        ProviderDispute(
+            "dp_1", "ch_1", "pi_1", Money(800, "JPY"), "needs_response", "fraudulent", SENT, False
+        ),
+    ),
+    "payout": (
+        "/v1/payouts/po_1",
+        PAYOUT,
+        lambda gateway: gateway.payout_by_id("po_1"),
+        ProviderPayout("po_1", Money(5000, "USD"), "paid", SENT, LATER),
+    ),
+    "payment method": (
+        "/v1/payment_methods/pm_1",
+        CARD,
+        lambda gateway: gateway.payment_method_by_id("pm_1"),
+        PaymentMethodDetails("pm_1", "visa", "4242", 4, 2030),
+    ),
+}  # fmt: skip
+each_by_id = pytest.mark.parametrize("name", BY_ID)
+
+
+@each_by_id
+def test_an_object_is_read_as_it_is_now(name: str) -> None:
+    path, body, ask, expected = BY_ID[name]
+    gateway = gateway_with(Reply(200, body))
+
+    assert ask(gateway) == expected
+    assert asked(gateway) == [("get", path)]
+
+
+@each_by_id
+def test_what_the_provider_does_not_have_is_none(name: str) -> None:
+    missing = Reply(404, error("invalid_request_error", "resource_missing"))
+
+    assert BY_ID[name][2](gateway_with(missing)) is None
+
+
+@each_by_id
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        (Reply(500, {}), Unavailable),
+        (Reply(429, error("invalid_request_error")), Unavailable),
+        (Reply(404, error("invalid_request_error")), BadInput),
+        (Reply(401, error("invalid_request_error")), BadInput),
+        (Reply(200, b"garbage"), Unavailable),
+        (Reply(200, {"id": "pi_9", "object": "payment_intent"}), Unavailable),
+    ],
+    ids=["500", "429", "404 of something else", "401", "garbage", "another object"],
+)
+def test_no_answer_is_never_none(name: str, reply: Reply, expected: type[Exception]) -> None:
+    with pytest.raises(expected):
+        BY_ID[name][2](gateway_with(reply))
+
+
+@each_by_id
+def test_an_object_of_another_kind_is_not_taken(name: str) -> None:
+    _, body, ask, _ = BY_ID[name]
+
+    with pytest.raises(Unavailable, match="expected a"):
+        ask(gateway_with(Reply(200, {**body, "object": "teapot"})))
+
+
+def test_a_payment_method_that_is_no_card_is_not_taken() -> None:
+    assert gateway_with(Reply(200, {**CARD, "card": None})).payment_method_by_id("pm_1") is None
+
+
+WINDOW = f"created[gte]={CREATED}&created[lt]={CREATED + 1}&limit=100"
+SOON = SENT + timedelta(seconds=0.5)
+
+# path, Stripe's object, how to list it
+LISTS: dict[str, tuple[str, Mapping[str, object], Ask]] = {
+    "refunds": (
+        f"/v1/refunds?{WINDOW}",
+        REFUND,
+        lambda gateway: gateway.list_refunds(since=SENT, until=SOON),
+    ),
+    "disputes": (
+        f"/v1/disputes?{WINDOW}",
+        DISPUTE,
+        lambda gateway: gateway.list_disputes(since=SENT, until=SOON),
+    ),
+    "payouts": (
+        f"/v1/payouts?{WINDOW}",
+        PAYOUT,
+        lambda gateway: gateway.list_payouts(since=SENT, until=SOON),
+    ),
+    "events": (
+        f"/v1/events?created[gte]={CREATED}&limit=100",
+        EVENT,
+        lambda gateway: gateway.list_events(since=SENT),
+    ),
+    "undelivered events": (
+        f"/v1/events?created[gte]={CREATED}&delivery_success=false&limit=100",
+        EVENT,
+        lambda gateway: gateway.list_events(since=SENT, undelivered_only=True),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_is_read_page_by_page(name: str) -> None:
+    path, body, ask = LISTS[name]
+    gateway = gateway_with(page(body, has_more=True), page({**body, "id": "x_2"}))
+
+    pages = [[value.id for value in values] for values in ask(gateway)]
+
+    assert pages == [[body["id"]], ["x_2"]]
+    assert asked(gateway) == [("get", path), ("get", f"{path}&starting_after={body['id']}")]
+
+
+@pytest.mark.parametrize("name", LISTS)
+def test_a_list_that_breaks_off_says_so_after_its_good_pages(name: str) -> None:
+    _, body, ask = LISTS[name]
+    pages = ask(gateway_with(page(body, has_more=True), Reply(500, {})))
+
+    assert len(next(pages)) == 1
+    with pytest.raises(Unavailable):
+        next(pages)
+
+
+def test_an_event_carries_nothing_of_its_object() -> None:
+    ((event,),) = gateway_with(page(EVENT)).list_events(since=SENT)
+
+    assert event == ProviderEvent(
+        id="evt_1",
+        type="payment_intent.succeeded",
+        object_type="payment_intent",
+        object_id="pi_1",
+        created=SENT,
+        payload={
+            "id": "evt_1",
+            "type": "payment_intent.succeeded",
+            "object_type": "payment_intent",
+            "object_id": "pi_1",
+            "created": CREATED,
+        },
+    )
+    assert json.loads(json.dumps(event.payload)) == event.payload
+
+
+def test_a_payout_may_take_money_and_have_no_day_of_arrival() -> None:
+    reply = Reply(200, {**PAYOUT, "amount": -5000, "arrival_date": None})
+
+    found = gateway_with(reply).payout_by_id("po_1")
+
+    assert found == ProviderPayout("po_1", Money(-5000, "USD"), "paid", SENT, None)
+
+
+def test_the_balance_is_what_is_available_and_what_is_pending() -> None:
+    balance = {
+        "object": "balance",
+        "available": [{"amount": 700, "currency": "usd"}, {"amount": -200, "currency": "isk"}],
+        "pending": [{"amount": -900, "currency": "usd"}, {"amount": 40, "currency": "jpy"}],
+        "instant_available": [{"amount": 700, "currency": "usd"}],
+    }
+
+    found = gateway_with(Reply(200, balance)).balance()
+
+    assert found == {"USD": -200, "ISK": -2, "JPY": 40}
+
+
+@pytest.mark.parametrize("body", [{"object": "balance", "available": []}, {"object": "charge"}])
+def test_a_balance_that_can_not_be_read_is_none_at_all(body: object) -> None:
+    with pytest.raises(Unavailable, match="balance"):
+        gateway_with(Reply(200, body)).balance()

@@ -1,0 +1,103 @@
+"""The provider's door, open on a port of its own, for tests that deliver to it over HTTP."""
+
+import hashlib
+import hmac
+import json
+import threading
+import time
+from datetime import timedelta
+from typing import Any, Self
+
+import requests
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import CollectorRegistry
+from sqlalchemy import Engine
+
+from billing.api import webhook
+from billing.api.webhook import Intake
+from workers.clock import SystemClock
+from workers.metrics import ProcessMetrics
+
+VERSION = "2026-10-28.endive"
+
+
+def event(event_id: str = "evt_1", kind: str = "refund.failed", **changes: Any) -> dict[str, Any]:
+    """Return an event as the provider posts it, with an object that nobody should keep."""
+    made: dict[str, Any] = {
+        "id": event_id,
+        "object": "event",
+        "api_version": VERSION,
+        "created": 1_770_000_000,
+        "livemode": False,
+        "type": kind,
+        "data": {"object": {"id": "re_1", "object": "refund", "card": {"last4": "4242"}}},
+    }
+    return made | changes
+
+
+def signature(body: bytes, secret: str, at: int) -> str:
+    digest = hmac.new(secret.encode(), f"{at}.".encode() + body, hashlib.sha256).hexdigest()
+    return f"t={at},v1={digest}"
+
+
+class Door:
+    """One server; `deliver` posts to it as the provider does."""
+
+    def __init__(self, engine: Engine, *secrets: str, live: bool = False) -> None:
+        self.clock = SystemClock()
+        self.registry = CollectorRegistry()
+        metrics = ProcessMetrics(self.registry, "api", "0")
+        self.secrets = secrets
+        app = FastAPI(openapi_url=None)
+        app.include_router(webhook.router)
+        if secrets:
+            app.state.webhooks = Intake(
+                engine=engine,
+                wall=self.clock.wall,
+                secrets=secrets,
+                tolerance=timedelta(minutes=5),
+                live=live,
+                received=metrics.webhook_received,
+                refused=metrics.webhook_refused,
+            )
+        config = uvicorn.Config(app, port=0, log_config=None, access_log=False, lifespan="off")
+        self._server = uvicorn.Server(config)
+        self._thread = threading.Thread(target=self._server.run, daemon=True)
+        self.url = ""
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        while not self._server.started:
+            time.sleep(0.005)
+        port = self._server.servers[0].sockets[0].getsockname()[1]
+        self.url = f"http://127.0.0.1:{port}{webhook.PATH}"
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join()
+
+    def post(self, body: bytes, **headers: str) -> requests.Response:
+        """Post a body as it is; an underscore in a header's name is a dash."""
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return requests.post(self.url, data=body, headers=named, timeout=10)
+
+    def deliver(
+        self,
+        what: dict[str, Any],
+        *,
+        secret: str | None = None,
+        age: int = 0,
+        content_type: str = "application/json; charset=utf-8",
+    ) -> requests.Response:
+        """Sign an event and post it; `age` says how many seconds ago it was signed."""
+        body = json.dumps(what).encode()
+        at = int(self.clock.wall().timestamp()) - age
+        signed = signature(body, secret or self.secrets[0], at)
+        return self.post(body, content_type=content_type, stripe_signature=signed)
+
+    def counted(self, name: str, **labels: str) -> float:
+        """Return a counter of the process behind the door."""
+        value = self.registry.get_sample_value(f"billing_webhook_{name}_total", labels)
+        return 0.0 if value is None else value
