@@ -7,11 +7,15 @@ record of it. The clock stands still until all that is due is done.
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row
 
 from billing.errors import BadInput, Unavailable
+from billing.flows import settle
 from billing.store import clock as stored
-from billing.store import cycles, payments
+from billing.store import cycles, payments, tasks
+from workers.reconciler import CLOSE, CONFIRM
 from workers.runtime import Runtime, sandbox_url
 from workers.sandbox import SandboxControl
 
@@ -31,7 +35,7 @@ def advance(
 ) -> int:
     """Move the clock to `to` and return how many stops were made on the way.
 
-    Afterwards the reconciler gets a tick's time to confirm and close what it can.
+    Afterwards the reconciler gets a tick's time to do what it can.
     Stops at every due instant; with a `step`, instants less than a step apart share a stop.
     Raises `BadInput` outside sandbox mode or for a time in the past, `Unavailable` when what is
     due isn't done within a minute (nobody runs the scheduler or a worker).
@@ -53,18 +57,46 @@ def advance(
         stops += 1
         if progress is not None:
             progress(now)
-    _wait_for_reconciler(runtime, now)
+    wait_for_reconciler(runtime, now)
     return stops
 
 
-def _wait_for_reconciler(runtime: Runtime, now: datetime) -> None:
-    """Let the reconciler look at what was captured, if one runs; it ticks in real time."""
-    deadline = time.monotonic() + runtime.settings.reconciler.tick.total_seconds() + GRACE_SECONDS
-    while time.monotonic() < deadline:
-        with runtime.engine.connect() as conn:
-            if not payments.unsettled(conn) and not cycles.closable(conn, now, limit=1):
-                return
+def wait_for_reconciler(runtime: Runtime, now: datetime, seconds: float = GRACE_SECONDS) -> None:
+    """Let the reconciler see what passed until `now`: for a tick's time, which is real, and more.
+
+    Where none ran lately there is nothing to wait for.
+    """
+    tick = runtime.settings.reconciler.tick.total_seconds()
+    deadline = time.monotonic() + tick + seconds
+    while not reconciler_is_done(runtime, now) and time.monotonic() < deadline:
+        if not reconciler_ran_within(runtime, tick + seconds):
+            return
         time.sleep(POLL_SECONDS * 5)
+
+
+def reconciler_is_done(runtime: Runtime, now: datetime) -> bool:
+    """Tell whether all is confirmed, settled and closed that can be by `now`."""
+    every = runtime.settings.reconciler.settle_every
+    with runtime.engine.connect() as conn:
+        seen = [row.watermark for row in _of_reconciler(conn)]
+        return (
+            bool(seen)
+            and all(until is not None and until >= now for until in seen)
+            and settle.is_done(conn, now=now, every=every)
+            and not cycles.closable(conn, now, limit=1)
+        )
+
+
+def reconciler_ran_within(runtime: Runtime, seconds: float) -> bool:
+    """Tell whether a reconciler ended a run in the last seconds."""
+    since = runtime.clock.wall() - timedelta(seconds=seconds)
+    with runtime.engine.connect() as conn:
+        last = [row.last_success_at for row in _of_reconciler(conn)]
+    return any(at is not None and at >= since for at in last)
+
+
+def _of_reconciler(conn: Connection) -> list[Row[Any]]:
+    return [row for row in tasks.all_tasks(conn) if row.task in (CONFIRM, CLOSE)]
 
 
 def _control(runtime: Runtime) -> SandboxControl:

@@ -8,7 +8,6 @@ idempotent, a settlement's steps are leased, and a batch of cycles is closed und
 
 import logging
 import threading
-import time
 
 from sqlalchemy.exc import DBAPIError
 
@@ -17,8 +16,8 @@ from billing.flows import close, confirm, recognize, settle
 from billing.flows.settle_hand import Means
 from billing.store import settlement, tasks
 from workers.metrics import ProcessMetrics
+from workers.recorded import first_line, record_failure, recorded
 from workers.runtime import Runtime
-from workers.scheduler import record_failure
 
 logger = logging.getLogger(__name__)
 
@@ -51,10 +50,8 @@ class Reconciler:
                 pause = tick_seconds
             except (DBAPIError, BillingError) as error:
                 pause = min(max(pause, 0.5) * 2, LONGEST_PAUSE_SECONDS)
-                line = str(error).strip().split("\n", 1)[0]
-                logger.error("reconciling failed, next in %.1f s: %s", pause, line)
+                logger.error("reconciling failed, next in %.1f s: %s", pause, first_line(error))
                 self._metrics.tick_failed()
-                record_failure(self._runtime, CONFIRM, error)
             self._stopping.wait(pause)
 
     def tick(self) -> tuple[confirm.ConfirmRun, close.Closed]:
@@ -69,37 +66,25 @@ class Reconciler:
         return confirmed, close.Closed(closed.closed + by_settlement, closed.held_back)
 
     def _recognise(self) -> None:
-        runtime, started = self._runtime, time.monotonic()
-        now, batch = runtime.clock.now(), runtime.settings.reconciler.batch
-        recognize.run(runtime.engine, now=now, batch=batch, policy=runtime.policy)
-        with runtime.engine.begin() as conn:
-            tasks.succeeded(
-                conn,
-                RECOGNISE,
-                runtime.clock.wall(),
-                seconds=time.monotonic() - started,
-                watermark=now,
-            )
+        runtime = self._runtime
+        with recorded(runtime, RECOGNISE) as run:
+            now, batch = runtime.clock.now(), runtime.settings.reconciler.batch
+            recognize.run(runtime.engine, now=now, batch=batch, policy=runtime.policy)
+            run.done_until = now
 
     def _confirm(self) -> confirm.ConfirmRun:
-        runtime, started = self._runtime, time.monotonic()
-        with runtime.engine.connect() as conn:
-            read_until = tasks.watermark(conn, CONFIRM)
-        done = confirm.run(
-            runtime.engine,
-            runtime.gateway,
-            now=runtime.clock.now(),
-            read_until=read_until,
-            policy=runtime.policy,
-        )
-        with runtime.engine.begin() as conn:
-            tasks.succeeded(
-                conn,
-                CONFIRM,
-                runtime.clock.wall(),
-                seconds=time.monotonic() - started,
-                watermark=done.until,
+        runtime = self._runtime
+        with recorded(runtime, CONFIRM) as run:
+            with runtime.engine.connect() as conn:
+                read_until = tasks.watermark(conn, CONFIRM)
+            done = confirm.run(
+                runtime.engine,
+                runtime.gateway,
+                now=runtime.clock.now(),
+                read_until=read_until,
+                policy=runtime.policy,
             )
+            run.done_until = done.until
         return done
 
     def _settle(self) -> int:
@@ -107,7 +92,7 @@ class Reconciler:
 
         A run that fails is a row with its error, tried again at a later tick; closing goes on.
         """
-        runtime, started = self._runtime, time.monotonic()
+        runtime = self._runtime
         means = Means(
             engine=runtime.engine,
             policy=runtime.policy,
@@ -115,39 +100,32 @@ class Reconciler:
             wall=runtime.clock.wall,
             gateway=runtime.gateway,
         )
-        closed = 0
-        worked = settle.work_on_all(means, every=runtime.settings.reconciler.settle_every)
-        for done in worked:
-            with runtime.engine.begin() as conn:
-                wall = runtime.clock.wall()
-                if done.error is not None:
-                    logger.error("settlement %s: %s", done.run_id, done.error.split("\n", 1)[0])
-                    self._metrics.tick_failed()
-                    tasks.failed(conn, SETTLE, wall, done.error)
-                elif done.state == "succeeded":
-                    closed += _closed_by(settlement.steps(conn, done.run_id)[-1].counts)
-                    tasks.succeeded(
-                        conn,
-                        SETTLE,
-                        wall,
-                        seconds=time.monotonic() - started,
-                        watermark=settlement.get_run(conn, done.run_id).window_to,
-                    )
+        with recorded(runtime, SETTLE) as run:
+            every = runtime.settings.reconciler.settle_every
+            worked = settle.work_on_all(means, every=every)
+            failed = [done for done in worked if done.error is not None]
+            ended = [done.run_id for done in worked if done.state == "succeeded"]
+            with runtime.engine.connect() as conn:
+                closed = sum(_closed_by(settlement.steps(conn, id_)[-1].counts) for id_ in ended)
+                if ended and not failed:
+                    run.done_until = settlement.get_run(conn, ended[-1]).window_to
+        for done in failed:
+            self._settlement_failed(done)
         self._metrics.cycles_closed(closed)
         return closed
 
+    def _settlement_failed(self, done: settle.Worked) -> None:
+        words = (done.error or "").split("\n", 1)[0]
+        logger.error("settlement %s: %s", done.run_id, words)
+        self._metrics.tick_failed()
+        record_failure(self._runtime, SETTLE, words)
+
     def _close(self) -> close.Closed:
-        runtime, started = self._runtime, time.monotonic()
-        now = runtime.clock.now()
-        done = close.run(runtime.engine, now=now, batch=runtime.settings.reconciler.batch)
-        with runtime.engine.begin() as conn:
-            tasks.succeeded(
-                conn,
-                CLOSE,
-                runtime.clock.wall(),
-                seconds=time.monotonic() - started,
-                watermark=now,
-            )
+        runtime = self._runtime
+        with recorded(runtime, CLOSE) as run:
+            now = runtime.clock.now()
+            done = close.run(runtime.engine, now=now, batch=runtime.settings.reconciler.batch)
+            run.done_until = now
         self._metrics.cycles_closed(done.closed)
         return done
 

@@ -4,22 +4,22 @@ Several may run, on many machines: rows are locked with SKIP LOCKED, so they sha
 and never do it twice. A tick that fails is repeated; what it did not commit is still due.
 """
 
-import contextlib
 import logging
 import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 import redis
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import DBAPIError
 
 from billing.errors import BillingError
 from billing.flows import collect, refund, renew
-from billing.store import tasks
 from workers.broker import CHARGE_ACTOR, REFUND_ACTOR, queue_depth, ring
 from workers.metrics import ProcessMetrics
+from workers.recorded import first_line, recorded
 from workers.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -62,9 +62,8 @@ class Scheduler:
                 pause = settings.tick.total_seconds()
             except (DBAPIError, BillingError, redis.RedisError) as error:
                 pause = min(max(pause, 0.5) * 2, LONGEST_PAUSE_SECONDS)
-                logger.error("tick failed, next in %.1f s: %s", pause, _first_line(error))
+                logger.error("tick failed, next in %.1f s: %s", pause, first_line(error))
                 self._metrics.tick_failed()
-                record_failure(self._runtime, TASK, error)
             self._stopping.wait(pause)
 
     def tick(self) -> Tick:
@@ -72,9 +71,16 @@ class Scheduler:
 
         Opening and ringing take turns, so that a large backlog is charged while it is opened.
         """
-        started = time.monotonic()
+        with recorded(self._runtime, TASK) as run:
+            started, now = time.monotonic(), self._runtime.clock.now()
+            done = self._work(now)
+            if done != Tick() or started - self._recorded_at >= RECORD_EVERY_SECONDS:
+                self._recorded_at, run.done_until = started, now
+        self._metrics.ticked(self._runtime.clock.wall())
+        return done
+
+    def _work(self, now: datetime) -> Tick:
         runtime, clock = self._runtime, self._runtime.clock
-        now = clock.now()
         limit = runtime.settings.scheduler.batch
         opened = parked = canceled = rung = 0
         while not self._stopping.is_set():
@@ -90,14 +96,6 @@ class Scheduler:
             self._metrics.ticked(clock.wall())
             if not batch.seen and not sent:
                 break
-        busy = opened + parked + canceled + rung > 0
-        if busy or started - self._recorded_at >= RECORD_EVERY_SECONDS:
-            self._recorded_at = started
-            with runtime.engine.begin() as conn:
-                tasks.succeeded(
-                    conn, TASK, clock.wall(), seconds=time.monotonic() - started, watermark=now
-                )
-        self._metrics.ticked(clock.wall())
         return Tick(opened, parked, canceled, rung)
 
     def _dispatch(self, limit: int) -> int:
@@ -109,7 +107,7 @@ class Scheduler:
         try:
             room = runtime.settings.scheduler.queue_high_water - queue_depth(runtime.broker)
         except redis.RedisError as error:
-            logger.warning("Redis does not answer, charges wait: %s", _first_line(error))
+            logger.warning("Redis does not answer, charges wait: %s", first_line(error))
             return 0
         if room <= 0:
             return 0
@@ -130,16 +128,6 @@ class Scheduler:
                     "%d %ss wait for the next window: %s",
                     len(due) - count,
                     actor,
-                    _first_line(error),
+                    first_line(error),
                 )
                 break
-
-
-def record_failure(runtime: Runtime, task: str, error: Exception) -> None:
-    """Leave the error where `billing status` finds it, if the database can take it."""
-    with contextlib.suppress(SQLAlchemyError, BillingError), runtime.engine.begin() as conn:
-        tasks.failed(conn, task, runtime.clock.wall(), _first_line(error)[:500])
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().split("\n", 1)[0]

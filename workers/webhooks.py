@@ -8,7 +8,6 @@ Several may run: rows are taken with SKIP LOCKED, and a sweep may be made twice.
 
 import logging
 import threading
-import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, Protocol
@@ -19,8 +18,9 @@ from billing.errors import BillingError
 from billing.flows import webhooks as flow
 from billing.flows.webhook_desk import Desk
 from billing.flows.webhooks import SWEEP, Result, Swept
-from billing.store import events, tasks
+from billing.store import events
 from workers.metrics import ProcessMetrics
+from workers.recorded import first_line, recorded
 from workers.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -52,8 +52,7 @@ class Webhooks:
                 pause = tick_seconds
             except (DBAPIError, BillingError) as error:
                 pause = min(max(pause, 0.5) * 2, LONGEST_PAUSE_SECONDS)
-                line = str(error).strip().split("\n", 1)[0]
-                logger.error("events wait, next look in %.1f s: %s", pause, line)
+                logger.error("events wait, next look in %.1f s: %s", pause, first_line(error))
                 self._metrics.tick_failed()
             self._stopping.wait(pause)
 
@@ -103,21 +102,21 @@ class Webhooks:
 
     def sweep(self) -> Swept:
         """Read the provider's list of events for those that never reached us."""
-        runtime, started = self._runtime, time.monotonic()
-        now, wall = runtime.clock.now(), runtime.clock.wall()
-        with runtime.engine.connect() as conn:
-            last = events.last_run(conn, SWEEP)
-        watermark = None if last is None else last.watermark
-        swept = flow.sweep(
-            runtime.engine,
-            runtime.gateway,
-            watermark=watermark,
-            complete=self._wants_all(watermark, now),
-            now=now,
-            wall=wall,
-        )
-        with runtime.engine.begin() as conn:
-            tasks.succeeded(conn, SWEEP, wall, seconds=time.monotonic() - started, watermark=now)
+        runtime = self._runtime
+        with recorded(runtime, SWEEP) as run:
+            now, wall = runtime.clock.now(), runtime.clock.wall()
+            with runtime.engine.connect() as conn:
+                last = events.last_run(conn, SWEEP)
+            watermark = None if last is None else last.watermark
+            swept = flow.sweep(
+                runtime.engine,
+                runtime.gateway,
+                watermark=watermark,
+                complete=self._wants_all(watermark, now),
+                now=now,
+                wall=wall,
+            )
+            run.done_until = now
         for event in swept.new:
             self._metrics.webhook_received(event.type, "sweep")
         if swept.new:

@@ -1,7 +1,5 @@
 """`billing prove`: every promise, checked again from the rows."""
 
-import time
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -15,7 +13,6 @@ if TYPE_CHECKING:
     from billing.flows.prove import PromiseResult
 
 _CATCH_UP_SECONDS = 30.0
-_POLL_SECONDS = 0.2
 _COLUMNS = ("promise", "title", "holds", "checked", "findings")
 
 
@@ -53,32 +50,18 @@ def _let_the_reconciler_catch_up(session: Session) -> None:
     It runs in real time, so a quarter that passed in seconds would look forgotten to it. Where
     none runs there is nothing to wait for, and what wasn't compared is a finding.
     """
-    if session.settings.mode != "sandbox" or not _is_behind(session):
+    from billing.flows.prove import RECONCILE_GRACE
+    from workers import advance
+
+    runtime, seen = session.runtime, session.now() - RECONCILE_GRACE
+    if session.settings.mode != "sandbox" or advance.reconciler_is_done(runtime, seen):
         return
     tick = session.settings.reconciler.tick.total_seconds()
-    deadline = time.monotonic() + tick + _CATCH_UP_SECONDS
+    if not advance.reconciler_ran_within(runtime, tick + _CATCH_UP_SECONDS):
+        return
     talk("waiting for the reconciler to see what the clock has passed")
     with progress("waiting for the reconciler", None):
-        while _is_behind(session) and time.monotonic() < deadline:
-            time.sleep(_POLL_SECONDS)
-
-
-def _is_behind(session: Session) -> bool:
-    """Say whether a running reconciler has yet to do a day or more."""
-    from billing.flows.prove import RECONCILE_GRACE
-    from billing.store import tasks
-    from workers.reconciler import CLOSE, CONFIRM
-
-    with session.connect() as conn:
-        rows = [row for row in tasks.all_tasks(conn) if row.task in (CONFIRM, CLOSE)]
-    if not rows or any(row.last_success_at is None for row in rows):
-        return False
-    silent = session.runtime.clock.wall() - max(row.last_success_at for row in rows)
-    tick = session.settings.reconciler.tick.total_seconds()
-    if silent.total_seconds() > tick + _CATCH_UP_SECONDS:
-        return False
-    seen: datetime = min(row.watermark for row in rows)
-    return session.now() - seen >= RECONCILE_GRACE
+        advance.wait_for_reconciler(runtime, seen, _CATCH_UP_SECONDS)
 
 
 def _record(result: "PromiseResult") -> dict[str, Any]:

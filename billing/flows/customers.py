@@ -157,9 +157,12 @@ def keep_card(
 
 
 def retry_with_new_method(conn: Connection, customer_id: UUID, now: datetime) -> int:
-    """Make everything that failed with the old payment method due now; no rung is used."""
-    waiting = payments.lock_waiting_for_method(conn, customer_id)
-    for row in waiting:
+    """Make everything that failed with the old payment method due now; no rung is used.
+
+    Returns how many payments that are.
+    """
+    made_due = 0
+    for row in payments.lock_waiting_for_method(conn, customer_id):
         payment = payments.lock_for_outcome(conn, row.id)
         if payment.state == State.FAILED:
             if payment.invoice_status != "uncollectible":
@@ -184,7 +187,8 @@ def retry_with_new_method(conn: Connection, customer_id: UUID, now: datetime) ->
             dispatch_after=NOT_HELD,
             decision="the payment method was changed: tried again at once, no rung is used",
         )
-    return len(waiting)
+        made_due += 1
+    return made_due
 
 
 def rung_given_back(pending_kind: str | None, rung: int) -> int:

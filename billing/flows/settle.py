@@ -82,11 +82,22 @@ def is_due(conn: Connection, *, now: datetime, every: timedelta) -> bool:
     With `every` of nothing a run is always due.
     """
     last = settlement.read_until(conn)
-    if last is None or not every:
-        return True
+    return last is None or not every or last < _boundary(now, every)
+
+
+def is_done(conn: Connection, *, now: datetime, every: timedelta) -> bool:
+    """Tell whether all runs that were due by `now` are over, or no money ever moved."""
+    if settlement.running(conn):
+        return False
+    last = settlement.read_until(conn)
+    if last is None:
+        return settlement.beginning(conn) is None
+    return last >= (_boundary(now, every) if every else now)
+
+
+def _boundary(now: datetime, every: timedelta) -> datetime:
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
-    boundary = midnight + every * ((now - midnight) // every)
-    return last < boundary
+    return midnight + every * ((now - midnight) // every)
 
 
 def begin(engine: Engine, *, now: datetime, every: timedelta = timedelta(0)) -> UUID | None:

@@ -34,7 +34,7 @@ from billing.periods import number_containing
 from billing.store import cycles, journal, payments, subscriptions
 from billing.store.totals import totals
 from plans.load import load_catalog
-from workers.advance import advance, set_clock
+from workers.advance import advance, reconciler_is_done, set_clock
 from workers.broker import redis_client
 from workers.clock import SystemClock
 from workers.demo import HURRY
@@ -274,11 +274,9 @@ class EngineUnderTest:
     def _is_quiet(self) -> bool:
         now = self.runtime.clock.now()
         with self.runtime.engine.connect() as conn:
-            return (
-                payments.nothing_due(conn, now)
-                and not cycles.closable(conn, now, limit=1)
-                and payments.unsettled(conn) == 0
-            )
+            if not payments.nothing_due(conn, now) or payments.unsettled(conn):
+                return False
+        return reconciler_is_done(self.runtime, now)
 
     # --- what has to be true --------------------------------------------------------------------
 
