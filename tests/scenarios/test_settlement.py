@@ -141,16 +141,26 @@ def test_the_night_begins_at_midnight_and_once(world: World) -> None:
     every = timedelta(days=1)
     begun = settle.begin(world.engine, now=world.now, every=every)
     assert begun is not None
+    assert not night_is_done(world)
     settle.work(begun, means(world))
+    assert night_is_done(world)
 
     world.run_until("2026-01-02 23:59")
     assert settle.begin(world.engine, now=world.now, every=every) is None
+    assert night_is_done(world)
     world.run_until("2026-01-03 00:00")
+    assert not night_is_done(world)
     assert settle.begin(world.engine, now=world.now, every=every) is not None
+
+
+def night_is_done(world: World) -> bool:
+    with world.engine.connect() as conn:
+        return settle.is_done(conn, now=world.now, every=timedelta(days=1))
 
 
 def test_nothing_is_begun_before_money_moved(world: World) -> None:
     assert settle.begin(world.engine, now=world.now) is None
+    assert night_is_done(world)
 
 
 # --- crashes --------------------------------------------------------------------------------------
