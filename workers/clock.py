@@ -25,6 +25,10 @@ class Clock(Protocol):
         """Return real time."""
         ...
 
+    def pinned(self) -> datetime | None:
+        """Return where a test clock stands, or None where time passes by itself."""
+        ...
+
 
 class SystemClock:
     """Domain time is real time."""
@@ -37,6 +41,10 @@ class SystemClock:
         """Return the system's time."""
         return datetime.now(UTC)  # noqa: TID251  the one place
 
+    def pinned(self) -> datetime | None:
+        """Return None."""
+        return None
+
 
 class StoredClock:
     """Domain time is the test clock in Postgres; while none is set, the system's."""
@@ -47,9 +55,13 @@ class StoredClock:
 
     def now(self) -> datetime:
         """Return the test clock's time, as of now in the database."""
-        with self._engine.connect() as conn:
-            return stored.read(conn) or self._system.now()
+        return self.pinned() or self._system.now()
 
     def wall(self) -> datetime:
         """Return the system's time."""
         return self._system.wall()
+
+    def pinned(self) -> datetime | None:
+        """Return the test clock's time, as of now in the database, if one was ever set."""
+        with self._engine.connect() as conn:
+            return stored.read(conn)

@@ -8,6 +8,8 @@ idempotent, a settlement's steps are leased, and a batch of cycles is closed und
 
 import logging
 import threading
+import time
+from datetime import datetime
 
 from sqlalchemy.exc import DBAPIError
 
@@ -26,6 +28,7 @@ SETTLE = "settle"
 CLOSE = "close"
 RECOGNISE = "recognise"
 LONGEST_PAUSE_SECONDS = 60.0
+LOOK_AT_CLOCK_SECONDS = 1.0
 
 
 class Reconciler:
@@ -45,6 +48,7 @@ class Reconciler:
         tick_seconds = self._runtime.settings.reconciler.tick.total_seconds()
         pause = tick_seconds
         while not self._stopping.is_set():
+            seen = self._test_clock()
             try:
                 self.tick()
                 pause = tick_seconds
@@ -52,7 +56,22 @@ class Reconciler:
                 pause = min(max(pause, 0.5) * 2, LONGEST_PAUSE_SECONDS)
                 logger.error("reconciling failed, next in %.1f s: %s", pause, first_line(error))
                 self._metrics.tick_failed()
-            self._stopping.wait(pause)
+            self._wait(pause, seen)
+
+    def _wait(self, seconds: float, seen: datetime | None) -> None:
+        """Wait until so much time has passed, or the test clock says something else than seen."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self._stopping.wait(min(left, LOOK_AT_CLOCK_SECONDS)):
+                return
+            if self._test_clock() != seen:
+                return
+
+    def _test_clock(self) -> datetime | None:
+        try:
+            return self._runtime.clock.pinned()
+        except (DBAPIError, BillingError):
+            return None  # the next tick tells
 
     def tick(self) -> tuple[confirm.ConfirmRun, close.Closed]:
         """Recognise revenue, confirm captures, settle if it is time, close what is ready.
