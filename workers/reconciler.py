@@ -7,7 +7,6 @@ idempotent, a settlement's steps are leased, and a batch of cycles is closed und
 """
 
 import logging
-import threading
 import time
 from datetime import datetime
 
@@ -18,8 +17,9 @@ from billing.flows import close, confirm, recognize, settle
 from billing.flows.settle_hand import Means
 from billing.store import settlement, tasks
 from workers.metrics import ProcessMetrics
-from workers.recorded import first_line, record_failure, recorded
+from workers.recorded import record_failure, recorded
 from workers.runtime import Runtime
+from workers.ticking import Ticking
 
 logger = logging.getLogger(__name__)
 
@@ -27,44 +27,29 @@ CONFIRM = "confirm"
 SETTLE = "settle"
 CLOSE = "close"
 RECOGNISE = "recognise"
-LONGEST_PAUSE_SECONDS = 60.0
 LOOK_AT_CLOCK_SECONDS = 1.0
 
 
-class Reconciler:
+class Reconciler(Ticking):
     """One reconciler; `tick` confirms, settles and closes, `run` does it until told to stop."""
 
+    words = "reconciling failed"
+    longest_pause_seconds = 60.0
+
     def __init__(self, runtime: Runtime, metrics: ProcessMetrics) -> None:
-        self._runtime = runtime
-        self._metrics = metrics
-        self._stopping = threading.Event()
+        super().__init__(runtime, metrics, runtime.settings.reconciler.tick)
+        self._seen: datetime | None = None
 
-    def stop(self) -> None:
-        """Ask the running loop to end after the step in hand."""
-        self._stopping.set()
+    def _before_tick(self) -> None:
+        self._seen = self._test_clock()
 
-    def run(self) -> None:
-        """Tick until stopped; a failure is logged and the next tick comes later."""
-        tick_seconds = self._runtime.settings.reconciler.tick.total_seconds()
-        pause = tick_seconds
-        while not self._stopping.is_set():
-            seen = self._test_clock()
-            try:
-                self.tick()
-                pause = tick_seconds
-            except (DBAPIError, BillingError) as error:
-                pause = min(max(pause, 0.5) * 2, LONGEST_PAUSE_SECONDS)
-                logger.error("reconciling failed, next in %.1f s: %s", pause, first_line(error))
-                self._metrics.tick_failed()
-            self._wait(pause, seen)
-
-    def _wait(self, seconds: float, seen: datetime | None) -> None:
-        """Wait until so much time has passed, or the test clock says something else than seen."""
+    def _wait(self, seconds: float) -> None:
+        """Wait until so much time has passed, or the test clock was moved since the tick."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             if self._stopping.wait(min(left, LOOK_AT_CLOCK_SECONDS)):
                 return
-            if self._test_clock() != seen:
+            if self._test_clock() != self._seen:
                 return
 
     def _test_clock(self) -> datetime | None:

@@ -5,7 +5,6 @@ and never do it twice. A tick that fails is repeated; what it did not commit is 
 """
 
 import logging
-import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,19 +12,17 @@ from datetime import datetime
 from uuid import UUID
 
 import redis
-from sqlalchemy.exc import DBAPIError
 
-from billing.errors import BillingError
 from billing.flows import collect, refund, renew
 from workers.broker import CHARGE_ACTOR, REFUND_ACTOR, queue_depth, ring
 from workers.metrics import ProcessMetrics
 from workers.recorded import first_line, recorded
 from workers.runtime import Runtime
+from workers.ticking import Ticking
 
 logger = logging.getLogger(__name__)
 
 TASK = "renew"
-LONGEST_PAUSE_SECONDS = 10.0
 RECORD_EVERY_SECONDS = 1.0  # an idle tick is no reason to write
 
 
@@ -39,32 +36,15 @@ class Tick:
     rung: int = 0
 
 
-class Scheduler:
+class Scheduler(Ticking):
     """One scheduler; `tick` is all it does, `run` does it until told to stop."""
 
+    words = "tick failed"
+    longest_pause_seconds = 10.0
+
     def __init__(self, runtime: Runtime, metrics: ProcessMetrics) -> None:
-        self._runtime = runtime
-        self._metrics = metrics
-        self._stopping = threading.Event()
+        super().__init__(runtime, metrics, runtime.settings.scheduler.tick)
         self._recorded_at = float("-inf")
-
-    def stop(self) -> None:
-        """Ask the running loop to end after the batch in hand."""
-        self._stopping.set()
-
-    def run(self) -> None:
-        """Tick until stopped; a failure is logged and the next tick comes later."""
-        settings = self._runtime.settings.scheduler
-        pause = settings.tick.total_seconds()
-        while not self._stopping.is_set():
-            try:
-                self.tick()
-                pause = settings.tick.total_seconds()
-            except (DBAPIError, BillingError, redis.RedisError) as error:
-                pause = min(max(pause, 0.5) * 2, LONGEST_PAUSE_SECONDS)
-                logger.error("tick failed, next in %.1f s: %s", pause, first_line(error))
-                self._metrics.tick_failed()
-            self._stopping.wait(pause)
 
     def tick(self) -> Tick:
         """Open every due cycle and ring for every due payment and refund, batch by batch.

@@ -12,49 +12,29 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from sqlalchemy.exc import DBAPIError
-
-from billing.errors import BillingError
 from billing.flows import webhooks as flow
 from billing.flows.webhook_desk import Desk
 from billing.flows.webhooks import SWEEP, Result, Swept
 from billing.store import events
 from workers.metrics import ProcessMetrics
-from workers.recorded import first_line, recorded
+from workers.recorded import recorded
 from workers.runtime import Runtime
+from workers.ticking import Ticking
 
 logger = logging.getLogger(__name__)
 
-LONGEST_PAUSE_SECONDS: Final = 60.0
 # Behind by more, what was delivered while nobody kept it is looked for as well.
 BEHIND: Final = timedelta(hours=1)
 
 
-class Webhooks:
+class Webhooks(Ticking):
     """Handles events; `tick` is all it does, `run` does it until told to stop."""
 
+    words = "events wait"
+    longest_pause_seconds = 60.0
+
     def __init__(self, runtime: Runtime, metrics: ProcessMetrics) -> None:
-        self._runtime = runtime
-        self._metrics = metrics
-        self._stopping = threading.Event()
-
-    def stop(self) -> None:
-        """Ask the running loop to end after the event in hand."""
-        self._stopping.set()
-
-    def run(self) -> None:
-        """Tick until stopped; a failure is logged and the next tick comes later."""
-        tick_seconds = self._runtime.settings.webhooks.tick.total_seconds()
-        pause = tick_seconds
-        while not self._stopping.is_set():
-            try:
-                self.tick()
-                pause = tick_seconds
-            except (DBAPIError, BillingError) as error:
-                pause = min(max(pause, 0.5) * 2, LONGEST_PAUSE_SECONDS)
-                logger.error("events wait, next look in %.1f s: %s", pause, first_line(error))
-                self._metrics.tick_failed()
-            self._stopping.wait(pause)
+        super().__init__(runtime, metrics, runtime.settings.webhooks.tick)
 
     def tick(self) -> list[Result]:
         """Handle every event that is due; then sweep, when it is time, and handle what it found."""
