@@ -79,10 +79,14 @@ def _claim(
         "created_at": now,
     }
     with engine.begin() as conn:
-        if customers.find(conn, str(customer_id)) is not None or customers.add(conn, values):
+        if customers.find(conn, str(customer_id)) is not None:
+            return customer_id
+        # Also refused is another customer's id: `find` would never come to the new one.
+        existing = None if external_id is None else customers.find(conn, external_id)
+        if existing is None and customers.add(conn, values):
             return customer_id
         assert external_id is not None, "only an external id can be taken"
-        existing = customers.find(conn, external_id)
+        existing = existing or customers.find(conn, external_id)
         assert existing is not None
     same = (existing.name, existing.email) == (name, email)
     if existing.provider_customer_id is None and same:

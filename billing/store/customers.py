@@ -1,6 +1,7 @@
 """Customers and their payment methods (tokens and what a card is recognised by, never a number)."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
@@ -18,12 +19,13 @@ def add(conn: Connection, values: Mapping[str, Any]) -> bool:
 
 
 def find(conn: Connection, reference: str) -> Row[Any] | None:
-    """Return the customer with this id or external id."""
-    try:
-        match = customers.c.id == UUID(reference)
-    except ValueError:
-        match = customers.c.external_id == reference
-    return conn.execute(select(customers).where(match)).one_or_none()
+    """Return the customer with this id, or else with this external id, which may be a UUID too."""
+    query = select(customers)
+    with suppress(ValueError):
+        row = conn.execute(query.where(customers.c.id == UUID(reference))).one_or_none()
+        if row is not None:
+            return row
+    return conn.execute(query.where(customers.c.external_id == reference)).one_or_none()
 
 
 def set_provider_customer(conn: Connection, customer_id: UUID, provider_customer_id: str) -> None:

@@ -1,6 +1,7 @@
 """Subscriptions: the rows the scheduler lives on."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -99,12 +100,14 @@ def lock(conn: Connection, subscription_id: UUID) -> Subscription | None:
 
 
 def find(conn: Connection, reference: str) -> Subscription | None:
-    """Return the subscription with this id or external id."""
-    try:
+    """Return the subscription with this id, or else with this external id, maybe a UUID too."""
+    row = None
+    with suppress(ValueError):
         match = subscriptions.c.id == UUID(reference)
-    except ValueError:
+        row = conn.execute(_query().where(match)).one_or_none()
+    if row is None:
         match = subscriptions.c.external_id == reference
-    row = conn.execute(_query().where(match)).one_or_none()
+        row = conn.execute(_query().where(match)).one_or_none()
     return _of(row) if row else None
 
 

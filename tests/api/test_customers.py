@@ -21,6 +21,32 @@ def test_a_customer_is_made_once(caller: Caller, world: World) -> None:
     assert len(caller.found("/v1/customers")["data"]) == 1
 
 
+def test_an_external_id_may_look_like_an_id_of_ours(caller: Caller, world: World) -> None:
+    own, contract = fresh(), fresh()
+    ada = {"name": "Ada", "external_id": own, "payment_method": "pm_card_visa"}
+    order = {"customer": own, "plan": "video-basic", "currency": "USD", "external_id": contract}
+
+    made, taken = (caller.post("/v1/customers", ada) for _ in range(2))
+    paid = caller.charged(999, customer=own)
+    subscribed, twice = (caller.post("/v1/subscriptions", order) for _ in range(2))
+
+    assert (made.status_code, subscribed.status_code) == (201, 201)
+    assert [(each.status_code, each.json()["code"]) for each in (taken, twice)] == [
+        (409, "conflict")
+    ] * 2
+    assert paid["customer_id"] == made.json()["id"]
+    assert caller.found(f"/v1/customers/{own}")["id"] == made.json()["id"]
+    assert caller.found(f"/v1/subscriptions/{contract}")["id"] == subscribed.json()["id"]
+
+
+def test_an_id_of_ours_counts_before_somebodys_external_id(caller: Caller, world: World) -> None:
+    ada = caller.post("/v1/customers", {"name": "Ada"}).json()
+    bob = caller.post("/v1/customers", {"name": "Bob", "external_id": ada["id"]})
+
+    assert (bob.status_code, bob.json()["code"]) == (409, "conflict")
+    assert caller.found(f"/v1/customers/{ada['id']}")["name"] == "Ada"
+
+
 def test_a_refused_card_leaves_a_customer_that_can_be_given_another(
     caller: Caller, world: World
 ) -> None:
