@@ -14,7 +14,7 @@ from typing import Any, Final
 
 import grpc
 import structlog
-from google.protobuf.message import Message
+from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
@@ -105,16 +105,24 @@ class _EveryCall(grpc.ServerInterceptor):
         if handler is None or name.startswith(f"/{HEALTH}/"):
             return handler
         if handler.unary_unary is not None:
-            return handler._replace(unary_unary=self._unary(handler.unary_unary, name))
+            # On the wire a unary call is a stream of one message. Taken as one, it is refused
+            # before its message is waited for: strangers who send none would hold every thread.
+            return grpc.stream_unary_rpc_method_handler(
+                self._unary(handler.unary_unary, handler.request_deserializer, name),
+                response_serializer=handler.response_serializer,
+            )
         if handler.stream_stream is not None:
             return handler._replace(stream_stream=self._stream(handler.stream_stream, name))
         raise AssertionError(f"{name} is of a kind nobody wrapped")
 
-    def _unary(self, behaviour: Callable[..., Any], name: str) -> Callable[..., Any]:
-        def call(request: Message, context: grpc.ServicerContext) -> Any:
+    def _unary(
+        self, behaviour: Callable[..., Any], read: Callable[[bytes], Message], name: str
+    ) -> Callable[..., Any]:
+        def call(messages: Iterator[bytes], context: grpc.ServicerContext) -> Any:
             with self._watched(name, context):
                 token = visitor.set(self._guard.admit(_authorization(context)))
                 try:
+                    request = _message(messages, read)
                     refuse_in_message(request)
                     return behaviour(request, context)
                 finally:
@@ -155,6 +163,15 @@ class _EveryCall(grpc.ServerInterceptor):
         if not isinstance(error, Refused | BillingError):
             logger.warning("a call failed: %s", error)
         return problem
+
+
+def _message(messages: Iterator[bytes], read: Callable[[bytes], Message]) -> Message:
+    try:
+        return read(next(messages))
+    except (StopIteration, grpc.RpcError):
+        raise Refused("malformed_request", "the call ended before its message came") from None
+    except DecodeError:
+        raise Refused("malformed_request", "the message is none of this method") from None
 
 
 def _authorization(context: grpc.ServicerContext) -> str | None:

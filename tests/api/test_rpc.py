@@ -1,7 +1,10 @@
 """The gRPC face, by a client that knows nothing but what reflection tells, and by the stub."""
 
+import threading
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, cast
 
 import grpc
@@ -198,7 +201,7 @@ def refusal_or_none(caller: Caller, request: pb.ChargeRequest) -> Code | None:
 
 
 def test_too_much_and_too_large_are_exhaustion(world: World, ada: Subscriber) -> None:
-    with open_shop(world, rate_per_second=0.5, rate_burst=2) as shop:
+    with open_shop(world, rate_per_second=0.5, rate_burst=3) as shop:
         caller = shop.caller()
         large = order(ada, description="x" * 70_000)
 
@@ -238,6 +241,47 @@ def test_a_fault_of_ours_is_internal_and_shows_nothing(
 
     assert cast(grpc.Call, caught.value).code() == Code.INTERNAL
     assert "inner secret" not in str(caught.value)
+
+
+# --- what comes in before it can be read ---------------------------------------------------------
+
+
+def test_strangers_who_send_nothing_hold_nobody_up(world: World) -> None:
+    with open_shop(world, threads=2) as shop, _silence() as silence:
+        caller = shop.caller()
+        stranger = shop.caller_without_a_key().channel
+        charge = stranger.stream_unary(f"/{SERVICE}/Charge")
+
+        waiting = [charge.future(silence(), timeout=30) for _ in range(4)]
+        call(caller, "ListTransactions", pb.ListTransactionsRequest(), timeout=10)
+
+        assert [each.exception().code() for each in waiting] == [Code.UNAUTHENTICATED] * 4
+
+
+@contextmanager
+def _silence() -> Iterator[Callable[[], Iterator[bytes]]]:
+    """Yield what makes messages that never come, until the end."""
+    over = threading.Event()
+
+    def wait() -> Iterator[bytes]:
+        over.wait(30)
+        yield from ()
+
+    try:
+        yield wait
+    finally:
+        over.set()
+
+
+def test_bytes_that_are_no_message_are_an_invalid_argument(caller: Caller) -> None:
+    charge = caller.channel.unary_unary(f"/{SERVICE}/Charge")
+
+    with pytest.raises(grpc.RpcError) as caught:
+        charge(b"\xff\xff\xff", metadata=caller.metadata, timeout=10)
+
+    error = cast(grpc.Call, caught.value)
+    assert error.code() == Code.INVALID_ARGUMENT
+    assert dict(error.trailing_metadata() or ())["perennial-code"] == "malformed_request"
 
 
 # --- health and reflection ----------------------------------------------------------------------
