@@ -276,6 +276,7 @@ class ApiSettings(_Section):
     rate_per_second: Annotated[float, Field(gt=0)] = 50.0
     rate_burst: Count = 100
     body_bytes_max: Count = 65_536
+    arrival_timeout: Duration = timedelta(seconds=20)
 
 
 class WebhooksSettings(_Section):

@@ -12,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from billing.api import problems, webhook
 from billing.api.door import Door, tell
@@ -29,6 +30,13 @@ DESCRIPTION: Final = """\
 Amounts are integers of minor units. Every POST needs an `Idempotency-Key`: the same key with the
 same request gives the same answer and does nothing twice. Errors are RFC 9457 problem details.
 """
+ROUTERS: Final = (
+    payments.router,
+    customers.router,
+    subscriptions.router,
+    books.router,
+    webhook.router,
+)
 
 
 def create_app(
@@ -53,13 +61,16 @@ def create_app(
         lifespan=lifespan,
     )
     app.state.services = services
-    for router in (payments.router, customers.router, subscriptions.router, books.router):
+    for router in ROUTERS:
         app.include_router(router)
-    app.include_router(webhook.router)
     webhook.install(app, runtime, metrics)
     _tell_problems(app, services)
     app.add_middleware(
-        Door, guard=guard, metrics=services.metrics, body_bytes_max=settings.body_bytes_max
+        Door,
+        guard=guard,
+        metrics=services.metrics,
+        body_bytes_max=settings.body_bytes_max,
+        arrival_seconds=settings.arrival_timeout.total_seconds(),
     )
     return app
 
@@ -83,14 +94,24 @@ def _tell_problems(app: FastAPI, services: Services) -> None:
         assert isinstance(error, RequestValidationError)
         return told(_invalid(error.errors()))
 
-    async def by_framework(_: Request, error: Exception) -> JSONResponse:
+    async def by_framework(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, HTTPException)
-        return told(problems.of_status(error.status_code, str(error.detail), error.headers))
+        headers = _allowed(request) if error.status_code == 405 else error.headers
+        return told(problems.of_status(error.status_code, str(error.detail), headers))
 
     for kind in (Refused, BillingError, SQLAlchemyError):
         app.add_exception_handler(kind, known)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, by_framework)
+
+
+def _allowed(request: Request) -> dict[str, str]:
+    """Name the methods of every route of this path; the framework names those of one."""
+    found: set[str] = set()
+    for route in (route for router in ROUTERS for route in router.routes):
+        if isinstance(route, Route) and route.matches(request.scope)[0] is not Match.NONE:
+            found |= route.methods or set()
+    return {"allow": ", ".join(sorted(found))}
 
 
 def _invalid(errors: Any) -> Problem:

@@ -8,19 +8,21 @@ from google.protobuf.message import Message
 from billing.pan import refuse_card_number
 
 
-def refuse_in_json(value: Any, where: str = "body") -> None:
+def refuse_in_json(value: Any) -> None:
     """Look at every text, number and name, however deep. Raises `CardNumberRefused`."""
-    if isinstance(value, str):
-        refuse_card_number(value, where)
-    elif isinstance(value, Mapping):
-        for name, part in value.items():
-            refuse_card_number(name, f"a name in {where}")
-            refuse_in_json(part, f"{where}.{name}")
-    elif isinstance(value, Sequence):
-        for part in value:
-            refuse_in_json(part, where)
-    elif isinstance(value, int | float) and not isinstance(value, bool):
-        refuse_card_number(f"{value:.0f}" if isinstance(value, float) else str(value), where)
+    waiting = [("body", value)]
+    while waiting:
+        where, value = waiting.pop()
+        if isinstance(value, str):
+            refuse_card_number(value, where)
+        elif isinstance(value, Mapping):
+            for name, part in value.items():
+                refuse_card_number(name, f"a name in {where}")
+                waiting.append((f"{where}.{name}", part))
+        elif isinstance(value, Sequence):
+            waiting += [(where, part) for part in value]
+        elif isinstance(value, int | float) and not isinstance(value, bool):
+            refuse_card_number(f"{value:.0f}" if isinstance(value, float) else str(value), where)
 
 
 def refuse_in_message(message: Message) -> None:

@@ -1,6 +1,7 @@
 """What holds for every HTTP request, before any handler runs and after all of them.
 
-    in    the API key is recognised, its rate held, the size bounded, card numbers refused
+    in    the API key is recognised, its rate held, size and time of arrival bounded, card
+          numbers refused
     out   security headers and a request id on every answer; no traceback, whatever was raised
 
 Webhooks alone pass without a key: their signature is one, and their body is read by who checks it.
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+import anyio
 import structlog
 from anyio import to_thread
 from starlette.datastructures import Headers, MutableHeaders
@@ -24,6 +26,7 @@ from billing.api.cards import refuse_in_json
 from billing.api.metrics import ApiMetrics
 from billing.api.problems import Problem, Refused
 from billing.api.security import CHALLENGE, Guard
+from billing.api.wire import too_late
 from billing.errors import BillingError
 from billing.ids import new_id
 from billing.pan import refuse_card_number
@@ -31,7 +34,8 @@ from billing.pan import refuse_card_number
 logger = logging.getLogger(__name__)
 
 WEBHOOKS: Final = "/v1/webhooks/"
-WEBHOOK_BYTES_MAX: Final = 1_048_576
+# What is left of such a request isn't read, so nothing can follow it.
+_HANG_UP: Final = frozenset({408, 413})
 _HEADERS: Final[Mapping[str, str]] = {
     "cache-control": "no-store",
     "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
@@ -46,6 +50,8 @@ def tell(problem: Problem) -> JSONResponse:
     headers = problem.http_headers()
     if problem.kind.status == 401:
         headers["www-authenticate"] = CHALLENGE
+    if problem.kind.status in _HANG_UP:
+        headers["connection"] = "close"
     return JSONResponse(
         problem.body(), problem.kind.status, headers, media_type=problems.CONTENT_TYPE
     )
@@ -55,12 +61,19 @@ class Door:
     """The outermost layer of the application."""
 
     def __init__(
-        self, app: ASGIApp, *, guard: Guard, metrics: ApiMetrics, body_bytes_max: int
+        self,
+        app: ASGIApp,
+        *,
+        guard: Guard,
+        metrics: ApiMetrics,
+        body_bytes_max: int,
+        arrival_seconds: float,
     ) -> None:
         self._app = app
         self._guard = guard
         self._metrics = metrics
         self._body_bytes_max = body_bytes_max
+        self._arrival_seconds = arrival_seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -81,6 +94,7 @@ class Door:
         self._metrics.http(scope["method"], route, visit.status, time.perf_counter() - began)
 
     async def _serve(self, scope: Scope, receive: Receive, visit: "_Visit") -> None:
+        receive = _in_time(receive, self._arrival_seconds)
         if scope["path"].startswith(WEBHOOKS):
             await self._app(scope, receive, visit.send)
             return
@@ -124,6 +138,27 @@ class _Visit:
                 headers.setdefault(name, value)
             headers["x-request-id"] = self.request_id
         await self._send(message)
+
+
+def _in_time(receive: Receive, seconds: float) -> Receive:
+    """Return what receives a body that has to be whole by then. Raises `Refused`."""
+    until = anyio.current_time() + seconds
+    whole = False
+
+    async def bounded() -> Message:
+        nonlocal whole
+        if whole:
+            return await receive()
+        try:
+            with anyio.fail_after(until - anyio.current_time()):
+                message = await receive()
+        except TimeoutError:
+            late = too_late()
+            raise Refused(late.kind.code, late.detail, **late.more) from None
+        whole = not message.get("more_body", False)
+        return message
+
+    return bounded
 
 
 async def _read(receive: Receive, headers: Headers, limit: int) -> bytes:

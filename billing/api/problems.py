@@ -49,6 +49,10 @@ KINDS: Final[Mapping[str, Kind]] = {
             "method_not_allowed", 405, StatusCode.UNIMPLEMENTED,
             "The method isn't allowed here",
         ),
+        Kind(
+            "request_timeout", 408, StatusCode.DEADLINE_EXCEEDED,
+            "The request took too long to arrive",
+        ),
         Kind("conflict", 409, StatusCode.FAILED_PRECONDITION, "The state forbids this"),
         Kind("request_in_flight", 409, StatusCode.ABORTED, "The same request is in work"),
         Kind("body_too_large", 413, StatusCode.RESOURCE_EXHAUSTED, "The request is too large"),
@@ -79,6 +83,7 @@ _BY_STATUS: Final[Mapping[int, str]] = {
     403: "permission_denied",
     404: "not_found",
     405: "method_not_allowed",
+    408: "request_timeout",
     409: "conflict",
     413: "body_too_large",
     415: "unsupported_media_type",

@@ -11,13 +11,13 @@ from uuid import UUID
 import uvicorn
 from fastapi import FastAPI
 
-from billing.api import webhook
 from billing.api.app import create_app
 from billing.api.metrics import ApiMetrics
 from billing.api.routes.common import Services
 from billing.api.rpc import PaymentService
 from billing.api.rpc_server import RpcServer
 from billing.api.security import Guard
+from billing.api.wire import protocol
 from billing.errors import Unavailable
 from billing.flows.customer_api import CustomerApi
 from billing.flows.payment_api import PaymentApi
@@ -48,10 +48,10 @@ class Api:
             settings.api.rate_burst,
         )
         self._stopped = threading.Event()
+        self._arrival_seconds = settings.api.arrival_timeout.total_seconds()
         # Longer than a call to the provider may take: a charge that was begun is answered.
         self._grace_seconds = settings.stripe.deadline.total_seconds() + 5
         self.app = create_app(runtime, metrics, services, guard)
-        webhook.install(self.app, runtime, metrics)
         self.rpc = RpcServer(
             PaymentService(services.payments, counted),
             guard=guard,
@@ -67,7 +67,7 @@ class Api:
 
     def run(self) -> None:
         """Serve until `stop`, then finish what is in hand."""
-        server = _HttpServer(self.app, self._grace_seconds)
+        server = _HttpServer(self.app, self._arrival_seconds, self._grace_seconds)
         http = threading.Thread(target=server.run, args=([self._listener],), name="http")
         http.start()
         self.rpc.start()
@@ -120,10 +120,12 @@ def _services(runtime: Runtime, metrics: ProcessMetrics, counted: ApiMetrics) ->
 class _HttpServer(uvicorn.Server):
     """Uvicorn without its own handling of signals: the role has one."""
 
-    def __init__(self, app: FastAPI, grace_seconds: float) -> None:
+    def __init__(self, app: FastAPI, arrival_seconds: float, grace_seconds: float) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
+                http=protocol(arrival_seconds),
+                ws="none",
                 log_config=None,
                 log_level="warning",
                 access_log=False,

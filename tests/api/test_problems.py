@@ -2,16 +2,21 @@
 
 import json
 import re
+import socket
 from pathlib import Path
 from typing import Any
 
 import pytest
 import requests
+from pydantic import SecretStr
 
+from billing.api.cards import refuse_in_json
 from billing.api.problems import KINDS, TYPE_PREFIX
+from billing.config import WebhooksSettings
 from billing.flows.api_keys import Scope
+from billing.pan import CardNumberRefused
 from tests.api.caller import Caller, Shop, fresh, open_shop
-from tests.scenarios.world import World
+from tests.scenarios.world import World, WorldRuntime
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "api.md"
 CARD = "4242 4242 4242 4242"
@@ -68,7 +73,30 @@ def test_what_cannot_be_taken_is_told_as_a_problem(caller: Caller) -> None:
         )
 
         problem(answer, status, code)
-        assert status != 405 or answer.headers["allow"]
+
+
+def test_a_method_that_is_not_allowed_is_told_with_those_that_are(caller: Caller) -> None:
+    for path, allowed in (
+        ("/v1/payments", "GET, POST"),
+        ("/v1/plans", "GET"),
+        ("/v1/subscriptions/abc/cancel", "POST"),
+        ("/v1/customers/abc/payment-methods", "GET, POST"),
+    ):
+        answer = requests.delete(
+            caller.url + path, headers={"Authorization": f"Bearer {caller.key}"}, timeout=10
+        )
+
+        problem(answer, 405, "method_not_allowed")
+        assert answer.headers["allow"] == allowed
+
+
+def test_a_card_number_is_seen_however_deep_it_stands() -> None:
+    deep: Any = CARD
+    for _ in range(100_000):
+        deep = [deep]
+
+    with pytest.raises(CardNumberRefused):
+        refuse_in_json({"metadata": deep})
 
 
 def test_a_body_without_a_declared_length_is_bounded_too(caller: Caller) -> None:
@@ -80,6 +108,49 @@ def test_a_body_without_a_declared_length_is_bounded_too(caller: Caller) -> None
     )
 
     problem(answer, 413, "body_too_large")
+
+
+NO_HTTP = [
+    b"GARBAGE\r\n\r\n",
+    b"GET /v1/pl\xffans HTTP/1.1\r\nHost: x\r\n\r\n",
+    b"POST /v1/payments HTTP/1.1\r\nHost: x\r\nContent-Length: -5\r\n\r\nabcde",
+]
+
+
+def test_what_is_no_http_is_a_problem_too(shop: Shop) -> None:
+    for sent in NO_HTTP:
+        assert '"code": "malformed_request"' in told(shop, sent, 400)
+
+
+def test_a_request_has_to_arrive_in_time(world: World) -> None:
+    webhooks = WebhooksSettings(secrets=(SecretStr("whsec_test"),))
+    settings = world.runtime.settings.model_copy(update={"webhooks": webhooks})
+    world.runtime = WorldRuntime(settings, world=world)
+    with open_shop(world, arrival_timeout="300ms") as shop:
+        authorization = f"Authorization: Bearer {shop.caller().key}\r\n".encode()
+        body = b"Content-Type: application/json\r\nContent-Length: 50\r\n\r\n{"
+        stalled = [
+            b"",
+            b"GET /v1/plans HTTP/1.1\r\nHost: x\r\n",
+            b"POST /v1/payments HTTP/1.1\r\nHost: x\r\n" + authorization + body,
+            b"POST /v1/webhooks/stripe HTTP/1.1\r\nHost: x\r\n" + body,
+        ]
+
+        for sent in stalled:
+            assert "request_timeout" in told(shop, sent, 408), sent
+        assert shop.caller().get("/v1/plans").status_code == 200
+    world.runtime.close()
+
+
+def told(shop: Shop, sent: bytes, status: int) -> str:
+    """Send bytes, and return what comes until the other side hangs up."""
+    with socket.create_connection(("127.0.0.1", shop.api.http_port), timeout=10) as connection:
+        connection.sendall(sent)
+        answer = b"".join(iter(lambda: connection.recv(65_536), b"")).decode()
+    head, _, body = answer.partition("\r\n\r\n")
+    assert head.startswith(f"HTTP/1.1 {status} "), answer
+    assert "content-type: application/problem+json" in head
+    return body
 
 
 def test_only_json_is_read(caller: Caller) -> None:

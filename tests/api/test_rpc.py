@@ -250,12 +250,13 @@ def test_strangers_who_send_nothing_hold_nobody_up(world: World) -> None:
     with open_shop(world, threads=2) as shop, _silence() as silence:
         caller = shop.caller()
         stranger = shop.caller_without_a_key().channel
-        charge = stranger.stream_unary(f"/{SERVICE}/Charge")
+        charge: Any = stranger.stream_unary(f"/{SERVICE}/Charge")
 
         waiting = [charge.future(silence(), timeout=30) for _ in range(4)]
         call(caller, "ListTransactions", pb.ListTransactionsRequest(), timeout=10)
 
-        assert [each.exception().code() for each in waiting] == [Code.UNAUTHENTICATED] * 4
+        refused = [cast(grpc.Call, each.exception()).code() for each in waiting]
+        assert refused == [Code.UNAUTHENTICATED] * 4
 
 
 @contextmanager
@@ -274,7 +275,7 @@ def _silence() -> Iterator[Callable[[], Iterator[bytes]]]:
 
 
 def test_bytes_that_are_no_message_are_an_invalid_argument(caller: Caller) -> None:
-    charge = caller.channel.unary_unary(f"/{SERVICE}/Charge")
+    charge: Any = caller.channel.unary_unary(f"/{SERVICE}/Charge")
 
     with pytest.raises(grpc.RpcError) as caught:
         charge(b"\xff\xff\xff", metadata=caller.metadata, timeout=10)
