@@ -258,7 +258,7 @@ class RevenueSettings(_Section):
 
 
 class WorkerSettings(_Section):
-    """The processes that charge; each has its share of the provider's rate."""
+    """The processes that charge; they divide their share of the provider's rate."""
 
     threads: Count = 8
     processes: Count = 1
@@ -272,6 +272,7 @@ class ApiSettings(_Section):
     port: Port = 8430
     grpc_port: Port = 8431
     pepper: SecretStr = SecretStr("")
+    processes: Count = 1
     threads: Count = 16
     rate_per_second: Annotated[float, Field(gt=0)] = 50.0
     rate_burst: Count = 100

@@ -46,7 +46,7 @@ def run_role(
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     metrics = ProcessMetrics(registry, role, _version())
-    runtime = Runtime(settings, metrics.observe_request, point_queries=role == "worker")
+    runtime = Runtime(settings, metrics.observe_request, role)
     check_schema(runtime.engine)
     if role in ("scheduler", "reconciler"):
         registry.register(StateCollector(runtime))

@@ -24,6 +24,7 @@ from billing.gateway.stripe import StripeGateway
 from billing.store.engine import make_engine
 from workers.broker import make_broker
 from workers.clock import Clock, StoredClock, SystemClock
+from workers.shares import calls_per_second
 
 SANDBOX_KEY: Final = "sk_test_perennial_sandbox"
 SANDBOX_FILE: Final = "sandbox.json"
@@ -106,11 +107,14 @@ def policy_of(settings: Settings) -> Policy:
 
 @dataclass(frozen=True)
 class Runtime:
-    """The parts of one process, each made when it is first asked for."""
+    """The parts of one process, each made when it is first asked for.
+
+    `role` says what the process is for; without one it has the provider to itself.
+    """
 
     settings: Settings
     observe: Observe | None = None
-    point_queries: bool = False
+    role: str | None = None
 
     @cached_property
     def engine(self) -> Engine:
@@ -121,7 +125,7 @@ class Runtime:
             role=database.role or None,
             pool_size=database.pool_size,
             statement_timeout=database.statement_timeout,
-            point_queries=self.point_queries,
+            point_queries=self.role == "worker",
         )
 
     @cached_property
@@ -141,10 +145,10 @@ class Runtime:
 
     @cached_property
     def gateway(self) -> Gateway:
-        """The provider, with this process's share of its rate limit."""
+        """The provider, with the share of its rate that this process has."""
         key, base = provider(self.settings)
         stripe = self.settings.stripe
-        share = stripe.rate_per_second / self.settings.worker.processes
+        share = calls_per_second(self.settings, self.role)
         return StripeGateway(
             key,
             api_base=base,

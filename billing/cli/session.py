@@ -41,8 +41,9 @@ class Session:
     def runtime(self) -> "Runtime":
         """The parts that processes are made of."""
         from workers.runtime import Runtime
+        from workers.shares import BY_HAND
 
-        return Runtime(self.settings)
+        return Runtime(self.settings, role=BY_HAND)
 
     @cached_property
     def engine(self) -> "Engine":

@@ -20,7 +20,7 @@ dir = ".perennial"          # where embedded servers keep their data; keep it ou
 
 # Without a key, sandbox mode uses the sandbox that comes with the engine.
 # [stripe]
-# rate_per_second = 25      # what the provider allows, over all workers
+# rate_per_second = 25      # what the provider allows, over all processes
 
 [plans]
 catalog = "plans/catalog"   # every *.toml file in there
