@@ -265,6 +265,23 @@ def test_a_database_that_does_not_answer_is_unavailable(
     assert "10.0.0.7" not in answer.text
 
 
+def test_a_key_of_ours_that_the_provider_refuses_is_no_fault_of_the_caller(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    key = {"api_key": SecretStr("sk_nobody_knows_this")}
+    stripe = world.runtime.settings.stripe.model_copy(update=key)
+    settings = world.runtime.settings.model_copy(update={"stripe": stripe})
+    world.runtime = WorldRuntime(settings, world=world)
+    with open_shop(world) as shop:
+        answer = shop.caller().post("/v1/customers", {"name": "Ada"})
+
+    problem(answer, 503, "unavailable")
+    assert "key" not in answer.json()["detail"]
+    assert "refuses the secret key" in caplog.text
+    assert "nobody_knows" not in caplog.text
+    world.runtime.close()
+
+
 def test_too_many_requests_are_held_off_for_one_key_alone(world: World) -> None:
     with open_shop(world, rate_per_second=0.5, rate_burst=3) as shop:
         busy, calm = shop.caller(Scope.READ), shop.caller(Scope.READ)
