@@ -180,7 +180,7 @@ def begin(
             kind=kind,
             provider_payment_id=row.provider_payment_id,
             amount=Money(row.capture_amount or row.amount, row.currency),
-            idempotency_key=f"{policy.mode}:payment:{row.id}:{kind}",
+            idempotency_key=_key(row, kind, policy),
         )
 
 
@@ -212,6 +212,15 @@ def _looked_at(gateway: Gateway, step: Step, unknown: Unknown) -> Outcome | Abse
         gone = Rejected("payment_intent_canceled", f"{found.id} is canceled")
         return Absent() if step.kind == VOID else gone
     return unknown
+
+
+def _key(row: Row[Any], kind: str, policy: Policy) -> str:
+    """Return the key of what was asked for: a refused capture doesn't bind the next one.
+
+    Asked for anew it is another request, at another instant or of another amount.
+    """
+    asked = f"{row.next_attempt_at.timestamp():.0f}:{row.capture_amount or row.amount}"
+    return f"{policy.mode}:payment:{row.id}:{kind}:{asked}"
 
 
 # --- transaction 2 ------------------------------------------------------------------------------

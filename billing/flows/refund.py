@@ -561,16 +561,22 @@ def apply(
 def _known(conn: Connection, found: ProviderRefund) -> Row[Any] | None:
     """Return our refund: by the provider's id, or by ours where the provider's isn't known yet.
 
-    A second refund at the provider that carries our id is not the one we asked for.
+    A second refund at the provider that carries our id is not the one we asked for, nor is one
+    that was made although we had been told that it was refused: that one's end stays.
     """
-    row = refunds.by_provider_id(conn, found.id)
-    if row is not None:
+    row = refunds.by_provider_id(conn, found.id) or _named(conn, found)
+    if row is None or row.provider_refund_id == found.id:
         return row
+    waits = row.provider_refund_id is None and row.state == RefundState.REQUESTED
+    return row if waits else None
+
+
+def _named(conn: Connection, found: ProviderRefund) -> Row[Any] | None:
+    """Return the refund whose id the provider's refund carries."""
     try:
-        own = refunds.get(conn, UUID(found.metadata.get("refund", "")))
+        return refunds.get(conn, UUID(found.metadata.get("refund", "")))
     except ValueError:
         return None
-    return own if own is not None and own.provider_refund_id is None else None
 
 
 def _payment_of(conn: Connection, found: ProviderRefund) -> UUID | None:
@@ -596,9 +602,15 @@ def _adopted(
         _record_unknown(conn, found, payment, f"it can't be adopted: {error.what}", now)
         return None
     if "refund" in found.metadata:
-        words = "the refund was made twice: its first answer was lost for longer than its key lives"
-        _record_unknown(conn, found, payment, words, now)
+        _record_unknown(conn, found, payment, _why_unasked(_named(conn, found)), now)
     return _add(conn, payment, amount, new_id(), "made at the provider", AT_PROVIDER, now, policy)
+
+
+def _why_unasked(named: Row[Any] | None) -> str:
+    """Say how the provider may have a refund with an id of ours that we didn't wait for."""
+    if named is not None and named.provider_refund_id is None:
+        return "the refund was made, although the answer to our request was a refusal"
+    return "the refund was made twice: its first answer was lost for longer than its key lives"
 
 
 def _record_unknown(

@@ -246,6 +246,26 @@ def test_a_capture_that_is_refused_leaves_the_authorisation(world: World) -> Non
     world.assert_everything_adds_up()
 
 
+def test_what_the_provider_remembers_of_a_refused_capture_does_not_bind_the_next(
+    world: World,
+) -> None:
+    payment_id = authorised(world)
+    capture(world, payment_id, usd(4000))
+    step = begun(world, payment_id)
+    refused = world.gateway.capture(
+        step.provider_payment_id, usd(9000), idempotency_key=step.idempotency_key
+    )
+    assert isinstance(refused, Rejected)
+    finish(world, step, refused)
+
+    capture(world, payment_id, usd(1000))
+    world.settle()
+
+    row = payment_row(world, payment_id)
+    assert (row.state, row.amount_captured) == ("CAPTURED", 1000)
+    world.assert_everything_adds_up()
+
+
 def test_another_amount_captured_at_the_provider_parks_the_payment(world: World) -> None:
     payment_id = authorised(world)
     capture(world, payment_id)

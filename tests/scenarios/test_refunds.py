@@ -488,6 +488,26 @@ def test_a_refusal_is_a_failed_refund_with_its_reason(world: World) -> None:
     world.assert_everything_adds_up()
 
 
+def test_a_refund_that_was_made_although_it_was_refused_is_booked_and_reported(
+    world: World,
+) -> None:
+    payment = world.payment(paid(world))
+    asked = give_back(world, payment.id, usd(700))
+    sending = begun(world, asked)
+    made = refund.attempt(world.gateway, sending, now=world.now, policy=world.policy)
+    assert isinstance(made, RefundAccepted)
+    finish(world, sending, Rejected("invalid_request", "an answer that was wrong"))
+
+    for _ in range(2):
+        hear_of_refund(world, made.provider_refund_id)
+
+    assert refund_state(world, asked) == "failed"
+    assert payment_row(world, payment.id).amount_refunded == 700
+    assert [row.kind for row in world.breaks()] == ["refund_unknown"]
+    assert balances(world) == {"psp_clearing": 2400, "deferred_revenue": -2400}
+    world.assert_books_balance()
+
+
 def test_an_answer_about_another_amount_is_a_break_and_books_nothing(world: World) -> None:
     payment = world.payment(paid(world))
     asked = give_back(world, payment.id, usd(700))
