@@ -88,6 +88,7 @@ def retry(
     A payment that was given up is reopened. No rung of the ladder is used.
     """
     from billing.flows import lifecycle
+    from billing.store.transactions import Joined
 
     with session.connect() as conn:
         payment_id = find(conn, "payment", payment)
@@ -97,9 +98,9 @@ def retry(
     if not dry_run:
         talk(words.replace("would try", "this will try"))
         confirm("Charge it?", yes=yes)
-        words = lifecycle.retry(
-            session.engine, payment_id, now=session.now(), actor=ACTOR, why=reason
-        )
+        now = session.now()
+        with session.audited("payment.retry", payment_id, reason) as conn:
+            words = lifecycle.retry(Joined(conn), payment_id, now=now, actor=ACTOR, why=reason)
     record = {"action": "retry", "dry_run": dry_run, "payment_id": payment_id, "words": words}
     output.message(record, words)
 
@@ -139,8 +140,9 @@ def capture(
         return
     talk(f"this will {words}")
     confirm("Capture it?", yes=yes)
-    with session.engine.begin() as conn:
-        authorize.request_capture(conn, row.id, amount=money, now=session.now(), actor=ACTOR)
+    now, detail = session.now(), {"amount": money.amount, "currency": money.currency}
+    with session.audited("payment.capture", row.id, "", detail) as conn:
+        authorize.request_capture(conn, row.id, amount=money, now=now, actor=ACTOR)
     output.message(record, f"the capture of {money} of payment {row.id} is requested")
 
 
@@ -166,8 +168,9 @@ def void(
         return
     talk(f"this will void payment {payment_id}")
     confirm("Give it up?", yes=yes)
-    with session.engine.begin() as conn:
-        authorize.request_void(conn, payment_id, now=session.now(), actor=ACTOR, why=reason)
+    now = session.now()
+    with session.audited("payment.void", payment_id, reason) as conn:
+        authorize.request_void(conn, payment_id, now=now, actor=ACTOR, why=reason)
     output.message(record, f"the void of payment {payment_id} is requested")
 
 

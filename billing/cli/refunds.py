@@ -65,16 +65,19 @@ def create(
         return
     talk(f"this will {words}")
     confirm("Give it back?", yes=yes)
-    with session.engine.begin() as conn:
+    now = session.now()
+    detail = {"amount": money.amount, "currency": money.currency}
+    with session.audited("payment.refund", payment_id, reason, detail) as conn:
         row = refund.request(
             conn,
             payment_id,
             amount=money,
             reason=reason,
             actor=ACTOR,
-            now=session.now(),
+            now=now,
             policy=session.runtime.policy,
         )
+        detail["refund"] = str(row.id)
     output.message({**record, "refund_id": row.id}, f"refund {row.id} of {money} is requested")
 
 

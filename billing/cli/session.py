@@ -2,13 +2,13 @@
 
 import getpass
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from billing.cli.guard import refuse_in_settings
 
@@ -100,6 +100,33 @@ class Session:
         """Return domain time: the test clock in sandbox mode."""
         assert self.engine is not None, "the schema is checked first"
         return self.runtime.clock.now()
+
+    @contextmanager
+    def audited(
+        self,
+        action: str,
+        subject: object,
+        why: str = "",
+        detail: "Mapping[str, Any] | None" = None,
+    ) -> "Iterator[Connection]":
+        """Open a transaction that changes something and says in the audit log who did.
+
+        What is put into `detail` before the end of it is written too.
+        """
+        from billing.store import audit
+
+        wall = self.runtime.clock.wall()
+        with self.engine.begin() as conn:
+            yield conn
+            audit.record(
+                conn,
+                at=wall,
+                actor=person(),
+                action=action,
+                subject=str(subject),
+                why=why,
+                detail=detail,
+            )
 
     def close(self) -> None:
         """Let go of connections."""

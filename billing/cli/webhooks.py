@@ -103,6 +103,9 @@ def replay(
         raise BadInput("say what to replay", remedy="name one event, or a time with --since")
     rows = [] if event is None else _kept(session, event)
     begin = _utc(since)
+    if not dry_run:
+        with session.audited("webhook.replay", event or f"since {begin:%Y-%m-%d %H:%M}"):
+            pass  # what it leads to is written down by the flows it goes through
     found = list(_replay_since(session, begin, dry_run)) if begin is not None else []
     if event is not None:
         found = _preview(rows) if dry_run else _replay(session, [event])

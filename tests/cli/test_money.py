@@ -1,5 +1,6 @@
 """Refunds, disputes, captures and voids from the command line."""
 
+import getpass
 import uuid
 from datetime import timedelta
 
@@ -39,6 +40,14 @@ def work(world: World) -> None:
         runtime.close()
 
 
+def audited(world: World, subject: str) -> list[tuple[str, str, bool]]:
+    """Return what the audit log has of a thing: what, why, and whether it names a person."""
+    lines = world.json("audit", "list", "--subject", subject)
+    return [
+        (line["action"], line["why"], line["actor"] == f"cli:{getpass.getuser()}") for line in lines
+    ]
+
+
 # --- refunds ------------------------------------------------------------------------------------
 
 
@@ -59,6 +68,9 @@ def test_a_refund_is_shown_before_it_is_made(paid: World) -> None:
     assert row["id"] == made["refund_id"]
     assert (row["amount"], row["currency"], row["state"]) == (400, "USD", "requested")
     assert (row["reason"], row["requested_by"]) == ("late", "cli")
+    assert audited(paid, payment) == [("payment.refund", "late", True)]
+    (line,) = paid.json("audit", "list", "--subject", payment)
+    assert line["detail"] == {"amount": 400, "currency": "USD", "refund": row["id"]}
 
 
 def test_a_refund_is_found_by_any_of_its_names(paid: World) -> None:
@@ -169,6 +181,7 @@ def test_a_part_of_an_authorisation_is_captured(authorised: tuple[World, str]) -
 
     shown = world.json("charges", "show", payment)
     assert (shown["state"], shown["amount"], shown["amount_captured"]) == ("CAPTURED", 5000, 1800)
+    assert audited(world, payment) == [("payment.capture", "", True)]
 
 
 def test_an_authorisation_is_given_up(authorised: tuple[World, str]) -> None:
@@ -182,8 +195,20 @@ def test_an_authorisation_is_given_up(authorised: tuple[World, str]) -> None:
 
     shown = world.json("charges", "show", payment)
     assert (shown["state"], shown["decision"]) == ("FAILED", "voided by cli: sold out")
+    assert audited(world, payment) == [("payment.void", "sold out", True)]
     again = world.run("charges", "void", payment, "--yes")
     assert (again.exit_code, "is FAILED, not authorised" in again.stderr) == (2, True)
+
+
+def test_who_retries_a_payment_is_in_the_audit_log(declined: World) -> None:
+    payment = payment_of(declined)
+
+    declined.json("charges", "retry", payment, "--reason", "she called", "--yes")
+    refused = declined.run("charges", "retry", payment[:8] + "0" * 8, "--yes")
+
+    assert audited(declined, payment) == [("payment.retry", "she called", True)]
+    assert refused.exit_code == 2
+    assert len(declined.json("audit", "list")) == 1
 
 
 def test_more_than_was_authorised_is_not_captured(authorised: tuple[World, str]) -> None:

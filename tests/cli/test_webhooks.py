@@ -70,6 +70,8 @@ def test_a_replay_says_what_came_of_it_and_changes_nothing_that_is_right(heard: 
     )
     assert (done["dry_run"], done["failed"], done["words"]) == (False, False, "booked already")
     assert heard.json("ledger", "trial-balance") == before
+    (line,) = heard.json("audit", "list")
+    assert (line["action"], line["subject"]) == ("webhook.replay", event["event_id"])
 
 
 def test_a_replay_since_a_day_finds_what_never_reached_us(paid: World) -> None:
