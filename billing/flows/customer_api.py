@@ -124,8 +124,7 @@ class CustomerApi:
         try:
             subject, answer = work(claimed)
             with self.engine.begin() as conn:
-                found = answer(conn)
-                keep(conn, claimed, found, wall=self.clock.wall())
+                found = keep(conn, claimed, answer(conn), wall=self.clock.wall())
                 self._audit(conn, caller, action, subject, "")
                 kept = True
             return found

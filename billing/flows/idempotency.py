@@ -76,7 +76,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A key that is ours; `resource_id` is the id of what the request makes.
+    """A key that is ours until then; `resource_id` is the id of what the request makes.
 
     `taken_up` says that somebody began before us and didn't end.
     """
@@ -84,6 +84,7 @@ class Claim:
     request: Request
     resource_id: UUID
     taken_up: bool
+    until: datetime
 
 
 def claim(
@@ -93,7 +94,7 @@ def claim(
 
     Raises `KeyReused`, `InFlight`.
     """
-    fresh = new_id()
+    fresh, until = new_id(), wall + lease
     if stored.claim(
         conn,
         scope=request.scope,
@@ -101,10 +102,10 @@ def claim(
         operation=request.operation,
         request_hash=request.digest(),
         resource_id=fresh,
-        lease_until=wall + lease,
+        lease_until=until,
         at=wall,
     ):
-        return Claim(request, fresh, taken_up=False)
+        return Claim(request, fresh, taken_up=False, until=until)
     row = stored.lock(conn, request.scope, request.key)
     if row.request_hash != request.digest():
         raise KeyReused(
@@ -120,31 +121,38 @@ def claim(
             where="Idempotency-Key",
             remedy="send it again in a moment, with the same key",
         )
-    stored.lease(conn, request.scope, request.key, wall + lease)
-    return Claim(request, row.resource_id, taken_up=True)
+    stored.lease(conn, request.scope, request.key, until)
+    return Claim(request, row.resource_id, taken_up=True, until=until)
 
 
-def keep(conn: Connection, claimed: Claim, answer: Answer, *, wall: datetime) -> None:
-    """Keep the answer for every repetition, in the caller's transaction."""
+def keep(conn: Connection, claimed: Claim, answer: Answer, *, wall: datetime) -> Answer:
+    """Keep the answer for every repetition, in the caller's transaction, and return what is kept.
+
+    Where we were slower than our lease, somebody else may have answered: then that is the answer.
+    """
     request = claimed.request
-    stored.finish(
+    if stored.finish(
         conn,
         request.scope,
         request.key,
         status=answer.status,
         response=answer.body,
         at=wall,
-    )
+    ):
+        return answer
+    row = stored.lock(conn, request.scope, request.key)
+    return Answer(row.status, row.response, replayed=True)
 
 
 def release(engine: Engine, claimed: Claim) -> None:
     """Let a repetition go on at once, where this one came to no answer worth keeping.
 
-    When even that can't be written, the lease ends by itself.
+    Not where our lease ended and somebody else has the key in hand. When even that can't be
+    written, the lease ends by itself.
     """
     request = claimed.request
     with suppress(SQLAlchemyError), engine.begin() as conn:
-        stored.lease(conn, request.scope, request.key, None)
+        stored.release(conn, request.scope, request.key, claimed.until)
 
 
 def once(
@@ -163,6 +171,4 @@ def once(
         claimed = claim(conn, request, wall=wall, lease=lease)
         if isinstance(claimed, Answer):
             return claimed
-        answer = work(conn)
-        keep(conn, claimed, answer, wall=wall)
-        return answer
+        return keep(conn, claimed, work(conn), wall=wall)

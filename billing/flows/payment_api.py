@@ -390,7 +390,7 @@ class PaymentApi:
             with self.engine.begin() as conn:
                 found = answer(conn, claimed)
                 if found.status != PENDING:
-                    keep(conn, claimed, found, wall=self.clock.wall())
+                    found = keep(conn, claimed, found, wall=self.clock.wall())
                     kept = True
             return found
         finally:

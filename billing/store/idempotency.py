@@ -61,12 +61,21 @@ def lock(conn: Connection, scope: str, key: str) -> Row[Any]:
     return conn.execute(query).one()
 
 
-def lease(conn: Connection, scope: str, key: str, until: datetime | None) -> None:
-    """Say until when the key is worked on; None when nobody does any more."""
+def lease(conn: Connection, scope: str, key: str, until: datetime) -> None:
+    """Say until when the key is worked on."""
     conn.execute(
         update(keys)
         .where(keys.c.scope == scope, keys.c.key == key, keys.c.finished_at.is_(None))
         .values(lease_until=until)
+    )
+
+
+def release(conn: Connection, scope: str, key: str, until: datetime) -> None:
+    """Say that nobody works on the key any more, if it is leased until then and no longer."""
+    conn.execute(
+        update(keys)
+        .where(keys.c.scope == scope, keys.c.key == key, keys.c.lease_until == until)
+        .values(lease_until=None)
     )
 
 
