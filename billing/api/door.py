@@ -34,6 +34,7 @@ from billing.pan import refuse_card_number
 logger = logging.getLogger(__name__)
 
 WEBHOOKS: Final = "/v1/webhooks/"
+ADMITTING_THREADS: Final = 4
 # What is left of such a request isn't read, so nothing can follow it.
 _HANG_UP: Final = frozenset({408, 413})
 _HEADERS: Final[Mapping[str, str]] = {
@@ -74,6 +75,8 @@ class Door:
         self._metrics = metrics
         self._body_bytes_max = body_bytes_max
         self._arrival_seconds = arrival_seconds
+        # Threads of their own: who has no key is told so while charges wait for the provider.
+        self._admitting = anyio.CapacityLimiter(ADMITTING_THREADS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -99,7 +102,9 @@ class Door:
             await self._app(scope, receive, visit.send)
             return
         headers = Headers(scope=scope)
-        visitor = await to_thread.run_sync(self._guard.admit, headers.get("authorization"))
+        visitor = await to_thread.run_sync(
+            self._guard.admit, headers.get("authorization"), limiter=self._admitting
+        )
         scope.setdefault("state", {})["visitor"] = visitor
         body = await _read(receive, headers, self._body_bytes_max)
         _refuse_cards(scope, headers, body)

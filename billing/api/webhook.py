@@ -10,11 +10,11 @@ and the counters have the reason.
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import JSONResponse
 from sqlalchemy import Engine
@@ -31,6 +31,7 @@ from workers.runtime import Runtime
 logger = logging.getLogger(__name__)
 
 PATH: Final = "/v1/webhooks/stripe"
+THREADS: Final = 4
 _RETRY_SECONDS: Final = "5"
 
 router = APIRouter()
@@ -47,6 +48,8 @@ class Intake:
     live: bool
     received: Callable[[str, str], None]
     refused: Callable[[str], None]
+    # Threads of their own: events are kept while charges wait for the provider in all others.
+    turns: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(THREADS))
 
     def __post_init__(self) -> None:
         if not self.secrets or not all(secret.strip() for secret in self.secrets):
@@ -105,7 +108,7 @@ async def stripe(request: Request) -> JSONResponse:
     header = request.headers.get("stripe-signature")
     if header is None:
         return _refuse(intake, 400, "missing", "it is not signed")
-    return await to_thread.run_sync(_take, intake, body, header)
+    return await to_thread.run_sync(_take, intake, body, header, limiter=intake.turns)
 
 
 async def _body(request: Request) -> bytes | None:

@@ -1,17 +1,19 @@
 """The provider's door: what it believes, what it keeps before it says so, what it refuses."""
 
 import json
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
 import pytest
 import requests
 from pydantic import SecretStr
-from sqlalchemy import Engine, Row
+from sqlalchemy import Engine, Row, text
 
 from billing.api.webhook import PATH, Intake
-from billing.config import load_settings
+from billing.config import Settings, load_settings
 from billing.errors import BadInput
 from billing.store import events
 from billing.store.engine import make_engine
@@ -282,24 +284,59 @@ def test_in_the_api_the_door_needs_no_key_and_nothing_else_comes_through_it(shop
     assert other.status_code == 401
 
 
+def test_in_the_api_events_are_kept_while_charges_hold_every_thread(world: World) -> None:
+    settings = with_secret(world, NEW)
+    world.runtime = WorldRuntime(settings, world=world)
+    customer = str(world.customer()[0])
+    world.psp.fault("slow", delay_ms=3000)
+    with open_shop(world, threads=1) as shop, ThreadPoolExecutor(1) as pool:
+        caller = shop.caller()
+
+        def charge() -> int:
+            caller.charged(999, customer=customer)
+            return len(kept(world.engine))
+
+        kept_meanwhile = pool.submit(charge)
+        while not under_way(world.engine):
+            time.sleep(0.01)
+        stranger = shop.caller_with("pk_bbbbbbbbbbbb_" + "0" * 64).get("/v1/plans")
+        taken = deliver(shop, world, event())
+
+        assert (taken.status_code, stranger.status_code) == (200, 401)
+        assert kept_meanwhile.result() == 1
+    world.runtime.close()
+
+
+def under_way(engine: Engine) -> int:
+    with engine.connect() as conn:
+        return int(conn.execute(text("SELECT count(*) FROM attempts")).scalar_one())
+
+
+def with_secret(world: World, secret: str) -> Settings:
+    webhooks = world.runtime.settings.webhooks.model_copy(update={"secrets": (SecretStr(secret),)})
+    return world.runtime.settings.model_copy(update={"webhooks": webhooks})
+
+
+def deliver(shop: Shop, world: World, what: dict[str, Any]) -> requests.Response:
+    body = json.dumps(what).encode()
+    at = int(world.wall.timestamp())
+    return requests.post(
+        shop.api.http_url + PATH,
+        data=body,
+        headers={
+            "content-type": "application/json",
+            "stripe-signature": signature(body, NEW, at),
+        },
+        timeout=10,
+    )
+
+
 def test_in_the_api_an_event_may_hold_what_looks_like_a_card_number(
     world: World,
 ) -> None:
-    secrets = world.runtime.settings.webhooks.model_copy(update={"secrets": (SecretStr(NEW),)})
-    settings = world.runtime.settings.model_copy(update={"webhooks": secrets})
-    world.runtime = WorldRuntime(settings, world=world)
-    at = world.runtime.clock.wall()
-    body = json.dumps(event(request={"id": "4242 4242 4242 4242"})).encode()
+    world.runtime = WorldRuntime(with_secret(world, NEW), world=world)
     with open_shop(world) as shop:
-        answer = requests.post(
-            shop.api.http_url + PATH,
-            data=body,
-            headers={
-                "content-type": "application/json",
-                "stripe-signature": signature(body, NEW, int(at.timestamp())),
-            },
-            timeout=10,
-        )
+        answer = deliver(shop, world, event(request={"id": "4242 4242 4242 4242"}))
 
     assert (answer.status_code, answer.json()) == (200, {"received": True})
     assert len(kept(world.engine)) == 1
