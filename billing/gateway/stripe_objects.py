@@ -148,11 +148,13 @@ def read_payout(data: Json) -> ProviderPayout:
 
 
 def read_event(data: Json) -> ProviderEvent:
-    """Read an event, and of its object no more than kind and id."""
+    """Read an event, and of its object no more than kind and id, if the provider made that."""
     expect(data, "event")
     body = mapping(mapping(data.get("data")).get("object"))
-    event_id, kind, created = required(data, "id"), required(data, "type"), integer(data, "created")
-    object_type, object_id = required(body, "object"), text(body, "id") or ""
+    event_id, kind, created = _name(data, "id"), _name(data, "type"), integer(data, "created")
+    object_type, object_id = _name(body, "object"), text(body, "id") or ""
+    if not _NAME.fullmatch(object_id):  # some, like a coupon's, are whatever somebody wrote
+        object_id = ""
     return ProviderEvent(
         id=event_id,
         type=kind,
@@ -167,6 +169,14 @@ def read_event(data: Json) -> ProviderEvent:
             "created": created,
         },
     )
+
+
+def _name(data: Json, field: str) -> str:
+    """Return an id or a type of the provider's; any other text can't be kept as one."""
+    found = required(data, field)
+    if not _NAME.fullmatch(found):
+        raise Malformed(f"{field} is no name")
+    return found
 
 
 def read_balance_transaction(data: Json) -> BalanceTransaction:
@@ -255,3 +265,4 @@ def _exchange_rate(value: object) -> str | None:
 
 _KINDS: Final = {"ch": "charge", "py": "charge", "po": "payout"}
 _DECIMAL: Final = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_NAME: Final = re.compile(r"[!-~]{1,255}")

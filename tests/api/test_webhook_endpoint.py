@@ -148,6 +148,31 @@ def test_signed_bytes_that_are_no_event_are_refused(
     assert door.counted("signature_failures", reason="malformed") == 1
 
 
+NO_NAMES = ["evt_\0", "evt_\ud800", "evt 1", "e" * 256]
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+@pytest.mark.parametrize("where", ["id", "type"])
+def test_a_name_that_cant_be_kept_is_refused_and_not_asked_for_again(
+    door: Door, engine: Engine, name: str, where: str
+) -> None:
+    answer = door.deliver(event() | {where: name})
+
+    assert answer.status_code == 400
+    assert kept(engine) == []
+    assert door.counted("signature_failures", reason="malformed") == 1
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_an_object_whose_id_the_provider_did_not_make_is_none_of_ours(
+    door: Door, engine: Engine, name: str
+) -> None:
+    answer = door.deliver(event(data={"object": {"id": name, "object": "coupon"}}))
+
+    assert answer.status_code == 200
+    assert [(row.object_id, row.handling) for row in kept(engine)] == [("", "ignored")]
+
+
 # --- believed, but not meant for us -------------------------------------------------------------
 
 
