@@ -374,6 +374,51 @@ CREATE TABLE audit_log (
   detail   jsonb NOT NULL DEFAULT '{}'
 );
 CREATE INDEX audit_log_subject ON audit_log (subject, id);
+
+-- What was asked for under a key, and what was answered, is what every repetition hears.
+CREATE FUNCTION guard_idempotency_key() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+  IF TG_OP = 'DELETE' THEN
+    RAISE EXCEPTION 'idempotency key % can''t be deleted', OLD.key
+      USING ERRCODE = 'restrict_violation';
+  END IF;
+  IF (NEW.scope, NEW.key, NEW.request_hash, NEW.operation, NEW.resource_id, NEW.created_at)
+     IS DISTINCT FROM
+     (OLD.scope, OLD.key, OLD.request_hash, OLD.operation, OLD.resource_id, OLD.created_at) THEN
+    RAISE EXCEPTION 'idempotency key %: what was asked for can''t change', OLD.key
+      USING ERRCODE = 'restrict_violation';
+  END IF;
+  IF OLD.finished_at IS NOT NULL AND NEW IS DISTINCT FROM OLD THEN
+    RAISE EXCEPTION 'idempotency key %: its answer was given', OLD.key
+      USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN NEW;
+END
+$$;
+CREATE TRIGGER guard BEFORE UPDATE OR DELETE ON idempotency_keys
+  FOR EACH ROW EXECUTE FUNCTION guard_idempotency_key();
+
+-- A key is used and revoked; whoever wants another name, secret or scope makes another key.
+CREATE FUNCTION guard_api_key() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog AS $$
+BEGIN
+  IF TG_OP = 'DELETE' THEN
+    RAISE EXCEPTION 'API key % can''t be deleted', OLD.id USING ERRCODE = 'restrict_violation';
+  END IF;
+  IF (NEW.id, NEW.name, NEW.secret_hash, NEW.scopes, NEW.created_at)
+     IS DISTINCT FROM (OLD.id, OLD.name, OLD.secret_hash, OLD.scopes, OLD.created_at) THEN
+    RAISE EXCEPTION 'API key %: what it opens can''t change', OLD.id
+      USING ERRCODE = 'restrict_violation';
+  END IF;
+  IF OLD.revoked_at IS NOT NULL AND NEW.revoked_at IS DISTINCT FROM OLD.revoked_at THEN
+    RAISE EXCEPTION 'API key % stays revoked', OLD.id USING ERRCODE = 'restrict_violation';
+  END IF;
+  RETURN NEW;
+END
+$$;
+CREATE TRIGGER guard BEFORE UPDATE OR DELETE ON api_keys
+  FOR EACH ROW EXECUTE FUNCTION guard_api_key();
 """
 
 NEW_TABLES = (
@@ -416,13 +461,15 @@ def upgrade() -> None:
             " FOR EACH ROW EXECUTE FUNCTION refuse_change()"
         )
         op.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER append_only")
-    for table in (*APPEND_ONLY_TABLES, "refunds", "disputes", "settlement_rows"):
+    guarded = ("refunds", "idempotency_keys", "api_keys")
+    for table in (*APPEND_ONLY_TABLES, *guarded, "disputes", "settlement_rows"):
         op.execute(
             f"CREATE TRIGGER no_truncate BEFORE TRUNCATE ON {table}"
             " FOR EACH STATEMENT EXECUTE FUNCTION refuse_change()"
         )
         op.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER no_truncate")
-    op.execute("ALTER TABLE refunds ENABLE ALWAYS TRIGGER guard")
+    for table in guarded:
+        op.execute(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER guard")
     op.execute("ALTER TABLE refunds ENABLE ALWAYS TRIGGER within_payment")
 
 
