@@ -14,13 +14,12 @@ from typing import Any, Final, Literal, TextIO
 import structlog
 from structlog.typing import EventDict, Processor
 
-from billing.pan import contains_card_number
+from billing.pan import CARD_REMOVED, contains_card_number
 
 Format = Literal["auto", "console", "json"]
 Level = Literal["debug", "info", "warning", "error"]
 
 HIDDEN: Final = "[hidden]"
-CARD_REMOVED: Final = "[card number removed]"
 
 _SECRET_KEY: Final = re.compile(
     r"(?:^|_)(?:secret|password|passwd|token|api_?key|authorization|cookie|cvc|cvv)$", re.IGNORECASE

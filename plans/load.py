@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast, get_args
 
+from billing.pan import without_card_numbers
 from plans.currencies import charge_limit, charge_step, format_amount, parse_amount
 from plans.errors import BadValue, CatalogError, CatalogProblem
 from plans.lines import key_lines
-from plans.table import Table, without_card_numbers
+from plans.table import Table
 from plans.terms import (
     Cadence,
     Catalog,
@@ -90,7 +91,8 @@ def _read_file(file: Path, problems: list[CatalogProblem]) -> list[tuple[Plan, T
         problems.append(_syntax_problem(file, text, error))
         return []
     root = Table(str(file), data, key_lines(text), (), problems)
-    root.refuse_card_numbers()
+    if root.refuse_card_numbers():
+        return []
     root.refuse_unknown(_FILE_KEYS)
     product = root.text("product")
     tables = root.tables("plan", "[[plan]]")

@@ -3,18 +3,17 @@
 Every reader returns the value, or None when it is absent or bad; a bad one has been noted.
 """
 
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from difflib import get_close_matches
 from typing import Any, Final
 
+from billing.pan import contains_card_number, without_card_numbers
 from plans.errors import BadValue, CatalogProblem
 from plans.lines import Path
 from plans.terms import Cadence
 
 _LONGEST_DAYS_OF: Final = {"day": 1, "week": 7, "month": 31, "year": 366}
-_DIGITS: Final = re.compile(r"[0-9](?:[ -]?[0-9]){12,18}")
 
 
 class Table:
@@ -54,11 +53,15 @@ class Table:
                 remedy = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
                 self.problem(key, "is no known key", remedy)
 
-    def refuse_card_numbers(self) -> None:
-        """Note every text in the table, at any depth, that looks like a card number."""
-        for path, text in _texts(self.data, self._path):
-            if without_card_numbers(text) != text:
-                self._note(path, "looks like a card number", "card numbers belong nowhere here")
+    def refuse_card_numbers(self) -> bool:
+        """Note every text in the table, at any depth, that looks like a card number.
+
+        Where there is one, read no further: what else is wrong would be told by quoting.
+        """
+        found = [path for path, text in _texts(self.data, self._path) if contains_card_number(text)]
+        for path in found:
+            self._note(path, "looks like a card number", "card numbers belong nowhere here")
+        return bool(found)
 
     def text(self, key: str, *, required: bool = True) -> str | None:
         """Read a text that isn't blank."""
@@ -182,22 +185,14 @@ class Table:
         return cadence
 
     def _note(self, path: Path, what: str, remedy: str) -> None:
-        key = ".".join(part for part in path if isinstance(part, str))
-        shown = [without_card_numbers(text) for text in (key, what, remedy)]
-        self._problems.append(CatalogProblem(self._file, self._line(path), *shown))
+        key = ".".join(without_card_numbers(part) for part in path if isinstance(part, str))
+        self._problems.append(CatalogProblem(self._file, self._line(path), key, what, remedy))
 
     def _line(self, path: Path) -> int:
         """Return the line of a path, or of the nearest thing around it that has one."""
         while path and path not in self._lines:
             path = path[:-1]
         return self._lines.get(path, 1)
-
-
-def without_card_numbers(text: str) -> str:
-    """Return a text with every number that looks like a card's replaced by those words."""
-    return _DIGITS.sub(
-        lambda match: "(card number)" if _passes_check_digit(match[0]) else match[0], text
-    )
 
 
 def _days_at_most(cadence: Cadence) -> int:
@@ -230,10 +225,3 @@ def _texts(value: Any, path: Path) -> Iterator[tuple[Path, str]]:
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             yield from _texts(inner, (*path, index))
-
-
-def _passes_check_digit(text: str) -> bool:
-    """Apply the Luhn formula (ISO/IEC 7812-1, annex B)."""
-    digits: Iterable[int] = (int(char) for char in reversed(text) if char not in " -")
-    doubled = (digit * 2 if place % 2 else digit for place, digit in enumerate(digits))
-    return sum(value - 9 if value > 9 else value for value in doubled) % 10 == 0

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from google.protobuf import json_format
 from google.protobuf.message import Message
 
 from billing.pan import refuse_card_number
@@ -26,7 +27,6 @@ def refuse_in_json(value: Any) -> None:
 
 
 def refuse_in_message(message: Message) -> None:
-    """Look at every text of a gRPC request. Raises `CardNumberRefused`."""
-    for descriptor, value in message.ListFields():
-        if descriptor.type == descriptor.TYPE_STRING:
-            refuse_card_number(value, descriptor.name)
+    """Look at every text and number of a gRPC request. Raises `CardNumberRefused`."""
+    given = json_format.MessageToDict(message, preserving_proto_field_name=True)
+    refuse_in_json(given, message.DESCRIPTOR.name)

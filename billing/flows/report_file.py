@@ -30,6 +30,7 @@ from sqlalchemy import Engine, text
 from billing.errors import BadInput
 from billing.flows.settle_hand import Hand
 from billing.flows.settle_match import changed_rows
+from billing.pan import contains_card_number
 from billing.store import breaks, settlement
 from billing.store.engine import driver_connection
 from plans.currencies import AmountError, CurrencyError, digits, parse_amount
@@ -65,6 +66,8 @@ _ID: Final = re.compile(r"[A-Za-z0-9_]{3,100}", re.ASCII)
 _WORD: Final = re.compile(r"[a-z_]{2,50}", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _INSTANT: Final = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[ T](\d{2}:\d{2}(?::\d{2})?))?Z?", re.ASCII)
+_AMOUNT_LENGTH: Final = 12  # a longer one has enough digits for a card number
+_CARD: Final = ("it looks like a card number", "take the card numbers out of the report")
 _NOTHING: Final = "\\N"
 
 
@@ -291,12 +294,16 @@ class _Fields:
         return self.row[at].strip() if at >= 0 else ""
 
     def _refuse(self, key: str, what: str, remedy: str = "") -> _Refused:
+        if contains_card_number(self.text(key)):
+            what, remedy = _CARD
         return _Refused(self.columns.name(key), what, remedy)
 
     def id(self, key: str) -> str:
         value = self.text(key)
         if not _ID.fullmatch(value):
             raise self._refuse(key, f"{value[:40]!r} is no id")
+        if "_" not in value and contains_card_number(value):  # the provider's ids have prefixes
+            raise self._refuse(key, "")
         return value
 
     def optional_id(self, key: str) -> str:
@@ -325,6 +332,8 @@ class _Fields:
     def amount(self, key: str, currency: str) -> int:
         value = self.text(key)
         try:
+            if len(value) > _AMOUNT_LENGTH and contains_card_number(value):
+                raise self._refuse(key, "")
             return _minor_units(value, currency)
         except AmountError as error:
             remedy = "choose a dot as decimal separator" if "," in value else ""

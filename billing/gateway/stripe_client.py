@@ -23,7 +23,7 @@ import stripe
 
 from billing.errors import BadInput, Unavailable
 from billing.gateway.classify import Fault, FaultKind
-from billing.gateway.fields import Json, mapping
+from billing.gateway.fields import Json, mapping, reference
 from billing.gateway.outcomes import Rejected
 from billing.gateway.rate import TokenBucket
 from billing.gateway.stripe_faults import Faulted, as_error, fault_of, garbage, where_of
@@ -137,7 +137,7 @@ class Client:
         except Faulted as failed:
             raise as_error(failed.fault) from None
         except ValueError as error:
-            raise unreadable(str(item.get("id")), str(error), None) from error
+            raise unreadable(reference(item) or "an item", str(error), None) from error
 
     def _pages(
         self,
@@ -258,7 +258,7 @@ class SdkTransport(stripe.HTTPClient):
             answer = self._transport.send(method, url, headers, post_data, self._local.deadline)
         except TransportError as error:
             raise _no_answer(str(error)) from error
-        self._local.request_id = answer[2].get("request-id")
+        self._local.request_id = reference(answer[2].get("request-id"))
         return answer
 
     def close(self) -> None:

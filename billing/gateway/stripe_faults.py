@@ -10,7 +10,7 @@ from stripe import oauth_error
 
 from billing.errors import BadInput, BillingError, Unavailable
 from billing.gateway.classify import Fault, FaultKind
-from billing.gateway.fields import mapping, text
+from billing.gateway.fields import mapping, reference, text
 from billing.gateway.transport import TransportError
 
 LONGEST_RETRY_AFTER: Final = timedelta(hours=1)
@@ -83,7 +83,7 @@ def fault_of(error: stripe.StripeError, request_id: str | None) -> Fault:
         code=text(body, "code"),
         decline_code=text(body, "decline_code"),
         advice_code=text(body, "advice_code"),
-        intent_id=text(intent, "id"),
+        intent_id=reference(intent),
         intent_status=text(intent, "status"),
         request_id=request_id,
         retry_after=_retry_after(error.headers),

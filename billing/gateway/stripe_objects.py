@@ -56,11 +56,17 @@ def read_payment_method(data: Json) -> PaymentMethodDetails:
     return PaymentMethodDetails(
         token=required(data, "id"),
         brand=text(card, "brand") or "",
-        last4=text(card, "last4") or "",
+        last4=_last_four(card),
         exp_month=integer(card, "exp_month"),
         exp_year=integer(card, "exp_year"),
         provider_customer_id=reference(data.get("customer")),
     )
+
+
+def _last_four(card: Json) -> str:
+    """Return the last four digits, however many there are."""
+    given = card.get("last4")
+    return given[-4:] if isinstance(given, str) and _DIGITS.fullmatch(given) else ""
 
 
 def read_card(data: Json) -> PaymentMethodDetails | None:
@@ -84,7 +90,7 @@ def read_charge(data: Json) -> ProviderCharge:
     """Read a charge; the amount is what was captured of it, if anything was."""
     expect(data, "charge")
     captured, succeeded = data.get("captured") is True, data.get("status") == "succeeded"
-    reason = mapping(data.get("outcome")).get("reason") or data.get("failure_code")
+    reason = text(mapping(data.get("outcome")), "reason") or text(data, "failure_code")
     return ProviderCharge(
         id=required(data, "id"),
         provider_payment_id=reference(data.get("payment_intent")),
@@ -93,7 +99,7 @@ def read_charge(data: Json) -> ProviderCharge:
         succeeded=succeeded,
         created=instant(data, "created"),
         refunded_amount=money(data, "amount_refunded").amount,
-        decline_code=None if succeeded or reason is None else str(reason),
+        decline_code=None if succeeded else reason,
         metadata=metadata(data),
     )
 
@@ -152,7 +158,7 @@ def read_event(data: Json) -> ProviderEvent:
     expect(data, "event")
     body = mapping(mapping(data.get("data")).get("object"))
     event_id, kind, created = _name(data, "id"), _name(data, "type"), integer(data, "created")
-    object_type, object_id = _name(body, "object"), text(body, "id") or ""
+    object_type, object_id = _name(body, "object"), reference(body) or ""
     if not _NAME.fullmatch(object_id):  # some, like a coupon's, are whatever somebody wrote
         object_id = ""
     return ProviderEvent(
@@ -264,5 +270,6 @@ def _exchange_rate(value: object) -> str | None:
 
 
 _KINDS: Final = {"ch": "charge", "py": "charge", "po": "payout"}
+_DIGITS: Final = re.compile(r"[0-9]+")
 _DECIMAL: Final = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _NAME: Final = re.compile(r"[!-~]{1,255}")

@@ -175,7 +175,7 @@ MISTAKES = {
     "plan is no list": ("[[plan]]", "[plan]", 3, "plan", "begin each one with [[plan]]"),
     "card number": ("Video streaming", "4111 1111 1111 1111", 1, "product", "card number"),
     "card number as a key": (
-        "then =", "4111111111111111 = 1\nthen =", 8, "plan.(card number)", "",
+        "then =", "4111111111111111 = 1\nthen =", 8, "plan.[card number removed]", "",
     ),
     "broken syntax": ('product = "Video', "product = Video", 1, "product", "not valid TOML"),
     "unclosed text": ('JPY = "1400" }', 'JPY = "1400 }', 17, "price", "not valid TOML"),

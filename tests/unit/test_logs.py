@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import structlog
 
-from billing.logs import CARD_REMOVED, HIDDEN, configure_logging, redact
+from billing.logs import HIDDEN, configure_logging, redact
+from billing.pan import CARD_REMOVED
 
 
 @pytest.fixture
