@@ -597,7 +597,8 @@ def _in_words(value: object) -> str:
         return MASK if value.get_secret_value() else ""
     if isinstance(value, list | tuple):
         return ", ".join(_in_words(part) for part in value)
-    return re.sub(r"(://[^\s:/@]*:)[^\s@/]+@", rf"\1{MASK}@", str(value))
+    text = re.sub(r"(://[^\s:/@]*:)[^\s@/]+@", rf"\1{MASK}@", str(value))
+    return re.sub(r"([?&](?:ssl)?password=)[^&\s]+", rf"\1{MASK}", text, flags=re.IGNORECASE)
 
 
 def all_keys() -> list[str]:

@@ -31,6 +31,7 @@ _SECRET_VALUES: Final = (
     (re.compile(r"\b((?:pi|seti)_\w+?_secret_)\w+"), rf"\1{HIDDEN}"),
     (re.compile(r"(\bBearer\s+)\S+", re.IGNORECASE), rf"\1{HIDDEN}"),
     (re.compile(r"(://[^\s:/@]*:)[^\s@/]+@"), rf"\1{HIDDEN}@"),
+    (re.compile(r"([?&](?:ssl)?password=)[^&\s]+", re.IGNORECASE), rf"\1{HIDDEN}"),
 )
 
 

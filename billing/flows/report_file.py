@@ -63,6 +63,7 @@ _OPTIONAL: Final[Mapping[str, Sequence[str]]] = {
 # Reports have none of these by default: they have to be asked for.
 _TELLS_WHOSE: Final = ("payment_intent", "charge", "source")
 _ID: Final = re.compile(r"[A-Za-z0-9_]{3,100}", re.ASCII)
+_PREFIXED: Final = re.compile(r"[a-z]+_[A-Za-z0-9]+", re.ASCII)  # as the provider's ids are
 _WORD: Final = re.compile(r"[a-z_]{2,50}", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _INSTANT: Final = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[ T](\d{2}:\d{2}(?::\d{2})?))?Z?", re.ASCII)
@@ -302,7 +303,7 @@ class _Fields:
         value = self.text(key)
         if not _ID.fullmatch(value):
             raise self._refuse(key, f"{value[:40]!r} is no id")
-        if "_" not in value and contains_card_number(value):  # the provider's ids have prefixes
+        if not _PREFIXED.fullmatch(value) and contains_card_number(value):
             raise self._refuse(key, "")
         return value
 

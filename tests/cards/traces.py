@@ -30,20 +30,21 @@ def dump(db_url: str) -> str:
 
 def everything_in_redis(redis_url: str) -> str:
     """Return every key with its value."""
-    with redis.Redis.from_url(redis_url) as client:
+    reading = {"decode_responses": True, "encoding_errors": "backslashreplace"}
+    with redis.Redis.from_url(redis_url, **reading) as client:
         return "\n".join(_entries(client))
 
 
 def _entries(client: "redis.Redis") -> Iterator[str]:
-    readers: dict[Any, Any] = {
-        b"string": client.get,
-        b"hash": client.hgetall,
-        b"list": lambda key: client.lrange(key, 0, -1),
-        b"set": client.smembers,
-        b"zset": lambda key: client.zrange(key, 0, -1, withscores=True),
+    readers: dict[str, Any] = {
+        "string": client.get,
+        "hash": client.hgetall,
+        "list": lambda key: client.lrange(key, 0, -1),
+        "set": client.smembers,
+        "zset": lambda key: client.zrange(key, 0, -1, withscores=True),
     }
     for key in client.scan_iter():
-        yield f"{key!r} {readers[client.type(key)](key)!r}"
+        yield f"{key} {readers[str(client.type(key))](key)}"
 
 
 def metrics_page(port: int) -> str:

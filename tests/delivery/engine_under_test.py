@@ -100,6 +100,7 @@ class EngineUnderTest:
         schedulers: int = 1,
         workers: int = 1,
         reconcilers: int = 1,
+        apis: int = 0,
         command: Command = as_shipped,
         **settings: str,
     ) -> None:
@@ -110,7 +111,9 @@ class EngineUnderTest:
         self._command = command
         self.settings = load_settings(self._config, self._env)
         self.runtime = Runtime(self.settings)
-        counts = {"scheduler": schedulers, "worker": workers, "reconciler": reconcilers}
+        counts = {
+            "scheduler": schedulers, "worker": workers, "reconciler": reconcilers, "api": apis,
+        }  # fmt: skip
         self._roles = [
             (role, f"{role}-{n}") for role, count in counts.items() for n in range(1, count + 1)
         ]
