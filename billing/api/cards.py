@@ -9,9 +9,9 @@ from google.protobuf.message import Message
 from billing.pan import refuse_card_number
 
 
-def refuse_in_json(value: Any) -> None:
+def refuse_in_json(value: Any, where: str = "body") -> None:
     """Look at every text, number and name, however deep. Raises `CardNumberRefused`."""
-    waiting = [("body", value)]
+    waiting = [(where, value)]
     while waiting:
         where, value = waiting.pop()
         if isinstance(value, str):
