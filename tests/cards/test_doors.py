@@ -22,9 +22,11 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message_factory import GetMessageClass
 from prometheus_client import generate_latest
 
+from billing.api.cards import refuse_in_message
 from billing.api.generated.perennial.v1 import payments_pb2
 from billing.api.rpc_server import SERVICE
 from billing.config import all_keys
+from billing.pan import CardNumberRefused
 from tests.api.caller import Caller, Shop, fresh
 from tests.cards.spelled import ASCII_SPELLINGS, INNOCENT, SPELLINGS, VISA, found_in
 from tests.cards.traces import assert_no_trace, dump
@@ -250,6 +252,21 @@ def test_no_field_of_the_grpc_interface_takes_a_card_number(
     assert asked > 200
     metrics = generate_latest(shop.registry).decode()
     assert_no_trace(database=dump(db_url), metrics=metrics, logs=logs.getvalue() or "no line")
+
+
+def test_a_card_number_is_found_at_any_depth_of_a_message() -> None:
+    """Requests are flat today; answers have messages in messages, lists and instants."""
+    deep = payments_pb2.GetStatusResponse(
+        payment=payments_pb2.Payment(id="p", amount_cents=999),
+        refunds=[payments_pb2.Refund(id="r"), payments_pb2.Refund(reason=f"for {VISA}")],
+    )
+
+    with pytest.raises(CardNumberRefused) as refused:
+        refuse_in_message(deep)
+
+    assert not found_in(f"{refused.value} {refused.value.where}")
+    deep.refunds[1].reason = INNOCENT[0]
+    refuse_in_message(deep)
 
 
 # --- the command line, settings and plans -------------------------------------------------------
