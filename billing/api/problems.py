@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from billing.errors import BadInput, BillingError, Conflict, NotFound, SchemaUnknown, Unavailable
 from billing.flows.idempotency import InFlight, KeyReused
-from billing.gateway.stripe_faults import KeyRefused
+from billing.gateway.stripe_faults import ProviderKeyRefused
 from billing.pan import CardNumberRefused
 
 CONTENT_TYPE: Final = "application/problem+json"
@@ -160,7 +160,7 @@ def of_error(error: BaseException) -> Problem | None:
     """Return the problem of an error that a caller can act on, or None for a fault of ours."""
     if isinstance(error, Refused):
         return error.problem
-    if isinstance(error, Unavailable | SchemaUnknown | KeyRefused):
+    if isinstance(error, Unavailable | SchemaUnknown | ProviderKeyRefused):
         return _unavailable()
     if isinstance(error, BillingError):
         code = next(code for kind, code in _OF_ERRORS if isinstance(error, kind))

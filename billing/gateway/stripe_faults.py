@@ -56,7 +56,7 @@ FAULT_KINDS: Final[Mapping[type[stripe.StripeError], FaultKind]] = {
 }
 
 
-class KeyRefused(BadInput):
+class ProviderKeyRefused(BadInput):
     """The provider refuses our own key: whoever configures this has to act, and no caller can."""
 
 
@@ -130,11 +130,11 @@ def as_error(fault: Fault) -> BillingError:
             return BadInput(what, where=where, remedy="correct the value it names")
         case FaultKind.AUTHENTICATION:
             what = f"Stripe refuses the secret key: {fault.message}"
-            return KeyRefused(what, where=where, remedy="set stripe.api_key to a valid key")
+            return ProviderKeyRefused(what, where=where, remedy="set stripe.api_key to a valid key")
         case FaultKind.PERMISSION:
             what = f"the secret key may not do this: {fault.message}"
             remedy = "give the restricted key this permission"
-            return KeyRefused(what, where=where, remedy=remedy)
+            return ProviderKeyRefused(what, where=where, remedy=remedy)
         case _:
             what = f"Stripe doesn't answer as it should: {fault.message}"
             return Unavailable(what, where=where, remedy="try again in a while")
