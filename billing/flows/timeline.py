@@ -20,6 +20,10 @@ _ORDER: Final = (
     "attempt_sent",
     "attempt_finished",
     "payment_moved",
+    "refund_requested",
+    "refund_finished",
+    "dispute_opened",
+    "dispute_closed",
     "event",
     "cycle_closed",
 )
@@ -33,6 +37,8 @@ def lines(conn: Connection, subscription_id: UUID) -> list[dict[str, Any]]:
         *_invoices(rows["invoices"]),
         *_attempts(rows["attempts"]),
         *_transitions(rows["transitions"]),
+        *_refunds(rows["refunds"]),
+        *_disputes(rows["disputes"]),
         *_events(rows["events"]),
     ]
     found.sort(key=lambda pair: pair[0])
@@ -85,6 +91,29 @@ def _transitions(rows: list[Row[Any]]) -> _Lines:
     for row in rows:
         what = f"payment {row.from_state} -> {row.to_state} ({row.cause})"
         yield _line(row.at, "payment_moved", row.id, what, row.actor, payment_id=row.payment_id)
+
+
+def _refunds(rows: list[Row[Any]]) -> _Lines:
+    for order, row in enumerate(rows):
+        refs = {"payment_id": row.payment_id, "refund_id": row.id}
+        amount = Money(row.amount, row.currency)
+        what = f"refund of {amount}: {row.reason}"
+        yield _line(row.created_at, "refund_requested", order, what, row.requested_by, **refs)
+        if row.finished_at is not None:
+            why = f": {row.failure_reason}" if row.failure_reason else ""
+            what = f"refund of {amount} {row.state}{why}"
+            yield _line(row.finished_at, "refund_finished", order, what, "provider", **refs)
+
+
+def _disputes(rows: list[Row[Any]]) -> _Lines:
+    for order, row in enumerate(rows):
+        refs = {"payment_id": row.payment_id, "dispute_id": row.id}
+        amount = Money(row.amount, row.currency)
+        what = f"dispute of {amount}: {row.reason}"
+        yield _line(row.opened_at, "dispute_opened", order, what, "provider", **refs)
+        if row.closed_at is not None:
+            what = f"dispute of {amount} {row.state}"
+            yield _line(row.closed_at, "dispute_closed", order, what, "provider", **refs)
 
 
 def _events(rows: list[Row[Any]]) -> _Lines:

@@ -262,6 +262,12 @@ _TIMELINE: Final[Mapping[str, str]] = {
     "transitions": """
         SELECT t.* FROM payments p JOIN payment_transitions t ON t.payment_id = p.id
          WHERE p.subscription_id = :id""",
+    "refunds": """
+        SELECT r.* FROM payments p JOIN refunds r ON r.payment_id = p.id
+         WHERE p.subscription_id = :id ORDER BY r.id""",
+    "disputes": """
+        SELECT d.* FROM payments p JOIN disputes d ON d.payment_id = p.id
+         WHERE p.subscription_id = :id ORDER BY d.id""",
     "events": """
         SELECT id, at, kind, actor, words FROM subscription_events
          WHERE subscription_id = :id""",

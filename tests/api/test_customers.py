@@ -3,6 +3,7 @@
 import pytest
 
 from tests.api.caller import Caller, fresh
+from tests.scenarios.money import decide, hear_of_dispute, open_dispute
 from tests.scenarios.world import World
 
 
@@ -148,6 +149,29 @@ def test_a_subscription_is_started_changed_and_looked_at(caller: Caller, world: 
         first.json()["id"]
     ]
     assert caller.found("/v1/subscriptions", status="active")["data"] == []
+
+
+def test_a_timeline_tells_what_was_given_back_and_disputed(caller: Caller, world: World) -> None:
+    ada = world.subscribed("video-basic")
+    world.run_until("2026-02-20")
+    payment = world.payment(ada)
+    caller.post(f"/v1/payments/{payment.id}/refunds", {"amount": 100, "reason": "torn"})
+    dispute = open_dispute(world, payment.id)
+    hear_of_dispute(world, dispute)
+    decide(world, dispute, "won")
+    hear_of_dispute(world, dispute)
+
+    lines = caller.found(f"/v1/subscriptions/{ada.reference}/timeline")["data"]
+
+    told = [(line["kind"], line["what"]) for line in lines[-4:]]
+    assert told == [
+        ("refund_requested", "refund of 1.00 USD: torn"),
+        ("refund_finished", "refund of 1.00 USD succeeded"),
+        ("dispute_opened", "dispute of 8.99 USD: fraudulent"),
+        ("dispute_closed", "dispute of 8.99 USD won"),
+    ]
+    assert {line["payment_id"] for line in lines[-4:]} == {str(payment.id)}
+    assert lines[-4]["actor"].startswith("api:shop:")
 
 
 def test_an_invoice_is_shown_with_its_lines_and_its_payment(caller: Caller, world: World) -> None:
