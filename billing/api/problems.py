@@ -105,7 +105,6 @@ _OF_ERRORS: Final[tuple[tuple[type[BillingError], str], ...]] = (
 )
 RETRY_AFTER_SECONDS: Final[Mapping[str, int]] = {
     "request_in_flight": 1,
-    "rate_limited": 1,
     "unavailable": 5,
 }
 
@@ -140,14 +139,19 @@ class Problem:
 class Refused(Exception):
     """Ends a request with a problem."""
 
-    def __init__(self, code: str, detail: str, **more: Any) -> None:
+    def __init__(
+        self, code: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
+    ) -> None:
         super().__init__(detail)
-        self.problem = problem(code, detail, **more)
+        self.problem = problem(code, detail, headers=headers, **more)
 
 
-def problem(code: str, detail: str, **more: Any) -> Problem:
+def problem(
+    code: str, detail: str, *, headers: Mapping[str, str] | None = None, **more: Any
+) -> Problem:
     """Make a problem of a known code; members that are None are left out."""
-    return Problem(KINDS[code], detail, {k: v for k, v in more.items() if v is not None})
+    members = {name: value for name, value in more.items() if value is not None}
+    return Problem(KINDS[code], detail, members, headers or {})
 
 
 def of_status(status: int, detail: str, headers: Mapping[str, str] | None = None) -> Problem:

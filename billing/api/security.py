@@ -1,5 +1,6 @@
 """Who calls, what they may, and how fast: the same for HTTP and gRPC."""
 
+import math
 import threading
 from dataclasses import dataclass, field
 from typing import Final
@@ -66,6 +67,7 @@ class Guard:
             raise Refused(
                 "rate_limited",
                 f"an API key may make {self.rate_per_second:g} requests a second",
+                headers={"retry-after": str(math.ceil(wait))},
                 remedy=f"wait {wait:.2f} seconds",
             )
         return Visitor(key)

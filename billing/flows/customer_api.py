@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
+from billing.errors import BillingError
 from billing.flows import customers as customer_flow
 from billing.flows import lifecycle, subscribe, views
 from billing.flows.customers import refuse_anything_like_a_card
@@ -122,7 +123,7 @@ class CustomerApi:
             return claimed
         kept = False
         try:
-            subject, answer = work(claimed)
+            subject, answer = self._worked(caller, action, claimed, work)
             with self.engine.begin() as conn:
                 found = keep(conn, claimed, answer(conn), wall=self.clock.wall())
                 self._audit(conn, caller, action, subject, "")
@@ -131,6 +132,23 @@ class CustomerApi:
         finally:
             if not kept:
                 release(self.engine, claimed)
+
+    def _worked(
+        self,
+        caller: Caller,
+        action: str,
+        claimed: Claim,
+        work: Callable[[Claim], tuple[UUID, Callable[[Connection], Answer]]],
+    ) -> tuple[UUID, Callable[[Connection], Answer]]:
+        """Work; a customer who was made before something stopped it is in the audit log too."""
+        try:
+            return work(claimed)
+        except BillingError as error:
+            made = claimed.resource_id
+            with self.engine.begin() as conn:
+                if customers.find(conn, str(made)) is not None:
+                    self._audit(conn, caller, action, made, "", {"stopped": error.what})
+            raise
 
     # --- what is ours alone ---------------------------------------------------------------------
 

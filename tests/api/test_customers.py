@@ -61,6 +61,10 @@ def test_a_refused_card_leaves_a_customer_that_can_be_given_another(
     assert (added.status_code, added.json()["last4"]) == (201, "4242")
     methods = caller.found("/v1/customers/bob/payment-methods")["data"]
     assert [method["id"] for method in methods] == [added.json()["id"]]
+    bob = caller.found("/v1/customers/bob")["id"]
+    lines = caller.found("/v1/audit", subject=bob)["data"]
+    assert [line["action"] for line in lines] == ["customer.payment_method", "customer.create"]
+    assert "pm_nonsense" in lines[1]["detail"]["stopped"]
 
 
 def test_a_provider_that_does_not_answer_leaves_the_key_free_to_go_on(

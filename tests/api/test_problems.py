@@ -283,14 +283,14 @@ def test_a_key_of_ours_that_the_provider_refuses_is_no_fault_of_the_caller(
 
 
 def test_too_many_requests_are_held_off_for_one_key_alone(world: World) -> None:
-    with open_shop(world, rate_per_second=0.5, rate_burst=3) as shop:
+    with open_shop(world, rate_per_second=0.1, rate_burst=3) as shop:
         busy, calm = shop.caller(Scope.READ), shop.caller(Scope.READ)
 
         answers = [busy.get("/v1/plans") for _ in range(4)]
 
         assert [answer.status_code for answer in answers[:3]] == [200] * 3
         problem(answers[3], 429, "rate_limited")
-        assert answers[3].headers["retry-after"] == "1"
+        assert 5 <= int(answers[3].headers["retry-after"]) <= 10
         assert calm.get("/v1/plans").status_code == 200
 
 
