@@ -5,9 +5,11 @@ import hmac
 from datetime import timedelta
 
 import pytest
+from fastapi.routing import APIRoute
 from sqlalchemy import text
 from sqlalchemy.exc import ProgrammingError
 
+from billing.api.app import ROUTERS
 from billing.errors import BadInput, Conflict, NotFound
 from billing.flows import api_keys
 from billing.flows.api_keys import Scope, check_pepper
@@ -82,6 +84,32 @@ def test_the_table_above_names_every_door(shop: Shop, caller: Caller) -> None:
     for placeholder, name in names.items():
         doors = {(method, path.replace(placeholder, name)) for method, path in doors}
     assert doors == {(method, path) for method, path, _ in DOORS}
+
+
+def test_only_the_interface_itself_and_the_providers_door_are_not_described() -> None:
+    hidden = {
+        route.path
+        for router in ROUTERS
+        for route in router.routes
+        if isinstance(route, APIRoute) and not route.include_in_schema
+    }
+
+    assert hidden == {"/v1/openapi.json", "/v1/webhooks/stripe"}
+
+
+def test_whatever_changes_something_wants_an_idempotency_key(caller: Caller) -> None:
+    described = caller.found("/v1/openapi.json")["paths"]
+    changing = [
+        (path, operation)
+        for path, methods in described.items()
+        for method, operation in methods.items()
+        if method != "get"
+    ]
+
+    assert len(changing) >= 10
+    for path, operation in changing:
+        required = [each["name"] for each in operation["parameters"] if each["required"]]
+        assert "Idempotency-Key" in required, path
 
 
 @pytest.mark.parametrize(
