@@ -52,7 +52,7 @@ SUGGESTED_CAUSES: Final[Mapping[BreakKind, str]] = {
     BreakKind.REFUND_MISMATCH: "the refund was changed or failed at the provider",
     BreakKind.REFUND_UNKNOWN: "a refund made in the provider's dashboard or by another system",
     BreakKind.REFUND_MISSING: "the refund is booked as paid, but no money left the balance",
-    BreakKind.DISPUTE_MISMATCH: "the provider withdrew another amount than the dispute says",
+    BreakKind.DISPUTE_MISMATCH: "another amount than the dispute says, or a notice that was lost",
     BreakKind.DISPUTE_UNKNOWN: "the dispute's notice was lost, or its charge is not ours",
     BreakKind.PAYOUT_MISMATCH: "the payout and its balance transaction have different amounts",
     BreakKind.REPORT_MISMATCH: "a report shows a transaction otherwise than it was read before",
@@ -237,24 +237,43 @@ class MoneyOut:
 
 
 def judge_refund(
-    ours: MoneyOut | None, theirs: Money, *, failure: bool = False, young: bool = False
+    ours: MoneyOut | None,
+    theirs: Money,
+    *,
+    failure: bool = False,
+    young: bool = False,
+    returned: bool = False,
 ) -> Outcome:
-    """Judge money that left for a refund, or came back because the refund failed."""
+    """Judge money that left for a refund, or came back because the refund failed.
+
+    `returned`: the provider shows that what left came back.
+    """
     if ours is None:
         return RowOutcome.WAITING if young else BreakKind.REFUND_UNKNOWN
     if ours.money != theirs:
         return BreakKind.REFUND_MISMATCH
-    heard = ours.state in ("failed", "canceled") if failure else ours.state != "requested"
+    over = ours.state in ("failed", "canceled")
+    heard = over if failure else ours.state != "requested" and (returned or not over)
     if heard:
         return RowOutcome.MATCHED
     return RowOutcome.WAITING if young else BreakKind.REFUND_MISMATCH
 
 
-def judge_dispute(ours: MoneyOut | None, theirs: Money, *, young: bool = False) -> Outcome:
-    """Judge money that was withdrawn for a dispute, or given back after it."""
+def judge_dispute(
+    ours: MoneyOut | None, theirs: Money, *, young: bool = False, booked: bool = True
+) -> Outcome:
+    """Judge money that was withdrawn for a dispute, or given back after it.
+
+    `ours` is None too for a dispute whose charge we don't know; `booked`: this very movement is
+    in our books.
+    """
     if ours is None:
         return RowOutcome.WAITING if young else BreakKind.DISPUTE_UNKNOWN
-    return RowOutcome.MATCHED if ours.money == theirs else BreakKind.DISPUTE_MISMATCH
+    if ours.money != theirs:
+        return BreakKind.DISPUTE_MISMATCH
+    if booked:
+        return RowOutcome.MATCHED
+    return RowOutcome.WAITING if young else BreakKind.DISPUTE_MISMATCH
 
 
 def judge_payout(ours: Money | None, theirs: Money) -> Outcome:

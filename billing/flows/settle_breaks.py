@@ -17,7 +17,7 @@ from billing.ledger.accounts import Account, AccountCode
 from billing.money import Money
 from billing.payments import Cause, State
 from billing.reconciliation import ACCEPTABLE, BreakKind, RowOutcome, suggested_adjustment
-from billing.store import audit, breaks, journal, payments, settlement
+from billing.store import audit, breaks, journal, payments, refunds, settlement
 
 # Resolving one of these says that the payment's money is accounted for in another way.
 _SETTLES_PAYMENT: Final = frozenset({BreakKind.MISSING_AT_PROVIDER, BreakKind.CURRENCY_MISMATCH})
@@ -84,6 +84,8 @@ def resolve(
         _settle_row(conn, row, plan, now)
         if row.payment_id is not None:
             _answer_for_payment(conn, row, plan.kind, reason, now, actor)
+        if plan.kind is BreakKind.REFUND_MISSING:
+            _answer_for_refund(conn, row, now)
         breaks.change(
             conn,
             break_id,
@@ -141,6 +143,8 @@ def _plan(row: Row[Any], adjustment: Money | None) -> Resolution:
         words.append(f"{row.provider_transaction_id} is accepted as it is and posted")
     if kind in _SETTLES_PAYMENT and row.payment_id is not None:
         words.append(f"payment {row.payment_id} counts as settled")
+    if kind is BreakKind.REFUND_MISSING:
+        words.append(f"refund {row.ours['refund']} counts as settled")
     return Resolution(row.id, kind, suggested, adjustment, tuple(words))
 
 
@@ -200,6 +204,13 @@ def _answer_for_payment(
         settled_at=now,
         confirmed_at=payment.confirmed_at or now,
     )
+
+
+def _answer_for_refund(conn: Connection, row: Row[Any], now: datetime) -> None:
+    """A refund whose absence a person has explained is looked for no more."""
+    refund = refunds.get(conn, UUID(row.ours["refund"]))
+    if refund is not None and refund.settled_at is None:
+        refunds.change(conn, refund.id, settled_at=now)
 
 
 def _with_unadjusted(row: Row[Any], plan: Resolution) -> dict[str, Any]:

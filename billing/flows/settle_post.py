@@ -60,6 +60,7 @@ def _post_next(hand: Hand, *, late: bool) -> bool:
             entries += _payouts_failed(conn, rows)
         posted = journal.post(conn, entries) if entries else []
         hand.counts["entries"] += sum(entry.created for entry in posted)
+        settlement.settle_refunds(conn, ids, now)
         settlement.mark_posted(conn, ids, now)
         hand.counts["rows"] += len(rows)
         hand.cursor["after"] = rows[-1].provider_transaction_id

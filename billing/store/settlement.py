@@ -17,6 +17,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, TextClause, select, text
 
 from billing.ids import new_id
+from billing.reconciliation import REFUNDS
 from billing.store.arrays import literal
 from billing.store.bulk import bulk_insert
 from billing.store.tables import reconciliation_runs, reconciliation_steps
@@ -140,15 +141,22 @@ def references_like(conn: Connection, reference: str) -> int:
 
 
 # The first send counts, not the capture: an answer may be adopted a day after the charge.
-# A capture whose absence has long been a known break no longer stretches the window.
+# What has long been known to be missing no longer stretches the window.
 OLDEST_UNSETTLED = text(
     """
-    SELECT min(coalesce(a.first_sent_at, p.captured_at))
-      FROM payments p
-      LEFT JOIN attempts a ON a.payment_id = p.id AND a.outcome = 'succeeded'
-     WHERE p.captured_at IS NOT NULL AND p.settled_at IS NULL
-       AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = p.id AND b.resolved_at IS NULL
-                          AND (b.kind <> 'missing_at_provider' OR b.found_at < :long_known))
+    SELECT least(
+      (SELECT min(coalesce(a.first_sent_at, p.captured_at))
+         FROM payments p
+         LEFT JOIN attempts a ON a.payment_id = p.id AND a.outcome = 'succeeded'
+        WHERE p.captured_at IS NOT NULL AND p.settled_at IS NULL
+          AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = p.id AND b.resolved_at IS NULL
+                             AND (b.kind <> 'missing_at_provider' OR b.found_at < :long_known))),
+      (SELECT min(least(f.first_sent_at, f.finished_at))
+         FROM refunds f
+        WHERE f.state = 'succeeded' AND f.settled_at IS NULL
+          AND NOT EXISTS (SELECT FROM breaks b
+                           WHERE b.payment_id = f.payment_id AND b.resolved_at IS NULL
+                             AND (b.kind <> 'refund_missing' OR b.found_at < :long_known))))
     """
 )
 _BEGINNING = text(
@@ -160,7 +168,7 @@ _BEGINNING = text(
 
 
 def oldest_unsettled(conn: Connection, long_known: datetime) -> datetime | None:
-    """Return when the oldest capture was sent that has no settlement and no open break.
+    """Return when the oldest capture or refund was sent that has no settlement and no open break.
 
     One that went missing is looked for again, until its break was found before `long_known`.
     """
@@ -514,6 +522,26 @@ _SETTLE = text(
     SELECT count(*) FROM settled
     """
 )
+# By the provider's id, or by ours where a report shows no source.
+_SETTLE_REFUNDS = text(
+    f"""
+    WITH shown AS MATERIALIZED (
+      SELECT r.source_id, CAST(r.metadata ->> 'refund' AS uuid) AS own_id
+        FROM settlement_rows r
+       WHERE r.provider_transaction_id = ANY(CAST(:ids AS text[]))
+         AND r.category IN ({", ".join(f"'{category}'" for category in REFUNDS)})
+         AND r.payment_id IS NOT NULL
+    ), locked AS MATERIALIZED (
+      SELECT f.id FROM refunds f
+       WHERE f.settled_at IS NULL
+         AND f.id IN (SELECT o.id FROM shown s JOIN refunds o ON o.provider_refund_id = s.source_id
+                       UNION ALL
+                      SELECT own_id FROM shown WHERE source_id IS NULL)
+       ORDER BY f.id FOR UPDATE
+    )
+    UPDATE refunds AS f SET settled_at = :now FROM locked l WHERE f.id = l.id
+    """
+)
 _POSTED = text(
     """
     UPDATE settlement_rows SET posted_at = :now
@@ -536,6 +564,11 @@ def settle_payments(conn: Connection, ids: str, now: datetime) -> int:
     `ids` is an array literal. A payment that was refunded meanwhile keeps its state.
     """
     return int(conn.execute(_SETTLE, {"ids": ids, "now": now}).scalar_one())
+
+
+def settle_refunds(conn: Connection, ids: str, now: datetime) -> None:
+    """Note which refunds these (locked) rows are the settlement of."""
+    conn.execute(_SETTLE_REFUNDS, {"ids": ids, "now": now})
 
 
 def mark_posted(conn: Connection, ids: str, now: datetime) -> None:

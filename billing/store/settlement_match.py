@@ -165,6 +165,10 @@ _REFUNDS = _update(
              f.amount AS own_amount, f.currency AS own_currency,
              coalesce(f.payment_id, p.id) AS payment_id,
              CASE WHEN r.category IN {_in(REFUND_FAILURES)} THEN f.state IN ('failed', 'canceled')
+                  WHEN f.state IN ('failed', 'canceled')
+                  THEN EXISTS (SELECT FROM settlement_rows b
+                                WHERE b.source_id = r.source_id AND b.category <> 'charge'
+                                  AND b.category IN {_in(REFUND_FAILURES)})
                   ELSE f.state <> 'requested' END AS heard
         FROM settlement_rows r
         LEFT JOIN LATERAL (
@@ -181,12 +185,14 @@ _DISPUTES = _update(
     f"""
     SELECT r.provider_transaction_id, coalesce(d.payment_id, p.id) AS payment_id,
            CASE
-             WHEN d.id IS NULL AND r.created > :young_after THEN '{RowOutcome.WAITING}'
-             WHEN d.id IS NULL THEN '{BreakKind.DISPUTE_UNKNOWN}'
+             WHEN d.payment_id IS NULL AND r.created > :young_after THEN '{RowOutcome.WAITING}'
+             WHEN d.payment_id IS NULL THEN '{BreakKind.DISPUTE_UNKNOWN}'
              WHEN coalesce(r.customer_currency, r.currency) <> d.currency
                OR abs(coalesce(r.customer_amount, r.amount)) <> d.amount
                THEN '{BreakKind.DISPUTE_MISMATCH}'
-             ELSE '{RowOutcome.MATCHED}'
+             WHEN r.provider_transaction_id = ANY(d.transaction_ids) THEN '{RowOutcome.MATCHED}'
+             WHEN r.created > :young_after THEN '{RowOutcome.WAITING}'
+             ELSE '{BreakKind.DISPUTE_MISMATCH}'
            END AS outcome
       FROM settlement_rows r
       LEFT JOIN disputes d ON d.provider_dispute_id = r.source_id
@@ -368,7 +374,8 @@ _REFUND_MISSING = text(
     """
     SELECT f.id, f.payment_id, f.amount, f.currency, f.provider_refund_id, f.finished_at
       FROM refunds f
-     WHERE f.state = 'succeeded' AND f.finished_at >= :since AND f.finished_at < :before
+     WHERE f.state = 'succeeded' AND f.settled_at IS NULL
+       AND f.finished_at >= :since AND f.finished_at < :before
        AND NOT EXISTS (SELECT FROM settlement_rows r
                         WHERE r.source_id = f.provider_refund_id AND r.category <> 'charge')
        AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = f.payment_id

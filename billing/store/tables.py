@@ -305,6 +305,7 @@ refunds = Table(
     _instant("lease_until"),
     _instant("created_at", nullable=False),
     _instant("finished_at"),
+    _instant("settled_at"),
 )
 
 disputes = Table(

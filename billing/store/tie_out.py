@@ -23,27 +23,26 @@ _REASONS: Final[Mapping[str, TextClause]] = {
     ),
     "settled by the provider, not matched or posted yet": text(
         """
-        SELECT currency, sum(net) AS amount FROM settlement_rows
-         WHERE posted_at IS NULL GROUP BY currency
+        SELECT currency, sum(net) AS amount
+          FROM (SELECT currency, net FROM settlement_rows WHERE matched_at IS NULL
+                 UNION ALL
+                SELECT currency, net FROM settlement_rows
+                 WHERE matched_at IS NOT NULL AND posted_at IS NULL) r
+         GROUP BY currency
         """
     ),
     "refunded by us, not in the provider's settlement yet": text(
         """
         SELECT f.currency, sum(f.amount) AS amount FROM refunds f
-         WHERE f.state = 'succeeded'
-           AND NOT EXISTS (SELECT FROM settlement_rows r
-                            WHERE r.source_id = f.provider_refund_id AND r.category <> 'charge'
-                              AND r.posted_at IS NOT NULL)
+         WHERE f.state = 'succeeded' AND f.settled_at IS NULL
          GROUP BY f.currency
         """
     ),
     "taken from the balance for refunds that are still pending": text(
         """
         SELECT f.currency, -sum(f.amount) AS amount FROM refunds f
-         WHERE f.state = 'pending'
-           AND EXISTS (SELECT FROM settlement_rows r
-                        WHERE r.source_id = f.provider_refund_id AND r.category <> 'charge'
-                          AND r.posted_at IS NOT NULL)
+         WHERE f.state = 'pending' AND f.next_attempt_at IS NOT NULL
+           AND f.settled_at IS NOT NULL
          GROUP BY f.currency
         """
     ),

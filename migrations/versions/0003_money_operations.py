@@ -92,6 +92,7 @@ CREATE TABLE refunds (
   lease_until         timestamptz,
   created_at          timestamptz NOT NULL,
   finished_at         timestamptz,
+  settled_at          timestamptz,
   CONSTRAINT refunds_parts_add_up
     CHECK (recognised + deferred + tax = amount),
   CONSTRAINT refunds_finished_with_instant
@@ -100,6 +101,8 @@ CREATE TABLE refunds (
     CHECK ((state IN ('requested', 'pending')) = (next_attempt_at IS NOT NULL))
 );
 CREATE INDEX refunds_payment ON refunds (payment_id);
+CREATE INDEX refunds_unsettled ON refunds (finished_at)
+  WHERE state = 'succeeded' AND settled_at IS NULL;
 CREATE INDEX refunds_due ON refunds (next_attempt_at, dispatch_after)
   WHERE next_attempt_at IS NOT NULL;
 

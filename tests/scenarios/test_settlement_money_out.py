@@ -1,11 +1,13 @@
 """Settlement of money that leaves: refunds and disputes, also across currencies."""
 
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
-from billing.flows import settle_close
+from billing.flows import settle, settle_breaks, settle_close
+from billing.flows.settle_hand import Means
 from billing.store import fx
 from tests.scenarios.money import (
     decide,
@@ -163,3 +165,151 @@ def test_a_dispute_nobody_told_us_of_is_a_break_until_it_is_heard_of(world: Worl
     world.close_books()
     assert kinds(world) == []
     assert tie_out(world) == {"USD": 0}
+
+
+def nightly(world: World, *days: str) -> None:
+    """Close the books once a night, as the reconciler does."""
+    for day in days:
+        world.jump_to(f"2026-01-{day} 00:05")
+        world.close_books()
+
+
+def test_a_refund_of_which_no_money_left_is_found_by_nightly_runs_too(world: World) -> None:
+    payment = world.payment(paid(world))
+    world.close_books()
+    world.jump_to("2026-01-01 12:00")
+    give_back(world, payment.id, usd(500))
+    world.settle()
+    with world.engine.begin() as conn:
+        conn.execute(text("UPDATE refunds SET provider_refund_id = 're_lost'"))
+
+    nightly(world, "02", "03", "04")
+
+    assert "refund_missing" in kinds(world)
+
+
+@pytest.mark.parametrize("adjusted", [True, False])
+def test_a_missing_refund_that_a_person_resolved_is_counted_once_in_the_tie_out(
+    world: World, adjusted: bool
+) -> None:
+    payment = world.payment(paid(world))
+    world.close_books()
+    give_back(world, payment.id, usd(500))
+    world.settle()
+    nothing_left = _NeverRefunded(world.gateway)
+    for day in ("02", "03", "04"):
+        world.jump_to(f"2026-01-{day} 00:05")
+        settle_with(world, nothing_left)
+    (found,) = world.breaks()
+    assert found.kind == "refund_missing"
+    with world.engine.connect() as conn:
+        suggested = settle_breaks.preview(conn, found.id, None).suggested
+    assert suggested == usd(500)
+
+    settle_breaks.resolve(
+        world.engine,
+        found.id,
+        reason="paid back by bank transfer",
+        adjustment=suggested if adjusted else None,
+        now=world.now,
+        wall=world.wall,
+        actor="ann",
+    )
+
+    for _ in range(2):
+        settle_with(world, nothing_left)
+    assert kinds(world) == []
+    with world.engine.connect() as conn:
+        (line,) = settle_close.compare_balances(conn, nothing_left.balance())
+    assert line.unexplained == 0
+
+
+def settle_with(world: World, gateway: Any) -> settle.Worked:
+    run_id = settle.begin(world.engine, now=world.now)
+    assert run_id is not None
+    means = Means(world.engine, world.policy, world.now, lambda: world.wall, gateway)
+    return settle.work(run_id, means)
+
+
+class _NeverRefunded:
+    """A provider whose balance never saw a refund."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def list_balance_transactions(self, **given: Any) -> Any:
+        for page in self._real.list_balance_transactions(**given):
+            yield [row for row in page if row.category != "refund"]
+
+    def balance(self) -> dict[str, int]:
+        return {code: amount + 500 for code, amount in self._real.balance().items()}
+
+
+def test_what_a_dispute_moved_is_matched_only_when_it_is_booked(world: World) -> None:
+    payment = world.payment(paid(world))
+    world.close_books()
+    dispute = open_dispute(world, payment.id)
+    hear_of_dispute(world, dispute)
+    world.close_books()
+
+    decide(world, dispute, "won")
+    world.close_books()
+    assert ("dispute_reversal", "waiting") in outcomes(world), "its notice may be on its way"
+    assert tie_out(world) == {"USD": 0}, "what waits explains the balance"
+
+    world.jump_to(f"{world.now + timedelta(hours=2):%Y-%m-%d %H:%M}")
+    world.close_books()
+    assert kinds(world) == ["dispute_mismatch"]
+
+    hear_of_dispute(world, dispute)
+    world.close_books()
+    assert kinds(world) == []
+    assert ("dispute_reversal", "matched") in outcomes(world)
+    assert tie_out(world) == {"USD": 0}
+
+
+def test_a_dispute_of_a_charge_that_is_not_ours_is_never_matched(world: World) -> None:
+    paid(world)
+    world.psp.take_money(700)
+    stranger = world.psp._http.get(f"{world.psp._url}/v1/charges", timeout=10).json()["data"][0]
+    made = world.psp._control("POST", "disputes", charge=stranger["id"])
+    hear_of_dispute(world, str(made["id"]))
+    world.jump_to(f"{world.now + timedelta(hours=2):%Y-%m-%d %H:%M}")
+
+    world.close_books()
+    world.close_books()
+
+    assert kinds(world) == ["dispute_unknown", "unknown_at_provider"]
+    assert ("dispute", "dispute_unknown") in outcomes(world)
+    assert tie_out(world) == {"USD": 0}, "the breaks explain it"
+
+
+def test_a_refund_that_failed_here_and_left_the_balance_there_is_a_break(world: World) -> None:
+    payment = world.payment(paid(world))
+    world.close_books()
+    asked = give_back(world, payment.id, usd(500))
+    world.settle()
+    world.jump_to(f"{world.now + timedelta(hours=2):%Y-%m-%d %H:%M}")
+    fail_at_provider(world, asked)
+    hear_of_refund(world, str(refund_row(world, asked).provider_refund_id))
+
+    settle_with(world, _KeepsFailures(world.gateway))
+    assert kinds(world) == ["refund_mismatch"]
+
+    world.close_books()
+    assert kinds(world) == []
+    world.assert_everything_adds_up()
+
+
+class _KeepsFailures(_NeverRefunded):
+    """A provider that doesn't give back what a failed refund took."""
+
+    def list_balance_transactions(self, **given: Any) -> Any:
+        for page in self._real.list_balance_transactions(**given):
+            yield [row for row in page if row.category != "refund_failure"]
+
+    def balance(self) -> dict[str, int]:
+        return {code: amount - 500 for code, amount in self._real.balance().items()}

@@ -226,17 +226,31 @@ REFUND_STATES = ("requested", "pending", "succeeded", "failed", "canceled")
 def test_refunds_disputes_and_payouts_are_judged_as_the_rules_say(owner: Engine) -> None:
     expected: dict[int, Outcome] = {}
     rows: list[dict[str, Any]] = []
+    back: list[dict[str, Any]] = []
     n = 0
     with owner.begin() as conn:
         off(conn)
         run_id = begin(conn)
-        for state, amount, failure, young in itertools.product(
-            (None, *REFUND_STATES), (500, 499), (False, True), (False, True)
+        for state, amount, failure, young, returned in itertools.product(
+            (None, *REFUND_STATES), (500, 499), (False, True), (False, True), (False, True)
         ):
             n += 1
             mine = None if state is None else MoneyOut(Money(500, "USD"), state)
             theirs = Money(amount, "USD")
-            expected[n] = judge_refund(mine, theirs, failure=failure, young=young)
+            expected[n] = judge_refund(
+                mine, theirs, failure=failure, young=young, returned=returned
+            )
+            if returned and not failure:
+                back.append(
+                    row(
+                        run_id,
+                        100_000 + n,
+                        category="refund_failure",
+                        source_id=f"re_{n}",
+                        amount=500,
+                        currency="USD",
+                    )
+                )
             if mine is not None:
                 put_refund(conn, n, mine)
             rows.append(
@@ -250,12 +264,14 @@ def test_refunds_disputes_and_payouts_are_judged_as_the_rules_say(owner: Engine)
                     created=NOW if young else NOW - timedelta(days=1),
                 )
             )
-        for known, amount, young in itertools.product((True, False), (500, 499), (False, True)):
+        for whose, amount, young, booked in itertools.product(
+            ("ours", "not ours", None), (500, 499), (False, True), (False, True)
+        ):
             n += 1
-            ours = MoneyOut(Money(500, "USD")) if known else None
-            expected[n] = judge_dispute(ours, Money(amount, "USD"), young=young)
-            if known:
-                put_dispute(conn, n)
+            ours = MoneyOut(Money(500, "USD")) if whose == "ours" else None
+            expected[n] = judge_dispute(ours, Money(amount, "USD"), young=young, booked=booked)
+            if whose is not None:
+                put_dispute(conn, n, ours=whose == "ours", booked=booked)
             rows.append(
                 row(
                     run_id,
@@ -284,8 +300,8 @@ def test_refunds_disputes_and_payouts_are_judged_as_the_rules_say(owner: Engine)
                     currency="USD",
                 )
             )  # fmt: skip
-        settlement.stage(conn, rows)
-        found = judged(conn)
+        settlement.stage(conn, rows + back)
+        found = {number: outcome for number, outcome in judged(conn).items() if number <= n}
 
     assert found == {number: str(outcome) for number, outcome in expected.items()}
 
@@ -310,14 +326,20 @@ def put_refund(conn: Any, n: int, ours: MoneyOut) -> None:
     )
 
 
-def put_dispute(conn: Any, n: int) -> None:
+def put_dispute(conn: Any, n: int, *, ours: bool, booked: bool) -> None:
     conn.execute(
         text(
-            "INSERT INTO disputes (id, provider_dispute_id, provider_charge_id, amount, currency,"
-            " reason, provider_status, state, opened_at, updated_at)"
-            " VALUES (:id, :dispute, 'ch', 500, 'USD', 'r', 's', 'opened', now(), now())"
+            "INSERT INTO disputes (id, provider_dispute_id, payment_id, provider_charge_id, amount,"
+            " currency, reason, provider_status, state, transaction_ids, opened_at, updated_at)"
+            " VALUES (:id, :dispute, :payment, 'ch', 500, 'USD', 'r', 's', 'opened', :booked,"
+            " now(), now())"
         ),
-        {"id": new_id(), "dispute": f"dp_{n}"},
+        {
+            "id": new_id(),
+            "dispute": f"dp_{n}",
+            "payment": new_id() if ours else None,
+            "booked": [f"txn_{n:06}"] if booked else [],
+        },
     )
 
 
