@@ -4,6 +4,7 @@ Resolving may post an `adjustment` to `psp_clearing`, so that our books say what
 balance says; the reason stands in the break, in a note, and in the audit log.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -21,6 +22,10 @@ from billing.store import audit, breaks, journal, payments, refunds, settlement
 
 # Resolving one of these says that the payment's money is accounted for in another way.
 _SETTLES_PAYMENT: Final = frozenset({BreakKind.MISSING_AT_PROVIDER, BreakKind.CURRENCY_MISMATCH})
+# Accepting one of these says that the charge is what the provider says it is.
+_CONFIRMS_PAYMENT: Final = frozenset(
+    {BreakKind.AMOUNT_MISMATCH, BreakKind.FEE_MISMATCH, BreakKind.FX_MISMATCH}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +82,7 @@ def resolve(
     if not reason.strip():
         raise BadInput("resolving a break takes a reason", remedy="give it with --reason")
     with engine.begin() as conn:
+        _lock_what_it_is_about(conn, break_id)
         row = _open(conn, break_id)
         plan = _plan(row, adjustment)
         if adjustment is not None:
@@ -112,6 +118,64 @@ def resolve(
     return plan
 
 
+def take_in(
+    conn: Connection, known: Row[Any], difference: Mapping[str, Any], *, now: datetime
+) -> None:
+    """Let a (locked) settlement row go the way that a person decided before it came.
+
+    `known` is their resolved break, of which the list of charges had told, or another row;
+    `difference` is the row's own. What the books still lack of it stays written in the break.
+    """
+    kind, transaction_id = BreakKind(known.kind), difference["provider_transaction_id"]
+    _decide(conn, kind, transaction_id, now)
+    missing = suggested_adjustment(kind, difference["ours"], difference["provider"])
+    provider = dict(known.provider)
+    before = provider.pop("unadjusted", None)
+    if known.provider_transaction_id is None:
+        provider |= difference["provider"]
+        missing = _less(missing, _adjusted(conn, known.id))
+    elif before is not None:
+        so_far = Money(before["amount"], before["currency"])
+        missing = so_far if missing is None else missing + so_far
+    if missing is not None and missing.amount:
+        provider["unadjusted"] = {"amount": missing.amount, "currency": missing.currency}
+    breaks.change(
+        conn,
+        known.id,
+        provider=provider,
+        provider_transaction_id=known.provider_transaction_id or transaction_id,
+    )
+
+
+def _adjusted(conn: Connection, break_id: UUID) -> Money | None:
+    """Return what resolving a break added to `psp_clearing`."""
+    stored = journal.entry_by_source_key(conn, f"adjustment:{break_id}")
+    if stored is None:
+        return None
+    clearing = Account(AccountCode.PSP_CLEARING)
+    return next(line.money for line in stored.entry.postings if line.account == clearing)
+
+
+def _less(wanted: Money | None, adjusted: Money | None) -> Money | None:
+    """Return what is still to be adjusted, where both are of one currency."""
+    if adjusted is None:
+        return wanted
+    if wanted is None:
+        return -adjusted
+    return wanted - adjusted if wanted.currency == adjusted.currency else wanted
+
+
+def _lock_what_it_is_about(conn: Connection, break_id: UUID) -> None:
+    """Lock settlement row and payment before the break, as everybody does who writes breaks."""
+    row = breaks.get(conn, break_id)
+    if row is None:
+        return
+    if row.provider_transaction_id is not None:
+        settlement.lock_row(conn, row.provider_transaction_id)
+    if row.payment_id is not None:
+        payments.lock_for_outcome(conn, row.payment_id)
+
+
 def _locked(conn: Connection, break_id: UUID) -> Row[Any]:
     row = breaks.lock(conn, break_id)
     if row is None:
@@ -133,8 +197,8 @@ def _plan(row: Row[Any], adjustment: Money | None) -> Resolution:
     kind = BreakKind(row.kind)
     suggested = suggested_adjustment(kind, row.ours, row.provider)
     words = []
-    if adjustment is not None and not adjustment.amount:
-        raise BadInput("an adjustment of nothing adjusts nothing", remedy="leave --adjust out")
+    if adjustment is not None:
+        _check_adjustment(row, adjustment)
     if adjustment is not None:
         words.append(f"psp_clearing is adjusted by {adjustment}, against adjustments")
     elif suggested is not None:
@@ -146,6 +210,18 @@ def _plan(row: Row[Any], adjustment: Money | None) -> Resolution:
     if kind is BreakKind.REFUND_MISSING:
         words.append(f"refund {row.ours['refund']} counts as settled")
     return Resolution(row.id, kind, suggested, adjustment, tuple(words))
+
+
+def _check_adjustment(row: Row[Any], adjustment: Money) -> None:
+    if not adjustment.amount:
+        raise BadInput("an adjustment of nothing adjusts nothing", remedy="leave --adjust out")
+    named = (row.currency, row.ours.get("currency"), row.provider.get("currency"))
+    about = sorted({code for code in (*named, row.provider.get("customer_currency")) if code})
+    if about and adjustment.currency not in about:
+        raise BadInput(
+            f"the break is about {' and '.join(about)}, the adjustment about {adjustment.currency}",
+            remedy="adjust it in a currency of its own",
+        )
 
 
 def _adjust(conn: Connection, row: Row[Any], change: Money, now: datetime) -> None:
@@ -163,12 +239,15 @@ def _settle_row(conn: Connection, row: Row[Any], plan: Resolution, now: datetime
     if row.provider_transaction_id is None:
         return
     settled = settlement.lock_row(conn, row.provider_transaction_id)
-    if settled.matched_at is not None:
-        return
-    accepted = plan.kind in ACCEPTABLE
+    if settled.matched_at is None:
+        _decide(conn, plan.kind, row.provider_transaction_id, now)
+
+
+def _decide(conn: Connection, kind: BreakKind, transaction_id: str, now: datetime) -> None:
+    accepted = kind in ACCEPTABLE
     settlement.decide_row(
         conn,
-        row.provider_transaction_id,
+        transaction_id,
         str(RowOutcome.ACCEPTED if accepted else RowOutcome.RESOLVED),
         now,
         done=True,
@@ -182,7 +261,7 @@ def _answer_for_payment(
     """A capture whose difference a person accepted counts as confirmed, or even as settled."""
     settles = kind in _SETTLES_PAYMENT
     payment = payments.lock_for_outcome(conn, row.payment_id)
-    if payment.captured_at is None or not (settles or kind in ACCEPTABLE):
+    if payment.captured_at is None or not (settles or kind in _CONFIRMS_PAYMENT):
         return
     if not settles or payment.settled_at is not None or payment.state != State.CAPTURED:
         payments.change(
@@ -221,6 +300,6 @@ def _with_unadjusted(row: Row[Any], plan: Resolution) -> dict[str, Any]:
     left = plan.suggested
     if plan.adjustment is not None and plan.adjustment.currency == left.currency:
         left = left - plan.adjustment
-    if left.amount and row.kind != BreakKind.BALANCE_MISMATCH:
+    if left.amount:
         provider["unadjusted"] = {"amount": left.amount, "currency": left.currency}
     return provider

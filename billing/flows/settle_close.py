@@ -80,13 +80,19 @@ def compare_balances(conn: Connection, balances: Mapping[str, int]) -> list[TieO
 def _record(conn: Connection, hand: Hand, lines: Sequence[TieOut]) -> None:
     """Record what stayed unexplained over two runs, and let go what ties out by now."""
     before = _unexplained_before(conn, hand)
+    known = breaks.page(conn, kind=str(BreakKind.BALANCE_MISMATCH), limit=1000)
+    shown = {(row.currency, row.provider["unexplained"]) for row in known}
     for line in lines:
+        if (line.currency, line.unexplained) in shown:
+            continue
         if line.unexplained and before.get(line.currency) == line.unexplained:
             money = Money(line.unexplained, line.currency)
             hand.counts["breaks_new"] += breaks.record(
                 conn,
                 kind=str(BreakKind.BALANCE_MISMATCH),
-                dedupe_key=f"{BreakKind.BALANCE_MISMATCH}:{line.currency}:{line.unexplained}",
+                # The same amount may go and come back: each time is a break of its own.
+                dedupe_key=f"{BreakKind.BALANCE_MISMATCH}:{line.currency}:{line.unexplained}"
+                f":{hand.run.id}",
                 ours={
                     "account": "psp_clearing",
                     "amount": line.clearing,
@@ -104,7 +110,7 @@ def _record(conn: Connection, hand: Hand, lines: Sequence[TieOut]) -> None:
                 currency=line.currency,
             )
     unexplained = {line.currency: line.unexplained for line in lines}
-    for row in breaks.page(conn, kind=str(BreakKind.BALANCE_MISMATCH), limit=1000):
+    for row in known:
         if unexplained.get(row.currency) != row.provider["unexplained"]:
             breaks.resolve_by_key(
                 conn,

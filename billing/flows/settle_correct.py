@@ -15,7 +15,7 @@ from billing.flows.settle_hand import Hand
 from billing.ledger import recipes
 from billing.money import Money
 from billing.payments import Cause, State
-from billing.reconciliation import RowOutcome
+from billing.reconciliation import BreakKind, RowOutcome
 from billing.store import attempts, breaks, invoices, journal, payments, settlement, subscriptions
 from billing.subscriptions import Status
 
@@ -52,6 +52,12 @@ def _correct_one(conn: Connection, transaction_id: str, hand: Hand) -> str:
     if payment.captured_at is None:
         _capture(conn, payment, row, hand)
         corrected = "corrected"
+    elif _another_charge(payment, row):
+        # Booked meanwhile from another charge: this one is the next run's break.
+        settlement.decide_row(
+            conn, transaction_id, str(BreakKind.DUPLICATE_CHARGE), now, done=False
+        )
+        return "another_charge"
     else:
         corrected = "captured_meanwhile"
     settlement.decide_row(conn, transaction_id, str(RowOutcome.CORRECTED), now, done=True)
@@ -64,6 +70,11 @@ def _correct_one(conn: Connection, transaction_id: str, hand: Hand) -> str:
         now=now,
     )
     return corrected
+
+
+def _another_charge(payment: Row[Any], row: Row[Any]) -> bool:
+    ours, theirs = payment.provider_charge_id, row.provider_charge_id
+    return ours is not None and theirs is not None and ours != theirs
 
 
 def _capture(conn: Connection, payment: Row[Any], row: Row[Any], hand: Hand) -> None:

@@ -7,8 +7,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
+from billing.flows import settle_breaks
 from billing.flows.settle_hand import OVERLAP, Hand
-from billing.reconciliation import ACCEPTABLE, SUGGESTED_CAUSES, BreakKind, RowOutcome
+from billing.reconciliation import SUGGESTED_CAUSES, BreakKind
 from billing.store import breaks, settlement, settlement_match
 from billing.store.settlement_match import Batch
 
@@ -52,13 +53,10 @@ def _judge_next(hand: Hand) -> bool:
 def _record(conn: Connection, batch: Batch, hand: Hand) -> int:
     rows = settlement_match.new_breaks(conn, batch)
     found = {row.provider_transaction_id: _difference(row, hand.run.id) for row in rows}
-    accepted = breaks.accepted(conn, [difference["dedupe_key"] for difference in found.values()])
-    for transaction_id, difference in found.items():
-        # A person has seen it in the list of charges, before its settlement came.
-        if difference["dedupe_key"] in accepted and difference["kind"] in ACCEPTABLE:
-            settlement.decide_row(
-                conn, transaction_id, str(RowOutcome.ACCEPTED), hand.means.now, done=True
-            )
+    decided = breaks.decided(conn, [difference["dedupe_key"] for difference in found.values()])
+    for difference in found.values():
+        if (known := decided.get(difference["dedupe_key"])) is not None:
+            settle_breaks.take_in(conn, known, difference, now=hand.means.now)
     return breaks.record_all(conn, list(found.values()), now=hand.means.now)
 
 

@@ -95,7 +95,8 @@ def _entries(row: Row[Any]) -> list[Entry]:
 
 
 def _payout_id(row: Row[Any]) -> str:
-    return str(row.provider_payout_id or row.source_id or row.provider_transaction_id)
+    """Return which payout a row is about; the one that carries it may be another, later one."""
+    return str(row.source_id or row.provider_payout_id or row.provider_transaction_id)
 
 
 # --- exchanges ----------------------------------------------------------------------------------
@@ -164,10 +165,12 @@ def _payouts_failed(conn: Connection, rows: Sequence[Row[Any]]) -> list[Entry]:
         if sent is not None:
             made.append(recipes.payout_failed(sent.entry, effective_at=row.created))
         elif row.amount:
-            # It left before these books begin: what comes back is all there is to enter.
-            came_back = Money(-row.amount, row.currency)
+            # It left before these books begin, or its leaving is in a report to come.
+            came_back = Money(row.amount, row.currency)
             made.append(
-                recipes.payout_sent(payout_id=payout, amount=came_back, effective_at=row.created)
+                recipes.payout_came_back(
+                    payout_id=payout, amount=came_back, effective_at=row.created
+                )
             )
     return made
 

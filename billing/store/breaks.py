@@ -138,20 +138,21 @@ def resolve_corrected(
     ).rowcount
 
 
-_ACCEPTED = text(
+_DECIDED = text(
     """
-    SELECT dedupe_key FROM breaks
+    SELECT * FROM breaks
      WHERE dedupe_key = ANY(CAST(:keys AS text[])) AND resolved_at IS NOT NULL
        AND resolved_by IS DISTINCT FROM 'reconciler'
+     ORDER BY dedupe_key FOR UPDATE
     """
 )
 
 
-def accepted(conn: Connection, dedupe_keys: Sequence[str]) -> set[str]:
-    """Return those of the keys whose break a person has resolved."""
+def decided(conn: Connection, dedupe_keys: Sequence[str]) -> dict[str, Row[Any]]:
+    """Lock and return, by their keys, the breaks that a person has resolved."""
     if not dedupe_keys:
-        return set()
-    return {row.dedupe_key for row in conn.execute(_ACCEPTED, {"keys": literal(dedupe_keys)})}
+        return {}
+    return {row.dedupe_key: row for row in conn.execute(_DECIDED, {"keys": literal(dedupe_keys)})}
 
 
 def get(conn: Connection, break_id: UUID) -> Row[Any] | None:

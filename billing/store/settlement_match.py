@@ -91,7 +91,8 @@ def _update(judged: str, payment: str = "j.payment_id") -> TextClause:
     )
 
 
-# The row whose charge we know comes first, then the oldest: the others are duplicates.
+# The row whose charge we know comes first, then the oldest: the others are duplicates. A row of
+# another batch that matched, or is about to be booked, comes before those of this one.
 _CHARGES = _update(
     f"""
     SELECT l.provider_transaction_id, l.payment_id,
@@ -124,10 +125,13 @@ _CHARGES = _update(
                ORDER BY (p.provider_charge_id = r.provider_charge_id) IS TRUE DESC,
                         r.created, r.provider_transaction_id) AS nth,
              EXISTS (SELECT FROM settlement_rows o
-                      WHERE o.provider_payment_id = p.provider_payment_id
-                        AND o.category = 'charge' AND o.matched_at IS NOT NULL
-                        AND o.payment_id = p.id
-                        AND o.outcome <> '{RowOutcome.RESOLVED}') AS taken,
+                      WHERE o.provider_payment_id IN (p.provider_payment_id,
+                                                      r.provider_payment_id)
+                        AND o.category = 'charge' AND o.payment_id = p.id
+                        AND (o.matched_at IS NOT NULL AND o.outcome <> '{RowOutcome.RESOLVED}'
+                             OR o.outcome = '{RowOutcome.CORRECT}' AND NOT
+                                (o.provider_transaction_id > :after
+                                 AND o.provider_transaction_id <= :upto))) AS taken,
              coalesce(to_unit.places - from_unit.places, 0) AS places
         FROM settlement_rows r
         LEFT JOIN LATERAL (
@@ -201,7 +205,8 @@ _DISPUTES = _update(
     """
 )
 
-# A payout that the list didn't show yet is judged by its transaction alone.
+# A payout that the list didn't show yet is judged by its transaction alone. What a row is about
+# comes before the payout that carries it: money that came back is carried by a later one.
 _OTHERS = _update(
     f"""
     SELECT r.provider_transaction_id, CAST(NULL AS uuid) AS payment_id,
@@ -213,7 +218,7 @@ _OTHERS = _update(
              ELSE '{RowOutcome.MATCHED}'
            END AS outcome
       FROM settlement_rows r
-      LEFT JOIN payouts o ON o.provider_payout_id = coalesce(r.provider_payout_id, r.source_id)
+      LEFT JOIN payouts o ON o.provider_payout_id = coalesce(r.source_id, r.provider_payout_id)
      WHERE {_RANGE}
        AND r.category NOT IN {_in((*CHARGES, *REFUNDS, *REFUND_FAILURES, *DISPUTES))}
     """
@@ -269,7 +274,7 @@ _NEW_BREAKS = text(
       LEFT JOIN refunds f ON r.category LIKE 'refund%' AND f.provider_refund_id = r.source_id
       LEFT JOIN disputes d ON r.category LIKE 'dispute%' AND d.provider_dispute_id = r.source_id
       LEFT JOIN payouts o ON r.category LIKE 'payout%'
-                         AND o.provider_payout_id = coalesce(r.provider_payout_id, r.source_id)
+                         AND o.provider_payout_id = coalesce(r.source_id, r.provider_payout_id)
      WHERE {_RANGE} AND r.outcome IN {_KINDS}
        AND NOT EXISTS (SELECT FROM breaks b
                         WHERE b.provider_transaction_id = r.provider_transaction_id

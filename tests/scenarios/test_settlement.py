@@ -724,3 +724,180 @@ def test_a_payout_is_followed_from_the_balance_to_the_bank(world: World) -> None
     assert balance(world, "psp_clearing") == {"USD": 1911} == world.gateway.balance()
     world.close_books()
     world.assert_everything_adds_up()
+
+
+# --- what a hostile reader would try --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("batch", [1, 20_000])
+def test_of_two_charges_after_we_gave_up_one_is_booked_and_one_is_a_break(
+    world: World, batch: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settle_match, "BATCH", batch)
+    customer = world.subscribed("video-premium", card="pm_sbx_stolen_card")
+    world.run_until("2026-01-02")
+    pay_behind_our_back(world, customer)
+    charge_again(world, customer, "same")
+
+    run(world)
+
+    assert open_breaks(world) == ["duplicate_charge"]
+    assert world.entries("payment_captured") == world.entries("fee_settled") == 1
+    assert tie_out(world) == {"USD": 0}
+    run(world)
+    assert open_breaks(world) == ["duplicate_charge"]
+    assert forced_corrections(world) == 1
+
+
+def tie_out(world: World) -> dict[str, int]:
+    """Return what is unexplained, by currency."""
+    with world.engine.connect() as conn:
+        lines = settle_close.compare_balances(conn, world.gateway.balance())
+    return {line.currency: line.unexplained for line in lines}
+
+
+def test_a_charge_that_a_worker_booked_meanwhile_does_not_hide_a_second_one(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    customer = world.subscribed("video-premium", card="pm_sbx_stolen_card")
+    world.run_until("2026-01-02")
+    pay_behind_our_back(world, customer)
+    real = settlement.lock_row
+
+    def captured_meanwhile(conn: Any, transaction_id: str) -> Any:
+        row = real(conn, transaction_id)
+        conn.execute(
+            text(
+                "UPDATE payments SET state = 'CAPTURED', provider_charge_id = 'ch_another',"
+                " amount_captured = amount, captured_at = :now, confirmed_at = :now"
+            ),
+            {"now": world.now},
+        )
+        return row
+
+    with monkeypatch.context() as racing:
+        racing.setattr(settlement, "lock_row", captured_meanwhile)
+        run(world)
+    run(world)
+
+    assert "duplicate_charge" in open_breaks(world)
+    assert world.payment(customer).provider_charge_id == "ch_another"
+    assert world.entries("fee_settled") == 0, "of a charge that a person has to look at"
+
+
+@pytest.mark.parametrize("adjusted", [True, False])
+def test_a_break_resolved_before_its_settlement_came_stays_resolved(
+    world: World, adjusted: bool
+) -> None:
+    paid(world)
+    world.close_books()
+    world.psp.take_money(700)
+    confirm.run(
+        world.engine,
+        world.gateway,
+        now=world.now,
+        read_until=world.now - timedelta(hours=1),
+        policy=world.policy,
+    )
+    (found,) = world.breaks()
+    assert "balance_transaction" not in found.provider
+    resolve(world, "sold at the counter", Money(650, "USD") if adjusted else None)
+
+    for _ in range(3):
+        world.close_books()
+
+    assert open_breaks(world) == []
+    assert tie_out(world) == {"USD": 0}
+    with world.engine.connect() as conn:
+        rows = conn.execute(text("SELECT count(*) FROM settlement_rows WHERE matched_at IS NULL"))
+        assert rows.scalar_one() == 0, "the row is done with, and not judged every night"
+
+
+def test_an_unexplained_amount_that_comes_back_is_a_break_again(world: World) -> None:
+    paid(world)
+
+    def tick(gateway: Any) -> None:
+        run_id = settle.begin(world.engine, now=world.now)
+        assert run_id is not None
+        settle.work(run_id, means(world, gateway=gateway))
+
+    richer = _Richer(world.gateway)
+    tick(richer)
+    tick(richer)
+    tick(world.gateway)
+    assert open_breaks(world) == []
+
+    tick(richer)
+    tick(richer)
+    assert open_breaks(world) == ["balance_mismatch"]
+    resolve(world, "a bank's gift")
+    tick(richer)
+    tick(richer)
+    assert open_breaks(world) == [], "what a person has decided is not opened again"
+
+
+def test_an_adjustment_is_in_a_currency_of_its_break(world: World) -> None:
+    paid(world)
+    world.psp.take_money(700)
+    world.close_books()
+
+    with pytest.raises(BadInput, match="USD"):
+        resolve(world, "sold at the counter", Money(650, "EUR"))
+
+    assert open_breaks(world) == ["unknown_at_provider"]
+    assert world.entries("adjustment") == 0
+
+
+def test_accepting_what_a_refund_differs_in_says_nothing_of_the_capture(world: World) -> None:
+    customer = paid(world)
+    with world.engine.begin() as conn:
+        breaks.record(
+            conn,
+            kind="refund_mismatch",
+            dedupe_key="refund_mismatch:x",
+            ours={},
+            provider={},
+            suggested_cause="x",
+            now=world.now,
+            payment_id=world.payment(customer).id,
+        )
+    assert world.payment(customer).confirmed_at is None
+
+    resolve(world, "looked at")
+
+    assert world.payment(customer).confirmed_at is None
+
+
+def test_a_payout_that_failed_before_we_saw_it_leave_is_entered_once(world: World) -> None:
+    """Reports come in any order: the failure's first, that of the payout after it."""
+    paid(world)
+    world.run_until("2026-01-05")
+    payout = control(world, "payouts", currency="usd")
+    for status in ("in_transit", "paid", "failed"):
+        control(world, f"payouts/{payout['id']}", status=status)
+    run_id = settle.begin(world.engine, now=world.now)
+    assert run_id is not None
+    settle.work(run_id, means(world, gateway=_Without(world.gateway, "payout")))
+    assert balance(world, "psp_clearing") == {"USD": 1911 * 2}
+
+    for _ in range(2):
+        assert run(world).error is None
+
+    assert balance(world, "psp_clearing") == {"USD": 1911} == world.gateway.balance()
+    assert balance(world, "bank") == balance(world, "payout_transit") == {}
+    assert tie_out(world) == {"USD": 0}
+
+
+class _Without:
+    """A provider that doesn't show transactions of one category yet."""
+
+    def __init__(self, real: Any, category: str) -> None:
+        self._real = real
+        self._category = category
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def list_balance_transactions(self, **given: Any) -> Any:
+        for page in self._real.list_balance_transactions(**given):
+            yield [row for row in page if row.category != self._category]

@@ -351,6 +351,12 @@ WITHOUT_CYCLE: list[tuple[str, Entry, str, dict[str, int]]] = [
         {"payout_transit": -900, "psp_clearing": 900},
     ),
     (
+        "payout that came back before we saw it leave",
+        payout(recipes.payout_came_back, usd(900)),
+        "payout_failed:po_1",
+        {"payout_transit": -900, "psp_clearing": 900},
+    ),
+    (
         "payout sent back by the bank",
         recipes.payout_returned(payout(recipes.payout_arrived, usd(900)), effective_at=LATER),
         "payout_returned:po_1",

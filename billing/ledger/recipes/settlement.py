@@ -54,6 +54,16 @@ def payout_failed(of: Entry, *, effective_at: datetime) -> Entry:
     return taken_back(of, "payout_sent", "payout_failed", effective_at, False)
 
 
+def payout_came_back(*, payout_id: str, amount: Money, effective_at: datetime) -> Entry:
+    """A payout won't arrive of which we haven't seen it leave; its `payout_sent` may follow."""
+    return Entry(
+        "payout_failed",
+        f"payout_failed:{payout_id}",
+        effective_at,
+        transfer(PSP_CLEARING, PAYOUT_TRANSIT, amount),
+    )
+
+
 def payout_returned(of: Entry, *, effective_at: datetime) -> Entry:
     """The bank sent a payout back that had arrived; `payout_failed` follows it."""
     return taken_back(of, "payout_arrived", "payout_returned", effective_at, False)
