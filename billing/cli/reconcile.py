@@ -75,6 +75,11 @@ def import_(session: Session, file: Path, complete: bool, output: Output) -> int
 
     means = _means(session, file)
     run_id = report_file.begin(session.engine, file, now=means.now, complete=complete)
+    record = _record(session, run_id)
+    if record["state"] == "succeeded":
+        output.record(record, {"steps": _STEPS})
+        talk("this file was imported before: nothing changed")
+        return OK
     settle.resume(session.engine, run_id)
     return _tell(session, settle.work(run_id, means), output)
 

@@ -70,6 +70,8 @@ _INSTANT: Final = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[ T](\d{2}:\d{2}(?::\d{2})?
 _AMOUNT_LENGTH: Final = 12  # a longer one has enough digits for a card number
 _CARD: Final = ("it looks like a card number", "take the card numbers out of the report")
 _NOTHING: Final = "\\N"
+# Behind the digest in a run's reference: whoever imports it says that nothing is left out.
+_COMPLETE: Final = ":complete"
 
 
 class MalformedReport(BadInput):
@@ -98,13 +100,12 @@ def begin(engine: Engine, path: Path, *, now: datetime, complete: bool) -> UUID:
     """
     digest = _digest(path)
     with _opened(path) as file:
-        rows = csv.reader(file)
-        _columns(path, next(rows, []))
+        _columns(path, _header(path, _reader(file)))
     with engine.begin() as conn:
         return settlement.start(
             conn,
             source="report",
-            reference=digest,
+            reference=digest + _COMPLETE if complete else digest,
             window_from=now - timedelta(seconds=1),
             window_to=now,
             now=now,
@@ -131,7 +132,7 @@ def _digest(path: Path) -> str:
 def fetch(hand: Hand) -> None:
     """See that the file is still the one this run was begun with."""
     path = _path(hand)
-    if _digest(path) != hand.run.reference:
+    if _digest(path) != hand.run.reference.removesuffix(_COMPLETE):
         raise MalformedReport(
             "the file is not the one that this run was begun with",
             where=str(path),
@@ -190,14 +191,30 @@ def _opened(path: Path) -> Iterator[IO[str]]:
 def _chunks(path: Path, run_id: UUID) -> Iterator[tuple[str, int]]:
     """Yield COPY text of `CHUNK_ROWS` rows each, and how many rows it is."""
     with _opened(path) as file:
-        reader = csv.reader(file)
-        columns = _columns(path, next(reader, []))
+        reader = _reader(file)
+        columns = _columns(path, _header(path, reader))
         lines = _lines(path, reader, columns, str(run_id))
         while chunk := list(islice(lines, CHUNK_ROWS)):
             yield "".join(chunk), len(chunk)
 
 
 # --- the header ---------------------------------------------------------------------------------
+
+
+def _reader(file: IO[str]) -> Iterator[list[str]]:
+    """Read strictly: a file that was cut off within a quoted field is no whole one."""
+    return csv.reader(file, strict=True)
+
+
+def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
+    try:
+        return next(reader, [])
+    except csv.Error as error:
+        raise _no_csv(path, 1, error) from error
+
+
+def _no_csv(path: Path, line: int, error: csv.Error) -> MalformedReport:
+    return MalformedReport(f"not CSV: {error}", where=f"{path}:{line}", remedy="download it again")
 
 
 def _columns(path: Path, header: Sequence[str]) -> Columns:
@@ -214,6 +231,13 @@ def _columns(path: Path, header: Sequence[str]) -> Columns:
             where=f"{path}:1",
             remedy="an itemized report of payout_reconciliation, ending_balance_reconciliation or"
             " balance_change_from_activity has them by default",
+        )
+    twice = sorted({name for name in named.values() if names.count(name) > 1})
+    if twice:
+        raise MalformedReport(
+            f"the report has the column(s) {', '.join(twice)} more than once",
+            where=f"{path}:1",
+            remedy="which one counts can't be told: download it again",
         )
     if all(at[key] < 0 for key in _TELLS_WHOSE):
         raise MalformedReport(
@@ -246,9 +270,7 @@ def _lines(
         try:
             row = next(reader, None)
         except csv.Error as error:
-            raise MalformedReport(
-                f"not CSV: {error}", where=f"{path}:{started}", remedy="download it again"
-            ) from error
+            raise _no_csv(path, started, error) from error
         if row is None:
             return
         if not row:

@@ -332,20 +332,38 @@ _PAGE: Final = f"""
       AS s({", ".join(_COLUMNS)})"""
 
 
+# What reports leave out unless they are asked for it.
+_LEARNED: Final = (
+    "source_id", "provider_payment_id", "provider_charge_id", "customer_amount",
+    "customer_currency", "exchange_rate", "available_on",
+)  # fmt: skip
+
+
+def _learns(name: str) -> str:
+    return f"r.{name} IS NULL AND s.{name} IS NOT NULL"
+
+
 def _merging(source: str) -> tuple[TextClause, TextClause, TextClause]:
     """Return the statements that take in what stands in `source`.
 
-    A transaction that was read before stays as it is; what may still become known is its payout.
-    The last one returns what `source` shows otherwise than it was read before.
+    A transaction that was read before stays as it is. What a source left out may be learned from
+    another: its payout at any time, what it is about until it is matched. The last one returns
+    what `source` shows otherwise than it was read before.
     """
     names = ", ".join(_COLUMNS)
     return (
         text(
             f"""
-            UPDATE settlement_rows AS r SET provider_payout_id = s.provider_payout_id
+            UPDATE settlement_rows AS r
+               SET provider_payout_id = coalesce(r.provider_payout_id, s.provider_payout_id)
+                   {"".join(f", {name} = coalesce(r.{name}, s.{name})" for name in _LEARNED)},
+                   metadata = s.metadata || r.metadata
               FROM {source}
              WHERE r.provider_transaction_id = s.provider_transaction_id
-               AND r.provider_payout_id IS NULL AND s.provider_payout_id IS NOT NULL
+               AND (r.provider_payout_id IS NULL AND s.provider_payout_id IS NOT NULL
+                    OR r.matched_at IS NULL
+                       AND ((s.metadata || r.metadata) <> r.metadata
+                            {"".join(f" OR {_learns(name)}" for name in _LEARNED)}))
             """
         ),
         text(
@@ -409,8 +427,8 @@ def _merge(
     statements: tuple[TextClause, TextClause, TextClause],
     params: Mapping[str, Any],
 ) -> Merged:
-    late_payout, insert, changed = statements
-    conn.execute(late_payout, params)
+    learn, insert, changed = statements
+    conn.execute(learn, params)
     new = conn.execute(insert, params).rowcount
     return Merged(new, conn.execute(changed, params).all())
 

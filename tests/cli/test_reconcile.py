@@ -92,6 +92,18 @@ def test_a_report_is_imported_once(paid: World, tmp_path: Path) -> None:
     assert paid.json("reconcile", "import", str(file))["id"] == done["id"]
 
 
+def test_the_breaks_of_a_report_are_new_once(paid: World, tmp_path: Path) -> None:
+    take_money(paid)
+    file = report(paid, tmp_path)
+    first = paid.run("reconcile", "import", str(file))
+    assert (first.exit_code, "1 new break(s)" in first.stderr) == (3, True)
+
+    again = paid.run("reconcile", "import", str(file))
+
+    assert again.exit_code == 0
+    assert "imported before" in again.stderr
+
+
 def test_a_malformed_report_is_one_error_with_line_and_column(paid: World, tmp_path: Path) -> None:
     file = report(paid, tmp_path)
     lines = file.read_text().splitlines()

@@ -1,5 +1,6 @@
 """Settlement from report files, as the provider makes them."""
 
+import csv
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,8 @@ from sqlalchemy import text
 from billing.flows import report_file, settle
 from billing.flows.report_file import MalformedReport
 from billing.flows.settle_hand import Means
-from billing.store import fx, settlement
+from billing.gateway import BalanceTransaction
+from billing.store import fx, journal, settlement
 from tests.scenarios.world import Subscriber, World
 
 # What Stripe shows by default, and what it has to be asked for.
@@ -229,6 +231,21 @@ def test_what_a_complete_report_lacks_is_missing(
     assert states(world, customers) == {"SETTLED"}
 
 
+def test_a_file_may_be_called_complete_after_it_was_imported(world: World, tmp_path: Path) -> None:
+    paid_out(world)
+    file = report(world, tmp_path)
+    lines = file.read_text().splitlines()
+    file.write_text("\n".join(lines[:-1]) + "\n")
+    first = import_(world, file)
+    assert world.breaks() == []
+
+    done = import_(world, file, complete=True)
+
+    assert (done.state, done.run_id != first.run_id) == ("succeeded", True)
+    assert [row.kind for row in world.breaks()] == ["missing_at_provider"]
+    assert import_(world, file, complete=True) == done
+
+
 def test_a_report_with_an_exchange_keeps_the_rate_its_amounts_imply(
     world: World, tmp_path: Path
 ) -> None:
@@ -273,3 +290,85 @@ def test_what_is_no_report_is_refused_before_anything_is_written(
         report_file.begin(world.engine, file, now=world.now, complete=False)
     with world.engine.connect() as conn:
         assert settlement.runs(conn) == []
+
+
+def without(file: Path, *columns: str) -> Path:
+    """Return a copy of a report that lacks some columns."""
+    with file.open(newline="") as read:
+        rows = list(csv.DictReader(read))
+    copy = file.with_name("less.csv")
+    kept = [name for name in rows[0] if name not in columns]
+    with copy.open("w", newline="") as written:
+        writer = csv.DictWriter(written, kept, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(rows)
+    return copy
+
+
+def test_what_a_report_left_out_is_learned_from_the_providers_lists(
+    world: World, tmp_path: Path
+) -> None:
+    customers = paid_out(world)
+    with world.engine.begin() as conn:
+        conn.execute(text("UPDATE payments SET provider_charge_id = NULL"))
+    import_(world, without(report(world, tmp_path), "payment_intent_id"))
+    assert {row.kind for row in world.breaks()} == {"unknown_at_provider"}
+
+    world.close_books()
+
+    assert states(world, customers) == {"SETTLED"}
+    assert world.breaks() == []
+    world.assert_everything_adds_up()
+
+
+def test_a_payout_that_came_back_is_known_though_a_later_one_carries_it(
+    world: World, tmp_path: Path
+) -> None:
+    paid_out(world, 1)
+    world.close_books()
+    (first,) = payouts(world)
+    control(world, f"payouts/{first}", status="failed")
+    file = tmp_path / "report.csv"
+    came_back = {row.category: row for row in transactions(world)}["payout_reversal"]
+    file.write_text(
+        "balance_transaction_id,created_utc,currency,gross,fee,net,reporting_category,source_id,"
+        "automatic_payout_id\n"
+        f"{came_back.id},2026-01-12 00:00:00,usd,19.11,0.00,19.11,payout_reversal,{first},"
+        "po_later\n"
+    )
+
+    import_(world, file)
+
+    assert world.entries("payout_failed") == 1
+    with world.engine.connect() as conn:
+        assert journal.entry_by_source_key(conn, f"payout_failed:{first}") is not None
+    world.assert_everything_adds_up()
+
+
+def transactions(world: World) -> list[BalanceTransaction]:
+    pages = world.gateway.list_balance_transactions(since=None)
+    return [row for page in pages for row in page]
+
+
+def payouts(world: World) -> list[str]:
+    with world.engine.connect() as conn:
+        rows = conn.execute(text("SELECT provider_payout_id FROM payouts"))
+        return [row.provider_payout_id for row in rows]
+
+
+def test_overlapping_reports_with_their_rows_in_any_order_bring_everything_once(
+    world: World, tmp_path: Path
+) -> None:
+    customers = paid_out(world)
+    file = report(world, tmp_path)
+    header, *rows = file.read_text().splitlines()
+    entries = []
+    for n, chosen in enumerate(([2, 0], [1, 2, 2], [0, 1, 2])):
+        part = tmp_path / f"part{n}.csv"
+        part.write_text("\r\n".join([header, *(rows[row] for row in chosen)]))
+        assert import_(world, part).error is None
+        entries.append(world.entries("fee_settled"))
+
+    assert entries == [2, 3, 3]
+    assert states(world, customers) == {"SETTLED"}
+    world.assert_everything_adds_up()

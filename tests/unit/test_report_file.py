@@ -146,3 +146,46 @@ def test_a_charge_is_known_by_what_its_row_is_about(tmp_path: Path) -> None:
     (line,) = read(tmp_path, ROW.replace("ch_1,ch_1,pi_1,", "ch_1,"), header=header)
 
     assert fields(line)[2:5] == ["ch_1", "\\N", "ch_1"]
+
+
+TORN = {
+    "a quoted field that never ends": (ROW.replace("po_1,", 'po_1,"018f'), "not CSV"),
+    "text behind a closing quote": (ROW.replace("po_1,", 'po_1,"a"b'), "not CSV"),
+    "a formula for an amount": (ROW.replace("19.99,0.88", "=19.99,0.88"), "=19.99"),
+    "a formula for an id": (ROW.replace("txn_1", "=cmd()"), "no id"),
+    "digits of another script": (ROW.replace("19.99,0.88", "١٩.٩٩,0.88"), "١٩.٩٩"),
+    "thousands separators": (
+        ROW.replace("19.99,0.88,19.11", '"1,019.99",0.88,1019.11'),
+        "1,019.99",
+    ),
+    "an amount in parentheses": (ROW.replace("19.99,0.88", "(19.99),0.88"), "(19.99)"),
+    "a zero byte": (ROW.replace("ch_1,ch_1", "ch_1\x00,ch_1"), "no id"),
+    "an amount beyond a bigint": (
+        ROW.replace("19.99,0.88,19.11", "99999999999999999999.99,0.88,99999999999999999999.11"),
+        "gross",
+    ),
+}
+
+
+@pytest.mark.parametrize(("torn", "words"), TORN.values(), ids=TORN)
+def test_a_torn_or_dressed_up_row_is_refused(tmp_path: Path, torn: str, words: str) -> None:
+    with pytest.raises(MalformedReport) as refused:
+        read(tmp_path, ROW.replace("txn_1", "txn_0"), torn)
+
+    assert words in f"{refused.value.what} {refused.value.where}"
+    assert f"{tmp_path / 'report.csv'}:3" in (refused.value.where or "")
+
+
+@pytest.mark.parametrize(
+    ("header", "words"),
+    [("", "lacks the column"), ('"' + "x" * 70_000 + '"', "not CSV"), ('"balance', "not CSV")],
+    ids=["an empty file", "one endless field", "a quote that never ends"],
+)
+def test_a_header_that_is_none_is_refused(tmp_path: Path, header: str, words: str) -> None:
+    with pytest.raises(MalformedReport, match=words):
+        read(tmp_path, header=header)
+
+
+def test_a_column_named_twice_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MalformedReport, match="gross"):
+        read(tmp_path, ROW + ",1.00", header=HEADER + ",gross")
