@@ -76,12 +76,11 @@ STEPS: Final[Mapping[str, Mapping[str, Step]]] = {
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('settlement', 0))")
 
 
-def is_due(conn: Connection, *, now: datetime, every: timedelta) -> bool:
-    """Tell whether a boundary of `every` (counted from midnight UTC) passed since the last run.
+def is_due(last: datetime | None, *, now: datetime, every: timedelta) -> bool:
+    """Tell whether a boundary of `every` (counted from midnight UTC) passed since `last`.
 
-    With `every` of nothing a run is always due.
+    With `every` of nothing, and before the first run, one is always due.
     """
-    last = settlement.read_until(conn)
     return last is None or not every or last < _boundary(now, every)
 
 
@@ -112,14 +111,17 @@ def begin(engine: Engine, *, now: datetime, every: timedelta = timedelta(0)) -> 
         for row in settlement.running(conn):
             if row.source == "provider":
                 return UUID(str(row.id))
-        first = settlement.beginning(conn)
-        if first is None or not is_due(conn, now=now, every=every):
+        last = settlement.read_until(conn)
+        if not is_due(last, now=now, every=every):
+            return None
+        # Only before the first run is all of history looked through.
+        read_until = last or settlement.beginning(conn)
+        if read_until is None:
             return None
         oldest = settlement.oldest_unsettled(conn, long_known=now - LOOKED_FOR)
-        read_until = settlement.read_until(conn) or first
         window_from = min(read_until, oldest or now, now - timedelta(seconds=1))
         reference = f"{now:%Y-%m-%dT%H:%M:%SZ}"
-        again = settlement.references_like(conn, reference)
+        again = settlement.begun_at(conn, now)
         return settlement.start(
             conn,
             source="provider",

@@ -127,17 +127,19 @@ def running(conn: Connection) -> list[Row[Any]]:
     return list(conn.execute(_RUNNING))
 
 
-_REFERENCES = text(
+_BEGUN_AT = text(
     """
     SELECT count(*) FROM reconciliation_runs
-     WHERE source = 'provider' AND (reference = :reference OR reference LIKE :reference || '/%')
+     WHERE source = 'provider'
+       AND window_to >= date_trunc('second', CAST(:now AS timestamptz))
+       AND window_to < date_trunc('second', CAST(:now AS timestamptz)) + interval '1 second'
     """
 )
 
 
-def references_like(conn: Connection, reference: str) -> int:
-    """Count the runs of one instant."""
-    return int(conn.execute(_REFERENCES, {"reference": reference}).scalar_one())
+def begun_at(conn: Connection, now: datetime) -> int:
+    """Count the runs over the provider's lists that were begun within this very second."""
+    return int(conn.execute(_BEGUN_AT, {"now": now}).scalar_one())
 
 
 # The first send counts, not the capture: an answer may be adopted a day after the charge.

@@ -289,24 +289,33 @@ def new_breaks(conn: Connection, batch: Batch) -> list[Row[Any]]:
     return list(conn.execute(_NEW_BREAKS, {"after": batch.after, "upto": batch.upto}))
 
 
+# What was matched just now isn't posted: without saying so all of history would be read.
 _IN_BATCH: Final = (
     "r.provider_transaction_id > :after AND r.provider_transaction_id <= :upto"
-    " AND r.matched_at = :now"
+    " AND r.matched_at = :now AND r.posted_at IS NULL"
 )
-# Three ways a row explains a break: it was the row's own, the list of charges had shown the
-# charge too early, or the payment was thought to be missing.
+# A row explains a break in four ways: it was the row's own, or the row turned out to be another
+# kind of break; the list of charges had shown the charge too early; or the payment or the refund
+# was thought to be missing.
 _EXPLAINED: Final = (
     text(
         f"""
         UPDATE breaks AS b
            SET resolved_at = :now, resolved_by = 'reconciler',
-               resolution = CASE WHEN r.matched_at IS NULL THEN 'it is a ' || r.outcome
-                                 ELSE 'both sides agree by now' END
+               resolution = 'both sides agree by now'
           FROM settlement_rows r
          WHERE b.resolved_at IS NULL AND b.provider_transaction_id = r.provider_transaction_id
-           AND r.provider_transaction_id > :after AND r.provider_transaction_id <= :upto
-           AND (r.matched_at = :now
-                OR r.matched_at IS NULL AND r.outcome IN {_KINDS} AND b.kind <> r.outcome)
+           AND {_IN_BATCH}
+        """
+    ),
+    text(
+        f"""
+        UPDATE breaks AS b
+           SET resolved_at = :now, resolved_by = 'reconciler',
+               resolution = 'it is a ' || r.outcome
+          FROM settlement_rows r
+         WHERE b.resolved_at IS NULL AND b.provider_transaction_id = r.provider_transaction_id
+           AND {_RANGE} AND r.outcome IN {_KINDS} AND b.kind <> r.outcome
         """
     ),
     text(

@@ -222,6 +222,9 @@ CREATE TABLE reconciliation_runs (
   CONSTRAINT reconciliation_runs_once UNIQUE (source, reference),
   CONSTRAINT reconciliation_runs_window CHECK (window_from < window_to)
 );
+CREATE INDEX reconciliation_runs_read ON reconciliation_runs (window_to)
+  WHERE source = 'provider';
+CREATE INDEX reconciliation_runs_running ON reconciliation_runs (id) WHERE state = 'running';
 CREATE TABLE reconciliation_steps (
   run_id       uuid NOT NULL REFERENCES reconciliation_runs,
   step         text NOT NULL CHECK (step IN

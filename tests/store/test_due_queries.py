@@ -27,6 +27,7 @@ from billing.store import (
     settlement,
     settlement_match,
     subscriptions,
+    tie_out,
 )
 from billing.store.engine import make_engine
 from tests.conftest import Admin
@@ -84,12 +85,35 @@ SELECT id, 1, 'first', 'k' || g, id, '{}', 0, '2026-02-01',
   FROM ids;
 INSERT INTO refunds (id, payment_id, amount, currency, state, recognised, deferred, tax, reason,
                      requested_by, idempotency_key, next_attempt_at, dispatch_after, created_at,
-                     finished_at)
+                     finished_at, provider_refund_id, settled_at)
 SELECT id, id, 1, 'USD', CASE WHEN open THEN 'requested' ELSE 'succeeded' END, 0, 1, 0, 'R', 'A',
        'r' || g, CASE WHEN open THEN timestamptz '2026-02-28' END, '1970-01-01', now(),
-       CASE WHEN NOT open THEN now() END
+       CASE WHEN NOT open THEN now() END, 're_' || g,
+       CASE WHEN NOT open AND g % 1000 <> 10 THEN now() END
   FROM ids, LATERAL (SELECT g % 400 = 0 AS open) o
  WHERE g % 10 = 0;
+INSERT INTO reconciliation_runs (id, source, reference, window_from, window_to, state, started_at)
+SELECT id, 'provider', 'r' || g, timestamptz '2026-01-01' + g * interval '1 s',
+       timestamptz '2026-01-01' + (g + 1) * interval '1 s', 'succeeded', now()
+  FROM ids WHERE g <= 50000;
+INSERT INTO settlement_rows (provider_transaction_id, run_id, category, source_id,
+                             provider_payment_id, provider_charge_id, amount, fee, net, currency,
+                             created, outcome, payment_id, matched_at, posted_at)
+SELECT 'txn_' || g, '018f0000-0000-7000-8000-000000000001', 'charge', 'ch_' || g, 'pi_' || g,
+       'ch_' || g, 100, 1, 99, 'USD', '2026-02-01',
+       CASE WHEN g % 500 = 0 THEN 'waiting' ELSE 'matched' END, id,
+       CASE WHEN g % 500 <> 0 THEN timestamptz '2026-03-01' END,
+       CASE WHEN g % 500 > 1 THEN timestamptz '2026-03-01' END
+  FROM ids;
+INSERT INTO breaks (id, kind, dedupe_key, payment_id, ours, provider, suggested_cause, found_at,
+                    resolved_at, resolution, provider_transaction_id)
+SELECT id, (ARRAY['unknown_at_provider', 'missing_at_provider', 'refund_missing',
+                  'amount_mismatch'])[1 + g % 4],
+       'b' || g, id, jsonb_build_object('provider_refund', 're_' || g),
+       jsonb_build_object('charge', 'ch_' || g), 'c', now(),
+       CASE WHEN g % 3 = 0 THEN now() END, CASE WHEN g % 3 = 0 THEN 'r' END,
+       CASE WHEN g % 5 = 0 THEN 'txn_' || g END
+  FROM ids WHERE g <= 600;
 INSERT INTO revenue_recognitions (invoice_id, through, amount)
 SELECT id, '2026-02-15', 40 FROM ids WHERE g % 2 = 0;
 ANALYZE
@@ -141,6 +165,67 @@ QUERIES: dict[str, tuple[Executable, Mapping[str, Any], str | None]] = {
         settlement_match.MISSING,
         {"since": NOW, "before": NOW, "limit": 1000},
         "payments_unsettled",
+    ),
+    "refunds of which no money left": (
+        settlement_match._REFUND_MISSING,
+        {"since": NOW, "before": NOW, "limit": 1000},
+        "refunds_unsettled",
+    ),
+    "up to where the provider's transactions were read": (
+        settlement._LAST_WINDOW,
+        {},
+        "reconciliation_runs_read",
+    ),
+    "the runs that are not over": (settlement._RUNNING, {}, "reconciliation_runs_running"),
+    "the runs of this second": (
+        settlement._BEGUN_AT,
+        {"now": NOW},
+        "reconciliation_runs_read",
+    ),
+    "settlement rows to be judged": (
+        settlement_match._LOCK,
+        {"after": "", "limit": 20_000},
+        "settlement_rows_unmatched",
+    ),
+    "settlement rows to be posted": (
+        settlement._UNPOSTED,
+        {"after": "", "limit": 2_000, "payout_reversals": False},
+        "settlement_rows_unposted",
+    ),
+    "captures that the balance lacks": (
+        tie_out._REASONS["captured by us, not in the provider's settlement yet"],
+        {},
+        "payments_unsettled",
+    ),
+    "rows that the books lack": (
+        tie_out._REASONS["settled by the provider, not matched or posted yet"],
+        {},
+        "settlement_rows_unmatched",
+    ),
+    "refunds that the balance lacks": (
+        tie_out._REASONS["refunded by us, not in the provider's settlement yet"],
+        {},
+        "refunds_unsettled",
+    ),
+    "breaks that a batch's rows explain": (
+        settlement_match._EXPLAINED[0],
+        {"after": "", "upto": "txn_999999", "now": NOW},
+        "settlement_rows_unposted",
+    ),
+    "breaks that turned out to be others": (
+        settlement_match._EXPLAINED[1],
+        {"after": "", "upto": "txn_999999", "now": NOW},
+        "settlement_rows_unmatched",
+    ),
+    "breaks of charges that a batch explains": (
+        settlement_match._EXPLAINED[2],
+        {"after": "", "upto": "txn_999999", "now": NOW},
+        "settlement_rows_unposted",
+    ),
+    "missing captures that a batch shows": (
+        settlement_match._EXPLAINED[3],
+        {"after": "", "upto": "txn_999999", "now": NOW},
+        "settlement_rows_unposted",
     ),
     "our side of a page of charges": (
         confirm._OURS,
@@ -223,7 +308,7 @@ def test_a_query_of_the_daemons_reads_an_index(
     found = list(nodes(plan_of(many, query, values)))
 
     scanned = {node["Relation Name"] for node in found if node["Node Type"] == "Seq Scan"}
-    empty = {"breaks", "customers", "disputes", "payment_methods", "settlement_rows"}
+    empty = {"breaks", "customers", "disputes", "payment_methods"}
     assert scanned <= empty, "small, or empty here"
     assert index in {node.get("Index Name") for node in found}
 
