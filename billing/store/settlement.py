@@ -348,6 +348,7 @@ def _learns(name: str) -> str:
 def _merging(source: str) -> tuple[TextClause, TextClause, TextClause]:
     """Return the statements that take in what stands in `source`.
 
+    Transactions are taken in one order, so that two sources at once can't deadlock.
     A transaction that was read before stays as it is. What a source left out may be learned from
     another: its payout at any time, what it is about until it is matched. The last one returns
     what `source` shows otherwise than it was read before.
@@ -371,7 +372,8 @@ def _merging(source: str) -> tuple[TextClause, TextClause, TextClause]:
         text(
             f"""
             INSERT INTO settlement_rows ({names})
-            SELECT {names} FROM {source} ON CONFLICT (provider_transaction_id) DO NOTHING
+            SELECT {names} FROM {source} ORDER BY s.provider_transaction_id
+                ON CONFLICT (provider_transaction_id) DO NOTHING
             """
         ),
         text(
