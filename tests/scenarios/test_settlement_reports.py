@@ -1,6 +1,8 @@
 """Settlement from report files, as the provider makes them."""
 
 import csv
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -372,3 +374,36 @@ def test_overlapping_reports_with_their_rows_in_any_order_bring_everything_once(
     assert entries == [2, 3, 3]
     assert states(world, customers) == {"SETTLED"}
     world.assert_everything_adds_up()
+
+
+def test_two_reports_and_the_providers_lists_at_once_bring_everything_once(
+    world: World, tmp_path: Path
+) -> None:
+    customers = paid_out(world, 12)
+    world.psp.take_money(700)
+    paid_out_file = report(world, tmp_path)
+    rest = report(world, tmp_path, "ending_balance_reconciliation.itemized.4")
+    backwards = tmp_path / "backwards.csv"
+    header, *rows = paid_out_file.read_text().splitlines()
+    backwards.write_text("\n".join([header, *reversed(rows)]))
+
+    def from_lists() -> settle.Worked:
+        run_id = settle.begin(world.engine, now=world.now)
+        assert run_id is not None
+        given = replace(means(world, None), gateway=world.gateway)
+        return settle.work(run_id, given)
+
+    works = [
+        *[lambda file=file: import_(world, file) for file in (paid_out_file, backwards, rest)],
+        from_lists,
+        from_lists,
+    ]
+    with ThreadPoolExecutor(len(works)) as together:
+        done = [running.result(120) for running in [together.submit(work) for work in works]]
+
+    assert {each.error for each in done} == {None}
+    assert world.entries("fee_settled") == 12
+    assert states(world, customers) == {"SETTLED"}
+    assert [row.kind for row in world.breaks()] == ["unknown_at_provider"]
+    world.close_books()
+    world.assert_promises_hold()
