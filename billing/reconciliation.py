@@ -7,7 +7,7 @@ way. A night's million rows are judged in SQL (`billing.store.settlement_match`)
 are what that SQL says, and a test holds the two together.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal  # noqa: TID251  exchange rates are no money
 from enum import StrEnum
@@ -300,30 +300,39 @@ ACCEPTABLE: Final = frozenset(
 def suggested_adjustment(
     kind: BreakKind, ours: Mapping[str, Any], provider: Mapping[str, Any]
 ) -> Money | None:
+    """Return the adjustment of `psp_clearing` to suggest: the first thing that it lacks, if any."""
+    return next(iter(lacking(kind, ours, provider)), None)
+
+
+def lacking(
+    kind: BreakKind, ours: Mapping[str, Any], provider: Mapping[str, Any]
+) -> tuple[Money, ...]:
     """Return what has to be added to `psp_clearing` to say what the provider's balance says.
 
-    None where the difference is none of the balance. On both sides of a break, amounts of money
-    that leaves are negative.
+    One amount a currency, the balance's first; nothing where the difference is none of the
+    balance. On both sides of a break, amounts of money that leaves are negative.
     """
-    mine = _money(ours, "amount")
+    mine = _booked(ours)
     shown = _money(provider, "customer_amount", "customer_currency")
     if shown is None:
         shown = _money(provider, "amount")
     match kind:
         case BreakKind.AMOUNT_MISMATCH:
-            wanted = _between(mine, shown)
+            return _sums(_between(mine, shown))
         case BreakKind.REFUND_MISMATCH | BreakKind.DISPUTE_MISMATCH:
             # Only a settlement row says how much really moved, and which way.
-            wanted = _between(mine, shown) if "balance_transaction" in provider else None
+            return _sums(_between(mine, shown)) if "balance_transaction" in provider else ()
         case BreakKind.MISSING_AT_PROVIDER | BreakKind.REFUND_MISSING:
-            wanted = None if mine is None else -mine
+            return _sums(None if mine is None else -mine)
         case BreakKind.BALANCE_MISMATCH:
-            wanted = _money(provider, "unexplained")
+            return _sums(_money(provider, "unexplained"))
+        case BreakKind.CURRENCY_MISMATCH:
+            net = _money(provider, "net")
+            return () if net is None else _sums(net, None if mine is None else -mine)
         case kind if kind in _ONLY_THEIRS:
-            wanted = _money(provider, "net")
+            return _sums(_money(provider, "net"))
         case _:
-            wanted = None
-    return wanted if wanted is not None and wanted.amount else None
+            return ()
 
 
 _ONLY_THEIRS: Final = frozenset(
@@ -331,11 +340,33 @@ _ONLY_THEIRS: Final = frozenset(
         BreakKind.UNKNOWN_AT_PROVIDER,
         BreakKind.DUPLICATE_CHARGE,
         BreakKind.CAPTURED_AT_PROVIDER_ONLY,
-        BreakKind.CURRENCY_MISMATCH,
         BreakKind.REFUND_UNKNOWN,
         BreakKind.DISPUTE_UNKNOWN,
     }
 )
+_NOT_CAPTURED: Final = frozenset({State.CREATED, State.AUTHORIZED, State.FAILED})
+
+
+def _booked(ours: Mapping[str, Any]) -> Money | None:
+    """Return what our books have of it: nothing yet of a payment that isn't captured."""
+    mine = _money(ours, "amount")
+    if mine is not None and ours.get("state") in _NOT_CAPTURED:
+        return Money(0, mine.currency)
+    return mine
+
+
+def _sums(*amounts: Money | None) -> tuple[Money, ...]:
+    """Add amounts up by currency, in the order they come, and leave out what is nothing."""
+    sums: dict[str, Money] = {}
+    for money in amounts:
+        if money is not None:
+            sums[money.currency] = sums.get(money.currency, Money(0, money.currency)) + money
+    return tuple(money for money in sums.values() if money.amount)
+
+
+def still_lacking(wanted: Sequence[Money], adjusted: Money | None) -> tuple[Money, ...]:
+    """Return what is still to be added to `psp_clearing` after an adjustment of it."""
+    return _sums(*wanted, None if adjusted is None else -adjusted)
 
 
 def _between(ours: Money | None, theirs: Money | None) -> Money | None:

@@ -4,7 +4,7 @@ Resolving may post an `adjustment` to `psp_clearing`, so that our books say what
 balance says; the reason stands in the break, in a note, and in the audit log.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -17,9 +17,18 @@ from billing.ledger import recipes
 from billing.ledger.accounts import Account, AccountCode
 from billing.money import Money
 from billing.payments import Cause, State
-from billing.reconciliation import ACCEPTABLE, BreakKind, RowOutcome, suggested_adjustment
+from billing.reconciliation import (
+    ACCEPTABLE,
+    BreakKind,
+    RowOutcome,
+    lacking,
+    still_lacking,
+    suggested_adjustment,
+)
 from billing.store import audit, breaks, journal, payments, refunds, settlement
 
+# What a resolved break's books still lack stands under this name in its provider's side.
+UNADJUSTED: Final = "unadjusted"
 # Resolving one of these says that the payment's money is accounted for in another way.
 _SETTLES_PAYMENT: Final = frozenset({BreakKind.MISSING_AT_PROVIDER, BreakKind.CURRENCY_MISMATCH})
 # Accepting one of these says that the charge is what the provider says it is.
@@ -128,23 +137,24 @@ def take_in(
     """
     kind, transaction_id = BreakKind(known.kind), difference["provider_transaction_id"]
     _decide(conn, kind, transaction_id, now)
-    missing = suggested_adjustment(kind, difference["ours"], difference["provider"])
+    missing = lacking(kind, difference["ours"], difference["provider"])
     provider = dict(known.provider)
-    before = provider.pop("unadjusted", None)
     if known.provider_transaction_id is None:
         provider |= difference["provider"]
-        missing = _less(missing, _adjusted(conn, known.id))
-    elif before is not None:
-        so_far = Money(before["amount"], before["currency"])
-        missing = so_far if missing is None else missing + so_far
-    if missing is not None and missing.amount:
-        provider["unadjusted"] = {"amount": missing.amount, "currency": missing.currency}
+        missing = still_lacking(missing, _adjusted(conn, known.id))
+    else:
+        before = [Money(each["amount"], each["currency"]) for each in provider.get(UNADJUSTED, ())]
+        missing = still_lacking([*before, *missing], None)
     breaks.change(
         conn,
         known.id,
-        provider=provider,
+        provider={**provider, UNADJUSTED: _as_json(missing)},
         provider_transaction_id=known.provider_transaction_id or transaction_id,
     )
+
+
+def _as_json(amounts: Sequence[Money]) -> list[dict[str, Any]]:
+    return [{"amount": money.amount, "currency": money.currency} for money in amounts]
 
 
 def _adjusted(conn: Connection, break_id: UUID) -> Money | None:
@@ -154,15 +164,6 @@ def _adjusted(conn: Connection, break_id: UUID) -> Money | None:
         return None
     clearing = Account(AccountCode.PSP_CLEARING)
     return next(line.money for line in stored.entry.postings if line.account == clearing)
-
-
-def _less(wanted: Money | None, adjusted: Money | None) -> Money | None:
-    """Return what is still to be adjusted, where both are of one currency."""
-    if adjusted is None:
-        return wanted
-    if wanted is None:
-        return -adjusted
-    return wanted - adjusted if wanted.currency == adjusted.currency else wanted
 
 
 def _lock_what_it_is_about(conn: Connection, break_id: UUID) -> None:
@@ -294,12 +295,6 @@ def _answer_for_refund(conn: Connection, row: Row[Any], now: datetime) -> None:
 
 def _with_unadjusted(row: Row[Any], plan: Resolution) -> dict[str, Any]:
     """Return the provider's side with what the books still lack, for the balance's tie-out."""
-    provider = dict(row.provider)
-    if plan.suggested is None:
-        return provider
-    left = plan.suggested
-    if plan.adjustment is not None and plan.adjustment.currency == left.currency:
-        left = left - plan.adjustment
-    if left.amount:
-        provider["unadjusted"] = {"amount": left.amount, "currency": left.currency}
-    return provider
+    wanted = lacking(plan.kind, row.ours, row.provider)
+    left = still_lacking(wanted, plan.adjustment) if wanted else ()
+    return {**row.provider, UNADJUSTED: _as_json(left)} if left else dict(row.provider)

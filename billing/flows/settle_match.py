@@ -94,6 +94,8 @@ def _ours(row: Row[Any]) -> dict[str, Any]:
     for noun in ("refund", "dispute"):
         if getattr(row, f"{noun}_id") is not None:
             sign = -1 if row.amount < 0 else 1
+            if noun == "refund" and sign < 0 and row.refund_state in ("failed", "canceled"):
+                sign = 0  # our books have nothing of it
             return {
                 noun: str(getattr(row, f"{noun}_id")),
                 "payment": None if row.payment_id is None else str(row.payment_id),

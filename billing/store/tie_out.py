@@ -48,9 +48,10 @@ _REASONS: Final[Mapping[str, TextClause]] = {
     ),
     "breaks that were resolved without adjusting the books": text(
         """
-        SELECT provider -> 'unadjusted' ->> 'currency' AS currency,
-               sum(CAST(provider -> 'unadjusted' ->> 'amount' AS bigint)) AS amount
-          FROM breaks WHERE resolved_at IS NOT NULL AND provider ? 'unadjusted' GROUP BY 1
+        SELECT u.money ->> 'currency' AS currency,
+               sum(CAST(u.money ->> 'amount' AS bigint)) AS amount
+          FROM breaks b, jsonb_array_elements(b.provider -> 'unadjusted') AS u(money)
+         WHERE b.resolved_at IS NOT NULL AND b.provider ? 'unadjusted' GROUP BY 1
         """
     ),
 }

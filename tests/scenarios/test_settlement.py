@@ -901,3 +901,26 @@ class _Without:
     def list_balance_transactions(self, **given: Any) -> Any:
         for page in self._real.list_balance_transactions(**given):
             yield [row for row in page if row.category != self._category]
+
+
+@pytest.mark.parametrize("adjusted", [True, False])
+def test_another_amount_taken_after_we_gave_up_is_lacking_as_a_whole(
+    world: World, adjusted: bool
+) -> None:
+    customer = world.subscribed("video-premium", card="pm_sbx_stolen_card")
+    world.run_until("2026-01-02")
+    pay_behind_our_back(world, customer)
+    alter(world, customer, amount=2500)
+    run(world)
+    (found,) = world.breaks()
+    assert found.kind == "amount_mismatch"
+    with world.engine.connect() as conn:
+        suggested = settle_breaks.preview(conn, found.id, None).suggested
+    assert suggested == Money(2500, "USD")
+
+    resolve(world, "kept as a deposit", suggested if adjusted else None)
+
+    for _ in range(2):
+        run(world)
+    assert open_breaks(world) == []
+    assert tie_out(world) == {"USD": 0}

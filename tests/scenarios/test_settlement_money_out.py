@@ -1,5 +1,6 @@
 """Settlement of money that leaves: refunds and disputes, also across currencies."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -8,8 +9,10 @@ from sqlalchemy import text
 
 from billing.flows import settle, settle_breaks, settle_close
 from billing.flows.settle_hand import Means
+from billing.money import Money
 from billing.store import fx
 from tests.scenarios.money import (
+    balances,
     decide,
     fail_at_provider,
     give_back,
@@ -313,3 +316,115 @@ class _KeepsFailures(_NeverRefunded):
 
     def balance(self) -> dict[str, int]:
         return {code: amount - 500 for code, amount in self._real.balance().items()}
+
+
+def resolve(world: World, adjustment: Money | None) -> settle_breaks.Resolution:
+    (found,) = world.breaks()
+    return settle_breaks.resolve(
+        world.engine,
+        found.id,
+        reason="looked at",
+        adjustment=adjustment,
+        now=world.now,
+        wall=world.wall,
+        actor="ann",
+    )
+
+
+def suggested(world: World) -> Money | None:
+    (found,) = world.breaks()
+    with world.engine.connect() as conn:
+        return settle_breaks.preview(conn, found.id, None).suggested
+
+
+@pytest.mark.parametrize("adjusted", [True, False])
+def test_a_failed_refund_that_is_never_given_back_can_be_accepted(
+    world: World, adjusted: bool
+) -> None:
+    payment = world.payment(paid(world))
+    world.close_books()
+    asked = give_back(world, payment.id, usd(500))
+    world.settle()
+    world.jump_to(f"{world.now + timedelta(hours=2):%Y-%m-%d %H:%M}")
+    fail_at_provider(world, asked)
+    hear_of_refund(world, str(refund_row(world, asked).provider_refund_id))
+    kept = _KeepsFailures(world.gateway)
+    settle_with(world, kept)
+    assert suggested(world) == usd(-500)
+
+    resolve(world, suggested(world) if adjusted else None)
+
+    settle_with(world, kept)
+    settle_with(world, kept)
+    assert kinds(world) == []
+    with world.engine.connect() as conn:
+        (line,) = settle_close.compare_balances(conn, kept.balance())
+    assert line.unexplained == 0
+
+
+@pytest.mark.parametrize("exchange", [False, True])
+@pytest.mark.parametrize("adjusted", [True, False])
+def test_a_charge_in_another_currency_than_ours_can_be_resolved(
+    world: World, exchange: bool, adjusted: bool
+) -> None:
+    if exchange:
+        in_euro(world)
+    payment = world.payment(paid(world))
+    settle_with(world, _InAnotherCurrency(world.gateway))
+    assert kinds(world) == ["currency_mismatch"]
+    assert tie_out(world)["USD"] == 0
+
+    resolve(world, suggested(world) if adjusted else None)
+
+    world.close_books()
+    world.close_books()
+    assert kinds(world) == []
+    assert set(tie_out(world).values()) == {0}
+    assert payment_row(world, payment.id).state == "SETTLED"
+
+
+class _InAnotherCurrency(_NeverRefunded):
+    """A provider that charged the customer in another currency than we asked it to."""
+
+    def list_balance_transactions(self, **given: Any) -> Any:
+        for page in self._real.list_balance_transactions(**given):
+            yield [replace(row, customer_money=Money(4_000, "CAD")) for row in page]
+
+
+def test_several_refunds_at_other_rates_leave_the_difference_in_the_position(
+    world: World,
+) -> None:
+    in_euro(world)
+    payment = world.payment(paid(world))
+    world.close_books()
+    for rate, amount in (("0.9", 1000), ("0.81", 1100), ("0.95", 1000)):
+        settings(world, exchange_rates={"usd:eur": rate})
+        give_back(world, payment.id, usd(amount))
+        world.settle()
+        world.close_books()
+
+    assert payment_row(world, payment.id).state == "REFUNDED"
+    assert set(tie_out(world).values()) == {0}
+    books = balances(world, "EUR")
+    assert books["fx_position"] == -2707 + 900 + 891 + 950, "what the rates cost"
+    assert balances(world, "USD").get("fx_position", 0) == 0
+    assert balances(world, "USD").get("psp_clearing", 0) == 0
+    assert kinds(world) == []
+    world.assert_promises_hold()
+
+
+def test_a_dispute_before_the_capture_is_settled_ties_out(world: World) -> None:
+    in_euro(world)
+    payment = world.payment(paid(world))
+    dispute = open_dispute(world, payment.id)
+    hear_of_dispute(world, dispute)
+    settings(world, exchange_rates={"usd:eur": "0.95"})
+    decide(world, dispute, "lost")
+    hear_of_dispute(world, dispute)
+
+    world.close_books()
+
+    assert set(tie_out(world).values()) == {0}
+    assert kinds(world) == []
+    assert world.entries("dispute_lost") == 1
+    world.assert_promises_hold()

@@ -20,7 +20,9 @@ from billing.reconciliation import (
     judge_dispute,
     judge_payout,
     judge_refund,
+    lacking,
     rate_fits,
+    still_lacking,
     suggested_adjustment,
 )
 
@@ -194,3 +196,28 @@ def test_an_adjustment_makes_the_books_say_what_the_balance_says(
     kind: BreakKind, mine: dict[str, Any], provider: dict[str, Any], suggested: Money | None
 ) -> None:
     assert suggested_adjustment(kind, mine, provider) == suggested
+
+
+IN_EURO = {"net": 1700, "currency": "EUR", "customer_amount": 4000, "customer_currency": "CAD"}
+
+
+@pytest.mark.parametrize(
+    ("mine", "provider", "lacks"),
+    [
+        (BOOKED | {"state": "CAPTURED"}, TAKEN, (usd(413),)),
+        (BOOKED | {"state": "CAPTURED"}, IN_EURO, (eur(1700), usd(-1999))),
+        (BOOKED | {"state": "FAILED"}, IN_EURO, (eur(1700),)),
+        (BOOKED | {"state": "CAPTURED"}, {"amount": 4000, "currency": "CAD"}, ()),
+    ],
+)
+def test_a_charge_in_another_currency_lacks_one_amount_in_each(
+    mine: dict[str, Any], provider: dict[str, Any], lacks: tuple[Money, ...]
+) -> None:
+    assert lacking(BreakKind.CURRENCY_MISMATCH, mine, provider) == lacks
+
+
+def test_what_is_still_lacking_is_added_up_by_currency() -> None:
+    assert still_lacking([eur(1700), usd(-1999)], eur(1700)) == (usd(-1999),)
+    assert still_lacking([usd(5)], usd(7)) == (usd(-2),)
+    assert still_lacking([usd(5)], eur(7)) == (usd(5), eur(-7))
+    assert still_lacking([], None) == ()
