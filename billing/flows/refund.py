@@ -603,6 +603,13 @@ def _adopted(
         return None
     if "refund" in found.metadata:
         _record_unknown(conn, found, payment, _why_unasked(_named(conn, found)), now)
+    else:
+        breaks.resolve_by_key(
+            conn,
+            f"{BreakKind.REFUND_UNKNOWN}:{found.id}",
+            now=now,
+            resolution=f"adopted: it gives back money of payment {payment.id}",
+        )
     return _add(conn, payment, amount, new_id(), "made at the provider", AT_PROVIDER, now, policy)
 
 

@@ -58,7 +58,9 @@ def annotate(engine: Engine, break_id: UUID, *, words: str, now: datetime, actor
 
 
 def assign(engine: Engine, break_id: UUID, *, to: str | None, now: datetime, actor: str) -> None:
-    """Say who looks into it, or that nobody does. Raises `NotFound`, `Conflict`."""
+    """Say who looks into it, or that nobody does. Raises `NotFound`, `Conflict`, `BadInput`."""
+    if to is not None and not to.strip():
+        raise BadInput("nobody is assigned without a name", remedy="name who looks into it")
     with engine.begin() as conn:
         row = _open(conn, break_id)
         if row.assigned_to == to:

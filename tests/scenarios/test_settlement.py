@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from billing.errors import BadInput, Conflict, Unavailable
+from billing.errors import BadInput, Conflict, NotFound, Unavailable
 from billing.flows import (
     close,
     confirm,
@@ -20,6 +20,7 @@ from billing.flows import (
     settle_post,
 )
 from billing.flows.settle_hand import Hand, Means
+from billing.ids import new_id
 from billing.money import Money
 from billing.store import breaks, fx, journal, settlement
 from tests.scenarios.world import Subscriber, World
@@ -618,6 +619,12 @@ def test_a_break_is_resolved_once_and_with_a_reason(world: World) -> None:
 
     with pytest.raises(BadInput, match="reason"):
         resolve(world, "  ")
+    with pytest.raises(BadInput, match="name"):
+        settle_breaks.assign(world.engine, found.id, to=" ", now=world.now, actor="bob")
+    with pytest.raises(BadInput, match="note"):
+        settle_breaks.annotate(world.engine, found.id, words=" ", now=world.now, actor="ann")
+    with pytest.raises(NotFound):
+        settle_breaks.assign(world.engine, new_id(), to="ann", now=world.now, actor="bob")
     settle_breaks.assign(world.engine, found.id, to="ann", now=world.now, actor="bob")
     settle_breaks.annotate(
         world.engine, found.id, words="asked the shop", now=world.now, actor="ann"

@@ -12,12 +12,14 @@ from billing.flows.settle_hand import Means
 from billing.money import Money
 from billing.store import fx
 from tests.scenarios.money import (
+    NO_TRIAL,
     balances,
     decide,
     fail_at_provider,
     give_back,
     hear_of_dispute,
     hear_of_refund,
+    one_off,
     open_dispute,
     paid,
     payment_row,
@@ -427,4 +429,69 @@ def test_a_dispute_before_the_capture_is_settled_ties_out(world: World) -> None:
     assert set(tie_out(world).values()) == {0}
     assert kinds(world) == []
     assert world.entries("dispute_lost") == 1
+    world.assert_promises_hold()
+
+
+def test_a_refund_at_the_provider_of_a_charge_we_had_given_up_adds_up(world: World) -> None:
+    world.publish(NO_TRIAL)
+    customer = world.subscribed("monthly", card="pm_sbx_stolen_card")
+    world.run_until("2026-01-02")
+    intent = world.payment(customer).provider_payment_id
+    card = world.psp.post(
+        "payment_methods/pm_card_visa/attach", customer=customer.provider_customer_id
+    )
+    world.psp.post(
+        f"payment_intents/{intent}/confirm", payment_method=card["id"], off_session="true"
+    )
+    made = world.psp.post("refunds", payment_intent=str(intent), amount="700")
+    hear_of_refund(world, made["id"])
+
+    world.close_books()
+    hear_of_refund(world, made["id"])
+    world.close_books()
+
+    assert kinds(world) == []
+    assert payment_row(world, world.payment(customer).id).amount_refunded == 700
+    world.assert_everything_adds_up()
+
+
+def test_a_dispute_lost_of_a_charge_we_had_given_up_adds_up(world: World) -> None:
+    world.publish(NO_TRIAL)
+    customer = world.subscribed("monthly", card="pm_sbx_stolen_card")
+    world.run_until("2026-01-02")
+    payment = world.payment(customer)
+    card = world.psp.post(
+        "payment_methods/pm_card_visa/attach", customer=customer.provider_customer_id
+    )
+    world.psp.post(
+        f"payment_intents/{payment.provider_payment_id}/confirm",
+        payment_method=card["id"],
+        off_session="true",
+    )
+    dispute = open_dispute(world, payment.id)
+    decide(world, dispute, "lost")
+    hear_of_dispute(world, dispute)
+
+    world.close_books()
+    world.close_books()
+
+    assert balances(world).get("deferred_revenue", 0) == 0
+    assert set(tie_out(world).values()) == {0}
+    world.assert_promises_hold()
+
+
+def test_three_and_no_decimals_settle_refund_and_dispute_to_the_unit(world: World) -> None:
+    for money in (Money(12_340, "KWD"), Money(3_100, "JPY")):
+        payment_id = one_off(world, money)
+        world.settle()
+        give_back(world, payment_id, Money(1_000, money.currency))
+        world.settle()
+        world.close_books()
+        dispute = open_dispute(world, payment_id)
+        hear_of_dispute(world, dispute)
+        decide(world, dispute, "lost")
+        hear_of_dispute(world, dispute)
+        world.close_books()
+
+    assert set(tie_out(world).values()) == {0}
     world.assert_promises_hold()
