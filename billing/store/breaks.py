@@ -28,9 +28,11 @@ _RECORD = text(
                   currency, run_id, provider_transaction_id)
     ON CONFLICT (dedupe_key) DO UPDATE
        SET provider_transaction_id = excluded.provider_transaction_id, run_id = excluded.run_id,
-           ours = excluded.ours, provider = excluded.provider, currency = excluded.currency
-     WHERE breaks.resolved_at IS NULL AND breaks.provider_transaction_id IS NULL
-       AND excluded.provider_transaction_id IS NOT NULL
+           ours = excluded.ours, provider = excluded.provider, currency = excluded.currency,
+           resolved_at = NULL, resolution = NULL, resolved_by = NULL
+     WHERE excluded.provider_transaction_id IS NOT NULL
+       AND CASE WHEN breaks.resolved_at IS NULL THEN breaks.provider_transaction_id IS NULL
+                ELSE breaks.resolved_by = 'reconciler' END
     RETURNING (xmax = 0) AS created
     """
 )
@@ -41,7 +43,8 @@ _NEEDED = ("kind", "dedupe_key", "suggested_cause")
 def record_all(conn: Connection, found: Sequence[Mapping[str, Any]], *, now: datetime) -> int:
     """Write down differences, once for each `dedupe_key`, and return how many are new.
 
-    A break that is known from another source and still open gets the settlement's view of it.
+    A break that is known from another source and still open gets the settlement's view of it; one
+    that had explained itself, and differs again by the settlement's view, is open again.
     """
     if not found:
         return 0

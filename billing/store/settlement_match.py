@@ -278,14 +278,15 @@ _NEW_BREAKS = text(
      WHERE {_RANGE} AND r.outcome IN {_KINDS}
        AND NOT EXISTS (SELECT FROM breaks b
                         WHERE b.provider_transaction_id = r.provider_transaction_id
-                          AND b.kind = r.outcome)
+                          AND b.kind = r.outcome
+                          AND (b.resolved_at IS NULL OR b.resolved_by <> 'reconciler'))
      ORDER BY r.provider_transaction_id
     """
 )
 
 
 def new_breaks(conn: Connection, batch: Batch) -> list[Row[Any]]:
-    """Return the rows of a batch that are breaks nobody recorded, with both sides."""
+    """Return the rows of a batch that are breaks of which none is open or decided on."""
     return list(conn.execute(_NEW_BREAKS, {"after": batch.after, "upto": batch.upto}))
 
 

@@ -931,3 +931,21 @@ def test_another_amount_taken_after_we_gave_up_is_lacking_as_a_whole(
         run(world)
     assert open_breaks(world) == []
     assert tie_out(world) == {"USD": 0}
+
+
+def test_a_difference_that_comes_back_is_open_again(world: World) -> None:
+    customer = paid(world)
+    alter(world, customer, amount=2500)
+    run(world)
+    charge = charge_of(world, customer)["id"]
+    for known, kind in (("ch_x", "duplicate_charge"), (charge, "amount_mismatch")) * 2:
+        with world.engine.begin() as conn:
+            conn.execute(text("UPDATE payments SET provider_charge_id = :known"), {"known": known})
+        run(world)
+        assert open_breaks(world) == [kind]
+
+    resolve(world, "the customer left a tip", Money(501, "USD"))
+    for _ in range(2):
+        run(world)
+    assert open_breaks(world) == []
+    assert tie_out(world) == {"USD": 0}
