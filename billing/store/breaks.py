@@ -29,6 +29,8 @@ _RECORD = text(
     ON CONFLICT (dedupe_key) DO UPDATE
        SET provider_transaction_id = excluded.provider_transaction_id, run_id = excluded.run_id,
            ours = excluded.ours, provider = excluded.provider, currency = excluded.currency,
+           found_at = CASE WHEN breaks.resolved_at IS NULL THEN breaks.found_at
+                           ELSE excluded.found_at END,
            resolved_at = NULL, resolution = NULL, resolved_by = NULL
      WHERE excluded.provider_transaction_id IS NOT NULL
        AND CASE WHEN breaks.resolved_at IS NULL THEN breaks.provider_transaction_id IS NULL

@@ -1,6 +1,6 @@
 """A check of stored promises: one statement over all rows, whose every row is a finding."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,6 +12,11 @@ SHOWN_MAX: Final = 20
 
 # Of an entry `e`: nothing takes it back.
 STANDS: Final = "NOT EXISTS (SELECT FROM ledger.entries r WHERE r.reverses_entry_id = e.id)"
+
+
+def in_list(words: Sequence[str]) -> str:
+    """Return constant words as the list behind an IN; never for what comes from outside."""
+    return "(" + ", ".join(f"'{word}'" for word in words) + ")"
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from tests.scenarios.money import (
     hear_of_dispute,
     open_dispute,
     paid,
+    settings,
     usd,
 )
 from tests.scenarios.world import World
@@ -67,6 +68,19 @@ TAMPERED = {
         "UPDATE invoices SET net = net + 5, total = total + 5",
         "to be recognised, the journal has",
     ),
+    "a fee that the provider didn't take": (
+        "UPDATE settlement_rows SET fee = fee + 1, net = net - 1 WHERE category = 'charge'",
+        "the provider kept",
+    ),
+    "a fee nobody settled": (
+        "DELETE FROM settlement_rows WHERE category = 'charge'",
+        "the provider kept 0.00",
+    ),
+    "an exchange at another amount": (
+        "UPDATE fx_events SET to_amount = to_amount + 1",
+        "the journal has {",
+    ),
+    "an exchange nobody wrote down": ("DELETE FROM fx_events", "nothing is written down"),
 }
 
 
@@ -83,6 +97,12 @@ def busy(world: World) -> World:
     decide(world, dispute, "lost")
     hear_of_dispute(world, dispute)
     hear_of_dispute(world, open_dispute(world, world.payment(held).id))
+    settings(world, settlement_currency={"usd": "eur"}, exchange_rates={"usd:eur": "0.9"})
+    exchanged = world.subscribed("monthly")
+    world.settle()
+    world.close_books()
+    give_back(world, world.payment(exchanged).id, usd(100))
+    world.settle()
     world.close_books()
     give_back(world, payment.id, usd(200))
     world.assert_promises_hold()
@@ -94,7 +114,10 @@ def test_the_proof_names_what_was_tampered_with(busy: World, name: str, db_url: 
     statement, says = TAMPERED[name]
     owner = make_engine(db_url, role=None)
     with owner.begin() as conn:
-        for table in ("payments", "refunds", "disputes", "invoices", "revenue_recognitions"):
+        for table in (
+            "payments", "refunds", "disputes", "invoices", "revenue_recognitions",
+            "settlement_rows", "fx_events",
+        ):  # fmt: skip
             conn.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
         assert conn.execute(text(statement)).rowcount > 0, "the attack hit nothing"
     owner.dispose()
