@@ -8,6 +8,7 @@ from uuid import UUID
 from billing.flows.settle_hand import OVERLAP, Hand
 from billing.flows.settle_match import changed_rows
 from billing.gateway import BalanceTransaction, Gateway
+from billing.gateway.amounts import rate_from_stripe
 from billing.store import breaks, settlement
 from billing.store.arrays import literal
 
@@ -86,7 +87,7 @@ def _rows(page: Sequence[BalanceTransaction], run_id: UUID) -> list[dict[str, An
             "customer_currency": None
             if row.customer_money is None
             else row.customer_money.currency,
-            "exchange_rate": row.exchange_rate,
+            "exchange_rate": _rate(row),
             "provider_payout_id": row.payout_id,
             "created": row.created,
             "available_on": row.available_on,
@@ -94,3 +95,11 @@ def _rows(page: Sequence[BalanceTransaction], run_id: UUID) -> list[dict[str, An
         }
         for row in page
     ]
+
+
+def _rate(row: BalanceTransaction) -> str | None:
+    """Return the provider's rate in major units; None where it isn't said what was exchanged."""
+    if row.exchange_rate is None or row.customer_money is None:
+        return None
+    rate = rate_from_stripe(row.exchange_rate, row.customer_money.currency, row.currency)
+    return f"{rate:f}"

@@ -5,6 +5,7 @@ have no minor unit but are sent times 100, and currencies with three decimals ar
 thousandths whose last digit must be 0 (https://docs.stripe.com/currencies).
 """
 
+from decimal import Decimal  # noqa: TID251  exchange rates are no money
 from typing import Final
 
 from billing.money import Money
@@ -45,6 +46,17 @@ def from_stripe(amount: int, currency: str) -> Money:
     code = currency.upper()
     shift = digits(code) - stripe_digits(code)
     return Money(_shifted(amount, shift, f"{amount} is no whole amount of {code}"), code)
+
+
+def rate_from_stripe(rate: str, from_currency: str, to_currency: str) -> Decimal:
+    """Return a rate between two of Stripe's integers as one between major units, exactly.
+
+    Stripe's 0.67 from yen to US dollars makes 804 cents of 1200 yen: 0.0067 dollars a yen.
+    """
+    sign, digits_, exponent = Decimal(rate).as_tuple()
+    assert isinstance(exponent, int), "the gateway lets nothing but decimals through"
+    shift = stripe_digits(from_currency) - stripe_digits(to_currency)
+    return Decimal((sign, digits_, exponent + shift))
 
 
 def stripe_digits(currency: str) -> int:

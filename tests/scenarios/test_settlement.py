@@ -696,6 +696,27 @@ def test_a_settlement_in_another_currency_is_one_exchange(world: World) -> None:
     world.assert_promises_hold()
 
 
+def test_an_exchange_between_currencies_with_and_without_decimals_agrees(world: World) -> None:
+    control(
+        world,
+        "settings",
+        settlement_currency={"jpy": "usd"},
+        exchange_rates={"jpy:usd": "0.0067"},
+    )
+    customer = paid(world, currency="JPY")
+
+    world.close_books()
+
+    assert open_breaks(world) == []
+    with world.engine.connect() as conn:
+        (event,) = fx.of_payment(conn, world.payment(customer).id)
+    assert (event.from_currency, event.from_amount) == ("JPY", 2400)
+    assert (event.to_currency, event.to_amount) == ("USD", 1608)
+    assert str(event.rate) == "0.0067"
+    assert balance(world, "psp_clearing") == world.gateway.balance()
+    world.assert_promises_hold()
+
+
 def test_a_rate_that_does_not_fit_its_amounts_is_a_break(world: World) -> None:
     control(
         world,

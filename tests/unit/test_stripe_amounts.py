@@ -7,6 +7,7 @@ from billing.gateway.amounts import (
     ZERO_DECIMAL,
     InexpressibleAmount,
     from_stripe,
+    rate_from_stripe,
     to_stripe,
 )
 from billing.money import Money
@@ -58,3 +59,21 @@ def test_a_zero_decimal_currency_is_sent_as_it_is_written(currency: str) -> None
 def test_an_unknown_currency_is_an_error() -> None:
     with pytest.raises(ValueError, match="ISO 4217"):
         from_stripe(100, "zzz")
+
+
+@pytest.mark.parametrize(
+    ("rate", "from_currency", "to_currency", "between_major_units"),
+    [
+        ("1.234", "EUR", "USD", "1.234"),
+        ("0.67", "JPY", "USD", "0.0067"),
+        ("1.4925373134328358208955", "USD", "JPY", "149.25373134328358208955"),
+        ("0.325", "KWD", "USD", "3.25"),
+        ("0.72", "ISK", "EUR", "0.72"),
+    ],
+)
+def test_a_rate_between_integers_is_one_between_major_units(
+    rate: str, from_currency: str, to_currency: str, between_major_units: str
+) -> None:
+    found = rate_from_stripe(rate, from_currency, to_currency)
+
+    assert f"{found:f}" == between_major_units
