@@ -30,11 +30,15 @@ from billing.store import breaks, disputes, journal, payments, recognition
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What came of applying a dispute; `state` is None when its charge is none of ours."""
+    """What came of applying a dispute; `state` is None when its charge is none of ours.
+
+    `too_much` says that more was lost than the refunds we know of had left.
+    """
 
     dispute_id: UUID
     state: DisputeState | None
     posted: int = 0
+    too_much: bool = False
 
 
 def apply(conn: Connection, found: ProviderDispute, *, now: datetime) -> Applied:
@@ -56,10 +60,11 @@ def apply(conn: Connection, found: ProviderDispute, *, now: datetime) -> Applied
         _explain_unknown(conn, found, payment, now)
     state = state_of(found.status, found.is_inquiry)
     entries = _post_movements(conn, row, found, now)
-    entries += _post_decision(conn, payment, row, state, found, now)
+    decided, too_much = _post_decision(conn, payment, row, state, found, now)
+    entries += decided
     journal.post(conn, entries)
     _write(conn, row, found, state, now)
-    return Applied(row.id, state, posted=len(entries))
+    return Applied(row.id, state, len(entries), too_much)
 
 
 def _lock_payment(conn: Connection, found: ProviderDispute) -> Row[Any] | None:
@@ -170,19 +175,24 @@ def _post_decision(
     state: DisputeState,
     found: ProviderDispute,
     now: datetime,
-) -> list[Entry]:
-    """Return the entries of a loss, and of the one it replaces: booked for what is withheld now."""
+) -> tuple[list[Entry], bool]:
+    """Return the entries of a loss, and of the one it replaces: booked for what is withheld now.
+
+    And whether it is more than was left of the payment.
+    """
     held = _withheld(_movements(found), found)
     lost = held if state is DisputeState.LOST else held - held
     booked = Parts(row.lost_recognised, row.lost_deferred, row.lost_tax)
     if lost.amount == booked.total:
-        return []
-    entries = []
+        return [], False
+    entries, too_much = [], False
     if booked.total:
         entries.append(_loss_reversed(conn, payment, row, now))
     if lost.amount > 0:
-        entries.append(_loss(conn, payment, row, lost, now))
-    return entries
+        left = recognition.parts_left(conn, payment)
+        too_much = lost.amount > left.total
+        entries.append(_loss(conn, payment, row, lost, left, now))
+    return entries, too_much
 
 
 def _loss_reversed(conn: Connection, payment: Row[Any], row: Row[Any], now: datetime) -> Entry:
@@ -194,8 +204,9 @@ def _loss_reversed(conn: Connection, payment: Row[Any], row: Row[Any], now: date
     return recipes.dispute_lost_reversed(stored.entry, effective_at=now)
 
 
-def _loss(conn: Connection, payment: Row[Any], row: Row[Any], lost: Money, now: datetime) -> Entry:
-    left = recognition.parts_left(conn, payment)
+def _loss(
+    conn: Connection, payment: Row[Any], row: Row[Any], lost: Money, left: Parts, now: datetime
+) -> Entry:
     if lost.amount > left.total:
         _record_too_much(conn, payment, row, lost, left, now)
     parts = split(lost, left)

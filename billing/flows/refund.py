@@ -590,12 +590,10 @@ def _payment_of(conn: Connection, found: ProviderRefund) -> UUID | None:
 def _adopted(
     conn: Connection, payment: Row[Any], found: ProviderRefund, now: datetime, policy: Policy
 ) -> Row[Any] | None:
-    """Write down a refund that was made at the provider, unless it came to nothing."""
-    if next_state(RefundState.REQUESTED, found.status) in (
-        RefundState.FAILED,
-        RefundState.CANCELED,
-    ):
-        return None
+    """Write down a refund that was made at the provider."""
+    end = next_state(RefundState.REQUESTED, found.status)
+    if end in (RefundState.FAILED, RefundState.CANCELED):
+        return _adopted_ended(conn, payment, found, end, now, policy)
     try:
         amount = room_for(conn, payment, found.amount)
     except BadInput as error:
@@ -618,6 +616,45 @@ def _why_unasked(named: Row[Any] | None) -> str:
     if named is not None and named.provider_refund_id is None:
         return "the refund was made, although the answer to our request was a refusal"
     return "the refund was made twice: its first answer was lost for longer than its key lives"
+
+
+def _adopted_ended(
+    conn: Connection,
+    payment: Row[Any],
+    found: ProviderRefund,
+    end: RefundState,
+    now: datetime,
+    policy: Policy,
+) -> Row[Any] | None:
+    """Write down a refund of which we hear when it has failed.
+
+    Its money may have left and come back, so the settlement has to know it; the journal doesn't.
+    """
+    if found.amount.currency != payment.currency:
+        return None
+    refund_id = new_id()
+    refunds.add(
+        conn,
+        {
+            "id": refund_id,
+            "payment_id": payment.id,
+            "amount": found.amount.amount,
+            "currency": found.amount.currency,
+            "state": str(end),
+            "recognised": found.amount.amount,
+            "deferred": 0,
+            "tax": 0,
+            "reason": "made at the provider",
+            "requested_by": AT_PROVIDER,
+            "idempotency_key": refund_key(policy.mode, refund_id),
+            "provider_refund_id": found.id,
+            "failure_reason": found.failure_reason or found.status,
+            "dispatch_after": NOT_HELD,
+            "created_at": now,
+            "finished_at": now,
+        },
+    )
+    return refunds.get(conn, refund_id)
 
 
 def _record_unknown(

@@ -111,6 +111,18 @@ def test_an_inquiry_can_become_a_chargeback(client: stripe.StripeClient, shop: S
     assert (_net(client), _events(client)) == (-3500, ["created", "funds_withdrawn"])
 
 
+def test_an_inquiry_about_money_that_was_refunded_goes_no_further(
+    client: stripe.StripeClient, shop: Shop
+) -> None:
+    paid = _paid(client)
+    made = _disputed(shop, paid, inquiry=True)
+    client.v1.refunds.create({"charge": paid})
+
+    url = f"{shop.url}/_sandbox/disputes/{made['id']}"
+    assert requests.post(url, json={"outcome": "escalated"}, timeout=5).status_code == 400
+    assert shop.control("POST", f"disputes/{made['id']}", outcome="warning_closed")
+
+
 def test_part_of_a_charge_can_be_disputed_but_no_more_than_is_left(
     client: stripe.StripeClient, shop: Shop
 ) -> None:

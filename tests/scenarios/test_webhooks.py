@@ -1,6 +1,7 @@
 """What the provider tells us: adopted once, in any order, however often, however late."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from sqlalchemy import text
 
 from billing.flows import authorize
 from billing.flows import webhooks as flow
-from billing.store import events
+from billing.store import events, refunds
 from tests.scenarios.money import (
     balances,
     decide,
@@ -485,6 +486,91 @@ def test_a_refund_made_in_the_dashboard_is_adopted_by_any_of_its_events(
 
     assert world.payment(subscriber).amount_refunded == 1500
     assert world.entries("refund_succeeded") == 2
+    world.assert_everything_adds_up()
+
+
+def test_a_refund_made_in_the_dashboard_is_known_though_it_had_failed_when_we_heard(
+    world: World, post: Post
+) -> None:
+    post.weather(paused=True)
+    subscriber = paid(world)
+    made = world.psp.post("refunds", payment_intent=intent_of(world, subscriber), amount="1000")
+    world.psp._control("POST", f"refunds/{made['id']}", status="failed")
+    post.weather(paused=False)
+
+    post.hear()
+    world.close_books()
+
+    with world.engine.connect() as conn:
+        (row,) = refunds.page(conn, payment_id=world.payment(subscriber).id)
+    assert (row.state, row.provider_refund_id) == ("failed", made["id"])
+    assert world.breaks() == [], "the settlement knows what left the balance and came back"
+    assert world.payment(subscriber).amount_refunded == 0
+    world.assert_everything_adds_up()
+
+
+def test_a_refund_made_in_the_dashboard_waits_for_ours_that_it_leaves_no_room_for(
+    world: World, post: Post
+) -> None:
+    subscriber = paid(world)
+    world.psp.post("refunds", payment_intent=intent_of(world, subscriber))
+    asked = give_back(world, world.payment(subscriber).id)
+    post.arrive()
+
+    post.webhooks.handle_due()
+    assert world.breaks() == []
+    world.settle()
+    post.handle()
+
+    assert refund_state(world, asked) == "failed", "the provider had given it all back"
+    assert world.payment(subscriber).state == "REFUNDED"
+    assert world.breaks() == []
+    world.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize("what", ["refund", "dispute"])
+def test_what_happens_to_a_charge_waits_for_the_answer_of_that_charge(
+    world: World, post: Post, what: str
+) -> None:
+    post.weather(paused=True)
+    subscriber = unanswered(world)
+    charge = world.psp.charges(subscriber)[0]["id"]
+    if what == "refund":
+        world.psp.post("refunds", charge=charge, amount="1000")
+    else:
+        world.psp._control("POST", "disputes", charge=charge)
+    told = [row for row in post.listed() if row["type"].startswith(("refund.", "charge."))]
+    for event in told:
+        world.psp._control("POST", f"events/{event['id']}/deliver")
+
+    assert {result.failed for result in post.webhooks.handle_due()} == {True}
+    assert world.breaks() == []
+    world.wait(timedelta(minutes=1))
+    world.settle()
+    post.handle()
+
+    assert world.payment(subscriber).captured_at is not None
+    assert world.entries("refund_succeeded" if what == "refund" else "dispute_opened") == 1
+    assert world.breaks() == []
+    world.assert_everything_adds_up()
+
+
+def test_a_lost_dispute_waits_for_a_refund_that_the_provider_refuses(
+    world: World, post: Post
+) -> None:
+    subscriber = paid(world)
+    decide(world, open_dispute(world, world.payment(subscriber).id), "lost")
+    asked = give_back(world, world.payment(subscriber).id)
+    post.arrive()
+
+    post.webhooks.handle_due()
+    assert world.breaks() == []
+    world.settle()
+    post.handle()
+
+    assert refund_state(world, asked) == "failed"
+    assert world.entries("dispute_lost") == 1
+    assert world.breaks() == []
     world.assert_everything_adds_up()
 
 

@@ -114,6 +114,8 @@ def decide(call: Call, record: Record, outcome: str) -> None:
         raise refused(f"Dispute {record['id']} is {status}: it can't become {outcome}.")
     charge = call.stored("charge", record["charge"])
     if outcome == "escalated":
+        if record["amount"] > charge["captured"] - charge["refunded"]:
+            raise refused(f"Dispute {record['id']}: its charge was refunded.")
         record.update(inquiry=False, status="needs_response")
         _withdraw(call, record, charge)
         return
