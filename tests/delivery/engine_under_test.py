@@ -7,7 +7,9 @@ the provider's own lists, the rows and the journal have to tell the same story.
 
 import contextlib
 import os
+import random
 import signal
+import socket
 import sys
 import time
 from collections import Counter
@@ -25,19 +27,21 @@ from sqlalchemy.exc import SQLAlchemyError
 from billing.config import load_settings
 from billing.embedded import EmbeddedPostgres, EmbeddedValkey
 from billing.errors import Unavailable
-from billing.flows import catalog, customers
+from billing.flows import api_keys, catalog, customers
+from billing.flows.api_keys import Scope
 from billing.flows.prove import prove
 from billing.flows.subscribe import Order, subscribe
 from billing.gateway import ProviderCharge
 from billing.gateway.amounts import from_stripe
 from billing.periods import number_containing
-from billing.store import cycles, journal, payments, subscriptions
+from billing.store import breaks, cycles, events, payments, subscriptions
 from billing.store.totals import totals
 from plans.load import load_catalog
 from workers.advance import advance, reconciler_is_done, set_clock
 from workers.broker import redis_client
 from workers.clock import SystemClock
 from workers.demo import HURRY
+from workers.peppers import pepper
 from workers.runtime import Runtime, redis_url, sandbox_url
 from workers.sandbox import SandboxControl
 from workers.supervisor import ChildSpec, Pauses, Supervisor
@@ -61,6 +65,14 @@ SETTINGS: Final = HURRY | {
     "BILLING__SCHEDULER__TICK": "30ms",
     "BILLING__RECONCILER__TICK": "300ms",
     "BILLING__PLANS__CATALOG": str(CATALOG),
+}
+WEBHOOK_SECRET: Final = "whsec_of_the_engine_under_test"
+# With the API: its door for webhooks, and callers who are never too many.
+DOORS: Final = {
+    "api__rate_per_second": "10000",
+    "webhooks__secrets": WEBHOOK_SECRET,
+    "webhooks__tick": "100ms",
+    "webhooks__sweep_every": "1s",
 }
 CHARGING: Final = {"method": "POST", "path": "/v1/payment_intents"}
 
@@ -86,6 +98,15 @@ def foreign() -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT)}
 
 
+def lasting_port() -> int:
+    """Return a free port that the system gives to nobody while its server is down."""
+    while True:
+        port = random.randint(15_000, 30_000)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
 class EngineUnderTest:
     """Everything `billing up` runs, in any number, for the length of a `with` block.
 
@@ -107,6 +128,9 @@ class EngineUnderTest:
         self._folder = folder
         self._config = folder / "config.toml"
         self._config.touch()  # so that nobody reads the one of the working directory
+        if apis:
+            ports = {"api__port": str(lasting_port()), "api__grpc_port": str(lasting_port())}
+            settings = DOORS | ports | settings
         self._env = environment(folder, **settings)
         self._command = command
         self.settings = load_settings(self._config, self._env)
@@ -188,6 +212,30 @@ class EngineUnderTest:
     def wait_until(self, condition: Callable[[], bool]) -> None:
         """Return when something has become true, while children are restarted."""
         self.run(lambda: patiently(condition))
+
+    # --- the API --------------------------------------------------------------------------------
+
+    @property
+    def http_url(self) -> str:
+        """Where the API listens, if one runs."""
+        return f"http://127.0.0.1:{self.settings.api.port}"
+
+    @property
+    def rpc_address(self) -> str:
+        """Where the API listens for gRPC."""
+        return f"127.0.0.1:{self.settings.api.grpc_port}"
+
+    def api_key(self, name: str) -> str:
+        """Make a key that opens everything."""
+        _, key = api_keys.create(
+            self.runtime.engine,
+            name=name,
+            scopes=(Scope.ADMIN,),
+            pepper=pepper(self.settings),
+            wall=self.runtime.clock.wall(),
+            actor="test",
+        )
+        return key
 
     # --- misfortunes ----------------------------------------------------------------------------
 
@@ -277,7 +325,11 @@ class EngineUnderTest:
     def _is_quiet(self) -> bool:
         now = self.runtime.clock.now()
         with self.runtime.engine.connect() as conn:
-            if not payments.nothing_due(conn, now) or payments.unsettled(conn):
+            if (
+                not payments.nothing_due(conn, now)
+                or payments.unsettled(conn)
+                or events.page(conn, unhandled=True, limit=1)
+            ):
                 return False
         return reconciler_is_done(self.runtime, now)
 
@@ -323,6 +375,11 @@ class EngineUnderTest:
     def assert_everything_adds_up(self) -> None:
         """Wait for quiet, then compare provider, rows and journal; no hand has to help."""
         self.wait_until_quiet()
+        found = self.findings()
+        assert not found, "\n".join(found)
+
+    def findings(self) -> list[str]:
+        """Return in words all that doesn't add up now."""
         now = self.runtime.clock.now()
         results = prove(self.runtime.engine, now, grace=NO_GRACE, reconcile_grace=NO_GRACE)
         found = [finding for result in results for finding in result.findings]
@@ -330,7 +387,7 @@ class EngineUnderTest:
         with self.runtime.engine.connect() as conn:
             found += _left_over(conn)
             found += _missed_periods(conn, now)
-        assert found == []
+        return found
 
     def _differences_with_provider(self) -> Iterator[str]:
         stats = self.sandbox.stats()
@@ -338,7 +395,7 @@ class EngineUnderTest:
         with self.runtime.engine.connect() as conn:
             sums = totals(conn)
             booked = _money(conn, _CAPTURED)
-            clearing = _clearing(conn)
+            journal = _money(conn, _CAPTURED_IN_JOURNAL)
         counts = {
             "captures at the provider": int(stats["captures"]),
             "charges in its list": len(charges),
@@ -352,8 +409,8 @@ class EngineUnderTest:
             currency.upper(): from_stripe(amount, currency).amount
             for currency, amount in stats["captured_amount"].items()
         }
-        if not provider == booked == clearing:
-            yield f"money differs: provider {provider}, payments {booked}, journal {clearing}"
+        if not provider == booked == journal:
+            yield f"money differs: provider {provider}, payments {booked}, journal {journal}"
         if stats["payment_intents_captured_more_than_once"]:
             yield "a PaymentIntent was captured more than once"
         for what in ("period", "payment"):
@@ -391,19 +448,28 @@ _CAPTURED = text(
 )
 
 
+_CAPTURED_IN_JOURNAL = text(
+    """
+    SELECT a.currency, sum(l.amount) AS amount
+      FROM ledger.entries e
+      JOIN ledger.postings l ON l.entry_id = e.id
+      JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'psp_clearing'
+     WHERE e.kind = 'payment_captured' GROUP BY a.currency
+    """
+)
+
+
 def _money(conn: Connection, statement: Any) -> dict[str, int]:
     return {row.currency: int(row.amount) for row in conn.execute(statement)}
 
 
-def _clearing(conn: Connection) -> dict[str, int]:
-    return {
-        row.currency: row.debit for row in journal.trial_balance(conn) if row.code == "psp_clearing"
-    }
-
-
 def _more_than_once(what: str, charges: Sequence[ProviderCharge]) -> Iterator[str]:
     """A cycle is named by subscription and period in what the provider keeps with a charge."""
-    names = [(charge.metadata["subscription"], charge.metadata[what]) for charge in charges]
+    names = [
+        (charge.metadata["subscription"], charge.metadata[what])
+        for charge in charges
+        if "subscription" in charge.metadata
+    ]
     for (subscription, name), captures in Counter(names).items():
         if captures > 1:
             yield f"{captures} captures for {what} {name} of subscription {subscription}"
@@ -413,8 +479,9 @@ _LEFT_OVER: Final = {
     "attempts without an end": "SELECT count(*) FROM attempts WHERE finished_at IS NULL",
     "payments parked": "SELECT count(*) FROM payments WHERE parked_at IS NOT NULL",
     "subscriptions parked": "SELECT count(*) FROM subscriptions WHERE parked_at IS NOT NULL",
-    "breaks open": "SELECT count(*) FROM breaks WHERE resolved_at IS NULL",
     "payments leased": "SELECT count(*) FROM payments WHERE lease_until > now()",
+    "refunds without an end": "SELECT count(*) FROM refunds WHERE finished_at IS NULL",
+    "events not handled": "SELECT count(*) FROM provider_events WHERE next_try_at IS NOT NULL",
 }
 
 
@@ -423,6 +490,8 @@ def _left_over(conn: Connection) -> Iterator[str]:
         count = conn.execute(text(query)).scalar_one()
         if count:
             yield f"{count} {what}"
+    for row in breaks.page(conn, limit=1_000):
+        yield f"break {row.kind}: ours {row.ours}, the provider's {row.provider}"
 
 
 def _missed_periods(conn: Connection, now: datetime) -> Iterator[str]:
