@@ -20,6 +20,9 @@ Strike = Callable[[], bool]
 LOST: Final = ("reset_after_commit", "truncated_body", "error_500", "reset_before",
                "rate_limit_429")  # fmt: skip
 
+Losing = Sequence[tuple[Mapping[str, Any], Sequence[str]]]
+"""Requests as faults of the sandbox match them, each with kinds of faults."""
+
 
 class Chaos:
     """Strikes now and then; everything there is gets its turn before anything gets a second."""
@@ -49,12 +52,10 @@ class Chaos:
         self._next_at = time.monotonic() + self._rng.uniform(0.2, 1.8)
 
 
-def misfortunes(
-    engine: EngineUnderTest, losing: Sequence[Mapping[str, Any]] = (CHARGING,)
-) -> dict[str, Strike]:
+def misfortunes(engine: EngineUnderTest, losing: Losing = ((CHARGING, LOST),)) -> dict[str, Strike]:
     """Return all that can befall an engine: each process killed, Redis emptied, answers lost.
 
-    `losing` says the answers to which requests, as faults of the sandbox match them.
+    `losing` says the answers to which requests are lost, and in which ways.
     """
     kills = {name: partial(engine.kill, name) for name in engine.names}
     return {
@@ -64,10 +65,10 @@ def misfortunes(
     }
 
 
-def _lose_answers(engine: EngineUnderTest, losing: Sequence[Mapping[str, Any]]) -> bool:
+def _lose_answers(engine: EngineUnderTest, losing: Losing) -> bool:
     try:
-        for match in losing:
-            for kind in LOST:
+        for match, kinds in losing:
+            for kind in kinds:
                 engine.sandbox.fault(kind=kind, match=match, times=2)
     except Unavailable:
         return False

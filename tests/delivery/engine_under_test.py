@@ -72,7 +72,6 @@ DOORS: Final = {
     "api__rate_per_second": "10000",
     "webhooks__secrets": WEBHOOK_SECRET,
     "webhooks__tick": "100ms",
-    "webhooks__sweep_every": "1s",
 }
 CHARGING: Final = {"method": "POST", "path": "/v1/payment_intents"}
 
@@ -129,6 +128,7 @@ class EngineUnderTest:
         self._config = folder / "config.toml"
         self._config.touch()  # so that nobody reads the one of the working directory
         if apis:
+            assert apis == 1, "it keeps its ports over restarts"
             ports = {"api__port": str(lasting_port()), "api__grpc_port": str(lasting_port())}
             settings = DOORS | ports | settings
         self._env = environment(folder, **settings)
@@ -320,18 +320,18 @@ class EngineUnderTest:
 
     def wait_until_quiet(self) -> None:
         """Return when everything due is done and every cycle that can be closed is closed."""
-        self.wait_until(self._is_quiet)
+        self.wait_until(lambda: self._is_quiet() and self._heard_all())
 
     def _is_quiet(self) -> bool:
         now = self.runtime.clock.now()
         with self.runtime.engine.connect() as conn:
-            if (
-                not payments.nothing_due(conn, now)
-                or payments.unsettled(conn)
-                or events.page(conn, unhandled=True, limit=1)
-            ):
+            if not payments.nothing_due(conn, now) or payments.unsettled(conn):
                 return False
         return reconciler_is_done(self.runtime, now)
+
+    def _heard_all(self) -> bool:
+        with self.runtime.engine.connect() as conn:
+            return not events.page(conn, unhandled=True, limit=1)
 
     # --- what has to be true --------------------------------------------------------------------
 
@@ -416,14 +416,32 @@ class EngineUnderTest:
         for what in ("period", "payment"):
             yield from _more_than_once(what, charges)
 
+    def _still_due(self) -> Iterator[str]:
+        now = self.runtime.clock.now()
+        with self.runtime.engine.connect() as conn:
+            for query in _STILL_DUE:
+                for row in conn.execute(text(query), {"now": now} if ":now" in query else {}):
+                    yield f"still due: {row._asdict()}"
+
     def _last_words(self) -> Iterator[str]:
         """Yield what helps to understand a failure."""
         if self._supervisor is None:
             return
         yield f"restarts: { {name: n for name, n in self.restarts().items() if n} }"
+        with contextlib.suppress(SQLAlchemyError, Unavailable):
+            yield from self._still_due()
         for log in sorted((self._folder / "logs").glob("*.log")):
             lines = log.read_text(errors="replace").splitlines()[-LOG_LINES_SHOWN:]
             yield "\n  ".join([f"{log.name}:", *lines])
+
+
+_STILL_DUE: Final = (
+    "SELECT p.*, a.n AS open_attempt, a.sends, a.last_error FROM payments p"
+    "  LEFT JOIN attempts a ON a.payment_id = p.id AND a.finished_at IS NULL"
+    " WHERE p.next_attempt_at <= :now AND p.parked_at IS NULL",
+    "SELECT * FROM refunds WHERE next_attempt_at <= :now",
+    "SELECT event_id, type, tries, last_error FROM provider_events WHERE next_try_at IS NOT NULL",
+)
 
 
 def patiently(call: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:

@@ -76,7 +76,7 @@ class Salesman:
         stories = (self._sale, self._sale, self._hold, self._look_at_renewal, self._new_card)
         while not over.is_set():
             self._rng.choice(stories)()
-            over.wait(self._rng.uniform(0.02, 0.15))
+            over.wait(self._rng.uniform(0.02, 0.3))
 
     # --- selling --------------------------------------------------------------------------------
 

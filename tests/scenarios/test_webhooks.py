@@ -528,6 +528,29 @@ def test_a_refund_made_in_the_dashboard_waits_for_ours_that_it_leaves_no_room_fo
     world.assert_everything_adds_up()
 
 
+def test_a_refusal_hidden_behind_a_500_is_found_out_when_its_key_is_forgotten(
+    world: World, post: Post
+) -> None:
+    """The 500 is all that is ever replayed, and no list shows a refund that was refused."""
+    subscriber = paid(world)
+    world.psp.post("refunds", payment_intent=intent_of(world, subscriber))
+    asked = give_back(world, world.payment(subscriber).id)
+    refunding = {"method": "POST", "path": "/v1/refunds"}
+    world.psp._control("POST", "faults", kind="error_500", match=refunding)
+    world.settle()
+    assert refund_state(world, asked) == "requested"
+    post.hear()
+
+    world.jump_to("2026-01-03")
+    world.settle()
+    post.hear()
+
+    assert refund_state(world, asked) == "failed"
+    assert world.payment(subscriber).state == "REFUNDED"
+    assert world.breaks() == []
+    world.assert_everything_adds_up()
+
+
 @pytest.mark.parametrize("what", ["refund", "dispute"])
 def test_what_happens_to_a_charge_waits_for_the_answer_of_that_charge(
     world: World, post: Post, what: str
