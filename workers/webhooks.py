@@ -85,9 +85,7 @@ class Webhooks(Ticking):
         runtime = self._runtime
         with recorded(runtime, SWEEP) as run:
             now, wall = runtime.clock.now(), runtime.clock.wall()
-            with runtime.engine.connect() as conn:
-                last = events.last_run(conn, SWEEP)
-            watermark = None if last is None else last.watermark
+            watermark = self._watermark(now)
             swept = flow.sweep(
                 runtime.engine,
                 runtime.gateway,
@@ -102,6 +100,18 @@ class Webhooks(Ticking):
         if swept.new:
             logger.info("%d events had not reached us", len(swept.new))
         return swept
+
+    def _watermark(self, now: datetime) -> datetime | None:
+        """Return up to where events were read; None, so from the beginning, if that is ahead of us.
+
+        Then a clock was wrong, or the test clock wasn't set yet: from there on nothing is found.
+        """
+        with self._runtime.engine.connect() as conn:
+            last = events.last_run(conn, SWEEP)
+        if last is None or last.watermark is None or last.watermark > now:
+            return None
+        watermark: datetime = last.watermark
+        return watermark
 
     def _wants_all(self, watermark: datetime | None, now: datetime) -> bool:
         """Without an endpoint nothing is ever delivered, so nothing fails to be."""

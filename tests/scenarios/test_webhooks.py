@@ -767,6 +767,22 @@ def test_a_sweep_that_is_behind_asks_for_what_was_delivered_as_well(
     assert world.payment(subscriber).state == "CAPTURED"
 
 
+def test_a_sweep_whose_clock_was_ahead_is_made_again_from_the_beginning(
+    world: World, post: Post
+) -> None:
+    post.sweep()
+    with world.engine.begin() as conn:
+        conn.execute(text("UPDATE tasks SET watermark = watermark + interval '300 days'"))
+    post.weather(loss=1.0)
+    subscriber = unanswered(world)
+    post.arrive()
+
+    assert post.sweep().complete
+    post.handle()
+
+    assert world.payment(subscriber).state == "CAPTURED"
+
+
 def forget_inbox(world: World) -> None:
     """Lose the inbox, as if a backup had been restored; only the tables' owner can do that."""
     with world.engine.begin() as conn:
