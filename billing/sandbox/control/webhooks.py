@@ -22,6 +22,7 @@ def _show(desk: Desk, _: _Names, __: Wanted) -> Body:
     return {
         "endpoints": [_described(each) for each in endpoints],
         "deliveries": counts,
+        **desk.office.mishaps(),
         "conditions": desk.office.conditions.described(),
     }
 

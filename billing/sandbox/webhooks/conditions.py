@@ -23,6 +23,7 @@ class Fate:
 
     lost: bool
     doubled: bool
+    held_back: bool
     wait_seconds: float
 
 
@@ -46,8 +47,9 @@ class Conditions:
         """Return what happens to a delivery."""
         chance = random.Random(f"{self.seed}:{number}")  # noqa: S311  repeatable, not secret
         lost, doubled, late = (chance.random() for _ in range(3))
-        wait = self.delay_ms + (self.reordering_ms if late < self.reordering else 0)
-        return Fate(lost < self.loss, doubled < self.duplication, wait / 1000)
+        held_back = late < self.reordering
+        wait = self.delay_ms + (self.reordering_ms if held_back else 0)
+        return Fate(lost < self.loss, doubled < self.duplication, held_back, wait / 1000)
 
     def changed(self, changes: dict[str, Any]) -> "Conditions":
         """Return these conditions with some replaced. Raises: ValueError."""

@@ -31,6 +31,10 @@ class Office(Protocol):
         """Post an event; return the answer, or None when the endpoint is gone or disabled."""
         ...
 
+    def count(self, mishap: str) -> None:
+        """Count what happened to a delivery on the way."""
+        ...
+
 
 @dataclass(order=True, slots=True)
 class Parcel:
@@ -99,6 +103,8 @@ class Courier(threading.Thread):
             if fate.lost:
                 lost.append(seq)
                 continue
+            if fate.held_back:
+                self._office.count("held_back")
             parcel = Parcel(now + fate.wait_seconds, seq, event, attempts, fate.doubled)
             heapq.heappush(self._bag, parcel)
         self._lose(lost)
@@ -112,7 +118,11 @@ class Courier(threading.Thread):
 
     def _deliver(self, parcel: Parcel) -> None:
         answer = self._office.post(self._sender, parcel.event, self._endpoint)
-        if self._stopping or parcel.copy:
+        if self._stopping:
+            return
+        if parcel.copy:
+            if answer is not None and delivered(answer):
+                self._office.count("repeated")
             return
         parcel.attempts += 1
         if answer is None:

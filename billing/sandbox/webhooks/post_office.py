@@ -1,6 +1,8 @@
 """The post office: couriers for all endpoints, and single deliveries by hand."""
 
 import json
+import threading
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -25,6 +27,8 @@ class PostOffice:
         self.outbox: Outbox = account.outbox
         self.conditions: Conditions = load_conditions(self.store)
         self._couriers: dict[str, Courier] = {}
+        self._mishaps: Counter[str] = Counter()
+        self._counting = threading.Lock()
 
     def staff(self) -> None:
         """Have one courier for every enabled endpoint, and none for others."""
@@ -51,6 +55,16 @@ class PostOffice:
         if found is None or found[0]["disabled"]:
             return None
         return self._send(sender, *found, now.signature, now.timestamp_offset)
+
+    def count(self, mishap: str) -> None:
+        """Count what happened to a delivery on the way; since the start."""
+        with self._counting:
+            self._mishaps[mishap] += 1
+
+    def mishaps(self) -> dict[str, int]:
+        """Return how many deliveries were held back, and how many came a second time."""
+        with self._counting:
+            return {name: self._mishaps[name] for name in ("held_back", "repeated")}
 
     def deliver_by_hand(self, event_id: str, wanted: Mapping[str, Any]) -> list[dict[str, str]]:
         """Post an event now, as often and as falsely as asked; return the answers."""
