@@ -1,18 +1,21 @@
 """`billing demo`: a year of billing in a minute or two, on the real daemon and real workers.
 
 Servers are embedded, the provider is the sandbox, and time is a test clock. While it runs,
-the provider loses answers and fails, messages are doubled, Redis is emptied and a worker is
-killed. It ends with a report, and with exit 0 only if `prove` finds nothing.
+the provider loses answers, webhooks and tries, messages are doubled, Redis is emptied and a worker
+is killed; money is refunded, disputed and exchanged, and twice it moves without the engine. It ends
+with a report, and with exit 0 only if `prove` finds nothing and one break is open: the one that
+the demo leaves for a person.
 """
 
 import contextlib
 import os
 import random
+import secrets
 import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -25,14 +28,17 @@ from rich.live import Live
 
 import plans
 from billing.config import Settings, load_settings
-from billing.embedded import EmbeddedPostgres, EmbeddedValkey
+from billing.embedded import EmbeddedPostgres, EmbeddedValkey, free_port
 from billing.flows import catalog as catalog_flow
 from billing.flows.prove import prove
-from billing.store import cycles, payments
+from billing.flows.webhooks import RETENTION, SWEEP
+from billing.store import cycles, events, payments, settlement
 from billing.store.totals import totals
 from plans.load import load_catalog
 from workers import demo_world
 from workers.advance import advance, set_clock, wait_until_done
+from workers.demo_figures import figures
+from workers.demo_money import MoneyStory
 from workers.demo_report import Progress, Report, print_json, print_report
 from workers.demo_world import Misfortunes
 from workers.runtime import Runtime, sandbox_url
@@ -74,6 +80,12 @@ HURRY: Final = {
     "BILLING__LOGS__FORMAT": "console",
     "BILLING__LOGS__LEVEL": "warning",
 }
+# The sweep looks for lost webhooks every week or two of the demo's time.
+LISTENING: Final = {
+    "BILLING__WEBHOOKS__TICK": "200ms",
+    "BILLING__WEBHOOKS__SWEEP_EVERY": "2s",
+    "BILLING__API__GRPC_PORT": "0",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,10 +109,18 @@ def run(settings: Settings, options: DemoOptions) -> int:
     talk = Console(stderr=True)
     folder = settings.embedded.dir / "demo"
     env = {name: value for name, value in os.environ.items() if not name.startswith("BILLING__")}
-    env |= HURRY | {
-        "BILLING__EMBEDDED__DIR": str(folder),
-        "BILLING__PLANS__CATALOG": str(CATALOG),
-    }
+    env |= (
+        HURRY
+        | LISTENING
+        | {
+            "BILLING__EMBEDDED__DIR": str(folder),
+            "BILLING__PLANS__CATALOG": str(CATALOG),
+            "BILLING__WEBHOOKS__SECRETS": f"whsec_{secrets.token_hex(24)}",
+            # The provider has to find the door again, and we the page, after a restart too.
+            "BILLING__API__PORT": str(free_port()),
+            "BILLING__METRICS__RECONCILER_PORT": str(free_port()),
+        }
+    )
     demo_settings = load_settings(None, env)
     started = time.monotonic()
     with _servers(demo_settings, env, talk) as (parts, runtime):
@@ -123,9 +143,9 @@ def _servers(
     folder = settings.embedded.dir
     _delete(folder)
     folder.mkdir(parents=True)
-    talk.print("starting PostgreSQL, Valkey, sandbox, scheduler, worker and reconciler")
+    talk.print("starting PostgreSQL, Valkey, sandbox, scheduler, worker, reconciler and API")
     quick = Pauses(first=0.2, longest=2.0, steady=10.0)
-    parts = supervisor(settings, None, env, echo=None, pauses=quick, api=False)
+    parts = supervisor(settings, None, env, echo=None, pauses=quick)
     runtime = Runtime(settings)
     try:
         with parts:
@@ -171,6 +191,16 @@ class Story:
         self._misfortunes = Misfortunes()
         self._end = START + relativedelta(months=options.months)
         self._days = 0
+        self._money = MoneyStory(
+            runtime,
+            self._sandbox,
+            self._misfortunes,
+            self._rng,
+            start=START,
+            end=self._end,
+            subscriptions=options.subscriptions,
+            faults=options.faults,
+        )
 
     def tell(self, talk: Console) -> Report:
         """Run the whole story, showing where it stands, and return its report."""
@@ -202,6 +232,7 @@ class Story:
         set_clock(runtime, self._sandbox, START)
         catalog = load_catalog(runtime.settings.plans.catalog)
         catalog_flow.apply(runtime.engine, catalog, now=START)
+        self._money.prepare(options.seed, faults=options.faults)
         self._progress.doing = f"{options.subscriptions} customers subscribe"
         demo_world.populate(runtime, catalog, options.subscriptions, START, self._rng)
         if options.faults:
@@ -210,6 +241,8 @@ class Story:
         advance(runtime, self._end, step=STEP, progress=self._a_day_passed)
         self._sandbox.clear_faults()
         wait_until_done(runtime, self._end)
+        self._progress.doing = "lost webhooks are found, the last payments settled"
+        self._wait_for_the_provider()
         self._progress.doing = "the last cycles are closed"
         return self._report(self._wait_for_closing())
 
@@ -219,6 +252,10 @@ class Story:
             sums = totals(conn) if self._days % 5 == 0 else self._progress.totals
         self._progress.now = now
         self._progress.totals = sums
+        self._money.a_day_passed(now)
+        self._progress.given_back = self._money.in_words()
+        wait_until_done(self._runtime, now)
+        self._let_the_sweep_keep_up(now)
         if not self._options.faults:
             return
         demo_world.change_some_cards(self._runtime, now, self._rng)
@@ -228,6 +265,16 @@ class Story:
         if self._days % 200 == 60:
             self._kill_a_worker()
         self._progress.faults = sum(self._faults().values())
+
+    def _let_the_sweep_keep_up(self, now: datetime) -> None:
+        """Wait for a sweep where the clock is about to pass what the provider can remember."""
+        with self._runtime.engine.connect() as conn:
+            due = payments.next_due_instant(conn)
+            last = events.last_run(conn, SWEEP)
+        # Before the test clock was set, the system's was read.
+        swept_until = START if last is None or last.watermark > now else last.watermark
+        if min(due or self._end, self._end) - swept_until > RETENTION / 2:
+            self._wait_for(self._swept, time.monotonic() + CLOSING_SECONDS)
 
     def _kill_a_worker(self) -> None:
         for child in self._parts.status():
@@ -239,11 +286,52 @@ class Story:
 
     def _faults(self) -> dict[str, int]:
         done = self._misfortunes
-        counts = {kind: int(n) for kind, n in self._sandbox.stats()["faults"].items() if n}
+        webhooks = self._sandbox.webhooks()
+        counts = {kind: int(n) for kind, n in self._sandbox.fired().items()}
+        counts["webhook_lost"] = webhooks["deliveries"].get("lost", 0)
+        counts["webhook_repeated"] = webhooks["repeated"]
+        counts["webhook_held_back"] = webhooks["held_back"]
         counts["duplicated_message"] = done.duplicated_messages
         counts["redis_flushed"] = done.redis_flushed
         counts["worker_killed"] = done.workers_killed
+        counts["paid_behind_our_back"] = done.paid_behind_our_back
         return {kind: n for kind, n in counts.items() if n}
+
+    def _wait_for_the_provider(self) -> None:
+        """Wait for every event that is on its way, then for a sweep and then for a settlement.
+
+        What is missing after a while is a finding of the report.
+        """
+        deadline = time.monotonic() + CLOSING_SECONDS
+        for caught_up in (self._delivered, self._swept, self._heard, self._settled):
+            self._wait_for(caught_up, deadline)
+            wait_until_done(self._runtime, self._end)
+
+    def _wait_for(self, caught_up: Callable[[datetime], bool], deadline: float) -> None:
+        since = self._runtime.clock.wall()
+        while not caught_up(since) and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    def _delivered(self, _since: datetime) -> bool:
+        return not self._sandbox.webhooks()["deliveries"].get("pending")
+
+    def _swept(self, since: datetime) -> bool:
+        with self._runtime.engine.connect() as conn:
+            last = events.last_run(conn, SWEEP)
+        return last is not None and bool(last.last_success_at and last.last_success_at >= since)
+
+    def _heard(self, _since: datetime) -> bool:
+        with self._runtime.engine.connect() as conn:
+            return not events.page(conn, unhandled=True, limit=1)
+
+    def _settled(self, since: datetime) -> bool:
+        """Tell whether a settlement that was begun since then is over."""
+        with self._runtime.engine.connect() as conn:
+            for run in settlement.runs(conn, source="provider"):
+                begun = settlement.steps(conn, run.id)[0].started_at
+                if run.state == "succeeded" and begun is not None and begun >= since:
+                    return True
+        return False
 
     def _wait_for_closing(self) -> int:
         """Wait until the reconciler has closed what is ready; return what it left."""
@@ -274,4 +362,12 @@ class Story:
             months=self._options.months,
             seed=self._options.seed,
             captured_by_currency=stats["captured_amount"],
+            money=figures(
+                self._runtime,
+                self._sandbox,
+                self._money.done,
+                paid_behind_our_back=self._misfortunes.paid_behind_our_back,
+                start=START,
+                now=self._end,
+            ),
         )

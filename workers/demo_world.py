@@ -1,7 +1,7 @@
 """The demo's people and their misfortunes: who subscribes to what, and what goes wrong."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -46,6 +46,30 @@ CARDS: Final = (
     ("pm_sbx_ok_1_then_do_not_try_again", 1),
     ("pm_card_chargeCustomerFail", 2),
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A customer of whom the story needs something: they pay by the month, from the first day."""
+
+    card: str = "pm_card_visa"
+    currency: str = "USD"
+
+
+# The first customers, in this order; `demo_money` says what becomes of their money.
+CAST: Final[Mapping[str, Part]] = {
+    "refunded": Part(),
+    "won": Part(),
+    "given up": Part("pm_sbx_stolen_card"),
+    "refund that fails": Part("pm_card_refundFail"),
+    "in another currency": Part(currency="JPY"),
+    "lost": Part(currency="EUR"),
+    "asked about": Part(currency="EUR"),
+    "refunded in part": Part(currency="KWD"),
+    "refund that waits": Part("pm_card_pendingRefund", "EUR"),
+}
+CAST_PLAN: Final = "video-premium"
+
 # Per request, while the year runs. A hang is cut off by the gateway's deadline.
 FAULTS: Final = (
     ("reset_after_commit", 0.03),
@@ -67,54 +91,91 @@ class Misfortunes:
     duplicated_messages: int = 0
     redis_flushed: int = 0
     workers_killed: int = 0
+    paid_behind_our_back: int = 0
+
+
+def reference(number: int) -> str:
+    """Return what the demo calls a customer and their subscription."""
+    return f"demo-{number:05d}"
+
+
+def reference_of(part: str) -> str:
+    """Return the reference of a member of the cast, who may not be there in a tiny demo."""
+    return reference(1 + list(CAST).index(part))
 
 
 def populate(
     runtime: Runtime, catalog: Catalog, count: int, start: datetime, rng: random.Random
 ) -> None:
-    """Create customers with cards and subscriptions over all plans, currencies and zones.
-
-    They start at any minute of the first 28 days, some of them on the 31st of January.
-    """
-    plans = sorted(catalog.plans.values(), key=lambda plan: plan.code)
-    tokens, weights = zip(*CARDS, strict=True)
+    """Create customers with cards and subscriptions: the cast, then others by lot."""
+    parts = list(CAST.values())
     for number in range(1, count + 1):
-        reference = f"demo-{number:05d}"
+        part = parts[number - 1] if number <= len(parts) else None
+        if part is not None:
+            card, order = part.card, _cast_order(number, part, start)
+        else:
+            card, order = _card_by_lot(rng), _order_by_lot(catalog, number, start, rng)
         customers.create(
             runtime.engine,
             runtime.gateway,
             name=f"Customer {number}",
-            external_id=reference,
-            payment_method=rng.choices(tokens, weights)[0],
+            external_id=order.customer,
+            payment_method=card,
             now=start,
             policy=runtime.policy,
-        )
-        plan = plans[number % len(plans)]
-        starts = start.replace(tzinfo=None) + timedelta(minutes=rng.randrange(28 * 24 * 60))
-        if number % 9 == 0:
-            starts = starts.replace(month=1, day=31)
-        price = version_for_new(plan.versions, starts.date()).prices
-        order = Order(
-            customer=reference,
-            plan=plan.code,
-            currency=rng.choice(sorted(price)),
-            quantity=rng.choice((1, 1, 1, 2, 5)) if plan.code.startswith("office") else 1,
-            zone=rng.choice(ZONES),
-            starts=starts,
-            external_id=reference,
         )
         subscribe(runtime.engine, order, now=start, actor="demo")
 
 
+def _cast_order(number: int, part: Part, start: datetime) -> Order:
+    return Order(
+        customer=reference(number),
+        plan=CAST_PLAN,
+        currency=part.currency,
+        quantity=1,
+        zone="UTC",
+        starts=start.replace(tzinfo=None) + timedelta(hours=number),
+        external_id=reference(number),
+    )
+
+
+def _card_by_lot(rng: random.Random) -> str:
+    tokens, weights = zip(*CARDS, strict=True)
+    return str(rng.choices(tokens, weights)[0])
+
+
+def _order_by_lot(catalog: Catalog, number: int, start: datetime, rng: random.Random) -> Order:
+    """Order one of all plans, currencies and zones.
+
+    They start at any minute of the first 28 days, some of them on the 31st of January.
+    """
+    plans = sorted(catalog.plans.values(), key=lambda plan: plan.code)
+    plan = plans[number % len(plans)]
+    starts = start.replace(tzinfo=None) + timedelta(minutes=rng.randrange(28 * 24 * 60))
+    if number % 9 == 0:
+        starts = starts.replace(month=1, day=31)
+    price = version_for_new(plan.versions, starts.date()).prices
+    return Order(
+        customer=reference(number),
+        plan=plan.code,
+        currency=rng.choice(sorted(price)),
+        quantity=rng.choice((1, 1, 1, 2, 5)) if plan.code.startswith("office") else 1,
+        zone=rng.choice(ZONES),
+        starts=starts,
+        external_id=reference(number),
+    )
+
+
 def order_faults(control: SandboxControl, seed: int) -> None:
-    """Let the provider lose answers and fail, by lot, for every charge from now on."""
-    for kind, probability in FAULTS:
-        control.fault(
-            kind=kind,
-            probability=probability,
-            seed=seed,
-            match={"method": "POST", "path": "/v1/payment_intents"},
-        )
+    """Let the provider lose answers and fail, by lot, for charges and refunds from now on."""
+    for path in ("/v1/payment_intents", "/v1/refunds"):
+        for kind, probability in FAULTS:
+            control.fault(
+                kind=kind,
+                probability=probability,
+                seed=seed,
+                match={"method": "POST", "path": path},
+            )
 
 
 _RECENT_PAYMENTS = text("SELECT id FROM payments ORDER BY id DESC LIMIT 200")

@@ -252,4 +252,37 @@ def test_the_demo_ends_well_and_tells_what_happened(folder: Folder) -> None:
     nothing = ("double_charges", "missed_periods", "ledger_imbalance")
     assert {name: report[name] for name in nothing} == dict.fromkeys(nothing, 0)
     assert {"recovered_by_dunning", "faults_injected", "seconds"} <= report.keys()
+    assert_all_kinds_of_money_moved(report)
+    assert report["forced_corrections"] == report["faults_by_kind"]["paid_behind_our_back"] == 1
+    assert report["webhooks_lost"] == report["webhooks_swept"] > 0
+    assert report["webhooks_repeated"] > 0
+    assert report["webhooks_held_back"] > 0
     assert not (folder.path / ".perennial" / "demo").exists(), "its data are gone"
+
+
+@pytest.mark.slow
+def test_the_demo_without_faults_moves_money_all_the_same(folder: Folder) -> None:
+    done = folder.billing(
+        "demo", "--subscriptions", "12", "--months", "1", "--no-faults", "-o", "json"
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    report = json.loads(done.stdout)
+    assert_all_kinds_of_money_moved(report)
+    assert (report["forced_corrections"], report["faults_by_kind"]) == (0, {})
+    assert (report["webhooks_lost"], report["webhooks_swept"]) == (0, 0)
+
+
+def assert_all_kinds_of_money_moved(report: Mapping[str, Any]) -> None:
+    assert report["holds"] is True
+    assert report["settled_payments"] == report["captured_payments"]
+    assert report["refunds"] == report["refunds_by_state"]["succeeded"] > 1
+    assert report["refunds_by_state"]["failed"] == 1
+    assert set(report["disputes_by_state"]) == {"won", "lost", "inquiry_closed"}
+    assert report["disputes"] == sum(report["disputes_by_state"].values())
+    assert report["fx_events"] > 1, "charged in yen, and a refund of it"
+    assert report["webhooks_delivered"] > 0
+    assert report["breaks_by_kind"] == {"unknown_at_provider": 1}
+    assert report["breaks_open"] == len(report["breaks_left_open_on_purpose"]) == 1
+    assert report["provider_captures_unknown"] == 1
+    assert report["balance_unexplained"] == 0
