@@ -4,8 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from billing.api import webhook
 from billing.flows.prove import PromiseResult
 from billing.store.totals import Totals
+from workers import demo_money
 from workers.demo_figures import MoneyFigures, OpenBreak, Webhooks
 from workers.demo_report import Report
 
@@ -68,6 +70,10 @@ def test_a_capture_that_no_engine_asked_for_is_told_apart() -> None:
     assert shown["double_charges"] == 0
     assert shown["breaks_by_kind"] == {"unknown_at_provider": 1}
     assert shown["breaks_left_open_on_purpose"] == ["unknown_at_provider pi_strange 7.00 USD"]
+
+
+def test_the_sandbox_delivers_to_the_door_that_the_api_opens() -> None:
+    assert demo_money.WEBHOOKS == webhook.PATH
 
 
 def test_a_capture_more_than_that_is_a_double_charge() -> None:
