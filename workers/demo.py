@@ -274,7 +274,7 @@ class Story:
         # Before the test clock was set, the system's was read.
         swept_until = START if last is None or last.watermark > now else last.watermark
         if min(due or self._end, self._end) - swept_until > RETENTION / 2:
-            self._wait_for(self._swept, time.monotonic() + CLOSING_SECONDS)
+            self._wait_for(self._swept)
 
     def _kill_a_worker(self) -> None:
         for child in self._parts.status():
@@ -302,13 +302,12 @@ class Story:
 
         What is missing after a while is a finding of the report.
         """
-        deadline = time.monotonic() + CLOSING_SECONDS
         for caught_up in (self._delivered, self._swept, self._heard, self._settled):
-            self._wait_for(caught_up, deadline)
+            self._wait_for(caught_up)
             wait_until_done(self._runtime, self._end)
 
-    def _wait_for(self, caught_up: Callable[[datetime], bool], deadline: float) -> None:
-        since = self._runtime.clock.wall()
+    def _wait_for(self, caught_up: Callable[[datetime], bool]) -> None:
+        since, deadline = self._runtime.clock.wall(), time.monotonic() + CLOSING_SECONDS
         while not caught_up(since) and time.monotonic() < deadline:
             time.sleep(0.1)
 
