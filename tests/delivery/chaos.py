@@ -19,6 +19,23 @@ Strike = Callable[[], bool]
 
 LOST: Final = ("reset_after_commit", "truncated_body", "error_500", "reset_before",
                "rate_limit_429")  # fmt: skip
+CARDS: Final = (
+    "pm_card_visa",
+    "pm_card_mastercard",
+    "pm_card_visa",
+    "pm_sbx_ok_1_then_insufficient_2_then_ok",
+    "pm_sbx_decline_1_then_ok",
+    "pm_card_amex",
+    "pm_sbx_ok_1_then_expired_card",
+    "pm_sbx_ok_2_then_lost_card",
+)
+PLANS: Final = (
+    ("video-premium", "USD"),
+    ("video-basic", "JPY"),
+    ("office-payroll", "KWD"),
+    ("office-team", "EUR"),
+    ("video-premium", "EUR"),
+)
 
 Losing = Sequence[tuple[Mapping[str, Any], Sequence[str]]]
 """Requests as faults of the sandbox match them, each with kinds of faults."""

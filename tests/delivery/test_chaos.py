@@ -13,30 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.delivery.chaos import Chaos, misfortunes
+from tests.delivery.chaos import CARDS, PLANS, Chaos, misfortunes
 from tests.delivery.engine_under_test import START, EngineUnderTest, patiently
 
 logger = logging.getLogger(__name__)
 
 SUBSCRIPTIONS = 60
 DAYS_MIN = 62
-CARDS = (
-    "pm_card_visa",
-    "pm_card_mastercard",
-    "pm_card_visa",
-    "pm_sbx_ok_1_then_insufficient_2_then_ok",
-    "pm_sbx_decline_1_then_ok",
-    "pm_card_amex",
-    "pm_sbx_ok_1_then_expired_card",
-    "pm_sbx_ok_2_then_lost_card",
-)
-PLANS = (
-    ("video-premium", "USD"),
-    ("video-basic", "JPY"),
-    ("office-payroll", "KWD"),
-    ("office-team", "EUR"),
-    ("video-premium", "EUR"),
-)
 
 
 @pytest.mark.slow

@@ -22,7 +22,7 @@ from billing.api import webhook
 from billing.flows.webhooks import HANDLERS, SWEEP
 from billing.store import events
 from tests.delivery.agreement import disagreements
-from tests.delivery.chaos import LOST, Chaos, misfortunes
+from tests.delivery.chaos import CARDS, LOST, PLANS, Chaos, misfortunes
 from tests.delivery.engine_under_test import (
     CHARGING,
     START,
@@ -32,7 +32,6 @@ from tests.delivery.engine_under_test import (
 )
 from tests.delivery.provider_side import ProviderSide
 from tests.delivery.shop import CHARGES, Shop
-from tests.delivery.test_chaos import CARDS, PLANS
 from tests.delivery.traffic import Bank, Salesman, Taken, let_shoppers_in
 
 logger = logging.getLogger(__name__)
