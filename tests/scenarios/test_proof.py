@@ -27,7 +27,7 @@ TABLES = (
     "ledger.postings",
 )
 # The rows that the attacks below are about, by who they belong to: see `story`.
-ONE_TRY = "payments WHERE captured_at IS NOT NULL AND attempt_n = 1"
+ONE_TRY = "payments WHERE captured_at IS NOT NULL AND attempt_n = 1 AND currency = 'USD'"
 PAID = f"(SELECT id FROM {ONE_TRY} ORDER BY id LIMIT 1)"
 OTHER = f"(SELECT id FROM {ONE_TRY} ORDER BY id LIMIT 1 OFFSET 1)"
 FAILED = "(SELECT id FROM payments WHERE state = 'FAILED' ORDER BY id LIMIT 1)"

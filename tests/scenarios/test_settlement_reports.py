@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import pytest
@@ -14,7 +14,7 @@ from sqlalchemy import text
 from billing.flows import report_file, settle
 from billing.flows.report_file import MalformedReport
 from billing.flows.settle_hand import Means
-from billing.gateway import BalanceTransaction
+from billing.gateway import BalanceTransaction, Gateway
 from billing.store import fx, journal, settlement
 from tests.scenarios.world import Subscriber, World
 
@@ -387,11 +387,14 @@ def test_two_reports_and_the_providers_lists_at_once_bring_everything_once(
     header, *rows = paid_out_file.read_text().splitlines()
     backwards.write_text("\n".join([header, *reversed(rows)]))
 
+    read_before = _ReadBefore(world)
+
     def from_lists() -> settle.Worked:
         run_id = settle.begin(world.engine, now=world.now)
         assert run_id is not None
-        given = replace(means(world, None), gateway=world.gateway)
-        return settle.work(run_id, given)
+        return settle.work(
+            run_id, replace(means(world, None), gateway=cast("Gateway", read_before))
+        )
 
     works = [
         *[lambda file=file: import_(world, file) for file in (paid_out_file, backwards, rest)],
@@ -407,3 +410,24 @@ def test_two_reports_and_the_providers_lists_at_once_bring_everything_once(
     assert [row.kind for row in world.breaks()] == ["unknown_at_provider"]
     world.close_books()
     world.assert_promises_hold()
+
+
+class _ReadBefore:
+    """The provider as it was read once: it answers at once, however many ask."""
+
+    def __init__(self, world: World) -> None:
+        since = world.now - timedelta(days=60)
+        self._transactions = transactions(world)
+        self._payouts = [
+            payout for page in world.gateway.list_payouts(since=since) for payout in page
+        ]
+        self._balance = world.gateway.balance()
+
+    def list_balance_transactions(self, **given: Any) -> Any:
+        yield self._transactions
+
+    def list_payouts(self, **given: Any) -> Any:
+        yield self._payouts
+
+    def balance(self) -> Any:
+        return self._balance
