@@ -404,7 +404,7 @@ def test_two_reports_and_the_providers_lists_at_once_bring_everything_once(
     with ThreadPoolExecutor(len(works)) as together:
         done = [running.result(120) for running in [together.submit(work) for work in works]]
 
-    assert {each.error for each in done} == {None}
+    assert {each.error for each in done} == {None}, [each.error for each in done]
     assert world.entries("fee_settled") == 12
     assert states(world, customers) == {"SETTLED"}
     assert [row.kind for row in world.breaks()] == ["unknown_at_provider"]
