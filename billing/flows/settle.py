@@ -35,6 +35,7 @@ from billing.flows import (
 from billing.flows.report_file import MalformedReport
 from billing.flows.settle_hand import Hand, LeaseLost, Means
 from billing.store import settlement
+from billing.store.engine import is_deadlock
 
 logger = logging.getLogger(__name__)
 
@@ -43,6 +44,7 @@ LOOKED_FOR: Final = timedelta(days=7)
 BACKOFF: Final = timedelta(seconds=5)
 BACKOFF_MAX: Final = timedelta(minutes=10)
 TRIES_MAX: Final = 10
+DEADLOCKS_MAX: Final = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +154,7 @@ def work(run_id: UUID, means: Means) -> Worked:
         run = settlement.get_run(conn, run_id)
     while (hand := _take(run, means)) is not None:
         try:
-            STEPS[run.source][hand.claim.step](hand)
+            _go_through(STEPS[run.source][hand.claim.step], hand)
             hand.finish()
         except LeaseLost as error:
             logger.info("settlement: %s", error.what)
@@ -160,6 +162,19 @@ def work(run_id: UUID, means: Means) -> Worked:
         except (BillingError, DBAPIError, OSError) as error:
             return _failed(hand, error)
     return Worked(run_id, _end(run_id, means))
+
+
+def _go_through(step: Step, hand: Hand) -> None:
+    """Take a step; a batch that was given up because two runs wait for each other begins again."""
+    for left in reversed(range(DEADLOCKS_MAX)):
+        try:
+            step(hand)
+        except DBAPIError as error:
+            if not left or not is_deadlock(error):
+                raise
+            logger.info("settlement: %s met another run, once more", hand.claim.step)
+        else:
+            return
 
 
 def _take(run: Row[Any], means: Means) -> Hand | None:

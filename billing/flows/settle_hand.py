@@ -50,7 +50,20 @@ class Hand:
 
     @contextmanager
     def batch(self) -> Iterator[Connection]:
-        """Open a transaction; at its end, where the step stands is written with the rest."""
+        """Open a transaction; at its end, where the step stands is written with the rest.
+
+        What is rolled back leaves cursor and counts as they were too.
+        """
+        before = dict(self.cursor), Counter(self.counts)
+        try:
+            with self._committed() as conn:
+                yield conn
+        except BaseException:
+            self.cursor, self.counts = before
+            raise
+
+    @contextmanager
+    def _committed(self) -> Iterator[Connection]:
         with self.means.engine.begin() as conn:
             yield conn
             until = self.means.wall() + self.means.policy.reconciler_lease

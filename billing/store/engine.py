@@ -7,7 +7,7 @@ from datetime import timedelta
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from billing.errors import BadInput, Unavailable
 
@@ -87,6 +87,11 @@ def reachable() -> Iterator[None]:
                 remedy="start it (`billing up` starts the embedded one) or correct the URL",
             ) from error
         raise
+
+
+def is_deadlock(error: DBAPIError) -> bool:
+    """Tell whether PostgreSQL gave the transaction up because two waited for each other."""
+    return isinstance(error.orig, psycopg.errors.DeadlockDetected)
 
 
 def driver_connection(conn: Connection) -> "psycopg.Connection[tuple[object, ...]]":

@@ -6,8 +6,10 @@ from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
+import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import OperationalError
 
 from billing.errors import BadInput, Conflict, NotFound, Unavailable
 from billing.flows import (
@@ -22,7 +24,7 @@ from billing.flows import (
 from billing.flows.settle_hand import Hand, Means
 from billing.ids import new_id
 from billing.money import Money
-from billing.store import breaks, fx, journal, settlement
+from billing.store import breaks, fx, journal, settlement, settlement_match
 from tests.scenarios.world import Subscriber, World
 
 
@@ -306,6 +308,27 @@ def test_a_step_that_fails_shows_its_error_and_is_tried_again(
     again = run(world)
     assert (again.run_id, again.state) == (failed.run_id, "succeeded")
     assert steps(world, again.run_id)["fetch"].last_error is None
+
+
+def test_a_batch_that_lost_a_deadlock_is_done_again_and_counted_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paid(world)
+    judge, lost = settlement_match.judge, iter([True, True])
+
+    def sometimes_given_up(conn: Connection, *args: Any, **more: Any) -> dict[str, int]:
+        counts = judge(conn, *args, **more)
+        if next(lost, False):
+            raise OperationalError("", {}, psycopg.errors.DeadlockDetected("deadlock detected"))
+        return counts
+
+    monkeypatch.setattr(settlement_match, "judge", sometimes_given_up)
+    done = run(world)
+
+    assert (done.state, done.error) == ("succeeded", None)
+    step = steps(world, done.run_id)["match"]
+    assert (step.tries, step.counts["rows"], step.counts["matched"]) == (1, 1, 1)
+    world.assert_everything_adds_up()
 
 
 def test_a_run_that_fails_for_good_is_followed_by_one_that_covers_it(
