@@ -9,7 +9,7 @@ from billing.cli.options import confirm, lasting, more_hint, paged, word_option
 from billing.cli.output import Output, output_option, talk
 from billing.cli.records import BREAKS, plain
 from billing.cli.references import find
-from billing.cli.session import ACTOR, Session
+from billing.cli.session import Session, person
 from billing.errors import BadInput
 from billing.reconciliation import BreakKind
 
@@ -85,7 +85,7 @@ def annotate(session: Session, break_id: str, words: str, output: Output) -> Non
     from billing.flows import settle_breaks
 
     found = _find(session, break_id)
-    settle_breaks.annotate(session.engine, found, words=words, now=session.now(), actor=ACTOR)
+    settle_breaks.annotate(session.engine, found, words=words, now=session.now(), actor=person())
     output.message({"action": "annotate", "id": found, "words": words}, f"noted on break {found}")
 
 
@@ -102,7 +102,7 @@ def assign(session: Session, break_id: str, name: str | None, nobody: bool, outp
     if (name is None) is not nobody:
         raise BadInput("name who looks into it, or give --nobody", where="breaks assign")
     found = _find(session, break_id)
-    settle_breaks.assign(session.engine, found, to=name, now=session.now(), actor=ACTOR)
+    settle_breaks.assign(session.engine, found, to=name, now=session.now(), actor=person())
     words = f"break {found} is assigned to {name or 'nobody'}"
     output.message({"action": "assign", "id": found, "assigned_to": name}, words)
 
@@ -152,7 +152,7 @@ def resolve(
             adjustment=amount,
             now=session.now(),
             wall=session.runtime.clock.wall(),
-            actor=ACTOR,
+            actor=person(),
         )
     record = {
         "action": "resolve",

@@ -1,5 +1,6 @@
 """Reconciling, looking into breaks and closing, from the command line."""
 
+import getpass
 import json
 from datetime import timedelta
 from pathlib import Path
@@ -143,7 +144,9 @@ def test_a_break_is_assigned_annotated_and_resolved(paid: World) -> None:
     assert done["adjustment"] == "6.50 USD"
     shown = paid.json("breaks", "show", found)
     assert shown["resolution"] == "sold at the counter"
+    assert shown["resolved_by"] == f"cli:{getpass.getuser()}"
     assert [note["words"] for note in shown["notes"]][:2] == ["assigned to ann", "asked the shop"]
+    assert {note["actor"] for note in shown["notes"]} == {shown["resolved_by"]}
     assert paid.json("breaks", "list") == []
     again = paid.run("breaks", "resolve", found, "--reason", "x", "--yes")
     assert again.exit_code == 2
