@@ -85,7 +85,8 @@ def _unsettled_line(store: Store, record: Record) -> Line:
 
 
 def _line(store: Store, record: Record, payout: Record | None) -> Line:
-    source = _source(store, record["source"])
+    about = record["source"] or ""
+    source = _source(store, about)
     charge = store.find("charge", source["charge"]) if "charge" in source else source
     known = charge if charge and "payment_intent" in charge else {}
     customer = store.find("customer", known.get("customer") or "") or {}
@@ -99,7 +100,7 @@ def _line(store: Store, record: Record, payout: Record | None) -> Line:
         gross=record["amount"],
         fee=record["fee"],
         category=category(record),
-        source=record["source"],
+        source=about,
         description=record["description"],
         payout=paid.get("id"),
         payout_effective_at=paid.get("arrival_date"),
@@ -113,9 +114,9 @@ def _line(store: Store, record: Record, payout: Record | None) -> Line:
         customer_name=customer.get("name"),
         customer_description=customer.get("description"),
         card=known.get("card", {}),
-        dispute_reason=source.get("reason") if record["source"].startswith("dp_") else None,
+        dispute_reason=source.get("reason") if about.startswith("dp_") else None,
         payment_metadata=known.get("metadata", {}),
-        refund_metadata=source["metadata"] if record["source"].startswith("re_") else {},
+        refund_metadata=source["metadata"] if about.startswith("re_") else {},
     )
 
 

@@ -129,3 +129,57 @@ def test_settings_that_make_no_sense_are_refused(shop: Shop, settings: dict[str,
 
     assert answer.status_code == 400
     assert shop.control("GET", "settings") == before
+
+
+def test_a_conversion_is_two_transactions_about_no_payment(
+    client: stripe.StripeClient, shop: Shop
+) -> None:
+    made = shop.control(
+        "POST",
+        "conversions",
+        **{"from": "eur", "to": "usd", "amount": 10_000, "received": 10_840, "fee": 50},
+    )
+
+    out, back = (client.v1.balance_transactions.retrieve(each["id"]) for each in made["data"])
+    assert (out.amount, out.fee, out.net, out.currency) == (-10_000, 0, -10_000, "eur")
+    assert (back.amount, back.fee, back.net, back.currency) == (10_840, 50, 10_790, "usd")
+    assert {each.source for each in (out, back)} == {None}
+    assert {each.reporting_category for each in (out, back)} == {"other_adjustment"}
+    held = {each.currency: each.amount for each in client.v1.balance.retrieve().available}
+    assert held == {"eur": -10_000, "usd": 10_790}
+
+
+def test_a_conversion_is_in_the_report_of_the_balance(shop: Shop) -> None:
+    given = {"from": "eur", "to": "usd", "amount": 10_000, "received": 10_840}
+    booked = shop.control("POST", "conversions", **given)["data"]
+
+    made = shop.control(
+        "POST",
+        "reports",
+        report_type="ending_balance_reconciliation.itemized.4",
+        parameters={
+            "interval_end": booked[0]["created"] + 1,
+            "columns": ["balance_transaction_id", "source_id", "net", "reporting_category"],
+        },
+    )
+
+    lines = requests.get(made["result"]["url"], timeout=5).text.splitlines()
+    assert sorted(lines[1:]) == sorted(
+        [
+            f"{booked[0]['id']},,-100.00,other_adjustment",
+            f"{booked[1]['id']},,108.40,other_adjustment",
+        ]
+    )
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"to": "eur"}, {"amount": 0}, {"received": -1}, {"fee": 10_840}, {"fee": -1}, {"to": "xxx"}],
+    ids=str,
+)
+def test_a_conversion_that_is_none_is_refused(shop: Shop, wrong: dict[str, Any]) -> None:
+    given = {"from": "eur", "to": "usd", "amount": 10_000, "received": 10_840, **wrong}
+
+    answer = requests.post(f"{shop.url}/_sandbox/conversions", json=given, timeout=5)
+
+    assert answer.status_code == 400

@@ -8,6 +8,7 @@ from billing.sandbox.control.desk import Desk, Endpoint, Wanted, named, one_of, 
 from billing.sandbox.currencies import currency
 from billing.sandbox.errors import Body, refused
 from billing.sandbox.resources import (
+    balance_transactions,
     charges,
     disputes,
     payment_intents,
@@ -111,6 +112,28 @@ def _move_payout(desk: Desk, names: _Names, wanted: Wanted) -> Body:
         return payouts.render(call, record)
 
 
+_CONVERSION = {"from": str, "to": str, "amount": int, "received": int, "fee": int}
+
+
+def _convert(desk: Desk, _: _Names, wanted: Wanted) -> Body:
+    """Exchange what the balance holds, as somebody does in the provider's dashboard."""
+    read(wanted, _CONVERSION, ("from", "to", "amount", "received"))
+    sold = wanted["amount"], currency(wanted["from"], "from")
+    bought = wanted["received"], currency(wanted["to"], "to")
+    fee = wanted.get("fee", 0)
+    if sold[1] == bought[1]:
+        raise ValueError("from and to are two currencies")
+    if sold[0] <= 0 or not 0 <= fee < bought[0]:
+        raise ValueError("amount and received are more than 0, and the fee is less than received")
+    with desk.account.store.transaction():
+        call = desk.account.call()
+        booked = balance_transactions.convert(call, sold, bought, fee)
+        return {
+            "object": "list",
+            "data": [balance_transactions.render(call, record) for record in booked],
+        }
+
+
 _CARD = {"exp_month": int, "exp_year": int, "last4": str, "token": str}
 
 
@@ -152,6 +175,7 @@ ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("POST", "disputes/*"): _decide_dispute,
     ("POST", "payouts"): _pay_out,
     ("POST", "payouts/*"): _move_payout,
+    ("POST", "conversions"): _convert,
     ("POST", "payment_methods/*"): _update_card,
     ("POST", "charges/*"): _alter_charge,
     ("POST", "charges/*/duplicate"): _duplicate_charge,

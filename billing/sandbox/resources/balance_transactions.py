@@ -94,6 +94,33 @@ def give_back(call: Call, booked: Record, kind: str, source: Record, **more: Any
     return record
 
 
+def convert(call: Call, sold: tuple[int, str], bought: tuple[int, str], fee: int) -> list[Record]:
+    """Exchange what the balance holds: money out in one currency, in in another, less the fee.
+
+    Nobody's payment is in it: both transactions are adjustments without a source.
+    """
+    (given, given_in), (taken, taken_in) = sold, bought
+    words = f"Conversion of {given_in.upper()} to {taken_in.upper()}"
+    records: list[Record] = [
+        {
+            "id": new_id("txn"),
+            "created": call.now,
+            "type": "adjustment",
+            "category": "other_adjustment",
+            "source": None,
+            "currency": code,
+            "amount": amount,
+            "fee": kept,
+            "available_on": call.now,
+            "description": words,
+        }
+        for amount, code, kept in ((-given, given_in, 0), (taken, taken_in, fee))
+    ]
+    for record in records:
+        call.store.insert("balance_transaction", record, subtype="adjustment")
+    return records
+
+
 def category(record: Record) -> str:
     """Return Stripe's reporting category of a balance transaction."""
     kind = record["type"]
