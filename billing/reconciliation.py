@@ -47,7 +47,10 @@ SUGGESTED_CAUSES: Final[Mapping[BreakKind, str]] = {
     BreakKind.FX_MISMATCH: "the provider's exchange rate and its amounts don't fit together",
     BreakKind.DUPLICATE_CHARGE: "two charges of one PaymentIntent or one invoice succeeded",
     BreakKind.CAPTURED_AT_PROVIDER_ONLY: "the customer was charged after we had given up",
-    BreakKind.UNKNOWN_AT_PROVIDER: "a charge made in the provider's dashboard or by another system",
+    BreakKind.UNKNOWN_AT_PROVIDER: (
+        "made in the provider's dashboard or by another system; two sides of a conversion between"
+        " currencies are recorded with `billing fx record`"
+    ),
     BreakKind.MISSING_AT_PROVIDER: "booked without a charge, or charged under another account",
     BreakKind.REFUND_MISMATCH: "the refund was changed or failed at the provider",
     BreakKind.REFUND_UNKNOWN: "a refund made in the provider's dashboard or by another system",
@@ -222,10 +225,18 @@ def rate_fits(shown: Money, settled: Money, rate: Decimal | None) -> bool:
     """
     if rate is None:
         return shown.currency != settled.currency or shown == settled
-    power = digits(settled.currency) - digits(shown.currency)
-    expected = abs(shown.amount) * rate * Decimal(10) ** power
-    actual = abs(settled.amount)
-    return abs(actual - expected) <= 1 + Decimal(actual) / 10_000
+    return _off(shown, settled, rate) <= 1 + Decimal(abs(settled.amount)) / 10_000
+
+
+def rate_makes(sold: Money, bought: Money, rate: Decimal) -> bool:
+    """Tell whether an exact rate makes one amount out of another, to a minor unit."""
+    return _off(sold, bought, rate) <= 1
+
+
+def _off(given: Money, taken: Money, rate: Decimal) -> Decimal:
+    """Return how many minor units `taken` is off what a rate in major units makes of `given`."""
+    power = digits(taken.currency) - digits(given.currency)
+    return abs(abs(taken.amount) - abs(given.amount) * rate * Decimal(10) ** power)
 
 
 @dataclass(frozen=True, slots=True)

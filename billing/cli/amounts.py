@@ -12,3 +12,14 @@ def read_amount(text: str, currency: str, where: str) -> Money:
         raise BadInput(
             str(error), where=where, remedy=f"write it like 9.99; it is in {currency}"
         ) from error
+
+
+def read_money(text: str, where: str, example: str = '"7.00 USD"') -> Money:
+    """Read an amount with its currency, like "7.00 USD". Raises: BadInput."""
+    amount, _, currency = text.strip().rpartition(" ")
+    try:
+        return parse_money(amount.strip(), currency)
+    except ValueError as error:
+        raise BadInput(
+            f"{text!r} is no amount: {error}", where=where, remedy=f"write it like {example}"
+        ) from None

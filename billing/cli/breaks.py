@@ -175,8 +175,7 @@ def _find(session: Session, break_id: str) -> UUID:
 
 def _adjustment(typed: str | None, plan: "Resolution") -> "Money | None":
     """Read what was typed after --adjust. Raises: BadInput."""
-    from billing.money import parse_money
-    from plans.errors import BadValue
+    from billing.cli.amounts import read_money
 
     if typed is None:
         return None
@@ -188,12 +187,4 @@ def _adjustment(typed: str | None, plan: "Resolution") -> "Money | None":
                 remedy='give the amount yourself, like "7.00 USD", or leave --adjust out',
             )
         return plan.suggested
-    amount, _, currency = typed.strip().rpartition(" ")
-    try:
-        return parse_money(amount.strip(), currency)
-    except BadValue as error:
-        raise BadInput(
-            f"{typed!r} is no amount: {error}",
-            where="--adjust",
-            remedy='write it like "7.00 USD" or "-7.00 USD"',
-        ) from None
+    return read_money(typed, "--adjust", '"7.00 USD" or "-7.00 USD"')

@@ -30,6 +30,7 @@ REFUNDS: Final = (
 DISPUTES: Final = (
     "id", "payment_id", "amount", "state", "reason", "provider_status", "opened_at", "closed_at",
 )  # fmt: skip
+EXCHANGES: Final = ("id", "at", "sold", "bought", "fee", "rate", "source", "references")
 INVOICES: Final = (
     "id", "number", "customer_name", "period_start", "total", "status", "payment_state",
 )  # fmt: skip

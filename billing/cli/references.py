@@ -20,6 +20,7 @@ _WHERE_LISTED: Final = {
     "break": "billing breaks list --all",
     "refund": "billing refunds list",
     "dispute": "billing disputes list",
+    "exchange": "billing fx list",
 }
 
 

@@ -172,6 +172,12 @@ def lock(conn: Connection, break_id: UUID) -> Row[Any] | None:
     ).one_or_none()
 
 
+def lock_of_transactions(conn: Connection, transaction_ids: Sequence[str]) -> list[Row[Any]]:
+    """Lock the breaks of these settlement rows, resolved ones too."""
+    query = select(breaks).where(breaks.c.provider_transaction_id.in_(transaction_ids))
+    return list(conn.execute(query.order_by(breaks.c.id).with_for_update()))
+
+
 def change(conn: Connection, break_id: UUID, **values: Any) -> None:
     """Write columns of one break."""
     conn.execute(update(breaks).where(breaks.c.id == break_id).values(**values))

@@ -1,13 +1,28 @@
-"""Exchanges the provider made of money it holds: one row each, never changed."""
+"""Exchanges the provider made of money it holds: one row each, never changed.
+
+One that a person recorded before the provider's settlement showed it has a key that begins with
+`FIRST_HERE`. The breaks of the settlement rows that turned out to be an exchange name its key
+under `NAMED`, which is how it is known which rows are accounted for.
+"""
+# ruff: noqa: S608  statements are put together from constants of this file
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import Connection, Row, select, text
 
 from billing.ids import new_id
 from billing.store.arrays import literal
 from billing.store.tables import fx_events
+
+FIRST_HERE: Final = "fx_event:conversion:"
+NAMED: Final = "fx_event"
+
+# Of the exchanges `x`, those that the provider's settlement hasn't shown yet.
+UNSHOWN: Final = f"""starts_with(x.source_key, '{FIRST_HERE}')
+           AND NOT EXISTS (SELECT FROM breaks b WHERE b.ours ->> '{NAMED}' = x.source_key)"""
 
 _ADD = text(
     """
@@ -44,3 +59,78 @@ def of_payment(conn: Connection, payment_id: Any) -> list[Row[Any]]:
     """Return the exchanges of a payment's money, oldest first."""
     query = select(fx_events).where(fx_events.c.payment_id == payment_id)
     return list(conn.execute(query.order_by(fx_events.c.at, fx_events.c.id)))
+
+
+# The fee is part of the exchange's entry; an exchange without one has no posting of it.
+_SHOWN = f"""
+    SELECT x.*,
+           coalesce((SELECT sum(l.amount)
+              FROM ledger.entries e
+              JOIN ledger.postings l ON l.entry_id = e.id
+              JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'psp_fees'
+             WHERE e.source_key = x.source_key), 0)::bigint AS fee,
+           ARRAY(SELECT b.provider_transaction_id FROM breaks b
+                  WHERE b.ours ->> '{NAMED}' = x.source_key
+                  ORDER BY b.provider_transaction_id) AS references
+      FROM fx_events x
+"""
+_PAGE = text(
+    _SHOWN
+    + """
+     WHERE CAST(:after AS uuid) IS NULL OR x.id > :after
+     ORDER BY x.id LIMIT :limit
+    """
+)
+_ONE = text(_SHOWN + " WHERE x.id = :id")
+_BY_KEY = text(_SHOWN + " WHERE x.source_key = :key")
+_ALIKE = text(
+    _SHOWN
+    + f"""
+     WHERE x.payment_id IS NULL AND x.from_currency = :from_currency
+       AND x.from_amount = :from_amount AND x.to_currency = :to_currency
+       AND x.to_amount = :to_amount
+       AND (x.at = CAST(:at AS timestamptz) OR CAST(:at AS timestamptz) IS NULL AND {UNSHOWN})
+     ORDER BY x.id
+    """
+)
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('fx_events', 0))")
+
+
+def one_at_a_time(conn: Connection) -> None:
+    """Wait until nobody else records an exchange by hand; lets go with the transaction."""
+    conn.execute(_ONE_AT_A_TIME)
+
+
+def page(conn: Connection, *, limit: int = 50, after: UUID | None = None) -> list[Row[Any]]:
+    """Return up to `limit` exchanges in the order they were written down, with their fees.
+
+    `references` are the provider's transactions that a person said an exchange is.
+    """
+    return list(conn.execute(_PAGE, {"limit": limit, "after": after}))
+
+
+def get(conn: Connection, exchange_id: UUID) -> Row[Any] | None:
+    """Return one exchange, as `page` does."""
+    return conn.execute(_ONE, {"id": exchange_id}).one_or_none()
+
+
+def by_key(conn: Connection, source_key: str) -> Row[Any] | None:
+    """Return the exchange of a source key, as `page` does."""
+    return conn.execute(_BY_KEY, {"key": source_key}).one_or_none()
+
+
+def alike(
+    conn: Connection, sold: tuple[int, str], bought: tuple[int, str], at: datetime | None
+) -> list[Row[Any]]:
+    """Return the exchanges of no payment with these amounts, made at an instant.
+
+    Without an instant: those that the provider's settlement hasn't shown yet.
+    """
+    params = {
+        "from_amount": sold[0],
+        "from_currency": sold[1],
+        "to_amount": bought[0],
+        "to_currency": bought[1],
+        "at": at,
+    }
+    return list(conn.execute(_ALIKE, params))

@@ -11,7 +11,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
-Noun = Literal["subscription", "customer", "payment", "invoice", "break", "refund", "dispute"]
+Noun = Literal[
+    "subscription", "customer", "payment", "invoice", "break", "refund", "dispute", "exchange"
+]
 
 _SUBSCRIPTIONS: Final = """
 SELECT s.id, s.external_id, s.customer_id, c.external_id AS customer_external_id,
@@ -185,6 +187,7 @@ _BY_NAME: Final[Mapping[Noun, str]] = {
     "invoice": "SELECT id FROM invoices WHERE number = :name",
     "refund": "SELECT id FROM refunds WHERE provider_refund_id = :name",
     "dispute": "SELECT id FROM disputes WHERE provider_dispute_id = :name",
+    "exchange": "SELECT id FROM fx_events WHERE source_key IN (:name, 'fx_event:' || :name)",
 }
 _BY_ID: Final[Mapping[Noun, str]] = {
     "subscription": "SELECT id FROM subscriptions WHERE id BETWEEN :low AND :high",
@@ -194,6 +197,7 @@ _BY_ID: Final[Mapping[Noun, str]] = {
     "break": "SELECT id FROM breaks WHERE id BETWEEN :low AND :high",
     "refund": "SELECT id FROM refunds WHERE id BETWEEN :low AND :high",
     "dispute": "SELECT id FROM disputes WHERE id BETWEEN :low AND :high",
+    "exchange": "SELECT id FROM fx_events WHERE id BETWEEN :low AND :high",
 }
 _FEW: Final = " ORDER BY id LIMIT 5"
 

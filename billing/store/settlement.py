@@ -608,6 +608,21 @@ _TO_CORRECT = text(
     """
 )
 _LOCK_ROW = text("SELECT * FROM settlement_rows WHERE provider_transaction_id = :id FOR UPDATE")
+_LOCK_ROWS = text(
+    """
+    SELECT * FROM settlement_rows
+     WHERE provider_transaction_id = ANY(CAST(:ids AS text[]))
+     ORDER BY provider_transaction_id FOR UPDATE
+    """
+)
+_UNKNOWN_WITH_NET = text(
+    """
+    SELECT provider_transaction_id FROM settlement_rows
+     WHERE matched_at IS NULL AND outcome = 'unknown_at_provider' AND category <> 'charge'
+       AND currency = :currency AND net = :net
+     ORDER BY provider_transaction_id
+    """
+)
 _DECIDE = text(
     """
     UPDATE settlement_rows
@@ -628,6 +643,18 @@ def to_correct(conn: Connection, *, after: str, limit: int) -> list[str]:
 def lock_row(conn: Connection, transaction_id: str) -> Row[Any]:
     """Lock one settlement row."""
     return conn.execute(_LOCK_ROW, {"id": transaction_id}).one()
+
+
+def lock_rows(conn: Connection, transaction_ids: Sequence[str]) -> dict[str, Row[Any]]:
+    """Lock settlement rows, in the order of their ids; those that aren't there are left out."""
+    rows = conn.execute(_LOCK_ROWS, {"ids": literal(transaction_ids)})
+    return {row.provider_transaction_id: row for row in rows}
+
+
+def unknown_with_net(conn: Connection, currency: str, net: int) -> list[str]:
+    """Return the transactions of this net amount that nobody has explained yet."""
+    rows = conn.execute(_UNKNOWN_WITH_NET, {"currency": currency, "net": net})
+    return [row.provider_transaction_id for row in rows]
 
 
 def decide_row(

@@ -1,9 +1,12 @@
 """Our books against the provider's balance: the sums that explain why the two differ."""
+# ruff: noqa: S608  a statement is put together from a constant of `fx`
 
 from collections.abc import Mapping
 from typing import Final
 
 from sqlalchemy import Connection, TextClause, text
+
+from billing.store import fx
 
 _CLEARING = text(
     """
@@ -44,6 +47,16 @@ _REASONS: Final[Mapping[str, TextClause]] = {
          WHERE f.state = 'pending' AND f.next_attempt_at IS NOT NULL
            AND f.settled_at IS NOT NULL
          GROUP BY f.currency
+        """
+    ),
+    "exchanged by us, not in the provider's settlement yet": text(
+        f"""
+        SELECT l.currency, -sum(l.amount) AS amount
+          FROM fx_events x
+          JOIN ledger.entries e ON e.source_key = x.source_key
+          JOIN ledger.postings l ON l.entry_id = e.id
+          JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'psp_clearing'
+         WHERE {fx.UNSHOWN} GROUP BY 1
         """
     ),
     "breaks that were resolved without adjusting the books": text(

@@ -23,6 +23,7 @@ ASKED_FIRST = {
     ("charges", "retry"),
     ("charges", "void"),
     ("clock", "advance"),
+    ("fx", "record"),
     ("keys", "revoke"),
     ("parked", "release"),
     ("plans", "apply"),

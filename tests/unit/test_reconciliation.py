@@ -22,6 +22,7 @@ from billing.reconciliation import (
     judge_refund,
     lacking,
     rate_fits,
+    rate_makes,
     still_lacking,
     suggested_adjustment,
 )
@@ -113,6 +114,29 @@ def test_a_rate_fits_to_a_minor_unit_or_a_hundredth_of_a_percent(
     shown: Money, settled: Money, rate: str, fits: bool
 ) -> None:
     assert rate_fits(shown, settled, Decimal(rate)) is fits
+
+
+@pytest.mark.parametrize(
+    ("sold", "bought", "rate", "made"),
+    [
+        (eur(10_000), usd(10_840), "1.084", True),
+        (eur(10_000), usd(10_841), "1.084", True),
+        (eur(10_000), usd(10_839), "1.084", True),
+        (eur(10_000), usd(10_842), "1.084", False),
+        (eur(10_000), usd(10_838), "1.084", False),
+        (eur(10_000), usd(9_225), "1.084", False),
+        (eur(100_000_000), usd(108_400_002), "1.084", False),
+        (Money(1_200, "JPY"), usd(804), "0.0067", True),
+        (Money(1_200, "JPY"), usd(804), "0.67", False),
+        (usd(804), Money(1_200, "JPY"), "149.2537", True),
+        (usd(100), Money(376, "KWD"), "0.376", True),
+        (usd(1_000), Money(376, "KWD"), "0.376", False),
+    ],
+)
+def test_a_rate_makes_an_amount_of_another_to_a_minor_unit(
+    sold: Money, bought: Money, rate: str, made: bool
+) -> None:
+    assert rate_makes(sold, bought, Decimal(rate)) is made
 
 
 REFUNDS = [
