@@ -25,7 +25,7 @@ from billing.reconciliation import (
     still_lacking,
     suggested_adjustment,
 )
-from billing.store import audit, breaks, journal, payments, refunds, settlement
+from billing.store import audit, breaks, fx, journal, payments, refunds, settlement
 
 # What a resolved break's books still lack stands under this name in its provider's side.
 UNADJUSTED: Final = "unadjusted"
@@ -72,7 +72,9 @@ def assign(engine: Engine, break_id: UUID, *, to: str | None, now: datetime, act
 
 def preview(conn: Connection, break_id: UUID, adjustment: Money | None) -> Resolution:
     """Return what resolving would do. Raises `NotFound`, `Conflict`."""
-    return _plan(_open(conn, break_id), adjustment)
+    row = _open(conn, break_id)
+    _refuse_twice(conn, row, adjustment)
+    return _plan(row, adjustment)
 
 
 def resolve(
@@ -95,6 +97,7 @@ def resolve(
     with engine.begin() as conn:
         _lock_what_it_is_about(conn, break_id)
         row = _open(conn, break_id)
+        _refuse_twice(conn, row, adjustment)
         plan = _plan(row, adjustment)
         if adjustment is not None:
             _adjust(conn, row, adjustment, now)
@@ -213,6 +216,20 @@ def _plan(row: Row[Any], adjustment: Money | None) -> Resolution:
     if kind is BreakKind.REFUND_MISSING:
         words.append(f"refund {row.ours['refund']} counts as settled")
     return Resolution(row.id, kind, suggested, adjustment, tuple(words))
+
+
+def _refuse_twice(conn: Connection, row: Row[Any], adjustment: Money | None) -> None:
+    """See that no exchange has posted already what an adjustment would. Raises: Conflict."""
+    if adjustment is None or row.kind != BreakKind.UNKNOWN_AT_PROVIDER:
+        return
+    net = suggested_adjustment(BreakKind(row.kind), row.ours, row.provider)
+    waiting = None if net is None else fx.waiting_for(conn, net.currency, net.amount)
+    if waiting is not None:
+        raise Conflict(
+            f"{net} is a side of {waiting}, which is in the books and waits for its transactions",
+            remedy="record it again with them: `billing fx record ... --reference OUT --reference"
+            " IN`; resolving without --adjust leaves the books as they are",
+        )
 
 
 def _check_adjustment(row: Row[Any], adjustment: Money) -> None:

@@ -93,6 +93,14 @@ _ALIKE = text(
      ORDER BY x.id
     """
 )
+_WAITING_FOR = text(
+    f"""
+    SELECT w.source_key FROM ({_SHOWN} WHERE {UNSHOWN}) w
+     WHERE w.from_currency = :currency AND w.from_amount = -CAST(:net AS bigint)
+        OR w.to_currency = :currency AND w.to_amount - w.fee = :net
+     ORDER BY w.id LIMIT 1
+    """
+)
 _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('fx_events', 0))")
 
 
@@ -134,3 +142,8 @@ def alike(
         "at": at,
     }
     return list(conn.execute(_ALIKE, params))
+
+
+def waiting_for(conn: Connection, currency: str, net: int) -> str | None:
+    """Return the key of an exchange that waits for a transaction of this net amount, if any."""
+    return conn.execute(_WAITING_FOR, {"currency": currency, "net": net}).scalar()

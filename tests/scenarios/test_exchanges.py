@@ -1,5 +1,6 @@
 """Exchanges that somebody made of what the provider holds, recorded by hand."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 from decimal import Decimal  # noqa: TID251  exchange rates are no money
@@ -12,9 +13,13 @@ from billing.errors import BadInput, BillingError, Conflict, NotFound
 from billing.flows import exchange, settle_breaks, settle_close
 from billing.flows.exchange import Exchange, Recording
 from billing.money import Money
-from billing.store import audit, breaks, fx
+from billing.store import audit, breaks, fx, settlement
 from tests.scenarios.money import balances
 from tests.scenarios.world import Subscriber, World
+
+
+class Killed(BaseException):
+    """The process died: nothing is noted down any more."""
 
 
 @pytest.fixture
@@ -358,3 +363,67 @@ def test_an_exchange_still_to_come_is_refused(world: World) -> None:
         record(world, of_dollars(world, at=world.now + timedelta(seconds=1)), [])
 
     assert exchanges(world) == []
+
+
+@pytest.mark.usefixtures("customer")
+@pytest.mark.parametrize("currency", ["USD", "EUR"])
+def test_a_break_is_not_adjusted_for_what_an_exchange_has_posted(
+    world: World, currency: str
+) -> None:
+    made = of_dollars(world)
+    first = record(world, made, [])
+    references = convert(world)
+    world.close_books()
+    found = next(row for row in world.breaks() if row.currency == currency)
+    side = {"USD": usd(-1000), "EUR": eur(915)}[currency]
+    before = everything(world)
+
+    with pytest.raises(Conflict, match=f"{side} is a side of {first.source_key}"):
+        settle_breaks.resolve(
+            world.engine, found.id, reason="a gift", adjustment=side, now=world.now,
+            wall=world.wall, actor="test",
+        )  # fmt: skip
+
+    assert everything(world) == before
+    record(world, made, references)
+    world.assert_everything_adds_up()
+
+
+@pytest.mark.usefixtures("customer")
+@pytest.mark.parametrize("dies_at", ["decide_row", "annotate", "record"])
+def test_a_death_in_the_middle_leaves_nothing(
+    world: World, monkeypatch: pytest.MonkeyPatch, dies_at: str
+) -> None:
+    references = convert(world)
+    world.close_books()
+    before = everything(world)
+    module = {"decide_row": settlement, "annotate": breaks, "record": audit}[dies_at]
+    with monkeypatch.context() as dying:
+        real = getattr(module, dies_at)
+
+        def die(*given: Any, **more: Any) -> None:
+            real(*given, **more)
+            raise Killed
+
+        dying.setattr(module, dies_at, die)
+        with pytest.raises(Killed):
+            record(world, of_dollars(world), references)
+    assert everything(world) == before
+
+    assert record(world, of_dollars(world), references).posts
+
+    world.assert_everything_adds_up()
+
+
+@pytest.mark.usefixtures("customer")
+def test_two_who_record_the_same_record_it_once(world: World) -> None:
+    references = convert(world)
+    world.close_books()
+    made = of_dollars(world)
+
+    with ThreadPoolExecutor(4) as pool:
+        done = list(pool.map(lambda _: record(world, made, references), range(4)))
+
+    assert sorted(each.posts for each in done) == [False, False, False, True]
+    assert len(exchanges(world)) == world.entries("fx_event") == 1
+    world.assert_everything_adds_up()
