@@ -48,8 +48,8 @@ SUGGESTED_CAUSES: Final[Mapping[BreakKind, str]] = {
     BreakKind.DUPLICATE_CHARGE: "two charges of one PaymentIntent or one invoice succeeded",
     BreakKind.CAPTURED_AT_PROVIDER_ONLY: "the customer was charged after we had given up",
     BreakKind.UNKNOWN_AT_PROVIDER: (
-        "made in the provider's dashboard or by another system; two sides of a conversion between"
-        " currencies are recorded with `billing fx record`"
+        "made in the provider's dashboard or by another system; a conversion is recorded with"
+        " `billing fx record`"
     ),
     BreakKind.MISSING_AT_PROVIDER: "booked without a charge, or charged under another account",
     BreakKind.REFUND_MISMATCH: "the refund was changed or failed at the provider",

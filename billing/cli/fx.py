@@ -117,8 +117,7 @@ def record(
     with session.connect() as conn:
         plan = exchanging.preview(conn, exchange, references, now=session.now())
         conn.rollback()
-    new = plan.posts or bool(plan.explains)
-    if new and not dry_run:
+    if plan.changes and not dry_run:
         for words in plan.words:
             talk(words)
         confirm("Record it?", yes=yes)
@@ -139,8 +138,8 @@ def record(
         "explains": list(plan.explains),
         "words": list(plan.words),
     }
-    verb = "would record" if dry_run else "recorded"
-    output.message(told, ("" if not new else f"{verb} it: ") + "; ".join(plan.words))
+    verb = "would record it: " if dry_run else "recorded it: "
+    output.message(told, (verb if plan.changes else "") + "; ".join(plan.words))
 
 
 def _read(

@@ -91,6 +91,11 @@ class Recording:
     explains: tuple[str, ...]
     words: tuple[str, ...]
 
+    @property
+    def changes(self) -> bool:
+        """Whether anything is written; not where all of it is recorded already."""
+        return self.posts or bool(self.explains)
+
 
 def preview(
     conn: Connection, exchange: Exchange, references: Sequence[str], *, now: datetime
@@ -122,7 +127,7 @@ def record(
             _post(conn, exchange, plan.source_key)
         if plan.explains:
             _explain(conn, plan, reason.strip(), now, actor)
-        if plan.posts or plan.explains:
+        if plan.changes:
             audit.record(
                 conn,
                 at=wall,
