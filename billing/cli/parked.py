@@ -1,5 +1,6 @@
 """`billing parked`: what an error took out of scheduling, and letting it go on."""
 
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
@@ -14,6 +15,8 @@ from billing.errors import BadInput, Conflict, NotFound
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
+
+    from billing.store.subscriptions import Subscription
 
 
 @click.group()
@@ -127,12 +130,24 @@ def _find(conn: "Connection", reference: str) -> "Row[Any]":
 
 
 def _preview(session: Session, row: "Row[Any]", missed: str | None) -> str:
-    """Return in words what releasing does. Raises: BadInput."""
+    """Return in words what releasing does. Raises: BadInput, Conflict."""
+    from billing.flows import lifecycle
+    from billing.store import subscriptions
+
     if row.kind == "payment":
         if missed is not None:
             raise BadInput(f"--{missed} is for subscriptions, and {row.id} is a payment")
         return f"release payment {row.id} and try it again now"
-    over, begun = _missed_periods(session, row.id)
+    with session.connect() as conn:
+        subscription = subscriptions.find(conn, str(row.id))
+    assert subscription is not None, "it was found a moment ago"
+    now = session.now()
+    if missed is not None:
+        lifecycle.refuse_missed_after_the_end(subscription, now)
+    elif lifecycle.ended_meanwhile(subscription, now):
+        ends = f"{subscription.renews_at:%Y-%m-%d %H:%M} UTC"
+        return f"release subscription {row.id}, which then ends: it was to end at {ends}"
+    over, begun = _missed_periods(subscription, now)
     if missed == "bill":
         return f"release subscription {row.id} and bill {begun} period(s) now"
     if missed == "skip":
@@ -140,16 +155,12 @@ def _preview(session: Session, row: "Row[Any]", missed: str | None) -> str:
     return f"release subscription {row.id}; {over} missed period(s) are left to its catch-up policy"
 
 
-def _missed_periods(session: Session, subscription_id: UUID) -> tuple[int, int]:
+def _missed_periods(subscription: "Subscription", now: datetime) -> tuple[int, int]:
     """Count the periods that are wholly over, and those that have begun, without a cycle."""
     from billing.periods import NotStarted, number_containing
-    from billing.store import subscriptions
 
-    with session.connect() as conn:
-        subscription = subscriptions.find(conn, str(subscription_id))
-    assert subscription is not None, "it was found a moment ago"
     try:
-        current = number_containing(subscription.schedule, session.now())
+        current = number_containing(subscription.schedule, now)
     except NotStarted:
         return 0, 0
     over = max(0, current - subscription.next_n)

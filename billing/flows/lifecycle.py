@@ -242,12 +242,15 @@ def release_subscription(
     """Put a parked subscription back into scheduling and say what became of missed periods.
 
     `bill` opens every missed period now, billed, whatever the cap; `skip` opens them unbilled;
-    None leaves it to the catch-up policy. Raises `NotFound`, `Conflict`.
+    None leaves it to the catch-up policy. One that was to end meanwhile ends, without any of
+    them. Raises `NotFound`, `Conflict`.
     """
     with engine.begin() as conn:
         subscription = _locked(conn, find_subscription(conn, reference).id)
         if subscription.parked_at is None:
             raise Conflict(f"subscription {reference} is not parked")
+        if missed is not None:
+            refuse_missed_after_the_end(subscription, now)
         subscriptions.change(
             conn, subscription.id, parked_at=None, parked_error=None, parked_reason=None
         )
@@ -259,6 +262,26 @@ def release_subscription(
             words = "released"
         _note(conn, subscription, now, "released", actor, words)
         return words
+
+
+def ended_meanwhile(subscription: Subscription, now: datetime) -> bool:
+    """Return whether its cancellation at a period's end was due before now."""
+    return (
+        subscription.cancel_at_period_end
+        and subscription.renews_at is not None
+        and subscription.renews_at <= now
+    )
+
+
+def refuse_missed_after_the_end(subscription: Subscription, now: datetime) -> None:
+    """Raise `Conflict` where the missed periods come after the end that was asked for."""
+    if ended_meanwhile(subscription, now):
+        raise Conflict(
+            f"subscription {subscription.id} was to end at"
+            f" {subscription.renews_at:%Y-%m-%d %H:%M} UTC: no period was missed after that",
+            remedy="release it with neither --bill nor --skip and it ends;"
+            " `billing subscriptions resume` takes the cancellation back",
+        )
 
 
 def _bill_missed(

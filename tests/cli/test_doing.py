@@ -258,6 +258,18 @@ def test_releasing_bills_or_skips_as_it_promised(
     assert parked.run("parked", "release", "ada-sub", "--yes").exit_code == 2
 
 
+def test_releasing_what_was_to_end_says_so_and_bills_nothing(parked: World) -> None:
+    parked.run("subscriptions", "cancel", "ada-sub", "--at-period-end", "--reason", "x", "--yes")
+
+    refused = parked.run("parked", "release", "ada-sub", "--bill", "--dry-run")
+    preview = parked.run("parked", "release", "ada-sub", "--dry-run")
+
+    assert refused.exit_code == 2
+    assert "was to end at" in refused.stderr
+    assert "takes the cancellation back" in refused.stderr
+    assert "which then ends" in preview.stdout
+
+
 def test_a_parked_payment_is_tried_again(declined: World) -> None:
     from billing.store import payments
 

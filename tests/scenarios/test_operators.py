@@ -236,6 +236,44 @@ def test_more_than_the_cap_waits_for_an_operator_who_bills_it_all(world: World) 
     world.assert_everything_adds_up()
 
 
+@pytest.mark.parametrize("missed", ["bill", "skip"])
+def test_what_was_to_end_during_a_downtime_ends_and_nothing_after_it_is_billed(
+    missed: str, world: World
+) -> None:
+    customer = world.subscribed("office-team")
+    world.settle()
+    world.jump_to("2026-04-10")
+    world.settle()
+    assert parked_for(world, customer) == "catch_up"
+    cancel(world, customer, at_period_end=True)
+
+    with pytest.raises(Conflict, match="was to end at 2026-02-01 00:00 UTC"):
+        release(world, customer, missed)
+    assert parked_for(world, customer) == "catch_up"
+    assert release(world, customer) == "released"
+    world.settle()
+
+    assert world.subscription(customer).status == "canceled"
+    assert world.kinds(customer) == ["regular"]
+    assert world.psp.captures(customer) == 1
+    world.assert_everything_adds_up()
+
+
+def test_a_cancellation_taken_back_leaves_missed_periods_to_the_operator(world: World) -> None:
+    customer = world.subscribed("office-team")
+    world.settle()
+    world.jump_to("2026-04-10")
+    world.settle()
+    cancel(world, customer, at_period_end=True)
+    change(world, customer, lifecycle.resume)
+
+    assert release(world, customer, "bill") == "released; 3 periods billed"
+    world.settle()
+
+    assert world.psp.captures(customer) == 4
+    world.assert_everything_adds_up()
+
+
 def test_a_release_without_a_decision_is_parked_again_by_the_same_rule(world: World) -> None:
     customer = world.subscribed("office-team")
     world.settle()
