@@ -107,7 +107,10 @@ def capturable(payment: Row[Any], amount: Money | None, now: datetime) -> Money:
 
 def _refuse_unless_authorised(payment: Row[Any], now: datetime) -> None:
     if payment.state != State.AUTHORIZED:
-        raise Conflict(f"payment {payment.id} is {payment.state}, not authorised")
+        raise Conflict(
+            f"payment {payment.id} is {payment.state}, not authorised",
+            remedy="refund what was captured; what failed or was given up needs a new payment",
+        )
     if payment.parked_at is not None:
         raise Conflict(
             f"payment {payment.id} is parked: {payment.parked_error}",

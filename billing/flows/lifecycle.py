@@ -96,7 +96,10 @@ def pause(
     with engine.begin() as conn:
         subscription = _locked(conn, find_subscription(conn, reference).id)
         if not can_pause(subscription.status):
-            raise Conflict(f"a subscription that is {subscription.status} can't be paused")
+            raise Conflict(
+                f"a subscription that is {subscription.status} can't be paused",
+                remedy="pause one that is trialing, active or past due, or cancel it",
+            )
         subscriptions.change(conn, subscription.id, status=str(Status.PAUSED))
         _note(conn, subscription, now, "paused", actor, f"{subscription.status} -> paused: {why}")
         return subscription
@@ -180,7 +183,10 @@ def retry(
 
 def _refuse_retry(conn: Connection, payment: Row[Any]) -> None:
     if payment.state not in (State.CREATED, State.FAILED):
-        raise Conflict(f"payment {payment.id} is {payment.state}: there is nothing to retry")
+        raise Conflict(
+            f"payment {payment.id} is {payment.state}: there is nothing to retry",
+            remedy="only what is undecided or FAILED is tried again",
+        )
     if attempts.open_attempt(conn, payment.id) is not None:
         raise Conflict(
             f"an attempt of payment {payment.id} is open: its outcome is being asked for",
@@ -213,7 +219,9 @@ def release_payment(engine: Engine, payment_id: UUID, *, now: datetime) -> None:
     with engine.begin() as conn:
         payment = payments.lock_for_outcome(conn, payment_id)
         if payment.parked_at is None:
-            raise Conflict(f"payment {payment_id} is not parked")
+            raise Conflict(
+                f"payment {payment_id} is not parked", remedy="`billing parked list` shows what is"
+            )
         kind = "manual"
         if payment.state == State.AUTHORIZED:
             kind = "void" if payment.capture_amount is None else "capture"
@@ -248,7 +256,10 @@ def release_subscription(
     with engine.begin() as conn:
         subscription = _locked(conn, find_subscription(conn, reference).id)
         if subscription.parked_at is None:
-            raise Conflict(f"subscription {reference} is not parked")
+            raise Conflict(
+                f"subscription {reference} is not parked",
+                remedy="`billing parked list` shows what is",
+            )
         if missed is not None:
             refuse_missed_after_the_end(subscription, now)
         subscriptions.change(

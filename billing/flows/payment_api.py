@@ -186,6 +186,7 @@ class PaymentApi:
             raise BadInput(
                 f"{amount} is below the least that can be charged, {Money(least, order.currency)}",
                 where="amount",
+                remedy=f"an amount is in minor units: {least} is {Money(least, order.currency)}",
             )
         if amount.amount % charge_step(order.currency):
             raise BadInput(
@@ -440,7 +441,9 @@ def existing(conn: Connection, payment_id: UUID) -> Row[Any]:
     """Return a payment. Raises `NotFound`."""
     row = payments.get(conn, payment_id)
     if row is None:
-        raise NotFound(f"no payment {payment_id}", where="payment")
+        raise NotFound(
+            f"no payment {payment_id}", where="payment", remedy="list the payments for their ids"
+        )
     return row
 
 
@@ -448,7 +451,11 @@ def found_customer(conn: Connection, reference: str) -> Row[Any]:
     """Return the customer with this id or external id. Raises `NotFound`."""
     row = customers.find(conn, reference)
     if row is None:
-        raise NotFound(f"no customer {reference!r}", where="customer")
+        raise NotFound(
+            f"no customer {reference!r}",
+            where="customer",
+            remedy="name one by id or external id, or make it first",
+        )
     return row
 
 
@@ -478,5 +485,9 @@ def payer(conn: Connection, customer: str | None, source: str | None) -> tuple[U
             remedy="add it to a customer first; a card number is never accepted",
         )
     if customer is not None and found_customer(conn, customer).id != method.customer_id:
-        raise BadInput("the payment method is another customer's", where="payment_source")
+        raise BadInput(
+            "the payment method is another customer's",
+            where="payment_source",
+            remedy="name its own customer or none, or a payment method of this one",
+        )
     return method.customer_id, method.id

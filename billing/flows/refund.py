@@ -131,6 +131,7 @@ def room_for(conn: Connection, payment: Row[Any], amount: Money | None) -> Money
             else f"nothing is left to refund of payment {payment.id}",
             where=f"captured {captured}, refunded or asked for"
             f" {Money(payment.amount_refunded, payment.currency)}{withheld}",
+            remedy="ask for no more than what is left" if left.amount else "look at its refunds",
         )
     return amount
 
