@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from billing.api.problems import Refused
 from billing.flows import api_keys
 from billing.flows.api_keys import Key, Scope
-from billing.flows.payment_api import Caller, Clock
+from billing.flows.callers import Caller, Clock
 from billing.gateway.rate import TokenBucket
 
 CHALLENGE: Final = 'Bearer realm="perennial"'

@@ -2,9 +2,8 @@
 
 import click
 
-from billing.cli.options import more_hint
 from billing.cli.output import Output, output_option
-from billing.cli.records import plain
+from billing.cli.records import write_page
 from billing.cli.session import Session
 
 _COLUMNS = ("id", "at", "actor", "action", "subject", "why", "detail")
@@ -42,6 +41,4 @@ def list_(
         rows = stored.page(
             conn, actor=actor, action=action, subject=subject, before=after, limit=limit + 1
         )
-    output.records([plain(row) for row in rows[:limit]], _COLUMNS)
-    if rows:
-        more_hint(len(rows), limit, str(rows[:limit][-1].id))
+    write_page(output, rows, _COLUMNS, limit)

@@ -5,9 +5,9 @@ from uuid import UUID
 
 import click
 
-from billing.cli.options import confirm, lasting, more_hint, paged, word_option
+from billing.cli.options import confirm, lasting, paged, word_option
 from billing.cli.output import Output, output_option, talk
-from billing.cli.records import BREAKS, plain
+from billing.cli.records import BREAKS, plain, write_page
 from billing.cli.references import find
 from billing.cli.session import Session, person
 from billing.errors import BadInput
@@ -54,9 +54,7 @@ def list_(
             limit=limit + 1,
             after=after,
         )
-    output.records([plain(row) for row in rows[:limit]], BREAKS)
-    if rows:
-        more_hint(len(rows), limit, rows[:limit][-1].id)
+    write_page(output, rows, BREAKS, limit)
 
 
 @breaks.command("show")

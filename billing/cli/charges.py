@@ -4,9 +4,9 @@ from uuid import UUID
 
 import click
 
-from billing.cli.options import confirm, lasting, more_hint, paged, reason_option, word_option
+from billing.cli.options import confirm, lasting, paged, reason_option, word_option
 from billing.cli.output import Output, output_option, talk
-from billing.cli.records import ATTEMPTS, PAYMENTS, TRANSITIONS, plain
+from billing.cli.records import ATTEMPTS, PAYMENTS, TRANSITIONS, plain, write_page
 from billing.cli.references import find
 from billing.cli.session import ACTOR, Session
 from billing.payments import State
@@ -51,9 +51,7 @@ def list_(
             after=after,
             limit=limit + 1,
         )
-    output.records([plain(row) for row in rows[:limit]], PAYMENTS)
-    if rows:
-        more_hint(len(rows), limit, rows[:limit][-1].id)
+    write_page(output, rows, PAYMENTS, limit)
 
 
 @charges.command("show")

@@ -5,9 +5,9 @@ from uuid import UUID
 
 import click
 
-from billing.cli.options import more_hint, paged
+from billing.cli.options import paged
 from billing.cli.output import Output, output_option, talk
-from billing.cli.records import CUSTOMERS, PAYMENT_METHODS, SUBSCRIPTIONS, plain
+from billing.cli.records import CUSTOMERS, PAYMENT_METHODS, SUBSCRIPTIONS, plain, write_page
 from billing.cli.references import find
 from billing.cli.session import Session
 
@@ -58,9 +58,7 @@ def list_(session: Session, limit: int, after: UUID | None, output: Output) -> N
 
     with session.connect() as conn:
         rows = overview.customers(conn, limit=limit + 1, after=after)
-    output.records([plain(row) for row in rows[:limit]], CUSTOMERS)
-    if rows:
-        more_hint(len(rows), limit, rows[:limit][-1].id)
+    write_page(output, rows, CUSTOMERS, limit)
 
 
 @customers.command("show")

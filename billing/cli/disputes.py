@@ -4,9 +4,9 @@ from uuid import UUID
 
 import click
 
-from billing.cli.options import more_hint, paged, word_option
+from billing.cli.options import paged, word_option
 from billing.cli.output import Output, output_option
-from billing.cli.records import DISPUTES, plain
+from billing.cli.records import DISPUTES, plain, write_page
 from billing.cli.references import find
 from billing.cli.session import Session
 from billing.disputes import DisputeState
@@ -42,9 +42,7 @@ def list_(
             limit=limit + 1,
             after=after,
         )
-    output.records([plain(row) for row in rows[:limit]], DISPUTES)
-    if rows:
-        more_hint(len(rows), limit, rows[:limit][-1].id)
+    write_page(output, rows, DISPUTES, limit)
 
 
 @disputes.command("show")

@@ -4,9 +4,9 @@ from uuid import UUID
 
 import click
 
-from billing.cli.options import more_hint, paged, word_option
+from billing.cli.options import paged, word_option
 from billing.cli.output import Output, output_option
-from billing.cli.records import INVOICES, LINES, plain
+from billing.cli.records import INVOICES, LINES, plain, write_page
 from billing.cli.references import find
 from billing.cli.session import Session
 
@@ -46,9 +46,7 @@ def list_(
             after=after,
             limit=limit + 1,
         )
-    output.records([plain(row) for row in rows[:limit]], INVOICES)
-    if rows:
-        more_hint(len(rows), limit, rows[:limit][-1].id)
+    write_page(output, rows, INVOICES, limit)
 
 
 @invoices.command("show")

@@ -101,7 +101,7 @@ def has_terminal() -> bool:
     return sys.stdin.isatty()
 
 
-def more_hint(rows: int, limit: int, last: UUID | str) -> None:
+def more_hint(rows: int, limit: int, last: UUID | str | int) -> None:
     """Tell, on stderr, how to read on when there is more than was shown."""
     if rows > limit:
         click.echo(f"more: --after {last}", err=True)

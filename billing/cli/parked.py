@@ -6,9 +6,9 @@ from uuid import UUID
 
 import click
 
-from billing.cli.options import confirm, lasting, more_hint, paged, word_option
+from billing.cli.options import confirm, lasting, paged, word_option
 from billing.cli.output import Output, output_option, talk
-from billing.cli.records import PARKED, plain
+from billing.cli.records import PARKED, plain, write_page
 from billing.cli.references import look_for
 from billing.cli.session import ACTOR, Session
 from billing.errors import BadInput, Conflict, NotFound
@@ -43,9 +43,7 @@ def list_(
 
     with session.connect() as conn:
         rows = overview.parked(conn, kind=kind, reason=reason, after=after, limit=limit + 1)
-    output.records([plain(row) for row in rows[:limit]], PARKED)
-    if rows:
-        more_hint(len(rows), limit, rows[:limit][-1].id)
+    write_page(output, rows, PARKED, limit)
 
 
 @parked.command("show")

@@ -1,6 +1,10 @@
 """The columns of each noun in tables. JSON carries every field of the row, under the same names."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
+
+from billing.cli.options import more_hint
+from billing.cli.output import Columns, Output
 
 if TYPE_CHECKING:
     from sqlalchemy import Row
@@ -47,3 +51,13 @@ REPLAYED: Final = ("object_id", "types", "words")
 def plain(row: "Row[Any]") -> dict[str, Any]:
     """Return a row as a record."""
     return dict(row._mapping)
+
+
+def write_page(
+    output: Output, rows: "Sequence[Row[Any]]", columns: Columns, limit: int, *, by: str = "id"
+) -> None:
+    """Write up to `limit` rows; if there was one more, tell how to go on after the last one."""
+    shown = rows[:limit]
+    output.records([plain(row) for row in shown], columns)
+    if shown:
+        more_hint(len(rows), limit, getattr(shown[-1], by))

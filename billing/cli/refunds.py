@@ -5,9 +5,9 @@ from uuid import UUID
 
 import click
 
-from billing.cli.options import confirm, lasting, more_hint, paged, reason_option, word_option
+from billing.cli.options import confirm, lasting, paged, reason_option, word_option
 from billing.cli.output import Output, output_option, talk
-from billing.cli.records import REFUNDS, plain
+from billing.cli.records import REFUNDS, plain, write_page
 from billing.cli.references import find
 from billing.cli.session import ACTOR, Session
 from billing.refunds import RefundState
@@ -118,9 +118,7 @@ def list_(
             limit=limit + 1,
             after=after,
         )
-    output.records([plain(row) for row in rows[:limit]], REFUNDS)
-    if rows:
-        more_hint(len(rows), limit, rows[:limit][-1].id)
+    write_page(output, rows, REFUNDS, limit)
 
 
 @refunds.command("show")

@@ -9,14 +9,13 @@ import click
 from billing.cli.options import (
     confirm,
     lasting,
-    more_hint,
     nearest,
     paged,
     reason_option,
     word_option,
 )
 from billing.cli.output import Output, output_option, talk
-from billing.cli.records import CYCLES, SUBSCRIPTIONS, plain
+from billing.cli.records import CYCLES, SUBSCRIPTIONS, plain, write_page
 from billing.cli.references import find
 from billing.cli.session import ACTOR, Session
 from billing.errors import BadInput, Conflict, NotFound
@@ -145,9 +144,7 @@ def list_(
             after=after,
             limit=limit + 1,
         )
-    output.records([plain(row) for row in rows[:limit]], SUBSCRIPTIONS)
-    if rows:
-        more_hint(len(rows), limit, rows[:limit][-1].id)
+    write_page(output, rows, SUBSCRIPTIONS, limit)
 
 
 @subscriptions.command("show")

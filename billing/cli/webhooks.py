@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from billing.cli.options import more_hint
 from billing.cli.output import Output, output_option, talk
-from billing.cli.records import EVENTS, REPLAYED, plain
+from billing.cli.records import EVENTS, REPLAYED, plain, write_page
 from billing.cli.session import Session
 from billing.errors import BadInput, NotFound
 
@@ -62,9 +61,7 @@ def list_(
             after=after,
             limit=limit + 1,
         )
-    output.records([plain(row) for row in rows[:limit]], EVENTS)
-    if rows:
-        more_hint(len(rows), limit, rows[:limit][-1].event_id)
+    write_page(output, rows, EVENTS, limit, by="event_id")
 
 
 @webhooks.command("show")

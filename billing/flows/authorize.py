@@ -35,6 +35,7 @@ from billing.money import Money
 from billing.payments import Cause, State
 from billing.reconciliation import SUGGESTED_CAUSES, BreakKind
 from billing.store import attempts, breaks, payments
+from billing.store.parking import NOT_PARKED, parked_for
 from plans.currencies import charge_step
 
 ACTOR: Final = "worker"
@@ -298,9 +299,7 @@ def _captured(
         provider_charge_id=outcome.provider_charge_id or payment.provider_charge_id,
         amount_captured=outcome.amount.amount,
         captured_at=now,
-        next_attempt_at=None,
-        next_attempt_kind=None,
-        lease_until=None,
+        **payments.NOTHING_NEXT,
         decision=words,
     )
     post_capture(conn, payment, payment.attempt_n, outcome.amount, now)
@@ -326,12 +325,8 @@ def _fail(
         now=now,
         actor=actor,
         evidence={"words": words},
-        next_attempt_at=None,
-        next_attempt_kind=None,
-        lease_until=None,
-        parked_at=None,
-        parked_reason=None,
-        parked_error=None,
+        **payments.NOTHING_NEXT,
+        **NOT_PARKED,
         decision=words,
     )
     return State.FAILED
@@ -348,9 +343,7 @@ def _refused(
             now,
             lease_until=None,
             dispatch_after=NOT_HELD,
-            parked_at=now,
-            parked_reason="rejected",
-            parked_error=f"{outcome.error_class}: {outcome.message}",
+            **parked_for(now, "rejected", f"{outcome.error_class}: {outcome.message}"),
         )
         return
     payments.change(
@@ -387,7 +380,5 @@ def _park_mismatch(
         now,
         lease_until=None,
         dispatch_after=NOT_HELD,
-        parked_at=now,
-        parked_reason="amount_mismatch",
-        parked_error=outcome.message,
+        **parked_for(now, "amount_mismatch", outcome.message),
     )

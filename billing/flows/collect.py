@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine, Row
 
 from billing import dunning
 from billing.dunning import NO_PAYMENT_METHOD
-from billing.flows.policy import Policy
+from billing.flows.policy import Policy, lists_come_next
 from billing.flows.resolve import (
     NOT_HELD,
     authorized,
@@ -43,12 +43,11 @@ from billing.gateway import (
     Unknown,
 )
 from billing.money import Money
-from billing.store import attempts, payments
+from billing.store import attempts, dispatch, payments
 from billing.store.payments import ForAttempt
 from billing.subscriptions import Status
 
 ACTOR: Final = "worker"
-LOOK_UP_FROM_SEND: Final = 4
 
 
 def dispatch_due(
@@ -60,8 +59,13 @@ def dispatch_due(
     as soon as the window is over.
     """
     with engine.begin() as conn:
-        return payments.dispatch_due(
-            conn, now=now, wall=wall, again_at=wall + policy.dispatch_window, limit=limit
+        return dispatch.take(
+            conn,
+            payments.DISPATCH_DUE,
+            now=now,
+            wall=wall,
+            again_at=wall + policy.dispatch_window,
+            limit=limit,
         )
 
 
@@ -255,7 +259,7 @@ def attempt(
     """
     if now - sending.first_sent_at >= policy.key_max_age:
         return gateway.look_up(sending.request, since=sending.first_sent_at)
-    if sending.sends < LOOK_UP_FROM_SEND or sending.sends % 2:
+    if not lists_come_next(sending.sends):
         return gateway.charge(sending.request, first_send=sending.first_send)
     found = gateway.look_up(sending.request, since=sending.first_sent_at)
     if isinstance(found, Absent):

@@ -10,12 +10,13 @@ from sqlalchemy import Connection, Engine
 from billing.errors import BillingError
 from billing.flows import customers as customer_flow
 from billing.flows import lifecycle, subscribe, views
+from billing.flows.callers import Audited, Caller, Clock
 from billing.flows.customers import refuse_anything_like_a_card
 from billing.flows.idempotency import Answer, Claim, Request, claim, keep, once, release
-from billing.flows.payment_api import DONE, MADE, Caller, Clock, found_customer
+from billing.flows.payment_api import DONE, MADE, found_customer
 from billing.flows.policy import Policy
 from billing.gateway import Gateway
-from billing.store import audit, customers, subscriptions
+from billing.store import customers, subscriptions
 from billing.store.subscriptions import Subscription
 from billing.store.transactions import Joined
 
@@ -28,7 +29,7 @@ _CHANGES: Final[Mapping[Change, Callable[..., Subscription]]] = {
 
 
 @dataclass(frozen=True)
-class CustomerApi:
+class CustomerApi(Audited):
     """The service behind the HTTP face, as `PaymentApi` is for payments."""
 
     engine: Engine
@@ -202,25 +203,6 @@ class CustomerApi:
     ) -> Answer:
         request = Request(caller.scope, key, action, given)
         return once(self.engine, request, work, wall=self.clock.wall(), lease=self.policy.lease)
-
-    def _audit(
-        self,
-        conn: Connection,
-        caller: Caller,
-        action: str,
-        subject: UUID,
-        why: str,
-        detail: Mapping[str, Any] | None = None,
-    ) -> None:
-        audit.record(
-            conn,
-            at=self.clock.wall(),
-            actor=caller.actor,
-            action=action,
-            subject=str(subject),
-            why=why,
-            detail=detail,
-        )
 
 
 def _subscription(conn: Connection, subscription_id: UUID) -> views.View:

@@ -18,6 +18,7 @@ from billing.flows.skip import skip_missed
 from billing.payments import Cause, State
 from billing.periods import nth
 from billing.store import attempts, payments, plans, subscriptions
+from billing.store.parking import NOT_PARKED
 from billing.store.subscriptions import Subscription
 from billing.store.transactions import Transactions
 from billing.subscriptions import Status, after_resume, can_cancel, can_pause, can_resume
@@ -76,9 +77,7 @@ def cancel(
             status=str(Status.CANCELED),
             renews_at=None,
             canceled_at=now,
-            parked_at=None,
-            parked_error=None,
-            parked_reason=None,
+            **NOT_PARKED,
         )
         _note(
             conn, subscription, now, "canceled", actor, f"{subscription.status} -> canceled: {why}"
@@ -229,9 +228,7 @@ def release_payment(engine: Engine, payment_id: UUID, *, now: datetime) -> None:
             conn,
             payment_id,
             now,
-            parked_at=None,
-            parked_error=None,
-            parked_reason=None,
+            **NOT_PARKED,
             next_attempt_at=now,
             next_attempt_kind=kind,
             dispatch_after=NOT_HELD,
@@ -262,9 +259,7 @@ def release_subscription(
             )
         if missed is not None:
             refuse_missed_after_the_end(subscription, now)
-        subscriptions.change(
-            conn, subscription.id, parked_at=None, parked_error=None, parked_reason=None
-        )
+        subscriptions.change(conn, subscription.id, **NOT_PARKED)
         if missed == "skip":
             words = f"released; {skip_missed(conn, subscription, now)} missed periods skipped"
         elif missed == "bill":

@@ -22,6 +22,7 @@ from sqlalchemy import Connection, Engine, Row
 from billing.errors import BadInput, Conflict, NotFound
 from billing.flows import authorize, lifecycle, views
 from billing.flows import refund as refunding
+from billing.flows.callers import Audited, Caller, Clock
 from billing.flows.customers import refuse_anything_like_a_card
 from billing.flows.idempotency import Answer, Claim, Request, claim, keep, once, release
 from billing.flows.policy import Policy
@@ -29,7 +30,7 @@ from billing.flows.views import View
 from billing.money import Money
 from billing.payments import State
 from billing.refunds import RefundState
-from billing.store import api_reads, audit, customers, payments, refunds
+from billing.store import api_reads, customers, payments, refunds
 from billing.store.transactions import Joined
 from plans.currencies import CurrencyError, charge_step, digits
 
@@ -54,18 +55,6 @@ _AFTER: Final[Mapping[str, frozenset[State]]] = {
 }
 
 
-class Clock(Protocol):
-    """Tells domain time and real time; see `workers.clock`."""
-
-    def now(self) -> datetime:
-        """Return domain time."""
-        ...
-
-    def wall(self) -> datetime:
-        """Return real time."""
-        ...
-
-
 class Hands(Protocol):
     """Does at once, in this process, what a worker would do; see `workers`."""
 
@@ -76,24 +65,6 @@ class Hands(Protocol):
     def refund(self, refund_id: UUID) -> None:
         """Send a refund that is due."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Caller:
-    """Who asks. Keys of one name share their idempotency keys, so that a key can be replaced."""
-
-    key_id: str
-    name: str
-
-    @property
-    def scope(self) -> str:
-        """Whose idempotency keys these are."""
-        return f"api:{self.name}"
-
-    @property
-    def actor(self) -> str:
-        """Who did it, as histories and the audit log name it."""
-        return f"api:{self.name}:{self.key_id}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +82,7 @@ class Order:
 
 
 @dataclass(frozen=True)
-class PaymentApi:
+class PaymentApi(Audited):
     """The service behind both faces.
 
     The clock is read before a transaction begins, never inside one: the test clock takes a
@@ -401,25 +372,6 @@ class PaymentApi:
     def _held_back(self) -> datetime:
         """Return until when workers leave to us what we are about to do ourselves."""
         return self.clock.wall() + self.policy.dispatch_window
-
-    def _audit(
-        self,
-        conn: Connection,
-        caller: Caller,
-        action: str,
-        subject: UUID,
-        why: str,
-        detail: Mapping[str, Any] | None = None,
-    ) -> None:
-        audit.record(
-            conn,
-            at=self.clock.wall(),
-            actor=caller.actor,
-            action=action,
-            subject=str(subject),
-            why=why,
-            detail=detail,
-        )
 
 
 def _status_of_charge(row: Row[Any]) -> int:

@@ -11,6 +11,15 @@ from plans.terms import Cadence, Dunning
 
 DEFAULT_LADDER: Final = Dunning((Cadence(3, "day"), Cadence(5, "day"), Cadence(7, "day")), "cancel")
 CatchUpPolicy = Literal["bill", "skip", "park"]
+LOOK_UP_FROM_SEND: Final = 4
+
+
+def lists_come_next(sends: int) -> bool:
+    """Say whether this try asks the provider's lists, and not under the key once more.
+
+    From the fourth on they take turns: an error may be all that is ever replayed under a key.
+    """
+    return sends >= LOOK_UP_FROM_SEND and sends % 2 == 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, Row
 
 from billing.errors import BadInput, BillingError, Conflict, NotFound
-from billing.flows.policy import Policy
+from billing.flows.policy import Policy, lists_come_next
 from billing.flows.resolve import NOT_HELD
 from billing.gateway import (
     Absent,
@@ -41,13 +41,12 @@ from billing.pan import refuse_card_number
 from billing.payments import Cause, State
 from billing.reconciliation import SUGGESTED_CAUSES, BreakKind
 from billing.refunds import Parts, RefundState, next_state, refund_key, refundable, split
-from billing.store import breaks, disputes, journal, payments, recognition, refunds
+from billing.store import breaks, dispatch, disputes, journal, payments, recognition, refunds
 from plans.currencies import charge_step
 
 ACTOR: Final = "worker"
 AT_PROVIDER: Final = "provider"
 """Who asked for a refund that was made in the provider's dashboard."""
-LOOK_UP_FROM_SEND: Final = 4
 # A pending refund normally ends with a webhook; this is for the one that was lost.
 PENDING_ASKED_EVERY: Final = timedelta(days=1)
 
@@ -195,8 +194,13 @@ def dispatch_due(
 ) -> list[UUID]:
     """Return refunds that want a worker, each at most once in a dispatch window."""
     with engine.begin() as conn:
-        return refunds.dispatch_due(
-            conn, now=now, wall=wall, again_at=wall + policy.dispatch_window, limit=limit
+        return dispatch.take(
+            conn,
+            refunds.DISPATCH_DUE,
+            now=now,
+            wall=wall,
+            again_at=wall + policy.dispatch_window,
+            limit=limit,
         )
 
 
@@ -271,7 +275,7 @@ def attempt(gateway: Gateway, sending: Sending, *, now: datetime, policy: Policy
         return _ask_about(gateway, sending.provider_refund_id)
     if now - sending.first_sent_at >= policy.key_max_age:
         return gateway.look_up_refund(sending.request, since=sending.first_sent_at)
-    if sending.sends >= LOOK_UP_FROM_SEND and sending.sends % 2 == 0:
+    if lists_come_next(sending.sends):
         found = gateway.look_up_refund(sending.request, since=sending.first_sent_at)
         if isinstance(found, Absent):
             return Unknown("not_found_yet", "not in the provider's lists, its key is still alive")

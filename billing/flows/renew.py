@@ -27,6 +27,7 @@ from billing.ledger.journal import Entry
 from billing.money import Money
 from billing.periods import ScheduledPeriod, nth, number_containing, to_local
 from billing.store import cycles, invoices, journal, payments, plans, subscriptions
+from billing.store.parking import parked_for
 from billing.store.subscriptions import Advance, Subscription
 from billing.subscriptions import CycleKind, Status, after_open, cycle_kind, plan_catch_up
 from plans.terms import Plan, PlanVersion, version_for_period
@@ -368,9 +369,7 @@ def park(
     conn: Connection, subscription: Subscription, now: datetime, *, reason: str, error: str
 ) -> None:
     """Take a (locked) subscription out of scheduling, with the error that a person has to read."""
-    subscriptions.change(
-        conn, subscription.id, parked_at=now, parked_reason=reason, parked_error=error[:2000]
-    )
+    subscriptions.change(conn, subscription.id, **parked_for(now, reason, error[:2000]))
     subscriptions.note(
         conn,
         subscription.id,

@@ -32,6 +32,7 @@ from billing.store import (
     recognition,
     subscriptions,
 )
+from billing.store.parking import NOT_PARKED, parked_for
 from billing.subscriptions import Status, after_capture, after_decline, after_give_up
 from plans.terms import Dunning
 
@@ -89,9 +90,7 @@ def captured(
         provider_charge_id=outcome.provider_charge_id,
         amount_captured=outcome.amount.amount,
         captured_at=now,
-        next_attempt_at=None,
-        next_attempt_kind=None,
-        lease_until=None,
+        **payments.NOTHING_NEXT,
         decline_code=None,
         decline_class=None,
         decision="captured",
@@ -211,9 +210,11 @@ def _park_mismatch(
         payment.id,
         now,
         lease_until=None,
-        parked_at=now,
-        parked_reason="amount_mismatch",
-        parked_error=f"captured {outcome.amount} at the provider, {expected} were asked for",
+        **parked_for(
+            now,
+            "amount_mismatch",
+            f"captured {outcome.amount} at the provider, {expected} were asked for",
+        ),
     )
 
 
@@ -367,9 +368,7 @@ def give_up(
         now=now,
         actor="worker",
         evidence={"words": words},
-        next_attempt_at=None,
-        next_attempt_kind=None,
-        lease_until=None,
+        **payments.NOTHING_NEXT,
         decision=words,
     )
     if payment.invoice_id is not None:
@@ -462,9 +461,7 @@ def parked(
         now,
         lease_until=None,
         dispatch_after=NOT_HELD,
-        parked_at=now,
-        parked_reason="rejected",
-        parked_error=f"{outcome.error_class}: {outcome.message}",
+        **parked_for(now, "rejected", f"{outcome.error_class}: {outcome.message}"),
     )
 
 
@@ -545,12 +542,8 @@ def void(conn: Connection, payment_id: UUID, *, now: datetime, actor: str, why: 
         now=now,
         actor=actor,
         evidence={"why": why},
-        next_attempt_at=None,
-        next_attempt_kind=None,
-        lease_until=None,
-        parked_at=None,
-        parked_reason=None,
-        parked_error=None,
+        **payments.NOTHING_NEXT,
+        **NOT_PARKED,
         decision=f"void: {why}",
     )
     payment = payments.get(conn, payment_id)

@@ -17,6 +17,7 @@ from billing.money import Money
 from billing.payments import Cause, State
 from billing.reconciliation import BreakKind, RowOutcome
 from billing.store import attempts, breaks, invoices, journal, payments, settlement, subscriptions
+from billing.store.parking import NOT_PARKED
 from billing.subscriptions import Status
 
 BATCH: Final = 100
@@ -106,15 +107,11 @@ def _capture(conn: Connection, payment: Row[Any], row: Row[Any], hand: Hand) -> 
         amount_captured=amount.amount,
         captured_at=now,
         confirmed_at=now,
-        next_attempt_at=None,
-        next_attempt_kind=None,
-        lease_until=None,
+        **payments.NOTHING_NEXT,
         dispatch_after=NOT_HELD,
         decline_code=None,
         decline_class=None,
-        parked_at=None,
-        parked_reason=None,
-        parked_error=None,
+        **NOT_PARKED,
         decision="captured: corrected by the provider's settlement",
     )
     _post(conn, payment, row, amount, now)

@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from billing.store import paging
 from billing.store.tables import disputes, payments
 
 
@@ -67,11 +68,5 @@ def page(
     after: UUID | None = None,
 ) -> list[Row[Any]]:
     """Return up to `limit` disputes in the order they were learned of, after the id `after`."""
-    query = select(disputes).order_by(disputes.c.id).limit(limit)
-    if payment_id is not None:
-        query = query.where(disputes.c.payment_id == payment_id)
-    if state is not None:
-        query = query.where(disputes.c.state == state)
-    if after is not None:
-        query = query.where(disputes.c.id > after)
-    return list(conn.execute(query))
+    equal = {"payment_id": payment_id, "state": state}
+    return paging.page(conn, disputes, equal, limit=limit, after=after)

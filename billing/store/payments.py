@@ -4,15 +4,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection, Row, select, text, update
 
 from billing.money import Money
 from billing.payments import Cause, State, check_transition
+from billing.store import dispatch, paging
 from billing.store.bulk import bulk_insert
 from billing.store.tables import payment_transitions, payments
+
+NOTHING_NEXT: Final[Mapping[str, None]] = {
+    "next_attempt_at": None,
+    "next_attempt_kind": None,
+    "lease_until": None,
+}
+"""What is written where a payment wants no worker any more."""
 
 
 def add(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -22,31 +30,7 @@ def add(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
 
 # --- dispatch: which payments want a worker -----------------------------------------------------
 
-# `next_attempt_at` is domain time; `dispatch_after` is real time, because a lost message must
-# come back even while a test clock stands still.
-DISPATCH_DUE = text(
-    """
-    UPDATE payments SET dispatch_after = :again_at
-     WHERE id IN (
-           SELECT id FROM payments
-            WHERE next_attempt_at IS NOT NULL AND parked_at IS NULL
-              AND next_attempt_at <= :now AND dispatch_after <= :wall
-            ORDER BY next_attempt_at
-            LIMIT :limit
-              FOR UPDATE SKIP LOCKED)
-    RETURNING id
-    """
-)
-
-
-def dispatch_due(
-    conn: Connection, *, now: datetime, wall: datetime, again_at: datetime, limit: int
-) -> list[UUID]:
-    """Take up to `limit` due payments out of dispatch until `again_at` and return their ids."""
-    rows = conn.execute(
-        DISPATCH_DUE, {"now": now, "wall": wall, "again_at": again_at, "limit": limit}
-    )
-    return [row.id for row in rows]
+DISPATCH_DUE = dispatch.due_statement("payments", also="parked_at IS NULL")
 
 
 # --- one attempt --------------------------------------------------------------------------------
@@ -255,24 +239,13 @@ def times_failed(conn: Connection, payment_id: UUID) -> int:
 def page(
     conn: Connection,
     *,
-    state: str | None = None,
     subscription_id: UUID | None = None,
-    parked: bool | None = None,
     limit: int = 50,
     after: UUID | None = None,
 ) -> list[Row[Any]]:
     """Return up to `limit` payments in order of creation, after the id `after`."""
-    query = select(payments).order_by(payments.c.id).limit(limit)
-    if state is not None:
-        query = query.where(payments.c.state == state)
-    if subscription_id is not None:
-        query = query.where(payments.c.subscription_id == subscription_id)
-    if parked is not None:
-        is_null = payments.c.parked_at.is_(None)
-        query = query.where(~is_null if parked else is_null)
-    if after is not None:
-        query = query.where(payments.c.id > after)
-    return list(conn.execute(query))
+    equal = {"subscription_id": subscription_id}
+    return paging.page(conn, payments, equal, limit=limit, after=after)
 
 
 _COLLECTING = text(

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, insert, select, text, update
 
+from billing.store import dispatch, paging
 from billing.store.tables import refunds
 
 
@@ -22,32 +23,7 @@ def change(conn: Connection, refund_id: UUID, **values: Any) -> None:
 
 # --- dispatch -----------------------------------------------------------------------------------
 
-# As for payments: `next_attempt_at` is domain time, `dispatch_after` is real time.
-DISPATCH_DUE = text(
-    """
-    UPDATE refunds SET dispatch_after = :again_at
-     WHERE id IN (
-           SELECT id FROM refunds
-            WHERE next_attempt_at IS NOT NULL
-              AND next_attempt_at <= :now AND dispatch_after <= :wall
-            ORDER BY next_attempt_at
-            LIMIT :limit
-              FOR UPDATE SKIP LOCKED)
-    RETURNING id
-    """
-)
-
-
-def dispatch_due(
-    conn: Connection, *, now: datetime, wall: datetime, again_at: datetime, limit: int
-) -> list[UUID]:
-    """Take up to `limit` due refunds out of dispatch until `again_at` and return their ids."""
-    rows = conn.execute(
-        DISPATCH_DUE, {"now": now, "wall": wall, "again_at": again_at, "limit": limit}
-    )
-    return [row.id for row in rows]
-
-
+DISPATCH_DUE = dispatch.due_statement("refunds")
 _FOR_SEND = text(
     """
     SELECT r.*, p.provider_payment_id,
@@ -97,14 +73,8 @@ def page(
     after: UUID | None = None,
 ) -> list[Row[Any]]:
     """Return up to `limit` refunds in order of creation, after the id `after`."""
-    query = select(refunds).order_by(refunds.c.id).limit(limit)
-    if payment_id is not None:
-        query = query.where(refunds.c.payment_id == payment_id)
-    if state is not None:
-        query = query.where(refunds.c.state == state)
-    if after is not None:
-        query = query.where(refunds.c.id > after)
-    return list(conn.execute(query))
+    equal = {"payment_id": payment_id, "state": state}
+    return paging.page(conn, refunds, equal, limit=limit, after=after)
 
 
 _SUCCEEDED = text(

@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from billing.flows.payment_api import Caller as Asking
+from billing.flows.callers import Caller as Asking
 from billing.flows.payment_api import Hands, Order
 from tests.api.caller import Caller, Json, Shop, fresh
 from tests.scenarios.world import Subscriber, World

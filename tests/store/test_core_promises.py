@@ -3,19 +3,19 @@
 What the ledger refuses is in `test_ledger_promises`.
 """
 
-import re
 from collections.abc import Iterator
+from functools import partial
 from itertools import product
 
 import pytest
-from psycopg import sql
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from billing.embedded import EmbeddedPostgres
 from billing.payments import TRANSITIONS, State
-from billing.store.engine import APP_ROLE, make_engine
 from tests.conftest import Admin
+from tests.store import attacks
+from tests.store.attacks import run
 
 
 def an_id(last: str) -> str:
@@ -81,59 +81,15 @@ TABLES = (
 )  # fmt: skip
 
 
+assert_refused = partial(attacks.assert_refused, tables=TABLES)
+
+
 @pytest.fixture(scope="module")
 def scene(pg_server: EmbeddedPostgres, admin: Admin, template_db: str) -> Iterator[str]:
     """A database with one subscription: a closed and paid cycle, and an open one."""
-    name = sql.Identifier("core_promises")
-    copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
-    admin.execute(copy.format(name, sql.Identifier(template_db)))
-    url = pg_server.url("core_promises")
-    engine = make_engine(url, role=None)
-    with engine.begin() as conn:
-        run(conn, *SCENE.split(";"))
-    engine.dispose()
-    yield url
-    admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
-
-
-@pytest.fixture(scope="module")
-def owner(scene: str) -> Iterator[Engine]:
-    engine = make_engine(scene, role=None)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture(scope="module")
-def app(scene: str) -> Iterator[Engine]:
-    engine = make_engine(scene, role=APP_ROLE)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture(params=["app", "owner"], ids=["as the application", "as the owner"])
-def attacker(request: pytest.FixtureRequest) -> Engine:
-    engine: Engine = request.getfixturevalue(request.param)
-    return engine
-
-
-def run(conn: Connection, *statements: str) -> None:
-    for statement in statements:
-        conn.exec_driver_sql(statement)
-
-
-def everything(engine: Engine) -> list[object]:
-    with engine.connect() as conn:
-        return [
-            conn.exec_driver_sql(f"SELECT * FROM {table} ORDER BY 1, 2").all() for table in TABLES
-        ]
-
-
-def assert_refused(engine: Engine, says: str, *statements: str) -> None:
-    before = everything(engine)
-    with pytest.raises(DBAPIError) as refused, engine.begin() as conn:
-        run(conn, *statements)
-    assert re.search(says, str(refused.value.orig)), str(refused.value.orig)
-    assert everything(engine) == before
+    statements = (*SCENE.split(";"),)
+    with attacks.database("core_promises", pg_server, admin, template_db, *statements) as url:
+        yield url
 
 
 def cycle(n: int, start: str, end: str, kind: str = "regular") -> str:

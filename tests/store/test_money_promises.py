@@ -3,18 +3,18 @@
 Every attack is tried as the application's role and as the owner; a refused one changes nothing.
 """
 
-import re
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
-from psycopg import sql
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from billing.embedded import EmbeddedPostgres
 from billing.refunds import _FOLLOWING, RefundState
-from billing.store.engine import APP_ROLE, make_engine
 from tests.conftest import Admin
+from tests.store import attacks
+from tests.store.attacks import run
 from tests.store.test_core_promises import CAPTURED, CARD, CREATED, CUSTOMER, PAID_INVOICE, SCENE
 
 PENDING = "'018f0000-0000-7000-8000-0000000000e1'"
@@ -47,59 +47,15 @@ VALUES ({PAID_INVOICE}, '2026-02-01', 30)
 TABLES = ("payments", "refunds", "disputes", "revenue_recognitions", "invoices")
 
 
+assert_refused = partial(attacks.assert_refused, tables=TABLES)
+
+
 @pytest.fixture(scope="module")
 def scene(pg_server: EmbeddedPostgres, admin: Admin, template_db: str) -> Iterator[str]:
     """A paid invoice with a pending and a succeeded refund, a dispute, and an authorisation."""
-    name = sql.Identifier("money_promises")
-    copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
-    admin.execute(copy.format(name, sql.Identifier(template_db)))
-    url = pg_server.url("money_promises")
-    engine = make_engine(url, role=None)
-    with engine.begin() as conn:
-        run(conn, *SCENE.split(";"), *MONEY_SCENE.split(";"))
-    engine.dispose()
-    yield url
-    admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
-
-
-@pytest.fixture(scope="module")
-def owner(scene: str) -> Iterator[Engine]:
-    engine = make_engine(scene, role=None)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture(scope="module")
-def app(scene: str) -> Iterator[Engine]:
-    engine = make_engine(scene, role=APP_ROLE)
-    yield engine
-    engine.dispose()
-
-
-@pytest.fixture(params=["app", "owner"], ids=["as the application", "as the owner"])
-def attacker(request: pytest.FixtureRequest) -> Engine:
-    engine: Engine = request.getfixturevalue(request.param)
-    return engine
-
-
-def run(conn: Connection, *statements: str) -> None:
-    for statement in statements:
-        conn.exec_driver_sql(statement)
-
-
-def everything(engine: Engine) -> list[object]:
-    with engine.connect() as conn:
-        return [
-            conn.exec_driver_sql(f"SELECT * FROM {table} ORDER BY 1, 2").all() for table in TABLES
-        ]
-
-
-def assert_refused(engine: Engine, says: str, *statements: str) -> None:
-    before = everything(engine)
-    with pytest.raises(DBAPIError) as refused, engine.begin() as conn:
-        run(conn, *statements)
-    assert re.search(says, str(refused.value.orig)), str(refused.value.orig)
-    assert everything(engine) == before
+    statements = (*SCENE.split(";"), *MONEY_SCENE.split(";"))
+    with attacks.database("money_promises", pg_server, admin, template_db, *statements) as url:
+        yield url
 
 
 def refund(payment: str = CAPTURED, **columns: str) -> str:

@@ -1,0 +1,41 @@
+"""Which rows want a worker now: charges and refunds ring its bell in the same way.
+
+`next_attempt_at` is domain time; `dispatch_after` is real time, because a lost message must
+come back even while a test clock stands still.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, TextClause, text
+
+
+def due_statement(table: str, also: str = "true") -> TextClause:
+    """Return the statement that takes due rows of a table, for which `also` holds too."""
+    return text(
+        f"""
+        UPDATE {table} SET dispatch_after = :again_at
+         WHERE id IN (
+               SELECT id FROM {table}
+                WHERE next_attempt_at IS NOT NULL AND {also}
+                  AND next_attempt_at <= :now AND dispatch_after <= :wall
+                ORDER BY next_attempt_at
+                LIMIT :limit
+                  FOR UPDATE SKIP LOCKED)
+        RETURNING id
+        """  # noqa: S608  names of ours
+    )
+
+
+def take(
+    conn: Connection,
+    due: TextClause,
+    *,
+    now: datetime,
+    wall: datetime,
+    again_at: datetime,
+    limit: int,
+) -> list[UUID]:
+    """Take up to `limit` due rows out of dispatch until `again_at` and return their ids."""
+    rows = conn.execute(due, {"now": now, "wall": wall, "again_at": again_at, "limit": limit})
+    return [row.id for row in rows]
