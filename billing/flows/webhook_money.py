@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.flows import dispute as disputes
-from billing.flows import refund as refunds
+from billing.flows import refund_heard as refunds
 from billing.flows.webhook_desk import Apply, Desk, Notice, NotYet, nothing
 from billing.gateway import ProviderDispute, ProviderPayout, ProviderRefund
 from billing.refunds import RefundState

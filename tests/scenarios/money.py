@@ -5,7 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import Row, text
 
-from billing.flows import dispute, refund
+from billing.flows import dispute, refund, refund_heard
 from billing.flows.dispute import Applied
 from billing.flows.resolve import NOT_HELD
 from billing.gateway import ProviderDispute
@@ -93,7 +93,7 @@ def hear_of_refund(world: World, provider_refund_id: str) -> RefundState | None:
     found = world.gateway.refund_by_id(provider_refund_id)
     assert found is not None
     with world.engine.begin() as conn:
-        return refund.apply(conn, found, now=world.now, policy=world.policy)
+        return refund_heard.apply(conn, found, now=world.now, policy=world.policy)
 
 
 def settings(world: World, **wanted: Any) -> None:

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from billing.errors import BadInput, Conflict, NotFound
-from billing.flows import refund
+from billing.flows import refund, refund_heard
 from billing.flows.refund import NotRefundable, Sending
 from billing.gateway import Absent, Deferred, RefundAccepted, Rejected, Unknown
 from billing.ids import new_id
@@ -298,7 +298,7 @@ def test_what_is_heard_of_a_refund_may_come_in_any_order_and_number(world: World
 
     for found in (late, early, early, late):
         with world.engine.begin() as conn:
-            refund.apply(conn, found, now=world.now, policy=world.policy)
+            refund_heard.apply(conn, found, now=world.now, policy=world.policy)
 
     assert refund_state(world, asked) == "failed"
     assert world.entries("refund_returned") == 1
