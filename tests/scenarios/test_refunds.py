@@ -361,7 +361,7 @@ REFUNDING = {"method": "POST", "path": "/v1/refunds"}
 )
 def test_a_refund_whose_answer_was_lost_is_not_made_twice(world: World, kind: str) -> None:
     payment = world.payment(paid(world))
-    world.psp._control("POST", "faults", kind=kind, times=2, delay_ms=500, match=REFUNDING)
+    world.psp._control("POST", "faults", kind=kind, times=2, delay_ms=4000, match=REFUNDING)
 
     asked = give_back(world, payment.id, usd(700))
     world.settle()

@@ -89,8 +89,8 @@ class Psp:
     def pin(self, now: datetime) -> None:
         self._control("POST", "clock", now=int(now.timestamp()))
 
-    def fault(self, kind: str, times: int = 1, delay_ms: int = 500) -> None:
-        """Let the next charges meet a fault; ours is a client that waits 250 ms."""
+    def fault(self, kind: str, times: int = 1, delay_ms: int = 4000) -> None:
+        """Let the next charges meet a fault; ours is a client that waits 2 s."""
         charging = {"method": "POST", "path": "/v1/payment_intents"}
         self._control("POST", "faults", kind=kind, times=times, delay_ms=delay_ms, match=charging)
 
@@ -186,7 +186,7 @@ class World:
                 "BILLING__STRIPE__API_BASE": psp_url,
                 "BILLING__STRIPE__API_KEY": "sk_test_world",
                 "BILLING__STRIPE__RATE_PER_SECOND": "10000",
-                "BILLING__STRIPE__TIMEOUT_READ": "250ms",
+                "BILLING__STRIPE__TIMEOUT_READ": "2s",
                 "BILLING__RECONCILER__SETTLE_EVERY": "0s",
             },
         )
