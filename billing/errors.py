@@ -45,3 +45,8 @@ class SchemaUnknown(BillingError):
     """The database's schema is not the one this code was written for."""
 
     exit_code = 5
+
+
+def first_line(error: object) -> str:
+    """Return what an error says in one line; the database's go on for many."""
+    return str(error).strip().split("\n", 1)[0]

@@ -36,7 +36,7 @@ from billing.store import cycles, events, payments, settlement
 from billing.store.totals import totals
 from plans.load import load_catalog
 from workers import demo_world
-from workers.advance import advance, set_clock, wait_until_done
+from workers.advance import advance, set_clock, wait_for_reconciler, wait_until_done
 from workers.demo_figures import figures
 from workers.demo_money import MoneyStory
 from workers.demo_report import Progress, Report, print_json, print_report
@@ -334,14 +334,10 @@ class Story:
 
     def _wait_for_closing(self) -> int:
         """Wait until the reconciler has closed what is ready; return what it left."""
-        deadline = time.monotonic() + CLOSING_SECONDS
-        while True:
-            with self._runtime.engine.connect() as conn:
-                ready = len(cycles.closable(conn, self._end, limit=1000))
-                unsettled = payments.unsettled(conn)
-            if (not ready and not unsettled) or time.monotonic() > deadline:
-                return ready + unsettled
-            time.sleep(0.1)
+        wait_for_reconciler(self._runtime, self._end, CLOSING_SECONDS)
+        with self._runtime.engine.connect() as conn:
+            ready = len(cycles.closable(conn, self._end, limit=1000))
+            return ready + payments.unsettled(conn)
 
     def _report(self, unclosed: int) -> Report:
         stats = self._sandbox.stats()

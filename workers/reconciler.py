@@ -12,7 +12,7 @@ from datetime import datetime
 
 from sqlalchemy.exc import DBAPIError
 
-from billing.errors import BillingError
+from billing.errors import BillingError, first_line
 from billing.flows import close, confirm, recognize, settle
 from billing.flows.settle_hand import Means
 from billing.store import settlement, tasks
@@ -119,7 +119,7 @@ class Reconciler(Ticking):
         return closed
 
     def _settlement_failed(self, done: settle.Worked) -> None:
-        words = (done.error or "").split("\n", 1)[0]
+        words = first_line(done.error)
         logger.error("settlement %s: %s", done.run_id, words)
         self._metrics.tick_failed()
         record_failure(self._runtime, SETTLE, words)

@@ -8,7 +8,7 @@ from datetime import datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
-from billing.errors import BillingError
+from billing.errors import BillingError, first_line
 from billing.store import tasks
 from workers.runtime import Runtime
 
@@ -46,8 +46,3 @@ def record_failure(runtime: Runtime, task: str, words: str) -> None:
     """Leave an error where `billing status` finds it, if the database can take it."""
     with contextlib.suppress(SQLAlchemyError, BillingError), runtime.engine.begin() as conn:
         tasks.failed(conn, task, runtime.clock.wall(), words[:WORDS_MAX])
-
-
-def first_line(error: Exception) -> str:
-    """Return what an error says in one line; the database's go on for many."""
-    return str(error).strip().split("\n", 1)[0]

@@ -14,6 +14,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
 from billing.config import Settings
+from billing.errors import first_line
 from billing.logs import configure_logging
 from billing.store.schema import check_schema
 from workers import charges
@@ -114,7 +115,7 @@ def _database_check(runtime: Runtime) -> ReadinessCheck:
             with runtime.engine.connect() as conn:
                 conn.execute(text("SELECT 1"))
         except SQLAlchemyError as error:
-            return str(error).strip().split("\n", 1)[0]
+            return first_line(error)
         return None
 
     return check

@@ -13,10 +13,11 @@ from uuid import UUID
 
 import redis
 
+from billing.errors import first_line
 from billing.flows import collect, refund, renew
 from workers.broker import CHARGE_ACTOR, REFUND_ACTOR, queue_depth, ring
 from workers.metrics import ProcessMetrics
-from workers.recorded import first_line, recorded
+from workers.recorded import recorded
 from workers.runtime import Runtime
 from workers.ticking import Ticking
 

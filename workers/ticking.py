@@ -9,9 +9,8 @@ from typing import ClassVar
 import redis
 from sqlalchemy.exc import DBAPIError
 
-from billing.errors import BillingError
+from billing.errors import BillingError, first_line
 from workers.metrics import ProcessMetrics
-from workers.recorded import first_line
 from workers.runtime import Runtime
 
 logger = logging.getLogger(__name__)

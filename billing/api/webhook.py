@@ -20,7 +20,7 @@ from fastapi.responses import JSONResponse
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from billing.errors import BadInput
+from billing.errors import BadInput, first_line
 from billing.flows import webhooks as flow
 from billing.gateway import ProviderEvent
 from billing.gateway.envelope import LONGEST_DELIVERY, WrongDelivery, check_envelope
@@ -130,8 +130,8 @@ def _take(intake: Intake, body: bytes, header: str) -> JSONResponse:
     except (SignatureRefused, WrongDelivery) as error:
         return _refuse(intake, 400, error.reason, error.what)
     except SQLAlchemyError as error:
-        line = str(error).strip().split("\n", 1)[0]
-        logger.error("a delivery could not be kept, the provider will send it again: %s", line)
+        why = first_line(error)
+        logger.error("a delivery could not be kept, the provider will send it again: %s", why)
         return _answer(503, "unavailable")
     logger.debug("received %s %s", event.type, event.id)
     return _answer(200, None)

@@ -11,7 +11,7 @@ from typing import Final
 
 import click
 
-from billing.errors import BadInput, BillingError, SchemaUnknown, Unavailable
+from billing.errors import BadInput, BillingError, SchemaUnknown, Unavailable, first_line
 
 OK: Final = 0
 ERROR: Final = 1
@@ -62,8 +62,7 @@ def tell(error: BaseException, *, debug: bool) -> int:
     if known is not None:
         _say(known.what, known.where, known.remedy)
         return known.exit_code
-    line = str(error).strip().split("\n", 1)[0]
-    _say(f"{type(error).__name__}: {line}", None, "run with --debug for the traceback")
+    _say(f"{type(error).__name__}: {first_line(error)}", None, "run with --debug for the traceback")
     return FAULT
 
 
@@ -101,7 +100,7 @@ def as_billing_error(error: BaseException) -> BillingError | None:
 
         if isinstance(error, redis.RedisError):
             return Unavailable(
-                f"Redis does not answer: {_first_line(error)}",
+                f"Redis does not answer: {first_line(error)}",
                 where="[redis] url",
                 remedy="start it (`billing up` starts the embedded one) or correct the URL",
             )
@@ -130,7 +129,7 @@ def _of_database(error: BaseException) -> BillingError | None:
 def _refused(error: "BaseException", passing: bool) -> BillingError | None:
     """Tell what the database answered; `passing` errors (locks, timeouts) may go away."""
     original = getattr(error, "orig", error)
-    state, line = getattr(original, "sqlstate", None), _first_line(original)
+    state, line = getattr(original, "sqlstate", None), first_line(original)
     if state == _UNDEFINED_TABLE:
         return SchemaUnknown(
             f"the schema is not complete: {line}", remedy="run `billing db migrate`"
@@ -144,7 +143,3 @@ def _refused(error: "BaseException", passing: bool) -> BillingError | None:
     if passing:
         return Unavailable(f"the database gave up: {line}", remedy="try again in a moment")
     return None
-
-
-def _first_line(error: object) -> str:
-    return str(error).strip().split("\n", 1)[0]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from billing.cli.session import Session
-from billing.errors import Unavailable
+from billing.errors import Unavailable, first_line
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -53,7 +53,7 @@ def queue(session: Session) -> dict[str, Any]:
     try:
         depth = queue_depth(session.runtime.broker)
     except (redis.RedisError, Unavailable) as error:
-        line = error.what if isinstance(error, Unavailable) else str(error).split("\n", 1)[0]
+        line = error.what if isinstance(error, Unavailable) else first_line(error)
         return {"name": CHARGES, "messages": None, "error": line}
     return {"name": CHARGES, "messages": depth, "error": None}
 

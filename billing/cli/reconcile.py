@@ -11,7 +11,7 @@ from billing.cli.failures import FINDINGS, OK
 from billing.cli.output import Output, output_option, talk
 from billing.cli.records import plain
 from billing.cli.session import Session
-from billing.errors import BillingError
+from billing.errors import BillingError, first_line
 
 if TYPE_CHECKING:
     from billing.flows.settle import Worked
@@ -128,7 +128,7 @@ def _tell(session: Session, worked: "Worked", output: Output) -> int:
     """Show what a run did. Raises: RunStopped."""
     if worked.error is not None:
         raise RunStopped(
-            worked.error.split("\n", 1)[0],
+            first_line(worked.error),
             where=_place(worked.error) or f"run {worked.run_id}",
             remedy=_remedy(worked.error),
         )

@@ -80,12 +80,7 @@ def captured(
         cause=Cause.OUTCOME,
         now=now,
         actor=actor,
-        evidence={
-            "attempt": attempt_n,
-            "provider_payment": outcome.provider_payment_id,
-            "provider_charge": outcome.provider_charge_id,
-            "provider_request": outcome.request_id,
-        },
+        evidence=_evidence(attempt_n, outcome),
         provider_payment_id=outcome.provider_payment_id,
         provider_charge_id=outcome.provider_charge_id,
         amount_captured=outcome.amount.amount,
@@ -167,12 +162,7 @@ def authorized(
         cause=Cause.OUTCOME,
         now=now,
         actor=actor,
-        evidence={
-            "attempt": attempt_n,
-            "provider_payment": outcome.provider_payment_id,
-            "provider_charge": outcome.provider_charge_id,
-            "provider_request": outcome.request_id,
-        },
+        evidence=_evidence(attempt_n, outcome),
         provider_payment_id=outcome.provider_payment_id,
         provider_charge_id=outcome.provider_charge_id,
         authorized_until=until,
@@ -184,6 +174,15 @@ def authorized(
         decline_class=None,
         decision=words,
     )
+
+
+def _evidence(attempt_n: int, outcome: Succeeded) -> dict[str, Any]:
+    return {
+        "attempt": attempt_n,
+        "provider_payment": outcome.provider_payment_id,
+        "provider_charge": outcome.provider_charge_id,
+        "provider_request": outcome.request_id,
+    }
 
 
 def _park_mismatch(

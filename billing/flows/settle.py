@@ -23,7 +23,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, Row, text
 from sqlalchemy.exc import DBAPIError
 
-from billing.errors import BillingError
+from billing.errors import BillingError, first_line
 from billing.flows import (
     report_file,
     settle_close,
@@ -200,7 +200,7 @@ def _can_go_on(conn: Connection, run: Row[Any], means: Means) -> bool:
 
 def _failed(hand: Hand, error: Exception) -> Worked:
     """Note what went wrong, so that it shows, and when it is tried again."""
-    words = str(error).strip().split("\n", 1)[0]
+    words = first_line(error)
     tries = hand.claim.tries
     pause = min(BACKOFF * (1 << min(tries - 1, 16)), BACKOFF_MAX)
     hopeless = isinstance(error, MalformedReport) or tries >= TRIES_MAX

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, Row
 
-from billing.errors import BillingError, NotFound
+from billing.errors import BillingError, NotFound, first_line
 from billing.flows import webhook_cards, webhook_money, webhook_payments
 from billing.flows.webhook_desk import Apply, Desk, Notice, NotYet
 from billing.gateway import Gateway, ProviderEvent
@@ -216,8 +216,7 @@ def _handle(desk: Desk, handler: Handler, notice: Notice) -> Result:
         return _put_off(desk, notice, error.what)
     except Exception as error:  # an event that nobody can handle must stop no other one
         logger.exception("%s could not be handled", " ".join(notice.event_ids))
-        line = str(error).strip().split("\n", 1)[0]
-        return _put_off(desk, notice, f"{type(error).__name__}: {line}")
+        return _put_off(desk, notice, f"{type(error).__name__}: {first_line(error)}")
     return Result(notice, words)
 
 

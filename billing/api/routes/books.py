@@ -17,11 +17,11 @@ from billing.api.routes.common import (
     UsesServices,
     listed,
     missing,
+    narrowed,
     shown,
 )
 from billing.flows import views
-from billing.flows.payment_api import found_customer
-from billing.store import audit, invoices, payments, plans, subscriptions
+from billing.store import audit, invoices, payments, plans
 from plans.terms import Plan
 
 router = APIRouter(prefix="/v1", tags=["books"], dependencies=[Depends(BEARER)])
@@ -39,12 +39,7 @@ def list_invoices(
 ) -> JSONResponse:
     """List invoices, the newest first."""
     with services.engine.connect() as conn:
-        equal: dict[str, Any] = {"status": status}
-        if customer is not None:
-            equal["customer_id"] = found_customer(conn, customer).id
-        if subscription is not None:
-            found = subscriptions.find(conn, subscription)
-            equal["subscription_id"] = found.id if found else missing("subscription", subscription)
+        equal = narrowed(conn, customer, subscription, status=status)
         return listed(conn, "invoices", views.invoice, limit=limit, cursor=cursor, equal=equal)
 
 

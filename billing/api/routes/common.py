@@ -19,8 +19,8 @@ from billing.errors import NotFound
 from billing.flows.api_keys import Scope
 from billing.flows.customer_api import CustomerApi
 from billing.flows.idempotency import KEY_LENGTH_MAX, Answer
-from billing.flows.payment_api import DECLINED, REFUSED, PaymentApi
-from billing.store import api_reads
+from billing.flows.payment_api import DECLINED, REFUSED, PaymentApi, found_customer
+from billing.store import api_reads, subscriptions
 from billing.store.api_reads import Listed
 
 
@@ -123,6 +123,18 @@ def respond(
         return response
     location = {} if at is None else {"location": f"{at}/{answer.body['id']}"}
     return JSONResponse(dict(answer.body), answer.status, replayed | location)
+
+
+def narrowed(
+    conn: Connection, customer: str | None, subscription: str | None = None, **equal: Any
+) -> Mapping[str, Any]:
+    """Return what the rows of a list have to equal. Raises `NotFound` for what isn't there."""
+    if customer is not None:
+        equal["customer_id"] = found_customer(conn, customer).id
+    if subscription is not None:
+        found = subscriptions.find(conn, subscription)
+        equal["subscription_id"] = found.id if found else missing("subscription", subscription)
+    return equal
 
 
 def listed(

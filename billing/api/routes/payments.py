@@ -1,7 +1,5 @@
 """Payments, refunds, and both together as transactions."""
 
-from uuid import UUID
-
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 
@@ -21,13 +19,14 @@ from billing.api.routes.common import (
     listed,
     made,
     missing,
+    narrowed,
     respond,
     shown,
 )
 from billing.flows import views
-from billing.flows.payment_api import Order, existing, found_customer
+from billing.flows.payment_api import Order, existing
 from billing.payments import State
-from billing.store import refunds, subscriptions
+from billing.store import refunds
 
 router = APIRouter(prefix="/v1", tags=["payments"], dependencies=[Depends(BEARER)])
 AT = "/v1/payments"
@@ -62,12 +61,7 @@ def list_payments(
 ) -> JSONResponse:
     """List payments, the newest first."""
     with services.engine.connect() as conn:
-        equal: dict[str, UUID | str | None] = {"state": state}
-        if customer is not None:
-            equal["customer_id"] = found_customer(conn, customer).id
-        if subscription is not None:
-            found = subscriptions.find(conn, subscription)
-            equal["subscription_id"] = found.id if found else missing("subscription", subscription)
+        equal = narrowed(conn, customer, subscription, state=state)
         return listed(conn, "payments", views.payment, limit=limit, cursor=cursor, equal=equal)
 
 

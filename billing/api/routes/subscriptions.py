@@ -1,7 +1,5 @@
 """Subscriptions: starting, changing and looking at them."""
 
-from typing import Any
-
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 
@@ -20,11 +18,11 @@ from billing.api.routes.common import (
     listed,
     made,
     missing,
+    narrowed,
     respond,
     shown,
 )
 from billing.flows import timeline, views
-from billing.flows.payment_api import found_customer
 from billing.flows.subscribe import Order
 from billing.store import subscriptions
 from billing.subscriptions import Status
@@ -58,9 +56,7 @@ def list_subscriptions(
 ) -> JSONResponse:
     """List subscriptions, the newest first."""
     with services.engine.connect() as conn:
-        equal: dict[str, Any] = {"plan": plan, "status": status}
-        if customer is not None:
-            equal["customer_id"] = found_customer(conn, customer).id
+        equal = narrowed(conn, customer, plan=plan, status=status)
         return listed(
             conn, "subscriptions", views.subscription, limit=limit, cursor=cursor, equal=equal
         )
