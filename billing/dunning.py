@@ -159,15 +159,6 @@ def decide(
     )
 
 
-def attempts_after(ladder: Dunning, declined_at: datetime, zone: str = "UTC") -> list[datetime]:
-    """Return when the whole ladder's attempts are made if each of them is declined at once."""
-    at, attempts = declined_at, []
-    for step in ladder.retry_after:
-        at = later(at, step, zone)
-        attempts.append(at)
-    return attempts
-
-
 def earliest_by_budget(budget: Budget, declined_at: Sequence[datetime], now: datetime) -> datetime:
     """Return the first instant from `now` on at which the payment method may be tried again.
 

@@ -68,15 +68,6 @@ def draft(
     return Draft(currency, (line,), amount, 0, amount)
 
 
-def upgrade_proration(old: Money, new: Money, part: int, whole: int) -> tuple[Money, Money]:
-    """Return (credit, debit) of a change of price with `part` of `whole` of the period left.
-
-    Both are positive; what the change costs is debit minus credit.
-    """
-    step = charge_step(old.currency)
-    return prorate(old, part, whole, step), prorate(new, part, whole, step)
-
-
 def number(prefix: str, n: int) -> str:
     """Return an invoice number like "K7Q2MX-0012".
 

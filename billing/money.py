@@ -4,7 +4,7 @@ Rounding happens in two functions only: `prorate` (half up) and `allocate` (larg
 remainder, so that the parts add up to the whole).
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -133,16 +133,3 @@ def allocate(money: Money, weights: Sequence[int]) -> list[Money]:
     for index in sorted(range(len(parts)), key=lambda i: -lost[i])[:left]:
         parts[index] += 1
     return [Money(sign * part, money.currency) for part in parts]
-
-
-def sum_money(amounts: Iterable[Money], currency: str | None = None) -> Money:
-    """Add amounts of one currency; name the currency where there may be nothing to add."""
-    items = list(amounts)
-    if currency is None:
-        if not items:
-            raise ValueError("the sum of no amounts has no currency; name it")
-        currency = items[0].currency
-    total = Money(0, currency)
-    for item in items:
-        total = total + item
-    return total

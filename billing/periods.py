@@ -8,7 +8,7 @@ Periods are half-open, [start, end): neighbours share no instant and leave no ga
 """
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
@@ -136,11 +136,6 @@ def number_containing(schedule: Schedule, at: datetime) -> int:
     return n
 
 
-def boundary(anchor: Anchor, cadence: Cadence, n: int) -> datetime:
-    """Return the instant (UTC) n cadences after the anchor."""
-    return to_utc(_shifted(anchor.local, anchor.zone, cadence, n), anchor.zone)
-
-
 def to_utc(local: datetime, zone: str) -> datetime:
     """Convert civil time to the instant it names.
 
@@ -160,13 +155,6 @@ def civil_days_between(start: datetime, end: datetime, zone: str) -> int:
     return (to_local(end, zone).date() - to_local(start, zone).date()).days
 
 
-def share_left(period: Period, at: datetime, zone: str) -> tuple[int, int]:
-    """Return (part, whole): the civil days from an instant to the end, and those of the period."""
-    part = civil_days_between(at, period.end, zone)
-    whole = civil_days_between(period.start, period.end, zone)
-    return max(0, min(part, whole)), max(1, whole)
-
-
 def later(at: datetime, by: Cadence, zone: str) -> datetime:
     """Return the instant (UTC) one cadence after another, at the same civil time of day."""
     return to_utc(_shifted(to_local(at, zone), zone, by, 1), zone)
@@ -179,16 +167,6 @@ def service_days(period: Period, zone: str) -> tuple[date, date]:
     """
     first = to_local(period.start, zone).date()
     return first, max(first, to_local(period.end, zone).date() - _DAY)
-
-
-def first_aligned_date(start: date, cadence: Cadence, anchor_day: int) -> date:
-    """Return the first billing date on `anchor_day`, on or after the start.
-
-    Before it lies a prorated stub, unless the start is that date itself.
-    """
-    midnight = datetime.combine(start, time.min)
-    here = _aligned(midnight, cadence, anchor_day, 0)
-    return (here if here >= midnight else _aligned(midnight, cadence, anchor_day, 1)).date()
 
 
 @lru_cache(maxsize=1024)

@@ -74,7 +74,6 @@ class OurSide:
     state: State
     money: Money
     charge_id: str | None
-    attempt_open: bool
 
 
 @dataclass(frozen=True, slots=True)

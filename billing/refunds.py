@@ -24,9 +24,6 @@ class RefundState(StrEnum):
     CANCELED = "canceled"
 
 
-STANDING: Final = frozenset({RefundState.REQUESTED, RefundState.PENDING, RefundState.SUCCEEDED})
-"""States in which a refund counts towards what was given back."""
-
 _REACHED: Final[Mapping[str, RefundState]] = MappingProxyType(
     {
         "pending": RefundState.PENDING,

@@ -21,9 +21,6 @@ class Status(StrEnum):
     CANCELED = "canceled"
 
 
-RENEWING: Final = frozenset({Status.TRIALING, Status.ACTIVE, Status.PAST_DUE, Status.PAUSED})
-"""Statuses whose periods go on being opened; a paused one's are opened unbilled."""
-
 _PAUSABLE: Final = frozenset({Status.TRIALING, Status.ACTIVE, Status.PAST_DUE})
 
 
@@ -31,12 +28,11 @@ _PAUSABLE: Final = frozenset({Status.TRIALING, Status.ACTIVE, Status.PAST_DUE})
 class CatchUp:
     """What to do about periods that passed unopened.
 
-    `bill` opens the next one as usual (the others follow, in order), `skip` opens `skip`
-    of them as skipped before billing the current one, `park` waits for an operator.
+    `bill` opens the next one as usual (the others follow, in order), `skip` opens it as
+    skipped, `park` waits for an operator.
     """
 
     action: Literal["bill", "skip", "park"]
-    skip: int
     words: str
 
 
@@ -110,12 +106,12 @@ def plan_catch_up(policy: CatchUpPolicy, cap: int, missed: int) -> CatchUp:
     if missed < 0:
         raise ValueError(f"missed periods are counted from 0, not {missed}")
     if missed == 0:
-        return CatchUp("bill", 0, "the period is due")
+        return CatchUp("bill", "the period is due")
     periods = "1 missed period" if missed == 1 else f"{missed} missed periods"
     if policy == "skip":
-        return CatchUp("skip", missed, f"{periods} skipped unbilled; the current one is billed")
+        return CatchUp("skip", f"{periods} skipped unbilled; the current one is billed")
     if policy == "park":
-        return CatchUp("park", 0, f"{periods}; the plan says to park")
+        return CatchUp("park", f"{periods}; the plan says to park")
     if missed > cap:
-        return CatchUp("park", 0, f"{periods}, more than the cap of {cap} that are billed at once")
-    return CatchUp("bill", 0, f"{periods} billed one by one, oldest first")
+        return CatchUp("park", f"{periods}, more than the cap of {cap} that are billed at once")
+    return CatchUp("bill", f"{periods} billed one by one, oldest first")

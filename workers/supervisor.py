@@ -34,7 +34,7 @@ from urllib.request import urlopen
 import psutil
 
 from billing import orphans
-from billing.embedded import EmbeddedServer, port_answers
+from billing.embedded import EmbeddedServer
 from billing.errors import Unavailable
 
 _POLL = 0.1
@@ -435,11 +435,6 @@ def embedded_child(server: EmbeddedServer) -> ChildSpec:
         kill_signal=server.kill_signal,
         close=server.close,
     )
-
-
-def port_ready(port: int) -> Callable[[], bool]:
-    """Make a readiness check: a loopback port accepts connections."""
-    return lambda: port_answers(port)
 
 
 def http_ready(url: str, timeout: float = 1.0) -> Callable[[], bool]:

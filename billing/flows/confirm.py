@@ -90,9 +90,7 @@ _FIRST_SENT = text("SELECT min(first_sent_at) FROM attempts")
 _OURS = text(
     """
     SELECT p.id, p.state, p.amount_captured, p.amount, p.currency, p.provider_payment_id,
-           p.provider_charge_id, p.confirmed_at, i.cycle_id,
-           EXISTS (SELECT FROM attempts a
-                    WHERE a.payment_id = p.id AND a.finished_at IS NULL) AS attempt_open
+           p.provider_charge_id, p.confirmed_at, i.cycle_id
       FROM payments p
       LEFT JOIN invoices i ON i.id = p.invoice_id
      WHERE p.provider_payment_id = ANY(CAST(:provider_ids AS text[]))
@@ -174,7 +172,6 @@ def _side(row: Row[Any] | None, agreed: Mapping[UUID, str]) -> OurSide | None:
         state=State(row.state),
         money=Money(row.amount_captured or row.amount, row.currency),
         charge_id=row.provider_charge_id or agreed.get(row.id),
-        attempt_open=row.attempt_open,
     )
 
 

@@ -194,7 +194,6 @@ def _difference(found: ProviderPayment, charge: str, ours: Row[Any] | None) -> B
         state=State(ours.state),
         money=Money(ours.amount_captured or ours.amount, ours.currency),
         charge_id=ours.provider_charge_id,
-        attempt_open=False,
     )
     match compare(side, ProviderSide(charge, found.amount_received)):
         case Confirmed():

@@ -1,7 +1,6 @@
 """Published plans and their insert-only versions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
@@ -10,15 +9,6 @@ from sqlalchemy.dialects.postgresql import insert
 
 from billing.store.tables import plan_versions, plans
 from plans.terms import Cadence, Dunning, Plan, PlanVersion
-
-
-@dataclass(frozen=True, slots=True)
-class PublishedVersion:
-    """What the database holds of one version, to compare a catalog with."""
-
-    version: PlanVersion
-    digest: str
-    published_at: datetime
 
 
 def _dunning(stored: dict[str, Any] | None) -> Dunning | None:

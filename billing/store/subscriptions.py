@@ -7,7 +7,7 @@ from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, select, text, update
+from sqlalchemy import Connection, Row, Select, bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.periods import Anchor, Schedule
@@ -109,12 +109,6 @@ def find(conn: Connection, reference: str) -> Subscription | None:
         match = subscriptions.c.external_id == reference
         row = conn.execute(_query().where(match)).one_or_none()
     return _of(row) if row else None
-
-
-def of_customer(conn: Connection, customer_id: UUID) -> list[Subscription]:
-    """Return a customer's subscriptions, oldest first."""
-    query = _query().where(subscriptions.c.customer_id == customer_id).order_by(subscriptions.c.id)
-    return [_of(row) for row in conn.execute(query)]
 
 
 def page(
@@ -232,12 +226,3 @@ def events(conn: Connection, subscription_id: UUID) -> list[Row[Any]]:
         .order_by(subscription_events.c.id)
     )
     return list(conn.execute(query))
-
-
-def next_due(conn: Connection) -> datetime | None:
-    """Return the earliest instant at which a cycle is to be opened, if any ever is."""
-    return conn.execute(
-        select(func.min(subscriptions.c.renews_at)).where(
-            subscriptions.c.parked_at.is_(None), subscriptions.c.renews_at.is_not(None)
-        )
-    ).scalar()

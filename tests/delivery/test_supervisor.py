@@ -24,7 +24,6 @@ from workers.supervisor import (
     Supervisor,
     embedded_child,
     http_ready,
-    port_ready,
     read_status,
 )
 
@@ -340,16 +339,14 @@ def test_embedded_servers_come_back_on_their_ports(tmp_path: Path) -> None:
         valkey.destroy()
 
 
-def test_a_port_or_a_page_can_say_that_a_child_is_ready() -> None:
+def test_a_page_can_say_that_a_child_is_ready() -> None:
     from prometheus_client import CollectorRegistry
 
     from workers.health import HealthServer
 
     reason: list[str | None] = ["not yet"]
     with HealthServer(CollectorRegistry(), readiness={"it": lambda: reason[0]}) as server:
-        assert port_ready(server.port)()
         assert not http_ready(f"{server.url}/readyz")()
         reason[0] = None
         assert http_ready(f"{server.url}/readyz")()
-    assert not port_ready(server.port)()
     assert not http_ready(f"{server.url}/readyz")()

@@ -5,9 +5,9 @@ from datetime import date, datetime
 import pytest
 
 from billing.errors import BadInput
-from billing.invoices import Draft, Line, NoPrice, draft, number, upgrade_proration
-from billing.money import AmountOutOfRange, Money
-from billing.periods import Anchor, Schedule, ScheduledPeriod, nth, share_left
+from billing.invoices import Draft, Line, NoPrice, draft, number
+from billing.money import AmountOutOfRange
+from billing.periods import Anchor, Schedule, ScheduledPeriod, nth
 from plans.terms import Cadence, PlanVersion
 
 MONTHLY = Cadence(1, "month")
@@ -89,29 +89,6 @@ def test_an_absurd_invoice_is_refused() -> None:
         draft("Plan", sold(USD=2**62), period("2024-01-31"), 2, "USD")
     with pytest.raises(ValueError, match="at least 1"):
         draft("Plan", sold(USD=999), period("2024-01-31"), 0, "USD")
-
-
-@pytest.mark.parametrize(
-    ("start", "end", "at", "old", "new", "credit", "debit"),
-    [
-        # S7: docs.stripe.com/billing/subscriptions/prorations, half of a period
-        ("2024-04-01", "2024-05-01", "2024-04-16", 1000, 2000, 500, 1000),
-        # P1, P3, P5: polar server/tests/subscription/test_service_prorations.py
-        ("2025-06-01", "2025-07-01", "2025-06-16", 10000, 30000, 5000, 15000),
-        ("2024-02-18", "2024-03-18", "2024-02-25", 10000, 30000, 7586, 22759),
-        ("2024-02-18", "2025-02-18", "2024-09-05", 100000, 300000, 45355, 136066),
-    ],
-)
-def test_a_change_of_price_in_the_middle_of_a_period(
-    start: str, end: str, at: str, old: int, new: int, credit: int, debit: int
-) -> None:
-    cadence = Cadence((date.fromisoformat(end) - date.fromisoformat(start)).days, "day")
-    whole = nth(Schedule(anchor(start), cadence), 0).period
-    left = share_left(whole, nth(Schedule(anchor(at), cadence), 0).period.start, "UTC")
-
-    found = upgrade_proration(Money(old, "USD"), Money(new, "USD"), *left)
-
-    assert found == (Money(credit, "USD"), Money(debit, "USD"))
 
 
 def test_numbers_count_within_their_prefix() -> None:

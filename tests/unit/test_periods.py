@@ -1,6 +1,7 @@
 """Periods: tables of dates from other engines, and what must hold for every schedule."""
 
-from datetime import UTC, date, datetime, timedelta
+from calendar import monthrange
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 import pytest
@@ -13,14 +14,11 @@ from billing.periods import (
     Period,
     Schedule,
     ScheduleError,
-    boundary,
     civil_days_between,
-    first_aligned_date,
     later,
     nth,
     number_containing,
     service_days,
-    share_left,
     to_local,
     to_utc,
 )
@@ -51,9 +49,9 @@ YEARLY = Cadence(1, "year")
     ],
 )
 def test_boundaries_follow_the_anchor(anchor: str, every: str, expected: list[str]) -> None:
-    cadence = Cadence.parse(every)
+    schedule = Schedule(at(anchor), Cadence.parse(every))
 
-    found = [boundary(at(anchor), cadence, n + 1).date() for n in range(len(expected))]
+    found = [nth(schedule, n + 1).period.start.date() for n in range(len(expected))]
 
     assert [str(day) for day in found] == expected
 
@@ -70,7 +68,9 @@ def test_boundaries_follow_the_anchor(anchor: str, every: str, expected: list[st
 def test_billing_days_years_later(
     anchor: str, months: int, billed: list[str], not_billed: list[str]
 ) -> None:
-    days = {str(boundary(at(anchor), Cadence(months, "month"), n).date()) for n in range(150)}
+    schedule = Schedule(at(anchor), Cadence(months, "month"))
+
+    days = {str(nth(schedule, n).period.start.date()) for n in range(150)}
 
     assert days >= set(billed)
     assert not days & set(not_billed)
@@ -144,11 +144,12 @@ def test_service_periods_end_the_day_before_the_next_one() -> None:
 def test_the_first_billing_date_of_an_aligned_subscription(
     start: str, cadence: Cadence, anchor_day: int, expected: str
 ) -> None:
-    assert str(first_aligned_date(date.fromisoformat(start), cadence, anchor_day)) == expected
-
     schedule = Schedule(at(start), cadence, anchor_day=anchor_day)
-    first = nth(schedule, 0).period
-    assert expected in (str(first.start.date()), str(first.end.date()))
+    first = nth(schedule, 0)
+
+    aligned = first.period.start if start == expected else first.period.end
+    assert str(aligned.date()) == expected
+    assert (first.part == first.whole) is (start == expected)
 
 
 @pytest.mark.parametrize(
@@ -332,30 +333,13 @@ def test_aligned_periods_start_on_their_day_at_midnight(schedule: Schedule, n: i
 def test_a_period_far_out_costs_no_more_steps_than_the_first(n: int) -> None:
     """There is nothing to remember: the n-th period doesn't depend on having seen the others."""
     schedule = Schedule(at("2024-01-31", "Europe/London"), MONTHLY)
+    year, month = 2024 + n // 12, n % 12 + 1
+    last = monthrange(year, month)[1]
 
-    assert nth(schedule, n).period.start == boundary(schedule.anchor, MONTHLY, n)
+    assert nth(schedule, n).period.start == local(f"{year}-{month:02}-{last}", "Europe/London")
 
 
 # -- shares, ladders, refusals --------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("start", "end", "at_", "share"),
-    [
-        # P1, P3, P5: polar server/tests/subscription/test_service_prorations.py
-        ("2025-06-01", "2025-07-01", "2025-06-16", (15, 30)),
-        ("2024-02-18", "2024-03-18", "2024-02-25", (22, 29)),
-        ("2024-02-18", "2025-02-18", "2024-09-05", (166, 366)),
-        ("2024-03-01", "2024-04-01", "2024-03-01", (31, 31)),
-        ("2024-03-01", "2024-04-01", "2024-04-01", (0, 31)),
-    ],
-)
-def test_the_share_of_a_period_that_is_left(
-    start: str, end: str, at_: str, share: tuple[int, int]
-) -> None:
-    period = Period(local(start, "UTC"), local(end, "UTC"))
-
-    assert share_left(period, local(at_, "UTC"), "UTC") == share
 
 
 def test_a_step_of_days_keeps_the_time_of_day() -> None:
