@@ -1,10 +1,7 @@
 """Comparing the provider's records with ours: pure, both sides in, a verdict out.
 
-`compare` judges a charge as the list of charges shows it, minutes after it was made.
-`judge_charge` judges the settlement record of a charge, which also carries its fee and
-exchange; `judge_refund`, `judge_dispute` and `judge_payout` do it for money that goes the other
-way. A night's million rows are judged in SQL (`billing.store.settlement_match`): these functions
-are what that SQL says, and a test holds the two together.
+`compare` judges a charge as the list of charges shows it, minutes after it was made. The rows of
+a settlement are judged in SQL (`billing.store.settlement_match`), a night's million at once.
 """
 
 from collections.abc import Mapping, Sequence
@@ -147,8 +144,6 @@ class RowOutcome(StrEnum):
     """An operator explained it away; nothing of it is posted but their adjustment."""
 
 
-Outcome = RowOutcome | BreakKind
-
 # Stripe's reporting categories (https://docs.stripe.com/reports/reporting-categories).
 CHARGES: Final = ("charge",)
 REFUNDS: Final = ("refund", "partial_capture_reversal")
@@ -156,75 +151,6 @@ REFUND_FAILURES: Final = ("refund_failure",)
 DISPUTES: Final = ("dispute", "dispute_reversal")
 PAYOUTS: Final = ("payout", "payout_reversal")
 FEES: Final = ("fee", "network_cost", "tax")
-
-
-@dataclass(frozen=True, slots=True)
-class ChargeRow:
-    """The settlement record of a charge.
-
-    `money` is what the customer paid; `settled` is the same in the currency of the balance, from
-    which `fee` is taken. `rate` is the provider's, from the one currency to the other, in major
-    units; reports carry none. `young` means that its payment may still be on its way to us.
-    """
-
-    charge_id: str | None
-    money: Money
-    settled: Money
-    fee: int
-    rate: Decimal | None = None
-    young: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PaymentSide:
-    """What we hold of a payment. `taken`: another charge settled it, or comes before this one."""
-
-    state: State
-    money: Money
-    charge_id: str | None = None
-    voided: bool = False
-    taken: bool = False
-
-
-def judge_charge(ours: PaymentSide | None, theirs: ChargeRow) -> Outcome:
-    """Judge the settlement record of a charge against the payment it belongs to, if any."""
-    if ours is None:
-        return BreakKind.UNKNOWN_AT_PROVIDER
-    if ours.taken or (ours.charge_id and theirs.charge_id and ours.charge_id != theirs.charge_id):
-        return BreakKind.DUPLICATE_CHARGE
-    undecided = ours.state in (State.CREATED, State.AUTHORIZED)
-    if undecided and theirs.young:
-        return RowOutcome.WAITING
-    if (difference := _different_money(ours.money, theirs)) is not None:
-        return difference
-    if ours.state is State.FAILED and ours.voided:
-        # Nobody owes it any more: the customer gets it back, and a person sees to that.
-        return BreakKind.CAPTURED_AT_PROVIDER_ONLY
-    if undecided or ours.state is State.FAILED:
-        return RowOutcome.CORRECT
-    return RowOutcome.MATCHED
-
-
-def _different_money(ours: Money, theirs: ChargeRow) -> BreakKind | None:
-    if ours.currency != theirs.money.currency:
-        return BreakKind.CURRENCY_MISMATCH
-    if ours != theirs.money:
-        return BreakKind.AMOUNT_MISMATCH
-    if not 0 <= theirs.fee <= theirs.settled.amount:
-        return BreakKind.FEE_MISMATCH
-    if not rate_fits(theirs.money, theirs.settled, theirs.rate):
-        return BreakKind.FX_MISMATCH
-    return None
-
-
-def rate_fits(shown: Money, settled: Money, rate: Decimal | None) -> bool:
-    """Tell whether a rate explains two amounts, to a minor unit or a hundredth of a percent.
-
-    Providers round the rates that they show. A rate that isn't there explains everything.
-    """
-    if rate is None:
-        return shown.currency != settled.currency or shown == settled
-    return _off(shown, settled, rate) <= 1 + Decimal(abs(settled.amount)) / 10_000
 
 
 def rate_makes(sold: Money, bought: Money, rate: Decimal) -> bool:
@@ -236,60 +162,6 @@ def _off(given: Money, taken: Money, rate: Decimal) -> Decimal:
     """Return how many minor units `taken` is off what a rate in major units makes of `given`."""
     power = digits(taken.currency) - digits(given.currency)
     return abs(abs(taken.amount) - abs(given.amount) * rate * Decimal(10) ** power)
-
-
-@dataclass(frozen=True, slots=True)
-class MoneyOut:
-    """A refund or a dispute on either side; amounts are positive. `state` is our own word."""
-
-    money: Money
-    state: str = ""
-
-
-def judge_refund(
-    ours: MoneyOut | None,
-    theirs: Money,
-    *,
-    failure: bool = False,
-    young: bool = False,
-    returned: bool = False,
-) -> Outcome:
-    """Judge money that left for a refund, or came back because the refund failed.
-
-    `returned`: the provider shows that what left came back.
-    """
-    if ours is None:
-        return RowOutcome.WAITING if young else BreakKind.REFUND_UNKNOWN
-    if ours.money != theirs:
-        return BreakKind.REFUND_MISMATCH
-    over = ours.state in ("failed", "canceled")
-    heard = over if failure else ours.state != "requested" and (returned or not over)
-    if heard:
-        return RowOutcome.MATCHED
-    return RowOutcome.WAITING if young else BreakKind.REFUND_MISMATCH
-
-
-def judge_dispute(
-    ours: MoneyOut | None, theirs: Money, *, young: bool = False, booked: bool = True
-) -> Outcome:
-    """Judge money that was withdrawn for a dispute, or given back after it.
-
-    `ours` is None too for a dispute whose charge we don't know; `booked`: this very movement is
-    in our books.
-    """
-    if ours is None:
-        return RowOutcome.WAITING if young else BreakKind.DISPUTE_UNKNOWN
-    if ours.money != theirs:
-        return BreakKind.DISPUTE_MISMATCH
-    if booked:
-        return RowOutcome.MATCHED
-    return RowOutcome.WAITING if young else BreakKind.DISPUTE_MISMATCH
-
-
-def judge_payout(ours: Money | None, theirs: Money) -> Outcome:
-    """Judge a payout's balance transaction against the payout, where that was read too."""
-    agrees = ours is None or abs(ours) == abs(theirs)
-    return RowOutcome.MATCHED if agrees else BreakKind.PAYOUT_MISMATCH
 
 
 # --- resolving a break ----------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """Judging settlement rows against our books, thousands in a statement.
 
-What the statements say is what `billing.reconciliation` says in Python: `judge_charge`,
-`judge_refund`, `judge_dispute` and `judge_payout`. A test holds the two together. Every
-statement takes the unmatched rows with ids in (after, upto], which the caller has locked.
+`tests/oracles/settlement.py` specifies in Python what the statements return: `judge_charge`,
+`judge_refund`, `judge_dispute` and `judge_payout`. A test compares the two. Every statement takes
+the unmatched rows with ids in (after, upto], which the caller has locked.
 """
 # ruff: noqa: S608  statements are put together from constants of this file
 

@@ -1,4 +1,4 @@
-"""What the database judges is what the rules in Python say, for every combination of both sides."""
+"""The database judges every combination of both sides as its specification in Python does."""
 
 import itertools
 import random
@@ -16,7 +16,9 @@ from sqlalchemy import Engine, text
 from billing.ids import new_id
 from billing.money import Money
 from billing.payments import State
-from billing.reconciliation import (
+from billing.store import settlement, settlement_match
+from billing.store.engine import make_engine
+from tests.oracles.settlement import (
     ChargeRow,
     MoneyOut,
     Outcome,
@@ -26,8 +28,6 @@ from billing.reconciliation import (
     judge_payout,
     judge_refund,
 )
-from billing.store import settlement, settlement_match
-from billing.store.engine import make_engine
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 GRACE = timedelta(hours=1)
@@ -144,7 +144,7 @@ def begin(conn: Any) -> UUID:
     )
 
 
-def test_charges_are_judged_as_the_rules_say(owner: Engine) -> None:
+def test_charges_are_judged_as_they_are_specified(owner: Engine) -> None:
     ours = [
         None,
         *(
@@ -223,7 +223,7 @@ def test_of_two_charges_of_one_payment_the_known_or_else_the_first_counts(owner:
 REFUND_STATES = ("requested", "pending", "succeeded", "failed", "canceled")
 
 
-def test_refunds_disputes_and_payouts_are_judged_as_the_rules_say(owner: Engine) -> None:
+def test_refunds_disputes_and_payouts_are_judged_as_they_are_specified(owner: Engine) -> None:
     expected: dict[int, Outcome] = {}
     rows: list[dict[str, Any]] = []
     back: list[dict[str, Any]] = []
