@@ -11,15 +11,18 @@ from sqlalchemy import Engine, text
 
 from benchmarks.world import START, Servers, cpu_of_tree, servers
 from billing.config import load_settings
-from billing.flows import collect, customers, renew
-from billing.flows.subscribe import Order, subscribe
+from billing.flows.customers import customers
+from billing.flows.cycles import opening
+from billing.flows.payments import collecting
+from billing.flows.subscriptions.subscribing import Order, subscribe
 from billing.store import clock as stored
-from workers.broker import ring
-from workers.runtime import Runtime
+from workers.runtime.broker import ring
+from workers.runtime.runtime import Runtime
 
 CUSTOMERS = 200
 SUBSCRIPTIONS_EACH = 15
-WORKER = "from workers.roles import run_role; from billing.config import load_settings; import os;"
+WORKER = "from workers.roles import run_role;"
+WORKER += "from billing.config import load_settings; import os;"
 WORKER += "run_role('worker', load_settings(None, os.environ))"
 
 
@@ -29,7 +32,7 @@ def run() -> None:
         env = _environment(world, url)
         runtime = Runtime(load_settings(None, env))
         _due_payments(runtime)
-        ids = collect.dispatch_due(
+        ids = collecting.dispatch_due(
             runtime.engine,
             now=START,
             wall=runtime.clock.wall(),
@@ -90,7 +93,9 @@ def _due_payments(runtime: Runtime) -> None:
         for _ in range(SUBSCRIPTIONS_EACH):
             order = Order(customer=reference, plan="video-premium", currency="EUR")
             subscribe(runtime.engine, order, now=START)
-    while renew.open_due_cycles(runtime.engine, now=START, limit=500, policy=runtime.policy).opened:
+    while opening.open_due_cycles(
+        runtime.engine, now=START, limit=500, policy=runtime.policy
+    ).opened:
         pass
 
 

@@ -9,8 +9,8 @@ import psutil
 from sqlalchemy import Engine
 
 from benchmarks.world import START, Servers, add_subscriptions, cpu_of_tree, servers
+from billing.flows.cycles.opening import open_due_cycles
 from billing.flows.policy import Policy
-from billing.flows.renew import open_due_cycles
 
 DUE = 1_000
 BASE = 100_000

@@ -19,10 +19,10 @@ import psycopg
 from sqlalchemy import Engine, text
 
 from benchmarks.world import START, Servers, cpu_of_tree, servers
-from billing.flows import report_file, settle
 from billing.flows.policy import Policy
-from billing.flows.settle_hand import Means
-from billing.store import settlement
+from billing.flows.settlement import report_source, runs
+from billing.flows.settlement.step_run import Means
+from billing.store.settlement import runs as settlement
 
 ROWS: Final = int(os.environ.get("SETTLEMENT_ROWS", "1000000"))
 EVERY: Final = 1_000  # one anomaly of each kind in so many payments
@@ -234,8 +234,8 @@ def _measure(world: Servers, report: Path, rows: int) -> None:
     postgres, me = psutil.Process(world.postgres_pid), psutil.Process(os.getpid())
     before, mine_before = cpu_of_tree(postgres), me.cpu_times()
     started = time.perf_counter()
-    run_id = report_file.begin(world.engine, report, now=NOW, complete=True)
-    done = settle.work(run_id, means)
+    run_id = report_source.begin(world.engine, report, now=NOW, complete=True)
+    done = runs.work(run_id, means)
     seconds = time.perf_counter() - started
     assert (done.state, done.error) == ("succeeded", None), done
     mine_after = me.cpu_times()

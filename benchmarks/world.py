@@ -10,8 +10,8 @@ from pathlib import Path
 import psutil
 from sqlalchemy import Engine, text
 
-from billing.embedded import EmbeddedPostgres, EmbeddedValkey
-from billing.flows import catalog
+from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey
+from billing.flows.subscriptions import catalog
 from billing.store.engine import make_engine
 from billing.store.schema import migrate
 from plans.load import load_catalog

@@ -15,7 +15,7 @@ from psycopg import sql
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from billing.embedded import EmbeddedPostgres, EmbeddedValkey
+    from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey
     from billing.sandbox import SandboxServer
 
 TEMPLATE = "migrated"
@@ -26,7 +26,7 @@ Admin = psycopg.Connection[tuple[object, ...]]
 @pytest.fixture(scope="session")
 def pg_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["EmbeddedPostgres"]:
     """A PostgreSQL server for the whole run, gone with its data afterwards."""
-    from billing.embedded import EmbeddedPostgres
+    from billing.embedded.servers import EmbeddedPostgres
 
     server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False)
     try:
@@ -84,7 +84,7 @@ def engine(db_url: str) -> Iterator["Engine"]:
 @pytest.fixture(scope="session")
 def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator["EmbeddedValkey"]:
     """A Valkey server for the whole run."""
-    from billing.embedded import EmbeddedValkey
+    from billing.embedded.servers import EmbeddedValkey
 
     server = EmbeddedValkey(tmp_path_factory.mktemp("valkey"), durable=False)
     try:

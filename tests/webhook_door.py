@@ -16,8 +16,8 @@ from sqlalchemy import Engine
 
 from billing.api import webhook
 from billing.api.webhook import Intake
-from workers.clock import SystemClock
-from workers.metrics import ProcessMetrics
+from workers.runtime.clock import SystemClock
+from workers.runtime.metrics import ProcessMetrics
 
 VERSION = "2026-10-28.endive"
 

@@ -17,13 +17,13 @@ from billing.config import Settings
 from billing.errors import first_line
 from billing.logs import configure_logging
 from billing.store.schema import check_schema
-from workers import charges
-from workers.health import HealthServer, ReadinessCheck, notify_systemd
-from workers.metrics import ProcessMetrics, StateCollector
-from workers.reconciler import Reconciler
-from workers.runtime import Runtime
-from workers.scheduler import Scheduler
-from workers.webhooks import Webhooks, beside
+from workers.daemons import charges
+from workers.daemons.reconciler import Reconciler
+from workers.daemons.scheduler import Scheduler
+from workers.daemons.webhooks import Webhooks, beside
+from workers.runtime.health import HealthServer, ReadinessCheck, notify_systemd
+from workers.runtime.metrics import ProcessMetrics, StateCollector
+from workers.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from billing.api.routes import books, customers, payments, subscriptions
 from billing.api.routes.common import Services
 from billing.api.security import Guard
 from billing.errors import BillingError
-from workers.metrics import ProcessMetrics
-from workers.runtime import Runtime
+from workers.runtime.metrics import ProcessMetrics
+from workers.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 

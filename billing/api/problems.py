@@ -13,8 +13,8 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from billing.errors import BadInput, BillingError, Conflict, NotFound, SchemaUnknown, Unavailable
-from billing.flows.idempotency import InFlight, KeyReused
-from billing.gateway.stripe_faults import ProviderKeyRefused
+from billing.flows.service.idempotency import InFlight, KeyReused
+from billing.gateway.stripe.faults import ProviderKeyRefused
 from billing.pan import CardNumberRefused
 
 CONTENT_TYPE: Final = "application/problem+json"

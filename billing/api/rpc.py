@@ -16,10 +16,10 @@ from billing.api.problems import Refused
 from billing.api.rpc_server import visitor
 from billing.api.schemas import AMOUNT_MAX
 from billing.api.security import Visitor
-from billing.flows import views
-from billing.flows.api_keys import Scope
-from billing.flows.idempotency import Answer
-from billing.flows.payment_api import DECLINED, REFUSED, Capture, Order, PaymentApi
+from billing.flows.service import views
+from billing.flows.service.api_keys import Scope
+from billing.flows.service.idempotency import Answer
+from billing.flows.service.payments import DECLINED, REFUSED, Capture, Order, PaymentApi
 
 TEXT_LENGTH_MAX: Final = 500
 REFERENCE_LENGTH_MAX: Final = 255

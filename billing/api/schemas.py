@@ -9,10 +9,10 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
-from billing.flows.payment_api import Capture
-from billing.payments import State
-from billing.refunds import RefundState
-from billing.subscriptions import Status
+from billing.flows.service.payments import Capture
+from billing.rules.payments import State
+from billing.rules.refunds import RefundState
+from billing.rules.subscriptions import Status
 
 AMOUNT_MAX = 999_999_999_999
 NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"

@@ -19,13 +19,13 @@ from billing.api.rpc_server import RpcServer
 from billing.api.security import Guard
 from billing.api.wire import protocol
 from billing.errors import Unavailable
-from billing.flows.customer_api import CustomerApi
-from billing.flows.payment_api import PaymentApi
-from workers import charges, refunds
-from workers.health import ReadinessCheck
-from workers.metrics import ProcessMetrics
-from workers.peppers import pepper
-from workers.runtime import Runtime
+from billing.flows.service.customers import CustomerApi
+from billing.flows.service.payments import PaymentApi
+from workers.daemons import charges, refunds
+from workers.runtime.health import ReadinessCheck
+from workers.runtime.metrics import ProcessMetrics
+from workers.runtime.peppers import pepper
+from workers.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 

@@ -21,12 +21,12 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from billing.errors import BadInput, first_line
-from billing.flows import webhooks as flow
+from billing.flows.webhooks import inbox as flow
 from billing.gateway import ProviderEvent
-from billing.gateway.envelope import LONGEST_DELIVERY, WrongDelivery, check_envelope
-from billing.gateway.signatures import SignatureRefused, verify
-from workers.metrics import ProcessMetrics
-from workers.runtime import Runtime
+from billing.gateway.stripe.envelope import LONGEST_DELIVERY, WrongDelivery, check_envelope
+from billing.gateway.stripe.signatures import SignatureRefused, verify
+from workers.runtime.metrics import ProcessMetrics
+from workers.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 

@@ -1,7 +1,7 @@
 """Amounts as people type them."""
 
 from billing.errors import BadInput
-from billing.money import Money, parse_money
+from billing.rules.money import Money, parse_money
 
 
 def read_amount(text: str, currency: str, where: str) -> Money:

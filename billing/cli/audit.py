@@ -35,7 +35,7 @@ def list_(
     output: Output,
 ) -> None:
     """List the audit log, the latest first."""
-    from billing.store import audit as stored
+    from billing.store.access import audit as stored
 
     with session.connect() as conn:
         rows = stored.page(

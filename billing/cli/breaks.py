@@ -11,11 +11,11 @@ from billing.cli.records import BREAKS, plain, write_page
 from billing.cli.references import find
 from billing.cli.session import Session, person
 from billing.errors import BadInput
-from billing.reconciliation import BreakKind
+from billing.rules.reconciliation import BreakKind
 
 if TYPE_CHECKING:
-    from billing.flows.settle_breaks import Resolution
-    from billing.money import Money
+    from billing.flows.breaks.operator import Resolution
+    from billing.rules.money import Money
 
 _NOTES = ("at", "actor", "words")
 _SUGGESTED = "suggested"
@@ -43,7 +43,7 @@ def list_(
     output: Output,
 ) -> None:
     """List open breaks in the order they were found."""
-    from billing.store import breaks as stored
+    from billing.store.settlement import breaks as stored
 
     with session.connect() as conn:
         rows = stored.page(
@@ -63,7 +63,7 @@ def list_(
 @click.pass_obj
 def show(session: Session, break_id: str, output: Output) -> None:
     """Show a break with both sides and its notes."""
-    from billing.store import breaks as stored
+    from billing.store.settlement import breaks as stored
 
     with session.connect() as conn:
         found = find(conn, "break", break_id)
@@ -80,10 +80,10 @@ def show(session: Session, break_id: str, output: Output) -> None:
 @click.pass_obj
 def annotate(session: Session, break_id: str, words: str, output: Output) -> None:
     """Add a note to a break; notes stay."""
-    from billing.flows import settle_breaks
+    from billing.flows.breaks import operator
 
     found = _find(session, break_id)
-    settle_breaks.annotate(session.engine, found, words=words, now=session.now(), actor=person())
+    operator.annotate(session.engine, found, words=words, now=session.now(), actor=person())
     output.message({"action": "annotate", "id": found, "words": words}, f"noted on break {found}")
 
 
@@ -95,12 +95,12 @@ def annotate(session: Session, break_id: str, words: str, output: Output) -> Non
 @click.pass_obj
 def assign(session: Session, break_id: str, name: str | None, nobody: bool, output: Output) -> None:
     """Say who looks into a break."""
-    from billing.flows import settle_breaks
+    from billing.flows.breaks import operator
 
     if (name is None) is not nobody:
         raise BadInput("name who looks into it, or give --nobody", where="breaks assign")
     found = _find(session, break_id)
-    settle_breaks.assign(session.engine, found, to=name, now=session.now(), actor=person())
+    operator.assign(session.engine, found, to=name, now=session.now(), actor=person())
     words = f"break {found} is assigned to {name or 'nobody'}"
     output.message({"action": "assign", "id": found, "assigned_to": name}, words)
 
@@ -131,19 +131,19 @@ def resolve(
     An adjustment changes psp_clearing against the account adjustments, so that the books say what
     the provider's balance says. The cycle of the break can close from then on.
     """
-    from billing.flows import settle_breaks
+    from billing.flows.breaks import operator
 
     found = _find(session, break_id)
     with session.connect() as conn:
-        plan = settle_breaks.preview(conn, found, None)
+        plan = operator.preview(conn, found, None)
         amount = _adjustment(adjust, plan)
-        plan = settle_breaks.preview(conn, found, amount)
+        plan = operator.preview(conn, found, amount)
         conn.rollback()
     if not dry_run:
         for words in (f"this closes break {found} ({plan.kind})", *plan.words):
             talk(words)
         confirm("Resolve it?", yes=yes)
-        plan = settle_breaks.resolve(
+        plan = operator.resolve(
             session.engine,
             found,
             reason=reason,

@@ -9,7 +9,7 @@ from billing.cli.output import Output, output_option, talk
 from billing.cli.records import ATTEMPTS, PAYMENTS, TRANSITIONS, plain, write_page
 from billing.cli.references import find
 from billing.cli.session import ACTOR, Session
-from billing.payments import State
+from billing.rules.payments import State
 
 
 @click.group()
@@ -38,7 +38,7 @@ def list_(
     output: Output,
 ) -> None:
     """List payments in order of creation."""
-    from billing.store import overview
+    from billing.queries import overview
 
     with session.connect() as conn:
         rows = overview.payments(
@@ -60,7 +60,8 @@ def list_(
 @click.pass_obj
 def show(session: Session, payment: str, output: Output) -> None:
     """Show a payment with its attempts and its history."""
-    from billing.store import attempts, overview, payments
+    from billing.queries import overview
+    from billing.store.payments import attempts, payments
 
     with session.connect() as conn:
         payment_id = find(conn, "payment", payment)
@@ -85,7 +86,7 @@ def retry(
 
     A payment that was given up is reopened. No rung of the ladder is used.
     """
-    from billing.flows import lifecycle
+    from billing.flows.subscriptions import lifecycle
     from billing.store.transactions import Joined
 
     with session.connect() as conn:
@@ -117,14 +118,14 @@ def capture(
     A worker captures it; `billing charges show` says what became of it.
     """
     from billing.cli.amounts import read_amount
-    from billing.flows import authorize
-    from billing.store import payments
+    from billing.flows.payments import authorizations
+    from billing.store.payments import payments
 
     with session.connect() as conn:
         row = payments.get(conn, find(conn, "payment", payment))
         assert row is not None, "it was found a moment ago"
         wanted = None if amount is None else read_amount(amount, row.currency, "--amount")
-        money = authorize.capturable(row, wanted, session.now())
+        money = authorizations.capturable(row, wanted, session.now())
     words = f"capture {money} of payment {row.id}"
     record = {
         "action": "capture",
@@ -140,7 +141,7 @@ def capture(
     confirm("Capture it?", yes=yes)
     now, detail = session.now(), {"amount": money.amount, "currency": money.currency}
     with session.audited("payment.capture", row.id, "", detail) as conn:
-        authorize.request_capture(conn, row.id, amount=money, now=now, actor=ACTOR)
+        authorizations.request_capture(conn, row.id, amount=money, now=now, actor=ACTOR)
     output.message(record, f"the capture of {money} of payment {row.id} is requested")
 
 
@@ -154,13 +155,13 @@ def void(
     session: Session, payment: str, reason: str, dry_run: bool, yes: bool, output: Output
 ) -> None:
     """Give up an authorised payment: nothing will be captured."""
-    from billing.flows import authorize
+    from billing.flows.payments import authorizations
 
     with session.connect() as conn:
         payment_id = find(conn, "payment", payment)
     record = {"action": "void", "dry_run": dry_run, "payment_id": payment_id}
     with session.engine.connect() as conn:  # tried, and rolled back
-        authorize.request_void(conn, payment_id, now=session.now(), actor=ACTOR, why=reason)
+        authorizations.request_void(conn, payment_id, now=session.now(), actor=ACTOR, why=reason)
     if dry_run:
         output.message(record, f"would void payment {payment_id}")
         return
@@ -168,7 +169,7 @@ def void(
     confirm("Give it up?", yes=yes)
     now = session.now()
     with session.audited("payment.void", payment_id, reason) as conn:
-        authorize.request_void(conn, payment_id, now=now, actor=ACTOR, why=reason)
+        authorizations.request_void(conn, payment_id, now=now, actor=ACTOR, why=reason)
     output.message(record, f"the void of payment {payment_id} is requested")
 
 
@@ -179,7 +180,7 @@ def void(
 def explain(session: Session, payment: str, output: Output) -> None:
     """Tell in words why a payment was, or wasn't, charged."""
     from billing.cli.explain import write
-    from billing.flows.explain import explain_payment
+    from billing.queries.explain import explain_payment
 
     with session.connect() as conn:
         payment_id = find(conn, "payment", payment)

@@ -12,7 +12,7 @@ from billing.cli.session import Session
 from billing.errors import BadInput, Conflict
 
 if TYPE_CHECKING:
-    from workers.runtime import Runtime
+    from workers.runtime.runtime import Runtime
 
 
 @click.group()
@@ -67,7 +67,7 @@ def advance(
     BY is how far: 3mo, 2w, 10d, 36h, 1y. A scheduler and a worker have to run (`billing up`): they
     do what comes due. Sandbox mode only; time can't be turned back.
     """
-    from billing.store import overview
+    from billing.queries import overview
 
     if session.settings.mode != "sandbox":
         raise Conflict("only a sandbox has a test clock", remedy="in live mode time just passes")
@@ -99,7 +99,7 @@ def advance(
 
 
 def _move(runtime: "Runtime", start: datetime, end: datetime, step: timedelta) -> int:
-    from workers.advance import advance as move
+    from workers.up.advance import advance as move
 
     with progress("advancing", (end - start).total_seconds()) as bar:
 
@@ -122,7 +122,7 @@ def _end(start: datetime, by: str | None, to: datetime | None) -> datetime:
 
 
 def _after(start: datetime, by: str) -> datetime:
-    from billing.periods import later
+    from billing.rules.periods import later
     from plans.terms import Cadence, CadenceError
 
     try:

@@ -11,7 +11,7 @@ from billing.cli.output import Output, output_option, talk
 from billing.cli.session import Session
 
 if TYPE_CHECKING:
-    from billing.flows.settle_close import CloseReport
+    from billing.flows.settlement.tie_out import CloseReport
 
 _BALANCES = ("code", "currency", "debit", "credit", "balance")
 _TIE_OUT = ("currency", "clearing", "provider", "unexplained", "why")
@@ -28,7 +28,7 @@ def close() -> None:
 @click.pass_obj
 def preview(session: Session, output: Output) -> None:
     """Show how many cycles would be closed now, and what keeps the others open."""
-    from billing.store import cycles
+    from billing.store.subscriptions import cycles
 
     with session.connect() as conn:
         waiting = cycles.why_open(conn, session.now())
@@ -47,11 +47,11 @@ def show(session: Session, offline: bool, output: Output) -> int:
     Per currency, psp_clearing equals the provider's balance, or the report says why not. Ends
     with 3 when something is unexplained.
     """
-    from billing.flows import settle_close
+    from billing.flows.settlement import tie_out
 
     balances = None if offline else session.runtime.gateway.balance()
     with session.patient_engine() as engine, engine.connect() as conn:
-        found = settle_close.report(conn, now=session.now(), balances=balances)
+        found = tie_out.report(conn, now=session.now(), balances=balances)
     output.record(
         _record(found),
         {"open_cycles": _CYCLES, "trial_balance": _BALANCES, "tie_out": _TIE_OUT},
@@ -78,7 +78,7 @@ def _record(found: "CloseReport") -> dict[str, Any]:
 
 def _line(line: Mapping[str, Any]) -> dict[str, Any]:
     """Return a line of the tie-out with its reasons in words."""
-    from billing.money import Money, format_money
+    from billing.rules.money import Money, format_money
 
     why = [
         f"{words}: {format_money(Money(amount, line['currency']))}"

@@ -33,7 +33,7 @@ def create(
     output: Output,
 ) -> None:
     """Create a customer here and at the provider."""
-    from billing.flows import customers as flow
+    from billing.flows.customers import customers as flow
 
     customer_id = flow.create(
         session.engine,
@@ -54,7 +54,7 @@ def create(
 @click.pass_obj
 def list_(session: Session, limit: int, after: UUID | None, output: Output) -> None:
     """List customers in order of creation."""
-    from billing.store import overview
+    from billing.queries import overview
 
     with session.connect() as conn:
         rows = overview.customers(conn, limit=limit + 1, after=after)
@@ -83,7 +83,7 @@ def set_payment_method(session: Session, customer: str, token: str, output: Outp
     TOKEN is the provider's, like pm_...: never a card number. Payments that waited for another
     payment method are tried again at once.
     """
-    from billing.flows import customers as flow
+    from billing.flows.customers import customers as flow
 
     with session.connect() as conn:
         customer_id = find(conn, "customer", customer)
@@ -101,8 +101,8 @@ def set_payment_method(session: Session, customer: str, token: str, output: Outp
 
 
 def _show(session: Session, customer_id: UUID, output: Output) -> None:
-    from billing.store import customers as stored
-    from billing.store import overview
+    from billing.queries import overview
+    from billing.store.subscriptions import customers as stored
 
     with session.connect() as conn:
         row = overview.customers(conn, id=customer_id)[0]

@@ -21,7 +21,7 @@ def migrate(session: Session, output: Output) -> None:
     Needs a user that owns the tables. All or nothing: a migration that fails changes nothing.
     """
     from billing.store.schema import migrate as bring_forward
-    from workers.runtime import database_url
+    from workers.runtime.runtime import database_url
 
     before, expected = _revisions(session)
     if before != expected:

@@ -9,7 +9,7 @@ from billing.cli.output import Output, output_option
 from billing.cli.records import DISPUTES, plain, write_page
 from billing.cli.references import find
 from billing.cli.session import Session
-from billing.disputes import DisputeState
+from billing.rules.disputes import DisputeState
 
 
 @click.group()
@@ -32,7 +32,7 @@ def list_(
     output: Output,
 ) -> None:
     """List disputes and inquiries in the order they were learned of."""
-    from billing.store import disputes as stored
+    from billing.store.payments import disputes as stored
 
     with session.connect() as conn:
         rows = stored.page(
@@ -51,7 +51,7 @@ def list_(
 @click.pass_obj
 def show(session: Session, dispute: str, output: Output) -> None:
     """Show a dispute, by our id or the provider's, with its fee and what was lost."""
-    from billing.store import disputes as stored
+    from billing.store.payments import disputes as stored
 
     with session.connect() as conn:
         row = stored.get(conn, find(conn, "dispute", dispute))

@@ -14,7 +14,7 @@ from billing.errors import NotFound
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from billing.flows.explain import Section
+    from billing.queries.explain import Section
 
 
 @click.command()
@@ -27,7 +27,7 @@ def explain(session: Session, reference: str, output: Output) -> None:
     REFERENCE is a subscription, a payment or an invoice: an id, its beginning, an external id or
     an invoice number.
     """
-    from billing.flows.explain import explain_payment, explain_subscription
+    from billing.queries.explain import explain_payment, explain_subscription
 
     now = session.now()
     with session.connect() as conn:
@@ -41,7 +41,7 @@ def explain(session: Session, reference: str, output: Output) -> None:
 
 def _find(conn: "Connection", reference: str) -> tuple[str, UUID]:
     """Return what kind of thing was named, and its id; an invoice stands for its payment."""
-    from billing.store import overview
+    from billing.queries import overview
 
     subscription = look_for(conn, "subscription", reference)
     if subscription is not None:

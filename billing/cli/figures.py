@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from billing.store.figures import Figure
+    from billing.queries.state_gauges import Figure
 
 _Samples = Mapping[str, Sequence[tuple[Sequence[str], float]]]
 
@@ -37,8 +37,8 @@ def processes(session: Session) -> list[dict[str, Any]] | None:
     """Return what `billing up` runs in this folder, or None where it doesn't run."""
     from dataclasses import asdict
 
-    from workers.supervisor import read_status
-    from workers.up import STATE_FILE
+    from workers.up.supervisor import read_status
+    from workers.up.up import STATE_FILE
 
     found = read_status(session.settings.embedded.dir / STATE_FILE)
     return None if found is None else [asdict(child) for child in found]
@@ -48,7 +48,7 @@ def queue(session: Session) -> dict[str, Any]:
     """Return how many charges wait in Redis, or why that can't be told."""
     import redis
 
-    from workers.broker import CHARGES, queue_depth
+    from workers.runtime.broker import CHARGES, queue_depth
 
     try:
         depth = queue_depth(session.runtime.broker)
@@ -59,11 +59,13 @@ def queue(session: Session) -> dict[str, Any]:
 
 
 def _from_rows(conn: "Connection", now: "datetime") -> dict[str, Any]:
-    from billing.payments import State
-    from billing.store import figures, overview, payments, tasks
-    from billing.subscriptions import Status
+    from billing.queries import overview, state_gauges
+    from billing.rules.payments import State
+    from billing.rules.subscriptions import Status
+    from billing.store import tasks
+    from billing.store.payments import payments
 
-    samples = _by_name(figures.gauges(conn, now))
+    samples = _by_name(state_gauges.gauges(conn, now))
     renewals, attempts = overview.due(conn, now)
     statuses, states = overview.subscriptions_by_status(conn), overview.payments_by_state(conn)
     return {

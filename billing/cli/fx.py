@@ -18,7 +18,7 @@ from billing.errors import BadInput
 if TYPE_CHECKING:
     from sqlalchemy import Row
 
-    from billing.flows.exchange import Exchange
+    from billing.flows.breaks.exchanges import Exchange
 
 _RATE: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,18})?")
 _INSTANTS: Final = ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M", "%Y-%m-%d"]
@@ -38,7 +38,7 @@ def list_(session: Session, limit: int, after: UUID | None, output: Output) -> N
 
     Those of customers' payments are among them: charged in one currency, settled in another.
     """
-    from billing.store import fx as stored
+    from billing.store.settlement import exchanges as stored
 
     with session.connect() as conn:
         rows = stored.page(conn, limit=limit + 1, after=after)
@@ -56,7 +56,7 @@ def list_(session: Session, limit: int, after: UUID | None, output: Output) -> N
 @click.pass_obj
 def show(session: Session, exchange: str, output: Output) -> None:
     """Show an exchange, by its id, its source key or its provider's transaction."""
-    from billing.store import fx as stored
+    from billing.store.settlement import exchanges as stored
 
     with session.connect() as conn:
         row = stored.get(conn, find(conn, "exchange", exchange))
@@ -111,7 +111,7 @@ def record(
     settlement shows its transactions, the same command with them says that they are it, and
     nothing is posted twice.
     """
-    from billing.flows import exchange as exchanging
+    from billing.flows.breaks import exchanges as exchanging
 
     exchange = _read(sold, bought, fee, rate, instant, source)
     with session.connect() as conn:
@@ -147,8 +147,8 @@ def _read(
 ) -> "Exchange":
     """Read what was typed. Raises: BadInput."""
     from billing.cli.amounts import read_money
-    from billing.flows.exchange import Exchange
-    from billing.money import Money
+    from billing.flows.breaks.exchanges import Exchange
+    from billing.rules.money import Money
 
     if not _RATE.fullmatch(rate):
         raise BadInput(f"{rate!r} is no rate", where="--rate", remedy="write it like 1.084")
@@ -169,7 +169,7 @@ def _shown(row: "Row[Any]") -> dict[str, Any]:
 
 
 def _in_words(record: dict[str, Any]) -> dict[str, Any]:
-    from billing.money import Money
+    from billing.rules.money import Money
 
     sides = ("from_amount", "from_currency", "to_amount", "to_currency", "fee")
     return {

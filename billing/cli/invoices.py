@@ -35,7 +35,7 @@ def list_(
     output: Output,
 ) -> None:
     """List invoices in order of issue."""
-    from billing.store import overview
+    from billing.queries import overview
 
     with session.connect() as conn:
         rows = overview.invoices(
@@ -55,8 +55,8 @@ def list_(
 @click.pass_obj
 def show(session: Session, invoice: str, output: Output) -> None:
     """Show an invoice, by number or id, with its lines."""
-    from billing.store import invoices as stored
-    from billing.store import overview
+    from billing.queries import overview
+    from billing.store.payments import invoices as stored
 
     with session.connect() as conn:
         invoice_id = find(conn, "invoice", invoice)

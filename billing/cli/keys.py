@@ -38,8 +38,8 @@ def create(
     NAME is the caller, like shop or back-office. Keys of one name share their idempotency keys:
     to replace a key, make another one of the same name, change over, and revoke the old one.
     """
-    from billing.flows import api_keys
-    from workers.peppers import pepper
+    from billing.flows.service import api_keys
+    from workers.runtime.peppers import pepper
 
     key_id, key = api_keys.create(
         session.engine,
@@ -60,7 +60,7 @@ def create(
 @click.pass_obj
 def list_(session: Session, output: Output) -> None:
     """List every key, without its secret."""
-    from billing.store import api_keys
+    from billing.store.access import api_keys
 
     with session.connect() as conn:
         rows = api_keys.all_keys(conn)
@@ -80,8 +80,8 @@ def revoke(
 ) -> None:
     """Revoke a key: from now on it opens nothing."""
     from billing.errors import NotFound
-    from billing.flows import api_keys
-    from billing.store import api_keys as stored
+    from billing.flows.service import api_keys
+    from billing.store.access import api_keys as stored
 
     with session.connect() as conn:
         row = stored.get(conn, key_id)

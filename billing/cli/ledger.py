@@ -17,7 +17,7 @@ from billing.errors import BadInput
 from billing.ledger.accounts import AccountCode
 
 if TYPE_CHECKING:
-    from billing.store.journal import Finding, StatementLine
+    from billing.store.journal.posting import Finding, StatementLine
 
 _FINDINGS = ("check", "severity", "subject", "what", "remedy")
 _BALANCES = ("code", "currency", "debit", "credit", "balance")
@@ -37,7 +37,7 @@ def verify(session: Session, output: Output) -> int:
 
     Information, such as money on its way through a clearing account, is no fault.
     """
-    from billing.store.journal import Severity
+    from billing.store.journal.posting import Severity
 
     findings = sorted(_verify(session), key=lambda found: found.severity is not Severity.ERROR)
     errors = [found for found in findings if found.severity is Severity.ERROR]
@@ -50,7 +50,7 @@ def verify(session: Session, output: Output) -> int:
 
 
 def _verify(session: Session) -> "list[Finding]":
-    from billing.store.journal_checks import CHECKS
+    from billing.store.journal.checks import CHECKS
 
     found: list[Finding] = []
     with (
@@ -69,10 +69,10 @@ def _verify(session: Session) -> "list[Finding]":
 @click.pass_obj
 def trial_balance(session: Session, output: Output) -> None:
     """Show debits, credits and balance of every account; each currency adds up to zero."""
-    from billing.store import journal
+    from billing.store.journal import posting
 
     with session.patient_engine() as engine, engine.connect() as conn:
-        rows = journal.trial_balance(conn)
+        rows = posting.trial_balance(conn)
     output.records([asdict(row) for row in rows], _BALANCES)
     sums: dict[str, int] = {}
     for row in rows:
@@ -105,12 +105,12 @@ def account(
 
     CODE is an account of the chart in docs/ledger.md, like receivable or psp_clearing.
     """
-    from billing.store import journal
+    from billing.store.journal import posting
 
     before = _cursor(after) if after is not None else None
     with session.connect() as conn:
         owner = find(conn, "customer", customer) if customer else None
-        lines = journal.account_statement(
+        lines = posting.account_statement(
             conn,
             AccountCode(code),
             currency.upper() if currency else None,

@@ -142,7 +142,7 @@ def cell(record: Record, key: str) -> str:
     if value is None or value == [] or value == "":
         return "-"
     if key in _MINOR_UNITS and isinstance(value, int) and record.get("currency"):
-        from billing.money import Money, format_money
+        from billing.rules.money import Money, format_money
 
         return format_money(Money(value, record["currency"]))
     if isinstance(value, bool):

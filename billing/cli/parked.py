@@ -16,7 +16,7 @@ from billing.errors import BadInput, Conflict, NotFound
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
-    from billing.store.subscriptions import Subscription
+    from billing.store.subscriptions.subscriptions import Subscription
 
 
 @click.group()
@@ -39,7 +39,7 @@ def list_(
     output: Output,
 ) -> None:
     """List parked subscriptions and payments."""
-    from billing.store import overview
+    from billing.queries import overview
 
     with session.connect() as conn:
         rows = overview.parked(conn, kind=kind, reason=reason, after=after, limit=limit + 1)
@@ -76,7 +76,7 @@ def release(
     A payment is tried again at once. A subscription's missed periods are billed (--bill), passed
     over (--skip), or left to its plan's catch-up policy.
     """
-    from billing.flows import lifecycle
+    from billing.flows.subscriptions import lifecycle
 
     with session.connect() as conn:
         row = _find(conn, reference)
@@ -108,7 +108,7 @@ def release(
 
 def _find(conn: "Connection", reference: str) -> "Row[Any]":
     """Return the parked row that was named. Raises: NotFound, Conflict."""
-    from billing.store import overview
+    from billing.queries import overview
 
     for noun in ("subscription", "payment", "invoice"):
         found = look_for(conn, noun, reference)
@@ -129,8 +129,8 @@ def _find(conn: "Connection", reference: str) -> "Row[Any]":
 
 def _preview(session: Session, row: "Row[Any]", missed: str | None) -> str:
     """Return in words what releasing does. Raises: BadInput, Conflict."""
-    from billing.flows import lifecycle
-    from billing.store import subscriptions
+    from billing.flows.subscriptions import lifecycle
+    from billing.store.subscriptions import subscriptions
 
     if row.kind == "payment":
         if missed is not None:
@@ -155,7 +155,7 @@ def _preview(session: Session, row: "Row[Any]", missed: str | None) -> str:
 
 def _missed_periods(subscription: "Subscription", now: datetime) -> tuple[int, int]:
     """Count the periods that are wholly over, and those that have begun, without a cycle."""
-    from billing.periods import NotStarted, number_containing
+    from billing.rules.periods import NotStarted, number_containing
 
     try:
         current = number_containing(subscription.schedule, now)

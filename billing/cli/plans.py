@@ -13,7 +13,7 @@ from billing.cli.session import Session
 from billing.errors import NotFound
 
 if TYPE_CHECKING:
-    from billing.flows.catalog import Change
+    from billing.flows.subscriptions.catalog import Change
     from plans.terms import Plan, PlanVersion
 
 _VERSIONS = ("plan", "name", "effective", "existing", "every", "trial", "anchor_day", "prices")
@@ -57,7 +57,7 @@ def check(session: Session, path: Path | None, output: Output) -> int:
 @click.pass_obj
 def show(session: Session, code: str | None, output: Output) -> None:
     """Show published plans with their versions, or one of them."""
-    from billing.store import plans as stored
+    from billing.store.subscriptions import plans as stored
 
     with session.connect() as conn:
         published = stored.published(conn)
@@ -83,7 +83,7 @@ def _one(published: "Mapping[str, Plan]", code: str) -> "Plan":
 
 
 def _plan(plan: "Plan") -> dict[str, Any]:
-    from billing.store.plans import dunning_json
+    from billing.store.subscriptions.plans import dunning_json
 
     return {
         "code": plan.code,
@@ -108,7 +108,7 @@ def _version(version: "PlanVersion") -> dict[str, Any]:
 
 def _flat(plan: "Plan") -> Iterator[dict[str, Any]]:
     """Yield a row for each version, prices as people write them."""
-    from billing.money import Money
+    from billing.rules.money import Money
 
     for version in plan.versions:
         prices = [str(Money(amount, code)) for code, amount in sorted(version.prices.items())]
@@ -123,7 +123,7 @@ def diff(session: Session, output: Output) -> int:
 
     Ends with 3 if a published version was changed, which can't be applied.
     """
-    from billing.flows import catalog
+    from billing.flows.subscriptions import catalog
     from plans.load import load_catalog
 
     wanted = load_catalog(session.settings.plans.catalog)
@@ -147,7 +147,7 @@ def apply(session: Session, dry_run: bool, yes: bool, output: Output) -> None:
 
     A published version never changes afterwards.
     """
-    from billing.flows import catalog
+    from billing.flows.subscriptions import catalog
     from plans.load import load_catalog
 
     wanted = load_catalog(session.settings.plans.catalog)

@@ -15,7 +15,7 @@ def up(session: Session) -> None:
     forward, then runs scheduler, workers, reconciler and API, and restarts what falls.
     """
     from billing.cli.output import talk
-    from workers.up import up as run
+    from workers.up.up import up as run
 
     run(session.settings, session.config, on_ready=lambda: talk("everything runs; Ctrl-C stops it"))
 
@@ -91,7 +91,7 @@ def demo(
 
     On embedded servers and data of its own, deleted afterwards. Ends with 3 if a promise is broken.
     """
-    from workers import demo as play
+    from workers.demo import story as play
 
     options = play.DemoOptions(
         subscriptions=subscriptions,

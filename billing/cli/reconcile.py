@@ -14,8 +14,8 @@ from billing.cli.session import Session
 from billing.errors import BillingError, first_line
 
 if TYPE_CHECKING:
-    from billing.flows.settle import Worked
-    from billing.flows.settle_hand import Means
+    from billing.flows.settlement.runs import Worked
+    from billing.flows.settlement.step_run import Means
 
 _RUNS = ("id", "source", "reference", "window_from", "window_to", "state", "step", "last_error")
 _STEPS = ("step", "state", "tries", "counts", "started_at", "finished_at", "last_error")
@@ -39,20 +39,20 @@ def run(session: Session, retry: bool, output: Output) -> int:
 
     Goes on with a run that is under way; the reconciler does the same every night.
     """
-    from billing.flows import settle
-    from billing.store import settlement
+    from billing.flows.settlement import runs
+    from billing.store.settlement import runs as settlement
 
     means = _means(session)
     if retry:
         with session.connect() as conn:
             failed = [row.id for row in settlement.runs(conn, limit=50) if row.state == "failed"]
         for run_id in failed:
-            settle.resume(session.engine, run_id)
-    run_id = settle.begin(session.engine, now=means.now)
+            runs.resume(session.engine, run_id)
+    run_id = runs.begin(session.engine, now=means.now)
     if run_id is None:
         output.message({"run": None}, "no money ever moved: there is nothing to reconcile")
         return OK
-    return _tell(session, settle.work(run_id, means), output)
+    return _tell(session, runs.work(run_id, means), output)
 
 
 @reconcile.command("import")
@@ -71,17 +71,17 @@ def import_(session: Session, file: Path, complete: bool, output: Output) -> int
     balance_change_from_activity. The same file again goes on where it was, or changes nothing.
     A malformed row refuses the whole file.
     """
-    from billing.flows import report_file, settle
+    from billing.flows.settlement import report_source, runs
 
     means = _means(session, file)
-    run_id = report_file.begin(session.engine, file, now=means.now, complete=complete)
+    run_id = report_source.begin(session.engine, file, now=means.now, complete=complete)
     record = _record(session, run_id)
     if record["state"] == "succeeded":
         output.record(record, {"steps": _STEPS})
         talk("this file was imported before: nothing changed")
         return OK
-    settle.resume(session.engine, run_id)
-    return _tell(session, settle.work(run_id, means), output)
+    runs.resume(session.engine, run_id)
+    return _tell(session, runs.work(run_id, means), output)
 
 
 @reconcile.command("status")
@@ -95,7 +95,7 @@ def import_(session: Session, file: Path, complete: bool, output: Output) -> int
 def status(session: Session, run_id: UUID | None, limit: int, output: Output) -> None:
     """Show the latest runs and where they stand, or the steps of one."""
     from billing.errors import NotFound
-    from billing.store import settlement
+    from billing.store.settlement import runs as settlement
 
     with session.connect() as conn:
         if run_id is None:
@@ -110,7 +110,7 @@ def status(session: Session, run_id: UUID | None, limit: int, output: Output) ->
 
 
 def _means(session: Session, file: Path | None = None) -> "Means":
-    from billing.flows.settle_hand import Means
+    from billing.flows.settlement.step_run import Means
 
     now = session.now()
     return Means(
@@ -155,7 +155,7 @@ def _remedy(error: str) -> str:
 
 
 def _record(session: Session, run_id: UUID) -> dict[str, Any]:
-    from billing.store import settlement
+    from billing.store.settlement import runs as settlement
 
     with session.connect() as conn:
         run = plain(settlement.get_run(conn, run_id))

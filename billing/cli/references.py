@@ -9,7 +9,7 @@ from billing.errors import BadInput, NotFound
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from billing.store.overview import Noun
+    from billing.queries.overview import Noun
 
 _DIGITS: Final = re.compile(r"[0-9a-f]{8,32}")
 _WHERE_LISTED: Final = {
@@ -38,7 +38,7 @@ def find(conn: "Connection", noun: "Noun", typed: str) -> UUID:
 
 def look_for(conn: "Connection", noun: "Noun", typed: str) -> UUID | None:
     """Return the id of what was typed, or None. Raises: BadInput for an ambiguous beginning."""
-    from billing.store import overview
+    from billing.queries import overview
 
     named = overview.by_name(conn, noun, typed)
     if named is not None:

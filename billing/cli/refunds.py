@@ -10,12 +10,12 @@ from billing.cli.output import Output, output_option, talk
 from billing.cli.records import REFUNDS, plain, write_page
 from billing.cli.references import find
 from billing.cli.session import ACTOR, Session
-from billing.refunds import RefundState
+from billing.rules.refunds import RefundState
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from billing.money import Money
+    from billing.rules.money import Money
 
 
 @click.group()
@@ -46,7 +46,7 @@ def create(
     The amount is in the payment's currency and never more than what was captured and not given
     back yet. A worker sends the refund; `billing refunds show` says what became of it.
     """
-    from billing.flows import refund
+    from billing.flows.refunds import refunding as refund
 
     with session.connect() as conn:
         payment_id = find(conn, "payment", payment)
@@ -84,8 +84,8 @@ def create(
 def _room(conn: "Connection", payment_id: UUID, amount: str | None) -> "Money":
     """Return the amount that may be given back. Raises: BadInput, NotRefundable."""
     from billing.cli.amounts import read_amount
-    from billing.flows import refund
-    from billing.store import payments
+    from billing.flows.refunds import refunding as refund
+    from billing.store.payments import payments
 
     payment = payments.get(conn, payment_id)
     assert payment is not None, "it was found a moment ago"
@@ -108,7 +108,7 @@ def list_(
     output: Output,
 ) -> None:
     """List refunds in order of creation."""
-    from billing.store import refunds as stored
+    from billing.store.payments import refunds as stored
 
     with session.connect() as conn:
         rows = stored.page(
@@ -127,7 +127,7 @@ def list_(
 @click.pass_obj
 def show(session: Session, refund: str, output: Output) -> None:
     """Show a refund, by our id or the provider's, with what it gives back of what was earned."""
-    from billing.store import refunds as stored
+    from billing.store.payments import refunds as stored
 
     with session.connect() as conn:
         row = stored.get(conn, find(conn, "refund", refund))

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from billing.config import Settings
-    from workers.runtime import Runtime
+    from workers.runtime.runtime import Runtime
 
 ACTOR = "cli"
 NO_TIMEOUT = timedelta(0)
@@ -40,8 +40,8 @@ class Session:
     @cached_property
     def runtime(self) -> "Runtime":
         """The parts that processes are made of."""
-        from workers.runtime import Runtime
-        from workers.shares import BY_HAND
+        from workers.runtime.runtime import Runtime
+        from workers.runtime.shares import BY_HAND
 
         return Runtime(self.settings, role=BY_HAND)
 
@@ -61,7 +61,7 @@ class Session:
     def owners_engine(self, statement_timeout: timedelta = NO_TIMEOUT) -> "Iterator[Engine]":
         """Connect as the URL's own user, without becoming the application role."""
         from billing.store.engine import make_engine
-        from workers.runtime import database_url
+        from workers.runtime.runtime import database_url
 
         engine = make_engine(
             database_url(self.settings),
@@ -78,7 +78,7 @@ class Session:
     def patient_engine(self) -> "Iterator[Engine]":
         """Connect as the application role, with no limit on how long a statement may take."""
         from billing.store.engine import make_engine
-        from workers.runtime import database_url
+        from workers.runtime.runtime import database_url
 
         assert self.engine is not None, "the schema is checked first"
         database = self.settings.database
@@ -113,7 +113,7 @@ class Session:
 
         What is put into `detail` before the end of it is written too.
         """
-        from billing.store import audit
+        from billing.store.access import audit
 
         wall = self.runtime.clock.wall()
         with self.engine.begin() as conn:

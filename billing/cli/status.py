@@ -144,7 +144,7 @@ def _task(task: Mapping[str, Any]) -> str:
 
 
 def _sums(sums: Mapping[str, int]) -> str:
-    from billing.money import Money
+    from billing.rules.money import Money
 
     return ", ".join(str(Money(total, currency)) for currency, total in sums.items())
 

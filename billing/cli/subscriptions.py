@@ -19,7 +19,7 @@ from billing.cli.records import CYCLES, SUBSCRIPTIONS, plain, write_page
 from billing.cli.references import find
 from billing.cli.session import ACTOR, Session
 from billing.errors import BadInput, Conflict, NotFound
-from billing.subscriptions import Status, can_cancel
+from billing.rules.subscriptions import Status, can_cancel
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -67,8 +67,8 @@ def create(
 
     The scheduler opens the first period when it begins, and charges for it unless it is a trial.
     """
-    from billing.flows.subscribe import Order
-    from billing.flows.subscribe import subscribe as start
+    from billing.flows.subscriptions.subscribing import Order
+    from billing.flows.subscriptions.subscribing import subscribe as start
 
     with session.connect() as conn:
         customer_id = find(conn, "customer", customer)
@@ -89,7 +89,7 @@ def create(
 
 def _currencies(conn: "Connection", code: str) -> list[str]:
     """Return the currencies a plan is sold in. Raises: NotFound."""
-    from billing.store import plans
+    from billing.store.subscriptions import plans
 
     published = plans.published(conn)
     if code not in published:
@@ -130,7 +130,7 @@ def list_(
     output: Output,
 ) -> None:
     """List subscriptions in order of creation."""
-    from billing.store import overview
+    from billing.queries import overview
 
     with session.connect() as conn:
         if plan is not None:
@@ -162,7 +162,7 @@ def _find(session: Session, typed: str) -> UUID:
 
 
 def _show(session: Session, subscription_id: UUID, output: Output) -> None:
-    from billing.store import overview
+    from billing.queries import overview
 
     with session.connect() as conn:
         row = overview.subscriptions(conn, id=subscription_id)[0]
@@ -189,7 +189,7 @@ def cancel(
     output: Output,
 ) -> None:
     """Cancel a subscription, at once or when its open period ends."""
-    from billing.flows import lifecycle
+    from billing.flows.subscriptions import lifecycle
 
     if when is None:
         raise BadInput("say when to cancel", remedy="add --now or --at-period-end")
@@ -212,7 +212,7 @@ def cancel(
 
 def _cancel_preview(session: Session, subscription_id: UUID, *, at_period_end: bool) -> str:
     """Return in words what canceling does. Raises: Conflict, as canceling itself would."""
-    from billing.store import overview
+    from billing.queries import overview
 
     with session.connect() as conn:
         row = overview.subscriptions(conn, id=subscription_id)[0]
@@ -234,7 +234,7 @@ def _cancel_preview(session: Session, subscription_id: UUID, *, at_period_end: b
 @click.pass_obj
 def pause(session: Session, subscription: str, reason: str, output: Output) -> None:
     """Pause a subscription: from its next period on, periods pass unbilled."""
-    from billing.flows import lifecycle
+    from billing.flows.subscriptions import lifecycle
 
     subscription_id = _find(session, subscription)
     lifecycle.pause(
@@ -251,7 +251,7 @@ def pause(session: Session, subscription: str, reason: str, output: Output) -> N
 @click.pass_obj
 def resume(session: Session, subscription: str, reason: str, output: Output) -> None:
     """Resume a paused or unpaid subscription, or take back a cancellation at the period's end."""
-    from billing.flows import lifecycle
+    from billing.flows.subscriptions import lifecycle
 
     subscription_id = _find(session, subscription)
     lifecycle.resume(
@@ -276,7 +276,7 @@ def _done(action: str, subscription_id: UUID, *, dry_run: bool, words: str) -> d
 @click.pass_obj
 def timeline(session: Session, subscription: str, output: Output) -> None:
     """Show everything that happened to a subscription, in order."""
-    from billing.flows.timeline import COLUMNS, lines
+    from billing.queries.timeline import COLUMNS, lines
 
     with session.connect() as conn:
         subscription_id = find(conn, "subscription", subscription)

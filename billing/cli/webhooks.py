@@ -14,7 +14,7 @@ from billing.errors import BadInput, NotFound
 if TYPE_CHECKING:
     from sqlalchemy import Row
 
-    from billing.flows.webhook_desk import Desk
+    from billing.flows.webhooks.handler import Desk
 
 _DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 
@@ -47,7 +47,7 @@ def list_(
     output: Output,
 ) -> None:
     """List events in the order in which they happened."""
-    from billing.store import events
+    from billing.store.access import events
 
     with session.connect() as conn:
         if after is not None and not events.some(conn, [after]):
@@ -70,7 +70,7 @@ def list_(
 @click.pass_obj
 def show(session: Session, event: str, output: Output) -> None:
     """Show an event, with what came of it or why it is still due."""
-    from billing.store import events
+    from billing.store.access import events
 
     with session.connect() as conn:
         rows = events.some(conn, [event])
@@ -110,7 +110,7 @@ def replay(
 
 
 def _kept(session: Session, event: str) -> "list[Row[Any]]":
-    from billing.store import events
+    from billing.store.access import events
 
     with session.connect() as conn:
         rows = events.some(conn, [event])
@@ -121,8 +121,8 @@ def _kept(session: Session, event: str) -> "list[Row[Any]]":
 
 def _replay_since(session: Session, begin: datetime, dry_run: bool) -> Iterable[dict[str, Any]]:
     """Look for events that never reached us, then handle all there are, a batch at a time."""
-    from billing.flows import webhooks as flow
-    from billing.store import events
+    from billing.flows.webhooks import inbox as flow
+    from billing.store.access import events
 
     desk = _desk(session)
     missing = 0
@@ -145,7 +145,7 @@ def _replay_since(session: Session, begin: datetime, dry_run: bool) -> Iterable[
 
 
 def _replay(session: Session, event_ids: list[str]) -> list[dict[str, Any]]:
-    from billing.flows import webhooks as flow
+    from billing.flows.webhooks import inbox as flow
 
     results = flow.replay(_desk(session), event_ids)
     return [
@@ -162,7 +162,7 @@ def _replay(session: Session, event_ids: list[str]) -> list[dict[str, Any]]:
 
 
 def _preview(rows: "Iterable[Row[Any]]") -> list[dict[str, Any]]:
-    from billing.flows.webhooks import known
+    from billing.flows.webhooks.inbox import known
 
     return [
         {
@@ -178,7 +178,7 @@ def _preview(rows: "Iterable[Row[Any]]") -> list[dict[str, Any]]:
 
 
 def _desk(session: Session) -> "Desk":
-    from billing.flows.webhook_desk import Desk
+    from billing.flows.webhooks.handler import Desk
 
     runtime = session.runtime
     return Desk(

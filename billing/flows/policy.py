@@ -5,8 +5,8 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Literal
 
-from billing.dunning import Budget
-from billing.recognition import Mode
+from billing.rules.dunning import Budget
+from billing.rules.recognition import Mode
 from plans.terms import Cadence, Dunning
 
 DEFAULT_LADDER: Final = Dunning((Cadence(3, "day"), Cadence(5, "day"), Cadence(7, "day")), "cancel")

@@ -15,10 +15,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row, text
 
-from billing.flows.digest import cycle_digests
-from billing.periods import Anchor, Schedule, nth
-from billing.store import journal, promise_checks
-from billing.store.checks import SHOWN_MAX
+from billing.flows.cycles.digest import cycle_digests
+from billing.rules.periods import Anchor, Schedule, nth
+from billing.store.journal import posting
+from billing.store.promises import core
+from billing.store.promises.check import SHOWN_MAX
 from plans.terms import Cadence
 
 TITLES: Final[Mapping[int, str]] = {
@@ -79,7 +80,7 @@ def examine(
     """Check the promises as the caller's transaction sees them; see `prove`."""
     return [
         _one_cycle_a_period(conn, now, grace),
-        _result(conn, 2, promise_checks.findings(conn, promise_checks.CAPTURED_ONCE)),
+        _result(conn, 2, core.findings(conn, core.CAPTURED_ONCE)),
         _every_penny(conn),
         _closed_agrees(conn),
         _nothing_abandoned(conn, now, grace, reconcile_grace),
@@ -98,7 +99,7 @@ def _snapshot(engine: Engine) -> Iterator[Connection]:
 
 
 def _result(conn: Connection, promise: int, findings: Sequence[str], **more: int) -> PromiseResult:
-    checked = {**promise_checks.counts(conn, promise), **more}
+    checked = {**core.counts(conn, promise), **more}
     return PromiseResult(promise, TITLES[promise], checked, tuple(findings))
 
 
@@ -126,13 +127,13 @@ class _Found:
 
 def _one_cycle_a_period(conn: Connection, now: datetime | None, grace: timedelta) -> PromiseResult:
     found = _Found("cycles that aren't where their schedule puts them")
-    for rows in promise_checks.schedules_with_cycles(conn, _ROWS_A_FETCH):
+    for rows in core.schedules_with_cycles(conn, _ROWS_A_FETCH):
         for words in _differences_from_schedule(rows):
             found.add(words)
     overdue = []
     if now is not None:
-        due = (promise_checks.RENEWAL_OVERDUE,)
-        overdue = promise_checks.findings(conn, due, {"overdue": now - grace})
+        due = (core.RENEWAL_OVERDUE,)
+        overdue = core.findings(conn, due, {"overdue": now - grace})
     return _result(conn, 1, [*found.all(), *overdue])
 
 
@@ -188,15 +189,15 @@ def _cycles_off_schedule(
 def _every_penny(conn: Connection) -> PromiseResult:
     ledger = [
         f"ledger, {finding.check}: {finding.subject}: {finding.what}"
-        for finding in journal.verify(conn)
-        if finding.severity is journal.Severity.ERROR
+        for finding in posting.verify(conn)
+        if finding.severity is posting.Severity.ERROR
     ]
-    return _result(conn, 3, [*ledger, *promise_checks.findings(conn, promise_checks.EVERY_PENNY)])
+    return _result(conn, 3, [*ledger, *core.findings(conn, core.EVERY_PENNY)])
 
 
 def _closed_agrees(conn: Connection) -> PromiseResult:
     found = _Found("cycles whose digest differs")
-    for rows in promise_checks.closed_cycles(conn, _DIGESTS_A_BATCH):
+    for rows in core.closed_cycles(conn, _DIGESTS_A_BATCH):
         digests = cycle_digests(conn, [row.id for row in rows])
         for row in rows:
             if digests[row.id] != row.digest:
@@ -204,15 +205,15 @@ def _closed_agrees(conn: Connection) -> PromiseResult:
                     f"cycle {row.n} of subscription {row.subscription_id} is not what it was when"
                     f" it was closed: digest {digests[row.id][:12]}, closed with {row.digest[:12]}"
                 )
-    agreed = promise_checks.findings(conn, promise_checks.CLOSED_AGREES)
-    return _result(conn, 4, [*agreed, *found.all()], **promise_checks.open_breaks(conn))
+    agreed = core.findings(conn, core.CLOSED_AGREES)
+    return _result(conn, 4, [*agreed, *found.all()], **core.open_breaks(conn))
 
 
 def _nothing_abandoned(
     conn: Connection, now: datetime | None, grace: timedelta, reconcile_grace: timedelta
 ) -> PromiseResult:
-    findings = promise_checks.findings(conn, promise_checks.NOTHING_ABANDONED)
+    findings = core.findings(conn, core.NOTHING_ABANDONED)
     if now is not None:
         times = {"overdue": now - grace, "unreconciled": now - reconcile_grace}
-        findings += promise_checks.findings(conn, promise_checks.OVERDUE, times)
+        findings += core.findings(conn, core.OVERDUE, times)
     return _result(conn, 5, findings)

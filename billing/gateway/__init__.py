@@ -35,7 +35,7 @@ from billing.gateway.outcomes import (
     Succeeded,
     Unknown,
 )
-from billing.money import Money
+from billing.rules.money import Money
 
 __all__ = [
     "Absent",

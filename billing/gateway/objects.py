@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from billing.money import Money
+from billing.rules.money import Money
 
 
 @dataclass(frozen=True, slots=True)

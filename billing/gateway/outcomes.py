@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
-from billing.money import Money
+from billing.rules.money import Money
 
 
 @dataclass(frozen=True, slots=True)

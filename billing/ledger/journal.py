@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from billing.ledger.accounts import Account
-from billing.money import Money
+from billing.rules.money import Money
 
 # The database repeats both as CHECKs. Nothing in them needs escaping in JSON, which is what
 # lets `ledger verify` compute the payload hash inside the database.

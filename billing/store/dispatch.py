@@ -4,10 +4,14 @@
 come back even while a test clock stands still.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
+
+# `dispatch_after` of a row that nobody holds back: its domain time alone decides.
+NOT_HELD: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def due_statement(table: str, also: str = "true") -> TextClause:

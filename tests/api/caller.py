@@ -16,10 +16,10 @@ from requests.adapters import HTTPAdapter
 from billing.api.generated.perennial.v1.payments_pb2_grpc import PaymentServiceStub
 from billing.api.serving import Api
 from billing.config import ApiSettings
-from billing.flows import api_keys
-from billing.flows.api_keys import Scope
+from billing.flows.service import api_keys
+from billing.flows.service.api_keys import Scope
 from tests.scenarios.world import World, WorldRuntime
-from workers.metrics import ProcessMetrics
+from workers.runtime.metrics import ProcessMetrics
 
 PEPPER = "a pepper of the tests, long enough to be one"
 EVERYTHING = (Scope.ADMIN,)

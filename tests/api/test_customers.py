@@ -94,7 +94,7 @@ def test_a_customer_whose_maker_died_before_the_answer_is_found_again(
         raise RuntimeError("here it ends")
 
     with monkeypatch.context() as patched:
-        patched.setattr("billing.flows.customer_api.keep", die)
+        patched.setattr("billing.flows.service.customers.keep", die)
         died = caller.post("/v1/customers", given, key)
     done = caller.post("/v1/customers", given, key)
 
@@ -115,7 +115,7 @@ def test_a_change_and_its_answer_are_committed_together(
         raise RuntimeError("here it ends")
 
     with monkeypatch.context() as patched:
-        patched.setattr("billing.flows.idempotency.keep", die)
+        patched.setattr("billing.flows.service.idempotency.keep", die)
         died = caller.post(f"{at}/cancel", {"at_period_end": False}, key)
     between = caller.found(at)["status"]
     done = caller.post(f"{at}/cancel", {"at_period_end": False}, key)

@@ -15,7 +15,7 @@ from schemathesis.specs.openapi.checks import (
     status_code_conformance,
 )
 
-from billing.flows.api_keys import Scope
+from billing.flows.service.api_keys import Scope
 from tests.api.caller import Caller, Shop
 from tests.scenarios.world import World
 

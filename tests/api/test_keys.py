@@ -11,11 +11,11 @@ from sqlalchemy.exc import ProgrammingError
 
 from billing.api.app import ROUTERS
 from billing.errors import BadInput, Conflict, NotFound
-from billing.flows import api_keys
-from billing.flows.api_keys import Scope, check_pepper
+from billing.flows.service import api_keys
+from billing.flows.service.api_keys import Scope, check_pepper
 from billing.logs import redact
-from billing.store import api_keys as stored
-from billing.store import audit
+from billing.store.access import api_keys as stored
+from billing.store.access import audit
 from tests.api.caller import PEPPER, Caller, Shop
 from tests.scenarios.world import World
 

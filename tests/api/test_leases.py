@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine
 
-from billing.flows.idempotency import Answer, Claim, InFlight, Request, claim, keep, release
+from billing.flows.service.idempotency import Answer, Claim, InFlight, Request, claim, keep, release
 from tests.scenarios.world import BEGINNING, World
 
 LEASE = timedelta(minutes=1)

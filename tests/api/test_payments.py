@@ -9,8 +9,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from billing.flows.callers import Caller as Asking
-from billing.flows.payment_api import Hands, Order
+from billing.flows.service.callers import Caller as Asking
+from billing.flows.service.payments import Hands, Order
 from tests.api.caller import Caller, Json, Shop, fresh
 from tests.scenarios.world import Subscriber, World
 
@@ -255,7 +255,7 @@ class Crashing:
 def crash_in(shop: Shop, monkeypatch: pytest.MonkeyPatch, *, after: bool) -> Callable[[], None]:
     """Let the next requests die inside, as a killed process would; return what ends that."""
     service = shop.api.app.state.services.payments
-    monkeypatch.setattr("billing.flows.payment_api.release", lambda *_: None)
+    monkeypatch.setattr("billing.flows.service.payments.release", lambda *_: None)
     hands = service.hands
     object.__setattr__(service, "hands", Crashing(hands, after=after))
 

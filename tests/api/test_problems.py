@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from billing.api.cards import refuse_in_json
 from billing.api.problems import KINDS, TYPE_PREFIX
 from billing.config import WebhooksSettings
-from billing.flows.api_keys import Scope
+from billing.flows.service.api_keys import Scope
 from billing.pan import CardNumberRefused
 from tests.api.caller import Caller, Shop, fresh, open_shop
 from tests.scenarios.world import World, WorldRuntime
@@ -239,7 +239,7 @@ def test_a_fault_of_ours_shows_nothing_of_itself(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the inner secret")
 
-    monkeypatch.setattr("billing.store.plans.published", fail)
+    monkeypatch.setattr("billing.store.subscriptions.plans.published", fail)
 
     answer = caller.get("/v1/plans")
 
@@ -256,7 +256,7 @@ def test_a_database_that_does_not_answer_is_unavailable(
     def fail(*_: object, **__: object) -> None:
         raise OperationalError("SELECT", {}, Exception("connection to 10.0.0.7 lost"))
 
-    monkeypatch.setattr("billing.store.plans.published", fail)
+    monkeypatch.setattr("billing.store.subscriptions.plans.published", fail)
 
     answer = caller.get("/v1/plans")
 

@@ -19,7 +19,7 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 
 from billing.api.generated.perennial.v1 import payments_pb2 as pb
 from billing.api.rpc_server import HEALTH, SERVICE
-from billing.flows.api_keys import Scope
+from billing.flows.service.api_keys import Scope
 from tests.api.caller import Caller, Shop, fresh, open_shop
 from tests.scenarios.world import Subscriber, World
 
@@ -221,7 +221,7 @@ def test_a_database_that_fails_is_unavailable(
     def fail(*_: object, **__: object) -> None:
         raise OperationalError("SELECT", {}, Exception("at 10.0.0.7"))
 
-    monkeypatch.setattr("billing.store.api_reads.transactions", fail)
+    monkeypatch.setattr("billing.queries.api_reads.transactions", fail)
 
     told = refusal(caller, "ListTransactions", pb.ListTransactionsRequest())
 
@@ -234,7 +234,7 @@ def test_a_fault_of_ours_is_internal_and_shows_nothing(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the inner secret")
 
-    monkeypatch.setattr("billing.store.api_reads.transactions", fail)
+    monkeypatch.setattr("billing.queries.api_reads.transactions", fail)
 
     with pytest.raises(grpc.RpcError) as caught:
         call(caller, "ListTransactions", pb.ListTransactionsRequest())

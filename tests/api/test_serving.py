@@ -17,13 +17,13 @@ from sqlalchemy import text
 
 from billing.api.generated.perennial.v1 import payments_pb2 as pb
 from billing.config import load_settings
-from billing.embedded import free_port
+from billing.embedded.servers import free_port
 from billing.errors import BadInput, Unavailable
-from billing.flows import api_keys
-from billing.flows.api_keys import Scope
+from billing.flows.service import api_keys
+from billing.flows.service.api_keys import Scope
 from tests.api.caller import Caller, Shop, fresh
 from tests.scenarios.world import World
-from workers.peppers import PEPPER_FILE, pepper
+from workers.runtime.peppers import PEPPER_FILE, pepper
 
 ROOT = Path(__file__).parents[2]
 PEPPER = "p" * 32

@@ -15,7 +15,7 @@ from sqlalchemy import Engine, Row, text
 from billing.api.webhook import PATH, Intake
 from billing.config import Settings, load_settings
 from billing.errors import BadInput
-from billing.store import events
+from billing.store.access import events
 from billing.store.engine import make_engine
 from tests.api.caller import Shop, open_shop
 from tests.scenarios.world import World, WorldRuntime

@@ -13,8 +13,8 @@ import pytest
 import requests
 
 from billing.api.generated.perennial.v1 import payments_pb2
-from billing.flows import api_keys
-from billing.flows.api_keys import Scope
+from billing.flows.service import api_keys
+from billing.flows.service.api_keys import Scope
 from billing.sandbox import SandboxServer
 from tests.api.caller import PEPPER, Caller
 from tests.cards.indiscreet import Indiscreet
@@ -22,8 +22,8 @@ from tests.cards.spelled import SPELLINGS, found_in
 from tests.cards.traces import assert_no_trace, dump, everything_in_redis, metrics_page
 from tests.delivery.engine_under_test import EngineUnderTest
 from tests.webhook_door import event, signature
-from workers.clock import Clock
-from workers.runtime import SANDBOX_FILE
+from workers.runtime.clock import Clock
+from workers.runtime.runtime import SANDBOX_FILE
 
 SECRET = "whsec_of_the_processes"
 ROLES = ("scheduler", "worker", "reconciler", "api")

@@ -17,10 +17,10 @@ import pytest
 from sqlalchemy import text
 
 from billing.errors import BillingError
-from billing.flows import report_file, settle
-from billing.flows.settle_hand import Means
-from billing.gateway import stripe_objects as reading
-from billing.gateway.fields import Malformed
+from billing.flows.settlement import report_source, runs
+from billing.flows.settlement.step_run import Means
+from billing.gateway.stripe import objects as reading
+from billing.gateway.stripe.fields import Malformed
 from billing.sandbox import SandboxServer
 from tests.cards.indiscreet import Indiscreet
 from tests.cards.spelled import SPELLINGS, VISA, found_in
@@ -251,16 +251,16 @@ def report(world: World) -> list[dict[str, str]]:
     return [dict.fromkeys(COLUMNS, "") | row for row in rows]
 
 
-def imported(world: World, rows: list[dict[str, str]], file: Path) -> settle.Worked:
+def imported(world: World, rows: list[dict[str, str]], file: Path) -> runs.Worked:
     with file.open("w", newline="", encoding="utf-8") as out:
         writer = csv.DictWriter(out, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
-    run_id = report_file.begin(world.engine, file, now=world.now, complete=False)
+    run_id = report_source.begin(world.engine, file, now=world.now, complete=False)
     means = Means(
         engine=world.engine, policy=world.policy, now=world.now, wall=lambda: world.wall, file=file
     )
-    return settle.work(run_id, means)
+    return runs.work(run_id, means)
 
 
 def test_a_report_with_a_card_number_leaves_none(
@@ -297,5 +297,5 @@ def test_a_card_number_in_the_header_of_a_report_is_not_repeated(
     for header in (VISA, f"balance_transaction_id,{VISA}", f'"{VISA}\n'):
         file.write_text(f"{header}\n{VISA}\n")
         with pytest.raises(BillingError) as refused:
-            report_file.begin(world.engine, file, now=world.now, complete=False)
+            report_source.begin(world.engine, file, now=world.now, complete=False)
         assert not found_in(f"{refused.value}{refused.value.remedy}{refused.value.where}")

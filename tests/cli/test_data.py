@@ -223,7 +223,7 @@ def test_a_proof_waits_for_a_reconciler_that_the_clock_outran(paid: World) -> No
     import threading
 
     from billing.store import tasks
-    from workers.reconciler import CLOSE, CONFIRM
+    from workers.daemons.reconciler import CLOSE, CONFIRM
 
     runtime = paid.runtime()
 
@@ -285,7 +285,7 @@ def test_a_card_that_changes_is_tried_at_once(declined: World) -> None:
 
 
 def test_breaks_are_listed_until_they_are_resolved(paid: World) -> None:
-    from billing.store import breaks
+    from billing.store.settlement import breaks
 
     runtime = paid.runtime()
     with runtime.engine.begin() as conn:

@@ -212,14 +212,14 @@ def test_a_plan_of_several_currencies_asks_for_one(paid: World) -> None:
 @pytest.fixture
 def parked(paid: World) -> World:
     """A subscription that was parked three periods ago."""
-    from billing.flows import renew
-    from billing.store import subscriptions
+    from billing.flows.cycles import opening
+    from billing.store.subscriptions import subscriptions
 
     runtime = paid.runtime()
     with runtime.engine.begin() as conn:
         found = subscriptions.find(conn, "ada-sub")
         assert found is not None
-        renew.park(conn, found, START, reason="error", error="ValueError: no such thing")
+        opening.park(conn, found, START, reason="error", error="ValueError: no such thing")
     runtime.close()
     paid.at(START + 100 * DAY)
     return paid
@@ -271,7 +271,7 @@ def test_releasing_what_was_to_end_says_so_and_bills_nothing(parked: World) -> N
 
 
 def test_a_parked_payment_is_tried_again(declined: World) -> None:
-    from billing.store import payments
+    from billing.store.payments import payments
 
     payment = declined.json("charges", "list")[0]
     runtime = declined.runtime()
@@ -334,7 +334,7 @@ def test_the_clock_goes_through_everything_that_comes_due(paid: World) -> None:
 def test_the_clock_stops_when_nobody_does_what_is_due(
     paid: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from workers import advance
+    from workers.up import advance
 
     monkeypatch.setattr(advance, "STALLED_AFTER", DAY / 1_000_000)
 

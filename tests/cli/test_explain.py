@@ -97,14 +97,14 @@ def test_a_trial_is_not_charged_until_it_ends(world: World) -> None:
 
 
 def test_a_parked_subscription_says_with_what_error(paid: World) -> None:
-    from billing.flows import renew
-    from billing.store import subscriptions
+    from billing.flows.cycles import opening
+    from billing.store.subscriptions import subscriptions
 
     runtime = paid.runtime()
     with runtime.engine.begin() as conn:
         found = subscriptions.find(conn, "ada-sub")
         assert found is not None
-        renew.park(conn, found, START, reason="catch_up", error="too many periods")
+        opening.park(conn, found, START, reason="catch_up", error="too many periods")
     runtime.close()
 
     words = told(paid, "explain", "ada-sub")
@@ -156,7 +156,7 @@ code = "video-trial\""""
 
 
 def test_an_unknown_outcome_is_explained(world: World) -> None:
-    from workers.sandbox import SandboxControl
+    from workers.up.sandbox import SandboxControl
 
     world.subscribed("ada", "video-basic")
     control = SandboxControl(world.sandbox_url)

@@ -16,7 +16,7 @@ from billing.ids import new_id
 from tests.cli.world import Cli, World
 
 if TYPE_CHECKING:
-    from billing.embedded import EmbeddedPostgres
+    from billing.embedded.servers import EmbeddedPostgres
     from tests.conftest import Admin
 
 NOBODY = "postgresql://somebody:secret@127.0.0.1:1/billing"

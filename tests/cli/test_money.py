@@ -8,7 +8,9 @@ import pytest
 import requests
 from sqlalchemy import text
 
-from billing.flows import authorize, dispute, refund
+from billing.flows.disputes import dispute_updates
+from billing.flows.payments import authorizations
+from billing.flows.refunds import refunding
 from tests.cli.conftest import START
 from tests.cli.world import World
 
@@ -23,19 +25,19 @@ def work(world: World) -> None:
     try:
         now, wall, policy = runtime.clock.now(), runtime.clock.wall(), runtime.policy
         engine = runtime.engine
-        for found in refund.dispatch_due(engine, now=now, wall=wall, limit=9, policy=policy):
-            sending = refund.begin(engine, found, now=now, wall=wall, policy=policy)
+        for found in refunding.dispatch_due(engine, now=now, wall=wall, limit=9, policy=policy):
+            sending = refunding.begin(engine, found, now=now, wall=wall, policy=policy)
             assert sending is not None
-            answer = refund.attempt(runtime.gateway, sending, now=now, policy=policy)
-            refund.finish(engine, sending, answer, now=now, wall=wall, policy=policy)
+            answer = refunding.attempt(runtime.gateway, sending, now=now, policy=policy)
+            refunding.finish(engine, sending, answer, now=now, wall=wall, policy=policy)
         with engine.connect() as conn:
             query = text("SELECT id FROM payments WHERE state = 'AUTHORIZED'")
             waiting = list(conn.execute(query).scalars())
         for found in waiting:
-            step = authorize.begin(engine, found, now=now, wall=wall, policy=policy)
+            step = authorizations.begin(engine, found, now=now, wall=wall, policy=policy)
             assert step is not None
-            outcome = authorize.attempt(runtime.gateway, step)
-            authorize.finish(engine, step, outcome, now=now, wall=wall, policy=policy)
+            outcome = authorizations.attempt(runtime.gateway, step)
+            authorizations.finish(engine, step, outcome, now=now, wall=wall, policy=policy)
     finally:
         runtime.close()
 
@@ -126,7 +128,7 @@ def test_disputes_are_listed_and_shown(paid: World) -> None:
         found = runtime.gateway.dispute_by_id(opened)
         assert found is not None
         with runtime.engine.begin() as conn:
-            dispute.apply(conn, found, now=START)
+            dispute_updates.apply(conn, found, now=START)
     finally:
         runtime.close()
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from billing.flows import webhooks as flow
-from billing.flows.webhook_desk import Desk
+from billing.flows.webhooks import inbox as flow
+from billing.flows.webhooks.handler import Desk
 from tests.cli.world import World
 
 

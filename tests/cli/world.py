@@ -12,11 +12,13 @@ from click.testing import CliRunner, Result
 
 from billing.cli.root import root
 from billing.config import load_settings
-from billing.flows import close, collect, confirm, renew, settle
-from billing.flows.settle_hand import Means
+from billing.flows.cycles import closing, opening
+from billing.flows.payments import collecting
+from billing.flows.settlement import charge_list, runs
+from billing.flows.settlement.step_run import Means
 from billing.store import clock as stored
-from workers.runtime import Runtime
-from workers.sandbox import SandboxControl
+from workers.runtime.runtime import Runtime
+from workers.up.sandbox import SandboxControl
 
 CATALOG = """\
 product = "Video streaming"
@@ -98,7 +100,7 @@ class World(Cli):
         """Confirm and settle captures, and close what is ready."""
         runtime = self.runtime()
         try:
-            confirm.run(
+            charge_list.run(
                 runtime.engine,
                 runtime.gateway,
                 now=runtime.clock.now(),
@@ -112,8 +114,8 @@ class World(Cli):
                 wall=runtime.clock.wall,
                 gateway=runtime.gateway,
             )
-            settle.work_on_all(means, every=timedelta(0))
-            close.run(runtime.engine, now=runtime.clock.now())
+            runs.work_on_all(means, every=timedelta(0))
+            closing.run(runtime.engine, now=runtime.clock.now())
         finally:
             runtime.close()
 
@@ -133,15 +135,15 @@ class World(Cli):
 def do_what_is_due(runtime: Runtime) -> None:
     """Open every due cycle and make every due attempt, one by one."""
     now, wall, policy = runtime.clock.now(), runtime.clock.wall(), runtime.policy
-    while renew.open_due_cycles(runtime.engine, now=now, limit=100, policy=policy).seen:
+    while opening.open_due_cycles(runtime.engine, now=now, limit=100, policy=policy).seen:
         pass
-    due = collect.dispatch_due(runtime.engine, now=now, wall=wall, limit=100, policy=policy)
+    due = collecting.dispatch_due(runtime.engine, now=now, wall=wall, limit=100, policy=policy)
     for payment_id in due:
-        sending = collect.begin(runtime.engine, payment_id, now=now, wall=wall, policy=policy)
+        sending = collecting.begin(runtime.engine, payment_id, now=now, wall=wall, policy=policy)
         if sending is None:
             continue
-        outcome = collect.attempt(runtime.gateway, sending, now=now, policy=policy)
-        collect.finish(runtime.engine, sending, outcome, now=now, wall=wall, policy=policy)
+        outcome = collecting.attempt(runtime.gateway, sending, now=now, policy=policy)
+        collecting.finish(runtime.engine, sending, outcome, now=now, wall=wall, policy=policy)
 
 
 def environment(**settings: str) -> Mapping[str, str]:

@@ -7,9 +7,9 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from billing.gateway import Absent, ChargeRequest, Declined, Outcome, Succeeded, Unknown
-from billing.gateway.stripe import StripeGateway
+from billing.gateway.stripe.gateway import StripeGateway
 from billing.gateway.transport import Deadline, Transport
-from billing.money import Money
+from billing.rules.money import Money
 from tests.contract.conftest import Shop
 from tests.contract.stripe_schema import request_problems
 

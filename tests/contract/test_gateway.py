@@ -24,8 +24,8 @@ from billing.gateway import (
     Succeeded,
     Unknown,
 )
-from billing.gateway.stripe import StripeGateway
-from billing.money import Money
+from billing.gateway.stripe.gateway import StripeGateway
+from billing.rules.money import Money
 from tests.contract.conftest import Shop
 from tests.contract.gateway_world import KEY, SENT, World, declined, paid, unknown
 
@@ -303,7 +303,7 @@ def test_a_list_that_could_not_be_read_proves_nothing(world: World) -> None:
 
 
 def test_looking_up_pages_through_everything(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("billing.gateway.stripe_client.PAGE", 2)
+    monkeypatch.setattr("billing.gateway.stripe.client.PAGE", 2)
     request = world.request()
     paid(world.gateway.charge(request, first_send=True))
     for n in range(5):
@@ -387,7 +387,7 @@ def test_a_customer_is_created_once_under_one_key(world: World) -> None:
 def test_charges_are_listed_by_half_open_windows_that_tile(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("billing.gateway.stripe_client.PAGE", 2)
+    monkeypatch.setattr("billing.gateway.stripe.client.PAGE", 2)
     request = world.request()
     for n in range(5):
         world.at(SENT + timedelta(hours=n))

@@ -24,8 +24,8 @@ from billing.gateway import (
     Succeeded,
     Unknown,
 )
-from billing.gateway.signatures import SignatureRefused, verify
-from billing.money import Money
+from billing.gateway.stripe.signatures import SignatureRefused, verify
+from billing.rules.money import Money
 from billing.sandbox.webhooks.signing import signature_header
 from tests.contract.conftest import Shop
 from tests.contract.gateway_world import SENT, World, paid, unknown
@@ -398,7 +398,7 @@ def test_a_disputed_charge_can_not_be_refunded(world: World) -> None:
 def test_every_movement_is_listed_and_they_make_the_balance(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("billing.gateway.stripe_client.PAGE", 2)
+    monkeypatch.setattr("billing.gateway.stripe.client.PAGE", 2)
     payment = charged(world)
     accepted(world.gateway.refund(refund_of(payment, 300), first_send=True))
     failed = accepted(world.gateway.refund(refund_of(payment, 100, n=2), first_send=True))
@@ -429,7 +429,7 @@ def test_every_movement_is_listed_and_they_make_the_balance(
 def test_a_listing_that_was_cut_short_goes_on_after_its_last_movement(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("billing.gateway.stripe_client.PAGE", 2)
+    monkeypatch.setattr("billing.gateway.stripe.client.PAGE", 2)
     for n in range(5):
         world.at(SENT + n * DAY)
         charged(world, idempotency_key=f"k{n}", metadata={"n": str(n)})

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
-from billing.flows.webhooks import HANDLERS
-from billing.gateway.amounts import from_stripe
+from billing.flows.webhooks.inbox import HANDLERS
+from billing.gateway.stripe.amounts import from_stripe
 from tests.delivery.provider_side import Json, ProviderSide
 
 UNPAID: Final = ("requires_payment_method", "requires_confirmation")

@@ -16,10 +16,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import workers.scheduler
+import workers.daemons.scheduler
 from billing.config import load_settings
-from billing.flows import close, collect, confirm, renew
-from billing.gateway import stripe_client, transport
+from billing.flows.cycles import closing, opening
+from billing.flows.payments import collecting
+from billing.flows.settlement import charge_list
+from billing.gateway import transport
+from billing.gateway.stripe import client
 from workers.roles import Role, run_role
 
 Die = Callable[[], None]
@@ -60,35 +63,38 @@ def _answer_arrived_but_unread(die: Die) -> None:
 
 def _between_pages(die: Die) -> None:
     """Read the provider's list two at a time, and die when the first page is compared."""
-    stripe_client.PAGE = 2  # type: ignore[misc]  # a constant, but for this
-    _after(confirm, "_compare_page", only=lambda found: found[0])(die)
+    client.PAGE = 2  # type: ignore[misc]  # a constant, but for this
+    _after(charge_list, "_compare_page", only=lambda found: found[0])(die)
 
 
 # What each point is called by the tests, and where it is.
 POINTS: Final[dict[str, tuple[Role, Plant]]] = {
-    "cycles written, not committed": ("scheduler", _done(renew, "write")),
+    "cycles written, not committed": ("scheduler", _done(opening, "write")),
     "cycles committed, nothing dispatched": (
         "scheduler",
-        _after(renew, "open_due_cycles", only=lambda opened: opened.opened),
+        _after(opening, "open_due_cycles", only=lambda opened: opened.opened),
     ),
-    "dispatched, no message sent": ("scheduler", _after(collect, "dispatch_due")),
-    "some messages sent": ("scheduler", _done(workers.scheduler, "ring", call=3)),
-    "attempt committed, not sent": ("worker", _after(collect, "begin")),
+    "dispatched, no message sent": ("scheduler", _after(collecting, "dispatch_due")),
+    "some messages sent": ("scheduler", _done(workers.daemons.scheduler, "ring", call=3)),
+    "attempt committed, not sent": ("worker", _after(collecting, "begin")),
     "provider committed, answer unread": ("worker", _answer_arrived_but_unread),
-    "answer read, nothing written": ("worker", _after(collect, "attempt")),
-    "capture written, not committed": ("worker", _done(collect, "captured")),
-    "decline written, not committed": ("worker", _done(collect, "declined")),
-    "outcome committed, message not acknowledged": ("worker", _done(collect, "finish")),
+    "answer read, nothing written": ("worker", _after(collecting, "attempt")),
+    "capture written, not committed": ("worker", _done(collecting, "captured")),
+    "decline written, not committed": ("worker", _done(collecting, "declined")),
+    "outcome committed, message not acknowledged": ("worker", _done(collecting, "finish")),
     "one page confirmed": ("reconciler", _between_pages),
     "all confirmed, not noted": (
         "reconciler",
-        _after(confirm, "run", only=lambda done: done.confirmed),
+        _after(charge_list, "run", only=lambda done: done.confirmed),
     ),
     "cycles closed, not committed": (
         "reconciler",
-        _after(close, "close_batch", only=lambda done: done.closed),
+        _after(closing, "close_batch", only=lambda done: done.closed),
     ),
-    "cycles closed, not noted": ("reconciler", _after(close, "run", only=lambda done: done.closed)),
+    "cycles closed, not noted": (
+        "reconciler",
+        _after(closing, "run", only=lambda done: done.closed),
+    ),
 }
 
 

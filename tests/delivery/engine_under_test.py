@@ -25,27 +25,32 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from billing.config import load_settings
-from billing.embedded import EmbeddedPostgres, EmbeddedValkey
+from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey
 from billing.errors import Unavailable
-from billing.flows import api_keys, catalog, customers
-from billing.flows.api_keys import Scope
+from billing.flows.customers import customers
 from billing.flows.prove import prove
-from billing.flows.subscribe import Order, subscribe
+from billing.flows.service import api_keys
+from billing.flows.service.api_keys import Scope
+from billing.flows.subscriptions import catalog
+from billing.flows.subscriptions.subscribing import Order, subscribe
 from billing.gateway import ProviderCharge
-from billing.gateway.amounts import from_stripe
-from billing.periods import number_containing
-from billing.store import breaks, cycles, events, payments, subscriptions
-from billing.store.totals import totals
+from billing.gateway.stripe.amounts import from_stripe
+from billing.queries.totals import totals
+from billing.rules.periods import number_containing
+from billing.store.access import events
+from billing.store.payments import payments
+from billing.store.settlement import breaks
+from billing.store.subscriptions import cycles, subscriptions
 from plans.load import load_catalog
-from workers.advance import advance, reconciler_is_done, set_clock
-from workers.broker import redis_client
-from workers.clock import SystemClock
-from workers.demo import HURRY
-from workers.peppers import pepper
-from workers.runtime import Runtime, redis_url, sandbox_url
-from workers.sandbox import SandboxControl
-from workers.supervisor import ChildSpec, Pauses, Supervisor
-from workers.up import children
+from workers.demo.story import HURRY
+from workers.runtime.broker import redis_client
+from workers.runtime.clock import SystemClock
+from workers.runtime.peppers import pepper
+from workers.runtime.runtime import Runtime, redis_url, sandbox_url
+from workers.up.advance import advance, reconciler_is_done, set_clock
+from workers.up.sandbox import SandboxControl
+from workers.up.supervisor import ChildSpec, Pauses, Supervisor
+from workers.up.up import children
 
 ROOT: Final = Path(__file__).parents[2]
 CATALOG: Final = ROOT / "plans" / "catalog"

@@ -16,8 +16,8 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from billing import orphans
-from billing.embedded import EmbeddedPostgres, EmbeddedServer, EmbeddedValkey, port_answers
+from billing.embedded import orphans
+from billing.embedded.servers import EmbeddedPostgres, EmbeddedServer, EmbeddedValkey, port_answers
 from billing.errors import Conflict, Unavailable
 
 ROOT = Path(__file__).parents[2]
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 PROGRAM = """
 import sys, time
 from pathlib import Path
-from billing.embedded import EmbeddedPostgres, EmbeddedValkey
+from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey
 dir = Path(sys.argv[1])
 postgres = EmbeddedPostgres(dir, durable=False).start()
 valkey = EmbeddedValkey(dir, durable=False).start()

@@ -11,7 +11,7 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from billing.errors import BadInput, Unavailable
-from workers.health import HealthServer, ReadinessCheck, notify_systemd
+from workers.runtime.health import HealthServer, ReadinessCheck, notify_systemd
 
 
 def get(url: str) -> tuple[int, str]:

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from tests.delivery.engine_under_test import EngineUnderTest
-from workers import demo_world
-from workers.demo_world import FAULTS, Misfortunes
+from workers.demo import world
+from workers.demo.world import FAULTS, Misfortunes
 
 CARDS = (
     "pm_card_visa",
@@ -40,7 +40,7 @@ def test_two_schedulers_and_three_workers_do_everything_once(
 
         def double_messages(_now: datetime) -> None:
             for _ in range(5):
-                demo_world.double_messages(engine.runtime, rng, doubled)
+                world.double_messages(engine.runtime, rng, doubled)
 
         engine.run(lambda: engine.let_pass(timedelta(days=40), double_messages))
 

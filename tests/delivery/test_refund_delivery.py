@@ -11,17 +11,17 @@ import pytest
 import redis
 from prometheus_client import CollectorRegistry
 
-from billing.flows import authorize
-from billing.money import Money
+from billing.flows.payments import authorizations
+from billing.rules.money import Money
 from billing.sandbox import SandboxServer
-from billing.store import payments, refunds
+from billing.store.payments import payments, refunds
 from tests.scenarios.money import balances, give_back, one_off, usd
 from tests.scenarios.world import World
-from workers import charges
-from workers.clock import StoredClock
-from workers.metrics import ProcessMetrics
-from workers.runtime import Runtime
-from workers.scheduler import Scheduler
+from workers.daemons import charges
+from workers.daemons.scheduler import Scheduler
+from workers.runtime.clock import StoredClock
+from workers.runtime.metrics import ProcessMetrics
+from workers.runtime.runtime import Runtime
 
 PATIENCE_SECONDS = 30.0
 
@@ -79,7 +79,7 @@ def test_refunds_and_captures_are_done_by_the_workers_of_the_charges(
     with working(world) as scheduler:
         until_quiet(world, scheduler)
         with world.engine.begin() as conn:
-            authorize.request_capture(
+            authorizations.request_capture(
                 conn, held, amount=Money(1800, "USD"), now=world.now, actor="operator"
             )
         asked = [give_back(world, paid, usd(100)) for _ in range(20)]

@@ -16,9 +16,9 @@ import psutil
 import psycopg
 import pytest
 
-from billing.embedded import EmbeddedPostgres, EmbeddedValkey
+from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey
 from billing.errors import Unavailable
-from workers.supervisor import (
+from workers.up.supervisor import (
     ChildSpec,
     Pauses,
     Supervisor,
@@ -244,7 +244,7 @@ PARENT = """
 import json, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from workers.supervisor import ChildSpec, Supervisor
+from workers.up.supervisor import ChildSpec, Supervisor
 names = sys.argv[2].split(",")
 programs = json.loads(sys.argv[3])
 children = [
@@ -342,7 +342,7 @@ def test_embedded_servers_come_back_on_their_ports(tmp_path: Path) -> None:
 def test_a_page_can_say_that_a_child_is_ready() -> None:
     from prometheus_client import CollectorRegistry
 
-    from workers.health import HealthServer
+    from workers.runtime.health import HealthServer
 
     reason: list[str | None] = ["not yet"]
     with HealthServer(CollectorRegistry(), readiness={"it": lambda: reason[0]}) as server:

@@ -16,10 +16,10 @@ from urllib.request import urlopen
 import psutil
 import pytest
 
-from billing import orphans
-from billing.embedded import EmbeddedPostgres, EmbeddedValkey, free_port
+from billing.embedded import orphans
+from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey, free_port
 from tests.delivery.engine_under_test import PATIENCE_SECONDS, ROOT, EngineUnderTest, foreign
-from workers.supervisor import read_status
+from workers.up.supervisor import read_status
 
 ROLES = ("scheduler", "worker", "reconciler")
 

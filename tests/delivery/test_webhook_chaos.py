@@ -19,8 +19,8 @@ import pytest
 from sqlalchemy import text
 
 from billing.api import webhook
-from billing.flows.webhooks import HANDLERS, SWEEP
-from billing.store import events
+from billing.flows.webhooks.inbox import HANDLERS, SWEEP
+from billing.store.access import events
 from tests.delivery.agreement import disagreements
 from tests.delivery.chaos import CARDS, LOST, PLANS, Chaos, misfortunes
 from tests.delivery.engine_under_test import (

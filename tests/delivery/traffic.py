@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import text
 
-from billing.flows import customers
+from billing.flows.customers import customers
 from tests.delivery.engine_under_test import EngineUnderTest, patiently
 from tests.delivery.provider_side import Json, ProviderSide
 from tests.delivery.shop import Shop

@@ -8,9 +8,9 @@ The product judges rows in SQL (`billing.store.settlement_match`) and never call
 from dataclasses import dataclass
 from decimal import Decimal  # noqa: TID251  exchange rates are no money
 
-from billing.money import Money
-from billing.payments import State
-from billing.reconciliation import BreakKind, RowOutcome
+from billing.rules.money import Money
+from billing.rules.payments import State
+from billing.rules.reconciliation import BreakKind, RowOutcome
 from plans.currencies import digits
 
 Outcome = RowOutcome | BreakKind

@@ -5,15 +5,17 @@ from uuid import UUID
 
 from sqlalchemy import Row, text
 
-from billing.flows import dispute, refund, refund_heard
-from billing.flows.dispute import Applied
-from billing.flows.resolve import NOT_HELD
+from billing.flows.disputes import dispute_updates
+from billing.flows.disputes.dispute_updates import Applied
+from billing.flows.refunds import refund_updates, refunding
 from billing.gateway import ProviderDispute
 from billing.ids import new_id
 from billing.ledger.accounts import AccountCode
-from billing.money import Money
-from billing.refunds import RefundState
-from billing.store import disputes, journal, payments, recognition, refunds
+from billing.rules.money import Money
+from billing.rules.refunds import RefundState
+from billing.store.dispatch import NOT_HELD
+from billing.store.journal import posting
+from billing.store.payments import disputes, payments, recognition, refunds
 from tests.scenarios.world import Subscriber, World
 
 
@@ -56,7 +58,7 @@ every = "1 year"
 def give_back(world: World, payment_id: UUID, amount: Money | None = None, **more: Any) -> UUID:
     """Ask for a refund, as an operator does; nobody has sent it yet."""
     with world.engine.begin() as conn:
-        row = refund.request(
+        row = refunding.request(
             conn,
             payment_id,
             amount=amount,
@@ -93,7 +95,7 @@ def hear_of_refund(world: World, provider_refund_id: str) -> RefundState | None:
     found = world.gateway.refund_by_id(provider_refund_id)
     assert found is not None
     with world.engine.begin() as conn:
-        return refund_heard.apply(conn, found, now=world.now, policy=world.policy)
+        return refund_updates.apply(conn, found, now=world.now, policy=world.policy)
 
 
 def settings(world: World, **wanted: Any) -> None:
@@ -138,7 +140,7 @@ def fetch_dispute(world: World, provider_dispute_id: str) -> ProviderDispute:
 
 def apply_dispute(world: World, found: ProviderDispute) -> Applied:
     with world.engine.begin() as conn:
-        return dispute.apply(conn, found, now=world.now)
+        return dispute_updates.apply(conn, found, now=world.now)
 
 
 def hear_of_dispute(world: World, provider_dispute_id: str) -> Applied:
@@ -198,7 +200,7 @@ def balances(world: World, currency: str = "USD") -> dict[str, int]:
     with world.engine.connect() as conn:
         return {
             row.code: row.balance
-            for row in journal.trial_balance(conn)
+            for row in posting.trial_balance(conn)
             if row.currency == currency and row.balance
         }
 

@@ -12,11 +12,11 @@ from typing import Any
 from pydantic import SecretStr
 from sqlalchemy import Row
 
-from billing.flows.webhooks import Result, Swept
-from billing.store import events
+from billing.flows.webhooks.inbox import Result, Swept
+from billing.store.access import events
 from tests.scenarios.world import World, WorldRuntime
 from tests.webhook_door import Door
-from workers.webhooks import Webhooks
+from workers.daemons.webhooks import Webhooks
 
 SECRET = "whsec_of_the_story"
 ROUNDS = 20

@@ -5,11 +5,13 @@ from uuid import UUID
 import pytest
 
 from billing.errors import BadInput, Conflict
-from billing.flows import authorize, customers, lifecycle
-from billing.flows.authorize import Step
+from billing.flows.customers import customers
+from billing.flows.payments import authorizations
+from billing.flows.payments.authorizations import Step
+from billing.flows.subscriptions import lifecycle
 from billing.gateway import Absent, Declined, Outcome, Rejected, Unknown
-from billing.money import Money
-from billing.store import attempts, payments
+from billing.rules.money import Money
+from billing.store.payments import attempts, payments
 from tests.scenarios.money import balances, give_back, one_off, payment_row, usd
 from tests.scenarios.world import World
 
@@ -23,12 +25,16 @@ def authorised(world: World, amount: Money | None = None) -> UUID:
 
 def capture(world: World, payment_id: UUID, amount: Money | None = None) -> None:
     with world.engine.begin() as conn:
-        authorize.request_capture(conn, payment_id, amount=amount, now=world.now, actor="operator")
+        authorizations.request_capture(
+            conn, payment_id, amount=amount, now=world.now, actor="operator"
+        )
 
 
 def void(world: World, payment_id: UUID) -> None:
     with world.engine.begin() as conn:
-        authorize.request_void(conn, payment_id, now=world.now, actor="operator", why="sold out")
+        authorizations.request_void(
+            conn, payment_id, now=world.now, actor="operator", why="sold out"
+        )
 
 
 def causes(world: World, payment_id: UUID) -> list[tuple[str, str]]:
@@ -196,7 +202,7 @@ def test_a_worker_that_dies_after_the_capture_leaves_it_to_the_next(world: World
     payment_id = authorised(world)
     capture(world, payment_id)
     step = begun(world, payment_id)
-    authorize.attempt(world.gateway, step)
+    authorizations.attempt(world.gateway, step)
 
     world.jump_to("2026-01-03")  # the provider has forgotten the key as well
     world.wait(world.policy.lease)
@@ -207,7 +213,7 @@ def test_a_worker_that_dies_after_the_capture_leaves_it_to_the_next(world: World
 
 
 def begun(world: World, payment_id: UUID) -> Step:
-    step = authorize.begin(
+    step = authorizations.begin(
         world.engine, payment_id, now=world.now, wall=world.wall, policy=world.policy
     )
     assert step is not None
@@ -216,7 +222,7 @@ def begun(world: World, payment_id: UUID) -> Step:
 
 def finish(world: World, step: Step, outcome: Outcome | Absent) -> str:
     return str(
-        authorize.finish(
+        authorizations.finish(
             world.engine, step, outcome, now=world.now, wall=world.wall, policy=world.policy
         )
     )

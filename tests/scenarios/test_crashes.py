@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
-from billing.flows import collect, renew
+from billing.flows.cycles import opening
+from billing.flows.payments import collecting
 from billing.gateway import Succeeded
 from tests.scenarios.world import World
 
@@ -130,7 +131,7 @@ def test_several_schedulers_open_every_cycle_once(world: World) -> None:
     def scheduler() -> int:
         opened = 0
         for _ in range(40):
-            opened += renew.open_due_cycles(
+            opened += opening.open_due_cycles(
                 world.engine, now=world.now, limit=3, policy=world.policy
             ).opened
         return opened
@@ -148,7 +149,7 @@ def test_several_schedulers_ring_for_every_payment_once_a_window(world: World) -
 
     def ring() -> int:
         return len(
-            collect.dispatch_due(
+            collecting.dispatch_due(
                 world.engine, now=world.now, wall=world.wall, limit=4, policy=world.policy
             )
         )

@@ -5,8 +5,8 @@ from itertools import permutations
 
 import pytest
 
-from billing.disputes import DisputeState
-from billing.flows.refund import NotRefundable
+from billing.flows.refunds.refunding import NotRefundable
+from billing.rules.disputes import DisputeState
 from tests.scenarios.money import (
     apply_dispute,
     balances,

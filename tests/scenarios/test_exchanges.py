@@ -10,10 +10,14 @@ import pytest
 from sqlalchemy import Row, text
 
 from billing.errors import BadInput, BillingError, Conflict, NotFound
-from billing.flows import exchange, settle_breaks, settle_close
-from billing.flows.exchange import Exchange, Recording
-from billing.money import Money
-from billing.store import audit, breaks, fx, settlement
+from billing.flows.breaks import exchanges as exchange
+from billing.flows.breaks import operator
+from billing.flows.breaks.exchanges import Exchange, Recording
+from billing.flows.settlement import tie_out as settle_close
+from billing.rules.money import Money
+from billing.store.access import audit
+from billing.store.settlement import breaks, runs
+from billing.store.settlement import exchanges as fx
 from tests.scenarios.money import balances
 from tests.scenarios.world import Subscriber, World
 
@@ -141,7 +145,7 @@ def test_who_recorded_it_and_why_stands_in_breaks_and_audit_log(world: World) ->
     assert {row.provider_transaction_id for row in resolved} == set(references)
     for row, note in zip(resolved, notes, strict=True):
         assert (row.resolution, row.resolved_by) == ("moved to the euro account", "cli:ann")
-        assert settle_breaks.UNADJUSTED not in row.provider
+        assert operator.UNADJUSTED not in row.provider
         assert note.words == f"moved to the euro account; it is a side of {done.source_key}"
     assert (line.actor, line.subject) == ("cli:ann", done.source_key)
     assert line.detail["references"] == references
@@ -244,7 +248,7 @@ def test_a_break_that_a_person_resolved_otherwise_is_no_side_of_an_exchange(worl
     references = convert(world)
     world.close_books()
     found = next(row for row in world.breaks() if row.currency == "EUR")
-    settle_breaks.resolve(
+    operator.resolve(
         world.engine, found.id, reason="a gift", adjustment=eur(915), now=world.now,
         wall=world.wall, actor="test",
     )  # fmt: skip
@@ -379,7 +383,7 @@ def test_a_break_is_not_adjusted_for_what_an_exchange_has_posted(
     before = everything(world)
 
     with pytest.raises(Conflict, match=f"{side} is a side of {first.source_key}"):
-        settle_breaks.resolve(
+        operator.resolve(
             world.engine, found.id, reason="a gift", adjustment=side, now=world.now,
             wall=world.wall, actor="test",
         )  # fmt: skip
@@ -397,7 +401,7 @@ def test_a_death_in_the_middle_leaves_nothing(
     references = convert(world)
     world.close_books()
     before = everything(world)
-    module = {"decide_row": settlement, "annotate": breaks, "record": audit}[dies_at]
+    module = {"decide_row": runs, "annotate": breaks, "record": audit}[dies_at]
     with monkeypatch.context() as dying:
         real = getattr(module, dies_at)
 

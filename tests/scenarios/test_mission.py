@@ -31,19 +31,19 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from billing.store import payments
+from billing.store.payments import payments
 from tests.cli.world import Cli, environment
 from tests.delivery.engine_under_test import START, EngineUnderTest
 from tests.scenarios.money import NO_TRIAL
 from tests.scenarios.world import Subscriber, World, at
-from workers import charges
-from workers.advance import set_clock
-from workers.clock import StoredClock
-from workers.health import HealthServer
-from workers.metrics import ProcessMetrics, StateCollector
-from workers.reconciler import Reconciler
-from workers.runtime import Runtime
-from workers.scheduler import Scheduler
+from workers.daemons import charges
+from workers.daemons.reconciler import Reconciler
+from workers.daemons.scheduler import Scheduler
+from workers.runtime.clock import StoredClock
+from workers.runtime.health import HealthServer
+from workers.runtime.metrics import ProcessMetrics, StateCollector
+from workers.runtime.runtime import Runtime
+from workers.up.advance import set_clock
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 PATIENCE_SECONDS = 60.0

@@ -28,10 +28,10 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from billing.api.generated.perennial.v1 import payments_pb2 as pb
-from billing.flows import api_keys
-from billing.flows.api_keys import Scope
-from billing.money import CurrencyMismatch, Money
-from billing.payments import TRANSITIONS, Cause, IllegalTransition, State, check_transition
+from billing.flows.service import api_keys
+from billing.flows.service.api_keys import Scope
+from billing.rules.money import CurrencyMismatch, Money
+from billing.rules.payments import TRANSITIONS, Cause, IllegalTransition, State, check_transition
 from billing.store.engine import APP_ROLE, make_engine
 from tests.api.caller import PEPPER, Caller, Json, Shop, fresh, open_shop
 from tests.api.conftest import with_patience

@@ -7,8 +7,8 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from billing.flows import recognize
-from billing.flows.refund import NotRefundable
+from billing.flows.cycles import recognition
+from billing.flows.refunds.refunding import NotRefundable
 from billing.store.engine import make_engine
 from tests.scenarios.money import (
     NO_TRIAL,
@@ -138,7 +138,7 @@ def test_refunds_and_recognition_at_once_share_what_is_left(world: World) -> Non
             give_back(world, payment_id, usd(700))
 
     def earn() -> None:
-        recognize.run(world.engine, now=world.now, batch=1, policy=world.policy)
+        recognition.run(world.engine, now=world.now, batch=1, policy=world.policy)
 
     wanted = [world.payment(subscriber).id for subscriber in subscribers] * 5
     with ThreadPoolExecutor(8) as pool:

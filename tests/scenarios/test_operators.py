@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from billing.errors import Conflict
-from billing.flows import lifecycle
+from billing.flows.subscriptions import lifecycle
 from tests.scenarios.world import Subscriber, World, at
 
 PLANS = """

@@ -9,7 +9,7 @@ import pytest
 from psycopg import sql
 from sqlalchemy import Connection, Engine, event, text
 
-from billing.embedded import EmbeddedPostgres
+from billing.embedded.servers import EmbeddedPostgres
 from billing.flows.prove import PromiseResult, examine, prove
 from billing.sandbox import SandboxServer
 from billing.store.engine import make_engine

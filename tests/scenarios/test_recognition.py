@@ -5,7 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from sqlalchemy import text
 
-from billing.flows import lifecycle, recognize
+from billing.flows.cycles import recognition
+from billing.flows.subscriptions import lifecycle
 from tests.scenarios.money import NO_TRIAL, balances, give_back, paid, recognised, usd
 from tests.scenarios.world import World
 
@@ -65,7 +66,7 @@ def test_running_it_many_times_at_once_earns_nothing_twice(world: World) -> None
     world.run_until("2026-02-01")
 
     def run(_: int) -> int:
-        done = recognize.run(world.engine, now=world.now, batch=7, policy=world.policy)
+        done = recognition.run(world.engine, now=world.now, batch=7, policy=world.policy)
         return done.earned
 
     with ThreadPoolExecutor(4) as pool:

@@ -8,11 +8,11 @@ import pytest
 from sqlalchemy import text
 
 from billing.errors import BadInput, Conflict, NotFound
-from billing.flows import refund, refund_heard
-from billing.flows.refund import NotRefundable, Sending
+from billing.flows.refunds import refund_updates, refunding
+from billing.flows.refunds.refunding import NotRefundable, Sending
 from billing.gateway import Absent, Deferred, RefundAccepted, Rejected, Unknown
 from billing.ids import new_id
-from billing.money import Money
+from billing.rules.money import Money
 from tests.scenarios.money import (
     at_provider,
     balances,
@@ -120,7 +120,7 @@ def test_a_card_number_is_not_a_reason(world: World) -> None:
     payment = world.payment(paid(world))
 
     with world.engine.begin() as conn, pytest.raises(BadInput, match="card number"):
-        refund.request(
+        refunding.request(
             conn,
             payment.id,
             reason="4242 4242 4242 4242",
@@ -298,7 +298,7 @@ def test_what_is_heard_of_a_refund_may_come_in_any_order_and_number(world: World
 
     for found in (late, early, early, late):
         with world.engine.begin() as conn:
-            refund_heard.apply(conn, found, now=world.now, policy=world.policy)
+            refund_updates.apply(conn, found, now=world.now, policy=world.policy)
 
     assert refund_state(world, asked) == "failed"
     assert world.entries("refund_returned") == 1
@@ -373,15 +373,15 @@ def test_a_refund_whose_answer_was_lost_is_not_made_twice(world: World, kind: st
 
 
 def begun(world: World, refund_id: UUID) -> Sending:
-    sending = refund.begin(
+    sending = refunding.begin(
         world.engine, refund_id, now=world.now, wall=world.wall, policy=world.policy
     )
     assert sending is not None
     return sending
 
 
-def finish(world: World, sending: Sending, answer: refund.RefundAnswer) -> str:
-    state = refund.finish(
+def finish(world: World, sending: Sending, answer: refunding.RefundAnswer) -> str:
+    state = refunding.finish(
         world.engine, sending, answer, now=world.now, wall=world.wall, policy=world.policy
     )
     return str(state)
@@ -391,10 +391,10 @@ def test_a_worker_that_dies_after_the_answer_leaves_the_refund_to_the_next(world
     payment = world.payment(paid(world))
     asked = give_back(world, payment.id, usd(700))
     dying = begun(world, asked)
-    refund.attempt(world.gateway, dying, now=world.now, policy=world.policy)
+    refunding.attempt(world.gateway, dying, now=world.now, policy=world.policy)
 
     assert (
-        refund.begin(world.engine, asked, now=world.now, wall=world.wall, policy=world.policy)
+        refunding.begin(world.engine, asked, now=world.now, wall=world.wall, policy=world.policy)
         is None
     ), "it is leased"
     world.wait(world.policy.lease)
@@ -409,7 +409,7 @@ def test_after_the_key_may_be_forgotten_the_lists_are_asked(world: World) -> Non
     payment = world.payment(paid(world))
     asked = give_back(world, payment.id, usd(700))
     dying = begun(world, asked)
-    refund.attempt(world.gateway, dying, now=world.now, policy=world.policy)
+    refunding.attempt(world.gateway, dying, now=world.now, policy=world.policy)
 
     world.jump_to("2026-01-03")  # the provider has forgotten the key: a resend would pay twice
     world.wait(world.policy.lease)
@@ -426,7 +426,7 @@ def test_only_a_proven_absence_gives_a_refund_another_key(world: World) -> None:
     first = begun(world, asked)
 
     world.jump_to("2026-01-03")
-    answer = refund.attempt(world.gateway, first, now=world.now, policy=world.policy)
+    answer = refunding.attempt(world.gateway, first, now=world.now, policy=world.policy)
     assert answer == Absent()
     assert finish(world, first, answer) == "requested"
     second = begun(world, asked)
@@ -494,7 +494,7 @@ def test_a_refund_that_was_made_although_it_was_refused_is_booked_and_reported(
     payment = world.payment(paid(world))
     asked = give_back(world, payment.id, usd(700))
     sending = begun(world, asked)
-    made = refund.attempt(world.gateway, sending, now=world.now, policy=world.policy)
+    made = refunding.attempt(world.gateway, sending, now=world.now, policy=world.policy)
     assert isinstance(made, RefundAccepted)
     finish(world, sending, Rejected("invalid_request", "an answer that was wrong"))
 
@@ -523,7 +523,7 @@ def test_writing_the_same_answer_twice_changes_nothing(world: World) -> None:
     payment = world.payment(paid(world))
     asked = give_back(world, payment.id)
     sending = begun(world, asked)
-    answer = refund.attempt(world.gateway, sending, now=world.now, policy=world.policy)
+    answer = refunding.attempt(world.gateway, sending, now=world.now, policy=world.policy)
 
     assert finish(world, sending, answer) == "succeeded"
     assert finish(world, sending, answer) == "succeeded"

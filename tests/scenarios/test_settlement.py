@@ -12,19 +12,17 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import OperationalError
 
 from billing.errors import BadInput, Conflict, NotFound, Unavailable
-from billing.flows import (
-    close,
-    confirm,
-    settle,
-    settle_breaks,
-    settle_close,
-    settle_match,
-    settle_post,
-)
-from billing.flows.settle_hand import Hand, Means
+from billing.flows.breaks import operator
+from billing.flows.cycles import closing
+from billing.flows.settlement import charge_list, matching, posting, runs
+from billing.flows.settlement import tie_out as settle_close
+from billing.flows.settlement.step_run import Hand, Means
 from billing.ids import new_id
-from billing.money import Money
-from billing.store import breaks, fx, journal, settlement, settlement_match
+from billing.rules.money import Money
+from billing.store.journal import posting as journal
+from billing.store.settlement import breaks, exchanges
+from billing.store.settlement import matching as settlement_match
+from billing.store.settlement import runs as settlement
 from tests.scenarios.world import Subscriber, World
 
 
@@ -49,10 +47,10 @@ def means(world: World, **changes: Any) -> Means:
     return replace(made, **changes)
 
 
-def run(world: World) -> settle.Worked:
-    run_id = settle.begin(world.engine, now=world.now)
+def run(world: World) -> runs.Worked:
+    run_id = runs.begin(world.engine, now=world.now)
     assert run_id is not None
-    return settle.work(run_id, means(world))
+    return runs.work(run_id, means(world))
 
 
 def steps(world: World, run_id: UUID) -> dict[str, Any]:
@@ -123,8 +121,10 @@ def test_running_again_changes_nothing(world: World) -> None:
 
 def test_a_cycle_closes_only_when_its_settlement_was_matched(world: World) -> None:
     customer = paid(world)
-    confirm.run(world.engine, world.gateway, now=world.now, read_until=None, policy=world.policy)
-    close.run(world.engine, now=world.now)
+    charge_list.run(
+        world.engine, world.gateway, now=world.now, read_until=None, policy=world.policy
+    )
+    closing.run(world.engine, now=world.now)
 
     assert world.payment(customer).confirmed_at is not None, "the charge is listed"
     assert [cycle.state for cycle in world.cycles(customer)] == ["opened"]
@@ -142,27 +142,27 @@ def test_a_cycle_closes_only_when_its_settlement_was_matched(world: World) -> No
 def test_the_night_begins_at_midnight_and_once(world: World) -> None:
     paid(world, "2026-01-02 09:00")
     every = timedelta(days=1)
-    begun = settle.begin(world.engine, now=world.now, every=every)
+    begun = runs.begin(world.engine, now=world.now, every=every)
     assert begun is not None
     assert not night_is_done(world)
-    settle.work(begun, means(world))
+    runs.work(begun, means(world))
     assert night_is_done(world)
 
     world.run_until("2026-01-02 23:59")
-    assert settle.begin(world.engine, now=world.now, every=every) is None
+    assert runs.begin(world.engine, now=world.now, every=every) is None
     assert night_is_done(world)
     world.run_until("2026-01-03 00:00")
     assert not night_is_done(world)
-    assert settle.begin(world.engine, now=world.now, every=every) is not None
+    assert runs.begin(world.engine, now=world.now, every=every) is not None
 
 
 def night_is_done(world: World) -> bool:
     with world.engine.connect() as conn:
-        return settle.is_done(conn, now=world.now, every=timedelta(days=1))
+        return runs.is_done(conn, now=world.now, every=timedelta(days=1))
 
 
 def test_nothing_is_begun_before_money_moved(world: World) -> None:
-    assert settle.begin(world.engine, now=world.now) is None
+    assert runs.begin(world.engine, now=world.now) is None
     assert night_is_done(world)
 
 
@@ -187,9 +187,9 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, target: Any, name: str, nth: int) -
 KILLS = {
     "before a page is written": (settlement, "stage", 1),
     "before rows are judged": ("match", "judge", 1),
-    "before breaks are written": (settle_match, "_record", 1),
+    "before breaks are written": (matching, "_record", 1),
     "before a correction": ("correct", "_correct_one", 1),
-    "between two batches of postings": (settle_post, "_entries", 3),
+    "between two batches of postings": (posting, "_entries", 3),
     "before rows are marked posted": (settlement, "mark_posted", 2),
     "before the balances are compared": (settle_close, "compare_balances", 1),
     "before a step is noted as done": (settlement, "finish", 3),
@@ -200,10 +200,10 @@ KILLS = {
 def test_a_run_that_was_killed_goes_on_where_it_was(
     world: World, monkeypatch: pytest.MonkeyPatch, target: Any, name: str, nth: int
 ) -> None:
-    from billing.flows import settle_correct
-    from billing.store import settlement_match
+    from billing.flows.settlement import correcting
+    from billing.store.settlement import matching as settlement_match
 
-    target = {"match": settlement_match, "correct": settle_correct}.get(
+    target = {"match": settlement_match, "correct": correcting}.get(
         target if isinstance(target, str) else "", target
     )
     gave_up = world.subscribed("video-premium", card="pm_sbx_stolen_card")
@@ -211,17 +211,17 @@ def test_a_run_that_was_killed_goes_on_where_it_was(
     world.run_until("2026-01-02")
     pay_behind_our_back(world, gave_up)
     world.psp.take_money(700)
-    monkeypatch.setattr(settle_post, "BATCH", 1)
-    run_id = settle.begin(world.engine, now=world.now)
+    monkeypatch.setattr(posting, "BATCH", 1)
+    run_id = runs.begin(world.engine, now=world.now)
     assert run_id is not None
     with monkeypatch.context() as dying:
         kill_at(dying, target, name, nth)
         with pytest.raises(Killed):
-            settle.work(run_id, means(world))
+            runs.work(run_id, means(world))
 
-    assert settle.work(run_id, means(world)).state == "running", "its lease holds"
+    assert runs.work(run_id, means(world)).state == "running", "its lease holds"
     world.wait(world.policy.reconciler_lease)
-    assert settle.work(run_id, means(world)).state == "succeeded"
+    assert runs.work(run_id, means(world)).state == "succeeded"
 
     assert {world.payment(each).state for each in [gave_up, *good]} == {"SETTLED"}
     assert open_breaks(world) == ["unknown_at_provider"]
@@ -256,37 +256,37 @@ def test_two_at_once_do_the_work_once(world: World, monkeypatch: pytest.MonkeyPa
     for _ in range(4):
         world.subscribed("video-premium")
     world.run_until("2026-01-02")
-    monkeypatch.setattr(settle_post, "BATCH", 1)
-    run_id = settle.begin(world.engine, now=world.now)
+    monkeypatch.setattr(posting, "BATCH", 1)
+    run_id = runs.begin(world.engine, now=world.now)
     assert run_id is not None
-    assert run_id == settle.begin(world.engine, now=world.now)
+    assert run_id == runs.begin(world.engine, now=world.now)
     meanwhile: list[str] = []
-    real = settle_post._entries
+    real = posting._entries
 
     def busy(row: Any) -> Any:
-        meanwhile.append(settle.work(run_id, means(world)).state)
+        meanwhile.append(runs.work(run_id, means(world)).state)
         return real(row)
 
-    monkeypatch.setattr(settle_post, "_entries", busy)
-    assert settle.work(run_id, means(world)).state == "succeeded"
+    monkeypatch.setattr(posting, "_entries", busy)
+    assert runs.work(run_id, means(world)).state == "succeeded"
     assert set(meanwhile) == {"running"}
     assert world.entries("fee_settled") == 4
 
 
 def test_who_lost_the_lease_writes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     paid(world)
-    run_id = settle.begin(world.engine, now=world.now)
+    run_id = runs.begin(world.engine, now=world.now)
     assert run_id is not None
-    real = settle_match._judge_next
+    real = matching._judge_next
 
     def slow(hand: Hand) -> bool:
-        monkeypatch.setattr(settle_match, "_judge_next", real)
+        monkeypatch.setattr(matching, "_judge_next", real)
         world.wait(world.policy.reconciler_lease)
-        assert settle.work(run_id, means(world)).state == "succeeded", "a successor took over"
+        assert runs.work(run_id, means(world)).state == "succeeded", "a successor took over"
         return real(hand)
 
-    monkeypatch.setattr(settle_match, "_judge_next", slow)
-    assert settle.work(run_id, means(world)).state == "running"
+    monkeypatch.setattr(matching, "_judge_next", slow)
+    assert runs.work(run_id, means(world)).state == "running"
     assert world.entries("fee_settled") == 1
     world.assert_everything_adds_up()
 
@@ -304,7 +304,7 @@ def test_a_step_that_fails_shows_its_error_and_is_tried_again(
     assert steps(world, failed.run_id)["fetch"].last_error == "the provider is down"
 
     assert run(world).state == "running", "the pause isn't over"
-    world.wait(settle.BACKOFF)
+    world.wait(runs.BACKOFF)
     again = run(world)
     assert (again.run_id, again.state) == (failed.run_id, "succeeded")
     assert steps(world, again.run_id)["fetch"].last_error is None
@@ -340,16 +340,16 @@ def test_a_run_that_fails_for_good_is_followed_by_one_that_covers_it(
             type(world.gateway), "list_payouts", _raise(Unavailable("the provider is down"))
         )
         failed = run(world)
-        for _ in range(settle.TRIES_MAX - 1):
-            world.wait(settle.BACKOFF_MAX)
+        for _ in range(runs.TRIES_MAX - 1):
+            world.wait(runs.BACKOFF_MAX)
             failed = run(world)
     assert failed.state == "failed"
 
     world.run_until("2026-01-03")
     assert run(world).run_id != failed.run_id
     assert world.payment(customer).state == "SETTLED"
-    settle.resume(world.engine, failed.run_id)
-    assert settle.work(failed.run_id, means(world)).state == "succeeded"
+    runs.resume(world.engine, failed.run_id)
+    assert runs.work(failed.run_id, means(world)).state == "succeeded"
     world.assert_everything_adds_up()
 
 
@@ -393,7 +393,7 @@ def test_money_taken_after_we_gave_up_is_booked_with_its_evidence(world: World) 
 
 
 def transitions(world: World, payment_id: UUID) -> list[Any]:
-    from billing.store import payments
+    from billing.store.payments import payments
 
     with world.engine.connect() as conn:
         return payments.transitions(conn, payment_id)
@@ -522,9 +522,9 @@ def test_an_unknown_charge_that_turns_out_to_be_ours_is_resolved_by_itself(world
         conn.execute(
             text("UPDATE payments SET provider_payment_id = NULL, provider_charge_id = NULL")
         )
-    run_id = settle.begin(world.engine, now=world.now)
+    run_id = runs.begin(world.engine, now=world.now)
     assert run_id is not None
-    settle.work(run_id, means(world, gateway=_Forgetful(world.gateway)))
+    runs.work(run_id, means(world, gateway=_Forgetful(world.gateway)))
     assert open_breaks(world) == ["unknown_at_provider"]
 
     with world.engine.begin() as conn:
@@ -556,9 +556,9 @@ class _Forgetful:
 # --- what a person does ---------------------------------------------------------------------------
 
 
-def resolve(world: World, reason: str, adjustment: Money | None = None) -> settle_breaks.Resolution:
+def resolve(world: World, reason: str, adjustment: Money | None = None) -> operator.Resolution:
     (found,) = world.breaks()
-    return settle_breaks.resolve(
+    return operator.resolve(
         world.engine,
         found.id,
         reason=reason,
@@ -575,7 +575,7 @@ def test_an_unknown_charge_is_adjusted_into_the_books(world: World) -> None:
     world.close_books()
     (found,) = world.breaks()
     with world.engine.connect() as conn:
-        suggested = settle_breaks.preview(conn, found.id, None).suggested
+        suggested = operator.preview(conn, found.id, None).suggested
     assert suggested == Money(700 - 50, "USD")
 
     resolve(world, "sold at the counter", suggested)
@@ -643,18 +643,16 @@ def test_a_break_is_resolved_once_and_with_a_reason(world: World) -> None:
     with pytest.raises(BadInput, match="reason"):
         resolve(world, "  ")
     with pytest.raises(BadInput, match="name"):
-        settle_breaks.assign(world.engine, found.id, to=" ", now=world.now, actor="bob")
+        operator.assign(world.engine, found.id, to=" ", now=world.now, actor="bob")
     with pytest.raises(BadInput, match="note"):
-        settle_breaks.annotate(world.engine, found.id, words=" ", now=world.now, actor="ann")
+        operator.annotate(world.engine, found.id, words=" ", now=world.now, actor="ann")
     with pytest.raises(NotFound):
-        settle_breaks.assign(world.engine, new_id(), to="ann", now=world.now, actor="bob")
-    settle_breaks.assign(world.engine, found.id, to="ann", now=world.now, actor="bob")
-    settle_breaks.annotate(
-        world.engine, found.id, words="asked the shop", now=world.now, actor="ann"
-    )
+        operator.assign(world.engine, new_id(), to="ann", now=world.now, actor="bob")
+    operator.assign(world.engine, found.id, to="ann", now=world.now, actor="bob")
+    operator.annotate(world.engine, found.id, words="asked the shop", now=world.now, actor="ann")
     resolve(world, "sold at the counter")
     with pytest.raises(Conflict, match="sold at the counter"):
-        settle_breaks.assign(world.engine, found.id, to=None, now=world.now, actor="ann")
+        operator.assign(world.engine, found.id, to=None, now=world.now, actor="ann")
     with world.engine.connect() as conn:
         words = [note.words for note in breaks.notes(conn, found.id)]
     assert words[:2] == ["assigned to ann", "asked the shop"]
@@ -666,14 +664,14 @@ def test_a_break_is_resolved_once_and_with_a_reason(world: World) -> None:
 def test_money_that_nothing_explains_is_a_break_in_the_second_run(world: World) -> None:
     paid(world)
     with_more = _Richer(world.gateway)
-    run_id = settle.begin(world.engine, now=world.now)
+    run_id = runs.begin(world.engine, now=world.now)
     assert run_id is not None
-    settle.work(run_id, means(world, gateway=with_more))
+    runs.work(run_id, means(world, gateway=with_more))
     assert open_breaks(world) == [], "it may be on its way"
 
-    run_id = settle.begin(world.engine, now=world.now)
+    run_id = runs.begin(world.engine, now=world.now)
     assert run_id is not None
-    settle.work(run_id, means(world, gateway=with_more))
+    runs.work(run_id, means(world, gateway=with_more))
     assert open_breaks(world) == ["balance_mismatch"]
     assert world.breaks()[0].provider["unexplained"] == 5
 
@@ -708,7 +706,7 @@ def test_a_settlement_in_another_currency_is_one_exchange(world: World) -> None:
 
     payment = world.payment(customer)
     with world.engine.connect() as conn:
-        (event,) = fx.of_payment(conn, payment.id)
+        (event,) = exchanges.of_payment(conn, payment.id)
     assert (event.from_currency, event.from_amount) == ("USD", 1999)
     assert (event.to_currency, event.to_amount) == ("EUR", 1745)
     assert str(event.rate) == "0.8731"
@@ -732,7 +730,7 @@ def test_an_exchange_between_currencies_with_and_without_decimals_agrees(world: 
 
     assert open_breaks(world) == []
     with world.engine.connect() as conn:
-        (event,) = fx.of_payment(conn, world.payment(customer).id)
+        (event,) = exchanges.of_payment(conn, world.payment(customer).id)
     assert (event.from_currency, event.from_amount) == ("JPY", 2400)
     assert (event.to_currency, event.to_amount) == ("USD", 1608)
     assert str(event.rate) == "0.0067"
@@ -784,7 +782,7 @@ def test_a_payout_is_followed_from_the_balance_to_the_bank(world: World) -> None
 def test_of_two_charges_after_we_gave_up_one_is_booked_and_one_is_a_break(
     world: World, batch: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(settle_match, "BATCH", batch)
+    monkeypatch.setattr(matching, "BATCH", batch)
     customer = world.subscribed("video-premium", card="pm_sbx_stolen_card")
     world.run_until("2026-01-02")
     pay_behind_our_back(world, customer)
@@ -843,7 +841,7 @@ def test_a_break_resolved_before_its_settlement_came_stays_resolved(
     paid(world)
     world.close_books()
     world.psp.take_money(700)
-    confirm.run(
+    charge_list.run(
         world.engine,
         world.gateway,
         now=world.now,
@@ -868,9 +866,9 @@ def test_an_unexplained_amount_that_comes_back_is_a_break_again(world: World) ->
     paid(world)
 
     def tick(gateway: Any) -> None:
-        run_id = settle.begin(world.engine, now=world.now)
+        run_id = runs.begin(world.engine, now=world.now)
         assert run_id is not None
-        settle.work(run_id, means(world, gateway=gateway))
+        runs.work(run_id, means(world, gateway=gateway))
 
     richer = _Richer(world.gateway)
     tick(richer)
@@ -926,9 +924,9 @@ def test_a_payout_that_failed_before_we_saw_it_leave_is_entered_once(world: Worl
     payout = control(world, "payouts", currency="usd")
     for status in ("in_transit", "paid", "failed"):
         control(world, f"payouts/{payout['id']}", status=status)
-    run_id = settle.begin(world.engine, now=world.now)
+    run_id = runs.begin(world.engine, now=world.now)
     assert run_id is not None
-    settle.work(run_id, means(world, gateway=_Without(world.gateway, "payout")))
+    runs.work(run_id, means(world, gateway=_Without(world.gateway, "payout")))
     assert balance(world, "psp_clearing") == {"USD": 1911 * 2}
 
     for _ in range(2):
@@ -966,7 +964,7 @@ def test_another_amount_taken_after_we_gave_up_is_lacking_as_a_whole(
     (found,) = world.breaks()
     assert found.kind == "amount_mismatch"
     with world.engine.connect() as conn:
-        suggested = settle_breaks.preview(conn, found.id, None).suggested
+        suggested = operator.preview(conn, found.id, None).suggested
     assert suggested == Money(2500, "USD")
 
     resolve(world, "kept as a deposit", suggested if adjusted else None)

@@ -7,10 +7,12 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from billing.flows import settle, settle_breaks, settle_close
-from billing.flows.settle_hand import Means
-from billing.money import Money
-from billing.store import fx
+from billing.flows.breaks import operator
+from billing.flows.settlement import runs
+from billing.flows.settlement import tie_out as settle_close
+from billing.flows.settlement.step_run import Means
+from billing.rules.money import Money
+from billing.store.settlement import exchanges
 from tests.scenarios.money import (
     NO_TRIAL,
     balances,
@@ -77,7 +79,7 @@ def test_a_refund_is_exchanged_back_at_the_rate_of_then(world: World) -> None:
     world.close_books()
 
     with world.engine.connect() as conn:
-        there, back = fx.of_payment(conn, payment.id)
+        there, back = exchanges.of_payment(conn, payment.id)
     assert (there.from_currency, there.to_currency) == ("USD", "EUR")
     assert (back.from_currency, back.to_currency, back.to_amount) == ("EUR", "USD", 1000)
     assert there.rate == back.rate
@@ -208,10 +210,10 @@ def test_a_missing_refund_that_a_person_resolved_is_counted_once_in_the_tie_out(
     (found,) = world.breaks()
     assert found.kind == "refund_missing"
     with world.engine.connect() as conn:
-        suggested = settle_breaks.preview(conn, found.id, None).suggested
+        suggested = operator.preview(conn, found.id, None).suggested
     assert suggested == usd(500)
 
-    settle_breaks.resolve(
+    operator.resolve(
         world.engine,
         found.id,
         reason="paid back by bank transfer",
@@ -229,11 +231,11 @@ def test_a_missing_refund_that_a_person_resolved_is_counted_once_in_the_tie_out(
     assert line.unexplained == 0
 
 
-def settle_with(world: World, gateway: Any) -> settle.Worked:
-    run_id = settle.begin(world.engine, now=world.now)
+def settle_with(world: World, gateway: Any) -> runs.Worked:
+    run_id = runs.begin(world.engine, now=world.now)
     assert run_id is not None
     means = Means(world.engine, world.policy, world.now, lambda: world.wall, gateway)
-    return settle.work(run_id, means)
+    return runs.work(run_id, means)
 
 
 class _NeverRefunded:
@@ -320,9 +322,9 @@ class _KeepsFailures(_NeverRefunded):
         return {code: amount - 500 for code, amount in self._real.balance().items()}
 
 
-def resolve(world: World, adjustment: Money | None) -> settle_breaks.Resolution:
+def resolve(world: World, adjustment: Money | None) -> operator.Resolution:
     (found,) = world.breaks()
-    return settle_breaks.resolve(
+    return operator.resolve(
         world.engine,
         found.id,
         reason="looked at",
@@ -336,7 +338,7 @@ def resolve(world: World, adjustment: Money | None) -> settle_breaks.Resolution:
 def suggested(world: World) -> Money | None:
     (found,) = world.breaks()
     with world.engine.connect() as conn:
-        return settle_breaks.preview(conn, found.id, None).suggested
+        return operator.preview(conn, found.id, None).suggested
 
 
 @pytest.mark.parametrize("adjusted", [True, False])

@@ -11,11 +11,13 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from billing.flows import report_file, settle
-from billing.flows.report_file import MalformedReport
-from billing.flows.settle_hand import Means
+from billing.flows.settlement import report_source, runs
+from billing.flows.settlement.report_source import MalformedReport
+from billing.flows.settlement.step_run import Means
 from billing.gateway import BalanceTransaction, Gateway
-from billing.store import fx, journal, settlement
+from billing.store.journal import posting
+from billing.store.settlement import exchanges
+from billing.store.settlement import runs as settlement
 from tests.scenarios.world import Subscriber, World
 
 # What Stripe shows by default, and what it has to be asked for.
@@ -37,9 +39,9 @@ def means(world: World, file: Path | None) -> Means:
     )
 
 
-def import_(world: World, file: Path, *, complete: bool = False) -> settle.Worked:
-    run_id = report_file.begin(world.engine, file, now=world.now, complete=complete)
-    return settle.work(run_id, means(world, file))
+def import_(world: World, file: Path, *, complete: bool = False) -> runs.Worked:
+    run_id = report_source.begin(world.engine, file, now=world.now, complete=complete)
+    return runs.work(run_id, means(world, file))
 
 
 def paid_out(world: World, customers: int = 3) -> list[Subscriber]:
@@ -182,7 +184,7 @@ def test_an_import_that_was_killed_goes_on_when_the_file_is_imported_again(
             import_(world, file)
     assert staged(world) == 0
     world.wait(world.policy.reconciler_lease)
-    (run,) = settle.work_on_all(means(world, None), every=timedelta(days=1))[:1]
+    (run,) = runs.work_on_all(means(world, None), every=timedelta(days=1))[:1]
     assert run.state == "running", "only who has the file can read it"
 
     assert import_(world, file).state == "succeeded"
@@ -192,7 +194,7 @@ def test_an_import_that_was_killed_goes_on_when_the_file_is_imported_again(
 def test_the_reconciler_goes_on_with_an_import_whose_rows_are_staged(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from billing.flows import settle_match
+    from billing.flows.settlement import matching
 
     customers = paid_out(world)
     file = report(world, tmp_path)
@@ -204,7 +206,7 @@ def test_the_reconciler_goes_on_with_an_import_whose_rows_are_staged(
         raise Killed
 
     with monkeypatch.context() as killed:
-        killed.setattr(settle_match, "_judge_next", dying)
+        killed.setattr(matching, "_judge_next", dying)
         with pytest.raises(Killed):
             import_(world, file)
     world.wait(world.policy.reconciler_lease)
@@ -263,7 +265,7 @@ def test_a_report_with_an_exchange_keeps_the_rate_its_amounts_imply(
     import_(world, report(world, tmp_path, "ending_balance_reconciliation.itemized.4"))
 
     with world.engine.connect() as conn:
-        (event,) = fx.of_payment(conn, world.payment(customer).id)
+        (event,) = exchanges.of_payment(conn, world.payment(customer).id)
     assert (event.from_amount, event.to_amount, event.to_currency) == (1999, 1745, "EUR")
     assert str(event.rate) == "0.872936468234"
     assert event.source.endswith("from its amounts")
@@ -273,10 +275,10 @@ def test_a_report_with_an_exchange_keeps_the_rate_its_amounts_imply(
 def test_the_file_of_a_run_is_the_one_it_was_begun_with(world: World, tmp_path: Path) -> None:
     paid_out(world, 1)
     file = report(world, tmp_path)
-    run_id = report_file.begin(world.engine, file, now=world.now, complete=False)
+    run_id = report_source.begin(world.engine, file, now=world.now, complete=False)
     file.write_text(file.read_text() + "\n")
 
-    done = settle.work(run_id, means(world, file))
+    done = runs.work(run_id, means(world, file))
 
     assert done.error is not None
     assert "not the one" in done.error
@@ -289,7 +291,7 @@ def test_what_is_no_report_is_refused_before_anything_is_written(
     file.write_text("Dear customer\n")
 
     with pytest.raises(MalformedReport, match="lacks the column"):
-        report_file.begin(world.engine, file, now=world.now, complete=False)
+        report_source.begin(world.engine, file, now=world.now, complete=False)
     with world.engine.connect() as conn:
         assert settlement.runs(conn) == []
 
@@ -343,7 +345,7 @@ def test_a_payout_that_came_back_is_known_though_a_later_one_carries_it(
 
     assert world.entries("payout_failed") == 1
     with world.engine.connect() as conn:
-        assert journal.entry_by_source_key(conn, f"payout_failed:{first}") is not None
+        assert posting.entry_by_source_key(conn, f"payout_failed:{first}") is not None
     world.assert_everything_adds_up()
 
 
@@ -389,12 +391,10 @@ def test_two_reports_and_the_providers_lists_at_once_bring_everything_once(
 
     read_before = _ReadBefore(world)
 
-    def from_lists() -> settle.Worked:
-        run_id = settle.begin(world.engine, now=world.now)
+    def from_lists() -> runs.Worked:
+        run_id = runs.begin(world.engine, now=world.now)
         assert run_id is not None
-        return settle.work(
-            run_id, replace(means(world, None), gateway=cast("Gateway", read_before))
-        )
+        return runs.work(run_id, replace(means(world, None), gateway=cast("Gateway", read_before)))
 
     works = [
         *[lambda file=file: import_(world, file) for file in (paid_out_file, backwards, rest)],

@@ -7,9 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
-from billing.flows import authorize
-from billing.flows import webhooks as flow
-from billing.store import events, refunds
+from billing.flows.payments import authorizations
+from billing.flows.webhooks import inbox as flow
+from billing.store.access import events
+from billing.store.payments import refunds
 from tests.scenarios.money import (
     balances,
     decide,
@@ -25,7 +26,7 @@ from tests.scenarios.money import (
 )
 from tests.scenarios.post import Post, opened_post
 from tests.scenarios.world import Subscriber, World
-from workers.webhooks import Webhooks
+from workers.daemons.webhooks import Webhooks
 
 
 @pytest.fixture
@@ -180,7 +181,7 @@ def test_another_sum_captured_than_was_asked_for_waits_for_a_person(
     payment_id = one_off(world, usd(4000), capture_method="manual")
     world.settle()
     with world.engine.begin() as conn:
-        authorize.request_capture(
+        authorizations.request_capture(
             conn, payment_id, amount=usd(4000), now=world.now, actor="operator"
         )
     intent = payment_row(world, payment_id).provider_payment_id

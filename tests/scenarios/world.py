@@ -18,31 +18,32 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, Row, text
 
 from billing.config import load_settings
-from billing.flows import (
-    catalog,
-    collect,
-    customers,
-    prove,
-    refund,
-    renew,
-    settle_close,
-    subscribe,
-)
-from billing.flows.close import Closed
-from billing.flows.collect import Sending
-from billing.flows.confirm import ConfirmRun
-from billing.flows.renew import Opened
-from billing.gateway.amounts import from_stripe
-from billing.store import attempts, breaks, cycles, journal, payments, subscriptions
+from billing.flows import prove
+from billing.flows.customers import customers
+from billing.flows.cycles import opening
+from billing.flows.cycles.closing import Closed
+from billing.flows.cycles.opening import Opened
+from billing.flows.payments import collecting
+from billing.flows.payments.collecting import Sending
+from billing.flows.refunds import refunding as refund
+from billing.flows.settlement import tie_out
+from billing.flows.settlement.charge_list import ConfirmRun
+from billing.flows.subscriptions import catalog
+from billing.flows.subscriptions import subscribing as subscribe
+from billing.gateway.stripe.amounts import from_stripe
 from billing.store import clock as stored_clock
-from billing.store import customers as stored_customers
-from billing.store.subscriptions import Subscription
+from billing.store.journal import posting
+from billing.store.payments import attempts, payments
+from billing.store.settlement import breaks
+from billing.store.subscriptions import customers as stored_customers
+from billing.store.subscriptions import cycles, subscriptions
+from billing.store.subscriptions.subscriptions import Subscription
 from plans.load import load_catalog
-from workers import charges, refunds
-from workers.clock import StoredClock
-from workers.metrics import ProcessMetrics
-from workers.reconciler import Reconciler
-from workers.runtime import Runtime
+from workers.daemons import charges, refunds
+from workers.daemons.reconciler import Reconciler
+from workers.runtime.clock import StoredClock
+from workers.runtime.metrics import ProcessMetrics
+from workers.runtime.runtime import Runtime
 
 SHIPPED = Path(__file__).resolve().parents[2] / "plans" / "catalog"
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
@@ -328,10 +329,10 @@ class World:
         return bool(opened.seen or rung or asked_back)
 
     def open(self) -> Opened:
-        return renew.open_due_cycles(self.engine, now=self.now, limit=500, policy=self.policy)
+        return opening.open_due_cycles(self.engine, now=self.now, limit=500, policy=self.policy)
 
     def ring(self) -> list[UUID]:
-        return collect.dispatch_due(
+        return collecting.dispatch_due(
             self.engine, now=self.now, wall=self.wall, limit=500, policy=self.policy
         )
 
@@ -353,15 +354,15 @@ class World:
     # --- a charge, piece by piece ---------------------------------------------------------------
 
     def begin(self, payment_id: UUID) -> Sending | None:
-        return collect.begin(
+        return collecting.begin(
             self.engine, payment_id, now=self.now, wall=self.wall, policy=self.policy
         )
 
     def send(self, sending: Sending) -> Any:
-        return collect.attempt(self.gateway, sending, now=self.now, policy=self.policy)
+        return collecting.attempt(self.gateway, sending, now=self.now, policy=self.policy)
 
     def finish(self, sending: Sending, outcome: Any) -> None:
-        collect.finish(
+        collecting.finish(
             self.engine, sending, outcome, now=self.now, wall=self.wall, policy=self.policy
         )
 
@@ -441,8 +442,8 @@ class World:
     def assert_books_balance(self) -> None:
         """The journal verifies and the trial balance sums to zero in every currency."""
         with self.engine.connect() as conn:
-            errors = [f for f in journal.verify(conn) if f.severity is journal.Severity.ERROR]
-            trial = journal.trial_balance(conn)
+            errors = [f for f in posting.verify(conn) if f.severity is posting.Severity.ERROR]
+            trial = posting.trial_balance(conn)
         assert errors == []
         for currency in {row.currency for row in trial}:
             assert sum(row.balance for row in trial if row.currency == currency) == 0
@@ -465,7 +466,7 @@ class World:
         assert [row.kind for row in self.breaks()] == []
         assert self.captured() == self.psp.captured()
         with self.engine.connect() as conn:
-            lines = settle_close.compare_balances(conn, self.gateway.balance())
+            lines = tie_out.compare_balances(conn, self.gateway.balance())
         assert {line.currency: line.unexplained for line in lines if line.unexplained} == {}
         assert self._clearing() == {line.currency: line.provider for line in lines}
 
@@ -483,7 +484,7 @@ class World:
         with self.engine.connect() as conn:
             return {
                 row.currency: row.balance
-                for row in journal.trial_balance(conn)
+                for row in posting.trial_balance(conn)
                 if row.code == "psp_clearing"
             }
 

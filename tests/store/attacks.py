@@ -9,7 +9,7 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
-from billing.embedded import EmbeddedPostgres
+from billing.embedded.servers import EmbeddedPostgres
 from billing.store.engine import make_engine
 from tests.conftest import Admin
 

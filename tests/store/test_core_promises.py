@@ -11,8 +11,8 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from billing.embedded import EmbeddedPostgres
-from billing.payments import TRANSITIONS, State
+from billing.embedded.servers import EmbeddedPostgres
+from billing.rules.payments import TRANSITIONS, State
 from tests.conftest import Admin
 from tests.store import attacks
 from tests.store.attacks import run

@@ -16,20 +16,12 @@ from psycopg import sql
 from sqlalchemy import Engine, Executable, text
 from sqlalchemy.sql.elements import ClauseElement
 
-from billing.embedded import EmbeddedPostgres
-from billing.flows import confirm
-from billing.store import (
-    attempts,
-    cycles,
-    payments,
-    recognition,
-    refunds,
-    settlement,
-    settlement_match,
-    subscriptions,
-    tie_out,
-)
+from billing.embedded.servers import EmbeddedPostgres
+from billing.flows.settlement import charge_list
 from billing.store.engine import make_engine
+from billing.store.payments import attempts, payments, recognition, refunds
+from billing.store.settlement import matching, runs, tie_out
+from billing.store.subscriptions import cycles, subscriptions
 from tests.conftest import Admin
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -146,49 +138,49 @@ QUERIES: dict[str, tuple[Executable, Mapping[str, Any], str | None]] = {
         "attempts_declined",
     ),
     "the oldest capture to be confirmed": (
-        confirm._OLDEST_UNCONFIRMED,
+        charge_list._OLDEST_UNCONFIRMED,
         {},
         "payments_unconfirmed",
     ),
-    "the oldest attempt that is open": (confirm._OLDEST_OPEN, {}, "attempts_one_open"),
+    "the oldest attempt that is open": (charge_list._OLDEST_OPEN, {}, "attempts_one_open"),
     "captures that are missing at the provider": (
-        confirm._MISSING,
+        charge_list._MISSING,
         {"since": NOW, "before": NOW},
         "payments_unconfirmed",
     ),
     "the oldest capture to be settled": (
-        settlement.OLDEST_UNSETTLED,
+        runs.OLDEST_UNSETTLED,
         {"long_known": NOW},
         "payments_unsettled",
     ),
     "captures without a settlement": (
-        settlement_match.MISSING,
+        matching.MISSING,
         {"since": NOW, "before": NOW, "limit": 1000},
         "payments_unsettled",
     ),
     "refunds of which no money left": (
-        settlement_match._REFUND_MISSING,
+        matching._REFUND_MISSING,
         {"since": NOW, "before": NOW, "limit": 1000},
         "refunds_unsettled",
     ),
     "up to where the provider's transactions were read": (
-        settlement._LAST_WINDOW,
+        runs._LAST_WINDOW,
         {},
         "reconciliation_runs_read",
     ),
-    "the runs that are not over": (settlement._RUNNING, {}, "reconciliation_runs_running"),
+    "the runs that are not over": (runs._RUNNING, {}, "reconciliation_runs_running"),
     "the runs of this second": (
-        settlement._BEGUN_AT,
+        runs._BEGUN_AT,
         {"now": NOW},
         "reconciliation_runs_read",
     ),
     "settlement rows to be judged": (
-        settlement_match._LOCK,
+        matching._LOCK,
         {"after": "", "limit": 20_000},
         "settlement_rows_unmatched",
     ),
     "settlement rows to be posted": (
-        settlement._UNPOSTED,
+        runs._UNPOSTED,
         {"after": "", "limit": 2_000, "payout_reversals": False},
         "settlement_rows_unposted",
     ),
@@ -208,27 +200,27 @@ QUERIES: dict[str, tuple[Executable, Mapping[str, Any], str | None]] = {
         "refunds_unsettled",
     ),
     "breaks that a batch's rows explain": (
-        settlement_match._EXPLAINED[0],
+        matching._EXPLAINED[0],
         {"after": "", "upto": "txn_999999", "now": NOW},
         "settlement_rows_unposted",
     ),
     "breaks that turned out to be others": (
-        settlement_match._EXPLAINED[1],
+        matching._EXPLAINED[1],
         {"after": "", "upto": "txn_999999", "now": NOW},
         "settlement_rows_unmatched",
     ),
     "breaks of charges that a batch explains": (
-        settlement_match._EXPLAINED[2],
+        matching._EXPLAINED[2],
         {"after": "", "upto": "txn_999999", "now": NOW},
         "settlement_rows_unposted",
     ),
     "missing captures that a batch shows": (
-        settlement_match._EXPLAINED[3],
+        matching._EXPLAINED[3],
         {"after": "", "upto": "txn_999999", "now": NOW},
         "settlement_rows_unposted",
     ),
     "our side of a page of charges": (
-        confirm._OURS,
+        charge_list._OURS,
         {"provider_ids": ["pi_1", "pi_2"], "ids": [AN_ID]},
         "payments_provider_payment_id_key",
     ),

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
-from billing.store import events
+from billing.store.access import events
 
 WALL = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = WALL + timedelta(minutes=5)

@@ -15,10 +15,16 @@ from billing.ids import new_id
 from billing.ledger import recipes
 from billing.ledger.accounts import CHART, Account, AccountCode
 from billing.ledger.journal import Entry, Posting
-from billing.money import Money
-from billing.store import journal
+from billing.rules.money import Money
 from billing.store.engine import make_engine
-from billing.store.journal import AlreadyReversed, EntryConflict, Finding, Severity, UnknownEntry
+from billing.store.journal import posting
+from billing.store.journal.posting import (
+    AlreadyReversed,
+    EntryConflict,
+    Finding,
+    Severity,
+    UnknownEntry,
+)
 
 AT = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 LATER = AT + timedelta(days=40)
@@ -113,9 +119,9 @@ def owner(db_url: str) -> Iterator[Engine]:
     engine.dispose()
 
 
-def post(engine: Engine, *entries: Entry) -> list[journal.PostedEntry]:
+def post(engine: Engine, *entries: Entry) -> list[posting.PostedEntry]:
     with engine.begin() as conn:
-        return journal.post(conn, entries)
+        return posting.post(conn, entries)
 
 
 def count(engine: Engine, table: str) -> int:
@@ -132,7 +138,7 @@ def set_status(conn: Connection, invoice: uuid.UUID, status: str) -> None:
 
 def errors(engine: Engine) -> list[Finding]:
     with engine.connect() as conn:
-        return [f for f in journal.verify(conn) if f.severity is Severity.ERROR]
+        return [f for f in posting.verify(conn) if f.severity is Severity.ERROR]
 
 
 def until_somebody_waits(engine: Engine) -> None:
@@ -158,14 +164,14 @@ def test_what_was_posted_is_read_back_as_it_was(cycles: Engine) -> None:
     posted = post(cycles, *entries)
 
     with cycles.connect() as conn:
-        read = journal.entries_of(conn, [C1, C2])
+        read = posting.entries_of(conn, [C1, C2])
         assert [stored.entry for stored in read] == entries
         assert [stored.id for stored in read] == [at.id for at in posted]
         assert [stored.payload_hash for stored in read] == [e.payload_hash() for e in entries]
-        found = journal.entry_by_source_key(conn, captured().source_key)
+        found = posting.entry_by_source_key(conn, captured().source_key)
         assert found is not None
         assert found.entry == captured()
-        assert journal.entry_by_source_key(conn, "payment_captured:nobody:1") is None
+        assert posting.entry_by_source_key(conn, "payment_captured:nobody:1") is None
 
 
 def test_no_entries_are_posted_in_no_statement(engine: Engine) -> None:
@@ -213,7 +219,7 @@ def test_a_batch_may_not_say_two_things_of_one_event(cycles: Engine) -> None:
 
 def test_accounts_of_a_rolled_back_transaction_are_made_again(cycles: Engine) -> None:
     with cycles.connect() as conn:
-        journal.post(conn, [captured()])
+        posting.post(conn, [captured()])
         conn.rollback()
 
     post(cycles, captured())
@@ -274,8 +280,8 @@ def test_a_reversal_may_come_in_the_same_batch_as_what_it_reverses(cycles: Engin
 
     assert original.id < reversal.id
     with cycles.connect() as conn:
-        assert [s.entry for s in journal.entries_of(conn, [C1])] == [issued(), voided]
-        assert journal.cycle_receivables(conn, [C1]) == {C1: (usd(0),)}
+        assert [s.entry for s in posting.entries_of(conn, [C1])] == [issued(), voided]
+        assert posting.cycle_receivables(conn, [C1]) == {C1: (usd(0),)}
 
 
 def test_what_is_not_in_the_journal_cannot_be_reversed(cycles: Engine) -> None:
@@ -299,9 +305,9 @@ def test_a_late_payment_takes_the_write_off_back(cycles: Engine) -> None:
     post(cycles, recipes.write_off_reversed(written_off(), effective_at=LATER), captured())
 
     with cycles.begin() as conn:
-        assert journal.cycle_receivables(conn, [C1]) == {C1: (usd(0),)}
-        assert journal.balance(conn, AccountCode.BAD_DEBT, "USD") == usd(0)
-        assert journal.balance(conn, AccountCode.DEFERRED_REVENUE, "USD") == usd(-999)
+        assert posting.cycle_receivables(conn, [C1]) == {C1: (usd(0),)}
+        assert posting.balance(conn, AccountCode.BAD_DEBT, "USD") == usd(0)
+        assert posting.balance(conn, AccountCode.DEFERRED_REVENUE, "USD") == usd(-999)
 
 
 # --- several at once -----------------------------------------------------------------------
@@ -312,7 +318,7 @@ def test_a_retry_waits_for_the_first_try_and_returns_its_entry(
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
         with cycles.begin() as conn:
-            [first] = journal.post(conn, [captured()])
+            [first] = posting.post(conn, [captured()])
             retry = pool.submit(post, cycles, captured())
             until_somebody_waits(owner)
         [second] = retry.result(timeout=10)
@@ -326,7 +332,7 @@ def test_a_retry_takes_over_when_the_first_try_is_rolled_back(
 ) -> None:
     with ThreadPoolExecutor(1) as pool:
         with cycles.connect() as conn:
-            journal.post(conn, [captured()])
+            posting.post(conn, [captured()])
             retry = pool.submit(post, cycles, captured())
             until_somebody_waits(owner)
             conn.rollback()
@@ -371,7 +377,7 @@ def test_the_trial_balance_shows_turnover_and_adds_up_to_zero(cycles: Engine) ->
     post(cycles, issued(), issued(I2), captured(), captured(P2, amount=Money(7, "JPY")))
 
     with cycles.connect() as conn:
-        rows = journal.trial_balance(conn)
+        rows = posting.trial_balance(conn)
 
     assert [(r.code, r.currency, r.debit, r.credit, r.balance) for r in rows] == [
         ("deferred_revenue", "USD", 0, 1998, -1998),
@@ -388,11 +394,11 @@ def test_a_balance_is_one_customers_or_everybodys(cycles: Engine) -> None:
     post(cycles, issued(), issued(I2, customer=BOB), captured(amount=usd(1000)))
 
     with cycles.connect() as conn:
-        assert journal.balance(conn, AccountCode.RECEIVABLE, "USD", ANN) == usd(189)
-        assert journal.balance(conn, AccountCode.RECEIVABLE, "USD", BOB) == usd(1189)
-        assert journal.balance(conn, AccountCode.RECEIVABLE, "USD") == usd(1378)
-        assert journal.balance(conn, AccountCode.RECEIVABLE, "EUR") == Money(0, "EUR")
-        assert journal.balance(conn, AccountCode.BANK, "USD") == usd(0)
+        assert posting.balance(conn, AccountCode.RECEIVABLE, "USD", ANN) == usd(189)
+        assert posting.balance(conn, AccountCode.RECEIVABLE, "USD", BOB) == usd(1189)
+        assert posting.balance(conn, AccountCode.RECEIVABLE, "USD") == usd(1378)
+        assert posting.balance(conn, AccountCode.RECEIVABLE, "EUR") == Money(0, "EUR")
+        assert posting.balance(conn, AccountCode.BANK, "USD") == usd(0)
 
 
 def test_a_statement_is_read_page_by_page_without_gap_or_repetition(cycles: Engine) -> None:
@@ -414,12 +420,12 @@ def test_a_statement_is_read_page_by_page_without_gap_or_repetition(cycles: Engi
     seen: list[int] = []
     before: tuple[int, int] | None = None
     with cycles.connect() as conn:
-        while page := journal.account_statement(
+        while page := posting.account_statement(
             conn, AccountCode.RECEIVABLE, "USD", ANN, limit=2, before=before
         ):
             seen += [line.money.amount for line in page]
             before = page[-1].cursor
-        everybody = journal.account_statement(conn, AccountCode.RECEIVABLE)
+        everybody = posting.account_statement(conn, AccountCode.RECEIVABLE)
 
     assert seen == [200, 100, *(-amount for amount in reversed(amounts))]
     assert len(everybody) == len(seen) + 2
@@ -430,11 +436,11 @@ def test_every_cycle_asked_for_has_a_receivable_even_if_nothing_was_posted(cycle
     post(cycles, issued(), captured(amount=usd(1000)), captured(P2, amount=Money(5, "JPY")))
 
     with cycles.connect() as conn:
-        assert journal.cycle_receivables(conn, [C1, C2]) == {
+        assert posting.cycle_receivables(conn, [C1, C2]) == {
             C1: (Money(-5, "JPY"), usd(189)),
             C2: (),
         }
-        assert journal.cycle_receivables(conn, []) == {}
+        assert posting.cycle_receivables(conn, []) == {}
 
 
 # --- verify --------------------------------------------------------------------------------
@@ -446,7 +452,7 @@ def test_honest_books_have_no_errors_and_tell_what_is_on_its_way(cycles: Engine)
         set_status(conn, I1, "paid")
 
     with cycles.connect() as conn:
-        [finding] = journal.verify(conn)
+        [finding] = posting.verify(conn)
 
     assert finding.check == "clearing"
     assert finding.severity is Severity.INFORMATION
@@ -459,7 +465,7 @@ def test_honest_books_have_no_errors_and_tell_what_is_on_its_way(cycles: Engine)
 
 def test_an_empty_ledger_has_nothing_to_find(engine: Engine) -> None:
     with engine.connect() as conn:
-        assert journal.verify(conn) == []
+        assert posting.verify(conn) == []
 
 
 @pytest.mark.parametrize(
@@ -543,7 +549,7 @@ def test_tampering_by_somebody_who_took_the_guards_off_is_found(
 ) -> None:
     honest, victim = post(cycles, issued(I2), captured())
     with cycles.begin() as conn:
-        journal.post(conn, [issued()])
+        posting.post(conn, [issued()])
         set_status(conn, I1, "paid")
     assert errors(cycles) == []
 

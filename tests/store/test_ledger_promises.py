@@ -14,9 +14,9 @@ from sqlalchemy.exc import DBAPIError
 
 from billing.ids import new_id
 from billing.ledger.recipes import payment_captured
-from billing.money import Money
-from billing.store import journal
+from billing.rules.money import Money
 from billing.store.engine import APP_ROLE, driver_connection, make_engine
+from billing.store.journal import posting as journal
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 OLD = "payment_captured:old:1"

@@ -10,8 +10,8 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
-from billing.embedded import EmbeddedPostgres
-from billing.refunds import _FOLLOWING, RefundState
+from billing.embedded.servers import EmbeddedPostgres
+from billing.rules.refunds import _FOLLOWING, RefundState
 from tests.conftest import Admin
 from tests.store import attacks
 from tests.store.attacks import run

@@ -13,7 +13,7 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
-from billing.embedded import EmbeddedPostgres
+from billing.embedded.servers import EmbeddedPostgres
 from billing.errors import BillingError, SchemaUnknown, Unavailable
 from billing.store import schema
 from billing.store.engine import make_engine, sqlalchemy_url

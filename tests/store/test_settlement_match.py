@@ -14,10 +14,10 @@ import pytest
 from sqlalchemy import Engine, text
 
 from billing.ids import new_id
-from billing.money import Money
-from billing.payments import State
-from billing.store import settlement, settlement_match
+from billing.rules.money import Money
+from billing.rules.payments import State
 from billing.store.engine import make_engine
+from billing.store.settlement import matching, runs
 from tests.oracles.settlement import (
     ChargeRow,
     MoneyOut,
@@ -126,15 +126,15 @@ def charge_row(run_id: UUID, n: int, theirs: ChargeRow) -> dict[str, Any]:
 
 
 def judged(conn: Any) -> dict[int, str]:
-    batch = settlement_match.lock_batch(conn, after="", limit=100_000)
+    batch = matching.lock_batch(conn, after="", limit=100_000)
     assert batch is not None
-    settlement_match.judge(conn, batch, now=NOW, young_after=NOW - GRACE)
+    matching.judge(conn, batch, now=NOW, young_after=NOW - GRACE)
     rows = conn.execute(text("SELECT provider_transaction_id AS id, outcome FROM settlement_rows"))
     return {int(found.id.removeprefix("txn_")): found.outcome for found in rows}
 
 
 def begin(conn: Any) -> UUID:
-    return settlement.start(
+    return runs.start(
         conn,
         source="provider",
         reference="r",
@@ -180,7 +180,7 @@ def test_charges_are_judged_as_they_are_specified(owner: Engine) -> None:
         for n, (mine, _) in enumerate(chosen):
             if mine is not None:
                 put_payment(conn, n, mine)
-        settlement.stage(conn, [charge_row(run_id, n, row) for n, (_, row) in enumerate(chosen)])
+        runs.stage(conn, [charge_row(run_id, n, row) for n, (_, row) in enumerate(chosen)])
         found = judged(conn)
 
     wrong = [
@@ -214,7 +214,7 @@ def test_of_two_charges_of_one_payment_the_known_or_else_the_first_counts(owner:
                 )
                 for k, charge in enumerate(("early", "late"))
             ]
-        settlement.stage(conn, rows)
+        runs.stage(conn, rows)
         found = judged(conn)
 
     assert found == {10: "duplicate_charge", 11: "matched", 20: "matched", 21: "duplicate_charge"}
@@ -300,7 +300,7 @@ def test_refunds_disputes_and_payouts_are_judged_as_they_are_specified(owner: En
                     currency="USD",
                 )
             )  # fmt: skip
-        settlement.stage(conn, rows + back)
+        runs.stage(conn, rows + back)
         found = {number: outcome for number, outcome in judged(conn).items() if number <= n}
 
     assert found == {number: str(outcome) for number, outcome in expected.items()}
@@ -360,6 +360,6 @@ def test_costs_match_and_what_this_engine_never_does_is_unknown(
     with owner.begin() as conn:
         off(conn)
         run_id = begin(conn)
-        settlement.stage(conn, [row(run_id, 1, category=category, amount=-100, currency="USD")])
+        runs.stage(conn, [row(run_id, 1, category=category, amount=-100, currency="USD")])
 
         assert judged(conn) == {1: outcome}

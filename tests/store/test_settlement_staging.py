@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, text
 
-from billing.store import settlement
+from billing.store.settlement import runs
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ROWS = 3_000
@@ -39,7 +39,7 @@ def row(run_id: UUID, n: int) -> dict[str, Any]:
 def test_two_sources_in_opposite_orders_are_staged_at_once(engine: Engine) -> None:
     """Neither waits for what the other one holds: they take transactions in one order."""
     with engine.begin() as conn:
-        run_id = settlement.start(
+        run_id = runs.start(
             conn,
             source="provider",
             reference="r",
@@ -54,7 +54,7 @@ def test_two_sources_in_opposite_orders_are_staged_at_once(engine: Engine) -> No
         rows = [row(run_id, n) for n in (reversed(numbers) if backwards else numbers)]
         together.wait(30)
         with engine.begin() as conn:
-            return settlement.stage(conn, rows).new
+            return runs.stage(conn, rows).new
 
     new = 0
     with ThreadPoolExecutor(2) as both:

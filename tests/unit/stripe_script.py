@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from billing.gateway import Absent, ChargeRequest, Declined, Outcome, RefundOutcome
-from billing.gateway.stripe import StripeGateway
+from billing.gateway.stripe.gateway import StripeGateway
 from billing.gateway.transport import Deadline, TransportError
-from billing.money import Money
+from billing.rules.money import Money
 
 SENT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 FIRST = ChargeRequest(

@@ -20,12 +20,12 @@ from billing.gateway import (
     Succeeded,
     Unknown,
 )
-from billing.gateway.classify import FaultKind
 from billing.gateway.rate import TokenBucket
-from billing.gateway.stripe import StripeGateway
-from billing.gateway.stripe_faults import FAULT_KINDS
+from billing.gateway.stripe.classify import FaultKind
+from billing.gateway.stripe.faults import FAULT_KINDS
+from billing.gateway.stripe.gateway import StripeGateway
 from billing.gateway.transport import TransportError
-from billing.money import Money
+from billing.rules.money import Money
 from tests.unit.stripe_script import (
     FIRST,
     LATER,

@@ -18,7 +18,7 @@ from billing.gateway import (
 )
 from billing.gateway.rate import TokenBucket
 from billing.gateway.transport import TransportError
-from billing.money import Money
+from billing.rules.money import Money
 from tests.unit.stripe_script import SENT, Reply, asked, error, gateway_with, intent, label, page
 
 REQUEST = RefundRequest("live:refund:1", "pi_1", Money(500, "USD"), {"refund": "r_1", "note": ""})

@@ -6,10 +6,10 @@ import pytest
 
 from billing.api import webhook
 from billing.flows.prove import PromiseResult
-from billing.store.totals import Totals
-from workers import demo_money
-from workers.demo_figures import MoneyFigures, OpenBreak, Webhooks
-from workers.demo_report import Report
+from billing.queries.totals import Totals
+from workers.demo import money
+from workers.demo.checks import MoneyFigures, OpenBreak, Webhooks
+from workers.demo.report import Report
 
 MEANT = OpenBreak("unknown_at_provider", "pi_strange", 700, "USD")
 MONEY = MoneyFigures(
@@ -73,7 +73,7 @@ def test_a_capture_that_no_engine_asked_for_is_told_apart() -> None:
 
 
 def test_the_sandbox_delivers_to_the_door_that_the_api_opens() -> None:
-    assert demo_money.WEBHOOKS == webhook.PATH
+    assert money.WEBHOOKS == webhook.PATH
 
 
 def test_a_capture_more_than_that_is_a_double_charge() -> None:

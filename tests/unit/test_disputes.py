@@ -2,8 +2,8 @@
 
 import pytest
 
-from billing.disputes import DisputeState, is_older, movement, state_of
-from billing.money import Money
+from billing.rules.disputes import DisputeState, is_older, movement, state_of
+from billing.rules.money import Money
 
 
 @pytest.mark.parametrize(

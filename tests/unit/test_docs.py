@@ -1,7 +1,8 @@
 """The documentation is true where a machine can tell: names, paths, links, commands, tables.
 
-A page may name code as `renew.open_due_cycles` (a module of ours, and what is in it), a file as
-`billing/flows/renew.py`, and a command as `billing plans apply`. What is named has to exist.
+A page may name code as `opening.open_due_cycles` (a module of ours, and what is in it), a file as
+`billing/flows/cycles/opening.py`, and a command as `billing plans apply`. What is named has to
+exist.
 """
 
 import ast
@@ -23,7 +24,7 @@ import workers
 from billing.cli.root import root as billing_command
 from billing.config import all_keys
 from billing.errors import BillingError
-from billing.reconciliation import BreakKind
+from billing.rules.reconciliation import BreakKind
 from billing.store.tables import metadata
 from tests.unit.exported_metrics import exported_metrics
 
@@ -262,7 +263,7 @@ def first_cells(page: Path) -> list[str]:
 def parked_reasons() -> set[str]:
     """Return every reason that the flows park something for."""
     found: set[str] = set()
-    for file in (ROOT / "billing" / "flows").glob("*.py"):
+    for file in (ROOT / "billing" / "flows").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if not isinstance(node, ast.Call):
                 continue

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.dunning import (
+from billing.rules.dunning import (
     KNOWN_DECLINE_CODES,
     Budget,
     DeclineClass,

@@ -5,9 +5,9 @@ from datetime import date, datetime
 import pytest
 
 from billing.errors import BadInput
-from billing.invoices import Draft, Line, NoPrice, draft, number
-from billing.money import AmountOutOfRange
-from billing.periods import Anchor, Schedule, ScheduledPeriod, nth
+from billing.rules.invoices import Draft, Line, NoPrice, draft, number
+from billing.rules.money import AmountOutOfRange
+from billing.rules.periods import Anchor, Schedule, ScheduledPeriod, nth
 from plans.terms import Cadence, PlanVersion
 
 MONTHLY = Cadence(1, "month")

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from billing.ledger.accounts import CHART, Account, AccountClass, AccountCode
 from billing.ledger.journal import EmptyEntry, Entry, JournalError, Posting, UnbalancedEntry
-from billing.money import Money
+from billing.rules.money import Money
 
 AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ANN = uuid.UUID("018f0000-0000-7000-8000-00000000000a")

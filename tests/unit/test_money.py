@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.money import (
+from billing.rules.money import (
     MAX_AMOUNT,
     AmountOutOfRange,
     CurrencyMismatch,

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 
 from billing.errors import BillingError
-from billing.payments import TRANSITIONS, Cause, IllegalTransition, State, check_transition
+from billing.rules.payments import TRANSITIONS, Cause, IllegalTransition, State, check_transition
 
 LEGAL = {
     ("CREATED", "AUTHORIZED"): {"outcome", "forced_correction"},

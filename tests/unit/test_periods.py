@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from billing.periods import (
+from billing.rules.periods import (
     Anchor,
     NotStarted,
     Period,

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from billing.ledger import recipes
 from billing.ledger.accounts import Account, AccountCode
 from billing.ledger.journal import EmptyEntry, Entry, JournalError
-from billing.money import CurrencyMismatch, Money
+from billing.rules.money import CurrencyMismatch, Money
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 LATER = datetime(2026, 5, 9, tzinfo=UTC)

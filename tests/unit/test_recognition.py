@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.periods import Period
-from billing.recognition import Mode, Service, Step, first_at, step
+from billing.rules.periods import Period
+from billing.rules.recognition import Mode, Service, Step, first_at, step
 
 
 def at(moment: str) -> datetime:

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from billing.money import Money
-from billing.reconciliation import (
+from billing.rules.money import Money
+from billing.rules.reconciliation import (
     ACCEPTABLE,
     SUGGESTED_CAUSES,
     BreakKind,

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.money import Money
-from billing.refunds import Parts, RefundState, next_state, refund_key, refundable, split
+from billing.rules.money import Money
+from billing.rules.refunds import Parts, RefundState, next_state, refund_key, refundable, split
 
 
 def usd(amount: int) -> Money:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from billing.flows.report_file import MalformedReport, _chunks, _minor_units
+from billing.flows.settlement.report_source import MalformedReport, _chunks, _minor_units
 from billing.ids import new_id
 from plans.currencies import AmountError
 

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from billing.money import Money
-from billing.payments import State
-from billing.reconciliation import BreakKind, RowOutcome
+from billing.rules.money import Money
+from billing.rules.payments import State
+from billing.rules.reconciliation import BreakKind, RowOutcome
 from tests.oracles.settlement import (
     ChargeRow,
     MoneyOut,

@@ -10,7 +10,7 @@ import pytest
 
 from billing.errors import BadInput
 from billing.gateway import ProviderEvent
-from billing.gateway.signatures import SignatureRefused, verify
+from billing.gateway.stripe.signatures import SignatureRefused, verify
 
 WALL = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOW = int(WALL.timestamp())

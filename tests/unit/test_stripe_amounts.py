@@ -2,7 +2,7 @@
 
 import pytest
 
-from billing.gateway.amounts import (
+from billing.gateway.stripe.amounts import (
     THREE_DECIMAL,
     ZERO_DECIMAL,
     InexpressibleAmount,
@@ -10,7 +10,7 @@ from billing.gateway.amounts import (
     rate_from_stripe,
     to_stripe,
 )
-from billing.money import Money
+from billing.rules.money import Money
 
 BOTH_WAYS = [
     # currency, our minor units, Stripe's integer

@@ -17,8 +17,8 @@ from billing.gateway import (
     ProviderPayout,
     ProviderRefund,
 )
-from billing.gateway.stripe import StripeGateway
-from billing.money import Money
+from billing.gateway.stripe.gateway import StripeGateway
+from billing.rules.money import Money
 from tests.unit.stripe_script import SENT, Reply, asked, error, gateway_with, intent, page
 
 CREATED = int(SENT.timestamp())

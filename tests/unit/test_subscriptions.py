@@ -2,7 +2,7 @@
 
 import pytest
 
-from billing.subscriptions import (
+from billing.rules.subscriptions import (
     CatchUp,
     CycleKind,
     Status,

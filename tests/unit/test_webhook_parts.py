@@ -4,10 +4,10 @@ import threading
 
 import pytest
 
-from billing.flows.webhooks import HANDLERS
+from billing.flows.webhooks.inbox import HANDLERS
 from billing.gateway import PaymentMethodDetails, ProviderCustomer
 from tests.unit.stripe_script import Reply, asked, gateway_with
-from workers.webhooks import beside
+from workers.daemons.webhooks import beside
 
 CARD = {
     "id": "pm_1", "object": "payment_method", "type": "card", "customer": "cus_1",

@@ -20,8 +20,10 @@ from billing.api.routes.common import (
     narrowed,
     shown,
 )
-from billing.flows import views
-from billing.store import audit, invoices, payments, plans
+from billing.flows.service import views
+from billing.store.access import audit
+from billing.store.payments import invoices, payments
+from billing.store.subscriptions import plans
 from plans.terms import Plan
 
 router = APIRouter(prefix="/v1", tags=["books"], dependencies=[Depends(BEARER)])

@@ -16,12 +16,13 @@ from billing.api.metrics import ApiMetrics
 from billing.api.schemas import NO_CONTROLS, PROBLEM
 from billing.api.security import Visitor
 from billing.errors import NotFound
-from billing.flows.api_keys import Scope
-from billing.flows.customer_api import CustomerApi
-from billing.flows.idempotency import KEY_LENGTH_MAX, Answer
-from billing.flows.payment_api import DECLINED, REFUSED, PaymentApi, found_customer
-from billing.store import api_reads, subscriptions
-from billing.store.api_reads import Listed
+from billing.flows.service.api_keys import Scope
+from billing.flows.service.customers import CustomerApi
+from billing.flows.service.idempotency import KEY_LENGTH_MAX, Answer
+from billing.flows.service.payments import DECLINED, REFUSED, PaymentApi, found_customer
+from billing.queries import api_reads
+from billing.queries.api_reads import Listed
+from billing.store.subscriptions import subscriptions
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,9 @@ from billing.api.routes.common import (
     respond,
     shown,
 )
-from billing.flows import views
-from billing.flows.payment_api import found_customer
-from billing.store import customers
+from billing.flows.service import views
+from billing.flows.service.payments import found_customer
+from billing.store.subscriptions import customers
 
 router = APIRouter(prefix="/v1/customers", tags=["customers"], dependencies=[Depends(BEARER)])
 

@@ -23,10 +23,10 @@ from billing.api.routes.common import (
     respond,
     shown,
 )
-from billing.flows import views
-from billing.flows.payment_api import Order, existing
-from billing.payments import State
-from billing.store import refunds
+from billing.flows.service import views
+from billing.flows.service.payments import Order, existing
+from billing.rules.payments import State
+from billing.store.payments import refunds
 
 router = APIRouter(prefix="/v1", tags=["payments"], dependencies=[Depends(BEARER)])
 AT = "/v1/payments"

@@ -22,10 +22,11 @@ from billing.api.routes.common import (
     respond,
     shown,
 )
-from billing.flows import timeline, views
-from billing.flows.subscribe import Order
-from billing.store import subscriptions
-from billing.subscriptions import Status
+from billing.flows.service import views
+from billing.flows.subscriptions.subscribing import Order
+from billing.queries import timeline
+from billing.rules.subscriptions import Status
+from billing.store.subscriptions import subscriptions
 
 router = APIRouter(
     prefix="/v1/subscriptions", tags=["subscriptions"], dependencies=[Depends(BEARER)]

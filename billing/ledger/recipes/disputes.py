@@ -20,7 +20,7 @@ from billing.ledger.recipes.legs import (
     taken_back,
     transfer,
 )
-from billing.money import Money
+from billing.rules.money import Money
 
 
 def dispute_opened(

@@ -14,7 +14,7 @@ from billing.ledger.recipes.legs import (
     receivable,
     taken_back,
 )
-from billing.money import Money
+from billing.rules.money import Money
 
 
 def invoice_issued(

@@ -7,7 +7,7 @@ from typing import Final, TypeAlias
 
 from billing.ledger.accounts import Account, AccountCode
 from billing.ledger.journal import Entry, JournalError, Posting
-from billing.money import Money
+from billing.rules.money import Money
 
 Leg: TypeAlias = tuple[Account, Money]
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from billing.ledger.journal import Entry
 from billing.ledger.recipes.legs import PSP_CLEARING, REVENUE, postings, receivable
-from billing.money import Money
+from billing.rules.money import Money
 
 
 def payment_captured(

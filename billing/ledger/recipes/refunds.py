@@ -13,7 +13,7 @@ from billing.ledger.recipes.legs import (
     postings,
     taken_back,
 )
-from billing.money import Money
+from billing.rules.money import Money
 
 
 def refund_requested(

@@ -16,7 +16,7 @@ from billing.ledger.recipes.legs import (
     taken_back,
     transfer,
 )
-from billing.money import Money
+from billing.rules.money import Money
 
 
 def fee_settled(*, transaction_id: str, fee: Money, effective_at: datetime) -> Entry:

@@ -1,0 +1,363 @@
+"""Exchanges that somebody made of the money the provider holds, recorded by hand.
+
+At the provider one shows as two balance transactions, out in one currency and in in another,
+about no payment. Recording says that the two belong together: one row in `fx_events`, one entry,
+and their breaks are resolved. Recorded before the settlement shows it, an exchange waits for the
+same command with the two transactions, which then posts nothing more.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal  # noqa: TID251  exchange rates are no money
+from hashlib import sha256
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, Row
+
+from billing.errors import BadInput, Conflict, NotFound
+from billing.ledger import recipes
+from billing.rules.money import Money
+from billing.rules.reconciliation import CHARGES, BreakKind, RowOutcome, rate_makes
+from billing.store.access import audit
+from billing.store.journal import posting
+from billing.store.settlement import breaks, exchanges, runs
+
+_KEY: Final = "fx_event:"
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """What was given for what. `fee` is part of `bought` and stayed with the provider.
+
+    `rate` is exact, from the one currency to the other in major units. Raises: BadInput for
+    amounts that are none of an exchange, or that the rate doesn't make of each other.
+    """
+
+    sold: Money
+    bought: Money
+    fee: Money
+    rate: Decimal
+    at: datetime
+    source: str
+
+    def __post_init__(self) -> None:
+        if self.sold.currency == self.bought.currency:
+            raise BadInput(
+                f"{self.sold} for {self.bought} is no exchange: that's one currency",
+                remedy="name two currencies",
+            )
+        if self.sold.amount <= 0 or self.bought.amount <= 0:
+            raise BadInput(
+                f"an exchange takes amounts above zero, not {self.sold} for {self.bought}",
+                remedy="write what was given and what came of it, both without a sign",
+            )
+        if self.fee.currency != self.bought.currency or not (
+            0 <= self.fee.amount < self.bought.amount
+        ):
+            raise BadInput(
+                f"a fee of {self.fee} can't be part of {self.bought}",
+                remedy="the fee is in the currency that was bought, and less than it",
+            )
+        if not self.source.strip():
+            raise BadInput("an exchange says where its rate is from", remedy="name a source")
+        if not self.rate.is_finite() or self.rate <= 0:
+            raise BadInput(f"{self.rate} is no rate", remedy="write it like 1.084")
+        if not rate_makes(self.sold, self.bought, self.rate):
+            raise BadInput(
+                f"at {self.rate}, {self.sold} doesn't make {self.bought}",
+                remedy="the rate is from the one currency to the other, in major units, exactly as"
+                " the provider shows it; what was bought includes the fee",
+            )
+
+    @property
+    def comes_in(self) -> Money:
+        """What the balance has more of in the currency bought."""
+        return self.bought - self.fee
+
+    @property
+    def first_here_key(self) -> str:
+        """The source key where no transaction of the provider's is known yet."""
+        at = self.at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        source = sha256(self.source.strip().encode()).hexdigest()[:16]  # a key has no spaces
+        sold, bought = (f"{m.amount}{m.currency}" for m in (self.sold, self.bought))
+        return f"{exchanges.FIRST_HERE}{at}:{sold}:{bought}:{source}"
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What recording does. `posts`: it is new; `explains`: the rows that are done with by it."""
+
+    source_key: str
+    posts: bool
+    explains: tuple[str, ...]
+    words: tuple[str, ...]
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything is written; not where all of it is recorded already."""
+        return self.posts or bool(self.explains)
+
+
+def preview(
+    conn: Connection, exchange: Exchange, references: Sequence[str], *, now: datetime
+) -> Recording:
+    """Return what recording would do. Raises: BadInput, NotFound, Conflict."""
+    return _plan(conn, exchange, references, now)
+
+
+def record(
+    engine: Engine,
+    exchange: Exchange,
+    references: Sequence[str],
+    *,
+    reason: str,
+    now: datetime,
+    wall: datetime,
+    actor: str,
+) -> Recording:
+    """Write an exchange down, post it, and be done with the two transactions that it is.
+
+    `references` are the one out and the one in, or none. All of it is one transaction; recording
+    the same again changes nothing. Raises: BadInput, NotFound, Conflict.
+    """
+    if not reason.strip():
+        raise BadInput("recording an exchange takes a reason", remedy="give it with --reason")
+    with engine.begin() as conn:
+        plan = _plan(conn, exchange, references, now)
+        if plan.posts:
+            _post(conn, exchange, plan.source_key)
+        if plan.explains:
+            _explain(conn, plan, reason.strip(), now, actor)
+        if plan.changes:
+            audit.record(
+                conn,
+                at=wall,
+                actor=actor,
+                action="fx.record",
+                subject=plan.source_key,
+                why=reason.strip(),
+                detail={
+                    "sold": str(exchange.sold),
+                    "bought": str(exchange.bought),
+                    "fee": str(exchange.fee),
+                    "rate": str(exchange.rate),
+                    "references": list(plan.explains),
+                    "posted": plan.posts,
+                },
+            )
+    return plan
+
+
+# --- deciding -----------------------------------------------------------------------------------
+
+
+def _plan(
+    conn: Connection, exchange: Exchange, references: Sequence[str], now: datetime
+) -> Recording:
+    if exchange.at > now:
+        raise BadInput(f"{exchange.at:%Y-%m-%dT%H:%M:%SZ} is still to come", where="--at")
+    if not references:
+        exchanges.one_at_a_time(conn)
+        return _without_references(conn, exchange)
+    if len(references) != 2 or references[0] == references[1]:
+        raise BadInput(
+            "an exchange is two transactions at the provider",
+            where="--reference",
+            remedy="name the one out first, then the one in, or none",
+        )
+    rows = _locked(conn, references)
+    exchanges.one_at_a_time(conn)
+    found = breaks.lock_of_transactions(conn, references)
+    if (known := _known(found, references)) is not None:
+        return _again(conn, exchange, known)
+    for row, expected in zip(rows, (-exchange.sold, exchange.comes_in), strict=True):
+        _check_row(row, expected, found)
+    return _with_references(conn, exchange, references)
+
+
+def _without_references(conn: Connection, exchange: Exchange) -> Recording:
+    key = exchange.first_here_key
+    if exchanges.by_key(conn, key) is not None:
+        return _again(conn, exchange, key)
+    for same in exchanges.alike(conn, *_amounts(exchange), exchange.at):
+        return _again(conn, exchange, same.source_key)
+    shown = [
+        runs.unknown_with_net(conn, money.currency, money.amount)
+        for money in (-exchange.sold, exchange.comes_in)
+    ]
+    if all(shown):
+        (out, *_), (back, *_) = shown
+        raise Conflict(
+            f"the provider shows such amounts already: {out} and {back}",
+            remedy=f"say that they are it: --reference {out} --reference {back}",
+        )
+    return Recording(key, True, (), _words(exchange))
+
+
+def _with_references(conn: Connection, exchange: Exchange, references: Sequence[str]) -> Recording:
+    explains = tuple(references)
+    done_with = f"{references[0]} and {references[1]} are explained by it, their breaks resolved"
+    if exchanges.by_key(conn, exchange.first_here_key) is not None:
+        # Nobody has said of it yet which rows it is, or theirs would have led to it.
+        same = _again(conn, exchange, exchange.first_here_key)
+        unshown = exchanges.alike(conn, *_amounts(exchange), None)
+        if same.source_key in [row.source_key for row in unshown]:
+            return Recording(same.source_key, False, explains, (*same.words, done_with))
+        raise Conflict(
+            f"{same.source_key} is other transactions of the provider's",
+            remedy="an exchange of its own has an instant or a source of its own",
+        )
+    for waiting in exchanges.alike(conn, *_amounts(exchange), None):
+        raise Conflict(
+            f"{waiting.source_key} has the same amounts and waits for its transactions",
+            remedy="record it with these references first: `billing fx show` has its --at,"
+            " --rate and --source",
+        )
+    key = f"{_KEY}{references[0]}:{references[1]}"
+    return Recording(key, True, explains, (*_words(exchange), done_with))
+
+
+def _amounts(exchange: Exchange) -> tuple[tuple[int, str], tuple[int, str]]:
+    sold, bought = exchange.sold, exchange.bought
+    return (sold.amount, sold.currency), (bought.amount, bought.currency)
+
+
+def _words(exchange: Exchange) -> tuple[str, ...]:
+    told = [f"{exchange.sold} became {exchange.bought} at {exchange.rate}"]
+    if exchange.fee.amount:
+        told.append(f"{exchange.fee} of it stayed with the provider")
+    return tuple(told)
+
+
+def _again(conn: Connection, exchange: Exchange, key: str) -> Recording:
+    """Say that it is recorded already. Raises: Conflict where it is recorded otherwise."""
+    row = exchanges.by_key(conn, key)
+    assert row is not None, "exchanges are never deleted"
+    stored = (row.from_amount, row.from_currency), (row.to_amount, row.to_currency)
+    same = (
+        stored == _amounts(exchange)
+        and row.fee == exchange.fee.amount
+        and row.rate == exchange.rate
+        and row.at == exchange.at
+        and row.source == exchange.source.strip()
+    )
+    if not same:
+        sold = Money(row.from_amount, row.from_currency)
+        bought = Money(row.to_amount, row.to_currency)
+        raise Conflict(
+            f"it is recorded otherwise, as {key}: {sold} for {bought} at {row.rate}, fee"
+            f" {Money(row.fee, row.to_currency)}, {row.at:%Y-%m-%dT%H:%M:%SZ}, {row.source}",
+            remedy="what is in the books stays; an exchange of its own has an instant or a source"
+            " of its own",
+        )
+    return Recording(key, False, (), (f"it is recorded already, as {key}",))
+
+
+# --- the provider's two transactions --------------------------------------------------------------
+
+
+def _locked(conn: Connection, references: Sequence[str]) -> list[Row[Any]]:
+    rows = runs.lock_rows(conn, references)
+    for reference in references:
+        if reference not in rows:
+            raise NotFound(
+                f"no balance transaction {reference} was read",
+                where="--reference",
+                remedy="`billing reconcile run` reads what the provider has by now",
+            )
+    return [rows[reference] for reference in references]
+
+
+def _known(found: Sequence[Row[Any]], references: Sequence[str]) -> str | None:
+    """Return the key of the exchange that both transactions are said to be, if any."""
+    keys = {
+        row.provider_transaction_id: row.ours[exchanges.NAMED]
+        for row in found
+        if exchanges.NAMED in row.ours
+    }
+    out, back = (keys.get(reference) for reference in references)
+    return out if out == back else None
+
+
+def _check_row(row: Row[Any], expected: Money, found: Sequence[Row[Any]]) -> None:
+    """See that a transaction is unexplained and moved just this amount."""
+    name = row.provider_transaction_id
+    if row.matched_at is not None:
+        raise Conflict(
+            f"{name} is done with: {row.outcome}",
+            where="--reference",
+            remedy="an exchange is made of transactions that nobody has explained yet",
+        )
+    if row.category in CHARGES or row.payment_id or row.provider_payment_id:
+        raise Conflict(f"{name} is about a payment", where="--reference")
+    is_open = any(
+        each.provider_transaction_id == name
+        and each.kind == BreakKind.UNKNOWN_AT_PROVIDER
+        and each.resolved_at is None
+        for each in found
+    )
+    if row.outcome != BreakKind.UNKNOWN_AT_PROVIDER or not is_open:
+        raise Conflict(
+            f"{name} is no break of the kind {BreakKind.UNKNOWN_AT_PROVIDER}",
+            where="--reference",
+            remedy="`billing breaks list` shows which transactions nobody has explained",
+        )
+    if (moved := Money(row.net, row.currency)) != expected:
+        raise BadInput(
+            f"{name} moved {moved}, where the exchange moves {expected}",
+            where="--reference",
+            remedy="name the transaction out first, then the one in; what comes in is without"
+            " the fee",
+        )
+
+
+# --- doing --------------------------------------------------------------------------------------
+
+
+def _post(conn: Connection, exchange: Exchange, key: str) -> None:
+    exchanges.add(
+        conn,
+        [
+            {
+                "source_key": key,
+                "source": exchange.source.strip(),
+                "from_currency": exchange.sold.currency,
+                "from_amount": exchange.sold.amount,
+                "to_currency": exchange.bought.currency,
+                "to_amount": exchange.bought.amount,
+                "rate": str(exchange.rate),
+                "at": exchange.at,
+                "payment_id": None,
+            }
+        ],
+    )
+    entry = recipes.fx_event(
+        source=key.removeprefix(_KEY),
+        sold=exchange.sold,
+        bought=exchange.bought,
+        fee=exchange.fee,
+        effective_at=exchange.at,
+    )
+    posting.post(conn, [entry])
+
+
+def _explain(conn: Connection, plan: Recording, reason: str, now: datetime, actor: str) -> None:
+    """Be done with the two rows, which the exchange's entry has posted, and with their breaks."""
+    for reference in plan.explains:
+        runs.decide_row(
+            conn, reference, str(RowOutcome.RESOLVED), now, done=True, nothing_to_post=True
+        )
+    for row in breaks.lock_of_transactions(conn, plan.explains):
+        if row.resolved_at is not None:
+            continue
+        breaks.change(
+            conn,
+            row.id,
+            resolved_at=now,
+            resolution=reason,
+            resolved_by=actor,
+            ours={**row.ours, exchanges.NAMED: plan.source_key},
+        )
+        words = f"{reason}; it is a side of {plan.source_key}"
+        breaks.annotate(conn, row.id, at=now, actor=actor, words=words)

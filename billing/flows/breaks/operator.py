@@ -1,0 +1,322 @@
+"""What a person does about a break: note, assign, and resolve it with a reason.
+
+Resolving may post an `adjustment` to `psp_clearing`, so that our books say what the provider's
+balance says; the reason stands in the break, in a note, and in the audit log.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Row
+
+from billing.errors import BadInput, Conflict, NotFound
+from billing.ledger import recipes
+from billing.ledger.accounts import Account, AccountCode
+from billing.rules.money import Money
+from billing.rules.payments import Cause, State
+from billing.rules.reconciliation import (
+    ACCEPTABLE,
+    BreakKind,
+    RowOutcome,
+    lacking,
+    still_lacking,
+    suggested_adjustment,
+)
+from billing.store.access import audit
+from billing.store.journal import posting
+from billing.store.payments import payments, refunds
+from billing.store.settlement import breaks, exchanges, runs
+
+# What a resolved break's books still lack stands under this name in its provider's side.
+UNADJUSTED: Final = "unadjusted"
+# Resolving one of these says that the payment's money is accounted for in another way.
+_SETTLES_PAYMENT: Final = frozenset({BreakKind.MISSING_AT_PROVIDER, BreakKind.CURRENCY_MISMATCH})
+# Accepting one of these says that the charge is what the provider says it is.
+_CONFIRMS_PAYMENT: Final = frozenset(
+    {BreakKind.AMOUNT_MISMATCH, BreakKind.FEE_MISMATCH, BreakKind.FX_MISMATCH}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What resolving a break does besides closing it, in words for whoever confirms it."""
+
+    break_id: UUID
+    kind: BreakKind
+    suggested: Money | None
+    adjustment: Money | None
+    words: tuple[str, ...]
+
+
+def annotate(engine: Engine, break_id: UUID, *, words: str, now: datetime, actor: str) -> None:
+    """Add a note, which stays. Raises `NotFound`, `BadInput` for an empty one."""
+    if not words.strip():
+        raise BadInput("a note says something", remedy="write a few words")
+    with engine.begin() as conn:
+        _locked(conn, break_id)
+        breaks.annotate(conn, break_id, at=now, actor=actor, words=words.strip())
+
+
+def assign(engine: Engine, break_id: UUID, *, to: str | None, now: datetime, actor: str) -> None:
+    """Say who looks into it, or that nobody does. Raises `NotFound`, `Conflict`, `BadInput`."""
+    if to is not None and not to.strip():
+        raise BadInput("nobody is assigned without a name", remedy="name who looks into it")
+    with engine.begin() as conn:
+        row = _open(conn, break_id)
+        if row.assigned_to == to:
+            return
+        breaks.change(conn, break_id, assigned_to=to)
+        words = f"assigned to {to}" if to else f"no longer assigned to {row.assigned_to}"
+        breaks.annotate(conn, break_id, at=now, actor=actor, words=words)
+
+
+def preview(conn: Connection, break_id: UUID, adjustment: Money | None) -> Resolution:
+    """Return what resolving would do. Raises `NotFound`, `Conflict`."""
+    row = _open(conn, break_id)
+    _refuse_twice(conn, row, adjustment)
+    return _plan(row, adjustment)
+
+
+def resolve(
+    engine: Engine,
+    break_id: UUID,
+    *,
+    reason: str,
+    adjustment: Money | None,
+    now: datetime,
+    wall: datetime,
+    actor: str,
+) -> Resolution:
+    """Close a break with a reason, posting an adjustment of `psp_clearing` if one is given.
+
+    A difference in a matched charge is accepted with it: the payment becomes SETTLED and its fee
+    is posted by the next run. Raises `NotFound`, `Conflict`, `BadInput` for an empty reason.
+    """
+    if not reason.strip():
+        raise BadInput("resolving a break takes a reason", remedy="give it with --reason")
+    with engine.begin() as conn:
+        _lock_what_it_is_about(conn, break_id)
+        row = _open(conn, break_id)
+        _refuse_twice(conn, row, adjustment)
+        plan = _plan(row, adjustment)
+        if adjustment is not None:
+            _adjust(conn, row, adjustment, now)
+        _settle_row(conn, row, plan, now)
+        if row.payment_id is not None:
+            _answer_for_payment(conn, row, plan.kind, reason, now, actor)
+        if plan.kind is BreakKind.REFUND_MISSING:
+            _answer_for_refund(conn, row, now)
+        breaks.change(
+            conn,
+            break_id,
+            resolved_at=now,
+            resolution=reason.strip(),
+            resolved_by=actor,
+            provider=_with_unadjusted(row, plan),
+        )
+        breaks.annotate(
+            conn, break_id, at=now, actor=actor, words="; ".join([reason.strip(), *plan.words])
+        )
+        audit.record(
+            conn,
+            at=wall,
+            actor=actor,
+            action="break.resolve",
+            subject=f"break:{break_id}",
+            why=reason.strip(),
+            detail={
+                "kind": row.kind,
+                "adjustment": None if adjustment is None else str(adjustment),
+            },
+        )
+    return plan
+
+
+def take_in(
+    conn: Connection, known: Row[Any], difference: Mapping[str, Any], *, now: datetime
+) -> None:
+    """Let a (locked) settlement row go the way that a person decided before it came.
+
+    `known` is their resolved break, of which the list of charges had told, or another row;
+    `difference` is the row's own. What the books still lack of it stays written in the break.
+    """
+    kind, transaction_id = BreakKind(known.kind), difference["provider_transaction_id"]
+    _decide(conn, kind, transaction_id, now)
+    missing = lacking(kind, difference["ours"], difference["provider"])
+    provider = dict(known.provider)
+    if known.provider_transaction_id is None:
+        provider |= difference["provider"]
+        missing = still_lacking(missing, _adjusted(conn, known.id))
+    else:
+        before = [Money(each["amount"], each["currency"]) for each in provider.get(UNADJUSTED, ())]
+        missing = still_lacking([*before, *missing], None)
+    breaks.change(
+        conn,
+        known.id,
+        provider={**provider, UNADJUSTED: _as_json(missing)},
+        provider_transaction_id=known.provider_transaction_id or transaction_id,
+    )
+
+
+def _as_json(amounts: Sequence[Money]) -> list[dict[str, Any]]:
+    return [{"amount": money.amount, "currency": money.currency} for money in amounts]
+
+
+def _adjusted(conn: Connection, break_id: UUID) -> Money | None:
+    """Return what resolving a break added to `psp_clearing`."""
+    stored = posting.entry_by_source_key(conn, f"adjustment:{break_id}")
+    if stored is None:
+        return None
+    clearing = Account(AccountCode.PSP_CLEARING)
+    return next(line.money for line in stored.entry.postings if line.account == clearing)
+
+
+def _lock_what_it_is_about(conn: Connection, break_id: UUID) -> None:
+    """Lock settlement row and payment before the break, as everybody does who writes breaks."""
+    row = breaks.get(conn, break_id)
+    if row is None:
+        return
+    if row.provider_transaction_id is not None:
+        runs.lock_row(conn, row.provider_transaction_id)
+    if row.payment_id is not None:
+        payments.lock_for_outcome(conn, row.payment_id)
+
+
+def _locked(conn: Connection, break_id: UUID) -> Row[Any]:
+    row = breaks.lock(conn, break_id)
+    if row is None:
+        raise NotFound(f"no break {break_id}", remedy="`billing breaks list --all` shows them")
+    return row
+
+
+def _open(conn: Connection, break_id: UUID) -> Row[Any]:
+    row = _locked(conn, break_id)
+    if row.resolved_at is not None:
+        raise Conflict(
+            f"break {break_id} is resolved: {row.resolution}",
+            remedy="`billing breaks show` tells who did it and when",
+        )
+    return row
+
+
+def _plan(row: Row[Any], adjustment: Money | None) -> Resolution:
+    kind = BreakKind(row.kind)
+    suggested = suggested_adjustment(kind, row.ours, row.provider)
+    words = []
+    if adjustment is not None:
+        _check_adjustment(row, adjustment)
+    if adjustment is not None:
+        words.append(f"psp_clearing is adjusted by {adjustment}, against adjustments")
+    elif suggested is not None:
+        words.append(f"the books stay as they are; the provider's balance differs by {suggested}")
+    if kind in ACCEPTABLE and row.provider_transaction_id is not None:
+        words.append(f"{row.provider_transaction_id} is accepted as it is and posted")
+    if kind in _SETTLES_PAYMENT and row.payment_id is not None:
+        words.append(f"payment {row.payment_id} counts as settled")
+    if kind is BreakKind.REFUND_MISSING:
+        words.append(f"refund {row.ours['refund']} counts as settled")
+    return Resolution(row.id, kind, suggested, adjustment, tuple(words))
+
+
+def _refuse_twice(conn: Connection, row: Row[Any], adjustment: Money | None) -> None:
+    """See that no exchange has posted already what an adjustment would. Raises: Conflict."""
+    if adjustment is None or row.kind != BreakKind.UNKNOWN_AT_PROVIDER:
+        return
+    net = suggested_adjustment(BreakKind(row.kind), row.ours, row.provider)
+    waiting = None if net is None else exchanges.waiting_for(conn, net.currency, net.amount)
+    if waiting is not None:
+        raise Conflict(
+            f"{net} is a side of {waiting}, which is in the books and waits for its transactions",
+            remedy="record it again with them: `billing fx record ... --reference OUT --reference"
+            " IN`; resolving without --adjust leaves the books as they are",
+        )
+
+
+def _check_adjustment(row: Row[Any], adjustment: Money) -> None:
+    if not adjustment.amount:
+        raise BadInput("an adjustment of nothing adjusts nothing", remedy="leave --adjust out")
+    named = (row.currency, row.ours.get("currency"), row.provider.get("currency"))
+    about = sorted({code for code in (*named, row.provider.get("customer_currency")) if code})
+    if about and adjustment.currency not in about:
+        raise BadInput(
+            f"the break is about {' and '.join(about)}, the adjustment about {adjustment.currency}",
+            remedy="adjust it in a currency of its own",
+        )
+
+
+def _adjust(conn: Connection, row: Row[Any], change: Money, now: datetime) -> None:
+    entry = recipes.adjustment(
+        break_id=row.id,
+        account=Account(AccountCode.PSP_CLEARING),
+        change=change,
+        effective_at=now,
+    )
+    posting.post(conn, [entry])
+
+
+def _settle_row(conn: Connection, row: Row[Any], plan: Resolution, now: datetime) -> None:
+    """Take the break's settlement row out of matching: accepted and posted, or done with."""
+    if row.provider_transaction_id is None:
+        return
+    settled = runs.lock_row(conn, row.provider_transaction_id)
+    if settled.matched_at is None:
+        _decide(conn, plan.kind, row.provider_transaction_id, now)
+
+
+def _decide(conn: Connection, kind: BreakKind, transaction_id: str, now: datetime) -> None:
+    accepted = kind in ACCEPTABLE
+    runs.decide_row(
+        conn,
+        transaction_id,
+        str(RowOutcome.ACCEPTED if accepted else RowOutcome.RESOLVED),
+        now,
+        done=True,
+        nothing_to_post=not accepted,
+    )
+
+
+def _answer_for_payment(
+    conn: Connection, row: Row[Any], kind: BreakKind, reason: str, now: datetime, actor: str
+) -> None:
+    """A capture whose difference a person accepted counts as confirmed, or even as settled."""
+    settles = kind in _SETTLES_PAYMENT
+    payment = payments.lock_for_outcome(conn, row.payment_id)
+    if payment.captured_at is None or not (settles or kind in _CONFIRMS_PAYMENT):
+        return
+    if not settles or payment.settled_at is not None or payment.state != State.CAPTURED:
+        payments.change(
+            conn,
+            payment.id,
+            now,
+            confirmed_at=payment.confirmed_at or now,
+            settled_at=payment.settled_at or (now if settles else None),
+        )
+        return
+    payments.move(
+        conn,
+        payment.id,
+        [State.CAPTURED, State.SETTLED],
+        cause=Cause.SETTLEMENT,
+        now=now,
+        actor=actor,
+        evidence={"break": str(row.id), "kind": row.kind, "reason": reason},
+        settled_at=now,
+        confirmed_at=payment.confirmed_at or now,
+    )
+
+
+def _answer_for_refund(conn: Connection, row: Row[Any], now: datetime) -> None:
+    """A refund whose absence a person has explained is looked for no more."""
+    refund = refunds.get(conn, UUID(row.ours["refund"]))
+    if refund is not None and refund.settled_at is None:
+        refunds.change(conn, refund.id, settled_at=now)
+
+
+def _with_unadjusted(row: Row[Any], plan: Resolution) -> dict[str, Any]:
+    """Return the provider's side with what the books still lack, for the balance's tie-out."""
+    wanted = lacking(plan.kind, row.ours, row.provider)
+    left = still_lacking(wanted, plan.adjustment) if wanted else ()
+    return {**row.provider, UNADJUSTED: _as_json(left)} if left else dict(row.provider)

@@ -1,0 +1,3 @@
+"""Customers and their payment methods."""
+
+__all__ = ["customers"]

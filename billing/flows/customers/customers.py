@@ -1,0 +1,202 @@
+"""Customers and their payment methods, at the provider and in our rows.
+
+Our row is committed first and its id is the idempotency key at the provider, so a command
+that died half-way is finished by running it again.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+
+from billing.errors import BadInput, Conflict, NotFound
+from billing.flows.payments.outcomes import reopen
+from billing.flows.policy import Policy
+from billing.gateway import Gateway, PaymentMethodDetails
+from billing.ids import new_id
+from billing.pan import refuse_card_number
+from billing.rules.payments import Cause, State
+from billing.store.dispatch import NOT_HELD
+from billing.store.payments import attempts, payments
+from billing.store.subscriptions import customers
+
+
+def create(
+    engine: Engine,
+    gateway: Gateway,
+    *,
+    name: str,
+    email: str | None = None,
+    external_id: str | None = None,
+    payment_method: str | None = None,
+    now: datetime,
+    policy: Policy,
+    customer_id: UUID | None = None,
+) -> UUID:
+    """Create a customer here and at the provider, with a payment method if one is given.
+
+    With a `customer_id` of the caller's, creating it again goes on where the first time stopped.
+    Raises `BadInput` (a card number, a refused payment method), `Conflict` (external id taken),
+    `Unavailable`: then the same command may be run again and goes on where it stopped.
+    """
+    refuse_anything_like_a_card(
+        name=name, email=email, external_id=external_id, payment_method=payment_method
+    )
+    if not name.strip():
+        raise BadInput("a customer needs a name", where="name")
+    customer_id = _claim(engine, customer_id or new_id(), name, email, external_id, now)
+    provider_id = gateway.create_customer(
+        name=name, email=email, idempotency_key=f"{policy.mode}:customer:{customer_id}"
+    )
+    with engine.begin() as conn:
+        customers.set_provider_customer(conn, customer_id, provider_id)
+    if payment_method is not None:
+        set_payment_method(
+            engine, gateway, str(customer_id), payment_method, now=now, policy=policy
+        )
+    return customer_id
+
+
+def refuse_anything_like_a_card(**texts: str | None) -> None:
+    """Refuse a card number in any of the named texts. Raises `CardNumberRefused`."""
+    for where, text in texts.items():
+        if text is not None:
+            refuse_card_number(text, where)
+
+
+def _claim(
+    engine: Engine,
+    customer_id: UUID,
+    name: str,
+    email: str | None,
+    external_id: str | None,
+    now: datetime,
+) -> UUID:
+    """Commit the row, or take up one that an interrupted command left without its provider id."""
+    values = {
+        "id": customer_id,
+        "external_id": external_id,
+        "name": name,
+        "email": email,
+        "created_at": now,
+    }
+    with engine.begin() as conn:
+        if customers.find(conn, str(customer_id)) is not None:
+            return customer_id
+        # Also refused is another customer's id: `find` would never come to the new one.
+        existing = None if external_id is None else customers.find(conn, external_id)
+        if existing is None and customers.add(conn, values):
+            return customer_id
+        assert external_id is not None, "only an external id can be taken"
+        existing = existing or customers.find(conn, external_id)
+        assert existing is not None
+    same = (existing.name, existing.email) == (name, email)
+    if existing.provider_customer_id is None and same:
+        found: UUID = existing.id
+        return found
+    raise Conflict(
+        f"a customer with external id {external_id!r} exists: {existing.id}",
+        where="external_id",
+        remedy="use that customer, or `billing customers set-payment-method` to change their card",
+    )
+
+
+def set_payment_method(
+    engine: Engine,
+    gateway: Gateway,
+    customer: str,
+    token: str,
+    *,
+    now: datetime,
+    policy: Policy,
+) -> tuple[PaymentMethodDetails, int]:
+    """Attach a token, make it the customer's default and try at once what waited for it.
+
+    Returns what the card is recognised by, and how many payments are tried again.
+    Raises `NotFound`, `BadInput`, `Unavailable`.
+    """
+    refuse_card_number(token, "payment_method")
+    with engine.connect() as conn:
+        row = customers.find(conn, customer)
+        if row is None:
+            raise NotFound(f"no customer {customer!r}", remedy="see `billing customers list`")
+        if row.provider_customer_id is None:
+            raise Conflict(
+                f"customer {customer!r} is not at the provider yet",
+                remedy="run the `customers create` that was interrupted again",
+            )
+        known = len(customers.payment_methods_of(conn, row.id))
+    details = gateway.attach_payment_method(
+        row.provider_customer_id,
+        token,
+        idempotency_key=f"{policy.mode}:customer:{row.id}:method{known}:{token}",
+    )
+    with engine.begin() as conn:
+        keep_card(conn, row.id, details, at=now)
+        retried = retry_with_new_method(conn, row.id, now)
+    return details, retried
+
+
+def keep_card(
+    conn: Connection,
+    customer_id: UUID,
+    details: PaymentMethodDetails,
+    *,
+    at: datetime,
+    make_default: bool = True,
+) -> UUID:
+    """Keep a card that the provider attached at that instant, as the one to charge from now on."""
+    return customers.add_payment_method(
+        conn,
+        {
+            "id": new_id(),
+            "customer_id": customer_id,
+            "provider_payment_method_id": details.token,
+            "brand": details.brand,
+            "last4": details.last4,
+            "exp_month": details.exp_month,
+            "exp_year": details.exp_year,
+            "created_at": at,
+        },
+        make_default=make_default,
+    )
+
+
+def retry_with_new_method(conn: Connection, customer_id: UUID, now: datetime) -> int:
+    """Make everything that failed with the old payment method due now; no rung is used.
+
+    Returns how many payments that are.
+    """
+    made_due = 0
+    for row in payments.lock_waiting_for_method(conn, customer_id):
+        payment = payments.lock_for_outcome(conn, row.id)
+        if payment.state == State.FAILED:
+            if payment.invoice_status != "uncollectible":
+                continue
+            reopen(
+                conn,
+                payment,
+                cause=Cause.REOPENED_BY_PAYMENT_METHOD,
+                now=now,
+                actor="customer",
+                why="the payment method was changed",
+            )
+        elif attempts.open_attempt(conn, payment.id) is not None:
+            continue  # its outcome comes first; if it is a decline, the new one is tried at once
+        payments.change(
+            conn,
+            payment.id,
+            now,
+            rung=rung_given_back(payment.next_attempt_kind, payment.rung),
+            next_attempt_at=now,
+            next_attempt_kind="new_method",
+            dispatch_after=NOT_HELD,
+            decision="the payment method was changed: tried again at once, no rung is used",
+        )
+        made_due += 1
+    return made_due
+
+
+def rung_given_back(pending_kind: str | None, rung: int) -> int:
+    """Return the rungs used when an attempt out of turn takes a scheduled one's place."""
+    return rung - 1 if pending_kind == "ladder" else rung

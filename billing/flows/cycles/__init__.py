@@ -1,0 +1,5 @@
+"""Billing cycles: opened once a period, skipped or paused where nothing is due, closed when all
+sides agree.
+"""
+
+__all__ = ["closing", "digest", "opening", "recognition", "skipping"]

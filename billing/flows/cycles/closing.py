@@ -1,0 +1,64 @@
+"""Closing cycles: resolved, receivable zero, confirmed by the provider; then immutable.
+
+The journal itself is asked whether anything is still owed. A closed cycle takes no more
+entries (the database refuses them); what comes later is booked without a cycle.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+
+from billing.flows.cycles.digest import cycle_digests
+from billing.store.journal import posting
+from billing.store.settlement import breaks
+from billing.store.subscriptions import cycles
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """What one run did; `held_back` cycles looked ready but their receivable wasn't zero."""
+
+    closed: int = 0
+    held_back: int = 0
+
+
+def run(engine: Engine, *, now: datetime, batch: int = 100) -> Closed:
+    """Close every cycle that is ready, `batch` cycles a transaction.
+
+    Safe to run twice at once and to be killed anywhere: a batch is closed or it isn't.
+    """
+    closed = held_back = 0
+    after: UUID | None = None
+    while True:
+        with engine.begin() as conn:
+            ids = cycles.closable(conn, now, batch, after)
+            if not ids:
+                return Closed(closed, held_back)
+            done = close_batch(conn, ids, now)
+        after = ids[-1]
+        closed += done.closed
+        held_back += done.held_back
+
+
+def close_batch(conn: Connection, ids: Sequence[UUID], now: datetime) -> Closed:
+    """Lock the cycles, look again under the lock, and close those that are still ready."""
+    locked = [row.id for row in cycles.lock_opened(conn, ids)]
+    ready = cycles.still_closable(conn, locked, now)
+    owed = posting.cycle_receivables(conn, ready)
+    settled = [cycle_id for cycle_id in ready if all(money.amount == 0 for money in owed[cycle_id])]
+    for cycle_id in set(ready) - set(settled):
+        breaks.record(
+            conn,
+            kind="receivable_open",
+            dedupe_key=f"receivable_open:{cycle_id}",
+            ours={"receivable": [str(money) for money in owed[cycle_id]]},
+            provider={},
+            suggested_cause="the invoice is resolved but the journal still shows a receivable",
+            now=now,
+            cycle_id=cycle_id,
+        )
+    count = cycles.close(conn, cycle_digests(conn, settled), now)
+    return Closed(closed=count, held_back=len(ready) - len(settled))

@@ -1,0 +1,397 @@
+"""Opening due cycles: for each subscription whose next period has begun, one cycle.
+
+    lock due rows (SKIP LOCKED)  ->  decide in pure code  ->  write all in a few statements
+
+A batch is one transaction. What goes wrong with one subscription parks that one, with its
+error, and the others go on: nobody's bill waits for somebody else's bad row.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError, OperationalError
+
+from billing.errors import BillingError
+from billing.flows.policy import Policy
+from billing.ids import derived_id
+from billing.ledger import recipes
+from billing.ledger.journal import Entry
+from billing.rules import invoices as invoice_rules
+from billing.rules import recognition
+from billing.rules.invoices import Draft
+from billing.rules.money import Money
+from billing.rules.periods import ScheduledPeriod, nth, number_containing, to_local
+from billing.rules.subscriptions import CycleKind, Status, after_open, cycle_kind, plan_catch_up
+from billing.store.dispatch import NOT_HELD
+from billing.store.journal import posting
+from billing.store.payments import invoices, payments
+from billing.store.subscriptions import cycles, plans, subscriptions
+from billing.store.subscriptions.parking import parked_for
+from billing.store.subscriptions.subscriptions import Advance, Subscription
+from plans.terms import Plan, PlanVersion, version_for_period
+
+ACTOR = "scheduler"
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """What one batch did. `seen` is 0 when nothing was due."""
+
+    seen: int = 0
+    opened: int = 0
+    parked: int = 0
+    canceled: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """One cycle to be opened, decided and priced; `draft` is None where nothing is billed.
+
+    `recognise_at` is when something of the invoice is earned for the first time.
+    """
+
+    subscription: Subscription
+    scheduled: ScheduledPeriod
+    kind: CycleKind
+    version: PlanVersion
+    draft: Draft | None
+    cycle_id: UUID
+    invoice_id: UUID
+    payment_id: UUID
+    recognise_at: datetime | None = None
+
+
+class CannotOpen(Exception):
+    """This subscription can't go on by itself: `reason` for the metric, the text for a person."""
+
+    def __init__(self, reason: str, error: str) -> None:
+        super().__init__(error)
+        self.reason = reason
+
+
+def open_due_cycles(engine: Engine, *, now: datetime, limit: int, policy: Policy) -> Opened:
+    """Open the next cycle of up to `limit` due subscriptions, earliest first, in one transaction.
+
+    Several schedulers may run this at once. Call it until nothing is seen: a subscription that
+    missed several periods gets one cycle a call, in order.
+    """
+    with engine.begin() as conn:
+        due = subscriptions.lock_due(conn, now, limit)
+        if not due:
+            return Opened()
+        catalog = plans.published(conn)
+        openings: list[Opening] = []
+        unable: list[tuple[Subscription, CannotOpen]] = []
+        ended: list[Subscription] = []
+        for subscription in due:
+            if subscription.cancel_at_period_end:
+                ended.append(subscription)
+                continue
+            try:
+                openings.append(decide(subscription, catalog, now, policy))
+            except CannotOpen as cannot:
+                unable.append((subscription, cannot))
+            except Exception as error:  # noqa: BLE001  whatever it is, it is this one's alone
+                words = f"{type(error).__name__}: {error}"
+                unable.append((subscription, CannotOpen("error", words)))
+        unable += _write_all(conn, openings, now)
+        for subscription, why in unable:
+            park(conn, subscription, now, reason=why.reason, error=str(why))
+        for subscription in ended:
+            _cancel_at_end(conn, subscription, now)
+    return Opened(
+        seen=len(due),
+        opened=len(due) - len(unable) - len(ended),
+        parked=len(unable),
+        canceled=len(ended),
+    )
+
+
+# --- deciding: pure -----------------------------------------------------------------------------
+
+
+def decide(
+    subscription: Subscription,
+    catalog: Mapping[str, Plan],
+    now: datetime,
+    policy: Policy,
+    *,
+    bill_missed: bool = False,
+) -> Opening:
+    """Return the next cycle of a subscription, priced. Raises `CannotOpen`.
+
+    `bill_missed`: an operator decided that missed periods are billed, whatever the policy.
+    """
+    plan = catalog.get(subscription.plan)
+    if plan is None:
+        raise CannotOpen("plan_missing", f"plan {subscription.plan} is not published")
+    schedule = subscription.schedule
+    scheduled = nth(schedule, subscription.next_n)
+    if scheduled.period.start != subscription.renews_at:
+        raise CannotOpen(
+            "schedule_changed",
+            f"cycle {subscription.next_n} starts at {scheduled.period.start} by its schedule"
+            f" but was due at {subscription.renews_at}",
+        )
+    starts_on = to_local(scheduled.period.start, subscription.zone).date()
+    version = version_for_period(plan.versions, subscription.plan_version, starts_on)
+    kind = cycle_kind(subscription.status, scheduled.kind)
+    if kind == "regular" and scheduled.period.end <= now and not bill_missed:
+        kind = _kind_of_missed(subscription, plan, now, policy)
+    draft = recognise_at = None
+    if kind == "regular":
+        draft = _draft(subscription, plan, version, scheduled, policy)
+    if draft is not None and draft.net:
+        service = recognition.Service(scheduled.period, subscription.zone)
+        recognise_at = recognition.first_at(service, policy.recognise)
+    owner, n, start = subscription.id, scheduled.n, scheduled.period.start
+    return Opening(
+        subscription,
+        scheduled,
+        kind,
+        version,
+        draft,
+        cycle_id=derived_id("cycle", owner, n, start),
+        invoice_id=derived_id("invoice", owner, n, start),
+        payment_id=derived_id("payment", owner, n, start),
+        recognise_at=recognise_at,
+    )
+
+
+def _kind_of_missed(
+    subscription: Subscription, plan: Plan, now: datetime, policy: Policy
+) -> CycleKind:
+    """Return the kind of a cycle whose period is wholly over before it was opened."""
+    missed = number_containing(subscription.schedule, now) - subscription.next_n
+    catch_up = plan_catch_up(plan.catch_up or policy.catch_up, policy.catch_up_cap, missed)
+    if catch_up.action == "park":
+        raise CannotOpen("catch_up", f"{catch_up.words}: release it with --bill or --skip")
+    return "skipped" if catch_up.action == "skip" else "regular"
+
+
+def _draft(
+    subscription: Subscription,
+    plan: Plan,
+    version: PlanVersion,
+    scheduled: ScheduledPeriod,
+    policy: Policy,
+) -> Draft:
+    draft = invoice_rules.draft(
+        plan.name,
+        version,
+        scheduled,
+        subscription.quantity,
+        subscription.currency,
+        zone=subscription.zone,
+    )
+    minimum = policy.minimum_amounts.get(subscription.currency, 0)
+    if 0 < draft.total < minimum:
+        raise CannotOpen(
+            "below_minimum",
+            f"{Money(draft.total, draft.currency)} is below the provider's minimum"
+            f" of {Money(minimum, draft.currency)}",
+        )
+    return draft
+
+
+# --- writing ------------------------------------------------------------------------------------
+
+
+def _write_all(
+    conn: Connection, openings: Sequence[Opening], now: datetime
+) -> list[tuple[Subscription, CannotOpen]]:
+    """Write a batch; when the database refuses it, one by one, and return who can't be opened."""
+    if not openings:
+        return []
+    try:
+        with conn.begin_nested():
+            write(conn, openings, now)
+    except (DBAPIError, BillingError) as error:
+        _raise_if_unreachable(error)
+    else:
+        return []
+    unable: list[tuple[Subscription, CannotOpen]] = []
+    for opening in openings:
+        try:
+            with conn.begin_nested():
+                write(conn, [opening], now)
+        except (DBAPIError, BillingError) as error:
+            _raise_if_unreachable(error)
+            why = str(error.orig) if isinstance(error, DBAPIError) else str(error)
+            reason = CannotOpen("refused_by_database", why.strip())
+            unable.append((opening.subscription, reason))
+    return unable
+
+
+def _raise_if_unreachable(error: DBAPIError | BillingError) -> None:
+    """A lost connection, a deadlock or a timeout is no fault of the subscription."""
+    if isinstance(error, OperationalError) or (
+        isinstance(error, DBAPIError) and error.connection_invalidated
+    ):
+        raise error
+
+
+def write(conn: Connection, openings: Sequence[Opening], now: datetime) -> None:
+    """Write cycles, invoices, payments and entries, and move the subscriptions on."""
+    billed = [(opening, opening.draft) for opening in openings if opening.draft is not None]
+    owed = [(opening, draft) for opening, draft in billed if draft.total > 0]
+    cycles.add(conn, [_cycle_row(opening, now) for opening in openings])
+    invoices.add(
+        conn,
+        [_invoice_row(opening, draft, now) for opening, draft in billed],
+        [row for opening, draft in billed for row in _line_rows(opening, draft)],
+    )
+    payments.add(conn, [_payment_row(opening, draft, now) for opening, draft in owed])
+    posting.post(conn, [_entry(opening, draft, now) for opening, draft in owed])
+    subscriptions.advance(conn, [_advance(opening) for opening in openings])
+    subscriptions.notes(conn, [note for opening in openings for note in _notes(opening, now)])
+
+
+def _cycle_row(opening: Opening, now: datetime) -> dict[str, Any]:
+    return {
+        "id": opening.cycle_id,
+        "subscription_id": opening.subscription.id,
+        "n": opening.scheduled.n,
+        "kind": opening.kind,
+        "period_start": opening.scheduled.period.start,
+        "period_end": opening.scheduled.period.end,
+        "plan": opening.subscription.plan,
+        "plan_version": opening.version.effective,
+        "opened_at": now,
+    }
+
+
+def _invoice_row(opening: Opening, draft: Draft, now: datetime) -> dict[str, Any]:
+    free = draft.total == 0
+    return {
+        "id": opening.invoice_id,
+        "cycle_id": opening.cycle_id,
+        "subscription_id": opening.subscription.id,
+        "customer_id": opening.subscription.customer_id,
+        "number": invoice_rules.number(opening.subscription.invoice_prefix, opening.scheduled.n),
+        "currency": draft.currency,
+        "net": draft.net,
+        "tax": draft.tax,
+        "total": draft.total,
+        "status": "paid" if free else "open",
+        "issued_at": now,
+        "resolved_at": now if free else None,
+        "recognise_at": opening.recognise_at,
+    }
+
+
+def _line_rows(opening: Opening, draft: Draft) -> list[dict[str, Any]]:
+    return [
+        {
+            "invoice_id": opening.invoice_id,
+            "line": number,
+            "description": line.description,
+            "quantity": line.quantity,
+            "unit_amount": line.unit_amount,
+            "amount": line.amount,
+        }
+        for number, line in enumerate(draft.lines, start=1)
+    ]
+
+
+def _payment_row(opening: Opening, draft: Draft, now: datetime) -> dict[str, Any]:
+    return {
+        "id": opening.payment_id,
+        "invoice_id": opening.invoice_id,
+        "subscription_id": opening.subscription.id,
+        "customer_id": opening.subscription.customer_id,
+        "amount": draft.total,
+        "currency": draft.currency,
+        "state": "CREATED",
+        "next_attempt_at": now,
+        "next_attempt_kind": "first",
+        "dispatch_after": NOT_HELD,
+        "created_at": now,
+        "updated_at": now,
+    }
+
+
+def _entry(opening: Opening, draft: Draft, now: datetime) -> Entry:
+    return recipes.invoice_issued(
+        invoice_id=opening.invoice_id,
+        customer_id=opening.subscription.customer_id,
+        cycle_id=opening.cycle_id,
+        net=Money(draft.net, draft.currency),
+        tax=Money(draft.tax, draft.currency),
+        effective_at=now,
+    )
+
+
+def _advance(opening: Opening) -> Advance:
+    return Advance(
+        id=opening.subscription.id,
+        next_n=opening.scheduled.n + 1,
+        renews_at=opening.scheduled.period.end,
+        status=_status_after(opening),
+        plan_version=opening.version.effective,
+    )
+
+
+def _status_after(opening: Opening) -> Status:
+    return after_open(opening.subscription.status, opening.kind)
+
+
+def _notes(opening: Opening, now: datetime) -> list[dict[str, Any]]:
+    """Return timeline lines for what the cycle rows alone don't show."""
+    subscription, after = opening.subscription, _status_after(opening)
+    found: list[tuple[str, str]] = []
+    if after is not subscription.status:
+        found.append((str(after), f"{subscription.status} -> {after}: the trial is over"))
+    if opening.version.effective != subscription.plan_version:
+        found.append(
+            (
+                "plan_version",
+                f"moved from the terms of {subscription.plan_version}"
+                f" to those of {opening.version.effective}",
+            )
+        )
+    return [
+        {
+            "subscription_id": subscription.id,
+            "at": now,
+            "kind": kind,
+            "actor": ACTOR,
+            "words": words,
+            "detail": {"n": opening.scheduled.n},
+        }
+        for kind, words in found
+    ]
+
+
+def park(
+    conn: Connection, subscription: Subscription, now: datetime, *, reason: str, error: str
+) -> None:
+    """Take a (locked) subscription out of scheduling, with the error that a person has to read."""
+    subscriptions.change(conn, subscription.id, **parked_for(now, reason, error[:2000]))
+    subscriptions.note(
+        conn,
+        subscription.id,
+        at=now,
+        kind="parked",
+        actor=ACTOR,
+        words=f"parked ({reason}): {error}"[:2000],
+        detail={"n": subscription.next_n},
+    )
+
+
+def _cancel_at_end(conn: Connection, subscription: Subscription, now: datetime) -> None:
+    subscriptions.change(
+        conn, subscription.id, status=str(Status.CANCELED), renews_at=None, canceled_at=now
+    )
+    subscriptions.note(
+        conn,
+        subscription.id,
+        at=now,
+        kind="canceled",
+        actor=ACTOR,
+        words=f"{subscription.status} -> canceled: its last paid period is over",
+    )

@@ -1,0 +1,47 @@
+"""Passing over periods that will never be billed: they are opened as cycles of kind `skipped`."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from billing.ids import derived_id
+from billing.rules.periods import nth
+from billing.store.subscriptions import cycles, subscriptions
+from billing.store.subscriptions.subscriptions import Subscription
+
+
+def skip_missed(conn: Connection, subscription: Subscription, now: datetime) -> int:
+    """Open every period of a (locked) subscription that is wholly over as skipped.
+
+    The one that contains `now` is the next to be opened, and billed. Returns how many were
+    skipped.
+    """
+    schedule, n = subscription.schedule, subscription.next_n
+    rows = []
+    scheduled = nth(schedule, n)
+    while scheduled.period.end <= now:
+        rows.append(
+            {
+                "id": derived_id("cycle", subscription.id, scheduled.n, scheduled.period.start),
+                "subscription_id": subscription.id,
+                "n": scheduled.n,
+                "kind": "skipped",
+                "period_start": scheduled.period.start,
+                "period_end": scheduled.period.end,
+                "plan": subscription.plan,
+                "plan_version": subscription.plan_version,
+                "opened_at": now,
+            }
+        )
+        scheduled = nth(schedule, scheduled.n + 1)
+    cycles.add(conn, rows)
+    # Without the status in the same statement the row would break its check while unpaid.
+    status = "active" if subscription.status == "unpaid" else str(subscription.status)
+    subscriptions.change(
+        conn,
+        subscription.id,
+        status=status,
+        next_n=scheduled.n,
+        renews_at=scheduled.period.start,
+    )
+    return len(rows)

@@ -1,0 +1,3 @@
+"""Disputes, as the provider reports them."""
+
+__all__ = ["dispute_updates"]

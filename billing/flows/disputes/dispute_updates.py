@@ -1,0 +1,295 @@
+"""Disputes: our side brought to what the provider says of one now.
+
+Nothing here depends on the order or the number of notices: whoever hears of a dispute fetches it
+and applies it. Money moves by the provider's transactions alone, each posted once under its id:
+
+    withheld   dispute_receivable, and the fee as the provider charged it
+    returned   the same the other way, with the fee where the provider gives it back
+    lost       what is still withheld goes off the revenue: earned, unearned and tax as for a refund
+
+An inquiry moves nothing. Locks are taken in one order: payment, its invoice, dispute.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row
+
+from billing.gateway import BalanceTransaction, ProviderDispute
+from billing.ids import new_id
+from billing.ledger import recipes
+from billing.ledger.journal import Entry
+from billing.rules.disputes import CLOSED, DisputeState, Movement, is_older, movement, state_of
+from billing.rules.money import Money
+from billing.rules.reconciliation import SUGGESTED_CAUSES, BreakKind
+from billing.rules.refunds import Parts, split
+from billing.store.journal import posting
+from billing.store.payments import disputes, payments, recognition
+from billing.store.settlement import breaks
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """What came of applying a dispute; `state` is None when its charge is none of ours.
+
+    `too_much` says that more was lost than the refunds we know of had left.
+    """
+
+    dispute_id: UUID
+    state: DisputeState | None
+    posted: int = 0
+    too_much: bool = False
+
+
+def apply(conn: Connection, found: ProviderDispute, *, now: datetime) -> Applied:
+    """Bring our side to a dispute as the provider has it now; any number of times, in any order.
+
+    In the caller's transaction. A dispute of a charge that we don't know becomes a break, and is
+    taken up when the charge is known.
+    """
+    payment = _lock_payment(conn, found)
+    row = disputes.claim(conn, _first_row(found, payment, now))
+    if payment is None:
+        disputes.change(conn, row.id, now, provider_status=found.status)
+        _record_unknown(conn, found, now)
+        return Applied(row.id, None)
+    if _is_late(row, found):
+        return Applied(row.id, DisputeState(row.state))
+    if row.payment_id is None:
+        disputes.change(conn, row.id, now, payment_id=payment.id)
+        _explain_unknown(conn, found, payment, now)
+    state = state_of(found.status, found.is_inquiry)
+    entries = _post_movements(conn, row, found, now)
+    decided, too_much = _post_decision(conn, payment, row, state, found, now)
+    entries += decided
+    posting.post(conn, entries)
+    _write(conn, row, found, state, now)
+    return Applied(row.id, state, len(entries), too_much)
+
+
+def _lock_payment(conn: Connection, found: ProviderDispute) -> Row[Any] | None:
+    payment_id = disputes.payment_of(
+        conn,
+        provider_payment_id=found.provider_payment_id,
+        provider_charge_id=found.provider_charge_id,
+    )
+    return None if payment_id is None else payments.lock_for_outcome(conn, payment_id)
+
+
+def _first_row(
+    found: ProviderDispute, payment: Row[Any] | None, now: datetime
+) -> dict[str, object]:
+    """Return the row of a dispute that nothing was posted of yet."""
+    return {
+        "id": new_id(),
+        "provider_dispute_id": found.id,
+        "payment_id": None if payment is None else payment.id,
+        "provider_charge_id": found.provider_charge_id,
+        "amount": found.amount.amount,
+        "currency": found.amount.currency,
+        "reason": found.reason,
+        "provider_status": found.status,
+        "state": str(DisputeState.INQUIRY if found.is_inquiry else DisputeState.OPENED),
+        "opened_at": found.created,
+        "updated_at": now,
+    }
+
+
+def _is_late(row: Row[Any], found: ProviderDispute) -> bool:
+    """Tell whether a newer answer was applied before: an earlier stage, or fewer transactions."""
+    seen = state_of(found.status, found.is_inquiry)
+    ids = {transaction.id for transaction in found.balance_transactions}
+    return is_older(seen, DisputeState(row.state)) or not ids.issuperset(row.transaction_ids)
+
+
+def _write(
+    conn: Connection, row: Row[Any], found: ProviderDispute, state: DisputeState, now: datetime
+) -> None:
+    moved = _movements(found)
+    fees = [each.fee for each in moved if each.fee.amount]
+    closed_at = (row.closed_at or now) if state in CLOSED else None
+    disputes.change(
+        conn,
+        row.id,
+        now,
+        state=str(state),
+        provider_status=found.status,
+        reason=found.reason,
+        amount=found.amount.amount,
+        funds_withdrawn=_withheld(moved, found).amount > 0,
+        fee=sum(fee.amount for fee in fees),
+        fee_currency=fees[0].currency if fees else None,
+        transaction_ids=[each.transaction_id for each in moved],
+        closed_at=closed_at,
+    )
+
+
+# --- money --------------------------------------------------------------------------------------
+
+
+def _movements(found: ProviderDispute) -> list[Movement]:
+    return [_movement(each) for each in found.balance_transactions]
+
+
+def _movement(each: BalanceTransaction) -> Movement:
+    return movement(
+        each.id,
+        Money(each.amount, each.currency),
+        each.customer_money,
+        Money(each.fee, each.currency),
+    )
+
+
+def _withheld(moved: list[Movement], found: ProviderDispute) -> Money:
+    """Return what the transactions, taken together, hold back from us."""
+    held = Money(0, found.amount.currency)
+    for each in moved:
+        held = held + each.amount if each.direction == "withheld" else held - each.amount
+    return held
+
+
+def _post_movements(
+    conn: Connection, row: Row[Any], found: ProviderDispute, now: datetime
+) -> list[Entry]:
+    """Return the entries of the transactions that are new to us."""
+    at = {transaction.id: transaction.created for transaction in found.balance_transactions}
+    recipe = {"withheld": recipes.dispute_opened, "returned": recipes.dispute_won}
+    return [
+        recipe[each.direction](
+            dispute_id=row.id,
+            transaction_id=each.transaction_id,
+            amount=each.amount,
+            fee=each.fee,
+            effective_at=at[each.transaction_id],
+        )
+        for each in _movements(found)
+        if each.transaction_id not in row.transaction_ids
+        and (each.amount.amount or each.fee.amount)
+    ]
+
+
+def _post_decision(
+    conn: Connection,
+    payment: Row[Any],
+    row: Row[Any],
+    state: DisputeState,
+    found: ProviderDispute,
+    now: datetime,
+) -> tuple[list[Entry], bool]:
+    """Return the entries of a loss, and of the one it replaces: booked for what is withheld now.
+
+    And whether it is more than was left of the payment.
+    """
+    held = _withheld(_movements(found), found)
+    lost = held if state is DisputeState.LOST else held - held
+    booked = Parts(row.lost_recognised, row.lost_deferred, row.lost_tax)
+    if lost.amount == booked.total:
+        return [], False
+    entries, too_much = [], False
+    if booked.total:
+        entries.append(_loss_reversed(conn, payment, row, now))
+    if lost.amount > 0:
+        left = recognition.parts_left(conn, payment)
+        too_much = lost.amount > left.total
+        entries.append(_loss(conn, payment, row, lost, left, now))
+    return entries, too_much
+
+
+def _loss_reversed(conn: Connection, payment: Row[Any], row: Row[Any], now: datetime) -> Entry:
+    stored = posting.entry_by_source_key(conn, f"dispute_lost:{row.id}:{row.times_lost}")
+    assert stored is not None, "a loss is posted when it is written down"
+    disputes.change(conn, row.id, now, lost_recognised=0, lost_deferred=0, lost_tax=0)
+    if row.lost_deferred:
+        recognition.look_again(conn, {payment.invoice_id: now})
+    return recipes.dispute_lost_reversed(stored.entry, effective_at=now)
+
+
+def _loss(
+    conn: Connection, payment: Row[Any], row: Row[Any], lost: Money, left: Parts, now: datetime
+) -> Entry:
+    if lost.amount > left.total:
+        _record_too_much(conn, payment, row, lost, left, now)
+    parts = split(lost, left)
+    nth = row.times_lost + 1
+    disputes.change(
+        conn,
+        row.id,
+        now,
+        state=str(DisputeState.LOST),
+        closed_at=row.closed_at or now,
+        times_lost=nth,
+        lost_recognised=parts.recognised,
+        lost_deferred=parts.deferred,
+        lost_tax=parts.tax,
+    )
+    return recipes.dispute_lost(
+        dispute_id=row.id,
+        recognised=Money(parts.recognised, lost.currency),
+        deferred=Money(parts.deferred, lost.currency),
+        tax=Money(parts.tax, lost.currency),
+        effective_at=now,
+        nth=nth,
+    )
+
+
+# --- breaks -------------------------------------------------------------------------------------
+
+
+def _provider_side(found: ProviderDispute) -> dict[str, object]:
+    return {
+        "dispute": found.id,
+        "charge": found.provider_charge_id,
+        "payment": found.provider_payment_id,
+        "amount": found.amount.amount,
+        "currency": found.amount.currency,
+        "status": found.status,
+        "created": found.created.isoformat(),
+    }
+
+
+def _record_unknown(conn: Connection, found: ProviderDispute, now: datetime) -> None:
+    breaks.record(
+        conn,
+        kind=str(BreakKind.DISPUTE_UNKNOWN),
+        dedupe_key=f"{BreakKind.DISPUTE_UNKNOWN}:{found.id}",
+        ours={},
+        provider=_provider_side(found),
+        suggested_cause=SUGGESTED_CAUSES[BreakKind.DISPUTE_UNKNOWN],
+        now=now,
+    )
+
+
+def _explain_unknown(
+    conn: Connection, found: ProviderDispute, payment: Row[Any], now: datetime
+) -> None:
+    breaks.resolve_by_key(
+        conn,
+        f"{BreakKind.DISPUTE_UNKNOWN}:{found.id}",
+        now=now,
+        resolution=f"the charge is that of payment {payment.id}",
+    )
+
+
+def _record_too_much(
+    conn: Connection, payment: Row[Any], row: Row[Any], lost: Money, left: Parts, now: datetime
+) -> None:
+    """The cardholder has more than was paid: refunded, and taken back by the bank as well."""
+    breaks.record(
+        conn,
+        kind=str(BreakKind.DISPUTE_MISMATCH),
+        dedupe_key=f"{BreakKind.DISPUTE_MISMATCH}:{row.id}",
+        ours={
+            "payment": str(payment.id),
+            "captured": payment.amount_captured,
+            "refunded": payment.amount_refunded,
+            "left": left.total,
+            "currency": payment.currency,
+        },
+        provider={"dispute": row.provider_dispute_id, "lost": lost.amount},
+        suggested_cause="the payment was refunded, and its cardholder's bank took it back as well",
+        now=now,
+        cycle_id=payment.cycle_id,
+        payment_id=payment.id,
+    )

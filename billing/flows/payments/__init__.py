@@ -1,0 +1,3 @@
+"""Collecting payments: dispatch, attempt, outcome, and authorisations that are captured later."""
+
+__all__ = ["authorizations", "collecting", "outcomes"]

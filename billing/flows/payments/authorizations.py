@@ -1,0 +1,386 @@
+"""Capturing or voiding what was authorised: now, later, or when it expires.
+
+    request_capture, request_void   the caller's transaction: what is to be done is written down
+    begin                           transaction 1: leased
+    (gateway)                       the call, outside any transaction; see `attempt`
+    finish                          transaction 2: state and entries
+
+An authorisation is made by an ordinary attempt (`collect`) of a payment that is captured by
+hand. From then on something always follows: it is voided when it expires, unless somebody
+captures or voids it before. A capture of a part gives the rest free.
+At the provider a payment is captured once, so asking again is safe whatever became of the answer.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Row
+
+from billing.errors import BadInput, BillingError, Conflict, NotFound
+from billing.flows.payments.outcomes import post_capture
+from billing.flows.policy import Policy
+from billing.gateway import (
+    Absent,
+    Declined,
+    Deferred,
+    Gateway,
+    Outcome,
+    Rejected,
+    Succeeded,
+    Unknown,
+)
+from billing.rules.money import Money
+from billing.rules.payments import Cause, State
+from billing.rules.reconciliation import SUGGESTED_CAUSES, BreakKind
+from billing.store.dispatch import NOT_HELD
+from billing.store.payments import attempts, payments
+from billing.store.settlement import breaks
+from billing.store.subscriptions.parking import NOT_PARKED, parked_for
+from plans.currencies import charge_step
+
+ACTOR: Final = "worker"
+CAPTURE: Final = "capture"
+VOID: Final = "void"
+# There is no row a send to count them by: between two of them it is waited as after the fourth.
+_SENDS: Final = 4
+# Refusals after which there is nothing left to capture.
+_GONE: Final = frozenset(
+    {
+        "payment_intent_canceled",
+        "charge_expired_for_capture",
+        "capture_charge_authorization_expired",
+    }
+)
+
+
+def request_capture(
+    conn: Connection,
+    payment_id: UUID,
+    *,
+    amount: Money | None = None,
+    now: datetime,
+    actor: str,
+) -> Money:
+    """Ask for the capture of an authorised payment, or of a part; return what is captured.
+
+    In the caller's transaction; a worker does it once that is committed. Asking again for the
+    same changes nothing. Raises `NotFound`, `Conflict`, `BadInput`.
+    """
+    payment = _lock(conn, payment_id)
+    amount = capturable(payment, amount, now)
+    if payment.capture_amount is None:
+        payments.change(
+            conn,
+            payment_id,
+            now,
+            capture_amount=amount.amount,
+            next_attempt_at=now,
+            next_attempt_kind=CAPTURE,
+            dispatch_after=NOT_HELD,
+            decision=f"{actor} asked for the capture of {amount}",
+        )
+    return amount
+
+
+def _lock(conn: Connection, payment_id: UUID) -> Row[Any]:
+    if payments.get(conn, payment_id) is None:
+        raise NotFound(f"no payment {payment_id}", remedy="`billing charges list` shows them")
+    return payments.lock_for_outcome(conn, payment_id)
+
+
+def capturable(payment: Row[Any], amount: Money | None, now: datetime) -> Money:
+    """Return what would be captured of a payment. Raises `Conflict`, `BadInput`."""
+    _refuse_unless_authorised(payment, now)
+    whole = Money(payment.amount, payment.currency)
+    if amount is None:
+        amount = whole
+    elif amount.currency != whole.currency:
+        raise BadInput(f"payment {payment.id} was authorised in {whole.currency}, not in {amount}")
+    elif not 0 < amount.amount <= whole.amount:
+        raise BadInput(f"of {whole} authorised, {amount} can't be captured")
+    elif amount.amount % charge_step(amount.currency):
+        raise BadInput(f"{amount} can't be paid in {amount.currency}: its last digit has to be 0")
+    if payment.capture_amount not in (None, amount.amount):
+        asked = Money(payment.capture_amount, payment.currency)
+        raise Conflict(f"the capture of {asked} is under way for payment {payment.id}")
+    return amount
+
+
+def _refuse_unless_authorised(payment: Row[Any], now: datetime) -> None:
+    if payment.state != State.AUTHORIZED:
+        raise Conflict(
+            f"payment {payment.id} is {payment.state}, not authorised",
+            remedy="refund what was captured; what failed or was given up needs a new payment",
+        )
+    if payment.parked_at is not None:
+        raise Conflict(
+            f"payment {payment.id} is parked: {payment.parked_error}",
+            remedy="put the cause right, then `billing parked release`",
+        )
+    if payment.next_attempt_kind == VOID and payment.next_attempt_at <= now:
+        raise Conflict(f"payment {payment.id} is being voided: {payment.decision}")
+
+
+def request_void(
+    conn: Connection, payment_id: UUID, *, now: datetime, actor: str, why: str
+) -> None:
+    """Ask that an authorised payment be given up; a worker does it.
+
+    One that was not sent to the provider yet is given up at once. Raises `NotFound`, `Conflict`.
+    """
+    payment = _lock(conn, payment_id)
+    words = f"voided by {actor}: {why}"
+    if payment.state == State.CREATED and payment.invoice_id is None:
+        if attempts.open_attempt(conn, payment_id) is not None:
+            raise Conflict(
+                f"payment {payment_id} is being authorised: its outcome is being asked for",
+                remedy="void it when it is known",
+            )
+        _fail(conn, payment, Cause.VOID, words, now, actor)
+        return
+    _refuse_unless_authorised(payment, now)
+    if payment.capture_amount is not None:
+        raise Conflict(
+            f"payment {payment_id} is being captured", remedy="refund it when it is captured"
+        )
+    payments.change(
+        conn,
+        payment_id,
+        now,
+        next_attempt_at=now,
+        next_attempt_kind=VOID,
+        dispatch_after=NOT_HELD,
+        decision=words,
+    )
+
+
+# --- transaction 1, the call --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A capture or a void that may be sent now."""
+
+    payment_id: UUID
+    kind: Literal["capture", "void"]
+    provider_payment_id: str
+    amount: Money
+    idempotency_key: str
+
+
+def begin(
+    engine: Engine, payment_id: UUID, *, now: datetime, wall: datetime, policy: Policy
+) -> Step | None:
+    """Lease what is to be done with an authorised payment; None when there is no call to make."""
+    with engine.begin() as conn:
+        row = payments.lock_for_step(conn, payment_id, now=now, wall=wall)
+        if row is None:
+            return None
+        lease = wall + policy.lease
+        payments.change(conn, payment_id, now, lease_until=lease, dispatch_after=lease)
+        kind: Literal["capture", "void"] = CAPTURE if row.next_attempt_kind == CAPTURE else VOID
+        return Step(
+            payment_id=row.id,
+            kind=kind,
+            provider_payment_id=row.provider_payment_id,
+            amount=Money(row.capture_amount or row.amount, row.currency),
+            idempotency_key=_key(row, kind, policy),
+        )
+
+
+def attempt(gateway: Gateway, step: Step) -> Outcome | Absent:
+    """Send a capture or a void. Holds no transaction.
+
+    An error may be all that is ever replayed under a key, so where the answer says nothing, the
+    payment itself is looked at: captured and canceled are ends that stay.
+    """
+    if step.kind == CAPTURE:
+        answer: Outcome | Absent = gateway.capture(
+            step.provider_payment_id, step.amount, idempotency_key=step.idempotency_key
+        )
+    else:
+        answer = gateway.cancel(step.provider_payment_id, idempotency_key=step.idempotency_key)
+    return _looked_at(gateway, step, answer) if isinstance(answer, Unknown) else answer
+
+
+def _looked_at(gateway: Gateway, step: Step, unknown: Unknown) -> Outcome | Absent:
+    try:
+        found = gateway.payment(step.provider_payment_id)
+    except BillingError:
+        return unknown
+    if found is None:
+        return unknown
+    if found.status == "succeeded" and (step.kind == VOID or found.amount_received == step.amount):
+        return Succeeded(found.id, found.amount_received, provider_charge_id=found.latest_charge_id)
+    if found.status == "canceled":
+        gone = Rejected("payment_intent_canceled", f"{found.id} is canceled")
+        return Absent() if step.kind == VOID else gone
+    return unknown
+
+
+def _key(row: Row[Any], kind: str, policy: Policy) -> str:
+    """Return the key of what was asked for: a refused capture doesn't bind the next one.
+
+    Asked for anew it is another request, at another instant or of another amount.
+    """
+    asked = f"{row.next_attempt_at.timestamp():.0f}:{row.capture_amount or row.amount}"
+    return f"{policy.mode}:payment:{row.id}:{kind}:{asked}"
+
+
+# --- transaction 2 ------------------------------------------------------------------------------
+
+
+def finish(
+    engine: Engine,
+    step: Step,
+    outcome: Outcome | Absent,
+    *,
+    now: datetime,
+    wall: datetime,
+    policy: Policy,
+) -> State:
+    """Write down what a capture or a void brought, and return where the payment stands.
+
+    Running it twice for one step changes nothing.
+    """
+    with engine.begin() as conn:
+        payment = payments.lock_for_outcome(conn, step.payment_id)
+        if payment.state != State.AUTHORIZED:
+            return State(payment.state)
+        lost = _why_lost(outcome)
+        if lost is not None:
+            return _fail(conn, payment, Cause.OUTCOME, lost, now, ACTOR)
+        match outcome:
+            case Succeeded():
+                return _captured(conn, payment, step, outcome, now)
+            case Absent():
+                return _voided(conn, payment, now)
+            case Rejected():
+                _refused(conn, payment, step, outcome, now)
+            case Unknown(error_class="wrong_amount"):
+                _park_mismatch(conn, payment, step, outcome, now)
+            case _:
+                told = outcome.retry_after if isinstance(outcome, Deferred) else None
+                again_at = wall + policy.pause(_SENDS, told)
+                payments.change(conn, payment.id, now, lease_until=None, dispatch_after=again_at)
+        return State.AUTHORIZED
+
+
+def _why_lost(outcome: Outcome | Absent) -> str | None:
+    """Return in words why there is nothing to capture any more, if that is what was said."""
+    match outcome:
+        case Declined(decline_code=code):
+            return f"the capture was declined: {code}"
+        case Rejected(error_class=reason, message=message) if reason in _GONE:
+            return f"the authorisation is gone: {message}"
+        case _:
+            return None
+
+
+def _captured(
+    conn: Connection, payment: Row[Any], step: Step, outcome: Succeeded, now: datetime
+) -> State:
+    """The money is ours: payment CAPTURED with what was captured, which a void may find too."""
+    words = f"{outcome.amount} of {Money(payment.amount, payment.currency)} captured"
+    if step.kind == VOID:
+        words += " at the provider before it could be voided"
+    payments.move(
+        conn,
+        payment.id,
+        [State.AUTHORIZED, State.CAPTURED],
+        cause=Cause.OUTCOME,
+        now=now,
+        actor=ACTOR,
+        evidence={
+            "provider_payment": outcome.provider_payment_id,
+            "provider_charge": outcome.provider_charge_id,
+            "provider_request": outcome.request_id,
+        },
+        provider_charge_id=outcome.provider_charge_id or payment.provider_charge_id,
+        amount_captured=outcome.amount.amount,
+        captured_at=now,
+        **payments.NOTHING_NEXT,
+        decision=words,
+    )
+    post_capture(conn, payment, payment.attempt_n, outcome.amount, now)
+    return State.CAPTURED
+
+
+def _voided(conn: Connection, payment: Row[Any], now: datetime) -> State:
+    if payment.capture_amount is not None or now < payment.authorized_until:
+        return _fail(conn, payment, Cause.VOID, payment.decision, now, ACTOR)
+    words = f"the authorisation expired on {payment.authorized_until:%Y-%m-%d %H:%M} UTC"
+    return _fail(conn, payment, Cause.EXPIRED, words, now, ACTOR)
+
+
+def _fail(
+    conn: Connection, payment: Row[Any], cause: Cause, words: str, now: datetime, actor: str
+) -> State:
+    """Nothing will be captured: the payment is FAILED, and nothing was ever posted for it."""
+    payments.move(
+        conn,
+        payment.id,
+        [State(payment.state), State.FAILED],
+        cause=cause,
+        now=now,
+        actor=actor,
+        evidence={"words": words},
+        **payments.NOTHING_NEXT,
+        **NOT_PARKED,
+        decision=words,
+    )
+    return State.FAILED
+
+
+def _refused(
+    conn: Connection, payment: Row[Any], step: Step, outcome: Rejected, now: datetime
+) -> None:
+    """The request was refused, the authorisation stands: it goes on as if nothing was asked."""
+    if step.kind == VOID:
+        payments.change(
+            conn,
+            payment.id,
+            now,
+            lease_until=None,
+            dispatch_after=NOT_HELD,
+            **parked_for(now, "rejected", f"{outcome.error_class}: {outcome.message}"),
+        )
+        return
+    payments.change(
+        conn,
+        payment.id,
+        now,
+        capture_amount=None,
+        next_attempt_at=payment.authorized_until,
+        next_attempt_kind=VOID,
+        lease_until=None,
+        dispatch_after=NOT_HELD,
+        decision=f"the capture was refused: {outcome.error_class}: {outcome.message}",
+    )
+
+
+def _park_mismatch(
+    conn: Connection, payment: Row[Any], step: Step, outcome: Unknown, now: datetime
+) -> None:
+    """Somebody captured another amount at the provider: a person must look."""
+    kind = BreakKind.AMOUNT_MISMATCH
+    breaks.record(
+        conn,
+        kind=str(kind),
+        dedupe_key=f"{kind}:{payment.id}",
+        ours={"amount": step.amount.amount, "currency": step.amount.currency},
+        provider={"answer": outcome.message, "provider_payment": step.provider_payment_id},
+        suggested_cause=SUGGESTED_CAUSES[kind],
+        now=now,
+        payment_id=payment.id,
+    )
+    payments.change(
+        conn,
+        payment.id,
+        now,
+        lease_until=None,
+        dispatch_after=NOT_HELD,
+        **parked_for(now, "amount_mismatch", outcome.message),
+    )

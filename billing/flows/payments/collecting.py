@@ -1,0 +1,395 @@
+"""Collecting a payment: dispatch it, begin an attempt, write down what became of it.
+
+    dispatch_due   rows first, messages after: a message is a hint and may be lost or doubled
+    begin          transaction 1: the attempt, its key and its request are committed
+    (gateway)      the call, outside any transaction; see `attempt`
+    finish         transaction 2: state, journal entry, next rung, subscription status
+
+An attempt that was begun and not finished is *open*. It is sent again under the same key, or
+looked up once the provider may have forgotten the key; no timer ever calls it a failure.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Row
+
+from billing.flows.payments.outcomes import (
+    authorized,
+    captured,
+    declined,
+    give_up,
+    is_last_attempt,
+    parked,
+    unanswered,
+)
+from billing.flows.policy import Policy, lists_come_next
+from billing.gateway import (
+    Absent,
+    ActionRequired,
+    ChargeRequest,
+    Declined,
+    Deferred,
+    Gateway,
+    Outcome,
+    Rejected,
+    Succeeded,
+    Unknown,
+)
+from billing.rules import dunning
+from billing.rules.dunning import NO_PAYMENT_METHOD
+from billing.rules.money import Money
+from billing.rules.subscriptions import Status
+from billing.store import dispatch
+from billing.store.dispatch import NOT_HELD
+from billing.store.payments import attempts, payments
+from billing.store.payments.payments import ForAttempt
+
+ACTOR: Final = "worker"
+
+
+def dispatch_due(
+    engine: Engine, *, now: datetime, wall: datetime, limit: int, policy: Policy
+) -> list[UUID]:
+    """Return payments that want a worker, each at most once in a dispatch window.
+
+    Committed before it returns: when the message is lost afterwards, the payment is due again
+    as soon as the window is over.
+    """
+    with engine.begin() as conn:
+        return dispatch.take(
+            conn,
+            payments.DISPATCH_DUE,
+            now=now,
+            wall=wall,
+            again_at=wall + policy.dispatch_window,
+            limit=limit,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """An attempt that is committed and may now be sent.
+
+    `first_send` also holds when every earlier send was certainly not executed.
+    """
+
+    payment_id: UUID
+    attempt_n: int
+    kind: str
+    request: ChargeRequest
+    first_send: bool
+    first_sent_at: datetime
+    sends: int
+
+
+def begin(
+    engine: Engine, payment_id: UUID, *, now: datetime, wall: datetime, policy: Policy
+) -> Sending | None:
+    """Commit the next attempt of a payment, or take up its open one; None when there is no call.
+
+    Safe to run any number of times, anywhere: only one caller gets the attempt, and holds it
+    for the lease.
+    """
+    with engine.begin() as conn:
+        row = payments.lock_for_attempt(
+            conn, payment_id, now=now, wall=wall, budget_days=policy.budget.window.days
+        )
+        if row is None:
+            return None
+        if row.open_attempt_n is not None:
+            return _take_up(conn, row, now, wall, policy)
+        if row.next_attempt_kind == "give_up":
+            give_up(
+                conn,
+                payments.lock_for_outcome(conn, payment_id),
+                now=now,
+                words="nothing was collected before the subscription was canceled"
+                if row.subscription_status == Status.CANCELED
+                else "the customer did not act before the ladder was over",
+                policy=policy,
+            )
+            return None
+        if row.payment_method_id is None or row.provider_customer_id is None:
+            _no_payment_method(conn, row, now, policy)
+            return None
+        allowed_at = _allowed_at(row, now, policy)
+        if allowed_at > now:
+            payments.change(
+                conn,
+                row.id,
+                now,
+                next_attempt_at=allowed_at,
+                decision=f"the payment method's budget of attempts allows the next one"
+                f" at {allowed_at:%Y-%m-%d %H:%M} UTC",
+            )
+            return None
+        return _new_attempt(conn, row, now, wall, policy)
+
+
+def _take_up(
+    conn: Connection, row: ForAttempt, now: datetime, wall: datetime, policy: Policy
+) -> Sending:
+    """Lease an open attempt again, exactly as it was committed."""
+    assert row.open_attempt_n is not None
+    assert row.open_attempt_request is not None
+    assert row.open_attempt_sent_at is not None
+    lease = wall + policy.lease
+    attempts.sent_again(conn, row.id, row.open_attempt_n)
+    payments.change(conn, row.id, now, lease_until=lease, dispatch_after=lease)
+    return Sending(
+        payment_id=row.id,
+        attempt_n=row.open_attempt_n,
+        kind=row.open_attempt_kind or "first",
+        request=request_from_json(row.open_attempt_request),
+        first_send=bool(row.open_attempt_never_executed),
+        first_sent_at=row.open_attempt_sent_at,
+        sends=(row.open_attempt_sends or 1) + 1,
+    )
+
+
+def _new_attempt(
+    conn: Connection, row: ForAttempt, now: datetime, wall: datetime, policy: Policy
+) -> Sending:
+    n = row.attempt_n + 1
+    request = _request(row, n, policy)
+    attempts.add(
+        conn,
+        {
+            "payment_id": row.id,
+            "n": n,
+            "kind": row.next_attempt_kind,
+            "idempotency_key": request.idempotency_key,
+            "payment_method_id": row.payment_method_id,
+            "request": request_to_json(request),
+            "rung": row.rung,
+            "first_sent_at": now,
+        },
+    )
+    lease = wall + policy.lease
+    payments.change(conn, row.id, now, attempt_n=n, lease_until=lease, dispatch_after=lease)
+    return Sending(
+        payment_id=row.id,
+        attempt_n=n,
+        kind=row.next_attempt_kind,
+        request=request,
+        first_send=True,
+        first_sent_at=now,
+        sends=1,
+    )
+
+
+def _request(row: ForAttempt, n: int, policy: Policy) -> ChargeRequest:
+    key = attempt_key(policy.mode, row.subscription_id, row.period_start, row.id, n)
+    assert row.provider_customer_id is not None
+    assert row.payment_method_token is not None
+    metadata = {"payment": str(row.id), "attempt": str(n), "key": key}
+    if row.subscription_id is not None and row.period_start is not None:
+        metadata["subscription"] = str(row.subscription_id)
+        metadata["period"] = _compact(row.period_start)
+    if row.invoice_number is not None:
+        metadata["invoice"] = row.invoice_number
+    return ChargeRequest(
+        idempotency_key=key,
+        amount=row.money,
+        provider_customer_id=row.provider_customer_id,
+        payment_method=row.payment_method_token,
+        provider_payment_id=row.provider_payment_id,
+        manual_capture=row.capture_method == "manual",
+        description=f"Invoice {row.invoice_number}" if row.invoice_number else row.description,
+        metadata=metadata,
+    )
+
+
+def attempt_key(
+    mode: str,
+    subscription_id: UUID | None,
+    period_start: datetime | None,
+    payment_id: UUID,
+    n: int,
+) -> str:
+    """Return the idempotency key of an attempt: it follows from subscription, period and n.
+
+    A one-off payment has no period; its own id stands in.
+    """
+    if subscription_id is None or period_start is None:
+        return f"{mode}:payment:{payment_id}:a{n}"
+    return f"{mode}:{subscription_id}:{_compact(period_start)}:a{n}"
+
+
+def _compact(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def _no_payment_method(conn: Connection, row: ForAttempt, now: datetime, policy: Policy) -> None:
+    """A customer without a payment method was not asked; they get as long as the ladder lasts."""
+    declined(
+        conn,
+        payments.lock_for_outcome(conn, row.id),
+        attempt_n=None,
+        outcome=Declined(NO_PAYMENT_METHOD, message="the customer has no payment method"),
+        now=now,
+        policy=policy,
+    )
+
+
+def _allowed_at(row: ForAttempt, now: datetime, policy: Policy) -> datetime:
+    """Return when the card networks' patience allows this attempt (see `dunning.Budget`).
+
+    Somebody waits for the answer to a charge without an invoice; it is made once, and now.
+    """
+    if row.invoice_id is None or row.next_attempt_kind in ("manual", "new_method", "absent"):
+        return now
+    return dunning.earliest_by_budget(policy.budget, row.method_declined_at, now)
+
+
+# --- the call -----------------------------------------------------------------------------------
+
+
+def attempt(
+    gateway: Gateway, sending: Sending, *, now: datetime, policy: Policy
+) -> Outcome | Absent:
+    """Send an attempt, or look it up. Holds no transaction.
+
+    Once the provider may have forgotten the key, only its lists can tell, and their silence is
+    proof. Before that they are asked in turn with the key: an error answer may be all that is
+    ever replayed under it, while the lists show the money; but their silence proves nothing yet.
+    """
+    if now - sending.first_sent_at >= policy.key_max_age:
+        return gateway.look_up(sending.request, since=sending.first_sent_at)
+    if not lists_come_next(sending.sends):
+        return gateway.charge(sending.request, first_send=sending.first_send)
+    found = gateway.look_up(sending.request, since=sending.first_sent_at)
+    if isinstance(found, Absent):
+        return Unknown("not_found_yet", "not in the provider's lists, and its key is still alive")
+    return found
+
+
+# --- transaction 2 ------------------------------------------------------------------------------
+
+
+def finish(
+    engine: Engine,
+    sending: Sending,
+    outcome: Outcome | Absent,
+    *,
+    now: datetime,
+    wall: datetime,
+    policy: Policy,
+) -> None:
+    """Write down what an attempt brought; running it twice for one attempt changes nothing."""
+    with engine.begin() as conn:
+        payment = payments.lock_for_outcome(conn, sending.payment_id)
+        record = attempts.get(conn, sending.payment_id, sending.attempt_n)
+        if record.finished_at is not None:
+            return
+        match outcome:
+            case Succeeded(captured=False) if payment.capture_method == "manual":
+                authorized(
+                    conn,
+                    payment,
+                    attempt_n=sending.attempt_n,
+                    outcome=outcome,
+                    now=now,
+                    actor=ACTOR,
+                    policy=policy,
+                )
+            case Succeeded():
+                captured(
+                    conn,
+                    payment,
+                    attempt_n=sending.attempt_n,
+                    outcome=outcome,
+                    now=now,
+                    actor=ACTOR,
+                )
+            case Declined() | ActionRequired():
+                declined(
+                    conn,
+                    payment,
+                    attempt_n=sending.attempt_n,
+                    outcome=outcome,
+                    now=now,
+                    policy=policy,
+                )
+            case Rejected():
+                parked(
+                    conn,
+                    payment,
+                    attempt_n=sending.attempt_n,
+                    outcome=outcome,
+                    now=now,
+                )
+            case Unknown() | Deferred():
+                unanswered(
+                    conn,
+                    payment,
+                    attempt_n=sending.attempt_n,
+                    outcome=outcome,
+                    now=now,
+                    again_at=wall + _pause(outcome, sending.sends, policy),
+                )
+            case Absent():
+                _proven_absent(conn, payment, sending, now)
+
+
+def _proven_absent(conn: Connection, payment: Row[Any], sending: Sending, now: datetime) -> None:
+    """Nothing was executed under that key: a new attempt is allowed, on the same rung."""
+    last = is_last_attempt(payment, sending.attempt_n)
+    attempts.finish(
+        conn,
+        sending.payment_id,
+        sending.attempt_n,
+        {
+            "finished_at": now,
+            "outcome": "absent",
+            "decision": "the provider's lists prove that nothing was executed: "
+            + (
+                "no other attempt follows, the subscription was canceled meanwhile"
+                if last
+                else "a new attempt follows, no rung is used"
+            ),
+        },
+    )
+    payments.change(
+        conn,
+        sending.payment_id,
+        now,
+        next_attempt_at=now,
+        next_attempt_kind="give_up" if last else "absent",
+        lease_until=None,
+        dispatch_after=NOT_HELD,
+    )
+
+
+def _pause(outcome: Unknown | Deferred, sends: int, policy: Policy) -> timedelta:
+    """Return how long to wait before asking again: bounded, and as the provider says."""
+    told = outcome.retry_after if isinstance(outcome, Deferred) else None
+    return policy.pause(sends, told)
+
+
+# --- requests as they are stored ----------------------------------------------------------------
+
+
+def request_to_json(request: ChargeRequest) -> dict[str, Any]:
+    """Return a request as the attempt row keeps it."""
+    return {
+        "idempotency_key": request.idempotency_key,
+        "amount": request.amount.amount,
+        "currency": request.amount.currency,
+        "provider_customer_id": request.provider_customer_id,
+        "payment_method": request.payment_method,
+        "provider_payment_id": request.provider_payment_id,
+        "manual_capture": request.manual_capture,
+        "description": request.description,
+        "metadata": dict(request.metadata),
+    }
+
+
+def request_from_json(values: Mapping[str, Any]) -> ChargeRequest:
+    """Rebuild the very request that was committed, so that a resend has the same fingerprint."""
+    rest = {key: value for key, value in values.items() if key not in ("amount", "currency")}
+    return ChargeRequest(amount=Money(values["amount"], values["currency"]), **rest)

@@ -1,0 +1,3 @@
+"""Refunds: requested, sent to the provider, and updated as the provider reports them."""
+
+__all__ = ["refund_updates", "refunding"]

@@ -1,0 +1,5 @@
+"""The payment service behind HTTP and gRPC: charge, refund, look up, with idempotency keys and API
+keys.
+"""
+
+__all__ = ["api_keys", "callers", "customers", "idempotency", "payments", "views"]

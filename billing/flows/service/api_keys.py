@@ -1,0 +1,145 @@
+"""API keys: made, recognised, revoked. The secret is shown once and kept only as a keyed hash.
+
+A key reads `pk_<id>_<secret>`: the id is public and names the row, the secret is 256 bits of
+chance. What is kept is HMAC-SHA256 of the secret under the server's pepper, which isn't in the
+database, so a copy of the table opens nothing.
+"""
+
+import hashlib
+import hmac
+import re
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from typing import Final
+
+from sqlalchemy import Engine
+
+from billing.errors import BadInput, Conflict, NotFound
+from billing.store.access import api_keys, audit
+
+PEPPER_LENGTH_MIN: Final = 32
+USE_NOTED_EVERY: Final = timedelta(minutes=1)
+_KEY: Final = re.compile(r"pk_([a-z]{12})_([0-9a-f]{64})", re.ASCII)
+_NAME: Final = re.compile(r"[a-z][a-z0-9.-]{0,62}", re.ASCII)
+_LETTERS: Final = "bcdfghjkmnpqrstvwxz"  # no vowels: no words
+_NO_HASH: Final = bytes(32)
+
+
+class Scope(StrEnum):
+    """What a key may do. `admin` may do everything."""
+
+    READ = "read"
+    CHARGE = "charge"
+    REFUND = "refund"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that was recognised."""
+
+    id: str
+    name: str
+    scopes: frozenset[Scope]
+
+    def may(self, scope: Scope) -> bool:
+        """Tell whether the key has this scope."""
+        return scope in self.scopes or Scope.ADMIN in self.scopes
+
+
+def create(
+    engine: Engine,
+    *,
+    name: str,
+    scopes: Sequence[Scope],
+    pepper: str,
+    wall: datetime,
+    actor: str,
+    why: str = "",
+) -> tuple[str, str]:
+    """Make a key and return its id and the whole key, which can't be shown again.
+
+    Raises `BadInput`.
+    """
+    if not _NAME.fullmatch(name):
+        raise BadInput(
+            "a key's name is 1 to 63 of a-z, 0-9, dot and dash, and begins with a letter",
+            where="name",
+            remedy='name the caller, like "shop" or "back-office"',
+        )
+    if not scopes:
+        raise BadInput("a key without a scope opens nothing", where="scope")
+    key_id = "".join(secrets.choice(_LETTERS) for _ in range(12))
+    secret = secrets.token_hex(32)
+    with engine.begin() as conn:
+        api_keys.add(
+            conn,
+            {
+                "id": key_id,
+                "name": name,
+                "secret_hash": _hash(secret, pepper),
+                "scopes": sorted(set(scopes)),
+                "created_at": wall,
+            },
+        )
+        detail = {"name": name, "scopes": sorted(set(scopes))}
+        audit.record(
+            conn, at=wall, actor=actor, action="key.create", subject=key_id, why=why, detail=detail
+        )
+    return key_id, f"pk_{key_id}_{secret}"
+
+
+def recognise(engine: Engine, presented: str, *, pepper: str, wall: datetime) -> Key | None:
+    """Return the key that was presented, or None when it opens nothing.
+
+    Read anew each time, so that a revoked key is refused from that moment on.
+    """
+    match = _KEY.fullmatch(presented)
+    if match is None:
+        return None
+    key_id, secret = match[1], match[2]
+    with engine.connect() as conn:
+        row = api_keys.get(conn, key_id)
+    kept = _NO_HASH if row is None else bytes(row.secret_hash)
+    right = hmac.compare_digest(_hash(secret, pepper), kept)
+    if row is None or not right or row.revoked_at is not None:
+        return None
+    if row.last_used_at is None or wall - row.last_used_at >= USE_NOTED_EVERY:
+        with engine.begin() as conn:
+            api_keys.used(conn, key_id, wall, unless_since=wall - USE_NOTED_EVERY)
+    return Key(row.id, row.name, frozenset(Scope(scope) for scope in row.scopes))
+
+
+def revoke(engine: Engine, key_id: str, *, wall: datetime, actor: str, why: str) -> None:
+    """Revoke a key: from now on it opens nothing. Raises `NotFound`, `Conflict`."""
+    with engine.begin() as conn:
+        row = api_keys.get(conn, key_id)
+        if row is None:
+            raise NotFound(f"no key {key_id!r}", remedy="`billing keys list` shows them")
+        if not api_keys.revoke(conn, key_id, wall):
+            raise Conflict(f"key {key_id} is revoked already")
+        detail = {"name": row.name}
+        audit.record(
+            conn, at=wall, actor=actor, action="key.revoke", subject=key_id, why=why, detail=detail
+        )
+
+
+def check_pepper(pepper: str) -> str:
+    """Return a pepper that is long enough to be one. Raises `BadInput`."""
+    if len(pepper) < PEPPER_LENGTH_MIN:
+        raise BadInput(
+            f"the pepper has fewer than {PEPPER_LENGTH_MIN} characters"
+            if pepper
+            else "there is no pepper to hash API keys with",
+            where="api.pepper",
+            remedy="write 32 random bytes to a file (openssl rand -hex 32) and name it in"
+            " BILLING__API__PEPPER_FILE; keys made with another pepper open nothing",
+        )
+    return pepper
+
+
+def _hash(secret: str, pepper: str) -> bytes:
+    return hmac.digest(pepper.encode(), bytes.fromhex(secret), hashlib.sha256)

@@ -1,0 +1,67 @@
+"""Who calls the service from outside, and the trace that everything they do leaves."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.store.access import audit
+
+
+class Clock(Protocol):
+    """Tells domain time and real time; see `workers.runtime.clock`."""
+
+    def now(self) -> datetime:
+        """Return domain time."""
+        ...
+
+    def wall(self) -> datetime:
+        """Return real time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks. Keys of one name share their idempotency keys, so that a key can be replaced."""
+
+    key_id: str
+    name: str
+
+    @property
+    def scope(self) -> str:
+        """Whose idempotency keys these are."""
+        return f"api:{self.name}"
+
+    @property
+    def actor(self) -> str:
+        """Who did it, as histories and the audit log name it."""
+        return f"api:{self.name}:{self.key_id}"
+
+
+class Audited:
+    """A service whose changes stand in the audit log."""
+
+    clock: Clock
+
+    def _audit(
+        self,
+        conn: Connection,
+        caller: Caller,
+        action: str,
+        subject: UUID,
+        why: str,
+        detail: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Write down what a caller did, in the transaction that does it."""
+        audit.record(
+            conn,
+            at=self.clock.wall(),
+            actor=caller.actor,
+            action=action,
+            subject=str(subject),
+            why=why,
+            detail=detail,
+        )

@@ -1,0 +1,213 @@
+"""Customers, payment methods and subscriptions for callers of the API: once a key, audited."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+
+from billing.errors import BillingError
+from billing.flows.customers import customers as customer_flow
+from billing.flows.customers.customers import refuse_anything_like_a_card
+from billing.flows.policy import Policy
+from billing.flows.service import views
+from billing.flows.service.callers import Audited, Caller, Clock
+from billing.flows.service.idempotency import Answer, Claim, Request, claim, keep, once, release
+from billing.flows.service.payments import DONE, MADE, found_customer
+from billing.flows.subscriptions import lifecycle
+from billing.flows.subscriptions import subscribing as subscribe
+from billing.gateway import Gateway
+from billing.store.subscriptions import customers, subscriptions
+from billing.store.subscriptions.subscriptions import Subscription
+from billing.store.transactions import Joined
+
+Change = Literal["cancel", "pause", "resume"]
+_CHANGES: Final[Mapping[Change, Callable[..., Subscription]]] = {
+    "cancel": lifecycle.cancel,
+    "pause": lifecycle.pause,
+    "resume": lifecycle.resume,
+}
+
+
+@dataclass(frozen=True)
+class CustomerApi(Audited):
+    """The service behind the HTTP face, as `PaymentApi` is for payments."""
+
+    engine: Engine
+    gateway: Gateway
+    policy: Policy
+    clock: Clock
+
+    # --- what the provider has a part in --------------------------------------------------------
+
+    def create_customer(
+        self,
+        caller: Caller,
+        key: str,
+        *,
+        name: str,
+        email: str | None,
+        external_id: str | None,
+        payment_method: str | None,
+    ) -> Answer:
+        """Create a customer here and at the provider. 201.
+
+        Raises `KeyReused`, `InFlight`, `BadInput`, `Conflict`, `Unavailable`.
+        """
+        given = {
+            "name": name,
+            "email": email,
+            "external_id": external_id,
+            "payment_method": payment_method,
+        }
+        refuse_anything_like_a_card(**given)
+
+        def work(claimed: Claim) -> tuple[UUID, Callable[[Connection], Answer]]:
+            customer_id = customer_flow.create(
+                self.engine,
+                self.gateway,
+                name=name,
+                email=email,
+                external_id=external_id,
+                payment_method=payment_method,
+                now=self.clock.now(),
+                policy=self.policy,
+                customer_id=claimed.resource_id,
+            )
+            return customer_id, lambda conn: Answer(
+                MADE, views.customer(found_customer(conn, str(customer_id)))
+            )
+
+        return self._in_steps(caller, key, "customer.create", given, work)
+
+    def add_payment_method(self, caller: Caller, key: str, customer: str, token: str) -> Answer:
+        """Attach a token and make it the default; what waited for it is tried again. 201.
+
+        Raises as `create_customer`, and `NotFound`.
+        """
+        refuse_anything_like_a_card(customer=customer, payment_method=token)
+        with self.engine.connect() as conn:
+            customer_id: UUID = found_customer(conn, customer).id
+
+        def work(_: Claim) -> tuple[UUID, Callable[[Connection], Answer]]:
+            details, _tried_again = customer_flow.set_payment_method(
+                self.engine,
+                self.gateway,
+                str(customer_id),
+                token,
+                now=self.clock.now(),
+                policy=self.policy,
+            )
+
+            def answer(conn: Connection) -> Answer:
+                method = customers.find_payment_method(conn, details.token)
+                assert method is not None, "it was just written"
+                return Answer(MADE, views.payment_method(method))
+
+            return customer_id, answer
+
+        given = {"customer": str(customer_id), "payment_method": token}
+        return self._in_steps(caller, key, "customer.payment_method", given, work)
+
+    def _in_steps(
+        self,
+        caller: Caller,
+        key: str,
+        action: str,
+        given: Mapping[str, Any],
+        work: Callable[[Claim], tuple[UUID, Callable[[Connection], Answer]]],
+    ) -> Answer:
+        """Claim the key, work outside any transaction, keep the answer: each is committed."""
+        request = Request(caller.scope, key, action, given)
+        with self.engine.begin() as conn:
+            claimed = claim(conn, request, wall=self.clock.wall(), lease=self.policy.lease)
+        if isinstance(claimed, Answer):
+            return claimed
+        kept = False
+        try:
+            subject, answer = self._worked(caller, action, claimed, work)
+            with self.engine.begin() as conn:
+                found = keep(conn, claimed, answer(conn), wall=self.clock.wall())
+                self._audit(conn, caller, action, subject, "")
+                kept = True
+            return found
+        finally:
+            if not kept:
+                release(self.engine, claimed)
+
+    def _worked(
+        self,
+        caller: Caller,
+        action: str,
+        claimed: Claim,
+        work: Callable[[Claim], tuple[UUID, Callable[[Connection], Answer]]],
+    ) -> tuple[UUID, Callable[[Connection], Answer]]:
+        """Work; a customer who was made before something stopped it is in the audit log too."""
+        try:
+            return work(claimed)
+        except BillingError as error:
+            made = claimed.resource_id
+            with self.engine.begin() as conn:
+                if customers.find(conn, str(made)) is not None:
+                    self._audit(conn, caller, action, made, "", {"stopped": error.what})
+            raise
+
+    # --- what is ours alone ---------------------------------------------------------------------
+
+    def subscribe(self, caller: Caller, key: str, order: subscribe.Order) -> Answer:
+        """Start a subscription. 201. Raises as `create_customer`, and `NotFound`."""
+        given = views.plain({name: getattr(order, name) for name in order.__slots__})
+        now = self.clock.now()
+
+        def work(conn: Connection) -> Answer:
+            subscription_id = subscribe.subscribe(Joined(conn), order, now=now, actor=caller.actor)
+            self._audit(conn, caller, "subscription.create", subscription_id, "")
+            return Answer(MADE, _subscription(conn, subscription_id))
+
+        return self._once(caller, key, "subscription.create", given, work)
+
+    def change_subscription(
+        self,
+        caller: Caller,
+        key: str,
+        change: Change,
+        reference: str,
+        *,
+        why: str,
+        at_period_end: bool = False,
+    ) -> Answer:
+        """Cancel, pause or resume a subscription. 200. Raises `NotFound`, `Conflict`, ..."""
+        refuse_anything_like_a_card(subscription=reference, reason=why)
+        given = {"subscription": reference, "at_period_end": at_period_end, "reason": why}
+        action = f"subscription.{change}"
+        now = self.clock.now()
+
+        def work(conn: Connection) -> Answer:
+            told: dict[str, Any] = {
+                "now": now, "actor": caller.actor, "why": why or "no reason given",
+            }  # fmt: skip
+            if change == "cancel":
+                told["at_period_end"] = at_period_end
+            found = _CHANGES[change](Joined(conn), reference, **told)
+            self._audit(conn, caller, action, found.id, why, {"at_period_end": at_period_end})
+            return Answer(DONE, _subscription(conn, found.id))
+
+        return self._once(caller, key, action, given, work)
+
+    def _once(
+        self,
+        caller: Caller,
+        key: str,
+        action: str,
+        given: Mapping[str, Any],
+        work: Callable[[Connection], Answer],
+    ) -> Answer:
+        request = Request(caller.scope, key, action, given)
+        return once(self.engine, request, work, wall=self.clock.wall(), lease=self.policy.lease)
+
+
+def _subscription(conn: Connection, subscription_id: UUID) -> views.View:
+    found = subscriptions.find(conn, str(subscription_id))
+    assert found is not None, "subscriptions are never deleted"
+    return views.subscription(found)

@@ -1,0 +1,174 @@
+"""One request, one effect: what an idempotency key promises to a caller of the API.
+
+    Claim      the key is this caller's to work on, until its lease ends
+    Replay     the request was answered before: here is that answer, word for word
+    KeyReused  the key was used for another request; nothing was done
+    InFlight   the same request is being worked on; nothing was done
+
+A key is claimed together with the id of what the request makes. Whoever takes it up after a
+crash works on the same id, so there is one payment a key, however often it is sent.
+Leases are real time and outlive any call to the provider.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from billing.errors import BadInput, Conflict
+from billing.ids import new_id
+from billing.store.access import idempotency as stored
+
+KEY_LENGTH_MAX: Final = 255
+
+
+class KeyReused(Conflict):
+    """The key came with other parameters before."""
+
+
+class InFlight(Conflict):
+    """The same request is being worked on at this moment."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a request came to: an HTTP status, and a JSON object."""
+
+    status: int
+    body: Mapping[str, Any]
+    replayed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What a caller asks for under a key. `scope` is the caller, `parameters` are JSON."""
+
+    scope: str
+    key: str
+    operation: str
+    parameters: Mapping[str, Any]
+
+    def __post_init__(self) -> None:
+        if not (1 <= len(self.key) <= KEY_LENGTH_MAX and self.key.isascii()) or any(
+            not char.isprintable() or char == " " for char in self.key
+        ):
+            raise BadInput(
+                f"an idempotency key is 1 to {KEY_LENGTH_MAX} printable ASCII characters,"
+                " without spaces",
+                where="Idempotency-Key",
+                remedy="send a UUID of your own, the same one for every try of one request",
+            )
+
+    def digest(self) -> bytes:
+        """Return what tells this request from another under the same key."""
+        text = json.dumps(
+            [self.operation, self.parameters], sort_keys=True, separators=(",", ":"), default=str
+        )
+        return hashlib.sha256(text.encode()).digest()
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """A key that is ours until then; `resource_id` is the id of what the request makes.
+
+    `taken_up` says that somebody began before us and didn't end.
+    """
+
+    request: Request
+    resource_id: UUID
+    taken_up: bool
+    until: datetime
+
+
+def claim(
+    conn: Connection, request: Request, *, wall: datetime, lease: timedelta
+) -> Claim | Answer:
+    """Claim a key in the caller's transaction, or return the answer that was given before.
+
+    Raises `KeyReused`, `InFlight`.
+    """
+    fresh, until = new_id(), wall + lease
+    if stored.claim(
+        conn,
+        scope=request.scope,
+        key=request.key,
+        operation=request.operation,
+        request_hash=request.digest(),
+        resource_id=fresh,
+        lease_until=until,
+        at=wall,
+    ):
+        return Claim(request, fresh, taken_up=False, until=until)
+    row = stored.lock(conn, request.scope, request.key)
+    if row.request_hash != request.digest():
+        raise KeyReused(
+            f"this idempotency key was used for another request ({row.operation})",
+            where="Idempotency-Key",
+            remedy="send the same parameters again, or use a new key for a new request",
+        )
+    if row.finished_at is not None:
+        return Answer(row.status, row.response, replayed=True)
+    if row.lease_until is not None and row.lease_until > wall:
+        raise InFlight(
+            "the same request is being worked on",
+            where="Idempotency-Key",
+            remedy="send it again in a moment, with the same key",
+        )
+    stored.lease(conn, request.scope, request.key, until)
+    return Claim(request, row.resource_id, taken_up=True, until=until)
+
+
+def keep(conn: Connection, claimed: Claim, answer: Answer, *, wall: datetime) -> Answer:
+    """Keep the answer for every repetition, in the caller's transaction, and return what is kept.
+
+    Where we were slower than our lease, somebody else may have answered: then that is the answer.
+    """
+    request = claimed.request
+    if stored.finish(
+        conn,
+        request.scope,
+        request.key,
+        status=answer.status,
+        response=answer.body,
+        at=wall,
+    ):
+        return answer
+    row = stored.lock(conn, request.scope, request.key)
+    return Answer(row.status, row.response, replayed=True)
+
+
+def release(engine: Engine, claimed: Claim) -> None:
+    """Let a repetition go on at once, where this one came to no answer worth keeping.
+
+    Not where our lease ended and somebody else has the key in hand. When even that can't be
+    written, the lease ends by itself.
+    """
+    request = claimed.request
+    with suppress(SQLAlchemyError), engine.begin() as conn:
+        stored.release(conn, request.scope, request.key, claimed.until)
+
+
+def once(
+    engine: Engine,
+    request: Request,
+    work: Callable[[Connection], Answer],
+    *,
+    wall: datetime,
+    lease: timedelta,
+) -> Answer:
+    """Do what needs no provider in one transaction with its key, or return the earlier answer.
+
+    A refusal leaves no trace, not even of the key. Raises what `claim` and `work` raise.
+    """
+    with engine.begin() as conn:
+        claimed = claim(conn, request, wall=wall, lease=lease)
+        if isinstance(claimed, Answer):
+            return claimed
+        return keep(conn, claimed, work(conn), wall=wall)

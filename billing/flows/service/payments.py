@@ -1,0 +1,449 @@
+"""One-off payments for callers who wait: charge, capture, void, refund, and what became of them.
+
+The HTTP and the gRPC face call these; they add nothing but their own words. Each call that
+moves money goes the same way:
+
+    claim    one transaction: the idempotency key, and what is asked for, written down
+    hands    what a worker does with it (begin, the provider, finish), done here and now
+    keep     one transaction: the answer, for every repetition of the request
+
+Where the outcome is unknown the answer says `pending`, is not kept, and a repetition asks again;
+meanwhile workers do so too. Nothing that is unknown is ever called a failure.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Final, Literal, Protocol
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Row
+
+from billing.errors import BadInput, Conflict, NotFound
+from billing.flows.customers.customers import refuse_anything_like_a_card
+from billing.flows.payments import authorizations
+from billing.flows.policy import Policy
+from billing.flows.refunds import refunding as refunding
+from billing.flows.service import views
+from billing.flows.service.callers import Audited, Caller, Clock
+from billing.flows.service.idempotency import Answer, Claim, Request, claim, keep, once, release
+from billing.flows.service.views import View
+from billing.flows.subscriptions import lifecycle
+from billing.queries import api_reads
+from billing.rules.money import Money
+from billing.rules.payments import State
+from billing.rules.refunds import RefundState
+from billing.store.payments import payments, refunds
+from billing.store.subscriptions import customers
+from billing.store.transactions import Joined
+from plans.currencies import CurrencyError, charge_step, digits
+
+DONE: Final = 200
+MADE: Final = 201
+PENDING: Final = 202
+DECLINED: Final = 402
+REFUSED: Final = 422
+
+Capture = Literal["automatic", "manual"]
+_REFUND_STATUS: Final[Mapping[RefundState, int]] = {
+    RefundState.REQUESTED: PENDING,
+    RefundState.PENDING: MADE,
+    RefundState.SUCCEEDED: MADE,
+    RefundState.FAILED: REFUSED,
+    RefundState.CANCELED: REFUSED,
+}
+# Where a payment is to be after a step; anywhere else means that the step was refused.
+_AFTER: Final[Mapping[str, frozenset[State]]] = {
+    "payments.capture": frozenset({State.CAPTURED, State.SETTLED, State.REFUNDED}),
+    "payments.void": frozenset({State.FAILED}),
+}
+
+
+class Hands(Protocol):
+    """Does at once, in this process, what a worker would do; see `workers`."""
+
+    def charge(self, payment_id: UUID) -> None:
+        """Make the attempt, the capture or the void that a payment is due for, if any."""
+        ...
+
+    def refund(self, refund_id: UUID) -> None:
+        """Send a refund that is due."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be charged. `customer` is an id or external id, `payment_source` a payment
+    method's token or id; one of the two is enough, and a customer's default is taken.
+    """
+
+    amount: int
+    currency: str
+    customer: str | None = None
+    payment_source: str | None = None
+    capture: Capture = "automatic"
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class PaymentApi(Audited):
+    """The service behind both faces.
+
+    The clock is read before a transaction begins, never inside one: the test clock takes a
+    connection of its own, and whoever waits for one while holding the key's row may wait for
+    those who wait for the row.
+    """
+
+    engine: Engine
+    policy: Policy
+    clock: Clock
+    hands: Hands
+
+    # --- charging -------------------------------------------------------------------------------
+
+    def charge(self, caller: Caller, key: str, order: Order) -> Answer:
+        """Charge once, however often it is asked under this key.
+
+        201: captured, or authorised where capture is manual. 402: declined, for good. 202: the
+        outcome is not known yet. Raises `KeyReused`, `InFlight`, `BadInput`, `NotFound`,
+        `Conflict`, `Unavailable`.
+        """
+        request = Request(caller.scope, key, "payments.charge", asdict(order))
+        now = self.clock.now()
+        claimed = self._claim(request, lambda conn, c: self._create(conn, c, caller, order, now))
+        if isinstance(claimed, Answer):
+            return claimed
+        payment_id = claimed.resource_id
+        return self._answered(claimed, lambda: self._collect(payment_id), self._charged)
+
+    def _create(
+        self, conn: Connection, claimed: Claim, caller: Caller, order: Order, now: datetime
+    ) -> None:
+        refuse_anything_like_a_card(
+            customer=order.customer,
+            payment_source=order.payment_source,
+            description=order.description,
+        )
+        amount = self._chargeable(order)
+        customer_id, method_id = payer(conn, order.customer, order.payment_source)
+        payments.add(
+            conn,
+            [
+                {
+                    "id": claimed.resource_id,
+                    "customer_id": customer_id,
+                    "payment_method_id": method_id,
+                    "amount": amount.amount,
+                    "currency": amount.currency,
+                    "state": str(State.CREATED),
+                    "capture_method": order.capture,
+                    "description": order.description,
+                    "next_attempt_at": now,
+                    "next_attempt_kind": "first",
+                    "dispatch_after": self._held_back(),
+                    "created_at": now,
+                    "updated_at": now,
+                }
+            ],
+        )
+        detail = {"amount": amount.amount, "currency": amount.currency, "capture": order.capture}
+        self._audit(conn, caller, "payment.charge", claimed.resource_id, order.description, detail)
+
+    def _chargeable(self, order: Order) -> Money:
+        """Return the amount, if the provider could charge it. Raises `BadInput`."""
+        try:
+            digits(order.currency)
+        except CurrencyError as error:
+            raise BadInput(str(error), where="currency") from error
+        amount = Money(order.amount, order.currency)
+        least = max(1, self.policy.minimum_amounts.get(order.currency, 0))
+        if amount.amount < least:
+            raise BadInput(
+                f"{amount} is below the least that can be charged, {Money(least, order.currency)}",
+                where="amount",
+                remedy=f"an amount is in minor units: {least} is {Money(least, order.currency)}",
+            )
+        if amount.amount % charge_step(order.currency):
+            raise BadInput(
+                f"{amount} can't be paid in {order.currency}: its last digit has to be 0",
+                where="amount",
+            )
+        return amount
+
+    def _collect(self, payment_id: UUID) -> None:
+        """Make the attempt that is due, or ask again for the open one."""
+        self.hands.charge(payment_id)
+        self._end_refused(payment_id)
+
+    def _end_refused(self, payment_id: UUID) -> None:
+        """A request that the provider refused as wrong ends here: its caller is told now.
+
+        Left parked, it might be released and charged after the caller tried another way.
+        """
+        now = self.clock.now()
+        with self.engine.begin() as conn:
+            row = payments.get(conn, payment_id)
+            assert row is not None, "payments are never deleted"
+            if row.parked_reason == "rejected" and row.state == State.CREATED:
+                authorizations.request_void(
+                    conn,
+                    payment_id,
+                    now=now,
+                    actor="provider",
+                    why=f"the request was refused: {row.parked_error}",
+                )
+
+    def _charged(self, conn: Connection, claimed: Claim) -> Answer:
+        row = payments.get(conn, claimed.resource_id)
+        assert row is not None, "payments are never deleted"
+        return Answer(_status_of_charge(row), views.payment(row))
+
+    # --- after an authorisation -----------------------------------------------------------------
+
+    def capture(
+        self, caller: Caller, key: str, payment_id: UUID, amount: int | None = None
+    ) -> Answer:
+        """Capture an authorised payment, or a part of it; the rest is given free.
+
+        200: captured. 202: asked for, its outcome isn't known yet. Raises as `charge`.
+        """
+        parameters = {"payment": str(payment_id), "amount": amount}
+        request = Request(caller.scope, key, "payments.capture", parameters)
+        now = self.clock.now()
+
+        def ask(conn: Connection, _: Claim) -> None:
+            row = existing(conn, payment_id)
+            part = None if amount is None else Money(amount, row.currency)
+            captured = authorizations.request_capture(
+                conn, payment_id, amount=part, now=now, actor=caller.actor
+            )
+            payments.change(conn, payment_id, now, dispatch_after=self._held_back())
+            detail = {"amount": captured.amount, "currency": captured.currency}
+            self._audit(conn, caller, "payment.capture", payment_id, "", detail)
+
+        return self._step(request, payment_id, ask)
+
+    def void(self, caller: Caller, key: str, payment_id: UUID, why: str = "") -> Answer:
+        """Give an authorisation up. Answers as `capture`; raises as `charge`."""
+        refuse_anything_like_a_card(reason=why)
+        request = Request(
+            caller.scope, key, "payments.void", {"payment": str(payment_id), "reason": why}
+        )
+
+        now = self.clock.now()
+
+        def ask(conn: Connection, _: Claim) -> None:
+            authorizations.request_void(
+                conn, payment_id, now=now, actor=caller.actor, why=why or "no reason given"
+            )
+            payments.change(conn, payment_id, now, dispatch_after=self._held_back())
+            self._audit(conn, caller, "payment.void", payment_id, why)
+
+        return self._step(request, payment_id, ask)
+
+    def _step(
+        self, request: Request, payment_id: UUID, ask: Callable[[Connection, Claim], None]
+    ) -> Answer:
+        claimed = self._claim(request, ask)
+        if isinstance(claimed, Answer):
+            return claimed
+
+        def answer(conn: Connection, _: Claim) -> Answer:
+            row = existing(conn, payment_id)
+            view = views.payment(row)
+            if view["pending"]:
+                return Answer(PENDING, view)
+            refused = row.state not in _AFTER[request.operation]
+            return Answer(REFUSED if refused else DONE, view)
+
+        return self._answered(claimed, lambda: self.hands.charge(payment_id), answer)
+
+    # --- giving back ----------------------------------------------------------------------------
+
+    def refund(
+        self,
+        caller: Caller,
+        key: str,
+        payment_id: UUID,
+        amount: int | None = None,
+        reason: str = "",
+    ) -> Answer:
+        """Refund a payment, or a part of it; without an amount all that is left of it.
+
+        201: the provider has it; its `state` says how far it is. 202: not known yet. 422: the
+        provider refused it. Raises as `charge`.
+        """
+        parameters = {"payment": str(payment_id), "amount": amount, "reason": reason}
+        request = Request(caller.scope, key, "payments.refund", parameters)
+        now = self.clock.now()
+
+        def ask(conn: Connection, claimed: Claim) -> None:
+            row = existing(conn, payment_id)
+            part = None if amount is None else Money(amount, row.currency)
+            refund = refunding.request(
+                conn,
+                payment_id,
+                amount=part,
+                reason=reason or "no reason given",
+                actor=caller.actor,
+                now=now,
+                policy=self.policy,
+                refund_id=claimed.resource_id,
+            )
+            refunds.change(conn, refund.id, dispatch_after=self._held_back())
+            detail = {
+                "refund": str(refund.id), "amount": refund.amount, "currency": refund.currency,
+            }  # fmt: skip
+            self._audit(conn, caller, "payment.refund", payment_id, reason, detail)
+
+        claimed = self._claim(request, ask)
+        if isinstance(claimed, Answer):
+            return claimed
+        refund_id = claimed.resource_id
+        return self._answered(claimed, lambda: self.hands.refund(refund_id), _refunded)
+
+    # --- an invoice's payment -------------------------------------------------------------------
+
+    def retry(self, caller: Caller, key: str, payment_id: UUID, why: str = "") -> Answer:
+        """Let a worker try an invoice's payment again now, outside the ladder. 202."""
+        request = Request(
+            caller.scope, key, "payments.retry", {"payment": str(payment_id), "reason": why}
+        )
+
+        now = self.clock.now()
+        refuse_anything_like_a_card(reason=why)
+
+        def work(conn: Connection) -> Answer:
+            words = lifecycle.retry(
+                Joined(conn),
+                payment_id,
+                now=now,
+                actor=caller.actor,
+                why=why or "no reason given",
+            )
+            self._audit(conn, caller, "payment.retry", payment_id, why, {"words": words})
+            return Answer(PENDING, views.payment(existing(conn, payment_id)))
+
+        return once(self.engine, request, work, wall=self.clock.wall(), lease=self.policy.lease)
+
+    # --- looking --------------------------------------------------------------------------------
+
+    def status(self, payment_id: UUID) -> View:
+        """Return a payment as it is now, with its refunds. Raises `NotFound`."""
+        with self.engine.connect() as conn:
+            view = views.payment(existing(conn, payment_id))
+            made = refunds.page(conn, payment_id=payment_id, limit=1000)
+        return view | {"refunds": [views.refund(row) for row in made]}
+
+    def transactions(
+        self, *, customer: str | None, limit: int, before: UUID | None
+    ) -> list[Row[Any]]:
+        """Return charges and refunds as rows, the newest first. Raises `NotFound`."""
+        with self.engine.connect() as conn:
+            customer_id = None if customer is None else found_customer(conn, customer).id
+            return api_reads.transactions(conn, limit=limit, before=before, customer_id=customer_id)
+
+    # --- what all of them share -----------------------------------------------------------------
+
+    def _claim(self, request: Request, ask: Callable[[Connection, Claim], None]) -> Claim | Answer:
+        """Commit the key together with what is asked for; taken up, it stands there already."""
+        with self.engine.begin() as conn:
+            claimed = claim(conn, request, wall=self.clock.wall(), lease=self.policy.lease)
+            if isinstance(claimed, Claim) and not claimed.taken_up:
+                ask(conn, claimed)
+            return claimed
+
+    def _answered(
+        self,
+        claimed: Claim,
+        work: Callable[[], None],
+        answer: Callable[[Connection, Claim], Answer],
+    ) -> Answer:
+        """Work, and keep what it came to unless that is not known yet."""
+        kept = False
+        try:
+            work()
+            with self.engine.begin() as conn:
+                found = answer(conn, claimed)
+                if found.status != PENDING:
+                    found = keep(conn, claimed, found, wall=self.clock.wall())
+                    kept = True
+            return found
+        finally:
+            if not kept:
+                release(self.engine, claimed)
+
+    def _held_back(self) -> datetime:
+        """Return until when workers leave to us what we are about to do ourselves."""
+        return self.clock.wall() + self.policy.dispatch_window
+
+
+def _status_of_charge(row: Row[Any]) -> int:
+    if row.state == State.CREATED:
+        return PENDING
+    return DECLINED if row.state == State.FAILED else MADE
+
+
+def _refunded(conn: Connection, claimed: Claim) -> Answer:
+    row = refunds.get(conn, claimed.resource_id)
+    assert row is not None, "refunds are never deleted"
+    return Answer(_REFUND_STATUS[RefundState(row.state)], views.refund(row))
+
+
+# --- finding what is named ----------------------------------------------------------------------
+
+
+def existing(conn: Connection, payment_id: UUID) -> Row[Any]:
+    """Return a payment. Raises `NotFound`."""
+    row = payments.get(conn, payment_id)
+    if row is None:
+        raise NotFound(
+            f"no payment {payment_id}", where="payment", remedy="list the payments for their ids"
+        )
+    return row
+
+
+def found_customer(conn: Connection, reference: str) -> Row[Any]:
+    """Return the customer with this id or external id. Raises `NotFound`."""
+    row = customers.find(conn, reference)
+    if row is None:
+        raise NotFound(
+            f"no customer {reference!r}",
+            where="customer",
+            remedy="name one by id or external id, or make it first",
+        )
+    return row
+
+
+def payer(conn: Connection, customer: str | None, source: str | None) -> tuple[UUID, UUID]:
+    """Return who pays, and with which payment method. Raises `NotFound`, `BadInput`, `Conflict`."""
+    if customer is None and source is None:
+        raise BadInput(
+            "nobody is named to pay",
+            where="customer",
+            remedy="name a customer, or a payment method of theirs as payment_source",
+        )
+    if source is None:
+        assert customer is not None
+        row = found_customer(conn, customer)
+        if row.default_payment_method_id is None:
+            raise Conflict(
+                f"customer {customer!r} has no payment method",
+                where="customer",
+                remedy="add one first",
+            )
+        return row.id, row.default_payment_method_id
+    method = customers.find_payment_method(conn, source)
+    if method is None:
+        raise NotFound(
+            "no customer has this payment method",
+            where="payment_source",
+            remedy="add it to a customer first; a card number is never accepted",
+        )
+    if customer is not None and found_customer(conn, customer).id != method.customer_id:
+        raise BadInput(
+            "the payment method is another customer's",
+            where="payment_source",
+            remedy="name its own customer or none, or a payment method of this one",
+        )
+    return method.customer_id, method.id

@@ -1,0 +1,123 @@
+"""Rows as callers of the API see them: JSON values under the names of the columns.
+
+An amount is an integer of minor units beside its `currency`, an instant ISO 8601 in UTC.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Row
+
+from billing.rules.payments import State
+
+View = dict[str, Any]
+
+_CUSTOMER: Final = (
+    "id", "external_id", "name", "email", "default_payment_method_id", "created_at",
+)  # fmt: skip
+_PAYMENT_METHOD: Final = (
+    "id", "customer_id", "provider_payment_method_id", "brand", "last4", "exp_month", "exp_year",
+    "created_at",
+)  # fmt: skip
+_PAYMENT: Final = (
+    "id", "customer_id", "payment_method_id", "invoice_id", "subscription_id", "amount",
+    "currency", "state", "amount_captured", "amount_refunded", "description", "decline_code",
+    "decision", "authorized_until", "captured_at", "created_at",
+)  # fmt: skip
+_REFUND: Final = (
+    "id", "payment_id", "amount", "currency", "state", "reason", "failure_reason", "created_at",
+    "finished_at",
+)  # fmt: skip
+_SUBSCRIPTION: Final = (
+    "id", "external_id", "customer_id", "plan", "plan_version", "currency", "quantity", "status",
+    "zone", "every", "trial", "next_n", "renews_at", "cancel_at_period_end", "canceled_at",
+    "created_at",
+)  # fmt: skip
+_INVOICE: Final = (
+    "id", "number", "customer_id", "subscription_id", "currency", "net", "tax", "total", "status",
+    "issued_at", "resolved_at",
+)  # fmt: skip
+_LINE: Final = ("line", "description", "quantity", "unit_amount", "amount")
+_TRANSACTION: Final = (
+    "id", "kind", "payment_id", "customer_id", "amount", "currency", "state", "created_at",
+)  # fmt: skip
+_AUDIT: Final = ("id", "at", "actor", "action", "subject", "why", "detail")
+
+
+def plain(value: object) -> Any:
+    """Return a value as JSON has it."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(name): plain(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(part) for part in value]
+    return value
+
+
+def _view(row: Any, names: tuple[str, ...]) -> View:
+    return {name: plain(getattr(row, name)) for name in names}
+
+
+def customer(row: Row[Any]) -> View:
+    """Return who pays."""
+    return _view(row, _CUSTOMER)
+
+
+def payment_method(row: Row[Any]) -> View:
+    """Return what a card is recognised by."""
+    return _view(row, _PAYMENT_METHOD)
+
+
+def payment(row: Row[Any]) -> View:
+    """Return a payment; `pending` says that its state is about to change, whoever waits."""
+    capture = {"capture": row.capture_method}
+    return _view(row, _PAYMENT) | capture | {"pending": is_pending(row)}
+
+
+def is_pending(row: Row[Any]) -> bool:
+    """Tell whether something is under way: the first answer, a capture, a void.
+
+    An authorisation that only waits for somebody to capture it isn't pending.
+    """
+    if row.state == State.CREATED:
+        return True
+    return row.state == State.AUTHORIZED and (
+        row.capture_amount is not None or row.next_attempt_at < row.authorized_until
+    )
+
+
+def refund(row: Row[Any]) -> View:
+    """Return a refund."""
+    return _view(row, _REFUND)
+
+
+def subscription(row: Any) -> View:
+    """Return a subscription, a stored row or a `Subscription`."""
+    return _view(row, _SUBSCRIPTION)
+
+
+def invoice(row: Row[Any]) -> View:
+    """Return an invoice without its lines."""
+    return _view(row, _INVOICE)
+
+
+def invoice_line(row: Row[Any]) -> View:
+    """Return one line of an invoice."""
+    return _view(row, _LINE)
+
+
+def transaction(row: Row[Any]) -> View:
+    """Return a charge or a refund as the list of all of them has it."""
+    return _view(row, _TRANSACTION)
+
+
+def audit_line(row: Row[Any]) -> View:
+    """Return one line of the audit log."""
+    return _view(row, _AUDIT)

@@ -1,0 +1,248 @@
+"""Asking the provider's lists whether it has the money that we booked.
+
+Charges are read a hundred a call, over the window that still matters, and compared in
+batches. What agrees is confirmed, which lets its cycle close; what differs becomes a break
+with both sides in it. Nothing is corrected here.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Row, text
+
+from billing.flows.policy import Policy
+from billing.gateway import Gateway, ProviderCharge
+from billing.rules.money import Money
+from billing.rules.payments import State
+from billing.rules.reconciliation import (
+    SUGGESTED_CAUSES,
+    BreakKind,
+    Confirmed,
+    Difference,
+    OurSide,
+    ProviderSide,
+    compare,
+)
+from billing.store.settlement import breaks
+
+# Clocks of two companies differ, and a charge is dated before its answer reaches us.
+OVERLAP: Final = timedelta(minutes=15)
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmRun:
+    """What one run did; `until` is the instant up to which the provider's charges were read."""
+
+    charges: int
+    confirmed: int
+    differences: int
+    until: datetime
+
+
+def run(
+    engine: Engine, gateway: Gateway, *, now: datetime, read_until: datetime | None, policy: Policy
+) -> ConfirmRun:
+    """Compare the provider's charges with our payments and confirm those that agree.
+
+    Reads from the first send of the oldest unconfirmed capture, or from `read_until` (where the
+    last run ended) if that is earlier; the first run from the first attempt there ever was.
+    Safe to kill and to run twice at once. Raises `Unavailable`.
+    """
+    with engine.connect() as conn:
+        oldest = conn.execute(_OLDEST_UNCONFIRMED).scalar()
+        undecided = conn.execute(_OLDEST_OPEN).scalar()
+        begun = read_until or conn.execute(_FIRST_SENT).scalar()
+    # Charges of attempts that are open now will have to be looked at again.
+    until = now if undecided is None else min(now, undecided)
+    starts = [at for at in (oldest, begun) if at is not None]
+    if not starts:
+        return ConfirmRun(0, 0, 0, until)
+    since = min(starts) - OVERLAP
+    charges = confirmed = differences = 0
+    for page in gateway.list_charges(since=since):
+        with engine.begin() as conn:
+            agreed, differing = _compare_page(conn, page, now)
+        charges += len(page)
+        confirmed += agreed
+        differences += differing
+    with engine.begin() as conn:
+        differences += _report_missing(conn, since, now - policy.confirm_grace, now)
+    return ConfirmRun(charges, confirmed, differences, until)
+
+
+# An answer may be adopted a day after the charge was made, so the send counts, not the capture.
+# A capture whose absence is a known break no longer stretches the window.
+_OLDEST_UNCONFIRMED = text(
+    """
+    SELECT min(coalesce(a.first_sent_at, p.captured_at))
+      FROM payments p
+      LEFT JOIN attempts a ON a.payment_id = p.id AND a.outcome = 'succeeded'
+     WHERE p.captured_at IS NOT NULL AND p.confirmed_at IS NULL
+       AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = p.id AND b.resolved_at IS NULL)
+    """
+)
+_OLDEST_OPEN = text("SELECT min(first_sent_at) FROM attempts WHERE finished_at IS NULL")
+_FIRST_SENT = text("SELECT min(first_sent_at) FROM attempts")
+
+_OURS = text(
+    """
+    SELECT p.id, p.state, p.amount_captured, p.amount, p.currency, p.provider_payment_id,
+           p.provider_charge_id, p.confirmed_at, i.cycle_id
+      FROM payments p
+      LEFT JOIN invoices i ON i.id = p.invoice_id
+     WHERE p.provider_payment_id = ANY(CAST(:provider_ids AS text[]))
+        OR p.id = ANY(CAST(:ids AS uuid[]))
+    """
+)
+
+_CONFIRM = text(
+    """
+    UPDATE payments AS p
+       SET confirmed_at = :now, updated_at = :now,
+           provider_charge_id = coalesce(p.provider_charge_id, x.charge)
+      FROM unnest(CAST(:ids AS uuid[]), CAST(:charges AS text[])) AS x(id, charge)
+     WHERE p.id = x.id AND p.confirmed_at IS NULL
+    """
+)
+
+
+def _compare_page(
+    conn: Connection, page: Sequence[ProviderCharge], now: datetime
+) -> tuple[int, int]:
+    """Confirm what agrees and record what differs; returns (newly confirmed, new breaks)."""
+    took_money = [charge for charge in page if charge.succeeded and charge.captured]
+    ours = _our_side(conn, took_money)
+    agreed: dict[UUID, str] = {}
+    differences = 0
+    for charge in took_money:
+        row = _match(ours, charge)
+        verdict = compare(_side(row, agreed), ProviderSide(charge.id, charge.amount))
+        if isinstance(verdict, Confirmed):
+            assert row is not None
+            agreed[row.id] = charge.id
+        elif isinstance(verdict, Difference):
+            differences += _record(conn, verdict.kind, charge, row, now)
+    fresh = {
+        key: agreed[key]
+        for row in ours.values()
+        for key in [row.id]
+        if key in agreed and row.confirmed_at is None
+    }
+    if fresh:
+        conn.execute(_CONFIRM, {"now": now, "ids": list(fresh), "charges": list(fresh.values())})
+    return len(fresh), differences
+
+
+def _our_side(conn: Connection, charges: Sequence[ProviderCharge]) -> dict[str, Row[Any]]:
+    """Return our payments by PaymentIntent id and by our own id, as the metadata carries it."""
+    found: dict[str, Row[Any]] = {}
+    rows = conn.execute(
+        _OURS,
+        {
+            "provider_ids": [c.provider_payment_id for c in charges if c.provider_payment_id],
+            "ids": [own for c in charges if (own := _own_id(c.metadata)) is not None],
+        },
+    )
+    for row in rows:
+        found[str(row.id)] = row
+        if row.provider_payment_id:
+            found[row.provider_payment_id] = row
+    return found
+
+
+def _own_id(metadata: Mapping[str, str]) -> UUID | None:
+    try:
+        return UUID(metadata.get("payment", ""))
+    except ValueError:
+        return None
+
+
+def _match(ours: Mapping[str, Row[Any]], charge: ProviderCharge) -> Row[Any] | None:
+    by_intent = ours.get(charge.provider_payment_id or "")
+    return by_intent or ours.get(charge.metadata.get("payment", ""))
+
+
+def _side(row: Row[Any] | None, agreed: Mapping[UUID, str]) -> OurSide | None:
+    if row is None:
+        return None
+    return OurSide(
+        state=State(row.state),
+        money=Money(row.amount_captured or row.amount, row.currency),
+        charge_id=row.provider_charge_id or agreed.get(row.id),
+    )
+
+
+def _record(
+    conn: Connection,
+    kind: BreakKind,
+    charge: ProviderCharge,
+    row: Row[Any] | None,
+    now: datetime,
+) -> bool:
+    return breaks.record(
+        conn,
+        kind=str(kind),
+        dedupe_key=f"{kind}:{charge.id}",
+        ours={}
+        if row is None
+        else {
+            "payment": str(row.id),
+            "state": row.state,
+            "amount": row.amount_captured,
+            "currency": row.currency,
+            "charge": row.provider_charge_id,
+        },
+        provider={
+            "charge": charge.id,
+            "payment": charge.provider_payment_id,
+            "amount": charge.amount.amount,
+            "currency": charge.amount.currency,
+            "created": charge.created.isoformat(),
+        },
+        suggested_cause=SUGGESTED_CAUSES[kind],
+        now=now,
+        cycle_id=None if row is None else row.cycle_id,
+        payment_id=None if row is None else row.id,
+    )
+
+
+_MISSING = text(
+    """
+    SELECT p.id, p.state, p.amount_captured, p.currency, p.provider_payment_id, p.captured_at,
+           i.cycle_id
+      FROM payments p
+      LEFT JOIN attempts a ON a.payment_id = p.id AND a.outcome = 'succeeded'
+      LEFT JOIN invoices i ON i.id = p.invoice_id
+     WHERE p.captured_at IS NOT NULL AND p.confirmed_at IS NULL
+       AND coalesce(a.first_sent_at, p.captured_at) >= :since AND p.captured_at < :before
+       AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = p.id AND b.resolved_at IS NULL)
+    """
+)
+
+
+def _report_missing(conn: Connection, since: datetime, before: datetime, now: datetime) -> int:
+    """Record captures that the complete list of the window doesn't contain."""
+    rows = conn.execute(_MISSING, {"since": since, "before": before}).all()
+    for row in rows:
+        breaks.record(
+            conn,
+            kind=str(BreakKind.MISSING_AT_PROVIDER),
+            dedupe_key=f"{BreakKind.MISSING_AT_PROVIDER}:{row.id}",
+            ours={
+                "payment": str(row.id),
+                "state": row.state,
+                "amount": row.amount_captured,
+                "currency": row.currency,
+                "provider_payment": row.provider_payment_id,
+                "captured_at": row.captured_at.isoformat(),
+            },
+            provider={},
+            suggested_cause=SUGGESTED_CAUSES[BreakKind.MISSING_AT_PROVIDER],
+            now=now,
+            cycle_id=row.cycle_id,
+            payment_id=row.id,
+        )
+    return len(rows)

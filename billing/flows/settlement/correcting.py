@@ -1,0 +1,172 @@
+"""Forced corrections: the provider has the customer's money, and our books say otherwise.
+
+Such a payment had failed, or its answer never came. It is taken to CAPTURED on the legal way
+with cause `forced_correction` and the settlement row as evidence; a write-off is reversed, the
+capture posted, the invoice paid. One payment a transaction: there are few, and each counts.
+"""
+
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row
+
+from billing.flows.payments.outcomes import post_capture, recover_subscription
+from billing.flows.settlement.step_run import Hand
+from billing.ledger import recipes
+from billing.rules.money import Money
+from billing.rules.payments import Cause, State
+from billing.rules.reconciliation import BreakKind, RowOutcome
+from billing.rules.subscriptions import Status
+from billing.store.dispatch import NOT_HELD
+from billing.store.journal import posting
+from billing.store.payments import attempts, invoices, payments
+from billing.store.settlement import breaks, runs
+from billing.store.subscriptions import subscriptions
+from billing.store.subscriptions.parking import NOT_PARKED
+
+BATCH: Final = 100
+_PATHS: Final = {
+    State.FAILED: (State.FAILED, State.CAPTURED),
+    State.CREATED: (State.CREATED, State.AUTHORIZED, State.CAPTURED),
+    State.AUTHORIZED: (State.AUTHORIZED, State.CAPTURED),
+}
+
+
+def correct(hand: Hand) -> None:
+    """Put right every payment whose row says so; what a worker holds waits for a later run."""
+    while True:
+        with hand.means.engine.connect() as conn:
+            ids = runs.to_correct(conn, after=hand.cursor.get("after", ""), limit=BATCH)
+        if not ids:
+            return
+        for transaction_id in ids:
+            with hand.batch() as conn:
+                hand.counts[_correct_one(conn, transaction_id, hand)] += 1
+                hand.cursor["after"] = transaction_id
+
+
+def _correct_one(conn: Connection, transaction_id: str, hand: Hand) -> str:
+    """Correct one payment under its lock; returns in a word what became of it."""
+    now = hand.means.now
+    row = runs.lock_row(conn, transaction_id)
+    if row.matched_at is not None or row.outcome != RowOutcome.CORRECT:
+        return "done_before"
+    payment = payments.lock_for_outcome(conn, row.payment_id)
+    if payment.lease_until is not None and payment.lease_until > hand.means.wall():
+        return "left_to_a_worker"
+    if payment.captured_at is None:
+        _capture(conn, payment, row, hand)
+        corrected = "corrected"
+    elif _another_charge(payment, row):
+        # Booked meanwhile from another charge: this one is the next run's break.
+        runs.decide_row(conn, transaction_id, str(BreakKind.DUPLICATE_CHARGE), now, done=False)
+        return "another_charge"
+    else:
+        corrected = "captured_meanwhile"
+    runs.decide_row(conn, transaction_id, str(RowOutcome.CORRECTED), now, done=True)
+    breaks.resolve_corrected(
+        conn,
+        payment_id=payment.id,
+        transaction_id=transaction_id,
+        charge_id=row.provider_charge_id,
+        resolution=f"corrected: booked as captured, as {transaction_id} says",
+        now=now,
+    )
+    return corrected
+
+
+def _another_charge(payment: Row[Any], row: Row[Any]) -> bool:
+    ours, theirs = payment.provider_charge_id, row.provider_charge_id
+    return ours is not None and theirs is not None and ours != theirs
+
+
+def _capture(conn: Connection, payment: Row[Any], row: Row[Any], hand: Hand) -> None:
+    now, state = hand.means.now, State(payment.state)
+    after_close = payment.cycle_state == "closed"
+    amount = Money(payment.capture_amount or payment.amount, payment.currency)
+    attempt = attempts.open_attempt(conn, payment.id)
+    if attempt is not None:
+        attempts.finish(
+            conn,
+            payment.id,
+            attempt.n,
+            {
+                "finished_at": now,
+                "outcome": "succeeded",
+                "decision": f"found in the provider's settlement: {row.provider_transaction_id}",
+            },
+        )
+    payments.move(
+        conn,
+        payment.id,
+        _PATHS[state],
+        cause=Cause.FORCED_CORRECTION,
+        now=now,
+        actor=hand.means.actor,
+        evidence=_evidence(payment, row, hand, after_close),
+        provider_payment_id=payment.provider_payment_id or row.provider_payment_id,
+        provider_charge_id=row.provider_charge_id,
+        amount_captured=amount.amount,
+        captured_at=now,
+        confirmed_at=now,
+        **payments.NOTHING_NEXT,
+        dispatch_after=NOT_HELD,
+        decline_code=None,
+        decline_class=None,
+        **NOT_PARKED,
+        decision="captured: corrected by the provider's settlement",
+    )
+    _post(conn, payment, row, amount, now)
+    if payment.subscription_id is not None:
+        _tell_subscription(conn, payment, row, now, hand.means.actor)
+
+
+def _evidence(payment: Row[Any], row: Row[Any], hand: Hand, after_close: bool) -> dict[str, Any]:
+    """Return both sides as they were; `after_close` is what the cycle's digest goes by."""
+    return {
+        "balance_transaction": row.provider_transaction_id,
+        "charge": row.provider_charge_id,
+        "provider_payment": row.provider_payment_id,
+        "amount": row.amount,
+        "currency": row.currency,
+        "charged_at": row.created.isoformat(),
+        "run": str(hand.run.id),
+        "was": payment.state,
+        "invoice_was": payment.invoice_status,
+        "provider_payment_was": payment.provider_payment_id,
+        "after_close": after_close,
+    }
+
+
+def _post(conn: Connection, payment: Row[Any], row: Row[Any], amount: Money, now: datetime) -> None:
+    """Reverse the write-off, if there was one, book the capture, and call the invoice paid."""
+    if payment.state == State.FAILED and payment.invoice_id is not None:
+        nth = payments.times_failed(conn, payment.id)
+        written_off = posting.entry_by_source_key(conn, f"write_off:{payment.invoice_id}:{nth}")
+        assert written_off is not None, "a FAILED payment's invoice was written off"
+        reversed_ = recipes.write_off_reversed(
+            written_off.entry, effective_at=now, after_close=payment.cycle_state == "closed"
+        )
+        posting.post(conn, [reversed_])
+    capture = row.provider_charge_id or row.provider_transaction_id
+    post_capture(conn, payment, capture, amount, now)
+    if payment.invoice_id is not None:
+        invoices.set_status(conn, payment.invoice_id, "paid", now)
+
+
+def _tell_subscription(
+    conn: Connection, payment: Row[Any], row: Row[Any], now: datetime, actor: str
+) -> None:
+    """Let a subscription that waited for the money go on; one that is over stays over."""
+    recover_subscription(conn, payment, now, actor)
+    ended = payment.subscription_status == Status.CANCELED
+    subscriptions.note(
+        conn,
+        payment.subscription_id,
+        at=now,
+        kind="corrected",
+        actor=actor,
+        words="the provider had charged the customer after all"
+        + (": the subscription stays canceled, look whether to refund" if ended else ""),
+        detail={"payment": str(payment.id), "balance_transaction": row.provider_transaction_id},
+    )

@@ -1,0 +1,239 @@
+"""Matching: judge what was read, write down what differs, and let explained breaks go."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+
+from billing.flows.breaks import operator
+from billing.flows.settlement.step_run import OVERLAP, Hand
+from billing.rules.reconciliation import SUGGESTED_CAUSES, BreakKind
+from billing.store.settlement import breaks, matching, runs
+from billing.store.settlement.matching import Batch
+
+BATCH: Final = 20_000
+MISSING_BATCH: Final = 1_000
+_ROOM = text("SET LOCAL work_mem = '64MB'")
+
+
+def match(hand: Hand) -> None:
+    """Judge all rows that are not matched, of this run and of earlier ones, then look for gaps.
+
+    A row that waits or is a break is judged again by every run, so that what explains itself
+    later is resolved without a person.
+    """
+    while _judge_next(hand):
+        pass
+    if hand.run.source == "provider" or _is_complete(hand):
+        while _record_missing(hand):
+            pass
+
+
+def _judge_next(hand: Hand) -> bool:
+    means = hand.means
+    with hand.batch() as conn:
+        conn.execute(_ROOM)
+        batch = matching.lock_batch(conn, after=hand.cursor.get("after", ""), limit=BATCH)
+        if batch is None:
+            return False
+        young_after = means.now - means.policy.confirm_grace
+        counts = matching.judge(conn, batch, now=means.now, young_after=young_after)
+        hand.counts.update(counts)
+        hand.counts["rows"] += batch.rows
+        hand.counts["breaks_new"] += _record(conn, batch, hand)
+        hand.counts["breaks_explained"] += matching.resolve_explained(conn, batch, means.now)
+        hand.cursor["after"] = batch.upto
+    return True
+
+
+def _record(conn: Connection, batch: Batch, hand: Hand) -> int:
+    rows = matching.new_breaks(conn, batch)
+    found = {row.provider_transaction_id: _difference(row, hand.run.id) for row in rows}
+    decided = breaks.decided(conn, [difference["dedupe_key"] for difference in found.values()])
+    for difference in found.values():
+        if (known := decided.get(difference["dedupe_key"])) is not None:
+            operator.take_in(conn, known, difference, now=hand.means.now)
+    return breaks.record_all(conn, list(found.values()), now=hand.means.now)
+
+
+def _difference(row: Row[Any], run_id: UUID) -> dict[str, Any]:
+    kind = BreakKind(row.outcome)
+    return {
+        "kind": str(kind),
+        "dedupe_key": f"{kind}:{_subject(row, kind)}",
+        "cycle_id": row.cycle_id if row.category == "charge" else None,
+        "payment_id": row.payment_id,
+        "ours": _ours(row),
+        "provider": _theirs(row),
+        "suggested_cause": SUGGESTED_CAUSES[kind],
+        "currency": row.currency,
+        "run_id": run_id,
+        "provider_transaction_id": row.provider_transaction_id,
+    }
+
+
+def _subject(row: Row[Any], kind: BreakKind) -> str:
+    """Return what the break is about, so that who saw it first (the list of charges, a refund's
+    or a dispute's own flow) and the settlement record one break between them.
+    """
+    if row.category == "charge" and row.provider_charge_id:
+        return str(row.provider_charge_id)
+    if kind in (BreakKind.REFUND_UNKNOWN, BreakKind.DISPUTE_UNKNOWN) and row.source_id:
+        return str(row.source_id)
+    if kind is BreakKind.REFUND_MISMATCH and row.refund_id is not None:
+        return str(row.refund_id)
+    return str(row.provider_transaction_id)
+
+
+def _ours(row: Row[Any]) -> dict[str, Any]:
+    """Return our side as it stands in a break; money that leaves is negative."""
+    for noun in ("refund", "dispute"):
+        if getattr(row, f"{noun}_id") is not None:
+            sign = -1 if row.amount < 0 else 1
+            if noun == "refund" and sign < 0 and row.refund_state in ("failed", "canceled"):
+                sign = 0  # our books have nothing of it
+            return {
+                noun: str(getattr(row, f"{noun}_id")),
+                "payment": None if row.payment_id is None else str(row.payment_id),
+                "state": getattr(row, f"{noun}_state"),
+                "amount": sign * getattr(row, f"{noun}_amount"),
+                "currency": getattr(row, f"{noun}_currency"),
+            }
+    if row.payout_amount is not None:
+        return {
+            "payout": row.source_id,
+            "state": row.payout_status,
+            "amount": row.payout_amount,
+            "currency": row.payout_currency,
+        }
+    if row.payment_id is None:
+        return {}
+    return {
+        "payment": str(row.payment_id),
+        "state": row.payment_state,
+        "amount": row.own_amount,
+        "currency": row.own_currency,
+        "charge": row.own_charge,
+    }
+
+
+def _theirs(row: Row[Any]) -> dict[str, Any]:
+    return {
+        "balance_transaction": row.provider_transaction_id,
+        "category": row.category,
+        "source": row.source_id,
+        "charge": row.provider_charge_id,
+        "payment": row.provider_payment_id,
+        "amount": row.amount,
+        "fee": row.fee,
+        "net": row.net,
+        "currency": row.currency,
+        "customer_amount": row.customer_amount,
+        "customer_currency": row.customer_currency,
+        "exchange_rate": None if row.exchange_rate is None else str(row.exchange_rate),
+        "created": row.created.isoformat(),
+    }
+
+
+def changed_rows(rows: Sequence[Row[Any]], run_id: UUID) -> list[Mapping[str, Any]]:
+    """Return the breaks of transactions that are shown otherwise than they were read before."""
+    return [
+        {
+            "kind": str(BreakKind.REPORT_MISMATCH),
+            "dedupe_key": f"{BreakKind.REPORT_MISMATCH}:{row.provider_transaction_id}"
+            f":{row.their_amount}:{row.their_fee}:{row.their_currency}",
+            "payment_id": row.payment_id,
+            "ours": {
+                "balance_transaction": row.provider_transaction_id,
+                "category": row.category,
+                "amount": row.amount,
+                "fee": row.fee,
+                "net": row.net,
+                "currency": row.currency,
+            },
+            "provider": {
+                "balance_transaction": row.provider_transaction_id,
+                "category": row.their_category,
+                "amount": row.their_amount,
+                "fee": row.their_fee,
+                "net": row.their_net,
+                "currency": row.their_currency,
+            },
+            "suggested_cause": SUGGESTED_CAUSES[BreakKind.REPORT_MISMATCH],
+            "currency": row.their_currency,
+            "run_id": run_id,
+        }
+        for row in rows
+    ]
+
+
+# --- what is missing ----------------------------------------------------------------------------
+
+
+def _is_complete(hand: Hand) -> bool:
+    """A report says nothing about what is not in it, unless whoever imports it says so."""
+    with hand.means.engine.connect() as conn:
+        first = runs.steps(conn, hand.run.id)[0]
+    return bool(first.cursor.get("complete"))
+
+
+def _record_missing(hand: Hand) -> int:
+    """Record what we booked and the provider, after its grace, still doesn't show."""
+    means = hand.means
+    with hand.batch() as conn:
+        run = runs.get_run(conn, hand.run.id)
+        since = run.window_from - (OVERLAP if run.source == "provider" else timedelta(0))
+        before = min(run.window_to, means.now - means.policy.settle_grace)
+        captures = matching.missing_captures(conn, since=since, before=before, limit=MISSING_BATCH)
+        refunds = matching.missing_refunds(conn, since=since, before=before, limit=MISSING_BATCH)
+        found = [_missing_capture(row, hand.run.id) for row in captures]
+        found += [_missing_refund(row, hand.run.id) for row in refunds]
+        new = breaks.record_all(conn, found, now=means.now)
+        hand.counts[str(BreakKind.MISSING_AT_PROVIDER)] += len(captures)
+        hand.counts[str(BreakKind.REFUND_MISSING)] += len(refunds)
+        hand.counts["breaks_new"] += new
+    return new
+
+
+def _missing_capture(row: Row[Any], run_id: UUID) -> dict[str, Any]:
+    return {
+        "kind": str(BreakKind.MISSING_AT_PROVIDER),
+        "dedupe_key": f"{BreakKind.MISSING_AT_PROVIDER}:{row.id}",
+        "cycle_id": row.cycle_id,
+        "payment_id": row.id,
+        "ours": {
+            "payment": str(row.id),
+            "state": row.state,
+            "amount": row.amount_captured,
+            "currency": row.currency,
+            "provider_payment": row.provider_payment_id,
+            "charge": row.provider_charge_id,
+            "captured_at": row.captured_at.isoformat(),
+        },
+        "provider": {"charge_listed": row.confirmed_at is not None, "balance_transaction": None},
+        "suggested_cause": SUGGESTED_CAUSES[BreakKind.MISSING_AT_PROVIDER],
+        "currency": row.currency,
+        "run_id": run_id,
+    }
+
+
+def _missing_refund(row: Row[Any], run_id: UUID) -> dict[str, Any]:
+    return {
+        "kind": str(BreakKind.REFUND_MISSING),
+        "dedupe_key": f"{BreakKind.REFUND_MISSING}:{row.id}",
+        "payment_id": row.payment_id,
+        "ours": {
+            "refund": str(row.id),
+            "payment": str(row.payment_id),
+            "provider_refund": row.provider_refund_id,
+            "amount": -row.amount,
+            "currency": row.currency,
+            "finished_at": row.finished_at.isoformat(),
+        },
+        "provider": {},
+        "suggested_cause": SUGGESTED_CAUSES[BreakKind.REFUND_MISSING],
+        "currency": row.currency,
+        "run_id": run_id,
+    }

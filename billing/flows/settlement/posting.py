@@ -1,0 +1,192 @@
+"""Posting: payments SETTLED, and what the provider kept, exchanged and paid out in the journal.
+
+A payment is SETTLED when its charge's balance transaction was read and matched: from then on the
+provider's own books say the money is ours, with its fee. Whether it was paid out already is
+another event and posted for itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal  # noqa: TID251  exchange rates are no money
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row
+
+from billing.flows.settlement.step_run import Hand
+from billing.ledger import recipes
+from billing.ledger.journal import Entry
+from billing.rules.money import Money
+from billing.rules.reconciliation import CHARGES, DISPUTES, FEES, PAYOUTS, REFUND_FAILURES, REFUNDS
+from billing.store.arrays import literal
+from billing.store.journal import posting
+from billing.store.settlement import exchanges as fx
+from billing.store.settlement import runs
+from plans.currencies import digits
+
+BATCH: Final = 2_000
+_OF_CUSTOMERS: Final = (*CHARGES, *REFUNDS, *REFUND_FAILURES, *DISPUTES)
+# A dispute's fee is part of the dispute's own entries.
+_FEE_POSTED_ELSEWHERE: Final = DISPUTES
+_RATE_DIGITS: Final = Decimal("1E-12")
+
+
+def post(hand: Hand) -> None:
+    """Bring every matched row into the books, then the payouts that arrived.
+
+    Reversals of payouts come last: what they reverse has to be there.
+    """
+    for late in (False, True):
+        if hand.cursor.get("late", False) and not late:
+            continue
+        if late and not hand.cursor.get("late", False):
+            hand.cursor = {"late": True, "after": ""}
+        while _post_next(hand, late=late):
+            pass
+    with hand.batch() as conn:
+        _payouts_arrived(conn, hand)
+
+
+def _post_next(hand: Hand, *, late: bool) -> bool:
+    now = hand.means.now
+    with hand.batch() as conn:
+        rows = runs.lock_unposted(
+            conn, after=hand.cursor.get("after", ""), limit=BATCH, payout_reversals=late
+        )
+        if not rows:
+            return False
+        ids = literal([row.provider_transaction_id for row in rows])
+        hand.counts["settled"] += runs.settle_payments(conn, ids, now)
+        exchanges = [event for row in rows for event in _exchange(row)]
+        hand.counts["exchanges"] += fx.add(conn, exchanges)
+        entries = [entry for row in rows for entry in _entries(row)]
+        if late:
+            entries += _payouts_failed(conn, rows)
+        posted = posting.post(conn, entries) if entries else []
+        hand.counts["entries"] += sum(entry.created for entry in posted)
+        runs.settle_refunds(conn, ids, now)
+        runs.mark_posted(conn, ids, now)
+        hand.counts["rows"] += len(rows)
+        hand.cursor["after"] = rows[-1].provider_transaction_id
+    return True
+
+
+def _entries(row: Row[Any]) -> list[Entry]:
+    """Return what a balance transaction posts beyond what its own event posted."""
+    made: list[Entry] = []
+    transaction, at = row.provider_transaction_id, row.created
+    fee = -row.net if row.category in FEES else row.fee
+    if fee and row.category not in _FEE_POSTED_ELSEWHERE:
+        money = Money(fee, row.currency)
+        made.append(recipes.fee_settled(transaction_id=transaction, fee=money, effective_at=at))
+    if (exchanged := _exchanged(row)) is not None:
+        sold, bought = exchanged
+        nothing = Money(0, bought.currency)
+        made.append(
+            recipes.fx_event(
+                source=transaction, sold=sold, bought=bought, fee=nothing, effective_at=at
+            )
+        )
+    if row.category == PAYOUTS[0] and row.amount:
+        made.append(
+            recipes.payout_sent(
+                payout_id=_payout_id(row),
+                amount=Money(-row.amount, row.currency),
+                effective_at=at,
+            )
+        )
+    return made
+
+
+def _payout_id(row: Row[Any]) -> str:
+    """Return which payout a row is about; the one that carries it may be another, later one."""
+    return str(row.source_id or row.provider_payout_id or row.provider_transaction_id)
+
+
+# --- exchanges ----------------------------------------------------------------------------------
+
+
+def _exchanged(row: Row[Any]) -> tuple[Money, Money] | None:
+    """Return what was given for what, when the customer's currency isn't the balance's.
+
+    Money that leaves (a refund) is exchanged back: the balance's currency for the customer's.
+    """
+    if (
+        row.category not in _OF_CUSTOMERS
+        or row.customer_currency in (None, row.currency)
+        or not row.amount
+        or not row.customer_amount
+    ):
+        return None
+    theirs = Money(abs(row.customer_amount), row.customer_currency)
+    ours = Money(abs(row.amount), row.currency)
+    return (theirs, ours) if row.amount > 0 else (ours, theirs)
+
+
+def _exchange(row: Row[Any]) -> list[Mapping[str, Any]]:
+    exchanged = _exchanged(row)
+    if exchanged is None:
+        return []
+    sold, bought = exchanged
+    return [
+        {
+            "source_key": f"fx_event:{row.provider_transaction_id}",
+            "source": f"{row.provider_transaction_id}: "
+            + ("the provider's rate" if row.exchange_rate is not None else "from its amounts"),
+            "from_currency": sold.currency,
+            "from_amount": sold.amount,
+            "to_currency": bought.currency,
+            "to_amount": bought.amount,
+            "rate": str(row.exchange_rate or rate_of(row)),
+            "at": row.created,
+            "payment_id": row.payment_id,
+        }
+    ]
+
+
+def rate_of(row: Row[Any]) -> Decimal:
+    """Return the rate that two amounts imply, customer's to balance's currency, in major units.
+
+    Reports carry no rate. This one is for reading; the amounts are what was exchanged.
+    """
+    power = digits(row.customer_currency) - digits(row.currency)
+    rate = Decimal(abs(row.amount)) / Decimal(abs(row.customer_amount)) * Decimal(10) ** power
+    return max(rate.quantize(_RATE_DIGITS), _RATE_DIGITS)
+
+
+# --- payouts ------------------------------------------------------------------------------------
+
+
+def _payouts_failed(conn: Connection, rows: Sequence[Row[Any]]) -> list[Entry]:
+    """Take back payouts that failed; one that had arrived goes back from the bank first."""
+    made: list[Entry] = []
+    for row in rows:
+        payout = _payout_id(row)
+        arrived = posting.entry_by_source_key(conn, f"payout_arrived:{payout}")
+        if arrived is not None:
+            made.append(recipes.payout_returned(arrived.entry, effective_at=row.created))
+        sent = posting.entry_by_source_key(conn, f"payout_sent:{payout}")
+        if sent is not None:
+            made.append(recipes.payout_failed(sent.entry, effective_at=row.created))
+        elif row.amount:
+            # It left before these books begin, or its leaving is in a report to come.
+            came_back = Money(row.amount, row.currency)
+            made.append(
+                recipes.payout_came_back(
+                    payout_id=payout, amount=came_back, effective_at=row.created
+                )
+            )
+    return made
+
+
+def _payouts_arrived(conn: Connection, hand: Hand) -> None:
+    due = runs.payouts_to_book(conn)
+    entries = [
+        recipes.payout_arrived(
+            payout_id=payout.provider_payout_id,
+            amount=Money(payout.amount, payout.currency),
+            effective_at=payout.arrival or payout.created,
+        )
+        for payout in due
+    ]
+    if entries:
+        posting.post(conn, entries)
+    hand.counts["payouts_arrived"] += len(entries)

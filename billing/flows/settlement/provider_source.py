@@ -1,0 +1,105 @@
+"""The first steps of a run over the provider's own lists: payouts, then balance transactions."""
+
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from billing.flows.settlement.matching import changed_rows
+from billing.flows.settlement.step_run import OVERLAP, Hand
+from billing.gateway import BalanceTransaction, Gateway
+from billing.gateway.stripe.amounts import rate_from_stripe
+from billing.store.arrays import literal
+from billing.store.settlement import breaks, runs
+
+# A payout that was paid can still fail for days.
+PAYOUTS_MAY_CHANGE: Final = timedelta(days=10)
+# What a type is called among reporting categories, where a provider shows the type there.
+_CATEGORIES: Final[Mapping[str, str]] = {
+    "payment": "charge",
+    "payment_refund": "refund",
+    "payment_failure_refund": "refund_failure",
+    "stripe_fee": "fee",
+    "payout_cancel": "payout_reversal",
+    "payout_failure": "payout_reversal",
+}
+
+
+def fetch(hand: Hand) -> None:
+    """Write down payouts as they are now, back to the oldest that may still change."""
+    with hand.means.engine.connect() as conn:
+        undecided = runs.oldest_undecided_payout(conn)
+    since = min(hand.run.window_from, hand.means.now - PAYOUTS_MAY_CHANGE)
+    if undecided is not None:
+        since = min(since, undecided)
+    for page in _gateway(hand).list_payouts(since=since - OVERLAP):
+        with hand.batch() as conn:
+            columns = {
+                "ids": literal([payout.id for payout in page]),
+                "amounts": literal([payout.amount.amount for payout in page]),
+                "currencies": literal([payout.amount.currency for payout in page]),
+                "statuses": literal([payout.status for payout in page]),
+                "createds": literal([payout.created for payout in page]),
+                "arrivals": literal([payout.arrival for payout in page]),
+            }
+            hand.counts["payouts"] += len(page)
+            hand.counts["payouts_changed"] += runs.put_payouts(conn, hand.means.now, columns)
+
+
+def stage(hand: Hand) -> None:
+    """Take the window's balance transactions, a page a transaction; the last id is the cursor."""
+    pages = _gateway(hand).list_balance_transactions(
+        since=hand.run.window_from - OVERLAP,
+        until=hand.run.window_to + OVERLAP,
+        after=hand.cursor.get("after"),
+    )
+    for page in pages:
+        if not page:
+            continue
+        with hand.batch() as conn:
+            merged = runs.stage(conn, _rows(page, hand.run.id))
+            differing = changed_rows(merged.changed, hand.run.id)
+            breaks.record_all(conn, differing, now=hand.means.now)
+            hand.cursor["after"] = page[-1].id
+            hand.counts["read"] += len(page)
+            hand.counts["new"] += merged.new
+
+
+def _gateway(hand: Hand) -> Gateway:
+    assert hand.means.gateway is not None, "a run over the provider's lists has the provider"
+    return hand.means.gateway
+
+
+def _rows(page: Sequence[BalanceTransaction], run_id: UUID) -> list[dict[str, Any]]:
+    return [
+        {
+            "provider_transaction_id": row.id,
+            "run_id": run_id,
+            "category": _CATEGORIES.get(row.category, row.category),
+            "source_id": row.source_id,
+            "provider_payment_id": row.provider_payment_id,
+            "provider_charge_id": row.provider_charge_id,
+            "amount": row.amount,
+            "fee": row.fee,
+            "net": row.net,
+            "currency": row.currency,
+            "customer_amount": None if row.customer_money is None else row.customer_money.amount,
+            "customer_currency": None
+            if row.customer_money is None
+            else row.customer_money.currency,
+            "exchange_rate": _rate(row),
+            "provider_payout_id": row.payout_id,
+            "created": row.created,
+            "available_on": row.available_on,
+            "metadata": dict(row.metadata),
+        }
+        for row in page
+    ]
+
+
+def _rate(row: BalanceTransaction) -> str | None:
+    """Return the provider's rate in major units; None where it isn't said what was exchanged."""
+    if row.exchange_rate is None or row.customer_money is None:
+        return None
+    rate = rate_from_stripe(row.exchange_rate, row.customer_money.currency, row.currency)
+    return f"{rate:f}"

@@ -1,0 +1,229 @@
+"""Settlement: read what the provider did with our money, and bring both sides together.
+
+    fetch    payouts as they are now (of a report: that it can be read at all)
+    stage    balance transactions into `settlement_rows`, each once
+    match    every row judged in SQL; what differs becomes a break, what explains one resolves it
+    correct  the provider has money that we gave up: our side is put right, with its evidence
+    post     payments SETTLED; fees, payouts and exchanges into the journal
+    close    what is ready is closed; the books are held against the provider's balance
+
+A run and its steps are rows. Each step goes forward in batches; a batch, how far it came and
+the lease are one transaction, so a run that was killed anywhere goes on where it was, and two
+workers on one run can't both write. Every step may be run again from its beginning.
+"""
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy.exc import DBAPIError
+
+from billing.errors import BillingError, first_line
+from billing.flows.settlement import (
+    correcting,
+    matching,
+    posting,
+    provider_source,
+    report_source,
+    tie_out,
+)
+from billing.flows.settlement.report_source import MalformedReport
+from billing.flows.settlement.step_run import Hand, LeaseLost, Means
+from billing.store.engine import is_deadlock
+from billing.store.settlement import runs
+
+logger = logging.getLogger(__name__)
+
+# For so long a capture that went missing is looked for again by every run.
+LOOKED_FOR: Final = timedelta(days=7)
+BACKOFF: Final = timedelta(seconds=5)
+BACKOFF_MAX: Final = timedelta(minutes=10)
+TRIES_MAX: Final = 10
+DEADLOCKS_MAX: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Worked:
+    """How far a run came in our hands: its state, and the error that stopped it, if one did."""
+
+    run_id: UUID
+    state: str
+    error: str | None = None
+
+
+Step = Callable[[Hand], None]
+_FROM_THERE_ON: Final[Mapping[str, Step]] = {
+    "match": matching.match,
+    "correct": correcting.correct,
+    "post": posting.post,
+    "close": tie_out.close,
+}
+STEPS: Final[Mapping[str, Mapping[str, Step]]] = {
+    "provider": {
+        "fetch": provider_source.fetch,
+        "stage": provider_source.stage,
+        **_FROM_THERE_ON,
+    },
+    "report": {"fetch": report_source.fetch, "stage": report_source.stage, **_FROM_THERE_ON},
+}
+
+
+# --- beginning a run ----------------------------------------------------------------------------
+
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('settlement', 0))")
+
+
+def is_due(last: datetime | None, *, now: datetime, every: timedelta) -> bool:
+    """Tell whether a boundary of `every` (counted from midnight UTC) passed since `last`.
+
+    With `every` of nothing, and before the first run, one is always due.
+    """
+    return last is None or not every or last < _boundary(now, every)
+
+
+def is_done(conn: Connection, *, now: datetime, every: timedelta) -> bool:
+    """Tell whether all runs that were due by `now` are over, or no money ever moved."""
+    if runs.running(conn):
+        return False
+    last = runs.read_until(conn)
+    if last is None:
+        return runs.beginning(conn) is None
+    return last >= (_boundary(now, every) if every else now)
+
+
+def _boundary(now: datetime, every: timedelta) -> datetime:
+    midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+    return midnight + every * ((now - midnight) // every)
+
+
+def begin(engine: Engine, *, now: datetime, every: timedelta = timedelta(0)) -> UUID | None:
+    """Begin a run over the provider's balance transactions up to now.
+
+    Returns the run that goes on already if there is one, and None when none is due or no money
+    ever moved. Reads from where the last run ended, or from the first send of the oldest capture
+    that is not settled, if that is earlier.
+    """
+    with engine.begin() as conn:
+        conn.execute(_ONE_AT_A_TIME)
+        for row in runs.running(conn):
+            if row.source == "provider":
+                return UUID(str(row.id))
+        last = runs.read_until(conn)
+        if not is_due(last, now=now, every=every):
+            return None
+        # Only before the first run is all of history looked through.
+        read_until = last or runs.beginning(conn)
+        if read_until is None:
+            return None
+        oldest = runs.oldest_unsettled(conn, long_known=now - LOOKED_FOR)
+        window_from = min(read_until, oldest or now, now - timedelta(seconds=1))
+        reference = f"{now:%Y-%m-%dT%H:%M:%SZ}"
+        again = runs.begun_at(conn, now)
+        return runs.start(
+            conn,
+            source="provider",
+            reference=f"{reference}/{again + 1}" if again else reference,
+            window_from=window_from,
+            window_to=now,
+            now=now,
+        )
+
+
+def resume(engine: Engine, run_id: UUID) -> None:
+    """Let a failed run go on at once."""
+    with engine.begin() as conn:
+        runs.reopen(conn, run_id)
+
+
+# --- working on a run ---------------------------------------------------------------------------
+
+
+def work(run_id: UUID, means: Means) -> Worked:
+    """Take the run's steps one after the other until it is over, taken by others, or failed.
+
+    A step that fails is noted with its error and tried again later, with doubling pauses; the
+    run fails when a step failed `TRIES_MAX` times, and at once for a report that is malformed.
+    What a step wrote before stays.
+    """
+    with means.engine.connect() as conn:
+        run = runs.get_run(conn, run_id)
+    while (hand := _take(run, means)) is not None:
+        try:
+            _go_through(STEPS[run.source][hand.claim.step], hand)
+            hand.finish()
+        except LeaseLost as error:
+            logger.info("settlement: %s", error.what)
+            return Worked(run_id, "running")
+        except (BillingError, DBAPIError, OSError) as error:
+            return _failed(hand, error)
+    return Worked(run_id, _end(run_id, means))
+
+
+def _go_through(step: Step, hand: Hand) -> None:
+    """Take a step; a batch that was given up because two runs wait for each other begins again."""
+    for left in reversed(range(DEADLOCKS_MAX)):
+        try:
+            step(hand)
+        except DBAPIError as error:
+            if not left or not is_deadlock(error):
+                raise
+            logger.info("settlement: %s met another run, once more", hand.claim.step)
+        else:
+            return
+
+
+def _take(run: Row[Any], means: Means) -> Hand | None:
+    wall = means.wall()
+    with means.engine.begin() as conn:
+        if not _can_go_on(conn, run, means):
+            return None
+        held = runs.claim(conn, run.id, wall=wall, until=wall + means.policy.reconciler_lease)
+    if held is None:
+        return None
+    return Hand(means, run, held, dict(held.cursor), Counter(held.counts))
+
+
+def _can_go_on(conn: Connection, run: Row[Any], means: Means) -> bool:
+    """A report is read by whoever has the file; its rows once staged, by everybody."""
+    if run.source == "report" and means.file is not None:
+        return True
+    left = [row.step for row in runs.steps(conn, run.id) if row.state != "succeeded"]
+    needs = {"report": ("fetch", "stage"), "provider": ("fetch", "stage", "close")}[run.source]
+    given = means.gateway is not None if run.source == "provider" else False
+    return not left or left[0] not in needs or given
+
+
+def _failed(hand: Hand, error: Exception) -> Worked:
+    """Note what went wrong, so that it shows, and when it is tried again."""
+    words = first_line(error)
+    tries = hand.claim.tries
+    pause = min(BACKOFF * (1 << min(tries - 1, 16)), BACKOFF_MAX)
+    hopeless = isinstance(error, MalformedReport) or tries >= TRIES_MAX
+    state = "failed" if hopeless else "running"
+    with hand.means.engine.begin() as conn:
+        runs.fail(conn, hand.claim, error=words, again_at=hand.means.wall() + pause)
+        if state == "failed":
+            runs.end(conn, hand.run.id, state="failed", now=hand.means.now)
+    return Worked(hand.run.id, state, f"{hand.claim.step}: {error}")
+
+
+def _end(run_id: UUID, means: Means) -> str:
+    with means.engine.begin() as conn:
+        runs.end(conn, run_id, state="succeeded", now=means.now)
+        return str(runs.get_run(conn, run_id).state)
+
+
+def work_on_all(means: Means, *, every: timedelta) -> Sequence[Worked]:
+    """Go on with every run that is not over, and begin the night's if it is due."""
+    with means.engine.connect() as conn:
+        going_on = [UUID(str(row.id)) for row in runs.running(conn)]
+    done = [work(run_id, means) for run_id in going_on]
+    fresh = begin(means.engine, now=means.now, every=every)
+    if fresh is not None and fresh not in going_on:
+        done.append(work(fresh, means))
+    return done

@@ -1,0 +1,175 @@
+"""The end of a settlement: close what is ready, and hold the books against the balance.
+
+`psp_clearing` is what our books say the provider holds. Per currency it either equals the
+provider's balance, or the difference is explained line by line: captures it hasn't settled,
+transactions we haven't matched, breaks. What remains is unexplained; when the same amount remains
+in two runs in a row, nothing is in motion any more and it becomes a break.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from billing.flows.cycles import closing as closing
+from billing.flows.settlement.step_run import Hand
+from billing.rules.money import Money
+from billing.rules.reconciliation import SUGGESTED_CAUSES, BreakKind
+from billing.store.journal.posting import TrialBalanceRow, trial_balance
+from billing.store.settlement import breaks, runs, tie_out
+from billing.store.subscriptions import cycles
+
+BATCH: Final = 500
+
+
+def close(hand: Hand) -> None:
+    """Close every cycle that is ready, and compare the books with the provider's balance."""
+    means = hand.means
+    done = closing.run(means.engine, now=means.now, batch=BATCH)
+    hand.counts["cycles_closed"] += done.closed
+    hand.counts["held_back"] += done.held_back
+    if means.gateway is None:
+        return
+    balances = means.gateway.balance()
+    with hand.batch() as conn:
+        lines = compare_balances(conn, balances)
+        hand.cursor["tie_out"] = [line.to_json() for line in lines]
+        _record(conn, hand, lines)
+
+
+@dataclass(frozen=True, slots=True)
+class TieOut:
+    """One currency: the provider's balance, our `psp_clearing`, and what explains the rest.
+
+    clearing + reasons + unexplained = provider, in minor units.
+    """
+
+    currency: str
+    provider: int
+    clearing: int
+    reasons: Mapping[str, int]
+
+    @property
+    def unexplained(self) -> int:
+        """What nothing explains; zero, or somebody has to look."""
+        return self.provider - self.clearing - sum(self.reasons.values())
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the line as it is kept and shown."""
+        return {
+            "currency": self.currency,
+            "provider": self.provider,
+            "clearing": self.clearing,
+            "reasons": dict(self.reasons),
+            "unexplained": self.unexplained,
+        }
+
+
+def compare_balances(conn: Connection, balances: Mapping[str, int]) -> list[TieOut]:
+    """Hold `psp_clearing` against the provider's balances, in every currency of either."""
+    held, reasons = tie_out.clearing(conn), tie_out.reasons(conn)
+    return [
+        TieOut(
+            currency, balances.get(currency, 0), held.get(currency, 0), reasons.get(currency, {})
+        )
+        for currency in sorted({*balances, *held, *reasons})
+    ]
+
+
+def _record(conn: Connection, hand: Hand, lines: Sequence[TieOut]) -> None:
+    """Record what stayed unexplained over two runs, and let go what ties out by now."""
+    before = _unexplained_before(conn, hand)
+    known = breaks.page(conn, kind=str(BreakKind.BALANCE_MISMATCH), limit=1000)
+    shown = {(row.currency, row.provider["unexplained"]) for row in known}
+    for line in lines:
+        if (line.currency, line.unexplained) in shown:
+            continue
+        if line.unexplained and before.get(line.currency) == line.unexplained:
+            money = Money(line.unexplained, line.currency)
+            hand.counts["breaks_new"] += breaks.record(
+                conn,
+                kind=str(BreakKind.BALANCE_MISMATCH),
+                # The same amount may go and come back: each time is a break of its own.
+                dedupe_key=f"{BreakKind.BALANCE_MISMATCH}:{line.currency}:{line.unexplained}"
+                f":{hand.run.id}",
+                ours={
+                    "account": "psp_clearing",
+                    "amount": line.clearing,
+                    "currency": line.currency,
+                },
+                provider={
+                    "amount": line.provider,
+                    "currency": line.currency,
+                    "unexplained": money.amount,
+                    "reasons": dict(line.reasons),
+                },
+                suggested_cause=SUGGESTED_CAUSES[BreakKind.BALANCE_MISMATCH],
+                now=hand.means.now,
+                run_id=hand.run.id,
+                currency=line.currency,
+            )
+    unexplained = {line.currency: line.unexplained for line in lines}
+    for row in known:
+        if unexplained.get(row.currency) != row.provider["unexplained"]:
+            breaks.resolve_by_key(
+                conn,
+                row.dedupe_key,
+                now=hand.means.now,
+                resolution="the balances differ by another amount, or by nothing, by now",
+            )
+
+
+def _unexplained_before(conn: Connection, hand: Hand) -> dict[str, int]:
+    for run in runs.runs(conn, limit=20, source="provider"):
+        if run.id == hand.run.id or run.state != "succeeded":
+            continue
+        last = runs.steps(conn, run.id)[-1]
+        return {line["currency"]: line["unexplained"] for line in last.cursor.get("tie_out", [])}
+    return {}
+
+
+# --- the close report -----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class CloseReport:
+    """Where the books stand: cycles, why some are open, trial balance and tie-out.
+
+    `ready` cycles close at the next run. `tie_out` is None where the provider wasn't asked.
+    """
+
+    as_of: datetime
+    closed: int
+    opened: int
+    ready: int
+    waiting: Mapping[str, int]
+    last_closed_at: datetime | None
+    trial_balance: Sequence[TrialBalanceRow]
+    tie_out: Sequence[TieOut] | None
+
+    @property
+    def ties_out(self) -> bool:
+        """Tell whether nothing is unexplained and debits equal credits."""
+        sums: dict[str, int] = {}
+        for row in self.trial_balance:
+            sums[row.currency] = sums.get(row.currency, 0) + row.balance
+        return not any(sums.values()) and not any(line.unexplained for line in self.tie_out or ())
+
+
+def report(conn: Connection, *, now: datetime, balances: Mapping[str, int] | None) -> CloseReport:
+    """Return the close report as of domain time `now`; reads the whole journal once."""
+    waiting = cycles.why_open(conn, now)
+    counts = cycles.counts(conn)
+    ready = waiting.pop("ready", 0)
+    return CloseReport(
+        as_of=now,
+        closed=counts.closed,
+        opened=counts.opened,
+        ready=ready,
+        waiting=waiting,
+        last_closed_at=counts.last_closed_at,
+        trial_balance=trial_balance(conn),
+        tie_out=None if balances is None else compare_balances(conn, balances),
+    )

@@ -1,0 +1,3 @@
+"""Subscriptions: started, canceled, paused, resumed, released; and their catalog."""
+
+__all__ = ["catalog", "lifecycle", "subscribing"]

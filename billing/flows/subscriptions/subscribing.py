@@ -1,0 +1,133 @@
+"""Starting a subscription: the terms are looked up, the first boundary computed, one row made.
+
+The scheduler opens the first cycle, like every other one.
+"""
+
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from billing.errors import BadInput, Conflict, NotFound
+from billing.flows.customers.customers import refuse_anything_like_a_card
+from billing.ids import new_id
+from billing.rules.periods import Anchor, Schedule, ScheduleError, nth, to_local
+from billing.rules.subscriptions import initial
+from billing.store.subscriptions import customers, plans, subscriptions
+from billing.store.transactions import Transactions
+from plans.terms import NoVersion, Plan, PlanVersion, version_for_new
+
+# Crockford's base 32 without vowels: nothing reads like a word or mistakes 0 for O.
+_LETTERS = "0123456789BCDFGHJKMNPQRSTVWXYZ"
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What a customer subscribes to. `starts` is civil time in `zone`; None means now."""
+
+    customer: str
+    plan: str
+    currency: str
+    quantity: int = 1
+    zone: str = "UTC"
+    starts: datetime | None = None
+    external_id: str | None = None
+    trial: bool = True
+
+
+def subscribe(
+    engine: Transactions, order: Order, *, now: datetime, actor: str = "operator"
+) -> UUID:
+    """Create a subscription and return its id. Raises `NotFound`, `BadInput`, `Conflict`."""
+    refuse_anything_like_a_card(
+        customer=order.customer, plan=order.plan, external_id=order.external_id
+    )
+    if not 1 <= order.quantity <= 1_000_000:
+        raise BadInput(f"a quantity is from 1 to 1,000,000, not {order.quantity}", where="quantity")
+    with engine.begin() as conn:
+        customer = customers.find(conn, order.customer)
+        if customer is None:
+            raise NotFound(
+                f"no customer {order.customer!r}",
+                where="customer",
+                remedy="`billing customers list` shows them, `billing customers create` makes one",
+            )
+        plan = plans.published(conn).get(order.plan)
+        if plan is None:
+            raise NotFound(
+                f"no plan {order.plan!r} is published",
+                where="plan",
+                remedy="`billing plans show` lists them, `billing plans apply` publishes more",
+            )
+        schedule, version = _schedule(order, plan, now)
+        if schedule.trial is None and customer.default_payment_method_id is None:
+            raise BadInput(
+                f"customer {order.customer!r} has no payment method",
+                where="customer",
+                remedy="add one with `billing customers set-payment-method`",
+            )
+        first = nth(schedule, 0)
+        subscription_id = new_id()
+        added = subscriptions.add(
+            conn,
+            {
+                "id": subscription_id,
+                "external_id": order.external_id,
+                "customer_id": customer.id,
+                "plan": plan.code,
+                "plan_version": version.effective,
+                "currency": order.currency,
+                "quantity": order.quantity,
+                "invoice_prefix": "".join(secrets.choice(_LETTERS) for _ in range(10)),
+                "status": str(initial(schedule.trial is not None)),
+                "anchor_local": schedule.anchor.local,
+                "zone": order.zone,
+                "every": str(schedule.cadence),
+                "trial": str(schedule.trial) if schedule.trial else None,
+                "anchor_day": schedule.anchor_day,
+                "next_n": 0,
+                "renews_at": first.period.start,
+                "created_at": now,
+            },
+        )
+        if not added:
+            raise Conflict(
+                f"a subscription with external id {order.external_id!r} exists",
+                where="external_id",
+                remedy=f"`billing subscriptions show {order.external_id}` shows it",
+            )
+        subscriptions.note(
+            conn,
+            subscription_id,
+            at=now,
+            kind="created",
+            actor=actor,
+            words=f"subscribed to {plan.code} ({version.effective}) in {order.currency},"
+            f" first period from {first.period.start:%Y-%m-%d %H:%M} UTC",
+        )
+    return subscription_id
+
+
+def _schedule(order: Order, plan: Plan, now: datetime) -> tuple[Schedule, PlanVersion]:
+    try:
+        local = order.starts or to_local(now, order.zone).replace(microsecond=0)
+        version = version_for_new(plan.versions, local.date())
+        schedule = Schedule(
+            anchor=Anchor(local, order.zone),
+            cadence=version.every,
+            trial=version.trial if order.trial else None,
+            anchor_day=version.anchor_day,
+        )
+    except ScheduleError as error:
+        raise BadInput(
+            str(error), where="zone", remedy="use a name like Europe/Berlin or UTC"
+        ) from error
+    except NoVersion as error:
+        raise BadInput(f"plan {plan.code}: {error}", where="starts") from error
+    if order.currency not in version.prices:
+        raise BadInput(
+            f"plan {plan.code} has no price in {order.currency!r}",
+            where="currency",
+            remedy=f"it is sold in {', '.join(sorted(version.prices))}",
+        )
+    return schedule, version

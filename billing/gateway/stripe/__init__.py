@@ -1,0 +1,1 @@
+"""Stripe behind the gateway: the only code that imports its SDK or knows its words."""

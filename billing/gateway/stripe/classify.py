@@ -1,0 +1,267 @@
+"""What an answer means: the table from provider facts to outcomes, without any I/O.
+
+The Stripe modules reduce an exception to a `Fault` and an object to an `Intent`; here it is
+decided how much is known. In doubt the outcome is `Unknown`: asking again under the same
+key costs a request, a wrong "no" costs the customer a second payment.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+from enum import StrEnum
+from typing import Final
+
+from billing.gateway import (
+    Absent,
+    ActionRequired,
+    ChargeRequest,
+    Declined,
+    Deferred,
+    Outcome,
+    Rejected,
+    Succeeded,
+    Unknown,
+)
+from billing.gateway.stripe.fields import (
+    expect,
+    integer,
+    mapping,
+    money,
+    reference,
+    required,
+    text,
+)
+from billing.rules.money import Money
+
+
+class FaultKind(StrEnum):
+    """Why there is no object to read; also the bounded label of the failure metric."""
+
+    CARD = "card"
+    INVALID_REQUEST = "invalid_request"
+    IDEMPOTENCY = "idempotency"
+    PERMISSION = "permission"
+    AUTHENTICATION = "authentication"
+    RATE_LIMIT = "rate_limit"
+    NOT_SENT = "not_sent"
+    CONFLICT = "conflict"
+    DEPENDENCY = "dependency"
+    SERVER = "server"
+    DEADLINE = "deadline"
+    TIMEOUT = "timeout"
+    TLS = "tls"
+    CONNECTION = "connection"
+    GARBAGE = "garbage"
+    UNEXPECTED = "unexpected"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One request that brought no object: the facts of the refusal or the failure."""
+
+    kind: FaultKind
+    message: str
+    code: str | None = None
+    decline_code: str | None = None
+    advice_code: str | None = None
+    intent_id: str | None = None
+    intent_status: str | None = None
+    request_id: str | None = None
+    retry_after: timedelta | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """What matters of a PaymentIntent."""
+
+    id: str
+    status: str
+    amount: Money
+    received: Money
+    customer: str | None
+    metadata: Mapping[str, object]
+    created: int
+    latest_charge: str | None
+    last_error: Mapping[str, object] = field(default_factory=dict)
+
+
+# Refused, and this request moved nothing. After an earlier send only the first kind still
+# says so: Stripe answers 403 before it looks at the key, and the complaint about a reused
+# key proves that something else was executed under it.
+_REFUSED: Final = frozenset({FaultKind.INVALID_REQUEST})
+_REFUSED_ON_FIRST_SEND: Final = frozenset({FaultKind.PERMISSION, FaultKind.IDEMPOTENCY})
+# Not executed, may be sent again as it is; after an earlier send it says nothing.
+_DEFERRED_ON_FIRST_SEND: Final = frozenset(
+    {FaultKind.AUTHENTICATION, FaultKind.RATE_LIMIT, FaultKind.NOT_SENT}
+)
+# Codes that tell of another request at work, under whatever status they come.
+_BUSY_CODES: Final = frozenset({"idempotency_key_in_use", "lock_timeout"})
+# An authorisation that ran out before it was captured.
+EXPIRED_CODES: Final = frozenset(
+    {"charge_expired_for_capture", "capture_charge_authorization_expired"}
+)
+_NEVER_AUTHORISED: Final = frozenset(
+    {"requires_payment_method", "requires_confirmation", "requires_action"}
+)
+_MONEY_MOVES: Final = frozenset({"succeeded", "processing", "requires_capture"})
+
+
+def outcome_of_fault(
+    fault: Fault, *, first_send: bool, provider_payment_id: str | None = None
+) -> Outcome:
+    """Say what a failed request means for the attempt it carried."""
+    if fault.kind is FaultKind.CARD:
+        return _declined(fault, provider_payment_id)
+    refused = fault.kind in _REFUSED or (first_send and fault.kind in _REFUSED_ON_FIRST_SEND)
+    if refused and fault.code not in _BUSY_CODES:
+        return Rejected(fault.code or fault.kind.value, fault.message, fault.request_id)
+    if first_send and fault.kind in _DEFERRED_ON_FIRST_SEND:
+        return Deferred(fault.kind.value, fault.message, fault.retry_after, fault.request_id)
+    return Unknown(fault.kind.value, fault.message, provider_payment_id, fault.request_id)
+
+
+def outcome_of_intent(
+    intent: Intent, request: ChargeRequest, request_id: str | None = None
+) -> Outcome:
+    """Say what a PaymentIntent means for an attempt; another payment's is never its success."""
+    difference = difference_from(intent, request)
+    if difference is not None:
+        message = f"the answer has another {difference} than the request"
+        return Unknown(f"wrong_{difference}", message, request.provider_payment_id, request_id)
+    match intent.status:
+        case "succeeded" if intent.received != request.amount:
+            message = f"{intent.received} was captured, not {request.amount}"
+            return Unknown("wrong_amount", message, intent.id, request_id)
+        case "succeeded":
+            return _succeeded(intent, request_id, captured=True)
+        case "requires_capture" if request.manual_capture:
+            return _succeeded(intent, request_id, captured=False)
+        case "requires_payment_method" if intent.last_error:
+            return declined_by(intent.last_error, intent.id, request_id)
+        case "requires_action":
+            return ActionRequired(intent.id, "the customer must authenticate", request_id)
+        case "canceled":
+            message = f"{intent.id} is canceled and can't be paid"
+            return Rejected("payment_intent_canceled", message, request_id)
+        case other:
+            label = "processing" if other == "processing" else "unexpected_status"
+            return Unknown(label, f"the PaymentIntent is {other}", intent.id, request_id)
+
+
+def outcome_of_cancel(intent: Intent, request_id: str | None = None) -> Outcome | Absent:
+    """Say what became of a PaymentIntent that was to be canceled."""
+    match intent.status:
+        case "canceled":
+            return Absent()
+        case "succeeded":
+            return _succeeded(intent, request_id, captured=True)
+        case other:
+            message = f"the PaymentIntent is {other}, not canceled"
+            return Unknown("not_canceled", message, intent.id, request_id)
+
+
+def outcome_of_capture(
+    intent: Intent, provider_payment_id: str, amount: Money, request_id: str | None = None
+) -> Outcome:
+    """Say what a PaymentIntent means for its capture; another sum is never its success."""
+    if intent.id != provider_payment_id:
+        message = "the answer is about another PaymentIntent"
+        return Unknown("wrong_id", message, provider_payment_id, request_id)
+    match intent.status:
+        case "succeeded" if intent.received == amount:
+            return _succeeded(intent, request_id, captured=True)
+        case "succeeded":
+            message = f"{intent.received} was captured, not {amount}"
+            return Unknown("wrong_amount", message, intent.id, request_id)
+        case "requires_payment_method" if intent.last_error:
+            return declined_by(intent.last_error, intent.id, request_id)
+        case "canceled":
+            message = f"{intent.id} is canceled and can't be captured"
+            return Rejected("payment_intent_canceled", message, request_id)
+        case other:
+            label = "processing" if other == "processing" else "unexpected_status"
+            return Unknown(label, f"the PaymentIntent is {other}", intent.id, request_id)
+
+
+def outcome_of_refused_capture(
+    fault: Fault, intent: Intent, provider_payment_id: str, amount: Money
+) -> Outcome:
+    """Say what became of a capture that was refused because of the state the payment is in now."""
+    if intent.id == provider_payment_id:
+        refusal = Rejected(fault.code or fault.kind.value, fault.message, fault.request_id)
+        if intent.status in _NEVER_AUTHORISED:
+            return refusal
+        if intent.status == "requires_capture":
+            if fault.code in EXPIRED_CODES:
+                return refusal
+            # It could be captured now, so the refusal is about a state that has passed.
+            return Unknown(refusal.error_class, fault.message, intent.id, fault.request_id)
+    return outcome_of_capture(intent, provider_payment_id, amount, fault.request_id)
+
+
+def declined_by(
+    error: Mapping[str, object], provider_payment_id: str, request_id: str | None
+) -> Declined:
+    """Return the decline that a `last_payment_error` records."""
+    return Declined(
+        text(error, "decline_code") or text(error, "code") or "generic_decline",
+        text(error, "advice_code"),
+        text(error, "message") or "",
+        provider_payment_id,
+        request_id,
+    )
+
+
+def difference_from(intent: Intent, request: ChargeRequest) -> str | None:
+    """Name the first thing that shows the PaymentIntent to be another payment's, if any."""
+    if request.provider_payment_id not in (None, intent.id):
+        return "id"
+    if intent.amount.currency != request.amount.currency:
+        return "currency"
+    if intent.amount != request.amount:
+        return "amount"
+    if intent.customer != request.provider_customer_id:
+        return "customer"
+    # A later attempt confirms by id; its metadata is the creating attempt's, and an
+    # operator may have edited it since.
+    if request.provider_payment_id is None and any(
+        intent.metadata.get(name, "") != value for name, value in request.metadata.items()
+    ):
+        return "metadata"
+    return None
+
+
+def read_intent(data: Mapping[str, object]) -> Intent:
+    """Read a PaymentIntent. Raises: Malformed."""
+    expect(data, "payment_intent")
+    amount = money(data, "amount")
+    received = money(data, "amount_received") if data.get("amount_received") is not None else amount
+    return Intent(
+        id=required(data, "id"),
+        status=required(data, "status"),
+        amount=amount,
+        received=received,
+        customer=reference(data.get("customer")),
+        metadata=mapping(data.get("metadata")),
+        created=integer(data, "created"),
+        latest_charge=reference(data.get("latest_charge")),
+        last_error=mapping(data.get("last_payment_error")),
+    )
+
+
+def _declined(fault: Fault, provider_payment_id: str | None) -> Outcome:
+    intent_id = fault.intent_id or provider_payment_id
+    code = fault.decline_code or fault.code
+    doubt = (
+        (code is None and "a 402 that is no card's")
+        or (fault.intent_status in _MONEY_MOVES and f"a decline, but {fault.intent_status}")
+        or (provider_payment_id not in (None, intent_id) and "a decline of another payment")
+    )
+    if doubt or code is None:
+        return Unknown(fault.kind.value, str(doubt), provider_payment_id, fault.request_id)
+    return Declined(code, fault.advice_code, fault.message, intent_id, fault.request_id)
+
+
+def _succeeded(intent: Intent, request_id: str | None, *, captured: bool) -> Succeeded:
+    amount = intent.received if captured else intent.amount
+    return Succeeded(intent.id, amount, captured, intent.latest_charge, request_id)

@@ -1,0 +1,95 @@
+"""Reading JSON of which nothing is taken for granted, not even that it holds no card numbers.
+
+What the provider says is kept in rows and messages, and people type into its dashboard too. So
+no text passes here that looks like a card number: words are taken out, and an id is none.
+"""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import cast
+
+from billing.gateway.stripe.amounts import from_stripe
+from billing.pan import contains_card_number, without_card_numbers
+from billing.rules.money import Money
+
+Json = Mapping[str, object]
+
+
+class Malformed(ValueError):
+    """The answer is JSON, but not the object that was asked for."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(without_card_numbers(what))
+
+
+def expect(data: Json, kind: str) -> None:
+    """Make sure that this is an object of that kind. Raises: Malformed."""
+    if data.get("object") != kind:
+        raise Malformed(f"expected a {kind}, got {str(data.get('object'))[:40]!r}")
+
+
+def mapping(value: object) -> Json:
+    """Return a JSON object, or an empty one for anything else."""
+    return cast(Json, value) if isinstance(value, Mapping) else {}
+
+
+def reference(value: object) -> str | None:
+    """Return the id of a field that holds an id or, expanded, the object."""
+    if isinstance(value, Mapping):
+        value = value.get("id")
+    return value if isinstance(value, str) and value and not contains_card_number(value) else None
+
+
+def text(data: Json, name: str) -> str | None:
+    """Return a text that isn't empty, or None."""
+    value = data.get(name)
+    return without_card_numbers(value) if isinstance(value, str) and value else None
+
+
+def required(data: Json, name: str) -> str:
+    """Return an id or a word that has to be there. Raises: Malformed."""
+    value = data.get(name)
+    if not isinstance(value, str) or not value:
+        raise Malformed(f"{name} is missing")
+    if contains_card_number(value):  # never shortened to something that others share
+        raise Malformed(f"{name} looks like a card number")
+    return value
+
+
+def integer(data: Json, name: str) -> int:
+    """Return a whole number that has to be there. Raises: Malformed."""
+    value = data.get(name)
+    if type(value) is not int:
+        raise Malformed(f"{name} is missing")
+    return value
+
+
+def instant(data: Json, name: str) -> datetime:
+    """Return a time that has to be there. Raises: Malformed."""
+    return to_instant(integer(data, name))
+
+
+def to_instant(seconds: int) -> datetime:
+    """Return the instant of a count of seconds since 1970. Raises: Malformed."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, OSError, ValueError) as error:
+        raise Malformed(f"{seconds} is no time") from error
+
+
+def money(data: Json, name: str) -> Money:
+    """Return an amount in the currency of its object. Raises: Malformed."""
+    try:
+        return from_stripe(integer(data, name), required(data, "currency"))
+    except Malformed:
+        raise
+    except ValueError as error:
+        raise Malformed(str(error)) from error
+
+
+def metadata(data: Json) -> Mapping[str, str]:
+    """Return the texts we and others attached to an object."""
+    return {
+        without_card_numbers(name): without_card_numbers(str(value))
+        for name, value in mapping(data.get("metadata")).items()
+    }

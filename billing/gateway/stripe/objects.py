@@ -1,0 +1,275 @@
+"""From Stripe's objects to our values. Every reader raises `Malformed` for what isn't one."""
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Final
+
+from billing.gateway.objects import (
+    BalanceTransaction,
+    PaymentMethodDetails,
+    ProviderCharge,
+    ProviderCustomer,
+    ProviderDispute,
+    ProviderEvent,
+    ProviderPayment,
+    ProviderPayout,
+    ProviderRefund,
+)
+from billing.gateway.stripe.classify import read_intent
+from billing.gateway.stripe.fields import (
+    Json,
+    Malformed,
+    expect,
+    instant,
+    integer,
+    mapping,
+    metadata,
+    money,
+    reference,
+    required,
+    text,
+    to_instant,
+)
+from billing.rules.money import Money
+
+
+def read_payment(data: Json) -> ProviderPayment:
+    """Read a PaymentIntent."""
+    intent = read_intent(data)
+    return ProviderPayment(
+        id=intent.id,
+        status=intent.status,
+        amount=intent.amount,
+        amount_received=intent.received,
+        customer=intent.customer,
+        latest_charge_id=intent.latest_charge,
+        metadata=metadata(data),
+        created=to_instant(intent.created),
+    )
+
+
+def read_payment_method(data: Json) -> PaymentMethodDetails:
+    """Read a payment method that is a card."""
+    expect(data, "payment_method")
+    card = mapping(data.get("card"))
+    return PaymentMethodDetails(
+        token=required(data, "id"),
+        brand=text(card, "brand") or "",
+        last4=_last_four(card),
+        exp_month=integer(card, "exp_month"),
+        exp_year=integer(card, "exp_year"),
+        provider_customer_id=reference(data.get("customer")),
+    )
+
+
+def _last_four(card: Json) -> str:
+    """Return the last four digits, however many there are."""
+    given = card.get("last4")
+    return given[-4:] if isinstance(given, str) and _DIGITS.fullmatch(given) else ""
+
+
+def read_card(data: Json) -> PaymentMethodDetails | None:
+    """Read a payment method, or None for one that is no card."""
+    expect(data, "payment_method")
+    return read_payment_method(data) if mapping(data.get("card")) else None
+
+
+def read_customer(data: Json) -> ProviderCustomer:
+    """Read a customer; of one that was deleted nothing but the id is left."""
+    expect(data, "customer")
+    chosen = mapping(data.get("invoice_settings")).get("default_payment_method")
+    return ProviderCustomer(
+        id=required(data, "id"),
+        default_payment_method=reference(chosen),
+        deleted=data.get("deleted") is True,
+    )
+
+
+def read_charge(data: Json) -> ProviderCharge:
+    """Read a charge; the amount is what was captured of it, if anything was."""
+    expect(data, "charge")
+    captured, succeeded = data.get("captured") is True, data.get("status") == "succeeded"
+    reason = text(mapping(data.get("outcome")), "reason") or text(data, "failure_code")
+    return ProviderCharge(
+        id=required(data, "id"),
+        provider_payment_id=reference(data.get("payment_intent")),
+        amount=money(data, "amount_captured" if captured else "amount"),
+        captured=captured,
+        succeeded=succeeded,
+        created=instant(data, "created"),
+        refunded_amount=money(data, "amount_refunded").amount,
+        decline_code=None if succeeded else reason,
+        metadata=metadata(data),
+    )
+
+
+def read_refund(data: Json) -> ProviderRefund:
+    """Read a refund."""
+    expect(data, "refund")
+    return ProviderRefund(
+        id=required(data, "id"),
+        provider_payment_id=reference(data.get("payment_intent")),
+        provider_charge_id=reference(data.get("charge")),
+        amount=money(data, "amount"),
+        status=text(data, "status") or "unknown",  # nullable at Stripe
+        created=instant(data, "created"),
+        failure_reason=text(data, "failure_reason"),
+        metadata=metadata(data),
+    )
+
+
+def read_dispute(data: Json) -> ProviderDispute:
+    """Read a dispute with the movements it caused so far."""
+    expect(data, "dispute")
+    charge, status = reference(data.get("charge")), required(data, "status")
+    movements = data.get("balance_transactions")
+    if charge is None or not isinstance(movements, list):
+        raise Malformed("charge or balance_transactions is missing")
+    return ProviderDispute(
+        id=required(data, "id"),
+        provider_charge_id=charge,
+        provider_payment_id=reference(data.get("payment_intent")),
+        amount=money(data, "amount"),
+        status=status,
+        reason=required(data, "reason"),
+        created=instant(data, "created"),
+        is_inquiry=status.startswith("warning_"),
+        balance_transactions=tuple(
+            _movement(mapping(movement), source=data) for movement in movements
+        ),
+    )
+
+
+def read_payout(data: Json) -> ProviderPayout:
+    """Read a payout."""
+    expect(data, "payout")
+    return ProviderPayout(
+        id=required(data, "id"),
+        amount=money(data, "amount"),
+        status=required(data, "status"),
+        created=instant(data, "created"),
+        arrival=instant(data, "arrival_date") if data.get("arrival_date") is not None else None,
+    )
+
+
+def read_event(data: Json) -> ProviderEvent:
+    """Read an event, and of its object no more than kind and id, if the provider made that."""
+    expect(data, "event")
+    body = mapping(mapping(data.get("data")).get("object"))
+    event_id, kind, created = _name(data, "id"), _name(data, "type"), integer(data, "created")
+    object_type, object_id = _name(body, "object"), reference(body) or ""
+    if not _NAME.fullmatch(object_id):  # some, like a coupon's, are whatever somebody wrote
+        object_id = ""
+    return ProviderEvent(
+        id=event_id,
+        type=kind,
+        object_type=object_type,
+        object_id=object_id,
+        created=to_instant(created),
+        payload={
+            "id": event_id,
+            "type": kind,
+            "object_type": object_type,
+            "object_id": object_id,
+            "created": created,
+        },
+    )
+
+
+def _name(data: Json, field: str) -> str:
+    """Return an id or a type of the provider's; any other text can't be kept as one."""
+    found = required(data, field)
+    if not _NAME.fullmatch(found):
+        raise Malformed(f"{field} is no name")
+    return found
+
+
+def read_balance_transaction(data: Json) -> BalanceTransaction:
+    """Read a movement on the balance whose source is expanded.
+
+    Its numbers have to be whole: read the JSON with fractions as text.
+    """
+    return _movement(data, source=mapping(data.get("source")))
+
+
+def movement_in(payout: str) -> Callable[[Json], BalanceTransaction]:
+    """Return a reader of movements that are known to be carried by a payout."""
+    return lambda data: replace(read_balance_transaction(data), payout_id=payout)
+
+
+def read_balance(data: Json) -> Mapping[str, int]:
+    """Add up what is available and what is pending, by currency."""
+    expect(data, "balance")
+    sums: dict[str, int] = {}
+    for part in ("available", "pending"):
+        funds = data.get(part)
+        if not isinstance(funds, list):
+            raise Malformed(f"{part} is missing")
+        for item in funds:
+            amount = money(mapping(item), "amount")
+            sums[amount.currency] = sums.get(amount.currency, 0) + amount.amount
+    return sums
+
+
+def _movement(data: Json, *, source: Json) -> BalanceTransaction:
+    expect(data, "balance_transaction")
+    amount, fee, net = money(data, "amount"), money(data, "fee"), money(data, "net")
+    if net != amount - fee:
+        raise Malformed(f"net {net} isn't amount {amount} less fee {fee}")
+    kind, source_id = required(data, "type"), reference(data.get("source"))
+    source_kind = text(source, "object") or _kind_by_prefix(source_id)
+    charge = source_id if source_kind == "charge" else reference(source.get("charge"))
+    return BalanceTransaction(
+        id=required(data, "id"),
+        category=required(data, "reporting_category"),
+        type=kind,
+        amount=amount.amount,
+        fee=fee.amount,
+        net=net.amount,
+        currency=amount.currency,
+        source_id=source_id,
+        provider_charge_id=charge,
+        provider_payment_id=reference(source.get("payment_intent")),
+        customer_money=_customer_money(amount, kind, source),
+        exchange_rate=_exchange_rate(data.get("exchange_rate")),
+        payout_id=source_id if source_kind == "payout" else None,
+        created=instant(data, "created"),
+        available_on=instant(data, "available_on"),
+        metadata=metadata(source),
+    )
+
+
+def _kind_by_prefix(source_id: str | None) -> str | None:
+    """Tell what a source is that came as an id, as the key may not read every kind."""
+    return _KINDS.get((source_id or "").partition("_")[0])
+
+
+def _customer_money(amount: Money, kind: str, source: Json) -> Money | None:
+    """Return a movement in the currency of the charge, refund or dispute that it is about."""
+    source_kind = source.get("object")
+    if source_kind not in ("charge", "refund", "dispute"):
+        return None
+    if required(source, "currency").upper() == amount.currency:
+        return amount
+    if source_kind == "charge" and kind not in ("charge", "payment"):
+        return None  # a part of the charge; which one isn't said
+    name = "amount_captured" if source_kind == "charge" else "amount"
+    whole = money(source, name)
+    return -whole if amount.amount < 0 else whole
+
+
+def _exchange_rate(value: object) -> str | None:
+    """Return a rate as the decimal it was written as; a float would have lost digits by now."""
+    if value is None:
+        return None
+    written = str(value) if type(value) is int else value
+    if not isinstance(written, str) or not _DECIMAL.fullmatch(written):
+        raise Malformed("the exchange rate is no exact decimal")
+    return written
+
+
+_KINDS: Final = {"ch": "charge", "py": "charge", "po": "payout"}
+_DIGITS: Final = re.compile(r"[0-9]+")
+_DECIMAL: Final = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_NAME: Final = re.compile(r"[!-~]{1,255}")

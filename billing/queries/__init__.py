@@ -1,0 +1,1 @@
+"""Read models for the CLI and the API. They write nothing."""

@@ -1,0 +1,348 @@
+"""The figures that operators watch, each read from Postgres in one cheap query.
+
+`billing status` and the metrics endpoint show the same ones.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, text
+
+from billing.rules.reconciliation import BreakKind
+from billing.rules.subscriptions import Status
+from billing.store.settlement.runs import STEPS
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One gauge with its samples: (label values, value)."""
+
+    name: str
+    help: str
+    labels: Sequence[str]
+    samples: Sequence[tuple[Sequence[str], float]]
+
+
+def gauges(conn: Connection, now: datetime) -> Iterator[Figure]:
+    """Yield every figure as of domain time `now`."""
+    for read in _READERS:
+        yield from read(conn, now)
+
+
+def _scalar(conn: Connection, sql: str, **params: Any) -> Any:
+    return conn.execute(text(sql), params).scalar()
+
+
+def _watermarks(conn: Connection, now: datetime) -> Iterator[Figure]:
+    renewals = _scalar(
+        conn,
+        "SELECT min(renews_at) FROM subscriptions"
+        " WHERE parked_at IS NULL AND renews_at IS NOT NULL AND renews_at <= :now",
+        now=now,
+    )
+    outcomes = _scalar(
+        conn,
+        "SELECT min(next_attempt_at) FROM payments"
+        " WHERE next_attempt_at IS NOT NULL AND parked_at IS NULL AND next_attempt_at <= :now",
+        now=now,
+    )
+    yield Figure(
+        "billing_renewal_watermark_timestamp_seconds",
+        "Every renewal due before this domain instant has its cycle.",
+        (),
+        [((), (renewals or now).timestamp())],
+    )
+    yield Figure(
+        "billing_charge_outcome_watermark_timestamp_seconds",
+        "Every attempt due before this domain instant has a definite outcome.",
+        (),
+        [((), (outcomes or now).timestamp())],
+    )
+    yield Figure(
+        "billing_renewal_lag_seconds",
+        "How far the oldest renewal that is due and not opened lies back, in domain time.",
+        (),
+        [((), (now - (renewals or now)).total_seconds())],
+    )
+    yield Figure(
+        "billing_clock_timestamp_seconds",
+        "Domain time: real time, or the test clock in sandbox mode.",
+        (),
+        [((), now.timestamp())],
+    )
+
+
+def _subscriptions(conn: Connection, now: datetime) -> Iterator[Figure]:
+    rows = conn.execute(
+        text("SELECT plan, status, count(*) AS n FROM subscriptions GROUP BY plan, status")
+    )
+    counts = {(row.plan, row.status): float(row.n) for row in rows}
+    plans = sorted(row.code for row in conn.execute(text("SELECT code FROM plans")))
+    yield Figure(
+        "billing_subscriptions",
+        "Subscriptions by plan and status.",
+        ("plan", "status"),
+        [
+            ((plan, str(status)), counts.get((plan, str(status)), 0.0))
+            for plan in plans
+            for status in Status
+        ],
+    )
+
+
+def _dunning(conn: Connection, now: datetime) -> Iterator[Figure]:
+    rows = conn.execute(
+        text(
+            "SELECT rung, count(DISTINCT subscription_id) AS n FROM payments"
+            " WHERE state = 'CREATED' AND decline_class IS NOT NULL GROUP BY rung"
+        )
+    )
+    counts = {row.rung: float(row.n) for row in rows}
+    rungs = range(max([3, *counts]) + 1)
+    yield Figure(
+        "billing_dunning_subscriptions",
+        "Subscriptions with a declined payment that is not decided, by rungs used.",
+        ("rung",),
+        [((str(rung),), counts.get(rung, 0.0)) for rung in rungs],
+    )
+
+
+def _parked(conn: Connection, now: datetime) -> Iterator[Figure]:
+    for table in ("subscriptions", "payments"):
+        rows = conn.execute(
+            text(
+                f"SELECT parked_reason, count(*) AS n FROM {table}"  # noqa: S608
+                " WHERE parked_at IS NOT NULL GROUP BY parked_reason"
+            )
+        )
+        yield Figure(
+            f"billing_parked_{table}",
+            f"{table.capitalize()} that wait for a person, by reason.",
+            ("reason",),
+            [((row.parked_reason,), float(row.n)) for row in rows] or [(("error",), 0.0)],
+        )
+
+
+def _attempts(conn: Connection, now: datetime) -> Iterator[Figure]:
+    unknown = _scalar(
+        conn,
+        "SELECT count(*) FROM attempts WHERE finished_at IS NULL AND unknown_since IS NOT NULL",
+    )
+    yield Figure(
+        "billing_unknown_attempts",
+        "Attempts without an answer we can trust, being asked for.",
+        (),
+        [((), float(unknown))],
+    )
+
+
+def _refunds(conn: Connection, now: datetime) -> Iterator[Figure]:
+    rows = conn.execute(
+        text(
+            "SELECT state, count(*) AS n FROM refunds WHERE next_attempt_at IS NOT NULL"
+            " GROUP BY state"
+        )
+    )
+    counts = {row.state: float(row.n) for row in rows}
+    unknown = _scalar(
+        conn,
+        "SELECT count(*) FROM refunds WHERE next_attempt_at IS NOT NULL"
+        " AND unknown_since IS NOT NULL",
+    )
+    yield Figure(
+        "billing_refunds_open",
+        "Refunds that are not decided: requested here, or pending at the provider.",
+        ("state",),
+        [((state,), counts.get(state, 0.0)) for state in ("requested", "pending")],
+    )
+    yield Figure(
+        "billing_unknown_refunds",
+        "Refunds without an answer we can trust, being asked for.",
+        (),
+        [((), float(unknown))],
+    )
+
+
+def _disputes(conn: Connection, now: datetime) -> Iterator[Figure]:
+    rows = conn.execute(
+        text(
+            "SELECT state, count(*) AS n FROM disputes WHERE state IN ('inquiry', 'opened')"
+            " GROUP BY state"
+        )
+    )
+    counts = {row.state: float(row.n) for row in rows}
+    yield Figure(
+        "billing_disputes_open",
+        "Inquiries and disputes that are not decided.",
+        ("state",),
+        [((state,), counts.get(state, 0.0)) for state in ("inquiry", "opened")],
+    )
+
+
+def _webhooks(conn: Connection, now: datetime) -> Iterator[Figure]:
+    waiting = _scalar(conn, "SELECT count(*) FROM provider_events WHERE next_try_at IS NOT NULL")
+    oldest = _scalar(
+        conn,
+        "SELECT extract(epoch FROM coalesce(min(received_at), now())) FROM provider_events"
+        " WHERE next_try_at IS NOT NULL",
+    )
+    yield Figure(
+        "billing_webhook_events_unhandled",
+        "Events of the provider that were kept and are not handled.",
+        (),
+        [((), float(waiting))],
+    )
+    yield Figure(
+        "billing_webhook_oldest_unhandled_timestamp_seconds",
+        "When the oldest event that is not handled reached us (real time); now if there is none.",
+        (),
+        [((), float(oldest))],
+    )
+
+
+def _recognition(conn: Connection, now: datetime) -> Iterator[Figure]:
+    oldest = _scalar(
+        conn,
+        "SELECT min(recognise_at) FROM invoices"
+        " WHERE recognise_at IS NOT NULL AND recognise_at <= :now",
+        now=now,
+    )
+    yield Figure(
+        "billing_recognition_watermark_timestamp_seconds",
+        "All revenue that was to be recognised before this domain instant is.",
+        (),
+        [((), (oldest or now).timestamp())],
+    )
+
+
+def _ledger(conn: Connection, now: datetime) -> Iterator[Figure]:
+    rows = conn.execute(
+        text(
+            "SELECT a.currency, coalesce(sum(p.amount), 0) AS total"
+            "  FROM ledger.accounts a LEFT JOIN ledger.postings p ON p.account_id = a.id"
+            " GROUP BY a.currency"
+        )
+    )
+    yield Figure(
+        "billing_ledger_imbalance_minor_units",
+        "Sum of all postings by currency: zero, or the books are broken.",
+        ("currency",),
+        [((row.currency,), float(row.total)) for row in rows] or [(("USD",), 0.0)],
+    )
+
+
+def _breaks(conn: Connection, now: datetime) -> Iterator[Figure]:
+    rows = conn.execute(
+        text("SELECT kind, count(*) AS n FROM breaks WHERE resolved_at IS NULL GROUP BY kind")
+    )
+    counts = {row.kind: float(row.n) for row in rows}
+    yield Figure(
+        "billing_reconciliation_breaks_open",
+        "Differences with the provider that nobody resolved yet.",
+        ("kind",),
+        [((str(kind),), counts.get(str(kind), 0.0)) for kind in BreakKind],
+    )
+    yield Figure(
+        "billing_duplicate_charges_open",
+        "Open breaks of kind duplicate_charge: a customer paid twice.",
+        (),
+        [((), counts.get(str(BreakKind.DUPLICATE_CHARGE), 0.0))],
+    )
+
+
+_SETTLEMENT: Final = (
+    (
+        "billing_forced_corrections",
+        "Payments that the settlement corrected.",
+        "SELECT count(DISTINCT payment_id) FROM payment_transitions"
+        " WHERE cause = 'forced_correction'",
+    ),
+    (
+        "billing_unsettled_captures",
+        "Captures whose settlement the provider has not shown.",
+        "SELECT count(*) FROM payments WHERE captured_at IS NOT NULL AND settled_at IS NULL",
+    ),
+    (
+        "billing_settlement_runs_failed",
+        "Settlement runs given up since the last that succeeded.",
+        "SELECT count(*) FROM reconciliation_runs f WHERE f.source = 'provider'"
+        "   AND f.state = 'failed' AND NOT EXISTS (SELECT FROM reconciliation_runs s"
+        "     WHERE s.source = 'provider' AND s.state = 'succeeded' AND s.id > f.id)",
+    ),
+    (
+        "billing_settlement_watermark_timestamp_seconds",
+        "The provider's transactions before this domain instant are worked through.",
+        "SELECT extract(epoch FROM max(window_to)) FROM reconciliation_runs"
+        " WHERE source = 'provider' AND state = 'succeeded'",
+    ),
+)
+
+
+def _settlement(conn: Connection, now: datetime) -> Iterator[Figure]:
+    for name, help_, query in _SETTLEMENT:
+        yield Figure(name, help_, (), [((), float(_scalar(conn, query) or 0))])
+    rows = conn.execute(
+        text(
+            "SELECT s.step, s.state, count(*) AS n FROM reconciliation_steps s"
+            "  JOIN reconciliation_runs r ON r.id = s.run_id WHERE r.state = 'running'"
+            " GROUP BY s.step, s.state"
+        )
+    )
+    counts = {(found.step, found.state): float(found.n) for found in rows}
+    yield Figure(
+        "billing_settlement_steps",
+        "Steps of settlement runs that are not over, by state.",
+        ("step", "state"),
+        [
+            ((step, state), counts.get((step, state), 0.0))
+            for step in STEPS
+            for state in ("waiting", "running", "failed")
+        ],
+    )
+
+
+def _cycles(conn: Connection, now: datetime) -> Iterator[Figure]:
+    rows = conn.execute(text("SELECT count(*) AS n FROM cycles WHERE state = 'opened'"))
+    yield Figure(
+        "billing_cycles_open",
+        "Cycles that are not closed yet.",
+        (),
+        [((), float(rows.scalar_one()))],
+    )
+
+
+def _tasks(conn: Connection, now: datetime) -> Iterator[Figure]:
+    rows = conn.execute(text("SELECT task, last_success_at, last_seconds FROM tasks")).all()
+    done = [row for row in rows if row.last_success_at is not None]
+    yield Figure(
+        "billing_task_last_success_timestamp_seconds",
+        "When each recurring task last succeeded (real time).",
+        ("task",),
+        [((row.task,), row.last_success_at.timestamp()) for row in done],
+    )
+    yield Figure(
+        "billing_task_duration_seconds",
+        "How long each recurring task's last successful run took.",
+        ("task",),
+        [((row.task,), float(row.last_seconds or 0)) for row in done],
+    )
+
+
+_READERS: Final[Sequence[Callable[[Connection, datetime], Iterator[Figure]]]] = (
+    _watermarks,
+    _subscriptions,
+    _dunning,
+    _parked,
+    _attempts,
+    _refunds,
+    _disputes,
+    _webhooks,
+    _recognition,
+    _ledger,
+    _breaks,
+    _settlement,
+    _cycles,
+    _tasks,
+)

@@ -1,0 +1,206 @@
+"""Dunning: what to do after a decline. Pure; each decision says in words why it was taken.
+
+Three classes. `soft` may pass by itself: the plan's ladder is climbed. `needs_customer`
+can't: nothing is tried until the payment method changes, and then at once. `hard` never
+will: another attempt only costs money and standing with the card networks.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+
+from billing.rules.periods import later, to_local
+from plans.terms import Dunning
+
+
+class DeclineClass(StrEnum):
+    """What a decline says about a further attempt with the same payment method."""
+
+    SOFT = "soft"
+    NEEDS_CUSTOMER = "needs_customer"
+    HARD = "hard"
+
+
+_SOFT: Final = """
+    approve_with_id call_issuer card_declined card_velocity_exceeded do_not_honor
+    duplicate_transaction generic_decline insufficient_funds invalid_business_account
+    issuer_not_available no_action_taken partner_duplicate_transaction partner_generic_decline
+    partner_insufficient_funds partner_processing_error processing_error reenter_transaction
+    try_again_later withdrawal_count_limit_exceeded
+"""
+_NEEDS_CUSTOMER: Final = """
+    authentication_not_handled authentication_required card_not_supported currency_not_supported
+    expired_card expired_payment_information incorrect_address incorrect_cvc incorrect_pin
+    incorrect_zip invalid_amount invalid_customer_account invalid_cvc invalid_expiry_month
+    invalid_expiry_year invalid_payment_information invalid_pin
+    mobile_device_authentication_required new_account_information_available offline_pin_required
+    online_or_offline_pin_required partner_expired_card partner_invalid_amount
+    partner_invalid_currency payment_limit_exceeded pin_try_exceeded
+"""
+_HARD: Final = """
+    blocklist compliance_violation do_not_try_again fraudulent highest_risk_level incorrect_number
+    invalid_account invalid_authorization invalid_billing_agreement invalid_number
+    live_mode_test_card lost_card merchant_blacklist not_permitted partner_high_risk_customer
+    partner_payment_not_found payment_disputed pickup_card previously_declined_do_not_retry
+    restricted_card revocation_of_all_authorizations revocation_of_authorization rule
+    security_violation service_not_allowed stolen_card stop_payment_order testmode_decline
+    transaction_not_allowed
+"""
+
+# Ours: the customer has none on file, so nobody was asked.
+NO_PAYMENT_METHOD: Final = "no_payment_method"
+
+# Stripe's documented decline codes (docs.stripe.com/declines/codes: cards and local payment
+# methods), and the outcome reasons it gives when its own rules block a charge.
+DECLINE_CLASSES: Final[Mapping[str, DeclineClass]] = MappingProxyType(
+    {NO_PAYMENT_METHOD: DeclineClass.NEEDS_CUSTOMER}
+    | {code: DeclineClass.SOFT for code in _SOFT.split()}
+    | {code: DeclineClass.NEEDS_CUSTOMER for code in _NEEDS_CUSTOMER.split()}
+    | {code: DeclineClass.HARD for code in _HARD.split()}
+)
+KNOWN_DECLINE_CODES: Final = frozenset(DECLINE_CLASSES)
+
+# The issuer's advice, which knows more than the code it comes with.
+ADVICE_CLASSES: Final[Mapping[str, DeclineClass]] = MappingProxyType(
+    {
+        "try_again_later": DeclineClass.SOFT,
+        "confirm_card_data": DeclineClass.NEEDS_CUSTOMER,
+        "do_not_try_again": DeclineClass.HARD,
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class RetryAt:
+    """Try again at that instant; `rung` is the one this uses, counted from 1."""
+
+    at: datetime
+    rung: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class WaitForCustomer:
+    """Try nothing until the payment method changes; give up at `until`, when the ladder would."""
+
+    until: datetime
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Give up now: the payment fails and the plan's `then` applies."""
+
+    words: str
+
+
+Decision = RetryAt | WaitForCustomer | Stop
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much one payment method may be tried, over all its invoices; networks set the limits."""
+
+    max_attempts: int = 8
+    window: timedelta = timedelta(days=30)
+    spacing: timedelta = timedelta(hours=24)
+
+
+def classify(decline_code: str | None, advice_code: str | None = None) -> DeclineClass:
+    """Return the class of a decline; the advice outranks the code, and an unknown code is soft."""
+    by_advice = ADVICE_CLASSES.get(advice_code or "")
+    return by_advice or DECLINE_CLASSES.get(decline_code or "", DeclineClass.SOFT)
+
+
+def metric_code(decline_code: str | None) -> str:
+    """Return the code as a metric label: a known one, or "other"."""
+    return decline_code if decline_code in KNOWN_DECLINE_CODES else "other"
+
+
+def decide(
+    decline_class: DeclineClass,
+    ladder: Dunning,
+    rung: int,
+    now: datetime,
+    zone: str = "UTC",
+    *,
+    code: str | None = None,
+) -> Decision:
+    """Decide what follows a decline at `now`, when `rung` rungs of the ladder are used already.
+
+    Steps are civil time in the customer's zone. A manual attempt uses no rung: pass the
+    same `rung` again. `code` (decline or advice) only serves the words.
+    """
+    rungs = len(ladder.retry_after)
+    why = f"{code or 'the decline'} is {_CLASS_WORDS[decline_class]}"
+    if decline_class is DeclineClass.HARD:
+        return Stop(f"{why}; no further attempt; {_then(ladder)}")
+    if rung >= rungs:
+        spent = f"all {rungs} rungs are used" if rungs else "the plan has no later attempts"
+        return Stop(f"{why}; {spent}; {_then(ladder)}")
+    if decline_class is DeclineClass.NEEDS_CUSTOMER:
+        until = now
+        for step in ladder.retry_after[rung:]:
+            until = later(until, step, zone)
+        return WaitForCustomer(
+            until,
+            f"{why}; no attempt until the payment method changes, then at once; "
+            f"without a change until {_moment(until, zone)} {_then(ladder)}",
+        )
+    step = ladder.retry_after[rung]
+    at = later(now, step, zone)
+    return RetryAt(
+        at,
+        rung + 1,
+        f"{why}; rung {rung + 1} of {rungs}; next attempt in {step} on {_moment(at, zone)}",
+    )
+
+
+def earliest_by_budget(budget: Budget, declined_at: Sequence[datetime], now: datetime) -> datetime:
+    """Return the first instant from `now` on at which the payment method may be tried again.
+
+    `declined_at` are its declines on all invoices, in any order. An attempt that succeeded
+    or has no known outcome isn't among them.
+    """
+    if not declined_at:
+        return now
+    declines = sorted(declined_at)
+    earliest = max(now, declines[-1] + budget.spacing)
+    if len(declines) >= budget.max_attempts:
+        earliest = max(earliest, declines[-budget.max_attempts] + budget.window)
+    return earliest
+
+
+def hold_to_budget(
+    retry: RetryAt, budget: Budget, declined_at: Sequence[datetime], zone: str = "UTC"
+) -> RetryAt:
+    """Return the retry, later where the budget says so, with the reason added to its words."""
+    at = earliest_by_budget(budget, declined_at, retry.at)
+    if at == retry.at:
+        return retry
+    limit = (
+        f"{budget.max_attempts} attempts in {budget.window.days} days, "
+        f"{budget.spacing // timedelta(hours=1)} h apart"
+    )
+    words = f"{retry.words}; held until {_moment(at, zone)}: the card's budget is {limit}"
+    return RetryAt(at, retry.rung, words)
+
+
+_CLASS_WORDS: Final = {
+    DeclineClass.SOFT: "soft",
+    DeclineClass.NEEDS_CUSTOMER: "for the customer to put right",
+    DeclineClass.HARD: "hard",
+}
+
+
+def _then(ladder: Dunning) -> str:
+    if ladder.then == "cancel":
+        return "the subscription is canceled"
+    return "the subscription becomes unpaid"
+
+
+def _moment(at: datetime, zone: str) -> str:
+    return f"{to_local(at, zone):%Y-%m-%d %H:%M} {zone}"

@@ -1,0 +1,82 @@
+"""Recognition rules: when the deferred revenue of an invoice is earned. Pure.
+
+`period_end` earns all of an invoice when its period is over. `daily` earns it day by day, each
+civil day of the subscription's zone when it has passed: equal shares, the first days taking the
+minor units that don't divide. What is left is spread over the days that are left, so a refund in
+the middle lowers every later day, and catching up earns what the missed days would have.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from typing import Final, Literal
+
+from billing.rules.periods import Period, civil_days_between, to_local, to_utc
+
+Mode = Literal["period_end", "daily"]
+
+TICK: Final = timedelta(microseconds=1)
+"""The least distance between two recognitions of one invoice."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What is earned now, up to `through`, and when to look again (None: nothing is left)."""
+
+    amount: int
+    through: datetime | None
+    next_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """The time an invoice pays for, in the zone whose days count."""
+
+    period: Period
+    zone: str
+
+
+def first_at(service: Service, mode: Mode) -> datetime:
+    """Return when something of a new invoice is earned for the first time."""
+    if mode == "period_end":
+        return service.period.end
+    return min(_midnight_after(service.period.start, service.zone), service.period.end)
+
+
+def step(left: int, service: Service, mode: Mode, *, last: datetime | None, now: datetime) -> Step:
+    """Return what of `left` minor units is earned by `now`.
+
+    `last` is the instant up to which something was recognised before. What is left when the
+    period is over (a refund failed, say) is earned at once.
+    """
+    if left <= 0:
+        return Step(0, None, None)
+    period = service.period
+    if now >= period.end:
+        through = period.end if last is None or last < period.end else max(now, last + TICK)
+        return Step(left, through, None)
+    if mode == "period_end":
+        return Step(0, None, period.end)
+    return _daily(left, service, last or period.start, now)
+
+
+def _daily(left: int, service: Service, since: datetime, now: datetime) -> Step:
+    """Earn the days that have passed since, of those that were left then."""
+    period, zone = service.period, service.zone
+    midnight = _midnight_before(now, zone)
+    next_at = min(_midnight_after(now, zone), period.end)
+    passed = civil_days_between(since, midnight, zone)
+    if passed <= 0:
+        return Step(0, None, next_at)
+    days = max(passed, civil_days_between(since, period.end, zone))
+    share, rest = divmod(left, days)
+    amount = share * passed + min(rest, passed)
+    return Step(amount, midnight, next_at if amount < left else None)
+
+
+def _midnight_before(at: datetime, zone: str) -> datetime:
+    return to_utc(datetime.combine(to_local(at, zone).date(), time.min), zone)
+
+
+def _midnight_after(at: datetime, zone: str) -> datetime:
+    tomorrow = to_local(at, zone).date() + timedelta(days=1)
+    return to_utc(datetime.combine(tomorrow, time.min), zone)

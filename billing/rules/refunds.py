@@ -1,0 +1,106 @@
+"""Refund rules: how much may go back, what of it was earned, and which state follows which.
+
+Pure. A refund is split by what is left of the payment's parts, so that several partial refunds
+add up to the whole exactly, whatever was earned between them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Final
+from uuid import UUID
+
+from billing.rules.money import Money, allocate
+
+
+class RefundState(StrEnum):
+    """Where a refund stands: asked for here, accepted by the provider, or at its end."""
+
+    REQUESTED = "requested"
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+
+_REACHED: Final[Mapping[str, RefundState]] = MappingProxyType(
+    {
+        "pending": RefundState.PENDING,
+        "requires_action": RefundState.PENDING,
+        "succeeded": RefundState.SUCCEEDED,
+        "failed": RefundState.FAILED,
+        "canceled": RefundState.CANCELED,
+    }
+)
+_FOLLOWING: Final[Mapping[RefundState, frozenset[RefundState]]] = MappingProxyType(
+    {
+        RefundState.REQUESTED: frozenset(RefundState) - {RefundState.REQUESTED},
+        RefundState.PENDING: frozenset(
+            {RefundState.SUCCEEDED, RefundState.FAILED, RefundState.CANCELED}
+        ),
+        RefundState.SUCCEEDED: frozenset({RefundState.FAILED}),
+        RefundState.FAILED: frozenset(),
+        RefundState.CANCELED: frozenset(),
+    }
+)
+
+
+def next_state(now: RefundState, provider_status: str) -> RefundState | None:
+    """Return the state that the provider's word leads to, or None when it leads nowhere new.
+
+    States go forward only, so an answer that arrives late can't undo a newer one. A word we
+    don't know is waited out as `pending`.
+    """
+    reached = _REACHED.get(provider_status, RefundState.PENDING)
+    if now is RefundState.SUCCEEDED and reached is RefundState.CANCELED:
+        reached = RefundState.FAILED
+    return reached if reached in _FOLLOWING[now] else None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an amount of one currency consists of: earned, still to be earned, and tax."""
+
+    recognised: int = 0
+    deferred: int = 0
+    tax: int = 0
+
+    @property
+    def total(self) -> int:
+        """The whole amount."""
+        return self.recognised + self.deferred + self.tax
+
+
+def split(amount: Money, left: Parts) -> Parts:
+    """Split what goes back by what is left of each part, with the largest remainder.
+
+    No part goes below zero, and who takes all that is left takes every part whole. What goes
+    beyond all that is left (a cardholder's bank may take it) was earned, as far as we know.
+    """
+    beyond = max(0, amount.amount - left.total)
+    weights = [left.recognised, left.deferred, left.tax]
+    within = Money(amount.amount - beyond, amount.currency)
+    if left.total == 0:
+        return Parts(recognised=beyond)
+    recognised, deferred, tax = (part.amount for part in allocate(within, weights))
+    return Parts(recognised + beyond, deferred, tax)
+
+
+def refundable(captured: Money, given_back: Money, in_dispute: Money) -> Money:
+    """Return how much of a payment may still go back.
+
+    `given_back` counts every refund that didn't fail, also those that are only requested;
+    `in_dispute` is what the cardholder's bank holds or has taken.
+    """
+    left = captured - given_back - in_dispute
+    return left if left.amount > 0 else Money(0, captured.currency)
+
+
+def refund_key(mode: str, refund_id: UUID, key_n: int = 1) -> str:
+    """Return the idempotency key of a refund.
+
+    `key_n` counts the keys it had: it gets another one only after a proven absence.
+    """
+    key = f"{mode}:refund:{refund_id}"
+    return key if key_n == 1 else f"{key}:k{key_n}"

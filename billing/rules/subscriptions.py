@@ -1,0 +1,117 @@
+"""Subscription status: what each event makes of it, and what to do about missed periods. Pure."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Literal
+
+from billing.rules.periods import Kind
+from plans.terms import CatchUpPolicy, GiveUp
+
+CycleKind = Literal["trial", "regular", "paused", "skipped"]
+
+
+class Status(StrEnum):
+    """Where a subscription stands."""
+
+    TRIALING = "trialing"
+    ACTIVE = "active"
+    PAST_DUE = "past_due"
+    UNPAID = "unpaid"
+    PAUSED = "paused"
+    CANCELED = "canceled"
+
+
+_PAUSABLE: Final = frozenset({Status.TRIALING, Status.ACTIVE, Status.PAST_DUE})
+
+
+@dataclass(frozen=True, slots=True)
+class CatchUp:
+    """What to do about periods that passed unopened.
+
+    `bill` opens the next one as usual (the others follow, in order), `skip` opens it as
+    skipped, `park` waits for an operator.
+    """
+
+    action: Literal["bill", "skip", "park"]
+    words: str
+
+
+def initial(has_trial: bool) -> Status:
+    """Return the status a subscription starts with."""
+    return Status.TRIALING if has_trial else Status.ACTIVE
+
+
+def cycle_kind(status: Status, scheduled: Kind) -> CycleKind:
+    """Return the kind of the cycle to open: a paused subscription's periods pass unbilled."""
+    return "paused" if status is Status.PAUSED else scheduled
+
+
+def after_open(status: Status, kind: CycleKind) -> Status:
+    """Return the status once a cycle of that kind is open; the first regular one ends the trial."""
+    if kind == "trial" and status is not Status.PAUSED:
+        return Status.TRIALING
+    return Status.ACTIVE if status is Status.TRIALING else status
+
+
+def after_decline(status: Status) -> Status:
+    """Return the status after a declined attempt, while the ladder goes on."""
+    return Status.PAST_DUE if status in (Status.TRIALING, Status.ACTIVE) else status
+
+
+def after_capture(status: Status, other_open_past_due: bool) -> Status:
+    """Return the status after a payment; others past due or given up keep it where it is.
+
+    A canceled subscription stays canceled: paying an old debt doesn't renew it.
+    """
+    if status in (Status.PAST_DUE, Status.UNPAID) and not other_open_past_due:
+        return Status.ACTIVE
+    return status
+
+
+def after_give_up(status: Status, then: GiveUp) -> Status:
+    """Return the status when collecting a payment was given up."""
+    if status is Status.CANCELED or then == "cancel":
+        return Status.CANCELED
+    return Status.UNPAID
+
+
+def after_resume(in_trial: bool, open_past_due: bool) -> Status:
+    """Return the status of a paused subscription that goes on."""
+    if open_past_due:
+        return Status.PAST_DUE
+    return Status.TRIALING if in_trial else Status.ACTIVE
+
+
+def can_cancel(status: Status) -> bool:
+    """Say whether the subscription can still be canceled."""
+    return status is not Status.CANCELED
+
+
+def can_pause(status: Status) -> bool:
+    """Say whether the subscription can be paused from its next period on."""
+    return status in _PAUSABLE
+
+
+def can_resume(status: Status) -> bool:
+    """Say whether the subscription is waiting to be resumed."""
+    return status in (Status.PAUSED, Status.UNPAID)
+
+
+def plan_catch_up(policy: CatchUpPolicy, cap: int, missed: int) -> CatchUp:
+    """Decide about `missed` periods that went by wholly, the current one not counted.
+
+    None missed is the ordinary renewal. The cap bounds what one customer can be billed at
+    once; it doesn't apply to `skip`, which bills one period however many were missed.
+    """
+    if missed < 0:
+        raise ValueError(f"missed periods are counted from 0, not {missed}")
+    if missed == 0:
+        return CatchUp("bill", "the period is due")
+    periods = "1 missed period" if missed == 1 else f"{missed} missed periods"
+    if policy == "skip":
+        return CatchUp("skip", f"{periods} skipped unbilled; the current one is billed")
+    if policy == "park":
+        return CatchUp("park", f"{periods}; the plan says to park")
+    if missed > cap:
+        return CatchUp("park", f"{periods}, more than the cap of {cap} that are billed at once")
+    return CatchUp("bill", f"{periods} billed one by one, oldest first")

@@ -1,0 +1,1 @@
+"""The journal: posting entries, reading them, and checking that they add up."""

@@ -1,0 +1,1 @@
+"""Invoices, payments, attempts, refunds, disputes and recognition."""

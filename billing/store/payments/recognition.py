@@ -1,0 +1,135 @@
+"""Recognition: what of each invoice is earned, given back, or left to be earned.
+
+Whoever decides by these figures locks the invoice first: the payment's row, where there is one,
+before it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+
+from billing.rules.refunds import Parts
+from billing.store.bulk import bulk_insert
+from billing.store.tables import revenue_recognitions
+
+_LOCK_DUE = text(
+    """
+    SELECT i.id, i.status, i.currency, c.period_start, c.period_end, s.zone
+      FROM invoices i
+      JOIN cycles c ON c.id = i.cycle_id
+      JOIN subscriptions s ON s.id = i.subscription_id
+     WHERE i.recognise_at IS NOT NULL AND i.recognise_at <= :now
+     ORDER BY i.recognise_at
+     LIMIT :limit
+       FOR UPDATE OF i SKIP LOCKED
+    """
+)
+
+
+def lock_due(conn: Connection, now: datetime, limit: int) -> list[Row[Any]]:
+    """Lock up to `limit` invoices of which something may be earned by now, earliest first."""
+    return list(conn.execute(_LOCK_DUE, {"now": now, "limit": limit}))
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is left of an invoice's parts after refunds and lost disputes.
+
+    `left.deferred` is still to be earned. `recognised` is what was earned, given back or not;
+    `last` the instant up to which something was.
+    """
+
+    left: Parts
+    recognised: int
+    last: datetime | None
+
+
+_STANDING = text(
+    """
+    SELECT i.id, i.net, i.tax, r.recognised, r.last,
+           g.recognised AS back_recognised, g.deferred AS back_deferred, g.tax AS back_tax
+      FROM invoices i
+      LEFT JOIN payments p ON p.invoice_id = i.id
+     CROSS JOIN LATERAL (
+           SELECT coalesce(sum(amount), 0) AS recognised, max(through) AS last
+             FROM revenue_recognitions WHERE invoice_id = i.id) r
+     CROSS JOIN LATERAL (
+           SELECT coalesce(sum(recognised), 0) AS recognised,
+                  coalesce(sum(deferred), 0) AS deferred, coalesce(sum(tax), 0) AS tax
+             FROM (SELECT f.recognised, f.deferred, f.tax FROM refunds f
+                    WHERE f.payment_id = p.id AND f.state NOT IN ('failed', 'canceled')
+                    UNION ALL
+                   SELECT d.lost_recognised, d.lost_deferred, d.lost_tax FROM disputes d
+                    WHERE d.payment_id = p.id AND d.state = 'lost') b) g
+     WHERE i.id = ANY(CAST(:ids AS uuid[]))
+    """
+)
+
+
+def standings(conn: Connection, invoice_ids: Sequence[UUID]) -> dict[UUID, Standing]:
+    """Return how (locked) invoices stand."""
+    rows = conn.execute(_STANDING, {"ids": list(invoice_ids)})
+    return {row.id: _standing(row) for row in rows}
+
+
+def _standing(row: Row[Any]) -> Standing:
+    recognised = int(row.recognised)
+    left = Parts(
+        recognised=max(0, recognised - int(row.back_recognised)),
+        deferred=row.net - recognised - int(row.back_deferred),
+        tax=row.tax - int(row.back_tax),
+    )
+    return Standing(left, recognised, row.last)
+
+
+_LOCK_INVOICE = text("SELECT id FROM invoices WHERE id = :id FOR UPDATE")
+_BACK = text(
+    """
+    SELECT (SELECT coalesce(sum(amount), 0) FROM refunds
+             WHERE payment_id = :payment AND state NOT IN ('failed', 'canceled'))
+         + (SELECT coalesce(sum(lost_recognised + lost_deferred + lost_tax), 0) FROM disputes
+             WHERE payment_id = :payment AND state = 'lost') AS amount
+    """
+)
+
+
+def parts_left(conn: Connection, payment: Row[Any]) -> Parts:
+    """Return what a (locked) payment's money consists of now, refunds and lost disputes taken off.
+
+    Locks its invoice. A one-off charge has none: all of it was earned.
+    """
+    if payment.invoice_id is None:
+        back = int(conn.execute(_BACK, {"payment": payment.id}).scalar_one())
+        return Parts(recognised=max(0, payment.amount_captured - back))
+    conn.execute(_LOCK_INVOICE, {"id": payment.invoice_id})
+    return standings(conn, [payment.invoice_id])[payment.invoice_id].left
+
+
+def record(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write down what was earned: invoice_id, through, amount (negative: taken back)."""
+    bulk_insert(conn, revenue_recognitions, rows)
+
+
+_LOOK_AGAIN = text(
+    """
+    UPDATE invoices AS i SET recognise_at = x.at
+      FROM unnest(CAST(:ids AS uuid[]), CAST(:instants AS timestamptz[])) AS x(id, at)
+     WHERE i.id = x.id
+    """
+)
+
+
+def look_again(conn: Connection, at: Mapping[UUID, datetime | None]) -> None:
+    """Set when something of each (locked) invoice may be earned next; None: never."""
+    if at:
+        conn.execute(_LOOK_AGAIN, {"ids": list(at), "instants": list(at.values())})
+
+
+def of_invoice(conn: Connection, invoice_id: UUID) -> list[Row[Any]]:
+    """Return what was earned of an invoice, oldest first."""
+    query = text("SELECT * FROM revenue_recognitions WHERE invoice_id = :id ORDER BY through")
+    return list(conn.execute(query, {"id": invoice_id}))

@@ -1,0 +1,1 @@
+"""Queries that look for rows that break a promise, for `billing prove`."""

@@ -1,0 +1,52 @@
+"""A check of stored promises: one statement over all rows, whose every row is a finding."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, TextClause, text
+
+from billing.rules.money import Money, format_money
+
+SHOWN_MAX: Final = 20
+
+# Of an entry `e`: nothing takes it back.
+STANDS: Final = "NOT EXISTS (SELECT FROM ledger.entries r WHERE r.reverses_entry_id = e.id)"
+
+
+def in_list(words: Sequence[str]) -> str:
+    """Return constant words as the list behind an IN; never for what comes from outside."""
+    return "(" + ", ".join(f"'{word}'" for word in words) + ")"
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A statement whose every row is a finding, told by `words`."""
+
+    statement: TextClause
+    words: Callable[[Row[Any]], str]
+
+    def run(self, conn: Connection, params: Mapping[str, Any]) -> Iterator[str]:
+        """Yield the findings, at most `SHOWN_MAX` of them and then how many more there are."""
+        rows = conn.execute(self.statement, {**params, "shown_max": SHOWN_MAX}).all()
+        for row in rows:
+            yield self.words(row)
+        if rows and rows[0].found > len(rows):
+            yield f"and {rows[0].found - len(rows):,} more of this kind"
+
+
+def check(select: str, order: str, words: Callable[[Row[Any]], str]) -> Check:
+    """Return the check that finds the rows of `select`, in this order."""
+    statement = (
+        f"SELECT *, count(*) OVER () AS found FROM ({select}) finding"  # noqa: S608  our constants
+        f" ORDER BY {order} LIMIT :shown_max"
+    )
+    return Check(text(statement), words)
+
+
+def in_words(amount: Any, currency: str | None) -> str:
+    """Write an amount for a person, also where it is nonsense."""
+    try:
+        return format_money(Money(int(amount or 0), currency or ""))
+    except ValueError:  # a currency nobody knows is itself part of what went wrong
+        return f"{amount} minor units of {currency}"

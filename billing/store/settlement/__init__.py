@@ -1,0 +1,1 @@
+"""Settlement runs, the rows that they read, matching, breaks, exchanges and the tie-out."""

@@ -1,0 +1,1 @@
+"""Customers, plans, subscriptions and their cycles."""

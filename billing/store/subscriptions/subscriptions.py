@@ -1,0 +1,228 @@
+"""Subscriptions: the rows the scheduler lives on."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, Select, bindparam, select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from billing.rules.periods import Anchor, Schedule
+from billing.rules.subscriptions import Status
+from billing.store.arrays import literal
+from billing.store.bulk import bulk_insert
+from billing.store.tables import subscription_events, subscriptions
+from plans.terms import Cadence
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One subscription as stored; `renews_at` is the start of the cycle numbered `next_n`."""
+
+    id: UUID
+    external_id: str | None
+    customer_id: UUID
+    plan: str
+    plan_version: date
+    currency: str
+    quantity: int
+    invoice_prefix: str
+    status: Status
+    anchor_local: datetime
+    zone: str
+    every: str
+    trial: str | None
+    anchor_day: int | None
+    next_n: int
+    renews_at: datetime | None
+    cancel_at_period_end: bool
+    parked_at: datetime | None
+    parked_error: str | None
+    parked_reason: str | None
+    canceled_at: datetime | None
+    created_at: datetime
+
+    @property
+    def schedule(self) -> Schedule:
+        """The value every boundary of this subscription is computed from."""
+        return Schedule(
+            anchor=Anchor(self.anchor_local, self.zone),
+            cadence=Cadence.parse(self.every),
+            trial=Cadence.parse(self.trial) if self.trial else None,
+            anchor_day=self.anchor_day,
+        )
+
+
+_COLUMNS = tuple(Subscription.__dataclass_fields__)
+
+
+def _of(row: Row[Any]) -> Subscription:
+    values = row._mapping
+    return Subscription(
+        **{name: values[name] for name in _COLUMNS} | {"status": Status(row.status)}
+    )
+
+
+def _query() -> Select[Any]:
+    return select(*(subscriptions.c[name] for name in _COLUMNS))
+
+
+DUE = (
+    _query()
+    .where(
+        subscriptions.c.parked_at.is_(None),
+        subscriptions.c.renews_at.is_not(None),
+        subscriptions.c.renews_at <= bindparam("now", type_=subscriptions.c.renews_at.type),
+    )
+    .order_by(subscriptions.c.renews_at)
+    .limit(bindparam("limit"))
+    .with_for_update(skip_locked=True, key_share=True)
+)
+
+
+def lock_due(conn: Connection, now: datetime, limit: int) -> list[Subscription]:
+    """Lock up to `limit` subscriptions whose next cycle is due, earliest first.
+
+    Rows that another scheduler holds are passed over: it is opening them.
+    """
+    return [_of(row) for row in conn.execute(DUE, {"now": now, "limit": limit})]
+
+
+def lock(conn: Connection, subscription_id: UUID) -> Subscription | None:
+    """Lock one subscription and return it as it is now."""
+    query = _query().where(subscriptions.c.id == subscription_id)
+    query = query.with_for_update(key_share=True)
+    row = conn.execute(query).one_or_none()
+    return _of(row) if row else None
+
+
+def find(conn: Connection, reference: str) -> Subscription | None:
+    """Return the subscription with this id, or else with this external id, maybe a UUID too."""
+    row = None
+    with suppress(ValueError):
+        match = subscriptions.c.id == UUID(reference)
+        row = conn.execute(_query().where(match)).one_or_none()
+    if row is None:
+        match = subscriptions.c.external_id == reference
+        row = conn.execute(_query().where(match)).one_or_none()
+    return _of(row) if row else None
+
+
+def page(
+    conn: Connection,
+    *,
+    status: str | None = None,
+    plan: str | None = None,
+    parked: bool | None = None,
+    limit: int = 50,
+    after: UUID | None = None,
+) -> list[Subscription]:
+    """Return up to `limit` subscriptions in order of creation, after the id `after`."""
+    query = _query().order_by(subscriptions.c.id).limit(limit)
+    if status is not None:
+        query = query.where(subscriptions.c.status == status)
+    if plan is not None:
+        query = query.where(subscriptions.c.plan == plan)
+    if parked is not None:
+        is_null = subscriptions.c.parked_at.is_(None)
+        query = query.where(~is_null if parked else is_null)
+    if after is not None:
+        query = query.where(subscriptions.c.id > after)
+    return [_of(row) for row in conn.execute(query)]
+
+
+def add(conn: Connection, values: Mapping[str, Any]) -> bool:
+    """Insert one subscription; False when its external id is taken."""
+    statement = insert(subscriptions).values(**values)
+    taken = statement.on_conflict_do_nothing(index_elements=["external_id"])
+    return conn.execute(taken.returning(subscriptions.c.id)).one_or_none() is not None
+
+
+def change(conn: Connection, subscription_id: UUID, **values: Any) -> None:
+    """Write columns of one subscription."""
+    conn.execute(
+        update(subscriptions).where(subscriptions.c.id == subscription_id).values(**values)
+    )
+
+
+_ADVANCE = text(
+    """
+    UPDATE subscriptions AS s
+       SET next_n = x.next_n, renews_at = x.renews_at, status = x.status,
+           plan_version = x.plan_version
+      FROM unnest(CAST(:ids AS uuid[]), CAST(:next_ns AS int[]), CAST(:renews AS timestamptz[]),
+                  CAST(:statuses AS text[]), CAST(:versions AS date[]))
+           AS x(id, next_n, renews_at, status, plan_version)
+     WHERE s.id = x.id
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Advance:
+    """Where a subscription goes on after a cycle was opened for it."""
+
+    id: UUID
+    next_n: int
+    renews_at: datetime
+    status: Status
+    plan_version: date
+
+
+def advance(conn: Connection, rows: Sequence[Advance]) -> None:
+    """Move the given (locked) subscriptions on, all in one statement."""
+    if rows:
+        conn.execute(
+            _ADVANCE,
+            {
+                "ids": literal([row.id for row in rows]),
+                "next_ns": literal([row.next_n for row in rows]),
+                "renews": literal([row.renews_at for row in rows]),
+                "statuses": literal([str(row.status) for row in rows]),
+                "versions": literal([row.plan_version for row in rows]),
+            },
+        )
+
+
+def note(
+    conn: Connection,
+    subscription_id: UUID,
+    *,
+    at: datetime,
+    kind: str,
+    actor: str,
+    words: str,
+    detail: Mapping[str, Any] | None = None,
+) -> None:
+    """Append one line to a subscription's timeline."""
+    notes(
+        conn,
+        [
+            {
+                "subscription_id": subscription_id,
+                "at": at,
+                "kind": kind,
+                "actor": actor,
+                "words": words,
+                "detail": dict(detail or {}),
+            }
+        ],
+    )
+
+
+def notes(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Append many timeline lines in one statement."""
+    bulk_insert(conn, subscription_events, rows)
+
+
+def events(conn: Connection, subscription_id: UUID) -> list[Row[Any]]:
+    """Return the timeline lines of a subscription, oldest first."""
+    query = (
+        select(subscription_events)
+        .where(subscription_events.c.subscription_id == subscription_id)
+        .order_by(subscription_events.c.id)
+    )
+    return list(conn.execute(query))

@@ -1,0 +1,1 @@
+"""The loops and queues that bill: scheduler, charges, refunds, reconciler, webhooks."""

@@ -1,0 +1,95 @@
+"""The charge job: one payment, safe to run any number of times, anywhere.
+
+    begin (tx 1)  ->  the call, outside any transaction  ->  finish (tx 2)
+
+A payment that is authorised already is captured or voided in the same three steps. Refunds are
+the other job of a worker: `workers.daemons.refunds`.
+
+`billing worker` runs one Dramatiq worker in this process, with threads. A process is a replica:
+run more of them for more throughput, on as many machines as you like.
+"""
+
+import logging
+import threading
+from uuid import UUID
+
+import dramatiq
+from dramatiq.brokers.redis import RedisBroker
+from sqlalchemy.exc import OperationalError
+
+from billing.flows.payments import authorizations, collecting
+from workers.daemons.finishing import patiently
+from workers.daemons.refunds import declare as declare_refunds
+from workers.runtime.broker import CHARGE_ACTOR, CHARGES
+from workers.runtime.metrics import ProcessMetrics
+from workers.runtime.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+
+def charge(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID) -> None:
+    """Make the attempt that a payment is due for, if it is due for one, and write down its end."""
+    engine, clock, policy = runtime.engine, runtime.clock, runtime.policy
+    now = clock.now()
+    sending = collecting.begin(engine, payment_id, now=now, wall=clock.wall(), policy=policy)
+    if sending is None:
+        _capture_or_void(runtime, metrics, payment_id)
+        return
+    outcome = collecting.attempt(runtime.gateway, sending, now=now, policy=policy)
+    patiently(
+        lambda: collecting.finish(
+            engine, sending, outcome, now=clock.now(), wall=clock.wall(), policy=policy
+        )
+    )
+    metrics.attempt_finished(sending, outcome)
+
+
+def _capture_or_void(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID) -> None:
+    """Do what an authorised payment is due for, if it is due for anything."""
+    engine, clock, policy = runtime.engine, runtime.clock, runtime.policy
+    step = authorizations.begin(
+        engine, payment_id, now=clock.now(), wall=clock.wall(), policy=policy
+    )
+    if step is None:
+        return
+    outcome = authorizations.attempt(runtime.gateway, step)
+    patiently(
+        lambda: authorizations.finish(
+            engine, step, outcome, now=clock.now(), wall=clock.wall(), policy=policy
+        )
+    )
+    metrics.step_finished(step, outcome)
+
+
+def declare(runtime: Runtime, metrics: ProcessMetrics, broker: RedisBroker) -> None:
+    """Make the broker's charge actor one that works with these parts."""
+
+    def run(payment_id: str) -> None:
+        try:
+            charge(runtime, metrics, UUID(payment_id))
+        except OperationalError as error:
+            # The row says what is due; the bell rings again when the database is back.
+            logger.warning("payment %s: the database stumbled: %s", payment_id, error.orig)
+
+    dramatiq.actor(actor_name=CHARGE_ACTOR, queue_name=CHARGES, broker=broker)(run)
+
+
+def run(runtime: Runtime, metrics: ProcessMetrics, stop: threading.Event) -> None:
+    """Work until told to stop, then finish what was begun."""
+    broker = runtime.broker
+    declare(runtime, metrics, broker)
+    declare_refunds(runtime, metrics, broker)
+    settings = runtime.settings.worker
+    worker = dramatiq.Worker(
+        broker,
+        queues={CHARGES},
+        worker_threads=settings.threads,
+        worker_timeout=max(1, round(settings.poll.total_seconds() * 1000)),
+    )
+    worker.start()
+    logger.info("worker ready: %d threads", settings.threads)
+    try:
+        stop.wait()
+    finally:
+        # Longer than one call may take: a charge that was begun is finished, not abandoned.
+        worker.stop(timeout=int(runtime.settings.charges.lease.total_seconds() * 1000))

@@ -1,0 +1,140 @@
+"""The reconciler worker: does the provider have what we booked? Then close the cycles.
+
+Every tick asks the provider's list of charges; every night (`reconciler.settle_every`) a
+settlement run reads its balance transactions. Revenue is recognised here too, before anything
+else, for it needs no provider. Two reconcilers may run at once: confirming is
+idempotent, a settlement's steps are leased, and a batch of cycles is closed under locks.
+"""
+
+import logging
+import time
+from datetime import datetime
+
+from sqlalchemy.exc import DBAPIError
+
+from billing.errors import BillingError, first_line
+from billing.flows.cycles import closing, recognition
+from billing.flows.settlement import charge_list, runs
+from billing.flows.settlement.step_run import Means
+from billing.store import tasks
+from billing.store.settlement import runs as settlement
+from workers.daemons.recorded import record_failure, recorded
+from workers.daemons.ticking import Ticking
+from workers.runtime.metrics import ProcessMetrics
+from workers.runtime.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+CONFIRM = "confirm"
+SETTLE = "settle"
+CLOSE = "close"
+RECOGNISE = "recognise"
+LOOK_AT_CLOCK_SECONDS = 1.0
+
+
+class Reconciler(Ticking):
+    """One reconciler; `tick` confirms, settles and closes, `run` does it until told to stop."""
+
+    words = "reconciling failed"
+    longest_pause_seconds = 60.0
+
+    def __init__(self, runtime: Runtime, metrics: ProcessMetrics) -> None:
+        super().__init__(runtime, metrics, runtime.settings.reconciler.tick)
+        self._seen: datetime | None = None
+
+    def _before_tick(self) -> None:
+        self._seen = self._test_clock()
+
+    def _wait(self, seconds: float) -> None:
+        """Wait until so much time has passed, or the test clock was moved since the tick."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            if self._stopping.wait(min(left, LOOK_AT_CLOCK_SECONDS)):
+                return
+            if self._test_clock() != self._seen:
+                return
+
+    def _test_clock(self) -> datetime | None:
+        try:
+            return self._runtime.clock.pinned()
+        except (DBAPIError, BillingError):
+            return None  # the next tick tells
+
+    def tick(self) -> tuple[charge_list.ConfirmRun, closing.Closed]:
+        """Recognise revenue, confirm captures, settle if it is time, close what is ready.
+
+        Returns what was confirmed and all that was closed, by the settlement too.
+        """
+        self._recognise()
+        confirmed = self._confirm()
+        by_settlement = self._settle()
+        closed = self._close()
+        return confirmed, closing.Closed(closed.closed + by_settlement, closed.held_back)
+
+    def _recognise(self) -> None:
+        runtime = self._runtime
+        with recorded(runtime, RECOGNISE) as run:
+            now, batch = runtime.clock.now(), runtime.settings.reconciler.batch
+            recognition.run(runtime.engine, now=now, batch=batch, policy=runtime.policy)
+            run.done_until = now
+
+    def _confirm(self) -> charge_list.ConfirmRun:
+        runtime = self._runtime
+        with recorded(runtime, CONFIRM) as run:
+            with runtime.engine.connect() as conn:
+                read_until = tasks.watermark(conn, CONFIRM)
+            done = charge_list.run(
+                runtime.engine,
+                runtime.gateway,
+                now=runtime.clock.now(),
+                read_until=read_until,
+                policy=runtime.policy,
+            )
+            run.done_until = done.until
+        return done
+
+    def _settle(self) -> int:
+        """Go on with settlement runs and begin the night's; returns how many cycles they closed.
+
+        A run that fails is a row with its error, tried again at a later tick; closing goes on.
+        """
+        runtime = self._runtime
+        means = Means(
+            engine=runtime.engine,
+            policy=runtime.policy,
+            now=runtime.clock.now(),
+            wall=runtime.clock.wall,
+            gateway=runtime.gateway,
+        )
+        with recorded(runtime, SETTLE) as run:
+            every = runtime.settings.reconciler.settle_every
+            worked = runs.work_on_all(means, every=every)
+            failed = [done for done in worked if done.error is not None]
+            ended = [done.run_id for done in worked if done.state == "succeeded"]
+            with runtime.engine.connect() as conn:
+                closed = sum(_closed_by(settlement.steps(conn, id_)[-1].counts) for id_ in ended)
+                if ended and not failed:
+                    run.done_until = settlement.get_run(conn, ended[-1]).window_to
+        for done in failed:
+            self._settlement_failed(done)
+        self._metrics.cycles_closed(closed)
+        return closed
+
+    def _settlement_failed(self, done: runs.Worked) -> None:
+        words = first_line(done.error)
+        logger.error("settlement %s: %s", done.run_id, words)
+        self._metrics.tick_failed()
+        record_failure(self._runtime, SETTLE, words)
+
+    def _close(self) -> closing.Closed:
+        runtime = self._runtime
+        with recorded(runtime, CLOSE) as run:
+            now = runtime.clock.now()
+            done = closing.run(runtime.engine, now=now, batch=runtime.settings.reconciler.batch)
+            run.done_until = now
+        self._metrics.cycles_closed(done.closed)
+        return done
+
+
+def _closed_by(counts: dict[str, int]) -> int:
+    return int(counts.get("cycles_closed", 0))

@@ -1,0 +1,50 @@
+"""The refund job: one refund, safe to run any number of times, anywhere.
+
+    begin (tx 1)  ->  the call, outside any transaction  ->  finish (tx 2)
+
+Its messages share the queue of the charges, and so the workers and their rate.
+"""
+
+import logging
+from uuid import UUID
+
+import dramatiq
+from dramatiq.brokers.redis import RedisBroker
+from sqlalchemy.exc import OperationalError
+
+from billing.flows.refunds import refunding as flow
+from workers.daemons.finishing import patiently
+from workers.runtime.broker import CHARGES, REFUND_ACTOR
+from workers.runtime.metrics import ProcessMetrics
+from workers.runtime.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+
+def refund(runtime: Runtime, metrics: ProcessMetrics, refund_id: UUID) -> None:
+    """Send a refund, or ask about it, if it is due for that, and write down what came of it."""
+    engine, clock, policy = runtime.engine, runtime.clock, runtime.policy
+    now = clock.now()
+    sending = flow.begin(engine, refund_id, now=now, wall=clock.wall(), policy=policy)
+    if sending is None:
+        return
+    answer = flow.attempt(runtime.gateway, sending, now=now, policy=policy)
+    patiently(
+        lambda: flow.finish(
+            engine, sending, answer, now=clock.now(), wall=clock.wall(), policy=policy
+        )
+    )
+    metrics.refund_answered(answer)
+
+
+def declare(runtime: Runtime, metrics: ProcessMetrics, broker: RedisBroker) -> None:
+    """Make the broker's refund actor one that works with these parts."""
+
+    def run(refund_id: str) -> None:
+        try:
+            refund(runtime, metrics, UUID(refund_id))
+        except OperationalError as error:
+            # The row says what is due; the bell rings again when the database is back.
+            logger.warning("refund %s: the database stumbled: %s", refund_id, error.orig)
+
+    dramatiq.actor(actor_name=REFUND_ACTOR, queue_name=CHARGES, broker=broker)(run)

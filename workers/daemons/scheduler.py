@@ -1,0 +1,116 @@
+"""The scheduler daemon: open what is due, ring for what wants a worker, again and again.
+
+Several may run, on many machines: rows are locked with SKIP LOCKED, so they share the work
+and never do it twice. A tick that fails is repeated; what it did not commit is still due.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import redis
+
+from billing.errors import first_line
+from billing.flows.cycles import opening
+from billing.flows.payments import collecting
+from billing.flows.refunds import refunding
+from workers.daemons.recorded import recorded
+from workers.daemons.ticking import Ticking
+from workers.runtime.broker import CHARGE_ACTOR, REFUND_ACTOR, queue_depth, ring
+from workers.runtime.metrics import ProcessMetrics
+from workers.runtime.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+TASK = "renew"
+RECORD_EVERY_SECONDS = 1.0  # an idle tick is no reason to write
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What one tick did."""
+
+    opened: int = 0
+    parked: int = 0
+    canceled: int = 0
+    rung: int = 0
+
+
+class Scheduler(Ticking):
+    """One scheduler; `tick` is all it does, `run` does it until told to stop."""
+
+    words = "tick failed"
+    longest_pause_seconds = 10.0
+
+    def __init__(self, runtime: Runtime, metrics: ProcessMetrics) -> None:
+        super().__init__(runtime, metrics, runtime.settings.scheduler.tick)
+        self._recorded_at = float("-inf")
+
+    def tick(self) -> Tick:
+        """Open every due cycle and ring for every due payment and refund, batch by batch.
+
+        Opening and ringing take turns, so that a large backlog is charged while it is opened.
+        """
+        with recorded(self._runtime, TASK) as run:
+            started, now = time.monotonic(), self._runtime.clock.now()
+            done = self._work(now)
+            if done != Tick() or started - self._recorded_at >= RECORD_EVERY_SECONDS:
+                self._recorded_at, run.done_until = started, now
+        self._metrics.ticked(self._runtime.clock.wall())
+        return done
+
+    def _work(self, now: datetime) -> Tick:
+        runtime, clock = self._runtime, self._runtime.clock
+        limit = runtime.settings.scheduler.batch
+        opened = parked = canceled = rung = 0
+        while not self._stopping.is_set():
+            batch = opening.open_due_cycles(
+                runtime.engine, now=now, limit=limit, policy=runtime.policy
+            )
+            sent = self._dispatch(limit)
+            opened += batch.opened
+            parked += batch.parked
+            canceled += batch.canceled
+            rung += sent
+            self._metrics.cycles_opened(batch.opened)
+            self._metrics.ticked(clock.wall())
+            if not batch.seen and not sent:
+                break
+        return Tick(opened, parked, canceled, rung)
+
+    def _dispatch(self, limit: int) -> int:
+        """Ring for due payments and refunds, unless the queue holds enough work already.
+
+        The rows are committed first. A bell that isn't heard rings again after the window.
+        """
+        runtime = self._runtime
+        try:
+            room = runtime.settings.scheduler.queue_high_water - queue_depth(runtime.broker)
+        except redis.RedisError as error:
+            logger.warning("Redis does not answer, charges wait: %s", first_line(error))
+            return 0
+        if room <= 0:
+            return 0
+        engine, policy, limit = runtime.engine, runtime.policy, min(limit, room)
+        now, wall = runtime.clock.now(), runtime.clock.wall()
+        due = collecting.dispatch_due(engine, now=now, wall=wall, limit=limit, policy=policy)
+        self._ring(due, CHARGE_ACTOR)
+        back = refunding.dispatch_due(engine, now=now, wall=wall, limit=limit, policy=policy)
+        self._ring(back, REFUND_ACTOR)
+        return len(due) + len(back)
+
+    def _ring(self, due: Sequence[UUID], actor: str) -> None:
+        for count, row_id in enumerate(due):
+            try:
+                ring(self._runtime.broker, row_id, actor)
+            except redis.RedisError as error:
+                logger.warning(
+                    "%d %ss wait for the next window: %s",
+                    len(due) - count,
+                    actor,
+                    first_line(error),
+                )
+                break

@@ -1,0 +1,166 @@
+"""Webhooks, the work behind the door: handle what is due, sweep for what never came.
+
+It runs beside the reconciler, in a thread of its own. Not in a worker: there a burst of events
+would take threads and calls from the charges. Not in the reconciler's own loop: a night's
+settlement may take minutes, and a customer's new card should be tried within seconds.
+Several may run: rows are taken with SKIP LOCKED, and a sweep may be made twice.
+"""
+
+import logging
+import threading
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from billing.flows.webhooks import inbox as flow
+from billing.flows.webhooks.handler import Desk
+from billing.flows.webhooks.inbox import SWEEP, Result, Swept
+from billing.store.access import events
+from workers.daemons.recorded import recorded
+from workers.daemons.ticking import Ticking
+from workers.runtime.metrics import ProcessMetrics
+from workers.runtime.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+# Behind by more, what was delivered while nobody kept it is looked for as well.
+BEHIND: Final = timedelta(hours=1)
+
+
+class Webhooks(Ticking):
+    """Handles events; `tick` is all it does, `run` does it until told to stop."""
+
+    words = "events wait"
+    longest_pause_seconds = 60.0
+
+    def __init__(self, runtime: Runtime, metrics: ProcessMetrics) -> None:
+        super().__init__(runtime, metrics, runtime.settings.webhooks.tick)
+
+    def tick(self) -> list[Result]:
+        """Handle every event that is due; then sweep, when it is time, and handle what it found."""
+        results = self.handle_due()
+        if self._sweep_is_due():
+            self.sweep()
+            results += self.handle_due()
+        return results
+
+    def desk(self) -> Desk:
+        """Return the parts that handlers share, as of now."""
+        runtime = self._runtime
+        return Desk(
+            runtime.engine,
+            runtime.gateway,
+            runtime.policy,
+            now=runtime.clock.now(),
+            wall=runtime.clock.wall(),
+            adopted=[],
+        )
+
+    def handle_due(self) -> list[Result]:
+        """Handle every event that is due, batch by batch, and count what came of it."""
+        done: list[Result] = []
+        while not self._stopping.is_set():
+            desk = self.desk()
+            results = flow.handle_due(desk)
+            if not results:
+                break
+            done += results
+            for adopted in desk.adopted:
+                self._metrics.attempt_finished(adopted.sending, adopted.outcome)
+            for result in results:
+                count = len(result.notice.event_ids)
+                self._metrics.webhooks_handled(count, failed=result.failed)
+        return done
+
+    def _sweep_is_due(self) -> bool:
+        every = self._runtime.settings.webhooks.sweep_every
+        with self._runtime.engine.connect() as conn:
+            last = events.last_run(conn, SWEEP)
+        if last is None or last.last_success_at is None:
+            return True
+        return bool(last.last_success_at + every <= self._runtime.clock.wall())
+
+    def sweep(self) -> Swept:
+        """Read the provider's list of events for those that never reached us."""
+        runtime = self._runtime
+        with recorded(runtime, SWEEP) as run:
+            now, wall = runtime.clock.now(), runtime.clock.wall()
+            watermark = self._watermark(now)
+            swept = flow.sweep(
+                runtime.engine,
+                runtime.gateway,
+                watermark=watermark,
+                complete=self._wants_all(watermark, now),
+                now=now,
+                wall=wall,
+            )
+            run.done_until = now
+        for event in swept.new:
+            self._metrics.webhook_received(event.type, "sweep")
+        if swept.new:
+            logger.info("%d events had not reached us", len(swept.new))
+        return swept
+
+    def _watermark(self, now: datetime) -> datetime | None:
+        """Return up to where events were read; None, so from the beginning, if that is ahead of us.
+
+        Then a clock was wrong, or the test clock wasn't set yet: from there on nothing is found.
+        """
+        with self._runtime.engine.connect() as conn:
+            last = events.last_run(conn, SWEEP)
+        if last is None or last.watermark is None or last.watermark > now:
+            return None
+        watermark: datetime = last.watermark
+        return watermark
+
+    def _wants_all(self, watermark: datetime | None, now: datetime) -> bool:
+        """Without an endpoint nothing is ever delivered, so nothing fails to be."""
+        settings = self._runtime.settings.webhooks
+        if not settings.secrets or watermark is None:
+            return True
+        return now - watermark > max(BEHIND, 3 * settings.sweep_every)
+
+
+class Loop(Protocol):
+    """What runs until it is told to stop."""
+
+    def run(self) -> None:
+        """Work until stopped."""
+        ...
+
+    def stop(self) -> None:
+        """Ask the running loop to end."""
+        ...
+
+
+def beside(first: Loop, second: Loop) -> tuple[Callable[[], None], Callable[[], None]]:
+    """Return how to run two loops in one process, and how to stop them.
+
+    One that ends, by an error too, takes the other with it: the process is restarted whole.
+    """
+
+    def stop() -> None:
+        first.stop()
+        second.stop()
+
+    def second_to_its_end() -> None:
+        try:
+            second.run()
+        except BaseException as error:  # noqa: BLE001  told by whoever waits for this thread
+            fallen.append(error)
+        finally:
+            first.stop()
+
+    def run() -> None:
+        thread = threading.Thread(target=second_to_its_end, name="webhooks")
+        thread.start()
+        try:
+            first.run()
+        finally:
+            second.stop()
+            thread.join()
+        if fallen:
+            raise fallen[0]
+
+    fallen: list[BaseException] = []
+    return run, stop

@@ -1,0 +1,1 @@
+"""`billing demo`: months of billing on real processes, with faults, and a report that proves it."""

@@ -1,0 +1,361 @@
+"""The demo's money: what is given back, disputed, exchanged, and done behind the engine's back.
+
+A timetable of acts. Each names a customer of the cast (`world.CAST`) and is played at the
+first stop of the clock on or after its day, or a later one if there is no payment to play it with
+yet. In between, more is refunded and disputed by lot.
+"""
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+import requests
+from sqlalchemy import Row, text
+
+from billing.errors import Unavailable
+from billing.flows.refunds import refunding as refund
+from billing.flows.service import api_keys
+from billing.flows.service.api_keys import Scope
+from billing.flows.webhooks.inbox import HANDLERS
+from billing.rules.money import Money
+from plans.currencies import charge_step
+from workers.demo.world import Misfortunes, reference_of
+from workers.runtime.peppers import pepper
+from workers.runtime.runtime import Runtime
+from workers.up.sandbox import SandboxControl
+
+WEBHOOKS: Final = "/v1/webhooks/stripe"
+# Charges in these currencies settle in others; rates are per major unit.
+SETTLED_IN: Final = {"jpy": "usd", "gbp": "eur"}
+RATES: Final = {"jpy:usd": "0.0067", "gbp:eur": "1.1634"}
+BAD_ROADS: Final = {"loss": 0.2, "duplication": 0.2, "reordering": 0.2, "reordering_ms": 200}
+
+# By lot: so often, so many of so many subscriptions, and not in the last days, because a refund
+# or a dispute takes some days to its end.
+REFUNDS_EVERY: Final = timedelta(days=10)
+DISPUTES_EVERY: Final = timedelta(days=30)
+SUBSCRIPTIONS_A_REFUND: Final = 150
+DECIDED_AFTER: Final = timedelta(days=9)
+LAST_REFUND: Final = timedelta(days=7)
+LAST_DISPUTE: Final = timedelta(days=14)
+
+STRANGE_AMOUNT: Final = 700
+API_TIMEOUT_SECONDS: Final = 15.0
+API_TRIES: Final = 50
+API_PAUSE_SECONDS: Final = 0.1
+ACTOR: Final = "demo"
+
+Act = Callable[[datetime], bool]
+"""Plays at an instant; False when it can't be played yet."""
+
+
+@dataclass
+class Done:
+    """What the demo did with money, for the report to hold the books against."""
+
+    refunds_asked: set[UUID] = field(default_factory=set)
+    disputes_opened: set[str] = field(default_factory=set)
+    taken: list[Mapping[str, Any]] = field(default_factory=list)
+    """The PaymentIntents that were made at the provider without the engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cue:
+    """An act, and from when on it may be played."""
+
+    at: datetime
+    act: Act
+
+
+class Shop:
+    """Another program that asks for refunds over HTTP, with an API key of its own."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        settings = runtime.settings
+        self._url = f"http://{settings.api.host}:{settings.api.port}"
+        _, key = api_keys.create(
+            runtime.engine,
+            name="demo-shop",
+            scopes=[Scope.REFUND],
+            pepper=pepper(settings),
+            wall=runtime.clock.wall(),
+            actor=ACTOR,
+        )
+        self._session = requests.Session()
+        self._session.headers["Authorization"] = f"Bearer {key}"
+
+    def refund(self, payment_id: UUID, amount: int | None, key: str) -> UUID:
+        """Ask for a refund under a key until there is an answer, and return its id.
+
+        Then once more, as a program does that lost the answer: it is the same refund.
+        Raises `Unavailable`.
+        """
+        made = self._insist(payment_id, amount, key)
+        assert self._insist(payment_id, amount, key) == made, "one key, one refund"
+        return made
+
+    def _insist(self, payment_id: UUID, amount: int | None, key: str) -> UUID:
+        wanted: dict[str, Any] = {"reason": "the customer asked"}
+        if amount is not None:
+            wanted["amount"] = amount
+        said = ""
+        for _ in range(API_TRIES):
+            try:
+                answer = self._session.post(
+                    f"{self._url}/v1/payments/{payment_id}/refunds",
+                    json=wanted,
+                    headers={"Idempotency-Key": key},
+                    timeout=API_TIMEOUT_SECONDS,
+                )
+            except requests.RequestException as error:
+                said = str(error)
+            else:
+                if answer.status_code in (201, 202):  # 202: its outcome is not known yet
+                    return UUID(answer.json()["id"])
+                said = f"{answer.status_code} {answer.text}"
+            time.sleep(API_PAUSE_SECONDS)
+        raise Unavailable(f"no refund {key}: {said}", where=self._url)
+
+
+class MoneyStory:
+    """Plays the acts as days pass, and keeps account of them in `done`."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        sandbox: SandboxControl,
+        misfortunes: Misfortunes,
+        rng: random.Random,
+        *,
+        start: datetime,
+        end: datetime,
+        subscriptions: int,
+        faults: bool,
+    ) -> None:
+        self.done = Done()
+        self._runtime = runtime
+        self._sandbox = sandbox
+        self._misfortunes = misfortunes
+        self._rng = rng
+        self._end = end
+        self._refunds_a_time = -(-subscriptions // SUBSCRIPTIONS_A_REFUND)
+        self._touched: set[UUID] = set()
+        self._shop: Shop | None = None
+        self._cues = _timetable(self, start, faults)
+        self._next_refunds = start + timedelta(days=12)
+        self._next_dispute = start + timedelta(days=35)
+
+    def prepare(self, seed: int, *, faults: bool) -> None:
+        """Open the provider's door to us, and say how it settles and how well it delivers."""
+        settings = self._runtime.settings
+        self._sandbox.settings(settlement_currency=SETTLED_IN, exchange_rates=RATES)
+        self._sandbox.deliver_to(
+            f"http://{settings.api.host}:{settings.api.port}{WEBHOOKS}",
+            settings.webhooks.secrets[0].get_secret_value(),
+            sorted(HANDLERS),
+        )
+        if faults:
+            self._sandbox.delivery_conditions(seed=seed, **BAD_ROADS)
+        self._shop = Shop(self._runtime)
+
+    def a_day_passed(self, now: datetime) -> None:
+        """Play what is due by now."""
+        due = [cue for cue in self._cues if cue.at <= now]
+        for cue in due:
+            if cue.act(now):
+                self._cues.remove(cue)
+        if self._next_refunds <= now <= self._end - LAST_REFUND:
+            self._next_refunds += REFUNDS_EVERY
+            self._refund_some(now)
+        if self._next_dispute <= now <= self._end - LAST_DISPUTE:
+            self._next_dispute += DISPUTES_EVERY
+            self._dispute_one(now)
+
+    def in_words(self) -> str:
+        """Return how much was done so far."""
+        return f"{len(self.done.refunds_asked)}, {len(self.done.disputes_opened)}"
+
+    # --- acts -----------------------------------------------------------------------------------
+
+    def over_http(self, part: str, share: int = 1) -> Act:
+        """Let another program refund a customer's payment, or one part in `share` of it."""
+
+        def act(_now: datetime) -> bool:
+            payment = self._payment_of(part)
+            if payment is not None:
+                self._refund_over_http(payment, share)
+            return payment is not None
+
+        return act
+
+    def by_hand(self, part: str, share: int = 1) -> Act:
+        """Let an operator refund a customer's payment; a worker sends it."""
+
+        def act(now: datetime) -> bool:
+            payment = self._payment_of(part)
+            if payment is not None:
+                self._refund_by_hand(payment, share, now)
+            return payment is not None
+
+        return act
+
+    def dispute(self, part: str, outcome: str, *, inquiry: bool = False) -> Act:
+        """Let a customer's bank dispute a payment, and decide some days later."""
+
+        def act(now: datetime) -> bool:
+            payment = self._payment_of(part)
+            if payment is not None:
+                self._open_dispute(payment, outcome, now, inquiry=inquiry)
+            return payment is not None
+
+        return act
+
+    def pay_behind_our_back(self, part: str) -> Act:
+        """Let a customer whom we gave up pay at the provider after all."""
+
+        def act(_now: datetime) -> bool:
+            with self._runtime.engine.connect() as conn:
+                given_up = conn.execute(_GIVEN_UP, {"reference": reference_of(part)}).one_or_none()
+            if given_up is None:
+                return False
+            self._sandbox.pay(given_up.provider_payment_id, given_up.provider_customer_id)
+            self._misfortunes.paid_behind_our_back += 1
+            return True
+
+        return act
+
+    def take_money(self, _now: datetime) -> bool:
+        """Let somebody charge a card at the provider, under our account and without us."""
+        self.done.taken.append(self._sandbox.take_money(STRANGE_AMOUNT, "USD"))
+        return True
+
+    # --- by lot ---------------------------------------------------------------------------------
+
+    def _refund_some(self, now: datetime) -> None:
+        candidates = self._untouched(now)
+        chosen = self._rng.sample(candidates, min(self._refunds_a_time, len(candidates)))
+        for payment in chosen:
+            share = self._rng.choice((1, 2, 3))
+            if self._rng.random() < 1 / 2:
+                self._refund_over_http(payment, share)
+            else:
+                self._refund_by_hand(payment, share, now)
+
+    def _dispute_one(self, now: datetime) -> None:
+        candidates = self._untouched(now)
+        if candidates:
+            outcome = self._rng.choice(("won", "lost", "warning_closed"))
+            inquiry = outcome == "warning_closed"
+            self._open_dispute(self._rng.choice(candidates), outcome, now, inquiry=inquiry)
+
+    def _untouched(self, now: datetime) -> Sequence[Row[Any]]:
+        with self._runtime.engine.connect() as conn:
+            rows = conn.execute(_RECENT, {"since": now - timedelta(days=40)}).all()
+        return [row for row in rows if row.id not in self._touched]
+
+    # --- the same for all -----------------------------------------------------------------------
+
+    def _payment_of(self, part: str) -> Row[Any] | None:
+        with self._runtime.engine.connect() as conn:
+            return conn.execute(_FIRST_CAPTURE, {"reference": reference_of(part)}).one_or_none()
+
+    def _refund_over_http(self, payment: Row[Any], share: int) -> None:
+        assert self._shop is not None, "prepare comes first"
+        self._touched.add(payment.id)
+        amount = None if share == 1 else _part(payment, share)
+        refund_id = self._shop.refund(payment.id, amount, f"demo:{_name(payment)}:refund")
+        self.done.refunds_asked.add(refund_id)
+
+    def _refund_by_hand(self, payment: Row[Any], share: int, now: datetime) -> None:
+        self._touched.add(payment.id)
+        with self._runtime.engine.begin() as conn:
+            asked = refund.request(
+                conn,
+                payment.id,
+                amount=None if share == 1 else Money(_part(payment, share), payment.currency),
+                reason="the customer asked",
+                actor=ACTOR,
+                now=now,
+                policy=self._runtime.policy,
+                refund_id=uuid5(NAMESPACE_URL, f"demo:{_name(payment)}:refund"),
+            )
+        self.done.refunds_asked.add(asked.id)
+
+    def _open_dispute(
+        self, payment: Row[Any], outcome: str, now: datetime, *, inquiry: bool
+    ) -> None:
+        self._touched.add(payment.id)
+        dispute = self._sandbox.open_dispute(payment.provider_payment_id, inquiry=inquiry)
+        self.done.disputes_opened.add(dispute)
+
+        def decide(_now: datetime) -> bool:
+            self._sandbox.decide_dispute(dispute, outcome)
+            return True
+
+        self._cues.append(Cue(now + DECIDED_AFTER, decide))
+
+
+def _timetable(story: MoneyStory, start: datetime, faults: bool) -> list[Cue]:
+    """Return what the cast does; all of it fits into the first month."""
+    acts: list[tuple[int, Act]] = [
+        (2, story.over_http("refunded")),
+        (2, story.dispute("won", "won")),
+        (3, story.dispute("lost", "lost")),
+        (3, story.over_http("refunded in part", share=2)),
+        (4, story.by_hand("refund that fails")),
+        (4, story.dispute("asked about", "warning_closed", inquiry=True)),
+        (5, story.over_http("refund that waits", share=3)),
+        (7, story.by_hand("in another currency", share=2)),
+        (9, story.take_money),
+    ]
+    if faults:
+        acts.append((6, story.pay_behind_our_back("given up")))
+    return [Cue(start + timedelta(days=day), act) for day, act in acts]
+
+
+def _part(payment: Row[Any], share: int) -> int:
+    """Return one part in `share` of what was captured, in steps that can be paid."""
+    step = charge_step(payment.currency)
+    return int(payment.amount_captured) // share // step * step
+
+
+def _name(payment: Row[Any]) -> str:
+    """Name a payment by its subscription and period: the same in every run of a seed."""
+    return f"{payment.external_id}:{payment.n}"
+
+
+# The captures of invoices, named so that a seed always means the same ones.
+_CAPTURES: Final = """
+    SELECT p.id, p.amount_captured, p.currency, p.provider_payment_id, s.external_id, c.n
+      FROM payments p
+      JOIN invoices i ON i.id = p.invoice_id
+      JOIN cycles c ON c.id = i.cycle_id
+      JOIN subscriptions s ON s.id = p.subscription_id
+     WHERE p.captured_at IS NOT NULL
+"""
+_FIRST_CAPTURE: Final = text(
+    _CAPTURES + " AND s.external_id = :reference AND p.amount_refunded = 0 ORDER BY c.n LIMIT 1"
+)
+_RECENT: Final = text(
+    _CAPTURES
+    + """
+       AND p.captured_at > :since AND p.state IN ('CAPTURED', 'SETTLED') AND p.amount_refunded = 0
+       AND NOT EXISTS (SELECT FROM disputes d WHERE d.payment_id = p.id)
+     ORDER BY s.external_id, c.n
+    """
+)
+_GIVEN_UP: Final = text(
+    """
+    SELECT p.provider_payment_id, u.provider_customer_id
+      FROM payments p
+      JOIN subscriptions s ON s.id = p.subscription_id
+      JOIN customers u ON u.id = p.customer_id
+     WHERE p.state = 'FAILED' AND p.provider_payment_id IS NOT NULL
+       AND s.external_id = :reference
+     ORDER BY p.id LIMIT 1
+    """
+)

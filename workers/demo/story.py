@@ -1,0 +1,371 @@
+"""`billing demo`: a year of billing in a minute or two, on the real daemon and real workers.
+
+Servers are embedded, the provider is the sandbox, and time is a test clock. While it runs,
+the provider loses answers, webhooks and tries, messages are doubled, Redis is emptied and a worker
+is killed; money is refunded, disputed and exchanged, and twice it moves without the engine. It ends
+with a report, and with exit 0 only if `prove` finds nothing and one break is open: the one that
+the demo leaves for a person.
+"""
+
+import contextlib
+import os
+import random
+import secrets
+import shutil
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from dateutil.relativedelta import relativedelta
+from rich.console import Console
+from rich.live import Live
+
+import plans
+from billing.config import Settings, load_settings
+from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey, free_port
+from billing.flows.prove import prove
+from billing.flows.subscriptions import catalog as catalog_flow
+from billing.flows.webhooks.inbox import RETENTION, SWEEP
+from billing.queries.totals import totals
+from billing.store.access import events
+from billing.store.payments import payments
+from billing.store.settlement import runs
+from billing.store.subscriptions import cycles
+from plans.load import load_catalog
+from workers.demo import world
+from workers.demo.checks import figures
+from workers.demo.money import MoneyStory
+from workers.demo.report import Progress, Report, print_json, print_report
+from workers.demo.world import Misfortunes
+from workers.runtime.runtime import Runtime, sandbox_url
+from workers.up.advance import advance, set_clock, wait_for_reconciler, wait_until_done
+from workers.up.sandbox import SandboxControl
+from workers.up.supervisor import Pauses, Supervisor
+from workers.up.up import supervisor
+
+START: Final = datetime(2026, 1, 1, tzinfo=UTC)
+STEP: Final = timedelta(days=1)
+EXIT_OK: Final = 0
+EXIT_FINDINGS: Final = 3
+CLOSING_SECONDS: Final = 60.0
+
+# The catalog that comes with the engine: a fresh folder has none, and another one's plans may
+# not be on sale yet when the demo begins.
+CATALOG: Final = Path(plans.__file__).parent / "catalog"
+
+# Real-time settings of the demo: pauses are short because a year is. Domain rules (ladders,
+# catch-up, budgets) are the ones of config.toml.
+HURRY: Final = {
+    "BILLING__MODE": "sandbox",
+    "BILLING__DATABASE__URL": "embedded",
+    "BILLING__STRIPE__API_KEY": "",
+    "BILLING__STRIPE__API_BASE": "",
+    "BILLING__REDIS__URL": "embedded",
+    "BILLING__STRIPE__RATE_PER_SECOND": "2000",
+    "BILLING__STRIPE__TIMEOUT_CONNECT": "2s",
+    "BILLING__STRIPE__TIMEOUT_READ": "2s",
+    "BILLING__STRIPE__DEADLINE": "3s",
+    "BILLING__CHARGES__LEASE": "5s",
+    "BILLING__RECONCILER__LEASE": "10s",
+    "BILLING__CHARGES__UNKNOWN_BACKOFF": "30ms",
+    "BILLING__CHARGES__UNKNOWN_BACKOFF_MAX": "1s",
+    "BILLING__SCHEDULER__TICK": "20ms",
+    "BILLING__SCHEDULER__DISPATCH_WINDOW": "1s",
+    "BILLING__WORKER__POLL": "10ms",
+    "BILLING__RECONCILER__TICK": "2s",
+    "BILLING__RECONCILER__SETTLE_EVERY": "0s",
+    "BILLING__LOGS__FORMAT": "console",
+    "BILLING__LOGS__LEVEL": "warning",
+}
+# The sweep looks for lost webhooks every week or two of the demo's time.
+LISTENING: Final = {
+    "BILLING__WEBHOOKS__TICK": "200ms",
+    "BILLING__WEBHOOKS__SWEEP_EVERY": "2s",
+    "BILLING__API__GRPC_PORT": "0",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class DemoOptions:
+    """What the command line asks for. `faults=False` lets everything go well."""
+
+    subscriptions: int = 300
+    months: int = 12
+    seed: int = 1
+    keep: bool = False
+    json: bool = False
+    faults: bool = True
+
+
+def run(settings: Settings, options: DemoOptions) -> int:
+    """Run the demo and return its exit code: 0 when all promises hold, 3 on a finding.
+
+    Its data lie in a `demo` folder beside the engine's own and are deleted at the end, unless
+    `keep` leaves everything running until Ctrl-C.
+    """
+    talk = Console(stderr=True)
+    folder = settings.embedded.dir / "demo"
+    env = {name: value for name, value in os.environ.items() if not name.startswith("BILLING__")}
+    env |= (
+        HURRY
+        | LISTENING
+        | {
+            "BILLING__EMBEDDED__DIR": str(folder),
+            "BILLING__PLANS__CATALOG": str(CATALOG),
+            "BILLING__WEBHOOKS__SECRETS": f"whsec_{secrets.token_hex(24)}",
+            # The provider has to find the door again, and we the page, after a restart too.
+            "BILLING__API__PORT": str(free_port()),
+            "BILLING__METRICS__RECONCILER_PORT": str(free_port()),
+        }
+    )
+    demo_settings = load_settings(None, env)
+    started = time.monotonic()
+    with _servers(demo_settings, env, talk) as (parts, runtime):
+        story = Story(runtime, parts, options, started)
+        report = story.tell(talk)
+        if options.json:
+            print_json(report, sys.stdout)
+        else:
+            print_report(report, Console())
+        if options.keep:
+            _keep_running(parts, folder, talk)
+    return EXIT_OK if report.holds else EXIT_FINDINGS
+
+
+@contextlib.contextmanager
+def _servers(
+    settings: Settings, env: dict[str, str], talk: Console
+) -> Iterator[tuple[Supervisor, Runtime]]:
+    """Start everything on empty data, and delete the data afterwards."""
+    folder = settings.embedded.dir
+    _delete(folder)
+    folder.mkdir(parents=True)
+    talk.print("starting PostgreSQL, Valkey, sandbox, scheduler, worker, reconciler and API")
+    quick = Pauses(first=0.2, longest=2.0, steady=10.0)
+    parts = supervisor(settings, None, env, echo=None, pauses=quick)
+    runtime = Runtime(settings)
+    try:
+        with parts:
+            parts.start()
+            yield parts, runtime
+    finally:
+        runtime.close()
+        _delete(folder)
+
+
+def _delete(folder: Path) -> None:
+    """Delete an earlier demo, including what its servers keep elsewhere when run as root."""
+    EmbeddedPostgres(folder).destroy()
+    EmbeddedValkey(folder).destroy()
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def _keep_running(parts: Supervisor, folder: Path, talk: Console) -> None:
+    talk.print(
+        "everything goes on running; Ctrl-C ends it. In another terminal:\n"
+        f"  BILLING__EMBEDDED__DIR={folder} billing status --watch"
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        while True:
+            parts.pump(0.1)
+
+
+class Story:
+    """One run: it is told in a thread, while the main thread keeps the processes alive."""
+
+    def __init__(
+        self, runtime: Runtime, parts: Supervisor, options: DemoOptions, started: float
+    ) -> None:
+        self._runtime = runtime
+        self._parts = parts
+        self._options = options
+        self._started = started
+        self._rng = random.Random(options.seed)  # noqa: S311  a demo has to be repeatable
+        url = sandbox_url(runtime.settings)
+        assert url is not None, "the supervisor has written it down"
+        self._sandbox = SandboxControl(url)
+        self._progress = Progress()
+        self._misfortunes = Misfortunes()
+        self._end = START + relativedelta(months=options.months)
+        self._days = 0
+        self._money = MoneyStory(
+            runtime,
+            self._sandbox,
+            self._misfortunes,
+            self._rng,
+            start=START,
+            end=self._end,
+            subscriptions=options.subscriptions,
+            faults=options.faults,
+        )
+
+    def tell(self, talk: Console) -> Report:
+        """Run the whole story, showing where it stands, and return its report."""
+        with ThreadPoolExecutor(1, thread_name_prefix="story") as pool:
+            telling = pool.submit(self._tell)
+            if talk.is_terminal:
+                self._show_live(talk, telling)
+            else:
+                self._show_lines(talk, telling)
+            return telling.result()
+
+    def _show_live(self, talk: Console, telling: "Future[Report]") -> None:
+        with Live(self._progress.table(), console=talk, refresh_per_second=4) as live:
+            while not telling.done():
+                self._parts.pump(0.05)
+                live.update(self._progress.table())
+
+    def _show_lines(self, talk: Console, telling: "Future[Report]") -> None:
+        shown = ""
+        while not telling.done():
+            self._parts.pump(0.05)
+            now = self._progress.now
+            if now is not None and f"{now:%Y-%m}" != shown:
+                shown = f"{now:%Y-%m}"
+                talk.print(self._progress.line())
+
+    def _tell(self) -> Report:
+        runtime, options = self._runtime, self._options
+        set_clock(runtime, self._sandbox, START)
+        catalog = load_catalog(runtime.settings.plans.catalog)
+        catalog_flow.apply(runtime.engine, catalog, now=START)
+        self._money.prepare(options.seed, faults=options.faults)
+        self._progress.doing = f"{options.subscriptions} customers subscribe"
+        world.populate(runtime, catalog, options.subscriptions, START, self._rng)
+        if options.faults:
+            world.order_faults(self._sandbox, options.seed)
+        self._progress.doing = "time passes"
+        advance(runtime, self._end, step=STEP, progress=self._a_day_passed)
+        self._sandbox.clear_faults()
+        wait_until_done(runtime, self._end)
+        self._progress.doing = "lost webhooks are found, the last payments settled"
+        self._wait_for_the_provider()
+        self._progress.doing = "the last cycles are closed"
+        return self._report(self._wait_for_closing())
+
+    def _a_day_passed(self, now: datetime) -> None:
+        self._days += 1
+        with self._runtime.engine.connect() as conn:
+            sums = totals(conn) if self._days % 5 == 0 else self._progress.totals
+        self._progress.now = now
+        self._progress.totals = sums
+        self._money.a_day_passed(now)
+        self._progress.given_back = self._money.in_words()
+        wait_until_done(self._runtime, now)
+        self._let_the_sweep_keep_up(now)
+        if not self._options.faults:
+            return
+        world.change_some_cards(self._runtime, now, self._rng)
+        world.double_messages(self._runtime, self._rng, self._misfortunes)
+        if self._days % 90 == 20:
+            world.flush_redis(self._runtime, self._misfortunes)
+        if self._days % 200 == 60:
+            self._kill_a_worker()
+        self._progress.faults = sum(self._faults().values())
+
+    def _let_the_sweep_keep_up(self, now: datetime) -> None:
+        """Wait for a sweep where the clock is about to pass what the provider can remember."""
+        with self._runtime.engine.connect() as conn:
+            due = payments.next_due_instant(conn)
+            last = events.last_run(conn, SWEEP)
+        # Before the test clock was set, the system's was read.
+        swept_until = START if last is None or last.watermark > now else last.watermark
+        if min(due or self._end, self._end) - swept_until > RETENTION / 2:
+            self._wait_for(self._swept)
+
+    def _kill_a_worker(self) -> None:
+        for child in self._parts.status():
+            if child.name.startswith("worker") and child.pid is not None:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child.pid, signal.SIGKILL)
+                    self._misfortunes.workers_killed += 1
+                return
+
+    def _faults(self) -> dict[str, int]:
+        done = self._misfortunes
+        webhooks = self._sandbox.webhooks()
+        counts = {kind: int(n) for kind, n in self._sandbox.fired().items()}
+        counts["webhook_lost"] = webhooks["deliveries"].get("lost", 0)
+        counts["webhook_repeated"] = webhooks["repeated"]
+        counts["webhook_held_back"] = webhooks["held_back"]
+        counts["duplicated_message"] = done.duplicated_messages
+        counts["redis_flushed"] = done.redis_flushed
+        counts["worker_killed"] = done.workers_killed
+        counts["paid_behind_our_back"] = done.paid_behind_our_back
+        return {kind: n for kind, n in counts.items() if n}
+
+    def _wait_for_the_provider(self) -> None:
+        """Wait for every event that is on its way, then for a sweep and then for a settlement.
+
+        What is missing after a while is a finding of the report.
+        """
+        for caught_up in (self._delivered, self._swept, self._heard, self._settled):
+            self._wait_for(caught_up)
+            wait_until_done(self._runtime, self._end)
+
+    def _wait_for(self, caught_up: Callable[[datetime], bool]) -> None:
+        since, deadline = self._runtime.clock.wall(), time.monotonic() + CLOSING_SECONDS
+        while not caught_up(since) and time.monotonic() < deadline:
+            time.sleep(0.1)
+
+    def _delivered(self, _since: datetime) -> bool:
+        return not self._sandbox.webhooks()["deliveries"].get("pending")
+
+    def _swept(self, since: datetime) -> bool:
+        with self._runtime.engine.connect() as conn:
+            last = events.last_run(conn, SWEEP)
+        return last is not None and bool(last.last_success_at and last.last_success_at >= since)
+
+    def _heard(self, _since: datetime) -> bool:
+        with self._runtime.engine.connect() as conn:
+            return not events.page(conn, unhandled=True, limit=1)
+
+    def _settled(self, since: datetime) -> bool:
+        """Tell whether a settlement that was begun since then is over."""
+        with self._runtime.engine.connect() as conn:
+            for run in runs.runs(conn, source="provider"):
+                begun = runs.steps(conn, run.id)[0].started_at
+                if run.state == "succeeded" and begun is not None and begun >= since:
+                    return True
+        return False
+
+    def _wait_for_closing(self) -> int:
+        """Wait until the reconciler has closed what is ready; return what it left."""
+        wait_for_reconciler(self._runtime, self._end, CLOSING_SECONDS)
+        with self._runtime.engine.connect() as conn:
+            ready = len(cycles.closable(conn, self._end, limit=1000))
+            return ready + payments.unsettled(conn)
+
+    def _report(self, unclosed: int) -> Report:
+        stats = self._sandbox.stats()
+        promises = prove(self._runtime.engine, self._end)
+        with self._runtime.engine.connect() as conn:
+            sums = totals(conn)
+        return Report(
+            totals=sums,
+            subscriptions=sums.subscriptions,
+            provider_captures=int(stats["captures"]),
+            provider_captured_twice=int(stats["payment_intents_captured_more_than_once"]),
+            missed_periods=sum(len(p.findings) for p in promises if p.promise == 1),
+            faults_by_kind=self._faults() if self._options.faults else {},
+            promises=promises,
+            unclosed_but_ready=unclosed,
+            seconds=time.monotonic() - self._started,
+            months=self._options.months,
+            seed=self._options.seed,
+            captured_by_currency=stats["captured_amount"],
+            money=figures(
+                self._runtime,
+                self._sandbox,
+                self._money.done,
+                paid_behind_our_back=self._misfortunes.paid_behind_our_back,
+                start=START,
+                now=self._end,
+            ),
+        )

@@ -1,0 +1,228 @@
+"""The demo's people and their misfortunes: who subscribes to what, and what goes wrong."""
+
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+import redis
+from sqlalchemy import text
+
+from billing.errors import BillingError
+from billing.flows.customers import customers
+from billing.flows.subscriptions.subscribing import Order, subscribe
+from plans.terms import Catalog, version_for_new
+from workers.runtime.broker import ring
+from workers.runtime.runtime import Runtime
+from workers.up.sandbox import SandboxControl
+
+ZONES: Final = (
+    "Europe/Berlin",
+    "America/New_York",
+    "America/Los_Angeles",
+    "Asia/Tokyo",
+    "Asia/Kuwait",
+    "Australia/Lord_Howe",
+    "Africa/Cairo",
+    "UTC",
+)
+# (token, weight): most cards work; every class of decline is met.
+CARDS: Final = (
+    ("pm_card_visa", 44),
+    ("pm_card_mastercard", 18),
+    ("pm_sbx_ok_2_then_decline_1_then_ok", 6),
+    ("pm_sbx_ok_1_then_insufficient_2_then_ok", 6),
+    ("pm_sbx_decline_3_then_ok", 3),
+    ("pm_sbx_ok_4_then_insufficient_funds", 3),
+    ("pm_sbx_ok_2_then_do_not_honor", 2),
+    ("pm_sbx_ok_1_then_processing_error_1_then_ok", 3),
+    ("pm_sbx_ok_3_then_expired", 4),
+    ("pm_sbx_ok_2_then_lost_card", 2),
+    ("pm_sbx_ok_5_then_stolen_card", 1),
+    ("pm_sbx_ok_1_then_authentication_required", 3),
+    ("pm_sbx_ok_2_then_confirm_card_data", 2),
+    ("pm_sbx_ok_1_then_do_not_try_again", 1),
+    ("pm_card_chargeCustomerFail", 2),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A customer of whom the story needs something: they pay by the month, from the first day."""
+
+    card: str = "pm_card_visa"
+    currency: str = "USD"
+
+
+# The first customers, in this order; `demo_money` says what becomes of their money.
+CAST: Final[Mapping[str, Part]] = {
+    "refunded": Part(),
+    "won": Part(),
+    "given up": Part("pm_sbx_stolen_card"),
+    "refund that fails": Part("pm_card_refundFail"),
+    "in another currency": Part(currency="JPY"),
+    "lost": Part(currency="EUR"),
+    "asked about": Part(currency="EUR"),
+    "refunded in part": Part(currency="KWD"),
+    "refund that waits": Part("pm_card_pendingRefund", "EUR"),
+}
+CAST_PLAN: Final = "video-premium"
+
+# Per request, while the year runs. A hang is cut off by the gateway's deadline.
+FAULTS: Final = (
+    ("reset_after_commit", 0.03),
+    ("truncated_body", 0.02),
+    ("garbage_200", 0.01),
+    ("error_500", 0.01),
+    ("error_500_uncommitted", 0.01),
+    ("reset_before", 0.01),
+    ("rate_limit_429", 0.01),
+    ("conflict_409", 0.005),
+    ("hang_after_commit", 0.001),
+)
+
+
+@dataclass
+class Misfortunes:
+    """Counts what was done to the engine, beside what the sandbox counts itself."""
+
+    duplicated_messages: int = 0
+    redis_flushed: int = 0
+    workers_killed: int = 0
+    paid_behind_our_back: int = 0
+
+
+def reference(number: int) -> str:
+    """Return what the demo calls a customer and their subscription."""
+    return f"demo-{number:05d}"
+
+
+def reference_of(part: str) -> str:
+    """Return the reference of a member of the cast, who may not be there in a tiny demo."""
+    return reference(1 + list(CAST).index(part))
+
+
+def populate(
+    runtime: Runtime, catalog: Catalog, count: int, start: datetime, rng: random.Random
+) -> None:
+    """Create customers with cards and subscriptions: the cast, then others by lot."""
+    parts = list(CAST.values())
+    for number in range(1, count + 1):
+        part = parts[number - 1] if number <= len(parts) else None
+        if part is not None:
+            card, order = part.card, _cast_order(number, part, start)
+        else:
+            card, order = _card_by_lot(rng), _order_by_lot(catalog, number, start, rng)
+        customers.create(
+            runtime.engine,
+            runtime.gateway,
+            name=f"Customer {number}",
+            external_id=order.customer,
+            payment_method=card,
+            now=start,
+            policy=runtime.policy,
+        )
+        subscribe(runtime.engine, order, now=start, actor="demo")
+
+
+def _cast_order(number: int, part: Part, start: datetime) -> Order:
+    return Order(
+        customer=reference(number),
+        plan=CAST_PLAN,
+        currency=part.currency,
+        quantity=1,
+        zone="UTC",
+        starts=start.replace(tzinfo=None) + timedelta(hours=number),
+        external_id=reference(number),
+    )
+
+
+def _card_by_lot(rng: random.Random) -> str:
+    tokens, weights = zip(*CARDS, strict=True)
+    return str(rng.choices(tokens, weights)[0])
+
+
+def _order_by_lot(catalog: Catalog, number: int, start: datetime, rng: random.Random) -> Order:
+    """Order one of all plans, currencies and zones.
+
+    They start at any minute of the first 28 days, some of them on the 31st of January.
+    """
+    plans = sorted(catalog.plans.values(), key=lambda plan: plan.code)
+    plan = plans[number % len(plans)]
+    starts = start.replace(tzinfo=None) + timedelta(minutes=rng.randrange(28 * 24 * 60))
+    if number % 9 == 0:
+        starts = starts.replace(month=1, day=31)
+    price = version_for_new(plan.versions, starts.date()).prices
+    return Order(
+        customer=reference(number),
+        plan=plan.code,
+        currency=rng.choice(sorted(price)),
+        quantity=rng.choice((1, 1, 1, 2, 5)) if plan.code.startswith("office") else 1,
+        zone=rng.choice(ZONES),
+        starts=starts,
+        external_id=reference(number),
+    )
+
+
+def order_faults(control: SandboxControl, seed: int) -> None:
+    """Let the provider lose answers and fail, by lot, for charges and refunds from now on."""
+    for path in ("/v1/payment_intents", "/v1/refunds"):
+        for kind, probability in FAULTS:
+            control.fault(
+                kind=kind,
+                probability=probability,
+                seed=seed,
+                match={"method": "POST", "path": path},
+            )
+
+
+_RECENT_PAYMENTS = text("SELECT id FROM payments ORDER BY id DESC LIMIT 200")
+
+
+def double_messages(runtime: Runtime, rng: random.Random, done: Misfortunes) -> None:
+    """Ring again for payments that are in work or done already."""
+    with runtime.engine.connect() as conn:
+        recent: Sequence[UUID] = [row.id for row in conn.execute(_RECENT_PAYMENTS)]
+    for payment_id in rng.sample(recent, min(2, len(recent))):
+        try:
+            ring(runtime.broker, payment_id)
+        except redis.RedisError:
+            return
+        done.duplicated_messages += 1
+
+
+def flush_redis(runtime: Runtime, done: Misfortunes) -> None:
+    """Make Redis forget everything."""
+    runtime.broker.client.flushall()
+    done.redis_flushed += 1
+
+
+_CARD_TO_CHANGE = text(
+    """
+    SELECT DISTINCT p.customer_id FROM payments p
+     WHERE p.state = 'CREATED' AND p.decline_class = 'needs_customer' AND p.parked_at IS NULL
+       AND p.updated_at < :before
+     ORDER BY p.customer_id LIMIT 3
+    """
+)
+
+
+def change_some_cards(runtime: Runtime, now: datetime, rng: random.Random) -> None:
+    """Let two of three customers who were asked for a new card bring one after some days."""
+    with runtime.engine.connect() as conn:
+        asked = conn.execute(_CARD_TO_CHANGE, {"before": now - timedelta(days=4)}).all()
+    for row in asked:
+        if rng.random() < 2 / 3:
+            try:
+                customers.set_payment_method(
+                    runtime.engine,
+                    runtime.gateway,
+                    str(row.customer_id),
+                    "pm_card_visa",
+                    now=now,
+                    policy=runtime.policy,
+                )
+            except BillingError:
+                continue  # the provider had a fault; they try again another day

@@ -1,0 +1,359 @@
+"""Metrics: counters that this process keeps, and state that is read from Postgres at scrape.
+
+Names and labels are described one by one in docs/metrics.md. No label ever names a customer
+or a subscription; decline codes come from an allow-list. Zeros are exported up front, so that
+a rate over a counter that never moved is 0 and not missing.
+"""
+
+import logging
+from collections.abc import Iterable, Iterator
+from datetime import datetime
+from typing import Final
+
+import redis
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy.exc import SQLAlchemyError
+
+from billing.flows.payments.authorizations import Step
+from billing.flows.payments.collecting import Sending
+from billing.flows.refunds.refunding import RefundAnswer
+from billing.flows.webhooks.inbox import HANDLERS
+from billing.gateway import (
+    Absent,
+    ActionRequired,
+    Declined,
+    Deferred,
+    Outcome,
+    RefundAccepted,
+    Rejected,
+    Succeeded,
+    Unknown,
+)
+from billing.gateway.stripe.classify import FaultKind
+from billing.queries import state_gauges
+from billing.rules import dunning
+from billing.rules.dunning import DECLINE_CLASSES
+from workers.runtime.broker import CHARGES, queue_depth
+from workers.runtime.runtime import Runtime
+
+logger = logging.getLogger(__name__)
+
+ATTEMPT_KINDS: Final = ("first", "ladder", "manual", "new_method", "absent")
+OPERATIONS: Final = (
+    "create_and_confirm",
+    "confirm",
+    "retrieve",
+    "look_up",
+    "cancel",
+    "create_customer",
+    "attach_payment_method",
+    "list_charges",
+    "check",
+    "refund",
+    "look_up_refund",
+    "capture",
+)
+REFUND_ANSWERS: Final = (
+    "succeeded",
+    "pending",
+    "requires_action",
+    "failed",
+    "canceled",
+    "rejected",
+    "deferred",
+    "unknown",
+    "absent",
+)
+STEP_ANSWERS: Final = ("captured", "canceled", "refused", "unanswered")
+WEBHOOK_SOURCES: Final = ("webhook", "sweep")
+SIGNATURE_FAULTS: Final = (
+    "missing",
+    "malformed",
+    "no_match",
+    "too_old",
+    "from_the_future",
+)
+DELIVERY_FAULTS: Final = ("wrong_mode", "wrong_account", "wrong_version", "too_large", "not_json")
+
+
+# Why a send brought no definite answer: what the transport and the provider can do to it, and
+# what an answer can say that we don't believe.
+UNANSWERED: Final = frozenset(kind.value for kind in FaultKind) | {
+    "contradiction",
+    "not_found_yet",
+    "processing",
+    "several_payment_intents",
+    "unexpected_status",
+    "wrong_amount",
+    "wrong_currency",
+    "wrong_id",
+}
+
+
+class ProcessMetrics:
+    """What one process counts. `role` and version are in `billing_build_info`."""
+
+    def __init__(self, registry: CollectorRegistry, role: str, version: str) -> None:
+        self.registry = registry
+        build = Gauge(
+            "billing_build_info",
+            "1, labelled with what runs here.",
+            ["role", "version"],
+            registry=registry,
+        )
+        build.labels(role, version).set(1)
+        self._heartbeat = Gauge(
+            "billing_scheduler_heartbeat_timestamp_seconds",
+            "When the scheduler last finished a tick (real time).",
+            registry=registry,
+        )
+        self._tick_failures = Counter(
+            "billing_tick_failures_total", "Ticks that failed and were repeated.", registry=registry
+        )
+        self._opened = Counter(
+            "billing_cycles_opened_total", "Cycles opened by this process.", registry=registry
+        )
+        self._closed = Counter(
+            "billing_cycles_closed_total", "Cycles closed by this process.", registry=registry
+        )
+        self._attempts = Counter(
+            "billing_charge_attempts_total",
+            "Attempts with a definite outcome.",
+            ["kind"],
+            registry=registry,
+        )
+        self._failures = Counter(
+            "billing_charge_failures_total",
+            "Attempts that were declined.",
+            ["kind", "decline_class", "decline_code"],
+            registry=registry,
+        )
+        self._charged = Counter(
+            "billing_charged_minor_units_total",
+            "Money captured, in minor units.",
+            ["currency"],
+            registry=registry,
+        )
+        self._rejections = Counter(
+            "billing_charge_rejections_total",
+            "Attempts whose request the provider refused as wrong; the payment is parked.",
+            registry=registry,
+        )
+        self._unanswered = Counter(
+            "billing_charge_unanswered_total",
+            "Sends without a definite answer; the attempt is asked for again.",
+            ["error_class"],
+            registry=registry,
+        )
+        self._refunds = Counter(
+            "billing_refund_answers_total",
+            "What the provider said to refunds.",
+            ["answer"],
+            registry=registry,
+        )
+        self._refunded = Counter(
+            "billing_refunded_minor_units_total",
+            "Money given back, in minor units, as answers to our requests said.",
+            ["currency"],
+            registry=registry,
+        )
+        self._steps = Counter(
+            "billing_authorization_steps_total",
+            "What the provider said to captures and voids of authorised payments.",
+            ["step", "answer"],
+            registry=registry,
+        )
+        self._events = Counter(
+            "billing_webhook_events_received_total",
+            "Events that were new to us: delivered, or found by the sweep.",
+            ["type", "source"],
+            registry=registry,
+        )
+        self._events_handled = Counter(
+            "billing_webhook_events_handled_total",
+            "Events that were handled, or put off because that failed.",
+            ["result"],
+            registry=registry,
+        )
+        self._signatures = Counter(
+            "billing_webhook_signature_failures_total",
+            "Deliveries that nobody we trust has signed, or not just now.",
+            ["reason"],
+            registry=registry,
+        )
+        self._deliveries = Counter(
+            "billing_webhook_deliveries_refused_total",
+            "Deliveries that are not meant for this engine, or are no events.",
+            ["reason"],
+            registry=registry,
+        )
+        self._request_seconds = Histogram(
+            "billing_psp_request_duration_seconds",
+            "Requests to the provider.",
+            ["operation"],
+            registry=registry,
+        )
+        self._request_failures = Counter(
+            "billing_psp_request_failures_total",
+            "Requests to the provider that failed; a decline is an answer, not a failure.",
+            ["operation", "error_class"],
+            registry=registry,
+        )
+        self._zeros()
+
+    def _zeros(self) -> None:
+        for kind in ATTEMPT_KINDS:
+            self._attempts.labels(kind)
+        for code, decline_class in DECLINE_CLASSES.items():
+            self._failures.labels("first", str(decline_class), code)
+        for operation in OPERATIONS:
+            self._request_seconds.labels(operation)
+        for why in sorted(UNANSWERED):
+            self._unanswered.labels(why)
+        for answer in REFUND_ANSWERS:
+            self._refunds.labels(answer)
+        for step in ("capture", "void"):
+            for answer in STEP_ANSWERS:
+                self._steps.labels(step, answer)
+        self._webhook_zeros()
+
+    def _webhook_zeros(self) -> None:
+        for source in WEBHOOK_SOURCES:
+            for kind in (*HANDLERS, "other"):
+                self._events.labels(kind, source)
+        for result in ("handled", "failed"):
+            self._events_handled.labels(result)
+        for reason in SIGNATURE_FAULTS:
+            self._signatures.labels(reason)
+        for reason in DELIVERY_FAULTS:
+            self._deliveries.labels(reason)
+
+    def ticked(self, wall: datetime) -> None:
+        """Note the end of a scheduler's tick."""
+        self._heartbeat.set(wall.timestamp())
+
+    def tick_failed(self) -> None:
+        """Note a tick that failed."""
+        self._tick_failures.inc()
+
+    def cycles_opened(self, count: int) -> None:
+        """Count cycles opened."""
+        self._opened.inc(count)
+
+    def cycles_closed(self, count: int) -> None:
+        """Count cycles closed."""
+        self._closed.inc(count)
+
+    def attempt_finished(self, sending: Sending, outcome: Outcome | Absent) -> None:
+        """Count what an attempt brought."""
+        kind = sending.kind
+        match outcome:
+            case Succeeded(amount=amount, captured=captured):
+                self._attempts.labels(kind).inc()
+                if captured:
+                    self._charged.labels(amount.currency).inc(amount.amount)
+            case Declined(decline_code=code, advice_code=advice):
+                self._attempts.labels(kind).inc()
+                self._declined(kind, code, advice)
+            case ActionRequired():
+                self._attempts.labels(kind).inc()
+                self._declined(kind, "authentication_required", None)
+            case Absent():
+                self._attempts.labels(kind).inc()
+            case Rejected():
+                self._attempts.labels(kind).inc()
+                self._rejections.inc()
+            case Unknown(error_class=why) | Deferred(error_class=why):
+                self._unanswered.labels(why if why in UNANSWERED else "other").inc()
+
+    def _declined(self, kind: str, code: str, advice: str | None) -> None:
+        decline_class = str(dunning.classify(code, advice))
+        self._failures.labels(kind, decline_class, dunning.metric_code(code)).inc()
+
+    def refund_answered(self, answer: RefundAnswer) -> None:
+        """Count what the provider said to a refund."""
+        if isinstance(answer, RefundAccepted):
+            known = answer.status if answer.status in REFUND_ANSWERS else "pending"
+            self._refunds.labels(known).inc()
+            if answer.status == "succeeded":
+                self._refunded.labels(answer.amount.currency).inc(answer.amount.amount)
+            return
+        self._refunds.labels(type(answer).__name__.lower()).inc()
+
+    def step_finished(self, step: Step, outcome: Outcome | Absent) -> None:
+        """Count what the provider said to a capture or a void."""
+        match outcome:
+            case Succeeded(amount=amount):
+                self._steps.labels(step.kind, "captured").inc()
+                self._charged.labels(amount.currency).inc(amount.amount)
+            case Absent():
+                self._steps.labels(step.kind, "canceled").inc()
+            case Declined() | ActionRequired() | Rejected():
+                self._steps.labels(step.kind, "refused").inc()
+            case Unknown() | Deferred():
+                self._steps.labels(step.kind, "unanswered").inc()
+
+    def webhook_received(self, kind: str, source: str) -> None:
+        """Count an event that was new to us; types that aren't handled are `other`."""
+        self._events.labels(kind if kind in HANDLERS else "other", source).inc()
+
+    def webhooks_handled(self, count: int, *, failed: bool) -> None:
+        """Count events that were handled, or that have to be tried again."""
+        self._events_handled.labels("failed" if failed else "handled").inc(count)
+
+    def webhook_refused(self, reason: str) -> None:
+        """Count a delivery that was refused, under the counter that its reason belongs to."""
+        if reason in SIGNATURE_FAULTS:
+            self._signatures.labels(reason).inc()
+        else:
+            self._deliveries.labels(reason if reason in DELIVERY_FAULTS else "other").inc()
+
+    def observe_request(self, operation: str, seconds: float, error_class: str | None) -> None:
+        """Note one request to the provider; the gateway calls this."""
+        self._request_seconds.labels(operation).observe(seconds)
+        if error_class is not None:
+            self._request_failures.labels(operation, error_class).inc()
+
+
+class StateCollector(Collector):
+    """Reads backlog and state from Postgres (and the queue's depth from Redis) at every scrape."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self._runtime = runtime
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: registering must not query the database."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield the figures of this moment; `billing_state_up` is 0 when they can't be had."""
+        up = GaugeMetricFamily("billing_state_up", "1 when Postgres answered this scrape.")
+        try:
+            with self._runtime.engine.connect() as conn:
+                found = list(state_gauges.gauges(conn, self._runtime.clock.now()))
+        except SQLAlchemyError as error:
+            logger.warning("no state for this scrape: %s", error)
+            up.add_metric([], 0)
+            yield up
+            return
+        up.add_metric([], 1)
+        yield up
+        for figure in found:
+            family = GaugeMetricFamily(figure.name, figure.help, labels=figure.labels)
+            for labels, value in figure.samples:
+                family.add_metric(labels, value)
+            yield family
+        yield from self._queue()
+
+    def _queue(self) -> Iterator[Metric]:
+        family = GaugeMetricFamily(
+            "billing_queue_messages", "Messages waiting or in work.", labels=["queue"]
+        )
+        try:
+            family.add_metric([CHARGES], queue_depth(self._runtime.broker))
+        except redis.RedisError as error:
+            logger.warning("no queue depth for this scrape: %s", error)
+            return
+        yield family

@@ -1,0 +1,167 @@
+"""What a process is made of: settings in, engine, clock, policy, gateway and broker out.
+
+Built once at the start of a process, never at import.
+"""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from dramatiq.brokers.redis import RedisBroker
+from sqlalchemy import Engine
+
+from billing.config import EMBEDDED, Settings
+from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey
+from billing.errors import Unavailable
+from billing.flows.policy import Policy
+from billing.gateway import Gateway
+from billing.gateway.rate import TokenBucket
+from billing.gateway.stripe.gateway import StripeGateway
+from billing.rules import dunning
+from billing.store.engine import make_engine
+from workers.runtime.broker import make_broker
+from workers.runtime.clock import Clock, StoredClock, SystemClock
+from workers.runtime.shares import calls_per_second
+
+SANDBOX_KEY: Final = "sk_test_perennial_sandbox"
+SANDBOX_FILE: Final = "sandbox.json"
+Observe = Callable[[str, float, str | None], None]
+
+
+def database_url(settings: Settings) -> str:
+    """Return where the database is. Raises `Unavailable` when the embedded one doesn't run."""
+    if settings.database.url != EMBEDDED:
+        return settings.database.url
+    server = EmbeddedPostgres(settings.embedded.dir)
+    if not server.is_running():
+        raise _not_up("PostgreSQL", settings)
+    return server.url()
+
+
+def redis_url(settings: Settings) -> str:
+    """Return where Redis is. Raises `Unavailable` when the embedded one doesn't run."""
+    if settings.redis.url != EMBEDDED:
+        return settings.redis.url
+    server = EmbeddedValkey(settings.embedded.dir)
+    if not server.is_running():
+        raise _not_up("Valkey", settings)
+    return server.url
+
+
+def provider(settings: Settings) -> tuple[str, str | None]:
+    """Return (secret key, base URL or None for Stripe's own). Raises `Unavailable`, `BadInput`."""
+    if not settings.uses_embedded_sandbox:
+        return settings.stripe_key(), settings.stripe.api_base or None
+    base = sandbox_url(settings)
+    if base is None:
+        raise _not_up("sandbox", settings)
+    return SANDBOX_KEY, base
+
+
+def sandbox_url(settings: Settings) -> str | None:
+    """Return the embedded sandbox's address, as whoever started it wrote it down."""
+    file = sandbox_file(settings)
+    try:
+        return str(json.loads(file.read_text())["url"])
+    except (OSError, ValueError, KeyError):
+        return None
+
+
+def sandbox_file(settings: Settings) -> Path:
+    """Return the file in which the embedded sandbox's address stands."""
+    return settings.embedded.dir / SANDBOX_FILE
+
+
+def _not_up(what: str, settings: Settings) -> Unavailable:
+    return Unavailable(
+        f"the embedded {what} is not running",
+        where=str(settings.embedded.dir),
+        remedy="start it with `billing up`, or point config.toml at a server of your own",
+    )
+
+
+def policy_of(settings: Settings) -> Policy:
+    """Return the rules of the house as the flows take them."""
+    budget = settings.dunning.budget
+    return Policy(
+        mode=settings.mode,
+        ladder=settings.dunning.ladder,
+        budget=dunning.Budget(budget.max_attempts, budget.window, budget.spacing),
+        catch_up=settings.scheduler.catch_up,
+        catch_up_cap=settings.scheduler.catch_up_cap,
+        minimum_amounts=settings.charges.minimum_amounts,
+        dispatch_window=settings.scheduler.dispatch_window,
+        lease=settings.charges.lease,
+        reconciler_lease=settings.reconciler.lease,
+        unknown_backoff=settings.charges.unknown_backoff,
+        unknown_backoff_max=settings.charges.unknown_backoff_max,
+        key_max_age=settings.charges.key_max_age,
+        confirm_grace=settings.reconciler.grace,
+        settle_grace=settings.reconciler.settle_grace,
+        recognise=settings.revenue.recognise,
+    )
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """The parts of one process, each made when it is first asked for.
+
+    `role` says what the process is for; without one it has the provider to itself.
+    """
+
+    settings: Settings
+    observe: Observe | None = None
+    role: str | None = None
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The pool of database connections, as the application role."""
+        database = self.settings.database
+        return make_engine(
+            database_url(self.settings),
+            role=database.role or None,
+            pool_size=database.pool_size,
+            statement_timeout=database.statement_timeout,
+            point_queries=self.role == "worker",
+        )
+
+    @cached_property
+    def clock(self) -> Clock:
+        """The system's clock, or the test clock in sandbox mode."""
+        return StoredClock(self.engine) if self.settings.mode == "sandbox" else SystemClock()
+
+    @cached_property
+    def policy(self) -> Policy:
+        """The rules of the house."""
+        return policy_of(self.settings)
+
+    @cached_property
+    def broker(self) -> RedisBroker:
+        """The doorbell."""
+        return make_broker(redis_url(self.settings), self.settings.redis.namespace)
+
+    @cached_property
+    def gateway(self) -> Gateway:
+        """The provider, with the share of its rate that this process has."""
+        key, base = provider(self.settings)
+        stripe = self.settings.stripe
+        share = calls_per_second(self.settings, self.role)
+        return StripeGateway(
+            key,
+            api_base=base,
+            connect_timeout=stripe.timeout_connect.total_seconds(),
+            read_timeout=stripe.timeout_read.total_seconds(),
+            deadline=stripe.deadline.total_seconds(),
+            bucket=TokenBucket(share, burst=max(1, int(share))),
+            observe=self.observe,
+        )
+
+    def close(self) -> None:
+        """Let go of connections."""
+        if "engine" in self.__dict__:
+            self.engine.dispose()
+        if "broker" in self.__dict__:
+            self.broker.client.connection_pool.disconnect()

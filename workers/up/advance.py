@@ -1,0 +1,135 @@
+"""Moving the test clock: through every due instant, in order, with the real daemon at work.
+
+The sandbox's clock goes first, so that nothing at the provider is ever dated before our own
+record of it. The clock stands still until all that is due is done.
+"""
+
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row
+
+from billing.errors import BadInput, Unavailable
+from billing.flows.settlement import runs
+from billing.store import clock as stored
+from billing.store import tasks
+from billing.store.payments import payments
+from billing.store.subscriptions import cycles
+from workers.daemons.reconciler import CLOSE, CONFIRM
+from workers.runtime.runtime import Runtime, sandbox_url
+from workers.up.sandbox import SandboxControl
+
+POLL_SECONDS: Final = 0.01
+GRACE_SECONDS: Final = 5.0
+STALLED_AFTER: Final = timedelta(seconds=60)
+
+Progress = Callable[[datetime], None]
+
+
+def advance(
+    runtime: Runtime,
+    to: datetime,
+    *,
+    step: timedelta = timedelta(0),
+    progress: Progress | None = None,
+) -> int:
+    """Move the clock to `to` and return how many stops were made on the way.
+
+    Afterwards the reconciler gets a tick's time to do what it can.
+    Stops at every due instant; with a `step`, instants less than a step apart share a stop.
+    Raises `BadInput` outside sandbox mode or for a time in the past, `Unavailable` when what is
+    due isn't done within a minute (nobody runs the scheduler or a worker).
+    """
+    control = _control(runtime)
+    now = runtime.clock.now()
+    if to < now:
+        raise BadInput(
+            f"the clock only goes forward: it is {now:%Y-%m-%d %H:%M} UTC already", where="clock"
+        )
+    stops = 0
+    wait_until_done(runtime, now)
+    while now < to:
+        with runtime.engine.connect() as conn:
+            due = payments.next_due_instant(conn)
+        now = min(to, max(due, now + step)) if due is not None else to
+        set_clock(runtime, control, now)
+        wait_until_done(runtime, now)
+        stops += 1
+        if progress is not None:
+            progress(now)
+    wait_for_reconciler(runtime, now)
+    return stops
+
+
+def wait_for_reconciler(runtime: Runtime, now: datetime, seconds: float = GRACE_SECONDS) -> None:
+    """Let the reconciler see what passed until `now`: for a tick's time, which is real, and more.
+
+    Where none ran lately there is nothing to wait for.
+    """
+    tick = runtime.settings.reconciler.tick.total_seconds()
+    deadline = time.monotonic() + tick + seconds
+    while not reconciler_is_done(runtime, now) and time.monotonic() < deadline:
+        if not reconciler_ran_within(runtime, tick + seconds):
+            return
+        time.sleep(POLL_SECONDS * 5)
+
+
+def reconciler_is_done(runtime: Runtime, now: datetime) -> bool:
+    """Tell whether all is confirmed, settled and closed that can be by `now`."""
+    every = runtime.settings.reconciler.settle_every
+    with runtime.engine.connect() as conn:
+        seen = [row.watermark for row in _of_reconciler(conn)]
+        return (
+            bool(seen)
+            and all(until is not None and until >= now for until in seen)
+            and runs.is_done(conn, now=now, every=every)
+            and not cycles.closable(conn, now, limit=1)
+        )
+
+
+def reconciler_ran_within(runtime: Runtime, seconds: float) -> bool:
+    """Tell whether a reconciler ended a run in the last seconds."""
+    since = runtime.clock.wall() - timedelta(seconds=seconds)
+    with runtime.engine.connect() as conn:
+        last = [row.last_success_at for row in _of_reconciler(conn)]
+    return any(at is not None and at >= since for at in last)
+
+
+def _of_reconciler(conn: Connection) -> list[Row[Any]]:
+    return [row for row in tasks.all_tasks(conn) if row.task in (CONFIRM, CLOSE)]
+
+
+def _control(runtime: Runtime) -> SandboxControl:
+    url = runtime.settings.stripe.api_base or sandbox_url(runtime.settings)
+    if runtime.settings.mode != "sandbox" or not url:
+        raise BadInput(
+            "only a sandbox has a clock that can be moved",
+            where="mode",
+            remedy="in live mode time passes by itself",
+        )
+    return SandboxControl(url)
+
+
+def set_clock(runtime: Runtime, control: SandboxControl, now: datetime) -> None:
+    """Set both clocks, the provider's first."""
+    control.set_clock(now)
+    with runtime.engine.begin() as conn:
+        stored.put(conn, now)
+
+
+def wait_until_done(runtime: Runtime, now: datetime) -> None:
+    """Return when every cycle and attempt due by `now` is done. Raises `Unavailable`."""
+    deadline = time.monotonic() + STALLED_AFTER.total_seconds()
+    while True:
+        with runtime.engine.connect() as conn:
+            if payments.nothing_due(conn, now):
+                return
+        if time.monotonic() > deadline:
+            raise Unavailable(
+                f"what is due at {now:%Y-%m-%d %H:%M} UTC is not getting done",
+                where="billing clock",
+                remedy="see `billing status`: a scheduler and a worker have to run (`billing up`)",
+            )
+        time.sleep(POLL_SECONDS)
