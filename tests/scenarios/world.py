@@ -177,9 +177,14 @@ class WorldRuntime(Runtime):
 
 
 class World:
-    """Everything a story needs; time begins on 2026-01-01, midnight UTC."""
+    """Everything a story needs; time begins on 2026-01-01, midnight UTC.
 
-    def __init__(self, database_url: str, psp_url: str, folder: Path) -> None:
+    One that is `continued` goes on with what database and provider hold, at their own time.
+    """
+
+    def __init__(
+        self, database_url: str, psp_url: str, folder: Path, *, continued: bool = False
+    ) -> None:
         settings = load_settings(
             None,
             {
@@ -198,11 +203,12 @@ class World:
         self.gateway = self.runtime.gateway
         self.metrics = ProcessMetrics(CollectorRegistry(), "world", "0")
         self.psp = Psp(psp_url)
-        self.now = BEGINNING
+        self.now = self._left_at() if continued else BEGINNING
         self._reconciler = Reconciler(self.runtime, self.metrics)
         self._folder = folder
-        self._pin(BEGINNING)
-        catalog.apply(self.engine, load_catalog(SHIPPED), now=self.now)
+        if not continued:
+            self._pin(BEGINNING)
+            catalog.apply(self.engine, load_catalog(SHIPPED), now=self.now)
 
     def close(self) -> None:
         self.psp.close()
@@ -275,6 +281,12 @@ class World:
         return retried
 
     # --- letting time pass ----------------------------------------------------------------------
+
+    def _left_at(self) -> datetime:
+        with self.engine.connect() as conn:
+            now = stored_clock.read(conn)
+        assert now is not None, "a world that goes on has a clock"
+        return now
 
     def _pin(self, now: datetime) -> None:
         self.psp.pin(now)
