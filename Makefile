@@ -4,6 +4,8 @@
 PYTHON ?= python3
 DEMO ?=
 PYTEST ?=
+# One process a core, with servers of its own; PYTEST="-n0 ..." runs in one process, for debuggers.
+SPREAD := -n logical --maxprocesses 8 --dist worksteal
 BENCH ?=
 
 MAKEFLAGS += --no-print-directory
@@ -37,7 +39,7 @@ imports: $(STAMP)
 	@$(BIN)/lint-imports
 
 pytest: $(STAMP)
-	@$(BIN)/python -m pytest $(PYTEST)
+	@$(BIN)/python -m pytest $(SPREAD) $(PYTEST)
 
 bench: $(STAMP) ## measure throughput on this machine
 	@$(BIN)/python -m benchmarks $(BENCH)

@@ -1,13 +1,15 @@
 """Real servers for the tests that ask for them. A test that asks for none starts none.
 
-One PostgreSQL and one Valkey serve the whole run, without fsync. Every test that takes `engine`
-or `db_url` gets a database of its own, copied from one that was migrated once.
+Tests run in several processes (pytest-xdist). Each process has a PostgreSQL and a Valkey of its
+own, without fsync, on ports of their own. Every test that takes `engine` or `db_url` gets a
+database of its own, copied from one that was migrated once.
 """
 
 from collections.abc import Iterator
 from itertools import count
 from typing import TYPE_CHECKING
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
 TEMPLATE = "migrated"
 
 Admin = psycopg.Connection[tuple[object, ...]]
+
+# An example may take as long as it does on a busy machine.
+hypothesis.settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")

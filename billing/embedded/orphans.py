@@ -6,6 +6,10 @@ PR_SET_PDEATHSIG: the kernel sends the signal when the parent is gone, even afte
 order matters, because the kernel forgets the tie when credentials change. Elsewhere a watcher
 process waits for the parent's end of a pipe to close.
 
+The command starts with the default reaction to every signal. A shell that runs a command in its
+background lets it ignore SIGINT, and `nohup` SIGHUP; a child would inherit that, and a signal that
+asks it to stop would have no effect.
+
 Linux ties a child to the *thread* that started it, so children are started by the main thread.
 Nothing of ours and nothing outside the standard library is imported: the script has to start
 in milliseconds and from any working directory.
@@ -44,10 +48,8 @@ def spawn(
     stdout and stderr.
     """
     assert threading.current_thread() is threading.main_thread(), "the tie is to this thread"
-    uid, gid = user or (-1, -1)
-    tie = [str(number) for number in (os.getpid(), int(on_parent_death), uid, gid)]
     process = subprocess.Popen(  # noqa: S603 - the command is our caller's, no shell reads it
-        [sys.executable, "-I", "-S", __file__, *tie, *command],
+        tied(command, on_parent_death, user),
         env=None if env is None else dict(env),
         cwd=cwd,
         stdin=stdin,
@@ -58,6 +60,20 @@ def spawn(
     if not _HAS_PDEATHSIG:
         _watch(process.pid, on_parent_death)
     return process
+
+
+def tied(
+    command: Sequence[str],
+    on_parent_death: int = signal.SIGKILL,
+    user: tuple[int, int] | None = None,
+) -> list[str]:
+    """Return the command line that ties itself to this process and becomes the command.
+
+    For callers that need more of `Popen` than `spawn` offers. Only Linux keeps this tie.
+    """
+    uid, gid = user or (-1, -1)
+    tie = [str(number) for number in (os.getpid(), int(on_parent_death), uid, gid)]
+    return [sys.executable, "-I", "-S", __file__, *tie, *command]
 
 
 def _watch(pid: int, signum: int) -> None:
@@ -94,6 +110,8 @@ def _become(parent: int, signum: int, uid: int, gid: int, command: list[str]) ->
             sys.exit(f"can't tie {command[0]} to its parent: {os.strerror(ctypes.get_errno())}")
         if os.getppid() != parent:  # it died before the tie held
             sys.exit(f"the parent of {command[0]} is gone")
+    for inherited in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
+        signal.signal(inherited, signal.SIG_DFL)  # this interpreter ignores SIGPIPE, for one
     try:
         os.execvp(command[0], command)  # noqa: S606 - no shell wanted
     except OSError as error:
