@@ -8,9 +8,11 @@ import pytest
 from sqlalchemy import text
 
 from billing.flows.breaks import operator
+from billing.flows.refunds import refund_updates
 from billing.flows.settlement import runs
 from billing.flows.settlement import tie_out as settle_close
 from billing.flows.settlement.step_run import Means
+from billing.gateway import BalanceTransaction
 from billing.rules.money import Money
 from billing.store.settlement import exchanges
 from tests.scenarios.money import (
@@ -320,6 +322,57 @@ class _KeepsFailures(_NeverRefunded):
 
     def balance(self) -> dict[str, int]:
         return {code: amount - 500 for code, amount in self._real.balance().items()}
+
+
+@pytest.mark.parametrize("category", ["refund", "partial_capture_reversal"])
+@pytest.mark.parametrize("heard_first", [True, False])
+def test_a_refund_of_another_amount_is_one_break_whoever_sees_it_first(
+    world: World, category: str, heard_first: bool
+) -> None:
+    payment = world.payment(paid(world))
+    world.close_books()
+    asked = give_back(world, payment.id, usd(500))
+    world.settle()
+    heard = world.gateway.refund_by_id(str(refund_row(world, asked).provider_refund_id))
+    assert heard is not None
+    other = replace(heard, amount=usd(501))
+
+    def hear() -> None:
+        with world.engine.begin() as conn:
+            refund_updates.apply(conn, other, now=world.now, policy=world.policy)
+
+    if heard_first:
+        hear()
+    settle_with(world, _RefundsOtherwise(world.gateway, category))
+    if not heard_first:
+        hear()
+
+    assert outcomes(world)[-1] == (category, "refund_mismatch")
+    (found,) = world.breaks()
+    assert found.dedupe_key == f"refund_mismatch:{asked}"
+    assert (found.ours["refund"], found.ours["amount"]) == (str(asked), -500)
+    assert (found.provider["category"], found.provider["amount"]) == (category, -501)
+
+
+class _RefundsOtherwise(_NeverRefunded):
+    """A provider that shows refunds of a category, with one more minor unit than it was asked."""
+
+    def __init__(self, real: Any, category: str) -> None:
+        super().__init__(real)
+        self._category = category
+
+    def list_balance_transactions(self, **given: Any) -> Any:
+        for page in self._real.list_balance_transactions(**given):
+            yield [self._otherwise(row) if row.category == "refund" else row for row in page]
+
+    def _otherwise(self, row: BalanceTransaction) -> BalanceTransaction:
+        return replace(
+            row,
+            category=self._category,
+            amount=row.amount - 1,
+            net=row.net - 1,
+            customer_money=None,
+        )
 
 
 def resolve(world: World, adjustment: Money | None) -> operator.Resolution:

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, text
 from billing.ids import new_id
 from billing.rules.money import Money
 from billing.rules.payments import State
+from billing.rules.reconciliation import DISPUTES, PAYOUTS, REFUND_FAILURES, REFUNDS
 from billing.store.engine import make_engine
 from billing.store.settlement import matching, runs
 from tests.oracles.settlement import (
@@ -168,7 +169,7 @@ def test_charges_are_judged_as_they_are_specified(owner: Engine) -> None:
                 (Money(1000, "JPY"), Money(677, "USD"), Decimal("0.00676667")),
                 (Money(1000, "JPY"), Money(6767, "USD"), Decimal("0.00676667")),
             ),
-            (-1, 88, 800, 5000),
+            (-1, 0, 88, 800, 5000),
             (False, True),
         )
     ]
@@ -231,9 +232,14 @@ def test_refunds_disputes_and_payouts_are_judged_as_they_are_specified(owner: En
     with owner.begin() as conn:
         off(conn)
         run_id = begin(conn)
-        for state, amount, failure, young, returned in itertools.product(
-            (None, *REFUND_STATES), (500, 499), (False, True), (False, True), (False, True)
+        for category, state, amount, young, returned in itertools.product(
+            (*REFUNDS, *REFUND_FAILURES),
+            (None, *REFUND_STATES),
+            (500, 499),
+            (False, True),
+            (False, True),
         ):
+            failure = category in REFUND_FAILURES
             n += 1
             mine = None if state is None else MoneyOut(Money(500, "USD"), state)
             theirs = Money(amount, "USD")
@@ -257,15 +263,15 @@ def test_refunds_disputes_and_payouts_are_judged_as_they_are_specified(owner: En
                 row(
                     run_id,
                     n,
-                    category="refund_failure" if failure else "refund",
+                    category=category,
                     source_id=f"re_{n}",
                     amount=amount if failure else -amount,
                     currency="USD",
                     created=NOW if young else NOW - timedelta(days=1),
                 )
             )
-        for whose, amount, young, booked in itertools.product(
-            ("ours", "not ours", None), (500, 499), (False, True), (False, True)
+        for category, whose, amount, young, booked in itertools.product(
+            DISPUTES, ("ours", "not ours", None), (500, 499), (False, True), (False, True)
         ):
             n += 1
             ours = MoneyOut(Money(500, "USD")) if whose == "ours" else None
@@ -276,14 +282,14 @@ def test_refunds_disputes_and_payouts_are_judged_as_they_are_specified(owner: En
                 row(
                     run_id,
                     n,
-                    category="dispute",
+                    category=category,
                     source_id=f"dp_{n}",
                     amount=-amount,
                     currency="USD",
                     created=NOW if young else NOW - timedelta(days=1),
                 )
             )
-        for known, amount in itertools.product((True, False), (500, 499)):
+        for category, known, amount in itertools.product(PAYOUTS, (True, False), (500, 499)):
             n += 1
             payout = Money(500, "USD") if known else None
             expected[n] = judge_payout(payout, Money(-amount, "USD"))
@@ -296,7 +302,7 @@ def test_refunds_disputes_and_payouts_are_judged_as_they_are_specified(owner: En
                 )
             rows.append(
                 row(
-                    run_id, n, category="payout", source_id=f"po_{n}", amount=-amount,
+                    run_id, n, category=category, source_id=f"po_{n}", amount=-amount,
                     currency="USD",
                 )
             )  # fmt: skip

@@ -59,6 +59,8 @@ CHARGES: list[tuple[PaymentSide | None, ChargeRow, Outcome]] = [
     (ours(), theirs(fee=-1), BreakKind.FEE_MISMATCH),
     (ours(), theirs(fee=2000), BreakKind.FEE_MISMATCH),
     (ours(), theirs(fee=1999), RowOutcome.MATCHED),
+    (ours(), theirs(fee=0), RowOutcome.MATCHED),
+    (ours(State.FAILED), theirs(fee=0), RowOutcome.CORRECT),
     (ours(), theirs(**EXCHANGED), RowOutcome.MATCHED),
     (ours(), theirs(settled=eur(1500), rate=Decimal("0.8731")), BreakKind.FX_MISMATCH),
     (ours(), theirs(settled=eur(1500)), RowOutcome.MATCHED),

@@ -271,9 +271,11 @@ _NEW_BREAKS = text(
       FROM settlement_rows r
       LEFT JOIN payments p ON p.id = r.payment_id
       LEFT JOIN invoices i ON i.id = p.invoice_id
-      LEFT JOIN refunds f ON r.category LIKE 'refund%' AND f.provider_refund_id = r.source_id
-      LEFT JOIN disputes d ON r.category LIKE 'dispute%' AND d.provider_dispute_id = r.source_id
-      LEFT JOIN payouts o ON r.category LIKE 'payout%'
+      LEFT JOIN refunds f ON r.category IN {_in((*REFUNDS, *REFUND_FAILURES))}
+                         AND f.provider_refund_id = r.source_id
+      LEFT JOIN disputes d ON r.category IN {_in(DISPUTES)}
+                          AND d.provider_dispute_id = r.source_id
+      LEFT JOIN payouts o ON r.category IN {_in(PAYOUTS)}
                          AND o.provider_payout_id = coalesce(r.source_id, r.provider_payout_id)
      WHERE {_RANGE} AND r.outcome IN {_KINDS}
        AND NOT EXISTS (SELECT FROM breaks b
