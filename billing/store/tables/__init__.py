@@ -1,0 +1,69 @@
+"""The tables as SQLAlchemy Core sees them. The truth is in `migrations/`: a test compares.
+
+Checks, triggers and partial indexes live in the migrations only; here is what queries need.
+Money is bigint minor units, every instant is timestamptz, read and written as UTC.
+"""
+
+from billing.store.tables.access import api_keys, audit_log, idempotency_keys, provider_events
+from billing.store.tables.columns import metadata
+from billing.store.tables.operation import tasks, test_clock
+from billing.store.tables.payments import (
+    attempts,
+    disputes,
+    invoice_lines,
+    invoices,
+    payment_transitions,
+    payments,
+    refunds,
+    revenue_recognitions,
+)
+from billing.store.tables.settlement import (
+    break_notes,
+    breaks,
+    fx_events,
+    payouts,
+    reconciliation_runs,
+    reconciliation_steps,
+    settlement_rows,
+)
+from billing.store.tables.subscriptions import (
+    customers,
+    cycles,
+    payment_methods,
+    plan_versions,
+    plans,
+    subscription_events,
+    subscriptions,
+)
+
+__all__ = [
+    "api_keys",
+    "attempts",
+    "audit_log",
+    "break_notes",
+    "breaks",
+    "customers",
+    "cycles",
+    "disputes",
+    "fx_events",
+    "idempotency_keys",
+    "invoice_lines",
+    "invoices",
+    "metadata",
+    "payment_methods",
+    "payment_transitions",
+    "payments",
+    "payouts",
+    "plan_versions",
+    "plans",
+    "provider_events",
+    "reconciliation_runs",
+    "reconciliation_steps",
+    "refunds",
+    "revenue_recognitions",
+    "settlement_rows",
+    "subscription_events",
+    "subscriptions",
+    "tasks",
+    "test_clock",
+]

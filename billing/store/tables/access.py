@@ -1,0 +1,62 @@
+"""Tables of events received, requests made and what people did."""
+
+from sqlalchemy import BigInteger, Column, Identity, Integer, LargeBinary, Table, Text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+
+from billing.store.tables.columns import identifier, instant, metadata, text
+
+provider_events = Table(
+    "provider_events",
+    metadata,
+    text("event_id", primary_key=True),
+    text("type", nullable=False),
+    text("object_id", nullable=False),
+    instant("created", nullable=False),
+    instant("received_at", nullable=False),
+    text("source", nullable=False),
+    Column("payload", JSONB, nullable=False),
+    instant("handled_at"),
+    text("handling"),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    text("last_error"),
+    instant("next_try_at"),
+)
+
+idempotency_keys = Table(
+    "idempotency_keys",
+    metadata,
+    text("scope", primary_key=True),
+    text("key", primary_key=True),
+    Column("request_hash", LargeBinary, nullable=False),
+    text("operation", nullable=False),
+    identifier("resource_id"),
+    Column("status", Integer),
+    Column("response", JSONB(none_as_null=True)),
+    instant("lease_until"),
+    instant("created_at", nullable=False),
+    instant("finished_at"),
+)
+
+api_keys = Table(
+    "api_keys",
+    metadata,
+    text("id", primary_key=True),
+    text("name", nullable=False),
+    Column("secret_hash", LargeBinary, nullable=False),
+    Column("scopes", ARRAY(Text), nullable=False),
+    instant("created_at", nullable=False),
+    instant("last_used_at"),
+    instant("revoked_at"),
+)
+
+audit_log = Table(
+    "audit_log",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    instant("at", nullable=False),
+    text("actor", nullable=False),
+    text("action", nullable=False),
+    text("subject", nullable=False),
+    text("why", nullable=False, server_default=""),
+    Column("detail", JSONB, nullable=False, server_default="{}"),
+)

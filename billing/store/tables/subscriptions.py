@@ -1,0 +1,120 @@
+"""Tables of what is sold and to whom: plans, customers, subscriptions, cycles."""
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Computed,
+    Date,
+    DateTime,
+    Identity,
+    Integer,
+    SmallInteger,
+    Table,
+)
+from sqlalchemy.dialects.postgresql import JSONB
+
+from billing.store.tables.columns import identifier, instant, metadata, text
+
+plans = Table(
+    "plans",
+    metadata,
+    text("code", primary_key=True),
+    text("product", nullable=False),
+    text("name", nullable=False),
+    Column("dunning", JSONB(none_as_null=True)),
+    text("catch_up"),
+    instant("applied_at", nullable=False),
+)
+
+plan_versions = Table(
+    "plan_versions",
+    metadata,
+    text("plan", primary_key=True),
+    Column("effective", Date, primary_key=True),
+    Column("terms", JSONB, nullable=False),
+    text("digest", nullable=False),
+    instant("published_at", nullable=False),
+)
+
+customers = Table(
+    "customers",
+    metadata,
+    identifier("id", primary_key=True),
+    text("external_id"),
+    text("name", nullable=False),
+    text("email"),
+    text("provider_customer_id"),
+    identifier("default_payment_method_id"),
+    instant("created_at", nullable=False),
+)
+
+payment_methods = Table(
+    "payment_methods",
+    metadata,
+    identifier("id", primary_key=True),
+    identifier("customer_id", nullable=False),
+    text("provider_payment_method_id", nullable=False),
+    text("brand", nullable=False),
+    text("last4", nullable=False),
+    Column("exp_month", SmallInteger, nullable=False),
+    Column("exp_year", SmallInteger, nullable=False),
+    instant("created_at", nullable=False),
+)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    identifier("id", primary_key=True),
+    text("external_id"),
+    identifier("customer_id", nullable=False),
+    text("plan", nullable=False),
+    Column("plan_version", Date, nullable=False),
+    text("currency", nullable=False),
+    Column("quantity", Integer, nullable=False),
+    text("invoice_prefix", nullable=False),
+    text("status", nullable=False),
+    Column("anchor_local", DateTime(timezone=False), nullable=False),
+    text("zone", nullable=False),
+    text("every", nullable=False),
+    text("trial"),
+    Column("anchor_day", SmallInteger),
+    Column("next_n", Integer, nullable=False, server_default="0"),
+    instant("renews_at"),
+    Column("cancel_at_period_end", Boolean, nullable=False, server_default="false"),
+    instant("parked_at"),
+    text("parked_error"),
+    text("parked_reason"),
+    instant("canceled_at"),
+    instant("created_at", nullable=False),
+)
+
+subscription_events = Table(
+    "subscription_events",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    identifier("subscription_id", nullable=False),
+    instant("at", nullable=False),
+    text("kind", nullable=False),
+    text("actor", nullable=False),
+    text("words", nullable=False),
+    Column("detail", JSONB, nullable=False, server_default="{}"),
+)
+
+cycles = Table(
+    "cycles",
+    metadata,
+    identifier("id", primary_key=True),
+    identifier("subscription_id", nullable=False),
+    Column("n", Integer, nullable=False),
+    text("kind", nullable=False),
+    instant("period_start", nullable=False),
+    instant("period_end", nullable=False),
+    text("plan", nullable=False),
+    Column("plan_version", Date, nullable=False),
+    text("state", nullable=False, server_default="opened"),
+    instant("opened_at", nullable=False),
+    instant("closed_at"),
+    text("digest"),
+    Column("follows_n", Integer, Computed("CASE WHEN n > 0 THEN n - 1 END", persisted=True)),
+)
