@@ -1,0 +1,117 @@
+"""How many statements the common ways take: a row that is read twice on the way shows here.
+
+The numbers are bounds: a change that needs fewer lowers them, none raises them.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import event
+
+from billing.flows.refunds import refunding
+from billing.flows.webhooks import inbox
+from billing.gateway import ProviderEvent
+from tests.scenarios.money import give_back, hear_of_refund, paid, refund_row, usd
+from tests.scenarios.world import World
+from workers.daemons.webhooks import Webhooks
+
+
+@contextmanager
+def statements(world: World) -> Iterator[list[str]]:
+    """Collect what is sent to the database, transactions and savepoints left out."""
+    sent: list[str] = []
+
+    def spy(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        if not statement.startswith(("SAVEPOINT", "RELEASE", "ROLLBACK")):
+            sent.append(" ".join(statement.split()))
+
+    event.listen(world.engine, "before_cursor_execute", spy)
+    try:
+        yield sent
+    finally:
+        event.remove(world.engine, "before_cursor_execute", spy)
+
+
+def within(sent: list[str], most: int) -> bool:
+    """Tell whether so many statements are enough; what was sent stands in pytest's output."""
+    for number, statement in enumerate(sent, start=1):
+        print(f"{number:3} {statement[:150]}")  # noqa: T201
+    return 0 < len(sent) <= most
+
+
+def test_a_renewal(world: World) -> None:
+    customer = world.subscribed("video-premium")
+
+    with statements(world) as opened:
+        assert world.open().opened == 1
+    with statements(world) as dispatched:
+        (payment_id,) = world.ring()
+    with statements(world) as begun:
+        sending = world.begin(payment_id)
+    assert sending is not None
+    outcome = world.send(sending)
+    with statements(world) as finished:
+        world.finish(sending, outcome)
+
+    assert world.payment(customer).state == "CAPTURED"
+    assert within(opened, 13)
+    assert within(dispatched, 1)
+    assert within(begun, 3)
+    assert within(finished, 12)
+
+
+def test_a_refund(world: World) -> None:
+    payment = world.payment(paid(world))
+
+    with statements(world) as asked_first:
+        give_back(world, payment.id, usd(100))
+    world.settle()
+    with statements(world) as asked:
+        refund_id = give_back(world, payment.id, usd(1000))
+    with statements(world) as dispatched:
+        assert world.ring_refunds() == [refund_id]
+    with statements(world) as begun:
+        sending = refunding.begin(
+            world.engine, refund_id, now=world.now, wall=world.wall, policy=world.policy
+        )
+    assert sending is not None
+    answer = refunding.attempt(world.gateway, sending, now=world.now, policy=world.policy)
+    with statements(world) as finished:
+        refunding.finish(
+            world.engine, sending, answer, now=world.now, wall=world.wall, policy=world.policy
+        )
+
+    assert refund_row(world, refund_id).state == "succeeded"
+    assert within(asked_first, 15)  # its accounts are opened
+    assert within(asked, 13)
+    assert within(dispatched, 1)
+    assert within(begun, 2)
+    assert within(finished, 8)
+
+
+def test_what_a_refund_event_says_that_is_known(world: World) -> None:
+    refund_id = give_back(world, world.payment(paid(world)).id)
+    world.settle()
+    refund = refund_row(world, refund_id)
+
+    with statements(world) as applied:
+        assert hear_of_refund(world, refund.provider_refund_id) == "succeeded"
+    told = ProviderEvent(
+        id="evt_again",
+        type="refund.updated",
+        object_type="refund",
+        object_id=refund.provider_refund_id,
+        created=world.now,
+        payload={},
+    )
+    with statements(world) as received:
+        inbox.receive(world.engine, [told], source="webhook", wall=world.wall)
+    with statements(world) as handled:
+        (result,) = Webhooks(world.runtime, world.metrics).handle_due()
+
+    assert not result.failed
+    assert refund_row(world, refund_id) == refund
+    assert within(applied, 5)
+    assert within(received, 1)
+    assert within(handled, 8)
