@@ -1,0 +1,41 @@
+"""How settings are shown: every key with its value as text, secrets masked."""
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+from pydantic import BaseModel, SecretStr
+
+MASK: Final = "********"
+
+
+def shown(settings: BaseModel) -> dict[str, str]:
+    """Return every key with its value as text, secrets masked."""
+    return dict(_flat(settings.model_dump(), ()))
+
+
+def keys_of(model: type[BaseModel], loc: tuple[str, ...] = ()) -> Iterable[str]:
+    """Yield every key of a section, like "stripe.api_key"."""
+    for name, field in model.model_fields.items():
+        kind = field.annotation
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            yield from keys_of(kind, (*loc, name))
+        else:
+            yield ".".join((*loc, name))
+
+
+def _flat(value: object, loc: tuple[str, ...]) -> Iterable[tuple[str, str]]:
+    if isinstance(value, Mapping) and value:
+        for name, part in value.items():
+            yield from _flat(part, (*loc, str(name)))
+    else:
+        yield ".".join(loc), _in_words(value)
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, SecretStr):
+        return MASK if value.get_secret_value() else ""
+    if isinstance(value, list | tuple):
+        return ", ".join(_in_words(part) for part in value)
+    text = re.sub(r"(://[^\s:/@]*:)[^\s@/]+@", rf"\1{MASK}@", str(value))
+    return re.sub(r"([?&](?:ssl)?password=)[^&\s]+", rf"\1{MASK}", text, flags=re.IGNORECASE)

@@ -1,0 +1,126 @@
+"""How single values are written: durations, cadences, amounts, URLs, secrets."""
+
+import re
+from collections.abc import Mapping
+from datetime import timedelta
+from ipaddress import ip_address
+from typing import Annotated, Final
+
+from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
+
+from plans.currencies import digits, format_amount, parse_amount
+from plans.terms import Cadence
+
+EMBEDDED: Final = "embedded"
+PREFIX: Final = "BILLING__"
+# What Stripe refuses to charge less than, in minor units, where accounts settle in the currency.
+MINIMUM_AMOUNTS: Final[Mapping[str, int]] = {
+    "AUD": 50, "CAD": 50, "CHF": 50, "DKK": 250, "EUR": 50, "GBP": 30,
+    "JPY": 50, "NOK": 300, "NZD": 50, "SEK": 300, "USD": 50,
+}  # fmt: skip
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_DURATION: Final = re.compile(r"([0-9]{1,6}) ?(ms|s|m|h|d)", re.ASCII)
+
+
+def parse_duration(value: object) -> timedelta:
+    """Read "30s", "15m", "23h", "2d" or "250ms". Raises: ValueError."""
+    if isinstance(value, timedelta):
+        return value
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        raise ValueError(f'{value!r} is not a duration; write it like "30s", "15m", "23h" or "2d"')
+    return timedelta(seconds=int(match[1]) * _UNITS[match[2]])
+
+
+def format_duration(duration: timedelta) -> str:
+    """Write a duration with the largest unit that leaves a whole number."""
+    millis = round(duration.total_seconds() * 1000)
+    for unit in ("d", "h", "m", "s"):
+        whole = round(_UNITS[unit] * 1000)
+        if millis and millis % whole == 0:
+            return f"{millis // whole}{unit}"
+    return f"{millis}ms"
+
+
+def _positive(duration: timedelta) -> timedelta:
+    if duration <= timedelta(0):
+        raise ValueError("must be longer than nothing")
+    return duration
+
+
+def split_list(value: object) -> object:
+    """Let the environment give a list as "3d, 5d, 7d"."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    return value
+
+
+def split_secrets(value: object) -> object:
+    """Let the environment or a file give secrets side by side, in lines or with commas."""
+    if isinstance(value, str):
+        return [part for part in re.split(r"[,\s]+", value) if part]
+    return value
+
+
+def one_or_two(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+    """Let one secret pass, or two. Raises: ValueError."""
+    if not all(secret.get_secret_value().strip() for secret in secrets):
+        raise ValueError("an empty secret would let anybody in")
+    if len(secrets) > 2:
+        raise ValueError("one secret, or two while the new one replaces the old")
+    return secrets
+
+
+def _cadence(value: object) -> Cadence:
+    if isinstance(value, Cadence):
+        return value
+    return Cadence.parse(str(value))
+
+
+def _minor_units(value: object) -> dict[str, int]:
+    """Read amounts as the catalog does, exact text by currency, over the amounts known here."""
+    if not isinstance(value, Mapping):
+        raise ValueError('must be a table of amounts by currency, like { USD = "0.50" }')
+    amounts = dict(MINIMUM_AMOUNTS)
+    for currency, text in value.items():
+        digits(currency)
+        if not isinstance(text, str):
+            raise ValueError(f'{currency} must be text, like "0.50": a float is not exact')
+        amounts[currency] = parse_amount(text, currency)
+    return amounts
+
+
+def one_address(host: str) -> str:
+    """Let a host pass that isn't every interface. Raises: ValueError."""
+    try:
+        everywhere = not host or ip_address(host).is_unspecified
+    except ValueError:  # a name
+        everywhere = False
+    if everywhere:
+        raise ValueError('must be one address, like "127.0.0.1", not every interface')
+    return host
+
+
+def _url_of(*schemes: str) -> AfterValidator:
+    def check(url: str) -> str:
+        if url != EMBEDDED and not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):
+            raise ValueError(f'must be "{EMBEDDED}" or a URL like {schemes[0]}://host/name')
+        return url
+
+    return AfterValidator(check)
+
+
+AnyDuration = Annotated[
+    timedelta, BeforeValidator(parse_duration), PlainSerializer(format_duration)
+]
+Duration = Annotated[AnyDuration, AfterValidator(_positive)]
+CadenceText = Annotated[Cadence, BeforeValidator(_cadence), PlainSerializer(str)]
+Amounts = Annotated[
+    Mapping[str, int],
+    BeforeValidator(_minor_units),
+    PlainSerializer(lambda amounts: {code: format_amount(amounts[code], code) for code in amounts}),
+]
+PostgresUrl = Annotated[str, _url_of("postgresql", "postgresql+psycopg"), Field(repr=False)]
+RedisUrl = Annotated[str, _url_of("redis", "rediss", "unix"), Field(repr=False)]
+Port = Annotated[int, Field(ge=0, le=65535)]
+Count = Annotated[int, Field(ge=1)]
