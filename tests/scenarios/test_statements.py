@@ -107,8 +107,9 @@ def test_what_a_refund_event_says_that_is_known(world: World) -> None:
     )
     with statements(world) as received:
         inbox.receive(world.engine, [told], source="webhook", wall=world.wall)
+    desk = Webhooks(world.runtime, world.metrics).desk()
     with statements(world) as handled:
-        (result,) = Webhooks(world.runtime, world.metrics).handle_due()
+        (result,) = inbox.handle_due(desk)
 
     assert not result.failed
     assert refund_row(world, refund_id) == refund
