@@ -19,9 +19,9 @@ import psycopg
 from sqlalchemy import Engine, text
 
 from benchmarks.world import START, Servers, cpu_of_tree, servers
+from billing.flows.context import Context
 from billing.flows.policy import Policy
 from billing.flows.settlement import report_source, runs
-from billing.flows.settlement.step_run import Means
 from billing.store.settlement import runs as settlement
 
 ROWS: Final = int(os.environ.get("SETTLEMENT_ROWS", "1000000"))
@@ -222,20 +222,23 @@ def _write(path: Path, count: int) -> int:
 # --- the run --------------------------------------------------------------------------------------
 
 
+class _Clock:
+    """Domain time stands still; real time is measured."""
+
+    def now(self) -> datetime:
+        return NOW
+
+    def wall(self) -> datetime:
+        return datetime.now(UTC)  # noqa: TID251  a benchmark measures real time
+
+
 def _measure(world: Servers, report: Path, rows: int) -> None:
-    means = Means(
-        engine=world.engine,
-        policy=Policy(),
-        now=NOW,
-        wall=lambda: datetime.now(UTC),  # noqa: TID251  a benchmark measures real time
-        file=report,
-        actor="benchmark",
-    )
+    context = Context(world.engine, Policy(), _Clock())
     postgres, me = psutil.Process(world.postgres_pid), psutil.Process(os.getpid())
     before, mine_before = cpu_of_tree(postgres), me.cpu_times()
     started = time.perf_counter()
     run_id = report_source.begin(world.engine, report, now=NOW, complete=True)
-    done = runs.work(run_id, means)
+    done = runs.work(run_id, context, file=report, actor="benchmark")
     seconds = time.perf_counter() - started
     assert (done.state, done.error) == ("succeeded", None), done
     mine_after = me.cpu_times()

@@ -8,9 +8,10 @@ from typing import Final
 from sqlalchemy import Engine
 
 from billing.api.problems import Refused
+from billing.flows.context import Clock
 from billing.flows.service import api_keys
 from billing.flows.service.api_keys import Key, Scope
-from billing.flows.service.callers import Caller, Clock
+from billing.flows.service.callers import Caller
 from billing.gateway.rate import TokenBucket
 
 CHALLENGE: Final = 'Bearer realm="perennial"'

@@ -15,7 +15,6 @@ from billing.errors import BillingError, first_line
 
 if TYPE_CHECKING:
     from billing.flows.settlement.runs import Worked
-    from billing.flows.settlement.step_run import Means
 
 _RUNS = ("id", "source", "reference", "window_from", "window_to", "state", "step", "last_error")
 _STEPS = ("step", "state", "tries", "counts", "started_at", "finished_at", "last_error")
@@ -42,17 +41,16 @@ def run(session: Session, retry: bool, output: Output) -> int:
     from billing.flows.settlement import runs
     from billing.store.settlement import runs as settlement
 
-    means = _means(session)
     if retry:
         with session.connect() as conn:
             failed = [row.id for row in settlement.runs(conn, limit=50) if row.state == "failed"]
         for run_id in failed:
             runs.resume(session.engine, run_id)
-    run_id = runs.begin(session.engine, now=means.now)
+    run_id = runs.begin(session.engine, now=session.now())
     if run_id is None:
         output.message({"run": None}, "no money ever moved: there is nothing to reconcile")
         return OK
-    return _tell(session, runs.work(run_id, means), output)
+    return _tell(session, runs.work(run_id, session.runtime.context, actor="cli"), output)
 
 
 @reconcile.command("import")
@@ -71,17 +69,19 @@ def import_(session: Session, file: Path, complete: bool, output: Output) -> int
     balance_change_from_activity. The same file again goes on where it was, or changes nothing.
     A malformed row refuses the whole file.
     """
+    from billing.flows.context import Context
     from billing.flows.settlement import report_source, runs
 
-    means = _means(session, file)
-    run_id = report_source.begin(session.engine, file, now=means.now, complete=complete)
+    runtime = session.runtime
+    run_id = report_source.begin(session.engine, file, now=session.now(), complete=complete)
     record = _record(session, run_id)
     if record["state"] == "succeeded":
         output.record(record, {"steps": _STEPS})
         talk("this file was imported before: nothing changed")
         return OK
     runs.resume(session.engine, run_id)
-    return _tell(session, runs.work(run_id, means), output)
+    without_provider = Context(session.engine, runtime.policy, runtime.clock)
+    return _tell(session, runs.work(run_id, without_provider, file=file, actor="cli"), output)
 
 
 @reconcile.command("status")
@@ -107,21 +107,6 @@ def status(session: Session, run_id: UUID | None, limit: int, output: Output) ->
         if not known:
             raise NotFound(f"no run {run_id}", remedy="`billing reconcile status` shows them")
         output.record(_record(session, run_id), {"steps": _STEPS})
-
-
-def _means(session: Session, file: Path | None = None) -> "Means":
-    from billing.flows.settlement.step_run import Means
-
-    now = session.now()
-    return Means(
-        engine=session.engine,
-        policy=session.runtime.policy,
-        now=now,
-        wall=session.runtime.clock.wall,
-        gateway=None if file is not None else session.runtime.gateway,
-        file=file,
-        actor="cli",
-    )
 
 
 def _tell(session: Session, worked: "Worked", output: Output) -> int:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Literal
 
+from billing.rules import backoff
 from billing.rules.dunning import Budget
 from billing.rules.recognition import Mode
 from plans.terms import Cadence, Dunning
@@ -55,5 +56,5 @@ class Policy:
 
     def pause(self, sends: int, at_least: timedelta | None = None) -> timedelta:
         """Return how long to wait before asking again: doubling, bounded, or as told."""
-        pause = min(self.unknown_backoff * (1 << min(sends - 1, 16)), self.unknown_backoff_max)
+        pause = backoff.pause(sends, first=self.unknown_backoff, longest=self.unknown_backoff_max)
         return max(pause, at_least or pause)

@@ -15,7 +15,6 @@ from billing.config import load_settings
 from billing.flows.cycles import closing, opening
 from billing.flows.payments import collecting
 from billing.flows.settlement import charge_list, runs
-from billing.flows.settlement.step_run import Means
 from billing.store import clock as stored
 from workers.runtime.runtime import Runtime
 from workers.up.sandbox import SandboxControl
@@ -107,14 +106,7 @@ class World(Cli):
                 read_until=None,
                 policy=runtime.policy,
             )
-            means = Means(
-                engine=runtime.engine,
-                policy=runtime.policy,
-                now=runtime.clock.now(),
-                wall=runtime.clock.wall,
-                gateway=runtime.gateway,
-            )
-            runs.work_on_all(means, every=timedelta(0))
+            runs.work_on_all(runtime.context, every=timedelta(0))
             closing.run(runtime.engine, now=runtime.clock.now())
         finally:
             runtime.close()

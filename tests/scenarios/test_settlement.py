@@ -13,10 +13,11 @@ from sqlalchemy.exc import OperationalError
 
 from billing.errors import BadInput, Conflict, NotFound, Unavailable
 from billing.flows.breaks import operator
+from billing.flows.context import Context
 from billing.flows.cycles import closing
 from billing.flows.settlement import charge_list, matching, posting, runs
 from billing.flows.settlement import tie_out as settle_close
-from billing.flows.settlement.step_run import Hand, Means
+from billing.flows.settlement.step_run import StepRun
 from billing.ids import new_id
 from billing.rules.money import Money
 from billing.store.journal import posting as journal
@@ -36,21 +37,14 @@ def paid(world: World, until: str = "2026-01-02", **order: Any) -> Subscriber:
     return customer
 
 
-def means(world: World, **changes: Any) -> Means:
-    made = Means(
-        engine=world.engine,
-        policy=world.policy,
-        now=world.now,
-        wall=lambda: world.wall,
-        gateway=world.gateway,
-    )
-    return replace(made, **changes)
+def context(world: World, gateway: Any = None) -> Context:
+    return replace(world.runtime.context, gateways={"stripe": gateway or world.gateway})
 
 
 def run(world: World) -> runs.Worked:
     run_id = runs.begin(world.engine, now=world.now)
     assert run_id is not None
-    return runs.work(run_id, means(world))
+    return runs.work(run_id, context(world))
 
 
 def steps(world: World, run_id: UUID) -> dict[str, Any]:
@@ -145,7 +139,7 @@ def test_the_night_begins_at_midnight_and_once(world: World) -> None:
     begun = runs.begin(world.engine, now=world.now, every=every)
     assert begun is not None
     assert not night_is_done(world)
-    runs.work(begun, means(world))
+    runs.work(begun, context(world))
     assert night_is_done(world)
 
     world.run_until("2026-01-02 23:59")
@@ -217,11 +211,11 @@ def test_a_run_that_was_killed_goes_on_where_it_was(
     with monkeypatch.context() as dying:
         kill_at(dying, target, name, nth)
         with pytest.raises(Killed):
-            runs.work(run_id, means(world))
+            runs.work(run_id, context(world))
 
-    assert runs.work(run_id, means(world)).state == "running", "its lease holds"
+    assert runs.work(run_id, context(world)).state == "running", "its lease holds"
     world.wait(world.policy.reconciler_lease)
-    assert runs.work(run_id, means(world)).state == "succeeded"
+    assert runs.work(run_id, context(world)).state == "succeeded"
 
     assert {world.payment(each).state for each in [gave_up, *good]} == {"SETTLED"}
     assert open_breaks(world) == ["unknown_at_provider"]
@@ -264,11 +258,11 @@ def test_two_at_once_do_the_work_once(world: World, monkeypatch: pytest.MonkeyPa
     real = posting._entries
 
     def busy(row: Any) -> Any:
-        meanwhile.append(runs.work(run_id, means(world)).state)
+        meanwhile.append(runs.work(run_id, context(world)).state)
         return real(row)
 
     monkeypatch.setattr(posting, "_entries", busy)
-    assert runs.work(run_id, means(world)).state == "succeeded"
+    assert runs.work(run_id, context(world)).state == "succeeded"
     assert set(meanwhile) == {"running"}
     assert world.entries("fee_settled") == 4
 
@@ -279,14 +273,14 @@ def test_who_lost_the_lease_writes_nothing(world: World, monkeypatch: pytest.Mon
     assert run_id is not None
     real = matching._judge_next
 
-    def slow(hand: Hand) -> bool:
+    def slow(step: StepRun) -> bool:
         monkeypatch.setattr(matching, "_judge_next", real)
         world.wait(world.policy.reconciler_lease)
-        assert runs.work(run_id, means(world)).state == "succeeded", "a successor took over"
-        return real(hand)
+        assert runs.work(run_id, context(world)).state == "succeeded", "a successor took over"
+        return real(step)
 
     monkeypatch.setattr(matching, "_judge_next", slow)
-    assert runs.work(run_id, means(world)).state == "running"
+    assert runs.work(run_id, context(world)).state == "running"
     assert world.entries("fee_settled") == 1
     world.assert_everything_adds_up()
 
@@ -349,7 +343,7 @@ def test_a_run_that_fails_for_good_is_followed_by_one_that_covers_it(
     assert run(world).run_id != failed.run_id
     assert world.payment(customer).state == "SETTLED"
     runs.resume(world.engine, failed.run_id)
-    assert runs.work(failed.run_id, means(world)).state == "succeeded"
+    assert runs.work(failed.run_id, context(world)).state == "succeeded"
     world.assert_everything_adds_up()
 
 
@@ -524,7 +518,7 @@ def test_an_unknown_charge_that_turns_out_to_be_ours_is_resolved_by_itself(world
         )
     run_id = runs.begin(world.engine, now=world.now)
     assert run_id is not None
-    runs.work(run_id, means(world, gateway=_Forgetful(world.gateway)))
+    runs.work(run_id, context(world, _Forgetful(world.gateway)))
     assert open_breaks(world) == ["unknown_at_provider"]
 
     with world.engine.begin() as conn:
@@ -666,12 +660,12 @@ def test_money_that_nothing_explains_is_a_break_in_the_second_run(world: World) 
     with_more = _Richer(world.gateway)
     run_id = runs.begin(world.engine, now=world.now)
     assert run_id is not None
-    runs.work(run_id, means(world, gateway=with_more))
+    runs.work(run_id, context(world, with_more))
     assert open_breaks(world) == [], "it may be on its way"
 
     run_id = runs.begin(world.engine, now=world.now)
     assert run_id is not None
-    runs.work(run_id, means(world, gateway=with_more))
+    runs.work(run_id, context(world, with_more))
     assert open_breaks(world) == ["balance_mismatch"]
     assert world.breaks()[0].provider["unexplained"] == 5
 
@@ -868,7 +862,7 @@ def test_an_unexplained_amount_that_comes_back_is_a_break_again(world: World) ->
     def tick(gateway: Any) -> None:
         run_id = runs.begin(world.engine, now=world.now)
         assert run_id is not None
-        runs.work(run_id, means(world, gateway=gateway))
+        runs.work(run_id, context(world, gateway))
 
     richer = _Richer(world.gateway)
     tick(richer)
@@ -926,7 +920,7 @@ def test_a_payout_that_failed_before_we_saw_it_leave_is_entered_once(world: Worl
         control(world, f"payouts/{payout['id']}", status=status)
     run_id = runs.begin(world.engine, now=world.now)
     assert run_id is not None
-    runs.work(run_id, means(world, gateway=_Without(world.gateway, "payout")))
+    runs.work(run_id, context(world, _Without(world.gateway, "payout")))
     assert balance(world, "psp_clearing") == {"USD": 1911 * 2}
 
     for _ in range(2):

@@ -11,7 +11,6 @@ from billing.flows.breaks import operator
 from billing.flows.refunds import refund_updates
 from billing.flows.settlement import runs
 from billing.flows.settlement import tie_out as settle_close
-from billing.flows.settlement.step_run import Means
 from billing.gateway import BalanceTransaction
 from billing.rules.money import Money
 from billing.store.settlement import exchanges
@@ -236,8 +235,7 @@ def test_a_missing_refund_that_a_person_resolved_is_counted_once_in_the_tie_out(
 def settle_with(world: World, gateway: Any) -> runs.Worked:
     run_id = runs.begin(world.engine, now=world.now)
     assert run_id is not None
-    means = Means(world.engine, world.policy, world.now, lambda: world.wall, gateway)
-    return runs.work(run_id, means)
+    return runs.work(run_id, replace(world.runtime.context, gateways={"stripe": gateway}))
 
 
 class _NeverRefunded:

@@ -11,9 +11,9 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from billing.flows.context import Context
 from billing.flows.settlement import report_source, runs
 from billing.flows.settlement.report_source import MalformedReport
-from billing.flows.settlement.step_run import Means
 from billing.gateway import BalanceTransaction, Gateway
 from billing.store.journal import posting
 from billing.store.settlement import exchanges
@@ -29,19 +29,13 @@ COLUMNS = (
 )  # fmt: skip
 
 
-def means(world: World, file: Path | None) -> Means:
-    return Means(
-        engine=world.engine,
-        policy=world.policy,
-        now=world.now,
-        wall=lambda: world.wall,
-        file=file,
-    )
+def offline(world: World) -> Context:
+    return replace(world.runtime.context, gateways={})
 
 
 def import_(world: World, file: Path, *, complete: bool = False) -> runs.Worked:
     run_id = report_source.begin(world.engine, file, now=world.now, complete=complete)
-    return runs.work(run_id, means(world, file))
+    return runs.work(run_id, offline(world), file=file)
 
 
 def paid_out(world: World, customers: int = 3) -> list[Subscriber]:
@@ -184,7 +178,7 @@ def test_an_import_that_was_killed_goes_on_when_the_file_is_imported_again(
             import_(world, file)
     assert staged(world) == 0
     world.wait(world.policy.reconciler_lease)
-    (run,) = runs.work_on_all(means(world, None), every=timedelta(days=1))[:1]
+    (run,) = runs.work_on_all(offline(world), every=timedelta(days=1))[:1]
     assert run.state == "running", "only who has the file can read it"
 
     assert import_(world, file).state == "succeeded"
@@ -278,7 +272,7 @@ def test_the_file_of_a_run_is_the_one_it_was_begun_with(world: World, tmp_path: 
     run_id = report_source.begin(world.engine, file, now=world.now, complete=False)
     file.write_text(file.read_text() + "\n")
 
-    done = runs.work(run_id, means(world, file))
+    done = runs.work(run_id, offline(world), file=file)
 
     assert done.error is not None
     assert "not the one" in done.error
@@ -394,7 +388,9 @@ def test_two_reports_and_the_providers_lists_at_once_bring_everything_once(
     def from_lists() -> runs.Worked:
         run_id = runs.begin(world.engine, now=world.now)
         assert run_id is not None
-        return runs.work(run_id, replace(means(world, None), gateway=cast("Gateway", read_before)))
+        return runs.work(
+            run_id, replace(offline(world), gateways={"stripe": cast("Gateway", read_before)})
+        )
 
     works = [
         *[lambda file=file: import_(world, file) for file in (paid_out_file, backwards, rest)],

@@ -15,7 +15,6 @@ from sqlalchemy.exc import DBAPIError
 from billing.errors import BillingError, first_line
 from billing.flows.cycles import closing, recognition
 from billing.flows.settlement import charge_list, runs
-from billing.flows.settlement.step_run import Means
 from billing.store import tasks
 from billing.store.settlement import runs as settlement
 from workers.daemons.recorded import record_failure, recorded
@@ -99,16 +98,9 @@ class Reconciler(Ticking):
         A run that fails is a row with its error, tried again at a later tick; closing goes on.
         """
         runtime = self._runtime
-        means = Means(
-            engine=runtime.engine,
-            policy=runtime.policy,
-            now=runtime.clock.now(),
-            wall=runtime.clock.wall,
-            gateway=runtime.gateway,
-        )
         with recorded(runtime, SETTLE) as run:
             every = runtime.settings.reconciler.settle_every
-            worked = runs.work_on_all(means, every=every)
+            worked = runs.work_on_all(runtime.context, every=every)
             failed = [done for done in worked if done.error is not None]
             ended = [done.run_id for done in worked if done.state == "succeeded"]
             with runtime.engine.connect() as conn:

@@ -16,6 +16,7 @@ from sqlalchemy import Engine
 from billing.config import EMBEDDED, Settings
 from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey
 from billing.errors import Unavailable
+from billing.flows.context import DEFAULT_PROVIDER, Context
 from billing.flows.policy import Policy
 from billing.gateway import Gateway
 from billing.gateway.rate import TokenBucket
@@ -158,6 +159,11 @@ class Runtime:
             bucket=TokenBucket(share, burst=max(1, int(share))),
             observe=self.observe,
         )
+
+    @property
+    def context(self) -> Context:
+        """What a flow takes as a whole, with the provider to ask."""
+        return Context(self.engine, self.policy, self.clock, {DEFAULT_PROVIDER: self.gateway})
 
     def close(self) -> None:
         """Let go of connections."""

@@ -2,25 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.flows.context import Clock
 from billing.store.access import audit
-
-
-class Clock(Protocol):
-    """Tells domain time and real time; see `workers.runtime.clock`."""
-
-    def now(self) -> datetime:
-        """Return domain time."""
-        ...
-
-    def wall(self) -> datetime:
-        """Return real time."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

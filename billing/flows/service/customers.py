@@ -8,11 +8,12 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from billing.errors import BillingError
+from billing.flows.context import Clock
 from billing.flows.customers import customers as customer_flow
 from billing.flows.customers.customers import refuse_anything_like_a_card
 from billing.flows.policy import Policy
 from billing.flows.service import views
-from billing.flows.service.callers import Audited, Caller, Clock
+from billing.flows.service.callers import Audited, Caller
 from billing.flows.service.idempotency import Answer, Claim, Request, claim, keep, once, release
 from billing.flows.service.payments import DONE, MADE, found_customer
 from billing.flows.subscriptions import lifecycle

@@ -20,12 +20,13 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, Row
 
 from billing.errors import BadInput, Conflict, NotFound
+from billing.flows.context import Clock
 from billing.flows.customers.customers import refuse_anything_like_a_card
 from billing.flows.payments import authorizations
 from billing.flows.policy import Policy
 from billing.flows.refunds import refunding as refunding
 from billing.flows.service import views
-from billing.flows.service.callers import Audited, Caller, Clock
+from billing.flows.service.callers import Audited, Caller
 from billing.flows.service.idempotency import Answer, Claim, Request, claim, keep, once, release
 from billing.flows.service.views import View
 from billing.flows.subscriptions import lifecycle

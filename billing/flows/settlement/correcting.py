@@ -11,7 +11,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row
 
 from billing.flows.payments.outcomes import post_capture, recover_subscription
-from billing.flows.settlement.step_run import Hand
+from billing.flows.settlement.step_run import StepRun
 from billing.ledger import recipes
 from billing.rules.money import Money
 from billing.rules.payments import Cause, State
@@ -32,30 +32,30 @@ _PATHS: Final = {
 }
 
 
-def correct(hand: Hand) -> None:
+def correct(step: StepRun) -> None:
     """Put right every payment whose row says so; what a worker holds waits for a later run."""
     while True:
-        with hand.means.engine.connect() as conn:
-            ids = runs.to_correct(conn, after=hand.cursor.get("after", ""), limit=BATCH)
+        with step.context.engine.connect() as conn:
+            ids = runs.to_correct(conn, after=step.cursor.get("after", ""), limit=BATCH)
         if not ids:
             return
         for transaction_id in ids:
-            with hand.batch() as conn:
-                hand.counts[_correct_one(conn, transaction_id, hand)] += 1
-                hand.cursor["after"] = transaction_id
+            with step.batch() as conn:
+                step.counts[_correct_one(conn, transaction_id, step)] += 1
+                step.cursor["after"] = transaction_id
 
 
-def _correct_one(conn: Connection, transaction_id: str, hand: Hand) -> str:
+def _correct_one(conn: Connection, transaction_id: str, step: StepRun) -> str:
     """Correct one payment under its lock; returns in a word what became of it."""
-    now = hand.means.now
+    now = step.now
     row = runs.lock_row(conn, transaction_id)
     if row.matched_at is not None or row.outcome != RowOutcome.CORRECT:
         return "done_before"
     payment = payments.lock_for_outcome(conn, row.payment_id)
-    if payment.lease_until is not None and payment.lease_until > hand.means.wall():
+    if payment.lease_until is not None and payment.lease_until > step.context.clock.wall():
         return "left_to_a_worker"
     if payment.captured_at is None:
-        _capture(conn, payment, row, hand)
+        _capture(conn, payment, row, step)
         corrected = "corrected"
     elif _another_charge(payment, row):
         # Booked meanwhile from another charge: this one is the next run's break.
@@ -80,8 +80,8 @@ def _another_charge(payment: Row[Any], row: Row[Any]) -> bool:
     return ours is not None and theirs is not None and ours != theirs
 
 
-def _capture(conn: Connection, payment: Row[Any], row: Row[Any], hand: Hand) -> None:
-    now, state = hand.means.now, State(payment.state)
+def _capture(conn: Connection, payment: Row[Any], row: Row[Any], step: StepRun) -> None:
+    now, state = step.now, State(payment.state)
     after_close = payment.cycle_state == "closed"
     amount = Money(payment.capture_amount or payment.amount, payment.currency)
     attempt = attempts.open_attempt(conn, payment.id)
@@ -102,8 +102,8 @@ def _capture(conn: Connection, payment: Row[Any], row: Row[Any], hand: Hand) -> 
         _PATHS[state],
         cause=Cause.FORCED_CORRECTION,
         now=now,
-        actor=hand.means.actor,
-        evidence=_evidence(payment, row, hand, after_close),
+        actor=step.actor,
+        evidence=_evidence(payment, row, step, after_close),
         provider_payment_id=payment.provider_payment_id or row.provider_payment_id,
         provider_charge_id=row.provider_charge_id,
         amount_captured=amount.amount,
@@ -118,10 +118,10 @@ def _capture(conn: Connection, payment: Row[Any], row: Row[Any], hand: Hand) -> 
     )
     _post(conn, payment, row, amount, now)
     if payment.subscription_id is not None:
-        _tell_subscription(conn, payment, row, now, hand.means.actor)
+        _tell_subscription(conn, payment, row, now, step.actor)
 
 
-def _evidence(payment: Row[Any], row: Row[Any], hand: Hand, after_close: bool) -> dict[str, Any]:
+def _evidence(payment: Row[Any], row: Row[Any], step: StepRun, after_close: bool) -> dict[str, Any]:
     """Return both sides as they were; `after_close` is what the cycle's digest goes by."""
     return {
         "balance_transaction": row.provider_transaction_id,
@@ -130,7 +130,7 @@ def _evidence(payment: Row[Any], row: Row[Any], hand: Hand, after_close: bool) -
         "amount": row.amount,
         "currency": row.currency,
         "charged_at": row.created.isoformat(),
-        "run": str(hand.run.id),
+        "run": str(step.run.id),
         "was": payment.state,
         "invoice_was": payment.invoice_status,
         "provider_payment_was": payment.provider_payment_id,

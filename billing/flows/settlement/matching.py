@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from billing.flows.breaks import operator
-from billing.flows.settlement.step_run import OVERLAP, Hand
+from billing.flows.settlement.step_run import OVERLAP, StepRun
 from billing.rules.reconciliation import SUGGESTED_CAUSES, BreakKind
 from billing.store.settlement import breaks, matching, runs
 from billing.store.settlement.matching import Batch
@@ -18,44 +18,43 @@ MISSING_BATCH: Final = 1_000
 _ROOM = text("SET LOCAL work_mem = '64MB'")
 
 
-def match(hand: Hand) -> None:
+def match(step: StepRun) -> None:
     """Judge all rows that are not matched, of this run and of earlier ones, then look for gaps.
 
     A row that waits or is a break is judged again by every run, so that what explains itself
     later is resolved without a person.
     """
-    while _judge_next(hand):
+    while _judge_next(step):
         pass
-    if hand.run.source == "provider" or _is_complete(hand):
-        while _record_missing(hand):
+    if step.run.source == "provider" or _is_complete(step):
+        while _record_missing(step):
             pass
 
 
-def _judge_next(hand: Hand) -> bool:
-    means = hand.means
-    with hand.batch() as conn:
+def _judge_next(step: StepRun) -> bool:
+    with step.batch() as conn:
         conn.execute(_ROOM)
-        batch = matching.lock_batch(conn, after=hand.cursor.get("after", ""), limit=BATCH)
+        batch = matching.lock_batch(conn, after=step.cursor.get("after", ""), limit=BATCH)
         if batch is None:
             return False
-        young_after = means.now - means.policy.confirm_grace
-        counts = matching.judge(conn, batch, now=means.now, young_after=young_after)
-        hand.counts.update(counts)
-        hand.counts["rows"] += batch.rows
-        hand.counts["breaks_new"] += _record(conn, batch, hand)
-        hand.counts["breaks_explained"] += matching.resolve_explained(conn, batch, means.now)
-        hand.cursor["after"] = batch.upto
+        young_after = step.now - step.context.policy.confirm_grace
+        counts = matching.judge(conn, batch, now=step.now, young_after=young_after)
+        step.counts.update(counts)
+        step.counts["rows"] += batch.rows
+        step.counts["breaks_new"] += _record(conn, batch, step)
+        step.counts["breaks_explained"] += matching.resolve_explained(conn, batch, step.now)
+        step.cursor["after"] = batch.upto
     return True
 
 
-def _record(conn: Connection, batch: Batch, hand: Hand) -> int:
+def _record(conn: Connection, batch: Batch, step: StepRun) -> int:
     rows = matching.new_breaks(conn, batch)
-    found = {row.provider_transaction_id: _difference(row, hand.run.id) for row in rows}
+    found = {row.provider_transaction_id: _difference(row, step.run.id) for row in rows}
     decided = breaks.decided(conn, [difference["dedupe_key"] for difference in found.values()])
     for difference in found.values():
         if (known := decided.get(difference["dedupe_key"])) is not None:
-            operator.take_in(conn, known, difference, now=hand.means.now)
-    return breaks.record_all(conn, list(found.values()), now=hand.means.now)
+            operator.take_in(conn, known, difference, now=step.now)
+    return breaks.record_all(conn, list(found.values()), now=step.now)
 
 
 def _difference(row: Row[Any], run_id: UUID) -> dict[str, Any]:
@@ -172,28 +171,27 @@ def changed_rows(rows: Sequence[Row[Any]], run_id: UUID) -> list[Mapping[str, An
 # --- what is missing ----------------------------------------------------------------------------
 
 
-def _is_complete(hand: Hand) -> bool:
+def _is_complete(step: StepRun) -> bool:
     """A report says nothing about what is not in it, unless whoever imports it says so."""
-    with hand.means.engine.connect() as conn:
-        first = runs.steps(conn, hand.run.id)[0]
+    with step.context.engine.connect() as conn:
+        first = runs.steps(conn, step.run.id)[0]
     return bool(first.cursor.get("complete"))
 
 
-def _record_missing(hand: Hand) -> int:
+def _record_missing(step: StepRun) -> int:
     """Record what we booked and the provider, after its grace, still doesn't show."""
-    means = hand.means
-    with hand.batch() as conn:
-        run = runs.get_run(conn, hand.run.id)
+    with step.batch() as conn:
+        run = runs.get_run(conn, step.run.id)
         since = run.window_from - (OVERLAP if run.source == "provider" else timedelta(0))
-        before = min(run.window_to, means.now - means.policy.settle_grace)
+        before = min(run.window_to, step.now - step.context.policy.settle_grace)
         captures = matching.missing_captures(conn, since=since, before=before, limit=MISSING_BATCH)
         refunds = matching.missing_refunds(conn, since=since, before=before, limit=MISSING_BATCH)
-        found = [_missing_capture(row, hand.run.id) for row in captures]
-        found += [_missing_refund(row, hand.run.id) for row in refunds]
-        new = breaks.record_all(conn, found, now=means.now)
-        hand.counts[str(BreakKind.MISSING_AT_PROVIDER)] += len(captures)
-        hand.counts[str(BreakKind.REFUND_MISSING)] += len(refunds)
-        hand.counts["breaks_new"] += new
+        found = [_missing_capture(row, step.run.id) for row in captures]
+        found += [_missing_refund(row, step.run.id) for row in refunds]
+        new = breaks.record_all(conn, found, now=step.now)
+        step.counts[str(BreakKind.MISSING_AT_PROVIDER)] += len(captures)
+        step.counts[str(BreakKind.REFUND_MISSING)] += len(refunds)
+        step.counts["breaks_new"] += new
     return new
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
-from billing.flows.settlement.step_run import Hand
+from billing.flows.settlement.step_run import StepRun
 from billing.ledger import recipes
 from billing.ledger.journal import Entry
 from billing.rules.money import Money
@@ -29,43 +29,43 @@ _FEE_POSTED_ELSEWHERE: Final = DISPUTES
 _RATE_DIGITS: Final = Decimal("1E-12")
 
 
-def post(hand: Hand) -> None:
+def post(step: StepRun) -> None:
     """Bring every matched row into the books, then the payouts that arrived.
 
     Reversals of payouts come last: what they reverse has to be there.
     """
     for late in (False, True):
-        if hand.cursor.get("late", False) and not late:
+        if step.cursor.get("late", False) and not late:
             continue
-        if late and not hand.cursor.get("late", False):
-            hand.cursor = {"late": True, "after": ""}
-        while _post_next(hand, late=late):
+        if late and not step.cursor.get("late", False):
+            step.cursor = {"late": True, "after": ""}
+        while _post_next(step, late=late):
             pass
-    with hand.batch() as conn:
-        _payouts_arrived(conn, hand)
+    with step.batch() as conn:
+        _payouts_arrived(conn, step)
 
 
-def _post_next(hand: Hand, *, late: bool) -> bool:
-    now = hand.means.now
-    with hand.batch() as conn:
+def _post_next(step: StepRun, *, late: bool) -> bool:
+    now = step.now
+    with step.batch() as conn:
         rows = runs.lock_unposted(
-            conn, after=hand.cursor.get("after", ""), limit=BATCH, payout_reversals=late
+            conn, after=step.cursor.get("after", ""), limit=BATCH, payout_reversals=late
         )
         if not rows:
             return False
         ids = literal([row.provider_transaction_id for row in rows])
-        hand.counts["settled"] += runs.settle_payments(conn, ids, now)
+        step.counts["settled"] += runs.settle_payments(conn, ids, now)
         exchanges = [event for row in rows for event in _exchange(row)]
-        hand.counts["exchanges"] += fx.add(conn, exchanges)
+        step.counts["exchanges"] += fx.add(conn, exchanges)
         entries = [entry for row in rows for entry in _entries(row)]
         if late:
             entries += _payouts_failed(conn, rows)
         posted = posting.post(conn, entries) if entries else []
-        hand.counts["entries"] += sum(entry.created for entry in posted)
+        step.counts["entries"] += sum(entry.created for entry in posted)
         runs.settle_refunds(conn, ids, now)
         runs.mark_posted(conn, ids, now)
-        hand.counts["rows"] += len(rows)
-        hand.cursor["after"] = rows[-1].provider_transaction_id
+        step.counts["rows"] += len(rows)
+        step.cursor["after"] = rows[-1].provider_transaction_id
     return True
 
 
@@ -177,7 +177,7 @@ def _payouts_failed(conn: Connection, rows: Sequence[Row[Any]]) -> list[Entry]:
     return made
 
 
-def _payouts_arrived(conn: Connection, hand: Hand) -> None:
+def _payouts_arrived(conn: Connection, step: StepRun) -> None:
     due = runs.payouts_to_book(conn)
     entries = [
         recipes.payout_arrived(
@@ -189,4 +189,4 @@ def _payouts_arrived(conn: Connection, hand: Hand) -> None:
     ]
     if entries:
         posting.post(conn, entries)
-    hand.counts["payouts_arrived"] += len(entries)
+    step.counts["payouts_arrived"] += len(entries)

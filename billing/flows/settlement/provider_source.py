@@ -6,7 +6,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from billing.flows.settlement.matching import changed_rows
-from billing.flows.settlement.step_run import OVERLAP, Hand
+from billing.flows.settlement.step_run import OVERLAP, StepRun
 from billing.gateway import BalanceTransaction, Gateway
 from billing.gateway.stripe.amounts import rate_from_stripe
 from billing.store.arrays import literal
@@ -25,15 +25,15 @@ _CATEGORIES: Final[Mapping[str, str]] = {
 }
 
 
-def fetch(hand: Hand) -> None:
+def fetch(step: StepRun) -> None:
     """Write down payouts as they are now, back to the oldest that may still change."""
-    with hand.means.engine.connect() as conn:
+    with step.context.engine.connect() as conn:
         undecided = runs.oldest_undecided_payout(conn)
-    since = min(hand.run.window_from, hand.means.now - PAYOUTS_MAY_CHANGE)
+    since = min(step.run.window_from, step.now - PAYOUTS_MAY_CHANGE)
     if undecided is not None:
         since = min(since, undecided)
-    for page in _gateway(hand).list_payouts(since=since - OVERLAP):
-        with hand.batch() as conn:
+    for page in _gateway(step).list_payouts(since=since - OVERLAP):
+        with step.batch() as conn:
             columns = {
                 "ids": literal([payout.id for payout in page]),
                 "amounts": literal([payout.amount.amount for payout in page]),
@@ -42,32 +42,31 @@ def fetch(hand: Hand) -> None:
                 "createds": literal([payout.created for payout in page]),
                 "arrivals": literal([payout.arrival for payout in page]),
             }
-            hand.counts["payouts"] += len(page)
-            hand.counts["payouts_changed"] += runs.put_payouts(conn, hand.means.now, columns)
+            step.counts["payouts"] += len(page)
+            step.counts["payouts_changed"] += runs.put_payouts(conn, step.now, columns)
 
 
-def stage(hand: Hand) -> None:
+def stage(step: StepRun) -> None:
     """Take the window's balance transactions, a page a transaction; the last id is the cursor."""
-    pages = _gateway(hand).list_balance_transactions(
-        since=hand.run.window_from - OVERLAP,
-        until=hand.run.window_to + OVERLAP,
-        after=hand.cursor.get("after"),
+    pages = _gateway(step).list_balance_transactions(
+        since=step.run.window_from - OVERLAP,
+        until=step.run.window_to + OVERLAP,
+        after=step.cursor.get("after"),
     )
     for page in pages:
         if not page:
             continue
-        with hand.batch() as conn:
-            merged = runs.stage(conn, _rows(page, hand.run.id))
-            differing = changed_rows(merged.changed, hand.run.id)
-            breaks.record_all(conn, differing, now=hand.means.now)
-            hand.cursor["after"] = page[-1].id
-            hand.counts["read"] += len(page)
-            hand.counts["new"] += merged.new
+        with step.batch() as conn:
+            merged = runs.stage(conn, _rows(page, step.run.id))
+            differing = changed_rows(merged.changed, step.run.id)
+            breaks.record_all(conn, differing, now=step.now)
+            step.cursor["after"] = page[-1].id
+            step.counts["read"] += len(page)
+            step.counts["new"] += merged.new
 
 
-def _gateway(hand: Hand) -> Gateway:
-    assert hand.means.gateway is not None, "a run over the provider's lists has the provider"
-    return hand.means.gateway
+def _gateway(step: StepRun) -> Gateway:
+    return step.context.gateway
 
 
 def _rows(page: Sequence[BalanceTransaction], run_id: UUID) -> list[dict[str, Any]]:

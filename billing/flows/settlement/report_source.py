@@ -29,7 +29,7 @@ from sqlalchemy import Engine, text
 
 from billing.errors import BadInput
 from billing.flows.settlement.matching import changed_rows
-from billing.flows.settlement.step_run import Hand
+from billing.flows.settlement.step_run import StepRun
 from billing.pan import contains_card_number
 from billing.store.engine import driver_connection
 from billing.store.settlement import breaks, runs
@@ -129,10 +129,10 @@ def _digest(path: Path) -> str:
 # --- the steps ----------------------------------------------------------------------------------
 
 
-def fetch(hand: Hand) -> None:
+def fetch(step: StepRun) -> None:
     """See that the file is still the one this run was begun with."""
-    path = _path(hand)
-    if _digest(path) != hand.run.reference.removesuffix(_COMPLETE):
+    path = _path(step)
+    if _digest(path) != step.run.reference.removesuffix(_COMPLETE):
         raise MalformedReport(
             "the file is not the one that this run was begun with",
             where=str(path),
@@ -140,10 +140,10 @@ def fetch(hand: Hand) -> None:
         )
 
 
-def stage(hand: Hand) -> None:
+def stage(step: StepRun) -> None:
     """Take the whole file in, in one transaction; a second time it brings nothing new."""
-    path = _path(hand)
-    with hand.batch() as conn:
+    path = _path(step)
+    with step.batch() as conn:
         conn.execute(text("SET LOCAL statement_timeout = 0"))
         conn.execute(text("SET LOCAL work_mem = '64MB'"))
         runs.make_staging(conn)
@@ -152,22 +152,22 @@ def stage(hand: Hand) -> None:
             driver_connection(conn).cursor() as cursor,
             cursor.copy(runs.copy_into_staging()) as copy,
         ):
-            for chunk, count in _chunks(path, hand.run.id):
+            for chunk, count in _chunks(path, step.run.id):
                 copy.write(chunk)
                 rows += count
         conn.execute(text("ANALYZE settlement_staging"))
         span = runs.staged_span(conn)
         merged = runs.merge_staging(conn)
-        breaks.record_all(conn, changed_rows(merged.changed, hand.run.id), now=hand.means.now)
+        breaks.record_all(conn, changed_rows(merged.changed, step.run.id), now=step.now)
         if span is not None:
             first, last = span
-            runs.set_window(conn, hand.run.id, first, last + timedelta(seconds=1))
-        hand.counts["read"], hand.counts["new"] = rows, merged.new
+            runs.set_window(conn, step.run.id, first, last + timedelta(seconds=1))
+        step.counts["read"], step.counts["new"] = rows, merged.new
 
 
-def _path(hand: Hand) -> Path:
-    assert hand.means.file is not None, "only who has the file reads it"
-    return hand.means.file
+def _path(step: StepRun) -> Path:
+    assert step.file is not None, "only who has the file reads it"
+    return step.file
 
 
 @contextmanager

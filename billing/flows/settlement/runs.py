@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
@@ -24,6 +25,7 @@ from sqlalchemy import Connection, Engine, Row, text
 from sqlalchemy.exc import DBAPIError
 
 from billing.errors import BillingError, first_line
+from billing.flows.context import Context
 from billing.flows.settlement import (
     correcting,
     matching,
@@ -33,9 +35,11 @@ from billing.flows.settlement import (
     tie_out,
 )
 from billing.flows.settlement.report_source import MalformedReport
-from billing.flows.settlement.step_run import Hand, LeaseLost, Means
+from billing.flows.settlement.step_run import LeaseLost, StepRun
+from billing.rules import backoff
 from billing.store.engine import is_deadlock
 from billing.store.settlement import runs
+from billing.store.settlement.runs import StepClaim
 
 logger = logging.getLogger(__name__)
 
@@ -49,21 +53,21 @@ DEADLOCKS_MAX: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Worked:
-    """How far a run came in our hands: its state, and the error that stopped it, if one did."""
+    """How far a run came: its state, and the error that stopped it, if one did."""
 
     run_id: UUID
     state: str
     error: str | None = None
 
 
-Step = Callable[[Hand], None]
-_FROM_THERE_ON: Final[Mapping[str, Step]] = {
+SettlementStep = Callable[[StepRun], None]
+_FROM_THERE_ON: Final[Mapping[str, SettlementStep]] = {
     "match": matching.match,
     "correct": correcting.correct,
     "post": posting.post,
     "close": tie_out.close,
 }
-STEPS: Final[Mapping[str, Mapping[str, Step]]] = {
+STEPS: Final[Mapping[str, Mapping[str, SettlementStep]]] = {
     "provider": {
         "fetch": provider_source.fetch,
         "stage": provider_source.stage,
@@ -143,87 +147,87 @@ def resume(engine: Engine, run_id: UUID) -> None:
 # --- working on a run ---------------------------------------------------------------------------
 
 
-def work(run_id: UUID, means: Means) -> Worked:
+def work(
+    run_id: UUID, context: Context, *, file: Path | None = None, actor: str = "reconciler"
+) -> Worked:
     """Take the run's steps one after the other until it is over, taken by others, or failed.
 
     A step that fails is noted with its error and tried again later, with doubling pauses; the
     run fails when a step failed `TRIES_MAX` times, and at once for a report that is malformed.
-    What a step wrote before stays.
+    What a step wrote before stays. `file` is the report to import. Domain time is read once.
     """
-    with means.engine.connect() as conn:
+    now = context.clock.now()
+    with context.engine.connect() as conn:
         run = runs.get_run(conn, run_id)
-    while (hand := _take(run, means)) is not None:
+    while (claim := _claim_next(run, context, file)) is not None:
+        step = StepRun(
+            context, run, claim, now, actor, file, dict(claim.cursor), Counter(claim.counts)
+        )
         try:
-            _go_through(STEPS[run.source][hand.claim.step], hand)
-            hand.finish()
+            _go_through(STEPS[run.source][claim.step], step)
+            step.finish()
         except LeaseLost as error:
             logger.info("settlement: %s", error.what)
             return Worked(run_id, "running")
         except (BillingError, DBAPIError, OSError) as error:
-            return _failed(hand, error)
-    return Worked(run_id, _end(run_id, means))
+            return _failed(step, error)
+    with context.engine.begin() as conn:
+        runs.end(conn, run_id, state="succeeded", now=now)
+        return Worked(run_id, str(runs.get_run(conn, run_id).state))
 
 
-def _go_through(step: Step, hand: Hand) -> None:
+def _go_through(work_on: SettlementStep, step: StepRun) -> None:
     """Take a step; a batch that was given up because two runs wait for each other begins again."""
     for left in reversed(range(DEADLOCKS_MAX)):
         try:
-            step(hand)
+            work_on(step)
         except DBAPIError as error:
             if not left or not is_deadlock(error):
                 raise
-            logger.info("settlement: %s met another run, once more", hand.claim.step)
+            logger.info("settlement: %s met another run, once more", step.claim.step)
         else:
             return
 
 
-def _take(run: Row[Any], means: Means) -> Hand | None:
-    wall = means.wall()
-    with means.engine.begin() as conn:
-        if not _can_go_on(conn, run, means):
+def _claim_next(run: Row[Any], context: Context, file: Path | None) -> StepClaim | None:
+    wall = context.clock.wall()
+    with context.engine.begin() as conn:
+        if not _can_go_on(conn, run, context, file):
             return None
-        held = runs.claim(conn, run.id, wall=wall, until=wall + means.policy.reconciler_lease)
-    if held is None:
-        return None
-    return Hand(means, run, held, dict(held.cursor), Counter(held.counts))
+        return runs.claim(conn, run.id, wall=wall, until=wall + context.policy.reconciler_lease)
 
 
-def _can_go_on(conn: Connection, run: Row[Any], means: Means) -> bool:
+def _can_go_on(conn: Connection, run: Row[Any], context: Context, file: Path | None) -> bool:
     """A report is read by whoever has the file; its rows once staged, by everybody."""
-    if run.source == "report" and means.file is not None:
+    if run.source == "report" and file is not None:
         return True
     left = [row.step for row in runs.steps(conn, run.id) if row.state != "succeeded"]
     needs = {"report": ("fetch", "stage"), "provider": ("fetch", "stage", "close")}[run.source]
-    given = means.gateway is not None if run.source == "provider" else False
+    given = run.source == "provider" and bool(context.gateways)
     return not left or left[0] not in needs or given
 
 
-def _failed(hand: Hand, error: Exception) -> Worked:
+def _failed(step: StepRun, error: Exception) -> Worked:
     """Note what went wrong, so that it shows, and when it is tried again."""
     words = first_line(error)
-    tries = hand.claim.tries
-    pause = min(BACKOFF * (1 << min(tries - 1, 16)), BACKOFF_MAX)
+    tries = step.claim.tries
+    pause = backoff.pause(tries, first=BACKOFF, longest=BACKOFF_MAX)
     hopeless = isinstance(error, MalformedReport) or tries >= TRIES_MAX
     state = "failed" if hopeless else "running"
-    with hand.means.engine.begin() as conn:
-        runs.fail(conn, hand.claim, error=words, again_at=hand.means.wall() + pause)
+    with step.context.engine.begin() as conn:
+        runs.fail(conn, step.claim, error=words, again_at=step.context.clock.wall() + pause)
         if state == "failed":
-            runs.end(conn, hand.run.id, state="failed", now=hand.means.now)
-    return Worked(hand.run.id, state, f"{hand.claim.step}: {error}")
+            runs.end(conn, step.run.id, state="failed", now=step.now)
+    return Worked(step.run.id, state, f"{step.claim.step}: {error}")
 
 
-def _end(run_id: UUID, means: Means) -> str:
-    with means.engine.begin() as conn:
-        runs.end(conn, run_id, state="succeeded", now=means.now)
-        return str(runs.get_run(conn, run_id).state)
-
-
-def work_on_all(means: Means, *, every: timedelta) -> Sequence[Worked]:
+def work_on_all(context: Context, *, every: timedelta) -> Sequence[Worked]:
     """Go on with every run that is not over, and begin the night's if it is due."""
-    with means.engine.connect() as conn:
+    now = context.clock.now()
+    with context.engine.connect() as conn:
         going_on = [UUID(str(row.id)) for row in runs.running(conn)]
-    done = [work(run_id, means) for run_id in going_on]
-    fresh = begin(means.engine, now=means.now, every=every)
+    done = [work(run_id, context) for run_id in going_on]
+    fresh = begin(context.engine, now=now, every=every)
     if fresh is not None and fresh not in going_on:
-        done.append(work(fresh, means))
+        done.append(work(fresh, context))
     return done

@@ -1,7 +1,7 @@
-"""A settlement step in hand: what it works with, and going forward one batch at a time."""
+"""One step of a settlement run, as the worker that holds its lease takes it forward."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -9,42 +9,34 @@ from json import dumps
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Row
 
 from billing.errors import Conflict
-from billing.flows.policy import Policy
-from billing.gateway import Gateway
+from billing.flows.context import Context
 from billing.store.settlement import runs
-from billing.store.settlement.runs import Claim
+from billing.store.settlement.runs import StepClaim
 
 # Clocks of two companies differ, and what is listed late is read by the next run.
 OVERLAP: Final = timedelta(minutes=15)
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What a run is worked on with. `wall` is real time, which leases live by."""
-
-    engine: Engine
-    policy: Policy
-    now: datetime
-    wall: Callable[[], datetime]
-    gateway: Gateway | None = None
-    file: Path | None = None
-    actor: str = "reconciler"
-
-
 class LeaseLost(Conflict):
-    """Somebody else has taken the step over; what we had in hand is rolled back."""
+    """Somebody else has taken the step over; what this worker had begun is rolled back."""
 
 
 @dataclass(slots=True)
-class Hand:
-    """A step in our hands: its run, where it stands, and a way to go one batch forward."""
+class StepRun:
+    """A step that this worker has claimed, how far it is, and a way to go one batch forward.
 
-    means: Means
+    `now` stays as it was when the worker took the run. `file` is the report that is imported.
+    """
+
+    context: Context
     run: Row[Any]
-    claim: Claim
+    claim: StepClaim
+    now: datetime
+    actor: str = "reconciler"
+    file: Path | None = None
     cursor: dict[str, Any] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
 
@@ -64,19 +56,19 @@ class Hand:
 
     @contextmanager
     def _committed(self) -> Iterator[Connection]:
-        with self.means.engine.begin() as conn:
+        with self.context.engine.begin() as conn:
             yield conn
-            until = self.means.wall() + self.means.policy.reconciler_lease
+            until = self.context.clock.wall() + self.context.policy.reconciler_lease
             cursor, counts = self._as_json()
             if not runs.advance(conn, self.claim, cursor=cursor, counts=counts, until=until):
                 raise LeaseLost(f"somebody else works on {self.claim.step} of this run")
 
     def finish(self) -> None:
         """Write the end of the step."""
-        with self.means.engine.begin() as conn:
+        with self.context.engine.begin() as conn:
             cursor, counts = self._as_json()
             if not runs.finish(
-                conn, self.claim, cursor=cursor, counts=counts, wall=self.means.wall()
+                conn, self.claim, cursor=cursor, counts=counts, wall=self.context.clock.wall()
             ):
                 raise LeaseLost(f"somebody else works on {self.claim.step} of this run")
 

@@ -14,7 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from billing.flows.cycles import closing as closing
-from billing.flows.settlement.step_run import Hand
+from billing.flows.settlement.step_run import StepRun
 from billing.rules.money import Money
 from billing.rules.reconciliation import SUGGESTED_CAUSES, BreakKind
 from billing.store.journal.posting import TrialBalanceRow, trial_balance
@@ -24,19 +24,18 @@ from billing.store.subscriptions import cycles
 BATCH: Final = 500
 
 
-def close(hand: Hand) -> None:
+def close(step: StepRun) -> None:
     """Close every cycle that is ready, and compare the books with the provider's balance."""
-    means = hand.means
-    done = closing.run(means.engine, now=means.now, batch=BATCH)
-    hand.counts["cycles_closed"] += done.closed
-    hand.counts["held_back"] += done.held_back
-    if means.gateway is None:
+    done = closing.run(step.context.engine, now=step.now, batch=BATCH)
+    step.counts["cycles_closed"] += done.closed
+    step.counts["held_back"] += done.held_back
+    if not step.context.gateways:
         return
-    balances = means.gateway.balance()
-    with hand.batch() as conn:
+    balances = step.context.gateway.balance()
+    with step.batch() as conn:
         lines = compare_balances(conn, balances)
-        hand.cursor["tie_out"] = [line.to_json() for line in lines]
-        _record(conn, hand, lines)
+        step.cursor["tie_out"] = [line.to_json() for line in lines]
+        _record(conn, step, lines)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,9 +77,9 @@ def compare_balances(conn: Connection, balances: Mapping[str, int]) -> list[TieO
     ]
 
 
-def _record(conn: Connection, hand: Hand, lines: Sequence[TieOut]) -> None:
+def _record(conn: Connection, step: StepRun, lines: Sequence[TieOut]) -> None:
     """Record what stayed unexplained over two runs, and let go what ties out by now."""
-    before = _unexplained_before(conn, hand)
+    before = _unexplained_before(conn, step)
     known = breaks.page(conn, kind=str(BreakKind.BALANCE_MISMATCH), limit=1000)
     shown = {(row.currency, row.provider["unexplained"]) for row in known}
     for line in lines:
@@ -88,12 +87,12 @@ def _record(conn: Connection, hand: Hand, lines: Sequence[TieOut]) -> None:
             continue
         if line.unexplained and before.get(line.currency) == line.unexplained:
             money = Money(line.unexplained, line.currency)
-            hand.counts["breaks_new"] += breaks.record(
+            step.counts["breaks_new"] += breaks.record(
                 conn,
                 kind=str(BreakKind.BALANCE_MISMATCH),
                 # The same amount may go and come back: each time is a break of its own.
                 dedupe_key=f"{BreakKind.BALANCE_MISMATCH}:{line.currency}:{line.unexplained}"
-                f":{hand.run.id}",
+                f":{step.run.id}",
                 ours={
                     "account": "psp_clearing",
                     "amount": line.clearing,
@@ -106,8 +105,8 @@ def _record(conn: Connection, hand: Hand, lines: Sequence[TieOut]) -> None:
                     "reasons": dict(line.reasons),
                 },
                 suggested_cause=SUGGESTED_CAUSES[BreakKind.BALANCE_MISMATCH],
-                now=hand.means.now,
-                run_id=hand.run.id,
+                now=step.now,
+                run_id=step.run.id,
                 currency=line.currency,
             )
     unexplained = {line.currency: line.unexplained for line in lines}
@@ -116,14 +115,14 @@ def _record(conn: Connection, hand: Hand, lines: Sequence[TieOut]) -> None:
             breaks.resolve_by_key(
                 conn,
                 row.dedupe_key,
-                now=hand.means.now,
+                now=step.now,
                 resolution="the balances differ by another amount, or by nothing, by now",
             )
 
 
-def _unexplained_before(conn: Connection, hand: Hand) -> dict[str, int]:
+def _unexplained_before(conn: Connection, step: StepRun) -> dict[str, int]:
     for run in runs.runs(conn, limit=20, source="provider"):
-        if run.id == hand.run.id or run.state != "succeeded":
+        if run.id == step.run.id or run.state != "succeeded":
             continue
         last = runs.steps(conn, run.id)[-1]
         return {line["currency"]: line["unexplained"] for line in last.cursor.get("tie_out", [])}

@@ -23,6 +23,7 @@ from billing.errors import BillingError, NotFound, first_line
 from billing.flows.webhooks import cards, money, payments
 from billing.flows.webhooks.handler import Apply, Desk, Notice, NotYet
 from billing.gateway import Gateway, ProviderEvent
+from billing.rules import backoff
 from billing.store.access import events
 
 logger = logging.getLogger(__name__)
@@ -221,7 +222,7 @@ def _handle(desk: Desk, handler: Handler, notice: Notice) -> Result:
 
 
 def _put_off(desk: Desk, notice: Notice, why: str) -> Result:
-    pause = min(FIRST_PAUSE * (1 << min(max(notice.tries, 1) - 1, 16)), LONGEST_PAUSE)
+    pause = backoff.pause(notice.tries, first=FIRST_PAUSE, longest=LONGEST_PAUSE)
     with desk.engine.begin() as conn:
         events.failed(conn, notice.event_ids, error=why[:500], again_at=desk.wall + pause)
     return Result(notice, why, failed=True)

@@ -186,8 +186,8 @@ def beginning(conn: Connection) -> datetime | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Claim:
-    """A step in our hands: where it stands, and the token (`tries`) to write with."""
+class StepClaim:
+    """A step that a worker holds: where it stands, and the token (`tries`) to write with."""
 
     run_id: UUID
     step: str
@@ -211,12 +211,12 @@ _CLAIM = text(
 )
 
 
-def claim(conn: Connection, run_id: UUID, *, wall: datetime, until: datetime) -> Claim | None:
+def claim(conn: Connection, run_id: UUID, *, wall: datetime, until: datetime) -> StepClaim | None:
     """Take the run's next step until `until` (real time); None when it is over or taken."""
     row = conn.execute(_CLAIM, {"run": run_id, "wall": wall, "until": until}).one_or_none()
     if row is None:
         return None
-    return Claim(run_id, row.step, row.tries, row.cursor, row.counts)
+    return StepClaim(run_id, row.step, row.tries, row.cursor, row.counts)
 
 
 _ADVANCE = text(
@@ -244,24 +244,26 @@ _FAIL = text(
 )
 
 
-def advance(conn: Connection, held: Claim, *, cursor: str, counts: str, until: datetime) -> bool:
+def advance(
+    conn: Connection, held: StepClaim, *, cursor: str, counts: str, until: datetime
+) -> bool:
     """Note how far a step came and hold it on; False when somebody else has taken it over."""
     values = {"cursor": cursor, "counts": counts, "until": until}
     return conn.execute(_ADVANCE, _key(held) | values).rowcount == 1
 
 
-def finish(conn: Connection, held: Claim, *, cursor: str, counts: str, wall: datetime) -> bool:
+def finish(conn: Connection, held: StepClaim, *, cursor: str, counts: str, wall: datetime) -> bool:
     """Note the end of a step; False when somebody else has taken it over."""
     values = {"cursor": cursor, "counts": counts, "wall": wall}
     return conn.execute(_FINISH, _key(held) | values).rowcount == 1
 
 
-def fail(conn: Connection, held: Claim, *, error: str, again_at: datetime) -> None:
+def fail(conn: Connection, held: StepClaim, *, error: str, again_at: datetime) -> None:
     """Note an error and let nobody try again before `again_at` (real time)."""
     conn.execute(_FAIL, _key(held) | {"error": error[:1000], "again_at": again_at})
 
 
-def _key(held: Claim) -> dict[str, Any]:
+def _key(held: StepClaim) -> dict[str, Any]:
     return {"run": held.run_id, "step": held.step, "tries": held.tries}
 
 
