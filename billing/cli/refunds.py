@@ -46,7 +46,7 @@ def create(
     The amount is in the payment's currency and never more than what was captured and not given
     back yet. A worker sends the refund; `billing refunds show` says what became of it.
     """
-    from billing.flows.refunds import refunding as refund
+    from billing.flows.refunds import requesting
 
     with session.connect() as conn:
         payment_id = find(conn, "payment", payment)
@@ -68,7 +68,7 @@ def create(
     now = session.now()
     detail = {"amount": money.amount, "currency": money.currency}
     with session.audited("payment.refund", payment_id, reason, detail) as conn:
-        row = refund.request(
+        row = requesting.request(
             conn,
             payment_id,
             amount=money,
@@ -84,13 +84,13 @@ def create(
 def _room(conn: "Connection", payment_id: UUID, amount: str | None) -> "Money":
     """Return the amount that may be given back. Raises: BadInput, NotRefundable."""
     from billing.cli.amounts import read_amount
-    from billing.flows.refunds import refunding as refund
+    from billing.flows.refunds import requesting
     from billing.store.payments import payments
 
     payment = payments.get(conn, payment_id)
     assert payment is not None, "it was found a moment ago"
     wanted = None if amount is None else read_amount(amount, payment.currency, "--amount")
-    return refund.room_for(conn, payment, wanted)
+    return requesting.room_for(conn, payment, wanted)
 
 
 @refunds.command("list")

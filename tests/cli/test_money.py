@@ -10,7 +10,7 @@ from sqlalchemy import text
 
 from billing.flows.disputes import dispute_updates
 from billing.flows.payments import authorizations
-from billing.flows.refunds import refunding
+from billing.flows.refunds import sending as refund_sending
 from tests.cli.conftest import START
 from tests.cli.world import World
 
@@ -25,11 +25,13 @@ def work(world: World) -> None:
     try:
         now, wall, policy = runtime.clock.now(), runtime.clock.wall(), runtime.policy
         engine = runtime.engine
-        for found in refunding.dispatch_due(engine, now=now, wall=wall, limit=9, policy=policy):
-            sending = refunding.begin(engine, found, now=now, wall=wall, policy=policy)
+        for found in refund_sending.dispatch_due(
+            engine, now=now, wall=wall, limit=9, policy=policy
+        ):
+            sending = refund_sending.begin(engine, found, now=now, wall=wall, policy=policy)
             assert sending is not None
-            answer = refunding.attempt(runtime.gateway, sending, now=now, policy=policy)
-            refunding.finish(engine, sending, answer, now=now, wall=wall, policy=policy)
+            answer = refund_sending.attempt(runtime.gateway, sending, now=now, policy=policy)
+            refund_sending.finish(engine, sending, answer, now=now, wall=wall, policy=policy)
         with engine.connect() as conn:
             query = text("SELECT id FROM payments WHERE state = 'AUTHORIZED'")
             waiting = list(conn.execute(query).scalars())

@@ -7,7 +7,7 @@ from sqlalchemy import Row, text
 
 from billing.flows.disputes import dispute_updates
 from billing.flows.disputes.dispute_updates import Applied
-from billing.flows.refunds import refund_updates, refunding
+from billing.flows.refunds import refund_updates, requesting
 from billing.gateway import ProviderDispute
 from billing.ids import new_id
 from billing.ledger.accounts import AccountCode
@@ -58,7 +58,7 @@ every = "1 year"
 def give_back(world: World, payment_id: UUID, amount: Money | None = None, **more: Any) -> UUID:
     """Ask for a refund, as an operator does; nobody has sent it yet."""
     with world.engine.begin() as conn:
-        row = refunding.request(
+        row = requesting.request(
             conn,
             payment_id,
             amount=amount,

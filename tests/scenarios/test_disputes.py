@@ -5,7 +5,7 @@ from itertools import permutations
 
 import pytest
 
-from billing.flows.refunds.refunding import NotRefundable
+from billing.flows.refunds.requesting import NotRefundable
 from billing.rules.disputes import DisputeState
 from tests.scenarios.money import (
     apply_dispute,

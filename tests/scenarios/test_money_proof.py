@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from billing.flows.cycles import recognition
-from billing.flows.refunds.refunding import NotRefundable
+from billing.flows.refunds.requesting import NotRefundable
 from billing.store.engine import make_engine
 from tests.scenarios.money import (
     NO_TRIAL,

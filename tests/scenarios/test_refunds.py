@@ -8,8 +8,10 @@ import pytest
 from sqlalchemy import text
 
 from billing.errors import BadInput, Conflict, NotFound
-from billing.flows.refunds import refund_updates, refunding
-from billing.flows.refunds.refunding import NotRefundable, Sending
+from billing.flows.refunds import refund_updates, requesting
+from billing.flows.refunds import sending as refund_sending
+from billing.flows.refunds.requesting import NotRefundable
+from billing.flows.refunds.sending import RefundSend
 from billing.gateway import Absent, Deferred, RefundAccepted, Rejected, Unknown
 from billing.ids import new_id
 from billing.rules.money import Money
@@ -120,7 +122,7 @@ def test_a_card_number_is_not_a_reason(world: World) -> None:
     payment = world.payment(paid(world))
 
     with world.engine.begin() as conn, pytest.raises(BadInput, match="card number"):
-        refunding.request(
+        requesting.request(
             conn,
             payment.id,
             reason="4242 4242 4242 4242",
@@ -372,16 +374,16 @@ def test_a_refund_whose_answer_was_lost_is_not_made_twice(world: World, kind: st
     world.assert_everything_adds_up()
 
 
-def begun(world: World, refund_id: UUID) -> Sending:
-    sending = refunding.begin(
+def begun(world: World, refund_id: UUID) -> RefundSend:
+    sending = refund_sending.begin(
         world.engine, refund_id, now=world.now, wall=world.wall, policy=world.policy
     )
     assert sending is not None
     return sending
 
 
-def finish(world: World, sending: Sending, answer: refunding.RefundAnswer) -> str:
-    state = refunding.finish(
+def finish(world: World, sending: RefundSend, answer: refund_sending.RefundAnswer) -> str:
+    state = refund_sending.finish(
         world.engine, sending, answer, now=world.now, wall=world.wall, policy=world.policy
     )
     return str(state)
@@ -391,10 +393,12 @@ def test_a_worker_that_dies_after_the_answer_leaves_the_refund_to_the_next(world
     payment = world.payment(paid(world))
     asked = give_back(world, payment.id, usd(700))
     dying = begun(world, asked)
-    refunding.attempt(world.gateway, dying, now=world.now, policy=world.policy)
+    refund_sending.attempt(world.gateway, dying, now=world.now, policy=world.policy)
 
     assert (
-        refunding.begin(world.engine, asked, now=world.now, wall=world.wall, policy=world.policy)
+        refund_sending.begin(
+            world.engine, asked, now=world.now, wall=world.wall, policy=world.policy
+        )
         is None
     ), "it is leased"
     world.wait(world.policy.lease)
@@ -409,7 +413,7 @@ def test_after_the_key_may_be_forgotten_the_lists_are_asked(world: World) -> Non
     payment = world.payment(paid(world))
     asked = give_back(world, payment.id, usd(700))
     dying = begun(world, asked)
-    refunding.attempt(world.gateway, dying, now=world.now, policy=world.policy)
+    refund_sending.attempt(world.gateway, dying, now=world.now, policy=world.policy)
 
     world.jump_to("2026-01-03")  # the provider has forgotten the key: a resend would pay twice
     world.wait(world.policy.lease)
@@ -426,7 +430,7 @@ def test_only_a_proven_absence_gives_a_refund_another_key(world: World) -> None:
     first = begun(world, asked)
 
     world.jump_to("2026-01-03")
-    answer = refunding.attempt(world.gateway, first, now=world.now, policy=world.policy)
+    answer = refund_sending.attempt(world.gateway, first, now=world.now, policy=world.policy)
     assert answer == Absent()
     assert finish(world, first, answer) == "requested"
     second = begun(world, asked)
@@ -494,7 +498,7 @@ def test_a_refund_that_was_made_although_it_was_refused_is_booked_and_reported(
     payment = world.payment(paid(world))
     asked = give_back(world, payment.id, usd(700))
     sending = begun(world, asked)
-    made = refunding.attempt(world.gateway, sending, now=world.now, policy=world.policy)
+    made = refund_sending.attempt(world.gateway, sending, now=world.now, policy=world.policy)
     assert isinstance(made, RefundAccepted)
     finish(world, sending, Rejected("invalid_request", "an answer that was wrong"))
 
@@ -523,7 +527,7 @@ def test_writing_the_same_answer_twice_changes_nothing(world: World) -> None:
     payment = world.payment(paid(world))
     asked = give_back(world, payment.id)
     sending = begun(world, asked)
-    answer = refunding.attempt(world.gateway, sending, now=world.now, policy=world.policy)
+    answer = refund_sending.attempt(world.gateway, sending, now=world.now, policy=world.policy)
 
     assert finish(world, sending, answer) == "succeeded"
     assert finish(world, sending, answer) == "succeeded"

@@ -25,7 +25,7 @@ from billing.flows.cycles.closing import Closed
 from billing.flows.cycles.opening import Opened
 from billing.flows.payments import collecting
 from billing.flows.payments.collecting import Sending
-from billing.flows.refunds import refunding as refund
+from billing.flows.refunds import sending as refund_sending
 from billing.flows.settlement import tie_out
 from billing.flows.settlement.charge_list import ConfirmRun
 from billing.flows.subscriptions import catalog
@@ -352,7 +352,7 @@ class World:
         charges.charge(self.runtime, self.metrics, payment_id)
 
     def ring_refunds(self) -> list[UUID]:
-        return refund.dispatch_due(
+        return refund_sending.dispatch_due(
             self.engine, now=self.now, wall=self.wall, limit=500, policy=self.policy
         )
 

@@ -12,7 +12,7 @@ import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy.exc import OperationalError
 
-from billing.flows.refunds import refunding as flow
+from billing.flows.refunds import sending as flow
 from workers.daemons.finishing import patiently
 from workers.runtime.broker import CHARGES, REFUND_ACTOR
 from workers.runtime.metrics import ProcessMetrics

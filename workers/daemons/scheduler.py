@@ -16,7 +16,7 @@ import redis
 from billing.errors import first_line
 from billing.flows.cycles import opening
 from billing.flows.payments import collecting
-from billing.flows.refunds import refunding
+from billing.flows.refunds import sending as refund_sending
 from workers.daemons.recorded import recorded
 from workers.daemons.ticking import Ticking
 from workers.runtime.broker import CHARGE_ACTOR, REFUND_ACTOR, queue_depth, ring
@@ -98,7 +98,7 @@ class Scheduler(Ticking):
         now, wall = runtime.clock.now(), runtime.clock.wall()
         due = collecting.dispatch_due(engine, now=now, wall=wall, limit=limit, policy=policy)
         self._ring(due, CHARGE_ACTOR)
-        back = refunding.dispatch_due(engine, now=now, wall=wall, limit=limit, policy=policy)
+        back = refund_sending.dispatch_due(engine, now=now, wall=wall, limit=limit, policy=policy)
         self._ring(back, REFUND_ACTOR)
         return len(due) + len(back)
 

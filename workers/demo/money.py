@@ -17,7 +17,7 @@ import requests
 from sqlalchemy import Row, text
 
 from billing.errors import Unavailable
-from billing.flows.refunds import refunding as refund
+from billing.flows.refunds import requesting
 from billing.flows.service import api_keys
 from billing.flows.service.api_keys import Scope
 from billing.flows.webhooks.inbox import HANDLERS
@@ -273,7 +273,7 @@ class MoneyStory:
     def _refund_by_hand(self, payment: Row[Any], share: int, now: datetime) -> None:
         self._touched.add(payment.id)
         with self._runtime.engine.begin() as conn:
-            asked = refund.request(
+            asked = requesting.request(
                 conn,
                 payment.id,
                 amount=None if share == 1 else Money(_part(payment, share), payment.currency),

@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from billing.flows.payments.authorizations import Step
 from billing.flows.payments.collecting import Sending
-from billing.flows.refunds.refunding import RefundAnswer
+from billing.flows.refunds.sending import RefundAnswer
 from billing.flows.webhooks.inbox import HANDLERS
 from billing.gateway import (
     Absent,

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, Row
 
 from billing.errors import BadInput
 from billing.flows.policy import Policy
-from billing.flows.refunds.refunding import AT_PROVIDER, add, advance, as_accepted, room_for
+from billing.flows.refunds.outcomes import AT_PROVIDER, advance, as_accepted
+from billing.flows.refunds.requesting import add, room_for
 from billing.gateway import ProviderRefund
 from billing.ids import new_id
 from billing.rules.reconciliation import SUGGESTED_CAUSES, BreakKind

@@ -24,7 +24,7 @@ from billing.flows.context import Clock
 from billing.flows.customers.customers import refuse_anything_like_a_card
 from billing.flows.payments import authorizations
 from billing.flows.policy import Policy
-from billing.flows.refunds import refunding as refunding
+from billing.flows.refunds import requesting
 from billing.flows.service import views
 from billing.flows.service.callers import Audited, Caller
 from billing.flows.service.idempotency import Answer, Claim, Request, claim, keep, once, release
@@ -281,7 +281,7 @@ class PaymentApi(Audited):
         def ask(conn: Connection, claimed: Claim) -> None:
             row = existing(conn, payment_id)
             part = None if amount is None else Money(amount, row.currency)
-            refund = refunding.request(
+            refund = requesting.request(
                 conn,
                 payment_id,
                 amount=part,

@@ -1,0 +1,201 @@
+"""What the provider says of a refund, written down: state, entries, and the payment.
+
+A refund only goes forward. One that ends without the money having gone back has its entries
+reversed and can be asked for again; one that gave back the last of a payment makes it REFUNDED.
+Payment and refund are locked by the caller, in that order.
+"""
+
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row
+
+from billing.gateway import ProviderRefund, RefundAccepted
+from billing.ledger import recipes
+from billing.ledger.journal import Entry
+from billing.rules.money import Money
+from billing.rules.payments import Cause, State
+from billing.rules.reconciliation import SUGGESTED_CAUSES, BreakKind
+from billing.rules.refunds import RefundState, next_state
+from billing.store.dispatch import NOT_HELD
+from billing.store.journal import posting
+from billing.store.payments import payments, recognition, refunds
+from billing.store.settlement import breaks
+
+AT_PROVIDER: Final = "provider"
+"""Who asked for a refund that was made in the provider's dashboard."""
+# A pending refund normally ends with a webhook; this is for the one that was lost.
+PENDING_ASKED_EVERY: Final = timedelta(days=1)
+
+
+def as_accepted(found: ProviderRefund) -> RefundAccepted:
+    """Return the provider's refund as the answer to a request would say it."""
+    known: Any = found.status  # a word of tomorrow passes: `next_state` waits it out
+    return RefundAccepted(found.id, known, found.amount, found.failure_reason)
+
+
+def advance(
+    conn: Connection,
+    payment: Row[Any],
+    row: Row[Any],
+    answer: RefundAccepted,
+    *,
+    now: datetime,
+    actor: str,
+) -> RefundState:
+    """Bring a refund to what the provider says, forward only; payment and refund are locked."""
+    if answer.amount != Money(row.amount, row.currency):
+        _record_mismatch(conn, payment, row, answer, now)
+        return RefundState(row.state)
+    before = RefundState(row.state)
+    reached = next_state(before, answer.status)
+    if reached is None:
+        if before is RefundState.PENDING:
+            _wait_for_end(conn, row, answer, now)
+        return before
+    match reached:
+        case RefundState.SUCCEEDED:
+            _succeed(conn, payment, row, answer, now, actor)
+        case RefundState.FAILED | RefundState.CANCELED:
+            refunds.change(conn, row.id, provider_refund_id=answer.provider_refund_id)
+            take_back(conn, payment, row, reached, answer.failure_reason or answer.status, now)
+        case RefundState.REQUESTED | RefundState.PENDING:
+            _wait_for_end(conn, row, answer, now)
+    return reached
+
+
+def _record_mismatch(
+    conn: Connection, payment: Row[Any], row: Row[Any], answer: RefundAccepted, now: datetime
+) -> None:
+    """The provider refunded another amount than we asked for: a person must look."""
+    breaks.record(
+        conn,
+        kind=str(BreakKind.REFUND_MISMATCH),
+        dedupe_key=f"{BreakKind.REFUND_MISMATCH}:{row.id}",
+        ours={"refund": str(row.id), "amount": row.amount, "currency": row.currency},
+        provider={
+            "refund": answer.provider_refund_id,
+            "amount": answer.amount.amount,
+            "currency": answer.amount.currency,
+        },
+        suggested_cause=SUGGESTED_CAUSES[BreakKind.REFUND_MISMATCH],
+        now=now,
+        cycle_id=payment.cycle_id,
+        payment_id=payment.id,
+    )
+    refunds.change(
+        conn,
+        row.id,
+        last_error=f"the provider says {answer.amount}",
+        lease_until=None,
+        next_attempt_at=None if row.next_attempt_at is None else now + PENDING_ASKED_EVERY,
+    )
+
+
+def _wait_for_end(conn: Connection, row: Row[Any], answer: RefundAccepted, now: datetime) -> None:
+    refunds.change(
+        conn,
+        row.id,
+        state=str(RefundState.PENDING),
+        provider_refund_id=answer.provider_refund_id,
+        unknown_since=None,
+        last_error=None,
+        next_attempt_at=now + PENDING_ASKED_EVERY,
+        lease_until=None,
+        dispatch_after=NOT_HELD,
+    )
+
+
+def _succeed(
+    conn: Connection,
+    payment: Row[Any],
+    row: Row[Any],
+    answer: RefundAccepted,
+    now: datetime,
+    actor: str,
+) -> None:
+    """The money went back: entry posted, and the payment REFUNDED when it was all of it."""
+    refunds.change(
+        conn,
+        row.id,
+        state=str(RefundState.SUCCEEDED),
+        provider_refund_id=answer.provider_refund_id,
+        unknown_since=None,
+        last_error=None,
+        next_attempt_at=None,
+        lease_until=None,
+        finished_at=now,
+    )
+    posting.post(
+        conn,
+        [
+            recipes.refund_succeeded(
+                refund_id=row.id,
+                cycle_id=refunds.open_cycle(conn, payment.cycle_id),
+                amount=Money(row.amount, row.currency),
+                effective_at=now,
+            )
+        ],
+    )
+    if refunds.succeeded_amount(conn, payment.id) == payment.amount_captured:
+        payments.move(
+            conn,
+            payment.id,
+            [State(payment.state), State.REFUNDED],
+            cause=Cause.REFUND,
+            now=now,
+            actor=actor,
+            evidence={"refund": str(row.id), "provider_refund": answer.provider_refund_id},
+        )
+
+
+def take_back(
+    conn: Connection,
+    payment: Row[Any],
+    row: Row[Any],
+    end: RefundState,
+    why: str,
+    now: datetime,
+) -> None:
+    """The money did not go back, or came back: entries reversed, the amount refundable again."""
+    entries = []
+    if row.state == RefundState.SUCCEEDED:
+        paid = posting.entry_by_source_key(conn, f"refund_succeeded:{row.id}")
+        assert paid is not None, "a refund that succeeded was posted"
+        closed = _is_closed(conn, paid.entry)
+        entries.append(recipes.refund_returned(paid.entry, effective_at=now, after_close=closed))
+    asked = posting.entry_by_source_key(conn, f"refund_requested:{row.id}")
+    assert asked is not None, "every refund was posted when it was requested"
+    closed = _is_closed(conn, asked.entry)
+    entries.append(recipes.refund_failed(asked.entry, effective_at=now, after_close=closed))
+    refunds.change(
+        conn,
+        row.id,
+        state=str(end),
+        failure_reason=why,
+        unknown_since=None,
+        next_attempt_at=None,
+        lease_until=None,
+        finished_at=now,
+    )
+    payments.change(conn, payment.id, now, amount_refunded=payment.amount_refunded - row.amount)
+    posting.post(conn, entries)
+    if row.deferred:
+        # What was given back unearned is to be earned after all, maybe at once.
+        recognition.look_again(conn, {payment.invoice_id: now})
+    if payment.state == State.REFUNDED:
+        back_to = State.CAPTURED if payment.settled_at is None else State.SETTLED
+        payments.move(
+            conn,
+            payment.id,
+            [State.REFUNDED, back_to],
+            cause=Cause.REFUND_FAILED,
+            now=now,
+            actor=AT_PROVIDER,
+            evidence={"refund": str(row.id), "why": why},
+        )
+
+
+def _is_closed(conn: Connection, entry: Entry) -> bool:
+    """Tell whether a reversal of the entry has to stand outside its cycle."""
+    return entry.cycle_id is not None and refunds.open_cycle(conn, entry.cycle_id) is None

@@ -1,0 +1,157 @@
+"""Asking for a refund: room is made under the payment's lock, and the entry is posted.
+
+From its request on a refund counts against its payment, until it is known to have failed.
+Locks are taken in one order: payment, its invoice, refund.
+"""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import Connection, Row
+
+from billing.errors import BadInput, Conflict, NotFound
+from billing.flows.policy import Policy
+from billing.ids import new_id
+from billing.ledger import recipes
+from billing.ledger.journal import Entry
+from billing.pan import refuse_card_number
+from billing.rules.money import Money
+from billing.rules.payments import State
+from billing.rules.refunds import Parts, RefundState, refund_key, refundable, split
+from billing.store.dispatch import NOT_HELD
+from billing.store.journal import posting
+from billing.store.payments import disputes, payments, recognition, refunds
+from plans.currencies import charge_step
+
+
+class NotRefundable(Conflict):
+    """The payment can't be refunded, or not by that much; nothing was changed."""
+
+
+# --- asking for it ------------------------------------------------------------------------------
+
+
+def request(
+    conn: Connection,
+    payment_id: UUID,
+    *,
+    amount: Money | None = None,
+    reason: str,
+    actor: str,
+    now: datetime,
+    policy: Policy,
+    refund_id: UUID | None = None,
+) -> Row[Any]:
+    """Ask for a refund of a payment, of all that is left where no amount is named; return it.
+
+    In the caller's transaction; a worker sends it once that is committed. With a `refund_id` of
+    the caller's, asking again returns the refund that is there.
+    Raises `NotFound`, `NotRefundable`, `BadInput`, `Conflict`.
+    """
+    refuse_card_number(reason, "reason")
+    payment = _lock_payment(conn, payment_id)
+    known = None if refund_id is None else refunds.get(conn, refund_id)
+    if known is not None:
+        return _same_request(known, payment_id, amount)
+    given = room_for(conn, payment, amount)
+    return add(conn, payment, given, refund_id or new_id(), reason, actor, now, policy)
+
+
+def _lock_payment(conn: Connection, payment_id: UUID) -> Row[Any]:
+    if payments.get(conn, payment_id) is None:
+        raise NotFound(f"no payment {payment_id}", remedy="`billing charges list` shows them")
+    return payments.lock_for_outcome(conn, payment_id)
+
+
+def _same_request(known: Row[Any], payment_id: UUID, amount: Money | None) -> Row[Any]:
+    if known.payment_id != payment_id or amount not in (None, Money(known.amount, known.currency)):
+        raise Conflict(
+            f"refund {known.id} exists and gives back something else",
+            remedy="use another id for another refund",
+        )
+    return known
+
+
+def room_for(conn: Connection, payment: Row[Any], amount: Money | None) -> Money:
+    """Return the amount that would be refunded of a payment. Raises `NotRefundable`, `BadInput`."""
+    if payment.state not in (State.CAPTURED, State.SETTLED, State.REFUNDED):
+        raise NotRefundable(
+            f"payment {payment.id} is {payment.state}: nothing was captured",
+            remedy="an authorisation is given up with `billing charges void`",
+        )
+    if payment.provider_payment_id is None:
+        raise NotRefundable(f"payment {payment.id} has no counterpart at the provider")
+    captured = Money(payment.amount_captured, payment.currency)
+    held = Money(disputes.in_dispute(conn, payment.id), payment.currency)
+    left = refundable(captured, Money(payment.amount_refunded, payment.currency), held)
+    if amount is None:
+        amount = left
+    elif amount.currency != captured.currency:
+        raise BadInput(f"payment {payment.id} was made in {captured.currency}, not in {amount}")
+    elif amount.amount <= 0:
+        raise BadInput(f"a refund gives back more than nothing, not {amount}")
+    elif amount.amount % charge_step(amount.currency):
+        raise BadInput(f"{amount} can't be paid in {amount.currency}: its last digit has to be 0")
+    if left.amount == 0 or amount > left:
+        withheld = f", {held} are in dispute" if held.amount else ""
+        raise NotRefundable(
+            f"of payment {payment.id} {left} can be refunded, not {amount}"
+            if left.amount
+            else f"nothing is left to refund of payment {payment.id}",
+            where=f"captured {captured}, refunded or asked for"
+            f" {Money(payment.amount_refunded, payment.currency)}{withheld}",
+            remedy="ask for no more than what is left" if left.amount else "look at its refunds",
+        )
+    return amount
+
+
+def add(
+    conn: Connection,
+    payment: Row[Any],
+    amount: Money,
+    refund_id: UUID,
+    reason: str,
+    actor: str,
+    now: datetime,
+    policy: Policy,
+) -> Row[Any]:
+    """Write a refund of a locked payment down, in its first state, with its entry."""
+    parts = split(amount, recognition.parts_left(conn, payment))
+    payments.change(conn, payment.id, now, amount_refunded=payment.amount_refunded + amount.amount)
+    refunds.add(
+        conn,
+        {
+            "id": refund_id,
+            "payment_id": payment.id,
+            "amount": amount.amount,
+            "currency": amount.currency,
+            "state": str(RefundState.REQUESTED),
+            "recognised": parts.recognised,
+            "deferred": parts.deferred,
+            "tax": parts.tax,
+            "reason": reason,
+            "requested_by": actor,
+            "idempotency_key": refund_key(policy.mode, refund_id),
+            "next_attempt_at": now,
+            "dispatch_after": NOT_HELD,
+            "created_at": now,
+        },
+    )
+    posting.post(conn, [_requested(conn, payment, refund_id, parts, now)])
+    added = refunds.get(conn, refund_id)
+    assert added is not None
+    return added
+
+
+def _requested(
+    conn: Connection, payment: Row[Any], refund_id: UUID, parts: Parts, now: datetime
+) -> Entry:
+    return recipes.refund_requested(
+        refund_id=refund_id,
+        cycle_id=refunds.open_cycle(conn, payment.cycle_id),
+        recognised=Money(parts.recognised, payment.currency),
+        deferred=Money(parts.deferred, payment.currency),
+        tax=Money(parts.tax, payment.currency),
+        effective_at=now,
+    )
