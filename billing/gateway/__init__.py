@@ -34,6 +34,7 @@ from billing.gateway.outcomes import (
     Rejected,
     Succeeded,
     Unknown,
+    canceled,
 )
 from billing.rules.money import Money
 
@@ -61,6 +62,7 @@ __all__ = [
     "Rejected",
     "Succeeded",
     "Unknown",
+    "canceled",
 ]
 
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal
 
+from billing.rules.dunning import Advice, DeclineClass
 from billing.rules.money import Money
+from billing.rules.payments import RefusalReason
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,10 +29,15 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """A definite no from the card's side; a later attempt is a new one."""
+    """A definite no from the card's side; a later attempt is a new one.
+
+    `decline_code` is the provider's own word, for people and metrics; what to do follows from
+    the class alone.
+    """
 
     decline_code: str
-    advice_code: str | None = None
+    decline_class: DeclineClass
+    advice: Advice | None = None
     message: str = ""
     provider_payment_id: str | None = None
     request_id: str | None = None
@@ -47,11 +54,15 @@ class ActionRequired:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A definite fault of ours: the provider refused the request and executed nothing."""
+    """A definite fault of ours: the provider refused the request and executed nothing.
+
+    `error_class` is the provider's own word, for people; what flows decide by is `reason`.
+    """
 
     error_class: str
     message: str
     request_id: str | None = None
+    reason: RefusalReason = RefusalReason.OTHER
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +102,12 @@ class RefundAccepted:
 @dataclass(frozen=True, slots=True)
 class Absent:
     """The provider's own lists prove that nothing was executed under this attempt."""
+
+
+def canceled(message: str, request_id: str | None = None) -> Rejected:
+    """Return the refusal that a payment which was canceled at the provider means."""
+    reason = RefusalReason.PAYMENT_CANCELED
+    return Rejected(reason.value, message, request_id, reason)
 
 
 Outcome = Succeeded | Declined | ActionRequired | Rejected | Deferred | Unknown

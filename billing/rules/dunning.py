@@ -24,51 +24,22 @@ class DeclineClass(StrEnum):
     HARD = "hard"
 
 
-_SOFT: Final = """
-    approve_with_id call_issuer card_declined card_velocity_exceeded do_not_honor
-    duplicate_transaction generic_decline insufficient_funds invalid_business_account
-    issuer_not_available no_action_taken partner_duplicate_transaction partner_generic_decline
-    partner_insufficient_funds partner_processing_error processing_error reenter_transaction
-    try_again_later withdrawal_count_limit_exceeded
-"""
-_NEEDS_CUSTOMER: Final = """
-    authentication_not_handled authentication_required card_not_supported currency_not_supported
-    expired_card expired_payment_information incorrect_address incorrect_cvc incorrect_pin
-    incorrect_zip invalid_amount invalid_customer_account invalid_cvc invalid_expiry_month
-    invalid_expiry_year invalid_payment_information invalid_pin
-    mobile_device_authentication_required new_account_information_available offline_pin_required
-    online_or_offline_pin_required partner_expired_card partner_invalid_amount
-    partner_invalid_currency payment_limit_exceeded pin_try_exceeded
-"""
-_HARD: Final = """
-    blocklist compliance_violation do_not_try_again fraudulent highest_risk_level incorrect_number
-    invalid_account invalid_authorization invalid_billing_agreement invalid_number
-    live_mode_test_card lost_card merchant_blacklist not_permitted partner_high_risk_customer
-    partner_payment_not_found payment_disputed pickup_card previously_declined_do_not_retry
-    restricted_card revocation_of_all_authorizations revocation_of_authorization rule
-    security_violation service_not_allowed stolen_card stop_payment_order testmode_decline
-    transaction_not_allowed
-"""
+class Advice(StrEnum):
+    """What the card's issuer advises after a decline."""
 
-# Ours: the customer has none on file, so nobody was asked.
+    TRY_AGAIN_LATER = "try_again_later"
+    CONFIRM_CARD_DATA = "confirm_card_data"
+    DO_NOT_TRY_AGAIN = "do_not_try_again"
+
+
+# The engine's own codes: nobody was asked, or the customer has to confirm the payment. The codes
+# of a provider are classified in its gateway.
 NO_PAYMENT_METHOD: Final = "no_payment_method"
-
-# Stripe's documented decline codes (docs.stripe.com/declines/codes: cards and local payment
-# methods), and the outcome reasons it gives when its own rules block a charge.
-DECLINE_CLASSES: Final[Mapping[str, DeclineClass]] = MappingProxyType(
-    {NO_PAYMENT_METHOD: DeclineClass.NEEDS_CUSTOMER}
-    | {code: DeclineClass.SOFT for code in _SOFT.split()}
-    | {code: DeclineClass.NEEDS_CUSTOMER for code in _NEEDS_CUSTOMER.split()}
-    | {code: DeclineClass.HARD for code in _HARD.split()}
-)
-KNOWN_DECLINE_CODES: Final = frozenset(DECLINE_CLASSES)
-
-# The issuer's advice, which knows more than the code it comes with.
-ADVICE_CLASSES: Final[Mapping[str, DeclineClass]] = MappingProxyType(
+AUTHENTICATION_REQUIRED: Final = "authentication_required"
+OWN_CODES: Final[Mapping[str, DeclineClass]] = MappingProxyType(
     {
-        "try_again_later": DeclineClass.SOFT,
-        "confirm_card_data": DeclineClass.NEEDS_CUSTOMER,
-        "do_not_try_again": DeclineClass.HARD,
+        NO_PAYMENT_METHOD: DeclineClass.NEEDS_CUSTOMER,
+        AUTHENTICATION_REQUIRED: DeclineClass.NEEDS_CUSTOMER,
     }
 )
 
@@ -107,17 +78,6 @@ class Budget:
     max_attempts: int = 8
     window: timedelta = timedelta(days=30)
     spacing: timedelta = timedelta(hours=24)
-
-
-def classify(decline_code: str | None, advice_code: str | None = None) -> DeclineClass:
-    """Return the class of a decline; the advice outranks the code, and an unknown code is soft."""
-    by_advice = ADVICE_CLASSES.get(advice_code or "")
-    return by_advice or DECLINE_CLASSES.get(decline_code or "", DeclineClass.SOFT)
-
-
-def metric_code(decline_code: str | None) -> str:
-    """Return the code as a metric label: a known one, or "other"."""
-    return decline_code if decline_code in KNOWN_DECLINE_CODES else "other"
 
 
 def decide(

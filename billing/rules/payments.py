@@ -49,6 +49,17 @@ class Cause(StrEnum):
     """A refund that had succeeded came back, so not the whole amount is refunded any more."""
 
 
+class RefusalReason(StrEnum):
+    """Why the provider refused a request about a payment, as far as anything depends on it."""
+
+    PAYMENT_CANCELED = "payment_canceled"
+    """The payment was canceled at the provider and can never be paid: another one is safe."""
+    AUTHORIZATION_EXPIRED = "authorization_expired"
+    """What was authorised ran out before it was captured."""
+    OTHER = "other"
+    """The request is wrong; a person must look."""
+
+
 TRANSITIONS: Final[Mapping[tuple[State, State], frozenset[Cause]]] = MappingProxyType(
     {
         (State.CREATED, State.AUTHORIZED): frozenset({Cause.OUTCOME, Cause.FORCED_CORRECTION}),

@@ -344,7 +344,7 @@ def test_a_canceled_payment_intent_can_not_be_charged(world: World) -> None:
     outcome = world.gateway.charge(next_attempt(request, intent), first_send=True)
 
     assert isinstance(outcome, Rejected)
-    assert outcome.error_class == "payment_intent_canceled"
+    assert outcome.error_class == "payment_canceled"
 
 
 def test_an_unknown_customer_is_a_fault_of_ours(world: World) -> None:

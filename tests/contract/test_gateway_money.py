@@ -326,7 +326,7 @@ def test_an_authorisation_that_is_gone_can_not_be_captured(world: World, how: st
     )
 
     assert isinstance(outcome, Rejected)
-    assert outcome.error_class == "payment_intent_canceled"
+    assert outcome.error_class == "payment_canceled"
     assert world.captures() == 0
 
 

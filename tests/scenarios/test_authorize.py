@@ -10,6 +10,7 @@ from billing.flows.payments import authorizations
 from billing.flows.payments.authorizations import Step
 from billing.flows.subscriptions import lifecycle
 from billing.gateway import Absent, Declined, Outcome, Rejected, Unknown
+from billing.rules.dunning import DeclineClass
 from billing.rules.money import Money
 from billing.store.payments import attempts, payments
 from tests.scenarios.money import balances, give_back, one_off, payment_row, usd
@@ -232,7 +233,10 @@ def test_a_capture_that_is_declined_fails_the_payment(world: World) -> None:
     payment_id = authorised(world)
     capture(world, payment_id)
 
-    assert finish(world, begun(world, payment_id), Declined("generic_decline")) == "FAILED"
+    assert (
+        finish(world, begun(world, payment_id), Declined("generic_decline", DeclineClass.SOFT))
+        == "FAILED"
+    )
 
     assert payment_row(world, payment_id).decision == "the capture was declined: generic_decline"
 

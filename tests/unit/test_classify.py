@@ -25,7 +25,9 @@ from billing.gateway.stripe.classify import FaultKind
 from billing.gateway.stripe.faults import FAULT_KINDS
 from billing.gateway.stripe.gateway import StripeGateway
 from billing.gateway.transport import TransportError
+from billing.rules.dunning import Advice, DeclineClass
 from billing.rules.money import Money
+from billing.rules.payments import RefusalReason
 from tests.unit.stripe_script import (
     FIRST,
     LATER,
@@ -152,7 +154,7 @@ ANSWERS: dict[str, tuple[Reply, Expected] | tuple[Reply, Expected, Expected]] = 
     "another customer": (Reply(200, intent(customer="cus_2")), (Unknown, "wrong_customer")),
     "processing": (Reply(200, intent("processing")), (Unknown, "processing")),
     "action required": (Reply(200, intent("requires_action")), (ActionRequired, "")),
-    "canceled": (Reply(200, intent("canceled")), (Rejected, "payment_intent_canceled")),
+    "canceled": (Reply(200, intent("canceled")), (Rejected, "payment_canceled")),
     "declined in a 200": (
         Reply(200, intent("requires_payment_method", last_payment_error=LOST_CARD)),
         (Declined, "lost_card"),
@@ -217,7 +219,12 @@ def test_a_decline_carries_the_codes_and_the_payment_intent() -> None:
     outcome = gateway_with(Reply(402, DECLINE)).charge(FIRST, first_send=True)
 
     assert outcome == Declined(
-        "insufficient_funds", "try_again_later", "said Stripe", "pi_1", "req_1"
+        "insufficient_funds",
+        DeclineClass.SOFT,
+        Advice.TRY_AGAIN_LATER,
+        "said Stripe",
+        "pi_1",
+        "req_1",
     )
 
 
@@ -297,7 +304,7 @@ REFUSED_STATE = Reply(400, error("invalid_request_error", "payment_intent_unexpe
     [
         (Reply(200, intent()), Succeeded, ""),
         (Reply(200, intent(amount=1)), Unknown, "wrong_amount"),
-        (Reply(200, intent("canceled")), Rejected, "payment_intent_canceled"),
+        (Reply(200, intent("canceled")), Rejected, "payment_canceled"),
         (Reply(200, intent("processing")), Unknown, "processing"),
         (Reply(200, intent("requires_action")), ActionRequired, ""),
         (
@@ -368,7 +375,7 @@ MISSING = Reply(404, error("invalid_request_error", "resource_missing"))
         ([Reply(200, intent(amount=1))], Unknown, "wrong_amount"),
         ([Reply(200, intent("processing"))], Unknown, "processing"),
         ([Reply(200, intent("requires_action"))], ActionRequired, ""),
-        ([Reply(200, intent("canceled"))], Rejected, "payment_intent_canceled"),
+        ([Reply(200, intent("canceled"))], Rejected, "payment_canceled"),
         ([Reply(200, UNPAID), page()], Absent, ""),
         ([Reply(200, UNPAID), page(failed_charge())], Declined, "lost_card"),
         ([Reply(200, UNPAID), page(failed_charge(id="ch_9"))], Declined, "do_not_honor"),
@@ -402,7 +409,7 @@ CREATED = intent("requires_payment_method")
         ([page(UNPAID)], Declined, "lost_card"),
         ([page(CREATED)], Absent, ""),
         ([page(intent("processing"))], Unknown, "processing"),
-        ([page(intent("canceled"))], Rejected, "payment_intent_canceled"),
+        ([page(intent("canceled"))], Rejected, "payment_canceled"),
         ([page(intent(amount=5))], Unknown, "wrong_amount"),
         ([page({**intent(), "amount": None})], Unknown, "garbage"),
         ([page(UNPAID, intent(id="pi_2"))], Succeeded, ""),
@@ -553,3 +560,32 @@ def test_telemetry_and_retries_of_the_sdk_are_off() -> None:
 
     assert not stripe.enable_telemetry
     assert len(asked(gateway)) == 1
+
+
+@pytest.mark.parametrize(
+    ("replies", "reason"),
+    [
+        ([Reply(200, intent("canceled"))], RefusalReason.PAYMENT_CANCELED),
+        (
+            [
+                Reply(400, error("invalid_request_error", "charge_expired_for_capture")),
+                Reply(200, intent("requires_capture")),
+            ],
+            RefusalReason.AUTHORIZATION_EXPIRED,
+        ),
+    ],
+)
+def test_a_refusal_says_what_flows_decide_by(replies: list[Reply], reason: RefusalReason) -> None:
+    outcome = gateway_with(*replies).capture("pi_1", Money(999, "USD"), idempotency_key="k")
+
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason is reason
+
+
+def test_a_refusal_of_the_request_itself_has_no_reason_that_flows_decide_by() -> None:
+    refused = Reply(400, error("invalid_request_error", "amount_too_large"))
+
+    outcome = gateway_with(refused).charge(FIRST, first_send=True)
+
+    assert isinstance(outcome, Rejected)
+    assert outcome.reason is RefusalReason.OTHER

@@ -1,4 +1,4 @@
-"""Dunning: classes of declines, the ladder, the budget of a card, and the words for each."""
+"""Dunning: the ladder, the budget of a card, and the words for each."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -7,85 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.rules.dunning import (
-    KNOWN_DECLINE_CODES,
     Budget,
     DeclineClass,
     RetryAt,
     Stop,
     WaitForCustomer,
-    classify,
     decide,
     earliest_by_budget,
     hold_to_budget,
-    metric_code,
 )
 from plans.terms import Cadence, Dunning, GiveUp
 
 SOFT, NEEDS_CUSTOMER, HARD = DeclineClass
 NOW = datetime(2026, 3, 1, 10, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("code", "expected"),
-    [
-        ("insufficient_funds", SOFT), ("do_not_honor", SOFT), ("generic_decline", SOFT),
-        ("processing_error", SOFT), ("try_again_later", SOFT), ("card_velocity_exceeded", SOFT),
-        ("expired_card", NEEDS_CUSTOMER), ("incorrect_cvc", NEEDS_CUSTOMER),
-        ("authentication_required", NEEDS_CUSTOMER), ("card_not_supported", NEEDS_CUSTOMER),
-        ("incorrect_number", HARD), ("lost_card", HARD), ("stolen_card", HARD),
-        ("pickup_card", HARD), ("revocation_of_authorization", HARD), ("fraudulent", HARD),
-        ("revocation_of_all_authorizations", HARD), ("highest_risk_level", HARD),
-        ("transaction_not_allowed", HARD),
-        ("a_code_of_next_year", SOFT), (None, SOFT), ("", SOFT),
-    ],
-)  # fmt: skip
-def test_the_class_of_a_code(code: str | None, expected: DeclineClass) -> None:
-    assert classify(code) is expected
-
-
-@pytest.mark.parametrize(
-    ("code", "advice", "expected"),
-    [
-        ("insufficient_funds", "do_not_try_again", HARD),
-        ("stolen_card", "try_again_later", SOFT),
-        ("generic_decline", "confirm_card_data", NEEDS_CUSTOMER),
-        (None, "do_not_try_again", HARD),
-        ("stolen_card", "an_advice_of_next_year", HARD),
-    ],
-)
-def test_advice_outranks_the_code(code: str | None, advice: str, expected: DeclineClass) -> None:
-    assert classify(code, advice) is expected
-
-
-# docs.stripe.com/declines/codes: card decline codes, then local payment methods
-DOCUMENTED = """
-    authentication_required authentication_not_handled approve_with_id call_issuer
-    card_not_supported card_velocity_exceeded currency_not_supported do_not_honor do_not_try_again
-    duplicate_transaction expired_card fraudulent generic_decline incorrect_address incorrect_cvc
-    incorrect_number incorrect_pin incorrect_zip insufficient_funds invalid_account invalid_amount
-    invalid_cvc invalid_expiry_month invalid_expiry_year invalid_number invalid_pin
-    issuer_not_available lost_card merchant_blacklist mobile_device_authentication_required
-    new_account_information_available no_action_taken not_permitted offline_pin_required
-    online_or_offline_pin_required pickup_card pin_try_exceeded processing_error
-    reenter_transaction restricted_card revocation_of_all_authorizations
-    revocation_of_authorization security_violation service_not_allowed stolen_card
-    stop_payment_order testmode_decline transaction_not_allowed try_again_later
-    withdrawal_count_limit_exceeded
-
-    partner_generic_decline invalid_customer_account payment_limit_exceeded
-    invalid_billing_agreement invalid_business_account partner_high_risk_customer
-    compliance_violation payment_disputed invalid_authorization invalid_payment_information
-    partner_payment_not_found expired_payment_information
-"""
-
-
-def test_every_documented_code_has_a_class() -> None:
-    assert set(DOCUMENTED.split()) <= KNOWN_DECLINE_CODES
-
-
-def test_a_metric_never_grows_a_label_of_its_own() -> None:
-    assert metric_code("insufficient_funds") == "insufficient_funds"
-    assert metric_code("a_code_of_next_year") == metric_code(None) == metric_code("") == "other"
 
 
 @pytest.mark.parametrize(

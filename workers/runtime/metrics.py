@@ -32,9 +32,9 @@ from billing.gateway import (
     Unknown,
 )
 from billing.gateway.stripe.classify import FaultKind
+from billing.gateway.stripe.declines import DECLINE_CLASSES
 from billing.queries import state_gauges
-from billing.rules import dunning
-from billing.rules.dunning import DECLINE_CLASSES
+from billing.rules.dunning import AUTHENTICATION_REQUIRED, OWN_CODES, DeclineClass
 from workers.runtime.broker import CHARGES, queue_depth
 from workers.runtime.runtime import Runtime
 
@@ -55,6 +55,8 @@ OPERATIONS: Final = (
     "look_up_refund",
     "capture",
 )
+# A code that is none of these counts as "other": a metric never grows a label by itself.
+DECLINE_CODES: Final = {**OWN_CODES, **DECLINE_CLASSES}
 REFUND_ANSWERS: Final = (
     "succeeded",
     "pending",
@@ -206,7 +208,7 @@ class ProcessMetrics:
     def _zeros(self) -> None:
         for kind in ATTEMPT_KINDS:
             self._attempts.labels(kind)
-        for code, decline_class in DECLINE_CLASSES.items():
+        for code, decline_class in DECLINE_CODES.items():
             self._failures.labels("first", str(decline_class), code)
         for operation in OPERATIONS:
             self._request_seconds.labels(operation)
@@ -254,12 +256,13 @@ class ProcessMetrics:
                 self._attempts.labels(kind).inc()
                 if captured:
                     self._charged.labels(amount.currency).inc(amount.amount)
-            case Declined(decline_code=code, advice_code=advice):
+            case Declined(decline_code=code, decline_class=decline_class):
                 self._attempts.labels(kind).inc()
-                self._declined(kind, code, advice)
+                self._declined(kind, code, decline_class)
             case ActionRequired():
                 self._attempts.labels(kind).inc()
-                self._declined(kind, "authentication_required", None)
+                code = AUTHENTICATION_REQUIRED
+                self._declined(kind, code, OWN_CODES[code])
             case Absent():
                 self._attempts.labels(kind).inc()
             case Rejected():
@@ -268,9 +271,9 @@ class ProcessMetrics:
             case Unknown(error_class=why) | Deferred(error_class=why):
                 self._unanswered.labels(why if why in UNANSWERED else "other").inc()
 
-    def _declined(self, kind: str, code: str, advice: str | None) -> None:
-        decline_class = str(dunning.classify(code, advice))
-        self._failures.labels(kind, decline_class, dunning.metric_code(code)).inc()
+    def _declined(self, kind: str, code: str, decline_class: DeclineClass) -> None:
+        known = code if code in DECLINE_CODES else "other"
+        self._failures.labels(kind, str(decline_class), known).inc()
 
     def refund_answered(self, answer: RefundAnswer) -> None:
         """Count what the provider said to a refund."""

@@ -30,9 +30,10 @@ from billing.gateway import (
     Rejected,
     Succeeded,
     Unknown,
+    canceled,
 )
 from billing.rules.money import Money
-from billing.rules.payments import Cause, State
+from billing.rules.payments import Cause, RefusalReason, State
 from billing.rules.reconciliation import SUGGESTED_CAUSES, BreakKind
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import attempts, payments
@@ -46,13 +47,7 @@ VOID: Final = "void"
 # There is no row a send to count them by: between two of them it is waited as after the fourth.
 _SENDS: Final = 4
 # Refusals after which there is nothing left to capture.
-_GONE: Final = frozenset(
-    {
-        "payment_intent_canceled",
-        "charge_expired_for_capture",
-        "capture_charge_authorization_expired",
-    }
-)
+_GONE: Final = frozenset({RefusalReason.PAYMENT_CANCELED, RefusalReason.AUTHORIZATION_EXPIRED})
 
 
 def request_capture(
@@ -215,8 +210,7 @@ def _looked_at(gateway: Gateway, step: Step, unknown: Unknown) -> Outcome | Abse
     if found.status == "succeeded" and (step.kind == VOID or found.amount_received == step.amount):
         return Succeeded(found.id, found.amount_received, provider_charge_id=found.latest_charge_id)
     if found.status == "canceled":
-        gone = Rejected("payment_intent_canceled", f"{found.id} is canceled")
-        return Absent() if step.kind == VOID else gone
+        return Absent() if step.kind == VOID else canceled(f"{found.id} is canceled")
     return unknown
 
 
@@ -273,7 +267,7 @@ def _why_lost(outcome: Outcome | Absent) -> str | None:
     match outcome:
         case Declined(decline_code=code):
             return f"the capture was declined: {code}"
-        case Rejected(error_class=reason, message=message) if reason in _GONE:
+        case Rejected(reason=reason, message=message) if reason in _GONE:
             return f"the authorisation is gone: {message}"
         case _:
             return None

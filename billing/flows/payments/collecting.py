@@ -40,7 +40,7 @@ from billing.gateway import (
     Unknown,
 )
 from billing.rules import dunning
-from billing.rules.dunning import NO_PAYMENT_METHOD
+from billing.rules.dunning import NO_PAYMENT_METHOD, DeclineClass
 from billing.rules.money import Money
 from billing.rules.subscriptions import Status
 from billing.store import dispatch
@@ -230,7 +230,11 @@ def _no_payment_method(conn: Connection, row: ForAttempt, now: datetime, policy:
         conn,
         payments.lock_for_outcome(conn, row.id),
         attempt_n=None,
-        outcome=Declined(NO_PAYMENT_METHOD, message="the customer has no payment method"),
+        outcome=Declined(
+            NO_PAYMENT_METHOD,
+            DeclineClass.NEEDS_CUSTOMER,
+            message="the customer has no payment method",
+        ),
         now=now,
         policy=policy,
     )

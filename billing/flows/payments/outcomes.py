@@ -16,9 +16,16 @@ from billing.flows.policy import Policy
 from billing.gateway import ActionRequired, Declined, Deferred, Rejected, Succeeded, Unknown
 from billing.ledger import recipes
 from billing.rules import dunning
-from billing.rules.dunning import RetryAt, Stop, WaitForCustomer, hold_to_budget
+from billing.rules.dunning import (
+    Advice,
+    DeclineClass,
+    RetryAt,
+    Stop,
+    WaitForCustomer,
+    hold_to_budget,
+)
 from billing.rules.money import Money
-from billing.rules.payments import Cause, State
+from billing.rules.payments import Cause, RefusalReason, State
 from billing.rules.recognition import TICK
 from billing.rules.reconciliation import SUGGESTED_CAUSES, BreakKind
 from billing.rules.subscriptions import Status, after_capture, after_decline, after_give_up
@@ -245,8 +252,7 @@ def declined(
 
     `attempt_n` is None where the provider was not even asked (no payment method).
     """
-    code, advice = _codes(outcome)
-    decline_class = dunning.classify(code, advice)
+    code, decline_class, advice = _decline(outcome)
     zone = payment.zone or "UTC"
     decision = dunning.decide(
         decline_class, _ladder(conn, payment, policy), payment.rung, now, zone, code=advice or code
@@ -304,12 +310,12 @@ def is_last_attempt(payment: Row[Any], attempt_n: int | None) -> bool:
     return attempt_n is not None and payment.next_attempt_kind == "give_up"
 
 
-def _codes(outcome: Declined | ActionRequired) -> tuple[str, str | None]:
+def _decline(outcome: Declined | ActionRequired) -> tuple[str, DeclineClass, Advice | None]:
     match outcome:
-        case Declined(decline_code=code, advice_code=advice):
-            return code, advice
+        case Declined(decline_code=code, decline_class=decline_class, advice=advice):
+            return code, decline_class, advice
         case ActionRequired():
-            return "authentication_required", None
+            return dunning.AUTHENTICATION_REQUIRED, DeclineClass.NEEDS_CUSTOMER, None
 
 
 def _next_attempt(decision: RetryAt | WaitForCustomer | Stop, rung: int) -> dict[str, Any]:
@@ -432,7 +438,7 @@ def parked(
             "decision": "parked: the request itself was refused",
         },
     )
-    if outcome.error_class == "payment_intent_canceled":
+    if outcome.reason is RefusalReason.PAYMENT_CANCELED:
         # Somebody canceled it at the provider. It can never be paid, so another one is safe.
         payments.change(
             conn,

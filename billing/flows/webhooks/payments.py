@@ -28,6 +28,7 @@ from billing.gateway import (
     Rejected,
     Succeeded,
     Unknown,
+    canceled,
 )
 from billing.rules.money import Money
 from billing.rules.payments import State
@@ -152,7 +153,7 @@ def _adopt_step(desk: Desk, ours: Row[Any], found: ProviderPayment) -> str | Non
     elif found.status == "canceled" and _is_being_voided(ours, desk.now):
         outcome = Absent()
     elif found.status == "canceled":
-        outcome = Rejected("payment_intent_canceled", f"{found.id} was canceled at the provider")
+        outcome = canceled(f"{found.id} was canceled at the provider")
     else:
         return None
     kind: Any = authorizations.VOID if isinstance(outcome, Absent) else authorizations.CAPTURE

@@ -21,7 +21,9 @@ from billing.gateway import (
     Rejected,
     Succeeded,
     Unknown,
+    canceled,
 )
+from billing.gateway.stripe.declines import classify
 from billing.gateway.stripe.fields import (
     expect,
     integer,
@@ -32,6 +34,7 @@ from billing.gateway.stripe.fields import (
     text,
 )
 from billing.rules.money import Money
+from billing.rules.payments import RefusalReason
 
 
 class FaultKind(StrEnum):
@@ -114,7 +117,7 @@ def outcome_of_fault(
         return _declined(fault, provider_payment_id)
     refused = fault.kind in _REFUSED or (first_send and fault.kind in _REFUSED_ON_FIRST_SEND)
     if refused and fault.code not in _BUSY_CODES:
-        return Rejected(fault.code or fault.kind.value, fault.message, fault.request_id)
+        return _rejected(fault)
     if first_send and fault.kind in _DEFERRED_ON_FIRST_SEND:
         return Deferred(fault.kind.value, fault.message, fault.retry_after, fault.request_id)
     return Unknown(fault.kind.value, fault.message, provider_payment_id, fault.request_id)
@@ -142,7 +145,7 @@ def outcome_of_intent(
             return ActionRequired(intent.id, "the customer must authenticate", request_id)
         case "canceled":
             message = f"{intent.id} is canceled and can't be paid"
-            return Rejected("payment_intent_canceled", message, request_id)
+            return canceled(message, request_id)
         case other:
             label = "processing" if other == "processing" else "unexpected_status"
             return Unknown(label, f"the PaymentIntent is {other}", intent.id, request_id)
@@ -177,7 +180,7 @@ def outcome_of_capture(
             return declined_by(intent.last_error, intent.id, request_id)
         case "canceled":
             message = f"{intent.id} is canceled and can't be captured"
-            return Rejected("payment_intent_canceled", message, request_id)
+            return canceled(message, request_id)
         case other:
             label = "processing" if other == "processing" else "unexpected_status"
             return Unknown(label, f"the PaymentIntent is {other}", intent.id, request_id)
@@ -188,7 +191,7 @@ def outcome_of_refused_capture(
 ) -> Outcome:
     """Say what became of a capture that was refused because of the state the payment is in now."""
     if intent.id == provider_payment_id:
-        refusal = Rejected(fault.code or fault.kind.value, fault.message, fault.request_id)
+        refusal = _rejected(fault)
         if intent.status in _NEVER_AUTHORISED:
             return refusal
         if intent.status == "requires_capture":
@@ -203,12 +206,10 @@ def declined_by(
     error: Mapping[str, object], provider_payment_id: str, request_id: str | None
 ) -> Declined:
     """Return the decline that a `last_payment_error` records."""
+    code = text(error, "decline_code") or text(error, "code") or "generic_decline"
+    decline_class, advice = classify(code, text(error, "advice_code"))
     return Declined(
-        text(error, "decline_code") or text(error, "code") or "generic_decline",
-        text(error, "advice_code"),
-        text(error, "message") or "",
-        provider_payment_id,
-        request_id,
+        code, decline_class, advice, text(error, "message") or "", provider_payment_id, request_id
     )
 
 
@@ -259,7 +260,15 @@ def _declined(fault: Fault, provider_payment_id: str | None) -> Outcome:
     )
     if doubt or code is None:
         return Unknown(fault.kind.value, str(doubt), provider_payment_id, fault.request_id)
-    return Declined(code, fault.advice_code, fault.message, intent_id, fault.request_id)
+    decline_class, advice = classify(code, fault.advice_code)
+    return Declined(code, decline_class, advice, fault.message, intent_id, fault.request_id)
+
+
+def _rejected(fault: Fault) -> Rejected:
+    code = fault.code or fault.kind.value
+    expired = code in EXPIRED_CODES
+    reason = RefusalReason.AUTHORIZATION_EXPIRED if expired else RefusalReason.OTHER
+    return Rejected(code, fault.message, fault.request_id, reason)
 
 
 def _succeeded(intent: Intent, request_id: str | None, *, captured: bool) -> Succeeded:
