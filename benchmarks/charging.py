@@ -1,6 +1,5 @@
 """How fast one worker process charges through the sandbox, and what bounds it."""
 
-import os
 import subprocess
 import sys
 import time
@@ -9,7 +8,7 @@ from datetime import timedelta
 import psutil
 from sqlalchemy import Engine, text
 
-from benchmarks.world import START, Servers, cpu_of_tree, servers
+from benchmarks.world import START, Servers, cpu_of_tree, environment, sandbox, servers
 from billing.config import load_settings
 from billing.flows.customers import customers
 from billing.flows.cycles import opening
@@ -28,8 +27,8 @@ WORKER += "run_role('worker', load_settings(None, os.environ))"
 
 def run() -> None:
     """Print captures a second of one worker process, and where the processor time went."""
-    with servers() as world, _sandbox(world) as url:
-        env = _environment(world, url)
+    with servers() as world, sandbox(world) as url:
+        env = environment(world, url)
         runtime = Runtime(load_settings(None, env))
         _due_payments(runtime)
         ids = collecting.dispatch_due(
@@ -43,37 +42,6 @@ def run() -> None:
             ring(runtime.broker, payment_id)
         _measure(world, runtime.engine, env, len(ids))
         runtime.close()
-
-
-class _sandbox:  # noqa: N801  reads as the statement it is
-    def __init__(self, world: Servers) -> None:
-        self._world = world
-
-    def __enter__(self) -> str:
-        port_file = self._world.folder / "sandbox.port"
-        command = [sys.executable, "-m", "billing.sandbox", "--port", "0"]
-        command += ["--data", str(self._world.folder / "sandbox"), "--port-file", str(port_file)]
-        self.process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-        while not port_file.exists() or not port_file.read_text().strip():
-            time.sleep(0.02)
-        self._world.others.append(psutil.Process(self.process.pid))
-        return f"http://127.0.0.1:{port_file.read_text().strip()}"
-
-    def __exit__(self, *_: object) -> None:
-        self.process.terminate()
-        self.process.wait()
-
-
-def _environment(world: Servers, url: str) -> dict[str, str]:
-    return {
-        **os.environ,
-        "BILLING__DATABASE__URL": world.database_url,
-        "BILLING__REDIS__URL": world.redis_url,
-        "BILLING__STRIPE__API_KEY": "sk_test_benchmark",
-        "BILLING__STRIPE__API_BASE": url,
-        "BILLING__STRIPE__RATE_PER_SECOND": "100000",
-        "BILLING__LOGS__LEVEL": "error",
-    }
 
 
 def _due_payments(runtime: Runtime) -> None:

@@ -1,7 +1,11 @@
 """A throw-away engine to measure: real servers, a published catalog, and many subscriptions."""
 
 import contextlib
+import os
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -51,6 +55,37 @@ def servers() -> Iterator[Servers]:
         finally:
             postgres.destroy()
             valkey.destroy()
+
+
+@contextlib.contextmanager
+def sandbox(world: Servers) -> Iterator[str]:
+    """Run the sandbox provider in a process of its own, and give its address."""
+    port_file = world.folder / "sandbox.port"
+    command = [sys.executable, "-m", "billing.sandbox", "--port", "0"]
+    command += ["--data", str(world.folder / "sandbox"), "--port-file", str(port_file)]
+    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+    try:
+        while not port_file.exists() or not port_file.read_text().strip():
+            time.sleep(0.02)
+        world.others.append(psutil.Process(process.pid))
+        yield f"http://127.0.0.1:{port_file.read_text().strip()}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def environment(world: Servers, provider_url: str) -> dict[str, str]:
+    """Return what the processes of the engine are told about this world."""
+    return {
+        **os.environ,
+        "BILLING__DATABASE__URL": world.database_url,
+        "BILLING__REDIS__URL": world.redis_url,
+        "BILLING__EMBEDDED__DIR": str(world.folder),
+        "BILLING__STRIPE__API_KEY": "sk_test_benchmark",
+        "BILLING__STRIPE__API_BASE": provider_url,
+        "BILLING__STRIPE__RATE_PER_SECOND": "100000",
+        "BILLING__LOGS__LEVEL": "error",
+    }
 
 
 _CUSTOMERS = text(
