@@ -97,11 +97,6 @@ class Difference:
 
     kind: BreakKind
 
-    @property
-    def suggested_cause(self) -> str:
-        """The likeliest reason, for the person who looks first."""
-        return SUGGESTED_CAUSES[self.kind]
-
 
 Verdict = Confirmed | NotYet | Difference
 

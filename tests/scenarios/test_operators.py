@@ -45,6 +45,38 @@ every = "1 month"
 """
 
 
+AT_MONTHS_END = """
+product = "Story"
+
+[[plan]]
+code = "bill"
+every = "1 month"
+anchor_day = 31
+catch_up = "bill"
+  [[plan.version]]
+  effective = 2026-01-01
+  price = { USD = "5.00" }
+
+[[plan]]
+code = "skip"
+every = "1 month"
+anchor_day = 31
+catch_up = "skip"
+  [[plan.version]]
+  effective = 2026-01-01
+  price = { USD = "5.00" }
+
+[[plan]]
+code = "park"
+every = "1 month"
+anchor_day = 31
+catch_up = "park"
+  [[plan.version]]
+  effective = 2026-01-01
+  price = { USD = "5.00" }
+"""
+
+
 def cancel(world: World, customer: Subscriber, *, at_period_end: bool = False) -> None:
     lifecycle.cancel(
         world.engine,
@@ -218,6 +250,32 @@ def test_periods_missed_can_wait_for_an_operator(world: World) -> None:
     world.settle()
 
     assert world.kinds(customer) == ["regular", "skipped", "skipped", "regular"]
+    world.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize(
+    ("plan", "comes_back", "kinds", "parked"),
+    [
+        ("bill", "2026-04-30", ["regular"] * 5, None),
+        ("bill", "2026-05-31", ["regular"], "catch_up"),
+        ("skip", "2026-02-28", ["regular", "skipped", "regular"], None),
+        ("skip", "2026-04-30", ["regular", "skipped", "skipped", "skipped", "regular"], None),
+        ("park", "2026-02-28", ["regular"], "catch_up"),
+    ],
+)
+def test_a_period_that_ends_as_the_downtime_does_was_missed(
+    world: World, plan: str, comes_back: str, kinds: list[str], parked: str | None
+) -> None:
+    world.publish(AT_MONTHS_END)
+    world.run_until("2026-01-15")
+    customer = world.subscribed(plan)
+    world.settle()
+    world.jump_to(comes_back)
+
+    world.settle()
+
+    assert (world.kinds(customer), parked_for(world, customer)) == (kinds, parked)
+    assert world.psp.captures(customer) == kinds.count("regular")
     world.assert_everything_adds_up()
 
 
