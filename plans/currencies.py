@@ -93,9 +93,10 @@ def charge_step(currency: str) -> int:
 
 
 def charge_limit(currency: str) -> int:
-    """Return the largest amount in minor units that the provider takes: eight digits.
+    """Return the largest amount in minor units that can be charged: eight digits.
 
-    ISK and UGX have no decimals here but two at the provider, which leaves six digits.
+    Six in ISK and UGX: they have no minor unit, and payment providers count two decimals all
+    the same. A test holds each kind of provider to taking these amounts.
     """
     return 999_999 if currency in ("ISK", "UGX") else 99_999_999
 

@@ -16,9 +16,12 @@ from sqlalchemy import Engine
 
 from billing.api import webhook
 from billing.api.webhook import Intake
+from billing.gateway.registry import KINDS
 from workers.runtime.clock import SystemClock
 from workers.runtime.metrics import ProcessMetrics
 
+ACCOUNT = "stripe"
+DOOR = webhook.PATH.format(provider=ACCOUNT)
 VERSION = "2026-10-28.endive"
 
 
@@ -52,14 +55,18 @@ class Door:
         app = FastAPI(openapi_url=None)
         app.include_router(webhook.router)
         if secrets:
-            app.state.webhooks = Intake(
-                engine=engine,
-                wall=self.clock.wall,
-                secrets=secrets,
-                tolerance=timedelta(minutes=5),
-                live=live,
-                received=metrics.webhook_received,
-                refused=metrics.webhook_refused,
+            app.state.webhooks = dict.fromkeys(
+                [ACCOUNT],
+                Intake(
+                    engine=engine,
+                    read=KINDS["stripe"].read_delivery,
+                    wall=self.clock.wall,
+                    secrets=secrets,
+                    tolerance=timedelta(minutes=5),
+                    live=live,
+                    received=metrics.webhook_received,
+                    refused=metrics.webhook_refused,
+                ),
             )
         config = uvicorn.Config(app, port=0, log_config=None, access_log=False, lifespan="off")
         self._server = uvicorn.Server(config)
@@ -71,7 +78,7 @@ class Door:
         while not self._server.started:
             time.sleep(0.005)
         port = self._server.servers[0].sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}{webhook.PATH}"
+        self.url = f"http://127.0.0.1:{port}{DOOR}"
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from billing.errors import BadInput, BillingError, Conflict, NotFound, SchemaUnknown, Unavailable
 from billing.flows.service.idempotency import InFlight, KeyReused
-from billing.gateway.stripe.faults import ProviderKeyRefused
+from billing.gateway.errors import ProviderKeyRefused
 from billing.pan import CardNumberRefused
 
 CONTENT_TYPE: Final = "application/problem+json"

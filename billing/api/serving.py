@@ -50,7 +50,7 @@ class Api:
         self._stopped = threading.Event()
         self._arrival_seconds = settings.api.arrival_timeout.total_seconds()
         # Longer than a call to the provider may take: a charge that was begun is answered.
-        self._grace_seconds = settings.stripe.deadline.total_seconds() + 5
+        self._grace_seconds = settings.longest_call.total_seconds() + 5
         self.app = create_app(runtime, metrics, services, guard)
         self.rpc = RpcServer(
             PaymentService(services.payments, counted),

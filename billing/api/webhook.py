@@ -1,4 +1,4 @@
-"""The provider's door: POST /v1/webhooks/stripe.
+"""The providers' door: POST /v1/webhooks/ and the name of an account in the configuration.
 
 What comes in is believed for its signature alone, so the body is read as it came and parsed by
 nobody before that. The event is committed before the 200: what was acknowledged can't be lost,
@@ -9,7 +9,7 @@ and the counters have the reason.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
@@ -23,14 +23,17 @@ from sqlalchemy.exc import SQLAlchemyError
 from billing.errors import BadInput, first_line
 from billing.flows.webhooks import inbox as flow
 from billing.gateway import ProviderEvent
-from billing.gateway.stripe.envelope import LONGEST_DELIVERY, WrongDelivery, check_envelope
-from billing.gateway.stripe.signatures import SignatureRefused, verify
+from billing.gateway.errors import SignatureRefused, WrongDelivery
+from billing.gateway.provider_kind import ReadDelivery
+from billing.gateway.registry import KINDS
 from workers.runtime.metrics import ProcessMetrics
 from workers.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
-PATH: Final = "/v1/webhooks/stripe"
+PATH: Final = "/v1/webhooks/{provider}"
+LONGEST_DELIVERY: Final = 1_048_576
+"""Bytes of a delivery that are read at most; a provider's are far below."""
 THREADS: Final = 4
 _RETRY_SECONDS: Final = "5"
 
@@ -39,9 +42,13 @@ router = APIRouter()
 
 @dataclass(frozen=True)
 class Intake:
-    """Takes deliveries in, one at a time; threads share it. `count` is told of refusals."""
+    """Takes the deliveries of one account in; threads share it.
+
+    `received` and `refused` count.
+    """
 
     engine: Engine
+    read: ReadDelivery
     wall: Callable[[], datetime]
     secrets: Sequence[str]
     tolerance: timedelta
@@ -55,49 +62,62 @@ class Intake:
         if not self.secrets or not all(secret.strip() for secret in self.secrets):
             raise BadInput(
                 "webhooks can't be received without their signing secret: anybody could send them",
-                where="webhooks.secrets",
-                remedy="set BILLING__WEBHOOKS__SECRETS, or BILLING__WEBHOOKS__SECRETS_FILE,"
-                " to the endpoint's whsec_...",
+                where="providers.NAME.webhook_secrets",
+                remedy="set BILLING__PROVIDERS__NAME__WEBHOOK_SECRETS, or the same with _FILE,"
+                " to the signing secret of the account's endpoint",
             )
 
-    def take(self, body: bytes, header: str) -> ProviderEvent:
+    def take(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent:
         """Keep a delivery and return its event. Raises: SignatureRefused, WrongDelivery."""
         wall = self.wall()
-        event = verify(body, header, self.secrets, wall=wall, tolerance=self.tolerance)
-        check_envelope(body, live=self.live)
+        event = self.read(
+            body, headers, self.secrets, wall=wall, tolerance=self.tolerance, live=self.live
+        )
         for new in flow.receive(self.engine, [event], source="webhook", wall=wall):
             self.received(new.type, "webhook")
         return event
 
 
-def intake_of(runtime: Runtime, metrics: ProcessMetrics) -> Intake:
-    """Return the intake these settings ask for. Raises: BadInput without a secret."""
+def _intakes(runtime: Runtime, metrics: ProcessMetrics) -> Mapping[str, Intake]:
+    """Return the intake of each account that has a secret, by the last part of its path.
+
+    The default account is found by its kind too, unless another account is named so.
+    """
     settings = runtime.settings
-    return Intake(
-        engine=runtime.engine,
-        wall=runtime.clock.wall,
-        secrets=[secret.get_secret_value() for secret in settings.webhooks.secrets],
-        tolerance=settings.webhooks.tolerance,
-        live=settings.mode == "live",
-        received=metrics.webhook_received,
-        refused=metrics.webhook_refused,
-    )
+    intakes = {
+        name: Intake(
+            engine=runtime.engine,
+            read=KINDS[account.kind].read_delivery,
+            wall=runtime.clock.wall,
+            secrets=settings.webhook_secrets(name),
+            tolerance=settings.webhooks.tolerance,
+            live=settings.mode == "live",
+            received=metrics.webhook_received,
+            refused=metrics.webhook_refused,
+        )
+        for name, account in settings.providers.items()
+        if settings.webhook_secrets(name)
+    }
+    default = intakes.get(settings.default_provider)
+    return intakes if default is None else {settings.provider().kind: default} | intakes
 
 
 def install(app: FastAPI, runtime: Runtime, metrics: ProcessMetrics) -> None:
-    """Open the door, if there is a secret; without one, deliveries are answered 503."""
-    if not runtime.settings.webhooks.secrets:
-        logger.info("no webhook secret is set: events are read from the provider's list alone")
-        return
-    app.state.webhooks = intake_of(runtime, metrics)
+    """Open the door to each account with a secret; deliveries of the others are answered 503."""
+    intakes = _intakes(runtime, metrics)
+    for name in runtime.settings.providers:
+        if name not in intakes:
+            logger.info("%s has no webhook secret: its events are read from its list alone", name)
+    app.state.webhooks = intakes
 
 
 @router.post(PATH, include_in_schema=False)
-async def stripe(request: Request) -> JSONResponse:
+async def delivery(request: Request, provider: str) -> JSONResponse:
     """Take a delivery in."""
-    intake: Intake | None = getattr(request.app.state, "webhooks", None)
+    intakes: Mapping[str, Intake] = getattr(request.app.state, "webhooks", {})
+    intake = intakes.get(provider)
     if intake is None:
-        logger.error("a webhook was delivered, but no secret is set (webhooks.secrets)")
+        logger.error("a webhook was delivered, but no secret is set for its path")
         return _answer(503, "unavailable")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
@@ -105,10 +125,7 @@ async def stripe(request: Request) -> JSONResponse:
     body = await _body(request)
     if body is None:
         return _refuse(intake, 413, "too_large", f"it has more than {LONGEST_DELIVERY} bytes")
-    header = request.headers.get("stripe-signature")
-    if header is None:
-        return _refuse(intake, 400, "missing", "it is not signed")
-    return await to_thread.run_sync(_take, intake, body, header, limiter=intake.turns)
+    return await to_thread.run_sync(_take, intake, body, request.headers, limiter=intake.turns)
 
 
 async def _body(request: Request) -> bytes | None:
@@ -124,9 +141,9 @@ async def _body(request: Request) -> bytes | None:
     return bytes(body)
 
 
-def _take(intake: Intake, body: bytes, header: str) -> JSONResponse:
+def _take(intake: Intake, body: bytes, headers: Mapping[str, str]) -> JSONResponse:
     try:
-        event = intake.take(body, header)
+        event = intake.take(body, headers)
     except (SignatureRefused, WrongDelivery) as error:
         return _refuse(intake, 400, error.reason, error.what)
     except SQLAlchemyError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from billing.cli.guard import refuse_in_settings
+from billing.cli.output import talk
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -35,7 +36,10 @@ class Session:
         from billing.config import DEFAULT_FILE, load_settings
 
         refuse_in_settings(self.config or DEFAULT_FILE, os.environ)
-        return load_settings(self.config, os.environ)
+        settings = load_settings(self.config, os.environ)
+        for hint in settings.hints:
+            talk(hint)
+        return settings
 
     @cached_property
     def runtime(self) -> "Runtime":

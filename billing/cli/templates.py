@@ -5,7 +5,7 @@ from typing import Final
 CONFIG: Final = """\
 # Perennial's settings. What is left out has its default; docs/configuration.md describes every key.
 # The environment overrides this file: BILLING__SCHEDULER__TICK=5s, or, for secrets,
-# BILLING__STRIPE__API_KEY_FILE=/run/secrets/stripe_key
+# BILLING__PROVIDERS__STRIPE__API_KEY_FILE=/run/secrets/stripe_key
 
 mode = "sandbox"            # "live" charges real cards
 
@@ -19,7 +19,8 @@ url = "embedded"            # or "redis://host:6379/0", used by nothing else
 dir = ".perennial"          # where embedded servers keep their data; keep it out of version control
 
 # Without a key, sandbox mode uses the sandbox that comes with the engine.
-# [stripe]
+# [providers.stripe]
+# kind = "stripe"
 # rate_per_second = 25      # what the provider allows, over all processes
 
 [plans]

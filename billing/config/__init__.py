@@ -1,19 +1,21 @@
 """Settings: `config.toml`, then the environment over it, checked as a whole before use.
 
-`schema` has every key, `load` the way from file and environment to a value, `rules` what
-contradicts what, `show` the way back to text, `values` how single values are written.
+`schema` has every key, `providers` those of the accounts at providers, `load` the way from file
+and environment to a value, `rules` what contradicts what, `show` the way back to text, `values`
+how single values are written.
 """
 
 from billing.config.load import DEFAULT_FILE, load_settings
-from billing.config.schema import ApiSettings, Settings, StripeSettings, WebhooksSettings, all_keys
+from billing.config.providers import ProviderSettings
+from billing.config.schema import ApiSettings, Settings, WebhooksSettings, all_keys
 from billing.config.values import EMBEDDED, format_duration, parse_duration
 
 __all__ = [
     "DEFAULT_FILE",
     "EMBEDDED",
     "ApiSettings",
+    "ProviderSettings",
     "Settings",
-    "StripeSettings",
     "WebhooksSettings",
     "all_keys",
     "format_duration",

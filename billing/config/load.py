@@ -15,8 +15,10 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
+from billing.config.providers import DEFAULT_NAME, placed
 from billing.config.rules import contradictions
 from billing.config.schema import Settings
+from billing.config.show import section_of
 from billing.config.values import PREFIX
 from billing.errors import BadInput
 
@@ -36,6 +38,7 @@ def load_settings(path: Path | None, env: Mapping[str, str]) -> Settings:
         values, text = {}, ""
     origins = _Origins(str(file), text)
     _overlay(values, env, origins)
+    hints = _place_providers(values, origins)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
@@ -43,6 +46,7 @@ def load_settings(path: Path | None, env: Mapping[str, str]) -> Settings:
     found = list(contradictions(settings))
     if found:
         raise _bad([(origins.of(loc), what, remedy) for loc, what, remedy in found])
+    settings._hints = hints
     return _with_absolute_paths(settings, file.absolute().parent)
 
 
@@ -56,11 +60,19 @@ class _Origins:
         self._file = file
         self._lines = text.splitlines()
         self._variables: dict[tuple[str, ...], str] = {}
+        self._moved: dict[tuple[str, ...], tuple[str, ...]] = {}
 
     def note(self, loc: tuple[str, ...], variable: str) -> None:
         self._variables[loc] = variable
 
+    def moved(self, to: tuple[str, ...], written_at: tuple[str, ...]) -> None:
+        """Note that a section is written in another place than it is read from."""
+        self._moved[to] = written_at
+
     def of(self, loc: tuple[str, ...]) -> str:
+        for to, written_at in self._moved.items():
+            if loc[: len(to)] == to:
+                loc = written_at + loc[len(to) :]
         for length in range(len(loc), 0, -1):
             if loc[:length] in self._variables:
                 return f"environment, {self._variables[loc[:length]]}"
@@ -84,6 +96,21 @@ class _Origins:
                 if (*table, *name) == loc[: len(table) + len(name)]:
                     return number
         return best
+
+
+def _place_providers(values: dict[str, Any], origins: _Origins) -> tuple[str, ...]:
+    """Read the section of earlier versions as what it is now, and return the hints."""
+    if "stripe" in values and values.get("providers"):
+        raise BadInput(
+            "[stripe] and [providers] are both given, and nobody knows which is meant",
+            where=origins.of(("stripe",)),
+            remedy="move what [stripe] says into [providers.stripe]",
+        )
+    old = "stripe" in values
+    hints = placed(values)
+    if old:
+        origins.moved(("providers", DEFAULT_NAME), ("stripe",))
+    return hints
 
 
 def _read_file(file: Path) -> tuple[dict[str, Any], str]:
@@ -174,7 +201,7 @@ def _invalid(problem: Any, origins: _Origins) -> Problem:
 def _known_keys(loc: tuple[str, ...]) -> list[str]:
     model: Any = Settings
     for name in loc:
-        model = model.model_fields[name].annotation
+        model = section_of(model) or model.model_fields[name].annotation
     return list(model.model_fields)
 
 

@@ -1,40 +1,25 @@
 """What is wrong with the settings as a whole although each part is right."""
 
+import re
 from collections.abc import Iterable
-from datetime import timedelta
-from typing import Literal
+from typing import Final
 
+from billing.config.providers import ProviderSettings
 from billing.config.schema import Settings
+from billing.config.values import format_duration
+from billing.gateway.registry import KINDS
+
+Contradiction = tuple[tuple[str, ...], str, str]
+"""The key it is told of, what, remedy."""
+_NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 
-def contradictions(settings: Settings) -> Iterable[tuple[tuple[str, ...], str, str]]:
-    """Yield what is wrong with the whole although each part is right: place, what, remedy."""
-    stripe, charges = settings.stripe, settings.charges
-    yield from _mode_contradictions(settings)
-    if stripe.deadline >= charges.lease:
-        yield (
-            ("charges", "lease"),
-            "a charge may take longer than its lease: another worker would start it again",
-            "make charges.lease longer than stripe.deadline",
-        )
-    if stripe.deadline >= settings.reconciler.lease:
-        yield (
-            ("reconciler", "lease"),
-            "reading one page may take longer than the lease: another reconciler would take over",
-            "make reconciler.lease longer than stripe.deadline",
-        )
-    if stripe.timeout_read > stripe.deadline:
-        yield (
-            ("stripe", "timeout_read"),
-            "one read may take longer than the whole call",
-            "make stripe.timeout_read at most stripe.deadline",
-        )
-    if charges.key_max_age >= timedelta(hours=24):
-        yield (
-            ("charges", "key_max_age"),
-            "the provider may forget an idempotency key after 24 h: the charge would be made twice",
-            "keep it below 24h; 23h is the default",
-        )
+def contradictions(settings: Settings) -> Iterable[Contradiction]:
+    """Yield every contradiction between keys."""
+    charges = settings.charges
+    yield from _which_provider(settings)
+    for name, provider in settings.providers.items():
+        yield from _of_provider(settings, name, provider)
     if charges.unknown_backoff > charges.unknown_backoff_max:
         yield (
             ("charges", "unknown_backoff"),
@@ -43,29 +28,62 @@ def contradictions(settings: Settings) -> Iterable[tuple[tuple[str, ...], str, s
         )
 
 
-def _mode_contradictions(settings: Settings) -> Iterable[tuple[tuple[str, ...], str, str]]:
-    live, kind = settings.mode == "live", _key_kind(_key(settings))
-    if live and kind == "test":
-        yield ("stripe", "api_key"), "mode is live, but this is a test key", "use the live key"
-    if not live and kind == "live":
+def _which_provider(settings: Settings) -> Iterable[Contradiction]:
+    if not settings.providers:
+        yield ("providers",), "no provider is left", "add one, or leave the section out"
+        return
+    for name in settings.providers:
+        if not _NAME.fullmatch(name):
+            yield (
+                ("providers", name),
+                f"{name!r} can't be a provider's name: rows, paths and variables carry it",
+                "use small letters, digits and single underscores, beginning with a letter",
+            )
+    defaults = [name for name, provider in settings.providers.items() if provider.default]
+    for name in defaults[1:]:
         yield (
-            ("stripe", "api_key"),
-            "mode is sandbox, but this is a live key: it would charge real cards",
-            'use a test key, or set mode = "live"',
+            ("providers", name, "default"),
+            f"{defaults[0]} and {name} are both the default",
+            "leave default = true to one; without any, the first is the default",
         )
-    if live and settings.stripe.api_base:
+    own = settings.provider().webhook_secrets
+    if own and settings.webhooks.secrets:
         yield (
-            ("stripe", "api_base"),
-            "mode is live, but the provider is another server",
-            "leave stripe.api_base empty in live mode",
+            ("webhooks", "secrets"),
+            f"webhooks.secrets and providers.{settings.default_provider}.webhook_secrets are both"
+            " given, and both are the default provider's",
+            "leave out webhooks.secrets",
         )
 
 
-def _key(settings: Settings) -> str:
-    return settings.stripe.api_key.get_secret_value()
-
-
-def _key_kind(key: str) -> Literal["live", "test", "unknown"]:
-    if key.startswith(("sk_live_", "rk_live_")):
-        return "live"
-    return "test" if key.startswith(("sk_test_", "rk_test_")) else "unknown"
+def _of_provider(
+    settings: Settings, name: str, provider: ProviderSettings
+) -> Iterable[Contradiction]:
+    deadline, key = f"providers.{name}.deadline", ("providers", name)
+    for part, what, remedy in provider.contradictions(settings.mode):
+        yield (*key, part), what, remedy
+    if provider.deadline >= settings.charges.lease:
+        yield (
+            ("charges", "lease"),
+            "a charge may take longer than its lease: another worker would start it again",
+            f"make charges.lease longer than {deadline}",
+        )
+    if provider.deadline >= settings.reconciler.lease:
+        yield (
+            ("reconciler", "lease"),
+            "reading one page may take longer than the lease: another reconciler would take over",
+            f"make reconciler.lease longer than {deadline}",
+        )
+    if provider.timeout_read > provider.deadline:
+        yield (
+            (*key, "timeout_read"),
+            "one read may take longer than the whole call",
+            f"make it at most {deadline}",
+        )
+    age, limit = settings.charges.key_max_age, KINDS[provider.kind].capabilities.key_max_age
+    if age is not None and age > limit:
+        yield (
+            ("charges", "key_max_age"),
+            f"{name} may forget an older idempotency key: the charge would be made twice",
+            f"keep it at {format_duration(limit)} or less, or leave it out",
+        )

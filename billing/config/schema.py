@@ -1,15 +1,17 @@
 """Every section and key there is, with its default; docs/configuration.md describes each."""
 
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr
+from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr
 
+from billing.config.providers import Mode, ProviderSettings, Secrets, one_provider
+from billing.config.section import Section
 from billing.config.show import keys_of, shown
 from billing.config.values import (
     EMBEDDED,
-    MINIMUM_AMOUNTS,
     PREFIX,
     Amounts,
     AnyDuration,
@@ -20,19 +22,13 @@ from billing.config.values import (
     PostgresUrl,
     RedisUrl,
     one_address,
-    one_or_two,
     split_list,
-    split_secrets,
 )
 from billing.errors import BadInput
 from plans.terms import Cadence, Dunning
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
-
-
-class DatabaseSettings(_Section):
+class DatabaseSettings(Section):
     """PostgreSQL; `role` is what every connection becomes, so that it can't change the ledger."""
 
     url: PostgresUrl = EMBEDDED
@@ -41,37 +37,26 @@ class DatabaseSettings(_Section):
     statement_timeout: Duration = timedelta(seconds=30)
 
 
-class RedisSettings(_Section):
+class RedisSettings(Section):
     """The message queue: a doorbell that may be lost at any time."""
 
     url: RedisUrl = EMBEDDED
     namespace: str = "billing"
 
 
-class EmbeddedSettings(_Section):
+class EmbeddedSettings(Section):
     """Where embedded servers keep their files."""
 
     dir: Path = Path(".perennial")
 
 
-class StripeSettings(_Section):
-    """The provider. An empty `api_base` means Stripe's own, or the embedded sandbox's."""
-
-    api_key: SecretStr = SecretStr("")
-    api_base: str = ""
-    timeout_connect: Duration = timedelta(seconds=3)
-    timeout_read: Duration = timedelta(seconds=30)
-    deadline: Duration = timedelta(seconds=60)
-    rate_per_second: Annotated[float, Field(gt=0)] = 25.0
-
-
-class PlansSettings(_Section):
+class PlansSettings(Section):
     """What is sold."""
 
     catalog: Path = Path("plans/catalog")
 
 
-class SchedulerSettings(_Section):
+class SchedulerSettings(Section):
     """The daemon that opens due cycles and sends charges on their way."""
 
     tick: Duration = timedelta(seconds=1)
@@ -82,17 +67,17 @@ class SchedulerSettings(_Section):
     queue_high_water: Count = 5000
 
 
-class ChargesSettings(_Section):
+class ChargesSettings(Section):
     """One charge: how long it may take, and how an unknown outcome is asked about."""
 
     lease: Duration = timedelta(minutes=2)
     unknown_backoff: Duration = timedelta(seconds=5)
     unknown_backoff_max: Duration = timedelta(minutes=10)
-    key_max_age: Duration = timedelta(hours=23)
-    minimum_amounts: Amounts = MINIMUM_AMOUNTS
+    key_max_age: Duration | None = None
+    minimum_amounts: Amounts = Field(default_factory=dict)
 
 
-class BudgetSettings(_Section):
+class BudgetSettings(Section):
     """How much one payment method may be tried, over all its invoices."""
 
     max_attempts: Count = 8
@@ -100,7 +85,7 @@ class BudgetSettings(_Section):
     spacing: AnyDuration = timedelta(hours=24)
 
 
-class DunningSettings(_Section):
+class DunningSettings(Section):
     """The ladder of plans that have none of their own, and the budget that binds them all."""
 
     retry_after: Annotated[tuple[CadenceText, ...], BeforeValidator(split_list)] = (
@@ -117,7 +102,7 @@ class DunningSettings(_Section):
         return Dunning(self.retry_after, self.then)
 
 
-class ReconcilerSettings(_Section):
+class ReconcilerSettings(Section):
     """Comparing our books with the provider's; `grace` is how long a difference may last.
 
     A settlement run begins when a boundary of `settle_every`, counted from midnight UTC, has
@@ -133,13 +118,13 @@ class ReconcilerSettings(_Section):
     settle_grace: AnyDuration = timedelta(days=1)
 
 
-class RevenueSettings(_Section):
+class RevenueSettings(Section):
     """When the deferred revenue of an invoice is earned."""
 
     recognise: Literal["period_end", "daily"] = "period_end"
 
 
-class WorkerSettings(_Section):
+class WorkerSettings(Section):
     """The processes that charge; they divide their share of the provider's rate."""
 
     threads: Count = 8
@@ -147,7 +132,7 @@ class WorkerSettings(_Section):
     poll: Duration = timedelta(milliseconds=200)
 
 
-class ApiSettings(_Section):
+class ApiSettings(Section):
     """The doors for other programs: HTTP and gRPC. `pepper` keys the hashes of API keys."""
 
     host: Annotated[str, AfterValidator(one_address)] = "127.0.0.1"
@@ -162,22 +147,20 @@ class ApiSettings(_Section):
     arrival_timeout: Duration = timedelta(seconds=20)
 
 
-class WebhooksSettings(_Section):
+class WebhooksSettings(Section):
     """The provider's notices; without secrets nobody can deliver any, and the sweep reads all.
 
     A signature may be as old as `tolerance`. Every `sweep_every` the provider is asked which
     events never reached us.
     """
 
-    secrets: Annotated[
-        tuple[SecretStr, ...], BeforeValidator(split_secrets), AfterValidator(one_or_two)
-    ] = ()
+    secrets: Secrets = ()
     tolerance: Duration = timedelta(minutes=5)
     tick: Duration = timedelta(seconds=1)
     sweep_every: Duration = timedelta(minutes=5)
 
 
-class MetricsSettings(_Section):
+class MetricsSettings(Section):
     """Where each role serves /livez, /readyz and /metrics; port 0 takes a free one."""
 
     host: Annotated[str, AfterValidator(one_address)] = "127.0.0.1"
@@ -187,21 +170,21 @@ class MetricsSettings(_Section):
     api_port: Port = 0
 
 
-class LogsSettings(_Section):
+class LogsSettings(Section):
     """How log lines look, and how many there are."""
 
     format: Literal["auto", "console", "json"] = "auto"
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything that can be set. Immutable; made by `load_settings`."""
 
-    mode: Literal["sandbox", "live"] = "sandbox"
+    mode: Mode = "sandbox"
     database: DatabaseSettings = DatabaseSettings()
     redis: RedisSettings = RedisSettings()
     embedded: EmbeddedSettings = EmbeddedSettings()
-    stripe: StripeSettings = StripeSettings()
+    providers: Mapping[str, ProviderSettings] = Field(default_factory=one_provider)
     plans: PlansSettings = PlansSettings()
     scheduler: SchedulerSettings = SchedulerSettings()
     charges: ChargesSettings = ChargesSettings()
@@ -214,29 +197,65 @@ class Settings(_Section):
     metrics: MetricsSettings = MetricsSettings()
     logs: LogsSettings = LogsSettings()
 
+    _hints: tuple[str, ...] = PrivateAttr(())
+
+    @property
+    def hints(self) -> tuple[str, ...]:
+        """What is still read although it has another name by now, in words."""
+        return self._hints
+
+    @property
+    def default_provider(self) -> str:
+        """The name of the account that collects for new customers."""
+        names = [name for name, provider in self.providers.items() if provider.default]
+        return names[0] if names else next(iter(self.providers))
+
+    def provider(self, name: str | None = None) -> ProviderSettings:
+        """Return the section of an account, the default one without a name."""
+        return self.providers[name or self.default_provider]
+
+    @property
+    def longest_call(self) -> timedelta:
+        """The longest time that a call to any provider may take."""
+        return max(provider.deadline for provider in self.providers.values())
+
+    def in_embedded_sandbox(self, name: str) -> bool:
+        """Tell whether an account is one at the sandbox that comes with the engine."""
+        return self.mode == "sandbox" and self.providers[name].is_nowhere
+
     @property
     def uses_embedded_sandbox(self) -> bool:
-        """Tell whether the provider is the sandbox that comes with the engine."""
-        return self.mode == "sandbox" and not self.stripe.api_base and not self._key()
+        """Tell whether the sandbox that comes with the engine has to run."""
+        return any(self.in_embedded_sandbox(name) for name in self.providers)
 
-    def stripe_key(self) -> str:
-        """Return the provider's key. Raises: BadInput when none is set."""
-        if not self._key():
-            raise BadInput(
-                "there is no key for the provider",
-                where="stripe.api_key",
-                remedy=f"set {PREFIX}STRIPE__API_KEY, or {PREFIX}STRIPE__API_KEY_FILE",
-            )
-        return self._key()
+    def credentials(self, name: str) -> Mapping[str, str]:
+        """Return what opens an account. Raises: BadInput when a part isn't set."""
+        found = self.providers[name].credentials()
+        for key, value in found.items():
+            if not value:
+                variable = f"{PREFIX}PROVIDERS__{name.upper()}__{key.upper()}"
+                raise BadInput(
+                    "there is no key for the provider",
+                    where=f"providers.{name}.{key}",
+                    remedy=f"set {variable}, or {variable}_FILE",
+                )
+        return found
+
+    def webhook_secrets(self, name: str) -> tuple[str, ...]:
+        """Return the signing secrets of an account's endpoint.
+
+        `webhooks.secrets` are those of the default account.
+        """
+        own = self.providers[name].webhook_secrets
+        if not own and name == self.default_provider:
+            own = self.webhooks.secrets
+        return tuple(secret.get_secret_value() for secret in own)
 
     def show(self) -> dict[str, str]:
         """Return every key with its value as text, secrets masked."""
         return shown(self)
 
-    def _key(self) -> str:
-        return self.stripe.api_key.get_secret_value()
-
 
 def all_keys() -> list[str]:
-    """Return every key there is, like "stripe.api_key"."""
+    """Return every key there is, like "providers.NAME.api_key"."""
     return sorted(keys_of(Settings))

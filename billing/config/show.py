@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 
@@ -14,11 +14,21 @@ def shown(settings: BaseModel) -> dict[str, str]:
     return dict(_flat(settings.model_dump(), ()))
 
 
+def section_of(kind: Any) -> type[BaseModel] | None:
+    """Return the section that a table of sections by name holds, or None for another type."""
+    parts = get_args(kind)
+    if get_origin(kind) is Mapping and isinstance(parts[1], type):
+        return parts[1] if issubclass(parts[1], BaseModel) else None
+    return None
+
+
 def keys_of(model: type[BaseModel], loc: tuple[str, ...] = ()) -> Iterable[str]:
-    """Yield every key of a section, like "stripe.api_key"."""
+    """Yield every key of a section, like "api.port" or "providers.NAME.api_key"."""
     for name, field in model.model_fields.items():
         kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if (section := section_of(kind)) is not None:
+            yield from keys_of(section, (*loc, name, "NAME"))
+        elif isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from keys_of(kind, (*loc, name))
         else:
             yield ".".join((*loc, name))
@@ -33,6 +43,8 @@ def _flat(value: object, loc: tuple[str, ...]) -> Iterable[tuple[str, str]]:
 
 
 def _in_words(value: object) -> str:
+    if value is None or value == {}:
+        return ""
     if isinstance(value, SecretStr):
         return MASK if value.get_secret_value() else ""
     if isinstance(value, list | tuple):

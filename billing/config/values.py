@@ -13,11 +13,6 @@ from plans.terms import Cadence
 
 EMBEDDED: Final = "embedded"
 PREFIX: Final = "BILLING__"
-# What Stripe refuses to charge less than, in minor units, where accounts settle in the currency.
-MINIMUM_AMOUNTS: Final[Mapping[str, int]] = {
-    "AUD": 50, "CAD": 50, "CHF": 50, "DKK": 250, "EUR": 50, "GBP": 30,
-    "JPY": 50, "NOK": 300, "NZD": 50, "SEK": 300, "USD": 50,
-}  # fmt: skip
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _DURATION: Final = re.compile(r"([0-9]{1,6}) ?(ms|s|m|h|d)", re.ASCII)
 
@@ -78,10 +73,10 @@ def _cadence(value: object) -> Cadence:
 
 
 def _minor_units(value: object) -> dict[str, int]:
-    """Read amounts as the catalog does, exact text by currency, over the amounts known here."""
+    """Read amounts as the catalog does, exact text by currency, as minor units."""
     if not isinstance(value, Mapping):
         raise ValueError('must be a table of amounts by currency, like { USD = "0.50" }')
-    amounts = dict(MINIMUM_AMOUNTS)
+    amounts: dict[str, int] = {}
     for currency, text in value.items():
         digits(currency)
         if not isinstance(text, str):

@@ -1,17 +1,14 @@
 """What flows work with: the database, the providers, the rules of the house and the clock."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Protocol
+from typing import Protocol
 
 from sqlalchemy import Engine
 
-from billing.errors import Unavailable
 from billing.flows.policy import Policy
 from billing.gateway import Gateway
-
-DEFAULT_PROVIDER: Final = "stripe"
+from billing.gateway.gateways import NO_GATEWAYS, Gateways
 
 
 class Clock(Protocol):
@@ -37,12 +34,9 @@ class Context:
     engine: Engine
     policy: Policy
     clock: Clock
-    gateways: Mapping[str, Gateway] = field(default_factory=dict)
+    gateways: Gateways = NO_GATEWAYS
 
     @property
     def gateway(self) -> Gateway:
-        """The gateway of the default provider account. Raises: Unavailable where there is none."""
-        try:
-            return self.gateways[DEFAULT_PROVIDER]
-        except KeyError:
-            raise Unavailable("there is no provider to ask here") from None
+        """The gateway of the default account. Raises: Unavailable where no provider is asked."""
+        return self.gateways.default

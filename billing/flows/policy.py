@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Literal
 
+from billing.gateway.capabilities import Capabilities
 from billing.rules import backoff
 from billing.rules.dunning import Budget
 from billing.rules.recognition import Mode
@@ -30,8 +31,8 @@ class Policy:
     `lease` must outlive the gateway's deadline: while it runs, nobody else sends the attempt.
     `reconciler_lease` is the same for a step of a settlement run and for events in work; each batch
     renews it.
-    `key_max_age` is how long the provider surely remembers an idempotency key; past it an
-    unknown attempt is looked up in the provider's lists and not sent again.
+    `key_max_age` shortens how long a provider is trusted to remember an idempotency key; past
+    that age an unknown attempt is looked up in the provider's lists and not sent again.
     `confirm_grace` is how long a charge may be missing from the provider's list, `settle_grace`
     how long its settlement may take to appear.
     `authorization_window` is how long an authorisation waits to be captured.
@@ -48,11 +49,15 @@ class Policy:
     reconciler_lease: timedelta = timedelta(minutes=5)
     unknown_backoff: timedelta = timedelta(seconds=5)
     unknown_backoff_max: timedelta = timedelta(minutes=10)
-    key_max_age: timedelta = timedelta(hours=23)
+    key_max_age: timedelta | None = None
     confirm_grace: timedelta = timedelta(hours=1)
     settle_grace: timedelta = timedelta(days=1)
     recognise: Mode = "period_end"
     authorization_window: timedelta = timedelta(days=7)
+
+    def keys_hold(self, capabilities: Capabilities) -> timedelta:
+        """Return up to which age a key is sent again: the provider's limit, or less."""
+        return min(capabilities.key_max_age, self.key_max_age or capabilities.key_max_age)
 
     def pause(self, sends: int, at_least: timedelta | None = None) -> timedelta:
         """Return how long to wait before asking again: doubling, bounded, or as told."""

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Protocol
 
+from billing.gateway.capabilities import Capabilities
 from billing.gateway.objects import (
     BalanceTransaction,
     PaymentMethodDetails,
@@ -42,6 +43,7 @@ __all__ = [
     "Absent",
     "ActionRequired",
     "BalanceTransaction",
+    "Capabilities",
     "ChargeRequest",
     "Declined",
     "Deferred",
@@ -72,6 +74,11 @@ class Gateway(Protocol):
     Lists are of what was created in [since, until), newest first, a page at a time, each page
     with a deadline of its own; pages already yielded stay true when a later one fails.
     """
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What this provider can do, and its limits."""
+        ...
 
     def charge(self, request: ChargeRequest, *, first_send: bool) -> Outcome:
         """Send one attempt. Never raises for what the provider or the network did.

@@ -10,6 +10,7 @@ from billing.config import Settings
 from billing.sandbox import SandboxServer
 from tests.api.caller import Caller, Shop, open_shop
 from tests.scenarios.world import World, WorldRuntime
+from tests.settings import with_provider
 
 
 @pytest.fixture
@@ -29,8 +30,7 @@ def world(
 
 def with_patience(settings: Settings) -> Settings:
     """Wait longer for answers than stories do: here many callers ask at once."""
-    stripe = settings.stripe.model_copy(update={"timeout_read": timedelta(seconds=20)})
-    return settings.model_copy(update={"stripe": stripe})
+    return with_provider(settings, timeout_read=timedelta(seconds=20))
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from billing.flows.service.api_keys import Scope
 from billing.pan import CardNumberRefused
 from tests.api.caller import Caller, Shop, fresh, open_shop
 from tests.scenarios.world import World, WorldRuntime
+from tests.settings import with_provider
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "api.md"
 CARD = "4242 4242 4242 4242"
@@ -268,9 +269,8 @@ def test_a_database_that_does_not_answer_is_unavailable(
 def test_a_key_of_ours_that_the_provider_refuses_is_no_fault_of_the_caller(
     world: World, caplog: pytest.LogCaptureFixture
 ) -> None:
-    key = {"api_key": SecretStr("sk_nobody_knows_this")}
-    stripe = world.runtime.settings.stripe.model_copy(update=key)
-    settings = world.runtime.settings.model_copy(update={"stripe": stripe})
+    key = SecretStr("sk_nobody_knows_this")
+    settings = with_provider(world.runtime.settings, api_key=key)
     world.runtime = WorldRuntime(settings, world=world)
     with open_shop(world) as shop:
         answer = shop.caller().post("/v1/customers", {"name": "Ada"})

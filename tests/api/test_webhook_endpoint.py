@@ -9,17 +9,20 @@ from typing import Any
 
 import pytest
 import requests
+from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlalchemy import Engine, Row, text
 
-from billing.api.webhook import PATH, Intake
+from billing.api import webhook
+from billing.api.webhook import Intake
 from billing.config import Settings, load_settings
 from billing.errors import BadInput
+from billing.gateway.registry import KINDS
 from billing.store.access import events
 from billing.store.engine import make_engine
 from tests.api.caller import Shop, open_shop
 from tests.scenarios.world import World, WorldRuntime
-from tests.webhook_door import Door, event, signature
+from tests.webhook_door import DOOR, Door, event, signature
 
 OLD, NEW = "whsec_old", "whsec_new"
 
@@ -249,9 +252,46 @@ def test_without_a_secret_nothing_is_taken_and_the_provider_tries_later(engine: 
 def test_the_door_does_not_open_without_a_secret(engine: Engine, secrets: tuple[str, ...]) -> None:
     door = Door(engine, "unused")
     with pytest.raises(BadInput, match="without their signing secret") as caught:
-        Intake(engine, door.clock.wall, secrets, timedelta(minutes=5), False, print, print)
+        Intake(
+            engine,
+            KINDS["stripe"].read_delivery,
+            door.clock.wall,
+            secrets,
+            timedelta(minutes=5),
+            False,
+            print,
+            print,
+        )
 
-    assert "BILLING__WEBHOOKS__SECRETS" in str(caught.value.remedy)
+    assert "WEBHOOK_SECRETS" in str(caught.value.remedy)
+
+
+# --- accounts -----------------------------------------------------------------------------------
+
+
+def test_each_account_has_a_path_and_the_default_one_that_of_its_kind_too(world: World) -> None:
+    env = {
+        "BILLING__PROVIDERS__MAIN__KIND": "stripe",
+        "BILLING__PROVIDERS__MAIN__WEBHOOK_SECRETS": OLD,
+        "BILLING__PROVIDERS__NORDIC__KIND": "stripe",
+        "BILLING__PROVIDERS__NORDIC__WEBHOOK_SECRETS": NEW,
+        "BILLING__PROVIDERS__SILENT__KIND": "stripe",
+    }
+    providers = load_settings(None, env).providers
+    settings = world.runtime.settings.model_copy(update={"providers": providers})
+    app = FastAPI()
+
+    webhook.install(app, WorldRuntime(settings, world=world), world.metrics)
+
+    secrets = {name: list(intake.secrets) for name, intake in app.state.webhooks.items()}
+    assert secrets == {"main": [OLD], "nordic": [NEW], "stripe": [OLD]}
+
+
+def test_the_secret_of_one_account_opens_no_other(engine: Engine) -> None:
+    with Door(engine, NEW) as door:
+        door.url = door.url.replace(DOOR, webhook.PATH.format(provider="nordic"))
+        assert door.deliver(event()).status_code == 503
+    assert kept(engine) == []
 
 
 # --- settings -----------------------------------------------------------------------------------
@@ -300,7 +340,7 @@ def test_secrets_that_cant_be_used_are_refused(given: str, what: str) -> None:
 
 
 def test_in_the_api_the_door_needs_no_key_and_nothing_else_comes_through_it(shop: Shop) -> None:
-    url = shop.api.http_url + PATH
+    url = shop.api.http_url + DOOR
 
     shut = requests.post(url, json=event(), timeout=10)
     other = requests.post(f"{shop.api.http_url}/v1/payments", json={}, timeout=10)
@@ -346,7 +386,7 @@ def deliver(shop: Shop, world: World, what: dict[str, Any]) -> requests.Response
     body = json.dumps(what).encode()
     at = int(world.wall.timestamp())
     return requests.post(
-        shop.api.http_url + PATH,
+        shop.api.http_url + DOOR,
         data=body,
         headers={
             "content-type": "application/json",

@@ -295,6 +295,7 @@ def test_no_option_or_argument_of_any_command_takes_a_card_number(cli: Cli) -> N
 def test_no_setting_takes_a_card_number(cli: Cli) -> None:
     spellings = cycle(SPELLINGS)
     for key in all_keys():
+        key = key.replace("providers.NAME.", "providers.stripe.")
         variable = "BILLING__" + key.replace(".", "__").upper()
         text = next(spellings)
         section, _, name = key.rpartition(".")

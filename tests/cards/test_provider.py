@@ -19,6 +19,7 @@ from sqlalchemy import text
 
 from billing.errors import BillingError
 from billing.flows.settlement import report_source, runs
+from billing.gateway.gateways import NO_GATEWAYS
 from billing.gateway.stripe import objects as reading
 from billing.gateway.stripe.fields import Malformed
 from billing.sandbox import SandboxServer
@@ -257,7 +258,7 @@ def imported(world: World, rows: list[dict[str, str]], file: Path) -> runs.Worke
         writer.writeheader()
         writer.writerows(rows)
     run_id = report_source.begin(world.engine, file, now=world.now, complete=False)
-    return runs.work(run_id, replace(world.runtime.context, gateways={}), file=file)
+    return runs.work(run_id, replace(world.runtime.context, gateways=NO_GATEWAYS), file=file)
 
 
 def test_a_report_with_a_card_number_leaves_none(

@@ -271,7 +271,7 @@ def test_published_plans_carry_minor_units(world: World) -> None:
 def test_secrets_are_masked(world: World) -> None:
     shown = world.json("config", "show")
 
-    assert shown["stripe.api_key"] == "********"
+    assert shown["providers.stripe.api_key"] == "********"
     assert "sk_test" not in world.run("config", "show").output
 
 

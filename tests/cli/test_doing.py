@@ -380,8 +380,8 @@ def test_how_far_the_clock_goes(args: tuple[str, ...], to: str, world: World) ->
 def test_a_live_engine_has_no_clock_to_move(world: World) -> None:
     live = {
         "BILLING__MODE": "live",
-        "BILLING__STRIPE__API_BASE": "",
-        "BILLING__STRIPE__API_KEY": "sk_live_of_nobody",
+        "BILLING__PROVIDERS__STRIPE__API_BASE": "",
+        "BILLING__PROVIDERS__STRIPE__API_KEY": "sk_live_of_nobody",
     }
 
     result = world.run("clock", "advance", "1d", "--yes", **live)

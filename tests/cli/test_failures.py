@@ -120,7 +120,7 @@ def test_without_redis_the_status_is_shown_and_says_so(world: World) -> None:
 def test_without_a_provider_a_customer_can_be_made_later(world: World) -> None:
     create = ("customers", "create", "--name", "Ada", "--external-id", "ada")
 
-    result = world.run(*create, BILLING__STRIPE__API_BASE="http://127.0.0.1:1")
+    result = world.run(*create, BILLING__PROVIDERS__STRIPE__API_BASE="http://127.0.0.1:1")
 
     assert_told(result, 4, "remedy: ")
     assert world.run(*create).exit_code == 0

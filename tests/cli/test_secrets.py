@@ -8,6 +8,7 @@ import pytest
 from pydantic import BaseModel, SecretStr
 
 from billing.config import Settings, load_settings
+from billing.config.show import section_of
 from billing.logs import redact
 from tests.cli.world import Cli
 
@@ -21,14 +22,20 @@ BESIDE = {
     "database.url": "postgresql://db.example/billing?user=me&password={}&sslmode=require",
     "redis.url": "redis://redis.example/0?password={}",
 }
-SHAPES = {"stripe.api_key": "sk_test_{}", "webhooks.secrets": "whsec_{0},whsec_{0}2"}
+SHAPES = {
+    "providers.stripe.api_key": "sk_test_{}",
+    "providers.stripe.webhook_secrets": "whsec_{0},whsec_{0}2",
+    "webhooks.secrets": "whsec_{0},whsec_{0}2",
+}
 
 
 def settings_of(model: type[BaseModel], at: str = "") -> Iterator[tuple[str, object]]:
     """Yield every setting with its type."""
     for name, field in model.model_fields.items():
         kind = field.annotation
-        if isinstance(kind, type) and issubclass(kind, BaseModel):
+        if (section := section_of(kind)) is not None:
+            yield from settings_of(section, f"{at}{name}.stripe.")
+        elif isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from settings_of(kind, f"{at}{name}.")
         else:
             yield f"{at}{name}", kind

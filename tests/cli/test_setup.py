@@ -84,7 +84,12 @@ def test_looking_leaves_no_trace(world: World) -> None:
     ("broken", "code", "result", "env"),
     [
         ("Redis", 4, "unavailable", {"BILLING__REDIS__URL": "redis://127.0.0.1:1/0"}),
-        ("provider", 4, "unavailable", {"BILLING__STRIPE__API_BASE": "http://127.0.0.1:1"}),
+        (
+            "provider",
+            4,
+            "unavailable",
+            {"BILLING__PROVIDERS__STRIPE__API_BASE": "http://127.0.0.1:1"},
+        ),
         ("database", 4, "unavailable", {"BILLING__DATABASE__URL": "postgresql://x@127.0.0.1:1/x"}),
         ("schema", 3, "problem", {"BILLING__DATABASE__ROLE": "nobody_here"}),
         ("catalog", 3, "problem", {"BILLING__PLANS__CATALOG": "nowhere"}),

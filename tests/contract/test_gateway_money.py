@@ -24,7 +24,8 @@ from billing.gateway import (
     Succeeded,
     Unknown,
 )
-from billing.gateway.stripe.signatures import SignatureRefused, verify
+from billing.gateway.errors import SignatureRefused
+from billing.gateway.stripe.signatures import verify
 from billing.rules.money import Money
 from billing.sandbox.webhooks.signing import signature_header
 from tests.contract.conftest import Shop

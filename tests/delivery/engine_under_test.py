@@ -62,9 +62,9 @@ LOG_LINES_SHOWN: Final = 8
 
 # A dead worker's attempt is taken up after the lease, which outlives the deadline of a call.
 SETTINGS: Final = HURRY | {
-    "BILLING__STRIPE__TIMEOUT_CONNECT": "1s",
-    "BILLING__STRIPE__TIMEOUT_READ": "1s",
-    "BILLING__STRIPE__DEADLINE": "1200ms",
+    "BILLING__PROVIDERS__STRIPE__TIMEOUT_CONNECT": "1s",
+    "BILLING__PROVIDERS__STRIPE__TIMEOUT_READ": "1s",
+    "BILLING__PROVIDERS__STRIPE__DEADLINE": "1200ms",
     "BILLING__CHARGES__LEASE": "1500ms",
     "BILLING__RECONCILER__LEASE": "3s",
     "BILLING__SCHEDULER__TICK": "30ms",

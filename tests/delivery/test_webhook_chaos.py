@@ -105,7 +105,7 @@ def prepare(engine: EngineUnderTest, provider: ProviderSide, seed: int) -> None:
     """Let customers in, and the provider's webhooks travel badly."""
     assert provider.control("settings", **YEN_SETTLES_IN_DOLLARS)
     assert provider.control("webhooks/conditions", seed=seed, **WEATHER)
-    door = f"{engine.http_url}{webhook.PATH}"
+    door = f"{engine.http_url}{webhook.PATH.format(provider='stripe')}"
     wanted = sorted(HANDLERS)
     assert provider.control("webhooks", url=door, secrets=[WEBHOOK_SECRET], enabled_events=wanted)
     engine.populate(SUBSCRIPTIONS, cards=CARDS, plans=PLANS, spread=timedelta(days=10))

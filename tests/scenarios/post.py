@@ -15,6 +15,7 @@ from sqlalchemy import Row
 from billing.flows.webhooks.inbox import Result, Swept
 from billing.store.access import events
 from tests.scenarios.world import World, WorldRuntime
+from tests.settings import with_provider
 from tests.webhook_door import Door
 from workers.daemons.webhooks import Webhooks
 
@@ -87,12 +88,10 @@ class Post:
 def opened_post(world: World) -> Iterator[Post]:
     """Open a door in front of a world, whose processes know its secret from then on."""
     settings = world.runtime.settings
-    patient = settings.stripe.model_copy(update={"timeout_read": timedelta(seconds=20)})
+    patient = with_provider(settings, timeout_read=timedelta(seconds=20))
     known = settings.webhooks.model_copy(update={"secrets": (SecretStr(SECRET),)})
     hasty = world.runtime
-    world.runtime = WorldRuntime(
-        settings.model_copy(update={"stripe": patient, "webhooks": known}), world=world
-    )
+    world.runtime = WorldRuntime(patient.model_copy(update={"webhooks": known}), world=world)
     world.gateway = world.runtime.gateway
     try:
         with Door(world.runtime.engine, SECRET) as door:

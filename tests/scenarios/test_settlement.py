@@ -18,6 +18,7 @@ from billing.flows.cycles import closing
 from billing.flows.settlement import charge_list, matching, posting, runs
 from billing.flows.settlement import tie_out as settle_close
 from billing.flows.settlement.step_run import StepRun
+from billing.gateway.gateways import just
 from billing.ids import new_id
 from billing.rules.money import Money
 from billing.store.journal import posting as journal
@@ -38,7 +39,7 @@ def paid(world: World, until: str = "2026-01-02", **order: Any) -> Subscriber:
 
 
 def context(world: World, gateway: Any = None) -> Context:
-    return replace(world.runtime.context, gateways={"stripe": gateway or world.gateway})
+    return replace(world.runtime.context, gateways=just(gateway or world.gateway, "stripe"))
 
 
 def run(world: World) -> runs.Worked:

@@ -12,6 +12,7 @@ from billing.flows.refunds import refund_updates
 from billing.flows.settlement import runs
 from billing.flows.settlement import tie_out as settle_close
 from billing.gateway import BalanceTransaction
+from billing.gateway.gateways import just
 from billing.rules.money import Money
 from billing.store.settlement import exchanges
 from tests.scenarios.money import (
@@ -235,7 +236,7 @@ def test_a_missing_refund_that_a_person_resolved_is_counted_once_in_the_tie_out(
 def settle_with(world: World, gateway: Any) -> runs.Worked:
     run_id = runs.begin(world.engine, now=world.now)
     assert run_id is not None
-    return runs.work(run_id, replace(world.runtime.context, gateways={"stripe": gateway}))
+    return runs.work(run_id, replace(world.runtime.context, gateways=just(gateway, "stripe")))
 
 
 class _NeverRefunded:

@@ -15,6 +15,7 @@ from billing.flows.context import Context
 from billing.flows.settlement import report_source, runs
 from billing.flows.settlement.report_source import MalformedReport
 from billing.gateway import BalanceTransaction, Gateway
+from billing.gateway.gateways import NO_GATEWAYS, just
 from billing.store.journal import posting
 from billing.store.settlement import exchanges
 from billing.store.settlement import runs as settlement
@@ -30,7 +31,7 @@ COLUMNS = (
 
 
 def offline(world: World) -> Context:
-    return replace(world.runtime.context, gateways={})
+    return replace(world.runtime.context, gateways=NO_GATEWAYS)
 
 
 def import_(world: World, file: Path, *, complete: bool = False) -> runs.Worked:
@@ -389,7 +390,7 @@ def test_two_reports_and_the_providers_lists_at_once_bring_everything_once(
         run_id = runs.begin(world.engine, now=world.now)
         assert run_id is not None
         return runs.work(
-            run_id, replace(offline(world), gateways={"stripe": cast("Gateway", read_before)})
+            run_id, replace(offline(world), gateways=just(cast("Gateway", read_before), "stripe"))
         )
 
     works = [

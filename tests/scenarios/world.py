@@ -189,10 +189,10 @@ class World:
             None,
             {
                 "BILLING__DATABASE__URL": database_url,
-                "BILLING__STRIPE__API_BASE": psp_url,
-                "BILLING__STRIPE__API_KEY": "sk_test_world",
-                "BILLING__STRIPE__RATE_PER_SECOND": "10000",
-                "BILLING__STRIPE__TIMEOUT_READ": "2s",
+                "BILLING__PROVIDERS__STRIPE__API_BASE": psp_url,
+                "BILLING__PROVIDERS__STRIPE__API_KEY": "sk_test_world",
+                "BILLING__PROVIDERS__STRIPE__RATE_PER_SECOND": "10000",
+                "BILLING__PROVIDERS__STRIPE__TIMEOUT_READ": "2s",
                 "BILLING__RECONCILER__SETTLE_EVERY": "0s",
             },
         )

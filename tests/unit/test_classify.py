@@ -20,8 +20,8 @@ from billing.gateway import (
     Succeeded,
     Unknown,
 )
+from billing.gateway.kinds import FaultKind
 from billing.gateway.rate import TokenBucket
-from billing.gateway.stripe.classify import FaultKind
 from billing.gateway.stripe.faults import FAULT_KINDS
 from billing.gateway.stripe.gateway import StripeGateway
 from billing.gateway.transport import TransportError
@@ -413,7 +413,7 @@ CREATED = intent("requires_payment_method")
         ([page(intent(amount=5))], Unknown, "wrong_amount"),
         ([page({**intent(), "amount": None})], Unknown, "garbage"),
         ([page(UNPAID, intent(id="pi_2"))], Succeeded, ""),
-        ([page(intent(), intent(id="pi_2"))], Unknown, "several_payment_intents"),
+        ([page(intent(), intent(id="pi_2"))], Unknown, "several_payments"),
     ],
 )
 def test_looking_up_by_the_key_in_the_metadata(

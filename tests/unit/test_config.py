@@ -8,7 +8,9 @@ import pytest
 
 from billing.config import all_keys, format_duration, load_settings, parse_duration
 from billing.errors import BadInput
+from billing.gateway.stripe.kind import CAPABILITIES
 from plans.terms import Cadence, Dunning
+from workers.runtime.runtime import minimum_amounts, policy_of
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "configuration.md"
 SHIPPED = Path(__file__).parents[2] / "config.toml"
@@ -43,7 +45,7 @@ def test_without_a_file_the_defaults_run_everything_embedded_in_sandbox_mode(
         "embedded",
     )
     assert settings.uses_embedded_sandbox
-    assert settings.charges.key_max_age == timedelta(hours=23)
+    assert policy_of(settings).keys_hold(CAPABILITIES) == timedelta(hours=23)
     assert settings.embedded.dir == tmp_path / ".perennial"
 
 
@@ -70,16 +72,19 @@ def test_a_secret_comes_from_a_file(tmp_path: Path) -> None:
     secret = tmp_path / "key"
     secret.write_text("sk_test_123\n")
 
-    settings = load_settings(None, {"BILLING__STRIPE__API_KEY_FILE": str(secret)})
+    settings = load_settings(None, {"BILLING__PROVIDERS__STRIPE__API_KEY_FILE": str(secret)})
 
-    assert settings.stripe_key() == "sk_test_123"
+    assert settings.credentials("stripe")["api_key"] == "sk_test_123"
 
 
 def test_a_secret_given_twice_or_by_a_missing_file_is_refused(tmp_path: Path) -> None:
-    missing = {"BILLING__STRIPE__API_KEY_FILE": str(tmp_path / "none")}
+    missing = {"BILLING__PROVIDERS__STRIPE__API_KEY_FILE": str(tmp_path / "none")}
 
     assert "can't be read" in refusal(None, missing).what
-    assert "set twice" in refusal(None, {**missing, "BILLING__STRIPE__API_KEY": "sk_test_1"}).what
+    assert (
+        "set twice"
+        in refusal(None, {**missing, "BILLING__PROVIDERS__STRIPE__API_KEY": "sk_test_1"}).what
+    )
 
 
 def test_relative_paths_count_from_the_file_and_not_from_where_we_are(tmp_path: Path) -> None:
@@ -127,11 +132,17 @@ def test_all_problems_are_reported_in_one_run(tmp_path: Path) -> None:
         ({"CHARGES__LEASE": "60s"}, "longer than its lease"),
         ({"RECONCILER__LEASE": "60s"}, "longer than the lease"),
         ({"CHARGES__KEY_MAX_AGE": "24h"}, "made twice"),
-        ({"STRIPE__TIMEOUT_READ": "90s"}, "longer than the whole call"),
+        ({"CHARGES__KEY_MAX_AGE": "1381m"}, "made twice"),
+        ({"PROVIDERS": "{}"}, "no provider is left"),
+        ({"PROVIDERS__MAIN__API_KEY": "sk_test_1"}, "providers.main.kind: Field required"),
+        ({"PROVIDERS__MAIN__KIND": "piggy_bank"}, "providers.main.kind: Input should be"),
+        ({"PROVIDERS": '{"Main": {"kind": "stripe"}}'}, "can't be a provider's name"),
+        ({"STRIPE": "sk_test_1"}, "providers.stripe: Input should be"),
+        ({"PROVIDERS__STRIPE__TIMEOUT_READ": "90s"}, "longer than the whole call"),
         ({"CHARGES__UNKNOWN_BACKOFF": "1h"}, "longer than the longest"),
-        ({"STRIPE__API_KEY": "sk_live_1"}, "would charge real cards"),
-        ({"MODE": "live", "STRIPE__API_KEY": "sk_test_1"}, "this is a test key"),
-        ({"MODE": "live", "STRIPE__API_BASE": "http://127.0.0.1:1"}, "another server"),
+        ({"PROVIDERS__STRIPE__API_KEY": "sk_live_1"}, "would charge real cards"),
+        ({"MODE": "live", "PROVIDERS__STRIPE__API_KEY": "sk_test_1"}, "this is a test key"),
+        ({"MODE": "live", "PROVIDERS__STRIPE__API_BASE": "http://127.0.0.1:1"}, "another server"),
         ({"MODE__X": "live"}, "Input should be"),
     ],
 )
@@ -141,10 +152,12 @@ def test_what_is_wrong_is_refused(env: dict[str, str], part: str) -> None:
 
 @pytest.mark.parametrize("key", ["sk_live_1", "rk_live_1"])
 def test_live_mode_takes_a_live_key_and_has_no_sandbox(key: str) -> None:
-    settings = load_settings(None, {"BILLING__MODE": "live", "BILLING__STRIPE__API_KEY": key})
+    settings = load_settings(
+        None, {"BILLING__MODE": "live", "BILLING__PROVIDERS__STRIPE__API_KEY": key}
+    )
 
     assert not settings.uses_embedded_sandbox
-    assert settings.stripe_key() == key
+    assert settings.credentials("stripe")["api_key"] == key
 
 
 def test_live_mode_without_a_key_loads_but_reaches_no_provider() -> None:
@@ -152,7 +165,7 @@ def test_live_mode_without_a_key_loads_but_reaches_no_provider() -> None:
 
     assert not settings.uses_embedded_sandbox
     with pytest.raises(BadInput, match="no key"):
-        settings.stripe_key()
+        settings.credentials("stripe")["api_key"]
 
 
 def test_lists_and_tables_come_from_the_environment() -> None:
@@ -168,18 +181,18 @@ def test_lists_and_tables_come_from_the_environment() -> None:
 
     assert settings.dunning.ladder == Dunning((Cadence(1, "day"), Cadence(2, "week")), "unpaid")
     assert settings.dunning.budget.max_attempts == 4
-    assert settings.charges.minimum_amounts["JPY"] == 100
-    assert settings.charges.minimum_amounts["USD"] == 50
+    assert minimum_amounts(settings)["JPY"] == 100
+    assert minimum_amounts(settings)["USD"] == 50
 
 
 def test_secrets_are_neither_shown_nor_part_of_an_error_or_repr() -> None:
     env = {
-        "BILLING__STRIPE__API_KEY": "sk_test_hush",
+        "BILLING__PROVIDERS__STRIPE__API_KEY": "sk_test_hush",
         "BILLING__DATABASE__URL": "postgresql://me:hush@host/billing",
     }
     settings = load_settings(None, env)
 
-    assert settings.show()["stripe.api_key"] == "********"
+    assert settings.show()["providers.stripe.api_key"] == "********"
     assert settings.show()["database.url"] == "postgresql://me:********@host/billing"
     assert "hush" not in repr(settings)
     wrong = {**env, "BILLING__DATABASE__URL": "mysql://me:hush@host/billing"}
@@ -212,3 +225,145 @@ def test_durations_are_read_and_written(text: str, seconds: float) -> None:
 def test_other_texts_are_no_durations(text: object) -> None:
     with pytest.raises(ValueError, match="not a duration"):
         parse_duration(text)
+
+
+# --- providers ----------------------------------------------------------------------------------
+
+TWO = """
+[providers.main]
+kind = "stripe"
+api_key = "sk_test_main"
+
+[providers.nordic]
+kind = "stripe"
+api_key = "sk_test_nordic"
+rate_per_second = 10
+"""
+
+
+def test_accounts_have_names_and_the_first_is_the_default(tmp_path: Path) -> None:
+    settings = load_settings(written(tmp_path, TWO), {})
+
+    assert (list(settings.providers), settings.default_provider) == (["main", "nordic"], "main")
+    assert settings.credentials("nordic") == {"api_key": "sk_test_nordic"}
+    assert settings.provider("nordic").rate_per_second == 10
+    assert settings.hints == ()
+
+
+def test_another_account_is_the_default_if_it_says_so(tmp_path: Path) -> None:
+    file = written(tmp_path, TWO + "default = true\n")
+
+    assert load_settings(file, {}).default_provider == "nordic"
+
+
+def test_two_defaults_are_refused_where_the_second_is_said(tmp_path: Path) -> None:
+    file = written(tmp_path, TWO + "default = true\n")
+
+    error = refusal(file, {"BILLING__PROVIDERS__MAIN__DEFAULT": "true"})
+
+    assert error.what == "main and nordic are both the default"
+    assert error.where == f"{file}:10, providers.nordic.default"
+
+
+def test_the_key_of_each_account_comes_from_a_file_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "nordic").write_text("sk_test_secret\n")
+    env = {"BILLING__PROVIDERS__NORDIC__API_KEY_FILE": str(tmp_path / "nordic")}
+
+    settings = load_settings(written(tmp_path, TWO), env)
+
+    assert settings.credentials("nordic") == {"api_key": "sk_test_secret"}
+    assert settings.credentials("main") == {"api_key": "sk_test_main"}
+
+
+def test_an_account_without_a_key_says_which_one_and_how_to_set_it(tmp_path: Path) -> None:
+    settings = load_settings(
+        written(tmp_path, 'mode = "live"\n[providers.nordic]\nkind = "stripe"'), {}
+    )
+
+    with pytest.raises(BadInput, match="no key") as caught:
+        settings.credentials("nordic")
+
+    assert caught.value.where == "providers.nordic.api_key"
+    assert "BILLING__PROVIDERS__NORDIC__API_KEY_FILE" in str(caught.value.remedy)
+
+
+def test_an_unknown_key_of_an_account_names_what_was_meant(tmp_path: Path) -> None:
+    file = written(tmp_path, '[providers.main]\nkind = "stripe"\napi_kee = "x"\n')
+
+    error = refusal(file, {})
+
+    assert (error.where, error.remedy) == (
+        f"{file}:3, providers.main.api_kee",
+        "did you mean api_key?",
+    )
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "part"),
+    [
+        ("timeout_read", '"90s"', "longer than the whole call"),
+        ("api_key", '"sk_live_1"', "would charge real cards"),
+    ],
+)
+def test_what_an_account_gets_wrong_is_told_with_its_name(
+    tmp_path: Path, key: str, text: str, part: str
+) -> None:
+    file = written(tmp_path, f'[providers.main]\nkind = "stripe"\n{key} = {text}\n')
+
+    error = refusal(file, {})
+
+    assert part in error.what
+    assert error.where == f"{file}:3, providers.main.{key}"
+
+
+def test_the_slowest_account_has_to_fit_into_the_lease(tmp_path: Path) -> None:
+    error = refusal(written(tmp_path, TWO + 'deadline = "3m"\n'), {})
+
+    assert error.remedy == "make charges.lease longer than providers.nordic.deadline"
+
+
+def test_the_section_of_earlier_versions_is_read_with_a_hint(tmp_path: Path) -> None:
+    file = written(tmp_path, '[stripe]\ndeadline = "40s"\n')
+
+    settings = load_settings(file, {"BILLING__STRIPE__API_KEY": "sk_test_1"})
+
+    assert settings.credentials("stripe") == {"api_key": "sk_test_1"}
+    assert settings.provider().deadline == timedelta(seconds=40)
+    assert settings.show()["providers.stripe.kind"] == "stripe"
+    assert "[providers.stripe]" in settings.hints[0]
+
+
+def test_what_is_wrong_in_the_section_of_earlier_versions_is_found_there(tmp_path: Path) -> None:
+    file = written(tmp_path, '[stripe]\ntimeout_read = "90s"\n')
+
+    assert refusal(file, {}).where == f"{file}:2, stripe.timeout_read"
+
+
+def test_both_forms_at_once_are_one_error(tmp_path: Path) -> None:
+    file = written(tmp_path, TWO)
+
+    error = refusal(file, {"BILLING__STRIPE__API_KEY": "sk_test_1"})
+
+    assert error.where == "environment, BILLING__STRIPE__API_KEY"
+    assert error.remedy == "move what [stripe] says into [providers.stripe]"
+
+
+def test_the_secrets_of_an_endpoint_belong_to_one_account(tmp_path: Path) -> None:
+    file = written(tmp_path, TWO + 'webhook_secrets = ["whsec_n"]\n')
+
+    settings = load_settings(file, {"BILLING__WEBHOOKS__SECRETS": "whsec_a, whsec_b"})
+
+    assert settings.webhook_secrets("main") == ("whsec_a", "whsec_b")
+    assert settings.webhook_secrets("nordic") == ("whsec_n",)
+
+
+def test_the_default_account_has_its_endpoints_secrets_from_one_place(tmp_path: Path) -> None:
+    env = {
+        "BILLING__WEBHOOKS__SECRETS": "whsec_a",
+        "BILLING__PROVIDERS__MAIN__WEBHOOK_SECRETS": "whsec_b",
+    }
+
+    error = refusal(written(tmp_path, TWO), env)
+
+    assert "are both given" in error.what
+    assert error.where == "environment, BILLING__WEBHOOKS__SECRETS"

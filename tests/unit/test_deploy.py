@@ -178,7 +178,8 @@ def test_every_metric_is_on_the_dashboard_or_in_a_rule() -> None:
 def variables(text: str) -> Iterator[str]:
     """Yield the configuration keys that a unit or an environment file sets."""
     for name in re.findall(r"^(?:Environment=)?BILLING__(\w+)=", text, re.MULTILINE):
-        yield ".".join(name.removesuffix("_FILE").lower().split("__"))
+        key = ".".join(name.removesuffix("_FILE").lower().split("__"))
+        yield re.sub(r"^providers\.\w+\.", "providers.NAME.", key)
 
 
 @pytest.mark.parametrize(

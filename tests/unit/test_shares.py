@@ -11,8 +11,8 @@ def settings(workers: int, apis: int) -> Settings:
     return load_settings(
         None,
         {
-            "BILLING__STRIPE__API_KEY": "sk_test_1",
-            "BILLING__STRIPE__RATE_PER_SECOND": "100",
+            "BILLING__PROVIDERS__STRIPE__API_KEY": "sk_test_1",
+            "BILLING__PROVIDERS__STRIPE__RATE_PER_SECOND": "100",
             "BILLING__WORKER__PROCESSES": str(workers),
             "BILLING__API__PROCESSES": str(apis),
         },
@@ -24,9 +24,9 @@ def test_all_shares_together_are_the_whole(workers: int, apis: int) -> None:
     given = settings(workers, apis)
 
     together = (
-        workers * calls_per_second(given, "worker")
-        + apis * calls_per_second(given, "api")
-        + calls_per_second(given, "reconciler")
+        workers * calls_per_second(100, given, "worker")
+        + apis * calls_per_second(100, given, "api")
+        + calls_per_second(100, given, "reconciler")
     )
 
     assert together == pytest.approx(100)

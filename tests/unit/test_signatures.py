@@ -10,7 +10,8 @@ import pytest
 
 from billing.errors import BadInput
 from billing.gateway import ProviderEvent
-from billing.gateway.stripe.signatures import SignatureRefused, verify
+from billing.gateway.errors import SignatureRefused
+from billing.gateway.stripe.signatures import verify
 
 WALL = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOW = int(WALL.timestamp())

@@ -115,10 +115,10 @@ class Webhooks(Ticking):
 
     def _wants_all(self, watermark: datetime | None, now: datetime) -> bool:
         """Without an endpoint nothing is ever delivered, so nothing fails to be."""
-        settings = self._runtime.settings.webhooks
-        if not settings.secrets or watermark is None:
+        settings = self._runtime.settings
+        if not settings.webhook_secrets(settings.default_provider) or watermark is None:
             return True
-        return now - watermark > max(BEHIND, 3 * settings.sweep_every)
+        return now - watermark > max(BEHIND, 3 * settings.webhooks.sweep_every)
 
 
 class Loop(Protocol):

@@ -155,7 +155,7 @@ class MoneyStory:
         self._sandbox.settings(settlement_currency=SETTLED_IN, exchange_rates=RATES)
         self._sandbox.deliver_to(
             f"http://{settings.api.host}:{settings.api.port}{WEBHOOKS}",
-            settings.webhooks.secrets[0].get_secret_value(),
+            settings.webhook_secrets(settings.default_provider)[0],
             sorted(HANDLERS),
         )
         if faults:

@@ -8,7 +8,7 @@ a rate over a counter that never moved is 0 and not missing.
 import logging
 from collections.abc import Iterable, Iterator
 from datetime import datetime
-from typing import Final
+from typing import Final, get_args
 
 import redis
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -31,8 +31,8 @@ from billing.gateway import (
     Succeeded,
     Unknown,
 )
-from billing.gateway.stripe.classify import FaultKind
-from billing.gateway.stripe.declines import DECLINE_CLASSES
+from billing.gateway.kinds import DeliveryFault, Doubt, FaultKind, SignatureFault
+from billing.gateway.registry import decline_codes, operations
 from billing.queries import state_gauges
 from billing.rules.dunning import AUTHENTICATION_REQUIRED, OWN_CODES, DeclineClass
 from workers.runtime.broker import CHARGES, queue_depth
@@ -41,22 +41,8 @@ from workers.runtime.runtime import Runtime
 logger = logging.getLogger(__name__)
 
 ATTEMPT_KINDS: Final = ("first", "ladder", "manual", "new_method", "absent")
-OPERATIONS: Final = (
-    "create_and_confirm",
-    "confirm",
-    "retrieve",
-    "look_up",
-    "cancel",
-    "create_customer",
-    "attach_payment_method",
-    "list_charges",
-    "check",
-    "refund",
-    "look_up_refund",
-    "capture",
-)
 # A code that is none of these counts as "other": a metric never grows a label by itself.
-DECLINE_CODES: Final = {**OWN_CODES, **DECLINE_CLASSES}
+DECLINE_CODES: Final = {**OWN_CODES, **decline_codes()}
 REFUND_ANSWERS: Final = (
     "succeeded",
     "pending",
@@ -70,28 +56,13 @@ REFUND_ANSWERS: Final = (
 )
 STEP_ANSWERS: Final = ("captured", "canceled", "refused", "unanswered")
 WEBHOOK_SOURCES: Final = ("webhook", "sweep")
-SIGNATURE_FAULTS: Final = (
-    "missing",
-    "malformed",
-    "no_match",
-    "too_old",
-    "from_the_future",
-)
-DELIVERY_FAULTS: Final = ("wrong_mode", "wrong_account", "wrong_version", "too_large", "not_json")
+SIGNATURE_FAULTS: Final = get_args(SignatureFault)
+DELIVERY_FAULTS: Final = get_args(DeliveryFault)
 
 
 # Why a send brought no definite answer: what the transport and the provider can do to it, and
 # what an answer can say that we don't believe.
-UNANSWERED: Final = frozenset(kind.value for kind in FaultKind) | {
-    "contradiction",
-    "not_found_yet",
-    "processing",
-    "several_payment_intents",
-    "unexpected_status",
-    "wrong_amount",
-    "wrong_currency",
-    "wrong_id",
-}
+UNANSWERED: Final = frozenset(why.value for why in (*FaultKind, *Doubt))
 
 
 class ProcessMetrics:
@@ -210,7 +181,7 @@ class ProcessMetrics:
             self._attempts.labels(kind)
         for code, decline_class in DECLINE_CODES.items():
             self._failures.labels("first", str(decline_class), code)
-        for operation in OPERATIONS:
+        for operation in sorted(operations()):
             self._request_seconds.labels(operation)
         for why in sorted(UNANSWERED):
             self._unanswered.labels(why)

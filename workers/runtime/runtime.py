@@ -4,7 +4,7 @@ Built once at the start of a process, never at import.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,11 +16,13 @@ from sqlalchemy import Engine
 from billing.config import EMBEDDED, Settings
 from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey
 from billing.errors import Unavailable
-from billing.flows.context import DEFAULT_PROVIDER, Context
+from billing.flows.context import Context
 from billing.flows.policy import Policy
 from billing.gateway import Gateway
+from billing.gateway.gateways import Gateways
+from billing.gateway.provider_kind import Access, Observe
 from billing.gateway.rate import TokenBucket
-from billing.gateway.stripe.gateway import StripeGateway
+from billing.gateway.registry import KINDS
 from billing.rules import dunning
 from billing.store.engine import make_engine
 from workers.runtime.broker import make_broker
@@ -29,7 +31,6 @@ from workers.runtime.shares import calls_per_second
 
 SANDBOX_KEY: Final = "sk_test_perennial_sandbox"
 SANDBOX_FILE: Final = "sandbox.json"
-Observe = Callable[[str, float, str | None], None]
 
 
 def database_url(settings: Settings) -> str:
@@ -52,14 +53,17 @@ def redis_url(settings: Settings) -> str:
     return server.url
 
 
-def provider(settings: Settings) -> tuple[str, str | None]:
-    """Return (secret key, base URL or None for Stripe's own). Raises `Unavailable`, `BadInput`."""
-    if not settings.uses_embedded_sandbox:
-        return settings.stripe_key(), settings.stripe.api_base or None
+def access(settings: Settings, name: str) -> tuple[Mapping[str, str], str | None]:
+    """Return (credentials, base URL or None for the provider's own) of an account.
+
+    Raises `Unavailable`, `BadInput`.
+    """
+    if not settings.in_embedded_sandbox(name):
+        return settings.credentials(name), settings.providers[name].api_base or None
     base = sandbox_url(settings)
     if base is None:
         raise _not_up("sandbox", settings)
-    return SANDBOX_KEY, base
+    return {"api_key": SANDBOX_KEY}, base
 
 
 def sandbox_url(settings: Settings) -> str | None:
@@ -84,6 +88,18 @@ def _not_up(what: str, settings: Settings) -> Unavailable:
     )
 
 
+def minimum_amounts(settings: Settings) -> Mapping[str, int]:
+    """Return the smallest amount to charge by currency: what every provider here takes.
+
+    What is configured is put over it.
+    """
+    found: dict[str, int] = {}
+    for provider in settings.providers.values():
+        for currency, least in KINDS[provider.kind].capabilities.minimum_amounts.items():
+            found[currency] = max(least, found.get(currency, 0))
+    return found | dict(settings.charges.minimum_amounts)
+
+
 def policy_of(settings: Settings) -> Policy:
     """Return the rules of the house as the flows take them."""
     budget = settings.dunning.budget
@@ -93,7 +109,7 @@ def policy_of(settings: Settings) -> Policy:
         budget=dunning.Budget(budget.max_attempts, budget.window, budget.spacing),
         catch_up=settings.scheduler.catch_up,
         catch_up_cap=settings.scheduler.catch_up_cap,
-        minimum_amounts=settings.charges.minimum_amounts,
+        minimum_amounts=minimum_amounts(settings),
         dispatch_window=settings.scheduler.dispatch_window,
         lease=settings.charges.lease,
         reconciler_lease=settings.reconciler.lease,
@@ -144,26 +160,37 @@ class Runtime:
         """The doorbell."""
         return make_broker(redis_url(self.settings), self.settings.redis.namespace)
 
-    @cached_property
+    @property
     def gateway(self) -> Gateway:
-        """The provider, with the share of its rate that this process has."""
-        key, base = provider(self.settings)
-        stripe = self.settings.stripe
-        share = calls_per_second(self.settings, self.role)
-        return StripeGateway(
-            key,
-            api_base=base,
-            connect_timeout=stripe.timeout_connect.total_seconds(),
-            read_timeout=stripe.timeout_read.total_seconds(),
-            deadline=stripe.deadline.total_seconds(),
-            bucket=TokenBucket(share, burst=max(1, int(share))),
-            observe=self.observe,
+        """The default account at its provider."""
+        return self.gateways.default
+
+    @cached_property
+    def gateways(self) -> Gateways:
+        """Every account at a provider, each with the share of its rate that this process has."""
+        settings = self.settings
+        return Gateways(list(settings.providers), settings.default_provider, self._connect)
+
+    def _connect(self, name: str) -> Gateway:
+        account = self.settings.providers[name]
+        credentials, base = access(self.settings, name)
+        share = calls_per_second(account.rate_per_second, self.settings, self.role)
+        return KINDS[account.kind].connect(
+            Access(
+                credentials,
+                base,
+                connect_timeout=account.timeout_connect,
+                read_timeout=account.timeout_read,
+                deadline=account.deadline,
+                bucket=TokenBucket(share, burst=max(1, int(share))),
+                observe=self.observe,
+            )
         )
 
     @property
     def context(self) -> Context:
         """What a flow takes as a whole, with the provider to ask."""
-        return Context(self.engine, self.policy, self.clock, {DEFAULT_PROVIDER: self.gateway})
+        return Context(self.engine, self.policy, self.clock, self.gateways)
 
     def close(self) -> None:
         """Let go of connections."""

@@ -15,9 +15,11 @@ BY_HAND: Final = "reconciler"
 """A command at the shell has the share of the role that does the same; it is over soon."""
 
 
-def calls_per_second(settings: Settings, role: str | None) -> float:
-    """Return what one process of a role may ask for; all of it, if nobody else does."""
-    whole = settings.stripe.rate_per_second
+def calls_per_second(whole: float, settings: Settings, role: str | None) -> float:
+    """Return what one process of a role may ask for of an account's whole rate.
+
+    All of it, if nobody else asks.
+    """
     if role is None:
         return whole
     processes = {"worker": settings.worker.processes, "api": settings.api.processes}

@@ -102,7 +102,7 @@ def _of_reconciler(conn: Connection) -> list[Row[Any]]:
 
 
 def _control(runtime: Runtime) -> SandboxControl:
-    url = runtime.settings.stripe.api_base or sandbox_url(runtime.settings)
+    url = runtime.settings.provider().api_base or sandbox_url(runtime.settings)
     if runtime.settings.mode != "sandbox" or not url:
         raise BadInput(
             "only a sandbox has a clock that can be moved",

@@ -138,5 +138,5 @@ def _role(
         env={**env, f"BILLING__METRICS__{role.upper()}_PORT": str(port)},
         ready=http_ready(f"http://{settings.metrics.host}:{port}/readyz"),
         # A charge in flight is finished first; it is bounded by the provider's deadline.
-        stop_timeout=settings.stripe.deadline.total_seconds() + 10,
+        stop_timeout=settings.longest_call.total_seconds() + 10,
     )

@@ -262,7 +262,7 @@ def attempt(
     proof. Before that they are asked in turn with the key: an error answer may be all that is
     ever replayed under it, while the lists show the money; but their silence proves nothing yet.
     """
-    if now - sending.first_sent_at >= policy.key_max_age:
+    if now - sending.first_sent_at >= policy.keys_hold(gateway.capabilities):
         return gateway.look_up(sending.request, since=sending.first_sent_at)
     if not lists_come_next(sending.sends):
         return gateway.charge(sending.request, first_send=sending.first_send)

@@ -125,7 +125,7 @@ def attempt(
     """
     if sending.provider_refund_id is not None:
         return _ask_about(gateway, sending.provider_refund_id)
-    if now - sending.first_sent_at >= policy.key_max_age:
+    if now - sending.first_sent_at >= policy.keys_hold(gateway.capabilities):
         return gateway.look_up_refund(sending.request, since=sending.first_sent_at)
     if lists_come_next(sending.sends):
         found = gateway.look_up_refund(sending.request, since=sending.first_sent_at)

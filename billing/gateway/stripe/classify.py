@@ -8,7 +8,6 @@ key costs a request, a wrong "no" costs the customer a second payment.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from enum import StrEnum
 from typing import Final
 
 from billing.gateway import (
@@ -23,6 +22,7 @@ from billing.gateway import (
     Unknown,
     canceled,
 )
+from billing.gateway.kinds import FaultKind
 from billing.gateway.stripe.declines import classify
 from billing.gateway.stripe.fields import (
     expect,
@@ -35,27 +35,6 @@ from billing.gateway.stripe.fields import (
 )
 from billing.rules.money import Money
 from billing.rules.payments import RefusalReason
-
-
-class FaultKind(StrEnum):
-    """Why there is no object to read; also the bounded label of the failure metric."""
-
-    CARD = "card"
-    INVALID_REQUEST = "invalid_request"
-    IDEMPOTENCY = "idempotency"
-    PERMISSION = "permission"
-    AUTHENTICATION = "authentication"
-    RATE_LIMIT = "rate_limit"
-    NOT_SENT = "not_sent"
-    CONFLICT = "conflict"
-    DEPENDENCY = "dependency"
-    SERVER = "server"
-    DEADLINE = "deadline"
-    TIMEOUT = "timeout"
-    TLS = "tls"
-    CONNECTION = "connection"
-    GARBAGE = "garbage"
-    UNEXPECTED = "unexpected"
 
 
 @dataclass(frozen=True, slots=True)

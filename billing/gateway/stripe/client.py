@@ -22,9 +22,10 @@ from urllib.parse import quote
 import stripe
 
 from billing.errors import BadInput, Unavailable
+from billing.gateway.kinds import FaultKind
 from billing.gateway.outcomes import Rejected
 from billing.gateway.rate import TokenBucket
-from billing.gateway.stripe.classify import Fault, FaultKind
+from billing.gateway.stripe.classify import Fault
 from billing.gateway.stripe.faults import Faulted, as_error, fault_of, garbage, where_of
 from billing.gateway.stripe.fields import Json, mapping, reference
 from billing.gateway.transport import Deadline, Transport, TransportError
@@ -74,9 +75,7 @@ class Client:
         observe: Observe | None = None,
     ) -> None:
         if not api_key:
-            raise BadInput(
-                "there is no Stripe secret key", remedy="set stripe.api_key (sk_... or rk_...)"
-            )
+            raise BadInput("there is no Stripe secret key", remedy="set api_key (sk_... or rk_...)")
         base = (api_base or stripe.DEFAULT_API_BASE).rstrip("/")
         transport = Transport(
             base,

@@ -6,22 +6,11 @@ upgrade; and an event of another account or mode is about objects that we can't 
 """
 
 import json
-from typing import Final, Literal
 
 import stripe
 
-from billing.errors import BadInput
+from billing.gateway.errors import WrongDelivery
 from billing.gateway.stripe.fields import Json, mapping, text
-
-EnvelopeFault = Literal["wrong_mode", "wrong_account", "wrong_version"]
-
-
-class WrongDelivery(BadInput):
-    """A true delivery that isn't meant for this engine; nothing of it was used."""
-
-    def __init__(self, reason: EnvelopeFault, what: str, remedy: str) -> None:
-        super().__init__(what, where="a webhook delivery", remedy=remedy)
-        self.reason: EnvelopeFault = reason
 
 
 def check_envelope(payload: bytes, *, live: bool) -> None:
@@ -57,7 +46,3 @@ def check_envelope(payload: bytes, *, live: bool) -> None:
 def _name(version: str) -> str:
     """Return the name of a version: "endive" of 2026-10-28.endive."""
     return version.partition(".")[2] or version
-
-
-LONGEST_DELIVERY: Final = 1_048_576
-"""Bytes of a delivery that are read at most; the provider's are far below."""

@@ -9,7 +9,9 @@ import stripe
 from stripe import oauth_error
 
 from billing.errors import BadInput, BillingError, Unavailable
-from billing.gateway.stripe.classify import Fault, FaultKind
+from billing.gateway.errors import ProviderKeyRefused
+from billing.gateway.kinds import FaultKind
+from billing.gateway.stripe.classify import Fault
 from billing.gateway.stripe.fields import mapping, reference, text
 from billing.gateway.transport import TransportError
 
@@ -54,10 +56,6 @@ FAULT_KINDS: Final[Mapping[type[stripe.StripeError], FaultKind]] = {
     oauth_error.UnsupportedGrantTypeError: FaultKind.UNEXPECTED,
     oauth_error.UnsupportedResponseTypeError: FaultKind.UNEXPECTED,
 }
-
-
-class ProviderKeyRefused(BadInput):
-    """The provider refuses our own key: whoever configures this has to act, and no caller can."""
 
 
 class Faulted(Exception):
@@ -130,7 +128,7 @@ def as_error(fault: Fault) -> BillingError:
             return BadInput(what, where=where, remedy="correct the value it names")
         case FaultKind.AUTHENTICATION:
             what = f"Stripe refuses the secret key: {fault.message}"
-            return ProviderKeyRefused(what, where=where, remedy="set stripe.api_key to a valid key")
+            return ProviderKeyRefused(what, where=where, remedy="set api_key to a valid key")
         case FaultKind.PERMISSION:
             what = f"the secret key may not do this: {fault.message}"
             remedy = "give the restricted key this permission"

@@ -10,6 +10,8 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from billing.errors import BadInput
+from billing.gateway.capabilities import Capabilities
+from billing.gateway.kinds import Doubt
 from billing.gateway.objects import PaymentMethodDetails
 from billing.gateway.outcomes import Absent, ChargeRequest, Outcome, Rejected, Unknown
 from billing.gateway.stripe.amounts import InexpressibleAmount, positive_to_stripe
@@ -37,6 +39,7 @@ from billing.gateway.stripe.client import (
 )
 from billing.gateway.stripe.faults import Faulted, garbage
 from billing.gateway.stripe.fields import Json, Malformed, expect, mapping, reference, required
+from billing.gateway.stripe.kind import CAPABILITIES
 from billing.gateway.stripe.objects import read_payment_method
 from billing.gateway.stripe.reads import Reads
 from billing.gateway.stripe.refunds import Refunds
@@ -50,6 +53,11 @@ _REFUSED_BY_STATE: Final = EXPIRED_CODES | {_UNEXPECTED_STATE, "charge_already_c
 
 class StripeGateway(Refunds, Reads):
     """Collects payments through Stripe. Threads share one; make it after forking."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What Stripe can do, and its limits."""
+        return CAPABILITIES
 
     def charge(self, request: ChargeRequest, *, first_send: bool) -> Outcome:
         """Send one attempt; whatever happens is an outcome."""
@@ -218,7 +226,7 @@ class StripeGateway(Refunds, Reads):
         live = [i for i in found if i.status not in ("canceled", "requires_payment_method")]
         if len(live) > 1:
             ids = " and ".join(intent.id for intent in live)
-            return Unknown("several_payment_intents", f"{ids} carry the same key", live[0].id)
+            return Unknown(Doubt.SEVERAL_PAYMENTS, f"{ids} carry the same key", live[0].id)
         intent = live[0] if live else found[0]
         unpaid = intent.status in ("requires_payment_method", "requires_confirmation")
         if unpaid and not intent.last_error and difference_from(intent, request) is None:

@@ -9,11 +9,12 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
-from typing import Final, Literal
+from typing import Final
 
 import stripe
 
 from billing.errors import BadInput
+from billing.gateway.errors import SignatureRefused
 from billing.gateway.objects import ProviderEvent
 from billing.gateway.stripe.fields import Malformed, mapping, to_instant
 from billing.gateway.stripe.objects import read_event
@@ -21,18 +22,6 @@ from billing.gateway.stripe.objects import read_event
 # How far the provider's clock may be ahead of ours; a larger lead would lengthen the time in
 # which a stolen delivery can be played again.
 CLOCK_LEAD: Final = timedelta(minutes=1)
-
-SignatureFault = Literal["malformed", "no_match", "too_old", "from_the_future"]
-
-
-class SignatureRefused(BadInput):
-    """A delivery that can't be believed; nothing of it was used."""
-
-    def __init__(self, reason: SignatureFault, what: str) -> None:
-        super().__init__(
-            what, where="a webhook delivery", remedy="none, unless it came from the provider"
-        )
-        self.reason: SignatureFault = reason
 
 
 def verify(

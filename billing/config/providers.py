@@ -1,0 +1,100 @@
+"""The sections of the providers: one a kind of provider, and what only that kind can get wrong.
+
+Another kind is a section here, a member of `ProviderSettings`, and its gateway
+(`billing/gateway/registry.py`).
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import timedelta
+from types import MappingProxyType
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
+
+from billing.config.section import Section
+from billing.config.values import Duration, one_or_two, split_secrets
+
+Mode = Literal["sandbox", "live"]
+Secrets = Annotated[
+    tuple[SecretStr, ...], BeforeValidator(split_secrets), AfterValidator(one_or_two)
+]
+DEFAULT_NAME: Final = "stripe"
+
+
+class StripeSettings(Section):
+    """A Stripe account. An empty `api_base` means Stripe's own, or the embedded sandbox's."""
+
+    kind: Literal["stripe"]
+    default: bool = False
+    api_key: SecretStr = SecretStr("")
+    api_base: str = ""
+    webhook_secrets: Secrets = ()
+    timeout_connect: Duration = timedelta(seconds=3)
+    timeout_read: Duration = timedelta(seconds=30)
+    deadline: Duration = timedelta(seconds=60)
+    rate_per_second: Annotated[float, Field(gt=0)] = 25.0
+
+    @property
+    def is_nowhere(self) -> bool:
+        """Tell whether neither a key nor a server is named, so that only a sandbox is left."""
+        return not self.api_base and not self.api_key.get_secret_value()
+
+    def credentials(self) -> Mapping[str, str]:
+        """Return what opens the account; an empty value where it isn't set."""
+        return {"api_key": self.api_key.get_secret_value()}
+
+    def contradictions(self, mode: Mode) -> Iterable[tuple[str, str, str]]:
+        """Yield what doesn't go with the mode: key, what, remedy."""
+        live, kind = mode == "live", _key_kind(self.api_key.get_secret_value())
+        if live and kind == "test":
+            yield "api_key", "mode is live, but this is a test key", "use the live key"
+        if not live and kind == "live":
+            yield (
+                "api_key",
+                "mode is sandbox, but this is a live key: it would charge real cards",
+                'use a test key, or set mode = "live"',
+            )
+        if live and self.api_base:
+            yield (
+                "api_base",
+                "mode is live, but the provider is another server",
+                "leave api_base empty in live mode",
+            )
+
+
+ProviderSettings = StripeSettings
+SECTIONS: Final[Mapping[str, type[ProviderSettings]]] = MappingProxyType({"stripe": StripeSettings})
+
+
+def one_provider() -> Mapping[str, ProviderSettings]:
+    """Return the account there is when the configuration names none."""
+    return {DEFAULT_NAME: StripeSettings(kind="stripe")}
+
+
+def placed(values: dict[str, Any]) -> tuple[str, ...]:
+    """Put the section `[stripe]` of earlier versions where it belongs, and return the hints.
+
+    A section that is named like a kind of provider is of that kind unless it says otherwise.
+    Changes `values`. The caller has made sure that not both are given.
+    """
+    hints: tuple[str, ...] = ()
+    if "stripe" in values:
+        old = values.pop("stripe")
+        section = {"kind": "stripe", **old} if isinstance(old, dict) else old
+        values["providers"] = {DEFAULT_NAME: section}
+        hints = (
+            '[stripe] is now [providers.stripe] with kind = "stripe", and BILLING__STRIPE__... is'
+            " BILLING__PROVIDERS__STRIPE__...; the old names are still read",
+        )
+    providers = values.get("providers")
+    if isinstance(providers, dict):
+        for name, section in providers.items():
+            if isinstance(section, dict) and name in SECTIONS:
+                section.setdefault("kind", name)
+    return hints
+
+
+def _key_kind(key: str) -> Literal["live", "test", "unknown"]:
+    if key.startswith(("sk_live_", "rk_live_")):
+        return "live"
+    return "test" if key.startswith(("sk_test_", "rk_test_")) else "unknown"

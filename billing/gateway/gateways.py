@@ -1,0 +1,66 @@
+"""The accounts at providers that the configuration names, each reached when it is first asked."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from typing import Final
+
+from billing.errors import BadInput, Unavailable
+from billing.gateway import Gateway
+
+
+class Gateways:
+    """A gateway by the name of its account. Threads share one; make it after forking."""
+
+    def __init__(
+        self, names: Sequence[str], default: str | None, connect: Callable[[str], Gateway]
+    ) -> None:
+        assert default in names or not names, "the default is one of the accounts"
+        self.names = tuple(names)
+        self.default_name = default
+        self._connect = connect
+        self._connected: dict[str, Gateway] = {}
+        self._lock = threading.Lock()
+
+    @property
+    def default(self) -> Gateway:
+        """The account that collects for new customers. Raises: Unavailable when there is none."""
+        if self.default_name is None:
+            raise Unavailable("there is no provider to ask here")
+        return self.of(self.default_name)
+
+    def of(self, provider: str) -> Gateway:
+        """Return the gateway of an account. Raises `BadInput` when there is none of that name.
+
+        Raises `BadInput` and `Unavailable` too when the account can't be reached as configured.
+        """
+        if provider not in self.names:
+            raise BadInput(
+                f"there is no provider {provider!r} in the configuration",
+                where="providers",
+                remedy=f"add the section [providers.{provider}] again: rows name it",
+            )
+        with self._lock:
+            if provider not in self._connected:
+                self._connected[provider] = self._connect(provider)
+            return self._connected[provider]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def __iter__(self) -> Iterator[tuple[str, Gateway]]:
+        """Yield each account's name and gateway, in the order of the configuration."""
+        for name in self.names:
+            yield name, self.of(name)
+
+
+def just(gateway: Gateway, name: str) -> Gateways:
+    """Return one account that was reached already."""
+    return Gateways([name], name, lambda _: gateway)
+
+
+def _nowhere(name: str) -> Gateway:
+    raise Unavailable(f"{name} is not reached here")
+
+
+NO_GATEWAYS: Final = Gateways([], None, _nowhere)
+"""Where no provider is to be asked, as in a settlement from a file."""

@@ -1,0 +1,62 @@
+"""The kinds of things that a provider may tell, in words that belong to no provider.
+
+Each gateway maps its provider's spelling to these. Kinds that rules decide by live with the rule
+and are named here too, so that this page lists all of them.
+"""
+
+from enum import StrEnum
+from typing import Literal
+
+from billing.rules.dunning import Advice, DeclineClass
+from billing.rules.payments import RefusalReason
+
+__all__ = [
+    "Advice",
+    "DeclineClass",
+    "DeliveryFault",
+    "Doubt",
+    "FaultKind",
+    "RefusalReason",
+    "SignatureFault",
+]
+
+
+class FaultKind(StrEnum):
+    """Why there is no object to read; also the bounded label of the failure metric."""
+
+    CARD = "card"
+    INVALID_REQUEST = "invalid_request"
+    IDEMPOTENCY = "idempotency"
+    PERMISSION = "permission"
+    AUTHENTICATION = "authentication"
+    RATE_LIMIT = "rate_limit"
+    NOT_SENT = "not_sent"
+    CONFLICT = "conflict"
+    DEPENDENCY = "dependency"
+    SERVER = "server"
+    DEADLINE = "deadline"
+    TIMEOUT = "timeout"
+    TLS = "tls"
+    CONNECTION = "connection"
+    GARBAGE = "garbage"
+    UNEXPECTED = "unexpected"
+
+
+class Doubt(StrEnum):
+    """Why an answer that could be read isn't taken for an end; a metric label too."""
+
+    CONTRADICTION = "contradiction"
+    NOT_FOUND_YET = "not_found_yet"
+    PROCESSING = "processing"
+    SEVERAL_PAYMENTS = "several_payments"
+    UNEXPECTED_STATUS = "unexpected_status"
+    WRONG_AMOUNT = "wrong_amount"
+    WRONG_CURRENCY = "wrong_currency"
+    WRONG_ID = "wrong_id"
+
+
+SignatureFault = Literal["missing", "malformed", "no_match", "too_old", "from_the_future"]
+"""Why a webhook delivery can't be believed."""
+
+DeliveryFault = Literal["wrong_mode", "wrong_account", "wrong_version", "too_large", "not_json"]
+"""Why a webhook delivery isn't meant for this engine."""

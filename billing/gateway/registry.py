@@ -1,0 +1,21 @@
+"""The kinds of providers there are. A second one is a package of its own and a line here."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from billing.gateway.kinds import DeclineClass
+from billing.gateway.provider_kind import ProviderKind
+from billing.gateway.stripe.kind import STRIPE
+
+KINDS: Final[Mapping[str, ProviderKind]] = MappingProxyType({"stripe": STRIPE})
+
+
+def decline_codes() -> Mapping[str, DeclineClass]:
+    """Return every decline code that a provider may tell, with its class."""
+    return {code: cls for kind in KINDS.values() for code, cls in kind.decline_codes.items()}
+
+
+def operations() -> frozenset[str]:
+    """Return the name of every request that a gateway makes, as its metrics call it."""
+    return frozenset(name for kind in KINDS.values() for name in kind.operations)
