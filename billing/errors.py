@@ -1,16 +1,151 @@
-"""The error a user meets: what went wrong, where, and what to do about it."""
+"""The errors that a user meets: what went wrong, where, a code and the facts.
+
+What to do about it is written where the error is shown, because a person at a shell and a program
+at the API do different things: `billing.cli.remedies` and `billing.api.remedies` have a table by
+code each. A part that only ever shows its errors on a terminal (configuration, the CLI itself,
+embedded servers) may give `remedy` with the error.
+"""
+
+from collections.abc import Mapping
+from enum import StrEnum
+
+
+class ErrorCode(StrEnum):
+    """What went wrong, for programs. Each has its line in docs/operations.md."""
+
+    # One for each family, for errors that have none of their own.
+    ERROR = "error"
+    BAD_INPUT = "bad_input"
+    NOT_FOUND = "not_found"
+    CONFLICT = "conflict"
+    UNAVAILABLE = "unavailable"
+    SCHEMA_UNKNOWN = "schema_unknown"
+
+    # Customers, plans, subscriptions.
+    CUSTOMER_NOT_FOUND = "customer_not_found"
+    CUSTOMER_EXISTS = "customer_exists"
+    CUSTOMER_UNFINISHED = "customer_unfinished"
+    PLAN_NOT_PUBLISHED = "plan_not_published"
+    VERSION_PUBLISHED = "version_published"
+    PRICE_MISSING = "price_missing"
+    ZONE_UNKNOWN = "zone_unknown"
+    SUBSCRIPTION_NOT_FOUND = "subscription_not_found"
+    SUBSCRIPTION_EXISTS = "subscription_exists"
+    SUBSCRIPTION_NOT_PAUSABLE = "subscription_not_pausable"
+    NO_PERIOD_MISSED = "no_period_missed"
+    NOT_PARKED = "not_parked"
+
+    # Payments.
+    PAYMENT_NOT_FOUND = "payment_not_found"
+    PAYMENT_PARKED = "payment_parked"
+    PAYMENT_NOT_AUTHORISED = "payment_not_authorised"
+    AUTHORISATION_UNDER_WAY = "authorisation_under_way"
+    CAPTURE_UNDER_WAY = "capture_under_way"
+    ATTEMPT_OPEN = "attempt_open"
+    PAYMENT_NOT_RETRYABLE = "payment_not_retryable"
+    ONE_OFF_IS_FINAL = "one_off_is_final"
+    WRITTEN_OFF_AND_CLOSED = "written_off_and_closed"
+    ILLEGAL_TRANSITION = "illegal_transition"
+    TRANSITION_CAUSE = "transition_cause"
+    AMOUNT_BELOW_MINIMUM = "amount_below_minimum"
+    PAYER_MISSING = "payer_missing"
+    PAYMENT_METHOD_MISSING = "payment_method_missing"
+    PAYMENT_METHOD_NOT_FOUND = "payment_method_not_found"
+    PAYMENT_METHOD_OF_ANOTHER = "payment_method_of_another"
+    CARD_NUMBER_REFUSED = "card_number_refused"
+
+    # Refunds.
+    NOTHING_CAPTURED = "nothing_captured"
+    NOTHING_LEFT_TO_REFUND = "nothing_left_to_refund"
+    REFUND_TOO_HIGH = "refund_too_high"
+    REFUND_ID_TAKEN = "refund_id_taken"
+
+    # Callers of the API.
+    API_KEY_NAME = "api_key_name"
+    API_KEY_NOT_FOUND = "api_key_not_found"
+    PEPPER_MISSING = "pepper_missing"
+    IDEMPOTENCY_KEY_MALFORMED = "idempotency_key_malformed"
+    IDEMPOTENCY_KEY_REUSED = "idempotency_key_reused"
+    REQUEST_IN_FLIGHT = "request_in_flight"
+    EVENT_NOT_FOUND = "event_not_found"
+
+    # Breaks and exchanges.
+    REASON_MISSING = "reason_missing"
+    NOTE_EMPTY = "note_empty"
+    ASSIGNEE_MISSING = "assignee_missing"
+    BREAK_NOT_FOUND = "break_not_found"
+    BREAK_RESOLVED = "break_resolved"
+    BREAK_OF_OTHER_KIND = "break_of_other_kind"
+    ADJUSTMENT_ZERO = "adjustment_zero"
+    ADJUSTMENT_CURRENCY = "adjustment_currency"
+    EXCHANGE_ONE_CURRENCY = "exchange_one_currency"
+    EXCHANGE_AMOUNT_SIGN = "exchange_amount_sign"
+    EXCHANGE_FEE = "exchange_fee"
+    EXCHANGE_SOURCE_MISSING = "exchange_source_missing"
+    EXCHANGE_RATE = "exchange_rate"
+    EXCHANGE_RATE_DIFFERS = "exchange_rate_differs"
+    EXCHANGE_REFERENCES = "exchange_references"
+    EXCHANGE_AMOUNTS_DIFFER = "exchange_amounts_differ"
+    EXCHANGE_SHOWN_ALREADY = "exchange_shown_already"
+    EXCHANGE_OF_OTHERS = "exchange_of_others"
+    EXCHANGE_WAITING = "exchange_waiting"
+    EXCHANGE_RECORDED_OTHERWISE = "exchange_recorded_otherwise"
+    EXCHANGE_SIDE = "exchange_side"
+    TRANSACTION_NOT_READ = "transaction_not_read"
+    TRANSACTION_EXPLAINED = "transaction_explained"
+
+    # Settlement.
+    RUN_NOT_FOUND = "run_not_found"
+    LEASE_LOST = "lease_lost"
+    REPORT_MALFORMED = "report_malformed"
+    REPORT_UNREADABLE = "report_unreadable"
+    REPORT_DAMAGED = "report_damaged"
+    REPORT_CHANGED = "report_changed"
+    REPORT_COLUMNS_MISSING = "report_columns_missing"
+    REPORT_COLUMNS_TWICE = "report_columns_twice"
+    REPORT_COLUMN_NEEDED = "report_column_needed"
+    REPORT_CARD_NUMBER = "report_card_number"
+    REPORT_DECIMAL_COMMA = "report_decimal_comma"
+    REPORT_INSTANT = "report_instant"
+
+    # Journal and database.
+    SOURCE_KEY_TAKEN = "source_key_taken"
+    ENTRY_NOT_FOUND = "entry_not_found"
+    ENTRY_REVERSED = "entry_reversed"
+    CYCLE_CLOSED = "cycle_closed"
+    DATABASE_URL_UNREADABLE = "database_url_unreadable"
+    DATABASE_UNREACHABLE = "database_unreachable"
+    REVISION_UNKNOWN = "revision_unknown"
+    ROLE_UNUSABLE = "role_unusable"
+    MIGRATION_ROLLED_BACK = "migration_rolled_back"
 
 
 class BillingError(Exception):
-    """Something the user can act on; `exit_code` is what the CLI ends with."""
+    """Something the user can act on; `exit_code` is what the CLI ends with.
+
+    `code` is the class's, unless the raiser names a narrower one. `facts` are ids, amounts and
+    the like, as values.
+    """
 
     exit_code = 1
+    code = ErrorCode.ERROR
 
-    def __init__(self, what: str, *, where: str | None = None, remedy: str | None = None) -> None:
+    def __init__(
+        self,
+        what: str,
+        *,
+        code: ErrorCode | None = None,
+        where: str | None = None,
+        remedy: str | None = None,
+        **facts: object,
+    ) -> None:
         super().__init__(what)
         self.what = what
         self.where = where
         self.remedy = remedy
+        self.facts: Mapping[str, object] = facts
+        if code is not None:
+            self.code = code
 
     def __str__(self) -> str:
         parts = [self.what]
@@ -25,28 +160,47 @@ class BadInput(BillingError):
     """What the user typed or configured can't be taken; nothing was changed."""
 
     exit_code = 2
+    code = ErrorCode.BAD_INPUT
 
 
 class NotFound(BadInput):
     """No such thing; nothing was changed."""
 
+    code = ErrorCode.NOT_FOUND
+
 
 class Conflict(BadInput):
     """The thing exists already or is in a state that forbids this; nothing was changed."""
+
+    code = ErrorCode.CONFLICT
 
 
 class Unavailable(BillingError):
     """A server we depend on (database, Redis, provider) doesn't answer; trying again may work."""
 
     exit_code = 4
+    code = ErrorCode.UNAVAILABLE
 
 
 class SchemaUnknown(BillingError):
     """The database's schema is not the one this code was written for."""
 
     exit_code = 5
+    code = ErrorCode.SCHEMA_UNKNOWN
 
 
 def first_line(error: object) -> str:
     """Return what an error says in one line; the database's go on for many."""
     return str(error).strip().split("\n", 1)[0]
+
+
+def remedy_from(remedies: Mapping[ErrorCode, str], error: BillingError) -> str | None:
+    """Return what a table says to do about an error, with the error's facts filled in."""
+    words = remedies.get(error.code)
+    if words is None:
+        return None
+    return words.format_map({name: _in_words(fact) for name, fact in error.facts.items()})
+
+
+def _in_words(fact: object) -> str:
+    return ", ".join(map(str, fact)) if isinstance(fact, tuple | list) else str(fact)

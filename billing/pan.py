@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
-from billing.errors import BadInput
+from billing.errors import BadInput, ErrorCode
 
 # What the networks publish of their number ranges, and the lengths in use.
 _NETWORKS: Final = re.compile(
@@ -49,6 +49,8 @@ CARD_REMOVED: Final = "[card number removed]"
 class CardNumberRefused(BadInput):
     """A text looked like a card number. The message never repeats it."""
 
+    code = ErrorCode.CARD_NUMBER_REFUSED
+
 
 def contains_card_number(text: str) -> bool:
     """Say whether a text holds what looks like a card number, in digits of any script."""
@@ -64,7 +66,6 @@ def refuse_card_number(text: str, where: str) -> None:
         raise CardNumberRefused(
             "this looks like a card number, and card numbers are never kept",
             where=where,
-            remedy="send the provider's payment method token (pm_...) instead",
         )
 
 

@@ -12,6 +12,7 @@ from grpc import StatusCode
 from sqlalchemy.exc import DBAPIError, OperationalError
 from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
+from billing.api.remedies import remedy_of
 from billing.errors import BadInput, BillingError, Conflict, NotFound, SchemaUnknown, Unavailable
 from billing.flows.service.idempotency import InFlight, KeyReused
 from billing.gateway.errors import ProviderKeyRefused
@@ -168,7 +169,7 @@ def of_error(error: BaseException) -> Problem | None:
         return _unavailable()
     if isinstance(error, BillingError):
         code = next(code for kind, code in _OF_ERRORS if isinstance(error, kind))
-        return problem(code, error.what, where=error.where, remedy=_remedy(error))
+        return problem(code, error.what, where=error.where, remedy=remedy_of(error))
     if isinstance(error, NoConnectionFree | OperationalError):
         return _unavailable()
     if isinstance(error, DBAPIError) and error.connection_invalidated:
@@ -183,11 +184,6 @@ def _unavailable() -> Problem:
         "something this depends on doesn't answer",
         remedy="send the same request again, with the same idempotency key",
     )
-
-
-def _remedy(error: BillingError) -> str | None:
-    """Leave out what only an operator at a shell can do."""
-    return None if error.remedy is None or "`billing " in error.remedy else error.remedy
 
 
 def internal() -> Problem:

@@ -9,6 +9,7 @@ import click
 
 from billing.cli.failures import FINDINGS, OK, UNAVAILABLE, as_billing_error
 from billing.cli.output import Output, output_option
+from billing.cli.remedies import remedy_of
 from billing.cli.session import Session
 from billing.errors import BadInput, BillingError, Unavailable
 
@@ -72,7 +73,7 @@ def _one(name: str, check: "Callable[[Session], str]", session: Session) -> Look
             "unavailable" if isinstance(known, Unavailable) else "problem"
         )
         words = known.what if known.where is None else f"{known.what} ({known.where})"
-        return Looked(name, result, words, known.remedy)
+        return Looked(name, result, words, remedy_of(known))
 
 
 def _config(session: Session) -> str:

@@ -11,6 +11,7 @@ from typing import Final
 
 import click
 
+from billing.cli.remedies import remedy_of
 from billing.errors import BadInput, BillingError, SchemaUnknown, Unavailable, first_line
 
 OK: Final = 0
@@ -60,7 +61,7 @@ def tell(error: BaseException, *, debug: bool) -> int:
         return BAD_INPUT
     known = as_billing_error(error)
     if known is not None:
-        _say(known.what, known.where, known.remedy)
+        _say(known.what, known.where, remedy_of(known))
         return known.exit_code
     _say(f"{type(error).__name__}: {first_line(error)}", None, "run with --debug for the traceback")
     return FAULT

@@ -12,6 +12,7 @@ from billing.cli.options import Word, more_hint
 from billing.cli.output import Output, output_option, talk
 from billing.cli.progress import progress
 from billing.cli.references import find
+from billing.cli.remedies import LEDGER_REMEDIES
 from billing.cli.session import Session
 from billing.errors import BadInput
 from billing.ledger.accounts import AccountCode
@@ -41,7 +42,8 @@ def verify(session: Session, output: Output) -> int:
 
     findings = sorted(_verify(session), key=lambda found: found.severity is not Severity.ERROR)
     errors = [found for found in findings if found.severity is Severity.ERROR]
-    output.records([asdict(found) for found in findings], _FINDINGS)
+    records = [asdict(found) | {"remedy": LEDGER_REMEDIES[found.check]} for found in findings]
+    output.records(records, _FINDINGS)
     if errors:
         talk(f"{len(errors)} finding(s): docs/ledger.md says what each check means")
         return FINDINGS

@@ -7,11 +7,12 @@ from uuid import UUID
 
 import click
 
-from billing.cli.failures import FINDINGS, OK
+from billing.cli.failures import FINDINGS, OK, as_billing_error
 from billing.cli.output import Output, output_option, talk
 from billing.cli.records import plain
+from billing.cli.remedies import remedy_of
 from billing.cli.session import Session
-from billing.errors import BillingError, first_line
+from billing.errors import BillingError, ErrorCode, NotFound, first_line
 
 if TYPE_CHECKING:
     from billing.flows.settlement.runs import Worked
@@ -94,7 +95,6 @@ def import_(session: Session, file: Path, complete: bool, output: Output) -> int
 @click.pass_obj
 def status(session: Session, run_id: UUID | None, limit: int, output: Output) -> None:
     """Show the latest runs and where they stand, or the steps of one."""
-    from billing.errors import NotFound
     from billing.store.settlement import runs as settlement
 
     with session.connect() as conn:
@@ -103,20 +103,15 @@ def status(session: Session, run_id: UUID | None, limit: int, output: Output) ->
             records = [_with_step(plain(row), settlement.steps(conn, row.id)) for row in rows]
             output.records(records, _RUNS)
             return
-        known = [row for row in settlement.runs(conn, limit=10_000) if row.id == run_id]
-        if not known:
-            raise NotFound(f"no run {run_id}", remedy="`billing reconcile status` shows them")
+        if settlement.find_run(conn, run_id) is None:
+            raise NotFound(f"no run {run_id}", code=ErrorCode.RUN_NOT_FOUND)
         output.record(_record(session, run_id), {"steps": _STEPS})
 
 
 def _tell(session: Session, worked: "Worked", output: Output) -> int:
     """Show what a run did. Raises: RunStopped."""
     if worked.error is not None:
-        raise RunStopped(
-            first_line(worked.error),
-            where=_place(worked.error) or f"run {worked.run_id}",
-            remedy=_remedy(worked.error),
-        )
+        raise _stopped(worked, worked.error)
     record = _record(session, worked.run_id)
     output.record(record, {"steps": _STEPS})
     if worked.state != "succeeded":
@@ -130,13 +125,13 @@ def _tell(session: Session, worked: "Worked", output: Output) -> int:
     return OK
 
 
-def _place(error: str) -> str | None:
-    return next((line[9:] for line in error.splitlines() if line.startswith("  where: ")), None)
-
-
-def _remedy(error: str) -> str:
-    found = (line[10:] for line in error.splitlines() if line.startswith("  remedy: "))
-    return next(found, "the same command again goes on where it was")
+def _stopped(worked: "Worked", error: Exception) -> RunStopped:
+    known = as_billing_error(error)
+    return RunStopped(
+        f"{worked.step}: {first_line(error)}",
+        where=(known and known.where) or f"run {worked.run_id}",
+        remedy=(known and remedy_of(known)) or "the same command again goes on where it was",
+    )
 
 
 def _record(session: Session, run_id: UUID) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row
 
-from billing.errors import NotFound
+from billing.errors import ErrorCode, NotFound
 from billing.ledger.journal import Posting
 from billing.ledger.recipes import compact
 from billing.queries import overview
@@ -59,7 +59,9 @@ def explain_payment(conn: Connection, payment_id: UUID, now: datetime) -> list[S
     """
     payment = payments.get(conn, payment_id)
     if payment is None:
-        raise NotFound(f"no payment {payment_id}", remedy="`billing charges list` shows them")
+        raise NotFound(
+            f"no payment {payment_id}", code=ErrorCode.PAYMENT_NOT_FOUND, payment_id=payment_id
+        )
     billed = _billed_of_payment(conn, payment)
     sections = [_section("payment", _payment_in_words(conn, billed))]
     if billed.subscription is not None and billed.cycle is not None:

@@ -2,7 +2,7 @@
 
 from sqlalchemy import Connection
 
-from billing.errors import NotFound
+from billing.errors import ErrorCode, NotFound
 from billing.store.subscriptions import subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
 
@@ -12,6 +12,8 @@ def find_subscription(conn: Connection, reference: str) -> Subscription:
     found = subscriptions.find(conn, reference)
     if found is None:
         raise NotFound(
-            f"no subscription {reference!r}", remedy="`billing subscriptions list` shows them"
+            f"no subscription {reference!r}",
+            code=ErrorCode.SUBSCRIPTION_NOT_FOUND,
+            subscription=reference,
         )
     return found

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from billing.errors import BadInput
+from billing.errors import BadInput, ErrorCode
 from billing.rules.money import Money, prorate
 from billing.rules.periods import ScheduledPeriod, service_days
 from plans.currencies import charge_step
@@ -11,6 +11,8 @@ from plans.terms import PlanVersion
 
 class NoPrice(BadInput):
     """The plan version isn't sold in that currency."""
+
+    code = ErrorCode.PRICE_MISSING
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +84,6 @@ def _price(version: PlanVersion, currency: str) -> Money:
     if amount is None:
         raise NoPrice(
             f"{version.plan} of {version.effective} has no price in {currency}",
-            remedy=f"it is sold in {', '.join(sorted(version.prices))}",
+            sold_in=tuple(sorted(version.prices)),
         )
     return Money(amount, currency)

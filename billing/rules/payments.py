@@ -11,7 +11,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from billing.errors import Conflict
+from billing.errors import Conflict, ErrorCode
 
 
 class State(StrEnum):
@@ -84,20 +84,23 @@ TRANSITIONS: Final[Mapping[tuple[State, State], frozenset[Cause]]] = MappingProx
 class IllegalTransition(Conflict):
     """The payment can't go from that state to the other, or not for that cause."""
 
+    code = ErrorCode.ILLEGAL_TRANSITION
+
 
 def check_transition(from_: State, to: State, cause: Cause) -> None:
     """Let a legal transition pass. Raises: IllegalTransition, saying what would be legal."""
     causes = TRANSITIONS.get((from_, to))
     if causes is None:
-        ways = ", ".join(str(state) for state in next_states(from_)) or "nowhere"
         raise IllegalTransition(
             f"a payment that is {from_} can't become {to}",
-            remedy=f"from {from_} it goes to: {ways}",
+            state=from_,
+            next_states=next_states(from_) or "nowhere",
         )
     if cause not in causes:
         raise IllegalTransition(
             f"{cause} can't move a payment from {from_} to {to}",
-            remedy=f"allowed causes: {', '.join(sorted(causes))}",
+            code=ErrorCode.TRANSITION_CAUSE,
+            causes=tuple(sorted(causes)),
         )
 
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Engine, create_engine
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from billing.errors import BadInput, Unavailable
+from billing.errors import BadInput, ErrorCode, Unavailable
 
 APP_ROLE = "billing_app"
 
@@ -22,13 +22,13 @@ def sqlalchemy_url(url: str) -> URL:
         raise BadInput(
             "the database URL can't be read",
             where="[database] url",
-            remedy="write it as postgresql://user:password@host:5432/name",
+            code=ErrorCode.DATABASE_URL_UNREADABLE,
         ) from error
     if parsed.get_backend_name() not in ("postgresql", "postgres"):
         raise BadInput(
             f"{parsed.get_backend_name()} is not supported: billing runs on PostgreSQL",
             where="[database] url",
-            remedy="write it as postgresql://user:password@host:5432/name",
+            code=ErrorCode.DATABASE_URL_UNREADABLE,
         )
     return parsed.set(drivername="postgresql+psycopg")
 
@@ -84,7 +84,7 @@ def reachable() -> Iterator[None]:
             raise Unavailable(
                 "the database does not answer: " + str(error.orig).strip().splitlines()[0],
                 where="[database] url",
-                remedy="start it (`billing up` starts the embedded one) or correct the URL",
+                code=ErrorCode.DATABASE_UNREACHABLE,
             ) from error
         raise
 

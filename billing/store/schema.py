@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
-from billing.errors import BillingError, SchemaUnknown
+from billing.errors import BillingError, ErrorCode, SchemaUnknown
 from billing.store.engine import reachable, sqlalchemy_url
 
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
@@ -52,14 +52,14 @@ def migrate(url: str) -> None:
         raise SchemaUnknown(
             f"the database is at a revision that this program doesn't know: {error}",
             where="[database] url",
-            remedy="start the version of the program that belongs to the database",
+            code=ErrorCode.REVISION_UNKNOWN,
         ) from error
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0]
         raise BillingError(
             f"the migration was rolled back: {reason}",
             where="billing db migrate",
-            remedy="if it is a lock timeout, try again in a quieter moment; nothing was changed",
+            code=ErrorCode.MIGRATION_ROLLED_BACK,
         ) from error
 
 
@@ -84,7 +84,6 @@ def check_schema(engine: Engine) -> None:
     raise SchemaUnknown(
         what,
         where="[database] url",
-        remedy="run `billing db migrate`, or start the version that belongs to the database",
     )
 
 
@@ -104,6 +103,6 @@ def _revision_without_role(engine: Engine, refusal: OperationalError) -> str | N
         raise SchemaUnknown(
             f"the database can't be used in the application's role: {reason}",
             where="[database] role",
-            remedy="create that role and grant it to the user of the URL, or correct its name",
+            code=ErrorCode.ROLE_UNUSABLE,
         ) from refusal
     return None

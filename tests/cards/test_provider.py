@@ -17,6 +17,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from billing.cli.remedies import remedy_of
 from billing.errors import BillingError
 from billing.flows.settlement import report_source, runs
 from billing.gateway.gateways import NO_GATEWAYS
@@ -171,7 +172,9 @@ def test_a_refusal_of_the_provider_repeats_no_card_number(
             with pytest.raises(BillingError) as refused:
                 world.customer(token)
             assert "[card number removed]" in refused.value.what
-            assert not found_in(f"{refused.value}{refused.value.remedy}{refused.value.where}")
+            assert not found_in(
+                f"{refused.value}{remedy_of(refused.value)}{refused.value.where}{refused.value.facts}"
+            )
         assert_no_trace(database=dump(db_url), logs=logs.getvalue() or "no line")
 
 
@@ -296,4 +299,6 @@ def test_a_card_number_in_the_header_of_a_report_is_not_repeated(
         file.write_text(f"{header}\n{VISA}\n")
         with pytest.raises(BillingError) as refused:
             report_source.begin(world.engine, file, now=world.now, complete=False)
-        assert not found_in(f"{refused.value}{refused.value.remedy}{refused.value.where}")
+        assert not found_in(
+            f"{refused.value}{remedy_of(refused.value)}{refused.value.where}{refused.value.facts}"
+        )

@@ -295,7 +295,8 @@ def test_a_step_that_fails_shows_its_error_and_is_tried_again(
             type(world.gateway), "list_payouts", _raise(Unavailable("the provider is down"))
         )
         failed = run(world)
-    assert (failed.state, failed.error) == ("running", "fetch: the provider is down")
+    assert (failed.state, failed.step) == ("running", "fetch")
+    assert str(failed.error) == "the provider is down"
     assert steps(world, failed.run_id)["fetch"].last_error == "the provider is down"
 
     assert run(world).state == "running", "the pause isn't over"

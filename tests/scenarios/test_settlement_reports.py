@@ -150,7 +150,7 @@ def test_a_malformed_row_leaves_nothing_behind(world: World, tmp_path: Path) -> 
     done = import_(world, file)
 
     assert done.error is not None
-    assert f"{file}:4, column gross" in done.error
+    assert f"{file}:4, column gross" in str(done.error)
     assert staged(world) == 0
     assert states(world, customers) == {"CAPTURED"}
 
@@ -276,7 +276,7 @@ def test_the_file_of_a_run_is_the_one_it_was_begun_with(world: World, tmp_path: 
     done = runs.work(run_id, offline(world), file=file)
 
     assert done.error is not None
-    assert "not the one" in done.error
+    assert "not the one" in str(done.error)
 
 
 def test_what_is_no_report_is_refused_before_anything_is_written(

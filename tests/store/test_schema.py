@@ -14,7 +14,7 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.types import TypeEngine
 
 from billing.embedded.servers import EmbeddedPostgres
-from billing.errors import BillingError, SchemaUnknown, Unavailable
+from billing.errors import BillingError, ErrorCode, SchemaUnknown, Unavailable
 from billing.store import schema
 from billing.store.engine import make_engine, sqlalchemy_url
 from billing.store.schema import check_schema, current_revision, expected_revision, migrate
@@ -98,7 +98,7 @@ def test_a_migration_that_waits_for_a_lock_gives_up_and_changes_nothing(empty_ur
         with pytest.raises(BillingError, match="lock timeout") as refused:
             migrate(empty_url)
 
-    assert "nothing was changed" in (refused.value.remedy or "")
+    assert refused.value.code is ErrorCode.MIGRATION_ROLLED_BACK
     assert (revision(empty_url), tables(empty_url)) == ("0001", before)
     migrate(empty_url)
     assert revision(empty_url) == expected_revision()
@@ -124,7 +124,7 @@ def test_a_database_nobody_migrated_is_refused(empty_url: str) -> None:
 
     assert isinstance(error, SchemaUnknown)
     assert error.what == "the database has no billing schema"
-    assert "billing db migrate" in (error.remedy or "")
+    assert error.code is ErrorCode.SCHEMA_UNKNOWN
 
 
 def test_a_database_whose_server_does_not_know_the_role_is_refused_the_same_way(

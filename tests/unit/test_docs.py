@@ -23,7 +23,7 @@ import plans
 import workers
 from billing.cli.root import root as billing_command
 from billing.config import all_keys
-from billing.errors import BillingError
+from billing.errors import BillingError, ErrorCode
 from billing.rules.reconciliation import BreakKind
 from billing.store.tables import metadata
 from tests.unit.exported_metrics import exported_metrics
@@ -313,6 +313,12 @@ def test_every_error_has_a_row_with_its_exit_code() -> None:
     }
 
     assert described == {error.__name__: error.exit_code for error in billing_errors()}
+
+
+def test_every_error_code_has_a_line_in_the_runbook() -> None:
+    documented = set(first_cells(DOCS / "operations.md"))
+
+    assert sorted({str(code) for code in ErrorCode} - documented) == []
 
 
 def test_every_exit_code_is_explained() -> None:

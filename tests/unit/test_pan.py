@@ -5,6 +5,7 @@ import uuid
 
 import pytest
 
+from billing.cli.remedies import remedy_of
 from billing.pan import CardNumberRefused, contains_card_number, refuse_card_number
 
 # the providers' public test numbers, by network
@@ -87,4 +88,4 @@ def test_a_refusal_names_the_place_and_never_the_number() -> None:
 
     assert "customer.name" in str(refused.value)
     assert "4242" not in str(refused.value)
-    assert "pm_" in str(refused.value.remedy)
+    assert "pm_" in str(remedy_of(refused.value))

@@ -4,6 +4,7 @@ from itertools import product
 
 import pytest
 
+from billing.cli.remedies import remedy_of
 from billing.errors import BillingError
 from billing.rules.payments import TRANSITIONS, Cause, IllegalTransition, State, check_transition
 
@@ -49,15 +50,20 @@ def test_money_that_moved_never_goes_back_to_collecting() -> None:
             assert (collected, collecting) not in TRANSITIONS
 
 
+def refusal(from_: State, to: State, cause: Cause) -> str:
+    """Return what a person is told to do instead of a transition."""
+    with pytest.raises(BillingError) as refused:
+        check_transition(from_, to, cause)
+    return str(remedy_of(refused.value))
+
+
 def test_an_illegal_transition_says_what_would_be_legal() -> None:
-    with pytest.raises(BillingError, match="it goes to: SETTLED, REFUNDED"):
-        check_transition(State.CAPTURED, State.CREATED, Cause.OUTCOME)
-    with pytest.raises(BillingError, match="it goes to: CAPTURED, SETTLED"):
-        check_transition(State.REFUNDED, State.FAILED, Cause.OUTCOME)
-    with pytest.raises(BillingError, match="allowed causes: refund_failed"):
-        check_transition(State.REFUNDED, State.CAPTURED, Cause.OUTCOME)
-    with pytest.raises(BillingError, match="allowed causes: forced_correction"):
-        check_transition(State.FAILED, State.CAPTURED, Cause.OUTCOME)
+    assert "it goes to: SETTLED, REFUNDED" in refusal(State.CAPTURED, State.CREATED, Cause.OUTCOME)
+    assert "it goes to: CAPTURED, SETTLED" in refusal(State.REFUNDED, State.FAILED, Cause.OUTCOME)
+    assert "allowed causes: refund_failed" in refusal(State.REFUNDED, State.CAPTURED, Cause.OUTCOME)
+    assert "allowed causes: forced_correction" in refusal(
+        State.FAILED, State.CAPTURED, Cause.OUTCOME
+    )
 
 
 def test_the_table_can_not_be_changed() -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from billing.cli.remedies import remedy_of
 from billing.flows.settlement.report_source import MalformedReport, _chunks, _minor_units
 from billing.ids import new_id
 from plans.currencies import AmountError
@@ -137,7 +138,7 @@ def test_a_report_that_does_not_say_whose_its_rows_are_is_refused(tmp_path: Path
 
     with pytest.raises(MalformedReport, match="which payment") as refused:
         read(tmp_path, "1.00,0.00,1.00,EUR,charge,2026-03-01,txn_2", header=header)
-    assert "payment_intent_id" in (refused.value.remedy or "")
+    assert "payment_intent_id" in (remedy_of(refused.value) or "")
 
 
 def test_a_charge_is_known_by_what_its_row_is_about(tmp_path: Path) -> None:

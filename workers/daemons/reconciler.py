@@ -113,7 +113,7 @@ class Reconciler(Ticking):
         return closed
 
     def _settlement_failed(self, done: runs.Worked) -> None:
-        words = first_line(done.error)
+        words = f"{done.step}: {first_line(done.error)}"
         logger.error("settlement %s: %s", done.run_id, words)
         self._metrics.tick_failed()
         record_failure(self._runtime, SETTLE, words)

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, Row
 
-from billing.errors import BadInput, Conflict, NotFound
+from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.ledger import recipes
 from billing.rules.money import Money
 from billing.rules.reconciliation import CHARGES, BreakKind, RowOutcome, rate_makes
@@ -45,29 +45,30 @@ class Exchange:
         if self.sold.currency == self.bought.currency:
             raise BadInput(
                 f"{self.sold} for {self.bought} is no exchange: that's one currency",
-                remedy="name two currencies",
+                code=ErrorCode.EXCHANGE_ONE_CURRENCY,
             )
         if self.sold.amount <= 0 or self.bought.amount <= 0:
             raise BadInput(
                 f"an exchange takes amounts above zero, not {self.sold} for {self.bought}",
-                remedy="write what was given and what came of it, both without a sign",
+                code=ErrorCode.EXCHANGE_AMOUNT_SIGN,
             )
         if self.fee.currency != self.bought.currency or not (
             0 <= self.fee.amount < self.bought.amount
         ):
             raise BadInput(
                 f"a fee of {self.fee} can't be part of {self.bought}",
-                remedy="the fee is in the currency that was bought, and less than it",
+                code=ErrorCode.EXCHANGE_FEE,
             )
         if not self.source.strip():
-            raise BadInput("an exchange says where its rate is from", remedy="name a source")
+            raise BadInput(
+                "an exchange says where its rate is from", code=ErrorCode.EXCHANGE_SOURCE_MISSING
+            )
         if not self.rate.is_finite() or self.rate <= 0:
-            raise BadInput(f"{self.rate} is no rate", remedy="write it like 1.084")
+            raise BadInput(f"{self.rate} is no rate", code=ErrorCode.EXCHANGE_RATE)
         if not rate_makes(self.sold, self.bought, self.rate):
             raise BadInput(
                 f"at {self.rate}, {self.sold} doesn't make {self.bought}",
-                remedy="the rate is from the one currency to the other, in major units, exactly as"
-                " the provider shows it; what was bought includes the fee",
+                code=ErrorCode.EXCHANGE_RATE_DIFFERS,
             )
 
     @property
@@ -122,7 +123,7 @@ def record(
     the same again changes nothing. Raises: BadInput, NotFound, Conflict.
     """
     if not reason.strip():
-        raise BadInput("recording an exchange takes a reason", remedy="give it with --reason")
+        raise BadInput("recording an exchange takes a reason", code=ErrorCode.REASON_MISSING)
     with engine.begin() as conn:
         plan = _plan(conn, exchange, references, now)
         if plan.posts:
@@ -164,7 +165,7 @@ def _plan(
         raise BadInput(
             "an exchange is two transactions at the provider",
             where="--reference",
-            remedy="name the one out first, then the one in, or none",
+            code=ErrorCode.EXCHANGE_REFERENCES,
         )
     rows = _locked(conn, references)
     exchanges.one_at_a_time(conn)
@@ -190,7 +191,9 @@ def _without_references(conn: Connection, exchange: Exchange) -> Recording:
         (out, *_), (back, *_) = shown
         raise Conflict(
             f"the provider shows such amounts already: {out} and {back}",
-            remedy=f"say that they are it: --reference {out} --reference {back}",
+            code=ErrorCode.EXCHANGE_SHOWN_ALREADY,
+            out=out,
+            back=back,
         )
     return Recording(key, True, (), _words(exchange))
 
@@ -206,13 +209,12 @@ def _with_references(conn: Connection, exchange: Exchange, references: Sequence[
             return Recording(same.source_key, False, explains, (*same.words, done_with))
         raise Conflict(
             f"{same.source_key} is other transactions of the provider's",
-            remedy="an exchange of its own has an instant or a source of its own",
+            code=ErrorCode.EXCHANGE_OF_OTHERS,
         )
     for waiting in exchanges.alike(conn, *_amounts(exchange), None):
         raise Conflict(
             f"{waiting.source_key} has the same amounts and waits for its transactions",
-            remedy="record it with these references first: `billing fx show` has its --at,"
-            " --rate and --source",
+            code=ErrorCode.EXCHANGE_WAITING,
         )
     key = f"{_KEY}{references[0]}:{references[1]}"
     return Recording(key, True, explains, (*_words(exchange), done_with))
@@ -248,8 +250,7 @@ def _again(conn: Connection, exchange: Exchange, key: str) -> Recording:
         raise Conflict(
             f"it is recorded otherwise, as {key}: {sold} for {bought} at {row.rate}, fee"
             f" {Money(row.fee, row.to_currency)}, {row.at:%Y-%m-%dT%H:%M:%SZ}, {row.source}",
-            remedy="what is in the books stays; an exchange of its own has an instant or a source"
-            " of its own",
+            code=ErrorCode.EXCHANGE_RECORDED_OTHERWISE,
         )
     return Recording(key, False, (), (f"it is recorded already, as {key}",))
 
@@ -264,7 +265,7 @@ def _locked(conn: Connection, references: Sequence[str]) -> list[Row[Any]]:
             raise NotFound(
                 f"no balance transaction {reference} was read",
                 where="--reference",
-                remedy="`billing reconcile run` reads what the provider has by now",
+                code=ErrorCode.TRANSACTION_NOT_READ,
             )
     return [rows[reference] for reference in references]
 
@@ -287,7 +288,7 @@ def _check_row(row: Row[Any], expected: Money, found: Sequence[Row[Any]]) -> Non
         raise Conflict(
             f"{name} is done with: {row.outcome}",
             where="--reference",
-            remedy="an exchange is made of transactions that nobody has explained yet",
+            code=ErrorCode.TRANSACTION_EXPLAINED,
         )
     if row.category in CHARGES or row.payment_id or row.provider_payment_id:
         raise Conflict(f"{name} is about a payment", where="--reference")
@@ -301,14 +302,13 @@ def _check_row(row: Row[Any], expected: Money, found: Sequence[Row[Any]]) -> Non
         raise Conflict(
             f"{name} is no break of the kind {BreakKind.UNKNOWN_AT_PROVIDER}",
             where="--reference",
-            remedy="`billing breaks list` shows which transactions nobody has explained",
+            code=ErrorCode.BREAK_OF_OTHER_KIND,
         )
     if (moved := Money(row.net, row.currency)) != expected:
         raise BadInput(
             f"{name} moved {moved}, where the exchange moves {expected}",
             where="--reference",
-            remedy="name the transaction out first, then the one in; what comes in is without"
-            " the fee",
+            code=ErrorCode.EXCHANGE_AMOUNTS_DIFFER,
         )
 
 

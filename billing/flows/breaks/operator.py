@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Row
 
-from billing.errors import BadInput, Conflict, NotFound
+from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.ledger import recipes
 from billing.ledger.accounts import Account, AccountCode
 from billing.rules.money import Money
@@ -54,7 +54,7 @@ class Resolution:
 def annotate(engine: Engine, break_id: UUID, *, words: str, now: datetime, actor: str) -> None:
     """Add a note, which stays. Raises `NotFound`, `BadInput` for an empty one."""
     if not words.strip():
-        raise BadInput("a note says something", remedy="write a few words")
+        raise BadInput("a note says something", code=ErrorCode.NOTE_EMPTY)
     with engine.begin() as conn:
         _locked(conn, break_id)
         breaks.annotate(conn, break_id, at=now, actor=actor, words=words.strip())
@@ -63,7 +63,7 @@ def annotate(engine: Engine, break_id: UUID, *, words: str, now: datetime, actor
 def assign(engine: Engine, break_id: UUID, *, to: str | None, now: datetime, actor: str) -> None:
     """Say who looks into it, or that nobody does. Raises `NotFound`, `Conflict`, `BadInput`."""
     if to is not None and not to.strip():
-        raise BadInput("nobody is assigned without a name", remedy="name who looks into it")
+        raise BadInput("nobody is assigned without a name", code=ErrorCode.ASSIGNEE_MISSING)
     with engine.begin() as conn:
         row = _open(conn, break_id)
         if row.assigned_to == to:
@@ -96,7 +96,7 @@ def resolve(
     is posted by the next run. Raises `NotFound`, `Conflict`, `BadInput` for an empty reason.
     """
     if not reason.strip():
-        raise BadInput("resolving a break takes a reason", remedy="give it with --reason")
+        raise BadInput("resolving a break takes a reason", code=ErrorCode.REASON_MISSING)
     with engine.begin() as conn:
         _lock_what_it_is_about(conn, break_id)
         row = _open(conn, break_id)
@@ -188,7 +188,7 @@ def _lock_what_it_is_about(conn: Connection, break_id: UUID) -> None:
 def _locked(conn: Connection, break_id: UUID) -> Row[Any]:
     row = breaks.lock(conn, break_id)
     if row is None:
-        raise NotFound(f"no break {break_id}", remedy="`billing breaks list --all` shows them")
+        raise NotFound(f"no break {break_id}", code=ErrorCode.BREAK_NOT_FOUND, break_id=break_id)
     return row
 
 
@@ -197,7 +197,8 @@ def _open(conn: Connection, break_id: UUID) -> Row[Any]:
     if row.resolved_at is not None:
         raise Conflict(
             f"break {break_id} is resolved: {row.resolution}",
-            remedy="`billing breaks show` tells who did it and when",
+            code=ErrorCode.BREAK_RESOLVED,
+            break_id=break_id,
         )
     return row
 
@@ -230,20 +231,19 @@ def _refuse_twice(conn: Connection, row: Row[Any], adjustment: Money | None) -> 
     if waiting is not None:
         raise Conflict(
             f"{net} is a side of {waiting}, which is in the books and waits for its transactions",
-            remedy="record it again with them: `billing fx record ... --reference OUT --reference"
-            " IN`; resolving without --adjust leaves the books as they are",
+            code=ErrorCode.EXCHANGE_SIDE,
         )
 
 
 def _check_adjustment(row: Row[Any], adjustment: Money) -> None:
     if not adjustment.amount:
-        raise BadInput("an adjustment of nothing adjusts nothing", remedy="leave --adjust out")
+        raise BadInput("an adjustment of nothing adjusts nothing", code=ErrorCode.ADJUSTMENT_ZERO)
     named = (row.currency, row.ours.get("currency"), row.provider.get("currency"))
     about = sorted({code for code in (*named, row.provider.get("customer_currency")) if code})
     if about and adjustment.currency not in about:
         raise BadInput(
             f"the break is about {' and '.join(about)}, the adjustment about {adjustment.currency}",
-            remedy="adjust it in a currency of its own",
+            code=ErrorCode.ADJUSTMENT_CURRENCY,
         )
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
-from billing.errors import BadInput, Conflict, NotFound
+from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.flows.payments.outcomes import reopen
 from billing.flows.policy import Policy
 from billing.gateway import Gateway, PaymentMethodDetails
@@ -97,7 +97,8 @@ def _claim(
     raise Conflict(
         f"a customer with external id {external_id!r} exists: {existing.id}",
         where="external_id",
-        remedy="use that customer, or `billing customers set-payment-method` to change their card",
+        code=ErrorCode.CUSTOMER_EXISTS,
+        customer_id=existing.id,
     )
 
 
@@ -119,11 +120,14 @@ def set_payment_method(
     with engine.connect() as conn:
         row = customers.find(conn, customer)
         if row is None:
-            raise NotFound(f"no customer {customer!r}", remedy="see `billing customers list`")
+            raise NotFound(
+                f"no customer {customer!r}", code=ErrorCode.CUSTOMER_NOT_FOUND, customer=customer
+            )
         if row.provider_customer_id is None:
             raise Conflict(
                 f"customer {customer!r} is not at the provider yet",
-                remedy="run the `customers create` that was interrupted again",
+                code=ErrorCode.CUSTOMER_UNFINISHED,
+                customer=customer,
             )
         known = len(customers.payment_methods_of(conn, row.id))
     details = gateway.attach_payment_method(

@@ -18,7 +18,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Row
 
-from billing.errors import BadInput, BillingError, Conflict, NotFound
+from billing.errors import BadInput, BillingError, Conflict, ErrorCode, NotFound
 from billing.flows.payments.outcomes import post_capture
 from billing.flows.policy import Policy
 from billing.gateway import (
@@ -81,7 +81,9 @@ def request_capture(
 
 def _lock(conn: Connection, payment_id: UUID) -> Row[Any]:
     if payments.get(conn, payment_id) is None:
-        raise NotFound(f"no payment {payment_id}", remedy="`billing charges list` shows them")
+        raise NotFound(
+            f"no payment {payment_id}", code=ErrorCode.PAYMENT_NOT_FOUND, payment_id=payment_id
+        )
     return payments.lock_for_outcome(conn, payment_id)
 
 
@@ -107,12 +109,14 @@ def _refuse_unless_authorised(payment: Row[Any], now: datetime) -> None:
     if payment.state != State.AUTHORIZED:
         raise Conflict(
             f"payment {payment.id} is {payment.state}, not authorised",
-            remedy="refund what was captured; what failed or was given up needs a new payment",
+            code=ErrorCode.PAYMENT_NOT_AUTHORISED,
+            payment_id=payment.id,
         )
     if payment.parked_at is not None:
         raise Conflict(
             f"payment {payment.id} is parked: {payment.parked_error}",
-            remedy="put the cause right, then `billing parked release`",
+            code=ErrorCode.PAYMENT_PARKED,
+            payment_id=payment.id,
         )
     if payment.next_attempt_kind == VOID and payment.next_attempt_at <= now:
         raise Conflict(f"payment {payment.id} is being voided: {payment.decision}")
@@ -131,14 +135,17 @@ def request_void(
         if attempts.open_attempt(conn, payment_id) is not None:
             raise Conflict(
                 f"payment {payment_id} is being authorised: its outcome is being asked for",
-                remedy="void it when it is known",
+                code=ErrorCode.AUTHORISATION_UNDER_WAY,
+                payment_id=payment_id,
             )
         _fail(conn, payment, Cause.VOID, words, now, actor)
         return
     _refuse_unless_authorised(payment, now)
     if payment.capture_amount is not None:
         raise Conflict(
-            f"payment {payment_id} is being captured", remedy="refund it when it is captured"
+            f"payment {payment_id} is being captured",
+            code=ErrorCode.CAPTURE_UNDER_WAY,
+            payment_id=payment_id,
         )
     payments.change(
         conn,

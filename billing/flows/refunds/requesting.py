@@ -10,7 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row
 
-from billing.errors import BadInput, Conflict, NotFound
+from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.flows.policy import Policy
 from billing.ids import new_id
 from billing.ledger import recipes
@@ -60,7 +60,9 @@ def request(
 
 def _lock_payment(conn: Connection, payment_id: UUID) -> Row[Any]:
     if payments.get(conn, payment_id) is None:
-        raise NotFound(f"no payment {payment_id}", remedy="`billing charges list` shows them")
+        raise NotFound(
+            f"no payment {payment_id}", code=ErrorCode.PAYMENT_NOT_FOUND, payment_id=payment_id
+        )
     return payments.lock_for_outcome(conn, payment_id)
 
 
@@ -68,7 +70,8 @@ def _same_request(known: Row[Any], payment_id: UUID, amount: Money | None) -> Ro
     if known.payment_id != payment_id or amount not in (None, Money(known.amount, known.currency)):
         raise Conflict(
             f"refund {known.id} exists and gives back something else",
-            remedy="use another id for another refund",
+            code=ErrorCode.REFUND_ID_TAKEN,
+            refund_id=known.id,
         )
     return known
 
@@ -78,7 +81,8 @@ def room_for(conn: Connection, payment: Row[Any], amount: Money | None) -> Money
     if payment.state not in (State.CAPTURED, State.SETTLED, State.REFUNDED):
         raise NotRefundable(
             f"payment {payment.id} is {payment.state}: nothing was captured",
-            remedy="an authorisation is given up with `billing charges void`",
+            code=ErrorCode.NOTHING_CAPTURED,
+            payment_id=payment.id,
         )
     if payment.provider_payment_id is None:
         raise NotRefundable(f"payment {payment.id} has no counterpart at the provider")
@@ -101,7 +105,9 @@ def room_for(conn: Connection, payment: Row[Any], amount: Money | None) -> Money
             else f"nothing is left to refund of payment {payment.id}",
             where=f"captured {captured}, refunded or asked for"
             f" {Money(payment.amount_refunded, payment.currency)}{withheld}",
-            remedy="ask for no more than what is left" if left.amount else "look at its refunds",
+            code=ErrorCode.REFUND_TOO_HIGH if left.amount else ErrorCode.NOTHING_LEFT_TO_REFUND,
+            payment_id=payment.id,
+            left=left,
         )
     return amount
 

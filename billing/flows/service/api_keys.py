@@ -17,7 +17,7 @@ from typing import Final
 
 from sqlalchemy import Engine
 
-from billing.errors import BadInput, Conflict, NotFound
+from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.store.access import api_keys, audit
 
 PEPPER_LENGTH_MIN: Final = 32
@@ -68,7 +68,7 @@ def create(
         raise BadInput(
             "a key's name is 1 to 63 of a-z, 0-9, dot and dash, and begins with a letter",
             where="name",
-            remedy='name the caller, like "shop" or "back-office"',
+            code=ErrorCode.API_KEY_NAME,
         )
     if not scopes:
         raise BadInput("a key without a scope opens nothing", where="scope")
@@ -118,7 +118,7 @@ def revoke(engine: Engine, key_id: str, *, wall: datetime, actor: str, why: str)
     with engine.begin() as conn:
         row = api_keys.get(conn, key_id)
         if row is None:
-            raise NotFound(f"no key {key_id!r}", remedy="`billing keys list` shows them")
+            raise NotFound(f"no key {key_id!r}", code=ErrorCode.API_KEY_NOT_FOUND, key_id=key_id)
         if not api_keys.revoke(conn, key_id, wall):
             raise Conflict(f"key {key_id} is revoked already")
         detail = {"name": row.name}
@@ -135,8 +135,7 @@ def check_pepper(pepper: str) -> str:
             if pepper
             else "there is no pepper to hash API keys with",
             where="api.pepper",
-            remedy="write 32 random bytes to a file (openssl rand -hex 32) and name it in"
-            " BILLING__API__PEPPER_FILE; keys made with another pepper open nothing",
+            code=ErrorCode.PEPPER_MISSING,
         )
     return pepper
 

@@ -22,7 +22,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from billing.errors import BadInput, Conflict
+from billing.errors import BadInput, Conflict, ErrorCode
 from billing.ids import new_id
 from billing.store.access import idempotency as stored
 
@@ -32,9 +32,13 @@ KEY_LENGTH_MAX: Final = 255
 class KeyReused(Conflict):
     """The key came with other parameters before."""
 
+    code = ErrorCode.IDEMPOTENCY_KEY_REUSED
+
 
 class InFlight(Conflict):
     """The same request is being worked on at this moment."""
+
+    code = ErrorCode.REQUEST_IN_FLIGHT
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +67,7 @@ class Request:
                 f"an idempotency key is 1 to {KEY_LENGTH_MAX} printable ASCII characters,"
                 " without spaces",
                 where="Idempotency-Key",
-                remedy="send a UUID of your own, the same one for every try of one request",
+                code=ErrorCode.IDEMPOTENCY_KEY_MALFORMED,
             )
 
     def digest(self) -> bytes:
@@ -111,7 +115,6 @@ def claim(
         raise KeyReused(
             f"this idempotency key was used for another request ({row.operation})",
             where="Idempotency-Key",
-            remedy="send the same parameters again, or use a new key for a new request",
         )
     if row.finished_at is not None:
         return Answer(row.status, row.response, replayed=True)
@@ -119,7 +122,6 @@ def claim(
         raise InFlight(
             "the same request is being worked on",
             where="Idempotency-Key",
-            remedy="send it again in a moment, with the same key",
         )
     stored.lease(conn, request.scope, request.key, until)
     return Claim(request, row.resource_id, taken_up=True, until=until)

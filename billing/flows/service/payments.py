@@ -19,7 +19,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Row
 
-from billing.errors import BadInput, Conflict, NotFound
+from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.flows.context import Clock
 from billing.flows.customers.customers import refuse_anything_like_a_card
 from billing.flows.payments import authorizations
@@ -162,7 +162,9 @@ class PaymentApi(Audited):
             raise BadInput(
                 f"{amount} is below the least that can be charged, {Money(least, order.currency)}",
                 where="amount",
-                remedy=f"an amount is in minor units: {least} is {Money(least, order.currency)}",
+                code=ErrorCode.AMOUNT_BELOW_MINIMUM,
+                minor_units=least,
+                minimum=Money(least, order.currency),
             )
         if amount.amount % charge_step(order.currency):
             raise BadInput(
@@ -399,7 +401,10 @@ def existing(conn: Connection, payment_id: UUID) -> Row[Any]:
     row = payments.get(conn, payment_id)
     if row is None:
         raise NotFound(
-            f"no payment {payment_id}", where="payment", remedy="list the payments for their ids"
+            f"no payment {payment_id}",
+            where="payment",
+            code=ErrorCode.PAYMENT_NOT_FOUND,
+            payment_id=payment_id,
         )
     return row
 
@@ -411,7 +416,8 @@ def found_customer(conn: Connection, reference: str) -> Row[Any]:
         raise NotFound(
             f"no customer {reference!r}",
             where="customer",
-            remedy="name one by id or external id, or make it first",
+            code=ErrorCode.CUSTOMER_NOT_FOUND,
+            customer=reference,
         )
     return row
 
@@ -422,7 +428,7 @@ def payer(conn: Connection, customer: str | None, source: str | None) -> tuple[U
         raise BadInput(
             "nobody is named to pay",
             where="customer",
-            remedy="name a customer, or a payment method of theirs as payment_source",
+            code=ErrorCode.PAYER_MISSING,
         )
     if source is None:
         assert customer is not None
@@ -431,7 +437,8 @@ def payer(conn: Connection, customer: str | None, source: str | None) -> tuple[U
             raise Conflict(
                 f"customer {customer!r} has no payment method",
                 where="customer",
-                remedy="add one first",
+                code=ErrorCode.PAYMENT_METHOD_MISSING,
+                customer=customer,
             )
         return row.id, row.default_payment_method_id
     method = customers.find_payment_method(conn, source)
@@ -439,12 +446,12 @@ def payer(conn: Connection, customer: str | None, source: str | None) -> tuple[U
         raise NotFound(
             "no customer has this payment method",
             where="payment_source",
-            remedy="add it to a customer first; a card number is never accepted",
+            code=ErrorCode.PAYMENT_METHOD_NOT_FOUND,
         )
     if customer is not None and found_customer(conn, customer).id != method.customer_id:
         raise BadInput(
             "the payment method is another customer's",
             where="payment_source",
-            remedy="name its own customer or none, or a payment method of this one",
+            code=ErrorCode.PAYMENT_METHOD_OF_ANOTHER,
         )
     return method.customer_id, method.id

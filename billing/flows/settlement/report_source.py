@@ -27,7 +27,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, text
 
-from billing.errors import BadInput
+from billing.errors import BadInput, ErrorCode
 from billing.flows.settlement.matching import changed_rows
 from billing.flows.settlement.step_run import StepRun
 from billing.pan import contains_card_number
@@ -68,7 +68,7 @@ _WORD: Final = re.compile(r"[a-z_]{2,50}", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _INSTANT: Final = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[ T](\d{2}:\d{2}(?::\d{2})?))?Z?", re.ASCII)
 _AMOUNT_LENGTH: Final = 12  # a longer one has enough digits for a card number
-_CARD: Final = ("it looks like a card number", "take the card numbers out of the report")
+_CARD: Final = ("it looks like a card number", ErrorCode.REPORT_CARD_NUMBER)
 _NOTHING: Final = "\\N"
 # Behind the digest in a run's reference: whoever imports it says that nothing is left out.
 _COMPLETE: Final = ":complete"
@@ -76,6 +76,8 @@ _COMPLETE: Final = ":complete"
 
 class MalformedReport(BadInput):
     """The report can't be read; `where` names file, line and column. Nothing was taken in."""
+
+    code = ErrorCode.REPORT_MALFORMED
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +123,9 @@ def _digest(path: Path) -> str:
                 hashed.update(part)
     except OSError as error:
         raise MalformedReport(
-            f"the report can't be read: {error.strerror}", where=str(path), remedy="name a file"
+            f"the report can't be read: {error.strerror}",
+            where=str(path),
+            code=ErrorCode.REPORT_UNREADABLE,
         ) from error
     return hashed.hexdigest()
 
@@ -136,7 +140,7 @@ def fetch(step: StepRun) -> None:
         raise MalformedReport(
             "the file is not the one that this run was begun with",
             where=str(path),
-            remedy="import it as a report of its own",
+            code=ErrorCode.REPORT_CHANGED,
         )
 
 
@@ -180,11 +184,13 @@ def _opened(path: Path) -> Iterator[IO[str]]:
         raise MalformedReport(
             f"the report is not UTF-8 text: {error.reason}",
             where=str(path),
-            remedy="download it again",
+            code=ErrorCode.REPORT_DAMAGED,
         ) from error
     except OSError as error:
         raise MalformedReport(
-            f"the report can't be read: {error.strerror}", where=str(path), remedy="name a file"
+            f"the report can't be read: {error.strerror}",
+            where=str(path),
+            code=ErrorCode.REPORT_UNREADABLE,
         ) from error
 
 
@@ -214,7 +220,9 @@ def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
 
 
 def _no_csv(path: Path, line: int, error: csv.Error) -> MalformedReport:
-    return MalformedReport(f"not CSV: {error}", where=f"{path}:{line}", remedy="download it again")
+    return MalformedReport(
+        f"not CSV: {error}", where=f"{path}:{line}", code=ErrorCode.REPORT_DAMAGED
+    )
 
 
 def _columns(path: Path, header: Sequence[str]) -> Columns:
@@ -229,21 +237,22 @@ def _columns(path: Path, header: Sequence[str]) -> Columns:
         raise MalformedReport(
             f"the report lacks the column(s) {', '.join(missing)}",
             where=f"{path}:1",
-            remedy="an itemized report of payout_reconciliation, ending_balance_reconciliation or"
-            " balance_change_from_activity has them by default",
+            code=ErrorCode.REPORT_COLUMNS_MISSING,
+            columns=tuple(missing),
         )
     twice = sorted({name for name in named.values() if names.count(name) > 1})
     if twice:
         raise MalformedReport(
             f"the report has the column(s) {', '.join(twice)} more than once",
             where=f"{path}:1",
-            remedy="which one counts can't be told: download it again",
+            code=ErrorCode.REPORT_COLUMNS_TWICE,
+            columns=tuple(twice),
         )
     if all(at[key] < 0 for key in _TELLS_WHOSE):
         raise MalformedReport(
             "the report doesn't say which payment a row is about",
             where=f"{path}:1",
-            remedy="ask for the columns source_id, charge_id and payment_intent_id as well",
+            code=ErrorCode.REPORT_COLUMN_NEEDED,
         )
     return Columns(at, named, len(names))
 
@@ -254,10 +263,12 @@ def _columns(path: Path, header: Sequence[str]) -> Columns:
 class _Refused(Exception):
     """A field can't be taken; the caller knows the line."""
 
-    def __init__(self, column: str, what: str, remedy: str = "") -> None:
+    def __init__(
+        self, column: str, what: str, code: ErrorCode = ErrorCode.REPORT_MALFORMED
+    ) -> None:
         super().__init__(what)
         self.column = column
-        self.remedy = remedy
+        self.code = code
 
 
 def _lines(
@@ -281,7 +292,7 @@ def _lines(
             raise MalformedReport(
                 str(refused),
                 where=f"{path}:{started}, column {refused.column}",
-                remedy=refused.remedy or "download the report again, or report it to the provider",
+                code=refused.code,
             ) from None
 
 
@@ -316,10 +327,12 @@ class _Fields:
         at = self.columns.at[key]
         return self.row[at].strip() if at >= 0 else ""
 
-    def _refuse(self, key: str, what: str, remedy: str = "") -> _Refused:
+    def _refuse(
+        self, key: str, what: str, code: ErrorCode = ErrorCode.REPORT_MALFORMED
+    ) -> _Refused:
         if contains_card_number(self.text(key)):
-            what, remedy = _CARD
-        return _Refused(self.columns.name(key), what, remedy)
+            what, code = _CARD
+        return _Refused(self.columns.name(key), what, code)
 
     def id(self, key: str) -> str:
         value = self.text(key)
@@ -359,8 +372,8 @@ class _Fields:
                 raise self._refuse(key, "")
             return _minor_units(value, currency)
         except AmountError as error:
-            remedy = "choose a dot as decimal separator" if "," in value else ""
-            raise self._refuse(key, str(error), remedy) from None
+            code = ErrorCode.REPORT_DECIMAL_COMMA if "," in value else ErrorCode.REPORT_MALFORMED
+            raise self._refuse(key, str(error), code) from None
 
     def shown(self, gross: int, currency: str) -> tuple[int | str, str]:
         """Return what the customer saw, with the sign of what it did to the balance."""
@@ -374,9 +387,7 @@ class _Fields:
         value = self.text(key)
         parsed = _instant(value)
         if parsed is None:
-            raise self._refuse(
-                key, f"{value[:40]!r} is no instant", "write it like 2026-03-01 09:30:00, in UTC"
-            )
+            raise self._refuse(key, f"{value[:40]!r} is no instant", ErrorCode.REPORT_INSTANT)
         return parsed
 
     def optional_instant(self, key: str) -> str:

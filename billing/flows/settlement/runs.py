@@ -53,11 +53,12 @@ DEADLOCKS_MAX: Final = 5
 
 @dataclass(frozen=True, slots=True)
 class Worked:
-    """How far a run came: its state, and the error that stopped it, if one did."""
+    """How far a run came: its state, and the step and error that stopped it, if one did."""
 
     run_id: UUID
     state: str
-    error: str | None = None
+    error: Exception | None = None
+    step: str | None = None
 
 
 SettlementStep = Callable[[StepRun], None]
@@ -218,7 +219,7 @@ def _failed(step: StepRun, error: Exception) -> Worked:
         runs.fail(conn, step.claim, error=words, again_at=step.context.clock.wall() + pause)
         if state == "failed":
             runs.end(conn, step.run.id, state="failed", now=step.now)
-    return Worked(step.run.id, state, f"{step.claim.step}: {error}")
+    return Worked(step.run.id, state, error, step.claim.step)
 
 
 def work_on_all(context: Context, *, every: timedelta) -> Sequence[Worked]:

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
-from billing.errors import Conflict
+from billing.errors import Conflict, ErrorCode
 from billing.flows.context import Context
 from billing.store.settlement import runs
 from billing.store.settlement.runs import StepClaim
@@ -22,6 +22,8 @@ OVERLAP: Final = timedelta(minutes=15)
 
 class LeaseLost(Conflict):
     """Somebody else has taken the step over; what this worker had begun is rolled back."""
+
+    code = ErrorCode.LEASE_LOST
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
-from billing.errors import Conflict
+from billing.errors import Conflict, ErrorCode
 from billing.rules.money import Money
 from billing.store.subscriptions import plans
 from plans.terms import Catalog, Plan, PlanVersion
@@ -168,5 +168,5 @@ def _refuse_changed(changes: Sequence[Change]) -> None:
             "published versions can't change: "
             + " | ".join(f"{c.plan} of {c.effective}: {c.words}" for c in changed),
             where="plans/catalog",
-            remedy="put the old terms back and add a [[plan.version]] with a new effective date",
+            code=ErrorCode.VERSION_PUBLISHED,
         )

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine, Row
 
-from billing.errors import Conflict, NotFound
+from billing.errors import Conflict, ErrorCode, NotFound
 from billing.flows.customers.customers import rung_given_back
 from billing.flows.cycles.opening import CannotOpen, decide, write
 from billing.flows.cycles.skipping import skip_missed
@@ -90,7 +90,8 @@ def pause(
         if not can_pause(subscription.status):
             raise Conflict(
                 f"a subscription that is {subscription.status} can't be paused",
-                remedy="pause one that is trialing, active or past due, or cancel it",
+                code=ErrorCode.SUBSCRIPTION_NOT_PAUSABLE,
+                subscription_id=subscription.id,
             )
         subscriptions.change(conn, subscription.id, status=str(Status.PAUSED))
         _note(conn, subscription, now, "paused", actor, f"{subscription.status} -> paused: {why}")
@@ -153,7 +154,9 @@ def retry(
     """
     with engine.begin() as conn:
         if payments.get(conn, payment_id) is None:
-            raise NotFound(f"no payment {payment_id}", remedy="`billing charges list` shows them")
+            raise NotFound(
+                f"no payment {payment_id}", code=ErrorCode.PAYMENT_NOT_FOUND, payment_id=payment_id
+            )
         payment = payments.lock_for_outcome(conn, payment_id)
         _refuse_retry(conn, payment)
         if dry_run:
@@ -177,27 +180,32 @@ def _refuse_retry(conn: Connection, payment: Row[Any]) -> None:
     if payment.state not in (State.CREATED, State.FAILED):
         raise Conflict(
             f"payment {payment.id} is {payment.state}: there is nothing to retry",
-            remedy="only what is undecided or FAILED is tried again",
+            code=ErrorCode.PAYMENT_NOT_RETRYABLE,
+            payment_id=payment.id,
         )
     if attempts.open_attempt(conn, payment.id) is not None:
         raise Conflict(
             f"an attempt of payment {payment.id} is open: its outcome is being asked for",
-            remedy="wait until it is known; a second attempt could charge twice",
+            code=ErrorCode.ATTEMPT_OPEN,
+            payment_id=payment.id,
         )
     if payment.parked_at is not None:
         raise Conflict(
             f"payment {payment.id} is parked: {payment.parked_error}",
-            remedy="put the cause right, then `billing parked release`",
+            code=ErrorCode.PAYMENT_PARKED,
+            payment_id=payment.id,
         )
     if payment.state == State.FAILED and payment.invoice_id is None:
         raise Conflict(
             f"payment {payment.id} is a charge without an invoice: its answer is final",
-            remedy="make another charge",
+            code=ErrorCode.ONE_OFF_IS_FINAL,
+            payment_id=payment.id,
         )
     if payment.state == State.FAILED and payment.cycle_state == "closed":
         raise Conflict(
             f"payment {payment.id} was written off and its cycle is closed",
-            remedy="closed books stay closed: collect the debt with a new charge",
+            code=ErrorCode.WRITTEN_OFF_AND_CLOSED,
+            payment_id=payment.id,
         )
     if payment.state == State.FAILED and payment.invoice_status == "void":
         raise Conflict(f"payment {payment.id}: its invoice was voided, nothing is owed")
@@ -212,7 +220,9 @@ def release_payment(engine: Engine, payment_id: UUID, *, now: datetime) -> None:
         payment = payments.lock_for_outcome(conn, payment_id)
         if payment.parked_at is None:
             raise Conflict(
-                f"payment {payment_id} is not parked", remedy="`billing parked list` shows what is"
+                f"payment {payment_id} is not parked",
+                code=ErrorCode.NOT_PARKED,
+                payment_id=payment_id,
             )
         kind = "manual"
         if payment.state == State.AUTHORIZED:
@@ -248,7 +258,8 @@ def release_subscription(
         if subscription.parked_at is None:
             raise Conflict(
                 f"subscription {reference} is not parked",
-                remedy="`billing parked list` shows what is",
+                code=ErrorCode.NOT_PARKED,
+                subscription=reference,
             )
         if missed is not None:
             refuse_missed_after_the_end(subscription, now)
@@ -278,8 +289,8 @@ def refuse_missed_after_the_end(subscription: Subscription, now: datetime) -> No
         raise Conflict(
             f"subscription {subscription.id} was to end at"
             f" {subscription.renews_at:%Y-%m-%d %H:%M} UTC: no period was missed after that",
-            remedy="release it with neither --bill nor --skip and it ends;"
-            " `billing subscriptions resume` takes the cancellation back",
+            code=ErrorCode.NO_PERIOD_MISSED,
+            subscription_id=subscription.id,
         )
 
 

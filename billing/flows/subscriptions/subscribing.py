@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from billing.errors import BadInput, Conflict, NotFound
+from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.flows.customers.customers import refuse_anything_like_a_card
 from billing.ids import new_id
 from billing.rules.periods import Anchor, Schedule, ScheduleError, nth, to_local
@@ -50,21 +50,24 @@ def subscribe(
             raise NotFound(
                 f"no customer {order.customer!r}",
                 where="customer",
-                remedy="`billing customers list` shows them, `billing customers create` makes one",
+                code=ErrorCode.CUSTOMER_NOT_FOUND,
+                customer=order.customer,
             )
         plan = plans.published(conn).get(order.plan)
         if plan is None:
             raise NotFound(
                 f"no plan {order.plan!r} is published",
                 where="plan",
-                remedy="`billing plans show` lists them, `billing plans apply` publishes more",
+                code=ErrorCode.PLAN_NOT_PUBLISHED,
+                plan=order.plan,
             )
         schedule, version = _schedule(order, plan, now)
         if schedule.trial is None and customer.default_payment_method_id is None:
             raise BadInput(
                 f"customer {order.customer!r} has no payment method",
                 where="customer",
-                remedy="add one with `billing customers set-payment-method`",
+                code=ErrorCode.PAYMENT_METHOD_MISSING,
+                customer=order.customer,
             )
         first = nth(schedule, 0)
         subscription_id = new_id()
@@ -94,7 +97,8 @@ def subscribe(
             raise Conflict(
                 f"a subscription with external id {order.external_id!r} exists",
                 where="external_id",
-                remedy=f"`billing subscriptions show {order.external_id}` shows it",
+                code=ErrorCode.SUBSCRIPTION_EXISTS,
+                external_id=order.external_id,
             )
         subscriptions.note(
             conn,
@@ -119,15 +123,14 @@ def _schedule(order: Order, plan: Plan, now: datetime) -> tuple[Schedule, PlanVe
             anchor_day=version.anchor_day,
         )
     except ScheduleError as error:
-        raise BadInput(
-            str(error), where="zone", remedy="use a name like Europe/Berlin or UTC"
-        ) from error
+        raise BadInput(str(error), where="zone", code=ErrorCode.ZONE_UNKNOWN) from error
     except NoVersion as error:
         raise BadInput(f"plan {plan.code}: {error}", where="starts") from error
     if order.currency not in version.prices:
         raise BadInput(
             f"plan {plan.code} has no price in {order.currency!r}",
             where="currency",
-            remedy=f"it is sold in {', '.join(sorted(version.prices))}",
+            code=ErrorCode.PRICE_MISSING,
+            sold_in=tuple(sorted(version.prices)),
         )
     return schedule, version

@@ -19,7 +19,7 @@ from typing import Any, Final
 
 from sqlalchemy import Engine, Row
 
-from billing.errors import BillingError, NotFound, first_line
+from billing.errors import BillingError, ErrorCode, NotFound, first_line
 from billing.flows.webhooks import cards, money, payments
 from billing.flows.webhooks.handler import Apply, Desk, Notice, NotYet
 from billing.gateway import Gateway, ProviderEvent
@@ -243,7 +243,7 @@ def replay(desk: Desk, event_ids: Sequence[str]) -> list[Result]:
     if missing:
         raise NotFound(
             f"no event {', '.join(sorted(missing))} is kept here",
-            remedy="`billing webhooks list` shows them; `replay --since` asks the provider too",
+            code=ErrorCode.EVENT_NOT_FOUND,
         )
     return [_handle(desk, handler, notice) for handler, notice in _by_object(known(rows))]
 

@@ -33,7 +33,6 @@ class Finding:
     severity: Severity
     subject: str
     what: str
-    remedy: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,16 +43,15 @@ class _Check:
     statement: TextClause
     subject: Callable[[Row[Any]], str]
     what: Callable[[Row[Any]], str]
-    remedy: str
     severity: Severity = Severity.ERROR
 
     def run(self, conn: Connection) -> Iterator[Finding]:
         rows = conn.execute(self.statement, {"shown_max": SHOWN_MAX, **_CHART_COLUMNS}).all()
         for row in rows:
-            yield Finding(self.name, self.severity, self.subject(row), self.what(row), self.remedy)
+            yield Finding(self.name, self.severity, self.subject(row), self.what(row))
         if rows and rows[0].found > len(rows):
             rest = rows[0].found - len(rows)
-            yield Finding(self.name, self.severity, "more", f"and {rest:,} more", self.remedy)
+            yield Finding(self.name, self.severity, "more", f"and {rest:,} more")
 
 
 # Why a clearing account may hold something; the chart says which accounts those are.
@@ -91,11 +89,6 @@ def _in_words(amount: Any, currency: str) -> str:
         return f"{amount} minor units of {currency}"
 
 
-_TAMPERED = (
-    "the database refuses this, so its guards were off: find out who, compare with a backup,"
-    " then correct with a new entry"
-)
-
 _GLOBAL_SUM = _Check(
     name="global_sum",
     statement=_checked(
@@ -105,7 +98,6 @@ _GLOBAL_SUM = _Check(
     ),
     subject=lambda row: f"all {row.currency} postings",
     what=lambda row: f"add up to {_in_words(row.amount, row.currency)}, not zero",
-    remedy="see the findings of entry_sum: they name the entries",
 )
 
 _ENTRY_SUM = _Check(
@@ -120,7 +112,6 @@ _ENTRY_SUM = _Check(
     ),
     subject=_entry,
     what=lambda row: f"its postings add up to {_in_words(row.amount, row.currency)}, not zero",
-    remedy=_TAMPERED,
 )
 
 _LINES = _Check(
@@ -136,7 +127,6 @@ _LINES = _Check(
     ),
     subject=_entry,
     what=lambda row: f"has {row.lines} posting(s) numbered from {row.low} to {row.high}",
-    remedy=_TAMPERED,
 )
 
 _EMPTY = _Check(
@@ -149,7 +139,6 @@ _EMPTY = _Check(
     ),
     subject=_entry,
     what=lambda _: "has no postings",
-    remedy=_TAMPERED,
 )
 
 _STRAY = _Check(
@@ -170,7 +159,6 @@ _STRAY = _Check(
         if row.account_currency and row.source_key
         else "names an entry or an account that doesn't exist"
     ),
-    remedy=_TAMPERED,
 )
 
 # The same text that `Entry.payload_hash` hashes, written by the database.
@@ -199,7 +187,6 @@ _PAYLOAD_HASH = _Check(
     ),
     subject=_entry,
     what=lambda _: "doesn't match the hash taken when it was posted: it was changed since",
-    remedy=_TAMPERED,
 )
 
 _REVERSAL = _Check(
@@ -217,7 +204,6 @@ _REVERSAL = _Check(
     ),
     subject=_entry,
     what=lambda row: f"is no exact reversal of {row.original}",
-    remedy="find what posted it: a reversal comes from billing.ledger.recipes.reversal only",
 )
 
 _CHART_MATCHES = _Check(
@@ -237,8 +223,6 @@ _CHART_MATCHES = _Check(
         f"has class {row.class_letter} and {'an' if row.owner_id else 'no'} owner,"
         " which the chart doesn't say"
     ),
-    remedy="accounts come from billing.store.journal.posting.post only:"
-    " move its balance by a new entry",
 )
 
 _CYCLE_RECEIVABLE = _Check(
@@ -273,7 +257,6 @@ _CYCLE_RECEIVABLE = _Check(
             else "but it has no invoice in that currency"
         )
     ),
-    remedy="list the cycle's entries; post what is missing, or reverse what is too much",
 )
 
 # Whatever went into a clearing account and hasn't come out, told by the kind of event.
@@ -303,7 +286,6 @@ _CLEARING = _Check(
         )
         + f". {_ON_ITS_WAY[AccountCode(row.code)]}"
     ),
-    remedy="nothing, while the amount is on its way; if it stays, look for the open break",
     severity=Severity.INFORMATION,
 )
 

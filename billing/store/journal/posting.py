@@ -15,7 +15,7 @@ import psycopg
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import IntegrityError
 
-from billing.errors import Conflict
+from billing.errors import Conflict, ErrorCode
 from billing.ledger.accounts import CHART, AccountCode
 from billing.ledger.journal import Entry, Posting
 from billing.store.arrays import literal
@@ -59,17 +59,25 @@ __all__ = [
 class EntryConflict(Conflict):
     """Another entry stands under this source key. Roll the transaction back."""
 
+    code = ErrorCode.SOURCE_KEY_TAKEN
+
 
 class UnknownEntry(Conflict):
     """The entry to be reversed isn't in the journal. Roll the transaction back."""
+
+    code = ErrorCode.ENTRY_NOT_FOUND
 
 
 class CycleClosed(Conflict):
     """The entry belongs to a closed cycle. The transaction is lost; roll it back."""
 
+    code = ErrorCode.CYCLE_CLOSED
+
 
 class AlreadyReversed(Conflict):
     """The entry to be reversed was reversed before. The transaction is lost; roll it back."""
+
+    code = ErrorCode.ENTRY_REVERSED
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +276,7 @@ def _reversed_ids(conn: Connection, wave: Sequence[Entry]) -> dict[str, int]:
             raise UnknownEntry(
                 f"the entry to be reversed is not in the journal: {key}",
                 where="ledger.entries",
-                remedy="post it first, or correct the source key",
+                source_key=key,
             )
     return ids
 
@@ -324,7 +332,7 @@ def _conflict(source_key: str) -> EntryConflict:
     return EntryConflict(
         f"another entry stands under the source key {source_key}",
         where="ledger.entries",
-        remedy="a source key is one event: look at both, and reverse the wrong one",
+        source_key=source_key,
     )
 
 
@@ -341,7 +349,6 @@ def _refusals_named() -> Iterator[None]:
                 raise CycleClosed(
                     what,
                     where="ledger.entries",
-                    remedy="post what comes after the close without a cycle",
                 ) from error
             if diagnosis.constraint_name == "entries_reversed_once":
                 raise AlreadyReversed(

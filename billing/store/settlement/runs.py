@@ -94,6 +94,12 @@ def get_run(conn: Connection, run_id: UUID) -> Row[Any]:
     return conn.execute(select(reconciliation_runs).where(reconciliation_runs.c.id == run_id)).one()
 
 
+def find_run(conn: Connection, run_id: UUID) -> Row[Any] | None:
+    """Return a run, or None."""
+    query = select(reconciliation_runs).where(reconciliation_runs.c.id == run_id)
+    return conn.execute(query).one_or_none()
+
+
 def runs(conn: Connection, *, limit: int = 10, source: str | None = None) -> list[Row[Any]]:
     """Return the latest runs, newest first."""
     query = select(reconciliation_runs).order_by(reconciliation_runs.c.id.desc()).limit(limit)

@@ -1,0 +1,58 @@
+"""What a program at the API does about each error, by its code.
+
+Only what a caller can do with requests: what needs a shell has no remedy here.
+"""
+
+from collections.abc import Mapping
+from typing import Final
+
+from billing.errors import BillingError, ErrorCode, remedy_from
+
+REMEDIES: Final[Mapping[ErrorCode, str]] = {
+    ErrorCode.CUSTOMER_NOT_FOUND: "name one by id or external id, or make it first",
+    ErrorCode.CUSTOMER_EXISTS: "use that customer, or add the card to it as a payment method",
+    ErrorCode.PRICE_MISSING: "it is sold in {sold_in}",
+    ErrorCode.ZONE_UNKNOWN: "use a name like Europe/Berlin or UTC",
+    ErrorCode.SUBSCRIPTION_NOT_PAUSABLE: (
+        "pause one that is trialing, active or past due, or cancel it"
+    ),
+    ErrorCode.PAYMENT_NOT_FOUND: "list the payments for their ids",
+    ErrorCode.PAYMENT_NOT_AUTHORISED: (
+        "refund what was captured; what failed or was given up needs a new payment"
+    ),
+    ErrorCode.AUTHORISATION_UNDER_WAY: "void it when it is known",
+    ErrorCode.CAPTURE_UNDER_WAY: "refund it when it is captured",
+    ErrorCode.ATTEMPT_OPEN: "wait until it is known; a second attempt could charge twice",
+    ErrorCode.PAYMENT_NOT_RETRYABLE: "only what is undecided or FAILED is tried again",
+    ErrorCode.ONE_OFF_IS_FINAL: "make another charge",
+    ErrorCode.WRITTEN_OFF_AND_CLOSED: "collect the debt with a new charge",
+    ErrorCode.ILLEGAL_TRANSITION: "from {state} it goes to: {next_states}",
+    ErrorCode.TRANSITION_CAUSE: "allowed causes: {causes}",
+    ErrorCode.AMOUNT_BELOW_MINIMUM: "an amount is in minor units: {minor_units} is {minimum}",
+    ErrorCode.PAYER_MISSING: "name a customer, or a payment method of theirs as payment_source",
+    ErrorCode.PAYMENT_METHOD_MISSING: "add one first",
+    ErrorCode.PAYMENT_METHOD_NOT_FOUND: (
+        "add it to a customer first; a card number is never accepted"
+    ),
+    ErrorCode.PAYMENT_METHOD_OF_ANOTHER: (
+        "name its own customer or none, or a payment method of this one"
+    ),
+    ErrorCode.CARD_NUMBER_REFUSED: ("send the provider's payment method token (pm_...) instead"),
+    ErrorCode.NOTHING_CAPTURED: "give an authorisation up by voiding it",
+    ErrorCode.NOTHING_LEFT_TO_REFUND: "look at its refunds",
+    ErrorCode.REFUND_TOO_HIGH: "ask for no more than what is left",
+    ErrorCode.REFUND_ID_TAKEN: "use another id for another refund",
+    ErrorCode.IDEMPOTENCY_KEY_MALFORMED: (
+        "send a UUID of your own, the same one for every try of one request"
+    ),
+    ErrorCode.IDEMPOTENCY_KEY_REUSED: (
+        "send the same parameters again, or use a new key for a new request"
+    ),
+    ErrorCode.REQUEST_IN_FLIGHT: "send it again in a moment, with the same key",
+    ErrorCode.CYCLE_CLOSED: "the period is closed: make another charge",
+}
+
+
+def remedy_of(error: BillingError) -> str | None:
+    """Return what a caller does about an error, or None when there is nothing to say."""
+    return remedy_from(REMEDIES, error) or error.remedy
