@@ -28,6 +28,9 @@ Admin = psycopg.Connection[tuple[object, ...]]
 hypothesis.settings.register_profile(
     "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
+hypothesis.settings.register_profile(
+    "mutants", hypothesis.settings.get_profile("patient"), derandomize=True, database=None
+)
 hypothesis.settings.load_profile("patient")
 
 

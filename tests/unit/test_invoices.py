@@ -91,6 +91,18 @@ def test_an_absurd_invoice_is_refused() -> None:
         draft("Plan", sold(USD=999), period("2024-01-31"), 0, "USD")
 
 
+def test_a_draft_whose_sums_are_wrong_cannot_be_made() -> None:
+    line = Line("Plan", 1, 1000, 1000)
+
+    with pytest.raises(AssertionError, match="lines add up to net"):
+        Draft("USD", (line, line), net=1000, tax=0, total=1000)
+    with pytest.raises(AssertionError, match="lines add up to net"):
+        Draft("USD", (), net=1000, tax=0, total=1000)
+    with pytest.raises(AssertionError, match="net and tax add up to the total"):
+        Draft("USD", (line,), net=1000, tax=190, total=1000)
+    assert Draft("USD", (line, line), net=2000, tax=380, total=2380).total == 2380
+
+
 def test_numbers_count_within_their_prefix() -> None:
     assert [number("K7Q2MX", n) for n in (1, 12, 12345)] == [
         "K7Q2MX-0001", "K7Q2MX-0012", "K7Q2MX-12345",

@@ -130,6 +130,26 @@ def test_service_periods_end_the_day_before_the_next_one() -> None:
 
 
 @pytest.mark.parametrize(
+    ("start", "end", "zone", "printed"),
+    [
+        ("2024-03-01T09:00", "2024-03-01T15:00", "UTC", ("2024-03-01", "2024-03-01")),
+        ("2024-03-01", "2024-03-02", "UTC", ("2024-03-01", "2024-03-01")),
+        ("2024-03-01", "2024-03-01T23:59", "UTC", ("2024-03-01", "2024-03-01")),
+        ("2024-03-01T18:00", "2024-03-02T18:00", "UTC", ("2024-03-01", "2024-03-01")),
+        ("2024-03-01T18:00", "2024-03-03T01:00", "UTC", ("2024-03-01", "2024-03-02")),
+        ("2024-03-01T16:00", "2024-03-02T14:00", "Asia/Tokyo", ("2024-03-02", "2024-03-02")),
+        ("2024-03-01T14:00", "2024-03-02T14:59", "Asia/Tokyo", ("2024-03-01", "2024-03-01")),
+    ],
+)
+def test_a_period_never_ends_before_its_first_day(
+    start: str, end: str, zone: str, printed: tuple[str, str]
+) -> None:
+    first, last = service_days(Period(local(start, "UTC"), local(end, "UTC")), zone)
+
+    assert (str(first), str(last)) == printed
+
+
+@pytest.mark.parametrize(
     ("start", "cadence", "anchor_day", "expected"),
     [
         # K1, K3: killbill invoice TestInAdvanceBillingIntervalDetail.java
@@ -236,6 +256,19 @@ def test_a_day_that_a_zone_left_out_is_not_billed() -> None:
     shown = [str(to_local(period.start, "Pacific/Apia").date()) for period in periods]
     assert shown == ["2011-12-28", "2011-12-29", "2011-12-31", "2012-01-01"]
     assert {period.end - period.start for period in periods} == {timedelta(days=1)}
+
+
+def test_a_week_over_the_date_line_keeps_its_weekday_and_is_a_day_shorter() -> None:
+    """Monday 2011-12-26 is followed by Monday 2012-01-02, six days later in Samoa."""
+    schedule = Schedule(at("2011-12-26", "Pacific/Apia"), Cadence(1, "week"))
+
+    periods = [nth(schedule, n).period for n in range(2)]
+
+    shown = [str(to_local(period.start, "Pacific/Apia").date()) for period in periods]
+    assert shown == ["2011-12-26", "2012-01-02"]
+    assert [period.end - period.start for period in periods] == [
+        timedelta(days=6), timedelta(days=7),
+    ]  # fmt: skip
 
 
 # -- what holds for every schedule ----------------------------------------------------------
