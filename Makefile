@@ -7,6 +7,7 @@ PYTEST ?=
 # One process a core, with servers of its own; PYTEST="-n0 ..." runs in one process, for debuggers.
 SPREAD := -n logical --maxprocesses 8 --dist worksteal
 BENCH ?=
+MUTANTS ?=
 
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
@@ -15,7 +16,7 @@ BIN := .venv/bin
 STAMP := .venv/installed-$(shell pwd | cksum | cut -d ' ' -f 1)
 
 .NOTPARALLEL:
-.PHONY: help demo up test lint types imports pytest bench proto lock clean
+.PHONY: help demo up test lint types imports pytest bench mutants proto lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -44,6 +45,9 @@ pytest: $(STAMP)
 bench: $(STAMP) ## measure throughput on this machine
 	@$(BIN)/python -m benchmarks $(BENCH)
 
+mutants: $(STAMP) ## change the pure rules in every place and see whether a test notices; MUTANTS="billing.rules.periods*"
+	@$(BIN)/python tools/mutants.py $(if $(MUTANTS),'$(MUTANTS)')
+
 proto: $(STAMP) ## generate billing/api/generated anew from proto/
 	@$(BIN)/python -m grpc_tools.protoc -I billing/api/generated=proto \
 		--python_out=. --pyi_out=. --grpc_python_out=. \
@@ -56,7 +60,7 @@ lock: $(STAMP) ## resolve pyproject.toml anew into requirements.lock, with hashe
 		--custom-compile-command 'make lock' --output-file requirements.lock pyproject.toml
 
 clean: ## delete .venv and caches; the embedded servers' data in .perennial stays
-	@rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	@rm -rf mutants .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 
 $(STAMP): requirements.lock pyproject.toml
 	@sh tools/make-venv.sh '$(PYTHON)' 1>&2
