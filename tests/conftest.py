@@ -29,7 +29,11 @@ hypothesis.settings.register_profile(
     "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
 hypothesis.settings.register_profile(
-    "mutants", hypothesis.settings.get_profile("patient"), derandomize=True, database=None
+    "mutants",
+    hypothesis.settings.get_profile("patient"),
+    derandomize=True,
+    database=None,
+    max_examples=40,
 )
 hypothesis.settings.load_profile("patient")
 

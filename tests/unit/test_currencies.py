@@ -98,4 +98,4 @@ def test_amounts_are_written_with_all_their_digits() -> None:
 def test_what_the_provider_takes_is_known_per_currency() -> None:
     assert [charge_step(currency) for currency in ("USD", "JPY", "KWD")] == [1, 1, 10]
     assert charge_limit("USD") == 99_999_999
-    assert charge_limit("UGX") == 999_999
+    assert charge_limit("UGX") == charge_limit("ISK") == 999_999

@@ -10,8 +10,10 @@ import pytest
 from plans.terms import (
     Cadence,
     CadenceError,
+    Catalog,
     Existing,
     NoVersion,
+    Plan,
     PlanVersion,
     version_for_new,
     version_for_period,
@@ -41,6 +43,18 @@ def test_a_cadence_is_read(text: str, count: int, unit: str) -> None:
 def test_what_is_no_cadence_is_refused(text: str) -> None:
     with pytest.raises(CadenceError):
         Cadence.parse(text)
+
+
+def test_a_catalog_is_a_copy_that_nobody_changes() -> None:
+    plan = Plan("basic", "Video", "Basic", None, None, (version_of("2026-01-01"),))
+    given = {"basic": plan}
+
+    catalog = Catalog(given)
+    given.clear()
+
+    assert catalog.plans == {"basic": plan}
+    with pytest.raises(TypeError):
+        catalog.plans["other"] = plan  # type: ignore[index]
 
 
 def test_a_cadence_reads_like_english() -> None:
