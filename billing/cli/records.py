@@ -1,12 +1,14 @@
 """The columns of each noun in tables. JSON carries every field of the row, under the same names."""
 
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from billing.cli.options import more_hint
 from billing.cli.output import Columns, Output
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from sqlalchemy import Row
 
 CUSTOMERS: Final = ("id", "external_id", "name", "email", "card_brand", "card_last4")
@@ -48,8 +50,10 @@ EVENTS: Final = (
 REPLAYED: Final = ("object_id", "types", "words")
 
 
-def plain(row: "Row[Any]") -> dict[str, Any]:
-    """Return a row as a record."""
+def plain(row: "Row[Any] | DataclassInstance") -> dict[str, Any]:
+    """Return a row, or the value that was made from it, as a record."""
+    if is_dataclass(row):
+        return {field.name: getattr(row, field.name) for field in fields(row)}
     return dict(row._mapping)
 
 

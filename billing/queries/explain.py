@@ -20,12 +20,15 @@ from billing.ledger.recipes import compact
 from billing.queries import overview
 from billing.queries.subscriptions import find_subscription
 from billing.rules.money import Money
-from billing.rules.payments import State
+from billing.rules.payments import AttemptKind, AttemptOutcome, State
 from billing.rules.periods import nth, to_local
 from billing.rules.subscriptions import Status
 from billing.store.journal import posting as journal
 from billing.store.journal.posting import StoredEntry
 from billing.store.payments import attempts, disputes, invoices, payments, recognition, refunds
+from billing.store.payments.attempts import Attempt
+from billing.store.payments.invoices import Invoice
+from billing.store.payments.payments import Payment
 from billing.store.subscriptions import customers, cycles, plans, subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
 from plans.terms import Plan, PlanVersion, version_for_period
@@ -48,8 +51,8 @@ class _Billed:
 
     subscription: Subscription | None
     cycle: Row[Any] | None
-    invoice: Row[Any] | None
-    payment: Row[Any] | None
+    invoice: Invoice | None
+    payment: Payment | None
 
 
 def explain_payment(conn: Connection, payment_id: UUID, now: datetime) -> list[Section]:
@@ -92,7 +95,7 @@ def _section(title: str, sentences: Iterator[str]) -> Section:
     return Section(title, tuple(sentences))
 
 
-def _billed_of_payment(conn: Connection, payment: Row[Any]) -> _Billed:
+def _billed_of_payment(conn: Connection, payment: Payment) -> _Billed:
     if payment.invoice_id is None:
         return _Billed(None, None, None, payment)
     invoice = invoices.find(conn, str(payment.invoice_id))
@@ -125,7 +128,7 @@ def _payment_in_words(conn: Connection, billed: _Billed) -> Iterator[str]:
     yield f"It is {payment.state} since {_at(_state_since(conn, payment))}."
 
 
-def _state_since(conn: Connection, payment: Row[Any]) -> datetime:
+def _state_since(conn: Connection, payment: Payment) -> datetime:
     steps = payments.transitions(conn, payment.id)
     since: datetime = steps[-1].at if steps else payment.created_at
     return since
@@ -337,7 +340,7 @@ def _invoice(conn: Connection, billed: _Billed) -> Iterator[str]:
         yield "It has no payment: there was nothing to collect."
 
 
-def _attempts(conn: Connection, payment: Row[Any]) -> Iterator[str]:
+def _attempts(conn: Connection, payment: Payment) -> Iterator[str]:
     rows = attempts.of_payment(conn, payment.id)
     if not rows:
         yield "None was made."
@@ -354,11 +357,11 @@ def _attempts(conn: Connection, payment: Row[Any]) -> Iterator[str]:
             f"Attempt {row.n} ({row.kind}) on {_at(row.first_sent_at)} with {card},"
             f" key {row.idempotency_key}: {_outcome(row)}."
         )
-        if row.outcome not in (None, "succeeded") and row.decision:
+        if row.outcome not in (None, AttemptOutcome.SUCCEEDED) and row.decision:
             yield f"What followed from attempt {row.n}: {row.decision}."
 
 
-def _outcome(row: Row[Any]) -> str:
+def _outcome(row: Attempt) -> str:
     if row.finished_at is None:
         sends = "once" if row.sends == 1 else f"{row.sends} times"
         if row.unknown_since is None:
@@ -372,7 +375,7 @@ def _outcome(row: Row[Any]) -> str:
     return f"{row.outcome}{f' ({detail})' if detail else ''} on {_at(row.finished_at)}"
 
 
-def _next_step(conn: Connection, payment: Row[Any], now: datetime) -> Iterator[str]:
+def _next_step(conn: Connection, payment: Payment, now: datetime) -> Iterator[str]:
     if payment.parked_at is not None:
         yield (
             f"None: it was parked on {_at(payment.parked_at)} ({payment.parked_reason}):"
@@ -388,7 +391,7 @@ def _next_step(conn: Connection, payment: Row[Any], now: datetime) -> Iterator[s
         yield "The open attempt is sent again, or looked up, until its outcome is known."
     elif payment.state == State.AUTHORIZED:
         yield from _authorised(payment, at)
-    elif payment.next_attempt_kind == "give_up":
+    elif payment.next_attempt_kind is AttemptKind.GIVE_UP:
         yield f"Nothing is tried until the payment method changes; it is given up on {at}."
     elif payment.next_attempt_at <= now:
         yield f"An attempt ({payment.next_attempt_kind}) is due since {at}; a worker makes it."
@@ -397,16 +400,16 @@ def _next_step(conn: Connection, payment: Row[Any], now: datetime) -> Iterator[s
         yield f"Rungs of the ladder used: {payment.rung}."
 
 
-def _authorised(payment: Row[Any], at: str) -> Iterator[str]:
+def _authorised(payment: Payment, at: str) -> Iterator[str]:
     if payment.capture_amount is not None:
-        yield f"{Money(payment.capture_amount, payment.currency)} are to be captured since {at}."
-    elif payment.next_attempt_at < payment.authorized_until:
+        yield f"{payment.to_capture} are to be captured since {at}."
+    elif not payment.is_held:
         yield f"It is to be voided since {at}: {payment.decision}."
     else:
         yield f"It waits to be captured; when nobody does, it is voided on {at}."
 
 
-def _given_back(conn: Connection, payment: Row[Any]) -> Iterator[str]:
+def _given_back(conn: Connection, payment: Payment) -> Iterator[str]:
     """Tell of refunds and disputes, if there are any."""
     for row in refunds.page(conn, payment_id=payment.id, limit=_MANY):
         amount, why = Money(row.amount, row.currency), row.failure_reason or row.last_error
@@ -424,20 +427,20 @@ def _given_back(conn: Connection, payment: Row[Any]) -> Iterator[str]:
         )
 
 
-def _revenue(conn: Connection, invoice: Row[Any]) -> Iterator[str]:
+def _revenue(conn: Connection, invoice: Invoice) -> Iterator[str]:
     standing = recognition.standings(conn, [invoice.id])[invoice.id]
     earned = Money(standing.recognised, invoice.currency)
     upto = f" up to {_at(standing.last)}" if standing.last else ""
     yield f"{earned} of {Money(invoice.net, invoice.currency)} were earned{upto}."
-    if invoice.status in ("void", "uncollectible"):
+    if not invoice.status.earns:
         yield f"It earns no more: it is {invoice.status}."
-    elif standing.left.deferred:
+    elif standing.left.deferred and invoice.recognise_at is not None:
         left = Money(standing.left.deferred, invoice.currency)
         yield f"{left} are still to be earned, the next on {_at(invoice.recognise_at)}."
 
 
-def _end_in_words(payment: Row[Any]) -> str:
-    match State(payment.state):
+def _end_in_words(payment: Payment) -> str:
+    match payment.state:
         case State.FAILED:
             return f"None: {payment.decision}."
         case State.CREATED | State.AUTHORIZED:
@@ -490,9 +493,9 @@ def _money_keys(conn: Connection, billed: _Billed) -> Iterator[str]:
         for row in disputes.page(conn, payment_id=billed.payment.id, limit=_MANY):
             yield from _dispute_keys(row)
     if billed.invoice is not None:
-        for row in recognition.of_invoice(conn, billed.invoice.id):
-            kind = "revenue_recognized" if row.amount > 0 else "recognition_taken_back"
-            yield f"{kind}:{billed.invoice.id}:{compact(row.through)}"
+        for earned in recognition.of_invoice(conn, billed.invoice.id):
+            kind = "revenue_recognized" if earned.amount > 0 else "recognition_taken_back"
+            yield f"{kind}:{billed.invoice.id}:{compact(earned.through)}"
 
 
 def _dispute_keys(row: Row[Any]) -> Iterator[str]:

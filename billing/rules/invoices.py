@@ -1,12 +1,55 @@
-"""Invoices: what one period owes. Pure: a plan version and a period in, a draft out."""
+"""Invoices: what one period owes, and how an invoice's status may change.
+
+Pure: a plan version and a period in, a draft out. The database refuses the same changes of status.
+"""
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
 
-from billing.errors import BadInput, ErrorCode
+from billing.errors import BadInput, Conflict, ErrorCode
 from billing.rules.money import Money, prorate
 from billing.rules.periods import ScheduledPeriod, service_days
 from plans.currencies import charge_step
 from plans.terms import PlanVersion
+
+
+class InvoiceStatus(StrEnum):
+    """Where an invoice stands. A payment declined or retried leaves it open."""
+
+    OPEN = "open"
+    PAID = "paid"
+    VOID = "void"
+    """Taken back: it isn't owed."""
+    UNCOLLECTIBLE = "uncollectible"
+    """Written off: it is owed, but will not be collected."""
+
+    @property
+    def earns(self) -> bool:
+        """Tell whether revenue of the invoice goes on being recognised."""
+        return self in (InvoiceStatus.OPEN, InvoiceStatus.PAID)
+
+
+CHANGES: Final[frozenset[tuple[InvoiceStatus, InvoiceStatus]]] = frozenset(
+    {
+        (InvoiceStatus.OPEN, InvoiceStatus.PAID),
+        (InvoiceStatus.OPEN, InvoiceStatus.VOID),
+        (InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE),
+        (InvoiceStatus.UNCOLLECTIBLE, InvoiceStatus.OPEN),  # its payment was taken up again
+        (InvoiceStatus.UNCOLLECTIBLE, InvoiceStatus.PAID),  # found at the provider after all
+        (InvoiceStatus.VOID, InvoiceStatus.PAID),  # found at the provider after all
+    }
+)
+
+
+class IllegalChange(Conflict):
+    """The invoice can't go from that status to the other."""
+
+
+def check_change(from_: InvoiceStatus, to: InvoiceStatus) -> None:
+    """Let a legal change of status pass. Raises: IllegalChange."""
+    if (from_, to) not in CHANGES:
+        raise IllegalChange(f"an invoice that is {from_} can't become {to}", status=from_)
 
 
 class NoPrice(BadInput):

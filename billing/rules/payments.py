@@ -60,6 +60,44 @@ class RefusalReason(StrEnum):
     """The request is wrong; a person must look."""
 
 
+class CaptureMethod(StrEnum):
+    """Whether the money is taken with the authorisation, or when somebody asks for it."""
+
+    AUTOMATIC = "automatic"
+    MANUAL = "manual"
+
+
+class AttemptKind(StrEnum):
+    """What a payment does next, and why an attempt was made."""
+
+    FIRST = "first"
+    LADDER = "ladder"
+    """The next rung of the ladder, after a decline."""
+    MANUAL = "manual"
+    """Asked for by an operator; uses no rung."""
+    NEW_METHOD = "new_method"
+    """The payment method was changed; uses no rung."""
+    ABSENT = "absent"
+    """The attempt before is proven not to have been executed; uses no rung."""
+    GIVE_UP = "give_up"
+    """No attempt: the payment is given up, unless something is collected before."""
+    CAPTURE = "capture"
+    VOID = "void"
+
+
+class AttemptOutcome(StrEnum):
+    """The definite end of an attempt."""
+
+    SUCCEEDED = "succeeded"
+    DECLINED = "declined"
+    ACTION_REQUIRED = "action_required"
+    """The customer has to authenticate first."""
+    REJECTED = "rejected"
+    """The provider refused the request itself as wrong."""
+    ABSENT = "absent"
+    """Proven by the provider's lists: nothing was executed."""
+
+
 TRANSITIONS: Final[Mapping[tuple[State, State], frozenset[Cause]]] = MappingProxyType(
     {
         (State.CREATED, State.AUTHORIZED): frozenset({Cause.OUTCOME, Cause.FORCED_CORRECTION}),

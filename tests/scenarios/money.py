@@ -16,6 +16,7 @@ from billing.rules.refunds import RefundState
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
 from billing.store.payments import disputes, payments, recognition, refunds
+from billing.store.payments.payments import Payment
 from tests.scenarios.world import Subscriber, World
 
 
@@ -83,7 +84,7 @@ def refund_state(world: World, refund_id: UUID) -> str:
     return str(refund_row(world, refund_id).state)
 
 
-def payment_row(world: World, payment_id: UUID) -> Row[Any]:
+def payment_row(world: World, payment_id: UUID) -> Payment:
     with world.engine.connect() as conn:
         row = payments.get(conn, payment_id)
     assert row is not None

@@ -287,7 +287,7 @@ def test_workers_charge_through_stripe(ringing: World) -> None:
             http_client=stripe.RequestsClient(session=session),
         )
         payment = ringing.payment(ada)
-        found = client.v1.payment_intents.retrieve(payment.provider_payment_id)
+        found = client.v1.payment_intents.retrieve(str(payment.provider_payment_id))
         charge = client.v1.charges.retrieve(str(found.latest_charge))
     assert (found.status, found.amount_received, found.currency) == ("succeeded", 3100, "usd")
     assert (found.customer, charge.id) == (ada.provider_customer_id, payment.provider_charge_id)

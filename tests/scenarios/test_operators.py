@@ -126,7 +126,7 @@ def test_a_request_the_provider_refuses_parks_the_payment_until_it_is_released(
 
     payment = world.payment(customer)
     assert (payment.state, payment.parked_reason) == ("CREATED", "rejected")
-    assert "detached" in payment.parked_error or "attach" in payment.parked_error
+    assert "detached" in str(payment.parked_error) or "attach" in str(payment.parked_error)
     assert [row.outcome for row in world.attempts(customer)] == ["rejected"]
     assert world.findings() == [], "parked is visible, not abandoned"
 

@@ -543,7 +543,7 @@ def test_writing_the_same_answer_twice_changes_nothing(world: World) -> None:
 def test_a_refund_made_in_the_dashboard_is_adopted(world: World) -> None:
     subscriber = paid(world)
     payment = world.payment(subscriber)
-    made = world.psp.post("refunds", payment_intent=payment.provider_payment_id, amount="600")
+    made = world.psp.post("refunds", payment_intent=str(payment.provider_payment_id), amount="600")
 
     for _ in range(2):
         hear_of_refund(world, made["id"])
@@ -556,7 +556,7 @@ def test_a_refund_made_in_the_dashboard_is_adopted(world: World) -> None:
 
 def test_a_refund_beyond_what_we_think_is_left_is_a_break(world: World) -> None:
     payment = world.payment(paid(world))
-    made = world.psp.post("refunds", payment_intent=payment.provider_payment_id)
+    made = world.psp.post("refunds", payment_intent=str(payment.provider_payment_id))
     give_back(world, payment.id)  # asked for here before we heard of it
 
     assert hear_of_refund(world, made["id"]) is None
@@ -582,7 +582,7 @@ def test_a_second_refund_that_names_ours_is_adopted_and_reported(world: World) -
     world.settle()
     made = world.psp.post(
         "refunds",
-        payment_intent=payment.provider_payment_id,
+        payment_intent=str(payment.provider_payment_id),
         amount="700",
         **{"metadata[refund]": str(asked)},
     )

@@ -107,7 +107,7 @@ def test_a_refund_that_failed_after_it_succeeded_comes_back(world: World) -> Non
 def test_a_refund_made_behind_our_back_is_a_break_until_it_is_heard_of(world: World) -> None:
     payment = world.payment(paid(world))
     world.close_books()
-    made = world.psp.post("refunds", payment_intent=payment.provider_payment_id, amount="700")
+    made = world.psp.post("refunds", payment_intent=str(payment.provider_payment_id), amount="700")
     world.close_books()
     assert kinds(world) == [], "its notice may be on its way"
 

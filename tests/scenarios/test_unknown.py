@@ -67,7 +67,7 @@ def test_an_answer_that_comes_too_late_is_asked_for_again(world: World) -> None:
     customer = unanswered(world, "slow")
     world.wait(timedelta(hours=1))
     assert world.tick(), "meets a 409 while its twin is at work"
-    assert "conflict" in world.attempts(customer)[0].last_error
+    assert "conflict" in str(world.attempts(customer)[0].last_error)
     sleep(0.5)
 
     world.run_until("2026-01-02")

@@ -202,7 +202,7 @@ def test_an_authorisation_canceled_at_the_provider_is_given_up(world: World, pos
 
     payment = payment_row(world, payment_id)
     assert payment.state == "FAILED"
-    assert "canceled at the provider" in payment.decision
+    assert "canceled at the provider" in str(payment.decision)
     world.assert_everything_adds_up()
 
 

@@ -34,6 +34,8 @@ from billing.gateway.stripe.amounts import from_stripe
 from billing.store import clock as stored_clock
 from billing.store.journal import posting
 from billing.store.payments import attempts, payments
+from billing.store.payments.attempts import Attempt
+from billing.store.payments.payments import Payment
 from billing.store.settlement import breaks
 from billing.store.subscriptions import customers as stored_customers
 from billing.store.subscriptions import cycles, subscriptions
@@ -404,14 +406,14 @@ class World:
         """Return the first day (UTC) of every cycle."""
         return [f"{cycle.period_start:%Y-%m-%d}" for cycle in self.cycles(subscriber)]
 
-    def payments(self, subscriber: Subscriber) -> list[Row[Any]]:
+    def payments(self, subscriber: Subscriber) -> list[Payment]:
         with self.engine.connect() as conn:
             return payments.page(conn, subscription_id=subscriber.subscription_id)
 
-    def payment(self, subscriber: Subscriber, n: int = -1) -> Row[Any]:
+    def payment(self, subscriber: Subscriber, n: int = -1) -> Payment:
         return self.payments(subscriber)[n]
 
-    def attempts(self, subscriber: Subscriber, n: int = -1) -> list[Row[Any]]:
+    def attempts(self, subscriber: Subscriber, n: int = -1) -> list[Attempt]:
         with self.engine.connect() as conn:
             return attempts.of_payment(conn, self.payment(subscriber, n).id)
 
@@ -501,6 +503,6 @@ class World:
             }
 
 
-def moments(rows: Sequence[Row[Any]], name: str) -> list[str]:
+def moments(rows: Sequence[Any], name: str) -> list[str]:
     """Return one column of instants as days, to compare with what a story says."""
     return [f"{getattr(row, name):%Y-%m-%d}" for row in rows]

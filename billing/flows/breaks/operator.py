@@ -182,7 +182,7 @@ def _lock_what_it_is_about(conn: Connection, break_id: UUID) -> None:
     if row.provider_transaction_id is not None:
         runs.lock_row(conn, row.provider_transaction_id)
     if row.payment_id is not None:
-        payments.lock_for_outcome(conn, row.payment_id)
+        payments.lock_known_payment(conn, row.payment_id)
 
 
 def _locked(conn: Connection, break_id: UUID) -> Row[Any]:
@@ -283,7 +283,7 @@ def _answer_for_payment(
 ) -> None:
     """A capture whose difference a person accepted counts as confirmed, or even as settled."""
     settles = kind in _SETTLES_PAYMENT
-    payment = payments.lock_for_outcome(conn, row.payment_id)
+    payment = payments.lock_known_payment(conn, row.payment_id)
     if payment.captured_at is None or not (settles or kind in _CONFIRMS_PAYMENT):
         return
     if not settles or payment.settled_at is not None or payment.state != State.CAPTURED:

@@ -15,7 +15,8 @@ from billing.flows.policy import Policy
 from billing.gateway import Gateway, PaymentMethodDetails
 from billing.ids import new_id
 from billing.pan import refuse_card_number
-from billing.rules.payments import Cause, State
+from billing.rules.invoices import InvoiceStatus
+from billing.rules.payments import AttemptKind, Cause, State
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import attempts, payments
 from billing.store.subscriptions import customers
@@ -172,10 +173,9 @@ def retry_with_new_method(conn: Connection, customer_id: UUID, now: datetime) ->
     Returns how many payments that are.
     """
     made_due = 0
-    for row in payments.lock_waiting_for_method(conn, customer_id):
-        payment = payments.lock_for_outcome(conn, row.id)
-        if payment.state == State.FAILED:
-            if payment.invoice_status != "uncollectible":
+    for payment in payments.lock_waiting_for_method(conn, customer_id):
+        if payment.state is State.FAILED:
+            if payment.invoice_status is not InvoiceStatus.UNCOLLECTIBLE:
                 continue
             reopen(
                 conn,
@@ -193,7 +193,7 @@ def retry_with_new_method(conn: Connection, customer_id: UUID, now: datetime) ->
             now,
             rung=rung_given_back(payment.next_attempt_kind, payment.rung),
             next_attempt_at=now,
-            next_attempt_kind="new_method",
+            next_attempt_kind=AttemptKind.NEW_METHOD,
             dispatch_after=NOT_HELD,
             decision="the payment method was changed: tried again at once, no rung is used",
         )
@@ -201,6 +201,6 @@ def retry_with_new_method(conn: Connection, customer_id: UUID, now: datetime) ->
     return made_due
 
 
-def rung_given_back(pending_kind: str | None, rung: int) -> int:
+def rung_given_back(pending_kind: AttemptKind | None, rung: int) -> int:
     """Return the rungs used when an attempt out of turn takes a scheduled one's place."""
-    return rung - 1 if pending_kind == "ladder" else rung
+    return rung - 1 if pending_kind is AttemptKind.LADDER else rung

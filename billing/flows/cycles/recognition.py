@@ -58,14 +58,14 @@ def run_batch(conn: Connection, now: datetime, limit: int, policy: Policy) -> Re
     for row in rows:
         standing, currencies[row.id] = standings[row.id], row.currency
         service = Service(Period(row.period_start, row.period_end), row.zone)
-        left = standing.left.deferred if row.status in ("open", "paid") else 0
+        left = standing.left.deferred if row.status.earns else 0
         steps[row.id] = step(left, service, policy.recognise, last=standing.last, now=now)
     earned = _write(conn, steps, currencies)
     return Recognised(seen=len(rows), earned=earned)
 
 
 def _write(conn: Connection, steps: Mapping[UUID, Step], currencies: Mapping[UUID, str]) -> int:
-    """Write what was earned, with its entries, and when to look again; return how many earned."""
+    """Write what was earned, with its entries, and when more is due; return how many earned."""
     rows, entries = [], []
     for invoice_id, done in steps.items():
         if done.through is None:
@@ -77,5 +77,5 @@ def _write(conn: Connection, steps: Mapping[UUID, Step], currencies: Mapping[UUI
         )
     recognition.record(conn, rows)
     posting.post(conn, entries)
-    recognition.look_again(conn, {key: done.next_at for key, done in steps.items()})
+    recognition.schedule_next(conn, {key: done.next_at for key, done in steps.items()})
     return len(rows)

@@ -27,6 +27,7 @@ from billing.rules.reconciliation import SUGGESTED_CAUSES, BreakKind
 from billing.rules.refunds import Parts, split
 from billing.store.journal import posting
 from billing.store.payments import disputes, payments, recognition
+from billing.store.payments.payments import LockedPayment
 from billing.store.settlement import breaks
 
 
@@ -69,17 +70,17 @@ def apply(conn: Connection, found: ProviderDispute, *, now: datetime) -> Applied
     return Applied(row.id, state, len(entries), too_much)
 
 
-def _lock_payment(conn: Connection, found: ProviderDispute) -> Row[Any] | None:
+def _lock_payment(conn: Connection, found: ProviderDispute) -> LockedPayment | None:
     payment_id = disputes.payment_of(
         conn,
         provider_payment_id=found.provider_payment_id,
         provider_charge_id=found.provider_charge_id,
     )
-    return None if payment_id is None else payments.lock_for_outcome(conn, payment_id)
+    return None if payment_id is None else payments.lock_known_payment(conn, payment_id)
 
 
 def _first_row(
-    found: ProviderDispute, payment: Row[Any] | None, now: datetime
+    found: ProviderDispute, payment: LockedPayment | None, now: datetime
 ) -> dict[str, object]:
     """Return the row of a dispute that nothing was posted of yet."""
     return {
@@ -172,7 +173,7 @@ def _post_movements(
 
 def _post_decision(
     conn: Connection,
-    payment: Row[Any],
+    payment: LockedPayment,
     row: Row[Any],
     state: DisputeState,
     found: ProviderDispute,
@@ -197,17 +198,17 @@ def _post_decision(
     return entries, too_much
 
 
-def _loss_reversed(conn: Connection, payment: Row[Any], row: Row[Any], now: datetime) -> Entry:
+def _loss_reversed(conn: Connection, payment: LockedPayment, row: Row[Any], now: datetime) -> Entry:
     stored = posting.entry_by_source_key(conn, f"dispute_lost:{row.id}:{row.times_lost}")
     assert stored is not None, "a loss is posted when it is written down"
     disputes.change(conn, row.id, now, lost_recognised=0, lost_deferred=0, lost_tax=0)
-    if row.lost_deferred:
-        recognition.look_again(conn, {payment.invoice_id: now})
+    if row.lost_deferred and payment.invoice_id is not None:
+        recognition.schedule_next(conn, {payment.invoice_id: now})
     return recipes.dispute_lost_reversed(stored.entry, effective_at=now)
 
 
 def _loss(
-    conn: Connection, payment: Row[Any], row: Row[Any], lost: Money, left: Parts, now: datetime
+    conn: Connection, payment: LockedPayment, row: Row[Any], lost: Money, left: Parts, now: datetime
 ) -> Entry:
     if lost.amount > left.total:
         _record_too_much(conn, payment, row, lost, left, now)
@@ -262,7 +263,7 @@ def _record_unknown(conn: Connection, found: ProviderDispute, now: datetime) -> 
 
 
 def _explain_unknown(
-    conn: Connection, found: ProviderDispute, payment: Row[Any], now: datetime
+    conn: Connection, found: ProviderDispute, payment: LockedPayment, now: datetime
 ) -> None:
     breaks.resolve_by_key(
         conn,
@@ -273,7 +274,7 @@ def _explain_unknown(
 
 
 def _record_too_much(
-    conn: Connection, payment: Row[Any], row: Row[Any], lost: Money, left: Parts, now: datetime
+    conn: Connection, payment: LockedPayment, row: Row[Any], lost: Money, left: Parts, now: datetime
 ) -> None:
     """The cardholder has more than was paid: refunded, and taken back by the bank as well."""
     breaks.record(

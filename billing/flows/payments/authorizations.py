@@ -13,10 +13,10 @@ At the provider a payment is captured once, so asking again is safe whatever bec
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Literal
+from typing import Final, Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Engine
 
 from billing.errors import BadInput, BillingError, Conflict, ErrorCode, NotFound
 from billing.flows.payments.outcomes import post_capture
@@ -33,17 +33,20 @@ from billing.gateway import (
     canceled,
 )
 from billing.rules.money import Money
-from billing.rules.payments import Cause, RefusalReason, State
+from billing.rules.payments import AttemptKind, Cause, RefusalReason, State
 from billing.rules.reconciliation import SUGGESTED_CAUSES, BreakKind
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import attempts, payments
+from billing.store.payments.payments import LockedPayment, Payment
 from billing.store.settlement import breaks
 from billing.store.subscriptions.parking import NOT_PARKED, parked_for
 from plans.currencies import charge_step
 
+AuthorizedKind = Literal[AttemptKind.CAPTURE, AttemptKind.VOID]
+
 ACTOR: Final = "worker"
-CAPTURE: Final = "capture"
-VOID: Final = "void"
+CAPTURE: Final = AttemptKind.CAPTURE
+VOID: Final = AttemptKind.VOID
 # There is no row a send to count them by: between two of them it is waited as after the fourth.
 _SENDS: Final = 4
 # Refusals after which there is nothing left to capture.
@@ -79,18 +82,19 @@ def request_capture(
     return amount
 
 
-def _lock(conn: Connection, payment_id: UUID) -> Row[Any]:
-    if payments.get(conn, payment_id) is None:
+def _lock(conn: Connection, payment_id: UUID) -> LockedPayment:
+    payment = payments.lock_payment(conn, payment_id)
+    if payment is None:
         raise NotFound(
             f"no payment {payment_id}", code=ErrorCode.PAYMENT_NOT_FOUND, payment_id=payment_id
         )
-    return payments.lock_for_outcome(conn, payment_id)
+    return payment
 
 
-def capturable(payment: Row[Any], amount: Money | None, now: datetime) -> Money:
+def capturable(payment: Payment, amount: Money | None, now: datetime) -> Money:
     """Return what would be captured of a payment. Raises `Conflict`, `BadInput`."""
     _refuse_unless_authorised(payment, now)
-    whole = Money(payment.amount, payment.currency)
+    whole = payment.money
     if amount is None:
         amount = whole
     elif amount.currency != whole.currency:
@@ -100,12 +104,11 @@ def capturable(payment: Row[Any], amount: Money | None, now: datetime) -> Money:
     elif amount.amount % charge_step(amount.currency):
         raise BadInput(f"{amount} can't be paid in {amount.currency}: its last digit has to be 0")
     if payment.capture_amount not in (None, amount.amount):
-        asked = Money(payment.capture_amount, payment.currency)
-        raise Conflict(f"the capture of {asked} is under way for payment {payment.id}")
+        raise Conflict(f"the capture of {payment.to_capture} is under way for payment {payment.id}")
     return amount
 
 
-def _refuse_unless_authorised(payment: Row[Any], now: datetime) -> None:
+def _refuse_unless_authorised(payment: Payment, now: datetime) -> None:
     if payment.state != State.AUTHORIZED:
         raise Conflict(
             f"payment {payment.id} is {payment.state}, not authorised",
@@ -118,7 +121,7 @@ def _refuse_unless_authorised(payment: Row[Any], now: datetime) -> None:
             code=ErrorCode.PAYMENT_PARKED,
             payment_id=payment.id,
         )
-    if payment.next_attempt_kind == VOID and payment.next_attempt_at <= now:
+    if payment.has_next(VOID, now):
         raise Conflict(f"payment {payment.id} is being voided: {payment.decision}")
 
 
@@ -166,7 +169,7 @@ class Step:
     """A capture or a void that may be sent now."""
 
     payment_id: UUID
-    kind: Literal["capture", "void"]
+    kind: AuthorizedKind
     provider_payment_id: str
     amount: Money
     idempotency_key: str
@@ -182,12 +185,13 @@ def begin(
             return None
         lease = wall + policy.lease
         payments.change(conn, payment_id, now, lease_until=lease, dispatch_after=lease)
-        kind: Literal["capture", "void"] = CAPTURE if row.next_attempt_kind == CAPTURE else VOID
+        assert row.provider_payment_id is not None, "what is authorised is known at the provider"
+        kind: AuthorizedKind = CAPTURE if row.next_attempt_kind is CAPTURE else VOID
         return Step(
             payment_id=row.id,
             kind=kind,
             provider_payment_id=row.provider_payment_id,
-            amount=Money(row.capture_amount or row.amount, row.currency),
+            amount=row.to_capture,
             idempotency_key=_key(row, kind, policy),
         )
 
@@ -198,7 +202,7 @@ def attempt(gateway: Gateway, step: Step) -> Outcome | Absent:
     An error may be all that is ever replayed under a key, so where the answer says nothing, the
     payment itself is looked at: captured and canceled are ends that stay.
     """
-    if step.kind == CAPTURE:
+    if step.kind is CAPTURE:
         answer: Outcome | Absent = gateway.capture(
             step.provider_payment_id, step.amount, idempotency_key=step.idempotency_key
         )
@@ -214,18 +218,19 @@ def _looked_at(gateway: Gateway, step: Step, unknown: Unknown) -> Outcome | Abse
         return unknown
     if found is None:
         return unknown
-    if found.status == "succeeded" and (step.kind == VOID or found.amount_received == step.amount):
+    if found.status == "succeeded" and (step.kind is VOID or found.amount_received == step.amount):
         return Succeeded(found.id, found.amount_received, provider_charge_id=found.latest_charge_id)
     if found.status == "canceled":
-        return Absent() if step.kind == VOID else canceled(f"{found.id} is canceled")
+        return Absent() if step.kind is VOID else canceled(f"{found.id} is canceled")
     return unknown
 
 
-def _key(row: Row[Any], kind: str, policy: Policy) -> str:
+def _key(row: Payment, kind: str, policy: Policy) -> str:
     """Return the key of what was asked for: a refused capture doesn't bind the next one.
 
     Asked for anew it is another request, at another instant or of another amount.
     """
+    assert row.next_attempt_at is not None
     asked = f"{row.next_attempt_at.timestamp():.0f}:{row.capture_amount or row.amount}"
     return f"{policy.mode}:payment:{row.id}:{kind}:{asked}"
 
@@ -247,9 +252,9 @@ def finish(
     Running it twice for one step changes nothing.
     """
     with engine.begin() as conn:
-        payment = payments.lock_for_outcome(conn, step.payment_id)
+        payment = payments.lock_known_payment(conn, step.payment_id)
         if payment.state != State.AUTHORIZED:
-            return State(payment.state)
+            return payment.state
         lost = _why_lost(outcome)
         if lost is not None:
             return _fail(conn, payment, Cause.OUTCOME, lost, now, ACTOR)
@@ -281,11 +286,11 @@ def _why_lost(outcome: Outcome | Absent) -> str | None:
 
 
 def _captured(
-    conn: Connection, payment: Row[Any], step: Step, outcome: Succeeded, now: datetime
+    conn: Connection, payment: LockedPayment, step: Step, outcome: Succeeded, now: datetime
 ) -> State:
     """The money is ours: payment CAPTURED with what was captured, which a void may find too."""
-    words = f"{outcome.amount} of {Money(payment.amount, payment.currency)} captured"
-    if step.kind == VOID:
+    words = f"{outcome.amount} of {payment.money} captured"
+    if step.kind is VOID:
         words += " at the provider before it could be voided"
     payments.move(
         conn,
@@ -309,21 +314,22 @@ def _captured(
     return State.CAPTURED
 
 
-def _voided(conn: Connection, payment: Row[Any], now: datetime) -> State:
+def _voided(conn: Connection, payment: LockedPayment, now: datetime) -> State:
+    assert payment.authorized_until is not None, "an authorisation expires"
     if payment.capture_amount is not None or now < payment.authorized_until:
-        return _fail(conn, payment, Cause.VOID, payment.decision, now, ACTOR)
+        return _fail(conn, payment, Cause.VOID, payment.decision or "", now, ACTOR)
     words = f"the authorisation expired on {payment.authorized_until:%Y-%m-%d %H:%M} UTC"
     return _fail(conn, payment, Cause.EXPIRED, words, now, ACTOR)
 
 
 def _fail(
-    conn: Connection, payment: Row[Any], cause: Cause, words: str, now: datetime, actor: str
+    conn: Connection, payment: LockedPayment, cause: Cause, words: str, now: datetime, actor: str
 ) -> State:
     """Nothing will be captured: the payment is FAILED, and nothing was ever posted for it."""
     payments.move(
         conn,
         payment.id,
-        [State(payment.state), State.FAILED],
+        [payment.state, State.FAILED],
         cause=cause,
         now=now,
         actor=actor,
@@ -336,10 +342,10 @@ def _fail(
 
 
 def _refused(
-    conn: Connection, payment: Row[Any], step: Step, outcome: Rejected, now: datetime
+    conn: Connection, payment: LockedPayment, step: Step, outcome: Rejected, now: datetime
 ) -> None:
     """The request was refused, the authorisation stands: it goes on as if nothing was asked."""
-    if step.kind == VOID:
+    if step.kind is VOID:
         payments.change(
             conn,
             payment.id,
@@ -363,7 +369,7 @@ def _refused(
 
 
 def _park_mismatch(
-    conn: Connection, payment: Row[Any], step: Step, outcome: Unknown, now: datetime
+    conn: Connection, payment: LockedPayment, step: Step, outcome: Unknown, now: datetime
 ) -> None:
     """Somebody captured another amount at the provider: a person must look."""
     kind = BreakKind.AMOUNT_MISMATCH

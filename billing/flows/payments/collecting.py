@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Engine
 
 from billing.flows.payments.outcomes import (
     authorized,
@@ -42,13 +42,16 @@ from billing.gateway import (
 from billing.rules import dunning
 from billing.rules.dunning import NO_PAYMENT_METHOD, DeclineClass
 from billing.rules.money import Money
+from billing.rules.payments import AttemptKind, AttemptOutcome, CaptureMethod
 from billing.rules.subscriptions import Status
 from billing.store import dispatch
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import attempts, payments
-from billing.store.payments.payments import ForAttempt
+from billing.store.payments.payments import LockedPayment, PaymentForAttempt
 
 ACTOR: Final = "worker"
+# Kinds of attempts that are made at once, whatever was tried before.
+_NOW: Final = frozenset({AttemptKind.MANUAL, AttemptKind.NEW_METHOD, AttemptKind.ABSENT})
 
 
 def dispatch_due(
@@ -79,7 +82,7 @@ class Sending:
 
     payment_id: UUID
     attempt_n: int
-    kind: str
+    kind: AttemptKind
     request: ChargeRequest
     first_send: bool
     first_sent_at: datetime
@@ -102,10 +105,10 @@ def begin(
             return None
         if row.open_attempt_n is not None:
             return _take_up(conn, row, now, wall, policy)
-        if row.next_attempt_kind == "give_up":
+        if row.next_attempt_kind is AttemptKind.GIVE_UP:
             give_up(
                 conn,
-                payments.lock_for_outcome(conn, payment_id),
+                payments.lock_known_payment(conn, payment_id),
                 now=now,
                 words="nothing was collected before the subscription was canceled"
                 if row.subscription_status == Status.CANCELED
@@ -131,7 +134,7 @@ def begin(
 
 
 def _take_up(
-    conn: Connection, row: ForAttempt, now: datetime, wall: datetime, policy: Policy
+    conn: Connection, row: PaymentForAttempt, now: datetime, wall: datetime, policy: Policy
 ) -> Sending:
     """Lease an open attempt again, exactly as it was committed."""
     assert row.open_attempt_n is not None
@@ -143,7 +146,7 @@ def _take_up(
     return Sending(
         payment_id=row.id,
         attempt_n=row.open_attempt_n,
-        kind=row.open_attempt_kind or "first",
+        kind=row.open_attempt_kind or AttemptKind.FIRST,
         request=request_from_json(row.open_attempt_request),
         first_send=bool(row.open_attempt_never_executed),
         first_sent_at=row.open_attempt_sent_at,
@@ -152,22 +155,21 @@ def _take_up(
 
 
 def _new_attempt(
-    conn: Connection, row: ForAttempt, now: datetime, wall: datetime, policy: Policy
+    conn: Connection, row: PaymentForAttempt, now: datetime, wall: datetime, policy: Policy
 ) -> Sending:
+    assert row.payment_method_id is not None, "without one no attempt is made"
     n = row.attempt_n + 1
     request = _request(row, n, policy)
     attempts.add(
         conn,
-        {
-            "payment_id": row.id,
-            "n": n,
-            "kind": row.next_attempt_kind,
-            "idempotency_key": request.idempotency_key,
-            "payment_method_id": row.payment_method_id,
-            "request": request_to_json(request),
-            "rung": row.rung,
-            "first_sent_at": now,
-        },
+        payment_id=row.id,
+        n=n,
+        kind=row.next_attempt_kind,
+        idempotency_key=request.idempotency_key,
+        payment_method_id=row.payment_method_id,
+        request=request_to_json(request),
+        rung=row.rung,
+        first_sent_at=now,
     )
     lease = wall + policy.lease
     payments.change(conn, row.id, now, attempt_n=n, lease_until=lease, dispatch_after=lease)
@@ -182,7 +184,7 @@ def _new_attempt(
     )
 
 
-def _request(row: ForAttempt, n: int, policy: Policy) -> ChargeRequest:
+def _request(row: PaymentForAttempt, n: int, policy: Policy) -> ChargeRequest:
     key = attempt_key(policy.mode, row.subscription_id, row.period_start, row.id, n)
     assert row.provider_customer_id is not None
     assert row.payment_method_token is not None
@@ -198,7 +200,7 @@ def _request(row: ForAttempt, n: int, policy: Policy) -> ChargeRequest:
         provider_customer_id=row.provider_customer_id,
         payment_method=row.payment_method_token,
         provider_payment_id=row.provider_payment_id,
-        manual_capture=row.capture_method == "manual",
+        manual_capture=row.capture_method is CaptureMethod.MANUAL,
         description=f"Invoice {row.invoice_number}" if row.invoice_number else row.description,
         metadata=metadata,
     )
@@ -224,11 +226,13 @@ def _compact(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
-def _no_payment_method(conn: Connection, row: ForAttempt, now: datetime, policy: Policy) -> None:
+def _no_payment_method(
+    conn: Connection, row: PaymentForAttempt, now: datetime, policy: Policy
+) -> None:
     """A customer without a payment method was not asked; they get as long as the ladder lasts."""
     declined(
         conn,
-        payments.lock_for_outcome(conn, row.id),
+        payments.lock_known_payment(conn, row.id),
         attempt_n=None,
         outcome=Declined(
             NO_PAYMENT_METHOD,
@@ -240,12 +244,12 @@ def _no_payment_method(conn: Connection, row: ForAttempt, now: datetime, policy:
     )
 
 
-def _allowed_at(row: ForAttempt, now: datetime, policy: Policy) -> datetime:
+def _allowed_at(row: PaymentForAttempt, now: datetime, policy: Policy) -> datetime:
     """Return when the card networks' patience allows this attempt (see `dunning.Budget`).
 
     Somebody waits for the answer to a charge without an invoice; it is made once, and now.
     """
-    if row.invoice_id is None or row.next_attempt_kind in ("manual", "new_method", "absent"):
+    if row.invoice_id is None or row.next_attempt_kind in _NOW:
         return now
     return dunning.earliest_by_budget(policy.budget, row.method_declined_at, now)
 
@@ -286,12 +290,12 @@ def finish(
 ) -> None:
     """Write down what an attempt brought; running it twice for one attempt changes nothing."""
     with engine.begin() as conn:
-        payment = payments.lock_for_outcome(conn, sending.payment_id)
+        payment = payments.lock_known_payment(conn, sending.payment_id)
         record = attempts.get(conn, sending.payment_id, sending.attempt_n)
         if record.finished_at is not None:
             return
         match outcome:
-            case Succeeded(captured=False) if payment.capture_method == "manual":
+            case Succeeded(captured=False) if payment.capture_method is CaptureMethod.MANUAL:
                 authorized(
                     conn,
                     payment,
@@ -340,30 +344,30 @@ def finish(
                 _proven_absent(conn, payment, sending, now)
 
 
-def _proven_absent(conn: Connection, payment: Row[Any], sending: Sending, now: datetime) -> None:
+def _proven_absent(
+    conn: Connection, payment: LockedPayment, sending: Sending, now: datetime
+) -> None:
     """Nothing was executed under that key: a new attempt is allowed, on the same rung."""
     last = is_last_attempt(payment, sending.attempt_n)
     attempts.finish(
         conn,
         sending.payment_id,
         sending.attempt_n,
-        {
-            "finished_at": now,
-            "outcome": "absent",
-            "decision": "the provider's lists prove that nothing was executed: "
-            + (
-                "no other attempt follows, the subscription was canceled meanwhile"
-                if last
-                else "a new attempt follows, no rung is used"
-            ),
-        },
+        AttemptOutcome.ABSENT,
+        now,
+        decision="the provider's lists prove that nothing was executed: "
+        + (
+            "no other attempt follows, the subscription was canceled meanwhile"
+            if last
+            else "a new attempt follows, no rung is used"
+        ),
     )
     payments.change(
         conn,
         sending.payment_id,
         now,
         next_attempt_at=now,
-        next_attempt_kind="give_up" if last else "absent",
+        next_attempt_kind=AttemptKind.GIVE_UP if last else AttemptKind.ABSENT,
         lease_until=None,
         dispatch_after=NOT_HELD,
     )

@@ -1,6 +1,6 @@
 """What follows from an attempt's outcome, inside the caller's transaction.
 
-Each function takes the payment row locked by `payments.lock_for_outcome` and leaves payment,
+Each function takes the payment row locked by `payments.lock_payment` and leaves payment,
 attempt, invoice, journal and subscription telling the same story.
 Locks are taken in one order everywhere: payments first, then their subscription.
 """
@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from billing.flows.cycles.skipping import skip_missed
 from billing.flows.policy import Policy
@@ -24,17 +24,27 @@ from billing.rules.dunning import (
     WaitForCustomer,
     hold_to_budget,
 )
+from billing.rules.invoices import InvoiceStatus
 from billing.rules.money import Money
-from billing.rules.payments import Cause, RefusalReason, State
+from billing.rules.payments import (
+    AttemptKind,
+    AttemptOutcome,
+    CaptureMethod,
+    Cause,
+    RefusalReason,
+    State,
+)
 from billing.rules.recognition import TICK
 from billing.rules.reconciliation import SUGGESTED_CAUSES, BreakKind
 from billing.rules.subscriptions import Status, after_capture, after_decline, after_give_up
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
 from billing.store.payments import attempts, invoices, payments, recognition
+from billing.store.payments.payments import LockedPayment, NextAttempt, PaymentChange
 from billing.store.settlement import breaks
 from billing.store.subscriptions import customers, plans, subscriptions
 from billing.store.subscriptions.parking import NOT_PARKED, parked_for
+from billing.store.subscriptions.subscriptions import Subscription
 from plans.terms import Dunning
 
 # Answers that are definite about the wrong thing; the attempt stays open, and a person is told.
@@ -46,7 +56,7 @@ CONTRADICTIONS: Final = {
 
 def captured(
     conn: Connection,
-    payment: Row[Any],
+    payment: LockedPayment,
     *,
     attempt_n: int,
     outcome: Succeeded,
@@ -54,22 +64,19 @@ def captured(
     actor: str,
 ) -> None:
     """The money is ours: payment CAPTURED, invoice paid, entry posted, subscription active."""
-    expected = Money(payment.amount, payment.currency)
-    if outcome.amount != expected:
-        _park_mismatch(conn, payment, outcome, expected, now)
+    if outcome.amount != payment.money:
+        _park_mismatch(conn, payment, outcome, payment.money, now)
         return
-    if payment.capture_method == "manual":  # somebody was quicker than we are
+    if payment.capture_method is CaptureMethod.MANUAL:  # somebody was quicker than we are
         payments.change(conn, payment.id, now, authorized_until=now)
     attempts.finish(
         conn,
         payment.id,
         attempt_n,
-        {
-            "finished_at": now,
-            "outcome": "succeeded",
-            "provider_request_id": outcome.request_id,
-            "decision": "captured",
-        },
+        AttemptOutcome.SUCCEEDED,
+        now,
+        provider_request_id=outcome.request_id,
+        decision="captured",
     )
     payments.move(
         conn,
@@ -89,14 +96,19 @@ def captured(
         decision="captured",
     )
     post_capture(conn, payment, attempt_n, outcome.amount, now)
-    if payment.invoice_id is not None:
-        invoices.set_status(conn, payment.invoice_id, "paid", now)
+    pay_invoice(conn, payment, now)
     if payment.subscription_id is not None:
         recover_subscription(conn, payment, now, actor)
 
 
+def pay_invoice(conn: Connection, payment: LockedPayment, now: datetime) -> None:
+    """Call the invoice of a captured payment paid; a charge without an invoice has none."""
+    if payment.invoice_id is not None and payment.invoice_status is not None:
+        invoices.move(conn, payment.invoice_id, payment.invoice_status, InvoiceStatus.PAID, now)
+
+
 def post_capture(
-    conn: Connection, payment: Row[Any], capture: int | str, amount: Money, now: datetime
+    conn: Connection, payment: LockedPayment, capture: int | str, amount: Money, now: datetime
 ) -> None:
     """Post a capture; a charge without an invoice is owed and earned by the same event."""
     entries = []
@@ -124,7 +136,7 @@ def post_capture(
 
 def authorized(
     conn: Connection,
-    payment: Row[Any],
+    payment: LockedPayment,
     *,
     attempt_n: int,
     outcome: Succeeded,
@@ -136,9 +148,8 @@ def authorized(
 
     What follows is written down at once: unless it is captured, it is voided when it expires.
     """
-    expected = Money(payment.amount, payment.currency)
-    if outcome.amount != expected:
-        _park_mismatch(conn, payment, outcome, expected, now)
+    if outcome.amount != payment.money:
+        _park_mismatch(conn, payment, outcome, payment.money, now)
         return
     until = now + policy.authorization_window
     words = f"authorised until {until:%Y-%m-%d %H:%M} UTC, to be captured or voided"
@@ -146,12 +157,10 @@ def authorized(
         conn,
         payment.id,
         attempt_n,
-        {
-            "finished_at": now,
-            "outcome": "succeeded",
-            "provider_request_id": outcome.request_id,
-            "decision": words,
-        },
+        AttemptOutcome.SUCCEEDED,
+        now,
+        provider_request_id=outcome.request_id,
+        decision=words,
     )
     payments.move(
         conn,
@@ -165,7 +174,7 @@ def authorized(
         provider_charge_id=outcome.provider_charge_id,
         authorized_until=until,
         next_attempt_at=until,
-        next_attempt_kind="void",
+        next_attempt_kind=AttemptKind.VOID,
         lease_until=None,
         dispatch_after=NOT_HELD,
         decline_code=None,
@@ -184,7 +193,7 @@ def _evidence(attempt_n: int, outcome: Succeeded) -> dict[str, Any]:
 
 
 def _park_mismatch(
-    conn: Connection, payment: Row[Any], outcome: Succeeded, expected: Money, now: datetime
+    conn: Connection, payment: LockedPayment, outcome: Succeeded, expected: Money, now: datetime
 ) -> None:
     """The provider took another amount than we asked: nothing may go on by itself."""
     breaks.record(
@@ -215,12 +224,13 @@ def _park_mismatch(
     )
 
 
-def recover_subscription(conn: Connection, payment: Row[Any], now: datetime, actor: str) -> None:
+def recover_subscription(
+    conn: Connection, payment: LockedPayment, now: datetime, actor: str
+) -> None:
     """Let a subscription go on whose open payment was captured, unless another one is open."""
     if payment.subscription_status not in (Status.PAST_DUE, Status.UNPAID):
         return
-    subscription = subscriptions.lock(conn, payment.subscription_id)
-    assert subscription is not None
+    subscription = _lock_subscription(conn, payment)
     others = payments.others_past_due(conn, subscription.id, payment.id)
     if after_capture(subscription.status, others) is subscription.status:
         return
@@ -241,7 +251,7 @@ def recover_subscription(conn: Connection, payment: Row[Any], now: datetime, act
 
 def declined(
     conn: Connection,
-    payment: Row[Any],
+    payment: LockedPayment,
     *,
     attempt_n: int | None,
     outcome: Declined | ActionRequired,
@@ -273,16 +283,16 @@ def declined(
             conn,
             payment.id,
             attempt_n,
-            {
-                "finished_at": now,
-                "outcome": "action_required" if isinstance(outcome, ActionRequired) else "declined",
-                "decline_code": code,
-                "advice_code": advice,
-                "decline_class": str(decline_class),
-                "message": outcome.message,
-                "provider_request_id": outcome.request_id,
-                "decision": decision.words,
-            },
+            AttemptOutcome.ACTION_REQUIRED
+            if isinstance(outcome, ActionRequired)
+            else AttemptOutcome.DECLINED,
+            now,
+            decline_code=code,
+            advice_code=advice,
+            decline_class=decline_class,
+            message=outcome.message,
+            provider_request_id=outcome.request_id,
+            decision=decision.words,
         )
     payments.change(
         conn,
@@ -290,7 +300,7 @@ def declined(
         now,
         provider_payment_id=outcome.provider_payment_id or payment.provider_payment_id,
         decline_code=code,
-        decline_class=str(decline_class),
+        decline_class=decline_class,
         decision=decision.words,
         lease_until=None,
         dispatch_after=NOT_HELD,
@@ -302,12 +312,19 @@ def declined(
         _past_due(conn, payment, code, decision.words, now)
 
 
-def is_last_attempt(payment: Row[Any], attempt_n: int | None) -> bool:
+def _lock_subscription(conn: Connection, payment: LockedPayment) -> Subscription:
+    assert payment.subscription_id is not None, "a one-off payment has no subscription"
+    subscription = subscriptions.lock(conn, payment.subscription_id)
+    assert subscription is not None, "subscriptions are never deleted"
+    return subscription
+
+
+def is_last_attempt(payment: LockedPayment, attempt_n: int | None) -> bool:
     """Tell whether the subscription was canceled while this attempt was open.
 
     `lifecycle.cancel` notes it by making giving up what comes next.
     """
-    return attempt_n is not None and payment.next_attempt_kind == "give_up"
+    return attempt_n is not None and payment.next_attempt_kind is AttemptKind.GIVE_UP
 
 
 def _decline(outcome: Declined | ActionRequired) -> tuple[str, DeclineClass, Advice | None]:
@@ -318,26 +335,31 @@ def _decline(outcome: Declined | ActionRequired) -> tuple[str, DeclineClass, Adv
             return dunning.AUTHENTICATION_REQUIRED, DeclineClass.NEEDS_CUSTOMER, None
 
 
-def _next_attempt(decision: RetryAt | WaitForCustomer | Stop, rung: int) -> dict[str, Any]:
+def _next_attempt(decision: RetryAt | WaitForCustomer | Stop, rung: int) -> NextAttempt:
     match decision:
         case RetryAt(at=at, rung=next_rung):
-            kind = "ladder" if next_rung > rung else "new_method"
+            kind = AttemptKind.LADDER if next_rung > rung else AttemptKind.NEW_METHOD
             return {"next_attempt_at": at, "next_attempt_kind": kind, "rung": next_rung}
         case WaitForCustomer(until=until):
-            return {"next_attempt_at": until, "next_attempt_kind": "give_up"}
+            return {
+                "next_attempt_at": until,
+                "next_attempt_kind": AttemptKind.GIVE_UP,
+                "rung": rung,
+            }
         case Stop():
             return {"next_attempt_at": None, "next_attempt_kind": None, "rung": rung}
 
 
-def _ladder(conn: Connection, payment: Row[Any], policy: Policy) -> Dunning:
+def _ladder(conn: Connection, payment: LockedPayment, policy: Policy) -> Dunning:
     if payment.plan is None:
         return policy.ladder
     return plans.ladder(conn, payment.plan) or policy.ladder
 
 
-def _past_due(conn: Connection, payment: Row[Any], code: str, words: str, now: datetime) -> None:
-    subscription = subscriptions.lock(conn, payment.subscription_id)
-    assert subscription is not None
+def _past_due(
+    conn: Connection, payment: LockedPayment, code: str, words: str, now: datetime
+) -> None:
+    subscription = _lock_subscription(conn, payment)
     if after_decline(subscription.status) is subscription.status:
         return
     subscriptions.change(conn, subscription.id, status=str(Status.PAST_DUE))
@@ -353,7 +375,7 @@ def _past_due(conn: Connection, payment: Row[Any], code: str, words: str, now: d
 
 
 def give_up(
-    conn: Connection, payment: Row[Any], *, now: datetime, words: str, policy: Policy
+    conn: Connection, payment: LockedPayment, *, now: datetime, words: str, policy: Policy
 ) -> None:
     """The ladder is over: payment FAILED, invoice written off, subscription canceled or unpaid."""
     payments.move(
@@ -373,22 +395,22 @@ def give_up(
         _end_subscription(conn, payment, words, now, policy)
 
 
-def write_off(conn: Connection, payment: Row[Any], now: datetime) -> None:
+def write_off(conn: Connection, payment: LockedPayment, now: datetime) -> None:
     """Book an invoice that will not be collected: what was earned of it is bad debt."""
-    invoice = invoices.find(conn, str(payment.invoice_id))
-    assert invoice is not None
-    invoices.set_status(conn, invoice.id, "uncollectible", now)  # locks it: nothing more is earned
-    left = recognition.standings(conn, [invoice.id])[invoice.id].left
+    invoice_id = _owed(payment)
+    # Locks it: nothing more is earned.
+    invoices.move(conn, invoice_id, InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE, now)
+    left = recognition.standings(conn, [invoice_id])[invoice_id].left
     posting.post(
         conn,
         [
             recipes.write_off(
-                invoice_id=invoice.id,
-                customer_id=invoice.customer_id,
-                cycle_id=invoice.cycle_id,
-                recognised=Money(left.recognised, invoice.currency),
-                deferred=Money(left.deferred, invoice.currency),
-                tax=Money(left.tax, invoice.currency),
+                invoice_id=invoice_id,
+                customer_id=payment.customer_id,
+                cycle_id=payment.cycle_id,
+                recognised=Money(left.recognised, payment.currency),
+                deferred=Money(left.deferred, payment.currency),
+                tax=Money(left.tax, payment.currency),
                 effective_at=now,
                 nth=payments.times_failed(conn, payment.id),
             )
@@ -396,11 +418,15 @@ def write_off(conn: Connection, payment: Row[Any], now: datetime) -> None:
     )
 
 
+def _owed(payment: LockedPayment) -> UUID:
+    assert payment.invoice_id is not None, "a charge without an invoice owes nothing"
+    return payment.invoice_id
+
+
 def _end_subscription(
-    conn: Connection, payment: Row[Any], words: str, now: datetime, policy: Policy
+    conn: Connection, payment: LockedPayment, words: str, now: datetime, policy: Policy
 ) -> None:
-    subscription = subscriptions.lock(conn, payment.subscription_id)
-    assert subscription is not None
+    subscription = _lock_subscription(conn, payment)
     ended = after_give_up(subscription.status, _ladder(conn, payment, policy).then)
     if ended is subscription.status:
         return
@@ -423,20 +449,18 @@ def _end_subscription(
 
 
 def parked(
-    conn: Connection, payment: Row[Any], *, attempt_n: int, outcome: Rejected, now: datetime
+    conn: Connection, payment: LockedPayment, *, attempt_n: int, outcome: Rejected, now: datetime
 ) -> None:
     """The provider refused our request as wrong: nothing was executed, a person must look."""
     attempts.finish(
         conn,
         payment.id,
         attempt_n,
-        {
-            "finished_at": now,
-            "outcome": "rejected",
-            "message": f"{outcome.error_class}: {outcome.message}",
-            "provider_request_id": outcome.request_id,
-            "decision": "parked: the request itself was refused",
-        },
+        AttemptOutcome.REJECTED,
+        now,
+        message=f"{outcome.error_class}: {outcome.message}",
+        provider_request_id=outcome.request_id,
+        decision="parked: the request itself was refused",
     )
     if outcome.reason is RefusalReason.PAYMENT_CANCELED:
         # Somebody canceled it at the provider. It can never be paid, so another one is safe.
@@ -446,7 +470,9 @@ def parked(
             now,
             provider_payment_id=None,
             next_attempt_at=now,
-            next_attempt_kind="give_up" if is_last_attempt(payment, attempt_n) else "absent",
+            next_attempt_kind=AttemptKind.GIVE_UP
+            if is_last_attempt(payment, attempt_n)
+            else AttemptKind.ABSENT,
             lease_until=None,
             dispatch_after=NOT_HELD,
         )
@@ -463,7 +489,7 @@ def parked(
 
 def unanswered(
     conn: Connection,
-    payment: Row[Any],
+    payment: LockedPayment,
     *,
     attempt_n: int,
     outcome: Unknown | Deferred,
@@ -481,14 +507,18 @@ def unanswered(
         error=f"{outcome.error_class}: {outcome.message}"[:500],
         unknown_since=now if unknown else None,
     )
-    values: dict[str, Any] = {"lease_until": None, "dispatch_after": again_at}
+    values: PaymentChange = {"lease_until": None, "dispatch_after": again_at}
     if isinstance(outcome, Unknown) and outcome.provider_payment_id is not None:
         values["provider_payment_id"] = outcome.provider_payment_id
     payments.change(conn, payment.id, now, **values)
 
 
 def _record_contradiction(
-    conn: Connection, payment: Row[Any], attempt_n: int, outcome: Unknown | Deferred, now: datetime
+    conn: Connection,
+    payment: LockedPayment,
+    attempt_n: int,
+    outcome: Unknown | Deferred,
+    now: datetime,
 ) -> None:
     """The provider's answer is about other money than ours: asking again won't explain it."""
     kind = CONTRADICTIONS[outcome.error_class]
@@ -506,7 +536,7 @@ def _record_contradiction(
 
 
 def reopen(
-    conn: Connection, payment: Row[Any], *, cause: Cause, now: datetime, actor: str, why: str
+    conn: Connection, payment: LockedPayment, *, cause: Cause, now: datetime, actor: str, why: str
 ) -> None:
     """Take a FAILED payment up again: its write-off is reversed and the invoice open.
 
@@ -522,17 +552,18 @@ def reopen(
         evidence={"why": why},
     )
     nth = payments.times_failed(conn, payment.id)
-    entry = posting.entry_by_source_key(conn, f"write_off:{payment.invoice_id}:{nth}")
+    invoice_id = _owed(payment)
+    entry = posting.entry_by_source_key(conn, f"write_off:{invoice_id}:{nth}")
     assert entry is not None, "a FAILED payment's invoice was written off"
-    invoices.set_status(conn, payment.invoice_id, "open", now)
+    invoices.move(conn, invoice_id, InvoiceStatus.UNCOLLECTIBLE, InvoiceStatus.OPEN, now)
     posting.post(conn, [recipes.write_off_reversed(entry.entry, effective_at=now)])
 
 
-def void(conn: Connection, payment_id: UUID, *, now: datetime, actor: str, why: str) -> None:
+def void(conn: Connection, payment: LockedPayment, *, now: datetime, actor: str, why: str) -> None:
     """Take back an uncollected invoice: payment FAILED, invoice void, entry reversed."""
     payments.move(
         conn,
-        payment_id,
+        payment.id,
         [State.CREATED, State.FAILED],
         cause=Cause.VOID,
         now=now,
@@ -542,20 +573,16 @@ def void(conn: Connection, payment_id: UUID, *, now: datetime, actor: str, why: 
         **NOT_PARKED,
         decision=f"void: {why}",
     )
-    payment = payments.get(conn, payment_id)
-    assert payment is not None
-    assert payment.invoice_id is not None
-    issued = posting.entry_by_source_key(conn, f"invoice_issued:{payment.invoice_id}")
+    invoice_id = _owed(payment)
+    issued = posting.entry_by_source_key(conn, f"invoice_issued:{invoice_id}")
     assert issued is not None, "an invoice with a payment was issued in the journal"
-    invoices.set_status(conn, payment.invoice_id, "void", now)
+    invoices.move(conn, invoice_id, InvoiceStatus.OPEN, InvoiceStatus.VOID, now)
     entries = [recipes.invoice_voided(issued.entry, effective_at=now)]
-    standing = recognition.standings(conn, [payment.invoice_id])[payment.invoice_id]
+    standing = recognition.standings(conn, [invoice_id])[invoice_id]
     if standing.recognised:
         at = now if standing.last is None else max(now, standing.last + TICK)
         earned = Money(standing.recognised, payment.currency)
-        entries.append(
-            recipes.recognition_taken_back(invoice_id=payment.invoice_id, amount=earned, at=at)
-        )
-        row = {"invoice_id": payment.invoice_id, "through": at, "amount": -earned.amount}
+        entries.append(recipes.recognition_taken_back(invoice_id=invoice_id, amount=earned, at=at))
+        row = {"invoice_id": invoice_id, "through": at, "amount": -earned.amount}
         recognition.record(conn, [row])
     posting.post(conn, entries)

@@ -20,6 +20,7 @@ from billing.rules.refunds import RefundState, next_state
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
 from billing.store.payments import payments, recognition, refunds
+from billing.store.payments.payments import LockedPayment
 from billing.store.settlement import breaks
 
 AT_PROVIDER: Final = "provider"
@@ -36,7 +37,7 @@ def as_accepted(found: ProviderRefund) -> RefundAccepted:
 
 def advance(
     conn: Connection,
-    payment: Row[Any],
+    payment: LockedPayment,
     row: Row[Any],
     answer: RefundAccepted,
     *,
@@ -65,7 +66,7 @@ def advance(
 
 
 def _record_mismatch(
-    conn: Connection, payment: Row[Any], row: Row[Any], answer: RefundAccepted, now: datetime
+    conn: Connection, payment: LockedPayment, row: Row[Any], answer: RefundAccepted, now: datetime
 ) -> None:
     """The provider refunded another amount than we asked for: a person must look."""
     breaks.record(
@@ -108,7 +109,7 @@ def _wait_for_end(conn: Connection, row: Row[Any], answer: RefundAccepted, now: 
 
 def _succeed(
     conn: Connection,
-    payment: Row[Any],
+    payment: LockedPayment,
     row: Row[Any],
     answer: RefundAccepted,
     now: datetime,
@@ -141,7 +142,7 @@ def _succeed(
         payments.move(
             conn,
             payment.id,
-            [State(payment.state), State.REFUNDED],
+            [payment.state, State.REFUNDED],
             cause=Cause.REFUND,
             now=now,
             actor=actor,
@@ -151,7 +152,7 @@ def _succeed(
 
 def take_back(
     conn: Connection,
-    payment: Row[Any],
+    payment: LockedPayment,
     row: Row[Any],
     end: RefundState,
     why: str,
@@ -180,9 +181,9 @@ def take_back(
     )
     payments.change(conn, payment.id, now, amount_refunded=payment.amount_refunded - row.amount)
     posting.post(conn, entries)
-    if row.deferred:
+    if row.deferred and payment.invoice_id is not None:
         # What was given back unearned is to be earned after all, maybe at once.
-        recognition.look_again(conn, {payment.invoice_id: now})
+        recognition.schedule_next(conn, {payment.invoice_id: now})
     if payment.state == State.REFUNDED:
         back_to = State.CAPTURED if payment.settled_at is None else State.SETTLED
         payments.move(

@@ -16,6 +16,7 @@ from billing.rules.reconciliation import SUGGESTED_CAUSES, BreakKind
 from billing.rules.refunds import RefundState, next_state, refund_key
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import disputes, payments, refunds
+from billing.store.payments.payments import LockedPayment
 from billing.store.settlement import breaks
 
 
@@ -32,13 +33,13 @@ def apply(
     if payment_id is None:
         _record_unknown(conn, found, None, SUGGESTED_CAUSES[BreakKind.REFUND_UNKNOWN], now)
         return None
-    payment = payments.lock_for_outcome(conn, payment_id)
+    payment = payments.lock_known_payment(conn, payment_id)
     row = _known(conn, found) or _adopted(conn, payment, found, now, policy)
     if row is None:
         return None
     locked = refunds.lock(conn, row.id)
     assert locked is not None
-    payment = payments.lock_for_outcome(conn, payment_id)
+    payment = payments.lock_known_payment(conn, payment_id)
     return advance(conn, payment, locked, as_accepted(found), now=now, actor=AT_PROVIDER)
 
 
@@ -72,7 +73,7 @@ def _payment_of(conn: Connection, found: ProviderRefund) -> UUID | None:
 
 
 def _adopted(
-    conn: Connection, payment: Row[Any], found: ProviderRefund, now: datetime, policy: Policy
+    conn: Connection, payment: LockedPayment, found: ProviderRefund, now: datetime, policy: Policy
 ) -> Row[Any] | None:
     """Write down a refund that was made at the provider."""
     end = next_state(RefundState.REQUESTED, found.status)
@@ -104,7 +105,7 @@ def _why_unasked(named: Row[Any] | None) -> str:
 
 def _adopted_ended(
     conn: Connection,
-    payment: Row[Any],
+    payment: LockedPayment,
     found: ProviderRefund,
     end: RefundState,
     now: datetime,
@@ -142,7 +143,11 @@ def _adopted_ended(
 
 
 def _record_unknown(
-    conn: Connection, found: ProviderRefund, payment: Row[Any] | None, cause: str, now: datetime
+    conn: Connection,
+    found: ProviderRefund,
+    payment: LockedPayment | None,
+    cause: str,
+    now: datetime,
 ) -> None:
     breaks.record(
         conn,

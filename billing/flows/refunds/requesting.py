@@ -22,6 +22,7 @@ from billing.rules.refunds import Parts, RefundState, refund_key, refundable, sp
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
 from billing.store.payments import disputes, payments, recognition, refunds
+from billing.store.payments.payments import LockedPayment, Payment
 from plans.currencies import charge_step
 
 
@@ -58,12 +59,13 @@ def request(
     return add(conn, payment, given, refund_id or new_id(), reason, actor, now, policy)
 
 
-def _lock_payment(conn: Connection, payment_id: UUID) -> Row[Any]:
-    if payments.get(conn, payment_id) is None:
+def _lock_payment(conn: Connection, payment_id: UUID) -> LockedPayment:
+    payment = payments.lock_payment(conn, payment_id)
+    if payment is None:
         raise NotFound(
             f"no payment {payment_id}", code=ErrorCode.PAYMENT_NOT_FOUND, payment_id=payment_id
         )
-    return payments.lock_for_outcome(conn, payment_id)
+    return payment
 
 
 def _same_request(known: Row[Any], payment_id: UUID, amount: Money | None) -> Row[Any]:
@@ -76,7 +78,7 @@ def _same_request(known: Row[Any], payment_id: UUID, amount: Money | None) -> Ro
     return known
 
 
-def room_for(conn: Connection, payment: Row[Any], amount: Money | None) -> Money:
+def room_for(conn: Connection, payment: Payment, amount: Money | None) -> Money:
     """Return the amount that would be refunded of a payment. Raises `NotRefundable`, `BadInput`."""
     if payment.state not in (State.CAPTURED, State.SETTLED, State.REFUNDED):
         raise NotRefundable(
@@ -86,9 +88,9 @@ def room_for(conn: Connection, payment: Row[Any], amount: Money | None) -> Money
         )
     if payment.provider_payment_id is None:
         raise NotRefundable(f"payment {payment.id} has no counterpart at the provider")
-    captured = Money(payment.amount_captured, payment.currency)
+    captured = payment.captured
     held = Money(disputes.in_dispute(conn, payment.id), payment.currency)
-    left = refundable(captured, Money(payment.amount_refunded, payment.currency), held)
+    left = refundable(captured, payment.refunded, held)
     if amount is None:
         amount = left
     elif amount.currency != captured.currency:
@@ -103,8 +105,7 @@ def room_for(conn: Connection, payment: Row[Any], amount: Money | None) -> Money
             f"of payment {payment.id} {left} can be refunded, not {amount}"
             if left.amount
             else f"nothing is left to refund of payment {payment.id}",
-            where=f"captured {captured}, refunded or asked for"
-            f" {Money(payment.amount_refunded, payment.currency)}{withheld}",
+            where=f"captured {captured}, refunded or asked for {payment.refunded}{withheld}",
             code=ErrorCode.REFUND_TOO_HIGH if left.amount else ErrorCode.NOTHING_LEFT_TO_REFUND,
             payment_id=payment.id,
             left=left,
@@ -114,7 +115,7 @@ def room_for(conn: Connection, payment: Row[Any], amount: Money | None) -> Money
 
 def add(
     conn: Connection,
-    payment: Row[Any],
+    payment: LockedPayment,
     amount: Money,
     refund_id: UUID,
     reason: str,
@@ -151,7 +152,7 @@ def add(
 
 
 def _requested(
-    conn: Connection, payment: Row[Any], refund_id: UUID, parts: Parts, now: datetime
+    conn: Connection, payment: LockedPayment, refund_id: UUID, parts: Parts, now: datetime
 ) -> Entry:
     return recipes.refund_requested(
         refund_id=refund_id,

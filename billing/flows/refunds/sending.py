@@ -162,7 +162,7 @@ def finish(
     Running it twice for one send changes nothing.
     """
     with engine.begin() as conn:
-        payment = payments.lock_for_outcome(conn, sending.payment_id)
+        payment = payments.lock_known_payment(conn, sending.payment_id)
         row = refunds.lock(conn, sending.refund_id)
         assert row is not None, "refunds are never deleted"
         state = RefundState(row.state)

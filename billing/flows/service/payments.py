@@ -35,6 +35,7 @@ from billing.rules.money import Money
 from billing.rules.payments import State
 from billing.rules.refunds import RefundState
 from billing.store.payments import payments, refunds
+from billing.store.payments.payments import Payment
 from billing.store.subscriptions import customers
 from billing.store.transactions import Joined
 from plans.currencies import CurrencyError, charge_step, digits
@@ -381,7 +382,7 @@ class PaymentApi(Audited):
         return self.clock.wall() + self.policy.dispatch_window
 
 
-def _status_of_charge(row: Row[Any]) -> int:
+def _status_of_charge(row: Payment) -> int:
     if row.state == State.CREATED:
         return PENDING
     return DECLINED if row.state == State.FAILED else MADE
@@ -396,7 +397,7 @@ def _refunded(conn: Connection, claimed: Claim) -> Answer:
 # --- finding what is named ----------------------------------------------------------------------
 
 
-def existing(conn: Connection, payment_id: UUID) -> Row[Any]:
+def existing(conn: Connection, payment_id: UUID) -> Payment:
     """Return a payment. Raises `NotFound`."""
     row = payments.get(conn, payment_id)
     if row is None:

@@ -11,6 +11,8 @@ from uuid import UUID
 from sqlalchemy import Row
 
 from billing.rules.payments import State
+from billing.store.payments.invoices import Invoice, InvoiceLine
+from billing.store.payments.payments import Payment
 
 View = dict[str, Any]
 
@@ -75,22 +77,25 @@ def payment_method(row: Row[Any]) -> View:
     return _view(row, _PAYMENT_METHOD)
 
 
-def payment(row: Row[Any]) -> View:
+def payment(row: Payment | Row[Any]) -> View:
     """Return a payment; `pending` says that its state is about to change, whoever waits."""
     capture = {"capture": row.capture_method}
     return _view(row, _PAYMENT) | capture | {"pending": is_pending(row)}
 
 
-def is_pending(row: Row[Any]) -> bool:
+def is_pending(row: Payment | Row[Any]) -> bool:
     """Tell whether something is under way: the first answer, a capture, a void.
 
     An authorisation that only waits for somebody to capture it isn't pending.
     """
     if row.state == State.CREATED:
         return True
-    return row.state == State.AUTHORIZED and (
-        row.capture_amount is not None or row.next_attempt_at < row.authorized_until
-    )
+    if row.state != State.AUTHORIZED:
+        return False
+    if row.capture_amount is not None:
+        return True
+    at, until = row.next_attempt_at, row.authorized_until
+    return at is not None and until is not None and at < until
 
 
 def refund(row: Row[Any]) -> View:
@@ -103,12 +108,12 @@ def subscription(row: Any) -> View:
     return _view(row, _SUBSCRIPTION)
 
 
-def invoice(row: Row[Any]) -> View:
+def invoice(row: Invoice | Row[Any]) -> View:
     """Return an invoice without its lines."""
     return _view(row, _INVOICE)
 
 
-def invoice_line(row: Row[Any]) -> View:
+def invoice_line(row: InvoiceLine) -> View:
     """Return one line of an invoice."""
     return _view(row, _LINE)
 

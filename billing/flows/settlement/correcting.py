@@ -10,16 +10,17 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
-from billing.flows.payments.outcomes import post_capture, recover_subscription
+from billing.flows.payments.outcomes import pay_invoice, post_capture, recover_subscription
 from billing.flows.settlement.step_run import StepRun
 from billing.ledger import recipes
 from billing.rules.money import Money
-from billing.rules.payments import Cause, State
+from billing.rules.payments import AttemptOutcome, Cause, State
 from billing.rules.reconciliation import BreakKind, RowOutcome
 from billing.rules.subscriptions import Status
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
-from billing.store.payments import attempts, invoices, payments
+from billing.store.payments import attempts, payments
+from billing.store.payments.payments import LockedPayment
 from billing.store.settlement import breaks, runs
 from billing.store.subscriptions import subscriptions
 from billing.store.subscriptions.parking import NOT_PARKED
@@ -51,7 +52,7 @@ def _correct_one(conn: Connection, transaction_id: str, step: StepRun) -> str:
     row = runs.lock_row(conn, transaction_id)
     if row.matched_at is not None or row.outcome != RowOutcome.CORRECT:
         return "done_before"
-    payment = payments.lock_for_outcome(conn, row.payment_id)
+    payment = payments.lock_known_payment(conn, row.payment_id)
     if payment.lease_until is not None and payment.lease_until > step.context.clock.wall():
         return "left_to_a_worker"
     if payment.captured_at is None:
@@ -75,31 +76,29 @@ def _correct_one(conn: Connection, transaction_id: str, step: StepRun) -> str:
     return corrected
 
 
-def _another_charge(payment: Row[Any], row: Row[Any]) -> bool:
+def _another_charge(payment: LockedPayment, row: Row[Any]) -> bool:
     ours, theirs = payment.provider_charge_id, row.provider_charge_id
     return ours is not None and theirs is not None and ours != theirs
 
 
-def _capture(conn: Connection, payment: Row[Any], row: Row[Any], step: StepRun) -> None:
-    now, state = step.now, State(payment.state)
+def _capture(conn: Connection, payment: LockedPayment, row: Row[Any], step: StepRun) -> None:
+    now = step.now
     after_close = payment.cycle_state == "closed"
-    amount = Money(payment.capture_amount or payment.amount, payment.currency)
+    amount = payment.to_capture
     attempt = attempts.open_attempt(conn, payment.id)
     if attempt is not None:
         attempts.finish(
             conn,
             payment.id,
             attempt.n,
-            {
-                "finished_at": now,
-                "outcome": "succeeded",
-                "decision": f"found in the provider's settlement: {row.provider_transaction_id}",
-            },
+            AttemptOutcome.SUCCEEDED,
+            now,
+            decision=f"found in the provider's settlement: {row.provider_transaction_id}",
         )
     payments.move(
         conn,
         payment.id,
-        _PATHS[state],
+        _PATHS[payment.state],
         cause=Cause.FORCED_CORRECTION,
         now=now,
         actor=step.actor,
@@ -121,7 +120,9 @@ def _capture(conn: Connection, payment: Row[Any], row: Row[Any], step: StepRun) 
         _tell_subscription(conn, payment, row, now, step.actor)
 
 
-def _evidence(payment: Row[Any], row: Row[Any], step: StepRun, after_close: bool) -> dict[str, Any]:
+def _evidence(
+    payment: LockedPayment, row: Row[Any], step: StepRun, after_close: bool
+) -> dict[str, Any]:
     """Return both sides as they were; `after_close` is what the cycle's digest goes by."""
     return {
         "balance_transaction": row.provider_transaction_id,
@@ -138,7 +139,9 @@ def _evidence(payment: Row[Any], row: Row[Any], step: StepRun, after_close: bool
     }
 
 
-def _post(conn: Connection, payment: Row[Any], row: Row[Any], amount: Money, now: datetime) -> None:
+def _post(
+    conn: Connection, payment: LockedPayment, row: Row[Any], amount: Money, now: datetime
+) -> None:
     """Reverse the write-off, if there was one, book the capture, and call the invoice paid."""
     if payment.state == State.FAILED and payment.invoice_id is not None:
         nth = payments.times_failed(conn, payment.id)
@@ -150,16 +153,16 @@ def _post(conn: Connection, payment: Row[Any], row: Row[Any], amount: Money, now
         posting.post(conn, [reversed_])
     capture = row.provider_charge_id or row.provider_transaction_id
     post_capture(conn, payment, capture, amount, now)
-    if payment.invoice_id is not None:
-        invoices.set_status(conn, payment.invoice_id, "paid", now)
+    pay_invoice(conn, payment, now)
 
 
 def _tell_subscription(
-    conn: Connection, payment: Row[Any], row: Row[Any], now: datetime, actor: str
+    conn: Connection, payment: LockedPayment, row: Row[Any], now: datetime, actor: str
 ) -> None:
     """Let a subscription that waited for the money go on; one that is over stays over."""
+    assert payment.subscription_id is not None
     recover_subscription(conn, payment, now, actor)
-    ended = payment.subscription_status == Status.CANCELED
+    ended = payment.subscription_status is Status.CANCELED
     subscriptions.note(
         conn,
         payment.subscription_id,

@@ -4,10 +4,10 @@ Locks are taken payments first, then their subscription, as everywhere.
 """
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Engine
 
 from billing.errors import Conflict, ErrorCode, NotFound
 from billing.flows.customers.customers import rung_given_back
@@ -16,11 +16,13 @@ from billing.flows.cycles.skipping import skip_missed
 from billing.flows.payments.outcomes import reopen, void
 from billing.flows.policy import Policy
 from billing.queries.subscriptions import find_subscription
-from billing.rules.payments import Cause, State
+from billing.rules.invoices import InvoiceStatus
+from billing.rules.payments import AttemptKind, Cause, State
 from billing.rules.periods import nth
 from billing.rules.subscriptions import Status, after_resume, can_cancel, can_pause, can_resume
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import attempts, payments
+from billing.store.payments.payments import LockedPayment
 from billing.store.subscriptions import plans, subscriptions
 from billing.store.subscriptions.parking import NOT_PARKED
 from billing.store.subscriptions.subscriptions import Subscription
@@ -59,11 +61,11 @@ def cancel(
             words = f"will be canceled at {subscription.renews_at:%Y-%m-%d %H:%M} UTC: {why}"
             _note(conn, subscription, now, "cancel_at_period_end", actor, words)
             return subscription
-        for payment_id in undecided:
-            if attempts.open_attempt(conn, payment_id) is None:
-                void(conn, payment_id, now=now, actor=actor, why=f"subscription canceled: {why}")
+        for payment in undecided:
+            if attempts.open_attempt(conn, payment.id) is None:
+                void(conn, payment, now=now, actor=actor, why=f"subscription canceled: {why}")
             else:
-                payments.change(conn, payment_id, now, next_attempt_kind="give_up")
+                payments.change(conn, payment.id, now, next_attempt_kind=AttemptKind.GIVE_UP)
         subscriptions.change(
             conn,
             subscription.id,
@@ -153,11 +155,11 @@ def retry(
     Raises `NotFound`, `Conflict`.
     """
     with engine.begin() as conn:
-        if payments.get(conn, payment_id) is None:
+        payment = payments.lock_payment(conn, payment_id)
+        if payment is None:
             raise NotFound(
                 f"no payment {payment_id}", code=ErrorCode.PAYMENT_NOT_FOUND, payment_id=payment_id
             )
-        payment = payments.lock_for_outcome(conn, payment_id)
         _refuse_retry(conn, payment)
         if dry_run:
             return f"would try payment {payment_id} again now ({payment.state})"
@@ -169,14 +171,14 @@ def retry(
             now,
             rung=rung_given_back(payment.next_attempt_kind, payment.rung),
             next_attempt_at=now,
-            next_attempt_kind="manual",
+            next_attempt_kind=AttemptKind.MANUAL,
             dispatch_after=NOT_HELD,
             decision=f"retried by {actor}: {why}",
         )
         return f"payment {payment_id} is tried again now; no rung is used"
 
 
-def _refuse_retry(conn: Connection, payment: Row[Any]) -> None:
+def _refuse_retry(conn: Connection, payment: LockedPayment) -> None:
     if payment.state not in (State.CREATED, State.FAILED):
         raise Conflict(
             f"payment {payment.id} is {payment.state}: there is nothing to retry",
@@ -207,7 +209,7 @@ def _refuse_retry(conn: Connection, payment: Row[Any]) -> None:
             code=ErrorCode.WRITTEN_OFF_AND_CLOSED,
             payment_id=payment.id,
         )
-    if payment.state == State.FAILED and payment.invoice_status == "void":
+    if payment.state == State.FAILED and payment.invoice_status is InvoiceStatus.VOID:
         raise Conflict(f"payment {payment.id}: its invoice was voided, nothing is owed")
 
 
@@ -217,16 +219,17 @@ def release_payment(engine: Engine, payment_id: UUID, *, now: datetime) -> None:
     An authorised one is captured, if that was asked for, or else voided.
     """
     with engine.begin() as conn:
-        payment = payments.lock_for_outcome(conn, payment_id)
+        payment = payments.lock_known_payment(conn, payment_id)
         if payment.parked_at is None:
             raise Conflict(
                 f"payment {payment_id} is not parked",
                 code=ErrorCode.NOT_PARKED,
                 payment_id=payment_id,
             )
-        kind = "manual"
-        if payment.state == State.AUTHORIZED:
-            kind = "void" if payment.capture_amount is None else "capture"
+        kind = AttemptKind.MANUAL
+        if payment.state is State.AUTHORIZED:
+            asked = payment.capture_amount is not None
+            kind = AttemptKind.CAPTURE if asked else AttemptKind.VOID
         payments.change(
             conn,
             payment_id,

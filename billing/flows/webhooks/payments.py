@@ -15,7 +15,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from billing.flows.payments import authorizations, collecting
 from billing.flows.payments.collecting import Sending, request_from_json
@@ -31,7 +31,7 @@ from billing.gateway import (
     canceled,
 )
 from billing.rules.money import Money
-from billing.rules.payments import State
+from billing.rules.payments import AttemptKind, State
 from billing.rules.reconciliation import (
     SUGGESTED_CAUSES,
     BreakKind,
@@ -42,6 +42,8 @@ from billing.rules.reconciliation import (
     compare,
 )
 from billing.store.payments import attempts, disputes, payments
+from billing.store.payments.attempts import Attempt
+from billing.store.payments.payments import LockedPayment, Payment
 from billing.store.settlement import breaks
 
 SUCCEEDED: Final = "payment_intent.succeeded"
@@ -78,7 +80,7 @@ def _is_booked(desk: Desk, provider_payment_id: str) -> bool:
     return ours is not None and ours.state in _BOOKED
 
 
-def _our_payment(conn: Connection, found: ProviderPayment) -> Row[Any] | None:
+def _our_payment(conn: Connection, found: ProviderPayment) -> Payment | None:
     """Return our payment: by the provider's id, or by ours where that was never answered."""
     payment_id = disputes.payment_of(conn, provider_payment_id=found.id, provider_charge_id=None)
     try:
@@ -88,7 +90,7 @@ def _our_payment(conn: Connection, found: ProviderPayment) -> Row[Any] | None:
     return payments.get(conn, payment_id)
 
 
-def _may_be(ours: Row[Any], found: ProviderPayment) -> bool:
+def _may_be(ours: Payment, found: ProviderPayment) -> bool:
     """Tell whether what the provider shows is the payment that ours waits for."""
     return ours.provider_payment_id in (None, found.id)
 
@@ -97,7 +99,7 @@ def _may_be(ours: Row[Any], found: ProviderPayment) -> bool:
 
 
 def _adopt(
-    desk: Desk, ours: Row[Any], attempt: Row[Any] | None, found: ProviderPayment
+    desk: Desk, ours: Payment, attempt: Attempt | None, found: ProviderPayment
 ) -> str | None:
     """Write down what our side waits to hear, and say what that was; None when it doesn't wait."""
     if attempt is not None:
@@ -107,7 +109,7 @@ def _adopt(
     return None
 
 
-def _adopt_answer(desk: Desk, ours: Row[Any], attempt: Row[Any]) -> str:
+def _adopt_answer(desk: Desk, ours: Payment, attempt: Attempt) -> str:
     """Look the answer to an open attempt up. Raises: NotYet, when there is none yet."""
     sending = Sending(
         payment_id=ours.id,
@@ -142,7 +144,7 @@ def _word(outcome: Outcome) -> str:
             return type(outcome).__name__.lower()
 
 
-def _adopt_step(desk: Desk, ours: Row[Any], found: ProviderPayment) -> str | None:
+def _adopt_step(desk: Desk, ours: Payment, found: ProviderPayment) -> str | None:
     """Write down that an authorised payment was captured or canceled at the provider."""
     asked = Money(ours.capture_amount or found.amount_received.amount, ours.currency)
     outcome: Outcome | Absent
@@ -150,7 +152,7 @@ def _adopt_step(desk: Desk, ours: Row[Any], found: ProviderPayment) -> str | Non
         outcome = Succeeded(found.id, found.amount_received, True, found.latest_charge_id)
     elif found.status == "succeeded":
         outcome = Unknown("wrong_amount", f"{found.amount_received} was captured, not {asked}")
-    elif found.status == "canceled" and _is_being_voided(ours, desk.now):
+    elif found.status == "canceled" and ours.has_next(AttemptKind.VOID, desk.now):
         outcome = Absent()
     elif found.status == "canceled":
         outcome = canceled(f"{found.id} was canceled at the provider")
@@ -164,10 +166,6 @@ def _adopt_step(desk: Desk, ours: Row[Any], found: ProviderPayment) -> str | Non
     return f"the authorised payment is {state}, as the provider says"
 
 
-def _is_being_voided(ours: Row[Any], now: datetime) -> bool:
-    return bool(ours.next_attempt_kind == authorizations.VOID and ours.next_attempt_at <= now)
-
-
 # --- a payment that waits for nothing -----------------------------------------------------------
 
 
@@ -175,7 +173,7 @@ def _compare(
     conn: Connection, found: ProviderPayment, payment_id: UUID | None, now: datetime
 ) -> str:
     """Compare both sides; a difference becomes a break, under the key that reconciling uses."""
-    ours = None if payment_id is None else payments.lock_for_outcome(conn, payment_id)
+    ours = None if payment_id is None else payments.lock_known_payment(conn, payment_id)
     if ours is not None and _may_be(ours, found) and attempts.open_attempt(conn, ours.id):
         raise NotYet(f"payment {ours.id} got a new attempt meanwhile")
     if found.status != "succeeded":
@@ -188,14 +186,16 @@ def _compare(
     return f"break: {kind}"
 
 
-def _difference(found: ProviderPayment, charge: str, ours: Row[Any] | None) -> BreakKind | None:
+def _difference(
+    found: ProviderPayment, charge: str, ours: LockedPayment | None
+) -> BreakKind | None:
     """Say how a payment that succeeded at the provider differs from ours, if it does."""
     if ours is None:
         return BreakKind.UNKNOWN_AT_PROVIDER
     if ours.captured_at is not None and ours.provider_payment_id != found.id:
         return BreakKind.DUPLICATE_CHARGE
     side = OurSide(
-        state=State(ours.state),
+        state=ours.state,
         money=Money(ours.amount_captured or ours.amount, ours.currency),
         charge_id=ours.provider_charge_id,
     )
@@ -209,7 +209,7 @@ def _difference(found: ProviderPayment, charge: str, ours: Row[Any] | None) -> B
 
 
 def _compare_unpaid(
-    conn: Connection, found: ProviderPayment, ours: Row[Any] | None, now: datetime
+    conn: Connection, found: ProviderPayment, ours: LockedPayment | None, now: datetime
 ) -> str:
     if ours is None:
         return "none of ours, and nothing was captured"
@@ -225,7 +225,7 @@ def _record(
     kind: BreakKind,
     key: str,
     found: ProviderPayment,
-    ours: Row[Any] | None,
+    ours: LockedPayment | None,
     now: datetime,
 ) -> None:
     breaks.record(
@@ -249,7 +249,7 @@ def _record(
     )
 
 
-def _our_side(ours: Row[Any]) -> Mapping[str, Any]:
+def _our_side(ours: LockedPayment) -> Mapping[str, Any]:
     return {
         "payment": str(ours.id),
         "state": ours.state,
@@ -259,7 +259,7 @@ def _our_side(ours: Row[Any]) -> Mapping[str, Any]:
     }
 
 
-def _cause(kind: BreakKind, ours: Row[Any] | None) -> str:
+def _cause(kind: BreakKind, ours: LockedPayment | None) -> str:
     undecided = ours is not None and ours.state in (State.CREATED, State.AUTHORIZED)
     if kind is BreakKind.CAPTURED_AT_PROVIDER_ONLY and undecided:
         return "paid at the provider between two attempts: the settlement corrects it"

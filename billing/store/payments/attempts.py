@@ -1,16 +1,72 @@
 """Attempts: what was sent to the provider, committed before it was sent."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, insert, select, text, update
+from sqlalchemy import Connection, insert, select, text, update
 
+from billing.rules.dunning import DeclineClass
+from billing.rules.payments import AttemptKind, AttemptOutcome
+from billing.store.rows import reader
 from billing.store.tables import attempts
 
 
-def add(conn: Connection, values: Mapping[str, Any]) -> None:
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One attempt as stored; `outcome` is None while it is open."""
+
+    payment_id: UUID
+    n: int
+    kind: AttemptKind
+    idempotency_key: str
+    payment_method_id: UUID
+    request: Mapping[str, Any]
+    rung: int
+    first_sent_at: datetime
+    sends: int
+    unknown_since: datetime | None
+    last_error: str | None
+    finished_at: datetime | None
+    outcome: AttemptOutcome | None
+    decline_code: str | None
+    advice_code: str | None
+    decline_class: DeclineClass | None
+    message: str | None
+    provider_request_id: str | None
+    decision: str | None
+
+
+class NewAttempt(TypedDict):
+    """What is written of an attempt before it is sent."""
+
+    payment_id: UUID
+    n: int
+    kind: AttemptKind
+    idempotency_key: str
+    payment_method_id: UUID
+    request: Mapping[str, Any]
+    rung: int
+    first_sent_at: datetime
+
+
+class AttemptEnd(TypedDict, total=False):
+    """What is written beside the outcome of an attempt."""
+
+    decline_code: str
+    advice_code: str | None
+    decline_class: DeclineClass
+    message: str
+    provider_request_id: str | None
+    decision: str
+
+
+_of = reader(Attempt)
+
+
+def add(conn: Connection, **values: Unpack[NewAttempt]) -> None:
     """Write down an attempt that is about to be sent; one may be open a payment."""
     conn.execute(insert(attempts).values(**values))
 
@@ -41,7 +97,14 @@ def still_open(
     )
 
 
-def finish(conn: Connection, payment_id: UUID, n: int, values: Mapping[str, Any]) -> bool:
+def finish(
+    conn: Connection,
+    payment_id: UUID,
+    n: int,
+    outcome: AttemptOutcome,
+    now: datetime,
+    **values: Unpack[AttemptEnd],
+) -> bool:
     """Write the definite end of an attempt; False when it had one already."""
     result = conn.execute(
         update(attempts)
@@ -50,22 +113,21 @@ def finish(conn: Connection, payment_id: UUID, n: int, values: Mapping[str, Any]
             attempts.c.n == n,
             attempts.c.finished_at.is_(None),
         )
-        .values(**values)
+        .values(outcome=outcome, finished_at=now, **values)
     )
     return result.rowcount == 1
 
 
-def get(conn: Connection, payment_id: UUID, n: int) -> Row[Any]:
+def get(conn: Connection, payment_id: UUID, n: int) -> Attempt:
     """Return one attempt."""
-    return conn.execute(
-        select(attempts).where(attempts.c.payment_id == payment_id, attempts.c.n == n)
-    ).one()
+    query = select(attempts).where(attempts.c.payment_id == payment_id, attempts.c.n == n)
+    return _of(conn.execute(query).one())
 
 
-def of_payment(conn: Connection, payment_id: UUID) -> list[Row[Any]]:
+def of_payment(conn: Connection, payment_id: UUID) -> list[Attempt]:
     """Return a payment's attempts in order."""
     query = select(attempts).where(attempts.c.payment_id == payment_id).order_by(attempts.c.n)
-    return list(conn.execute(query))
+    return [_of(row) for row in conn.execute(query)]
 
 
 _DECLINES_OF_METHOD = text(
@@ -87,10 +149,10 @@ def declines_of_method(
     return [row.finished_at for row in rows]
 
 
-def open_attempt(conn: Connection, payment_id: UUID) -> Row[Any] | None:
+def open_attempt(conn: Connection, payment_id: UUID) -> Attempt | None:
     """Return the attempt that has no definite end yet, if there is one."""
-    return conn.execute(
-        select(attempts).where(
-            attempts.c.payment_id == payment_id, attempts.c.finished_at.is_(None)
-        )
-    ).one_or_none()
+    query = select(attempts).where(
+        attempts.c.payment_id == payment_id, attempts.c.finished_at.is_(None)
+    )
+    row = conn.execute(query).one_or_none()
+    return _of(row) if row else None

@@ -1,14 +1,52 @@
 """Invoices and their lines."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Connection, Row, case, or_, select, update
+from sqlalchemy import Connection, or_, select, update
 
+from billing.rules.invoices import InvoiceStatus, check_change
 from billing.store.bulk import bulk_insert
+from billing.store.rows import reader
 from billing.store.tables import invoice_lines, invoices
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """One invoice as stored, in minor units; `recognise_at` is when more of it may be earned."""
+
+    id: UUID
+    cycle_id: UUID
+    subscription_id: UUID
+    customer_id: UUID
+    number: str
+    currency: str
+    net: int
+    tax: int
+    total: int
+    status: InvoiceStatus
+    issued_at: datetime
+    resolved_at: datetime | None
+    recognise_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceLine:
+    """One line of an invoice, in minor units."""
+
+    invoice_id: UUID
+    line: int
+    description: str
+    quantity: int
+    unit_amount: int
+    amount: int
+
+
+_of = reader(Invoice)
+_line_of = reader(InvoiceLine)
 
 
 def add(
@@ -19,63 +57,42 @@ def add(
     bulk_insert(conn, invoice_lines, lines)
 
 
-def set_status(conn: Connection, invoice_id: UUID, status: str, now: datetime) -> None:
-    """Move an invoice to `status`; the database refuses an illegal change.
+def move(
+    conn: Connection, invoice_id: UUID, from_: InvoiceStatus, to: InvoiceStatus, now: datetime
+) -> None:
+    """Change the status of an invoice, whose payment is locked. Raises `IllegalChange`.
 
     Of what isn't collected nothing more is earned; what is collected after all is looked at now.
     """
-    given_up = invoices.c.status.in_(("void", "uncollectible"))
-    recognise_at: ColumnElement[datetime | None] | None = None
-    if status in ("open", "paid"):
-        recognise_at = case((given_up, now), else_=invoices.c.recognise_at)
-    conn.execute(
-        update(invoices)
-        .where(invoices.c.id == invoice_id, invoices.c.status != status)
-        .values(
-            status=status,
-            resolved_at=None if status == "open" else now,
-            recognise_at=recognise_at,
-        )
-    )
+    check_change(from_, to)
+    values: dict[str, Any] = {
+        "status": to,
+        "resolved_at": None if to is InvoiceStatus.OPEN else now,
+    }
+    if not to.earns:
+        values["recognise_at"] = None
+    elif not from_.earns:
+        values["recognise_at"] = now
+    conn.execute(update(invoices).where(invoices.c.id == invoice_id).values(**values))
 
 
-def find(conn: Connection, reference: str) -> Row[Any] | None:
+def find(conn: Connection, reference: str) -> Invoice | None:
     """Return the invoice with this id or number."""
     try:
         match = or_(invoices.c.id == UUID(reference), invoices.c.number == reference)
     except ValueError:
         match = invoices.c.number == reference
-    return conn.execute(select(invoices).where(match)).one_or_none()
+    row = conn.execute(select(invoices).where(match)).one_or_none()
+    return _of(row) if row else None
 
 
-def lines(conn: Connection, invoice_id: UUID) -> list[Row[Any]]:
+def lines(conn: Connection, invoice_id: UUID) -> list[InvoiceLine]:
     """Return an invoice's lines in order."""
     query = select(invoice_lines).where(invoice_lines.c.invoice_id == invoice_id)
-    return list(conn.execute(query.order_by(invoice_lines.c.line)))
+    return [_line_of(row) for row in conn.execute(query.order_by(invoice_lines.c.line))]
 
 
-def of_cycle(conn: Connection, cycle_id: UUID) -> Row[Any] | None:
+def of_cycle(conn: Connection, cycle_id: UUID) -> Invoice | None:
     """Return the invoice of a cycle, if it has one."""
-    return conn.execute(select(invoices).where(invoices.c.cycle_id == cycle_id)).one_or_none()
-
-
-def page(
-    conn: Connection,
-    *,
-    status: str | None = None,
-    subscription_id: UUID | None = None,
-    customer_id: UUID | None = None,
-    limit: int = 50,
-    after: UUID | None = None,
-) -> list[Row[Any]]:
-    """Return up to `limit` invoices in order of issue, after the id `after`."""
-    query = select(invoices).order_by(invoices.c.id).limit(limit)
-    if status is not None:
-        query = query.where(invoices.c.status == status)
-    if subscription_id is not None:
-        query = query.where(invoices.c.subscription_id == subscription_id)
-    if customer_id is not None:
-        query = query.where(invoices.c.customer_id == customer_id)
-    if after is not None:
-        query = query.where(invoices.c.id > after)
-    return list(conn.execute(query))
+    row = conn.execute(select(invoices).where(invoices.c.cycle_id == cycle_id)).one_or_none()
+    return _of(row) if row else None

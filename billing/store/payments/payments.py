@@ -4,18 +4,171 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
-from typing import Any, Final
+from typing import Any, Final, TypedDict, Unpack
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, select, text, update
+from sqlalchemy import Connection, TextClause, select, text, update
 
+from billing.rules.dunning import DeclineClass
+from billing.rules.invoices import InvoiceStatus
 from billing.rules.money import Money
-from billing.rules.payments import Cause, State, check_transition
+from billing.rules.payments import AttemptKind, CaptureMethod, Cause, State, check_transition
+from billing.rules.subscriptions import Status
 from billing.store import dispatch, paging
 from billing.store.bulk import bulk_insert
+from billing.store.rows import reader
 from billing.store.tables import payment_transitions, payments
 
-NOTHING_NEXT: Final[Mapping[str, None]] = {
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """One payment as stored, amounts in minor units of its currency."""
+
+    id: UUID
+    invoice_id: UUID | None
+    subscription_id: UUID | None
+    customer_id: UUID
+    amount: int
+    currency: str
+    state: State
+    provider_payment_id: str | None
+    provider_charge_id: str | None
+    amount_captured: int
+    amount_refunded: int
+    attempt_n: int
+    rung: int
+    next_attempt_at: datetime | None
+    next_attempt_kind: AttemptKind | None
+    dispatch_after: datetime
+    lease_until: datetime | None
+    decline_code: str | None
+    decline_class: DeclineClass | None
+    decision: str | None
+    parked_at: datetime | None
+    parked_error: str | None
+    parked_reason: str | None
+    captured_at: datetime | None
+    confirmed_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    payment_method_id: UUID | None
+    capture_method: CaptureMethod
+    description: str
+    authorized_until: datetime | None
+    capture_amount: int | None
+    settled_at: datetime | None
+
+    @property
+    def money(self) -> Money:
+        """What is to be collected."""
+        return Money(self.amount, self.currency)
+
+    @property
+    def captured(self) -> Money:
+        """What was captured of it."""
+        return Money(self.amount_captured, self.currency)
+
+    @property
+    def refunded(self) -> Money:
+        """What was given back of it, or asked to be."""
+        return Money(self.amount_refunded, self.currency)
+
+    @property
+    def to_capture(self) -> Money:
+        """What is captured of an authorisation: what was asked for, or else all of it."""
+        return Money(self.capture_amount or self.amount, self.currency)
+
+    @property
+    def is_held(self) -> bool:
+        """Tell whether it is an authorisation of which nothing was asked: it will expire."""
+        at, until = self.next_attempt_at, self.authorized_until
+        asked = self.capture_amount is not None
+        expires = at is None or until is None or at >= until
+        return self.state is State.AUTHORIZED and not asked and expires
+
+    def has_next(self, kind: AttemptKind, now: datetime) -> bool:
+        """Tell whether that is due now."""
+        return (
+            self.next_attempt_kind is kind
+            and self.next_attempt_at is not None
+            and self.next_attempt_at <= now
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class LockedPayment(Payment):
+    """A payment that is locked, with what it is collected for; a one-off payment has none of it."""
+
+    cycle_id: UUID | None
+    cycle_state: str | None
+    invoice_number: str | None
+    invoice_status: InvoiceStatus | None
+    subscription_status: Status | None
+    plan: str | None
+    zone: str | None
+
+
+class PaymentChange(TypedDict, total=False):
+    """Columns of a payment that may be written, each with its type."""
+
+    provider_payment_id: str | None
+    provider_charge_id: str | None
+    amount_captured: int
+    amount_refunded: int
+    attempt_n: int
+    rung: int
+    next_attempt_at: datetime | None
+    next_attempt_kind: AttemptKind | None
+    dispatch_after: datetime
+    lease_until: datetime | None
+    decline_code: str | None
+    decline_class: DeclineClass | None
+    decision: str | None
+    parked_at: datetime | None
+    parked_error: str | None
+    parked_reason: str | None
+    captured_at: datetime | None
+    confirmed_at: datetime | None
+    authorized_until: datetime | None
+    capture_amount: int | None
+    settled_at: datetime | None
+
+
+class NextAttempt(TypedDict):
+    """The columns that say what comes next, and how many rungs of the ladder are used."""
+
+    next_attempt_at: datetime | None
+    next_attempt_kind: AttemptKind | None
+    rung: int
+
+
+class NothingNext(TypedDict):
+    """The columns that say what comes next, all empty."""
+
+    next_attempt_at: None
+    next_attempt_kind: None
+    lease_until: None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentTransition:
+    """One step of a payment's history."""
+
+    id: int
+    payment_id: UUID
+    from_state: State
+    to_state: State
+    at: datetime
+    actor: str
+    cause: Cause
+    evidence: Mapping[str, Any]
+
+
+_of = reader(Payment)
+_locked_of = reader(LockedPayment)
+_transition_of = reader(PaymentTransition)
+
+NOTHING_NEXT: Final[NothingNext] = {
     "next_attempt_at": None,
     "next_attempt_kind": None,
     "lease_until": None,
@@ -37,7 +190,7 @@ DISPATCH_DUE = dispatch.due_statement("payments", also="parked_at IS NULL")
 
 
 @dataclass(frozen=True, slots=True)
-class ForAttempt:
+class PaymentForAttempt:
     """A locked payment with all that deciding its next attempt needs."""
 
     id: UUID
@@ -52,14 +205,14 @@ class ForAttempt:
     attempt_n: int
     rung: int
     next_attempt_at: datetime
-    next_attempt_kind: str
+    next_attempt_kind: AttemptKind
     decline_code: str | None
-    decline_class: str | None
-    capture_method: str
+    decline_class: DeclineClass | None
+    capture_method: CaptureMethod
     description: str
     invoice_number: str | None
     plan: str | None
-    subscription_status: str | None
+    subscription_status: Status | None
     zone: str | None
     period_start: datetime | None
     period_end: datetime | None
@@ -67,7 +220,7 @@ class ForAttempt:
     payment_method_id: UUID | None
     payment_method_token: str | None
     open_attempt_n: int | None
-    open_attempt_kind: str | None
+    open_attempt_kind: AttemptKind | None
     open_attempt_request: Mapping[str, Any] | None
     open_attempt_sent_at: datetime | None
     open_attempt_sends: int | None
@@ -79,6 +232,8 @@ class ForAttempt:
         """What is to be collected."""
         return Money(self.amount, self.currency)
 
+
+_for_attempt_of = reader(PaymentForAttempt)
 
 # SKIP LOCKED and the lease: whoever else works on this payment goes on, we don't wait for them.
 # The conditions are checked again on the locked row, so a stale snapshot can't slip through.
@@ -115,14 +270,12 @@ _FOR_ATTEMPT = text(
 
 def lock_for_attempt(
     conn: Connection, payment_id: UUID, *, now: datetime, wall: datetime, budget_days: int
-) -> ForAttempt | None:
+) -> PaymentForAttempt | None:
     """Lock a payment that wants an attempt now; None when it doesn't or somebody else is at it."""
     row = conn.execute(
         _FOR_ATTEMPT, {"id": payment_id, "now": now, "wall": wall, "days": budget_days}
     ).one_or_none()
-    if row is None:
-        return None
-    return ForAttempt(**dict(row._mapping) | {"state": State(row.state)})
+    return _for_attempt_of(row) if row else None
 
 
 _FOR_STEP = text(
@@ -137,32 +290,88 @@ _FOR_STEP = text(
 
 def lock_for_step(
     conn: Connection, payment_id: UUID, *, now: datetime, wall: datetime
-) -> Row[Any] | None:
+) -> Payment | None:
     """Lock an authorised payment that is to be captured or voided now."""
-    return conn.execute(_FOR_STEP, {"id": payment_id, "now": now, "wall": wall}).one_or_none()
+    row = conn.execute(_FOR_STEP, {"id": payment_id, "now": now, "wall": wall}).one_or_none()
+    return _of(row) if row else None
 
 
-_FOR_OUTCOME = text(
+# --- locking one, or a few, to write what became of them ----------------------------------------
+
+
+def _lock(which: str) -> TextClause:
+    # Who waits for a lock gets the newest row of the payment, but the rows joined to it are still
+    # those of before the wait. `unlocked` is too, so its version tells the two cases apart.
+    return text(
+        f"""
+        SELECT p.*, i.cycle_id, i.number AS invoice_number, i.status AS invoice_status,
+               c.state AS cycle_state, s.status AS subscription_status, s.plan, s.zone,
+               p.xmin <> unlocked.xmin AS changed_meanwhile
+          FROM payments p
+          JOIN payments unlocked ON unlocked.id = p.id
+          LEFT JOIN invoices i ON i.id = p.invoice_id
+          LEFT JOIN cycles c ON c.id = i.cycle_id
+          LEFT JOIN subscriptions s ON s.id = p.subscription_id
+         WHERE {which}
+         ORDER BY p.id
+           FOR UPDATE OF p
+        """  # noqa: S608  conditions of ours
+    )
+
+
+def _locked(conn: Connection, statement: TextClause, values: Mapping[str, Any]) -> list[Any]:
+    rows = list(conn.execute(statement, values))
+    if any(row.changed_meanwhile for row in rows):
+        rows = list(conn.execute(statement, values))  # all of them are ours now: nobody waits twice
+    return [_locked_of(row) for row in rows]
+
+
+_PAYMENT = _lock("p.id = :id")
+
+
+def lock_payment(conn: Connection, payment_id: UUID) -> LockedPayment | None:
+    """Lock a payment and return it as it is now; None when there is none of that id."""
+    found = _locked(conn, _PAYMENT, {"id": payment_id})
+    return found[0] if found else None
+
+
+def lock_known_payment(conn: Connection, payment_id: UUID) -> LockedPayment:
+    """Lock a payment whose id comes from a row of ours: payments are never deleted."""
+    payment = lock_payment(conn, payment_id)
+    assert payment is not None, "payments are never deleted"
+    return payment
+
+
+_COLLECTING = _lock("p.subscription_id = :subscription AND p.state IN ('CREATED', 'AUTHORIZED')")
+
+
+def lock_collecting(conn: Connection, subscription_id: UUID) -> list[LockedPayment]:
+    """Lock a subscription's payments that are not decided yet."""
+    return _locked(conn, _COLLECTING, {"subscription": subscription_id})
+
+
+_WAITING_FOR_METHOD = _lock(
     """
-    SELECT p.*, i.cycle_id, i.number AS invoice_number, i.status AS invoice_status,
-           c.state AS cycle_state, s.status AS subscription_status, s.plan, s.zone
-      FROM payments p
-      LEFT JOIN invoices i ON i.id = p.invoice_id
-      LEFT JOIN cycles c ON c.id = i.cycle_id
-      LEFT JOIN subscriptions s ON s.id = p.subscription_id
-     WHERE p.id = :id
-       FOR UPDATE OF p
+    p.customer_id = :customer AND p.parked_at IS NULL AND c.state = 'opened'
+       AND s.status <> 'canceled'
+       AND (p.state = 'CREATED' AND p.decline_class IS NOT NULL OR p.state = 'FAILED')
     """
 )
 
 
-def lock_for_outcome(conn: Connection, payment_id: UUID) -> Row[Any]:
-    """Lock a payment to write down what an attempt brought."""
-    return conn.execute(_FOR_OUTCOME, {"id": payment_id}).one()
+def lock_waiting_for_method(conn: Connection, customer_id: UUID) -> list[LockedPayment]:
+    """Lock the payments of a customer that a new payment method may still collect."""
+    return _locked(conn, _WAITING_FOR_METHOD, {"customer": customer_id})
 
 
-def change(conn: Connection, payment_id: UUID, now: datetime, **values: Any) -> None:
+def change(
+    conn: Connection, payment_id: UUID, now: datetime, **values: Unpack[PaymentChange]
+) -> None:
     """Write columns of one payment."""
+    _write(conn, payment_id, now, values)
+
+
+def _write(conn: Connection, payment_id: UUID, now: datetime, values: Mapping[str, Any]) -> None:
     conn.execute(
         update(payments).where(payments.c.id == payment_id).values(updated_at=now, **values)
     )
@@ -177,7 +386,7 @@ def move(
     now: datetime,
     actor: str,
     evidence: Mapping[str, Any] | None = None,
-    **values: Any,
+    **values: Unpack[PaymentChange],
 ) -> None:
     """Take a (locked) payment along `path`, its present state first, and keep the history.
 
@@ -188,18 +397,18 @@ def move(
     for from_state, to_state in steps:
         check_transition(from_state, to_state, cause)
         last = to_state is path[-1]
-        change(conn, payment_id, now, state=str(to_state), **(values if last else {}))
+        _write(conn, payment_id, now, {"state": to_state, **(values if last else {})})
     bulk_insert(
         conn,
         payment_transitions,
         [
             {
                 "payment_id": payment_id,
-                "from_state": str(from_state),
-                "to_state": str(to_state),
+                "from_state": from_state,
+                "to_state": to_state,
                 "at": now,
                 "actor": actor,
-                "cause": str(cause),
+                "cause": cause,
                 "evidence": dict(evidence or {}),
             }
             for from_state, to_state in steps
@@ -210,20 +419,23 @@ def move(
 # --- reading ------------------------------------------------------------------------------------
 
 
-def get(conn: Connection, payment_id: UUID) -> Row[Any] | None:
+def get(conn: Connection, payment_id: UUID) -> Payment | None:
     """Return one payment."""
-    return conn.execute(select(payments).where(payments.c.id == payment_id)).one_or_none()
+    row = conn.execute(select(payments).where(payments.c.id == payment_id)).one_or_none()
+    return _of(row) if row else None
 
 
-def of_invoice(conn: Connection, invoice_id: UUID) -> Row[Any] | None:
+def of_invoice(conn: Connection, invoice_id: UUID) -> Payment | None:
     """Return the payment of an invoice, if it has one."""
-    return conn.execute(select(payments).where(payments.c.invoice_id == invoice_id)).one_or_none()
+    row = conn.execute(select(payments).where(payments.c.invoice_id == invoice_id)).one_or_none()
+    return _of(row) if row else None
 
 
-def transitions(conn: Connection, payment_id: UUID) -> list[Row[Any]]:
+def transitions(conn: Connection, payment_id: UUID) -> list[PaymentTransition]:
     """Return a payment's history, oldest first."""
     query = select(payment_transitions).where(payment_transitions.c.payment_id == payment_id)
-    return list(conn.execute(query.order_by(payment_transitions.c.id)))
+    rows = conn.execute(query.order_by(payment_transitions.c.id))
+    return [_transition_of(row) for row in rows]
 
 
 _TIMES_FAILED = text(
@@ -242,46 +454,11 @@ def page(
     subscription_id: UUID | None = None,
     limit: int = 50,
     after: UUID | None = None,
-) -> list[Row[Any]]:
+) -> list[Payment]:
     """Return up to `limit` payments in order of creation, after the id `after`."""
     equal = {"subscription_id": subscription_id}
-    return paging.page(conn, payments, equal, limit=limit, after=after)
-
-
-_COLLECTING = text(
-    """
-    SELECT p.id FROM payments p
-     WHERE p.subscription_id = :subscription AND p.state IN ('CREATED', 'AUTHORIZED')
-     ORDER BY p.id FOR UPDATE
-    """
-)
-
-
-def lock_collecting(conn: Connection, subscription_id: UUID) -> list[UUID]:
-    """Lock a subscription's payments that are not decided yet."""
-    rows = conn.execute(_COLLECTING, {"subscription": subscription_id})
-    return [row.id for row in rows]
-
-
-_WAITING_FOR_METHOD = text(
-    """
-    SELECT p.id, p.state, i.id AS invoice_id, i.cycle_id
-      FROM payments p
-      JOIN invoices i ON i.id = p.invoice_id
-      JOIN cycles c ON c.id = i.cycle_id
-      JOIN subscriptions s ON s.id = p.subscription_id
-     WHERE p.customer_id = :customer AND p.parked_at IS NULL AND c.state = 'opened'
-       AND s.status <> 'canceled'
-       AND (p.state = 'CREATED' AND p.decline_class IS NOT NULL OR p.state = 'FAILED')
-     ORDER BY p.id
-       FOR UPDATE OF p
-    """
-)
-
-
-def lock_waiting_for_method(conn: Connection, customer_id: UUID) -> list[Row[Any]]:
-    """Lock the payments of a customer that a new payment method may still collect."""
-    return list(conn.execute(_WAITING_FOR_METHOD, {"customer": customer_id}))
+    rows = paging.page(conn, payments, equal, limit=limit, after=after)
+    return [_of(row) for row in rows]
 
 
 _OTHERS_PAST_DUE = text(

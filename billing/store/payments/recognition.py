@@ -12,9 +12,37 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
+from billing.rules.invoices import InvoiceStatus
 from billing.rules.refunds import Parts
 from billing.store.bulk import bulk_insert
+from billing.store.payments.payments import Payment
+from billing.store.rows import reader
 from billing.store.tables import revenue_recognitions
+
+
+@dataclass(frozen=True, slots=True)
+class DueInvoice:
+    """An invoice of which something may be earned, with the period its service is given in."""
+
+    id: UUID
+    status: InvoiceStatus
+    currency: str
+    period_start: datetime
+    period_end: datetime
+    zone: str
+
+
+@dataclass(frozen=True, slots=True)
+class RevenueRecognition:
+    """What was earned of an invoice at once; negative: taken back."""
+
+    invoice_id: UUID
+    through: datetime
+    amount: int
+
+
+_due_of = reader(DueInvoice)
+_recognition_of = reader(RevenueRecognition)
 
 _LOCK_DUE = text(
     """
@@ -30,9 +58,9 @@ _LOCK_DUE = text(
 )
 
 
-def lock_due(conn: Connection, now: datetime, limit: int) -> list[Row[Any]]:
+def lock_due(conn: Connection, now: datetime, limit: int) -> list[DueInvoice]:
     """Lock up to `limit` invoices of which something may be earned by now, earliest first."""
-    return list(conn.execute(_LOCK_DUE, {"now": now, "limit": limit}))
+    return [_due_of(row) for row in conn.execute(_LOCK_DUE, {"now": now, "limit": limit})]
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +125,7 @@ _BACK = text(
 )
 
 
-def parts_left(conn: Connection, payment: Row[Any]) -> Parts:
+def parts_left(conn: Connection, payment: Payment) -> Parts:
     """Return what a (locked) payment's money consists of now, refunds and lost disputes taken off.
 
     Locks its invoice. A one-off charge has none: all of it was earned.
@@ -114,7 +142,7 @@ def record(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     bulk_insert(conn, revenue_recognitions, rows)
 
 
-_LOOK_AGAIN = text(
+_SCHEDULE_NEXT = text(
     """
     UPDATE invoices AS i SET recognise_at = x.at
       FROM unnest(CAST(:ids AS uuid[]), CAST(:instants AS timestamptz[])) AS x(id, at)
@@ -123,13 +151,13 @@ _LOOK_AGAIN = text(
 )
 
 
-def look_again(conn: Connection, at: Mapping[UUID, datetime | None]) -> None:
+def schedule_next(conn: Connection, at: Mapping[UUID, datetime | None]) -> None:
     """Set when something of each (locked) invoice may be earned next; None: never."""
     if at:
-        conn.execute(_LOOK_AGAIN, {"ids": list(at), "instants": list(at.values())})
+        conn.execute(_SCHEDULE_NEXT, {"ids": list(at), "instants": list(at.values())})
 
 
-def of_invoice(conn: Connection, invoice_id: UUID) -> list[Row[Any]]:
+def of_invoice(conn: Connection, invoice_id: UUID) -> list[RevenueRecognition]:
     """Return what was earned of an invoice, oldest first."""
     query = text("SELECT * FROM revenue_recognitions WHERE invoice_id = :id ORDER BY through")
-    return list(conn.execute(query, {"id": invoice_id}))
+    return [_recognition_of(row) for row in conn.execute(query, {"id": invoice_id})]

@@ -1,16 +1,24 @@
 """What parking writes, to a payment as to a subscription: it waits for a person."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Final, TypedDict
 
-NOT_PARKED: Final[Mapping[str, None]] = {
+
+class Parking(TypedDict):
+    """The columns of a row that tell whether it is parked, since when, and why."""
+
+    parked_at: datetime | None
+    parked_reason: str | None
+    parked_error: str | None
+
+
+NOT_PARKED: Final[Parking] = {
     "parked_at": None,
     "parked_reason": None,
     "parked_error": None,
 }
 
 
-def parked_for(now: datetime, reason: str, error: str | None) -> dict[str, Any]:
+def parked_for(now: datetime, reason: str, error: str | None) -> Parking:
     """Return the columns of a row that is parked: `reason` is counted, `error` is read."""
     return {"parked_at": now, "parked_reason": reason, "parked_error": error}
