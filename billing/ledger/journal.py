@@ -63,7 +63,8 @@ class Entry:
     `source_key` names the event: the journal holds one entry per key, and a retry must bring
     the same payload. `effective_at` is when the event happened, so it has to come from the
     event (a provider's time, a stored time), not from the clock of the retry.
-    `reverses` is the source key of the entry this one takes back.
+    `reverses` is the source key of the entry this one takes back. `customer_id` says whose money
+    it is about where the accounts don't; the hash leaves it out, because it follows from the event.
     """
 
     kind: str
@@ -72,6 +73,7 @@ class Entry:
     postings: tuple[Posting, ...]
     cycle_id: uuid.UUID | None = field(default=None, kw_only=True)
     reverses: str | None = field(default=None, kw_only=True)
+    customer_id: uuid.UUID | None = field(default=None, kw_only=True, compare=False)
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -106,6 +108,11 @@ class Entry:
             raise JournalError(f"{self.source_key}: something among its postings is none")
         if len(self.postings) > _LINES_MAX:
             raise JournalError(f"{self.source_key} has more than {_LINES_MAX} postings")
+
+    def customer(self) -> uuid.UUID | None:
+        """Return whose money it is about: as it says, or as the owner of one of its accounts."""
+        owners = (posting.account.owner_id for posting in self.postings)
+        return self.customer_id or next((owner for owner in owners if owner), None)
 
     def sums(self) -> Mapping[str, int]:
         """Return the sum of the postings by currency; zero each, or this wouldn't exist."""

@@ -208,9 +208,10 @@ ATTACKS = {
     "two attempts succeeded": (
         2,
         "INSERT INTO attempts (payment_id, n, kind, idempotency_key, payment_method_id, request,"
-        " rung, first_sent_at, finished_at, outcome)"
+        " rung, first_sent_at, finished_at, outcome, customer_id)"
         " SELECT payment_id, n + 1, kind, idempotency_key || '\\:a2', payment_method_id, request,"
-        f" rung, first_sent_at, finished_at, outcome FROM attempts WHERE payment_id = {PAID}",
+        " rung, first_sent_at, finished_at, outcome, customer_id FROM attempts"
+        f" WHERE payment_id = {PAID}",
         "2 succeeded",
     ),
     "an attempt succeeded and nobody noticed": (
@@ -234,6 +235,16 @@ ATTACKS = {
         3,
         "UPDATE ledger.postings SET amount = amount * 2 WHERE entry_id = 1",
         "payload_hash",
+    ),
+    "a cycle is filed under another customer": (
+        3,
+        "UPDATE cycles SET customer_id = gen_random_uuid() WHERE n = 1",
+        "is filed under another customer",
+    ),
+    "an entry is filed under another customer": (
+        3,
+        "UPDATE ledger.entries SET customer_id = gen_random_uuid() WHERE id = 1",
+        "is filed under another customer",
     ),
     "a capture is not in the journal": (
         3,

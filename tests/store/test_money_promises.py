@@ -138,6 +138,18 @@ ATTACKS = {
         "what it gives back can't change",
         f"UPDATE refunds SET payment_id = {CREATED} WHERE id = {PENDING}",
     ),
+    "a refund of another customer": (
+        "whose row it is can't change",
+        f"UPDATE refunds SET customer_id = gen_random_uuid() WHERE id = {PENDING}",
+    ),
+    "a dispute of another customer": (
+        "whose row it is can't change",
+        f"UPDATE disputes SET customer_id = gen_random_uuid() WHERE id = {DISPUTE}",
+    ),
+    "a transition in another month": (
+        "append-only|permission",
+        "UPDATE payment_transitions SET month = '2020-01-01'",
+    ),
     "a second refund under one key": (
         "idempotency_key",
         counted(100),

@@ -23,6 +23,7 @@ INVOICE = uuid.UUID("018f0000-0000-7000-8000-0000000000f1")
 PAYMENT = uuid.UUID("018f0000-0000-7000-8000-0000000000e1")
 CYCLE = uuid.UUID("018f0000-0000-7000-8000-0000000000c1")
 REFUND = uuid.UUID("018f0000-0000-7000-8000-0000000000b1")
+CUSTOMER = uuid.UUID("018f0000-0000-7000-8000-0000000000c5")
 DISPUTE = uuid.UUID("018f0000-0000-7000-8000-0000000000d1")
 BREAK = uuid.UUID("018f0000-0000-7000-8000-0000000000b9")
 
@@ -71,6 +72,7 @@ def write_off(**changes: Any) -> Entry:
 def refund_requested(**changes: Any) -> Entry:
     facts: dict[str, Any] = {
         "refund_id": REFUND,
+        "customer_id": CUSTOMER,
         "cycle_id": CYCLE,
         "recognised": usd(300),
         "deferred": usd(699),
@@ -82,13 +84,14 @@ def refund_requested(**changes: Any) -> Entry:
 
 def refund_succeeded() -> Entry:
     return recipes.refund_succeeded(
-        refund_id=REFUND, cycle_id=CYCLE, amount=usd(1189), effective_at=AT
+        refund_id=REFUND, customer_id=CUSTOMER, cycle_id=CYCLE, amount=usd(1189), effective_at=AT
     )
 
 
 def dispute(moved: Any, fee: Money | None = None) -> Entry:
     entry: Entry = moved(
         dispute_id=DISPUTE,
+        customer_id=CUSTOMER,
         transaction_id="txn_1",
         amount=usd(1189),
         fee=usd(0) if fee is None else fee,
@@ -100,6 +103,7 @@ def dispute(moved: Any, fee: Money | None = None) -> Entry:
 def dispute_lost(**changes: Any) -> Entry:
     facts: dict[str, Any] = {
         "dispute_id": DISPUTE,
+        "customer_id": CUSTOMER,
         "recognised": usd(300),
         "deferred": usd(699),
         "tax": usd(190),

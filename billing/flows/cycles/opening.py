@@ -255,6 +255,7 @@ def _cycle_row(opening: Opening, now: datetime) -> dict[str, Any]:
     return {
         "id": opening.cycle_id,
         "subscription_id": opening.subscription.id,
+        "customer_id": opening.subscription.customer_id,
         "n": opening.scheduled.n,
         "kind": opening.kind,
         "period_start": opening.scheduled.period.start,

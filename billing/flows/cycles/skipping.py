@@ -24,6 +24,7 @@ def skip_missed(conn: Connection, subscription: Subscription, now: datetime) -> 
             {
                 "id": derived_id("cycle", subscription.id, scheduled.n, scheduled.period.start),
                 "subscription_id": subscription.id,
+                "customer_id": subscription.customer_id,
                 "n": scheduled.n,
                 "kind": "skipped",
                 "period_start": scheduled.period.start,

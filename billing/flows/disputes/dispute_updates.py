@@ -160,6 +160,7 @@ def _post_movements(
     return [
         recipe[each.direction](
             dispute_id=row.id,
+            customer_id=row.customer_id,
             transaction_id=each.transaction_id,
             amount=each.amount,
             fee=each.fee,
@@ -227,6 +228,7 @@ def _loss(
     )
     return recipes.dispute_lost(
         dispute_id=row.id,
+        customer_id=payment.customer_id,
         recognised=Money(parts.recognised, lost.currency),
         deferred=Money(parts.deferred, lost.currency),
         tax=Money(parts.tax, lost.currency),

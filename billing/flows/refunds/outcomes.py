@@ -132,6 +132,7 @@ def _succeed(
         [
             recipes.refund_succeeded(
                 refund_id=row.id,
+                customer_id=payment.customer_id,
                 cycle_id=refunds.open_cycle(conn, payment.cycle_id),
                 amount=Money(row.amount, row.currency),
                 effective_at=now,

@@ -156,6 +156,7 @@ def _requested(
 ) -> Entry:
     return recipes.refund_requested(
         refund_id=refund_id,
+        customer_id=payment.customer_id,
         cycle_id=refunds.open_cycle(conn, payment.cycle_id),
         recognised=Money(parts.recognised, payment.currency),
         deferred=Money(parts.deferred, payment.currency),

@@ -2,7 +2,8 @@
 
 Money moves when a transaction of the provider says so, and each of them is posted once, under
 its own id. A fee is signed: negative where the provider gives it back. It may be in another
-currency than the amount, the one our balance is kept in.
+currency than the amount, the one our balance is kept in. The customer is unknown where the
+payment is.
 """
 
 import uuid
@@ -26,6 +27,7 @@ from billing.rules.money import Money
 def dispute_opened(
     *,
     dispute_id: uuid.UUID,
+    customer_id: uuid.UUID | None,
     transaction_id: str,
     amount: Money,
     fee: Money,
@@ -40,12 +42,14 @@ def dispute_opened(
             *postings(debit=[(DISPUTE_RECEIVABLE, amount)], credit=[(PSP_CLEARING, amount)]),
             *transfer(DISPUTE_FEES, PSP_CLEARING, fee),
         ),
+        customer_id=customer_id,
     )
 
 
 def dispute_won(
     *,
     dispute_id: uuid.UUID,
+    customer_id: uuid.UUID | None,
     transaction_id: str,
     amount: Money,
     fee: Money,
@@ -60,12 +64,14 @@ def dispute_won(
             *postings(debit=[(PSP_CLEARING, amount)], credit=[(DISPUTE_RECEIVABLE, amount)]),
             *transfer(DISPUTE_FEES, PSP_CLEARING, fee),
         ),
+        customer_id=customer_id,
     )
 
 
 def dispute_lost(
     *,
     dispute_id: uuid.UUID,
+    customer_id: uuid.UUID | None,
     recognised: Money,
     deferred: Money,
     tax: Money,
@@ -84,6 +90,7 @@ def dispute_lost(
             debit=[(DISPUTES_CONTRA, recognised), (DEFERRED_REVENUE, deferred), (TAX_PAYABLE, tax)],
             credit=[(DISPUTE_RECEIVABLE, recognised + deferred + tax)],
         ),
+        customer_id=customer_id,
     )
 
 

@@ -75,6 +75,7 @@ def reversal(
         tuple(posting.negated() for posting in of.postings),
         cycle_id=None if after_close else of.cycle_id,
         reverses=of.source_key,
+        customer_id=of.customer_id,
     )
 
 

@@ -19,6 +19,7 @@ from billing.rules.money import Money
 def refund_requested(
     *,
     refund_id: uuid.UUID,
+    customer_id: uuid.UUID,
     cycle_id: uuid.UUID | None,
     recognised: Money,
     deferred: Money,
@@ -39,11 +40,17 @@ def refund_requested(
             credit=[(REFUND_PAYABLE, recognised + deferred + tax)],
         ),
         cycle_id=cycle_id,
+        customer_id=customer_id,
     )
 
 
 def refund_succeeded(
-    *, refund_id: uuid.UUID, cycle_id: uuid.UUID | None, amount: Money, effective_at: datetime
+    *,
+    refund_id: uuid.UUID,
+    customer_id: uuid.UUID,
+    cycle_id: uuid.UUID | None,
+    amount: Money,
+    effective_at: datetime,
 ) -> Entry:
     """The provider gave the money back: we owe it no more, and it holds that much less."""
     return Entry(
@@ -52,6 +59,7 @@ def refund_succeeded(
         effective_at,
         postings(debit=[(REFUND_PAYABLE, amount)], credit=[(PSP_CLEARING, amount)]),
         cycle_id=cycle_id,
+        customer_id=customer_id,
     )
 
 

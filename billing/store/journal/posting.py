@@ -119,10 +119,15 @@ SELECT source_key, id, payload_hash FROM ledger.entries WHERE source_key = ANY(:
 
 _INSERT_ENTRIES = text("""
 INSERT INTO ledger.entries
-       (kind, source_key, payload_hash, effective_at, cycle_id, reverses_entry_id)
-SELECT * FROM unnest(CAST(:kinds AS text[]), CAST(:source_keys AS text[]),
-                     CAST(:payload_hashes AS bytea[]), CAST(:effective_ats AS timestamptz[]),
-                     CAST(:cycle_ids AS uuid[]), CAST(:reverses_ids AS bigint[]))
+       (kind, source_key, payload_hash, effective_at, cycle_id, reverses_entry_id, customer_id)
+SELECT kind, source_key, payload_hash, effective_at, cycle_id, reverses_entry_id,
+       coalesce(customer_id, (SELECT c.customer_id FROM cycles c WHERE c.id = x.cycle_id))
+  FROM unnest(CAST(:kinds AS text[]), CAST(:source_keys AS text[]),
+              CAST(:payload_hashes AS bytea[]), CAST(:effective_ats AS timestamptz[]),
+              CAST(:cycle_ids AS uuid[]), CAST(:reverses_ids AS bigint[]),
+              CAST(:customer_ids AS uuid[]))
+         AS x(kind, source_key, payload_hash, effective_at, cycle_id, reverses_entry_id,
+              customer_id)
 ON CONFLICT (source_key) DO NOTHING
 RETURNING source_key, id
 """)
@@ -254,6 +259,7 @@ def _insert_entries(
                 "payload_hashes": literal([hashes[entry.source_key] for entry in wave]),
                 "effective_ats": literal([entry.effective_at for entry in wave]),
                 "cycle_ids": literal([entry.cycle_id for entry in wave]),
+                "customer_ids": literal([entry.customer() for entry in wave]),
                 "reverses_ids": literal(
                     [
                         None if entry.reverses is None else reversed_ids[entry.reverses]

@@ -129,7 +129,7 @@ SELECT e.cycle_id, a.currency, sum(p.amount) AS amount
 
 _ENTRIES = """
 SELECT e.id, e.kind, e.source_key, e.payload_hash, e.effective_at, e.posted_at, e.cycle_id,
-       r.source_key AS reverses, a.code, a.owner_id, p.amount, p.currency
+       e.customer_id, r.source_key AS reverses, a.code, a.owner_id, p.amount, p.currency
   FROM ledger.entries e
   JOIN ledger.postings p ON p.entry_id = e.id
   JOIN ledger.accounts a ON a.id = p.account_id
@@ -242,5 +242,6 @@ def _stored_entry(lines: Sequence[Row[Any]]) -> StoredEntry:
             ),
             cycle_id=head.cycle_id,
             reverses=head.reverses,
+            customer_id=head.customer_id,
         ),
     )

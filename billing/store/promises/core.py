@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Row, text
 from billing.rules.payments import TRANSITIONS
 from billing.store.promises import money
 from billing.store.promises.check import STANDS, Check, check, in_words
+from billing.store.promises.customers import ANOTHER_CUSTOMER
 
 _PAID_STATES: Final = "('CAPTURED', 'SETTLED', 'REFUNDED')"
 
@@ -295,6 +296,7 @@ _CYCLE_AND_INVOICE = check(
 )
 
 EVERY_PENNY: Final = (
+    ANOTHER_CUSTOMER,
     _CYCLE_AND_INVOICE,
     _LINES,
     _INVOICE_AND_PAYMENT,

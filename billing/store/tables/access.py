@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, Column, Identity, Integer, LargeBinary, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from billing.store.tables.columns import identifier, instant, metadata, text
+from billing.store.tables.columns import identifier, instant, metadata, month, text
 
 provider_events = Table(
     "provider_events",
@@ -20,6 +20,7 @@ provider_events = Table(
     Column("tries", Integer, nullable=False, server_default="0"),
     text("last_error"),
     instant("next_try_at"),
+    month(),
 )
 
 idempotency_keys = Table(
@@ -35,6 +36,7 @@ idempotency_keys = Table(
     instant("lease_until"),
     instant("created_at", nullable=False),
     instant("finished_at"),
+    identifier("customer_id"),
 )
 
 api_keys = Table(
@@ -59,4 +61,5 @@ audit_log = Table(
     text("subject", nullable=False),
     text("why", nullable=False, server_default=""),
     Column("detail", JSONB, nullable=False, server_default="{}"),
+    month(),
 )

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from sqlalchemy import Column, DateTime, MetaData, Text, Uuid
+from sqlalchemy import Column, Date, DateTime, MetaData, Text, Uuid
+from sqlalchemy import text as sql
 
 metadata = MetaData()
 
@@ -20,3 +21,9 @@ def instant(name: str, **kw: Any) -> Column[Any]:
 def identifier(name: str, **kw: Any) -> Column[Any]:
     """Return a column of a UUID."""
     return Column(name, Uuid, **kw)
+
+
+def month() -> Column[Any]:
+    """Return the column of the month (UTC) in which the database wrote the row."""
+    this_month = sql("(date_trunc('month', now() AT TIME ZONE 'UTC'))::date")
+    return Column("month", Date, nullable=False, server_default=this_month)

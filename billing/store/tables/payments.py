@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, Boolean, Column, Identity, Integer, SmallInteger, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
-from billing.store.tables.columns import identifier, instant, metadata, text
+from billing.store.tables.columns import identifier, instant, metadata, month, text
 
 invoices = Table(
     "invoices",
@@ -83,6 +83,7 @@ payment_transitions = Table(
     text("actor", nullable=False),
     text("cause", nullable=False),
     Column("evidence", JSONB, nullable=False, server_default="{}"),
+    month(),
 )
 
 attempts = Table(
@@ -107,6 +108,7 @@ attempts = Table(
     text("message"),
     text("provider_request_id"),
     text("decision"),
+    identifier("customer_id", nullable=False),
 )
 
 refunds = Table(
@@ -136,6 +138,7 @@ refunds = Table(
     instant("created_at", nullable=False),
     instant("finished_at"),
     instant("settled_at"),
+    identifier("customer_id", nullable=False),
 )
 
 disputes = Table(
@@ -161,6 +164,7 @@ disputes = Table(
     instant("opened_at", nullable=False),
     instant("closed_at"),
     instant("updated_at", nullable=False),
+    identifier("customer_id"),
 )
 
 revenue_recognitions = Table(

@@ -3,7 +3,7 @@
 from sqlalchemy import BigInteger, Column, Identity, Integer, Numeric, SmallInteger, Table
 from sqlalchemy.dialects.postgresql import JSONB
 
-from billing.store.tables.columns import identifier, instant, metadata, text
+from billing.store.tables.columns import identifier, instant, metadata, month, text
 
 reconciliation_runs = Table(
     "reconciliation_runs",
@@ -58,6 +58,7 @@ settlement_rows = Table(
     identifier("payment_id"),
     instant("matched_at"),
     instant("posted_at"),
+    month(),
 )
 
 payouts = Table(
@@ -106,6 +107,7 @@ breaks = Table(
     text("resolved_by"),
     identifier("run_id"),
     text("provider_transaction_id"),
+    identifier("customer_id"),
 )
 
 break_notes = Table(

@@ -14,7 +14,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
-from billing.store.tables.columns import identifier, instant, metadata, text
+from billing.store.tables.columns import identifier, instant, metadata, month, text
 
 plans = Table(
     "plans",
@@ -99,6 +99,7 @@ subscription_events = Table(
     text("actor", nullable=False),
     text("words", nullable=False),
     Column("detail", JSONB, nullable=False, server_default="{}"),
+    month(),
 )
 
 cycles = Table(
@@ -117,4 +118,5 @@ cycles = Table(
     instant("closed_at"),
     text("digest"),
     Column("follows_n", Integer, Computed("CASE WHEN n > 0 THEN n - 1 END", persisted=True)),
+    identifier("customer_id", nullable=False),
 )
