@@ -7,7 +7,7 @@ import pytest
 from billing.errors import BadInput, Conflict
 from billing.flows.customers import customers
 from billing.flows.payments import authorizations
-from billing.flows.payments.authorizations import Step
+from billing.flows.payments.authorizations import AuthorizationStep
 from billing.flows.subscriptions import lifecycle
 from billing.gateway import Absent, Declined, Outcome, Rejected, Unknown
 from billing.rules.dunning import DeclineClass
@@ -213,7 +213,7 @@ def test_a_worker_that_dies_after_the_capture_leaves_it_to_the_next(world: World
     world.assert_everything_adds_up()
 
 
-def begun(world: World, payment_id: UUID) -> Step:
+def begun(world: World, payment_id: UUID) -> AuthorizationStep:
     step = authorizations.begin(
         world.engine, payment_id, now=world.now, wall=world.wall, policy=world.policy
     )
@@ -221,7 +221,7 @@ def begun(world: World, payment_id: UUID) -> Step:
     return step
 
 
-def finish(world: World, step: Step, outcome: Outcome | Absent) -> str:
+def finish(world: World, step: AuthorizationStep, outcome: Outcome | Absent) -> str:
     return str(
         authorizations.finish(
             world.engine, step, outcome, now=world.now, wall=world.wall, policy=world.policy

@@ -24,7 +24,7 @@ from billing.flows.cycles import opening
 from billing.flows.cycles.closing import Closed
 from billing.flows.cycles.opening import Opened
 from billing.flows.payments import collecting
-from billing.flows.payments.collecting import Sending
+from billing.flows.payments.collecting import ChargeSend
 from billing.flows.refunds import sending as refund_sending
 from billing.flows.settlement import tie_out
 from billing.flows.settlement.charge_list import ConfirmRun
@@ -367,15 +367,15 @@ class World:
 
     # --- a charge, piece by piece ---------------------------------------------------------------
 
-    def begin(self, payment_id: UUID) -> Sending | None:
+    def begin(self, payment_id: UUID) -> ChargeSend | None:
         return collecting.begin(
             self.engine, payment_id, now=self.now, wall=self.wall, policy=self.policy
         )
 
-    def send(self, sending: Sending) -> Any:
+    def send(self, sending: ChargeSend) -> Any:
         return collecting.attempt(self.gateway, sending, now=self.now, policy=self.policy)
 
-    def finish(self, sending: Sending, outcome: Any) -> None:
+    def finish(self, sending: ChargeSend, outcome: Any) -> None:
         collecting.finish(
             self.engine, sending, outcome, now=self.now, wall=self.wall, policy=self.policy
         )

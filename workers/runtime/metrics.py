@@ -16,8 +16,8 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from billing.flows.payments.authorizations import Step
-from billing.flows.payments.collecting import Sending
+from billing.flows.payments.authorizations import AuthorizationStep
+from billing.flows.payments.collecting import ChargeSend
 from billing.flows.refunds.sending import RefundAnswer
 from billing.flows.webhooks.inbox import HANDLERS
 from billing.gateway import (
@@ -219,7 +219,7 @@ class ProcessMetrics:
         """Count cycles closed."""
         self._closed.inc(count)
 
-    def attempt_finished(self, sending: Sending, outcome: Outcome | Absent) -> None:
+    def attempt_finished(self, sending: ChargeSend, outcome: Outcome | Absent) -> None:
         """Count what an attempt brought."""
         kind = sending.kind
         match outcome:
@@ -256,7 +256,7 @@ class ProcessMetrics:
             return
         self._refunds.labels(type(answer).__name__.lower()).inc()
 
-    def step_finished(self, step: Step, outcome: Outcome | Absent) -> None:
+    def step_finished(self, step: AuthorizationStep, outcome: Outcome | Absent) -> None:
         """Count what the provider said to a capture or a void."""
         match outcome:
             case Succeeded(amount=amount):

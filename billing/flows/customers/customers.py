@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
-from billing.flows.payments.outcomes import reopen
+from billing.flows.payments.write_offs import reopen
 from billing.flows.policy import Policy
 from billing.gateway import Gateway, PaymentMethodDetails
 from billing.ids import new_id

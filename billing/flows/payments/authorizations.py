@@ -19,7 +19,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from billing.errors import BadInput, BillingError, Conflict, ErrorCode, NotFound
-from billing.flows.payments.outcomes import post_capture
+from billing.flows.payments.captures import post_capture
 from billing.flows.policy import Policy
 from billing.gateway import (
     Absent,
@@ -165,7 +165,7 @@ def request_void(
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class AuthorizationStep:
     """A capture or a void that may be sent now."""
 
     payment_id: UUID
@@ -177,7 +177,7 @@ class Step:
 
 def begin(
     engine: Engine, payment_id: UUID, *, now: datetime, wall: datetime, policy: Policy
-) -> Step | None:
+) -> AuthorizationStep | None:
     """Lease what is to be done with an authorised payment; None when there is no call to make."""
     with engine.begin() as conn:
         row = payments.lock_for_step(conn, payment_id, now=now, wall=wall)
@@ -187,7 +187,7 @@ def begin(
         payments.change(conn, payment_id, now, lease_until=lease, dispatch_after=lease)
         assert row.provider_payment_id is not None, "what is authorised is known at the provider"
         kind: AuthorizedKind = CAPTURE if row.next_attempt_kind is CAPTURE else VOID
-        return Step(
+        return AuthorizationStep(
             payment_id=row.id,
             kind=kind,
             provider_payment_id=row.provider_payment_id,
@@ -196,7 +196,7 @@ def begin(
         )
 
 
-def attempt(gateway: Gateway, step: Step) -> Outcome | Absent:
+def attempt(gateway: Gateway, step: AuthorizationStep) -> Outcome | Absent:
     """Send a capture or a void. Holds no transaction.
 
     An error may be all that is ever replayed under a key, so where the answer says nothing, the
@@ -211,7 +211,7 @@ def attempt(gateway: Gateway, step: Step) -> Outcome | Absent:
     return _looked_at(gateway, step, answer) if isinstance(answer, Unknown) else answer
 
 
-def _looked_at(gateway: Gateway, step: Step, unknown: Unknown) -> Outcome | Absent:
+def _looked_at(gateway: Gateway, step: AuthorizationStep, unknown: Unknown) -> Outcome | Absent:
     try:
         found = gateway.payment(step.provider_payment_id)
     except BillingError:
@@ -240,7 +240,7 @@ def _key(row: Payment, kind: str, policy: Policy) -> str:
 
 def finish(
     engine: Engine,
-    step: Step,
+    step: AuthorizationStep,
     outcome: Outcome | Absent,
     *,
     now: datetime,
@@ -286,7 +286,11 @@ def _why_lost(outcome: Outcome | Absent) -> str | None:
 
 
 def _captured(
-    conn: Connection, payment: LockedPayment, step: Step, outcome: Succeeded, now: datetime
+    conn: Connection,
+    payment: LockedPayment,
+    step: AuthorizationStep,
+    outcome: Succeeded,
+    now: datetime,
 ) -> State:
     """The money is ours: payment CAPTURED with what was captured, which a void may find too."""
     words = f"{outcome.amount} of {payment.money} captured"
@@ -342,7 +346,11 @@ def _fail(
 
 
 def _refused(
-    conn: Connection, payment: LockedPayment, step: Step, outcome: Rejected, now: datetime
+    conn: Connection,
+    payment: LockedPayment,
+    step: AuthorizationStep,
+    outcome: Rejected,
+    now: datetime,
 ) -> None:
     """The request was refused, the authorisation stands: it goes on as if nothing was asked."""
     if step.kind is VOID:
@@ -369,7 +377,11 @@ def _refused(
 
 
 def _park_mismatch(
-    conn: Connection, payment: LockedPayment, step: Step, outcome: Unknown, now: datetime
+    conn: Connection,
+    payment: LockedPayment,
+    step: AuthorizationStep,
+    outcome: Unknown,
+    now: datetime,
 ) -> None:
     """Somebody captured another amount at the provider: a person must look."""
     kind = BreakKind.AMOUNT_MISMATCH

@@ -17,37 +17,27 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
-from billing.flows.payments.outcomes import (
-    authorized,
-    captured,
-    declined,
-    give_up,
-    is_last_attempt,
-    parked,
-    unanswered,
-)
+from billing.flows.payments.declines import declined
+from billing.flows.payments.outcomes import apply
+from billing.flows.payments.write_offs import give_up
 from billing.flows.policy import Policy, lists_come_next
 from billing.gateway import (
     Absent,
-    ActionRequired,
     ChargeRequest,
     Declined,
     Deferred,
     Gateway,
     Outcome,
-    Rejected,
-    Succeeded,
     Unknown,
 )
 from billing.rules import dunning
 from billing.rules.dunning import NO_PAYMENT_METHOD, DeclineClass
 from billing.rules.money import Money
-from billing.rules.payments import AttemptKind, AttemptOutcome, CaptureMethod
+from billing.rules.payments import AttemptKind, CaptureMethod
 from billing.rules.subscriptions import Status
 from billing.store import dispatch
-from billing.store.dispatch import NOT_HELD
 from billing.store.payments import attempts, payments
-from billing.store.payments.payments import LockedPayment, PaymentForAttempt
+from billing.store.payments.payments import PaymentForAttempt
 
 ACTOR: Final = "worker"
 # Kinds of attempts that are made at once, whatever was tried before.
@@ -74,7 +64,7 @@ def dispatch_due(
 
 
 @dataclass(frozen=True, slots=True)
-class Sending:
+class ChargeSend:
     """An attempt that is committed and may now be sent.
 
     `first_send` also holds when every earlier send was certainly not executed.
@@ -91,7 +81,7 @@ class Sending:
 
 def begin(
     engine: Engine, payment_id: UUID, *, now: datetime, wall: datetime, policy: Policy
-) -> Sending | None:
+) -> ChargeSend | None:
     """Commit the next attempt of a payment, or take up its open one; None when there is no call.
 
     Safe to run any number of times, anywhere: only one caller gets the attempt, and holds it
@@ -135,7 +125,7 @@ def begin(
 
 def _take_up(
     conn: Connection, row: PaymentForAttempt, now: datetime, wall: datetime, policy: Policy
-) -> Sending:
+) -> ChargeSend:
     """Lease an open attempt again, exactly as it was committed."""
     assert row.open_attempt_n is not None
     assert row.open_attempt_request is not None
@@ -143,7 +133,7 @@ def _take_up(
     lease = wall + policy.lease
     attempts.sent_again(conn, row.id, row.open_attempt_n)
     payments.change(conn, row.id, now, lease_until=lease, dispatch_after=lease)
-    return Sending(
+    return ChargeSend(
         payment_id=row.id,
         attempt_n=row.open_attempt_n,
         kind=row.open_attempt_kind or AttemptKind.FIRST,
@@ -156,7 +146,7 @@ def _take_up(
 
 def _new_attempt(
     conn: Connection, row: PaymentForAttempt, now: datetime, wall: datetime, policy: Policy
-) -> Sending:
+) -> ChargeSend:
     assert row.payment_method_id is not None, "without one no attempt is made"
     n = row.attempt_n + 1
     request = _request(row, n, policy)
@@ -173,7 +163,7 @@ def _new_attempt(
     )
     lease = wall + policy.lease
     payments.change(conn, row.id, now, attempt_n=n, lease_until=lease, dispatch_after=lease)
-    return Sending(
+    return ChargeSend(
         payment_id=row.id,
         attempt_n=n,
         kind=row.next_attempt_kind,
@@ -258,7 +248,7 @@ def _allowed_at(row: PaymentForAttempt, now: datetime, policy: Policy) -> dateti
 
 
 def attempt(
-    gateway: Gateway, sending: Sending, *, now: datetime, policy: Policy
+    gateway: Gateway, send: ChargeSend, *, now: datetime, policy: Policy
 ) -> Outcome | Absent:
     """Send an attempt, or look it up. Holds no transaction.
 
@@ -266,11 +256,11 @@ def attempt(
     proof. Before that they are asked in turn with the key: an error answer may be all that is
     ever replayed under it, while the lists show the money; but their silence proves nothing yet.
     """
-    if now - sending.first_sent_at >= policy.keys_hold(gateway.capabilities):
-        return gateway.look_up(sending.request, since=sending.first_sent_at)
-    if not lists_come_next(sending.sends):
-        return gateway.charge(sending.request, first_send=sending.first_send)
-    found = gateway.look_up(sending.request, since=sending.first_sent_at)
+    if now - send.first_sent_at >= policy.keys_hold(gateway.capabilities):
+        return gateway.look_up(send.request, since=send.first_sent_at)
+    if not lists_come_next(send.sends):
+        return gateway.charge(send.request, first_send=send.first_send)
+    found = gateway.look_up(send.request, since=send.first_sent_at)
     if isinstance(found, Absent):
         return Unknown("not_found_yet", "not in the provider's lists, and its key is still alive")
     return found
@@ -281,7 +271,7 @@ def attempt(
 
 def finish(
     engine: Engine,
-    sending: Sending,
+    send: ChargeSend,
     outcome: Outcome | Absent,
     *,
     now: datetime,
@@ -290,90 +280,22 @@ def finish(
 ) -> None:
     """Write down what an attempt brought; running it twice for one attempt changes nothing."""
     with engine.begin() as conn:
-        payment = payments.lock_known_payment(conn, sending.payment_id)
-        record = attempts.get(conn, sending.payment_id, sending.attempt_n)
+        payment = payments.lock_known_payment(conn, send.payment_id)
+        record = attempts.get(conn, send.payment_id, send.attempt_n)
         if record.finished_at is not None:
             return
-        match outcome:
-            case Succeeded(captured=False) if payment.capture_method is CaptureMethod.MANUAL:
-                authorized(
-                    conn,
-                    payment,
-                    attempt_n=sending.attempt_n,
-                    outcome=outcome,
-                    now=now,
-                    actor=ACTOR,
-                    policy=policy,
-                )
-            case Succeeded():
-                captured(
-                    conn,
-                    payment,
-                    attempt_n=sending.attempt_n,
-                    outcome=outcome,
-                    now=now,
-                    actor=ACTOR,
-                )
-            case Declined() | ActionRequired():
-                declined(
-                    conn,
-                    payment,
-                    attempt_n=sending.attempt_n,
-                    outcome=outcome,
-                    now=now,
-                    policy=policy,
-                )
-            case Rejected():
-                parked(
-                    conn,
-                    payment,
-                    attempt_n=sending.attempt_n,
-                    outcome=outcome,
-                    now=now,
-                )
-            case Unknown() | Deferred():
-                unanswered(
-                    conn,
-                    payment,
-                    attempt_n=sending.attempt_n,
-                    outcome=outcome,
-                    now=now,
-                    again_at=wall + _pause(outcome, sending.sends, policy),
-                )
-            case Absent():
-                _proven_absent(conn, payment, sending, now)
+        apply(
+            conn,
+            payment,
+            attempt_n=send.attempt_n,
+            outcome=outcome,
+            now=now,
+            again_at=wall + _pause(outcome, send.sends, policy),
+            policy=policy,
+        )
 
 
-def _proven_absent(
-    conn: Connection, payment: LockedPayment, sending: Sending, now: datetime
-) -> None:
-    """Nothing was executed under that key: a new attempt is allowed, on the same rung."""
-    last = is_last_attempt(payment, sending.attempt_n)
-    attempts.finish(
-        conn,
-        sending.payment_id,
-        sending.attempt_n,
-        AttemptOutcome.ABSENT,
-        now,
-        decision="the provider's lists prove that nothing was executed: "
-        + (
-            "no other attempt follows, the subscription was canceled meanwhile"
-            if last
-            else "a new attempt follows, no rung is used"
-        ),
-    )
-    payments.change(
-        conn,
-        sending.payment_id,
-        now,
-        next_attempt_at=now,
-        next_attempt_kind=AttemptKind.GIVE_UP if last else AttemptKind.ABSENT,
-        lease_until=None,
-        dispatch_after=NOT_HELD,
-    )
-
-
-def _pause(outcome: Unknown | Deferred, sends: int, policy: Policy) -> timedelta:
+def _pause(outcome: Outcome | Absent, sends: int, policy: Policy) -> timedelta:
     """Return how long to wait before asking again: bounded, and as the provider says."""
     told = outcome.retry_after if isinstance(outcome, Deferred) else None
     return policy.pause(sends, told)

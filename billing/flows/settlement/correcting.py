@@ -10,7 +10,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row
 
-from billing.flows.payments.outcomes import pay_invoice, post_capture, recover_subscription
+from billing.flows.payments.captures import pay_invoice, post_capture
+from billing.flows.payments.subscription_status import recover_subscription
 from billing.flows.settlement.step_run import StepRun
 from billing.ledger import recipes
 from billing.rules.money import Money

@@ -13,7 +13,7 @@ from billing.errors import Conflict, ErrorCode, NotFound
 from billing.flows.customers.customers import rung_given_back
 from billing.flows.cycles.opening import CannotOpen, decide, write
 from billing.flows.cycles.skipping import skip_missed
-from billing.flows.payments.outcomes import reopen, void
+from billing.flows.payments.write_offs import reopen, void
 from billing.flows.policy import Policy
 from billing.queries.subscriptions import find_subscription
 from billing.rules.invoices import InvoiceStatus

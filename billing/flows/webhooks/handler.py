@@ -11,7 +11,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Engine
 
-from billing.flows.payments.collecting import Sending
+from billing.flows.payments.collecting import ChargeSend
 from billing.flows.policy import Policy
 from billing.gateway import Gateway, Outcome
 
@@ -41,7 +41,7 @@ class Notice:
 class Adopted:
     """The definite answer to an open attempt, which an event made us look for."""
 
-    sending: Sending
+    sending: ChargeSend
     outcome: Outcome
 
 

@@ -18,7 +18,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.flows.payments import authorizations, collecting
-from billing.flows.payments.collecting import Sending, request_from_json
+from billing.flows.payments.collecting import ChargeSend, request_from_json
 from billing.flows.webhooks.handler import Adopted, Apply, Desk, Notice, NotYet, nothing
 from billing.gateway import (
     Absent,
@@ -111,7 +111,7 @@ def _adopt(
 
 def _adopt_answer(desk: Desk, ours: Payment, attempt: Attempt) -> str:
     """Look the answer to an open attempt up. Raises: NotYet, when there is none yet."""
-    sending = Sending(
+    sending = ChargeSend(
         payment_id=ours.id,
         attempt_n=attempt.n,
         kind=attempt.kind,
@@ -159,7 +159,7 @@ def _adopt_step(desk: Desk, ours: Payment, found: ProviderPayment) -> str | None
     else:
         return None
     kind: Any = authorizations.VOID if isinstance(outcome, Absent) else authorizations.CAPTURE
-    step = authorizations.Step(ours.id, kind, found.id, asked, idempotency_key="")
+    step = authorizations.AuthorizationStep(ours.id, kind, found.id, asked, idempotency_key="")
     state = authorizations.finish(
         desk.engine, step, outcome, now=desk.now, wall=desk.wall, policy=desk.policy
     )

@@ -1,0 +1,101 @@
+"""What a payment's outcome means for its subscription, inside the caller's transaction.
+
+The payment is locked already: locks are taken payments first, then their subscription.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from billing.flows.cycles.skipping import skip_missed
+from billing.flows.policy import Policy
+from billing.rules.subscriptions import Status, after_capture, after_decline, after_give_up
+from billing.store.payments import payments
+from billing.store.payments.payments import LockedPayment
+from billing.store.subscriptions import plans, subscriptions
+from billing.store.subscriptions.subscriptions import Subscription
+from plans.terms import Dunning
+
+
+def recover_subscription(
+    conn: Connection, payment: LockedPayment, now: datetime, actor: str
+) -> None:
+    """Let a subscription go on whose open payment was captured, unless another one is open."""
+    if payment.subscription_status not in (Status.PAST_DUE, Status.UNPAID):
+        return
+    subscription = _locked(conn, payment)
+    others = payments.others_past_due(conn, subscription.id, payment.id)
+    if after_capture(subscription.status, others) is subscription.status:
+        return
+    if subscription.status is Status.UNPAID:
+        # It goes on where it left off; the periods that went by unserved are never billed.
+        skip_missed(conn, subscription, now)
+    subscriptions.change(conn, subscription.id, status=str(Status.ACTIVE))
+    subscriptions.note(
+        conn,
+        subscription.id,
+        at=now,
+        kind="recovered",
+        actor=actor,
+        words=f"{subscription.status} -> active: the open payment was captured",
+        detail={"payment": str(payment.id)},
+    )
+
+
+def call_past_due(
+    conn: Connection, payment: LockedPayment, code: str, words: str, now: datetime
+) -> None:
+    """Note on a subscription that its payment was declined and will be tried again."""
+    subscription = _locked(conn, payment)
+    if after_decline(subscription.status) is subscription.status:
+        return
+    subscriptions.change(conn, subscription.id, status=str(Status.PAST_DUE))
+    subscriptions.note(
+        conn,
+        subscription.id,
+        at=now,
+        kind="past_due",
+        actor="worker",
+        words=f"{subscription.status} -> past_due: {code}. {words}",
+        detail={"payment": str(payment.id), "decline_code": code},
+    )
+
+
+def end_subscription(
+    conn: Connection, payment: LockedPayment, words: str, now: datetime, policy: Policy
+) -> None:
+    """Cancel a subscription whose payment was given up, or call it unpaid, as its plan says."""
+    subscription = _locked(conn, payment)
+    ended = after_give_up(subscription.status, ladder_of(conn, payment, policy).then)
+    if ended is subscription.status:
+        return
+    subscriptions.change(
+        conn,
+        subscription.id,
+        status=str(ended),
+        renews_at=None,
+        canceled_at=now if ended is Status.CANCELED else None,
+    )
+    subscriptions.note(
+        conn,
+        subscription.id,
+        at=now,
+        kind=str(ended),
+        actor="worker",
+        words=f"{subscription.status} -> {ended}: {words}",
+        detail={"payment": str(payment.id)},
+    )
+
+
+def ladder_of(conn: Connection, payment: LockedPayment, policy: Policy) -> Dunning:
+    """Return the ladder of a payment: that of its plan, or the one for all plans."""
+    if payment.plan is None:
+        return policy.ladder
+    return plans.ladder(conn, payment.plan) or policy.ladder
+
+
+def _locked(conn: Connection, payment: LockedPayment) -> Subscription:
+    assert payment.subscription_id is not None, "a one-off payment has no subscription"
+    subscription = subscriptions.lock(conn, payment.subscription_id)
+    assert subscription is not None, "subscriptions are never deleted"
+    return subscription

@@ -1,0 +1,127 @@
+"""Giving up what is owed, taking it back, and taking it up again, inside the caller's transaction.
+
+Payment, invoice, journal and subscription are left telling the same story. Locks are taken in one
+order everywhere: payments first, then their subscription.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.flows.payments.subscription_status import end_subscription
+from billing.flows.policy import Policy
+from billing.ledger import recipes
+from billing.rules.invoices import InvoiceStatus
+from billing.rules.money import Money
+from billing.rules.payments import (
+    Cause,
+    State,
+)
+from billing.rules.recognition import TICK
+from billing.store.journal import posting
+from billing.store.payments import invoices, payments, recognition
+from billing.store.payments.payments import LockedPayment
+from billing.store.subscriptions.parking import NOT_PARKED
+
+
+def give_up(
+    conn: Connection, payment: LockedPayment, *, now: datetime, words: str, policy: Policy
+) -> None:
+    """The ladder is over: payment FAILED, invoice written off, subscription canceled or unpaid."""
+    payments.move(
+        conn,
+        payment.id,
+        [State.CREATED, State.FAILED],
+        cause=Cause.OUTCOME if payment.invoice_id is None else Cause.LADDER_OVER,
+        now=now,
+        actor="worker",
+        evidence={"words": words},
+        **payments.NOTHING_NEXT,
+        decision=words,
+    )
+    if payment.invoice_id is not None:
+        write_off(conn, payment, now)
+    if payment.subscription_id is not None:
+        end_subscription(conn, payment, words, now, policy)
+
+
+def write_off(conn: Connection, payment: LockedPayment, now: datetime) -> None:
+    """Book an invoice that will not be collected: what was earned of it is bad debt."""
+    invoice_id = _owed(payment)
+    # Locks it: nothing more is earned.
+    invoices.move(conn, invoice_id, InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE, now)
+    left = recognition.standings(conn, [invoice_id])[invoice_id].left
+    posting.post(
+        conn,
+        [
+            recipes.write_off(
+                invoice_id=invoice_id,
+                customer_id=payment.customer_id,
+                cycle_id=payment.cycle_id,
+                recognised=Money(left.recognised, payment.currency),
+                deferred=Money(left.deferred, payment.currency),
+                tax=Money(left.tax, payment.currency),
+                effective_at=now,
+                nth=payments.times_failed(conn, payment.id),
+            )
+        ],
+    )
+
+
+def _owed(payment: LockedPayment) -> UUID:
+    assert payment.invoice_id is not None, "a charge without an invoice owes nothing"
+    return payment.invoice_id
+
+
+def reopen(
+    conn: Connection, payment: LockedPayment, *, cause: Cause, now: datetime, actor: str, why: str
+) -> None:
+    """Take a FAILED payment up again: its write-off is reversed and the invoice open.
+
+    The caller has made sure that the cycle is still open.
+    """
+    payments.move(
+        conn,
+        payment.id,
+        [State.FAILED, State.CREATED],
+        cause=cause,
+        now=now,
+        actor=actor,
+        evidence={"why": why},
+    )
+    nth = payments.times_failed(conn, payment.id)
+    invoice_id = _owed(payment)
+    entry = posting.entry_by_source_key(conn, f"write_off:{invoice_id}:{nth}")
+    assert entry is not None, "a FAILED payment's invoice was written off"
+    invoices.move(conn, invoice_id, InvoiceStatus.UNCOLLECTIBLE, InvoiceStatus.OPEN, now)
+    posting.post(conn, [recipes.write_off_reversed(entry.entry, effective_at=now)])
+
+
+def void(conn: Connection, payment: LockedPayment, *, now: datetime, actor: str, why: str) -> None:
+    """Take back an uncollected invoice: payment FAILED, invoice void, entry reversed."""
+    payments.move(
+        conn,
+        payment.id,
+        [State.CREATED, State.FAILED],
+        cause=Cause.VOID,
+        now=now,
+        actor=actor,
+        evidence={"why": why},
+        **payments.NOTHING_NEXT,
+        **NOT_PARKED,
+        decision=f"void: {why}",
+    )
+    invoice_id = _owed(payment)
+    issued = posting.entry_by_source_key(conn, f"invoice_issued:{invoice_id}")
+    assert issued is not None, "an invoice with a payment was issued in the journal"
+    invoices.move(conn, invoice_id, InvoiceStatus.OPEN, InvoiceStatus.VOID, now)
+    entries = [recipes.invoice_voided(issued.entry, effective_at=now)]
+    standing = recognition.standings(conn, [invoice_id])[invoice_id]
+    if standing.recognised:
+        at = now if standing.last is None else max(now, standing.last + TICK)
+        earned = Money(standing.recognised, payment.currency)
+        entries.append(recipes.recognition_taken_back(invoice_id=invoice_id, amount=earned, at=at))
+        row = {"invoice_id": invoice_id, "through": at, "amount": -earned.amount}
+        recognition.record(conn, [row])
+    posting.post(conn, entries)
