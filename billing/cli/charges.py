@@ -184,5 +184,5 @@ def explain(session: Session, payment: str, output: Output) -> None:
 
     with session.connect() as conn:
         payment_id = find(conn, "payment", payment)
-        sections = explain_payment(conn, payment_id, session.now())
-    write(output, "payment", payment_id, sections)
+        explained = explain_payment(conn, payment_id, session.now())
+    write(output, "payment", payment_id, explained)

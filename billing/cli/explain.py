@@ -1,6 +1,5 @@
 """`billing explain`: in words, from the plan version to the journal entry."""
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -14,7 +13,7 @@ from billing.errors import NotFound
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from billing.queries.explain import Section
+    from billing.queries.explain import Explanation
 
 
 @click.command()
@@ -33,10 +32,10 @@ def explain(session: Session, reference: str, output: Output) -> None:
     with session.connect() as conn:
         kind, found = _find(conn, reference)
         if kind == "payment":
-            sections = explain_payment(conn, found, now)
+            explained: Explanation = explain_payment(conn, found, now)
         else:
-            sections = explain_subscription(conn, str(found), now)
-    write(output, kind, found, sections)
+            explained = explain_subscription(conn, str(found), now)
+    write(output, kind, found, explained)
 
 
 def _find(conn: "Connection", reference: str) -> tuple[str, UUID]:
@@ -61,8 +60,11 @@ def _find(conn: "Connection", reference: str) -> tuple[str, UUID]:
     )
 
 
-def write(output: Output, kind: str, found: UUID, sections: "Sequence[Section]") -> None:
+def write(output: Output, kind: str, found: UUID, explained: "Explanation") -> None:
     """Write an explanation: titles with their sentences, or one object."""
+    from billing.presenters.explain import sections as in_words
+
+    sections = in_words(explained)
     if output.format != "table":
         output.record({"kind": kind, "id": found, "sections": sections})
         return

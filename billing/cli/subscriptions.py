@@ -276,9 +276,10 @@ def _done(action: str, subscription_id: UUID, *, dry_run: bool, words: str) -> d
 @click.pass_obj
 def timeline(session: Session, subscription: str, output: Output) -> None:
     """Show everything that happened to a subscription, in order."""
-    from billing.queries.timeline import COLUMNS, lines
+    from billing.presenters.timeline import COLUMNS, line
+    from billing.queries.timeline import timeline as read
 
     with session.connect() as conn:
         subscription_id = find(conn, "subscription", subscription)
-        found = lines(conn, subscription_id)
-    output.records(found, COLUMNS)
+        entries = read(conn, subscription_id)
+    output.records([line(entry) for entry in entries], COLUMNS)

@@ -250,41 +250,7 @@ def payments_by_state(conn: Connection) -> dict[str, int]:
     return {row.name: int(row.n) for row in conn.execute(_BY_STATE)}
 
 
-# --- for the timeline and the explanation -------------------------------------------------------
-
-_TIMELINE: Final[Mapping[str, str]] = {
-    "cycles": """
-        SELECT id, n, kind, period_start, period_end, plan_version, opened_at, closed_at
-          FROM cycles WHERE subscription_id = :id""",
-    "invoices": """
-        SELECT i.number, i.total, i.currency, i.status, i.issued_at, y.n
-          FROM invoices i JOIN cycles y ON y.id = i.cycle_id WHERE i.subscription_id = :id""",
-    "attempts": """
-        SELECT a.*, p.amount, p.currency, m.brand, m.last4
-          FROM payments p JOIN attempts a ON a.payment_id = p.id
-          JOIN payment_methods m ON m.id = a.payment_method_id WHERE p.subscription_id = :id""",
-    "transitions": """
-        SELECT t.* FROM payments p JOIN payment_transitions t ON t.payment_id = p.id
-         WHERE p.subscription_id = :id""",
-    "refunds": """
-        SELECT r.* FROM payments p JOIN refunds r ON r.payment_id = p.id
-         WHERE p.subscription_id = :id ORDER BY r.id""",
-    "disputes": """
-        SELECT d.* FROM payments p JOIN disputes d ON d.payment_id = p.id
-         WHERE p.subscription_id = :id ORDER BY d.id""",
-    "events": """
-        SELECT id, at, kind, actor, words FROM subscription_events
-         WHERE subscription_id = :id""",
-}
-
-
-def timeline_rows(conn: Connection, subscription_id: UUID) -> dict[str, list[Row[Any]]]:
-    """Return everything that ever happened to a subscription, by kind of row, unordered."""
-    return {
-        kind: list(conn.execute(text(query), {"id": subscription_id}))
-        for kind, query in _TIMELINE.items()
-    }
-
+# --- for the explanation -----------------------------------------------------------------------
 
 _OPEN_BREAKS = text(
     "SELECT id, kind, suggested_cause FROM breaks"

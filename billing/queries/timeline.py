@@ -1,122 +1,288 @@
-"""Everything that happened to a subscription, merged into one order."""
+"""Everything that happened to a subscription, merged into one order: facts with links."""
 
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import StrEnum
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection, Row, text
 
-from billing.queries import overview
 from billing.rules.money import Money
 
-COLUMNS: Final = ("at", "kind", "what", "actor")
 
-# What comes first where several things carry one instant, as they do under a test clock.
-_ORDER: Final = (
-    "subscribed",
-    "cycle_opened",
-    "invoice_issued",
-    "attempt_sent",
-    "attempt_finished",
-    "payment_moved",
-    "refund_requested",
-    "refund_finished",
-    "dispute_opened",
-    "dispute_closed",
-    "event",
-    "cycle_closed",
+class TimelineKind(StrEnum):
+    """What can happen, in the order in which it is told where several carry one instant.
+
+    They do under a test clock. Events of the subscription itself have their own kinds beside
+    `subscribed`, all in the place of `event`.
+    """
+
+    SUBSCRIBED = "subscribed"
+    CYCLE_OPENED = "cycle_opened"
+    INVOICE_ISSUED = "invoice_issued"
+    ATTEMPT_SENT = "attempt_sent"
+    ATTEMPT_FINISHED = "attempt_finished"
+    PAYMENT_MOVED = "payment_moved"
+    REFUND_REQUESTED = "refund_requested"
+    REFUND_FINISHED = "refund_finished"
+    DISPUTE_OPENED = "dispute_opened"
+    DISPUTE_CLOSED = "dispute_closed"
+    EVENT = "event"
+    CYCLE_CLOSED = "cycle_closed"
+
+
+_ORDER: Final = tuple(TimelineKind)
+
+
+@dataclass(frozen=True, slots=True)
+class CycleOpened:
+    """A cycle was opened for a period."""
+
+    n: int
+    kind: str
+    period_start: datetime
+    period_end: datetime
+    plan_version: date
+
+
+@dataclass(frozen=True, slots=True)
+class CycleClosed:
+    """A cycle was closed."""
+
+    n: int
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceIssued:
+    """A cycle was invoiced."""
+
+    n: int
+    number: str
+    total: Money
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptSent:
+    """An attempt was sent for the first time."""
+
+    payment_id: UUID
+    n: int
+    kind: str
+    amount: Money
+    brand: str
+    last4: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFinished:
+    """The outcome of an attempt is known."""
+
+    payment_id: UUID
+    n: int
+    outcome: str
+    decline_code: str | None
+    decision: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentMoved:
+    """A payment went from one state to another."""
+
+    payment_id: UUID
+    from_state: str
+    to_state: str
+    cause: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefundRequested:
+    """A refund was asked for."""
+
+    payment_id: UUID
+    refund_id: UUID
+    amount: Money
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefundFinished:
+    """A refund succeeded or failed."""
+
+    payment_id: UUID
+    refund_id: UUID
+    amount: Money
+    state: str
+    failure_reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeOpened:
+    """A dispute or an inquiry was opened."""
+
+    payment_id: UUID
+    dispute_id: UUID
+    amount: Money
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeClosed:
+    """A dispute or an inquiry came to its end."""
+
+    payment_id: UUID
+    dispute_id: UUID
+    amount: Money
+    state: str
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionNoted:
+    """Somebody did something to the subscription itself; `words` are what was noted then."""
+
+    words: str
+
+
+Fact = (
+    CycleOpened
+    | CycleClosed
+    | InvoiceIssued
+    | AttemptSent
+    | AttemptFinished
+    | PaymentMoved
+    | RefundRequested
+    | RefundFinished
+    | DisputeOpened
+    | DisputeClosed
+    | SubscriptionNoted
 )
 
 
-def lines(conn: Connection, subscription_id: UUID) -> list[dict[str, Any]]:
-    """Return the lines of a subscription's timeline, oldest first."""
-    rows = overview.timeline_rows(conn, subscription_id)
-    found = [
-        *_cycles(rows["cycles"]),
-        *_invoices(rows["invoices"]),
-        *_attempts(rows["attempts"]),
-        *_transitions(rows["transitions"]),
-        *_refunds(rows["refunds"]),
-        *_disputes(rows["disputes"]),
-        *_events(rows["events"]),
-    ]
-    found.sort(key=lambda pair: pair[0])
-    return [line for _, line in found]
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    """One thing that happened, when, and by whom where somebody did it.
+
+    `kind` is a `TimelineKind`, or the kind of the subscription's own event.
+    """
+
+    at: datetime
+    kind: str
+    actor: str | None
+    fact: Fact
 
 
-_Key = tuple[datetime, int, int]
-_Lines = Iterator[tuple[_Key, dict[str, Any]]]
+@dataclass(frozen=True, slots=True)
+class _Placed:
+    """An entry with its number among those of one instant and kind."""
+
+    order: int
+    entry: TimelineEntry
+
+    @property
+    def key(self) -> tuple[datetime, int, int]:
+        kinds = {str(kind) for kind in _ORDER}
+        kind = self.entry.kind if self.entry.kind in kinds else TimelineKind.EVENT
+        return self.entry.at, _ORDER.index(TimelineKind(kind)), self.order
 
 
-def _line(
-    at: datetime, kind: str, order: int, what: str, actor: str | None = None, **references: Any
-) -> tuple[_Key, dict[str, Any]]:
-    key = (at, _ORDER.index(kind if kind in _ORDER else "event"), order)
-    return key, {"at": at, "kind": kind, "what": what, "actor": actor, **references}
+def timeline(conn: Connection, subscription_id: UUID) -> list[TimelineEntry]:
+    """Return what happened to a subscription, oldest first."""
+    placed: list[_Placed] = []
+    for query, read in _READERS.items():
+        placed += read(conn.execute(text(query), {"id": subscription_id}))
+    return [each.entry for each in sorted(placed, key=lambda each: each.key)]
 
 
-def _cycles(rows: list[Row[Any]]) -> _Lines:
+_Rows = Iterable[Row[Any]]
+
+
+def _placed(order: int, at: datetime, kind: str, fact: Fact, actor: str | None = None) -> _Placed:
+    return _Placed(order, TimelineEntry(at, kind, actor, fact))
+
+
+def _cycles(rows: _Rows) -> Iterator[_Placed]:
     for row in rows:
-        span = f"{row.period_start:%Y-%m-%d} to {row.period_end:%Y-%m-%d}"
-        what = f"cycle {row.n} ({row.kind}), {span}, terms of {row.plan_version}"
-        yield _line(row.opened_at, "cycle_opened", row.n, what, n=row.n)
+        opened = CycleOpened(row.n, row.kind, row.period_start, row.period_end, row.plan_version)
+        yield _placed(row.n, row.opened_at, TimelineKind.CYCLE_OPENED, opened)
         if row.closed_at is not None:
-            yield _line(row.closed_at, "cycle_closed", row.n, f"cycle {row.n}", n=row.n)
+            yield _placed(row.n, row.closed_at, TimelineKind.CYCLE_CLOSED, CycleClosed(row.n))
 
 
-def _invoices(rows: list[Row[Any]]) -> _Lines:
+def _invoices(rows: _Rows) -> Iterator[_Placed]:
     for row in rows:
-        what = f"invoice {row.number}, {Money(row.total, row.currency)}"
-        yield _line(row.issued_at, "invoice_issued", row.n, what, n=row.n, invoice=row.number)
+        issued = InvoiceIssued(row.n, row.number, Money(row.total, row.currency))
+        yield _placed(row.n, row.issued_at, TimelineKind.INVOICE_ISSUED, issued)
 
 
-def _attempts(rows: list[Row[Any]]) -> _Lines:
+def _attempts(rows: _Rows) -> Iterator[_Placed]:
     for row in rows:
-        refs = {"payment_id": row.payment_id, "attempt": row.n}
         amount = Money(row.amount, row.currency)
-        what = f"attempt {row.n} ({row.kind}), {amount}, {row.brand} ending in {row.last4}"
-        yield _line(row.first_sent_at, "attempt_sent", row.n, what, "worker", **refs)
+        sent = AttemptSent(row.payment_id, row.n, row.kind, amount, row.brand, row.last4)
+        yield _placed(row.n, row.first_sent_at, TimelineKind.ATTEMPT_SENT, sent, "worker")
         if row.finished_at is not None:
-            yield _line(row.finished_at, "attempt_finished", row.n, _outcome(row), "worker", **refs)
+            done = AttemptFinished(
+                row.payment_id, row.n, row.outcome, row.decline_code, row.decision
+            )
+            yield _placed(row.n, row.finished_at, TimelineKind.ATTEMPT_FINISHED, done, "worker")
 
 
-def _outcome(row: Row[Any]) -> str:
-    code = f" ({row.decline_code})" if row.decline_code else ""
-    decision = f": {row.decision}" if row.decision and row.outcome != "succeeded" else ""
-    return f"attempt {row.n} {row.outcome}{code}{decision}"
-
-
-def _transitions(rows: list[Row[Any]]) -> _Lines:
+def _transitions(rows: _Rows) -> Iterator[_Placed]:
     for row in rows:
-        what = f"payment {row.from_state} -> {row.to_state} ({row.cause})"
-        yield _line(row.at, "payment_moved", row.id, what, row.actor, payment_id=row.payment_id)
+        moved = PaymentMoved(row.payment_id, row.from_state, row.to_state, row.cause)
+        yield _placed(row.id, row.at, TimelineKind.PAYMENT_MOVED, moved, row.actor)
 
 
-def _refunds(rows: list[Row[Any]]) -> _Lines:
+def _refunds(rows: _Rows) -> Iterator[_Placed]:
     for order, row in enumerate(rows):
-        refs = {"payment_id": row.payment_id, "refund_id": row.id}
         amount = Money(row.amount, row.currency)
-        what = f"refund of {amount}: {row.reason}"
-        yield _line(row.created_at, "refund_requested", order, what, row.requested_by, **refs)
+        asked = RefundRequested(row.payment_id, row.id, amount, row.reason)
+        kind = TimelineKind.REFUND_REQUESTED
+        yield _placed(order, row.created_at, kind, asked, row.requested_by)
         if row.finished_at is not None:
-            why = f": {row.failure_reason}" if row.failure_reason else ""
-            what = f"refund of {amount} {row.state}{why}"
-            yield _line(row.finished_at, "refund_finished", order, what, "provider", **refs)
+            done = RefundFinished(row.payment_id, row.id, amount, row.state, row.failure_reason)
+            yield _placed(order, row.finished_at, TimelineKind.REFUND_FINISHED, done, "provider")
 
 
-def _disputes(rows: list[Row[Any]]) -> _Lines:
+def _disputes(rows: _Rows) -> Iterator[_Placed]:
     for order, row in enumerate(rows):
-        refs = {"payment_id": row.payment_id, "dispute_id": row.id}
         amount = Money(row.amount, row.currency)
-        what = f"dispute of {amount}: {row.reason}"
-        yield _line(row.opened_at, "dispute_opened", order, what, "provider", **refs)
+        opened = DisputeOpened(row.payment_id, row.id, amount, row.reason)
+        yield _placed(order, row.opened_at, TimelineKind.DISPUTE_OPENED, opened, "provider")
         if row.closed_at is not None:
-            what = f"dispute of {amount} {row.state}"
-            yield _line(row.closed_at, "dispute_closed", order, what, "provider", **refs)
+            closed = DisputeClosed(row.payment_id, row.id, amount, row.state)
+            yield _placed(order, row.closed_at, TimelineKind.DISPUTE_CLOSED, closed, "provider")
 
 
-def _events(rows: list[Row[Any]]) -> _Lines:
+def _events(rows: _Rows) -> Iterator[_Placed]:
     for row in rows:
-        kind = "subscribed" if row.kind == "created" else row.kind
-        yield _line(row.at, kind, row.id, row.words, row.actor)
+        kind = TimelineKind.SUBSCRIBED if row.kind == "created" else row.kind
+        yield _placed(row.id, row.at, kind, SubscriptionNoted(row.words), row.actor)
+
+
+_READERS: Final = {
+    """
+    SELECT n, kind, period_start, period_end, plan_version, opened_at, closed_at
+      FROM cycles WHERE subscription_id = :id""": _cycles,
+    """
+    SELECT i.number, i.total, i.currency, i.issued_at, y.n
+      FROM invoices i JOIN cycles y ON y.id = i.cycle_id
+     WHERE i.subscription_id = :id""": _invoices,
+    """
+    SELECT a.*, p.amount, p.currency, m.brand, m.last4
+      FROM payments p JOIN attempts a ON a.payment_id = p.id
+      JOIN payment_methods m ON m.id = a.payment_method_id
+     WHERE p.subscription_id = :id""": _attempts,
+    """
+    SELECT t.* FROM payments p JOIN payment_transitions t ON t.payment_id = p.id
+     WHERE p.subscription_id = :id""": _transitions,
+    """
+    SELECT r.* FROM payments p JOIN refunds r ON r.payment_id = p.id
+     WHERE p.subscription_id = :id ORDER BY r.id""": _refunds,
+    """
+    SELECT d.* FROM payments p JOIN disputes d ON d.payment_id = p.id
+     WHERE p.subscription_id = :id ORDER BY d.id""": _disputes,
+    """
+    SELECT id, at, kind, actor, words FROM subscription_events
+     WHERE subscription_id = :id""": _events,
+}

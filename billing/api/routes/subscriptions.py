@@ -24,7 +24,8 @@ from billing.api.routes.common import (
 )
 from billing.flows.service import views
 from billing.flows.subscriptions.subscribing import Order
-from billing.queries import timeline
+from billing.presenters import timeline as words
+from billing.queries.timeline import timeline
 from billing.rules.subscriptions import Status
 from billing.store.subscriptions import subscriptions
 
@@ -80,8 +81,8 @@ def show_timeline(subscription: InPath, _: Reader, services: UsesServices) -> JS
         found = subscriptions.find(conn, subscription)
         if found is None:
             missing("subscription", subscription)
-        lines = timeline.lines(conn, found.id)
-    return JSONResponse({"data": [views.plain(line) for line in lines]})
+        entries = timeline(conn, found.id)
+    return JSONResponse({"data": [views.plain(words.line(entry)) for entry in entries]})
 
 
 @router.post("/{subscription}/cancel", responses=changed(schemas.Subscription))

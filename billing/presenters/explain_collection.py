@@ -1,0 +1,127 @@
+"""Sentences about an invoice, its attempts, and what comes next."""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final
+
+from billing.presenters.text import at, capital
+from billing.queries.explain.collection import (
+    AttemptFacts,
+    AttemptsFacts,
+    InvoiceFacts,
+    NextFacts,
+    NextKind,
+)
+from billing.rules.payments import AttemptOutcome
+
+
+def invoice(facts: InvoiceFacts | None) -> Iterator[str]:
+    """Tell what an invoice is made of."""
+    if facts is None:
+        yield "There is none: a cycle of this kind bills nothing."
+        return
+    yield f"Invoice {facts.number} of {at(facts.issued_at)}: {facts.total}."
+    for line in facts.lines:
+        yield (
+            f"Line {line.n}: {line.description}: {line.quantity} x {line.unit_amount} ="
+            f" {line.amount}."
+        )
+    resolved = f" since {at(facts.resolved_at)}" if facts.resolved_at else ""
+    yield f"It is {facts.status}{resolved}."
+    if facts.payment_id is None:
+        yield "It has no payment: there was nothing to collect."
+
+
+def attempts(facts: AttemptsFacts) -> Iterator[str]:
+    """Tell each attempt, and what was decided after it."""
+    if not facts.attempts:
+        yield "None was made."
+        if facts.decision:
+            yield f"{capital(facts.decision)}."
+    for attempt in facts.attempts:
+        card = attempt.card
+        named = (
+            "a payment method of another customer"
+            if card is None
+            else f"{card.brand} ending in {card.last4}"
+        )
+        yield (
+            f"Attempt {attempt.n} ({attempt.kind}) on {at(attempt.first_sent_at)} with {named},"
+            f" key {attempt.idempotency_key}: {_outcome(attempt)}."
+        )
+        if attempt.outcome not in (None, AttemptOutcome.SUCCEEDED) and attempt.decision:
+            yield f"What followed from attempt {attempt.n}: {attempt.decision}."
+
+
+def _outcome(attempt: AttemptFacts) -> str:
+    if attempt.finished_at is None:
+        sends = "once" if attempt.sends == 1 else f"{attempt.sends} times"
+        if attempt.unknown_since is None:
+            return f"open, sent {sends}"
+        return (
+            f"unknown since {at(attempt.unknown_since)} ({attempt.last_error}), sent {sends}: it"
+            " is asked for under the same key, and no other attempt is made meanwhile"
+        )
+    codes = [
+        attempt.decline_code,
+        attempt.decline_class,
+        attempt.advice_code and f"advice {attempt.advice_code}",
+    ]
+    detail = ", ".join(code for code in codes if code)
+    return f"{attempt.outcome}{f' ({detail})' if detail else ''} on {at(attempt.finished_at)}"
+
+
+def next_step(facts: NextFacts) -> Iterator[str]:
+    """Tell what happens next with a payment, and when."""
+    yield from _NEXT[facts.kind](facts)
+
+
+def _parked(facts: NextFacts) -> Iterator[str]:
+    assert facts.parked is not None
+    parked = facts.parked
+    yield f"None: it was parked on {at(parked.at)} ({parked.reason}): {parked.error}"
+    yield "It goes on after `billing parked release`."
+
+
+def _when(facts: NextFacts) -> str:
+    assert facts.at is not None
+    return at(facts.at)
+
+
+def _later(facts: NextFacts) -> Iterator[str]:
+    yield f"An attempt ({facts.attempt_kind}) follows on {_when(facts)}."
+    yield f"Rungs of the ladder used: {facts.rung}."
+
+
+def _one(words: Callable[[NextFacts], str]) -> Callable[[NextFacts], Iterator[str]]:
+    return lambda facts: iter((words(facts),))
+
+
+_NEXT: Final[Mapping[NextKind, Callable[[NextFacts], Iterator[str]]]] = {
+    NextKind.PARKED: _parked,
+    NextKind.FAILED: _one(lambda facts: f"None: {facts.decision}."),
+    NextKind.CAPTURED: _one(lambda facts: f"None: {facts.amount} were captured."),
+    NextKind.UNSCHEDULED: _one(lambda _facts: "None is scheduled."),
+    NextKind.OPEN_ATTEMPT: _one(
+        lambda _facts: "The open attempt is sent again, or looked up, until its outcome is known."
+    ),
+    NextKind.CAPTURE: _one(
+        lambda facts: f"{facts.amount} are to be captured since {_when(facts)}."
+    ),
+    NextKind.VOID: _one(
+        lambda facts: f"It is to be voided since {_when(facts)}: {facts.decision}."
+    ),
+    NextKind.WAITS_FOR_CAPTURE: _one(
+        lambda facts: f"It waits to be captured; when nobody does, it is voided on {_when(facts)}."
+    ),
+    NextKind.WAITS_FOR_METHOD: _one(
+        lambda facts: (
+            f"Nothing is tried until the payment method changes; it is given up on {_when(facts)}."
+        )
+    ),
+    NextKind.ATTEMPT_DUE: _one(
+        lambda facts: (
+            f"An attempt ({facts.attempt_kind}) is due since {_when(facts)}; a worker makes it."
+        )
+    ),
+    NextKind.ATTEMPT_LATER: _later,
+}

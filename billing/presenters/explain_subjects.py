@@ -1,0 +1,162 @@
+"""Sentences about a payment, a subscription, its renewal, its terms and its schedule."""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from billing.presenters.text import at, span
+from billing.queries.explain.renewal import NextPeriodFacts, StandingFacts
+from billing.queries.explain.subjects import (
+    CustomerLink,
+    PaymentFacts,
+    SubscriptionFacts,
+    SubscriptionLink,
+)
+from billing.queries.explain.terms import ScheduleFacts, TermsFacts, VersionReason
+from billing.rules.money import Money
+from billing.rules.subscriptions import CycleKind, Status
+
+
+def payment(facts: PaymentFacts) -> Iterator[str]:
+    """Tell who a payment collects from, and for what."""
+    yield f"Payment {facts.id} collects {facts.amount} from {_customer(facts.customer)}."
+    if facts.invoice_id is None:
+        yield "It is a one-off payment: it belongs to no invoice and to no period."
+    if facts.subscription is not None and facts.cycle is not None:
+        yield (
+            f"It is for cycle {facts.cycle.n} of subscription {_named(facts.subscription)},"
+            f" {span(facts.cycle.starts, facts.cycle.ends)}."
+        )
+    yield f"It is {facts.state} since {at(facts.since)}."
+
+
+def subscription(facts: SubscriptionFacts) -> Iterator[str]:
+    """Tell what a subscription is for, and what happened to it last."""
+    seats = f", quantity {facts.quantity}" if facts.quantity > 1 else ""
+    yield (
+        f"Subscription {_named(facts.link)} of {_customer(facts.customer)} is for {facts.plan} in"
+        f" {facts.currency}{seats}, since {at(facts.created_at)}."
+    )
+    yield f"It is {facts.status}."
+    if facts.last_event is not None:
+        last = facts.last_event
+        yield f"What happened to it last: {last.words} ({last.actor}, {at(last.at)})."
+
+
+def _customer(customer: CustomerLink) -> str:
+    return f"{customer.name} ({customer.external_id or customer.id})"
+
+
+def _named(link: SubscriptionLink) -> str:
+    return str(link.id) if link.external_id is None else f"{link.external_id} ({link.id})"
+
+
+def standing(facts: StandingFacts) -> Iterator[str]:
+    """Tell why a subscription is or isn't charged now."""
+    yield f"It is {at(facts.now)}."
+    if facts.parked is not None:
+        yield (
+            f"It is not charged: it was parked on {at(facts.parked.at)}"
+            f" ({facts.parked.reason}): {facts.parked.error}"
+        )
+        yield "It stays out of scheduling until `billing parked release`."
+        return
+    match facts.status:
+        case Status.CANCELED:
+            assert facts.canceled_at is not None
+            yield f"It is not charged: it was canceled on {at(facts.canceled_at)}."
+        case Status.UNPAID:
+            yield (
+                "It is not charged: the ladder of an earlier invoice is over and its plan says"
+                " `unpaid`. It goes on when that invoice is paid."
+            )
+        case Status.PAUSED:
+            yield "It is not charged: it is paused, and its periods pass unbilled until resumed."
+        case Status.TRIALING | Status.ACTIVE | Status.PAST_DUE:
+            yield from _renewing(facts)
+
+
+def _renewing(facts: StandingFacts) -> Iterator[str]:
+    assert facts.renews_at is not None
+    when = at(facts.renews_at)
+    if facts.is_due:
+        yield f"It is due: period {facts.next_n} began on {when} and has no cycle yet."
+        yield "A running scheduler opens it with its next tick; `billing status` shows the lag."
+    elif facts.cancel_at_period_end:
+        yield f"It won't be charged again: it is canceled when the open period ends, {when}."
+    else:
+        yield f"Its next invoice is not due until {when}."
+    if facts.status is Status.PAST_DUE:
+        yield "It is past due: an attempt was declined and its ladder goes on."
+
+
+def next_period(facts: NextPeriodFacts | None) -> Iterator[str]:
+    """Tell which period is opened next, and what it costs."""
+    if facts is None:
+        yield "There is none: nothing is scheduled."
+        return
+    kind = "a stub" if facts.is_stub else f"a {facts.kind} one"
+    yield f"Period {facts.n} is {kind}, {span(facts.starts, facts.ends)}."
+    if facts.starts != facts.renews_at:
+        yield f"It is scheduled for {at(facts.renews_at)}, which is not its start."
+    if facts.is_paused:
+        yield "It passes unbilled, unless the subscription is resumed before it begins."
+    elif facts.effective is None:
+        yield f"Plan {facts.plan} is not published: it would be parked."
+    else:
+        price = _unit_price(facts.price, facts.currency)
+        yield f"As published now it is priced by the terms of {facts.effective}: {price} a unit."
+
+
+def _unit_price(price: Money | None, currency: str) -> str:
+    return f"no price in {currency}" if price is None else str(price)
+
+
+def terms(facts: TermsFacts) -> Iterator[str]:
+    """Tell which terms a cycle has, and why those."""
+    price = _unit_price(facts.price, facts.currency)
+    yield (
+        f"Cycle {facts.n} was opened with the terms of {facts.plan} that are effective from"
+        f" {facts.effective}: {price} a unit, every {facts.every}."
+    )
+    match facts.reason:
+        case VersionReason.FIRST:
+            yield "They were the latest on sale on the day it started."
+        case VersionReason.HELD:
+            yield f"They are held since before: cycle {facts.n - 1} had them too."
+        case VersionReason.MOVED:
+            yield (
+                f'It moved to them from those of {facts.held}: they say existing = "move", and'
+                f" this is the first period that starts on {facts.effective} or later."
+            )
+    for later in facts.passed_by:
+        yield (
+            f'The terms of {later.effective} say existing = "{later.existing}": whoever'
+            " subscribed before keeps what they have."
+        )
+
+
+def schedule(facts: ScheduleFacts) -> Iterator[str]:
+    """Tell how a cycle's period follows from its subscription's schedule."""
+    trial = f", after a trial of {facts.trial}" if facts.trial else ""
+    aligned = f", on day {facts.anchor_day}" if facts.anchor_day else ""
+    yield (
+        f"Boundaries are counted from {facts.anchor_local:%Y-%m-%d %H:%M} in"
+        f" {facts.zone}, every {facts.every}{aligned}{trial}."
+    )
+    yield (
+        f"By that, period {facts.n} is {span(facts.starts, facts.ends)}; the cycle has"
+        f" {_KINDS[facts.cycle_kind]}."
+    )
+    if facts.part != facts.whole:
+        yield (
+            f"It is a stub up to the first aligned boundary: {facts.part} of"
+            f" {facts.whole} days are billed."
+        )
+
+
+_KINDS: Final[Mapping[CycleKind, str]] = {
+    "trial": "kind trial, which costs nothing",
+    "regular": "kind regular, which is billed",
+    "paused": "kind paused: the subscription was paused, nothing is billed",
+    "skipped": "kind skipped: it was over before it was opened, nothing is billed",
+}

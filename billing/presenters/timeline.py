@@ -1,0 +1,83 @@
+"""A subscription's timeline in lines: what happened in words, and the ids that it is about."""
+
+from collections.abc import Mapping
+from typing import Any, Final, assert_never
+
+from billing.queries.timeline import (
+    AttemptFinished,
+    AttemptSent,
+    CycleClosed,
+    CycleOpened,
+    DisputeClosed,
+    DisputeOpened,
+    Fact,
+    InvoiceIssued,
+    PaymentMoved,
+    RefundFinished,
+    RefundRequested,
+    SubscriptionNoted,
+    TimelineEntry,
+)
+
+COLUMNS: Final = ("at", "kind", "what", "actor")
+
+
+def line(entry: TimelineEntry) -> dict[str, Any]:
+    """Return one line: when, what kind, in words, who did it, and links."""
+    return {
+        "at": entry.at,
+        "kind": str(entry.kind),
+        "what": _words(entry.fact),
+        "actor": entry.actor,
+        **_links(entry.fact),
+    }
+
+
+def _words(fact: Fact) -> str:  # noqa: C901  one case a kind
+    match fact:
+        case CycleOpened():
+            period = f"{fact.period_start:%Y-%m-%d} to {fact.period_end:%Y-%m-%d}"
+            return f"cycle {fact.n} ({fact.kind}), {period}, terms of {fact.plan_version}"
+        case CycleClosed():
+            return f"cycle {fact.n}"
+        case InvoiceIssued():
+            return f"invoice {fact.number}, {fact.total}"
+        case AttemptSent():
+            card = f"{fact.brand} ending in {fact.last4}"
+            return f"attempt {fact.n} ({fact.kind}), {fact.amount}, {card}"
+        case AttemptFinished():
+            code = f" ({fact.decline_code})" if fact.decline_code else ""
+            decided = fact.decision and fact.outcome != "succeeded"
+            return f"attempt {fact.n} {fact.outcome}{code}{f': {fact.decision}' if decided else ''}"
+        case PaymentMoved():
+            return f"payment {fact.from_state} -> {fact.to_state} ({fact.cause})"
+        case RefundRequested():
+            return f"refund of {fact.amount}: {fact.reason}"
+        case RefundFinished():
+            why = f": {fact.failure_reason}" if fact.failure_reason else ""
+            return f"refund of {fact.amount} {fact.state}{why}"
+        case DisputeOpened():
+            return f"dispute of {fact.amount}: {fact.reason}"
+        case DisputeClosed():
+            return f"dispute of {fact.amount} {fact.state}"
+        case SubscriptionNoted():
+            return fact.words
+    assert_never(fact)
+
+
+def _links(fact: Fact) -> Mapping[str, Any]:
+    match fact:
+        case CycleOpened() | CycleClosed():
+            return {"n": fact.n}
+        case InvoiceIssued():
+            return {"n": fact.n, "invoice": fact.number}
+        case AttemptSent() | AttemptFinished():
+            return {"payment_id": fact.payment_id, "attempt": fact.n}
+        case PaymentMoved():
+            return {"payment_id": fact.payment_id}
+        case RefundRequested() | RefundFinished():
+            return {"payment_id": fact.payment_id, "refund_id": fact.refund_id}
+        case DisputeOpened() | DisputeClosed():
+            return {"payment_id": fact.payment_id, "dispute_id": fact.dispute_id}
+        case SubscriptionNoted():
+            return {}

@@ -1,0 +1,39 @@
+"""One cycle with what hangs on it: the rows that the facts are read from."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import Connection, Row
+
+from billing.store.payments import invoices, payments
+from billing.store.payments.invoices import Invoice
+from billing.store.payments.payments import Payment
+from billing.store.subscriptions import cycles, subscriptions
+from billing.store.subscriptions.subscriptions import Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class Billed:
+    """One cycle with what hangs on it; a one-off payment has neither cycle nor invoice."""
+
+    subscription: Subscription | None
+    cycle: Row[Any] | None
+    invoice: Invoice | None
+    payment: Payment | None
+
+
+def billed_of_payment(conn: Connection, payment: Payment) -> Billed:
+    """Return what a payment collects for."""
+    if payment.invoice_id is None:
+        return Billed(None, None, None, payment)
+    invoice = invoices.find(conn, str(payment.invoice_id))
+    assert invoice is not None, "a payment's invoice is never deleted"
+    subscription = subscriptions.find(conn, str(invoice.subscription_id))
+    return Billed(subscription, cycles.get(conn, invoice.cycle_id), invoice, payment)
+
+
+def billed_of_cycle(conn: Connection, subscription: Subscription, cycle: Row[Any]) -> Billed:
+    """Return what a cycle was billed with."""
+    invoice = invoices.of_cycle(conn, cycle.id)
+    payment = payments.of_invoice(conn, invoice.id) if invoice is not None else None
+    return Billed(subscription, cycle, invoice, payment)

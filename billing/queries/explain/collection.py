@@ -1,0 +1,208 @@
+"""How an invoice was collected: its lines, the attempts, and what comes next."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.queries.explain.billed import Billed
+from billing.queries.explain.renewal import ParkedFacts
+from billing.rules.dunning import DeclineClass
+from billing.rules.invoices import InvoiceStatus
+from billing.rules.money import Money
+from billing.rules.payments import AttemptKind, AttemptOutcome, State
+from billing.store.payments import attempts, invoices
+from billing.store.payments.attempts import Attempt
+from billing.store.payments.payments import Payment
+from billing.store.subscriptions import customers
+
+
+@dataclass(frozen=True, slots=True)
+class LineFacts:
+    """One line of an invoice."""
+
+    n: int
+    description: str
+    quantity: int
+    unit_amount: Money
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceFacts:
+    """An invoice with its lines; without a payment where there was nothing to collect."""
+
+    id: UUID
+    number: str
+    issued_at: datetime
+    total: Money
+    lines: tuple[LineFacts, ...]
+    status: InvoiceStatus
+    resolved_at: datetime | None
+    payment_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """A card as people recognise it."""
+
+    brand: str
+    last4: str
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptFacts:
+    """One attempt: sent when, with what, and what came of it.
+
+    `card` is None where the payment method belongs to another customer by now.
+    """
+
+    payment_id: UUID
+    n: int
+    kind: AttemptKind
+    first_sent_at: datetime
+    card: CardFacts | None
+    idempotency_key: str
+    sends: int
+    outcome: AttemptOutcome | None
+    finished_at: datetime | None
+    unknown_since: datetime | None
+    last_error: str | None
+    decline_code: str | None
+    decline_class: DeclineClass | None
+    advice_code: str | None
+    decision: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class AttemptsFacts:
+    """All attempts of a payment; `decision` is why there was none."""
+
+    attempts: tuple[AttemptFacts, ...]
+    decision: str | None
+
+
+class NextKind(StrEnum):
+    """What happens next with a payment."""
+
+    PARKED = "parked"
+    FAILED = "failed"
+    CAPTURED = "captured"
+    UNSCHEDULED = "unscheduled"
+    OPEN_ATTEMPT = "open_attempt"
+    CAPTURE = "capture"
+    VOID = "void"
+    WAITS_FOR_CAPTURE = "waits_for_capture"
+    WAITS_FOR_METHOD = "waits_for_method"
+    ATTEMPT_DUE = "attempt_due"
+    ATTEMPT_LATER = "attempt_later"
+
+
+@dataclass(frozen=True, slots=True)
+class NextFacts:
+    """What happens next with a payment, and when; only what belongs to `kind` is set."""
+
+    kind: NextKind
+    at: datetime | None = None
+    parked: ParkedFacts | None = None
+    amount: Money | None = None
+    decision: str | None = None
+    attempt_kind: AttemptKind | None = None
+    rung: int | None = None
+
+
+def invoice_facts(conn: Connection, billed: Billed) -> InvoiceFacts | None:
+    """Return the invoice of a cycle, or None where its kind bills nothing."""
+    invoice = billed.invoice
+    if invoice is None:
+        return None
+    currency = invoice.currency
+    return InvoiceFacts(
+        id=invoice.id,
+        number=invoice.number,
+        issued_at=invoice.issued_at,
+        total=Money(invoice.total, currency),
+        lines=tuple(
+            LineFacts(
+                line.line,
+                line.description,
+                line.quantity,
+                Money(line.unit_amount, currency),
+                Money(line.amount, currency),
+            )
+            for line in invoices.lines(conn, invoice.id)
+        ),
+        status=invoice.status,
+        resolved_at=invoice.resolved_at,
+        payment_id=None if billed.payment is None else billed.payment.id,
+    )
+
+
+def attempts_facts(conn: Connection, payment: Payment) -> AttemptsFacts:
+    """Return a payment's attempts in order."""
+    cards = {
+        method.id: CardFacts(method.brand, method.last4)
+        for method in customers.payment_methods_of(conn, payment.customer_id)
+    }
+    rows = attempts.of_payment(conn, payment.id)
+    return AttemptsFacts(tuple(_attempt(row, cards) for row in rows), payment.decision)
+
+
+def _attempt(row: Attempt, cards: dict[UUID, CardFacts]) -> AttemptFacts:
+    return AttemptFacts(
+        payment_id=row.payment_id,
+        n=row.n,
+        kind=row.kind,
+        first_sent_at=row.first_sent_at,
+        card=cards.get(row.payment_method_id),
+        idempotency_key=row.idempotency_key,
+        sends=row.sends,
+        outcome=row.outcome,
+        finished_at=row.finished_at,
+        unknown_since=row.unknown_since,
+        last_error=row.last_error,
+        decline_code=row.decline_code,
+        decline_class=row.decline_class,
+        advice_code=row.advice_code,
+        decision=row.decision,
+    )
+
+
+def next_facts(conn: Connection, payment: Payment, now: datetime) -> NextFacts:
+    """Return what happens next with a payment."""
+    if payment.parked_at is not None:
+        parked = ParkedFacts(payment.parked_at, payment.parked_reason, payment.parked_error)
+        return NextFacts(NextKind.PARKED, parked=parked)
+    at = payment.next_attempt_at
+    if at is None:
+        return _ended(payment)
+    if attempts.open_attempt(conn, payment.id) is not None:
+        return NextFacts(NextKind.OPEN_ATTEMPT)
+    if payment.state is State.AUTHORIZED:
+        return _of_authorised(payment)
+    kind = payment.next_attempt_kind
+    if kind is AttemptKind.GIVE_UP:
+        return NextFacts(NextKind.WAITS_FOR_METHOD, at)
+    due = NextKind.ATTEMPT_DUE if at <= now else NextKind.ATTEMPT_LATER
+    return NextFacts(due, at, attempt_kind=kind, rung=payment.rung)
+
+
+def _ended(payment: Payment) -> NextFacts:
+    match payment.state:
+        case State.FAILED:
+            return NextFacts(NextKind.FAILED, decision=payment.decision)
+        case State.CREATED | State.AUTHORIZED:
+            return NextFacts(NextKind.UNSCHEDULED)
+        case State.CAPTURED | State.SETTLED | State.REFUNDED:
+            return NextFacts(NextKind.CAPTURED, amount=payment.captured)
+
+
+def _of_authorised(payment: Payment) -> NextFacts:
+    at = payment.next_attempt_at
+    if payment.capture_amount is not None:
+        return NextFacts(NextKind.CAPTURE, at, amount=payment.to_capture)
+    if payment.is_held:
+        return NextFacts(NextKind.WAITS_FOR_CAPTURE, at)
+    return NextFacts(NextKind.VOID, at, decision=payment.decision)

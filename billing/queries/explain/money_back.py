@@ -1,0 +1,81 @@
+"""What was given back of a payment: refunds, and disputes of the customer's bank."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.rules.money import Money
+from billing.store.payments import disputes, refunds
+from billing.store.payments.payments import Payment
+
+MANY: Final = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class RefundFacts:
+    """One refund, asked for or made."""
+
+    id: UUID
+    amount: Money
+    created_at: datetime
+    requested_by: str
+    reason: str
+    state: str
+    problem: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DisputeFacts:
+    """One dispute, or an inquiry that may become one."""
+
+    id: UUID
+    provider_dispute_id: str
+    amount: Money
+    opened_at: datetime
+    reason: str
+    state: str
+
+    @property
+    def is_inquiry(self) -> bool:
+        """Whether no money was taken back for it."""
+        return self.state.startswith("inquiry")
+
+
+@dataclass(frozen=True, slots=True)
+class MoneyBackFacts:
+    """All refunds and disputes of a payment."""
+
+    refunds: tuple[RefundFacts, ...]
+    disputes: tuple[DisputeFacts, ...]
+
+
+def money_back_facts(conn: Connection, payment: Payment) -> MoneyBackFacts:
+    """Return a payment's refunds and disputes."""
+    return MoneyBackFacts(
+        tuple(
+            RefundFacts(
+                row.id,
+                Money(row.amount, row.currency),
+                row.created_at,
+                row.requested_by,
+                row.reason,
+                row.state,
+                row.failure_reason or row.last_error,
+            )
+            for row in refunds.page(conn, payment_id=payment.id, limit=MANY)
+        ),
+        tuple(
+            DisputeFacts(
+                row.id,
+                row.provider_dispute_id,
+                Money(row.amount, row.currency),
+                row.opened_at,
+                row.reason,
+                row.state,
+            )
+            for row in disputes.page(conn, payment_id=payment.id, limit=MANY)
+        ),
+    )

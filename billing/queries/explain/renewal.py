@@ -1,0 +1,112 @@
+"""Why a subscription is or isn't charged now, and what its next period is."""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.rules.money import Money
+from billing.rules.periods import Kind, nth, to_local
+from billing.rules.subscriptions import Status
+from billing.store.subscriptions import plans
+from billing.store.subscriptions.subscriptions import Subscription
+from plans.terms import version_for_period
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedFacts:
+    """Since when something waits for a person, and why."""
+
+    at: datetime
+    reason: str | None
+    error: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StandingFacts:
+    """How a subscription stands at an instant; `renews_at` is when its period `next_n` begins."""
+
+    now: datetime
+    subscription_id: UUID
+    status: Status
+    parked: ParkedFacts | None
+    canceled_at: datetime | None
+    renews_at: datetime | None
+    next_n: int
+    cancel_at_period_end: bool
+
+    @property
+    def is_due(self) -> bool:
+        """Whether its next period has begun and has no cycle yet."""
+        return self.renews_at is not None and self.renews_at <= self.now
+
+
+@dataclass(frozen=True, slots=True)
+class NextPeriodFacts:
+    """The period that is opened next, priced as published now.
+
+    `effective` is None where the plan is not published, `price` where that version has none.
+    """
+
+    n: int
+    kind: Kind
+    is_stub: bool
+    starts: datetime
+    ends: datetime
+    renews_at: datetime
+    is_paused: bool
+    plan: str
+    currency: str
+    effective: date | None
+    price: Money | None
+
+
+def standing_facts(subscription: Subscription, now: datetime) -> StandingFacts:
+    """Return how a subscription stands now."""
+    at = subscription.parked_at
+    return StandingFacts(
+        now=now,
+        subscription_id=subscription.id,
+        status=subscription.status,
+        parked=None
+        if at is None
+        else ParkedFacts(at, subscription.parked_reason, subscription.parked_error),
+        canceled_at=subscription.canceled_at,
+        renews_at=subscription.renews_at,
+        next_n=subscription.next_n,
+        cancel_at_period_end=subscription.cancel_at_period_end,
+    )
+
+
+def next_period_facts(conn: Connection, subscription: Subscription) -> NextPeriodFacts | None:
+    """Return the period that is opened next, or None where nothing is scheduled."""
+    if subscription.renews_at is None:
+        return None
+    scheduled = nth(subscription.schedule, subscription.next_n)
+    effective, price = _priced(conn, subscription, scheduled.period.start)
+    return NextPeriodFacts(
+        n=subscription.next_n,
+        kind=scheduled.kind,
+        is_stub=scheduled.part != scheduled.whole,
+        starts=scheduled.period.start,
+        ends=scheduled.period.end,
+        renews_at=subscription.renews_at,
+        is_paused=subscription.status is Status.PAUSED,
+        plan=subscription.plan,
+        currency=subscription.currency,
+        effective=effective,
+        price=price,
+    )
+
+
+def _priced(
+    conn: Connection, subscription: Subscription, starts: datetime
+) -> tuple[date | None, Money | None]:
+    plan = plans.published(conn).get(subscription.plan)
+    if plan is None:
+        return None, None
+    starts_on = to_local(starts, subscription.zone).date()
+    version = version_for_period(plan.versions, subscription.plan_version, starts_on)
+    price = version.prices.get(subscription.currency)
+    return version.effective, None if price is None else Money(price, subscription.currency)
