@@ -117,7 +117,9 @@ class Gateway(Protocol):
         """Find out what became of a refund whose key may have been forgotten (over 23 h)."""
         ...
 
-    def create_customer(self, *, name: str, email: str | None, idempotency_key: str) -> str:
+    def create_customer(
+        self, *, name: str, email: str | None, metadata: Mapping[str, str], idempotency_key: str
+    ) -> str:
         """Create the provider's customer and return its id. Raises `Unavailable`, `BadInput`."""
         ...
 

@@ -37,8 +37,8 @@ class Role:
         ours = {name: value for name, value in os.environ.items() if "BILLING__" not in name}
         settings = {
             "DATABASE__URL": db_url,
-            "STRIPE__API_BASE": psp_url,
-            "STRIPE__API_KEY": "sk_test_role",
+            "PROVIDERS__STRIPE__API_BASE": psp_url,
+            "PROVIDERS__STRIPE__API_KEY": "sk_test_role",
             "API__PORT": str(self.port),
             "API__GRPC_PORT": str(self.grpc_port),
             "API__PEPPER": PEPPER,

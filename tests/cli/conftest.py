@@ -31,8 +31,8 @@ def world(tmp_path: Path, db_url: str, redis_url: str, sandbox: "SandboxServer")
     env = environment(
         database__url=db_url,
         redis__url=redis_url,
-        stripe__api_base=sandbox.url,
-        stripe__api_key="sk_test_of_the_cli_tests",
+        providers__stripe__api_base=sandbox.url,
+        providers__stripe__api_key="sk_test_of_the_cli_tests",
     )
     world = World(tmp_path, dict(env), sandbox.url)
     world.at(START)

@@ -46,7 +46,7 @@ class World:
         self.gateway._http._transport = self.recorder  # type: ignore[assignment]
         self.at(SENT)
         self.customer = self.gateway.create_customer(
-            name="Ada", email="ada@example.com", idempotency_key="c1"
+            metadata={}, name="Ada", email="ada@example.com", idempotency_key="c1"
         )
 
     def at(self, now: datetime) -> None:

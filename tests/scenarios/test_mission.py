@@ -129,7 +129,8 @@ def test_product_teams_write_plans_in_toml(world: World, db_url: str, tmp_path: 
     (folder / "gym").mkdir()
     file = folder / "gym" / "gym.toml"
     team = Cli(folder, dict(environment(
-        database__url=db_url, stripe__api_base=world.psp._url, stripe__api_key="sk_test_team",
+        database__url=db_url, providers__stripe__api_base=world.psp._url,
+        providers__stripe__api_key="sk_test_team",
     )))  # fmt: skip
 
     file.write_text(GYM.replace("every", "evry"))

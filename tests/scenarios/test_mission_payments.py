@@ -567,7 +567,8 @@ def test_a_settlement_report_is_reconciled_corrected_and_alerted_about(
     world.run_until("2026-01-03")
     file = report(world, tmp_path)
     finance = Cli(tmp_path, dict(environment(
-        database__url=db_url, stripe__api_base=world.psp._url, stripe__api_key="sk_test_finance",
+        database__url=db_url, providers__stripe__api_base=world.psp._url,
+        providers__stripe__api_key="sk_test_finance",
     )))  # fmt: skip
 
     done = finance.run("reconcile", "import", str(file))

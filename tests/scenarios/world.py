@@ -120,6 +120,12 @@ class Psp:
         found: list[dict[str, Any]] = answer.json()["data"]
         return found
 
+    def customer(self, subscriber: Subscriber) -> dict[str, Any]:
+        """Return a customer in the provider's own books."""
+        url = f"{self._url}/v1/customers/{subscriber.provider_customer_id}"
+        found: dict[str, Any] = self._http.get(url, timeout=10).json()
+        return found
+
     def captures(self, subscriber: Subscriber) -> int:
         """Count how often a customer's money was taken."""
         return sum(charge["captured"] and charge["paid"] for charge in self.charges(subscriber))

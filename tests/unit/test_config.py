@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from billing.cli.session import Session
 from billing.config import all_keys, format_duration, load_settings, parse_duration
 from billing.errors import BadInput
 from billing.gateway.stripe.kind import CAPABILITIES
@@ -367,3 +368,15 @@ def test_the_default_account_has_its_endpoints_secrets_from_one_place(tmp_path: 
 
     assert "are both given" in error.what
     assert error.where == "environment, BILLING__WEBHOOKS__SECRETS"
+
+
+def test_the_command_line_hints_at_the_new_name_and_leaves_its_answer_clean(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    session = Session(config=written(tmp_path, '[stripe]\ndeadline = "40s"\n'))
+
+    assert session.settings is session.settings
+
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("[providers.stripe]") == 1

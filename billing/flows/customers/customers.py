@@ -18,6 +18,7 @@ from billing.pan import refuse_card_number
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.payments import AttemptKind, Cause, State
 from billing.store.dispatch import NOT_HELD
+from billing.store.identity import engine_id
 from billing.store.payments import attempts, payments
 from billing.store.subscriptions import customers
 
@@ -45,9 +46,12 @@ def create(
     )
     if not name.strip():
         raise BadInput("a customer needs a name", where="name")
-    customer_id = _claim(engine, customer_id or new_id(), name, email, external_id, now)
+    customer_id, maker = _claim(engine, customer_id or new_id(), name, email, external_id, now)
     provider_id = gateway.create_customer(
-        name=name, email=email, idempotency_key=f"{policy.mode}:customer:{customer_id}"
+        name=name,
+        email=email,
+        metadata={} if maker is None else {"customer": str(customer_id), "engine": str(maker)},
+        idempotency_key=f"{policy.mode}:customer:{customer_id}",
     )
     with engine.begin() as conn:
         customers.set_provider_customer(conn, customer_id, provider_id)
@@ -72,8 +76,11 @@ def _claim(
     email: str | None,
     external_id: str | None,
     now: datetime,
-) -> UUID:
-    """Commit the row, or take up one that an interrupted command left without its provider id."""
+) -> tuple[UUID, UUID | None]:
+    """Commit the row, or take up one that an interrupted command left without its provider id.
+
+    Returns its id and the engine's. A row of before engines had an id was sent without one.
+    """
     values = {
         "id": customer_id,
         "external_id": external_id,
@@ -82,19 +89,19 @@ def _claim(
         "created_at": now,
     }
     with engine.begin() as conn:
-        if customers.find(conn, str(customer_id)) is not None:
-            return customer_id
+        claimed = customers.find(conn, str(customer_id))
+        if claimed is not None:
+            return claimed.id, claimed.engine_id
         # Also refused is another customer's id: `find` would never come to the new one.
         existing = None if external_id is None else customers.find(conn, external_id)
         if existing is None and customers.add(conn, values):
-            return customer_id
+            return customer_id, engine_id(conn)
         assert external_id is not None, "only an external id can be taken"
         existing = existing or customers.find(conn, external_id)
         assert existing is not None
     same = (existing.name, existing.email) == (name, email)
     if existing.provider_customer_id is None and same:
-        found: UUID = existing.id
-        return found
+        return existing.id, existing.engine_id
     raise Conflict(
         f"a customer with external id {external_id!r} exists: {existing.id}",
         where="external_id",

@@ -36,6 +36,7 @@ from billing.rules.money import Money
 from billing.rules.payments import AttemptKind, CaptureMethod
 from billing.rules.subscriptions import Status
 from billing.store import dispatch
+from billing.store.identity import engine_id
 from billing.store.payments import attempts, payments
 from billing.store.payments.payments import PaymentForAttempt
 
@@ -149,7 +150,7 @@ def _new_attempt(
 ) -> ChargeSend:
     assert row.payment_method_id is not None, "without one no attempt is made"
     n = row.attempt_n + 1
-    request = _request(row, n, policy)
+    request = _request(row, n, policy, engine_id(conn))
     attempts.add(
         conn,
         payment_id=row.id,
@@ -174,11 +175,11 @@ def _new_attempt(
     )
 
 
-def _request(row: PaymentForAttempt, n: int, policy: Policy) -> ChargeRequest:
+def _request(row: PaymentForAttempt, n: int, policy: Policy, engine: UUID) -> ChargeRequest:
     key = attempt_key(policy.mode, row.subscription_id, row.period_start, row.id, n)
     assert row.provider_customer_id is not None
     assert row.payment_method_token is not None
-    metadata = {"payment": str(row.id), "attempt": str(n), "key": key}
+    metadata = {"payment": str(row.id), "attempt": str(n), "key": key, "engine": str(engine)}
     if row.subscription_id is not None and row.period_start is not None:
         metadata["subscription"] = str(row.subscription_id)
         metadata["period"] = _compact(row.period_start)

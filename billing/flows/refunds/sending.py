@@ -103,12 +103,16 @@ def begin(
 
 
 def _as_sent(row: Row[Any], policy: Policy) -> RefundRequest:
-    """Return the same request for the same row: a resend must have the same fingerprint."""
+    """Return the same request for the same row: a resend must have the same fingerprint.
+
+    Refunds of before engines had an id were asked for without one.
+    """
+    engine = {} if row.engine_id is None else {"engine": str(row.engine_id)}
     return RefundRequest(
         idempotency_key=refund_key(policy.mode, row.id, row.key_n),
         provider_payment_id=row.provider_payment_id,
         amount=Money(row.amount, row.currency),
-        metadata={"refund": str(row.id), "payment": str(row.payment_id)},
+        metadata={"refund": str(row.id), "payment": str(row.payment_id)} | engine,
     )
 
 

@@ -1,11 +1,11 @@
 """Stripe behind the `Gateway` protocol: payments, customers and their cards.
 
-Refunds are in `stripe_refunds`, what is only read in `stripe_reads`, the requests themselves
-in `stripe_client`; what an answer means is decided in `classify`.
+Refunds are in `refunds`, what is only read in `reads`, the requests themselves
+in `client`; what an answer means is decided in `classify`.
 """
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -142,11 +142,15 @@ class StripeGateway(Refunds, Reads):
             return Unknown("wrong_id", message, provider_payment_id, answer.request_id)
         return outcome_of_cancel(intent, answer.request_id)
 
-    def create_customer(self, *, name: str, email: str | None, idempotency_key: str) -> str:
+    def create_customer(
+        self, *, name: str, email: str | None, metadata: Mapping[str, str], idempotency_key: str
+    ) -> str:
         """Create the provider's customer and return its id."""
         params: dict[str, object] = {"name": name}
         if email:
             params["email"] = email
+        if metadata:
+            params["metadata"] = dict(metadata)
         answer = self._ask("create_customer", "post", "/v1/customers", params, key=idempotency_key)
         return _understood(answer, _customer_id)
 

@@ -6,7 +6,7 @@ Money is bigint minor units, every instant is timestamptz, read and written as U
 
 from billing.store.tables.access import api_keys, audit_log, idempotency_keys, provider_events
 from billing.store.tables.columns import metadata
-from billing.store.tables.operation import tasks, test_clock
+from billing.store.tables.operation import engine, tasks, test_clock
 from billing.store.tables.payments import (
     attempts,
     disputes,
@@ -45,6 +45,7 @@ __all__ = [
     "customers",
     "cycles",
     "disputes",
+    "engine",
     "fx_events",
     "idempotency_keys",
     "invoice_lines",

@@ -1,8 +1,15 @@
-"""Tables that the processes themselves keep: when tasks ran, and the test clock."""
+"""Which engine this is, and what its processes keep: when tasks ran, and the test clock."""
 
-from sqlalchemy import Column, Double, SmallInteger, Table
+from sqlalchemy import Boolean, Column, Double, SmallInteger, Table, func
 
-from billing.store.tables.columns import instant, metadata, text
+from billing.store.tables.columns import identifier, instant, metadata, text
+
+engine = Table(
+    "engine",
+    metadata,
+    Column("single", Boolean, primary_key=True, server_default="true"),
+    identifier("id", nullable=False, server_default=func.gen_random_uuid()),
+)
 
 tasks = Table(
     "tasks",

@@ -1,6 +1,16 @@
 """Tables of what is owed, paid and given back."""
 
-from sqlalchemy import BigInteger, Boolean, Column, Identity, Integer, SmallInteger, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Identity,
+    Integer,
+    SmallInteger,
+    Table,
+    Text,
+    func,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from billing.store.tables.columns import identifier, instant, metadata, month, text
@@ -125,6 +135,7 @@ refunds = Table(
     text("reason", nullable=False),
     text("requested_by", nullable=False),
     text("idempotency_key", nullable=False),
+    identifier("engine_id", server_default=func.this_engine()),
     Column("key_n", SmallInteger, nullable=False, server_default="1"),
     text("provider_refund_id"),
     text("failure_reason"),

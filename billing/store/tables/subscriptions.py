@@ -11,6 +11,7 @@ from sqlalchemy import (
     Integer,
     SmallInteger,
     Table,
+    func,
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
@@ -47,6 +48,7 @@ customers = Table(
     text("provider_customer_id"),
     identifier("default_payment_method_id"),
     instant("created_at", nullable=False),
+    identifier("engine_id", server_default=func.this_engine()),
 )
 
 payment_methods = Table(
