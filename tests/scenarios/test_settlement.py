@@ -675,6 +675,29 @@ def test_money_that_nothing_explains_is_a_break_in_the_second_run(world: World) 
     assert open_breaks(world) == []
 
 
+class _WithoutBalance:
+    """A provider whose balance can't be read."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+        self.capabilities = replace(real.capabilities, lists_balance=False)
+
+    def __getattr__(self, name: str) -> Any:
+        assert name != "balance", "it was asked all the same"
+        return getattr(self._real, name)
+
+
+def test_a_provider_without_a_balance_is_settled_without_a_tie_out(world: World) -> None:
+    customer = paid(world)
+    run_id = runs.begin(world.engine, now=world.now)
+    assert run_id is not None
+
+    runs.work(run_id, context(world, _WithoutBalance(world.gateway)))
+
+    assert world.payment(customer).state == "SETTLED"
+    assert "tie_out" not in steps(world, run_id)["close"].cursor
+
+
 class _Richer:
     def __init__(self, real: Any) -> None:
         self._real = real

@@ -1,6 +1,7 @@
 """What the provider tells us: adopted once, in any order, however often, however late."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -799,6 +800,18 @@ def test_without_an_endpoint_the_sweep_reads_everything(world: World) -> None:
 
     assert world.payment(subscriber).state == "CAPTURED"
     world.assert_everything_adds_up()
+
+
+def test_there_is_no_sweep_where_events_cant_be_listed(
+    world: World, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = requests_made(world, "GET /v1/events")
+    silent = replace(world.gateway.capabilities, lists_events=False)
+    monkeypatch.setattr(type(world.gateway), "capabilities", silent)
+
+    post.webhooks.tick()
+
+    assert requests_made(world, "GET /v1/events") == before
 
 
 def test_the_sweep_is_made_once_an_interval(world: World, post: Post) -> None:

@@ -2,6 +2,8 @@
 
 import ast
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import cast
 
@@ -10,7 +12,9 @@ import pytest
 import billing.gateway.stripe as package
 from billing.config import load_settings
 from billing.errors import BadInput
+from billing.flows.policy import Policy, lists_come_next
 from billing.gateway import Gateway
+from billing.gateway.capabilities import Replay
 from billing.gateway.gateways import Gateways
 from billing.gateway.registry import KINDS
 from billing.gateway.stripe.amounts import to_stripe
@@ -65,6 +69,30 @@ def test_the_smallest_amount_is_the_providers_unless_it_is_configured() -> None:
 
     assert minimum_amounts(settings)["USD"] == 10
     assert minimum_amounts(settings)["GBP"] == 30
+
+
+@pytest.mark.parametrize(
+    ("replay", "turns"),
+    [(Replay.FIRST_ANSWER, [4, 6, 8]), (Replay.PRESENT_STATE, [])],
+)
+def test_lists_are_asked_in_turn_where_a_key_may_replay_an_error_for_ever(
+    replay: Replay, turns: list[int]
+) -> None:
+    capabilities = replace(KINDS["stripe"].capabilities, replay=replay)
+
+    assert [sends for sends in range(1, 9) if lists_come_next(sends, capabilities)] == turns
+
+
+@pytest.mark.parametrize(
+    ("configured", "held"),
+    [(None, timedelta(days=29)), (timedelta(hours=5), timedelta(hours=5))],
+)
+def test_a_key_is_trusted_as_long_as_its_provider_says_and_no_longer(
+    configured: timedelta | None, held: timedelta
+) -> None:
+    capabilities = replace(KINDS["stripe"].capabilities, key_max_age=timedelta(days=29))
+
+    assert Policy(key_max_age=configured).keys_hold(capabilities) == held
 
 
 # --- accounts -----------------------------------------------------------------------------------

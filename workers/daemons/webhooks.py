@@ -74,6 +74,8 @@ class Webhooks(Ticking):
 
     def _sweep_is_due(self) -> bool:
         every = self._runtime.settings.webhooks.sweep_every
+        if not self._runtime.gateway.capabilities.lists_events:
+            return False
         with self._runtime.engine.connect() as conn:
             last = events.last_run(conn, SWEEP)
         if last is None or last.last_success_at is None:

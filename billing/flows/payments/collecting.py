@@ -259,7 +259,7 @@ def attempt(
     """
     if now - send.first_sent_at >= policy.keys_hold(gateway.capabilities):
         return gateway.look_up(send.request, since=send.first_sent_at)
-    if not lists_come_next(send.sends):
+    if not lists_come_next(send.sends, gateway.capabilities):
         return gateway.charge(send.request, first_send=send.first_send)
     found = gateway.look_up(send.request, since=send.first_sent_at)
     if isinstance(found, Absent):

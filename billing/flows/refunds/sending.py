@@ -131,7 +131,7 @@ def attempt(
         return _ask_about(gateway, sending.provider_refund_id)
     if now - sending.first_sent_at >= policy.keys_hold(gateway.capabilities):
         return gateway.look_up_refund(sending.request, since=sending.first_sent_at)
-    if lists_come_next(sending.sends):
+    if lists_come_next(sending.sends, gateway.capabilities):
         found = gateway.look_up_refund(sending.request, since=sending.first_sent_at)
         if isinstance(found, Absent):
             return Unknown("not_found_yet", "not in the provider's lists, its key is still alive")
