@@ -1,19 +1,21 @@
 """`billing breaks`: what differs from the provider's books, and what is done about it."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
 
-from billing.cli.options import confirm, lasting, paged, word_option
+from billing.cli.options import confirm, lasting, more_hint, paged, word_option
 from billing.cli.output import Output, output_option, talk
-from billing.cli.records import BREAKS, plain, write_page
+from billing.cli.records import BREAKS, plain
 from billing.cli.references import find
 from billing.cli.session import Session, person
 from billing.errors import BadInput
 from billing.rules.reconciliation import BreakKind
 
 if TYPE_CHECKING:
+    from sqlalchemy import Row
+
     from billing.flows.breaks.operator import Resolution
     from billing.rules.money import Money
 
@@ -54,7 +56,9 @@ def list_(
             limit=limit + 1,
             after=after,
         )
-    write_page(output, rows, BREAKS, limit)
+    output.records([_shown(row) for row in rows[:limit]], BREAKS)
+    if rows[:limit]:
+        more_hint(len(rows), limit, rows[:limit][-1].id)
 
 
 @breaks.command("show")
@@ -70,7 +74,7 @@ def show(session: Session, break_id: str, output: Output) -> None:
         row = stored.get(conn, found)
         notes = [plain(note) for note in stored.notes(conn, found)]
     assert row is not None, "breaks are never deleted"
-    output.record({**plain(row), "notes": notes}, {"notes": _NOTES})
+    output.record({**_shown(row), "notes": notes}, {"notes": _NOTES})
 
 
 @breaks.command("annotate")
@@ -164,6 +168,12 @@ def resolve(
     told = "; ".join(plan.words) or "nothing is posted"
     verb = "would resolve" if dry_run else "resolved"
     output.message(record, f"{verb} break {found}: {told}")
+
+
+def _shown(row: "Row[Any]") -> dict[str, Any]:
+    from billing.presenters import break_causes
+
+    return {**plain(row), "suggested_cause": break_causes.in_words(row.suggested_cause)}
 
 
 def _find(session: Session, break_id: str) -> UUID:

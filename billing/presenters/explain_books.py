@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 
+from billing.presenters import break_causes
 from billing.presenters.text import at
 from billing.queries.explain.books import (
     CycleFacts,
@@ -85,4 +86,5 @@ def _hold(hold: HoldFacts) -> str:
             )
         case HoldKind.BREAK:
             assert hold.found is not None
-            return f"by break {hold.found.id} ({hold.found.kind}): {hold.found.suggested_cause}."
+            cause = break_causes.in_words(hold.found.suggested_cause)
+            return f"by break {hold.found.id} ({hold.found.kind}): {cause}."

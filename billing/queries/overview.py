@@ -11,6 +11,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, text
 
+from billing.ledger.keys import EntryKind
+
 Noun = Literal[
     "subscription", "customer", "payment", "invoice", "break", "refund", "dispute", "exchange"
 ]
@@ -187,7 +189,10 @@ _BY_NAME: Final[Mapping[Noun, str]] = {
     "invoice": "SELECT id FROM invoices WHERE number = :name",
     "refund": "SELECT id FROM refunds WHERE provider_refund_id = :name",
     "dispute": "SELECT id FROM disputes WHERE provider_dispute_id = :name",
-    "exchange": "SELECT id FROM fx_events WHERE source_key IN (:name, 'fx_event:' || :name)",
+    "exchange": (
+        f"SELECT id FROM fx_events WHERE source_key IN (:name, '{EntryKind.FX_EVENT.prefix}'"  # noqa: S608  a constant
+        " || :name)"
+    ),
 }
 _BY_ID: Final[Mapping[Noun, str]] = {
     "subscription": "SELECT id FROM subscriptions WHERE id BETWEEN :low AND :high",

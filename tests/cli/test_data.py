@@ -285,22 +285,23 @@ def test_a_card_that_changes_is_tried_at_once(declined: World) -> None:
 
 
 def test_breaks_are_listed_until_they_are_resolved(paid: World) -> None:
+    from billing.rules.reconciliation import BreakFound, BreakKind
     from billing.store.settlement import breaks
 
     runtime = paid.runtime()
     with runtime.engine.begin() as conn:
-        breaks.record(
-            conn,
-            kind="duplicate_charge",
-            dedupe_key="duplicate:1",
+        duplicate = BreakFound(
+            kind=BreakKind.DUPLICATE_CHARGE,
+            subject="ch_1",
             ours={"amount": 999},
-            provider={"amount": 1998},
-            suggested_cause="charged by hand",
-            now=START,
+            theirs={"amount": 1998},
         )
+        breaks.record(conn, duplicate, now=START)
     (found,) = paid.json("breaks", "list", "--kind", "duplicate_charge")
     with runtime.engine.begin() as conn:
-        breaks.resolve_by_key(conn, "duplicate:1", now=START + DAY, resolution="refunded")
+        breaks.explain(
+            conn, BreakKind.DUPLICATE_CHARGE, "ch_1", now=START + DAY, resolution="refunded"
+        )
     runtime.close()
 
     assert paid.json("breaks", "show", found["id"])["provider"] == {"amount": 1998}

@@ -21,6 +21,7 @@ from billing.flows.settlement.step_run import StepRun
 from billing.gateway.gateways import just
 from billing.ids import new_id
 from billing.rules.money import Money
+from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.store.journal import posting as journal
 from billing.store.settlement import breaks, exchanges
 from billing.store.settlement import matching as settlement_match
@@ -919,16 +920,10 @@ def test_an_adjustment_is_in_a_currency_of_its_break(world: World) -> None:
 def test_accepting_what_a_refund_differs_in_says_nothing_of_the_capture(world: World) -> None:
     customer = paid(world)
     with world.engine.begin() as conn:
-        breaks.record(
-            conn,
-            kind="refund_mismatch",
-            dedupe_key="refund_mismatch:x",
-            ours={},
-            provider={},
-            suggested_cause="x",
-            now=world.now,
-            payment_id=world.payment(customer).id,
+        found = BreakFound(
+            kind=BreakKind.REFUND_MISMATCH, subject="x", payment_id=world.payment(customer).id
         )
+        breaks.record(conn, found, now=world.now)
     assert world.payment(customer).confirmed_at is None
 
     resolve(world, "looked at")

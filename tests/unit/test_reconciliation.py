@@ -5,10 +5,12 @@ from typing import Any
 
 import pytest
 
+from billing.presenters.break_causes import in_words
 from billing.rules.money import Money
 from billing.rules.reconciliation import (
     ACCEPTABLE,
-    SUGGESTED_CAUSES,
+    BreakCause,
+    BreakFound,
     BreakKind,
     lacking,
     rate_makes,
@@ -48,9 +50,22 @@ def test_a_rate_makes_an_amount_of_another_to_a_minor_unit(
     assert rate_makes(sold, bought, Decimal(rate)) is made
 
 
-@pytest.mark.parametrize("kind", BreakKind)
-def test_every_kind_has_a_suggested_cause(kind: BreakKind) -> None:
-    assert len(SUGGESTED_CAUSES[kind]) > 20
+@pytest.mark.parametrize("code", [*BreakKind, *BreakCause])
+def test_every_kind_and_every_cause_is_told_in_a_sentence(code: BreakKind | BreakCause) -> None:
+    assert len(in_words(str(code))) > 30
+
+
+def test_a_cause_that_is_kept_as_a_sentence_is_shown_as_it_is() -> None:
+    assert in_words("charged by hand, last year") == "charged by hand, last year"
+
+
+def test_a_break_is_kept_once_for_its_kind_and_subject_whoever_finds_it() -> None:
+    listed = BreakFound(kind=BreakKind.DUPLICATE_CHARGE, subject="ch_1", theirs={"amount": 1})
+    settled = BreakFound(kind=BreakKind.DUPLICATE_CHARGE, subject="ch_1", transaction_id="txn_1")
+    other = BreakFound(kind=BreakKind.AMOUNT_MISMATCH, subject="ch_1")
+    assert listed.dedupe_key == settled.dedupe_key == "duplicate_charge:ch_1"
+    assert other.dedupe_key != listed.dedupe_key
+    assert listed.suggested_cause == "duplicate_charge"
 
 
 # Accepting a break accepts its row: only a row of ours that shows another amount can be accepted.

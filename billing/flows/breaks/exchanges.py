@@ -8,22 +8,21 @@ same command with the two transactions, which then posts nothing more.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal  # noqa: TID251  exchange rates are no money
 from hashlib import sha256
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import Connection, Engine, Row
 
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
-from billing.ledger import recipes
+from billing.ledger import keys, recipes
+from billing.ledger.keys import EntryKind
 from billing.rules.money import Money
 from billing.rules.reconciliation import CHARGES, BreakKind, RowOutcome, rate_makes
 from billing.store.access import audit
 from billing.store.journal import posting
 from billing.store.settlement import breaks, exchanges, runs
-
-_KEY: Final = "fx_event:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +78,7 @@ class Exchange:
     @property
     def first_here_key(self) -> str:
         """The source key where no transaction of the provider's is known yet."""
-        at = self.at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+        at = keys.compact(self.at)
         source = sha256(self.source.strip().encode()).hexdigest()[:16]  # a key has no spaces
         sold, bought = (f"{m.amount}{m.currency}" for m in (self.sold, self.bought))
         return f"{exchanges.FIRST_HERE}{at}:{sold}:{bought}:{source}"
@@ -216,7 +215,7 @@ def _with_references(conn: Connection, exchange: Exchange, references: Sequence[
             f"{waiting.source_key} has the same amounts and waits for its transactions",
             code=ErrorCode.EXCHANGE_WAITING,
         )
-    key = f"{_KEY}{references[0]}:{references[1]}"
+    key = keys.fx_event(f"{references[0]}:{references[1]}")
     return Recording(key, True, explains, (*_words(exchange), done_with))
 
 
@@ -333,7 +332,7 @@ def _post(conn: Connection, exchange: Exchange, key: str) -> None:
         ],
     )
     entry = recipes.fx_event(
-        source=key.removeprefix(_KEY),
+        source=key.removeprefix(EntryKind.FX_EVENT.prefix),
         sold=exchange.sold,
         bought=exchange.bought,
         fee=exchange.fee,

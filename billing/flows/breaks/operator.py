@@ -4,7 +4,7 @@ Resolving may post an `adjustment` to `psp_clearing`, so that our books say what
 balance says; the reason stands in the break, in a note, and in the audit log.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -13,12 +13,13 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine, Row
 
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
-from billing.ledger import recipes
+from billing.ledger import keys, recipes
 from billing.ledger.accounts import Account, AccountCode
 from billing.rules.money import Money
 from billing.rules.payments import Cause, State
 from billing.rules.reconciliation import (
     ACCEPTABLE,
+    BreakFound,
     BreakKind,
     RowOutcome,
     lacking,
@@ -135,20 +136,19 @@ def resolve(
     return plan
 
 
-def take_in(
-    conn: Connection, known: Row[Any], difference: Mapping[str, Any], *, now: datetime
-) -> None:
+def take_in(conn: Connection, known: Row[Any], difference: BreakFound, *, now: datetime) -> None:
     """Let a (locked) settlement row go the way that a person decided before it came.
 
     `known` is their resolved break, of which the list of charges had told, or another row;
     `difference` is the row's own. What the books still lack of it stays written in the break.
     """
-    kind, transaction_id = BreakKind(known.kind), difference["provider_transaction_id"]
+    kind, transaction_id = BreakKind(known.kind), difference.transaction_id
+    assert transaction_id is not None, "a settlement row's difference names its transaction"
     _decide(conn, kind, transaction_id, now)
-    missing = lacking(kind, difference["ours"], difference["provider"])
+    missing = lacking(kind, difference.ours, difference.theirs)
     provider = dict(known.provider)
     if known.provider_transaction_id is None:
-        provider |= difference["provider"]
+        provider |= difference.theirs
         missing = still_lacking(missing, _adjusted(conn, known.id))
     else:
         before = [Money(each["amount"], each["currency"]) for each in provider.get(UNADJUSTED, ())]
@@ -167,7 +167,7 @@ def _as_json(amounts: Sequence[Money]) -> list[dict[str, Any]]:
 
 def _adjusted(conn: Connection, break_id: UUID) -> Money | None:
     """Return what resolving a break added to `psp_clearing`."""
-    stored = posting.entry_by_source_key(conn, f"adjustment:{break_id}")
+    stored = posting.entry_by_source_key(conn, keys.adjustment(break_id))
     if stored is None:
         return None
     clearing = Account(AccountCode.PSP_CLEARING)

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from billing.flows.cycles.digest import cycle_digests
+from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.store.journal import posting
 from billing.store.settlement import breaks
 from billing.store.subscriptions import cycles
@@ -50,15 +51,12 @@ def close_batch(conn: Connection, ids: Sequence[UUID], now: datetime) -> Closed:
     owed = posting.cycle_receivables(conn, ready)
     settled = [cycle_id for cycle_id in ready if all(money.amount == 0 for money in owed[cycle_id])]
     for cycle_id in set(ready) - set(settled):
-        breaks.record(
-            conn,
-            kind="receivable_open",
-            dedupe_key=f"receivable_open:{cycle_id}",
+        found = BreakFound(
+            kind=BreakKind.RECEIVABLE_OPEN,
+            subject=cycle_id,
             ours={"receivable": [str(money) for money in owed[cycle_id]]},
-            provider={},
-            suggested_cause="the invoice is resolved but the journal still shows a receivable",
-            now=now,
             cycle_id=cycle_id,
         )
+        breaks.record(conn, found, now=now)
     count = cycles.close(conn, cycle_digests(conn, settled), now)
     return Closed(closed=count, held_back=len(ready) - len(settled))

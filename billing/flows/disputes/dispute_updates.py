@@ -19,11 +19,11 @@ from sqlalchemy import Connection, Row
 
 from billing.gateway import BalanceTransaction, ProviderDispute
 from billing.ids import new_id
-from billing.ledger import recipes
+from billing.ledger import keys, recipes
 from billing.ledger.journal import Entry
 from billing.rules.disputes import CLOSED, DisputeState, Movement, is_older, movement, state_of
 from billing.rules.money import Money
-from billing.rules.reconciliation import SUGGESTED_CAUSES, BreakKind
+from billing.rules.reconciliation import BreakCause, BreakFound, BreakKind
 from billing.rules.refunds import Parts, split
 from billing.store.journal import posting
 from billing.store.payments import disputes, payments, recognition
@@ -200,7 +200,7 @@ def _post_decision(
 
 
 def _loss_reversed(conn: Connection, payment: LockedPayment, row: Row[Any], now: datetime) -> Entry:
-    stored = posting.entry_by_source_key(conn, f"dispute_lost:{row.id}:{row.times_lost}")
+    stored = posting.entry_by_source_key(conn, keys.dispute_lost(row.id, row.times_lost))
     assert stored is not None, "a loss is posted when it is written down"
     disputes.change(conn, row.id, now, lost_recognised=0, lost_deferred=0, lost_tax=0)
     if row.lost_deferred and payment.invoice_id is not None:
@@ -253,23 +253,19 @@ def _provider_side(found: ProviderDispute) -> dict[str, object]:
 
 
 def _record_unknown(conn: Connection, found: ProviderDispute, now: datetime) -> None:
-    breaks.record(
-        conn,
-        kind=str(BreakKind.DISPUTE_UNKNOWN),
-        dedupe_key=f"{BreakKind.DISPUTE_UNKNOWN}:{found.id}",
-        ours={},
-        provider=_provider_side(found),
-        suggested_cause=SUGGESTED_CAUSES[BreakKind.DISPUTE_UNKNOWN],
-        now=now,
+    unknown = BreakFound(
+        kind=BreakKind.DISPUTE_UNKNOWN, subject=found.id, theirs=_provider_side(found)
     )
+    breaks.record(conn, unknown, now=now)
 
 
 def _explain_unknown(
     conn: Connection, found: ProviderDispute, payment: LockedPayment, now: datetime
 ) -> None:
-    breaks.resolve_by_key(
+    breaks.explain(
         conn,
-        f"{BreakKind.DISPUTE_UNKNOWN}:{found.id}",
+        BreakKind.DISPUTE_UNKNOWN,
+        found.id,
         now=now,
         resolution=f"the charge is that of payment {payment.id}",
     )
@@ -279,10 +275,9 @@ def _record_too_much(
     conn: Connection, payment: LockedPayment, row: Row[Any], lost: Money, left: Parts, now: datetime
 ) -> None:
     """The cardholder has more than was paid: refunded, and taken back by the bank as well."""
-    breaks.record(
-        conn,
-        kind=str(BreakKind.DISPUTE_MISMATCH),
-        dedupe_key=f"{BreakKind.DISPUTE_MISMATCH}:{row.id}",
+    too_much = BreakFound(
+        kind=BreakKind.DISPUTE_MISMATCH,
+        subject=row.id,
         ours={
             "payment": str(payment.id),
             "captured": payment.amount_captured,
@@ -290,9 +285,9 @@ def _record_too_much(
             "left": left.total,
             "currency": payment.currency,
         },
-        provider={"dispute": row.provider_dispute_id, "lost": lost.amount},
-        suggested_cause="the payment was refunded, and its cardholder's bank took it back as well",
-        now=now,
+        theirs={"dispute": row.provider_dispute_id, "lost": lost.amount},
+        cause=BreakCause.REFUNDED_AND_DISPUTED,
         cycle_id=payment.cycle_id,
         payment_id=payment.id,
     )
+    breaks.record(conn, too_much, now=now)

@@ -34,7 +34,7 @@ from billing.gateway import (
 )
 from billing.rules.money import Money
 from billing.rules.payments import AttemptKind, Cause, RefusalReason, State
-from billing.rules.reconciliation import SUGGESTED_CAUSES, BreakKind
+from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import attempts, payments
 from billing.store.payments.payments import LockedPayment, Payment
@@ -384,17 +384,14 @@ def _park_mismatch(
     now: datetime,
 ) -> None:
     """Somebody captured another amount at the provider: a person must look."""
-    kind = BreakKind.AMOUNT_MISMATCH
-    breaks.record(
-        conn,
-        kind=str(kind),
-        dedupe_key=f"{kind}:{payment.id}",
+    found = BreakFound(
+        kind=BreakKind.AMOUNT_MISMATCH,
+        subject=payment.id,
         ours={"amount": step.amount.amount, "currency": step.amount.currency},
-        provider={"answer": outcome.message, "provider_payment": step.provider_payment_id},
-        suggested_cause=SUGGESTED_CAUSES[kind],
-        now=now,
+        theirs={"answer": outcome.message, "provider_payment": step.provider_payment_id},
         payment_id=payment.id,
     )
+    breaks.record(conn, found, now=now)
     payments.change(
         conn,
         payment.id,

@@ -22,7 +22,7 @@ from billing.rules.payments import (
     Cause,
     State,
 )
-from billing.rules.reconciliation import SUGGESTED_CAUSES, BreakKind
+from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
 from billing.store.payments import attempts, invoices, payments
@@ -173,21 +173,19 @@ def _park_mismatch(
     conn: Connection, payment: LockedPayment, outcome: Succeeded, expected: Money, now: datetime
 ) -> None:
     """The provider took another amount than we asked: nothing may go on by itself."""
-    breaks.record(
-        conn,
-        kind=str(BreakKind.AMOUNT_MISMATCH),
-        dedupe_key=f"{BreakKind.AMOUNT_MISMATCH}:{payment.id}",
+    found = BreakFound(
+        kind=BreakKind.AMOUNT_MISMATCH,
+        subject=payment.id,
         ours={"amount": expected.amount, "currency": expected.currency},
-        provider={
+        theirs={
             "amount": outcome.amount.amount,
             "currency": outcome.amount.currency,
             "provider_payment": outcome.provider_payment_id,
         },
-        suggested_cause=SUGGESTED_CAUSES[BreakKind.AMOUNT_MISMATCH],
-        now=now,
         cycle_id=payment.cycle_id,
         payment_id=payment.id,
     )
+    breaks.record(conn, found, now=now)
     payments.change(
         conn,
         payment.id,

@@ -27,7 +27,7 @@ from billing.rules.payments import (
     CaptureMethod,
     RefusalReason,
 )
-from billing.rules.reconciliation import SUGGESTED_CAUSES, BreakKind
+from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import attempts, payments
 from billing.store.payments.payments import LockedPayment, PaymentChange
@@ -154,18 +154,15 @@ def _record_contradiction(
     now: datetime,
 ) -> None:
     """The provider's answer is about other money than ours: asking again won't explain it."""
-    kind = CONTRADICTIONS[outcome.error_class]
-    breaks.record(
-        conn,
-        kind=str(kind),
-        dedupe_key=f"{kind}:{payment.id}:{attempt_n}",
+    found = BreakFound(
+        kind=CONTRADICTIONS[outcome.error_class],
+        subject=f"{payment.id}:{attempt_n}",
         ours={"payment": str(payment.id), "amount": payment.amount, "currency": payment.currency},
-        provider={"answer": outcome.message, "payment": payment.provider_payment_id},
-        suggested_cause=SUGGESTED_CAUSES[kind],
-        now=now,
+        theirs={"answer": outcome.message, "payment": payment.provider_payment_id},
         cycle_id=payment.cycle_id,
         payment_id=payment.id,
     )
+    breaks.record(conn, found, now=now)
 
 
 def _proven_absent(conn: Connection, payment: LockedPayment, attempt_n: int, now: datetime) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from billing.flows.payments.subscription_status import end_subscription
 from billing.flows.policy import Policy
-from billing.ledger import recipes
+from billing.ledger import keys, recipes
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.money import Money
 from billing.rules.payments import (
@@ -92,10 +92,9 @@ def reopen(
     )
     nth = payments.times_failed(conn, payment.id)
     invoice_id = _owed(payment)
-    entry = posting.entry_by_source_key(conn, f"write_off:{invoice_id}:{nth}")
-    assert entry is not None, "a FAILED payment's invoice was written off"
     invoices.move(conn, invoice_id, InvoiceStatus.UNCOLLECTIBLE, InvoiceStatus.OPEN, now)
-    posting.post(conn, [recipes.write_off_reversed(entry.entry, effective_at=now)])
+    key = keys.write_off(invoice_id, nth)
+    posting.reverse(conn, key, recipes.write_off_reversed, effective_at=now)
 
 
 def void(conn: Connection, payment: LockedPayment, *, now: datetime, actor: str, why: str) -> None:
@@ -113,15 +112,14 @@ def void(conn: Connection, payment: LockedPayment, *, now: datetime, actor: str,
         decision=f"void: {why}",
     )
     invoice_id = _owed(payment)
-    issued = posting.entry_by_source_key(conn, f"invoice_issued:{invoice_id}")
-    assert issued is not None, "an invoice with a payment was issued in the journal"
     invoices.move(conn, invoice_id, InvoiceStatus.OPEN, InvoiceStatus.VOID, now)
-    entries = [recipes.invoice_voided(issued.entry, effective_at=now)]
+    key = keys.invoice_issued(invoice_id)
+    posting.reverse(conn, key, recipes.invoice_voided, effective_at=now)
     standing = recognition.standings(conn, [invoice_id])[invoice_id]
     if standing.recognised:
         at = now if standing.last is None else max(now, standing.last + TICK)
         earned = Money(standing.recognised, payment.currency)
-        entries.append(recipes.recognition_taken_back(invoice_id=invoice_id, amount=earned, at=at))
+        entry = recipes.recognition_taken_back(invoice_id=invoice_id, amount=earned, at=at)
+        posting.post(conn, [entry])
         row = {"invoice_id": invoice_id, "through": at, "amount": -earned.amount}
         recognition.record(conn, [row])
-    posting.post(conn, entries)

@@ -11,11 +11,10 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row
 
 from billing.gateway import ProviderRefund, RefundAccepted
-from billing.ledger import recipes
-from billing.ledger.journal import Entry
+from billing.ledger import keys, recipes
 from billing.rules.money import Money
 from billing.rules.payments import Cause, State
-from billing.rules.reconciliation import SUGGESTED_CAUSES, BreakKind
+from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.rules.refunds import RefundState, next_state
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
@@ -69,21 +68,19 @@ def _record_mismatch(
     conn: Connection, payment: LockedPayment, row: Row[Any], answer: RefundAccepted, now: datetime
 ) -> None:
     """The provider refunded another amount than we asked for: a person must look."""
-    breaks.record(
-        conn,
-        kind=str(BreakKind.REFUND_MISMATCH),
-        dedupe_key=f"{BreakKind.REFUND_MISMATCH}:{row.id}",
+    found = BreakFound(
+        kind=BreakKind.REFUND_MISMATCH,
+        subject=row.id,
         ours={"refund": str(row.id), "amount": row.amount, "currency": row.currency},
-        provider={
+        theirs={
             "refund": answer.provider_refund_id,
             "amount": answer.amount.amount,
             "currency": answer.amount.currency,
         },
-        suggested_cause=SUGGESTED_CAUSES[BreakKind.REFUND_MISMATCH],
-        now=now,
         cycle_id=payment.cycle_id,
         payment_id=payment.id,
     )
+    breaks.record(conn, found, now=now)
     refunds.change(
         conn,
         row.id,
@@ -160,16 +157,6 @@ def take_back(
     now: datetime,
 ) -> None:
     """The money did not go back, or came back: entries reversed, the amount refundable again."""
-    entries = []
-    if row.state == RefundState.SUCCEEDED:
-        paid = posting.entry_by_source_key(conn, f"refund_succeeded:{row.id}")
-        assert paid is not None, "a refund that succeeded was posted"
-        closed = _is_closed(conn, paid.entry)
-        entries.append(recipes.refund_returned(paid.entry, effective_at=now, after_close=closed))
-    asked = posting.entry_by_source_key(conn, f"refund_requested:{row.id}")
-    assert asked is not None, "every refund was posted when it was requested"
-    closed = _is_closed(conn, asked.entry)
-    entries.append(recipes.refund_failed(asked.entry, effective_at=now, after_close=closed))
     refunds.change(
         conn,
         row.id,
@@ -181,7 +168,22 @@ def take_back(
         finished_at=now,
     )
     payments.change(conn, payment.id, now, amount_refunded=payment.amount_refunded - row.amount)
-    posting.post(conn, entries)
+    closed = _is_closed(conn, payment)
+    if row.state == RefundState.SUCCEEDED:
+        posting.reverse(
+            conn,
+            keys.refund_succeeded(row.id),
+            recipes.refund_returned,
+            effective_at=now,
+            after_close=closed,
+        )
+    posting.reverse(
+        conn,
+        keys.refund_requested(row.id),
+        recipes.refund_failed,
+        effective_at=now,
+        after_close=closed,
+    )
     if row.deferred and payment.invoice_id is not None:
         # What was given back unearned is to be earned after all, maybe at once.
         recognition.schedule_next(conn, {payment.invoice_id: now})
@@ -198,6 +200,6 @@ def take_back(
         )
 
 
-def _is_closed(conn: Connection, entry: Entry) -> bool:
-    """Tell whether a reversal of the entry has to stand outside its cycle."""
-    return entry.cycle_id is not None and refunds.open_cycle(conn, entry.cycle_id) is None
+def _is_closed(conn: Connection, payment: LockedPayment) -> bool:
+    """Tell whether a reversal has to stand outside the payment's cycle."""
+    return payment.cycle_id is not None and refunds.open_cycle(conn, payment.cycle_id) is None

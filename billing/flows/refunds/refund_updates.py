@@ -12,7 +12,7 @@ from billing.flows.refunds.outcomes import AT_PROVIDER, advance, as_accepted
 from billing.flows.refunds.requesting import add, room_for
 from billing.gateway import ProviderRefund
 from billing.ids import new_id
-from billing.rules.reconciliation import SUGGESTED_CAUSES, BreakKind
+from billing.rules.reconciliation import BreakCause, BreakFound, BreakKind
 from billing.rules.refunds import RefundState, next_state, refund_key
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import disputes, payments, refunds
@@ -31,7 +31,7 @@ def apply(
     row = _known(conn, found)
     payment_id = row.payment_id if row is not None else _payment_of(conn, found)
     if payment_id is None:
-        _record_unknown(conn, found, None, SUGGESTED_CAUSES[BreakKind.REFUND_UNKNOWN], now)
+        _record_unknown(conn, found, None, None, now)
         return None
     payment = payments.lock_known_payment(conn, payment_id)
     row = _known(conn, found) or _adopted(conn, payment, found, now, policy)
@@ -82,25 +82,26 @@ def _adopted(
     try:
         amount = room_for(conn, payment, found.amount)
     except BadInput as error:
-        _record_unknown(conn, found, payment, f"it can't be adopted: {error.what}", now)
+        _record_unknown(conn, found, payment, BreakCause.REFUND_NOT_ADOPTABLE, now, why=error.what)
         return None
     if "refund" in found.metadata:
         _record_unknown(conn, found, payment, _why_unasked(_named(conn, found)), now)
     else:
-        breaks.resolve_by_key(
+        breaks.explain(
             conn,
-            f"{BreakKind.REFUND_UNKNOWN}:{found.id}",
+            BreakKind.REFUND_UNKNOWN,
+            found.id,
             now=now,
             resolution=f"adopted: it gives back money of payment {payment.id}",
         )
     return add(conn, payment, amount, new_id(), "made at the provider", AT_PROVIDER, now, policy)
 
 
-def _why_unasked(named: Row[Any] | None) -> str:
+def _why_unasked(named: Row[Any] | None) -> BreakCause:
     """Say how the provider may have a refund with an id of ours that we didn't wait for."""
     if named is not None and named.provider_refund_id is None:
-        return "the refund was made, although the answer to our request was a refusal"
-    return "the refund was made twice: its first answer was lost for longer than its key lives"
+        return BreakCause.REFUND_MADE_DESPITE_REFUSAL
+    return BreakCause.REFUND_MADE_TWICE
 
 
 def _adopted_ended(
@@ -146,13 +147,14 @@ def _record_unknown(
     conn: Connection,
     found: ProviderRefund,
     payment: LockedPayment | None,
-    cause: str,
+    cause: BreakCause | None,
     now: datetime,
+    *,
+    why: str | None = None,
 ) -> None:
-    breaks.record(
-        conn,
-        kind=str(BreakKind.REFUND_UNKNOWN),
-        dedupe_key=f"{BreakKind.REFUND_UNKNOWN}:{found.id}",
+    unknown = BreakFound(
+        kind=BreakKind.REFUND_UNKNOWN,
+        subject=found.id,
         ours={}
         if payment is None
         else {
@@ -160,8 +162,9 @@ def _record_unknown(
             "captured": payment.amount_captured,
             "refunded": payment.amount_refunded,
             "currency": payment.currency,
+            **({} if why is None else {"not_adopted": why}),
         },
-        provider={
+        theirs={
             "refund": found.id,
             "payment": found.provider_payment_id,
             "amount": found.amount.amount,
@@ -169,8 +172,8 @@ def _record_unknown(
             "status": found.status,
             "created": found.created.isoformat(),
         },
-        suggested_cause=cause,
-        now=now,
+        cause=cause,
         cycle_id=None if payment is None else payment.cycle_id,
         payment_id=None if payment is None else payment.id,
     )
+    breaks.record(conn, unknown, now=now)

@@ -18,7 +18,7 @@ from billing.gateway import Gateway, ProviderCharge
 from billing.rules.money import Money
 from billing.rules.payments import State
 from billing.rules.reconciliation import (
-    SUGGESTED_CAUSES,
+    BreakFound,
     BreakKind,
     Confirmed,
     Difference,
@@ -182,10 +182,9 @@ def _record(
     row: Row[Any] | None,
     now: datetime,
 ) -> bool:
-    return breaks.record(
-        conn,
-        kind=str(kind),
-        dedupe_key=f"{kind}:{charge.id}",
+    found = BreakFound(
+        kind=kind,
+        subject=charge.id,
         ours={}
         if row is None
         else {
@@ -195,18 +194,17 @@ def _record(
             "currency": row.currency,
             "charge": row.provider_charge_id,
         },
-        provider={
+        theirs={
             "charge": charge.id,
             "payment": charge.provider_payment_id,
             "amount": charge.amount.amount,
             "currency": charge.amount.currency,
             "created": charge.created.isoformat(),
         },
-        suggested_cause=SUGGESTED_CAUSES[kind],
-        now=now,
         cycle_id=None if row is None else row.cycle_id,
         payment_id=None if row is None else row.id,
     )
+    return breaks.record(conn, found, now=now)
 
 
 _MISSING = text(
@@ -226,11 +224,10 @@ _MISSING = text(
 def _report_missing(conn: Connection, since: datetime, before: datetime, now: datetime) -> int:
     """Record captures that the complete list of the window doesn't contain."""
     rows = conn.execute(_MISSING, {"since": since, "before": before}).all()
-    for row in rows:
-        breaks.record(
-            conn,
-            kind=str(BreakKind.MISSING_AT_PROVIDER),
-            dedupe_key=f"{BreakKind.MISSING_AT_PROVIDER}:{row.id}",
+    found = [
+        BreakFound(
+            kind=BreakKind.MISSING_AT_PROVIDER,
+            subject=row.id,
             ours={
                 "payment": str(row.id),
                 "state": row.state,
@@ -239,10 +236,10 @@ def _report_missing(conn: Connection, since: datetime, before: datetime, now: da
                 "provider_payment": row.provider_payment_id,
                 "captured_at": row.captured_at.isoformat(),
             },
-            provider={},
-            suggested_cause=SUGGESTED_CAUSES[BreakKind.MISSING_AT_PROVIDER],
-            now=now,
             cycle_id=row.cycle_id,
             payment_id=row.id,
         )
+        for row in rows
+    ]
+    breaks.record_all(conn, found, now=now)
     return len(rows)

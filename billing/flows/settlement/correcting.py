@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Row
 from billing.flows.payments.captures import pay_invoice, post_capture
 from billing.flows.payments.subscription_status import recover_subscription
 from billing.flows.settlement.step_run import StepRun
-from billing.ledger import recipes
+from billing.ledger import keys, recipes
 from billing.rules.money import Money
 from billing.rules.payments import AttemptOutcome, Cause, State
 from billing.rules.reconciliation import BreakKind, RowOutcome
@@ -146,12 +146,13 @@ def _post(
     """Reverse the write-off, if there was one, book the capture, and call the invoice paid."""
     if payment.state == State.FAILED and payment.invoice_id is not None:
         nth = payments.times_failed(conn, payment.id)
-        written_off = posting.entry_by_source_key(conn, f"write_off:{payment.invoice_id}:{nth}")
-        assert written_off is not None, "a FAILED payment's invoice was written off"
-        reversed_ = recipes.write_off_reversed(
-            written_off.entry, effective_at=now, after_close=payment.cycle_state == "closed"
+        posting.reverse(
+            conn,
+            keys.write_off(payment.invoice_id, nth),
+            recipes.write_off_reversed,
+            effective_at=now,
+            after_close=payment.cycle_state == "closed",
         )
-        posting.post(conn, [reversed_])
     capture = row.provider_charge_id or row.provider_transaction_id
     post_capture(conn, payment, capture, amount, now)
     pay_invoice(conn, payment, now)

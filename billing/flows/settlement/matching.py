@@ -1,6 +1,6 @@
 """Matching: judge what was read, write down what differs, and let explained breaks go."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, text
 
 from billing.flows.breaks import operator
 from billing.flows.settlement.step_run import OVERLAP, StepRun
-from billing.rules.reconciliation import SUGGESTED_CAUSES, BreakKind
+from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.store.settlement import breaks, matching, runs
 from billing.store.settlement.matching import Batch
 
@@ -50,27 +50,26 @@ def _judge_next(step: StepRun) -> bool:
 def _record(conn: Connection, batch: Batch, step: StepRun) -> int:
     rows = matching.new_breaks(conn, batch)
     found = {row.provider_transaction_id: _difference(row, step.run.id) for row in rows}
-    decided = breaks.decided(conn, [difference["dedupe_key"] for difference in found.values()])
+    decided = breaks.decided(conn, [difference.dedupe_key for difference in found.values()])
     for difference in found.values():
-        if (known := decided.get(difference["dedupe_key"])) is not None:
+        if (known := decided.get(difference.dedupe_key)) is not None:
             operator.take_in(conn, known, difference, now=step.now)
-    return breaks.record_all(conn, list(found.values()), now=step.now)
+    return breaks.record_all(conn, found.values(), now=step.now)
 
 
-def _difference(row: Row[Any], run_id: UUID) -> dict[str, Any]:
+def _difference(row: Row[Any], run_id: UUID) -> BreakFound:
     kind = BreakKind(row.outcome)
-    return {
-        "kind": str(kind),
-        "dedupe_key": f"{kind}:{_subject(row, kind)}",
-        "cycle_id": row.cycle_id if row.category == "charge" else None,
-        "payment_id": row.payment_id,
-        "ours": _ours(row),
-        "provider": _theirs(row),
-        "suggested_cause": SUGGESTED_CAUSES[kind],
-        "currency": row.currency,
-        "run_id": run_id,
-        "provider_transaction_id": row.provider_transaction_id,
-    }
+    return BreakFound(
+        kind=kind,
+        subject=_subject(row, kind),
+        cycle_id=row.cycle_id if row.category == "charge" else None,
+        payment_id=row.payment_id,
+        ours=_ours(row),
+        theirs=_theirs(row),
+        currency=row.currency,
+        run_id=run_id,
+        transaction_id=row.provider_transaction_id,
+    )
 
 
 def _subject(row: Row[Any], kind: BreakKind) -> str:
@@ -136,15 +135,15 @@ def _theirs(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def changed_rows(rows: Sequence[Row[Any]], run_id: UUID) -> list[Mapping[str, Any]]:
+def changed_rows(rows: Sequence[Row[Any]], run_id: UUID) -> list[BreakFound]:
     """Return the breaks of transactions that are shown otherwise than they were read before."""
     return [
-        {
-            "kind": str(BreakKind.REPORT_MISMATCH),
-            "dedupe_key": f"{BreakKind.REPORT_MISMATCH}:{row.provider_transaction_id}"
-            f":{row.their_amount}:{row.their_fee}:{row.their_currency}",
-            "payment_id": row.payment_id,
-            "ours": {
+        BreakFound(
+            kind=BreakKind.REPORT_MISMATCH,
+            subject=f"{row.provider_transaction_id}:{row.their_amount}:{row.their_fee}"
+            f":{row.their_currency}",
+            payment_id=row.payment_id,
+            ours={
                 "balance_transaction": row.provider_transaction_id,
                 "category": row.category,
                 "amount": row.amount,
@@ -152,7 +151,7 @@ def changed_rows(rows: Sequence[Row[Any]], run_id: UUID) -> list[Mapping[str, An
                 "net": row.net,
                 "currency": row.currency,
             },
-            "provider": {
+            theirs={
                 "balance_transaction": row.provider_transaction_id,
                 "category": row.their_category,
                 "amount": row.their_amount,
@@ -160,10 +159,9 @@ def changed_rows(rows: Sequence[Row[Any]], run_id: UUID) -> list[Mapping[str, An
                 "net": row.their_net,
                 "currency": row.their_currency,
             },
-            "suggested_cause": SUGGESTED_CAUSES[BreakKind.REPORT_MISMATCH],
-            "currency": row.their_currency,
-            "run_id": run_id,
-        }
+            currency=row.their_currency,
+            run_id=run_id,
+        )
         for row in rows
     ]
 
@@ -195,13 +193,13 @@ def _record_missing(step: StepRun) -> int:
     return new
 
 
-def _missing_capture(row: Row[Any], run_id: UUID) -> dict[str, Any]:
-    return {
-        "kind": str(BreakKind.MISSING_AT_PROVIDER),
-        "dedupe_key": f"{BreakKind.MISSING_AT_PROVIDER}:{row.id}",
-        "cycle_id": row.cycle_id,
-        "payment_id": row.id,
-        "ours": {
+def _missing_capture(row: Row[Any], run_id: UUID) -> BreakFound:
+    return BreakFound(
+        kind=BreakKind.MISSING_AT_PROVIDER,
+        subject=row.id,
+        cycle_id=row.cycle_id,
+        payment_id=row.id,
+        ours={
             "payment": str(row.id),
             "state": row.state,
             "amount": row.amount_captured,
@@ -210,19 +208,18 @@ def _missing_capture(row: Row[Any], run_id: UUID) -> dict[str, Any]:
             "charge": row.provider_charge_id,
             "captured_at": row.captured_at.isoformat(),
         },
-        "provider": {"charge_listed": row.confirmed_at is not None, "balance_transaction": None},
-        "suggested_cause": SUGGESTED_CAUSES[BreakKind.MISSING_AT_PROVIDER],
-        "currency": row.currency,
-        "run_id": run_id,
-    }
+        theirs={"charge_listed": row.confirmed_at is not None, "balance_transaction": None},
+        currency=row.currency,
+        run_id=run_id,
+    )
 
 
-def _missing_refund(row: Row[Any], run_id: UUID) -> dict[str, Any]:
-    return {
-        "kind": str(BreakKind.REFUND_MISSING),
-        "dedupe_key": f"{BreakKind.REFUND_MISSING}:{row.id}",
-        "payment_id": row.payment_id,
-        "ours": {
+def _missing_refund(row: Row[Any], run_id: UUID) -> BreakFound:
+    return BreakFound(
+        kind=BreakKind.REFUND_MISSING,
+        subject=row.id,
+        payment_id=row.payment_id,
+        ours={
             "refund": str(row.id),
             "payment": str(row.payment_id),
             "provider_refund": row.provider_refund_id,
@@ -230,8 +227,6 @@ def _missing_refund(row: Row[Any], run_id: UUID) -> dict[str, Any]:
             "currency": row.currency,
             "finished_at": row.finished_at.isoformat(),
         },
-        "provider": {},
-        "suggested_cause": SUGGESTED_CAUSES[BreakKind.REFUND_MISSING],
-        "currency": row.currency,
-        "run_id": run_id,
-    }
+        currency=row.currency,
+        run_id=run_id,
+    )

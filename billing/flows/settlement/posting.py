@@ -12,7 +12,7 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row
 
 from billing.flows.settlement.step_run import StepRun
-from billing.ledger import recipes
+from billing.ledger import keys, recipes
 from billing.ledger.journal import Entry
 from billing.rules.money import Money
 from billing.rules.reconciliation import CHARGES, DISPUTES, FEES, PAYOUTS, REFUND_FAILURES, REFUNDS
@@ -128,7 +128,7 @@ def _exchange(row: Row[Any]) -> list[Mapping[str, Any]]:
     sold, bought = exchanged
     return [
         {
-            "source_key": f"fx_event:{row.provider_transaction_id}",
+            "source_key": keys.fx_event(row.provider_transaction_id),
             "source": f"{row.provider_transaction_id}: "
             + ("the provider's rate" if row.exchange_rate is not None else "from its amounts"),
             "from_currency": sold.currency,
@@ -160,10 +160,10 @@ def _payouts_failed(conn: Connection, rows: Sequence[Row[Any]]) -> list[Entry]:
     made: list[Entry] = []
     for row in rows:
         payout = _payout_id(row)
-        arrived = posting.entry_by_source_key(conn, f"payout_arrived:{payout}")
+        arrived = posting.entry_by_source_key(conn, keys.payout_arrived(payout))
         if arrived is not None:
             made.append(recipes.payout_returned(arrived.entry, effective_at=row.created))
-        sent = posting.entry_by_source_key(conn, f"payout_sent:{payout}")
+        sent = posting.entry_by_source_key(conn, keys.payout_sent(payout))
         if sent is not None:
             made.append(recipes.payout_failed(sent.entry, effective_at=row.created))
         elif row.amount:

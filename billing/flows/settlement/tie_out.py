@@ -15,8 +15,7 @@ from sqlalchemy import Connection
 
 from billing.flows.cycles import closing as closing
 from billing.flows.settlement.step_run import StepRun
-from billing.rules.money import Money
-from billing.rules.reconciliation import SUGGESTED_CAUSES, BreakKind
+from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.store.journal.posting import TrialBalanceRow, trial_balance
 from billing.store.settlement import breaks, runs, tie_out
 from billing.store.subscriptions import cycles
@@ -90,37 +89,34 @@ def _record(conn: Connection, step: StepRun, lines: Sequence[TieOut]) -> None:
         if (line.currency, line.unexplained) in shown:
             continue
         if line.unexplained and before.get(line.currency) == line.unexplained:
-            money = Money(line.unexplained, line.currency)
-            step.counts["breaks_new"] += breaks.record(
-                conn,
-                kind=str(BreakKind.BALANCE_MISMATCH),
+            found = BreakFound(
+                kind=BreakKind.BALANCE_MISMATCH,
                 # The same amount may go and come back: each time is a break of its own.
-                dedupe_key=f"{BreakKind.BALANCE_MISMATCH}:{line.currency}:{line.unexplained}"
-                f":{step.run.id}",
+                subject=f"{line.currency}:{line.unexplained}:{step.run.id}",
                 ours={
                     "account": "psp_clearing",
                     "amount": line.clearing,
                     "currency": line.currency,
                 },
-                provider={
+                theirs={
                     "amount": line.provider,
                     "currency": line.currency,
-                    "unexplained": money.amount,
+                    "unexplained": line.unexplained,
                     "reasons": dict(line.reasons),
                 },
-                suggested_cause=SUGGESTED_CAUSES[BreakKind.BALANCE_MISMATCH],
-                now=step.now,
                 run_id=step.run.id,
                 currency=line.currency,
             )
+            step.counts["breaks_new"] += breaks.record(conn, found, now=step.now)
     unexplained = {line.currency: line.unexplained for line in lines}
     for row in known:
         if unexplained.get(row.currency) != row.provider["unexplained"]:
-            breaks.resolve_by_key(
+            breaks.change(
                 conn,
-                row.dedupe_key,
-                now=step.now,
+                row.id,
+                resolved_at=step.now,
                 resolution="the balances differ by another amount, or by nothing, by now",
+                resolved_by="reconciler",
             )
 
 

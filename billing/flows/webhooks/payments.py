@@ -33,7 +33,8 @@ from billing.gateway import (
 from billing.rules.money import Money
 from billing.rules.payments import AttemptKind, State
 from billing.rules.reconciliation import (
-    SUGGESTED_CAUSES,
+    BreakCause,
+    BreakFound,
     BreakKind,
     Confirmed,
     Difference,
@@ -182,7 +183,7 @@ def _compare(
     kind = _difference(found, charge, ours)
     if kind is None:
         return "both sides agree"
-    _record(conn, kind, f"{kind}:{charge}", found, ours, now)
+    _record(conn, kind, charge, found, ours, now)
     return f"break: {kind}"
 
 
@@ -215,7 +216,7 @@ def _compare_unpaid(
         return "none of ours, and nothing was captured"
     if ours.captured_at is not None and ours.provider_payment_id == found.id:
         kind = BreakKind.MISSING_AT_PROVIDER
-        _record(conn, kind, f"{kind}:{ours.id}", found, ours, now)
+        _record(conn, kind, ours.id, found, ours, now)
         return f"break: {kind}"
     return "nothing was captured, as we know"
 
@@ -223,17 +224,16 @@ def _compare_unpaid(
 def _record(
     conn: Connection,
     kind: BreakKind,
-    key: str,
+    subject: object,
     found: ProviderPayment,
     ours: LockedPayment | None,
     now: datetime,
 ) -> None:
-    breaks.record(
-        conn,
-        kind=str(kind),
-        dedupe_key=key,
+    difference = BreakFound(
+        kind=kind,
+        subject=subject,
         ours={} if ours is None else _our_side(ours),
-        provider={
+        theirs={
             "charge": found.latest_charge_id,
             "payment": found.id,
             "status": found.status,
@@ -241,12 +241,12 @@ def _record(
             "currency": found.amount_received.currency,
             "created": found.created.isoformat(),
         },
-        suggested_cause=_cause(kind, ours),
-        now=now,
+        cause=_cause(kind, ours),
         cycle_id=None if ours is None else ours.cycle_id,
         payment_id=None if ours is None else ours.id,
         currency=found.amount_received.currency,
     )
+    breaks.record(conn, difference, now=now)
 
 
 def _our_side(ours: LockedPayment) -> Mapping[str, Any]:
@@ -259,8 +259,8 @@ def _our_side(ours: LockedPayment) -> Mapping[str, Any]:
     }
 
 
-def _cause(kind: BreakKind, ours: LockedPayment | None) -> str:
+def _cause(kind: BreakKind, ours: LockedPayment | None) -> BreakCause | None:
     undecided = ours is not None and ours.state in (State.CREATED, State.AUTHORIZED)
     if kind is BreakKind.CAPTURED_AT_PROVIDER_ONLY and undecided:
-        return "paid at the provider between two attempts: the settlement corrects it"
-    return SUGGESTED_CAUSES[kind]
+        return BreakCause.PAID_BETWEEN_ATTEMPTS
+    return None

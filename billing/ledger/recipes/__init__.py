@@ -21,7 +21,7 @@ from billing.ledger.recipes.invoices import (
     write_off,
     write_off_reversed,
 )
-from billing.ledger.recipes.legs import compact, reversal
+from billing.ledger.recipes.legs import reversal
 from billing.ledger.recipes.payments import one_off_charged, payment_captured
 from billing.ledger.recipes.refunds import (
     refund_failed,
@@ -42,7 +42,6 @@ from billing.ledger.recipes.settlement import (
 
 __all__ = [
     "adjustment",
-    "compact",
     "dispute_lost",
     "dispute_lost_reversed",
     "dispute_opened",

@@ -9,7 +9,9 @@ payment is.
 import uuid
 from datetime import datetime
 
+from billing.ledger import keys
 from billing.ledger.journal import Entry
+from billing.ledger.keys import EntryKind
 from billing.ledger.recipes.legs import (
     DEFERRED_REVENUE,
     DISPUTE_FEES,
@@ -35,8 +37,8 @@ def dispute_opened(
 ) -> Entry:
     """The provider withholds the disputed amount until it is decided, and charges a fee."""
     return Entry(
-        "dispute_opened",
-        f"dispute_opened:{dispute_id}:{transaction_id}",
+        EntryKind.DISPUTE_OPENED,
+        keys.dispute_opened(dispute_id, transaction_id),
         effective_at,
         (
             *postings(debit=[(DISPUTE_RECEIVABLE, amount)], credit=[(PSP_CLEARING, amount)]),
@@ -57,8 +59,8 @@ def dispute_won(
 ) -> Entry:
     """The provider gives the disputed amount back, and its fee where it does so (negative)."""
     return Entry(
-        "dispute_won",
-        f"dispute_won:{dispute_id}:{transaction_id}",
+        EntryKind.DISPUTE_WON,
+        keys.dispute_won(dispute_id, transaction_id),
         effective_at,
         (
             *postings(debit=[(PSP_CLEARING, amount)], credit=[(DISPUTE_RECEIVABLE, amount)]),
@@ -83,8 +85,8 @@ def dispute_lost(
     `nth` counts the losses of one dispute: a decision may be taken back and made again.
     """
     return Entry(
-        "dispute_lost",
-        f"dispute_lost:{dispute_id}:{nth}",
+        EntryKind.DISPUTE_LOST,
+        keys.dispute_lost(dispute_id, nth),
         effective_at,
         postings(
             debit=[(DISPUTES_CONTRA, recognised), (DEFERRED_REVENUE, deferred), (TAX_PAYABLE, tax)],
@@ -94,6 +96,8 @@ def dispute_lost(
     )
 
 
-def dispute_lost_reversed(of: Entry, *, effective_at: datetime) -> Entry:
+def dispute_lost_reversed(of: Entry, *, effective_at: datetime, after_close: bool = False) -> Entry:
     """The decision was taken back: the loss is reversed exactly."""
-    return taken_back(of, "dispute_lost", "dispute_lost_reversed", effective_at, False)
+    return taken_back(
+        of, EntryKind.DISPUTE_LOST, EntryKind.DISPUTE_LOST_REVERSED, effective_at, after_close
+    )

@@ -3,13 +3,14 @@
 import uuid
 from datetime import datetime
 
+from billing.ledger import keys
 from billing.ledger.journal import Entry
+from billing.ledger.keys import EntryKind
 from billing.ledger.recipes.legs import (
     BAD_DEBT,
     DEFERRED_REVENUE,
     REVENUE,
     TAX_PAYABLE,
-    compact,
     postings,
     receivable,
     taken_back,
@@ -31,8 +32,8 @@ def invoice_issued(
     Raises: EmptyEntry for a total of zero.
     """
     return Entry(
-        "invoice_issued",
-        f"invoice_issued:{invoice_id}",
+        EntryKind.INVOICE_ISSUED,
+        keys.invoice_issued(invoice_id),
         effective_at,
         postings(
             debit=[(receivable(customer_id), net + tax)],
@@ -44,7 +45,9 @@ def invoice_issued(
 
 def invoice_voided(of: Entry, *, effective_at: datetime, after_close: bool = False) -> Entry:
     """The invoice should not have been issued: its entry is taken back exactly."""
-    return taken_back(of, "invoice_issued", "invoice_voided", effective_at, after_close)
+    return taken_back(
+        of, EntryKind.INVOICE_ISSUED, EntryKind.INVOICE_VOIDED, effective_at, after_close
+    )
 
 
 def revenue_recognized(*, invoice_id: uuid.UUID, amount: Money, through: datetime) -> Entry:
@@ -53,8 +56,8 @@ def revenue_recognized(*, invoice_id: uuid.UUID, amount: Money, through: datetim
     It carries no cycle: a cycle closes when it is paid, which is long before all is earned.
     """
     return Entry(
-        "revenue_recognized",
-        f"revenue_recognized:{invoice_id}:{compact(through)}",
+        EntryKind.REVENUE_RECOGNIZED,
+        keys.recognised(invoice_id, through),
         through,
         postings(debit=[(DEFERRED_REVENUE, amount)], credit=[(REVENUE, amount)]),
     )
@@ -63,8 +66,8 @@ def revenue_recognized(*, invoice_id: uuid.UUID, amount: Money, through: datetim
 def recognition_taken_back(*, invoice_id: uuid.UUID, amount: Money, at: datetime) -> Entry:
     """What was earned of an invoice is to be earned again: the invoice is being voided."""
     return Entry(
-        "recognition_taken_back",
-        f"recognition_taken_back:{invoice_id}:{compact(at)}",
+        EntryKind.RECOGNITION_TAKEN_BACK,
+        keys.recognised(invoice_id, at, taken_back=True),
         at,
         postings(debit=[(REVENUE, amount)], credit=[(DEFERRED_REVENUE, amount)]),
     )
@@ -87,8 +90,8 @@ def write_off(
     longer owed. `nth` counts the write-offs of one invoice: a reopened one may need a second.
     """
     return Entry(
-        "write_off",
-        f"write_off:{invoice_id}:{nth}",
+        EntryKind.WRITE_OFF,
+        keys.write_off(invoice_id, nth),
         effective_at,
         postings(
             debit=[(BAD_DEBT, recognised), (DEFERRED_REVENUE, deferred), (TAX_PAYABLE, tax)],
@@ -103,4 +106,6 @@ def write_off_reversed(of: Entry, *, effective_at: datetime, after_close: bool =
 
     A late payment posts this first and `payment_captured` after it.
     """
-    return taken_back(of, "write_off", "write_off_reversed", effective_at, after_close)
+    return taken_back(
+        of, EntryKind.WRITE_OFF, EntryKind.WRITE_OFF_REVERSED, effective_at, after_close
+    )

@@ -2,11 +2,12 @@
 
 import uuid
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final, TypeAlias
 
 from billing.ledger.accounts import Account, AccountCode
 from billing.ledger.journal import Entry, JournalError, Posting
+from billing.ledger.keys import EntryKind
 from billing.rules.money import Money
 
 Leg: TypeAlias = tuple[Account, Money]
@@ -50,11 +51,6 @@ def transfer(to: Account, from_: Account, money: Money) -> tuple[Posting, ...]:
     return postings(debit=[(to, money)], credit=[(from_, money)])
 
 
-def compact(at: datetime) -> str:
-    """Write an instant as source keys carry it: "20260301T000000.000000Z"."""
-    return at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-
-
 def reversal(
     of: Entry,
     *,
@@ -80,12 +76,12 @@ def reversal(
 
 
 def taken_back(
-    of: Entry, expected: str, kind: str, effective_at: datetime, after_close: bool
+    of: Entry, expected: EntryKind, kind: EntryKind, effective_at: datetime, after_close: bool
 ) -> Entry:
     """Return the reversal of an entry of the kind `expected`, under the same ids."""
     if of.kind != expected:
         raise JournalError(f"{kind} takes back {expected} entries; {of.source_key} is {of.kind}")
-    source_key = f"{kind}:{of.source_key.removeprefix(expected + ':')}"
+    source_key = f"{kind}:{of.source_key.removeprefix(expected.prefix)}"
     return reversal(
         of, source_key=source_key, effective_at=effective_at, kind=kind, after_close=after_close
     )

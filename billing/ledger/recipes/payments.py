@@ -3,7 +3,9 @@
 import uuid
 from datetime import datetime
 
+from billing.ledger import keys
 from billing.ledger.journal import Entry
+from billing.ledger.keys import EntryKind
 from billing.ledger.recipes.legs import PSP_CLEARING, REVENUE, postings, receivable
 from billing.rules.money import Money
 
@@ -23,8 +25,8 @@ def payment_captured(
     provider's charge id. `cycle_id` is None when the cycle is closed already.
     """
     return Entry(
-        "payment_captured",
-        f"payment_captured:{payment_id}:{capture}",
+        EntryKind.PAYMENT_CAPTURED,
+        keys.payment_captured(payment_id, capture),
         effective_at,
         postings(
             debit=[(PSP_CLEARING, amount)],
@@ -39,8 +41,8 @@ def one_off_charged(
 ) -> Entry:
     """A charge without an invoice is owed and earned at once; `payment_captured` follows it."""
     return Entry(
-        "one_off_charged",
-        f"one_off_charged:{payment_id}",
+        EntryKind.ONE_OFF_CHARGED,
+        keys.one_off_charged(payment_id),
         effective_at,
         postings(debit=[(receivable(customer_id), amount)], credit=[(REVENUE, amount)]),
     )

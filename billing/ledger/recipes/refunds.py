@@ -3,7 +3,9 @@
 import uuid
 from datetime import datetime
 
+from billing.ledger import keys
 from billing.ledger.journal import Entry
+from billing.ledger.keys import EntryKind
 from billing.ledger.recipes.legs import (
     DEFERRED_REVENUE,
     PSP_CLEARING,
@@ -32,8 +34,8 @@ def refund_requested(
     earned, the tax is no longer owed. `cycle_id` is None when the cycle is closed already.
     """
     return Entry(
-        "refund_requested",
-        f"refund_requested:{refund_id}",
+        EntryKind.REFUND_REQUESTED,
+        keys.refund_requested(refund_id),
         effective_at,
         postings(
             debit=[(REFUNDS_CONTRA, recognised), (DEFERRED_REVENUE, deferred), (TAX_PAYABLE, tax)],
@@ -54,8 +56,8 @@ def refund_succeeded(
 ) -> Entry:
     """The provider gave the money back: we owe it no more, and it holds that much less."""
     return Entry(
-        "refund_succeeded",
-        f"refund_succeeded:{refund_id}",
+        EntryKind.REFUND_SUCCEEDED,
+        keys.refund_succeeded(refund_id),
         effective_at,
         postings(debit=[(REFUND_PAYABLE, amount)], credit=[(PSP_CLEARING, amount)]),
         cycle_id=cycle_id,
@@ -65,9 +67,13 @@ def refund_succeeded(
 
 def refund_failed(of: Entry, *, effective_at: datetime, after_close: bool = False) -> Entry:
     """The refund won't be paid: the entry of its request is taken back exactly."""
-    return taken_back(of, "refund_requested", "refund_failed", effective_at, after_close)
+    return taken_back(
+        of, EntryKind.REFUND_REQUESTED, EntryKind.REFUND_FAILED, effective_at, after_close
+    )
 
 
 def refund_returned(of: Entry, *, effective_at: datetime, after_close: bool = False) -> Entry:
     """A refund that had succeeded came back to the provider; `refund_failed` follows it."""
-    return taken_back(of, "refund_succeeded", "refund_returned", effective_at, after_close)
+    return taken_back(
+        of, EntryKind.REFUND_SUCCEEDED, EntryKind.REFUND_RETURNED, effective_at, after_close
+    )

@@ -3,8 +3,10 @@
 import uuid
 from datetime import datetime
 
+from billing.ledger import keys
 from billing.ledger.accounts import Account
 from billing.ledger.journal import Entry, JournalError
+from billing.ledger.keys import EntryKind
 from billing.ledger.recipes.legs import (
     ADJUSTMENTS,
     BANK,
@@ -22,8 +24,8 @@ from billing.rules.money import Money
 def fee_settled(*, transaction_id: str, fee: Money, effective_at: datetime) -> Entry:
     """The provider keeps its fee from what it holds; a negative fee is given back."""
     return Entry(
-        "fee_settled",
-        f"fee_settled:{transaction_id}",
+        EntryKind.FEE_SETTLED,
+        keys.fee_settled(transaction_id),
         effective_at,
         transfer(PSP_FEES, PSP_CLEARING, fee),
     )
@@ -32,8 +34,8 @@ def fee_settled(*, transaction_id: str, fee: Money, effective_at: datetime) -> E
 def payout_sent(*, payout_id: str, amount: Money, effective_at: datetime) -> Entry:
     """The provider sent what it held to our bank; a negative payout is fetched from there."""
     return Entry(
-        "payout_sent",
-        f"payout_sent:{payout_id}",
+        EntryKind.PAYOUT_SENT,
+        keys.payout_sent(payout_id),
         effective_at,
         transfer(PAYOUT_TRANSIT, PSP_CLEARING, amount),
     )
@@ -42,8 +44,8 @@ def payout_sent(*, payout_id: str, amount: Money, effective_at: datetime) -> Ent
 def payout_arrived(*, payout_id: str, amount: Money, effective_at: datetime) -> Entry:
     """The payout is in our bank account."""
     return Entry(
-        "payout_arrived",
-        f"payout_arrived:{payout_id}",
+        EntryKind.PAYOUT_ARRIVED,
+        keys.payout_arrived(payout_id),
         effective_at,
         transfer(BANK, PAYOUT_TRANSIT, amount),
     )
@@ -51,14 +53,14 @@ def payout_arrived(*, payout_id: str, amount: Money, effective_at: datetime) -> 
 
 def payout_failed(of: Entry, *, effective_at: datetime) -> Entry:
     """The payout won't arrive: the provider holds the money again."""
-    return taken_back(of, "payout_sent", "payout_failed", effective_at, False)
+    return taken_back(of, EntryKind.PAYOUT_SENT, EntryKind.PAYOUT_FAILED, effective_at, False)
 
 
 def payout_came_back(*, payout_id: str, amount: Money, effective_at: datetime) -> Entry:
     """A payout won't arrive of which we haven't seen it leave; its `payout_sent` may follow."""
     return Entry(
-        "payout_failed",
-        f"payout_failed:{payout_id}",
+        EntryKind.PAYOUT_FAILED,
+        keys.payout_failed(payout_id),
         effective_at,
         transfer(PSP_CLEARING, PAYOUT_TRANSIT, amount),
     )
@@ -66,7 +68,7 @@ def payout_came_back(*, payout_id: str, amount: Money, effective_at: datetime) -
 
 def payout_returned(of: Entry, *, effective_at: datetime) -> Entry:
     """The bank sent a payout back that had arrived; `payout_failed` follows it."""
-    return taken_back(of, "payout_arrived", "payout_returned", effective_at, False)
+    return taken_back(of, EntryKind.PAYOUT_ARRIVED, EntryKind.PAYOUT_RETURNED, effective_at, False)
 
 
 def fx_event(
@@ -78,10 +80,12 @@ def fx_event(
     stays with the provider. Raises: JournalError for one currency on both sides.
     """
     if sold.currency == bought.currency:
-        raise JournalError(f"fx_event:{source} exchanges {sold} for {bought}: that's one currency")
+        raise JournalError(
+            f"{keys.fx_event(source)} exchanges {sold} for {bought}: that's one currency"
+        )
     return Entry(
-        "fx_event",
-        f"fx_event:{source}",
+        EntryKind.FX_EVENT,
+        keys.fx_event(source),
         effective_at,
         postings(
             debit=[(FX_POSITION, sold), (PSP_CLEARING, bought - fee), (PSP_FEES, fee)],
@@ -95,8 +99,8 @@ def adjustment(
 ) -> Entry:
     """A difference that an operator accepted: `account` changes by `change`, debit positive."""
     return Entry(
-        "adjustment",
-        f"adjustment:{break_id}",
+        EntryKind.ADJUSTMENT,
+        keys.adjustment(break_id),
         effective_at,
         transfer(account, ADJUSTMENTS, change),
     )

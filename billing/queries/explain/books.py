@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Row
 
-from billing.ledger.recipes import compact
+from billing.ledger import keys
 from billing.queries import overview
 from billing.queries.explain.billed import Billed
 from billing.queries.explain.money_back import MANY
@@ -20,8 +20,6 @@ from billing.store.journal.posting import StoredEntry
 from billing.store.payments import attempts, disputes, recognition, refunds
 from billing.store.payments.invoices import Invoice
 from billing.store.payments.payments import Payment
-
-_REFUND_KINDS: Final = ("requested", "succeeded", "returned", "failed")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,31 +141,31 @@ def _entries(conn: Connection, billed: Billed) -> Iterator[StoredEntry]:
 def _late_keys(billed: Billed) -> Iterator[str]:
     if billed.payment is None:
         return
-    yield f"one_off_charged:{billed.payment.id}"
+    yield keys.one_off_charged(billed.payment.id)
     for n in range(1, billed.payment.attempt_n + 1):
-        yield f"payment_captured:{billed.payment.id}:{n}"
+        yield keys.payment_captured(billed.payment.id, n)
 
 
 def _money_keys(conn: Connection, billed: Billed) -> Iterator[str]:
     """Yield the source keys of what was given back, lost and earned."""
     if billed.payment is not None:
         for row in refunds.page(conn, payment_id=billed.payment.id, limit=MANY):
-            yield from (f"refund_{kind}:{row.id}" for kind in _REFUND_KINDS)
+            yield from keys.of_refund(row.id)
         for row in disputes.page(conn, payment_id=billed.payment.id, limit=MANY):
             yield from _dispute_keys(row)
     if billed.invoice is not None:
         for earned in recognition.of_invoice(conn, billed.invoice.id):
-            kind = "revenue_recognized" if earned.amount > 0 else "recognition_taken_back"
-            yield f"{kind}:{billed.invoice.id}:{compact(earned.through)}"
+            taken_back = earned.amount <= 0
+            yield keys.recognised(billed.invoice.id, earned.through, taken_back=taken_back)
 
 
 def _dispute_keys(row: Row[Any]) -> Iterator[str]:
     for transaction_id in row.transaction_ids:
-        yield f"dispute_opened:{row.id}:{transaction_id}"
-        yield f"dispute_won:{row.id}:{transaction_id}"
+        yield keys.dispute_opened(row.id, transaction_id)
+        yield keys.dispute_won(row.id, transaction_id)
     for time in range(1, row.times_lost + 1):
-        yield f"dispute_lost:{row.id}:{time}"
-        yield f"dispute_lost_reversed:{row.id}:{time}"
+        yield keys.dispute_lost(row.id, time)
+        yield keys.dispute_lost_reversed(row.id, time)
 
 
 def cycle_facts(conn: Connection, billed: Billed, now: datetime) -> CycleFacts | None:

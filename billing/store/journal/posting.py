@@ -9,7 +9,8 @@ import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from datetime import datetime
+from typing import Any, Protocol, TypeAlias
 
 import psycopg
 from sqlalchemy import Connection, text
@@ -51,6 +52,7 @@ __all__ = [
     "entries_of",
     "entry_by_source_key",
     "post",
+    "reverse",
     "trial_balance",
     "verify",
 ]
@@ -164,6 +166,32 @@ def post(conn: Connection, entries: Sequence[Entry]) -> list[PostedEntry]:
         posted |= _post_wave(conn, wave, accounts)
         pending = [entry for entry in pending if entry.source_key not in posted]
     return _in_order(entries, posted)
+
+
+class Reversal(Protocol):
+    """A recipe that takes back an entry."""
+
+    def __call__(self, of: Entry, /, *, effective_at: datetime, after_close: bool = False) -> Entry:
+        """Return the entry that takes `of` back."""
+        ...
+
+
+def reverse(
+    conn: Connection,
+    source_key: str,
+    recipe: Reversal,
+    *,
+    effective_at: datetime,
+    after_close: bool = False,
+) -> PostedEntry:
+    """Take back the entry of a source key, by the recipe for it. Raises: UnknownEntry."""
+    stored = entry_by_source_key(conn, source_key)
+    if stored is None:
+        raise UnknownEntry(f"there is no entry {source_key} to be reversed")
+    (posted,) = post(
+        conn, [recipe(stored.entry, effective_at=effective_at, after_close=after_close)]
+    )
+    return posted
 
 
 def _one_per_key(entries: Sequence[Entry]) -> dict[str, Entry]:

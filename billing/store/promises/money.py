@@ -6,6 +6,7 @@ Part of promise 3 (`promise_checks`): every row is compared with what the journa
 
 from typing import Final
 
+from billing.ledger.keys import EntryKind
 from billing.rules.reconciliation import (
     CHARGES,
     DISPUTES,
@@ -207,7 +208,7 @@ _FEE_BOOKED = check(
              WHERE posted_at IS NOT NULL AND outcome <> '{RowOutcome.RESOLVED}'
                AND category NOT IN {in_list(DISPUTES)}) r
       FULL JOIN (
-           SELECT substr(e.source_key, length('fee_settled:') + 1) AS id,
+           SELECT substr(e.source_key, length('{EntryKind.FEE_SETTLED.prefix}') + 1) AS id,
                   min(l.currency) AS currency, sum(l.amount) AS fee
              FROM ledger.entries e
              JOIN ledger.postings l ON l.entry_id = e.id
@@ -238,7 +239,7 @@ _EXCHANGE_BOOKED = check(
             GROUP BY 1) j
         ON j.source_key = x.source_key
       FULL JOIN (
-           SELECT 'fx_event:' || provider_transaction_id AS source_key
+           SELECT '{EntryKind.FX_EVENT.prefix}' || provider_transaction_id AS source_key
              FROM settlement_rows
             WHERE posted_at IS NOT NULL AND outcome <> '{RowOutcome.RESOLVED}'
               AND category IN {in_list((*CHARGES, *REFUNDS, *REFUND_FAILURES, *DISPUTES))}

@@ -1,6 +1,6 @@
 """Breaks: differences between our books and the provider's, each with both sides and a cause."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from json import dumps
 from typing import Any
@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, insert, select, text, update
 
 from billing.ids import new_id
+from billing.rules.reconciliation import BreakFound, BreakKind, dedupe_key
 from billing.store.arrays import literal
 from billing.store.tables import break_notes, breaks
 
@@ -38,71 +39,56 @@ _RECORD = text(
     RETURNING (xmax = 0) AS created
     """
 )
-_OPTIONAL = ("cycle_id", "payment_id", "currency", "run_id", "provider_transaction_id")
-_NEEDED = ("kind", "dedupe_key", "suggested_cause")
 
 
-def record_all(conn: Connection, found: Sequence[Mapping[str, Any]], *, now: datetime) -> int:
-    """Write down differences, once for each `dedupe_key`, and return how many are new.
+def record_all(conn: Connection, found: Iterable[BreakFound], *, now: datetime) -> int:
+    """Write down differences, each once, and return how many are new.
 
     A break that is known from another source and still open gets the settlement's view of it; one
     that had explained itself, and differs again by the settlement's view, is open again.
     """
-    if not found:
+    by_key = {each.dedupe_key: each for each in found}
+    if not by_key:
         return 0
-    by_key = {row["dedupe_key"]: row for row in found}
-    rows = [by_key[key] for key in sorted(by_key)]
-    columns: dict[str, str] = {"id": literal([new_id() for _ in rows])}
-    for name in _NEEDED:
-        columns[name] = literal([row[name] for row in rows])
-    for name in _OPTIONAL:
-        columns[name] = literal([row.get(name) for row in rows])
-    for name in ("ours", "provider"):
-        columns[name] = literal([dumps(row[name]) for row in rows])
-    return sum(row.created for row in conn.execute(_RECORD, {**columns, "now": now}))
-
-
-def record(
-    conn: Connection,
-    *,
-    kind: str,
-    dedupe_key: str,
-    ours: Mapping[str, Any],
-    provider: Mapping[str, Any],
-    suggested_cause: str,
-    now: datetime,
-    cycle_id: UUID | None = None,
-    payment_id: UUID | None = None,
-    run_id: UUID | None = None,
-    currency: str | None = None,
-) -> bool:
-    """Write down a difference once; False when it is known already."""
-    found = {
-        "kind": kind,
-        "dedupe_key": dedupe_key,
-        "ours": dict(ours),
-        "provider": dict(provider),
-        "suggested_cause": suggested_cause,
-        "cycle_id": cycle_id,
-        "payment_id": payment_id,
-        "run_id": run_id,
-        "currency": currency,
+    sorted_ = [by_key[key] for key in sorted(by_key)]
+    columns: dict[str, list[Any]] = {
+        "id": [new_id() for _ in sorted_],
+        "kind": [str(each.kind) for each in sorted_],
+        "dedupe_key": [each.dedupe_key for each in sorted_],
+        "suggested_cause": [each.suggested_cause for each in sorted_],
+        "cycle_id": [each.cycle_id for each in sorted_],
+        "payment_id": [each.payment_id for each in sorted_],
+        "currency": [each.currency for each in sorted_],
+        "run_id": [each.run_id for each in sorted_],
+        "provider_transaction_id": [each.transaction_id for each in sorted_],
+        "ours": [dumps(dict(each.ours)) for each in sorted_],
+        "provider": [dumps(dict(each.theirs)) for each in sorted_],
     }
+    params = {name: literal(values) for name, values in columns.items()}
+    return sum(row.created for row in conn.execute(_RECORD, {**params, "now": now}))
+
+
+def record(conn: Connection, found: BreakFound, *, now: datetime) -> bool:
+    """Write down a difference once; False when it is known already."""
     return record_all(conn, [found], now=now) == 1
 
 
-def resolve_by_key(
+def explain(
     conn: Connection,
-    dedupe_key: str,
+    kind: BreakKind,
+    subject: object,
     *,
     now: datetime,
     resolution: str,
     resolved_by: str = "reconciler",
 ) -> bool:
-    """Resolve an open break that turned out to be explained; False when there is none."""
+    """Resolve the open break of a kind about a subject, which turned out to be explained.
+
+    False when there is none.
+    """
     result = conn.execute(
         update(breaks)
-        .where(breaks.c.dedupe_key == dedupe_key, breaks.c.resolved_at.is_(None))
+        .where(breaks.c.dedupe_key == dedupe_key(kind, subject), breaks.c.resolved_at.is_(None))
         .values(resolved_at=now, resolution=resolution, resolved_by=resolved_by)
     )
     return result.rowcount == 1

@@ -14,10 +14,11 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, select, text
 
 from billing.ids import new_id
+from billing.ledger import keys
 from billing.store.arrays import literal
 from billing.store.tables import fx_events
 
-FIRST_HERE: Final = "fx_event:conversion:"
+FIRST_HERE: Final = keys.fx_event("conversion:")
 NAMED: Final = "fx_event"
 
 # Of the exchanges `x`, those that the provider's settlement hasn't shown yet.

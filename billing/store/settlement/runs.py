@@ -17,6 +17,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, TextClause, select, text
 
 from billing.ids import new_id
+from billing.ledger.keys import EntryKind
 from billing.rules.reconciliation import REFUNDS
 from billing.store.arrays import literal
 from billing.store.bulk import bulk_insert
@@ -488,14 +489,17 @@ def oldest_undecided_payout(conn: Connection) -> datetime | None:
 
 # A payout is entered as arrived once its leaving is; what failed after that is taken back.
 _ARRIVED = text(
-    """
+    f"""
     SELECT o.* FROM payouts o
-      JOIN ledger.entries sent ON sent.source_key = 'payout_sent:' || o.provider_payout_id
+      JOIN ledger.entries sent
+        ON sent.source_key = '{EntryKind.PAYOUT_SENT.prefix}' || o.provider_payout_id
      WHERE o.status = 'paid'
        AND NOT EXISTS (SELECT FROM ledger.entries e
-                        WHERE e.source_key = 'payout_arrived:' || o.provider_payout_id)
+                        WHERE e.source_key
+                              = '{EntryKind.PAYOUT_ARRIVED.prefix}' || o.provider_payout_id)
        AND NOT EXISTS (SELECT FROM ledger.entries e
-                        WHERE e.source_key = 'payout_failed:' || o.provider_payout_id)
+                        WHERE e.source_key
+                              = '{EntryKind.PAYOUT_FAILED.prefix}' || o.provider_payout_id)
      ORDER BY o.provider_payout_id
     """
 )

@@ -1,0 +1,143 @@
+"""The kinds of journal entries, and the source key of each: which event an entry records.
+
+A key is made of ids, ours or the provider's, so the same event always has the same key. Nobody
+else spells one: recipes post under these, and who looks for an entry asks here.
+"""
+
+from datetime import UTC, datetime
+from enum import StrEnum
+from uuid import UUID
+
+
+class EntryKind(StrEnum):
+    """What sort of event an entry records."""
+
+    ADJUSTMENT = "adjustment"
+    DISPUTE_LOST = "dispute_lost"
+    DISPUTE_LOST_REVERSED = "dispute_lost_reversed"
+    DISPUTE_OPENED = "dispute_opened"
+    DISPUTE_WON = "dispute_won"
+    FEE_SETTLED = "fee_settled"
+    FX_EVENT = "fx_event"
+    INVOICE_ISSUED = "invoice_issued"
+    INVOICE_VOIDED = "invoice_voided"
+    ONE_OFF_CHARGED = "one_off_charged"
+    PAYMENT_CAPTURED = "payment_captured"
+    PAYOUT_ARRIVED = "payout_arrived"
+    PAYOUT_FAILED = "payout_failed"
+    PAYOUT_RETURNED = "payout_returned"
+    PAYOUT_SENT = "payout_sent"
+    RECOGNITION_TAKEN_BACK = "recognition_taken_back"
+    REFUND_FAILED = "refund_failed"
+    REFUND_REQUESTED = "refund_requested"
+    REFUND_RETURNED = "refund_returned"
+    REFUND_SUCCEEDED = "refund_succeeded"
+    REVENUE_RECOGNIZED = "revenue_recognized"
+    WRITE_OFF = "write_off"
+    WRITE_OFF_REVERSED = "write_off_reversed"
+
+    @property
+    def prefix(self) -> str:
+        """What the keys of this kind begin with."""
+        return f"{self.value}:"
+
+
+def compact(at: datetime) -> str:
+    """Write an instant as source keys carry it: "20260301T000000.000000Z"."""
+    return at.astimezone(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+
+
+def invoice_issued(invoice_id: UUID) -> str:
+    """Return the key of an invoice's entry."""
+    return f"{EntryKind.INVOICE_ISSUED}:{invoice_id}"
+
+
+def write_off(invoice_id: UUID, nth: int) -> str:
+    """Return the key of the `nth` write-off of an invoice."""
+    return f"{EntryKind.WRITE_OFF}:{invoice_id}:{nth}"
+
+
+def recognised(invoice_id: UUID, through: datetime, *, taken_back: bool = False) -> str:
+    """Return the key of a step of an invoice's revenue, or of its being taken back."""
+    kind = EntryKind.RECOGNITION_TAKEN_BACK if taken_back else EntryKind.REVENUE_RECOGNIZED
+    return f"{kind}:{invoice_id}:{compact(through)}"
+
+
+def payment_captured(payment_id: UUID, capture: int | str) -> str:
+    """Return the key of a capture: the attempt's number or the provider's charge tells which."""
+    return f"{EntryKind.PAYMENT_CAPTURED}:{payment_id}:{capture}"
+
+
+def one_off_charged(payment_id: UUID) -> str:
+    """Return the key of what a payment without an invoice earned."""
+    return f"{EntryKind.ONE_OFF_CHARGED}:{payment_id}"
+
+
+def refund_requested(refund_id: UUID) -> str:
+    """Return the key of a refund's request."""
+    return f"{EntryKind.REFUND_REQUESTED}:{refund_id}"
+
+
+def refund_succeeded(refund_id: UUID) -> str:
+    """Return the key of a refund's payment."""
+    return f"{EntryKind.REFUND_SUCCEEDED}:{refund_id}"
+
+
+def of_refund(refund_id: UUID) -> tuple[str, ...]:
+    """Return every key under which a refund may have an entry, in the order they are posted."""
+    taken_back = (EntryKind.REFUND_RETURNED, EntryKind.REFUND_FAILED)
+    return (
+        refund_requested(refund_id),
+        refund_succeeded(refund_id),
+        *(f"{kind}:{refund_id}" for kind in taken_back),
+    )
+
+
+def dispute_opened(dispute_id: UUID, transaction_id: str) -> str:
+    """Return the key of money that a transaction withheld."""
+    return f"{EntryKind.DISPUTE_OPENED}:{dispute_id}:{transaction_id}"
+
+
+def dispute_won(dispute_id: UUID, transaction_id: str) -> str:
+    """Return the key of money that a transaction gave back."""
+    return f"{EntryKind.DISPUTE_WON}:{dispute_id}:{transaction_id}"
+
+
+def dispute_lost(dispute_id: UUID, nth: int) -> str:
+    """Return the key of the `nth` loss of a dispute."""
+    return f"{EntryKind.DISPUTE_LOST}:{dispute_id}:{nth}"
+
+
+def dispute_lost_reversed(dispute_id: UUID, nth: int) -> str:
+    """Return the key of the reversal of the `nth` loss of a dispute."""
+    return f"{EntryKind.DISPUTE_LOST_REVERSED}:{dispute_id}:{nth}"
+
+
+def fee_settled(transaction_id: str) -> str:
+    """Return the key of the fee of a balance transaction."""
+    return f"{EntryKind.FEE_SETTLED}:{transaction_id}"
+
+
+def payout_sent(payout_id: str) -> str:
+    """Return the key of a payout's leaving."""
+    return f"{EntryKind.PAYOUT_SENT}:{payout_id}"
+
+
+def payout_arrived(payout_id: str) -> str:
+    """Return the key of a payout's arrival."""
+    return f"{EntryKind.PAYOUT_ARRIVED}:{payout_id}"
+
+
+def payout_failed(payout_id: str) -> str:
+    """Return the key of a payout's coming back."""
+    return f"{EntryKind.PAYOUT_FAILED}:{payout_id}"
+
+
+def fx_event(source: str) -> str:
+    """Return the key of an exchange: a balance transaction, or what a person recorded."""
+    return f"{EntryKind.FX_EVENT}:{source}"
+
+
+def adjustment(break_id: UUID) -> str:
+    """Return the key of the adjustment with which a break was resolved."""
+    return f"{EntryKind.ADJUSTMENT}:{break_id}"

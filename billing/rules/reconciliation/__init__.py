@@ -1,0 +1,54 @@
+"""Comparing the provider's records with ours: pure, both sides in, a verdict out."""
+
+from billing.rules.reconciliation.adjustments import (
+    ACCEPTABLE,
+    lacking,
+    still_lacking,
+    suggested_adjustment,
+)
+from billing.rules.reconciliation.breaks import BreakCause, BreakFound, BreakKind, dedupe_key
+from billing.rules.reconciliation.charges import (
+    Confirmed,
+    Difference,
+    NotYet,
+    OurSide,
+    ProviderSide,
+    Verdict,
+    compare,
+)
+from billing.rules.reconciliation.movements import (
+    CHARGES,
+    DISPUTES,
+    FEES,
+    PAYOUTS,
+    REFUND_FAILURES,
+    REFUNDS,
+    RowOutcome,
+    rate_makes,
+)
+
+__all__ = [
+    "ACCEPTABLE",
+    "CHARGES",
+    "DISPUTES",
+    "FEES",
+    "PAYOUTS",
+    "REFUNDS",
+    "REFUND_FAILURES",
+    "BreakCause",
+    "BreakFound",
+    "BreakKind",
+    "Confirmed",
+    "Difference",
+    "NotYet",
+    "OurSide",
+    "ProviderSide",
+    "RowOutcome",
+    "Verdict",
+    "compare",
+    "dedupe_key",
+    "lacking",
+    "rate_makes",
+    "still_lacking",
+    "suggested_adjustment",
+]

@@ -1,0 +1,76 @@
+"""Differences between our books and the provider's, as values: kind, subject, sides, cause."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+
+class BreakKind(StrEnum):
+    """What sort of difference reconciliation found."""
+
+    AMOUNT_MISMATCH = "amount_mismatch"
+    CURRENCY_MISMATCH = "currency_mismatch"
+    FEE_MISMATCH = "fee_mismatch"
+    FX_MISMATCH = "fx_mismatch"
+    DUPLICATE_CHARGE = "duplicate_charge"
+    CAPTURED_AT_PROVIDER_ONLY = "captured_at_provider_only"
+    UNKNOWN_AT_PROVIDER = "unknown_at_provider"
+    MISSING_AT_PROVIDER = "missing_at_provider"
+    REFUND_MISMATCH = "refund_mismatch"
+    REFUND_UNKNOWN = "refund_unknown"
+    REFUND_MISSING = "refund_missing"
+    DISPUTE_MISMATCH = "dispute_mismatch"
+    DISPUTE_UNKNOWN = "dispute_unknown"
+    PAYOUT_MISMATCH = "payout_mismatch"
+    REPORT_MISMATCH = "report_mismatch"
+    BALANCE_MISMATCH = "balance_mismatch"
+    RECEIVABLE_OPEN = "receivable_open"
+
+
+class BreakCause(StrEnum):
+    """The likeliest reason of a break, where it is another than its kind suggests."""
+
+    PAID_BETWEEN_ATTEMPTS = "paid_between_attempts"
+    REFUND_NOT_ADOPTABLE = "refund_not_adoptable"
+    REFUND_MADE_DESPITE_REFUSAL = "refund_made_despite_refusal"
+    REFUND_MADE_TWICE = "refund_made_twice"
+    REFUNDED_AND_DISPUTED = "refunded_and_disputed"
+
+
+def dedupe_key(kind: BreakKind, subject: object) -> str:
+    """Return the key under which one break of a kind is kept about one subject."""
+    return f"{kind}:{subject}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BreakFound:
+    """A difference to write down.
+
+    `subject` is what it is about, of ours or the provider's. Whoever sees the same difference,
+    the list of charges, a refund's own flow or the settlement, names the same subject, so that it
+    is one break. `ours` and `theirs` are the facts of both sides as JSON; amounts of money that
+    leaves are negative in them. `transaction_id` is the balance transaction that shows it.
+    """
+
+    kind: BreakKind
+    subject: object
+    ours: Mapping[str, Any] = field(default_factory=dict)
+    theirs: Mapping[str, Any] = field(default_factory=dict)
+    cause: BreakCause | None = None
+    cycle_id: UUID | None = None
+    payment_id: UUID | None = None
+    run_id: UUID | None = None
+    currency: str | None = None
+    transaction_id: str | None = None
+
+    @property
+    def dedupe_key(self) -> str:
+        """The key under which it is kept once."""
+        return dedupe_key(self.kind, self.subject)
+
+    @property
+    def suggested_cause(self) -> str:
+        """The code of the likeliest reason, as it is kept."""
+        return str(self.cause or self.kind)
