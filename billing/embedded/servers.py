@@ -14,6 +14,7 @@ import fcntl
 import json
 import logging
 import os
+import random
 import secrets
 import shutil
 import signal
@@ -38,15 +39,21 @@ HOST = "127.0.0.1"
 DATABASE = "billing"
 _SUPERUSER = "perennial"
 _POLL = 0.03
+_SERVER_PORTS = (15_000, 30_000)
 
 logger = logging.getLogger(__name__)
 
 
 def free_port() -> int:
-    """Return a loopback TCP port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
+    """Return a loopback TCP port that nobody uses, below those that systems give to connections.
+
+    So no connection takes it before its server listens, or while its server is restarted.
+    """
+    while True:
+        port = random.randint(*_SERVER_PORTS)  # noqa: S311 - no secret
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind((HOST, port))
+            return port
 
 
 def port_answers(port: int) -> bool:

@@ -43,6 +43,7 @@ class Fault:
     delay_ms: int
     fired: int = 0
     chance: random.Random = field(init=False, repr=False)
+    cleared: threading.Event = field(default_factory=threading.Event, repr=False)
 
     def __post_init__(self) -> None:
         self.chance = random.Random(self.seed)  # noqa: S311  repeatable, not secret
@@ -57,6 +58,10 @@ class Fault:
             return False
         self.fired += 1
         return True
+
+    def delay(self) -> None:
+        """Wait as long as the fault delays a request, or until it is cleared."""
+        self.cleared.wait(self.delay_ms / 1000)
 
     def described(self) -> dict[str, Any]:
         """Return the fault as the control API shows it."""
@@ -106,8 +111,10 @@ class Faults:
             return [fault.described() for fault in self._faults]
 
     def clear(self) -> None:
-        """Remove all faults; the totals by kind stay."""
+        """Remove all faults and let go of what they delay; the totals by kind stay."""
         with self._lock:
+            for fault in self._faults:
+                fault.cleared.set()
             self._faults.clear()
 
 

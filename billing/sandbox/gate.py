@@ -1,6 +1,5 @@
 """The way every /v1 request goes: key check, faults, idempotency, then one transaction."""
 
-import time
 from dataclasses import dataclass
 
 from billing.sandbox import faults, idempotency
@@ -98,7 +97,7 @@ class Gate:
         check_expand(params.get("expand", ()), job.route, KINDS)
         slow = self._take(faults.SLOW, job.request)
         if slow is not None:
-            time.sleep(slow.delay_ms / 1000)
+            slow.delay()
         if job.route.method == "GET":
             with self._store.reading():
                 return json_answer(self._execute(job, params))

@@ -7,12 +7,14 @@ import select
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
+import psutil
 import pytest
 
+from tests import processes
 from tests.cli.world import Cli, World
+from tests.waiting import PATIENCE
 
 ROOT = Path(__file__).resolve().parents[2]
 SCRIPT = Path(sys.executable).parent / "billing"
@@ -25,50 +27,54 @@ def environment(cli: Cli) -> dict[str, str]:
 
 
 def run(cli: Cli, *args: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [*COMMAND, *args], cwd=cli.folder, env=environment(cli), capture_output=True, text=True,
-        timeout=60,
-    )  # fmt: skip
+    return processes.run([*COMMAND, *args], cwd=cli.folder, env=environment(cli))
 
 
 def in_a_terminal(cli: Cli, *args: str, answer: str = "", until: str = "", **env: str) -> str:
     """Run a command on a terminal; answer its question, or send Ctrl-C when `until` is seen."""
     ours, theirs = pty.openpty()
-    process = subprocess.Popen(
-        [*COMMAND, *args], cwd=cli.folder, env={**environment(cli), **env}, stdin=theirs,
-        stdout=theirs, stderr=theirs, start_new_session=True,
-    )  # fmt: skip
-    os.close(theirs)
-    seen, deadline = "", time.monotonic() + 60
-    while (read := _read(ours, deadline)) is not None:
-        seen += read
-        if answer and "[y/N]" in seen:
-            os.write(ours, answer.encode())
-            answer = ""
-        if until and until in seen:
-            _press_ctrl_c(process, ours)
-            until = ""
-    os.close(ours)
-    return f"{seen}\nexit {process.wait(timeout=10)}"
+    streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
+    environ = {**environment(cli), **env}
+    with (
+        os.fdopen(ours, "rb+", buffering=0) as terminal,
+        processes.running([*COMMAND, *args], cwd=cli.folder, env=environ, **streams) as process,
+    ):
+        os.close(theirs)
+        seen = ""
+        while read := _read(terminal.fileno()):
+            seen += read
+            if answer and "[y/N]" in seen:
+                terminal.write(answer.encode())
+                answer = ""
+            if until and until in seen:
+                _press_ctrl_c(process.pid, terminal.fileno())
+                until = ""
+        return f"{seen}\nexit {process.wait(PATIENCE)}"
 
 
-def _press_ctrl_c(process: "subprocess.Popen[bytes]", terminal: int) -> None:
-    """Press it as people do, again when nothing happens: readline misses one while it sets up."""
-    for _ in range(10):
-        time.sleep(0.5)
+def _press_ctrl_c(pid: int, terminal: int) -> None:
+    """Press it as people do, again when the process does nothing: readline misses one sometimes.
+
+    It misses one that comes when its prompt is shown and it doesn't wait for input yet.
+    """
+    process = psutil.Process(pid)
+    while True:
         process.send_signal(signal.SIGINT)
-        if select.select([terminal], [], [], 3)[0]:
-            return
+        while True:
+            used = process.cpu_times()
+            if select.select([terminal], [], [], 3)[0]:
+                return
+            if process.status() == psutil.STATUS_SLEEPING and process.cpu_times() == used:
+                break
 
 
-def _read(terminal: int, deadline: float) -> str | None:
-    """Return what came next, or None at the end of it."""
-    if not select.select([terminal], [], [], max(0.0, deadline - time.monotonic()))[0]:
-        return None
+def _read(terminal: int) -> str:
+    """Return what came next, or nothing at the end of it."""
+    assert select.select([terminal], [], [], PATIENCE)[0], "nothing more is said, and it runs on"
     try:
-        return os.read(terminal, 65536).decode(errors="replace") or None
+        return os.read(terminal, 65536).decode(errors="replace")
     except OSError:  # how a terminal ends on Linux
-        return None
+        return ""
 
 
 def test_data_and_talk_go_different_ways(world: World) -> None:
@@ -88,9 +94,9 @@ def test_the_exit_code_reaches_the_shell(cli: Cli) -> None:
 
 
 def test_the_module_is_the_command(cli: Cli) -> None:
-    done = subprocess.run(
+    done = processes.run(
         [sys.executable, "-m", "billing.cli", "plans", "check"],
-        cwd=cli.folder, env=environment(cli), capture_output=True, text=True,
+        cwd=cli.folder, env=environment(cli),
     )  # fmt: skip
 
     assert (done.returncode, done.stderr) == (0, "")
@@ -131,15 +137,14 @@ def test_a_question_ends_with_ctrl_c(declined: World) -> None:
 
 
 def test_the_status_is_streamed_as_lines(world: World) -> None:
-    watching = subprocess.Popen(
+    with processes.running(
         [*COMMAND, "status", "--watch", "-o", "jsonl"],
-        cwd=world.folder, env=environment(world), stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-    assert watching.stdout is not None
-    with watching.stdout:
+        cwd=world.folder, env=environment(world), stdout=subprocess.PIPE,
+    ) as watching:  # fmt: skip
+        assert watching.stdout is not None
         lines = [json.loads(watching.stdout.readline()) for _ in range(2)]
         watching.send_signal(signal.SIGINT)
-        watching.wait(timeout=10)
+        watching.wait(PATIENCE)
 
     assert lines[0]["wall"] < lines[1]["wall"]
     assert watching.returncode == 0
@@ -162,9 +167,6 @@ def test_the_shell_completes(typed: str, word: int, completed: list[str], cli: C
         "COMP_CWORD": str(word),
     }
 
-    done = subprocess.run(
-        COMMAND, cwd=cli.folder, env={**environment(cli), **asked}, capture_output=True, text=True,
-        timeout=30,
-    )  # fmt: skip
+    done = processes.run(COMMAND, cwd=cli.folder, env={**environment(cli), **asked})
 
     assert [line.split(",")[1] for line in done.stdout.splitlines()] == completed

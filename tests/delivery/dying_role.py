@@ -4,6 +4,10 @@
 
 `MARK` is a file that comes into being right before the kill; when it is there already, the role
 runs as it is shipped. Nothing of the engine knows of this: functions are wrapped from outside.
+
+Where a worker is killed in the middle of an attempt, the reconciler is held back until the next
+worker has sent the attempt again. It would find the capture in the provider's list, and how soon
+it looks is up to the machine.
 """
 
 import os
@@ -23,6 +27,7 @@ from billing.flows.payments import collecting
 from billing.flows.settlement import charge_list
 from billing.gateway import transport
 from billing.gateway.stripe import client
+from tests.waiting import until
 from workers.roles import Role, run_role
 
 Die = Callable[[], None]
@@ -97,6 +102,17 @@ POINTS: Final[dict[str, tuple[Role, Plant]]] = {
     ),
 }
 
+# Where an attempt was begun, it is sent again under its key.
+SENT_AGAIN: Final = frozenset(
+    {
+        "attempt committed, not sent",
+        "provider committed, answer unread",
+        "answer read, nothing written",
+        "capture written, not committed",
+        "decline written, not committed",
+    }
+)
+
 
 def _die_once(mark: Path, lock: threading.Lock) -> None:
     with lock:  # of several threads that get here, the first takes all with it
@@ -107,8 +123,13 @@ def _die_once(mark: Path, lock: threading.Lock) -> None:
 def main(role: Role, point: str, mark: Path) -> None:
     """Run the role, with its end prepared."""
     dies, plant = POINTS[point]
+    again = mark.with_suffix(".sent-again")
     if role == dies and not mark.exists():
         plant(partial(_die_once, mark, threading.Lock()))
+    elif point in SENT_AGAIN and role == "worker":
+        _after(collect, "begin", only=lambda sending: sending and sending.sends > 1)(again.touch)
+    elif point in SENT_AGAIN and role == "reconciler":
+        until(again.exists)
     run_role(role, load_settings(Path("config.toml"), os.environ))
 
 

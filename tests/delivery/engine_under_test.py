@@ -7,9 +7,7 @@ the provider's own lists, the rows and the journal have to tell the same story.
 
 import contextlib
 import os
-import random
 import signal
-import socket
 import sys
 import time
 from collections import Counter
@@ -25,7 +23,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import SQLAlchemyError
 
 from billing.config import load_settings
-from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey
+from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey, free_port
 from billing.errors import Unavailable
 from billing.flows.customers import customers
 from billing.flows.prove import prove
@@ -42,6 +40,7 @@ from billing.store.payments import payments
 from billing.store.settlement import breaks
 from billing.store.subscriptions import cycles, subscriptions
 from plans.load import load_catalog
+from tests.waiting import PATIENCE
 from workers.demo.story import HURRY
 from workers.runtime.broker import redis_client
 from workers.runtime.clock import SystemClock
@@ -57,7 +56,6 @@ CATALOG: Final = ROOT / "plans" / "catalog"
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 DAY: Final = timedelta(days=1)
 NO_GRACE: Final = timedelta(0)
-PATIENCE_SECONDS: Final = 180.0  # a stuck engine is found by this, a slow machine is not
 LOG_LINES_SHOWN: Final = 8
 
 # A dead worker's attempt is taken up after the lease, which outlives the deadline of a call.
@@ -102,15 +100,6 @@ def foreign() -> dict[str, str]:
     return {**kept, "PYTHONPATH": str(ROOT)}
 
 
-def lasting_port() -> int:
-    """Return a free port that the system gives to nobody while its server is down."""
-    while True:
-        port = random.randint(15_000, 30_000)
-        with contextlib.suppress(OSError), socket.socket() as probe:
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
 class EngineUnderTest:
     """Everything `billing up` runs, in any number, for the length of a `with` block.
 
@@ -134,7 +123,7 @@ class EngineUnderTest:
         self._config.touch()  # so that nobody reads the one of the working directory
         if apis:
             assert apis == 1, "it keeps its ports over restarts"
-            ports = {"api__port": str(lasting_port()), "api__grpc_port": str(lasting_port())}
+            ports = {"api__port": str(free_port()), "api__grpc_port": str(free_port())}
             settings = DOORS | ports | settings
         self._env = environment(folder, **settings)
         self._command = command
@@ -449,9 +438,9 @@ _STILL_DUE: Final = (
 )
 
 
-def patiently(call: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
+def patiently(call: Callable[[], T]) -> T:
     """Repeat a call until it returns something but False; servers may be down meanwhile."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE
     why: Exception | None = None
     while True:
         try:
@@ -461,7 +450,7 @@ def patiently(call: Callable[[], T], seconds: float = PATIENCE_SECONDS) -> T:
         except (SQLAlchemyError, Unavailable, redis.RedisError) as error:
             why = error
         if time.monotonic() > deadline:
-            raise AssertionError(f"not within {seconds:g} s") from why
+            raise AssertionError(f"not within {PATIENCE:g} s") from why
         time.sleep(0.05)
 
 

@@ -8,10 +8,10 @@ from uuid import uuid4
 import requests
 
 from billing.errors import Unavailable
+from tests.waiting import PATIENCE
 
 Json = dict[str, Any]
 TIMEOUT_SECONDS: Final = 5.0
-PATIENCE_SECONDS: Final = 60.0
 
 
 class ProviderSide:
@@ -63,7 +63,7 @@ class ProviderSide:
         return _json(answer) if answer.status_code == 200 else None
 
     def _answered(self, method: str, path: str, **how: Any) -> requests.Response:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while True:
             answer = self._tried(method, path, how)
             if answer is not None:

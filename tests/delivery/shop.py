@@ -18,10 +18,10 @@ from google.protobuf.json_format import MessageToDict
 
 from billing.api.generated.perennial.v1 import payments_pb2 as pb
 from billing.api.generated.perennial.v1.payments_pb2_grpc import PaymentServiceStub
+from tests.waiting import PATIENCE
 
 Json = dict[str, Any]
 Code = grpc.StatusCode
-PATIENCE_SECONDS: Final = 90.0
 TIMEOUT_SECONDS: Final = 6.0
 HASTY: Final = 0.1
 """How often the shop hangs up before the answer can be there."""
@@ -111,7 +111,7 @@ class Shop:
 
     def found(self, path: str, **params: str) -> list[Json]:
         """Return a page of a list, once the API shows it."""
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while True:
             try:
                 answer = self._http.get(self._url + path, params=params, timeout=TIMEOUT_SECONDS)
@@ -124,7 +124,7 @@ class Shop:
             time.sleep(0.05)
 
     def _until_told(self, request: Request) -> Told:
-        deadline = time.monotonic() + PATIENCE_SECONDS
+        deadline = time.monotonic() + PATIENCE
         seconds = self.rng.uniform(0.002, 0.05) if self.rng.random() < HASTY else TIMEOUT_SECONDS
         while True:
             self.asked += 1

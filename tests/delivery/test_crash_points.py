@@ -6,20 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.delivery.dying_role import POINTS
+from tests.delivery.dying_role import POINTS, SENT_AGAIN
 from tests.delivery.engine_under_test import EngineUnderTest
 
 SUBSCRIPTIONS = 5
 CARDS = ("pm_card_visa", "pm_card_visa", "pm_sbx_decline_1_then_ok")
-
-# Where an attempt was begun, it is sent again under its key.
-SENT_AGAIN = {
-    "attempt committed, not sent",
-    "provider committed, answer unread",
-    "answer read, nothing written",
-    "capture written, not committed",
-    "decline written, not committed",
-}
 
 
 @pytest.mark.slow

@@ -5,8 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -19,6 +18,8 @@ from redis.retry import Retry
 from billing.embedded import orphans
 from billing.embedded.servers import EmbeddedPostgres, EmbeddedServer, EmbeddedValkey, port_answers
 from billing.errors import Conflict, Unavailable
+from tests import processes
+from tests.waiting import until
 
 ROOT = Path(__file__).parents[2]
 
@@ -46,15 +47,6 @@ def valkey(tmp_path: Path) -> Iterator[EmbeddedValkey]:
     server = EmbeddedValkey(tmp_path / "embedded")
     yield server
     server.destroy()
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 15.0) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.02)
-    return True
 
 
 def pid_of(server: EmbeddedServer) -> int:
@@ -166,7 +158,7 @@ def test_postgres_comes_back_after_kill_9_on_the_same_port_with_what_was_committ
 
     process = postgres.spawn()
 
-    assert eventually(postgres.ready)
+    until(postgres.ready)
     assert process.poll() is None
     assert kept(url) == [1]
 
@@ -177,7 +169,7 @@ def test_valkey_comes_back_after_kill_9_on_the_same_port(valkey: EmbeddedValkey)
 
     valkey.spawn()
 
-    assert eventually(valkey.ready)
+    until(valkey.ready)
     assert valkey.url == url
 
 
@@ -199,13 +191,9 @@ def test_a_stale_pid_file_that_names_a_living_stranger_is_no_obstacle(
 def test_a_killed_owner_leaves_no_server_and_its_data_can_be_used_at_once(
     postgres: EmbeddedPostgres, valkey: EmbeddedValkey
 ) -> None:
-    owner = subprocess.Popen(
-        [sys.executable, "-c", PROGRAM, str(postgres.dir)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    with owner:
+    with processes.running(
+        [sys.executable, "-c", PROGRAM, str(postgres.dir)], cwd=ROOT, stdout=subprocess.PIPE
+    ) as owner:
         assert owner.stdout is not None
         pids = [int(pid) for pid in owner.stdout.readline().split()]
         write(postgres.url(), 1)
@@ -214,7 +202,7 @@ def test_a_killed_owner_leaves_no_server_and_its_data_can_be_used_at_once(
     assert len(pids) == 2
     assert kept(postgres.start().url()) == [1]
     assert valkey.start().ready()
-    assert all(eventually(lambda pid=pid: gone(pid)) for pid in pids)  # type: ignore[misc]
+    until(lambda: all(gone(pid) for pid in pids))
 
 
 def test_a_server_that_outlived_its_owner_is_ended_and_replaced(
@@ -228,7 +216,7 @@ def test_a_server_that_outlived_its_owner_is_ended_and_replaced(
     try:
         assert kept(second.start().url()) == [1]
         assert pid_of(second) != leftover
-        assert eventually(lambda: gone(leftover))
+        until(lambda: gone(leftover))
     finally:
         second.stop()
 
@@ -281,16 +269,14 @@ def test_data_that_vanished_is_an_error_and_not_an_empty_database(
 def test_a_port_that_a_stranger_took_meanwhile_is_given_up(valkey: EmbeddedValkey) -> None:
     port = valkey.start().port
     valkey.stop()
-    with subprocess.Popen(
+    with processes.running(
         [sys.executable, "-m", "http.server", str(port), "--bind", "127.0.0.1"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
-    ) as stranger:
-        assert eventually(lambda: port_answers(port))
+    ):
+        until(lambda: port_answers(port))
 
         assert valkey.start().port != port
-
-        stranger.terminate()
 
 
 def test_a_long_path_is_no_obstacle(tmp_path: Path) -> None:
@@ -323,12 +309,12 @@ def test_without_the_kernels_help_a_watcher_ends_the_child(tmp_path: Path) -> No
         "print(child.pid, flush=True);"
         "time.sleep(600)"
     )
-    with subprocess.Popen(
-        [sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.PIPE, text=True
+    with processes.running(
+        [sys.executable, "-c", program], cwd=tmp_path, stdout=subprocess.PIPE
     ) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
         assert not gone(child)
         parent.send_signal(signal.SIGKILL)
 
-    assert eventually(lambda: gone(child))
+    until(lambda: gone(child))

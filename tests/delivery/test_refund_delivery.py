@@ -1,7 +1,6 @@
 """Refunds and captures through the real queue: a scheduler rings, a worker with threads hears."""
 
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,13 +16,12 @@ from billing.sandbox import SandboxServer
 from billing.store.payments import payments, refunds
 from tests.scenarios.money import balances, give_back, one_off, usd
 from tests.scenarios.world import World
+from tests.waiting import until
 from workers.daemons import charges
 from workers.daemons.scheduler import Scheduler
 from workers.runtime.clock import StoredClock
 from workers.runtime.metrics import ProcessMetrics
 from workers.runtime.runtime import Runtime
-
-PATIENCE_SECONDS = 30.0
 
 
 @pytest.fixture
@@ -55,14 +53,12 @@ def working(world: World) -> Iterator[Scheduler]:
 
 
 def until_quiet(world: World, scheduler: Scheduler) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
+    def quiet() -> bool:
         scheduler.tick()
         with world.engine.connect() as conn:
-            if payments.nothing_due(conn, world.now):
-                return
-        assert time.monotonic() < deadline, "something stays due"
-        time.sleep(0.02)
+            return payments.nothing_due(conn, world.now)
+
+    until(quiet)
 
 
 def states(world: World, ids: list[UUID]) -> set[str]:

@@ -5,8 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Self
@@ -18,7 +17,9 @@ import pytest
 
 from billing.embedded import orphans
 from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey, free_port
-from tests.delivery.engine_under_test import PATIENCE_SECONDS, ROOT, EngineUnderTest, foreign
+from tests import processes
+from tests.delivery.engine_under_test import ROOT, EngineUnderTest, foreign
+from tests.waiting import PATIENCE, until
 from workers.up.supervisor import read_status
 
 ROLES = ("scheduler", "worker", "reconciler")
@@ -37,11 +38,9 @@ class Folder:
 
     def billing(self, *args: str) -> "subprocess.CompletedProcess[str]":
         """Run a command to its end."""
-        return subprocess.run(
-            [sys.executable, "-m", "billing.cli", *args],
-            cwd=self.path, env=self.env, capture_output=True, text=True, check=False,
-            stdin=subprocess.DEVNULL, timeout=PATIENCE_SECONDS,
-        )  # fmt: skip
+        return processes.run(
+            [sys.executable, "-m", "billing.cli", *args], cwd=self.path, env=self.env
+        )
 
     def data(self, *args: str) -> Any:
         """Run a command that has to succeed and return its data."""
@@ -80,7 +79,7 @@ class Up:
                 env=self._folder.env, cwd=self._folder.path, output=output,
             )  # fmt: skip
         try:
-            eventually(lambda: "everything runs" in self.said() or self.process.poll() is not None)
+            until(lambda: "everything runs" in self.said() or self.process.poll() is not None)
             assert self.process.poll() is None, self.said()
             self.family = psutil.Process(self.process.pid).children(recursive=True)
         except BaseException:
@@ -98,7 +97,7 @@ class Up:
     def end(self, signum: signal.Signals) -> int:
         """Send a signal and return the exit code, once the process has ended."""
         self.process.send_signal(signum)
-        return self.process.wait(PATIENCE_SECONDS)
+        return self.process.wait(PATIENCE)
 
     def left_behind(self) -> list[str]:
         """Return who is still there of those that were started; who waits to be buried is gone."""
@@ -110,13 +109,6 @@ def _alive(process: psutil.Process) -> str | None:
         return None if process.status() == psutil.STATUS_ZOMBIE else " ".join(process.cmdline())
     except psutil.NoSuchProcess:
         return None
-
-
-def eventually(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds:g} s"
-        time.sleep(0.05)
 
 
 def page(port: str, name: str) -> tuple[int, str]:
@@ -147,12 +139,12 @@ def test_up_runs_it_all_and_finds_its_data_again_however_it_was_stopped(folder: 
         captured = folder.data("charges", "list")
         assert len(captured) == 2
         assert {charge["state"] for charge in captured} <= {"CAPTURED", "SETTLED"}
-        eventually(lambda: folder.billing("prove").returncode == 0)
+        until(lambda: folder.billing("prove").returncode == 0)
         for role in ROLES:
             assert_pages_answer(folder.env[f"BILLING__METRICS__{role.upper()}_PORT"], role)
         assert len(up.family) >= 6  # and PostgreSQL's own
         up.end(signal.SIGKILL)
-        eventually(lambda: up.left_behind() == [])
+        until(lambda: up.left_behind() == [])
         assert read_status(folder.path / ".perennial" / "supervisor.json") is None
 
     with Up(folder) as up:
@@ -187,7 +179,7 @@ def assert_pages_answer(port: str, role: str) -> None:
     if promtool is not None:
         checked = subprocess.run(
             [promtool, "check", "metrics"], input=metrics, capture_output=True, text=True,
-            check=False, timeout=60,
+            check=False, timeout=PATIENCE,
         )  # fmt: skip
         assert checked.returncode == 0, checked.stdout + checked.stderr
 

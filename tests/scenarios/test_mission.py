@@ -13,7 +13,6 @@ The Payment API around it is told in `test_mission_payments`.
 import json
 import re
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -36,6 +35,7 @@ from tests.cli.world import Cli, environment
 from tests.delivery.engine_under_test import START, EngineUnderTest
 from tests.scenarios.money import NO_TRIAL
 from tests.scenarios.world import Subscriber, World, at
+from tests.waiting import until
 from workers.daemons import charges
 from workers.daemons.reconciler import Reconciler
 from workers.daemons.scheduler import Scheduler
@@ -46,7 +46,6 @@ from workers.runtime.runtime import Runtime
 from workers.up.advance import set_clock
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
-PATIENCE_SECONDS = 60.0
 
 
 @pytest.fixture
@@ -89,14 +88,12 @@ def messages(redis_url: str) -> list[dict[str, Any]]:
 
 
 def until_quiet(world: World, scheduler: Scheduler) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while True:
+    def quiet() -> bool:
         scheduler.tick()
         with world.engine.connect() as conn:
-            if payments.nothing_due(conn, world.now):
-                return
-        assert time.monotonic() < deadline, "something stays due"
-        time.sleep(0.02)
+            return payments.nothing_due(conn, world.now)
+
+    until(quiet)
 
 
 def rows(world: World, query: str, **params: Any) -> list[Any]:
