@@ -7,12 +7,14 @@ database of its own, copied from one that was migrated once.
 
 from collections.abc import Iterator
 from itertools import count
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import psycopg
 import pytest
 from psycopg import sql
+
+from tests.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -22,7 +24,24 @@ if TYPE_CHECKING:
 
 TEMPLATE = "migrated"
 
-Admin = psycopg.Connection[tuple[object, ...]]
+
+class Admin(psycopg.Connection[tuple[object, ...]]):
+    """A connection that makes and drops databases, as soon as nobody uses them any more.
+
+    PostgreSQL itself waits five seconds for a backend that was asked to leave.
+    """
+
+    def execute(self, *args: Any, **kwargs: Any) -> Any:
+        """Execute a statement as `psycopg.Connection` does."""
+
+        def executed() -> Any:
+            try:
+                return super(Admin, self).execute(*args, **kwargs)
+            except psycopg.errors.ObjectInUse:
+                return None
+
+        return until(executed, args[0])
+
 
 # An example may take as long as it does on a busy machine.
 hypothesis.settings.register_profile(
@@ -45,7 +64,7 @@ def pg_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["EmbeddedPos
 
     server = EmbeddedPostgres(tmp_path_factory.mktemp("postgres"), durable=False)
     try:
-        yield server.start()
+        yield server.start(PATIENCE)
     finally:
         server.destroy()
 
@@ -59,7 +78,9 @@ def pg_url(pg_server: "EmbeddedPostgres") -> str:
 @pytest.fixture(scope="session")
 def admin(pg_url: str) -> Iterator[Admin]:
     """A connection that makes and drops databases."""
-    with psycopg.connect(pg_url, autocommit=True) as conn:
+    with Admin.connect(pg_url, autocommit=True) as conn:
+        conn.execute("ALTER SYSTEM SET autovacuum = off")  # it would use the template
+        conn.execute("SELECT pg_reload_conf()")
         yield conn
 
 
@@ -103,7 +124,7 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator["EmbeddedValkey
 
     server = EmbeddedValkey(tmp_path_factory.mktemp("valkey"), durable=False)
     try:
-        yield server.start()
+        yield server.start(PATIENCE)
     finally:
         server.destroy()
 

@@ -17,6 +17,7 @@ from sqlalchemy import Engine
 from billing.api import webhook
 from billing.api.webhook import Intake
 from billing.gateway.registry import KINDS
+from tests.waiting import PATIENCE
 from workers.runtime.clock import SystemClock
 from workers.runtime.metrics import ProcessMetrics
 
@@ -88,7 +89,7 @@ class Door:
     def post(self, body: bytes, **headers: str) -> requests.Response:
         """Post a body as it is; an underscore in a header's name is a dash."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
-        return requests.post(self.url, data=body, headers=named, timeout=10)
+        return requests.post(self.url, data=body, headers=named, timeout=PATIENCE)
 
     def deliver(
         self,

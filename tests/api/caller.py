@@ -19,6 +19,7 @@ from billing.config import ApiSettings
 from billing.flows.service import api_keys
 from billing.flows.service.api_keys import Scope
 from tests.scenarios.world import World, WorldRuntime
+from tests.waiting import PATIENCE
 from workers.runtime.metrics import ProcessMetrics
 
 PEPPER = "a pepper of the tests, long enough to be one"
@@ -45,12 +46,14 @@ class Caller:
         self._channel: grpc.Channel | None = None
 
     def get(self, path: str, **params: str | int | None) -> requests.Response:
-        return self._http.get(self.url + path, params=params, headers=self._headers(), timeout=30)
+        return self._http.get(
+            self.url + path, params=params, headers=self._headers(), timeout=PATIENCE
+        )
 
     def post(self, path: str, body: object = None, key: str | None = None) -> requests.Response:
         headers = {**self._headers(), "Idempotency-Key": key or fresh()}
         return self._http.post(
-            self.url + path, json={} if body is None else body, headers=headers, timeout=30
+            self.url + path, json={} if body is None else body, headers=headers, timeout=PATIENCE
         )
 
     def found(self, path: str, **params: str | int | None) -> Json:

@@ -18,6 +18,7 @@ from billing.pan import CardNumberRefused
 from tests.api.caller import Caller, Shop, fresh, open_shop
 from tests.scenarios.world import World, WorldRuntime
 from tests.settings import with_provider
+from tests.waiting import PATIENCE
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "api.md"
 CARD = "4242 4242 4242 4242"
@@ -70,7 +71,7 @@ def test_what_cannot_be_taken_is_told_as_a_problem(caller: Caller) -> None:
                 "Idempotency-Key": fresh(),
                 "Content-Type": "application/json",
             },
-            timeout=10,
+            timeout=PATIENCE,
         )
 
         problem(answer, status, code)
@@ -84,7 +85,7 @@ def test_a_method_that_is_not_allowed_is_told_with_those_that_are(caller: Caller
         ("/v1/customers/abc/payment-methods", "GET, POST"),
     ):
         answer = requests.delete(
-            caller.url + path, headers={"Authorization": f"Bearer {caller.key}"}, timeout=10
+            caller.url + path, headers={"Authorization": f"Bearer {caller.key}"}, timeout=PATIENCE
         )
 
         problem(answer, 405, "method_not_allowed")
@@ -105,7 +106,7 @@ def test_a_body_without_a_declared_length_is_bounded_too(caller: Caller) -> None
         caller.url + "/v1/payments",
         data=(b" " * 10_000 for _ in range(20)),
         headers={"Authorization": f"Bearer {caller.key}", "Content-Type": "application/json"},
-        timeout=10,
+        timeout=PATIENCE,
     )
 
     problem(answer, 413, "body_too_large")
@@ -145,7 +146,9 @@ def test_a_request_has_to_arrive_in_time(world: World) -> None:
 
 def told(shop: Shop, sent: bytes, status: int) -> str:
     """Send bytes, and return what comes until the other side hangs up."""
-    with socket.create_connection(("127.0.0.1", shop.api.http_port), timeout=10) as connection:
+    with socket.create_connection(
+        ("127.0.0.1", shop.api.http_port), timeout=PATIENCE
+    ) as connection:
         connection.sendall(sent)
         answer = b"".join(iter(lambda: connection.recv(65_536), b"")).decode()
     head, _, body = answer.partition("\r\n\r\n")
@@ -159,7 +162,7 @@ def test_only_json_is_read(caller: Caller) -> None:
         caller.url + "/v1/payments",
         data={"amount": "999"},
         headers={"Authorization": f"Bearer {caller.key}", "Idempotency-Key": fresh()},
-        timeout=10,
+        timeout=PATIENCE,
     )
 
     problem(answer, 415, "unsupported_media_type")
@@ -170,7 +173,7 @@ def test_an_idempotency_key_is_demanded_and_has_a_form(caller: Caller) -> None:
     headers = {"Authorization": f"Bearer {caller.key}"}
 
     for path in paths:
-        answer = requests.post(caller.url + path, json={}, headers=headers, timeout=10)
+        answer = requests.post(caller.url + path, json={}, headers=headers, timeout=PATIENCE)
         problem(answer, 400, "idempotency_key_missing")
     for key in ("with space", "x" * 256, "é"):
         order = {"amount": 999, "currency": "USD", "customer": "ada"}
@@ -178,7 +181,7 @@ def test_an_idempotency_key_is_demanded_and_has_a_form(caller: Caller) -> None:
             caller.url + "/v1/payments",
             json=order,
             headers={**headers, "Idempotency-Key": key.encode("latin-1")},
-            timeout=10,
+            timeout=PATIENCE,
         )
         problem(answer, 422, "invalid_request")
 
@@ -228,7 +231,7 @@ def test_an_escaped_card_number_is_seen_too(caller: Caller) -> None:
             "Idempotency-Key": fresh(),
             "Content-Type": "application/json",
         },
-        timeout=10,
+        timeout=PATIENCE,
     )
 
     problem(answer, 422, "card_number_refused")

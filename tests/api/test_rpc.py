@@ -1,7 +1,6 @@
 """The gRPC face, by a client that knows nothing but what reflection tells, and by the stub."""
 
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -22,6 +21,7 @@ from billing.api.rpc_server import HEALTH, SERVICE
 from billing.flows.service.api_keys import Scope
 from tests.api.caller import Caller, Shop, fresh, open_shop
 from tests.scenarios.world import Subscriber, World
+from tests.waiting import PATIENCE, until
 
 Code = grpc.StatusCode
 
@@ -39,11 +39,11 @@ def order(ada: Subscriber, **changes: Any) -> pb.ChargeRequest:
     return pb.ChargeRequest(**given)
 
 
-def call(caller: Caller, name: str, request: Any, timeout: float = 30) -> Any:
+def call(caller: Caller, name: str, request: Any, timeout: float = PATIENCE) -> Any:
     return getattr(caller.rpc, name)(request, metadata=caller.metadata, timeout=timeout)
 
 
-def refusal(caller: Caller, name: str, request: Any, timeout: float = 30) -> tuple[Code, str]:
+def refusal(caller: Caller, name: str, request: Any, timeout: float = PATIENCE) -> tuple[Code, str]:
     """Return the status and our own code that a call ends with."""
     with pytest.raises(grpc.RpcError) as caught:
         call(caller, name, request, timeout)
@@ -162,12 +162,12 @@ def test_a_twin_is_aborted_while_the_first_is_in_work(
     caller: Caller, ada: Subscriber, world: World
 ) -> None:
     request = order(ada)
-    world.psp.fault("slow", delay_ms=1500)
 
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(call, caller, "Charge", request)
-        time.sleep(0.7)
-        twin = refusal(caller, "Charge", request)
+        with world.psp.holding_charges() as until_it_waits:
+            first = pool.submit(call, caller, "Charge", request)
+            until_it_waits()
+            twin = refusal(caller, "Charge", request)
         answer = first.result()
 
     assert twin == (Code.ABORTED, "request_in_flight")
@@ -179,12 +179,10 @@ def test_past_its_deadline_a_charge_goes_on_and_the_key_tells(
     caller: Caller, ada: Subscriber, world: World
 ) -> None:
     request = order(ada)
-    world.psp.fault("slow", delay_ms=1000)
 
-    late = refusal(caller, "Charge", request, timeout=0.4)
-    until = time.monotonic() + 10
-    while refusal_or_none(caller, request) is not None and time.monotonic() < until:
-        time.sleep(0.2)
+    with world.psp.holding_charges():
+        late = refusal(caller, "Charge", request, timeout=0.4)
+    until(lambda: refusal_or_none(caller, request) is None)
     answer = call(caller, "Charge", request)
 
     assert late[0] == Code.DEADLINE_EXCEEDED
@@ -252,8 +250,8 @@ def test_strangers_who_send_nothing_hold_nobody_up(world: World) -> None:
         stranger = shop.caller_without_a_key().channel
         charge: Any = stranger.stream_unary(f"/{SERVICE}/Charge")
 
-        waiting = [charge.future(silence(), timeout=30) for _ in range(4)]
-        call(caller, "ListTransactions", pb.ListTransactionsRequest(), timeout=10)
+        waiting = [charge.future(silence(), timeout=PATIENCE) for _ in range(4)]
+        call(caller, "ListTransactions", pb.ListTransactionsRequest(), timeout=PATIENCE)
 
         refused = [cast(grpc.Call, each.exception()).code() for each in waiting]
         assert refused == [Code.UNAUTHENTICATED] * 4
@@ -265,7 +263,7 @@ def _silence() -> Iterator[Callable[[], Iterator[bytes]]]:
     over = threading.Event()
 
     def wait() -> Iterator[bytes]:
-        over.wait(30)
+        over.wait(PATIENCE)
         yield from ()
 
     try:
@@ -278,7 +276,7 @@ def test_bytes_that_are_no_message_are_an_invalid_argument(caller: Caller) -> No
     charge: Any = caller.channel.unary_unary(f"/{SERVICE}/Charge")
 
     with pytest.raises(grpc.RpcError) as caught:
-        charge(b"\xff\xff\xff", metadata=caller.metadata, timeout=10)
+        charge(b"\xff\xff\xff", metadata=caller.metadata, timeout=PATIENCE)
 
     error = cast(grpc.Call, caught.value)
     assert error.code() == Code.INVALID_ARGUMENT
@@ -293,7 +291,7 @@ def test_health_is_told_without_a_key(shop: Shop) -> None:
     health: Any = health_pb2_grpc.HealthStub(visitor.channel)
 
     for service in ("", SERVICE):
-        answer = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=5)
+        answer = health.Check(health_pb2.HealthCheckRequest(service=service), timeout=PATIENCE)
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
 
 
@@ -326,7 +324,7 @@ def test_a_client_that_knows_only_reflection_can_charge(
         request_serializer=lambda request: request.SerializeToString(),
         response_deserializer=GetMessageClass(method.output_type).FromString,
     )
-    answer = MessageToDict(charge(message, metadata=caller.metadata, timeout=30))
+    answer = MessageToDict(charge(message, metadata=caller.metadata, timeout=PATIENCE))
 
     assert set(database.get_services()) >= {SERVICE, HEALTH}
     assert answer["payment"]["state"] == "PAYMENT_STATE_CAPTURED"

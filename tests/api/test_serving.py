@@ -2,13 +2,10 @@
 
 import os
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from threading import Timer
 from typing import Any
 
 import pytest
@@ -21,8 +18,10 @@ from billing.embedded.servers import free_port
 from billing.errors import BadInput, Unavailable
 from billing.flows.service import api_keys
 from billing.flows.service.api_keys import Scope
+from tests import processes
 from tests.api.caller import Caller, Shop, fresh
 from tests.scenarios.world import World
+from tests.waiting import PATIENCE, until
 from workers.runtime.peppers import PEPPER_FILE, pepper
 
 ROOT = Path(__file__).parents[2]
@@ -46,28 +45,31 @@ class Role:
             "LOGS__FORMAT": "json",
         }
         self.log = folder / "api.log"
+        env = {f"BILLING__{name}": value for name, value in settings.items()}
         with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
+            self._running = processes.running(
                 [sys.executable, "-m", "billing.cli", "api"],
                 cwd=folder,
-                env={**ours, "PYTHONPATH": str(ROOT)}
-                | {f"BILLING__{name}": value for name, value in settings.items()},
+                env={**ours, "PYTHONPATH": str(ROOT), **env},
                 stderr=log,
             )
+            self.process = self._running.__enter__()
+
+    def kill(self) -> None:
+        self._running.__exit__(None, None, None)
 
     def page(self, path: str) -> requests.Response:
-        return requests.get(f"http://127.0.0.1:{self.health_port}{path}", timeout=10)
+        return requests.get(f"http://127.0.0.1:{self.health_port}{path}", timeout=PATIENCE)
 
     def await_ready(self) -> None:
-        until = time.monotonic() + 60
-        while time.monotonic() < until:
+        def ready() -> bool:
             assert self.process.poll() is None, self.log.read_text()
             try:
-                if self.page("/readyz").status_code == 200:
-                    return
+                return self.page("/readyz").status_code == 200
             except requests.ConnectionError:
-                time.sleep(0.1)
-        raise AssertionError(self.log.read_text())
+                return False
+
+        until(ready, self.log)
 
     def caller(self, key: str) -> Caller:
         return Caller(f"http://127.0.0.1:{self.port}", f"127.0.0.1:{self.grpc_port}", key)
@@ -81,9 +83,7 @@ def role(world: World, db_url: str, sandbox: Any, tmp_path: Path) -> Iterator[Ro
         role.await_ready()
         yield role
     finally:
-        if role.process.poll() is None:
-            role.process.kill()
-        role.process.wait()
+        role.kill()
 
 
 def key_for(world: World) -> str:
@@ -100,23 +100,23 @@ def test_on_term_the_role_answers_what_is_in_hand_and_ends(role: Role, world: Wo
     assert caller.found("/v1/plans")["data"]
     assert [role.page(path).status_code for path in ("/livez", "/readyz", "/metrics")] == [200] * 3
     assert "billing_api_requests_total" in role.page("/metrics").text
-    world.psp.fault("slow", times=2, delay_ms=1500)
     order = {"amount": 999, "currency": "USD", "customer": customer}
 
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(2) as pool, world.psp.holding_charges(2) as until_both_wait:
         by_http = pool.submit(caller.post, "/v1/payments", order)
         request = pb.ChargeRequest(
             idempotency_key=fresh(), amount_cents=999, currency="USD", customer=customer
         )
         by_rpc = pool.submit(
-            lambda: caller.rpc.Charge(request, metadata=caller.metadata, timeout=30)
+            lambda: caller.rpc.Charge(request, metadata=caller.metadata, timeout=PATIENCE)
         )
-        time.sleep(0.8)
+        until_both_wait()
         role.process.send_signal(signal.SIGTERM)
-        assert by_http.result().json()["state"] == "CAPTURED"
-        assert by_rpc.result().payment.state == pb.PAYMENT_STATE_CAPTURED
+        until(lambda: role.page("/readyz").status_code == 503, "it is being stopped")
+    assert by_http.result().json()["state"] == "CAPTURED"
+    assert by_rpc.result().payment.state == pb.PAYMENT_STATE_CAPTURED
 
-    assert role.process.wait(timeout=20) == 0
+    assert role.process.wait(timeout=PATIENCE) == 0
     with pytest.raises(requests.ConnectionError):
         caller.get("/v1/plans")
     log = role.log.read_text()
@@ -131,28 +131,30 @@ def test_a_charge_of_a_killed_role_is_finished_by_its_key(
     customer = str(world.customer()[0])
     caller, key = role.caller(key_for(world)), fresh()
     order = {"amount": 999, "currency": "USD", "customer": customer}
-    world.psp.fault("slow", delay_ms=3000)
 
-    Timer(1.2, role.process.kill).start()
-    with pytest.raises(requests.ConnectionError):
-        caller.post("/v1/payments", order, key)
-    role.process.wait()
+    with ThreadPoolExecutor(1) as pool, world.psp.holding_charges() as until_it_waits:
+        asked = pool.submit(caller.post, "/v1/payments", order, key)
+        until_it_waits()
+        role.kill()
+        with pytest.raises(requests.ConnectionError):
+            asked.result()
     payment_id = _only_payment(world)
     _expire_leases(world)
     again = Role(db_url, sandbox.url, tmp_path)
     try:
         again.await_ready()
         successor = again.caller(caller.key)
-        until = time.monotonic() + 20
-        while (answer := successor.post("/v1/payments", order, key)).status_code == 202:
-            assert time.monotonic() < until
-            time.sleep(0.3)
+
+        def final() -> requests.Response | None:
+            answer = successor.post("/v1/payments", order, key)
+            return None if answer.status_code == 202 else answer
+
+        answer = until(lambda: [found for found in [final()] if found is not None])[0]
         assert (answer.status_code, answer.json()["id"]) == (201, payment_id)
         assert world.psp.captured() == {"USD": 999}
         successor.close()
     finally:
-        again.process.terminate()
-        again.process.wait()
+        again.kill()
         caller.close()
 
 

@@ -1,7 +1,6 @@
 """The provider's door: what it believes, what it keeps before it says so, what it refuses."""
 
 import json
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -11,7 +10,7 @@ import pytest
 import requests
 from fastapi import FastAPI
 from pydantic import SecretStr
-from sqlalchemy import Engine, Row, text
+from sqlalchemy import Engine, Row
 
 from billing.api import webhook
 from billing.api.webhook import Intake
@@ -22,6 +21,7 @@ from billing.store.access import events
 from billing.store.engine import make_engine
 from tests.api.caller import Shop, open_shop
 from tests.scenarios.world import World, WorldRuntime
+from tests.waiting import PATIENCE
 from tests.webhook_door import DOOR, Door, event, signature
 
 OLD, NEW = "whsec_old", "whsec_new"
@@ -342,8 +342,8 @@ def test_secrets_that_cant_be_used_are_refused(given: str, what: str) -> None:
 def test_in_the_api_the_door_needs_no_key_and_nothing_else_comes_through_it(shop: Shop) -> None:
     url = shop.api.http_url + DOOR
 
-    shut = requests.post(url, json=event(), timeout=10)
-    other = requests.post(f"{shop.api.http_url}/v1/payments", json={}, timeout=10)
+    shut = requests.post(url, json=event(), timeout=PATIENCE)
+    other = requests.post(f"{shop.api.http_url}/v1/payments", json={}, timeout=PATIENCE)
 
     assert (shut.status_code, shut.json()) == (503, {"error": "unavailable"})
     assert other.status_code == 401
@@ -353,8 +353,11 @@ def test_in_the_api_events_are_kept_while_charges_hold_every_thread(world: World
     settings = with_secret(world, NEW)
     world.runtime = WorldRuntime(settings, world=world)
     customer = str(world.customer()[0])
-    world.psp.fault("slow", delay_ms=3000)
-    with open_shop(world, threads=1) as shop, ThreadPoolExecutor(1) as pool:
+    with (
+        open_shop(world, threads=1) as shop,
+        ThreadPoolExecutor(1) as pool,
+        world.psp.holding_charges() as until_it_waits,
+    ):
         caller = shop.caller()
 
         def charge() -> int:
@@ -362,19 +365,13 @@ def test_in_the_api_events_are_kept_while_charges_hold_every_thread(world: World
             return len(kept(world.engine))
 
         kept_meanwhile = pool.submit(charge)
-        while not under_way(world.engine):
-            time.sleep(0.01)
+        until_it_waits()
         stranger = shop.caller_with("pk_bbbbbbbbbbbb_" + "0" * 64).get("/v1/plans")
         taken = deliver(shop, world, event())
 
         assert (taken.status_code, stranger.status_code) == (200, 401)
-        assert kept_meanwhile.result() == 1
+    assert kept_meanwhile.result() == 1
     world.runtime.close()
-
-
-def under_way(engine: Engine) -> int:
-    with engine.connect() as conn:
-        return int(conn.execute(text("SELECT count(*) FROM attempts")).scalar_one())
 
 
 def with_secret(world: World, secret: str) -> Settings:
@@ -392,7 +389,7 @@ def deliver(shop: Shop, world: World, what: dict[str, Any]) -> requests.Response
             "content-type": "application/json",
             "stripe-signature": signature(body, NEW, at),
         },
-        timeout=10,
+        timeout=PATIENCE,
     )
 
 

@@ -34,6 +34,7 @@ from tests.cli.conftest import cli
 from tests.cli.tree import commands, places_for_text
 from tests.cli.world import Cli
 from tests.scenarios.world import SHIPPED, World
+from tests.waiting import PATIENCE
 
 __all__ = ["cli"]
 
@@ -68,7 +69,7 @@ class Place:
                 raise AssertionError(f"nobody knows how to fill {self}")
         path = re.sub(r"{\w+}", "01a203a3-5ec8-7b90-84bf-e4cf13f0721b", path)
         return requests.request(
-            self.method, caller.url + path, params=params, headers=headers, timeout=10,
+            self.method, caller.url + path, params=params, headers=headers, timeout=PATIENCE,
             data=json.dumps(body) if self.method != "get" else None,
         )  # fmt: skip
 
@@ -155,7 +156,7 @@ def test_a_card_number_is_found_wherever_it_stands_in_a_body(
                 "Idempotency-Key": fresh(),
                 "Content-Type": "application/json",
             },
-            timeout=10,
+            timeout=PATIENCE,
         )
         found = refused_over_http(answer)
         # Of one name twice the last one counts; what it hides is read by nobody.
@@ -183,7 +184,9 @@ def test_what_nobody_asked_for_is_not_kept(
     ]  # fmt: skip
 
     for method, path, headers, body in odd:
-        answer = requests.request(method, caller.url + path, headers=headers, data=body, timeout=10)
+        answer = requests.request(
+            method, caller.url + path, headers=headers, data=body, timeout=PATIENCE
+        )
         assert answer.status_code < 500
         assert not found_in(answer.text + str(answer.headers)), (method, path, headers)
 
@@ -241,7 +244,7 @@ def test_no_field_of_the_grpc_interface_takes_a_card_number(
             asked += 1
             with pytest.raises(grpc.RpcError) as caught:
                 getattr(caller.rpc, method.name)(
-                    message_with(kind, place, value), metadata=caller.metadata, timeout=10
+                    message_with(kind, place, value), metadata=caller.metadata, timeout=PATIENCE
                 )
             error: Any = caught.value
             told = dict(error.trailing_metadata())

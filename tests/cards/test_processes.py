@@ -21,6 +21,7 @@ from tests.cards.indiscreet import Indiscreet
 from tests.cards.spelled import SPELLINGS, found_in
 from tests.cards.traces import assert_no_trace, dump, everything_in_redis, metrics_page
 from tests.delivery.engine_under_test import EngineUnderTest
+from tests.waiting import PATIENCE
 from tests.webhook_door import event, signature
 from workers.runtime.clock import Clock
 from workers.runtime.runtime import SANDBOX_FILE
@@ -57,7 +58,7 @@ def visit(caller: Caller, clock: Clock) -> None:
             idempotency_key="k", amount_cents=1, currency="USD", payment_source=text
         )
         with pytest.raises(grpc.RpcError):
-            caller.rpc.Charge(order, metadata=caller.metadata, timeout=10)
+            caller.rpc.Charge(order, metadata=caller.metadata, timeout=PATIENCE)
         odd = json.dumps(event(f"evt_{len(text)}", note=[text])).encode()
         told = requests.post(
             f"{caller.url}/v1/webhooks/stripe",
@@ -66,7 +67,7 @@ def visit(caller: Caller, clock: Clock) -> None:
                 "content-type": "application/json",
                 "stripe-signature": signature(odd, SECRET, int(clock.wall().timestamp())),
             },
-            timeout=10,
+            timeout=PATIENCE,
         )
         assert (told.status_code, found_in(told.text)) == (200, set())
     made: dict[str, Any] = caller.charged(500, **customer)
@@ -130,7 +131,9 @@ def test_no_process_leaves_a_card_number_anywhere(
 
 def answers(port: int) -> bool:
     try:
-        return requests.get(f"http://127.0.0.1:{port}/v1/plans", timeout=5).status_code == 401
+        return (
+            requests.get(f"http://127.0.0.1:{port}/v1/plans", timeout=PATIENCE).status_code == 401
+        )
     except requests.ConnectionError:
         return False
 

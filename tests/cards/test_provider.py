@@ -30,6 +30,7 @@ from tests.cards.traces import assert_no_trace, dump
 from tests.scenarios.money import decide, give_back, hear_of_dispute, open_dispute, paid, usd
 from tests.scenarios.post import Post, opened_post
 from tests.scenarios.world import World
+from tests.waiting import PATIENCE
 from tests.webhook_door import event
 
 Json = dict[str, Any]
@@ -250,7 +251,7 @@ def report(world: World) -> list[dict[str, str]]:
         "POST", "reports", report_type="ending_balance_reconciliation.itemized.4",
         parameters=parameters,
     )  # fmt: skip
-    answer = world.psp._http.get(made["result"]["url"], timeout=10)
+    answer = world.psp._http.get(made["result"]["url"], timeout=PATIENCE)
     rows = list(csv.DictReader(io.StringIO(answer.text)))
     return [dict.fromkeys(COLUMNS, "") | row for row in rows]
 

@@ -11,6 +11,7 @@ from urllib.request import urlopen
 import redis
 
 from tests.cards.spelled import found_in
+from tests.waiting import PATIENCE
 
 PG_DUMP = Path(
     str(
@@ -24,7 +25,9 @@ PG_DUMP = Path(
 def dump(db_url: str) -> str:
     """Return every row of every table of every schema, as the database itself writes it."""
     url = db_url.replace("postgresql+psycopg://", "postgresql://")
-    done = subprocess.run([PG_DUMP, "--dbname", url], capture_output=True, check=True, timeout=60)
+    done = subprocess.run(
+        [PG_DUMP, "--dbname", url], capture_output=True, check=True, timeout=PATIENCE
+    )
     return done.stdout.decode()
 
 
@@ -48,7 +51,7 @@ def _entries(client: "redis.Redis") -> Iterator[str]:
 
 
 def metrics_page(port: int) -> str:
-    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
+    with urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
         found: bytes = answer.read()
     return found.decode()
 

@@ -8,6 +8,7 @@ import requests
 
 from tests.cli.conftest import START
 from tests.cli.world import World
+from tests.waiting import PATIENCE
 
 DASHBOARD = "the provider's dashboard"
 
@@ -17,7 +18,7 @@ def convert(world: World) -> list[str]:
     answer = requests.post(
         f"{world.sandbox_url}/_sandbox/conversions",
         json={"from": "usd", "to": "eur", "amount": 500, "received": 460, "fee": 2},
-        timeout=10,
+        timeout=PATIENCE,
     )
     assert answer.status_code == 200, answer.text
     world.at(START + timedelta(hours=1))

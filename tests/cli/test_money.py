@@ -13,6 +13,7 @@ from billing.flows.payments import authorizations
 from billing.flows.refunds import sending as refund_sending
 from tests.cli.conftest import START
 from tests.cli.world import World
+from tests.waiting import PATIENCE
 
 
 def payment_of(world: World) -> str:
@@ -123,7 +124,7 @@ def test_disputes_are_listed_and_shown(paid: World) -> None:
     opened = requests.post(
         f"{paid.sandbox_url}/_sandbox/disputes",
         json={"payment_intent": payment["provider_payment_id"]},
-        timeout=10,
+        timeout=PATIENCE,
     ).json()["id"]
     runtime = paid.runtime()
     try:

@@ -10,13 +10,14 @@ import requests
 
 from tests.cli.conftest import START
 from tests.cli.world import World
+from tests.waiting import PATIENCE
 
 
 def take_money(world: World, amount: int = 700) -> None:
     answer = requests.post(
         f"{world.sandbox_url}/_sandbox/payment_intents",
         json={"amount": amount, "currency": "usd"},
-        timeout=10,
+        timeout=PATIENCE,
     )
     assert answer.status_code == 200, answer.text
 
@@ -44,10 +45,10 @@ def report(world: World, folder: Path) -> Path:
                 ],
             },
         },
-        timeout=10,
+        timeout=PATIENCE,
     ).json()  # fmt: skip
     path = folder / "report.csv"
-    path.write_bytes(requests.get(made["result"]["url"], timeout=10).content)
+    path.write_bytes(requests.get(made["result"]["url"], timeout=PATIENCE).content)
     return path
 
 

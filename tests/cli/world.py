@@ -16,6 +16,7 @@ from billing.flows.cycles import closing, opening
 from billing.flows.payments import collecting
 from billing.flows.settlement import charge_list, runs
 from billing.store import clock as stored
+from tests.waiting import PATIENCE
 from workers.runtime.runtime import Runtime
 from workers.up.sandbox import SandboxControl
 
@@ -86,7 +87,7 @@ class World(Cli):
 
     def at(self, now: datetime) -> None:
         """Set both clocks, and do whatever is due by then."""
-        SandboxControl(self.sandbox_url).set_clock(now)
+        SandboxControl(self.sandbox_url, PATIENCE).set_clock(now)
         runtime = self.runtime()
         try:
             with runtime.engine.begin() as conn:

@@ -14,6 +14,7 @@ import stripe
 
 from billing.sandbox import SandboxServer
 from tests.contract.stripe_schema import response_problems
+from tests.waiting import PATIENCE
 
 KEY = "sk_test_contract"
 
@@ -26,7 +27,7 @@ class Shop:
     problems: list[str] = field(default_factory=list)
     sessions: list[requests.Session] = field(default_factory=list)
 
-    def client(self, key: str = KEY, timeout: float = 10) -> stripe.StripeClient:
+    def client(self, key: str = KEY, timeout: float = PATIENCE) -> stripe.StripeClient:
         session = requests.Session()
         session.hooks["response"].append(self._check)
         self.sessions.append(session)
@@ -49,7 +50,9 @@ class Shop:
         ]
 
     def control(self, method: str, path: str, **body: Any) -> dict[str, Any]:
-        answer = requests.request(method, f"{self.url}/_sandbox/{path}", json=body, timeout=10)
+        answer = requests.request(
+            method, f"{self.url}/_sandbox/{path}", json=body, timeout=PATIENCE
+        )
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
@@ -62,7 +65,7 @@ class Shop:
 
     def post(self, path: str, headers: dict[str, str], form: dict[str, str]) -> requests.Response:
         """Send a request as the SDK never would."""
-        answer = requests.post(self.url + path, data=form, headers=headers, timeout=10)
+        answer = requests.post(self.url + path, data=form, headers=headers, timeout=PATIENCE)
         if answer.headers["Content-Type"] == "application/json":
             json.loads(answer.text)
         return answer

@@ -12,6 +12,7 @@ from billing.gateway.transport import Deadline, Transport
 from billing.rules.money import Money
 from tests.contract.conftest import Shop
 from tests.contract.stripe_schema import request_problems
+from tests.waiting import PATIENCE
 
 SENT = datetime(2026, 3, 1, 12, tzinfo=UTC)
 KEY = "test:sub_1:2026-03-01:a1"
@@ -41,7 +42,7 @@ class World:
 
     def __init__(self, shop: Shop) -> None:
         self.shop = shop
-        self.gateway = StripeGateway("sk_test_contract", api_base=shop.url, deadline=5)
+        self.gateway = StripeGateway("sk_test_contract", api_base=shop.url, deadline=PATIENCE)
         self.recorder = Recorder(self.gateway._http._transport)
         self.gateway._http._transport = self.recorder  # type: ignore[assignment]
         self.at(SENT)

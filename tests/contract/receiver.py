@@ -9,20 +9,30 @@ from typing import Any
 
 import stripe
 
+from tests.waiting import PATIENCE
+
 
 @dataclass
 class Receiver:
-    """What arrived, in order; `answers` are used up one by one, then it is 200."""
+    """What arrived, in order; `answers` are used up one by one, then it is 200.
+
+    The answer of number `wait_with_answer` is given when `go_on` is set.
+    """
 
     url: str = ""
     posts: list[tuple[bytes, str]] = field(default_factory=list)
     answers: list[int] = field(default_factory=list)
+    wait_with_answer: int = 0
+    go_on: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self, body: bytes, signature: str) -> int:
         with self.lock:
             self.posts.append((body, signature))
-            return self.answers.pop(0) if self.answers else 200
+            number, answer = len(self.posts), self.answers.pop(0) if self.answers else 200
+        if number == self.wait_with_answer:
+            self.go_on.wait(PATIENCE)
+        return answer
 
     def events(self, secret: str) -> list[stripe.Event]:
         """Return the events, each verified as the SDK does it."""

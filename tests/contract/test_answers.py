@@ -8,6 +8,7 @@ import stripe
 
 from tests.contract.cards import charge, customer_with, declined
 from tests.contract.conftest import KEY, Shop
+from tests.waiting import PATIENCE
 
 
 def test_a_payment_is_charged_booked_and_reported(client: stripe.StripeClient) -> None:
@@ -145,7 +146,7 @@ def test_wrong_parameters_are_refused(
 def test_only_test_keys_open_the_door(shop: Shop) -> None:
     with pytest.raises(stripe.AuthenticationError):
         shop.client("sk_live_nothing").v1.balance.retrieve()
-    assert requests.get(f"{shop.url}/v1/balance", timeout=5).status_code == 401
+    assert requests.get(f"{shop.url}/v1/balance", timeout=PATIENCE).status_code == 401
 
 
 def test_an_unknown_id_or_path_is_a_404(client: stripe.StripeClient, shop: Shop) -> None:

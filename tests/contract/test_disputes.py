@@ -8,6 +8,7 @@ import stripe
 
 from tests.contract.cards import charge, customer_with
 from tests.contract.conftest import Shop
+from tests.waiting import PATIENCE
 
 
 def _paid(client: stripe.StripeClient, token: str = "pm_card_visa") -> str:
@@ -119,7 +120,7 @@ def test_an_inquiry_about_money_that_was_refunded_goes_no_further(
     client.v1.refunds.create({"charge": paid})
 
     url = f"{shop.url}/_sandbox/disputes/{made['id']}"
-    assert requests.post(url, json={"outcome": "escalated"}, timeout=5).status_code == 400
+    assert requests.post(url, json={"outcome": "escalated"}, timeout=PATIENCE).status_code == 400
     assert shop.control("POST", f"disputes/{made['id']}", outcome="warning_closed")
 
 
@@ -130,9 +131,9 @@ def test_part_of_a_charge_can_be_disputed_but_no_more_than_is_left(
     client.v1.refunds.create({"charge": paid, "amount": 1500})
     url = f"{shop.url}/_sandbox/disputes"
 
-    too_much = requests.post(url, json={"charge": paid, "amount": 501}, timeout=5)
+    too_much = requests.post(url, json={"charge": paid, "amount": 501}, timeout=PATIENCE)
     made = _disputed(shop, paid, amount=300)
-    twice = requests.post(url, json={"charge": paid}, timeout=5)
+    twice = requests.post(url, json={"charge": paid}, timeout=PATIENCE)
 
     assert (too_much.status_code, made["amount"], twice.status_code) == (400, 300, 400)
 
@@ -198,6 +199,6 @@ def test_closing_a_dispute_accepts_it(client: stripe.StripeClient, shop: Shop) -
 
     assert client.v1.disputes.close(made["id"]).status == "lost"
     answer = requests.post(
-        f"{shop.url}/_sandbox/disputes/{made['id']}", json={"outcome": "won"}, timeout=5
+        f"{shop.url}/_sandbox/disputes/{made['id']}", json={"outcome": "won"}, timeout=PATIENCE
     )
     assert answer.status_code == 400

@@ -8,7 +8,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +16,10 @@ import pytest
 import stripe
 
 from billing.sandbox import SandboxServer
+from tests import processes
 from tests.contract.cards import captures, charge, customer_with, declined
 from tests.contract.conftest import Shop
+from tests.waiting import PATIENCE, until
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -33,18 +34,17 @@ def _command(data: Path) -> list[str]:
 
 
 @contextmanager
-def _running(data: Path) -> Iterator[tuple[subprocess.Popen[bytes], Shop]]:
-    with subprocess.Popen(_command(data), cwd=ROOT, stderr=subprocess.PIPE) as process:
+def _running(data: Path) -> Iterator[tuple["subprocess.Popen[str]", Shop]]:
+    with processes.running(_command(data), cwd=ROOT, stderr=subprocess.PIPE) as process:
         assert process.stderr is not None
         ready = process.stderr.readline()
-        assert b"ready on http://127.0.0.1:" in ready, ready
+        assert "ready on http://127.0.0.1:" in ready, ready
         port = data.with_suffix(".port").read_text().strip()
         shop = Shop(f"http://127.0.0.1:{port}")
         try:
             yield process, shop
         finally:
             shop.close()
-            process.kill()
     assert shop.problems == []
 
 
@@ -86,7 +86,7 @@ def test_a_kill_in_the_middle_leaves_each_key_with_its_effect_or_without_both(
         threads = [threading.Thread(target=send, args=(worker,)) for worker in range(4)]
         for thread in threads:
             thread.start()
-        time.sleep(0.7)
+        until(lambda: len(sent) > 40)
         os.kill(process.pid, signal.SIGKILL)
         for thread in threads:
             thread.join()
@@ -104,28 +104,26 @@ def test_sigterm_lets_the_request_at_hand_finish(tmp_path: Path) -> None:
     with _running(tmp_path / "data") as (process, shop):
         client = shop.client()
         customer, method = customer_with(client)
-        shop.fault("slow", delay_ms=700, match={"path": "/v1/payment_intents"})
+        shop.fault("slow", delay_ms=1000, match={"path": "/v1/payment_intents"})
         answers: list[str] = []
         sender = threading.Thread(
             target=lambda: answers.append(charge(client, customer, method).status)
         )
         sender.start()
-        time.sleep(0.3)
+        until(lambda: shop.stats()["faults"])
 
         process.terminate()
 
         sender.join()
-        assert (answers, process.wait(10)) == (["succeeded"], 0)
+        assert (answers, process.wait(PATIENCE)) == (["succeeded"], 0)
 
 
 def test_a_second_sandbox_on_the_same_data_is_refused(tmp_path: Path) -> None:
     with _running(tmp_path / "data"):
-        second = subprocess.run(
-            _command(tmp_path / "data"), cwd=ROOT, capture_output=True, timeout=30, check=False
-        )
+        second = processes.run(_command(tmp_path / "data"), cwd=ROOT)
 
     assert second.returncode == 4
-    assert b"can't start" in second.stderr
+    assert "can't start" in second.stderr
 
 
 def test_data_of_the_first_version_is_taken_over(tmp_path: Path) -> None:
@@ -163,6 +161,6 @@ INSERT INTO objects (id, kind, created, customer, body)
 )
 def test_bytes_that_are_no_request_get_a_4xx(shop: Shop, line: bytes) -> None:
     port = int(shop.url.rpartition(":")[2])
-    with socket.create_connection(("127.0.0.1", port), timeout=5) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE) as connection:
         connection.sendall(line)
         assert connection.recv(100).startswith(b"HTTP/1.1 4")

@@ -10,6 +10,7 @@ import stripe
 from billing.sandbox.exchange import converted, rate_between
 from tests.contract.cards import charge, customer_with
 from tests.contract.conftest import Shop
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ def test_conversion_is_exact_and_rounds_half_away_from_zero(
 def test_settings_that_make_no_sense_are_refused(shop: Shop, settings: dict[str, Any]) -> None:
     before = shop.control("GET", "settings")
 
-    answer = requests.post(f"{shop.url}/_sandbox/settings", json=settings, timeout=5)
+    answer = requests.post(f"{shop.url}/_sandbox/settings", json=settings, timeout=PATIENCE)
 
     assert answer.status_code == 400
     assert shop.control("GET", "settings") == before
@@ -163,7 +164,7 @@ def test_a_conversion_is_in_the_report_of_the_balance(shop: Shop) -> None:
         },
     )
 
-    lines = requests.get(made["result"]["url"], timeout=5).text.splitlines()
+    lines = requests.get(made["result"]["url"], timeout=PATIENCE).text.splitlines()
     assert sorted(lines[1:]) == sorted(
         [
             f"{booked[0]['id']},,-100.00,other_adjustment",
@@ -180,6 +181,6 @@ def test_a_conversion_is_in_the_report_of_the_balance(shop: Shop) -> None:
 def test_a_conversion_that_is_none_is_refused(shop: Shop, wrong: dict[str, Any]) -> None:
     given = {"from": "eur", "to": "usd", "amount": 10_000, "received": 10_840, **wrong}
 
-    answer = requests.post(f"{shop.url}/_sandbox/conversions", json=given, timeout=5)
+    answer = requests.post(f"{shop.url}/_sandbox/conversions", json=given, timeout=PATIENCE)
 
     assert answer.status_code == 400

@@ -1,5 +1,6 @@
 """Each fault, as the SDK sees it, and what is true at the provider afterwards."""
 
+import threading
 import time
 
 import pytest
@@ -8,6 +9,7 @@ import stripe
 
 from tests.contract.cards import captures, charge, customer_with
 from tests.contract.conftest import Shop
+from tests.waiting import PATIENCE, held_back, until
 
 ON_CHARGES = {"method": "POST", "path": "/v1/payment_intents"}
 
@@ -51,12 +53,13 @@ def test_each_fault_fires_once_and_the_same_key_tells_the_truth(
 
 
 def test_a_hang_outlasts_an_impatient_client(shop: Shop) -> None:
-    client = shop.client(timeout=0.3)
+    client = shop.client()
     customer, method = customer_with(client)
-    shop.fault("hang_after_commit", match=ON_CHARGES)
+    shop.fault("hang_after_commit", match=ON_CHARGES, delay_ms=int(PATIENCE * 1000))
 
     with pytest.raises(stripe.APIConnectionError, match="timed out"):
-        charge(client, customer, method, "k")
+        charge(shop.client(timeout=0.3), customer, method, "k")
+    until(lambda: shop.stats()["faults"])
 
     assert charge(client, customer, method, "k").status == "succeeded"
     assert captures(client) == 1
@@ -70,6 +73,24 @@ def test_a_slow_request_is_only_slow(client: stripe.StripeClient, shop: Shop) ->
     charge(client, customer, method)
 
     assert time.monotonic() - started > 0.3
+
+
+def test_a_slow_request_goes_on_when_the_faults_are_cleared(
+    client: stripe.StripeClient, shop: Shop
+) -> None:
+    customer, method = customer_with(client)
+    answers: list[str] = []
+    sender = threading.Thread(
+        target=lambda: answers.append(charge(client, customer, method).status)
+    )
+
+    with held_back(shop.control, "/v1/payment_intents") as until_it_waits:
+        sender.start()
+        until_it_waits()
+        assert captures(shop.client()) == 0
+    sender.join()
+
+    assert answers == ["succeeded"]
 
 
 def test_faults_hit_only_what_they_match_and_as_often_as_asked(
@@ -117,7 +138,7 @@ def _refused(client: stripe.StripeClient) -> bool:
     ],
 )
 def test_a_fault_that_makes_no_sense_is_refused(shop: Shop, wanted: dict[str, object]) -> None:
-    answer = requests.post(f"{shop.url}/_sandbox/faults", json=wanted, timeout=5)
+    answer = requests.post(f"{shop.url}/_sandbox/faults", json=wanted, timeout=PATIENCE)
 
     assert answer.status_code == 400
     assert shop.control("GET", "faults")["faults"] == []

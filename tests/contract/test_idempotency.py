@@ -1,7 +1,6 @@
 """One execution a key, whatever is sent again; the stored answer for 24 hours."""
 
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -9,6 +8,7 @@ import stripe
 
 from tests.contract.cards import captures, charge, customer_with, declined
 from tests.contract.conftest import Shop
+from tests.waiting import held_back
 
 DAY = 86_400
 NOON = 1_800_000_000
@@ -110,14 +110,12 @@ def test_a_key_is_forgotten_after_24_hours_of_the_sandbox_clock(
 
 def test_a_twin_in_flight_is_told_so(client: stripe.StripeClient, shop: Shop) -> None:
     customer, method = customer_with(client)
-    shop.fault("slow", delay_ms=1500, match={"method": "POST", "path": "/v1/payment_intents"})
     first = threading.Thread(target=charge, args=(client, customer, method, "k"))
-    first.start()
-    while not shop.stats()["faults"]:
-        time.sleep(0.01)
-
-    with pytest.raises(stripe.APIError) as caught:
-        charge(shop.client(), customer, method, "k")
+    with held_back(shop.control, "/v1/payment_intents") as until_it_waits:
+        first.start()
+        until_it_waits()
+        with pytest.raises(stripe.APIError) as caught:
+            charge(shop.client(), customer, method, "k")
     first.join()
 
     assert caught.value.http_status == 409

@@ -8,6 +8,7 @@ import stripe
 
 from tests.contract.cards import charge, customer_with
 from tests.contract.conftest import Shop
+from tests.waiting import PATIENCE
 
 DAY = 86_400
 MIDNIGHT = 1_799_971_200  # a day's beginning, UTC
@@ -106,7 +107,9 @@ def test_a_failed_payout_is_booked_back_and_paid_out_again(
 def test_nothing_available_is_nothing_to_pay_out(client: stripe.StripeClient, shop: Shop) -> None:
     _charged(client)
 
-    answer = requests.post(f"{shop.url}/_sandbox/payouts", json={"currency": "usd"}, timeout=5)
+    answer = requests.post(
+        f"{shop.url}/_sandbox/payouts", json={"currency": "usd"}, timeout=PATIENCE
+    )
 
     assert answer.status_code == 400
     assert answer.json()["error"]["code"] == "balance_insufficient"

@@ -8,6 +8,7 @@ import stripe
 
 from tests.contract.cards import charge, customer_with, declined
 from tests.contract.conftest import Shop
+from tests.waiting import PATIENCE
 
 DAY = 86_400
 NOON = 1_800_000_000
@@ -214,7 +215,7 @@ def test_a_charge_can_be_made_twice(
 def test_a_wrong_lever_says_what_is_wrong(
     shop: Shop, path: str, body: dict[str, Any], status: int
 ) -> None:
-    answer = requests.post(f"{shop.url}/_sandbox/{path}", json=body, timeout=5)
+    answer = requests.post(f"{shop.url}/_sandbox/{path}", json=body, timeout=PATIENCE)
 
     assert answer.status_code == status
     assert answer.json()["error"]["message"]

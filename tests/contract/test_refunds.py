@@ -10,6 +10,7 @@ import stripe
 from billing.sandbox import SandboxServer
 from tests.contract.cards import charge, customer_with
 from tests.contract.conftest import Shop
+from tests.waiting import PATIENCE
 
 NOON = 1_800_000_000
 
@@ -101,7 +102,7 @@ def test_a_refund_can_be_moved_by_hand(client: stripe.StripeClient, shop: Shop) 
 
     assert (moved["status"], moved["failure_reason"]) == ("failed", "lost_or_stolen_card")
     again = requests.post(
-        f"{shop.url}/_sandbox/refunds/{refund.id}", json={"status": "failed"}, timeout=5
+        f"{shop.url}/_sandbox/refunds/{refund.id}", json={"status": "failed"}, timeout=PATIENCE
     )
     assert again.status_code == 400
 

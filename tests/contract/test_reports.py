@@ -14,6 +14,7 @@ from billing.sandbox import reports
 from billing.sandbox.reports import made_up_lines, write_report
 from tests.contract.cards import charge, customer_with
 from tests.contract.conftest import Shop
+from tests.waiting import PATIENCE
 
 DAY = 86_400
 MIDNIGHT = 1_799_971_200  # 2027-01-15 00:00 UTC
@@ -34,7 +35,7 @@ def payout(client: stripe.StripeClient, shop: Shop) -> dict[str, Any]:
 
 
 def _rows(url: str) -> list[dict[str, str]]:
-    answer = requests.get(url, timeout=10)
+    answer = requests.get(url, timeout=PATIENCE)
     assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/csv")
     return list(csv.DictReader(io.StringIO(answer.text)))
 
@@ -48,7 +49,7 @@ def _run(client: stripe.StripeClient, kind: str, **parameters: Any) -> list[dict
         run = runs.retrieve(run.id)
     assert run.result is not None
     rows = _rows(str(run.result.url))
-    assert len(requests.get(str(run.result.url), timeout=10).content) == run.result.size
+    assert len(requests.get(str(run.result.url), timeout=PATIENCE).content) == run.result.size
     return rows
 
 
@@ -188,7 +189,7 @@ def test_the_report_types_name_their_columns(client: stripe.StripeClient) -> Non
 
 @pytest.mark.parametrize("name", ["frr_nothing.csv", "..%2Fsandbox.sqlite3", "x"])
 def test_only_report_files_are_handed_out(shop: Shop, name: str) -> None:
-    assert requests.get(f"{shop.url}/_sandbox/reports/{name}", timeout=5).status_code == 404
+    assert requests.get(f"{shop.url}/_sandbox/reports/{name}", timeout=PATIENCE).status_code == 404
 
 
 class _Nowhere:

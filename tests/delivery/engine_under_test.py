@@ -40,7 +40,7 @@ from billing.store.payments import payments
 from billing.store.settlement import breaks
 from billing.store.subscriptions import cycles, subscriptions
 from plans.load import load_catalog
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, patient
 from workers.demo.story import HURRY
 from workers.runtime.broker import redis_client
 from workers.runtime.clock import SystemClock
@@ -128,7 +128,7 @@ class EngineUnderTest:
         self._env = environment(folder, **settings)
         self._command = command
         self.settings = load_settings(self._config, self._env)
-        self.runtime = Runtime(self.settings)
+        self.runtime = Runtime(patient(self.settings))
         counts = {
             "scheduler": schedulers, "worker": workers, "reconciler": reconcilers, "api": apis,
         }  # fmt: skip
@@ -174,7 +174,7 @@ class EngineUnderTest:
         self._supervisor.start()
         url = sandbox_url(self.settings)
         assert url is not None
-        self.sandbox = SandboxControl(url)
+        self.sandbox = SandboxControl(url, PATIENCE)
         set_clock(self.runtime, self.sandbox, START)
         catalog.apply(self.runtime.engine, load_catalog(CATALOG), now=START)
 

@@ -11,12 +11,13 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from billing.errors import BadInput, Unavailable
+from tests.waiting import PATIENCE
 from workers.runtime.health import HealthServer, ReadinessCheck, notify_systemd
 
 
 def get(url: str) -> tuple[int, str]:
     try:
-        with urlopen(url, timeout=5) as answer:
+        with urlopen(url, timeout=PATIENCE) as answer:
             return answer.status, answer.read().decode()
     except HTTPError as error:
         with error:

@@ -114,7 +114,7 @@ def _alive(process: psutil.Process) -> str | None:
 def page(port: str, name: str) -> tuple[int, str]:
     """Return status and body of a role's page."""
     try:
-        with urlopen(f"http://127.0.0.1:{port}/{name}", timeout=30) as answer:
+        with urlopen(f"http://127.0.0.1:{port}/{name}", timeout=PATIENCE) as answer:
             return answer.status, answer.read().decode()
     except HTTPError as error:
         return error.code, error.read().decode()

@@ -18,6 +18,7 @@ from billing.store.journal import posting
 from billing.store.payments import disputes, payments, recognition, refunds
 from billing.store.payments.payments import Payment
 from tests.scenarios.world import Subscriber, World
+from tests.waiting import PATIENCE
 
 
 def usd(amount: int) -> Money:
@@ -114,7 +115,9 @@ def at_provider(world: World, payment_id: UUID) -> list[dict[str, Any]]:
     """Return a payment's refunds in the provider's own books."""
     intent = payment_row(world, payment_id).provider_payment_id
     url = f"{world.psp._url}/v1/refunds"
-    answer = world.psp._http.get(url, params={"payment_intent": intent, "limit": "100"}, timeout=10)
+    answer = world.psp._http.get(
+        url, params={"payment_intent": intent, "limit": "100"}, timeout=PATIENCE
+    )
     found: list[dict[str, Any]] = answer.json()["data"]
     return found
 

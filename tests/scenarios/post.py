@@ -15,7 +15,7 @@ from sqlalchemy import Row
 from billing.flows.webhooks.inbox import Result, Swept
 from billing.store.access import events
 from tests.scenarios.world import World, WorldRuntime
-from tests.settings import with_provider
+from tests.waiting import PATIENCE
 from tests.webhook_door import Door
 from workers.daemons.webhooks import Webhooks
 
@@ -41,7 +41,7 @@ class Post:
 
     def arrive(self) -> None:
         """Wait until nothing is on its way any more."""
-        found = self._control("webhooks/settle", timeout_ms=9_000)
+        found = self._control("webhooks/settle", timeout_ms=int(PATIENCE * 1000))
         assert not found["deliveries"].get("pending"), found
 
     def hear(self) -> list[Result]:
@@ -77,7 +77,7 @@ class Post:
         found: list[dict[str, Any]] = []
         params = {"limit": "100", **only}
         while True:
-            answer = psp._http.get(f"{psp._url}/v1/events", params=params, timeout=10).json()
+            answer = psp._http.get(f"{psp._url}/v1/events", params=params, timeout=PATIENCE).json()
             found += answer["data"]
             if not answer["has_more"]:
                 return found
@@ -88,13 +88,12 @@ class Post:
 def opened_post(world: World) -> Iterator[Post]:
     """Open a door in front of a world, whose processes know its secret from then on."""
     settings = world.runtime.settings
-    patient = with_provider(settings, timeout_read=timedelta(seconds=20))
     known = settings.webhooks.model_copy(update={"secrets": (SecretStr(SECRET),)})
-    hasty = world.runtime
-    world.runtime = WorldRuntime(patient.model_copy(update={"webhooks": known}), world=world)
+    before = world.runtime
+    world.runtime = WorldRuntime(settings.model_copy(update={"webhooks": known}), world=world)
     world.gateway = world.runtime.gateway
     try:
         with Door(world.runtime.engine, SECRET) as door:
             yield Post(world, door)
     finally:
-        hasty.close()
+        before.close()

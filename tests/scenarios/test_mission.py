@@ -35,7 +35,7 @@ from tests.cli.world import Cli, environment
 from tests.delivery.engine_under_test import START, EngineUnderTest
 from tests.scenarios.money import NO_TRIAL
 from tests.scenarios.world import Subscriber, World, at
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 from workers.daemons import charges
 from workers.daemons.reconciler import Reconciler
 from workers.daemons.scheduler import Scheduler
@@ -446,7 +446,7 @@ def failed_charge_panels() -> dict[str, list[str]]:
 
 def scraped(server: HealthServer) -> dict[str, float]:
     """Return what a page of metrics shows, added up over labels."""
-    with urlopen(f"{server.url}/metrics", timeout=10) as answer:
+    with urlopen(f"{server.url}/metrics", timeout=PATIENCE) as answer:
         page = answer.read().decode()
     sums: dict[str, float] = {}
     for family in text_string_to_metric_families(page):

@@ -13,7 +13,6 @@ arithmetic on mixed currencies. Tokens, and never card data.
 import contextlib
 import socket
 import threading
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -28,19 +27,20 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from billing.api.generated.perennial.v1 import payments_pb2 as pb
+from billing.embedded.servers import free_port
 from billing.flows.service import api_keys
 from billing.flows.service.api_keys import Scope
 from billing.rules.money import CurrencyMismatch, Money
 from billing.rules.payments import TRANSITIONS, Cause, IllegalTransition, State, check_transition
 from billing.store.engine import APP_ROLE, make_engine
 from tests.api.caller import PEPPER, Caller, Json, Shop, fresh, open_shop
-from tests.api.conftest import with_patience
 from tests.cli.world import Cli, environment
 from tests.delivery.engine_under_test import EngineUnderTest
 from tests.scenarios.money import NO_TRIAL, balances, decide, hear_of_dispute, one_off, usd
 from tests.scenarios.money import open_dispute as dispute_opened
 from tests.scenarios.post import Post, opened_post
-from tests.scenarios.world import Subscriber, World, WorldRuntime
+from tests.scenarios.world import Subscriber, World
+from tests.waiting import PATIENCE, until
 from tests.webhook_door import event
 
 Code = grpc.StatusCode
@@ -49,13 +49,9 @@ CARD = "4242 4242 4242 4242"
 
 @pytest.fixture
 def shop(world: World) -> Iterator[Shop]:
-    """The API, running, with time to wait for the provider."""
-    hasty = world.runtime
-    world.runtime = WorldRuntime(with_patience(hasty.settings), world=world)
-    world.gateway = world.runtime.gateway
+    """The API, running."""
     with open_shop(world) as shop:
         yield shop
-    hasty.close()
 
 
 @pytest.fixture
@@ -78,7 +74,7 @@ def order_of(ada: Subscriber, **changes: Any) -> Json:
 def refused(caller: Caller, call: str, request: Any) -> tuple[Code, str]:
     """Return the status and our own code that a gRPC call ends with."""
     with pytest.raises(grpc.RpcError) as caught:
-        getattr(caller.rpc, call)(request, metadata=caller.metadata, timeout=30)
+        getattr(caller.rpc, call)(request, metadata=caller.metadata, timeout=PATIENCE)
     error = cast(grpc.Call, caught.value)
     return error.code(), str(dict(error.trailing_metadata() or ())["perennial-code"])
 
@@ -98,9 +94,9 @@ def test_grpc_charge_and_get_status(caller: Caller, ada: Subscriber, world: Worl
         idempotency_key=fresh(), amount_cents=999, currency="USD", payment_source=token
     )
 
-    made = caller.rpc.Charge(request, metadata=caller.metadata, timeout=30).payment
+    made = caller.rpc.Charge(request, metadata=caller.metadata, timeout=PATIENCE).payment
     status = caller.rpc.GetStatus(
-        pb.GetStatusRequest(payment_id=made.id), metadata=caller.metadata, timeout=30
+        pb.GetStatusRequest(payment_id=made.id), metadata=caller.metadata, timeout=PATIENCE
     )
 
     assert (made.state, made.amount_captured_cents) == (pb.PAYMENT_STATE_CAPTURED, 999)
@@ -119,7 +115,7 @@ def test_idempotency_keys_are_mandatory(caller: Caller, ada: Subscriber, world: 
             caller.url + path.replace("{payment_id}", "01a203a3-5ec8-7b90-84bf-e4cf13f0721b"),
             json={},
             headers={"Authorization": f"Bearer {caller.key}"},
-            timeout=10,
+            timeout=PATIENCE,
         )
         assert (answer.status_code, answer.json()["code"]) == (400, "idempotency_key_missing"), path
 
@@ -173,7 +169,7 @@ def test_same_key_and_parameters_return_the_stored_answer(
             idempotency_key=key, amount_cents=999, currency="USD", customer=ada.customer
         ),
         metadata=caller.metadata,
-        timeout=30,
+        timeout=PATIENCE,
     )
 
     assert (again.status_code, again.json()) == (first.status_code, first.json())
@@ -182,12 +178,6 @@ def test_same_key_and_parameters_return_the_stored_answer(
     assert over_grpc.payment.id == first.json()["id"]
     assert world.psp.captures(ada) == 1
     world.assert_everything_adds_up()
-
-
-def free_port() -> int:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        return int(taken.getsockname()[1])
 
 
 def test_the_answer_survives_a_crash_between_provider_and_commit(
@@ -211,7 +201,10 @@ def test_the_answer_survives_a_crash_between_provider_and_commit(
             headers = {"Authorization": f"Bearer {secret}", "Idempotency-Key": key}
             try:
                 answer = requests.post(
-                    f"http://127.0.0.1:{http}/v1/payments", json=order, headers=headers, timeout=20
+                    f"http://127.0.0.1:{http}/v1/payments",
+                    json=order,
+                    headers=headers,
+                    timeout=PATIENCE,
                 )
             except requests.ConnectionError:
                 return None
@@ -283,7 +276,9 @@ def test_concurrent_twins_execute_once(caller: Caller, ada: Subscriber, world: W
         )
         together.wait()
         try:
-            return str(caller.rpc.Charge(request, metadata=caller.metadata, timeout=30).payment.id)
+            return str(
+                caller.rpc.Charge(request, metadata=caller.metadata, timeout=PATIENCE).payment.id
+            )
         except grpc.RpcError as error:
             trailing = cast(grpc.Call, error).trailing_metadata() or ()
             return str(dict(trailing)["perennial-code"])
@@ -517,14 +512,6 @@ def test_webhooks_are_retried_until_they_are_handled(world: World, post: Post) -
     world.assert_everything_adds_up()
 
 
-def until(condition: Callable[[], bool]) -> None:
-    """Return when something has become true."""
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, "it never came"
-        time.sleep(0.01)
-
-
 def test_webhooks_are_deduplicated(world: World, post: Post) -> None:
     """Each event twice from the provider, and once more by hand: one row, one effect."""
     post.weather(duplication=1.0)
@@ -598,7 +585,7 @@ def report(world: World, folder: Path) -> Path:
         parameters=wanted,
     )  # fmt: skip
     path = folder / "settlement.csv"
-    path.write_bytes(world.psp._http.get(made["result"]["url"], timeout=10).content)
+    path.write_bytes(world.psp._http.get(made["result"]["url"], timeout=PATIENCE).content)
     return path
 
 

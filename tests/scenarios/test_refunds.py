@@ -30,6 +30,7 @@ from tests.scenarios.money import (
     usd,
 )
 from tests.scenarios.world import World, at
+from tests.waiting import PATIENCE
 
 
 def test_a_full_refund_takes_everything_back(world: World) -> None:
@@ -363,7 +364,7 @@ REFUNDING = {"method": "POST", "path": "/v1/refunds"}
 )
 def test_a_refund_whose_answer_was_lost_is_not_made_twice(world: World, kind: str) -> None:
     payment = world.payment(paid(world))
-    world.psp._control("POST", "faults", kind=kind, times=2, delay_ms=4000, match=REFUNDING)
+    world.psp._control("POST", "faults", kind=kind, times=2, delay_ms=100, match=REFUNDING)
 
     asked = give_back(world, payment.id, usd(700))
     world.settle()
@@ -567,7 +568,7 @@ def test_a_refund_beyond_what_we_think_is_left_is_a_break(world: World) -> None:
 
 def test_a_refund_of_a_payment_that_is_not_ours_is_a_break(world: World) -> None:
     world.psp.take_money(700, "usd")
-    charge = world.psp._http.get(f"{world.psp._url}/v1/charges", timeout=10).json()["data"][0]
+    charge = world.psp._http.get(f"{world.psp._url}/v1/charges", timeout=PATIENCE).json()["data"][0]
     made = world.psp.post("refunds", charge=charge["id"])
 
     assert hear_of_refund(world, made["id"]) is None

@@ -32,6 +32,7 @@ from tests.scenarios.money import (
     usd,
 )
 from tests.scenarios.world import World
+from tests.waiting import PATIENCE
 
 
 def kinds(world: World) -> list[str]:
@@ -282,7 +283,9 @@ def test_what_a_dispute_moved_is_matched_only_when_it_is_booked(world: World) ->
 def test_a_dispute_of_a_charge_that_is_not_ours_is_never_matched(world: World) -> None:
     paid(world)
     world.psp.take_money(700)
-    stranger = world.psp._http.get(f"{world.psp._url}/v1/charges", timeout=10).json()["data"][0]
+    stranger = world.psp._http.get(f"{world.psp._url}/v1/charges", timeout=PATIENCE).json()["data"][
+        0
+    ]
     made = world.psp._control("POST", "disputes", charge=stranger["id"])
     hear_of_dispute(world, str(made["id"]))
     world.jump_to(f"{world.now + timedelta(hours=2):%Y-%m-%d %H:%M}")

@@ -20,6 +20,7 @@ from billing.store.journal import posting
 from billing.store.settlement import exchanges
 from billing.store.settlement import runs as settlement
 from tests.scenarios.world import Subscriber, World
+from tests.waiting import PATIENCE
 
 # What Stripe shows by default, and what it has to be asked for.
 COLUMNS = (
@@ -60,7 +61,7 @@ def report(world: World, folder: Path, kind: str = "payout_reconciliation.itemiz
     made = control(
         world, "reports", report_type=kind, parameters=interval | {"columns": list(COLUMNS)}
     )
-    answer = world.psp._http.get(made["result"]["url"], timeout=10)
+    answer = world.psp._http.get(made["result"]["url"], timeout=PATIENCE)
     assert answer.status_code == 200, answer.text
     path = folder / f"{kind}.csv"
     path.write_bytes(answer.content)

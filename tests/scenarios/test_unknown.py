@@ -1,12 +1,12 @@
 """Answers that don't come: nobody is charged twice, and nobody is forgotten."""
 
 from datetime import timedelta
-from time import sleep
 
 import pytest
 
 from billing.gateway import Absent, Deferred, Unknown
 from tests.scenarios.world import BEGINNING, Subscriber, World
+from tests.waiting import until
 
 AFTER_COMMIT = [
     "hang_after_commit",
@@ -64,11 +64,15 @@ def test_a_charge_that_never_arrived_is_sent_again_under_the_same_key(
 
 
 def test_an_answer_that_comes_too_late_is_asked_for_again(world: World) -> None:
-    customer = unanswered(world, "slow")
-    world.wait(timedelta(hours=1))
-    assert world.tick(), "meets a 409 while its twin is at work"
-    assert "conflict" in str(world.attempts(customer)[0].last_error)
-    sleep(0.5)
+    customer = world.subscribed("video-premium")
+    with world.psp.holding_charges() as until_one_waits:
+        with world.impatient():
+            world.tick()
+        until_one_waits()
+        world.wait(timedelta(hours=1))
+        assert world.tick(), "meets a 409 while its twin is at work"
+        assert "conflict" in str(world.attempts(customer)[0].last_error)
+    until(world.psp.captured, "the late answer")
 
     world.run_until("2026-01-02")
 

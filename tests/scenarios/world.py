@@ -5,7 +5,8 @@ dispatch windows live by, is `wall` and passes only when a story says so or ever
 part of the daemons is played by loops over the very functions they call.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -41,6 +42,7 @@ from billing.store.subscriptions import customers as stored_customers
 from billing.store.subscriptions import cycles, subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
 from plans.load import load_catalog
+from tests.waiting import held_back, patient
 from workers.daemons import charges, refunds
 from workers.daemons.reconciler import Reconciler
 from workers.runtime.clock import StoredClock
@@ -84,7 +86,9 @@ class Psp:
         self._http.headers["Authorization"] = "Bearer sk_test_story"
 
     def _control(self, method: str, path: str, **body: Any) -> dict[str, Any]:
-        answer = self._http.request(method, f"{self._url}/_sandbox/{path}", json=body, timeout=10)
+        answer = self._http.request(
+            method, f"{self._url}/_sandbox/{path}", json=body, timeout=PATIENCE
+        )
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
@@ -92,10 +96,14 @@ class Psp:
     def pin(self, now: datetime) -> None:
         self._control("POST", "clock", now=int(now.timestamp()))
 
-    def fault(self, kind: str, times: int = 1, delay_ms: int = 4000) -> None:
-        """Let the next charges meet a fault; ours is a client that waits 2 s."""
+    def fault(self, kind: str, times: int = 1, delay_ms: int = 100) -> None:
+        """Let the next charges meet a fault."""
         charging = {"method": "POST", "path": "/v1/payment_intents"}
         self._control("POST", "faults", kind=kind, times=times, delay_ms=delay_ms, match=charging)
+
+    def holding_charges(self, times: int = 1) -> AbstractContextManager[Callable[[], None]]:
+        """Keep the next charges waiting until the block is left; yields what waits for them."""
+        return held_back(self._control, "/v1/payment_intents", times=times)
 
     def lose_next_answer(self, *, after_commit: bool) -> None:
         self.fault("reset_after_commit" if after_commit else "reset_before")
@@ -115,7 +123,7 @@ class Psp:
     def charges(self, subscriber: Subscriber) -> list[dict[str, Any]]:
         """Return a customer's charges in the provider's own books, declined ones too."""
         params = {"customer": subscriber.provider_customer_id, "limit": "100"}
-        answer = self._http.get(f"{self._url}/v1/charges", params=params, timeout=10)
+        answer = self._http.get(f"{self._url}/v1/charges", params=params, timeout=PATIENCE)
         assert answer.status_code == 200, answer.text
         found: list[dict[str, Any]] = answer.json()["data"]
         return found
@@ -152,7 +160,7 @@ class Psp:
 
     def post(self, path: str, **form: str) -> dict[str, Any]:
         """Do something in the provider's dashboard."""
-        answer = self._http.post(f"{self._url}/v1/{path}", data=form, timeout=10)
+        answer = self._http.post(f"{self._url}/v1/{path}", data=form, timeout=PATIENCE)
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
@@ -200,12 +208,11 @@ class World:
                 "BILLING__PROVIDERS__STRIPE__API_BASE": psp_url,
                 "BILLING__PROVIDERS__STRIPE__API_KEY": "sk_test_world",
                 "BILLING__PROVIDERS__STRIPE__RATE_PER_SECOND": "10000",
-                "BILLING__PROVIDERS__STRIPE__TIMEOUT_READ": "2s",
                 "BILLING__RECONCILER__SETTLE_EVERY": "0s",
             },
         )
         self.wall = datetime(2030, 1, 1, tzinfo=UTC)
-        self.runtime = WorldRuntime(settings, world=self)
+        self.runtime = WorldRuntime(patient(settings), world=self)
         self.policy = self.runtime.policy
         self.engine = self.runtime.engine
         self.gateway = self.runtime.gateway
@@ -387,6 +394,20 @@ class World:
         )
 
     # --- reading --------------------------------------------------------------------------------
+
+    @contextmanager
+    def impatient(self) -> Iterator[None]:
+        """Give the provider up, for a while, when it doesn't answer at once."""
+        calm = self.runtime
+        stripe = calm.settings.stripe.model_copy(
+            update={"timeout_read": timedelta(milliseconds=300)}
+        )
+        self.runtime = WorldRuntime(calm.settings.model_copy(update={"stripe": stripe}), world=self)
+        try:
+            yield
+        finally:
+            self.runtime.close()
+            self.runtime = calm
 
     def subscription(self, subscriber: Subscriber) -> Subscription:
         with self.engine.connect() as conn:

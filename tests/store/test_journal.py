@@ -1,6 +1,5 @@
 import random
 import threading
-import time
 import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +24,7 @@ from billing.store.journal.posting import (
     Severity,
     UnknownEntry,
 )
+from tests.waiting import PATIENCE, until
 
 AT = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
 LATER = AT + timedelta(days=40)
@@ -147,12 +147,12 @@ def until_somebody_waits(engine: Engine) -> None:
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE wait_event_type = 'Lock' AND datname = current_database()"
     )
-    for _ in range(500):
+
+    def somebody_waits() -> bool:
         with engine.connect() as conn:
-            if conn.exec_driver_sql(waiting).scalar_one():
-                return
-        time.sleep(0.01)
-    raise AssertionError("nobody waits after five seconds")
+            return bool(conn.exec_driver_sql(waiting).scalar_one())
+
+    until(somebody_waits)
 
 
 # --- posting -------------------------------------------------------------------------------
@@ -321,7 +321,7 @@ def test_a_retry_waits_for_the_first_try_and_returns_its_entry(
             [first] = posting.post(conn, [captured()])
             retry = pool.submit(post, cycles, captured())
             until_somebody_waits(owner)
-        [second] = retry.result(timeout=10)
+        [second] = retry.result(timeout=PATIENCE)
 
     assert second == replace(first, created=False)
     assert count(cycles, "entries") == 1
@@ -336,7 +336,7 @@ def test_a_retry_takes_over_when_the_first_try_is_rolled_back(
             retry = pool.submit(post, cycles, captured())
             until_somebody_waits(owner)
             conn.rollback()
-        [second] = retry.result(timeout=10)
+        [second] = retry.result(timeout=PATIENCE)
 
     assert second.created
     assert count(cycles, "postings") == 2

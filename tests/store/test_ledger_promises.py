@@ -1,9 +1,8 @@
 """The ledger attacked with plain SQL, as the application's role and as the owner of the tables."""
 
 import re
-import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import UTC, datetime
 
@@ -17,6 +16,7 @@ from billing.ledger.recipes import payment_captured
 from billing.rules.money import Money
 from billing.store.engine import APP_ROLE, driver_connection, make_engine
 from billing.store.journal import posting as journal
+from tests.waiting import PATIENCE, until
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
 OLD = "payment_captured:old:1"
@@ -400,14 +400,6 @@ def somebody_waits(engine: Engine) -> bool:
         return bool(conn.exec_driver_sql(waiting).scalar_one())
 
 
-def until(condition: Callable[[], bool]) -> None:
-    for _ in range(500):
-        if condition():
-            return
-        time.sleep(0.01)
-    raise AssertionError("what was waited for didn't happen in five seconds")
-
-
 CLOSERS = {
     "FOR UPDATE first": (f"SELECT state FROM cycles WHERE id = '{CYCLE}' FOR UPDATE", CLOSE),
     "a plain UPDATE": (CLOSE,),
@@ -424,7 +416,7 @@ def test_an_entry_that_meets_a_closing_cycle_waits_and_is_refused(
             posting: Future[None] = pool.submit(post_and_commit, engine)
             until(lambda: somebody_waits(open_cycle))
         with pytest.raises(journal.CycleClosed, match=str(CYCLE)):
-            posting.result(timeout=5)
+            posting.result(timeout=PATIENCE)
 
 
 def test_a_close_that_is_rolled_back_lets_the_waiting_entry_in(
@@ -436,7 +428,7 @@ def test_a_close_that_is_rolled_back_lets_the_waiting_entry_in(
             posting: Future[None] = pool.submit(post_and_commit, engine)
             until(lambda: somebody_waits(open_cycle))
             closer.rollback()
-        posting.result(timeout=5)
+        posting.result(timeout=PATIENCE)
 
     with engine.connect() as conn:
         assert len(journal.entries_of(conn, [CYCLE])) == 1
@@ -456,7 +448,7 @@ def test_a_closer_waits_for_the_entry_and_then_sees_it(
             post_capture(conn)
             seen: Future[int] = pool.submit(close)
             until(lambda: somebody_waits(open_cycle))
-        assert seen.result(timeout=5) == 1
+        assert seen.result(timeout=PATIENCE) == 1
 
 
 def test_two_posters_of_one_cycle_do_not_wait_for_each_other(

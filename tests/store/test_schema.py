@@ -1,6 +1,5 @@
 """Migrations from zero, what the code believes of the tables, and refusing every other schema."""
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from itertools import count
@@ -19,7 +18,9 @@ from billing.store import schema
 from billing.store.engine import make_engine, sqlalchemy_url
 from billing.store.schema import check_schema, current_revision, expected_revision, migrate
 from billing.store.tables import metadata
+from tests import processes
 from tests.conftest import Admin
+from tests.waiting import PATIENCE
 
 _numbers = count(1)
 
@@ -83,9 +84,9 @@ def test_migrating_again_changes_nothing(empty_url: str) -> None:
 
 def test_two_that_migrate_at_once_take_turns(empty_url: str) -> None:
     program = "import sys; from billing.store.schema import migrate; migrate(sys.argv[1])"
-    both = [subprocess.Popen([sys.executable, "-c", program, empty_url]) for _ in range(2)]
-
-    assert [process.wait(timeout=60) for process in both] == [0, 0]
+    command_ = [sys.executable, "-c", program, empty_url]
+    with processes.running(command_) as one, processes.running(command_) as other:
+        assert [process.wait(PATIENCE) for process in (one, other)] == [0, 0]
     assert revision(empty_url) == expected_revision()
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Engine, text
 
 from billing.store.settlement import runs
+from tests.waiting import PATIENCE
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 ROWS = 3_000
@@ -52,7 +53,7 @@ def test_two_sources_in_opposite_orders_are_staged_at_once(engine: Engine) -> No
     def stage(turn: int, backwards: bool) -> int:
         numbers = range(turn * ROWS, (turn + 1) * ROWS)
         rows = [row(run_id, n) for n in (reversed(numbers) if backwards else numbers)]
-        together.wait(30)
+        together.wait(PATIENCE)
         with engine.begin() as conn:
             return runs.stage(conn, rows).new
 
@@ -60,7 +61,7 @@ def test_two_sources_in_opposite_orders_are_staged_at_once(engine: Engine) -> No
     with ThreadPoolExecutor(2) as both:
         for turn in range(8):
             sides = [both.submit(stage, turn, backwards) for backwards in (False, True)]
-            new += sum(side.result(60) for side in sides)
+            new += sum(side.result(PATIENCE) for side in sides)
 
     with engine.connect() as conn:
         staged = conn.execute(text("SELECT count(*) FROM settlement_rows")).scalar_one()

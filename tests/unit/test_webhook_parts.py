@@ -7,6 +7,7 @@ import pytest
 from billing.flows.webhooks.inbox import HANDLERS
 from billing.gateway import PaymentMethodDetails, ProviderCustomer
 from tests.unit.stripe_script import Reply, asked, gateway_with
+from tests.waiting import PATIENCE
 from workers.daemons.webhooks import beside
 
 CARD = {
@@ -66,7 +67,7 @@ class Loop:
     def run(self) -> None:
         if self._error is not None:
             raise self._error
-        assert self.stopped.wait(10)
+        assert self.stopped.wait(PATIENCE)
 
     def stop(self) -> None:
         self.stopped.set()

@@ -16,8 +16,9 @@ PAYING_TRIES: Final = 50
 class SandboxControl:
     """A client of `/_sandbox`; raises `Unavailable` when nobody answers there."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, timeout: float = TIMEOUT_SECONDS) -> None:
         self.url = url.rstrip("/")
+        self._timeout = timeout
         self._session = requests.Session()
 
     # --- time, faults, figures ------------------------------------------------------------------
@@ -109,7 +110,7 @@ class SandboxControl:
     def _ask(self, method: str, path: str, **sent: Any) -> Any:
         try:
             answer = self._session.request(
-                method, f"{self.url}/{path}", timeout=TIMEOUT_SECONDS, **sent
+                method, f"{self.url}/{path}", timeout=self._timeout, **sent
             )
             answer.raise_for_status()
             return answer.json()
