@@ -39,8 +39,9 @@ types: $(STAMP)
 imports: $(STAMP)
 	@$(BIN)/lint-imports
 
+# Hundreds of processes import the same modules: they are compiled once.
 pytest: $(STAMP)
-	@$(BIN)/python -m pytest $(SPREAD) $(PYTEST)
+	@TMPDIR=$$(sh tools/test-tmp.sh) PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(SPREAD) $(PYTEST)
 
 bench: $(STAMP) ## measure throughput on this machine
 	@$(BIN)/python -m benchmarks $(BENCH)

@@ -7,6 +7,8 @@ database of its own, copied from one that was migrated once.
 
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import hypothesis
@@ -101,7 +103,7 @@ _numbers = count(1)
 def db_url(pg_server: "EmbeddedPostgres", admin: Admin, template_db: str) -> Iterator[str]:
     """The owner's URL of this test's own migrated database."""
     name = sql.Identifier(f"test_{next(_numbers)}")
-    copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")  # quicker without fsync
+    copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
     admin.execute(copy.format(name, sql.Identifier(template_db)))
     yield pg_server.url(name.as_string().strip('"'))
     admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
@@ -140,13 +142,9 @@ def redis_url(valkey: "EmbeddedValkey") -> str:
 
 
 @pytest.fixture
-def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator["SandboxServer"]:
+def sandbox() -> Iterator["SandboxServer"]:
     """A provider of this test's own, running."""
     from billing.sandbox import SandboxServer
 
-    server = SandboxServer(tmp_path_factory.mktemp("sandbox"), port=0)
-    server.start()
-    try:
+    with TemporaryDirectory() as folder, SandboxServer(Path(folder)) as server:
         yield server
-    finally:
-        server.stop()
