@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Final, TypeVar
 
 from billing.config import Settings
+from tests.settings import with_provider
 
 PATIENCE: Final = 300.0  # seconds; what takes longer is stuck, however busy the machine is
 _POLL: Final = 0.02
@@ -26,8 +27,7 @@ def until(condition: Callable[[], T], what: object = "") -> T:
 def patient(settings: Settings) -> Settings:
     """Return settings with which nothing gives a provider up that answers late."""
     pause = timedelta(seconds=PATIENCE)
-    waits = {"timeout_connect": pause, "timeout_read": pause, "deadline": pause}
-    return settings.model_copy(update={"stripe": settings.stripe.model_copy(update=waits)})
+    return with_provider(settings, timeout_connect=pause, timeout_read=pause, deadline=pause)
 
 
 def _reached(count: Callable[[], int], wanted: int) -> None:

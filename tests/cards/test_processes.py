@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import socket
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -13,6 +12,7 @@ import pytest
 import requests
 
 from billing.api.generated.perennial.v1 import payments_pb2
+from billing.embedded.servers import free_port
 from billing.flows.service import api_keys
 from billing.flows.service.api_keys import Scope
 from billing.sandbox import SandboxServer
@@ -28,15 +28,6 @@ from workers.runtime.runtime import SANDBOX_FILE
 
 SECRET = "whsec_of_the_processes"
 ROLES = ("scheduler", "worker", "reconciler", "api")
-
-
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on at the moment."""
-    with contextlib.ExitStack() as taken:
-        sockets = [taken.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
 
 
 @contextlib.contextmanager
@@ -80,7 +71,7 @@ def test_no_process_leaves_a_card_number_anywhere(
     tmp_path: Path, db_url: str, redis_url: str, sandbox: SandboxServer
 ) -> None:
     """Not in the database, in Redis, in metrics, nor in what any process writes, at debug level."""
-    http, rpc, *health = free_ports(2 + len(ROLES))
+    http, rpc, *health = [free_port() for _ in range(2 + len(ROLES))]
     pages: dict[str, Any] = {
         f"metrics__{role}_port": str(port) for role, port in zip(ROLES, health, strict=True)
     }

@@ -42,6 +42,7 @@ from billing.store.subscriptions import customers as stored_customers
 from billing.store.subscriptions import cycles, subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
 from plans.load import load_catalog
+from tests.settings import with_provider
 from tests.waiting import held_back, patient
 from workers.daemons import charges, refunds
 from workers.daemons.reconciler import Reconciler
@@ -399,10 +400,8 @@ class World:
     def impatient(self) -> Iterator[None]:
         """Give the provider up, for a while, when it doesn't answer at once."""
         calm = self.runtime
-        stripe = calm.settings.stripe.model_copy(
-            update={"timeout_read": timedelta(milliseconds=300)}
-        )
-        self.runtime = WorldRuntime(calm.settings.model_copy(update={"stripe": stripe}), world=self)
+        hasty = with_provider(calm.settings, timeout_read=timedelta(milliseconds=300))
+        self.runtime = WorldRuntime(hasty, world=self)
         try:
             yield
         finally:
