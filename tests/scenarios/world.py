@@ -214,6 +214,7 @@ class World:
         )
         self.wall = datetime(2030, 1, 1, tzinfo=UTC)
         self.runtime = WorldRuntime(patient(settings), world=self)
+        self._own_runtime = self.runtime  # a story may put another in its place
         self.policy = self.runtime.policy
         self.engine = self.runtime.engine
         self.gateway = self.runtime.gateway
@@ -229,6 +230,7 @@ class World:
     def close(self) -> None:
         self.psp.close()
         self.runtime.close()
+        self._own_runtime.close()
 
     # --- setting the scene ----------------------------------------------------------------------
 
