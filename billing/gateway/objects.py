@@ -85,7 +85,7 @@ class BalanceTransaction:
     `amount`, `fee` and `net` are in minor units of `currency`, the one the balance is kept in;
     net = amount - fee, and money that leaves is negative. `customer_money` is the movement in
     the currency the customer was charged in, with the sign of `amount`; `exchange_rate`, from
-    the customer's currency to the balance's, is the decimal text the provider wrote.
+    the customer's currency to the balance's, is exact decimal text, between major units.
     `payout_id` is the payout that the movement is, or was asked for.
     """
 

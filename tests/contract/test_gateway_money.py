@@ -466,7 +466,7 @@ def test_money_that_settles_in_another_currency_keeps_both_and_the_exact_rate(
     assert charge.customer_money == Money(120_000, "JPY")
     assert (refund.amount, refund.customer_money) == (-13_400, Money(-20_000, "JPY"))
     assert charge.exchange_rate is not None
-    assert Fraction(charge.exchange_rate) == Fraction("0.6700123457")
+    assert Fraction(charge.exchange_rate) == Fraction("0.006700123457")
     assert charge.net == charge.amount - charge.fee
 
 

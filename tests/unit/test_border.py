@@ -36,7 +36,6 @@ ALLOWED = {
 # To be emptied.
 LEFT = {
     "billing/flows/settlement/charge_list.py",
-    "billing/flows/settlement/provider_source.py",
     "billing/flows/settlement/report_source.py",
     "billing/flows/webhooks/inbox.py",
     "billing/flows/webhooks/payments.py",

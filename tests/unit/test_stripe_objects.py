@@ -73,7 +73,7 @@ def test_a_charge_moves_money_in_two_currencies() -> None:
         provider_charge_id="ch_1",
         provider_payment_id="pi_1",
         customer_money=Money(800, "JPY"),
-        exchange_rate="0.67012345678901234567",
+        exchange_rate="0.0067012345678901234567",
         payout_id=None,
         created=SENT,
         available_on=LATER,
@@ -144,17 +144,20 @@ def test_a_movement_is_traced_to_what_it_is_about(name: str) -> None:
 @pytest.mark.parametrize(
     ("written", "read"),
     [
-        (b"1.0700000000000000621724893790087662637233734130859375",) * 2,
-        (b"0.1", b"0.1"),
-        (b"1", b"1"),
-        (b"6.5e-05", b"6.5e-05"),
+        (
+            b"1.0700000000000000621724893790087662637233734130859375",
+            "0.010700000000000000621724893790087662637233734130859375",
+        ),
+        (b"0.1", "0.001"),
+        (b"1", "0.01"),
+        (b"6.5e-05", "0.00000065"),
         (b"null", None),
     ],
 )
-def test_an_exchange_rate_keeps_every_digit(written: bytes, read: bytes | None) -> None:
+def test_an_exchange_rate_keeps_every_digit(written: bytes, read: str | None) -> None:
     reply = Reply(200, page(movement()).encoded().replace(b"null", written))
 
-    assert only(reply).exchange_rate == (None if read is None else read.decode())
+    assert only(reply).exchange_rate == read
 
 
 @pytest.mark.parametrize(
@@ -439,3 +442,14 @@ def test_the_balance_is_what_is_available_and_what_is_pending() -> None:
 def test_a_balance_that_can_not_be_read_is_none_at_all(body: object) -> None:
     with pytest.raises(Unavailable, match="balance"):
         gateway_with(Reply(200, body)).balance()
+
+
+@pytest.mark.parametrize(
+    ("written", "category"),
+    [("stripe_fee", "fee"), ("payment", "charge"), ("payout_failure", "payout_reversal"),
+     ("refund", "refund"), ("a_category_of_next_year", "a_category_of_next_year")],
+)  # fmt: skip
+def test_a_movement_that_shows_its_type_is_of_the_category_of_that_type(
+    written: str, category: str
+) -> None:
+    assert only(page(movement(reporting_category=written))).category == category

@@ -1,6 +1,6 @@
 """The first steps of a run over the provider's own lists: payouts, then balance transactions."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
@@ -8,21 +8,11 @@ from uuid import UUID
 from billing.flows.settlement.matching import changed_rows
 from billing.flows.settlement.step_run import OVERLAP, StepRun
 from billing.gateway import BalanceTransaction, Gateway
-from billing.gateway.stripe.amounts import rate_from_stripe
 from billing.store.arrays import literal
 from billing.store.settlement import breaks, runs
 
 # A payout that was paid can still fail for days.
 PAYOUTS_MAY_CHANGE: Final = timedelta(days=10)
-# What a type is called among reporting categories, where a provider shows the type there.
-_CATEGORIES: Final[Mapping[str, str]] = {
-    "payment": "charge",
-    "payment_refund": "refund",
-    "payment_failure_refund": "refund_failure",
-    "stripe_fee": "fee",
-    "payout_cancel": "payout_reversal",
-    "payout_failure": "payout_reversal",
-}
 
 
 def fetch(step: StepRun) -> None:
@@ -74,7 +64,7 @@ def _rows(page: Sequence[BalanceTransaction], run_id: UUID) -> list[dict[str, An
         {
             "provider_transaction_id": row.id,
             "run_id": run_id,
-            "category": _CATEGORIES.get(row.category, row.category),
+            "category": row.category,
             "source_id": row.source_id,
             "provider_payment_id": row.provider_payment_id,
             "provider_charge_id": row.provider_charge_id,
@@ -86,7 +76,7 @@ def _rows(page: Sequence[BalanceTransaction], run_id: UUID) -> list[dict[str, An
             "customer_currency": None
             if row.customer_money is None
             else row.customer_money.currency,
-            "exchange_rate": _rate(row),
+            "exchange_rate": row.exchange_rate,
             "provider_payout_id": row.payout_id,
             "created": row.created,
             "available_on": row.available_on,
@@ -94,11 +84,3 @@ def _rows(page: Sequence[BalanceTransaction], run_id: UUID) -> list[dict[str, An
         }
         for row in page
     ]
-
-
-def _rate(row: BalanceTransaction) -> str | None:
-    """Return the provider's rate in major units; None where it isn't said what was exchanged."""
-    if row.exchange_rate is None or row.customer_money is None:
-        return None
-    rate = rate_from_stripe(row.exchange_rate, row.customer_money.currency, row.currency)
-    return f"{rate:f}"

@@ -16,6 +16,8 @@ from billing.gateway.objects import (
     ProviderPayout,
     ProviderRefund,
 )
+from billing.gateway.stripe.amounts import rate_from_stripe
+from billing.gateway.stripe.categories import category_of
 from billing.gateway.stripe.classify import read_intent
 from billing.gateway.stripe.fields import (
     Json,
@@ -220,9 +222,10 @@ def _movement(data: Json, *, source: Json) -> BalanceTransaction:
     kind, source_id = required(data, "type"), reference(data.get("source"))
     source_kind = text(source, "object") or _kind_by_prefix(source_id)
     charge = source_id if source_kind == "charge" else reference(source.get("charge"))
+    customer_money = _customer_money(amount, kind, source)
     return BalanceTransaction(
         id=required(data, "id"),
-        category=required(data, "reporting_category"),
+        category=category_of(required(data, "reporting_category")),
         type=kind,
         amount=amount.amount,
         fee=fee.amount,
@@ -231,8 +234,8 @@ def _movement(data: Json, *, source: Json) -> BalanceTransaction:
         source_id=source_id,
         provider_charge_id=charge,
         provider_payment_id=reference(source.get("payment_intent")),
-        customer_money=_customer_money(amount, kind, source),
-        exchange_rate=_exchange_rate(data.get("exchange_rate")),
+        customer_money=customer_money,
+        exchange_rate=_exchange_rate(data.get("exchange_rate"), customer_money, amount.currency),
         payout_id=source_id if source_kind == "payout" else None,
         created=instant(data, "created"),
         available_on=instant(data, "available_on"),
@@ -259,14 +262,19 @@ def _customer_money(amount: Money, kind: str, source: Json) -> Money | None:
     return -whole if amount.amount < 0 else whole
 
 
-def _exchange_rate(value: object) -> str | None:
-    """Return a rate as the decimal it was written as; a float would have lost digits by now."""
+def _exchange_rate(value: object, customer_money: Money | None, currency: str) -> str | None:
+    """Return the exact rate between major units; None where it isn't said what was exchanged.
+
+    It is read as the decimal it was written as: a float would have lost digits by now.
+    """
     if value is None:
         return None
     written = str(value) if type(value) is int else value
     if not isinstance(written, str) or not _DECIMAL.fullmatch(written):
         raise Malformed("the exchange rate is no exact decimal")
-    return written
+    if customer_money is None:
+        return None
+    return f"{rate_from_stripe(written, customer_money.currency, currency):f}"
 
 
 _KINDS: Final = {"ch": "charge", "py": "charge", "po": "payout"}
