@@ -168,7 +168,7 @@ ATTACKS = {
         2,
         "ALTER TABLE payments DROP CONSTRAINT payments_provider_payment_id_key;"
         f"UPDATE payments SET provider_payment_id = 'pi_1' WHERE id IN ({PAID}, {OTHER})",
-        "2 payments name the provider's PaymentIntent pi_1",
+        "2 payments name the provider's payment pi_1",
     ),
     "two payments share a charge": (
         2,

@@ -35,12 +35,9 @@ ALLOWED = {
 }
 # To be emptied.
 LEFT = {
-    "billing/flows/settlement/charge_list.py",
     "billing/flows/settlement/report_source.py",
     "billing/flows/webhooks/inbox.py",
     "billing/flows/webhooks/payments.py",
-    "billing/rules/reconciliation.py",
-    "billing/store/promises/core.py",
 }
 
 

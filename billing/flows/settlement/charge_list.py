@@ -137,7 +137,7 @@ def _compare_page(
 
 
 def _our_side(conn: Connection, charges: Sequence[ProviderCharge]) -> dict[str, Row[Any]]:
-    """Return our payments by PaymentIntent id and by our own id, as the metadata carries it."""
+    """Return our payments by the provider's id and by our own, as the metadata carries it."""
     found: dict[str, Row[Any]] = {}
     rows = conn.execute(
         _OURS,

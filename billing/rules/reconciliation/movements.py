@@ -28,7 +28,7 @@ class RowOutcome(StrEnum):
     """An operator explained it away; nothing of it is posted but their adjustment."""
 
 
-# Stripe's reporting categories (https://docs.stripe.com/reports/reporting-categories).
+# The categories of movements, as each gateway tells them.
 CHARGES: Final = ("charge",)
 REFUNDS: Final = ("refund", "partial_capture_reversal")
 REFUND_FAILURES: Final = ("refund_failure",)

@@ -67,7 +67,7 @@ _CAPTURED_AMOUNT = check(
 
 _SHARED_AT_PROVIDER = check(
     """
-    SELECT 'PaymentIntent' AS kind, provider_payment_id AS id, count(*) AS payments
+    SELECT 'payment' AS kind, provider_payment_id AS id, count(*) AS payments
       FROM payments WHERE provider_payment_id IS NOT NULL
      GROUP BY provider_payment_id HAVING count(*) > 1
      UNION ALL
