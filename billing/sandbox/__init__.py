@@ -2,15 +2,16 @@
 
 The unmodified Stripe SDK talks to it. One request goes through here in this order:
 
-    handler.py       reads the request off the socket, writes the answer (or cuts the line)
+    handler.py       reads the request off the socket, writes the answer (or drops the connection)
     gate.py          key check, faults, idempotency; runs the endpoint in one transaction
     routing.py       which endpoint; params.py: which parameters it takes
     resources/       one file a resource: its endpoints and how it is rendered
     store.py         SQLite: what survives `kill -9`
 
-Beside the requests, account.py does what the clock sets off, webhooks/ posts events, and
-report_desk.py writes report files. `faults.py` and `control/` are the levers (`/_sandbox/...`),
-`behaviours.py` says what each test payment method does, `clock.py` is the only reader of real time.
+Beside the requests, account.py does what the clock sets off, webhooks/ sends events, and
+report_writer.py writes report files. `faults.py` and `control/` are the control API
+(`/_sandbox/...`), `behaviours.py` says what each test payment method does, `clock.py` is the only
+reader of real time.
 The sandbox imports nothing from the rest of the project: it must not share its mistakes.
 """
 

@@ -5,23 +5,23 @@ from pathlib import Path
 from typing import Any
 
 from billing.sandbox.call import Call
-from billing.sandbox.clock import Clock
+from billing.sandbox.clock import SandboxClock
 from billing.sandbox.resources import ACTIONS, KINDS
-from billing.sandbox.settings import Settings, load_settings, save_settings
+from billing.sandbox.settings import SandboxSettings, load_settings, save_settings
 from billing.sandbox.store import Store
 from billing.sandbox.webhooks.outbox import Outbox
 
 
 @dataclass(slots=True)
-class Account:
+class SandboxAccount:
     """All requests share one account, whatever their key."""
 
     store: Store
-    clock: Clock
+    clock: SandboxClock
     folder: Path
     base_url: str = ""
     outbox: Outbox = field(init=False)
-    settings: Settings = field(init=False)
+    settings: SandboxSettings = field(init=False)
 
     def __post_init__(self) -> None:
         self.outbox = Outbox(self.store)
@@ -40,7 +40,7 @@ class Account:
             **more,
         )
 
-    def change_settings(self, changes: dict[str, Any]) -> Settings:
+    def change_settings(self, changes: dict[str, Any]) -> SandboxSettings:
         """Change settings and keep them, inside a transaction. Raises: ValueError."""
         self.settings = self.settings.changed(changes)
         save_settings(self.store, self.settings)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from billing.sandbox.errors import Body, missing_object
-from billing.sandbox.settings import Settings
+from billing.sandbox.settings import SandboxSettings
 from billing.sandbox.store import Record, Store
 from billing.sandbox.webhooks.outbox import Outbox
 
@@ -15,10 +15,10 @@ class Call:
     """What an endpoint knows: parameters already read, the store inside its transaction."""
 
     store: Store
-    settings: Settings
+    settings: SandboxSettings
     outbox: Outbox
     now: int
-    kinds: Mapping[str, "Kind"]
+    kinds: Mapping[str, "ObjectKind"]
     path: tuple[str, ...] = ()  # the ids in the path
     params: Mapping[str, Any] = field(default_factory=dict)
     request_id: str | None = None
@@ -50,7 +50,7 @@ Renderer = Callable[[Call, Record], Body]
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ObjectKind:
     """A kind of object: how it is rendered and which of its fields `expand[]` may follow."""
 
     name: str

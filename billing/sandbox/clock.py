@@ -7,7 +7,7 @@ from billing.sandbox.store import Store
 _PINNED = "clock.pinned"
 
 
-class Clock:
+class SandboxClock:
     """Tell the time in whole seconds since 1970 (UTC); a pin survives a restart."""
 
     def __init__(self, store: Store) -> None:

@@ -3,14 +3,14 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from billing.sandbox.call import Call, Kind
+from billing.sandbox.call import Call, ObjectKind
 from billing.sandbox.errors import ApiError, Body, refused
 from billing.sandbox.routing import Route
 
 _DEPTH_MAX = 4
 
 
-def check_expand(paths: Iterable[str], route: Route, kinds: Mapping[str, Kind]) -> None:
+def check_expand(paths: Iterable[str], route: Route, kinds: Mapping[str, ObjectKind]) -> None:
     """Refuse a path that leads nowhere, before anything is executed. Raises: ApiError."""
     for path in paths:
         parts = path.split(".")
@@ -24,7 +24,7 @@ def check_expand(paths: Iterable[str], route: Route, kinds: Mapping[str, Kind]) 
 
 
 def _check_path(
-    path: str, parts: list[str], names: tuple[str, ...], kinds: Mapping[str, Kind]
+    path: str, parts: list[str], names: tuple[str, ...], kinds: Mapping[str, ObjectKind]
 ) -> None:
     for part in parts:
         # `source` may be a charge or a refund: a field that one of them has will do.

@@ -30,7 +30,7 @@ _DELAY_MS = {"hang_before": 35_000, "hang_after_commit": 35_000, "slow": 1_000}
 
 
 @dataclass(slots=True)
-class Fault:
+class InjectedFault:
     """One fault: what happens, to which requests, how often."""
 
     id: int
@@ -82,11 +82,11 @@ class Faults:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._faults: list[Fault] = []
+        self._faults: list[InjectedFault] = []
         self._next_id = 1
         self.fired: Counter[str] = Counter()
 
-    def add(self, wanted: dict[str, Any]) -> Fault:
+    def add(self, wanted: dict[str, Any]) -> InjectedFault:
         """Add a fault from its JSON description. Raises: ValueError."""
         with self._lock:
             fault = _parse(wanted, self._next_id)
@@ -94,7 +94,7 @@ class Faults:
             self._faults.append(fault)
         return fault
 
-    def take(self, kinds: frozenset[str], method: str, path: str) -> Fault | None:
+    def take(self, kinds: frozenset[str], method: str, path: str) -> InjectedFault | None:
         """Return the first fault of these kinds that hits the request."""
         if not self._faults:
             return None
@@ -118,7 +118,7 @@ class Faults:
             self._faults.clear()
 
 
-def _parse(wanted: dict[str, Any], fault_id: int) -> Fault:
+def _parse(wanted: dict[str, Any], fault_id: int) -> InjectedFault:
     unknown = set(wanted) - {"kind", "times", "probability", "seed", "match", "delay_ms"}
     if unknown:
         raise ValueError(f"unknown fields: {', '.join(sorted(unknown))}")
@@ -132,7 +132,7 @@ def _parse(wanted: dict[str, Any], fault_id: int) -> Fault:
     if not 0 <= probability <= 1:
         raise ValueError("probability is between 0 and 1")
     times = wanted.get("times", None if by_chance else 1)
-    return Fault(
+    return InjectedFault(
         id=fault_id,
         kind=kind,
         times=None if times is None else int(times),

@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 
 from billing.sandbox import faults, idempotency
-from billing.sandbox.account import Account
+from billing.sandbox.account import SandboxAccount
 from billing.sandbox.errors import SERVER_ERROR, ApiError, Reply
 from billing.sandbox.expand import check_expand, expand
-from billing.sandbox.faults import Fault, Faults
+from billing.sandbox.faults import Faults, InjectedFault
 from billing.sandbox.form import Pairs, decode_pairs, nest
-from billing.sandbox.http import Answer, Delivery, Request, json_answer
+from billing.sandbox.http import Delivery, HttpAnswer, HttpRequest, json_answer
 from billing.sandbox.ids import new_request_id
 from billing.sandbox.resources import KINDS, ROUTES
 from billing.sandbox.resources.events import API_VERSION
@@ -31,7 +31,7 @@ _RETRY_ADVICE = {400: "false", 401: "false", 402: "false", 404: "false", 409: "t
 class _Job:
     """A request with its route found."""
 
-    request: Request
+    request: HttpRequest
     request_id: str
     route: Route
     path: tuple[str, ...]
@@ -46,16 +46,16 @@ class _Job:
 class Gate:
     """Answer /v1 requests. Safe to call from any number of threads."""
 
-    def __init__(self, account: Account, levers: Faults, stats: Stats) -> None:
+    def __init__(self, account: SandboxAccount, faults: Faults, stats: Stats) -> None:
         self._account = account
         self._store = account.store
         self._clock = account.clock
-        self._faults = levers
+        self._faults = faults
         self._stats = stats
         self._router = Router(ROUTES)
-        self._in_flight = idempotency.InFlight()
+        self._in_flight = idempotency.KeyInFlight()
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: HttpRequest) -> HttpAnswer:
         """Return the answer and how it is to be delivered."""
         request_id = new_request_id()
         name = f"{request.method} {request.path}"
@@ -74,14 +74,14 @@ class Gate:
         _add_headers(answer, request, request_id)
         return answer
 
-    def _take(self, kinds: frozenset[str], request: Request) -> Fault | None:
+    def _take(self, kinds: frozenset[str], request: HttpRequest) -> InjectedFault | None:
         return self._faults.take(kinds, request.method, request.path)
 
-    def _route(self, request: Request) -> tuple[Route, tuple[str, ...]]:
+    def _route(self, request: HttpRequest) -> tuple[Route, tuple[str, ...]]:
         _check_api_key(request.headers.get("authorization", ""))
         return self._router.find(request.method, request.path)
 
-    def _serve(self, job: _Job) -> Answer:
+    def _serve(self, job: _Job) -> HttpAnswer:
         self._account.catch_up()
         if job.key is None:
             return self._run(job)
@@ -92,7 +92,7 @@ class Gate:
                 saved = idempotency.saved_answer(self._store, job.key, job.fingerprint, now)
             return saved or self._run(job)
 
-    def _run(self, job: _Job) -> Answer:
+    def _run(self, job: _Job) -> HttpAnswer:
         params = job.route.params.read(nest(job.pairs))
         check_expand(params.get("expand", ()), job.route, KINDS)
         slow = self._take(faults.SLOW, job.request)
@@ -103,7 +103,7 @@ class Gate:
                 return json_answer(self._execute(job, params))
         return self._write(job, params)
 
-    def _write(self, job: _Job, params: dict[str, object]) -> Answer:
+    def _write(self, job: _Job, params: dict[str, object]) -> HttpAnswer:
         broken = self._take(faults.COMMITTED_500, job.request)
         try:
             with self._store.transaction():
@@ -117,7 +117,7 @@ class Gate:
                 self._remember(job, answer)
         return answer
 
-    def _remember(self, job: _Job, answer: Answer) -> None:
+    def _remember(self, job: _Job, answer: HttpAnswer) -> None:
         if job.key is not None:
             now = self._clock.now()
             print_ = job.fingerprint
@@ -137,7 +137,7 @@ class Gate:
         return reply
 
 
-def _job(request: Request, request_id: str, route: Route, path: tuple[str, ...]) -> _Job:
+def _job(request: HttpRequest, request_id: str, route: Route, path: tuple[str, ...]) -> _Job:
     writes = request.method == "POST"
     pairs = decode_pairs(request.body if writes else request.query)
     key = request.headers.get("idempotency-key") if writes else None
@@ -152,9 +152,9 @@ def _check_api_key(header: str) -> None:
         raise ApiError(401, "Invalid API Key provided: the sandbox takes sk_test_ keys only.")
 
 
-def _refusal(fault: Fault, request: Request) -> Answer:
+def _refusal(fault: InjectedFault, request: HttpRequest) -> HttpAnswer:
     if fault.kind in _DELIVERIES:
-        return _cut(Answer(500, b""), fault)
+        return _cut(HttpAnswer(500, b""), fault)
     if fault.kind == "error_500_uncommitted":
         answer = json_answer(SERVER_ERROR)
         answer.headers["Stripe-Should-Retry"] = "true"
@@ -168,7 +168,7 @@ def _refusal(fault: Fault, request: Request) -> Answer:
     )
 
 
-def _spoil(answer: Answer, fault: Fault | None) -> None:
+def _spoil(answer: HttpAnswer, fault: InjectedFault | None) -> None:
     if fault is None:
         return
     if fault.kind == "garbage_200":
@@ -177,13 +177,13 @@ def _spoil(answer: Answer, fault: Fault | None) -> None:
         _cut(answer, fault)
 
 
-def _cut(answer: Answer, fault: Fault) -> Answer:
+def _cut(answer: HttpAnswer, fault: InjectedFault) -> HttpAnswer:
     answer.delivery = _DELIVERIES[fault.kind]
     answer.hang_seconds = fault.delay_ms / 1000
     return answer
 
 
-def _add_headers(answer: Answer, request: Request, request_id: str) -> None:
+def _add_headers(answer: HttpAnswer, request: HttpRequest, request_id: str) -> None:
     headers = answer.headers
     headers["Request-Id"] = request_id
     headers["Stripe-Version"] = request.headers.get("stripe-version", API_VERSION)

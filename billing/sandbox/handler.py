@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from typing import Any, Protocol
 
 from billing.sandbox.errors import Reply, error_body
-from billing.sandbox.http import Answer, Delivery, Request, json_answer
+from billing.sandbox.http import Delivery, HttpAnswer, HttpRequest, json_answer
 
 _LINE_MAX = 65_536
 _HEADERS_MAX = 100
@@ -22,7 +22,7 @@ _BODY_MAX = 1_048_576
 class Owner(Protocol):
     """What a connection needs of its server."""
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: HttpRequest) -> HttpAnswer:
         """Return the answer to a request."""
         ...
 
@@ -73,7 +73,7 @@ class Connection(socketserver.StreamRequestHandler):
         wanted = request.headers.get("connection", "").lower() != "close"
         return self._open and wanted and not owner.stopping
 
-    def _read(self) -> Request | None:
+    def _read(self) -> HttpRequest | None:
         line = self.rfile.readline(_LINE_MAX)
         if not line.strip():
             return None
@@ -85,7 +85,7 @@ class Connection(socketserver.StreamRequestHandler):
             self.request.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = self._read_body(headers)
         path, _, query = words[1].partition("?")
-        return Request(words[0], path, query, headers, body)
+        return HttpRequest(words[0], path, query, headers, body)
 
     def _read_headers(self) -> Iterator[tuple[str, str]]:
         for _ in range(_HEADERS_MAX):
@@ -109,7 +109,7 @@ class Connection(socketserver.StreamRequestHandler):
             raise ConnectionResetError
         return body.decode("utf-8", "replace")
 
-    def _deliver(self, owner: Owner, answer: Answer) -> None:
+    def _deliver(self, owner: Owner, answer: HttpAnswer) -> None:
         self._open = answer.delivery is Delivery.WHOLE
         deliver: dict[Delivery, Callable[[], Any]] = {
             Delivery.WHOLE: lambda: self._send_whole(answer),
@@ -119,13 +119,13 @@ class Connection(socketserver.StreamRequestHandler):
         }
         deliver[answer.delivery]()
 
-    def _send_whole(self, answer: Answer) -> None:
+    def _send_whole(self, answer: HttpAnswer) -> None:
         self.request.sendall(answer.encoded())
         if answer.file is not None:
             with answer.file.open("rb") as file:
                 self.request.sendfile(file)
 
-    def _send_part(self, answer: Answer) -> None:
+    def _send_part(self, answer: HttpAnswer) -> None:
         whole = answer.encoded()
         self.request.sendall(whole[: len(whole) - max(1, len(answer.body) // 2)])
 

@@ -11,7 +11,7 @@ from billing.sandbox.errors import Reply
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class HttpRequest:
     """One HTTP request, read to its end; header names are in lower case."""
 
     method: str
@@ -31,7 +31,7 @@ class Delivery(Enum):
 
 
 @dataclass(slots=True)
-class Answer:
+class HttpAnswer:
     """A status, a body and headers, and how they are to be delivered."""
 
     status: int
@@ -52,6 +52,6 @@ class Answer:
         return "\r\n".join(lines).encode("latin-1") + self.body
 
 
-def json_answer(reply: Reply) -> Answer:
+def json_answer(reply: Reply) -> HttpAnswer:
     """Return a reply as an answer."""
-    return Answer(reply.status, json.dumps(reply.body, separators=(",", ":")).encode())
+    return HttpAnswer(reply.status, json.dumps(reply.body, separators=(",", ":")).encode())

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 
 from billing.sandbox.errors import ApiError, refused
 from billing.sandbox.form import Pairs
-from billing.sandbox.http import Answer
+from billing.sandbox.http import HttpAnswer
 from billing.sandbox.store import Store
 
 LIFETIME_SECONDS = 86_400
@@ -41,7 +41,7 @@ def check_length(key: str) -> None:
         raise refused(f"Idempotency keys can have up to {_KEY_LENGTH_MAX} characters.")
 
 
-class InFlight:
+class KeyInFlight:
     """The keys whose requests are being executed right now."""
 
     def __init__(self) -> None:
@@ -62,7 +62,7 @@ class InFlight:
                 self._keys.discard(key)
 
 
-def saved_answer(store: Store, key: str, print_: bytes, now: int) -> Answer | None:
+def saved_answer(store: Store, key: str, print_: bytes, now: int) -> HttpAnswer | None:
     """Return the stored answer of a key that hasn't expired.
 
     Raises: ApiError when the key was used for a different request.
@@ -83,11 +83,11 @@ def saved_answer(store: Store, key: str, print_: bytes, now: int) -> Answer | No
             error_type="idempotency_error",
         )
     headers = {"Idempotent-Replayed": "true", "Original-Request": request_id}
-    return Answer(status, body, headers)
+    return HttpAnswer(status, body, headers)
 
 
 def remember(
-    store: Store, key: str, print_: bytes, now: int, answer: Answer, request_id: str
+    store: Store, key: str, print_: bytes, now: int, answer: HttpAnswer, request_id: str
 ) -> None:
     """Store an answer under its key, inside the transaction of the effect."""
     store.rows(

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from billing.sandbox.call import Call, Kind
+from billing.sandbox.call import Call, ObjectKind
 from billing.sandbox.errors import Reply, missing_object, refused
 from billing.sandbox.params import Params, Reader, created_range, integer, text, texts
 
@@ -26,7 +26,9 @@ def list_params(**filters: Reader) -> Params:
     )
 
 
-def list_page(call: Call, kind: Kind, url: str, conditions: Sequence[tuple[str, Any]]) -> Reply:
+def list_page(
+    call: Call, kind: ObjectKind, url: str, conditions: Sequence[tuple[str, Any]]
+) -> Reply:
     """Answer with one page of the objects that meet `conditions`."""
     limit = call.params.get("limit", _LIMIT_DEFAULT)
     backwards = "ending_before" in call.params
@@ -40,7 +42,7 @@ def list_page(call: Call, kind: Kind, url: str, conditions: Sequence[tuple[str, 
     return Reply(200, {"object": "list", "data": data, "has_more": more, "url": url})
 
 
-def _cursor(call: Call, kind: Kind) -> list[tuple[str, Any]]:
+def _cursor(call: Call, kind: ObjectKind) -> list[tuple[str, Any]]:
     after, before = call.params.get("starting_after"), call.params.get("ending_before")
     if after is not None and before is not None:
         raise refused("You may only specify one of these: starting_after, ending_before.")
@@ -51,7 +53,7 @@ def _cursor(call: Call, kind: Kind) -> list[tuple[str, Any]]:
     return []
 
 
-def _position(call: Call, kind: Kind, object_id: str, param: str) -> tuple[int, int]:
+def _position(call: Call, kind: ObjectKind, object_id: str, param: str) -> tuple[int, int]:
     position = call.store.position(kind.name, object_id)
     if position is None:
         raise missing_object(kind.name, object_id, param=param, in_path=False)

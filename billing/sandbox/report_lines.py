@@ -8,7 +8,7 @@ from typing import Any
 
 from billing.sandbox import reports
 from billing.sandbox.call import Call
-from billing.sandbox.reports import Line
+from billing.sandbox.reports import ReportLine
 from billing.sandbox.resources.balance_transactions import category
 from billing.sandbox.store import Record, Store, load
 
@@ -30,7 +30,7 @@ ORDER BY txn.created, txn.seq LIMIT ?
 _BEGINNING = (-(2**62), 0)
 
 
-def lines_of(call: Call, report_type: str, parameters: Mapping[str, Any]) -> Iterator[Line]:
+def lines_of(call: Call, report_type: str, parameters: Mapping[str, Any]) -> Iterator[ReportLine]:
     """Return the lines of a report, oldest first and payout by payout."""
     if report_type == reports.ENDING:
         lines = _not_settled(call, parameters["interval_end"])
@@ -55,7 +55,7 @@ def _payouts(call: Call, report_type: str, parameters: Mapping[str, Any]) -> lis
         return call.store.select("payout", bounds, oldest_first=True)
 
 
-def _of_payout(call: Call, payout: Record) -> Iterator[Line]:
+def _of_payout(call: Call, payout: Record) -> Iterator[ReportLine]:
     after = _BEGINNING
     while True:
         with call.store.reading():
@@ -67,7 +67,7 @@ def _of_payout(call: Call, payout: Record) -> Iterator[Line]:
         after = rows[-1][:2]
 
 
-def _not_settled(call: Call, end: int) -> Iterator[Line]:
+def _not_settled(call: Call, end: int) -> Iterator[ReportLine]:
     after = _BEGINNING
     while True:
         with call.store.reading():
@@ -79,12 +79,12 @@ def _not_settled(call: Call, end: int) -> Iterator[Line]:
         after = rows[-1][:2]
 
 
-def _unsettled_line(store: Store, record: Record) -> Line:
+def _unsettled_line(store: Store, record: Record) -> ReportLine:
     payout = record.get("payout")
     return _line(store, record, store.find("payout", payout) if payout else None)
 
 
-def _line(store: Store, record: Record, payout: Record | None) -> Line:
+def _line(store: Store, record: Record, payout: Record | None) -> ReportLine:
     about = record["source"] or ""
     source = _source(store, about)
     charge = store.find("charge", source["charge"]) if "charge" in source else source
@@ -92,7 +92,7 @@ def _line(store: Store, record: Record, payout: Record | None) -> Line:
     customer = store.find("customer", known.get("customer") or "") or {}
     paid: Record = payout or {}
     negative = -1 if record["amount"] < 0 else 1
-    return Line(
+    return ReportLine(
         id=record["id"],
         created=record["created"],
         available_on=record["available_on"],

@@ -32,7 +32,7 @@ _METADATA = re.compile(r"(payment|refund|transfer)_metadata\[([^\]]{1,40})\]")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class ReportLine:
     """One balance transaction as a report shows it. Amounts are minor units, times UTC seconds."""
 
     id: str
@@ -69,7 +69,7 @@ class Writable(Protocol):
         ...
 
 
-Reader = Callable[[Line], str | None]
+Reader = Callable[[ReportLine], str | None]
 
 
 def _amount(number: int | None, code: str | None) -> str:
@@ -107,7 +107,7 @@ _READERS: dict[str, Reader] = {
     "card_country": lambda line: line.card.get("country"),
     "dispute_reason": lambda line: line.dispute_reason,
 }
-_INSTANTS: dict[str, Callable[[Line], int | None]] = {
+_INSTANTS: dict[str, Callable[[ReportLine], int | None]] = {
     "automatic_payout_effective_at": lambda line: line.payout_effective_at,
     "created": lambda line: line.created,
     "available_on": lambda line: line.available_on,
@@ -156,7 +156,7 @@ def check_columns(columns: Iterable[str]) -> None:
 
 
 def write_report(
-    out: Writable, lines: Iterable[Line], columns: Sequence[str], zone: tzinfo = UTC
+    out: Writable, lines: Iterable[ReportLine], columns: Sequence[str], zone: tzinfo = UTC
 ) -> int:
     """Write a header and a row for each line; return how many rows. Raises: ValueError."""
     check_columns(columns)
@@ -172,7 +172,7 @@ def write_report(
 
 def made_up_lines(
     count: int, *, start: int, currency: str = "usd", a_payout: int = 10_000, seed: int = 0
-) -> Iterator[Line]:
+) -> Iterator[ReportLine]:
     """Make lines from nothing, the same for the same arguments.
 
     Nine in ten are charges, one is a refund of one of the last charges; a line every second, a
@@ -185,7 +185,7 @@ def made_up_lines(
         charged = number - chance.randrange(1, 10) if refund else number
         created = start + number
         effective = start + (number // a_payout + 1) * a_payout + 2 * 86_400
-        yield Line(
+        yield ReportLine(
             id=f"txn_{number:012d}x",
             created=created,
             available_on=created + 2 * 86_400,

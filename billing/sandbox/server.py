@@ -9,18 +9,18 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from billing.sandbox.account import Account
-from billing.sandbox.clock import Clock
-from billing.sandbox.control import Control, Desk
+from billing.sandbox.account import SandboxAccount
+from billing.sandbox.clock import SandboxClock
+from billing.sandbox.control import Control, ControlEndpoints
 from billing.sandbox.faults import Faults
 from billing.sandbox.gate import Gate
 from billing.sandbox.handler import Connection
-from billing.sandbox.http import Answer, Request
+from billing.sandbox.http import HttpAnswer, HttpRequest
 from billing.sandbox.idempotency import forget_expired
-from billing.sandbox.report_desk import ReportDesk
+from billing.sandbox.report_writer import ReportWriter
 from billing.sandbox.stats import Stats
 from billing.sandbox.store import Store
-from billing.sandbox.webhooks.post_office import PostOffice
+from billing.sandbox.webhooks.dispatcher import WebhookDispatcher
 
 _DRAIN_SECONDS = 10
 _ERRANDS_EVERY_SECONDS = 0.25
@@ -81,20 +81,22 @@ class SandboxServer:
 
     def _build(self, data_dir: Path) -> None:
         faults = Faults()
-        self._account = Account(self._store, Clock(self._store), data_dir)
+        self._account = SandboxAccount(self._store, SandboxClock(self._store), data_dir)
         forget_expired(self._store, self._account.clock.now())
         stats = Stats(self._store, faults)
-        self._office = PostOffice(self._account)
-        self._reports = ReportDesk(self._account)
+        self._dispatcher = WebhookDispatcher(self._account)
+        self._reports = ReportWriter(self._account)
         self._gate = Gate(self._account, faults, stats)
-        self._control = Control(Desk(self._account, faults, stats, self._office, self._reports))
+        self._control = Control(
+            ControlEndpoints(self._account, faults, stats, self._dispatcher, self._reports)
+        )
 
     def _run_errands(self) -> None:
-        """Do what the clock sets off, and see to couriers and reports, beside the requests."""
+        """Do what the clock sets off, send webhooks and write reports, beside the requests."""
         seen = 0
         while not self._stop.is_set():
             self._account.catch_up()
-            self._office.staff()
+            self._dispatcher.match_endpoints()
             self._reports.run_pending()
             seen = self._account.outbox.wait(seen, _ERRANDS_EVERY_SECONDS)
 
@@ -123,7 +125,7 @@ class SandboxServer:
         self._account.outbox.announce()
         if self._errands.is_alive():
             self._errands.join(_DRAIN_SECONDS)
-        self._office.close()
+        self._dispatcher.close()
         self._listener.hang_up()
         self._listener.server_close()
         self._store.close()
@@ -135,7 +137,7 @@ class SandboxServer:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def respond(self, request: Request) -> Answer:
+    def respond(self, request: HttpRequest) -> HttpAnswer:
         """Return the answer to a request."""
         if request.path.startswith("/_sandbox/"):
             return self._control.answer(request)

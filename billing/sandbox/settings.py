@@ -17,7 +17,7 @@ SCHEDULES = ("manual", "daily")
 
 
 @dataclass(frozen=True, slots=True)
-class Settings:
+class SandboxSettings:
     """The sandbox's settings; the defaults are Stripe's card fee in the United States."""
 
     fee_basis_points: int = 290
@@ -42,13 +42,13 @@ class Settings:
         """Return the fee for a captured amount, half up, never more than the amount."""
         return min(amount, (amount * self.fee_basis_points + 5_000) // 10_000 + self.fee_fixed)
 
-    def changed(self, changes: dict[str, Any]) -> "Settings":
+    def changed(self, changes: dict[str, Any]) -> "SandboxSettings":
         """Return these settings with some replaced. Raises: ValueError."""
         for name, value in changes.items():
             if name not in asdict(self):
                 raise ValueError(f"unknown setting {name!r}")
             _CHECKS.get(name, _check_whole)(name, value)
-        made = Settings(**{**asdict(self), **changes})
+        made = SandboxSettings(**{**asdict(self), **changes})
         made._check_pairs()
         return made
 
@@ -98,12 +98,12 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
 }
 
 
-def load_settings(store: Store) -> Settings:
+def load_settings(store: Store) -> SandboxSettings:
     """Return the saved settings, or the defaults."""
     saved = store.setting(_NAME)
-    return Settings() if saved is None else Settings(**json.loads(saved))
+    return SandboxSettings() if saved is None else SandboxSettings(**json.loads(saved))
 
 
-def save_settings(store: Store, settings: Settings) -> None:
+def save_settings(store: Store, settings: SandboxSettings) -> None:
     """Keep the settings for the next start, inside a transaction."""
     store.save_setting(_NAME, json.dumps(asdict(settings)))

@@ -5,7 +5,7 @@ from collections import Counter
 from typing import Any
 
 from billing.sandbox.faults import Faults
-from billing.sandbox.http import Answer, Delivery
+from billing.sandbox.http import Delivery, HttpAnswer
 from billing.sandbox.store import Store
 
 _CHARGES = """
@@ -23,13 +23,13 @@ _OBJECTS = "SELECT kind, count(*) FROM objects GROUP BY kind"
 class Stats:
     """Count requests (since the start) and read captures (from the store, so for ever)."""
 
-    def __init__(self, store: Store, levers: Faults) -> None:
+    def __init__(self, store: Store, faults: Faults) -> None:
         self._store = store
-        self._faults = levers
+        self._faults = faults
         self._lock = threading.Lock()
         self._requests: dict[str, Counter[str]] = {}
 
-    def count(self, name: str, answer: Answer) -> None:
+    def count(self, name: str, answer: HttpAnswer) -> None:
         """Count one request under its endpoint and outcome."""
         outcome = str(answer.status)
         if answer.delivery is not Delivery.WHOLE:

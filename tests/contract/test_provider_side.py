@@ -212,7 +212,7 @@ def test_a_charge_can_be_made_twice(
         ("no/such/thing", {}, 404),
     ],
 )
-def test_a_wrong_lever_says_what_is_wrong(
+def test_a_wrong_control_request_says_what_is_wrong(
     shop: Shop, path: str, body: dict[str, Any], status: int
 ) -> None:
     answer = requests.post(f"{shop.url}/_sandbox/{path}", json=body, timeout=PATIENCE)

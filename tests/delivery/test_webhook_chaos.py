@@ -55,7 +55,7 @@ LOSING: Final = (
 # So that webhooks have the time to come before the sweep looks for them.
 SWEEP_EVERY: Final = "10s"
 RECONCILER_TICK: Final = "700ms"
-WEATHER: Final = {"loss": 0.2, "duplication": 1.0, "reordering": 0.5, "reordering_ms": 400}
+CONDITIONS: Final = {"loss": 0.2, "duplication": 1.0, "reordering": 0.5, "reordering_ms": 400}
 YEN_SETTLES_IN_DOLLARS: Final = {
     "settlement_currency": {"jpy": "usd"},
     "exchange_rates": {"jpy:usd": "0.0067"},
@@ -104,7 +104,7 @@ def test_lost_doubled_and_disordered_webhooks_and_kills_leave_both_sides_agreed(
 def prepare(engine: EngineUnderTest, provider: ProviderSide, seed: int) -> None:
     """Let customers in, and the provider's webhooks travel badly."""
     assert provider.control("settings", **YEN_SETTLES_IN_DOLLARS)
-    assert provider.control("webhooks/conditions", seed=seed, **WEATHER)
+    assert provider.control("webhooks/conditions", seed=seed, **CONDITIONS)
     door = f"{engine.http_url}{webhook.PATH.format(provider='stripe')}"
     wanted = sorted(HANDLERS)
     assert provider.control("webhooks", url=door, secrets=[WEBHOOK_SECRET], enabled_events=wanted)
@@ -198,7 +198,7 @@ def asked_again(shop: Shop) -> list[str]:
 
 
 def assert_webhooks_were_lost_and_doubled(engine: EngineUnderTest, provider: ProviderSide) -> None:
-    """What the weather was like: the story would prove nothing with fair weather."""
+    """Which faults there were: without any the story would prove nothing."""
     found = provider.controlled("webhooks")
     sent = sum(found["deliveries"].values()) - found["deliveries"].get("pending", 0)
     assert found["conditions"]["duplication"] == 1.0

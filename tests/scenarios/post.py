@@ -35,7 +35,7 @@ class Post:
     def _control(self, page: str, **body: Any) -> dict[str, Any]:
         return self.world.psp._control("POST", page, **body)
 
-    def weather(self, **conditions: Any) -> None:
+    def conditions(self, **conditions: Any) -> None:
         """Say how deliveries travel from now on."""
         self._control("webhooks/conditions", **conditions)
 

@@ -488,11 +488,11 @@ def test_webhooks_are_retried_until_they_are_handled(world: World, post: Post) -
     world.settle()
     post.arrive()
     post.handle()
-    post.weather(signature="wrong_secret", retry_ms=[50] * 100)
+    post.conditions(signature="wrong_secret", retry_ms=[50] * 100)
     dispute = dispute_opened(world, payment_id)
     until(lambda: post.door.counted("signature_failures", reason="no_match") > 1)
     assert post.inbox(kind="charge.dispute.created") == []
-    post.weather(signature="good", retry_ms=[50] * 100)
+    post.conditions(signature="good", retry_ms=[50] * 100)
     asking = {"method": "GET", "path": "/v1/disputes"}
     world.psp._control("POST", "faults", kind="reset_before", times=1, match=asking)
     post.arrive()
@@ -514,7 +514,7 @@ def test_webhooks_are_retried_until_they_are_handled(world: World, post: Post) -
 
 def test_webhooks_are_deduplicated(world: World, post: Post) -> None:
     """Each event twice from the provider, and once more by hand: one row, one effect."""
-    post.weather(duplication=1.0)
+    post.conditions(duplication=1.0)
     payment_id = one_off(world, usd(1000))
     world.settle()
     dispute = dispute_opened(world, payment_id)

@@ -270,11 +270,11 @@ def test_a_second_payment_for_the_same_invoice_is_a_break(world: World, post: Po
 def test_a_failure_of_an_earlier_attempt_heard_late_changes_nothing(
     world: World, post: Post
 ) -> None:
-    post.weather(paused=True)
+    post.conditions(paused=True)
     subscriber = declined(world, "pm_sbx_insufficient_1_then_ok")
     world.run_until("2026-01-04")
     assert world.payment(subscriber).state == "CAPTURED"
-    post.weather(paused=False)
+    post.conditions(paused=False)
 
     post.hear()
 
@@ -341,7 +341,7 @@ def test_of_two_new_cards_the_younger_is_charged_in_whichever_order_they_are_tol
 ) -> None:
     subscriber = paid(world)
     post.hear()
-    post.weather(paused=True)
+    post.conditions(paused=True)
     world.jump_to("2026-01-02")
     first = attach(world, subscriber, "pm_card_mastercard")
     world.jump_to("2026-01-03")
@@ -422,7 +422,7 @@ def test_a_card_that_was_detached_is_charged_no_more(world: World, post: Post) -
 def test_another_default_at_the_provider_is_taken_over_when_it_is_new_to_us(
     world: World, post: Post
 ) -> None:
-    post.weather(paused=True)
+    post.conditions(paused=True)
     subscriber = declined(world, "pm_sbx_expired_card")
     card = attach(world, subscriber, "pm_card_visa")
     world.psp.post(
@@ -478,7 +478,7 @@ def test_a_refund_that_fails_later_is_heard_of(world: World, post: Post) -> None
 def test_a_refund_made_in_the_dashboard_is_adopted_by_any_of_its_events(
     world: World, post: Post, kind: str
 ) -> None:
-    post.weather(paused=True)
+    post.conditions(paused=True)
     subscriber = paid(world)
     for amount in ("1000", "500"):
         world.psp.post("refunds", payment_intent=intent_of(world, subscriber), amount=amount)
@@ -494,11 +494,11 @@ def test_a_refund_made_in_the_dashboard_is_adopted_by_any_of_its_events(
 def test_a_refund_made_in_the_dashboard_is_known_though_it_had_failed_when_we_heard(
     world: World, post: Post
 ) -> None:
-    post.weather(paused=True)
+    post.conditions(paused=True)
     subscriber = paid(world)
     made = world.psp.post("refunds", payment_intent=intent_of(world, subscriber), amount="1000")
     world.psp._control("POST", f"refunds/{made['id']}", status="failed")
-    post.weather(paused=False)
+    post.conditions(paused=False)
 
     post.hear()
     world.close_books()
@@ -557,7 +557,7 @@ def test_a_refusal_hidden_behind_a_500_is_found_out_when_its_key_is_forgotten(
 def test_what_happens_to_a_charge_waits_for_the_answer_of_that_charge(
     world: World, post: Post, what: str
 ) -> None:
-    post.weather(paused=True)
+    post.conditions(paused=True)
     subscriber = unanswered(world)
     charge = world.psp.charges(subscriber)[0]["id"]
     if what == "refund":
@@ -618,7 +618,7 @@ def test_a_pending_refund_that_succeeds_is_heard_of(world: World, post: Post) ->
 def test_a_dispute_is_followed_to_its_end_however_its_events_come(
     world: World, post: Post, outcome: str
 ) -> None:
-    post.weather(paused=True)
+    post.conditions(paused=True)
     subscriber = paid(world)
     opened = open_dispute(world, world.payment(subscriber).id)
     decide(world, opened, outcome)
@@ -651,11 +651,11 @@ def test_a_payout_is_written_down_as_it_is(world: World, post: Post) -> None:
 
 
 def test_events_of_one_object_cost_one_question(world: World, post: Post) -> None:
-    post.weather(paused=True)
+    post.conditions(paused=True)
     subscriber = paid(world)
     opened = open_dispute(world, world.payment(subscriber).id)
     decide(world, opened, "lost")
-    post.weather(paused=False)
+    post.conditions(paused=False)
     post.arrive()
 
     results = post.handle()
@@ -736,7 +736,7 @@ def test_what_a_dead_worker_had_in_hand_is_handled_later(world: World, post: Pos
 
 def test_what_never_arrived_is_found_by_the_sweep(world: World, post: Post) -> None:
     post.sweep()
-    post.weather(loss=1.0)
+    post.conditions(loss=1.0)
     subscriber = unanswered(world)
     post.arrive()
     assert post.inbox(kind="payment_intent.succeeded") == []
@@ -775,7 +775,7 @@ def test_a_sweep_whose_clock_was_ahead_is_made_again_from_the_beginning(
     post.sweep()
     with world.engine.begin() as conn:
         conn.execute(text("UPDATE tasks SET watermark = watermark + interval '300 days'"))
-    post.weather(loss=1.0)
+    post.conditions(loss=1.0)
     subscriber = unanswered(world)
     post.arrive()
 
@@ -857,7 +857,7 @@ def test_through_loss_repetition_disorder_and_delay_both_sides_agree_after_the_s
     world: World, post: Post, seed: int
 ) -> None:
     post.sweep()
-    post.weather(
+    post.conditions(
         seed=seed, loss=0.2, duplication=0.3, reordering=0.3, reordering_ms=40, delay_ms=5,
         retry_ms=[10, 20],
     )  # fmt: skip
@@ -870,9 +870,9 @@ def test_through_loss_repetition_disorder_and_delay_both_sides_agree_after_the_s
         world.charge(payment_id)
     for subscriber in people[2::4]:
         attach(world, subscriber, "pm_card_visa")
-    post.weather(signature="wrong_secret")
+    post.conditions(signature="wrong_secret")
     world.settle()
-    post.weather(signature="good")
+    post.conditions(signature="good")
     captured = [each for each in people if world.payment(each).state == "CAPTURED"]
     world.psp.post("refunds", payment_intent=intent_of(world, captured[0]), amount="600")
     decide(world, open_dispute(world, world.payment(captured[1]).id), "lost")
@@ -880,10 +880,10 @@ def test_through_loss_repetition_disorder_and_delay_both_sides_agree_after_the_s
     world.settle()
     fail_at_provider(world, asked)
     post.handle()
-    post.weather(timestamp_offset=-3600)
+    post.conditions(timestamp_offset=-3600)
     world.run_until("2026-01-10")
     post.arrive()
-    post.weather(timestamp_offset=0)
+    post.conditions(timestamp_offset=0)
 
     for _ in range(2):  # what the first sweep found out leads to charges with events of their own
         post.arrive()

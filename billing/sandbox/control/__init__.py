@@ -1,4 +1,4 @@
-"""The control API under /_sandbox: the levers on the provider's side. JSON both ways.
+"""The control API under /_sandbox: what a test changes on the provider's side. JSON both ways.
 
 basics.py     clock, faults, settings, statistics, reset
 money.py      what happens at the provider: payments, refunds, disputes, payouts, cards
@@ -7,6 +7,6 @@ reports.py    report files
 """
 
 from billing.sandbox.control.answering import Control
-from billing.sandbox.control.desk import Desk
+from billing.sandbox.control.endpoints import ControlEndpoints
 
-__all__ = ["Control", "Desk"]
+__all__ = ["Control", "ControlEndpoints"]

@@ -3,9 +3,9 @@
 import json
 
 from billing.sandbox.control import basics, money, reports, webhooks
-from billing.sandbox.control.desk import Desk, Endpoint
+from billing.sandbox.control.endpoints import ControlEndpoints, Endpoint
 from billing.sandbox.errors import ApiError, Reply
-from billing.sandbox.http import Answer, Request, json_answer
+from billing.sandbox.http import HttpAnswer, HttpRequest, json_answer
 
 _ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     **basics.ENDPOINTS,
@@ -18,10 +18,10 @@ _ENDPOINTS: dict[tuple[str, str], Endpoint] = {
 class Control:
     """Answer /_sandbox requests. There is no key to them: the server listens on loopback."""
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, control: ControlEndpoints) -> None:
+        self._control = control
 
-    def answer(self, request: Request) -> Answer:
+    def answer(self, request: HttpRequest) -> HttpAnswer:
         """Return the answer to a control request."""
         found = _find(request.method, request.path.removeprefix("/_sandbox/"))
         if found is None:
@@ -31,9 +31,9 @@ class Control:
             wanted = json.loads(request.body or "{}")
             if not isinstance(wanted, dict):
                 raise ValueError("send a JSON object")
-            self._desk.account.catch_up()
-            made = endpoint(self._desk, names, wanted)
-            return made if isinstance(made, Answer) else json_answer(Reply(200, made))
+            self._control.account.catch_up()
+            made = endpoint(self._control, names, wanted)
+            return made if isinstance(made, HttpAnswer) else json_answer(Reply(200, made))
         except ApiError as error:
             return json_answer(error.reply)
         except (ValueError, TypeError) as error:
@@ -51,5 +51,5 @@ def _find(method: str, path: str) -> tuple[Endpoint, tuple[str, ...]] | None:
     return None if endpoint is None else (endpoint, (parts[1],))
 
 
-def _problem(status: int, message: str) -> Answer:
+def _problem(status: int, message: str) -> HttpAnswer:
     return json_answer(Reply(status, {"error": {"message": message}}))

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict
 
-from billing.sandbox.control.desk import Desk, Endpoint, Wanted
+from billing.sandbox.control.endpoints import ControlEndpoints, Endpoint, Wanted
 from billing.sandbox.errors import Body
 from billing.sandbox.idempotency import forget_expired
 from billing.sandbox.resources import payouts
@@ -10,64 +10,64 @@ from billing.sandbox.resources import payouts
 _Names = tuple[str, ...]
 
 
-def _read_clock(desk: Desk, _: _Names, __: Wanted) -> Body:
-    clock = desk.account.clock
+def _read_clock(control: ControlEndpoints, _: _Names, __: Wanted) -> Body:
+    clock = control.account.clock
     return {"now": clock.now(), "pinned": clock.pinned is not None}
 
 
-def _pin_clock(desk: Desk, names: _Names, wanted: Wanted) -> Body:
+def _pin_clock(control: ControlEndpoints, names: _Names, wanted: Wanted) -> Body:
     """Move the clock; everything due by then happens before the answer."""
     instant = wanted.get("now", "")
     if instant is not None and type(instant) is not int:
         raise ValueError('send {"now": <seconds since 1970>} or {"now": null}')
-    account = desk.account
+    account = control.account
     account.clock.pin(instant)
     account.catch_up()
     with account.store.transaction():
         payouts.plan_daily(account.call())
     forget_expired(account.store, account.clock.now())
-    return _read_clock(desk, names, wanted)
+    return _read_clock(control, names, wanted)
 
 
-def _list_faults(desk: Desk, _: _Names, __: Wanted) -> Body:
-    return {"faults": desk.faults.described(), "fired": dict(desk.faults.fired)}
+def _list_faults(control: ControlEndpoints, _: _Names, __: Wanted) -> Body:
+    return {"faults": control.faults.described(), "fired": dict(control.faults.fired)}
 
 
-def _add_fault(desk: Desk, _: _Names, wanted: Wanted) -> Body:
-    return desk.faults.add(wanted).described()
+def _add_fault(control: ControlEndpoints, _: _Names, wanted: Wanted) -> Body:
+    return control.faults.add(wanted).described()
 
 
-def _clear_faults(desk: Desk, names: _Names, wanted: Wanted) -> Body:
-    desk.faults.clear()
-    return _list_faults(desk, names, wanted)
+def _clear_faults(control: ControlEndpoints, names: _Names, wanted: Wanted) -> Body:
+    control.faults.clear()
+    return _list_faults(control, names, wanted)
 
 
-def _read_settings(desk: Desk, _: _Names, __: Wanted) -> Body:
-    return asdict(desk.account.settings)
+def _read_settings(control: ControlEndpoints, _: _Names, __: Wanted) -> Body:
+    return asdict(control.account.settings)
 
 
-def _change_settings(desk: Desk, names: _Names, wanted: Wanted) -> Body:
-    account = desk.account
+def _change_settings(control: ControlEndpoints, names: _Names, wanted: Wanted) -> Body:
+    account = control.account
     with account.store.transaction():
         account.change_settings(wanted)
         if "payout_schedule" in wanted:
             payouts.plan_daily(account.call())
-    return _read_settings(desk, names, wanted)
+    return _read_settings(control, names, wanted)
 
 
-def _read_stats(desk: Desk, _: _Names, __: Wanted) -> Body:
-    return desk.stats.report()
+def _read_stats(control: ControlEndpoints, _: _Names, __: Wanted) -> Body:
+    return control.stats.report()
 
 
-def _reset(desk: Desk, _: _Names, __: Wanted) -> Body:
-    account = desk.account
+def _reset(control: ControlEndpoints, _: _Names, __: Wanted) -> Body:
+    account = control.account
     with account.store.transaction():
         account.store.clear()
         account.outbox.endpoints_changed()
         payouts.plan_daily(account.call())
-    desk.faults.clear()
-    desk.faults.fired.clear()
-    desk.stats.clear()
+    control.faults.clear()
+    control.faults.fired.clear()
+    control.stats.clear()
     return {"reset": True}
 
 

@@ -4,7 +4,14 @@ from typing import Any
 
 from billing.sandbox import anomalies
 from billing.sandbox.call import Call
-from billing.sandbox.control.desk import Desk, Endpoint, Wanted, named, one_of, read
+from billing.sandbox.control.endpoints import (
+    ControlEndpoints,
+    Endpoint,
+    Wanted,
+    named,
+    one_of,
+    read,
+)
 from billing.sandbox.currencies import currency
 from billing.sandbox.errors import Body, refused
 from billing.sandbox.resources import (
@@ -21,7 +28,7 @@ from billing.sandbox.store import Record
 _Names = tuple[str, ...]
 
 
-def _make_payment_intent(desk: Desk, _: _Names, wanted: Wanted) -> Body:
+def _make_payment_intent(control: ControlEndpoints, _: _Names, wanted: Wanted) -> Body:
     """Make a payment on the provider's side, one that the engine knows nothing of."""
     offset = wanted.pop("created_offset", 0)
     if type(offset) is not int:
@@ -30,7 +37,7 @@ def _make_payment_intent(desk: Desk, _: _Names, wanted: Wanted) -> Body:
     params = payment_intents.CREATE_PARAMS.read(
         {name: _as_form(value) for name, value in form.items()}
     )
-    account = desk.account
+    account = control.account
     with account.store.transaction():
         call = account.call(now=account.clock.now() + offset, params=params)
         return payment_intents.create(call).body
@@ -42,12 +49,12 @@ def _as_form(value: Any) -> Any:
     return str(value) if isinstance(value, int) else value
 
 
-def _move_refund(desk: Desk, names: _Names, wanted: Wanted) -> Body:
+def _move_refund(control: ControlEndpoints, names: _Names, wanted: Wanted) -> Body:
     read(wanted, {"status": str, "failure_reason": str}, ("status",))
     status = one_of(wanted["status"], ("succeeded", "failed"), "status")
     reason = one_of(wanted.get("failure_reason", "unknown"), refunds.FAILURES, "failure_reason")
-    with desk.account.store.transaction():
-        call = desk.account.call()
+    with control.account.store.transaction():
+        call = control.account.call()
         record = named(call, "refund", names[0])
         then = record.get("status", "succeeded")
         if then not in (("pending",) if status == "succeeded" else _NOT_FAILED):
@@ -63,11 +70,11 @@ _NOT_FAILED = ("pending", "succeeded")
 _DISPUTE = {"charge": str, "payment_intent": str, "amount": int, "reason": str, "inquiry": bool}
 
 
-def _open_dispute(desk: Desk, _: _Names, wanted: Wanted) -> Body:
+def _open_dispute(control: ControlEndpoints, _: _Names, wanted: Wanted) -> Body:
     read(wanted, _DISPUTE)
     reason = one_of(wanted.get("reason", "fraudulent"), disputes.REASONS, "reason")
-    with desk.account.store.transaction():
-        call = desk.account.call()
+    with control.account.store.transaction():
+        call = control.account.call()
         charge = _charge_of(call, wanted)
         inquiry = wanted.get("inquiry", False)
         record = disputes.open_dispute(call, charge, wanted.get("amount"), reason, inquiry=inquiry)
@@ -83,30 +90,30 @@ def _charge_of(call: Call, wanted: Wanted) -> Record:
     return named(call, "charge", intent["latest_charge"] or "")
 
 
-def _decide_dispute(desk: Desk, names: _Names, wanted: Wanted) -> Body:
+def _decide_dispute(control: ControlEndpoints, names: _Names, wanted: Wanted) -> Body:
     read(wanted, {"outcome": str}, ("outcome",))
     outcome = one_of(wanted["outcome"], disputes.OUTCOMES, "outcome")
-    with desk.account.store.transaction():
-        call = desk.account.call()
+    with control.account.store.transaction():
+        call = control.account.call()
         record = named(call, "dispute", names[0])
         disputes.decide(call, record, outcome)
         return disputes.render(call, record)
 
 
-def _pay_out(desk: Desk, _: _Names, wanted: Wanted) -> Body:
+def _pay_out(control: ControlEndpoints, _: _Names, wanted: Wanted) -> Body:
     read(wanted, {"currency": str}, ("currency",))
-    with desk.account.store.transaction():
-        call = desk.account.call()
+    with control.account.store.transaction():
+        call = control.account.call()
         return payouts.render(call, payouts.pay_out(call, currency(wanted["currency"], "currency")))
 
 
-def _move_payout(desk: Desk, names: _Names, wanted: Wanted) -> Body:
+def _move_payout(control: ControlEndpoints, names: _Names, wanted: Wanted) -> Body:
     read(wanted, {"status": str, "failure_code": str}, ("status",))
     status = one_of(wanted["status"], ("in_transit", "paid", "failed"), "status")
     code = wanted.get("failure_code", "could_not_process")
     one_of(code, tuple(payouts.FAILURES), "failure_code")
-    with desk.account.store.transaction():
-        call = desk.account.call()
+    with control.account.store.transaction():
+        call = control.account.call()
         record = named(call, "payout", names[0])
         payouts.move(call, record, status, code)
         return payouts.render(call, record)
@@ -115,7 +122,7 @@ def _move_payout(desk: Desk, names: _Names, wanted: Wanted) -> Body:
 _CONVERSION = {"from": str, "to": str, "amount": int, "received": int, "fee": int}
 
 
-def _convert(desk: Desk, _: _Names, wanted: Wanted) -> Body:
+def _convert(control: ControlEndpoints, _: _Names, wanted: Wanted) -> Body:
     """Exchange what the balance holds, as somebody does in the provider's dashboard."""
     read(wanted, _CONVERSION, ("from", "to", "amount", "received"))
     sold = wanted["amount"], currency(wanted["from"], "from")
@@ -125,8 +132,8 @@ def _convert(desk: Desk, _: _Names, wanted: Wanted) -> Body:
         raise ValueError("from and to are two currencies")
     if sold[0] <= 0 or not 0 <= fee < bought[0]:
         raise ValueError("amount and received are more than 0, and the fee is less than received")
-    with desk.account.store.transaction():
-        call = desk.account.call()
+    with control.account.store.transaction():
+        call = control.account.call()
         booked = balance_transactions.convert(call, sold, bought, fee)
         return {
             "object": "list",
@@ -137,11 +144,11 @@ def _convert(desk: Desk, _: _Names, wanted: Wanted) -> Body:
 _CARD = {"exp_month": int, "exp_year": int, "last4": str, "token": str}
 
 
-def _update_card(desk: Desk, names: _Names, wanted: Wanted) -> Body:
+def _update_card(control: ControlEndpoints, names: _Names, wanted: Wanted) -> Body:
     """Update a card as the networks do by themselves."""
     read(wanted, _CARD)
-    with desk.account.store.transaction():
-        call = desk.account.call()
+    with control.account.store.transaction():
+        call = control.account.call()
         record = named(call, "payment_method", names[0])
         payment_methods.update_by_network(call, record, wanted)
         return payment_methods.render(call, record)
@@ -150,20 +157,20 @@ def _update_card(desk: Desk, names: _Names, wanted: Wanted) -> Body:
 _CHARGE = {"amount": int, "settled": int, "fee": int, "hidden": bool}
 
 
-def _alter_charge(desk: Desk, names: _Names, wanted: Wanted) -> Body:
+def _alter_charge(control: ControlEndpoints, names: _Names, wanted: Wanted) -> Body:
     read(wanted, _CHARGE)
-    with desk.account.store.transaction():
-        call = desk.account.call()
+    with control.account.store.transaction():
+        call = control.account.call()
         charge = named(call, "charge", names[0])
         anomalies.alter(call, charge, wanted)
         return charges.render(call, charge)
 
 
-def _duplicate_charge(desk: Desk, names: _Names, wanted: Wanted) -> Body:
+def _duplicate_charge(control: ControlEndpoints, names: _Names, wanted: Wanted) -> Body:
     read(wanted, {"payment_intent": str})
     mode = one_of(wanted.get("payment_intent", "same"), ("same", "new"), "payment_intent")
-    with desk.account.store.transaction():
-        call = desk.account.call()
+    with control.account.store.transaction():
+        call = control.account.call()
         charge = named(call, "charge", names[0])
         return charges.render(call, anomalies.duplicate(call, charge, own_intent=mode == "new"))
 

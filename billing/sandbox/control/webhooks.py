@@ -2,7 +2,14 @@
 
 import time
 
-from billing.sandbox.control.desk import Desk, Endpoint, Wanted, named, one_of, read
+from billing.sandbox.control.endpoints import (
+    ControlEndpoints,
+    Endpoint,
+    Wanted,
+    named,
+    one_of,
+    read,
+)
 from billing.sandbox.errors import Body
 from billing.sandbox.resources import webhook_endpoints
 from billing.sandbox.store import Record
@@ -14,16 +21,16 @@ _ENDPOINT = {"url": str, "secrets": list, "enabled_events": list, "disabled": bo
 _BY_HAND = {"endpoint": str, "times": int, "signature": str, "timestamp_offset": int}
 
 
-def _show(desk: Desk, _: _Names, __: Wanted) -> Body:
-    store = desk.account.store
+def _show(control: ControlEndpoints, _: _Names, __: Wanted) -> Body:
+    store = control.account.store
     with store.reading():
         endpoints = store.select("webhook_endpoint", oldest_first=True)
-        counts = desk.account.outbox.counts()
+        counts = control.account.outbox.counts()
     return {
         "endpoints": [_described(each) for each in endpoints],
         "deliveries": counts,
-        **desk.office.mishaps(),
-        "conditions": desk.office.conditions.described(),
+        **control.dispatcher.incidents(),
+        "conditions": control.dispatcher.conditions.described(),
     }
 
 
@@ -32,25 +39,25 @@ def _described(record: Record) -> Body:
     return {name: record[name] for name in shown}
 
 
-def _add(desk: Desk, _: _Names, wanted: Wanted) -> Body:
+def _add(control: ControlEndpoints, _: _Names, wanted: Wanted) -> Body:
     """Add an endpoint, or change the one with this URL."""
     read(wanted, _ENDPOINT, ("url",))
-    store = desk.account.store
+    store = control.account.store
     with store.transaction():
         there = [each for each in store.select("webhook_endpoint") if each["url"] == wanted["url"]]
-        call = desk.account.call()
+        call = control.account.call()
         record = there[0] if there else webhook_endpoints.new_endpoint(call, wanted["url"], ["*"])
-        return _changed(desk, record, wanted)
+        return _changed(control, record, wanted)
 
 
-def _change(desk: Desk, names: _Names, wanted: Wanted) -> Body:
+def _change(control: ControlEndpoints, names: _Names, wanted: Wanted) -> Body:
     read(wanted, _ENDPOINT)
-    with desk.account.store.transaction():
-        record = named(desk.account.call(), "webhook_endpoint", names[0])
-        return _changed(desk, record, wanted)
+    with control.account.store.transaction():
+        record = named(control.account.call(), "webhook_endpoint", names[0])
+        return _changed(control, record, wanted)
 
 
-def _changed(desk: Desk, record: Record, wanted: Wanted) -> Body:
+def _changed(control: ControlEndpoints, record: Record, wanted: Wanted) -> Body:
     for name in ("secrets", "enabled_events"):
         if not all(isinstance(each, str) and each for each in wanted.get(name, ["-"])):
             raise ValueError(f"{name} is a list of texts")
@@ -61,31 +68,31 @@ def _changed(desk: Desk, record: Record, wanted: Wanted) -> Body:
         record[name] = wanted.get(name, record[name])
     if wanted.get("rotate"):
         record["secrets"] = [new_secret(), record["secrets"][0]]
-    desk.account.store.update(record)
-    desk.account.outbox.endpoints_changed()
+    control.account.store.update(record)
+    control.account.outbox.endpoints_changed()
     return _described(record)
 
 
-def _set_conditions(desk: Desk, _: _Names, wanted: Wanted) -> Body:
-    return desk.office.change(wanted).described()
+def _set_conditions(control: ControlEndpoints, _: _Names, wanted: Wanted) -> Body:
+    return control.dispatcher.change(wanted).described()
 
 
-def _settle(desk: Desk, _: _Names, wanted: Wanted) -> Body:
+def _settle(control: ControlEndpoints, _: _Names, wanted: Wanted) -> Body:
     """Wait until nothing is pending any more, or the time is over."""
     read(wanted, {"timeout_ms": int})
     until = time.monotonic() + wanted.get("timeout_ms", 5_000) / 1000
     while True:
-        with desk.account.store.reading():
-            counts = desk.account.outbox.counts()
+        with control.account.store.reading():
+            counts = control.account.outbox.counts()
         if not counts.get("pending") or time.monotonic() >= until:
             return {"deliveries": counts}
         time.sleep(0.01)
 
 
-def _deliver(desk: Desk, names: _Names, wanted: Wanted) -> Body:
+def _deliver(control: ControlEndpoints, names: _Names, wanted: Wanted) -> Body:
     read(wanted, _BY_HAND)
     one_of(wanted.get("signature", "good"), SIGNATURES, "signature")
-    return {"answers": desk.office.deliver_by_hand(names[0], wanted)}
+    return {"answers": control.dispatcher.deliver_by_hand(names[0], wanted)}
 
 
 ENDPOINTS: dict[tuple[str, str], Endpoint] = {

@@ -5,7 +5,7 @@
 
 from collections.abc import Callable
 
-from billing.sandbox.call import Call, Kind
+from billing.sandbox.call import Call, ObjectKind
 from billing.sandbox.resources import (
     balance,
     balance_transactions,
@@ -24,7 +24,7 @@ from billing.sandbox.resources import (
 )
 from billing.sandbox.routing import Route
 
-KINDS: dict[str, Kind] = {
+KINDS: dict[str, ObjectKind] = {
     kind.name: kind
     for kind in (
         balance_transactions.KIND,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
-from billing.sandbox.call import Call, Kind
+from billing.sandbox.call import Call, ObjectKind
 from billing.sandbox.errors import Body, Reply, missing_object
 from billing.sandbox.exchange import converted, rate_between
 from billing.sandbox.ids import new_id
@@ -176,7 +176,9 @@ def _list(call: Call) -> Reply:
     return list_page(call, KIND, "/v1/balance_transactions", conditions)
 
 
-KIND = Kind("balance_transaction", render, {"source": ("charge", "refund", "dispute", "payout")})
+KIND = ObjectKind(
+    "balance_transaction", render, {"source": ("charge", "refund", "dispute", "payout")}
+)
 
 ROUTES = (
     Route("GET", "/v1/balance_transactions/*", Params({"expand": texts}), _retrieve, KIND.name),

@@ -3,7 +3,7 @@
 from typing import Any
 
 from billing.sandbox.behaviours import Behaviour, behaviour_of
-from billing.sandbox.call import Call, Kind
+from billing.sandbox.call import Call, ObjectKind
 from billing.sandbox.declines import DECLINES
 from billing.sandbox.errors import Body, Reply
 from billing.sandbox.ids import new_id
@@ -179,7 +179,7 @@ def _list(call: Call) -> Reply:
     return list_page(call, KIND, "/v1/charges", [*conditions, VISIBLE])
 
 
-KIND = Kind(
+KIND = ObjectKind(
     "charge",
     render,
     {

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from billing.sandbox.call import Call, Kind
+from billing.sandbox.call import Call, ObjectKind
 from billing.sandbox.errors import Body, Reply, refused
 from billing.sandbox.ids import new_id
 from billing.sandbox.listing import list_page, list_params
@@ -115,7 +115,7 @@ def _list(call: Call) -> Reply:
     return list_page(call, KIND, "/v1/customers", conditions)
 
 
-KIND = Kind("customer", render)
+KIND = ObjectKind("customer", render)
 
 ROUTES = (
     Route("POST", "/v1/customers", Params({**_FIELDS, "payment_method": text}), _create, KIND.name),

@@ -8,7 +8,7 @@ fee for having received the dispute stays with Stripe (settings: `dispute_fee_re
 from typing import Any
 
 from billing.sandbox.behaviours import behaviour_of
-from billing.sandbox.call import Call, Kind
+from billing.sandbox.call import Call, ObjectKind
 from billing.sandbox.errors import Body, Reply, refused
 from billing.sandbox.ids import new_id
 from billing.sandbox.listing import list_page, list_params
@@ -241,7 +241,7 @@ def _list(call: Call) -> Reply:
     return list_page(call, KIND, "/v1/disputes", conditions)
 
 
-KIND = Kind("dispute", render, {"charge": ("charge",), "payment_intent": ("payment_intent",)})
+KIND = ObjectKind("dispute", render, {"charge": ("charge",), "payment_intent": ("payment_intent",)})
 
 _UPDATE = Params(
     {

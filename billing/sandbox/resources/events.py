@@ -5,7 +5,7 @@ Recording one also owes it to the webhook endpoints that want it, in the same tr
 
 from dataclasses import replace
 
-from billing.sandbox.call import Call, Kind
+from billing.sandbox.call import Call, ObjectKind
 from billing.sandbox.errors import Body, Reply, refused
 from billing.sandbox.ids import new_id
 from billing.sandbox.listing import list_page, list_params
@@ -17,7 +17,7 @@ from billing.sandbox.webhooks.outbox import NOT_DELIVERED
 API_VERSION = "2026-10-28.endive"
 
 
-def record_event(call: Call, event_type: str, kind: Kind, record: Record) -> None:
+def record_event(call: Call, event_type: str, kind: ObjectKind, record: Record) -> None:
     """Record that something happened to an object, with a snapshot of it."""
     event: Record = {
         "id": new_id("evt"),
@@ -67,7 +67,7 @@ def _list(call: Call) -> Reply:
     return list_page(call, KIND, "/v1/events", conditions)
 
 
-KIND = Kind("event", render)
+KIND = ObjectKind("event", render)
 
 ROUTES = (
     Route("GET", "/v1/events/*", Params({"expand": texts}), _retrieve, "event"),

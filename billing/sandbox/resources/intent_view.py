@@ -1,6 +1,6 @@
 """How a PaymentIntent is rendered."""
 
-from billing.sandbox.call import Call, Kind
+from billing.sandbox.call import Call, ObjectKind
 from billing.sandbox.declines import decline_error
 from billing.sandbox.errors import Body
 from billing.sandbox.resources.payment_methods import render as render_method
@@ -73,7 +73,7 @@ def _last_error(call: Call, record: Record) -> Body | None:
     return error
 
 
-KIND = Kind(
+KIND = ObjectKind(
     "payment_intent",
     render,
     {

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from billing.sandbox.behaviours import behaviour_of
-from billing.sandbox.call import Call, Kind
+from billing.sandbox.call import Call, ObjectKind
 from billing.sandbox.declines import decline_error
 from billing.sandbox.errors import ApiError, Body, Reply, missing_object, refused
 from billing.sandbox.ids import new_id
@@ -226,7 +226,7 @@ def _list_of_customer(call: Call) -> Reply:
     return list_page(call, KIND, url, [("owner = ?", customer)])
 
 
-KIND = Kind("payment_method", render, {"customer": ("customer",)})
+KIND = ObjectKind("payment_method", render, {"customer": ("customer",)})
 
 _ONLY_EXPAND = Params({"expand": texts})
 _BILLING_DETAILS = nested(

@@ -6,7 +6,7 @@ even after it was paid, and then the money is booked back.
 
 from typing import Any
 
-from billing.sandbox.call import Call, Kind
+from billing.sandbox.call import Call, ObjectKind
 from billing.sandbox.errors import Body, Reply, refused
 from billing.sandbox.ids import new_id
 from billing.sandbox.listing import list_page, list_params
@@ -211,7 +211,7 @@ def _list(call: Call) -> Reply:
     return list_page(call, KIND, "/v1/payouts", conditions)
 
 
-KIND = Kind(
+KIND = ObjectKind(
     "payout",
     render,
     {

@@ -7,7 +7,7 @@ a while, and it can fail later, whereupon the money is booked back.
 from typing import Any
 
 from billing.sandbox.behaviours import behaviour_of
-from billing.sandbox.call import Call, Kind
+from billing.sandbox.call import Call, ObjectKind
 from billing.sandbox.errors import ApiError, Body, Reply, refused
 from billing.sandbox.ids import new_id
 from billing.sandbox.listing import list_page, list_params
@@ -211,7 +211,7 @@ def _list(call: Call) -> Reply:
     return list_page(call, KIND, "/v1/refunds", conditions)
 
 
-KIND = Kind(
+KIND = ObjectKind(
     "refund",
     render,
     {

@@ -3,7 +3,7 @@
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from billing.sandbox.call import Call, Kind
+from billing.sandbox.call import Call, ObjectKind
 from billing.sandbox.errors import Body, Reply, refused
 from billing.sandbox.ids import new_id
 from billing.sandbox.listing import list_page, list_params
@@ -21,7 +21,7 @@ _REQUIRED = {
 
 
 def new_run(call: Call, report_type: str, parameters: dict[str, Any]) -> Record:
-    """Store a run that the report desk is to work off. Raises: ApiError."""
+    """Store a run whose file is to be written. Raises: ApiError."""
     _check(call, report_type, parameters)
     record: Record = {
         "id": new_id("frr"),
@@ -110,7 +110,7 @@ def _list(call: Call) -> Reply:
     return list_page(call, KIND, "/v1/reporting/report_runs", [])
 
 
-KIND = Kind("reporting.report_run", render)
+KIND = ObjectKind("reporting.report_run", render)
 
 PARAMETERS = nested(
     interval_start=integer(),

@@ -6,7 +6,7 @@ is what Stripe does for a while when a secret is rolled.
 
 from typing import Any
 
-from billing.sandbox.call import Call, Kind
+from billing.sandbox.call import Call, ObjectKind
 from billing.sandbox.errors import Body, Reply
 from billing.sandbox.ids import new_id
 from billing.sandbox.listing import list_page, list_params
@@ -100,7 +100,7 @@ def _list(call: Call) -> Reply:
     return list_page(call, KIND, "/v1/webhook_endpoints", [])
 
 
-KIND = Kind("webhook_endpoint", render)
+KIND = ObjectKind("webhook_endpoint", render)
 
 _FIELDS = {
     "url": text,

@@ -18,7 +18,7 @@ _WHOLE = ("seed", "delay_ms", "reordering_ms", "timeout_ms")
 
 
 @dataclass(frozen=True, slots=True)
-class Fate:
+class DeliveryOutcome:
     """What happens to one delivery."""
 
     lost: bool
@@ -43,13 +43,13 @@ class Conditions:
     signature: str = "good"
     timestamp_offset: int = 0  # seconds added to the signature's timestamp
 
-    def fate(self, number: int) -> Fate:
+    def outcome_of(self, number: int) -> DeliveryOutcome:
         """Return what happens to a delivery."""
         chance = random.Random(f"{self.seed}:{number}")  # noqa: S311  repeatable, not secret
         lost, doubled, late = (chance.random() for _ in range(3))
         held_back = late < self.reordering
         wait = self.delay_ms + (self.reordering_ms if held_back else 0)
-        return Fate(lost < self.loss, doubled < self.duplication, held_back, wait / 1000)
+        return DeliveryOutcome(lost < self.loss, doubled < self.duplication, held_back, wait / 1000)
 
     def changed(self, changes: dict[str, Any]) -> "Conditions":
         """Return these conditions with some replaced. Raises: ValueError."""
@@ -85,7 +85,7 @@ def _check(name: str, value: Any) -> None:
 
 
 def load_conditions(store: Store) -> Conditions:
-    """Return the saved conditions, or fair weather."""
+    """Return the saved conditions, or those without faults."""
     saved = store.setting(_NAME)
     return Conditions() if saved is None else Conditions().changed(json.loads(saved))
 

@@ -63,7 +63,7 @@ class Outbox:
         return dict(self._store.rows("SELECT state, count(*) FROM deliveries GROUP BY state"))
 
     def announce(self) -> None:
-        """Wake the couriers: there may be something to do."""
+        """Wake the senders: there may be something to send."""
         with self._changed:
             self._changes += 1
             self._changed.notify_all()

@@ -1,26 +1,26 @@
-"""The report desk: works off report runs beside the requests and keeps their files."""
+"""Writes the files of report runs, beside the requests, and keeps them."""
 
 import threading
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from billing.sandbox import reports
-from billing.sandbox.account import Account
+from billing.sandbox.account import SandboxAccount
 from billing.sandbox.report_lines import lines_of
 from billing.sandbox.resources import report_runs
 from billing.sandbox.store import Record
 
 
-class ReportDesk:
+class ReportWriter:
     """Write the file of each report run once; a run cut short is begun anew."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: SandboxAccount) -> None:
         self._account = account
         self._folder = account.folder / "reports"
         self._one_at_a_time = threading.Lock()
 
     def run_pending(self) -> None:
-        """Work off the runs that wait."""
+        """Write the files of the runs that wait."""
         store = self._account.store
         with store.reading():
             waiting = store.select(report_runs.KIND.name, [("subtype = ?", "pending")])

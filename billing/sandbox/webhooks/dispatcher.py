@@ -1,4 +1,4 @@
-"""The post office: couriers for all endpoints, and single deliveries by hand."""
+"""The dispatcher: one sender for each endpoint, and single deliveries on demand."""
 
 import json
 import threading
@@ -6,11 +6,11 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from billing.sandbox.account import Account
+from billing.sandbox.account import SandboxAccount
 from billing.sandbox.resources import events
 from billing.sandbox.store import Record, Store
 from billing.sandbox.webhooks.conditions import Conditions, load_conditions, save_conditions
-from billing.sandbox.webhooks.courier import Courier, delivered
+from billing.sandbox.webhooks.endpoint_sender import EndpointSender, delivered
 from billing.sandbox.webhooks.outbox import Outbox
 from billing.sandbox.webhooks.sender import Sender
 from billing.sandbox.webhooks.signing import headers_for
@@ -18,27 +18,27 @@ from billing.sandbox.webhooks.signing import headers_for
 _AGENT = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "Stripe/1.0 (sandbox)"}
 
 
-class PostOffice:
-    """Deliver what the outbox owes. It works beside the requests and never holds one up."""
+class WebhookDispatcher:
+    """Deliver the events of the outbox. It works beside the requests and never delays one."""
 
-    def __init__(self, account: Account) -> None:
+    def __init__(self, account: SandboxAccount) -> None:
         self._account = account
         self.store: Store = account.store
         self.outbox: Outbox = account.outbox
         self.conditions: Conditions = load_conditions(self.store)
-        self._couriers: dict[str, Courier] = {}
-        self._mishaps: Counter[str] = Counter()
+        self._senders: dict[str, EndpointSender] = {}
+        self._incidents: Counter[str] = Counter()
         self._counting = threading.Lock()
 
-    def staff(self) -> None:
-        """Have one courier for every enabled endpoint, and none for others."""
+    def match_endpoints(self) -> None:
+        """Run one sender for every enabled endpoint, and none for others."""
         with self.store.reading():
             wanted = self.outbox.enabled_ids()
-        for endpoint in wanted - set(self._couriers):
-            self._couriers[endpoint] = Courier(self, endpoint)
-            self._couriers[endpoint].start()
-        for endpoint in set(self._couriers) - wanted:
-            self._couriers.pop(endpoint).stop()
+        for endpoint in wanted - set(self._senders):
+            self._senders[endpoint] = EndpointSender(self, endpoint)
+            self._senders[endpoint].start()
+        for endpoint in set(self._senders) - wanted:
+            self._senders.pop(endpoint).stop()
 
     def change(self, changes: dict[str, Any]) -> Conditions:
         """Change the conditions of delivery. Raises: ValueError."""
@@ -49,25 +49,25 @@ class PostOffice:
         return self.conditions
 
     def post(self, sender: Sender, event_id: str, endpoint_id: str) -> str | None:
-        """Post an event; return the answer, or None when the endpoint is gone or disabled."""
+        """Send an event; return the answer, or None when the endpoint is gone or disabled."""
         now = self.conditions
         found = self._found(event_id, endpoint_id)
         if found is None or found[0]["disabled"]:
             return None
         return self._send(sender, *found, now.signature, now.timestamp_offset)
 
-    def count(self, mishap: str) -> None:
+    def count(self, incident: str) -> None:
         """Count what happened to a delivery on the way; since the start."""
         with self._counting:
-            self._mishaps[mishap] += 1
+            self._incidents[incident] += 1
 
-    def mishaps(self) -> dict[str, int]:
+    def incidents(self) -> dict[str, int]:
         """Return how many deliveries were held back, and how many came a second time."""
         with self._counting:
-            return {name: self._mishaps[name] for name in ("held_back", "repeated")}
+            return {name: self._incidents[name] for name in ("held_back", "repeated")}
 
     def deliver_by_hand(self, event_id: str, wanted: Mapping[str, Any]) -> list[dict[str, str]]:
-        """Post an event now, as often and as falsely as asked; return the answers."""
+        """Send an event now, as often and as wrongly as asked; return the answers."""
         kind = wanted.get("signature", "good")
         offset = wanted.get("timestamp_offset", 0)
         chosen = wanted.get("endpoint")
@@ -109,9 +109,9 @@ class PostOffice:
             )
 
     def close(self) -> None:
-        """Stop the couriers; what they were at is still owed."""
-        for courier in self._couriers.values():
-            courier.stop()
-        for courier in self._couriers.values():
-            courier.join(timeout=5)
-        self._couriers.clear()
+        """Stop the senders; what they had not delivered stays due."""
+        for sender in self._senders.values():
+            sender.stop()
+        for sender in self._senders.values():
+            sender.join(timeout=5)
+        self._senders.clear()

@@ -4,30 +4,30 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from billing.sandbox.account import Account
+from billing.sandbox.account import SandboxAccount
 from billing.sandbox.call import Call
 from billing.sandbox.errors import ApiError, Body, missing_object
 from billing.sandbox.faults import Faults
-from billing.sandbox.http import Answer
-from billing.sandbox.report_desk import ReportDesk
+from billing.sandbox.http import HttpAnswer
+from billing.sandbox.report_writer import ReportWriter
 from billing.sandbox.stats import Stats
 from billing.sandbox.store import Record
-from billing.sandbox.webhooks.post_office import PostOffice
+from billing.sandbox.webhooks.dispatcher import WebhookDispatcher
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
-    """Everything there is to pull on."""
+class ControlEndpoints:
+    """The parts of the sandbox that the control API changes."""
 
-    account: Account
+    account: SandboxAccount
     faults: Faults
     stats: Stats
-    office: PostOffice
-    reports: ReportDesk
+    dispatcher: WebhookDispatcher
+    reports: ReportWriter
 
 
 Wanted = dict[str, Any]
-Endpoint = Callable[[Desk, tuple[str, ...], Wanted], Body | Answer]
+Endpoint = Callable[[ControlEndpoints, tuple[str, ...], Wanted], Body | HttpAnswer]
 
 
 def read(wanted: Wanted, types: Mapping[str, type], required: tuple[str, ...] = ()) -> Wanted:
