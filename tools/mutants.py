@@ -26,8 +26,9 @@ LISTED = ROOT / "tests" / "mutants" / "equivalent.toml"
 MUTMUT = Path(sys.executable).with_name("mutmut")
 AT_LEAST = 95.0
 
-# mutmut's exit codes of a mutant's tests. What runs out of time doesn't come back: it was noticed.
-NOTICED = {1, 3, 24, 36, 152, 255, -24, -9}
+# mutmut's exit codes of a mutant's tests. What runs out of time twice doesn't come back: it died.
+OUT_OF_TIME = {24, 36, 152, 255, -24, -9}
+DIED = {1, 3} | OUT_OF_TIME
 UNTRIED = {None, 2}
 
 
@@ -55,13 +56,15 @@ class Mutant:
     @property
     def survived(self) -> bool:
         """Whether it was tried, and no test noticed it."""
-        return self.exit_code not in NOTICED | UNTRIED
+        return self.exit_code not in DIED | UNTRIED
 
 
 def main(names: Sequence[str]) -> int:
     """Run, compare and report; return the exit code."""
     shutil.rmtree(COPY, ignore_errors=True)
-    subprocess.run([MUTMUT, "run", *names], cwd=ROOT, check=True)
+    run(names)
+    if late := [m.name for m in results() if m.exit_code in OUT_OF_TIME]:
+        run(["--max-children", "1", *late])
     mutants = [m for m in results() if not names or any(fnmatch(m.name, name) for name in names)]
     survivors = {m.name: change(m.name) for m in mutants if m.survived}
     listed = listed_as_equivalent()
@@ -77,6 +80,11 @@ def main(names: Sequence[str]) -> int:
     if untried:
         print(f"{untried} mutants were not tried")
     return int(share < AT_LEAST or bool(stale) or bool(untried) or not mutants)
+
+
+def run(arguments: Sequence[str]) -> None:
+    """Make the mutants that aren't there yet, and try those of the arguments, or else all."""
+    subprocess.run([MUTMUT, "run", *arguments], cwd=ROOT, check=True)
 
 
 def results() -> Iterator[Mutant]:

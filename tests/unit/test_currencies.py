@@ -84,6 +84,23 @@ def test_what_is_no_exact_amount_is_refused(text: str, currency: str) -> None:
         parse_amount(text, currency)
 
 
+@pytest.mark.parametrize(
+    ("text", "currency", "what", "remedy"),
+    [
+        ("9.999", "USD", "'9.999' has 3 decimals, but USD has 2 decimals", "write it like '9.99'"),
+        ("1.5", "JPY", "'1.5' has 1 decimal, but JPY has no decimals", "write it like '1200'"),
+        ("nine", "KWD", "'nine' is not an amount", "write it like '9.990'"),
+    ],
+)
+def test_a_refused_amount_says_how_it_is_written(
+    text: str, currency: str, what: str, remedy: str
+) -> None:
+    with pytest.raises(AmountError) as refused:
+        parse_amount(text, currency)
+
+    assert (refused.value.what, refused.value.remedy) == (what, remedy)
+
+
 @given(st.integers(-BIGINT_MAX, BIGINT_MAX), st.sampled_from(["USD", "JPY", "KWD"]))
 def test_what_is_written_reads_back(amount: int, currency: str) -> None:
     assert parse_amount(format_amount(amount, currency), currency) == amount

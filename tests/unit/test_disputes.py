@@ -39,15 +39,16 @@ def test_stages_go_forward_and_a_decision_may_be_taken_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("amount", "direction"), [(-3100, "withheld"), (3100, "returned"), (0, "withheld")]
+    ("amount", "direction"),
+    [(-3100, "withheld"), (3100, "returned"), (1, "returned"), (0, "withheld")],
 )
 def test_what_leaves_the_balance_is_withheld_and_what_comes_is_returned(
     amount: int, direction: str
 ) -> None:
     moved = movement("txn_1", Money(amount, "USD"), None, Money(1500, "USD"))
 
-    assert moved.direction == direction
-    assert moved.amount == Money(abs(amount), "USD")
+    assert (moved.transaction_id, moved.direction) == ("txn_1", direction)
+    assert (moved.amount, moved.fee) == (Money(abs(amount), "USD"), Money(1500, "USD"))
 
 
 def test_the_amount_is_in_the_customers_currency_where_it_is_known() -> None:

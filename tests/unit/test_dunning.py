@@ -37,6 +37,12 @@ def test_the_ladder_in_days_after_the_first_decline(steps: list[int], days: list
     assert climb(plan) == [NOW + timedelta(days=day) for day in days]
 
 
+def test_a_ladder_without_rungs_ends_with_the_first_decline() -> None:
+    assert decide(SOFT, ladder(then="unpaid"), 0, NOW) == Stop(
+        "the decline is soft; the plan has no later attempts; the subscription becomes unpaid"
+    )
+
+
 def test_a_soft_decline_climbs_one_rung() -> None:
     assert decide(SOFT, ladder(3, 5, 7), 0, NOW, code="insufficient_funds") == RetryAt(
         datetime(2026, 3, 4, 10, tzinfo=UTC),

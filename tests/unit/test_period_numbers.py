@@ -2,11 +2,13 @@
 
 from datetime import datetime, timedelta
 from itertools import product
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing.rules import periods
 from billing.rules.periods import Anchor, NotStarted, Schedule, nth, number_containing, to_utc
 from plans.terms import Cadence
 from tests.unit.test_periods import schedules
@@ -59,6 +61,22 @@ def test_a_boundary_is_in_the_period_that_starts_there_and_the_instant_before_is
                 for at in (period.start, period.end - TICK, period.end)
             ]
             assert numbers == [n, n, n + 1], f"period {n} of {schedule}"
+
+
+@pytest.mark.parametrize(
+    ("alignment", "every", "trial"),
+    [given for given in product(ALIGNMENTS, CADENCES, TRIALS) if is_counted(*given[:2])],
+)
+def test_the_number_is_estimated_and_corrected_by_a_step_however_far_out(
+    alignment: int | None, every: str, trial: str | None
+) -> None:
+    for schedule in schedules_of(alignment, every, trial):
+        for n in (0, 1, 2, 60, 500):
+            period = nth(schedule, n).period
+            for at in (period.start, period.end - TICK, period.end):
+                with patch.object(periods, "nth", wraps=nth) as counted:
+                    number_containing(schedule, at)
+                assert counted.call_count <= 3, f"period {n} of {schedule}"
 
 
 @given(schedules(), st.integers(0, 300))

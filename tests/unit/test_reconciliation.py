@@ -97,6 +97,20 @@ def test_a_break_is_accepted_only_where_a_row_of_ours_differs(kind: BreakKind) -
 
 TAKEN = {"amount": 2500, "fee": 88, "net": 2412, "currency": "USD", "balance_transaction": "txn_1"}
 BOOKED = {"amount": 1999, "currency": "USD"}
+# The balance is kept in euro, while the customer paid, or took back, dollars.
+PAID_IN_DOLLARS = {
+    "amount": 2180,
+    "currency": "EUR",
+    "customer_amount": 2500,
+    "customer_currency": "USD",
+}
+WITHHELD = {
+    "balance_transaction": "txn_1",
+    "amount": -2180,
+    "currency": "EUR",
+    "customer_amount": -2500,
+    "customer_currency": "USD",
+}
 
 
 @pytest.mark.parametrize(
@@ -105,7 +119,12 @@ BOOKED = {"amount": 1999, "currency": "USD"}
         (BreakKind.AMOUNT_MISMATCH, BOOKED, TAKEN, usd(501)),
         (BreakKind.AMOUNT_MISMATCH, BOOKED, TAKEN | {"amount": 1999}, None),
         (BreakKind.AMOUNT_MISMATCH, BOOKED, {}, None),
+        (BreakKind.AMOUNT_MISMATCH, {}, TAKEN, None),
+        (BreakKind.AMOUNT_MISMATCH, BOOKED, PAID_IN_DOLLARS, usd(501)),
+        (BreakKind.AMOUNT_MISMATCH, BOOKED | {"state": "FAILED"}, PAID_IN_DOLLARS, usd(2500)),
+        (BreakKind.DISPUTE_MISMATCH, {"amount": -1999, "currency": "USD"}, WITHHELD, usd(-501)),
         (BreakKind.MISSING_AT_PROVIDER, BOOKED, {}, usd(-1999)),
+        (BreakKind.MISSING_AT_PROVIDER, {}, {}, None),
         (BreakKind.UNKNOWN_AT_PROVIDER, {}, TAKEN, usd(2412)),
         (BreakKind.DUPLICATE_CHARGE, BOOKED, TAKEN, usd(2412)),
         (BreakKind.REFUND_UNKNOWN, {}, {"net": -500, "currency": "USD"}, usd(-500)),
@@ -141,6 +160,7 @@ IN_EURO = {"net": 1700, "currency": "EUR", "customer_amount": 4000, "customer_cu
         (BOOKED | {"state": "CAPTURED"}, TAKEN, (usd(413),)),
         (BOOKED | {"state": "CAPTURED"}, IN_EURO, (eur(1700), usd(-1999))),
         (BOOKED | {"state": "FAILED"}, IN_EURO, (eur(1700),)),
+        ({}, IN_EURO, (eur(1700),)),
         (BOOKED | {"state": "CAPTURED"}, {"amount": 4000, "currency": "CAD"}, ()),
     ],
 )

@@ -80,7 +80,13 @@ def test_each_part_is_within_one_minor_unit_of_its_share(amount: int, left: Part
 
 @pytest.mark.parametrize(
     ("captured", "given_back", "in_dispute", "left"),
-    [(3100, 0, 0, 3100), (3100, 100, 0, 3000), (3100, 3100, 0, 0), (3100, 100, 3100, 0)],
+    [
+        (3100, 0, 0, 3100),
+        (3100, 100, 0, 3000),
+        (3100, 3099, 0, 1),
+        (3100, 3100, 0, 0),
+        (3100, 100, 3100, 0),
+    ],
 )
 def test_what_may_go_back_is_what_was_neither_given_nor_taken(
     captured: int, given_back: int, in_dispute: int, left: int
