@@ -1,5 +1,6 @@
 import hashlib
 import re
+import time
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -178,6 +179,35 @@ def test_the_payload_hash_is_taken_over_text_that_anybody_can_write_down() -> No
     )
 
     assert entry().payload_hash() == hashlib.sha256(text.encode()).digest()
+
+
+def test_what_an_entry_does_not_have_is_an_empty_text() -> None:
+    text = (
+        '{"cycle_id":""'
+        ',"effective_at":"2026-03-01T12:00:00.000000"'
+        ',"kind":"payment_captured"'
+        ',"postings":[["psp_clearing","","USD",999]'
+        ',["receivable","018f0000-0000-7000-8000-00000000000a","USD",-999]]'
+        ',"reverses":"invoice_issued:i1"}'
+    )
+
+    found = entry(cycle_id=None, reverses="invoice_issued:i1").payload_hash()
+
+    assert found == hashlib.sha256(text.encode()).digest()
+
+
+def test_the_payload_hash_is_the_same_on_a_machine_in_another_zone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    here = entry().payload_hash()
+    try:
+        with monkeypatch.context() as moved:
+            moved.setenv("TZ", "Asia/Tokyo")
+            time.tzset()
+            assert entry().payload_hash() == here
+            assert entry(effective_at=AT.astimezone(None)).payload_hash() == here
+    finally:
+        time.tzset()
 
 
 @pytest.mark.parametrize(

@@ -36,6 +36,10 @@ STEPS: list[tuple[int, Mode, str | None, str, tuple[int, str | None, str | None]
     (33, "daily", None, "2026-01-02", (2, "2026-01-02", "2026-01-03")),
     (33, "daily", None, "2026-01-04", (5, "2026-01-04", "2026-01-05")),
     (3, "daily", None, "2026-01-04", (3, "2026-01-04", None)),
+    # a single minor unit is earned like any other
+    (1, "daily", None, "2026-01-02", (1, "2026-01-02", None)),
+    (1, "period_end", None, "2026-01-31", (0, None, "2026-02-01")),
+    (1, "period_end", None, "2026-02-01", (1, "2026-02-01", None)),
     # nothing is left, and what comes back after the end is earned at once
     (0, "daily", "2026-01-11", "2026-01-12", (0, None, None)),
     (500, "period_end", "2026-02-01", "2026-02-07 09:00", (500, "2026-02-07 09:00", None)),
