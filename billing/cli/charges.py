@@ -86,20 +86,25 @@ def retry(
 
     A payment that was given up is reopened. No rung of the ladder is used.
     """
-    from billing.flows.subscriptions import lifecycle
+    from billing.flows.subscriptions import retrying
     from billing.store.transactions import Joined
 
     with session.connect() as conn:
         payment_id = find(conn, "payment", payment)
-    words = lifecycle.retry(
+    planned = retrying.retry(
         session.engine, payment_id, now=session.now(), actor=ACTOR, why=reason, dry_run=True
     )
+    words = f"try payment {payment_id} again now ({planned.state})"
     if not dry_run:
-        talk(words.replace("would try", "this will try"))
+        talk(f"this will {words}")
         confirm("Charge it?", yes=yes)
         now = session.now()
         with session.audited("payment.retry", payment_id, reason) as conn:
-            words = lifecycle.retry(Joined(conn), payment_id, now=now, actor=ACTOR, why=reason)
+            retrying.retry(Joined(conn), payment_id, now=now, actor=ACTOR, why=reason)
+    if dry_run:
+        words = f"would {words}"
+    else:
+        words = f"payment {payment_id} is tried again now; no rung is used"
     record = {"action": "retry", "dry_run": dry_run, "payment_id": payment_id, "words": words}
     output.message(record, words)
 

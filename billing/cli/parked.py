@@ -1,6 +1,5 @@
 """`billing parked`: what an error took out of scheduling, and letting it go on."""
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
@@ -16,7 +15,7 @@ from billing.errors import BadInput, Conflict, NotFound
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Row
 
-    from billing.store.subscriptions.subscriptions import Subscription
+    from billing.flows.subscriptions.releasing import Missed, Released
 
 
 @click.group()
@@ -76,7 +75,7 @@ def release(
     A payment is tried again at once. A subscription's missed periods are billed (--bill), passed
     over (--skip), or left to its plan's catch-up policy.
     """
-    from billing.flows.subscriptions import lifecycle
+    from billing.flows.subscriptions import releasing
 
     with session.connect() as conn:
         row = _find(conn, reference)
@@ -85,10 +84,10 @@ def release(
         talk(f"this will {words}")
         confirm("Release it?", yes=yes)
         if row.kind == "payment":
-            lifecycle.release_payment(session.engine, row.id, now=session.now())
+            releasing.release_payment(session.engine, row.id, now=session.now())
             words = f"payment {row.id} is tried again now"
         else:
-            words = lifecycle.release_subscription(
+            released = releasing.release_subscription(
                 session.engine,
                 str(row.id),
                 missed=missed,
@@ -96,6 +95,7 @@ def release(
                 actor=ACTOR,
                 policy=session.runtime.policy,
             )
+            words = "released" + _became_of(released)
     record = {
         "action": "release",
         "dry_run": dry_run,
@@ -127,40 +127,28 @@ def _find(conn: "Connection", reference: str) -> "Row[Any]":
     )
 
 
-def _preview(session: Session, row: "Row[Any]", missed: str | None) -> str:
+def _preview(session: Session, row: "Row[Any]", missed: "Missed | None") -> str:
     """Return in words what releasing does. Raises: BadInput, Conflict."""
-    from billing.flows.subscriptions import lifecycle
-    from billing.store.subscriptions import subscriptions
+    from billing.flows.subscriptions import releasing
 
     if row.kind == "payment":
         if missed is not None:
             raise BadInput(f"--{missed} is for subscriptions, and {row.id} is a payment")
         return f"release payment {row.id} and try it again now"
     with session.connect() as conn:
-        subscription = subscriptions.find(conn, str(row.id))
-    assert subscription is not None, "it was found a moment ago"
-    now = session.now()
-    if missed is not None:
-        lifecycle.refuse_missed_after_the_end(subscription, now)
-    elif lifecycle.ended_meanwhile(subscription, now):
-        ends = f"{subscription.renews_at:%Y-%m-%d %H:%M} UTC"
+        plan = releasing.plan_release(conn, row.id, missed=missed, now=session.now())
+    if plan.ends_at is not None:
+        ends = f"{plan.ends_at:%Y-%m-%d %H:%M} UTC"
         return f"release subscription {row.id}, which then ends: it was to end at {ends}"
-    over, begun = _missed_periods(subscription, now)
     if missed == "bill":
-        return f"release subscription {row.id} and bill {begun} period(s) now"
+        return f"release subscription {row.id} and bill {plan.begun} period(s) now"
     if missed == "skip":
-        return f"release subscription {row.id} and pass over {over} missed period(s) unbilled"
-    return f"release subscription {row.id}; {over} missed period(s) are left to its catch-up policy"
+        return f"release subscription {row.id} and pass over {plan.over} missed period(s) unbilled"
+    left = f"{plan.over} missed period(s) are left to its catch-up policy"
+    return f"release subscription {row.id}; {left}"
 
 
-def _missed_periods(subscription: "Subscription", now: datetime) -> tuple[int, int]:
-    """Count the periods that are wholly over, and those that have begun, without a cycle."""
-    from billing.rules.periods import NotStarted, number_containing
-
-    try:
-        current = number_containing(subscription.schedule, now)
-    except NotStarted:
-        return 0, 0
-    over = max(0, current - subscription.next_n)
-    begun = max(0, current - subscription.next_n + 1)
-    return over, begun
+def _became_of(released: "Released") -> str:
+    if released.missed == "skip":
+        return f"; {released.periods} missed periods skipped"
+    return f"; {released.periods} periods billed" if released.missed == "bill" else ""

@@ -13,7 +13,7 @@ from billing.cli.session import Session
 from billing.errors import NotFound
 
 if TYPE_CHECKING:
-    from billing.flows.subscriptions.catalog import Change
+    from billing.flows.subscriptions.catalog import CatalogChange
     from plans.terms import Plan, PlanVersion
 
 _VERSIONS = ("plan", "name", "effective", "existing", "every", "trial", "anchor_day", "prices")
@@ -157,9 +157,11 @@ def apply(session: Session, dry_run: bool, yes: bool, output: Output) -> None:
         output.message(_applied(dry_run, []), "nothing to publish: the catalog is published")
         return
     if not dry_run:
+        from billing.presenters import catalog as presenter
+
         for change in changes:
             of = f" of {change.effective}" if change.effective else ""
-            talk(f"{change.plan}{of}: {change.words}{_effects(change)}")
+            talk(f"{change.plan}{of}: {presenter.words(change)}{presenter.effects(change)}")
         if not any(change.kind == "changed_terms" for change in changes):
             confirm("Publish this?", yes=yes)
         changes = catalog.apply(session.engine, wanted, now=session.now())
@@ -170,7 +172,7 @@ def apply(session: Session, dry_run: bool, yes: bool, output: Output) -> None:
         output.record(_applied(dry_run, changes))
 
 
-def _applied(dry_run: bool, changes: "Sequence[Change]") -> dict[str, Any]:
+def _applied(dry_run: bool, changes: "Sequence[CatalogChange]") -> dict[str, Any]:
     return {
         "action": "apply",
         "dry_run": dry_run,
@@ -178,21 +180,27 @@ def _applied(dry_run: bool, changes: "Sequence[Change]") -> dict[str, Any]:
     }
 
 
-def _write_changes(changes: "Sequence[Change]", output: Output) -> None:
+def _write_changes(changes: "Sequence[CatalogChange]", output: Output) -> None:
     if output.format != "table":
         output.records([_change(change) for change in changes], ())
         return
-    rows = [{**_change(change), "effects": _effects(change).strip(" ;")} for change in changes]
+    from billing.presenters import catalog as presenter
+
+    rows = [
+        {**_change(change), "effects": presenter.effects(change).strip(" ;")} for change in changes
+    ]
     if rows:
         output.records(rows, _CHANGES)
 
 
-def _change(change: "Change") -> dict[str, Any]:
+def _change(change: "CatalogChange") -> dict[str, Any]:
+    from billing.presenters import catalog as presenter
+
     return {
-        "kind": change.kind,
+        "kind": str(change.kind),
         "plan": change.plan,
         "effective": change.effective,
-        "words": change.words,
+        "words": presenter.words(change),
         "effects": [
             {
                 "currency": effect.currency,
@@ -203,11 +211,3 @@ def _change(change: "Change") -> dict[str, Any]:
             for effect in change.effects
         ],
     }
-
-
-def _effects(change: "Change") -> str:
-    """Say what a version that moves subscriptions moves."""
-    return "".join(
-        f"; {effect.subscriptions} subscription(s) from {effect.before} to {effect.after} a period"
-        for effect in change.effects
-    )

@@ -18,8 +18,8 @@ from billing.cli.output import Output, output_option, talk
 from billing.cli.records import CYCLES, SUBSCRIPTIONS, plain, write_page
 from billing.cli.references import find
 from billing.cli.session import ACTOR, Session
-from billing.errors import BadInput, Conflict, NotFound
-from billing.rules.subscriptions import Status, can_cancel
+from billing.errors import BadInput, NotFound
+from billing.rules.subscriptions import Status
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -212,18 +212,15 @@ def cancel(
 
 def _cancel_preview(session: Session, subscription_id: UUID, *, at_period_end: bool) -> str:
     """Return in words what canceling does. Raises: Conflict, as canceling itself would."""
-    from billing.queries import overview
+    from billing.flows.subscriptions import lifecycle
 
     with session.connect() as conn:
-        row = overview.subscriptions(conn, id=subscription_id)[0]
-        collecting = overview.payments(conn, subscription_id=subscription_id, state="CREATED")
-    if not can_cancel(Status(row.status)):
-        raise Conflict(f"subscription {subscription_id} is canceled already")
-    if at_period_end and row.renews_at is not None:
-        return f"cancel subscription {subscription_id} at {row.renews_at:%Y-%m-%d %H:%M} UTC"
-    words = f"cancel subscription {subscription_id} ({row.status}) now"
-    if collecting:
-        words += f" and void {len(collecting)} invoice(s) that are not collected"
+        plan = lifecycle.plan_cancel(conn, subscription_id, at_period_end=at_period_end)
+    if plan.ends_at is not None:
+        return f"cancel subscription {subscription_id} at {plan.ends_at:%Y-%m-%d %H:%M} UTC"
+    words = f"cancel subscription {subscription_id} ({plan.status}) now"
+    if plan.voided:
+        words += f" and void {plan.voided} invoice(s) that are not collected"
     return words
 
 

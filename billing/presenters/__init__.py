@@ -1,3 +1,3 @@
 """Sentences from facts, the same for every reader: pure, each noun a file."""
 
-__all__ = ["explain", "text", "timeline"]
+__all__ = ["catalog", "explain", "text", "timeline"]

@@ -155,8 +155,8 @@ def schedule(facts: ScheduleFacts) -> Iterator[str]:
 
 
 _KINDS: Final[Mapping[CycleKind, str]] = {
-    "trial": "kind trial, which costs nothing",
-    "regular": "kind regular, which is billed",
-    "paused": "kind paused: the subscription was paused, nothing is billed",
-    "skipped": "kind skipped: it was over before it was opened, nothing is billed",
+    CycleKind.TRIAL: "kind trial, which costs nothing",
+    CycleKind.REGULAR: "kind regular, which is billed",
+    CycleKind.PAUSED: "kind paused: the subscription was paused, nothing is billed",
+    CycleKind.SKIPPED: "kind skipped: it was over before it was opened, nothing is billed",
 }

@@ -7,7 +7,45 @@ from typing import Final, Literal
 from billing.rules.periods import Kind
 from plans.terms import CatchUpPolicy, GiveUp
 
-CycleKind = Literal["trial", "regular", "paused", "skipped"]
+
+class CycleKind(StrEnum):
+    """What a cycle is: only a regular one is billed."""
+
+    TRIAL = "trial"
+    REGULAR = "regular"
+    PAUSED = "paused"
+    SKIPPED = "skipped"
+
+
+class CycleState(StrEnum):
+    """Where a cycle stands. A closed one never changes again."""
+
+    OPENED = "opened"
+    CLOSED = "closed"
+
+
+class SubscriptionEventKind(StrEnum):
+    """What can happen to a subscription, as its history keeps it."""
+
+    CREATED = "created"
+    ACTIVE = "active"
+    """Its trial is over."""
+    PLAN_VERSION = "plan_version"
+    """It moved to a later version of its plan."""
+    PAST_DUE = "past_due"
+    RECOVERED = "recovered"
+    """What was open was paid."""
+    UNPAID = "unpaid"
+    PAUSED = "paused"
+    RESUMED = "resumed"
+    CANCEL_AT_PERIOD_END = "cancel_at_period_end"
+    KEPT = "kept"
+    """The cancellation at the period's end was taken back."""
+    CANCELED = "canceled"
+    PARKED = "parked"
+    RELEASED = "released"
+    CORRECTED = "corrected"
+    """The provider had charged after all."""
 
 
 class Status(StrEnum):
@@ -43,12 +81,12 @@ def initial(has_trial: bool) -> Status:
 
 def cycle_kind(status: Status, scheduled: Kind) -> CycleKind:
     """Return the kind of the cycle to open: a paused subscription's periods pass unbilled."""
-    return "paused" if status is Status.PAUSED else scheduled
+    return CycleKind.PAUSED if status is Status.PAUSED else CycleKind(scheduled)
 
 
 def after_open(status: Status, kind: CycleKind) -> Status:
     """Return the status once a cycle of that kind is open; the first regular one ends the trial."""
-    if kind == "trial" and status is not Status.PAUSED:
+    if kind is CycleKind.TRIAL and status is not Status.PAUSED:
         return Status.TRIALING
     return Status.ACTIVE if status is Status.TRIALING else status
 

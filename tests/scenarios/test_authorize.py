@@ -8,7 +8,7 @@ from billing.errors import BadInput, Conflict
 from billing.flows.customers import customers
 from billing.flows.payments import authorizations
 from billing.flows.payments.authorizations import AuthorizationStep
-from billing.flows.subscriptions import lifecycle
+from billing.flows.subscriptions import retrying
 from billing.gateway import Absent, Declined, Outcome, Rejected, Unknown
 from billing.rules.dunning import DeclineClass
 from billing.rules.money import Money
@@ -68,7 +68,7 @@ def test_its_decline_is_final(world: World) -> None:
     with world.engine.connect() as conn:
         assert len(attempts.of_payment(conn, payment_id)) == 1
     with pytest.raises(Conflict, match="its answer is final"):
-        lifecycle.retry(world.engine, payment_id, now=world.now, actor="operator", why="again")
+        retrying.retry(world.engine, payment_id, now=world.now, actor="operator", why="again")
     assert balances(world) == {}
     world.assert_everything_adds_up()
 

@@ -411,7 +411,7 @@ def test_it_closes_each_cycle(world: World) -> None:
 
     closed = [cycle for each in (ada, bob) for cycle in world.cycles(each)]
     assert [cycle.state for cycle in closed] == ["closed"] * 3
-    assert all(re.fullmatch("[0-9a-f]{64}", cycle.digest) for cycle in closed)
+    assert all(re.fullmatch("[0-9a-f]{64}", cycle.digest or "") for cycle in closed)
     late = text(
         "INSERT INTO ledger.entries (kind, source_key, payload_hash, effective_at, cycle_id)"
         " VALUES ('late', 'late:1', sha256('x'), now(), :cycle)"

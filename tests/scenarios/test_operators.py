@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from billing.errors import Conflict
-from billing.flows.subscriptions import lifecycle
+from billing.flows.subscriptions import lifecycle, releasing, retrying
 from tests.scenarios.world import Subscriber, World, at
 
 PLANS = """
@@ -93,14 +93,15 @@ def change(world: World, customer: Subscriber, do: Callable[..., Any]) -> None:
     do(world.engine, customer.reference, now=world.now, actor="operator", why="story")
 
 
-def retry(world: World, customer: Subscriber, n: int = -1) -> str:
-    return lifecycle.retry(
+def retry(world: World, customer: Subscriber, n: int = -1) -> retrying.Retry:
+    return retrying.retry(
         world.engine, world.payment(customer, n).id, now=world.now, actor="operator", why="story"
     )
 
 
-def release(world: World, customer: Subscriber, missed: Any = None) -> str:
-    return lifecycle.release_subscription(
+def release(world: World, customer: Subscriber, missed: Any = None) -> tuple[str | None, int]:
+    """Release a subscription and return what became of how many missed periods."""
+    released = releasing.release_subscription(
         world.engine,
         customer.reference,
         missed=missed,
@@ -108,6 +109,7 @@ def release(world: World, customer: Subscriber, missed: Any = None) -> str:
         actor="operator",
         policy=world.policy,
     )
+    return released.missed, released.periods
 
 
 def parked_for(world: World, customer: Subscriber) -> str | None:
@@ -131,7 +133,7 @@ def test_a_request_the_provider_refuses_parks_the_payment_until_it_is_released(
     assert world.findings() == [], "parked is visible, not abandoned"
 
     world.new_card(customer)
-    lifecycle.release_payment(world.engine, payment.id, now=world.now)
+    releasing.release_payment(world.engine, payment.id, now=world.now)
     world.settle()
 
     assert world.psp.captures(customer) == 1
@@ -143,7 +145,7 @@ def test_only_what_is_parked_can_be_released(world: World) -> None:
     world.settle()
 
     with pytest.raises(Conflict, match="not parked"):
-        lifecycle.release_payment(world.engine, world.payment(customer).id, now=world.now)
+        releasing.release_payment(world.engine, world.payment(customer).id, now=world.now)
     with pytest.raises(Conflict, match="not parked"):
         release(world, customer)
 
@@ -246,7 +248,7 @@ def test_periods_missed_can_wait_for_an_operator(world: World) -> None:
     assert parked_for(world, customer) == "catch_up"
     assert len(world.cycles(customer)) == 1
 
-    assert release(world, customer, "skip") == "released; 2 missed periods skipped"
+    assert release(world, customer, "skip") == ("skip", 2)
     world.settle()
 
     assert world.kinds(customer) == ["regular", "skipped", "skipped", "regular"]
@@ -287,7 +289,7 @@ def test_more_than_the_cap_waits_for_an_operator_who_bills_it_all(world: World) 
     world.settle()
     assert parked_for(world, customer) == "catch_up"
 
-    assert release(world, customer, "bill") == "released; 19 periods billed"
+    assert release(world, customer, "bill") == ("bill", 19)
     world.settle()
 
     assert world.psp.captures(customer) == 20
@@ -308,7 +310,7 @@ def test_what_was_to_end_during_a_downtime_ends_and_nothing_after_it_is_billed(
     with pytest.raises(Conflict, match="was to end at 2026-02-01 00:00 UTC"):
         release(world, customer, missed)
     assert parked_for(world, customer) == "catch_up"
-    assert release(world, customer) == "released"
+    assert release(world, customer) == (None, 0)
     world.settle()
 
     assert world.subscription(customer).status == "canceled"
@@ -325,7 +327,7 @@ def test_a_cancellation_taken_back_leaves_missed_periods_to_the_operator(world: 
     cancel(world, customer, at_period_end=True)
     change(world, customer, lifecycle.resume)
 
-    assert release(world, customer, "bill") == "released; 3 periods billed"
+    assert release(world, customer, "bill") == ("bill", 3)
     world.settle()
 
     assert world.psp.captures(customer) == 4

@@ -40,6 +40,7 @@ from billing.store.payments.payments import Payment
 from billing.store.settlement import breaks
 from billing.store.subscriptions import customers as stored_customers
 from billing.store.subscriptions import cycles, subscriptions
+from billing.store.subscriptions.cycles import Cycle
 from billing.store.subscriptions.subscriptions import Subscription
 from plans.load import load_catalog
 from tests.settings import with_provider
@@ -423,7 +424,7 @@ class World:
         with self.engine.connect() as conn:
             return [row.kind for row in subscriptions.events(conn, subscriber.subscription_id)]
 
-    def cycles(self, subscriber: Subscriber) -> list[Row[Any]]:
+    def cycles(self, subscriber: Subscriber) -> list[Cycle]:
         with self.engine.connect() as conn:
             return cycles.of_subscription(conn, subscriber.subscription_id)
 

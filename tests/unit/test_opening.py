@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from billing.flows.cycles.opening import CannotOpen, decide
+from billing.flows.cycles.deciding import CannotOpen, decide
 from billing.flows.policy import Policy
 from billing.rules.periods import nth
 from billing.rules.subscriptions import Status

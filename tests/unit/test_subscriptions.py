@@ -31,9 +31,10 @@ def test_a_subscription_starts_with_its_trial_or_active() -> None:
 @pytest.mark.parametrize(
     ("status", "kind", "expected"),
     [
-        (TRIALING, "trial", TRIALING), (TRIALING, "regular", ACTIVE), (ACTIVE, "regular", ACTIVE),
-        (TRIALING, "skipped", ACTIVE), (PAST_DUE, "regular", PAST_DUE),
-        (PAST_DUE, "skipped", PAST_DUE), (PAUSED, "paused", PAUSED),
+        (TRIALING, CycleKind.TRIAL, TRIALING), (TRIALING, CycleKind.REGULAR, ACTIVE),
+        (ACTIVE, CycleKind.REGULAR, ACTIVE),
+        (TRIALING, CycleKind.SKIPPED, ACTIVE), (PAST_DUE, CycleKind.REGULAR, PAST_DUE),
+        (PAST_DUE, CycleKind.SKIPPED, PAST_DUE), (PAUSED, CycleKind.PAUSED, PAUSED),
     ],
 )  # fmt: skip
 def test_opening_a_cycle(status: Status, kind: CycleKind, expected: Status) -> None:
@@ -41,10 +42,10 @@ def test_opening_a_cycle(status: Status, kind: CycleKind, expected: Status) -> N
 
 
 def test_a_paused_subscription_goes_on_in_unbilled_cycles() -> None:
-    assert cycle_kind(PAUSED, "regular") == "paused"
-    assert cycle_kind(PAUSED, "trial") == "paused"
-    assert cycle_kind(ACTIVE, "regular") == "regular"
-    assert cycle_kind(TRIALING, "trial") == "trial"
+    assert cycle_kind(PAUSED, "regular") == CycleKind.PAUSED
+    assert cycle_kind(PAUSED, "trial") == CycleKind.PAUSED
+    assert cycle_kind(ACTIVE, "regular") == CycleKind.REGULAR
+    assert cycle_kind(TRIALING, "trial") == CycleKind.TRIAL
 
 
 # status: after a decline; after a payment, others past due or not; given up, cancel or unpaid

@@ -46,7 +46,7 @@ def run(engine: Engine, *, now: datetime, batch: int = 100) -> Closed:
 
 def close_batch(conn: Connection, ids: Sequence[UUID], now: datetime) -> Closed:
     """Lock the cycles, look again under the lock, and close those that are still ready."""
-    locked = [row.id for row in cycles.lock_opened(conn, ids)]
+    locked = cycles.lock_opened(conn, ids)
     ready = cycles.still_closable(conn, locked, now)
     owed = posting.cycle_receivables(conn, ready)
     settled = [cycle_id for cycle_id in ready if all(money.amount == 0 for money in owed[cycle_id])]

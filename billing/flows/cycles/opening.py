@@ -6,33 +6,34 @@ A batch is one transaction. What goes wrong with one subscription parks that one
 error, and the others go on: nobody's bill waits for somebody else's bad row.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
-from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from billing.errors import BillingError
+from billing.flows.cycles.deciding import CannotOpen, Opening, decide
 from billing.flows.policy import Policy
-from billing.ids import derived_id
 from billing.ledger import recipes
 from billing.ledger.journal import Entry
 from billing.rules import invoices as invoice_rules
-from billing.rules import recognition
 from billing.rules.invoices import Draft
 from billing.rules.money import Money
-from billing.rules.periods import ScheduledPeriod, nth, number_containing, to_local
-from billing.rules.subscriptions import CycleKind, Status, after_open, cycle_kind, plan_catch_up
+from billing.rules.subscriptions import (
+    Status,
+    SubscriptionEventKind,
+    after_open,
+)
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
 from billing.store.payments import invoices, payments
 from billing.store.subscriptions import cycles, plans, subscriptions
+from billing.store.subscriptions.cycles import NewCycle
 from billing.store.subscriptions.parking import parked_for
-from billing.store.subscriptions.subscriptions import Advance, Subscription
-from plans.terms import Plan, PlanVersion, version_for_period
+from billing.store.subscriptions.subscriptions import Advance, NewEvent, Subscription
 
 ACTOR = "scheduler"
 
@@ -45,32 +46,6 @@ class Opened:
     opened: int = 0
     parked: int = 0
     canceled: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Opening:
-    """One cycle to be opened, decided and priced; `draft` is None where nothing is billed.
-
-    `recognise_at` is when something of the invoice is earned for the first time.
-    """
-
-    subscription: Subscription
-    scheduled: ScheduledPeriod
-    kind: CycleKind
-    version: PlanVersion
-    draft: Draft | None
-    cycle_id: UUID
-    invoice_id: UUID
-    payment_id: UUID
-    recognise_at: datetime | None = None
-
-
-class CannotOpen(Exception):
-    """This subscription can't go on by itself: `reason` for the metric, the text for a person."""
-
-    def __init__(self, reason: str, error: str) -> None:
-        super().__init__(error)
-        self.reason = reason
 
 
 def open_due_cycles(engine: Engine, *, now: datetime, limit: int, policy: Policy) -> Opened:
@@ -109,93 +84,6 @@ def open_due_cycles(engine: Engine, *, now: datetime, limit: int, policy: Policy
         parked=len(unable),
         canceled=len(ended),
     )
-
-
-# --- deciding: pure -----------------------------------------------------------------------------
-
-
-def decide(
-    subscription: Subscription,
-    catalog: Mapping[str, Plan],
-    now: datetime,
-    policy: Policy,
-    *,
-    bill_missed: bool = False,
-) -> Opening:
-    """Return the next cycle of a subscription, priced. Raises `CannotOpen`.
-
-    `bill_missed`: an operator decided that missed periods are billed, whatever the policy.
-    """
-    plan = catalog.get(subscription.plan)
-    if plan is None:
-        raise CannotOpen("plan_missing", f"plan {subscription.plan} is not published")
-    schedule = subscription.schedule
-    scheduled = nth(schedule, subscription.next_n)
-    if scheduled.period.start != subscription.renews_at:
-        raise CannotOpen(
-            "schedule_changed",
-            f"cycle {subscription.next_n} starts at {scheduled.period.start} by its schedule"
-            f" but was due at {subscription.renews_at}",
-        )
-    starts_on = to_local(scheduled.period.start, subscription.zone).date()
-    version = version_for_period(plan.versions, subscription.plan_version, starts_on)
-    kind = cycle_kind(subscription.status, scheduled.kind)
-    if kind == "regular" and scheduled.period.end <= now and not bill_missed:
-        kind = _kind_of_missed(subscription, plan, now, policy)
-    draft = recognise_at = None
-    if kind == "regular":
-        draft = _draft(subscription, plan, version, scheduled, policy)
-    if draft is not None and draft.net:
-        service = recognition.Service(scheduled.period, subscription.zone)
-        recognise_at = recognition.first_at(service, policy.recognise)
-    owner, n, start = subscription.id, scheduled.n, scheduled.period.start
-    return Opening(
-        subscription,
-        scheduled,
-        kind,
-        version,
-        draft,
-        cycle_id=derived_id("cycle", owner, n, start),
-        invoice_id=derived_id("invoice", owner, n, start),
-        payment_id=derived_id("payment", owner, n, start),
-        recognise_at=recognise_at,
-    )
-
-
-def _kind_of_missed(
-    subscription: Subscription, plan: Plan, now: datetime, policy: Policy
-) -> CycleKind:
-    """Return the kind of a cycle whose period is wholly over before it was opened."""
-    missed = number_containing(subscription.schedule, now) - subscription.next_n
-    catch_up = plan_catch_up(plan.catch_up or policy.catch_up, policy.catch_up_cap, missed)
-    if catch_up.action == "park":
-        raise CannotOpen("catch_up", f"{catch_up.words}: release it with --bill or --skip")
-    return "skipped" if catch_up.action == "skip" else "regular"
-
-
-def _draft(
-    subscription: Subscription,
-    plan: Plan,
-    version: PlanVersion,
-    scheduled: ScheduledPeriod,
-    policy: Policy,
-) -> Draft:
-    draft = invoice_rules.draft(
-        plan.name,
-        version,
-        scheduled,
-        subscription.quantity,
-        subscription.currency,
-        zone=subscription.zone,
-    )
-    minimum = policy.minimum_amounts.get(subscription.currency, 0)
-    if 0 < draft.total < minimum:
-        raise CannotOpen(
-            "below_minimum",
-            f"{Money(draft.total, draft.currency)} is below the provider's minimum"
-            f" of {Money(minimum, draft.currency)}",
-        )
-    return draft
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -251,7 +139,7 @@ def write(conn: Connection, openings: Sequence[Opening], now: datetime) -> None:
     subscriptions.notes(conn, [note for opening in openings for note in _notes(opening, now)])
 
 
-def _cycle_row(opening: Opening, now: datetime) -> dict[str, Any]:
+def _cycle_row(opening: Opening, now: datetime) -> NewCycle:
     return {
         "id": opening.cycle_id,
         "subscription_id": opening.subscription.id,
@@ -341,16 +229,17 @@ def _status_after(opening: Opening) -> Status:
     return after_open(opening.subscription.status, opening.kind)
 
 
-def _notes(opening: Opening, now: datetime) -> list[dict[str, Any]]:
+def _notes(opening: Opening, now: datetime) -> list[NewEvent]:
     """Return timeline lines for what the cycle rows alone don't show."""
     subscription, after = opening.subscription, _status_after(opening)
-    found: list[tuple[str, str]] = []
+    found: list[tuple[SubscriptionEventKind, str]] = []
     if after is not subscription.status:
-        found.append((str(after), f"{subscription.status} -> {after}: the trial is over"))
+        words = f"{subscription.status} -> {after}: the trial is over"
+        found.append((SubscriptionEventKind.ACTIVE, words))
     if opening.version.effective != subscription.plan_version:
         found.append(
             (
-                "plan_version",
+                SubscriptionEventKind.PLAN_VERSION,
                 f"moved from the terms of {subscription.plan_version}"
                 f" to those of {opening.version.effective}",
             )
@@ -377,7 +266,7 @@ def park(
         conn,
         subscription.id,
         at=now,
-        kind="parked",
+        kind=SubscriptionEventKind.PARKED,
         actor=ACTOR,
         words=f"parked ({reason}): {error}"[:2000],
         detail={"n": subscription.next_n},
@@ -386,13 +275,13 @@ def park(
 
 def _cancel_at_end(conn: Connection, subscription: Subscription, now: datetime) -> None:
     subscriptions.change(
-        conn, subscription.id, status=str(Status.CANCELED), renews_at=None, canceled_at=now
+        conn, subscription.id, status=Status.CANCELED, renews_at=None, canceled_at=now
     )
     subscriptions.note(
         conn,
         subscription.id,
         at=now,
-        kind="canceled",
+        kind=SubscriptionEventKind.CANCELED,
         actor=ACTOR,
         words=f"{subscription.status} -> canceled: its last paid period is over",
     )

@@ -6,7 +6,9 @@ from sqlalchemy import Connection
 
 from billing.ids import derived_id
 from billing.rules.periods import nth
+from billing.rules.subscriptions import CycleKind, Status
 from billing.store.subscriptions import cycles, subscriptions
+from billing.store.subscriptions.cycles import NewCycle
 from billing.store.subscriptions.subscriptions import Subscription
 
 
@@ -17,7 +19,7 @@ def skip_missed(conn: Connection, subscription: Subscription, now: datetime) -> 
     skipped.
     """
     schedule, n = subscription.schedule, subscription.next_n
-    rows = []
+    rows: list[NewCycle] = []
     scheduled = nth(schedule, n)
     while scheduled.period.end <= now:
         rows.append(
@@ -26,7 +28,7 @@ def skip_missed(conn: Connection, subscription: Subscription, now: datetime) -> 
                 "subscription_id": subscription.id,
                 "customer_id": subscription.customer_id,
                 "n": scheduled.n,
-                "kind": "skipped",
+                "kind": CycleKind.SKIPPED,
                 "period_start": scheduled.period.start,
                 "period_end": scheduled.period.end,
                 "plan": subscription.plan,
@@ -37,7 +39,8 @@ def skip_missed(conn: Connection, subscription: Subscription, now: datetime) -> 
         scheduled = nth(schedule, scheduled.n + 1)
     cycles.add(conn, rows)
     # Without the status in the same statement the row would break its check while unpaid.
-    status = "active" if subscription.status == "unpaid" else str(subscription.status)
+    waits = subscription.status is Status.UNPAID
+    status = Status.ACTIVE if waits else subscription.status
     subscriptions.change(
         conn,
         subscription.id,

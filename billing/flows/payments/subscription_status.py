@@ -9,7 +9,13 @@ from sqlalchemy import Connection
 
 from billing.flows.cycles.skipping import skip_missed
 from billing.flows.policy import Policy
-from billing.rules.subscriptions import Status, after_capture, after_decline, after_give_up
+from billing.rules.subscriptions import (
+    Status,
+    SubscriptionEventKind,
+    after_capture,
+    after_decline,
+    after_give_up,
+)
 from billing.store.payments import payments
 from billing.store.payments.payments import LockedPayment
 from billing.store.subscriptions import plans, subscriptions
@@ -30,12 +36,12 @@ def recover_subscription(
     if subscription.status is Status.UNPAID:
         # It goes on where it left off; the periods that went by unserved are never billed.
         skip_missed(conn, subscription, now)
-    subscriptions.change(conn, subscription.id, status=str(Status.ACTIVE))
+    subscriptions.change(conn, subscription.id, status=Status.ACTIVE)
     subscriptions.note(
         conn,
         subscription.id,
         at=now,
-        kind="recovered",
+        kind=SubscriptionEventKind.RECOVERED,
         actor=actor,
         words=f"{subscription.status} -> active: the open payment was captured",
         detail={"payment": str(payment.id)},
@@ -49,12 +55,12 @@ def call_past_due(
     subscription = _locked(conn, payment)
     if after_decline(subscription.status) is subscription.status:
         return
-    subscriptions.change(conn, subscription.id, status=str(Status.PAST_DUE))
+    subscriptions.change(conn, subscription.id, status=Status.PAST_DUE)
     subscriptions.note(
         conn,
         subscription.id,
         at=now,
-        kind="past_due",
+        kind=SubscriptionEventKind.PAST_DUE,
         actor="worker",
         words=f"{subscription.status} -> past_due: {code}. {words}",
         detail={"payment": str(payment.id), "decline_code": code},
@@ -72,7 +78,7 @@ def end_subscription(
     subscriptions.change(
         conn,
         subscription.id,
-        status=str(ended),
+        status=ended,
         renews_at=None,
         canceled_at=now if ended is Status.CANCELED else None,
     )
@@ -80,7 +86,7 @@ def end_subscription(
         conn,
         subscription.id,
         at=now,
-        kind=str(ended),
+        kind=SubscriptionEventKind(ended),
         actor="worker",
         words=f"{subscription.status} -> {ended}: {words}",
         detail={"payment": str(payment.id)},

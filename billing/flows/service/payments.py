@@ -29,7 +29,7 @@ from billing.flows.service import views
 from billing.flows.service.callers import Audited, Caller
 from billing.flows.service.idempotency import Answer, Claim, Request, claim, keep, once, release
 from billing.flows.service.views import View
-from billing.flows.subscriptions import lifecycle
+from billing.flows.subscriptions import retrying
 from billing.queries import api_reads
 from billing.rules.money import Money
 from billing.rules.payments import State
@@ -318,14 +318,14 @@ class PaymentApi(Audited):
         refuse_anything_like_a_card(reason=why)
 
         def work(conn: Connection) -> Answer:
-            words = lifecycle.retry(
+            retried = retrying.retry(
                 Joined(conn),
                 payment_id,
                 now=now,
                 actor=caller.actor,
                 why=why or "no reason given",
             )
-            self._audit(conn, caller, "payment.retry", payment_id, why, {"words": words})
+            self._audit(conn, caller, "payment.retry", payment_id, why, {"was": str(retried.state)})
             return Answer(PENDING, views.payment(existing(conn, payment_id)))
 
         return once(self.engine, request, work, wall=self.clock.wall(), lease=self.policy.lease)

@@ -17,7 +17,7 @@ from billing.ledger import keys, recipes
 from billing.rules.money import Money
 from billing.rules.payments import AttemptOutcome, Cause, State
 from billing.rules.reconciliation import BreakKind, RowOutcome
-from billing.rules.subscriptions import Status
+from billing.rules.subscriptions import Status, SubscriptionEventKind
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
 from billing.store.payments import attempts, payments
@@ -169,7 +169,7 @@ def _tell_subscription(
         conn,
         payment.subscription_id,
         at=now,
-        kind="corrected",
+        kind=SubscriptionEventKind.CORRECTED,
         actor=actor,
         words="the provider had charged the customer after all"
         + (": the subscription stays canceled, look whether to refund" if ended else ""),

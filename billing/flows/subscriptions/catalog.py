@@ -7,6 +7,7 @@ difference and the remedy, before anything is written.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -14,27 +15,51 @@ from sqlalchemy import Connection, Engine
 from billing.errors import Conflict, ErrorCode
 from billing.rules.money import Money
 from billing.store.subscriptions import plans
-from plans.terms import Catalog, Plan, PlanVersion
+from plans.terms import Catalog, Dunning, Plan, PlanVersion
+
+
+class ChangeKind(StrEnum):
+    """How the catalog can differ from what is published."""
+
+    NEW_PLAN = "new_plan"
+    NEW_VERSION = "new_version"
+    POLICY = "policy"
+    """The name, the ladder or the catch-up policy of a plan."""
+    CHANGED_TERMS = "changed_terms"
+    """A published version was changed, which can't be applied."""
+    NOT_IN_CATALOG = "not_in_catalog"
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class Difference:
+    """One value that was published and is another in the catalog, as it is stored."""
+
+    name: str
+    before: Any
+    after: Any
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogChange:
     """One difference between the catalog and what is published.
 
-    `kind`: new_plan, new_version, policy (name, ladder, catch-up), changed_terms, not_in_catalog.
-    `effects` tell, for a new version that moves subscriptions, how many and how much money
-    a period it changes, a currency each.
+    `name` is a new plan's, `prices` and `moves` (whether existing subscriptions move to it) are a
+    new version's, `differences` are what else changes. `effects` tell, for a new version that
+    moves subscriptions, how many and how much money a period it changes, a currency each.
     """
 
-    kind: str
+    kind: ChangeKind
     plan: str
-    effective: date | None
-    words: str
-    effects: tuple["Effect", ...] = ()
+    effective: date | None = None
+    name: str | None = None
+    differences: tuple[Difference, ...] = ()
+    prices: tuple[Money, ...] = ()
+    moves: bool = False
+    effects: tuple["PriceEffect", ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class PriceEffect:
     """What a price change moves: subscriptions, their quantity, and the sum a period."""
 
     currency: str
@@ -43,14 +68,14 @@ class Effect:
     after: Money
 
 
-def diff(conn: Connection, catalog: Catalog) -> list[Change]:
+def diff(conn: Connection, catalog: Catalog) -> list[CatalogChange]:
     """Return what applying the catalog would do, or why it can't be applied."""
     published, digests = plans.published(conn), plans.digests(conn)
-    changes: list[Change] = []
+    changes: list[CatalogChange] = []
     for plan in catalog.plans.values():
         stored = published.get(plan.code)
         if stored is None:
-            changes.append(Change("new_plan", plan.code, None, f"new plan {plan.name!r}"))
+            changes.append(CatalogChange(ChangeKind.NEW_PLAN, plan.code, name=plan.name))
         else:
             changes += _policy_changes(stored, plan)
         for version in plan.versions:
@@ -58,24 +83,22 @@ def diff(conn: Connection, catalog: Catalog) -> list[Change]:
         if stored is not None:
             changes += _missing_versions(stored, plan)
     for code in sorted(published.keys() - catalog.plans.keys()):
-        words = "published, but no longer in the catalog: it stays as it is"
-        changes.append(Change("not_in_catalog", code, None, words))
+        changes.append(CatalogChange(ChangeKind.NOT_IN_CATALOG, code))
     return changes
 
 
-def _policy_changes(stored: Plan, plan: Plan) -> list[Change]:
+def _policy_changes(stored: Plan, plan: Plan) -> list[CatalogChange]:
     found = []
     for name in ("product", "name", "dunning", "catch_up"):
         before, after = getattr(stored, name), getattr(plan, name)
         if before != after:
-            words = f"{name}: {_plain(before)} -> {_plain(after)}"
-            found.append(Change("policy", plan.code, None, words))
+            differences = (Difference(name, _stored(before), _stored(after)),)
+            found.append(CatalogChange(ChangeKind.POLICY, plan.code, differences=differences))
     return found
 
 
-def _plain(value: Any) -> str:
-    stored = plans.dunning_json(value) if hasattr(value, "retry_after") else value
-    return "(default)" if stored is None else str(stored)
+def _stored(value: Any) -> Any:
+    return plans.dunning_json(value) if isinstance(value, Dunning) else value
 
 
 def _version_changes(
@@ -84,42 +107,55 @@ def _version_changes(
     version: PlanVersion,
     stored: Plan | None,
     digests: Mapping[tuple[str, date], str],
-) -> list[Change]:
+) -> list[CatalogChange]:
     digest = digests.get((plan.code, version.effective))
     if digest == version.digest():
         return []
     if digest is None:
-        words = f"new version: {_prices(version)}"
-        if version.existing == "move":
-            words += "; existing subscriptions move to it from their next period on"
-        effects = _effects(conn, version, stored) if version.existing == "move" else ()
-        return [Change("new_version", plan.code, version.effective, words, effects)]
+        moves = version.existing == "move"
+        return [
+            CatalogChange(
+                ChangeKind.NEW_VERSION,
+                plan.code,
+                version.effective,
+                prices=_prices(version),
+                moves=moves,
+                effects=_effects(conn, version, stored) if moves else (),
+            )
+        ]
     assert stored is not None
     before = next(v for v in stored.versions if v.effective == version.effective)
     return [
-        Change("changed_terms", plan.code, version.effective, terms_difference(before, version))
+        CatalogChange(
+            ChangeKind.CHANGED_TERMS,
+            plan.code,
+            version.effective,
+            differences=terms_differences(before, version),
+        )
     ]
 
 
-def _prices(version: PlanVersion) -> str:
-    return ", ".join(str(Money(amount, code)) for code, amount in sorted(version.prices.items()))
+def _prices(version: PlanVersion) -> tuple[Money, ...]:
+    return tuple(Money(amount, code) for code, amount in sorted(version.prices.items()))
 
 
-def terms_difference(before: PlanVersion, after: PlanVersion) -> str:
-    """Return in words what differs between two sets of terms."""
+def terms_differences(before: PlanVersion, after: PlanVersion) -> tuple[Difference, ...]:
+    """Return what differs between two sets of terms."""
     old, new = before.to_terms(), after.to_terms()
-    return "; ".join(
-        f"{key}: {old.get(key)} -> {new.get(key)}"
+    return tuple(
+        Difference(key, old.get(key), new.get(key))
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     )
 
 
-def _effects(conn: Connection, version: PlanVersion, stored: Plan | None) -> tuple[Effect, ...]:
+def _effects(
+    conn: Connection, version: PlanVersion, stored: Plan | None
+) -> tuple[PriceEffect, ...]:
     if stored is None:
         return ()
     held = {v.effective: v for v in stored.versions}
-    sums: dict[str, Effect] = {}
+    sums: dict[str, PriceEffect] = {}
     for row in plans.live_subscriptions(conn, version.plan):
         if row.plan_version >= version.effective or row.currency not in version.prices:
             continue
@@ -127,7 +163,7 @@ def _effects(conn: Connection, version: PlanVersion, stored: Plan | None) -> tup
         before = Money(held[row.plan_version].prices[row.currency] * quantity, row.currency)
         after = Money(version.prices[row.currency] * quantity, row.currency)
         so_far = sums.get(row.currency)
-        sums[row.currency] = Effect(
+        sums[row.currency] = PriceEffect(
             row.currency,
             row.subscriptions + (so_far.subscriptions if so_far else 0),
             before + so_far.before if so_far else before,
@@ -136,16 +172,16 @@ def _effects(conn: Connection, version: PlanVersion, stored: Plan | None) -> tup
     return tuple(sums.values())
 
 
-def _missing_versions(stored: Plan, plan: Plan) -> list[Change]:
+def _missing_versions(stored: Plan, plan: Plan) -> list[CatalogChange]:
     dates = {version.effective for version in plan.versions}
     return [
-        Change("not_in_catalog", plan.code, version.effective, "published, not in the catalog")
+        CatalogChange(ChangeKind.NOT_IN_CATALOG, plan.code, version.effective)
         for version in stored.versions
         if version.effective not in dates
     ]
 
 
-def apply(engine: Engine, catalog: Catalog, *, now: datetime) -> list[Change]:
+def apply(engine: Engine, catalog: Catalog, *, now: datetime) -> list[CatalogChange]:
     """Publish what is new in the catalog and return what was done; all of it or nothing.
 
     Raises `Conflict` when a published version was changed.
@@ -158,15 +194,19 @@ def apply(engine: Engine, catalog: Catalog, *, now: datetime) -> list[Change]:
             plans.put_plan(conn, plan, now)
             fresh = [v for v in plan.versions if (plan.code, v.effective) not in digests]
             plans.add_versions(conn, fresh, now)
-    return [change for change in changes if change.kind != "not_in_catalog"]
+    return [change for change in changes if change.kind is not ChangeKind.NOT_IN_CATALOG]
 
 
-def _refuse_changed(changes: Sequence[Change]) -> None:
-    changed = [change for change in changes if change.kind == "changed_terms"]
+def _refuse_changed(changes: Sequence[CatalogChange]) -> None:
+    changed = [change for change in changes if change.kind is ChangeKind.CHANGED_TERMS]
     if changed:
         raise Conflict(
             "published versions can't change: "
-            + " | ".join(f"{c.plan} of {c.effective}: {c.words}" for c in changed),
+            + " | ".join(f"{c.plan} of {c.effective}: {_terms(c)}" for c in changed),
             where="plans/catalog",
             code=ErrorCode.VERSION_PUBLISHED,
         )
+
+
+def _terms(change: CatalogChange) -> str:
+    return "; ".join(f"{each.name}: {each.before} -> {each.after}" for each in change.differences)

@@ -12,7 +12,7 @@ from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.flows.customers.customers import refuse_anything_like_a_card
 from billing.ids import new_id
 from billing.rules.periods import Anchor, Schedule, ScheduleError, nth, to_local
-from billing.rules.subscriptions import initial
+from billing.rules.subscriptions import SubscriptionEventKind, initial
 from billing.store.subscriptions import customers, plans, subscriptions
 from billing.store.transactions import Transactions
 from plans.terms import NoVersion, Plan, PlanVersion, version_for_new
@@ -82,7 +82,7 @@ def subscribe(
                 "currency": order.currency,
                 "quantity": order.quantity,
                 "invoice_prefix": "".join(secrets.choice(_LETTERS) for _ in range(10)),
-                "status": str(initial(schedule.trial is not None)),
+                "status": initial(schedule.trial is not None),
                 "anchor_local": schedule.anchor.local,
                 "zone": order.zone,
                 "every": str(schedule.cadence),
@@ -104,7 +104,7 @@ def subscribe(
             conn,
             subscription_id,
             at=now,
-            kind="created",
+            kind=SubscriptionEventKind.CREATED,
             actor=actor,
             words=f"subscribed to {plan.code} ({version.effective}) in {order.currency},"
             f" first period from {first.period.start:%Y-%m-%d %H:%M} UTC",

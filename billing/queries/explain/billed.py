@@ -1,14 +1,14 @@
 """One cycle with what hangs on it: the rows that the facts are read from."""
 
 from dataclasses import dataclass
-from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from billing.store.payments import invoices, payments
 from billing.store.payments.invoices import Invoice
 from billing.store.payments.payments import Payment
 from billing.store.subscriptions import cycles, subscriptions
+from billing.store.subscriptions.cycles import Cycle
 from billing.store.subscriptions.subscriptions import Subscription
 
 
@@ -17,7 +17,7 @@ class Billed:
     """One cycle with what hangs on it; a one-off payment has neither cycle nor invoice."""
 
     subscription: Subscription | None
-    cycle: Row[Any] | None
+    cycle: Cycle | None
     invoice: Invoice | None
     payment: Payment | None
 
@@ -32,7 +32,7 @@ def billed_of_payment(conn: Connection, payment: Payment) -> Billed:
     return Billed(subscription, cycles.get(conn, invoice.cycle_id), invoice, payment)
 
 
-def billed_of_cycle(conn: Connection, subscription: Subscription, cycle: Row[Any]) -> Billed:
+def billed_of_cycle(conn: Connection, subscription: Subscription, cycle: Cycle) -> Billed:
     """Return what a cycle was billed with."""
     invoice = invoices.of_cycle(conn, cycle.id)
     payment = payments.of_invoice(conn, invoice.id) if invoice is not None else None

@@ -20,6 +20,7 @@ from billing.store.journal.posting import StoredEntry
 from billing.store.payments import attempts, disputes, recognition, refunds
 from billing.store.payments.invoices import Invoice
 from billing.store.payments.payments import Payment
+from billing.store.subscriptions.cycles import Cycle
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,7 +185,7 @@ def cycle_facts(conn: Connection, billed: Billed, now: datetime) -> CycleFacts |
     )
 
 
-def _holds(conn: Connection, billed: Billed, cycle: Row[Any], now: datetime) -> Iterator[HoldFacts]:
+def _holds(conn: Connection, billed: Billed, cycle: Cycle, now: datetime) -> Iterator[HoldFacts]:
     invoice, payment = billed.invoice, billed.payment
     if invoice is not None and invoice.status is InvoiceStatus.OPEN:
         yield HoldFacts(HoldKind.NOT_PAID)

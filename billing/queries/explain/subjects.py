@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from billing.queries.explain.billed import Billed
 from billing.rules.money import Money
 from billing.rules.payments import State
-from billing.rules.subscriptions import Status
+from billing.rules.subscriptions import Status, SubscriptionEventKind
 from billing.store.payments import payments
 from billing.store.payments.payments import Payment
 from billing.store.subscriptions import customers, subscriptions
@@ -61,7 +61,7 @@ class PaymentFacts:
 class LastEvent:
     """What happened to a subscription last."""
 
-    kind: str
+    kind: SubscriptionEventKind
     words: str
     actor: str
     at: datetime

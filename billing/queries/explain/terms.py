@@ -4,14 +4,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from billing.rules.money import Money
 from billing.rules.periods import nth, to_local
 from billing.rules.subscriptions import CycleKind
 from billing.store.subscriptions import cycles, plans
+from billing.store.subscriptions.cycles import Cycle
 from billing.store.subscriptions.subscriptions import Subscription
 from plans.terms import Plan, PlanVersion
 
@@ -67,7 +67,7 @@ class ScheduleFacts:
     whole: int
 
 
-def terms_facts(conn: Connection, subscription: Subscription, cycle: Row[Any]) -> TermsFacts:
+def terms_facts(conn: Connection, subscription: Subscription, cycle: Cycle) -> TermsFacts:
     """Return the terms of a cycle and why it has those."""
     plan = plans.published(conn).get(cycle.plan)
     assert plan is not None, "published plans are never deleted"
@@ -102,7 +102,7 @@ def _passed_by(plan: Plan, held: PlanVersion, starts_on: date) -> Iterator[Passe
             yield PassedBy(later.effective, later.existing)
 
 
-def schedule_facts(subscription: Subscription, cycle: Row[Any]) -> ScheduleFacts:
+def schedule_facts(subscription: Subscription, cycle: Cycle) -> ScheduleFacts:
     """Return the period that a cycle has by its subscription's schedule."""
     scheduled = nth(subscription.schedule, cycle.n)
     return ScheduleFacts(

@@ -2,30 +2,70 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from datetime import date, datetime
+from typing import TypedDict
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, select, text
 
+from billing.rules.subscriptions import CycleKind, CycleState
 from billing.store.bulk import bulk_insert
+from billing.store.rows import reader
 from billing.store.tables import cycles
 
 
-def add(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+@dataclass(frozen=True, slots=True)
+class Cycle:
+    """One cycle as stored; `digest` is there once it is closed."""
+
+    id: UUID
+    subscription_id: UUID
+    customer_id: UUID
+    n: int
+    kind: CycleKind
+    period_start: datetime
+    period_end: datetime
+    plan: str
+    plan_version: date
+    state: CycleState
+    opened_at: datetime
+    closed_at: datetime | None
+    digest: str | None
+
+
+class NewCycle(TypedDict):
+    """The columns of a cycle that is opened."""
+
+    id: UUID
+    subscription_id: UUID
+    customer_id: UUID
+    n: int
+    kind: CycleKind
+    period_start: datetime
+    period_end: datetime
+    plan: str
+    plan_version: date
+    opened_at: datetime
+
+
+_of = reader(Cycle)
+
+
+def add(conn: Connection, rows: Sequence[NewCycle]) -> None:
     """Open cycles; the database refuses a gap, an overlap or a second one for a period."""
     bulk_insert(conn, cycles, rows)
 
 
-def of_subscription(conn: Connection, subscription_id: UUID) -> list[Row[Any]]:
+def of_subscription(conn: Connection, subscription_id: UUID) -> list[Cycle]:
     """Return a subscription's cycles in order."""
     query = select(cycles).where(cycles.c.subscription_id == subscription_id).order_by(cycles.c.n)
-    return list(conn.execute(query))
+    return [_of(row) for row in conn.execute(query)]
 
 
-def get(conn: Connection, cycle_id: UUID) -> Row[Any] | None:
+def get(conn: Connection, cycle_id: UUID) -> Cycle | None:
     """Return one cycle."""
-    return conn.execute(select(cycles).where(cycles.c.id == cycle_id)).one_or_none()
+    row = conn.execute(select(cycles).where(cycles.c.id == cycle_id)).one_or_none()
+    return None if row is None else _of(row)
 
 
 # The receivable is asked of the journal itself, not of a stored balance. What was paid is closed
@@ -64,13 +104,13 @@ def still_closable(conn: Connection, ids: Sequence[UUID], now: datetime) -> list
 
 
 _LOCK = text(
-    "SELECT * FROM cycles WHERE id = ANY(:ids) AND state = 'opened' ORDER BY id FOR UPDATE"
+    "SELECT id FROM cycles WHERE id = ANY(:ids) AND state = 'opened' ORDER BY id FOR UPDATE"
 )
 
 
-def lock_opened(conn: Connection, ids: Sequence[UUID]) -> list[Row[Any]]:
+def lock_opened(conn: Connection, ids: Sequence[UUID]) -> list[UUID]:
     """Lock those of `ids` that are still open; no journal entry can join them meanwhile."""
-    return list(conn.execute(_LOCK, {"ids": list(ids)}))
+    return [row.id for row in conn.execute(_LOCK, {"ids": list(ids)})]
 
 
 _CLOSE = text(

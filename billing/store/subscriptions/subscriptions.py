@@ -4,16 +4,17 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Select, bindparam, select, text, update
+from sqlalchemy import Connection, Select, bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.rules.periods import Anchor, Schedule
-from billing.rules.subscriptions import Status
+from billing.rules.subscriptions import Status, SubscriptionEventKind
 from billing.store.arrays import literal
 from billing.store.bulk import bulk_insert
+from billing.store.rows import names_of, reader
 from billing.store.tables import subscription_events, subscriptions
 from plans.terms import Cadence
 
@@ -56,14 +57,69 @@ class Subscription:
         )
 
 
-_COLUMNS = tuple(Subscription.__dataclass_fields__)
+class SubscriptionChange(TypedDict, total=False):
+    """Columns of a subscription that may be written, each with its type."""
+
+    status: Status
+    plan_version: date
+    next_n: int
+    renews_at: datetime | None
+    cancel_at_period_end: bool
+    canceled_at: datetime | None
+    parked_at: datetime | None
+    parked_error: str | None
+    parked_reason: str | None
 
 
-def _of(row: Row[Any]) -> Subscription:
-    values = row._mapping
-    return Subscription(
-        **{name: values[name] for name in _COLUMNS} | {"status": Status(row.status)}
-    )
+class NewSubscription(TypedDict):
+    """The columns of a subscription that begins."""
+
+    id: UUID
+    external_id: str | None
+    customer_id: UUID
+    plan: str
+    plan_version: date
+    currency: str
+    quantity: int
+    invoice_prefix: str
+    status: Status
+    anchor_local: datetime
+    zone: str
+    every: str
+    trial: str | None
+    anchor_day: int | None
+    next_n: int
+    renews_at: datetime
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SubscriptionEvent:
+    """One line of a subscription's history, with the words that were noted then."""
+
+    id: int
+    subscription_id: UUID
+    at: datetime
+    kind: SubscriptionEventKind
+    actor: str
+    words: str
+    detail: Mapping[str, Any]
+
+
+class NewEvent(TypedDict):
+    """One line to be added to a subscription's history."""
+
+    subscription_id: UUID
+    at: datetime
+    kind: SubscriptionEventKind
+    actor: str
+    words: str
+    detail: Mapping[str, Any]
+
+
+_COLUMNS = names_of(Subscription)
+_of = reader(Subscription)
+_event_of = reader(SubscriptionEvent)
 
 
 def _query() -> Select[Any]:
@@ -134,14 +190,14 @@ def page(
     return [_of(row) for row in conn.execute(query)]
 
 
-def add(conn: Connection, values: Mapping[str, Any]) -> bool:
+def add(conn: Connection, values: NewSubscription) -> bool:
     """Insert one subscription; False when its external id is taken."""
     statement = insert(subscriptions).values(**values)
     taken = statement.on_conflict_do_nothing(index_elements=["external_id"])
     return conn.execute(taken.returning(subscriptions.c.id)).one_or_none() is not None
 
 
-def change(conn: Connection, subscription_id: UUID, **values: Any) -> None:
+def change(conn: Connection, subscription_id: UUID, **values: Unpack[SubscriptionChange]) -> None:
     """Write columns of one subscription."""
     conn.execute(
         update(subscriptions).where(subscriptions.c.id == subscription_id).values(**values)
@@ -192,7 +248,7 @@ def note(
     subscription_id: UUID,
     *,
     at: datetime,
-    kind: str,
+    kind: SubscriptionEventKind,
     actor: str,
     words: str,
     detail: Mapping[str, Any] | None = None,
@@ -213,16 +269,16 @@ def note(
     )
 
 
-def notes(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+def notes(conn: Connection, rows: Sequence[NewEvent]) -> None:
     """Append many timeline lines in one statement."""
     bulk_insert(conn, subscription_events, rows)
 
 
-def events(conn: Connection, subscription_id: UUID) -> list[Row[Any]]:
+def events(conn: Connection, subscription_id: UUID) -> list[SubscriptionEvent]:
     """Return the timeline lines of a subscription, oldest first."""
     query = (
         select(subscription_events)
         .where(subscription_events.c.subscription_id == subscription_id)
         .order_by(subscription_events.c.id)
     )
-    return list(conn.execute(query))
+    return [_event_of(row) for row in conn.execute(query)]

@@ -1,0 +1,127 @@
+"""What the next cycle of a subscription is: its period, terms, kind and price. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from billing.flows.policy import Policy
+from billing.ids import derived_id
+from billing.rules import invoices as invoice_rules
+from billing.rules import recognition
+from billing.rules.invoices import Draft
+from billing.rules.money import Money
+from billing.rules.periods import ScheduledPeriod, nth, number_containing, to_local
+from billing.rules.subscriptions import CycleKind, cycle_kind, plan_catch_up
+from billing.store.subscriptions.subscriptions import Subscription
+from plans.terms import Plan, PlanVersion, version_for_period
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """One cycle to be opened, decided and priced; `draft` is None where nothing is billed.
+
+    `recognise_at` is when something of the invoice is earned for the first time.
+    """
+
+    subscription: Subscription
+    scheduled: ScheduledPeriod
+    kind: CycleKind
+    version: PlanVersion
+    draft: Draft | None
+    cycle_id: UUID
+    invoice_id: UUID
+    payment_id: UUID
+    recognise_at: datetime | None = None
+
+
+class CannotOpen(Exception):
+    """This subscription can't go on by itself: `reason` for the metric, the text for a person."""
+
+    def __init__(self, reason: str, error: str) -> None:
+        super().__init__(error)
+        self.reason = reason
+
+
+def decide(
+    subscription: Subscription,
+    catalog: Mapping[str, Plan],
+    now: datetime,
+    policy: Policy,
+    *,
+    bill_missed: bool = False,
+) -> Opening:
+    """Return the next cycle of a subscription, priced. Raises `CannotOpen`.
+
+    `bill_missed`: an operator decided that missed periods are billed, whatever the policy.
+    """
+    plan = catalog.get(subscription.plan)
+    if plan is None:
+        raise CannotOpen("plan_missing", f"plan {subscription.plan} is not published")
+    schedule = subscription.schedule
+    scheduled = nth(schedule, subscription.next_n)
+    if scheduled.period.start != subscription.renews_at:
+        raise CannotOpen(
+            "schedule_changed",
+            f"cycle {subscription.next_n} starts at {scheduled.period.start} by its schedule"
+            f" but was due at {subscription.renews_at}",
+        )
+    starts_on = to_local(scheduled.period.start, subscription.zone).date()
+    version = version_for_period(plan.versions, subscription.plan_version, starts_on)
+    kind = cycle_kind(subscription.status, scheduled.kind)
+    if kind is CycleKind.REGULAR and scheduled.period.end <= now and not bill_missed:
+        kind = _kind_of_missed(subscription, plan, now, policy)
+    draft = recognise_at = None
+    if kind is CycleKind.REGULAR:
+        draft = _draft(subscription, plan, version, scheduled, policy)
+    if draft is not None and draft.net:
+        service = recognition.Service(scheduled.period, subscription.zone)
+        recognise_at = recognition.first_at(service, policy.recognise)
+    owner, n, start = subscription.id, scheduled.n, scheduled.period.start
+    return Opening(
+        subscription,
+        scheduled,
+        kind,
+        version,
+        draft,
+        cycle_id=derived_id("cycle", owner, n, start),
+        invoice_id=derived_id("invoice", owner, n, start),
+        payment_id=derived_id("payment", owner, n, start),
+        recognise_at=recognise_at,
+    )
+
+
+def _kind_of_missed(
+    subscription: Subscription, plan: Plan, now: datetime, policy: Policy
+) -> CycleKind:
+    """Return the kind of a cycle whose period is wholly over before it was opened."""
+    missed = number_containing(subscription.schedule, now) - subscription.next_n
+    catch_up = plan_catch_up(plan.catch_up or policy.catch_up, policy.catch_up_cap, missed)
+    if catch_up.action == "park":
+        raise CannotOpen("catch_up", f"{catch_up.words}: release it with --bill or --skip")
+    return CycleKind.SKIPPED if catch_up.action == "skip" else CycleKind.REGULAR
+
+
+def _draft(
+    subscription: Subscription,
+    plan: Plan,
+    version: PlanVersion,
+    scheduled: ScheduledPeriod,
+    policy: Policy,
+) -> Draft:
+    draft = invoice_rules.draft(
+        plan.name,
+        version,
+        scheduled,
+        subscription.quantity,
+        subscription.currency,
+        zone=subscription.zone,
+    )
+    minimum = policy.minimum_amounts.get(subscription.currency, 0)
+    if 0 < draft.total < minimum:
+        raise CannotOpen(
+            "below_minimum",
+            f"{Money(draft.total, draft.currency)} is below the provider's minimum"
+            f" of {Money(minimum, draft.currency)}",
+        )
+    return draft

@@ -1,0 +1,181 @@
+"""Letting go on what an error had parked: a payment, or a subscription with its missed periods."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal
+from uuid import UUID
+
+from sqlalchemy import Connection, Engine
+
+from billing.errors import Conflict, ErrorCode
+from billing.flows.cycles.deciding import CannotOpen, decide
+from billing.flows.cycles.opening import write
+from billing.flows.cycles.skipping import skip_missed
+from billing.flows.policy import Policy
+from billing.flows.subscriptions.lifecycle import locked
+from billing.queries.subscriptions import find_subscription
+from billing.rules.payments import AttemptKind, State
+from billing.rules.periods import NotStarted, number_containing
+from billing.rules.subscriptions import SubscriptionEventKind
+from billing.store.dispatch import NOT_HELD
+from billing.store.payments import payments
+from billing.store.subscriptions import plans, subscriptions
+from billing.store.subscriptions.parking import NOT_PARKED
+from billing.store.subscriptions.subscriptions import Subscription
+
+Missed = Literal["bill", "skip"]
+
+
+@dataclass(frozen=True, slots=True)
+class Released:
+    """A subscription that goes on; so many missed periods were billed, or skipped."""
+
+    subscription_id: UUID
+    missed: Missed | None
+    periods: int
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePlan:
+    """What releasing a subscription will do.
+
+    `over` periods are wholly over and `begun` have begun, all without a cycle. `ends_at` is when
+    it was to end meanwhile: then it ends, and none of them is opened.
+    """
+
+    subscription_id: UUID
+    missed: Missed | None
+    ends_at: datetime | None
+    over: int
+    begun: int
+
+
+def release_payment(engine: Engine, payment_id: UUID, *, now: datetime) -> None:
+    """Let a parked payment go on, with an attempt now. Raises `Conflict` when it isn't parked.
+
+    An authorised one is captured, if that was asked for, or else voided.
+    """
+    with engine.begin() as conn:
+        payment = payments.lock_known_payment(conn, payment_id)
+        if payment.parked_at is None:
+            raise Conflict(
+                f"payment {payment_id} is not parked",
+                code=ErrorCode.NOT_PARKED,
+                payment_id=payment_id,
+            )
+        kind = AttemptKind.MANUAL
+        if payment.state is State.AUTHORIZED:
+            asked = payment.capture_amount is not None
+            kind = AttemptKind.CAPTURE if asked else AttemptKind.VOID
+        payments.change(
+            conn,
+            payment_id,
+            now,
+            **NOT_PARKED,
+            next_attempt_at=now,
+            next_attempt_kind=kind,
+            dispatch_after=NOT_HELD,
+        )
+
+
+def release_subscription(
+    engine: Engine,
+    reference: str,
+    *,
+    missed: Missed | None,
+    now: datetime,
+    actor: str,
+    policy: Policy,
+) -> Released:
+    """Put a parked subscription back into scheduling and return what became of missed periods.
+
+    `bill` opens every missed period now, billed, whatever the cap; `skip` opens them unbilled;
+    None leaves it to the catch-up policy. One that was to end meanwhile ends, without any of
+    them. Raises `NotFound`, `Conflict`.
+    """
+    with engine.begin() as conn:
+        subscription = locked(conn, find_subscription(conn, reference).id)
+        if subscription.parked_at is None:
+            raise Conflict(
+                f"subscription {reference} is not parked",
+                code=ErrorCode.NOT_PARKED,
+                subscription=reference,
+            )
+        if missed is not None:
+            _refuse_missed_after_the_end(subscription, now)
+        subscriptions.change(conn, subscription.id, **NOT_PARKED)
+        if missed == "skip":
+            periods = skip_missed(conn, subscription, now)
+            words = f"released; {periods} missed periods skipped"
+        elif missed == "bill":
+            periods = _bill_missed(conn, subscription, now, policy)
+            words = f"released; {periods} periods billed"
+        else:
+            periods, words = 0, "released"
+        subscriptions.note(
+            conn,
+            subscription.id,
+            at=now,
+            kind=SubscriptionEventKind.RELEASED,
+            actor=actor,
+            words=words,
+        )
+        return Released(subscription.id, missed, periods)
+
+
+def plan_release(
+    conn: Connection, subscription_id: UUID, *, missed: Missed | None, now: datetime
+) -> ReleasePlan:
+    """Return what releasing a parked subscription will do. Raises `NotFound`, `Conflict`."""
+    subscription = find_subscription(conn, str(subscription_id))
+    if missed is not None:
+        _refuse_missed_after_the_end(subscription, now)
+    ends_at = subscription.renews_at if _ended_meanwhile(subscription, now) else None
+    over, begun = _missed_periods(subscription, now)
+    return ReleasePlan(subscription.id, missed, ends_at, over, begun)
+
+
+def _missed_periods(subscription: Subscription, now: datetime) -> tuple[int, int]:
+    """Count the periods that are wholly over, and those that have begun, without a cycle."""
+    try:
+        current = number_containing(subscription.schedule, now)
+    except NotStarted:
+        return 0, 0
+    return max(0, current - subscription.next_n), max(0, current - subscription.next_n + 1)
+
+
+def _ended_meanwhile(subscription: Subscription, now: datetime) -> bool:
+    """Return whether its cancellation at a period's end was due before now."""
+    return (
+        subscription.cancel_at_period_end
+        and subscription.renews_at is not None
+        and subscription.renews_at <= now
+    )
+
+
+def _refuse_missed_after_the_end(subscription: Subscription, now: datetime) -> None:
+    """Raise `Conflict` where the missed periods come after the end that was asked for."""
+    if _ended_meanwhile(subscription, now):
+        raise Conflict(
+            f"subscription {subscription.id} was to end at"
+            f" {subscription.renews_at:%Y-%m-%d %H:%M} UTC: no period was missed after that",
+            code=ErrorCode.NO_PERIOD_MISSED,
+            subscription_id=subscription.id,
+        )
+
+
+def _bill_missed(
+    conn: Connection, subscription: Subscription, now: datetime, policy: Policy
+) -> int:
+    """Open every period of a locked subscription that has begun, each as one cycle."""
+    catalog = plans.published(conn)
+    opened = 0
+    while subscription.renews_at is not None and subscription.renews_at <= now:
+        try:
+            opening = decide(subscription, catalog, now, policy, bill_missed=True)
+        except CannotOpen as error:
+            raise Conflict(f"it can't be opened yet: {error}") from error
+        write(conn, [opening], now)
+        opened += 1
+        subscription = locked(conn, subscription.id)
+    return opened

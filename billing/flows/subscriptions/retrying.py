@@ -1,0 +1,98 @@
+"""Trying a payment again when somebody asks for it, outside the ladder."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.errors import Conflict, ErrorCode, NotFound
+from billing.flows.customers.customers import rung_given_back
+from billing.flows.payments.write_offs import reopen
+from billing.rules.invoices import InvoiceStatus
+from billing.rules.payments import AttemptKind, Cause, State
+from billing.store.dispatch import NOT_HELD
+from billing.store.payments import attempts, payments
+from billing.store.payments.payments import LockedPayment
+from billing.store.transactions import Transactions
+
+
+@dataclass(frozen=True, slots=True)
+class Retry:
+    """A payment that is tried again, and the state it was in."""
+
+    payment_id: UUID
+    state: State
+
+
+def retry(
+    engine: Transactions,
+    payment_id: UUID,
+    *,
+    now: datetime,
+    actor: str,
+    why: str,
+    dry_run: bool = False,
+) -> Retry:
+    """Try a payment again now, outside the ladder, and return which, in what state it was.
+
+    A FAILED payment is reopened, as long as its cycle is open. No rung is used.
+    Raises `NotFound`, `Conflict`.
+    """
+    with engine.begin() as conn:
+        payment = payments.lock_payment(conn, payment_id)
+        if payment is None:
+            raise NotFound(
+                f"no payment {payment_id}", code=ErrorCode.PAYMENT_NOT_FOUND, payment_id=payment_id
+            )
+        _refuse_retry(conn, payment)
+        if dry_run:
+            return Retry(payment_id, payment.state)
+        if payment.state == State.FAILED:
+            reopen(conn, payment, cause=Cause.REOPENED_BY_OPERATOR, now=now, actor=actor, why=why)
+        payments.change(
+            conn,
+            payment_id,
+            now,
+            rung=rung_given_back(payment.next_attempt_kind, payment.rung),
+            next_attempt_at=now,
+            next_attempt_kind=AttemptKind.MANUAL,
+            dispatch_after=NOT_HELD,
+            decision=f"retried by {actor}: {why}",
+        )
+        return Retry(payment_id, payment.state)
+
+
+def _refuse_retry(conn: Connection, payment: LockedPayment) -> None:
+    if payment.state not in (State.CREATED, State.FAILED):
+        raise Conflict(
+            f"payment {payment.id} is {payment.state}: there is nothing to retry",
+            code=ErrorCode.PAYMENT_NOT_RETRYABLE,
+            payment_id=payment.id,
+        )
+    if attempts.open_attempt(conn, payment.id) is not None:
+        raise Conflict(
+            f"an attempt of payment {payment.id} is open: its outcome is being asked for",
+            code=ErrorCode.ATTEMPT_OPEN,
+            payment_id=payment.id,
+        )
+    if payment.parked_at is not None:
+        raise Conflict(
+            f"payment {payment.id} is parked: {payment.parked_error}",
+            code=ErrorCode.PAYMENT_PARKED,
+            payment_id=payment.id,
+        )
+    if payment.state == State.FAILED and payment.invoice_id is None:
+        raise Conflict(
+            f"payment {payment.id} is a charge without an invoice: its answer is final",
+            code=ErrorCode.ONE_OFF_IS_FINAL,
+            payment_id=payment.id,
+        )
+    if payment.state == State.FAILED and payment.cycle_state == "closed":
+        raise Conflict(
+            f"payment {payment.id} was written off and its cycle is closed",
+            code=ErrorCode.WRITTEN_OFF_AND_CLOSED,
+            payment_id=payment.id,
+        )
+    if payment.state == State.FAILED and payment.invoice_status is InvoiceStatus.VOID:
+        raise Conflict(f"payment {payment.id}: its invoice was voided, nothing is owed")

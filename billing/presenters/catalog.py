@@ -1,0 +1,39 @@
+"""Sentences about what publishing the catalog changes."""
+
+from typing import Any
+
+from billing.flows.subscriptions.catalog import CatalogChange, ChangeKind, Difference
+
+
+def words(change: CatalogChange) -> str:
+    """Tell one difference between the catalog and what is published."""
+    match change.kind:
+        case ChangeKind.NEW_PLAN:
+            return f"new plan {change.name!r}"
+        case ChangeKind.NEW_VERSION:
+            moves = "; existing subscriptions move to it from their next period on"
+            prices = ", ".join(map(str, change.prices))
+            return f"new version: {prices}{moves if change.moves else ''}"
+        case ChangeKind.POLICY:
+            return "; ".join(_difference(each, absent="(default)") for each in change.differences)
+        case ChangeKind.CHANGED_TERMS:
+            return "; ".join(_difference(each, absent="None") for each in change.differences)
+        case ChangeKind.NOT_IN_CATALOG:
+            if change.effective is None:
+                return "published, but no longer in the catalog: it stays as it is"
+            return "published, not in the catalog"
+
+
+def effects(change: CatalogChange) -> str:
+    """Tell what a version that moves subscriptions moves."""
+    return "".join(
+        f"; {effect.subscriptions} subscription(s) from {effect.before} to {effect.after} a period"
+        for effect in change.effects
+    )
+
+
+def _difference(each: Difference, *, absent: str) -> str:
+    def shown(value: Any) -> str:
+        return absent if value is None else str(value)
+
+    return f"{each.name}: {shown(each.before)} -> {shown(each.after)}"
