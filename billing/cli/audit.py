@@ -35,10 +35,10 @@ def list_(
     output: Output,
 ) -> None:
     """List the audit log, the latest first."""
-    from billing.store.access import audit as stored
+    from billing.queries.access import audit_entries
 
     with session.connect() as conn:
-        rows = stored.page(
+        rows = audit_entries(
             conn, actor=actor, action=action, subject=subject, before=after, limit=limit + 1
         )
     write_page(output, rows, _COLUMNS, limit)

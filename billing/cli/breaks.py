@@ -45,10 +45,10 @@ def list_(
     output: Output,
 ) -> None:
     """List open breaks in the order they were found."""
-    from billing.store.settlement import breaks as stored
+    from billing.queries import settlement
 
     with session.connect() as conn:
-        rows = stored.page(
+        rows = settlement.breaks(
             conn,
             kind=kind,
             assigned_to=assigned_to,
@@ -67,12 +67,12 @@ def list_(
 @click.pass_obj
 def show(session: Session, break_id: str, output: Output) -> None:
     """Show a break with both sides and its notes."""
-    from billing.store.settlement import breaks as stored
+    from billing.queries import settlement
 
     with session.connect() as conn:
         found = find(conn, "break", break_id)
-        row = stored.get(conn, found)
-        notes = [plain(note) for note in stored.notes(conn, found)]
+        row = settlement.found_break(conn, found)
+        notes = [plain(note) for note in settlement.break_notes(conn, found)]
     assert row is not None, "breaks are never deleted"
     output.record({**_shown(row), "notes": notes}, {"notes": _NOTES})
 

@@ -38,10 +38,10 @@ def list_(
     output: Output,
 ) -> None:
     """List payments in order of creation."""
-    from billing.queries import overview
+    from billing.queries import payments as queries
 
     with session.connect() as conn:
-        rows = overview.payments(
+        rows = queries.payments(
             conn,
             state=state,
             subscription_id=find(conn, "subscription", subscription) if subscription else None,
@@ -60,15 +60,14 @@ def list_(
 @click.pass_obj
 def show(session: Session, payment: str, output: Output) -> None:
     """Show a payment with its attempts and its history."""
-    from billing.queries import overview
-    from billing.store.payments import attempts, payments
+    from billing.queries import payments as queries
 
     with session.connect() as conn:
         payment_id = find(conn, "payment", payment)
         record = {
-            **plain(overview.payments(conn, id=payment_id)[0]),
-            "attempt_rows": [plain(row) for row in attempts.of_payment(conn, payment_id)],
-            "transitions": [plain(row) for row in payments.transitions(conn, payment_id)],
+            **plain(queries.payments(conn, id=payment_id)[0]),
+            "attempt_rows": [plain(row) for row in queries.attempts_of(conn, payment_id)],
+            "transitions": [plain(row) for row in queries.transitions(conn, payment_id)],
         }
     output.record(record, {"attempt_rows": ATTEMPTS, "transitions": TRANSITIONS})
 
@@ -124,10 +123,10 @@ def capture(
     """
     from billing.cli.amounts import read_amount
     from billing.flows.payments import authorizations
-    from billing.store.payments import payments
+    from billing.queries import payments as queries
 
     with session.connect() as conn:
-        row = payments.get(conn, find(conn, "payment", payment))
+        row = queries.payment(conn, find(conn, "payment", payment))
         assert row is not None, "it was found a moment ago"
         wanted = None if amount is None else read_amount(amount, row.currency, "--amount")
         money = authorizations.capturable(row, wanted, session.now())

@@ -67,7 +67,7 @@ def advance(
     BY is how far: 3mo, 2w, 10d, 36h, 1y. A scheduler and a worker have to run (`billing up`): they
     do what comes due. Sandbox mode only; time can't be turned back.
     """
-    from billing.queries import overview
+    from billing.queries import status
 
     if session.settings.mode != "sandbox":
         raise Conflict("only a sandbox has a test clock", remedy="in live mode time just passes")
@@ -75,7 +75,7 @@ def advance(
     end = _end(start, by, to)
     pause = _duration(step, "--step")
     with session.connect() as conn:
-        renewals, attempts = overview.due(conn, end)
+        renewals, attempts = status.due(conn, end)
     words = (
         f"move the clock from {start:%Y-%m-%d %H:%M} to {end:%Y-%m-%d %H:%M} UTC; by then"
         f" {renewals} subscription(s) renew at least once and {attempts} attempt(s) are due"

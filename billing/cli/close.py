@@ -28,10 +28,10 @@ def close() -> None:
 @click.pass_obj
 def preview(session: Session, output: Output) -> None:
     """Show how many cycles would be closed now, and what keeps the others open."""
-    from billing.store.subscriptions import cycles
+    from billing.queries import books
 
     with session.connect() as conn:
-        waiting = cycles.why_open(conn, session.now())
+        waiting = books.why_open(conn, session.now())
     output.records([{"why": why, "count": count} for why, count in waiting.items()], _CYCLES)
     ready = waiting.get("ready", 0)
     talk(f"{ready} cycle(s) would be closed; the reconciler does it at its next tick")

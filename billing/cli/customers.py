@@ -54,10 +54,10 @@ def create(
 @click.pass_obj
 def list_(session: Session, limit: int, after: UUID | None, output: Output) -> None:
     """List customers in order of creation."""
-    from billing.queries import overview
+    from billing.queries import customers as queries
 
     with session.connect() as conn:
-        rows = overview.customers(conn, limit=limit + 1, after=after)
+        rows = queries.customers(conn, limit=limit + 1, after=after)
     write_page(output, rows, CUSTOMERS, limit)
 
 
@@ -101,13 +101,13 @@ def set_payment_method(session: Session, customer: str, token: str, output: Outp
 
 
 def _show(session: Session, customer_id: UUID, output: Output) -> None:
-    from billing.queries import overview
-    from billing.store.subscriptions import customers as stored
+    from billing.queries import customers as queries
+    from billing.queries.subscriptions import subscriptions
 
     with session.connect() as conn:
-        row = overview.customers(conn, id=customer_id)[0]
-        methods = stored.payment_methods_of(conn, customer_id)
-        held = overview.subscriptions(conn, customer_id=customer_id, limit=1000)
+        row = queries.customers(conn, id=customer_id)[0]
+        methods = queries.payment_methods_of(conn, customer_id)
+        held = subscriptions(conn, customer_id=customer_id, limit=1000)
     record: dict[str, Any] = {
         **plain(row),
         "payment_methods": [plain(method) for method in methods],

@@ -32,10 +32,10 @@ def list_(
     output: Output,
 ) -> None:
     """List disputes and inquiries in the order they were learned of."""
-    from billing.store.payments import disputes as stored
+    from billing.queries import payments as queries
 
     with session.connect() as conn:
-        rows = stored.page(
+        rows = queries.disputes(
             conn,
             payment_id=find(conn, "payment", payment) if payment else None,
             state=state,
@@ -51,9 +51,9 @@ def list_(
 @click.pass_obj
 def show(session: Session, dispute: str, output: Output) -> None:
     """Show a dispute, by our id or the provider's, with its fee and what was lost."""
-    from billing.store.payments import disputes as stored
+    from billing.queries import payments as queries
 
     with session.connect() as conn:
-        row = stored.get(conn, find(conn, "dispute", dispute))
+        row = queries.dispute(conn, find(conn, "dispute", dispute))
     assert row is not None, "disputes are never deleted"
     output.record(plain(row))

@@ -40,7 +40,7 @@ def explain(session: Session, reference: str, output: Output) -> None:
 
 def _find(conn: "Connection", reference: str) -> tuple[str, UUID]:
     """Return what kind of thing was named, and its id; an invoice stands for its payment."""
-    from billing.queries import overview
+    from billing.queries.invoices import invoices
 
     subscription = look_for(conn, "subscription", reference)
     if subscription is not None:
@@ -50,7 +50,7 @@ def _find(conn: "Connection", reference: str) -> tuple[str, UUID]:
         return "payment", payment
     invoice = look_for(conn, "invoice", reference)
     if invoice is not None:
-        row = overview.invoices(conn, id=invoice)[0]
+        row = invoices(conn, id=invoice)[0]
         if row.payment_id is not None:
             return "payment", row.payment_id
         return "subscription", row.subscription_id

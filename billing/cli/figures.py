@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from billing.queries.state_gauges import Figure
+    from billing.queries.gauges import Figure
 
 _Samples = Mapping[str, Sequence[tuple[Sequence[str], float]]]
 
@@ -59,27 +59,25 @@ def queue(session: Session) -> dict[str, Any]:
 
 
 def _from_rows(conn: "Connection", now: "datetime") -> dict[str, Any]:
-    from billing.queries import overview, state_gauges
+    from billing.queries import gauges, status
     from billing.rules.payments import State
     from billing.rules.subscriptions import Status
-    from billing.store import tasks
-    from billing.store.payments import payments
 
-    samples = _by_name(state_gauges.gauges(conn, now))
-    renewals, attempts = overview.due(conn, now)
-    statuses, states = overview.subscriptions_by_status(conn), overview.payments_by_state(conn)
+    samples = _by_name(gauges.gauges(conn, now))
+    renewals, attempts = status.due(conn, now)
+    statuses, states = status.subscriptions_by_status(conn), status.payments_by_state(conn)
     return {
         "due": {
             "renewals": renewals,
             "attempts": attempts,
-            "next_at": payments.next_due_instant(conn),
+            "next_at": status.next_due_instant(conn),
         },
         "watermarks": {
             "renewals": _instant(samples, "billing_renewal_watermark_timestamp_seconds"),
             "charges": _instant(samples, "billing_charge_outcome_watermark_timestamp_seconds"),
         },
         "lag_seconds": _one(samples, "billing_renewal_lag_seconds"),
-        "tasks": [dict(row._mapping) for row in tasks.all_tasks(conn)],
+        "tasks": [dict(row._mapping) for row in status.all_tasks(conn)],
         "subscriptions": {str(status): statuses.get(str(status), 0) for status in Status},
         "payments": {str(state): states.get(str(state), 0) for state in State},
         "dunning": _counts(samples, "billing_dunning_subscriptions"),

@@ -38,10 +38,10 @@ def list_(session: Session, limit: int, after: UUID | None, output: Output) -> N
 
     Those of customers' payments are among them: charged in one currency, settled in another.
     """
-    from billing.store.settlement import exchanges as stored
+    from billing.queries import settlement
 
     with session.connect() as conn:
-        rows = stored.page(conn, limit=limit + 1, after=after)
+        rows = settlement.exchanges(conn, limit=limit + 1, after=after)
     records = [_shown(row) for row in rows[:limit]]
     if output.format == "table":
         records = [_in_words(each) for each in records]
@@ -56,10 +56,10 @@ def list_(session: Session, limit: int, after: UUID | None, output: Output) -> N
 @click.pass_obj
 def show(session: Session, exchange: str, output: Output) -> None:
     """Show an exchange, by its id, its source key or its provider's transaction."""
-    from billing.store.settlement import exchanges as stored
+    from billing.queries import settlement
 
     with session.connect() as conn:
-        row = stored.get(conn, find(conn, "exchange", exchange))
+        row = settlement.exchange(conn, find(conn, "exchange", exchange))
     assert row is not None, "exchanges are never deleted"
     record = _shown(row)
     output.record(_in_words(record) if output.format == "table" else record)

@@ -35,10 +35,10 @@ def list_(
     output: Output,
 ) -> None:
     """List invoices in order of issue."""
-    from billing.queries import overview
+    from billing.queries import invoices as queries
 
     with session.connect() as conn:
-        rows = overview.invoices(
+        rows = queries.invoices(
             conn,
             status=status,
             subscription_id=find(conn, "subscription", subscription) if subscription else None,
@@ -55,13 +55,12 @@ def list_(
 @click.pass_obj
 def show(session: Session, invoice: str, output: Output) -> None:
     """Show an invoice, by number or id, with its lines."""
-    from billing.queries import overview
-    from billing.store.payments import invoices as stored
+    from billing.queries import invoices as queries
 
     with session.connect() as conn:
         invoice_id = find(conn, "invoice", invoice)
-        row = overview.invoices(conn, id=invoice_id)[0]
+        row = queries.invoices(conn, id=invoice_id)[0]
         lines = [
-            {**plain(line), "currency": row.currency} for line in stored.lines(conn, invoice_id)
+            {**plain(line), "currency": row.currency} for line in queries.lines(conn, invoice_id)
         ]
     output.record({**plain(row), "lines": lines}, {"lines": LINES})

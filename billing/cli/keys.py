@@ -60,10 +60,10 @@ def create(
 @click.pass_obj
 def list_(session: Session, output: Output) -> None:
     """List every key, without its secret."""
-    from billing.store.access import api_keys
+    from billing.queries.access import all_keys
 
     with session.connect() as conn:
-        rows = api_keys.all_keys(conn)
+        rows = all_keys(conn)
     records: list[dict[str, Any]] = [dict(row._mapping) for row in rows]
     output.records(records, _COLUMNS)
 
@@ -81,10 +81,10 @@ def revoke(
     """Revoke a key: from now on it opens nothing."""
     from billing.errors import NotFound
     from billing.flows.service import api_keys
-    from billing.store.access import api_keys as stored
+    from billing.queries.access import api_key
 
     with session.connect() as conn:
-        row = stored.get(conn, key_id)
+        row = api_key(conn, key_id)
     if row is None:
         raise NotFound(f"no key {key_id!r}", remedy="`billing keys list` shows them")
     words = f"revoke key {key_id} of {row.name}"

@@ -18,7 +18,7 @@ from billing.errors import BadInput
 from billing.ledger.accounts import AccountCode
 
 if TYPE_CHECKING:
-    from billing.store.journal.posting import Finding, StatementLine
+    from billing.queries.books import Finding, StatementLine
 
 _FINDINGS = ("check", "severity", "subject", "what", "remedy")
 _BALANCES = ("code", "currency", "debit", "credit", "balance")
@@ -38,7 +38,7 @@ def verify(session: Session, output: Output) -> int:
 
     Information, such as money on its way through a clearing account, is no fault.
     """
-    from billing.store.journal.posting import Severity
+    from billing.queries.books import Severity
 
     findings = sorted(_verify(session), key=lambda found: found.severity is not Severity.ERROR)
     errors = [found for found in findings if found.severity is Severity.ERROR]
@@ -52,7 +52,7 @@ def verify(session: Session, output: Output) -> int:
 
 
 def _verify(session: Session) -> "list[Finding]":
-    from billing.store.journal.checks import CHECKS
+    from billing.queries.books import CHECKS
 
     found: list[Finding] = []
     with (
@@ -71,10 +71,10 @@ def _verify(session: Session) -> "list[Finding]":
 @click.pass_obj
 def trial_balance(session: Session, output: Output) -> None:
     """Show debits, credits and balance of every account; each currency adds up to zero."""
-    from billing.store.journal import posting
+    from billing.queries import books
 
     with session.patient_engine() as engine, engine.connect() as conn:
-        rows = posting.trial_balance(conn)
+        rows = books.trial_balance(conn)
     output.records([asdict(row) for row in rows], _BALANCES)
     sums: dict[str, int] = {}
     for row in rows:
@@ -107,12 +107,12 @@ def account(
 
     CODE is an account of the chart in docs/ledger.md, like receivable or psp_clearing.
     """
-    from billing.store.journal import posting
+    from billing.queries import books
 
     before = _cursor(after) if after is not None else None
     with session.connect() as conn:
         owner = find(conn, "customer", customer) if customer else None
-        lines = posting.account_statement(
+        lines = books.account_statement(
             conn,
             AccountCode(code),
             currency.upper() if currency else None,

@@ -1,6 +1,6 @@
 """`billing parked`: what an error took out of scheduling, and letting it go on."""
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 from uuid import UUID
 
 import click
@@ -13,9 +13,10 @@ from billing.cli.session import ACTOR, Session
 from billing.errors import BadInput, Conflict, NotFound
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
     from billing.flows.subscriptions.releasing import Missed, Released
+    from billing.queries.parked import Parked
 
 
 @click.group()
@@ -38,10 +39,10 @@ def list_(
     output: Output,
 ) -> None:
     """List parked subscriptions and payments."""
-    from billing.queries import overview
+    from billing.queries.parked import parked as listed
 
     with session.connect() as conn:
-        rows = overview.parked(conn, kind=kind, reason=reason, after=after, limit=limit + 1)
+        rows = listed(conn, kind=kind, reason=reason, after=after, limit=limit + 1)
     write_page(output, rows, PARKED, limit)
 
 
@@ -106,17 +107,18 @@ def release(
     output.message(record, f"would {words}" if dry_run else words)
 
 
-def _find(conn: "Connection", reference: str) -> "Row[Any]":
+def _find(conn: "Connection", reference: str) -> "Parked":
     """Return the parked row that was named. Raises: NotFound, Conflict."""
-    from billing.queries import overview
+    from billing.queries.invoices import invoices
+    from billing.queries.parked import parked as listed
 
     for noun in ("subscription", "payment", "invoice"):
         found = look_for(conn, noun, reference)
         if found is not None and noun == "invoice":
-            found = overview.invoices(conn, id=found)[0].payment_id
+            found = invoices(conn, id=found)[0].payment_id
         if found is None:
             continue
-        rows = overview.parked(conn, id=found)
+        rows = listed(conn, id=found)
         if not rows:
             raise Conflict(
                 f"{noun} {reference} is not parked", remedy="`billing parked list` shows what is"
@@ -127,7 +129,7 @@ def _find(conn: "Connection", reference: str) -> "Row[Any]":
     )
 
 
-def _preview(session: Session, row: "Row[Any]", missed: "Missed | None") -> str:
+def _preview(session: Session, row: "Parked", missed: "Missed | None") -> str:
     """Return in words what releasing does. Raises: BadInput, Conflict."""
     from billing.flows.subscriptions import releasing
 

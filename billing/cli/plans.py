@@ -57,10 +57,10 @@ def check(session: Session, path: Path | None, output: Output) -> int:
 @click.pass_obj
 def show(session: Session, code: str | None, output: Output) -> None:
     """Show published plans with their versions, or one of them."""
-    from billing.store.subscriptions import plans as stored
+    from billing.queries.subscriptions import published_plans
 
     with session.connect() as conn:
-        published = stored.published(conn)
+        published = published_plans(conn)
     if code is not None:
         published = {code: _one(published, code)}
     if output.format == "table":
@@ -83,7 +83,7 @@ def _one(published: "Mapping[str, Plan]", code: str) -> "Plan":
 
 
 def _plan(plan: "Plan") -> dict[str, Any]:
-    from billing.store.subscriptions.plans import dunning_json
+    from billing.queries.subscriptions import dunning_json
 
     return {
         "code": plan.code,

@@ -12,7 +12,7 @@ from billing.cli.output import Output, output_option, talk
 from billing.cli.records import plain
 from billing.cli.remedies import remedy_of
 from billing.cli.session import Session
-from billing.errors import BillingError, ErrorCode, NotFound, first_line
+from billing.errors import BillingError, first_line
 
 if TYPE_CHECKING:
     from billing.flows.settlement.runs import Worked
@@ -40,7 +40,7 @@ def run(session: Session, retry: bool, output: Output) -> int:
     Goes on with a run that is under way; the reconciler does the same every night.
     """
     from billing.flows.settlement import runs
-    from billing.store.settlement import runs as settlement
+    from billing.queries import settlement
 
     if retry:
         with session.connect() as conn:
@@ -95,7 +95,7 @@ def import_(session: Session, file: Path, complete: bool, output: Output) -> int
 @click.pass_obj
 def status(session: Session, run_id: UUID | None, limit: int, output: Output) -> None:
     """Show the latest runs and where they stand, or the steps of one."""
-    from billing.store.settlement import runs as settlement
+    from billing.queries import settlement
 
     with session.connect() as conn:
         if run_id is None:
@@ -103,8 +103,6 @@ def status(session: Session, run_id: UUID | None, limit: int, output: Output) ->
             records = [_with_step(plain(row), settlement.steps(conn, row.id)) for row in rows]
             output.records(records, _RUNS)
             return
-        if settlement.find_run(conn, run_id) is None:
-            raise NotFound(f"no run {run_id}", code=ErrorCode.RUN_NOT_FOUND)
         output.record(_record(session, run_id), {"steps": _STEPS})
 
 
@@ -135,10 +133,10 @@ def _stopped(worked: "Worked", error: Exception) -> RunStopped:
 
 
 def _record(session: Session, run_id: UUID) -> dict[str, Any]:
-    from billing.store.settlement import runs as settlement
+    from billing.queries import settlement
 
     with session.connect() as conn:
-        run = plain(settlement.get_run(conn, run_id))
+        run = plain(settlement.run(conn, run_id))
         steps = [plain(step) for step in settlement.steps(conn, run_id)]
     return {**run, "steps": [_step(step) for step in steps]}
 

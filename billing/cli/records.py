@@ -58,7 +58,12 @@ def plain(row: "Row[Any] | DataclassInstance") -> dict[str, Any]:
 
 
 def write_page(
-    output: Output, rows: "Sequence[Row[Any]]", columns: Columns, limit: int, *, by: str = "id"
+    output: Output,
+    rows: "Sequence[Row[Any] | DataclassInstance]",
+    columns: Columns,
+    limit: int,
+    *,
+    by: str = "id",
 ) -> None:
     """Write up to `limit` rows; if there was one more, tell how to go on after the last one."""
     shown = rows[:limit]

@@ -9,7 +9,7 @@ from billing.errors import BadInput, NotFound
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-    from billing.queries.overview import Noun
+    from billing.queries.references import Noun
 
 _DIGITS: Final = re.compile(r"[0-9a-f]{8,32}")
 _WHERE_LISTED: Final = {
@@ -38,15 +38,15 @@ def find(conn: "Connection", noun: "Noun", typed: str) -> UUID:
 
 def look_for(conn: "Connection", noun: "Noun", typed: str) -> UUID | None:
     """Return the id of what was typed, or None. Raises: BadInput for an ambiguous beginning."""
-    from billing.queries import overview
+    from billing.queries import references
 
-    named = overview.by_name(conn, noun, typed)
+    named = references.by_name(conn, noun, typed)
     if named is not None:
         return named
     digits = typed.lower().replace("-", "")
     if not _DIGITS.fullmatch(digits):
         return None
-    found = overview.by_id_prefix(conn, noun, digits)
+    found = references.by_id_prefix(conn, noun, digits)
     if len(found) > 1:
         raise BadInput(
             f"{typed!r} is the beginning of {len(found)} or more ids:"

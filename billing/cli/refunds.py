@@ -85,9 +85,9 @@ def _room(conn: "Connection", payment_id: UUID, amount: str | None) -> "Money":
     """Return the amount that may be given back. Raises: BadInput, NotRefundable."""
     from billing.cli.amounts import read_amount
     from billing.flows.refunds import requesting
-    from billing.store.payments import payments
+    from billing.queries import payments as queries
 
-    payment = payments.get(conn, payment_id)
+    payment = queries.payment(conn, payment_id)
     assert payment is not None, "it was found a moment ago"
     wanted = None if amount is None else read_amount(amount, payment.currency, "--amount")
     return requesting.room_for(conn, payment, wanted)
@@ -108,10 +108,10 @@ def list_(
     output: Output,
 ) -> None:
     """List refunds in order of creation."""
-    from billing.store.payments import refunds as stored
+    from billing.queries import payments as queries
 
     with session.connect() as conn:
-        rows = stored.page(
+        rows = queries.refunds(
             conn,
             payment_id=find(conn, "payment", payment) if payment else None,
             state=state,
@@ -127,9 +127,9 @@ def list_(
 @click.pass_obj
 def show(session: Session, refund: str, output: Output) -> None:
     """Show a refund, by our id or the provider's, with what it gives back of what was earned."""
-    from billing.store.payments import refunds as stored
+    from billing.queries import payments as queries
 
     with session.connect() as conn:
-        row = stored.get(conn, find(conn, "refund", refund))
+        row = queries.refund(conn, find(conn, "refund", refund))
     assert row is not None, "refunds are never deleted"
     output.record(plain(row))

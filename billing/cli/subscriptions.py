@@ -89,9 +89,9 @@ def create(
 
 def _currencies(conn: "Connection", code: str) -> list[str]:
     """Return the currencies a plan is sold in. Raises: NotFound."""
-    from billing.store.subscriptions import plans
+    from billing.queries.subscriptions import published_plans
 
-    published = plans.published(conn)
+    published = published_plans(conn)
     if code not in published:
         raise NotFound(
             f"no plan {code!r} is published.{nearest(code, published)}",
@@ -130,12 +130,12 @@ def list_(
     output: Output,
 ) -> None:
     """List subscriptions in order of creation."""
-    from billing.queries import overview
+    from billing.queries import subscriptions as queries
 
     with session.connect() as conn:
         if plan is not None:
             _currencies(conn, plan)
-        rows = overview.subscriptions(
+        rows = queries.subscriptions(
             conn,
             status=status,
             plan=plan,
@@ -162,11 +162,11 @@ def _find(session: Session, typed: str) -> UUID:
 
 
 def _show(session: Session, subscription_id: UUID, output: Output) -> None:
-    from billing.queries import overview
+    from billing.queries import subscriptions as queries
 
     with session.connect() as conn:
-        row = overview.subscriptions(conn, id=subscription_id)[0]
-        cycles = overview.recent_cycles(conn, subscription_id, _RECENT_CYCLES)
+        row = queries.subscriptions(conn, id=subscription_id)[0]
+        cycles = queries.recent_cycles(conn, subscription_id, _RECENT_CYCLES)
     record: dict[str, Any] = {**plain(row), "recent_cycles": [plain(cycle) for cycle in cycles]}
     output.record(record, {"recent_cycles": CYCLES})
 

@@ -219,7 +219,7 @@ def test_a_database_that_fails_is_unavailable(
     def fail(*_: object, **__: object) -> None:
         raise OperationalError("SELECT", {}, Exception("at 10.0.0.7"))
 
-    monkeypatch.setattr("billing.queries.api_reads.transactions", fail)
+    monkeypatch.setattr("billing.queries.lists.transactions", fail)
 
     told = refusal(caller, "ListTransactions", pb.ListTransactionsRequest())
 
@@ -232,7 +232,7 @@ def test_a_fault_of_ours_is_internal_and_shows_nothing(
     def fail(*_: object, **__: object) -> None:
         raise RuntimeError("the inner secret")
 
-    monkeypatch.setattr("billing.queries.api_reads.transactions", fail)
+    monkeypatch.setattr("billing.queries.lists.transactions", fail)
 
     with pytest.raises(grpc.RpcError) as caught:
         call(caller, "ListTransactions", pb.ListTransactionsRequest())

@@ -33,7 +33,7 @@ from billing.gateway import (
 )
 from billing.gateway.kinds import DeliveryFault, Doubt, FaultKind, SignatureFault
 from billing.gateway.registry import decline_codes, operations
-from billing.queries import state_gauges
+from billing.queries import gauges
 from billing.rules.dunning import AUTHENTICATION_REQUIRED, OWN_CODES, DeclineClass
 from workers.runtime.broker import CHARGES, queue_depth
 from workers.runtime.runtime import Runtime
@@ -306,7 +306,7 @@ class StateCollector(Collector):
         up = GaugeMetricFamily("billing_state_up", "1 when Postgres answered this scrape.")
         try:
             with self._runtime.engine.connect() as conn:
-                found = list(state_gauges.gauges(conn, self._runtime.clock.now()))
+                found = list(gauges.gauges(conn, self._runtime.clock.now()))
         except SQLAlchemyError as error:
             logger.warning("no state for this scrape: %s", error)
             up.add_metric([], 0)

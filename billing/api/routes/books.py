@@ -21,9 +21,11 @@ from billing.api.routes.common import (
     shown,
 )
 from billing.flows.service import views
-from billing.store.access import audit
-from billing.store.payments import invoices, payments
-from billing.store.subscriptions import plans
+from billing.queries.access import audit_entries
+from billing.queries.invoices import invoice as find_invoice
+from billing.queries.invoices import lines as lines_of
+from billing.queries.payments import payment_of_invoice
+from billing.queries.subscriptions import published_plans
 from plans.terms import Plan
 
 router = APIRouter(prefix="/v1", tags=["books"], dependencies=[Depends(BEARER)])
@@ -49,11 +51,11 @@ def list_invoices(
 def show_invoice(invoice: InPath, _: Reader, services: UsesServices) -> JSONResponse:
     """Show an invoice, by id or number, with its lines and its payment."""
     with services.engine.connect() as conn:
-        found = invoices.find(conn, invoice)
+        found = find_invoice(conn, invoice)
         if found is None:
             missing("invoice", invoice)
-        lines = invoices.lines(conn, found.id)
-        payment = payments.of_invoice(conn, found.id)
+        lines = lines_of(conn, found.id)
+        payment = payment_of_invoice(conn, found.id)
     return JSONResponse(
         views.invoice(found)
         | {
@@ -67,7 +69,7 @@ def show_invoice(invoice: InPath, _: Reader, services: UsesServices) -> JSONResp
 def list_plans(_: Reader, services: UsesServices) -> JSONResponse:
     """List every published plan with its versions."""
     with services.engine.connect() as conn:
-        found = plans.published(conn)
+        found = published_plans(conn)
     return JSONResponse({"data": [_plan(found[code]) for code in sorted(found)]})
 
 
@@ -75,7 +77,7 @@ def list_plans(_: Reader, services: UsesServices) -> JSONResponse:
 def show_plan(code: InPath, _: Reader, services: UsesServices) -> JSONResponse:
     """Show a published plan."""
     with services.engine.connect() as conn:
-        found = plans.published(conn).get(code)
+        found = published_plans(conn).get(code)
     if found is None:
         missing("plan", code)
     return JSONResponse(_plan(found))
@@ -108,7 +110,7 @@ def list_audit_log(
 ) -> JSONResponse:
     """List who changed what, the latest first."""
     with services.engine.connect() as conn:
-        rows = audit.page(
+        rows = audit_entries(
             conn,
             actor=actor,
             action=action,

@@ -20,9 +20,9 @@ from billing.flows.service.api_keys import Scope
 from billing.flows.service.customers import CustomerApi
 from billing.flows.service.idempotency import KEY_LENGTH_MAX, Answer
 from billing.flows.service.payments import DECLINED, REFUSED, PaymentApi, found_customer
-from billing.queries import api_reads
-from billing.queries.api_reads import Listed
-from billing.store.subscriptions import subscriptions
+from billing.queries import lists
+from billing.queries.lists import Listed
+from billing.queries.subscriptions import subscription_of
 
 
 @dataclass(frozen=True)
@@ -133,7 +133,7 @@ def narrowed(
     if customer is not None:
         equal["customer_id"] = found_customer(conn, customer).id
     if subscription is not None:
-        found = subscriptions.find(conn, subscription)
+        found = subscription_of(conn, subscription)
         equal["subscription_id"] = found.id if found else missing("subscription", subscription)
     return equal
 
@@ -149,7 +149,7 @@ def listed(
 ) -> JSONResponse:
     """Return one page of a table."""
     before = cursors.decode(cursor)
-    rows = api_reads.page(conn, table, limit=limit + 1, before=before, equal=equal)
+    rows = lists.page(conn, table, limit=limit + 1, before=before, equal=equal)
     found, next_cursor = cursors.cut(rows, limit)
     return JSONResponse({"data": [view(row) for row in found], "next_cursor": next_cursor})
 

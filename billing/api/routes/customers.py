@@ -20,7 +20,7 @@ from billing.api.routes.common import (
 )
 from billing.flows.service import views
 from billing.flows.service.payments import found_customer
-from billing.store.subscriptions import customers
+from billing.queries.customers import payment_methods_of
 
 router = APIRouter(prefix="/v1/customers", tags=["customers"], dependencies=[Depends(BEARER)])
 
@@ -72,5 +72,5 @@ def add_payment_method(
 def list_payment_methods(customer: InPath, _: Reader, services: UsesServices) -> JSONResponse:
     """List a customer's payment methods, oldest first."""
     with services.engine.connect() as conn:
-        rows = customers.payment_methods_of(conn, found_customer(conn, customer).id)
+        rows = payment_methods_of(conn, found_customer(conn, customer).id)
     return JSONResponse({"data": [views.payment_method(row) for row in rows], "next_cursor": None})

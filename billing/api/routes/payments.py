@@ -25,8 +25,8 @@ from billing.api.routes.common import (
 )
 from billing.flows.service import views
 from billing.flows.service.payments import Order, existing
+from billing.queries import payments as queries
 from billing.rules.payments import State
-from billing.store.payments import refunds
 
 router = APIRouter(prefix="/v1", tags=["payments"], dependencies=[Depends(BEARER)])
 AT = "/v1/payments"
@@ -147,7 +147,7 @@ def list_refunds(
 def show_refund(refund_id: PaymentId, _: Reader, services: UsesServices) -> JSONResponse:
     """Tell where a refund stands."""
     with services.engine.connect() as conn:
-        row = refunds.get(conn, refund_id)
+        row = queries.refund(conn, refund_id)
     if row is None:
         missing("refund", refund_id)
     return JSONResponse(views.refund(row))

@@ -25,9 +25,9 @@ from billing.api.routes.common import (
 from billing.flows.service import views
 from billing.flows.subscriptions.subscribing import Order
 from billing.presenters import timeline as words
+from billing.queries.subscriptions import subscription_of
 from billing.queries.timeline import timeline
 from billing.rules.subscriptions import Status
-from billing.store.subscriptions import subscriptions
 
 router = APIRouter(
     prefix="/v1/subscriptions", tags=["subscriptions"], dependencies=[Depends(BEARER)]
@@ -68,7 +68,7 @@ def list_subscriptions(
 def show_subscription(subscription: InPath, _: Reader, services: UsesServices) -> JSONResponse:
     """Show a subscription, by id or external id."""
     with services.engine.connect() as conn:
-        found = subscriptions.find(conn, subscription)
+        found = subscription_of(conn, subscription)
     if found is None:
         missing("subscription", subscription)
     return JSONResponse(views.subscription(found))
@@ -78,7 +78,7 @@ def show_subscription(subscription: InPath, _: Reader, services: UsesServices) -
 def show_timeline(subscription: InPath, _: Reader, services: UsesServices) -> JSONResponse:
     """Tell everything that happened to a subscription, oldest first."""
     with services.engine.connect() as conn:
-        found = subscriptions.find(conn, subscription)
+        found = subscription_of(conn, subscription)
         if found is None:
             missing("subscription", subscription)
         entries = timeline(conn, found.id)

@@ -30,7 +30,7 @@ from billing.flows.service.callers import Audited, Caller
 from billing.flows.service.idempotency import Answer, Claim, Request, claim, keep, once, release
 from billing.flows.service.views import View
 from billing.flows.subscriptions import retrying
-from billing.queries import api_reads
+from billing.queries import lists
 from billing.rules.money import Money
 from billing.rules.payments import State
 from billing.rules.refunds import RefundState
@@ -345,7 +345,7 @@ class PaymentApi(Audited):
         """Return charges and refunds as rows, the newest first. Raises `NotFound`."""
         with self.engine.connect() as conn:
             customer_id = None if customer is None else found_customer(conn, customer).id
-            return api_reads.transactions(conn, limit=limit, before=before, customer_id=customer_id)
+            return lists.transactions(conn, limit=limit, before=before, customer_id=customer_id)
 
     # --- what all of them share -----------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 from billing.errors import Conflict, ErrorCode
 from billing.flows.cycles.skipping import skip_missed
 from billing.flows.payments.write_offs import void
-from billing.queries import overview
+from billing.queries.payments import payments as listed_payments
 from billing.queries.subscriptions import find_subscription
 from billing.rules.payments import AttemptKind, State
 from billing.rules.periods import nth
@@ -102,7 +102,7 @@ def plan_cancel(conn: Connection, subscription_id: UUID, *, at_period_end: bool)
         raise Conflict(f"subscription {subscription_id} is canceled already")
     if at_period_end and subscription.renews_at is not None:
         return CancelPlan(subscription.id, subscription.status, subscription.renews_at, 0)
-    collecting = overview.payments(conn, subscription_id=subscription.id, state=str(State.CREATED))
+    collecting = listed_payments(conn, subscription_id=subscription.id, state=str(State.CREATED))
     return CancelPlan(subscription.id, subscription.status, None, len(collecting))
 
 

@@ -10,9 +10,9 @@ from uuid import UUID
 from sqlalchemy import Connection, Row
 
 from billing.ledger import keys
-from billing.queries import overview
 from billing.queries.explain.billed import Billed
 from billing.queries.explain.money_back import MANY
+from billing.queries.settlement import BreakLink, open_breaks_of_cycle
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.money import Money
 from billing.store.journal import posting as journal
@@ -64,15 +64,6 @@ class HoldKind(StrEnum):
     ATTEMPT_OPEN = "attempt_open"
     PERIOD_NOT_OVER = "period_not_over"
     BREAK = "break"
-
-
-@dataclass(frozen=True, slots=True)
-class BreakLink:
-    """An open break."""
-
-    id: UUID
-    kind: str
-    suggested_cause: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,9 +185,8 @@ def _holds(conn: Connection, billed: Billed, cycle: Cycle, now: datetime) -> Ite
     written_off = invoice is not None and not invoice.status.earns
     if written_off and cycle.period_end > now:
         yield HoldFacts(HoldKind.PERIOD_NOT_OVER, until=cycle.period_end)
-    for found in overview.open_breaks_of_cycle(conn, cycle.id):
-        link = BreakLink(found.id, found.kind, found.suggested_cause)
-        yield HoldFacts(HoldKind.BREAK, found=link)
+    for found in open_breaks_of_cycle(conn, cycle.id):
+        yield HoldFacts(HoldKind.BREAK, found=found)
 
 
 def _payment_holds(conn: Connection, payment: Payment) -> Iterator[HoldFacts]:

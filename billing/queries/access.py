@@ -1,0 +1,7 @@
+"""Who may do what and who did: API keys and the audit log."""
+
+from billing.store.access.api_keys import all_keys
+from billing.store.access.api_keys import get as api_key
+from billing.store.access.audit import page as audit_entries
+
+__all__ = ["all_keys", "api_key", "audit_entries"]

@@ -1,0 +1,78 @@
+"""Customers as people look at them, with the card they are recognised by."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.queries.paging import page
+from billing.store.rows import reader
+from billing.store.subscriptions.customers import find as customer
+from billing.store.subscriptions.customers import payment_methods_of
+
+__all__ = ["ListedCustomer", "customer", "customers", "payment_methods_of"]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedCustomer:
+    """A customer with their default card, and how many subscriptions aren't canceled."""
+
+    id: UUID
+    external_id: str | None
+    name: str
+    email: str | None
+    provider_customer_id: str | None
+    card_brand: str | None
+    card_last4: str | None
+    card_exp_month: int | None
+    card_exp_year: int | None
+    live_subscriptions: int
+    created_at: datetime
+
+
+_listed = reader(ListedCustomer)
+
+_CUSTOMERS: Final = """
+SELECT c.id, c.external_id, c.name, c.email, c.provider_customer_id, m.brand AS card_brand,
+       m.last4 AS card_last4, m.exp_month AS card_exp_month, m.exp_year AS card_exp_year,
+       (SELECT count(*) FROM subscriptions s
+         WHERE s.customer_id = c.id AND s.status <> 'canceled') AS live_subscriptions,
+       c.created_at
+  FROM customers c
+  LEFT JOIN payment_methods m ON m.id = c.default_payment_method_id
+ WHERE {where}
+ ORDER BY c.id LIMIT :limit
+"""
+_CONDITIONS: Final = {"id": "c.id = :id", "after": "c.id > :after"}
+
+_PARKED: Final = """
+SELECT * FROM (
+  SELECT 'subscription' AS kind, s.id, s.external_id, s.customer_id,
+         c.external_id AS customer_external_id, s.parked_at, s.parked_reason AS reason,
+         s.parked_error AS error
+    FROM subscriptions s JOIN customers c ON c.id = s.customer_id
+   WHERE s.parked_at IS NOT NULL
+   UNION ALL
+  SELECT 'payment', p.id, i.number, p.customer_id, c.external_id, p.parked_at,
+         p.parked_reason, p.parked_error
+    FROM payments p JOIN customers c ON c.id = p.customer_id
+    LEFT JOIN invoices i ON i.id = p.invoice_id
+   WHERE p.parked_at IS NOT NULL) x
+ WHERE {where}
+ ORDER BY x.id LIMIT :limit
+"""
+_PARKED_CONDITIONS: Final = {
+    "id": "x.id = :id",
+    "kind": "x.kind = :kind",
+    "reason": "x.reason = :reason",
+    "after": "x.id > :after",
+}
+
+
+def customers(
+    conn: Connection, *, limit: int = 50, id: UUID | None = None, after: UUID | None = None
+) -> list[ListedCustomer]:
+    """Return customers in order of creation; None doesn't narrow."""
+    return page(conn, _CUSTOMERS, _CONDITIONS, _listed, limit=limit, id=id, after=after)

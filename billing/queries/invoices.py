@@ -1,0 +1,91 @@
+"""Invoices as people look at them, with customer, period and payment."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.queries.paging import page
+from billing.rules.invoices import InvoiceStatus
+from billing.rules.payments import State
+from billing.store.payments.invoices import find as invoice
+from billing.store.payments.invoices import lines
+from billing.store.rows import reader
+
+__all__ = ["ListedInvoice", "invoice", "invoices", "lines"]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedInvoice:
+    """An invoice with the names of what it belongs to; its payment where something was owed."""
+
+    id: UUID
+    number: str
+    subscription_id: UUID
+    subscription_external_id: str | None
+    customer_id: UUID
+    customer_external_id: str | None
+    customer_name: str
+    cycle_n: int
+    period_start: datetime
+    period_end: datetime
+    currency: str
+    net: int
+    tax: int
+    total: int
+    status: InvoiceStatus
+    issued_at: datetime
+    resolved_at: datetime | None
+    payment_id: UUID | None
+    payment_state: State | None
+
+
+_listed = reader(ListedInvoice)
+
+_INVOICES: Final = """
+SELECT i.id, i.number, i.subscription_id, s.external_id AS subscription_external_id,
+       i.customer_id, c.external_id AS customer_external_id, c.name AS customer_name,
+       y.n AS cycle_n, y.period_start, y.period_end, i.currency, i.net, i.tax, i.total,
+       i.status, i.issued_at, i.resolved_at, p.id AS payment_id, p.state AS payment_state
+  FROM invoices i
+  JOIN cycles y ON y.id = i.cycle_id
+  JOIN customers c ON c.id = i.customer_id
+  JOIN subscriptions s ON s.id = i.subscription_id
+  LEFT JOIN payments p ON p.invoice_id = i.id
+ WHERE {where}
+ ORDER BY i.id LIMIT :limit
+"""
+_CONDITIONS: Final = {
+    "id": "i.id = :id",
+    "status": "i.status = :status",
+    "subscription_id": "i.subscription_id = :subscription_id",
+    "customer_id": "i.customer_id = :customer_id",
+    "after": "i.id > :after",
+}
+
+
+def invoices(
+    conn: Connection,
+    *,
+    limit: int = 50,
+    id: UUID | None = None,
+    status: str | None = None,
+    subscription_id: UUID | None = None,
+    customer_id: UUID | None = None,
+    after: UUID | None = None,
+) -> list[ListedInvoice]:
+    """Return invoices in order of creation; None doesn't narrow."""
+    return page(
+        conn,
+        _INVOICES,
+        _CONDITIONS,
+        _listed,
+        limit=limit,
+        id=id,
+        status=status,
+        subscription_id=subscription_id,
+        customer_id=customer_id,
+        after=after,
+    )

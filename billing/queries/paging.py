@@ -1,0 +1,31 @@
+"""One way to read lists: rows by conditions, in the order of creation, or the newest first.
+
+Ids begin with the time of their creation, so their order is the order of creation. Only the
+conditions that were asked for are written out, so that each uses its index.
+"""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Row, text
+
+T = TypeVar("T")
+
+
+def page(
+    conn: Connection,
+    query: str,
+    conditions: Mapping[str, str],
+    read: Callable[[Row[Any]], T],
+    *,
+    limit: int,
+    **asked: object,
+) -> list[T]:
+    """Return up to `limit` rows as values; a condition whose value is None doesn't narrow.
+
+    `query` has a place for `{where}`, and ends with its order and `LIMIT :limit`.
+    """
+    given = {name: value for name, value in asked.items() if value is not None}
+    where = " AND ".join(conditions[name] for name in given) or "true"
+    rows = conn.execute(text(query.format(where=where)), {**given, "limit": limit})
+    return [read(row) for row in rows]

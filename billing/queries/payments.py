@@ -1,0 +1,139 @@
+"""Payments as people look at them, with their attempts, history, refunds and disputes."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.queries.paging import page
+from billing.rules.dunning import DeclineClass
+from billing.rules.payments import AttemptKind, CaptureMethod, State
+from billing.store.payments.attempts import of_payment as attempts_of
+from billing.store.payments.disputes import get as dispute
+from billing.store.payments.disputes import page as disputes
+from billing.store.payments.payments import get as payment
+from billing.store.payments.payments import of_invoice as payment_of_invoice
+from billing.store.payments.payments import transitions
+from billing.store.payments.refunds import get as refund
+from billing.store.payments.refunds import page as refunds
+from billing.store.rows import reader
+
+__all__ = [
+    "ListedPayment",
+    "attempts_of",
+    "dispute",
+    "disputes",
+    "payment",
+    "payment_of_invoice",
+    "payments",
+    "refund",
+    "refunds",
+    "transitions",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class ListedPayment:
+    """A payment with the names of what it belongs to; `unknown` where an outcome is asked for."""
+
+    id: UUID
+    invoice_id: UUID | None
+    invoice_number: str | None
+    subscription_id: UUID | None
+    subscription_external_id: str | None
+    customer_id: UUID
+    customer_external_id: str | None
+    customer_name: str
+    amount: int
+    currency: str
+    state: State
+    amount_captured: int
+    amount_refunded: int
+    attempts: int
+    rung: int
+    next_attempt_at: datetime | None
+    next_attempt_kind: AttemptKind | None
+    decline_code: str | None
+    decline_class: DeclineClass | None
+    decision: str | None
+    description: str
+    capture_method: CaptureMethod
+    authorized_until: datetime | None
+    unknown: bool
+    parked_at: datetime | None
+    parked_reason: str | None
+    parked_error: str | None
+    provider_payment_id: str | None
+    provider_charge_id: str | None
+    captured_at: datetime | None
+    confirmed_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+
+
+_listed = reader(ListedPayment)
+
+_PAYMENTS: Final = """
+SELECT p.id, p.invoice_id, i.number AS invoice_number, p.subscription_id,
+       s.external_id AS subscription_external_id, p.customer_id,
+       c.external_id AS customer_external_id, c.name AS customer_name, p.amount, p.currency,
+       p.state, p.amount_captured, p.amount_refunded, p.attempt_n AS attempts, p.rung,
+       p.next_attempt_at, p.next_attempt_kind, p.decline_code, p.decline_class, p.decision,
+       p.description, p.capture_method, p.authorized_until,
+       EXISTS (SELECT FROM attempts a WHERE a.payment_id = p.id AND a.finished_at IS NULL
+                  AND a.unknown_since IS NOT NULL) AS unknown,
+       p.parked_at, p.parked_reason, p.parked_error, p.provider_payment_id, p.provider_charge_id,
+       p.captured_at, p.confirmed_at, p.created_at, p.updated_at
+  FROM payments p
+  JOIN customers c ON c.id = p.customer_id
+  LEFT JOIN invoices i ON i.id = p.invoice_id
+  LEFT JOIN subscriptions s ON s.id = p.subscription_id
+ WHERE {where}
+ ORDER BY p.id LIMIT :limit
+"""
+_CONDITIONS: Final = {
+    "id": "p.id = :id",
+    "invoice_id": "p.invoice_id = :invoice_id",
+    "state": "p.state = :state",
+    "subscription_id": "p.subscription_id = :subscription_id",
+    "customer_id": "p.customer_id = :customer_id",
+    "parked": "(p.parked_at IS NOT NULL) = :parked",
+    "unknown": (
+        "EXISTS (SELECT FROM attempts a WHERE a.payment_id = p.id AND a.finished_at IS NULL"
+        " AND a.unknown_since IS NOT NULL) = :unknown"
+    ),
+    "after": "p.id > :after",
+}
+
+
+def payments(
+    conn: Connection,
+    *,
+    limit: int = 50,
+    id: UUID | None = None,
+    invoice_id: UUID | None = None,
+    state: str | None = None,
+    subscription_id: UUID | None = None,
+    customer_id: UUID | None = None,
+    parked: bool | None = None,
+    unknown: bool | None = None,
+    after: UUID | None = None,
+) -> list[ListedPayment]:
+    """Return payments in order of creation; None doesn't narrow."""
+    return page(
+        conn,
+        _PAYMENTS,
+        _CONDITIONS,
+        _listed,
+        limit=limit,
+        id=id,
+        invoice_id=invoice_id,
+        state=state,
+        subscription_id=subscription_id,
+        customer_id=customer_id,
+        parked=parked,
+        unknown=unknown,
+        after=after,
+    )
