@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import click
 
-from billing.cli import (
+from billing.cli.commands import (
     audit,
     breaks,
     charges,

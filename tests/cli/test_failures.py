@@ -11,7 +11,7 @@ import pytest
 from click.testing import Result
 from psycopg import sql
 
-from billing.cli import figures
+from billing.cli import status_figures
 from billing.ids import new_id
 from tests.cli.world import Cli, World
 
@@ -253,7 +253,7 @@ def test_an_unexpected_error_is_one_line(world: World, monkeypatch: pytest.Monke
     def broken(*_: object) -> None:
         raise ZeroDivisionError("by zero\nand more")
 
-    monkeypatch.setattr(figures, "queue", broken)
+    monkeypatch.setattr(status_figures, "queue", broken)
 
     assert_told(world.run("status"), 70, "ZeroDivisionError: by zero\n", "run with --debug")
     assert "Traceback" in world.run("--debug", "status").stderr
@@ -263,7 +263,7 @@ def test_an_interrupt_is_told_apart(world: World, monkeypatch: pytest.MonkeyPatc
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(figures, "queue", interrupted)
+    monkeypatch.setattr(status_figures, "queue", interrupted)
 
     assert_told(world.run("status"), 130, "interrupted")
 

@@ -183,7 +183,7 @@ def void(
 @click.pass_obj
 def explain(session: Session, payment: str, output: Output) -> None:
     """Tell in words why a payment was, or wasn't, charged."""
-    from billing.cli.explain import write
+    from billing.cli.commands.explain import write
     from billing.queries.explain import explain_payment
 
     with session.connect() as conn:

@@ -32,7 +32,7 @@ def status(session: Session, watch: bool, output: Output) -> None:
         with contextlib.suppress(KeyboardInterrupt):  # how watching ends
             _watch(session, output)
         return
-    from billing.cli.figures import gather
+    from billing.cli.status_figures import gather
 
     figures = gather(session)
     if output.format == "table":
@@ -42,7 +42,7 @@ def status(session: Session, watch: bool, output: Output) -> None:
 
 
 def _watch(session: Session, output: Output) -> None:
-    from billing.cli.figures import gather
+    from billing.cli.status_figures import gather
 
     if output.format == "jsonl":
         while True:
@@ -68,7 +68,7 @@ def _frame(session: Session) -> "RenderableType":
     from rich.text import Text
 
     from billing.cli.failures import as_billing_error
-    from billing.cli.figures import gather
+    from billing.cli.status_figures import gather
 
     try:
         return _page(gather(session))
