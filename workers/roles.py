@@ -52,7 +52,7 @@ def run_role(
     if role in ("scheduler", "reconciler"):
         registry.register(StateCollector(runtime))
     if role != "scheduler":
-        _ = runtime.gateway  # a missing key is told now and not at the first charge
+        list(runtime.gateways)  # a missing key is told now and not at the first charge
     work, stop, checks = _work(role, runtime, metrics, api)
     with _health(role, runtime, registry, checks) as health, _stopping_on_signals(stop):
         logger.info("%s is up, health pages on %s", role, health.url)

@@ -74,6 +74,18 @@ def test_a_healthy_engine_is_found_healthy(world: World) -> None:
     assert {result for result, _, _ in found.values()} == {"ok"}
 
 
+def test_every_account_at_a_provider_is_looked_at(world: World) -> None:
+    another = {
+        "BILLING__PROVIDERS__NORDIC__KIND": "stripe",
+        "BILLING__PROVIDERS__NORDIC__API_KEY": "sk_test_nordic",
+        "BILLING__PROVIDERS__NORDIC__API_BASE": "http://127.0.0.1:1",
+    }
+
+    code, found = looked(world, **another)
+
+    assert (code, found["provider"][0]) == (4, "unavailable")
+
+
 def test_looking_leaves_no_trace(world: World) -> None:
     looked(world)
 

@@ -153,10 +153,14 @@ def _redis(session: Session) -> str:
 
 
 def _provider(session: Session) -> str:
-    session.runtime.gateway.check()
-    if session.settings.uses_embedded_sandbox:
-        return "the embedded sandbox answers"
-    return "answers with our key"
+    told = {}
+    for name, gateway in session.runtime.gateways:
+        gateway.check()
+        embedded = session.settings.in_embedded_sandbox(name)
+        told[name] = "the embedded sandbox answers" if embedded else "answers with our key"
+    if len(told) == 1:
+        return next(iter(told.values()))
+    return "; ".join(f"{name}: {words}" for name, words in told.items())
 
 
 def _clock(session: Session) -> str:
