@@ -19,7 +19,7 @@ from billing.embedded import orphans
 from billing.embedded.servers import EmbeddedPostgres, EmbeddedServer, EmbeddedValkey, port_answers
 from billing.errors import Conflict, Unavailable
 from tests import processes
-from tests.waiting import until
+from tests.waiting import PATIENCE, until
 
 ROOT = Path(__file__).parents[2]
 
@@ -297,6 +297,21 @@ def test_stopping_leaves_no_process_and_destroying_no_file(postgres: EmbeddedPos
 
     postgres.destroy()
     assert not home.exists()
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGHUP, signal.SIGPIPE])
+def test_a_child_heeds_a_signal_that_its_parent_ignores(signum: signal.Signals) -> None:
+    before = signal.signal(signum, signal.SIG_IGN)
+    try:
+        child = orphans.spawn(["sh", "-c", "echo up; read _"], stdin=subprocess.PIPE,
+                              output=subprocess.PIPE)  # fmt: skip
+    finally:
+        signal.signal(signum, before)
+    with child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"up\n"
+        child.send_signal(signum)
+        assert child.wait(PATIENCE) == -signum
 
 
 def test_without_the_kernels_help_a_watcher_ends_the_child(tmp_path: Path) -> None:
