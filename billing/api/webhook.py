@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from billing.errors import BadInput, first_line
 from billing.flows.webhooks import inbox as flow
-from billing.gateway import ProviderEvent
+from billing.gateway import EventKind, ProviderEvent
 from billing.gateway.errors import SignatureRefused, WrongDelivery
 from billing.gateway.provider_kind import ReadDelivery
 from billing.gateway.registry import KINDS
@@ -53,7 +53,7 @@ class Intake:
     secrets: Sequence[str]
     tolerance: timedelta
     live: bool
-    received: Callable[[str, str], None]
+    received: Callable[[EventKind, str], None]
     refused: Callable[[str], None]
     # Threads of their own: events are kept while charges wait for the provider in all others.
     turns: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(THREADS))
@@ -74,7 +74,7 @@ class Intake:
             body, headers, self.secrets, wall=wall, tolerance=self.tolerance, live=self.live
         )
         for new in flow.receive(self.engine, [event], source="webhook", wall=wall):
-            self.received(new.type, "webhook")
+            self.received(new.kind, "webhook")
         return event
 
 

@@ -45,7 +45,7 @@ PARKED: Final = ("id", "kind", "external_id", "parked_at", "reason", "error")
 BREAKS: Final = ("id", "kind", "found_at", "payment_id", "suggested_cause", "resolved_at")
 
 EVENTS: Final = (
-    "event_id", "type", "object_id", "created", "source", "tries", "handling", "last_error",
+    "event_id", "kind", "object_id", "created", "source", "tries", "words", "last_error",
 )  # fmt: skip
 REPLAYED: Final = ("object_id", "types", "words")
 

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from billing.gateway.capabilities import Capabilities
+from billing.gateway.kinds import EventKind
 from billing.gateway.objects import (
     BalanceTransaction,
     PaymentMethodDetails,
@@ -47,6 +48,7 @@ __all__ = [
     "ChargeRequest",
     "Declined",
     "Deferred",
+    "EventKind",
     "Gateway",
     "Outcome",
     "PaymentMethodDetails",

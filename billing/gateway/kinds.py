@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Literal
 
 from billing.rules.dunning import Advice, DeclineClass
+from billing.rules.events import EventKind
 from billing.rules.payments import RefusalReason
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "DeclineClass",
     "DeliveryFault",
     "Doubt",
+    "EventKind",
     "FaultKind",
     "RefusalReason",
     "SignatureFault",

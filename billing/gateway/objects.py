@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from billing.gateway.kinds import EventKind
 from billing.rules.money import Money
 
 
@@ -137,12 +138,14 @@ class ProviderPayout:
 class ProviderEvent:
     """That something happened to an object; the object itself is fetched before acting.
 
+    `type` is the provider's own word for it, which is kept for people; `kind` decides.
     `object_id` is empty for an object that has none (the balance). `payload` is safe to store:
     it repeats the fields above as JSON and holds nothing of the object.
     """
 
     id: str
     type: str
+    kind: EventKind
     object_type: str
     object_id: str
     created: datetime

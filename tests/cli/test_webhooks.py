@@ -2,8 +2,7 @@
 
 import pytest
 
-from billing.flows.webhooks import inbox as flow
-from billing.flows.webhooks.handler import Desk
+from billing.flows.webhooks import handling, inbox
 from tests.cli.world import World
 
 
@@ -12,11 +11,10 @@ def handle(world: World) -> None:
     runtime = world.runtime()
     try:
         now, wall = runtime.clock.now(), runtime.clock.wall()
-        flow.sweep(
+        inbox.sweep(
             runtime.engine, runtime.gateway, watermark=None, complete=True, now=now, wall=wall
         )
-        desk = Desk(runtime.engine, runtime.gateway, runtime.policy, now, wall, [])
-        while flow.handle_due(desk):
+        while handling.handle_due(runtime.context):
             pass
     finally:
         runtime.close()
@@ -33,12 +31,15 @@ def test_events_are_listed_with_what_came_of_them(heard: World) -> None:
     listed = heard.json("webhooks", "list", "--type", "payment_intent.succeeded")
 
     (event,) = listed
+    assert event["words"] == "booked already"
     assert (event["handling"], event["source"], event["last_error"]) == (
-        "booked already",
+        "already_booked",
         "sweep",
         None,
     )
     assert heard.json("webhooks", "show", event["event_id"]) == event
+    kind = heard.json("webhooks", "list", "--kind", "payment_succeeded")
+    assert kind == listed
     about = heard.json("webhooks", "list", "--object", event["object_id"])
     assert event in about
     assert heard.json("webhooks", "list", "--unhandled") == []

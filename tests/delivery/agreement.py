@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Row, text
 
-from billing.flows.webhooks.inbox import HANDLERS
 from billing.gateway.stripe.amounts import from_stripe
+from billing.gateway.stripe.events import EVENT_KINDS
 from tests.delivery.provider_side import Json, ProviderSide
 
 UNPAID: Final = ("requires_payment_method", "requires_confirmation")
@@ -141,7 +141,7 @@ def _settlement(conn: Connection, moved: list[Json]) -> Iterator[str]:
 def _events(conn: Connection, events: list[Json]) -> Iterator[str]:
     rows = conn.execute(text("SELECT event_id, handled_at, last_error FROM provider_events"))
     known = {row.event_id: row for row in rows}
-    for event in (each for each in events if each["type"] in HANDLERS):
+    for event in (each for each in events if each["type"] in EVENT_KINDS):
         row = known.get(event["id"])
         if row is None or row.handled_at is None:
             why = "never reached us" if row is None else f"is not handled: {row.last_error}"

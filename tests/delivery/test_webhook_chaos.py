@@ -19,7 +19,8 @@ import pytest
 from sqlalchemy import text
 
 from billing.api import webhook
-from billing.flows.webhooks.inbox import HANDLERS, SWEEP
+from billing.flows.webhooks.inbox import SWEEP
+from billing.gateway.stripe.events import EVENT_KINDS
 from billing.store.access import events
 from tests.delivery.agreement import disagreements
 from tests.delivery.chaos import CARDS, LOST, PLANS, Chaos, misfortunes
@@ -106,7 +107,7 @@ def prepare(engine: EngineUnderTest, provider: ProviderSide, seed: int) -> None:
     assert provider.control("settings", **YEN_SETTLES_IN_DOLLARS)
     assert provider.control("webhooks/conditions", seed=seed, **CONDITIONS)
     door = f"{engine.http_url}{webhook.PATH.format(provider='stripe')}"
-    wanted = sorted(HANDLERS)
+    wanted = sorted(EVENT_KINDS)
     assert provider.control("webhooks", url=door, secrets=[WEBHOOK_SECRET], enabled_events=wanted)
     engine.populate(SUBSCRIPTIONS, cards=CARDS, plans=PLANS, spread=timedelta(days=10))
     let_shoppers_in(engine)
@@ -159,7 +160,7 @@ def settle_down(engine: EngineUnderTest, provider: ProviderSide) -> None:
 
 def heard_of_everything(engine: EngineUnderTest, provider: ProviderSide) -> bool:
     """Tell whether every event of the provider is here, and handled."""
-    happened = {event["id"] for event in provider.all("events") if event["type"] in HANDLERS}
+    happened = {event["id"] for event in provider.all("events") if event["type"] in EVENT_KINDS}
     with engine.runtime.engine.connect() as conn:
         handled = conn.execute(
             text("SELECT event_id FROM provider_events WHERE handled_at IS NOT NULL")

@@ -190,6 +190,7 @@ def subscriber(world: World, external_id: str) -> Subscriber:
         customer = customers.find(conn, external_id)
         subscription = subscriptions.find(conn, external_id)
     assert customer is not None
+    assert customer.provider_customer_id is not None
     assert subscription is not None
     return Subscriber(customer.id, customer.provider_customer_id, subscription.id)
 

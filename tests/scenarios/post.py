@@ -10,10 +10,11 @@ from datetime import timedelta
 from typing import Any
 
 from pydantic import SecretStr
-from sqlalchemy import Row
 
-from billing.flows.webhooks.inbox import Result, Swept
+from billing.flows.webhooks.handling import Result
+from billing.flows.webhooks.inbox import Swept
 from billing.store.access import events
+from billing.store.access.events import Event
 from tests.scenarios.world import World, WorldRuntime
 from tests.waiting import PATIENCE
 from tests.webhook_door import Door
@@ -63,13 +64,13 @@ class Post:
         """Ask the provider for what never arrived, and keep it."""
         return self.webhooks.sweep()
 
-    def inbox(self, **only: Any) -> list[Row[Any]]:
+    def inbox(self, **only: Any) -> list[Event]:
         with self.world.engine.connect() as conn:
             return events.page(conn, **only, limit=10_000)
 
-    def of_type(self, kind: str) -> list[str]:
-        """Return what came of every event of a type."""
-        return [row.handling for row in self.inbox(kind=kind)]
+    def came_of(self, type_: str) -> list[tuple[str | None, dict[str, Any]]]:
+        """Return what came of every event of a type: the outcome and its facts."""
+        return [(row.handling, dict(row.facts)) for row in self.inbox(type_=type_)]
 
     def listed(self, **only: str) -> list[dict[str, Any]]:
         """Return the provider's own list of events, newest first."""

@@ -10,11 +10,10 @@ from typing import Any
 from sqlalchemy import event
 
 from billing.flows.refunds import sending as refund_sending
-from billing.flows.webhooks import inbox
-from billing.gateway import ProviderEvent
+from billing.flows.webhooks import handling, inbox
+from billing.gateway import EventKind, ProviderEvent
 from tests.scenarios.money import give_back, hear_of_refund, paid, refund_row, usd
 from tests.scenarios.world import World
-from workers.daemons.webhooks import Webhooks
 
 
 @contextmanager
@@ -100,16 +99,17 @@ def test_what_a_refund_event_says_that_is_known(world: World) -> None:
     told = ProviderEvent(
         id="evt_again",
         type="refund.updated",
+        kind=EventKind.REFUND_UPDATED,
         object_type="refund",
         object_id=refund.provider_refund_id,
         created=world.now,
         payload={},
     )
+    context = world.runtime.context
     with statements(world) as received:
         inbox.receive(world.engine, [told], source="webhook", wall=world.wall)
-    desk = Webhooks(world.runtime, world.metrics).desk()
     with statements(world) as handled:
-        (result,) = inbox.handle_due(desk)
+        (result,) = handling.handle_due(context)
 
     assert not result.failed
     assert refund_row(world, refund_id) == refund

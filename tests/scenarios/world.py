@@ -259,6 +259,7 @@ class World:
         with self.engine.connect() as conn:
             row = stored_customers.find(conn, str(customer_id))
         assert row is not None
+        assert row.provider_customer_id is not None
         return customer_id, row.provider_customer_id
 
     def subscribed(

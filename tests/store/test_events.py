@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
+from billing.rules.events import EventKind
 from billing.store.access import events
 
 WALL = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -18,6 +19,7 @@ def row(event_id: str, **changes: Any) -> dict[str, Any]:
     made: dict[str, Any] = {
         "event_id": event_id,
         "type": "refund.failed",
+        "kind": "refund_updated",
         "object_id": "re_1",
         "created": WALL - timedelta(minutes=1),
         "received_at": WALL,
@@ -79,22 +81,29 @@ def test_a_failure_is_kept_until_the_event_is_handled(engine: Engine) -> None:
         (one, _) = events.page(conn, unhandled=True)
         assert (one.last_error, one.next_try_at) == ("no answer", LATER)
 
-        events.handled(conn, ["evt_1", "evt_2"], wall=LATER, words="refund is failed")
+        events.handled(
+            conn,
+            ["evt_1", "evt_2"],
+            wall=LATER,
+            handling="refund_applied",
+            facts={"re_1": "failed"},
+        )
         (one, two) = events.some(conn, ["evt_1", "evt_2"])
         assert events.page(conn, unhandled=True) == []
 
-    assert (one.handled_at, one.handling, one.last_error) == (LATER, "refund is failed", None)
+    assert (one.handled_at, one.handling, one.last_error) == (LATER, "refund_applied", None)
+    assert one.facts == two.facts == {"re_1": "failed"}
     assert two.next_try_at is None
 
 
 def test_an_event_that_was_handled_stays_so(engine: Engine) -> None:
     with engine.begin() as conn:
         events.add(conn, [row("evt_1")])
-        events.handled(conn, ["evt_1"], wall=WALL, words="done")
+        events.handled(conn, ["evt_1"], wall=WALL, handling="unchanged", facts={})
         events.failed(conn, ["evt_1"], error="a late loser", again_at=LATER)
         (one,) = events.some(conn, ["evt_1"])
 
-    assert (one.handling, one.last_error, one.next_try_at) == ("done", None, None)
+    assert (one.handling, one.last_error, one.next_try_at) == ("unchanged", None, None)
 
 
 @pytest.mark.parametrize(
@@ -103,6 +112,7 @@ def test_an_event_that_was_handled_stays_so(engine: Engine) -> None:
         {"next_try_at": None},
         {"handled_at": WALL},
         {"source": "hearsay"},
+        {"kind": "payment_intent.succeeded"},
     ],
 )
 def test_the_database_refuses_an_event_that_is_neither_due_nor_handled(
@@ -117,7 +127,15 @@ def test_events_are_listed_in_the_order_in_which_they_happened(engine: Engine) -
         events.add(
             conn,
             [row(f"evt_{n}", created=WALL + timedelta(hours=n // 2)) for n in (3, 1, 4, 0, 2)]
-            + [row("evt_9", created=WALL, object_id="dp_1", type="charge.dispute.closed")],
+            + [
+                row(
+                    "evt_9",
+                    created=WALL,
+                    object_id="dp_1",
+                    type="charge.dispute.closed",
+                    kind="dispute_closed",
+                )
+            ],
         )
 
         def listed(**only: Any) -> list[str]:
@@ -126,7 +144,8 @@ def test_events_are_listed_in_the_order_in_which_they_happened(engine: Engine) -
         assert listed() == ["evt_0", "evt_1", "evt_9", "evt_2", "evt_3", "evt_4"]
         assert listed(after="evt_9", limit=2) == ["evt_2", "evt_3"]
         assert listed(since=WALL + timedelta(hours=1)) == ["evt_2", "evt_3", "evt_4"]
-        assert listed(object_id="dp_1") == listed(kind="charge.dispute.closed") == ["evt_9"]
+        assert listed(object_id="dp_1") == listed(type_="charge.dispute.closed") == ["evt_9"]
+        assert listed(kind=EventKind.DISPUTE_CLOSED) == ["evt_9"]
         batches = [len(batch) for batch in events.since(conn, WALL, batch=4)]
 
     assert batches == [4, 2]
@@ -136,10 +155,10 @@ def test_due_events_are_found_by_index_however_many_there_are(engine: Engine) ->
     with engine.begin() as conn:
         conn.execute(
             text(
-                "INSERT INTO provider_events (event_id, type, object_id, created, received_at,"
-                " source, payload, handled_at, handling)"
-                " SELECT 'evt_' || g, 'payout.paid', 'po_' || g, now(), now(), 'webhook', '{}',"
-                " now(), 'x' FROM generate_series(1, 20000) g"
+                "INSERT INTO provider_events (event_id, type, kind, object_id, created,"
+                " received_at, source, payload, handled_at, handling)"
+                " SELECT 'evt_' || g, 'payout.paid', 'payout_paid', 'po_' || g, now(),"
+                " now(), 'webhook', '{}', now(), 'x' FROM generate_series(1, 20000) g"
             )
         )
         events.add(conn, [row("evt_due")])

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from billing.errors import BadInput
-from billing.gateway import ProviderEvent
+from billing.gateway import EventKind, ProviderEvent
 from billing.gateway.errors import SignatureRefused
 from billing.gateway.stripe.signatures import verify
 
@@ -54,6 +54,7 @@ def test_a_signed_delivery_is_an_event_without_its_object() -> None:
     assert event == ProviderEvent(
         id="evt_1",
         type="charge.refunded",
+        kind=EventKind.CHARGE_REFUNDED,
         object_type="charge",
         object_id="ch_1",
         created=WALL - timedelta(minutes=1),

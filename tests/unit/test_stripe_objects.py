@@ -10,6 +10,7 @@ import pytest
 from billing.errors import BadInput, Unavailable
 from billing.gateway import (
     BalanceTransaction,
+    EventKind,
     PaymentMethodDetails,
     ProviderDispute,
     ProviderEvent,
@@ -403,6 +404,7 @@ def test_an_event_carries_nothing_of_its_object() -> None:
     assert event == ProviderEvent(
         id="evt_1",
         type="payment_intent.succeeded",
+        kind=EventKind.PAYMENT_SUCCEEDED,
         object_type="payment_intent",
         object_id="pi_1",
         created=SENT,

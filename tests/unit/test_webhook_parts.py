@@ -4,8 +4,11 @@ import threading
 
 import pytest
 
-from billing.flows.webhooks.inbox import HANDLERS
-from billing.gateway import PaymentMethodDetails, ProviderCustomer
+from billing.cli.event_words import came_of
+from billing.flows.webhooks.handler import EventOutcome
+from billing.flows.webhooks.handling import HANDLERS
+from billing.gateway import EventKind, PaymentMethodDetails, ProviderCustomer
+from billing.gateway.stripe.events import EVENT_KINDS, kind_of
 from tests.unit.stripe_script import Reply, asked, gateway_with
 from tests.waiting import PATIENCE
 from workers.daemons.webhooks import beside
@@ -52,9 +55,58 @@ def test_the_refunds_of_one_charge_are_asked_for_alone() -> None:
     assert asked(gateway) == [("get", "/v1/refunds?charge=ch_1&limit=100")]
 
 
-def test_every_type_has_one_handler() -> None:
-    assert len(HANDLERS) == 25
+def test_every_kind_but_other_has_a_handler_and_a_type_of_the_provider() -> None:
+    assert set(HANDLERS) == set(EVENT_KINDS.values()) == set(EventKind) - {EventKind.OTHER}
     assert all(handler.__doc__ for handler in HANDLERS.values())
+    assert len(EVENT_KINDS) == 25
+    assert kind_of("invoice.paid") is EventKind.OTHER
+
+
+FACTS: dict[str, dict[str, object]] = {
+    "answer_adopted": {"attempt": 2, "answer": "captured"},
+    "attempt_not_there": {"attempt": 2},
+    "authorization_ended": {"state": "CAPTURED"},
+    "break_recorded": {"kind": "duplicate_charge"},
+    "refund_applied": {"re_1": "succeeded", "re_2": "not_ours"},
+    "dispute_applied": {"state": "won", "entries": 2},
+    "payout_recorded": {"status": "paid"},
+    "method_added": {"default": True, "payments_retried": 1},
+    "method_updated": {"default": True, "payments_retried": 0},
+    "method_detached": {"default": False},
+    "default_restored": {"default": True, "payments_retried": 2},
+}
+
+
+@pytest.mark.parametrize("outcome", EventOutcome)
+def test_every_outcome_has_its_words(outcome: EventOutcome) -> None:
+    words = came_of(outcome, FACTS.get(outcome, {}))
+
+    assert words
+    assert outcome != words
+
+
+@pytest.mark.parametrize(
+    ("handling", "facts", "words"),
+    [
+        (None, {}, None),
+        ("a sentence of an earlier version", {}, "a sentence of an earlier version"),
+        (
+            "refund_applied",
+            {"re_1": "succeeded", "re_2": "not_ours"},
+            "refund re_1 is succeeded; refund re_2 is not ours",
+        ),
+        ("method_added", {"default": True, "payments_retried": 0}, "a new payment method"),
+        (
+            "method_updated",
+            {"default": True, "payments_retried": 1},
+            "the payment method was updated: 1 payments are tried again",
+        ),
+    ],
+)
+def test_what_came_of_an_event_is_said_with_its_facts(
+    handling: str | None, facts: dict[str, object], words: str | None
+) -> None:
+    assert came_of(handling, facts) == words
 
 
 class Loop:

@@ -1,4 +1,4 @@
-"""Webhooks, the work behind the door: handle what is due, sweep for what never came.
+"""The process that handles events: those that are due, and those that a sweep found.
 
 It runs beside the reconciler, in a thread of its own. Not in a worker: there a burst of events
 would take threads and calls from the charges. Not in the reconciler's own loop: a night's
@@ -12,9 +12,9 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from billing.flows.webhooks import inbox as flow
-from billing.flows.webhooks.handler import Desk
-from billing.flows.webhooks.inbox import SWEEP, Result, Swept
+from billing.flows.webhooks import handling, inbox
+from billing.flows.webhooks.handling import Result
+from billing.flows.webhooks.inbox import SWEEP, Swept
 from billing.store.access import events
 from workers.daemons.recorded import recorded
 from workers.daemons.ticking import Ticking
@@ -44,33 +44,23 @@ class Webhooks(Ticking):
             results += self.handle_due()
         return results
 
-    def desk(self) -> Desk:
-        """Return the parts that handlers share, as of now."""
-        runtime = self._runtime
-        return Desk(
-            runtime.engine,
-            runtime.gateway,
-            runtime.policy,
-            now=runtime.clock.now(),
-            wall=runtime.clock.wall(),
-            adopted=[],
-        )
-
     def handle_due(self) -> list[Result]:
         """Handle every event that is due, batch by batch, and count what came of it."""
         done: list[Result] = []
         while not self._stopping.is_set():
-            desk = self.desk()
-            results = flow.handle_due(desk)
+            results = handling.handle_due(self._runtime.context)
             if not results:
                 break
             done += results
-            for adopted in desk.adopted:
-                self._metrics.attempt_finished(adopted.sending, adopted.outcome)
             for result in results:
-                count = len(result.notice.event_ids)
-                self._metrics.webhooks_handled(count, failed=result.failed)
+                self._count(result)
         return done
+
+    def _count(self, result: Result) -> None:
+        self._metrics.webhooks_handled(len(result.events.event_ids), failed=result.failed)
+        adopted = None if result.handled is None else result.handled.adopted
+        if adopted is not None:
+            self._metrics.attempt_finished(adopted.sending, adopted.outcome)
 
     def _sweep_is_due(self) -> bool:
         every = self._runtime.settings.webhooks.sweep_every
@@ -88,7 +78,7 @@ class Webhooks(Ticking):
         with recorded(runtime, SWEEP) as run:
             now, wall = runtime.clock.now(), runtime.clock.wall()
             watermark = self._watermark(now)
-            swept = flow.sweep(
+            swept = inbox.sweep(
                 runtime.engine,
                 runtime.gateway,
                 watermark=watermark,
@@ -98,7 +88,7 @@ class Webhooks(Ticking):
             )
             run.done_until = now
         for event in swept.new:
-            self._metrics.webhook_received(event.type, "sweep")
+            self._metrics.webhook_received(event.kind, "sweep")
         if swept.new:
             logger.info("%d events had not reached us", len(swept.new))
         return swept
@@ -148,8 +138,8 @@ def beside(first: Loop, second: Loop) -> tuple[Callable[[], None], Callable[[], 
     def second_to_its_end() -> None:
         try:
             second.run()
-        except BaseException as error:  # noqa: BLE001  told by whoever waits for this thread
-            fallen.append(error)
+        except BaseException as error:  # noqa: BLE001  raised by whoever waits for this thread
+            failed.append(error)
         finally:
             first.stop()
 
@@ -161,8 +151,8 @@ def beside(first: Loop, second: Loop) -> tuple[Callable[[], None], Callable[[], 
         finally:
             second.stop()
             thread.join()
-        if fallen:
-            raise fallen[0]
+        if failed:
+            raise failed[0]
 
-    fallen: list[BaseException] = []
+    failed: list[BaseException] = []
     return run, stop

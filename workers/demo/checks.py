@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Connection, text
 
 from billing.flows.settlement.tie_out import report as close_report
-from billing.flows.webhooks.inbox import HANDLERS
+from billing.flows.webhooks.inbox import is_handled
 from billing.gateway import Gateway
 from billing.rules.money import Money
 from billing.rules.reconciliation import BreakKind
@@ -230,7 +230,7 @@ def _taken(taken: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 def _lost_events(gateway: Gateway, start: datetime) -> list[str]:
     """Ask the provider which events that we wanted it did not deliver."""
     pages = gateway.list_events(since=start, undelivered_only=True)
-    return [event.id for page in pages for event in page if event.type in HANDLERS]
+    return [event.id for page in pages for event in page if is_handled(event.kind, event.object_id)]
 
 
 def _webhooks(conn: Connection, shown: Mapping[str, Any], lost: Sequence[str]) -> Webhooks:

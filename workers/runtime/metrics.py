@@ -19,12 +19,12 @@ from sqlalchemy.exc import SQLAlchemyError
 from billing.flows.payments.authorizations import AuthorizationStep
 from billing.flows.payments.collecting import ChargeSend
 from billing.flows.refunds.sending import RefundAnswer
-from billing.flows.webhooks.inbox import HANDLERS
 from billing.gateway import (
     Absent,
     ActionRequired,
     Declined,
     Deferred,
+    EventKind,
     Outcome,
     RefundAccepted,
     Rejected,
@@ -141,7 +141,7 @@ class ProcessMetrics:
         self._events = Counter(
             "billing_webhook_events_received_total",
             "Events that were new to us: delivered, or found by the sweep.",
-            ["type", "source"],
+            ["kind", "source"],
             registry=registry,
         )
         self._events_handled = Counter(
@@ -194,7 +194,7 @@ class ProcessMetrics:
 
     def _webhook_zeros(self) -> None:
         for source in WEBHOOK_SOURCES:
-            for kind in (*HANDLERS, "other"):
+            for kind in EventKind:
                 self._events.labels(kind, source)
         for result in ("handled", "failed"):
             self._events_handled.labels(result)
@@ -269,9 +269,9 @@ class ProcessMetrics:
             case Unknown() | Deferred():
                 self._steps.labels(step.kind, "unanswered").inc()
 
-    def webhook_received(self, kind: str, source: str) -> None:
-        """Count an event that was new to us; types that aren't handled are `other`."""
-        self._events.labels(kind if kind in HANDLERS else "other", source).inc()
+    def webhook_received(self, kind: EventKind, source: str) -> None:
+        """Count an event that was new to us."""
+        self._events.labels(kind, source).inc()
 
     def webhooks_handled(self, count: int, *, failed: bool) -> None:
         """Count events that were handled, or that have to be tried again."""

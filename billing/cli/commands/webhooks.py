@@ -6,15 +6,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from billing.cli.options import more_hint, word_option
 from billing.cli.output import Output, output_option, talk
-from billing.cli.records import EVENTS, REPLAYED, plain, write_page
+from billing.cli.records import EVENTS, REPLAYED, plain
 from billing.cli.session import Session
 from billing.errors import BadInput, NotFound
+from billing.rules.events import EventKind
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
-
-    from billing.flows.webhooks.handler import Desk
+    from billing.flows.webhooks.handling import Result
+    from billing.store.access.events import Event
 
 _DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 
@@ -25,8 +26,9 @@ def webhooks() -> None:
 
 
 @webhooks.command("list")
-@click.option("--type", "kind", metavar="TYPE", help="Only those of a type, like refund.failed.")
-@click.option("--object", "object_id", metavar="ID", help="Only those about an object, like pi_...")
+@word_option("--kind", EventKind, "Only those of a kind")
+@click.option("--type", "type_", metavar="TYPE", help="Only those of a type of the provider's.")
+@click.option("--object", "object_id", metavar="ID", help="Only those about an object.")
 @click.option("--unhandled", is_flag=True, help="Only those that are due, with their last error.")
 @click.option("--since", type=_DAY, metavar="DATE[THH:MM]", help="Only those since then (UTC).")
 @click.option(
@@ -39,6 +41,7 @@ def webhooks() -> None:
 def list_(
     session: Session,
     kind: str | None,
+    type_: str | None,
     object_id: str | None,
     unhandled: bool,
     since: datetime | None,
@@ -54,14 +57,25 @@ def list_(
             raise _unknown(after)
         rows = events.page(
             conn,
-            kind=kind,
+            kind=None if kind is None else EventKind(kind),
+            type_=type_,
             object_id=object_id,
             unhandled=unhandled,
             since=_utc(since),
             after=after,
             limit=limit + 1,
         )
-    write_page(output, rows, EVENTS, limit, by="event_id")
+    shown = rows[:limit]
+    output.records([_record(row) for row in shown], EVENTS)
+    if shown:
+        more_hint(len(rows), limit, shown[-1].event_id)
+
+
+def _record(event: "Event") -> dict[str, Any]:
+    """Return an event as a record, with what came of it in words."""
+    from billing.cli.event_words import came_of
+
+    return plain(event) | {"words": came_of(event.handling, event.facts)}
 
 
 @webhooks.command("show")
@@ -76,7 +90,7 @@ def show(session: Session, event: str, output: Output) -> None:
         rows = events.some(conn, [event])
     if not rows:
         raise _unknown(event)
-    output.record(plain(rows[0]))
+    output.record(_record(rows[0]))
 
 
 @webhooks.command("replay")
@@ -109,7 +123,7 @@ def replay(
     output.records(found, REPLAYED)
 
 
-def _kept(session: Session, event: str) -> "list[Row[Any]]":
+def _kept(session: Session, event: str) -> "list[Event]":
     from billing.store.access import events
 
     with session.connect() as conn:
@@ -124,15 +138,16 @@ def _replay_since(session: Session, begin: datetime, dry_run: bool) -> Iterable[
     from billing.flows.webhooks import inbox as flow
     from billing.store.access import events
 
-    desk = _desk(session)
+    context = session.runtime.context
     missing = 0
-    for page in desk.gateway.list_events(since=begin):
+    for page in context.gateway.list_events(since=begin):
         if dry_run:
             with session.connect() as conn:
                 kept = {row.event_id for row in events.some(conn, [each.id for each in page])}
             missing += len(page) - len(kept)
         else:
-            new = flow.receive(desk.engine, page, source="replay", wall=desk.wall)
+            wall = context.clock.wall()
+            new = flow.receive(context.engine, page, source="replay", wall=wall)
             missing += len(new)
     talk(f"{missing} event(s) had not reached us")
     with session.connect() as conn:
@@ -145,24 +160,33 @@ def _replay_since(session: Session, begin: datetime, dry_run: bool) -> Iterable[
 
 
 def _replay(session: Session, event_ids: list[str]) -> list[dict[str, Any]]:
-    from billing.flows.webhooks import inbox as flow
+    from billing.flows.webhooks import handling
 
-    results = flow.replay(_desk(session), event_ids)
-    return [
-        {
-            "object_id": result.notice.object_id,
-            "events": list(result.notice.event_ids),
-            "types": sorted(result.notice.types),
-            "dry_run": False,
-            "failed": result.failed,
-            "words": result.words,
-        }
-        for result in results
-    ]
+    return [_replayed(result) for result in handling.replay(session.runtime.context, event_ids)]
 
 
-def _preview(rows: "Iterable[Row[Any]]") -> list[dict[str, Any]]:
-    from billing.flows.webhooks.inbox import known
+def _replayed(result: "Result") -> dict[str, Any]:
+    from billing.cli.event_words import came_of
+
+    done = result.handled
+    return {
+        "object_id": result.events.object_id,
+        "events": list(result.events.event_ids),
+        "types": sorted(result.events.types),
+        "dry_run": False,
+        "failed": result.failed,
+        "handling": None if done is None else done.outcome,
+        "facts": {} if done is None else done.facts,
+        "words": result.error if done is None else came_of(done.outcome, done.facts),
+    }
+
+
+def _preview(rows: "Iterable[Event]") -> list[dict[str, Any]]:
+    from billing.cli.event_words import came_of
+    from billing.flows.webhooks.handling import handled_ones
+
+    def so_far(row: "Event") -> str:
+        return came_of(row.handling, row.facts) or row.last_error or "due"
 
     return [
         {
@@ -171,24 +195,12 @@ def _preview(rows: "Iterable[Row[Any]]") -> list[dict[str, Any]]:
             "types": [row.type],
             "dry_run": True,
             "failed": False,
-            "words": f"would be handled again; so far: {row.handling or row.last_error or 'due'}",
+            "handling": row.handling,
+            "facts": row.facts,
+            "words": f"would be handled again; so far: {so_far(row)}",
         }
-        for row in known(rows)
+        for row in handled_ones(rows)
     ]
-
-
-def _desk(session: Session) -> "Desk":
-    from billing.flows.webhooks.handler import Desk
-
-    runtime = session.runtime
-    return Desk(
-        session.engine,
-        runtime.gateway,
-        runtime.policy,
-        now=session.now(),
-        wall=runtime.clock.wall(),
-        adopted=[],
-    )
 
 
 def _utc(moment: datetime | None) -> datetime | None:

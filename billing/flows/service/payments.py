@@ -37,6 +37,7 @@ from billing.rules.refunds import RefundState
 from billing.store.payments import payments, refunds
 from billing.store.payments.payments import Payment
 from billing.store.subscriptions import customers
+from billing.store.subscriptions.customers import Customer
 from billing.store.transactions import Joined
 from plans.currencies import CurrencyError, charge_step, digits
 
@@ -410,7 +411,7 @@ def existing(conn: Connection, payment_id: UUID) -> Payment:
     return row
 
 
-def found_customer(conn: Connection, reference: str) -> Row[Any]:
+def found_customer(conn: Connection, reference: str) -> Customer:
     """Return the customer with this id or external id. Raises `NotFound`."""
     row = customers.find(conn, reference)
     if row is None:

@@ -13,6 +13,7 @@ from sqlalchemy import Row
 from billing.rules.payments import State
 from billing.store.payments.invoices import Invoice, InvoiceLine
 from billing.store.payments.payments import Payment
+from billing.store.subscriptions.customers import Customer, PaymentMethod
 
 View = dict[str, Any]
 
@@ -67,12 +68,12 @@ def _view(row: Any, names: tuple[str, ...]) -> View:
     return {name: plain(getattr(row, name)) for name in names}
 
 
-def customer(row: Row[Any]) -> View:
+def customer(row: Customer) -> View:
     """Return who pays."""
     return _view(row, _CUSTOMER)
 
 
-def payment_method(row: Row[Any]) -> View:
+def payment_method(row: PaymentMethod) -> View:
     """Return what a card is recognised by."""
     return _view(row, _PAYMENT_METHOD)
 

@@ -1,40 +1,76 @@
-"""What handling an event works with, and how its effects reach the database.
+"""What events are handled as, what they may come to, and how their effects are written.
 
 A handler asks the provider first, outside any transaction, and returns what is then to be
 written. That is done in one transaction with the row of the event, so an event is handled if and
 only if its effects are there.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from billing.flows.payments.collecting import ChargeSend
-from billing.flows.policy import Policy
-from billing.gateway import Gateway, Outcome
+from billing.gateway import EventKind, Outcome
 
-Apply = Callable[[Connection], str]
-"""Writes the effects in the caller's transaction and says in words what they are."""
+
+class EventOutcome(StrEnum):
+    """What came of an event; the row of the event keeps the word."""
+
+    IGNORED = "ignored"
+    OBJECT_GONE = "object_gone"
+    """The provider has no such object any more."""
+    NOT_OURS = "not_ours"
+    """The object, or the customer it belongs to, is none of ours."""
+    UNCHANGED = "unchanged"
+    """What the provider has is what we know."""
+
+    ALREADY_BOOKED = "already_booked"
+    ANSWER_ADOPTED = "answer_adopted"
+    """An open attempt got its answer."""
+    ATTEMPT_NOT_THERE = "attempt_not_there"
+    """The open attempt is not among the provider's charges: the event is about an earlier one."""
+    AUTHORIZATION_ENDED = "authorization_ended"
+    """An authorised payment was captured or canceled at the provider."""
+    BREAK_RECORDED = "break_recorded"
+
+    REFUND_APPLIED = "refund_applied"
+    DISPUTE_APPLIED = "dispute_applied"
+    PAYOUT_RECORDED = "payout_recorded"
+
+    METHOD_ADDED = "method_added"
+    """A payment method is new to us; `default` says whether it is the one to charge now."""
+    METHOD_UPDATED = "method_updated"
+    METHOD_DETACHED = "method_detached"
+    """`default` says whether it was the one to charge: then the customer has none any more."""
+    METHOD_NOT_KEPT = "method_not_kept"
+    """A payment method that we have no reason to keep."""
+    DEFAULT_KEPT = "default_kept"
+    """The provider has another default; the one that we were told to charge stays."""
+    DEFAULT_RESTORED = "default_restored"
+    """The customer had none to charge; the provider's default is charged again."""
+
+
+class Waiting(StrEnum):
+    """What has to be over before an event can be handled."""
+
+    WORKER_HAS_PAYMENT = "worker_has_payment"
+    CHARGE_UNANSWERED = "charge_unanswered"
+    ATTEMPT_UNANSWERED = "attempt_unanswered"
+    ATTEMPT_IS_NEW = "attempt_is_new"
+    REFUND_UNDECIDED = "refund_undecided"
+    METHOD_JUST_ATTACHED = "method_just_attached"
+    """Whoever attached it may be about to write it down."""
 
 
 class NotYet(Exception):
     """Something else has to be over first; the event is tried again."""
 
-
-@dataclass(frozen=True, slots=True)
-class Notice:
-    """All unhandled events of one object: how many there are doesn't matter, only that there are.
-
-    `at` is when the youngest of them happened.
-    """
-
-    object_id: str
-    event_ids: tuple[str, ...]
-    types: frozenset[str]
-    at: datetime
-    tries: int = 1
+    def __init__(self, waiting: Waiting, subject: object) -> None:
+        super().__init__(f"{waiting} {subject}")
+        self.waiting = waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +81,34 @@ class Adopted:
     outcome: Outcome
 
 
-@dataclass(slots=True)
-class Desk:
-    """The parts that handlers share, at one instant. `adopted` gathers answers, to be counted."""
+@dataclass(frozen=True, slots=True)
+class Handled:
+    """What came of the events of one object, and the facts of it, which are JSON."""
 
-    engine: Engine
-    gateway: Gateway
-    policy: Policy
-    now: datetime
-    wall: datetime
-    adopted: list[Adopted]
+    outcome: EventOutcome
+    facts: Mapping[str, str | int | bool] = field(default_factory=dict)
+    adopted: Adopted | None = None
 
 
-def nothing(words: str) -> Apply:
-    """Return the effects of an event that has none."""
-    return lambda _conn: words
+Effects = Callable[[Connection], Handled]
+"""Writes the effects in the caller's transaction."""
+
+
+@dataclass(frozen=True, slots=True)
+class ObjectEvents:
+    """All unhandled events of one object: how many there are doesn't matter, only that there are.
+
+    `types` are the provider's own words; `at` is when the youngest of them happened.
+    """
+
+    object_id: str
+    event_ids: tuple[str, ...]
+    kinds: frozenset[EventKind]
+    types: frozenset[str]
+    at: datetime
+    tries: int = 1
+
+
+def only(outcome: EventOutcome, **facts: str | int | bool) -> Effects:
+    """Return the effects of events that lead to no change, or whose changes are written already."""
+    return lambda _conn: Handled(outcome, facts)

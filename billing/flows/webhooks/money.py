@@ -5,14 +5,25 @@ the attempt that charged the payment, where its answer is missing, and a refund 
 that we asked for, where the provider gave as much back in another way and is about to refuse ours.
 """
 
+from collections.abc import Sequence
 from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.flows.context import Context
 from billing.flows.disputes import dispute_updates as disputes
 from billing.flows.refunds import refund_updates as refunds
-from billing.flows.webhooks.handler import Apply, Desk, Notice, NotYet, nothing
+from billing.flows.webhooks.handler import (
+    Effects,
+    EventOutcome,
+    Handled,
+    NotYet,
+    ObjectEvents,
+    Waiting,
+    only,
+)
 from billing.gateway import ProviderDispute, ProviderPayout, ProviderRefund
+from billing.rules.reconciliation import BreakKind
 from billing.rules.refunds import RefundState
 from billing.store.arrays import literal
 from billing.store.payments import disputes as stored_disputes
@@ -20,66 +31,70 @@ from billing.store.payments import payments
 from billing.store.payments import refunds as stored_refunds
 from billing.store.settlement import runs
 
-GONE = "the provider has no such object any more"
 
-
-def refund(desk: Desk, notice: Notice) -> Apply:
+def refund(context: Context, events: ObjectEvents) -> Effects:
     """A refund was made, went on, or failed."""
-    found = desk.gateway.refund_by_id(notice.object_id)
+    found = context.gateway.refund_by_id(events.object_id)
     if found is None:
-        return nothing(GONE)
-    _wait_for_payment(desk, found)
-    return lambda conn: _apply_refund(conn, desk, found)
+        return only(EventOutcome.OBJECT_GONE)
+    _wait_for_payment(context, found)
+    return lambda conn: _apply_refunds(conn, context, [found])
 
 
-def refunds_of_charge(desk: Desk, notice: Notice) -> Apply:
+def refunds_of_charge(context: Context, events: ObjectEvents) -> Effects:
     """Something of a charge was given back: all its refunds are looked at."""
-    pages = desk.gateway.list_refunds(since=None, charge=notice.object_id)
+    pages = context.gateway.list_refunds(since=None, charge=events.object_id)
     found = [each for page in pages for each in page]
     if not found:
-        return nothing("the charge has no refunds")
-    _wait_for_payment(desk, found[0])
+        return only(EventOutcome.UNCHANGED)
+    _wait_for_payment(context, found[0])
 
-    def apply(conn: Connection) -> str:
-        return "; ".join(_apply_refund(conn, desk, each) for each in reversed(found))
-
-    return apply
+    return lambda conn: _apply_refunds(conn, context, found[::-1])
 
 
-def _apply_refund(conn: Connection, desk: Desk, found: ProviderRefund) -> str:
-    state = refunds.apply(conn, found, now=desk.now, policy=desk.policy)
+def _apply_refunds(conn: Connection, context: Context, found: Sequence[ProviderRefund]) -> Handled:
+    """Apply refunds, oldest first; a fact says of each where it stands here, if it is ours."""
+    stands = {each.id: _apply_refund(conn, context, each) for each in found}
+    facts = {refund_id: str(state or EventOutcome.NOT_OURS) for refund_id, state in stands.items()}
+    return Handled(EventOutcome.REFUND_APPLIED, facts)
+
+
+def _apply_refund(conn: Connection, context: Context, found: ProviderRefund) -> RefundState | None:
+    state = refunds.apply(conn, found, now=context.clock.now(), policy=context.policy)
     if state is None:
         _wait_for_refunds(conn, found)
-    return f"refund {found.id} is {state or 'none of ours'}"
+    return state
 
 
-def dispute(desk: Desk, notice: Notice) -> Apply:
+def dispute(context: Context, events: ObjectEvents) -> Effects:
     """A dispute was opened, moved money, or was decided."""
-    found = desk.gateway.dispute_by_id(notice.object_id)
+    found = context.gateway.dispute_by_id(events.object_id)
     if found is None:
-        return nothing(GONE)
-    _wait_for_payment(desk, found)
-    return lambda conn: _apply_dispute(conn, desk, found)
+        return only(EventOutcome.OBJECT_GONE)
+    _wait_for_payment(context, found)
+    return lambda conn: _apply_dispute(conn, context, found)
 
 
-def _apply_dispute(conn: Connection, desk: Desk, found: ProviderDispute) -> str:
-    applied = disputes.apply(conn, found, now=desk.now)
+def _apply_dispute(conn: Connection, context: Context, found: ProviderDispute) -> Handled:
+    applied = disputes.apply(conn, found, now=context.clock.now())
     if applied.too_much:
         _wait_for_refunds(conn, found)
     if applied.state is None:
-        return "its charge is none of ours: recorded as a break"
-    return f"dispute is {applied.state}, {applied.posted} entries posted"
+        return Handled(EventOutcome.BREAK_RECORDED, {"kind": str(BreakKind.DISPUTE_UNKNOWN)})
+    return Handled(
+        EventOutcome.DISPUTE_APPLIED, {"state": str(applied.state), "entries": applied.posted}
+    )
 
 
-def payout(desk: Desk, notice: Notice) -> Apply:
+def payout(context: Context, events: ObjectEvents) -> Effects:
     """A payout was made, arrived, or failed; it is booked by the settlement."""
-    found = desk.gateway.payout_by_id(notice.object_id)
+    found = context.gateway.payout_by_id(events.object_id)
     if found is None:
-        return nothing(GONE)
-    return lambda conn: _put_payout(conn, desk, found)
+        return only(EventOutcome.OBJECT_GONE)
+    return lambda conn: _put_payout(conn, context, found)
 
 
-def _put_payout(conn: Connection, desk: Desk, found: ProviderPayout) -> str:
+def _put_payout(conn: Connection, context: Context, found: ProviderPayout) -> Handled:
     columns = {
         "ids": literal([found.id]),
         "amounts": literal([found.amount.amount]),
@@ -88,29 +103,29 @@ def _put_payout(conn: Connection, desk: Desk, found: ProviderPayout) -> str:
         "createds": literal([found.created]),
         "arrivals": literal([found.arrival]),
     }
-    runs.put_payouts(conn, desk.now, columns)
-    return f"payout is {found.status}"
+    runs.put_payouts(conn, context.clock.now(), columns)
+    return Handled(EventOutcome.PAYOUT_RECORDED, {"status": found.status})
 
 
 # --- what has to be over first ------------------------------------------------------------------
 
 
-def _wait_for_payment(desk: Desk, found: ProviderRefund | ProviderDispute) -> None:
+def _wait_for_payment(context: Context, found: ProviderRefund | ProviderDispute) -> None:
     """Look whether the charge is one of ours whose answer we still wait for. Raises: NotYet."""
     if found.provider_payment_id is None:
         return
-    with desk.engine.connect() as conn:
+    with context.engine.connect() as conn:
         if _payment_of(conn, found) is not None:
             return
-    there = desk.gateway.payment(found.provider_payment_id)
+    there = context.gateway.payment(found.provider_payment_id)
     try:
         own_id = UUID("" if there is None else there.metadata.get("payment", ""))
     except ValueError:
         return
-    with desk.engine.connect() as conn:
+    with context.engine.connect() as conn:
         ours = payments.get(conn, own_id)
     if ours is not None and ours.provider_payment_id is None:
-        raise NotYet(f"payment {own_id} waits for the answer of its charge")
+        raise NotYet(Waiting.CHARGE_UNANSWERED, own_id)
 
 
 def _wait_for_refunds(conn: Connection, found: ProviderRefund | ProviderDispute) -> None:
@@ -122,7 +137,7 @@ def _wait_for_refunds(conn: Connection, found: ProviderRefund | ProviderDispute)
         conn, payment_id=payment_id, state=str(RefundState.REQUESTED), limit=1
     )
     if asked:
-        raise NotYet(f"refund {asked[0].id} of the same payment is not decided")
+        raise NotYet(Waiting.REFUND_UNDECIDED, asked[0].id)
 
 
 def _payment_of(conn: Connection, found: ProviderRefund | ProviderDispute) -> UUID | None:

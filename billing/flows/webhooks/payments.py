@@ -4,7 +4,7 @@ An event never captures anything. Where our side waits for an answer, the answer
 the worker would have done it, and written down by the same code; where it waits for nothing,
 both sides are compared, and what differs becomes a break.
 
-    open attempt, in a worker's hands   the worker first; the event is tried again
+    open attempt, leased by a worker    the worker first; the event is tried again
     open attempt                        `gateway.look_up`, then `collecting.finish`
     authorised                          captured or canceled there: `authorizations.finish`
     anything else                       agreed, or a break
@@ -17,12 +17,23 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.flows.context import Context
 from billing.flows.payments import authorizations, collecting
 from billing.flows.payments.collecting import ChargeSend, request_from_json
-from billing.flows.webhooks.handler import Adopted, Apply, Desk, Notice, NotYet, nothing
+from billing.flows.webhooks.handler import (
+    Adopted,
+    Effects,
+    EventOutcome,
+    Handled,
+    NotYet,
+    ObjectEvents,
+    Waiting,
+    only,
+)
 from billing.gateway import (
     Absent,
     Deferred,
+    EventKind,
     Outcome,
     ProviderPayment,
     Rejected,
@@ -47,33 +58,33 @@ from billing.store.payments.attempts import Attempt
 from billing.store.payments.payments import LockedPayment, Payment
 from billing.store.settlement import breaks
 
-SUCCEEDED: Final = "payment_intent.succeeded"
 # States in which the money is booked: that it succeeded is no news.
 _BOOKED: Final = frozenset({State.CAPTURED, State.SETTLED, State.REFUNDED})
 
 
-def payment(desk: Desk, notice: Notice) -> Apply:
+def payment(context: Context, events: ObjectEvents) -> Effects:
     """A payment succeeded, failed, was canceled, or may be captured."""
-    if notice.types == {SUCCEEDED} and _is_booked(desk, notice.object_id):
-        return nothing("booked already")  # nearly all are: the provider isn't asked about them
-    found = desk.gateway.payment(notice.object_id)
+    if events.kinds == {EventKind.PAYMENT_SUCCEEDED} and _is_booked(context, events.object_id):
+        # Nearly all are: the provider isn't asked about them.
+        return only(EventOutcome.ALREADY_BOOKED)
+    found = context.gateway.payment(events.object_id)
     if found is None:
-        return nothing("the provider has no such payment any more")
-    with desk.engine.connect() as conn:
+        return only(EventOutcome.OBJECT_GONE)
+    with context.engine.connect() as conn:
         ours = _our_payment(conn, found)
         attempt = None if ours is None else attempts.open_attempt(conn, ours.id)
     if ours is None:
-        return lambda conn: _compare(conn, found, None, desk.now)
-    if ours.lease_until is not None and ours.lease_until > desk.wall:
-        raise NotYet(f"a worker has payment {ours.id} in hand")
-    said = _adopt(desk, ours, attempt, found) if _may_be(ours, found) else None
-    if said is not None:
-        return nothing(said)
-    return lambda conn: _compare(conn, found, ours.id, desk.now)
+        return lambda conn: _compare(conn, found, None, context.clock.now())
+    if ours.lease_until is not None and ours.lease_until > context.clock.wall():
+        raise NotYet(Waiting.WORKER_HAS_PAYMENT, ours.id)
+    adopted = _adopt(context, ours, attempt, found) if _may_be(ours, found) else None
+    if adopted is not None:
+        return lambda _conn: adopted
+    return lambda conn: _compare(conn, found, ours.id, context.clock.now())
 
 
-def _is_booked(desk: Desk, provider_payment_id: str) -> bool:
-    with desk.engine.connect() as conn:
+def _is_booked(context: Context, provider_payment_id: str) -> bool:
+    with context.engine.connect() as conn:
         payment_id = disputes.payment_of(
             conn, provider_payment_id=provider_payment_id, provider_charge_id=None
         )
@@ -100,18 +111,18 @@ def _may_be(ours: Payment, found: ProviderPayment) -> bool:
 
 
 def _adopt(
-    desk: Desk, ours: Payment, attempt: Attempt | None, found: ProviderPayment
-) -> str | None:
-    """Write down what our side waits to hear, and say what that was; None when it doesn't wait."""
+    context: Context, ours: Payment, attempt: Attempt | None, found: ProviderPayment
+) -> Handled | None:
+    """Write down the answer that our side waits for; None when it waits for none."""
     if attempt is not None:
-        return _adopt_answer(desk, ours, attempt)
+        return _adopt_answer(context, ours, attempt)
     if ours.state == State.AUTHORIZED:
-        return _adopt_step(desk, ours, found)
+        return _adopt_step(context, ours, found)
     return None
 
 
-def _adopt_answer(desk: Desk, ours: Payment, attempt: Attempt) -> str:
-    """Look the answer to an open attempt up. Raises: NotYet, when there is none yet."""
+def _adopt_answer(context: Context, ours: Payment, attempt: Attempt) -> Handled:
+    """Look up the answer to an open attempt. Raises: NotYet, when there is none yet."""
     sending = ChargeSend(
         payment_id=ours.id,
         attempt_n=attempt.n,
@@ -121,18 +132,28 @@ def _adopt_answer(desk: Desk, ours: Payment, attempt: Attempt) -> str:
         first_sent_at=attempt.first_sent_at,
         sends=attempt.sends,
     )
-    outcome = desk.gateway.look_up(sending.request, since=sending.first_sent_at)
+    outcome = context.gateway.look_up(sending.request, since=sending.first_sent_at)
     if isinstance(outcome, Absent):
         # The event was about an earlier attempt. Whether this one was executed, its own way
         # of asking finds out.
-        return f"attempt {attempt.n} is not among the provider's charges"
+        return Handled(EventOutcome.ATTEMPT_NOT_THERE, {"attempt": attempt.n})
     if isinstance(outcome, Unknown | Deferred):
-        raise NotYet(f"attempt {attempt.n}: {outcome.error_class}: {outcome.message}")
+        raise NotYet(
+            Waiting.ATTEMPT_UNANSWERED, f"{attempt.n}: {outcome.error_class}: {outcome.message}"
+        )
     collecting.finish(
-        desk.engine, sending, outcome, now=desk.now, wall=desk.wall, policy=desk.policy
+        context.engine,
+        sending,
+        outcome,
+        now=context.clock.now(),
+        wall=context.clock.wall(),
+        policy=context.policy,
     )
-    desk.adopted.append(Adopted(sending, outcome))
-    return f"attempt {attempt.n} adopted the answer: {_word(outcome)}"
+    return Handled(
+        EventOutcome.ANSWER_ADOPTED,
+        {"attempt": attempt.n, "answer": _word(outcome)},
+        Adopted(sending, outcome),
+    )
 
 
 def _word(outcome: Outcome) -> str:
@@ -145,7 +166,7 @@ def _word(outcome: Outcome) -> str:
             return type(outcome).__name__.lower()
 
 
-def _adopt_step(desk: Desk, ours: Payment, found: ProviderPayment) -> str | None:
+def _adopt_step(context: Context, ours: Payment, found: ProviderPayment) -> Handled | None:
     """Write down that an authorised payment was captured or canceled at the provider."""
     asked = Money(ours.capture_amount or found.amount_received.amount, ours.currency)
     outcome: Outcome | Absent
@@ -153,7 +174,7 @@ def _adopt_step(desk: Desk, ours: Payment, found: ProviderPayment) -> str | None
         outcome = Succeeded(found.id, found.amount_received, True, found.latest_charge_id)
     elif found.status == "succeeded":
         outcome = Unknown("wrong_amount", f"{found.amount_received} was captured, not {asked}")
-    elif found.status == "canceled" and ours.has_next(AttemptKind.VOID, desk.now):
+    elif found.status == "canceled" and ours.has_next(AttemptKind.VOID, context.clock.now()):
         outcome = Absent()
     elif found.status == "canceled":
         outcome = canceled(f"{found.id} was canceled at the provider")
@@ -162,9 +183,14 @@ def _adopt_step(desk: Desk, ours: Payment, found: ProviderPayment) -> str | None
     kind: Any = authorizations.VOID if isinstance(outcome, Absent) else authorizations.CAPTURE
     step = authorizations.AuthorizationStep(ours.id, kind, found.id, asked, idempotency_key="")
     state = authorizations.finish(
-        desk.engine, step, outcome, now=desk.now, wall=desk.wall, policy=desk.policy
+        context.engine,
+        step,
+        outcome,
+        now=context.clock.now(),
+        wall=context.clock.wall(),
+        policy=context.policy,
     )
-    return f"the authorised payment is {state}, as the provider says"
+    return Handled(EventOutcome.AUTHORIZATION_ENDED, {"state": str(state)})
 
 
 # --- a payment that waits for nothing -----------------------------------------------------------
@@ -172,19 +198,19 @@ def _adopt_step(desk: Desk, ours: Payment, found: ProviderPayment) -> str | None
 
 def _compare(
     conn: Connection, found: ProviderPayment, payment_id: UUID | None, now: datetime
-) -> str:
+) -> Handled:
     """Compare both sides; a difference becomes a break, under the key that reconciling uses."""
     ours = None if payment_id is None else payments.lock_known_payment(conn, payment_id)
     if ours is not None and _may_be(ours, found) and attempts.open_attempt(conn, ours.id):
-        raise NotYet(f"payment {ours.id} got a new attempt meanwhile")
+        raise NotYet(Waiting.ATTEMPT_IS_NEW, ours.id)
     if found.status != "succeeded":
         return _compare_unpaid(conn, found, ours, now)
     charge = found.latest_charge_id or found.id
     kind = _difference(found, charge, ours)
     if kind is None:
-        return "both sides agree"
+        return Handled(EventOutcome.UNCHANGED)
     _record(conn, kind, charge, found, ours, now)
-    return f"break: {kind}"
+    return Handled(EventOutcome.BREAK_RECORDED, {"kind": str(kind)})
 
 
 def _difference(
@@ -211,14 +237,14 @@ def _difference(
 
 def _compare_unpaid(
     conn: Connection, found: ProviderPayment, ours: LockedPayment | None, now: datetime
-) -> str:
+) -> Handled:
     if ours is None:
-        return "none of ours, and nothing was captured"
+        return Handled(EventOutcome.NOT_OURS)
     if ours.captured_at is not None and ours.provider_payment_id == found.id:
         kind = BreakKind.MISSING_AT_PROVIDER
         _record(conn, kind, ours.id, found, ours, now)
-        return f"break: {kind}"
-    return "nothing was captured, as we know"
+        return Handled(EventOutcome.BREAK_RECORDED, {"kind": str(kind)})
+    return Handled(EventOutcome.UNCHANGED)
 
 
 def _record(

@@ -19,6 +19,7 @@ from billing.gateway.objects import (
 from billing.gateway.stripe.amounts import rate_from_stripe
 from billing.gateway.stripe.categories import category_of
 from billing.gateway.stripe.classify import read_intent
+from billing.gateway.stripe.events import kind_of
 from billing.gateway.stripe.fields import (
     Json,
     Malformed,
@@ -159,19 +160,20 @@ def read_event(data: Json) -> ProviderEvent:
     """Read an event, and of its object no more than kind and id, if the provider made that."""
     expect(data, "event")
     body = mapping(mapping(data.get("data")).get("object"))
-    event_id, kind, created = _name(data, "id"), _name(data, "type"), integer(data, "created")
+    event_id, written, created = _name(data, "id"), _name(data, "type"), integer(data, "created")
     object_type, object_id = _name(body, "object"), reference(body) or ""
     if not _NAME.fullmatch(object_id):  # some, like a coupon's, are whatever somebody wrote
         object_id = ""
     return ProviderEvent(
         id=event_id,
-        type=kind,
+        type=written,
+        kind=kind_of(written),
         object_type=object_type,
         object_id=object_id,
         created=to_instant(created),
         payload={
             "id": event_id,
-            "type": kind,
+            "type": written,
             "object_type": object_type,
             "object_id": object_id,
             "created": created,

@@ -6,32 +6,62 @@ is ever taken out, and a row that fails shows its last error.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from json import dumps
 from typing import Any, Final
 
 from sqlalchemy import Connection, Row, select, text
 
+from billing.rules.events import EventKind
 from billing.store.arrays import literal
+from billing.store.rows import reader
 from billing.store.tables import provider_events
 
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One event as stored; `type` is the provider's own word, `kind` is what decides.
+
+    `handling` is what came of it as a code, with its facts beside it; older rows hold a sentence.
+    """
+
+    event_id: str
+    type: str
+    kind: EventKind
+    object_id: str
+    created: datetime
+    received_at: datetime
+    source: str
+    payload: Mapping[str, Any]
+    handled_at: datetime | None
+    handling: str | None
+    facts: Mapping[str, Any]
+    tries: int
+    last_error: str | None
+    next_try_at: datetime | None
+
+
+_read = reader(Event)
+
+
 _COLUMNS: Final = (
-    "event_id", "type", "object_id", "created", "received_at", "source", "payload",
+    "event_id", "type", "kind", "object_id", "created", "received_at", "source", "payload",
     "handled_at", "handling", "next_try_at",
 )  # fmt: skip
 _ADD = text(
     """
-    INSERT INTO provider_events (event_id, type, object_id, created, received_at, source, payload,
-                                 handled_at, handling, next_try_at)
-    SELECT x.event_id, x.type, x.object_id, x.created, x.received_at, x.source,
+    INSERT INTO provider_events (event_id, type, kind, object_id, created, received_at, source,
+                                 payload, handled_at, handling, next_try_at)
+    SELECT x.event_id, x.type, x.kind, x.object_id, x.created, x.received_at, x.source,
            CAST(x.payload AS jsonb), x.handled_at, x.handling, x.next_try_at
-      FROM unnest(CAST(:event_id AS text[]), CAST(:type AS text[]), CAST(:object_id AS text[]),
-                  CAST(:created AS timestamptz[]), CAST(:received_at AS timestamptz[]),
-                  CAST(:source AS text[]), CAST(:payload AS text[]),
-                  CAST(:handled_at AS timestamptz[]), CAST(:handling AS text[]),
-                  CAST(:next_try_at AS timestamptz[]))
-             AS x(event_id, type, object_id, created, received_at, source, payload, handled_at,
-                  handling, next_try_at)
+      FROM unnest(CAST(:event_id AS text[]), CAST(:type AS text[]), CAST(:kind AS text[]),
+                  CAST(:object_id AS text[]), CAST(:created AS timestamptz[]),
+                  CAST(:received_at AS timestamptz[]), CAST(:source AS text[]),
+                  CAST(:payload AS text[]), CAST(:handled_at AS timestamptz[]),
+                  CAST(:handling AS text[]), CAST(:next_try_at AS timestamptz[]))
+             AS x(event_id, type, kind, object_id, created, received_at, source, payload,
+                  handled_at, handling, next_try_at)
     ON CONFLICT (event_id) DO NOTHING
     RETURNING event_id
     """
@@ -67,19 +97,20 @@ CLAIM_DUE = text(
 )
 
 
-def claim_due(conn: Connection, *, wall: datetime, until: datetime, limit: int) -> list[Row[Any]]:
+def claim_due(conn: Connection, *, wall: datetime, until: datetime, limit: int) -> list[Event]:
     """Take up to `limit` due rows until `until` and return them, oldest event first.
 
     If they aren't handled by then, because somebody died, they are due again.
     """
-    rows = conn.execute(CLAIM_DUE, {"wall": wall, "until": until, "limit": limit})
+    rows = map(_read, conn.execute(CLAIM_DUE, {"wall": wall, "until": until, "limit": limit}))
     return sorted(rows, key=lambda row: (row.created, row.event_id))
 
 
 _HANDLED = text(
     """
     UPDATE provider_events
-       SET handled_at = :wall, handling = :words, next_try_at = NULL, last_error = NULL
+       SET handled_at = :wall, handling = :handling, facts = CAST(:facts AS jsonb),
+           next_try_at = NULL, last_error = NULL
      WHERE event_id = ANY(CAST(:ids AS text[]))
     """
 )
@@ -91,9 +122,17 @@ _FAILED = text(
 )
 
 
-def handled(conn: Connection, event_ids: Sequence[str], *, wall: datetime, words: str) -> None:
+def handled(
+    conn: Connection,
+    event_ids: Sequence[str],
+    *,
+    wall: datetime,
+    handling: str,
+    facts: Mapping[str, Any],
+) -> None:
     """Write down what came of events, in the transaction in which it came."""
-    conn.execute(_HANDLED, {"ids": literal(event_ids), "wall": wall, "words": words})
+    values = {"wall": wall, "handling": str(handling), "facts": dumps(dict(facts))}
+    conn.execute(_HANDLED, {"ids": literal(event_ids), **values})
 
 
 def failed(conn: Connection, event_ids: Sequence[str], *, error: str, again_at: datetime) -> None:
@@ -104,29 +143,31 @@ def failed(conn: Connection, event_ids: Sequence[str], *, error: str, again_at: 
 # --- reading ------------------------------------------------------------------------------------
 
 
-def some(conn: Connection, event_ids: Sequence[str]) -> list[Row[Any]]:
+def some(conn: Connection, event_ids: Sequence[str]) -> list[Event]:
     """Return events by their ids, oldest first."""
     query = select(provider_events).where(provider_events.c.event_id.in_(event_ids))
-    return list(conn.execute(query.order_by(provider_events.c.created, provider_events.c.event_id)))
+    ordered = query.order_by(provider_events.c.created, provider_events.c.event_id)
+    return [_read(row) for row in conn.execute(ordered)]
 
 
 def page(
     conn: Connection,
     *,
-    kind: str | None = None,
+    kind: EventKind | None = None,
+    type_: str | None = None,
     object_id: str | None = None,
     unhandled: bool = False,
     since: datetime | None = None,
     after: str | None = None,
     limit: int = 50,
-) -> list[Row[Any]]:
+) -> list[Event]:
     """Return up to `limit` events, oldest first, after the event `after`."""
     order = (provider_events.c.created, provider_events.c.event_id)
     query = select(provider_events).order_by(*order).limit(limit)
-    if kind is not None:
-        query = query.where(provider_events.c.type == kind)
-    if object_id is not None:
-        query = query.where(provider_events.c.object_id == object_id)
+    equal = {"kind": kind, "type": type_, "object_id": object_id}
+    for name, value in equal.items():
+        if value is not None:
+            query = query.where(provider_events.c[name] == value)
     if unhandled:
         query = query.where(provider_events.c.next_try_at.is_not(None))
     if since is not None:
@@ -135,15 +176,15 @@ def page(
         last = some(conn, [after])
         if last:
             query = query.where(_later_than(last[0]))
-    return list(conn.execute(query))
+    return [_read(row) for row in conn.execute(query)]
 
 
-def _later_than(row: Row[Any]) -> Any:
+def _later_than(row: Event) -> Any:
     created, event_id = provider_events.c.created, provider_events.c.event_id
     return (created > row.created) | ((created == row.created) & (event_id > row.event_id))
 
 
-def since(conn: Connection, at: datetime, *, batch: int = 500) -> Iterator[list[Row[Any]]]:
+def since(conn: Connection, at: datetime, *, batch: int = 500) -> Iterator[list[Event]]:
     """Yield every event that happened at `at` or later, `batch` at a time."""
     after: str | None = None
     while rows := page(conn, since=at, after=after, limit=batch):

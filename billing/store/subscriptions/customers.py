@@ -2,13 +2,65 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from typing import Any
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, select, text, update
+from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from billing.store.rows import reader
 from billing.store.tables import customers, payment_methods
+
+
+@dataclass(frozen=True, slots=True)
+class Customer:
+    """One customer as stored."""
+
+    id: UUID
+    external_id: str | None
+    name: str
+    email: str | None
+    provider_customer_id: str | None
+    default_payment_method_id: UUID | None
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PaymentMethod:
+    """One payment method as stored: its token, and what its customer recognises it by."""
+
+    id: UUID
+    customer_id: UUID
+    provider_payment_method_id: str
+    brand: str
+    last4: str
+    exp_month: int
+    exp_year: int
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPaymentMethod(PaymentMethod):
+    """A payment method with whose it is at the provider, and whether it is the one to charge."""
+
+    provider_customer_id: str | None
+    is_default: bool
+
+
+class PaymentMethodChange(TypedDict, total=False):
+    """The columns of a payment method that change: what its customer recognises it by."""
+
+    brand: str
+    last4: str
+    exp_month: int
+    exp_year: int
+
+
+_customer = reader(Customer)
+_payment_method = reader(PaymentMethod)
+_known_payment_method = reader(KnownPaymentMethod)
 
 
 def add(conn: Connection, values: Mapping[str, Any]) -> bool:
@@ -18,14 +70,15 @@ def add(conn: Connection, values: Mapping[str, Any]) -> bool:
     return conn.execute(taken.returning(customers.c.id)).one_or_none() is not None
 
 
-def find(conn: Connection, reference: str) -> Row[Any] | None:
+def find(conn: Connection, reference: str) -> Customer | None:
     """Return the customer with this id, or else with this external id, which may be a UUID too."""
     query = select(customers)
     with suppress(ValueError):
         row = conn.execute(query.where(customers.c.id == UUID(reference))).one_or_none()
         if row is not None:
-            return row
-    return conn.execute(query.where(customers.c.external_id == reference)).one_or_none()
+            return _customer(row)
+    row = conn.execute(query.where(customers.c.external_id == reference)).one_or_none()
+    return None if row is None else _customer(row)
 
 
 def set_provider_customer(conn: Connection, customer_id: UUID, provider_customer_id: str) -> None:
@@ -37,12 +90,12 @@ def set_provider_customer(conn: Connection, customer_id: UUID, provider_customer
     )
 
 
-def page(conn: Connection, *, limit: int = 50, after: UUID | None = None) -> list[Row[Any]]:
+def page(conn: Connection, *, limit: int = 50, after: UUID | None = None) -> list[Customer]:
     """Return up to `limit` customers in order of creation, after the id `after`."""
     query = select(customers).order_by(customers.c.id).limit(limit)
     if after is not None:
         query = query.where(customers.c.id > after)
-    return list(conn.execute(query))
+    return [_customer(row) for row in conn.execute(query)]
 
 
 def add_payment_method(
@@ -75,10 +128,11 @@ def set_default(conn: Connection, customer_id: UUID, payment_method_id: UUID | N
     )
 
 
-def lock_by_provider_id(conn: Connection, provider_customer_id: str) -> Row[Any] | None:
+def lock_by_provider_id(conn: Connection, provider_customer_id: str) -> Customer | None:
     """Lock the customer whom the provider knows by this id."""
     query = select(customers).where(customers.c.provider_customer_id == provider_customer_id)
-    return conn.execute(query.with_for_update(key_share=True)).one_or_none()
+    row = conn.execute(query.with_for_update(key_share=True)).one_or_none()
+    return None if row is None else _customer(row)
 
 
 def is_ours(conn: Connection, provider_customer_id: str) -> bool:
@@ -87,7 +141,7 @@ def is_ours(conn: Connection, provider_customer_id: str) -> bool:
     return conn.execute(query).one_or_none() is not None
 
 
-def payment_method_by_token(conn: Connection, token: str) -> Row[Any] | None:
+def payment_method_by_token(conn: Connection, token: str) -> KnownPaymentMethod | None:
     """Return a payment method by the provider's id, with whether it is its customer's default."""
     query = (
         select(
@@ -100,10 +154,13 @@ def payment_method_by_token(conn: Connection, token: str) -> Row[Any] | None:
         .join(customers, customers.c.id == payment_methods.c.customer_id)
         .where(payment_methods.c.provider_payment_method_id == token)
     )
-    return conn.execute(query).one_or_none()
+    row = conn.execute(query).one_or_none()
+    return None if row is None else _known_payment_method(row)
 
 
-def change_payment_method(conn: Connection, payment_method_id: UUID, **values: Any) -> None:
+def change_payment_method(
+    conn: Connection, payment_method_id: UUID, **values: Unpack[PaymentMethodChange]
+) -> None:
     """Write what a customer recognises a payment method by."""
     conn.execute(
         update(payment_methods).where(payment_methods.c.id == payment_method_id).values(**values)
@@ -126,16 +183,17 @@ def has_newer_method(conn: Connection, payment_id: UUID, attempt_n: int) -> bool
     return bool(conn.execute(_HAS_NEWER, {"payment": payment_id, "n": attempt_n}).scalar())
 
 
-def payment_methods_of(conn: Connection, customer_id: UUID) -> list[Row[Any]]:
+def payment_methods_of(conn: Connection, customer_id: UUID) -> list[PaymentMethod]:
     """Return a customer's payment methods, oldest first."""
     query = select(payment_methods).where(payment_methods.c.customer_id == customer_id)
-    return list(conn.execute(query.order_by(payment_methods.c.id)))
+    return [_payment_method(row) for row in conn.execute(query.order_by(payment_methods.c.id))]
 
 
-def find_payment_method(conn: Connection, reference: str) -> Row[Any] | None:
+def find_payment_method(conn: Connection, reference: str) -> PaymentMethod | None:
     """Return the payment method with this id or provider's token."""
     try:
         match = payment_methods.c.id == UUID(reference)
     except ValueError:
         match = payment_methods.c.provider_payment_method_id == reference
-    return conn.execute(select(payment_methods).where(match)).one_or_none()
+    row = conn.execute(select(payment_methods).where(match)).one_or_none()
+    return None if row is None else _payment_method(row)

@@ -1,0 +1,145 @@
+"""Events about payment methods and customers: a new method, or a new expiry, is tried at once.
+
+    attached    kept; the newest one is charged from now on, and what waited for one is tried
+    updated     what the customer recognises it by is written; if it changed, the same
+    detached    nobody is charged with it any more
+    customer    another default at the provider: taken over if it is new to us
+
+An update that changes nothing we keep is none: the same event again tries nothing again.
+"""
+
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.flows.context import Context
+from billing.flows.customers.customers import keep_card, retry_with_new_method
+from billing.flows.webhooks.handler import (
+    Effects,
+    EventOutcome,
+    Handled,
+    NotYet,
+    ObjectEvents,
+    Waiting,
+    only,
+)
+from billing.gateway import EventKind, PaymentMethodDetails
+from billing.store.subscriptions import customers
+from billing.store.subscriptions.customers import Customer, KnownPaymentMethod
+
+# A flow of ours that attaches a method, for one charge perhaps, keeps it a moment later.
+_PATIENCE: Final = 2
+
+
+def payment_method(context: Context, events: ObjectEvents) -> Effects:
+    """A payment method was attached, updated or detached."""
+    found = context.gateway.payment_method_by_id(events.object_id)
+    if found is None:
+        return only(EventOutcome.METHOD_NOT_KEPT)
+
+    def write(conn: Connection) -> Handled:
+        owner = found.provider_customer_id
+        ours = None if owner is None else customers.lock_by_provider_id(conn, owner)
+        known = customers.payment_method_by_token(conn, found.token)
+        if known is not None:
+            return _known(conn, known, found, context.clock.now())
+        if owner is None:
+            return Handled(EventOutcome.METHOD_NOT_KEPT)
+        if ours is None:
+            return Handled(EventOutcome.NOT_OURS)
+        if EventKind.PAYMENT_METHOD_ATTACHED not in events.kinds:
+            return Handled(EventOutcome.METHOD_NOT_KEPT)
+        if events.tries < _PATIENCE:
+            raise NotYet(Waiting.METHOD_JUST_ATTACHED, found.token)
+        return _new(conn, ours, found, events.at, context.clock.now())
+
+    return write
+
+
+def _known(
+    conn: Connection, known: KnownPaymentMethod, found: PaymentMethodDetails, now: datetime
+) -> Handled:
+    if found.provider_customer_id != known.provider_customer_id:
+        if known.is_default:
+            customers.set_default(conn, known.customer_id, None)
+        return Handled(EventOutcome.METHOD_DETACHED, {"default": known.is_default})
+    if (known.brand, known.last4, known.exp_month, known.exp_year) == (
+        found.brand,
+        found.last4,
+        found.exp_month,
+        found.exp_year,
+    ):
+        return Handled(EventOutcome.UNCHANGED)
+    customers.change_payment_method(
+        conn,
+        known.id,
+        brand=found.brand,
+        last4=found.last4,
+        exp_month=found.exp_month,
+        exp_year=found.exp_year,
+    )
+    if not known.is_default:
+        return Handled(EventOutcome.METHOD_UPDATED, {"default": False})
+    return _now_charged(conn, EventOutcome.METHOD_UPDATED, known.customer_id, now)
+
+
+def _new(
+    conn: Connection,
+    customer: Customer,
+    found: PaymentMethodDetails,
+    attached_at: datetime,
+    now: datetime,
+) -> Handled:
+    """Keep a payment method; it is the one to charge unless a younger one is known already."""
+    others = customers.payment_methods_of(conn, customer.id)
+    # The provider dates by whole seconds.
+    youngest = max((row.created_at.replace(microsecond=0) for row in others), default=attached_at)
+    if attached_at < youngest:
+        keep_card(conn, customer.id, found, at=attached_at, make_default=False)
+        return Handled(EventOutcome.METHOD_ADDED, {"default": False})
+    keep_card(conn, customer.id, found, at=attached_at)
+    return _now_charged(conn, EventOutcome.METHOD_ADDED, customer.id, now)
+
+
+def _now_charged(
+    conn: Connection, outcome: EventOutcome, customer_id: UUID, now: datetime
+) -> Handled:
+    """Try what waited for a payment method again."""
+    retried = retry_with_new_method(conn, customer_id, now)
+    return Handled(outcome, {"default": True, "payments_retried": retried})
+
+
+def customer(context: Context, events: ObjectEvents) -> Effects:
+    """A customer was changed: only which payment method is their default there matters here."""
+    with context.engine.connect() as conn:
+        if not customers.is_ours(conn, events.object_id):
+            return only(EventOutcome.NOT_OURS)
+    found = context.gateway.customer_by_id(events.object_id)
+    if found is None or found.deleted:
+        return only(EventOutcome.OBJECT_GONE)
+    token = found.default_payment_method
+    if token is None:
+        return only(EventOutcome.UNCHANGED)
+    details = context.gateway.payment_method_by_id(token)
+    if details is None or details.provider_customer_id != found.id:
+        return only(EventOutcome.METHOD_NOT_KEPT)
+    return lambda conn: _take_over_default(conn, found.id, details, context.clock.now())
+
+
+def _take_over_default(
+    conn: Connection, provider_customer_id: str, details: PaymentMethodDetails, now: datetime
+) -> Handled:
+    ours = customers.lock_by_provider_id(conn, provider_customer_id)
+    assert ours is not None, "customers are never deleted"
+    known = customers.payment_method_by_token(conn, details.token)
+    if known is None:
+        keep_card(conn, ours.id, details, at=now)
+        return _now_charged(conn, EventOutcome.METHOD_ADDED, ours.id, now)
+    if known.is_default:
+        return Handled(EventOutcome.UNCHANGED)
+    if ours.default_payment_method_id is not None:
+        return Handled(EventOutcome.DEFAULT_KEPT)
+    customers.set_default(conn, ours.id, known.id)
+    return _now_charged(conn, EventOutcome.DEFAULT_RESTORED, ours.id, now)
