@@ -3,7 +3,7 @@
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
 from billing.flows.disputes import dispute_updates
 from billing.flows.disputes.dispute_updates import Applied
@@ -16,7 +16,9 @@ from billing.rules.refunds import RefundState
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
 from billing.store.payments import disputes, payments, recognition, refunds
+from billing.store.payments.disputes import Dispute
 from billing.store.payments.payments import Payment
+from billing.store.payments.refunds import Refund
 from tests.scenarios.world import Subscriber, World
 from tests.waiting import PATIENCE
 
@@ -74,7 +76,7 @@ def give_back(world: World, payment_id: UUID, amount: Money | None = None, **mor
     return found
 
 
-def refund_row(world: World, refund_id: UUID) -> Row[Any]:
+def refund_row(world: World, refund_id: UUID) -> Refund:
     with world.engine.connect() as conn:
         row = refunds.get(conn, refund_id)
     assert row is not None
@@ -92,8 +94,9 @@ def payment_row(world: World, payment_id: UUID) -> Payment:
     return row
 
 
-def hear_of_refund(world: World, provider_refund_id: str) -> RefundState | None:
+def hear_of_refund(world: World, provider_refund_id: str | None) -> RefundState | None:
     """Do what a webhook about a refund leads to: fetch it, and apply it."""
+    assert provider_refund_id is not None
     found = world.gateway.refund_by_id(provider_refund_id)
     assert found is not None
     with world.engine.begin() as conn:
@@ -152,7 +155,7 @@ def hear_of_dispute(world: World, provider_dispute_id: str) -> Applied:
     return apply_dispute(world, fetch_dispute(world, provider_dispute_id))
 
 
-def dispute_row(world: World, applied: Applied) -> Row[Any]:
+def dispute_row(world: World, applied: Applied) -> Dispute:
     with world.engine.connect() as conn:
         row = disputes.get(conn, applied.dispute_id)
     assert row is not None

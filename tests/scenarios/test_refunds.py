@@ -292,7 +292,7 @@ def test_what_is_heard_of_a_refund_may_come_in_any_order_and_number(world: World
     payment = world.payment(subscriber)
     asked = give_back(world, payment.id)
     world.settle()
-    provider_id = refund_row(world, asked).provider_refund_id
+    provider_id = str(refund_row(world, asked).provider_refund_id)
     early = world.gateway.refund_by_id(provider_id)
     fail_at_provider(world, asked)
     late = world.gateway.refund_by_id(provider_id)

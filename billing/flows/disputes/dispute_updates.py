@@ -1,7 +1,7 @@
 """Disputes: our side brought to what the provider says of one now.
 
-Nothing here depends on the order or the number of notices: whoever hears of a dispute fetches it
-and applies it. Money moves by the provider's transactions alone, each posted once under its id:
+Nothing here depends on the order or the number of events: the dispute is fetched and applied as it
+is now. Money moves by the provider's transactions alone, each posted once under its id:
 
     withheld   dispute_receivable, and the fee as the provider charged it
     returned   the same the other way, with the fee where the provider gives it back
@@ -12,10 +12,9 @@ An inquiry moves nothing. Locks are taken in one order: payment, its invoice, di
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from billing.gateway import BalanceTransaction, ProviderDispute
 from billing.ids import new_id
@@ -27,6 +26,7 @@ from billing.rules.reconciliation import BreakCause, BreakFound, BreakKind
 from billing.rules.refunds import Parts, split
 from billing.store.journal import posting
 from billing.store.payments import disputes, payments, recognition
+from billing.store.payments.disputes import Dispute, NewDispute
 from billing.store.payments.payments import LockedPayment
 from billing.store.settlement import breaks
 
@@ -51,13 +51,13 @@ def apply(conn: Connection, found: ProviderDispute, *, now: datetime) -> Applied
     taken up when the charge is known.
     """
     payment = _lock_payment(conn, found)
-    row = disputes.claim(conn, _first_row(found, payment, now))
+    row = disputes.claim(conn, **_first_row(found, payment, now))
     if payment is None:
         disputes.change(conn, row.id, now, provider_status=found.status)
         _record_unknown(conn, found, now)
         return Applied(row.id, None)
     if _is_late(row, found):
-        return Applied(row.id, DisputeState(row.state))
+        return Applied(row.id, row.state)
     if row.payment_id is None:
         disputes.change(conn, row.id, now, payment_id=payment.id)
         _explain_unknown(conn, found, payment, now)
@@ -79,9 +79,7 @@ def _lock_payment(conn: Connection, found: ProviderDispute) -> LockedPayment | N
     return None if payment_id is None else payments.lock_known_payment(conn, payment_id)
 
 
-def _first_row(
-    found: ProviderDispute, payment: LockedPayment | None, now: datetime
-) -> dict[str, object]:
+def _first_row(found: ProviderDispute, payment: LockedPayment | None, now: datetime) -> NewDispute:
     """Return the row of a dispute that nothing was posted of yet."""
     return {
         "id": new_id(),
@@ -92,21 +90,21 @@ def _first_row(
         "currency": found.amount.currency,
         "reason": found.reason,
         "provider_status": found.status,
-        "state": str(DisputeState.INQUIRY if found.is_inquiry else DisputeState.OPENED),
+        "state": DisputeState.INQUIRY if found.is_inquiry else DisputeState.OPENED,
         "opened_at": found.created,
         "updated_at": now,
     }
 
 
-def _is_late(row: Row[Any], found: ProviderDispute) -> bool:
+def _is_late(row: Dispute, found: ProviderDispute) -> bool:
     """Tell whether a newer answer was applied before: an earlier stage, or fewer transactions."""
     seen = state_of(found.status, found.is_inquiry)
     ids = {transaction.id for transaction in found.balance_transactions}
-    return is_older(seen, DisputeState(row.state)) or not ids.issuperset(row.transaction_ids)
+    return is_older(seen, row.state) or not ids.issuperset(row.transaction_ids)
 
 
 def _write(
-    conn: Connection, row: Row[Any], found: ProviderDispute, state: DisputeState, now: datetime
+    conn: Connection, row: Dispute, found: ProviderDispute, state: DisputeState, now: datetime
 ) -> None:
     moved = _movements(found)
     fees = [each.fee for each in moved if each.fee.amount]
@@ -115,7 +113,7 @@ def _write(
         conn,
         row.id,
         now,
-        state=str(state),
+        state=state,
         provider_status=found.status,
         reason=found.reason,
         amount=found.amount.amount,
@@ -152,7 +150,7 @@ def _withheld(moved: list[Movement], found: ProviderDispute) -> Money:
 
 
 def _post_movements(
-    conn: Connection, row: Row[Any], found: ProviderDispute, now: datetime
+    conn: Connection, row: Dispute, found: ProviderDispute, now: datetime
 ) -> list[Entry]:
     """Return the entries of the transactions that are new to us."""
     at = {transaction.id: transaction.created for transaction in found.balance_transactions}
@@ -175,7 +173,7 @@ def _post_movements(
 def _post_decision(
     conn: Connection,
     payment: LockedPayment,
-    row: Row[Any],
+    row: Dispute,
     state: DisputeState,
     found: ProviderDispute,
     now: datetime,
@@ -199,7 +197,7 @@ def _post_decision(
     return entries, too_much
 
 
-def _loss_reversed(conn: Connection, payment: LockedPayment, row: Row[Any], now: datetime) -> Entry:
+def _loss_reversed(conn: Connection, payment: LockedPayment, row: Dispute, now: datetime) -> Entry:
     stored = posting.entry_by_source_key(conn, keys.dispute_lost(row.id, row.times_lost))
     assert stored is not None, "a loss is posted when it is written down"
     disputes.change(conn, row.id, now, lost_recognised=0, lost_deferred=0, lost_tax=0)
@@ -209,7 +207,7 @@ def _loss_reversed(conn: Connection, payment: LockedPayment, row: Row[Any], now:
 
 
 def _loss(
-    conn: Connection, payment: LockedPayment, row: Row[Any], lost: Money, left: Parts, now: datetime
+    conn: Connection, payment: LockedPayment, row: Dispute, lost: Money, left: Parts, now: datetime
 ) -> Entry:
     if lost.amount > left.total:
         _record_too_much(conn, payment, row, lost, left, now)
@@ -219,7 +217,7 @@ def _loss(
         conn,
         row.id,
         now,
-        state=str(DisputeState.LOST),
+        state=DisputeState.LOST,
         closed_at=row.closed_at or now,
         times_lost=nth,
         lost_recognised=parts.recognised,
@@ -272,7 +270,7 @@ def _explain_unknown(
 
 
 def _record_too_much(
-    conn: Connection, payment: LockedPayment, row: Row[Any], lost: Money, left: Parts, now: datetime
+    conn: Connection, payment: LockedPayment, row: Dispute, lost: Money, left: Parts, now: datetime
 ) -> None:
     """The cardholder has more than was paid: refunded, and taken back by the bank as well."""
     too_much = BreakFound(

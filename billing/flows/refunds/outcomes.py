@@ -8,11 +8,10 @@ Payment and refund are locked by the caller, in that order.
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from billing.gateway import ProviderRefund, RefundAccepted
 from billing.ledger import keys, recipes
-from billing.rules.money import Money
 from billing.rules.payments import Cause, State
 from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.rules.refunds import RefundState, next_state
@@ -20,6 +19,7 @@ from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
 from billing.store.payments import payments, recognition, refunds
 from billing.store.payments.payments import LockedPayment
+from billing.store.payments.refunds import Refund
 from billing.store.settlement import breaks
 
 AT_PROVIDER: Final = "provider"
@@ -37,41 +37,41 @@ def as_accepted(found: ProviderRefund) -> RefundAccepted:
 def advance(
     conn: Connection,
     payment: LockedPayment,
-    row: Row[Any],
+    refund: Refund,
     answer: RefundAccepted,
     *,
     now: datetime,
     actor: str,
 ) -> RefundState:
     """Bring a refund to what the provider says, forward only; payment and refund are locked."""
-    if answer.amount != Money(row.amount, row.currency):
-        _record_mismatch(conn, payment, row, answer, now)
-        return RefundState(row.state)
-    before = RefundState(row.state)
+    if answer.amount != refund.money:
+        _record_mismatch(conn, payment, refund, answer, now)
+        return refund.state
+    before = refund.state
     reached = next_state(before, answer.status)
     if reached is None:
         if before is RefundState.PENDING:
-            _wait_for_end(conn, row, answer, now)
+            _wait_for_end(conn, refund, answer, now)
         return before
     match reached:
         case RefundState.SUCCEEDED:
-            _succeed(conn, payment, row, answer, now, actor)
+            _succeed(conn, payment, refund, answer, now, actor)
         case RefundState.FAILED | RefundState.CANCELED:
-            refunds.change(conn, row.id, provider_refund_id=answer.provider_refund_id)
-            take_back(conn, payment, row, reached, answer.failure_reason or answer.status, now)
+            why = answer.failure_reason or answer.status
+            take_back(conn, payment, refund, reached, why, now, answer.provider_refund_id)
         case RefundState.REQUESTED | RefundState.PENDING:
-            _wait_for_end(conn, row, answer, now)
+            _wait_for_end(conn, refund, answer, now)
     return reached
 
 
 def _record_mismatch(
-    conn: Connection, payment: LockedPayment, row: Row[Any], answer: RefundAccepted, now: datetime
+    conn: Connection, payment: LockedPayment, refund: Refund, answer: RefundAccepted, now: datetime
 ) -> None:
     """The provider refunded another amount than we asked for: a person must look."""
     found = BreakFound(
         kind=BreakKind.REFUND_MISMATCH,
-        subject=row.id,
-        ours={"refund": str(row.id), "amount": row.amount, "currency": row.currency},
+        subject=refund.id,
+        ours={"refund": str(refund.id), "amount": refund.amount, "currency": refund.currency},
         theirs={
             "refund": answer.provider_refund_id,
             "amount": answer.amount.amount,
@@ -83,18 +83,18 @@ def _record_mismatch(
     breaks.record(conn, found, now=now)
     refunds.change(
         conn,
-        row.id,
+        refund.id,
         last_error=f"the provider says {answer.amount}",
         lease_until=None,
-        next_attempt_at=None if row.next_attempt_at is None else now + PENDING_ASKED_EVERY,
+        next_attempt_at=None if refund.next_attempt_at is None else now + PENDING_ASKED_EVERY,
     )
 
 
-def _wait_for_end(conn: Connection, row: Row[Any], answer: RefundAccepted, now: datetime) -> None:
+def _wait_for_end(conn: Connection, refund: Refund, answer: RefundAccepted, now: datetime) -> None:
     refunds.change(
         conn,
-        row.id,
-        state=str(RefundState.PENDING),
+        refund.id,
+        state=RefundState.PENDING,
         provider_refund_id=answer.provider_refund_id,
         unknown_since=None,
         last_error=None,
@@ -107,7 +107,7 @@ def _wait_for_end(conn: Connection, row: Row[Any], answer: RefundAccepted, now: 
 def _succeed(
     conn: Connection,
     payment: LockedPayment,
-    row: Row[Any],
+    refund: Refund,
     answer: RefundAccepted,
     now: datetime,
     actor: str,
@@ -115,8 +115,8 @@ def _succeed(
     """The money went back: entry posted, and the payment REFUNDED when it was all of it."""
     refunds.change(
         conn,
-        row.id,
-        state=str(RefundState.SUCCEEDED),
+        refund.id,
+        state=RefundState.SUCCEEDED,
         provider_refund_id=answer.provider_refund_id,
         unknown_since=None,
         last_error=None,
@@ -128,10 +128,10 @@ def _succeed(
         conn,
         [
             recipes.refund_succeeded(
-                refund_id=row.id,
+                refund_id=refund.id,
                 customer_id=payment.customer_id,
                 cycle_id=refunds.open_cycle(conn, payment.cycle_id),
-                amount=Money(row.amount, row.currency),
+                amount=refund.money,
                 effective_at=now,
             )
         ],
@@ -144,47 +144,49 @@ def _succeed(
             cause=Cause.REFUND,
             now=now,
             actor=actor,
-            evidence={"refund": str(row.id), "provider_refund": answer.provider_refund_id},
+            evidence={"refund": str(refund.id), "provider_refund": answer.provider_refund_id},
         )
 
 
 def take_back(
     conn: Connection,
     payment: LockedPayment,
-    row: Row[Any],
+    refund: Refund,
     end: RefundState,
     why: str,
     now: datetime,
+    provider_refund_id: str | None = None,
 ) -> None:
     """The money did not go back, or came back: entries reversed, the amount refundable again."""
     refunds.change(
         conn,
-        row.id,
-        state=str(end),
+        refund.id,
+        state=end,
+        provider_refund_id=provider_refund_id or refund.provider_refund_id,
         failure_reason=why,
         unknown_since=None,
         next_attempt_at=None,
         lease_until=None,
         finished_at=now,
     )
-    payments.change(conn, payment.id, now, amount_refunded=payment.amount_refunded - row.amount)
+    payments.change(conn, payment.id, now, amount_refunded=payment.amount_refunded - refund.amount)
     closed = _is_closed(conn, payment)
-    if row.state == RefundState.SUCCEEDED:
+    if refund.state == RefundState.SUCCEEDED:
         posting.reverse(
             conn,
-            keys.refund_succeeded(row.id),
+            keys.refund_succeeded(refund.id),
             recipes.refund_returned,
             effective_at=now,
             after_close=closed,
         )
     posting.reverse(
         conn,
-        keys.refund_requested(row.id),
+        keys.refund_requested(refund.id),
         recipes.refund_failed,
         effective_at=now,
         after_close=closed,
     )
-    if row.deferred and payment.invoice_id is not None:
+    if refund.deferred and payment.invoice_id is not None:
         # What was given back unearned is to be earned after all, maybe at once.
         recognition.schedule_next(conn, {payment.invoice_id: now})
     if payment.state == State.REFUNDED:
@@ -196,7 +198,7 @@ def take_back(
             cause=Cause.REFUND_FAILED,
             now=now,
             actor=AT_PROVIDER,
-            evidence={"refund": str(row.id), "why": why},
+            evidence={"refund": str(refund.id), "why": why},
         )
 
 

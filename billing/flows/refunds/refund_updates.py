@@ -1,10 +1,9 @@
 """A refund as the provider has it: ours brought to its end, one made there written down."""
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from billing.errors import BadInput
 from billing.flows.policy import Policy
@@ -17,6 +16,7 @@ from billing.rules.refunds import RefundState, next_state, refund_key
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import disputes, payments, refunds
 from billing.store.payments.payments import LockedPayment
+from billing.store.payments.refunds import Refund
 from billing.store.settlement import breaks
 
 
@@ -28,35 +28,49 @@ def apply(
     For webhooks and reconciliation; any number of times, in any order. A refund that we didn't
     ask for is adopted. None when it is none of ours: then a break says so.
     """
-    row = _known(conn, found)
-    payment_id = row.payment_id if row is not None else _payment_of(conn, found)
+    known = _known(conn, found)
+    payment_id = known.payment_id if known is not None else _payment_of(conn, found)
     if payment_id is None:
         _record_unknown(conn, found, None, None, now)
         return None
     payment = payments.lock_known_payment(conn, payment_id)
-    row = _known(conn, found) or _adopted(conn, payment, found, now, policy)
-    if row is None:
-        return None
-    locked = refunds.lock(conn, row.id)
-    assert locked is not None
-    payment = payments.lock_known_payment(conn, payment_id)
-    return advance(conn, payment, locked, as_accepted(found), now=now, actor=AT_PROVIDER)
+    refund = _locked(conn, known, found)
+    if refund is None:
+        refund = _adopted(conn, payment, found, now, policy)
+        if refund is None:
+            return None
+        payment = payments.lock_known_payment(conn, payment_id)  # it counts what is refunded
+    return advance(conn, payment, refund, as_accepted(found), now=now, actor=AT_PROVIDER)
 
 
-def _known(conn: Connection, found: ProviderRefund) -> Row[Any] | None:
-    """Return our refund: by the provider's id, or by ours where the provider's isn't known yet.
+def _known(conn: Connection, found: ProviderRefund) -> Refund | None:
+    """Return our refund: by the provider's id, or by ours where the provider's isn't known yet."""
+    refund = refunds.by_provider_id(conn, found.id) or _named(conn, found)
+    return refund if refund is not None and _is_same(refund, found) else None
 
-    A second refund at the provider that carries our id is not the one we asked for, nor is one
-    that was made although we had been told that it was refused: that one's end stays.
+
+def _is_same(refund: Refund, found: ProviderRefund) -> bool:
+    """Tell whether the provider's refund is the one we asked for.
+
+    A second refund at the provider that carries our id is not, nor is one that was made although
+    we had been told that it was refused: that one's end stays.
     """
-    row = refunds.by_provider_id(conn, found.id) or _named(conn, found)
-    if row is None or row.provider_refund_id == found.id:
-        return row
-    waits = row.provider_refund_id is None and row.state == RefundState.REQUESTED
-    return row if waits else None
+    if refund.provider_refund_id is not None:
+        return refund.provider_refund_id == found.id
+    return refund.state is RefundState.REQUESTED
 
 
-def _named(conn: Connection, found: ProviderRefund) -> Row[Any] | None:
+def _locked(conn: Connection, known: Refund | None, found: ProviderRefund) -> Refund | None:
+    """Lock our refund under its payment's lock; it may have changed or come since it was read."""
+    if known is not None:
+        refund = refunds.lock(conn, known.id)
+        if _is_same(refund, found):
+            return refund
+    came = _known(conn, found)
+    return None if came is None else refunds.lock(conn, came.id)
+
+
+def _named(conn: Connection, found: ProviderRefund) -> Refund | None:
     """Return the refund whose id the provider's refund carries."""
     try:
         return refunds.get(conn, UUID(found.metadata.get("refund", "")))
@@ -74,7 +88,7 @@ def _payment_of(conn: Connection, found: ProviderRefund) -> UUID | None:
 
 def _adopted(
     conn: Connection, payment: LockedPayment, found: ProviderRefund, now: datetime, policy: Policy
-) -> Row[Any] | None:
+) -> Refund | None:
     """Write down a refund that was made at the provider."""
     end = next_state(RefundState.REQUESTED, found.status)
     if end in (RefundState.FAILED, RefundState.CANCELED):
@@ -97,7 +111,7 @@ def _adopted(
     return add(conn, payment, amount, new_id(), "made at the provider", AT_PROVIDER, now, policy)
 
 
-def _why_unasked(named: Row[Any] | None) -> BreakCause:
+def _why_unasked(named: Refund | None) -> BreakCause:
     """Say how the provider may have a refund with an id of ours that we didn't wait for."""
     if named is not None and named.provider_refund_id is None:
         return BreakCause.REFUND_MADE_DESPITE_REFUSAL
@@ -111,36 +125,33 @@ def _adopted_ended(
     end: RefundState,
     now: datetime,
     policy: Policy,
-) -> Row[Any] | None:
-    """Write down a refund of which we hear when it has failed.
+) -> Refund | None:
+    """Write down a refund that we learn of when it has failed.
 
     Its money may have left and come back, so the settlement has to know it; the journal doesn't.
     """
     if found.amount.currency != payment.currency:
         return None
     refund_id = new_id()
-    refunds.add(
+    return refunds.add(
         conn,
-        {
-            "id": refund_id,
-            "payment_id": payment.id,
-            "amount": found.amount.amount,
-            "currency": found.amount.currency,
-            "state": str(end),
-            "recognised": found.amount.amount,
-            "deferred": 0,
-            "tax": 0,
-            "reason": "made at the provider",
-            "requested_by": AT_PROVIDER,
-            "idempotency_key": refund_key(policy.mode, refund_id),
-            "provider_refund_id": found.id,
-            "failure_reason": found.failure_reason or found.status,
-            "dispatch_after": NOT_HELD,
-            "created_at": now,
-            "finished_at": now,
-        },
+        id=refund_id,
+        payment_id=payment.id,
+        amount=found.amount.amount,
+        currency=found.amount.currency,
+        state=end,
+        recognised=found.amount.amount,
+        deferred=0,
+        tax=0,
+        reason="made at the provider",
+        requested_by=AT_PROVIDER,
+        idempotency_key=refund_key(policy.mode, refund_id),
+        provider_refund_id=found.id,
+        failure_reason=found.failure_reason or found.status,
+        dispatch_after=NOT_HELD,
+        created_at=now,
+        finished_at=now,
     )
-    return refunds.get(conn, refund_id)
 
 
 def _record_unknown(

@@ -5,10 +5,9 @@ Locks are taken in one order: payment, its invoice, refund.
 """
 
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.flows.policy import Policy
@@ -23,6 +22,7 @@ from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
 from billing.store.payments import disputes, payments, recognition, refunds
 from billing.store.payments.payments import LockedPayment, Payment
+from billing.store.payments.refunds import Refund
 from plans.currencies import charge_step
 
 
@@ -43,7 +43,7 @@ def request(
     now: datetime,
     policy: Policy,
     refund_id: UUID | None = None,
-) -> Row[Any]:
+) -> Refund:
     """Ask for a refund of a payment, of all that is left where no amount is named; return it.
 
     In the caller's transaction; a worker sends it once that is committed. With a `refund_id` of
@@ -68,8 +68,8 @@ def _lock_payment(conn: Connection, payment_id: UUID) -> LockedPayment:
     return payment
 
 
-def _same_request(known: Row[Any], payment_id: UUID, amount: Money | None) -> Row[Any]:
-    if known.payment_id != payment_id or amount not in (None, Money(known.amount, known.currency)):
+def _same_request(known: Refund, payment_id: UUID, amount: Money | None) -> Refund:
+    if known.payment_id != payment_id or amount not in (None, known.money):
         raise Conflict(
             f"refund {known.id} exists and gives back something else",
             code=ErrorCode.REFUND_ID_TAKEN,
@@ -122,32 +122,28 @@ def add(
     actor: str,
     now: datetime,
     policy: Policy,
-) -> Row[Any]:
+) -> Refund:
     """Write a refund of a locked payment down, in its first state, with its entry."""
     parts = split(amount, recognition.parts_left(conn, payment))
     payments.change(conn, payment.id, now, amount_refunded=payment.amount_refunded + amount.amount)
-    refunds.add(
+    added = refunds.add(
         conn,
-        {
-            "id": refund_id,
-            "payment_id": payment.id,
-            "amount": amount.amount,
-            "currency": amount.currency,
-            "state": str(RefundState.REQUESTED),
-            "recognised": parts.recognised,
-            "deferred": parts.deferred,
-            "tax": parts.tax,
-            "reason": reason,
-            "requested_by": actor,
-            "idempotency_key": refund_key(policy.mode, refund_id),
-            "next_attempt_at": now,
-            "dispatch_after": NOT_HELD,
-            "created_at": now,
-        },
+        id=refund_id,
+        payment_id=payment.id,
+        amount=amount.amount,
+        currency=amount.currency,
+        state=RefundState.REQUESTED,
+        recognised=parts.recognised,
+        deferred=parts.deferred,
+        tax=parts.tax,
+        reason=reason,
+        requested_by=actor,
+        idempotency_key=refund_key(policy.mode, refund_id),
+        next_attempt_at=now,
+        dispatch_after=NOT_HELD,
+        created_at=now,
     )
     posting.post(conn, [_requested(conn, payment, refund_id, parts, now)])
-    added = refunds.get(conn, refund_id)
-    assert added is not None
     return added
 
 

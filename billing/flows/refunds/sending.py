@@ -11,10 +11,10 @@ provider may have forgotten the key; only a proven absence gives it another key.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Engine
 
 from billing.errors import BillingError
 from billing.flows.policy import Policy, lists_come_next
@@ -28,11 +28,11 @@ from billing.gateway import (
     Rejected,
     Unknown,
 )
-from billing.rules.money import Money
 from billing.rules.refunds import RefundState, refund_key
 from billing.store import dispatch
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import payments, refunds
+from billing.store.payments.refunds import Refund, RefundToSend
 
 ACTOR: Final = "worker"
 
@@ -96,13 +96,13 @@ def begin(
             payment_id=row.payment_id,
             request=_as_sent(row, policy),
             provider_refund_id=row.provider_refund_id,
-            first_send=bool(row.never_executed),
+            first_send=row.never_executed,
             first_sent_at=row.first_sent_at or now,
             sends=row.sends + 1,
         )
 
 
-def _as_sent(row: Row[Any], policy: Policy) -> RefundRequest:
+def _as_sent(row: RefundToSend, policy: Policy) -> RefundRequest:
     """Return the same request for the same row: a resend must have the same fingerprint.
 
     Refunds of before engines had an id were asked for without one.
@@ -111,7 +111,7 @@ def _as_sent(row: Row[Any], policy: Policy) -> RefundRequest:
     return RefundRequest(
         idempotency_key=refund_key(policy.mode, row.id, row.key_n),
         provider_payment_id=row.provider_payment_id,
-        amount=Money(row.amount, row.currency),
+        amount=row.money,
         metadata={"refund": str(row.id), "payment": str(row.payment_id)} | engine,
     )
 
@@ -167,23 +167,21 @@ def finish(
     """
     with engine.begin() as conn:
         payment = payments.lock_known_payment(conn, sending.payment_id)
-        row = refunds.lock(conn, sending.refund_id)
-        assert row is not None, "refunds are never deleted"
-        state = RefundState(row.state)
-        if state not in (RefundState.REQUESTED, RefundState.PENDING):
-            return state
+        refund = refunds.lock(conn, sending.refund_id)
+        if not refund.is_open:
+            return refund.state
         match answer:
             case RefundAccepted():
-                return advance(conn, payment, row, answer, now=now, actor=ACTOR)
+                return advance(conn, payment, refund, answer, now=now, actor=ACTOR)
             case Rejected():
-                take_back(conn, payment, row, RefundState.FAILED, _words(answer), now)
+                take_back(conn, payment, refund, RefundState.FAILED, _words(answer), now)
                 return RefundState.FAILED
             case Unknown() | Deferred():
                 told = answer.retry_after if isinstance(answer, Deferred) else None
-                _ask_again(conn, row, answer, now, wall + policy.pause(sending.sends, told))
+                _ask_again(conn, refund, answer, now, wall + policy.pause(sending.sends, told))
             case Absent():
-                _send_anew(conn, row, now)
-        return state
+                _send_anew(conn, refund, now)
+        return refund.state
 
 
 def _words(answer: Rejected | Unknown | Deferred) -> str:
@@ -191,12 +189,12 @@ def _words(answer: Rejected | Unknown | Deferred) -> str:
 
 
 def _ask_again(
-    conn: Connection, row: Row[Any], answer: Unknown | Deferred, now: datetime, again_at: datetime
+    conn: Connection, refund: Refund, answer: Unknown | Deferred, now: datetime, again_at: datetime
 ) -> None:
-    unknown_since = row.unknown_since or (now if isinstance(answer, Unknown) else None)
+    unknown_since = refund.unknown_since or (now if isinstance(answer, Unknown) else None)
     refunds.change(
         conn,
-        row.id,
+        refund.id,
         last_error=_words(answer),
         unknown_since=unknown_since,
         lease_until=None,
@@ -204,12 +202,12 @@ def _ask_again(
     )
 
 
-def _send_anew(conn: Connection, row: Row[Any], now: datetime) -> None:
+def _send_anew(conn: Connection, refund: Refund, now: datetime) -> None:
     """Nothing was executed under that key: the next send has another one."""
     refunds.change(
         conn,
-        row.id,
-        key_n=row.key_n + 1,
+        refund.id,
+        key_n=refund.key_n + 1,
         first_sent_at=None,
         sends=0,
         unknown_since=None,

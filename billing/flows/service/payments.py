@@ -392,7 +392,7 @@ def _status_of_charge(row: Payment) -> int:
 def _refunded(conn: Connection, claimed: Claim) -> Answer:
     row = refunds.get(conn, claimed.resource_id)
     assert row is not None, "refunds are never deleted"
-    return Answer(_REFUND_STATUS[RefundState(row.state)], views.refund(row))
+    return Answer(_REFUND_STATUS[row.state], views.refund(row))
 
 
 # --- finding what is named ----------------------------------------------------------------------

@@ -13,6 +13,7 @@ from sqlalchemy import Row
 from billing.rules.payments import State
 from billing.store.payments.invoices import Invoice, InvoiceLine
 from billing.store.payments.payments import Payment
+from billing.store.payments.refunds import Refund
 from billing.store.subscriptions.customers import Customer, PaymentMethod
 
 View = dict[str, Any]
@@ -99,7 +100,7 @@ def is_pending(row: Payment | Row[Any]) -> bool:
     return at is not None and until is not None and at < until
 
 
-def refund(row: Row[Any]) -> View:
+def refund(row: Refund) -> View:
     """Return a refund."""
     return _view(row, _REFUND)
 

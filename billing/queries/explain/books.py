@@ -18,6 +18,7 @@ from billing.rules.money import Money
 from billing.store.journal import posting as journal
 from billing.store.journal.posting import StoredEntry
 from billing.store.payments import attempts, disputes, recognition, refunds
+from billing.store.payments.disputes import Dispute
 from billing.store.payments.invoices import Invoice
 from billing.store.payments.payments import Payment
 from billing.store.subscriptions.cycles import Cycle
@@ -143,15 +144,15 @@ def _money_keys(conn: Connection, billed: Billed) -> Iterator[str]:
     if billed.payment is not None:
         for row in refunds.page(conn, payment_id=billed.payment.id, limit=MANY):
             yield from keys.of_refund(row.id)
-        for row in disputes.page(conn, payment_id=billed.payment.id, limit=MANY):
-            yield from _dispute_keys(row)
+        for dispute in disputes.page(conn, payment_id=billed.payment.id, limit=MANY):
+            yield from _dispute_keys(dispute)
     if billed.invoice is not None:
         for earned in recognition.of_invoice(conn, billed.invoice.id):
             taken_back = earned.amount <= 0
             yield keys.recognised(billed.invoice.id, earned.through, taken_back=taken_back)
 
 
-def _dispute_keys(row: Row[Any]) -> Iterator[str]:
+def _dispute_keys(row: Dispute) -> Iterator[str]:
     for transaction_id in row.transaction_ids:
         yield keys.dispute_opened(row.id, transaction_id)
         yield keys.dispute_won(row.id, transaction_id)

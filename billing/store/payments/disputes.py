@@ -1,18 +1,89 @@
 """Disputes: what cardholders' banks ask about and take back."""
 
-from collections.abc import Mapping
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import TypedDict, Unpack
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, select, text, update
+from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from billing.rules.disputes import DisputeState
 from billing.store import paging
+from billing.store.rows import reader
 from billing.store.tables import disputes, payments
 
 
-def claim(conn: Connection, values: Mapping[str, Any]) -> Row[Any]:
+@dataclass(frozen=True, slots=True)
+class Dispute:
+    """One dispute as stored; `payment_id` is None while its charge is none of ours.
+
+    `lost_recognised`, `lost_deferred` and `lost_tax` are the parts of what was lost.
+    """
+
+    id: UUID
+    provider_dispute_id: str
+    payment_id: UUID | None
+    provider_charge_id: str
+    amount: int
+    currency: str
+    reason: str
+    provider_status: str
+    state: DisputeState
+    funds_withdrawn: bool
+    fee: int
+    fee_currency: str | None
+    transaction_ids: Sequence[str]
+    times_lost: int
+    lost_recognised: int
+    lost_deferred: int
+    lost_tax: int
+    opened_at: datetime
+    closed_at: datetime | None
+    updated_at: datetime
+    customer_id: UUID | None
+
+
+class NewDispute(TypedDict):
+    """The columns of a dispute of which nothing was posted yet."""
+
+    id: UUID
+    provider_dispute_id: str
+    payment_id: UUID | None
+    provider_charge_id: str
+    amount: int
+    currency: str
+    reason: str
+    provider_status: str
+    state: DisputeState
+    opened_at: datetime
+    updated_at: datetime
+
+
+class DisputeChange(TypedDict, total=False):
+    """The columns of a dispute that change."""
+
+    payment_id: UUID
+    amount: int
+    reason: str
+    provider_status: str
+    state: DisputeState
+    funds_withdrawn: bool
+    fee: int
+    fee_currency: str | None
+    transaction_ids: Sequence[str]
+    times_lost: int
+    lost_recognised: int
+    lost_deferred: int
+    lost_tax: int
+    closed_at: datetime | None
+
+
+_dispute = reader(Dispute)
+
+
+def claim(conn: Connection, **values: Unpack[NewDispute]) -> Dispute:
     """Lock the row of a dispute, which is made from `values` if there is none."""
     conn.execute(
         insert(disputes)
@@ -20,10 +91,12 @@ def claim(conn: Connection, values: Mapping[str, Any]) -> Row[Any]:
         .on_conflict_do_nothing(index_elements=["provider_dispute_id"])
     )
     query = select(disputes).where(disputes.c.provider_dispute_id == values["provider_dispute_id"])
-    return conn.execute(query.with_for_update()).one()
+    return _dispute(conn.execute(query.with_for_update()).one())
 
 
-def change(conn: Connection, dispute_id: UUID, now: datetime, **values: Any) -> None:
+def change(
+    conn: Connection, dispute_id: UUID, now: datetime, **values: Unpack[DisputeChange]
+) -> None:
     """Write columns of one dispute."""
     conn.execute(
         update(disputes).where(disputes.c.id == dispute_id).values(updated_at=now, **values)
@@ -54,9 +127,10 @@ def in_dispute(conn: Connection, payment_id: UUID) -> int:
     return int(conn.execute(_IN_DISPUTE, {"payment": payment_id}).scalar_one())
 
 
-def get(conn: Connection, dispute_id: UUID) -> Row[Any] | None:
+def get(conn: Connection, dispute_id: UUID) -> Dispute | None:
     """Return one dispute."""
-    return conn.execute(select(disputes).where(disputes.c.id == dispute_id)).one_or_none()
+    row = conn.execute(select(disputes).where(disputes.c.id == dispute_id)).one_or_none()
+    return None if row is None else _dispute(row)
 
 
 def page(
@@ -66,7 +140,8 @@ def page(
     state: str | None = None,
     limit: int = 50,
     after: UUID | None = None,
-) -> list[Row[Any]]:
+) -> list[Dispute]:
     """Return up to `limit` disputes in the order they were learned of, after the id `after`."""
     equal = {"payment_id": payment_id, "state": state}
-    return paging.page(conn, disputes, equal, limit=limit, after=after)
+    rows = paging.page(conn, disputes, equal, limit=limit, after=after)
+    return [_dispute(row) for row in rows]

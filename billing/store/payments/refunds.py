@@ -1,22 +1,122 @@
 """Refunds: what is given back, from the request to the provider's last word."""
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import NotRequired, TypedDict, Unpack
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, insert, select, text, update
+from sqlalchemy import Connection, insert, select, text, update
 
+from billing.rules.money import Money
+from billing.rules.refunds import RefundState
 from billing.store import dispatch, paging
+from billing.store.rows import reader
 from billing.store.tables import refunds
 
 
-def add(conn: Connection, values: Mapping[str, Any]) -> None:
+@dataclass(frozen=True, slots=True)
+class Refund:
+    """One refund as stored; `recognised`, `deferred` and `tax` are the parts of its amount."""
+
+    id: UUID
+    payment_id: UUID
+    amount: int
+    currency: str
+    state: RefundState
+    recognised: int
+    deferred: int
+    tax: int
+    reason: str
+    requested_by: str
+    idempotency_key: str
+    key_n: int
+    provider_refund_id: str | None
+    failure_reason: str | None
+    first_sent_at: datetime | None
+    sends: int
+    unknown_since: datetime | None
+    last_error: str | None
+    next_attempt_at: datetime | None
+    dispatch_after: datetime
+    lease_until: datetime | None
+    created_at: datetime
+    finished_at: datetime | None
+    settled_at: datetime | None
+    customer_id: UUID
+    engine_id: UUID | None
+
+    @property
+    def money(self) -> Money:
+        """What it gives back."""
+        return Money(self.amount, self.currency)
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether the provider's last word is still to come."""
+        return self.state in (RefundState.REQUESTED, RefundState.PENDING)
+
+
+@dataclass(frozen=True, slots=True)
+class RefundToSend(Refund):
+    """A refund that wants the provider now.
+
+    `never_executed` says that every earlier send was certainly not executed.
+    """
+
+    provider_payment_id: str
+    never_executed: bool
+
+
+class NewRefund(TypedDict):
+    """The columns that a refund is written down with."""
+
+    id: UUID
+    payment_id: UUID
+    amount: int
+    currency: str
+    state: RefundState
+    recognised: int
+    deferred: int
+    tax: int
+    reason: str
+    requested_by: str
+    idempotency_key: str
+    dispatch_after: datetime
+    created_at: datetime
+    next_attempt_at: NotRequired[datetime]
+    provider_refund_id: NotRequired[str]
+    failure_reason: NotRequired[str]
+    finished_at: NotRequired[datetime]
+
+
+class RefundChange(TypedDict, total=False):
+    """The columns of a refund that change."""
+
+    state: RefundState
+    key_n: int
+    provider_refund_id: str | None
+    failure_reason: str
+    first_sent_at: datetime | None
+    sends: int
+    unknown_since: datetime | None
+    last_error: str | None
+    next_attempt_at: datetime | None
+    dispatch_after: datetime
+    lease_until: datetime | None
+    finished_at: datetime
+    settled_at: datetime
+
+
+_refund = reader(Refund)
+_refund_to_send = reader(RefundToSend)
+
+
+def add(conn: Connection, **values: Unpack[NewRefund]) -> Refund:
     """Write a refund down; at commit the database adds all of its payment's refunds up."""
-    conn.execute(insert(refunds).values(**values))
+    return _refund(conn.execute(insert(refunds).values(**values).returning(refunds)).one())
 
 
-def change(conn: Connection, refund_id: UUID, **values: Any) -> None:
+def change(conn: Connection, refund_id: UUID, **values: Unpack[RefundChange]) -> None:
     """Write columns of one refund."""
     conn.execute(update(refunds).where(refunds.c.id == refund_id).values(**values))
 
@@ -39,29 +139,32 @@ _FOR_SEND = text(
 
 def lock_for_send(
     conn: Connection, refund_id: UUID, *, now: datetime, wall: datetime
-) -> Row[Any] | None:
+) -> RefundToSend | None:
     """Lock a refund that wants the provider now; None when it doesn't or somebody is at it."""
-    return conn.execute(_FOR_SEND, {"id": refund_id, "now": now, "wall": wall}).one_or_none()
+    row = conn.execute(_FOR_SEND, {"id": refund_id, "now": now, "wall": wall}).one_or_none()
+    return None if row is None else _refund_to_send(row)
 
 
 # --- reading ------------------------------------------------------------------------------------
 
 
-def get(conn: Connection, refund_id: UUID) -> Row[Any] | None:
+def get(conn: Connection, refund_id: UUID) -> Refund | None:
     """Return one refund."""
-    return conn.execute(select(refunds).where(refunds.c.id == refund_id)).one_or_none()
+    row = conn.execute(select(refunds).where(refunds.c.id == refund_id)).one_or_none()
+    return None if row is None else _refund(row)
 
 
-def lock(conn: Connection, refund_id: UUID) -> Row[Any] | None:
-    """Lock one refund; its payment was locked before."""
+def lock(conn: Connection, refund_id: UUID) -> Refund:
+    """Lock one refund that exists; its payment was locked before."""
     query = select(refunds).where(refunds.c.id == refund_id).with_for_update()
-    return conn.execute(query).one_or_none()
+    return _refund(conn.execute(query).one())
 
 
-def by_provider_id(conn: Connection, provider_refund_id: str) -> Row[Any] | None:
+def by_provider_id(conn: Connection, provider_refund_id: str) -> Refund | None:
     """Return the refund that the provider knows by this id."""
     query = select(refunds).where(refunds.c.provider_refund_id == provider_refund_id)
-    return conn.execute(query).one_or_none()
+    row = conn.execute(query).one_or_none()
+    return None if row is None else _refund(row)
 
 
 def page(
@@ -71,10 +174,11 @@ def page(
     state: str | None = None,
     limit: int = 50,
     after: UUID | None = None,
-) -> list[Row[Any]]:
+) -> list[Refund]:
     """Return up to `limit` refunds in order of creation, after the id `after`."""
     equal = {"payment_id": payment_id, "state": state}
-    return paging.page(conn, refunds, equal, limit=limit, after=after)
+    rows = paging.page(conn, refunds, equal, limit=limit, after=after)
+    return [_refund(row) for row in rows]
 
 
 _SUCCEEDED = text(

@@ -25,6 +25,7 @@ class Customer:
     provider_customer_id: str | None
     default_payment_method_id: UUID | None
     created_at: datetime
+    engine_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
