@@ -34,7 +34,7 @@ REFUNDS: Final = (
     "id", "payment_id", "amount", "state", "reason", "requested_by", "failure_reason", "created_at",
 )  # fmt: skip
 DISPUTES: Final = (
-    "id", "payment_id", "amount", "state", "reason", "provider_status", "opened_at", "closed_at",
+    "id", "payment_id", "amount", "state", "reason", "stage", "opened_at", "closed_at",
 )  # fmt: skip
 EXCHANGES: Final = ("id", "at", "sold", "bought", "fee", "rate", "source", "references")
 INVOICES: Final = (

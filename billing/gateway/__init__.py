@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Protocol
 
 from billing.gateway.capabilities import Capabilities
-from billing.gateway.kinds import EventKind
+from billing.gateway.kinds import DisputeStage, EventKind, RefundFailure, RefundStatus
 from billing.gateway.objects import (
     BalanceTransaction,
     PaymentMethodDetails,
@@ -32,7 +32,6 @@ from billing.gateway.outcomes import (
     RefundAccepted,
     RefundOutcome,
     RefundRequest,
-    RefundStatus,
     Rejected,
     Succeeded,
     Unknown,
@@ -48,6 +47,7 @@ __all__ = [
     "ChargeRequest",
     "Declined",
     "Deferred",
+    "DisputeStage",
     "EventKind",
     "Gateway",
     "Outcome",
@@ -60,6 +60,7 @@ __all__ = [
     "ProviderPayout",
     "ProviderRefund",
     "RefundAccepted",
+    "RefundFailure",
     "RefundOutcome",
     "RefundRequest",
     "RefundStatus",

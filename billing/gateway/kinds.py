@@ -7,17 +7,22 @@ and are named here too, so that this page lists all of them.
 from enum import StrEnum
 from typing import Literal
 
+from billing.rules.disputes import DisputeStage
 from billing.rules.dunning import Advice, DeclineClass
 from billing.rules.events import EventKind
 from billing.rules.payments import RefusalReason
+from billing.rules.refunds import RefundFailure, RefundStatus
 
 __all__ = [
     "Advice",
     "DeclineClass",
     "DeliveryFault",
+    "DisputeStage",
     "Doubt",
     "EventKind",
     "FaultKind",
+    "RefundFailure",
+    "RefundStatus",
     "RefusalReason",
     "SignatureFault",
 ]

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from billing.gateway.kinds import EventKind
+from billing.gateway.kinds import DisputeStage, EventKind, RefundFailure, RefundStatus
 from billing.rules.money import Money
 
 
@@ -73,9 +73,9 @@ class ProviderRefund:
     provider_payment_id: str | None
     provider_charge_id: str | None
     amount: Money
-    status: str
+    status: RefundStatus
     created: datetime
-    failure_reason: str | None = None
+    failure_reason: RefundFailure | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -116,7 +116,7 @@ class ProviderDispute:
     provider_charge_id: str
     provider_payment_id: str | None
     amount: Money
-    status: str
+    stage: DisputeStage
     reason: str
     created: datetime
     is_inquiry: bool

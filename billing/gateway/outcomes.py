@@ -9,11 +9,11 @@ same key; `Deferred` was certainly not executed and is sent again, same key, lat
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Literal
 
 from billing.rules.dunning import Advice, DeclineClass
 from billing.rules.money import Money
 from billing.rules.payments import RefusalReason
+from billing.rules.refunds import RefundFailure, RefundStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,9 +85,6 @@ class Unknown:
     request_id: str | None = None
 
 
-RefundStatus = Literal["pending", "succeeded", "failed", "canceled", "requires_action"]
-
-
 @dataclass(frozen=True, slots=True)
 class RefundAccepted:
     """The provider has the refund; `status` says how far it is. A succeeded one may still fail."""
@@ -95,7 +92,7 @@ class RefundAccepted:
     provider_refund_id: str
     status: RefundStatus
     amount: Money
-    failure_reason: str | None = None
+    failure_reason: RefundFailure | None = None
     request_id: str | None = None
 
 

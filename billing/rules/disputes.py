@@ -1,4 +1,4 @@
-"""Dispute rules: what the provider's words mean, and which of its movements are about us.
+"""Dispute rules: where a dispute stands, and which of the provider's movements are about us.
 
 Pure. An inquiry asks a question and moves no money. A dispute takes the amount and a fee when
 the provider's own transactions say so, and gives back what they say.
@@ -11,8 +11,21 @@ from typing import Final, Literal
 from billing.rules.money import Money
 
 
+class DisputeStage(StrEnum):
+    """Where the provider has a dispute or an inquiry."""
+
+    NEEDS_RESPONSE = "needs_response"
+    UNDER_REVIEW = "under_review"
+    WON = "won"
+    LOST = "lost"
+    CLOSED = "closed"
+    """An inquiry that ended without a dispute."""
+    UNKNOWN = "unknown"
+    """A word of the provider's that has no meaning yet: the dispute is taken for open."""
+
+
 class DisputeState(StrEnum):
-    """Where a dispute stands."""
+    """Where a dispute stands with us: what its money depends on."""
 
     INQUIRY = "inquiry"
     INQUIRY_CLOSED = "inquiry_closed"
@@ -34,15 +47,16 @@ _STAGE: Final = {
 }
 
 
-def state_of(provider_status: str, is_inquiry: bool) -> DisputeState:
-    """Return what the provider's word means; a word we don't know is an open dispute."""
-    if provider_status == "warning_closed":
+_DECIDED: Final = {DisputeStage.WON: DisputeState.WON, DisputeStage.LOST: DisputeState.LOST}
+
+
+def state_of(stage: DisputeStage, is_inquiry: bool) -> DisputeState:
+    """Return where a dispute, or an inquiry, of this stage stands with us."""
+    if stage is DisputeStage.CLOSED:
         return DisputeState.INQUIRY_CLOSED
     if is_inquiry:
         return DisputeState.INQUIRY
-    return {"won": DisputeState.WON, "lost": DisputeState.LOST}.get(
-        provider_status, DisputeState.OPENED
-    )
+    return _DECIDED.get(stage, DisputeState.OPENED)
 
 
 def is_older(seen: DisputeState, known: DisputeState) -> bool:

@@ -24,13 +24,38 @@ class RefundState(StrEnum):
     CANCELED = "canceled"
 
 
-_REACHED: Final[Mapping[str, RefundState]] = MappingProxyType(
+class RefundStatus(StrEnum):
+    """How far the provider is with a refund; `UNKNOWN` is a word of its that has no meaning yet."""
+
+    PENDING = "pending"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELED = "canceled"
+    UNKNOWN = "unknown"
+
+
+class RefundFailure(StrEnum):
+    """Why a refund that the provider had accepted did not arrive."""
+
+    METHOD_LOST = "payment_method_lost"
+    METHOD_CLOSED = "payment_method_closed"
+    """The payment method expired, or was canceled."""
+    CHARGE_DISPUTED = "charge_disputed"
+    INSUFFICIENT_FUNDS = "insufficient_funds"
+    """Our balance at the provider was too low."""
+    DECLINED = "declined"
+    WITHDRAWN = "withdrawn"
+    """Somebody of ours canceled it at the provider."""
+    UNKNOWN = "unknown"
+
+
+_REACHED: Final[Mapping[RefundStatus, RefundState]] = MappingProxyType(
     {
-        "pending": RefundState.PENDING,
-        "requires_action": RefundState.PENDING,
-        "succeeded": RefundState.SUCCEEDED,
-        "failed": RefundState.FAILED,
-        "canceled": RefundState.CANCELED,
+        RefundStatus.PENDING: RefundState.PENDING,
+        RefundStatus.SUCCEEDED: RefundState.SUCCEEDED,
+        RefundStatus.FAILED: RefundState.FAILED,
+        RefundStatus.CANCELED: RefundState.CANCELED,
+        RefundStatus.UNKNOWN: RefundState.PENDING,
     }
 )
 _FOLLOWING: Final[Mapping[RefundState, frozenset[RefundState]]] = MappingProxyType(
@@ -46,13 +71,13 @@ _FOLLOWING: Final[Mapping[RefundState, frozenset[RefundState]]] = MappingProxyTy
 )
 
 
-def next_state(now: RefundState, provider_status: str) -> RefundState | None:
-    """Return the state that the provider's word leads to, or None when it leads nowhere new.
+def next_state(now: RefundState, status: RefundStatus) -> RefundState | None:
+    """Return the state that the provider's status leads to, or None when it leads nowhere new.
 
-    States go forward only, so an answer that arrives late can't undo a newer one. A word we
-    don't know is waited out as `pending`.
+    States go forward only, so an answer that arrives late can't undo a newer one. A status that
+    has no meaning yet is waited out as `pending`.
     """
-    reached = _REACHED.get(provider_status, RefundState.PENDING)
+    reached = _REACHED[status]
     if now is RefundState.SUCCEEDED and reached is RefundState.CANCELED:
         reached = RefundState.FAILED
     return reached if reached in _FOLLOWING[now] else None

@@ -344,7 +344,7 @@ def test_a_chargeback_takes_the_amount_and_a_fee(world: World) -> None:
 
     assert found is not None
     assert [[found]] == [list(page) for page in world.gateway.list_disputes(since=LONG_AGO)]
-    assert (found.status, found.reason, found.is_inquiry) == ("needs_response", "duplicate", False)
+    assert (found.stage, found.reason, found.is_inquiry) == ("needs_response", "duplicate", False)
     assert (found.amount, found.created) == (Money(999, "USD"), SENT)
     assert found.provider_payment_id == payment.provider_payment_id
     assert found.provider_charge_id == payment.provider_charge_id
@@ -363,7 +363,7 @@ def test_a_chargeback_that_is_won_brings_the_amount_back(world: World) -> None:
     found = world.gateway.dispute_by_id(opened["id"])
 
     assert found is not None
-    assert found.status == "won"
+    assert found.stage == "won"
     assert [m.category for m in found.balance_transactions] == ["dispute", "dispute_reversal"]
     assert [m.customer_money for m in found.balance_transactions] == [
         Money(-999, "USD"),

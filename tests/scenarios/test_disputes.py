@@ -6,6 +6,7 @@ from itertools import permutations
 import pytest
 
 from billing.flows.refunds.requesting import NotRefundable
+from billing.gateway import DisputeStage
 from billing.rules.disputes import DisputeState
 from tests.scenarios.money import (
     apply_dispute,
@@ -191,7 +192,7 @@ def test_a_decision_that_is_taken_back_takes_the_loss_back(world: World) -> None
     heard = hear_of_dispute(world, dispute)
     lost = fetch_dispute(world, dispute)
 
-    apply_dispute(world, replace(lost, status="won"))  # the money is still on its way
+    apply_dispute(world, replace(lost, stage=DisputeStage.WON))  # the money is still on its way
     row = dispute_row(world, heard)
     assert (row.state, row.lost_deferred) == ("won", 0)
     assert balances(world)["dispute_receivable"] == 3100

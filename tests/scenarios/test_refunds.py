@@ -12,7 +12,7 @@ from billing.flows.refunds import refund_updates, requesting
 from billing.flows.refunds import sending as refund_sending
 from billing.flows.refunds.requesting import NotRefundable
 from billing.flows.refunds.sending import RefundSend
-from billing.gateway import Absent, Deferred, RefundAccepted, Rejected, Unknown
+from billing.gateway import Absent, Deferred, RefundAccepted, RefundStatus, Rejected, Unknown
 from billing.ids import new_id
 from billing.rules.money import Money
 from tests.scenarios.money import (
@@ -245,7 +245,7 @@ def test_a_refund_that_fails_after_it_succeeded_is_undone(world: World) -> None:
     hear_of_refund(world, refund_row(world, asked).provider_refund_id)
 
     row = refund_row(world, asked)
-    assert (row.state, row.failure_reason) == ("failed", "expired_or_canceled_card")
+    assert (row.state, row.failure_reason) == ("failed", "payment_method_closed")
     back = payment_row(world, payment.id)
     assert (back.state, back.amount_refunded) == ("CAPTURED", 0)
     assert balances(world) == {"psp_clearing": 3100, "deferred_revenue": -3100}
@@ -517,7 +517,7 @@ def test_an_answer_about_another_amount_is_a_break_and_books_nothing(world: Worl
     payment = world.payment(paid(world))
     asked = give_back(world, payment.id, usd(700))
 
-    finish(world, begun(world, asked), RefundAccepted("re_other", "succeeded", usd(701)))
+    finish(world, begun(world, asked), RefundAccepted("re_other", RefundStatus.SUCCEEDED, usd(701)))
 
     assert refund_state(world, asked) == "requested"
     assert [row.kind for row in world.breaks()] == ["refund_mismatch"]

@@ -33,7 +33,7 @@ VALUES ({PENDING}, {CAPTURED}, 30, 'USD', 'pending', 10, 20, 0, 'late', 'cli', '
        ({SUCCEEDED}, {CAPTURED}, 10, 'USD', 'succeeded', 10, 0, 0, 'late', 'cli', 'k:2', 're_2',
         NULL, '1970-01-01', '2026-02-01', '2026-02-01');
 INSERT INTO disputes (id, provider_dispute_id, payment_id, provider_charge_id, amount, currency,
-                      reason, provider_status, state, opened_at, updated_at)
+                      reason, stage, state, opened_at, updated_at)
 VALUES ({DISPUTE}, 'dp_1', {CAPTURED}, 'ch_1', 60, 'USD', 'fraudulent', 'needs_response', 'opened',
         '2026-02-01', '2026-02-01');
 INSERT INTO payments (id, customer_id, payment_method_id, amount, currency, state, capture_method,
@@ -184,7 +184,7 @@ ATTACKS = {
     "a second row for a dispute": (
         "provider_dispute_id",
         "INSERT INTO disputes (id, provider_dispute_id, provider_charge_id, amount, currency,"
-        " reason, provider_status, state, opened_at, updated_at) VALUES (gen_random_uuid(), 'dp_1',"
+        " reason, stage, state, opened_at, updated_at) VALUES (gen_random_uuid(), 'dp_1',"
         " 'ch_1', 60, 'USD', 'x', 'needs_response', 'opened', now(), now())",
     ),
     "a loss of a dispute that isn't lost": (

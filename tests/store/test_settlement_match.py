@@ -336,9 +336,9 @@ def put_dispute(conn: Any, n: int, *, ours: bool, booked: bool) -> None:
     conn.execute(
         text(
             "INSERT INTO disputes (id, provider_dispute_id, payment_id, provider_charge_id, amount,"
-            " currency, reason, provider_status, state, transaction_ids, opened_at, updated_at)"
-            " VALUES (:id, :dispute, :payment, 'ch', 500, 'USD', 'r', 's', 'opened', :booked,"
-            " now(), now())"
+            " currency, reason, stage, state, transaction_ids, opened_at, updated_at)"
+            " VALUES (:id, :dispute, :payment, 'ch', 500, 'USD', 'r', 'under_review', 'opened',"
+            " :booked, now(), now())"
         ),
         {
             "id": new_id(),

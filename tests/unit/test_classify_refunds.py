@@ -11,7 +11,9 @@ from billing.gateway import (
     Declined,
     Deferred,
     RefundAccepted,
+    RefundFailure,
     RefundRequest,
+    RefundStatus,
     Rejected,
     Succeeded,
     Unknown,
@@ -131,7 +133,7 @@ def test_an_accepted_refund_says_how_far_it_is() -> None:
     outcome = gateway_with(reply).refund(REQUEST, first_send=True)
 
     assert outcome == RefundAccepted(
-        "re_1", "failed", Money(500, "USD"), "lost_or_stolen_card", "req_1"
+        "re_1", RefundStatus.FAILED, Money(500, "USD"), RefundFailure.METHOD_LOST, "req_1"
     )
 
 

@@ -1,27 +1,28 @@
-"""What the provider's words about disputes mean."""
+"""What the stages of disputes mean."""
 
 import pytest
 
-from billing.rules.disputes import DisputeState, is_older, movement, state_of
+from billing.rules.disputes import DisputeStage, DisputeState, is_older, movement, state_of
 from billing.rules.money import Money
 
 
 @pytest.mark.parametrize(
-    ("status", "is_inquiry", "state"),
+    ("stage", "is_inquiry", "state"),
     [
-        ("warning_needs_response", True, "inquiry"),
-        ("warning_under_review", True, "inquiry"),
-        ("warning_closed", True, "inquiry_closed"),
-        ("warning_closed", False, "inquiry_closed"),
-        ("needs_response", False, "opened"),
-        ("under_review", False, "opened"),
-        ("a word of tomorrow", False, "opened"),
-        ("won", False, "won"),
-        ("lost", False, "lost"),
+        (DisputeStage.NEEDS_RESPONSE, True, "inquiry"),
+        (DisputeStage.UNDER_REVIEW, True, "inquiry"),
+        (DisputeStage.UNKNOWN, True, "inquiry"),
+        (DisputeStage.CLOSED, True, "inquiry_closed"),
+        (DisputeStage.CLOSED, False, "inquiry_closed"),
+        (DisputeStage.NEEDS_RESPONSE, False, "opened"),
+        (DisputeStage.UNDER_REVIEW, False, "opened"),
+        (DisputeStage.UNKNOWN, False, "opened"),
+        (DisputeStage.WON, False, "won"),
+        (DisputeStage.LOST, False, "lost"),
     ],
 )
-def test_a_word_means_a_state(status: str, is_inquiry: bool, state: str) -> None:
-    assert state_of(status, is_inquiry) == state
+def test_a_stage_means_a_state(stage: DisputeStage, is_inquiry: bool, state: str) -> None:
+    assert state_of(stage, is_inquiry) == state
 
 
 def test_stages_go_forward_and_a_decision_may_be_taken_again() -> None:

@@ -10,6 +10,7 @@ import pytest
 from billing.errors import BadInput, Unavailable
 from billing.gateway import (
     BalanceTransaction,
+    DisputeStage,
     EventKind,
     PaymentMethodDetails,
     ProviderDispute,
@@ -17,6 +18,8 @@ from billing.gateway import (
     ProviderPayment,
     ProviderPayout,
     ProviderRefund,
+    RefundFailure,
+    RefundStatus,
 )
 from billing.gateway.stripe.gateway import StripeGateway
 from billing.rules.money import Money
@@ -227,20 +230,24 @@ def test_a_dispute_brings_its_movements() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "inquiry"),
+    ("status", "stage", "inquiry"),
     [
-        ("warning_needs_response", True),
-        ("warning_under_review", True),
-        ("warning_closed", True),
-        ("needs_response", False),
-        ("lost", False),
+        ("warning_needs_response", DisputeStage.NEEDS_RESPONSE, True),
+        ("warning_under_review", DisputeStage.UNDER_REVIEW, True),
+        ("warning_closed", DisputeStage.CLOSED, True),
+        ("warning_of_tomorrow", DisputeStage.UNKNOWN, True),
+        ("needs_response", DisputeStage.NEEDS_RESPONSE, False),
+        ("under_review", DisputeStage.UNDER_REVIEW, False),
+        ("won", DisputeStage.WON, False),
+        ("lost", DisputeStage.LOST, False),
+        ("a_word_of_tomorrow", DisputeStage.UNKNOWN, False),
     ],
 )
-def test_an_inquiry_is_no_chargeback(status: str, inquiry: bool) -> None:
+def test_an_inquiry_is_no_chargeback(status: str, stage: DisputeStage, inquiry: bool) -> None:
     found = gateway_with(Reply(200, {**DISPUTE, "status": status})).dispute_by_id("dp_1")
 
     assert found is not None
-    assert found.is_inquiry is inquiry
+    assert (found.stage, found.is_inquiry) == (stage, inquiry)
 
 
 CARD = {
@@ -270,7 +277,8 @@ BY_ID: dict[str, tuple[str, Mapping[str, object], Ask, object]] = {
         {**REFUND, "status": "failed", "failure_reason": "declined"},
         lambda gateway: gateway.refund_by_id("re_1"),
         ProviderRefund(
-            "re_1", "pi_1", "ch_1", Money(300, "JPY"), "failed", SENT, "declined",
+            "re_1", "pi_1", "ch_1", Money(300, "JPY"), RefundStatus.FAILED, SENT,
+            RefundFailure.DECLINED,
             {"refund": "r_1"},
         ),
     ),
@@ -279,7 +287,8 @@ BY_ID: dict[str, tuple[str, Mapping[str, object], Ask, object]] = {
         DISPUTE,
         lambda gateway: gateway.dispute_by_id("dp_1"),
         ProviderDispute(
-            "dp_1", "ch_1", "pi_1", Money(800, "JPY"), "needs_response", "fraudulent", SENT, False
+            "dp_1", "ch_1", "pi_1", Money(800, "JPY"), DisputeStage.NEEDS_RESPONSE, "fraudulent",
+            SENT, False,
         ),
     ),
     "payout": (

@@ -27,6 +27,7 @@ from billing.gateway import (
     EventKind,
     Outcome,
     RefundAccepted,
+    RefundStatus,
     Rejected,
     Succeeded,
     Unknown,
@@ -46,7 +47,6 @@ DECLINE_CODES: Final = {**OWN_CODES, **decline_codes()}
 REFUND_ANSWERS: Final = (
     "succeeded",
     "pending",
-    "requires_action",
     "failed",
     "canceled",
     "rejected",
@@ -249,9 +249,9 @@ class ProcessMetrics:
     def refund_answered(self, answer: RefundAnswer) -> None:
         """Count what the provider said to a refund."""
         if isinstance(answer, RefundAccepted):
-            known = answer.status if answer.status in REFUND_ANSWERS else "pending"
-            self._refunds.labels(known).inc()
-            if answer.status == "succeeded":
+            waits = answer.status is RefundStatus.UNKNOWN
+            self._refunds.labels(RefundStatus.PENDING if waits else answer.status).inc()
+            if answer.status is RefundStatus.SUCCEEDED:
                 self._refunded.labels(answer.amount.currency).inc(answer.amount.amount)
             return
         self._refunds.labels(type(answer).__name__.lower()).inc()

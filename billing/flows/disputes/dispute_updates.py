@@ -53,7 +53,7 @@ def apply(conn: Connection, found: ProviderDispute, *, now: datetime) -> Applied
     payment = _lock_payment(conn, found)
     row = disputes.claim(conn, **_first_row(found, payment, now))
     if payment is None:
-        disputes.change(conn, row.id, now, provider_status=found.status)
+        disputes.change(conn, row.id, now, stage=found.stage)
         _record_unknown(conn, found, now)
         return Applied(row.id, None)
     if _is_late(row, found):
@@ -61,7 +61,7 @@ def apply(conn: Connection, found: ProviderDispute, *, now: datetime) -> Applied
     if row.payment_id is None:
         disputes.change(conn, row.id, now, payment_id=payment.id)
         _explain_unknown(conn, found, payment, now)
-    state = state_of(found.status, found.is_inquiry)
+    state = state_of(found.stage, found.is_inquiry)
     entries = _post_movements(conn, row, found, now)
     decided, too_much = _post_decision(conn, payment, row, state, found, now)
     entries += decided
@@ -89,7 +89,7 @@ def _first_row(found: ProviderDispute, payment: LockedPayment | None, now: datet
         "amount": found.amount.amount,
         "currency": found.amount.currency,
         "reason": found.reason,
-        "provider_status": found.status,
+        "stage": found.stage,
         "state": DisputeState.INQUIRY if found.is_inquiry else DisputeState.OPENED,
         "opened_at": found.created,
         "updated_at": now,
@@ -98,7 +98,7 @@ def _first_row(found: ProviderDispute, payment: LockedPayment | None, now: datet
 
 def _is_late(row: Dispute, found: ProviderDispute) -> bool:
     """Tell whether a newer answer was applied before: an earlier stage, or fewer transactions."""
-    seen = state_of(found.status, found.is_inquiry)
+    seen = state_of(found.stage, found.is_inquiry)
     ids = {transaction.id for transaction in found.balance_transactions}
     return is_older(seen, row.state) or not ids.issuperset(row.transaction_ids)
 
@@ -114,7 +114,7 @@ def _write(
         row.id,
         now,
         state=state,
-        provider_status=found.status,
+        stage=found.stage,
         reason=found.reason,
         amount=found.amount.amount,
         funds_withdrawn=_withheld(moved, found).amount > 0,
@@ -245,7 +245,7 @@ def _provider_side(found: ProviderDispute) -> dict[str, object]:
         "payment": found.provider_payment_id,
         "amount": found.amount.amount,
         "currency": found.amount.currency,
-        "status": found.status,
+        "stage": found.stage,
         "created": found.created.isoformat(),
     }
 

@@ -5,21 +5,20 @@ doubt the outcome is `Unknown`. No card says no to a refund, so there is no decl
 bank makes of it shows later, in the refund's status.
 """
 
-from typing import Final, cast, get_args
+from typing import Final
 
+from billing.gateway.kinds import RefundStatus
 from billing.gateway.objects import ProviderRefund
 from billing.gateway.outcomes import (
     Deferred,
     RefundAccepted,
     RefundRequest,
-    RefundStatus,
     Rejected,
     Unknown,
 )
 from billing.gateway.stripe.classify import Fault, outcome_of_fault
 
-_STATUSES: Final = frozenset(get_args(RefundStatus))
-_GONE: Final = frozenset({"failed", "canceled"})  # gave nothing back
+_GONE: Final = frozenset({RefundStatus.FAILED, RefundStatus.CANCELED})  # gave nothing back
 
 
 def outcome_of_refund_fault(
@@ -43,11 +42,12 @@ def outcome_of_refund(
     if difference is not None:
         message = f"the answer has another {difference} than the request"
         return _unknown(f"wrong_{difference}", message, request, request_id)
-    if refund.status not in _STATUSES:
-        message = f"the refund {refund.id} is {refund.status[:40]!r}"
+    if refund.status is RefundStatus.UNKNOWN:
+        message = f"the status of the refund {refund.id} has no known meaning"
         return _unknown("unexpected_status", message, request, request_id)
-    status = cast(RefundStatus, refund.status)
-    return RefundAccepted(refund.id, status, refund.amount, refund.failure_reason, request_id)
+    return RefundAccepted(
+        refund.id, refund.status, refund.amount, refund.failure_reason, request_id
+    )
 
 
 def outcome_of_found(

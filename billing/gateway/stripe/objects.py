@@ -34,6 +34,7 @@ from billing.gateway.stripe.fields import (
     text,
     to_instant,
 )
+from billing.gateway.stripe.statuses import dispute_stage, refund_failure, refund_status
 from billing.rules.money import Money
 
 
@@ -115,9 +116,9 @@ def read_refund(data: Json) -> ProviderRefund:
         provider_payment_id=reference(data.get("payment_intent")),
         provider_charge_id=reference(data.get("charge")),
         amount=money(data, "amount"),
-        status=text(data, "status") or "unknown",  # nullable at Stripe
+        status=refund_status(text(data, "status")),  # nullable at Stripe
         created=instant(data, "created"),
-        failure_reason=text(data, "failure_reason"),
+        failure_reason=refund_failure(text(data, "failure_reason")),
         metadata=metadata(data),
     )
 
@@ -125,7 +126,8 @@ def read_refund(data: Json) -> ProviderRefund:
 def read_dispute(data: Json) -> ProviderDispute:
     """Read a dispute with the movements it caused so far."""
     expect(data, "dispute")
-    charge, status = reference(data.get("charge")), required(data, "status")
+    charge = reference(data.get("charge"))
+    stage, is_inquiry = dispute_stage(required(data, "status"))
     movements = data.get("balance_transactions")
     if charge is None or not isinstance(movements, list):
         raise Malformed("charge or balance_transactions is missing")
@@ -134,10 +136,10 @@ def read_dispute(data: Json) -> ProviderDispute:
         provider_charge_id=charge,
         provider_payment_id=reference(data.get("payment_intent")),
         amount=money(data, "amount"),
-        status=status,
+        stage=stage,
         reason=required(data, "reason"),
         created=instant(data, "created"),
-        is_inquiry=status.startswith("warning_"),
+        is_inquiry=is_inquiry,
         balance_transactions=tuple(
             _movement(mapping(movement), source=data) for movement in movements
         ),

@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
-from billing.rules.disputes import DisputeState
+from billing.rules.disputes import DisputeStage, DisputeState
 from billing.store import paging
 from billing.store.rows import reader
 from billing.store.tables import disputes, payments
@@ -29,7 +29,7 @@ class Dispute:
     amount: int
     currency: str
     reason: str
-    provider_status: str
+    stage: DisputeStage
     state: DisputeState
     funds_withdrawn: bool
     fee: int
@@ -55,7 +55,7 @@ class NewDispute(TypedDict):
     amount: int
     currency: str
     reason: str
-    provider_status: str
+    stage: DisputeStage
     state: DisputeState
     opened_at: datetime
     updated_at: datetime
@@ -67,7 +67,7 @@ class DisputeChange(TypedDict, total=False):
     payment_id: UUID
     amount: int
     reason: str
-    provider_status: str
+    stage: DisputeStage
     state: DisputeState
     funds_withdrawn: bool
     fee: int

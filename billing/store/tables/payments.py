@@ -162,7 +162,7 @@ disputes = Table(
     Column("amount", BigInteger, nullable=False),
     text("currency", nullable=False),
     text("reason", nullable=False),
-    text("provider_status", nullable=False),
+    text("stage", nullable=False),
     text("state", nullable=False),
     Column("funds_withdrawn", Boolean, nullable=False, server_default="false"),
     Column("fee", BigInteger, nullable=False, server_default="0"),

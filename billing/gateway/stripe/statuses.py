@@ -1,0 +1,55 @@
+"""What Stripe's statuses of refunds and disputes mean, and its reasons for a failed refund."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+from billing.gateway.kinds import DisputeStage, RefundFailure, RefundStatus
+
+_REFUND_STATUSES: Final[Mapping[str, RefundStatus]] = MappingProxyType(
+    {
+        "pending": RefundStatus.PENDING,
+        "requires_action": RefundStatus.PENDING,
+        "succeeded": RefundStatus.SUCCEEDED,
+        "failed": RefundStatus.FAILED,
+        "canceled": RefundStatus.CANCELED,
+    }
+)
+_REFUND_FAILURES: Final[Mapping[str, RefundFailure]] = MappingProxyType(
+    {
+        "lost_or_stolen_card": RefundFailure.METHOD_LOST,
+        "expired_or_canceled_card": RefundFailure.METHOD_CLOSED,
+        "charge_for_pending_refund_disputed": RefundFailure.CHARGE_DISPUTED,
+        "insufficient_funds": RefundFailure.INSUFFICIENT_FUNDS,
+        "declined": RefundFailure.DECLINED,
+        "merchant_request": RefundFailure.WITHDRAWN,
+    }
+)
+_INQUIRY: Final = "warning_"
+_DISPUTE_STAGES: Final[Mapping[str, DisputeStage]] = MappingProxyType(
+    {
+        "warning_needs_response": DisputeStage.NEEDS_RESPONSE,
+        "warning_under_review": DisputeStage.UNDER_REVIEW,
+        "warning_closed": DisputeStage.CLOSED,
+        "needs_response": DisputeStage.NEEDS_RESPONSE,
+        "under_review": DisputeStage.UNDER_REVIEW,
+        "won": DisputeStage.WON,
+        "lost": DisputeStage.LOST,
+    }
+)
+
+
+def refund_status(written: str | None) -> RefundStatus:
+    """Return what the status of a refund means; it may be missing."""
+    return _REFUND_STATUSES.get(written or "", RefundStatus.UNKNOWN)
+
+
+def refund_failure(written: str | None) -> RefundFailure | None:
+    """Return why a refund failed; None where nothing is said of it."""
+    return None if written is None else _REFUND_FAILURES.get(written, RefundFailure.UNKNOWN)
+
+
+def dispute_stage(written: str) -> tuple[DisputeStage, bool]:
+    """Return where a dispute stands, and whether it is an inquiry, which moves no money."""
+    stage = _DISPUTE_STAGES.get(written, DisputeStage.UNKNOWN)
+    return stage, written.startswith(_INQUIRY)
