@@ -71,10 +71,10 @@ SET LOCAL session_replication_role = replica;
 SET LOCAL synchronous_commit = off;
 INSERT INTO customers (id, name, created_at)
 VALUES ('018f0000-0000-7000-8000-000000000001', 'C', now());
-INSERT INTO payment_methods (id, customer_id, provider_payment_method_id, brand, last4, exp_month,
-                             exp_year, created_at)
+INSERT INTO payment_methods (id, customer_id, provider_payment_method_id, kind, brand, last4,
+                             exp_month, exp_year, created_at)
 VALUES ('018f0000-0000-7000-8000-000000000002', '018f0000-0000-7000-8000-000000000001', 'pm_1',
-        'visa', '4242', 12, 2030, now());
+        'card', 'visa', '4242', 12, 2030, now());
 INSERT INTO payments (id, customer_id, payment_method_id, amount, currency, state,
                       provider_payment_id, provider_charge_id, amount_captured, amount_refunded,
                       attempt_n, next_attempt_at, next_attempt_kind, dispatch_after, captured_at,

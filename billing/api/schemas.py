@@ -10,6 +10,7 @@ from typing import Annotated, Any, Generic, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from billing.flows.service.payments import Capture
+from billing.rules.payment_methods import PaymentMethodKind
 from billing.rules.payments import State
 from billing.rules.refunds import RefundState
 from billing.rules.subscriptions import Status
@@ -156,15 +157,16 @@ class Customer(BaseModel):
 
 
 class PaymentMethod(BaseModel):
-    """What a card is recognised by."""
+    """What a payment method is recognised by; only a card has all of it."""
 
     id: str
     customer_id: str
     provider_payment_method_id: str
-    brand: str
-    last4: str
-    exp_month: int
-    exp_year: int
+    kind: PaymentMethodKind
+    brand: str | None
+    last4: str | None
+    exp_month: int | None
+    exp_year: int | None
     created_at: datetime
 
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 CUSTOMERS: Final = ("id", "external_id", "name", "email", "card_brand", "card_last4")
 PAYMENT_METHODS: Final = (
-    "provider_payment_method_id", "brand", "last4", "exp_month", "exp_year", "created_at",
+    "provider_payment_method_id", "kind", "brand", "last4", "exp_month", "exp_year", "created_at",
 )  # fmt: skip
 SUBSCRIPTIONS: Final = (
     "id", "external_id", "customer_name", "plan", "status", "renews_at", "parked_reason",

@@ -10,7 +10,13 @@ from datetime import datetime
 from typing import Protocol
 
 from billing.gateway.capabilities import Capabilities
-from billing.gateway.kinds import DisputeStage, EventKind, RefundFailure, RefundStatus
+from billing.gateway.kinds import (
+    DisputeStage,
+    EventKind,
+    PaymentMethodKind,
+    RefundFailure,
+    RefundStatus,
+)
 from billing.gateway.objects import (
     BalanceTransaction,
     PaymentMethodDetails,
@@ -52,6 +58,7 @@ __all__ = [
     "Gateway",
     "Outcome",
     "PaymentMethodDetails",
+    "PaymentMethodKind",
     "ProviderCharge",
     "ProviderCustomer",
     "ProviderDispute",

@@ -10,6 +10,7 @@ from typing import Literal
 from billing.rules.disputes import DisputeStage
 from billing.rules.dunning import Advice, DeclineClass
 from billing.rules.events import EventKind
+from billing.rules.payment_methods import PaymentMethodKind
 from billing.rules.payments import RefusalReason
 from billing.rules.refunds import RefundFailure, RefundStatus
 
@@ -21,6 +22,7 @@ __all__ = [
     "Doubt",
     "EventKind",
     "FaultKind",
+    "PaymentMethodKind",
     "RefundFailure",
     "RefundStatus",
     "RefusalReason",

@@ -8,22 +8,31 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from billing.gateway.kinds import DisputeStage, EventKind, RefundFailure, RefundStatus
+from billing.gateway.kinds import (
+    DisputeStage,
+    EventKind,
+    PaymentMethodKind,
+    RefundFailure,
+    RefundStatus,
+)
 from billing.rules.money import Money
 
 
 @dataclass(frozen=True, slots=True)
 class PaymentMethodDetails:
-    """What may be kept of a card: the token and what the customer recognises it by.
+    """What may be kept of a payment method: the token and what the customer recognises it by.
 
-    `provider_customer_id` says whose it is now; a card that was detached is nobody's.
+    Only a card has all of `brand`, `last4` and the expiry; `brand` of a wallet or a bank account is
+    its name, where the provider tells it. `provider_customer_id` says whose it is now; one that was
+    detached is nobody's.
     """
 
     token: str
-    brand: str
-    last4: str
-    exp_month: int
-    exp_year: int
+    kind: PaymentMethodKind
+    brand: str | None = None
+    last4: str | None = None
+    exp_month: int | None = None
+    exp_year: int | None = None
     provider_customer_id: str | None = None
 
 

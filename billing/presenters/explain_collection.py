@@ -11,6 +11,7 @@ from billing.queries.explain.collection import (
     NextFacts,
     NextKind,
 )
+from billing.rules.payment_methods import recognised_by
 from billing.rules.payments import AttemptOutcome
 
 
@@ -38,11 +39,11 @@ def attempts(facts: AttemptsFacts) -> Iterator[str]:
         if facts.decision:
             yield f"{capital(facts.decision)}."
     for attempt in facts.attempts:
-        card = attempt.card
+        card = attempt.method
         named = (
             "a payment method of another customer"
             if card is None
-            else f"{card.brand} ending in {card.last4}"
+            else recognised_by(card.kind, card.brand, card.last4)
         )
         yield (
             f"Attempt {attempt.n} ({attempt.kind}) on {at(attempt.first_sent_at)} with {named},"

@@ -18,6 +18,7 @@ from billing.queries.timeline import (
     SubscriptionNoted,
     TimelineEntry,
 )
+from billing.rules.payment_methods import recognised_by
 
 COLUMNS: Final = ("at", "kind", "what", "actor")
 
@@ -43,7 +44,7 @@ def _words(fact: Fact) -> str:  # noqa: C901  one case a kind
         case InvoiceIssued():
             return f"invoice {fact.number}, {fact.total}"
         case AttemptSent():
-            card = f"{fact.brand} ending in {fact.last4}"
+            card = recognised_by(fact.method_kind, fact.brand, fact.last4)
             return f"attempt {fact.n} ({fact.kind}), {fact.amount}, {card}"
         case AttemptFinished():
             code = f" ({fact.decline_code})" if fact.decline_code else ""

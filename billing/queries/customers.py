@@ -17,13 +17,14 @@ __all__ = ["ListedCustomer", "customer", "customers", "payment_methods_of"]
 
 @dataclass(frozen=True, slots=True)
 class ListedCustomer:
-    """A customer with their default card, and how many subscriptions aren't canceled."""
+    """A customer with their default payment method, and how many subscriptions aren't canceled."""
 
     id: UUID
     external_id: str | None
     name: str
     email: str | None
     provider_customer_id: str | None
+    payment_method_kind: str | None
     card_brand: str | None
     card_last4: str | None
     card_exp_month: int | None
@@ -35,8 +36,9 @@ class ListedCustomer:
 _listed = reader(ListedCustomer)
 
 _CUSTOMERS: Final = """
-SELECT c.id, c.external_id, c.name, c.email, c.provider_customer_id, m.brand AS card_brand,
-       m.last4 AS card_last4, m.exp_month AS card_exp_month, m.exp_year AS card_exp_year,
+SELECT c.id, c.external_id, c.name, c.email, c.provider_customer_id,
+       m.kind AS payment_method_kind, m.brand AS card_brand, m.last4 AS card_last4,
+       m.exp_month AS card_exp_month, m.exp_year AS card_exp_year,
        (SELECT count(*) FROM subscriptions s
          WHERE s.customer_id = c.id AND s.status <> 'canceled') AS live_subscriptions,
        c.created_at

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from billing.rules.money import Money
+from billing.rules.payment_methods import PaymentMethodKind
 
 
 class TimelineKind(StrEnum):
@@ -71,8 +72,9 @@ class AttemptSent:
     n: int
     kind: str
     amount: Money
-    brand: str
-    last4: str
+    method_kind: PaymentMethodKind
+    brand: str | None
+    last4: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,7 +220,8 @@ def _invoices(rows: _Rows) -> Iterator[_Placed]:
 def _attempts(rows: _Rows) -> Iterator[_Placed]:
     for row in rows:
         amount = Money(row.amount, row.currency)
-        sent = AttemptSent(row.payment_id, row.n, row.kind, amount, row.brand, row.last4)
+        method = PaymentMethodKind(row.method_kind)
+        sent = AttemptSent(row.payment_id, row.n, row.kind, amount, method, row.brand, row.last4)
         yield _placed(row.n, row.first_sent_at, TimelineKind.ATTEMPT_SENT, sent, "worker")
         if row.finished_at is not None:
             done = AttemptFinished(
@@ -269,7 +272,7 @@ _READERS: Final = {
       FROM invoices i JOIN cycles y ON y.id = i.cycle_id
      WHERE i.subscription_id = :id""": _invoices,
     """
-    SELECT a.*, p.amount, p.currency, m.brand, m.last4
+    SELECT a.*, p.amount, p.currency, m.kind AS method_kind, m.brand, m.last4
       FROM payments p JOIN attempts a ON a.payment_id = p.id
       JOIN payment_methods m ON m.id = a.payment_method_id
      WHERE p.subscription_id = :id""": _attempts,

@@ -365,7 +365,9 @@ def test_an_attached_card_is_what_the_customer_recognises(world: World) -> None:
     )
 
     assert card.token.startswith("pm_")
-    assert (card.brand, card.last4) == ("mastercard", "4444")
+    assert (card.kind, card.brand, card.last4) == ("card", "mastercard", "4444")
+    assert card.exp_month is not None
+    assert card.exp_year is not None
     assert 1 <= card.exp_month <= 12
     assert card.exp_year >= 2026
 

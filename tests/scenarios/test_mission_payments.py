@@ -652,8 +652,8 @@ def test_tokens_are_stored_and_card_data_never(
                  " ('public', 'ledger')")
         ).scalars().all()  # fmt: skip
         (sent,) = conn.execute(text("SELECT request FROM attempts")).scalars().all()
-    assert set(kept) == {"id", "customer_id", "provider_payment_method_id", "brand", "last4",
-                         "exp_month", "exp_year", "created_at"}  # fmt: skip
+    assert set(kept) == {"id", "customer_id", "provider_payment_method_id", "kind", "brand",
+                         "last4", "exp_month", "exp_year", "created_at"}  # fmt: skip
     assert kept["provider_payment_method_id"].startswith("pm_")
     assert kept["last4"] == "4242"
     assert not [name for name in columns if name in ("card_number", "pan", "cvc", "cvv", "track")]

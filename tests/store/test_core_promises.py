@@ -35,9 +35,9 @@ INSERT INTO plan_versions (plan, effective, terms, digest, published_at)
 VALUES ('p', '2026-01-01', '{{}}', {DIGEST}, '2026-01-01');
 INSERT INTO customers (id, name, created_at)
 VALUES ({CUSTOMER}, 'Ann', '2026-01-01'), ({OTHER_CUSTOMER}, 'Bob', '2026-01-01');
-INSERT INTO payment_methods (id, customer_id, provider_payment_method_id, brand, last4, exp_month,
-                             exp_year, created_at)
-VALUES ({CARD}, {CUSTOMER}, 'pm_1', 'visa', '4242', 12, 2030, '2026-01-01');
+INSERT INTO payment_methods (id, customer_id, provider_payment_method_id, kind, brand, last4,
+                             exp_month, exp_year, created_at)
+VALUES ({CARD}, {CUSTOMER}, 'pm_1', 'card', 'visa', '4242', 12, 2030, '2026-01-01');
 INSERT INTO subscriptions (id, customer_id, plan, plan_version, currency, quantity, invoice_prefix,
                            status, anchor_local, zone, every, next_n, renews_at, created_at)
 VALUES ({SUBSCRIPTION}, {CUSTOMER}, 'p', '2026-01-01', 'USD', 1, 'P', 'active', '2026-01-01', 'UTC',
@@ -147,6 +147,19 @@ CLOSE = f"UPDATE cycles SET state = 'closed', closed_at = '2026-03-01', digest =
 ATTACKS: dict[str, tuple[str, ...]] = {
     # Promise 1: periods tile.
     "a gap": ("cycles_follow_without_gap", cycle(2, "2026-03-02", "2026-04-01")),
+    "a card without its last digits": (
+        "payment_methods_card_is_complete",
+        f"UPDATE payment_methods SET last4 = NULL WHERE id = {CARD}",
+    ),
+    "a wallet that expires": (
+        "payment_methods_expiry_is_a_cards",
+        f"UPDATE payment_methods SET kind = 'wallet' WHERE id = {CARD}",
+    ),
+    "a payment method of no known kind": (
+        "payment_methods_kind",
+        f"UPDATE payment_methods SET kind = 'cheque', exp_month = NULL, exp_year = NULL"
+        f" WHERE id = {CARD}",
+    ),
     "an overlap": ("cycles_follow_without_gap", cycle(2, "2026-02-27", "2026-04-01")),
     "a skipped number": ("cycles_follow_without_gap", cycle(3, "2026-03-01", "2026-04-01")),
     "a cycle before the first": ("cycles_n_check", cycle(-1, "2025-12-01", "2026-01-01")),

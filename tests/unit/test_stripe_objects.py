@@ -13,6 +13,7 @@ from billing.gateway import (
     DisputeStage,
     EventKind,
     PaymentMethodDetails,
+    PaymentMethodKind,
     ProviderDispute,
     ProviderEvent,
     ProviderPayment,
@@ -301,7 +302,7 @@ BY_ID: dict[str, tuple[str, Mapping[str, object], Ask, object]] = {
         "/v1/payment_methods/pm_1",
         CARD,
         lambda gateway: gateway.payment_method_by_id("pm_1"),
-        PaymentMethodDetails("pm_1", "visa", "4242", 4, 2030),
+        PaymentMethodDetails("pm_1", PaymentMethodKind.CARD, "visa", "4242", 4, 2030),
     ),
 }  # fmt: skip
 each_by_id = pytest.mark.parametrize("name", BY_ID)

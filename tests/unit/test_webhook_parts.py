@@ -9,6 +9,7 @@ from billing.flows.webhooks.handler import EventOutcome
 from billing.flows.webhooks.handling import HANDLERS
 from billing.gateway import EventKind, PaymentMethodDetails, ProviderCustomer
 from billing.gateway.stripe.events import EVENT_KINDS, kind_of
+from billing.rules.payment_methods import PaymentMethodKind
 from tests.unit.stripe_script import Reply, asked, gateway_with
 from tests.waiting import PATIENCE
 from workers.daemons.webhooks import beside
@@ -25,7 +26,9 @@ CUSTOMER = {
 def test_a_card_says_whose_it_is() -> None:
     found = gateway_with(Reply(200, CARD)).payment_method_by_id("pm_1")
 
-    assert found == PaymentMethodDetails("pm_1", "visa", "4242", 4, 2030, "cus_1")
+    assert found == PaymentMethodDetails(
+        "pm_1", PaymentMethodKind.CARD, "visa", "4242", 4, 2030, "cus_1"
+    )
 
 
 @pytest.mark.parametrize(

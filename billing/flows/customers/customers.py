@@ -121,7 +121,7 @@ def set_payment_method(
 ) -> tuple[PaymentMethodDetails, int]:
     """Attach a token, make it the customer's default and try at once what waited for it.
 
-    Returns what the card is recognised by, and how many payments are tried again.
+    Returns what it is recognised by, and how many payments are tried again.
     Raises `NotFound`, `BadInput`, `Unavailable`.
     """
     refuse_card_number(token, "payment_method")
@@ -144,12 +144,12 @@ def set_payment_method(
         idempotency_key=f"{policy.mode}:customer:{row.id}:method{known}:{token}",
     )
     with engine.begin() as conn:
-        keep_card(conn, row.id, details, at=now)
+        keep_payment_method(conn, row.id, details, at=now)
         retried = retry_with_new_method(conn, row.id, now)
     return details, retried
 
 
-def keep_card(
+def keep_payment_method(
     conn: Connection,
     customer_id: UUID,
     details: PaymentMethodDetails,
@@ -157,13 +157,14 @@ def keep_card(
     at: datetime,
     make_default: bool = True,
 ) -> UUID:
-    """Keep a card that the provider attached at that instant, as the one to charge from now on."""
+    """Keep a payment method that was attached at that instant, as the one to charge from now on."""
     return customers.add_payment_method(
         conn,
         {
             "id": new_id(),
             "customer_id": customer_id,
             "provider_payment_method_id": details.token,
+            "kind": str(details.kind),
             "brand": details.brand,
             "last4": details.last4,
             "exp_month": details.exp_month,

@@ -22,8 +22,8 @@ _CUSTOMER: Final = (
     "id", "external_id", "name", "email", "default_payment_method_id", "created_at",
 )  # fmt: skip
 _PAYMENT_METHOD: Final = (
-    "id", "customer_id", "provider_payment_method_id", "brand", "last4", "exp_month", "exp_year",
-    "created_at",
+    "id", "customer_id", "provider_payment_method_id", "kind", "brand", "last4", "exp_month",
+    "exp_year", "created_at",
 )  # fmt: skip
 _PAYMENT: Final = (
     "id", "customer_id", "payment_method_id", "invoice_id", "subscription_id", "amount",
@@ -75,7 +75,7 @@ def customer(row: Customer) -> View:
 
 
 def payment_method(row: PaymentMethod) -> View:
-    """Return what a card is recognised by."""
+    """Return what a payment method is recognised by."""
     return _view(row, _PAYMENT_METHOD)
 
 

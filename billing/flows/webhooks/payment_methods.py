@@ -15,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.flows.context import Context
-from billing.flows.customers.customers import keep_card, retry_with_new_method
+from billing.flows.customers.customers import keep_payment_method, retry_with_new_method
 from billing.flows.webhooks.handler import (
     Effects,
     EventOutcome,
@@ -97,9 +97,9 @@ def _new(
     # The provider dates by whole seconds.
     youngest = max((row.created_at.replace(microsecond=0) for row in others), default=attached_at)
     if attached_at < youngest:
-        keep_card(conn, customer.id, found, at=attached_at, make_default=False)
+        keep_payment_method(conn, customer.id, found, at=attached_at, make_default=False)
         return Handled(EventOutcome.METHOD_ADDED, {"default": False})
-    keep_card(conn, customer.id, found, at=attached_at)
+    keep_payment_method(conn, customer.id, found, at=attached_at)
     return _now_charged(conn, EventOutcome.METHOD_ADDED, customer.id, now)
 
 
@@ -135,7 +135,7 @@ def _take_over_default(
     assert ours is not None, "customers are never deleted"
     known = customers.payment_method_by_token(conn, details.token)
     if known is None:
-        keep_card(conn, ours.id, details, at=now)
+        keep_payment_method(conn, ours.id, details, at=now)
         return _now_charged(conn, EventOutcome.METHOD_ADDED, ours.id, now)
     if known.is_default:
         return Handled(EventOutcome.UNCHANGED)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
+from billing.gateway.kinds import PaymentMethodKind
 from billing.gateway.objects import (
     BalanceTransaction,
     PaymentMethodDetails,
@@ -54,11 +55,15 @@ def read_payment(data: Json) -> ProviderPayment:
 
 
 def read_payment_method(data: Json) -> PaymentMethodDetails:
-    """Read a payment method that is a card."""
+    """Read a payment method that is a card, the only kind that is charged at Stripe.
+
+    A wallet that pays with a card, like that of a telephone, is a card here.
+    """
     expect(data, "payment_method")
     card = mapping(data.get("card"))
     return PaymentMethodDetails(
         token=required(data, "id"),
+        kind=PaymentMethodKind.CARD,
         brand=text(card, "brand") or "",
         last4=_last_four(card),
         exp_month=integer(card, "exp_month"),

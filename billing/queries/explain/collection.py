@@ -12,6 +12,7 @@ from billing.queries.explain.renewal import ParkedFacts
 from billing.rules.dunning import DeclineClass
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.money import Money
+from billing.rules.payment_methods import PaymentMethodKind
 from billing.rules.payments import AttemptKind, AttemptOutcome, State
 from billing.store.payments import attempts, invoices
 from billing.store.payments.attempts import Attempt
@@ -45,25 +46,26 @@ class InvoiceFacts:
 
 
 @dataclass(frozen=True, slots=True)
-class CardFacts:
-    """A card as people recognise it."""
+class MethodFacts:
+    """A payment method as people recognise it; only a card has all of it."""
 
-    brand: str
-    last4: str
+    kind: PaymentMethodKind
+    brand: str | None
+    last4: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptFacts:
     """One attempt: sent when, with what, and what came of it.
 
-    `card` is None where the payment method belongs to another customer by now.
+    `method` is None where the payment method belongs to another customer by now.
     """
 
     payment_id: UUID
     n: int
     kind: AttemptKind
     first_sent_at: datetime
-    card: CardFacts | None
+    method: MethodFacts | None
     idempotency_key: str
     sends: int
     outcome: AttemptOutcome | None
@@ -142,21 +144,21 @@ def invoice_facts(conn: Connection, billed: Billed) -> InvoiceFacts | None:
 
 def attempts_facts(conn: Connection, payment: Payment) -> AttemptsFacts:
     """Return a payment's attempts in order."""
-    cards = {
-        method.id: CardFacts(method.brand, method.last4)
+    methods = {
+        method.id: MethodFacts(method.kind, method.brand, method.last4)
         for method in customers.payment_methods_of(conn, payment.customer_id)
     }
     rows = attempts.of_payment(conn, payment.id)
-    return AttemptsFacts(tuple(_attempt(row, cards) for row in rows), payment.decision)
+    return AttemptsFacts(tuple(_attempt(row, methods) for row in rows), payment.decision)
 
 
-def _attempt(row: Attempt, cards: dict[UUID, CardFacts]) -> AttemptFacts:
+def _attempt(row: Attempt, methods: dict[UUID, MethodFacts]) -> AttemptFacts:
     return AttemptFacts(
         payment_id=row.payment_id,
         n=row.n,
         kind=row.kind,
         first_sent_at=row.first_sent_at,
-        card=cards.get(row.payment_method_id),
+        method=methods.get(row.payment_method_id),
         idempotency_key=row.idempotency_key,
         sends=row.sends,
         outcome=row.outcome,

@@ -1,4 +1,4 @@
-"""Customers and their payment methods (tokens and what a card is recognised by, never a number)."""
+"""Customers and their payment methods: tokens and what one is recognised by, never a number."""
 
 from collections.abc import Mapping
 from contextlib import suppress
@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from billing.rules.payment_methods import PaymentMethodKind
 from billing.store.rows import reader
 from billing.store.tables import customers, payment_methods
 
@@ -30,15 +31,19 @@ class Customer:
 
 @dataclass(frozen=True, slots=True)
 class PaymentMethod:
-    """One payment method as stored: its token, and what its customer recognises it by."""
+    """One payment method as stored: its token, and what its customer recognises it by.
+
+    A card has all of that, a wallet or a bank account what the provider tells.
+    """
 
     id: UUID
     customer_id: UUID
     provider_payment_method_id: str
-    brand: str
-    last4: str
-    exp_month: int
-    exp_year: int
+    kind: PaymentMethodKind
+    brand: str | None
+    last4: str | None
+    exp_month: int | None
+    exp_year: int | None
     created_at: datetime
 
 
@@ -53,10 +58,10 @@ class KnownPaymentMethod(PaymentMethod):
 class PaymentMethodChange(TypedDict, total=False):
     """The columns of a payment method that change: what its customer recognises it by."""
 
-    brand: str
-    last4: str
-    exp_month: int
-    exp_year: int
+    brand: str | None
+    last4: str | None
+    exp_month: int | None
+    exp_year: int | None
 
 
 _customer = reader(Customer)

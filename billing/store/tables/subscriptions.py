@@ -57,10 +57,11 @@ payment_methods = Table(
     identifier("id", primary_key=True),
     identifier("customer_id", nullable=False),
     text("provider_payment_method_id", nullable=False),
-    text("brand", nullable=False),
-    text("last4", nullable=False),
-    Column("exp_month", SmallInteger, nullable=False),
-    Column("exp_year", SmallInteger, nullable=False),
+    text("kind", nullable=False),
+    text("brand"),
+    text("last4"),
+    Column("exp_month", SmallInteger),
+    Column("exp_year", SmallInteger),
     instant("created_at", nullable=False),
 )
 
