@@ -51,11 +51,13 @@ class ReadDelivery(Protocol):
 class ProviderKind:
     """What the engine knows of a kind of provider without reaching one.
 
-    `decline_codes` and `operations` are all labels that its metrics can have.
+    `decline_codes` and `operations` are all labels that its metrics can have; `event_types` are
+    what an endpoint for its events has to listen to.
     """
 
     capabilities: Capabilities
     decline_codes: Mapping[str, DeclineClass]
     operations: frozenset[str]
+    event_types: frozenset[str]
     connect: Callable[[Access], Gateway]
     read_delivery: ReadDelivery

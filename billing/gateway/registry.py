@@ -19,3 +19,8 @@ def decline_codes() -> Mapping[str, DeclineClass]:
 def operations() -> frozenset[str]:
     """Return the name of every request that a gateway makes, as its metrics call it."""
     return frozenset(name for kind in KINDS.values() for name in kind.operations)
+
+
+def event_types() -> frozenset[str]:
+    """Return every type of event that is handled, as the providers spell them."""
+    return frozenset(name for kind in KINDS.values() for name in kind.event_types)

@@ -20,7 +20,7 @@ from billing.errors import Unavailable
 from billing.flows.refunds import requesting
 from billing.flows.service import api_keys
 from billing.flows.service.api_keys import Scope
-from billing.gateway.stripe.events import EVENT_KINDS
+from billing.gateway import registry
 from billing.rules.money import Money
 from plans.currencies import charge_step
 from workers.demo.world import Misfortunes, reference_of
@@ -156,7 +156,7 @@ class MoneyStory:
         self._sandbox.deliver_to(
             f"http://{settings.api.host}:{settings.api.port}{WEBHOOKS}",
             settings.webhook_secrets(settings.default_provider)[0],
-            sorted(EVENT_KINDS),
+            sorted(registry.event_types()),
         )
         if faults:
             self._sandbox.delivery_conditions(seed=seed, **BAD_ROADS)

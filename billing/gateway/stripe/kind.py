@@ -9,6 +9,7 @@ from billing.gateway.capabilities import Capabilities, Replay
 from billing.gateway.errors import SignatureRefused
 from billing.gateway.provider_kind import Access, ProviderKind
 from billing.gateway.stripe.declines import DECLINE_CLASSES
+from billing.gateway.stripe.events import EVENT_KINDS
 
 # What Stripe refuses to charge less than, in minor units, where accounts settle in the currency.
 MINIMUM_AMOUNTS: Final[Mapping[str, int]] = {
@@ -74,6 +75,7 @@ STRIPE: Final = ProviderKind(
     capabilities=CAPABILITIES,
     decline_codes=DECLINE_CLASSES,
     operations=OPERATIONS,
+    event_types=frozenset(EVENT_KINDS),
     connect=connect,
     read_delivery=read_delivery,
 )
