@@ -1,6 +1,6 @@
 """What flows work with: the database, the providers, the rules of the house and the clock."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Protocol
 
@@ -24,6 +24,22 @@ class Clock(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class StoppedClock:
+    """Tells one instant, for work whose parts all have to see the same."""
+
+    stopped_now: datetime
+    stopped_wall: datetime
+
+    def now(self) -> datetime:
+        """Return domain time as it was."""
+        return self.stopped_now
+
+    def wall(self) -> datetime:
+        """Return real time as it was."""
+        return self.stopped_wall
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """The parts that a flow takes as a whole.
 
@@ -40,3 +56,7 @@ class Context:
     def gateway(self) -> Gateway:
         """The gateway of the default account. Raises: Unavailable where no provider is asked."""
         return self.gateways.default
+
+    def at_one_instant(self) -> "Context":
+        """Return the same parts with a clock that stands at this instant."""
+        return replace(self, clock=StoppedClock(self.clock.now(), self.clock.wall()))

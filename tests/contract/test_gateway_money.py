@@ -217,7 +217,7 @@ def test_a_refund_may_fail_after_it_succeeded(world: World) -> None:
 
     assert now is not None
     assert listed == [now]
-    assert (now.status, now.failure_reason) == ("failed", "lost_or_stolen_card")
+    assert (now.status, now.failure_reason) == ("failed", "payment_method_lost")
     assert (now.amount, now.provider_payment_id) == (payment.amount, payment.provider_payment_id)
     assert now.metadata == {"refund": "r_1"}
     assert refunded(world, payment) == 0

@@ -8,7 +8,7 @@ from billing.api import webhook
 from billing.flows.prove import PromiseResult
 from billing.queries.totals import Totals
 from workers.demo import money
-from workers.demo.checks import MoneyFigures, OpenBreak, Webhooks
+from workers.demo.checks import MoneyFigures, OpenBreak, WebhookFigures
 from workers.demo.report import Report
 
 MEANT = OpenBreak("unknown_at_provider", "pi_strange", 700, "USD")
@@ -26,7 +26,7 @@ MONEY = MoneyFigures(
     taken={"usd": 700},
     taken_captures=1,
     unexplained={"USD": 0},
-    webhooks=Webhooks(delivered=20, lost=4, swept=4),
+    webhooks=WebhookFigures(delivered=20, lost=4, swept=4),
 )
 TOTALS = Totals(
     subscriptions=5,
@@ -106,8 +106,8 @@ WRONG = {
     "a dispute was not heard of": ({"disputes_opened": 2}, "2 disputes were opened"),
     "the balance is off": ({"unexplained": {"JPY": -5}}, "-5 JPY of the provider's balance are"),
     "the trial balance is off": ({"trial_balance_sums": False}, "does not sum to zero"),
-    "a webhook is missing": ({"webhooks": Webhooks(missing=2)}, "2 events never reached us"),
-    "a webhook waits": ({"webhooks": Webhooks(unhandled=1)}, "1 events are not handled"),
+    "a webhook is missing": ({"webhooks": WebhookFigures(missing=2)}, "2 events never reached us"),
+    "a webhook waits": ({"webhooks": WebhookFigures(unhandled=1)}, "1 events are not handled"),
 }
 
 

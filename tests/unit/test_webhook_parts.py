@@ -1,10 +1,15 @@
 """Small parts of the webhooks: what is read for them, and two loops in one process."""
 
 import threading
+from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
+from sqlalchemy import Engine
 
 from billing.cli.event_words import came_of
+from billing.flows.context import Context
+from billing.flows.policy import Policy
 from billing.flows.webhooks.handler import EventOutcome
 from billing.flows.webhooks.handling import HANDLERS
 from billing.gateway import EventKind, PaymentMethodDetails, ProviderCustomer
@@ -110,6 +115,30 @@ def test_what_came_of_an_event_is_said_with_its_facts(
     handling: str | None, facts: dict[str, object], words: str | None
 ) -> None:
     assert came_of(handling, facts) == words
+
+
+class Counting:
+    """A clock that is a second later each time it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def now(self) -> datetime:
+        self.asked += 1
+        return datetime(2026, 1, 1, second=self.asked, tzinfo=UTC)
+
+    def wall(self) -> datetime:
+        return self.now() + timedelta(days=1)
+
+
+def test_all_handlers_of_a_batch_see_one_instant() -> None:
+    context = Context(cast(Engine, None), Policy(), Counting())
+
+    stopped = context.at_one_instant()
+
+    assert {stopped.clock.now() for _ in range(3)} == {datetime(2026, 1, 1, second=1, tzinfo=UTC)}
+    assert {stopped.clock.wall() for _ in range(3)} == {datetime(2026, 1, 2, second=2, tzinfo=UTC)}
+    assert context.clock.now() == datetime(2026, 1, 1, second=3, tzinfo=UTC)
 
 
 class Loop:

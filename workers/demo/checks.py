@@ -39,7 +39,7 @@ class OpenBreak:
 
 
 @dataclass(frozen=True)
-class Webhooks:
+class WebhookFigures:
     """Deliveries, as the provider counted them, and what became of those that failed.
 
     Of the lost ones `swept` were found by the sweep, and `missing` never reached us; `unhandled`
@@ -78,7 +78,7 @@ class MoneyFigures:
     taken_captures: int = 0
     unexplained: Mapping[str, int] = field(default_factory=dict)
     trial_balance_sums: bool = True
-    webhooks: Webhooks = Webhooks()
+    webhooks: WebhookFigures = WebhookFigures()
 
     @property
     def breaks_by_kind(self) -> dict[str, int]:
@@ -233,9 +233,9 @@ def _lost_events(gateway: Gateway, start: datetime) -> list[str]:
     return [event.id for page in pages for event in page if is_handled(event.kind, event.object_id)]
 
 
-def _webhooks(conn: Connection, shown: Mapping[str, Any], lost: Sequence[str]) -> Webhooks:
+def _webhooks(conn: Connection, shown: Mapping[str, Any], lost: Sequence[str]) -> WebhookFigures:
     inbox = conn.execute(_INBOX, {"lost": literal(lost)}).one()
-    return Webhooks(
+    return WebhookFigures(
         delivered=shown["deliveries"].get("delivered", 0),
         lost=len(lost),
         repeated=shown["repeated"],

@@ -12,7 +12,7 @@ from rich.table import Table
 from billing.flows.prove import PromiseResult
 from billing.queries.totals import Totals
 from billing.rules.money import Money
-from workers.demo.checks import BREAKS_GAUGE, MoneyFigures, Webhooks
+from workers.demo.checks import BREAKS_GAUGE, MoneyFigures, WebhookFigures
 
 
 @dataclass
@@ -228,7 +228,7 @@ def _captures(report: Report) -> str:
     return f"{report.captures_for_us}" + (f", and {unknown} that nobody here knows" * bool(unknown))
 
 
-def _webhooks(webhooks: Webhooks) -> str:
+def _webhooks(webhooks: WebhookFigures) -> str:
     return (
         f"{webhooks.delivered} delivered, {webhooks.repeated} of them twice,"
         f" {webhooks.held_back} late; {webhooks.lost} lost, {webhooks.swept} swept up"

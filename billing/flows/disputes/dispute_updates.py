@@ -26,7 +26,7 @@ from billing.rules.reconciliation import BreakCause, BreakFound, BreakKind
 from billing.rules.refunds import Parts, split
 from billing.store.journal import posting
 from billing.store.payments import disputes, payments, recognition
-from billing.store.payments.disputes import Dispute, NewDispute
+from billing.store.payments.disputes import Dispute, DisputeInsert
 from billing.store.payments.payments import LockedPayment
 from billing.store.settlement import breaks
 
@@ -79,7 +79,9 @@ def _lock_payment(conn: Connection, found: ProviderDispute) -> LockedPayment | N
     return None if payment_id is None else payments.lock_known_payment(conn, payment_id)
 
 
-def _first_row(found: ProviderDispute, payment: LockedPayment | None, now: datetime) -> NewDispute:
+def _first_row(
+    found: ProviderDispute, payment: LockedPayment | None, now: datetime
+) -> DisputeInsert:
     """Return the row of a dispute that nothing was posted of yet."""
     return {
         "id": new_id(),

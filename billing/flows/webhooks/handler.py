@@ -65,7 +65,7 @@ class Waiting(StrEnum):
     """Whoever attached it may be about to write it down."""
 
 
-class NotYet(Exception):
+class EventWaits(Exception):
     """Something else has to be over first; the event is tried again."""
 
     def __init__(self, waiting: Waiting, subject: object) -> None:

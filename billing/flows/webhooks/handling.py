@@ -18,7 +18,7 @@ from typing import Final
 from billing.errors import BillingError, ErrorCode, NotFound, first_line
 from billing.flows.context import Context
 from billing.flows.webhooks import money, payment_methods, payments
-from billing.flows.webhooks.handler import Effects, Handled, NotYet, ObjectEvents
+from billing.flows.webhooks.handler import Effects, EventWaits, Handled, ObjectEvents
 from billing.flows.webhooks.inbox import is_handled
 from billing.gateway import EventKind
 from billing.rules import backoff
@@ -70,6 +70,7 @@ class Result:
 
 def handle_due(context: Context, *, limit: int = BATCH) -> list[Result]:
     """Handle up to `limit` events that are due, object by object; one that fails stops no other."""
+    context = context.at_one_instant()
     wall = context.clock.wall()
     until = wall + context.policy.reconciler_lease  # then whoever took them is taken for dead
     with context.engine.begin() as conn:
@@ -110,7 +111,7 @@ def _handle(context: Context, handler: Handler, each: ObjectEvents) -> Result:
                 handling=handled.outcome,
                 facts=handled.facts,
             )
-    except NotYet as reason:
+    except EventWaits as reason:
         return _put_off(context, each, str(reason))
     except BillingError as error:
         return _put_off(context, each, error.what)
@@ -136,6 +137,7 @@ def replay(context: Context, event_ids: Sequence[str]) -> list[Result]:
     As their objects are taken as they are now, this changes something only where something was
     missed.
     """
+    context = context.at_one_instant()
     with context.engine.connect() as conn:
         rows = events.some(conn, event_ids)
     missing = set(event_ids) - {row.event_id for row in rows}

@@ -16,8 +16,8 @@ from billing.flows.refunds import refund_updates as refunds
 from billing.flows.webhooks.handler import (
     Effects,
     EventOutcome,
+    EventWaits,
     Handled,
-    NotYet,
     ObjectEvents,
     Waiting,
     only,
@@ -111,7 +111,7 @@ def _put_payout(conn: Connection, context: Context, found: ProviderPayout) -> Ha
 
 
 def _wait_for_payment(context: Context, found: ProviderRefund | ProviderDispute) -> None:
-    """Look whether the charge is one of ours whose answer we still wait for. Raises: NotYet."""
+    """Look whether the charge is one of ours whose answer we still wait for. Raises: EventWaits."""
     if found.provider_payment_id is None:
         return
     with context.engine.connect() as conn:
@@ -125,11 +125,11 @@ def _wait_for_payment(context: Context, found: ProviderRefund | ProviderDispute)
     with context.engine.connect() as conn:
         ours = payments.get(conn, own_id)
     if ours is not None and ours.provider_payment_id is None:
-        raise NotYet(Waiting.CHARGE_UNANSWERED, own_id)
+        raise EventWaits(Waiting.CHARGE_UNANSWERED, own_id)
 
 
 def _wait_for_refunds(conn: Connection, found: ProviderRefund | ProviderDispute) -> None:
-    """Look whether a refund of ours may yet turn out to be refused. Raises: NotYet."""
+    """Look whether a refund of ours may yet turn out to be refused. Raises: EventWaits."""
     payment_id = _payment_of(conn, found)
     if payment_id is None:
         return
@@ -137,7 +137,7 @@ def _wait_for_refunds(conn: Connection, found: ProviderRefund | ProviderDispute)
         conn, payment_id=payment_id, state=str(RefundState.REQUESTED), limit=1
     )
     if asked:
-        raise NotYet(Waiting.REFUND_UNDECIDED, asked[0].id)
+        raise EventWaits(Waiting.REFUND_UNDECIDED, asked[0].id)
 
 
 def _payment_of(conn: Connection, found: ProviderRefund | ProviderDispute) -> UUID | None:

@@ -19,8 +19,8 @@ from billing.flows.customers.customers import keep_payment_method, retry_with_ne
 from billing.flows.webhooks.handler import (
     Effects,
     EventOutcome,
+    EventWaits,
     Handled,
-    NotYet,
     ObjectEvents,
     Waiting,
     only,
@@ -52,7 +52,7 @@ def payment_method(context: Context, events: ObjectEvents) -> Effects:
         if EventKind.PAYMENT_METHOD_ATTACHED not in events.kinds:
             return Handled(EventOutcome.METHOD_NOT_KEPT)
         if events.tries < _PATIENCE:
-            raise NotYet(Waiting.METHOD_JUST_ATTACHED, found.token)
+            raise EventWaits(Waiting.METHOD_JUST_ATTACHED, found.token)
         return _new(conn, ours, found, events.at, context.clock.now())
 
     return write

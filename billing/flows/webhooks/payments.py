@@ -24,8 +24,8 @@ from billing.flows.webhooks.handler import (
     Adopted,
     Effects,
     EventOutcome,
+    EventWaits,
     Handled,
-    NotYet,
     ObjectEvents,
     Waiting,
     only,
@@ -76,7 +76,7 @@ def payment(context: Context, events: ObjectEvents) -> Effects:
     if ours is None:
         return lambda conn: _compare(conn, found, None, context.clock.now())
     if ours.lease_until is not None and ours.lease_until > context.clock.wall():
-        raise NotYet(Waiting.WORKER_HAS_PAYMENT, ours.id)
+        raise EventWaits(Waiting.WORKER_HAS_PAYMENT, ours.id)
     adopted = _adopt(context, ours, attempt, found) if _may_be(ours, found) else None
     if adopted is not None:
         return lambda _conn: adopted
@@ -122,7 +122,7 @@ def _adopt(
 
 
 def _adopt_answer(context: Context, ours: Payment, attempt: Attempt) -> Handled:
-    """Look up the answer to an open attempt. Raises: NotYet, when there is none yet."""
+    """Look up the answer to an open attempt. Raises: EventWaits, when there is none yet."""
     sending = ChargeSend(
         payment_id=ours.id,
         attempt_n=attempt.n,
@@ -138,7 +138,7 @@ def _adopt_answer(context: Context, ours: Payment, attempt: Attempt) -> Handled:
         # of asking finds out.
         return Handled(EventOutcome.ATTEMPT_NOT_THERE, {"attempt": attempt.n})
     if isinstance(outcome, Unknown | Deferred):
-        raise NotYet(
+        raise EventWaits(
             Waiting.ATTEMPT_UNANSWERED, f"{attempt.n}: {outcome.error_class}: {outcome.message}"
         )
     collecting.finish(
@@ -202,7 +202,7 @@ def _compare(
     """Compare both sides; a difference becomes a break, under the key that reconciling uses."""
     ours = None if payment_id is None else payments.lock_known_payment(conn, payment_id)
     if ours is not None and _may_be(ours, found) and attempts.open_attempt(conn, ours.id):
-        raise NotYet(Waiting.ATTEMPT_IS_NEW, ours.id)
+        raise EventWaits(Waiting.ATTEMPT_IS_NEW, ours.id)
     if found.status != "succeeded":
         return _compare_unpaid(conn, found, ours, now)
     charge = found.latest_charge_id or found.id

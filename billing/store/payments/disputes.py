@@ -45,7 +45,7 @@ class Dispute:
     customer_id: UUID | None
 
 
-class NewDispute(TypedDict):
+class DisputeInsert(TypedDict):
     """The columns of a dispute of which nothing was posted yet."""
 
     id: UUID
@@ -83,7 +83,7 @@ class DisputeChange(TypedDict, total=False):
 _dispute = reader(Dispute)
 
 
-def claim(conn: Connection, **values: Unpack[NewDispute]) -> Dispute:
+def claim(conn: Connection, **values: Unpack[DisputeInsert]) -> Dispute:
     """Lock the row of a dispute, which is made from `values` if there is none."""
     conn.execute(
         insert(disputes)

@@ -67,7 +67,7 @@ class RefundToSend(Refund):
     never_executed: bool
 
 
-class NewRefund(TypedDict):
+class RefundInsert(TypedDict):
     """The columns that a refund is written down with."""
 
     id: UUID
@@ -111,7 +111,7 @@ _refund = reader(Refund)
 _refund_to_send = reader(RefundToSend)
 
 
-def add(conn: Connection, **values: Unpack[NewRefund]) -> Refund:
+def add(conn: Connection, **values: Unpack[RefundInsert]) -> Refund:
     """Write a refund down; at commit the database adds all of its payment's refunds up."""
     return _refund(conn.execute(insert(refunds).values(**values).returning(refunds)).one())
 
