@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Final, Literal
 
-from billing.gateway.capabilities import Capabilities, Replay
+from billing.gateway.capabilities import Capabilities
 from billing.rules import backoff
 from billing.rules.dunning import Budget
 from billing.rules.recognition import Mode
@@ -13,18 +13,6 @@ from plans.terms import Cadence, Dunning
 
 DEFAULT_LADDER: Final = Dunning((Cadence(3, "day"), Cadence(5, "day"), Cadence(7, "day")), "cancel")
 CatchUpPolicy = Literal["bill", "skip", "park"]
-LOOK_UP_FROM_SEND: Final = 4
-
-
-def lists_come_next(sends: int, capabilities: Capabilities) -> bool:
-    """Say whether this try asks the provider's lists, and not under the key once more.
-
-    From the fourth on they take turns where an error may be all that is ever replayed under a
-    key; where the key tells the present state, asking under it is enough.
-    """
-    if capabilities.replay is Replay.PRESENT_STATE:
-        return False
-    return sends >= LOOK_UP_FROM_SEND and sends % 2 == 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -85,8 +85,19 @@ class AttemptKind(StrEnum):
     VOID = "void"
 
 
+class CallKind(StrEnum):
+    """What a call asks the provider to do."""
+
+    CHARGE = "charge"
+    CAPTURE = "capture"
+    VOID = "void"
+    REFUND = "refund"
+    CUSTOMER = "customer"
+    PAYMENT_METHOD = "payment_method"
+
+
 class AttemptOutcome(StrEnum):
-    """The definite end of an attempt."""
+    """The definite end of an attempt, or of another call to the provider."""
 
     SUCCEEDED = "succeeded"
     DECLINED = "declined"

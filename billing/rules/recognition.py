@@ -19,7 +19,7 @@ TICK: Final = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class RecognitionStep:
     """What is earned now, up to `through`, and when to look again (None: nothing is left)."""
 
     amount: int
@@ -42,35 +42,37 @@ def first_at(service: Service, mode: Mode) -> datetime:
     return min(_midnight_after(service.period.start, service.zone), service.period.end)
 
 
-def step(left: int, service: Service, mode: Mode, *, last: datetime | None, now: datetime) -> Step:
+def step(
+    left: int, service: Service, mode: Mode, *, last: datetime | None, now: datetime
+) -> RecognitionStep:
     """Return what of `left` minor units is earned by `now`.
 
     `last` is the instant up to which something was recognised before. What is left when the
     period is over (a refund failed, say) is earned at once.
     """
     if left <= 0:
-        return Step(0, None, None)
+        return RecognitionStep(0, None, None)
     period = service.period
     if now >= period.end:
         through = period.end if last is None or last < period.end else max(now, last + TICK)
-        return Step(left, through, None)
+        return RecognitionStep(left, through, None)
     if mode == "period_end":
-        return Step(0, None, period.end)
+        return RecognitionStep(0, None, period.end)
     return _daily(left, service, last or period.start, now)
 
 
-def _daily(left: int, service: Service, since: datetime, now: datetime) -> Step:
+def _daily(left: int, service: Service, since: datetime, now: datetime) -> RecognitionStep:
     """Earn the days that have passed since, of those that were left then."""
     period, zone = service.period, service.zone
     midnight = _midnight_before(now, zone)
     next_at = min(_midnight_after(now, zone), period.end)
     passed = civil_days_between(since, midnight, zone)
     if passed <= 0:
-        return Step(0, None, next_at)
+        return RecognitionStep(0, None, next_at)
     days = max(passed, civil_days_between(since, period.end, zone))
     share, rest = divmod(left, days)
     amount = share * passed + min(rest, passed)
-    return Step(amount, midnight, next_at if amount < left else None)
+    return RecognitionStep(amount, midnight, next_at if amount < left else None)
 
 
 def _midnight_before(at: datetime, zone: str) -> datetime:

@@ -57,7 +57,7 @@ def test_a_renewal(world: World) -> None:
     assert within(opened, 13)
     assert within(dispatched, 1)
     assert within(begun, 3)
-    assert within(finished, 12)
+    assert within(finished, 11)
 
 
 def test_a_refund(world: World) -> None:

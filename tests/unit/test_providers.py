@@ -12,7 +12,8 @@ import pytest
 import billing.gateway.stripe as package
 from billing.config import load_settings
 from billing.errors import BadInput
-from billing.flows.policy import Policy, lists_come_next
+from billing.flows.policy import Policy
+from billing.flows.provider_calls import lists_come_next
 from billing.gateway import Gateway
 from billing.gateway.capabilities import Replay
 from billing.gateway.gateways import Gateways

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.rules.periods import Period
-from billing.rules.recognition import Mode, Service, Step, first_at, step
+from billing.rules.recognition import Mode, RecognitionStep, Service, first_at, step
 
 
 def at(moment: str) -> datetime:
@@ -58,7 +58,9 @@ def test_what_is_earned_by_an_instant(
     done = step(left, JANUARY, mode, last=at(last) if last else None, now=at(now))
 
     amount, through, next_at = expected
-    assert done == Step(amount, at(through) if through else None, at(next_at) if next_at else None)
+    assert done == RecognitionStep(
+        amount, at(through) if through else None, at(next_at) if next_at else None
+    )
 
 
 @pytest.mark.parametrize(
@@ -96,7 +98,7 @@ def test_the_day_on_which_the_clocks_change_is_one_day() -> None:
 def test_a_period_within_one_day_is_earned_at_its_end() -> None:
     hours = service("2026-01-01 10:00", "2026-01-01 14:00")
 
-    assert step(100, hours, "daily", last=None, now=at("2026-01-01 12:00")) == Step(
+    assert step(100, hours, "daily", last=None, now=at("2026-01-01 12:00")) == RecognitionStep(
         0, None, at("2026-01-01 14:00")
     )
     assert step(100, hours, "daily", last=None, now=at("2026-01-01 14:00")).amount == 100

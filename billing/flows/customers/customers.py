@@ -19,7 +19,7 @@ from billing.rules.invoices import InvoiceStatus
 from billing.rules.payments import AttemptKind, Cause, State
 from billing.store.dispatch import NOT_HELD
 from billing.store.identity import engine_id
-from billing.store.payments import attempts, payments
+from billing.store.payments import payments
 from billing.store.subscriptions import customers
 
 
@@ -193,7 +193,7 @@ def retry_with_new_method(conn: Connection, customer_id: UUID, now: datetime) ->
                 actor="customer",
                 why="the payment method was changed",
             )
-        elif attempts.open_attempt(conn, payment.id) is not None:
+        elif payment.open_attempt_n is not None:
             continue  # its outcome comes first; if it is a decline, the new one is tried at once
         payments.change(
             conn,

@@ -18,7 +18,7 @@ from billing.flows.policy import Policy
 from billing.ledger import recipes
 from billing.rules.money import Money
 from billing.rules.periods import Period
-from billing.rules.recognition import Service, Step, step
+from billing.rules.recognition import RecognitionStep, Service, step
 from billing.store.journal import posting
 from billing.store.payments import recognition
 
@@ -53,7 +53,7 @@ def run_batch(conn: Connection, now: datetime, limit: int, policy: Policy) -> Re
         return Recognised()
     # A statement of its own: it sees what was refunded while the locks were waited for.
     standings = recognition.standings(conn, [row.id for row in rows])
-    steps: dict[UUID, Step] = {}
+    steps: dict[UUID, RecognitionStep] = {}
     currencies: dict[UUID, str] = {}
     for row in rows:
         standing, currencies[row.id] = standings[row.id], row.currency
@@ -64,7 +64,9 @@ def run_batch(conn: Connection, now: datetime, limit: int, policy: Policy) -> Re
     return Recognised(seen=len(rows), earned=earned)
 
 
-def _write(conn: Connection, steps: Mapping[UUID, Step], currencies: Mapping[UUID, str]) -> int:
+def _write(
+    conn: Connection, steps: Mapping[UUID, RecognitionStep], currencies: Mapping[UUID, str]
+) -> int:
     """Write what was earned, with its entries, and when more is due; return how many earned."""
     rows, entries = [], []
     for invoice_id, done in steps.items():

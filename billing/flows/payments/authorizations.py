@@ -23,6 +23,7 @@ from billing.flows.payments.captures import post_capture
 from billing.flows.policy import Policy
 from billing.gateway import (
     Absent,
+    ActionRequired,
     Declined,
     Deferred,
     Gateway,
@@ -32,11 +33,19 @@ from billing.gateway import (
     Unknown,
     canceled,
 )
+from billing.ids import new_id
 from billing.rules.money import Money
-from billing.rules.payments import AttemptKind, Cause, RefusalReason, State
+from billing.rules.payments import (
+    AttemptKind,
+    AttemptOutcome,
+    CallKind,
+    Cause,
+    RefusalReason,
+    State,
+)
 from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.store.dispatch import NOT_HELD
-from billing.store.payments import attempts, payments
+from billing.store.payments import payments, provider_calls
 from billing.store.payments.payments import LockedPayment, Payment
 from billing.store.settlement import breaks
 from billing.store.subscriptions.parking import NOT_PARKED, parked_for
@@ -47,8 +56,6 @@ AuthorizedKind = Literal[AttemptKind.CAPTURE, AttemptKind.VOID]
 ACTOR: Final = "worker"
 CAPTURE: Final = AttemptKind.CAPTURE
 VOID: Final = AttemptKind.VOID
-# There is no row a send to count them by: between two of them it is waited as after the fourth.
-_SENDS: Final = 4
 # Refusals after which there is nothing left to capture.
 _GONE: Final = frozenset({RefusalReason.PAYMENT_CANCELED, RefusalReason.AUTHORIZATION_EXPIRED})
 
@@ -135,7 +142,7 @@ def request_void(
     payment = _lock(conn, payment_id)
     words = f"voided by {actor}: {why}"
     if payment.state == State.CREATED and payment.invoice_id is None:
-        if attempts.open_attempt(conn, payment_id) is not None:
+        if payment.open_attempt_n is not None:
             raise Conflict(
                 f"payment {payment_id} is being authorised: its outcome is being asked for",
                 code=ErrorCode.AUTHORISATION_UNDER_WAY,
@@ -166,13 +173,15 @@ def request_void(
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationStep:
-    """A capture or a void that may be sent now."""
+    """A capture or a void that may be sent now; without a `call_id` it is only heard of."""
 
     payment_id: UUID
     kind: AuthorizedKind
     provider_payment_id: str
     amount: Money
-    idempotency_key: str
+    idempotency_key: str = ""
+    call_id: UUID | None = None
+    sends: int = 1
 
 
 def begin(
@@ -187,12 +196,28 @@ def begin(
         payments.change(conn, payment_id, now, lease_until=lease, dispatch_after=lease)
         assert row.provider_payment_id is not None, "what is authorised is known at the provider"
         kind: AuthorizedKind = CAPTURE if row.next_attempt_kind is CAPTURE else VOID
+        call = provider_calls.begin(
+            conn,
+            call_id=new_id(),
+            kind=CallKind(kind),
+            subject_id=row.id,
+            customer_id=row.customer_id,
+            key=f"{policy.mode}:payment:{row.id}:{kind}:{row.to_capture.amount}:c",
+            request={
+                "provider_payment_id": row.provider_payment_id,
+                "amount": row.to_capture.amount,
+                "currency": row.currency,
+            },
+            now=now,
+        )
         return AuthorizationStep(
             payment_id=row.id,
             kind=kind,
-            provider_payment_id=row.provider_payment_id,
-            amount=row.to_capture,
-            idempotency_key=_key(row, kind, policy),
+            provider_payment_id=call.request["provider_payment_id"],
+            amount=Money(call.request["amount"], call.request["currency"]),
+            idempotency_key=call.idempotency_key,
+            call_id=call.id,
+            sends=call.sends,
         )
 
 
@@ -225,16 +250,6 @@ def _looked_at(gateway: Gateway, step: AuthorizationStep, unknown: Unknown) -> O
     return unknown
 
 
-def _key(row: Payment, kind: str, policy: Policy) -> str:
-    """Return the key of what was asked for: a refused capture doesn't bind the next one.
-
-    Asked for anew it is another request, at another instant or of another amount.
-    """
-    assert row.next_attempt_at is not None
-    asked = f"{row.next_attempt_at.timestamp():.0f}:{row.capture_amount or row.amount}"
-    return f"{policy.mode}:payment:{row.id}:{kind}:{asked}"
-
-
 # --- transaction 2 ------------------------------------------------------------------------------
 
 
@@ -255,6 +270,7 @@ def finish(
         payment = payments.lock_known_payment(conn, step.payment_id)
         if payment.state != State.AUTHORIZED:
             return payment.state
+        _note_on_call(conn, step, outcome, now)
         lost = _why_lost(outcome)
         if lost is not None:
             return _fail(conn, payment, Cause.OUTCOME, lost, now, ACTOR)
@@ -269,9 +285,52 @@ def finish(
                 _park_mismatch(conn, payment, step, outcome, now)
             case _:
                 told = outcome.retry_after if isinstance(outcome, Deferred) else None
-                again_at = wall + policy.pause(_SENDS, told)
+                again_at = wall + policy.pause(step.sends, told)
                 payments.change(conn, payment.id, now, lease_until=None, dispatch_after=again_at)
         return State.AUTHORIZED
+
+
+def _note_on_call(
+    conn: Connection, step: AuthorizationStep, outcome: Outcome | Absent, now: datetime
+) -> None:
+    """Write what was said on the call: its end, or that it is still to be asked for.
+
+    A call of the other kind, if one is open, was not executed when this one came to its end.
+    """
+    match outcome:
+        case Succeeded():
+            end = {CAPTURE: AttemptOutcome.SUCCEEDED, VOID: AttemptOutcome.ABSENT}
+        case Absent():
+            end = {CAPTURE: AttemptOutcome.ABSENT, VOID: AttemptOutcome.SUCCEEDED}
+        case Declined():
+            end = {step.kind: AttemptOutcome.DECLINED}
+        case Rejected():
+            end = {step.kind: AttemptOutcome.REJECTED}
+        case _:
+            _still_open(conn, step, outcome, now)
+            return
+    request_id = None if isinstance(outcome, Absent) else outcome.request_id
+    ends = {CallKind(kind): ended for kind, ended in end.items()}
+    provider_calls.finish(conn, step.payment_id, ends, now, request_id)
+
+
+def _still_open(
+    conn: Connection,
+    step: AuthorizationStep,
+    outcome: ActionRequired | Unknown | Deferred,
+    now: datetime,
+) -> None:
+    if step.call_id is None:
+        return
+    error_class = "action_required" if isinstance(outcome, ActionRequired) else outcome.error_class
+    provider_calls.still_open(
+        conn,
+        step.call_id,
+        step.sends,
+        error_class=error_class,
+        error_message=outcome.message,
+        unknown_since=now if isinstance(outcome, Unknown) else None,
+    )
 
 
 def _why_lost(outcome: Outcome | Absent) -> str | None:

@@ -20,7 +20,8 @@ from sqlalchemy import Connection, Engine
 from billing.flows.payments.declines import declined
 from billing.flows.payments.outcomes import apply
 from billing.flows.payments.write_offs import give_up
-from billing.flows.policy import Policy, lists_come_next
+from billing.flows.policy import Policy
+from billing.flows.provider_calls import ask
 from billing.gateway import (
     Absent,
     ChargeRequest,
@@ -28,7 +29,6 @@ from billing.gateway import (
     Deferred,
     Gateway,
     Outcome,
-    Unknown,
 )
 from billing.rules import dunning
 from billing.rules.dunning import NO_PAYMENT_METHOD, DeclineClass
@@ -251,20 +251,15 @@ def _allowed_at(row: PaymentForAttempt, now: datetime, policy: Policy) -> dateti
 def attempt(
     gateway: Gateway, send: ChargeSend, *, now: datetime, policy: Policy
 ) -> Outcome | Absent:
-    """Send an attempt, or look it up. Holds no transaction.
-
-    Once the provider may have forgotten the key, only its lists can tell, and their silence is
-    proof. Before that they are asked in turn with the key: an error answer may be all that is
-    ever replayed under it, while the lists show the money; but their silence proves nothing yet.
-    """
-    if now - send.first_sent_at >= policy.keys_hold(gateway.capabilities):
-        return gateway.look_up(send.request, since=send.first_sent_at)
-    if not lists_come_next(send.sends, gateway.capabilities):
-        return gateway.charge(send.request, first_send=send.first_send)
-    found = gateway.look_up(send.request, since=send.first_sent_at)
-    if isinstance(found, Absent):
-        return Unknown("not_found_yet", "not in the provider's lists, and its key is still alive")
-    return found
+    """Send an attempt, or look it up (see `ask`). Holds no transaction."""
+    return ask(
+        sends=send.sends,
+        age=now - send.first_sent_at,
+        capabilities=gateway.capabilities,
+        policy=policy,
+        by_key=lambda: gateway.charge(send.request, first_send=send.first_send),
+        by_looking=lambda: gateway.look_up(send.request, since=send.first_sent_at),
+    )
 
 
 # --- transaction 2 ------------------------------------------------------------------------------
@@ -282,8 +277,7 @@ def finish(
     """Write down what an attempt brought; running it twice for one attempt changes nothing."""
     with engine.begin() as conn:
         payment = payments.lock_known_payment(conn, send.payment_id)
-        record = attempts.get(conn, send.payment_id, send.attempt_n)
-        if record.finished_at is not None:
+        if payment.open_attempt_n != send.attempt_n:
             return
         apply(
             conn,

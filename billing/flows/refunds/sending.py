@@ -17,7 +17,8 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from billing.errors import BillingError
-from billing.flows.policy import Policy, lists_come_next
+from billing.flows.policy import Policy
+from billing.flows.provider_calls import ask
 from billing.flows.refunds.outcomes import advance, as_accepted, take_back
 from billing.gateway import (
     Absent,
@@ -122,21 +123,17 @@ def _as_sent(row: RefundToSend, policy: Policy) -> RefundRequest:
 def attempt(
     gateway: Gateway, sending: RefundSend, *, now: datetime, policy: Policy
 ) -> RefundAnswer:
-    """Send a refund, look it up, or ask about it. Holds no transaction.
-
-    As for charges: past the life of its key only the lists can tell; before that they are asked
-    in turn with the key, and their silence proves nothing yet.
-    """
+    """Send a refund, look it up (see `ask`), or ask about it. Holds no transaction."""
     if sending.provider_refund_id is not None:
         return _ask_about(gateway, sending.provider_refund_id)
-    if now - sending.first_sent_at >= policy.keys_hold(gateway.capabilities):
-        return gateway.look_up_refund(sending.request, since=sending.first_sent_at)
-    if lists_come_next(sending.sends, gateway.capabilities):
-        found = gateway.look_up_refund(sending.request, since=sending.first_sent_at)
-        if isinstance(found, Absent):
-            return Unknown("not_found_yet", "not in the provider's lists, its key is still alive")
-        return found
-    return gateway.refund(sending.request, first_send=sending.first_send)
+    return ask(
+        sends=sending.sends,
+        age=now - sending.first_sent_at,
+        capabilities=gateway.capabilities,
+        policy=policy,
+        by_key=lambda: gateway.refund(sending.request, first_send=sending.first_send),
+        by_looking=lambda: gateway.look_up_refund(sending.request, since=sending.first_sent_at),
+    )
 
 
 def _ask_about(gateway: Gateway, provider_refund_id: str) -> RefundAccepted | Unknown:

@@ -15,12 +15,12 @@ from billing.flows.payments.subscription_status import recover_subscription
 from billing.flows.settlement.step_run import StepRun
 from billing.ledger import keys, recipes
 from billing.rules.money import Money
-from billing.rules.payments import AttemptOutcome, Cause, State
+from billing.rules.payments import AttemptOutcome, CallKind, Cause, State
 from billing.rules.reconciliation import BreakKind, RowOutcome
 from billing.rules.subscriptions import Status, SubscriptionEventKind
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
-from billing.store.payments import attempts, payments
+from billing.store.payments import attempts, payments, provider_calls
 from billing.store.payments.payments import LockedPayment
 from billing.store.settlement import breaks, runs
 from billing.store.subscriptions import subscriptions
@@ -86,16 +86,18 @@ def _capture(conn: Connection, payment: LockedPayment, row: Row[Any], step: Step
     now = step.now
     after_close = payment.cycle_state == "closed"
     amount = payment.to_capture
-    attempt = attempts.open_attempt(conn, payment.id)
-    if attempt is not None:
+    if payment.open_attempt_n is not None:
         attempts.finish(
             conn,
             payment.id,
-            attempt.n,
+            payment.open_attempt_n,
             AttemptOutcome.SUCCEEDED,
             now,
             decision=f"found in the provider's settlement: {row.provider_transaction_id}",
         )
+    if payment.state is State.AUTHORIZED:
+        ends = {CallKind.CAPTURE: AttemptOutcome.SUCCEEDED, CallKind.VOID: AttemptOutcome.ABSENT}
+        provider_calls.finish(conn, payment.id, ends, now)
     payments.move(
         conn,
         payment.id,

@@ -24,7 +24,7 @@ from billing.rules.subscriptions import (
     can_pause,
     can_resume,
 )
-from billing.store.payments import attempts, payments
+from billing.store.payments import payments
 from billing.store.subscriptions import subscriptions
 from billing.store.subscriptions.parking import NOT_PARKED
 from billing.store.subscriptions.subscriptions import Subscription
@@ -65,7 +65,7 @@ def cancel(
             _note(conn, subscription, now, SubscriptionEventKind.CANCEL_AT_PERIOD_END, actor, words)
             return subscription
         for payment in undecided:
-            if attempts.open_attempt(conn, payment.id) is None:
+            if payment.open_attempt_n is None:
                 void(conn, payment, now=now, actor=actor, why=f"subscription canceled: {why}")
             else:
                 payments.change(conn, payment.id, now, next_attempt_kind=AttemptKind.GIVE_UP)

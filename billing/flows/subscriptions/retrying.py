@@ -4,15 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection
-
 from billing.errors import Conflict, ErrorCode, NotFound
 from billing.flows.customers.customers import rung_given_back
 from billing.flows.payments.write_offs import reopen
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.payments import AttemptKind, Cause, State
 from billing.store.dispatch import NOT_HELD
-from billing.store.payments import attempts, payments
+from billing.store.payments import payments
 from billing.store.payments.payments import LockedPayment
 from billing.store.transactions import Transactions
 
@@ -45,7 +43,7 @@ def retry(
             raise NotFound(
                 f"no payment {payment_id}", code=ErrorCode.PAYMENT_NOT_FOUND, payment_id=payment_id
             )
-        _refuse_retry(conn, payment)
+        _refuse_retry(payment)
         if dry_run:
             return Retry(payment_id, payment.state)
         if payment.state == State.FAILED:
@@ -63,14 +61,14 @@ def retry(
         return Retry(payment_id, payment.state)
 
 
-def _refuse_retry(conn: Connection, payment: LockedPayment) -> None:
+def _refuse_retry(payment: LockedPayment) -> None:
     if payment.state not in (State.CREATED, State.FAILED):
         raise Conflict(
             f"payment {payment.id} is {payment.state}: there is nothing to retry",
             code=ErrorCode.PAYMENT_NOT_RETRYABLE,
             payment_id=payment.id,
         )
-    if attempts.open_attempt(conn, payment.id) is not None:
+    if payment.open_attempt_n is not None:
         raise Conflict(
             f"an attempt of payment {payment.id} is open: its outcome is being asked for",
             code=ErrorCode.ATTEMPT_OPEN,

@@ -181,7 +181,7 @@ def _adopt_step(context: Context, ours: Payment, found: ProviderPayment) -> Hand
     else:
         return None
     kind: Any = authorizations.VOID if isinstance(outcome, Absent) else authorizations.CAPTURE
-    step = authorizations.AuthorizationStep(ours.id, kind, found.id, asked, idempotency_key="")
+    step = authorizations.AuthorizationStep(ours.id, kind, found.id, asked)
     state = authorizations.finish(
         context.engine,
         step,
@@ -201,7 +201,7 @@ def _compare(
 ) -> Handled:
     """Compare both sides; a difference becomes a break, under the key that reconciling uses."""
     ours = None if payment_id is None else payments.lock_known_payment(conn, payment_id)
-    if ours is not None and _may_be(ours, found) and attempts.open_attempt(conn, ours.id):
+    if ours is not None and _may_be(ours, found) and ours.open_attempt_n is not None:
         raise EventWaits(Waiting.ATTEMPT_IS_NEW, ours.id)
     if found.status != "succeeded":
         return _compare_unpaid(conn, found, ours, now)

@@ -118,12 +118,6 @@ def finish(
     return result.rowcount == 1
 
 
-def get(conn: Connection, payment_id: UUID, n: int) -> Attempt:
-    """Return one attempt."""
-    query = select(attempts).where(attempts.c.payment_id == payment_id, attempts.c.n == n)
-    return _of(conn.execute(query).one())
-
-
 def of_payment(conn: Connection, payment_id: UUID) -> list[Attempt]:
     """Return a payment's attempts in order."""
     query = select(attempts).where(attempts.c.payment_id == payment_id).order_by(attempts.c.n)

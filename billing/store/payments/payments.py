@@ -97,7 +97,10 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class LockedPayment(Payment):
-    """A payment that is locked, with what it is collected for; a one-off payment has none of it."""
+    """A payment that is locked, with what it is collected for and the attempt that is open.
+
+    A one-off payment has neither cycle, invoice nor subscription.
+    """
 
     cycle_id: UUID | None
     cycle_state: str | None
@@ -106,6 +109,7 @@ class LockedPayment(Payment):
     subscription_status: Status | None
     plan: str | None
     zone: str | None
+    open_attempt_n: int | None
 
 
 class PaymentChange(TypedDict, total=False):
@@ -306,12 +310,13 @@ def _lock(which: str) -> TextClause:
         f"""
         SELECT p.*, i.cycle_id, i.number AS invoice_number, i.status AS invoice_status,
                c.state AS cycle_state, s.status AS subscription_status, s.plan, s.zone,
-               p.xmin <> unlocked.xmin AS changed_meanwhile
+               a.n AS open_attempt_n, p.xmin <> unlocked.xmin AS changed_meanwhile
           FROM payments p
           JOIN payments unlocked ON unlocked.id = p.id
           LEFT JOIN invoices i ON i.id = p.invoice_id
           LEFT JOIN cycles c ON c.id = i.cycle_id
           LEFT JOIN subscriptions s ON s.id = p.subscription_id
+          LEFT JOIN attempts a ON a.payment_id = p.id AND a.finished_at IS NULL
          WHERE {which}
          ORDER BY p.id
            FOR UPDATE OF p

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, text
 
 from billing.rules.payments import TRANSITIONS
-from billing.store.promises import money
+from billing.store.promises import calls, money
 from billing.store.promises.check import STANDS, Check, check, in_words
 from billing.store.promises.customers import ANOTHER_CUSTOMER
 
@@ -164,6 +164,7 @@ CAPTURED_ONCE: Final = (
     _STATE,
     _ATTEMPTS,
     _REQUESTS,
+    *calls.CALLED_ONCE,
 )
 
 # --- promise 3: every penny is in the journal ---------------------------------------------------

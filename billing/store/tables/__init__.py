@@ -14,6 +14,7 @@ from billing.store.tables.payments import (
     invoices,
     payment_transitions,
     payments,
+    provider_calls,
     refunds,
     revenue_recognitions,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "payouts",
     "plan_versions",
     "plans",
+    "provider_calls",
     "provider_events",
     "reconciliation_runs",
     "reconciliation_steps",

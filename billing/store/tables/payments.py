@@ -121,6 +121,27 @@ attempts = Table(
     identifier("customer_id", nullable=False),
 )
 
+provider_calls = Table(
+    "provider_calls",
+    metadata,
+    identifier("id", primary_key=True),
+    text("kind", nullable=False),
+    identifier("subject_id", nullable=False),
+    identifier("customer_id", nullable=False),
+    Column("n", Integer, nullable=False),
+    text("idempotency_key", nullable=False),
+    Column("request", JSONB, nullable=False),
+    instant("first_sent_at", nullable=False),
+    Column("sends", Integer, nullable=False, server_default="1"),
+    Column("answered", Integer, nullable=False, server_default="0"),
+    instant("unknown_since"),
+    text("error_class"),
+    text("error_message"),
+    instant("finished_at"),
+    text("outcome"),
+    text("provider_request_id"),
+)
+
 refunds = Table(
     "refunds",
     metadata,

@@ -1,0 +1,167 @@
+"""Calls to the provider: one row a request, committed before it is sent.
+
+A call is *open* until it has a definite end. There is at most one open call of a kind for a
+subject, which is sent again, under the same key and with the same request, until it has one.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from json import dumps
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, select, text
+
+from billing.rules.payments import AttemptOutcome, CallKind
+from billing.store.arrays import literal
+from billing.store.rows import reader
+from billing.store.tables import provider_calls
+
+ERROR_MAX: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class ProviderCall:
+    """One call as stored; `outcome` is None while it is open.
+
+    `sends` counts how often it was sent, `answered` is the number of the last send that brought an
+    answer, even one that says nothing. `subject_id` is what it is about: for a capture or a void
+    the payment.
+    """
+
+    id: UUID
+    kind: CallKind
+    subject_id: UUID
+    customer_id: UUID
+    n: int
+    idempotency_key: str
+    request: Mapping[str, Any]
+    first_sent_at: datetime
+    sends: int
+    answered: int
+    unknown_since: datetime | None
+    error_class: str | None
+    error_message: str | None
+    finished_at: datetime | None
+    outcome: AttemptOutcome | None
+    provider_request_id: str | None
+
+    @property
+    def never_executed(self) -> bool:
+        """Tell whether every send before the last was certainly not executed."""
+        return self.unknown_since is None and self.answered == self.sends - 1
+
+
+_of = reader(ProviderCall)
+
+# The key of a new call ends in its number, so that one that was refused doesn't bind the next.
+_BEGIN = text(
+    """
+    INSERT INTO provider_calls AS c
+           (id, kind, subject_id, customer_id, n, idempotency_key, request, first_sent_at)
+    SELECT :id, :kind, :subject, :customer, coalesce(max(n), 0) + 1,
+           CAST(:key AS text) || (coalesce(max(n), 0) + 1), CAST(:request AS jsonb), :now
+      FROM provider_calls WHERE kind = :kind AND subject_id = :subject
+        ON CONFLICT (subject_id, kind) WHERE finished_at IS NULL
+        DO UPDATE SET sends = c.sends + 1
+    RETURNING *
+    """
+)
+
+
+def begin(
+    conn: Connection,
+    *,
+    call_id: UUID,
+    kind: CallKind,
+    subject_id: UUID,
+    customer_id: UUID,
+    key: str,
+    request: Mapping[str, Any],
+    now: datetime,
+) -> ProviderCall:
+    """Count a send: of the open call as it was committed, or else of a new one; return the call.
+
+    A new one gets the id and the request given, and the key that `key` and its number make.
+    """
+    values = {
+        "id": call_id,
+        "kind": kind,
+        "subject": subject_id,
+        "customer": customer_id,
+        "key": key,
+        "request": dumps(dict(request)),
+        "now": now,
+    }
+    return _of(conn.execute(_BEGIN, values).one())
+
+
+_STILL_OPEN = text(
+    """
+    UPDATE provider_calls
+       SET answered = greatest(answered, :send), error_class = :error_class,
+           error_message = :error_message,
+           unknown_since = coalesce(unknown_since, CAST(:unknown_since AS timestamptz))
+     WHERE id = :id AND finished_at IS NULL
+    """
+)
+
+
+def still_open(
+    conn: Connection,
+    call_id: UUID,
+    send: int,
+    *,
+    error_class: str,
+    error_message: str,
+    unknown_since: datetime | None,
+) -> None:
+    """Note that a send brought no definite answer; the call goes on."""
+    conn.execute(
+        _STILL_OPEN,
+        {
+            "id": call_id,
+            "send": send,
+            "error_class": error_class,
+            "error_message": error_message[:ERROR_MAX],
+            "unknown_since": unknown_since,
+        },
+    )
+
+
+_FINISH = text(
+    """
+    UPDATE provider_calls AS c
+       SET outcome = x.outcome, finished_at = :now, provider_request_id = :request_id
+      FROM unnest(CAST(:kinds AS text[]), CAST(:outcomes AS text[])) AS x(kind, outcome)
+     WHERE c.subject_id = :subject AND c.kind = x.kind AND c.finished_at IS NULL
+    """
+)
+
+
+def finish(
+    conn: Connection,
+    subject_id: UUID,
+    outcomes: Mapping[CallKind, AttemptOutcome],
+    now: datetime,
+    provider_request_id: str | None = None,
+) -> None:
+    """Write the definite end of the subject's open calls of these kinds, if there are any."""
+    conn.execute(
+        _FINISH,
+        {
+            "subject": subject_id,
+            "kinds": literal(list(outcomes)),
+            "outcomes": literal(list(outcomes.values())),
+            "now": now,
+            "request_id": provider_request_id,
+        },
+    )
+
+
+def of_subject(conn: Connection, subject_id: UUID) -> Sequence[ProviderCall]:
+    """Return the calls about a subject, in the order in which they were first sent."""
+    query = select(provider_calls).where(provider_calls.c.subject_id == subject_id)
+    ordered = query.order_by(provider_calls.c.first_sent_at, provider_calls.c.kind)
+    return [_of(row) for row in conn.execute(ordered.order_by(provider_calls.c.n))]

@@ -1,0 +1,46 @@
+"""Looking over the calls to the provider: each came to the end that its payment came to.
+
+Part of promise 2 (`promise_checks`): a call that nobody asks for any more could be sent twice.
+"""
+
+from typing import Final
+
+from billing.store.promises.check import check
+
+_NUMBERED = check(
+    """
+    SELECT kind, subject_id, count(*) AS calls, max(n) AS last,
+           count(*) FILTER (WHERE finished_at IS NULL) AS open
+      FROM provider_calls GROUP BY kind, subject_id
+    HAVING count(*) <> max(n)
+        OR count(*) FILTER (WHERE finished_at IS NULL) > 1""",
+    "subject_id, kind",
+    lambda row: (
+        f"{row.subject_id} has {row.calls} {row.kind} call(s) numbered up to {row.last},"
+        f" {row.open} open"
+    ),
+)
+
+# An authorisation that was captured or given up has no call under way, and its calls say so too.
+_AUTHORISATIONS = check(
+    """
+    SELECT c.idempotency_key, c.kind, c.outcome, p.id, p.state
+      FROM provider_calls c LEFT JOIN payments p ON p.id = c.subject_id
+     WHERE c.kind IN ('capture', 'void')
+       AND (p.id IS NULL
+            OR c.request ->> 'currency' IS DISTINCT FROM p.currency
+            OR c.finished_at IS NULL AND p.state <> 'AUTHORIZED'
+            OR c.outcome = 'succeeded'
+               AND NOT EXISTS (SELECT FROM payment_transitions t
+                                WHERE t.payment_id = p.id AND t.cause = 'forced_correction')
+               AND CASE c.kind
+                   WHEN 'void' THEN p.state <> 'FAILED'
+                   ELSE c.request ->> 'amount' IS DISTINCT FROM p.amount_captured::text END)""",
+    "idempotency_key",
+    lambda row: (
+        f"payment {row.id} is {row.state}, but the {row.kind} {row.idempotency_key} of it"
+        + (f" came to: {row.outcome}" if row.outcome else " is open")
+    ),
+)
+
+CALLED_ONCE: Final = (_NUMBERED, _AUTHORISATIONS)
