@@ -159,9 +159,8 @@ def _effects(
     for row in plans.live_subscriptions(conn, version.plan):
         if row.plan_version >= version.effective or row.currency not in version.prices:
             continue
-        quantity = int(row.quantity)
-        before = Money(held[row.plan_version].prices[row.currency] * quantity, row.currency)
-        after = Money(version.prices[row.currency] * quantity, row.currency)
+        before = Money(held[row.plan_version].prices[row.currency] * row.quantity, row.currency)
+        after = Money(version.prices[row.currency] * row.quantity, row.currency)
         so_far = sums.get(row.currency)
         sums[row.currency] = PriceEffect(
             row.currency,

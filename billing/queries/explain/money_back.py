@@ -7,7 +7,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.rules.disputes import DisputeState
 from billing.rules.money import Money
+from billing.rules.refunds import RefundState
 from billing.store.payments import disputes, refunds
 from billing.store.payments.payments import Payment
 
@@ -23,7 +25,7 @@ class RefundFacts:
     created_at: datetime
     requested_by: str
     reason: str
-    state: str
+    state: RefundState
     problem: str | None
 
 
@@ -36,12 +38,12 @@ class DisputeFacts:
     amount: Money
     opened_at: datetime
     reason: str
-    state: str
+    state: DisputeState
 
     @property
     def is_inquiry(self) -> bool:
         """Whether no money was taken back for it."""
-        return self.state.startswith("inquiry")
+        return self.state in (DisputeState.INQUIRY, DisputeState.INQUIRY_CLOSED)
 
 
 @dataclass(frozen=True, slots=True)

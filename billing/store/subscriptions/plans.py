@@ -1,10 +1,11 @@
 """Published plans and their insert-only versions."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.store.tables import plan_versions, plans
@@ -91,6 +92,19 @@ _MOVED = text(
 )
 
 
-def live_subscriptions(conn: Connection, plan: str) -> list[Row[Any]]:
+@dataclass(frozen=True, slots=True)
+class LiveSubscriptions:
+    """How many live subscriptions hold a version in a currency, and of how many units together."""
+
+    currency: str
+    plan_version: date
+    subscriptions: int
+    quantity: int
+
+
+def live_subscriptions(conn: Connection, plan: str) -> list[LiveSubscriptions]:
     """Count a plan's live subscriptions by currency and the version they hold."""
-    return list(conn.execute(_MOVED, {"plan": plan}))
+    return [
+        LiveSubscriptions(row.currency, row.plan_version, row.subscriptions, int(row.quantity))
+        for row in conn.execute(_MOVED, {"plan": plan})
+    ]

@@ -1,0 +1,200 @@
+"""Facts become sentences: every kind of fact has its own."""
+
+from datetime import UTC, date, datetime
+from typing import get_args
+from uuid import UUID
+
+import pytest
+
+from billing.flows.subscriptions.catalog import CatalogChange, ChangeKind, Difference
+from billing.presenters import catalog, timeline
+from billing.presenters.explain_books import cycle
+from billing.presenters.explain_collection import next_step
+from billing.queries.explain.books import CycleFacts, HoldFacts, HoldKind
+from billing.queries.explain.collection import NextFacts, NextKind
+from billing.queries.explain.renewal import ParkedFacts
+from billing.queries.settlement import BreakLink
+from billing.queries.timeline import (
+    AttemptFinished,
+    AttemptSent,
+    CycleClosed,
+    CycleOpened,
+    DisputeClosed,
+    DisputeOpened,
+    Fact,
+    InvoiceIssued,
+    PaymentMoved,
+    RefundFinished,
+    RefundRequested,
+    SubscriptionNoted,
+    TimelineEntry,
+)
+from billing.rules.money import Money
+from billing.rules.payment_methods import PaymentMethodKind
+from billing.rules.payments import AttemptKind
+
+ID = UUID("01890000-0000-7000-8000-000000000001")
+AT = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
+USD = Money(999, "USD")
+
+NEXT = {
+    NextKind.PARKED: "None: it was parked on 2026-03-01 09:30 UTC (rejected): no such card",
+    NextKind.FAILED: "None: the ladder is over.",
+    NextKind.CAPTURED: "None: 9.99 USD were captured.",
+    NextKind.UNSCHEDULED: "None is scheduled.",
+    NextKind.OPEN_ATTEMPT: (
+        "The open attempt is sent again, or looked up, until its outcome is known."
+    ),
+    NextKind.CAPTURE: "9.99 USD are to be captured since 2026-03-01 09:30 UTC.",
+    NextKind.VOID: "It is to be voided since 2026-03-01 09:30 UTC: the ladder is over.",
+    NextKind.WAITS_FOR_CAPTURE: (
+        "It waits to be captured; when nobody does, it is voided on 2026-03-01 09:30 UTC."
+    ),
+    NextKind.WAITS_FOR_METHOD: (
+        "Nothing is tried until the payment method changes; it is given up on 2026-03-01 09:30 UTC."
+    ),
+    NextKind.ATTEMPT_DUE: (
+        "An attempt (ladder) is due since 2026-03-01 09:30 UTC; a worker makes it."
+    ),
+    NextKind.ATTEMPT_LATER: "An attempt (ladder) follows on 2026-03-01 09:30 UTC.",
+}
+
+
+@pytest.mark.parametrize("kind", NextKind)
+def test_everything_that_can_come_next_has_its_sentence(kind: NextKind) -> None:
+    facts = NextFacts(
+        kind,
+        AT,
+        ParkedFacts(AT, "rejected", "no such card"),
+        USD,
+        "the ladder is over",
+        AttemptKind.LADDER,
+        2,
+    )
+
+    assert next(next_step(facts)) == NEXT[kind]
+
+
+@pytest.mark.parametrize("kind", HoldKind)
+def test_everything_that_can_hold_a_cycle_open_has_its_sentence(kind: HoldKind) -> None:
+    hold = HoldFacts(kind, AT, BreakLink(ID, "fx_mismatch", "a cause"))
+
+    opened, held = cycle(CycleFacts(ID, 3, AT, None, None, (hold,)))
+
+    assert opened == "Cycle 3 was opened on 2026-03-01 09:30 UTC."
+    assert held.startswith("It is held open ")
+    assert held.endswith(".")
+
+
+def test_a_closed_cycle_shows_the_beginning_of_its_digest() -> None:
+    told = list(cycle(CycleFacts(ID, 3, AT, AT, "0123456789abcdef", ())))
+
+    assert told[1:] == ["It was closed on 2026-03-01 09:30 UTC with digest 0123456789ab..."]
+
+
+HAPPENED: list[tuple[Fact, str, dict[str, object]]] = [
+    (
+        CycleOpened(2, "regular", AT, AT.replace(month=4), date(2026, 1, 1)),
+        "cycle 2 (regular), 2026-03-01 to 2026-04-01, terms of 2026-01-01",
+        {"n": 2},
+    ),
+    (CycleClosed(2), "cycle 2", {"n": 2}),
+    (InvoiceIssued(2, "ABC-2", USD), "invoice ABC-2, 9.99 USD", {"n": 2, "invoice": "ABC-2"}),
+    (
+        AttemptSent(ID, 1, "first", USD, PaymentMethodKind.CARD, "visa", "4242"),
+        "attempt 1 (first), 9.99 USD, visa ending in 4242",
+        {"payment_id": ID, "attempt": 1},
+    ),
+    (
+        AttemptFinished(ID, 1, "declined", "generic_decline", "again in 3 days"),
+        "attempt 1 declined (generic_decline): again in 3 days",
+        {"payment_id": ID, "attempt": 1},
+    ),
+    (
+        AttemptFinished(ID, 2, "succeeded", None, "captured"),
+        "attempt 2 succeeded",
+        {"payment_id": ID, "attempt": 2},
+    ),
+    (
+        PaymentMoved(ID, "CREATED", "FAILED", "void"),
+        "payment CREATED -> FAILED (void)",
+        {"payment_id": ID},
+    ),
+    (
+        RefundRequested(ID, ID, USD, "sent twice"),
+        "refund of 9.99 USD: sent twice",
+        {"payment_id": ID, "refund_id": ID},
+    ),
+    (
+        RefundFinished(ID, ID, USD, "failed", "the card is closed"),
+        "refund of 9.99 USD failed: the card is closed",
+        {"payment_id": ID, "refund_id": ID},
+    ),
+    (
+        DisputeOpened(ID, ID, USD, "fraudulent"),
+        "dispute of 9.99 USD: fraudulent",
+        {"payment_id": ID, "dispute_id": ID},
+    ),
+    (
+        DisputeClosed(ID, ID, USD, "won"),
+        "dispute of 9.99 USD won",
+        {"payment_id": ID, "dispute_id": ID},
+    ),
+    (SubscriptionNoted("active -> paused: on leave"), "active -> paused: on leave", {}),
+]
+
+
+@pytest.mark.parametrize(("fact", "words", "links"), HAPPENED)
+def test_what_happened_is_told_with_its_links(
+    fact: Fact, words: str, links: dict[str, object]
+) -> None:
+    line = timeline.line(TimelineEntry(AT, "something", "cli:ada", fact))
+
+    assert line == {"at": AT, "kind": "something", "what": words, "actor": "cli:ada", **links}
+
+
+def test_every_fact_of_the_timeline_is_in_the_table() -> None:
+    assert {type(fact) for fact, _, _ in HAPPENED} == set(get_args(Fact))
+
+
+CHANGES = [
+    (CatalogChange(ChangeKind.NEW_PLAN, "tv", name="TV"), "new plan 'TV'"),
+    (
+        CatalogChange(ChangeKind.NEW_VERSION, "tv", date(2026, 5, 1), prices=(USD,), moves=True),
+        "new version: 9.99 USD; existing subscriptions move to it from their next period on",
+    ),
+    (
+        CatalogChange(ChangeKind.POLICY, "tv", differences=(Difference("name", "TV", "Telly"),)),
+        "name: TV -> Telly",
+    ),
+    (
+        CatalogChange(ChangeKind.POLICY, "tv", differences=(Difference("dunning", None, "x"),)),
+        "dunning: (default) -> x",
+    ),
+    (
+        CatalogChange(
+            ChangeKind.CHANGED_TERMS,
+            "tv",
+            date(2026, 5, 1),
+            differences=(Difference("every", "1 month", "1 year"), Difference("trial", None, "1w")),
+        ),
+        "every: 1 month -> 1 year; trial: None -> 1w",
+    ),
+    (
+        CatalogChange(ChangeKind.NOT_IN_CATALOG, "tv"),
+        "published, but no longer in the catalog: it stays as it is",
+    ),
+    (
+        CatalogChange(ChangeKind.NOT_IN_CATALOG, "tv", date(2026, 5, 1)),
+        "published, not in the catalog",
+    ),
+]
+
+
+@pytest.mark.parametrize(("change", "words"), CHANGES)
+def test_a_change_of_the_catalog_is_told(change: CatalogChange, words: str) -> None:
+    assert catalog.words(change) == words
+
+
+def test_every_kind_of_change_is_in_the_table() -> None:
+    assert {change.kind for change, _ in CHANGES} == set(ChangeKind)
