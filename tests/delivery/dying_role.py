@@ -23,7 +23,7 @@ from typing import Any, Final
 import workers.daemons.scheduler
 from billing.config import load_settings
 from billing.flows.cycles import closing, opening
-from billing.flows.payments import collecting
+from billing.flows.payments import collecting, outcomes
 from billing.flows.settlement import charge_list
 from billing.gateway import transport
 from billing.gateway.stripe import client
@@ -84,8 +84,8 @@ POINTS: Final[dict[str, tuple[Role, Plant]]] = {
     "attempt committed, not sent": ("worker", _after(collecting, "begin")),
     "provider committed, answer unread": ("worker", _answer_arrived_but_unread),
     "answer read, nothing written": ("worker", _after(collecting, "attempt")),
-    "capture written, not committed": ("worker", _done(collecting, "captured")),
-    "decline written, not committed": ("worker", _done(collecting, "declined")),
+    "capture written, not committed": ("worker", _done(outcomes, "captured")),
+    "decline written, not committed": ("worker", _done(outcomes, "declined")),
     "outcome committed, message not acknowledged": ("worker", _done(collecting, "finish")),
     "one page confirmed": ("reconciler", _between_pages),
     "all confirmed, not noted": (
