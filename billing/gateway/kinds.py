@@ -11,7 +11,7 @@ from billing.rules.disputes import DisputeStage
 from billing.rules.dunning import Advice, DeclineClass
 from billing.rules.events import EventKind
 from billing.rules.payment_methods import PaymentMethodKind
-from billing.rules.payments import RefusalReason
+from billing.rules.payments import PaymentStatus, RefusalReason
 from billing.rules.refunds import RefundFailure, RefundStatus
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "EventKind",
     "FaultKind",
     "PaymentMethodKind",
+    "PaymentStatus",
     "RefundFailure",
     "RefundStatus",
     "RefusalReason",

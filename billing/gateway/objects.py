@@ -1,7 +1,7 @@
 """The provider's objects as the engine reads them: values, not the provider's JSON.
 
-Amounts are in our minor units, instants are aware and in UTC. A status is the provider's
-own word, because new ones appear without notice; what it means is decided by its reader.
+Amounts are in our minor units, instants are aware and in UTC. A status is a kind of
+`billing.gateway.kinds`, with a member for what has no meaning yet: new words appear without notice.
 """
 
 from collections.abc import Mapping
@@ -12,6 +12,7 @@ from billing.gateway.kinds import (
     DisputeStage,
     EventKind,
     PaymentMethodKind,
+    PaymentStatus,
     RefundFailure,
     RefundStatus,
 )
@@ -62,10 +63,10 @@ class ProviderCharge:
 
 @dataclass(frozen=True, slots=True)
 class ProviderPayment:
-    """A PaymentIntent as it is now."""
+    """A payment as it is now."""
 
     id: str
-    status: str
+    status: PaymentStatus
     amount: Money
     amount_received: Money
     customer: str | None

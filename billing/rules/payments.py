@@ -49,6 +49,19 @@ class Cause(StrEnum):
     """A refund that had succeeded came back, so not the whole amount is refunded any more."""
 
 
+class PaymentStatus(StrEnum):
+    """How far the provider is with a payment; `UNKNOWN` is a word of its without a meaning yet."""
+
+    WAITING = "waiting"
+    """For a payment method, or for an attempt: nobody has paid it."""
+    NEEDS_CUSTOMER = "needs_customer"
+    PROCESSING = "processing"
+    AUTHORIZED = "authorized"
+    CAPTURED = "captured"
+    CANCELED = "canceled"
+    UNKNOWN = "unknown"
+
+
 class RefusalReason(StrEnum):
     """Why the provider refused a request about a payment, as far as anything depends on it."""
 

@@ -273,7 +273,7 @@ def test_an_authorisation_is_captured_whole_or_in_part(world: World, amount: int
     assert (outcome.captured, outcome.amount) == (True, Money(amount, "USD"))
     now = world.gateway.payment(payment.provider_payment_id)
     assert now is not None
-    assert (now.status, now.amount_received) == ("succeeded", Money(amount, "USD"))
+    assert (now.status, now.amount_received) == ("captured", Money(amount, "USD"))
 
 
 @pytest.mark.parametrize("kind", ["reset_after_commit", "error_500", "garbage_200"])
@@ -577,7 +577,7 @@ def test_a_payment_is_read_as_it_is_now(world: World) -> None:
 
     assert now is not None
     assert (now.status, now.amount, now.amount_received) == (
-        "succeeded",
+        "captured",
         payment.amount,
         payment.amount,
     )

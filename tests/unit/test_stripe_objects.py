@@ -22,6 +22,7 @@ from billing.gateway import (
     RefundFailure,
     RefundStatus,
 )
+from billing.gateway.kinds import PaymentStatus
 from billing.gateway.stripe.gateway import StripeGateway
 from billing.rules.money import Money
 from tests.unit.stripe_script import SENT, Reply, asked, error, gateway_with, intent, page
@@ -269,7 +270,7 @@ BY_ID: dict[str, tuple[str, Mapping[str, object], Ask, object]] = {
         intent(),
         lambda gateway: gateway.payment("pi_1"),
         ProviderPayment(
-            "pi_1", "succeeded", Money(999, "USD"), Money(999, "USD"), "cus_1", "ch_1",
+            "pi_1", PaymentStatus.CAPTURED, Money(999, "USD"), Money(999, "USD"), "cus_1", "ch_1",
             {"payment": "pay_1", "key": "live:sub_1:2026-03-01:a1"}, SENT,
         ),
     ),

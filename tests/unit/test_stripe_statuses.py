@@ -1,8 +1,28 @@
-"""What Stripe's words about refunds mean; those about disputes are in `test_stripe_objects`."""
+"""What Stripe's words about payments and refunds mean.
+
+Those about disputes are in `test_stripe_objects`.
+"""
 
 import pytest
 
-from billing.gateway.stripe.statuses import refund_failure, refund_status
+from billing.gateway.stripe.statuses import payment_status, refund_failure, refund_status
+
+
+@pytest.mark.parametrize(
+    ("written", "status"),
+    [
+        ("requires_payment_method", "waiting"),
+        ("requires_confirmation", "waiting"),
+        ("requires_action", "needs_customer"),
+        ("processing", "processing"),
+        ("requires_capture", "authorized"),
+        ("succeeded", "captured"),
+        ("canceled", "canceled"),
+        ("a word of tomorrow", "unknown"),
+    ],
+)
+def test_a_status_of_a_payment_means(written: str, status: str) -> None:
+    assert payment_status(written) == status
 
 
 @pytest.mark.parametrize(

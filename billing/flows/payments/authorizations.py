@@ -40,6 +40,7 @@ from billing.rules.payments import (
     AttemptOutcome,
     CallKind,
     Cause,
+    PaymentStatus,
     RefusalReason,
     State,
 )
@@ -243,9 +244,11 @@ def _looked_at(gateway: Gateway, step: AuthorizationStep, unknown: Unknown) -> O
         return unknown
     if found is None:
         return unknown
-    if found.status == "succeeded" and (step.kind is VOID or found.amount_received == step.amount):
+    if found.status is PaymentStatus.CAPTURED and (
+        step.kind is VOID or found.amount_received == step.amount
+    ):
         return Succeeded(found.id, found.amount_received, provider_charge_id=found.latest_charge_id)
-    if found.status == "canceled":
+    if found.status is PaymentStatus.CANCELED:
         return Absent() if step.kind is VOID else canceled(f"{found.id} is canceled")
     return unknown
 

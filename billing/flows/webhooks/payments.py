@@ -42,7 +42,7 @@ from billing.gateway import (
     canceled,
 )
 from billing.rules.money import Money
-from billing.rules.payments import AttemptKind, State
+from billing.rules.payments import AttemptKind, PaymentStatus, State
 from billing.rules.reconciliation import (
     BreakCause,
     BreakFound,
@@ -170,13 +170,15 @@ def _adopt_step(context: Context, ours: Payment, found: ProviderPayment) -> Hand
     """Write down that an authorised payment was captured or canceled at the provider."""
     asked = Money(ours.capture_amount or found.amount_received.amount, ours.currency)
     outcome: Outcome | Absent
-    if found.status == "succeeded" and found.amount_received == asked:
+    if found.status is PaymentStatus.CAPTURED and found.amount_received == asked:
         outcome = Succeeded(found.id, found.amount_received, True, found.latest_charge_id)
-    elif found.status == "succeeded":
+    elif found.status is PaymentStatus.CAPTURED:
         outcome = Unknown("wrong_amount", f"{found.amount_received} was captured, not {asked}")
-    elif found.status == "canceled" and ours.has_next(AttemptKind.VOID, context.clock.now()):
+    elif found.status is PaymentStatus.CANCELED and ours.has_next(
+        AttemptKind.VOID, context.clock.now()
+    ):
         outcome = Absent()
-    elif found.status == "canceled":
+    elif found.status is PaymentStatus.CANCELED:
         outcome = canceled(f"{found.id} was canceled at the provider")
     else:
         return None
@@ -203,7 +205,7 @@ def _compare(
     ours = None if payment_id is None else payments.lock_known_payment(conn, payment_id)
     if ours is not None and _may_be(ours, found) and ours.open_attempt_n is not None:
         raise EventWaits(Waiting.ATTEMPT_IS_NEW, ours.id)
-    if found.status != "succeeded":
+    if found.status is not PaymentStatus.CAPTURED:
         return _compare_unpaid(conn, found, ours, now)
     charge = found.latest_charge_id or found.id
     kind = _difference(found, charge, ours)

@@ -35,7 +35,12 @@ from billing.gateway.stripe.fields import (
     text,
     to_instant,
 )
-from billing.gateway.stripe.statuses import dispute_stage, refund_failure, refund_status
+from billing.gateway.stripe.statuses import (
+    dispute_stage,
+    payment_status,
+    refund_failure,
+    refund_status,
+)
 from billing.rules.money import Money
 
 
@@ -44,7 +49,7 @@ def read_payment(data: Json) -> ProviderPayment:
     intent = read_intent(data)
     return ProviderPayment(
         id=intent.id,
-        status=intent.status,
+        status=payment_status(intent.status),
         amount=intent.amount,
         amount_received=intent.received,
         customer=intent.customer,

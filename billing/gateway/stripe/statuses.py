@@ -1,11 +1,22 @@
-"""What Stripe's statuses of refunds and disputes mean, and its reasons for a failed refund."""
+"""What Stripe's statuses of payments, refunds and disputes mean, and why a refund failed."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from billing.gateway.kinds import DisputeStage, RefundFailure, RefundStatus
+from billing.gateway.kinds import DisputeStage, PaymentStatus, RefundFailure, RefundStatus
 
+_PAYMENT_STATUSES: Final[Mapping[str, PaymentStatus]] = MappingProxyType(
+    {
+        "requires_payment_method": PaymentStatus.WAITING,
+        "requires_confirmation": PaymentStatus.WAITING,
+        "requires_action": PaymentStatus.NEEDS_CUSTOMER,
+        "processing": PaymentStatus.PROCESSING,
+        "requires_capture": PaymentStatus.AUTHORIZED,
+        "succeeded": PaymentStatus.CAPTURED,
+        "canceled": PaymentStatus.CANCELED,
+    }
+)
 _REFUND_STATUSES: Final[Mapping[str, RefundStatus]] = MappingProxyType(
     {
         "pending": RefundStatus.PENDING,
@@ -37,6 +48,11 @@ _DISPUTE_STAGES: Final[Mapping[str, DisputeStage]] = MappingProxyType(
         "lost": DisputeStage.LOST,
     }
 )
+
+
+def payment_status(written: str) -> PaymentStatus:
+    """Return what the status of a payment means."""
+    return _PAYMENT_STATUSES.get(written, PaymentStatus.UNKNOWN)
 
 
 def refund_status(written: str | None) -> RefundStatus:
