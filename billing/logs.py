@@ -2,7 +2,7 @@
 
 Libraries that use the standard library's logging go the same way. Redaction is the last step
 before a line is written, so that tracebacks pass through it too. It is a net, not a licence:
-card numbers are refused at the door (see `billing.pan`) and secrets aren't logged.
+card numbers are refused where input arrives (see `billing.pan`) and secrets aren't logged.
 """
 
 import logging

@@ -1,4 +1,4 @@
-"""Card numbers are refused at the door: none may reach a row, a log line or the provider.
+"""Card numbers are refused where input arrives: none may reach a row, a log line or the provider.
 
 A text counts as one when it holds 13 to 19 digits, alone or grouped by spaces or dashes (or by
 dots, slashes or underscores in the groups that are printed on cards), that begin like a card

@@ -14,15 +14,15 @@ from fastapi import FastAPI
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine
 
-from billing.api import webhook
-from billing.api.webhook import Intake
+from billing.api import webhooks
+from billing.api.webhooks import Intake
 from billing.gateway.registry import KINDS
 from tests.waiting import PATIENCE
 from workers.runtime.clock import SystemClock
 from workers.runtime.metrics import ProcessMetrics
 
 ACCOUNT = "stripe"
-DOOR = webhook.PATH.format(provider=ACCOUNT)
+DOOR = webhooks.PATH.format(provider=ACCOUNT)
 VERSION = "2026-10-28.endive"
 
 
@@ -54,7 +54,7 @@ class Door:
         metrics = ProcessMetrics(self.registry, "api", "0")
         self.secrets = secrets
         app = FastAPI(openapi_url=None)
-        app.include_router(webhook.router)
+        app.include_router(webhooks.router)
         if secrets:
             app.state.webhooks = dict.fromkeys(
                 [ACCOUNT],

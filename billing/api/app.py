@@ -1,4 +1,4 @@
-"""The HTTP application: routes, problems, and the door in front of them."""
+"""The HTTP application: routes, problems, and the guard that every request passes."""
 
 import logging
 from collections.abc import AsyncIterator
@@ -14,8 +14,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.routing import Match, Route
 
-from billing.api import problems, webhook
-from billing.api.door import Door, tell
+from billing.api import problems, webhooks
+from billing.api.middleware import RequestGuard, tell
 from billing.api.problems import Problem, Refused, problem
 from billing.api.routes import books, customers, payments, subscriptions
 from billing.api.routes.common import Services
@@ -35,7 +35,7 @@ ROUTERS: Final = (
     customers.router,
     subscriptions.router,
     books.router,
-    webhook.router,
+    webhooks.router,
 )
 
 
@@ -63,10 +63,10 @@ def create_app(
     app.state.services = services
     for router in ROUTERS:
         app.include_router(router)
-    webhook.install(app, runtime, metrics)
+    webhooks.install(app, runtime, metrics)
     _tell_problems(app, services)
     app.add_middleware(
-        Door,
+        RequestGuard,
         guard=guard,
         metrics=services.metrics,
         body_bytes_max=settings.body_bytes_max,
@@ -76,7 +76,7 @@ def create_app(
 
 
 def _tell_problems(app: FastAPI, services: Services) -> None:
-    """Let every error become a problem; what nobody expected is logged at the door."""
+    """Let every error become a problem; the request guard logs what nobody expected."""
 
     def told(found: Problem) -> JSONResponse:
         services.metrics.refused(found.kind.code)

@@ -1,4 +1,4 @@
-"""What the two doors count. Labels are route templates and statuses, never what was asked for."""
+"""What HTTP and gRPC count. Labels are route templates and statuses, never what was asked for."""
 
 from typing import Final
 

@@ -94,7 +94,7 @@ class Api:
 
 
 @dataclass(frozen=True)
-class _OwnHands:
+class _ThreadWorker:
     """A worker's jobs, done by the thread that answers."""
 
     runtime: Runtime
@@ -111,7 +111,7 @@ def _services(runtime: Runtime, metrics: ProcessMetrics, counted: ApiMetrics) ->
     engine, policy, clock = runtime.engine, runtime.policy, runtime.clock
     return Services(
         engine,
-        PaymentApi(engine, policy, clock, _OwnHands(runtime, metrics)),
+        PaymentApi(engine, policy, clock, _ThreadWorker(runtime, metrics)),
         CustomerApi(engine, runtime.gateway, policy, clock),
         counted,
     )

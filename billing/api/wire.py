@@ -1,8 +1,8 @@
 """The HTTP protocol with two bounds that the server has not.
 
-The head of a request has to arrive in time, as its body has to (the door sees to that): a caller
-who sends a byte now and then holds a connection for no longer than anybody else. And bytes that
-are no HTTP, of which the application never hears, are told as a problem like all errors.
+The head of a request has to arrive in time (the request guard holds the body to that), so that a
+caller who sends a byte now and then doesn't hold a connection longer than others. Bytes that are
+no HTTP never reach the application; they are answered with a problem, as all errors are.
 """
 
 import asyncio

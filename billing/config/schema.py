@@ -133,7 +133,7 @@ class WorkerSettings(Section):
 
 
 class ApiSettings(Section):
-    """The doors for other programs: HTTP and gRPC. `pepper` keys the hashes of API keys."""
+    """The interfaces for other programs: HTTP and gRPC. `pepper` keys the hashes of API keys."""
 
     host: Annotated[str, AfterValidator(one_address)] = "127.0.0.1"
     port: Port = 8430

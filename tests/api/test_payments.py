@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from billing.flows.service.callers import Caller as Asking
-from billing.flows.service.payments import Hands, Order
+from billing.flows.service.payments import InlineWorker, Order
 from tests.api.caller import Caller, Json, Shop, fresh
 from tests.scenarios.world import Subscriber, World
 
@@ -235,20 +235,20 @@ class Crash(BaseException):
 
 
 class Crashing:
-    """Hands that do the work and then die, or die before."""
+    """A worker that does the work and then dies, or dies before."""
 
-    def __init__(self, hands: Hands, *, after: bool) -> None:
-        self._hands = hands
+    def __init__(self, worker: InlineWorker, *, after: bool) -> None:
+        self._worker = worker
         self._after = after
 
     def charge(self, payment_id: UUID) -> None:
         if self._after:
-            self._hands.charge(payment_id)
+            self._worker.charge(payment_id)
         raise Crash
 
     def refund(self, refund_id: UUID) -> None:
         if self._after:
-            self._hands.refund(refund_id)
+            self._worker.refund(refund_id)
         raise Crash
 
 
@@ -256,11 +256,11 @@ def crash_in(shop: Shop, monkeypatch: pytest.MonkeyPatch, *, after: bool) -> Cal
     """Let the next requests die inside, as a killed process would; return what ends that."""
     service = shop.api.app.state.services.payments
     monkeypatch.setattr("billing.flows.service.payments.release", lambda *_: None)
-    hands = service.hands
-    object.__setattr__(service, "hands", Crashing(hands, after=after))
+    worker = service.worker
+    object.__setattr__(service, "worker", Crashing(worker, after=after))
 
     def over() -> None:
-        object.__setattr__(service, "hands", hands)
+        object.__setattr__(service, "worker", worker)
 
     return over
 

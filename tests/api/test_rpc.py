@@ -1,4 +1,4 @@
-"""The gRPC face, by a client that knows nothing but what reflection tells, and by the stub."""
+"""The gRPC interface, by a client that knows nothing but what reflection tells, and by the stub."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -12,8 +12,8 @@ from fastapi import FastAPI
 from pydantic import SecretStr
 from sqlalchemy import Engine
 
-from billing.api import webhook
-from billing.api.webhook import Intake
+from billing.api import webhooks
+from billing.api.webhooks import Intake
 from billing.config import Settings, load_settings
 from billing.errors import BadInput
 from billing.gateway.registry import KINDS
@@ -282,7 +282,7 @@ def test_each_account_has_a_path_and_the_default_one_that_of_its_kind_too(world:
     settings = world.runtime.settings.model_copy(update={"providers": providers})
     app = FastAPI()
 
-    webhook.install(app, WorldRuntime(settings, world=world), world.metrics)
+    webhooks.install(app, WorldRuntime(settings, world=world), world.metrics)
 
     secrets = {name: list(intake.secrets) for name, intake in app.state.webhooks.items()}
     assert secrets == {"main": [OLD], "nordic": [NEW], "stripe": [OLD]}
@@ -290,7 +290,7 @@ def test_each_account_has_a_path_and_the_default_one_that_of_its_kind_too(world:
 
 def test_the_secret_of_one_account_opens_no_other(engine: Engine) -> None:
     with Door(engine, NEW) as door:
-        door.url = door.url.replace(DOOR, webhook.PATH.format(provider="nordic"))
+        door.url = door.url.replace(DOOR, webhooks.PATH.format(provider="nordic"))
         assert door.deliver(event()).status_code == 503
     assert kept(engine) == []
 

@@ -87,7 +87,7 @@ class Shop:
     # --- asking ---------------------------------------------------------------------------------
 
     def charge(self, order: Mapping[str, Any]) -> Told:
-        """Charge over one face or the other."""
+        """Charge over one interface or the other."""
         return self.ask(Request(CHARGES, order, str(uuid4()), by_rpc=self.rng.random() < 0.5))
 
     def post(self, path: str, body: Mapping[str, Any]) -> Told:

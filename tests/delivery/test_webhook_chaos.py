@@ -18,7 +18,7 @@ from typing import Final
 import pytest
 from sqlalchemy import text
 
-from billing.api import webhook
+from billing.api import webhooks
 from billing.flows.webhooks.inbox import SWEEP
 from billing.gateway.stripe.events import EVENT_KINDS
 from billing.store.access import events
@@ -106,7 +106,7 @@ def prepare(engine: EngineUnderTest, provider: ProviderSide, seed: int) -> None:
     """Let customers in, and the provider's webhooks travel badly."""
     assert provider.control("settings", **YEN_SETTLES_IN_DOLLARS)
     assert provider.control("webhooks/conditions", seed=seed, **CONDITIONS)
-    door = f"{engine.http_url}{webhook.PATH.format(provider='stripe')}"
+    door = f"{engine.http_url}{webhooks.PATH.format(provider='stripe')}"
     wanted = sorted(EVENT_KINDS)
     assert provider.control("webhooks", url=door, secrets=[WEBHOOK_SECRET], enabled_events=wanted)
     engine.populate(SUBSCRIPTIONS, cards=CARDS, plans=PLANS, spread=timedelta(days=10))

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from billing.api import webhook
+from billing.api import webhooks
 from billing.flows.prove import PromiseResult
 from billing.queries.totals import Totals
 from workers.demo import money
@@ -73,7 +73,7 @@ def test_a_capture_that_no_engine_asked_for_is_told_apart() -> None:
 
 
 def test_the_sandbox_delivers_to_the_door_that_the_api_opens() -> None:
-    assert webhook.PATH.format(provider="stripe") == money.WEBHOOKS
+    assert webhooks.PATH.format(provider="stripe") == money.WEBHOOKS
 
 
 def test_a_capture_more_than_that_is_a_double_charge() -> None:

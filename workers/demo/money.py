@@ -150,7 +150,7 @@ class MoneyStory:
         self._next_dispute = start + timedelta(days=35)
 
     def prepare(self, seed: int, *, faults: bool) -> None:
-        """Open the provider's door to us, and say how it settles and how well it delivers."""
+        """Tell the provider our webhook endpoint, how it settles and how well it delivers."""
         settings = self._runtime.settings
         self._sandbox.settings(settlement_currency=SETTLED_IN, exchange_rates=RATES)
         self._sandbox.deliver_to(

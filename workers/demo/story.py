@@ -119,7 +119,7 @@ def run(settings: Settings, options: DemoOptions) -> int:
             "BILLING__EMBEDDED__DIR": str(folder),
             "BILLING__PLANS__CATALOG": str(CATALOG),
             "BILLING__WEBHOOKS__SECRETS": f"whsec_{secrets.token_hex(24)}",
-            # The provider has to find the door again, and we the page, after a restart too.
+            # The provider has to find the endpoint again, and we the page, after a restart too.
             "BILLING__API__PORT": str(free_port()),
             "BILLING__METRICS__RECONCILER_PORT": str(free_port()),
         }

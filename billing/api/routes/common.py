@@ -11,8 +11,8 @@ from fastapi.security import HTTPBearer
 from sqlalchemy import Connection, Engine
 
 from billing.api import cursors, problems
-from billing.api.door import tell
 from billing.api.metrics import ApiMetrics
+from billing.api.middleware import tell
 from billing.api.schemas import NO_CONTROLS, PROBLEM
 from billing.api.security import Visitor
 from billing.errors import NotFound
@@ -51,7 +51,7 @@ def _visitor(scope: Scope) -> Callable[[Request], Any]:
     return admitted
 
 
-# The key itself is checked at the door; this tells OpenAPI that one is needed.
+# The request guard checks the key itself; this tells OpenAPI that one is needed.
 BEARER: Final = HTTPBearer(
     scheme_name="ApiKey", auto_error=False, description="An API key: pk_<id>_<secret>."
 )

@@ -33,7 +33,7 @@ _CHANGES: Final[Mapping[Change, Callable[..., Subscription]]] = {
 
 @dataclass(frozen=True)
 class CustomerApi(Audited):
-    """The service behind the HTTP face, as `PaymentApi` is for payments."""
+    """The customer service that HTTP calls, as `PaymentApi` is the one for payments."""
 
     engine: Engine
     gateway: Gateway

@@ -1,10 +1,9 @@
 """One-off payments for callers who wait: charge, capture, void, refund, and what became of them.
 
-The HTTP and the gRPC face call these; they add nothing but their own words. Each call that
-moves money goes the same way:
+HTTP and gRPC call this service and only translate. Each call that moves money has three steps:
 
     claim    one transaction: the idempotency key, and what is asked for, written down
-    hands    what a worker does with it (begin, the provider, finish), done here and now
+    work     what a worker does with it (begin, the provider, finish), done here and now
     keep     one transaction: the answer, for every repetition of the request
 
 Where the outcome is unknown the answer says `pending`, is not kept, and a repetition asks again;
@@ -62,7 +61,7 @@ _AFTER: Final[Mapping[str, frozenset[State]]] = {
 }
 
 
-class Hands(Protocol):
+class InlineWorker(Protocol):
     """Does at once, in this process, what a worker would do; see `workers`."""
 
     def charge(self, payment_id: UUID) -> None:
@@ -90,7 +89,7 @@ class Order:
 
 @dataclass(frozen=True)
 class PaymentApi(Audited):
-    """The service behind both faces.
+    """The payment service that HTTP and gRPC call.
 
     The clock is read before a transaction begins, never inside one: the test clock takes a
     connection of its own, and whoever waits for one while holding the key's row may wait for
@@ -100,7 +99,7 @@ class PaymentApi(Audited):
     engine: Engine
     policy: Policy
     clock: Clock
-    hands: Hands
+    worker: InlineWorker
 
     # --- charging -------------------------------------------------------------------------------
 
@@ -177,7 +176,7 @@ class PaymentApi(Audited):
 
     def _collect(self, payment_id: UUID) -> None:
         """Make the attempt that is due, or ask again for the open one."""
-        self.hands.charge(payment_id)
+        self.worker.charge(payment_id)
         self._end_refused(payment_id)
 
     def _end_refused(self, payment_id: UUID) -> None:
@@ -261,7 +260,7 @@ class PaymentApi(Audited):
             refused = row.state not in _AFTER[request.operation]
             return Answer(REFUSED if refused else DONE, view)
 
-        return self._answered(claimed, lambda: self.hands.charge(payment_id), answer)
+        return self._answered(claimed, lambda: self.worker.charge(payment_id), answer)
 
     # --- giving back ----------------------------------------------------------------------------
 
@@ -305,7 +304,7 @@ class PaymentApi(Audited):
         if isinstance(claimed, Answer):
             return claimed
         refund_id = claimed.resource_id
-        return self._answered(claimed, lambda: self.hands.refund(refund_id), _refunded)
+        return self._answered(claimed, lambda: self.worker.refund(refund_id), _refunded)
 
     # --- an invoice's payment -------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""The providers' door: POST /v1/webhooks/ and the name of an account in the configuration.
+"""The endpoint for providers' webhooks: POST /v1/webhooks/ and the name of a configured account.
 
 What comes in is believed for its signature alone, so the body is read as it came and parsed by
 nobody before that. The event is committed before the 200: what was acknowledged can't be lost,
@@ -103,7 +103,7 @@ def _intakes(runtime: Runtime, metrics: ProcessMetrics) -> Mapping[str, Intake]:
 
 
 def install(app: FastAPI, runtime: Runtime, metrics: ProcessMetrics) -> None:
-    """Open the door to each account with a secret; deliveries of the others are answered 503."""
+    """Receive for each account with a secret; deliveries of the others are answered 503."""
     intakes = _intakes(runtime, metrics)
     for name in runtime.settings.providers:
         if name not in intakes:

@@ -58,8 +58,8 @@ def tell(problem: Problem) -> JSONResponse:
     )
 
 
-class Door:
-    """The outermost layer of the application."""
+class RequestGuard:
+    """The outermost layer of the application: every HTTP request passes it first."""
 
     def __init__(
         self,
