@@ -13,7 +13,7 @@ from billing.config import load_settings
 from billing.flows.customers import customers
 from billing.flows.cycles import opening
 from billing.flows.payments import collecting
-from billing.flows.subscriptions.subscribing import Order, subscribe
+from billing.flows.subscriptions.subscribing import SubscriptionOrder, subscribe
 from billing.store import clock as stored
 from workers.runtime.broker import ring
 from workers.runtime.runtime import Runtime
@@ -59,7 +59,7 @@ def _due_payments(runtime: Runtime) -> None:
             policy=runtime.policy,
         )
         for _ in range(SUBSCRIPTIONS_EACH):
-            order = Order(customer=reference, plan="video-premium", currency="EUR")
+            order = SubscriptionOrder(customer=reference, plan="video-premium", currency="EUR")
             subscribe(runtime.engine, order, now=START)
     while opening.open_due_cycles(
         runtime.engine, now=START, limit=500, policy=runtime.policy

@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from billing.api.remedies import remedy_of
 from billing.errors import BadInput, BillingError, Conflict, NotFound, SchemaUnknown, Unavailable
-from billing.flows.service.idempotency import InFlight, KeyReused
+from billing.flows.service.idempotency import KeyReused, RequestInFlight
 from billing.gateway.errors import ProviderKeyRefused
 from billing.pan import CardNumberRefused
 
@@ -23,7 +23,7 @@ TYPE_PREFIX: Final = "urn:perennial:problem:"
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ProblemKind:
     """One sort of error. `title` is the same for every occurrence."""
 
     code: str
@@ -32,51 +32,59 @@ class Kind:
     title: str
 
 
-KINDS: Final[Mapping[str, Kind]] = {
+KINDS: Final[Mapping[str, ProblemKind]] = {
     kind.code: kind
     for kind in (
-        Kind("malformed_request", 400, StatusCode.INVALID_ARGUMENT, "The request can't be read"),
-        Kind(
+        ProblemKind(
+            "malformed_request", 400, StatusCode.INVALID_ARGUMENT, "The request can't be read",
+        ),
+        ProblemKind(
             "idempotency_key_missing", 400, StatusCode.INVALID_ARGUMENT,
             "The request needs an idempotency key",
         ),
-        Kind("unauthenticated", 401, StatusCode.UNAUTHENTICATED, "The API key opens nothing"),
-        Kind("payment_declined", 402, StatusCode.OK, "The payment was declined"),
-        Kind(
+        ProblemKind(
+            "unauthenticated", 401, StatusCode.UNAUTHENTICATED, "The API key opens nothing",
+        ),
+        ProblemKind("payment_declined", 402, StatusCode.OK, "The payment was declined"),
+        ProblemKind(
             "permission_denied", 403, StatusCode.PERMISSION_DENIED,
             "The API key lacks the scope",
         ),
-        Kind("not_found", 404, StatusCode.NOT_FOUND, "There is no such thing"),
-        Kind(
+        ProblemKind("not_found", 404, StatusCode.NOT_FOUND, "There is no such thing"),
+        ProblemKind(
             "method_not_allowed", 405, StatusCode.UNIMPLEMENTED,
             "The method isn't allowed here",
         ),
-        Kind(
+        ProblemKind(
             "request_timeout", 408, StatusCode.DEADLINE_EXCEEDED,
             "The request took too long to arrive",
         ),
-        Kind("conflict", 409, StatusCode.FAILED_PRECONDITION, "The state forbids this"),
-        Kind("request_in_flight", 409, StatusCode.ABORTED, "The same request is in work"),
-        Kind("body_too_large", 413, StatusCode.RESOURCE_EXHAUSTED, "The request is too large"),
-        Kind(
+        ProblemKind("conflict", 409, StatusCode.FAILED_PRECONDITION, "The state forbids this"),
+        ProblemKind("request_in_flight", 409, StatusCode.ABORTED, "The same request is in work"),
+        ProblemKind(
+            "body_too_large", 413, StatusCode.RESOURCE_EXHAUSTED, "The request is too large",
+        ),
+        ProblemKind(
             "unsupported_media_type", 415, StatusCode.INVALID_ARGUMENT, "The body has to be JSON"
         ),
-        Kind("invalid_request", 422, StatusCode.INVALID_ARGUMENT, "The request can't be taken"),
-        Kind(
+        ProblemKind(
+            "invalid_request", 422, StatusCode.INVALID_ARGUMENT, "The request can't be taken",
+        ),
+        ProblemKind(
             "card_number_refused", 422, StatusCode.INVALID_ARGUMENT,
             "Card numbers are never accepted",
         ),
-        Kind(
+        ProblemKind(
             "idempotency_key_reused", 422, StatusCode.ALREADY_EXISTS,
             "The idempotency key was used for another request",
         ),
-        Kind(
+        ProblemKind(
             "provider_refused", 422, StatusCode.FAILED_PRECONDITION,
             "The payment provider refused it",
         ),
-        Kind("rate_limited", 429, StatusCode.RESOURCE_EXHAUSTED, "Too many requests"),
-        Kind("internal_error", 500, StatusCode.INTERNAL, "A fault of this program"),
-        Kind("unavailable", 503, StatusCode.UNAVAILABLE, "Try again in a moment"),
+        ProblemKind("rate_limited", 429, StatusCode.RESOURCE_EXHAUSTED, "Too many requests"),
+        ProblemKind("internal_error", 500, StatusCode.INTERNAL, "A fault of this program"),
+        ProblemKind("unavailable", 503, StatusCode.UNAVAILABLE, "Try again in a moment"),
     )
 }  # fmt: skip
 _BY_STATUS: Final[Mapping[int, str]] = {
@@ -97,7 +105,7 @@ _BY_STATUS: Final[Mapping[int, str]] = {
 _OF_ERRORS: Final[tuple[tuple[type[BillingError], str], ...]] = (
     (CardNumberRefused, "card_number_refused"),
     (KeyReused, "idempotency_key_reused"),
-    (InFlight, "request_in_flight"),
+    (RequestInFlight, "request_in_flight"),
     (NotFound, "not_found"),
     (Conflict, "conflict"),
     (BadInput, "invalid_request"),
@@ -114,7 +122,7 @@ RETRY_AFTER_SECONDS: Final[Mapping[str, int]] = {
 class Problem:
     """One occurrence of an error. `more` are members of its own, beside the standard ones."""
 
-    kind: Kind
+    kind: ProblemKind
     detail: str
     more: Mapping[str, Any] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)

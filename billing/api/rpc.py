@@ -18,8 +18,8 @@ from billing.api.schemas import AMOUNT_MAX
 from billing.api.security import Visitor
 from billing.flows.service import views
 from billing.flows.service.api_keys import Scope
-from billing.flows.service.idempotency import Answer
-from billing.flows.service.payments import DECLINED, REFUSED, Capture, Order, PaymentApi
+from billing.flows.service.idempotency import KeyedAnswer
+from billing.flows.service.payments import DECLINED, REFUSED, Capture, ChargeOrder, PaymentApi
 
 TEXT_LENGTH_MAX: Final = 500
 REFERENCE_LENGTH_MAX: Final = 255
@@ -45,7 +45,7 @@ class PaymentService(PaymentServiceServicer):
         asking = _needs(Scope.CHARGE)
         if request.capture not in _CAPTURE:
             _invalid("capture", "is no capture method")
-        order = Order(
+        order = ChargeOrder(
             amount=_amount(request.amount_cents),
             currency=request.currency,
             customer=_reference(request.customer, "customer") or None,
@@ -129,7 +129,7 @@ class PaymentService(PaymentServiceServicer):
 
     def _answered(
         self,
-        answer: Answer,
+        answer: KeyedAnswer,
         response: Callable[..., _Response],
         message: Callable[[Mapping[str, Any]], Any],
         also: int | None = None,
@@ -139,12 +139,12 @@ class PaymentService(PaymentServiceServicer):
             _refuse(answer)
         return response(payment=message(answer.body), replayed=answer.replayed)
 
-    def _replayed(self, answer: Answer) -> None:
+    def _replayed(self, answer: KeyedAnswer) -> None:
         if answer.replayed:
             self._metrics.replayed()
 
 
-def _refuse(answer: Answer) -> None:
+def _refuse(answer: KeyedAnswer) -> None:
     if answer.status == REFUSED:
         words = answer.body.get("decision") or answer.body.get("failure_reason")
         raise Refused("provider_refused", words or "refused")

@@ -51,11 +51,19 @@ Token = Annotated[
 ]
 
 
-class _In(BaseModel):
+class _Body(BaseModel):
+    """A body's public name, in OpenAPI and its clients, is its class's name without `Body`."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.__name__ = cls.__qualname__ = cls.__name__.removesuffix("Body")
+
+
+class _RequestBody(_Body):
     model_config = ConfigDict(extra="forbid")
 
 
-class NewPayment(_In):
+class NewPaymentBody(_RequestBody):
     """A one-off charge. One of `customer` and `payment_source` says who pays."""
 
     amount: Amount
@@ -68,33 +76,33 @@ class NewPayment(_In):
     description: Text = ""
 
 
-class NewCapture(_In):
+class NewCaptureBody(_RequestBody):
     """What to capture; without an amount the whole."""
 
     amount: Amount | None = None
 
 
-class NewRefund(_In):
+class NewRefundBody(_RequestBody):
     """What to give back; without an amount all that is left."""
 
     amount: Amount | None = None
     reason: Reason = ""
 
 
-class Why(_In):
+class WhyBody(_RequestBody):
     """A reason, kept in the history."""
 
     reason: Reason = ""
 
 
-class Cancel(_In):
+class CancelBody(_RequestBody):
     """How to cancel."""
 
     at_period_end: Annotated[bool, Field(strict=True)] = True
     reason: Reason = ""
 
 
-class NewCustomer(_In):
+class NewCustomerBody(_RequestBody):
     """Who is to pay."""
 
     name: Annotated[
@@ -110,13 +118,13 @@ class NewCustomer(_In):
     payment_method: Token | None = None
 
 
-class NewPaymentMethod(_In):
+class NewPaymentMethodBody(_RequestBody):
     """A payment method that the provider knows already."""
 
     payment_method: Token
 
 
-class NewSubscription(_In):
+class NewSubscriptionBody(_RequestBody):
     """What a customer subscribes to. `starts` is civil time in `zone`; without it, now."""
 
     customer: Reference
@@ -145,7 +153,7 @@ class Page(BaseModel, Generic[Item]):
     next_cursor: str | None
 
 
-class Customer(BaseModel):
+class CustomerBody(_Body):
     """Who pays."""
 
     id: str
@@ -156,7 +164,7 @@ class Customer(BaseModel):
     created_at: datetime
 
 
-class PaymentMethod(BaseModel):
+class PaymentMethodBody(_Body):
     """What a payment method is recognised by; only a card has all of it."""
 
     id: str
@@ -170,7 +178,7 @@ class PaymentMethod(BaseModel):
     created_at: datetime
 
 
-class Payment(BaseModel):
+class PaymentBody(_Body):
     """Collecting one amount. `pending` says that the state changes by itself."""
 
     id: str
@@ -193,7 +201,7 @@ class Payment(BaseModel):
     created_at: datetime
 
 
-class Refund(BaseModel):
+class RefundBody(_Body):
     """Money given back."""
 
     id: str
@@ -207,13 +215,13 @@ class Refund(BaseModel):
     finished_at: datetime | None
 
 
-class PaymentWithRefunds(Payment):
+class PaymentWithRefundsBody(PaymentBody):
     """A payment and what was given back of it."""
 
-    refunds: list[Refund]
+    refunds: list[RefundBody]
 
 
-class Transaction(BaseModel):
+class TransactionBody(_Body):
     """A charge or a refund."""
 
     id: str
@@ -226,7 +234,7 @@ class Transaction(BaseModel):
     created_at: datetime
 
 
-class Subscription(BaseModel):
+class SubscriptionBody(_Body):
     """A customer's contract."""
 
     id: str
@@ -247,7 +255,7 @@ class Subscription(BaseModel):
     created_at: datetime
 
 
-class Invoice(BaseModel):
+class InvoiceBody(_Body):
     """What a period owes."""
 
     id: str
@@ -263,7 +271,7 @@ class Invoice(BaseModel):
     resolved_at: datetime | None
 
 
-class InvoiceLine(BaseModel):
+class InvoiceLineBody(_Body):
     """What for."""
 
     line: int
@@ -273,14 +281,14 @@ class InvoiceLine(BaseModel):
     amount: int
 
 
-class InvoiceWithLines(Invoice):
+class InvoiceWithLinesBody(InvoiceBody):
     """An invoice with its lines and its payment."""
 
-    lines: list[InvoiceLine]
-    payment: Payment | None
+    lines: list[InvoiceLineBody]
+    payment: PaymentBody | None
 
 
-class PlanVersion(BaseModel):
+class PlanVersionBody(_Body):
     """Dated, unchangeable terms; prices are minor units by currency."""
 
     effective: str
@@ -291,22 +299,22 @@ class PlanVersion(BaseModel):
     prices: dict[str, int]
 
 
-class Plan(BaseModel):
+class PlanBody(_Body):
     """What is sold."""
 
     code: str
     product: str
     name: str
-    versions: list[PlanVersion]
+    versions: list[PlanVersionBody]
 
 
-class Plans(BaseModel):
+class PlansBody(_Body):
     """All that is sold."""
 
-    data: list[Plan]
+    data: list[PlanBody]
 
 
-class TimelineLine(BaseModel):
+class TimelineLineBody(_Body):
     """One thing that happened to a subscription."""
 
     model_config = ConfigDict(extra="allow")
@@ -317,13 +325,13 @@ class TimelineLine(BaseModel):
     actor: str | None
 
 
-class Timeline(BaseModel):
+class TimelineBody(_Body):
     """All that happened to a subscription, oldest first."""
 
-    data: list[TimelineLine]
+    data: list[TimelineLineBody]
 
 
-class AuditLine(BaseModel):
+class AuditLineBody(_Body):
     """One change: who, what, when, why."""
 
     id: int

@@ -25,7 +25,7 @@ _FALLBACK_USER = "nobody"
 
 
 @dataclass(frozen=True, slots=True)
-class Account:
+class OsUser:
     """Whom a server runs as."""
 
     uid: int
@@ -67,7 +67,7 @@ class Wheel:
         """Name and version: an upgrade is copied anew."""
         return f"{self.distribution}-{importlib.metadata.version(self.distribution)}"
 
-    def reachable(self, account: Account, home: Path) -> Path:
+    def reachable(self, account: OsUser, home: Path) -> Path:
         """Return the path of a copy of the program that the account can run; itself if it can."""
         if _can_run(self.program, account):
             return self.program
@@ -100,12 +100,12 @@ def new_home(dir: Path, name: str, *, lasting: bool) -> Path:
     return home
 
 
-def owner_of(home: Path) -> Account | None:
+def owner_of(home: Path) -> OsUser | None:
     """Return whom a server with this home runs as: None for ourselves, else (as root) its owner."""
     if os.geteuid() != 0:
         return None
     status = home.stat()
-    return Account(status.st_uid, status.st_gid)
+    return OsUser(status.st_uid, status.st_gid)
 
 
 def _base() -> Path | None:
@@ -116,14 +116,14 @@ def _base() -> Path | None:
     return None
 
 
-def _service_account() -> Account:
+def _service_account() -> OsUser:
     """Return the account `perennial`, made if need be, or `nobody` where none can be made."""
     for name in (SYSTEM_USER, _FALLBACK_USER):
         if name == SYSTEM_USER:
             _make_system_user()
         with contextlib.suppress(KeyError):
             entry = pwd.getpwnam(name)
-            return Account(entry.pw_uid, entry.pw_gid)
+            return OsUser(entry.pw_uid, entry.pw_gid)
     raise Unavailable(
         "PostgreSQL doesn't run as root, and this machine has no unprivileged user for it",
         remedy=f"make a system user {SYSTEM_USER}, or run as an ordinary user",
@@ -144,7 +144,7 @@ def _make_system_user() -> None:
         )
 
 
-def _can_run(program: Path, account: Account) -> bool:
+def _can_run(program: Path, account: OsUser) -> bool:
     """Try it: only running it proves that every folder above and every library is reachable."""
     trial = orphans.spawn([str(program), "--version"], user=account.ids, cwd="/")
     return trial.wait() == 0

@@ -12,7 +12,7 @@ from billing.gateway.gateways import NO_GATEWAYS, Gateways
 
 
 class Clock(Protocol):
-    """Tells domain time and real time; see `workers.runtime.clock`."""
+    """Tells domain time and real time, both aware and in UTC; see `workers.runtime.clock`."""
 
     def now(self) -> datetime:
         """Return domain time: periods, ladders, what is due."""

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from billing.flows.subscriptions.catalog import CatalogChange, ChangeKind, Difference
+from billing.flows.subscriptions.catalog import CatalogChange, ChangeKind, TermDifference
 
 
 def words(change: CatalogChange) -> str:
@@ -32,7 +32,7 @@ def effects(change: CatalogChange) -> str:
     )
 
 
-def _difference(each: Difference, *, absent: str) -> str:
+def _difference(each: TermDifference, *, absent: str) -> str:
     def shown(value: Any) -> str:
         return absent if value is None else str(value)
 

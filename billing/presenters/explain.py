@@ -22,19 +22,19 @@ from billing.queries.explain.read import BilledFacts, CollectionFacts
 
 
 @dataclass(frozen=True, slots=True)
-class Section:
+class ExplainedSection:
     """One step of the explanation."""
 
     title: str
     sentences: tuple[str, ...]
 
 
-def sections(explained: Explanation) -> list[Section]:
+def sections(explained: Explanation) -> list[ExplainedSection]:
     """Return an explanation in words."""
     return list(_sections(explained))
 
 
-def _sections(explained: Explanation) -> Iterator[Section]:
+def _sections(explained: Explanation) -> Iterator[ExplainedSection]:
     if isinstance(explained, PaymentExplained):
         yield _section("payment", payment(explained.payment))
     else:
@@ -45,7 +45,7 @@ def _sections(explained: Explanation) -> Iterator[Section]:
         yield from _billed(explained.billed)
 
 
-def _billed(facts: BilledFacts) -> Iterator[Section]:
+def _billed(facts: BilledFacts) -> Iterator[ExplainedSection]:
     if facts.terms is not None:
         yield _section("terms", terms(facts.terms))
     if facts.schedule is not None:
@@ -61,12 +61,12 @@ def _billed(facts: BilledFacts) -> Iterator[Section]:
         yield _section("cycle", cycle(facts.cycle))
 
 
-def _collection(facts: CollectionFacts) -> Iterator[Section]:
+def _collection(facts: CollectionFacts) -> Iterator[ExplainedSection]:
     yield _section("attempts", attempts(facts.attempts))
     yield _section("next step", next_step(facts.next_step))
     if facts.money_back.refunds or facts.money_back.disputes:
         yield _section("given back", money_back(facts.money_back))
 
 
-def _section(title: str, sentences: Iterable[str]) -> Section:
-    return Section(title, tuple(sentences))
+def _section(title: str, sentences: Iterable[str]) -> ExplainedSection:
+    return ExplainedSection(title, tuple(sentences))

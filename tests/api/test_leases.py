@@ -5,11 +5,19 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine
 
-from billing.flows.service.idempotency import Answer, Claim, InFlight, Request, claim, keep, release
+from billing.flows.service.idempotency import (
+    Claim,
+    KeyedAnswer,
+    KeyedRequest,
+    RequestInFlight,
+    claim,
+    keep,
+    release,
+)
 from tests.scenarios.world import BEGINNING, World
 
 LEASE = timedelta(minutes=1)
-REQUEST = Request("api:shop", "a-key", "payments.charge", {"amount": 999})
+REQUEST = KeyedRequest("api:shop", "a-key", "payments.charge", {"amount": 999})
 
 
 def claimed(engine: Engine, minutes: int) -> Claim:
@@ -26,7 +34,7 @@ def test_who_was_too_slow_gives_nobody_elses_claim_up(world: World) -> None:
     release(world.engine, slow)
 
     assert quick.resource_id == slow.resource_id
-    with pytest.raises(InFlight):
+    with pytest.raises(RequestInFlight):
         claimed(world.engine, 2)
     release(world.engine, quick)
     assert claimed(world.engine, 2).taken_up
@@ -37,8 +45,8 @@ def test_the_first_answer_stays_and_is_what_everybody_is_told(world: World) -> N
     quick = claimed(world.engine, 2)
 
     with world.engine.begin() as conn:
-        first = keep(conn, quick, Answer(201, {"n": 1}), wall=BEGINNING)
-        second = keep(conn, slow, Answer(402, {"n": 2}), wall=BEGINNING)
+        first = keep(conn, quick, KeyedAnswer(201, {"n": 1}), wall=BEGINNING)
+        second = keep(conn, slow, KeyedAnswer(402, {"n": 2}), wall=BEGINNING)
         told = claim(conn, REQUEST, wall=BEGINNING, lease=LEASE)
 
     assert (first.status, second.status, second.replayed) == (201, 201, True)

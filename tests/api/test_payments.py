@@ -10,7 +10,7 @@ import pytest
 from sqlalchemy import text
 
 from billing.flows.service.callers import Caller as Asking
-from billing.flows.service.payments import InlineWorker, Order
+from billing.flows.service.payments import ChargeOrder, InlineWorker
 from tests.api.caller import Caller, Json, Shop, fresh
 from tests.scenarios.world import Subscriber, World
 
@@ -278,7 +278,7 @@ def test_a_crash_is_taken_up_by_the_same_key(
     over = crash_in(shop, monkeypatch, after=after)
     service = shop.api.app.state.services.payments
     with pytest.raises(Crash):
-        service.charge(Asking("k", "shop"), key, Order(999, "USD", customer=ada.customer))
+        service.charge(Asking("k", "shop"), key, ChargeOrder(999, "USD", customer=ada.customer))
     over()
     held = caller.post("/v1/payments", order, key)
     world.wall += timedelta(minutes=5)
@@ -299,7 +299,7 @@ def test_a_charge_that_nobody_asks_for_again_is_finished_by_a_worker(
     over = crash_in(shop, monkeypatch, after=False)
     service = shop.api.app.state.services.payments
     with pytest.raises(Crash):
-        service.charge(Asking("k", "shop"), fresh(), Order(999, "USD", customer=ada.customer))
+        service.charge(Asking("k", "shop"), fresh(), ChargeOrder(999, "USD", customer=ada.customer))
     over()
 
     world.run_until("2026-01-02")

@@ -13,6 +13,7 @@ import requests
 
 from billing.api.generated.perennial.v1 import payments_pb2
 from billing.embedded.servers import free_port
+from billing.flows.context import Clock
 from billing.flows.service import api_keys
 from billing.flows.service.api_keys import Scope
 from billing.sandbox import SandboxServer
@@ -23,7 +24,6 @@ from tests.cards.traces import assert_no_trace, dump, everything_in_redis, metri
 from tests.delivery.engine_under_test import EngineUnderTest
 from tests.waiting import PATIENCE
 from tests.webhook_door import event, signature
-from workers.runtime.clock import Clock
 from workers.runtime.runtime import SANDBOX_FILE
 
 SECRET = "whsec_of_the_processes"

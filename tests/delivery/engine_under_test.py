@@ -30,7 +30,7 @@ from billing.flows.prove import prove
 from billing.flows.service import api_keys
 from billing.flows.service.api_keys import Scope
 from billing.flows.subscriptions import catalog
-from billing.flows.subscriptions.subscribing import Order, subscribe
+from billing.flows.subscriptions.subscribing import SubscriptionOrder, subscribe
 from billing.gateway import ProviderCharge
 from billing.gateway.stripe.amounts import from_stripe
 from billing.queries.totals import totals
@@ -295,7 +295,7 @@ class EngineUnderTest:
             )
             plan, currency = plans[number % len(plans)]
             starts = now + timedelta(hours=1) + spread * number // count
-            order = Order(
+            order = SubscriptionOrder(
                 customer=reference,
                 plan=plan,
                 currency=currency,

@@ -278,7 +278,9 @@ class World:
     ) -> Subscriber:
         subscription_id = subscribe.subscribe(
             self.engine,
-            subscribe.Order(customer=str(customer_id), plan=plan, currency=currency, **order),
+            subscribe.SubscriptionOrder(
+                customer=str(customer_id), plan=plan, currency=currency, **order
+            ),
             now=self.now,
         )
         return Subscriber(customer_id, provider_id, subscription_id)

@@ -415,7 +415,7 @@ def test_an_entry_that_meets_a_closing_cycle_waits_and_is_refused(
             run(closer, *closing)
             posting: Future[None] = pool.submit(post_and_commit, engine)
             until(lambda: somebody_waits(open_cycle))
-        with pytest.raises(journal.CycleClosed, match=str(CYCLE)):
+        with pytest.raises(journal.CycleAlreadyClosed, match=str(CYCLE)):
             posting.result(timeout=PATIENCE)
 
 

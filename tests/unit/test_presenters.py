@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from billing.flows.subscriptions.catalog import CatalogChange, ChangeKind, Difference
+from billing.flows.subscriptions.catalog import CatalogChange, ChangeKind, TermDifference
 from billing.presenters import catalog, timeline
 from billing.presenters.explain_books import cycle
 from billing.presenters.explain_collection import next_step
@@ -164,11 +164,13 @@ CHANGES = [
         "new version: 9.99 USD; existing subscriptions move to it from their next period on",
     ),
     (
-        CatalogChange(ChangeKind.POLICY, "tv", differences=(Difference("name", "TV", "Telly"),)),
+        CatalogChange(
+            ChangeKind.POLICY, "tv", differences=(TermDifference("name", "TV", "Telly"),)
+        ),
         "name: TV -> Telly",
     ),
     (
-        CatalogChange(ChangeKind.POLICY, "tv", differences=(Difference("dunning", None, "x"),)),
+        CatalogChange(ChangeKind.POLICY, "tv", differences=(TermDifference("dunning", None, "x"),)),
         "dunning: (default) -> x",
     ),
     (
@@ -176,7 +178,10 @@ CHANGES = [
             ChangeKind.CHANGED_TERMS,
             "tv",
             date(2026, 5, 1),
-            differences=(Difference("every", "1 month", "1 year"), Difference("trial", None, "1w")),
+            differences=(
+                TermDifference("every", "1 month", "1 year"),
+                TermDifference("trial", None, "1w"),
+            ),
         ),
         "every: 1 month -> 1 year; trial: None -> 1w",
     ),

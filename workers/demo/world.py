@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from billing.errors import BillingError
 from billing.flows.customers import customers
-from billing.flows.subscriptions.subscribing import Order, subscribe
+from billing.flows.subscriptions.subscribing import SubscriptionOrder, subscribe
 from plans.terms import Catalog, version_for_new
 from workers.runtime.broker import ring
 from workers.runtime.runtime import Runtime
@@ -127,8 +127,8 @@ def populate(
         subscribe(runtime.engine, order, now=start, actor="demo")
 
 
-def _cast_order(number: int, part: Part, start: datetime) -> Order:
-    return Order(
+def _cast_order(number: int, part: Part, start: datetime) -> SubscriptionOrder:
+    return SubscriptionOrder(
         customer=reference(number),
         plan=CAST_PLAN,
         currency=part.currency,
@@ -144,7 +144,9 @@ def _card_by_lot(rng: random.Random) -> str:
     return str(rng.choices(tokens, weights)[0])
 
 
-def _order_by_lot(catalog: Catalog, number: int, start: datetime, rng: random.Random) -> Order:
+def _order_by_lot(
+    catalog: Catalog, number: int, start: datetime, rng: random.Random
+) -> SubscriptionOrder:
     """Order one of all plans, currencies and zones.
 
     They start at any minute of the first 28 days, some of them on the 31st of January.
@@ -155,7 +157,7 @@ def _order_by_lot(catalog: Catalog, number: int, start: datetime, rng: random.Ra
     if number % 9 == 0:
         starts = starts.replace(month=1, day=31)
     price = version_for_new(plan.versions, starts.date()).prices
-    return Order(
+    return SubscriptionOrder(
         customer=reference(number),
         plan=plan.code,
         currency=rng.choice(sorted(price)),

@@ -7,27 +7,10 @@ while a test clock stands still.
 """
 
 from datetime import UTC, datetime
-from typing import Protocol
 
 from sqlalchemy import Engine
 
 from billing.store import clock as stored
-
-
-class Clock(Protocol):
-    """Tells the two times, both aware and in UTC."""
-
-    def now(self) -> datetime:
-        """Return domain time."""
-        ...
-
-    def wall(self) -> datetime:
-        """Return real time."""
-        ...
-
-    def pinned(self) -> datetime | None:
-        """Return where a test clock stands, or None where time passes by itself."""
-        ...
 
 
 class SystemClock:

@@ -26,7 +26,7 @@ from billing.gateway.registry import KINDS
 from billing.rules import dunning
 from billing.store.engine import make_engine
 from workers.runtime.broker import make_broker
-from workers.runtime.clock import Clock, StoredClock, SystemClock
+from workers.runtime.clock import StoredClock, SystemClock
 from workers.runtime.shares import calls_per_second
 
 SANDBOX_KEY: Final = "sk_test_perennial_sandbox"
@@ -146,7 +146,7 @@ class Runtime:
         )
 
     @cached_property
-    def clock(self) -> Clock:
+    def clock(self) -> SystemClock | StoredClock:
         """The system's clock, or the test clock in sandbox mode."""
         return StoredClock(self.engine) if self.settings.mode == "sandbox" else SystemClock()
 

@@ -31,7 +31,7 @@ from plans.terms import Plan
 router = APIRouter(prefix="/v1", tags=["books"], dependencies=[Depends(BEARER)])
 
 
-@router.get("/invoices", responses=shown(schemas.Page[schemas.Invoice]))
+@router.get("/invoices", responses=shown(schemas.Page[schemas.InvoiceBody]))
 def list_invoices(
     _: Reader,
     services: UsesServices,
@@ -47,7 +47,7 @@ def list_invoices(
         return listed(conn, "invoices", views.invoice, limit=limit, cursor=cursor, equal=equal)
 
 
-@router.get("/invoices/{invoice}", responses=shown(schemas.InvoiceWithLines))
+@router.get("/invoices/{invoice}", responses=shown(schemas.InvoiceWithLinesBody))
 def show_invoice(invoice: InPath, _: Reader, services: UsesServices) -> JSONResponse:
     """Show an invoice, by id or number, with its lines and its payment."""
     with services.engine.connect() as conn:
@@ -65,7 +65,7 @@ def show_invoice(invoice: InPath, _: Reader, services: UsesServices) -> JSONResp
     )
 
 
-@router.get("/plans", responses=shown(schemas.Plans))
+@router.get("/plans", responses=shown(schemas.PlansBody))
 def list_plans(_: Reader, services: UsesServices) -> JSONResponse:
     """List every published plan with its versions."""
     with services.engine.connect() as conn:
@@ -73,7 +73,7 @@ def list_plans(_: Reader, services: UsesServices) -> JSONResponse:
     return JSONResponse({"data": [_plan(found[code]) for code in sorted(found)]})
 
 
-@router.get("/plans/{code}", responses=shown(schemas.Plan))
+@router.get("/plans/{code}", responses=shown(schemas.PlanBody))
 def show_plan(code: InPath, _: Reader, services: UsesServices) -> JSONResponse:
     """Show a published plan."""
     with services.engine.connect() as conn:
@@ -96,7 +96,7 @@ def _plan(plan: Plan) -> dict[str, Any]:
     }
 
 
-@router.get("/audit", responses=shown(schemas.Page[schemas.AuditLine]))
+@router.get("/audit", responses=shown(schemas.Page[schemas.AuditLineBody]))
 def list_audit_log(
     _: Admin,
     services: UsesServices,

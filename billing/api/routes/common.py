@@ -18,7 +18,7 @@ from billing.api.security import Visitor
 from billing.errors import NotFound
 from billing.flows.service.api_keys import Scope
 from billing.flows.service.customers import CustomerApi
-from billing.flows.service.idempotency import KEY_LENGTH_MAX, Answer
+from billing.flows.service.idempotency import KEY_LENGTH_MAX, KeyedAnswer
 from billing.flows.service.payments import DECLINED, REFUSED, PaymentApi, found_customer
 from billing.queries import lists
 from billing.queries.lists import Listed
@@ -109,7 +109,7 @@ def shown(model: type) -> dict[int | str, dict[str, Any]]:
 
 
 def respond(
-    services: Services, answer: Answer, *, noun: str, at: str | None = None
+    services: Services, answer: KeyedAnswer, *, noun: str, at: str | None = None
 ) -> JSONResponse:
     """Return what a request came to. `at` is the path below which what was made is found."""
     replayed = {"idempotency-replayed": "true"} if answer.replayed else {}

@@ -25,16 +25,16 @@ from billing.queries.customers import payment_methods_of
 router = APIRouter(prefix="/v1/customers", tags=["customers"], dependencies=[Depends(BEARER)])
 
 
-@router.post("", status_code=201, responses=made(schemas.Customer))
+@router.post("", status_code=201, responses=made(schemas.CustomerBody))
 def create_customer(
-    new: schemas.NewCustomer, key: IdempotencyKey, visitor: Charger, services: UsesServices
+    new: schemas.NewCustomerBody, key: IdempotencyKey, visitor: Charger, services: UsesServices
 ) -> JSONResponse:
     """Create a customer here and at the provider."""
     answer = services.customers.create_customer(visitor.caller, key, **new.model_dump())
     return respond(services, answer, noun="customer", at="/v1/customers")
 
 
-@router.get("", responses=shown(schemas.Page[schemas.Customer]))
+@router.get("", responses=shown(schemas.Page[schemas.CustomerBody]))
 def list_customers(
     _: Reader,
     services: UsesServices,
@@ -46,17 +46,19 @@ def list_customers(
         return listed(conn, "customers", views.customer, limit=limit, cursor=cursor)
 
 
-@router.get("/{customer}", responses=shown(schemas.Customer))
+@router.get("/{customer}", responses=shown(schemas.CustomerBody))
 def show_customer(customer: InPath, _: Reader, services: UsesServices) -> JSONResponse:
     """Show a customer, by id or external id."""
     with services.engine.connect() as conn:
         return JSONResponse(views.customer(found_customer(conn, customer)))
 
 
-@router.post("/{customer}/payment-methods", status_code=201, responses=made(schemas.PaymentMethod))
+@router.post(
+    "/{customer}/payment-methods", status_code=201, responses=made(schemas.PaymentMethodBody)
+)
 def add_payment_method(
     customer: InPath,
-    new: schemas.NewPaymentMethod,
+    new: schemas.NewPaymentMethodBody,
     key: IdempotencyKey,
     visitor: Charger,
     services: UsesServices,
@@ -68,7 +70,7 @@ def add_payment_method(
     return respond(services, answer, noun="payment_method")
 
 
-@router.get("/{customer}/payment-methods", responses=shown(schemas.Page[schemas.PaymentMethod]))
+@router.get("/{customer}/payment-methods", responses=shown(schemas.Page[schemas.PaymentMethodBody]))
 def list_payment_methods(customer: InPath, _: Reader, services: UsesServices) -> JSONResponse:
     """List a customer's payment methods, oldest first."""
     with services.engine.connect() as conn:

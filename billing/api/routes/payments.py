@@ -24,7 +24,7 @@ from billing.api.routes.common import (
     shown,
 )
 from billing.flows.service import views
-from billing.flows.service.payments import Order, existing
+from billing.flows.service.payments import ChargeOrder, existing
 from billing.queries import payments as queries
 from billing.rules.payments import State
 
@@ -32,12 +32,12 @@ router = APIRouter(prefix="/v1", tags=["payments"], dependencies=[Depends(BEARER
 AT = "/v1/payments"
 
 
-@router.post("/payments", status_code=201, responses=made(schemas.Payment, pending=True))
+@router.post("/payments", status_code=201, responses=made(schemas.PaymentBody, pending=True))
 def create_payment(
-    new: schemas.NewPayment, key: IdempotencyKey, visitor: Charger, services: UsesServices
+    new: schemas.NewPaymentBody, key: IdempotencyKey, visitor: Charger, services: UsesServices
 ) -> JSONResponse:
     """Charge a customer once. A decline is a problem, 402, with the payment in it."""
-    order = Order(
+    order = ChargeOrder(
         amount=new.amount,
         currency=new.currency,
         customer=new.customer,
@@ -49,7 +49,7 @@ def create_payment(
     return respond(services, answer, noun="payment", at=AT)
 
 
-@router.get("/payments", responses=shown(schemas.Page[schemas.Payment]))
+@router.get("/payments", responses=shown(schemas.Page[schemas.PaymentBody]))
 def list_payments(
     _: Reader,
     services: UsesServices,
@@ -65,16 +65,16 @@ def list_payments(
         return listed(conn, "payments", views.payment, limit=limit, cursor=cursor, equal=equal)
 
 
-@router.get("/payments/{payment_id}", responses=shown(schemas.PaymentWithRefunds))
+@router.get("/payments/{payment_id}", responses=shown(schemas.PaymentWithRefundsBody))
 def show_payment(payment_id: PaymentId, _: Reader, services: UsesServices) -> JSONResponse:
     """Tell where a payment stands, and what was given back of it."""
     return JSONResponse(services.payments.status(payment_id))
 
 
-@router.post("/payments/{payment_id}/capture", responses=changed(schemas.Payment, pending=True))
+@router.post("/payments/{payment_id}/capture", responses=changed(schemas.PaymentBody, pending=True))
 def capture_payment(
     payment_id: PaymentId,
-    new: schemas.NewCapture,
+    new: schemas.NewCaptureBody,
     key: IdempotencyKey,
     visitor: Charger,
     services: UsesServices,
@@ -84,10 +84,10 @@ def capture_payment(
     return respond(services, answer, noun="payment")
 
 
-@router.post("/payments/{payment_id}/void", responses=changed(schemas.Payment, pending=True))
+@router.post("/payments/{payment_id}/void", responses=changed(schemas.PaymentBody, pending=True))
 def void_payment(
     payment_id: PaymentId,
-    new: schemas.Why,
+    new: schemas.WhyBody,
     key: IdempotencyKey,
     visitor: Charger,
     services: UsesServices,
@@ -98,11 +98,13 @@ def void_payment(
 
 
 @router.post(
-    "/payments/{payment_id}/retry", status_code=202, responses=made(schemas.Payment, pending=True)
+    "/payments/{payment_id}/retry",
+    status_code=202,
+    responses=made(schemas.PaymentBody, pending=True),
 )
 def retry_payment(
     payment_id: PaymentId,
-    new: schemas.Why,
+    new: schemas.WhyBody,
     key: IdempotencyKey,
     visitor: Charger,
     services: UsesServices,
@@ -115,11 +117,11 @@ def retry_payment(
 @router.post(
     "/payments/{payment_id}/refunds",
     status_code=201,
-    responses=made(schemas.Refund, pending=True),
+    responses=made(schemas.RefundBody, pending=True),
 )
 def create_refund(
     payment_id: PaymentId,
-    new: schemas.NewRefund,
+    new: schemas.NewRefundBody,
     key: IdempotencyKey,
     visitor: Refunder,
     services: UsesServices,
@@ -129,7 +131,7 @@ def create_refund(
     return respond(services, answer, noun="refund", at="/v1/refunds")
 
 
-@router.get("/payments/{payment_id}/refunds", responses=shown(schemas.Page[schemas.Refund]))
+@router.get("/payments/{payment_id}/refunds", responses=shown(schemas.Page[schemas.RefundBody]))
 def list_refunds(
     payment_id: PaymentId,
     _: Reader,
@@ -143,7 +145,7 @@ def list_refunds(
         return listed(conn, "refunds", views.refund, limit=limit, cursor=cursor, equal=equal)
 
 
-@router.get("/refunds/{refund_id}", responses=shown(schemas.Refund))
+@router.get("/refunds/{refund_id}", responses=shown(schemas.RefundBody))
 def show_refund(refund_id: PaymentId, _: Reader, services: UsesServices) -> JSONResponse:
     """Tell where a refund stands."""
     with services.engine.connect() as conn:
@@ -153,7 +155,7 @@ def show_refund(refund_id: PaymentId, _: Reader, services: UsesServices) -> JSON
     return JSONResponse(views.refund(row))
 
 
-@router.get("/transactions", responses=shown(schemas.Page[schemas.Transaction]))
+@router.get("/transactions", responses=shown(schemas.Page[schemas.TransactionBody]))
 def list_transactions(
     _: Reader,
     services: UsesServices,

@@ -23,7 +23,7 @@ from billing.api.routes.common import (
     shown,
 )
 from billing.flows.service import views
-from billing.flows.subscriptions.subscribing import Order
+from billing.flows.subscriptions.subscribing import SubscriptionOrder
 from billing.presenters import timeline as words
 from billing.queries.subscriptions import subscription_of
 from billing.queries.timeline import timeline
@@ -34,19 +34,21 @@ router = APIRouter(
 )
 
 
-@router.post("", status_code=201, responses=made(schemas.Subscription))
+@router.post("", status_code=201, responses=made(schemas.SubscriptionBody))
 def create_subscription(
-    new: schemas.NewSubscription,
+    new: schemas.NewSubscriptionBody,
     key: IdempotencyKey,
     visitor: Charger,
     services: UsesServices,
 ) -> JSONResponse:
     """Subscribe a customer to a plan; the scheduler opens the first period when it begins."""
-    answer = services.customers.subscribe(visitor.caller, key, Order(**new.model_dump()))
+    answer = services.customers.subscribe(
+        visitor.caller, key, SubscriptionOrder(**new.model_dump())
+    )
     return respond(services, answer, noun="subscription", at="/v1/subscriptions")
 
 
-@router.get("", responses=shown(schemas.Page[schemas.Subscription]))
+@router.get("", responses=shown(schemas.Page[schemas.SubscriptionBody]))
 def list_subscriptions(
     _: Reader,
     services: UsesServices,
@@ -64,7 +66,7 @@ def list_subscriptions(
         )
 
 
-@router.get("/{subscription}", responses=shown(schemas.Subscription))
+@router.get("/{subscription}", responses=shown(schemas.SubscriptionBody))
 def show_subscription(subscription: InPath, _: Reader, services: UsesServices) -> JSONResponse:
     """Show a subscription, by id or external id."""
     with services.engine.connect() as conn:
@@ -74,7 +76,7 @@ def show_subscription(subscription: InPath, _: Reader, services: UsesServices) -
     return JSONResponse(views.subscription(found))
 
 
-@router.get("/{subscription}/timeline", responses=shown(schemas.Timeline))
+@router.get("/{subscription}/timeline", responses=shown(schemas.TimelineBody))
 def show_timeline(subscription: InPath, _: Reader, services: UsesServices) -> JSONResponse:
     """Tell everything that happened to a subscription, oldest first."""
     with services.engine.connect() as conn:
@@ -85,10 +87,10 @@ def show_timeline(subscription: InPath, _: Reader, services: UsesServices) -> JS
     return JSONResponse({"data": [views.plain(words.line(entry)) for entry in entries]})
 
 
-@router.post("/{subscription}/cancel", responses=changed(schemas.Subscription))
+@router.post("/{subscription}/cancel", responses=changed(schemas.SubscriptionBody))
 def cancel_subscription(
     subscription: InPath,
-    new: schemas.Cancel,
+    new: schemas.CancelBody,
     key: IdempotencyKey,
     visitor: Charger,
     services: UsesServices,
@@ -105,10 +107,10 @@ def cancel_subscription(
     return respond(services, answer, noun="subscription")
 
 
-@router.post("/{subscription}/pause", responses=changed(schemas.Subscription))
+@router.post("/{subscription}/pause", responses=changed(schemas.SubscriptionBody))
 def pause_subscription(
     subscription: InPath,
-    new: schemas.Why,
+    new: schemas.WhyBody,
     key: IdempotencyKey,
     visitor: Charger,
     services: UsesServices,
@@ -120,10 +122,10 @@ def pause_subscription(
     return respond(services, answer, noun="subscription")
 
 
-@router.post("/{subscription}/resume", responses=changed(schemas.Subscription))
+@router.post("/{subscription}/resume", responses=changed(schemas.SubscriptionBody))
 def resume_subscription(
     subscription: InPath,
-    new: schemas.Why,
+    new: schemas.WhyBody,
     key: IdempotencyKey,
     visitor: Charger,
     services: UsesServices,

@@ -67,13 +67,13 @@ def create(
 
     The scheduler opens the first period when it begins, and charges for it unless it is a trial.
     """
-    from billing.flows.subscriptions.subscribing import Order
+    from billing.flows.subscriptions.subscribing import SubscriptionOrder
     from billing.flows.subscriptions.subscribing import subscribe as start
 
     with session.connect() as conn:
         customer_id = find(conn, "customer", customer)
         sold_in = _currencies(conn, plan)
-    order = Order(
+    order = SubscriptionOrder(
         customer=str(customer_id),
         plan=plan,
         currency=(currency or _only(sold_in, plan)).upper(),

@@ -14,7 +14,15 @@ from billing.flows.customers.customers import refuse_anything_like_a_card
 from billing.flows.policy import Policy
 from billing.flows.service import views
 from billing.flows.service.callers import Audited, Caller
-from billing.flows.service.idempotency import Answer, Claim, Request, claim, keep, once, release
+from billing.flows.service.idempotency import (
+    Claim,
+    KeyedAnswer,
+    KeyedRequest,
+    claim,
+    keep,
+    once,
+    release,
+)
 from billing.flows.service.payments import DONE, MADE, found_customer
 from billing.flows.subscriptions import lifecycle
 from billing.flows.subscriptions import subscribing as subscribe
@@ -51,10 +59,10 @@ class CustomerApi(Audited):
         email: str | None,
         external_id: str | None,
         payment_method: str | None,
-    ) -> Answer:
+    ) -> KeyedAnswer:
         """Create a customer here and at the provider. 201.
 
-        Raises `KeyReused`, `InFlight`, `BadInput`, `Conflict`, `Unavailable`.
+        Raises `KeyReused`, `RequestInFlight`, `BadInput`, `Conflict`, `Unavailable`.
         """
         given = {
             "name": name,
@@ -64,7 +72,7 @@ class CustomerApi(Audited):
         }
         refuse_anything_like_a_card(**given)
 
-        def work(claimed: Claim) -> tuple[UUID, Callable[[Connection], Answer]]:
+        def work(claimed: Claim) -> tuple[UUID, Callable[[Connection], KeyedAnswer]]:
             customer_id = customer_flow.create(
                 self.engine,
                 self.gateway,
@@ -76,13 +84,15 @@ class CustomerApi(Audited):
                 policy=self.policy,
                 customer_id=claimed.resource_id,
             )
-            return customer_id, lambda conn: Answer(
+            return customer_id, lambda conn: KeyedAnswer(
                 MADE, views.customer(found_customer(conn, str(customer_id)))
             )
 
         return self._in_steps(caller, key, "customer.create", given, work)
 
-    def add_payment_method(self, caller: Caller, key: str, customer: str, token: str) -> Answer:
+    def add_payment_method(
+        self, caller: Caller, key: str, customer: str, token: str
+    ) -> KeyedAnswer:
         """Attach a token and make it the default; what waited for it is tried again. 201.
 
         Raises as `create_customer`, and `NotFound`.
@@ -91,7 +101,7 @@ class CustomerApi(Audited):
         with self.engine.connect() as conn:
             customer_id: UUID = found_customer(conn, customer).id
 
-        def work(_: Claim) -> tuple[UUID, Callable[[Connection], Answer]]:
+        def work(_: Claim) -> tuple[UUID, Callable[[Connection], KeyedAnswer]]:
             details, _tried_again = customer_flow.set_payment_method(
                 self.engine,
                 self.gateway,
@@ -101,10 +111,10 @@ class CustomerApi(Audited):
                 policy=self.policy,
             )
 
-            def answer(conn: Connection) -> Answer:
+            def answer(conn: Connection) -> KeyedAnswer:
                 method = customers.find_payment_method(conn, details.token)
                 assert method is not None, "it was just written"
-                return Answer(MADE, views.payment_method(method))
+                return KeyedAnswer(MADE, views.payment_method(method))
 
             return customer_id, answer
 
@@ -117,13 +127,13 @@ class CustomerApi(Audited):
         key: str,
         action: str,
         given: Mapping[str, Any],
-        work: Callable[[Claim], tuple[UUID, Callable[[Connection], Answer]]],
-    ) -> Answer:
+        work: Callable[[Claim], tuple[UUID, Callable[[Connection], KeyedAnswer]]],
+    ) -> KeyedAnswer:
         """Claim the key, work outside any transaction, keep the answer: each is committed."""
-        request = Request(caller.scope, key, action, given)
+        request = KeyedRequest(caller.scope, key, action, given)
         with self.engine.begin() as conn:
             claimed = claim(conn, request, wall=self.clock.wall(), lease=self.policy.lease)
-        if isinstance(claimed, Answer):
+        if isinstance(claimed, KeyedAnswer):
             return claimed
         kept = False
         try:
@@ -142,8 +152,8 @@ class CustomerApi(Audited):
         caller: Caller,
         action: str,
         claimed: Claim,
-        work: Callable[[Claim], tuple[UUID, Callable[[Connection], Answer]]],
-    ) -> tuple[UUID, Callable[[Connection], Answer]]:
+        work: Callable[[Claim], tuple[UUID, Callable[[Connection], KeyedAnswer]]],
+    ) -> tuple[UUID, Callable[[Connection], KeyedAnswer]]:
         """Work; a customer who was made before something stopped it is in the audit log too."""
         try:
             return work(claimed)
@@ -156,15 +166,17 @@ class CustomerApi(Audited):
 
     # --- what is ours alone ---------------------------------------------------------------------
 
-    def subscribe(self, caller: Caller, key: str, order: subscribe.Order) -> Answer:
+    def subscribe(
+        self, caller: Caller, key: str, order: subscribe.SubscriptionOrder
+    ) -> KeyedAnswer:
         """Start a subscription. 201. Raises as `create_customer`, and `NotFound`."""
         given = views.plain({name: getattr(order, name) for name in order.__slots__})
         now = self.clock.now()
 
-        def work(conn: Connection) -> Answer:
+        def work(conn: Connection) -> KeyedAnswer:
             subscription_id = subscribe.subscribe(Joined(conn), order, now=now, actor=caller.actor)
             self._audit(conn, caller, "subscription.create", subscription_id, "")
-            return Answer(MADE, _subscription(conn, subscription_id))
+            return KeyedAnswer(MADE, _subscription(conn, subscription_id))
 
         return self._once(caller, key, "subscription.create", given, work)
 
@@ -177,14 +189,14 @@ class CustomerApi(Audited):
         *,
         why: str,
         at_period_end: bool = False,
-    ) -> Answer:
+    ) -> KeyedAnswer:
         """Cancel, pause or resume a subscription. 200. Raises `NotFound`, `Conflict`, ..."""
         refuse_anything_like_a_card(subscription=reference, reason=why)
         given = {"subscription": reference, "at_period_end": at_period_end, "reason": why}
         action = f"subscription.{change}"
         now = self.clock.now()
 
-        def work(conn: Connection) -> Answer:
+        def work(conn: Connection) -> KeyedAnswer:
             told: dict[str, Any] = {
                 "now": now, "actor": caller.actor, "why": why or "no reason given",
             }  # fmt: skip
@@ -192,7 +204,7 @@ class CustomerApi(Audited):
                 told["at_period_end"] = at_period_end
             found = _CHANGES[change](Joined(conn), reference, **told)
             self._audit(conn, caller, action, found.id, why, {"at_period_end": at_period_end})
-            return Answer(DONE, _subscription(conn, found.id))
+            return KeyedAnswer(DONE, _subscription(conn, found.id))
 
         return self._once(caller, key, action, given, work)
 
@@ -202,9 +214,9 @@ class CustomerApi(Audited):
         key: str,
         action: str,
         given: Mapping[str, Any],
-        work: Callable[[Connection], Answer],
-    ) -> Answer:
-        request = Request(caller.scope, key, action, given)
+        work: Callable[[Connection], KeyedAnswer],
+    ) -> KeyedAnswer:
+        request = KeyedRequest(caller.scope, key, action, given)
         return once(self.engine, request, work, wall=self.clock.wall(), lease=self.policy.lease)
 
 

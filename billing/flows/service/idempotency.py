@@ -1,9 +1,9 @@
 """One request, one effect: what an idempotency key promises to a caller of the API.
 
-    Claim      the key is this caller's to work on, until its lease ends
-    Replay     the request was answered before: here is that answer, word for word
-    KeyReused  the key was used for another request; nothing was done
-    InFlight   the same request is being worked on; nothing was done
+    Claim            the key is this caller's to work on, until its lease ends
+    KeyedAnswer      the request was answered before: here is that answer, word for word
+    KeyReused        the key was used for another request; nothing was done
+    RequestInFlight  the same request is being worked on; nothing was done
 
 A key is claimed together with the id of what the request makes. Whoever takes it up after a
 crash works on the same id, so there is one payment a key, however often it is sent.
@@ -35,14 +35,14 @@ class KeyReused(Conflict):
     code = ErrorCode.IDEMPOTENCY_KEY_REUSED
 
 
-class InFlight(Conflict):
+class RequestInFlight(Conflict):
     """The same request is being worked on at this moment."""
 
     code = ErrorCode.REQUEST_IN_FLIGHT
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class KeyedAnswer:
     """What a request came to: an HTTP status, and a JSON object."""
 
     status: int
@@ -51,7 +51,7 @@ class Answer:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class KeyedRequest:
     """What a caller asks for under a key. `scope` is the caller, `parameters` are JSON."""
 
     scope: str
@@ -85,18 +85,18 @@ class Claim:
     `taken_up` says that somebody began before us and didn't end.
     """
 
-    request: Request
+    request: KeyedRequest
     resource_id: UUID
     taken_up: bool
     until: datetime
 
 
 def claim(
-    conn: Connection, request: Request, *, wall: datetime, lease: timedelta
-) -> Claim | Answer:
+    conn: Connection, request: KeyedRequest, *, wall: datetime, lease: timedelta
+) -> Claim | KeyedAnswer:
     """Claim a key in the caller's transaction, or return the answer that was given before.
 
-    Raises `KeyReused`, `InFlight`.
+    Raises `KeyReused`, `RequestInFlight`.
     """
     fresh, until = new_id(), wall + lease
     if stored.claim(
@@ -117,9 +117,9 @@ def claim(
             where="Idempotency-Key",
         )
     if row.finished_at is not None:
-        return Answer(row.status, row.response, replayed=True)
+        return KeyedAnswer(row.status, row.response, replayed=True)
     if row.lease_until is not None and row.lease_until > wall:
-        raise InFlight(
+        raise RequestInFlight(
             "the same request is being worked on",
             where="Idempotency-Key",
         )
@@ -127,7 +127,7 @@ def claim(
     return Claim(request, row.resource_id, taken_up=True, until=until)
 
 
-def keep(conn: Connection, claimed: Claim, answer: Answer, *, wall: datetime) -> Answer:
+def keep(conn: Connection, claimed: Claim, answer: KeyedAnswer, *, wall: datetime) -> KeyedAnswer:
     """Keep the answer for every repetition, in the caller's transaction, and return what is kept.
 
     Where we were slower than our lease, somebody else may have answered: then that is the answer.
@@ -143,7 +143,7 @@ def keep(conn: Connection, claimed: Claim, answer: Answer, *, wall: datetime) ->
     ):
         return answer
     row = stored.lock(conn, request.scope, request.key)
-    return Answer(row.status, row.response, replayed=True)
+    return KeyedAnswer(row.status, row.response, replayed=True)
 
 
 def release(engine: Engine, claimed: Claim) -> None:
@@ -159,18 +159,18 @@ def release(engine: Engine, claimed: Claim) -> None:
 
 def once(
     engine: Engine,
-    request: Request,
-    work: Callable[[Connection], Answer],
+    request: KeyedRequest,
+    work: Callable[[Connection], KeyedAnswer],
     *,
     wall: datetime,
     lease: timedelta,
-) -> Answer:
+) -> KeyedAnswer:
     """Do what needs no provider in one transaction with its key, or return the earlier answer.
 
     A refusal leaves no trace, not even of the key. Raises what `claim` and `work` raise.
     """
     with engine.begin() as conn:
         claimed = claim(conn, request, wall=wall, lease=lease)
-        if isinstance(claimed, Answer):
+        if isinstance(claimed, KeyedAnswer):
             return claimed
         return keep(conn, claimed, work(conn), wall=wall)

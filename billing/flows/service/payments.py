@@ -26,7 +26,15 @@ from billing.flows.policy import Policy
 from billing.flows.refunds import requesting
 from billing.flows.service import views
 from billing.flows.service.callers import Audited, Caller
-from billing.flows.service.idempotency import Answer, Claim, Request, claim, keep, once, release
+from billing.flows.service.idempotency import (
+    Claim,
+    KeyedAnswer,
+    KeyedRequest,
+    claim,
+    keep,
+    once,
+    release,
+)
 from billing.flows.service.views import View
 from billing.flows.subscriptions import retrying
 from billing.queries import lists
@@ -74,7 +82,7 @@ class InlineWorker(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class ChargeOrder:
     """What is to be charged. `customer` is an id or external id, `payment_source` a payment
     method's token or id; one of the two is enough, and a customer's default is taken.
     """
@@ -103,23 +111,23 @@ class PaymentApi(Audited):
 
     # --- charging -------------------------------------------------------------------------------
 
-    def charge(self, caller: Caller, key: str, order: Order) -> Answer:
+    def charge(self, caller: Caller, key: str, order: ChargeOrder) -> KeyedAnswer:
         """Charge once, however often it is asked under this key.
 
         201: captured, or authorised where capture is manual. 402: declined, for good. 202: the
-        outcome is not known yet. Raises `KeyReused`, `InFlight`, `BadInput`, `NotFound`,
+        outcome is not known yet. Raises `KeyReused`, `RequestInFlight`, `BadInput`, `NotFound`,
         `Conflict`, `Unavailable`.
         """
-        request = Request(caller.scope, key, "payments.charge", asdict(order))
+        request = KeyedRequest(caller.scope, key, "payments.charge", asdict(order))
         now = self.clock.now()
         claimed = self._claim(request, lambda conn, c: self._create(conn, c, caller, order, now))
-        if isinstance(claimed, Answer):
+        if isinstance(claimed, KeyedAnswer):
             return claimed
         payment_id = claimed.resource_id
         return self._answered(claimed, lambda: self._collect(payment_id), self._charged)
 
     def _create(
-        self, conn: Connection, claimed: Claim, caller: Caller, order: Order, now: datetime
+        self, conn: Connection, claimed: Claim, caller: Caller, order: ChargeOrder, now: datetime
     ) -> None:
         refuse_anything_like_a_card(
             customer=order.customer,
@@ -151,7 +159,7 @@ class PaymentApi(Audited):
         detail = {"amount": amount.amount, "currency": amount.currency, "capture": order.capture}
         self._audit(conn, caller, "payment.charge", claimed.resource_id, order.description, detail)
 
-    def _chargeable(self, order: Order) -> Money:
+    def _chargeable(self, order: ChargeOrder) -> Money:
         """Return the amount, if the provider could charge it. Raises `BadInput`."""
         try:
             digits(order.currency)
@@ -197,22 +205,22 @@ class PaymentApi(Audited):
                     why=f"the request was refused: {row.parked_error}",
                 )
 
-    def _charged(self, conn: Connection, claimed: Claim) -> Answer:
+    def _charged(self, conn: Connection, claimed: Claim) -> KeyedAnswer:
         row = payments.get(conn, claimed.resource_id)
         assert row is not None, "payments are never deleted"
-        return Answer(_status_of_charge(row), views.payment(row))
+        return KeyedAnswer(_status_of_charge(row), views.payment(row))
 
     # --- after an authorisation -----------------------------------------------------------------
 
     def capture(
         self, caller: Caller, key: str, payment_id: UUID, amount: int | None = None
-    ) -> Answer:
+    ) -> KeyedAnswer:
         """Capture an authorised payment, or a part of it; the rest is given free.
 
         200: captured. 202: asked for, its outcome isn't known yet. Raises as `charge`.
         """
         parameters = {"payment": str(payment_id), "amount": amount}
-        request = Request(caller.scope, key, "payments.capture", parameters)
+        request = KeyedRequest(caller.scope, key, "payments.capture", parameters)
         now = self.clock.now()
 
         def ask(conn: Connection, _: Claim) -> None:
@@ -227,10 +235,10 @@ class PaymentApi(Audited):
 
         return self._step(request, payment_id, ask)
 
-    def void(self, caller: Caller, key: str, payment_id: UUID, why: str = "") -> Answer:
+    def void(self, caller: Caller, key: str, payment_id: UUID, why: str = "") -> KeyedAnswer:
         """Give an authorisation up. Answers as `capture`; raises as `charge`."""
         refuse_anything_like_a_card(reason=why)
-        request = Request(
+        request = KeyedRequest(
             caller.scope, key, "payments.void", {"payment": str(payment_id), "reason": why}
         )
 
@@ -246,19 +254,19 @@ class PaymentApi(Audited):
         return self._step(request, payment_id, ask)
 
     def _step(
-        self, request: Request, payment_id: UUID, ask: Callable[[Connection, Claim], None]
-    ) -> Answer:
+        self, request: KeyedRequest, payment_id: UUID, ask: Callable[[Connection, Claim], None]
+    ) -> KeyedAnswer:
         claimed = self._claim(request, ask)
-        if isinstance(claimed, Answer):
+        if isinstance(claimed, KeyedAnswer):
             return claimed
 
-        def answer(conn: Connection, _: Claim) -> Answer:
+        def answer(conn: Connection, _: Claim) -> KeyedAnswer:
             row = existing(conn, payment_id)
             view = views.payment(row)
             if view["pending"]:
-                return Answer(PENDING, view)
+                return KeyedAnswer(PENDING, view)
             refused = row.state not in _AFTER[request.operation]
-            return Answer(REFUSED if refused else DONE, view)
+            return KeyedAnswer(REFUSED if refused else DONE, view)
 
         return self._answered(claimed, lambda: self.worker.charge(payment_id), answer)
 
@@ -271,14 +279,14 @@ class PaymentApi(Audited):
         payment_id: UUID,
         amount: int | None = None,
         reason: str = "",
-    ) -> Answer:
+    ) -> KeyedAnswer:
         """Refund a payment, or a part of it; without an amount all that is left of it.
 
         201: the provider has it; its `state` says how far it is. 202: not known yet. 422: the
         provider refused it. Raises as `charge`.
         """
         parameters = {"payment": str(payment_id), "amount": amount, "reason": reason}
-        request = Request(caller.scope, key, "payments.refund", parameters)
+        request = KeyedRequest(caller.scope, key, "payments.refund", parameters)
         now = self.clock.now()
 
         def ask(conn: Connection, claimed: Claim) -> None:
@@ -301,23 +309,23 @@ class PaymentApi(Audited):
             self._audit(conn, caller, "payment.refund", payment_id, reason, detail)
 
         claimed = self._claim(request, ask)
-        if isinstance(claimed, Answer):
+        if isinstance(claimed, KeyedAnswer):
             return claimed
         refund_id = claimed.resource_id
         return self._answered(claimed, lambda: self.worker.refund(refund_id), _refunded)
 
     # --- an invoice's payment -------------------------------------------------------------------
 
-    def retry(self, caller: Caller, key: str, payment_id: UUID, why: str = "") -> Answer:
+    def retry(self, caller: Caller, key: str, payment_id: UUID, why: str = "") -> KeyedAnswer:
         """Let a worker try an invoice's payment again now, outside the ladder. 202."""
-        request = Request(
+        request = KeyedRequest(
             caller.scope, key, "payments.retry", {"payment": str(payment_id), "reason": why}
         )
 
         now = self.clock.now()
         refuse_anything_like_a_card(reason=why)
 
-        def work(conn: Connection) -> Answer:
+        def work(conn: Connection) -> KeyedAnswer:
             retried = retrying.retry(
                 Joined(conn),
                 payment_id,
@@ -326,7 +334,7 @@ class PaymentApi(Audited):
                 why=why or "no reason given",
             )
             self._audit(conn, caller, "payment.retry", payment_id, why, {"was": str(retried.state)})
-            return Answer(PENDING, views.payment(existing(conn, payment_id)))
+            return KeyedAnswer(PENDING, views.payment(existing(conn, payment_id)))
 
         return once(self.engine, request, work, wall=self.clock.wall(), lease=self.policy.lease)
 
@@ -349,7 +357,9 @@ class PaymentApi(Audited):
 
     # --- what all of them share -----------------------------------------------------------------
 
-    def _claim(self, request: Request, ask: Callable[[Connection, Claim], None]) -> Claim | Answer:
+    def _claim(
+        self, request: KeyedRequest, ask: Callable[[Connection, Claim], None]
+    ) -> Claim | KeyedAnswer:
         """Commit the key together with what is asked for; taken up, it stands there already."""
         with self.engine.begin() as conn:
             claimed = claim(conn, request, wall=self.clock.wall(), lease=self.policy.lease)
@@ -361,8 +371,8 @@ class PaymentApi(Audited):
         self,
         claimed: Claim,
         work: Callable[[], None],
-        answer: Callable[[Connection, Claim], Answer],
-    ) -> Answer:
+        answer: Callable[[Connection, Claim], KeyedAnswer],
+    ) -> KeyedAnswer:
         """Work, and keep what it came to unless that is not known yet."""
         kept = False
         try:
@@ -388,10 +398,10 @@ def _status_of_charge(row: Payment) -> int:
     return DECLINED if row.state == State.FAILED else MADE
 
 
-def _refunded(conn: Connection, claimed: Claim) -> Answer:
+def _refunded(conn: Connection, claimed: Claim) -> KeyedAnswer:
     row = refunds.get(conn, claimed.resource_id)
     assert row is not None, "refunds are never deleted"
-    return Answer(_REFUND_STATUS[row.state], views.refund(row))
+    return KeyedAnswer(_REFUND_STATUS[row.state], views.refund(row))
 
 
 # --- finding what is named ----------------------------------------------------------------------

@@ -31,7 +31,7 @@ class ChangeKind(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Difference:
+class TermDifference:
     """One value that was published and is another in the catalog, as it is stored."""
 
     name: str
@@ -52,7 +52,7 @@ class CatalogChange:
     plan: str
     effective: date | None = None
     name: str | None = None
-    differences: tuple[Difference, ...] = ()
+    differences: tuple[TermDifference, ...] = ()
     prices: tuple[Money, ...] = ()
     moves: bool = False
     effects: tuple["PriceEffect", ...] = ()
@@ -92,7 +92,7 @@ def _policy_changes(stored: Plan, plan: Plan) -> list[CatalogChange]:
     for name in ("product", "name", "dunning", "catch_up"):
         before, after = getattr(stored, name), getattr(plan, name)
         if before != after:
-            differences = (Difference(name, _stored(before), _stored(after)),)
+            differences = (TermDifference(name, _stored(before), _stored(after)),)
             found.append(CatalogChange(ChangeKind.POLICY, plan.code, differences=differences))
     return found
 
@@ -139,11 +139,11 @@ def _prices(version: PlanVersion) -> tuple[Money, ...]:
     return tuple(Money(amount, code) for code, amount in sorted(version.prices.items()))
 
 
-def terms_differences(before: PlanVersion, after: PlanVersion) -> tuple[Difference, ...]:
+def terms_differences(before: PlanVersion, after: PlanVersion) -> tuple[TermDifference, ...]:
     """Return what differs between two sets of terms."""
     old, new = before.to_terms(), after.to_terms()
     return tuple(
-        Difference(key, old.get(key), new.get(key))
+        TermDifference(key, old.get(key), new.get(key))
         for key in sorted(old.keys() | new.keys())
         if old.get(key) != new.get(key)
     )

@@ -22,7 +22,7 @@ _LETTERS = "0123456789BCDFGHJKMNPQRSTVWXYZ"
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SubscriptionOrder:
     """What a customer subscribes to. `starts` is civil time in `zone`; None means now."""
 
     customer: str
@@ -36,7 +36,7 @@ class Order:
 
 
 def subscribe(
-    engine: Transactions, order: Order, *, now: datetime, actor: str = "operator"
+    engine: Transactions, order: SubscriptionOrder, *, now: datetime, actor: str = "operator"
 ) -> UUID:
     """Create a subscription and return its id. Raises `NotFound`, `BadInput`, `Conflict`."""
     refuse_anything_like_a_card(
@@ -112,7 +112,7 @@ def subscribe(
     return subscription_id
 
 
-def _schedule(order: Order, plan: Plan, now: datetime) -> tuple[Schedule, PlanVersion]:
+def _schedule(order: SubscriptionOrder, plan: Plan, now: datetime) -> tuple[Schedule, PlanVersion]:
     try:
         local = order.starts or to_local(now, order.zone).replace(microsecond=0)
         version = version_for_new(plan.versions, local.date())

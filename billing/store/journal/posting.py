@@ -36,7 +36,7 @@ from billing.store.journal.reads import (
 
 __all__ = [
     "AlreadyReversed",
-    "CycleClosed",
+    "CycleAlreadyClosed",
     "CycleReceivables",
     "EntryConflict",
     "Finding",
@@ -70,7 +70,7 @@ class UnknownEntry(Conflict):
     code = ErrorCode.ENTRY_NOT_FOUND
 
 
-class CycleClosed(Conflict):
+class CycleAlreadyClosed(Conflict):
     """The entry belongs to a closed cycle. The transaction is lost; roll it back."""
 
     code = ErrorCode.CYCLE_CLOSED
@@ -150,7 +150,7 @@ def post(conn: Connection, entries: Sequence[Entry]) -> list[PostedEntry]:
     can't deadlock, if each calls this once. Needs READ COMMITTED, the default.
 
     Raises: EntryConflict when another payload stands under a source key, UnknownEntry,
-    AlreadyReversed, CycleClosed. After any of them the transaction must be rolled back.
+    AlreadyReversed, CycleAlreadyClosed. After any of them the transaction must be rolled back.
     """
     by_key = _one_per_key(entries)
     # One order for everybody: first all accounts, then keys (and with them cycles) sorted.
@@ -380,7 +380,7 @@ def _refusals_named() -> Iterator[None]:
             diagnosis = error.orig.diag
             what = diagnosis.message_primary or str(error.orig)
             if diagnosis.constraint_name == "entries_cycle_open":
-                raise CycleClosed(
+                raise CycleAlreadyClosed(
                     what,
                     where="ledger.entries",
                 ) from error

@@ -1,0 +1,54 @@
+"""One class, one name; and callers of the API see the names that they have always seen."""
+
+import ast
+from collections import defaultdict
+from pathlib import Path
+from typing import Final
+
+from fastapi import FastAPI
+
+from billing.api.app import ROUTERS
+
+ROOT: Final = Path(__file__).parents[2]
+PACKAGES: Final = ("billing", "plans", "workers")
+GENERATED: Final = ROOT / "billing" / "api" / "generated"
+
+SCHEMAS: Final = {
+    "AuditLine", "Cancel", "Customer", "Invoice", "InvoiceLine", "InvoiceWithLines", "NewCapture",
+    "NewCustomer", "NewPayment", "NewPaymentMethod", "NewRefund", "NewSubscription",
+    "Page_AuditLine_", "Page_Customer_", "Page_Invoice_", "Page_PaymentMethod_", "Page_Payment_",
+    "Page_Refund_", "Page_Subscription_", "Page_Transaction_", "Payment", "PaymentMethod",
+    "PaymentMethodKind", "PaymentWithRefunds", "Plan", "PlanVersion", "Plans", "Refund",
+    "RefundState", "State", "Status", "Subscription", "Timeline", "TimelineLine",
+    "Transaction", "Why",
+}  # fmt: skip
+
+
+def classes() -> dict[str, list[str]]:
+    """Return where each class name of the product is defined, private ones as well."""
+    found = defaultdict(list)
+    for package in PACKAGES:
+        for path in sorted((ROOT / package).rglob("*.py")):
+            if path.is_relative_to(GENERATED):
+                continue
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.ClassDef):
+                    found[node.name].append(f"{path.relative_to(ROOT)}:{node.lineno}")
+    return found
+
+
+def test_no_class_name_is_defined_twice() -> None:
+    twice = {name: places for name, places in classes().items() if len(places) > 1}
+
+    assert twice == {}
+
+
+def test_the_public_schemas_keep_their_names() -> None:
+    application = FastAPI()
+    for router in ROUTERS:
+        application.include_router(router)
+    schemas = application.openapi()["components"]["schemas"]
+
+    assert set(schemas) == SCHEMAS
+    titles = {name: schema["title"] for name, schema in schemas.items()}
+    assert titles == {name: name.replace("_", "[", 1).replace("_", "]") for name in SCHEMAS}
