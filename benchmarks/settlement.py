@@ -92,18 +92,18 @@ SELECT ('018f0000-0000-7000-8000-1' || lpad(to_hex(g), 11, '0'))::uuid,
        LATERAL (SELECT CASE k WHEN {gave_up} THEN 'FAILED' WHEN {unheard} THEN 'CREATED'
                               ELSE 'CAPTURED' END AS state) b,
        LATERAL (SELECT state = 'CAPTURED' AS taken) c;
-INSERT INTO attempts (payment_id, n, kind, idempotency_key, payment_method_id, request, rung,
-                      first_sent_at, finished_at, outcome, unknown_since)
-SELECT id, 1, 'first', 'k:' || provider_payment_id, payment_method_id, '{{}}', 0,
+INSERT INTO attempts (payment_id, customer_id, n, kind, idempotency_key, payment_method_id, request,
+                      rung, first_sent_at, finished_at, outcome, unknown_since)
+SELECT id, customer_id, 1, 'first', 'k:' || provider_payment_id, payment_method_id, '{{}}', 0,
        coalesce(captured_at, created_at),
        CASE WHEN state <> 'CREATED' THEN coalesce(captured_at, created_at) END,
        CASE state WHEN 'CAPTURED' THEN 'succeeded' WHEN 'FAILED' THEN 'declined' END,
        CASE WHEN state = 'CREATED' THEN created_at END
   FROM payments;
-INSERT INTO refunds (id, payment_id, amount, recognised, deferred, tax, currency, state, reason,
-                     requested_by, idempotency_key, provider_refund_id, dispatch_after,
-                     created_at, finished_at)
-SELECT gen_random_uuid(), id, 500, 500, 0, 0, 'USD', 'succeeded', 'r', 'r',
+INSERT INTO refunds (id, payment_id, customer_id, amount, recognised, deferred, tax, currency,
+                     state, reason, requested_by, idempotency_key, provider_refund_id,
+                     dispatch_after, created_at, finished_at)
+SELECT gen_random_uuid(), id, customer_id, 500, 500, 0, 0, 'USD', 'succeeded', 'r', 'r',
        'r:' || provider_payment_id, replace(provider_payment_id, 'pi_', 're_'), '1970-01-01',
        '{day}', '{day}'
   FROM payments WHERE amount_refunded > 0;

@@ -12,6 +12,7 @@ from billing.rules.dunning import Advice, DeclineClass
 from billing.rules.events import EventKind
 from billing.rules.payment_methods import PaymentMethodKind
 from billing.rules.payments import PaymentStatus, RefusalReason
+from billing.rules.reconciliation import MovementKind
 from billing.rules.refunds import RefundFailure, RefundStatus
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "Doubt",
     "EventKind",
     "FaultKind",
+    "MovementKind",
     "PaymentMethodKind",
     "PaymentStatus",
     "RefundFailure",

@@ -17,6 +17,7 @@ from billing.gateway.kinds import (
     RefundStatus,
 )
 from billing.rules.money import Money
+from billing.rules.reconciliation import MovementKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +97,13 @@ class BalanceTransaction:
     `amount`, `fee` and `net` are in minor units of `currency`, the one the balance is kept in;
     net = amount - fee, and money that leaves is negative. `customer_money` is the movement in
     the currency the customer was charged in, with the sign of `amount`; `exchange_rate`, from
-    the customer's currency to the balance's, is exact decimal text, between major units.
+    the customer's currency to the balance's in major units, is exact decimal text, None where it
+    isn't said what was exchanged. `category` is the provider's own word for the `kind`.
     `payout_id` is the payout that the movement is, or was asked for.
     """
 
     id: str
+    kind: MovementKind
     category: str
     type: str
     amount: int

@@ -9,6 +9,7 @@ from billing.gateway import Gateway, ProviderEvent
 from billing.gateway.capabilities import Capabilities
 from billing.gateway.kinds import DeclineClass
 from billing.gateway.rate import TokenBucket
+from billing.gateway.reports import ReportReader
 
 Observe = Callable[[str, float, str | None], None]
 """Told of each request: its operation, seconds, and kind of failure if it failed."""
@@ -52,7 +53,8 @@ class ProviderKind:
     """What the engine knows of a kind of provider without reaching one.
 
     `decline_codes` and `operations` are all labels that its metrics can have; `event_types` are
-    what an endpoint for its events has to listen to.
+    what an endpoint for its events has to listen to. `reports` reads its settlement reports, where
+    it has such files.
     """
 
     capabilities: Capabilities
@@ -61,3 +63,4 @@ class ProviderKind:
     event_types: frozenset[str]
     connect: Callable[[Access], Gateway]
     read_delivery: ReadDelivery
+    reports: ReportReader | None = None

@@ -6,6 +6,7 @@ from typing import Final
 
 from billing.gateway.kinds import DeclineClass
 from billing.gateway.provider_kind import ProviderKind
+from billing.gateway.reports import ReportReader
 from billing.gateway.stripe.kind import STRIPE
 
 KINDS: Final[Mapping[str, ProviderKind]] = MappingProxyType({"stripe": STRIPE})
@@ -24,3 +25,10 @@ def operations() -> frozenset[str]:
 def event_types() -> frozenset[str]:
     """Return every type of event that is handled, as the providers spell them."""
     return frozenset(name for kind in KINDS.values() for name in kind.event_types)
+
+
+def report_reader(kind: str = "stripe") -> ReportReader:
+    """Return what reads the settlement reports of a kind of provider."""
+    reader = KINDS[kind].reports
+    assert reader is not None, f"{kind} has no settlement reports"
+    return reader

@@ -25,6 +25,7 @@ from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.store.journal import posting as journal
 from billing.store.settlement import breaks, exchanges
 from billing.store.settlement import matching as settlement_match
+from billing.store.settlement import rows as settlement_rows
 from billing.store.settlement import runs as settlement
 from tests.scenarios.world import Subscriber, World
 
@@ -831,7 +832,7 @@ def test_a_charge_that_a_worker_booked_meanwhile_does_not_hide_a_second_one(
     customer = world.subscribed("video-premium", card="pm_sbx_stolen_card")
     world.run_until("2026-01-02")
     pay_behind_our_back(world, customer)
-    real = settlement.lock_row
+    real = settlement_rows.lock_row
 
     def captured_meanwhile(conn: Any, transaction_id: str) -> Any:
         row = real(conn, transaction_id)

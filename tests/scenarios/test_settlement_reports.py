@@ -13,9 +13,9 @@ from sqlalchemy import text
 
 from billing.flows.context import Context
 from billing.flows.settlement import report_source, runs
-from billing.flows.settlement.report_source import MalformedReport
 from billing.gateway import BalanceTransaction, Gateway
 from billing.gateway.gateways import NO_GATEWAYS, just
+from billing.gateway.reports import MalformedReport
 from billing.store.journal import posting
 from billing.store.settlement import exchanges
 from billing.store.settlement import runs as settlement
@@ -420,6 +420,7 @@ class _ReadBefore:
             payout for page in world.gateway.list_payouts(since=since) for payout in page
         ]
         self._balance = world.gateway.balance()
+        self.capabilities = world.gateway.capabilities
 
     def list_balance_transactions(self, **given: Any) -> Any:
         yield self._transactions

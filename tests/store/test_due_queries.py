@@ -20,7 +20,7 @@ from billing.embedded.servers import EmbeddedPostgres
 from billing.flows.settlement import charge_list
 from billing.store.engine import make_engine
 from billing.store.payments import attempts, payments, recognition, refunds
-from billing.store.settlement import matching, runs, tie_out
+from billing.store.settlement import matching, rows, runs, tie_out
 from billing.store.subscriptions import cycles, subscriptions
 from tests.conftest import Admin
 
@@ -88,11 +88,11 @@ INSERT INTO reconciliation_runs (id, source, reference, window_from, window_to, 
 SELECT id, 'provider', 'r' || g, timestamptz '2026-01-01' + g * interval '1 s',
        timestamptz '2026-01-01' + (g + 1) * interval '1 s', 'succeeded', now()
   FROM ids WHERE g <= 50000;
-INSERT INTO settlement_rows (provider_transaction_id, run_id, category, source_id,
+INSERT INTO settlement_rows (provider_transaction_id, run_id, kind, category, source_id,
                              provider_payment_id, provider_charge_id, amount, fee, net, currency,
                              created, outcome, payment_id, matched_at, posted_at)
-SELECT 'txn_' || g, '018f0000-0000-7000-8000-000000000001', 'charge', 'ch_' || g, 'pi_' || g,
-       'ch_' || g, 100, 1, 99, 'USD', '2026-02-01',
+SELECT 'txn_' || g, '018f0000-0000-7000-8000-000000000001', 'charge', 'charge', 'ch_' || g,
+       'pi_' || g, 'ch_' || g, 100, 1, 99, 'USD', '2026-02-01',
        CASE WHEN g % 500 = 0 THEN 'waiting' ELSE 'matched' END, id,
        CASE WHEN g % 500 <> 0 THEN timestamptz '2026-03-01' END,
        CASE WHEN g % 500 > 1 THEN timestamptz '2026-03-01' END
@@ -180,8 +180,8 @@ QUERIES: dict[str, tuple[Executable, Mapping[str, Any], str | None]] = {
         "settlement_rows_unmatched",
     ),
     "settlement rows to be posted": (
-        runs._UNPOSTED,
-        {"after": "", "limit": 2_000, "payout_reversals": False},
+        rows._UNPOSTED,
+        {"after": "", "limit": 2_000, "payout_failures": False},
         "settlement_rows_unposted",
     ),
     "captures that the balance lacks": (

@@ -13,12 +13,13 @@ import psycopg
 import pytest
 from sqlalchemy import Engine, text
 
+from billing.gateway.stripe.categories import movement_kind
 from billing.ids import new_id
 from billing.rules.money import Money
 from billing.rules.payments import State
-from billing.rules.reconciliation import DISPUTES, PAYOUTS, REFUND_FAILURES, REFUNDS
+from billing.rules.reconciliation import DISPUTES, PAYOUTS, REFUNDS, MovementKind
 from billing.store.engine import make_engine
-from billing.store.settlement import matching, runs
+from billing.store.settlement import matching, runs, staging
 from tests.oracles.settlement import (
     ChargeRow,
     MoneyOut,
@@ -93,6 +94,7 @@ def row(run_id: UUID, n: int, **values: Any) -> dict[str, Any]:
     made: dict[str, Any] = {
         "provider_transaction_id": f"txn_{n:06}",
         "run_id": run_id,
+        "kind": "charge",
         "category": "charge",
         "source_id": None,
         "provider_payment_id": f"pi_{n}",
@@ -181,7 +183,7 @@ def test_charges_are_judged_as_they_are_specified(owner: Engine) -> None:
         for n, (mine, _) in enumerate(chosen):
             if mine is not None:
                 put_payment(conn, n, mine)
-        runs.stage(conn, [charge_row(run_id, n, row) for n, (_, row) in enumerate(chosen)])
+        staging.stage(conn, [charge_row(run_id, n, row) for n, (_, row) in enumerate(chosen)])
         found = judged(conn)
 
     wrong = [
@@ -215,7 +217,7 @@ def test_of_two_charges_of_one_payment_the_known_or_else_the_first_counts(owner:
                 )
                 for k, charge in enumerate(("early", "late"))
             ]
-        runs.stage(conn, rows)
+        staging.stage(conn, rows)
         found = judged(conn)
 
     assert found == {10: "duplicate_charge", 11: "matched", 20: "matched", 21: "duplicate_charge"}
@@ -232,14 +234,14 @@ def test_refunds_disputes_and_payouts_are_judged_as_they_are_specified(owner: En
     with owner.begin() as conn:
         off(conn)
         run_id = begin(conn)
-        for category, state, amount, young, returned in itertools.product(
-            (*REFUNDS, *REFUND_FAILURES),
+        for kind, state, amount, young, returned in itertools.product(
+            REFUNDS,
             (None, *REFUND_STATES),
             (500, 499),
             (False, True),
             (False, True),
         ):
-            failure = category in REFUND_FAILURES
+            failure = kind is MovementKind.REFUND_FAILURE
             n += 1
             mine = None if state is None else MoneyOut(Money(500, "USD"), state)
             theirs = Money(amount, "USD")
@@ -251,7 +253,7 @@ def test_refunds_disputes_and_payouts_are_judged_as_they_are_specified(owner: En
                     row(
                         run_id,
                         100_000 + n,
-                        category="refund_failure",
+                        kind="refund_failure",
                         source_id=f"re_{n}",
                         amount=500,
                         currency="USD",
@@ -263,14 +265,14 @@ def test_refunds_disputes_and_payouts_are_judged_as_they_are_specified(owner: En
                 row(
                     run_id,
                     n,
-                    category=category,
+                    kind=str(kind),
                     source_id=f"re_{n}",
                     amount=amount if failure else -amount,
                     currency="USD",
                     created=NOW if young else NOW - timedelta(days=1),
                 )
             )
-        for category, whose, amount, young, booked in itertools.product(
+        for kind, whose, amount, young, booked in itertools.product(
             DISPUTES, ("ours", "not ours", None), (500, 499), (False, True), (False, True)
         ):
             n += 1
@@ -282,14 +284,14 @@ def test_refunds_disputes_and_payouts_are_judged_as_they_are_specified(owner: En
                 row(
                     run_id,
                     n,
-                    category=category,
+                    kind=str(kind),
                     source_id=f"dp_{n}",
                     amount=-amount,
                     currency="USD",
                     created=NOW if young else NOW - timedelta(days=1),
                 )
             )
-        for category, known, amount in itertools.product(PAYOUTS, (True, False), (500, 499)):
+        for kind, known, amount in itertools.product(PAYOUTS, (True, False), (500, 499)):
             n += 1
             payout = Money(500, "USD") if known else None
             expected[n] = judge_payout(payout, Money(-amount, "USD"))
@@ -302,11 +304,11 @@ def test_refunds_disputes_and_payouts_are_judged_as_they_are_specified(owner: En
                 )
             rows.append(
                 row(
-                    run_id, n, category=category, source_id=f"po_{n}", amount=-amount,
+                    run_id, n, kind=str(kind), source_id=f"po_{n}", amount=-amount,
                     currency="USD",
                 )
             )  # fmt: skip
-        runs.stage(conn, rows + back)
+        staging.stage(conn, rows + back)
         found = {number: outcome for number, outcome in judged(conn).items() if number <= n}
 
     assert found == {number: str(outcome) for number, outcome in expected.items()}
@@ -316,13 +318,15 @@ def put_refund(conn: Any, n: int, ours: MoneyOut) -> None:
     over = ours.state in ("succeeded", "failed", "canceled")
     conn.execute(
         text(
-            "INSERT INTO refunds (id, payment_id, amount, recognised, deferred, tax, currency,"
-            " state, reason, requested_by, idempotency_key, provider_refund_id, dispatch_after,"
-            " created_at, finished_at, next_attempt_at) VALUES (:id, :id, :amount, :amount, 0, 0,"
-            " 'USD', :state, 'r', 'r', :key, :key, now(), now(), :finished, :next)"
+            "INSERT INTO refunds (id, payment_id, customer_id, amount, recognised, deferred, tax,"
+            " currency, state, reason, requested_by, idempotency_key, provider_refund_id,"
+            " dispatch_after, created_at, finished_at, next_attempt_at)"
+            " VALUES (:id, :id, :customer, :amount, :amount, 0, 0, 'USD', :state, 'r', 'r', :key,"
+            " :key, now(), now(), :finished, :next)"
         ),
         {
             "id": new_id(),
+            "customer": CUSTOMER,
             "amount": ours.money.amount,
             "state": ours.state,
             "key": f"re_{n}",
@@ -366,6 +370,18 @@ def test_costs_match_and_what_this_engine_never_does_is_unknown(
     with owner.begin() as conn:
         off(conn)
         run_id = begin(conn)
-        runs.stage(conn, [row(run_id, 1, category=category, amount=-100, currency="USD")])
+        staging.stage(
+            conn,
+            [
+                row(
+                    run_id,
+                    1,
+                    kind=str(movement_kind(category)),
+                    category=category,
+                    amount=-100,
+                    currency="USD",
+                )
+            ],
+        )
 
         assert judged(conn) == {1: outcome}

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, text
 
-from billing.store.settlement import runs
+from billing.store.settlement import runs, staging
 from tests.waiting import PATIENCE
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -19,6 +19,7 @@ def row(run_id: UUID, n: int) -> dict[str, Any]:
     return {
         "provider_transaction_id": f"txn_{n:06}",
         "run_id": run_id,
+        "kind": "fee",
         "category": "fee",
         "source_id": None,
         "provider_payment_id": None,
@@ -55,7 +56,7 @@ def test_two_sources_in_opposite_orders_are_staged_at_once(engine: Engine) -> No
         rows = [row(run_id, n) for n in (reversed(numbers) if backwards else numbers)]
         together.wait(PATIENCE)
         with engine.begin() as conn:
-            return runs.stage(conn, rows).new
+            return staging.stage(conn, rows).new
 
     new = 0
     with ThreadPoolExecutor(2) as both:

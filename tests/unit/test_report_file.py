@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from billing.cli.remedies import remedy_of
-from billing.flows.settlement.report_source import MalformedReport, _chunks, _minor_units
-from billing.ids import new_id
+from billing.gateway.reports import MalformedReport, ReportedMovement
+from billing.gateway.stripe.reports import _minor_units, movements
+from billing.rules.reconciliation import MovementKind
 from plans.currencies import AmountError
 
 HEADER = (
@@ -21,15 +22,18 @@ ROW = (
 OURS = "018f0000-0000-7000-8000-0000000000e1"
 
 
-def read(folder: Path, *lines: str, header: str = HEADER, encoding: str = "utf-8") -> list[str]:
+def read(
+    folder: Path, *lines: str, header: str = HEADER, encoding: str = "utf-8"
+) -> list[ReportedMovement]:
     path = folder / "report.csv"
     path.write_bytes("\r\n".join([header, *lines]).encode(encoding))
-    return [line for chunk, _ in _chunks(path, new_id()) for line in chunk.splitlines()]
+    return list(movements(path))
 
 
-def fields(line: str) -> list[str]:
-    found = line.split("\t")
-    return [found[0], *found[2:]]  # without the run
+def fields(row: ReportedMovement) -> list[str]:
+    """A row without its kind; what isn't said is written as COPY does."""
+    id_, _, *found = row
+    return [id_, *("\\N" if value is None else value for value in found)]
 
 
 def test_a_row_is_read_into_minor_units(tmp_path: Path) -> None:
@@ -39,6 +43,12 @@ def test_a_row_is_read_into_minor_units(tmp_path: Path) -> None:
         "txn_1", "charge", "ch_1", "pi_1", "ch_1", "1999", "88", "1911", "USD", "1999", "USD",
         "\\N", "po_1", "2026-03-01T09:30:00+00:00", "2026-03-03T00:00:00+00:00", "{}",
     ]  # fmt: skip
+
+
+def test_a_category_is_read_as_a_kind_of_movement(tmp_path: Path) -> None:
+    (charge, fee) = read(tmp_path, ROW, ROW.replace(",charge,", ",network_cost,"))
+
+    assert (charge.kind, fee.kind) == (MovementKind.CHARGE, MovementKind.FEE)
 
 
 def test_columns_are_found_by_name_in_any_order(tmp_path: Path) -> None:
@@ -130,7 +140,7 @@ def test_a_file_that_is_no_text_or_is_not_there_is_refused(tmp_path: Path) -> No
     with pytest.raises(MalformedReport, match="not UTF-8"):
         read(tmp_path, "ä", header=HEADER, encoding="latin-1")
     with pytest.raises(MalformedReport, match="can't be read"):
-        list(_chunks(tmp_path / "none.csv", new_id()))
+        list(movements(tmp_path / "none.csv"))
 
 
 def test_a_report_that_does_not_say_whose_its_rows_are_is_refused(tmp_path: Path) -> None:

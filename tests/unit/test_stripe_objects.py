@@ -25,6 +25,7 @@ from billing.gateway import (
 from billing.gateway.kinds import PaymentStatus
 from billing.gateway.stripe.gateway import StripeGateway
 from billing.rules.money import Money
+from billing.rules.reconciliation import MovementKind
 from tests.unit.stripe_script import SENT, Reply, asked, error, gateway_with, intent, page
 
 CREATED = int(SENT.timestamp())
@@ -69,6 +70,7 @@ def test_a_charge_moves_money_in_two_currencies() -> None:
 
     assert only(reply) == BalanceTransaction(
         id="txn_1",
+        kind=MovementKind.CHARGE,
         category="charge",
         type="charge",
         amount=536,
@@ -160,7 +162,9 @@ def test_a_movement_is_traced_to_what_it_is_about(name: str) -> None:
         (b"null", None),
     ],
 )
-def test_an_exchange_rate_keeps_every_digit(written: bytes, read: str | None) -> None:
+def test_an_exchange_rate_in_major_units_keeps_every_digit(
+    written: bytes, read: str | None
+) -> None:
     reply = Reply(200, page(movement()).encoded().replace(b"null", written))
 
     assert only(reply).exchange_rate == read
@@ -458,11 +462,14 @@ def test_a_balance_that_can_not_be_read_is_none_at_all(body: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "category"),
-    [("stripe_fee", "fee"), ("payment", "charge"), ("payout_failure", "payout_reversal"),
-     ("refund", "refund"), ("a_category_of_next_year", "a_category_of_next_year")],
+    ("written", "kind"),
+    [("stripe_fee", MovementKind.FEE), ("payment", MovementKind.CHARGE),
+     ("payout_failure", MovementKind.PAYOUT_FAILURE), ("refund", MovementKind.REFUND),
+     ("a_category_of_next_year", MovementKind.OTHER)],
 )  # fmt: skip
-def test_a_movement_that_shows_its_type_is_of_the_category_of_that_type(
-    written: str, category: str
+def test_a_movement_that_shows_its_type_is_of_the_kind_of_that_type(
+    written: str, kind: MovementKind
 ) -> None:
-    assert only(page(movement(reporting_category=written))).category == category
+    found = only(page(movement(reporting_category=written)))
+
+    assert (found.kind, found.category) == (kind, written)

@@ -19,10 +19,11 @@ from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.ledger import keys, recipes
 from billing.ledger.keys import EntryKind
 from billing.rules.money import Money
-from billing.rules.reconciliation import CHARGES, BreakKind, RowOutcome, rate_makes
+from billing.rules.reconciliation import BreakKind, MovementKind, RowOutcome, rate_makes
 from billing.store.access import audit
 from billing.store.journal import posting
-from billing.store.settlement import breaks, exchanges, runs
+from billing.store.settlement import breaks, exchanges
+from billing.store.settlement import rows as settlement_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +184,7 @@ def _without_references(conn: Connection, exchange: Exchange) -> Recording:
     for same in exchanges.alike(conn, *_amounts(exchange), exchange.at):
         return _again(conn, exchange, same.source_key)
     shown = [
-        runs.unknown_with_net(conn, money.currency, money.amount)
+        settlement_rows.unknown_with_net(conn, money.currency, money.amount)
         for money in (-exchange.sold, exchange.comes_in)
     ]
     if all(shown):
@@ -258,7 +259,7 @@ def _again(conn: Connection, exchange: Exchange, key: str) -> Recording:
 
 
 def _locked(conn: Connection, references: Sequence[str]) -> list[Row[Any]]:
-    rows = runs.lock_rows(conn, references)
+    rows = settlement_rows.lock_rows(conn, references)
     for reference in references:
         if reference not in rows:
             raise NotFound(
@@ -289,7 +290,7 @@ def _check_row(row: Row[Any], expected: Money, found: Sequence[Row[Any]]) -> Non
             where="--reference",
             code=ErrorCode.TRANSACTION_EXPLAINED,
         )
-    if row.category in CHARGES or row.payment_id or row.provider_payment_id:
+    if row.kind == MovementKind.CHARGE or row.payment_id or row.provider_payment_id:
         raise Conflict(f"{name} is about a payment", where="--reference")
     is_open = any(
         each.provider_transaction_id == name
@@ -344,7 +345,7 @@ def _post(conn: Connection, exchange: Exchange, key: str) -> None:
 def _explain(conn: Connection, plan: Recording, reason: str, now: datetime, actor: str) -> None:
     """Be done with the two rows, which the exchange's entry has posted, and with their breaks."""
     for reference in plan.explains:
-        runs.decide_row(
+        settlement_rows.decide_row(
             conn, reference, str(RowOutcome.RESOLVED), now, done=True, nothing_to_post=True
         )
     for row in breaks.lock_of_transactions(conn, plan.explains):

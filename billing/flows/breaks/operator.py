@@ -29,7 +29,8 @@ from billing.rules.reconciliation import (
 from billing.store.access import audit
 from billing.store.journal import posting
 from billing.store.payments import payments, refunds
-from billing.store.settlement import breaks, exchanges, runs
+from billing.store.settlement import breaks, exchanges
+from billing.store.settlement import rows as settlement_rows
 
 # What a resolved break's books still lack stands under this name in its provider's side.
 UNADJUSTED: Final = "unadjusted"
@@ -180,7 +181,7 @@ def _lock_what_it_is_about(conn: Connection, break_id: UUID) -> None:
     if row is None:
         return
     if row.provider_transaction_id is not None:
-        runs.lock_row(conn, row.provider_transaction_id)
+        settlement_rows.lock_row(conn, row.provider_transaction_id)
     if row.payment_id is not None:
         payments.lock_known_payment(conn, row.payment_id)
 
@@ -261,14 +262,14 @@ def _settle_row(conn: Connection, row: Row[Any], plan: Resolution, now: datetime
     """Take the break's settlement row out of matching: accepted and posted, or done with."""
     if row.provider_transaction_id is None:
         return
-    settled = runs.lock_row(conn, row.provider_transaction_id)
+    settled = settlement_rows.lock_row(conn, row.provider_transaction_id)
     if settled.matched_at is None:
         _decide(conn, plan.kind, row.provider_transaction_id, now)
 
 
 def _decide(conn: Connection, kind: BreakKind, transaction_id: str, now: datetime) -> None:
     accepted = kind in ACCEPTABLE
-    runs.decide_row(
+    settlement_rows.decide_row(
         conn,
         transaction_id,
         str(RowOutcome.ACCEPTED if accepted else RowOutcome.RESOLVED),

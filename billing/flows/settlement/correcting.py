@@ -22,7 +22,8 @@ from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
 from billing.store.payments import attempts, payments, provider_calls
 from billing.store.payments.payments import LockedPayment
-from billing.store.settlement import breaks, runs
+from billing.store.settlement import breaks
+from billing.store.settlement import rows as settlement_rows
 from billing.store.subscriptions import subscriptions
 from billing.store.subscriptions.parking import NOT_PARKED
 
@@ -38,7 +39,7 @@ def correct(step: StepRun) -> None:
     """Put right every payment whose row says so; what a worker holds waits for a later run."""
     while True:
         with step.context.engine.connect() as conn:
-            ids = runs.to_correct(conn, after=step.cursor.get("after", ""), limit=BATCH)
+            ids = settlement_rows.to_correct(conn, after=step.cursor.get("after", ""), limit=BATCH)
         if not ids:
             return
         for transaction_id in ids:
@@ -50,7 +51,7 @@ def correct(step: StepRun) -> None:
 def _correct_one(conn: Connection, transaction_id: str, step: StepRun) -> str:
     """Correct one payment under its lock; returns in a word what became of it."""
     now = step.now
-    row = runs.lock_row(conn, transaction_id)
+    row = settlement_rows.lock_row(conn, transaction_id)
     if row.matched_at is not None or row.outcome != RowOutcome.CORRECT:
         return "done_before"
     payment = payments.lock_known_payment(conn, row.payment_id)
@@ -61,11 +62,13 @@ def _correct_one(conn: Connection, transaction_id: str, step: StepRun) -> str:
         corrected = "corrected"
     elif _another_charge(payment, row):
         # Booked meanwhile from another charge: this one is the next run's break.
-        runs.decide_row(conn, transaction_id, str(BreakKind.DUPLICATE_CHARGE), now, done=False)
+        settlement_rows.decide_row(
+            conn, transaction_id, str(BreakKind.DUPLICATE_CHARGE), now, done=False
+        )
         return "another_charge"
     else:
         corrected = "captured_meanwhile"
-    runs.decide_row(conn, transaction_id, str(RowOutcome.CORRECTED), now, done=True)
+    settlement_rows.decide_row(conn, transaction_id, str(RowOutcome.CORRECTED), now, done=True)
     breaks.resolve_corrected(
         conn,
         payment_id=payment.id,

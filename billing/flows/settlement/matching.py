@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Row, text
 
 from billing.flows.breaks import operator
 from billing.flows.settlement.step_run import OVERLAP, StepRun
-from billing.rules.reconciliation import BreakFound, BreakKind
+from billing.rules.reconciliation import BreakFound, BreakKind, MovementKind
 from billing.store.settlement import breaks, matching, runs
 from billing.store.settlement.matching import Batch
 
@@ -62,7 +62,7 @@ def _difference(row: Row[Any], run_id: UUID) -> BreakFound:
     return BreakFound(
         kind=kind,
         subject=_subject(row, kind),
-        cycle_id=row.cycle_id if row.category == "charge" else None,
+        cycle_id=row.cycle_id if row.kind == MovementKind.CHARGE else None,
         payment_id=row.payment_id,
         ours=_ours(row),
         theirs=_theirs(row),
@@ -76,7 +76,7 @@ def _subject(row: Row[Any], kind: BreakKind) -> str:
     """Return what the break is about, so that who saw it first (the list of charges, a refund's
     or a dispute's own flow) and the settlement record one break between them.
     """
-    if row.category == "charge" and row.provider_charge_id:
+    if row.kind == MovementKind.CHARGE and row.provider_charge_id:
         return str(row.provider_charge_id)
     if kind in (BreakKind.REFUND_UNKNOWN, BreakKind.DISPUTE_UNKNOWN) and row.source_id:
         return str(row.source_id)

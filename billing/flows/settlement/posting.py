@@ -15,15 +15,15 @@ from billing.flows.settlement.step_run import StepRun
 from billing.ledger import keys, recipes
 from billing.ledger.journal import Entry
 from billing.rules.money import Money
-from billing.rules.reconciliation import CHARGES, DISPUTES, FEES, PAYOUTS, REFUND_FAILURES, REFUNDS
+from billing.rules.reconciliation import DISPUTES, OF_CUSTOMERS, MovementKind
 from billing.store.arrays import literal
 from billing.store.journal import posting
 from billing.store.settlement import exchanges as fx
-from billing.store.settlement import runs
+from billing.store.settlement import payouts
+from billing.store.settlement import rows as settlement_rows
 from plans.currencies import digits
 
 BATCH: Final = 2_000
-_OF_CUSTOMERS: Final = (*CHARGES, *REFUNDS, *REFUND_FAILURES, *DISPUTES)
 # A dispute's fee is part of the dispute's own entries.
 _FEE_POSTED_ELSEWHERE: Final = DISPUTES
 _RATE_DIGITS: Final = Decimal("1E-12")
@@ -48,13 +48,13 @@ def post(step: StepRun) -> None:
 def _post_next(step: StepRun, *, late: bool) -> bool:
     now = step.now
     with step.batch() as conn:
-        rows = runs.lock_unposted(
-            conn, after=step.cursor.get("after", ""), limit=BATCH, payout_reversals=late
+        rows = settlement_rows.lock_unposted(
+            conn, after=step.cursor.get("after", ""), limit=BATCH, payout_failures=late
         )
         if not rows:
             return False
         ids = literal([row.provider_transaction_id for row in rows])
-        step.counts["settled"] += runs.settle_payments(conn, ids, now)
+        step.counts["settled"] += settlement_rows.settle_payments(conn, ids, now)
         exchanges = [event for row in rows for event in _exchange(row)]
         step.counts["exchanges"] += fx.add(conn, exchanges)
         entries = [entry for row in rows for entry in _entries(row)]
@@ -62,8 +62,8 @@ def _post_next(step: StepRun, *, late: bool) -> bool:
             entries += _payouts_failed(conn, rows)
         posted = posting.post(conn, entries) if entries else []
         step.counts["entries"] += sum(entry.created for entry in posted)
-        runs.settle_refunds(conn, ids, now)
-        runs.mark_posted(conn, ids, now)
+        settlement_rows.settle_refunds(conn, ids, now)
+        settlement_rows.mark_posted(conn, ids, now)
         step.counts["rows"] += len(rows)
         step.cursor["after"] = rows[-1].provider_transaction_id
     return True
@@ -73,8 +73,8 @@ def _entries(row: Row[Any]) -> list[Entry]:
     """Return what a balance transaction posts beyond what its own event posted."""
     made: list[Entry] = []
     transaction, at = row.provider_transaction_id, row.created
-    fee = -row.net if row.category in FEES else row.fee
-    if fee and row.category not in _FEE_POSTED_ELSEWHERE:
+    fee = -row.net if row.kind == MovementKind.FEE else row.fee
+    if fee and row.kind not in _FEE_POSTED_ELSEWHERE:
         money = Money(fee, row.currency)
         made.append(recipes.fee_settled(transaction_id=transaction, fee=money, effective_at=at))
     if (exchanged := _exchanged(row)) is not None:
@@ -85,7 +85,7 @@ def _entries(row: Row[Any]) -> list[Entry]:
                 source=transaction, sold=sold, bought=bought, fee=nothing, effective_at=at
             )
         )
-    if row.category == PAYOUTS[0] and row.amount:
+    if row.kind == MovementKind.PAYOUT and row.amount:
         made.append(
             recipes.payout_sent(
                 payout_id=_payout_id(row),
@@ -110,7 +110,7 @@ def _exchanged(row: Row[Any]) -> tuple[Money, Money] | None:
     Money that leaves (a refund) is exchanged back: the balance's currency for the customer's.
     """
     if (
-        row.category not in _OF_CUSTOMERS
+        row.kind not in OF_CUSTOMERS
         or row.customer_currency in (None, row.currency)
         or not row.amount
         or not row.customer_amount
@@ -178,7 +178,7 @@ def _payouts_failed(conn: Connection, rows: Sequence[Row[Any]]) -> list[Entry]:
 
 
 def _payouts_arrived(conn: Connection, step: StepRun) -> None:
-    due = runs.payouts_to_book(conn)
+    due = payouts.payouts_to_book(conn)
     entries = [
         recipes.payout_arrived(
             payout_id=payout.provider_payout_id,

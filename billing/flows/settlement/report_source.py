@@ -1,96 +1,34 @@
-"""Settlement report files: Stripe's itemized CSV reports, read exactly and in bounded memory.
+"""The first steps of a run over a settlement report: its rows, into `settlement_rows`.
 
-`payout_reconciliation.itemized.*`, `ending_balance_reconciliation.itemized.*` and
-`balance_change_from_activity.itemized.*` share the columns that matter here
-(https://docs.stripe.com/reports/report-types/payout-reconciliation). A column is found by its
-name in the header, so any selection and order will do as long as the needed ones are there.
-
-Reports carry amounts in *major* units as decimal text, where the API carries minor units. They
-are read digit by digit (`plans.currencies`): a third decimal in USD is an error, not a cent.
-Rows stream through COPY into a temporary table and from there into `settlement_rows`, all in one
+What the file's columns and words mean is read by the provider's kind (`gateway.reports`). Rows
+stream through COPY into a temporary table and from there into `settlement_rows`, all in one
 transaction: a file that has a malformed row anywhere leaves nothing behind.
 """
 
-import csv
 import hashlib
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from collections.abc import Iterator
+from datetime import datetime, timedelta
 from itertools import islice
-from json import dumps
 from pathlib import Path
-from typing import IO, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Engine, text
 
-from billing.errors import BadInput, ErrorCode
+from billing.errors import ErrorCode
 from billing.flows.settlement.matching import changed_rows
 from billing.flows.settlement.step_run import StepRun
-from billing.pan import contains_card_number
+from billing.gateway.registry import report_reader
+from billing.gateway.reports import MalformedReport, ReportedMovement
 from billing.store.engine import driver_connection
-from billing.store.settlement import breaks, runs
-from plans.currencies import AmountError, CurrencyError, digits, parse_amount
+from billing.store.settlement import breaks, runs, staging
 
 CHUNK_ROWS: Final = 1_000
 _HASH_BYTES: Final = 1 << 20
-_FIELD_BYTES_MAX: Final = 1 << 16
-
-# Each column under its names, the UTC one first where there are two.
-_NEEDED: Final[Mapping[str, Sequence[str]]] = {
-    "id": ("balance_transaction_id",),
-    "created": ("created_utc", "created"),
-    "currency": ("currency",),
-    "gross": ("gross",),
-    "fee": ("fee",),
-    "net": ("net",),
-    "category": ("reporting_category",),
-}
-_OPTIONAL: Final[Mapping[str, Sequence[str]]] = {
-    "available_on": ("available_on_utc", "available_on"),
-    "source": ("source_id",),
-    "payment_intent": ("payment_intent_id",),
-    "charge": ("charge_id",),
-    "shown": ("customer_facing_amount",),
-    "shown_in": ("customer_facing_currency",),
-    "payout": ("automatic_payout_id",),
-    "own_payment": ("payment_metadata[payment]",),
-    "own_refund": ("refund_metadata[refund]",),
-}
-# Reports have none of these by default: they have to be asked for.
-_TELLS_WHOSE: Final = ("payment_intent", "charge", "source")
-_ID: Final = re.compile(r"[A-Za-z0-9_]{3,100}", re.ASCII)
-_PREFIXED: Final = re.compile(r"[a-z]+_[A-Za-z0-9]+", re.ASCII)  # as the provider's ids are
-_WORD: Final = re.compile(r"[a-z_]{2,50}", re.ASCII)
-_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-_INSTANT: Final = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[ T](\d{2}:\d{2}(?::\d{2})?))?Z?", re.ASCII)
-_AMOUNT_LENGTH: Final = 12  # a longer one has enough digits for a card number
-_CARD: Final = ("it looks like a card number", ErrorCode.REPORT_CARD_NUMBER)
 _NOTHING: Final = "\\N"
+
 # Behind the digest in a run's reference: whoever imports it says that nothing is left out.
 _COMPLETE: Final = ":complete"
-
-
-class MalformedReport(BadInput):
-    """The report can't be read; `where` names file, line and column. Nothing was taken in."""
-
-    code = ErrorCode.REPORT_MALFORMED
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Where each column stands in this file; -1 for one that isn't there."""
-
-    at: Mapping[str, int]
-    named: Mapping[str, str]
-    width: int
-
-    def name(self, key: str) -> str:
-        """Return what the file calls a column."""
-        return self.named[key]
 
 
 def begin(engine: Engine, path: Path, *, now: datetime, complete: bool) -> UUID:
@@ -101,8 +39,7 @@ def begin(engine: Engine, path: Path, *, now: datetime, complete: bool) -> UUID:
     file that is no report, before anything is written.
     """
     digest = _digest(path)
-    with _opened(path) as file:
-        _columns(path, _header(path, _reader(file)))
+    report_reader().check(path)
     with engine.begin() as conn:
         return runs.start(
             conn,
@@ -150,18 +87,18 @@ def stage(step: StepRun) -> None:
     with step.batch() as conn:
         conn.execute(text("SET LOCAL statement_timeout = 0"))
         conn.execute(text("SET LOCAL work_mem = '64MB'"))
-        runs.make_staging(conn)
+        staging.make_staging(conn)
         rows = 0
         with (
             driver_connection(conn).cursor() as cursor,
-            cursor.copy(runs.copy_into_staging()) as copy,
+            cursor.copy(staging.copy_into_staging()) as copy,
         ):
             for chunk, count in _chunks(path, step.run.id):
                 copy.write(chunk)
                 rows += count
         conn.execute(text("ANALYZE settlement_staging"))
-        span = runs.staged_span(conn)
-        merged = runs.merge_staging(conn)
+        span = staging.staged_span(conn)
+        merged = staging.merge_staging(conn)
         breaks.record_all(conn, changed_rows(merged.changed, step.run.id), now=step.now)
         if span is not None:
             first, last = span
@@ -174,252 +111,14 @@ def _path(step: StepRun) -> Path:
     return step.file
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[IO[str]]:
-    csv.field_size_limit(_FIELD_BYTES_MAX)
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            yield file
-    except UnicodeDecodeError as error:
-        raise MalformedReport(
-            f"the report is not UTF-8 text: {error.reason}",
-            where=str(path),
-            code=ErrorCode.REPORT_DAMAGED,
-        ) from error
-    except OSError as error:
-        raise MalformedReport(
-            f"the report can't be read: {error.strerror}",
-            where=str(path),
-            code=ErrorCode.REPORT_UNREADABLE,
-        ) from error
-
-
 def _chunks(path: Path, run_id: UUID) -> Iterator[tuple[str, int]]:
     """Yield COPY text of `CHUNK_ROWS` rows each, and how many rows it is."""
-    with _opened(path) as file:
-        reader = _reader(file)
-        columns = _columns(path, _header(path, reader))
-        lines = _lines(path, reader, columns, str(run_id))
-        while chunk := list(islice(lines, CHUNK_ROWS)):
-            yield "".join(chunk), len(chunk)
+    lines = (_line(each, str(run_id)) for each in report_reader().movements(path))
+    while chunk := list(islice(lines, CHUNK_ROWS)):
+        yield "".join(chunk), len(chunk)
 
 
-# --- the header ---------------------------------------------------------------------------------
-
-
-def _reader(file: IO[str]) -> Iterator[list[str]]:
-    """Read strictly: a file that was cut off within a quoted field is no whole one."""
-    return csv.reader(file, strict=True)
-
-
-def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
-    try:
-        return next(reader, [])
-    except csv.Error as error:
-        raise _no_csv(path, 1, error) from error
-
-
-def _no_csv(path: Path, line: int, error: csv.Error) -> MalformedReport:
-    return MalformedReport(
-        f"not CSV: {error}", where=f"{path}:{line}", code=ErrorCode.REPORT_DAMAGED
-    )
-
-
-def _columns(path: Path, header: Sequence[str]) -> Columns:
-    names = [name.strip() for name in header]
-    at, named = {}, {}
-    for key, known in {**_NEEDED, **_OPTIONAL}.items():
-        found = [name for name in known if name in names]
-        at[key] = names.index(found[0]) if found else -1
-        named[key] = found[0] if found else known[0]
-    missing = [named[key] for key in _NEEDED if at[key] < 0]
-    if missing:
-        raise MalformedReport(
-            f"the report lacks the column(s) {', '.join(missing)}",
-            where=f"{path}:1",
-            code=ErrorCode.REPORT_COLUMNS_MISSING,
-            columns=tuple(missing),
-        )
-    twice = sorted({name for name in named.values() if names.count(name) > 1})
-    if twice:
-        raise MalformedReport(
-            f"the report has the column(s) {', '.join(twice)} more than once",
-            where=f"{path}:1",
-            code=ErrorCode.REPORT_COLUMNS_TWICE,
-            columns=tuple(twice),
-        )
-    if all(at[key] < 0 for key in _TELLS_WHOSE):
-        raise MalformedReport(
-            "the report doesn't say which payment a row is about",
-            where=f"{path}:1",
-            code=ErrorCode.REPORT_COLUMN_NEEDED,
-        )
-    return Columns(at, named, len(names))
-
-
-# --- the rows -----------------------------------------------------------------------------------
-
-
-class _Refused(Exception):
-    """A field can't be taken; the caller knows the line."""
-
-    def __init__(
-        self, column: str, what: str, code: ErrorCode = ErrorCode.REPORT_MALFORMED
-    ) -> None:
-        super().__init__(what)
-        self.column = column
-        self.code = code
-
-
-def _lines(
-    path: Path, reader: "Iterator[list[str]]", columns: Columns, run_id: str
-) -> Iterator[str]:
-    """Yield each row as a line of COPY. Raises `MalformedReport` with its line and column."""
-    started = 1
-    while True:
-        started = reader.line_num + 1  # type: ignore[attr-defined]  # of csv.reader's object
-        try:
-            row = next(reader, None)
-        except csv.Error as error:
-            raise _no_csv(path, started, error) from error
-        if row is None:
-            return
-        if not row:
-            continue
-        try:
-            yield _line(row, columns, run_id)
-        except _Refused as refused:
-            raise MalformedReport(
-                str(refused),
-                where=f"{path}:{started}, column {refused.column}",
-                code=refused.code,
-            ) from None
-
-
-def _line(row: Sequence[str], columns: Columns, run_id: str) -> str:
-    if len(row) != columns.width:
-        raise _Refused(
-            columns.name("id"), f"the row has {len(row)} fields, the header {columns.width}"
-        )
-    get = _Fields(row, columns)
-    currency = get.currency("currency")
-    gross, fee, net = (get.amount(key, currency) for key in ("gross", "fee", "net"))
-    if net != gross - fee:
-        raise _Refused(columns.name("net"), "net is not gross minus fee")
-    shown, shown_in = get.shown(gross, currency)
-    category, source, charge = get.word("category"), get.optional_id("source"), get.charge()
-    return (
-        f"{get.id('id')}\t{run_id}\t{category}\t{source}"
-        f"\t{get.optional_id('payment_intent')}\t{charge}\t{gross}\t{fee}\t{net}"
-        f"\t{currency}\t{shown}\t{shown_in}\t{_NOTHING}\t{get.optional_id('payout')}"
-        f"\t{get.instant('created')}\t{get.optional_instant('available_on')}\t{get.metadata()}\n"
-    )
-
-
-@dataclass(slots=True)
-class _Fields:
-    """One row's fields by our names, each read exactly or refused."""
-
-    row: Sequence[str]
-    columns: Columns
-
-    def text(self, key: str) -> str:
-        at = self.columns.at[key]
-        return self.row[at].strip() if at >= 0 else ""
-
-    def _refuse(
-        self, key: str, what: str, code: ErrorCode = ErrorCode.REPORT_MALFORMED
-    ) -> _Refused:
-        if contains_card_number(self.text(key)):
-            what, code = _CARD
-        return _Refused(self.columns.name(key), what, code)
-
-    def id(self, key: str) -> str:
-        value = self.text(key)
-        if not _ID.fullmatch(value):
-            raise self._refuse(key, f"{value[:40]!r} is no id")
-        if not _PREFIXED.fullmatch(value) and contains_card_number(value):
-            raise self._refuse(key, "")
-        return value
-
-    def optional_id(self, key: str) -> str:
-        return self.id(key) if self.text(key) else _NOTHING
-
-    def charge(self) -> str:
-        """Return the charge; what a charge's row is about is the charge itself."""
-        if self.text("charge"):
-            return self.id("charge")
-        return self.optional_id("source") if self.text("category") == "charge" else _NOTHING
-
-    def word(self, key: str) -> str:
-        value = self.text(key)
-        if not _WORD.fullmatch(value):
-            raise self._refuse(key, f"{value[:40]!r} is no reporting category")
-        return value
-
-    def currency(self, key: str) -> str:
-        value = self.text(key).upper()
-        try:
-            digits(value)
-        except CurrencyError as error:
-            raise self._refuse(key, str(error)) from None
-        return value
-
-    def amount(self, key: str, currency: str) -> int:
-        value = self.text(key)
-        try:
-            if len(value) > _AMOUNT_LENGTH and contains_card_number(value):
-                raise self._refuse(key, "")
-            return _minor_units(value, currency)
-        except AmountError as error:
-            code = ErrorCode.REPORT_DECIMAL_COMMA if "," in value else ErrorCode.REPORT_MALFORMED
-            raise self._refuse(key, str(error), code) from None
-
-    def shown(self, gross: int, currency: str) -> tuple[int | str, str]:
-        """Return what the customer saw, with the sign of what it did to the balance."""
-        if not self.text("shown") or not self.text("shown_in"):
-            return _NOTHING, _NOTHING
-        shown_in = self.currency("shown_in")
-        amount = abs(self.amount("shown", shown_in))
-        return (-amount if gross < 0 else amount), shown_in
-
-    def instant(self, key: str) -> str:
-        value = self.text(key)
-        parsed = _instant(value)
-        if parsed is None:
-            raise self._refuse(key, f"{value[:40]!r} is no instant", ErrorCode.REPORT_INSTANT)
-        return parsed
-
-    def optional_instant(self, key: str) -> str:
-        return self.instant(key) if self.text(key) else _NOTHING
-
-    def metadata(self) -> str:
-        """Return our own ids, where the report was asked for with them."""
-        found = {}
-        for key, name in (("own_payment", "payment"), ("own_refund", "refund")):
-            value = self.text(key)
-            if _UUID.fullmatch(value):
-                found[name] = value
-        return dumps(found) if found else "{}"
-
-
-# Zeros beyond a currency's digits are no amount: Stripe counts "120.00" ISK where ISO counts 120.
-@lru_cache(maxsize=65_536)
-def _minor_units(value: str, currency: str) -> int:
-    places = digits(currency)
-    whole, dot, fraction = value.partition(".")
-    if dot and len(fraction) > places and not fraction[places:].strip("0"):
-        value = f"{whole}.{fraction[:places]}" if places else whole
-    return parse_amount(value, currency)
-
-
-@lru_cache(maxsize=65_536)
-def _instant(value: str) -> str | None:
-    match = _INSTANT.fullmatch(value)
-    if match is None:
-        return None
-    try:
-        parsed = datetime.fromisoformat(f"{match[1]}T{match[2] or '00:00'}").replace(tzinfo=UTC)
-    except ValueError:
-        return None
-    return parsed.isoformat()
+def _line(movement: ReportedMovement, run_id: str) -> str:
+    """Write a row as a line of COPY, in the order of `staging.copy_into_staging`."""
+    id_, *values = movement
+    return "\t".join([id_, run_id, *[_NOTHING if v is None else v for v in values]]) + "\n"

@@ -34,8 +34,8 @@ from billing.flows.settlement import (
     report_source,
     tie_out,
 )
-from billing.flows.settlement.report_source import MalformedReport
 from billing.flows.settlement.step_run import LeaseLost, StepRun
+from billing.gateway.reports import MalformedReport
 from billing.rules import backoff
 from billing.store.engine import is_deadlock
 from billing.store.settlement import runs

@@ -29,7 +29,7 @@ from billing.store.arrays import literal
 from billing.store.payments import disputes as stored_disputes
 from billing.store.payments import payments
 from billing.store.payments import refunds as stored_refunds
-from billing.store.settlement import runs
+from billing.store.settlement import payouts
 
 
 def refund(context: Context, events: ObjectEvents) -> Effects:
@@ -103,7 +103,7 @@ def _put_payout(conn: Connection, context: Context, found: ProviderPayout) -> Ha
         "createds": literal([found.created]),
         "arrivals": literal([found.arrival]),
     }
-    runs.put_payouts(conn, context.clock.now(), columns)
+    payouts.put_payouts(conn, context.clock.now(), columns)
     return Handled(EventOutcome.PAYOUT_RECORDED, {"status": found.status})
 
 

@@ -1,25 +1,36 @@
-"""What Stripe calls a kind of movement on the balance.
+"""Stripe's reporting categories, and the types it shows in their place, as kinds of movements.
 
-Stripe's reporting categories (https://docs.stripe.com/reports/reporting-categories) are the words
-that the engine took over. A movement may show its type where its category is expected.
+https://docs.stripe.com/reports/reporting-categories
 """
 
 from collections.abc import Mapping
-from types import MappingProxyType
 from typing import Final
 
-_OF_TYPES: Final[Mapping[str, str]] = MappingProxyType(
-    {
-        "payment": "charge",
-        "payment_refund": "refund",
-        "payment_failure_refund": "refund_failure",
-        "stripe_fee": "fee",
-        "payout_cancel": "payout_reversal",
-        "payout_failure": "payout_reversal",
-    }
-)
+from billing.rules.reconciliation import MovementKind
+
+KINDS: Final[Mapping[str, MovementKind]] = {
+    "charge": MovementKind.CHARGE,
+    "payment": MovementKind.CHARGE,
+    "refund": MovementKind.REFUND,
+    "payment_refund": MovementKind.REFUND,
+    "partial_capture_reversal": MovementKind.REFUND,
+    "refund_failure": MovementKind.REFUND_FAILURE,
+    "payment_failure_refund": MovementKind.REFUND_FAILURE,
+    "dispute": MovementKind.DISPUTE,
+    "dispute_reversal": MovementKind.DISPUTE_REVERSAL,
+    "payout": MovementKind.PAYOUT,
+    "payout_reversal": MovementKind.PAYOUT_FAILURE,
+    "payout_cancel": MovementKind.PAYOUT_FAILURE,
+    "payout_failure": MovementKind.PAYOUT_FAILURE,
+    "fee": MovementKind.FEE,
+    "stripe_fee": MovementKind.FEE,
+    "network_cost": MovementKind.FEE,
+    "tax": MovementKind.FEE,
+    "currency_conversion": MovementKind.CONVERSION,
+    "other_adjustment": MovementKind.ADJUSTMENT,
+}
 
 
-def category_of(written: str) -> str:
-    """Return the category of a movement, which is shown as such or as a type."""
-    return _OF_TYPES.get(written, written)
+def movement_kind(category: str) -> MovementKind:
+    """Return what sort of movement a category is; one that isn't in the table is another."""
+    return KINDS.get(category, MovementKind.OTHER)

@@ -8,6 +8,7 @@ from billing.gateway import Gateway, ProviderEvent
 from billing.gateway.capabilities import Capabilities, Replay
 from billing.gateway.errors import SignatureRefused
 from billing.gateway.provider_kind import Access, ProviderKind
+from billing.gateway.stripe import reports
 from billing.gateway.stripe.declines import DECLINE_CLASSES
 from billing.gateway.stripe.events import EVENT_KINDS
 
@@ -78,4 +79,5 @@ STRIPE: Final = ProviderKind(
     event_types=frozenset(EVENT_KINDS),
     connect=connect,
     read_delivery=read_delivery,
+    reports=reports,
 )

@@ -18,7 +18,7 @@ from billing.gateway.objects import (
     ProviderRefund,
 )
 from billing.gateway.stripe.amounts import rate_from_stripe
-from billing.gateway.stripe.categories import category_of
+from billing.gateway.stripe.categories import movement_kind
 from billing.gateway.stripe.classify import read_intent
 from billing.gateway.stripe.events import kind_of
 from billing.gateway.stripe.fields import (
@@ -234,12 +234,14 @@ def _movement(data: Json, *, source: Json) -> BalanceTransaction:
     if net != amount - fee:
         raise Malformed(f"net {net} isn't amount {amount} less fee {fee}")
     kind, source_id = required(data, "type"), reference(data.get("source"))
+    category = required(data, "reporting_category")
+    customer_money = _customer_money(amount, kind, source)
     source_kind = text(source, "object") or _kind_by_prefix(source_id)
     charge = source_id if source_kind == "charge" else reference(source.get("charge"))
-    customer_money = _customer_money(amount, kind, source)
     return BalanceTransaction(
         id=required(data, "id"),
-        category=category_of(required(data, "reporting_category")),
+        kind=movement_kind(category),
+        category=category,
         type=kind,
         amount=amount.amount,
         fee=fee.amount,
@@ -277,10 +279,7 @@ def _customer_money(amount: Money, kind: str, source: Json) -> Money | None:
 
 
 def _exchange_rate(value: object, customer_money: Money | None, currency: str) -> str | None:
-    """Return the exact rate between major units; None where it isn't said what was exchanged.
-
-    It is read as the decimal it was written as: a float would have lost digits by now.
-    """
+    """Return a rate in major units, from the decimal it was written as: a float loses digits."""
     if value is None:
         return None
     written = str(value) if type(value) is int else value

@@ -17,29 +17,27 @@ from billing.rules.reconciliation.charges import (
     compare,
 )
 from billing.rules.reconciliation.movements import (
-    CHARGES,
     DISPUTES,
-    FEES,
+    OF_CUSTOMERS,
     PAYOUTS,
-    REFUND_FAILURES,
     REFUNDS,
+    MovementKind,
     RowOutcome,
     rate_makes,
 )
 
 __all__ = [
     "ACCEPTABLE",
-    "CHARGES",
     "DISPUTES",
-    "FEES",
+    "OF_CUSTOMERS",
     "PAYOUTS",
     "REFUNDS",
-    "REFUND_FAILURES",
     "BreakCause",
     "BreakFound",
     "BreakKind",
     "Confirmed",
     "Difference",
+    "MovementKind",
     "NotYet",
     "OurSide",
     "ProviderSide",

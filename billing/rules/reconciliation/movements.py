@@ -28,13 +28,27 @@ class RowOutcome(StrEnum):
     """An operator explained it away; nothing of it is posted but their adjustment."""
 
 
-# The categories of movements, as each gateway tells them.
-CHARGES: Final = ("charge",)
-REFUNDS: Final = ("refund", "partial_capture_reversal")
-REFUND_FAILURES: Final = ("refund_failure",)
-DISPUTES: Final = ("dispute", "dispute_reversal")
-PAYOUTS: Final = ("payout", "payout_reversal")
-FEES: Final = ("fee", "network_cost", "tax")
+class MovementKind(StrEnum):
+    """What sort of movement on the provider's balance a row is; gateways map their words to it."""
+
+    CHARGE = "charge"
+    REFUND = "refund"
+    REFUND_FAILURE = "refund_failure"
+    DISPUTE = "dispute"
+    DISPUTE_REVERSAL = "dispute_reversal"
+    PAYOUT = "payout"
+    PAYOUT_FAILURE = "payout_failure"
+    FEE = "fee"
+    CONVERSION = "conversion"
+    ADJUSTMENT = "adjustment"
+    OTHER = "other"
+
+
+REFUNDS: Final = (MovementKind.REFUND, MovementKind.REFUND_FAILURE)
+DISPUTES: Final = (MovementKind.DISPUTE, MovementKind.DISPUTE_REVERSAL)
+PAYOUTS: Final = (MovementKind.PAYOUT, MovementKind.PAYOUT_FAILURE)
+OF_CUSTOMERS: Final = (MovementKind.CHARGE, *REFUNDS, *DISPUTES)
+"""What is about a customer's payment: money taken from, or given back to, a cardholder."""
 
 
 def rate_makes(sold: Money, bought: Money, rate: Decimal) -> bool:

@@ -7,14 +7,7 @@ Part of promise 3 (`promise_checks`): every row is compared with what the journa
 from typing import Final
 
 from billing.ledger.keys import EntryKind
-from billing.rules.reconciliation import (
-    CHARGES,
-    DISPUTES,
-    FEES,
-    REFUND_FAILURES,
-    REFUNDS,
-    RowOutcome,
-)
+from billing.rules.reconciliation import DISPUTES, OF_CUSTOMERS, MovementKind, RowOutcome
 from billing.store.promises.check import STANDS, check, in_list, in_words
 
 _REFUNDS_COUNTED = check(
@@ -203,10 +196,10 @@ _FEE_BOOKED = check(
     SELECT coalesce(r.id, j.id) AS id, coalesce(r.currency, j.currency) AS currency,
            coalesce(r.fee, 0) AS fee, coalesce(j.fee, 0) AS booked
       FROM (SELECT provider_transaction_id AS id, currency,
-                   CASE WHEN category IN {in_list(FEES)} THEN -net ELSE fee END AS fee
+                   CASE WHEN kind = '{MovementKind.FEE}' THEN -net ELSE fee END AS fee
               FROM settlement_rows
              WHERE posted_at IS NOT NULL AND outcome <> '{RowOutcome.RESOLVED}'
-               AND category NOT IN {in_list(DISPUTES)}) r
+               AND kind NOT IN {in_list(DISPUTES)}) r
       FULL JOIN (
            SELECT substr(e.source_key, length('{EntryKind.FEE_SETTLED.prefix}') + 1) AS id,
                   min(l.currency) AS currency, sum(l.amount) AS fee
@@ -242,7 +235,7 @@ _EXCHANGE_BOOKED = check(
            SELECT '{EntryKind.FX_EVENT.prefix}' || provider_transaction_id AS source_key
              FROM settlement_rows
             WHERE posted_at IS NOT NULL AND outcome <> '{RowOutcome.RESOLVED}'
-              AND category IN {in_list((*CHARGES, *REFUNDS, *REFUND_FAILURES, *DISPUTES))}
+              AND kind IN {in_list(OF_CUSTOMERS)}
               AND customer_currency <> currency AND amount <> 0 AND customer_amount <> 0) r
         ON r.source_key = coalesce(x.source_key, j.source_key)
      WHERE j.sides IS DISTINCT FROM CASE WHEN x.source_key IS NOT NULL THEN jsonb_build_object(

@@ -15,13 +15,12 @@ from typing import Any, Final
 from sqlalchemy import Connection, Row, TextClause, text
 
 from billing.rules.reconciliation import (
-    CHARGES,
     DISPUTES,
-    FEES,
+    OF_CUSTOMERS,
     PAYOUTS,
-    REFUND_FAILURES,
     REFUNDS,
     BreakKind,
+    MovementKind,
     RowOutcome,
 )
 from billing.store.arrays import literal
@@ -127,7 +126,7 @@ _CHARGES = _update(
              EXISTS (SELECT FROM settlement_rows o
                       WHERE o.provider_payment_id IN (p.provider_payment_id,
                                                       r.provider_payment_id)
-                        AND o.category = 'charge' AND o.payment_id = p.id
+                        AND o.kind = '{MovementKind.CHARGE}' AND o.payment_id = p.id
                         AND (o.matched_at IS NOT NULL AND o.outcome <> '{RowOutcome.RESOLVED}'
                              OR o.outcome = '{RowOutcome.CORRECT}' AND NOT
                                 (o.provider_transaction_id > :after
@@ -148,7 +147,7 @@ _CHARGES = _update(
         LEFT JOIN unnest(CAST(:currencies AS text[]), CAST(:places AS integer[]))
                     AS from_unit(code, places)
                ON r.customer_currency <> r.currency AND from_unit.code = r.customer_currency
-       WHERE {_RANGE} AND r.category IN {_in(CHARGES)}) l
+       WHERE {_RANGE} AND r.kind = '{MovementKind.CHARGE}') l
     """
 )
 
@@ -168,11 +167,12 @@ _REFUNDS = _update(
       SELECT r.provider_transaction_id, r.created, {_SHOWN}, f.id AS refund_id,
              f.amount AS own_amount, f.currency AS own_currency,
              coalesce(f.payment_id, p.id) AS payment_id,
-             CASE WHEN r.category IN {_in(REFUND_FAILURES)} THEN f.state IN ('failed', 'canceled')
+             CASE WHEN r.kind = '{MovementKind.REFUND_FAILURE}'
+                  THEN f.state IN ('failed', 'canceled')
                   WHEN f.state IN ('failed', 'canceled')
                   THEN EXISTS (SELECT FROM settlement_rows b
-                                WHERE b.source_id = r.source_id AND b.category <> 'charge'
-                                  AND b.category IN {_in(REFUND_FAILURES)})
+                                WHERE b.source_id = r.source_id AND b.kind <> 'charge'
+                                  AND b.kind = '{MovementKind.REFUND_FAILURE}')
                   ELSE f.state <> 'requested' END AS heard
         FROM settlement_rows r
         LEFT JOIN LATERAL (
@@ -181,7 +181,7 @@ _REFUNDS = _update(
              SELECT * FROM refunds WHERE id = {_own_id("refund")}
               LIMIT 1) f ON true
         LEFT JOIN payments p ON p.provider_payment_id = r.provider_payment_id
-       WHERE {_RANGE} AND r.category IN {_in((*REFUNDS, *REFUND_FAILURES))}) l
+       WHERE {_RANGE} AND r.kind IN {_in(REFUNDS)}) l
     """
 )
 
@@ -201,7 +201,7 @@ _DISPUTES = _update(
       FROM settlement_rows r
       LEFT JOIN disputes d ON d.provider_dispute_id = r.source_id
       LEFT JOIN payments p ON p.provider_payment_id = r.provider_payment_id
-     WHERE {_RANGE} AND r.category IN {_in(DISPUTES)}
+     WHERE {_RANGE} AND r.kind IN {_in(DISPUTES)}
     """
 )
 
@@ -211,8 +211,8 @@ _OTHERS = _update(
     f"""
     SELECT r.provider_transaction_id, CAST(NULL AS uuid) AS payment_id,
            CASE
-             WHEN r.category IN {_in(FEES)} THEN '{RowOutcome.MATCHED}'
-             WHEN r.category NOT IN {_in(PAYOUTS)} THEN '{BreakKind.UNKNOWN_AT_PROVIDER}'
+             WHEN r.kind = '{MovementKind.FEE}' THEN '{RowOutcome.MATCHED}'
+             WHEN r.kind NOT IN {_in(PAYOUTS)} THEN '{BreakKind.UNKNOWN_AT_PROVIDER}'
              WHEN o.currency <> r.currency OR abs(o.amount) <> abs(r.amount)
                THEN '{BreakKind.PAYOUT_MISMATCH}'
              ELSE '{RowOutcome.MATCHED}'
@@ -220,7 +220,7 @@ _OTHERS = _update(
       FROM settlement_rows r
       LEFT JOIN payouts o ON o.provider_payout_id = coalesce(r.source_id, r.provider_payout_id)
      WHERE {_RANGE}
-       AND r.category NOT IN {_in((*CHARGES, *REFUNDS, *REFUND_FAILURES, *DISPUTES))}
+       AND r.kind NOT IN {_in(OF_CUSTOMERS)}
     """
 )
 
@@ -271,11 +271,11 @@ _NEW_BREAKS = text(
       FROM settlement_rows r
       LEFT JOIN payments p ON p.id = r.payment_id
       LEFT JOIN invoices i ON i.id = p.invoice_id
-      LEFT JOIN refunds f ON r.category IN {_in((*REFUNDS, *REFUND_FAILURES))}
+      LEFT JOIN refunds f ON r.kind IN {_in(REFUNDS)}
                          AND f.provider_refund_id = r.source_id
-      LEFT JOIN disputes d ON r.category IN {_in(DISPUTES)}
+      LEFT JOIN disputes d ON r.kind IN {_in(DISPUTES)}
                           AND d.provider_dispute_id = r.source_id
-      LEFT JOIN payouts o ON r.category IN {_in(PAYOUTS)}
+      LEFT JOIN payouts o ON r.kind IN {_in(PAYOUTS)}
                          AND o.provider_payout_id = coalesce(r.source_id, r.provider_payout_id)
      WHERE {_RANGE} AND r.outcome IN {_KINDS}
        AND NOT EXISTS (SELECT FROM breaks b
@@ -333,7 +333,7 @@ _EXPLAINED: Final = (
                           '{BreakKind.CURRENCY_MISMATCH}',
                           '{BreakKind.CAPTURED_AT_PROVIDER_ONLY}')
            AND b.provider ->> 'charge' = r.provider_charge_id
-           AND {_IN_BATCH} AND r.category = 'charge'
+           AND {_IN_BATCH} AND r.kind = 'charge'
         """
     ),
     text(
@@ -344,7 +344,7 @@ _EXPLAINED: Final = (
                resolution = 'the provider shows it by now: ' || r.provider_transaction_id
           FROM settlement_rows r
          WHERE b.resolved_at IS NULL AND b.kind = '{BreakKind.MISSING_AT_PROVIDER}'
-           AND b.payment_id = r.payment_id AND {_IN_BATCH} AND r.category = 'charge'
+           AND b.payment_id = r.payment_id AND {_IN_BATCH} AND r.kind = 'charge'
         """
     ),
     text(
@@ -356,7 +356,7 @@ _EXPLAINED: Final = (
           FROM settlement_rows r
          WHERE b.resolved_at IS NULL AND b.kind = '{BreakKind.REFUND_MISSING}'
            AND b.ours ->> 'provider_refund' = r.source_id
-           AND {_IN_BATCH} AND r.category IN {_in(REFUNDS)}
+           AND {_IN_BATCH} AND r.kind = '{MovementKind.REFUND}'
         """
     ),
 )
@@ -382,7 +382,7 @@ MISSING = text(
        AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = p.id AND b.resolved_at IS NULL)
        AND NOT EXISTS (SELECT FROM settlement_rows r
                         WHERE r.provider_payment_id = p.provider_payment_id
-                          AND r.category = 'charge' AND r.payment_id = p.id)
+                          AND r.kind = 'charge' AND r.payment_id = p.id)
      ORDER BY p.id
      LIMIT :limit
     """
@@ -394,7 +394,7 @@ _REFUND_MISSING = text(
      WHERE f.state = 'succeeded' AND f.settled_at IS NULL
        AND f.finished_at >= :since AND f.finished_at < :before
        AND NOT EXISTS (SELECT FROM settlement_rows r
-                        WHERE r.source_id = f.provider_refund_id AND r.category <> 'charge')
+                        WHERE r.source_id = f.provider_refund_id AND r.kind <> 'charge')
        AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = f.payment_id
                           AND b.resolved_at IS NULL)
      ORDER BY f.id

@@ -39,6 +39,7 @@ settlement_rows = Table(
     metadata,
     text("provider_transaction_id", primary_key=True),
     identifier("run_id", nullable=False),
+    text("kind", nullable=False),
     text("category", nullable=False),
     text("source_id"),
     text("provider_payment_id"),

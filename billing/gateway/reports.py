@@ -1,0 +1,51 @@
+"""Settlement reports as files: what a kind of provider reads of them, whatever it calls it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from billing.errors import BadInput, ErrorCode
+from billing.rules.reconciliation import MovementKind
+
+
+class MalformedReport(BadInput):
+    """The report can't be read; `where` names file, line and column. Nothing was taken in."""
+
+    code = ErrorCode.REPORT_MALFORMED
+
+
+class ReportedMovement(NamedTuple):
+    """A row of a report, exact, as text in the order in which it is staged.
+
+    Amounts are minor units; instants are ISO 8601 in UTC; `metadata` is JSON with our own ids.
+    """
+
+    id: str
+    kind: MovementKind
+    category: str
+    source_id: str | None
+    provider_payment_id: str | None
+    provider_charge_id: str | None
+    amount: str
+    fee: str
+    net: str
+    currency: str
+    customer_amount: str | None
+    customer_currency: str | None
+    exchange_rate: str | None
+    provider_payout_id: str | None
+    created: str
+    available_on: str | None
+    metadata: str
+
+
+class ReportReader(Protocol):
+    """Reads the reports of a kind of provider, in bounded memory."""
+
+    def check(self, path: Path) -> None:
+        """See that a file is a report. Raises: MalformedReport."""
+        ...
+
+    def movements(self, path: Path) -> Iterator[ReportedMovement]:
+        """Yield its rows. Raises: MalformedReport at the first that can't be read exactly."""
+        ...

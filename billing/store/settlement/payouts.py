@@ -1,0 +1,62 @@
+"""Payouts of the provider as they are now, and which of them are to be booked as arrived."""
+# ruff: noqa: S608  statements are put together from constants of `keys`
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from billing.ledger.keys import EntryKind
+
+_UPSERT_PAYOUTS = text(
+    """
+    INSERT INTO payouts (provider_payout_id, amount, currency, status, created, arrival, updated_at)
+    SELECT id, amount, currency, status, created, arrival, :now
+      FROM unnest(CAST(:ids AS text[]), CAST(:amounts AS bigint[]), CAST(:currencies AS text[]),
+                  CAST(:statuses AS text[]), CAST(:createds AS timestamptz[]),
+                  CAST(:arrivals AS timestamptz[]))
+             AS x(id, amount, currency, status, created, arrival)
+    ON CONFLICT (provider_payout_id) DO UPDATE
+       SET status = excluded.status, arrival = excluded.arrival, updated_at = excluded.updated_at
+     WHERE (payouts.status, payouts.arrival) IS DISTINCT FROM (excluded.status, excluded.arrival)
+    """
+)
+_UNDECIDED_PAYOUT = text(
+    """
+    SELECT min(created) FROM payouts WHERE status NOT IN ('paid', 'failed', 'canceled')
+    """
+)
+
+
+def put_payouts(conn: Connection, now: datetime, columns: Mapping[str, Any]) -> int:
+    """Write down payouts as they are now and return how many are new or changed."""
+    return conn.execute(_UPSERT_PAYOUTS, {**columns, "now": now}).rowcount
+
+
+def oldest_undecided_payout(conn: Connection) -> datetime | None:
+    """Return when the oldest payout was made that may still change."""
+    return conn.execute(_UNDECIDED_PAYOUT).scalar()
+
+
+# A payout is entered as arrived once its leaving is; what failed after that is taken back.
+_ARRIVED = text(
+    f"""
+    SELECT o.* FROM payouts o
+      JOIN ledger.entries sent
+        ON sent.source_key = '{EntryKind.PAYOUT_SENT.prefix}' || o.provider_payout_id
+     WHERE o.status = 'paid'
+       AND NOT EXISTS (SELECT FROM ledger.entries e
+                        WHERE e.source_key
+                              = '{EntryKind.PAYOUT_ARRIVED.prefix}' || o.provider_payout_id)
+       AND NOT EXISTS (SELECT FROM ledger.entries e
+                        WHERE e.source_key
+                              = '{EntryKind.PAYOUT_FAILED.prefix}' || o.provider_payout_id)
+     ORDER BY o.provider_payout_id
+    """
+)
+
+
+def payouts_to_book(conn: Connection) -> list[Row[Any]]:
+    """Return the payouts that arrived and are not booked as arrived."""
+    return list(conn.execute(_ARRIVED))

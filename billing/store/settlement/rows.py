@@ -1,0 +1,189 @@
+"""Settlement rows after they were judged: into the books, corrected, or decided by a person."""
+# ruff: noqa: S608  statements are put together from constants of `MovementKind`
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, text
+
+from billing.rules.reconciliation import MovementKind
+from billing.store.arrays import literal
+
+_UNPOSTED = text(
+    f"""
+    SELECT * FROM settlement_rows
+     WHERE matched_at IS NOT NULL AND posted_at IS NULL
+       AND provider_transaction_id > :after
+       AND (kind = '{MovementKind.PAYOUT_FAILURE}') = :payout_failures
+     ORDER BY provider_transaction_id
+     LIMIT :limit
+       FOR UPDATE
+    """
+)
+_SETTLE = text(
+    """
+    WITH due AS MATERIALIZED (
+      SELECT DISTINCT ON (r.payment_id) r.payment_id, r.provider_transaction_id,
+             r.provider_charge_id, r.run_id, r.outcome
+        FROM settlement_rows r
+       WHERE r.provider_transaction_id = ANY(CAST(:ids AS text[]))
+         AND r.kind = 'charge' AND r.payment_id IS NOT NULL
+       ORDER BY r.payment_id, r.provider_transaction_id
+    ), locked AS MATERIALIZED (
+      SELECT p.id, p.state, d.provider_transaction_id, d.provider_charge_id, d.run_id, d.outcome
+        FROM payments p JOIN due d ON d.payment_id = p.id
+       WHERE p.captured_at IS NOT NULL AND p.settled_at IS NULL
+       ORDER BY p.id FOR UPDATE OF p
+    ), settled AS (
+      UPDATE payments AS p
+         SET state = CASE WHEN l.state = 'CAPTURED' THEN 'SETTLED' ELSE l.state END,
+             settled_at = :now, confirmed_at = coalesce(p.confirmed_at, :now), updated_at = :now,
+             provider_charge_id = coalesce(p.provider_charge_id, l.provider_charge_id)
+        FROM locked l WHERE p.id = l.id
+      RETURNING p.id
+    ), history AS (
+      INSERT INTO payment_transitions (payment_id, from_state, to_state, at, actor, cause, evidence)
+      SELECT l.id, 'CAPTURED', 'SETTLED', :now, 'reconciler', 'settlement',
+             jsonb_build_object('balance_transaction', l.provider_transaction_id,
+                                'charge', l.provider_charge_id, 'run', l.run_id,
+                                'outcome', l.outcome)
+        FROM locked l JOIN settled s ON s.id = l.id
+       WHERE l.state = 'CAPTURED'
+    )
+    SELECT count(*) FROM settled
+    """
+)
+# By the provider's id, or by ours where a report shows no source.
+_SETTLE_REFUNDS = text(
+    f"""
+    WITH shown AS MATERIALIZED (
+      SELECT r.source_id, CAST(r.metadata ->> 'refund' AS uuid) AS own_id
+        FROM settlement_rows r
+       WHERE r.provider_transaction_id = ANY(CAST(:ids AS text[]))
+         AND r.kind = '{MovementKind.REFUND}'
+         AND r.payment_id IS NOT NULL
+    ), locked AS MATERIALIZED (
+      SELECT f.id FROM refunds f
+       WHERE f.settled_at IS NULL
+         AND f.id IN (SELECT o.id FROM shown s JOIN refunds o ON o.provider_refund_id = s.source_id
+                       UNION ALL
+                      SELECT own_id FROM shown WHERE source_id IS NULL)
+       ORDER BY f.id FOR UPDATE
+    )
+    UPDATE refunds AS f SET settled_at = :now FROM locked l WHERE f.id = l.id
+    """
+)
+_POSTED = text(
+    """
+    UPDATE settlement_rows SET posted_at = :now
+     WHERE provider_transaction_id = ANY(CAST(:ids AS text[]))
+    """
+)
+
+
+def lock_unposted(
+    conn: Connection, *, after: str, limit: int, payout_failures: bool
+) -> list[Row[Any]]:
+    """Lock the next matched rows that are not in the books, by id."""
+    params = {"after": after, "limit": limit, "payout_failures": payout_failures}
+    return list(conn.execute(_UNPOSTED, params))
+
+
+def settle_payments(conn: Connection, ids: str, now: datetime) -> int:
+    """Make the captured payments of these (locked) charge rows SETTLED, with their history.
+
+    `ids` is an array literal. A payment that was refunded meanwhile keeps its state.
+    """
+    return int(conn.execute(_SETTLE, {"ids": ids, "now": now}).scalar_one())
+
+
+def settle_refunds(conn: Connection, ids: str, now: datetime) -> None:
+    """Note which refunds these (locked) rows are the settlement of."""
+    conn.execute(_SETTLE_REFUNDS, {"ids": ids, "now": now})
+
+
+def mark_posted(conn: Connection, ids: str, now: datetime) -> None:
+    """Note that these (locked) rows are in the books."""
+    conn.execute(_POSTED, {"ids": ids, "now": now})
+
+
+# --- correcting and deciding -----------------------------------------------------------------
+
+_TO_CORRECT = text(
+    """
+    SELECT provider_transaction_id FROM settlement_rows
+     WHERE matched_at IS NULL AND outcome = 'correct' AND provider_transaction_id > :after
+     ORDER BY provider_transaction_id LIMIT :limit
+    """
+)
+_LOCK_ROW = text("SELECT * FROM settlement_rows WHERE provider_transaction_id = :id FOR UPDATE")
+_LOCK_ROWS = text(
+    """
+    SELECT * FROM settlement_rows
+     WHERE provider_transaction_id = ANY(CAST(:ids AS text[]))
+     ORDER BY provider_transaction_id FOR UPDATE
+    """
+)
+_UNKNOWN_WITH_NET = text(
+    """
+    SELECT provider_transaction_id FROM settlement_rows
+     WHERE matched_at IS NULL AND outcome = 'unknown_at_provider' AND kind <> 'charge'
+       AND currency = :currency AND net = :net
+     ORDER BY provider_transaction_id
+    """
+)
+_DECIDE = text(
+    """
+    UPDATE settlement_rows
+       SET outcome = :outcome,
+           matched_at = CASE WHEN :done THEN CAST(:now AS timestamptz) END,
+           posted_at = CASE WHEN :nothing_to_post THEN CAST(:now AS timestamptz) ELSE posted_at END
+     WHERE provider_transaction_id = :id
+    """
+)
+
+
+def to_correct(conn: Connection, *, after: str, limit: int) -> list[str]:
+    """Return the next rows whose payment is to be corrected, by id."""
+    rows = conn.execute(_TO_CORRECT, {"after": after, "limit": limit})
+    return [row.provider_transaction_id for row in rows]
+
+
+def lock_row(conn: Connection, transaction_id: str) -> Row[Any]:
+    """Lock one settlement row."""
+    return conn.execute(_LOCK_ROW, {"id": transaction_id}).one()
+
+
+def lock_rows(conn: Connection, transaction_ids: Sequence[str]) -> dict[str, Row[Any]]:
+    """Lock settlement rows, in the order of their ids; those that aren't there are left out."""
+    rows = conn.execute(_LOCK_ROWS, {"ids": literal(transaction_ids)})
+    return {row.provider_transaction_id: row for row in rows}
+
+
+def unknown_with_net(conn: Connection, currency: str, net: int) -> list[str]:
+    """Return the transactions of this net amount that nobody has explained yet."""
+    rows = conn.execute(_UNKNOWN_WITH_NET, {"currency": currency, "net": net})
+    return [row.provider_transaction_id for row in rows]
+
+
+def decide_row(
+    conn: Connection,
+    transaction_id: str,
+    outcome: str,
+    now: datetime,
+    *,
+    done: bool,
+    nothing_to_post: bool = False,
+) -> None:
+    """Write what became of one (locked) row; `done` takes it out of matching."""
+    conn.execute(
+        _DECIDE,
+        {
+            "id": transaction_id,
+            "outcome": outcome,
+            "now": now,
+            "done": done,
+            "nothing_to_post": nothing_to_post,
+        },
+    )

@@ -1,0 +1,146 @@
+"""Taking the provider's balance transactions into the settlement rows, each once."""
+# ruff: noqa: S608  statements are put together from constants of this file
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from json import dumps
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, TextClause, text
+
+from billing.store.arrays import literal
+
+_COLUMNS: Final = (
+    "provider_transaction_id", "run_id", "kind", "category", "source_id", "provider_payment_id",
+    "provider_charge_id", "amount", "fee", "net", "currency", "customer_amount",
+    "customer_currency", "exchange_rate", "provider_payout_id", "created", "available_on",
+    "metadata",
+)  # fmt: skip
+_STAGE_TABLE: Final = text(
+    "CREATE TEMPORARY TABLE settlement_staging (LIKE settlement_rows INCLUDING DEFAULTS)"
+    " ON COMMIT DROP"
+)
+# A page at a time, a table of its own would cost more than the page.
+_PAGE: Final = f"""
+    unnest(CAST(:provider_transaction_id AS text[]), CAST(:run_id AS uuid[]),
+           CAST(:kind AS text[]), CAST(:category AS text[]), CAST(:source_id AS text[]),
+           CAST(:provider_payment_id AS text[]), CAST(:provider_charge_id AS text[]),
+           CAST(:amount AS bigint[]), CAST(:fee AS bigint[]), CAST(:net AS bigint[]),
+           CAST(:currency AS text[]), CAST(:customer_amount AS bigint[]),
+           CAST(:customer_currency AS text[]), CAST(:exchange_rate AS numeric[]),
+           CAST(:provider_payout_id AS text[]), CAST(:created AS timestamptz[]),
+           CAST(:available_on AS timestamptz[]), CAST(:metadata AS jsonb[]))
+      AS s({", ".join(_COLUMNS)})"""
+
+
+# What reports leave out unless they are asked for it.
+_LEARNED: Final = (
+    "source_id", "provider_payment_id", "provider_charge_id", "customer_amount",
+    "customer_currency", "exchange_rate", "available_on",
+)  # fmt: skip
+
+
+def _learns(name: str) -> str:
+    return f"r.{name} IS NULL AND s.{name} IS NOT NULL"
+
+
+def _merging(source: str) -> tuple[TextClause, TextClause, TextClause]:
+    """Return the statements that take in what stands in `source`.
+
+    Transactions are taken in one order, so that two sources at once can't deadlock.
+    A transaction that was read before stays as it is. What a source left out may be learned from
+    another: its payout at any time, what it is about until it is matched. The last one returns
+    what `source` shows otherwise than it was read before.
+    """
+    names = ", ".join(_COLUMNS)
+    return (
+        text(
+            f"""
+            UPDATE settlement_rows AS r
+               SET provider_payout_id = coalesce(r.provider_payout_id, s.provider_payout_id)
+                   {"".join(f", {name} = coalesce(r.{name}, s.{name})" for name in _LEARNED)},
+                   metadata = s.metadata || r.metadata
+              FROM {source}
+             WHERE r.provider_transaction_id = s.provider_transaction_id
+               AND (r.provider_payout_id IS NULL AND s.provider_payout_id IS NOT NULL
+                    OR r.matched_at IS NULL
+                       AND ((s.metadata || r.metadata) <> r.metadata
+                            {"".join(f" OR {_learns(name)}" for name in _LEARNED)}))
+            """
+        ),
+        text(
+            f"""
+            INSERT INTO settlement_rows ({names})
+            SELECT {names} FROM {source} ORDER BY s.provider_transaction_id
+                ON CONFLICT (provider_transaction_id) DO NOTHING
+            """
+        ),
+        text(
+            f"""
+            SELECT r.provider_transaction_id, r.payment_id, r.category, r.amount, r.fee, r.net,
+                   r.currency, s.category AS their_category, s.amount AS their_amount,
+                   s.fee AS their_fee, s.net AS their_net, s.currency AS their_currency
+              FROM {source}
+              JOIN settlement_rows r ON r.provider_transaction_id = s.provider_transaction_id
+             WHERE (r.amount, r.fee, r.net, r.currency) <> (s.amount, s.fee, s.net, s.currency)
+             ORDER BY 1
+            """
+        ),
+    )
+
+
+_FROM_PAGE: Final = _merging(_PAGE)
+_FROM_STAGING: Final = _merging("settlement_staging AS s")
+
+
+@dataclass(frozen=True, slots=True)
+class Merged:
+    """What staging brought: transactions new to us, and those that look otherwise than before."""
+
+    new: int
+    changed: Sequence[Row[Any]]
+
+
+def make_staging(conn: Connection) -> None:
+    """Create this transaction's staging table; it writes no log and is gone at the end."""
+    conn.execute(_STAGE_TABLE)
+
+
+def copy_into_staging() -> str:
+    """Return the COPY that fills the staging table, in text form."""
+    return f"COPY settlement_staging ({', '.join(_COLUMNS)}) FROM STDIN"
+
+
+def merge_staging(conn: Connection) -> Merged:
+    """Take what is staged into the settlement rows, once each."""
+    return _merge(conn, _FROM_STAGING, {})
+
+
+def stage(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> Merged:
+    """Take a page of balance transactions into the settlement rows, once each."""
+    if not rows:
+        return Merged(0, ())
+    columns = {name: [row[name] for row in rows] for name in _COLUMNS}
+    columns["metadata"] = [dumps(value) for value in columns["metadata"]]
+    return _merge(conn, _FROM_PAGE, {name: literal(values) for name, values in columns.items()})
+
+
+def _merge(
+    conn: Connection,
+    statements: tuple[TextClause, TextClause, TextClause],
+    params: Mapping[str, Any],
+) -> Merged:
+    learn, insert, changed = statements
+    conn.execute(learn, params)
+    new = conn.execute(insert, params).rowcount
+    return Merged(new, conn.execute(changed, params).all())
+
+
+_STAGED_SPAN = text("SELECT min(created) AS first, max(created) AS last FROM settlement_staging")
+
+
+def staged_span(conn: Connection) -> tuple[datetime, datetime] | None:
+    """Return the first and the last instant of what is staged."""
+    row = conn.execute(_STAGED_SPAN).one()
+    return None if row.first is None else (row.first, row.last)

@@ -1,0 +1,40 @@
+"""Stripe's reporting categories as kinds of movements, and the migration that says the same."""
+
+from importlib import import_module
+
+import pytest
+
+from billing.gateway.stripe.categories import KINDS, movement_kind
+from billing.rules.reconciliation import MovementKind
+
+
+@pytest.mark.parametrize(
+    ("category", "kind"),
+    [
+        ("charge", MovementKind.CHARGE),
+        ("refund", MovementKind.REFUND),
+        ("partial_capture_reversal", MovementKind.REFUND),
+        ("refund_failure", MovementKind.REFUND_FAILURE),
+        ("dispute", MovementKind.DISPUTE),
+        ("dispute_reversal", MovementKind.DISPUTE_REVERSAL),
+        ("payout", MovementKind.PAYOUT),
+        ("payout_reversal", MovementKind.PAYOUT_FAILURE),
+        ("fee", MovementKind.FEE),
+        ("network_cost", MovementKind.FEE),
+        ("tax", MovementKind.FEE),
+        ("other_adjustment", MovementKind.ADJUSTMENT),
+        ("risk_reserved_funds", MovementKind.OTHER),
+        ("topup", MovementKind.OTHER),
+    ],
+)
+def test_a_reporting_category_is_a_kind_of_movement(category: str, kind: MovementKind) -> None:
+    assert movement_kind(category) is kind
+
+
+def test_rows_of_before_get_the_kind_that_their_category_has_now() -> None:
+    """Types never stood in them: they were written as the category of the same meaning."""
+    migrated = import_module("migrations.versions.0010_movement_kinds").KIND
+    types = {"payment", "payment_refund", "payment_failure_refund", "stripe_fee"}
+    types |= {"payout_cancel", "payout_failure"}
+    for category, kind in KINDS.items():
+        assert (f"WHEN '{category}' THEN '{kind}'" in migrated) is (category not in types)
