@@ -17,7 +17,15 @@ from starlette.routing import Match, Route
 from billing.api import problems, webhooks
 from billing.api.middleware import RequestGuard, tell
 from billing.api.problems import Problem, Refused, problem
-from billing.api.routes import books, customers, payments, subscriptions
+from billing.api.routes import (
+    audit,
+    customers,
+    interface,
+    invoices,
+    payments,
+    plans,
+    subscriptions,
+)
 from billing.api.routes.common import Services
 from billing.api.security import Guard
 from billing.errors import BillingError
@@ -34,7 +42,10 @@ ROUTERS: Final = (
     payments.router,
     customers.router,
     subscriptions.router,
-    books.router,
+    invoices.router,
+    plans.router,
+    audit.router,
+    interface.router,
     webhooks.router,
 )
 

@@ -18,8 +18,9 @@ from billing.api.schemas import AMOUNT_MAX
 from billing.api.security import Visitor
 from billing.flows.service import views
 from billing.flows.service.api_keys import Scope
-from billing.flows.service.idempotency import KeyedAnswer
-from billing.flows.service.payments import DECLINED, REFUSED, Capture, ChargeOrder, PaymentApi
+from billing.flows.service.idempotency import DECLINED, REFUSED, KeyedAnswer
+from billing.flows.service.orders import Capture, ChargeOrder
+from billing.flows.service.payments import PaymentApi
 
 TEXT_LENGTH_MAX: Final = 500
 REFERENCE_LENGTH_MAX: Final = 255

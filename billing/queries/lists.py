@@ -3,35 +3,74 @@
 Ids begin with the time of their creation, so their order is the order of creation.
 """
 
-from collections.abc import Mapping
-from typing import Any, Literal
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Generic, Literal, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, Row, Table, select, text
 
-from billing.store.tables import metadata
+from billing.store import tables
+from billing.store.payments.invoices import Invoice
+from billing.store.payments.payments import Payment
+from billing.store.payments.refunds import Refund
+from billing.store.rows import reader
+from billing.store.subscriptions.customers import Customer
+from billing.store.subscriptions.subscriptions import Subscription
 
-Listed = Literal["customers", "invoices", "payments", "refunds", "subscriptions"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Listing(Generic[T]):
+    """A table that is listed, and what its rows are read as."""
+
+    table: Table
+    read: Callable[[Row[Any]], T]
+
+
+CUSTOMERS: Final = Listing(tables.customers, reader(Customer))
+INVOICES: Final = Listing(tables.invoices, reader(Invoice))
+PAYMENTS: Final = Listing(tables.payments, reader(Payment))
+REFUNDS: Final = Listing(tables.refunds, reader(Refund))
+SUBSCRIPTIONS: Final = Listing(tables.subscriptions, reader(Subscription))
 
 
 def page(
     conn: Connection,
-    table: Listed,
+    listing: Listing[T],
     *,
     limit: int,
     before: UUID | None = None,
     equal: Mapping[str, Any] | None = None,
-) -> list[Row[Any]]:
+) -> list[T]:
     """Return up to `limit` rows that were created before the row `before`; None doesn't narrow."""
-    found = metadata.tables[table]
-    query = select(found).order_by(found.c.id.desc()).limit(limit)
+    columns = listing.table.c
+    query = select(listing.table).order_by(columns.id.desc()).limit(limit)
     for name, value in (equal or {}).items():
         if value is not None:
-            query = query.where(found.c[name] == value)
+            query = query.where(columns[name] == value)
     if before is not None:
-        query = query.where(found.c.id < before)
-    return list(conn.execute(query))
+        query = query.where(columns.id < before)
+    return [listing.read(row) for row in conn.execute(query)]
 
+
+@dataclass(frozen=True, slots=True)
+class ListedTransaction:
+    """A charge or a refund, amounts in minor units; `state` is a payment's or a refund's."""
+
+    id: UUID
+    kind: Literal["charge", "refund"]
+    payment_id: UUID
+    customer_id: UUID
+    amount: int
+    currency: str
+    state: str
+    created_at: datetime
+
+
+_transaction = reader(ListedTransaction)
 
 _TRANSACTIONS = """
 (SELECT p.id, 'charge' AS kind, p.id AS payment_id, p.customer_id, p.amount, p.currency, p.state,
@@ -48,7 +87,7 @@ _TRANSACTIONS = """
 
 def transactions(
     conn: Connection, *, limit: int, before: UUID | None = None, customer_id: UUID | None = None
-) -> list[Row[Any]]:
+) -> list[ListedTransaction]:
     """Return charges and refunds together, the newest first."""
     given = {"before": before, "customer": customer_id}
     asked = {name: value for name, value in given.items() if value is not None}
@@ -58,4 +97,5 @@ def transactions(
         charges=" AND ".join(charges[name] for name in asked) or "true",
         refunds=" AND ".join(refunds[name] for name in asked) or "true",
     )
-    return list(conn.execute(text(query), {**asked, "limit": limit}))
+    rows = conn.execute(text(query), {**asked, "limit": limit})
+    return [_transaction(row) for row in rows]

@@ -10,7 +10,8 @@ import pytest
 from sqlalchemy import text
 
 from billing.flows.service.callers import Caller as Asking
-from billing.flows.service.payments import ChargeOrder, InlineWorker
+from billing.flows.service.orders import ChargeOrder
+from billing.flows.service.payments import InlineWorker
 from tests.api.caller import Caller, Json, Shop, fresh
 from tests.scenarios.world import Subscriber, World
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Header, Path, Query, Request
@@ -18,11 +18,15 @@ from billing.api.security import Visitor
 from billing.errors import NotFound
 from billing.flows.service.api_keys import Scope
 from billing.flows.service.customers import CustomerApi
-from billing.flows.service.idempotency import KEY_LENGTH_MAX, KeyedAnswer
-from billing.flows.service.payments import DECLINED, REFUSED, PaymentApi, found_customer
+from billing.flows.service.idempotency import DECLINED, KEY_LENGTH_MAX, REFUSED, KeyedAnswer
+from billing.flows.service.lookup import existing_customer
+from billing.flows.service.payments import PaymentApi
+from billing.flows.service.views import View
 from billing.queries import lists
-from billing.queries.lists import Listed
+from billing.queries.lists import Listing
 from billing.queries.subscriptions import subscription_of
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -131,7 +135,7 @@ def narrowed(
 ) -> Mapping[str, Any]:
     """Return what the rows of a list have to equal. Raises `NotFound` for what isn't there."""
     if customer is not None:
-        equal["customer_id"] = found_customer(conn, customer).id
+        equal["customer_id"] = existing_customer(conn, customer).id
     if subscription is not None:
         found = subscription_of(conn, subscription)
         equal["subscription_id"] = found.id if found else missing("subscription", subscription)
@@ -140,16 +144,16 @@ def narrowed(
 
 def listed(
     conn: Connection,
-    table: Listed,
-    view: Callable[[Any], Any],
+    listing: Listing[T],
+    view: Callable[[T], View],
     *,
     limit: int,
     cursor: str | None,
     equal: Mapping[str, Any] | None = None,
 ) -> JSONResponse:
-    """Return one page of a table."""
+    """Return one page of a list."""
     before = cursors.decode(cursor)
-    rows = lists.page(conn, table, limit=limit + 1, before=before, equal=equal)
+    rows = lists.page(conn, listing, limit=limit + 1, before=before, equal=equal)
     found, next_cursor = cursors.cut(rows, limit)
     return JSONResponse({"data": [view(row) for row in found], "next_cursor": next_cursor})
 

@@ -19,7 +19,8 @@ from billing.api.routes.common import (
     shown,
 )
 from billing.flows.service import views
-from billing.flows.service.payments import found_customer
+from billing.flows.service.lookup import existing_customer
+from billing.queries import lists
 from billing.queries.customers import payment_methods_of
 
 router = APIRouter(prefix="/v1/customers", tags=["customers"], dependencies=[Depends(BEARER)])
@@ -43,14 +44,14 @@ def list_customers(
 ) -> JSONResponse:
     """List customers, the newest first."""
     with services.engine.connect() as conn:
-        return listed(conn, "customers", views.customer, limit=limit, cursor=cursor)
+        return listed(conn, lists.CUSTOMERS, views.customer, limit=limit, cursor=cursor)
 
 
 @router.get("/{customer}", responses=shown(schemas.CustomerBody))
 def show_customer(customer: InPath, _: Reader, services: UsesServices) -> JSONResponse:
     """Show a customer, by id or external id."""
     with services.engine.connect() as conn:
-        return JSONResponse(views.customer(found_customer(conn, customer)))
+        return JSONResponse(views.customer(existing_customer(conn, customer)))
 
 
 @router.post(
@@ -74,5 +75,5 @@ def add_payment_method(
 def list_payment_methods(customer: InPath, _: Reader, services: UsesServices) -> JSONResponse:
     """List a customer's payment methods, oldest first."""
     with services.engine.connect() as conn:
-        rows = payment_methods_of(conn, found_customer(conn, customer).id)
+        rows = payment_methods_of(conn, existing_customer(conn, customer).id)
     return JSONResponse({"data": [views.payment_method(row) for row in rows], "next_cursor": None})

@@ -24,7 +24,9 @@ from billing.api.routes.common import (
     shown,
 )
 from billing.flows.service import views
-from billing.flows.service.payments import ChargeOrder, existing
+from billing.flows.service.lookup import existing_payment
+from billing.flows.service.orders import ChargeOrder
+from billing.queries import lists
 from billing.queries import payments as queries
 from billing.rules.payments import State
 
@@ -62,7 +64,7 @@ def list_payments(
     """List payments, the newest first."""
     with services.engine.connect() as conn:
         equal = narrowed(conn, customer, subscription, state=state)
-        return listed(conn, "payments", views.payment, limit=limit, cursor=cursor, equal=equal)
+        return listed(conn, lists.PAYMENTS, views.payment, limit=limit, cursor=cursor, equal=equal)
 
 
 @router.get("/payments/{payment_id}", responses=shown(schemas.PaymentWithRefundsBody))
@@ -141,8 +143,8 @@ def list_refunds(
 ) -> JSONResponse:
     """List the refunds of a payment, the newest first."""
     with services.engine.connect() as conn:
-        equal = {"payment_id": existing(conn, payment_id).id}
-        return listed(conn, "refunds", views.refund, limit=limit, cursor=cursor, equal=equal)
+        equal = {"payment_id": existing_payment(conn, payment_id).id}
+        return listed(conn, lists.REFUNDS, views.refund, limit=limit, cursor=cursor, equal=equal)
 
 
 @router.get("/refunds/{refund_id}", responses=shown(schemas.RefundBody))

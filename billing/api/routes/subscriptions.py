@@ -25,6 +25,7 @@ from billing.api.routes.common import (
 from billing.flows.service import views
 from billing.flows.subscriptions.subscribing import SubscriptionOrder
 from billing.presenters import timeline as words
+from billing.queries import lists
 from billing.queries.subscriptions import subscription_of
 from billing.queries.timeline import timeline
 from billing.rules.subscriptions import Status
@@ -62,7 +63,7 @@ def list_subscriptions(
     with services.engine.connect() as conn:
         equal = narrowed(conn, customer, plan=plan, status=status)
         return listed(
-            conn, "subscriptions", views.subscription, limit=limit, cursor=cursor, equal=equal
+            conn, lists.SUBSCRIPTIONS, views.subscription, limit=limit, cursor=cursor, equal=equal
         )
 
 

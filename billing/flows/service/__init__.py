@@ -2,4 +2,13 @@
 keys.
 """
 
-__all__ = ["api_keys", "callers", "customers", "idempotency", "payments", "views"]
+__all__ = [
+    "api_keys",
+    "callers",
+    "customers",
+    "idempotency",
+    "lookup",
+    "orders",
+    "payments",
+    "views",
+]

@@ -15,6 +15,8 @@ from billing.flows.policy import Policy
 from billing.flows.service import views
 from billing.flows.service.callers import Audited, Caller
 from billing.flows.service.idempotency import (
+    DONE,
+    MADE,
     Claim,
     KeyedAnswer,
     KeyedRequest,
@@ -23,7 +25,7 @@ from billing.flows.service.idempotency import (
     once,
     release,
 )
-from billing.flows.service.payments import DONE, MADE, found_customer
+from billing.flows.service.lookup import existing_customer
 from billing.flows.subscriptions import lifecycle
 from billing.flows.subscriptions import subscribing as subscribe
 from billing.gateway import Gateway
@@ -85,7 +87,7 @@ class CustomerApi(Audited):
                 customer_id=claimed.resource_id,
             )
             return customer_id, lambda conn: KeyedAnswer(
-                MADE, views.customer(found_customer(conn, str(customer_id)))
+                MADE, views.customer(existing_customer(conn, str(customer_id)))
             )
 
         return self._in_steps(caller, key, "customer.create", given, work)
@@ -99,7 +101,7 @@ class CustomerApi(Audited):
         """
         refuse_anything_like_a_card(customer=customer, payment_method=token)
         with self.engine.connect() as conn:
-            customer_id: UUID = found_customer(conn, customer).id
+            customer_id = existing_customer(conn, customer).id
 
         def work(_: Claim) -> tuple[UUID, Callable[[Connection], KeyedAnswer]]:
             details, _tried_again = customer_flow.set_payment_method(

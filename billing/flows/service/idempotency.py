@@ -28,6 +28,13 @@ from billing.store.access import idempotency as stored
 
 KEY_LENGTH_MAX: Final = 255
 
+# What a request came to, as the status of its answer.
+DONE: Final = 200
+MADE: Final = 201
+PENDING: Final = 202
+DECLINED: Final = 402
+REFUSED: Final = 422
+
 
 class KeyReused(Conflict):
     """The key came with other parameters before."""

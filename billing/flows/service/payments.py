@@ -13,12 +13,11 @@ meanwhile workers do so too. Nothing that is unknown is ever called a failure.
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any, Final, Literal, Protocol
+from typing import Final, Protocol
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Engine
 
-from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.flows.context import Clock
 from billing.flows.customers.customers import refuse_anything_like_a_card
 from billing.flows.payments import authorizations
@@ -27,6 +26,11 @@ from billing.flows.refunds import requesting
 from billing.flows.service import views
 from billing.flows.service.callers import Audited, Caller
 from billing.flows.service.idempotency import (
+    DECLINED,
+    DONE,
+    MADE,
+    PENDING,
+    REFUSED,
     Claim,
     KeyedAnswer,
     KeyedRequest,
@@ -35,26 +39,19 @@ from billing.flows.service.idempotency import (
     once,
     release,
 )
+from billing.flows.service.lookup import existing_customer, existing_payment, payer
+from billing.flows.service.orders import ChargeOrder, chargeable
 from billing.flows.service.views import View
 from billing.flows.subscriptions import retrying
 from billing.queries import lists
+from billing.queries.lists import ListedTransaction
 from billing.rules.money import Money
 from billing.rules.payments import State
 from billing.rules.refunds import RefundState
 from billing.store.payments import payments, refunds
 from billing.store.payments.payments import Payment
-from billing.store.subscriptions import customers
-from billing.store.subscriptions.customers import Customer
 from billing.store.transactions import Joined
-from plans.currencies import CurrencyError, charge_step, digits
 
-DONE: Final = 200
-MADE: Final = 201
-PENDING: Final = 202
-DECLINED: Final = 402
-REFUSED: Final = 422
-
-Capture = Literal["automatic", "manual"]
 _REFUND_STATUS: Final[Mapping[RefundState, int]] = {
     RefundState.REQUESTED: PENDING,
     RefundState.PENDING: MADE,
@@ -79,20 +76,6 @@ class InlineWorker(Protocol):
     def refund(self, refund_id: UUID) -> None:
         """Send a refund that is due."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class ChargeOrder:
-    """What is to be charged. `customer` is an id or external id, `payment_source` a payment
-    method's token or id; one of the two is enough, and a customer's default is taken.
-    """
-
-    amount: int
-    currency: str
-    customer: str | None = None
-    payment_source: str | None = None
-    capture: Capture = "automatic"
-    description: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,7 +117,7 @@ class PaymentApi(Audited):
             payment_source=order.payment_source,
             description=order.description,
         )
-        amount = self._chargeable(order)
+        amount = chargeable(order, self.policy)
         customer_id, method_id = payer(conn, order.customer, order.payment_source)
         payments.add(
             conn,
@@ -158,29 +141,6 @@ class PaymentApi(Audited):
         )
         detail = {"amount": amount.amount, "currency": amount.currency, "capture": order.capture}
         self._audit(conn, caller, "payment.charge", claimed.resource_id, order.description, detail)
-
-    def _chargeable(self, order: ChargeOrder) -> Money:
-        """Return the amount, if the provider could charge it. Raises `BadInput`."""
-        try:
-            digits(order.currency)
-        except CurrencyError as error:
-            raise BadInput(str(error), where="currency") from error
-        amount = Money(order.amount, order.currency)
-        least = max(1, self.policy.minimum_amounts.get(order.currency, 0))
-        if amount.amount < least:
-            raise BadInput(
-                f"{amount} is below the least that can be charged, {Money(least, order.currency)}",
-                where="amount",
-                code=ErrorCode.AMOUNT_BELOW_MINIMUM,
-                minor_units=least,
-                minimum=Money(least, order.currency),
-            )
-        if amount.amount % charge_step(order.currency):
-            raise BadInput(
-                f"{amount} can't be paid in {order.currency}: its last digit has to be 0",
-                where="amount",
-            )
-        return amount
 
     def _collect(self, payment_id: UUID) -> None:
         """Make the attempt that is due, or ask again for the open one."""
@@ -224,7 +184,7 @@ class PaymentApi(Audited):
         now = self.clock.now()
 
         def ask(conn: Connection, _: Claim) -> None:
-            row = existing(conn, payment_id)
+            row = existing_payment(conn, payment_id)
             part = None if amount is None else Money(amount, row.currency)
             captured = authorizations.request_capture(
                 conn, payment_id, amount=part, now=now, actor=caller.actor
@@ -261,7 +221,7 @@ class PaymentApi(Audited):
             return claimed
 
         def answer(conn: Connection, _: Claim) -> KeyedAnswer:
-            row = existing(conn, payment_id)
+            row = existing_payment(conn, payment_id)
             view = views.payment(row)
             if view["pending"]:
                 return KeyedAnswer(PENDING, view)
@@ -290,7 +250,7 @@ class PaymentApi(Audited):
         now = self.clock.now()
 
         def ask(conn: Connection, claimed: Claim) -> None:
-            row = existing(conn, payment_id)
+            row = existing_payment(conn, payment_id)
             part = None if amount is None else Money(amount, row.currency)
             refund = requesting.request(
                 conn,
@@ -334,7 +294,7 @@ class PaymentApi(Audited):
                 why=why or "no reason given",
             )
             self._audit(conn, caller, "payment.retry", payment_id, why, {"was": str(retried.state)})
-            return KeyedAnswer(PENDING, views.payment(existing(conn, payment_id)))
+            return KeyedAnswer(PENDING, views.payment(existing_payment(conn, payment_id)))
 
         return once(self.engine, request, work, wall=self.clock.wall(), lease=self.policy.lease)
 
@@ -343,16 +303,16 @@ class PaymentApi(Audited):
     def status(self, payment_id: UUID) -> View:
         """Return a payment as it is now, with its refunds. Raises `NotFound`."""
         with self.engine.connect() as conn:
-            view = views.payment(existing(conn, payment_id))
+            view = views.payment(existing_payment(conn, payment_id))
             made = refunds.page(conn, payment_id=payment_id, limit=1000)
         return view | {"refunds": [views.refund(row) for row in made]}
 
     def transactions(
         self, *, customer: str | None, limit: int, before: UUID | None
-    ) -> list[Row[Any]]:
+    ) -> list[ListedTransaction]:
         """Return charges and refunds as rows, the newest first. Raises `NotFound`."""
         with self.engine.connect() as conn:
-            customer_id = None if customer is None else found_customer(conn, customer).id
+            customer_id = None if customer is None else existing_customer(conn, customer).id
             return lists.transactions(conn, limit=limit, before=before, customer_id=customer_id)
 
     # --- what all of them share -----------------------------------------------------------------
@@ -402,67 +362,3 @@ def _refunded(conn: Connection, claimed: Claim) -> KeyedAnswer:
     row = refunds.get(conn, claimed.resource_id)
     assert row is not None, "refunds are never deleted"
     return KeyedAnswer(_REFUND_STATUS[row.state], views.refund(row))
-
-
-# --- finding what is named ----------------------------------------------------------------------
-
-
-def existing(conn: Connection, payment_id: UUID) -> Payment:
-    """Return a payment. Raises `NotFound`."""
-    row = payments.get(conn, payment_id)
-    if row is None:
-        raise NotFound(
-            f"no payment {payment_id}",
-            where="payment",
-            code=ErrorCode.PAYMENT_NOT_FOUND,
-            payment_id=payment_id,
-        )
-    return row
-
-
-def found_customer(conn: Connection, reference: str) -> Customer:
-    """Return the customer with this id or external id. Raises `NotFound`."""
-    row = customers.find(conn, reference)
-    if row is None:
-        raise NotFound(
-            f"no customer {reference!r}",
-            where="customer",
-            code=ErrorCode.CUSTOMER_NOT_FOUND,
-            customer=reference,
-        )
-    return row
-
-
-def payer(conn: Connection, customer: str | None, source: str | None) -> tuple[UUID, UUID]:
-    """Return who pays, and with which payment method. Raises `NotFound`, `BadInput`, `Conflict`."""
-    if customer is None and source is None:
-        raise BadInput(
-            "nobody is named to pay",
-            where="customer",
-            code=ErrorCode.PAYER_MISSING,
-        )
-    if source is None:
-        assert customer is not None
-        row = found_customer(conn, customer)
-        if row.default_payment_method_id is None:
-            raise Conflict(
-                f"customer {customer!r} has no payment method",
-                where="customer",
-                code=ErrorCode.PAYMENT_METHOD_MISSING,
-                customer=customer,
-            )
-        return row.id, row.default_payment_method_id
-    method = customers.find_payment_method(conn, source)
-    if method is None:
-        raise NotFound(
-            "no customer has this payment method",
-            where="payment_source",
-            code=ErrorCode.PAYMENT_METHOD_NOT_FOUND,
-        )
-    if customer is not None and found_customer(conn, customer).id != method.customer_id:
-        raise BadInput(
-            "the payment method is another customer's",
-            where="payment_source",
-            code=ErrorCode.PAYMENT_METHOD_OF_ANOTHER,
-        )
-    return method.customer_id, method.id

@@ -8,13 +8,14 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Row
-
+from billing.queries.lists import ListedTransaction
 from billing.rules.payments import State
+from billing.store.access.audit import AuditEntry
 from billing.store.payments.invoices import Invoice, InvoiceLine
 from billing.store.payments.payments import Payment
 from billing.store.payments.refunds import Refund
 from billing.store.subscriptions.customers import Customer, PaymentMethod
+from billing.store.subscriptions.subscriptions import Subscription
 
 View = dict[str, Any]
 
@@ -79,13 +80,13 @@ def payment_method(row: PaymentMethod) -> View:
     return _view(row, _PAYMENT_METHOD)
 
 
-def payment(row: Payment | Row[Any]) -> View:
+def payment(row: Payment) -> View:
     """Return a payment; `pending` says that its state is about to change, whoever waits."""
     capture = {"capture": row.capture_method}
     return _view(row, _PAYMENT) | capture | {"pending": is_pending(row)}
 
 
-def is_pending(row: Payment | Row[Any]) -> bool:
+def is_pending(row: Payment) -> bool:
     """Tell whether something is under way: the first answer, a capture, a void.
 
     An authorisation that only waits for somebody to capture it isn't pending.
@@ -105,12 +106,12 @@ def refund(row: Refund) -> View:
     return _view(row, _REFUND)
 
 
-def subscription(row: Any) -> View:
-    """Return a subscription, a stored row or a `Subscription`."""
+def subscription(row: Subscription) -> View:
+    """Return a subscription."""
     return _view(row, _SUBSCRIPTION)
 
 
-def invoice(row: Invoice | Row[Any]) -> View:
+def invoice(row: Invoice) -> View:
     """Return an invoice without its lines."""
     return _view(row, _INVOICE)
 
@@ -120,11 +121,11 @@ def invoice_line(row: InvoiceLine) -> View:
     return _view(row, _LINE)
 
 
-def transaction(row: Row[Any]) -> View:
+def transaction(row: ListedTransaction) -> View:
     """Return a charge or a refund as the list of all of them has it."""
     return _view(row, _TRANSACTION)
 
 
-def audit_line(row: Row[Any]) -> View:
+def audit_line(row: AuditEntry) -> View:
     """Return one line of the audit log."""
     return _view(row, _AUDIT)

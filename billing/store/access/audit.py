@@ -1,12 +1,30 @@
 """The audit log: who changed what, when and why. Rows are added and never touched again."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, insert, select
 
+from billing.store.rows import reader
 from billing.store.tables import audit_log
+
+
+@dataclass(frozen=True, slots=True)
+class AuditEntry:
+    """One line of the log; its id is its number."""
+
+    id: int
+    at: datetime
+    actor: str
+    action: str
+    subject: str
+    why: str
+    detail: Mapping[str, Any]
+
+
+_entry = reader(AuditEntry)
 
 
 def record(
@@ -40,7 +58,7 @@ def page(
     subject: str | None = None,
     limit: int = 50,
     before: int | None = None,
-) -> list[Row[Any]]:
+) -> list[AuditEntry]:
     """Return up to `limit` lines, the latest first, older than the line numbered `before`."""
     query = select(audit_log).order_by(audit_log.c.id.desc()).limit(limit)
     asked = {"actor": actor, "action": action, "subject": subject}
@@ -49,4 +67,4 @@ def page(
             query = query.where(audit_log.c[name] == value)
     if before is not None:
         query = query.where(audit_log.c.id < before)
-    return list(conn.execute(query))
+    return [_entry(row) for row in conn.execute(query)]

@@ -1,0 +1,72 @@
+"""Finding what a request names: a payment, a customer, who pays; what isn't there is refused."""
+
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.errors import BadInput, Conflict, ErrorCode, NotFound
+from billing.store.payments import payments
+from billing.store.payments.payments import Payment
+from billing.store.subscriptions import customers
+from billing.store.subscriptions.customers import Customer
+
+
+def existing_payment(conn: Connection, payment_id: UUID) -> Payment:
+    """Return a payment. Raises `NotFound`."""
+    row = payments.get(conn, payment_id)
+    if row is None:
+        raise NotFound(
+            f"no payment {payment_id}",
+            where="payment",
+            code=ErrorCode.PAYMENT_NOT_FOUND,
+            payment_id=payment_id,
+        )
+    return row
+
+
+def existing_customer(conn: Connection, reference: str) -> Customer:
+    """Return the customer with this id or external id. Raises `NotFound`."""
+    row = customers.find(conn, reference)
+    if row is None:
+        raise NotFound(
+            f"no customer {reference!r}",
+            where="customer",
+            code=ErrorCode.CUSTOMER_NOT_FOUND,
+            customer=reference,
+        )
+    return row
+
+
+def payer(conn: Connection, customer: str | None, source: str | None) -> tuple[UUID, UUID]:
+    """Return who pays, and with which payment method. Raises `NotFound`, `BadInput`, `Conflict`."""
+    if customer is None and source is None:
+        raise BadInput(
+            "nobody is named to pay",
+            where="customer",
+            code=ErrorCode.PAYER_MISSING,
+        )
+    if source is None:
+        assert customer is not None
+        row = existing_customer(conn, customer)
+        if row.default_payment_method_id is None:
+            raise Conflict(
+                f"customer {customer!r} has no payment method",
+                where="customer",
+                code=ErrorCode.PAYMENT_METHOD_MISSING,
+                customer=customer,
+            )
+        return row.id, row.default_payment_method_id
+    method = customers.find_payment_method(conn, source)
+    if method is None:
+        raise NotFound(
+            "no customer has this payment method",
+            where="payment_source",
+            code=ErrorCode.PAYMENT_METHOD_NOT_FOUND,
+        )
+    if customer is not None and existing_customer(conn, customer).id != method.customer_id:
+        raise BadInput(
+            "the payment method is another customer's",
+            where="payment_source",
+            code=ErrorCode.PAYMENT_METHOD_OF_ANOTHER,
+        )
+    return method.customer_id, method.id
