@@ -14,6 +14,7 @@ from billing.flows.customers import customers
 from billing.flows.cycles import opening
 from billing.flows.payments import collecting
 from billing.flows.subscriptions.subscribing import SubscriptionOrder, subscribe
+from billing.rules.actor import Actor, ActorKind
 from billing.store import clock as stored
 from workers.runtime.broker import ring
 from workers.runtime.runtime import Runtime
@@ -60,7 +61,7 @@ def _due_payments(runtime: Runtime) -> None:
         )
         for _ in range(SUBSCRIPTIONS_EACH):
             order = SubscriptionOrder(customer=reference, plan="video-premium", currency="EUR")
-            subscribe(runtime.engine, order, now=START)
+            subscribe(runtime.engine, order, actor=Actor(ActorKind.CLI), now=START)
     while opening.open_due_cycles(
         runtime.engine, now=START, limit=500, policy=runtime.policy
     ).opened:

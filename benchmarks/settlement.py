@@ -22,6 +22,7 @@ from benchmarks.world import START, Servers, cpu_of_tree, servers
 from billing.flows.context import Context
 from billing.flows.policy import Policy
 from billing.flows.settlement import report_source, runs
+from billing.rules.actor import Actor, ActorKind
 from billing.store.settlement import runs as settlement
 
 ROWS: Final = int(os.environ.get("SETTLEMENT_ROWS", "1000000"))
@@ -238,7 +239,7 @@ def _measure(world: Servers, report: Path, rows: int) -> None:
     before, mine_before = cpu_of_tree(postgres), me.cpu_times()
     started = time.perf_counter()
     run_id = report_source.begin(world.engine, report, now=NOW, complete=True)
-    done = runs.work(run_id, context, file=report, actor="benchmark")
+    done = runs.work(run_id, context, file=report, actor=Actor(ActorKind.CLI, "benchmark"))
     seconds = time.perf_counter() - started
     assert (done.state, done.error) == ("succeeded", None), done
     mine_after = me.cpu_times()

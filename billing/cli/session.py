@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from billing.cli.guard import refuse_in_settings
 from billing.cli.output import talk
+from billing.rules.actor import Actor, ActorKind
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
     from billing.config import Settings
     from workers.runtime.runtime import Runtime
 
-ACTOR = "cli"
 NO_TIMEOUT = timedelta(0)
 
 
@@ -138,9 +138,9 @@ class Session:
             self.runtime.close()
 
 
-def person() -> str:
-    """Return who types, as the audit log names them."""
+def person() -> Actor:
+    """Return who types, as histories and the audit log name them."""
     try:
-        return f"{ACTOR}:{getpass.getuser()}"
+        return Actor(ActorKind.CLI, getpass.getuser())
     except (KeyError, OSError):  # a user without a name
-        return ACTOR
+        return Actor(ActorKind.CLI)

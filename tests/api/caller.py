@@ -18,6 +18,7 @@ from billing.api.serving import Api
 from billing.config import ApiSettings
 from billing.flows.service import api_keys
 from billing.flows.service.api_keys import Scope
+from billing.rules.actor import Actor, ActorKind
 from tests.scenarios.world import World, WorldRuntime
 from tests.waiting import PATIENCE
 from workers.runtime.metrics import ProcessMetrics
@@ -127,7 +128,7 @@ class Shop:
             scopes=scopes or EVERYTHING,
             pepper=PEPPER,
             wall=self.world.wall,
-            actor="test",
+            actor=Actor(ActorKind.CLI, "test"),
         )
         return self.caller_with(key)
 

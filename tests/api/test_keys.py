@@ -14,6 +14,7 @@ from billing.errors import BadInput, Conflict, NotFound
 from billing.flows.service import api_keys
 from billing.flows.service.api_keys import Scope, check_pepper
 from billing.logs import redact
+from billing.rules.actor import Actor, ActorKind
 from billing.store.access import api_keys as stored
 from billing.store.access import audit
 from tests.api.caller import PEPPER, Caller, Shop
@@ -168,13 +169,19 @@ def test_a_revoked_key_opens_nothing_from_that_moment(shop: Shop, world: World) 
     key_id = caller.key.split("_")[1]
     before = caller.get("/v1/plans").status_code
 
-    api_keys.revoke(world.engine, key_id, wall=world.wall, actor="cli:ada", why="it leaked")
+    api_keys.revoke(
+        world.engine, key_id, wall=world.wall, actor=Actor(ActorKind.CLI, "ada"), why="it leaked"
+    )
 
     assert (before, caller.get("/v1/plans").status_code) == (200, 401)
     with pytest.raises(Conflict):
-        api_keys.revoke(world.engine, key_id, wall=world.wall, actor="cli:ada", why="again")
+        api_keys.revoke(
+            world.engine, key_id, wall=world.wall, actor=Actor(ActorKind.CLI, "ada"), why="again"
+        )
     with pytest.raises(NotFound):
-        api_keys.revoke(world.engine, "none", wall=world.wall, actor="cli:ada", why="again")
+        api_keys.revoke(
+            world.engine, "none", wall=world.wall, actor=Actor(ActorKind.CLI, "ada"), why="again"
+        )
     with world.engine.connect() as conn:
         line = audit.page(conn, subject=key_id)[0]
     assert (line.actor, line.action, line.why) == ("cli:ada", "key.revoke", "it leaked")
@@ -206,7 +213,12 @@ def test_a_keys_last_use_is_noted_once_a_minute(shop: Shop, world: World) -> Non
 def test_a_key_has_a_plain_name_and_a_scope(name: str, scopes: list[Scope], world: World) -> None:
     with pytest.raises(BadInput):
         api_keys.create(
-            world.engine, name=name, scopes=scopes, pepper=PEPPER, wall=world.wall, actor="test"
+            world.engine,
+            name=name,
+            scopes=scopes,
+            pepper=PEPPER,
+            wall=world.wall,
+            actor=Actor(ActorKind.CLI, "test"),
         )
 
 
@@ -240,5 +252,13 @@ def test_every_change_is_in_the_audit_log_with_who_what_and_why(shop: Shop, worl
     assert (refund["subject"], refund["why"], refund["detail"]["amount"]) == (
         paid["id"], "torn", 100,
     )  # fmt: skip
+    with world.engine.connect() as conn:
+        histories = conn.execute(
+            text(
+                "SELECT requested_by FROM refunds UNION ALL"
+                " SELECT actor FROM subscription_events WHERE kind IN ('created', 'paused')"
+            )
+        ).scalars()
+        assert list(histories) == [refund["actor"]] * 3
     with pytest.raises(ProgrammingError, match="permission denied"), world.engine.begin() as conn:
         conn.execute(text("UPDATE audit_log SET why = ''"))

@@ -18,6 +18,7 @@ from billing.embedded.servers import free_port
 from billing.errors import BadInput, Unavailable
 from billing.flows.service import api_keys
 from billing.flows.service.api_keys import Scope
+from billing.rules.actor import Actor, ActorKind
 from tests import processes
 from tests.api.caller import Caller, Shop, fresh
 from tests.scenarios.world import World
@@ -89,7 +90,7 @@ def role(world: World, db_url: str, sandbox: Any, tmp_path: Path) -> Iterator[Ro
 def key_for(world: World) -> str:
     _, key = api_keys.create(
         world.engine, name="shop", scopes=[Scope.ADMIN], pepper=PEPPER, wall=world.wall,
-        actor="test",
+        actor=Actor(ActorKind.CLI, "test"),
     )  # fmt: skip
     return key
 

@@ -16,6 +16,7 @@ from billing.embedded.servers import free_port
 from billing.flows.context import Clock
 from billing.flows.service import api_keys
 from billing.flows.service.api_keys import Scope
+from billing.rules.actor import Actor, ActorKind
 from billing.sandbox import SandboxServer
 from tests.api.caller import PEPPER, Caller
 from tests.cards.indiscreet import Indiscreet
@@ -98,7 +99,7 @@ def test_no_process_leaves_a_card_number_anywhere(
         engine.populate(8, cards=("pm_card_visa", "pm_sbx_decline_2_then_ok"))
         _, key = api_keys.create(
             engine.runtime.engine, name="shop", scopes=(Scope.ADMIN,), pepper=PEPPER,
-            wall=engine.runtime.clock.wall(), actor="test",
+            wall=engine.runtime.clock.wall(), actor=Actor(ActorKind.CLI, "test"),
         )  # fmt: skip
         engine.wait_until(lambda: answers(http))
         with contextlib.closing(Caller(f"http://127.0.0.1:{http}", f"127.0.0.1:{rpc}", key)) as c:

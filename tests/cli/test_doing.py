@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.conftest import START
-from tests.cli.world import CATALOG, DAY, World, do_what_is_due
+from tests.cli.world import CATALOG, DAY, World, do_what_is_due, me
 
 LASTING = [
     ("subscriptions", "cancel", "bob-sub", "--now"),
@@ -106,7 +106,7 @@ def test_canceling_twice_is_refused_before_anything_is_asked(ready: World) -> No
     assert again.exit_code == 2
     assert "canceled already" in again.stderr
     last = ready.lines("subscriptions", "timeline", "bob-sub")[-1]
-    assert (last["kind"], last["actor"]) == ("canceled", "cli")
+    assert (last["kind"], last["actor"]) == ("canceled", me())
     assert "moved away" in last["what"]
 
 
@@ -129,7 +129,7 @@ def test_a_retry_is_made_now_and_uses_no_rung(ready: World) -> None:
     assert done["payment_id"] == payment["id"]
     assert after["next_attempt_kind"] == "manual"
     assert after["rung"] == payment["rung"] - 1
-    assert after["decision"] == "retried by cli: they called"
+    assert after["decision"] == f"retried by {me()}: they called"
 
 
 def test_what_is_paid_is_not_retried(paid: World) -> None:

@@ -1,6 +1,5 @@
 """Refunds, disputes, captures and voids from the command line."""
 
-import getpass
 import uuid
 from datetime import timedelta
 
@@ -12,7 +11,7 @@ from billing.flows.disputes import dispute_updates
 from billing.flows.payments import authorizations
 from billing.flows.refunds import sending as refund_sending
 from tests.cli.conftest import START
-from tests.cli.world import World
+from tests.cli.world import World, me
 from tests.waiting import PATIENCE
 
 
@@ -48,9 +47,7 @@ def work(world: World) -> None:
 def audited(world: World, subject: str) -> list[tuple[str, str, bool]]:
     """Return what the audit log has of a thing: what, why, and whether it names a person."""
     lines = world.json("audit", "list", "--subject", subject)
-    return [
-        (line["action"], line["why"], line["actor"] == f"cli:{getpass.getuser()}") for line in lines
-    ]
+    return [(line["action"], line["why"], line["actor"] == me()) for line in lines]
 
 
 # --- refunds ------------------------------------------------------------------------------------
@@ -72,7 +69,7 @@ def test_a_refund_is_shown_before_it_is_made(paid: World) -> None:
     (row,) = paid.json("refunds", "list")
     assert row["id"] == made["refund_id"]
     assert (row["amount"], row["currency"], row["state"]) == (400, "USD", "requested")
-    assert (row["reason"], row["requested_by"]) == ("late", "cli")
+    assert (row["reason"], row["requested_by"]) == ("late", me())
     assert audited(paid, payment) == [("payment.refund", "late", True)]
     (line,) = paid.json("audit", "list", "--subject", payment)
     assert line["detail"] == {"amount": 400, "currency": "USD", "refund": row["id"]}
@@ -199,7 +196,7 @@ def test_an_authorisation_is_given_up(authorised: tuple[World, str]) -> None:
     work(world)
 
     shown = world.json("charges", "show", payment)
-    assert (shown["state"], shown["decision"]) == ("FAILED", "voided by cli: sold out")
+    assert (shown["state"], shown["decision"]) == ("FAILED", f"voided by {me()}: sold out")
     assert audited(world, payment) == [("payment.void", "sold out", True)]
     again = world.run("charges", "void", payment, "--yes")
     assert (again.exit_code, "is FAILED, not authorised" in again.stderr) == (2, True)
@@ -234,7 +231,7 @@ def test_the_explanation_tells_what_went_back_and_what_was_earned(paid: World) -
     told = paid.run("charges", "explain", payment).stdout
 
     assert "GIVEN BACK" in told
-    assert "of 4.00 USD, asked for on 2026-01-31 09:00 UTC by cli (late), is succeeded." in told
+    assert f"of 4.00 USD, asked for on 2026-01-31 09:00 UTC by {me()} (late), is succeeded." in told
     assert "0.00 USD of 9.99 USD were earned." in told
     assert "5.99 USD are still to be earned, the next on 2026-02-28" in told
     assert "refund_succeeded" in told

@@ -1,5 +1,6 @@
 """A small world to look at from the command line: the engine's flows, called in this process."""
 
+import getpass
 import json
 import os
 from collections.abc import Mapping
@@ -19,6 +20,12 @@ from billing.store import clock as stored
 from tests.waiting import PATIENCE
 from workers.runtime.runtime import Runtime
 from workers.up.sandbox import SandboxControl
+
+
+def me() -> str:
+    """Return who types, as histories and the audit log name them."""
+    return f"cli:{getpass.getuser()}"
+
 
 CATALOG = """\
 product = "Video streaming"

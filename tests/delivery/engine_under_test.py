@@ -34,6 +34,7 @@ from billing.flows.subscriptions.subscribing import SubscriptionOrder, subscribe
 from billing.gateway import ProviderCharge
 from billing.gateway.stripe.amounts import from_stripe
 from billing.queries.totals import totals
+from billing.rules.actor import Actor, ActorKind
 from billing.rules.periods import number_containing
 from billing.store.access import events
 from billing.store.payments import payments
@@ -227,7 +228,7 @@ class EngineUnderTest:
             scopes=(Scope.ADMIN,),
             pepper=pepper(self.settings),
             wall=self.runtime.clock.wall(),
-            actor="test",
+            actor=Actor(ActorKind.CLI, "test"),
         )
         return key
 
@@ -302,7 +303,7 @@ class EngineUnderTest:
                 starts=starts.replace(tzinfo=None, microsecond=0),
                 external_id=reference,
             )
-            subscribe(self.runtime.engine, order, now=now, actor="test")
+            subscribe(self.runtime.engine, order, now=now, actor=Actor(ActorKind.CLI, "test"))
 
     def let_pass(
         self, time_: timedelta, on_stop: Callable[[datetime], None] | None = None

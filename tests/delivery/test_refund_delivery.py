@@ -11,6 +11,7 @@ import redis
 from prometheus_client import CollectorRegistry
 
 from billing.flows.payments import authorizations
+from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from billing.sandbox import SandboxServer
 from billing.store.payments import payments, refunds
@@ -76,7 +77,11 @@ def test_refunds_and_captures_are_done_by_the_workers_of_the_charges(
         until_quiet(world, scheduler)
         with world.engine.begin() as conn:
             authorizations.request_capture(
-                conn, held, amount=Money(1800, "USD"), now=world.now, actor="operator"
+                conn,
+                held,
+                amount=Money(1800, "USD"),
+                now=world.now,
+                actor=Actor(ActorKind.CLI, "operator"),
             )
         asked = [give_back(world, paid, usd(100)) for _ in range(20)]
         with redis.Redis.from_url(redis_url) as client:

@@ -11,6 +11,7 @@ from billing.flows.refunds import refund_updates, requesting
 from billing.gateway import ProviderDispute
 from billing.ids import new_id
 from billing.ledger.accounts import AccountCode
+from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from billing.rules.refunds import RefundState
 from billing.store.dispatch import NOT_HELD
@@ -67,7 +68,7 @@ def give_back(world: World, payment_id: UUID, amount: Money | None = None, **mor
             payment_id,
             amount=amount,
             reason="the customer asked",
-            actor="operator",
+            actor=Actor(ActorKind.CLI, "operator"),
             now=world.now,
             policy=world.policy,
             **more,

@@ -10,6 +10,7 @@ from billing.flows.payments import authorizations
 from billing.flows.payments.authorizations import AuthorizationStep
 from billing.flows.subscriptions import retrying
 from billing.gateway import Absent, Declined, Outcome, Rejected, Unknown
+from billing.rules.actor import Actor, ActorKind
 from billing.rules.dunning import DeclineClass
 from billing.rules.money import Money
 from billing.store.payments import attempts, payments
@@ -27,14 +28,14 @@ def authorised(world: World, amount: Money | None = None) -> UUID:
 def capture(world: World, payment_id: UUID, amount: Money | None = None) -> None:
     with world.engine.begin() as conn:
         authorizations.request_capture(
-            conn, payment_id, amount=amount, now=world.now, actor="operator"
+            conn, payment_id, amount=amount, now=world.now, actor=Actor(ActorKind.CLI, "operator")
         )
 
 
 def void(world: World, payment_id: UUID) -> None:
     with world.engine.begin() as conn:
         authorizations.request_void(
-            conn, payment_id, now=world.now, actor="operator", why="sold out"
+            conn, payment_id, now=world.now, actor=Actor(ActorKind.CLI, "operator"), why="sold out"
         )
 
 
@@ -68,7 +69,13 @@ def test_its_decline_is_final(world: World) -> None:
     with world.engine.connect() as conn:
         assert len(attempts.of_payment(conn, payment_id)) == 1
     with pytest.raises(Conflict, match="its answer is final"):
-        retrying.retry(world.engine, payment_id, now=world.now, actor="operator", why="again")
+        retrying.retry(
+            world.engine,
+            payment_id,
+            now=world.now,
+            actor=Actor(ActorKind.CLI, "operator"),
+            why="again",
+        )
     assert balances(world) == {}
     world.assert_everything_adds_up()
 
@@ -297,7 +304,7 @@ def test_a_void_gives_the_money_free(world: World) -> None:
     world.settle()
 
     row = payment_row(world, payment_id)
-    assert (row.state, row.decision) == ("FAILED", "voided by operator: sold out")
+    assert (row.state, row.decision) == ("FAILED", "voided by cli:operator: sold out")
     assert causes(world, payment_id)[-1] == ("FAILED", "void")
     assert balances(world) == {}
     world.assert_everything_adds_up()

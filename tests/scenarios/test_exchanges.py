@@ -15,6 +15,7 @@ from billing.flows.breaks import exchanges as exchange
 from billing.flows.breaks import operator
 from billing.flows.breaks.exchanges import Exchange, Recording
 from billing.flows.settlement import tie_out as settle_close
+from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from billing.store.access import audit
 from billing.store.settlement import breaks, runs
@@ -74,7 +75,7 @@ def record(world: World, made: Exchange, references: list[str]) -> Recording:
         reason="moved to the euro account",
         now=world.now,
         wall=world.wall,
-        actor="cli:ann",
+        actor=Actor(ActorKind.CLI, "ann"),
     )
 
 
@@ -251,7 +252,7 @@ def test_a_break_that_a_person_resolved_otherwise_is_no_side_of_an_exchange(worl
     found = next(row for row in world.breaks() if row.currency == "EUR")
     operator.resolve(
         world.engine, found.id, reason="a gift", adjustment=eur(915), now=world.now,
-        wall=world.wall, actor="test",
+        wall=world.wall, actor=Actor(ActorKind.CLI, "test"),
     )  # fmt: skip
     before = everything(world)
 
@@ -387,7 +388,7 @@ def test_a_break_is_not_adjusted_for_what_an_exchange_has_posted(
     with pytest.raises(Conflict, match=f"{side} is a side of {first.source_key}"):
         operator.resolve(
             world.engine, found.id, reason="a gift", adjustment=side, now=world.now,
-            wall=world.wall, actor="test",
+            wall=world.wall, actor=Actor(ActorKind.CLI, "test"),
         )  # fmt: skip
 
     assert everything(world) == before

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 from billing.flows.payments import write_offs
+from billing.rules.actor import Actor, ActorKind
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.payments import State
 from billing.store.payments import payments
@@ -40,7 +41,9 @@ def test_who_waits_for_a_payment_sees_what_was_written_to_its_invoice_meanwhile(
             assert held.invoice_status is InvoiceStatus.OPEN
             waiter = threads.submit(locked, world, payment_id)
             until_somebody_waits(world)
-            write_offs.void(conn, held, now=world.now, actor="ada", why="not owed")
+            write_offs.void(
+                conn, held, now=world.now, actor=Actor(ActorKind.CLI, "ada"), why="not owed"
+            )
         seen = waiter.result(timeout=120)
     assert seen.state is State.FAILED
     assert seen.invoice_status is InvoiceStatus.VOID

@@ -30,6 +30,7 @@ from billing.api.generated.perennial.v1 import payments_pb2 as pb
 from billing.embedded.servers import free_port
 from billing.flows.service import api_keys
 from billing.flows.service.api_keys import Scope
+from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import CurrencyMismatch, Money
 from billing.rules.payments import TRANSITIONS, Cause, IllegalTransition, State, check_transition
 from billing.store.engine import APP_ROLE, make_engine
@@ -192,7 +193,7 @@ def test_the_answer_survives_a_crash_between_provider_and_commit(
         engine.populate(1)
         _, secret = api_keys.create(
             engine.runtime.engine, name="shop", scopes=(Scope.CHARGE, Scope.READ), pepper=PEPPER,
-            wall=engine.runtime.clock.wall(), actor="test",
+            wall=engine.runtime.clock.wall(), actor=Actor(ActorKind.CLI, "test"),
         )  # fmt: skip
         order, key = {"amount": 999, "currency": "USD", "customer": "customer-0"}, fresh()
 

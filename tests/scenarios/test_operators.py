@@ -8,6 +8,7 @@ import pytest
 
 from billing.errors import Conflict
 from billing.flows.subscriptions import lifecycle, releasing, retrying
+from billing.rules.actor import Actor, ActorKind
 from tests.scenarios.world import Subscriber, World, at
 
 PLANS = """
@@ -83,19 +84,29 @@ def cancel(world: World, customer: Subscriber, *, at_period_end: bool = False) -
         customer.reference,
         at_period_end=at_period_end,
         now=world.now,
-        actor="operator",
+        actor=Actor(ActorKind.CLI, "operator"),
         why="the customer asked",
     )
 
 
 def change(world: World, customer: Subscriber, do: Callable[..., Any]) -> None:
     """Pause or resume."""
-    do(world.engine, customer.reference, now=world.now, actor="operator", why="story")
+    do(
+        world.engine,
+        customer.reference,
+        now=world.now,
+        actor=Actor(ActorKind.CLI, "operator"),
+        why="story",
+    )
 
 
 def retry(world: World, customer: Subscriber, n: int = -1) -> retrying.Retry:
     return retrying.retry(
-        world.engine, world.payment(customer, n).id, now=world.now, actor="operator", why="story"
+        world.engine,
+        world.payment(customer, n).id,
+        now=world.now,
+        actor=Actor(ActorKind.CLI, "operator"),
+        why="story",
     )
 
 
@@ -106,7 +117,7 @@ def release(world: World, customer: Subscriber, missed: Any = None) -> tuple[str
         customer.reference,
         missed=missed,
         now=world.now,
-        actor="operator",
+        actor=Actor(ActorKind.CLI, "operator"),
         policy=world.policy,
     )
     return released.missed, released.periods

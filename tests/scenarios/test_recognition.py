@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from billing.flows.cycles import recognition
 from billing.flows.subscriptions import lifecycle
+from billing.rules.actor import Actor, ActorKind
 from tests.scenarios.money import NO_TRIAL, balances, give_back, paid, recognised, usd
 from tests.scenarios.world import World
 
@@ -151,7 +152,7 @@ def test_a_voided_invoice_gives_back_what_was_earned_of_it(world: World) -> None
         subscriber.reference,
         at_period_end=False,
         now=world.now,
-        actor="operator",
+        actor=Actor(ActorKind.CLI, "operator"),
         why="moved away",
     )
     world.run_until("2026-02-01")

@@ -14,6 +14,7 @@ from billing.flows.refunds.requesting import NotRefundable
 from billing.flows.refunds.sending import RefundSend
 from billing.gateway import Absent, Deferred, RefundAccepted, RefundStatus, Rejected, Unknown
 from billing.ids import new_id
+from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from tests.scenarios.money import (
     at_provider,
@@ -127,7 +128,7 @@ def test_a_card_number_is_not_a_reason(world: World) -> None:
             conn,
             payment.id,
             reason="4242 4242 4242 4242",
-            actor="operator",
+            actor=Actor(ActorKind.CLI, "operator"),
             now=world.now,
             policy=world.policy,
         )

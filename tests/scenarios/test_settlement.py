@@ -20,6 +20,7 @@ from billing.flows.settlement import tie_out as settle_close
 from billing.flows.settlement.step_run import StepRun
 from billing.gateway.gateways import just
 from billing.ids import new_id
+from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.store.journal import posting as journal
@@ -563,7 +564,7 @@ def resolve(world: World, reason: str, adjustment: Money | None = None) -> opera
         adjustment=adjustment,
         now=world.now,
         wall=world.wall,
-        actor="ann",
+        actor=Actor(ActorKind.CLI, "ann"),
     )
 
 
@@ -641,16 +642,32 @@ def test_a_break_is_resolved_once_and_with_a_reason(world: World) -> None:
     with pytest.raises(BadInput, match="reason"):
         resolve(world, "  ")
     with pytest.raises(BadInput, match="name"):
-        operator.assign(world.engine, found.id, to=" ", now=world.now, actor="bob")
+        operator.assign(
+            world.engine, found.id, to=" ", now=world.now, actor=Actor(ActorKind.CLI, "bob")
+        )
     with pytest.raises(BadInput, match="note"):
-        operator.annotate(world.engine, found.id, words=" ", now=world.now, actor="ann")
+        operator.annotate(
+            world.engine, found.id, words=" ", now=world.now, actor=Actor(ActorKind.CLI, "ann")
+        )
     with pytest.raises(NotFound):
-        operator.assign(world.engine, new_id(), to="ann", now=world.now, actor="bob")
-    operator.assign(world.engine, found.id, to="ann", now=world.now, actor="bob")
-    operator.annotate(world.engine, found.id, words="asked the shop", now=world.now, actor="ann")
+        operator.assign(
+            world.engine, new_id(), to="ann", now=world.now, actor=Actor(ActorKind.CLI, "bob")
+        )
+    operator.assign(
+        world.engine, found.id, to="ann", now=world.now, actor=Actor(ActorKind.CLI, "bob")
+    )
+    operator.annotate(
+        world.engine,
+        found.id,
+        words="asked the shop",
+        now=world.now,
+        actor=Actor(ActorKind.CLI, "ann"),
+    )
     resolve(world, "sold at the counter")
     with pytest.raises(Conflict, match="sold at the counter"):
-        operator.assign(world.engine, found.id, to=None, now=world.now, actor="ann")
+        operator.assign(
+            world.engine, found.id, to=None, now=world.now, actor=Actor(ActorKind.CLI, "ann")
+        )
     with world.engine.connect() as conn:
         words = [note.words for note in breaks.notes(conn, found.id)]
     assert words[:2] == ["assigned to ann", "asked the shop"]

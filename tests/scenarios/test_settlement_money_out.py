@@ -13,6 +13,7 @@ from billing.flows.settlement import runs
 from billing.flows.settlement import tie_out as settle_close
 from billing.gateway import BalanceTransaction
 from billing.gateway.gateways import just
+from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from billing.store.settlement import exchanges
 from tests.scenarios.money import (
@@ -223,7 +224,7 @@ def test_a_missing_refund_that_a_person_resolved_is_counted_once_in_the_tie_out(
         adjustment=suggested if adjusted else None,
         now=world.now,
         wall=world.wall,
-        actor="ann",
+        actor=Actor(ActorKind.CLI, "ann"),
     )
 
     for _ in range(2):
@@ -386,7 +387,7 @@ def resolve(world: World, adjustment: Money | None) -> operator.Resolution:
         adjustment=adjustment,
         now=world.now,
         wall=world.wall,
-        actor="ann",
+        actor=Actor(ActorKind.CLI, "ann"),
     )
 
 

@@ -10,6 +10,7 @@ from sqlalchemy import text
 
 from billing.flows.payments import authorizations
 from billing.flows.webhooks import handling
+from billing.rules.actor import Actor, ActorKind
 from billing.store.access import events
 from billing.store.payments import refunds
 from tests.scenarios.money import (
@@ -185,7 +186,11 @@ def test_another_sum_captured_than_was_asked_for_waits_for_a_person(
     world.settle()
     with world.engine.begin() as conn:
         authorizations.request_capture(
-            conn, payment_id, amount=usd(4000), now=world.now, actor="operator"
+            conn,
+            payment_id,
+            amount=usd(4000),
+            now=world.now,
+            actor=Actor(ActorKind.CLI, "operator"),
         )
     intent = payment_row(world, payment_id).provider_payment_id
     world.psp.post(f"payment_intents/{intent}/capture", amount_to_capture="100")

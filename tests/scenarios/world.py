@@ -32,6 +32,7 @@ from billing.flows.settlement.charge_list import ConfirmRun
 from billing.flows.subscriptions import catalog
 from billing.flows.subscriptions import subscribing as subscribe
 from billing.gateway.stripe.amounts import from_stripe
+from billing.rules.actor import Actor, ActorKind
 from billing.store import clock as stored_clock
 from billing.store.journal import posting
 from billing.store.payments import attempts, payments
@@ -282,6 +283,7 @@ class World:
                 customer=str(customer_id), plan=plan, currency=currency, **order
             ),
             now=self.now,
+            actor=Actor(ActorKind.CLI, "operator"),
         )
         return Subscriber(customer_id, provider_id, subscription_id)
 

@@ -21,6 +21,7 @@ from billing.flows.refunds import requesting
 from billing.flows.service import api_keys
 from billing.flows.service.api_keys import Scope
 from billing.gateway import registry
+from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from plans.currencies import charge_step
 from workers.demo.world import Misfortunes, reference_of
@@ -47,7 +48,7 @@ STRANGE_AMOUNT: Final = 700
 API_TIMEOUT_SECONDS: Final = 15.0
 API_TRIES: Final = 50
 API_PAUSE_SECONDS: Final = 0.1
-ACTOR: Final = "demo"
+ACTOR: Final = Actor(ActorKind.DEMO)
 
 Act = Callable[[datetime], bool]
 """Plays at an instant; False when it can't be played yet."""

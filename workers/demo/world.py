@@ -13,6 +13,7 @@ from sqlalchemy import text
 from billing.errors import BillingError
 from billing.flows.customers import customers
 from billing.flows.subscriptions.subscribing import SubscriptionOrder, subscribe
+from billing.rules.actor import Actor, ActorKind
 from plans.terms import Catalog, version_for_new
 from workers.runtime.broker import ring
 from workers.runtime.runtime import Runtime
@@ -124,7 +125,7 @@ def populate(
             now=start,
             policy=runtime.policy,
         )
-        subscribe(runtime.engine, order, now=start, actor="demo")
+        subscribe(runtime.engine, order, now=start, actor=Actor(ActorKind.DEMO))
 
 
 def _cast_order(number: int, part: Part, start: datetime) -> SubscriptionOrder:

@@ -8,7 +8,7 @@ from billing.cli.options import confirm, lasting, paged, reason_option, word_opt
 from billing.cli.output import Output, output_option, talk
 from billing.cli.records import ATTEMPTS, PAYMENTS, TRANSITIONS, plain, write_page
 from billing.cli.references import find
-from billing.cli.session import ACTOR, Session
+from billing.cli.session import Session, person
 from billing.rules.payments import State
 
 
@@ -91,7 +91,7 @@ def retry(
     with session.connect() as conn:
         payment_id = find(conn, "payment", payment)
     planned = retrying.retry(
-        session.engine, payment_id, now=session.now(), actor=ACTOR, why=reason, dry_run=True
+        session.engine, payment_id, now=session.now(), actor=person(), why=reason, dry_run=True
     )
     words = f"try payment {payment_id} again now ({planned.state})"
     if not dry_run:
@@ -99,7 +99,7 @@ def retry(
         confirm("Charge it?", yes=yes)
         now = session.now()
         with session.audited("payment.retry", payment_id, reason) as conn:
-            retrying.retry(Joined(conn), payment_id, now=now, actor=ACTOR, why=reason)
+            retrying.retry(Joined(conn), payment_id, now=now, actor=person(), why=reason)
     if dry_run:
         words = f"would {words}"
     else:
@@ -145,7 +145,7 @@ def capture(
     confirm("Capture it?", yes=yes)
     now, detail = session.now(), {"amount": money.amount, "currency": money.currency}
     with session.audited("payment.capture", row.id, "", detail) as conn:
-        authorizations.request_capture(conn, row.id, amount=money, now=now, actor=ACTOR)
+        authorizations.request_capture(conn, row.id, amount=money, now=now, actor=person())
     output.message(record, f"the capture of {money} of payment {row.id} is requested")
 
 
@@ -165,7 +165,7 @@ def void(
         payment_id = find(conn, "payment", payment)
     record = {"action": "void", "dry_run": dry_run, "payment_id": payment_id}
     with session.engine.connect() as conn:  # tried, and rolled back
-        authorizations.request_void(conn, payment_id, now=session.now(), actor=ACTOR, why=reason)
+        authorizations.request_void(conn, payment_id, now=session.now(), actor=person(), why=reason)
     if dry_run:
         output.message(record, f"would void payment {payment_id}")
         return
@@ -173,7 +173,7 @@ def void(
     confirm("Give it up?", yes=yes)
     now = session.now()
     with session.audited("payment.void", payment_id, reason) as conn:
-        authorizations.request_void(conn, payment_id, now=now, actor=ACTOR, why=reason)
+        authorizations.request_void(conn, payment_id, now=now, actor=person(), why=reason)
     output.message(record, f"the void of payment {payment_id} is requested")
 
 

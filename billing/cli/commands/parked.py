@@ -9,7 +9,7 @@ from billing.cli.options import confirm, lasting, paged, word_option
 from billing.cli.output import Output, output_option, talk
 from billing.cli.records import PARKED, plain, write_page
 from billing.cli.references import look_for
-from billing.cli.session import ACTOR, Session
+from billing.cli.session import Session, person
 from billing.errors import BadInput, Conflict, NotFound
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def release(
                 str(row.id),
                 missed=missed,
                 now=session.now(),
-                actor=ACTOR,
+                actor=person(),
                 policy=session.runtime.policy,
             )
             words = "released" + _became_of(released)

@@ -11,7 +11,7 @@ from billing.cli.failures import FINDINGS, OK, as_billing_error
 from billing.cli.output import Output, output_option, talk
 from billing.cli.records import plain
 from billing.cli.remedies import remedy_of
-from billing.cli.session import Session
+from billing.cli.session import Session, person
 from billing.errors import BillingError, first_line
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def run(session: Session, retry: bool, output: Output) -> int:
     if run_id is None:
         output.message({"run": None}, "no money ever moved: there is nothing to reconcile")
         return OK
-    return _tell(session, runs.work(run_id, session.runtime.context, actor="cli"), output)
+    return _tell(session, runs.work(run_id, session.runtime.context, actor=person()), output)
 
 
 @reconcile.command("import")
@@ -82,7 +82,7 @@ def import_(session: Session, file: Path, complete: bool, output: Output) -> int
         return OK
     runs.resume(session.engine, run_id)
     without_provider = Context(session.engine, runtime.policy, runtime.clock)
-    return _tell(session, runs.work(run_id, without_provider, file=file, actor="cli"), output)
+    return _tell(session, runs.work(run_id, without_provider, file=file, actor=person()), output)
 
 
 @reconcile.command("status")

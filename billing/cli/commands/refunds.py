@@ -9,7 +9,7 @@ from billing.cli.options import confirm, lasting, paged, reason_option, word_opt
 from billing.cli.output import Output, output_option, talk
 from billing.cli.records import REFUNDS, plain, write_page
 from billing.cli.references import find
-from billing.cli.session import ACTOR, Session
+from billing.cli.session import Session, person
 from billing.rules.refunds import RefundState
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def create(
             payment_id,
             amount=money,
             reason=reason,
-            actor=ACTOR,
+            actor=person(),
             now=now,
             policy=session.runtime.policy,
         )

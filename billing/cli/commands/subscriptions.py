@@ -17,7 +17,7 @@ from billing.cli.options import (
 from billing.cli.output import Output, output_option, talk
 from billing.cli.records import CYCLES, SUBSCRIPTIONS, plain, write_page
 from billing.cli.references import find
-from billing.cli.session import ACTOR, Session
+from billing.cli.session import Session, person
 from billing.errors import BadInput, NotFound
 from billing.rules.subscriptions import Status
 
@@ -83,7 +83,7 @@ def create(
         external_id=external_id,
         trial=not no_trial,
     )
-    subscription_id = start(session.engine, order, now=session.now(), actor=ACTOR)
+    subscription_id = start(session.engine, order, now=session.now(), actor=person())
     _show(session, subscription_id, output)
 
 
@@ -203,7 +203,7 @@ def cancel(
             str(subscription_id),
             at_period_end=when == "end",
             now=session.now(),
-            actor=ACTOR,
+            actor=person(),
             why=reason,
         )
     done = _done("cancel", subscription_id, dry_run=dry_run, words=words)
@@ -235,7 +235,7 @@ def pause(session: Session, subscription: str, reason: str, output: Output) -> N
 
     subscription_id = _find(session, subscription)
     lifecycle.pause(
-        session.engine, str(subscription_id), now=session.now(), actor=ACTOR, why=reason
+        session.engine, str(subscription_id), now=session.now(), actor=person(), why=reason
     )
     words = f"subscription {subscription_id} is paused from its next period on"
     output.message(_done("pause", subscription_id, dry_run=False, words=words), words)
@@ -252,7 +252,7 @@ def resume(session: Session, subscription: str, reason: str, output: Output) -> 
 
     subscription_id = _find(session, subscription)
     lifecycle.resume(
-        session.engine, str(subscription_id), now=session.now(), actor=ACTOR, why=reason
+        session.engine, str(subscription_id), now=session.now(), actor=person(), why=reason
     )
     words = f"subscription {subscription_id} goes on"
     output.message(_done("resume", subscription_id, dry_run=False, words=words), words)

@@ -18,6 +18,7 @@ from sqlalchemy import Connection, Engine, Row
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.ledger import keys, recipes
 from billing.ledger.keys import EntryKind
+from billing.rules.actor import Actor
 from billing.rules.money import Money
 from billing.rules.reconciliation import BreakKind, MovementKind, RowOutcome, rate_makes
 from billing.store.access import audit
@@ -115,7 +116,7 @@ def record(
     reason: str,
     now: datetime,
     wall: datetime,
-    actor: str,
+    actor: Actor,
 ) -> Recording:
     """Write an exchange down, post it, and be done with the two transactions that it is.
 
@@ -342,7 +343,7 @@ def _post(conn: Connection, exchange: Exchange, key: str) -> None:
     posting.post(conn, [entry])
 
 
-def _explain(conn: Connection, plan: Recording, reason: str, now: datetime, actor: str) -> None:
+def _explain(conn: Connection, plan: Recording, reason: str, now: datetime, actor: Actor) -> None:
     """Be done with the two rows, which the exchange's entry has posted, and with their breaks."""
     for reference in plan.explains:
         settlement_rows.decide_row(
@@ -356,7 +357,7 @@ def _explain(conn: Connection, plan: Recording, reason: str, now: datetime, acto
             row.id,
             resolved_at=now,
             resolution=reason,
-            resolved_by=actor,
+            resolved_by=str(actor),
             ours={**row.ours, exchanges.NAMED: plan.source_key},
         )
         words = f"{reason}; it is a side of {plan.source_key}"

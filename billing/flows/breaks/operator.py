@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Engine, Row
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.ledger import keys, recipes
 from billing.ledger.accounts import Account, AccountCode
+from billing.rules.actor import Actor
 from billing.rules.money import Money
 from billing.rules.payments import Cause, State
 from billing.rules.reconciliation import (
@@ -53,7 +54,7 @@ class Resolution:
     words: tuple[str, ...]
 
 
-def annotate(engine: Engine, break_id: UUID, *, words: str, now: datetime, actor: str) -> None:
+def annotate(engine: Engine, break_id: UUID, *, words: str, now: datetime, actor: Actor) -> None:
     """Add a note, which stays. Raises `NotFound`, `BadInput` for an empty one."""
     if not words.strip():
         raise BadInput("a note says something", code=ErrorCode.NOTE_EMPTY)
@@ -62,7 +63,7 @@ def annotate(engine: Engine, break_id: UUID, *, words: str, now: datetime, actor
         breaks.annotate(conn, break_id, at=now, actor=actor, words=words.strip())
 
 
-def assign(engine: Engine, break_id: UUID, *, to: str | None, now: datetime, actor: str) -> None:
+def assign(engine: Engine, break_id: UUID, *, to: str | None, now: datetime, actor: Actor) -> None:
     """Say who looks into it, or that nobody does. Raises `NotFound`, `Conflict`, `BadInput`."""
     if to is not None and not to.strip():
         raise BadInput("nobody is assigned without a name", code=ErrorCode.ASSIGNEE_MISSING)
@@ -90,7 +91,7 @@ def resolve(
     adjustment: Money | None,
     now: datetime,
     wall: datetime,
-    actor: str,
+    actor: Actor,
 ) -> Resolution:
     """Close a break with a reason, posting an adjustment of `psp_clearing` if one is given.
 
@@ -116,7 +117,7 @@ def resolve(
             break_id,
             resolved_at=now,
             resolution=reason.strip(),
-            resolved_by=actor,
+            resolved_by=str(actor),
             provider=_with_unadjusted(row, plan),
         )
         breaks.annotate(
@@ -280,7 +281,7 @@ def _decide(conn: Connection, kind: BreakKind, transaction_id: str, now: datetim
 
 
 def _answer_for_payment(
-    conn: Connection, row: Row[Any], kind: BreakKind, reason: str, now: datetime, actor: str
+    conn: Connection, row: Row[Any], kind: BreakKind, reason: str, now: datetime, actor: Actor
 ) -> None:
     """A capture whose difference a person accepted counts as confirmed, or even as settled."""
     settles = kind in _SETTLES_PAYMENT

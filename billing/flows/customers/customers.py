@@ -15,6 +15,7 @@ from billing.flows.policy import Policy
 from billing.gateway import Gateway, PaymentMethodDetails
 from billing.ids import new_id
 from billing.pan import refuse_card_number
+from billing.rules.actor import CUSTOMER
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.payments import AttemptKind, Cause, State
 from billing.store.dispatch import NOT_HELD
@@ -190,7 +191,7 @@ def retry_with_new_method(conn: Connection, customer_id: UUID, now: datetime) ->
                 payment,
                 cause=Cause.REOPENED_BY_PAYMENT_METHOD,
                 now=now,
-                actor="customer",
+                actor=CUSTOMER,
                 why="the payment method was changed",
             )
         elif payment.open_attempt_n is not None:

@@ -20,6 +20,7 @@ from billing.flows.policy import Policy
 from billing.ledger import recipes
 from billing.ledger.journal import Entry
 from billing.rules import invoices as invoice_rules
+from billing.rules.actor import SCHEDULER
 from billing.rules.invoices import Draft
 from billing.rules.money import Money
 from billing.rules.subscriptions import (
@@ -34,8 +35,6 @@ from billing.store.subscriptions import cycles, plans, subscriptions
 from billing.store.subscriptions.cycles import NewCycle
 from billing.store.subscriptions.parking import parked_for
 from billing.store.subscriptions.subscriptions import Advance, NewEvent, Subscription
-
-ACTOR = "scheduler"
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +248,7 @@ def _notes(opening: Opening, now: datetime) -> list[NewEvent]:
             "subscription_id": subscription.id,
             "at": now,
             "kind": kind,
-            "actor": ACTOR,
+            "actor": str(SCHEDULER),
             "words": words,
             "detail": {"n": opening.scheduled.n},
         }
@@ -267,7 +266,7 @@ def park(
         subscription.id,
         at=now,
         kind=SubscriptionEventKind.PARKED,
-        actor=ACTOR,
+        actor=SCHEDULER,
         words=f"parked ({reason}): {error}"[:2000],
         detail={"n": subscription.next_n},
     )
@@ -282,6 +281,6 @@ def _cancel_at_end(conn: Connection, subscription: Subscription, now: datetime) 
         subscription.id,
         at=now,
         kind=SubscriptionEventKind.CANCELED,
-        actor=ACTOR,
+        actor=SCHEDULER,
         words=f"{subscription.status} -> canceled: its last paid period is over",
     )

@@ -34,6 +34,7 @@ from billing.gateway import (
     canceled,
 )
 from billing.ids import new_id
+from billing.rules.actor import WORKER, Actor
 from billing.rules.money import Money
 from billing.rules.payments import (
     AttemptKind,
@@ -54,7 +55,6 @@ from plans.currencies import charge_step
 
 AuthorizedKind = Literal[AttemptKind.CAPTURE, AttemptKind.VOID]
 
-ACTOR: Final = "worker"
 CAPTURE: Final = AttemptKind.CAPTURE
 VOID: Final = AttemptKind.VOID
 # Refusals after which there is nothing left to capture.
@@ -67,7 +67,7 @@ def request_capture(
     *,
     amount: Money | None = None,
     now: datetime,
-    actor: str,
+    actor: Actor,
 ) -> Money:
     """Ask for the capture of an authorised payment, or of a part; return what is captured.
 
@@ -134,7 +134,7 @@ def _refuse_unless_authorised(payment: Payment, now: datetime) -> None:
 
 
 def request_void(
-    conn: Connection, payment_id: UUID, *, now: datetime, actor: str, why: str
+    conn: Connection, payment_id: UUID, *, now: datetime, actor: Actor, why: str
 ) -> None:
     """Ask that an authorised payment be given up; a worker does it.
 
@@ -276,7 +276,7 @@ def finish(
         _note_on_call(conn, step, outcome, now)
         lost = _why_lost(outcome)
         if lost is not None:
-            return _fail(conn, payment, Cause.OUTCOME, lost, now, ACTOR)
+            return _fail(conn, payment, Cause.OUTCOME, lost, now, WORKER)
         match outcome:
             case Succeeded():
                 return _captured(conn, payment, step, outcome, now)
@@ -364,7 +364,7 @@ def _captured(
         [State.AUTHORIZED, State.CAPTURED],
         cause=Cause.OUTCOME,
         now=now,
-        actor=ACTOR,
+        actor=WORKER,
         evidence={
             "provider_payment": outcome.provider_payment_id,
             "provider_charge": outcome.provider_charge_id,
@@ -383,13 +383,13 @@ def _captured(
 def _voided(conn: Connection, payment: LockedPayment, now: datetime) -> State:
     assert payment.authorized_until is not None, "an authorisation expires"
     if payment.capture_amount is not None or now < payment.authorized_until:
-        return _fail(conn, payment, Cause.VOID, payment.decision or "", now, ACTOR)
+        return _fail(conn, payment, Cause.VOID, payment.decision or "", now, WORKER)
     words = f"the authorisation expired on {payment.authorized_until:%Y-%m-%d %H:%M} UTC"
-    return _fail(conn, payment, Cause.EXPIRED, words, now, ACTOR)
+    return _fail(conn, payment, Cause.EXPIRED, words, now, WORKER)
 
 
 def _fail(
-    conn: Connection, payment: LockedPayment, cause: Cause, words: str, now: datetime, actor: str
+    conn: Connection, payment: LockedPayment, cause: Cause, words: str, now: datetime, actor: Actor
 ) -> State:
     """Nothing will be captured: the payment is FAILED, and nothing was ever posted for it."""
     payments.move(

@@ -13,6 +13,7 @@ from billing.flows.payments.subscription_status import recover_subscription
 from billing.flows.policy import Policy
 from billing.gateway import Succeeded
 from billing.ledger import recipes
+from billing.rules.actor import Actor
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.money import Money
 from billing.rules.payments import (
@@ -38,7 +39,7 @@ def captured(
     attempt_n: int,
     outcome: Succeeded,
     now: datetime,
-    actor: str,
+    actor: Actor,
 ) -> None:
     """The money is ours: payment CAPTURED, invoice paid, entry posted, subscription active."""
     if outcome.amount != payment.money:
@@ -118,7 +119,7 @@ def authorized(
     attempt_n: int,
     outcome: Succeeded,
     now: datetime,
-    actor: str,
+    actor: Actor,
     policy: Policy,
 ) -> None:
     """The money is reserved: payment AUTHORIZED, to be captured before it expires.

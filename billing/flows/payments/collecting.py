@@ -40,7 +40,6 @@ from billing.store.identity import engine_id
 from billing.store.payments import attempts, payments
 from billing.store.payments.payments import PaymentForAttempt
 
-ACTOR: Final = "worker"
 # Kinds of attempts that are made at once, whatever was tried before.
 _NOW: Final = frozenset({AttemptKind.MANUAL, AttemptKind.NEW_METHOD, AttemptKind.ABSENT})
 

@@ -21,6 +21,7 @@ from billing.gateway import (
     Succeeded,
     Unknown,
 )
+from billing.rules.actor import WORKER
 from billing.rules.payments import (
     AttemptKind,
     AttemptOutcome,
@@ -34,7 +35,6 @@ from billing.store.payments.payments import LockedPayment, PaymentChange
 from billing.store.settlement import breaks
 from billing.store.subscriptions.parking import parked_for
 
-ACTOR: Final = "worker"
 # Answers that are definite about the wrong thing; the attempt stays open, and a person is told.
 CONTRADICTIONS: Final = {
     "wrong_amount": BreakKind.AMOUNT_MISMATCH,
@@ -64,11 +64,11 @@ def apply(
                 attempt_n=attempt_n,
                 outcome=outcome,
                 now=now,
-                actor=ACTOR,
+                actor=WORKER,
                 policy=policy,
             )
         case Succeeded():
-            captured(conn, payment, attempt_n=attempt_n, outcome=outcome, now=now, actor=ACTOR)
+            captured(conn, payment, attempt_n=attempt_n, outcome=outcome, now=now, actor=WORKER)
         case Declined() | ActionRequired():
             declined(conn, payment, attempt_n=attempt_n, outcome=outcome, now=now, policy=policy)
         case Rejected():

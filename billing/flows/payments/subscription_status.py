@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from billing.flows.cycles.skipping import skip_missed
 from billing.flows.policy import Policy
+from billing.rules.actor import WORKER, Actor
 from billing.rules.subscriptions import (
     Status,
     SubscriptionEventKind,
@@ -24,7 +25,7 @@ from plans.terms import Dunning
 
 
 def recover_subscription(
-    conn: Connection, payment: LockedPayment, now: datetime, actor: str
+    conn: Connection, payment: LockedPayment, now: datetime, actor: Actor
 ) -> None:
     """Let a subscription go on whose open payment was captured, unless another one is open."""
     if payment.subscription_status not in (Status.PAST_DUE, Status.UNPAID):
@@ -61,7 +62,7 @@ def call_past_due(
         subscription.id,
         at=now,
         kind=SubscriptionEventKind.PAST_DUE,
-        actor="worker",
+        actor=WORKER,
         words=f"{subscription.status} -> past_due: {code}. {words}",
         detail={"payment": str(payment.id), "decline_code": code},
     )
@@ -87,7 +88,7 @@ def end_subscription(
         subscription.id,
         at=now,
         kind=SubscriptionEventKind(ended),
-        actor="worker",
+        actor=WORKER,
         words=f"{subscription.status} -> {ended}: {words}",
         detail={"payment": str(payment.id)},
     )

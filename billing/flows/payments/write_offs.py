@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from billing.flows.payments.subscription_status import end_subscription
 from billing.flows.policy import Policy
 from billing.ledger import keys, recipes
+from billing.rules.actor import WORKER, Actor
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.money import Money
 from billing.rules.payments import (
@@ -35,7 +36,7 @@ def give_up(
         [State.CREATED, State.FAILED],
         cause=Cause.OUTCOME if payment.invoice_id is None else Cause.LADDER_OVER,
         now=now,
-        actor="worker",
+        actor=WORKER,
         evidence={"words": words},
         **payments.NOTHING_NEXT,
         decision=words,
@@ -75,7 +76,7 @@ def _owed(payment: LockedPayment) -> UUID:
 
 
 def reopen(
-    conn: Connection, payment: LockedPayment, *, cause: Cause, now: datetime, actor: str, why: str
+    conn: Connection, payment: LockedPayment, *, cause: Cause, now: datetime, actor: Actor, why: str
 ) -> None:
     """Take a FAILED payment up again: its write-off is reversed and the invoice open.
 
@@ -97,7 +98,9 @@ def reopen(
     posting.reverse(conn, key, recipes.write_off_reversed, effective_at=now)
 
 
-def void(conn: Connection, payment: LockedPayment, *, now: datetime, actor: str, why: str) -> None:
+def void(
+    conn: Connection, payment: LockedPayment, *, now: datetime, actor: Actor, why: str
+) -> None:
     """Take back an uncollected invoice: payment FAILED, invoice void, entry reversed."""
     payments.move(
         conn,

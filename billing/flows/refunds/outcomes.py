@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from billing.gateway import ProviderRefund, RefundAccepted
 from billing.ledger import keys, recipes
+from billing.rules.actor import PROVIDER, Actor
 from billing.rules.payments import Cause, State
 from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.rules.refunds import RefundState, next_state
@@ -22,7 +23,6 @@ from billing.store.payments.payments import LockedPayment
 from billing.store.payments.refunds import Refund
 from billing.store.settlement import breaks
 
-AT_PROVIDER: Final = "provider"
 """Who asked for a refund that was made in the provider's dashboard."""
 # A pending refund normally ends with a webhook; this is for the one that was lost.
 PENDING_ASKED_EVERY: Final = timedelta(days=1)
@@ -40,7 +40,7 @@ def advance(
     answer: RefundAccepted,
     *,
     now: datetime,
-    actor: str,
+    actor: Actor,
 ) -> RefundState:
     """Bring a refund to what the provider says, forward only; payment and refund are locked."""
     if answer.amount != refund.money:
@@ -109,7 +109,7 @@ def _succeed(
     refund: Refund,
     answer: RefundAccepted,
     now: datetime,
-    actor: str,
+    actor: Actor,
 ) -> None:
     """The money went back: entry posted, and the payment REFUNDED when it was all of it."""
     refunds.change(
@@ -196,7 +196,7 @@ def take_back(
             [State.REFUNDED, back_to],
             cause=Cause.REFUND_FAILED,
             now=now,
-            actor=AT_PROVIDER,
+            actor=PROVIDER,
             evidence={"refund": str(refund.id), "why": why},
         )
 

@@ -7,10 +7,11 @@ from sqlalchemy import Connection
 
 from billing.errors import BadInput
 from billing.flows.policy import Policy
-from billing.flows.refunds.outcomes import AT_PROVIDER, advance, as_accepted
+from billing.flows.refunds.outcomes import advance, as_accepted
 from billing.flows.refunds.requesting import add, room_for
 from billing.gateway import ProviderRefund
 from billing.ids import new_id
+from billing.rules.actor import PROVIDER
 from billing.rules.reconciliation import BreakCause, BreakFound, BreakKind
 from billing.rules.refunds import RefundState, next_state, refund_key
 from billing.store.dispatch import NOT_HELD
@@ -40,7 +41,7 @@ def apply(
         if refund is None:
             return None
         payment = payments.lock_known_payment(conn, payment_id)  # it counts what is refunded
-    return advance(conn, payment, refund, as_accepted(found), now=now, actor=AT_PROVIDER)
+    return advance(conn, payment, refund, as_accepted(found), now=now, actor=PROVIDER)
 
 
 def _known(conn: Connection, found: ProviderRefund) -> Refund | None:
@@ -108,7 +109,7 @@ def _adopted(
             now=now,
             resolution=f"adopted: it gives back money of payment {payment.id}",
         )
-    return add(conn, payment, amount, new_id(), "made at the provider", AT_PROVIDER, now, policy)
+    return add(conn, payment, amount, new_id(), "made at the provider", PROVIDER, now, policy)
 
 
 def _why_unasked(named: Refund | None) -> BreakCause:
@@ -144,7 +145,7 @@ def _adopted_ended(
         deferred=0,
         tax=0,
         reason="made at the provider",
-        requested_by=AT_PROVIDER,
+        requested_by=str(PROVIDER),
         idempotency_key=refund_key(policy.mode, refund_id),
         provider_refund_id=found.id,
         failure_reason=found.failure_reason or found.status,

@@ -15,6 +15,7 @@ from billing.ids import new_id
 from billing.ledger import recipes
 from billing.ledger.journal import Entry
 from billing.pan import refuse_card_number
+from billing.rules.actor import Actor
 from billing.rules.money import Money
 from billing.rules.payments import State
 from billing.rules.refunds import Parts, RefundState, refund_key, refundable, split
@@ -39,7 +40,7 @@ def request(
     *,
     amount: Money | None = None,
     reason: str,
-    actor: str,
+    actor: Actor,
     now: datetime,
     policy: Policy,
     refund_id: UUID | None = None,
@@ -119,7 +120,7 @@ def add(
     amount: Money,
     refund_id: UUID,
     reason: str,
-    actor: str,
+    actor: Actor,
     now: datetime,
     policy: Policy,
 ) -> Refund:
@@ -137,7 +138,7 @@ def add(
         deferred=parts.deferred,
         tax=parts.tax,
         reason=reason,
-        requested_by=actor,
+        requested_by=str(actor),
         idempotency_key=refund_key(policy.mode, refund_id),
         next_attempt_at=now,
         dispatch_after=NOT_HELD,

@@ -11,7 +11,6 @@ provider may have forgotten the key; only a proven absence gives it another key.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
@@ -29,13 +28,12 @@ from billing.gateway import (
     Rejected,
     Unknown,
 )
+from billing.rules.actor import WORKER
 from billing.rules.refunds import RefundState, refund_key
 from billing.store import dispatch
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import payments, refunds
 from billing.store.payments.refunds import Refund, RefundToSend
-
-ACTOR: Final = "worker"
 
 RefundAnswer = RefundAccepted | Rejected | Deferred | Unknown | Absent
 
@@ -169,7 +167,7 @@ def finish(
             return refund.state
         match answer:
             case RefundAccepted():
-                return advance(conn, payment, refund, answer, now=now, actor=ACTOR)
+                return advance(conn, payment, refund, answer, now=now, actor=WORKER)
             case Rejected():
                 take_back(conn, payment, refund, RefundState.FAILED, _words(answer), now)
                 return RefundState.FAILED

@@ -18,6 +18,7 @@ from typing import Final
 from sqlalchemy import Engine
 
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
+from billing.rules.actor import Actor
 from billing.store.access import api_keys, audit
 
 PEPPER_LENGTH_MIN: Final = 32
@@ -57,7 +58,7 @@ def create(
     scopes: Sequence[Scope],
     pepper: str,
     wall: datetime,
-    actor: str,
+    actor: Actor,
     why: str = "",
 ) -> tuple[str, str]:
     """Make a key and return its id and the whole key, which can't be shown again.
@@ -113,7 +114,7 @@ def recognise(engine: Engine, presented: str, *, pepper: str, wall: datetime) ->
     return Key(row.id, row.name, frozenset(Scope(scope) for scope in row.scopes))
 
 
-def revoke(engine: Engine, key_id: str, *, wall: datetime, actor: str, why: str) -> None:
+def revoke(engine: Engine, key_id: str, *, wall: datetime, actor: Actor, why: str) -> None:
     """Revoke a key: from now on it opens nothing. Raises `NotFound`, `Conflict`."""
     with engine.begin() as conn:
         row = api_keys.get(conn, key_id)

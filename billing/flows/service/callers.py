@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.flows.context import Clock
+from billing.rules.actor import Actor, ActorKind
 from billing.store.access import audit
 
 
@@ -24,9 +25,9 @@ class Caller:
         return f"api:{self.name}"
 
     @property
-    def actor(self) -> str:
+    def actor(self) -> Actor:
         """Who did it, as histories and the audit log name it."""
-        return f"api:{self.name}:{self.key_id}"
+        return Actor(ActorKind.API, f"{self.name}:{self.key_id}")
 
 
 class Audited:

@@ -45,6 +45,7 @@ from billing.flows.service.views import View
 from billing.flows.subscriptions import retrying
 from billing.queries import lists
 from billing.queries.lists import ListedTransaction
+from billing.rules.actor import PROVIDER
 from billing.rules.money import Money
 from billing.rules.payments import State
 from billing.rules.refunds import RefundState
@@ -161,7 +162,7 @@ class PaymentApi(Audited):
                     conn,
                     payment_id,
                     now=now,
-                    actor="provider",
+                    actor=PROVIDER,
                     why=f"the request was refused: {row.parked_error}",
                 )
 

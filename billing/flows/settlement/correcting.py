@@ -14,6 +14,7 @@ from billing.flows.payments.captures import pay_invoice, post_capture
 from billing.flows.payments.subscription_status import recover_subscription
 from billing.flows.settlement.step_run import StepRun
 from billing.ledger import keys, recipes
+from billing.rules.actor import Actor
 from billing.rules.money import Money
 from billing.rules.payments import AttemptOutcome, CallKind, Cause, State
 from billing.rules.reconciliation import BreakKind, RowOutcome
@@ -164,7 +165,7 @@ def _post(
 
 
 def _tell_subscription(
-    conn: Connection, payment: LockedPayment, row: Row[Any], now: datetime, actor: str
+    conn: Connection, payment: LockedPayment, row: Row[Any], now: datetime, actor: Actor
 ) -> None:
     """Let a subscription that waited for the money go on; one that is over stays over."""
     assert payment.subscription_id is not None

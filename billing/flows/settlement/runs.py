@@ -37,6 +37,7 @@ from billing.flows.settlement import (
 from billing.flows.settlement.step_run import LeaseLost, StepRun
 from billing.gateway.reports import MalformedReport
 from billing.rules import backoff
+from billing.rules.actor import RECONCILER, Actor
 from billing.store.engine import is_deadlock
 from billing.store.settlement import runs
 from billing.store.settlement.runs import StepClaim
@@ -149,7 +150,7 @@ def resume(engine: Engine, run_id: UUID) -> None:
 
 
 def work(
-    run_id: UUID, context: Context, *, file: Path | None = None, actor: str = "reconciler"
+    run_id: UUID, context: Context, *, file: Path | None = None, actor: Actor = RECONCILER
 ) -> Worked:
     """Take the run's steps one after the other until it is over, taken by others, or failed.
 

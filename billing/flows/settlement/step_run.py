@@ -13,6 +13,7 @@ from sqlalchemy import Connection, Row
 
 from billing.errors import Conflict, ErrorCode
 from billing.flows.context import Context
+from billing.rules.actor import RECONCILER, Actor
 from billing.store.settlement import runs
 from billing.store.settlement.runs import StepClaim
 
@@ -37,7 +38,7 @@ class StepRun:
     run: Row[Any]
     claim: StepClaim
     now: datetime
-    actor: str = "reconciler"
+    actor: Actor = RECONCILER
     file: Path | None = None
     cursor: dict[str, Any] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)

@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 
 from billing.flows.cycles import closing as closing
 from billing.flows.settlement.step_run import StepRun
+from billing.rules.actor import RECONCILER
 from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.store.journal.posting import TrialBalanceRow, trial_balance
 from billing.store.settlement import breaks, runs, tie_out
@@ -116,7 +117,7 @@ def _record(conn: Connection, step: StepRun, lines: Sequence[TieOut]) -> None:
                 row.id,
                 resolved_at=step.now,
                 resolution="the balances differ by another amount, or by nothing, by now",
-                resolved_by="reconciler",
+                resolved_by=str(RECONCILER),
             )
 
 

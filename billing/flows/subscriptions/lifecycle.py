@@ -14,6 +14,7 @@ from billing.flows.cycles.skipping import skip_missed
 from billing.flows.payments.write_offs import void
 from billing.queries.payments import payments as listed_payments
 from billing.queries.subscriptions import find_subscription
+from billing.rules.actor import Actor
 from billing.rules.payments import AttemptKind, State
 from billing.rules.periods import nth
 from billing.rules.subscriptions import (
@@ -44,7 +45,7 @@ def cancel(
     *,
     at_period_end: bool,
     now: datetime,
-    actor: str,
+    actor: Actor,
     why: str,
 ) -> Subscription:
     """Cancel a subscription now, or when the period that is open ends; return it as it was.
@@ -107,7 +108,7 @@ def plan_cancel(conn: Connection, subscription_id: UUID, *, at_period_end: bool)
 
 
 def pause(
-    engine: Transactions, reference: str, *, now: datetime, actor: str, why: str
+    engine: Transactions, reference: str, *, now: datetime, actor: Actor, why: str
 ) -> Subscription:
     """Pause a subscription: from its next period on, periods pass unbilled.
 
@@ -128,7 +129,7 @@ def pause(
 
 
 def resume(
-    engine: Transactions, reference: str, *, now: datetime, actor: str, why: str
+    engine: Transactions, reference: str, *, now: datetime, actor: Actor, why: str
 ) -> Subscription:
     """Resume a paused subscription: it is billed again from its next period on.
 
@@ -174,7 +175,7 @@ def _note(
     subscription: Subscription,
     now: datetime,
     kind: SubscriptionEventKind,
-    actor: str,
+    actor: Actor,
     words: str,
 ) -> None:
     subscriptions.note(conn, subscription.id, at=now, kind=kind, actor=actor, words=words)

@@ -14,6 +14,7 @@ from billing.flows.cycles.skipping import skip_missed
 from billing.flows.policy import Policy
 from billing.flows.subscriptions.lifecycle import locked
 from billing.queries.subscriptions import find_subscription
+from billing.rules.actor import Actor
 from billing.rules.payments import AttemptKind, State
 from billing.rules.periods import NotStarted, number_containing
 from billing.rules.subscriptions import SubscriptionEventKind
@@ -84,7 +85,7 @@ def release_subscription(
     *,
     missed: Missed | None,
     now: datetime,
-    actor: str,
+    actor: Actor,
     policy: Policy,
 ) -> Released:
     """Put a parked subscription back into scheduling and return what became of missed periods.

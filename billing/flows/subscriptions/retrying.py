@@ -7,6 +7,7 @@ from uuid import UUID
 from billing.errors import Conflict, ErrorCode, NotFound
 from billing.flows.customers.customers import rung_given_back
 from billing.flows.payments.write_offs import reopen
+from billing.rules.actor import Actor
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.payments import AttemptKind, Cause, State
 from billing.store.dispatch import NOT_HELD
@@ -28,7 +29,7 @@ def retry(
     payment_id: UUID,
     *,
     now: datetime,
-    actor: str,
+    actor: Actor,
     why: str,
     dry_run: bool = False,
 ) -> Retry:

@@ -11,6 +11,7 @@ from uuid import UUID
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.flows.customers.customers import refuse_anything_like_a_card
 from billing.ids import new_id
+from billing.rules.actor import Actor
 from billing.rules.periods import Anchor, Schedule, ScheduleError, nth, to_local
 from billing.rules.subscriptions import SubscriptionEventKind, initial
 from billing.store.subscriptions import customers, plans, subscriptions
@@ -36,7 +37,7 @@ class SubscriptionOrder:
 
 
 def subscribe(
-    engine: Transactions, order: SubscriptionOrder, *, now: datetime, actor: str = "operator"
+    engine: Transactions, order: SubscriptionOrder, *, now: datetime, actor: Actor
 ) -> UUID:
     """Create a subscription and return its id. Raises `NotFound`, `BadInput`, `Conflict`."""
     refuse_anything_like_a_card(

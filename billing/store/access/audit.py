@@ -7,6 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
+from billing.rules.actor import Actor
 from billing.store.rows import reader
 from billing.store.tables import audit_log
 
@@ -31,7 +32,7 @@ def record(
     conn: Connection,
     *,
     at: datetime,
-    actor: str,
+    actor: Actor,
     action: str,
     subject: str,
     why: str = "",
@@ -41,7 +42,7 @@ def record(
     conn.execute(
         insert(audit_log).values(
             at=at,
-            actor=actor,
+            actor=str(actor),
             action=action,
             subject=subject,
             why=why,

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, select, text, update
 
+from billing.rules.actor import Actor
 from billing.rules.dunning import DeclineClass
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.money import Money
@@ -389,7 +390,7 @@ def move(
     *,
     cause: Cause,
     now: datetime,
-    actor: str,
+    actor: Actor,
     evidence: Mapping[str, Any] | None = None,
     **values: Unpack[PaymentChange],
 ) -> None:
@@ -412,7 +413,7 @@ def move(
                 "from_state": from_state,
                 "to_state": to_state,
                 "at": now,
-                "actor": actor,
+                "actor": str(actor),
                 "cause": cause,
                 "evidence": dict(evidence or {}),
             }

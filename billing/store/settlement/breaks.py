@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, insert, select, text, update
 
 from billing.ids import new_id
+from billing.rules.actor import RECONCILER, Actor
 from billing.rules.reconciliation import BreakFound, BreakKind, dedupe_key
 from billing.store.arrays import literal
 from billing.store.tables import break_notes, breaks
@@ -80,7 +81,7 @@ def explain(
     *,
     now: datetime,
     resolution: str,
-    resolved_by: str = "reconciler",
+    resolved_by: str = str(RECONCILER),
 ) -> bool:
     """Resolve the open break of a kind about a subject, which turned out to be explained.
 
@@ -169,9 +170,11 @@ def change(conn: Connection, break_id: UUID, **values: Any) -> None:
     conn.execute(update(breaks).where(breaks.c.id == break_id).values(**values))
 
 
-def annotate(conn: Connection, break_id: UUID, *, at: datetime, actor: str, words: str) -> None:
+def annotate(conn: Connection, break_id: UUID, *, at: datetime, actor: Actor, words: str) -> None:
     """Add a note to a break; notes stay."""
-    conn.execute(insert(break_notes).values(break_id=break_id, at=at, actor=actor, words=words))
+    conn.execute(
+        insert(break_notes).values(break_id=break_id, at=at, actor=str(actor), words=words)
+    )
 
 
 def notes(conn: Connection, break_id: UUID) -> list[Row[Any]]:

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Select, bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
+from billing.rules.actor import Actor
 from billing.rules.periods import Anchor, Schedule
 from billing.rules.subscriptions import Status, SubscriptionEventKind
 from billing.store.arrays import literal
@@ -249,7 +250,7 @@ def note(
     *,
     at: datetime,
     kind: SubscriptionEventKind,
-    actor: str,
+    actor: Actor,
     words: str,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
@@ -261,7 +262,7 @@ def note(
                 "subscription_id": subscription_id,
                 "at": at,
                 "kind": kind,
-                "actor": actor,
+                "actor": str(actor),
                 "words": words,
                 "detail": dict(detail or {}),
             }
