@@ -29,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 Role = Literal["scheduler", "worker", "reconciler", "api"]
 Work = tuple[Callable[[], None], Callable[[], None], Mapping[str, ReadinessCheck]]
-"""What a role does, how it is asked to stop, and what its readiness asks beside the servers."""
+"""A role's work, the function that stops it, and its own readiness checks."""
 
 
 def run_role(
@@ -37,10 +37,10 @@ def run_role(
     settings: Settings,
     api: Callable[[Runtime, ProcessMetrics], Work] | None = None,
 ) -> None:
-    """Run a role until TERM or Ctrl-C, then finish what is in hand.
+    """Run a role until TERM or Ctrl-C, then finish the work that has begun.
 
-    `api` makes the work of the role of that name, whose code lies above the workers.
-    Raises `SchemaUnknown`, `Unavailable`, `BadInput` before any work is done.
+    `api` makes the work of the role `api`, whose package imports the workers and not the other way
+    round. Raises `SchemaUnknown`, `Unavailable`, `BadInput` before any work is done.
     """
     configure_logging(settings.logs.format, settings.logs.level)
     registry = CollectorRegistry()
@@ -52,7 +52,7 @@ def run_role(
     if role in ("scheduler", "reconciler"):
         registry.register(StateCollector(runtime))
     if role != "scheduler":
-        list(runtime.gateways)  # a missing key is told now and not at the first charge
+        list(runtime.gateways)  # report a missing key now and not at the first charge
     work, stop, checks = _work(role, runtime, metrics, api)
     with _health(role, runtime, registry, checks) as health, _stopping_on_signals(stop):
         logger.info("%s is up, health pages on %s", role, health.url)
@@ -138,9 +138,9 @@ class _stopping_on_signals:  # noqa: N801  reads as the statement it is
 
     def __enter__(self) -> None:
         for signum in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(signum, self._heard)
+            signal.signal(signum, self._on_signal)
 
-    def _heard(self, _signum: int, _frame: FrameType | None) -> None:
+    def _on_signal(self, _signum: int, _frame: FrameType | None) -> None:
         self._stop()
 
     def __exit__(self, *_: object) -> None:

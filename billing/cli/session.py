@@ -79,7 +79,7 @@ class Session:
             engine.dispose()
 
     @contextmanager
-    def patient_engine(self) -> "Iterator[Engine]":
+    def engine_for_long_reads(self) -> "Iterator[Engine]":
         """Connect as the application role, with no limit on how long a statement may take."""
         from billing.store.engine import make_engine
         from workers.runtime.runtime import database_url

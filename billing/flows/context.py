@@ -1,4 +1,4 @@
-"""What flows work with: the database, the providers, the rules of the house and the clock."""
+"""What flows work with: the database, the providers, the policy and the clock."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -12,7 +12,7 @@ from billing.gateway.gateways import NO_GATEWAYS, Gateways
 
 
 class Clock(Protocol):
-    """Tells domain time and real time, both aware and in UTC; see `workers.runtime.clock`."""
+    """Reads domain time and real time, both aware and in UTC; see `workers.runtime.clock`."""
 
     def now(self) -> datetime:
         """Return domain time: periods, ladders, what is due."""
@@ -25,17 +25,17 @@ class Clock(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StoppedClock:
-    """Tells one instant, for work whose parts all have to see the same."""
+    """A clock that stands still, for work whose parts must all see the same instant."""
 
     stopped_now: datetime
     stopped_wall: datetime
 
     def now(self) -> datetime:
-        """Return domain time as it was."""
+        """Return the fixed domain time."""
         return self.stopped_now
 
     def wall(self) -> datetime:
-        """Return real time as it was."""
+        """Return the fixed real time."""
         return self.stopped_wall
 
 
@@ -43,8 +43,8 @@ class StoppedClock:
 class Context:
     """The parts that a flow takes as a whole.
 
-    `gateways` has a gateway for each provider account by its name; it is empty where no provider
-    is to be asked.
+    `gateways` maps the name of each provider account to its gateway; it is empty where the flow
+    calls no provider.
     """
 
     engine: Engine
@@ -54,7 +54,7 @@ class Context:
 
     @property
     def gateway(self) -> Gateway:
-        """The gateway of the default account. Raises: Unavailable where no provider is asked."""
+        """The gateway of the default account. Raises: Unavailable where there is none."""
         return self.gateways.default
 
     def at_one_instant(self) -> "Context":

@@ -1,4 +1,4 @@
-"""What the flows are told by configuration, as plain values."""
+"""The configuration's values that flows follow."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,15 +17,15 @@ CatchUpPolicy = Literal["bill", "skip", "park"]
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """Every rule of the house that a flow obeys; a plan may carry its own ladder and catch-up.
+    """The configured values for all plans; a plan may have a ladder and a catch-up policy of its
+    own.
 
-    `lease` must outlive the gateway's deadline: while it runs, nobody else sends the attempt.
-    `reconciler_lease` is the same for a step of a settlement run and for events in work; each batch
-    renews it.
-    `key_max_age` shortens how long a provider is trusted to remember an idempotency key; past
-    that age an unknown attempt is looked up in the provider's lists and not sent again.
-    `confirm_grace` is how long a charge may be missing from the provider's list, `settle_grace`
-    how long its settlement may take to appear.
+    `lease` must be longer than the gateway's deadline: during the lease, no other worker sends the
+    attempt. `reconciler_lease` is the same for a step of a settlement run and for events being
+    handled; each batch renews it. `key_max_age` shortens the time for which we trust a provider to
+    remember an idempotency key; for an older key, an unknown attempt is looked up in the provider's
+    lists and not sent again. `confirm_grace` is how long a charge may be missing from the
+    provider's list, `settle_grace` how long its settlement may take to appear.
     `authorization_window` is how long an authorisation waits to be captured.
     """
 
@@ -51,6 +51,6 @@ class Policy:
         return min(capabilities.key_max_age, self.key_max_age or capabilities.key_max_age)
 
     def pause(self, sends: int, at_least: timedelta | None = None) -> timedelta:
-        """Return how long to wait before asking again: doubling, bounded, or as told."""
+        """Return the pause before asking again: doubling, bounded, or as the provider says."""
         pause = backoff.pause(sends, first=self.unknown_backoff, longest=self.unknown_backoff_max)
         return max(pause, at_least or pause)

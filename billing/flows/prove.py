@@ -1,10 +1,10 @@
-"""Proving the promises over all data: everything is read again, nothing is trusted or changed.
+"""Checking the promises over all data: every row is read again and none is changed.
 
     one snapshot  ->  set-based checks in SQL  ->  schedules and digests computed again in Python
 
-Constraints and triggers hold the promises while rows are written. This looks at the result, so
-it also sees what was done by somebody who went around them. `docs/promises.md` says what each
-finding means and what to do.
+Constraints and triggers hold the promises while rows are written. These checks read the result, so
+they also find changes that somebody made with constraints and triggers off. `docs/promises.md` says
+what each finding means and what to do.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ TITLES: Final[Mapping[int, str]] = {
     5: "Nothing is abandoned silently",
 }
 
-# Work that is due is done within seconds; what is older than this has been forgotten.
+# Workers do due work within seconds; work that has been due for longer than this is a finding.
 GRACE: Final = timedelta(hours=1)
 RECONCILE_GRACE: Final = timedelta(days=1)
 
@@ -40,7 +40,7 @@ _DIGESTS_A_BATCH: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class PromiseResult:
-    """What was looked at for one promise, and what is wrong: nothing, when it `holds`."""
+    """How many rows were checked for one promise, and its findings; without any it `holds`."""
 
     promise: int
     title: str
@@ -62,9 +62,9 @@ def prove(
 ) -> list[PromiseResult]:
     """Check promises 1 to 5 over all rows, as they stand in one snapshot, and change nothing.
 
-    `now` is domain time: renewals and attempts due longer than `grace`, and captures that wait
-    for reconciliation longer than `reconcile_grace`, are findings; without it they aren't looked
-    for. Takes a few minutes for a million cycles and holds no writer up.
+    `now` is domain time: renewals and attempts due longer than `grace`, and captures that wait for
+    reconciliation longer than `reconcile_grace`, are findings; without `now` those checks are left
+    out. Takes a few minutes for a million cycles and blocks no writer.
     """
     with _snapshot(engine) as conn:
         return examine(conn, now, grace=grace, reconcile_grace=reconcile_grace)
@@ -77,7 +77,7 @@ def examine(
     grace: timedelta = GRACE,
     reconcile_grace: timedelta = RECONCILE_GRACE,
 ) -> list[PromiseResult]:
-    """Check the promises as the caller's transaction sees them; see `prove`."""
+    """Check the promises in the caller's transaction; see `prove`."""
     return [
         _one_cycle_a_period(conn, now, grace),
         _result(conn, 2, core.findings(conn, core.CAPTURED_ONCE)),
@@ -89,7 +89,7 @@ def examine(
 
 @contextmanager
 def _snapshot(engine: Engine) -> Iterator[Connection]:
-    """Open a transaction that sees one instant, may not write, and may take its time."""
+    """Open a read-only transaction on one snapshot, without a statement timeout."""
     with engine.connect() as pooled:
         conn = pooled.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
         with conn.begin():
@@ -105,7 +105,7 @@ def _result(conn: Connection, promise: int, findings: Sequence[str], **more: int
 
 @dataclass(slots=True)
 class _Found:
-    """Findings as they come up, of which so many are shown."""
+    """Collects findings: counts all, keeps the first few to be shown."""
 
     kind: str
     words: list[str] = field(default_factory=list)
@@ -138,7 +138,7 @@ def _one_cycle_a_period(conn: Connection, now: datetime | None, grace: timedelta
 
 
 def _differences_from_schedule(rows: Sequence[Row[Any]]) -> Iterator[str]:
-    """Compare a subscription's cycles, in order, with what its anchor and cadence say."""
+    """Compare a subscription's cycles, in order, with the periods of its anchor and cadence."""
     head = rows[0]
     subscription = f"subscription {head.id}"
     try:

@@ -1,7 +1,7 @@
-"""How a call whose outcome is unknown is asked for: under its key again, or in the lists.
+"""Asking for the outcome of a call: under its key again, or in the provider's lists.
 
-by key      the provider replays what it did the first time, as long as it remembers the key
-by looking  its lists and objects, which show what was executed, whatever was answered
+by key the provider replays its first answer, as long as it remembers the key by looking its lists
+and objects, which show what was executed, whatever was answered
 """
 
 from collections.abc import Callable
@@ -19,10 +19,10 @@ Found = TypeVar("Found")
 
 
 def lists_come_next(sends: int, capabilities: Capabilities) -> bool:
-    """Say whether this try asks the provider's lists, and not under the key once more.
+    """Tell whether this try reads the provider's lists; otherwise it sends under the key again.
 
-    From the fourth on they take turns where an error may be all that is ever replayed under a
-    key; where the key tells the present state, asking under it is enough.
+    From the fourth try on, the two alternate where the provider may replay an error under the key
+    for ever. Where a replay tells the present state, the key alone is enough.
     """
     if capabilities.replay is Replay.PRESENT_STATE:
         return False
@@ -40,9 +40,10 @@ def ask(
 ) -> Answer | Found | Unknown:
     """Send a call, or look it up. Holds no transaction.
 
-    Once the provider may have forgotten the key, only its lists can tell, and their silence is
-    proof. Before that they are asked in turn with the key: an error answer may be all that is
-    ever replayed under it, while the lists show the money; but their silence proves nothing yet.
+    Once the provider may have forgotten the key, only its lists can tell the outcome, and a call
+    missing from them was not executed. Before that, lists and key alternate: the provider may
+    replay nothing but an error under the key, while the lists show the money. A call missing from
+    the lists proves nothing yet.
     """
     if age >= policy.keys_hold(capabilities):
         return by_looking()

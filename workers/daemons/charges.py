@@ -18,7 +18,7 @@ from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy.exc import OperationalError
 
 from billing.flows.payments import authorizations, collecting
-from workers.daemons.finishing import patiently
+from workers.daemons.finishing import retry_on_db_error
 from workers.daemons.refunds import declare as declare_refunds
 from workers.runtime.broker import CHARGE_ACTOR, CHARGES
 from workers.runtime.metrics import ProcessMetrics
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 def charge(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID) -> None:
-    """Make the attempt that a payment is due for, if it is due for one, and write down its end."""
+    """Make a payment's due attempt, if there is one, and write its outcome."""
     engine, clock, policy = runtime.engine, runtime.clock, runtime.policy
     now = clock.now()
     sending = collecting.begin(engine, payment_id, now=now, wall=clock.wall(), policy=policy)
@@ -36,7 +36,7 @@ def charge(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID) -> None:
         _capture_or_void(runtime, metrics, payment_id)
         return
     outcome = collecting.attempt(runtime.gateway, sending, now=now, policy=policy)
-    patiently(
+    retry_on_db_error(
         lambda: collecting.finish(
             engine, sending, outcome, now=clock.now(), wall=clock.wall(), policy=policy
         )
@@ -45,7 +45,7 @@ def charge(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID) -> None:
 
 
 def _capture_or_void(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID) -> None:
-    """Do what an authorised payment is due for, if it is due for anything."""
+    """Capture or void an authorised payment, if either is due."""
     engine, clock, policy = runtime.engine, runtime.clock, runtime.policy
     step = authorizations.begin(
         engine, payment_id, now=clock.now(), wall=clock.wall(), policy=policy
@@ -53,7 +53,7 @@ def _capture_or_void(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID
     if step is None:
         return
     outcome = authorizations.attempt(runtime.gateway, step)
-    patiently(
+    retry_on_db_error(
         lambda: authorizations.finish(
             engine, step, outcome, now=clock.now(), wall=clock.wall(), policy=policy
         )
@@ -62,20 +62,20 @@ def _capture_or_void(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID
 
 
 def declare(runtime: Runtime, metrics: ProcessMetrics, broker: RedisBroker) -> None:
-    """Make the broker's charge actor one that works with these parts."""
+    """Register the charge actor with the broker, working with this runtime."""
 
     def run(payment_id: str) -> None:
         try:
             charge(runtime, metrics, UUID(payment_id))
         except OperationalError as error:
-            # The row says what is due; the bell rings again when the database is back.
-            logger.warning("payment %s: the database stumbled: %s", payment_id, error.orig)
+            # The row says what is due; a scheduler rings again when the database is back.
+            logger.warning("payment %s: the database failed: %s", payment_id, error.orig)
 
     dramatiq.actor(actor_name=CHARGE_ACTOR, queue_name=CHARGES, broker=broker)(run)
 
 
 def run(runtime: Runtime, metrics: ProcessMetrics, stop: threading.Event) -> None:
-    """Work until told to stop, then finish what was begun."""
+    """Work until asked to stop, then finish the jobs that have begun."""
     broker = runtime.broker
     declare(runtime, metrics, broker)
     declare_refunds(runtime, metrics, broker)
@@ -91,5 +91,5 @@ def run(runtime: Runtime, metrics: ProcessMetrics, stop: threading.Event) -> Non
     try:
         stop.wait()
     finally:
-        # Longer than one call may take: a charge that was begun is finished, not abandoned.
+        # Longer than one call may take, so that a charge that has begun is finished.
         worker.stop(timeout=int(runtime.settings.charges.lease.total_seconds() * 1000))

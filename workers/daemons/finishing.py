@@ -1,4 +1,4 @@
-"""Writing an outcome down although the database stumbles: what a worker does after every call."""
+"""Writing the outcome of a call, with retries when the database fails."""
 
 import time
 from collections.abc import Callable
@@ -10,11 +10,11 @@ FINISH_TRIES: Final = 5
 FINISH_PAUSE_SECONDS: Final = 0.5
 
 
-def patiently(write: Callable[[], object]) -> None:
-    """Write an outcome down, through a database that stumbles.
+def retry_on_db_error(write: Callable[[], object]) -> None:
+    """Write an outcome, with retries when the database fails.
 
-    If it can't be written, nothing is lost: what was begun stays open and is asked again under
-    the same key.
+    If all retries fail, nothing is lost: the call stays open and is asked for again under the same
+    key.
     """
     for left in reversed(range(FINISH_TRIES)):
         try:

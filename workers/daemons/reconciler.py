@@ -1,9 +1,9 @@
-"""The reconciler worker: does the provider have what we booked? Then close the cycles.
+"""The reconciler: compare the books with the provider, then close the cycles.
 
-Every tick asks the provider's list of charges; every night (`reconciler.settle_every`) a
-settlement run reads its balance transactions. Revenue is recognised here too, before anything
-else, for it needs no provider. Two reconcilers may run at once: confirming is
-idempotent, a settlement's steps are leased, and a batch of cycles is closed under locks.
+Every tick asks the provider's list of charges; every night (`reconciler.settle_every`) a settlement
+run reads its balance transactions. Every tick begins by recognising revenue, which needs no
+provider. Two reconcilers may run at once: confirming is idempotent, a settlement's steps are
+leased, and a batch of cycles is closed under locks.
 """
 
 import logging
@@ -32,7 +32,7 @@ LOOK_AT_CLOCK_SECONDS = 1.0
 
 
 class Reconciler(Ticking):
-    """One reconciler; `tick` confirms, settles and closes, `run` does it until told to stop."""
+    """One reconciler; `tick` confirms, settles and closes; `run` repeats it until asked to stop."""
 
     words = "reconciling failed"
     longest_pause_seconds = 60.0
@@ -45,7 +45,7 @@ class Reconciler(Ticking):
         self._seen = self._test_clock()
 
     def _wait(self, seconds: float) -> None:
-        """Wait until so much time has passed, or the test clock was moved since the tick."""
+        """Wait for so many seconds, or until somebody moves the test clock."""
         until = time.monotonic() + seconds
         while (left := until - time.monotonic()) > 0:
             if self._stopping.wait(min(left, LOOK_AT_CLOCK_SECONDS)):
@@ -57,12 +57,12 @@ class Reconciler(Ticking):
         try:
             return self._runtime.clock.pinned()
         except (DBAPIError, BillingError):
-            return None  # the next tick tells
+            return None  # the next tick reports the error
 
     def tick(self) -> tuple[charge_list.ConfirmRun, closing.Closed]:
         """Recognise revenue, confirm captures, settle if it is time, close what is ready.
 
-        Returns what was confirmed and all that was closed, by the settlement too.
+        Returns what was confirmed and the number of closed cycles, with those of the settlement.
         """
         self._recognise()
         confirmed = self._confirm()
@@ -93,9 +93,10 @@ class Reconciler(Ticking):
         return done
 
     def _settle(self) -> int:
-        """Go on with settlement runs and begin the night's; returns how many cycles they closed.
+        """Continue settlement runs and begin the night's; return how many cycles they closed.
 
-        A run that fails is a row with its error, tried again at a later tick; closing goes on.
+        A run that fails keeps its error in its row and is tried again at a later tick; closing goes
+        on.
         """
         runtime = self._runtime
         with recorded(runtime, SETTLE) as run:

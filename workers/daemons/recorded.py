@@ -1,4 +1,4 @@
-"""Noting how a run of a recurring task ended, where `billing status` and the metrics find it."""
+"""Recording how a run of a recurring task ended, for `billing status` and the metrics."""
 
 import contextlib
 import time
@@ -19,7 +19,7 @@ WORDS_MAX = 500
 class Run:
     """A run under way. `done_until` is the domain instant before which all its work is done.
 
-    A run that leaves it at None had nothing to tell and leaves no trace.
+    A run that leaves it at None records no success.
     """
 
     done_until: datetime | None = None
@@ -27,7 +27,7 @@ class Run:
 
 @contextlib.contextmanager
 def recorded(runtime: Runtime, task: str) -> Iterator[Run]:
-    """Note a task's success at the end of the block, or the error that ended it."""
+    """Record a task's success at the end of the block, or the error that ended it."""
     run, started = Run(), time.monotonic()
     try:
         yield run
@@ -43,6 +43,6 @@ def recorded(runtime: Runtime, task: str) -> Iterator[Run]:
 
 
 def record_failure(runtime: Runtime, task: str, words: str) -> None:
-    """Leave an error where `billing status` finds it, if the database can take it."""
+    """Record an error for `billing status`, unless the database is unreachable."""
     with contextlib.suppress(SQLAlchemyError, BillingError), runtime.engine.begin() as conn:
         tasks.failed(conn, task, runtime.clock.wall(), words[:WORDS_MAX])

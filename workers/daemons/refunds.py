@@ -13,7 +13,7 @@ from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy.exc import OperationalError
 
 from billing.flows.refunds import sending as flow
-from workers.daemons.finishing import patiently
+from workers.daemons.finishing import retry_on_db_error
 from workers.runtime.broker import CHARGES, REFUND_ACTOR
 from workers.runtime.metrics import ProcessMetrics
 from workers.runtime.runtime import Runtime
@@ -22,14 +22,14 @@ logger = logging.getLogger(__name__)
 
 
 def refund(runtime: Runtime, metrics: ProcessMetrics, refund_id: UUID) -> None:
-    """Send a refund, or ask about it, if it is due for that, and write down what came of it."""
+    """Send or look up a refund, if that is due, and write the outcome."""
     engine, clock, policy = runtime.engine, runtime.clock, runtime.policy
     now = clock.now()
     sending = flow.begin(engine, refund_id, now=now, wall=clock.wall(), policy=policy)
     if sending is None:
         return
     answer = flow.attempt(runtime.gateway, sending, now=now, policy=policy)
-    patiently(
+    retry_on_db_error(
         lambda: flow.finish(
             engine, sending, answer, now=clock.now(), wall=clock.wall(), policy=policy
         )
@@ -38,13 +38,13 @@ def refund(runtime: Runtime, metrics: ProcessMetrics, refund_id: UUID) -> None:
 
 
 def declare(runtime: Runtime, metrics: ProcessMetrics, broker: RedisBroker) -> None:
-    """Make the broker's refund actor one that works with these parts."""
+    """Register the refund actor with the broker, working with this runtime."""
 
     def run(refund_id: str) -> None:
         try:
             refund(runtime, metrics, UUID(refund_id))
         except OperationalError as error:
-            # The row says what is due; the bell rings again when the database is back.
-            logger.warning("refund %s: the database stumbled: %s", refund_id, error.orig)
+            # The row says what is due; a scheduler rings again when the database is back.
+            logger.warning("refund %s: the database failed: %s", refund_id, error.orig)
 
     dramatiq.actor(actor_name=REFUND_ACTOR, queue_name=CHARGES, broker=broker)(run)

@@ -1,4 +1,4 @@
-"""The scheduler daemon: open what is due, ring for what wants a worker, again and again.
+"""The scheduler daemon: open due cycles and ring for due payments and refunds, every tick.
 
 Several may run, on many machines: rows are locked with SKIP LOCKED, so they share the work
 and never do it twice. A tick that fails is repeated; what it did not commit is still due.
@@ -26,7 +26,7 @@ from workers.runtime.runtime import Runtime
 logger = logging.getLogger(__name__)
 
 TASK = "renew"
-RECORD_EVERY_SECONDS = 1.0  # an idle tick is no reason to write
+RECORD_EVERY_SECONDS = 1.0  # an idle tick writes nothing
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Tick:
 
 
 class Scheduler(Ticking):
-    """One scheduler; `tick` is all it does, `run` does it until told to stop."""
+    """One scheduler; `tick` does one round, `run` repeats it until asked to stop."""
 
     words = "tick failed"
     longest_pause_seconds = 10.0
@@ -84,7 +84,8 @@ class Scheduler(Ticking):
     def _dispatch(self, limit: int) -> int:
         """Ring for due payments and refunds, unless the queue holds enough work already.
 
-        The rows are committed first. A bell that isn't heard rings again after the window.
+        The rows are committed first. Where a message is lost, a later tick rings again after the
+        window.
         """
         runtime = self._runtime
         try:

@@ -1,4 +1,4 @@
-"""What a role's loop is: tick, pause, tick again; a failure makes the pauses longer."""
+"""The loop of a role: tick, pause, tick again; failures make the pauses longer."""
 
 import logging
 import threading
@@ -19,7 +19,7 @@ SHORTEST_PAUSE_AFTER_FAILURE_SECONDS = 1.0
 
 
 class Ticking(ABC):
-    """Something done again and again until it is told to stop; `tick` is all it does."""
+    """A loop that repeats `tick` until it is asked to stop."""
 
     words: ClassVar[str]
     longest_pause_seconds: ClassVar[float]
@@ -31,7 +31,7 @@ class Ticking(ABC):
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """Ask the running loop to end after what is in hand."""
+        """Ask the running loop to end after its current tick."""
         self._stopping.set()
 
     def run(self) -> None:
@@ -51,10 +51,10 @@ class Ticking(ABC):
 
     @abstractmethod
     def tick(self) -> object:
-        """Do once all there is to do."""
+        """Do all due work once."""
 
     def _before_tick(self) -> None:  # noqa: B027  most have nothing to note
-        """Note what `_wait` compares with."""
+        """Remember the state that `_wait` compares with."""
 
     def _wait(self, seconds: float) -> None:
         self._stopping.wait(seconds)

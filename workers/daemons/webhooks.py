@@ -1,9 +1,9 @@
-"""The process that handles events: those that are due, and those that a sweep found.
+"""The loop that handles events: those that are due, and those that a sweep found.
 
-It runs beside the reconciler, in a thread of its own. Not in a worker: there a burst of events
-would take threads and calls from the charges. Not in the reconciler's own loop: a night's
-settlement may take minutes, and a customer's new card should be tried within seconds.
-Several may run: rows are taken with SKIP LOCKED, and a sweep may be made twice.
+The loop runs in the reconciler's process, in a thread of its own. In a worker, a burst of events
+would take threads and calls from the charges. In the reconciler's own loop, events would wait for a
+night's settlement, which may take minutes, while a customer's new card should be tried within
+seconds. Several loops may run: rows are locked with SKIP LOCKED, and a repeated sweep does no harm.
 """
 
 import logging
@@ -23,12 +23,13 @@ from workers.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
-# Behind by more, what was delivered while nobody kept it is looked for as well.
+# When the last sweep is longer ago than this, the sweep reads delivered events too, not only those
+# whose delivery failed.
 BEHIND: Final = timedelta(hours=1)
 
 
 class Webhooks(Ticking):
-    """Handles events; `tick` is all it does, `run` does it until told to stop."""
+    """Handles events; `tick` does one round, `run` repeats it until asked to stop."""
 
     words = "events wait"
     longest_pause_seconds = 60.0
@@ -37,7 +38,7 @@ class Webhooks(Ticking):
         super().__init__(runtime, metrics, runtime.settings.webhooks.tick)
 
     def tick(self) -> list[Result]:
-        """Handle every event that is due; then sweep, when it is time, and handle what it found."""
+        """Handle every due event; then sweep, when it is time, and handle the events found."""
         results = self.handle_due()
         if self._sweep_is_due():
             self.sweep()
@@ -94,9 +95,11 @@ class Webhooks(Ticking):
         return swept
 
     def _watermark(self, now: datetime) -> datetime | None:
-        """Return up to where events were read; None, so from the beginning, if that is ahead of us.
+        """Return the instant up to which events were read; None if there is none or it is in the
+        future.
 
-        Then a clock was wrong, or the test clock wasn't set yet: from there on nothing is found.
+        An instant in the future comes from a wrong clock, or from before the test clock was set; a
+        sweep from there would find nothing.
         """
         with self._runtime.engine.connect() as conn:
             last = events.last_run(conn, SWEEP)
@@ -106,7 +109,7 @@ class Webhooks(Ticking):
         return watermark
 
     def _wants_all(self, watermark: datetime | None, now: datetime) -> bool:
-        """Without an endpoint nothing is ever delivered, so nothing fails to be."""
+        """Without an endpoint no delivery can fail, so the sweep has to read all events."""
         settings = self._runtime.settings
         if not settings.webhook_secrets(settings.default_provider) or watermark is None:
             return True
@@ -114,7 +117,7 @@ class Webhooks(Ticking):
 
 
 class Loop(Protocol):
-    """What runs until it is told to stop."""
+    """A loop that runs until it is asked to stop."""
 
     def run(self) -> None:
         """Work until stopped."""
@@ -126,9 +129,10 @@ class Loop(Protocol):
 
 
 def beside(first: Loop, second: Loop) -> tuple[Callable[[], None], Callable[[], None]]:
-    """Return how to run two loops in one process, and how to stop them.
+    """Return a function that runs two loops in one process, and one that stops them.
 
-    One that ends, by an error too, takes the other with it: the process is restarted whole.
+    When one loop ends, even by an error, the other is stopped too, so that the process is restarted
+    as a whole.
     """
 
     def stop() -> None:

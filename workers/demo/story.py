@@ -305,7 +305,7 @@ class Story:
 
         What is missing after a while is a finding of the report.
         """
-        for caught_up in (self._delivered, self._swept, self._heard, self._settled):
+        for caught_up in (self._delivered, self._swept, self._handled, self._settled):
             self._wait_for(caught_up)
             wait_until_done(self._runtime, self._end)
 
@@ -322,7 +322,7 @@ class Story:
             last = events.last_run(conn, SWEEP)
         return last is not None and bool(last.last_success_at and last.last_success_at >= since)
 
-    def _heard(self, _since: datetime) -> bool:
+    def _handled(self, _since: datetime) -> bool:
         with self._runtime.engine.connect() as conn:
             return not events.page(conn, unhandled=True, limit=1)
 

@@ -1,8 +1,8 @@
-"""The doorbell: Dramatiq on Redis, told to do as little as possible by itself.
+"""The doorbell: Dramatiq on Redis, configured to do as little as possible.
 
 A message carries the id of one payment or refund and is only a hint. It may be lost, doubled or
-late: what is due stands in Postgres, and the next tick rings again. So there are no retries, no
-delays, no results and no pipelines here, each of which breaks when Redis loses its memory.
+late: what is due stands in Postgres, and the next tick rings again. The broker therefore has no
+retries, delays, results or pipelines: each of these breaks when Redis loses its data.
 """
 
 from collections.abc import Iterable
@@ -20,8 +20,8 @@ CHARGES: Final = "charges"
 CHARGE_ACTOR: Final = "charge"
 REFUND_ACTOR: Final = "refund"
 
-# Messages of a killed worker come back during maintenance, which is drawn by lot at every
-# command: at the library's 1,000 in a million an idle queue waited over nine minutes.
+# Messages of a killed worker come back during maintenance, which the library runs at random: at its
+# default of 1,000 in a million commands an idle queue waited over nine minutes.
 MAINTENANCE_CHANCE: Final = 50_000
 HEARTBEAT_TIMEOUT_MS: Final = 60_000
 
@@ -30,7 +30,7 @@ TIME_LIMIT_MS: Final = 600_000
 
 
 def redis_client(url: str) -> "redis.Redis":
-    """Return a client that repeats no command: a lost reply would enqueue twice."""
+    """Return a client that never repeats a command: after a lost reply it would enqueue twice."""
     pool = redis.ConnectionPool.from_url(
         url, socket_timeout=10, socket_connect_timeout=3, retry=Retry(NoBackoff(), 0)
     )
@@ -56,7 +56,7 @@ def make_broker(url: str, namespace: str, extra: Iterable[Middleware] = ()) -> R
 
 
 def ring(broker: RedisBroker, row_id: UUID, actor: str = CHARGE_ACTOR) -> None:
-    """Tell some worker that a payment (or a refund) wants attention. Raises `redis.RedisError`."""
+    """Send a worker the message that a payment (or a refund) is due. Raises `redis.RedisError`."""
     broker.enqueue(
         dramatiq.Message[Any](
             queue_name=CHARGES,

@@ -1,9 +1,9 @@
-"""The only readers of the clock. Everything else is told what time it is.
+"""The only readers of the clock; everything else takes the time as an argument.
 
-`now` is domain time: when periods begin, ladders climb and the provider's keys age. In sandbox
-mode it is a test clock kept in Postgres, so that months pass in seconds for every process at
-once. `wall` is real time and serves leases and dispatch windows only: they have to run out
-while a test clock stands still.
+`now` is domain time: periods, ladders and the age of the provider's keys follow it. In sandbox mode
+it is a test clock kept in Postgres, so that months pass in seconds for every process at once.
+`wall` is real time, for leases and dispatch windows only: they have to run out while a test clock
+stands still.
 """
 
 from datetime import UTC, datetime

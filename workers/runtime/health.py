@@ -1,4 +1,4 @@
-"""What a running role tells its surroundings: /livez, /readyz, /metrics, and systemd.
+"""The health pages of a running role (/livez, /readyz, /metrics), and its notices to systemd.
 
 One small HTTP server in a thread, on loopback unless told otherwise and never on every
 interface: the figures are for the machine's own collector, not for the network.
@@ -24,7 +24,7 @@ from billing.errors import BadInput, Unavailable
 logger = logging.getLogger(__name__)
 
 ReadinessCheck = Callable[[], str | None]
-"""Returns None when all is well, else why not. What it raises counts as a reason too."""
+"""Returns None when all is well, else the reason why not. An exception counts as a reason."""
 
 
 class HealthServer:
@@ -82,7 +82,7 @@ class HealthServer:
 
 
 def notify_systemd(state: str) -> bool:
-    """Tell systemd "READY=1", "STOPPING=1" or "WATCHDOG=1"; False when nobody asked to be told."""
+    """Tell systemd "READY=1", "STOPPING=1" or "WATCHDOG=1"; False when systemd didn't start us."""
     address = os.environ.get("NOTIFY_SOCKET")
     if not address:
         return False
@@ -133,14 +133,14 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def server_bind(self) -> None:
-        """Bind without asking the network for our own name, which can take seconds."""
+        """Bind without looking up the host's own name, which can take seconds."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
 
 
 class _Handler(BaseHTTPRequestHandler):
     pages: _Pages
-    timeout = 5.0  # a client that says nothing doesn't keep a thread
+    timeout = 5.0  # a silent client doesn't keep a thread
 
     def do_GET(self) -> None:
         status, kind, body = self.pages.get(self.path.partition("?")[0])
@@ -151,7 +151,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(body)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Say nothing: a collector asks several times a minute."""
+        """Log nothing: a collector asks several times a minute."""
 
 
 def _refuse_every_interface(host: str) -> None:

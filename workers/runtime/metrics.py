@@ -42,7 +42,7 @@ from workers.runtime.runtime import Runtime
 logger = logging.getLogger(__name__)
 
 ATTEMPT_KINDS: Final = ("first", "ladder", "manual", "new_method", "absent")
-# A code that is none of these counts as "other": a metric never grows a label by itself.
+# Any other code counts as "other", so that the set of label values is fixed.
 DECLINE_CODES: Final = {**OWN_CODES, **decline_codes()}
 REFUND_ANSWERS: Final = (
     "succeeded",
@@ -60,8 +60,8 @@ SIGNATURE_FAULTS: Final = get_args(SignatureFault)
 DELIVERY_FAULTS: Final = get_args(DeliveryFault)
 
 
-# Why a send brought no definite answer: what the transport and the provider can do to it, and
-# what an answer can say that we don't believe.
+# Why a send has no definite answer: errors of the transport and of the provider, and answers that
+# contradict our request.
 UNANSWERED: Final = frozenset(why.value for why in (*FaultKind, *Doubt))
 
 
@@ -204,11 +204,11 @@ class ProcessMetrics:
             self._deliveries.labels(reason)
 
     def ticked(self, wall: datetime) -> None:
-        """Note the end of a scheduler's tick."""
+        """Record the end of a scheduler's tick."""
         self._heartbeat.set(wall.timestamp())
 
     def tick_failed(self) -> None:
-        """Note a tick that failed."""
+        """Record a tick that failed."""
         self._tick_failures.inc()
 
     def cycles_opened(self, count: int) -> None:
@@ -220,7 +220,7 @@ class ProcessMetrics:
         self._closed.inc(count)
 
     def attempt_finished(self, sending: ChargeSend, outcome: Outcome | Absent) -> None:
-        """Count what an attempt brought."""
+        """Count the outcome of an attempt."""
         kind = sending.kind
         match outcome:
             case Succeeded(amount=amount, captured=captured):
@@ -247,7 +247,7 @@ class ProcessMetrics:
         self._failures.labels(kind, str(decline_class), known).inc()
 
     def refund_answered(self, answer: RefundAnswer) -> None:
-        """Count what the provider said to a refund."""
+        """Count the provider's answer to a refund."""
         if isinstance(answer, RefundAccepted):
             waits = answer.status is RefundStatus.UNKNOWN
             self._refunds.labels(RefundStatus.PENDING if waits else answer.status).inc()
@@ -257,7 +257,7 @@ class ProcessMetrics:
         self._refunds.labels(type(answer).__name__.lower()).inc()
 
     def step_finished(self, step: AuthorizationStep, outcome: Outcome | Absent) -> None:
-        """Count what the provider said to a capture or a void."""
+        """Count the provider's answer to a capture or a void."""
         match outcome:
             case Succeeded(amount=amount):
                 self._steps.labels(step.kind, "captured").inc()
@@ -285,7 +285,7 @@ class ProcessMetrics:
             self._deliveries.labels(reason if reason in DELIVERY_FAULTS else "other").inc()
 
     def observe_request(self, operation: str, seconds: float, error_class: str | None) -> None:
-        """Note one request to the provider; the gateway calls this."""
+        """Record one request to the provider; the gateway calls this."""
         self._request_seconds.labels(operation).observe(seconds)
         if error_class is not None:
             self._request_failures.labels(operation, error_class).inc()
@@ -302,7 +302,7 @@ class StateCollector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Yield the figures of this moment; `billing_state_up` is 0 when they can't be had."""
+        """Yield the present figures; `billing_state_up` is 0 when they can't be read."""
         up = GaugeMetricFamily("billing_state_up", "1 when Postgres answered this scrape.")
         try:
             with self._runtime.engine.connect() as conn:

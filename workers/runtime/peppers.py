@@ -22,7 +22,7 @@ def pepper(settings: Settings) -> str:
         draft = file.with_name(f"{PEPPER_FILE}.{os.getpid()}")
         draft.touch(mode=0o600)
         draft.write_text(secrets.token_hex(32))
-        with suppress(FileExistsError):  # another process was quicker: its pepper counts
+        with suppress(FileExistsError):  # another process made one first: use that
             os.link(draft, file)
         draft.unlink()
     return check_pepper(file.read_text().strip())

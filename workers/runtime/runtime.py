@@ -1,4 +1,4 @@
-"""What a process is made of: settings in, engine, clock, policy, gateway and broker out.
+"""The parts of a process, made from the settings: engine, clock, policy, gateways, broker.
 
 Built once at the start of a process, never at import.
 """
@@ -67,7 +67,7 @@ def access(settings: Settings, name: str) -> tuple[Mapping[str, str], str | None
 
 
 def sandbox_url(settings: Settings) -> str | None:
-    """Return the embedded sandbox's address, as whoever started it wrote it down."""
+    """Return the embedded sandbox's address from the file that its starter wrote."""
     file = sandbox_file(settings)
     try:
         return str(json.loads(file.read_text())["url"])
@@ -76,7 +76,7 @@ def sandbox_url(settings: Settings) -> str | None:
 
 
 def sandbox_file(settings: Settings) -> Path:
-    """Return the file in which the embedded sandbox's address stands."""
+    """Return the path of the file with the embedded sandbox's address."""
     return settings.embedded.dir / SANDBOX_FILE
 
 
@@ -89,9 +89,9 @@ def _not_up(what: str, settings: Settings) -> Unavailable:
 
 
 def minimum_amounts(settings: Settings) -> Mapping[str, int]:
-    """Return the smallest amount to charge by currency: what every provider here takes.
+    """Return the smallest amount to charge by currency: the largest minimum of the providers here.
 
-    What is configured is put over it.
+    Configured amounts replace it.
     """
     found: dict[str, int] = {}
     for provider in settings.providers.values():
@@ -101,7 +101,7 @@ def minimum_amounts(settings: Settings) -> Mapping[str, int]:
 
 
 def policy_of(settings: Settings) -> Policy:
-    """Return the rules of the house as the flows take them."""
+    """Return the configured policy in the form that flows take."""
     budget = settings.dunning.budget
     return Policy(
         mode=settings.mode,
@@ -126,7 +126,7 @@ def policy_of(settings: Settings) -> Policy:
 class Runtime:
     """The parts of one process, each made when it is first asked for.
 
-    `role` says what the process is for; without one it has the provider to itself.
+    `role` is the role of the process; without one it may use the provider's whole rate.
     """
 
     settings: Settings
@@ -152,7 +152,7 @@ class Runtime:
 
     @cached_property
     def policy(self) -> Policy:
-        """The rules of the house."""
+        """The configured policy."""
         return policy_of(self.settings)
 
     @cached_property
@@ -189,11 +189,11 @@ class Runtime:
 
     @property
     def context(self) -> Context:
-        """What a flow takes as a whole, with the provider to ask."""
+        """The context for a flow, with the gateways."""
         return Context(self.engine, self.policy, self.clock, self.gateways)
 
     def close(self) -> None:
-        """Let go of connections."""
+        """Close the connections."""
         if "engine" in self.__dict__:
             self.engine.dispose()
         if "broker" in self.__dict__:

@@ -1,7 +1,7 @@
-"""Moving the test clock: through every due instant, in order, with the real daemon at work.
+"""Moving the test clock through every due instant, in order, while the daemons run.
 
-The sandbox's clock goes first, so that nothing at the provider is ever dated before our own
-record of it. The clock stands still until all that is due is done.
+The sandbox's clock is set first, so that nothing at the provider is dated before our own record of
+it. The clock stands still until all due work is done.
 """
 
 import time
@@ -37,10 +37,10 @@ def advance(
 ) -> int:
     """Move the clock to `to` and return how many stops were made on the way.
 
-    Afterwards the reconciler gets a tick's time to do what it can.
-    Stops at every due instant; with a `step`, instants less than a step apart share a stop.
-    Raises `BadInput` outside sandbox mode or for a time in the past, `Unavailable` when what is
-    due isn't done within a minute (nobody runs the scheduler or a worker).
+    Afterwards it waits as long as one tick of the reconciler takes. Stops at every due instant;
+    with a `step`, instants less than a step apart share a stop. Raises `BadInput` outside sandbox
+    mode or for a time in the past, `Unavailable` when what is due isn't done within a minute
+    (nobody runs the scheduler or a worker).
     """
     control = _control(runtime)
     now = runtime.clock.now()
@@ -64,9 +64,9 @@ def advance(
 
 
 def wait_for_reconciler(runtime: Runtime, now: datetime, seconds: float = GRACE_SECONDS) -> None:
-    """Let the reconciler see what passed until `now`: for a tick's time, which is real, and more.
+    """Wait until the reconciler has done what it can by `now`, for a tick (real time) or longer.
 
-    Where none ran lately there is nothing to wait for.
+    Returns at once where no reconciler ran lately.
     """
     tick = runtime.settings.reconciler.tick.total_seconds()
     deadline = time.monotonic() + tick + seconds

@@ -32,7 +32,7 @@ class SandboxControl:
         self._call("POST", "faults", spec)
 
     def clear_faults(self) -> None:
-        """Take every ordered fault back."""
+        """Remove every ordered fault."""
         self._call("DELETE", "faults")
 
     def fired(self) -> Mapping[str, int]:
@@ -68,24 +68,24 @@ class SandboxControl:
     # --- money that moves without the engine ----------------------------------------------------
 
     def take_money(self, amount: int, currency: str) -> Mapping[str, Any]:
-        """Make a paid PaymentIntent that the engine knows nothing of, and return it."""
+        """Make a paid PaymentIntent that the engine doesn't know, and return it."""
         wanted = {"amount": amount, "currency": currency.lower()}
         made: Mapping[str, Any] = self._call("POST", "payment_intents", wanted)
         return made
 
     def open_dispute(self, payment_intent: str, *, inquiry: bool = False) -> str:
-        """Let the cardholder's bank dispute a payment, or only ask; return the dispute's id."""
+        """Open a dispute or an inquiry of the cardholder's bank; return its id."""
         wanted = {"payment_intent": payment_intent, "inquiry": inquiry}
         return str(self._call("POST", "disputes", wanted)["id"])
 
     def decide_dispute(self, dispute: str, outcome: str) -> None:
-        """Let the bank decide: `won`, `lost`, or `warning_closed` for what it only asked about."""
+        """Close a dispute: `won`, `lost`, or `warning_closed` for an inquiry."""
         self._call("POST", f"disputes/{dispute}", {"outcome": outcome})
 
     def pay(self, payment_intent: str, customer: str, card: str = "pm_card_visa") -> None:
-        """Let a customer pay a PaymentIntent at the provider, past the engine.
+        """Pay a PaymentIntent at the provider as its customer, without the engine.
 
-        Asked again until it is paid, as the provider may be having its faults.
+        Repeats the request until it succeeds, as faults may be ordered.
         """
         attached = self._api("POST", f"payment_methods/{card}/attach", {"customer": customer})
         paying = {"payment_method": str(attached["id"]), "off_session": "true"}

@@ -1,13 +1,13 @@
-"""Keeps a set of child processes running: started in order, restarted when they fall, stopped
-in reverse.
+"""Keeps a set of child processes running: started in order, restarted when they end, stopped in
+reverse.
 
 A child starts once every child before it has been ready. One that ends is started again after a
-growing, jittered pause; those after it are left alone, as each of them can do without the
-others for a while. Before everything was ready once, a child that keeps failing ends it all:
-then something is wrong that a restart doesn't cure.
+growing, jittered pause; those after it are left alone, as each of them can do without the others
+for a while. Until all children have been ready once, a child that keeps failing ends the
+supervisor: a restart wouldn't help.
 
-Everything happens in the calling thread, which has to be the main one; only the children's
-output is copied by threads. No child outlives this process (see `billing.embedded.orphans`).
+Everything happens in the calling thread, which has to be the main one; only threads copy the
+children's output. No child outlives this process (see `billing.embedded.orphans`).
 """
 
 import contextlib
@@ -45,7 +45,7 @@ _LINE_BYTES_MAX = 64 * 1024
 
 
 class ChildState(StrEnum):
-    """Where a child is in its life."""
+    """The state of a child."""
 
     WAITING = "waiting"  # for those before it
     STARTING = "starting"
@@ -124,7 +124,7 @@ class _Output:
                 try:
                     self._stream.write(f"{name:<10} | {line}\n")
                     self._stream.flush()
-                except (OSError, ValueError):  # the reader of a pipe left; the files go on
+                except (OSError, ValueError):  # the pipe's reader is gone; the files go on
                     self._stream = None
             if self._folder is not None:
                 self._file(name).emit(logging.makeLogRecord({"msg": line}))
@@ -162,7 +162,7 @@ class _Output:
 
 
 class _Child:
-    """One child: its process, and what became of the earlier ones."""
+    """One child: its present process, and how the earlier ones ended."""
 
     def __init__(self, spec: ChildSpec, pauses: Pauses, output: _Output) -> None:
         self.spec = spec
@@ -200,7 +200,7 @@ class _Child:
             self.process.send_signal(signum)
 
     def end(self) -> None:
-        """Kill what is left of the child and its group, and let go of it."""
+        """Kill what is left of the child and its group, and close its handles."""
         self._let_go()
         self.state = ChildState.STOPPED
         if self.spec.close is not None:
@@ -316,7 +316,7 @@ class Supervisor:
             self.pump(_POLL)
 
     def pump(self, seconds: float = 0.0) -> None:
-        """Restart what has fallen, then sleep. To be called often by whoever uses `start`."""
+        """Restart children that have ended, then sleep. Whoever uses `start` calls this often."""
         self._step()
         if seconds > 0:
             time.sleep(min(seconds, _POLL / 2) if not self.all_ready() else seconds)

@@ -1,7 +1,7 @@
 """`billing up`: the whole engine on one machine, supervised.
 
-Order: PostgreSQL (with its schema brought forward), Valkey, the sandbox, then our own roles.
-What falls is restarted with growing pauses; Ctrl-C or TERM stops all, last first; nothing
+Order: PostgreSQL (with its schema brought forward), Valkey, the sandbox, then our own roles. A
+process that ends is restarted with growing pauses; Ctrl-C or TERM stops all, last first; no process
 outlives a supervisor that was killed.
 """
 
@@ -62,7 +62,7 @@ def children(
     durable: bool = True,
     api: bool = True,
 ) -> list[ChildSpec]:
-    """Return what has to run, in the order it is started."""
+    """Return the children that have to run, in the order of their start."""
     specs: list[ChildSpec] = []
     if settings.database.url == EMBEDDED:
         specs.append(_postgres(settings, durable))
@@ -137,6 +137,6 @@ def _role(
         command=[*command, role],
         env={**env, f"BILLING__METRICS__{role.upper()}_PORT": str(port)},
         ready=http_ready(f"http://{settings.metrics.host}:{port}/readyz"),
-        # A charge in flight is finished first; it is bounded by the provider's deadline.
+        # A charge that has begun is finished first; the provider's deadline bounds it.
         stop_timeout=settings.longest_call.total_seconds() + 10,
     )

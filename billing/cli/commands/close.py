@@ -50,7 +50,7 @@ def show(session: Session, offline: bool, output: Output) -> int:
     from billing.flows.settlement import tie_out
 
     balances = None if offline else session.runtime.gateway.balance()
-    with session.patient_engine() as engine, engine.connect() as conn:
+    with session.engine_for_long_reads() as engine, engine.connect() as conn:
         found = tie_out.report(conn, now=session.now(), balances=balances)
     output.record(
         _record(found),

@@ -56,7 +56,7 @@ def _verify(session: Session) -> "list[Finding]":
 
     found: list[Finding] = []
     with (
-        session.patient_engine() as engine,
+        session.engine_for_long_reads() as engine,
         engine.connect() as conn,
         progress("verifying", len(CHECKS)) as bar,
     ):
@@ -73,7 +73,7 @@ def trial_balance(session: Session, output: Output) -> None:
     """Show debits, credits and balance of every account; each currency adds up to zero."""
     from billing.queries import books
 
-    with session.patient_engine() as engine, engine.connect() as conn:
+    with session.engine_for_long_reads() as engine, engine.connect() as conn:
         rows = books.trial_balance(conn)
     output.records([asdict(row) for row in rows], _BALANCES)
     sums: dict[str, int] = {}

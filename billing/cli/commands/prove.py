@@ -28,7 +28,7 @@ def prove(session: Session, output: Output) -> int:
     from billing.flows.prove import prove as check
 
     _let_the_reconciler_catch_up(session)
-    with session.patient_engine() as engine, progress("proving", None):
+    with session.engine_for_long_reads() as engine, progress("proving", None):
         results = check(engine, session.now())
     if output.format == "table":
         output.records([_row(result) for result in results], _COLUMNS)

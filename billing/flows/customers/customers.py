@@ -1,7 +1,7 @@
 """Customers and their payment methods, at the provider and in our rows.
 
-Our row is committed first and its id is the idempotency key at the provider, so a command
-that died half-way is finished by running it again.
+Our row is committed first, and its id is the idempotency key at the provider. A command that died
+half-way is therefore finished by running it again.
 """
 
 from datetime import datetime
@@ -38,9 +38,9 @@ def create(
 ) -> UUID:
     """Create a customer here and at the provider, with a payment method if one is given.
 
-    With a `customer_id` of the caller's, creating it again goes on where the first time stopped.
+    Where the caller gives the `customer_id`, a second call goes on where the first one stopped.
     Raises `BadInput` (a card number, a refused payment method), `Conflict` (external id taken),
-    `Unavailable`: then the same command may be run again and goes on where it stopped.
+    `Unavailable`. After `Unavailable` the caller may run the same command again.
     """
     refuse_anything_like_a_card(
         name=name, email=email, external_id=external_id, payment_method=payment_method
@@ -78,9 +78,10 @@ def _claim(
     external_id: str | None,
     now: datetime,
 ) -> tuple[UUID, UUID | None]:
-    """Commit the row, or take up one that an interrupted command left without its provider id.
+    """Commit the customer's row, or return the one of an interrupted command.
 
-    Returns its id and the engine's. A row of before engines had an id was sent without one.
+    Returns the customer's id and the engine's. The row of an interrupted command has no provider
+    id. A row from before engines had ids has no engine id: its request was sent without one.
     """
     values = {
         "id": customer_id,
@@ -93,7 +94,8 @@ def _claim(
         claimed = customers.find(conn, str(customer_id))
         if claimed is not None:
             return claimed.id, claimed.engine_id
-        # Also refused is another customer's id: `find` would never come to the new one.
+        # Another customer's id is refused too: `find` looks for ids first and would never return
+        # the new customer.
         existing = None if external_id is None else customers.find(conn, external_id)
         if existing is None and customers.add(conn, values):
             return customer_id, engine_id(conn)
@@ -120,10 +122,10 @@ def set_payment_method(
     now: datetime,
     policy: Policy,
 ) -> tuple[PaymentMethodDetails, int]:
-    """Attach a token, make it the customer's default and try at once what waited for it.
+    """Attach a token as the customer's default and retry the payments that waited for one.
 
-    Returns what it is recognised by, and how many payments are tried again.
-    Raises `NotFound`, `BadInput`, `Unavailable`.
+    Returns what a person recognises the payment method by, and the number of payments that are
+    retried. Raises `NotFound`, `BadInput`, `Unavailable`.
     """
     refuse_card_number(token, "payment_method")
     with engine.connect() as conn:
@@ -177,9 +179,9 @@ def keep_payment_method(
 
 
 def retry_with_new_method(conn: Connection, customer_id: UUID, now: datetime) -> int:
-    """Make everything that failed with the old payment method due now; no rung is used.
+    """Make every payment that failed with the old payment method due now; no rung is used.
 
-    Returns how many payments that are.
+    Returns the number of these payments.
     """
     made_due = 0
     for payment in payments.lock_waiting_for_method(conn, customer_id):
@@ -195,7 +197,7 @@ def retry_with_new_method(conn: Connection, customer_id: UUID, now: datetime) ->
                 why="the payment method was changed",
             )
         elif payment.open_attempt_n is not None:
-            continue  # its outcome comes first; if it is a decline, the new one is tried at once
+            continue  # its outcome comes first; a decline tries the new method at once
         payments.change(
             conn,
             payment.id,
@@ -211,5 +213,5 @@ def retry_with_new_method(conn: Connection, customer_id: UUID, now: datetime) ->
 
 
 def rung_given_back(pending_kind: AttemptKind | None, rung: int) -> int:
-    """Return the rungs used when an attempt out of turn takes a scheduled one's place."""
+    """Return the number of rungs used, after an unscheduled attempt replaces a scheduled one."""
     return rung - 1 if pending_kind is AttemptKind.LADDER else rung

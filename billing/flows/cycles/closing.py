@@ -1,7 +1,7 @@
 """Closing cycles: resolved, receivable zero, confirmed by the provider; then immutable.
 
-The journal itself is asked whether anything is still owed. A closed cycle takes no more
-entries (the database refuses them); what comes later is booked without a cycle.
+The receivable is read from the journal. The database refuses further entries for a closed cycle;
+what comes later is booked without a cycle.
 """
 
 from collections.abc import Sequence
@@ -20,7 +20,9 @@ from billing.store.subscriptions import cycles
 
 @dataclass(frozen=True, slots=True)
 class Closed:
-    """What one run did; `held_back` cycles looked ready but their receivable wasn't zero."""
+    """What one run did; `held_back` counts cycles that looked ready but whose receivable wasn't
+    zero.
+    """
 
     closed: int = 0
     held_back: int = 0
@@ -29,7 +31,7 @@ class Closed:
 def run(engine: Engine, *, now: datetime, batch: int = 100) -> Closed:
     """Close every cycle that is ready, `batch` cycles a transaction.
 
-    Safe to run twice at once and to be killed anywhere: a batch is closed or it isn't.
+    It may run twice at once and may be killed anywhere: a batch is closed as a whole or not at all.
     """
     closed = held_back = 0
     after: UUID | None = None

@@ -36,7 +36,9 @@ class Opening:
 
 
 class CannotOpen(Exception):
-    """This subscription can't go on by itself: `reason` for the metric, the text for a person."""
+    """The subscription's next cycle can't be opened: `reason` for the metric, the text for a
+    person.
+    """
 
     def __init__(self, reason: str, error: str) -> None:
         super().__init__(error)

@@ -1,8 +1,9 @@
 """The digest of a closed cycle: one hash over all that was true when it closed.
 
-`billing prove` computes it again from the rows; a difference means that somebody changed
-history. What may change after closing (settlement, refunds) is not part of it; where the
-settlement corrected a payment of a closed cycle, what the correction found counts, as it says.
+`billing prove` computes the digest again from the rows; a difference means that somebody changed
+history. The digest leaves out what may change after closing (settlement, refunds). Where the
+settlement corrected a payment of a closed cycle, the digest uses the payment's values from before
+the correction, which the correction's row keeps.
 """
 
 import hashlib
@@ -35,7 +36,8 @@ _ROWS = text(
      WHERE c.id = ANY(CAST(:ids AS uuid[]))
     """
 )
-# As rows, so that broken entries have a digest too. What an entry posted is in its hash.
+# Entries are read as plain rows, so that malformed ones have a digest too. An entry's hash covers
+# its postings.
 _ENTRIES = text(
     """
     SELECT cycle_id, id, source_key, payload_hash FROM ledger.entries

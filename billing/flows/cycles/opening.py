@@ -2,8 +2,8 @@
 
     lock due rows (SKIP LOCKED)  ->  decide in pure code  ->  write all in a few statements
 
-A batch is one transaction. What goes wrong with one subscription parks that one, with its
-error, and the others go on: nobody's bill waits for somebody else's bad row.
+A batch is one transaction. An error in one subscription parks that subscription, with the error,
+and the other subscriptions of the batch are billed.
 """
 
 from collections.abc import Sequence
@@ -115,7 +115,7 @@ def _write_all(
 
 
 def _raise_if_unreachable(error: DBAPIError | BillingError) -> None:
-    """A lost connection, a deadlock or a timeout is no fault of the subscription."""
+    """Raise an error that lies outside the row: a lost connection, a deadlock, a timeout."""
     if isinstance(error, OperationalError) or (
         isinstance(error, DBAPIError) and error.connection_invalidated
     ):
@@ -229,7 +229,7 @@ def _status_after(opening: Opening) -> Status:
 
 
 def _notes(opening: Opening, now: datetime) -> list[NewEvent]:
-    """Return timeline lines for what the cycle rows alone don't show."""
+    """Return timeline events for what the cycle rows alone don't show."""
     subscription, after = opening.subscription, _status_after(opening)
     found: list[tuple[SubscriptionEventKind, str]] = []
     if after is not subscription.status:
@@ -259,7 +259,9 @@ def _notes(opening: Opening, now: datetime) -> list[NewEvent]:
 def park(
     conn: Connection, subscription: Subscription, now: datetime, *, reason: str, error: str
 ) -> None:
-    """Take a (locked) subscription out of scheduling, with the error that a person has to read."""
+    """Park a (locked) subscription with the error that a person has to read; the scheduler passes
+    it over.
+    """
     subscriptions.change(conn, subscription.id, **parked_for(now, reason, error[:2000]))
     subscriptions.note(
         conn,

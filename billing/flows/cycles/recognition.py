@@ -2,9 +2,10 @@
 
     lock due invoices (SKIP LOCKED)  ->  decide in pure code  ->  write all in a few statements
 
-A batch is one transaction. What was earned of an invoice, and up to when, is kept beside its
-entries, so running it twice, or after a pause, earns nothing twice and leaves nothing out. An
-invoice that is voided or written off earns no more; what is refunded lowers what is left.
+A batch is one transaction. A row beside the entries keeps how much of an invoice was earned, and up
+to when. So a second run, or one after a pause, earns nothing twice and leaves nothing out. An
+invoice that is voided or written off earns no more; a refund lowers the amount that is left to
+earn.
 """
 
 from collections.abc import Mapping
@@ -32,10 +33,7 @@ class Recognised:
 
 
 def run(engine: Engine, *, now: datetime, batch: int, policy: Policy) -> Recognised:
-    """Earn everything that is due by `now`, `batch` invoices a transaction.
-
-    Safe to run twice at once and to be killed anywhere.
-    """
+    """Earn everything that is due by `now`, `batch` invoices a transaction."""
     seen = earned = 0
     while True:
         with engine.begin() as conn:
@@ -51,7 +49,8 @@ def run_batch(conn: Connection, now: datetime, limit: int, policy: Policy) -> Re
     rows = recognition.lock_due(conn, now, limit)
     if not rows:
         return Recognised()
-    # A statement of its own: it sees what was refunded while the locks were waited for.
+    # A second statement, so that it sees refunds committed while the first one waited for its
+    # locks.
     standings = recognition.standings(conn, [row.id for row in rows])
     steps: dict[UUID, RecognitionStep] = {}
     currencies: dict[UUID, str] = {}

@@ -1,4 +1,4 @@
-"""Passing over periods that will never be billed: they are opened as cycles of kind `skipped`."""
+"""Skipping periods that will never be billed: each is opened as a cycle of kind `skipped`."""
 
 from datetime import datetime
 
@@ -13,10 +13,10 @@ from billing.store.subscriptions.subscriptions import Subscription
 
 
 def skip_missed(conn: Connection, subscription: Subscription, now: datetime) -> int:
-    """Open every period of a (locked) subscription that is wholly over as skipped.
+    """Open each period of a (locked) subscription that is wholly over as a skipped cycle.
 
-    The one that contains `now` is the next to be opened, and billed. Returns how many were
-    skipped.
+    The period that contains `now` is then the next to be opened and billed. Returns the number of
+    skipped cycles.
     """
     schedule, n = subscription.schedule, subscription.next_n
     rows: list[NewCycle] = []
@@ -38,7 +38,7 @@ def skip_missed(conn: Connection, subscription: Subscription, now: datetime) -> 
         )
         scheduled = nth(schedule, scheduled.n + 1)
     cycles.add(conn, rows)
-    # Without the status in the same statement the row would break its check while unpaid.
+    # One statement sets both: a check ties `renews_at` to the status.
     waits = subscription.status is Status.UNPAID
     status = Status.ACTIVE if waits else subscription.status
     subscriptions.change(

@@ -1,7 +1,7 @@
-"""Disputes: our side brought to what the provider says of one now.
+"""Applying the provider's present state of a dispute to ours.
 
-Nothing here depends on the order or the number of events: the dispute is fetched and applied as it
-is now. Money moves by the provider's transactions alone, each posted once under its id:
+The caller fetches the dispute and these functions apply it as it is now, so the order and number of
+events don't matter. Only the provider's transactions move money, each posted once under its id:
 
     withheld   dispute_receivable, and the fee as the provider charged it
     returned   the same the other way, with the fee where the provider gives it back
@@ -33,9 +33,10 @@ from billing.store.settlement import breaks
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """What came of applying a dispute; `state` is None when its charge is none of ours.
+    """The result of applying a dispute.
 
-    `too_much` says that more was lost than the refunds we know of had left.
+    `state` is None when its charge isn't ours. `too_much` tells that more was lost than the payment
+    had left after its refunds.
     """
 
     dispute_id: UUID
@@ -45,10 +46,10 @@ class Applied:
 
 
 def apply(conn: Connection, found: ProviderDispute, *, now: datetime) -> Applied:
-    """Bring our side to a dispute as the provider has it now; any number of times, in any order.
+    """Apply a dispute as the provider has it now; any number of times, in any order.
 
-    In the caller's transaction. A dispute of a charge that we don't know becomes a break, and is
-    taken up when the charge is known.
+    In the caller's transaction. A dispute of a charge that we don't know becomes a break; once the
+    charge is known, the same call assigns the dispute to its payment.
     """
     payment = _lock_payment(conn, found)
     row = disputes.claim(conn, **_first_row(found, payment, now))
@@ -82,7 +83,7 @@ def _lock_payment(conn: Connection, found: ProviderDispute) -> LockedPayment | N
 def _first_row(
     found: ProviderDispute, payment: LockedPayment | None, now: datetime
 ) -> DisputeInsert:
-    """Return the row of a dispute that nothing was posted of yet."""
+    """Return the first row of a dispute, without any posted transaction."""
     return {
         "id": new_id(),
         "provider_dispute_id": found.id,
@@ -99,7 +100,9 @@ def _first_row(
 
 
 def _is_late(row: Dispute, found: ProviderDispute) -> bool:
-    """Tell whether a newer answer was applied before: an earlier stage, or fewer transactions."""
+    """Tell whether this answer is older than one applied before: an earlier stage, or fewer
+    transactions.
+    """
     seen = state_of(found.stage, found.is_inquiry)
     ids = {transaction.id for transaction in found.balance_transactions}
     return is_older(seen, row.state) or not ids.issuperset(row.transaction_ids)
@@ -180,9 +183,9 @@ def _post_decision(
     found: ProviderDispute,
     now: datetime,
 ) -> tuple[list[Entry], bool]:
-    """Return the entries of a loss, and of the one it replaces: booked for what is withheld now.
+    """Return the entries that book what is withheld now as lost and reverse an earlier loss.
 
-    And whether it is more than was left of the payment.
+    The second value tells whether the loss is more than the payment had left.
     """
     held = _withheld(_movements(found), found)
     lost = held if state is DisputeState.LOST else held - held
@@ -274,7 +277,7 @@ def _explain_unknown(
 def _record_too_much(
     conn: Connection, payment: LockedPayment, row: Dispute, lost: Money, left: Parts, now: datetime
 ) -> None:
-    """The cardholder has more than was paid: refunded, and taken back by the bank as well."""
+    """Record a break: the cardholder got more than was paid, from our refund and from the bank."""
     too_much = BreakFound(
         kind=BreakKind.DISPUTE_MISMATCH,
         subject=row.id,

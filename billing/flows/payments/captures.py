@@ -1,4 +1,4 @@
-"""What follows when the money is captured or reserved, inside the caller's transaction.
+"""Writing captures and authorisations, inside the caller's transaction.
 
 Each function takes the payment locked by `payments.lock_payment`. Locks are taken in one order
 everywhere: payments first, then their subscription.
@@ -41,11 +41,11 @@ def captured(
     now: datetime,
     actor: Actor,
 ) -> None:
-    """The money is ours: payment CAPTURED, invoice paid, entry posted, subscription active."""
+    """Write a capture: payment CAPTURED, invoice paid, entry posted, subscription active."""
     if outcome.amount != payment.money:
         _park_mismatch(conn, payment, outcome, payment.money, now)
         return
-    if payment.capture_method is CaptureMethod.MANUAL:  # somebody was quicker than we are
+    if payment.capture_method is CaptureMethod.MANUAL:  # captured elsewhere before we read it
         payments.change(conn, payment.id, now, authorized_until=now)
     attempts.finish(
         conn,
@@ -80,7 +80,7 @@ def captured(
 
 
 def pay_invoice(conn: Connection, payment: LockedPayment, now: datetime) -> None:
-    """Call the invoice of a captured payment paid; a charge without an invoice has none."""
+    """Mark the invoice of a captured payment as paid, if the payment has one."""
     if payment.invoice_id is not None and payment.invoice_status is not None:
         invoices.move(conn, payment.invoice_id, payment.invoice_status, InvoiceStatus.PAID, now)
 
@@ -88,7 +88,7 @@ def pay_invoice(conn: Connection, payment: LockedPayment, now: datetime) -> None
 def post_capture(
     conn: Connection, payment: LockedPayment, capture: int | str, amount: Money, now: datetime
 ) -> None:
-    """Post a capture; a charge without an invoice is owed and earned by the same event."""
+    """Post a capture; for a charge without an invoice, post its receivable and revenue as well."""
     entries = []
     if payment.invoice_id is None:
         entries.append(
@@ -122,9 +122,10 @@ def authorized(
     actor: Actor,
     policy: Policy,
 ) -> None:
-    """The money is reserved: payment AUTHORIZED, to be captured before it expires.
+    """Write an authorisation: payment AUTHORIZED, to be captured before it expires.
 
-    What follows is written down at once: unless it is captured, it is voided when it expires.
+    The same transaction schedules the void at expiry, which happens unless the payment is captured
+    before.
     """
     if outcome.amount != payment.money:
         _park_mismatch(conn, payment, outcome, payment.money, now)
@@ -173,7 +174,7 @@ def _evidence(attempt_n: int, outcome: Succeeded) -> dict[str, Any]:
 def _park_mismatch(
     conn: Connection, payment: LockedPayment, outcome: Succeeded, expected: Money, now: datetime
 ) -> None:
-    """The provider took another amount than we asked: nothing may go on by itself."""
+    """Record a break and park the payment: the provider took another amount than we asked for."""
     found = BreakFound(
         kind=BreakKind.AMOUNT_MISMATCH,
         subject=payment.id,

@@ -1,4 +1,4 @@
-"""What follows from a decline: the ladder decides, inside the caller's transaction."""
+"""Writing a decline and what the ladder decides on it, inside the caller's transaction."""
 
 from datetime import datetime
 
@@ -36,9 +36,9 @@ def declined(
     now: datetime,
     policy: Policy,
 ) -> None:
-    """A definite no: the ladder decides what follows, and says why in words.
+    """Write a decline and the ladder's decision on it.
 
-    `attempt_n` is None where the provider was not even asked (no payment method).
+    `attempt_n` is None where the provider wasn't asked, because there is no payment method.
     """
     code, decline_class, advice = _decline(outcome)
     zone = payment.zone or "UTC"
@@ -98,7 +98,7 @@ def declined(
 def is_last_attempt(payment: LockedPayment, attempt_n: int | None) -> bool:
     """Tell whether the subscription was canceled while this attempt was open.
 
-    `lifecycle.cancel` notes it by making giving up what comes next.
+    `lifecycle.cancel` records that by setting the payment's next attempt to "give up".
     """
     return attempt_n is not None and payment.next_attempt_kind is AttemptKind.GIVE_UP
 

@@ -1,7 +1,4 @@
-"""What an attempt came to, written down inside the caller's transaction.
-
-Each outcome leaves payment, attempt, invoice, journal and subscription telling the same story.
-"""
+"""Writing the outcome of an attempt, inside the caller's transaction."""
 
 from datetime import datetime
 from typing import Final
@@ -35,7 +32,8 @@ from billing.store.payments.payments import LockedPayment, PaymentChange
 from billing.store.settlement import breaks
 from billing.store.subscriptions.parking import parked_for
 
-# Answers that are definite about the wrong thing; the attempt stays open, and a person is told.
+# Answers about another amount, currency or payment than ours: the attempt stays open, and a break
+# tells a person.
 CONTRADICTIONS: Final = {
     "wrong_amount": BreakKind.AMOUNT_MISMATCH,
     "wrong_currency": BreakKind.CURRENCY_MISMATCH,
@@ -52,9 +50,9 @@ def apply(
     again_at: datetime,
     policy: Policy,
 ) -> None:
-    """Write down what an open attempt of a payment came to.
+    """Write the outcome of a payment's open attempt.
 
-    One that is still unanswered is asked for again from `again_at` on, which is real time.
+    An attempt that is still unknown is asked for again from `again_at` (real time) on.
     """
     match outcome:
         case Succeeded(captured=False) if payment.capture_method is CaptureMethod.MANUAL:
@@ -84,7 +82,9 @@ def apply(
 def _rejected(
     conn: Connection, payment: LockedPayment, *, attempt_n: int, outcome: Rejected, now: datetime
 ) -> None:
-    """The provider refused our request as wrong: nothing was executed, a person must look."""
+    """Write that the provider refused our request as wrong: park the payment, unless it was
+    canceled there.
+    """
     attempts.finish(
         conn,
         payment.id,
@@ -96,7 +96,7 @@ def _rejected(
         decision="parked: the request itself was refused",
     )
     if outcome.reason is RefusalReason.PAYMENT_CANCELED:
-        # Somebody canceled it at the provider. It can never be paid, so another one is safe.
+        # Somebody canceled the payment at the provider. It can never be paid, so a new one is safe.
         payments.change(
             conn,
             payment.id,
@@ -129,7 +129,7 @@ def _unanswered(
     now: datetime,
     again_at: datetime,
 ) -> None:
-    """No definite answer: the attempt stays open and is asked again from `again_at` on."""
+    """Keep an attempt open that has no definite answer; a worker asks again from `again_at` on."""
     unknown = isinstance(outcome, Unknown)
     if outcome.error_class in CONTRADICTIONS:
         _record_contradiction(conn, payment, attempt_n, outcome, now)
@@ -153,7 +153,9 @@ def _record_contradiction(
     outcome: Unknown | Deferred,
     now: datetime,
 ) -> None:
-    """The provider's answer is about other money than ours: asking again won't explain it."""
+    """Record a break: the provider's answer is about other money than ours. Asking again won't
+    explain it.
+    """
     found = BreakFound(
         kind=CONTRADICTIONS[outcome.error_class],
         subject=f"{payment.id}:{attempt_n}",
@@ -166,7 +168,7 @@ def _record_contradiction(
 
 
 def _proven_absent(conn: Connection, payment: LockedPayment, attempt_n: int, now: datetime) -> None:
-    """Nothing was executed under that key: a new attempt is allowed, on the same rung."""
+    """Close the attempt as absent and allow a new one, on the same rung."""
     last = is_last_attempt(payment, attempt_n)
     attempts.finish(
         conn,

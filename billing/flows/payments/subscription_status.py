@@ -1,6 +1,6 @@
 """What a payment's outcome means for its subscription, inside the caller's transaction.
 
-The payment is locked already: locks are taken payments first, then their subscription.
+The caller holds the payment's lock: payments are locked before their subscription.
 """
 
 from datetime import datetime
@@ -27,7 +27,7 @@ from plans.terms import Dunning
 def recover_subscription(
     conn: Connection, payment: LockedPayment, now: datetime, actor: Actor
 ) -> None:
-    """Let a subscription go on whose open payment was captured, unless another one is open."""
+    """Make a subscription active whose payment was captured, unless another one of it is open."""
     if payment.subscription_status not in (Status.PAST_DUE, Status.UNPAID):
         return
     subscription = _locked(conn, payment)
@@ -35,7 +35,7 @@ def recover_subscription(
     if after_capture(subscription.status, others) is subscription.status:
         return
     if subscription.status is Status.UNPAID:
-        # It goes on where it left off; the periods that went by unserved are never billed.
+        # The periods in which the subscription was unpaid are skipped: they are never billed.
         skip_missed(conn, subscription, now)
     subscriptions.change(conn, subscription.id, status=Status.ACTIVE)
     subscriptions.note(
@@ -52,7 +52,7 @@ def recover_subscription(
 def call_past_due(
     conn: Connection, payment: LockedPayment, code: str, words: str, now: datetime
 ) -> None:
-    """Note on a subscription that its payment was declined and will be tried again."""
+    """Make a subscription past due: its payment was declined and will be tried again."""
     subscription = _locked(conn, payment)
     if after_decline(subscription.status) is subscription.status:
         return
@@ -71,7 +71,7 @@ def call_past_due(
 def end_subscription(
     conn: Connection, payment: LockedPayment, words: str, now: datetime, policy: Policy
 ) -> None:
-    """Cancel a subscription whose payment was given up, or call it unpaid, as its plan says."""
+    """Cancel a subscription whose payment was given up, or make it unpaid, as its plan says."""
     subscription = _locked(conn, payment)
     ended = after_give_up(subscription.status, ladder_of(conn, payment, policy).then)
     if ended is subscription.status:

@@ -1,7 +1,7 @@
-"""Giving up what is owed, taking it back, and taking it up again, inside the caller's transaction.
+"""Writing off, voiding and reopening a payment's debt, inside the caller's transaction.
 
-Payment, invoice, journal and subscription are left telling the same story. Locks are taken in one
-order everywhere: payments first, then their subscription.
+Payment, invoice, journal and subscription change together. Locks are taken in one order everywhere:
+payments first, then their subscription.
 """
 
 from datetime import datetime
@@ -29,7 +29,7 @@ from billing.store.subscriptions.parking import NOT_PARKED
 def give_up(
     conn: Connection, payment: LockedPayment, *, now: datetime, words: str, policy: Policy
 ) -> None:
-    """The ladder is over: payment FAILED, invoice written off, subscription canceled or unpaid."""
+    """Give a payment up: payment FAILED, invoice written off, subscription canceled or unpaid."""
     payments.move(
         conn,
         payment.id,
@@ -48,9 +48,9 @@ def give_up(
 
 
 def write_off(conn: Connection, payment: LockedPayment, now: datetime) -> None:
-    """Book an invoice that will not be collected: what was earned of it is bad debt."""
+    """Write off an invoice that will not be collected: what was earned of it becomes bad debt."""
     invoice_id = _owed(payment)
-    # Locks it: nothing more is earned.
+    # Locks the row, so that nothing more is earned meanwhile.
     invoices.move(conn, invoice_id, InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE, now)
     left = recognition.standings(conn, [invoice_id])[invoice_id].left
     posting.post(
@@ -78,7 +78,7 @@ def _owed(payment: LockedPayment) -> UUID:
 def reopen(
     conn: Connection, payment: LockedPayment, *, cause: Cause, now: datetime, actor: Actor, why: str
 ) -> None:
-    """Take a FAILED payment up again: its write-off is reversed and the invoice open.
+    """Reopen a FAILED payment: reverse its write-off and reopen its invoice.
 
     The caller has made sure that the cycle is still open.
     """
@@ -101,7 +101,7 @@ def reopen(
 def void(
     conn: Connection, payment: LockedPayment, *, now: datetime, actor: Actor, why: str
 ) -> None:
-    """Take back an uncollected invoice: payment FAILED, invoice void, entry reversed."""
+    """Void an uncollected invoice: payment FAILED, invoice void, entry reversed."""
     payments.move(
         conn,
         payment.id,

@@ -1,8 +1,8 @@
-"""What the provider says of a refund, written down: state, entries, and the payment.
+"""Writing the provider's answer about a refund: its state, entries, and the payment.
 
-A refund only goes forward. One that ends without the money having gone back has its entries
-reversed and can be asked for again; one that gave back the last of a payment makes it REFUNDED.
-Payment and refund are locked by the caller, in that order.
+A refund's state only moves forward. When a refund ends without the money having gone back, its
+entries are reversed and the amount can be refunded again. The refund that gives back the last of a
+payment makes the payment REFUNDED. The caller locks payment and refund, in that order.
 """
 
 from datetime import datetime, timedelta
@@ -23,13 +23,12 @@ from billing.store.payments.payments import LockedPayment
 from billing.store.payments.refunds import Refund
 from billing.store.settlement import breaks
 
-"""Who asked for a refund that was made in the provider's dashboard."""
-# A pending refund normally ends with a webhook; this is for the one that was lost.
+# A pending refund normally ends with a webhook; we ask in case that webhook was lost.
 PENDING_ASKED_EVERY: Final = timedelta(days=1)
 
 
 def as_accepted(found: ProviderRefund) -> RefundAccepted:
-    """Return the provider's refund as the answer to a request would say it."""
+    """Return the provider's refund in the form of an answer to our request."""
     return RefundAccepted(found.id, found.status, found.amount, found.failure_reason)
 
 
@@ -42,7 +41,7 @@ def advance(
     now: datetime,
     actor: Actor,
 ) -> RefundState:
-    """Bring a refund to what the provider says, forward only; payment and refund are locked."""
+    """Move a locked refund forward to the state that the provider answered; return its state."""
     if answer.amount != refund.money:
         _record_mismatch(conn, payment, refund, answer, now)
         return refund.state
@@ -66,7 +65,7 @@ def advance(
 def _record_mismatch(
     conn: Connection, payment: LockedPayment, refund: Refund, answer: RefundAccepted, now: datetime
 ) -> None:
-    """The provider refunded another amount than we asked for: a person must look."""
+    """Record a break: the provider refunded another amount than we asked for."""
     found = BreakFound(
         kind=BreakKind.REFUND_MISMATCH,
         subject=refund.id,
@@ -111,7 +110,7 @@ def _succeed(
     now: datetime,
     actor: Actor,
 ) -> None:
-    """The money went back: entry posted, and the payment REFUNDED when it was all of it."""
+    """Write that the money went back: post the entry; a payment refunded as a whole is REFUNDED."""
     refunds.change(
         conn,
         refund.id,
@@ -156,7 +155,9 @@ def take_back(
     now: datetime,
     provider_refund_id: str | None = None,
 ) -> None:
-    """The money did not go back, or came back: entries reversed, the amount refundable again."""
+    """Write that the money stayed or came back: reverse the entries; the amount is refundable
+    again.
+    """
     refunds.change(
         conn,
         refund.id,
@@ -186,7 +187,7 @@ def take_back(
         after_close=closed,
     )
     if refund.deferred and payment.invoice_id is not None:
-        # What was given back unearned is to be earned after all, maybe at once.
+        # The refund's unearned part has to be earned after all, maybe at once.
         recognition.schedule_next(conn, {payment.invoice_id: now})
     if payment.state == State.REFUNDED:
         back_to = State.CAPTURED if payment.settled_at is None else State.SETTLED
@@ -202,5 +203,5 @@ def take_back(
 
 
 def _is_closed(conn: Connection, payment: LockedPayment) -> bool:
-    """Tell whether a reversal has to stand outside the payment's cycle."""
+    """Tell whether a reversal is booked outside the payment's cycle, because that is closed."""
     return payment.cycle_id is not None and refunds.open_cycle(conn, payment.cycle_id) is None

@@ -1,4 +1,4 @@
-"""A refund as the provider has it: ours brought to its end, one made there written down."""
+"""Applying a refund as the provider has it: update ours, or adopt one that was made there."""
 
 from datetime import datetime
 from uuid import UUID
@@ -24,10 +24,10 @@ from billing.store.settlement import breaks
 def apply(
     conn: Connection, found: ProviderRefund, *, now: datetime, policy: Policy
 ) -> RefundState | None:
-    """Bring our side to a refund as the provider has it now, and return where it stands.
+    """Apply a refund as the provider has it now, and return its state here.
 
-    For webhooks and reconciliation; any number of times, in any order. A refund that we didn't
-    ask for is adopted. None when it is none of ours: then a break says so.
+    For webhooks and reconciliation; any number of times, in any order. A refund that we didn't ask
+    for is adopted. Returns None where the refund isn't of a payment of ours; a break records it.
     """
     known = _known(conn, found)
     payment_id = known.payment_id if known is not None else _payment_of(conn, found)
@@ -40,7 +40,7 @@ def apply(
         refund = _adopted(conn, payment, found, now, policy)
         if refund is None:
             return None
-        payment = payments.lock_known_payment(conn, payment_id)  # it counts what is refunded
+        payment = payments.lock_known_payment(conn, payment_id)  # with the new refund's sum
     return advance(conn, payment, refund, as_accepted(found), now=now, actor=PROVIDER)
 
 
@@ -53,8 +53,8 @@ def _known(conn: Connection, found: ProviderRefund) -> Refund | None:
 def _is_same(refund: Refund, found: ProviderRefund) -> bool:
     """Tell whether the provider's refund is the one we asked for.
 
-    A second refund at the provider that carries our id is not, nor is one that was made although
-    we had been told that it was refused: that one's end stays.
+    It isn't where another refund at the provider already has our refund's id, nor where the
+    provider had refused ours and made it all the same: ours keeps its final state.
     """
     if refund.provider_refund_id is not None:
         return refund.provider_refund_id == found.id
@@ -62,7 +62,9 @@ def _is_same(refund: Refund, found: ProviderRefund) -> bool:
 
 
 def _locked(conn: Connection, known: Refund | None, found: ProviderRefund) -> Refund | None:
-    """Lock our refund under its payment's lock; it may have changed or come since it was read."""
+    """Lock our refund under its payment's lock; it may have been changed or added since it was
+    read.
+    """
     if known is not None:
         refund = refunds.lock(conn, known.id)
         if _is_same(refund, found):
@@ -113,7 +115,7 @@ def _adopted(
 
 
 def _why_unasked(named: Refund | None) -> BreakCause:
-    """Say how the provider may have a refund with an id of ours that we didn't wait for."""
+    """Return the suggested cause of a refund that we didn't ask for but that may carry our id."""
     if named is not None and named.provider_refund_id is None:
         return BreakCause.REFUND_MADE_DESPITE_REFUSAL
     return BreakCause.REFUND_MADE_TWICE
@@ -127,9 +129,10 @@ def _adopted_ended(
     now: datetime,
     policy: Policy,
 ) -> Refund | None:
-    """Write down a refund that we learn of when it has failed.
+    """Adopt a refund that had already failed when we first saw it.
 
-    Its money may have left and come back, so the settlement has to know it; the journal doesn't.
+    Its money may have left and come back, so the settlement needs the row; the journal gets no
+    entry.
     """
     if found.amount.currency != payment.currency:
         return None

@@ -1,4 +1,4 @@
-"""Asking for a refund: room is made under the payment's lock, and the entry is posted.
+"""Requesting a refund: reserve its amount under the payment's lock and post its entry.
 
 From its request on a refund counts against its payment, until it is known to have failed.
 Locks are taken in one order: payment, its invoice, refund.
@@ -28,7 +28,7 @@ from plans.currencies import charge_step
 
 
 class NotRefundable(Conflict):
-    """The payment can't be refunded, or not by that much; nothing was changed."""
+    """The payment can't be refunded, or not by that amount; nothing was changed."""
 
 
 # --- asking for it ------------------------------------------------------------------------------
@@ -45,11 +45,11 @@ def request(
     policy: Policy,
     refund_id: UUID | None = None,
 ) -> Refund:
-    """Ask for a refund of a payment, of all that is left where no amount is named; return it.
+    """Request a refund of a payment, of all that is left if no amount is given; return the refund.
 
-    In the caller's transaction; a worker sends it once that is committed. With a `refund_id` of
-    the caller's, asking again returns the refund that is there.
-    Raises `NotFound`, `NotRefundable`, `BadInput`, `Conflict`.
+    In the caller's transaction; a worker sends it once that is committed. Where the caller gives
+    the `refund_id`, a second call returns the existing refund. Raises `NotFound`, `NotRefundable`,
+    `BadInput`, `Conflict`.
     """
     refuse_card_number(reason, "reason")
     payment = _lock_payment(conn, payment_id)

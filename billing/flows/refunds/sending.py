@@ -55,7 +55,7 @@ def dispatch_due(
 
 @dataclass(frozen=True, slots=True)
 class RefundSend:
-    """A refund that may be sent now; with a `provider_refund_id` it is only asked about.
+    """A refund that may be sent now; with a `provider_refund_id` it is only looked up.
 
     `first_send` also holds when every earlier send was certainly not executed.
     """
@@ -74,7 +74,7 @@ def begin(
 ) -> RefundSend | None:
     """Commit that a refund is being sent; None when there is no call to make.
 
-    Safe to run any number of times, anywhere: one caller at a time gets it, for the lease.
+    Safe to run any number of times, anywhere: one caller at a time gets the refund, for the lease.
     """
     with engine.begin() as conn:
         row = refunds.lock_for_send(conn, refund_id, now=now, wall=wall)
@@ -102,9 +102,9 @@ def begin(
 
 
 def _as_sent(row: RefundToSend, policy: Policy) -> RefundRequest:
-    """Return the same request for the same row: a resend must have the same fingerprint.
+    """Return the same request for the same row, so that a resend has the same fingerprint.
 
-    Refunds of before engines had an id were asked for without one.
+    Refunds from before engines had ids were sent without one.
     """
     engine = {} if row.engine_id is None else {"engine": str(row.engine_id)}
     return RefundRequest(
@@ -121,7 +121,7 @@ def _as_sent(row: RefundToSend, policy: Policy) -> RefundRequest:
 def attempt(
     gateway: Gateway, sending: RefundSend, *, now: datetime, policy: Policy
 ) -> RefundAnswer:
-    """Send a refund, look it up (see `ask`), or ask about it. Holds no transaction."""
+    """Send a refund, or look it up (see `ask`). Holds no transaction."""
     if sending.provider_refund_id is not None:
         return _ask_about(gateway, sending.provider_refund_id)
     return ask(
@@ -156,7 +156,7 @@ def finish(
     wall: datetime,
     policy: Policy,
 ) -> RefundState:
-    """Write down what a send brought and return where the refund stands.
+    """Write the outcome of a send and return the refund's state.
 
     Running it twice for one send changes nothing.
     """
@@ -198,7 +198,7 @@ def _ask_again(
 
 
 def _send_anew(conn: Connection, refund: Refund, now: datetime) -> None:
-    """Nothing was executed under that key: the next send has another one."""
+    """Give the refund another key: nothing was executed under its last one."""
     refunds.change(
         conn,
         refund.id,

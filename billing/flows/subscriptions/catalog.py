@@ -43,9 +43,10 @@ class TermDifference:
 class CatalogChange:
     """One difference between the catalog and what is published.
 
-    `name` is a new plan's, `prices` and `moves` (whether existing subscriptions move to it) are a
-    new version's, `differences` are what else changes. `effects` tell, for a new version that
-    moves subscriptions, how many and how much money a period it changes, a currency each.
+    `name` belongs to a new plan; `prices` and `moves` (whether existing subscriptions move to it)
+    to a new version; `differences` list what else changes. For a new version that moves
+    subscriptions, `effects` count, for each currency, the subscriptions and the money a period that
+    change.
     """
 
     kind: ChangeKind
@@ -181,7 +182,7 @@ def _missing_versions(stored: Plan, plan: Plan) -> list[CatalogChange]:
 
 
 def apply(engine: Engine, catalog: Catalog, *, now: datetime) -> list[CatalogChange]:
-    """Publish what is new in the catalog and return what was done; all of it or nothing.
+    """Publish what is new in the catalog, all of it or nothing, and return what was published.
 
     Raises `Conflict` when a published version was changed.
     """

@@ -50,9 +50,9 @@ def cancel(
 ) -> Subscription:
     """Cancel a subscription now, or when the period that is open ends; return it as it was.
 
-    Now: nothing more is opened, and an invoice that isn't collected yet is voided, unless an
-    attempt for it is open; then that attempt is the last one and its outcome stands.
-    Raises `NotFound`, `Conflict`.
+    When canceled now, no further cycle is opened, and an invoice that isn't collected yet is
+    voided. Where an attempt for the invoice is open, that attempt is the last one and its outcome
+    stands. Raises `NotFound`, `Conflict`.
     """
     with engine.begin() as conn:
         found = find_subscription(conn, reference)
@@ -87,7 +87,7 @@ def cancel(
 class CancelPlan:
     """What canceling a subscription will do: end it at `ends_at`, or now and void so many invoices.
 
-    `status` is the one it has.
+    `status` is its present one.
     """
 
     subscription_id: UUID
@@ -133,9 +133,9 @@ def resume(
 ) -> Subscription:
     """Resume a paused subscription: it is billed again from its next period on.
 
-    One that is unpaid goes on too: the periods that went by unserved are skipped and the
-    current one is billed; the debt that was written off stays so. Takes back a cancellation
-    that waits for the period's end, too. Raises `NotFound`, `Conflict`.
+    An unpaid subscription goes on too: its unserved periods are skipped and the current one is
+    billed; the debt stays written off. Resuming also withdraws a cancellation at the period's end.
+    Raises `NotFound`, `Conflict`.
     """
     with engine.begin() as conn:
         subscription = locked(conn, find_subscription(conn, reference).id)

@@ -1,4 +1,4 @@
-"""Letting go on what an error had parked: a payment, or a subscription with its missed periods."""
+"""Releasing what an error had parked: a payment, or a subscription with its missed periods."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -29,7 +29,7 @@ Missed = Literal["bill", "skip"]
 
 @dataclass(frozen=True, slots=True)
 class Released:
-    """A subscription that goes on; so many missed periods were billed, or skipped."""
+    """A released subscription, and how many of its missed periods were billed or skipped."""
 
     subscription_id: UUID
     missed: Missed | None
@@ -40,8 +40,9 @@ class Released:
 class ReleasePlan:
     """What releasing a subscription will do.
 
-    `over` periods are wholly over and `begun` have begun, all without a cycle. `ends_at` is when
-    it was to end meanwhile: then it ends, and none of them is opened.
+    `begun` counts the periods without a cycle that have begun, `over` those that are wholly over.
+    `ends_at` is the instant of a cancellation that came due meanwhile: the subscription ends then,
+    and none of the periods is opened.
     """
 
     subscription_id: UUID
@@ -52,9 +53,9 @@ class ReleasePlan:
 
 
 def release_payment(engine: Engine, payment_id: UUID, *, now: datetime) -> None:
-    """Let a parked payment go on, with an attempt now. Raises `Conflict` when it isn't parked.
+    """Release a parked payment, with an attempt now. Raises `Conflict` when it isn't parked.
 
-    An authorised one is captured, if that was asked for, or else voided.
+    An authorised payment is captured, if that was asked for, or else voided.
     """
     with engine.begin() as conn:
         payment = payments.lock_known_payment(conn, payment_id)
@@ -90,9 +91,9 @@ def release_subscription(
 ) -> Released:
     """Put a parked subscription back into scheduling and return what became of missed periods.
 
-    `bill` opens every missed period now, billed, whatever the cap; `skip` opens them unbilled;
-    None leaves it to the catch-up policy. One that was to end meanwhile ends, without any of
-    them. Raises `NotFound`, `Conflict`.
+    `bill` opens every missed period now, billed, whatever the cap; `skip` opens them unbilled; None
+    follows the catch-up policy. A subscription whose cancellation came due meanwhile ends, and no
+    missed period is opened. Raises `NotFound`, `Conflict`.
     """
     with engine.begin() as conn:
         subscription = locked(conn, find_subscription(conn, reference).id)
@@ -146,7 +147,7 @@ def _missed_periods(subscription: Subscription, now: datetime) -> tuple[int, int
 
 
 def _ended_meanwhile(subscription: Subscription, now: datetime) -> bool:
-    """Return whether its cancellation at a period's end was due before now."""
+    """Return whether a cancellation of the subscription at a period's end came due before now."""
     return (
         subscription.cancel_at_period_end
         and subscription.renews_at is not None
@@ -155,7 +156,7 @@ def _ended_meanwhile(subscription: Subscription, now: datetime) -> bool:
 
 
 def _refuse_missed_after_the_end(subscription: Subscription, now: datetime) -> None:
-    """Raise `Conflict` where the missed periods come after the end that was asked for."""
+    """Raise `Conflict` where the missed periods come after the subscription's requested end."""
     if _ended_meanwhile(subscription, now):
         raise Conflict(
             f"subscription {subscription.id} was to end at"

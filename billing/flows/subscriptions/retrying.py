@@ -18,7 +18,7 @@ from billing.store.transactions import Transactions
 
 @dataclass(frozen=True, slots=True)
 class Retry:
-    """A payment that is tried again, and the state it was in."""
+    """A payment that is tried again, and its state before."""
 
     payment_id: UUID
     state: State
@@ -33,7 +33,7 @@ def retry(
     why: str,
     dry_run: bool = False,
 ) -> Retry:
-    """Try a payment again now, outside the ladder, and return which, in what state it was.
+    """Try a payment again now, outside the ladder; return it with its state before.
 
     A FAILED payment is reopened, as long as its cycle is open. No rung is used.
     Raises `NotFound`, `Conflict`.

@@ -1,4 +1,4 @@
-"""Starting a subscription: the terms are looked up, the first boundary computed, one row made.
+"""Starting a subscription: look up the terms, compute the first boundary, insert one row.
 
 The scheduler opens the first cycle, like every other one.
 """
@@ -18,7 +18,7 @@ from billing.store.subscriptions import customers, plans, subscriptions
 from billing.store.transactions import Transactions
 from plans.terms import NoVersion, Plan, PlanVersion, version_for_new
 
-# Crockford's base 32 without vowels: nothing reads like a word or mistakes 0 for O.
+# Crockford's base 32 without vowels: no id spells a word, and nobody mistakes 0 for O.
 _LETTERS = "0123456789BCDFGHJKMNPQRSTVWXYZ"
 
 

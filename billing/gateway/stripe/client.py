@@ -217,7 +217,7 @@ class Client:
             )
         except stripe.StripeError as error:
             raise Faulted(fault_of(error, self._http.request_id)) from error
-        except Exception as error:  # the SDK itself stumbles over malformed error bodies
+        except Exception as error:  # the SDK raises its own on malformed error bodies
             message = f"an answer the SDK can't read ({type(error).__name__})"
             raise Faulted(garbage(message, self._http.request_id)) from error
         if not isinstance(response.data, dict):
