@@ -23,7 +23,7 @@ from tests.scenarios.world import World
 READ, CHARGE, REFUND, ADMIN = Scope.READ, Scope.CHARGE, Scope.REFUND, Scope.ADMIN
 SOME_ID = "01a203a3-5ec8-7b90-84bf-e4cf13f0721b"
 
-DOORS = [
+ROUTES = [
     ("GET", "/v1/payments", READ),
     ("GET", f"/v1/payments/{SOME_ID}", READ),
     ("GET", f"/v1/payments/{SOME_ID}/refunds", READ),
@@ -59,18 +59,18 @@ def status(caller: Caller, method: str, path: str) -> int:
     return answer.status_code
 
 
-def test_every_door_needs_its_scope_and_no_other(shop: Shop) -> None:
+def test_every_route_needs_its_scope_and_no_other(shop: Shop) -> None:
     callers = {scope: shop.caller(scope) for scope in Scope}
 
-    for method, path, needed in DOORS:
+    for method, path, needed in ROUTES:
         for scope, caller in callers.items():
             forbidden = scope not in (needed, ADMIN)
             assert (status(caller, method, path) == 403) == forbidden, (method, path, scope)
 
 
-def test_the_table_above_names_every_door(shop: Shop, caller: Caller) -> None:
+def test_the_table_above_names_every_route(shop: Shop, caller: Caller) -> None:
     described = caller.found("/v1/openapi.json")["paths"]
-    doors = {
+    routes = {
         (method.upper(), path.replace("{payment_id}", SOME_ID).replace("{refund_id}", SOME_ID))
         for path, methods in described.items()
         for method in methods
@@ -83,11 +83,11 @@ def test_the_table_above_names_every_door(shop: Shop, caller: Caller) -> None:
     }
 
     for placeholder, name in names.items():
-        doors = {(method, path.replace(placeholder, name)) for method, path in doors}
-    assert doors == {(method, path) for method, path, _ in DOORS}
+        routes = {(method, path.replace(placeholder, name)) for method, path in routes}
+    assert routes == {(method, path) for method, path, _ in ROUTES}
 
 
-def test_only_the_interface_itself_and_the_providers_door_are_not_described() -> None:
+def test_only_the_interface_itself_and_webhooks_are_not_described() -> None:
     hidden = {
         route.path
         for router in ROUTERS
@@ -122,7 +122,7 @@ def test_nothing_opens_without_a_key_that_is_known(presented: str, shop: Shop) -
     shop.caller()
     visitor = shop.caller_with(presented.encode().decode("latin-1"))
 
-    for method, path, _ in [*DOORS, ("GET", "/v1/openapi.json", READ), ("GET", "/v1/none", READ)]:
+    for method, path, _ in [*ROUTES, ("GET", "/v1/openapi.json", READ), ("GET", "/v1/none", READ)]:
         answer = visitor.get(path) if method == "GET" else visitor.post(path)
         assert (answer.status_code, answer.json()["code"]) == (401, "unauthenticated"), path
         assert answer.headers["www-authenticate"].startswith("Bearer")
