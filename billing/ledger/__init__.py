@@ -1,4 +1,4 @@
 """The ledger's rules: the chart (`accounts`), entries (`journal`), what events post (`recipes`).
 
-Pure values; `billing.store.journal.posting` keeps them.
+Pure values; `billing.store.journal.posting` stores them.
 """

@@ -1,4 +1,4 @@
-"""The chart of accounts: every account the journal may name, its class and whose it is.
+"""The chart of accounts: every account that entries may name, its class, and whether it has owners.
 
 An account exists once per currency; an *owned* one exists once per customer as well.
 """
@@ -12,7 +12,7 @@ from typing import Final
 
 
 class AccountClass(StrEnum):
-    """Where an account stands in the books; the letter is what the database stores."""
+    """The class of an account; the database stores the letter."""
 
     ASSET = "A"
     LIABILITY = "L"
@@ -46,10 +46,10 @@ class AccountCode(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ChartLine:
-    """What the chart says of one account.
+    """One account of the chart.
 
-    `owned`: one account per customer. `clearing`: money only passes through, so the balance
-    must come back to zero; while it isn't, something is on its way.
+    `owned`: one account per customer. `clearing`: money only passes through, so the balance returns
+    to zero once all transfers have arrived.
     """
 
     account_class: AccountClass
@@ -114,7 +114,8 @@ CHART: Final[Mapping[AccountCode, ChartLine]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """An account as a posting names it; its currency is the currency of the money posted.
+    """The account of a posting: a code and, where the chart has one, an owner. Its currency is that
+    of the money posted.
 
     Raises: ValueError for an owner where the chart has none, and for a missing one.
     """

@@ -17,15 +17,15 @@ from typing import Final
 from billing.ledger.accounts import Account
 from billing.rules.money import Money
 
-# The database repeats both as CHECKs. Nothing in them needs escaping in JSON, which is what
-# lets `ledger verify` compute the payload hash inside the database.
+# The database repeats both patterns as CHECKs. They allow no character that JSON escapes, so
+# `ledger verify` can compute the payload hash inside the database.
 _KIND: Final = re.compile(r"[a-z][a-z0-9_]{0,62}", re.ASCII)
 _SOURCE_KEY: Final = re.compile(r"[a-z][a-z0-9_]*:[A-Za-z0-9_:./+-]{1,200}", re.ASCII)
 _LINES_MAX: Final = 1000
 
 
 class JournalError(ValueError):
-    """Something that isn't a journal entry."""
+    """The given values don't make a journal entry."""
 
 
 class EmptyEntry(JournalError):
@@ -60,11 +60,11 @@ class Posting:
 class Entry:
     """A balanced record of one business event.
 
-    `source_key` names the event: the journal holds one entry per key, and a retry must bring
-    the same payload. `effective_at` is when the event happened, so it has to come from the
-    event (a provider's time, a stored time), not from the clock of the retry.
-    `reverses` is the source key of the entry this one takes back. `customer_id` says whose money
-    it is about where the accounts don't; the hash leaves it out, because it follows from the event.
+    `source_key` names the event: the journal holds one entry per key, and a retry must bring the
+    same payload. `effective_at` is when the event happened, so it has to come from the event (a
+    provider's time, a stored time), not from the clock of the retry. `reverses` is the source key
+    of the entry that this one reverses. `customer_id` names the customer where the accounts have no
+    owner; the hash leaves it out, because it follows from the event.
     """
 
     kind: str
@@ -110,12 +110,12 @@ class Entry:
             raise JournalError(f"{self.source_key} has more than {_LINES_MAX} postings")
 
     def customer(self) -> uuid.UUID | None:
-        """Return whose money it is about: as it says, or as the owner of one of its accounts."""
+        """Return the entry's customer: its `customer_id`, or the owner of one of its accounts."""
         owners = (posting.account.owner_id for posting in self.postings)
         return self.customer_id or next((owner for owner in owners if owner), None)
 
     def sums(self) -> Mapping[str, int]:
-        """Return the sum of the postings by currency; zero each, or this wouldn't exist."""
+        """Return the sum of the postings by currency; each is zero, as the constructor checks."""
         totals: dict[str, int] = {}
         for posting in self.postings:
             money = posting.money
@@ -123,10 +123,10 @@ class Entry:
         return totals
 
     def payload_hash(self) -> bytes:
-        """Return the SHA-256 of what the entry says: all but its source key.
+        """Return the SHA-256 of the entry's content: all but its source key and customer.
 
-        The same for the same postings in another order, and for the same instant in another
-        zone; so a retry by a later version of the program still matches.
+        It is the same for the postings in another order and for the instant in another zone, so a
+        retry by a later version of the program still matches.
         """
         return hashlib.sha256(self._canonical().encode()).digest()
 

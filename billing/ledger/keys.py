@@ -1,7 +1,7 @@
 """The kinds of journal entries, and the source key of each: which event an entry records.
 
-A key is made of ids, ours or the provider's, so the same event always has the same key. Nobody
-else spells one: recipes post under these, and who looks for an entry asks here.
+A key is made of ids, ours or the provider's, so the same event always has the same key. No other
+module spells a key: recipes post under these, and readers of the journal look entries up by them.
 """
 
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from uuid import UUID
 
 
 class EntryKind(StrEnum):
-    """What sort of event an entry records."""
+    """The kind of event that an entry records."""
 
     ADJUSTMENT = "adjustment"
     DISPUTE_LOST = "dispute_lost"
@@ -38,7 +38,7 @@ class EntryKind(StrEnum):
 
     @property
     def prefix(self) -> str:
-        """What the keys of this kind begin with."""
+        """The prefix of this kind's keys."""
         return f"{self.value}:"
 
 
@@ -58,7 +58,7 @@ def write_off(invoice_id: UUID, nth: int) -> str:
 
 
 def recognised(invoice_id: UUID, through: datetime, *, taken_back: bool = False) -> str:
-    """Return the key of a step of an invoice's revenue, or of its being taken back."""
+    """Return the key of a step of an invoice's revenue, or of the reversal of a step."""
     kind = EntryKind.RECOGNITION_TAKEN_BACK if taken_back else EntryKind.REVENUE_RECOGNIZED
     return f"{kind}:{invoice_id}:{compact(through)}"
 
@@ -69,7 +69,7 @@ def payment_captured(payment_id: UUID, capture: int | str) -> str:
 
 
 def one_off_charged(payment_id: UUID) -> str:
-    """Return the key of what a payment without an invoice earned."""
+    """Return the key of the revenue of a payment without an invoice."""
     return f"{EntryKind.ONE_OFF_CHARGED}:{payment_id}"
 
 
@@ -119,7 +119,7 @@ def fee_settled(transaction_id: str) -> str:
 
 
 def payout_sent(payout_id: str) -> str:
-    """Return the key of a payout's leaving."""
+    """Return the key of a payout's departure."""
     return f"{EntryKind.PAYOUT_SENT}:{payout_id}"
 
 
@@ -129,12 +129,12 @@ def payout_arrived(payout_id: str) -> str:
 
 
 def payout_failed(payout_id: str) -> str:
-    """Return the key of a payout's coming back."""
+    """Return the key of a payout's return."""
     return f"{EntryKind.PAYOUT_FAILED}:{payout_id}"
 
 
 def fx_event(source: str) -> str:
-    """Return the key of an exchange: a balance transaction, or what a person recorded."""
+    """Return the key of an exchange, from a balance transaction or a person's record."""
     return f"{EntryKind.FX_EVENT}:{source}"
 
 

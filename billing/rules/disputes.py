@@ -1,7 +1,7 @@
-"""Dispute rules: where a dispute stands, and which of the provider's movements are about us.
+"""Dispute rules: our state of a dispute, and which of the provider's transactions move money.
 
-Pure. An inquiry asks a question and moves no money. A dispute takes the amount and a fee when
-the provider's own transactions say so, and gives back what they say.
+Pure. An inquiry asks a question and moves no money. The amounts that a dispute withholds and
+returns, and its fees, are those of the provider's transactions.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from billing.rules.money import Money
 
 
 class DisputeStage(StrEnum):
-    """Where the provider has a dispute or an inquiry."""
+    """The provider's stage of a dispute or an inquiry."""
 
     NEEDS_RESPONSE = "needs_response"
     UNDER_REVIEW = "under_review"
@@ -21,11 +21,11 @@ class DisputeStage(StrEnum):
     CLOSED = "closed"
     """An inquiry that ended without a dispute."""
     UNKNOWN = "unknown"
-    """A word of the provider's that has no meaning yet: the dispute is taken for open."""
+    """The provider's word is unknown to us; the dispute counts as open."""
 
 
 class DisputeState(StrEnum):
-    """Where a dispute stands with us: what its money depends on."""
+    """Our state of a dispute, which its entries depend on."""
 
     INQUIRY = "inquiry"
     INQUIRY_CLOSED = "inquiry_closed"
@@ -36,8 +36,8 @@ class DisputeState(StrEnum):
 
 CLOSED: Final = frozenset({DisputeState.INQUIRY_CLOSED, DisputeState.WON, DisputeState.LOST})
 
-# Later is newer: the provider never takes a dispute back to an earlier stage. What was won or
-# lost may be decided again.
+# A later stage is a newer answer: the provider never moves a dispute back to an earlier stage. A
+# decision may be replaced by another one: won and lost rank equally.
 _STAGE: Final = {
     DisputeState.INQUIRY: 0,
     DisputeState.INQUIRY_CLOSED: 1,
@@ -51,7 +51,7 @@ _DECIDED: Final = {DisputeStage.WON: DisputeState.WON, DisputeStage.LOST: Disput
 
 
 def state_of(stage: DisputeStage, is_inquiry: bool) -> DisputeState:
-    """Return where a dispute, or an inquiry, of this stage stands with us."""
+    """Return our state of a dispute or an inquiry of this stage."""
     if stage is DisputeStage.CLOSED:
         return DisputeState.INQUIRY_CLOSED
     if is_inquiry:
@@ -60,7 +60,7 @@ def state_of(stage: DisputeStage, is_inquiry: bool) -> DisputeState:
 
 
 def is_older(seen: DisputeState, known: DisputeState) -> bool:
-    """Tell whether what was seen is an earlier stage than what we know: a late answer."""
+    """Tell whether an answer is late: of an earlier stage than the one we know."""
     return _STAGE[seen] < _STAGE[known]
 
 
@@ -80,7 +80,7 @@ class Movement:
 def movement(
     transaction_id: str, net_of_fee: Money, customer_money: Money | None, fee: Money
 ) -> Movement:
-    """Read a transaction of a dispute: what came to the balance was returned, all else withheld."""
+    """Read a transaction of a dispute: a credit to our balance is a return, any other withholds."""
     direction: Literal["withheld", "returned"] = "returned" if net_of_fee.amount > 0 else "withheld"
     return Movement(
         transaction_id,

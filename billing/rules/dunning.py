@@ -1,8 +1,8 @@
-"""Dunning: what to do after a decline. Pure; each decision says in words why it was taken.
+"""Dunning: what to do after a decline. Pure; each decision has its reason in words.
 
-Three classes. `soft` may pass by itself: the plan's ladder is climbed. `needs_customer`
-can't: nothing is tried until the payment method changes, and then at once. `hard` never
-will: another attempt only costs money and standing with the card networks.
+Declines have three classes. After `soft`, a later attempt may succeed: the plan's ladder follows.
+After `needs_customer`, none is made until the payment method changes, and then at once. After
+`hard`, none can succeed: another attempt costs a fee and counts against us at the card networks.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ from plans.terms import Dunning
 
 
 class DeclineClass(StrEnum):
-    """What a decline says about a further attempt with the same payment method."""
+    """What a decline means for a further attempt with the same payment method."""
 
     SOFT = "soft"
     NEEDS_CUSTOMER = "needs_customer"
@@ -32,8 +32,8 @@ class Advice(StrEnum):
     DO_NOT_TRY_AGAIN = "do_not_try_again"
 
 
-# The engine's own codes: nobody was asked, or the customer has to confirm the payment. The codes
-# of a provider are classified in its gateway.
+# The engine's own codes: the provider was not asked, or the customer has to confirm the payment.
+# The gateway of a provider classifies the provider's codes.
 NO_PAYMENT_METHOD: Final = "no_payment_method"
 AUTHENTICATION_REQUIRED: Final = "authentication_required"
 OWN_CODES: Final[Mapping[str, DeclineClass]] = MappingProxyType(
@@ -46,7 +46,7 @@ OWN_CODES: Final[Mapping[str, DeclineClass]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class RetryAt:
-    """Try again at that instant; `rung` is the one this uses, counted from 1."""
+    """Try again at that instant; `rung` is the one used, counted from 1."""
 
     at: datetime
     rung: int
@@ -73,7 +73,9 @@ Decision = RetryAt | WaitForCustomer | Stop
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """How much one payment method may be tried, over all its invoices; networks set the limits."""
+    """How often one payment method may be tried, over all its invoices; card networks set the
+    limits.
+    """
 
     max_attempts: int = 8
     window: timedelta = timedelta(days=30)
@@ -91,8 +93,8 @@ def decide(
 ) -> Decision:
     """Decide what follows a decline at `now`, when `rung` rungs of the ladder are used already.
 
-    Steps are civil time in the customer's zone. A manual attempt uses no rung: pass the
-    same `rung` again. `code` (decline or advice) only serves the words.
+    Steps are civil time in the customer's zone. A manual attempt uses no rung: pass the same `rung`
+    again. `code` (decline or advice) appears in the words only.
     """
     rungs = len(ladder.retry_after)
     why = f"{code or 'the decline'} is {_CLASS_WORDS[decline_class]}"
@@ -137,7 +139,9 @@ def earliest_by_budget(budget: Budget, declined_at: Sequence[datetime], now: dat
 def hold_to_budget(
     retry: RetryAt, budget: Budget, declined_at: Sequence[datetime], zone: str = "UTC"
 ) -> RetryAt:
-    """Return the retry, later where the budget says so, with the reason added to its words."""
+    """Return the retry, moved later where the budget requires it, with the reason added to its
+    words.
+    """
     at = earliest_by_budget(budget, declined_at, retry.at)
     if at == retry.at:
         return retry

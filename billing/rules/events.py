@@ -1,4 +1,4 @@
-"""What a provider's events are about, in words that are no provider's."""
+"""The kinds of a provider's events, in neutral words."""
 
 from enum import StrEnum
 
@@ -11,7 +11,7 @@ class EventKind(StrEnum):
     PAYMENT_CANCELED = "payment_canceled"
     PAYMENT_AUTHORIZED = "payment_authorized"
     CHARGE_REFUNDED = "charge_refunded"
-    """Something of a charge was given back; the object is the charge."""
+    """A part of a charge was refunded; the object is the charge."""
     REFUND_UPDATED = "refund_updated"
     DISPUTE_OPENED = "dispute_opened"
     DISPUTE_UPDATED = "dispute_updated"

@@ -1,4 +1,4 @@
-"""Invoices: what one period owes, and how an invoice's status may change.
+"""Invoices: the lines and totals of one period, and how an invoice's status may change.
 
 Pure: a plan version and a period in, a draft out. The database refuses the same changes of status.
 """
@@ -15,18 +15,18 @@ from plans.terms import PlanVersion
 
 
 class InvoiceStatus(StrEnum):
-    """Where an invoice stands. A payment declined or retried leaves it open."""
+    """The status of an invoice. It stays open while its payment is declined and retried."""
 
     OPEN = "open"
     PAID = "paid"
     VOID = "void"
-    """Taken back: it isn't owed."""
+    """The customer doesn't owe it."""
     UNCOLLECTIBLE = "uncollectible"
-    """Written off: it is owed, but will not be collected."""
+    """Written off: the customer owes it, but we don't expect to collect it."""
 
     @property
     def earns(self) -> bool:
-        """Tell whether revenue of the invoice goes on being recognised."""
+        """Tell whether the invoice's revenue is still to be recognised."""
         return self in (InvoiceStatus.OPEN, InvoiceStatus.PAID)
 
 
@@ -35,7 +35,7 @@ CHANGES: Final[frozenset[tuple[InvoiceStatus, InvoiceStatus]]] = frozenset(
         (InvoiceStatus.OPEN, InvoiceStatus.PAID),
         (InvoiceStatus.OPEN, InvoiceStatus.VOID),
         (InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE),
-        (InvoiceStatus.UNCOLLECTIBLE, InvoiceStatus.OPEN),  # its payment was taken up again
+        (InvoiceStatus.UNCOLLECTIBLE, InvoiceStatus.OPEN),  # its payment was reopened
         (InvoiceStatus.UNCOLLECTIBLE, InvoiceStatus.PAID),  # found at the provider after all
         (InvoiceStatus.VOID, InvoiceStatus.PAID),  # found at the provider after all
     }
@@ -47,7 +47,7 @@ class IllegalChange(Conflict):
 
 
 def check_change(from_: InvoiceStatus, to: InvoiceStatus) -> None:
-    """Let a legal change of status pass. Raises: IllegalChange."""
+    """Check that a change of status is legal. Raises: IllegalChange."""
     if (from_, to) not in CHANGES:
         raise IllegalChange(f"an invoice that is {from_} can't become {to}", status=from_)
 
@@ -60,7 +60,7 @@ class NoPrice(BadInput):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """What part of an invoice is for, in minor units.
+    """One line of an invoice, in minor units.
 
     `amount` is quantity times `unit_amount`, or its share where the description names one.
     """
@@ -95,7 +95,9 @@ def draft(
     *,
     zone: str = "UTC",
 ) -> Draft:
-    """Return what the period owes at the prices of that version. A trial owes nothing: no lines.
+    """Return the draft of a period's invoice at the prices of that version.
+
+    A trial has no lines.
 
     A stub owes its share of the whole line, rounded once, to what can be charged.
     Raises: NoPrice; AmountOutOfRange (of money).

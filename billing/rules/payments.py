@@ -1,9 +1,9 @@
 """Payment states: one table of legal transitions, and who may cause each of them.
 
-A declined attempt is no transition: the payment stays CREATED while its ladder has rungs.
-A partial refund is none either: only the refund that completes the amount is. It may still fail;
-then the payment goes back to where it was.
-Automatic capture is recorded as two transitions, AUTHORIZED and then CAPTURED.
+A declined attempt is no transition: the payment stays CREATED while its ladder has rungs. Nor is a
+partial refund: only the refund that completes the amount is. That refund may still fail; then the
+payment returns to its state before. Automatic capture is recorded as two transitions, AUTHORIZED
+and then CAPTURED.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from billing.errors import Conflict, ErrorCode
 
 
 class State(StrEnum):
-    """Where a payment stands."""
+    """The state of a payment."""
 
     CREATED = "CREATED"
     AUTHORIZED = "AUTHORIZED"
@@ -26,15 +26,16 @@ class State(StrEnum):
 
 
 class Cause(StrEnum):
-    """What moved a payment; stored with every transition."""
+    """The cause of a transition; stored with it."""
 
     OUTCOME = "outcome"
     """The provider's definite answer to an attempt, adopted late or at once."""
     LADDER_OVER = "ladder_over"
-    """The last rung was declined, or the decline left no use in another attempt."""
+    """The last rung was declined, or the decline rules out another attempt."""
     VOID = "void"
-    """The amount is owed no more: the invoice was voided, the subscription ended, or an
-    authorisation was given up."""
+    """The customer no longer owes the amount: the invoice was voided, the subscription ended, or an
+    authorisation was given up.
+    """
     EXPIRED = "expired"
     """The authorisation ran out before anybody captured it."""
     REOPENED_BY_OPERATOR = "reopened_by_operator"
@@ -50,10 +51,10 @@ class Cause(StrEnum):
 
 
 class PaymentStatus(StrEnum):
-    """How far the provider is with a payment; `UNKNOWN` is a word of its without a meaning yet."""
+    """The provider's status of a payment; `UNKNOWN` stands for a word that we don't know."""
 
     WAITING = "waiting"
-    """For a payment method, or for an attempt: nobody has paid it."""
+    """It waits for a payment method or for an attempt: it is not paid."""
     NEEDS_CUSTOMER = "needs_customer"
     PROCESSING = "processing"
     AUTHORIZED = "authorized"
@@ -63,18 +64,18 @@ class PaymentStatus(StrEnum):
 
 
 class RefusalReason(StrEnum):
-    """Why the provider refused a request about a payment, as far as anything depends on it."""
+    """Why the provider refused a request about a payment, as far as the engine distinguishes."""
 
     PAYMENT_CANCELED = "payment_canceled"
-    """The payment was canceled at the provider and can never be paid: another one is safe."""
+    """The payment was canceled at the provider and can never be paid: a new one is safe."""
     AUTHORIZATION_EXPIRED = "authorization_expired"
-    """What was authorised ran out before it was captured."""
+    """The authorisation expired before it was captured."""
     OTHER = "other"
     """The request is wrong; a person must look."""
 
 
 class CaptureMethod(StrEnum):
-    """Whether the money is taken with the authorisation, or when somebody asks for it."""
+    """Whether an authorisation is captured at once, or on request."""
 
     AUTOMATIC = "automatic"
     MANUAL = "manual"
@@ -91,7 +92,7 @@ class AttemptKind(StrEnum):
     NEW_METHOD = "new_method"
     """The payment method was changed; uses no rung."""
     ABSENT = "absent"
-    """The attempt before is proven not to have been executed; uses no rung."""
+    """The last attempt is proven not to have been executed; uses no rung."""
     GIVE_UP = "give_up"
     """No attempt: the payment is given up, unless something is collected before."""
     CAPTURE = "capture"
@@ -110,7 +111,7 @@ class CallKind(StrEnum):
 
 
 class AttemptOutcome(StrEnum):
-    """The definite end of an attempt, or of another call to the provider."""
+    """The definite outcome of an attempt, or of another call to the provider."""
 
     SUCCEEDED = "succeeded"
     DECLINED = "declined"
@@ -150,7 +151,7 @@ class IllegalTransition(Conflict):
 
 
 def check_transition(from_: State, to: State, cause: Cause) -> None:
-    """Let a legal transition pass. Raises: IllegalTransition, saying what would be legal."""
+    """Check that a transition is legal. Raises: IllegalTransition, which lists the legal ones."""
     causes = TRANSITIONS.get((from_, to))
     if causes is None:
         raise IllegalTransition(
@@ -167,5 +168,5 @@ def check_transition(from_: State, to: State, cause: Cause) -> None:
 
 
 def next_states(from_: State) -> tuple[State, ...]:
-    """Return the states one step away, in the order of the table."""
+    """Return the states that can follow directly, in the order of the table."""
     return tuple(to for start, to in TRANSITIONS if start is from_)

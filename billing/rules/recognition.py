@@ -1,9 +1,9 @@
 """Recognition rules: when the deferred revenue of an invoice is earned. Pure.
 
-`period_end` earns all of an invoice when its period is over. `daily` earns it day by day, each
-civil day of the subscription's zone when it has passed: equal shares, the first days taking the
-minor units that don't divide. What is left is spread over the days that are left, so a refund in
-the middle lowers every later day, and catching up earns what the missed days would have.
+`period_end` earns all of an invoice when its period is over. `daily` earns an equal share when each
+civil day of the subscription's zone has passed; the first days get the minor units that don't
+divide. What is left is spread over the days that are left, so a refund lowers every later day, and
+a run after a pause earns what the missed days would have.
 """
 
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ TICK: Final = timedelta(microseconds=1)
 
 @dataclass(frozen=True, slots=True)
 class RecognitionStep:
-    """What is earned now, up to `through`, and when to look again (None: nothing is left)."""
+    """What is earned now, up to `through`, and when more may be earned (None: nothing is left)."""
 
     amount: int
     through: datetime | None
@@ -29,14 +29,14 @@ class RecognitionStep:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """The time an invoice pays for, in the zone whose days count."""
+    """The period that an invoice pays for, and the zone whose civil days count."""
 
     period: Period
     zone: str
 
 
 def first_at(service: Service, mode: Mode) -> datetime:
-    """Return when something of a new invoice is earned for the first time."""
+    """Return when the first part of a new invoice is earned."""
     if mode == "period_end":
         return service.period.end
     return min(_midnight_after(service.period.start, service.zone), service.period.end)

@@ -1,7 +1,7 @@
-"""Refund rules: how much may go back, what of it was earned, and which state follows which.
+"""Refund rules: the amount refundable, its split into parts, and the order of states.
 
-Pure. A refund is split by what is left of the payment's parts, so that several partial refunds
-add up to the whole exactly, whatever was earned between them.
+Pure. A refund is split by what is left of the payment's parts, so that several partial refunds add
+up to the whole exactly, whatever was earned between them.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ from billing.rules.money import Money, allocate
 
 
 class RefundState(StrEnum):
-    """Where a refund stands: asked for here, accepted by the provider, or at its end."""
+    """The state of a refund: requested here, accepted by the provider, or ended."""
 
     REQUESTED = "requested"
     PENDING = "pending"
@@ -25,7 +25,7 @@ class RefundState(StrEnum):
 
 
 class RefundStatus(StrEnum):
-    """How far the provider is with a refund; `UNKNOWN` is a word of its that has no meaning yet."""
+    """The provider's status of a refund; `UNKNOWN` stands for a word that we don't know."""
 
     PENDING = "pending"
     SUCCEEDED = "succeeded"
@@ -45,7 +45,7 @@ class RefundFailure(StrEnum):
     """Our balance at the provider was too low."""
     DECLINED = "declined"
     WITHDRAWN = "withdrawn"
-    """Somebody of ours canceled it at the provider."""
+    """Somebody canceled it at the provider."""
     UNKNOWN = "unknown"
 
 
@@ -74,8 +74,8 @@ _FOLLOWING: Final[Mapping[RefundState, frozenset[RefundState]]] = MappingProxyTy
 def next_state(now: RefundState, status: RefundStatus) -> RefundState | None:
     """Return the state that the provider's status leads to, or None when it leads nowhere new.
 
-    States go forward only, so an answer that arrives late can't undo a newer one. A status that
-    has no meaning yet is waited out as `pending`.
+    States go forward only, so an answer that arrives late can't undo a newer one. An unknown status
+    counts as `pending`.
     """
     reached = _REACHED[status]
     if now is RefundState.SUCCEEDED and reached is RefundState.CANCELED:
@@ -85,7 +85,7 @@ def next_state(now: RefundState, status: RefundStatus) -> RefundState | None:
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What an amount of one currency consists of: earned, still to be earned, and tax."""
+    """The parts of an amount: earned, still to be earned, and tax."""
 
     recognised: int = 0
     deferred: int = 0
@@ -100,8 +100,8 @@ class Parts:
 def split(amount: Money, left: Parts) -> Parts:
     """Split what goes back by what is left of each part, with the largest remainder.
 
-    No part goes below zero, and who takes all that is left takes every part whole. What goes
-    beyond all that is left (a cardholder's bank may take it) was earned, as far as we know.
+    No part goes below zero; an amount equal to all that is left takes every part whole. What
+    exceeds all that is left (a cardholder's bank may take more) counts as earned.
     """
     beyond = max(0, amount.amount - left.total)
     weights = [left.recognised, left.deferred, left.tax]
@@ -116,7 +116,7 @@ def refundable(captured: Money, given_back: Money, in_dispute: Money) -> Money:
     """Return how much of a payment may still go back.
 
     `given_back` counts every refund that didn't fail, also those that are only requested;
-    `in_dispute` is what the cardholder's bank holds or has taken.
+    `in_dispute` is the amount that the cardholder's bank holds or has taken.
     """
     left = captured - given_back - in_dispute
     return left if left.amount > 0 else Money(0, captured.currency)

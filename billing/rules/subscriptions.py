@@ -1,4 +1,4 @@
-"""Subscription status: what each event makes of it, and what to do about missed periods. Pure."""
+"""Subscription status: how each event changes it, and what to do about missed periods. Pure."""
 
 from dataclasses import dataclass
 from enum import StrEnum
@@ -9,7 +9,7 @@ from plans.terms import CatchUpPolicy, GiveUp
 
 
 class CycleKind(StrEnum):
-    """What a cycle is: only a regular one is billed."""
+    """The kind of a cycle: only a regular one is billed."""
 
     TRIAL = "trial"
     REGULAR = "regular"
@@ -18,14 +18,14 @@ class CycleKind(StrEnum):
 
 
 class CycleState(StrEnum):
-    """Where a cycle stands. A closed one never changes again."""
+    """The state of a cycle. A closed one never changes again."""
 
     OPENED = "opened"
     CLOSED = "closed"
 
 
 class SubscriptionEventKind(StrEnum):
-    """What can happen to a subscription, as its history keeps it."""
+    """The kinds of events in a subscription's history."""
 
     CREATED = "created"
     ACTIVE = "active"
@@ -34,22 +34,22 @@ class SubscriptionEventKind(StrEnum):
     """It moved to a later version of its plan."""
     PAST_DUE = "past_due"
     RECOVERED = "recovered"
-    """What was open was paid."""
+    """The open payment was captured."""
     UNPAID = "unpaid"
     PAUSED = "paused"
     RESUMED = "resumed"
     CANCEL_AT_PERIOD_END = "cancel_at_period_end"
     KEPT = "kept"
-    """The cancellation at the period's end was taken back."""
+    """The cancellation at the period's end was withdrawn."""
     CANCELED = "canceled"
     PARKED = "parked"
     RELEASED = "released"
     CORRECTED = "corrected"
-    """The provider had charged after all."""
+    """A payment that we had given up turned out to be captured at the provider."""
 
 
 class Status(StrEnum):
-    """Where a subscription stands."""
+    """The status of a subscription."""
 
     TRIALING = "trialing"
     ACTIVE = "active"

@@ -1,8 +1,7 @@
 """Arrays for `unnest`, written as PostgreSQL's array literals.
 
-The driver's own conversion of a list looks at every element with regular expressions; in a
-batch of thousands that was half of all processor time. Which type it is, the statement says:
-`CAST(:ids AS uuid[])`.
+The driver's own conversion of a list looks at every element with regular expressions; in a batch of
+thousands that was half of all processor time. The statement names the type: `CAST(:ids AS uuid[])`.
 """
 
 from collections.abc import Sequence

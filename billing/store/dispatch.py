@@ -1,4 +1,4 @@
-"""Which rows want a worker now: charges and refunds ring its bell in the same way.
+"""Taking the rows that are due for a worker: charges and refunds are dispatched in the same way.
 
 `next_attempt_at` is domain time; `dispatch_after` is real time, because a lost message must
 come back even while a test clock stands still.
@@ -10,12 +10,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
 
-# `dispatch_after` of a row that nobody holds back: its domain time alone decides.
+# `dispatch_after` of a row without a lease or a message under way: only its domain time decides.
 NOT_HELD: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def due_statement(table: str, also: str = "true") -> TextClause:
-    """Return the statement that takes due rows of a table, for which `also` holds too."""
+    """Return the statement that takes a table's due rows that fulfil `also`."""
     return text(
         f"""
         UPDATE {table} SET dispatch_after = :again_at

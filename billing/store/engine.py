@@ -43,10 +43,10 @@ def make_engine(
 ) -> Engine:
     """Return an engine whose connections run as `role` (INSERT and SELECT only on the ledger).
 
-    No connection is made yet. A connection isn't tested before use: after a restart of the
-    server the first use fails, all others are replaced, and callers try again anyway.
-    `point_queries` plans each prepared statement once, for programs that only ever look rows
-    up by key: planning was a third of the server's time in a charge.
+    Makes no connection yet. Connections aren't tested before use: after a restart of the server the
+    first use fails, the pool replaces all others, and callers try again anyway. `point_queries`
+    plans each prepared statement once, for programs that only ever look rows up by key: planning
+    was a third of the server's time in a charge.
     """
     options = {
         "TimeZone": "UTC",
@@ -63,7 +63,7 @@ def make_engine(
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=30,
-        hide_parameters=True,  # errors are logged, and the values are people's
+        hide_parameters=True,  # errors are logged, and values are personal data
         connect_args={
             "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
             "connect_timeout": 5,
@@ -90,7 +90,7 @@ def reachable() -> Iterator[None]:
 
 
 def is_deadlock(error: DBAPIError) -> bool:
-    """Tell whether PostgreSQL gave the transaction up because two waited for each other."""
+    """Tell whether PostgreSQL ended the transaction because of a deadlock."""
     return isinstance(error.orig, psycopg.errors.DeadlockDetected)
 
 

@@ -1,4 +1,4 @@
-"""Tasks: when each recurring job last ran, succeeded, and up to which instant all was done."""
+"""Tasks: when each recurring job last ran and succeeded, and the instant up to which it is done."""
 
 from datetime import datetime
 from typing import Any
@@ -10,7 +10,7 @@ from billing.store.tables import tasks
 
 
 def started(conn: Connection, task: str, wall: datetime) -> None:
-    """Note that a run of `task` began."""
+    """Record that a run of `task` began."""
     statement = insert(tasks).values(task=task, last_started_at=wall)
     conn.execute(
         statement.on_conflict_do_update(index_elements=["task"], set_={"last_started_at": wall})
@@ -20,7 +20,7 @@ def started(conn: Connection, task: str, wall: datetime) -> None:
 def succeeded(
     conn: Connection, task: str, wall: datetime, *, seconds: float, watermark: datetime
 ) -> None:
-    """Note that a run ended well, and the domain instant before which all its work is done."""
+    """Record that a run succeeded, and the domain instant before which all its work is done."""
     values = {
         "last_success_at": wall,
         "last_seconds": seconds,
@@ -32,7 +32,7 @@ def succeeded(
 
 
 def failed(conn: Connection, task: str, wall: datetime, error: str) -> None:
-    """Note that a run failed; the last success stays as it was."""
+    """Record that a run failed; the last success stays as it was."""
     statement = insert(tasks).values(task=task, last_started_at=wall, last_error=error)
     conn.execute(
         statement.on_conflict_do_update(index_elements=["task"], set_={"last_error": error})

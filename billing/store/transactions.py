@@ -1,4 +1,4 @@
-"""Where a flow's transaction comes from: its own from the engine, or one of its caller's."""
+"""A flow's transaction: its own, from the engine, or a part of its caller's."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -11,7 +11,7 @@ class Transactions(Protocol):
     """Begins transactions: an engine, or `Joined`."""
 
     def begin(self) -> AbstractContextManager[Connection]:
-        """Begin one; it is committed at the end, or rolled back when something is raised."""
+        """Begin a transaction; it is committed at the end, or rolled back on an exception."""
         ...
 
 
@@ -23,6 +23,6 @@ class Joined:
 
     @contextmanager
     def begin(self) -> Iterator[Connection]:
-        """Begin a part that is rolled back alone when something is raised."""
+        """Begin a part that is rolled back alone on an exception."""
         with self._conn.begin_nested():
             yield self._conn

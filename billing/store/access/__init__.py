@@ -1,1 +1,1 @@
-"""Who asks and what they did: API keys, idempotency keys, audit log, events received."""
+"""API keys, idempotency keys, the audit log, and events received."""

@@ -26,7 +26,7 @@ def all_keys(conn: Connection) -> list[Row[Any]]:
 
 
 def used(conn: Connection, key_id: str, at: datetime, *, unless_since: datetime) -> None:
-    """Note a key's use, unless one was noted lately: a busy key isn't one hot row."""
+    """Record a key's use, unless one was recorded lately, so that a busy key is no hot row."""
     conn.execute(
         update(api_keys)
         .where(

@@ -1,8 +1,8 @@
-"""The inbox: what the provider told us, kept before it is acknowledged.
+"""The inbox: events of the provider, committed before they are acknowledged.
 
-`next_try_at` and `received_at` are real time, because the provider retries in real time;
-`created` is the provider's own, which is domain time. A row is due until it is handled: nothing
-is ever taken out, and a row that fails shows its last error.
+`next_try_at` and `received_at` are real time, because the provider retries in real time; `created`
+is the provider's own, which is domain time. A row is due until it is handled. Rows are never
+deleted; a row that failed has its last error.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ from billing.store.tables import provider_events
 class Event:
     """One event as stored; `type` is the provider's own word, `kind` is what decides.
 
-    `handling` is what came of it as a code, with its facts beside it; older rows hold a sentence.
+    `handling` is the code of its result, with the facts beside it; older rows hold a sentence.
     """
 
     event_id: str
@@ -72,7 +72,7 @@ def add(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> set[str]:
     """Keep events and return the ids of those that weren't there."""
     if not rows:
         return set()
-    # In one order, so that two who read the same list don't wait for each other in a circle.
+    # Sorted, so that two processes that insert the same events can't deadlock.
     rows = sorted(rows, key=lambda row: str(row["event_id"]))
     values = {
         name: literal([dumps(row[name]) if name == "payload" else row[name] for row in rows])
@@ -100,7 +100,7 @@ CLAIM_DUE = text(
 def claim_due(conn: Connection, *, wall: datetime, until: datetime, limit: int) -> list[Event]:
     """Take up to `limit` due rows until `until` and return them, oldest event first.
 
-    If they aren't handled by then, because somebody died, they are due again.
+    If they aren't handled by then, because a process died, they are due again.
     """
     rows = map(_read, conn.execute(CLAIM_DUE, {"wall": wall, "until": until, "limit": limit}))
     return sorted(rows, key=lambda row: (row.created, row.event_id))
@@ -130,7 +130,7 @@ def handled(
     handling: str,
     facts: Mapping[str, Any],
 ) -> None:
-    """Write down what came of events, in the transaction in which it came."""
+    """Write the result of events, in the transaction that has their effects."""
     values = {"wall": wall, "handling": str(handling), "facts": dumps(dict(facts))}
     conn.execute(_HANDLED, {"ids": literal(event_ids), **values})
 
@@ -197,7 +197,7 @@ _LAST_RUN = text("SELECT last_success_at, watermark FROM tasks WHERE task = :tas
 
 
 def beginning(conn: Connection) -> datetime | None:
-    """Return when the first customer was made; no event before it is about ours."""
+    """Return when the first customer was made; no earlier event is about a customer of ours."""
     return conn.execute(_BEGINNING).scalar()
 
 

@@ -1,7 +1,7 @@
 """Idempotency keys of API callers: what was asked under each, and what was answered.
 
-They are never deleted: however late a repetition comes, it is known for one.
-`lease_until` is real time: until then somebody works on the request.
+Keys are never deleted, so however late a repetition comes, it is recognised. `lease_until` is real
+time: until then a process works on the request.
 """
 
 from collections.abc import Mapping
@@ -35,9 +35,9 @@ def claim(
     lease_until: datetime,
     at: datetime,
 ) -> bool:
-    """Write a key down as one that is worked on; False when it is there already.
+    """Insert a key with its lease; False when it exists.
 
-    Waits for whoever is writing the same key at this moment.
+    Waits for another transaction that inserts the same key.
     """
     return bool(
         conn.execute(
@@ -62,7 +62,7 @@ def lock(conn: Connection, scope: str, key: str) -> Row[Any]:
 
 
 def lease(conn: Connection, scope: str, key: str, until: datetime) -> None:
-    """Say until when the key is worked on."""
+    """Set until when the key is leased."""
     conn.execute(
         update(keys)
         .where(keys.c.scope == scope, keys.c.key == key, keys.c.finished_at.is_(None))
@@ -71,7 +71,7 @@ def lease(conn: Connection, scope: str, key: str, until: datetime) -> None:
 
 
 def release(conn: Connection, scope: str, key: str, until: datetime) -> None:
-    """Say that nobody works on the key any more, if it is leased until then and no longer."""
+    """End the key's lease, if it is leased exactly until then."""
     conn.execute(
         update(keys)
         .where(keys.c.scope == scope, keys.c.key == key, keys.c.lease_until == until)
@@ -88,7 +88,7 @@ def finish(
     response: Mapping[str, Any],
     at: datetime,
 ) -> bool:
-    """Keep the answer for every repetition; False when there is one, which stays."""
+    """Keep the answer for every repetition; False when there is one already, which stays."""
     result = conn.execute(
         update(keys)
         .where(keys.c.scope == scope, keys.c.key == key, keys.c.finished_at.is_(None))

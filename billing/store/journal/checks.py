@@ -1,8 +1,8 @@
-"""Looking the whole ledger over: what constraints promise, checked again, and what they can't.
+"""Checking the whole ledger: what its constraints hold, and what no constraint can.
 
-Each check is one statement over all rows, so one consistent picture; none changes anything.
-The database refuses most of what is looked for here, so a finding means that somebody with
-the owner's rights went around it, or that two parts of the program disagree.
+Each check is one statement over all rows, so it sees one snapshot; none changes anything. The
+database refuses most of what these checks look for, so a finding means that somebody used the
+owner's rights, or that two parts of the program disagree.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -19,7 +19,7 @@ SHOWN_MAX: Final = 20
 
 
 class Severity(StrEnum):
-    """Whether a finding is wrong, or only good to know."""
+    """Whether a finding is an error, or for information."""
 
     ERROR = "error"
     INFORMATION = "information"
@@ -27,7 +27,7 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What one check found about one subject; `check` is its stable name in docs/ledger.md."""
+    """A finding of a check about one subject; `check` is its stable name in docs/ledger.md."""
 
     check: str
     severity: Severity
@@ -85,7 +85,7 @@ def _entry(row: Row[Any]) -> str:
 def _in_words(amount: Any, currency: str) -> str:
     try:
         return format_money(Money(int(amount), currency))
-    except ValueError:  # a currency nobody knows is itself part of what went wrong
+    except ValueError:  # an unknown currency is itself a part of the finding
         return f"{amount} minor units of {currency}"
 
 
@@ -259,7 +259,7 @@ _CYCLE_RECEIVABLE = _Check(
     ),
 )
 
-# Whatever went into a clearing account and hasn't come out, told by the kind of event.
+# The balance of a clearing account, by the kind of event that posted it.
 _CLEARING = _Check(
     name="clearing",
     statement=_checked(
@@ -304,7 +304,7 @@ CHECKS = (
 
 
 def verify(conn: Connection) -> list[Finding]:
-    """Check the whole ledger and return what was found, errors first; no error means it holds.
+    """Check the whole ledger and return the findings, errors first; without an error it holds.
 
     Reads every posting a few times: minutes on tens of millions, and the connection's
     statement timeout applies to each check.

@@ -1,8 +1,8 @@
 """The journal in Postgres: posting entries in batches. The one place that writes the ledger.
 
-The database refuses what isn't a journal (see `migrations/versions/0002_ledger.py`); this
-file makes writing it cheap and a retry harmless. Reading is in `journal_reads`, looking the
-whole ledger over in `journal_checks`; both are used through this module.
+The database refuses anything that isn't a journal (see `migrations/versions/0002_ledger.py`); this
+module makes writing cheap and a retry harmless. `reads` reads the journal, `checks` checks the
+whole ledger.
 """
 
 import uuid
@@ -84,7 +84,7 @@ class AlreadyReversed(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class PostedEntry:
-    """Where an entry stands in the journal; `created` is False when it stood there before."""
+    """An entry's row in the journal; `created` is False when it was there before."""
 
     id: int
     created: bool
@@ -145,20 +145,20 @@ SELECT * FROM unnest(CAST(:entry_ids AS bigint[]), CAST(:lines AS smallint[]),
 def post(conn: Connection, entries: Sequence[Entry]) -> list[PostedEntry]:
     """Write entries in the caller's transaction, in a handful of statements for all of them.
 
-    Returns one `PostedEntry` an entry, in the order given. An entry that is there already is
-    returned as it is. Two transactions that post overlapping batches wait for each other and
-    can't deadlock, if each calls this once. Needs READ COMMITTED, the default.
+    Returns one `PostedEntry` an entry, in the order given. An existing entry is returned as it is.
+    Two transactions that post overlapping batches wait for each other and can't deadlock, if each
+    calls this once. Needs READ COMMITTED, the default.
 
     Raises: EntryConflict when another payload stands under a source key, UnknownEntry,
     AlreadyReversed, CycleAlreadyClosed. After any of them the transaction must be rolled back.
     """
     by_key = _one_per_key(entries)
-    # One order for everybody: first all accounts, then keys (and with them cycles) sorted.
+    # All writers use one order: first all accounts, then keys (and with them cycles), sorted.
     accounts = _account_ids(conn, by_key.values())
     pending = sorted(by_key.values(), key=lambda e: (str(e.cycle_id or ""), e.source_key))
     posted: dict[str, PostedEntry] = {}
     while pending:
-        # A reversal in the same batch as what it reverses goes in behind it.
+        # A reversal is inserted after the entry of the same batch that it reverses.
         unposted = {entry.source_key for entry in pending}
         wave = [entry for entry in pending if entry.reverses not in unposted]
         if not wave:
@@ -169,10 +169,10 @@ def post(conn: Connection, entries: Sequence[Entry]) -> list[PostedEntry]:
 
 
 class Reversal(Protocol):
-    """A recipe that takes back an entry."""
+    """A recipe that reverses an entry."""
 
     def __call__(self, of: Entry, /, *, effective_at: datetime, after_close: bool = False) -> Entry:
-        """Return the entry that takes `of` back."""
+        """Return the reversal of `of`."""
         ...
 
 
@@ -184,7 +184,7 @@ def reverse(
     effective_at: datetime,
     after_close: bool = False,
 ) -> PostedEntry:
-    """Take back the entry of a source key, by the recipe for it. Raises: UnknownEntry."""
+    """Post the reversal of a source key's entry, by the given recipe. Raises: UnknownEntry."""
     stored = entry_by_source_key(conn, source_key)
     if stored is None:
         raise UnknownEntry(f"there is no entry {source_key} to be reversed")
@@ -214,10 +214,10 @@ def _in_order(entries: Sequence[Entry], posted: Mapping[str, PostedEntry]) -> li
 
 
 def _account_ids(conn: Connection, entries: Iterable[Entry]) -> dict[_AccountKey, int]:
-    """Return the ids of all accounts named, creating what is missing.
+    """Return the ids of all accounts named; create those that are missing.
 
-    Nothing is remembered between calls: an id from a transaction that was rolled back later
-    would be a trap.
+    The ids are not cached between calls: a transaction that is rolled back later would leave a
+    wrong id in the cache.
     """
     wanted = {_account_key(posting) for entry in entries for posting in entry.postings}
     found = _resolve_accounts(conn, wanted)
@@ -233,7 +233,7 @@ def _account_ids(conn: Connection, entries: Iterable[Entry]) -> dict[_AccountKey
                 )
             },
         )
-        # Read in a statement of its own: it sees what a concurrent transaction just created.
+        # A second statement, so that it sees what a concurrent transaction just created.
         found |= _resolve_accounts(conn, missing)
     return found
 
@@ -322,7 +322,7 @@ def _check_existing(
     source_keys = sorted(keys)
     if not source_keys:
         return {}
-    # A statement of its own again: it sees the entry whose insertion we waited for.
+    # A second statement, so that it sees the entry whose insertion we waited for.
     existing: dict[str, int] = {}
     for source_key, id_, payload_hash in conn.execute(
         _RESOLVE_ENTRIES, {"source_keys": source_keys}
@@ -340,7 +340,9 @@ def _insert_postings(
     ids: Mapping[str, int],
     accounts: Mapping[_AccountKey, int],
 ) -> None:
-    """Insert all postings of new entries in one statement: the trigger wants them whole."""
+    """Insert all postings of new entries in one statement: the trigger checks each entry as a
+    whole.
+    """
     entry_ids, lines, account_ids, amounts, currencies = [], [], [], [], []
     for entry in entries:
         entry_id = ids[entry.source_key]
@@ -372,7 +374,7 @@ def _conflict(source_key: str) -> EntryConflict:
 
 @contextmanager
 def _refusals_named() -> Iterator[None]:
-    """Turn the database's refusals that a caller may act on into errors of their own."""
+    """Turn the database's refusals that a caller may act on into errors of ours."""
     try:
         yield
     except IntegrityError as error:

@@ -87,8 +87,8 @@ SELECT p.entry_id, p.line, p.amount, p.currency, p.owner_id,
  ORDER BY p.entry_id DESC, p.line DESC
 """
 
-# Few accounts with long histories (one customer's, or one everybody shares): the newest of each
-# by its index, then the newest of those.
+# For few accounts with long histories (one customer's, or a shared one): the newest of each by its
+# index, then the newest of those.
 _PAGE_OF_FEW = """
 SELECT p.*, a.owner_id
   FROM ledger.accounts a
@@ -109,7 +109,7 @@ SELECT p.*, a.owner_id
  ORDER BY p.entry_id DESC, p.line DESC LIMIT :limit
 """
 
-# Only the conditions asked for are written out: "or the parameter is null" costs the index.
+# The statement has only the conditions asked for: "or the parameter is null" would lose the index.
 _CONDITIONS = {
     "code": "a.code = :code",
     "currency": "a.currency = :currency",
@@ -161,7 +161,7 @@ def balance(
 
 
 def _where(asked: Mapping[str, Any]) -> str:
-    """Return the conditions on accounts for what was asked for."""
+    """Return the conditions on accounts for the given arguments."""
     return " AND ".join(sql for name, sql in _CONDITIONS.items() if asked[name] is not None)
 
 
@@ -201,9 +201,9 @@ def account_statement(
 
 
 def cycle_receivables(conn: Connection, cycle_ids: Sequence[uuid.UUID]) -> CycleReceivables:
-    """Return what is still owed for each cycle, by currency; every cycle asked for has a key.
+    """Return the receivable of each cycle, by currency; every cycle asked for has a key.
 
-    No money at all means that nothing was ever posted to its receivable.
+    An empty value means that nothing was ever posted to the cycle's receivable.
     """
     sums: dict[uuid.UUID, list[Money]] = {cycle_id: [] for cycle_id in cycle_ids}
     for row in conn.execute(_CYCLE_RECEIVABLES, {"cycle_ids": list(sums)}):
@@ -218,7 +218,7 @@ def entries_of(conn: Connection, cycle_ids: Sequence[uuid.UUID]) -> list[StoredE
 
 
 def entry_by_source_key(conn: Connection, source_key: str) -> StoredEntry | None:
-    """Return the entry of one event, or None where it wasn't posted."""
+    """Return the entry with this source key, or None."""
     rows = conn.execute(_ENTRY_BY_KEY, {"source_key": source_key}).all()
     return _stored_entry(rows) if rows else None
 

@@ -1,4 +1,4 @@
-"""Attempts: what was sent to the provider, committed before it was sent."""
+"""Attempts: one row each, committed before its request is sent."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -40,7 +40,7 @@ class Attempt:
 
 
 class NewAttempt(TypedDict):
-    """What is written of an attempt before it is sent."""
+    """The columns of an attempt that are written before it is sent."""
 
     payment_id: UUID
     n: int
@@ -53,7 +53,7 @@ class NewAttempt(TypedDict):
 
 
 class AttemptEnd(TypedDict, total=False):
-    """What is written beside the outcome of an attempt."""
+    """The columns that are written with an attempt's outcome."""
 
     decline_code: str
     advice_code: str | None
@@ -67,14 +67,14 @@ _of = reader(Attempt)
 
 
 def add(conn: Connection, **values: Unpack[NewAttempt]) -> None:
-    """Write down an attempt that is about to be sent; one may be open a payment."""
+    """Insert an attempt that is about to be sent; a payment has one open attempt at most."""
     conn.execute(insert(attempts).values(**values))
 
 
 def sent_again(conn: Connection, payment_id: UUID, n: int) -> None:
     """Count one more send of the same request under the same key.
 
-    The last error is forgotten: until this send is answered, nobody knows what it did.
+    The last error is cleared: until this send is answered, its outcome is unknown.
     """
     conn.execute(
         update(attempts)
@@ -86,7 +86,7 @@ def sent_again(conn: Connection, payment_id: UUID, n: int) -> None:
 def still_open(
     conn: Connection, payment_id: UUID, n: int, *, error: str, unknown_since: datetime | None
 ) -> None:
-    """Note that a send brought no definite answer; the attempt goes on."""
+    """Record that a send had no definite answer; the attempt stays open."""
     values: dict[str, Any] = {"last_error": error}
     if unknown_since is not None:
         values["unknown_since"] = unknown_since
@@ -138,7 +138,9 @@ _DECLINES_OF_METHOD = text(
 def declines_of_method(
     conn: Connection, payment_id: UUID, n: int, since: datetime
 ) -> list[datetime]:
-    """Return when the payment method of an attempt was declined since then, on any invoice."""
+    """Return the instants since then at which the attempt's payment method was declined, on any
+    invoice.
+    """
     rows = conn.execute(_DECLINES_OF_METHOD, {"payment": payment_id, "n": n, "since": since})
     return [row.finished_at for row in rows]
 

@@ -1,4 +1,4 @@
-"""Disputes: what cardholders' banks ask about and take back."""
+"""Disputes and inquiries of cardholders' banks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,9 +17,9 @@ from billing.store.tables import disputes, payments
 
 @dataclass(frozen=True, slots=True)
 class Dispute:
-    """One dispute as stored; `payment_id` is None while its charge is none of ours.
+    """One dispute as stored; `payment_id` is None while we don't know its charge.
 
-    `lost_recognised`, `lost_deferred` and `lost_tax` are the parts of what was lost.
+    `lost_recognised`, `lost_deferred` and `lost_tax` are the parts of the amount lost.
     """
 
     id: UUID
@@ -46,7 +46,7 @@ class Dispute:
 
 
 class DisputeInsert(TypedDict):
-    """The columns of a dispute of which nothing was posted yet."""
+    """The columns of a new dispute, before any transaction is posted."""
 
     id: UUID
     provider_dispute_id: str
@@ -84,7 +84,7 @@ _dispute = reader(Dispute)
 
 
 def claim(conn: Connection, **values: Unpack[DisputeInsert]) -> Dispute:
-    """Lock the row of a dispute, which is made from `values` if there is none."""
+    """Lock the row of a dispute; insert it from `values` if there is none."""
     conn.execute(
         insert(disputes)
         .values(**values)
@@ -106,7 +106,7 @@ def change(
 def payment_of(
     conn: Connection, *, provider_payment_id: str | None, provider_charge_id: str | None
 ) -> UUID | None:
-    """Return our payment behind a charge of the provider, if it is one of ours."""
+    """Return the id of our payment with this charge of the provider, if there is one."""
     if provider_payment_id is not None:
         same = payments.c.provider_payment_id == provider_payment_id
     elif provider_charge_id is not None:
@@ -141,7 +141,7 @@ def page(
     limit: int = 50,
     after: UUID | None = None,
 ) -> list[Dispute]:
-    """Return up to `limit` disputes in the order they were learned of, after the id `after`."""
+    """Return up to `limit` disputes in the order of their rows, after the id `after`."""
     equal = {"payment_id": payment_id, "state": state}
     rows = paging.page(conn, disputes, equal, limit=limit, after=after)
     return [_dispute(row) for row in rows]

@@ -62,7 +62,8 @@ def move(
 ) -> None:
     """Change the status of an invoice, whose payment is locked. Raises `IllegalChange`.
 
-    Of what isn't collected nothing more is earned; what is collected after all is looked at now.
+    An invoice that isn't collected earns nothing more; one that is collected after all is due for
+    recognition now.
     """
     check_change(from_, to)
     values: dict[str, Any] = {

@@ -61,34 +61,34 @@ class Payment:
 
     @property
     def money(self) -> Money:
-        """What is to be collected."""
+        """The amount to be collected."""
         return Money(self.amount, self.currency)
 
     @property
     def captured(self) -> Money:
-        """What was captured of it."""
+        """The amount captured."""
         return Money(self.amount_captured, self.currency)
 
     @property
     def refunded(self) -> Money:
-        """What was given back of it, or asked to be."""
+        """The amount refunded, with refunds that are only requested."""
         return Money(self.amount_refunded, self.currency)
 
     @property
     def to_capture(self) -> Money:
-        """What is captured of an authorisation: what was asked for, or else all of it."""
+        """The amount to capture of an authorisation: the requested part, or else all of it."""
         return Money(self.capture_amount or self.amount, self.currency)
 
     @property
     def is_held(self) -> bool:
-        """Tell whether it is an authorisation of which nothing was asked: it will expire."""
+        """Tell whether it is an authorisation without a request to capture or void."""
         at, until = self.next_attempt_at, self.authorized_until
         asked = self.capture_amount is not None
         expires = at is None or until is None or at >= until
         return self.state is State.AUTHORIZED and not asked and expires
 
     def has_next(self, kind: AttemptKind, now: datetime) -> bool:
-        """Tell whether that is due now."""
+        """Tell whether the next attempt is of this kind and due."""
         return (
             self.next_attempt_kind is kind
             and self.next_attempt_at is not None
@@ -98,7 +98,7 @@ class Payment:
 
 @dataclass(frozen=True, slots=True)
 class LockedPayment(Payment):
-    """A payment that is locked, with what it is collected for and the attempt that is open.
+    """A locked payment, with its cycle, invoice, subscription and open attempt.
 
     A one-off payment has neither cycle, invoice nor subscription.
     """
@@ -140,7 +140,7 @@ class PaymentChange(TypedDict, total=False):
 
 
 class NextAttempt(TypedDict):
-    """The columns that say what comes next, and how many rungs of the ladder are used."""
+    """The columns of the next attempt, and the number of rungs used."""
 
     next_attempt_at: datetime | None
     next_attempt_kind: AttemptKind | None
@@ -148,7 +148,7 @@ class NextAttempt(TypedDict):
 
 
 class NothingNext(TypedDict):
-    """The columns that say what comes next, all empty."""
+    """The columns of the next attempt, all empty."""
 
     next_attempt_at: None
     next_attempt_kind: None
@@ -178,7 +178,7 @@ NOTHING_NEXT: Final[NothingNext] = {
     "next_attempt_kind": None,
     "lease_until": None,
 }
-"""What is written where a payment wants no worker any more."""
+"""The values of a payment that needs no worker any more."""
 
 
 def add(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -196,7 +196,7 @@ DISPATCH_DUE = dispatch.due_statement("payments", also="parked_at IS NULL")
 
 @dataclass(frozen=True, slots=True)
 class PaymentForAttempt:
-    """A locked payment with all that deciding its next attempt needs."""
+    """A locked payment with the facts that its next attempt is decided by."""
 
     id: UUID
     invoice_id: UUID | None
@@ -240,8 +240,8 @@ class PaymentForAttempt:
 
 _for_attempt_of = reader(PaymentForAttempt)
 
-# SKIP LOCKED and the lease: whoever else works on this payment goes on, we don't wait for them.
-# The conditions are checked again on the locked row, so a stale snapshot can't slip through.
+# SKIP LOCKED and the lease: we don't wait for another process that works on this payment.
+# PostgreSQL checks the conditions again on the locked row, so a stale snapshot does no harm.
 _FOR_ATTEMPT = text(
     """
     SELECT p.id, p.invoice_id, c.id AS cycle_id, p.subscription_id, p.customer_id, p.amount,
@@ -276,7 +276,7 @@ _FOR_ATTEMPT = text(
 def lock_for_attempt(
     conn: Connection, payment_id: UUID, *, now: datetime, wall: datetime, budget_days: int
 ) -> PaymentForAttempt | None:
-    """Lock a payment that wants an attempt now; None when it doesn't or somebody else is at it."""
+    """Lock a payment whose attempt is due; None when none is due or another process holds it."""
     row = conn.execute(
         _FOR_ATTEMPT, {"id": payment_id, "now": now, "wall": wall, "days": budget_days}
     ).one_or_none()
@@ -305,8 +305,9 @@ def lock_for_step(
 
 
 def _lock(which: str) -> TextClause:
-    # Who waits for a lock gets the newest row of the payment, but the rows joined to it are still
-    # those of before the wait. `unlocked` is too, so its version tells the two cases apart.
+    # A statement that waited for the lock gets the payment's newest row, but the joined rows are
+    # those from before the wait. `unlocked` is from before the wait too, so its version tells
+    # whether there was one.
     return text(
         f"""
         SELECT p.*, i.cycle_id, i.number AS invoice_number, i.status AS invoice_status,
@@ -328,7 +329,9 @@ def _lock(which: str) -> TextClause:
 def _locked(conn: Connection, statement: TextClause, values: Mapping[str, Any]) -> list[Any]:
     rows = list(conn.execute(statement, values))
     if any(row.changed_meanwhile for row in rows):
-        rows = list(conn.execute(statement, values))  # all of them are ours now: nobody waits twice
+        rows = list(
+            conn.execute(statement, values)
+        )  # all rows are locked now: this doesn't wait again
     return [_locked_of(row) for row in rows]
 
 
@@ -336,7 +339,7 @@ _PAYMENT = _lock("p.id = :id")
 
 
 def lock_payment(conn: Connection, payment_id: UUID) -> LockedPayment | None:
-    """Lock a payment and return it as it is now; None when there is none of that id."""
+    """Lock a payment and return it as it is now; None when the id is unknown."""
     found = _locked(conn, _PAYMENT, {"id": payment_id})
     return found[0] if found else None
 
@@ -352,7 +355,7 @@ _COLLECTING = _lock("p.subscription_id = :subscription AND p.state IN ('CREATED'
 
 
 def lock_collecting(conn: Connection, subscription_id: UUID) -> list[LockedPayment]:
-    """Lock a subscription's payments that are not decided yet."""
+    """Lock a subscription's undecided payments."""
     return _locked(conn, _COLLECTING, {"subscription": subscription_id})
 
 
@@ -394,7 +397,7 @@ def move(
     evidence: Mapping[str, Any] | None = None,
     **values: Unpack[PaymentChange],
 ) -> None:
-    """Take a (locked) payment along `path`, its present state first, and keep the history.
+    """Move a (locked) payment along `path`, its present state first, and write its history.
 
     `values` are written with the last step. Raises `IllegalTransition`; the database refuses
     the same moves.
@@ -535,9 +538,9 @@ def next_due_instant(conn: Connection) -> datetime | None:
 
 
 def unsettled(conn: Connection) -> int:
-    """Count captures whose settlement the provider has not shown yet.
+    """Count captures whose settlement the provider has not listed yet.
 
-    One that differs has a break and waits for a person.
+    A capture whose settlement differs has a break, waits for a person and is not counted.
     """
     query = text(
         "SELECT count(*) FROM payments p WHERE captured_at IS NOT NULL AND settled_at IS NULL"

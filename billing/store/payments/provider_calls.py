@@ -1,7 +1,7 @@
 """Calls to the provider: one row a request, committed before it is sent.
 
-A call is *open* until it has a definite end. There is at most one open call of a kind for a
-subject, which is sent again, under the same key and with the same request, until it has one.
+A call is *open* until it has a definite outcome. A subject has at most one open call of a kind,
+which is sent again under the same key and with the same request until it has an outcome.
 """
 
 from collections.abc import Mapping, Sequence
@@ -25,9 +25,8 @@ ERROR_MAX: Final = 500
 class ProviderCall:
     """One call as stored; `outcome` is None while it is open.
 
-    `sends` counts how often it was sent, `answered` is the number of the last send that brought an
-    answer, even one that says nothing. `subject_id` is what it is about: for a capture or a void
-    the payment.
+    `sends` counts its sends; `answered` is the number of the last send that got any answer, even an
+    indefinite one. `subject_id` is the object of the call: for a capture or a void the payment.
     """
 
     id: UUID
@@ -55,7 +54,7 @@ class ProviderCall:
 
 _of = reader(ProviderCall)
 
-# The key of a new call ends in its number, so that one that was refused doesn't bind the next.
+# The key of a new call ends in its number, so that the key of a refused call isn't used again.
 _BEGIN = text(
     """
     INSERT INTO provider_calls AS c
@@ -117,7 +116,7 @@ def still_open(
     error_message: str,
     unknown_since: datetime | None,
 ) -> None:
-    """Note that a send brought no definite answer; the call goes on."""
+    """Record that a send had no definite answer; the call stays open."""
     conn.execute(
         _STILL_OPEN,
         {
@@ -147,7 +146,7 @@ def finish(
     now: datetime,
     provider_request_id: str | None = None,
 ) -> None:
-    """Write the definite end of the subject's open calls of these kinds, if there are any."""
+    """Write the outcome of the subject's open calls of these kinds, if there are any."""
     conn.execute(
         _FINISH,
         {
@@ -161,7 +160,7 @@ def finish(
 
 
 def of_subject(conn: Connection, subject_id: UUID) -> Sequence[ProviderCall]:
-    """Return the calls about a subject, in the order in which they were first sent."""
+    """Return the calls of a subject, in the order in which they were first sent."""
     query = select(provider_calls).where(provider_calls.c.subject_id == subject_id)
     ordered = query.order_by(provider_calls.c.first_sent_at, provider_calls.c.kind)
     return [_of(row) for row in conn.execute(ordered.order_by(provider_calls.c.n))]

@@ -1,7 +1,7 @@
 """Recognition: what of each invoice is earned, given back, or left to be earned.
 
-Whoever decides by these figures locks the invoice first: the payment's row, where there is one,
-before it.
+A caller that decides by these figures locks the invoice first, and before it the payment's row,
+where there is one.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,7 +22,7 @@ from billing.store.tables import revenue_recognitions
 
 @dataclass(frozen=True, slots=True)
 class DueInvoice:
-    """An invoice of which something may be earned, with the period its service is given in."""
+    """An invoice that is due for recognition, with its period of service."""
 
     id: UUID
     status: InvoiceStatus
@@ -34,7 +34,7 @@ class DueInvoice:
 
 @dataclass(frozen=True, slots=True)
 class RevenueRecognition:
-    """What was earned of an invoice at once; negative: taken back."""
+    """One step of an invoice's revenue; negative where it is reversed."""
 
     invoice_id: UUID
     through: datetime
@@ -59,7 +59,7 @@ _LOCK_DUE = text(
 
 
 def lock_due(conn: Connection, now: datetime, limit: int) -> list[DueInvoice]:
-    """Lock up to `limit` invoices of which something may be earned by now, earliest first."""
+    """Lock up to `limit` invoices that are due for recognition, earliest first."""
     return [_due_of(row) for row in conn.execute(_LOCK_DUE, {"now": now, "limit": limit})]
 
 
@@ -99,7 +99,7 @@ _STANDING = text(
 
 
 def standings(conn: Connection, invoice_ids: Sequence[UUID]) -> dict[UUID, Standing]:
-    """Return how (locked) invoices stand."""
+    """Return what is left of (locked) invoices."""
     rows = conn.execute(_STANDING, {"ids": list(invoice_ids)})
     return {row.id: _standing(row) for row in rows}
 
@@ -138,7 +138,7 @@ def parts_left(conn: Connection, payment: Payment) -> Parts:
 
 
 def record(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write down what was earned: invoice_id, through, amount (negative: taken back)."""
+    """Insert steps of revenue: invoice_id, through, amount (negative where reversed)."""
     bulk_insert(conn, revenue_recognitions, rows)
 
 
@@ -152,7 +152,7 @@ _SCHEDULE_NEXT = text(
 
 
 def schedule_next(conn: Connection, at: Mapping[UUID, datetime | None]) -> None:
-    """Set when something of each (locked) invoice may be earned next; None: never."""
+    """Set when each (locked) invoice is next due for recognition; None: never."""
     if at:
         conn.execute(_SCHEDULE_NEXT, {"ids": list(at), "instants": list(at.values())})
 

@@ -1,4 +1,4 @@
-"""Refunds: what is given back, from the request to the provider's last word."""
+"""Refunds, from the request to the provider's final status."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -47,18 +47,18 @@ class Refund:
 
     @property
     def money(self) -> Money:
-        """What it gives back."""
+        """The amount refunded."""
         return Money(self.amount, self.currency)
 
     @property
     def is_open(self) -> bool:
-        """Tell whether the provider's last word is still to come."""
+        """Tell whether the provider has no final status of it yet."""
         return self.state in (RefundState.REQUESTED, RefundState.PENDING)
 
 
 @dataclass(frozen=True, slots=True)
 class RefundToSend(Refund):
-    """A refund that wants the provider now.
+    """A refund that is due to be sent or looked up.
 
     `never_executed` says that every earlier send was certainly not executed.
     """
@@ -68,7 +68,7 @@ class RefundToSend(Refund):
 
 
 class RefundInsert(TypedDict):
-    """The columns that a refund is written down with."""
+    """The columns of a new refund."""
 
     id: UUID
     payment_id: UUID
@@ -112,7 +112,7 @@ _refund_to_send = reader(RefundToSend)
 
 
 def add(conn: Connection, **values: Unpack[RefundInsert]) -> Refund:
-    """Write a refund down; at commit the database adds all of its payment's refunds up."""
+    """Insert a refund; at commit the database checks the sum of its payment's refunds."""
     return _refund(conn.execute(insert(refunds).values(**values).returning(refunds)).one())
 
 
@@ -140,7 +140,7 @@ _FOR_SEND = text(
 def lock_for_send(
     conn: Connection, refund_id: UUID, *, now: datetime, wall: datetime
 ) -> RefundToSend | None:
-    """Lock a refund that wants the provider now; None when it doesn't or somebody is at it."""
+    """Lock a refund that is due; None when it isn't or another process holds it."""
     row = conn.execute(_FOR_SEND, {"id": refund_id, "now": now, "wall": wall}).one_or_none()
     return None if row is None else _refund_to_send(row)
 
@@ -155,13 +155,13 @@ def get(conn: Connection, refund_id: UUID) -> Refund | None:
 
 
 def lock(conn: Connection, refund_id: UUID) -> Refund:
-    """Lock one refund that exists; its payment was locked before."""
+    """Lock an existing refund; the caller has locked its payment."""
     query = select(refunds).where(refunds.c.id == refund_id).with_for_update()
     return _refund(conn.execute(query).one())
 
 
 def by_provider_id(conn: Connection, provider_refund_id: str) -> Refund | None:
-    """Return the refund that the provider knows by this id."""
+    """Return the refund with this id of the provider."""
     query = select(refunds).where(refunds.c.provider_refund_id == provider_refund_id)
     row = conn.execute(query).one_or_none()
     return None if row is None else _refund(row)
@@ -188,7 +188,7 @@ _SUCCEEDED = text(
 
 
 def succeeded_amount(conn: Connection, payment_id: UUID) -> int:
-    """Return how much of a payment was given back for certain."""
+    """Return how much of a payment was refunded for certain."""
     return int(conn.execute(_SUCCEEDED, {"payment": payment_id}).scalar_one())
 
 
@@ -196,6 +196,6 @@ _OPEN_CYCLE = text("SELECT id FROM cycles WHERE id = :id AND state = 'opened' FO
 
 
 def open_cycle(conn: Connection, cycle_id: UUID | None) -> UUID | None:
-    """Return the cycle, held open until the transaction ends, or None when it is closed."""
+    """Return the cycle, locked against closing in this transaction; None when it is closed."""
     found: UUID | None = conn.execute(_OPEN_CYCLE, {"id": cycle_id}).scalar()
     return found

@@ -1,6 +1,6 @@
-"""Looking over the calls to the provider: each came to the end that its payment came to.
+"""Checking the calls to the provider: the outcome of each fits the state of its payment.
 
-Part of promise 2 (`promise_checks`): a call that nobody asks for any more could be sent twice.
+Part of promise 2 (`promise_checks`): a call that is left open could be sent twice.
 """
 
 from typing import Final
@@ -21,7 +21,8 @@ _NUMBERED = check(
     ),
 )
 
-# An authorisation that was captured or given up has no call under way, and its calls say so too.
+# An authorisation that was captured or given up has no open call, and its state and amount are
+# those of the call that succeeded.
 _AUTHORISATIONS = check(
     """
     SELECT c.idempotency_key, c.kind, c.outcome, p.id, p.state

@@ -10,18 +10,18 @@ from billing.rules.money import Money, format_money
 
 SHOWN_MAX: Final = 20
 
-# Of an entry `e`: nothing takes it back.
+# A condition on an entry `e`: no entry reverses it.
 STANDS: Final = "NOT EXISTS (SELECT FROM ledger.entries r WHERE r.reverses_entry_id = e.id)"
 
 
 def in_list(words: Sequence[str]) -> str:
-    """Return constant words as the list behind an IN; never for what comes from outside."""
+    """Return constant words as the list of an IN; never for values from outside."""
     return "(" + ", ".join(f"'{word}'" for word in words) + ")"
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A statement whose every row is a finding, told by `words`."""
+    """A statement whose every row is a finding; `words` puts it into a sentence."""
 
     statement: TextClause
     words: Callable[[Row[Any]], str]
@@ -45,8 +45,8 @@ def check(select: str, order: str, words: Callable[[Row[Any]], str]) -> Check:
 
 
 def in_words(amount: Any, currency: str | None) -> str:
-    """Write an amount for a person, also where it is nonsense."""
+    """Write an amount for a person, also an impossible one."""
     try:
         return format_money(Money(int(amount or 0), currency or ""))
-    except ValueError:  # a currency nobody knows is itself part of what went wrong
+    except ValueError:  # an unknown currency is itself a part of the finding
         return f"{amount} minor units of {currency}"

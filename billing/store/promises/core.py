@@ -1,7 +1,7 @@
-"""Looking all promises over: what constraints hold, looked at again, and what they can't.
+"""Checking all promises: what constraints hold, and what no constraint can.
 
-Each check is one statement over all rows; its every row is a finding. The ledger has checks of
-its own in `journal_checks`; what has to be computed again in Python is in `flows/prove.py`.
+Each check is one statement over all rows; its every row is a finding. `journal/checks.py` checks
+the ledger; `flows/prove.py` checks what has to be computed again in Python.
 """
 # ruff: noqa: S608  statements are put together from constants of this file
 
@@ -494,7 +494,7 @@ _OPEN_BREAKS = text(
 
 
 def open_breaks(conn: Connection) -> dict[str, int]:
-    """Count the differences that nobody resolved yet, by kind."""
+    """Count the unresolved breaks by kind."""
     return {f"breaks_open_{row.kind}": int(row.n) for row in conn.execute(_OPEN_BREAKS)}
 
 

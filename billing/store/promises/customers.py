@@ -1,4 +1,4 @@
-"""Whose money every row is about: the same customer's as of the row that it belongs to."""
+"""Checking the customer of every row: it is the customer of the row that this one belongs to."""
 
 from typing import Final
 

@@ -1,4 +1,4 @@
-"""Looking over what happens to money after it was captured: given back, disputed, earned.
+"""Checking money after its capture: refunded, disputed, earned.
 
 Part of promise 3 (`promise_checks`): every row is compared with what the journal has of it.
 """
@@ -217,7 +217,7 @@ _FEE_BOOKED = check(
     ),
 )
 
-# An exchange has two sides, each in its own currency; nothing else leads from one to another.
+# An exchange has two sides, each in its own currency; only exchanges post to `fx_position`.
 _EXCHANGE_BOOKED = check(
     f"""
     SELECT coalesce(x.source_key, j.source_key, r.source_key) AS id, x.from_amount,

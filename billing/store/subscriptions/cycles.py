@@ -68,9 +68,9 @@ def get(conn: Connection, cycle_id: UUID) -> Cycle | None:
     return None if row is None else _of(row)
 
 
-# The receivable is asked of the journal itself, not of a stored balance. What was paid is closed
-# when the provider's settlement of it was matched. A written-off cycle
-# stays open until its period is over, so that a new card can still pay for it.
+# The receivable is read from the journal, not from a stored balance. A paid cycle is closed when
+# the provider's settlement of its payment was matched. A written-off cycle stays open until its
+# period is over, so that a new card can still pay for it.
 _READY = """
     SELECT c.id
       FROM cycles c
@@ -156,7 +156,7 @@ _WHY_OPEN = text(
 
 
 def why_open(conn: Connection, now: datetime) -> dict[str, int]:
-    """Count the open cycles by what keeps them open; `ready` are those that nothing does."""
+    """Count the open cycles by what keeps them open; `ready` counts those that can be closed."""
     return {row.why: int(row.n) for row in conn.execute(_WHY_OPEN, {"now": now})}
 
 

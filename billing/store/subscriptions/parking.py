@@ -1,4 +1,4 @@
-"""What parking writes, to a payment as to a subscription: it waits for a person."""
+"""The columns of parking, for payments and for subscriptions: a parked row waits for a person."""
 
 from datetime import datetime
 from typing import Final, TypedDict
@@ -20,5 +20,5 @@ NOT_PARKED: Final[Parking] = {
 
 
 def parked_for(now: datetime, reason: str, error: str | None) -> Parking:
-    """Return the columns of a row that is parked: `reason` is counted, `error` is read."""
+    """Return the columns of a parked row: `reason` for the metric, `error` for a person."""
     return {"parked_at": now, "parked_reason": reason, "parked_error": error}

@@ -1,4 +1,4 @@
-"""Subscriptions: the rows the scheduler lives on."""
+"""Subscriptions and their history."""
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -143,7 +143,7 @@ DUE = (
 def lock_due(conn: Connection, now: datetime, limit: int) -> list[Subscription]:
     """Lock up to `limit` subscriptions whose next cycle is due, earliest first.
 
-    Rows that another scheduler holds are passed over: it is opening them.
+    Skips rows that another scheduler has locked.
     """
     return [_of(row) for row in conn.execute(DUE, {"now": now, "limit": limit})]
 
@@ -220,7 +220,7 @@ _ADVANCE = text(
 
 @dataclass(frozen=True, slots=True)
 class Advance:
-    """Where a subscription goes on after a cycle was opened for it."""
+    """The next cycle's number and start, after a cycle was opened."""
 
     id: UUID
     next_n: int
