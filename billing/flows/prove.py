@@ -18,7 +18,14 @@ from sqlalchemy import Connection, Engine, Row, text
 from billing.flows.cycles.digest import cycle_digests
 from billing.rules.periods import Anchor, Schedule, nth
 from billing.store.journal import posting
-from billing.store.promises import core
+from billing.store.promises import (
+    closed_agrees,
+    every_penny,
+    nothing_abandoned,
+    one_capture,
+    one_cycle,
+    running,
+)
 from billing.store.promises.check import SHOWN_MAX
 from plans.terms import Cadence
 
@@ -80,7 +87,7 @@ def examine(
     """Check the promises in the caller's transaction; see `prove`."""
     return [
         _one_cycle_a_period(conn, now, grace),
-        _result(conn, 2, core.findings(conn, core.CAPTURED_ONCE)),
+        _result(conn, 2, running.findings(conn, one_capture.CAPTURED_ONCE)),
         _every_penny(conn),
         _closed_agrees(conn),
         _nothing_abandoned(conn, now, grace, reconcile_grace),
@@ -99,7 +106,7 @@ def _snapshot(engine: Engine) -> Iterator[Connection]:
 
 
 def _result(conn: Connection, promise: int, findings: Sequence[str], **more: int) -> PromiseResult:
-    checked = {**core.counts(conn, promise), **more}
+    checked = {**running.counts(conn, promise), **more}
     return PromiseResult(promise, TITLES[promise], checked, tuple(findings))
 
 
@@ -127,13 +134,13 @@ class _Found:
 
 def _one_cycle_a_period(conn: Connection, now: datetime | None, grace: timedelta) -> PromiseResult:
     found = _Found("cycles that aren't where their schedule puts them")
-    for rows in core.schedules_with_cycles(conn, _ROWS_A_FETCH):
+    for rows in one_cycle.schedules_with_cycles(conn, _ROWS_A_FETCH):
         for words in _differences_from_schedule(rows):
             found.add(words)
     overdue = []
     if now is not None:
-        due = (core.RENEWAL_OVERDUE,)
-        overdue = core.findings(conn, due, {"overdue": now - grace})
+        due = (one_cycle.RENEWAL_OVERDUE,)
+        overdue = running.findings(conn, due, {"overdue": now - grace})
     return _result(conn, 1, [*found.all(), *overdue])
 
 
@@ -192,12 +199,12 @@ def _every_penny(conn: Connection) -> PromiseResult:
         for finding in posting.verify(conn)
         if finding.severity is posting.Severity.ERROR
     ]
-    return _result(conn, 3, [*ledger, *core.findings(conn, core.EVERY_PENNY)])
+    return _result(conn, 3, [*ledger, *running.findings(conn, every_penny.EVERY_PENNY)])
 
 
 def _closed_agrees(conn: Connection) -> PromiseResult:
     found = _Found("cycles whose digest differs")
-    for rows in core.closed_cycles(conn, _DIGESTS_A_BATCH):
+    for rows in closed_agrees.closed_cycles(conn, _DIGESTS_A_BATCH):
         digests = cycle_digests(conn, [row.id for row in rows])
         for row in rows:
             if digests[row.id] != row.digest:
@@ -205,15 +212,15 @@ def _closed_agrees(conn: Connection) -> PromiseResult:
                     f"cycle {row.n} of subscription {row.subscription_id} is not what it was when"
                     f" it was closed: digest {digests[row.id][:12]}, closed with {row.digest[:12]}"
                 )
-    agreed = core.findings(conn, core.CLOSED_AGREES)
-    return _result(conn, 4, [*agreed, *found.all()], **core.open_breaks(conn))
+    agreed = running.findings(conn, closed_agrees.CLOSED_AGREES)
+    return _result(conn, 4, [*agreed, *found.all()], **closed_agrees.open_breaks(conn))
 
 
 def _nothing_abandoned(
     conn: Connection, now: datetime | None, grace: timedelta, reconcile_grace: timedelta
 ) -> PromiseResult:
-    findings = core.findings(conn, core.NOTHING_ABANDONED)
+    findings = running.findings(conn, nothing_abandoned.NOTHING_ABANDONED)
     if now is not None:
         times = {"overdue": now - grace, "unreconciled": now - reconcile_grace}
-        findings += core.findings(conn, core.OVERDUE, times)
+        findings += running.findings(conn, nothing_abandoned.OVERDUE, times)
     return _result(conn, 5, findings)

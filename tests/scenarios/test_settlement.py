@@ -24,7 +24,7 @@ from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.store.journal import posting as journal
-from billing.store.settlement import breaks, exchanges
+from billing.store.settlement import breaks, exchanges, staging
 from billing.store.settlement import matching as settlement_match
 from billing.store.settlement import rows as settlement_rows
 from billing.store.settlement import runs as settlement
@@ -183,12 +183,12 @@ def kill_at(monkeypatch: pytest.MonkeyPatch, target: Any, name: str, nth: int) -
 
 
 KILLS = {
-    "before a page is written": (settlement, "stage", 1),
+    "before a page is written": (staging, "stage", 1),
     "before rows are judged": ("match", "judge", 1),
     "before breaks are written": (matching, "_record", 1),
     "before a correction": ("correct", "_correct_one", 1),
     "between two batches of postings": (posting, "_entries", 3),
-    "before rows are marked posted": (settlement, "mark_posted", 2),
+    "before rows are marked posted": (settlement_rows, "mark_posted", 2),
     "before the balances are compared": (settle_close, "compare_balances", 1),
     "before a step is noted as done": (settlement, "finish", 3),
 }

@@ -20,7 +20,7 @@ from billing.embedded.servers import EmbeddedPostgres
 from billing.flows.settlement import charge_list
 from billing.store.engine import make_engine
 from billing.store.payments import attempts, payments, recognition, refunds
-from billing.store.settlement import matching, rows, runs, tie_out
+from billing.store.settlement import batch_breaks, matching, missing, rows, runs, tie_out
 from billing.store.subscriptions import cycles, subscriptions
 from tests.conftest import Admin
 
@@ -154,12 +154,12 @@ QUERIES: dict[str, tuple[Executable, Mapping[str, Any], str | None]] = {
         "payments_unsettled",
     ),
     "captures without a settlement": (
-        matching.MISSING,
+        missing._CAPTURES,
         {"since": NOW, "before": NOW, "limit": 1000},
         "payments_unsettled",
     ),
     "refunds of which no money left": (
-        matching._REFUND_MISSING,
+        missing._REFUNDS,
         {"since": NOW, "before": NOW, "limit": 1000},
         "refunds_unsettled",
     ),
@@ -200,22 +200,22 @@ QUERIES: dict[str, tuple[Executable, Mapping[str, Any], str | None]] = {
         "refunds_unsettled",
     ),
     "breaks that a batch's rows explain": (
-        matching._EXPLAINED[0],
+        batch_breaks._EXPLAINED[0],
         {"after": "", "upto": "txn_999999", "now": NOW},
         "settlement_rows_unposted",
     ),
     "breaks that turned out to be others": (
-        matching._EXPLAINED[1],
+        batch_breaks._EXPLAINED[1],
         {"after": "", "upto": "txn_999999", "now": NOW},
         "settlement_rows_unmatched",
     ),
     "breaks of charges that a batch explains": (
-        matching._EXPLAINED[2],
+        batch_breaks._EXPLAINED[2],
         {"after": "", "upto": "txn_999999", "now": NOW},
         "settlement_rows_unposted",
     ),
     "missing captures that a batch shows": (
-        matching._EXPLAINED[3],
+        batch_breaks._EXPLAINED[3],
         {"after": "", "upto": "txn_999999", "now": NOW},
         "settlement_rows_unposted",
     ),

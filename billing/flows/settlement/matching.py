@@ -10,7 +10,7 @@ from sqlalchemy import Connection, Row, text
 from billing.flows.breaks import operator
 from billing.flows.settlement.step_run import OVERLAP, StepRun
 from billing.rules.reconciliation import BreakFound, BreakKind, MovementKind
-from billing.store.settlement import breaks, matching, runs
+from billing.store.settlement import batch_breaks, breaks, matching, missing, runs
 from billing.store.settlement.matching import Batch
 
 BATCH: Final = 20_000
@@ -42,13 +42,13 @@ def _judge_next(step: StepRun) -> bool:
         step.counts.update(counts)
         step.counts["rows"] += batch.rows
         step.counts["breaks_new"] += _record(conn, batch, step)
-        step.counts["breaks_explained"] += matching.resolve_explained(conn, batch, step.now)
+        step.counts["breaks_explained"] += batch_breaks.resolve_explained(conn, batch, step.now)
         step.cursor["after"] = batch.upto
     return True
 
 
 def _record(conn: Connection, batch: Batch, step: StepRun) -> int:
-    rows = matching.new_breaks(conn, batch)
+    rows = batch_breaks.new_breaks(conn, batch)
     found = {row.provider_transaction_id: _difference(row, step.run.id) for row in rows}
     decided = breaks.decided(conn, [difference.dedupe_key for difference in found.values()])
     for difference in found.values():
@@ -182,8 +182,8 @@ def _record_missing(step: StepRun) -> int:
         run = runs.get_run(conn, step.run.id)
         since = run.window_from - (OVERLAP if run.source == "provider" else timedelta(0))
         before = min(run.window_to, step.now - step.context.policy.settle_grace)
-        captures = matching.missing_captures(conn, since=since, before=before, limit=MISSING_BATCH)
-        refunds = matching.missing_refunds(conn, since=since, before=before, limit=MISSING_BATCH)
+        captures = missing.captures(conn, since=since, before=before, limit=MISSING_BATCH)
+        refunds = missing.refunds(conn, since=since, before=before, limit=MISSING_BATCH)
         found = [_missing_capture(row, step.run.id) for row in captures]
         found += [_missing_refund(row, step.run.id) for row in refunds]
         new = breaks.record_all(conn, found, now=step.now)

@@ -1,6 +1,6 @@
 """Checking the calls to the provider: the outcome of each fits the state of its payment.
 
-Part of promise 2 (`promise_checks`): a call that is left open could be sent twice.
+Part of promise 2 (`one_capture`): a call that is left open could be sent twice.
 """
 
 from typing import Final

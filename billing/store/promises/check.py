@@ -10,6 +10,9 @@ from billing.rules.money import Money, format_money
 
 SHOWN_MAX: Final = 20
 
+# States of a payment whose money was captured.
+PAID_STATES: Final = "('CAPTURED', 'SETTLED', 'REFUNDED')"
+
 # A condition on an entry `e`: no entry reverses it.
 STANDS: Final = "NOT EXISTS (SELECT FROM ledger.entries r WHERE r.reverses_entry_id = e.id)"
 

@@ -12,7 +12,7 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, TextClause, text
+from sqlalchemy import Connection, TextClause, text
 
 from billing.rules.reconciliation import (
     DISPUTES,
@@ -52,11 +52,13 @@ def lock_batch(conn: Connection, *, after: str, limit: int) -> Batch | None:
     return None if row.upto is None else Batch(after, row.upto, int(row.n))
 
 
-def _in(words: Sequence[str]) -> str:
+def in_list(words: Sequence[str]) -> str:
+    """Return constant words as the list behind an IN; never for what comes from outside."""
     return "(" + ", ".join(f"'{word}'" for word in words) + ")"
 
 
-_RANGE: Final = (
+# The unmatched rows `r` of a batch.
+RANGE: Final = (
     "r.matched_at IS NULL AND r.provider_transaction_id > :after"
     " AND r.provider_transaction_id <= :upto"
 )
@@ -147,7 +149,7 @@ _CHARGES = _update(
         LEFT JOIN unnest(CAST(:currencies AS text[]), CAST(:places AS integer[]))
                     AS from_unit(code, places)
                ON r.customer_currency <> r.currency AND from_unit.code = r.customer_currency
-       WHERE {_RANGE} AND r.kind = '{MovementKind.CHARGE}') l
+       WHERE {RANGE} AND r.kind = '{MovementKind.CHARGE}') l
     """
 )
 
@@ -181,7 +183,7 @@ _REFUNDS = _update(
              SELECT * FROM refunds WHERE id = {_own_id("refund")}
               LIMIT 1) f ON true
         LEFT JOIN payments p ON p.provider_payment_id = r.provider_payment_id
-       WHERE {_RANGE} AND r.kind IN {_in(REFUNDS)}) l
+       WHERE {RANGE} AND r.kind IN {in_list(REFUNDS)}) l
     """
 )
 
@@ -201,7 +203,7 @@ _DISPUTES = _update(
       FROM settlement_rows r
       LEFT JOIN disputes d ON d.provider_dispute_id = r.source_id
       LEFT JOIN payments p ON p.provider_payment_id = r.provider_payment_id
-     WHERE {_RANGE} AND r.kind IN {_in(DISPUTES)}
+     WHERE {RANGE} AND r.kind IN {in_list(DISPUTES)}
     """
 )
 
@@ -212,15 +214,15 @@ _OTHERS = _update(
     SELECT r.provider_transaction_id, CAST(NULL AS uuid) AS payment_id,
            CASE
              WHEN r.kind = '{MovementKind.FEE}' THEN '{RowOutcome.MATCHED}'
-             WHEN r.kind NOT IN {_in(PAYOUTS)} THEN '{BreakKind.UNKNOWN_AT_PROVIDER}'
+             WHEN r.kind NOT IN {in_list(PAYOUTS)} THEN '{BreakKind.UNKNOWN_AT_PROVIDER}'
              WHEN o.currency <> r.currency OR abs(o.amount) <> abs(r.amount)
                THEN '{BreakKind.PAYOUT_MISMATCH}'
              ELSE '{RowOutcome.MATCHED}'
            END AS outcome
       FROM settlement_rows r
       LEFT JOIN payouts o ON o.provider_payout_id = coalesce(r.source_id, r.provider_payout_id)
-     WHERE {_RANGE}
-       AND r.kind NOT IN {_in(OF_CUSTOMERS)}
+     WHERE {RANGE}
+       AND r.kind NOT IN {in_list(OF_CUSTOMERS)}
     """
 )
 
@@ -254,164 +256,3 @@ def judge(
 def _currencies() -> Mapping[str, str]:
     codes = sorted(known_currencies())
     return {"currencies": literal(codes), "places": literal([digits(code) for code in codes])}
-
-
-# --- breaks of a batch --------------------------------------------------------------------------
-
-_KINDS: Final = _in([str(kind) for kind in BreakKind])
-_NEW_BREAKS = text(
-    f"""
-    SELECT r.*, p.state AS payment_state, p.provider_charge_id AS own_charge,
-           p.currency AS own_currency,
-           coalesce(nullif(p.amount_captured, 0), p.capture_amount, p.amount) AS own_amount,
-           i.cycle_id, f.id AS refund_id, f.amount AS refund_amount,
-           f.currency AS refund_currency, f.state AS refund_state, d.id AS dispute_id,
-           d.amount AS dispute_amount, d.currency AS dispute_currency, d.state AS dispute_state,
-           o.amount AS payout_amount, o.currency AS payout_currency, o.status AS payout_status
-      FROM settlement_rows r
-      LEFT JOIN payments p ON p.id = r.payment_id
-      LEFT JOIN invoices i ON i.id = p.invoice_id
-      LEFT JOIN refunds f ON r.kind IN {_in(REFUNDS)}
-                         AND f.provider_refund_id = r.source_id
-      LEFT JOIN disputes d ON r.kind IN {_in(DISPUTES)}
-                          AND d.provider_dispute_id = r.source_id
-      LEFT JOIN payouts o ON r.kind IN {_in(PAYOUTS)}
-                         AND o.provider_payout_id = coalesce(r.source_id, r.provider_payout_id)
-     WHERE {_RANGE} AND r.outcome IN {_KINDS}
-       AND NOT EXISTS (SELECT FROM breaks b
-                        WHERE b.provider_transaction_id = r.provider_transaction_id
-                          AND b.kind = r.outcome
-                          AND (b.resolved_at IS NULL OR b.resolved_by <> 'reconciler'))
-     ORDER BY r.provider_transaction_id
-    """
-)
-
-
-def new_breaks(conn: Connection, batch: Batch) -> list[Row[Any]]:
-    """Return the rows of a batch that are breaks of which none is open or decided on."""
-    return list(conn.execute(_NEW_BREAKS, {"after": batch.after, "upto": batch.upto}))
-
-
-# What was matched just now isn't posted: without saying so all of history would be read.
-_IN_BATCH: Final = (
-    "r.provider_transaction_id > :after AND r.provider_transaction_id <= :upto"
-    " AND r.matched_at = :now AND r.posted_at IS NULL"
-)
-# A row explains a break in four ways: it was the row's own, or the row turned out to be another
-# kind of break; the list of charges had shown the charge too early; or the payment or the refund
-# was thought to be missing.
-_EXPLAINED: Final = (
-    text(
-        f"""
-        UPDATE breaks AS b
-           SET resolved_at = :now, resolved_by = 'reconciler',
-               resolution = 'both sides agree by now'
-          FROM settlement_rows r
-         WHERE b.resolved_at IS NULL AND b.provider_transaction_id = r.provider_transaction_id
-           AND {_IN_BATCH}
-        """
-    ),
-    text(
-        f"""
-        UPDATE breaks AS b
-           SET resolved_at = :now, resolved_by = 'reconciler',
-               resolution = 'it is a ' || r.outcome
-          FROM settlement_rows r
-         WHERE b.resolved_at IS NULL AND b.provider_transaction_id = r.provider_transaction_id
-           AND {_RANGE} AND r.outcome IN {_KINDS} AND b.kind <> r.outcome
-        """
-    ),
-    text(
-        f"""
-        UPDATE breaks AS b
-           SET resolved_at = :now, resolved_by = 'reconciler',
-               provider_transaction_id = r.provider_transaction_id,
-               resolution = 'both sides agree by now'
-          FROM settlement_rows r
-         WHERE b.resolved_at IS NULL AND b.provider_transaction_id IS NULL
-           AND b.kind IN ('{BreakKind.UNKNOWN_AT_PROVIDER}', '{BreakKind.AMOUNT_MISMATCH}',
-                          '{BreakKind.CURRENCY_MISMATCH}',
-                          '{BreakKind.CAPTURED_AT_PROVIDER_ONLY}')
-           AND b.provider ->> 'charge' = r.provider_charge_id
-           AND {_IN_BATCH} AND r.kind = 'charge'
-        """
-    ),
-    text(
-        f"""
-        UPDATE breaks AS b
-           SET resolved_at = :now, resolved_by = 'reconciler',
-               provider_transaction_id = r.provider_transaction_id,
-               resolution = 'the provider shows it by now: ' || r.provider_transaction_id
-          FROM settlement_rows r
-         WHERE b.resolved_at IS NULL AND b.kind = '{BreakKind.MISSING_AT_PROVIDER}'
-           AND b.payment_id = r.payment_id AND {_IN_BATCH} AND r.kind = 'charge'
-        """
-    ),
-    text(
-        f"""
-        UPDATE breaks AS b
-           SET resolved_at = :now, resolved_by = 'reconciler',
-               provider_transaction_id = r.provider_transaction_id,
-               resolution = 'the provider shows it by now: ' || r.provider_transaction_id
-          FROM settlement_rows r
-         WHERE b.resolved_at IS NULL AND b.kind = '{BreakKind.REFUND_MISSING}'
-           AND b.ours ->> 'provider_refund' = r.source_id
-           AND {_IN_BATCH} AND r.kind = '{MovementKind.REFUND}'
-        """
-    ),
-)
-
-
-def resolve_explained(conn: Connection, batch: Batch, now: datetime) -> int:
-    """Resolve the open breaks that the rows of a batch, as they were judged `now`, explain."""
-    params = {"after": batch.after, "upto": batch.upto, "now": now}
-    return sum(conn.execute(statement, params).rowcount for statement in _EXPLAINED)
-
-
-# --- what is missing ----------------------------------------------------------------------------
-
-MISSING = text(
-    """
-    SELECT p.id, p.state, p.amount_captured, p.currency, p.provider_payment_id,
-           p.provider_charge_id, p.captured_at, p.confirmed_at, i.cycle_id
-      FROM payments p
-      LEFT JOIN attempts a ON a.payment_id = p.id AND a.outcome = 'succeeded'
-      LEFT JOIN invoices i ON i.id = p.invoice_id
-     WHERE p.captured_at IS NOT NULL AND p.settled_at IS NULL
-       AND coalesce(a.first_sent_at, p.captured_at) >= :since AND p.captured_at < :before
-       AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = p.id AND b.resolved_at IS NULL)
-       AND NOT EXISTS (SELECT FROM settlement_rows r
-                        WHERE r.provider_payment_id = p.provider_payment_id
-                          AND r.kind = 'charge' AND r.payment_id = p.id)
-     ORDER BY p.id
-     LIMIT :limit
-    """
-)
-_REFUND_MISSING = text(
-    """
-    SELECT f.id, f.payment_id, f.amount, f.currency, f.provider_refund_id, f.finished_at
-      FROM refunds f
-     WHERE f.state = 'succeeded' AND f.settled_at IS NULL
-       AND f.finished_at >= :since AND f.finished_at < :before
-       AND NOT EXISTS (SELECT FROM settlement_rows r
-                        WHERE r.source_id = f.provider_refund_id AND r.kind <> 'charge')
-       AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = f.payment_id
-                          AND b.resolved_at IS NULL)
-     ORDER BY f.id
-     LIMIT :limit
-    """
-)
-
-
-def missing_captures(
-    conn: Connection, *, since: datetime, before: datetime, limit: int
-) -> list[Row[Any]]:
-    """Return captures of a span that was read completely, without a settlement or a break."""
-    return list(conn.execute(MISSING, {"since": since, "before": before, "limit": limit}))
-
-
-def missing_refunds(
-    conn: Connection, *, since: datetime, before: datetime, limit: int
-) -> list[Row[Any]]:
-    """Return refunds of a span that was read completely, of which no money left."""
-    return list(conn.execute(_REFUND_MISSING, {"since": since, "before": before, "limit": limit}))

@@ -1,0 +1,106 @@
+"""Promise 4: a closed cycle is one where our books, the invoice and the provider agree."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, Row, text
+
+from billing.store.promises.check import check, in_words
+
+_CLOSED_UNRESOLVED = check(
+    """
+    SELECT c.subscription_id, c.n, i.number, i.status, p.state, p.confirmed_at, p.settled_at
+      FROM cycles c
+      JOIN invoices i ON i.cycle_id = c.id
+      LEFT JOIN payments p ON p.invoice_id = i.id
+     WHERE c.state = 'closed'
+       AND (i.status = 'paid' AND (p.id IS NULL OR p.confirmed_at IS NOT NULL
+                                                   AND p.settled_at IS NOT NULL)
+            OR i.status IN ('void', 'uncollectible') AND p.state = 'FAILED') IS NOT TRUE""",
+    "subscription_id, n",
+    lambda row: (
+        f"cycle {row.n} of subscription {row.subscription_id} is closed, but invoice {row.number}"
+        f" is {row.status}, its payment {row.state or 'missing'}"
+        f"{'' if row.confirmed_at else ' and not confirmed by the provider'}"
+        f"{'' if row.settled_at else ' and not settled'}"
+    ),
+)
+
+_CLOSED_OWING = check(
+    """
+    SELECT c.subscription_id, c.n, l.currency, sum(l.amount) AS owed
+      FROM cycles c
+      JOIN ledger.entries e ON e.cycle_id = c.id
+      JOIN ledger.postings l ON l.entry_id = e.id
+      JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'receivable'
+     WHERE c.state = 'closed'
+     GROUP BY c.subscription_id, c.n, l.currency HAVING sum(l.amount) <> 0""",
+    "subscription_id, n",
+    lambda row: (
+        f"cycle {row.n} of subscription {row.subscription_id} is closed with"
+        f" {in_words(row.owed, row.currency)} receivable"
+    ),
+)
+
+_CLOSED_UNDECIDED = check(
+    """
+    SELECT c.subscription_id, c.n, a.n AS attempt
+      FROM attempts a
+      JOIN payments p ON p.id = a.payment_id
+      JOIN invoices i ON i.id = p.invoice_id
+      JOIN cycles c ON c.id = i.cycle_id
+     WHERE a.finished_at IS NULL AND c.state = 'closed'""",
+    "subscription_id, n",
+    lambda row: (
+        f"cycle {row.n} of subscription {row.subscription_id} is closed while attempt {row.attempt}"
+        " of its payment is open"
+    ),
+)
+
+_CLOSED_WITH_BREAK = check(
+    """
+    SELECT c.subscription_id, c.n, b.id, b.kind
+      FROM breaks b
+      LEFT JOIN payments p ON p.id = b.payment_id
+      LEFT JOIN invoices i ON i.id = p.invoice_id
+      JOIN cycles c ON c.id = coalesce(b.cycle_id, i.cycle_id)
+     WHERE b.resolved_at IS NULL AND c.state = 'closed'""",
+    "subscription_id, n, id",
+    lambda row: (
+        f"cycle {row.n} of subscription {row.subscription_id} is closed, and break {row.id}"
+        f" ({row.kind}) is open"
+    ),
+)
+
+CLOSED_AGREES: Final = (
+    _CLOSED_UNRESOLVED,
+    _CLOSED_OWING,
+    _CLOSED_UNDECIDED,
+    _CLOSED_WITH_BREAK,
+)
+
+_OPEN_BREAKS = text(
+    "SELECT kind, count(*) AS n FROM breaks WHERE resolved_at IS NULL GROUP BY kind ORDER BY kind"
+)
+
+
+def open_breaks(conn: Connection) -> dict[str, int]:
+    """Count the unresolved breaks by kind."""
+    return {f"breaks_open_{row.kind}": int(row.n) for row in conn.execute(_OPEN_BREAKS)}
+
+
+_CLOSED = text(
+    """
+    SELECT id, subscription_id, n, digest FROM cycles
+     WHERE state = 'closed' AND id > :after ORDER BY id LIMIT :batch
+    """
+)
+
+
+def closed_cycles(conn: Connection, batch: int) -> Iterator[Sequence[Row[Any]]]:
+    """Yield the closed cycles with the digests they were closed with, `batch` at a time."""
+    after = UUID(int=0)
+    while rows := conn.execute(_CLOSED, {"after": after, "batch": batch}).all():
+        yield rows
+        after = rows[-1].id

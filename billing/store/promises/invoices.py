@@ -1,0 +1,142 @@
+"""Promise 3 of invoices and captures: rows, lines and the journal agree."""
+# ruff: noqa: S608  statements are put together from constants of this file
+
+from typing import Final
+
+from billing.store.promises.check import PAID_STATES, STANDS, check, in_words
+
+_CAPTURE_BOOKED = check(
+    f"""
+    SELECT coalesce(p.id, j.payment) AS id, p.state, coalesce(p.currency, j.currency) AS currency,
+           p.amount_captured, coalesce(j.entries, 0) AS entries, coalesce(j.amount, 0) AS booked
+      FROM (SELECT id::text AS id, state, currency, amount_captured
+              FROM payments WHERE captured_at IS NOT NULL) p
+      FULL JOIN (
+           SELECT split_part(e.source_key, ':', 2) AS payment, count(DISTINCT e.id) AS entries,
+                  sum(l.amount) AS amount, min(l.currency) AS currency
+             FROM ledger.entries e
+             JOIN ledger.postings l ON l.entry_id = e.id
+             JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'psp_clearing'
+            WHERE e.kind = 'payment_captured' AND {STANDS}
+            GROUP BY 1) j
+        ON j.payment = p.id
+     WHERE p.id IS NULL OR j.entries IS DISTINCT FROM 1
+        OR j.amount <> p.amount_captured OR j.currency <> p.currency""",
+    "id",
+    lambda row: (
+        f"payment {row.id} is {row.state or 'not captured'} with"
+        f" {in_words(row.amount_captured, row.currency)} captured; the journal has {row.entries}"
+        f" payment_captured entry(s) over {in_words(row.booked, row.currency)}"
+    ),
+)
+
+_INVOICE_BOOKED = check(
+    """
+    SELECT coalesce(i.id, j.invoice) AS id, i.number, coalesce(i.currency, j.currency) AS currency,
+           i.total, coalesce(j.entries, 0) AS entries, coalesce(j.receivable, 0) AS booked
+      FROM (SELECT id::text AS id, number, currency, net, tax, total, customer_id
+              FROM invoices WHERE total > 0) i
+      FULL JOIN (
+           SELECT split_part(e.source_key, ':', 2) AS invoice, count(DISTINCT e.id) AS entries,
+                  min(l.currency) AS currency,
+                  sum(l.amount) FILTER (WHERE a.code = 'receivable') AS receivable,
+                  -sum(l.amount) FILTER (WHERE a.code = 'deferred_revenue') AS net,
+                  -sum(l.amount) FILTER (WHERE a.code = 'tax_payable') AS tax,
+                  (array_agg(a.owner_id) FILTER (WHERE a.code = 'receivable'))[1] AS owner
+             FROM ledger.entries e
+             JOIN ledger.postings l ON l.entry_id = e.id
+             JOIN ledger.accounts a ON a.id = l.account_id
+            WHERE e.kind = 'invoice_issued'
+            GROUP BY 1) j
+        ON j.invoice = i.id
+     WHERE i.id IS NULL OR j.entries IS DISTINCT FROM 1 OR j.currency <> i.currency
+        OR j.receivable IS DISTINCT FROM i.total OR coalesce(j.net, 0) <> i.net
+        OR coalesce(j.tax, 0) <> i.tax OR j.owner IS DISTINCT FROM i.customer_id""",
+    "id",
+    lambda row: (
+        f"invoice {row.number or row.id} over {in_words(row.total, row.currency)}: the journal has"
+        f" {row.entries} invoice_issued entry(s) over {in_words(row.booked, row.currency)},"
+        " or splits or owns it otherwise"
+    ),
+)
+
+_TAKEN_BACK = check(
+    f"""
+    SELECT i.number, i.status, coalesce(j.write_offs, 0) AS write_offs,
+           coalesce(j.voids, 0) AS voids
+      FROM invoices i
+      LEFT JOIN (
+           SELECT split_part(e.source_key, ':', 2) AS invoice,
+                  count(*) FILTER (WHERE e.kind = 'write_off') AS write_offs,
+                  count(*) FILTER (WHERE e.kind = 'invoice_voided') AS voids
+             FROM ledger.entries e
+            WHERE e.kind IN ('write_off', 'invoice_voided') AND {STANDS}
+            GROUP BY 1) j
+        ON j.invoice = i.id::text
+     WHERE i.total > 0
+       AND ((i.status = 'uncollectible')::int <> coalesce(j.write_offs, 0)
+            OR (i.status = 'void')::int <> coalesce(j.voids, 0))""",
+    "number",
+    lambda row: (
+        f"invoice {row.number} is {row.status}, but the journal has {row.write_offs} write-off(s)"
+        f" and {row.voids} void entry(s) of it that stand"
+    ),
+)
+
+_INVOICE_AND_PAYMENT = check(
+    f"""
+    SELECT i.number, i.status, i.total, i.currency, p.state, p.amount, p.currency AS paid_in
+      FROM invoices i LEFT JOIN payments p ON p.invoice_id = i.id
+     WHERE (i.total > 0) <> (p.id IS NOT NULL)
+        OR p.id IS NOT NULL
+           AND ((p.amount, p.currency, p.customer_id, p.subscription_id)
+                IS DISTINCT FROM (i.total, i.currency, i.customer_id, i.subscription_id)
+                OR NOT (p.state IN ('CREATED', 'AUTHORIZED') AND i.status = 'open'
+                        OR p.state IN {PAID_STATES} AND i.status = 'paid'
+                        OR p.state = 'FAILED' AND i.status IN ('void', 'uncollectible')))""",
+    "number",
+    lambda row: (
+        f"invoice {row.number} over {in_words(row.total, row.currency)} is {row.status}, its"
+        + (
+            f" payment over {in_words(row.amount, row.paid_in)} is {row.state}"
+            if row.state
+            else " payment is missing"
+        )
+    ),
+)
+
+_LINES = check(
+    """
+    SELECT i.number, i.net, i.currency, coalesce(l.amount, 0) AS amount
+      FROM invoices i
+      LEFT JOIN (SELECT invoice_id, sum(amount) AS amount FROM invoice_lines
+                  GROUP BY invoice_id) l ON l.invoice_id = i.id
+     WHERE i.net <> coalesce(l.amount, 0)""",
+    "number",
+    lambda row: (
+        f"invoice {row.number} has a net of {in_words(row.net, row.currency)}, its lines add up to"
+        f" {in_words(row.amount, row.currency)}"
+    ),
+)
+
+_CYCLE_AND_INVOICE = check(
+    """
+    SELECT c.subscription_id, c.n, c.kind, i.number
+      FROM cycles c LEFT JOIN invoices i ON i.cycle_id = c.id
+     WHERE (c.kind = 'regular') <> (i.id IS NOT NULL)
+        OR i.subscription_id <> c.subscription_id""",
+    "subscription_id, n",
+    lambda row: (
+        f"cycle {row.n} of subscription {row.subscription_id} is {row.kind} and has"
+        f" {'invoice ' + row.number if row.number else 'no invoice'}"
+    ),
+)
+
+INVOICED_AND_CAPTURED: Final = (
+    _CYCLE_AND_INVOICE,
+    _LINES,
+    _INVOICE_AND_PAYMENT,
+    _INVOICE_BOOKED,
+    _CAPTURE_BOOKED,
+    _TAKEN_BACK,
+)

@@ -1,0 +1,141 @@
+"""Promise 2: one capture a cycle."""
+# ruff: noqa: S608  statements are put together from constants of this file
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from billing.rules.payments import TRANSITIONS
+from billing.store.promises.calls import CALLED_ONCE
+from billing.store.promises.check import PAID_STATES, check, in_words
+
+LEGAL_COLUMNS: Final[Mapping[str, Sequence[str]]] = {
+    "legal_from": [str(a) for (a, _), causes in TRANSITIONS.items() for _cause in causes],
+    "legal_to": [str(b) for (_, b), causes in TRANSITIONS.items() for _cause in causes],
+    "legal_cause": [str(cause) for causes in TRANSITIONS.values() for cause in causes],
+}
+
+_CAPTURED_TWICE = check(
+    """
+    SELECT i.cycle_id, count(*) AS payments
+      FROM payments p JOIN invoices i ON i.id = p.invoice_id
+     WHERE p.captured_at IS NOT NULL OR p.amount_captured > 0
+     GROUP BY i.cycle_id HAVING count(*) > 1""",
+    "cycle_id",
+    lambda row: f"cycle {row.cycle_id} has {row.payments} captured payments",
+)
+
+_CAPTURED_AMOUNT = check(
+    f"""
+    SELECT id, state, amount, amount_captured, currency, captured_at FROM payments
+     WHERE NOT CASE WHEN state NOT IN {PAID_STATES} THEN amount_captured = 0
+                    WHEN capture_method = 'manual' THEN amount_captured BETWEEN 1 AND amount
+                    ELSE amount_captured = amount END
+        OR (state IN {PAID_STATES}) <> (captured_at IS NOT NULL)""",
+    "id",
+    lambda row: (
+        f"payment {row.id} is {row.state} over {in_words(row.amount, row.currency)}"
+        f" with {in_words(row.amount_captured, row.currency)} captured"
+    ),
+)
+
+_SHARED_AT_PROVIDER = check(
+    """
+    SELECT 'payment' AS kind, provider_payment_id AS id, count(*) AS payments
+      FROM payments WHERE provider_payment_id IS NOT NULL
+     GROUP BY provider_payment_id HAVING count(*) > 1
+     UNION ALL
+    SELECT 'charge', provider_charge_id, count(*)
+      FROM payments WHERE provider_charge_id IS NOT NULL
+     GROUP BY provider_charge_id HAVING count(*) > 1""",
+    "kind, id",
+    lambda row: f"{row.payments} payments name the provider's {row.kind} {row.id}",
+)
+
+_HISTORY = check(
+    """
+    SELECT h.* FROM (
+      SELECT t.id, t.payment_id, t.from_state, t.to_state, t.cause,
+             coalesce(lag(t.to_state) OVER (PARTITION BY t.payment_id ORDER BY t.id),
+                      'CREATED') AS stood_at
+        FROM payment_transitions t) h
+      LEFT JOIN unnest(CAST(:legal_from AS text[]), CAST(:legal_to AS text[]),
+                       CAST(:legal_cause AS text[])) AS legal(from_state, to_state, cause)
+        ON (legal.from_state, legal.to_state, legal.cause) = (h.from_state, h.to_state, h.cause)
+     WHERE h.from_state <> h.stood_at OR legal.cause IS NULL""",
+    "payment_id, id",
+    lambda row: (
+        f"payment {row.payment_id}: its history says {row.from_state} -> {row.to_state}"
+        f" ({row.cause}) when it was {row.stood_at}"
+    ),
+)
+
+_STATE = check(
+    """
+    SELECT p.id, p.state, coalesce(t.to_state, 'CREATED') AS ends_at
+      FROM payments p
+      LEFT JOIN (SELECT DISTINCT ON (payment_id) payment_id, to_state
+                   FROM payment_transitions ORDER BY payment_id, id DESC) t
+        ON t.payment_id = p.id
+     WHERE p.state <> coalesce(t.to_state, 'CREATED')""",
+    "id",
+    lambda row: f"payment {row.id} is {row.state}, but its history ends at {row.ends_at}",
+)
+
+_ATTEMPTS = check(
+    f"""
+    SELECT * FROM (
+      SELECT p.id, p.state, p.capture_method, p.attempt_n, coalesce(a.attempts, 0) AS attempts,
+             coalesce(a.first, 1) AS first, coalesce(a.last, 0) AS last,
+             coalesce(a.open, 0) AS open, a.last_open, coalesce(a.succeeded, 0) AS succeeded,
+             p.state IN {PAID_STATES} AS paid
+        FROM payments p
+        LEFT JOIN (SELECT payment_id, count(*) AS attempts, min(n) AS first, max(n) AS last,
+                          count(*) FILTER (WHERE finished_at IS NULL) AS open,
+                          max(n) FILTER (WHERE finished_at IS NULL) AS last_open,
+                          count(*) FILTER (WHERE outcome = 'succeeded') AS succeeded
+                     FROM attempts GROUP BY payment_id) a
+          ON a.payment_id = p.id) counted
+     WHERE attempts <> attempt_n OR first <> 1 OR last <> attempts
+        OR open > 1 OR (open = 1 AND (last_open <> attempt_n OR paid OR state = 'FAILED'))
+        OR succeeded > 1
+        OR (succeeded = 1 AND NOT paid
+            AND NOT (capture_method = 'manual' AND state IN ('AUTHORIZED', 'FAILED')))
+        OR (succeeded = 0 AND paid AND NOT EXISTS (
+              SELECT FROM payment_transitions t
+               WHERE t.payment_id = counted.id AND t.cause = 'forced_correction'))""",
+    "id",
+    lambda row: (
+        f"payment {row.id} is {row.state} at attempt {row.attempt_n}, but has {row.attempts}"
+        f" attempt(s) numbered {row.first} to {row.last}, {row.open} open,"
+        f" {row.succeeded} succeeded"
+    ),
+)
+
+# What was sent: the key ends in the attempt's number, and asks for what the payment collects.
+_REQUESTS = check(
+    """
+    SELECT a.payment_id, a.n, a.idempotency_key, a.request, p.amount, p.currency
+      FROM attempts a JOIN payments p ON p.id = a.payment_id
+     WHERE a.request ->> 'idempotency_key' IS DISTINCT FROM a.idempotency_key
+        OR a.idempotency_key NOT LIKE '%\\:a' || a.n
+        OR a.request ->> 'amount' IS DISTINCT FROM p.amount::text
+        OR a.request ->> 'currency' IS DISTINCT FROM p.currency
+        OR a.request -> 'metadata' ->> 'payment' IS DISTINCT FROM p.id::text""",
+    "payment_id, n",
+    lambda row: (
+        f"attempt {row.n} of payment {row.payment_id} (key {row.idempotency_key}) was sent as"
+        f" {row.request.get('amount')} {row.request.get('currency')}, the payment is"
+        f" {in_words(row.amount, row.currency)}"
+    ),
+)
+
+CAPTURED_ONCE: Final = (
+    _CAPTURED_TWICE,
+    _CAPTURED_AMOUNT,
+    _SHARED_AT_PROVIDER,
+    _HISTORY,
+    _STATE,
+    _ATTEMPTS,
+    _REQUESTS,
+    *CALLED_ONCE,
+)

@@ -1,0 +1,72 @@
+"""Promise 3 of money given back: refunds add up and stand in the journal."""
+# ruff: noqa: S608  statements are put together from constants of this file
+
+from typing import Final
+
+from billing.store.promises.check import STANDS, check, in_words
+
+_REFUNDS_COUNTED = check(
+    """
+    SELECT p.id, p.state, p.currency, p.amount_captured, p.amount_refunded,
+           coalesce(r.standing, 0) AS standing, coalesce(r.succeeded, 0) AS succeeded,
+           coalesce(d.lost, 0) AS lost
+      FROM payments p
+      LEFT JOIN (SELECT payment_id,
+                        sum(amount) FILTER (WHERE state NOT IN ('failed', 'canceled')) AS standing,
+                        sum(amount) FILTER (WHERE state = 'succeeded') AS succeeded
+                   FROM refunds GROUP BY payment_id) r ON r.payment_id = p.id
+      LEFT JOIN (SELECT payment_id, sum(lost_recognised + lost_deferred + lost_tax) AS lost
+                   FROM disputes WHERE state = 'lost' GROUP BY payment_id) d
+        ON d.payment_id = p.id
+     WHERE p.amount_refunded <> coalesce(r.standing, 0)
+        OR (p.state = 'REFUNDED') <>
+           (p.amount_captured > 0 AND coalesce(r.succeeded, 0) = p.amount_captured)
+        OR p.amount_refunded + coalesce(d.lost, 0) > p.amount_captured
+           AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = p.id)""",
+    "id",
+    lambda row: (
+        f"payment {row.id} is {row.state} with {in_words(row.amount_captured, row.currency)}"
+        f" captured and counts {in_words(row.amount_refunded, row.currency)} refunded; its refunds"
+        f" add up to {in_words(row.standing, row.currency)},"
+        f" {in_words(row.succeeded, row.currency)} of them succeeded, and"
+        f" {in_words(row.lost, row.currency)} were lost in disputes"
+    ),
+)
+
+_REFUND_BOOKED = check(
+    f"""
+    SELECT coalesce(r.id, j.refund) AS id, r.state, coalesce(r.currency, j.currency) AS currency,
+           r.amount, coalesce(j.asked, 0) AS asked, coalesce(j.paid, 0) AS paid
+      FROM (SELECT id::text AS id, state, currency, amount, recognised, deferred, tax,
+                   (state NOT IN ('failed', 'canceled'))::int AS stands,
+                   (state = 'succeeded')::int AS succeeded
+              FROM refunds) r
+      FULL JOIN (
+           SELECT split_part(e.source_key, ':', 2) AS refund, min(l.currency) AS currency,
+                  sum(l.amount) FILTER (WHERE a.code = 'refunds_contra') AS recognised,
+                  sum(l.amount) FILTER (WHERE a.code = 'deferred_revenue') AS deferred,
+                  sum(l.amount) FILTER (WHERE a.code = 'tax_payable') AS tax,
+                  -sum(l.amount) FILTER (WHERE e.kind = 'refund_requested'
+                                           AND a.code = 'refund_payable') AS asked,
+                  -sum(l.amount) FILTER (WHERE a.code = 'psp_clearing') AS paid
+             FROM ledger.entries e
+             JOIN ledger.postings l ON l.entry_id = e.id
+             JOIN ledger.accounts a ON a.id = l.account_id
+            WHERE e.kind IN ('refund_requested', 'refund_succeeded') AND {STANDS}
+            GROUP BY 1) j
+        ON j.refund = r.id
+     WHERE r.id IS NULL OR j.currency <> r.currency
+        OR coalesce(j.asked, 0) <> r.amount * r.stands
+        OR coalesce(j.recognised, 0) <> r.recognised * r.stands
+        OR coalesce(j.deferred, 0) <> r.deferred * r.stands
+        OR coalesce(j.tax, 0) <> r.tax * r.stands
+        OR coalesce(j.paid, 0) <> r.amount * r.succeeded""",
+    "id",
+    lambda row: (
+        f"refund {row.id} over {in_words(row.amount, row.currency)} is"
+        f" {row.state or 'not there'}; the journal has {in_words(row.asked, row.currency)} of it"
+        f" promised and {in_words(row.paid, row.currency)} paid, or splits it otherwise"
+    ),
+)
+
+REFUNDED: Final = (_REFUNDS_COUNTED, _REFUND_BOOKED)

@@ -1,0 +1,92 @@
+"""Promise 3 of revenue: what is recognised, deferred, given back and given up adds up."""
+# ruff: noqa: S608  statements are put together from constants of this file
+
+from typing import Final
+
+from billing.store.promises.check import STANDS, check, in_words
+
+_RECOGNITION_BOOKED = check(
+    """
+    SELECT coalesce(r.invoice, j.invoice) AS invoice, coalesce(i.number, '?') AS number,
+           coalesce(i.currency, j.currency) AS currency, coalesce(r.amount, 0) AS amount,
+           coalesce(j.amount, 0) AS booked
+      FROM (SELECT invoice_id::text AS invoice, sum(amount) AS amount, count(*) AS steps
+              FROM revenue_recognitions GROUP BY invoice_id) r
+      FULL JOIN (
+           SELECT split_part(e.source_key, ':', 2) AS invoice, min(l.currency) AS currency,
+                  sum(l.amount) FILTER (WHERE a.code = 'deferred_revenue') AS amount,
+                  count(DISTINCT e.id) AS steps
+             FROM ledger.entries e
+             JOIN ledger.postings l ON l.entry_id = e.id
+             JOIN ledger.accounts a ON a.id = l.account_id
+            WHERE e.kind IN ('revenue_recognized', 'recognition_taken_back')
+            GROUP BY 1) j
+        ON j.invoice = r.invoice
+      LEFT JOIN invoices i ON i.id::text = coalesce(r.invoice, j.invoice)
+     WHERE r.amount IS DISTINCT FROM j.amount OR r.steps IS DISTINCT FROM j.steps
+        OR j.currency IS DISTINCT FROM i.currency""",
+    "invoice",
+    lambda row: (
+        f"of invoice {row.number} ({row.invoice}) {in_words(row.amount, row.currency)} are"
+        f" recognised, the journal has {in_words(row.booked, row.currency)}"
+    ),
+)
+
+# What is left of each invoice: recognised + deferred + given back + written off = invoiced.
+_LEFT = f"""
+    SELECT i.id, i.number, i.status, i.currency, i.net, i.recognise_at,
+           coalesce(r.amount, 0) AS recognised, coalesce(b.deferred, 0) AS given_back,
+           coalesce(w.deferred, 0) AS given_up,
+           i.net - coalesce(r.amount, 0) - coalesce(b.deferred, 0) - coalesce(w.deferred, 0)
+             AS deferred
+      FROM invoices i
+      LEFT JOIN (SELECT invoice_id, sum(amount) AS amount
+                   FROM revenue_recognitions GROUP BY invoice_id) r ON r.invoice_id = i.id
+      LEFT JOIN (SELECT p.invoice_id, sum(g.deferred) AS deferred
+                   FROM (SELECT payment_id, deferred FROM refunds
+                          WHERE state NOT IN ('failed', 'canceled')
+                          UNION ALL
+                         SELECT payment_id, lost_deferred FROM disputes WHERE state = 'lost') g
+                   JOIN payments p ON p.id = g.payment_id GROUP BY p.invoice_id) b
+        ON b.invoice_id = i.id
+      LEFT JOIN (SELECT split_part(e.source_key, ':', 2) AS invoice, sum(l.amount) AS deferred
+                   FROM ledger.entries e
+                   JOIN ledger.postings l ON l.entry_id = e.id
+                   JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'deferred_revenue'
+                  WHERE e.kind IN ('write_off', 'invoice_voided') AND {STANDS}
+                  GROUP BY 1) w ON w.invoice = i.id::text"""
+
+_INVOICED_ADDS_UP = check(
+    f"""
+    SELECT * FROM ({_LEFT}) standing
+     WHERE deferred < 0
+        OR deferred > 0 AND (status IN ('void', 'uncollectible') OR recognise_at IS NULL)""",
+    "number",
+    lambda row: (
+        f"invoice {row.number} over {in_words(row.net, row.currency)} is {row.status}:"
+        f" {in_words(row.recognised, row.currency)} recognised,"
+        f" {in_words(row.given_back, row.currency)} given back,"
+        f" {in_words(row.given_up, row.currency)} given up, which leaves"
+        f" {in_words(row.deferred, row.currency)} that"
+        + (" never was" if row.deferred < 0 else " nobody will recognise")
+    ),
+)
+
+_DEFERRED_ADDS_UP = check(
+    f"""
+    SELECT coalesce(o.currency, j.currency) AS currency, coalesce(o.deferred, 0) AS deferred,
+           coalesce(j.deferred, 0) AS booked
+      FROM (SELECT currency, sum(deferred) AS deferred FROM ({_LEFT}) standing GROUP BY currency) o
+      FULL JOIN (SELECT a.currency, -sum(l.amount) AS deferred
+                   FROM ledger.accounts a JOIN ledger.postings l ON l.account_id = a.id
+                  WHERE a.code = 'deferred_revenue' GROUP BY a.currency) j
+        ON j.currency = o.currency
+     WHERE coalesce(o.deferred, 0) <> coalesce(j.deferred, 0)""",
+    "currency",
+    lambda row: (
+        f"all invoices leave {in_words(row.deferred, row.currency)} to be recognised, the journal"
+        f" has {in_words(row.booked, row.currency)} deferred"
+    ),
+)
+
+EARNED: Final = (_RECOGNITION_BOOKED, _INVOICED_ADDS_UP, _DEFERRED_ADDS_UP)

@@ -1,0 +1,57 @@
+"""Runs the checks of a promise and counts the rows that it is about."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, text
+
+from billing.store.promises.check import Check
+from billing.store.promises.one_capture import LEGAL_COLUMNS
+
+
+def findings(
+    conn: Connection, checks: Sequence[Check], params: Mapping[str, Any] | None = None
+) -> list[str]:
+    """Run the checks and return what they found, in their order."""
+    given = {**LEGAL_COLUMNS, **(params or {})}
+    return [words for check in checks for words in check.run(conn, given)]
+
+
+_COUNTS = {
+    1: """
+       SELECT (SELECT count(*) FROM subscriptions) AS subscriptions,
+              (SELECT count(*) FROM subscriptions WHERE parked_at IS NOT NULL)
+                AS subscriptions_parked,
+              (SELECT count(*) FROM cycles) AS cycles""",
+    2: """
+       SELECT count(*) AS payments,
+              count(*) FILTER (WHERE captured_at IS NOT NULL) AS payments_captured,
+              (SELECT count(*) FROM payment_transitions) AS transitions,
+              (SELECT count(*) FROM attempts) AS attempts
+         FROM payments""",
+    3: """
+       SELECT (SELECT count(*) FROM ledger.entries) AS entries,
+              (SELECT count(*) FROM ledger.postings) AS postings,
+              (SELECT count(*) FROM invoices) AS invoices,
+              (SELECT count(DISTINCT currency) FROM ledger.accounts) AS currencies""",
+    4: """
+       SELECT (SELECT count(*) FROM cycles WHERE state = 'closed') AS cycles_closed,
+              (SELECT count(*) FROM cycles WHERE state = 'opened') AS cycles_open,
+              (SELECT count(*) FROM breaks WHERE resolved_at IS NULL) AS breaks_open,
+              (SELECT count(*) FROM breaks WHERE resolved_at IS NOT NULL) AS breaks_resolved""",
+    5: """
+       SELECT (SELECT count(*) FROM payments WHERE state IN ('CREATED', 'AUTHORIZED'))
+                AS payments_undecided,
+              (SELECT count(*) FROM payments WHERE parked_at IS NOT NULL) AS payments_parked,
+              (SELECT count(*) FROM subscriptions WHERE parked_at IS NOT NULL)
+                AS subscriptions_parked,
+              (SELECT count(*) FROM attempts WHERE finished_at IS NULL) AS attempts_open,
+              (SELECT count(*) FROM attempts
+                WHERE finished_at IS NULL AND unknown_since IS NOT NULL) AS attempts_unknown""",
+}
+
+
+def counts(conn: Connection, promise: int) -> dict[str, int]:
+    """Return how many rows a promise is about."""
+    row = conn.execute(text(_COUNTS[promise])).one()
+    return {name: int(value) for name, value in row._mapping.items()}

@@ -1,0 +1,73 @@
+"""Promise 3 of the settlement: fees and exchanges stand in the journal."""
+# ruff: noqa: S608  statements are put together from constants of this file
+
+from typing import Final
+
+from billing.ledger.keys import EntryKind
+from billing.rules.reconciliation import DISPUTES, OF_CUSTOMERS, MovementKind, RowOutcome
+from billing.store.promises.check import STANDS, check, in_list, in_words
+
+_FEE_BOOKED = check(
+    f"""
+    SELECT coalesce(r.id, j.id) AS id, coalesce(r.currency, j.currency) AS currency,
+           coalesce(r.fee, 0) AS fee, coalesce(j.fee, 0) AS booked
+      FROM (SELECT provider_transaction_id AS id, currency,
+                   CASE WHEN kind = '{MovementKind.FEE}' THEN -net ELSE fee END AS fee
+              FROM settlement_rows
+             WHERE posted_at IS NOT NULL AND outcome <> '{RowOutcome.RESOLVED}'
+               AND kind NOT IN {in_list(DISPUTES)}) r
+      FULL JOIN (
+           SELECT substr(e.source_key, length('{EntryKind.FEE_SETTLED.prefix}') + 1) AS id,
+                  min(l.currency) AS currency, sum(l.amount) AS fee
+             FROM ledger.entries e
+             JOIN ledger.postings l ON l.entry_id = e.id
+             JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'psp_fees'
+            WHERE e.kind = 'fee_settled' AND {STANDS}
+            GROUP BY 1) j
+        ON j.id = r.id
+     WHERE coalesce(r.fee, 0) <> coalesce(j.fee, 0) OR j.currency <> r.currency""",
+    "id",
+    lambda row: (
+        f"of {row.id} the provider kept {in_words(row.fee, row.currency)}, the journal has"
+        f" {in_words(row.booked, row.currency)}"
+    ),
+)
+
+# An exchange has two sides, each in its own currency; only exchanges post to `fx_position`.
+_EXCHANGE_BOOKED = check(
+    f"""
+    SELECT coalesce(x.source_key, j.source_key, r.source_key) AS id, x.from_amount,
+           x.from_currency, x.to_amount, x.to_currency, j.sides::text AS sides
+      FROM fx_events x
+      FULL JOIN (
+           SELECT e.source_key, jsonb_object_agg(l.currency, l.amount) AS sides
+             FROM ledger.entries e
+             JOIN ledger.postings l ON l.entry_id = e.id
+             JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'fx_position'
+            WHERE e.kind = 'fx_event' AND {STANDS}
+            GROUP BY 1) j
+        ON j.source_key = x.source_key
+      FULL JOIN (
+           SELECT '{EntryKind.FX_EVENT.prefix}' || provider_transaction_id AS source_key
+             FROM settlement_rows
+            WHERE posted_at IS NOT NULL AND outcome <> '{RowOutcome.RESOLVED}'
+              AND kind IN {in_list(OF_CUSTOMERS)}
+              AND customer_currency <> currency AND amount <> 0 AND customer_amount <> 0) r
+        ON r.source_key = coalesce(x.source_key, j.source_key)
+     WHERE j.sides IS DISTINCT FROM CASE WHEN x.source_key IS NOT NULL THEN jsonb_build_object(
+             x.from_currency, x.from_amount, x.to_currency, -x.to_amount) END
+        OR r.source_key IS NOT NULL AND x.source_key IS NULL""",
+    "id",
+    lambda row: (
+        f"{row.id} exchanged "
+        + (
+            "money of which nothing is written down"
+            if row.from_currency is None
+            else f"{in_words(row.from_amount, row.from_currency)} for"
+            f" {in_words(row.to_amount, row.to_currency)}"
+        )
+        + f"; the journal has {row.sides or 'nothing of it'}"
+    ),
+)
+
+SETTLED: Final = (_FEE_BOOKED, _EXCHANGE_BOOKED)

@@ -1,0 +1,119 @@
+"""Breaks of a batch of judged settlement rows: those to record, and those that it explains."""
+# ruff: noqa: S608  statements are put together from constants of this file
+
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, text
+
+from billing.rules.reconciliation import DISPUTES, PAYOUTS, REFUNDS, BreakKind, MovementKind
+from billing.store.settlement.matching import RANGE, Batch, in_list
+
+_KINDS: Final = in_list([str(kind) for kind in BreakKind])
+_NEW_BREAKS = text(
+    f"""
+    SELECT r.*, p.state AS payment_state, p.provider_charge_id AS own_charge,
+           p.currency AS own_currency,
+           coalesce(nullif(p.amount_captured, 0), p.capture_amount, p.amount) AS own_amount,
+           i.cycle_id, f.id AS refund_id, f.amount AS refund_amount,
+           f.currency AS refund_currency, f.state AS refund_state, d.id AS dispute_id,
+           d.amount AS dispute_amount, d.currency AS dispute_currency, d.state AS dispute_state,
+           o.amount AS payout_amount, o.currency AS payout_currency, o.status AS payout_status
+      FROM settlement_rows r
+      LEFT JOIN payments p ON p.id = r.payment_id
+      LEFT JOIN invoices i ON i.id = p.invoice_id
+      LEFT JOIN refunds f ON r.kind IN {in_list(REFUNDS)}
+                         AND f.provider_refund_id = r.source_id
+      LEFT JOIN disputes d ON r.kind IN {in_list(DISPUTES)}
+                          AND d.provider_dispute_id = r.source_id
+      LEFT JOIN payouts o ON r.kind IN {in_list(PAYOUTS)}
+                         AND o.provider_payout_id = coalesce(r.source_id, r.provider_payout_id)
+     WHERE {RANGE} AND r.outcome IN {_KINDS}
+       AND NOT EXISTS (SELECT FROM breaks b
+                        WHERE b.provider_transaction_id = r.provider_transaction_id
+                          AND b.kind = r.outcome
+                          AND (b.resolved_at IS NULL OR b.resolved_by <> 'reconciler'))
+     ORDER BY r.provider_transaction_id
+    """
+)
+
+
+def new_breaks(conn: Connection, batch: Batch) -> list[Row[Any]]:
+    """Return the rows of a batch that are breaks of which none is open or decided on."""
+    return list(conn.execute(_NEW_BREAKS, {"after": batch.after, "upto": batch.upto}))
+
+
+# What was matched just now isn't posted: without saying so all of history would be read.
+_IN_BATCH: Final = (
+    "r.provider_transaction_id > :after AND r.provider_transaction_id <= :upto"
+    " AND r.matched_at = :now AND r.posted_at IS NULL"
+)
+# A row explains a break in four ways: it was the row's own, or the row turned out to be another
+# kind of break; the list of charges had shown the charge too early; or the payment or the refund
+# was thought to be missing.
+_EXPLAINED: Final = (
+    text(
+        f"""
+        UPDATE breaks AS b
+           SET resolved_at = :now, resolved_by = 'reconciler',
+               resolution = 'both sides agree by now'
+          FROM settlement_rows r
+         WHERE b.resolved_at IS NULL AND b.provider_transaction_id = r.provider_transaction_id
+           AND {_IN_BATCH}
+        """
+    ),
+    text(
+        f"""
+        UPDATE breaks AS b
+           SET resolved_at = :now, resolved_by = 'reconciler',
+               resolution = 'it is a ' || r.outcome
+          FROM settlement_rows r
+         WHERE b.resolved_at IS NULL AND b.provider_transaction_id = r.provider_transaction_id
+           AND {RANGE} AND r.outcome IN {_KINDS} AND b.kind <> r.outcome
+        """
+    ),
+    text(
+        f"""
+        UPDATE breaks AS b
+           SET resolved_at = :now, resolved_by = 'reconciler',
+               provider_transaction_id = r.provider_transaction_id,
+               resolution = 'both sides agree by now'
+          FROM settlement_rows r
+         WHERE b.resolved_at IS NULL AND b.provider_transaction_id IS NULL
+           AND b.kind IN ('{BreakKind.UNKNOWN_AT_PROVIDER}', '{BreakKind.AMOUNT_MISMATCH}',
+                          '{BreakKind.CURRENCY_MISMATCH}',
+                          '{BreakKind.CAPTURED_AT_PROVIDER_ONLY}')
+           AND b.provider ->> 'charge' = r.provider_charge_id
+           AND {_IN_BATCH} AND r.kind = 'charge'
+        """
+    ),
+    text(
+        f"""
+        UPDATE breaks AS b
+           SET resolved_at = :now, resolved_by = 'reconciler',
+               provider_transaction_id = r.provider_transaction_id,
+               resolution = 'the provider shows it by now: ' || r.provider_transaction_id
+          FROM settlement_rows r
+         WHERE b.resolved_at IS NULL AND b.kind = '{BreakKind.MISSING_AT_PROVIDER}'
+           AND b.payment_id = r.payment_id AND {_IN_BATCH} AND r.kind = 'charge'
+        """
+    ),
+    text(
+        f"""
+        UPDATE breaks AS b
+           SET resolved_at = :now, resolved_by = 'reconciler',
+               provider_transaction_id = r.provider_transaction_id,
+               resolution = 'the provider shows it by now: ' || r.provider_transaction_id
+          FROM settlement_rows r
+         WHERE b.resolved_at IS NULL AND b.kind = '{BreakKind.REFUND_MISSING}'
+           AND b.ours ->> 'provider_refund' = r.source_id
+           AND {_IN_BATCH} AND r.kind = '{MovementKind.REFUND}'
+        """
+    ),
+)
+
+
+def resolve_explained(conn: Connection, batch: Batch, now: datetime) -> int:
+    """Resolve the open breaks that the rows of a batch, as they were judged `now`, explain."""
+    params = {"after": batch.after, "upto": batch.upto, "now": now}
+    return sum(conn.execute(statement, params).rowcount for statement in _EXPLAINED)
