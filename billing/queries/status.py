@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, text
 
-from billing.store.payments.payments import next_due_instant
+from billing.store.due_work import next_due_instant
 from billing.store.tasks import all_tasks
 
 __all__ = ["all_tasks", "due", "next_due_instant", "payments_by_state", "subscriptions_by_status"]

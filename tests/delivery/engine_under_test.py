@@ -36,8 +36,8 @@ from billing.gateway.stripe.amounts import from_stripe
 from billing.queries.totals import totals
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.periods import number_containing
+from billing.store import due_work
 from billing.store.access import events
-from billing.store.payments import payments
 from billing.store.settlement import breaks
 from billing.store.subscriptions import cycles, subscriptions
 from plans.load import load_catalog
@@ -320,7 +320,7 @@ class EngineUnderTest:
     def _is_quiet(self) -> bool:
         now = self.runtime.clock.now()
         with self.runtime.engine.connect() as conn:
-            if not payments.nothing_due(conn, now) or payments.unsettled(conn):
+            if not due_work.nothing_due(conn, now) or due_work.unsettled(conn):
                 return False
         return reconciler_is_done(self.runtime, now)
 

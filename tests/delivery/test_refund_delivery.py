@@ -14,7 +14,8 @@ from billing.flows.payments import authorizations
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from billing.sandbox import SandboxServer
-from billing.store.payments import payments, refunds
+from billing.store import due_work
+from billing.store.payments import refunds
 from tests.scenarios.money import balances, give_back, one_off, usd
 from tests.scenarios.world import World
 from tests.waiting import until
@@ -57,7 +58,7 @@ def until_quiet(world: World, scheduler: Scheduler) -> None:
     def quiet() -> bool:
         scheduler.tick()
         with world.engine.connect() as conn:
-            return payments.nothing_due(conn, world.now)
+            return due_work.nothing_due(conn, world.now)
 
     until(quiet)
 

@@ -30,7 +30,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from billing.store.payments import payments
+from billing.store import due_work
 from tests.cli.world import Cli, environment
 from tests.delivery.engine_under_test import START, EngineUnderTest
 from tests.scenarios.money import NO_TRIAL
@@ -91,7 +91,7 @@ def until_quiet(world: World, scheduler: Scheduler) -> None:
     def quiet() -> bool:
         scheduler.tick()
         with world.engine.connect() as conn:
-            return payments.nothing_due(conn, world.now)
+            return due_work.nothing_due(conn, world.now)
 
     until(quiet)
 

@@ -34,6 +34,7 @@ from billing.flows.subscriptions import subscribing as subscribe
 from billing.gateway.stripe.amounts import from_stripe
 from billing.rules.actor import Actor, ActorKind
 from billing.store import clock as stored_clock
+from billing.store import due_work
 from billing.store.journal import posting
 from billing.store.payments import attempts, payments
 from billing.store.payments.attempts import Attempt
@@ -331,7 +332,7 @@ class World:
                 quiet_at = self.now
             assert self.now - quiet_at < STUCK, f"something stays due since {quiet_at}"
             with self.engine.connect() as conn:
-                due = payments.next_due_instant(conn)
+                due = due_work.next_due_instant(conn)
             if due is None or due > end or self.now == end:
                 break
             # What stays unknown here and now needs time to pass at the provider too.
@@ -348,7 +349,7 @@ class World:
             if self.tick():
                 continue
             with self.engine.connect() as conn:
-                if payments.nothing_due(conn, self.now):
+                if due_work.nothing_due(conn, self.now):
                     return True
             self.wait(self.policy.unknown_backoff_max)
         return False

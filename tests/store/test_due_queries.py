@@ -18,6 +18,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from billing.embedded.servers import EmbeddedPostgres
 from billing.flows.settlement import charge_list
+from billing.store import due_work
 from billing.store.engine import make_engine
 from billing.store.payments import attempts, payments, recognition, refunds
 from billing.store.settlement import batch_breaks, matching, missing, rows, runs, tie_out
@@ -249,8 +250,8 @@ QUERIES: dict[str, tuple[Executable, Mapping[str, Any], str | None]] = {
         {"ids": [AN_ID]},
         "revenue_recognitions_pkey",
     ),
-    "whether anything is due": (payments._QUIET, {"now": NOW}, "subscriptions_due"),
-    "when something is due next": (payments._NEXT, {}, "payments_due"),
+    "whether anything is due": (due_work._QUIET, {"now": NOW}, "subscriptions_due"),
+    "when something is due next": (due_work._NEXT, {}, "payments_due"),
     "whether a subscription has debts": (
         payments._ANY_PAST_DUE,
         {"subscription": AN_ID},

@@ -33,8 +33,8 @@ from billing.flows.prove import prove
 from billing.flows.subscriptions import catalog as catalog_flow
 from billing.flows.webhooks.inbox import RETENTION, SWEEP
 from billing.queries.totals import totals
+from billing.store import due_work
 from billing.store.access import events
-from billing.store.payments import payments
 from billing.store.settlement import runs
 from billing.store.subscriptions import cycles
 from plans.load import load_catalog
@@ -272,7 +272,7 @@ class Story:
     def _let_the_sweep_keep_up(self, now: datetime) -> None:
         """Wait for a sweep where the clock is about to pass what the provider can remember."""
         with self._runtime.engine.connect() as conn:
-            due = payments.next_due_instant(conn)
+            due = due_work.next_due_instant(conn)
             last = events.last_run(conn, SWEEP)
         # Before the test clock was set, the system's was read.
         swept_until = START if last is None or last.watermark > now else last.watermark
@@ -340,7 +340,7 @@ class Story:
         wait_for_reconciler(self._runtime, self._end, CLOSING_SECONDS)
         with self._runtime.engine.connect() as conn:
             ready = len(cycles.closable(conn, self._end, limit=1000))
-            return ready + payments.unsettled(conn)
+            return ready + due_work.unsettled(conn)
 
     def _report(self, unclosed: int) -> Report:
         stats = self._sandbox.stats()

@@ -14,8 +14,7 @@ from sqlalchemy import Connection, Row
 from billing.errors import BadInput, Unavailable
 from billing.flows.settlement import runs
 from billing.store import clock as stored
-from billing.store import tasks
-from billing.store.payments import payments
+from billing.store import due_work, tasks
 from billing.store.subscriptions import cycles
 from workers.daemons.reconciler import CLOSE, CONFIRM
 from workers.runtime.runtime import Runtime, sandbox_url
@@ -52,7 +51,7 @@ def advance(
     wait_until_done(runtime, now)
     while now < to:
         with runtime.engine.connect() as conn:
-            due = payments.next_due_instant(conn)
+            due = due_work.next_due_instant(conn)
         now = min(to, max(due, now + step)) if due is not None else to
         set_clock(runtime, control, now)
         wait_until_done(runtime, now)
@@ -124,7 +123,7 @@ def wait_until_done(runtime: Runtime, now: datetime) -> None:
     deadline = time.monotonic() + STALLED_AFTER.total_seconds()
     while True:
         with runtime.engine.connect() as conn:
-            if payments.nothing_due(conn, now):
+            if due_work.nothing_due(conn, now):
                 return
         if time.monotonic() > deadline:
             raise Unavailable(

@@ -1,0 +1,52 @@
+"""What is still to be done: cycles, payments and refunds that are due, and captures to settle."""
+
+from datetime import datetime
+
+from sqlalchemy import Connection, text
+
+_QUIET = text(
+    """
+    SELECT NOT EXISTS (SELECT FROM subscriptions
+                        WHERE parked_at IS NULL AND renews_at IS NOT NULL AND renews_at <= :now)
+       AND NOT EXISTS (SELECT FROM payments
+                        WHERE next_attempt_at IS NOT NULL AND parked_at IS NULL
+                          AND next_attempt_at <= :now)
+       AND NOT EXISTS (SELECT FROM refunds
+                        WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= :now)
+    """
+)
+
+
+def nothing_due(conn: Connection, now: datetime) -> bool:
+    """Tell whether every cycle, attempt and refund due by `now` is done."""
+    return bool(conn.execute(_QUIET, {"now": now}).scalar())
+
+
+_NEXT = text(
+    """
+    SELECT LEAST((SELECT min(renews_at) FROM subscriptions
+                   WHERE parked_at IS NULL AND renews_at IS NOT NULL),
+                 (SELECT min(next_attempt_at) FROM payments
+                   WHERE next_attempt_at IS NOT NULL AND parked_at IS NULL),
+                 (SELECT min(next_attempt_at) FROM refunds
+                   WHERE next_attempt_at IS NOT NULL)) AS at
+    """
+)
+
+
+def next_due_instant(conn: Connection) -> datetime | None:
+    """Return the earliest instant at which a cycle, an attempt or a refund is due, if any is."""
+    return conn.execute(_NEXT).scalar()
+
+
+def unsettled(conn: Connection) -> int:
+    """Count captures whose settlement the provider has not listed yet.
+
+    A capture whose settlement differs has a break, waits for a person and is not counted.
+    """
+    query = text(
+        "SELECT count(*) FROM payments p WHERE captured_at IS NOT NULL AND settled_at IS NULL"
+        "   AND NOT EXISTS (SELECT FROM breaks b"
+        "                    WHERE b.payment_id = p.id AND b.resolved_at IS NULL)"
+    )
+    return int(conn.execute(query).scalar_one())
