@@ -37,7 +37,7 @@ def processes(session: Session) -> list[dict[str, Any]] | None:
     """Return what `billing up` runs in this folder, or None where it doesn't run."""
     from dataclasses import asdict
 
-    from workers.up.supervisor import read_status
+    from workers.up.state_file import read_status
     from workers.up.up import STATE_FILE
 
     found = read_status(session.settings.embedded.dir / STATE_FILE)

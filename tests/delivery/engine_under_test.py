@@ -48,8 +48,9 @@ from workers.runtime.clock import SystemClock
 from workers.runtime.peppers import pepper
 from workers.runtime.runtime import Runtime, redis_url, sandbox_url
 from workers.up.advance import advance, reconciler_is_done, set_clock
+from workers.up.child_spec import ChildSpec, Pauses
 from workers.up.sandbox import SandboxControl
-from workers.up.supervisor import ChildSpec, Pauses, Supervisor
+from workers.up.supervisor import Supervisor
 from workers.up.up import children
 
 ROOT: Final = Path(__file__).parents[2]

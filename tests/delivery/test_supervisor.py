@@ -19,14 +19,9 @@ from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey
 from billing.errors import Unavailable
 from tests import processes
 from tests.waiting import PATIENCE, until
-from workers.up.supervisor import (
-    ChildSpec,
-    Pauses,
-    Supervisor,
-    embedded_child,
-    http_ready,
-    read_status,
-)
+from workers.up.child_spec import ChildSpec, Pauses, embedded_child, http_ready
+from workers.up.state_file import read_status
+from workers.up.supervisor import Supervisor
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -233,7 +228,8 @@ PARENT = """
 import json, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from workers.up.supervisor import ChildSpec, Supervisor
+from workers.up.child_spec import ChildSpec
+from workers.up.supervisor import Supervisor
 names = sys.argv[2].split(",")
 programs = json.loads(sys.argv[3])
 children = [

@@ -20,7 +20,7 @@ from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey, free_port
 from tests import processes
 from tests.delivery.engine_under_test import ROOT, EngineUnderTest, foreign
 from tests.waiting import PATIENCE, until
-from workers.up.supervisor import read_status
+from workers.up.state_file import read_status
 
 ROLES = ("scheduler", "worker", "reconciler")
 

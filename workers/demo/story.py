@@ -45,8 +45,9 @@ from workers.demo.report import Progress, Report, print_json, print_report
 from workers.demo.world import Misfortunes
 from workers.runtime.runtime import Runtime, sandbox_url
 from workers.up.advance import advance, set_clock, wait_for_reconciler, wait_until_done
+from workers.up.child_spec import Pauses
 from workers.up.sandbox import SandboxControl
-from workers.up.supervisor import Pauses, Supervisor
+from workers.up.supervisor import Supervisor
 from workers.up.up import supervisor
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)

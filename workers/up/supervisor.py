@@ -11,243 +11,22 @@ children's output. No child outlives this process (see `billing.embedded.orphans
 """
 
 import contextlib
-import json
-import logging
-import os
-import random
 import signal
-import subprocess
 import sys
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from enum import StrEnum
-from logging.handlers import RotatingFileHandler
 from pathlib import Path
 from types import FrameType
-from typing import IO, Any, Self
-from urllib.error import URLError
-from urllib.request import urlopen
+from typing import IO, Self
 
-import psutil
-
-from billing.embedded import orphans
-from billing.embedded.servers import EmbeddedServer
 from billing.errors import Unavailable
+from workers.up.child import Child, ChildState
+from workers.up.child_output import ChildOutput
+from workers.up.child_spec import ChildSpec, Pauses
+from workers.up.state_file import ChildStatus, write_status
 
 _POLL = 0.1
-_LOG_BYTES_MAX = 5_000_000
-_LOG_FILES_KEPT = 3
-_CLOCK_SLACK = 10.0  # seconds; setting the clock moves every process's start
-_LINE_BYTES_MAX = 64 * 1024
-
-
-class ChildState(StrEnum):
-    """The state of a child."""
-
-    WAITING = "waiting"  # for those before it
-    STARTING = "starting"
-    READY = "ready"
-    PAUSING = "pausing"  # before the next start
-    STOPPED = "stopped"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ChildSpec:
-    """How one child is started, known to be ready, and stopped (times in seconds).
-
-    Either `command` (with `env`, complete, and `cwd`) or `start`, which is given the file
-    descriptor for the child's output and must tie the child to this process itself.
-    `close` is called when the child is stopped for good.
-    """
-
-    name: str
-    command: Sequence[str] = ()
-    start: Callable[[int], subprocess.Popen[bytes]] | None = None
-    env: Mapping[str, str] | None = None
-    cwd: Path | None = None
-    ready: Callable[[], bool] | None = None
-    ready_timeout: float = 60.0
-    stop_signal: int = signal.SIGTERM
-    stop_timeout: float = 30.0
-    kill_signal: int = signal.SIGKILL
-    close: Callable[[], None] | None = None
-
-    def spawn(self, output: int) -> subprocess.Popen[bytes]:
-        """Start the child once."""
-        if self.start is not None:
-            return self.start(output)
-        return orphans.spawn(self.command, env=self.env, cwd=self.cwd, output=output)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Pauses:
-    """How long to wait before a restart: doubling, jittered, from the start after `steady`."""
-
-    first: float = 0.5
-    longest: float = 30.0
-    steady: float = 30.0
-
-    def before(self, failures: int) -> float:
-        """Return the pause before the start that follows this many failures in a row."""
-        whole = min(self.longest, self.first * 2.0 ** min(failures - 1, 30))
-        return whole * random.uniform(0.5, 1.0)  # noqa: S311 - jitter, no secret
-
-
-@dataclass(frozen=True, slots=True)
-class ChildStatus:
-    """What `billing status` shows of a child; `since` is when it entered this state."""
-
-    name: str
-    state: str
-    pid: int | None
-    restarts: int
-    since: str
-    last_exit: str | None
-
-
-class _Output:
-    """Where children's lines go: prefixed to a stream, and each child's own rotated file."""
-
-    def __init__(self, stream: IO[str] | None, folder: Path | None) -> None:
-        self._stream = stream
-        self._folder = folder
-        self._files: dict[str, RotatingFileHandler] = {}
-        self._copiers: list[threading.Thread] = []
-        self._lock = threading.Lock()
-
-    def write(self, name: str, line: str) -> None:
-        with self._lock:
-            if self._stream is not None:
-                try:
-                    self._stream.write(f"{name:<10} | {line}\n")
-                    self._stream.flush()
-                except (OSError, ValueError):  # the pipe's reader is gone; the files go on
-                    self._stream = None
-            if self._folder is not None:
-                self._file(name).emit(logging.makeLogRecord({"msg": line}))
-
-    def copy(self, name: str, pipe: int) -> None:
-        """Copy a child's lines from now on until it closes its end."""
-        copier = threading.Thread(target=self._copy, args=(name, pipe), name=name, daemon=True)
-        self._copiers = [thread for thread in self._copiers if thread.is_alive()] + [copier]
-        copier.start()
-
-    def close(self) -> None:
-        for copier in self._copiers:
-            copier.join(timeout=1.0)
-        with self._lock:
-            self._folder = None
-            for file in self._files.values():
-                file.close()
-
-    def _copy(self, name: str, pipe: int) -> None:
-        with os.fdopen(pipe, "rb") as lines:
-            while line := lines.readline(_LINE_BYTES_MAX):
-                self.write(name, line.decode(errors="replace").rstrip("\r\n"))
-
-    def _file(self, name: str) -> RotatingFileHandler:
-        assert self._folder is not None
-        if name not in self._files:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            self._files[name] = RotatingFileHandler(
-                self._folder / f"{name}.log",
-                maxBytes=_LOG_BYTES_MAX,
-                backupCount=_LOG_FILES_KEPT,
-                encoding="utf-8",
-            )
-        return self._files[name]
-
-
-class _Child:
-    """One child: its present process, and how the earlier ones ended."""
-
-    def __init__(self, spec: ChildSpec, pauses: Pauses, output: _Output) -> None:
-        self.spec = spec
-        self.state = ChildState.WAITING
-        self.process: subprocess.Popen[bytes] | None = None
-        self.restarts = 0
-        self.failures = 0  # in a row
-        self.last_exit: str | None = None
-        self.been_ready = False
-        self._starts = 0
-        self._pauses = pauses
-        self._output = output
-        self._entered = 0.0
-        self._resume_at = 0.0
-
-    def step(self, at: float) -> None:
-        """Do what is due at this (monotonic) time."""
-        if self.state is ChildState.WAITING:
-            self._start(at)
-        elif self.state is ChildState.PAUSING:
-            if at >= self._resume_at:
-                self._start(at)
-        elif self.process is not None and (code := self.process.poll()) is not None:
-            self._fell(at, _exit_in_words(code))
-        elif self.state is ChildState.STARTING:
-            self._await_ready(at)
-        elif self.failures and at - self._entered >= self._pauses.steady:
-            self.failures = 0
-
-    def alive(self) -> bool:
-        return self.process is not None and self.process.poll() is None
-
-    def signal(self, signum: int) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.send_signal(signum)
-
-    def end(self) -> None:
-        """Kill what is left of the child and its group, and close its handles."""
-        self._let_go()
-        self.state = ChildState.STOPPED
-        if self.spec.close is not None:
-            self.spec.close()
-
-    def _start(self, at: float) -> None:
-        read, write = os.pipe()
-        try:
-            self.process = self.spec.spawn(write)
-        except (OSError, Unavailable) as error:
-            os.close(read)
-            self._fell(at, str(error))
-            return
-        finally:
-            os.close(write)
-        self._output.copy(self.spec.name, read)
-        self.restarts += self._starts > 0
-        self._starts += 1
-        self._enter(ChildState.STARTING, at)
-
-    def _await_ready(self, at: float) -> None:
-        if self.spec.ready is None or self.spec.ready():
-            self.been_ready = True
-            self._enter(ChildState.READY, at)
-        elif at - self._entered > self.spec.ready_timeout:
-            self._fell(at, f"not ready within {self.spec.ready_timeout:g} s")
-
-    def _fell(self, at: float, why: str) -> None:
-        self._let_go()
-        self.failures += 1
-        self.last_exit = why
-        pause = self._pauses.before(self.failures)
-        self._resume_at = at + pause
-        self._enter(ChildState.PAUSING, at)
-        self._output.write("supervisor", f"{self.spec.name}: {why}; next start in {pause:.1f} s")
-
-    def _let_go(self) -> None:
-        """Kill what is left of the child, with helpers of its own, once: a pid is used again."""
-        if self.process is not None:
-            with contextlib.suppress(ProcessLookupError, PermissionError):
-                os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
-
-    def _enter(self, state: ChildState, at: float) -> None:
-        self.state = state
-        self._entered = at
 
 
 class Supervisor:
@@ -269,9 +48,9 @@ class Supervisor:
     ) -> None:
         names = [spec.name for spec in children]
         assert len(set(names)) == len(names), "children's names are unique"
-        self._output = _Output(echo, log_dir)
+        self._output = ChildOutput(echo, log_dir)
         pauses = pauses or Pauses()
-        self._children = [_Child(spec, pauses, self._output) for spec in children]
+        self._children = [Child(spec, pauses, self._output) for spec in children]
         self._wall = wall
         self._state_file = state_file
         self._failures_max = failures_max
@@ -356,7 +135,7 @@ class Supervisor:
                 break
         self._write_state()
 
-    def _stop_one(self, child: _Child) -> None:
+    def _stop_one(self, child: Child) -> None:
         steps = ((child.spec.stop_signal, child.spec.stop_timeout), (child.spec.kill_signal, 5.0))
         for signum, patience in steps:
             child.signal(signum)
@@ -385,7 +164,7 @@ class Supervisor:
                 signal.signal(signum, handler)
 
     def _write_state(self) -> None:
-        """Replace the state file if anything changed; a reader never sees half of it."""
+        """Replace the state file if anything changed."""
         now = [
             (child.state.value, child.process.pid if child.process else None, child.last_exit or "")
             for child in self._children
@@ -397,62 +176,5 @@ class Supervisor:
             if not self._written or self._written[index] != now[index]:
                 self._since[child.spec.name] = wall
         self._written = now
-        if self._state_file is None:
-            return
-        content = {
-            "pid": os.getpid(),
-            "created": psutil.Process().create_time(),
-            "children": [
-                {key: getattr(status, key) for key in ChildStatus.__slots__}
-                for status in self.status()
-            ],
-        }
-        self._state_file.parent.mkdir(parents=True, exist_ok=True)
-        draft = self._state_file.with_suffix(".new")
-        draft.write_text(json.dumps(content, indent=2) + "\n")
-        draft.replace(self._state_file)
-
-
-def read_status(state_file: Path) -> list[ChildStatus] | None:
-    """Return what a running supervisor last wrote, or None when it isn't running any more."""
-    try:
-        content: dict[str, Any] = json.loads(state_file.read_text())
-        created = psutil.Process(content["pid"]).create_time()
-    except (FileNotFoundError, psutil.NoSuchProcess):
-        return None
-    if abs(created - content["created"]) > _CLOCK_SLACK:  # another process with that pid
-        return None
-    return [ChildStatus(**child) for child in content["children"]]
-
-
-def embedded_child(server: EmbeddedServer) -> ChildSpec:
-    """Make the child that runs a prepared embedded server."""
-    return ChildSpec(
-        name=server.name,
-        start=server.spawn,
-        ready=server.ready,
-        stop_signal=server.stop_signal,
-        kill_signal=server.kill_signal,
-        close=server.close,
-    )
-
-
-def http_ready(url: str, timeout: float = 1.0) -> Callable[[], bool]:
-    """Make a readiness check: a loopback URL answers 200."""
-
-    def check() -> bool:
-        try:
-            with urlopen(url, timeout=timeout) as answer:  # noqa: S310 - our own loopback URL
-                return bool(answer.status == 200)
-        except (URLError, OSError):
-            return False
-
-    return check
-
-
-def _exit_in_words(code: int) -> str:
-    if code >= 0:
-        return f"ended with exit code {code}"
-    with contextlib.suppress(ValueError):
-        return f"killed by {signal.Signals(-code).name}"
-    return f"killed by signal {-code}"
+        if self._state_file is not None:
+            write_status(self._state_file, self.status())

@@ -17,7 +17,8 @@ from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey, free_port
 from billing.store.schema import migrate
 from workers.runtime.clock import SystemClock
 from workers.runtime.runtime import sandbox_file, sandbox_url
-from workers.up.supervisor import ChildSpec, Pauses, Supervisor, embedded_child, http_ready
+from workers.up.child_spec import ChildSpec, Pauses, embedded_child, http_ready
+from workers.up.supervisor import Supervisor
 
 STATE_FILE: Final = "supervisor.json"
 

@@ -1,0 +1,67 @@
+"""What children print: shown with a prefix, and kept in a rotated file for each child."""
+
+import logging
+import os
+import threading
+from logging.handlers import RotatingFileHandler
+from pathlib import Path
+from typing import IO
+
+_LOG_BYTES_MAX = 5_000_000
+_LOG_FILES_KEPT = 3
+_LINE_BYTES_MAX = 64 * 1024
+
+
+class ChildOutput:
+    """Where children's lines go: prefixed to a stream, and each child's own rotated file."""
+
+    def __init__(self, stream: IO[str] | None, folder: Path | None) -> None:
+        self._stream = stream
+        self._folder = folder
+        self._files: dict[str, RotatingFileHandler] = {}
+        self._copiers: list[threading.Thread] = []
+        self._lock = threading.Lock()
+
+    def write(self, name: str, line: str) -> None:
+        """Show a line, and append it to the child's file."""
+        with self._lock:
+            if self._stream is not None:
+                try:
+                    self._stream.write(f"{name:<10} | {line}\n")
+                    self._stream.flush()
+                except (OSError, ValueError):  # the pipe's reader is gone; the files go on
+                    self._stream = None
+            if self._folder is not None:
+                self._file(name).emit(logging.makeLogRecord({"msg": line}))
+
+    def copy(self, name: str, pipe: int) -> None:
+        """Copy a child's lines from now on until it closes its end."""
+        copier = threading.Thread(target=self._copy, args=(name, pipe), name=name, daemon=True)
+        self._copiers = [thread for thread in self._copiers if thread.is_alive()] + [copier]
+        copier.start()
+
+    def close(self) -> None:
+        """Wait a moment for the last lines, and close the files."""
+        for copier in self._copiers:
+            copier.join(timeout=1.0)
+        with self._lock:
+            self._folder = None
+            for file in self._files.values():
+                file.close()
+
+    def _copy(self, name: str, pipe: int) -> None:
+        with os.fdopen(pipe, "rb") as lines:
+            while line := lines.readline(_LINE_BYTES_MAX):
+                self.write(name, line.decode(errors="replace").rstrip("\r\n"))
+
+    def _file(self, name: str) -> RotatingFileHandler:
+        assert self._folder is not None
+        if name not in self._files:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self._files[name] = RotatingFileHandler(
+                self._folder / f"{name}.log",
+                maxBytes=_LOG_BYTES_MAX,
+                backupCount=_LOG_FILES_KEPT,
+                encoding="utf-8",
+            )
+        return self._files[name]
