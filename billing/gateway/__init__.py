@@ -1,8 +1,8 @@
-"""The provider as the engine sees it: a few calls, and values for all that they answer.
+"""The interface to payment providers: a few calls, and values for their answers.
 
-What a request may come to is in `outcomes`, what the provider's objects hold in `objects`.
-A call that moves money never raises for what the provider or the network did: that is an
-outcome. All others raise `Unavailable` (trying again may work) or `BadInput` (it won't).
+`outcomes` has the possible results of a request, `objects` the provider's objects. A call that
+moves money never raises for an error of the provider or the network: it returns an outcome. All
+others raise `Unavailable` (trying again may work) or `BadInput` (it won't).
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -79,7 +79,7 @@ __all__ = [
 
 
 class Gateway(Protocol):
-    """What the engine asks of a payment provider. Every call has a deadline of its own.
+    """A payment provider, as the engine calls it. Every call has a deadline of its own.
 
     Lists are of what was created in [since, until), newest first, a page at a time, each page
     with a deadline of its own; pages already yielded stay true when a later one fails.
@@ -91,7 +91,7 @@ class Gateway(Protocol):
         ...
 
     def charge(self, request: ChargeRequest, *, first_send: bool) -> Outcome:
-        """Send one attempt. Never raises for what the provider or the network did.
+        """Send one attempt. Never raises for an error of the provider or the network.
 
         `first_send` is False when this attempt's key was sent before: then a 401 or 429
         says nothing about the earlier send and is `Unknown`.
@@ -99,7 +99,7 @@ class Gateway(Protocol):
         ...
 
     def look_up(self, request: ChargeRequest, *, since: datetime) -> Outcome | Absent:
-        """Find out what became of an attempt whose key may have been forgotten (over 23 h).
+        """Look up the outcome of an attempt whose key the provider may have forgotten (over 23 h).
 
         Reads strongly consistent lists and retrieves only, never a search index.
         """
@@ -118,13 +118,13 @@ class Gateway(Protocol):
         ...
 
     def refund(self, request: RefundRequest, *, first_send: bool) -> RefundOutcome:
-        """Give money back. `first_send` means what it means for `charge`."""
+        """Refund money. `first_send` has the same meaning as for `charge`."""
         ...
 
     def look_up_refund(
         self, request: RefundRequest, *, since: datetime
     ) -> RefundAccepted | Unknown | Absent:
-        """Find out what became of a refund whose key may have been forgotten (over 23 h)."""
+        """Look up the outcome of a refund whose key the provider may have forgotten (over 23 h)."""
         ...
 
     def create_customer(
@@ -179,15 +179,15 @@ class Gateway(Protocol):
     ) -> Iterator[Sequence[BalanceTransaction]]:
         """Yield pages of movements on the balance.
 
-        `after`, the id of the last movement seen, resumes a listing that was cut short; the
-        pages then go on towards older ones. With `payout` only what that payout carried.
+        `after`, the id of the last movement seen, resumes a listing that was cut short; the pages
+        then go on towards older ones. With `payout` only the movements of that payout.
         """
         ...
 
     def list_refunds(
         self, *, since: datetime | None, until: datetime | None = None, charge: str | None = None
     ) -> Iterator[Sequence[ProviderRefund]]:
-        """Yield pages of refunds; with `charge` only what was given back of that one."""
+        """Yield pages of refunds; with `charge` only those of that charge."""
         ...
 
     def list_disputes(
@@ -207,7 +207,7 @@ class Gateway(Protocol):
     ) -> Iterator[Sequence[ProviderEvent]]:
         """Yield pages of events; the provider keeps them for 30 days.
 
-        With `undelivered_only`, those of which a delivery failed or has yet to succeed.
+        With `undelivered_only`, only events with a delivery that failed or hasn't succeeded yet.
         """
         ...
 

@@ -1,4 +1,4 @@
-"""What a provider can do, and its limits. The engine reads these and never asks for a name."""
+"""A provider's capabilities and limits. The engine reads these and never a provider's name."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -7,12 +7,12 @@ from enum import StrEnum
 
 
 class Replay(StrEnum):
-    """What a provider answers to a request whose idempotency key it has seen before."""
+    """A provider's answer to a request whose idempotency key it has seen before."""
 
     FIRST_ANSWER = "first_answer"
     """The answer it gave the first time, an error of its own included."""
     PRESENT_STATE = "present_state"
-    """What became of the first request since: sending it again is looking it up."""
+    """The present state of the first request: sending it again is a look-up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +21,9 @@ class Capabilities:
 
     `key_max_age`: up to this age a key surely holds. An older attempt is looked up, never sent.
     `holds_payment`: a payment object exists before money moves, and later attempts pay the same.
-    Without one, each attempt is a payment of its own at the provider.
-    `lists_events`, `lists_balance`: events, and the movements and sum of the balance, can be read.
-    `minimum_amounts`: what it refuses to charge less than, in minor units by currency.
+    Without one, each attempt is a payment of its own at the provider. `lists_events`,
+    `lists_balance`: events, and the movements and sum of the balance, can be read.
+    `minimum_amounts`: the smallest amounts that it charges, in minor units by currency.
     """
 
     key_max_age: timedelta

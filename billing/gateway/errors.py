@@ -1,15 +1,17 @@
-"""What a provider may refuse, or be refused, beside payments."""
+"""Errors other than the outcome of a payment: refused keys, refused deliveries."""
 
 from billing.errors import BadInput
 from billing.gateway.kinds import DeliveryFault, SignatureFault
 
 
 class ProviderKeyRefused(BadInput):
-    """The provider refuses our own key: whoever configures this has to act, and no caller can."""
+    """The provider refuses our own key: the operator has to change the configuration; a caller
+    can't help.
+    """
 
 
 class SignatureRefused(BadInput):
-    """A delivery that can't be believed; nothing of it was used."""
+    """A delivery that isn't genuine; nothing of it was used."""
 
     def __init__(self, reason: SignatureFault, what: str) -> None:
         super().__init__(
@@ -19,7 +21,7 @@ class SignatureRefused(BadInput):
 
 
 class WrongDelivery(BadInput):
-    """A true delivery that isn't meant for this engine; nothing of it was used."""
+    """A genuine delivery that isn't meant for this engine; nothing of it was used."""
 
     def __init__(self, reason: DeliveryFault, what: str, remedy: str) -> None:
         super().__init__(what, where="a webhook delivery", remedy=remedy)

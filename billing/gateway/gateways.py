@@ -1,4 +1,4 @@
-"""The accounts at providers that the configuration names, each reached when it is first asked."""
+"""The accounts at providers that the configuration names, each connected at its first use."""
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -54,7 +54,7 @@ class Gateways:
 
 
 def just(gateway: Gateway, name: str) -> Gateways:
-    """Return one account that was reached already."""
+    """Return the gateways of one account whose gateway exists."""
     return Gateways([name], name, lambda _: gateway)
 
 
@@ -63,4 +63,4 @@ def _nowhere(name: str) -> Gateway:
 
 
 NO_GATEWAYS: Final = Gateways([], None, _nowhere)
-"""Where no provider is to be asked, as in a settlement from a file."""
+"""For work that calls no provider, as a settlement from a file."""

@@ -1,7 +1,7 @@
-"""The kinds of things that a provider may tell, in words that belong to no provider.
+"""The kinds of a provider's answers, in neutral words.
 
-Each gateway maps its provider's spelling to these. Kinds that rules decide by live with the rule
-and are named here too, so that this page lists all of them.
+Each gateway maps its provider's spelling to these. Kinds that rules decide by are defined with the
+rule and imported here too, so that this module lists all of them.
 """
 
 from enum import StrEnum
@@ -34,7 +34,7 @@ __all__ = [
 
 
 class FaultKind(StrEnum):
-    """Why there is no object to read; also the bounded label of the failure metric."""
+    """Why a request has no object as its answer; also the bounded label of the failure metric."""
 
     CARD = "card"
     INVALID_REQUEST = "invalid_request"
@@ -55,7 +55,7 @@ class FaultKind(StrEnum):
 
 
 class Doubt(StrEnum):
-    """Why an answer that could be read isn't taken for an end; a metric label too."""
+    """Why a readable answer isn't a definite outcome; a metric label too."""
 
     CONTRADICTION = "contradiction"
     NOT_FOUND_YET = "not_found_yet"
@@ -68,7 +68,7 @@ class Doubt(StrEnum):
 
 
 SignatureFault = Literal["missing", "malformed", "no_match", "too_old", "from_the_future"]
-"""Why a webhook delivery can't be believed."""
+"""Why a webhook delivery isn't accepted as genuine."""
 
 DeliveryFault = Literal["wrong_mode", "wrong_account", "wrong_version", "too_large", "not_json"]
 """Why a webhook delivery isn't meant for this engine."""

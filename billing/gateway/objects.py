@@ -1,7 +1,8 @@
 """The provider's objects as the engine reads them: values, not the provider's JSON.
 
 Amounts are in our minor units, instants are aware and in UTC. A status is a kind of
-`billing.gateway.kinds`, with a member for what has no meaning yet: new words appear without notice.
+`billing.gateway.kinds`, with a member for unknown words, because providers add words without
+notice.
 """
 
 from collections.abc import Mapping
@@ -22,11 +23,12 @@ from billing.rules.reconciliation import MovementKind
 
 @dataclass(frozen=True, slots=True)
 class PaymentMethodDetails:
-    """What may be kept of a payment method: the token and what the customer recognises it by.
+    """The details of a payment method that may be stored: its token and what its customer
+    recognises it by.
 
     Only a card has all of `brand`, `last4` and the expiry; `brand` of a wallet or a bank account is
-    its name, where the provider tells it. `provider_customer_id` says whose it is now; one that was
-    detached is nobody's.
+    its name, where the provider tells it. `provider_customer_id` is its present customer, None
+    after it was detached.
     """
 
     token: str
@@ -149,11 +151,11 @@ class ProviderPayout:
 
 @dataclass(frozen=True, slots=True)
 class ProviderEvent:
-    """That something happened to an object; the object itself is fetched before acting.
+    """An event: something happened to an object, which the handler fetches before it acts.
 
-    `type` is the provider's own word for it, which is kept for people; `kind` decides.
-    `object_id` is empty for an object that has none (the balance). `payload` is safe to store:
-    it repeats the fields above as JSON and holds nothing of the object.
+    `type` is the provider's own word for it, which is kept for people; `kind` decides. `object_id`
+    is empty for an object that has none (the balance). `payload` is safe to store: it repeats the
+    fields above as JSON and has nothing of the object.
     """
 
     id: str

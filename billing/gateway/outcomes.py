@@ -1,4 +1,4 @@
-"""What the engine asks for, and what it may hear of it.
+"""Requests to a provider, and their outcomes.
 
 The engine never sees a provider's exception. An outcome says how much is *known*:
 `Succeeded`, `Declined`, `ActionRequired`, `RefundAccepted` and `Rejected` are definite; after
@@ -29,10 +29,10 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """A definite no from the card's side; a later attempt is a new one.
+    """The bank or the card network declined; a later attempt is a new one.
 
-    `decline_code` is the provider's own word, for people and metrics; what to do follows from
-    the class alone.
+    `decline_code` is the provider's own word, for people and metrics; the class alone decides what
+    follows.
     """
 
     decline_code: str
@@ -45,7 +45,7 @@ class Declined:
 
 @dataclass(frozen=True, slots=True)
 class ActionRequired:
-    """The payment waits for the customer (3-D Secure and the like)."""
+    """The payment waits for the customer to authenticate (3-D Secure and the like)."""
 
     provider_payment_id: str
     message: str = ""
@@ -56,7 +56,7 @@ class ActionRequired:
 class Rejected:
     """A definite fault of ours: the provider refused the request and executed nothing.
 
-    `error_class` is the provider's own word, for people; what flows decide by is `reason`.
+    `error_class` is the provider's own word, for people; flows decide by `reason`.
     """
 
     error_class: str
@@ -77,7 +77,7 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """No answer we can trust; the request may have been executed."""
+    """No definite answer; the request may have been executed."""
 
     error_class: str
     message: str
@@ -102,7 +102,7 @@ class Absent:
 
 
 def canceled(message: str, request_id: str | None = None) -> Rejected:
-    """Return the refusal that a payment which was canceled at the provider means."""
+    """Return the outcome of an attempt whose payment was canceled at the provider."""
     reason = RefusalReason.PAYMENT_CANCELED
     return Rejected(reason.value, message, request_id, reason)
 
@@ -135,7 +135,7 @@ class ChargeRequest:
 class RefundRequest:
     """One refund, complete and reproducible.
 
-    `metadata` is what the refund is found by when its answer was lost, so it names our refund.
+    `metadata` names our refund, so that a look-up finds it after a lost answer.
     """
 
     idempotency_key: str

@@ -1,4 +1,4 @@
-"""A kind of provider: what it can do, the words it uses, and how an account of it is reached."""
+"""A kind of provider: its capabilities, its words, and how to connect to an account."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,12 +12,12 @@ from billing.gateway.rate import TokenBucket
 from billing.gateway.reports import ReportReader
 
 Observe = Callable[[str, float, str | None], None]
-"""Told of each request: its operation, seconds, and kind of failure if it failed."""
+"""Called after each request with its operation, seconds, and kind of failure if it failed."""
 
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """How one account is reached. `api_base` is None for the provider's own servers."""
+    """How to connect to one account. `api_base` is None for the provider's own servers."""
 
     credentials: Mapping[str, str]
     api_base: str | None
@@ -41,7 +41,7 @@ class ReadDelivery(Protocol):
         tolerance: timedelta,
         live: bool,
     ) -> ProviderEvent:
-        """Return its event once it is believed. Raises: SignatureRefused, WrongDelivery.
+        """Return the event of a genuine delivery. Raises: SignatureRefused, WrongDelivery.
 
         Header names are in lower case. Several secrets make a rotation: any of them will do.
         """
@@ -50,10 +50,10 @@ class ReadDelivery(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ProviderKind:
-    """What the engine knows of a kind of provider without reaching one.
+    """The facts of a kind of provider, known without a connection.
 
     `decline_codes` and `operations` are all labels that its metrics can have; `event_types` are
-    what an endpoint for its events has to listen to. `reports` reads its settlement reports, where
+    those that its webhook endpoint has to listen to. `reports` reads its settlement reports, where
     it has such files.
     """
 

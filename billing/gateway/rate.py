@@ -1,8 +1,7 @@
-"""How fast one process may talk to the provider.
+"""Limiting the rate at which one process calls the provider.
 
-Each process gets its share of the account's limit, so nobody has to be asked before a
-request. A 429 says that the share was too large for the moment: the bucket pauses, goes on
-at half its rate, and climbs back.
+Each process gets its share of the account's limit, so a request needs no agreement between
+processes. After a 429 the bucket pauses, goes on at half its rate, and recovers step by step.
 """
 
 import threading
@@ -14,11 +13,11 @@ from typing import Final
 SLOWEST_SHARE: Final = 1 / 16  # of the full rate, however often 429 comes
 RECOVERY_PER_SECOND: Final = 0.05  # of the full rate: from half to full in ten seconds
 ROUNDING: Final = 1e-6  # a wait for less than this of a token may be too short for the clock
-ONE_BURST_SECONDS: Final = 1.0  # 429s this close together are one complaint, not several
+ONE_BURST_SECONDS: Final = 1.0  # 429s this close together count as one
 
 
 class TokenBucket:
-    """Tokens that refill steadily; a request takes one. Threads share it.
+    """A bucket of tokens that refills steadily; a request takes one. Threads share it.
 
     `rate` is in requests a second, `burst` how many may go at once after a quiet while.
     """
@@ -46,7 +45,7 @@ class TokenBucket:
 
     @property
     def rate(self) -> float:
-        """The rate of this moment, in requests a second."""
+        """The present rate, in requests a second."""
         with self._lock:
             self._refill()
             return self._rate
@@ -73,7 +72,7 @@ class TokenBucket:
             return (1 - self._tokens) / self._rate
 
     def slow_down(self, retry_after: timedelta | None = None) -> None:
-        """Take note of a 429: halve the rate, and send nothing for `retry_after`."""
+        """React to a 429: halve the rate, and send nothing for `retry_after`."""
         with self._lock:
             self._refill()
             now = self._filled_at

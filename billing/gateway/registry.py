@@ -1,4 +1,4 @@
-"""The kinds of providers there are. A second one is a package of its own and a line here."""
+"""The table of provider kinds. A second one is a package of its own and a line here."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -28,7 +28,7 @@ def event_types() -> frozenset[str]:
 
 
 def report_reader(kind: str = "stripe") -> ReportReader:
-    """Return what reads the settlement reports of a kind of provider."""
+    """Return the reader of settlement reports of a kind of provider."""
     reader = KINDS[kind].reports
     assert reader is not None, f"{kind} has no settlement reports"
     return reader

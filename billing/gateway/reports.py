@@ -1,4 +1,4 @@
-"""Settlement reports as files: what a kind of provider reads of them, whatever it calls it."""
+"""Settlement report files, in neutral columns."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,7 +9,7 @@ from billing.rules.reconciliation import MovementKind
 
 
 class MalformedReport(BadInput):
-    """The report can't be read; `where` names file, line and column. Nothing was taken in."""
+    """The report can't be read; `where` names file, line and column. Nothing was imported."""
 
     code = ErrorCode.REPORT_MALFORMED
 
@@ -43,7 +43,7 @@ class ReportReader(Protocol):
     """Reads the reports of a kind of provider, in bounded memory."""
 
     def check(self, path: Path) -> None:
-        """See that a file is a report. Raises: MalformedReport."""
+        """Check that a file is a report. Raises: MalformedReport."""
         ...
 
     def movements(self, path: Path) -> Iterator[ReportedMovement]:

@@ -1,10 +1,9 @@
 """HTTP with a deadline that holds for the whole exchange.
 
-A socket timeout bounds one read, so a server that sends a byte now and then can hold a
-caller for ever. Here a watchdog thread shuts the socket down when the time is up, which
-ends whatever read or write is going on. What can't be cut short is what comes before there
-is a socket: the name look-up (the resolver's own timeouts) and one connect timeout for each
-address of the provider.
+A socket timeout bounds one read, so a server that sends a byte now and then can hold a caller for
+ever. Here a watchdog thread shuts the socket down when the time is up, which ends any read or
+write. It can't cut short the steps before there is a socket: the name look-up (the resolver's own
+timeouts) and one connect timeout for each address of the provider.
 """
 
 import http.client
@@ -101,7 +100,7 @@ class Transport:
                 content = response.data
         except (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError, ValueError) as e:
             raise TransportError(_failure(e, watch.expired), type(e).__name__) from e
-        if watch.expired:  # the cut may have made a torn body look complete
+        if watch.expired:  # the shutdown may have made a partial body look complete
             raise TransportError("deadline", "the answer was still arriving")
         return content, response.status, response.headers
 
@@ -171,7 +170,7 @@ class Watchdog:
             self._watches.discard(watch)
 
     def hold(self, watch: Watch, sock: socket.socket | None) -> None:
-        """Note which socket to shut down, at once if it is too late already."""
+        """Set the socket to shut down; shut it down at once if the deadline has passed."""
         with self._changed:
             watch.sock = sock
             if watch.expired:

@@ -1,4 +1,4 @@
-"""The likeliest reason of a break, in words for the person who looks first."""
+"""The suggested cause of a break, in a sentence for an operator."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -47,5 +47,5 @@ _BY_CODE: Final = {str(code): words for code, words in _WORDS.items()}
 
 
 def in_words(suggested_cause: str) -> str:
-    """Return the sentence of a break's cause; old rows carry a sentence already."""
+    """Return the sentence of a break's cause; old rows have a sentence already."""
     return _BY_CODE.get(suggested_cause, suggested_cause)

@@ -1,4 +1,4 @@
-"""Who may do what and who did: API keys and the audit log."""
+"""API keys and the audit log, for people."""
 
 from billing.store.access.api_keys import all_keys
 from billing.store.access.api_keys import get as api_key

@@ -1,4 +1,4 @@
-"""The books as people look at them: ledger checks, balances, statements, what closing waits for."""
+"""The books for people: ledger checks, balances, statements, what closing waits for."""
 
 from billing.store.journal.checks import CHECKS, Finding, Severity
 from billing.store.journal.posting import StatementLine, account_statement, trial_balance

@@ -1,4 +1,4 @@
-"""Customers as people look at them, with the card they are recognised by."""
+"""Customers for people, with their default payment method."""
 
 from dataclasses import dataclass
 from datetime import datetime

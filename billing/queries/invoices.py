@@ -1,4 +1,4 @@
-"""Invoices as people look at them, with customer, period and payment."""
+"""Invoices for people, with customer, period and payment."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +19,7 @@ __all__ = ["ListedInvoice", "invoice", "invoices", "lines"]
 
 @dataclass(frozen=True, slots=True)
 class ListedInvoice:
-    """An invoice with the names of what it belongs to; its payment where something was owed."""
+    """An invoice with the names of its customer and subscription, and its payment if it has one."""
 
     id: UUID
     number: str

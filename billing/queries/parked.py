@@ -13,7 +13,7 @@ from billing.store.rows import reader
 
 
 class ParkedKind(StrEnum):
-    """What can be parked."""
+    """The kinds of rows that can be parked."""
 
     SUBSCRIPTION = "subscription"
     PAYMENT = "payment"
@@ -21,7 +21,7 @@ class ParkedKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """One that waits; `external_id` of a payment is its invoice's number."""
+    """A parked row; `external_id` of a payment is its invoice's number."""
 
     kind: ParkedKind
     id: UUID
@@ -68,7 +68,7 @@ def parked(
     reason: str | None = None,
     after: UUID | None = None,
 ) -> list[Parked]:
-    """Return what waits, subscriptions and payments, in order of creation; None doesn't narrow."""
+    """Return parked subscriptions and payments in order of creation; None doesn't narrow."""
     return page(
         conn,
         _PARKED,

@@ -1,4 +1,4 @@
-"""Payments as people look at them, with their attempts, history, refunds and disputes."""
+"""Payments for people, with their attempts, history, refunds and disputes."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -36,7 +36,9 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True)
 class ListedPayment:
-    """A payment with the names of what it belongs to; `unknown` where an outcome is asked for."""
+    """A payment with the names of its customer and subscription; `unknown` where the outcome of an
+    attempt is.
+    """
 
     id: UUID
     invoice_id: UUID | None

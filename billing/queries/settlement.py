@@ -1,4 +1,4 @@
-"""Settlement as people look at it: runs with their steps, breaks, exchanges."""
+"""Settlement for people: runs with their steps, breaks, exchanges."""
 
 from dataclasses import dataclass
 from typing import Any

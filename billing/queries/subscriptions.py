@@ -1,4 +1,4 @@
-"""Subscriptions as people look at them: with their customer, and their last cycles."""
+"""Subscriptions for people, with their customer and their last cycles."""
 
 from dataclasses import dataclass
 from datetime import date, datetime

@@ -1,8 +1,7 @@
 """What an answer to a refund means, without any I/O.
 
-The same discipline as for charges: a wrong "no" makes somebody refund a second time, so in
-doubt the outcome is `Unknown`. No card says no to a refund, so there is no decline; what the
-bank makes of it shows later, in the refund's status.
+As for charges, a wrong "no" would cause a second refund, so in doubt the outcome is `Unknown`. A
+card can't decline a refund; the bank's answer shows later, in the refund's status.
 """
 
 from typing import Final
@@ -18,7 +17,7 @@ from billing.gateway.outcomes import (
 )
 from billing.gateway.stripe.classify import Fault, outcome_of_fault
 
-_GONE: Final = frozenset({RefundStatus.FAILED, RefundStatus.CANCELED})  # gave nothing back
+_GONE: Final = frozenset({RefundStatus.FAILED, RefundStatus.CANCELED})  # no money went back
 
 
 def outcome_of_refund_fault(
@@ -53,7 +52,7 @@ def outcome_of_refund(
 def outcome_of_found(
     found: list[ProviderRefund], request: RefundRequest
 ) -> RefundAccepted | Unknown:
-    """Choose among refunds that carry the request's metadata; several live ones are a doubt."""
+    """Choose among refunds with the request's metadata; several live ones are `Unknown`."""
     live = [refund for refund in found if refund.status not in _GONE]
     if len(live) > 1:
         ids = " and ".join(refund.id for refund in live)
@@ -68,7 +67,7 @@ def is_of(refund: ProviderRefund, request: RefundRequest) -> bool:
 
 
 def refund_difference(refund: ProviderRefund, request: RefundRequest) -> str | None:
-    """Name the first thing that shows the refund to be another one, if any."""
+    """Return the first difference that shows the refund to be another one, if any."""
     if refund.provider_payment_id != request.provider_payment_id:
         return "payment"
     if refund.amount.currency != request.amount.currency:

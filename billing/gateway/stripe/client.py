@@ -1,10 +1,9 @@
 """Requests to Stripe: the SDK's encoding and errors over our own transport.
 
-The SDK authenticates, encodes and names the errors; it neither retries nor parses objects
-for us (`raw_request` answers with plain JSON, at a third of the cost of the typed
-services). Every request goes through `_send`, which takes a token from the bucket, holds
-the deadline and turns whatever went wrong into a `Fault`. Nothing here logs, and no message
-carries a raw body or a key.
+The SDK authenticates, encodes and names the errors; it neither retries nor parses objects for us
+(`raw_request` answers with plain JSON, at a third of the cost of the typed services). Every request
+goes through `_send`, which takes a token from the bucket, holds the deadline and turns every error
+into a `Fault`. Nothing here logs, and no message contains a raw body or a key.
 """
 
 import json
@@ -226,7 +225,7 @@ class Client:
 
 
 class SdkTransport(stripe.HTTPClient):
-    """Our transport in the SDK's clothes; each thread sets the deadline of its next request."""
+    """Our transport as the SDK's HTTP client; each thread sets the deadline of its next request."""
 
     name = "urllib3"
 
@@ -252,7 +251,7 @@ class SdkTransport(stripe.HTTPClient):
         headers: Mapping[str, str],
         post_data: str | None = None,
     ) -> tuple[bytes, int, Mapping[str, str]]:
-        """Send what the SDK made. Raises: stripe.APIConnectionError."""
+        """Send the SDK's request. Raises: stripe.APIConnectionError."""
         try:
             answer = self._transport.send(method, url, headers, post_data, self._local.deadline)
         except TransportError as error:
@@ -293,7 +292,7 @@ def usable(idempotency_key: str) -> bool:
 
 
 def unreadable(identifier: str, problem: str, request_id: str | None) -> Unavailable:
-    """Return the error for an answer that came whole, but isn't what it should be."""
+    """Return the error for an answer that is complete, but of the wrong shape."""
     return Unavailable(
         f"Stripe's answer for {identifier[:80]} can't be read: {problem}",
         where=where_of(request_id),

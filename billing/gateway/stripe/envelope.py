@@ -1,8 +1,8 @@
-"""Whom a delivery is for: the fields around an event, read once its signature was believed.
+"""The fields around an event: mode, account, API version, read after its signature was checked.
 
-Nothing is taken from the event but its name and its object's id, which every version has. A
-version that isn't ours still says that the endpoint is another program's, or forgotten in an
-upgrade; and an event of another account or mode is about objects that we can't fetch.
+We use an event's type and its object's id only, which every version has. Another version shows that
+the endpoint belongs to another program, or was left out of an upgrade. An event of another account
+or mode is about objects that we can't fetch.
 """
 
 import json
@@ -14,10 +14,10 @@ from billing.gateway.stripe.fields import Json, mapping, text
 
 
 def check_envelope(payload: bytes, *, live: bool) -> None:
-    """Let an event of our mode, account and API version pass. Raises: WrongDelivery.
+    """Check that an event has our mode, account and API version.
 
-    To be called with what `verify` took. A version is ours when it has the name of ours
-    ("endive"): versions of one name differ by additions only.
+    Raises: WrongDelivery. Takes the event that `verify` returned. A version is ours when it has the
+    name of ours ("endive"): versions of one name differ by additions only.
     """
     event: Json = mapping(json.loads(payload))
     if (event.get("livemode") is True) is not live:

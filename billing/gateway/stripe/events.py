@@ -1,4 +1,4 @@
-"""Which kind of event each of Stripe's types is."""
+"""The kind of each of Stripe's types of events."""
 
 from collections.abc import Mapping
 from types import MappingProxyType

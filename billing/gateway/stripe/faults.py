@@ -1,4 +1,4 @@
-"""The SDK's errors as plain facts, and as errors for those who ask for a plain answer."""
+"""The SDK's errors as plain facts, and as errors of ours for calls that move no money."""
 
 import re
 from collections.abc import Mapping
@@ -59,7 +59,7 @@ FAULT_KINDS: Final[Mapping[type[stripe.StripeError], FaultKind]] = {
 
 
 class Faulted(Exception):
-    """A request brought no object."""
+    """A request whose answer has no object."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__(fault.message)
@@ -105,7 +105,7 @@ def _kind(error: stripe.StripeError) -> FaultKind:
 
 
 def garbage(message: str, request_id: str | None) -> Fault:
-    """Return the fault of an answer that isn't what was asked for."""
+    """Return the fault of an answer of the wrong shape."""
     return Fault(FaultKind.GARBAGE, message, request_id=request_id)
 
 
@@ -117,7 +117,7 @@ def _retry_after(headers: Mapping[str, str] | None) -> timedelta | None:
 
 
 def as_error(fault: Fault) -> BillingError:
-    """Return the error that a user of an operation which collects nothing meets."""
+    """Return the error for a call that moves no money."""
     where = where_of(fault.request_id)
     match fault.kind:
         case FaultKind.CARD:
@@ -139,7 +139,7 @@ def as_error(fault: Fault) -> BillingError:
 
 
 def where_of(request_id: str | None) -> str:
-    """Say where an error comes from, so that Stripe's own log can be searched for it."""
+    """Return the operation and request id of an error, to be searched for in Stripe's log."""
     return f"Stripe, request {request_id}" if request_id else "Stripe"
 
 

@@ -1,7 +1,7 @@
-"""Reading JSON of which nothing is taken for granted, not even that it holds no card numbers.
+"""Reading JSON without trusting its shape, nor that it has no card numbers.
 
-What the provider says is kept in rows and messages, and people type into its dashboard too. So
-no text passes here that looks like a card number: words are taken out, and an id is none.
+The provider's texts get into rows and messages, and people type into its dashboard. So no text
+passes here that looks like a card number: such words are removed, and such an id is refused.
 """
 
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Malformed(ValueError):
 
 
 def expect(data: Json, kind: str) -> None:
-    """Make sure that this is an object of that kind. Raises: Malformed."""
+    """Check that this is an object of that kind. Raises: Malformed."""
     if data.get("object") != kind:
         raise Malformed(f"expected a {kind}, got {str(data.get('object'))[:40]!r}")
 
@@ -51,7 +51,7 @@ def required(data: Json, name: str) -> str:
     value = data.get(name)
     if not isinstance(value, str) or not value:
         raise Malformed(f"{name} is missing")
-    if contains_card_number(value):  # never shortened to something that others share
+    if contains_card_number(value):  # an id is never shortened: it would no longer be unique
         raise Malformed(f"{name} looks like a card number")
     return value
 
@@ -88,7 +88,7 @@ def money(data: Json, name: str) -> Money:
 
 
 def metadata(data: Json) -> Mapping[str, str]:
-    """Return the texts we and others attached to an object."""
+    """Return an object's metadata, ours and that of others."""
     return {
         without_card_numbers(name): without_card_numbers(str(value))
         for name, value in mapping(data.get("metadata")).items()

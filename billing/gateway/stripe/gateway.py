@@ -1,7 +1,7 @@
 """Stripe behind the `Gateway` protocol: payments, customers and their cards.
 
-Refunds are in `refunds`, what is only read in `reads`, the requests themselves
-in `client`; what an answer means is decided in `classify`.
+`refunds` has refunds, `reads` the read-only calls, `client` sends requests, and `classify` decides
+the outcome of an answer.
 """
 
 import math
@@ -60,7 +60,7 @@ class StripeGateway(Refunds, Reads):
         return CAPABILITIES
 
     def charge(self, request: ChargeRequest, *, first_send: bool) -> Outcome:
-        """Send one attempt; whatever happens is an outcome."""
+        """Send one attempt; every error is an outcome."""
         try:
             path, params = _charge_call(request)
         except InexpressibleAmount as error:
@@ -81,7 +81,7 @@ class StripeGateway(Refunds, Reads):
             return outcome_of_fault(fault, first_send=first_send, provider_payment_id=known_id)
 
     def look_up(self, request: ChargeRequest, *, since: datetime) -> Outcome | Absent:
-        """Find out by retrieves and complete lists what became of an attempt."""
+        """Look up the outcome of an attempt by retrieves and complete lists."""
         deadline = Deadline(self._seconds)
         known_id = request.provider_payment_id
         try:
@@ -93,7 +93,9 @@ class StripeGateway(Refunds, Reads):
             return Unknown(fault.kind.value, fault.message, known_id, fault.request_id)
 
     def capture(self, provider_payment_id: str, amount: Money, *, idempotency_key: str) -> Outcome:
-        """Capture an authorised payment; when the state forbids it, say what the state is."""
+        """Capture an authorised payment; when its state forbids it, the outcome follows from that
+        state.
+        """
         try:
             params = {"amount_to_capture": positive_to_stripe(amount)}
         except InexpressibleAmount as error:
@@ -110,7 +112,7 @@ class StripeGateway(Refunds, Reads):
         except Faulted as failed:
             fault = failed.fault
         if fault.code not in _REFUSED_BY_STATE:
-            # It may be a repetition, after which only a refusal of Stripe's is definite.
+            # The request may be a repetition, so only a refusal by Stripe itself is definite.
             return outcome_of_fault(
                 fault, first_send=False, provider_payment_id=provider_payment_id
             )
@@ -177,7 +179,9 @@ class StripeGateway(Refunds, Reads):
     def _settled_already(
         self, request: ChargeRequest, known_id: str, fault: Fault, deadline: Deadline
     ) -> Outcome:
-        """Decide a confirm that was refused because of the state: it may have been paid."""
+        """Return the outcome of a confirm that was refused because of the state: it may have been
+        paid.
+        """
         try:
             answer = self._retrieve(known_id, deadline)
             intent = _intent(answer)

@@ -1,4 +1,4 @@
-"""What is only read at Stripe: objects by their id, lists, the balance."""
+"""Read-only calls to Stripe: objects by their id, lists, the balance."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
@@ -67,7 +67,7 @@ class Reads(Client):
     def list_refunds(
         self, *, since: datetime | None, until: datetime | None = None, charge: str | None = None
     ) -> Iterator[Sequence[ProviderRefund]]:
-        """Yield pages of refunds; with `charge` only what was given back of that one."""
+        """Yield pages of refunds; with `charge` only those of that charge."""
         params = dict(window(since, until))
         if charge is not None:
             params["charge"] = charge

@@ -27,10 +27,10 @@ from billing.gateway.transport import Deadline
 
 
 class Refunds(Client):
-    """Gives money back, and finds out whether it did."""
+    """Sends refunds and looks them up."""
 
     def refund(self, request: RefundRequest, *, first_send: bool) -> RefundOutcome:
-        """Send a refund; whatever happens is an outcome."""
+        """Send a refund; every error is an outcome."""
         try:
             params = {
                 "payment_intent": request.provider_payment_id,
@@ -58,7 +58,7 @@ class Refunds(Client):
     def look_up_refund(
         self, request: RefundRequest, *, since: datetime
     ) -> RefundAccepted | Unknown | Absent:
-        """Find out by the complete list of the payment's refunds what became of one."""
+        """Look up the outcome of a refund in the complete list of the payment's refunds."""
         created = {"gte": math.floor((since - LOOK_BACK).timestamp())}
         try:
             return self._look_for(request, {"created": created}, Deadline(self._seconds))
@@ -69,7 +69,7 @@ class Refunds(Client):
     def _refused_again(
         self, request: RefundRequest, refusal: Rejected, deadline: Deadline
     ) -> RefundOutcome:
-        """Decide a refusal that an earlier send of the same refund may be the reason of."""
+        """Return the outcome of a refusal whose reason may be an earlier send of the same refund."""
         try:
             found = self._look_for(request, {}, deadline)
         except Faulted as failed:

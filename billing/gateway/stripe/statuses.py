@@ -1,4 +1,4 @@
-"""What Stripe's statuses of payments, refunds and disputes mean, and why a refund failed."""
+"""Stripe's statuses of payments, refunds and disputes in our kinds, and why a refund failed."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -51,21 +51,21 @@ _DISPUTE_STAGES: Final[Mapping[str, DisputeStage]] = MappingProxyType(
 
 
 def payment_status(written: str) -> PaymentStatus:
-    """Return what the status of a payment means."""
+    """Return the kind of a payment's status."""
     return _PAYMENT_STATUSES.get(written, PaymentStatus.UNKNOWN)
 
 
 def refund_status(written: str | None) -> RefundStatus:
-    """Return what the status of a refund means; it may be missing."""
+    """Return the kind of a refund's status, which may be missing."""
     return _REFUND_STATUSES.get(written or "", RefundStatus.UNKNOWN)
 
 
 def refund_failure(written: str | None) -> RefundFailure | None:
-    """Return why a refund failed; None where nothing is said of it."""
+    """Return why a refund failed; None where Stripe gives no reason."""
     return None if written is None else _REFUND_FAILURES.get(written, RefundFailure.UNKNOWN)
 
 
 def dispute_stage(written: str) -> tuple[DisputeStage, bool]:
-    """Return where a dispute stands, and whether it is an inquiry, which moves no money."""
+    """Return a dispute's stage, and whether it is an inquiry, which moves no money."""
     stage = _DISPUTE_STAGES.get(written, DisputeStage.UNKNOWN)
     return stage, written.startswith(_INQUIRY)

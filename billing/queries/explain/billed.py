@@ -1,4 +1,4 @@
-"""One cycle with what hangs on it: the rows that the facts are read from."""
+"""One cycle with its invoice and payment: the rows that the facts are read from."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ from billing.store.subscriptions.subscriptions import Subscription
 
 @dataclass(frozen=True, slots=True)
 class Billed:
-    """One cycle with what hangs on it; a one-off payment has neither cycle nor invoice."""
+    """One cycle with its invoice and payment; a one-off payment has neither cycle nor invoice."""
 
     subscription: Subscription | None
     cycle: Cycle | None
@@ -23,7 +23,7 @@ class Billed:
 
 
 def billed_of_payment(conn: Connection, payment: Payment) -> Billed:
-    """Return what a payment collects for."""
+    """Return a payment with its cycle and invoice."""
     if payment.invoice_id is None:
         return Billed(None, None, None, payment)
     invoice = invoices.find(conn, str(payment.invoice_id))
@@ -33,7 +33,7 @@ def billed_of_payment(conn: Connection, payment: Payment) -> Billed:
 
 
 def billed_of_cycle(conn: Connection, subscription: Subscription, cycle: Cycle) -> Billed:
-    """Return what a cycle was billed with."""
+    """Return a cycle with its invoice and payment."""
     invoice = invoices.of_cycle(conn, cycle.id)
     payment = payments.of_invoice(conn, invoice.id) if invoice is not None else None
     return Billed(subscription, cycle, invoice, payment)

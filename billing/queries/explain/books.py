@@ -1,4 +1,4 @@
-"""What the books say of a cycle: revenue earned, journal entries, and what holds it open."""
+"""A cycle in the books: revenue earned, journal entries, and what holds it open."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -139,7 +139,7 @@ def _late_keys(billed: Billed) -> Iterator[str]:
 
 
 def _money_keys(conn: Connection, billed: Billed) -> Iterator[str]:
-    """Yield the source keys of what was given back, lost and earned."""
+    """Yield the source keys of refunds, losses and steps of revenue."""
     if billed.payment is not None:
         for row in refunds.page(conn, payment_id=billed.payment.id, limit=MANY):
             yield from keys.of_refund(row.id)
@@ -161,7 +161,7 @@ def _dispute_keys(row: Dispute) -> Iterator[str]:
 
 
 def cycle_facts(conn: Connection, billed: Billed, now: datetime) -> CycleFacts | None:
-    """Return how a cycle stands; None for a one-off payment."""
+    """Return the state of a cycle's books; None for a one-off payment."""
     cycle = billed.cycle
     if cycle is None:
         return None

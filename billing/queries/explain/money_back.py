@@ -1,4 +1,4 @@
-"""What was given back of a payment: refunds, and disputes of the customer's bank."""
+"""Money that went back from a payment: refunds, and disputes of the customer's bank."""
 
 from dataclasses import dataclass
 from datetime import datetime

@@ -25,7 +25,7 @@ class ParkedFacts:
 
 @dataclass(frozen=True, slots=True)
 class StandingFacts:
-    """How a subscription stands at an instant; `renews_at` is when its period `next_n` begins."""
+    """The state of a subscription at an instant; `renews_at` is when its period `next_n` begins."""
 
     now: datetime
     subscription_id: UUID
@@ -63,7 +63,7 @@ class NextPeriodFacts:
 
 
 def standing_facts(subscription: Subscription, now: datetime) -> StandingFacts:
-    """Return how a subscription stands now."""
+    """Return the state of a subscription now."""
     at = subscription.parked_at
     return StandingFacts(
         now=now,
