@@ -54,7 +54,7 @@ class Gateways:
 
 
 def just(gateway: Gateway, name: str) -> Gateways:
-    """Return the gateways of one account whose gateway exists."""
+    """Return `Gateways` of one account with this gateway."""
     return Gateways([name], name, lambda _: gateway)
 
 

@@ -1,9 +1,9 @@
-"""Exchanges that somebody made of the money the provider holds, recorded by hand.
+"""Recording exchanges that a person made from the balance at the provider.
 
-At the provider one shows as two balance transactions, out in one currency and in in another,
-about no payment. Recording says that the two belong together: one row in `fx_events`, one entry,
-and their breaks are resolved. Recorded before the settlement shows it, an exchange waits for the
-same command with the two transactions, which then posts nothing more.
+Such an exchange appears at the provider as two balance transactions without a payment: one out in
+one currency, one in in another. Recording it joins the two: it inserts one row into `fx_events`,
+posts one entry, and resolves their breaks. An exchange may be recorded before the settlement shows
+it. Then the same command with the two transactions follows later and posts nothing more.
 """
 
 from collections.abc import Sequence
@@ -29,10 +29,12 @@ from billing.store.settlement import rows as settlement_rows
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """What was given for what. `fee` is part of `bought` and stayed with the provider.
+    """One exchange: the amounts sold and bought, with the fee and the rate.
 
-    `rate` is exact, from the one currency to the other in major units. Raises: BadInput for
-    amounts that are none of an exchange, or that the rate doesn't make of each other.
+    `fee` is part of `bought` and stayed with the provider. `rate` is exact, from one currency to
+    the other in major units.
+
+    Raises: BadInput for amounts that can't be an exchange, or that don't fit the rate.
     """
 
     sold: Money
@@ -74,12 +76,12 @@ class Exchange:
 
     @property
     def comes_in(self) -> Money:
-        """What the balance has more of in the currency bought."""
+        """The increase of the balance in the currency bought."""
         return self.bought - self.fee
 
     @property
     def first_here_key(self) -> str:
-        """The source key where no transaction of the provider's is known yet."""
+        """The source key while no transaction of the provider is known."""
         at = keys.compact(self.at)
         source = sha256(self.source.strip().encode()).hexdigest()[:16]  # a key has no spaces
         sold, bought = (f"{m.amount}{m.currency}" for m in (self.sold, self.bought))
@@ -88,7 +90,9 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """What recording does. `posts`: it is new; `explains`: the rows that are done with by it."""
+    """The effects of recording. `posts`: the exchange is new; `explains`: the rows that it
+    resolves.
+    """
 
     source_key: str
     posts: bool
@@ -97,7 +101,7 @@ class Recording:
 
     @property
     def changes(self) -> bool:
-        """Whether anything is written; not where all of it is recorded already."""
+        """Whether recording writes anything; not where the exchange is recorded completely."""
         return self.posts or bool(self.explains)
 
 
@@ -118,10 +122,11 @@ def record(
     wall: datetime,
     actor: Actor,
 ) -> Recording:
-    """Write an exchange down, post it, and be done with the two transactions that it is.
+    """Record an exchange, post it, and resolve its two transactions.
 
-    `references` are the one out and the one in, or none. All of it is one transaction; recording
-    the same again changes nothing. Raises: BadInput, NotFound, Conflict.
+    `references` are the transaction out and the transaction in, or none. Everything is one database
+    transaction; recording the same exchange again changes nothing. Raises: BadInput, NotFound,
+    Conflict.
     """
     if not reason.strip():
         raise BadInput("recording an exchange takes a reason", code=ErrorCode.REASON_MISSING)
@@ -203,7 +208,8 @@ def _with_references(conn: Connection, exchange: Exchange, references: Sequence[
     explains = tuple(references)
     done_with = f"{references[0]} and {references[1]} are explained by it, their breaks resolved"
     if exchanges.by_key(conn, exchange.first_here_key) is not None:
-        # Nobody has said of it yet which rows it is, or theirs would have led to it.
+        # This exchange was recorded without references: otherwise the rows' breaks would name its
+        # key.
         same = _again(conn, exchange, exchange.first_here_key)
         unshown = exchanges.alike(conn, *_amounts(exchange), None)
         if same.source_key in [row.source_key for row in unshown]:
@@ -234,7 +240,9 @@ def _words(exchange: Exchange) -> tuple[str, ...]:
 
 
 def _again(conn: Connection, exchange: Exchange, key: str) -> Recording:
-    """Say that it is recorded already. Raises: Conflict where it is recorded otherwise."""
+    """Return the effects of recording an exchange again. Raises: Conflict where it was recorded
+    with other values.
+    """
     row = exchanges.by_key(conn, key)
     assert row is not None, "exchanges are never deleted"
     stored = (row.from_amount, row.from_currency), (row.to_amount, row.to_currency)
@@ -272,7 +280,7 @@ def _locked(conn: Connection, references: Sequence[str]) -> list[Row[Any]]:
 
 
 def _known(found: Sequence[Row[Any]], references: Sequence[str]) -> str | None:
-    """Return the key of the exchange that both transactions are said to be, if any."""
+    """Return the key of the exchange that the breaks of both transactions name, if any."""
     keys = {
         row.provider_transaction_id: row.ours[exchanges.NAMED]
         for row in found
@@ -283,7 +291,7 @@ def _known(found: Sequence[Row[Any]], references: Sequence[str]) -> str | None:
 
 
 def _check_row(row: Row[Any], expected: Money, found: Sequence[Row[Any]]) -> None:
-    """See that a transaction is unexplained and moved just this amount."""
+    """Check that a transaction is unexplained and moved exactly this amount."""
     name = row.provider_transaction_id
     if row.matched_at is not None:
         raise Conflict(
@@ -344,7 +352,7 @@ def _post(conn: Connection, exchange: Exchange, key: str) -> None:
 
 
 def _explain(conn: Connection, plan: Recording, reason: str, now: datetime, actor: Actor) -> None:
-    """Be done with the two rows, which the exchange's entry has posted, and with their breaks."""
+    """Resolve the two rows, whose amounts the exchange's entry posts, and their breaks."""
     for reference in plan.explains:
         settlement_rows.decide_row(
             conn, reference, str(RowOutcome.RESOLVED), now, done=True, nothing_to_post=True

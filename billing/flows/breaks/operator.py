@@ -1,7 +1,7 @@
-"""What a person does about a break: note, assign, and resolve it with a reason.
+"""An operator's work on a break: annotate, assign, and resolve it with a reason.
 
-Resolving may post an `adjustment` to `psp_clearing`, so that our books say what the provider's
-balance says; the reason stands in the break, in a note, and in the audit log.
+Resolving may post an `adjustment` to `psp_clearing`, so that our books equal the provider's
+balance; the break, a note and the audit log keep the reason.
 """
 
 from collections.abc import Sequence
@@ -33,11 +33,11 @@ from billing.store.payments import payments, refunds
 from billing.store.settlement import breaks, exchanges
 from billing.store.settlement import rows as settlement_rows
 
-# What a resolved break's books still lack stands under this name in its provider's side.
+# The provider's side of a resolved break has the amounts that our books still lack under this name.
 UNADJUSTED: Final = "unadjusted"
-# Resolving one of these says that the payment's money is accounted for in another way.
+# Resolving a break of these kinds means that the payment's money is accounted for in another way.
 _SETTLES_PAYMENT: Final = frozenset({BreakKind.MISSING_AT_PROVIDER, BreakKind.CURRENCY_MISMATCH})
-# Accepting one of these says that the charge is what the provider says it is.
+# Resolving a break of these kinds accepts the charge as the provider shows it.
 _CONFIRMS_PAYMENT: Final = frozenset(
     {BreakKind.AMOUNT_MISMATCH, BreakKind.FEE_MISMATCH, BreakKind.FX_MISMATCH}
 )
@@ -45,7 +45,7 @@ _CONFIRMS_PAYMENT: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """What resolving a break does besides closing it, in words for whoever confirms it."""
+    """The effects of resolving a break, apart from closing it."""
 
     break_id: UUID
     kind: BreakKind
@@ -55,7 +55,7 @@ class Resolution:
 
 
 def annotate(engine: Engine, break_id: UUID, *, words: str, now: datetime, actor: Actor) -> None:
-    """Add a note, which stays. Raises `NotFound`, `BadInput` for an empty one."""
+    """Add a note, which can't be removed. Raises `NotFound`, `BadInput` for an empty one."""
     if not words.strip():
         raise BadInput("a note says something", code=ErrorCode.NOTE_EMPTY)
     with engine.begin() as conn:
@@ -64,7 +64,7 @@ def annotate(engine: Engine, break_id: UUID, *, words: str, now: datetime, actor
 
 
 def assign(engine: Engine, break_id: UUID, *, to: str | None, now: datetime, actor: Actor) -> None:
-    """Say who looks into it, or that nobody does. Raises `NotFound`, `Conflict`, `BadInput`."""
+    """Assign the break to a person, or to nobody. Raises `NotFound`, `Conflict`, `BadInput`."""
     if to is not None and not to.strip():
         raise BadInput("nobody is assigned without a name", code=ErrorCode.ASSIGNEE_MISSING)
     with engine.begin() as conn:
@@ -139,10 +139,10 @@ def resolve(
 
 
 def take_in(conn: Connection, known: Row[Any], difference: BreakFound, *, now: datetime) -> None:
-    """Let a (locked) settlement row go the way that a person decided before it came.
+    """Apply an operator's earlier decision to a (locked) settlement row that came later.
 
-    `known` is their resolved break, of which the list of charges had told, or another row;
-    `difference` is the row's own. What the books still lack of it stays written in the break.
+    `known` is the resolved break, found by the list of charges or by another row; `difference` is
+    the row's own. The break keeps the amounts that our books still lack.
     """
     kind, transaction_id = BreakKind(known.kind), difference.transaction_id
     assert transaction_id is not None, "a settlement row's difference names its transaction"
@@ -168,7 +168,7 @@ def _as_json(amounts: Sequence[Money]) -> list[dict[str, Any]]:
 
 
 def _adjusted(conn: Connection, break_id: UUID) -> Money | None:
-    """Return what resolving a break added to `psp_clearing`."""
+    """Return the amount that resolving a break posts to `psp_clearing`."""
     stored = posting.entry_by_source_key(conn, keys.adjustment(break_id))
     if stored is None:
         return None
@@ -177,7 +177,9 @@ def _adjusted(conn: Connection, break_id: UUID) -> Money | None:
 
 
 def _lock_what_it_is_about(conn: Connection, break_id: UUID) -> None:
-    """Lock settlement row and payment before the break, as everybody does who writes breaks."""
+    """Lock settlement row and payment before the break: all code that writes breaks uses this
+    order.
+    """
     row = breaks.get(conn, break_id)
     if row is None:
         return
@@ -225,7 +227,7 @@ def _plan(row: Row[Any], adjustment: Money | None) -> Resolution:
 
 
 def _refuse_twice(conn: Connection, row: Row[Any], adjustment: Money | None) -> None:
-    """See that no exchange has posted already what an adjustment would. Raises: Conflict."""
+    """Check that no exchange has posted the same amount as the adjustment. Raises: Conflict."""
     if adjustment is None or row.kind != BreakKind.UNKNOWN_AT_PROVIDER:
         return
     net = suggested_adjustment(BreakKind(row.kind), row.ours, row.provider)
@@ -260,7 +262,7 @@ def _adjust(conn: Connection, row: Row[Any], change: Money, now: datetime) -> No
 
 
 def _settle_row(conn: Connection, row: Row[Any], plan: Resolution, now: datetime) -> None:
-    """Take the break's settlement row out of matching: accepted and posted, or done with."""
+    """Take the break's settlement row out of matching, as accepted or resolved."""
     if row.provider_transaction_id is None:
         return
     settled = settlement_rows.lock_row(conn, row.provider_transaction_id)
@@ -283,7 +285,7 @@ def _decide(conn: Connection, kind: BreakKind, transaction_id: str, now: datetim
 def _answer_for_payment(
     conn: Connection, row: Row[Any], kind: BreakKind, reason: str, now: datetime, actor: Actor
 ) -> None:
-    """A capture whose difference a person accepted counts as confirmed, or even as settled."""
+    """Mark a capture whose difference an operator accepted as confirmed, or as settled."""
     settles = kind in _SETTLES_PAYMENT
     payment = payments.lock_known_payment(conn, row.payment_id)
     if payment.captured_at is None or not (settles or kind in _CONFIRMS_PAYMENT):
@@ -311,14 +313,14 @@ def _answer_for_payment(
 
 
 def _answer_for_refund(conn: Connection, row: Row[Any], now: datetime) -> None:
-    """A refund whose absence a person has explained is looked for no more."""
+    """Mark a refund whose absence an operator has explained as settled."""
     refund = refunds.get(conn, UUID(row.ours["refund"]))
     if refund is not None and refund.settled_at is None:
         refunds.change(conn, refund.id, settled_at=now)
 
 
 def _with_unadjusted(row: Row[Any], plan: Resolution) -> dict[str, Any]:
-    """Return the provider's side with what the books still lack, for the balance's tie-out."""
+    """Return the provider's side with the amounts that our books still lack, for the tie-out."""
     wanted = lacking(plan.kind, row.ours, row.provider)
     left = still_lacking(wanted, plan.adjustment) if wanted else ()
     return {**row.provider, UNADJUSTED: _as_json(left)} if left else dict(row.provider)

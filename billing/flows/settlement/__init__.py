@@ -1,3 +1,3 @@
-"""Settlement: our books are matched with the provider's, step by step, and tied out."""
+"""Settlement: the steps that match our books with the provider's, and the tie-out."""
 
 __all__ = ["charge_list", "report_source", "runs", "step_run", "tie_out"]

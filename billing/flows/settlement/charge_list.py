@@ -1,8 +1,8 @@
-"""Asking the provider's lists whether it has the money that we booked.
+"""Comparing the provider's list of charges with the captures that we booked.
 
-Charges are read a hundred a call, over the window that still matters, and compared in
-batches. What agrees is confirmed, which lets its cycle close; what differs becomes a break
-with both sides in it. Nothing is corrected here.
+Charges are read a hundred a call, over the window that still matters, and compared in batches. A
+payment that agrees is confirmed, so that its cycle may close; a difference becomes a break with
+both sides. This flow corrects nothing.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ from billing.rules.reconciliation import (
 )
 from billing.store.settlement import breaks
 
-# Clocks of two companies differ, and a charge is dated before its answer reaches us.
+# The provider's clock may differ from ours, and a charge is dated before we get its answer.
 OVERLAP: Final = timedelta(minutes=15)
 
 
@@ -55,7 +55,7 @@ def run(
         oldest = conn.execute(_OLDEST_UNCONFIRMED).scalar()
         undecided = conn.execute(_OLDEST_OPEN).scalar()
         begun = read_until or conn.execute(_FIRST_SENT).scalar()
-    # Charges of attempts that are open now will have to be looked at again.
+    # The next run has to read charges of attempts that are open now again.
     until = now if undecided is None else min(now, undecided)
     starts = [at for at in (oldest, begun) if at is not None]
     if not starts:
@@ -73,8 +73,8 @@ def run(
     return ConfirmRun(charges, confirmed, differences, until)
 
 
-# An answer may be adopted a day after the charge was made, so the send counts, not the capture.
-# A capture whose absence is a known break no longer stretches the window.
+# The window begins at the send and not at the capture: an answer may be adopted a day after the
+# charge was made. A capture whose absence is a known break no longer extends the window.
 _OLDEST_UNCONFIRMED = text(
     """
     SELECT min(coalesce(a.first_sent_at, p.captured_at))
@@ -112,7 +112,7 @@ _CONFIRM = text(
 def _compare_page(
     conn: Connection, page: Sequence[ProviderCharge], now: datetime
 ) -> tuple[int, int]:
-    """Confirm what agrees and record what differs; returns (newly confirmed, new breaks)."""
+    """Confirm payments that agree, record breaks; return (newly confirmed, new breaks)."""
     took_money = [charge for charge in page if charge.succeeded and charge.captured]
     ours = _our_side(conn, took_money)
     agreed: dict[UUID, str] = {}
@@ -137,7 +137,7 @@ def _compare_page(
 
 
 def _our_side(conn: Connection, charges: Sequence[ProviderCharge]) -> dict[str, Row[Any]]:
-    """Return our payments by the provider's id and by our own, as the metadata carries it."""
+    """Return our payments by the provider's id, and by our own id from the metadata."""
     found: dict[str, Row[Any]] = {}
     rows = conn.execute(
         _OURS,
@@ -222,7 +222,7 @@ _MISSING = text(
 
 
 def _report_missing(conn: Connection, since: datetime, before: datetime, now: datetime) -> int:
-    """Record captures that the complete list of the window doesn't contain."""
+    """Record captures that are missing from the complete list of the window."""
     rows = conn.execute(_MISSING, {"since": since, "before": before}).all()
     found = [
         BreakFound(

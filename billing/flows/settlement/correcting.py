@@ -1,8 +1,9 @@
 """Forced corrections: the provider has the customer's money, and our books say otherwise.
 
-Such a payment had failed, or its answer never came. It is taken to CAPTURED on the legal way
-with cause `forced_correction` and the settlement row as evidence; a write-off is reversed, the
-capture posted, the invoice paid. One payment a transaction: there are few, and each counts.
+Such a payment had failed, or its answer never came. The correction moves it to CAPTURED by legal
+transitions, with cause `forced_correction` and the settlement row as evidence. It reverses a
+write-off, posts the capture and marks the invoice as paid. Each payment has a transaction of its
+own: there are few.
 """
 
 from datetime import datetime
@@ -37,7 +38,9 @@ _PATHS: Final = {
 
 
 def correct(step: StepRun) -> None:
-    """Put right every payment whose row says so; what a worker holds waits for a later run."""
+    """Correct every payment whose row asks for it; one that a worker has leased waits for a later
+    run.
+    """
     while True:
         with step.context.engine.connect() as conn:
             ids = settlement_rows.to_correct(conn, after=step.cursor.get("after", ""), limit=BATCH)
@@ -50,7 +53,7 @@ def correct(step: StepRun) -> None:
 
 
 def _correct_one(conn: Connection, transaction_id: str, step: StepRun) -> str:
-    """Correct one payment under its lock; returns in a word what became of it."""
+    """Correct one payment under its lock; return the result in a word."""
     now = step.now
     row = settlement_rows.lock_row(conn, transaction_id)
     if row.matched_at is not None or row.outcome != RowOutcome.CORRECT:
@@ -62,7 +65,7 @@ def _correct_one(conn: Connection, transaction_id: str, step: StepRun) -> str:
         _capture(conn, payment, row, step)
         corrected = "corrected"
     elif _another_charge(payment, row):
-        # Booked meanwhile from another charge: this one is the next run's break.
+        # The payment was booked meanwhile from another charge: this row is a break of the next run.
         settlement_rows.decide_row(
             conn, transaction_id, str(BreakKind.DUPLICATE_CHARGE), now, done=False
         )
@@ -130,7 +133,7 @@ def _capture(conn: Connection, payment: LockedPayment, row: Row[Any], step: Step
 def _evidence(
     payment: LockedPayment, row: Row[Any], step: StepRun, after_close: bool
 ) -> dict[str, Any]:
-    """Return both sides as they were; `after_close` is what the cycle's digest goes by."""
+    """Return both sides before the correction; the cycle's digest depends on `after_close`."""
     return {
         "balance_transaction": row.provider_transaction_id,
         "charge": row.provider_charge_id,
@@ -149,7 +152,7 @@ def _evidence(
 def _post(
     conn: Connection, payment: LockedPayment, row: Row[Any], amount: Money, now: datetime
 ) -> None:
-    """Reverse the write-off, if there was one, book the capture, and call the invoice paid."""
+    """Reverse the write-off, if there was one, book the capture, and mark the invoice as paid."""
     if payment.state == State.FAILED and payment.invoice_id is not None:
         nth = payments.times_failed(conn, payment.id)
         posting.reverse(
@@ -167,7 +170,7 @@ def _post(
 def _tell_subscription(
     conn: Connection, payment: LockedPayment, row: Row[Any], now: datetime, actor: Actor
 ) -> None:
-    """Let a subscription that waited for the money go on; one that is over stays over."""
+    """Make a subscription active that waited for the money; a canceled one stays canceled."""
     assert payment.subscription_id is not None
     recover_subscription(conn, payment, now, actor)
     ended = payment.subscription_status is Status.CANCELED

@@ -1,4 +1,4 @@
-"""Matching: judge what was read, write down what differs, and let explained breaks go."""
+"""Matching: judge the rows read, record breaks, and resolve breaks that are explained."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -21,8 +21,8 @@ _ROOM = text("SET LOCAL work_mem = '64MB'")
 def match(step: StepRun) -> None:
     """Judge all rows that are not matched, of this run and of earlier ones, then look for gaps.
 
-    A row that waits or is a break is judged again by every run, so that what explains itself
-    later is resolved without a person.
+    Every run judges a waiting row and a break again, so that a difference that is explained later
+    is resolved without a person.
     """
     while _judge_next(step):
         pass
@@ -73,8 +73,8 @@ def _difference(row: Row[Any], run_id: UUID) -> BreakFound:
 
 
 def _subject(row: Row[Any], kind: BreakKind) -> str:
-    """Return what the break is about, so that who saw it first (the list of charges, a refund's
-    or a dispute's own flow) and the settlement record one break between them.
+    """Return the subject of a break. The list of charges, or the flow of a refund or a dispute,
+    uses the same subject for the same difference, so that there is one break.
     """
     if row.kind == MovementKind.CHARGE and row.provider_charge_id:
         return str(row.provider_charge_id)
@@ -86,12 +86,12 @@ def _subject(row: Row[Any], kind: BreakKind) -> str:
 
 
 def _ours(row: Row[Any]) -> dict[str, Any]:
-    """Return our side as it stands in a break; money that leaves is negative."""
+    """Return our side of a break; money that leaves is negative."""
     for noun in ("refund", "dispute"):
         if getattr(row, f"{noun}_id") is not None:
             sign = -1 if row.amount < 0 else 1
             if noun == "refund" and sign < 0 and row.refund_state in ("failed", "canceled"):
-                sign = 0  # our books have nothing of it
+                sign = 0  # our books have no entry of it
             return {
                 noun: str(getattr(row, f"{noun}_id")),
                 "payment": None if row.payment_id is None else str(row.payment_id),
@@ -136,7 +136,7 @@ def _theirs(row: Row[Any]) -> dict[str, Any]:
 
 
 def changed_rows(rows: Sequence[Row[Any]], run_id: UUID) -> list[BreakFound]:
-    """Return the breaks of transactions that are shown otherwise than they were read before."""
+    """Return the breaks of transactions that differ from how they were read before."""
     return [
         BreakFound(
             kind=BreakKind.REPORT_MISMATCH,
@@ -170,14 +170,14 @@ def changed_rows(rows: Sequence[Row[Any]], run_id: UUID) -> list[BreakFound]:
 
 
 def _is_complete(step: StepRun) -> bool:
-    """A report says nothing about what is not in it, unless whoever imports it says so."""
+    """Tell whether the run's span was read completely; of a report, its importer declares that."""
     with step.context.engine.connect() as conn:
         first = runs.steps(conn, step.run.id)[0]
     return bool(first.cursor.get("complete"))
 
 
 def _record_missing(step: StepRun) -> int:
-    """Record what we booked and the provider, after its grace, still doesn't show."""
+    """Record captures and refunds of ours that the provider doesn't show after the grace period."""
     with step.batch() as conn:
         run = runs.get_run(conn, step.run.id)
         since = run.window_from - (OVERLAP if run.source == "provider" else timedelta(0))

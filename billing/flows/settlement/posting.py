@@ -1,8 +1,8 @@
-"""Posting: payments SETTLED, and what the provider kept, exchanged and paid out in the journal.
+"""Posting: payments become SETTLED; fees, exchanges and payouts get their entries.
 
 A payment is SETTLED when its charge's balance transaction was read and matched: from then on the
-provider's own books say the money is ours, with its fee. Whether it was paid out already is
-another event and posted for itself.
+provider's own books show the money as ours, with its fee. Its payout is another event with an entry
+of its own.
 """
 
 from collections.abc import Mapping, Sequence
@@ -30,9 +30,9 @@ _RATE_DIGITS: Final = Decimal("1E-12")
 
 
 def post(step: StepRun) -> None:
-    """Bring every matched row into the books, then the payouts that arrived.
+    """Post every matched row, then the payouts that arrived, and last the reversals of payouts.
 
-    Reversals of payouts come last: what they reverse has to be there.
+    A reversal needs the entry that it reverses.
     """
     for late in (False, True):
         if step.cursor.get("late", False) and not late:
@@ -70,7 +70,7 @@ def _post_next(step: StepRun, *, late: bool) -> bool:
 
 
 def _entries(row: Row[Any]) -> list[Entry]:
-    """Return what a balance transaction posts beyond what its own event posted."""
+    """Return the entries of a balance transaction that its own event hasn't posted."""
     made: list[Entry] = []
     transaction, at = row.provider_transaction_id, row.created
     fee = -row.net if row.kind == MovementKind.FEE else row.fee
@@ -97,7 +97,7 @@ def _entries(row: Row[Any]) -> list[Entry]:
 
 
 def _payout_id(row: Row[Any]) -> str:
-    """Return which payout a row is about; the one that carries it may be another, later one."""
+    """Return the payout of a row's movement; a later payout may contain the row."""
     return str(row.source_id or row.provider_payout_id or row.provider_transaction_id)
 
 
@@ -105,7 +105,7 @@ def _payout_id(row: Row[Any]) -> str:
 
 
 def _exchanged(row: Row[Any]) -> tuple[Money, Money] | None:
-    """Return what was given for what, when the customer's currency isn't the balance's.
+    """Return the exchange of a row whose customer currency isn't the balance's, or None.
 
     Money that leaves (a refund) is exchanged back: the balance's currency for the customer's.
     """
@@ -156,7 +156,9 @@ def rate_of(row: Row[Any]) -> Decimal:
 
 
 def _payouts_failed(conn: Connection, rows: Sequence[Row[Any]]) -> list[Entry]:
-    """Take back payouts that failed; one that had arrived goes back from the bank first."""
+    """Reverse payouts that failed; one that had arrived first gets an entry of its return from the
+    bank.
+    """
     made: list[Entry] = []
     for row in rows:
         payout = _payout_id(row)
@@ -167,7 +169,7 @@ def _payouts_failed(conn: Connection, rows: Sequence[Row[Any]]) -> list[Entry]:
         if sent is not None:
             made.append(recipes.payout_failed(sent.entry, effective_at=row.created))
         elif row.amount:
-            # It left before these books begin, or its leaving is in a report to come.
+            # It left before these books begin, or a later report will show its departure.
             came_back = Money(row.amount, row.currency)
             made.append(
                 recipes.payout_came_back(

@@ -16,7 +16,7 @@ PAYOUTS_MAY_CHANGE: Final = timedelta(days=10)
 
 
 def fetch(step: StepRun) -> None:
-    """Write down payouts as they are now, back to the oldest that may still change."""
+    """Record payouts as they are now, back to the oldest that may still change."""
     with step.context.engine.connect() as conn:
         undecided = payouts.oldest_undecided_payout(conn)
     since = min(step.run.window_from, step.now - PAYOUTS_MAY_CHANGE)

@@ -1,8 +1,8 @@
 """The first steps of a run over a settlement report: its rows, into `settlement_rows`.
 
-What the file's columns and words mean is read by the provider's kind (`gateway.reports`). Rows
-stream through COPY into a temporary table and from there into `settlement_rows`, all in one
-transaction: a file that has a malformed row anywhere leaves nothing behind.
+The provider's kind reads the file's columns and words (`gateway.reports`). Rows stream through COPY
+into a temporary table and from there into `settlement_rows`, all in one transaction: a file that
+has a malformed row anywhere leaves nothing behind.
 """
 
 import hashlib
@@ -27,16 +27,16 @@ CHUNK_ROWS: Final = 1_000
 _HASH_BYTES: Final = 1 << 20
 _NOTHING: Final = "\\N"
 
-# Behind the digest in a run's reference: whoever imports it says that nothing is left out.
+# Follows the digest in a run's reference: the importer declares the report complete.
 _COMPLETE: Final = ":complete"
 
 
 def begin(engine: Engine, path: Path, *, now: datetime, complete: bool) -> UUID:
     """Begin the import of a report, or return the run that this very file has already.
 
-    A file is known by the SHA-256 of its content. `complete`: what the report doesn't show in
-    its span of time isn't there, so captures it lacks are breaks. Raises `MalformedReport` for a
-    file that is no report, before anything is written.
+    A file is known by the SHA-256 of its content. `complete`: the report has everything of its span
+    of time, so captures that it lacks are breaks. Raises `MalformedReport` for a file that is no
+    report, before anything is written.
     """
     digest = _digest(path)
     report_reader().check(path)
@@ -71,7 +71,7 @@ def _digest(path: Path) -> str:
 
 
 def fetch(step: StepRun) -> None:
-    """See that the file is still the one this run was begun with."""
+    """Check that the file is the one this run was begun with."""
     path = _path(step)
     if _digest(path) != step.run.reference.removesuffix(_COMPLETE):
         raise MalformedReport(
@@ -82,7 +82,7 @@ def fetch(step: StepRun) -> None:
 
 
 def stage(step: StepRun) -> None:
-    """Take the whole file in, in one transaction; a second time it brings nothing new."""
+    """Import the whole file in one transaction; a second time changes nothing."""
     path = _path(step)
     with step.batch() as conn:
         conn.execute(text("SET LOCAL statement_timeout = 0"))

@@ -44,7 +44,7 @@ from billing.store.settlement.runs import StepClaim
 
 logger = logging.getLogger(__name__)
 
-# For so long a capture that went missing is looked for again by every run.
+# Every run looks for a missing capture again for so long.
 LOOKED_FOR: Final = timedelta(days=7)
 BACKOFF: Final = timedelta(seconds=5)
 BACKOFF_MAX: Final = timedelta(minutes=10)
@@ -141,7 +141,7 @@ def begin(engine: Engine, *, now: datetime, every: timedelta = timedelta(0)) -> 
 
 
 def resume(engine: Engine, run_id: UUID) -> None:
-    """Let a failed run go on at once."""
+    """Make a failed run due at once."""
     with engine.begin() as conn:
         runs.reopen(conn, run_id)
 
@@ -154,9 +154,9 @@ def work(
 ) -> Worked:
     """Take the run's steps one after the other until it is over, taken by others, or failed.
 
-    A step that fails is noted with its error and tried again later, with doubling pauses; the
-    run fails when a step failed `TRIES_MAX` times, and at once for a report that is malformed.
-    What a step wrote before stays. `file` is the report to import. Domain time is read once.
+    A step that fails keeps its error and is tried again later, with doubling pauses; the run fails
+    when a step failed `TRIES_MAX` times, and at once for a malformed report. Batches that were
+    committed stay. `file` is the report to import. Domain time is read once.
     """
     now = context.clock.now()
     with context.engine.connect() as conn:
@@ -179,7 +179,7 @@ def work(
 
 
 def _go_through(work_on: SettlementStep, step: StepRun) -> None:
-    """Take a step; a batch that was given up because two runs wait for each other begins again."""
+    """Take a step; after a deadlock, its batch begins again."""
     for left in reversed(range(DEADLOCKS_MAX)):
         try:
             work_on(step)
@@ -200,7 +200,9 @@ def _claim_next(run: Row[Any], context: Context, file: Path | None) -> StepClaim
 
 
 def _can_go_on(conn: Connection, run: Row[Any], context: Context, file: Path | None) -> bool:
-    """A report is read by whoever has the file; its rows once staged, by everybody."""
+    """Tell whether this process can work on the step: only the importer has the file, but any
+    reconciler can process the staged rows.
+    """
     if run.source == "report" and file is not None:
         return True
     left = [row.step for row in runs.steps(conn, run.id) if row.state != "succeeded"]
@@ -210,7 +212,7 @@ def _can_go_on(conn: Connection, run: Row[Any], context: Context, file: Path | N
 
 
 def _failed(step: StepRun, error: Exception) -> Worked:
-    """Note what went wrong, so that it shows, and when it is tried again."""
+    """Record a step's error, and when it is tried again."""
     words = first_line(error)
     tries = step.claim.tries
     pause = backoff.pause(tries, first=BACKOFF, longest=BACKOFF_MAX)

@@ -1,4 +1,4 @@
-"""One step of a settlement run, as the worker that holds its lease takes it forward."""
+"""One step of a settlement run, as processed under its lease."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -17,21 +17,21 @@ from billing.rules.actor import RECONCILER, Actor
 from billing.store.settlement import runs
 from billing.store.settlement.runs import StepClaim
 
-# Clocks of two companies differ, and what is listed late is read by the next run.
+# The provider's clock may differ from ours; the next run reads what is listed late.
 OVERLAP: Final = timedelta(minutes=15)
 
 
 class LeaseLost(Conflict):
-    """Somebody else has taken the step over; what this worker had begun is rolled back."""
+    """Another process has taken the step over; the open batch is rolled back."""
 
     code = ErrorCode.LEASE_LOST
 
 
 @dataclass(slots=True)
 class StepRun:
-    """A step that this worker has claimed, how far it is, and a way to go one batch forward.
+    """A step that this process has leased, with its cursor; `batch` opens the next transaction.
 
-    `now` stays as it was when the worker took the run. `file` is the report that is imported.
+    `now` is the instant at which the process took the run. `file` is the report that is imported.
     """
 
     context: Context
@@ -45,9 +45,9 @@ class StepRun:
 
     @contextmanager
     def batch(self) -> Iterator[Connection]:
-        """Open a transaction; at its end, where the step stands is written with the rest.
+        """Open a transaction that writes the step's cursor and counts at its end.
 
-        What is rolled back leaves cursor and counts as they were too.
+        A rollback undoes those too.
         """
         before = dict(self.cursor), Counter(self.counts)
         try:

@@ -1,9 +1,9 @@
-"""The end of a settlement: close what is ready, and hold the books against the balance.
+"""The end of a settlement: close ready cycles, and compare the books with the balance.
 
-`psp_clearing` is what our books say the provider holds. Per currency it either equals the
-provider's balance, or the difference is explained line by line: captures it hasn't settled,
-transactions we haven't matched, breaks. What remains is unexplained; when the same amount remains
-in two runs in a row, nothing is in motion any more and it becomes a break.
+`psp_clearing` is our record of the provider's balance. Per currency the two are equal, or lines
+explain the difference: captures that the provider hasn't settled, transactions that we haven't
+matched, breaks. The rest is unexplained. When the same amount is unexplained in two runs in a row,
+it becomes a break.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,7 +27,7 @@ BATCH: Final = 500
 def close(step: StepRun) -> None:
     """Close every cycle that is ready, and compare the books with the provider's balance.
 
-    A provider without a balance that can be read is compared by its payouts alone.
+    Where the provider's balance can't be read, the comparison uses its payouts only.
     """
     done = closing.run(step.context.engine, now=step.now, batch=BATCH)
     step.counts["cycles_closed"] += done.closed
@@ -56,7 +56,7 @@ class TieOut:
 
     @property
     def unexplained(self) -> int:
-        """What nothing explains; zero, or somebody has to look."""
+        """The unexplained difference; a person has to look unless it is zero."""
         return self.provider - self.clearing - sum(self.reasons.values())
 
     def to_json(self) -> dict[str, Any]:
@@ -71,7 +71,7 @@ class TieOut:
 
 
 def compare_balances(conn: Connection, balances: Mapping[str, int]) -> list[TieOut]:
-    """Hold `psp_clearing` against the provider's balances, in every currency of either."""
+    """Compare `psp_clearing` with the provider's balances, in every currency of either."""
     held, reasons = tie_out.clearing(conn), tie_out.reasons(conn)
     return [
         TieOut(
@@ -82,7 +82,9 @@ def compare_balances(conn: Connection, balances: Mapping[str, int]) -> list[TieO
 
 
 def _record(conn: Connection, step: StepRun, lines: Sequence[TieOut]) -> None:
-    """Record what stayed unexplained over two runs, and let go what ties out by now."""
+    """Record amounts that are unexplained in two runs, and resolve breaks of currencies that tie
+    out now.
+    """
     before = _unexplained_before(conn, step)
     known = breaks.page(conn, kind=str(BreakKind.BALANCE_MISMATCH), limit=1000)
     shown = {(row.currency, row.provider["unexplained"]) for row in known}
@@ -92,7 +94,7 @@ def _record(conn: Connection, step: StepRun, lines: Sequence[TieOut]) -> None:
         if line.unexplained and before.get(line.currency) == line.unexplained:
             found = BreakFound(
                 kind=BreakKind.BALANCE_MISMATCH,
-                # The same amount may go and come back: each time is a break of its own.
+                # The same amount may be unexplained again later: each time is a break of its own.
                 subject=f"{line.currency}:{line.unexplained}:{step.run.id}",
                 ours={
                     "account": "psp_clearing",
@@ -135,7 +137,7 @@ def _unexplained_before(conn: Connection, step: StepRun) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class CloseReport:
-    """Where the books stand: cycles, why some are open, trial balance and tie-out.
+    """The close report: cycles, why some are open, trial balance and tie-out.
 
     `ready` cycles close at the next run. `tie_out` is None where the provider wasn't asked.
     """
@@ -151,7 +153,7 @@ class CloseReport:
 
     @property
     def ties_out(self) -> bool:
-        """Tell whether nothing is unexplained and debits equal credits."""
+        """Tell whether the tie-out explains all differences and debits equal credits."""
         sums: dict[str, int] = {}
         for row in self.trial_balance:
             sums[row.currency] = sums.get(row.currency, 0) + row.balance

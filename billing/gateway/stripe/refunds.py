@@ -69,7 +69,7 @@ class Refunds(Client):
     def _refused_again(
         self, request: RefundRequest, refusal: Rejected, deadline: Deadline
     ) -> RefundOutcome:
-        """Return the outcome of a refusal whose reason may be an earlier send of the same refund."""
+        """Return the outcome of a refusal that an earlier send of the refund may have caused."""
         try:
             found = self._look_for(request, {}, deadline)
         except Faulted as failed:

@@ -1,8 +1,9 @@
-"""Recipes: what each business event posts. Pure: the event's facts in, one entry out.
+"""Recipes: the entry of each business event.
 
-Debit positive. Source keys are derived from ids, ours or the provider's, so the same event
-always makes the same entry, whoever posts it and however often. An amount of zero posts
-nothing: a free invoice has no entry, and asking for one is an error.
+Pure: the event's facts in, one entry out. Debit positive. Source keys are derived from ids, ours or
+the provider's, so the same event always makes the same entry, from any caller and at any
+repetition. An amount of zero posts nothing: a free invoice has no entry, and asking for one is an
+error.
 
 One file a subject; all are used through this package.
 """

@@ -1,4 +1,4 @@
-"""What disputes post: withheld, given back or lost.
+"""The entries of disputes: withheld, returned or lost.
 
 Money moves when a transaction of the provider says so, and each of them is posted once, under
 its own id. A fee is signed: negative where the provider gives it back. It may be in another
@@ -97,7 +97,7 @@ def dispute_lost(
 
 
 def dispute_lost_reversed(of: Entry, *, effective_at: datetime, after_close: bool = False) -> Entry:
-    """The decision was taken back: the loss is reversed exactly."""
+    """The decision was withdrawn: the loss is reversed exactly."""
     return taken_back(
         of, EntryKind.DISPUTE_LOST, EntryKind.DISPUTE_LOST_REVERSED, effective_at, after_close
     )

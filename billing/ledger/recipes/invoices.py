@@ -1,4 +1,4 @@
-"""What invoices post: issued, earned, voided, written off."""
+"""The entries of invoices: issued, earned, voided, written off."""
 
 import uuid
 from datetime import datetime
@@ -44,7 +44,7 @@ def invoice_issued(
 
 
 def invoice_voided(of: Entry, *, effective_at: datetime, after_close: bool = False) -> Entry:
-    """The invoice should not have been issued: its entry is taken back exactly."""
+    """The invoice is void: its entry is reversed exactly."""
     return taken_back(
         of, EntryKind.INVOICE_ISSUED, EntryKind.INVOICE_VOIDED, effective_at, after_close
     )
@@ -102,7 +102,7 @@ def write_off(
 
 
 def write_off_reversed(of: Entry, *, effective_at: datetime, after_close: bool = False) -> Entry:
-    """The invoice is collectable after all, or was paid late: the write-off is taken back.
+    """The invoice is collectable after all, or was paid late: the write-off is reversed.
 
     A late payment posts this first and `payment_captured` after it.
     """

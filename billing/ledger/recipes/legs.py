@@ -1,4 +1,4 @@
-"""What recipes are made of: signed postings from two lists of legs, and exact reversals."""
+"""Helpers of recipes: signed postings from two lists of legs, and exact reversals."""
 
 import uuid
 from collections.abc import Sequence
@@ -30,7 +30,7 @@ TAX_PAYABLE: Final = Account(AccountCode.TAX_PAYABLE)
 
 
 def receivable(customer_id: uuid.UUID) -> Account:
-    """Return the account of what this customer owes."""
+    """Return this customer's receivable account."""
     return Account(AccountCode.RECEIVABLE, customer_id)
 
 
@@ -59,7 +59,7 @@ def reversal(
     kind: str = "reversal",
     after_close: bool = False,
 ) -> Entry:
-    """Take an entry back exactly: the same lines, the other way round.
+    """Reverse an entry exactly: the same postings with opposite signs.
 
     It belongs to the same cycle, unless that is closed (`after_close`): a closed cycle takes
     no entries. The database lets an entry be reversed once.

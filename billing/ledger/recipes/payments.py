@@ -1,4 +1,4 @@
-"""What captured payments post."""
+"""The entries of captured payments."""
 
 import uuid
 from datetime import datetime
@@ -39,7 +39,9 @@ def payment_captured(
 def one_off_charged(
     *, payment_id: uuid.UUID, customer_id: uuid.UUID, amount: Money, effective_at: datetime
 ) -> Entry:
-    """A charge without an invoice is owed and earned at once; `payment_captured` follows it."""
+    """A charge without an invoice is a receivable and revenue at once; `payment_captured` follows
+    it.
+    """
     return Entry(
         EntryKind.ONE_OFF_CHARGED,
         keys.one_off_charged(payment_id),

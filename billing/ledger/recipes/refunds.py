@@ -1,4 +1,4 @@
-"""What refunds post: promised when they are requested, paid when the provider has done it."""
+"""The entries of refunds: a liability when requested, paid when the provider has paid."""
 
 import uuid
 from datetime import datetime
@@ -66,7 +66,7 @@ def refund_succeeded(
 
 
 def refund_failed(of: Entry, *, effective_at: datetime, after_close: bool = False) -> Entry:
-    """The refund won't be paid: the entry of its request is taken back exactly."""
+    """The refund won't be paid: the entry of its request is reversed exactly."""
     return taken_back(
         of, EntryKind.REFUND_REQUESTED, EntryKind.REFUND_FAILED, effective_at, after_close
     )

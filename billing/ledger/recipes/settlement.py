@@ -1,4 +1,4 @@
-"""What the provider's settlement posts: fees, payouts, exchanges, and accepted differences."""
+"""The entries of settlements: fees, payouts, exchanges, and accepted differences."""
 
 import uuid
 from datetime import datetime
@@ -57,7 +57,7 @@ def payout_failed(of: Entry, *, effective_at: datetime) -> Entry:
 
 
 def payout_came_back(*, payout_id: str, amount: Money, effective_at: datetime) -> Entry:
-    """A payout won't arrive of which we haven't seen it leave; its `payout_sent` may follow."""
+    """A payout won't arrive whose departure we haven't seen; its `payout_sent` may follow."""
     return Entry(
         EntryKind.PAYOUT_FAILED,
         keys.payout_failed(payout_id),

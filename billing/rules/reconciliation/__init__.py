@@ -1,4 +1,4 @@
-"""Comparing the provider's records with ours: pure, both sides in, a verdict out."""
+"""Comparing the provider's records with ours. Pure: both sides in, a judgement out."""
 
 from billing.rules.reconciliation.adjustments import (
     ACCEPTABLE,

@@ -1,4 +1,4 @@
-"""What resolving a break adds to `psp_clearing`, and which differences can be accepted."""
+"""The adjustments of `psp_clearing` for a break, and the kinds of breaks that can be accepted."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -7,7 +7,7 @@ from billing.rules.money import Money
 from billing.rules.payments import State
 from billing.rules.reconciliation.breaks import BreakKind
 
-# Accepting one of these accepts its row: the payment is settled and the fee is posted after all.
+# Resolving a break of these kinds accepts its row: the payment is settled and the fee is posted.
 ACCEPTABLE: Final = frozenset(
     {
         BreakKind.AMOUNT_MISMATCH,
@@ -23,16 +23,16 @@ ACCEPTABLE: Final = frozenset(
 def suggested_adjustment(
     kind: BreakKind, ours: Mapping[str, Any], provider: Mapping[str, Any]
 ) -> Money | None:
-    """Return the adjustment of `psp_clearing` to suggest: the first thing that it lacks, if any."""
+    """Return the suggested adjustment of `psp_clearing`: the first amount that it lacks, if any."""
     return next(iter(lacking(kind, ours, provider)), None)
 
 
 def lacking(
     kind: BreakKind, ours: Mapping[str, Any], provider: Mapping[str, Any]
 ) -> tuple[Money, ...]:
-    """Return what has to be added to `psp_clearing` to say what the provider's balance says.
+    """Return the amounts that `psp_clearing` lacks to equal the provider's balance.
 
-    One amount a currency, the balance's first; nothing where the difference is none of the
+    One amount a currency, the balance's first; empty where the difference doesn't touch the
     balance. On both sides of a break, amounts of money that leaves are negative.
     """
     mine = _booked(ours)
@@ -43,7 +43,7 @@ def lacking(
         case BreakKind.AMOUNT_MISMATCH:
             return _sums(_between(mine, shown))
         case BreakKind.REFUND_MISMATCH | BreakKind.DISPUTE_MISMATCH:
-            # Only a settlement row says how much really moved, and which way.
+            # Only a settlement row has the amount and direction that really moved.
             return _sums(_between(mine, shown)) if "balance_transaction" in provider else ()
         case BreakKind.MISSING_AT_PROVIDER | BreakKind.REFUND_MISSING:
             return _sums(None if mine is None else -mine)
@@ -71,7 +71,7 @@ _NOT_CAPTURED: Final = frozenset({State.CREATED, State.AUTHORIZED, State.FAILED}
 
 
 def _booked(ours: Mapping[str, Any]) -> Money | None:
-    """Return what our books have of it: nothing yet of a payment that isn't captured."""
+    """Return the amount in our books: none for a payment that isn't captured."""
     mine = _money(ours, "amount")
     if mine is not None and ours.get("state") in _NOT_CAPTURED:
         return Money(0, mine.currency)
@@ -79,7 +79,7 @@ def _booked(ours: Mapping[str, Any]) -> Money | None:
 
 
 def _sums(*amounts: Money | None) -> tuple[Money, ...]:
-    """Add amounts up by currency, in the order they come, and leave out what is nothing."""
+    """Add amounts up by currency, in the given order, and leave out zeros."""
     sums: dict[str, Money] = {}
     for money in amounts:
         if money is not None:
@@ -88,7 +88,7 @@ def _sums(*amounts: Money | None) -> tuple[Money, ...]:
 
 
 def still_lacking(wanted: Sequence[Money], adjusted: Money | None) -> tuple[Money, ...]:
-    """Return what is still to be added to `psp_clearing` after an adjustment of it."""
+    """Return the amounts that `psp_clearing` still lacks after an adjustment."""
     return _sums(*wanted, None if adjusted is None else -adjusted)
 
 

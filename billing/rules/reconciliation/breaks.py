@@ -8,7 +8,7 @@ from uuid import UUID
 
 
 class BreakKind(StrEnum):
-    """What sort of difference reconciliation found."""
+    """The kind of a difference that reconciliation found."""
 
     AMOUNT_MISMATCH = "amount_mismatch"
     CURRENCY_MISMATCH = "currency_mismatch"
@@ -30,7 +30,7 @@ class BreakKind(StrEnum):
 
 
 class BreakCause(StrEnum):
-    """The likeliest reason of a break, where it is another than its kind suggests."""
+    """The suggested cause of a break, where it differs from that of its kind."""
 
     PAID_BETWEEN_ATTEMPTS = "paid_between_attempts"
     REFUND_NOT_ADOPTABLE = "refund_not_adoptable"
@@ -46,12 +46,12 @@ def dedupe_key(kind: BreakKind, subject: object) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BreakFound:
-    """A difference to write down.
+    """A difference to record.
 
-    `subject` is what it is about, of ours or the provider's. Whoever sees the same difference,
-    the list of charges, a refund's own flow or the settlement, names the same subject, so that it
-    is one break. `ours` and `theirs` are the facts of both sides as JSON; amounts of money that
-    leaves are negative in them. `transaction_id` is the balance transaction that shows it.
+    `subject` is the object that differs, ours or the provider's. The list of charges, a refund's
+    flow and the settlement use the same subject for the same difference, so that there is one
+    break. `ours` and `theirs` are the facts of both sides as JSON; amounts of money that leaves are
+    negative in them. `transaction_id` is the balance transaction that shows it.
     """
 
     kind: BreakKind
@@ -67,10 +67,10 @@ class BreakFound:
 
     @property
     def dedupe_key(self) -> str:
-        """The key under which it is kept once."""
+        """The key by which the difference is recorded once."""
         return dedupe_key(self.kind, self.subject)
 
     @property
     def suggested_cause(self) -> str:
-        """The code of the likeliest reason, as it is kept."""
+        """The code of the suggested cause, as it is stored."""
         return str(self.cause or self.kind)

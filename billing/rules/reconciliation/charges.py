@@ -1,4 +1,4 @@
-"""Judging a charge as the provider's list of charges shows it, minutes after it was made."""
+"""Judging a charge of the provider's list of charges, minutes after it was made."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from billing.rules.reconciliation.breaks import BreakKind
 
 @dataclass(frozen=True, slots=True)
 class OurSide:
-    """What we hold of a payment. `charge_id` is the charge that we believe captured it."""
+    """Our side of a payment. `charge_id` is the charge that captured it, as far as we know."""
 
     state: State
     money: Money
@@ -31,7 +31,7 @@ class Confirmed:
 
 @dataclass(frozen=True, slots=True)
 class NotYet:
-    """Our attempt is still open: its own resolution comes first."""
+    """Our attempt is still open: it gets its outcome first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def compare(ours: OurSide | None, theirs: ProviderSide) -> Verdict:
     if ours is None:
         return Difference(BreakKind.UNKNOWN_AT_PROVIDER)
     if ours.state in (State.CREATED, State.AUTHORIZED):
-        # Its answer may be on the way: the open attempt, or the next one, will find the money.
+        # Its answer may still come: the open attempt, or the next one, will find the money.
         return NotYet()
     if ours.state is State.FAILED:
         return Difference(BreakKind.CAPTURED_AT_PROVIDER_ONLY)

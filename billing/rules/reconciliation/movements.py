@@ -1,4 +1,4 @@
-"""What a settlement's rows are about and what became of them; exchange rates between amounts.
+"""The kinds and outcomes of settlement rows; exchange rates between amounts.
 
 The rows are judged in SQL (`billing.store.settlement.matching`), a night's million at once.
 """
@@ -12,24 +12,26 @@ from plans.currencies import digits
 
 
 class RowOutcome(StrEnum):
-    """What became of a settlement row that is no break (a break's row carries the break's kind)."""
+    """The outcome of a settlement row that is no break (a break's row has the break's kind)."""
 
     MATCHED = "matched"
     """Both sides agree; it is posted next."""
     WAITING = "waiting"
     """Young, and our side is still deciding: judged again by the next run."""
     CORRECT = "correct"
-    """The provider has money that we gave up or never heard of: our side is to be corrected."""
+    """The provider has money of a payment that is failed or undecided here: ours is to be
+    corrected.
+    """
     CORRECTED = "corrected"
-    """It was; from here on it is as good as matched."""
+    """Our side was corrected; the row counts as matched."""
     ACCEPTED = "accepted"
     """An operator accepted the difference, so the row counts as matched."""
     RESOLVED = "resolved"
-    """An operator explained it away; nothing of it is posted but their adjustment."""
+    """An operator resolved its break; only the operator's adjustment is posted."""
 
 
 class MovementKind(StrEnum):
-    """What sort of movement on the provider's balance a row is; gateways map their words to it."""
+    """The kind of a movement on the provider's balance; gateways map their words to it."""
 
     CHARGE = "charge"
     REFUND = "refund"
@@ -48,7 +50,8 @@ REFUNDS: Final = (MovementKind.REFUND, MovementKind.REFUND_FAILURE)
 DISPUTES: Final = (MovementKind.DISPUTE, MovementKind.DISPUTE_REVERSAL)
 PAYOUTS: Final = (MovementKind.PAYOUT, MovementKind.PAYOUT_FAILURE)
 OF_CUSTOMERS: Final = (MovementKind.CHARGE, *REFUNDS, *DISPUTES)
-"""What is about a customer's payment: money taken from, or given back to, a cardholder."""
+"""The kinds that belong to a customer's payment: money taken from, or given back to, a cardholder.
+"""
 
 
 def rate_makes(sold: Money, bought: Money, rate: Decimal) -> bool:
@@ -57,6 +60,6 @@ def rate_makes(sold: Money, bought: Money, rate: Decimal) -> bool:
 
 
 def _off(given: Money, taken: Money, rate: Decimal) -> Decimal:
-    """Return how many minor units `taken` is off what a rate in major units makes of `given`."""
+    """Return by how many minor units `taken` differs from `given` at a rate in major units."""
     power = digits(taken.currency) - digits(given.currency)
     return abs(abs(taken.amount) - abs(given.amount) * rate * Decimal(10) ** power)

@@ -1,4 +1,4 @@
-"""Breaks of a batch of judged settlement rows: those to record, and those that it explains."""
+"""Breaks of a batch of judged settlement rows: those to record, and those to resolve."""
 # ruff: noqa: S608  statements are put together from constants of this file
 
 from datetime import datetime
@@ -43,7 +43,7 @@ def new_breaks(conn: Connection, batch: Batch) -> list[Row[Any]]:
     return list(conn.execute(_NEW_BREAKS, {"after": batch.after, "upto": batch.upto}))
 
 
-# What was matched just now isn't posted: without saying so all of history would be read.
+# A row matched just now isn't posted: without this condition the statement would read all history.
 _IN_BATCH: Final = (
     "r.provider_transaction_id > :after AND r.provider_transaction_id <= :upto"
     " AND r.matched_at = :now AND r.posted_at IS NULL"

@@ -43,10 +43,10 @@ _RECORD = text(
 
 
 def record_all(conn: Connection, found: Iterable[BreakFound], *, now: datetime) -> int:
-    """Write down differences, each once, and return how many are new.
+    """Record differences, each once, and return how many are new.
 
-    A break that is known from another source and still open gets the settlement's view of it; one
-    that had explained itself, and differs again by the settlement's view, is open again.
+    An open break that another source found gets the settlement's sides. A break that was resolved
+    automatically is opened again when the settlement shows the difference again.
     """
     by_key = {each.dedupe_key: each for each in found}
     if not by_key:
@@ -70,7 +70,7 @@ def record_all(conn: Connection, found: Iterable[BreakFound], *, now: datetime) 
 
 
 def record(conn: Connection, found: BreakFound, *, now: datetime) -> bool:
-    """Write down a difference once; False when it is known already."""
+    """Record a difference once; False when its break exists."""
     return record_all(conn, [found], now=now) == 1
 
 
@@ -83,7 +83,7 @@ def explain(
     resolution: str,
     resolved_by: str = str(RECONCILER),
 ) -> bool:
-    """Resolve the open break of a kind about a subject, which turned out to be explained.
+    """Resolve the open break of a kind and a subject, whose difference is explained now.
 
     False when there is none.
     """
@@ -171,7 +171,7 @@ def change(conn: Connection, break_id: UUID, **values: Any) -> None:
 
 
 def annotate(conn: Connection, break_id: UUID, *, at: datetime, actor: Actor, words: str) -> None:
-    """Add a note to a break; notes stay."""
+    """Add a note to a break; notes can't be removed."""
     conn.execute(
         insert(break_notes).values(break_id=break_id, at=at, actor=str(actor), words=words)
     )

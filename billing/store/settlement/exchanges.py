@@ -1,8 +1,8 @@
 """Exchanges the provider made of money it holds: one row each, never changed.
 
-One that a person recorded before the provider's settlement showed it has a key that begins with
-`FIRST_HERE`. The breaks of the settlement rows that turned out to be an exchange name its key
-under `NAMED`, which is how it is known which rows are accounted for.
+The key of an exchange that a person recorded before the settlement showed it begins with
+`FIRST_HERE`. A resolved break of a settlement row that belongs to an exchange has the exchange's
+key under `NAMED`, so queries can tell which rows an exchange accounts for.
 """
 # ruff: noqa: S608  statements are put together from constants of this file
 
@@ -48,7 +48,7 @@ _NAMES = (
 
 
 def add(conn: Connection, events: Sequence[Mapping[str, Any]]) -> int:
-    """Write down exchanges, once each; `rate` is exact decimal text. Returns how many are new."""
+    """Insert exchanges, once each; `rate` is exact decimal text. Returns how many are new."""
     if not events:
         return 0
     columns = {name: literal([event[name] for event in events]) for name in _NAMES}
@@ -106,14 +106,14 @@ _ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('fx_events'
 
 
 def one_at_a_time(conn: Connection) -> None:
-    """Wait until nobody else records an exchange by hand; lets go with the transaction."""
+    """Take the lock for recording exchanges, until the transaction ends."""
     conn.execute(_ONE_AT_A_TIME)
 
 
 def page(conn: Connection, *, limit: int = 50, after: UUID | None = None) -> list[Row[Any]]:
-    """Return up to `limit` exchanges in the order they were written down, with their fees.
+    """Return up to `limit` exchanges in the order of their rows, with their fees.
 
-    `references` are the provider's transactions that a person said an exchange is.
+    `references` are the provider's transactions that a person named for the exchange.
     """
     return list(conn.execute(_PAGE, {"limit": limit, "after": after}))
 

@@ -207,8 +207,9 @@ _DISPUTES = _update(
     """
 )
 
-# A payout that the list didn't show yet is judged by its transaction alone. What a row is about
-# comes before the payout that carries it: money that came back is carried by a later one.
+# A payout that the list didn't show yet is judged by its transaction alone. The payout of a row's
+# own movement comes before the payout that contains the row: a later payout contains money that
+# came back.
 _OTHERS = _update(
     f"""
     SELECT r.provider_transaction_id, CAST(NULL AS uuid) AS payment_id,
@@ -232,8 +233,8 @@ def judge(
 ) -> dict[str, int]:
     """Write the outcome of every row of a batch and return how many have which.
 
-    Rows created after `young_after` may still wait for our own side. What has a payment is
-    linked to it; what matched is out of matching.
+    Rows created after `young_after` may still wait for our own side. A row with a payment is linked
+    to it; a matched row is judged no more.
     """
     counts: dict[str, int] = {}
     params = {"after": batch.after, "upto": batch.upto, "now": now, "young_after": young_after}

@@ -1,4 +1,4 @@
-"""What our books have, in a span that was read completely, and the settlement rows don't."""
+"""Captures and refunds in our books that a completely read span of the settlement lacks."""
 
 from datetime import datetime
 from typing import Any, Final

@@ -30,7 +30,7 @@ _UNDECIDED_PAYOUT = text(
 
 
 def put_payouts(conn: Connection, now: datetime, columns: Mapping[str, Any]) -> int:
-    """Write down payouts as they are now and return how many are new or changed."""
+    """Insert or update payouts as they are now; return how many are new or changed."""
     return conn.execute(_UPSERT_PAYOUTS, {**columns, "now": now}).rowcount
 
 
@@ -39,7 +39,7 @@ def oldest_undecided_payout(conn: Connection) -> datetime | None:
     return conn.execute(_UNDECIDED_PAYOUT).scalar()
 
 
-# A payout is entered as arrived once its leaving is; what failed after that is taken back.
+# The arrival of a payout is posted after its departure; a payout that failed later is reversed.
 _ARRIVED = text(
     f"""
     SELECT o.* FROM payouts o
@@ -58,5 +58,5 @@ _ARRIVED = text(
 
 
 def payouts_to_book(conn: Connection) -> list[Row[Any]]:
-    """Return the payouts that arrived and are not booked as arrived."""
+    """Return the payouts that arrived and whose arrival isn't posted."""
     return list(conn.execute(_ARRIVED))

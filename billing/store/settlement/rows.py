@@ -1,4 +1,4 @@
-"""Settlement rows after they were judged: into the books, corrected, or decided by a person."""
+"""Settlement rows after they were judged: posting, correcting, and operators' decisions."""
 # ruff: noqa: S608  statements are put together from constants of `MovementKind`
 
 from collections.abc import Sequence
@@ -99,12 +99,12 @@ def settle_payments(conn: Connection, ids: str, now: datetime) -> int:
 
 
 def settle_refunds(conn: Connection, ids: str, now: datetime) -> None:
-    """Note which refunds these (locked) rows are the settlement of."""
+    """Mark the refunds of these (locked) rows as settled."""
     conn.execute(_SETTLE_REFUNDS, {"ids": ids, "now": now})
 
 
 def mark_posted(conn: Connection, ids: str, now: datetime) -> None:
-    """Note that these (locked) rows are in the books."""
+    """Mark these (locked) rows as posted."""
     conn.execute(_POSTED, {"ids": ids, "now": now})
 
 
@@ -162,7 +162,7 @@ def lock_rows(conn: Connection, transaction_ids: Sequence[str]) -> dict[str, Row
 
 
 def unknown_with_net(conn: Connection, currency: str, net: int) -> list[str]:
-    """Return the transactions of this net amount that nobody has explained yet."""
+    """Return the unexplained transactions of this net amount."""
     rows = conn.execute(_UNKNOWN_WITH_NET, {"currency": currency, "net": net})
     return [row.provider_transaction_id for row in rows]
 
@@ -176,7 +176,7 @@ def decide_row(
     done: bool,
     nothing_to_post: bool = False,
 ) -> None:
-    """Write what became of one (locked) row; `done` takes it out of matching."""
+    """Write the outcome of one (locked) row; `done` takes it out of matching."""
     conn.execute(
         _DECIDE,
         {

@@ -1,9 +1,9 @@
 """Reconciliation runs and their steps.
 
-A run's steps are rows, so where it stands is visible and outlives the process. Whoever works on
-a step holds a lease on it and counts its tries up; the count is the token without which nothing
-can be written, so a worker that was thought dead can't write over its successor. A run's own
-times are domain time; the times of its steps are real, because they are for seeing what is slow.
+A run's steps are rows, so its progress is visible and outlives the process. A process that works on
+a step holds its lease and has incremented its `tries`. Every write needs the present count, so a
+process whose lease was taken over can't write any more. A run's own times are domain time; the
+times of its steps are real time, to show which step is slow.
 """
 
 from collections.abc import Mapping
@@ -120,7 +120,7 @@ _RUNNING = text("SELECT id, source FROM reconciliation_runs WHERE state = 'runni
 
 
 def read_until(conn: Connection) -> datetime | None:
-    """Return up to where the provider's transactions were read and worked through."""
+    """Return the instant up to which succeeded runs have read the provider's transactions."""
     return conn.execute(_LAST_WINDOW).scalar()
 
 
@@ -144,8 +144,8 @@ def begun_at(conn: Connection, now: datetime) -> int:
     return int(conn.execute(_BEGUN_AT, {"now": now}).scalar_one())
 
 
-# The first send counts, not the capture: an answer may be adopted a day after the charge.
-# What has long been known to be missing no longer stretches the window.
+# The window begins at the first send and not at the capture: an answer may be adopted a day after
+# the charge. A capture that has long been known to be missing no longer extends the window.
 OLDEST_UNSETTLED = text(
     """
     SELECT least(
@@ -189,7 +189,7 @@ def beginning(conn: Connection) -> datetime | None:
 
 @dataclass(frozen=True, slots=True)
 class StepClaim:
-    """A step that a worker holds: where it stands, and the token (`tries`) to write with."""
+    """A step that a process has leased: its cursor, and the `tries` that its writes need."""
 
     run_id: UUID
     step: str
@@ -249,19 +249,19 @@ _FAIL = text(
 def advance(
     conn: Connection, held: StepClaim, *, cursor: str, counts: str, until: datetime
 ) -> bool:
-    """Note how far a step came and hold it on; False when somebody else has taken it over."""
+    """Write a step's cursor and extend its lease; False when another process has taken it over."""
     values = {"cursor": cursor, "counts": counts, "until": until}
     return conn.execute(_ADVANCE, _key(held) | values).rowcount == 1
 
 
 def finish(conn: Connection, held: StepClaim, *, cursor: str, counts: str, wall: datetime) -> bool:
-    """Note the end of a step; False when somebody else has taken it over."""
+    """Write the end of a step; False when another process has taken it over."""
     values = {"cursor": cursor, "counts": counts, "wall": wall}
     return conn.execute(_FINISH, _key(held) | values).rowcount == 1
 
 
 def fail(conn: Connection, held: StepClaim, *, error: str, again_at: datetime) -> None:
-    """Note an error and let nobody try again before `again_at` (real time)."""
+    """Write a step's error; it isn't tried again before `again_at` (real time)."""
     conn.execute(_FAIL, _key(held) | {"error": error[:1000], "again_at": again_at})
 
 
@@ -295,7 +295,7 @@ def end(conn: Connection, run_id: UUID, *, state: str, now: datetime) -> bool:
 
 
 def reopen(conn: Connection, run_id: UUID) -> None:
-    """Let a failed run go on, and a failed step be tried at once."""
+    """Make a failed run continue, with its failed step due at once."""
     conn.execute(_REOPEN, {"run": run_id})
     conn.execute(_RETRY_NOW, {"run": run_id})
 
@@ -309,5 +309,5 @@ _WIDEN = text(
 
 
 def set_window(conn: Connection, run_id: UUID, window_from: datetime, window_to: datetime) -> None:
-    """Note which span of time a report turned out to cover."""
+    """Write the span of time that a report covers."""
     conn.execute(_WIDEN, {"run": run_id, "window_from": window_from, "window_to": window_to})

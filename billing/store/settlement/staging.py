@@ -1,4 +1,4 @@
-"""Taking the provider's balance transactions into the settlement rows, each once."""
+"""Copying the provider's balance transactions into the settlement rows, each once."""
 # ruff: noqa: S608  statements are put together from constants of this file
 
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ _PAGE: Final = f"""
       AS s({", ".join(_COLUMNS)})"""
 
 
-# What reports leave out unless they are asked for it.
+# Columns that a report has only if its maker chose them.
 _LEARNED: Final = (
     "source_id", "provider_payment_id", "provider_charge_id", "customer_amount",
     "customer_currency", "exchange_rate", "available_on",
@@ -46,12 +46,12 @@ def _learns(name: str) -> str:
 
 
 def _merging(source: str) -> tuple[TextClause, TextClause, TextClause]:
-    """Return the statements that take in what stands in `source`.
+    """Return the statements that copy the rows of `source`.
 
-    Transactions are taken in one order, so that two sources at once can't deadlock.
-    A transaction that was read before stays as it is. What a source left out may be learned from
-    another: its payout at any time, what it is about until it is matched. The last one returns
-    what `source` shows otherwise than it was read before.
+    Rows are inserted in one order, so that two sources at once can't deadlock. A transaction that
+    was read before stays as it is. A later source fills in what the first one left out: the payout
+    at any time, the object until the row is matched. The last statement returns the rows of
+    `source` that contradict those read before.
     """
     names = ", ".join(_COLUMNS)
     return (
@@ -96,7 +96,7 @@ _FROM_STAGING: Final = _merging("settlement_staging AS s")
 
 @dataclass(frozen=True, slots=True)
 class Merged:
-    """What staging brought: transactions new to us, and those that look otherwise than before."""
+    """The result of staging: new transactions, and those that contradict earlier readings."""
 
     new: int
     changed: Sequence[Row[Any]]
@@ -113,12 +113,12 @@ def copy_into_staging() -> str:
 
 
 def merge_staging(conn: Connection) -> Merged:
-    """Take what is staged into the settlement rows, once each."""
+    """Copy the staged rows into the settlement rows, once each."""
     return _merge(conn, _FROM_STAGING, {})
 
 
 def stage(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> Merged:
-    """Take a page of balance transactions into the settlement rows, once each."""
+    """Copy a page of balance transactions into the settlement rows, once each."""
     if not rows:
         return Merged(0, ())
     columns = {name: [row[name] for row in rows] for name in _COLUMNS}
@@ -141,6 +141,6 @@ _STAGED_SPAN = text("SELECT min(created) AS first, max(created) AS last FROM set
 
 
 def staged_span(conn: Connection) -> tuple[datetime, datetime] | None:
-    """Return the first and the last instant of what is staged."""
+    """Return the first and the last instant of the staged rows."""
     row = conn.execute(_STAGED_SPAN).one()
     return None if row.first is None else (row.first, row.last)

@@ -71,12 +71,12 @@ _REASONS: Final[Mapping[str, TextClause]] = {
 
 
 def clearing(conn: Connection) -> dict[str, int]:
-    """Return what our books say that the provider holds, by currency."""
+    """Return the balance of `psp_clearing` by currency."""
     return {row.currency: int(row.amount) for row in conn.execute(_CLEARING)}
 
 
 def reasons(conn: Connection) -> dict[str, dict[str, int]]:
-    """Return, by currency, why the provider's balance may differ: words and minor units."""
+    """Return, by currency, the reasons for differing from the provider's balance, with amounts."""
     found: dict[str, dict[str, int]] = {}
     for words, statement in _REASONS.items():
         for row in conn.execute(statement):
