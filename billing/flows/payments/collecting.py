@@ -1,12 +1,12 @@
-"""Collecting a payment: dispatch it, begin an attempt, write down what became of it.
+"""Collecting a payment: dispatch it, begin an attempt, write its outcome.
 
     dispatch_due   rows first, messages after: a message is a hint and may be lost or doubled
     begin          transaction 1: the attempt, its key and its request are committed
     (gateway)      the call, outside any transaction; see `attempt`
     finish         transaction 2: state, journal entry, next rung, subscription status
 
-An attempt that was begun and not finished is *open*. It is sent again under the same key, or
-looked up once the provider may have forgotten the key; no timer ever calls it a failure.
+An attempt that was begun and not finished is *open*. It is sent again under the same key, or looked
+up once the provider may have forgotten the key; no timeout makes it a failure.
 """
 
 from collections.abc import Mapping
@@ -40,17 +40,17 @@ from billing.store.identity import engine_id
 from billing.store.payments import attempts, payments
 from billing.store.payments.payments import PaymentForAttempt
 
-# Kinds of attempts that are made at once, whatever was tried before.
+# Kinds of attempts that are made at once, whatever the earlier attempts were.
 _NOW: Final = frozenset({AttemptKind.MANUAL, AttemptKind.NEW_METHOD, AttemptKind.ABSENT})
 
 
 def dispatch_due(
     engine: Engine, *, now: datetime, wall: datetime, limit: int, policy: Policy
 ) -> list[UUID]:
-    """Return payments that want a worker, each at most once in a dispatch window.
+    """Return payments that are due, each at most once in a dispatch window.
 
-    Committed before it returns: when the message is lost afterwards, the payment is due again
-    as soon as the window is over.
+    Commits before it returns: when the message is lost afterwards, the payment is due again as soon
+    as the window is over.
     """
     with engine.begin() as conn:
         return dispatch.take(
@@ -82,10 +82,10 @@ class ChargeSend:
 def begin(
     engine: Engine, payment_id: UUID, *, now: datetime, wall: datetime, policy: Policy
 ) -> ChargeSend | None:
-    """Commit the next attempt of a payment, or take up its open one; None when there is no call.
+    """Commit the next attempt of a payment, or lease its open one; None when there is no call to
+    make.
 
-    Safe to run any number of times, anywhere: only one caller gets the attempt, and holds it
-    for the lease.
+    Safe to run any number of times, anywhere: one caller at a time gets the attempt, for the lease.
     """
     with engine.begin() as conn:
         row = payments.lock_for_attempt(
@@ -219,7 +219,9 @@ def _compact(at: datetime) -> str:
 def _no_payment_method(
     conn: Connection, row: PaymentForAttempt, now: datetime, policy: Policy
 ) -> None:
-    """A customer without a payment method was not asked; they get as long as the ladder lasts."""
+    """Decline for want of a payment method, without a call; the customer has as long as the ladder
+    lasts.
+    """
     declined(
         conn,
         payments.lock_known_payment(conn, row.id),
@@ -235,9 +237,9 @@ def _no_payment_method(
 
 
 def _allowed_at(row: PaymentForAttempt, now: datetime, policy: Policy) -> datetime:
-    """Return when the card networks' patience allows this attempt (see `dunning.Budget`).
+    """Return when the card networks' limits allow this attempt (see `dunning.Budget`).
 
-    Somebody waits for the answer to a charge without an invoice; it is made once, and now.
+    A caller waits for the answer to a charge without an invoice, so that is made at once.
     """
     if row.invoice_id is None or row.next_attempt_kind in _NOW:
         return now
@@ -273,7 +275,7 @@ def finish(
     wall: datetime,
     policy: Policy,
 ) -> None:
-    """Write down what an attempt brought; running it twice for one attempt changes nothing."""
+    """Write the outcome of an attempt; a second run for the same attempt changes nothing."""
     with engine.begin() as conn:
         payment = payments.lock_known_payment(conn, send.payment_id)
         if payment.open_attempt_n != send.attempt_n:
@@ -299,7 +301,7 @@ def _pause(outcome: Outcome | Absent, sends: int, policy: Policy) -> timedelta:
 
 
 def request_to_json(request: ChargeRequest) -> dict[str, Any]:
-    """Return a request as the attempt row keeps it."""
+    """Return a request in the form that the attempt's row keeps."""
     return {
         "idempotency_key": request.idempotency_key,
         "amount": request.amount.amount,
@@ -314,6 +316,6 @@ def request_to_json(request: ChargeRequest) -> dict[str, Any]:
 
 
 def request_from_json(values: Mapping[str, Any]) -> ChargeRequest:
-    """Rebuild the very request that was committed, so that a resend has the same fingerprint."""
+    """Rebuild the request that was committed, so that a resend has the same fingerprint."""
     rest = {key: value for key, value in values.items() if key not in ("amount", "currency")}
     return ChargeRequest(amount=Money(values["amount"], values["currency"]), **rest)

@@ -1,8 +1,8 @@
-"""What events are handled as, what they may come to, and how their effects are written.
+"""The values of handling events: their results, what they wait for, and their effects.
 
-A handler asks the provider first, outside any transaction, and returns what is then to be
-written. That is done in one transaction with the row of the event, so an event is handled if and
-only if its effects are there.
+A handler asks the provider first, outside any transaction, and returns a function that writes the
+effects. That runs in one transaction with the update of the event's row, so an event is handled if
+and only if its effects are there.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,15 +17,15 @@ from billing.gateway import EventKind, Outcome
 
 
 class EventOutcome(StrEnum):
-    """What came of an event; the row of the event keeps the word."""
+    """The result of an event; its row keeps the word."""
 
     IGNORED = "ignored"
     OBJECT_GONE = "object_gone"
-    """The provider has no such object any more."""
+    """The provider no longer has the object."""
     NOT_OURS = "not_ours"
-    """The object, or the customer it belongs to, is none of ours."""
+    """The object, or its customer, isn't ours."""
     UNCHANGED = "unchanged"
-    """What the provider has is what we know."""
+    """Both sides agree already."""
 
     ALREADY_BOOKED = "already_booked"
     ANSWER_ADOPTED = "answer_adopted"
@@ -50,11 +50,11 @@ class EventOutcome(StrEnum):
     DEFAULT_KEPT = "default_kept"
     """The provider has another default; the one that we were told to charge stays."""
     DEFAULT_RESTORED = "default_restored"
-    """The customer had none to charge; the provider's default is charged again."""
+    """The customer had no method to charge; the provider's default is charged again."""
 
 
 class Waiting(StrEnum):
-    """What has to be over before an event can be handled."""
+    """What an event waits for."""
 
     WORKER_HAS_PAYMENT = "worker_has_payment"
     CHARGE_UNANSWERED = "charge_unanswered"
@@ -62,11 +62,11 @@ class Waiting(StrEnum):
     ATTEMPT_IS_NEW = "attempt_is_new"
     REFUND_UNDECIDED = "refund_undecided"
     METHOD_JUST_ATTACHED = "method_just_attached"
-    """Whoever attached it may be about to write it down."""
+    """The command that attached it may be about to store it."""
 
 
 class EventWaits(Exception):
-    """Something else has to be over first; the event is tried again."""
+    """The event has to wait for something else, and is tried again."""
 
     def __init__(self, waiting: Waiting, subject: object) -> None:
         super().__init__(f"{waiting} {subject}")
@@ -75,7 +75,7 @@ class EventWaits(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """The definite answer to an open attempt, which an event made us look for."""
+    """The definite outcome of an open attempt, looked up because of an event."""
 
     sending: ChargeSend
     outcome: Outcome
@@ -83,7 +83,7 @@ class Adopted:
 
 @dataclass(frozen=True, slots=True)
 class Handled:
-    """What came of the events of one object, and the facts of it, which are JSON."""
+    """The result of one object's events, with its facts as JSON."""
 
     outcome: EventOutcome
     facts: Mapping[str, str | int | bool] = field(default_factory=dict)
@@ -96,9 +96,9 @@ Effects = Callable[[Connection], Handled]
 
 @dataclass(frozen=True, slots=True)
 class ObjectEvents:
-    """All unhandled events of one object: how many there are doesn't matter, only that there are.
+    """All unhandled events of one object: their number doesn't matter.
 
-    `types` are the provider's own words; `at` is when the youngest of them happened.
+    `types` are the provider's own words; `at` is the instant of the youngest.
     """
 
     object_id: str
@@ -110,5 +110,5 @@ class ObjectEvents:
 
 
 def only(outcome: EventOutcome, **facts: str | int | bool) -> Effects:
-    """Return the effects of events that lead to no change, or whose changes are written already."""
+    """Return the effects of events without a change, or whose change is written already."""
     return lambda _conn: Handled(outcome, facts)

@@ -1,12 +1,12 @@
-"""Handling events: what the provider has now is fetched, and applied by the flow it belongs to.
+"""Handling events: fetch the provider's object, and let its flow apply the present state.
 
     handle_due   per object: ask the provider, write effects and events in one transaction
     replay       the same for events that were handled before; it finds nothing to do
 
-An event is a hint that something changed. What it says is never used: the object is fetched, and
-its present state applied. So disorder, repetition and delay are harmless, and several events of
-one object cost one question. What can't be handled is tried again, with growing pauses and its
-last error beside it, until it can.
+An event is a hint that something changed. Its content is never used: handling fetches the object
+and applies its present state. So disorder, repetition and delay are harmless, and several events of
+one object cost one request. An event that can't be handled is tried again, with growing pauses and
+its last error in its row, until it can.
 """
 
 import logging
@@ -56,7 +56,7 @@ BATCH: Final = 25
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """What came of the events of one object: `handled`, or the error with which they wait."""
+    """The result of one object's events: `handled`, or the error with which they wait."""
 
     events: ObjectEvents
     handled: Handled | None = None
@@ -72,7 +72,7 @@ def handle_due(context: Context, *, limit: int = BATCH) -> list[Result]:
     """Handle up to `limit` events that are due, object by object; one that fails stops no other."""
     context = context.at_one_instant()
     wall = context.clock.wall()
-    until = wall + context.policy.reconciler_lease  # then whoever took them is taken for dead
+    until = wall + context.policy.reconciler_lease  # then their process is considered dead
     with context.engine.begin() as conn:
         rows = events.claim_due(conn, wall=wall, until=until, limit=limit)
     return [_handle(context, handler, each) for handler, each in _by_object(rows)]
@@ -115,7 +115,7 @@ def _handle(context: Context, handler: Handler, each: ObjectEvents) -> Result:
         return _put_off(context, each, str(reason))
     except BillingError as error:
         return _put_off(context, each, error.what)
-    except Exception as error:  # an event that nobody can handle must stop no other one
+    except Exception as error:  # an event that can't be handled must stop no other one
         logger.exception("%s could not be handled", " ".join(each.event_ids))
         return _put_off(context, each, f"{type(error).__name__}: {first_line(error)}")
     return Result(each, handled)
@@ -134,7 +134,7 @@ def _put_off(context: Context, each: ObjectEvents, why: str) -> Result:
 def replay(context: Context, event_ids: Sequence[str]) -> list[Result]:
     """Handle events again, whether they were handled before or not. Raises `NotFound`.
 
-    As their objects are taken as they are now, this changes something only where something was
+    Handling applies the objects' present state, so this changes something only where an update was
     missed.
     """
     context = context.at_one_instant()

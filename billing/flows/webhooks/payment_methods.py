@@ -1,11 +1,11 @@
-"""Events about payment methods and customers: a new method, or a new expiry, is tried at once.
+"""Events about payment methods and customers: payments that wait try a new method at once.
 
     attached    kept; the newest one is charged from now on, and what waited for one is tried
     updated     what the customer recognises it by is written; if it changed, the same
     detached    nobody is charged with it any more
     customer    another default at the provider: taken over if it is new to us
 
-An update that changes nothing we keep is none: the same event again tries nothing again.
+An update that changes none of our columns retries nothing, so a repeated event is harmless.
 """
 
 from datetime import datetime
@@ -29,7 +29,7 @@ from billing.gateway import EventKind, PaymentMethodDetails
 from billing.store.subscriptions import customers
 from billing.store.subscriptions.customers import Customer, KnownPaymentMethod
 
-# A flow of ours that attaches a method, for one charge perhaps, keeps it a moment later.
+# A flow of ours that attaches a method (perhaps for one charge) stores it a moment later.
 _PATIENCE: Final = 2
 
 
@@ -92,9 +92,9 @@ def _new(
     attached_at: datetime,
     now: datetime,
 ) -> Handled:
-    """Keep a payment method; it is the one to charge unless a younger one is known already."""
+    """Keep a payment method; it is the default unless a younger one is known already."""
     others = customers.payment_methods_of(conn, customer.id)
-    # The provider dates by whole seconds.
+    # The provider's instants are whole seconds.
     youngest = max((row.created_at.replace(microsecond=0) for row in others), default=attached_at)
     if attached_at < youngest:
         keep_payment_method(conn, customer.id, found, at=attached_at, make_default=False)
@@ -106,13 +106,13 @@ def _new(
 def _now_charged(
     conn: Connection, outcome: EventOutcome, customer_id: UUID, now: datetime
 ) -> Handled:
-    """Try what waited for a payment method again."""
+    """Retry the payments that waited for a payment method."""
     retried = retry_with_new_method(conn, customer_id, now)
     return Handled(outcome, {"default": True, "payments_retried": retried})
 
 
 def customer(context: Context, events: ObjectEvents) -> Effects:
-    """A customer was changed: only which payment method is their default there matters here."""
+    """A customer was changed: only the default payment method there matters here."""
     with context.engine.connect() as conn:
         if not customers.is_ours(conn, events.object_id):
             return only(EventOutcome.NOT_OURS)

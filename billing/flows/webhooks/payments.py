@@ -1,8 +1,8 @@
-"""Events about payments: an open attempt adopts the answer, everything else is only compared.
+"""Events about payments: an open attempt adopts the answer; otherwise both sides are compared.
 
-An event never captures anything. Where our side waits for an answer, the answer is looked up as
-the worker would have done it, and written down by the same code; where it waits for nothing,
-both sides are compared, and what differs becomes a break.
+An event never captures anything. Where our side waits for an answer, the handler looks it up as the
+worker would, and the same code writes it. Otherwise the handler compares both sides, and a
+difference becomes a break.
 
     open attempt, leased by a worker    the worker first; the event is tried again
     open attempt                        `gateway.look_up`, then `collecting.finish`
@@ -58,14 +58,14 @@ from billing.store.payments.attempts import Attempt
 from billing.store.payments.payments import LockedPayment, Payment
 from billing.store.settlement import breaks
 
-# States in which the money is booked: that it succeeded is no news.
+# States in which the money is booked: a success needs no request to the provider.
 _BOOKED: Final = frozenset({State.CAPTURED, State.SETTLED, State.REFUNDED})
 
 
 def payment(context: Context, events: ObjectEvents) -> Effects:
     """A payment succeeded, failed, was canceled, or may be captured."""
     if events.kinds == {EventKind.PAYMENT_SUCCEEDED} and _is_booked(context, events.object_id):
-        # Nearly all are: the provider isn't asked about them.
+        # Nearly all events are about booked payments: they cost no request.
         return only(EventOutcome.ALREADY_BOOKED)
     found = context.gateway.payment(events.object_id)
     if found is None:
@@ -113,7 +113,7 @@ def _may_be(ours: Payment, found: ProviderPayment) -> bool:
 def _adopt(
     context: Context, ours: Payment, attempt: Attempt | None, found: ProviderPayment
 ) -> Handled | None:
-    """Write down the answer that our side waits for; None when it waits for none."""
+    """Write the answer that our side waits for; None when it waits for none."""
     if attempt is not None:
         return _adopt_answer(context, ours, attempt)
     if ours.state == State.AUTHORIZED:
@@ -134,8 +134,8 @@ def _adopt_answer(context: Context, ours: Payment, attempt: Attempt) -> Handled:
     )
     outcome = context.gateway.look_up(sending.request, since=sending.first_sent_at)
     if isinstance(outcome, Absent):
-        # The event was about an earlier attempt. Whether this one was executed, its own way
-        # of asking finds out.
+        # The event was about an earlier attempt. The worker finds out whether this one was
+        # executed.
         return Handled(EventOutcome.ATTEMPT_NOT_THERE, {"attempt": attempt.n})
     if isinstance(outcome, Unknown | Deferred):
         raise EventWaits(
@@ -167,7 +167,7 @@ def _word(outcome: Outcome) -> str:
 
 
 def _adopt_step(context: Context, ours: Payment, found: ProviderPayment) -> Handled | None:
-    """Write down that an authorised payment was captured or canceled at the provider."""
+    """Write that an authorised payment was captured or canceled at the provider."""
     asked = Money(ours.capture_amount or found.amount_received.amount, ours.currency)
     outcome: Outcome | Absent
     if found.status is PaymentStatus.CAPTURED and found.amount_received == asked:
@@ -201,7 +201,7 @@ def _adopt_step(context: Context, ours: Payment, found: ProviderPayment) -> Hand
 def _compare(
     conn: Connection, found: ProviderPayment, payment_id: UUID | None, now: datetime
 ) -> Handled:
-    """Compare both sides; a difference becomes a break, under the key that reconciling uses."""
+    """Compare both sides; a difference becomes a break with the key that reconciliation uses."""
     ours = None if payment_id is None else payments.lock_known_payment(conn, payment_id)
     if ours is not None and _may_be(ours, found) and ours.open_attempt_n is not None:
         raise EventWaits(Waiting.ATTEMPT_IS_NEW, ours.id)
@@ -218,7 +218,7 @@ def _compare(
 def _difference(
     found: ProviderPayment, charge: str, ours: LockedPayment | None
 ) -> BreakKind | None:
-    """Say how a payment that succeeded at the provider differs from ours, if it does."""
+    """Return how a payment that succeeded at the provider differs from ours, if it does."""
     if ours is None:
         return BreakKind.UNKNOWN_AT_PROVIDER
     if ours.captured_at is not None and ours.provider_payment_id != found.id:
@@ -233,7 +233,7 @@ def _difference(
             return None
         case Difference(kind=kind):
             return kind
-        case _:  # undecided here, and nobody asks the provider about it now
+        case _:  # undecided here, without an open attempt
             return BreakKind.CAPTURED_AT_PROVIDER_ONLY
 
 
