@@ -15,8 +15,8 @@ from plans.errors import BadValue
 
 BIGINT_MAX: Final = 2**63 - 1
 
-# Babel's data rounds these to how cash is used; ISO 4217 keeps the digits, and so do
-# payment providers. The ariary stays at none: its fifths are written by nobody.
+# Babel's data rounds these to how cash is used; ISO 4217 keeps the digits, and so do payment
+# providers. The ariary stays at none: nobody writes its fifths.
 _ISO_DIGITS: Final = {
     "AFN": 2, "ALL": 2, "IQD": 3, "IRR": 2, "KPW": 2, "LAK": 2,
     "LBP": 2, "MMK": 2, "RSD": 2, "SOS": 2, "SYP": 2, "YER": 2,

@@ -1,4 +1,4 @@
-"""What can be wrong with a catalog: a bad value, a problem with its place, all of a run's."""
+"""Errors of a catalog: a bad value, a problem with its place, all problems of a run."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Where each key of a TOML text stands, so that a problem can name its line.
+"""The line of each key of a TOML text, for messages about problems.
 
 `tomllib` gives values without places. This walks a text that `tomllib` has accepted and
 notes the line of every key; it checks nothing itself.

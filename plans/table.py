@@ -46,7 +46,7 @@ class Table:
         self._note((*self._path, key), what, remedy)
 
     def refuse_unknown(self, known: Sequence[str]) -> None:
-        """Note every key that means nothing here; a misspelt key must not be ignored."""
+        """Note every unknown key; a misspelt key must not be ignored."""
         for key in self.data:
             if key not in known:
                 near = get_close_matches(key, known, n=1)

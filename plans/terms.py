@@ -1,8 +1,8 @@
 """The terms of what is sold: frozen values, and which version of a plan applies when.
 
 A version is complete: cadence, trial, alignment and a price per currency. Nothing in it is
-inherited from the plan, so an old cycle can always be explained from the version it names.
-Dunning and catch-up are policy of the plan: they say how we behave, not what was agreed.
+inherited from the plan, so an old cycle can always be explained from the version it names. Dunning
+and catch-up are policy of the plan: they are no part of the contract.
 """
 
 import hashlib
@@ -66,8 +66,8 @@ class Cadence:
 class Dunning:
     """The ladder of later attempts: how long after each decline the next one is made.
 
-    The steps follow each other: 3, 5 and 7 days put the attempts 3, 8 and 15 days after
-    the first decline. `then` is what becomes of the subscription when the ladder is over.
+    The steps follow each other: 3, 5 and 7 days put the attempts 3, 8 and 15 days after the first
+    decline. `then` is the subscription's status when the ladder is over.
     """
 
     retry_after: tuple[Cadence, ...]

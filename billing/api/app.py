@@ -53,7 +53,7 @@ ROUTERS: Final = (
 def create_app(
     runtime: Runtime, metrics: ProcessMetrics, services: Services, guard: Guard
 ) -> FastAPI:
-    """Put the application together; what handlers work with is `app.state.services`."""
+    """Make the application; handlers work with `app.state.services`."""
     settings = runtime.settings.api
 
     @asynccontextmanager
@@ -87,7 +87,7 @@ def create_app(
 
 
 def _tell_problems(app: FastAPI, services: Services) -> None:
-    """Let every error become a problem; the request guard logs what nobody expected."""
+    """Answer every error with a problem; the request guard logs unexpected ones."""
 
     def told(found: Problem) -> JSONResponse:
         services.metrics.refused(found.kind.code)
@@ -126,7 +126,7 @@ def _allowed(request: Request) -> dict[str, str]:
 
 
 def _invalid(errors: Any) -> Problem:
-    """Say what is wrong with a request, and never repeat what was sent."""
+    """Say what is wrong with a request, without repeating its content."""
     found = [
         {"where": ".".join(str(part) for part in error["loc"]), "what": error["msg"]}
         for error in errors

@@ -1,4 +1,4 @@
-"""Card numbers are refused wherever a caller may put one, before anything else looks at it."""
+"""Refusing card numbers in any part of a request, before anything else reads it."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,7 +10,7 @@ from billing.pan import refuse_card_number
 
 
 def refuse_in_json(value: Any, where: str = "body") -> None:
-    """Look at every text, number and name, however deep. Raises `CardNumberRefused`."""
+    """Check every text, number and name, at any depth. Raises `CardNumberRefused`."""
     waiting = [(where, value)]
     while waiting:
         where, value = waiting.pop()
@@ -27,6 +27,6 @@ def refuse_in_json(value: Any, where: str = "body") -> None:
 
 
 def refuse_in_message(message: Message) -> None:
-    """Look at every text and number of a gRPC request. Raises `CardNumberRefused`."""
+    """Check every text and number of a gRPC request. Raises `CardNumberRefused`."""
     given = json_format.MessageToDict(message, preserving_proto_field_name=True)
     refuse_in_json(given, message.DESCRIPTOR.name)

@@ -18,7 +18,7 @@ def encode(row_id: UUID) -> str:
 
 
 def decode(cursor: str | None) -> UUID | None:
-    """Return the row to go on after. Raises `BadInput` for what we didn't give out."""
+    """Return the row to go on after. Raises `BadInput` for a cursor that isn't ours."""
     if not cursor:
         return None
     try:
@@ -33,7 +33,7 @@ def decode(cursor: str | None) -> UUID | None:
 
 
 def cut(rows: Sequence[Any], limit: int) -> tuple[Sequence[Any], str | None]:
-    """Return up to `limit` of the rows, of which one more was asked for, and where to go on."""
+    """Return up to `limit` of `limit + 1` rows, and the cursor of the next page."""
     if len(rows) <= limit:
         return rows, None
     return rows[:limit], encode(rows[limit - 1].id)

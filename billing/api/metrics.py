@@ -1,4 +1,4 @@
-"""What HTTP and gRPC count. Labels are route templates and statuses, never what was asked for."""
+"""Counters of HTTP and gRPC. Labels are route templates and statuses, never a request's content."""
 
 from typing import Final
 
@@ -43,22 +43,22 @@ class ApiMetrics:
             self._repeated.labels(result)
 
     def http(self, method: str, route: str | None, status: int, seconds: float) -> None:
-        """Note a request; one that no route took is counted under the route `none`."""
+        """Count a request; one without a route is counted under the route `none`."""
         method = method if method in METHODS else "other"
         self._http.labels(method, route or "none", str(status)).inc()
         self._http_seconds.labels(method, route or "none").observe(seconds)
 
     def rpc(self, call: str, code: str, seconds: float) -> None:
-        """Note a gRPC call."""
+        """Count a gRPC call."""
         self._rpc.labels(call, code).inc()
         self._rpc_seconds.labels(call).observe(seconds)
 
     def replayed(self) -> None:
-        """Note that an answer was given again."""
+        """Count a repeated answer."""
         self._repeated.labels("replayed").inc()
 
     def refused(self, code: str) -> None:
-        """Note a refusal, if it is about an idempotency key."""
+        """Count a refusal, if its reason is an idempotency key."""
         result = _REPEATED.get(code)
         if result is not None:
             self._repeated.labels(result).inc()

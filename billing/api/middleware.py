@@ -1,10 +1,10 @@
-"""What holds for every HTTP request, before any handler runs and after all of them.
+"""The request guard: checks of every HTTP request, before any handler runs and after all of them.
 
     in    the API key is recognised, its rate held, size and time of arrival bounded, card
           numbers refused
     out   security headers and a request id on every answer; no traceback, whatever was raised
 
-Webhooks alone pass without a key: their signature is one, and their body is read by who checks it.
+Only webhooks pass without a key: their handler reads the body and checks its signature.
 """
 
 import json
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 
 WEBHOOKS: Final = "/v1/webhooks/"
 ADMITTING_THREADS: Final = 4
-# What is left of such a request isn't read, so nothing can follow it.
+# The rest of such a request isn't read, so the connection is closed after it.
 _HANG_UP: Final = frozenset({408, 413})
 _HEADERS: Final[Mapping[str, str]] = {
     "cache-control": "no-store",
@@ -75,7 +75,7 @@ class RequestGuard:
         self._metrics = metrics
         self._body_bytes_max = body_bytes_max
         self._arrival_seconds = arrival_seconds
-        # Threads of their own: who has no key is told so while charges wait for the provider.
+        # Threads of their own, so that refusals don't wait for charges at the provider.
         self._admitting = anyio.CapacityLimiter(ADMITTING_THREADS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -134,7 +134,7 @@ class _Visit:
         self.status = 500
 
     async def send(self, message: Message) -> None:
-        """Pass an answer on, with our headers on it."""
+        """Pass an answer on, with our headers added."""
         if message["type"] == "http.response.start":
             self.started = True
             self.status = message["status"]
@@ -199,7 +199,7 @@ def _once_more(body: bytes, receive: Receive) -> Receive:
 
 
 def _refuse_cards(scope: Scope, headers: Headers, body: bytes) -> None:
-    """Look wherever a caller can put a text that would be kept. Raises `CardNumberRefused`."""
+    """Check each part of a request whose text might be stored. Raises `CardNumberRefused`."""
     refuse_card_number(scope["path"], "path")
     for name, value in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
         refuse_card_number(f"{name}|{value}", "query")

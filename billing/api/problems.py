@@ -1,7 +1,7 @@
-"""Every error that a caller can meet: its code, its HTTP status, its gRPC status.
+"""Every error that a caller can get: its code, its HTTP status, its gRPC status.
 
-HTTP tells it as RFC 9457 problem details. A message never repeats what was sent, unless a flow
-put it there on purpose: card numbers are refused before anything is parsed.
+Over HTTP it is an RFC 9457 problem. A message never repeats the request's content, unless a flow
+puts it there on purpose: card numbers are refused before anything is parsed.
 """
 
 from collections.abc import Mapping
@@ -24,7 +24,7 @@ TYPE_PREFIX: Final = "urn:perennial:problem:"
 
 @dataclass(frozen=True, slots=True)
 class ProblemKind:
-    """One sort of error. `title` is the same for every occurrence."""
+    """One kind of error. `title` is the same for every occurrence."""
 
     code: str
     status: int
@@ -101,7 +101,7 @@ _BY_STATUS: Final[Mapping[int, str]] = {
     429: "rate_limited",
     503: "unavailable",
 }
-# The most telling class first.
+# The most specific class first.
 _OF_ERRORS: Final[tuple[tuple[type[BillingError], str], ...]] = (
     (CardNumberRefused, "card_number_refused"),
     (KeyReused, "idempotency_key_reused"),
@@ -139,7 +139,7 @@ class Problem:
         }
 
     def http_headers(self) -> dict[str, str]:
-        """Return the headers that go with it."""
+        """Return the headers of the answer."""
         wait = RETRY_AFTER_SECONDS.get(self.kind.code)
         told = {} if wait is None else {"retry-after": str(wait)}
         return told | dict(self.headers)
@@ -186,7 +186,7 @@ def of_error(error: BaseException) -> Problem | None:
 
 
 def _unavailable() -> Problem:
-    """Say nothing of addresses inside: the log has them."""
+    """Leave out internal addresses: the log has them."""
     return problem(
         "unavailable",
         "something this depends on doesn't answer",
@@ -195,7 +195,7 @@ def _unavailable() -> Problem:
 
 
 def internal() -> Problem:
-    """Return what a caller is told of a fault of ours: nothing but that it is one."""
+    """Return the problem for a fault of ours, without any details."""
     return problem(
         "internal_error",
         "the request failed here; it may have been carried out",

@@ -1,6 +1,6 @@
-"""What a program at the API does about each error, by its code.
+"""What a caller of the API can do about each error, by its code.
 
-Only what a caller can do with requests: what needs a shell has no remedy here.
+Only remedies that a caller can carry out with requests; those that need a shell are left out.
 """
 
 from collections.abc import Mapping

@@ -1,7 +1,8 @@
-"""The gRPC server: what holds for every call, health, and reflection.
+"""The gRPC server: checks of every call, health, and reflection.
 
-Every call but the health check needs an API key, reflection too. A call's deadline is the
-client's: what was begun goes on after it, and the same idempotency key tells what became of it.
+Every call but the health check needs an API key, reflection too. A call's deadline is the client's:
+a charge that has begun goes on after it, and a call with the same idempotency key returns its
+outcome.
 """
 
 import logging
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 SERVICE: Final = payments_pb2.DESCRIPTOR.services_by_name["PaymentService"].full_name
 HEALTH: Final = health.SERVICE_NAME
 visitor: ContextVar[Visitor] = ContextVar("visitor")
-"""Who makes the call that this thread works on."""
+"""The caller of the call that this thread works on."""
 
 
 class RpcServer:
@@ -82,7 +83,7 @@ class RpcServer:
             self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
 
     def stop(self, grace_seconds: float) -> None:
-        """Take no new calls, and let those in work end."""
+        """Accept no new calls, and finish those in work."""
         self._health.enter_graceful_shutdown()
         self._server.stop(grace_seconds).wait()
 
@@ -99,7 +100,7 @@ class _EveryCall(grpc.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Any],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Any:
-        """Wrap the handler of one call; what isn't there stays UNIMPLEMENTED."""
+        """Wrap the handler of one call; an unknown method stays UNIMPLEMENTED."""
         handler = continuation(handler_call_details)
         name = handler_call_details.method
         if handler is None or name.startswith(f"/{HEALTH}/"):
@@ -140,7 +141,7 @@ class _EveryCall(grpc.ServerInterceptor):
 
     @contextmanager
     def _watched(self, name: str, context: grpc.ServicerContext) -> Iterator[None]:
-        """Turn what is raised into a status, and count the call."""
+        """Turn an exception into a status, and count the call."""
         request_id = str(new_id())
         context.set_trailing_metadata((("x-request-id", request_id),))
         began, code = time.perf_counter(), grpc.StatusCode.OK

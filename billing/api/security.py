@@ -1,4 +1,4 @@
-"""Who calls, what they may, and how fast: the same for HTTP and gRPC."""
+"""API keys, scopes and rate limits, the same for HTTP and gRPC."""
 
 import math
 import threading
@@ -26,11 +26,11 @@ class Visitor:
 
     @property
     def caller(self) -> Caller:
-        """Who it is, as flows take it."""
+        """The caller, in the form that flows take."""
         return Caller(self.key.id, self.key.name)
 
     def needs(self, scope: Scope) -> None:
-        """Let a key with this scope pass. Raises `Refused`."""
+        """Check that the key has this scope. Raises `Refused`."""
         if not self.key.may(scope):
             raise Refused(
                 "permission_denied",
@@ -41,7 +41,7 @@ class Visitor:
 
 @dataclass(frozen=True)
 class Guard:
-    """Recognises keys, and lets each of them so many requests pass a second."""
+    """Recognises keys, and limits the requests a second of each."""
 
     engine: Engine
     clock: Clock
@@ -74,7 +74,7 @@ class Guard:
         return Visitor(key)
 
     def _bucket(self, key_id: str) -> TokenBucket:
-        """Only keys that were recognised get one, so there are as many as keys."""
+        """Only recognised keys get a bucket, so their number is bounded."""
         with self._lock:
             if key_id not in self._buckets:
                 self._buckets[key_id] = TokenBucket(self.rate_per_second, self.rate_burst)

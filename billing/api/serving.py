@@ -1,4 +1,4 @@
-"""The API role: HTTP and gRPC in one process, until it is told to stop; then both drain."""
+"""The API role: HTTP and gRPC in one process, until it is asked to stop; then both drain."""
 
 import logging
 import socket
@@ -49,7 +49,7 @@ class Api:
         )
         self._stopped = threading.Event()
         self._arrival_seconds = settings.api.arrival_timeout.total_seconds()
-        # Longer than a call to the provider may take: a charge that was begun is answered.
+        # Longer than a call to the provider may take, so that a charge that has begun is answered.
         self._grace_seconds = settings.longest_call.total_seconds() + 5
         self.app = create_app(runtime, metrics, services, guard)
         self.rpc = RpcServer(
@@ -66,7 +66,7 @@ class Api:
         self.http_url = f"http://{settings.api.host}:{self.http_port}"
 
     def run(self) -> None:
-        """Serve until `stop`, then finish what is in hand."""
+        """Serve until `stop`, then finish the requests in work."""
         server = _HttpServer(self.app, self._arrival_seconds, self._grace_seconds)
         http = threading.Thread(target=server.run, args=([self._listener],), name="http")
         http.start()
@@ -89,7 +89,7 @@ class Api:
         self._stopped.set()
 
     def draining(self) -> str | None:
-        """Say why no new request should come here, or None."""
+        """Return why this process should get no new requests, or None."""
         return "it is being stopped" if self._stopped.is_set() else None
 
 
@@ -157,6 +157,6 @@ def _listen(host: str, port: int) -> socket.socket:
 def work(
     runtime: Runtime, metrics: ProcessMetrics
 ) -> tuple[Callable[[], None], Callable[[], None], dict[str, ReadinessCheck]]:
-    """Return what the role `api` does, how it is stopped, and what readiness asks of it."""
+    """Return the work of the role `api`, the function that stops it, and its readiness check."""
     api = Api(runtime, metrics)
     return api.run, api.stop, {"draining": api.draining}

@@ -1,11 +1,10 @@
 """The endpoint for providers' webhooks: POST /v1/webhooks/ and the name of a configured account.
 
-What comes in is believed for its signature alone, so the body is read as it came and parsed by
-nobody before that. The event is committed before the 200: what was acknowledged can't be lost,
-and what can't be kept is answered 503 and delivered again. Nothing is handled here.
-
-A refusal says no more than its status, which is all that the provider's dashboard shows; the log
-and the counters have the reason.
+Only the signature makes a delivery genuine, so the endpoint reads the body unchanged and parses
+nothing before the check. It commits the event before it answers 200, so an acknowledged event can't
+be lost; when it can't commit, it answers 503 and the provider delivers again. The endpoint handles
+no event. A refusal has only a status, which is all that the provider's dashboard shows; the log and
+the counters have the reason.
 """
 
 import logging
@@ -33,7 +32,7 @@ logger = logging.getLogger(__name__)
 
 PATH: Final = "/v1/webhooks/{provider}"
 LONGEST_DELIVERY: Final = 1_048_576
-"""Bytes of a delivery that are read at most; a provider's are far below."""
+"""The largest delivery that is read, in bytes; a provider's are far smaller."""
 THREADS: Final = 4
 _RETRY_SECONDS: Final = "5"
 
@@ -55,7 +54,7 @@ class Intake:
     live: bool
     received: Callable[[EventKind, str], None]
     refused: Callable[[str], None]
-    # Threads of their own: events are kept while charges wait for the provider in all others.
+    # Threads of their own, so that events are kept while charges wait for the provider.
     turns: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(THREADS))
 
     def __post_init__(self) -> None:
@@ -103,7 +102,7 @@ def _intakes(runtime: Runtime, metrics: ProcessMetrics) -> Mapping[str, Intake]:
 
 
 def install(app: FastAPI, runtime: Runtime, metrics: ProcessMetrics) -> None:
-    """Receive for each account with a secret; deliveries of the others are answered 503."""
+    """Set up the intake of each account with a secret; the endpoint answers 503 for others."""
     intakes = _intakes(runtime, metrics)
     for name in runtime.settings.providers:
         if name not in intakes:
@@ -113,7 +112,7 @@ def install(app: FastAPI, runtime: Runtime, metrics: ProcessMetrics) -> None:
 
 @router.post(PATH, include_in_schema=False)
 async def delivery(request: Request, provider: str) -> JSONResponse:
-    """Take a delivery in."""
+    """Receive a delivery."""
     intakes: Mapping[str, Intake] = getattr(request.app.state, "webhooks", {})
     intake = intakes.get(provider)
     if intake is None:

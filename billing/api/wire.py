@@ -1,8 +1,8 @@
-"""The HTTP protocol with two bounds that the server has not.
+"""The HTTP protocol with two checks that the server lacks.
 
-The head of a request has to arrive in time (the request guard holds the body to that), so that a
-caller who sends a byte now and then doesn't hold a connection longer than others. Bytes that are
-no HTTP never reach the application; they are answered with a problem, as all errors are.
+The head of a request has to arrive in time (the request guard bounds the body), so that a caller
+who sends a byte now and then can't keep a connection open. Bytes that aren't HTTP never reach the
+application; the protocol answers them with a problem, as all errors.
 """
 
 import asyncio
@@ -38,12 +38,12 @@ class Bounded(H11Protocol):
             self._stop_waiting()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Wait for nothing more."""
+        """Stop waiting."""
         self._stop_waiting()
         super().connection_lost(exc)
 
     def send_400_response(self, msg: str) -> None:
-        """Tell that this is no HTTP; the server calls it for bytes it can't read."""
+        """Answer that this isn't HTTP; the server calls it for bytes it can't read."""
         self._end(NO_HTTP)
 
     def _wait_for_head(self) -> None:
@@ -56,7 +56,7 @@ class Bounded(H11Protocol):
             self._late = None
 
     def _end(self, found: Problem) -> None:
-        """Tell what is wrong, unless something was told already, and hang up."""
+        """Answer with a problem, unless an answer has begun, and close the connection."""
         body = json.dumps(found.body()).encode()
         headers = [
             (b"content-type", CONTENT_TYPE.encode()),

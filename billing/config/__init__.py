@@ -1,8 +1,8 @@
 """Settings: `config.toml`, then the environment over it, checked as a whole before use.
 
-`schema` has every key, `providers` those of the accounts at providers, `load` the way from file
-and environment to a value, `rules` what contradicts what, `show` the way back to text, `values`
-how single values are written.
+`schema` has every key, `providers` those of the accounts at providers; `load` reads file and
+environment, `rules` finds contradictions between keys, `show` writes settings as text, `values`
+parses single values.
 """
 
 from billing.config.load import DEFAULT_FILE, load_settings

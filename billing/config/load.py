@@ -1,8 +1,8 @@
 """Settings: `config.toml`, then the environment over it, checked as a whole before use.
 
 `BILLING__SECTION__KEY` overrides a key, and `BILLING__SECTION__KEY_FILE` names a file that holds
-the value, for secrets. An unknown key is an error, not a silence. Relative paths count from the
-folder of the configuration file. Every key is described in docs/configuration.md.
+the value, for secrets. An unknown key is an error. Relative paths count from the folder of the
+configuration file. Every key is described in docs/configuration.md.
 """
 
 import difflib
@@ -54,7 +54,7 @@ Problem = tuple[str, str, str]  # where, what, remedy
 
 
 class _Origins:
-    """Where each value came from: a line of the file, or a variable."""
+    """The source of each value: a line of the file, or a variable."""
 
     def __init__(self, file: str, text: str) -> None:
         self._file = file
@@ -83,7 +83,7 @@ class _Origins:
         return f"{self._file}{f':{line}' if line else ''}, {'.'.join(loc)}"
 
     def _line(self, loc: tuple[str, ...]) -> int | None:
-        """Find the key by eye, so to speak: the TOML reader doesn't keep lines."""
+        """Search the text for the key: the TOML reader doesn't keep lines."""
         table: tuple[str, ...] = ()
         best = None
         for number, line in enumerate(self._lines, start=1):
@@ -99,7 +99,7 @@ class _Origins:
 
 
 def _place_providers(values: dict[str, Any], origins: _Origins) -> tuple[str, ...]:
-    """Read the section of earlier versions as what it is now, and return the hints."""
+    """Move the section of earlier versions to its present place, and return the hints."""
     if "stripe" in values and values.get("providers"):
         raise BadInput(
             "[stripe] and [providers] are both given, and nobody knows which is meant",
@@ -129,7 +129,7 @@ def _read_file(file: Path) -> tuple[dict[str, Any], str]:
 
 
 def _overlay(values: dict[str, Any], env: Mapping[str, str], origins: _Origins) -> None:
-    """Put the environment's values over the file's."""
+    """Replace the file's values by the environment's."""
     for variable in sorted(env):
         if not variable.startswith(PREFIX):
             continue

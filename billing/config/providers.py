@@ -1,4 +1,4 @@
-"""The sections of the providers: one a kind of provider, and what only that kind can get wrong.
+"""The sections of the providers, one a kind of provider, with the checks of that kind.
 
 Another kind is a section here, a member of `ProviderSettings`, and its gateway
 (`billing/gateway/registry.py`).
@@ -40,7 +40,7 @@ class StripeSettings(Section):
         return not self.api_base and not self.api_key.get_secret_value()
 
     def credentials(self) -> Mapping[str, str]:
-        """Return what opens the account; an empty value where it isn't set."""
+        """Return the account's credentials; an empty value where one isn't set."""
         return {"api_key": self.api_key.get_secret_value()}
 
     def contradictions(self, mode: Mode) -> Iterable[tuple[str, str, str]]:
@@ -72,7 +72,8 @@ def one_provider() -> Mapping[str, ProviderSettings]:
 
 
 def placed(values: dict[str, Any]) -> tuple[str, ...]:
-    """Put the section `[stripe]` of earlier versions where it belongs, and return the hints.
+    """Move the section `[stripe]` of earlier versions to `[providers.stripe]`, and return the
+    hints.
 
     A section that is named like a kind of provider is of that kind unless it says otherwise.
     Changes `values`. The caller has made sure that not both are given.

@@ -1,4 +1,4 @@
-"""What is wrong with the settings as a whole although each part is right."""
+"""Contradictions between settings that are valid by themselves."""
 
 import re
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from billing.config.values import format_duration
 from billing.gateway.registry import KINDS
 
 Contradiction = tuple[tuple[str, ...], str, str]
-"""The key it is told of, what, remedy."""
+"""The key, the contradiction, the remedy."""
 _NAME: Final = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*")
 
 

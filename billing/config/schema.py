@@ -29,7 +29,7 @@ from plans.terms import Cadence, Dunning
 
 
 class DatabaseSettings(Section):
-    """PostgreSQL; `role` is what every connection becomes, so that it can't change the ledger."""
+    """PostgreSQL; every connection takes the role `role`, which can't change the ledger."""
 
     url: PostgresUrl = EMBEDDED
     role: str = "billing_app"
@@ -51,13 +51,13 @@ class EmbeddedSettings(Section):
 
 
 class PlansSettings(Section):
-    """What is sold."""
+    """The catalog."""
 
     catalog: Path = Path("plans/catalog")
 
 
 class SchedulerSettings(Section):
-    """The daemon that opens due cycles and sends charges on their way."""
+    """The daemon that opens due cycles and dispatches charges."""
 
     tick: Duration = timedelta(seconds=1)
     batch: Count = 500
@@ -78,7 +78,7 @@ class ChargesSettings(Section):
 
 
 class BudgetSettings(Section):
-    """How much one payment method may be tried, over all its invoices."""
+    """How often one payment method may be tried, over all its invoices."""
 
     max_attempts: Count = 8
     window: Duration = timedelta(days=30)
@@ -86,7 +86,7 @@ class BudgetSettings(Section):
 
 
 class DunningSettings(Section):
-    """The ladder of plans that have none of their own, and the budget that binds them all."""
+    """The ladder of plans without one of their own, and the budget for all plans."""
 
     retry_after: Annotated[tuple[CadenceText, ...], BeforeValidator(split_list)] = (
         Cadence(3, "day"),
@@ -148,10 +148,11 @@ class ApiSettings(Section):
 
 
 class WebhooksSettings(Section):
-    """The provider's notices; without secrets nobody can deliver any, and the sweep reads all.
+    """The provider's webhooks; without secrets none can be delivered, and the sweep reads all
+    events.
 
-    A signature may be as old as `tolerance`. Every `sweep_every` the provider is asked which
-    events never reached us.
+    A signature may be as old as `tolerance`. Every `sweep_every` a sweep reads the provider's
+    events that never reached us.
     """
 
     secrets: Secrets = ()
@@ -161,7 +162,7 @@ class WebhooksSettings(Section):
 
 
 class MetricsSettings(Section):
-    """Where each role serves /livez, /readyz and /metrics; port 0 takes a free one."""
+    """The ports of /livez, /readyz and /metrics of each role; port 0 takes a free one."""
 
     host: Annotated[str, AfterValidator(one_address)] = "127.0.0.1"
     scheduler_port: Port = 0
@@ -178,7 +179,7 @@ class LogsSettings(Section):
 
 
 class Settings(Section):
-    """Everything that can be set. Immutable; made by `load_settings`."""
+    """All settings. Immutable; made by `load_settings`."""
 
     mode: Mode = "sandbox"
     database: DatabaseSettings = DatabaseSettings()
@@ -201,7 +202,7 @@ class Settings(Section):
 
     @property
     def hints(self) -> tuple[str, ...]:
-        """What is still read although it has another name by now, in words."""
+        """Hints about old names of keys that are still read, in words."""
         return self._hints
 
     @property
@@ -229,7 +230,7 @@ class Settings(Section):
         return any(self.in_embedded_sandbox(name) for name in self.providers)
 
     def credentials(self, name: str) -> Mapping[str, str]:
-        """Return what opens an account. Raises: BadInput when a part isn't set."""
+        """Return the credentials of an account. Raises: BadInput when one isn't set."""
         found = self.providers[name].credentials()
         for key, value in found.items():
             if not value:

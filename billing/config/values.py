@@ -1,4 +1,4 @@
-"""How single values are written: durations, cadences, amounts, URLs, secrets."""
+"""Parsing single values: durations, cadences, amounts, URLs, secrets."""
 
 import re
 from collections.abc import Mapping
@@ -58,7 +58,7 @@ def split_secrets(value: object) -> object:
 
 
 def one_or_two(secrets: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-    """Let one secret pass, or two. Raises: ValueError."""
+    """Check that there are one or two secrets. Raises: ValueError."""
     if not all(secret.get_secret_value().strip() for secret in secrets):
         raise ValueError("an empty secret would let anybody in")
     if len(secrets) > 2:
@@ -86,7 +86,7 @@ def _minor_units(value: object) -> dict[str, int]:
 
 
 def one_address(host: str) -> str:
-    """Let a host pass that isn't every interface. Raises: ValueError."""
+    """Check that a host isn't "every interface". Raises: ValueError."""
     try:
         everywhere = not host or ip_address(host).is_unspecified
     except ValueError:  # a name

@@ -1,8 +1,8 @@
 """API keys: made, recognised, revoked. The secret is shown once and kept only as a keyed hash.
 
 A key reads `pk_<id>_<secret>`: the id is public and names the row, the secret is 256 bits of
-chance. What is kept is HMAC-SHA256 of the secret under the server's pepper, which isn't in the
-database, so a copy of the table opens nothing.
+chance. The table has the HMAC-SHA256 of the secret under the server's pepper. The pepper isn't in
+the database, so a copy of the table gives no access.
 """
 
 import hashlib
@@ -94,9 +94,9 @@ def create(
 
 
 def recognise(engine: Engine, presented: str, *, pepper: str, wall: datetime) -> Key | None:
-    """Return the key that was presented, or None when it opens nothing.
+    """Return the key that was presented, or None when it isn't valid.
 
-    Read anew each time, so that a revoked key is refused from that moment on.
+    Reads the row each time, so that a revoked key is refused at once.
     """
     match = _KEY.fullmatch(presented)
     if match is None:
@@ -115,7 +115,7 @@ def recognise(engine: Engine, presented: str, *, pepper: str, wall: datetime) ->
 
 
 def revoke(engine: Engine, key_id: str, *, wall: datetime, actor: Actor, why: str) -> None:
-    """Revoke a key: from now on it opens nothing. Raises `NotFound`, `Conflict`."""
+    """Revoke a key: it isn't valid from now on. Raises `NotFound`, `Conflict`."""
     with engine.begin() as conn:
         row = api_keys.get(conn, key_id)
         if row is None:

@@ -1,4 +1,4 @@
-"""Who calls the service from outside, and the trace that everything they do leaves."""
+"""Callers of the service, and the audit log of their changes."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,24 +14,24 @@ from billing.store.access import audit
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. Keys of one name share their idempotency keys, so that a key can be replaced."""
+    """A caller. API keys of one name share idempotency keys, so that a key can be replaced."""
 
     key_id: str
     name: str
 
     @property
     def scope(self) -> str:
-        """Whose idempotency keys these are."""
+        """The owner of the caller's idempotency keys."""
         return f"api:{self.name}"
 
     @property
     def actor(self) -> Actor:
-        """Who did it, as histories and the audit log name it."""
+        """The actor, as histories and the audit log name it."""
         return Actor(ActorKind.API, f"{self.name}:{self.key_id}")
 
 
 class Audited:
-    """A service whose changes stand in the audit log."""
+    """A service that writes its changes to the audit log."""
 
     clock: Clock
 
@@ -44,7 +44,7 @@ class Audited:
         why: str,
         detail: Mapping[str, Any] | None = None,
     ) -> None:
-        """Write down what a caller did, in the transaction that does it."""
+        """Write a caller's change to the audit log, in the transaction of the change."""
         audit.record(
             conn,
             at=self.clock.wall(),

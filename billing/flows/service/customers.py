@@ -95,7 +95,7 @@ class CustomerApi(Audited):
     def add_payment_method(
         self, caller: Caller, key: str, customer: str, token: str
     ) -> KeyedAnswer:
-        """Attach a token and make it the default; what waited for it is tried again. 201.
+        """Attach a token as the default, and retry the payments that waited for one. 201.
 
         Raises as `create_customer`, and `NotFound`.
         """
@@ -156,7 +156,7 @@ class CustomerApi(Audited):
         claimed: Claim,
         work: Callable[[Claim], tuple[UUID, Callable[[Connection], KeyedAnswer]]],
     ) -> tuple[UUID, Callable[[Connection], KeyedAnswer]]:
-        """Work; a customer who was made before something stopped it is in the audit log too."""
+        """Run the work; the audit log gets a customer, too, who was made before an error."""
         try:
             return work(claimed)
         except BillingError as error:

@@ -1,13 +1,13 @@
-"""One request, one effect: what an idempotency key promises to a caller of the API.
+"""Idempotency keys of API callers: one request has one effect.
 
     Claim            the key is this caller's to work on, until its lease ends
     KeyedAnswer      the request was answered before: here is that answer, word for word
     KeyReused        the key was used for another request; nothing was done
     RequestInFlight  the same request is being worked on; nothing was done
 
-A key is claimed together with the id of what the request makes. Whoever takes it up after a
-crash works on the same id, so there is one payment a key, however often it is sent.
-Leases are real time and outlive any call to the provider.
+A key is claimed together with the id of the object that the request makes. A repetition after a
+crash works on the same id, so there is one payment a key, however often the request is sent. Leases
+are real time and longer than any call to the provider.
 """
 
 import hashlib
@@ -28,7 +28,7 @@ from billing.store.access import idempotency as stored
 
 KEY_LENGTH_MAX: Final = 255
 
-# What a request came to, as the status of its answer.
+# The result of a request, as the status of its answer.
 DONE: Final = 200
 MADE: Final = 201
 PENDING: Final = 202
@@ -50,7 +50,7 @@ class RequestInFlight(Conflict):
 
 @dataclass(frozen=True, slots=True)
 class KeyedAnswer:
-    """What a request came to: an HTTP status, and a JSON object."""
+    """The answer to a request: an HTTP status, and a JSON object."""
 
     status: int
     body: Mapping[str, Any]
@@ -59,7 +59,7 @@ class KeyedAnswer:
 
 @dataclass(frozen=True, slots=True)
 class KeyedRequest:
-    """What a caller asks for under a key. `scope` is the caller, `parameters` are JSON."""
+    """A caller's request under a key. `scope` is the caller, `parameters` are JSON."""
 
     scope: str
     key: str
@@ -78,7 +78,7 @@ class KeyedRequest:
             )
 
     def digest(self) -> bytes:
-        """Return what tells this request from another under the same key."""
+        """Return the hash by which this request differs from another under the same key."""
         text = json.dumps(
             [self.operation, self.parameters], sort_keys=True, separators=(",", ":"), default=str
         )
@@ -87,9 +87,9 @@ class KeyedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A key that is ours until then; `resource_id` is the id of what the request makes.
+    """A key that we have leased; `resource_id` is the id of the object that the request makes.
 
-    `taken_up` says that somebody began before us and didn't end.
+    `taken_up` tells that another process began the request before and didn't finish.
     """
 
     request: KeyedRequest
@@ -135,9 +135,9 @@ def claim(
 
 
 def keep(conn: Connection, claimed: Claim, answer: KeyedAnswer, *, wall: datetime) -> KeyedAnswer:
-    """Keep the answer for every repetition, in the caller's transaction, and return what is kept.
+    """Keep the answer for every repetition, in the caller's transaction, and return the kept one.
 
-    Where we were slower than our lease, somebody else may have answered: then that is the answer.
+    Where our lease ran out, another process may have answered already: then its answer stays.
     """
     request = claimed.request
     if stored.finish(
@@ -154,10 +154,10 @@ def keep(conn: Connection, claimed: Claim, answer: KeyedAnswer, *, wall: datetim
 
 
 def release(engine: Engine, claimed: Claim) -> None:
-    """Let a repetition go on at once, where this one came to no answer worth keeping.
+    """End the lease at once, where the request got no answer to be kept.
 
-    Not where our lease ended and somebody else has the key in hand. When even that can't be
-    written, the lease ends by itself.
+    Does nothing where our lease ran out and another process holds the key. When the write fails,
+    the lease runs out.
     """
     request = claimed.request
     with suppress(SQLAlchemyError), engine.begin() as conn:
@@ -172,7 +172,7 @@ def once(
     wall: datetime,
     lease: timedelta,
 ) -> KeyedAnswer:
-    """Do what needs no provider in one transaction with its key, or return the earlier answer.
+    """Do work without the provider in one transaction with its key, or return the earlier answer.
 
     A refusal leaves no trace, not even of the key. Raises what `claim` and `work` raise.
     """

@@ -1,4 +1,4 @@
-"""Finding what a request names: a payment, a customer, who pays; what isn't there is refused."""
+"""Finding the payment, customer or payer that a request names; `NotFound` where there is none."""
 
 from uuid import UUID
 

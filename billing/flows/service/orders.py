@@ -1,4 +1,4 @@
-"""What a caller wants charged, and whether the provider could charge it."""
+"""A caller's order for a charge, and the check that the provider can charge it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -13,8 +13,8 @@ Capture = Literal["automatic", "manual"]
 
 @dataclass(frozen=True, slots=True)
 class ChargeOrder:
-    """What is to be charged. `customer` is an id or external id, `payment_source` a payment
-    method's token or id; one of the two is enough, and a customer's default is taken.
+    """The charge to make. `customer` is an id or external id, `payment_source` a payment method's
+    token or id; one of the two is enough, and a customer's default is taken.
     """
 
     amount: int

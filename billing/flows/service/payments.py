@@ -1,4 +1,4 @@
-"""One-off payments for callers who wait: charge, capture, void, refund, and what became of them.
+"""One-off payments for callers who wait: charge, capture, void, refund, and their outcomes.
 
 HTTP and gRPC call this service and only translate. Each call that moves money has three steps:
 
@@ -6,8 +6,8 @@ HTTP and gRPC call this service and only translate. Each call that moves money h
     work     what a worker does with it (begin, the provider, finish), done here and now
     keep     one transaction: the answer, for every repetition of the request
 
-Where the outcome is unknown the answer says `pending`, is not kept, and a repetition asks again;
-meanwhile workers do so too. Nothing that is unknown is ever called a failure.
+Where the outcome is unknown, the answer says `pending` and isn't kept, and a repetition asks again;
+meanwhile workers ask, too. An unknown outcome is never reported as a failure.
 """
 
 from collections.abc import Callable, Mapping
@@ -60,7 +60,7 @@ _REFUND_STATUS: Final[Mapping[RefundState, int]] = {
     RefundState.FAILED: REFUSED,
     RefundState.CANCELED: REFUSED,
 }
-# Where a payment is to be after a step; anywhere else means that the step was refused.
+# The state that a payment has after a step that succeeded; any other means that it was refused.
 _AFTER: Final[Mapping[str, frozenset[State]]] = {
     "payments.capture": frozenset({State.CAPTURED, State.SETTLED, State.REFUNDED}),
     "payments.void": frozenset({State.FAILED}),
@@ -149,7 +149,8 @@ class PaymentApi(Audited):
         self._end_refused(payment_id)
 
     def _end_refused(self, payment_id: UUID) -> None:
-        """A request that the provider refused as wrong ends here: its caller is told now.
+        """End a payment whose request the provider refused as wrong: its caller gets the answer
+        now.
 
         Left parked, it might be released and charged after the caller tried another way.
         """
@@ -321,7 +322,7 @@ class PaymentApi(Audited):
     def _claim(
         self, request: KeyedRequest, ask: Callable[[Connection, Claim], None]
     ) -> Claim | KeyedAnswer:
-        """Commit the key together with what is asked for; taken up, it stands there already."""
+        """Commit the key together with the requested row; after a crash the row exists already."""
         with self.engine.begin() as conn:
             claimed = claim(conn, request, wall=self.clock.wall(), lease=self.policy.lease)
             if isinstance(claimed, Claim) and not claimed.taken_up:
@@ -334,7 +335,7 @@ class PaymentApi(Audited):
         work: Callable[[], None],
         answer: Callable[[Connection, Claim], KeyedAnswer],
     ) -> KeyedAnswer:
-        """Work, and keep what it came to unless that is not known yet."""
+        """Run the work, and keep its answer unless the outcome is unknown."""
         kept = False
         try:
             work()
@@ -349,7 +350,7 @@ class PaymentApi(Audited):
                 release(self.engine, claimed)
 
     def _held_back(self) -> datetime:
-        """Return until when workers leave to us what we are about to do ourselves."""
+        """Return until when workers leave the payment to this process."""
         return self.clock.wall() + self.policy.dispatch_window
 
 

@@ -87,9 +87,9 @@ def payment(row: Payment) -> View:
 
 
 def is_pending(row: Payment) -> bool:
-    """Tell whether something is under way: the first answer, a capture, a void.
+    """Tell whether a call is under way: the first attempt, a capture, a void.
 
-    An authorisation that only waits for somebody to capture it isn't pending.
+    An authorisation that waits for a request isn't pending.
     """
     if row.state == State.CREATED:
         return True

@@ -1,4 +1,5 @@
-"""The tables as SQLAlchemy Core sees them. The truth is in `migrations/`: a test compares.
+"""The tables as SQLAlchemy Core sees them. `migrations/` defines the schema, and a test compares
+the two.
 
 Checks, triggers and partial indexes live in the migrations only; here is what queries need.
 Money is bigint minor units, every instant is timestamptz, read and written as UTC.

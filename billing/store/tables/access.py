@@ -1,4 +1,4 @@
-"""Tables of events received, requests made and what people did."""
+"""Tables of events received, API keys and requests, and the audit log."""
 
 from sqlalchemy import BigInteger, Column, Identity, Integer, LargeBinary, Table, Text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB

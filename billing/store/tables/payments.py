@@ -1,4 +1,4 @@
-"""Tables of what is owed, paid and given back."""
+"""Tables of invoices, payments, refunds, disputes and recognition."""
 
 from sqlalchemy import (
     BigInteger,

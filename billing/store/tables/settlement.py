@@ -1,4 +1,4 @@
-"""Tables of the provider's settlement and of the differences that it showed."""
+"""Tables of the provider's settlement and of breaks."""
 
 from sqlalchemy import BigInteger, Column, Identity, Integer, Numeric, SmallInteger, Table
 from sqlalchemy.dialects.postgresql import JSONB

@@ -1,4 +1,4 @@
-"""Tables of what is sold and to whom: plans, customers, subscriptions, cycles."""
+"""Tables of plans, customers, subscriptions and cycles."""
 
 from sqlalchemy import (
     BigInteger,
