@@ -8,12 +8,11 @@ what each finding means and what to do.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Connection, Engine, Row
 
 from billing.flows.cycles.digest import cycle_digests
 from billing.rules.periods import Anchor, Schedule, nth
@@ -27,6 +26,7 @@ from billing.store.promises import (
     running,
 )
 from billing.store.promises.check import SHOWN_MAX
+from billing.store.transactions import snapshot
 from plans.terms import Cadence
 
 TITLES: Final[Mapping[int, str]] = {
@@ -73,7 +73,7 @@ def prove(
     reconciliation longer than `reconcile_grace`, are findings; without `now` those checks are left
     out. Takes a few minutes for a million cycles and blocks no writer.
     """
-    with _snapshot(engine) as conn:
+    with snapshot(engine) as conn:
         return examine(conn, now, grace=grace, reconcile_grace=reconcile_grace)
 
 
@@ -92,17 +92,6 @@ def examine(
         _closed_agrees(conn),
         _nothing_abandoned(conn, now, grace, reconcile_grace),
     ]
-
-
-@contextmanager
-def _snapshot(engine: Engine) -> Iterator[Connection]:
-    """Open a read-only transaction on one snapshot, without a statement timeout."""
-    with engine.connect() as pooled:
-        conn = pooled.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
-        with conn.begin():
-            conn.execute(text("SET LOCAL statement_timeout = 0"))
-            conn.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
-            yield conn
 
 
 def _result(conn: Connection, promise: int, findings: Sequence[str], **more: int) -> PromiseResult:

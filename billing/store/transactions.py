@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine, text
 
 
 class Transactions(Protocol):
@@ -26,3 +26,24 @@ class Joined:
         """Begin a part that is rolled back alone on an exception."""
         with self._conn.begin_nested():
             yield self._conn
+
+
+@contextmanager
+def snapshot(engine: Engine) -> Iterator[Connection]:
+    """Open a read-only transaction on one snapshot, without a statement timeout."""
+    with engine.connect() as pooled:
+        conn = pooled.execution_options(isolation_level="REPEATABLE READ", postgresql_readonly=True)
+        with conn.begin():
+            allow_time(conn)
+            conn.execute(text("SET LOCAL idle_in_transaction_session_timeout = 0"))
+            yield conn
+
+
+def allow_time(conn: Connection) -> None:
+    """Let statements of this transaction take any time."""
+    conn.execute(text("SET LOCAL statement_timeout = 0"))
+
+
+def allow_memory(conn: Connection) -> None:
+    """Let statements of this transaction sort and hash large sets in memory."""
+    conn.execute(text("SET LOCAL work_mem = '64MB'"))

@@ -17,11 +17,18 @@ from sqlalchemy import Engine, Executable
 from sqlalchemy.sql.elements import ClauseElement
 
 from billing.embedded.servers import EmbeddedPostgres
-from billing.flows.settlement import charge_list
 from billing.store import due_work
 from billing.store.engine import make_engine
 from billing.store.payments import attempts, payments, recognition, refunds
-from billing.store.settlement import batch_breaks, matching, missing, rows, runs, tie_out
+from billing.store.settlement import (
+    batch_breaks,
+    charge_list,
+    matching,
+    missing,
+    rows,
+    runs,
+    tie_out,
+)
 from billing.store.subscriptions import cycles, subscriptions
 from tests.conftest import Admin
 

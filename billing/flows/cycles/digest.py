@@ -8,56 +8,28 @@ the correction, which the correction's row keeps.
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection
 
-_ROWS = text(
-    """
-    SELECT c.id, c.subscription_id, c.n, c.kind, c.period_start, c.period_end, c.plan,
-           c.plan_version, i.id AS invoice_id, i.number, i.currency, i.net, i.tax, i.total,
-           coalesce(late.evidence ->> 'invoice_was', i.status) AS status, p.id AS payment_id,
-           p.amount, CASE WHEN late.evidence IS NULL THEN p.amount_captured ELSE 0 END
-             AS amount_captured,
-           CASE WHEN late.evidence IS NULL THEN p.provider_payment_id
-                ELSE late.evidence ->> 'provider_payment_was' END AS provider_payment_id,
-           (SELECT json_agg(json_build_array(l.line, l.description, l.quantity, l.unit_amount,
-                                             l.amount) ORDER BY l.line)
-              FROM invoice_lines l WHERE l.invoice_id = i.id) AS lines
-      FROM cycles c
-      LEFT JOIN invoices i ON i.cycle_id = c.id
-      LEFT JOIN payments p ON p.invoice_id = i.id
-      LEFT JOIN LATERAL (
-           SELECT t.evidence FROM payment_transitions t
-            WHERE t.payment_id = p.id AND t.cause = 'forced_correction'
-              AND t.evidence ->> 'after_close' = 'true') late ON true
-     WHERE c.id = ANY(CAST(:ids AS uuid[]))
-    """
-)
-# Entries are read as plain rows, so that malformed ones have a digest too. An entry's hash covers
-# its postings.
-_ENTRIES = text(
-    """
-    SELECT cycle_id, id, source_key, payload_hash FROM ledger.entries
-     WHERE cycle_id = ANY(CAST(:ids AS uuid[])) ORDER BY id
-    """
-)
+from billing.store.subscriptions import digest
+from billing.store.subscriptions.digest import CycleFacts
+
 _INSTANTS = ("period_start", "period_end")
 
 
 def cycle_digests(conn: Connection, cycle_ids: Sequence[UUID]) -> dict[UUID, str]:
     """Return the digest of each cycle as its rows and journal entries stand now (hex SHA-256)."""
-    entries: dict[UUID, list[list[Any]]] = {cycle_id: [] for cycle_id in cycle_ids}
-    for row in conn.execute(_ENTRIES, {"ids": list(cycle_ids)}):
-        entries[row.cycle_id].append([row.id, row.source_key, bytes(row.payload_hash).hex()])
-    rows = conn.execute(_ROWS, {"ids": list(cycle_ids)})
-    return {row.id: _digest(dict(row._mapping), entries[row.id]) for row in rows}
+    return {found.id: _digest(found) for found in digest.facts(conn, cycle_ids)}
 
 
-def _digest(row: Mapping[str, Any], entries: Sequence[Sequence[Any]]) -> str:
-    facts = {name: value.isoformat() if name in _INSTANTS else value for name, value in row.items()}
+def _digest(found: CycleFacts) -> str:
+    facts = {
+        name: value.isoformat() if name in _INSTANTS else value
+        for name, value in found.columns.items()
+    }
+    entries = [[each.id, each.source_key, each.payload_hash.hex()] for each in found.entries]
     canonical = json.dumps(
         {"cycle": facts, "entries": entries}, sort_keys=True, separators=(",", ":"), default=str
     )

@@ -8,15 +8,14 @@ both sides. This flow corrects nothing.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Connection, Engine
 
 from billing.flows.policy import Policy
 from billing.gateway import Gateway, ProviderCharge
 from billing.rules.money import Money
-from billing.rules.payments import State
 from billing.rules.reconciliation import (
     BreakFound,
     BreakKind,
@@ -26,7 +25,8 @@ from billing.rules.reconciliation import (
     ProviderSide,
     compare,
 )
-from billing.store.settlement import breaks
+from billing.store.settlement import breaks, charge_list
+from billing.store.settlement.charge_list import ChargedPayment
 
 # The provider's clock may differ from ours, and a charge is dated before we get its answer.
 OVERLAP: Final = timedelta(minutes=15)
@@ -52,9 +52,9 @@ def run(
     Safe to kill and to run twice at once. Raises `Unavailable`.
     """
     with engine.connect() as conn:
-        oldest = conn.execute(_OLDEST_UNCONFIRMED).scalar()
-        undecided = conn.execute(_OLDEST_OPEN).scalar()
-        begun = read_until or conn.execute(_FIRST_SENT).scalar()
+        oldest = charge_list.oldest_unconfirmed(conn)
+        undecided = charge_list.oldest_undecided(conn)
+        begun = read_until or charge_list.first_sent(conn)
     # The next run has to read charges of attempts that are open now again.
     until = now if undecided is None else min(now, undecided)
     starts = [at for at in (oldest, begun) if at is not None]
@@ -71,42 +71,6 @@ def run(
     with engine.begin() as conn:
         differences += _report_missing(conn, since, now - policy.confirm_grace, now)
     return ConfirmRun(charges, confirmed, differences, until)
-
-
-# The window begins at the send and not at the capture: an answer may be adopted a day after the
-# charge was made. A capture whose absence is a known break no longer extends the window.
-_OLDEST_UNCONFIRMED = text(
-    """
-    SELECT min(coalesce(a.first_sent_at, p.captured_at))
-      FROM payments p
-      LEFT JOIN attempts a ON a.payment_id = p.id AND a.outcome = 'succeeded'
-     WHERE p.captured_at IS NOT NULL AND p.confirmed_at IS NULL
-       AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = p.id AND b.resolved_at IS NULL)
-    """
-)
-_OLDEST_OPEN = text("SELECT min(first_sent_at) FROM attempts WHERE finished_at IS NULL")
-_FIRST_SENT = text("SELECT min(first_sent_at) FROM attempts")
-
-_OURS = text(
-    """
-    SELECT p.id, p.state, p.amount_captured, p.amount, p.currency, p.provider_payment_id,
-           p.provider_charge_id, p.confirmed_at, i.cycle_id
-      FROM payments p
-      LEFT JOIN invoices i ON i.id = p.invoice_id
-     WHERE p.provider_payment_id = ANY(CAST(:provider_ids AS text[]))
-        OR p.id = ANY(CAST(:ids AS uuid[]))
-    """
-)
-
-_CONFIRM = text(
-    """
-    UPDATE payments AS p
-       SET confirmed_at = :now, updated_at = :now,
-           provider_charge_id = coalesce(p.provider_charge_id, x.charge)
-      FROM unnest(CAST(:ids AS uuid[]), CAST(:charges AS text[])) AS x(id, charge)
-     WHERE p.id = x.id AND p.confirmed_at IS NULL
-    """
-)
 
 
 def _compare_page(
@@ -132,19 +96,17 @@ def _compare_page(
         if key in agreed and row.confirmed_at is None
     }
     if fresh:
-        conn.execute(_CONFIRM, {"now": now, "ids": list(fresh), "charges": list(fresh.values())})
+        charge_list.confirm(conn, fresh, now)
     return len(fresh), differences
 
 
-def _our_side(conn: Connection, charges: Sequence[ProviderCharge]) -> dict[str, Row[Any]]:
+def _our_side(conn: Connection, charges: Sequence[ProviderCharge]) -> dict[str, ChargedPayment]:
     """Return our payments by the provider's id, and by our own id from the metadata."""
-    found: dict[str, Row[Any]] = {}
-    rows = conn.execute(
-        _OURS,
-        {
-            "provider_ids": [c.provider_payment_id for c in charges if c.provider_payment_id],
-            "ids": [own for c in charges if (own := _own_id(c.metadata)) is not None],
-        },
+    found: dict[str, ChargedPayment] = {}
+    rows = charge_list.payments_of(
+        conn,
+        provider_ids=[c.provider_payment_id for c in charges if c.provider_payment_id],
+        ids=[own for c in charges if (own := _own_id(c.metadata)) is not None],
     )
     for row in rows:
         found[str(row.id)] = row
@@ -160,16 +122,16 @@ def _own_id(metadata: Mapping[str, str]) -> UUID | None:
         return None
 
 
-def _match(ours: Mapping[str, Row[Any]], charge: ProviderCharge) -> Row[Any] | None:
+def _match(ours: Mapping[str, ChargedPayment], charge: ProviderCharge) -> ChargedPayment | None:
     by_intent = ours.get(charge.provider_payment_id or "")
     return by_intent or ours.get(charge.metadata.get("payment", ""))
 
 
-def _side(row: Row[Any] | None, agreed: Mapping[UUID, str]) -> OurSide | None:
+def _side(row: ChargedPayment | None, agreed: Mapping[UUID, str]) -> OurSide | None:
     if row is None:
         return None
     return OurSide(
-        state=State(row.state),
+        state=row.state,
         money=Money(row.amount_captured or row.amount, row.currency),
         charge_id=row.provider_charge_id or agreed.get(row.id),
     )
@@ -179,7 +141,7 @@ def _record(
     conn: Connection,
     kind: BreakKind,
     charge: ProviderCharge,
-    row: Row[Any] | None,
+    row: ChargedPayment | None,
     now: datetime,
 ) -> bool:
     found = BreakFound(
@@ -207,23 +169,9 @@ def _record(
     return breaks.record(conn, found, now=now)
 
 
-_MISSING = text(
-    """
-    SELECT p.id, p.state, p.amount_captured, p.currency, p.provider_payment_id, p.captured_at,
-           i.cycle_id
-      FROM payments p
-      LEFT JOIN attempts a ON a.payment_id = p.id AND a.outcome = 'succeeded'
-      LEFT JOIN invoices i ON i.id = p.invoice_id
-     WHERE p.captured_at IS NOT NULL AND p.confirmed_at IS NULL
-       AND coalesce(a.first_sent_at, p.captured_at) >= :since AND p.captured_at < :before
-       AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = p.id AND b.resolved_at IS NULL)
-    """
-)
-
-
 def _report_missing(conn: Connection, since: datetime, before: datetime, now: datetime) -> int:
     """Record captures that are missing from the complete list of the window."""
-    rows = conn.execute(_MISSING, {"since": since, "before": before}).all()
+    rows = charge_list.unlisted(conn, since=since, before=before)
     found = [
         BreakFound(
             kind=BreakKind.MISSING_AT_PROVIDER,

@@ -5,17 +5,17 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, Row
 
 from billing.flows.breaks import operator
 from billing.flows.settlement.step_run import OVERLAP, StepRun
 from billing.rules.reconciliation import BreakFound, BreakKind, MovementKind
 from billing.store.settlement import batch_breaks, breaks, matching, missing, runs
 from billing.store.settlement.matching import Batch
+from billing.store.transactions import allow_memory
 
 BATCH: Final = 20_000
 MISSING_BATCH: Final = 1_000
-_ROOM = text("SET LOCAL work_mem = '64MB'")
 
 
 def match(step: StepRun) -> None:
@@ -33,7 +33,7 @@ def match(step: StepRun) -> None:
 
 def _judge_next(step: StepRun) -> bool:
     with step.batch() as conn:
-        conn.execute(_ROOM)
+        allow_memory(conn)
         batch = matching.lock_batch(conn, after=step.cursor.get("after", ""), limit=BATCH)
         if batch is None:
             return False

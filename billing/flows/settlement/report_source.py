@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine
 
 from billing.errors import ErrorCode
 from billing.flows.settlement.matching import changed_rows
@@ -22,6 +22,7 @@ from billing.gateway.registry import report_reader
 from billing.gateway.reports import MalformedReport, ReportedMovement
 from billing.store.engine import driver_connection
 from billing.store.settlement import breaks, runs, staging
+from billing.store.transactions import allow_memory, allow_time
 
 CHUNK_ROWS: Final = 1_000
 _HASH_BYTES: Final = 1 << 20
@@ -85,8 +86,8 @@ def stage(step: StepRun) -> None:
     """Import the whole file in one transaction; a second time changes nothing."""
     path = _path(step)
     with step.batch() as conn:
-        conn.execute(text("SET LOCAL statement_timeout = 0"))
-        conn.execute(text("SET LOCAL work_mem = '64MB'"))
+        allow_time(conn)
+        allow_memory(conn)
         staging.make_staging(conn)
         rows = 0
         with (
@@ -96,7 +97,7 @@ def stage(step: StepRun) -> None:
             for chunk, count in _chunks(path, step.run.id):
                 copy.write(chunk)
                 rows += count
-        conn.execute(text("ANALYZE settlement_staging"))
+        staging.analyze_staging(conn)
         span = staging.staged_span(conn)
         merged = staging.merge_staging(conn)
         breaks.record_all(conn, changed_rows(merged.changed, step.run.id), now=step.now)

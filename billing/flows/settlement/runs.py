@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Row, text
+from sqlalchemy import Connection, Engine, Row
 from sqlalchemy.exc import DBAPIError
 
 from billing.errors import BillingError, first_line
@@ -81,8 +81,6 @@ STEPS: Final[Mapping[str, Mapping[str, SettlementStep]]] = {
 
 # --- beginning a run ----------------------------------------------------------------------------
 
-_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('settlement', 0))")
-
 
 def is_due(last: datetime | None, *, now: datetime, every: timedelta) -> bool:
     """Tell whether a boundary of `every` (counted from midnight UTC) passed since `last`.
@@ -115,7 +113,7 @@ def begin(engine: Engine, *, now: datetime, every: timedelta = timedelta(0)) -> 
     that is not settled, if that is earlier.
     """
     with engine.begin() as conn:
-        conn.execute(_ONE_AT_A_TIME)
+        runs.one_at_a_time(conn)
         for row in runs.running(conn):
             if row.source == "provider":
                 return UUID(str(row.id))

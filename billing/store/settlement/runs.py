@@ -32,9 +32,15 @@ _START = text(
     RETURNING id
     """
 )
+_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('settlement', 0))")
 _BY_REFERENCE = text(
     "SELECT id FROM reconciliation_runs WHERE source = :source AND reference = :reference"
 )
+
+
+def one_at_a_time(conn: Connection) -> None:
+    """Wait until no other transaction begins a run; released at the end of the transaction."""
+    conn.execute(_ONE_AT_A_TIME)
 
 
 def start(

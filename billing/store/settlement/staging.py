@@ -21,6 +21,7 @@ _STAGE_TABLE: Final = text(
     "CREATE TEMPORARY TABLE settlement_staging (LIKE settlement_rows INCLUDING DEFAULTS)"
     " ON COMMIT DROP"
 )
+_ANALYZE: Final = text("ANALYZE settlement_staging")
 # A page at a time, a table of its own would cost more than the page.
 _PAGE: Final = f"""
     unnest(CAST(:provider_transaction_id AS text[]), CAST(:run_id AS uuid[]),
@@ -105,6 +106,11 @@ class Merged:
 def make_staging(conn: Connection) -> None:
     """Create this transaction's staging table; it writes no log and is gone at the end."""
     conn.execute(_STAGE_TABLE)
+
+
+def analyze_staging(conn: Connection) -> None:
+    """Let the planner know how much is staged."""
+    conn.execute(_ANALYZE)
 
 
 def copy_into_staging() -> str:
