@@ -863,7 +863,7 @@ def test_a_charge_that_a_worker_booked_meanwhile_does_not_hide_a_second_one(
         return row
 
     with monkeypatch.context() as racing:
-        racing.setattr(settlement, "lock_row", captured_meanwhile)
+        racing.setattr(settlement_rows, "lock_row", captured_meanwhile)
         run(world)
     run(world)
 

@@ -17,7 +17,7 @@ from billing.gateway import BalanceTransaction, Gateway
 from billing.gateway.gateways import NO_GATEWAYS, just
 from billing.gateway.reports import MalformedReport
 from billing.store.journal import posting
-from billing.store.settlement import exchanges
+from billing.store.settlement import exchanges, staging
 from billing.store.settlement import runs as settlement
 from tests.scenarios.world import Subscriber, World
 from tests.waiting import PATIENCE
@@ -175,7 +175,7 @@ def test_an_import_that_was_killed_goes_on_when_the_file_is_imported_again(
         raise Killed
 
     with monkeypatch.context() as killed:
-        killed.setattr(settlement, "merge_staging", dying)
+        killed.setattr(staging, "merge_staging", dying)
         with pytest.raises(Killed):
             import_(world, file)
     assert staged(world) == 0
