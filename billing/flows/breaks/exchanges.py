@@ -85,7 +85,7 @@ class Exchange:
         at = keys.compact(self.at)
         source = sha256(self.source.strip().encode()).hexdigest()[:16]  # a key has no spaces
         sold, bought = (f"{m.amount}{m.currency}" for m in (self.sold, self.bought))
-        return f"{exchanges.FIRST_HERE}{at}:{sold}:{bought}:{source}"
+        return f"{exchanges.UNMATCHED_PREFIX}{at}:{sold}:{bought}:{source}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +187,7 @@ def _without_references(conn: Connection, exchange: Exchange) -> Recording:
     key = exchange.first_here_key
     if exchanges.by_key(conn, key) is not None:
         return _again(conn, exchange, key)
-    for same in exchanges.alike(conn, *_amounts(exchange), exchange.at):
+    for same in exchanges.with_same_amounts(conn, *_amounts(exchange), exchange.at):
         return _again(conn, exchange, same.source_key)
     shown = [
         settlement_rows.unknown_with_net(conn, money.currency, money.amount)
@@ -211,14 +211,14 @@ def _with_references(conn: Connection, exchange: Exchange, references: Sequence[
         # This exchange was recorded without references: otherwise the rows' breaks would name its
         # key.
         same = _again(conn, exchange, exchange.first_here_key)
-        unshown = exchanges.alike(conn, *_amounts(exchange), None)
+        unshown = exchanges.with_same_amounts(conn, *_amounts(exchange), None)
         if same.source_key in [row.source_key for row in unshown]:
             return Recording(same.source_key, False, explains, (*same.words, done_with))
         raise Conflict(
             f"{same.source_key} is other transactions of the provider's",
             code=ErrorCode.EXCHANGE_OF_OTHERS,
         )
-    for waiting in exchanges.alike(conn, *_amounts(exchange), None):
+    for waiting in exchanges.with_same_amounts(conn, *_amounts(exchange), None):
         raise Conflict(
             f"{waiting.source_key} has the same amounts and waits for its transactions",
             code=ErrorCode.EXCHANGE_WAITING,
@@ -282,9 +282,9 @@ def _locked(conn: Connection, references: Sequence[str]) -> list[Row[Any]]:
 def _known(found: Sequence[Row[Any]], references: Sequence[str]) -> str | None:
     """Return the key of the exchange that the breaks of both transactions name, if any."""
     keys = {
-        row.provider_transaction_id: row.ours[exchanges.NAMED]
+        row.provider_transaction_id: row.ours[exchanges.EXCHANGE_KEY]
         for row in found
-        if exchanges.NAMED in row.ours
+        if exchanges.EXCHANGE_KEY in row.ours
     }
     out, back = (keys.get(reference) for reference in references)
     return out if out == back else None
@@ -366,7 +366,7 @@ def _explain(conn: Connection, plan: Recording, reason: str, now: datetime, acto
             resolved_at=now,
             resolution=reason,
             resolved_by=str(actor),
-            ours={**row.ours, exchanges.NAMED: plan.source_key},
+            ours={**row.ours, exchanges.EXCHANGE_KEY: plan.source_key},
         )
         words = f"{reason}; it is a side of {plan.source_key}"
         breaks.annotate(conn, row.id, at=now, actor=actor, words=words)

@@ -138,7 +138,9 @@ def resolve(
     return plan
 
 
-def take_in(conn: Connection, known: Row[Any], difference: BreakFound, *, now: datetime) -> None:
+def apply_earlier_decision(
+    conn: Connection, known: Row[Any], difference: BreakFound, *, now: datetime
+) -> None:
     """Apply an operator's earlier decision to a (locked) settlement row that came later.
 
     `known` is the resolved break, found by the list of charges or by another row; `difference` is

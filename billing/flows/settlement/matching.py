@@ -53,7 +53,7 @@ def _record(conn: Connection, batch: Batch, step: StepRun) -> int:
     decided = breaks.decided(conn, [difference.dedupe_key for difference in found.values()])
     for difference in found.values():
         if (known := decided.get(difference.dedupe_key)) is not None:
-            operator.take_in(conn, known, difference, now=step.now)
+            operator.apply_earlier_decision(conn, known, difference, now=step.now)
     return breaks.record_all(conn, found.values(), now=step.now)
 
 

@@ -1,8 +1,8 @@
 """Exchanges the provider made of money it holds: one row each, never changed.
 
 The key of an exchange that a person recorded before the settlement showed it begins with
-`FIRST_HERE`. A resolved break of a settlement row that belongs to an exchange has the exchange's
-key under `NAMED`, so queries can tell which rows an exchange accounts for.
+`UNMATCHED_PREFIX`. A resolved break of a settlement row that belongs to an exchange has the
+exchange's key under `EXCHANGE_KEY`, so queries can tell which rows an exchange accounts for.
 """
 # ruff: noqa: S608  statements are put together from constants of this file
 
@@ -18,12 +18,12 @@ from billing.ledger import keys
 from billing.store.arrays import literal
 from billing.store.tables import fx_events
 
-FIRST_HERE: Final = keys.fx_event("conversion:")
-NAMED: Final = "fx_event"
+UNMATCHED_PREFIX: Final = keys.fx_event("conversion:")
+EXCHANGE_KEY: Final = "fx_event"
 
 # Of the exchanges `x`, those that the provider's settlement hasn't shown yet.
-UNSHOWN: Final = f"""starts_with(x.source_key, '{FIRST_HERE}')
-           AND NOT EXISTS (SELECT FROM breaks b WHERE b.ours ->> '{NAMED}' = x.source_key)"""
+UNSHOWN: Final = f"""starts_with(x.source_key, '{UNMATCHED_PREFIX}')
+           AND NOT EXISTS (SELECT FROM breaks b WHERE b.ours ->> '{EXCHANGE_KEY}' = x.source_key)"""
 
 _ADD = text(
     """
@@ -71,7 +71,7 @@ _SHOWN = f"""
               JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'psp_fees'
              WHERE e.source_key = x.source_key), 0)::bigint AS fee,
            ARRAY(SELECT b.provider_transaction_id FROM breaks b
-                  WHERE b.ours ->> '{NAMED}' = x.source_key
+                  WHERE b.ours ->> '{EXCHANGE_KEY}' = x.source_key
                   ORDER BY b.provider_transaction_id) AS references
       FROM fx_events x
 """
@@ -128,7 +128,7 @@ def by_key(conn: Connection, source_key: str) -> Row[Any] | None:
     return conn.execute(_BY_KEY, {"key": source_key}).one_or_none()
 
 
-def alike(
+def with_same_amounts(
     conn: Connection, sold: tuple[int, str], bought: tuple[int, str], at: datetime | None
 ) -> list[Row[Any]]:
     """Return the exchanges of no payment with these amounts, made at an instant.
