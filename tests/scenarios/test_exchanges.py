@@ -18,7 +18,7 @@ from billing.flows.settlement import tie_out as settle_close
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from billing.store.access import audit
-from billing.store.settlement import breaks, runs
+from billing.store.settlement import breaks, rows
 from billing.store.settlement import exchanges as fx
 from tests.scenarios.money import balances
 from tests.scenarios.world import Subscriber, World
@@ -404,7 +404,7 @@ def test_a_death_in_the_middle_leaves_nothing(
     references = convert(world)
     world.close_books()
     before = everything(world)
-    module = {"decide_row": runs, "annotate": breaks, "record": audit}[dies_at]
+    module = {"decide_row": rows, "annotate": breaks, "record": audit}[dies_at]
     with monkeypatch.context() as dying:
         real = getattr(module, dies_at)
 
