@@ -1,21 +1,23 @@
 """Perennial, a subscription billing engine that can prove it charged everyone once.
 
-One renewal, function by function (docs/architecture.md tells it at length):
+One renewal, function by function (docs/architecture.md has all of it):
 
-    workers.daemons.scheduler   tick                        the daemon's heartbeat
-      flows.renew         open_due_cycles             lock due subscriptions, batch by batch
-        periods             nth                         which period is number n
-        plans.terms         version_for_period          which terms apply to it
-        invoices            draft                       what it owes
-        ledger.recipes      invoice_issued              what that posts
-      flows.collect       dispatch_due                which payments want a worker
-    workers.daemons.charges     charge                      one payment, any number of times
-      flows.collect       begin                       commit the attempt and its key
-      gateway.stripe      charge                      the call; every answer is an outcome
-      flows.collect       finish                      write down what became of it
-        flows.resolve       captured | declined | ...   state, journal, ladder, status
-        dunning             decide                      what follows a decline
-    workers.daemons.reconciler  tick
-      flows.confirm       run                         does the provider have the money?
-      flows.close         run                         resolved, nothing owed, confirmed: closed
+    workers.daemons.scheduler          Scheduler.tick
+      flows.cycles.opening             open_due_cycles             lock due subscriptions, by batch
+        flows.cycles.deciding          decide                      pure: the next cycle
+          rules.periods                nth                         the period with number n
+          plans.terms                  version_for_period          the terms of that period
+          rules.invoices               draft                       lines and total
+        ledger.recipes                 invoice_issued              the entry
+      flows.payments.collecting        dispatch_due                payments that are due
+    workers.daemons.charges            charge                      one payment, any number of times
+      flows.payments.collecting        begin                       commit the attempt and its key
+      gateway.stripe                   charge                      the call, with an outcome
+      flows.payments.collecting        finish                      write the outcome
+        flows.payments.outcomes        apply                       state, journal, status
+        rules.dunning                  decide                      the next step after a decline
+    workers.daemons.reconciler         Reconciler.tick
+      flows.settlement.charge_list     run                         confirm captures
+      flows.settlement.runs            work_on_all                 the night's settlement
+      flows.cycles.closing             run                         close cycles that agree
 """

@@ -96,13 +96,13 @@ class EmbeddedPostgres(EmbeddedServer):
         Every process of PostgreSQL has the data folder as its working directory, which tells
         it from a stranger that got its pid after a reboot.
         """
-        for signum, patience in ((signal.SIGINT, 20.0), (signal.SIGKILL, 5.0)):
+        for signum, timeout in ((signal.SIGINT, 20.0), (signal.SIGKILL, 5.0)):
             left = _processes_in(self._data)
             if not left:
                 break
             logger.info("ending a leftover PostgreSQL (%s)", signal.Signals(signum).name)
             _signal_all(left, signum)
-            psutil.wait_procs(left, timeout=patience)
+            psutil.wait_procs(left, timeout=timeout)
         (self._data / "postmaster.pid").unlink(missing_ok=True)
 
     def _launch(self, output: int | IO[bytes]) -> subprocess.Popen[bytes]:

@@ -67,7 +67,7 @@ def prove(
     grace: timedelta = GRACE,
     reconcile_grace: timedelta = RECONCILE_GRACE,
 ) -> list[PromiseResult]:
-    """Check promises 1 to 5 over all rows, as they stand in one snapshot, and change nothing.
+    """Check promises 1 to 5 over all rows in one snapshot, and change nothing.
 
     `now` is domain time: renewals and attempts due longer than `grace`, and captures that wait for
     reconciliation longer than `reconcile_grace`, are findings; without `now` those checks are left

@@ -46,7 +46,7 @@ class Webhooks(Ticking):
         return results
 
     def handle_due(self) -> list[Result]:
-        """Handle every event that is due, batch by batch, and count what came of it."""
+        """Handle every event that is due, batch by batch, and count the results."""
         done: list[Result] = []
         while not self._stopping.is_set():
             results = handling.handle_due(self._runtime.context)

@@ -1,4 +1,4 @@
-"""What became of the demo's money, counted from the rows and asked of the provider."""
+"""Checks of the demo's money: our rows against the provider's figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class OpenBreak:
 
 @dataclass(frozen=True)
 class WebhookFigures:
-    """Deliveries, as the provider counted them, and what became of those that failed.
+    """Deliveries, as the provider counted them, and how those that failed ended.
 
     Of the lost ones `swept` were found by the sweep, and `missing` never reached us; `unhandled`
     are events that did and wait.
@@ -57,7 +57,7 @@ class WebhookFigures:
 
 @dataclass(frozen=True)
 class MoneyFigures:
-    """Refunds, disputes, settlement: what there is, beside what there should be.
+    """Refunds, disputes, settlement: actual counts beside the expected ones.
 
     `taken` are captures at the provider that no engine asked for, by currency in minor units.
     `alerts` is the gauge on which the alert about open breaks goes off, by kind.
@@ -86,7 +86,7 @@ class MoneyFigures:
         return _counted([found.kind for found in self.open_breaks])
 
     def findings(self, captured_payments: int) -> list[str]:
-        """Say in words what doesn't agree with what the demo did."""
+        """Return in words the differences from what the demo did."""
         unintended = [found for found in self.open_breaks if found not in self.intended_breaks]
         unnoticed = [found for found in self.intended_breaks if found not in self.open_breaks]
         alerts = {kind: n for kind, n in self.alerts.items() if n}
@@ -210,7 +210,7 @@ def _by_state(conn: Connection, noun: str) -> dict[str, int]:
 
 
 def _intended(intent: Mapping[str, Any]) -> OpenBreak:
-    """Return the break that a PaymentIntent which nobody of ours made has to become."""
+    """Return the break of a PaymentIntent that was made without the engine."""
     return OpenBreak(
         str(BreakKind.UNKNOWN_AT_PROVIDER),
         str(intent["id"]),

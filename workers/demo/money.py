@@ -1,8 +1,8 @@
-"""The demo's money: what is given back, disputed, exchanged, and done behind the engine's back.
+"""The demo's money: refunds, disputes, exchanges, and changes at the provider without the engine.
 
-A timetable of acts. Each names a customer of the cast (`world.CAST`) and is played at the
-first stop of the clock on or after its day, or a later one if there is no payment to play it with
-yet. In between, more is refunded and disputed by lot.
+A timetable of acts. Each names a customer of the cast (`world.CAST`) and is played at the first
+stop of the clock on or after its day, or a later one if there is no payment to play it with yet. In
+between, random payments are refunded and disputed.
 """
 
 import random
@@ -35,8 +35,8 @@ SETTLED_IN: Final = {"jpy": "usd", "gbp": "eur"}
 RATES: Final = {"jpy:usd": "0.0067", "gbp:eur": "1.1634"}
 BAD_ROADS: Final = {"loss": 0.2, "duplication": 0.2, "reordering": 0.2, "reordering_ms": 200}
 
-# By lot: so often, so many of so many subscriptions, and not in the last days, because a refund
-# or a dispute takes some days to its end.
+# Random refunds and disputes: how often, how many of how many subscriptions. None in the last days,
+# because a refund or a dispute takes some days to end.
 REFUNDS_EVERY: Final = timedelta(days=10)
 DISPUTES_EVERY: Final = timedelta(days=30)
 SUBSCRIPTIONS_A_REFUND: Final = 150

@@ -1,4 +1,4 @@
-"""The demo's people and their misfortunes: who subscribes to what, and what goes wrong."""
+"""The demo's customers, their subscriptions, and the faults."""
 
 import random
 from collections.abc import Mapping, Sequence
@@ -57,7 +57,7 @@ class Part:
     currency: str = "USD"
 
 
-# The first customers, in this order; `demo_money` says what becomes of their money.
+# The first customers, in this order; `money.py` has the acts on their payments.
 CAST: Final[Mapping[str, Part]] = {
     "refunded": Part(),
     "won": Part(),
@@ -87,7 +87,7 @@ FAULTS: Final = (
 
 @dataclass
 class Misfortunes:
-    """Counts what was done to the engine, beside what the sandbox counts itself."""
+    """Counts the faults that the demo made; the sandbox counts its own."""
 
     duplicated_messages: int = 0
     redis_flushed: int = 0
@@ -197,7 +197,7 @@ def double_messages(runtime: Runtime, rng: random.Random, done: Misfortunes) -> 
 
 
 def flush_redis(runtime: Runtime, done: Misfortunes) -> None:
-    """Make Redis forget everything."""
+    """Empty Redis."""
     runtime.broker.client.flushall()
     done.redis_flushed += 1
 

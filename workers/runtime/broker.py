@@ -1,8 +1,8 @@
 """The doorbell: Dramatiq on Redis, configured to do as little as possible.
 
 A message carries the id of one payment or refund and is only a hint. It may be lost, doubled or
-late: what is due stands in Postgres, and the next tick rings again. The broker therefore has no
-retries, delays, results or pipelines: each of these breaks when Redis loses its data.
+late: Postgres has what is due, and a later tick rings again. The broker therefore has no retries,
+delays, results or pipelines: each of these breaks when Redis loses its data.
 """
 
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""What children print: shown with a prefix, and kept in a rotated file for each child."""
+"""The output of children: shown with a prefix, and kept in a rotated file for each child."""
 
 import logging
 import os

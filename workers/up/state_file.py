@@ -1,4 +1,4 @@
-"""The file in which a supervisor says how its children are, for `billing status`."""
+"""The file with the state of a supervisor's children, for `billing status`."""
 
 import json
 import os

@@ -137,10 +137,10 @@ class Supervisor:
 
     def _stop_one(self, child: Child) -> None:
         steps = ((child.spec.stop_signal, child.spec.stop_timeout), (child.spec.kill_signal, 5.0))
-        for signum, patience in steps:
+        for signum, timeout in steps:
             child.signal(signum)
             interrupts = self._interrupts
-            deadline = time.monotonic() + patience
+            deadline = time.monotonic() + timeout
             while child.alive() and time.monotonic() < deadline and self._interrupts == interrupts:
                 time.sleep(0.02)
             if not child.alive():

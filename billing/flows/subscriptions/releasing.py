@@ -89,7 +89,7 @@ def release_subscription(
     actor: Actor,
     policy: Policy,
 ) -> Released:
-    """Put a parked subscription back into scheduling and return what became of missed periods.
+    """Put a parked subscription back into scheduling; return how its missed periods were handled.
 
     `bill` opens every missed period now, billed, whatever the cap; `skip` opens them unbilled; None
     follows the catch-up policy. A subscription whose cancellation came due meanwhile ends, and no

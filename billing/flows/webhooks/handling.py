@@ -128,7 +128,7 @@ def _put_off(context: Context, each: ObjectEvents, why: str) -> Result:
     return Result(each, error=why)
 
 
-# --- by hand ------------------------------------------------------------------------------------
+# --- replay -------------------------------------------------------------------------------------
 
 
 def replay(context: Context, event_ids: Sequence[str]) -> list[Result]:

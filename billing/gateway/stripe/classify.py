@@ -1,7 +1,7 @@
-"""What an answer means: the table from provider facts to outcomes, without any I/O.
+"""The outcome of each answer of Stripe, from plain facts and without any I/O.
 
-The Stripe modules reduce an exception to a `Fault` and an object to an `Intent`; here it is
-decided how much is known. In doubt the outcome is `Unknown`: asking again under the same
+The Stripe modules reduce an exception to a `Fault` and an object to an `Intent`; this module
+decides what is known for certain. In doubt the outcome is `Unknown`: asking again under the same
 key costs a request, a wrong "no" costs the customer a second payment.
 """
 
@@ -39,7 +39,7 @@ from billing.rules.payments import RefusalReason
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One request that brought no object: the facts of the refusal or the failure."""
+    """One request without an object as its answer: the facts of the refusal or the failure."""
 
     kind: FaultKind
     message: str
@@ -54,7 +54,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Intent:
-    """What matters of a PaymentIntent."""
+    """The facts of a PaymentIntent that decide the outcome."""
 
     id: str
     status: str
@@ -72,13 +72,13 @@ class Intent:
 # key proves that something else was executed under it.
 _REFUSED: Final = frozenset({FaultKind.INVALID_REQUEST})
 _REFUSED_ON_FIRST_SEND: Final = frozenset({FaultKind.PERMISSION, FaultKind.IDEMPOTENCY})
-# Not executed, may be sent again as it is; after an earlier send it says nothing.
+# Not executed, may be sent again as it is. After an earlier send this doesn't tell its outcome.
 _DEFERRED_ON_FIRST_SEND: Final = frozenset(
     {FaultKind.AUTHENTICATION, FaultKind.RATE_LIMIT, FaultKind.NOT_SENT}
 )
-# Codes that tell of another request at work, under whatever status they come.
+# Codes of another request at work, with any status.
 _BUSY_CODES: Final = frozenset({"idempotency_key_in_use", "lock_timeout"})
-# An authorisation that ran out before it was captured.
+# An authorisation that expired before it was captured.
 EXPIRED_CODES: Final = frozenset(
     {"charge_expired_for_capture", "capture_charge_authorization_expired"}
 )
@@ -91,7 +91,7 @@ _MONEY_MOVES: Final = frozenset({"succeeded", "processing", "requires_capture"})
 def outcome_of_fault(
     fault: Fault, *, first_send: bool, provider_payment_id: str | None = None
 ) -> Outcome:
-    """Say what a failed request means for the attempt it carried."""
+    """Return the outcome of an attempt whose request failed."""
     if fault.kind is FaultKind.CARD:
         return _declined(fault, provider_payment_id)
     refused = fault.kind in _REFUSED or (first_send and fault.kind in _REFUSED_ON_FIRST_SEND)
@@ -105,7 +105,9 @@ def outcome_of_fault(
 def outcome_of_intent(
     intent: Intent, request: ChargeRequest, request_id: str | None = None
 ) -> Outcome:
-    """Say what a PaymentIntent means for an attempt; another payment's is never its success."""
+    """Return the outcome of an attempt from a PaymentIntent; another payment's is never its
+    success.
+    """
     difference = difference_from(intent, request)
     if difference is not None:
         message = f"the answer has another {difference} than the request"
@@ -131,7 +133,7 @@ def outcome_of_intent(
 
 
 def outcome_of_cancel(intent: Intent, request_id: str | None = None) -> Outcome | Absent:
-    """Say what became of a PaymentIntent that was to be canceled."""
+    """Return the outcome of canceling a PaymentIntent."""
     match intent.status:
         case "canceled":
             return Absent()
@@ -145,7 +147,7 @@ def outcome_of_cancel(intent: Intent, request_id: str | None = None) -> Outcome 
 def outcome_of_capture(
     intent: Intent, provider_payment_id: str, amount: Money, request_id: str | None = None
 ) -> Outcome:
-    """Say what a PaymentIntent means for its capture; another sum is never its success."""
+    """Return the outcome of a capture from its PaymentIntent; another sum is never its success."""
     if intent.id != provider_payment_id:
         message = "the answer is about another PaymentIntent"
         return Unknown("wrong_id", message, provider_payment_id, request_id)
@@ -168,7 +170,7 @@ def outcome_of_capture(
 def outcome_of_refused_capture(
     fault: Fault, intent: Intent, provider_payment_id: str, amount: Money
 ) -> Outcome:
-    """Say what became of a capture that was refused because of the state the payment is in now."""
+    """Return the outcome of a capture that was refused because of the payment's present state."""
     if intent.id == provider_payment_id:
         refusal = _rejected(fault)
         if intent.status in _NEVER_AUTHORISED:
@@ -193,7 +195,7 @@ def declined_by(
 
 
 def difference_from(intent: Intent, request: ChargeRequest) -> str | None:
-    """Name the first thing that shows the PaymentIntent to be another payment's, if any."""
+    """Return the first difference that shows the PaymentIntent to be another payment's, if any."""
     if request.provider_payment_id not in (None, intent.id):
         return "id"
     if intent.amount.currency != request.amount.currency:

@@ -23,7 +23,7 @@ _GONE: Final = frozenset({RefundStatus.FAILED, RefundStatus.CANCELED})  # no mon
 def outcome_of_refund_fault(
     fault: Fault, request: RefundRequest, *, first_send: bool
 ) -> Rejected | Deferred | Unknown:
-    """Say what a failed request means for the refund it carried."""
+    """Return the outcome of a refund whose request failed."""
     outcome = outcome_of_fault(
         fault, first_send=first_send, provider_payment_id=request.provider_payment_id
     )
@@ -36,7 +36,7 @@ def outcome_of_refund_fault(
 def outcome_of_refund(
     refund: ProviderRefund, request: RefundRequest, request_id: str | None = None
 ) -> RefundAccepted | Unknown:
-    """Say what a refund means for a request; another's is never its success."""
+    """Return the outcome of a request from a refund; another request's is never its success."""
     difference = refund_difference(refund, request)
     if difference is not None:
         message = f"the answer has another {difference} than the request"

@@ -56,7 +56,7 @@ class MethodFacts:
 
 @dataclass(frozen=True, slots=True)
 class AttemptFacts:
-    """One attempt: sent when, with what, and what came of it.
+    """One attempt: when and with what it was sent, and its outcome.
 
     `method` is None where the payment method belongs to another customer by now.
     """

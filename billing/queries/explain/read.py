@@ -111,7 +111,7 @@ def explain_payment(conn: Connection, payment_id: UUID, now: datetime) -> Paymen
 
 
 def explain_subscription(conn: Connection, reference: str, now: datetime) -> SubscriptionExplained:
-    """Explain why a subscription is, or isn't, charged now, and what became of its last cycle.
+    """Explain why a subscription is, or isn't, charged now, and how its last cycle ended.
 
     Raises `NotFound`.
     """

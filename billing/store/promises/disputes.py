@@ -1,4 +1,4 @@
-"""Promise 3 of disputes: what is withheld and what is lost stands in the journal."""
+"""Promise 3 for disputes: the journal has the amounts withheld and lost."""
 # ruff: noqa: S608  statements are put together from constants of this file
 
 from typing import Final

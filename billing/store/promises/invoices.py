@@ -1,4 +1,4 @@
-"""Promise 3 of invoices and captures: rows, lines and the journal agree."""
+"""Promise 3 for invoices and captures: rows, lines and the journal agree."""
 # ruff: noqa: S608  statements are put together from constants of this file
 
 from typing import Final

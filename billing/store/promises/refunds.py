@@ -1,4 +1,4 @@
-"""Promise 3 of money given back: refunds add up and stand in the journal."""
+"""Promise 3 for refunds: they add up, and the journal has them."""
 # ruff: noqa: S608  statements are put together from constants of this file
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""Promise 3 of revenue: what is recognised, deferred, given back and given up adds up."""
+"""Promise 3 for revenue: recognised, deferred, given back and written off add up."""
 # ruff: noqa: S608  statements are put together from constants of this file
 
 from typing import Final

@@ -1,4 +1,4 @@
-"""Runs the checks of a promise and counts the rows that it is about."""
+"""Runs the checks of a promise and counts the rows checked."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,7 @@ from billing.store.promises.one_capture import LEGAL_COLUMNS
 def findings(
     conn: Connection, checks: Sequence[Check], params: Mapping[str, Any] | None = None
 ) -> list[str]:
-    """Run the checks and return what they found, in their order."""
+    """Run the checks and return their findings, in their order."""
     given = {**LEGAL_COLUMNS, **(params or {})}
     return [words for check in checks for words in check.run(conn, given)]
 
@@ -52,6 +52,6 @@ _COUNTS = {
 
 
 def counts(conn: Connection, promise: int) -> dict[str, int]:
-    """Return how many rows a promise is about."""
+    """Return how many rows a promise covers."""
     row = conn.execute(text(_COUNTS[promise])).one()
     return {name: int(value) for name, value in row._mapping.items()}

@@ -1,4 +1,4 @@
-"""Promise 3 of the settlement: fees and exchanges stand in the journal."""
+"""Promise 3 for settlement: the journal has fees and exchanges."""
 # ruff: noqa: S608  statements are put together from constants of this file
 
 from typing import Final
