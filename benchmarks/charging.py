@@ -52,7 +52,7 @@ def _due_payments(runtime: Runtime) -> None:
         reference = f"bench-{number}"
         customers.create(
             runtime.engine,
-            runtime.gateway,
+            runtime.gateways,
             name=reference,
             external_id=reference,
             payment_method="pm_card_visa",

@@ -90,8 +90,8 @@ def environment(world: Servers, provider_url: str) -> dict[str, str]:
 
 _CUSTOMERS = text(
     """
-    INSERT INTO customers (id, external_id, name, provider_customer_id, created_at)
-    SELECT gen_random_uuid(), :prefix || g, 'Customer ' || g, :prefix || 'cus_' || g, :now
+    INSERT INTO customers (id, provider, external_id, name, provider_customer_id, created_at)
+    SELECT gen_random_uuid(), 'stripe', :prefix || g, 'Customer ' || g, :prefix || 'cus_' || g, :now
       FROM generate_series(1, :count) g
     """
 )

@@ -60,6 +60,7 @@ class Door:
                 [ACCOUNT],
                 Intake(
                     engine=engine,
+                    provider=ACCOUNT,
                     read=KINDS["stripe"].read_delivery,
                     wall=self.clock.wall,
                     secrets=secrets,

@@ -112,7 +112,7 @@ def _services(runtime: Runtime, metrics: ProcessMetrics, counted: ApiMetrics) ->
     return Services(
         engine,
         PaymentApi(engine, policy, clock, _ThreadWorker(runtime, metrics)),
-        CustomerApi(engine, runtime.gateway, policy, clock),
+        CustomerApi(engine, runtime.gateways, policy, clock),
         counted,
     )
 

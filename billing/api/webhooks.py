@@ -47,6 +47,7 @@ class Intake:
     """
 
     engine: Engine
+    provider: str
     read: ReadDelivery
     wall: Callable[[], datetime]
     secrets: Sequence[str]
@@ -72,7 +73,7 @@ class Intake:
         event = self.read(
             body, headers, self.secrets, wall=wall, tolerance=self.tolerance, live=self.live
         )
-        for new in flow.receive(self.engine, [event], source="webhook", wall=wall):
+        for new in flow.receive(self.engine, self.provider, [event], source="webhook", wall=wall):
             self.received(new.kind, "webhook")
         return event
 
@@ -86,6 +87,7 @@ def _intakes(runtime: Runtime, metrics: ProcessMetrics) -> Mapping[str, Intake]:
     intakes = {
         name: Intake(
             engine=runtime.engine,
+            provider=name,
             read=KINDS[account.kind].read_delivery,
             wall=runtime.clock.wall,
             secrets=settings.webhook_secrets(name),

@@ -44,18 +44,28 @@ class Context:
     """The parts that a flow takes as a whole.
 
     `gateways` maps the name of each provider account to its gateway; it is empty where the flow
-    calls no provider.
+    calls no provider. `provider` names the account that this work is about; None is the default.
     """
 
     engine: Engine
     policy: Policy
     clock: Clock
     gateways: Gateways = NO_GATEWAYS
+    provider: str | None = None
 
     @property
     def gateway(self) -> Gateway:
-        """The gateway of the default account. Raises: Unavailable where there is none."""
-        return self.gateways.default
+        """The gateway of the account. Raises: Unavailable where there is none."""
+        return self.gateways.default if self.provider is None else self.gateways.of(self.provider)
+
+    @property
+    def account(self) -> str:
+        """The name of the account. Raises: Unavailable where there is none."""
+        return self.provider or self.gateways.default_account
+
+    def at_provider(self, provider: str) -> "Context":
+        """Return the same parts for work that is about this account."""
+        return replace(self, provider=provider)
 
     def at_one_instant(self) -> "Context":
         """Return the same parts with a clock that stands at this instant."""

@@ -24,9 +24,14 @@ class Gateways:
     @property
     def default(self) -> Gateway:
         """The account that collects for new customers. Raises: Unavailable when there is none."""
+        return self.of(self.default_account)
+
+    @property
+    def default_account(self) -> str:
+        """The name of the account for new customers. Raises: Unavailable when there is none."""
         if self.default_name is None:
             raise Unavailable("there is no provider to ask here")
-        return self.of(self.default_name)
+        return self.default_name
 
     def of(self, provider: str) -> Gateway:
         """Return the gateway of an account. Raises `BadInput` when there is none of that name.

@@ -15,7 +15,9 @@ _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]  # SQLAlchemy l
 
 
 @lru_cache(maxsize=256)
-def _statement(table: Table, columns: tuple[str, ...]) -> TextClause:
+def _statement(
+    table: Table, columns: tuple[str, ...], derived: tuple[tuple[str, str], ...]
+) -> TextClause:
     arrays, picked = [], []
     for name in columns:
         kind = table.c[name].type
@@ -26,14 +28,24 @@ def _statement(table: Table, columns: tuple[str, ...]) -> TextClause:
             arrays.append(f"CAST(:{name} AS {kind.compile(_DIALECT)}[])")
             picked.append(f"x.{name}")
     names = ", ".join(columns)
+    all_names = ", ".join((*columns, *(name for name, _ in derived)))
+    picked += [f"({source})" for _, source in derived]
     return text(
-        f"INSERT INTO {table.fullname} ({names})"  # noqa: S608  names come from our own metadata
+        f"INSERT INTO {table.fullname} ({all_names})"  # noqa: S608  names come from our metadata
         f" SELECT {', '.join(picked)} FROM unnest({', '.join(arrays)}) AS x({names})"
     )
 
 
-def bulk_insert(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert `rows`, which all have the keys of the first, in one statement."""
+def bulk_insert(
+    conn: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    derived: tuple[tuple[str, str], ...] = (),
+) -> None:
+    """Insert `rows`, which all have the keys of the first, in one statement.
+
+    `derived` are further columns, each with the query of its value for a row `x`.
+    """
     if not rows:
         return
     columns = tuple(rows[0])
@@ -43,4 +55,4 @@ def bulk_insert(conn: Connection, table: Table, rows: Sequence[Mapping[str, Any]
         if isinstance(table.c[name].type, JSONB):
             column = [None if value is None else dumps(value) for value in column]
         values[name] = literal(column)
-    conn.execute(_statement(table, columns), values)
+    conn.execute(_statement(table, columns, derived), values)

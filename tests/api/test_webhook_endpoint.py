@@ -255,6 +255,7 @@ def test_the_door_does_not_open_without_a_secret(engine: Engine, secrets: tuple[
     with pytest.raises(BadInput, match="without their signing secret") as caught:
         Intake(
             engine,
+            "stripe",
             KINDS["stripe"].read_delivery,
             door.clock.wall,
             secrets,

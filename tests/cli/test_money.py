@@ -128,7 +128,7 @@ def test_disputes_are_listed_and_shown(paid: World) -> None:
         found = runtime.gateway.dispute_by_id(opened)
         assert found is not None
         with runtime.engine.begin() as conn:
-            dispute_updates.apply(conn, found, now=START)
+            dispute_updates.apply(conn, found, provider="stripe", now=START)
     finally:
         runtime.close()
 

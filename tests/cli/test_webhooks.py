@@ -12,7 +12,13 @@ def handle(world: World) -> None:
     try:
         now, wall = runtime.clock.now(), runtime.clock.wall()
         inbox.sweep(
-            runtime.engine, runtime.gateway, watermark=None, complete=True, now=now, wall=wall
+            runtime.engine,
+            "stripe",
+            runtime.gateway,
+            watermark=None,
+            complete=True,
+            now=now,
+            wall=wall,
         )
         while handling.handle_due(runtime.context):
             pass

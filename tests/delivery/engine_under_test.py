@@ -288,7 +288,7 @@ class EngineUnderTest:
             reference = f"customer-{number}"
             customers.create(
                 self.runtime.engine,
-                self.runtime.gateway,
+                self.runtime.gateways,
                 name=f"Customer {number}",
                 external_id=reference,
                 payment_method=cards[number % len(cards)],

@@ -37,7 +37,7 @@ def let_shoppers_in(engine: EngineUnderTest) -> None:
     for number, card in enumerate(SHOPPERS):
         customers.create(
             runtime.engine,
-            runtime.gateway,
+            runtime.gateways,
             name=f"Shopper {number}",
             external_id=f"shopper-{number}",
             payment_method=card,

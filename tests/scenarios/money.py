@@ -101,7 +101,9 @@ def hear_of_refund(world: World, provider_refund_id: str | None) -> RefundState 
     found = world.gateway.refund_by_id(provider_refund_id)
     assert found is not None
     with world.engine.begin() as conn:
-        return refund_updates.apply(conn, found, now=world.now, policy=world.policy)
+        return refund_updates.apply(
+            conn, found, provider=world.provider, now=world.now, policy=world.policy
+        )
 
 
 def settings(world: World, **wanted: Any) -> None:
@@ -148,7 +150,7 @@ def fetch_dispute(world: World, provider_dispute_id: str) -> ProviderDispute:
 
 def apply_dispute(world: World, found: ProviderDispute) -> Applied:
     with world.engine.begin() as conn:
-        return dispute_updates.apply(conn, found, now=world.now)
+        return dispute_updates.apply(conn, found, provider=world.provider, now=world.now)
 
 
 def hear_of_dispute(world: World, provider_dispute_id: str) -> Applied:

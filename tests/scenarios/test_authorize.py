@@ -87,7 +87,7 @@ def test_it_is_charged_to_the_card_it_names_and_not_to_the_customers_usual_one(
     customer = payment_row(world, payment_id).customer_id
     customers.set_payment_method(
         world.engine,
-        world.gateway,
+        world.gateways,
         str(customer),
         "pm_card_visa",
         now=world.now,

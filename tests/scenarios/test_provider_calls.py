@@ -117,7 +117,9 @@ def test_what_the_provider_tells_of_itself_ends_the_call_that_waits_for_it(world
     capture(world, payment_id)
     step = begun(world, payment_id)
     outcome = authorizations.attempt(world.gateway, step)
-    heard = AuthorizationStep(payment_id, step.kind, step.provider_payment_id, step.amount)
+    heard = AuthorizationStep(
+        payment_id, step.provider, step.kind, step.provider_payment_id, step.amount
+    )
 
     finish(world, heard, outcome)
 

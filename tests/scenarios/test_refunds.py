@@ -302,7 +302,7 @@ def test_what_is_heard_of_a_refund_may_come_in_any_order_and_number(world: World
 
     for found in (late, early, early, late):
         with world.engine.begin() as conn:
-            refund_updates.apply(conn, found, now=world.now, policy=world.policy)
+            refund_updates.apply(conn, found, provider="stripe", now=world.now, policy=world.policy)
 
     assert refund_state(world, asked) == "failed"
     assert world.entries("refund_returned") == 1

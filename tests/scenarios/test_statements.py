@@ -108,7 +108,7 @@ def test_what_a_refund_event_says_that_is_known(world: World) -> None:
     )
     context = world.runtime.context
     with statements(world) as received:
-        inbox.receive(world.engine, [told], source="webhook", wall=world.wall)
+        inbox.receive(world.engine, world.provider, [told], source="webhook", wall=world.wall)
     with statements(world) as handled:
         (result,) = handling.handle_due(context)
 

@@ -711,9 +711,9 @@ def test_one_that_fails_stops_no_other(world: World, post: Post) -> None:
     with world.engine.begin() as conn:
         conn.execute(
             text(
-                "INSERT INTO provider_events (event_id, type, kind, object_id, created,"
+                "INSERT INTO provider_events (provider, event_id, type, kind, object_id, created,"
                 " received_at, source, payload, next_try_at)"
-                " VALUES ('evt_bad', 'payout.paid', 'payout_paid', ' ',"
+                " VALUES ('stripe', 'evt_bad', 'payout.paid', 'payout_paid', ' ',"
                 " '2020-01-01', '2020-01-01', 'webhook', '{}', '2020-01-01')"
             )
         )
@@ -851,7 +851,7 @@ def test_a_replay_repairs_what_was_missed_and_then_finds_nothing_to_do(
     post.arrive()
     with world.engine.begin() as conn:  # handled by a version that knew no better
         ids = [row.event_id for row in events.page(conn)]
-        events.handled(conn, ids, wall=world.wall, handling="lost", facts={})
+        events.handled(conn, "stripe", ids, wall=world.wall, handling="lost", facts={})
     (told,) = post.inbox(type_="refund.failed")
 
     for _ in range(2):

@@ -221,6 +221,8 @@ class World:
         self.policy = self.runtime.policy
         self.engine = self.runtime.engine
         self.gateway = self.runtime.gateway
+        self.gateways = self.runtime.gateways
+        self.provider = self.gateways.default_account
         self.metrics = ProcessMetrics(CollectorRegistry(), "world", "0")
         self.psp = Psp(psp_url)
         self.now = self._left_at() if continued else BEGINNING
@@ -252,7 +254,7 @@ class World:
         """Make a customer, and return their ids here and at the provider."""
         customer_id = customers.create(
             self.engine,
-            self.gateway,
+            self.gateways,
             name="Ada",
             payment_method=card,
             now=self.now,
@@ -297,7 +299,7 @@ class World:
         """Change a customer's card and return how many payments are tried again."""
         _, retried = customers.set_payment_method(
             self.engine,
-            self.gateway,
+            self.gateways,
             subscriber.customer,
             card,
             now=self.now,

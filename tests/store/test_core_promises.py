@@ -33,8 +33,9 @@ SCENE = f"""
 INSERT INTO plans (code, product, name, applied_at) VALUES ('p', 'P', 'P', '2026-01-01');
 INSERT INTO plan_versions (plan, effective, terms, digest, published_at)
 VALUES ('p', '2026-01-01', '{{}}', {DIGEST}, '2026-01-01');
-INSERT INTO customers (id, name, created_at)
-VALUES ({CUSTOMER}, 'Ann', '2026-01-01'), ({OTHER_CUSTOMER}, 'Bob', '2026-01-01');
+INSERT INTO customers (id, provider, name, created_at)
+VALUES ({CUSTOMER}, 'stripe', 'Ann', '2026-01-01'),
+       ({OTHER_CUSTOMER}, 'stripe', 'Bob', '2026-01-01');
 INSERT INTO payment_methods (id, customer_id, provider_payment_method_id, kind, brand, last4,
                              exp_month, exp_year, created_at)
 VALUES ({CARD}, {CUSTOMER}, 'pm_1', 'card', 'visa', '4242', 12, 2030, '2026-01-01');

@@ -45,8 +45,8 @@ SELECT g, ('018f0000-0000-7000-8000-' || lpad(to_hex(g), 12, '0'))::uuid AS id
 INSERT INTO plans (code, product, name, applied_at) VALUES ('p', 'P', 'P', now());
 INSERT INTO plan_versions (plan, effective, terms, digest, published_at)
 VALUES ('p', '2026-01-01', '{}', repeat('0', 64), now());
-INSERT INTO customers (id, name, created_at)
-SELECT id, 'C', now() FROM ids WHERE g <= 1000;
+INSERT INTO customers (id, provider, name, created_at)
+SELECT id, 'stripe', 'C', now() FROM ids WHERE g <= 1000;
 INSERT INTO subscriptions (id, customer_id, plan, plan_version, currency, quantity, invoice_prefix,
                            status, anchor_local, zone, every, next_n, renews_at, created_at,
                            parked_at, parked_error, parked_reason)

@@ -17,6 +17,7 @@ LATER = WALL + timedelta(minutes=5)
 
 def row(event_id: str, **changes: Any) -> dict[str, Any]:
     made: dict[str, Any] = {
+        "provider": "stripe",
         "event_id": event_id,
         "type": "refund.failed",
         "kind": "refund_updated",
@@ -77,12 +78,13 @@ def test_an_event_whose_worker_died_is_due_again(engine: Engine) -> None:
 def test_a_failure_is_kept_until_the_event_is_handled(engine: Engine) -> None:
     with engine.begin() as conn:
         events.add(conn, [row("evt_1"), row("evt_2")])
-        events.failed(conn, ["evt_1", "evt_2"], error="no answer", again_at=LATER)
+        events.failed(conn, "stripe", ["evt_1", "evt_2"], error="no answer", again_at=LATER)
         (one, _) = events.page(conn, unhandled=True)
         assert (one.last_error, one.next_try_at) == ("no answer", LATER)
 
         events.handled(
             conn,
+            "stripe",
             ["evt_1", "evt_2"],
             wall=LATER,
             handling="refund_applied",
@@ -99,8 +101,8 @@ def test_a_failure_is_kept_until_the_event_is_handled(engine: Engine) -> None:
 def test_an_event_that_was_handled_stays_so(engine: Engine) -> None:
     with engine.begin() as conn:
         events.add(conn, [row("evt_1")])
-        events.handled(conn, ["evt_1"], wall=WALL, handling="unchanged", facts={})
-        events.failed(conn, ["evt_1"], error="a late loser", again_at=LATER)
+        events.handled(conn, "stripe", ["evt_1"], wall=WALL, handling="unchanged", facts={})
+        events.failed(conn, "stripe", ["evt_1"], error="a late loser", again_at=LATER)
         (one,) = events.some(conn, ["evt_1"])
 
     assert (one.handling, one.last_error, one.next_try_at) == ("unchanged", None, None)
@@ -155,9 +157,9 @@ def test_due_events_are_found_by_index_however_many_there_are(engine: Engine) ->
     with engine.begin() as conn:
         conn.execute(
             text(
-                "INSERT INTO provider_events (event_id, type, kind, object_id, created,"
+                "INSERT INTO provider_events (provider, event_id, type, kind, object_id, created,"
                 " received_at, source, payload, handled_at, handling)"
-                " SELECT 'evt_' || g, 'payout.paid', 'payout_paid', 'po_' || g, now(),"
+                " SELECT 'stripe', 'evt_' || g, 'payout.paid', 'payout_paid', 'po_' || g, now(),"
                 " now(), 'webhook', '{}', now(), 'x' FROM generate_series(1, 20000) g"
             )
         )

@@ -36,7 +36,7 @@ CUSTOMER = """
 INSERT INTO plans (code, product, name, applied_at) VALUES ('p', 'p', 'p', :at);
 INSERT INTO plan_versions (plan, effective, terms, digest, published_at)
 VALUES ('p', '2026-01-01', '{}', repeat('0', 64), :at);
-INSERT INTO customers (id, name, created_at) VALUES (:ann, 'Ann', :at)
+INSERT INTO customers (id, provider, name, created_at) VALUES (:ann, 'stripe', 'Ann', :at)
 """
 CYCLE = """
 INSERT INTO subscriptions (id, customer_id, plan, plan_version, currency, quantity,

@@ -183,8 +183,9 @@ ATTACKS = {
     "all refunds gone": ("append-only|permission", "TRUNCATE refunds"),
     "a second row for a dispute": (
         "provider_dispute_id",
-        "INSERT INTO disputes (id, provider_dispute_id, provider_charge_id, amount, currency,"
-        " reason, stage, state, opened_at, updated_at) VALUES (gen_random_uuid(), 'dp_1',"
+        "INSERT INTO disputes (id, provider, provider_dispute_id, provider_charge_id, amount,"
+        " currency, reason, stage, state, opened_at, updated_at)"
+        " VALUES (gen_random_uuid(), 'stripe', 'dp_1',"
         " 'ch_1', 60, 'USD', 'x', 'needs_response', 'opened', now(), now())",
     ),
     "a loss of a dispute that isn't lost": (

@@ -26,7 +26,9 @@ def test_a_payment_method_is_kept_with_what_the_provider_tells(
 ) -> None:
     customer_id = new_id()
     with engine.begin() as conn:
-        customers.add(conn, {"id": customer_id, "name": "Ada", "created_at": NOW})
+        customers.add(
+            conn, {"id": customer_id, "provider": "stripe", "name": "Ada", "created_at": NOW}
+        )
         kept_id = customers.add_payment_method(
             conn,
             {
@@ -38,7 +40,7 @@ def test_a_payment_method_is_kept_with_what_the_provider_tells(
             | told,
         )
         (kept,) = customers.payment_methods_of(conn, customer_id)
-        known = customers.payment_method_by_token(conn, "pm_1")
+        known = customers.payment_method_by_token(conn, "stripe", "pm_1")
 
     assert known is not None
     assert (kept.id, known.is_default) == (kept_id, True)

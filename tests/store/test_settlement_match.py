@@ -43,7 +43,8 @@ def owner(db_url: str) -> Iterator[Engine]:
     with psycopg.connect(db_url) as conn:
         conn.execute(
             "SET session_replication_role = replica;"
-            f"INSERT INTO customers (id, name, created_at) VALUES ('{CUSTOMER}', 'C', now());"
+            "INSERT INTO customers (id, provider, name, created_at)"
+            f" VALUES ('{CUSTOMER}', 'stripe', 'C', now());"
         )
     engine = make_engine(db_url, role=None)
     yield engine

@@ -13,13 +13,13 @@ from tests.store.test_money_promises import DISPUTE, MONEY_SCENE, PENDING
 
 UNKNOWN = "'018f0000-0000-7000-8000-0000000000f9'"
 MORE = f"""
-INSERT INTO disputes (id, provider_dispute_id, provider_charge_id, amount, currency, reason,
-                      provider_status, state, opened_at, updated_at)
-VALUES ({UNKNOWN}, 'dp_9', 'ch_9', 60, 'USD', 'fraudulent', 'needs_response', 'opened',
+INSERT INTO disputes (id, provider, provider_dispute_id, provider_charge_id, amount, currency,
+                      reason, stage, state, opened_at, updated_at)
+VALUES ({UNKNOWN}, 'stripe', 'dp_9', 'ch_9', 60, 'USD', 'fraudulent', 'needs_response', 'opened',
         '2026-02-01', '2026-02-01');
-INSERT INTO provider_events (event_id, type, object_id, created, received_at, source, payload,
-                             next_try_at)
-VALUES ('evt_1', 'x', 'ch_1', '2026-02-01', '2026-02-01', 'webhook', '{{}}',
+INSERT INTO provider_events (provider, event_id, type, kind, object_id, created, received_at,
+                             source, payload, next_try_at)
+VALUES ('stripe', 'evt_1', 'x', 'other', 'ch_1', '2026-02-01', '2026-02-01', 'webhook', '{{}}',
         '2026-02-01')
 """
 

@@ -35,7 +35,9 @@ def charge(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID) -> None:
     if sending is None:
         _capture_or_void(runtime, metrics, payment_id)
         return
-    outcome = collecting.attempt(runtime.gateway, sending, now=now, policy=policy)
+    outcome = collecting.attempt(
+        runtime.gateways.of(sending.provider), sending, now=now, policy=policy
+    )
     retry_on_db_error(
         lambda: collecting.finish(
             engine, sending, outcome, now=clock.now(), wall=clock.wall(), policy=policy
@@ -52,7 +54,7 @@ def _capture_or_void(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID
     )
     if step is None:
         return
-    outcome = authorizations.attempt(runtime.gateway, step)
+    outcome = authorizations.attempt(runtime.gateways.of(step.provider), step)
     retry_on_db_error(
         lambda: authorizations.finish(
             engine, step, outcome, now=clock.now(), wall=clock.wall(), policy=policy

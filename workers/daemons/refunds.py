@@ -28,7 +28,7 @@ def refund(runtime: Runtime, metrics: ProcessMetrics, refund_id: UUID) -> None:
     sending = flow.begin(engine, refund_id, now=now, wall=clock.wall(), policy=policy)
     if sending is None:
         return
-    answer = flow.attempt(runtime.gateway, sending, now=now, policy=policy)
+    answer = flow.attempt(runtime.gateways.of(sending.provider), sending, now=now, policy=policy)
     retry_on_db_error(
         lambda: flow.finish(
             engine, sending, answer, now=clock.now(), wall=clock.wall(), policy=policy

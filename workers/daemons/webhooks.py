@@ -14,7 +14,7 @@ from typing import Final, Protocol
 
 from billing.flows.webhooks import handling, inbox
 from billing.flows.webhooks.handling import Result
-from billing.flows.webhooks.inbox import SWEEP, Swept
+from billing.flows.webhooks.inbox import Swept, sweep_task
 from billing.store.access import events
 from workers.daemons.recorded import recorded
 from workers.daemons.ticking import Ticking
@@ -40,10 +40,8 @@ class Webhooks(Ticking):
     def tick(self) -> list[Result]:
         """Handle every due event; then sweep, when it is time, and handle the events found."""
         results = self.handle_due()
-        if self._sweep_is_due():
-            self.sweep()
-            results += self.handle_due()
-        return results
+        self.sweep_due()
+        return results + self.handle_due()
 
     def handle_due(self) -> list[Result]:
         """Handle every event that is due, batch by batch, and count the results."""
@@ -63,27 +61,36 @@ class Webhooks(Ticking):
         if adopted is not None:
             self._metrics.attempt_finished(adopted.sending, adopted.outcome)
 
-    def _sweep_is_due(self) -> bool:
+    def sweep_due(self) -> None:
+        """Sweep each account whose provider lists its events, when it is time."""
+        for provider, gateway in self._runtime.gateways:
+            if gateway.capabilities.lists_events and self._sweep_is_due(provider):
+                self.sweep(provider)
+
+    def _task(self, provider: str) -> str:
+        return sweep_task(provider, self._runtime.gateways.default_name)
+
+    def _sweep_is_due(self, provider: str) -> bool:
         every = self._runtime.settings.webhooks.sweep_every
-        if not self._runtime.gateway.capabilities.lists_events:
-            return False
         with self._runtime.engine.connect() as conn:
-            last = events.last_run(conn, SWEEP)
+            last = events.last_run(conn, self._task(provider))
         if last is None or last.last_success_at is None:
             return True
         return bool(last.last_success_at + every <= self._runtime.clock.wall())
 
-    def sweep(self) -> Swept:
-        """Read the provider's list of events for those that never reached us."""
+    def sweep(self, provider: str | None = None) -> Swept:
+        """Read an account's list of events for those that never reached us; None is the default."""
         runtime = self._runtime
-        with recorded(runtime, SWEEP) as run:
+        provider = provider or runtime.gateways.default_account
+        with recorded(runtime, self._task(provider)) as run:
             now, wall = runtime.clock.now(), runtime.clock.wall()
-            watermark = self._watermark(now)
+            watermark = self._watermark(provider, now)
             swept = inbox.sweep(
                 runtime.engine,
-                runtime.gateway,
+                provider,
+                runtime.gateways.of(provider),
                 watermark=watermark,
-                complete=self._wants_all(watermark, now),
+                complete=self._wants_all(provider, watermark, now),
                 now=now,
                 wall=wall,
             )
@@ -94,24 +101,23 @@ class Webhooks(Ticking):
             logger.info("%d events had not reached us", len(swept.new))
         return swept
 
-    def _watermark(self, now: datetime) -> datetime | None:
-        """Return the instant up to which events were read; None if there is none or it is in the
-        future.
+    def _watermark(self, provider: str, now: datetime) -> datetime | None:
+        """Return the instant up to which events were read; None if there is none or in the future.
 
         An instant in the future comes from a wrong clock, or from before the test clock was set; a
         sweep from there would find nothing.
         """
         with self._runtime.engine.connect() as conn:
-            last = events.last_run(conn, SWEEP)
+            last = events.last_run(conn, self._task(provider))
         if last is None or last.watermark is None or last.watermark > now:
             return None
         watermark: datetime = last.watermark
         return watermark
 
-    def _wants_all(self, watermark: datetime | None, now: datetime) -> bool:
+    def _wants_all(self, provider: str, watermark: datetime | None, now: datetime) -> bool:
         """Without an endpoint no delivery can fail, so the sweep has to read all events."""
         settings = self._runtime.settings
-        if not settings.webhook_secrets(settings.default_provider) or watermark is None:
+        if not settings.webhook_secrets(provider) or watermark is None:
             return True
         return now - watermark > max(BEHIND, 3 * settings.webhooks.sweep_every)
 

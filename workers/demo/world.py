@@ -118,7 +118,7 @@ def populate(
             card, order = _card_by_lot(rng), _order_by_lot(catalog, number, start, rng)
         customers.create(
             runtime.engine,
-            runtime.gateway,
+            runtime.gateways,
             name=f"Customer {number}",
             external_id=order.customer,
             payment_method=card,
@@ -221,7 +221,7 @@ def change_some_cards(runtime: Runtime, now: datetime, rng: random.Random) -> No
             try:
                 customers.set_payment_method(
                     runtime.engine,
-                    runtime.gateway,
+                    runtime.gateways,
                     str(row.customer_id),
                     "pm_card_visa",
                     now=now,

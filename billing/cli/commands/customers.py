@@ -22,6 +22,7 @@ def customers() -> None:
 @click.option("--email", help="Where the provider writes to.")
 @click.option("--external-id", metavar="ID", help="Your own id of them; a repeat is refused.")
 @click.option("--payment-method", metavar="TOKEN", help="The provider's token, like pm_...")
+@click.option("--provider", metavar="NAME", help="The account that collects; else the default.")
 @output_option
 @click.pass_obj
 def create(
@@ -30,6 +31,7 @@ def create(
     email: str | None,
     external_id: str | None,
     payment_method: str | None,
+    provider: str | None,
     output: Output,
 ) -> None:
     """Create a customer here and at the provider."""
@@ -37,13 +39,14 @@ def create(
 
     customer_id = flow.create(
         session.engine,
-        session.runtime.gateway,
+        session.runtime.gateways,
         name=name,
         email=email,
         external_id=external_id,
         payment_method=payment_method,
         now=session.now(),
         policy=session.runtime.policy,
+        provider=provider,
     )
     _show(session, customer_id, output)
 
@@ -89,7 +92,7 @@ def set_payment_method(session: Session, customer: str, token: str, output: Outp
         customer_id = find(conn, "customer", customer)
     _, tried_again = flow.set_payment_method(
         session.engine,
-        session.runtime.gateway,
+        session.runtime.gateways,
         str(customer_id),
         token,
         now=session.now(),

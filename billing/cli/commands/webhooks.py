@@ -1,6 +1,6 @@
 """`billing webhooks`: what the provider told us, what came of it, and once more by hand."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,8 @@ from billing.rules.events import EventKind
 
 if TYPE_CHECKING:
     from billing.flows.webhooks.handling import Result
+    from billing.gateway import ProviderEvent
+    from billing.gateway.gateways import Gateways
     from billing.store.access.events import Event
 
 _DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
@@ -140,14 +142,14 @@ def _replay_since(session: Session, begin: datetime, dry_run: bool) -> Iterable[
 
     context = session.runtime.context
     missing = 0
-    for page in context.gateway.list_events(since=begin):
+    for provider, page in _listed_events(context.gateways, begin):
         if dry_run:
             with session.connect() as conn:
                 kept = {row.event_id for row in events.some(conn, [each.id for each in page])}
             missing += len(page) - len(kept)
         else:
             wall = context.clock.wall()
-            new = flow.receive(context.engine, page, source="replay", wall=wall)
+            new = flow.receive(context.engine, provider, page, source="replay", wall=wall)
             missing += len(new)
     talk(f"{missing} event(s) had not reached us")
     with session.connect() as conn:
@@ -157,6 +159,16 @@ def _replay_since(session: Session, begin: datetime, dry_run: bool) -> Iterable[
             yield from _preview(rows)
         else:
             yield from _replay(session, [row.event_id for row in rows])
+
+
+def _listed_events(
+    gateways: "Gateways", begin: datetime
+) -> "Iterator[tuple[str, Sequence[ProviderEvent]]]":
+    """Yield pages of the events of every account whose provider lists them."""
+    for provider, gateway in gateways:
+        if gateway.capabilities.lists_events:
+            for page in gateway.list_events(since=begin):
+                yield provider, page
 
 
 def _replay(session: Session, event_ids: list[str]) -> list[dict[str, Any]]:

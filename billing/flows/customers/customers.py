@@ -4,6 +4,7 @@ Our row is committed first, and its id is the idempotency key at the provider. A
 half-way is therefore finished by running it again.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -12,7 +13,8 @@ from sqlalchemy import Connection, Engine
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.flows.payments.write_offs import reopen
 from billing.flows.policy import Policy
-from billing.gateway import Gateway, PaymentMethodDetails
+from billing.gateway import PaymentMethodDetails
+from billing.gateway.gateways import Gateways
 from billing.ids import new_id
 from billing.pan import refuse_card_number
 from billing.rules.actor import CUSTOMER
@@ -26,7 +28,7 @@ from billing.store.subscriptions import customers
 
 def create(
     engine: Engine,
-    gateway: Gateway,
+    gateways: Gateways,
     *,
     name: str,
     email: str | None = None,
@@ -35,8 +37,11 @@ def create(
     now: datetime,
     policy: Policy,
     customer_id: UUID | None = None,
+    provider: str | None = None,
 ) -> UUID:
-    """Create a customer here and at the provider, with a payment method if one is given.
+    """Create a customer here and at a provider, with a payment method if one is given.
+
+    `provider` is the account that collects from them; None is the default one.
 
     Where the caller gives the `customer_id`, a second call goes on where the first one stopped.
     Raises `BadInput` (a card number, a refused payment method), `Conflict` (external id taken),
@@ -47,7 +52,10 @@ def create(
     )
     if not name.strip():
         raise BadInput("a customer needs a name", where="name")
-    customer_id, maker = _claim(engine, customer_id or new_id(), name, email, external_id, now)
+    provider = provider or gateways.default_account
+    gateway = gateways.of(provider)
+    wanted = {"name": name, "email": email, "external_id": external_id, "provider": provider}
+    customer_id, maker = _claim(engine, customer_id or new_id(), wanted, now)
     provider_id = gateway.create_customer(
         name=name,
         email=email,
@@ -58,7 +66,7 @@ def create(
         customers.set_provider_customer(conn, customer_id, provider_id)
     if payment_method is not None:
         set_payment_method(
-            engine, gateway, str(customer_id), payment_method, now=now, policy=policy
+            engine, gateways, str(customer_id), payment_method, now=now, policy=policy
         )
     return customer_id
 
@@ -71,25 +79,14 @@ def refuse_anything_like_a_card(**texts: str | None) -> None:
 
 
 def _claim(
-    engine: Engine,
-    customer_id: UUID,
-    name: str,
-    email: str | None,
-    external_id: str | None,
-    now: datetime,
+    engine: Engine, customer_id: UUID, wanted: Mapping[str, str | None], now: datetime
 ) -> tuple[UUID, UUID | None]:
     """Commit the customer's row, or return the one of an interrupted command.
 
     Returns the customer's id and the engine's. The row of an interrupted command has no provider
     id. A row from before engines had ids has no engine id: its request was sent without one.
     """
-    values = {
-        "id": customer_id,
-        "external_id": external_id,
-        "name": name,
-        "email": email,
-        "created_at": now,
-    }
+    external_id = wanted["external_id"]
     with engine.begin() as conn:
         claimed = customers.find(conn, str(customer_id))
         if claimed is not None:
@@ -97,12 +94,15 @@ def _claim(
         # Another customer's id is refused too: `find` looks for ids first and would never return
         # the new customer.
         existing = None if external_id is None else customers.find(conn, external_id)
-        if existing is None and customers.add(conn, values):
+        if existing is None and customers.add(
+            conn, {"id": customer_id, "created_at": now, **wanted}
+        ):
             return customer_id, engine_id(conn)
         assert external_id is not None, "only an external id can be taken"
         existing = existing or customers.find(conn, external_id)
         assert existing is not None
-    same = (existing.name, existing.email) == (name, email)
+    found = (existing.name, existing.email, existing.provider)
+    same = found == (wanted["name"], wanted["email"], wanted["provider"])
     if existing.provider_customer_id is None and same:
         return existing.id, existing.engine_id
     raise Conflict(
@@ -115,7 +115,7 @@ def _claim(
 
 def set_payment_method(
     engine: Engine,
-    gateway: Gateway,
+    gateways: Gateways,
     customer: str,
     token: str,
     *,
@@ -141,7 +141,7 @@ def set_payment_method(
                 customer=customer,
             )
         known = len(customers.payment_methods_of(conn, row.id))
-    details = gateway.attach_payment_method(
+    details = gateways.of(row.provider).attach_payment_method(
         row.provider_customer_id,
         token,
         idempotency_key=f"{policy.mode}:customer:{row.id}:method{known}:{token}",

@@ -45,14 +45,14 @@ class Applied:
     too_much: bool = False
 
 
-def apply(conn: Connection, found: ProviderDispute, *, now: datetime) -> Applied:
+def apply(conn: Connection, found: ProviderDispute, *, provider: str, now: datetime) -> Applied:
     """Apply a dispute as the provider has it now; any number of times, in any order.
 
     In the caller's transaction. A dispute of a charge that we don't know becomes a break; once the
     charge is known, the same call assigns the dispute to its payment.
     """
-    payment = _lock_payment(conn, found)
-    row = disputes.claim(conn, **_first_row(found, payment, now))
+    payment = _lock_payment(conn, provider, found)
+    row = disputes.claim(conn, **_first_row(provider, found, payment, now))
     if payment is None:
         disputes.change(conn, row.id, now, stage=found.stage)
         _record_unknown(conn, found, now)
@@ -71,9 +71,10 @@ def apply(conn: Connection, found: ProviderDispute, *, now: datetime) -> Applied
     return Applied(row.id, state, len(entries), too_much)
 
 
-def _lock_payment(conn: Connection, found: ProviderDispute) -> LockedPayment | None:
+def _lock_payment(conn: Connection, provider: str, found: ProviderDispute) -> LockedPayment | None:
     payment_id = disputes.payment_of(
         conn,
+        provider,
         provider_payment_id=found.provider_payment_id,
         provider_charge_id=found.provider_charge_id,
     )
@@ -81,11 +82,12 @@ def _lock_payment(conn: Connection, found: ProviderDispute) -> LockedPayment | N
 
 
 def _first_row(
-    found: ProviderDispute, payment: LockedPayment | None, now: datetime
+    provider: str, found: ProviderDispute, payment: LockedPayment | None, now: datetime
 ) -> DisputeInsert:
     """Return the first row of a dispute, without any posted transaction."""
     return {
         "id": new_id(),
+        "provider": provider,
         "provider_dispute_id": found.id,
         "payment_id": None if payment is None else payment.id,
         "provider_charge_id": found.provider_charge_id,

@@ -177,6 +177,7 @@ class AuthorizationStep:
     """A capture or a void that may be sent now; without a `call_id` it is only heard of."""
 
     payment_id: UUID
+    provider: str
     kind: AuthorizedKind
     provider_payment_id: str
     amount: Money
@@ -213,6 +214,7 @@ def begin(
         )
         return AuthorizationStep(
             payment_id=row.id,
+            provider=row.provider,
             kind=kind,
             provider_payment_id=call.request["provider_payment_id"],
             amount=Money(call.request["amount"], call.request["currency"]),

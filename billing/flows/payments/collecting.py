@@ -71,6 +71,7 @@ class ChargeSend:
     """
 
     payment_id: UUID
+    provider: str
     attempt_n: int
     kind: AttemptKind
     request: ChargeRequest
@@ -135,6 +136,7 @@ def _take_up(
     payments.change(conn, row.id, now, lease_until=lease, dispatch_after=lease)
     return ChargeSend(
         payment_id=row.id,
+        provider=row.provider,
         attempt_n=row.open_attempt_n,
         kind=row.open_attempt_kind or AttemptKind.FIRST,
         request=request_from_json(row.open_attempt_request),
@@ -165,6 +167,7 @@ def _new_attempt(
     payments.change(conn, row.id, now, attempt_n=n, lease_until=lease, dispatch_after=lease)
     return ChargeSend(
         payment_id=row.id,
+        provider=row.provider,
         attempt_n=n,
         kind=row.next_attempt_kind,
         request=request,

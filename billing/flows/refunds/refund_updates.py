@@ -22,20 +22,20 @@ from billing.store.settlement import breaks
 
 
 def apply(
-    conn: Connection, found: ProviderRefund, *, now: datetime, policy: Policy
+    conn: Connection, found: ProviderRefund, *, provider: str, now: datetime, policy: Policy
 ) -> RefundState | None:
     """Apply a refund as the provider has it now, and return its state here.
 
     For webhooks and reconciliation; any number of times, in any order. A refund that we didn't ask
     for is adopted. Returns None where the refund isn't of a payment of ours; a break records it.
     """
-    known = _known(conn, found)
-    payment_id = known.payment_id if known is not None else _payment_of(conn, found)
+    known = _known(conn, provider, found)
+    payment_id = known.payment_id if known is not None else _payment_of(conn, provider, found)
     if payment_id is None:
         _record_unknown(conn, found, None, None, now)
         return None
     payment = payments.lock_known_payment(conn, payment_id)
-    refund = _locked(conn, known, found)
+    refund = _locked(conn, provider, known, found)
     if refund is None:
         refund = _adopted(conn, payment, found, now, policy)
         if refund is None:
@@ -44,9 +44,9 @@ def apply(
     return advance(conn, payment, refund, as_accepted(found), now=now, actor=PROVIDER)
 
 
-def _known(conn: Connection, found: ProviderRefund) -> Refund | None:
+def _known(conn: Connection, provider: str, found: ProviderRefund) -> Refund | None:
     """Return our refund: by the provider's id, or by ours where the provider's isn't known yet."""
-    refund = refunds.by_provider_id(conn, found.id) or _named(conn, found)
+    refund = refunds.by_provider_id(conn, provider, found.id) or _named(conn, found)
     return refund if refund is not None and _is_same(refund, found) else None
 
 
@@ -61,15 +61,15 @@ def _is_same(refund: Refund, found: ProviderRefund) -> bool:
     return refund.state is RefundState.REQUESTED
 
 
-def _locked(conn: Connection, known: Refund | None, found: ProviderRefund) -> Refund | None:
-    """Lock our refund under its payment's lock; it may have been changed or added since it was
-    read.
-    """
+def _locked(
+    conn: Connection, provider: str, known: Refund | None, found: ProviderRefund
+) -> Refund | None:
+    """Lock our refund under its payment's lock; it may have been changed or added meanwhile."""
     if known is not None:
         refund = refunds.lock(conn, known.id)
         if _is_same(refund, found):
             return refund
-    came = _known(conn, found)
+    came = _known(conn, provider, found)
     return None if came is None else refunds.lock(conn, came.id)
 
 
@@ -81,9 +81,10 @@ def _named(conn: Connection, found: ProviderRefund) -> Refund | None:
         return None
 
 
-def _payment_of(conn: Connection, found: ProviderRefund) -> UUID | None:
+def _payment_of(conn: Connection, provider: str, found: ProviderRefund) -> UUID | None:
     return disputes.payment_of(
         conn,
+        provider,
         provider_payment_id=found.provider_payment_id,
         provider_charge_id=found.provider_charge_id,
     )

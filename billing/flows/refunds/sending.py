@@ -62,6 +62,7 @@ class RefundSend:
 
     refund_id: UUID
     payment_id: UUID
+    provider: str
     request: RefundRequest
     provider_refund_id: str | None
     first_send: bool
@@ -93,6 +94,7 @@ def begin(
         return RefundSend(
             refund_id=row.id,
             payment_id=row.payment_id,
+            provider=row.provider,
             request=_as_sent(row, policy),
             provider_refund_id=row.provider_refund_id,
             first_send=row.never_executed,

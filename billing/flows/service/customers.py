@@ -28,7 +28,7 @@ from billing.flows.service.idempotency import (
 from billing.flows.service.lookup import existing_customer
 from billing.flows.subscriptions import lifecycle
 from billing.flows.subscriptions import subscribing as subscribe
-from billing.gateway import Gateway
+from billing.gateway.gateways import Gateways
 from billing.store.subscriptions import customers, subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
 from billing.store.transactions import Joined
@@ -46,7 +46,7 @@ class CustomerApi(Audited):
     """The customer service that HTTP calls, as `PaymentApi` is the one for payments."""
 
     engine: Engine
-    gateway: Gateway
+    gateways: Gateways
     policy: Policy
     clock: Clock
 
@@ -77,7 +77,7 @@ class CustomerApi(Audited):
         def work(claimed: Claim) -> tuple[UUID, Callable[[Connection], KeyedAnswer]]:
             customer_id = customer_flow.create(
                 self.engine,
-                self.gateway,
+                self.gateways,
                 name=name,
                 email=email,
                 external_id=external_id,
@@ -106,7 +106,7 @@ class CustomerApi(Audited):
         def work(_: Claim) -> tuple[UUID, Callable[[Connection], KeyedAnswer]]:
             details, _tried_again = customer_flow.set_payment_method(
                 self.engine,
-                self.gateway,
+                self.gateways,
                 str(customer_id),
                 token,
                 now=self.clock.now(),

@@ -101,6 +101,7 @@ class ObjectEvents:
     `types` are the provider's own words; `at` is the instant of the youngest.
     """
 
+    provider: str
     object_id: str
     event_ids: tuple[str, ...]
     kinds: frozenset[EventKind]

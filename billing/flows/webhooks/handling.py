@@ -80,13 +80,14 @@ def handle_due(context: Context, *, limit: int = BATCH) -> list[Result]:
 
 def _by_object(rows: Iterable[Event]) -> list[tuple[Handler, ObjectEvents]]:
     """Put the events of each object together, in the order of the first of each."""
-    groups: dict[tuple[Handler, str], list[Event]] = {}
+    groups: dict[tuple[Handler, str, str], list[Event]] = {}
     for row in rows:
-        groups.setdefault((HANDLERS[row.kind], row.object_id), []).append(row)
+        groups.setdefault((HANDLERS[row.kind], row.provider, row.object_id), []).append(row)
     return [
         (
             handler,
             ObjectEvents(
+                provider=provider,
                 object_id=object_id,
                 event_ids=tuple(row.event_id for row in group),
                 kinds=frozenset(row.kind for row in group),
@@ -95,17 +96,19 @@ def _by_object(rows: Iterable[Event]) -> list[tuple[Handler, ObjectEvents]]:
                 tries=max(row.tries for row in group),
             ),
         )
-        for (handler, object_id), group in groups.items()
+        for (handler, provider, object_id), group in groups.items()
     ]
 
 
 def _handle(context: Context, handler: Handler, each: ObjectEvents) -> Result:
+    context = context.at_provider(each.provider)
     try:
         effects = handler(context, each)
         with context.engine.begin() as conn:
             handled = effects(conn)
             events.handled(
                 conn,
+                each.provider,
                 each.event_ids,
                 wall=context.clock.wall(),
                 handling=handled.outcome,
@@ -124,7 +127,8 @@ def _handle(context: Context, handler: Handler, each: ObjectEvents) -> Result:
 def _put_off(context: Context, each: ObjectEvents, why: str) -> Result:
     pause = backoff.pause(each.tries, first=FIRST_PAUSE, longest=LONGEST_PAUSE)
     with context.engine.begin() as conn:
-        events.failed(conn, each.event_ids, error=why[:500], again_at=context.clock.wall() + pause)
+        again_at = context.clock.wall() + pause
+        events.failed(conn, each.provider, each.event_ids, error=why[:500], again_at=again_at)
     return Result(each, error=why)
 
 

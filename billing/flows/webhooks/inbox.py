@@ -26,7 +26,7 @@ SWEEP: Final = "webhook_sweep"
 
 
 def receive(
-    engine: Engine, received: Sequence[ProviderEvent], *, source: str, wall: datetime
+    engine: Engine, provider: str, received: Sequence[ProviderEvent], *, source: str, wall: datetime
 ) -> list[ProviderEvent]:
     """Keep events, due at once or ignored, and return those that are new to us.
 
@@ -34,13 +34,14 @@ def receive(
     """
     by_id = {event.id: event for event in received}
     with engine.begin() as conn:
-        new = events.add(conn, [_row(event, source, wall) for event in by_id.values()])
+        new = events.add(conn, [_row(provider, event, source, wall) for event in by_id.values()])
     return [event for event in by_id.values() if event.id in new]
 
 
-def _row(event: ProviderEvent, source: str, wall: datetime) -> dict[str, Any]:
+def _row(provider: str, event: ProviderEvent, source: str, wall: datetime) -> dict[str, Any]:
     wanted = is_handled(event.kind, event.object_id)
     return {
+        "provider": provider,
         "event_id": event.id,
         "type": event.type,
         "kind": str(event.kind),
@@ -53,6 +54,11 @@ def _row(event: ProviderEvent, source: str, wall: datetime) -> dict[str, Any]:
         "handling": None if wanted else str(EventOutcome.IGNORED),
         "next_try_at": wall if wanted else None,
     }
+
+
+def sweep_task(provider: str, default: str | None) -> str:
+    """Return the name under which the sweep of an account is recorded as a task."""
+    return SWEEP if provider == default else f"{SWEEP}:{provider}"
 
 
 def is_handled(kind: EventKind, object_id: str) -> bool:
@@ -71,6 +77,7 @@ class Swept:
 
 def sweep(
     engine: Engine,
+    provider: str,
     gateway: Gateway,
     *,
     watermark: datetime | None,
@@ -84,21 +91,23 @@ def sweep(
     an endpoint that isn't ours any more, or lost with a database. May be repeated and may run
     twice at once; what was kept stays when a later page fails. Raises `Unavailable`.
     """
-    begin = _begin(engine, watermark, now)
+    begin = _begin(engine, provider, watermark, now)
     if begin is None:
         return Swept(0, (), complete)
     listed, new = 0, []
     for page in gateway.list_events(since=begin, undelivered_only=not complete):
         listed += len(page)
-        new += receive(engine, page, source="sweep", wall=wall)
+        new += receive(engine, provider, page, source="sweep", wall=wall)
     return Swept(listed, tuple(new), complete)
 
 
-def _begin(engine: Engine, watermark: datetime | None, now: datetime) -> datetime | None:
+def _begin(
+    engine: Engine, provider: str, watermark: datetime | None, now: datetime
+) -> datetime | None:
     """Return where to read from, or None where there is nothing to read yet."""
     if watermark is None:
         with engine.connect() as conn:
-            watermark = events.beginning(conn)
+            watermark = events.beginning(conn, provider)
     if watermark is None:
         return None
     if watermark < now - RETENTION:

@@ -60,9 +60,15 @@ def _apply_refunds(conn: Connection, context: Context, found: Sequence[ProviderR
 
 
 def _apply_refund(conn: Connection, context: Context, found: ProviderRefund) -> RefundState | None:
-    state = refunds.apply(conn, found, now=context.clock.now(), policy=context.policy)
+    state = refunds.apply(
+        conn,
+        found,
+        provider=context.account,
+        now=context.clock.now(),
+        policy=context.policy,
+    )
     if state is None:
-        _wait_for_refunds(conn, found)
+        _wait_for_refunds(conn, context, found)
     return state
 
 
@@ -76,9 +82,9 @@ def dispute(context: Context, events: ObjectEvents) -> Effects:
 
 
 def _apply_dispute(conn: Connection, context: Context, found: ProviderDispute) -> Handled:
-    applied = disputes.apply(conn, found, now=context.clock.now())
+    applied = disputes.apply(conn, found, provider=context.account, now=context.clock.now())
     if applied.too_much:
-        _wait_for_refunds(conn, found)
+        _wait_for_refunds(conn, context, found)
     if applied.state is None:
         return Handled(EventOutcome.BREAK_RECORDED, {"kind": str(BreakKind.DISPUTE_UNKNOWN)})
     return Handled(
@@ -115,7 +121,7 @@ def _wait_for_payment(context: Context, found: ProviderRefund | ProviderDispute)
     if found.provider_payment_id is None:
         return
     with context.engine.connect() as conn:
-        if _payment_of(conn, found) is not None:
+        if _payment_of(conn, context.account, found) is not None:
             return
     there = context.gateway.payment(found.provider_payment_id)
     try:
@@ -128,9 +134,11 @@ def _wait_for_payment(context: Context, found: ProviderRefund | ProviderDispute)
         raise EventWaits(Waiting.CHARGE_UNANSWERED, own_id)
 
 
-def _wait_for_refunds(conn: Connection, found: ProviderRefund | ProviderDispute) -> None:
+def _wait_for_refunds(
+    conn: Connection, context: Context, found: ProviderRefund | ProviderDispute
+) -> None:
     """Look whether a refund of ours may yet turn out to be refused. Raises: EventWaits."""
-    payment_id = _payment_of(conn, found)
+    payment_id = _payment_of(conn, context.account, found)
     if payment_id is None:
         return
     asked = stored_refunds.page(
@@ -140,9 +148,12 @@ def _wait_for_refunds(conn: Connection, found: ProviderRefund | ProviderDispute)
         raise EventWaits(Waiting.REFUND_UNDECIDED, asked[0].id)
 
 
-def _payment_of(conn: Connection, found: ProviderRefund | ProviderDispute) -> UUID | None:
+def _payment_of(
+    conn: Connection, provider: str, found: ProviderRefund | ProviderDispute
+) -> UUID | None:
     return stored_disputes.payment_of(
         conn,
+        provider,
         provider_payment_id=found.provider_payment_id,
         provider_charge_id=found.provider_charge_id,
     )

@@ -41,8 +41,10 @@ def payment_method(context: Context, events: ObjectEvents) -> Effects:
 
     def write(conn: Connection) -> Handled:
         owner = found.provider_customer_id
-        ours = None if owner is None else customers.lock_by_provider_id(conn, owner)
-        known = customers.payment_method_by_token(conn, found.token)
+        ours = (
+            None if owner is None else customers.lock_by_provider_id(conn, context.account, owner)
+        )
+        known = customers.payment_method_by_token(conn, context.account, found.token)
         if known is not None:
             return _known(conn, known, found, context.clock.now())
         if owner is None:
@@ -114,7 +116,7 @@ def _now_charged(
 def customer(context: Context, events: ObjectEvents) -> Effects:
     """A customer was changed: only the default payment method there matters here."""
     with context.engine.connect() as conn:
-        if not customers.is_ours(conn, events.object_id):
+        if not customers.is_ours(conn, context.account, events.object_id):
             return only(EventOutcome.NOT_OURS)
     found = context.gateway.customer_by_id(events.object_id)
     if found is None or found.deleted:
@@ -125,15 +127,16 @@ def customer(context: Context, events: ObjectEvents) -> Effects:
     details = context.gateway.payment_method_by_id(token)
     if details is None or details.provider_customer_id != found.id:
         return only(EventOutcome.METHOD_NOT_KEPT)
-    return lambda conn: _take_over_default(conn, found.id, details, context.clock.now())
+    return lambda conn: _take_over_default(conn, context, found.id, details)
 
 
 def _take_over_default(
-    conn: Connection, provider_customer_id: str, details: PaymentMethodDetails, now: datetime
+    conn: Connection, context: Context, provider_customer_id: str, details: PaymentMethodDetails
 ) -> Handled:
-    ours = customers.lock_by_provider_id(conn, provider_customer_id)
+    now = context.clock.now()
+    ours = customers.lock_by_provider_id(conn, context.account, provider_customer_id)
     assert ours is not None, "customers are never deleted"
-    known = customers.payment_method_by_token(conn, details.token)
+    known = customers.payment_method_by_token(conn, context.account, details.token)
     if known is None:
         keep_payment_method(conn, ours.id, details, at=now)
         return _now_charged(conn, EventOutcome.METHOD_ADDED, ours.id, now)

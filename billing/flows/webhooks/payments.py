@@ -71,7 +71,7 @@ def payment(context: Context, events: ObjectEvents) -> Effects:
     if found is None:
         return only(EventOutcome.OBJECT_GONE)
     with context.engine.connect() as conn:
-        ours = _our_payment(conn, found)
+        ours = _our_payment(conn, context.account, found)
         attempt = None if ours is None else attempts.open_attempt(conn, ours.id)
     if ours is None:
         return lambda conn: _compare(conn, found, None, context.clock.now())
@@ -86,15 +86,20 @@ def payment(context: Context, events: ObjectEvents) -> Effects:
 def _is_booked(context: Context, provider_payment_id: str) -> bool:
     with context.engine.connect() as conn:
         payment_id = disputes.payment_of(
-            conn, provider_payment_id=provider_payment_id, provider_charge_id=None
+            conn,
+            context.account,
+            provider_payment_id=provider_payment_id,
+            provider_charge_id=None,
         )
         ours = None if payment_id is None else payments.get(conn, payment_id)
     return ours is not None and ours.state in _BOOKED
 
 
-def _our_payment(conn: Connection, found: ProviderPayment) -> Payment | None:
+def _our_payment(conn: Connection, provider: str, found: ProviderPayment) -> Payment | None:
     """Return our payment: by the provider's id, or by ours where that was never answered."""
-    payment_id = disputes.payment_of(conn, provider_payment_id=found.id, provider_charge_id=None)
+    payment_id = disputes.payment_of(
+        conn, provider, provider_payment_id=found.id, provider_charge_id=None
+    )
     try:
         payment_id = payment_id or UUID(found.metadata.get("payment", ""))
     except ValueError:
@@ -125,6 +130,7 @@ def _adopt_answer(context: Context, ours: Payment, attempt: Attempt) -> Handled:
     """Look up the answer to an open attempt. Raises: EventWaits, when there is none yet."""
     sending = ChargeSend(
         payment_id=ours.id,
+        provider=ours.provider,
         attempt_n=attempt.n,
         kind=attempt.kind,
         request=request_from_json(attempt.request),
@@ -183,7 +189,7 @@ def _adopt_step(context: Context, ours: Payment, found: ProviderPayment) -> Hand
     else:
         return None
     kind: Any = authorizations.VOID if isinstance(outcome, Absent) else authorizations.CAPTURE
-    step = authorizations.AuthorizationStep(ours.id, kind, found.id, asked)
+    step = authorizations.AuthorizationStep(ours.id, ours.provider, kind, found.id, asked)
     state = authorizations.finish(
         context.engine,
         step,

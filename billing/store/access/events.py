@@ -26,6 +26,7 @@ class Event:
     `handling` is the code of its result, with the facts beside it; older rows hold a sentence.
     """
 
+    provider: str
     event_id: str
     type: str
     kind: EventKind
@@ -46,23 +47,24 @@ _read = reader(Event)
 
 
 _COLUMNS: Final = (
-    "event_id", "type", "kind", "object_id", "created", "received_at", "source", "payload",
-    "handled_at", "handling", "next_try_at",
+    "provider", "event_id", "type", "kind", "object_id", "created", "received_at", "source",
+    "payload", "handled_at", "handling", "next_try_at",
 )  # fmt: skip
 _ADD = text(
     """
-    INSERT INTO provider_events (event_id, type, kind, object_id, created, received_at, source,
-                                 payload, handled_at, handling, next_try_at)
-    SELECT x.event_id, x.type, x.kind, x.object_id, x.created, x.received_at, x.source,
+    INSERT INTO provider_events (provider, event_id, type, kind, object_id, created, received_at,
+                                 source, payload, handled_at, handling, next_try_at)
+    SELECT x.provider, x.event_id, x.type, x.kind, x.object_id, x.created, x.received_at, x.source,
            CAST(x.payload AS jsonb), x.handled_at, x.handling, x.next_try_at
-      FROM unnest(CAST(:event_id AS text[]), CAST(:type AS text[]), CAST(:kind AS text[]),
-                  CAST(:object_id AS text[]), CAST(:created AS timestamptz[]),
-                  CAST(:received_at AS timestamptz[]), CAST(:source AS text[]),
+      FROM unnest(CAST(:provider AS text[]), CAST(:event_id AS text[]),
+                  CAST(:type AS text[]), CAST(:kind AS text[]), CAST(:object_id AS text[]),
+                  CAST(:created AS timestamptz[]), CAST(:received_at AS timestamptz[]),
+                  CAST(:source AS text[]),
                   CAST(:payload AS text[]), CAST(:handled_at AS timestamptz[]),
                   CAST(:handling AS text[]), CAST(:next_try_at AS timestamptz[]))
-             AS x(event_id, type, kind, object_id, created, received_at, source, payload,
+             AS x(provider, event_id, type, kind, object_id, created, received_at, source, payload,
                   handled_at, handling, next_try_at)
-    ON CONFLICT (event_id) DO NOTHING
+    ON CONFLICT (provider, event_id) DO NOTHING
     RETURNING event_id
     """
 )
@@ -86,8 +88,8 @@ def add(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> set[str]:
 CLAIM_DUE = text(
     """
     UPDATE provider_events SET next_try_at = :until, tries = tries + 1
-     WHERE event_id IN (
-           SELECT event_id FROM provider_events
+     WHERE (provider, event_id) IN (
+           SELECT provider, event_id FROM provider_events
             WHERE next_try_at IS NOT NULL AND next_try_at <= :wall
             ORDER BY next_try_at
             LIMIT :limit
@@ -111,19 +113,20 @@ _HANDLED = text(
     UPDATE provider_events
        SET handled_at = :wall, handling = :handling, facts = CAST(:facts AS jsonb),
            next_try_at = NULL, last_error = NULL
-     WHERE event_id = ANY(CAST(:ids AS text[]))
+     WHERE provider = :provider AND event_id = ANY(CAST(:ids AS text[]))
     """
 )
 _FAILED = text(
     """
     UPDATE provider_events SET last_error = :error, next_try_at = :again_at
-     WHERE event_id = ANY(CAST(:ids AS text[])) AND handled_at IS NULL
+     WHERE provider = :provider AND event_id = ANY(CAST(:ids AS text[])) AND handled_at IS NULL
     """
 )
 
 
 def handled(
     conn: Connection,
+    provider: str,
     event_ids: Sequence[str],
     *,
     wall: datetime,
@@ -132,12 +135,15 @@ def handled(
 ) -> None:
     """Write the result of events, in the transaction that has their effects."""
     values = {"wall": wall, "handling": str(handling), "facts": dumps(dict(facts))}
-    conn.execute(_HANDLED, {"ids": literal(event_ids), **values})
+    conn.execute(_HANDLED, {"provider": provider, "ids": literal(event_ids), **values})
 
 
-def failed(conn: Connection, event_ids: Sequence[str], *, error: str, again_at: datetime) -> None:
+def failed(
+    conn: Connection, provider: str, event_ids: Sequence[str], *, error: str, again_at: datetime
+) -> None:
     """Write down why events could not be handled; one that was handled before stays so."""
-    conn.execute(_FAILED, {"ids": literal(event_ids), "error": error, "again_at": again_at})
+    values = {"provider": provider, "ids": literal(event_ids)}
+    conn.execute(_FAILED, {**values, "error": error, "again_at": again_at})
 
 
 # --- reading ------------------------------------------------------------------------------------
@@ -192,13 +198,16 @@ def since(conn: Connection, at: datetime, *, batch: int = 500) -> Iterator[list[
         after = rows[-1].event_id
 
 
-_BEGINNING = text("SELECT min(created_at) FROM customers WHERE provider_customer_id IS NOT NULL")
+_BEGINNING = text(
+    "SELECT min(created_at) FROM customers"
+    " WHERE provider = :provider AND provider_customer_id IS NOT NULL"
+)
 _LAST_RUN = text("SELECT last_success_at, watermark FROM tasks WHERE task = :task")
 
 
-def beginning(conn: Connection) -> datetime | None:
-    """Return when the first customer was made; no earlier event is about a customer of ours."""
-    return conn.execute(_BEGINNING).scalar()
+def beginning(conn: Connection, provider: str) -> datetime | None:
+    """Return when an account's first customer was made; no earlier event is about one of ours."""
+    return conn.execute(_BEGINNING, {"provider": provider}).scalar()
 
 
 def last_run(conn: Connection, task: str) -> Row[Any] | None:

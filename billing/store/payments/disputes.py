@@ -43,12 +43,14 @@ class Dispute:
     closed_at: datetime | None
     updated_at: datetime
     customer_id: UUID | None
+    provider: str
 
 
 class DisputeInsert(TypedDict):
     """The columns of a new dispute, before any transaction is posted."""
 
     id: UUID
+    provider: str
     provider_dispute_id: str
     payment_id: UUID | None
     provider_charge_id: str
@@ -88,9 +90,12 @@ def claim(conn: Connection, **values: Unpack[DisputeInsert]) -> Dispute:
     conn.execute(
         insert(disputes)
         .values(**values)
-        .on_conflict_do_nothing(index_elements=["provider_dispute_id"])
+        .on_conflict_do_nothing(index_elements=["provider", "provider_dispute_id"])
     )
-    query = select(disputes).where(disputes.c.provider_dispute_id == values["provider_dispute_id"])
+    query = select(disputes).where(
+        disputes.c.provider == values["provider"],
+        disputes.c.provider_dispute_id == values["provider_dispute_id"],
+    )
     return _dispute(conn.execute(query.with_for_update()).one())
 
 
@@ -104,7 +109,11 @@ def change(
 
 
 def payment_of(
-    conn: Connection, *, provider_payment_id: str | None, provider_charge_id: str | None
+    conn: Connection,
+    provider: str,
+    *,
+    provider_payment_id: str | None,
+    provider_charge_id: str | None,
 ) -> UUID | None:
     """Return the id of our payment with this charge of the provider, if there is one."""
     if provider_payment_id is not None:
@@ -113,7 +122,9 @@ def payment_of(
         same = payments.c.provider_charge_id == provider_charge_id
     else:
         return None
-    found: UUID | None = conn.execute(select(payments.c.id).where(same)).scalar()
+    found: UUID | None = conn.execute(
+        select(payments.c.id).where(payments.c.provider == provider, same)
+    ).scalar()
     return found
 
 

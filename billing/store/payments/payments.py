@@ -58,6 +58,7 @@ class Payment:
     authorized_until: datetime | None
     capture_amount: int | None
     settled_at: datetime | None
+    provider: str
 
     @property
     def money(self) -> Money:
@@ -169,6 +170,10 @@ class PaymentTransition:
     evidence: Mapping[str, Any]
 
 
+_AT_PROVIDER_OF_CUSTOMER: Final = (
+    ("provider", "SELECT c.provider FROM customers c WHERE c.id = x.customer_id"),
+)
+
 _of = reader(Payment)
 _locked_of = reader(LockedPayment)
 _transition_of = reader(PaymentTransition)
@@ -182,8 +187,8 @@ NOTHING_NEXT: Final[NothingNext] = {
 
 
 def add(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Create payments; the database refuses a second one for an invoice."""
-    bulk_insert(conn, payments, rows)
+    """Create payments, each at its customer's provider; only one is taken for an invoice."""
+    bulk_insert(conn, payments, rows, derived=_AT_PROVIDER_OF_CUSTOMER)
 
 
 # --- dispatch: which payments want a worker -----------------------------------------------------
@@ -206,6 +211,7 @@ class PaymentForAttempt:
     amount: int
     currency: str
     state: State
+    provider: str
     provider_payment_id: str | None
     attempt_n: int
     rung: int
@@ -245,7 +251,8 @@ _for_attempt_of = reader(PaymentForAttempt)
 _FOR_ATTEMPT = text(
     """
     SELECT p.id, p.invoice_id, c.id AS cycle_id, p.subscription_id, p.customer_id, p.amount,
-           p.currency, p.state, p.provider_payment_id, p.attempt_n, p.rung, p.next_attempt_at,
+           p.currency, p.state, p.provider, p.provider_payment_id, p.attempt_n, p.rung,
+           p.next_attempt_at,
            p.next_attempt_kind, p.decline_code, p.decline_class, p.capture_method, p.description,
            i.number AS invoice_number,
            s.plan, s.status AS subscription_status, s.zone, c.period_start, c.period_end,

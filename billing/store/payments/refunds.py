@@ -44,6 +44,7 @@ class Refund:
     settled_at: datetime | None
     customer_id: UUID
     engine_id: UUID | None
+    provider: str
 
     @property
     def money(self) -> Money:
@@ -160,9 +161,11 @@ def lock(conn: Connection, refund_id: UUID) -> Refund:
     return _refund(conn.execute(query).one())
 
 
-def by_provider_id(conn: Connection, provider_refund_id: str) -> Refund | None:
+def by_provider_id(conn: Connection, provider: str, provider_refund_id: str) -> Refund | None:
     """Return the refund with this id of the provider."""
-    query = select(refunds).where(refunds.c.provider_refund_id == provider_refund_id)
+    query = select(refunds).where(
+        refunds.c.provider == provider, refunds.c.provider_refund_id == provider_refund_id
+    )
     row = conn.execute(query).one_or_none()
     return None if row is None else _refund(row)
 

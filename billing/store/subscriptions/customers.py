@@ -27,6 +27,7 @@ class Customer:
     default_payment_method_id: UUID | None
     created_at: datetime
     engine_id: UUID | None
+    provider: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,7 @@ class PaymentMethod:
     exp_month: int | None
     exp_year: int | None
     created_at: datetime
+    provider: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +114,8 @@ def add_payment_method(
     A token kept before (a repeated command) is made the default again and not doubled.
     """
     statement = insert(payment_methods).values(**values)
-    conn.execute(statement.on_conflict_do_nothing(index_elements=["provider_payment_method_id"]))
+    once = ["provider", "provider_payment_method_id"]
+    conn.execute(statement.on_conflict_do_nothing(index_elements=once))
     kept = conn.execute(
         select(payment_methods.c.id).where(
             payment_methods.c.provider_payment_method_id == values["provider_payment_method_id"],
@@ -134,20 +137,28 @@ def set_default(conn: Connection, customer_id: UUID, payment_method_id: UUID | N
     )
 
 
-def lock_by_provider_id(conn: Connection, provider_customer_id: str) -> Customer | None:
+def lock_by_provider_id(
+    conn: Connection, provider: str, provider_customer_id: str
+) -> Customer | None:
     """Lock the customer whom the provider knows by this id."""
-    query = select(customers).where(customers.c.provider_customer_id == provider_customer_id)
+    query = select(customers).where(
+        customers.c.provider == provider, customers.c.provider_customer_id == provider_customer_id
+    )
     row = conn.execute(query.with_for_update(key_share=True)).one_or_none()
     return None if row is None else _customer(row)
 
 
-def is_ours(conn: Connection, provider_customer_id: str) -> bool:
+def is_ours(conn: Connection, provider: str, provider_customer_id: str) -> bool:
     """Tell whether the provider's customer is one of ours."""
-    query = select(customers.c.id).where(customers.c.provider_customer_id == provider_customer_id)
+    query = select(customers.c.id).where(
+        customers.c.provider == provider, customers.c.provider_customer_id == provider_customer_id
+    )
     return conn.execute(query).one_or_none() is not None
 
 
-def payment_method_by_token(conn: Connection, token: str) -> KnownPaymentMethod | None:
+def payment_method_by_token(
+    conn: Connection, provider: str, token: str
+) -> KnownPaymentMethod | None:
     """Return a payment method by the provider's id, with whether it is its customer's default."""
     query = (
         select(
@@ -158,7 +169,10 @@ def payment_method_by_token(conn: Connection, token: str) -> KnownPaymentMethod 
             .label("is_default"),
         )
         .join(customers, customers.c.id == payment_methods.c.customer_id)
-        .where(payment_methods.c.provider_payment_method_id == token)
+        .where(
+            payment_methods.c.provider == provider,
+            payment_methods.c.provider_payment_method_id == token,
+        )
     )
     row = conn.execute(query).one_or_none()
     return None if row is None else _known_payment_method(row)

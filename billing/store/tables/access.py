@@ -23,6 +23,7 @@ provider_events = Table(
     text("last_error"),
     instant("next_try_at"),
     month(),
+    text("provider", primary_key=True),
 )
 
 idempotency_keys = Table(

@@ -80,6 +80,7 @@ payments = Table(
     instant("authorized_until"),
     Column("capture_amount", BigInteger),
     instant("settled_at"),
+    text("provider", nullable=False),
 )
 
 payment_transitions = Table(
@@ -140,6 +141,7 @@ provider_calls = Table(
     instant("finished_at"),
     text("outcome"),
     text("provider_request_id"),
+    text("provider", nullable=False),
 )
 
 refunds = Table(
@@ -171,6 +173,7 @@ refunds = Table(
     instant("finished_at"),
     instant("settled_at"),
     identifier("customer_id", nullable=False),
+    text("provider", nullable=False),
 )
 
 disputes = Table(
@@ -197,6 +200,7 @@ disputes = Table(
     instant("closed_at"),
     instant("updated_at", nullable=False),
     identifier("customer_id"),
+    text("provider", nullable=False),
 )
 
 revenue_recognitions = Table(

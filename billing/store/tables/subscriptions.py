@@ -49,6 +49,7 @@ customers = Table(
     identifier("default_payment_method_id"),
     instant("created_at", nullable=False),
     identifier("engine_id", server_default=func.this_engine()),
+    text("provider", nullable=False),
 )
 
 payment_methods = Table(
@@ -63,6 +64,7 @@ payment_methods = Table(
     Column("exp_month", SmallInteger),
     Column("exp_year", SmallInteger),
     instant("created_at", nullable=False),
+    text("provider", nullable=False),
 )
 
 subscriptions = Table(
