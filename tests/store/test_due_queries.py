@@ -68,14 +68,14 @@ SELECT id, id, id, id, 'N' || g, 'USD', 100, 0, 100, 'paid', now(), now(),
 INSERT INTO payments (id, invoice_id, subscription_id, customer_id, amount, currency, state,
                       amount_captured, next_attempt_at, next_attempt_kind, dispatch_after,
                       captured_at, confirmed_at, settled_at, created_at, updated_at,
-                      attempt_n, amount_refunded)
+                      attempt_n, amount_refunded, provider)
 SELECT id, id, id, id, 100, 'USD', CASE WHEN due THEN 'CREATED' ELSE 'CAPTURED' END,
        CASE WHEN due THEN 0 ELSE 100 END, CASE WHEN due THEN timestamptz '2026-02-28' END,
        CASE WHEN due THEN 'ladder' END, '1970-01-01',
        CASE WHEN NOT due THEN timestamptz '2026-02-01' END,
        CASE WHEN NOT due AND g % 2000 <> 3 THEN now() END,
        CASE WHEN NOT due AND g % 2000 <> 3 THEN now() END, now(), now(), 1,
-       CASE WHEN NOT due AND g % 10 = 0 THEN 1 ELSE 0 END
+       CASE WHEN NOT due AND g % 10 = 0 THEN 1 ELSE 0 END, 'stripe'
   FROM ids, LATERAL (SELECT g % 400 = 7 AS due) d;
 INSERT INTO attempts (payment_id, n, kind, idempotency_key, payment_method_id, request, rung,
                       first_sent_at, finished_at, outcome)

@@ -319,11 +319,12 @@ def put_refund(conn: Any, n: int, ours: MoneyOut) -> None:
     over = ours.state in ("succeeded", "failed", "canceled")
     conn.execute(
         text(
-            "INSERT INTO refunds (id, payment_id, customer_id, amount, recognised, deferred, tax,"
-            " currency, state, reason, requested_by, idempotency_key, provider_refund_id,"
+            "INSERT INTO refunds (provider, id, payment_id, customer_id, amount, recognised,"
+            " deferred, tax, currency, state, reason, requested_by, idempotency_key,"
+            " provider_refund_id,"
             " dispatch_after, created_at, finished_at, next_attempt_at)"
-            " VALUES (:id, :id, :customer, :amount, :amount, 0, 0, 'USD', :state, 'r', 'r', :key,"
-            " :key, now(), now(), :finished, :next)"
+            " VALUES ('stripe', :id, :id, :customer, :amount, :amount, 0, 0, 'USD', :state, 'r',"
+            " 'r', :key, :key, now(), now(), :finished, :next)"
         ),
         {
             "id": new_id(),
@@ -340,9 +341,11 @@ def put_refund(conn: Any, n: int, ours: MoneyOut) -> None:
 def put_dispute(conn: Any, n: int, *, ours: bool, booked: bool) -> None:
     conn.execute(
         text(
-            "INSERT INTO disputes (id, provider_dispute_id, payment_id, provider_charge_id, amount,"
-            " currency, reason, stage, state, transaction_ids, opened_at, updated_at)"
-            " VALUES (:id, :dispute, :payment, 'ch', 500, 'USD', 'r', 'under_review', 'opened',"
+            "INSERT INTO disputes (provider, id, provider_dispute_id, payment_id,"
+            " provider_charge_id, amount, currency, reason, stage, state, transaction_ids,"
+            " opened_at, updated_at)"
+            " VALUES ('stripe', :id, :dispute, :payment, 'ch', 500, 'USD', 'r', 'under_review',"
+            " 'opened',"
             " :booked, now(), now())"
         ),
         {

@@ -8,6 +8,7 @@ from billing.store.tables.columns import identifier, instant, metadata, month, t
 provider_events = Table(
     "provider_events",
     metadata,
+    text("provider", primary_key=True),
     text("event_id", primary_key=True),
     text("type", nullable=False),
     text("kind", nullable=False),
@@ -23,7 +24,6 @@ provider_events = Table(
     text("last_error"),
     instant("next_try_at"),
     month(),
-    text("provider", primary_key=True),
 )
 
 idempotency_keys = Table(
