@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.store.subscriptions import digest
-from billing.store.subscriptions.digest import CycleFacts
+from billing.store.subscriptions.digest import DigestInput
 
 _INSTANTS = ("period_start", "period_end")
 
@@ -24,7 +24,7 @@ def cycle_digests(conn: Connection, cycle_ids: Sequence[UUID]) -> dict[UUID, str
     return {found.id: _digest(found) for found in digest.facts(conn, cycle_ids)}
 
 
-def _digest(found: CycleFacts) -> str:
+def _digest(found: DigestInput) -> str:
     facts = {
         name: value.isoformat() if name in _INSTANTS else value
         for name, value in found.columns.items()

@@ -28,9 +28,9 @@ SWEEP: Final = "webhook_sweep"
 def receive(
     engine: Engine, provider: str, received: Sequence[ProviderEvent], *, source: str, wall: datetime
 ) -> list[ProviderEvent]:
-    """Keep events, due at once or ignored, and return those that are new to us.
+    """Keep events, due at once or ignored, and return the new ones.
 
-    Committed when it returns: only then may a delivery be acknowledged.
+    Commits before it returns: only then may the endpoint acknowledge a delivery.
     """
     by_id = {event.id: event for event in received}
     with engine.begin() as conn:
@@ -68,7 +68,7 @@ def is_handled(kind: EventKind, object_id: str) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What reading the provider's list brought; `new` are those that never reached us."""
+    """The result of reading the provider's list; `new` counts events that never reached us."""
 
     listed: int
     new: tuple[ProviderEvent, ...]
@@ -87,9 +87,10 @@ def sweep(
 ) -> Swept:
     """Keep the events since the watermark that never reached us.
 
-    Normally those whose delivery failed; with `complete` all, which also finds what was taken by
-    an endpoint that isn't ours any more, or lost with a database. May be repeated and may run
-    twice at once; what was kept stays when a later page fails. Raises `Unavailable`.
+    Normally reads events whose delivery failed; with `complete` all, which also finds events that
+    were delivered to a former endpoint of ours, or lost with a database. May be repeated and may
+    run twice at once; when a later page fails, the events of earlier pages stay. Raises
+    `Unavailable`.
     """
     begin = _begin(engine, provider, watermark, now)
     if begin is None:
@@ -104,7 +105,7 @@ def sweep(
 def _begin(
     engine: Engine, provider: str, watermark: datetime | None, now: datetime
 ) -> datetime | None:
-    """Return where to read from, or None where there is nothing to read yet."""
+    """Return the instant to read from, or None where there is nothing to read yet."""
     if watermark is None:
         with engine.connect() as conn:
             watermark = events.beginning(conn, provider)

@@ -1,8 +1,8 @@
-"""Events about refunds, disputes and payouts: the object is fetched and applied as it is now.
+"""Events about refunds, disputes and payouts: fetch the object and apply its present state.
 
-Two things have to be over first, or the same object would be applied otherwise a moment later:
-the attempt that charged the payment, where its answer is missing, and a refund of the payment
-that we asked for, where the provider gave as much back in another way and is about to refuse ours.
+An event waits for two things, because the result would differ afterwards: for the answer to the
+attempt that charged the payment, where it is missing; and for the outcome of a refund that we
+requested, where the provider gave as much back in another way and may refuse ours.
 """
 
 from collections.abc import Sequence
@@ -33,7 +33,7 @@ from billing.store.settlement import payouts
 
 
 def refund(context: Context, events: ObjectEvents) -> Effects:
-    """A refund was made, went on, or failed."""
+    """A refund was made, changed its status, or failed."""
     found = context.gateway.refund_by_id(events.object_id)
     if found is None:
         return only(EventOutcome.OBJECT_GONE)
@@ -42,7 +42,7 @@ def refund(context: Context, events: ObjectEvents) -> Effects:
 
 
 def refunds_of_charge(context: Context, events: ObjectEvents) -> Effects:
-    """Something of a charge was given back: all its refunds are looked at."""
+    """A part of a charge was refunded: apply all its refunds."""
     pages = context.gateway.list_refunds(since=None, charge=events.object_id)
     found = [each for page in pages for each in page]
     if not found:
@@ -53,7 +53,7 @@ def refunds_of_charge(context: Context, events: ObjectEvents) -> Effects:
 
 
 def _apply_refunds(conn: Connection, context: Context, found: Sequence[ProviderRefund]) -> Handled:
-    """Apply refunds, oldest first; a fact says of each where it stands here, if it is ours."""
+    """Apply refunds, oldest first; a fact has the state here of each that is ours."""
     stands = {each.id: _apply_refund(conn, context, each) for each in found}
     facts = {refund_id: str(state or EventOutcome.NOT_OURS) for refund_id, state in stands.items()}
     return Handled(EventOutcome.REFUND_APPLIED, facts)
@@ -93,7 +93,7 @@ def _apply_dispute(conn: Connection, context: Context, found: ProviderDispute) -
 
 
 def payout(context: Context, events: ObjectEvents) -> Effects:
-    """A payout was made, arrived, or failed; it is booked by the settlement."""
+    """A payout was made, arrived, or failed: record it; the settlement books it."""
     found = context.gateway.payout_by_id(events.object_id)
     if found is None:
         return only(EventOutcome.OBJECT_GONE)
@@ -117,7 +117,7 @@ def _put_payout(conn: Connection, context: Context, found: ProviderPayout) -> Ha
 
 
 def _wait_for_payment(context: Context, found: ProviderRefund | ProviderDispute) -> None:
-    """Look whether the charge is one of ours whose answer we still wait for. Raises: EventWaits."""
+    """Check that we don't wait for the answer to this charge. Raises: EventWaits."""
     if found.provider_payment_id is None:
         return
     with context.engine.connect() as conn:
@@ -137,7 +137,7 @@ def _wait_for_payment(context: Context, found: ProviderRefund | ProviderDispute)
 def _wait_for_refunds(
     conn: Connection, context: Context, found: ProviderRefund | ProviderDispute
 ) -> None:
-    """Look whether a refund of ours may yet turn out to be refused. Raises: EventWaits."""
+    """Check that no refund of ours may still be refused. Raises: EventWaits."""
     payment_id = _payment_of(conn, context.account, found)
     if payment_id is None:
         return

@@ -18,7 +18,7 @@ class DigestedEntry:
 
 
 @dataclass(frozen=True, slots=True)
-class CycleFacts:
+class DigestInput:
     """A cycle's facts by column name, as the digest spells them, and its entries in order."""
 
     id: UUID
@@ -58,11 +58,11 @@ _ENTRIES = text(
 )
 
 
-def facts(conn: Connection, cycle_ids: Sequence[UUID]) -> list[CycleFacts]:
+def facts(conn: Connection, cycle_ids: Sequence[UUID]) -> list[DigestInput]:
     """Return the facts of each cycle as its rows and journal entries stand now."""
     params = {"ids": list(cycle_ids)}
     entries: dict[UUID, list[DigestedEntry]] = {cycle_id: [] for cycle_id in cycle_ids}
     for row in conn.execute(_ENTRIES, params):
         entries[row.cycle_id].append(DigestedEntry(row.id, row.source_key, bytes(row.payload_hash)))
     rows = conn.execute(_ROWS, params)
-    return [CycleFacts(row.id, dict(row._mapping), entries[row.id]) for row in rows]
+    return [DigestInput(row.id, dict(row._mapping), entries[row.id]) for row in rows]
