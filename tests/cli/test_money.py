@@ -8,7 +8,7 @@ import requests
 from sqlalchemy import text
 
 from billing.flows.disputes import dispute_updates
-from billing.flows.payments import authorizations
+from billing.flows.payments import authorization_outcomes, authorization_sending
 from billing.flows.refunds import sending as refund_sending
 from tests.cli.conftest import START
 from tests.cli.world import World, me
@@ -36,10 +36,10 @@ def work(world: World) -> None:
             query = text("SELECT id FROM payments WHERE state = 'AUTHORIZED'")
             waiting = list(conn.execute(query).scalars())
         for found in waiting:
-            step = authorizations.begin(engine, found, now=now, wall=wall, policy=policy)
+            step = authorization_sending.begin(engine, found, now=now, wall=wall, policy=policy)
             assert step is not None
-            outcome = authorizations.attempt(runtime.gateway, step)
-            authorizations.finish(engine, step, outcome, now=now, wall=wall, policy=policy)
+            outcome = authorization_sending.attempt(runtime.gateway, step)
+            authorization_outcomes.finish(engine, step, outcome, now=now, wall=wall, policy=policy)
     finally:
         runtime.close()
 

@@ -6,8 +6,8 @@ import pytest
 
 from billing.errors import BadInput, Conflict
 from billing.flows.customers import customers
-from billing.flows.payments import authorizations
-from billing.flows.payments.authorizations import AuthorizationStep
+from billing.flows.payments import authorization_outcomes, authorization_sending, authorizations
+from billing.flows.payments.authorization_sending import AuthorizationStep
 from billing.flows.subscriptions import retrying
 from billing.gateway import Absent, Declined, Outcome, Rejected, Unknown
 from billing.rules.actor import Actor, ActorKind
@@ -210,7 +210,7 @@ def test_a_worker_that_dies_after_the_capture_leaves_it_to_the_next(world: World
     payment_id = authorised(world)
     capture(world, payment_id)
     step = begun(world, payment_id)
-    authorizations.attempt(world.gateway, step)
+    authorization_sending.attempt(world.gateway, step)
 
     world.jump_to("2026-01-03")  # the provider has forgotten the key as well
     world.wait(world.policy.lease)
@@ -221,7 +221,7 @@ def test_a_worker_that_dies_after_the_capture_leaves_it_to_the_next(world: World
 
 
 def begun(world: World, payment_id: UUID) -> AuthorizationStep:
-    step = authorizations.begin(
+    step = authorization_sending.begin(
         world.engine, payment_id, now=world.now, wall=world.wall, policy=world.policy
     )
     assert step is not None
@@ -230,7 +230,7 @@ def begun(world: World, payment_id: UUID) -> AuthorizationStep:
 
 def finish(world: World, step: AuthorizationStep, outcome: Outcome | Absent) -> str:
     return str(
-        authorizations.finish(
+        authorization_outcomes.finish(
             world.engine, step, outcome, now=world.now, wall=world.wall, policy=world.policy
         )
     )

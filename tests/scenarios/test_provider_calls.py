@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
-from billing.flows.payments import authorizations
-from billing.flows.payments.authorizations import AuthorizationStep
+from billing.flows.payments import authorization_sending
+from billing.flows.payments.authorization_sending import AuthorizationStep
 from billing.flows.prove import prove
 from billing.gateway import Deferred, Rejected, Unknown
 from billing.rules.payments import AttemptOutcome, CallKind
@@ -116,7 +116,7 @@ def test_what_the_provider_tells_of_itself_ends_the_call_that_waits_for_it(world
     payment_id = authorised(world)
     capture(world, payment_id)
     step = begun(world, payment_id)
-    outcome = authorizations.attempt(world.gateway, step)
+    outcome = authorization_sending.attempt(world.gateway, step)
     heard = AuthorizationStep(
         payment_id, step.provider, step.kind, step.provider_payment_id, step.amount
     )

@@ -17,7 +17,7 @@ import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy.exc import OperationalError
 
-from billing.flows.payments import authorizations, collecting
+from billing.flows.payments import authorization_outcomes, authorization_sending, collecting
 from workers.daemons.finishing import retry_on_db_error
 from workers.daemons.refunds import declare as declare_refunds
 from workers.runtime.broker import CHARGE_ACTOR, CHARGES
@@ -49,14 +49,14 @@ def charge(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID) -> None:
 def _capture_or_void(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID) -> None:
     """Capture or void an authorised payment, if either is due."""
     engine, clock, policy = runtime.engine, runtime.clock, runtime.policy
-    step = authorizations.begin(
+    step = authorization_sending.begin(
         engine, payment_id, now=clock.now(), wall=clock.wall(), policy=policy
     )
     if step is None:
         return
-    outcome = authorizations.attempt(runtime.gateways.of(step.provider), step)
+    outcome = authorization_sending.attempt(runtime.gateways.of(step.provider), step)
     retry_on_db_error(
-        lambda: authorizations.finish(
+        lambda: authorization_outcomes.finish(
             engine, step, outcome, now=clock.now(), wall=clock.wall(), policy=policy
         )
     )

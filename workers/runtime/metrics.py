@@ -16,7 +16,7 @@ from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy.exc import SQLAlchemyError
 
-from billing.flows.payments.authorizations import AuthorizationStep
+from billing.flows.payments.authorization_sending import AuthorizationStep
 from billing.flows.payments.collecting import ChargeSend
 from billing.flows.refunds.sending import RefundAnswer
 from billing.gateway import (

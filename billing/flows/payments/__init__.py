@@ -1,3 +1,11 @@
 """Collecting payments: dispatch, attempt, outcome, and authorisations that are captured later."""
 
-__all__ = ["authorizations", "captures", "collecting", "subscription_status", "write_offs"]
+__all__ = [
+    "authorization_outcomes",
+    "authorization_sending",
+    "authorizations",
+    "captures",
+    "collecting",
+    "subscription_status",
+    "write_offs",
+]

@@ -6,7 +6,7 @@ difference becomes a break.
 
     open attempt, leased by a worker    the worker first; the event is tried again
     open attempt                        `gateway.look_up`, then `collecting.finish`
-    authorised                          captured or canceled there: `authorizations.finish`
+    authorised                          captured or canceled there: `authorization_outcomes.finish`
     anything else                       agreed, or a break
 """
 
@@ -18,7 +18,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.flows.context import Context
-from billing.flows.payments import authorizations, collecting
+from billing.flows.payments import authorization_outcomes, collecting
+from billing.flows.payments.authorization_sending import CAPTURE, VOID, AuthorizationStep
 from billing.flows.payments.collecting import ChargeSend, request_from_json
 from billing.flows.webhooks.handler import (
     Adopted,
@@ -188,9 +189,9 @@ def _adopt_step(context: Context, ours: Payment, found: ProviderPayment) -> Hand
         outcome = canceled(f"{found.id} was canceled at the provider")
     else:
         return None
-    kind: Any = authorizations.VOID if isinstance(outcome, Absent) else authorizations.CAPTURE
-    step = authorizations.AuthorizationStep(ours.id, ours.provider, kind, found.id, asked)
-    state = authorizations.finish(
+    kind: Any = VOID if isinstance(outcome, Absent) else CAPTURE
+    step = AuthorizationStep(ours.id, ours.provider, kind, found.id, asked)
+    state = authorization_outcomes.finish(
         context.engine,
         step,
         outcome,

@@ -1,0 +1,239 @@
+"""What became of a capture or a void: transaction 2, the payment's state and its entries."""
+
+from datetime import datetime
+from typing import Final
+
+from sqlalchemy import Connection, Engine
+
+from billing.flows.payments.authorization_sending import CAPTURE, VOID, AuthorizationStep
+from billing.flows.payments.captures import post_capture
+from billing.flows.policy import Policy
+from billing.gateway import (
+    Absent,
+    ActionRequired,
+    Declined,
+    Deferred,
+    Outcome,
+    Rejected,
+    Succeeded,
+    Unknown,
+)
+from billing.rules.actor import WORKER, Actor
+from billing.rules.payments import AttemptOutcome, CallKind, Cause, RefusalReason, State
+from billing.rules.reconciliation import BreakFound, BreakKind
+from billing.store.dispatch import NOT_HELD
+from billing.store.payments import payments, provider_calls
+from billing.store.payments.payments import LockedPayment
+from billing.store.settlement import breaks
+from billing.store.subscriptions.parking import NOT_PARKED, parked_for
+
+# Refusals after which there is nothing left to capture.
+_GONE: Final = frozenset({RefusalReason.PAYMENT_CANCELED, RefusalReason.AUTHORIZATION_EXPIRED})
+
+
+def finish(
+    engine: Engine,
+    step: AuthorizationStep,
+    outcome: Outcome | Absent,
+    *,
+    now: datetime,
+    wall: datetime,
+    policy: Policy,
+) -> State:
+    """Write down what a capture or a void brought, and return where the payment stands.
+
+    Running it twice for one step changes nothing.
+    """
+    with engine.begin() as conn:
+        payment = payments.lock_known_payment(conn, step.payment_id)
+        if payment.state != State.AUTHORIZED:
+            return payment.state
+        _note_on_call(conn, step, outcome, now)
+        lost = _why_lost(outcome)
+        if lost is not None:
+            return fail(conn, payment, Cause.OUTCOME, lost, now, WORKER)
+        match outcome:
+            case Succeeded():
+                return _captured(conn, payment, step, outcome, now)
+            case Absent():
+                return _voided(conn, payment, now)
+            case Rejected():
+                _refused(conn, payment, step, outcome, now)
+            case Unknown(error_class="wrong_amount"):
+                _park_mismatch(conn, payment, step, outcome, now)
+            case _:
+                told = outcome.retry_after if isinstance(outcome, Deferred) else None
+                again_at = wall + policy.pause(step.sends, told)
+                payments.change(conn, payment.id, now, lease_until=None, dispatch_after=again_at)
+        return State.AUTHORIZED
+
+
+def _note_on_call(
+    conn: Connection, step: AuthorizationStep, outcome: Outcome | Absent, now: datetime
+) -> None:
+    """Write what was said on the call: its end, or that it is still to be asked for.
+
+    A call of the other kind, if one is open, was not executed when this one came to its end.
+    """
+    match outcome:
+        case Succeeded():
+            end = {CAPTURE: AttemptOutcome.SUCCEEDED, VOID: AttemptOutcome.ABSENT}
+        case Absent():
+            end = {CAPTURE: AttemptOutcome.ABSENT, VOID: AttemptOutcome.SUCCEEDED}
+        case Declined():
+            end = {step.kind: AttemptOutcome.DECLINED}
+        case Rejected():
+            end = {step.kind: AttemptOutcome.REJECTED}
+        case _:
+            _still_open(conn, step, outcome, now)
+            return
+    request_id = None if isinstance(outcome, Absent) else outcome.request_id
+    ends = {CallKind(kind): ended for kind, ended in end.items()}
+    provider_calls.finish(conn, step.payment_id, ends, now, request_id)
+
+
+def _still_open(
+    conn: Connection,
+    step: AuthorizationStep,
+    outcome: ActionRequired | Unknown | Deferred,
+    now: datetime,
+) -> None:
+    if step.call_id is None:
+        return
+    error_class = "action_required" if isinstance(outcome, ActionRequired) else outcome.error_class
+    provider_calls.still_open(
+        conn,
+        step.call_id,
+        step.sends,
+        error_class=error_class,
+        error_message=outcome.message,
+        unknown_since=now if isinstance(outcome, Unknown) else None,
+    )
+
+
+def _why_lost(outcome: Outcome | Absent) -> str | None:
+    """Return in words why there is nothing to capture any more, if that is what was said."""
+    match outcome:
+        case Declined(decline_code=code):
+            return f"the capture was declined: {code}"
+        case Rejected(reason=reason, message=message) if reason in _GONE:
+            return f"the authorisation is gone: {message}"
+        case _:
+            return None
+
+
+def _captured(
+    conn: Connection,
+    payment: LockedPayment,
+    step: AuthorizationStep,
+    outcome: Succeeded,
+    now: datetime,
+) -> State:
+    """The money is ours: payment CAPTURED with what was captured, which a void may find too."""
+    words = f"{outcome.amount} of {payment.money} captured"
+    if step.kind is VOID:
+        words += " at the provider before it could be voided"
+    payments.move(
+        conn,
+        payment.id,
+        [State.AUTHORIZED, State.CAPTURED],
+        cause=Cause.OUTCOME,
+        now=now,
+        actor=WORKER,
+        evidence={
+            "provider_payment": outcome.provider_payment_id,
+            "provider_charge": outcome.provider_charge_id,
+            "provider_request": outcome.request_id,
+        },
+        provider_charge_id=outcome.provider_charge_id or payment.provider_charge_id,
+        amount_captured=outcome.amount.amount,
+        captured_at=now,
+        **payments.NOTHING_NEXT,
+        decision=words,
+    )
+    post_capture(conn, payment, payment.attempt_n, outcome.amount, now)
+    return State.CAPTURED
+
+
+def _voided(conn: Connection, payment: LockedPayment, now: datetime) -> State:
+    assert payment.authorized_until is not None, "an authorisation expires"
+    if payment.capture_amount is not None or now < payment.authorized_until:
+        return fail(conn, payment, Cause.VOID, payment.decision or "", now, WORKER)
+    words = f"the authorisation expired on {payment.authorized_until:%Y-%m-%d %H:%M} UTC"
+    return fail(conn, payment, Cause.EXPIRED, words, now, WORKER)
+
+
+def fail(
+    conn: Connection, payment: LockedPayment, cause: Cause, words: str, now: datetime, actor: Actor
+) -> State:
+    """Nothing will be captured: the payment is FAILED, and nothing was ever posted for it."""
+    payments.move(
+        conn,
+        payment.id,
+        [payment.state, State.FAILED],
+        cause=cause,
+        now=now,
+        actor=actor,
+        evidence={"words": words},
+        **payments.NOTHING_NEXT,
+        **NOT_PARKED,
+        decision=words,
+    )
+    return State.FAILED
+
+
+def _refused(
+    conn: Connection,
+    payment: LockedPayment,
+    step: AuthorizationStep,
+    outcome: Rejected,
+    now: datetime,
+) -> None:
+    """The request was refused, the authorisation stands: it goes on as if nothing was asked."""
+    if step.kind is VOID:
+        payments.change(
+            conn,
+            payment.id,
+            now,
+            lease_until=None,
+            dispatch_after=NOT_HELD,
+            **parked_for(now, "rejected", f"{outcome.error_class}: {outcome.message}"),
+        )
+        return
+    payments.change(
+        conn,
+        payment.id,
+        now,
+        capture_amount=None,
+        next_attempt_at=payment.authorized_until,
+        next_attempt_kind=VOID,
+        lease_until=None,
+        dispatch_after=NOT_HELD,
+        decision=f"the capture was refused: {outcome.error_class}: {outcome.message}",
+    )
+
+
+def _park_mismatch(
+    conn: Connection,
+    payment: LockedPayment,
+    step: AuthorizationStep,
+    outcome: Unknown,
+    now: datetime,
+) -> None:
+    """Somebody captured another amount at the provider: a person must look."""
+    found = BreakFound(
+        kind=BreakKind.AMOUNT_MISMATCH,
+        subject=payment.id,
+        ours={"amount": step.amount.amount, "currency": step.amount.currency},
+        theirs={"answer": outcome.message, "provider_payment": step.provider_payment_id},
+        payment_id=payment.id,
+    )
+    breaks.record(conn, found, now=now)
+    payments.change(
+        conn,
+        payment.id,
+        now,
+        lease_until=None,
+        dispatch_after=NOT_HELD,
+        **parked_for(now, "amount_mismatch", outcome.message),
+    )

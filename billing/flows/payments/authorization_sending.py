@@ -1,0 +1,111 @@
+"""Sending the capture or the void that an authorised payment is due.
+
+    begin       transaction 1: leased
+    attempt     the call, outside any transaction
+
+`authorization_outcomes.finish` is transaction 2. At the provider a payment is captured once, so
+asking again is safe whatever became of the answer.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+from uuid import UUID
+
+from sqlalchemy import Engine
+
+from billing.errors import BillingError
+from billing.flows.policy import Policy
+from billing.gateway import Absent, Gateway, Outcome, Succeeded, Unknown, canceled
+from billing.ids import new_id
+from billing.rules.money import Money
+from billing.rules.payments import AttemptKind, CallKind, PaymentStatus
+from billing.store.payments import payments, provider_calls
+
+AuthorizedKind = Literal[AttemptKind.CAPTURE, AttemptKind.VOID]
+
+CAPTURE: Final = AttemptKind.CAPTURE
+VOID: Final = AttemptKind.VOID
+
+
+@dataclass(frozen=True, slots=True)
+class AuthorizationStep:
+    """A capture or a void that may be sent now; without a `call_id` it is only heard of."""
+
+    payment_id: UUID
+    provider: str
+    kind: AuthorizedKind
+    provider_payment_id: str
+    amount: Money
+    idempotency_key: str = ""
+    call_id: UUID | None = None
+    sends: int = 1
+
+
+def begin(
+    engine: Engine, payment_id: UUID, *, now: datetime, wall: datetime, policy: Policy
+) -> AuthorizationStep | None:
+    """Lease what is to be done with an authorised payment; None when there is no call to make."""
+    with engine.begin() as conn:
+        row = payments.lock_for_step(conn, payment_id, now=now, wall=wall)
+        if row is None:
+            return None
+        lease = wall + policy.lease
+        payments.change(conn, payment_id, now, lease_until=lease, dispatch_after=lease)
+        assert row.provider_payment_id is not None, "what is authorised is known at the provider"
+        kind: AuthorizedKind = CAPTURE if row.next_attempt_kind is CAPTURE else VOID
+        call = provider_calls.begin(
+            conn,
+            call_id=new_id(),
+            kind=CallKind(kind),
+            subject_id=row.id,
+            customer_id=row.customer_id,
+            key=f"{policy.mode}:payment:{row.id}:{kind}:{row.to_capture.amount}:c",
+            request={
+                "provider_payment_id": row.provider_payment_id,
+                "amount": row.to_capture.amount,
+                "currency": row.currency,
+            },
+            now=now,
+        )
+        return AuthorizationStep(
+            payment_id=row.id,
+            provider=row.provider,
+            kind=kind,
+            provider_payment_id=call.request["provider_payment_id"],
+            amount=Money(call.request["amount"], call.request["currency"]),
+            idempotency_key=call.idempotency_key,
+            call_id=call.id,
+            sends=call.sends,
+        )
+
+
+def attempt(gateway: Gateway, step: AuthorizationStep) -> Outcome | Absent:
+    """Send a capture or a void. Holds no transaction.
+
+    An error may be all that is ever replayed under a key, so where the answer says nothing, the
+    payment itself is looked at: captured and canceled are ends that stay.
+    """
+    if step.kind is CAPTURE:
+        answer: Outcome | Absent = gateway.capture(
+            step.provider_payment_id, step.amount, idempotency_key=step.idempotency_key
+        )
+    else:
+        answer = gateway.cancel(step.provider_payment_id, idempotency_key=step.idempotency_key)
+    return _looked_at(gateway, step, answer) if isinstance(answer, Unknown) else answer
+
+
+def _looked_at(gateway: Gateway, step: AuthorizationStep, unknown: Unknown) -> Outcome | Absent:
+    try:
+        found = gateway.payment(step.provider_payment_id)
+    except BillingError:
+        return unknown
+    if found is None:
+        return unknown
+    if found.status is PaymentStatus.CAPTURED and (
+        step.kind is VOID or found.amount_received == step.amount
+    ):
+        return Succeeded(found.id, found.amount_received, provider_charge_id=found.latest_charge_id)
+    if found.status is PaymentStatus.CANCELED:
+        return Absent() if step.kind is VOID else canceled(f"{found.id} is canceled")
+    return unknown
