@@ -19,7 +19,7 @@ from sqlalchemy.sql.elements import ClauseElement
 from billing.embedded.servers import EmbeddedPostgres
 from billing.store import due_work
 from billing.store.engine import make_engine
-from billing.store.payments import attempts, payments, recognition, refunds
+from billing.store.payments import attempts, payment_steps, payments, recognition, refunds
 from billing.store.settlement import (
     batch_breaks,
     charge_list,
@@ -126,12 +126,12 @@ QUERIES: dict[str, tuple[Executable, Mapping[str, Any], str | None]] = {
         "subscriptions_due",
     ),
     "payments that are due": (
-        payments.DISPATCH_DUE,
+        payment_steps.DISPATCH_DUE,
         {"now": NOW, "wall": NOW, "again_at": NOW, "limit": 500},
         "payments_due",
     ),
     "a payment to begin an attempt for": (
-        payments._FOR_ATTEMPT,
+        payment_steps._FOR_ATTEMPT,
         {"id": AN_ID, "now": NOW, "wall": NOW, "days": 30},
         "attempts_declined",
     ),

@@ -20,7 +20,7 @@ from billing.gateway import Absent, Gateway, Outcome, Succeeded, Unknown, cancel
 from billing.ids import new_id
 from billing.rules.money import Money
 from billing.rules.payments import AttemptKind, CallKind, PaymentStatus
-from billing.store.payments import payments, provider_calls
+from billing.store.payments import payment_steps, payments, provider_calls
 
 AuthorizedKind = Literal[AttemptKind.CAPTURE, AttemptKind.VOID]
 
@@ -47,7 +47,7 @@ def begin(
 ) -> AuthorizationStep | None:
     """Lease what is to be done with an authorised payment; None when there is no call to make."""
     with engine.begin() as conn:
-        row = payments.lock_for_step(conn, payment_id, now=now, wall=wall)
+        row = payment_steps.lock_for_step(conn, payment_id, now=now, wall=wall)
         if row is None:
             return None
         lease = wall + policy.lease

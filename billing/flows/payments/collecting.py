@@ -37,8 +37,8 @@ from billing.rules.payments import AttemptKind, CaptureMethod
 from billing.rules.subscriptions import Status
 from billing.store import dispatch
 from billing.store.identity import engine_id
-from billing.store.payments import attempts, payments
-from billing.store.payments.payments import PaymentForAttempt
+from billing.store.payments import attempts, payment_steps, payments
+from billing.store.payments.payment_steps import PaymentForAttempt
 
 # Kinds of attempts that are made at once, whatever the earlier attempts were.
 _NOW: Final = frozenset({AttemptKind.MANUAL, AttemptKind.NEW_METHOD, AttemptKind.ABSENT})
@@ -55,7 +55,7 @@ def dispatch_due(
     with engine.begin() as conn:
         return dispatch.take(
             conn,
-            payments.DISPATCH_DUE,
+            payment_steps.DISPATCH_DUE,
             now=now,
             wall=wall,
             again_at=wall + policy.dispatch_window,
@@ -89,7 +89,7 @@ def begin(
     Safe to run any number of times, anywhere: one caller at a time gets the attempt, for the lease.
     """
     with engine.begin() as conn:
-        row = payments.lock_for_attempt(
+        row = payment_steps.lock_for_attempt(
             conn, payment_id, now=now, wall=wall, budget_days=policy.budget.window.days
         )
         if row is None:
