@@ -27,7 +27,7 @@ from billing.store.payments.payments import LockedPayment
 from billing.store.settlement import breaks
 from billing.store.subscriptions.parking import NOT_PARKED, parked_for
 
-# Refusals after which there is nothing left to capture.
+# Refusals that end an authorisation.
 _GONE: Final = frozenset({RefusalReason.PAYMENT_CANCELED, RefusalReason.AUTHORIZATION_EXPIRED})
 
 
@@ -40,9 +40,9 @@ def finish(
     wall: datetime,
     policy: Policy,
 ) -> State:
-    """Write down what a capture or a void brought, and return where the payment stands.
+    """Write the outcome of a capture or a void, and return the payment's state.
 
-    Running it twice for one step changes nothing.
+    A second run for the same step changes nothing.
     """
     with engine.begin() as conn:
         payment = payments.lock_known_payment(conn, step.payment_id)
@@ -71,9 +71,9 @@ def finish(
 def _note_on_call(
     conn: Connection, step: AuthorizationStep, outcome: Outcome | Absent, now: datetime
 ) -> None:
-    """Write what was said on the call: its end, or that it is still to be asked for.
+    """Write the outcome of the call, or that it has none yet.
 
-    A call of the other kind, if one is open, was not executed when this one came to its end.
+    An open call of the other kind was not executed when this one has its outcome.
     """
     match outcome:
         case Succeeded():
@@ -112,7 +112,7 @@ def _still_open(
 
 
 def _why_lost(outcome: Outcome | Absent) -> str | None:
-    """Return in words why there is nothing to capture any more, if that is what was said."""
+    """Return in words why the authorisation has ended, if it has."""
     match outcome:
         case Declined(decline_code=code):
             return f"the capture was declined: {code}"
@@ -129,7 +129,7 @@ def _captured(
     outcome: Succeeded,
     now: datetime,
 ) -> State:
-    """The money is ours: payment CAPTURED with what was captured, which a void may find too."""
+    """Write a capture: payment CAPTURED with the amount captured. A void may find one, too."""
     words = f"{outcome.amount} of {payment.money} captured"
     if step.kind is VOID:
         words += " at the provider before it could be voided"
@@ -166,7 +166,7 @@ def _voided(conn: Connection, payment: LockedPayment, now: datetime) -> State:
 def fail(
     conn: Connection, payment: LockedPayment, cause: Cause, words: str, now: datetime, actor: Actor
 ) -> State:
-    """Nothing will be captured: the payment is FAILED, and nothing was ever posted for it."""
+    """Write the end of an authorisation: payment FAILED. Nothing was ever posted for it."""
     payments.move(
         conn,
         payment.id,
@@ -189,7 +189,7 @@ def _refused(
     outcome: Rejected,
     now: datetime,
 ) -> None:
-    """The request was refused, the authorisation stands: it goes on as if nothing was asked."""
+    """Drop a request that the provider refused: the authorisation stays as it was before."""
     if step.kind is VOID:
         payments.change(
             conn,
@@ -220,7 +220,7 @@ def _park_mismatch(
     outcome: Unknown,
     now: datetime,
 ) -> None:
-    """Somebody captured another amount at the provider: a person must look."""
+    """Record a break: somebody captured another amount at the provider."""
     found = BreakFound(
         kind=BreakKind.AMOUNT_MISMATCH,
         subject=payment.id,

@@ -30,7 +30,7 @@ VOID: Final = AttemptKind.VOID
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationStep:
-    """A capture or a void that may be sent now; without a `call_id` it is only heard of."""
+    """A capture or a void that may be sent now; without a `call_id` an event told its outcome."""
 
     payment_id: UUID
     provider: str
@@ -45,7 +45,7 @@ class AuthorizationStep:
 def begin(
     engine: Engine, payment_id: UUID, *, now: datetime, wall: datetime, policy: Policy
 ) -> AuthorizationStep | None:
-    """Lease what is to be done with an authorised payment; None when there is no call to make."""
+    """Lease the capture or void of an authorised payment; None when there is no call to make."""
     with engine.begin() as conn:
         row = payment_steps.lock_for_step(conn, payment_id, now=now, wall=wall)
         if row is None:
@@ -83,8 +83,8 @@ def begin(
 def attempt(gateway: Gateway, step: AuthorizationStep) -> Outcome | Absent:
     """Send a capture or a void. Holds no transaction.
 
-    An error may be all that is ever replayed under a key, so where the answer says nothing, the
-    payment itself is looked at: captured and canceled are ends that stay.
+    The provider may replay nothing but an error under a key, so after an indefinite answer the
+    payment itself is retrieved: captured and canceled are final states.
     """
     if step.kind is CAPTURE:
         answer: Outcome | Absent = gateway.capture(

@@ -33,10 +33,10 @@ def request_capture(
     now: datetime,
     actor: Actor,
 ) -> Money:
-    """Ask for the capture of an authorised payment, or of a part; return what is captured.
+    """Request the capture of an authorised payment, or of a part; return the amount.
 
-    In the caller's transaction; a worker does it once that is committed. Asking again for the
-    same changes nothing. Raises `NotFound`, `Conflict`, `BadInput`.
+    In the caller's transaction; a worker sends it once that is committed. The same request again
+    changes nothing. Raises `NotFound`, `Conflict`, `BadInput`.
     """
     payment = _lock(conn, payment_id)
     amount = capturable(payment, amount, now)
@@ -64,7 +64,7 @@ def _lock(conn: Connection, payment_id: UUID) -> LockedPayment:
 
 
 def capturable(payment: Payment, amount: Money | None, now: datetime) -> Money:
-    """Return what would be captured of a payment. Raises `Conflict`, `BadInput`."""
+    """Return the amount that would be captured of a payment. Raises `Conflict`, `BadInput`."""
     _refuse_unless_authorised(payment, now)
     whole = payment.money
     if amount is None:
@@ -100,9 +100,10 @@ def _refuse_unless_authorised(payment: Payment, now: datetime) -> None:
 def request_void(
     conn: Connection, payment_id: UUID, *, now: datetime, actor: Actor, why: str
 ) -> None:
-    """Ask that an authorised payment be given up; a worker does it.
+    """Request the void of an authorised payment, which a worker sends.
 
-    One that was not sent to the provider yet is given up at once. Raises `NotFound`, `Conflict`.
+    A payment that was not sent to the provider yet is given up at once. Raises `NotFound`,
+    `Conflict`.
     """
     payment = _lock(conn, payment_id)
     words = f"voided by {actor}: {why}"
