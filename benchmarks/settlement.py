@@ -264,6 +264,8 @@ def _print(
     with engine.connect() as conn:
         steps = settlement.steps(conn, run_id)
     for step in steps:
+        assert step.started_at is not None
+        assert step.finished_at is not None
         took = (step.finished_at - step.started_at).total_seconds()
         counts = ", ".join(f"{name} {count:,}" for name, count in step.counts.items() if count)
         print(f"  {step.step:8} {took:7.1f} s  {counts}")

@@ -1,22 +1,27 @@
 """Settlement for people: runs with their steps, breaks, exchanges."""
 
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from billing.errors import ErrorCode, NotFound
 from billing.store.rows import reader
+from billing.store.settlement.breaks import Break
 from billing.store.settlement.breaks import get as found_break
 from billing.store.settlement.breaks import notes as break_notes
 from billing.store.settlement.breaks import page as breaks
+from billing.store.settlement.exchanges import RecordedExchange
 from billing.store.settlement.exchanges import get as exchange
 from billing.store.settlement.exchanges import page as exchanges
-from billing.store.settlement.runs import find_run, runs, steps
+from billing.store.settlement.runs import SettlementRun, SettlementStep, find_run, runs, steps
 
 __all__ = [
+    "Break",
     "BreakLink",
+    "RecordedExchange",
+    "SettlementRun",
+    "SettlementStep",
     "break_notes",
     "breaks",
     "exchange",
@@ -29,7 +34,7 @@ __all__ = [
 ]
 
 
-def run(conn: Connection, run_id: UUID) -> Row[Any]:
+def run(conn: Connection, run_id: UUID) -> SettlementRun:
     """Return one settlement run. Raises `NotFound`."""
     found = find_run(conn, run_id)
     if found is None:

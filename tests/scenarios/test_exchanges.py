@@ -7,7 +7,7 @@ from decimal import Decimal  # noqa: TID251  exchange rates are no money
 from typing import Any
 
 import pytest
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
 from billing.cli.remedies import remedy_of
 from billing.errors import BadInput, BillingError, Conflict, NotFound
@@ -79,7 +79,7 @@ def record(world: World, made: Exchange, references: list[str]) -> Recording:
     )
 
 
-def exchanges(world: World) -> list[Row[Any]]:
+def exchanges(world: World) -> list[fx.RecordedExchange]:
     with world.engine.connect() as conn:
         return fx.page(conn)
 

@@ -80,7 +80,7 @@ def open_breaks(world: World) -> list[str]:
 def resolutions(world: World) -> list[tuple[str, str]]:
     with world.engine.connect() as conn:
         rows = breaks.page(conn, include_resolved=True)
-    return [(row.kind, row.resolution) for row in rows if row.resolved_at is not None]
+    return [(row.kind, row.resolution) for row in rows if row.resolution is not None]
 
 
 # --- what agrees ----------------------------------------------------------------------------------

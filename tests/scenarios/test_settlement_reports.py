@@ -1,6 +1,7 @@
 """Settlement from report files, as the provider makes them."""
 
 import csv
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
@@ -68,7 +69,7 @@ def report(world: World, folder: Path, kind: str = "payout_reconciliation.itemiz
     return path
 
 
-def counts(world: World, run_id: UUID) -> dict[str, dict[str, int]]:
+def counts(world: World, run_id: UUID) -> dict[str, Mapping[str, int]]:
     with world.engine.connect() as conn:
         return {step.step: step.counts for step in settlement.steps(conn, run_id)}
 

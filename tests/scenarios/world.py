@@ -40,6 +40,7 @@ from billing.store.payments import attempts, payments
 from billing.store.payments.attempts import Attempt
 from billing.store.payments.payments import Payment
 from billing.store.settlement import breaks
+from billing.store.settlement.breaks import Break
 from billing.store.subscriptions import customers as stored_customers
 from billing.store.subscriptions import cycles, subscriptions
 from billing.store.subscriptions.cycles import Cycle
@@ -472,7 +473,7 @@ class World:
             rows = stored_customers.payment_methods_of(conn, subscriber.customer_id)
         return [row.provider_payment_method_id for row in rows]
 
-    def breaks(self) -> list[Row[Any]]:
+    def breaks(self) -> list[Break]:
         with self.engine.connect() as conn:
             return breaks.page(conn)
 

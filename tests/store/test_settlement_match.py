@@ -17,7 +17,7 @@ from billing.gateway.stripe.categories import movement_kind
 from billing.ids import new_id
 from billing.rules.money import Money
 from billing.rules.payments import State
-from billing.rules.reconciliation import DISPUTES, PAYOUTS, REFUNDS, MovementKind
+from billing.rules.reconciliation import DISPUTES, PAYOUTS, REFUNDS, MovementKind, RunSource
 from billing.store.engine import make_engine
 from billing.store.settlement import matching, runs, staging
 from tests.oracles.settlement import (
@@ -140,7 +140,7 @@ def judged(conn: Any) -> dict[int, str]:
 def begin(conn: Any) -> UUID:
     return runs.start(
         conn,
-        source="provider",
+        source=RunSource.PROVIDER,
         reference="r",
         window_from=NOW - timedelta(days=1),
         window_to=NOW,

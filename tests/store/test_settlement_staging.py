@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import Engine, text
 
+from billing.rules.reconciliation import RunSource
 from billing.store.settlement import runs, staging
 from tests.waiting import PATIENCE
 
@@ -43,7 +44,7 @@ def test_two_sources_in_opposite_orders_are_staged_at_once(engine: Engine) -> No
     with engine.begin() as conn:
         run_id = runs.start(
             conn,
-            source="provider",
+            source=RunSource.PROVIDER,
             reference="r",
             window_from=NOW - timedelta(days=1),
             window_to=NOW,

@@ -8,6 +8,7 @@ leased, and a batch of cycles is closed under locks.
 
 import logging
 import time
+from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy.exc import DBAPIError
@@ -129,5 +130,5 @@ class Reconciler(Ticking):
         return done
 
 
-def _closed_by(counts: dict[str, int]) -> int:
+def _closed_by(counts: Mapping[str, int]) -> int:
     return int(counts.get("cycles_closed", 0))

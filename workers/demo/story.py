@@ -33,6 +33,7 @@ from billing.flows.prove import prove
 from billing.flows.subscriptions import catalog as catalog_flow
 from billing.flows.webhooks.inbox import RETENTION, SWEEP
 from billing.queries.totals import totals
+from billing.rules.reconciliation import RunSource
 from billing.store import due_work
 from billing.store.access import events
 from billing.store.settlement import runs
@@ -330,7 +331,7 @@ class Story:
     def _settled(self, since: datetime) -> bool:
         """Tell whether a settlement that was begun since then is over."""
         with self._runtime.engine.connect() as conn:
-            for run in runs.runs(conn, source="provider"):
+            for run in runs.runs(conn, source=RunSource.PROVIDER):
                 begun = runs.steps(conn, run.id)[0].started_at
                 if run.state == "succeeded" and begun is not None and begun >= since:
                     return True

@@ -14,9 +14,8 @@ from billing.errors import BadInput
 from billing.rules.reconciliation import BreakKind
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
-
     from billing.flows.breaks.operator import Resolution
+    from billing.queries.settlement import Break
     from billing.rules.money import Money
 
 _NOTES = ("at", "actor", "words")
@@ -170,7 +169,7 @@ def resolve(
     output.message(record, f"{verb} break {found}: {told}")
 
 
-def _shown(row: "Row[Any]") -> dict[str, Any]:
+def _shown(row: "Break") -> dict[str, Any]:
     from billing.presenters import break_causes
 
     return {**plain(row), "suggested_cause": break_causes.in_words(row.suggested_cause)}

@@ -16,9 +16,8 @@ from billing.cli.session import Session, person
 from billing.errors import BadInput
 
 if TYPE_CHECKING:
-    from sqlalchemy import Row
-
     from billing.flows.breaks.exchanges import Exchange
+    from billing.queries.settlement import RecordedExchange
 
 _RATE: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,18})?")
 _INSTANTS: Final = ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M", "%Y-%m-%d"]
@@ -163,7 +162,7 @@ def _read(
     )
 
 
-def _shown(row: "Row[Any]") -> dict[str, Any]:
+def _shown(row: "RecordedExchange") -> dict[str, Any]:
     """Return an exchange as a record; its rate is text, as no float may come of it."""
     return {**plain(row), "rate": f"{row.rate:f}"}
 

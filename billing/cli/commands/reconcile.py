@@ -45,8 +45,8 @@ def run(session: Session, retry: bool, output: Output) -> int:
     if retry:
         with session.connect() as conn:
             failed = [row.id for row in settlement.runs(conn, limit=50) if row.state == "failed"]
-        for run_id in failed:
-            runs.resume(session.engine, run_id)
+        for failed_id in failed:
+            runs.resume(session.engine, failed_id)
     run_id = runs.begin(session.engine, now=session.now())
     if run_id is None:
         output.message({"run": None}, "no money ever moved: there is nothing to reconcile")

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal  # noqa: TID251  exchange rates are no money
 from hashlib import sha256
-from typing import Any
 
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Engine
 
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.ledger import keys, recipes
@@ -25,6 +24,8 @@ from billing.store.access import audit
 from billing.store.journal import posting
 from billing.store.settlement import breaks, exchanges
 from billing.store.settlement import rows as settlement_rows
+from billing.store.settlement.breaks import Break
+from billing.store.settlement.rows import SettlementRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,7 +268,7 @@ def _again(conn: Connection, exchange: Exchange, key: str) -> Recording:
 # --- the provider's two transactions --------------------------------------------------------------
 
 
-def _locked(conn: Connection, references: Sequence[str]) -> list[Row[Any]]:
+def _locked(conn: Connection, references: Sequence[str]) -> list[SettlementRow]:
     rows = settlement_rows.lock_rows(conn, references)
     for reference in references:
         if reference not in rows:
@@ -279,7 +280,7 @@ def _locked(conn: Connection, references: Sequence[str]) -> list[Row[Any]]:
     return [rows[reference] for reference in references]
 
 
-def _known(found: Sequence[Row[Any]], references: Sequence[str]) -> str | None:
+def _known(found: Sequence[Break], references: Sequence[str]) -> str | None:
     """Return the key of the exchange that the breaks of both transactions name, if any."""
     keys = {
         row.provider_transaction_id: row.ours[exchanges.EXCHANGE_KEY]
@@ -290,7 +291,7 @@ def _known(found: Sequence[Row[Any]], references: Sequence[str]) -> str | None:
     return out if out == back else None
 
 
-def _check_row(row: Row[Any], expected: Money, found: Sequence[Row[Any]]) -> None:
+def _check_row(row: SettlementRow, expected: Money, found: Sequence[Break]) -> None:
     """Check that a transaction is unexplained and moved exactly this amount."""
     name = row.provider_transaction_id
     if row.matched_at is not None:

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Engine
 
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.ledger import keys, recipes
@@ -32,6 +32,7 @@ from billing.store.journal import posting
 from billing.store.payments import payments, refunds
 from billing.store.settlement import breaks, exchanges
 from billing.store.settlement import rows as settlement_rows
+from billing.store.settlement.breaks import Break
 
 # The provider's side of a resolved break has the amounts that our books still lack under this name.
 UNADJUSTED: Final = "unadjusted"
@@ -109,7 +110,7 @@ def resolve(
             _adjust(conn, row, adjustment, now)
         _settle_row(conn, row, plan, now)
         if row.payment_id is not None:
-            _answer_for_payment(conn, row, plan.kind, reason, now, actor)
+            _answer_for_payment(conn, row, row.payment_id, reason, now, actor)
         if plan.kind is BreakKind.REFUND_MISSING:
             _answer_for_refund(conn, row, now)
         breaks.change(
@@ -139,14 +140,14 @@ def resolve(
 
 
 def apply_earlier_decision(
-    conn: Connection, known: Row[Any], difference: BreakFound, *, now: datetime
+    conn: Connection, known: Break, difference: BreakFound, *, now: datetime
 ) -> None:
     """Apply an operator's earlier decision to a (locked) settlement row that came later.
 
     `known` is the resolved break, found by the list of charges or by another row; `difference` is
     the row's own. The break keeps the amounts that our books still lack.
     """
-    kind, transaction_id = BreakKind(known.kind), difference.transaction_id
+    kind, transaction_id = known.kind, difference.transaction_id
     assert transaction_id is not None, "a settlement row's difference names its transaction"
     _decide(conn, kind, transaction_id, now)
     missing = lacking(kind, difference.ours, difference.theirs)
@@ -191,14 +192,14 @@ def _lock_what_it_is_about(conn: Connection, break_id: UUID) -> None:
         payments.lock_known_payment(conn, row.payment_id)
 
 
-def _locked(conn: Connection, break_id: UUID) -> Row[Any]:
+def _locked(conn: Connection, break_id: UUID) -> Break:
     row = breaks.lock(conn, break_id)
     if row is None:
         raise NotFound(f"no break {break_id}", code=ErrorCode.BREAK_NOT_FOUND, break_id=break_id)
     return row
 
 
-def _open(conn: Connection, break_id: UUID) -> Row[Any]:
+def _open(conn: Connection, break_id: UUID) -> Break:
     row = _locked(conn, break_id)
     if row.resolved_at is not None:
         raise Conflict(
@@ -209,8 +210,8 @@ def _open(conn: Connection, break_id: UUID) -> Row[Any]:
     return row
 
 
-def _plan(row: Row[Any], adjustment: Money | None) -> Resolution:
-    kind = BreakKind(row.kind)
+def _plan(row: Break, adjustment: Money | None) -> Resolution:
+    kind = row.kind
     suggested = suggested_adjustment(kind, row.ours, row.provider)
     words = []
     if adjustment is not None:
@@ -228,11 +229,11 @@ def _plan(row: Row[Any], adjustment: Money | None) -> Resolution:
     return Resolution(row.id, kind, suggested, adjustment, tuple(words))
 
 
-def _refuse_twice(conn: Connection, row: Row[Any], adjustment: Money | None) -> None:
+def _refuse_twice(conn: Connection, row: Break, adjustment: Money | None) -> None:
     """Check that no exchange has posted the same amount as the adjustment. Raises: Conflict."""
     if adjustment is None or row.kind != BreakKind.UNKNOWN_AT_PROVIDER:
         return
-    net = suggested_adjustment(BreakKind(row.kind), row.ours, row.provider)
+    net = suggested_adjustment(row.kind, row.ours, row.provider)
     waiting = None if net is None else exchanges.waiting_for(conn, net.currency, net.amount)
     if waiting is not None:
         raise Conflict(
@@ -241,7 +242,7 @@ def _refuse_twice(conn: Connection, row: Row[Any], adjustment: Money | None) -> 
         )
 
 
-def _check_adjustment(row: Row[Any], adjustment: Money) -> None:
+def _check_adjustment(row: Break, adjustment: Money) -> None:
     if not adjustment.amount:
         raise BadInput("an adjustment of nothing adjusts nothing", code=ErrorCode.ADJUSTMENT_ZERO)
     named = (row.currency, row.ours.get("currency"), row.provider.get("currency"))
@@ -253,7 +254,7 @@ def _check_adjustment(row: Row[Any], adjustment: Money) -> None:
         )
 
 
-def _adjust(conn: Connection, row: Row[Any], change: Money, now: datetime) -> None:
+def _adjust(conn: Connection, row: Break, change: Money, now: datetime) -> None:
     entry = recipes.adjustment(
         break_id=row.id,
         account=Account(AccountCode.PSP_CLEARING),
@@ -263,7 +264,7 @@ def _adjust(conn: Connection, row: Row[Any], change: Money, now: datetime) -> No
     posting.post(conn, [entry])
 
 
-def _settle_row(conn: Connection, row: Row[Any], plan: Resolution, now: datetime) -> None:
+def _settle_row(conn: Connection, row: Break, plan: Resolution, now: datetime) -> None:
     """Take the break's settlement row out of matching, as accepted or resolved."""
     if row.provider_transaction_id is None:
         return
@@ -285,12 +286,12 @@ def _decide(conn: Connection, kind: BreakKind, transaction_id: str, now: datetim
 
 
 def _answer_for_payment(
-    conn: Connection, row: Row[Any], kind: BreakKind, reason: str, now: datetime, actor: Actor
+    conn: Connection, row: Break, payment_id: UUID, reason: str, now: datetime, actor: Actor
 ) -> None:
     """Mark a capture whose difference an operator accepted as confirmed, or as settled."""
-    settles = kind in _SETTLES_PAYMENT
-    payment = payments.lock_known_payment(conn, row.payment_id)
-    if payment.captured_at is None or not (settles or kind in _CONFIRMS_PAYMENT):
+    settles = row.kind in _SETTLES_PAYMENT
+    payment = payments.lock_known_payment(conn, payment_id)
+    if payment.captured_at is None or not (settles or row.kind in _CONFIRMS_PAYMENT):
         return
     if not settles or payment.settled_at is not None or payment.state != State.CAPTURED:
         payments.change(
@@ -314,14 +315,14 @@ def _answer_for_payment(
     )
 
 
-def _answer_for_refund(conn: Connection, row: Row[Any], now: datetime) -> None:
+def _answer_for_refund(conn: Connection, row: Break, now: datetime) -> None:
     """Mark a refund whose absence an operator has explained as settled."""
     refund = refunds.get(conn, UUID(row.ours["refund"]))
     if refund is not None and refund.settled_at is None:
         refunds.change(conn, refund.id, settled_at=now)
 
 
-def _with_unadjusted(row: Row[Any], plan: Resolution) -> dict[str, Any]:
+def _with_unadjusted(row: Break, plan: Resolution) -> dict[str, Any]:
     """Return the provider's side with the amounts that our books still lack, for the tie-out."""
     wanted = lacking(plan.kind, row.ours, row.provider)
     left = still_lacking(wanted, plan.adjustment) if wanted else ()

@@ -9,7 +9,7 @@ own: there are few.
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from billing.flows.payments.captures import pay_invoice, post_capture
 from billing.flows.payments.subscription_status import recover_subscription
@@ -26,6 +26,7 @@ from billing.store.payments import attempts, payments, provider_calls
 from billing.store.payments.payments import LockedPayment
 from billing.store.settlement import breaks
 from billing.store.settlement import rows as settlement_rows
+from billing.store.settlement.rows import SettlementRow
 from billing.store.subscriptions import subscriptions
 from billing.store.subscriptions.parking import NOT_PARKED
 
@@ -58,6 +59,7 @@ def _correct_one(conn: Connection, transaction_id: str, step: StepRun) -> str:
     row = settlement_rows.lock_row(conn, transaction_id)
     if row.matched_at is not None or row.outcome != RowOutcome.CORRECT:
         return "done_before"
+    assert row.payment_id is not None, "only a row that is about a payment is to be corrected"
     payment = payments.lock_known_payment(conn, row.payment_id)
     if payment.lease_until is not None and payment.lease_until > step.context.clock.wall():
         return "left_to_a_worker"
@@ -84,12 +86,12 @@ def _correct_one(conn: Connection, transaction_id: str, step: StepRun) -> str:
     return corrected
 
 
-def _another_charge(payment: LockedPayment, row: Row[Any]) -> bool:
+def _another_charge(payment: LockedPayment, row: SettlementRow) -> bool:
     ours, theirs = payment.provider_charge_id, row.provider_charge_id
     return ours is not None and theirs is not None and ours != theirs
 
 
-def _capture(conn: Connection, payment: LockedPayment, row: Row[Any], step: StepRun) -> None:
+def _capture(conn: Connection, payment: LockedPayment, row: SettlementRow, step: StepRun) -> None:
     now = step.now
     after_close = payment.cycle_state == "closed"
     amount = payment.to_capture
@@ -131,7 +133,7 @@ def _capture(conn: Connection, payment: LockedPayment, row: Row[Any], step: Step
 
 
 def _evidence(
-    payment: LockedPayment, row: Row[Any], step: StepRun, after_close: bool
+    payment: LockedPayment, row: SettlementRow, step: StepRun, after_close: bool
 ) -> dict[str, Any]:
     """Return both sides before the correction; the cycle's digest depends on `after_close`."""
     return {
@@ -150,7 +152,7 @@ def _evidence(
 
 
 def _post(
-    conn: Connection, payment: LockedPayment, row: Row[Any], amount: Money, now: datetime
+    conn: Connection, payment: LockedPayment, row: SettlementRow, amount: Money, now: datetime
 ) -> None:
     """Reverse the write-off, if there was one, book the capture, and mark the invoice as paid."""
     if payment.state == State.FAILED and payment.invoice_id is not None:
@@ -168,7 +170,7 @@ def _post(
 
 
 def _tell_subscription(
-    conn: Connection, payment: LockedPayment, row: Row[Any], now: datetime, actor: Actor
+    conn: Connection, payment: LockedPayment, row: SettlementRow, now: datetime, actor: Actor
 ) -> None:
     """Make a subscription active that waited for the money; a canceled one stays canceled."""
     assert payment.subscription_id is not None

@@ -5,13 +5,17 @@ from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from billing.flows.breaks import operator
 from billing.flows.settlement.step_run import OVERLAP, StepRun
-from billing.rules.reconciliation import BreakFound, BreakKind, MovementKind
+from billing.rules.reconciliation import BreakFound, BreakKind, MovementKind, RunSource
+from billing.rules.refunds import RefundState
 from billing.store.settlement import batch_breaks, breaks, matching, missing, runs
+from billing.store.settlement.batch_breaks import DifferingRow
 from billing.store.settlement.matching import Batch
+from billing.store.settlement.missing import MissingCapture, MissingRefund
+from billing.store.settlement.staging import ChangedRow
 from billing.store.transactions import allow_memory
 
 BATCH: Final = 20_000
@@ -26,7 +30,7 @@ def match(step: StepRun) -> None:
     """
     while _judge_next(step):
         pass
-    if step.run.source == "provider" or _is_complete(step):
+    if step.run.source is RunSource.PROVIDER or _is_complete(step):
         while _record_missing(step):
             pass
 
@@ -57,8 +61,8 @@ def _record(conn: Connection, batch: Batch, step: StepRun) -> int:
     return breaks.record_all(conn, found.values(), now=step.now)
 
 
-def _difference(row: Row[Any], run_id: UUID) -> BreakFound:
-    kind = BreakKind(row.outcome)
+def _difference(row: DifferingRow, run_id: UUID) -> BreakFound:
+    kind = row.outcome
     return BreakFound(
         kind=kind,
         subject=_subject(row, kind),
@@ -72,9 +76,9 @@ def _difference(row: Row[Any], run_id: UUID) -> BreakFound:
     )
 
 
-def _subject(row: Row[Any], kind: BreakKind) -> str:
+def _subject(row: DifferingRow, kind: BreakKind) -> str:
     """Return the subject of a break. The list of charges, or the flow of a refund or a dispute,
-    uses the same subject for the same difference, so that there is one break.
+    or a dispute's own flow) and the settlement record one break between them.
     """
     if row.kind == MovementKind.CHARGE and row.provider_charge_id:
         return str(row.provider_charge_id)
@@ -85,20 +89,28 @@ def _subject(row: Row[Any], kind: BreakKind) -> str:
     return str(row.provider_transaction_id)
 
 
-def _ours(row: Row[Any]) -> dict[str, Any]:
+def _ours(row: DifferingRow) -> dict[str, Any]:
     """Return our side of a break; money that leaves is negative."""
-    for noun in ("refund", "dispute"):
-        if getattr(row, f"{noun}_id") is not None:
-            sign = -1 if row.amount < 0 else 1
-            if noun == "refund" and sign < 0 and row.refund_state in ("failed", "canceled"):
-                sign = 0  # our books have no entry of it
-            return {
-                noun: str(getattr(row, f"{noun}_id")),
-                "payment": None if row.payment_id is None else str(row.payment_id),
-                "state": getattr(row, f"{noun}_state"),
-                "amount": sign * getattr(row, f"{noun}_amount"),
-                "currency": getattr(row, f"{noun}_currency"),
-            }
+    payment = None if row.payment_id is None else str(row.payment_id)
+    sign = -1 if row.amount < 0 else 1
+    if row.refund_id is not None and row.refund_amount is not None:
+        if sign < 0 and row.refund_state in (RefundState.FAILED, RefundState.CANCELED):
+            sign = 0  # our books have no entry of it
+        return {
+            "refund": str(row.refund_id),
+            "payment": payment,
+            "state": row.refund_state,
+            "amount": sign * row.refund_amount,
+            "currency": row.refund_currency,
+        }
+    if row.dispute_id is not None and row.dispute_amount is not None:
+        return {
+            "dispute": str(row.dispute_id),
+            "payment": payment,
+            "state": row.dispute_state,
+            "amount": sign * row.dispute_amount,
+            "currency": row.dispute_currency,
+        }
     if row.payout_amount is not None:
         return {
             "payout": row.source_id,
@@ -106,10 +118,10 @@ def _ours(row: Row[Any]) -> dict[str, Any]:
             "amount": row.payout_amount,
             "currency": row.payout_currency,
         }
-    if row.payment_id is None:
+    if payment is None:
         return {}
     return {
-        "payment": str(row.payment_id),
+        "payment": payment,
         "state": row.payment_state,
         "amount": row.own_amount,
         "currency": row.own_currency,
@@ -117,7 +129,7 @@ def _ours(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def _theirs(row: Row[Any]) -> dict[str, Any]:
+def _theirs(row: DifferingRow) -> dict[str, Any]:
     return {
         "balance_transaction": row.provider_transaction_id,
         "category": row.category,
@@ -135,7 +147,7 @@ def _theirs(row: Row[Any]) -> dict[str, Any]:
     }
 
 
-def changed_rows(rows: Sequence[Row[Any]], run_id: UUID) -> list[BreakFound]:
+def changed_rows(rows: Sequence[ChangedRow], run_id: UUID) -> list[BreakFound]:
     """Return the breaks of transactions that differ from how they were read before."""
     return [
         BreakFound(
@@ -180,7 +192,7 @@ def _record_missing(step: StepRun) -> int:
     """Record captures and refunds of ours that the provider doesn't show after the grace period."""
     with step.batch() as conn:
         run = runs.get_run(conn, step.run.id)
-        since = run.window_from - (OVERLAP if run.source == "provider" else timedelta(0))
+        since = run.window_from - (OVERLAP if run.source is RunSource.PROVIDER else timedelta(0))
         before = min(run.window_to, step.now - step.context.policy.settle_grace)
         captures = missing.captures(conn, since=since, before=before, limit=MISSING_BATCH)
         refunds = missing.refunds(conn, since=since, before=before, limit=MISSING_BATCH)
@@ -193,7 +205,7 @@ def _record_missing(step: StepRun) -> int:
     return new
 
 
-def _missing_capture(row: Row[Any], run_id: UUID) -> BreakFound:
+def _missing_capture(row: MissingCapture, run_id: UUID) -> BreakFound:
     return BreakFound(
         kind=BreakKind.MISSING_AT_PROVIDER,
         subject=row.id,
@@ -214,7 +226,7 @@ def _missing_capture(row: Row[Any], run_id: UUID) -> BreakFound:
     )
 
 
-def _missing_refund(row: Row[Any], run_id: UUID) -> BreakFound:
+def _missing_refund(row: MissingRefund, run_id: UUID) -> BreakFound:
     return BreakFound(
         kind=BreakKind.REFUND_MISSING,
         subject=row.id,

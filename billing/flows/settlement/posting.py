@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from decimal import Decimal  # noqa: TID251  exchange rates are no money
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from billing.flows.settlement.step_run import StepRun
 from billing.ledger import keys, recipes
@@ -21,6 +21,7 @@ from billing.store.journal import posting
 from billing.store.settlement import exchanges as fx
 from billing.store.settlement import payouts
 from billing.store.settlement import rows as settlement_rows
+from billing.store.settlement.rows import SettlementRow
 from plans.currencies import digits
 
 BATCH: Final = 2_000
@@ -69,7 +70,7 @@ def _post_next(step: StepRun, *, late: bool) -> bool:
     return True
 
 
-def _entries(row: Row[Any]) -> list[Entry]:
+def _entries(row: SettlementRow) -> list[Entry]:
     """Return the entries of a balance transaction that its own event hasn't posted."""
     made: list[Entry] = []
     transaction, at = row.provider_transaction_id, row.created
@@ -96,7 +97,7 @@ def _entries(row: Row[Any]) -> list[Entry]:
     return made
 
 
-def _payout_id(row: Row[Any]) -> str:
+def _payout_id(row: SettlementRow) -> str:
     """Return the payout of a row's movement; a later payout may contain the row."""
     return str(row.source_id or row.provider_payout_id or row.provider_transaction_id)
 
@@ -104,14 +105,15 @@ def _payout_id(row: Row[Any]) -> str:
 # --- exchanges ----------------------------------------------------------------------------------
 
 
-def _exchanged(row: Row[Any]) -> tuple[Money, Money] | None:
+def _exchanged(row: SettlementRow) -> tuple[Money, Money] | None:
     """Return the exchange of a row whose customer currency isn't the balance's, or None.
 
     Money that leaves (a refund) is exchanged back: the balance's currency for the customer's.
     """
     if (
         row.kind not in OF_CUSTOMERS
-        or row.customer_currency in (None, row.currency)
+        or row.customer_currency is None
+        or row.customer_currency == row.currency
         or not row.amount
         or not row.customer_amount
     ):
@@ -121,11 +123,12 @@ def _exchanged(row: Row[Any]) -> tuple[Money, Money] | None:
     return (theirs, ours) if row.amount > 0 else (ours, theirs)
 
 
-def _exchange(row: Row[Any]) -> list[Mapping[str, Any]]:
+def _exchange(row: SettlementRow) -> list[Mapping[str, Any]]:
     exchanged = _exchanged(row)
     if exchanged is None:
         return []
     sold, bought = exchanged
+    theirs, ours = exchanged if row.amount > 0 else (bought, sold)
     return [
         {
             "source_key": keys.fx_event(row.provider_transaction_id),
@@ -135,27 +138,27 @@ def _exchange(row: Row[Any]) -> list[Mapping[str, Any]]:
             "from_amount": sold.amount,
             "to_currency": bought.currency,
             "to_amount": bought.amount,
-            "rate": str(row.exchange_rate or rate_of(row)),
+            "rate": str(row.exchange_rate or _rate_of(theirs, ours)),
             "at": row.created,
             "payment_id": row.payment_id,
         }
     ]
 
 
-def rate_of(row: Row[Any]) -> Decimal:
+def _rate_of(theirs: Money, ours: Money) -> Decimal:
     """Return the rate that two amounts imply, customer's to balance's currency, in major units.
 
     Reports carry no rate. This one is for reading; the amounts are what was exchanged.
     """
-    power = digits(row.customer_currency) - digits(row.currency)
-    rate = Decimal(abs(row.amount)) / Decimal(abs(row.customer_amount)) * Decimal(10) ** power
+    power = digits(theirs.currency) - digits(ours.currency)
+    rate = Decimal(ours.amount) / Decimal(theirs.amount) * Decimal(10) ** power
     return max(rate.quantize(_RATE_DIGITS), _RATE_DIGITS)
 
 
 # --- payouts ------------------------------------------------------------------------------------
 
 
-def _payouts_failed(conn: Connection, rows: Sequence[Row[Any]]) -> list[Entry]:
+def _payouts_failed(conn: Connection, rows: Sequence[SettlementRow]) -> list[Entry]:
     """Reverse payouts that failed; one that had arrived first gets an entry of its return from the
     bank.
     """

@@ -20,6 +20,7 @@ from billing.flows.settlement.matching import changed_rows
 from billing.flows.settlement.step_run import StepRun
 from billing.gateway.registry import report_reader
 from billing.gateway.reports import MalformedReport, ReportedMovement
+from billing.rules.reconciliation import RunSource
 from billing.store.engine import driver_connection
 from billing.store.settlement import breaks, runs, staging
 from billing.store.transactions import allow_memory, allow_time
@@ -44,7 +45,7 @@ def begin(engine: Engine, path: Path, *, now: datetime, complete: bool) -> UUID:
     with engine.begin() as conn:
         return runs.start(
             conn,
-            source="report",
+            source=RunSource.REPORT,
             reference=digest + _COMPLETE if complete else digest,
             window_from=now - timedelta(seconds=1),
             window_to=now,

@@ -18,10 +18,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from billing.errors import BillingError, first_line
@@ -38,9 +38,10 @@ from billing.flows.settlement.step_run import LeaseLost, StepRun
 from billing.gateway.reports import MalformedReport
 from billing.rules import backoff
 from billing.rules.actor import RECONCILER, Actor
+from billing.rules.reconciliation import RunSource, RunState, StepState
 from billing.store.engine import is_deadlock
 from billing.store.settlement import runs
-from billing.store.settlement.runs import StepClaim
+from billing.store.settlement.runs import SettlementRun, StepClaim
 
 logger = logging.getLogger(__name__)
 
@@ -57,25 +58,29 @@ class Worked:
     """How far a run came: its state, and the step and error that stopped it, if one did."""
 
     run_id: UUID
-    state: str
+    state: RunState
     error: Exception | None = None
     step: str | None = None
 
 
-SettlementStep = Callable[[StepRun], None]
-_FROM_THERE_ON: Final[Mapping[str, SettlementStep]] = {
+StepWork = Callable[[StepRun], None]
+_FROM_THERE_ON: Final[Mapping[str, StepWork]] = {
     "match": matching.match,
     "correct": correcting.correct,
     "post": posting.post,
     "close": tie_out.close,
 }
-STEPS: Final[Mapping[str, Mapping[str, SettlementStep]]] = {
-    "provider": {
+STEPS: Final[Mapping[RunSource, Mapping[str, StepWork]]] = {
+    RunSource.PROVIDER: {
         "fetch": provider_source.fetch,
         "stage": provider_source.stage,
         **_FROM_THERE_ON,
     },
-    "report": {"fetch": report_source.fetch, "stage": report_source.stage, **_FROM_THERE_ON},
+    RunSource.REPORT: {
+        "fetch": report_source.fetch,
+        "stage": report_source.stage,
+        **_FROM_THERE_ON,
+    },
 }
 
 
@@ -115,8 +120,8 @@ def begin(engine: Engine, *, now: datetime, every: timedelta = timedelta(0)) -> 
     with engine.begin() as conn:
         runs.one_at_a_time(conn)
         for row in runs.running(conn):
-            if row.source == "provider":
-                return UUID(str(row.id))
+            if row.source is RunSource.PROVIDER:
+                return row.id
         last = runs.read_until(conn)
         if not is_due(last, now=now, every=every):
             return None
@@ -130,7 +135,7 @@ def begin(engine: Engine, *, now: datetime, every: timedelta = timedelta(0)) -> 
         again = runs.begun_at(conn, now)
         return runs.start(
             conn,
-            source="provider",
+            source=RunSource.PROVIDER,
             reference=f"{reference}/{again + 1}" if again else reference,
             window_from=window_from,
             window_to=now,
@@ -168,15 +173,15 @@ def work(
             step.finish()
         except LeaseLost as error:
             logger.info("settlement: %s", error.what)
-            return Worked(run_id, "running")
+            return Worked(run_id, RunState.RUNNING)
         except (BillingError, DBAPIError, OSError) as error:
             return _failed(step, error)
     with context.engine.begin() as conn:
-        runs.end(conn, run_id, state="succeeded", now=now)
-        return Worked(run_id, str(runs.get_run(conn, run_id).state))
+        runs.end(conn, run_id, state=RunState.SUCCEEDED, now=now)
+        return Worked(run_id, runs.get_run(conn, run_id).state)
 
 
-def _go_through(work_on: SettlementStep, step: StepRun) -> None:
+def _go_through(work_on: StepWork, step: StepRun) -> None:
     """Take a step; after a deadlock, its batch begins again."""
     for left in reversed(range(DEADLOCKS_MAX)):
         try:
@@ -189,7 +194,7 @@ def _go_through(work_on: SettlementStep, step: StepRun) -> None:
             return
 
 
-def _claim_next(run: Row[Any], context: Context, file: Path | None) -> StepClaim | None:
+def _claim_next(run: SettlementRun, context: Context, file: Path | None) -> StepClaim | None:
     wall = context.clock.wall()
     with context.engine.begin() as conn:
         if not _can_go_on(conn, run, context, file):
@@ -197,15 +202,22 @@ def _claim_next(run: Row[Any], context: Context, file: Path | None) -> StepClaim
         return runs.claim(conn, run.id, wall=wall, until=wall + context.policy.reconciler_lease)
 
 
-def _can_go_on(conn: Connection, run: Row[Any], context: Context, file: Path | None) -> bool:
+# The steps that read from the run's source.
+_NEEDS_SOURCE: Final[Mapping[RunSource, tuple[str, ...]]] = {
+    RunSource.REPORT: ("fetch", "stage"),
+    RunSource.PROVIDER: ("fetch", "stage", "close"),
+}
+
+
+def _can_go_on(conn: Connection, run: SettlementRun, context: Context, file: Path | None) -> bool:
     """Tell whether this process can work on the step: only the importer has the file, but any
     reconciler can process the staged rows.
     """
-    if run.source == "report" and file is not None:
+    if run.source is RunSource.REPORT and file is not None:
         return True
-    left = [row.step for row in runs.steps(conn, run.id) if row.state != "succeeded"]
-    needs = {"report": ("fetch", "stage"), "provider": ("fetch", "stage", "close")}[run.source]
-    given = run.source == "provider" and bool(context.gateways)
+    left = [row.step for row in runs.steps(conn, run.id) if row.state is not StepState.SUCCEEDED]
+    needs = _NEEDS_SOURCE[run.source]
+    given = run.source is RunSource.PROVIDER and bool(context.gateways)
     return not left or left[0] not in needs or given
 
 
@@ -215,11 +227,11 @@ def _failed(step: StepRun, error: Exception) -> Worked:
     tries = step.claim.tries
     pause = backoff.pause(tries, first=BACKOFF, longest=BACKOFF_MAX)
     hopeless = isinstance(error, MalformedReport) or tries >= TRIES_MAX
-    state = "failed" if hopeless else "running"
+    state = RunState.FAILED if hopeless else RunState.RUNNING
     with step.context.engine.begin() as conn:
         runs.fail(conn, step.claim, error=words, again_at=step.context.clock.wall() + pause)
-        if state == "failed":
-            runs.end(conn, step.run.id, state="failed", now=step.now)
+        if state is RunState.FAILED:
+            runs.end(conn, step.run.id, state=state, now=step.now)
     return Worked(step.run.id, state, error, step.claim.step)
 
 
@@ -227,7 +239,7 @@ def work_on_all(context: Context, *, every: timedelta) -> Sequence[Worked]:
     """Go on with every run that is not over, and begin the night's if it is due."""
     now = context.clock.now()
     with context.engine.connect() as conn:
-        going_on = [UUID(str(row.id)) for row in runs.running(conn)]
+        going_on = [row.id for row in runs.running(conn)]
     done = [work(run_id, context) for run_id in going_on]
     fresh = begin(context.engine, now=now, every=every)
     if fresh is not None and fresh not in going_on:

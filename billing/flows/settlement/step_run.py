@@ -9,13 +9,13 @@ from json import dumps
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from billing.errors import Conflict, ErrorCode
 from billing.flows.context import Context
 from billing.rules.actor import RECONCILER, Actor
 from billing.store.settlement import runs
-from billing.store.settlement.runs import StepClaim
+from billing.store.settlement.runs import SettlementRun, StepClaim
 
 # The provider's clock may differ from ours; the next run reads what is listed late.
 OVERLAP: Final = timedelta(minutes=15)
@@ -35,7 +35,7 @@ class StepRun:
     """
 
     context: Context
-    run: Row[Any]
+    run: SettlementRun
     claim: StepClaim
     now: datetime
     actor: Actor = RECONCILER

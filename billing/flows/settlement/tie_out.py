@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from billing.flows.cycles import closing as closing
 from billing.flows.settlement.step_run import StepRun
 from billing.rules.actor import RECONCILER
-from billing.rules.reconciliation import BreakFound, BreakKind
+from billing.rules.reconciliation import BreakFound, BreakKind, RunSource, RunState
 from billing.store.journal.posting import TrialBalanceRow, trial_balance
 from billing.store.settlement import breaks, runs, tie_out
 from billing.store.subscriptions import cycles
@@ -111,7 +111,7 @@ def _record(conn: Connection, step: StepRun, lines: Sequence[TieOut]) -> None:
                 currency=line.currency,
             )
             step.counts["breaks_new"] += breaks.record(conn, found, now=step.now)
-    unexplained = {line.currency: line.unexplained for line in lines}
+    unexplained: dict[str | None, int] = {line.currency: line.unexplained for line in lines}
     for row in known:
         if unexplained.get(row.currency) != row.provider["unexplained"]:
             breaks.change(
@@ -124,8 +124,8 @@ def _record(conn: Connection, step: StepRun, lines: Sequence[TieOut]) -> None:
 
 
 def _unexplained_before(conn: Connection, step: StepRun) -> dict[str, int]:
-    for run in runs.runs(conn, limit=20, source="provider"):
-        if run.id == step.run.id or run.state != "succeeded":
+    for run in runs.runs(conn, limit=20, source=RunSource.PROVIDER):
+        if run.id == step.run.id or run.state is not RunState.SUCCEEDED:
             continue
         last = runs.steps(conn, run.id)[-1]
         return {line["currency"]: line["unexplained"] for line in last.cursor.get("tie_out", [])}

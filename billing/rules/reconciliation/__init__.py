@@ -25,6 +25,7 @@ from billing.rules.reconciliation.movements import (
     RowOutcome,
     rate_makes,
 )
+from billing.rules.reconciliation.runs import RunSource, RunState, StepState
 
 __all__ = [
     "ACCEPTABLE",
@@ -42,6 +43,9 @@ __all__ = [
     "OurSide",
     "ProviderSide",
     "RowOutcome",
+    "RunSource",
+    "RunState",
+    "StepState",
     "Verdict",
     "compare",
     "dedupe_key",

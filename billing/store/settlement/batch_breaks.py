@@ -1,13 +1,46 @@
 """Breaks of a batch of judged settlement rows: those to record, and those to resolve."""
 # ruff: noqa: S608  statements are put together from constants of this file
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
+from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
+from billing.rules.disputes import DisputeState
+from billing.rules.payments import State
 from billing.rules.reconciliation import DISPUTES, PAYOUTS, REFUNDS, BreakKind, MovementKind
+from billing.rules.refunds import RefundState
+from billing.store.rows import reader
 from billing.store.settlement.matching import RANGE, Batch, in_list
+from billing.store.settlement.rows import SettlementRow
+
+
+@dataclass(frozen=True, slots=True)
+class DifferingRow(SettlementRow):
+    """A settlement row that is a break, and our side of it."""
+
+    outcome: BreakKind
+    payment_state: State | None
+    own_charge: str | None
+    own_currency: str | None
+    own_amount: int | None
+    cycle_id: UUID | None
+    refund_id: UUID | None
+    refund_amount: int | None
+    refund_currency: str | None
+    refund_state: RefundState | None
+    dispute_id: UUID | None
+    dispute_amount: int | None
+    dispute_currency: str | None
+    dispute_state: DisputeState | None
+    payout_amount: int | None
+    payout_currency: str | None
+    payout_status: str | None
+
+
+_differing = reader(DifferingRow)
 
 _KINDS: Final = in_list([str(kind) for kind in BreakKind])
 _NEW_BREAKS = text(
@@ -38,9 +71,10 @@ _NEW_BREAKS = text(
 )
 
 
-def new_breaks(conn: Connection, batch: Batch) -> list[Row[Any]]:
+def new_breaks(conn: Connection, batch: Batch) -> list[DifferingRow]:
     """Return the rows of a batch that are breaks of which none is open or decided on."""
-    return list(conn.execute(_NEW_BREAKS, {"after": batch.after, "upto": batch.upto}))
+    rows = conn.execute(_NEW_BREAKS, {"after": batch.after, "upto": batch.upto})
+    return [_differing(row) for row in rows]
 
 
 # A row matched just now isn't posted: without this condition the statement would read all history.

@@ -1,18 +1,73 @@
 """Breaks: differences between our books and the provider's, each with both sides and a cause."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from json import dumps
-from typing import Any
+from typing import Any, TypedDict, Unpack
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, insert, select, text, update
+from sqlalchemy import Connection, insert, select, text, update
 
 from billing.ids import new_id
 from billing.rules.actor import RECONCILER, Actor
 from billing.rules.reconciliation import BreakFound, BreakKind, dedupe_key
 from billing.store.arrays import literal
+from billing.store.rows import reader
 from billing.store.tables import break_notes, breaks
+
+
+@dataclass(frozen=True, slots=True)
+class Break:
+    """One break as stored: both sides as they were found, and how it was resolved.
+
+    `suggested_cause` is a `BreakCause`, a `BreakKind`, or a sentence of an older release.
+    """
+
+    id: UUID
+    kind: BreakKind
+    dedupe_key: str
+    cycle_id: UUID | None
+    payment_id: UUID | None
+    ours: Mapping[str, Any]
+    provider: Mapping[str, Any]
+    suggested_cause: str
+    found_at: datetime
+    resolved_at: datetime | None
+    resolution: str | None
+    currency: str | None
+    assigned_to: str | None
+    resolved_by: str | None
+    run_id: UUID | None
+    provider_transaction_id: str | None
+    customer_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class BreakNote:
+    """A note that a person added to a break."""
+
+    id: int
+    break_id: UUID
+    at: datetime
+    actor: str
+    words: str
+
+
+class BreakChange(TypedDict, total=False):
+    """The columns of a break that change."""
+
+    ours: Mapping[str, Any]
+    provider: Mapping[str, Any]
+    assigned_to: str | None
+    provider_transaction_id: str
+    resolved_at: datetime
+    resolution: str
+    resolved_by: str
+
+
+_break = reader(Break)
+_note = reader(BreakNote)
 
 _RECORD = text(
     """
@@ -140,32 +195,35 @@ _DECIDED = text(
 )
 
 
-def decided(conn: Connection, dedupe_keys: Sequence[str]) -> dict[str, Row[Any]]:
+def decided(conn: Connection, dedupe_keys: Sequence[str]) -> dict[str, Break]:
     """Lock and return, by their keys, the breaks that a person has resolved."""
     if not dedupe_keys:
         return {}
-    return {row.dedupe_key: row for row in conn.execute(_DECIDED, {"keys": literal(dedupe_keys)})}
+    rows = conn.execute(_DECIDED, {"keys": literal(dedupe_keys)})
+    return {row.dedupe_key: _break(row) for row in rows}
 
 
-def get(conn: Connection, break_id: UUID) -> Row[Any] | None:
+def get(conn: Connection, break_id: UUID) -> Break | None:
     """Return one break."""
-    return conn.execute(select(breaks).where(breaks.c.id == break_id)).one_or_none()
+    row = conn.execute(select(breaks).where(breaks.c.id == break_id)).one_or_none()
+    return None if row is None else _break(row)
 
 
-def lock(conn: Connection, break_id: UUID) -> Row[Any] | None:
+def lock(conn: Connection, break_id: UUID) -> Break | None:
     """Lock one break to change it."""
-    return conn.execute(
-        select(breaks).where(breaks.c.id == break_id).with_for_update()
-    ).one_or_none()
+    query = select(breaks).where(breaks.c.id == break_id).with_for_update()
+    row = conn.execute(query).one_or_none()
+    return None if row is None else _break(row)
 
 
-def lock_of_transactions(conn: Connection, transaction_ids: Sequence[str]) -> list[Row[Any]]:
+def lock_of_transactions(conn: Connection, transaction_ids: Sequence[str]) -> list[Break]:
     """Lock the breaks of these settlement rows, resolved ones too."""
     query = select(breaks).where(breaks.c.provider_transaction_id.in_(transaction_ids))
-    return list(conn.execute(query.order_by(breaks.c.id).with_for_update()))
+    rows = conn.execute(query.order_by(breaks.c.id).with_for_update())
+    return [_break(row) for row in rows]
 
 
-def change(conn: Connection, break_id: UUID, **values: Any) -> None:
+def change(conn: Connection, break_id: UUID, **values: Unpack[BreakChange]) -> None:
     """Write columns of one break."""
     conn.execute(update(breaks).where(breaks.c.id == break_id).values(**values))
 
@@ -177,10 +235,10 @@ def annotate(conn: Connection, break_id: UUID, *, at: datetime, actor: Actor, wo
     )
 
 
-def notes(conn: Connection, break_id: UUID) -> list[Row[Any]]:
+def notes(conn: Connection, break_id: UUID) -> list[BreakNote]:
     """Return a break's notes, oldest first."""
     query = select(break_notes).where(break_notes.c.break_id == break_id)
-    return list(conn.execute(query.order_by(break_notes.c.id)))
+    return [_note(row) for row in conn.execute(query.order_by(break_notes.c.id))]
 
 
 def page(
@@ -191,7 +249,7 @@ def page(
     include_resolved: bool = False,
     limit: int = 50,
     after: UUID | None = None,
-) -> list[Row[Any]]:
+) -> list[Break]:
     """Return up to `limit` breaks in the order they were found, after the id `after`."""
     query = select(breaks).order_by(breaks.c.id).limit(limit)
     if not include_resolved:
@@ -202,4 +260,4 @@ def page(
         query = query.where(breaks.c.assigned_to == assigned_to)
     if after is not None:
         query = query.where(breaks.c.id > after)
-    return list(conn.execute(query))
+    return [_break(row) for row in conn.execute(query)]

@@ -7,16 +7,42 @@ exchange's key under `EXCHANGE_KEY`, so queries can tell which rows an exchange 
 # ruff: noqa: S608  statements are put together from constants of this file
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from decimal import Decimal  # noqa: TID251  exchange rates are no money
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, text
 
 from billing.ids import new_id
 from billing.ledger import keys
 from billing.store.arrays import literal
-from billing.store.tables import fx_events
+from billing.store.rows import reader
+
+
+@dataclass(frozen=True, slots=True)
+class RecordedExchange:
+    """One exchange as stored, with its fee.
+
+    `references` are the provider's transactions that a person said the exchange is.
+    """
+
+    id: UUID
+    source_key: str
+    source: str
+    from_currency: str
+    from_amount: int
+    to_currency: str
+    to_amount: int
+    rate: Decimal
+    at: datetime
+    payment_id: UUID | None
+    fee: int
+    references: Sequence[str]
+
+
+_exchange = reader(RecordedExchange)
 
 UNMATCHED_PREFIX: Final = keys.fx_event("conversion:")
 EXCHANGE_KEY: Final = "fx_event"
@@ -56,12 +82,6 @@ def add(conn: Connection, events: Sequence[Mapping[str, Any]]) -> int:
     return conn.execute(_ADD, columns).rowcount
 
 
-def of_payment(conn: Connection, payment_id: Any) -> list[Row[Any]]:
-    """Return the exchanges of a payment's money, oldest first."""
-    query = select(fx_events).where(fx_events.c.payment_id == payment_id)
-    return list(conn.execute(query.order_by(fx_events.c.at, fx_events.c.id)))
-
-
 # The fee is part of the exchange's entry; an exchange without one has no posting of it.
 _SHOWN = f"""
     SELECT x.*,
@@ -82,6 +102,7 @@ _PAGE = text(
      ORDER BY x.id LIMIT :limit
     """
 )
+_OF_PAYMENT = text(_SHOWN + " WHERE x.payment_id = :payment ORDER BY x.at, x.id")
 _ONE = text(_SHOWN + " WHERE x.id = :id")
 _BY_KEY = text(_SHOWN + " WHERE x.source_key = :key")
 _ALIKE = text(
@@ -110,27 +131,32 @@ def one_at_a_time(conn: Connection) -> None:
     conn.execute(_ONE_AT_A_TIME)
 
 
-def page(conn: Connection, *, limit: int = 50, after: UUID | None = None) -> list[Row[Any]]:
-    """Return up to `limit` exchanges in the order of their rows, with their fees.
-
-    `references` are the provider's transactions that a person named for the exchange.
-    """
-    return list(conn.execute(_PAGE, {"limit": limit, "after": after}))
+def of_payment(conn: Connection, payment_id: UUID) -> list[RecordedExchange]:
+    """Return the exchanges of a payment's money, oldest first."""
+    return [_exchange(row) for row in conn.execute(_OF_PAYMENT, {"payment": payment_id})]
 
 
-def get(conn: Connection, exchange_id: UUID) -> Row[Any] | None:
-    """Return one exchange, as `page` does."""
-    return conn.execute(_ONE, {"id": exchange_id}).one_or_none()
+def page(conn: Connection, *, limit: int = 50, after: UUID | None = None) -> list[RecordedExchange]:
+    """Return up to `limit` exchanges in the order they were written down."""
+    rows = conn.execute(_PAGE, {"limit": limit, "after": after})
+    return [_exchange(row) for row in rows]
 
 
-def by_key(conn: Connection, source_key: str) -> Row[Any] | None:
-    """Return the exchange of a source key, as `page` does."""
-    return conn.execute(_BY_KEY, {"key": source_key}).one_or_none()
+def get(conn: Connection, exchange_id: UUID) -> RecordedExchange | None:
+    """Return one exchange."""
+    row = conn.execute(_ONE, {"id": exchange_id}).one_or_none()
+    return None if row is None else _exchange(row)
+
+
+def by_key(conn: Connection, source_key: str) -> RecordedExchange | None:
+    """Return the exchange of a source key."""
+    row = conn.execute(_BY_KEY, {"key": source_key}).one_or_none()
+    return None if row is None else _exchange(row)
 
 
 def with_same_amounts(
     conn: Connection, sold: tuple[int, str], bought: tuple[int, str], at: datetime | None
-) -> list[Row[Any]]:
+) -> list[RecordedExchange]:
     """Return the exchanges of no payment with these amounts, made at an instant.
 
     Without an instant: those that the provider's settlement hasn't shown yet.
@@ -142,7 +168,7 @@ def with_same_amounts(
         "to_currency": bought[1],
         "at": at,
     }
-    return list(conn.execute(_ALIKE, params))
+    return [_exchange(row) for row in conn.execute(_ALIKE, params)]
 
 
 def waiting_for(conn: Connection, currency: str, net: int) -> str | None:

@@ -1,9 +1,45 @@
 """Captures and refunds in our books that a completely read span of the settlement lacks."""
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
+from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
+
+from billing.rules.payments import State
+from billing.store.rows import reader
+
+
+@dataclass(frozen=True, slots=True)
+class MissingCapture:
+    """A capture of ours without a settlement row."""
+
+    id: UUID
+    state: State
+    amount_captured: int
+    currency: str
+    provider_payment_id: str | None
+    provider_charge_id: str | None
+    captured_at: datetime
+    confirmed_at: datetime | None
+    cycle_id: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class MissingRefund:
+    """A refund of ours that succeeded, without a settlement row."""
+
+    id: UUID
+    payment_id: UUID
+    amount: int
+    currency: str
+    provider_refund_id: str | None
+    finished_at: datetime
+
+
+_capture = reader(MissingCapture)
+_refund = reader(MissingRefund)
 
 _CAPTURES: Final = text(
     """
@@ -38,11 +74,17 @@ _REFUNDS: Final = text(
 )
 
 
-def captures(conn: Connection, *, since: datetime, before: datetime, limit: int) -> list[Row[Any]]:
+def captures(
+    conn: Connection, *, since: datetime, before: datetime, limit: int
+) -> list[MissingCapture]:
     """Return captures of a span that was read completely, without a settlement or a break."""
-    return list(conn.execute(_CAPTURES, {"since": since, "before": before, "limit": limit}))
+    params = {"since": since, "before": before, "limit": limit}
+    return [_capture(row) for row in conn.execute(_CAPTURES, params)]
 
 
-def refunds(conn: Connection, *, since: datetime, before: datetime, limit: int) -> list[Row[Any]]:
+def refunds(
+    conn: Connection, *, since: datetime, before: datetime, limit: int
+) -> list[MissingRefund]:
     """Return refunds of a span that was read completely, of which no money left."""
-    return list(conn.execute(_REFUNDS, {"since": since, "before": before, "limit": limit}))
+    params = {"since": since, "before": before, "limit": limit}
+    return [_refund(row) for row in conn.execute(_REFUNDS, params)]

@@ -2,12 +2,30 @@
 # ruff: noqa: S608  statements are put together from constants of `keys`
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from billing.ledger.keys import EntryKind
+from billing.store.rows import reader
+
+
+@dataclass(frozen=True, slots=True)
+class Payout:
+    """A payout as the provider showed it last; `status` is the provider's word."""
+
+    provider_payout_id: str
+    amount: int
+    currency: str
+    status: str
+    created: datetime
+    arrival: datetime | None
+    updated_at: datetime
+
+
+_payout = reader(Payout)
 
 _UPSERT_PAYOUTS = text(
     """
@@ -57,6 +75,6 @@ _ARRIVED = text(
 )
 
 
-def payouts_to_book(conn: Connection) -> list[Row[Any]]:
+def payouts_to_book(conn: Connection) -> list[Payout]:
     """Return the payouts that arrived and whose arrival isn't posted."""
-    return list(conn.execute(_ARRIVED))
+    return [_payout(row) for row in conn.execute(_ARRIVED)]

@@ -1,14 +1,52 @@
 """Settlement rows after they were judged: posting, correcting, and operators' decisions."""
 # ruff: noqa: S608  statements are put together from constants of `MovementKind`
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from decimal import Decimal  # noqa: TID251  exchange rates are no money
+from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from billing.rules.reconciliation import MovementKind
 from billing.store.arrays import literal
+from billing.store.rows import reader
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementRow:
+    """One balance transaction as read; `amount`, `fee` and `net` are in the balance's currency.
+
+    `outcome` is a `RowOutcome`, the `BreakKind` of a row that is a break, or None before it is
+    judged.
+    """
+
+    provider_transaction_id: str
+    run_id: UUID
+    kind: MovementKind
+    category: str
+    source_id: str | None
+    provider_payment_id: str | None
+    provider_charge_id: str | None
+    amount: int
+    fee: int
+    net: int
+    currency: str
+    customer_amount: int | None
+    customer_currency: str | None
+    exchange_rate: Decimal | None
+    provider_payout_id: str | None
+    created: datetime
+    available_on: datetime | None
+    metadata: Mapping[str, str]
+    outcome: str | None
+    payment_id: UUID | None
+    matched_at: datetime | None
+    posted_at: datetime | None
+
+
+_row = reader(SettlementRow)
 
 _UNPOSTED = text(
     f"""
@@ -84,10 +122,10 @@ _POSTED = text(
 
 def lock_unposted(
     conn: Connection, *, after: str, limit: int, payout_failures: bool
-) -> list[Row[Any]]:
+) -> list[SettlementRow]:
     """Lock the next matched rows that are not in the books, by id."""
     params = {"after": after, "limit": limit, "payout_failures": payout_failures}
-    return list(conn.execute(_UNPOSTED, params))
+    return [_row(row) for row in conn.execute(_UNPOSTED, params)]
 
 
 def settle_payments(conn: Connection, ids: str, now: datetime) -> int:
@@ -150,15 +188,15 @@ def to_correct(conn: Connection, *, after: str, limit: int) -> list[str]:
     return [row.provider_transaction_id for row in rows]
 
 
-def lock_row(conn: Connection, transaction_id: str) -> Row[Any]:
+def lock_row(conn: Connection, transaction_id: str) -> SettlementRow:
     """Lock one settlement row."""
-    return conn.execute(_LOCK_ROW, {"id": transaction_id}).one()
+    return _row(conn.execute(_LOCK_ROW, {"id": transaction_id}).one())
 
 
-def lock_rows(conn: Connection, transaction_ids: Sequence[str]) -> dict[str, Row[Any]]:
+def lock_rows(conn: Connection, transaction_ids: Sequence[str]) -> dict[str, SettlementRow]:
     """Lock settlement rows, in the order of their ids; those that aren't there are left out."""
     rows = conn.execute(_LOCK_ROWS, {"ids": literal(transaction_ids)})
-    return {row.provider_transaction_id: row for row in rows}
+    return {row.provider_transaction_id: _row(row) for row in rows}
 
 
 def unknown_with_net(conn: Connection, currency: str, net: int) -> list[str]:

@@ -12,14 +12,50 @@ from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, select, text
 
 from billing.ids import new_id
+from billing.rules.reconciliation import RunSource, RunState, StepState
 from billing.store.bulk import bulk_insert
+from billing.store.rows import reader
 from billing.store.tables import reconciliation_runs, reconciliation_steps
 
 STEPS: Final = ("fetch", "stage", "match", "correct", "post", "close")
 
+
+@dataclass(frozen=True, slots=True)
+class SettlementRun:
+    """One run as stored; `reference` names the report or the instant that it was begun for."""
+
+    id: UUID
+    source: RunSource
+    reference: str
+    window_from: datetime
+    window_to: datetime
+    state: RunState
+    started_at: datetime
+    finished_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SettlementStep:
+    """One step of a run as stored: its place, how far it came, and its last error."""
+
+    run_id: UUID
+    step: str
+    position: int
+    state: StepState
+    tries: int
+    cursor: Mapping[str, Any]
+    counts: Mapping[str, int]
+    last_error: str | None
+    started_at: datetime | None
+    finished_at: datetime | None
+    lease_until: datetime | None
+
+
+_run = reader(SettlementRun)
+_step = reader(SettlementStep)
 
 # --- runs ---------------------------------------------------------------------------------------
 
@@ -46,7 +82,7 @@ def one_at_a_time(conn: Connection) -> None:
 def start(
     conn: Connection,
     *,
-    source: str,
+    source: RunSource,
     reference: str,
     window_from: datetime,
     window_to: datetime,
@@ -82,7 +118,7 @@ def start(
                 "run_id": run_id,
                 "step": step,
                 "position": position,
-                "state": "waiting",
+                "state": StepState.WAITING,
                 "cursor": dict(facts or {}) if position == 1 else {},
             }
             for position, step in enumerate(STEPS, start=1)
@@ -91,29 +127,34 @@ def start(
     return run_id
 
 
-def get_run(conn: Connection, run_id: UUID) -> Row[Any]:
+def get_run(conn: Connection, run_id: UUID) -> SettlementRun:
     """Return a run."""
-    return conn.execute(select(reconciliation_runs).where(reconciliation_runs.c.id == run_id)).one()
+    query = select(reconciliation_runs).where(reconciliation_runs.c.id == run_id)
+    return _run(conn.execute(query).one())
 
 
-def find_run(conn: Connection, run_id: UUID) -> Row[Any] | None:
+def find_run(conn: Connection, run_id: UUID) -> SettlementRun | None:
     """Return a run, or None."""
     query = select(reconciliation_runs).where(reconciliation_runs.c.id == run_id)
-    return conn.execute(query).one_or_none()
+    row = conn.execute(query).one_or_none()
+    return None if row is None else _run(row)
 
 
-def runs(conn: Connection, *, limit: int = 10, source: str | None = None) -> list[Row[Any]]:
+def runs(
+    conn: Connection, *, limit: int = 10, source: RunSource | None = None
+) -> list[SettlementRun]:
     """Return the latest runs, newest first."""
     query = select(reconciliation_runs).order_by(reconciliation_runs.c.id.desc()).limit(limit)
     if source is not None:
         query = query.where(reconciliation_runs.c.source == source)
-    return list(conn.execute(query))
+    return [_run(row) for row in conn.execute(query)]
 
 
-def steps(conn: Connection, run_id: UUID) -> list[Row[Any]]:
+def steps(conn: Connection, run_id: UUID) -> list[SettlementStep]:
     """Return a run's steps in order."""
     query = select(reconciliation_steps).where(reconciliation_steps.c.run_id == run_id)
-    return list(conn.execute(query.order_by(reconciliation_steps.c.position)))
+    rows = conn.execute(query.order_by(reconciliation_steps.c.position))
+    return [_step(row) for row in rows]
 
 
 _LAST_WINDOW = text(
@@ -122,7 +163,7 @@ _LAST_WINDOW = text(
      WHERE source = 'provider' AND state = 'succeeded'
     """
 )
-_RUNNING = text("SELECT id, source FROM reconciliation_runs WHERE state = 'running' ORDER BY id")
+_RUNNING = text("SELECT * FROM reconciliation_runs WHERE state = 'running' ORDER BY id")
 
 
 def read_until(conn: Connection) -> datetime | None:
@@ -130,9 +171,9 @@ def read_until(conn: Connection) -> datetime | None:
     return conn.execute(_LAST_WINDOW).scalar()
 
 
-def running(conn: Connection) -> list[Row[Any]]:
+def running(conn: Connection) -> list[SettlementRun]:
     """Return the runs that are not over, oldest first."""
-    return list(conn.execute(_RUNNING))
+    return [_run(row) for row in conn.execute(_RUNNING)]
 
 
 _BEGUN_AT = text(
@@ -295,7 +336,7 @@ _RETRY_NOW = text(
 )
 
 
-def end(conn: Connection, run_id: UUID, *, state: str, now: datetime) -> bool:
+def end(conn: Connection, run_id: UUID, *, state: RunState, now: datetime) -> bool:
     """Close a run, as succeeded only if every step did."""
     return conn.execute(_END, {"run": run_id, "state": state, "now": now}).rowcount == 1
 

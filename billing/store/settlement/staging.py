@@ -6,10 +6,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from json import dumps
 from typing import Any, Final
+from uuid import UUID
 
-from sqlalchemy import Connection, Row, TextClause, text
+from sqlalchemy import Connection, TextClause, text
 
 from billing.store.arrays import literal
+from billing.store.rows import reader
 
 _COLUMNS: Final = (
     "provider_transaction_id", "run_id", "kind", "category", "source_id", "provider_payment_id",
@@ -96,11 +98,32 @@ _FROM_STAGING: Final = _merging("settlement_staging AS s")
 
 
 @dataclass(frozen=True, slots=True)
+class ChangedRow:
+    """A transaction whose amounts are shown otherwise than they were read before."""
+
+    provider_transaction_id: str
+    payment_id: UUID | None
+    category: str
+    amount: int
+    fee: int
+    net: int
+    currency: str
+    their_category: str
+    their_amount: int
+    their_fee: int
+    their_net: int
+    their_currency: str
+
+
+_changed = reader(ChangedRow)
+
+
+@dataclass(frozen=True, slots=True)
 class Merged:
     """The result of staging: new transactions, and those that contradict earlier readings."""
 
     new: int
-    changed: Sequence[Row[Any]]
+    changed: Sequence[ChangedRow]
 
 
 def make_staging(conn: Connection) -> None:
@@ -140,7 +163,7 @@ def _merge(
     learn, insert, changed = statements
     conn.execute(learn, params)
     new = conn.execute(insert, params).rowcount
-    return Merged(new, conn.execute(changed, params).all())
+    return Merged(new, [_changed(row) for row in conn.execute(changed, params)])
 
 
 _STAGED_SPAN = text("SELECT min(created) AS first, max(created) AS last FROM settlement_staging")
