@@ -492,7 +492,7 @@ def test_webhooks_are_retried_until_they_are_handled(world: World, post: Post) -
     post.conditions(signature="wrong_secret", retry_ms=[50] * 100)
     dispute = dispute_opened(world, payment_id)
     until(lambda: post.door.counted("signature_failures", reason="no_match") > 1)
-    assert post.inbox(kind="charge.dispute.created") == []
+    assert post.inbox(type_="charge.dispute.created") == []
     post.conditions(signature="good", retry_ms=[50] * 100)
     asking = {"method": "GET", "path": "/v1/disputes"}
     world.psp._control("POST", "faults", kind="reset_before", times=1, match=asking)
@@ -504,7 +504,7 @@ def test_webhooks_are_retried_until_they_are_handled(world: World, post: Post) -
 
     assert [result.failed for result in first] == [True]
     assert post.inbox(unhandled=True) == []
-    (kept,) = post.inbox(kind="charge.dispute.created")
+    (kept,) = post.inbox(type_="charge.dispute.created")
     assert (kept.object_id, kept.last_error) == (dispute, None)
     assert kept.tries >= 2
     assert balances(world)["dispute_receivable"] == 1000
@@ -653,8 +653,8 @@ def test_tokens_are_stored_and_card_data_never(
                  " ('public', 'ledger')")
         ).scalars().all()  # fmt: skip
         (sent,) = conn.execute(text("SELECT request FROM attempts")).scalars().all()
-    assert set(kept) == {"id", "customer_id", "provider_payment_method_id", "kind", "brand",
-                         "last4", "exp_month", "exp_year", "created_at"}  # fmt: skip
+    assert set(kept) == {"id", "customer_id", "provider", "provider_payment_method_id", "kind",
+                         "brand", "last4", "exp_month", "exp_year", "created_at"}  # fmt: skip
     assert kept["provider_payment_method_id"].startswith("pm_")
     assert kept["last4"] == "4242"
     assert not [name for name in columns if name in ("card_number", "pan", "cvc", "cvv", "track")]
