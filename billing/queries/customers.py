@@ -49,29 +49,6 @@ SELECT c.id, c.external_id, c.name, c.email, c.provider_customer_id,
 """
 _CONDITIONS: Final = {"id": "c.id = :id", "after": "c.id > :after"}
 
-_PARKED: Final = """
-SELECT * FROM (
-  SELECT 'subscription' AS kind, s.id, s.external_id, s.customer_id,
-         c.external_id AS customer_external_id, s.parked_at, s.parked_reason AS reason,
-         s.parked_error AS error
-    FROM subscriptions s JOIN customers c ON c.id = s.customer_id
-   WHERE s.parked_at IS NOT NULL
-   UNION ALL
-  SELECT 'payment', p.id, i.number, p.customer_id, c.external_id, p.parked_at,
-         p.parked_reason, p.parked_error
-    FROM payments p JOIN customers c ON c.id = p.customer_id
-    LEFT JOIN invoices i ON i.id = p.invoice_id
-   WHERE p.parked_at IS NOT NULL) x
- WHERE {where}
- ORDER BY x.id LIMIT :limit
-"""
-_PARKED_CONDITIONS: Final = {
-    "id": "x.id = :id",
-    "kind": "x.kind = :kind",
-    "reason": "x.reason = :reason",
-    "after": "x.id > :after",
-}
-
 
 def customers(
     conn: Connection, *, limit: int = 50, id: UUID | None = None, after: UUID | None = None
