@@ -17,8 +17,8 @@ from tests.scenarios.test_authorize import authorised, begun, capture, finish, v
 from tests.scenarios.world import World
 
 ANOTHER = (
-    "INSERT INTO provider_calls (id, kind, subject_id, customer_id, n, idempotency_key, request,"
-    " first_sent_at) SELECT gen_random_uuid(), {kind}, subject_id, customer_id, {n}, {key},"
+    "INSERT INTO provider_calls (kind, subject_id, customer_id, n, idempotency_key, request,"
+    " first_sent_at) SELECT {kind}, subject_id, customer_id, {n}, {key},"
     " request, first_sent_at FROM provider_calls"
 )
 SILENCE = Unknown("not_answered", "the connection broke")

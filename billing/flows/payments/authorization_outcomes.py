@@ -98,12 +98,13 @@ def _still_open(
     outcome: ActionRequired | Unknown | Deferred,
     now: datetime,
 ) -> None:
-    if step.call_id is None:
+    if step.call_n is None:
         return
     error_class = "action_required" if isinstance(outcome, ActionRequired) else outcome.error_class
     provider_calls.still_open(
         conn,
-        step.call_id,
+        step.payment_id,
+        CallKind(step.kind),
         step.sends,
         error_class=error_class,
         error_message=outcome.message,

@@ -17,7 +17,6 @@ from sqlalchemy import Engine
 from billing.errors import BillingError
 from billing.flows.policy import Policy
 from billing.gateway import Absent, Gateway, Outcome, Succeeded, Unknown, canceled
-from billing.ids import new_id
 from billing.rules.money import Money
 from billing.rules.payments import AttemptKind, CallKind, PaymentStatus
 from billing.store.payments import payment_steps, payments, provider_calls
@@ -30,7 +29,7 @@ VOID: Final = AttemptKind.VOID
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationStep:
-    """A capture or a void that may be sent now; without a `call_id` an event told its outcome."""
+    """A capture or a void that may be sent now; without a `call_n` an event told its outcome."""
 
     payment_id: UUID
     provider: str
@@ -38,7 +37,7 @@ class AuthorizationStep:
     provider_payment_id: str
     amount: Money
     idempotency_key: str = ""
-    call_id: UUID | None = None
+    call_n: int | None = None
     sends: int = 1
 
 
@@ -56,10 +55,10 @@ def begin(
         kind: AuthorizedKind = CAPTURE if row.next_attempt_kind is CAPTURE else VOID
         call = provider_calls.begin(
             conn,
-            call_id=new_id(),
             kind=CallKind(kind),
             subject_id=row.id,
             customer_id=row.customer_id,
+            provider=row.provider,
             key=f"{policy.mode}:payment:{row.id}:{kind}:{row.to_capture.amount}:c",
             request={
                 "provider_payment_id": row.provider_payment_id,
@@ -75,7 +74,7 @@ def begin(
             provider_payment_id=call.request["provider_payment_id"],
             amount=Money(call.request["amount"], call.request["currency"]),
             idempotency_key=call.idempotency_key,
-            call_id=call.id,
+            call_n=call.n,
             sends=call.sends,
         )
 

@@ -25,15 +25,16 @@ ERROR_MAX: Final = 500
 class ProviderCall:
     """One call as stored; `outcome` is None while it is open.
 
-    `sends` counts its sends; `answered` is the number of the last send that got any answer, even an
-    indefinite one. `subject_id` is the object of the call: for a capture or a void the payment.
+    `subject_id` is the object of the call (for a capture or a void the payment), `n` the number of
+    the call of this kind. `sends` counts its sends; `answered` is the number of the last send that
+    got any answer, even an indefinite one.
     """
 
-    id: UUID
-    kind: CallKind
     subject_id: UUID
-    customer_id: UUID
+    kind: CallKind
     n: int
+    customer_id: UUID
+    provider: str
     idempotency_key: str
     request: Mapping[str, Any]
     first_sent_at: datetime
@@ -58,10 +59,12 @@ _of = reader(ProviderCall)
 _BEGIN = text(
     """
     INSERT INTO provider_calls AS c
-           (id, kind, subject_id, customer_id, n, idempotency_key, request, first_sent_at)
-    SELECT :id, :kind, :subject, :customer, coalesce(max(n), 0) + 1,
-           CAST(:key AS text) || (coalesce(max(n), 0) + 1), CAST(:request AS jsonb), :now
-      FROM provider_calls WHERE kind = :kind AND subject_id = :subject
+           (subject_id, kind, n, customer_id, provider, idempotency_key, request, first_sent_at)
+    SELECT :subject, :kind, next.n, :customer, :provider,
+           CAST(:key AS text) || next.n, CAST(:request AS jsonb), :now
+      FROM (SELECT coalesce(CAST(:n AS integer),
+                            (SELECT coalesce(max(n), 0) + 1 FROM provider_calls
+                              WHERE subject_id = :subject AND kind = :kind)) AS n) next
         ON CONFLICT (subject_id, kind) WHERE finished_at IS NULL
         DO UPDATE SET sends = c.sends + 1
     RETURNING *
@@ -72,23 +75,26 @@ _BEGIN = text(
 def begin(
     conn: Connection,
     *,
-    call_id: UUID,
     kind: CallKind,
     subject_id: UUID,
     customer_id: UUID,
+    provider: str,
     key: str,
     request: Mapping[str, Any],
     now: datetime,
+    n: int | None = None,
 ) -> ProviderCall:
     """Count a send: of the open call as it was committed, or else of a new one; return the call.
 
-    A new one gets the id and the request given, and the key that `key` and its number make.
+    A new one gets the request given, and the key that `key` and its number make: `n`, where the
+    request names it, or else the next.
     """
     values = {
-        "id": call_id,
         "kind": kind,
         "subject": subject_id,
+        "n": n,
         "customer": customer_id,
+        "provider": provider,
         "key": key,
         "request": dumps(dict(request)),
         "now": now,
@@ -102,25 +108,27 @@ _STILL_OPEN = text(
        SET answered = greatest(answered, :send), error_class = :error_class,
            error_message = :error_message,
            unknown_since = coalesce(unknown_since, CAST(:unknown_since AS timestamptz))
-     WHERE id = :id AND finished_at IS NULL
+     WHERE subject_id = :subject AND kind = :kind AND finished_at IS NULL
     """
 )
 
 
 def still_open(
     conn: Connection,
-    call_id: UUID,
+    subject_id: UUID,
+    kind: CallKind,
     send: int,
     *,
     error_class: str,
     error_message: str,
     unknown_since: datetime | None,
 ) -> None:
-    """Record that a send had no definite answer; the call stays open."""
+    """Record that a send of the subject's open call had no definite answer; it stays open."""
     conn.execute(
         _STILL_OPEN,
         {
-            "id": call_id,
+            "subject": subject_id,
+            "kind": kind,
             "send": send,
             "error_class": error_class,
             "error_message": error_message[:ERROR_MAX],
