@@ -16,7 +16,7 @@ from billing.flows.payments import collecting
 from billing.flows.subscriptions.subscribing import SubscriptionOrder, subscribe
 from billing.rules.actor import Actor, ActorKind
 from billing.store import clock as stored
-from workers.runtime.broker import ring
+from workers.runtime.broker import enqueue
 from workers.runtime.runtime import Runtime
 
 CUSTOMERS = 200
@@ -40,7 +40,7 @@ def run() -> None:
             policy=runtime.policy,
         )
         for payment_id in ids:
-            ring(runtime.broker, payment_id)
+            enqueue(runtime.broker, payment_id)
         _measure(world, runtime.engine, env, len(ids))
         runtime.close()
 

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.api.caller import Caller, fresh
-from tests.scenarios.money import decide, hear_of_dispute, open_dispute
+from tests.scenarios.money import apply_events_of_dispute, decide, open_dispute
 from tests.scenarios.world import World
 
 
@@ -161,9 +161,9 @@ def test_a_timeline_tells_what_was_given_back_and_disputed(caller: Caller, world
     payment = world.payment(ada)
     caller.post(f"/v1/payments/{payment.id}/refunds", {"amount": 100, "reason": "torn"})
     dispute = open_dispute(world, payment.id)
-    hear_of_dispute(world, dispute)
+    apply_events_of_dispute(world, dispute)
     decide(world, dispute, "won")
-    hear_of_dispute(world, dispute)
+    apply_events_of_dispute(world, dispute)
 
     lines = caller.found(f"/v1/subscriptions/{ada.reference}/timeline")["data"]
 

@@ -1,4 +1,4 @@
-"""Whatever the OpenAPI document allows to be sent, and what it forbids: no 5xx, no open door."""
+"""Whatever the OpenAPI document allows or forbids to be sent: no 5xx, nothing without a key."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""The provider's door: what it believes, what it keeps before it says so, what it refuses."""
+"""The provider's endpoint: what it believes, what it keeps before it says so, what it refuses."""
 
 import json
 from collections.abc import Iterator
@@ -23,16 +23,16 @@ from billing.store.engine import make_engine
 from tests.api.caller import Shop, open_shop
 from tests.scenarios.world import World, WorldRuntime
 from tests.waiting import PATIENCE
-from tests.webhook_door import DOOR, Door, event, signature
+from tests.webhook_endpoint import ENDPOINT_PATH, WebhookEndpoint, event, signature
 
 OLD, NEW = "whsec_old", "whsec_new"
 
 
 @pytest.fixture
-def door(engine: Engine) -> Iterator[Door]:
-    """A door with two secrets, as while one replaces the other."""
-    with Door(engine, NEW, OLD) as door:
-        yield door
+def endpoint(engine: Engine) -> Iterator[WebhookEndpoint]:
+    """An endpoint with two secrets, as while one replaces the other."""
+    with WebhookEndpoint(engine, NEW, OLD) as endpoint:
+        yield endpoint
 
 
 def kept(engine: Engine) -> list[Event]:
@@ -43,19 +43,23 @@ def kept(engine: Engine) -> list[Event]:
 # --- believed -----------------------------------------------------------------------------------
 
 
-def test_a_delivery_is_kept_before_it_is_acknowledged(door: Door, engine: Engine) -> None:
-    answer = door.deliver(event())
+def test_a_delivery_is_kept_before_it_is_acknowledged(
+    endpoint: WebhookEndpoint, engine: Engine
+) -> None:
+    answer = endpoint.deliver(event())
 
     assert (answer.status_code, answer.json()) == (200, {"received": True})
     (row,) = kept(engine)
     assert (row.event_id, row.type, row.object_id) == ("evt_1", "refund.failed", "re_1")
     assert (row.source, row.handled_at, row.tries) == ("webhook", None, 0)
     assert row.next_try_at == row.received_at
-    assert door.counted("events_received", kind="refund_updated", source="webhook") == 1
+    assert endpoint.counted("events_received", kind="refund_updated", source="webhook") == 1
 
 
-def test_nothing_of_the_object_is_kept_but_its_id(door: Door, engine: Engine) -> None:
-    door.deliver(event())
+def test_nothing_of_the_object_is_kept_but_its_id(
+    endpoint: WebhookEndpoint, engine: Engine
+) -> None:
+    endpoint.deliver(event())
 
     assert kept(engine)[0].payload == {
         "id": "evt_1",
@@ -66,26 +70,30 @@ def test_nothing_of_the_object_is_kept_but_its_id(door: Door, engine: Engine) ->
     }
 
 
-def test_a_repeated_delivery_is_acknowledged_and_kept_once(door: Door, engine: Engine) -> None:
-    answers = [door.deliver(event()).status_code for _ in range(3)]
+def test_a_repeated_delivery_is_acknowledged_and_kept_once(
+    endpoint: WebhookEndpoint, engine: Engine
+) -> None:
+    answers = [endpoint.deliver(event()).status_code for _ in range(3)]
 
     assert answers == [200, 200, 200]
     assert len(kept(engine)) == 1
-    assert door.counted("events_received", kind="refund_updated", source="webhook") == 1
+    assert endpoint.counted("events_received", kind="refund_updated", source="webhook") == 1
 
 
-def test_an_unknown_type_is_kept_and_ignored(door: Door, engine: Engine) -> None:
-    assert door.deliver(event(kind="invoice.finalized")).status_code == 200
+def test_an_unknown_type_is_kept_and_ignored(endpoint: WebhookEndpoint, engine: Engine) -> None:
+    assert endpoint.deliver(event(kind="invoice.finalized")).status_code == 200
 
     (row,) = kept(engine)
     assert (row.handling, row.next_try_at) == ("ignored", None)
     assert row.handled_at is not None
-    assert door.counted("events_received", kind="other", source="webhook") == 1
+    assert endpoint.counted("events_received", kind="other", source="webhook") == 1
 
 
 @pytest.mark.parametrize("secret", [OLD, NEW])
-def test_while_secrets_are_rotated_both_are_good(door: Door, engine: Engine, secret: str) -> None:
-    assert door.deliver(event(), secret=secret).status_code == 200
+def test_while_secrets_are_rotated_both_are_good(
+    endpoint: WebhookEndpoint, engine: Engine, secret: str
+) -> None:
+    assert endpoint.deliver(event(), secret=secret).status_code == 200
     assert len(kept(engine)) == 1
 
 
@@ -101,55 +109,59 @@ def test_while_secrets_are_rotated_both_are_good(door: Door, engine: Engine, sec
     ],
 )
 def test_a_false_signature_is_refused_without_detail_and_counted(
-    door: Door, engine: Engine, given: dict[str, Any], reason: str
+    endpoint: WebhookEndpoint, engine: Engine, given: dict[str, Any], reason: str
 ) -> None:
-    answer = door.deliver(event(), **given)
+    answer = endpoint.deliver(event(), **given)
 
     assert (answer.status_code, answer.json()) == (400, {"error": "refused"})
     assert kept(engine) == []
-    assert door.counted("signature_failures", reason=reason) == 1
+    assert endpoint.counted("signature_failures", reason=reason) == 1
 
 
-def test_a_changed_body_is_refused(door: Door, engine: Engine) -> None:
-    signed = signature(json.dumps(event()).encode(), NEW, int(door.clock.wall().timestamp()))
+def test_a_changed_body_is_refused(endpoint: WebhookEndpoint, engine: Engine) -> None:
+    signed = signature(json.dumps(event()).encode(), NEW, int(endpoint.clock.wall().timestamp()))
     changed = json.dumps(event(kind="payout.paid")).encode()
 
-    answer = door.post(changed, content_type="application/json", stripe_signature=signed)
+    answer = endpoint.post(changed, content_type="application/json", stripe_signature=signed)
 
     assert answer.status_code == 400
     assert kept(engine) == []
-    assert door.counted("signature_failures", reason="no_match") == 1
+    assert endpoint.counted("signature_failures", reason="no_match") == 1
 
 
-def test_a_delivery_without_a_signature_is_refused(door: Door, engine: Engine) -> None:
-    answer = door.post(json.dumps(event()).encode(), content_type="application/json")
+def test_a_delivery_without_a_signature_is_refused(
+    endpoint: WebhookEndpoint, engine: Engine
+) -> None:
+    answer = endpoint.post(json.dumps(event()).encode(), content_type="application/json")
 
     assert (answer.status_code, answer.json()) == (400, {"error": "refused"})
-    assert door.counted("signature_failures", reason="missing") == 1
+    assert endpoint.counted("signature_failures", reason="missing") == 1
 
 
 @pytest.mark.parametrize("header", ["", "t=,v1", "t=1,t=2,v1=aa", "v1=" + "a" * 64, "?"])
-def test_a_garbled_signature_is_refused(door: Door, engine: Engine, header: str) -> None:
+def test_a_garbled_signature_is_refused(
+    endpoint: WebhookEndpoint, engine: Engine, header: str
+) -> None:
     body = json.dumps(event()).encode()
 
-    answer = door.post(body, content_type="application/json", stripe_signature=header)
+    answer = endpoint.post(body, content_type="application/json", stripe_signature=header)
 
     assert answer.status_code == 400
     assert kept(engine) == []
-    assert door.counted("signature_failures", reason="malformed") == 1
+    assert endpoint.counted("signature_failures", reason="malformed") == 1
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"no json", b'{"object": "charge"}', b"\xff\xfe"])
 def test_signed_bytes_that_are_no_event_are_refused(
-    door: Door, engine: Engine, body: bytes
+    endpoint: WebhookEndpoint, engine: Engine, body: bytes
 ) -> None:
-    signed = signature(body, NEW, int(door.clock.wall().timestamp()))
+    signed = signature(body, NEW, int(endpoint.clock.wall().timestamp()))
 
-    answer = door.post(body, content_type="application/json", stripe_signature=signed)
+    answer = endpoint.post(body, content_type="application/json", stripe_signature=signed)
 
     assert answer.status_code == 400
     assert kept(engine) == []
-    assert door.counted("signature_failures", reason="malformed") == 1
+    assert endpoint.counted("signature_failures", reason="malformed") == 1
 
 
 NO_NAMES = ["evt_\0", "evt_\ud800", "evt 1", "e" * 256]
@@ -158,20 +170,20 @@ NO_NAMES = ["evt_\0", "evt_\ud800", "evt 1", "e" * 256]
 @pytest.mark.parametrize("name", NO_NAMES)
 @pytest.mark.parametrize("where", ["id", "type"])
 def test_a_name_that_cant_be_kept_is_refused_and_not_asked_for_again(
-    door: Door, engine: Engine, name: str, where: str
+    endpoint: WebhookEndpoint, engine: Engine, name: str, where: str
 ) -> None:
-    answer = door.deliver(event() | {where: name})
+    answer = endpoint.deliver(event() | {where: name})
 
     assert answer.status_code == 400
     assert kept(engine) == []
-    assert door.counted("signature_failures", reason="malformed") == 1
+    assert endpoint.counted("signature_failures", reason="malformed") == 1
 
 
 @pytest.mark.parametrize("name", NO_NAMES)
 def test_an_object_whose_id_the_provider_did_not_make_is_none_of_ours(
-    door: Door, engine: Engine, name: str
+    endpoint: WebhookEndpoint, engine: Engine, name: str
 ) -> None:
-    answer = door.deliver(event(data={"object": {"id": name, "object": "coupon"}}))
+    answer = endpoint.deliver(event(data={"object": {"id": name, "object": "coupon"}}))
 
     assert answer.status_code == 200
     assert [(row.object_id, row.handling) for row in kept(engine)] == [("", "ignored")]
@@ -191,43 +203,45 @@ def test_an_object_whose_id_the_provider_did_not_make_is_none_of_ours(
     ],
 )
 def test_an_event_for_somebody_else_is_refused_and_counted(
-    door: Door, engine: Engine, changes: dict[str, Any], reason: str
+    endpoint: WebhookEndpoint, engine: Engine, changes: dict[str, Any], reason: str
 ) -> None:
-    answer = door.deliver(event(**changes))
+    answer = endpoint.deliver(event(**changes))
 
     assert (answer.status_code, answer.json()) == (400, {"error": "refused"})
     assert kept(engine) == []
-    assert door.counted("deliveries_refused", reason=reason) == 1
-    assert door.counted("signature_failures", reason="no_match") == 0
+    assert endpoint.counted("deliveries_refused", reason=reason) == 1
+    assert endpoint.counted("signature_failures", reason="no_match") == 0
 
 
-def test_a_later_version_of_the_same_name_is_taken(door: Door) -> None:
-    assert door.deliver(event(api_version="2027-01-27.endive")).status_code == 200
+def test_a_later_version_of_the_same_name_is_taken(endpoint: WebhookEndpoint) -> None:
+    assert endpoint.deliver(event(api_version="2027-01-27.endive")).status_code == 200
 
 
 def test_an_engine_in_live_mode_refuses_a_test_event(engine: Engine) -> None:
-    with Door(engine, NEW, live=True) as door:
-        assert door.deliver(event()).status_code == 400
-        assert door.deliver(event(livemode=True)).status_code == 200
+    with WebhookEndpoint(engine, NEW, live=True) as endpoint:
+        assert endpoint.deliver(event()).status_code == 400
+        assert endpoint.deliver(event(livemode=True)).status_code == 200
 
 
 @pytest.mark.parametrize("kind", ["", "text/plain", "application/x-www-form-urlencoded"])
-def test_what_is_no_json_is_refused(door: Door, engine: Engine, kind: str) -> None:
-    assert door.deliver(event(), content_type=kind).status_code == 415
+def test_what_is_no_json_is_refused(endpoint: WebhookEndpoint, engine: Engine, kind: str) -> None:
+    assert endpoint.deliver(event(), content_type=kind).status_code == 415
     assert kept(engine) == []
-    assert door.counted("deliveries_refused", reason="not_json") == 1
+    assert endpoint.counted("deliveries_refused", reason="not_json") == 1
 
 
 @pytest.mark.parametrize("chunked", [False, True])
-def test_a_body_that_is_too_large_is_not_read_to_its_end(door: Door, chunked: bool) -> None:
+def test_a_body_that_is_too_large_is_not_read_to_its_end(
+    endpoint: WebhookEndpoint, chunked: bool
+) -> None:
     body: Any = b" " * 1_048_577
     if chunked:
         body = iter([body[:600_000], body[600_000:]])
 
-    answer = door.post(body, content_type="application/json", stripe_signature="t=1,v1=0")
+    answer = endpoint.post(body, content_type="application/json", stripe_signature="t=1,v1=0")
 
     assert (answer.status_code, answer.json()) == (413, {"error": "refused"})
-    assert door.counted("deliveries_refused", reason="too_large") == 1
+    assert endpoint.counted("deliveries_refused", reason="too_large") == 1
 
 
 # --- can't be kept ------------------------------------------------------------------------------
@@ -235,8 +249,8 @@ def test_a_body_that_is_too_large_is_not_read_to_its_end(door: Door, chunked: bo
 
 def test_what_cant_be_kept_is_not_acknowledged(db_url: str) -> None:
     nowhere = make_engine(db_url.replace("/test_", "/no_such_database_"))
-    with Door(nowhere, NEW) as door:
-        answer = door.deliver(event())
+    with WebhookEndpoint(nowhere, NEW) as endpoint:
+        answer = endpoint.deliver(event())
     nowhere.dispose()
 
     assert (answer.status_code, answer.json()) == (503, {"error": "unavailable"})
@@ -244,20 +258,20 @@ def test_what_cant_be_kept_is_not_acknowledged(db_url: str) -> None:
 
 
 def test_without_a_secret_nothing_is_taken_and_the_provider_tries_later(engine: Engine) -> None:
-    with Door(engine) as door:
-        assert door.deliver(event(), secret="any").status_code == 503
+    with WebhookEndpoint(engine) as endpoint:
+        assert endpoint.deliver(event(), secret="any").status_code == 503
     assert kept(engine) == []
 
 
 @pytest.mark.parametrize("secrets", [(), ("",), ("whsec_good", " ")])
 def test_the_door_does_not_open_without_a_secret(engine: Engine, secrets: tuple[str, ...]) -> None:
-    door = Door(engine, "unused")
+    endpoint = WebhookEndpoint(engine, "unused")
     with pytest.raises(BadInput, match="without their signing secret") as caught:
         Intake(
             engine,
             "stripe",
             KINDS["stripe"].read_delivery,
-            door.clock.wall,
+            endpoint.clock.wall,
             secrets,
             timedelta(minutes=5),
             False,
@@ -290,9 +304,9 @@ def test_each_account_has_a_path_and_the_default_one_that_of_its_kind_too(world:
 
 
 def test_the_secret_of_one_account_opens_no_other(engine: Engine) -> None:
-    with Door(engine, NEW) as door:
-        door.url = door.url.replace(DOOR, webhooks.PATH.format(provider="nordic"))
-        assert door.deliver(event()).status_code == 503
+    with WebhookEndpoint(engine, NEW) as endpoint:
+        endpoint.url = endpoint.url.replace(ENDPOINT_PATH, webhooks.PATH.format(provider="nordic"))
+        assert endpoint.deliver(event()).status_code == 503
     assert kept(engine) == []
 
 
@@ -342,7 +356,7 @@ def test_secrets_that_cant_be_used_are_refused(given: str, what: str) -> None:
 
 
 def test_in_the_api_the_door_needs_no_key_and_nothing_else_comes_through_it(shop: Shop) -> None:
-    url = shop.api.http_url + DOOR
+    url = shop.api.http_url + ENDPOINT_PATH
 
     shut = requests.post(url, json=event(), timeout=PATIENCE)
     other = requests.post(f"{shop.api.http_url}/v1/payments", json={}, timeout=PATIENCE)
@@ -385,7 +399,7 @@ def deliver(shop: Shop, world: World, what: dict[str, Any]) -> requests.Response
     body = json.dumps(what).encode()
     at = int(world.wall.timestamp())
     return requests.post(
-        shop.api.http_url + DOOR,
+        shop.api.http_url + ENDPOINT_PATH,
         data=body,
         headers={
             "content-type": "application/json",

@@ -24,7 +24,7 @@ from tests.cards.spelled import SPELLINGS, found_in
 from tests.cards.traces import assert_no_trace, dump, everything_in_redis, metrics_page
 from tests.delivery.engine_under_test import EngineUnderTest
 from tests.waiting import PATIENCE
-from tests.webhook_door import event, signature
+from tests.webhook_endpoint import event, signature
 from workers.runtime.runtime import SANDBOX_FILE
 
 SECRET = "whsec_of_the_processes"
@@ -40,7 +40,7 @@ def standing_in(provider: Indiscreet, servers: Path) -> Iterator[Indiscreet]:
 
 
 def visit(caller: Caller, clock: Clock) -> None:
-    """Come in by every door with a card number, and send what is in order between."""
+    """Send a card number to every endpoint, and send what is in order between."""
     customer = {"customer": "customer-0"}
     for text in SPELLINGS:
         body = {"amount": 999, "currency": "USD", "description": text, **customer}

@@ -27,11 +27,18 @@ from billing.sandbox import SandboxServer
 from tests.cards.indiscreet import Indiscreet
 from tests.cards.spelled import SPELLINGS, VISA, found_in
 from tests.cards.traces import assert_no_trace, dump
-from tests.scenarios.money import decide, give_back, hear_of_dispute, open_dispute, paid, usd
-from tests.scenarios.post import Post, opened_post
+from tests.scenarios.money import (
+    apply_events_of_dispute,
+    decide,
+    give_back,
+    open_dispute,
+    paid,
+    usd,
+)
+from tests.scenarios.webhook_deliveries import WebhookDeliveries, webhooks_delivered_to
 from tests.scenarios.world import World
 from tests.waiting import PATIENCE
-from tests.webhook_door import event
+from tests.webhook_endpoint import event
 
 Json = dict[str, Any]
 
@@ -122,12 +129,12 @@ def test_the_books_of_a_provider_that_talks_are_kept_without_a_card_number(
         world.run_until("2026-01-10")
         give_back(world, world.payment(ada).id, usd(300))
         dispute = open_dispute(world, world.payment(bob).id)
-        hear_of_dispute(world, dispute)
+        apply_events_of_dispute(world, dispute)
         world.psp.take_money(700)
         world.run_until("2026-02-15")
         world.close_books()
         decide(world, dispute, "lost")
-        hear_of_dispute(world, dispute)
+        apply_events_of_dispute(world, dispute)
         world.psp._control("POST", "payouts", currency="usd")
         world.run_until("2026-03-15")
         world.close_books()
@@ -183,19 +190,19 @@ def test_a_refusal_of_the_provider_repeats_no_card_number(
 
 
 @pytest.fixture
-def post(world: World) -> Iterator[Post]:
+def deliveries(world: World) -> Iterator[WebhookDeliveries]:
     """A world whose provider delivers webhooks."""
-    with opened_post(world) as post:
-        yield post
+    with webhooks_delivered_to(world) as deliveries:
+        yield deliveries
 
 
 def test_a_signed_event_with_a_card_number_leaves_none(
-    world: World, post: Post, db_url: str, logs: io.StringIO
+    world: World, deliveries: WebhookDeliveries, db_url: str, logs: io.StringIO
 ) -> None:
     """In every text of the provider's own events, in names, and in what no event has."""
     paid(world)
-    post.arrive()
-    events = {each["type"]: each for each in post.listed()}
+    deliveries.arrive()
+    events = {each["type"]: each for each in deliveries.listed()}
     assert len(events) > 3
     spellings, answers = cycle(SPELLINGS), set()
 
@@ -205,29 +212,31 @@ def test_a_signed_event_with_a_card_number_leaves_none(
         for m, made in enumerate(odd):
             if made["id"] == whole["id"]:
                 made = made | {"id": f"evt_{n}_{m}"}
-            answer = post.door.deliver(made)
+            answer = deliveries.endpoint.deliver(made)
             answers.add(answer.status_code)
             assert not found_in(answer.text + str(answer.headers))
     for body in (VISA, f'"{VISA}"', f'{{"id": "{VISA}"', f"[{VISA}]"):
-        answer = post.door.post(
+        answer = deliveries.endpoint.post(
             body.encode(), content_type="application/json", stripe_signature=f"t={VISA[:10]},v1=a"
         )
         assert (answer.status_code, found_in(answer.text)) == (400, set())
-    post.handle()
+    deliveries.handle()
 
     assert answers == {200, 400}
-    assert len(post.inbox()) > 20
+    assert len(deliveries.inbox()) > 20
     assert_no_trace(database=dump(db_url), logs=logs.getvalue())
     world.assert_promises_hold()
 
 
-def test_an_event_about_a_card_number_is_about_nothing(world: World, post: Post) -> None:
-    answer = post.door.deliver(
+def test_an_event_about_a_card_number_is_about_nothing(
+    world: World, deliveries: WebhookDeliveries
+) -> None:
+    answer = deliveries.endpoint.deliver(
         event(kind="payment_method.updated", data={"object": {"object": "card", "id": VISA}})
     )
 
     assert answer.status_code == 200
-    (kept,) = post.inbox()
+    (kept,) = deliveries.inbox()
     assert (kept.object_id, kept.handling) == ("", "ignored")
 
 

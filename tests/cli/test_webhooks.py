@@ -1,4 +1,4 @@
-"""Events on the command line: what was heard, what came of it, once more by hand."""
+"""Events on the command line: which there are, what came of them, once more by hand."""
 
 import pytest
 
@@ -27,14 +27,14 @@ def handle(world: World) -> None:
 
 
 @pytest.fixture
-def heard(paid: World) -> World:
-    """One customer who paid, of which everything was heard."""
+def handled(paid: World) -> World:
+    """One customer who paid, all of whose events were handled."""
     handle(paid)
     return paid
 
 
-def test_events_are_listed_with_what_came_of_them(heard: World) -> None:
-    listed = heard.json("webhooks", "list", "--type", "payment_intent.succeeded")
+def test_events_are_listed_with_what_came_of_them(handled: World) -> None:
+    listed = handled.json("webhooks", "list", "--type", "payment_intent.succeeded")
 
     (event,) = listed
     assert event["words"] == "booked already"
@@ -43,41 +43,41 @@ def test_events_are_listed_with_what_came_of_them(heard: World) -> None:
         "sweep",
         None,
     )
-    assert heard.json("webhooks", "show", event["event_id"]) == event
-    kind = heard.json("webhooks", "list", "--kind", "payment_succeeded")
+    assert handled.json("webhooks", "show", event["event_id"]) == event
+    kind = handled.json("webhooks", "list", "--kind", "payment_succeeded")
     assert kind == listed
-    about = heard.json("webhooks", "list", "--object", event["object_id"])
+    about = handled.json("webhooks", "list", "--object", event["object_id"])
     assert event in about
-    assert heard.json("webhooks", "list", "--unhandled") == []
+    assert handled.json("webhooks", "list", "--unhandled") == []
 
 
-def test_a_long_list_is_read_page_by_page(heard: World) -> None:
-    every = heard.json("webhooks", "list")
-    first = heard.json("webhooks", "list", "--limit", "2")
+def test_a_long_list_is_read_page_by_page(handled: World) -> None:
+    every = handled.json("webhooks", "list")
+    first = handled.json("webhooks", "list", "--limit", "2")
 
-    rest = heard.json("webhooks", "list", "--after", first[-1]["event_id"])
+    rest = handled.json("webhooks", "list", "--after", first[-1]["event_id"])
 
     assert first + rest == every
     assert (
         f"more: --after {first[-1]['event_id']}"
-        in heard.run("webhooks", "list", "--limit", "2").stderr
+        in handled.run("webhooks", "list", "--limit", "2").stderr
     )
 
 
-def test_a_replay_says_what_came_of_it_and_changes_nothing_that_is_right(heard: World) -> None:
-    before = heard.json("ledger", "trial-balance")
-    (event,) = heard.json("webhooks", "list", "--type", "payment_intent.succeeded")
+def test_a_replay_says_what_came_of_it_and_changes_nothing_that_is_right(handled: World) -> None:
+    before = handled.json("ledger", "trial-balance")
+    (event,) = handled.json("webhooks", "list", "--type", "payment_intent.succeeded")
 
-    (dry,) = heard.json("webhooks", "replay", event["event_id"], "--dry-run")
-    (done,) = heard.json("webhooks", "replay", event["event_id"])
+    (dry,) = handled.json("webhooks", "replay", event["event_id"], "--dry-run")
+    (done,) = handled.json("webhooks", "replay", event["event_id"])
 
     assert (dry["dry_run"], dry["words"]) == (
         True,
         "would be handled again; so far: booked already",
     )
     assert (done["dry_run"], done["failed"], done["words"]) == (False, False, "booked already")
-    assert heard.json("ledger", "trial-balance") == before
-    (line,) = heard.json("audit", "list")
+    assert handled.json("ledger", "trial-balance") == before
+    (line,) = handled.json("audit", "list")
     assert (line["action"], line["subject"]) == ("webhook.replay", event["event_id"])
 
 

@@ -80,7 +80,7 @@ POINTS: Final[dict[str, tuple[Role, Plant]]] = {
         _after(opening, "open_due_cycles", only=lambda opened: opened.opened),
     ),
     "dispatched, no message sent": ("scheduler", _after(collecting, "dispatch_due")),
-    "some messages sent": ("scheduler", _done(workers.daemons.scheduler, "ring", call=3)),
+    "some messages sent": ("scheduler", _done(workers.daemons.scheduler, "enqueue", call=3)),
     "attempt committed, not sent": ("worker", _after(collecting, "begin")),
     "provider committed, answer unread": ("worker", _answer_arrived_but_unread),
     "answer read, nothing written": ("worker", _after(collecting, "attempt")),

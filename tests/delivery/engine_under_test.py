@@ -72,8 +72,8 @@ SETTINGS: Final = HURRY | {
     "BILLING__PLANS__CATALOG": str(CATALOG),
 }
 WEBHOOK_SECRET: Final = "whsec_of_the_engine_under_test"
-# With the API: its door for webhooks, and callers who are never too many.
-DOORS: Final = {
+# With the API: its endpoint for webhooks, and callers who are never too many.
+API_SETTINGS: Final = {
     "api__rate_per_second": "10000",
     "webhooks__secrets": WEBHOOK_SECRET,
     "webhooks__tick": "100ms",
@@ -126,7 +126,7 @@ class EngineUnderTest:
         if apis:
             assert apis == 1, "it keeps its ports over restarts"
             ports = {"api__port": str(free_port()), "api__grpc_port": str(free_port())}
-            settings = DOORS | ports | settings
+            settings = API_SETTINGS | ports | settings
         self._env = environment(folder, **settings)
         self._command = command
         self.settings = load_settings(self._config, self._env)

@@ -1,4 +1,4 @@
-"""Refunds and captures through the real queue: a scheduler rings, a worker with threads hears."""
+"""Refunds and captures through the real queue: a scheduler and a worker with threads."""
 
 import threading
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ from workers.runtime.runtime import Runtime
 
 @pytest.fixture
 def world(db_url: str, redis_url: str, sandbox: SandboxServer, tmp_path: Path) -> Iterator[World]:
-    """A world whose bells are rung and heard through Valkey."""
+    """A world whose messages go through Valkey."""
     world = World(db_url, sandbox.url, tmp_path / "catalog")
     settings = world.runtime.settings
     queue = settings.redis.model_copy(update={"url": redis_url})
@@ -86,7 +86,7 @@ def test_refunds_and_captures_are_done_by_the_workers_of_the_charges(
             )
         asked = [give_back(world, paid, usd(100)) for _ in range(20)]
         with redis.Redis.from_url(redis_url) as client:
-            client.flushall()  # a bell that isn't heard rings again
+            client.flushall()  # a lost message is sent again
         until_quiet(world, scheduler)
 
     assert states(world, asked) == {"succeeded"}

@@ -106,9 +106,11 @@ def prepare(engine: EngineUnderTest, provider: ProviderSide, seed: int) -> None:
     """Let customers in, and the provider's webhooks travel badly."""
     assert provider.control("settings", **YEN_SETTLES_IN_DOLLARS)
     assert provider.control("webhooks/conditions", seed=seed, **CONDITIONS)
-    door = f"{engine.http_url}{webhooks.PATH.format(provider='stripe')}"
+    endpoint = f"{engine.http_url}{webhooks.PATH.format(provider='stripe')}"
     wanted = sorted(EVENT_KINDS)
-    assert provider.control("webhooks", url=door, secrets=[WEBHOOK_SECRET], enabled_events=wanted)
+    assert provider.control(
+        "webhooks", url=endpoint, secrets=[WEBHOOK_SECRET], enabled_events=wanted
+    )
     engine.populate(SUBSCRIPTIONS, cards=CARDS, plans=PLANS, spread=timedelta(days=10))
     let_shoppers_in(engine)
 

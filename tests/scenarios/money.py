@@ -95,7 +95,7 @@ def payment_row(world: World, payment_id: UUID) -> Payment:
     return row
 
 
-def hear_of_refund(world: World, provider_refund_id: str | None) -> RefundState | None:
+def apply_events_of_refund(world: World, provider_refund_id: str | None) -> RefundState | None:
     """Do what a webhook about a refund leads to: fetch it, and apply it."""
     assert provider_refund_id is not None
     found = world.gateway.refund_by_id(provider_refund_id)
@@ -153,7 +153,7 @@ def apply_dispute(world: World, found: ProviderDispute) -> Applied:
         return dispute_updates.apply(conn, found, provider=world.provider, now=world.now)
 
 
-def hear_of_dispute(world: World, provider_dispute_id: str) -> Applied:
+def apply_events_of_dispute(world: World, provider_dispute_id: str) -> Applied:
     """Do what a webhook about a dispute leads to: fetch it, and apply it."""
     return apply_dispute(world, fetch_dispute(world, provider_dispute_id))
 

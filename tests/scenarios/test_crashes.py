@@ -154,7 +154,7 @@ def test_several_schedulers_ring_for_every_payment_once_a_window(world: World) -
             )
         )
 
-    # A scheduler that finds only rows another one holds rings for none; they are rung once.
+    # A scheduler that finds only rows another one holds enqueues none; they are enqueued once.
     first = sum(at_once(6, ring))
     rest = sum(ring() for _ in range(10))
     assert first + rest == 10

@@ -10,12 +10,12 @@ from billing.gateway import DisputeStage
 from billing.rules.disputes import DisputeState
 from tests.scenarios.money import (
     apply_dispute,
+    apply_events_of_dispute,
     balances,
     decide,
     dispute_row,
     fetch_dispute,
     give_back,
-    hear_of_dispute,
     one_off,
     open_dispute,
     paid,
@@ -31,12 +31,12 @@ def test_an_inquiry_moves_no_money(world: World) -> None:
     before = balances(world)
 
     inquiry = open_dispute(world, payment.id, inquiry=True)
-    heard = hear_of_dispute(world, inquiry)
-    assert dispute_row(world, heard).state == "inquiry"
+    known = apply_events_of_dispute(world, inquiry)
+    assert dispute_row(world, known).state == "inquiry"
     decide(world, inquiry, "warning_closed")
-    hear_of_dispute(world, inquiry)
+    apply_events_of_dispute(world, inquiry)
 
-    row = dispute_row(world, heard)
+    row = dispute_row(world, known)
     assert (row.state, row.funds_withdrawn, row.fee) == ("inquiry_closed", False, 0)
     assert row.closed_at == world.now
     assert balances(world) == before
@@ -46,12 +46,12 @@ def test_an_inquiry_moves_no_money(world: World) -> None:
 def test_an_inquiry_may_become_a_dispute(world: World) -> None:
     payment = world.payment(paid(world))
     inquiry = open_dispute(world, payment.id, inquiry=True)
-    heard = hear_of_dispute(world, inquiry)
+    known = apply_events_of_dispute(world, inquiry)
 
     decide(world, inquiry, "escalated")
-    hear_of_dispute(world, inquiry)
+    apply_events_of_dispute(world, inquiry)
 
-    assert dispute_row(world, heard).state == "opened"
+    assert dispute_row(world, known).state == "opened"
     assert balances(world)["dispute_receivable"] == 3100
     world.assert_everything_adds_up()
 
@@ -59,9 +59,9 @@ def test_an_inquiry_may_become_a_dispute(world: World) -> None:
 def test_an_open_dispute_withholds_the_amount_and_costs_a_fee(world: World) -> None:
     payment = world.payment(paid(world))
 
-    heard = hear_of_dispute(world, open_dispute(world, payment.id))
+    known = apply_events_of_dispute(world, open_dispute(world, payment.id))
 
-    row = dispute_row(world, heard)
+    row = dispute_row(world, known)
     assert (row.state, row.amount, row.fee, row.fee_currency) == ("opened", 3100, 1500, "USD")
     assert balances(world) == {
         "dispute_receivable": 3100,
@@ -75,12 +75,12 @@ def test_an_open_dispute_withholds_the_amount_and_costs_a_fee(world: World) -> N
 def test_a_won_dispute_brings_the_amount_back_and_the_fee_is_gone(world: World) -> None:
     payment = world.payment(paid(world))
     dispute = open_dispute(world, payment.id)
-    heard = hear_of_dispute(world, dispute)
+    known = apply_events_of_dispute(world, dispute)
 
     decide(world, dispute, "won")
-    hear_of_dispute(world, dispute)
+    apply_events_of_dispute(world, dispute)
 
-    row = dispute_row(world, heard)
+    row = dispute_row(world, known)
     assert (row.state, row.funds_withdrawn, row.fee) == ("won", False, 1500)
     assert balances(world) == {
         "psp_clearing": 1600,
@@ -94,12 +94,12 @@ def test_a_fee_comes_back_where_the_provider_says_so(world: World) -> None:
     settings(world, dispute_fee_returned=True)
     payment = world.payment(paid(world))
     dispute = open_dispute(world, payment.id)
-    heard = hear_of_dispute(world, dispute)
+    known = apply_events_of_dispute(world, dispute)
 
     decide(world, dispute, "won")
-    hear_of_dispute(world, dispute)
+    apply_events_of_dispute(world, dispute)
 
-    assert dispute_row(world, heard).fee == 0
+    assert dispute_row(world, known).fee == 0
     assert balances(world) == {"psp_clearing": 3100, "deferred_revenue": -3100}
     world.assert_everything_adds_up()
 
@@ -107,14 +107,14 @@ def test_a_fee_comes_back_where_the_provider_says_so(world: World) -> None:
 def test_a_lost_dispute_goes_off_what_was_not_earned_yet(world: World) -> None:
     subscriber = paid(world)
     dispute = open_dispute(world, world.payment(subscriber).id)
-    heard = hear_of_dispute(world, dispute)
+    known = apply_events_of_dispute(world, dispute)
 
     decide(world, dispute, "lost")
-    hear_of_dispute(world, dispute)
+    apply_events_of_dispute(world, dispute)
     world.run_until("2026-01-31 12:00")
     world.close_books()
 
-    row = dispute_row(world, heard)
+    row = dispute_row(world, known)
     assert (row.state, row.lost_recognised, row.lost_deferred) == ("lost", 0, 3100)
     assert "dispute_receivable" not in balances(world)
     assert world.entries("revenue_recognized") == 0
@@ -125,14 +125,14 @@ def test_a_dispute_lost_in_the_middle_is_split_by_what_was_earned(world: World) 
     world.earn_daily()
     subscriber = paid(world)
     dispute = open_dispute(world, world.payment(subscriber).id, amount=620)
-    heard = hear_of_dispute(world, dispute)
+    known = apply_events_of_dispute(world, dispute)
     world.jump_to("2026-01-11")
     world.close_books()
 
     decide(world, dispute, "lost")
-    hear_of_dispute(world, dispute)
+    apply_events_of_dispute(world, dispute)
 
-    row = dispute_row(world, heard)
+    row = dispute_row(world, known)
     assert (row.lost_recognised, row.lost_deferred, row.lost_tax) == (200, 420, 0)
     assert balances(world)["disputes_contra"] == 200
     world.assert_everything_adds_up()
@@ -142,10 +142,10 @@ def test_a_charge_without_an_invoice_is_lost_from_revenue(world: World) -> None:
     payment_id = one_off(world, usd(5000))
     world.settle()
     dispute = open_dispute(world, payment_id)
-    hear_of_dispute(world, dispute)
+    apply_events_of_dispute(world, dispute)
 
     decide(world, dispute, "lost")
-    hear_of_dispute(world, dispute)
+    apply_events_of_dispute(world, dispute)
 
     assert balances(world)["disputes_contra"] == 5000
     world.assert_everything_adds_up()
@@ -165,8 +165,8 @@ def test_the_books_are_the_same_whatever_order_the_notices_come_in(
     seen.append(fetch_dispute(world, inquiry))
 
     for order in permutations(seen):
-        heard = [apply_dispute(world, found) for found in (*order, *order)][-1]
-        assert dispute_row(world, heard).state == outcome
+        known = [apply_dispute(world, found) for found in (*order, *order)][-1]
+        assert dispute_row(world, known).state == outcome
         assert world.entries("dispute_opened") == 1
         assert world.entries("dispute_won") == (1 if outcome == "won" else 0)
         assert world.entries("dispute_lost") == (0 if outcome == "won" else 1)
@@ -178,10 +178,10 @@ def test_only_the_last_notice_is_enough(world: World) -> None:
     dispute = open_dispute(world, payment.id)
     decide(world, dispute, "lost")
 
-    heard = hear_of_dispute(world, dispute)
+    known = apply_events_of_dispute(world, dispute)
 
-    assert heard.state is DisputeState.LOST
-    assert heard.posted == 2
+    assert known.state is DisputeState.LOST
+    assert known.posted == 2
     world.assert_everything_adds_up()
 
 
@@ -189,16 +189,16 @@ def test_a_decision_that_is_taken_back_takes_the_loss_back(world: World) -> None
     payment = world.payment(paid(world))
     dispute = open_dispute(world, payment.id)
     decide(world, dispute, "lost")
-    heard = hear_of_dispute(world, dispute)
+    known = apply_events_of_dispute(world, dispute)
     lost = fetch_dispute(world, dispute)
 
     apply_dispute(world, replace(lost, stage=DisputeStage.WON))  # the money is still on its way
-    row = dispute_row(world, heard)
+    row = dispute_row(world, known)
     assert (row.state, row.lost_deferred) == ("won", 0)
     assert balances(world)["dispute_receivable"] == 3100
     apply_dispute(world, lost)
 
-    assert dispute_row(world, heard).times_lost == 2
+    assert dispute_row(world, known).times_lost == 2
     assert world.entries("dispute_lost") == 2
     assert world.entries("dispute_lost_reversed") == 1
     assert "dispute_receivable" not in balances(world)
@@ -207,7 +207,7 @@ def test_a_decision_that_is_taken_back_takes_the_loss_back(world: World) -> None
 
 def test_what_is_disputed_can_not_be_refunded_as_well(world: World) -> None:
     payment = world.payment(paid(world))
-    hear_of_dispute(world, open_dispute(world, payment.id, amount=3000))
+    apply_events_of_dispute(world, open_dispute(world, payment.id, amount=3000))
 
     with pytest.raises(NotRefundable, match=r"1\.00 USD can be refunded") as refusal:
         give_back(world, payment.id, usd(101))
@@ -222,7 +222,7 @@ def test_a_loss_of_more_than_was_left_is_booked_and_reported(world: World) -> No
     dispute = open_dispute(world, payment.id)
     decide(world, dispute, "lost")
     lost = fetch_dispute(world, dispute)
-    give_back(world, payment.id, usd(1000))  # before we heard of it
+    give_back(world, payment.id, usd(1000))  # before we known of it
 
     apply_dispute(world, lost)
 
@@ -236,14 +236,14 @@ def test_a_dispute_of_a_charge_that_is_not_ours_is_a_break_until_it_is(world: Wo
     dispute = open_dispute(world, payment.id)
     strange = replace(fetch_dispute(world, dispute), provider_payment_id="pi_of_somebody")
 
-    heard = apply_dispute(world, strange)
-    assert (heard.state, heard.posted) == (None, 0)
+    known = apply_dispute(world, strange)
+    assert (known.state, known.posted) == (None, 0)
     assert [row.kind for row in world.breaks()] == ["dispute_unknown"]
-    assert dispute_row(world, heard).payment_id is None
+    assert dispute_row(world, known).payment_id is None
 
-    again = hear_of_dispute(world, dispute)
+    again = apply_events_of_dispute(world, dispute)
 
-    assert again.dispute_id == heard.dispute_id
-    assert dispute_row(world, heard).payment_id == payment.id
+    assert again.dispute_id == known.dispute_id
+    assert dispute_row(world, known).payment_id == payment.id
     assert world.breaks() == []
     world.assert_everything_adds_up()

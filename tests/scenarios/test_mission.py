@@ -49,8 +49,8 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
 
 @pytest.fixture
-def ringing(world: World, redis_url: str) -> World:
-    """A world whose bells are rung and heard through Valkey."""
+def world_with_queue(world: World, redis_url: str) -> World:
+    """A world whose messages go through Valkey."""
     settings = world.runtime.settings
     queue = settings.redis.model_copy(update={"url": redis_url})
     world.runtime.__dict__["settings"] = settings.model_copy(update={"redis": queue})
@@ -176,81 +176,86 @@ def test_a_long_running_scheduler_daemon_computes_due_renewals(
         assert engine.restarts()["scheduler-1"] == 0
 
 
-def test_the_scheduler_opens_one_billing_cycle_per_period(ringing: World) -> None:
+def test_the_scheduler_opens_one_billing_cycle_per_period(world_with_queue: World) -> None:
     """However many schedulers tick at once, and whoever tries to write a second one."""
-    subscribers = [ringing.subscribed("monthly") for _ in range(10)]
-    ringing.jump_to("2026-03-15")  # three months of downtime
+    subscribers = [world_with_queue.subscribed("monthly") for _ in range(10)]
+    world_with_queue.jump_to("2026-03-15")  # three months of downtime
 
-    with parts(ringing) as (one, metrics), parts(ringing) as (other, _):
+    with parts(world_with_queue) as (one, metrics), parts(world_with_queue) as (other, _):
         schedulers = [Scheduler(runtime, metrics) for runtime in (one, other) for _ in range(2)]
         with ThreadPoolExecutor(4) as pool:
             done = list(pool.map(lambda scheduler: scheduler.tick(), schedulers * 3))
 
     assert sum(tick.opened for tick in done) == 30
     for each in subscribers:
-        assert ringing.starts(each) == ["2026-01-01", "2026-02-01", "2026-03-01"]
-        ends = [cycle.period_end for cycle in ringing.cycles(each)]
-        assert ends[:-1] == [cycle.period_start for cycle in ringing.cycles(each)][1:]
+        assert world_with_queue.starts(each) == ["2026-01-01", "2026-02-01", "2026-03-01"]
+        ends = [cycle.period_end for cycle in world_with_queue.cycles(each)]
+        assert ends[:-1] == [cycle.period_start for cycle in world_with_queue.cycles(each)][1:]
     copied = (
         "INSERT INTO cycles (id, subscription_id, n, kind, period_start, period_end, plan,"
         " plan_version, opened_at) SELECT gen_random_uuid(), subscription_id, n, kind,"
         " period_start, period_end, plan, plan_version, opened_at FROM cycles LIMIT 1"
     )
-    with ringing.engine.begin() as conn, pytest.raises(DBAPIError, match="unique constraint"):
+    with (
+        world_with_queue.engine.begin() as conn,
+        pytest.raises(DBAPIError, match="unique constraint"),
+    ):
         conn.execute(text(copied))
-    ringing.settle()
-    ringing.assert_everything_adds_up()
+    world_with_queue.settle()
+    world_with_queue.assert_everything_adds_up()
 
 
-def test_it_enqueues_charge_jobs_to_dramatiq_workers(ringing: World, redis_url: str) -> None:
-    subscribers = [ringing.subscribed("monthly") for _ in range(5)]
+def test_it_enqueues_charge_jobs_to_dramatiq_workers(
+    world_with_queue: World, redis_url: str
+) -> None:
+    subscribers = [world_with_queue.subscribed("monthly") for _ in range(5)]
     due: set[str] = set()
 
-    with parts(ringing) as (runtime, metrics):
+    with parts(world_with_queue) as (runtime, metrics):
         scheduler = Scheduler(runtime, metrics)
-        assert scheduler.tick().rung == 5
+        assert scheduler.tick().enqueued == 5
         queued = messages(redis_url)
-        due = {str(ringing.payment(each).id) for each in subscribers}
+        due = {str(world_with_queue.payment(each).id) for each in subscribers}
         assert {message["args"][0] for message in queued} == due
         assert {message["actor_name"] for message in queued} == {"charge"}
-        assert {ringing.payment(each).state for each in subscribers} == {"CREATED"}
-        assert ringing.psp.sends() == 0, "the scheduler charges nobody itself"
+        assert {world_with_queue.payment(each).state for each in subscribers} == {"CREATED"}
+        assert world_with_queue.psp.sends() == 0, "the scheduler charges nobody itself"
 
-        with worker(ringing):
-            until_quiet(ringing, scheduler)
+        with worker(world_with_queue):
+            until_quiet(world_with_queue, scheduler)
 
-    assert {ringing.payment(each).state for each in subscribers} == {"CAPTURED"}
+    assert {world_with_queue.payment(each).state for each in subscribers} == {"CAPTURED"}
     assert messages(redis_url) == []
-    ringing.assert_everything_adds_up()
+    world_with_queue.assert_everything_adds_up()
 
 
 def test_the_idempotency_key_follows_from_subscription_and_period(
-    ringing: World, redis_url: str
+    world_with_queue: World, redis_url: str
 ) -> None:
-    """The same key whenever it is sent, seen at the provider: lost, doubled and late bells too."""
-    ada = ringing.subscribed("monthly", card="pm_sbx_decline_1_then_ok")
-    ringing.psp.lose_next_answer(after_commit=True)
+    """The same key whenever it is sent, seen at the provider: messages lost, doubled, late."""
+    ada = world_with_queue.subscribed("monthly", card="pm_sbx_decline_1_then_ok")
+    world_with_queue.psp.lose_next_answer(after_commit=True)
 
-    with parts(ringing) as (runtime, metrics), worker(ringing):
+    with parts(world_with_queue) as (runtime, metrics), worker(world_with_queue):
         scheduler = Scheduler(runtime, metrics)
         scheduler.tick()
         with redis.Redis.from_url(redis_url) as client:
             client.flushall()
         for _ in range(3):
-            charges_again(ringing, ada)
+            charges_again(world_with_queue, ada)
         for day in ("2026-01-01", "2026-01-04", "2026-02-01"):
-            ringing.jump_to(day)
-            until_quiet(ringing, scheduler)
+            world_with_queue.jump_to(day)
+            until_quiet(world_with_queue, scheduler)
 
     keys = [
         f"sandbox:{ada.reference}:{period}:a{n}"
         for period, n in (("20260101T000000Z", 1), ("20260101T000000Z", 2), ("20260201T000000Z", 1))
     ]
-    kept = [row.idempotency_key for n in (0, 1) for row in ringing.attempts(ada, n)]
+    kept = [row.idempotency_key for n in (0, 1) for row in world_with_queue.attempts(ada, n)]
     assert kept == keys
-    assert keys_seen_at_provider(ringing) == set(keys)
-    assert ringing.psp.captures(ada) == 2
-    ringing.assert_everything_adds_up()
+    assert keys_seen_at_provider(world_with_queue) == set(keys)
+    assert world_with_queue.psp.captures(ada) == 2
+    world_with_queue.assert_everything_adds_up()
 
 
 def charges_again(world: World, subscriber: Subscriber) -> None:
@@ -271,20 +276,20 @@ def keys_seen_at_provider(world: World) -> set[str]:
 # --- workers charge and record ------------------------------------------------------------------
 
 
-def test_workers_charge_through_stripe(ringing: World) -> None:
+def test_workers_charge_through_stripe(world_with_queue: World) -> None:
     """What a worker did is read back by the unmodified SDK, over HTTP."""
-    ada = ringing.subscribed("monthly")
+    ada = world_with_queue.subscribed("monthly")
 
-    with parts(ringing) as (runtime, metrics), worker(ringing):
-        until_quiet(ringing, Scheduler(runtime, metrics))
+    with parts(world_with_queue) as (runtime, metrics), worker(world_with_queue):
+        until_quiet(world_with_queue, Scheduler(runtime, metrics))
 
     with requests.Session() as session:
         client = stripe.StripeClient(
             "sk_test_mission",
-            base_addresses={"api": ringing.psp._url},
+            base_addresses={"api": world_with_queue.psp._url},
             http_client=stripe.RequestsClient(session=session),
         )
-        payment = ringing.payment(ada)
+        payment = world_with_queue.payment(ada)
         found = client.v1.payment_intents.retrieve(str(payment.provider_payment_id))
         charge = client.v1.charges.retrieve(str(found.latest_charge))
     assert (found.status, found.amount_received, found.currency) == ("succeeded", 3100, "usd")
@@ -292,16 +297,16 @@ def test_workers_charge_through_stripe(ringing: World) -> None:
     assert found.metadata["subscription"] == ada.reference
     assert found.metadata["payment"] == str(payment.id)
     assert (charge.captured, charge.amount_captured) == (True, 3100)
-    ringing.assert_everything_adds_up()
+    world_with_queue.assert_everything_adds_up()
 
 
-def test_workers_record_double_entry_ledger_entries(ringing: World) -> None:
-    ada = ringing.subscribed("monthly")
-    with parts(ringing) as (runtime, metrics), worker(ringing):
-        until_quiet(ringing, Scheduler(runtime, metrics))
+def test_workers_record_double_entry_ledger_entries(world_with_queue: World) -> None:
+    ada = world_with_queue.subscribed("monthly")
+    with parts(world_with_queue) as (runtime, metrics), worker(world_with_queue):
+        until_quiet(world_with_queue, Scheduler(runtime, metrics))
 
     lines = rows(
-        ringing,
+        world_with_queue,
         "SELECT e.kind, a.code, p.amount, p.currency FROM ledger.entries e"
         " JOIN ledger.postings p ON p.entry_id = e.id JOIN ledger.accounts a ON a.id = p.account_id"
         " ORDER BY e.posted_at, e.id, p.line",
@@ -313,9 +318,9 @@ def test_workers_record_double_entry_ledger_entries(ringing: World) -> None:
         ("payment_captured", "psp_clearing", 3100, "USD"),
         ("payment_captured", "receivable", -3100, "USD"),
     ]
-    assert ringing.payment(ada).amount_captured == 3100
-    ringing.assert_books_balance()
-    ringing.assert_everything_adds_up()
+    assert world_with_queue.payment(ada).amount_captured == 3100
+    world_with_queue.assert_books_balance()
+    world_with_queue.assert_everything_adds_up()
 
 
 # --- the reconciler worker ----------------------------------------------------------------------

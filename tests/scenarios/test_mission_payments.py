@@ -37,12 +37,12 @@ from billing.store.engine import APP_ROLE, make_engine
 from tests.api.caller import PEPPER, Caller, Json, Shop, fresh, open_shop
 from tests.cli.world import Cli, environment
 from tests.delivery.engine_under_test import EngineUnderTest
-from tests.scenarios.money import NO_TRIAL, balances, decide, hear_of_dispute, one_off, usd
+from tests.scenarios.money import NO_TRIAL, apply_events_of_dispute, balances, decide, one_off, usd
 from tests.scenarios.money import open_dispute as dispute_opened
-from tests.scenarios.post import Post, opened_post
+from tests.scenarios.webhook_deliveries import WebhookDeliveries, webhooks_delivered_to
 from tests.scenarios.world import Subscriber, World
 from tests.waiting import PATIENCE, until
-from tests.webhook_door import event
+from tests.webhook_endpoint import event
 
 Code = grpc.StatusCode
 CARD = "4242 4242 4242 4242"
@@ -463,75 +463,81 @@ def test_the_ledger_is_double_entry_and_balanced(world: World, lines: Any) -> No
 
 
 @pytest.fixture
-def post(world: World) -> Iterator[Post]:
-    """A world whose provider delivers webhooks to an open door."""
-    with opened_post(world) as post:
-        yield post
+def deliveries(world: World) -> Iterator[WebhookDeliveries]:
+    """A world whose provider delivers webhooks to an endpoint."""
+    with webhooks_delivered_to(world) as deliveries:
+        yield deliveries
 
 
-def test_webhooks_are_believed_for_their_signature_alone(world: World, post: Post) -> None:
+def test_webhooks_are_believed_for_their_signature_alone(
+    world: World, deliveries: WebhookDeliveries
+) -> None:
     forged = event(kind="payment_intent.succeeded", data={"object": {
         "id": "pi_1", "object": "payment_intent"}})  # fmt: skip
 
-    unsigned = post.door.post(b'{"id": "evt_1"}', content_type="application/json")
-    by_another = post.door.deliver(forged, secret="whsec_of_somebody_else")
-    too_old = post.door.deliver(forged, age=3600)
+    unsigned = deliveries.endpoint.post(b'{"id": "evt_1"}', content_type="application/json")
+    by_another = deliveries.endpoint.deliver(forged, secret="whsec_of_somebody_else")
+    too_old = deliveries.endpoint.deliver(forged, age=3600)
 
     assert [each.status_code for each in (unsigned, by_another, too_old)] == [400] * 3
-    assert post.inbox() == []
-    assert post.door.deliver(forged).status_code == 200
-    assert len(post.inbox()) == 1
+    assert deliveries.inbox() == []
+    assert deliveries.endpoint.deliver(forged).status_code == 200
+    assert len(deliveries.inbox()) == 1
 
 
-def test_webhooks_are_retried_until_they_are_handled(world: World, post: Post) -> None:
+def test_webhooks_are_retried_until_they_are_handled(
+    world: World, deliveries: WebhookDeliveries
+) -> None:
     """By the provider until we acknowledge, and by us until the provider can be asked."""
     payment_id = one_off(world, usd(1000))
     world.settle()
-    post.arrive()
-    post.handle()
-    post.conditions(signature="wrong_secret", retry_ms=[50] * 100)
+    deliveries.arrive()
+    deliveries.handle()
+    deliveries.conditions(signature="wrong_secret", retry_ms=[50] * 100)
     dispute = dispute_opened(world, payment_id)
-    until(lambda: post.door.counted("signature_failures", reason="no_match") > 1)
-    assert post.inbox(type_="charge.dispute.created") == []
-    post.conditions(signature="good", retry_ms=[50] * 100)
+    until(lambda: deliveries.endpoint.counted("signature_failures", reason="no_match") > 1)
+    assert deliveries.inbox(type_="charge.dispute.created") == []
+    deliveries.conditions(signature="good", retry_ms=[50] * 100)
     asking = {"method": "GET", "path": "/v1/disputes"}
     world.psp._control("POST", "faults", kind="reset_before", times=1, match=asking)
-    post.arrive()
+    deliveries.arrive()
 
-    first = post.webhooks.handle_due()
+    first = deliveries.webhooks.handle_due()
     world.wait(timedelta(seconds=5))
-    post.handle()
+    deliveries.handle()
 
     assert [result.failed for result in first] == [True]
-    assert post.inbox(unhandled=True) == []
-    (kept,) = post.inbox(type_="charge.dispute.created")
+    assert deliveries.inbox(unhandled=True) == []
+    (kept,) = deliveries.inbox(type_="charge.dispute.created")
     assert (kept.object_id, kept.last_error) == (dispute, None)
     assert kept.tries >= 2
     assert balances(world)["dispute_receivable"] == 1000
     decide(world, dispute, "lost")
-    post.hear()
+    deliveries.arrive_and_handle()
     world.assert_everything_adds_up()
 
 
-def test_webhooks_are_deduplicated(world: World, post: Post) -> None:
+def test_webhooks_are_deduplicated(world: World, deliveries: WebhookDeliveries) -> None:
     """Each event twice from the provider, and once more by hand: one row, one effect."""
-    post.conditions(duplication=1.0)
+    deliveries.conditions(duplication=1.0)
     payment_id = one_off(world, usd(1000))
     world.settle()
     dispute = dispute_opened(world, payment_id)
-    post.hear()
+    deliveries.arrive_and_handle()
     decide(world, dispute, "lost")
-    post.hear()
+    deliveries.arrive_and_handle()
     before = balances(world)
 
-    listed = post.listed()
+    listed = deliveries.listed()
     for each in listed:
-        assert post.door.deliver(each).status_code == 200
-    post.handle()
+        assert deliveries.endpoint.deliver(each).status_code == 200
+    deliveries.handle()
 
-    assert sorted(row.event_id for row in post.inbox()) == sorted(each["id"] for each in listed)
+    assert sorted(row.event_id for row in deliveries.inbox()) == sorted(
+        each["id"] for each in listed
+    )
     assert balances(world) == before
-    hear_of_dispute(world, dispute)
+    apply_events_of_dispute(world, dispute)
     assert balances(world) == before
     world.assert_everything_adds_up()
 

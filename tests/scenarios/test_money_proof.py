@@ -12,10 +12,10 @@ from billing.flows.refunds.requesting import NotRefundable
 from billing.store.engine import make_engine
 from tests.scenarios.money import (
     NO_TRIAL,
+    apply_events_of_dispute,
     balances,
     decide,
     give_back,
-    hear_of_dispute,
     open_dispute,
     paid,
     settings,
@@ -95,8 +95,8 @@ def busy(world: World) -> World:
     world.settle()
     dispute = open_dispute(world, world.payment(lost).id, amount=1000)
     decide(world, dispute, "lost")
-    hear_of_dispute(world, dispute)
-    hear_of_dispute(world, open_dispute(world, world.payment(held).id))
+    apply_events_of_dispute(world, dispute)
+    apply_events_of_dispute(world, open_dispute(world, world.payment(held).id))
     settings(world, settlement_currency={"usd": "eur"}, exchange_rates={"usd:eur": "0.9"})
     exchanged = world.subscribed("monthly")
     world.settle()

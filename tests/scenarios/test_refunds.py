@@ -17,11 +17,11 @@ from billing.ids import new_id
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from tests.scenarios.money import (
+    apply_events_of_refund,
     at_provider,
     balances,
     fail_at_provider,
     give_back,
-    hear_of_refund,
     one_off,
     paid,
     payment_row,
@@ -243,7 +243,7 @@ def test_a_refund_that_fails_after_it_succeeded_is_undone(world: World) -> None:
     assert payment_row(world, payment.id).state == "REFUNDED"
 
     fail_at_provider(world, asked, "expired_or_canceled_card")
-    hear_of_refund(world, refund_row(world, asked).provider_refund_id)
+    apply_events_of_refund(world, refund_row(world, asked).provider_refund_id)
 
     row = refund_row(world, asked)
     assert (row.state, row.failure_reason) == ("failed", "payment_method_closed")
@@ -265,7 +265,7 @@ def test_after_settlement_the_payment_goes_back_to_settled(world: World) -> None
     world.settle()
 
     fail_at_provider(world, asked)
-    hear_of_refund(world, refund_row(world, asked).provider_refund_id)
+    apply_events_of_refund(world, refund_row(world, asked).provider_refund_id)
 
     assert payment_row(world, payment.id).state == "SETTLED"
     world.assert_everything_adds_up()
@@ -281,7 +281,7 @@ def test_a_failed_refund_of_unearned_money_is_earned_after_all(world: World) -> 
     assert balances(world)["revenue"] == -2100
 
     fail_at_provider(world, asked)
-    hear_of_refund(world, refund_row(world, asked).provider_refund_id)
+    apply_events_of_refund(world, refund_row(world, asked).provider_refund_id)
     world.close_books()
 
     assert balances(world)["revenue"] == -3100
@@ -335,7 +335,7 @@ def test_a_pending_refund_that_fails_never_touched_what_the_provider_holds(world
     world.settle()
 
     fail_at_provider(world, asked)
-    hear_of_refund(world, refund_row(world, asked).provider_refund_id)
+    apply_events_of_refund(world, refund_row(world, asked).provider_refund_id)
 
     assert refund_state(world, asked) == "failed"
     assert payment_row(world, payment.id).amount_refunded == 0
@@ -505,7 +505,7 @@ def test_a_refund_that_was_made_although_it_was_refused_is_booked_and_reported(
     finish(world, sending, Rejected("invalid_request", "an answer that was wrong"))
 
     for _ in range(2):
-        hear_of_refund(world, made.provider_refund_id)
+        apply_events_of_refund(world, made.provider_refund_id)
 
     assert refund_state(world, asked) == "failed"
     assert payment_row(world, payment.id).amount_refunded == 700
@@ -548,7 +548,7 @@ def test_a_refund_made_in_the_dashboard_is_adopted(world: World) -> None:
     made = world.psp.post("refunds", payment_intent=str(payment.provider_payment_id), amount="600")
 
     for _ in range(2):
-        hear_of_refund(world, made["id"])
+        apply_events_of_refund(world, made["id"])
 
     assert payment_row(world, payment.id).amount_refunded == 600
     assert balances(world)["psp_clearing"] == 2500
@@ -561,7 +561,7 @@ def test_a_refund_beyond_what_we_think_is_left_is_a_break(world: World) -> None:
     made = world.psp.post("refunds", payment_intent=str(payment.provider_payment_id))
     give_back(world, payment.id)  # asked for here before we heard of it
 
-    assert hear_of_refund(world, made["id"]) is None
+    assert apply_events_of_refund(world, made["id"]) is None
 
     assert [row.kind for row in world.breaks()] == ["refund_unknown"]
     world.assert_books_balance()
@@ -572,7 +572,7 @@ def test_a_refund_of_a_payment_that_is_not_ours_is_a_break(world: World) -> None
     charge = world.psp._http.get(f"{world.psp._url}/v1/charges", timeout=PATIENCE).json()["data"][0]
     made = world.psp.post("refunds", charge=charge["id"])
 
-    assert hear_of_refund(world, made["id"]) is None
+    assert apply_events_of_refund(world, made["id"]) is None
 
     assert [row.kind for row in world.breaks()] == ["refund_unknown"]
 
@@ -589,7 +589,7 @@ def test_a_second_refund_that_names_ours_is_adopted_and_reported(world: World) -
         **{"metadata[refund]": str(asked)},
     )
 
-    hear_of_refund(world, made["id"])
+    apply_events_of_refund(world, made["id"])
 
     assert payment_row(world, payment.id).amount_refunded == 1400
     assert [row.kind for row in world.breaks()] == ["refund_unknown"]

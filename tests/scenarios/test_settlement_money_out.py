@@ -18,12 +18,12 @@ from billing.rules.money import Money
 from billing.store.settlement import exchanges
 from tests.scenarios.money import (
     NO_TRIAL,
+    apply_events_of_dispute,
+    apply_events_of_refund,
     balances,
     decide,
     fail_at_provider,
     give_back,
-    hear_of_dispute,
-    hear_of_refund,
     one_off,
     open_dispute,
     paid,
@@ -98,7 +98,7 @@ def test_a_refund_that_failed_after_it_succeeded_comes_back(world: World) -> Non
     world.close_books()
 
     fail_at_provider(world, asked)
-    hear_of_refund(world, str(refund_row(world, asked).provider_refund_id))
+    apply_events_of_refund(world, str(refund_row(world, asked).provider_refund_id))
     world.close_books()
 
     assert payment_row(world, payment.id).state == "SETTLED", "where it was"
@@ -120,7 +120,7 @@ def test_a_refund_made_behind_our_back_is_a_break_until_it_is_heard_of(world: Wo
     assert found.payment_id == payment.id
     assert found.provider["net"] == -700
 
-    hear_of_refund(world, made["id"])
+    apply_events_of_refund(world, made["id"])
     world.close_books()
     assert kinds(world) == []
     world.assert_everything_adds_up()
@@ -149,13 +149,13 @@ def test_a_dispute_is_matched_when_it_is_known(world: World, outcome: str, excha
     world.close_books()
 
     dispute = open_dispute(world, payment.id)
-    hear_of_dispute(world, dispute)
+    apply_events_of_dispute(world, dispute)
     world.close_books()
     assert ("dispute", "matched") in outcomes(world)
     assert set(tie_out(world).values()) == {0}
 
     decide(world, dispute, outcome)
-    hear_of_dispute(world, dispute)
+    apply_events_of_dispute(world, dispute)
     world.close_books()
     assert set(tie_out(world).values()) == {0}
     assert kinds(world) == []
@@ -172,7 +172,7 @@ def test_a_dispute_nobody_told_us_of_is_a_break_until_it_is_heard_of(world: Worl
     assert kinds(world) == ["dispute_unknown"]
     assert tie_out(world) == {"USD": 0}, "the break explains it"
 
-    hear_of_dispute(world, dispute)
+    apply_events_of_dispute(world, dispute)
     world.close_books()
     assert kinds(world) == []
     assert tie_out(world) == {"USD": 0}
@@ -262,7 +262,7 @@ def test_what_a_dispute_moved_is_matched_only_when_it_is_booked(world: World) ->
     payment = world.payment(paid(world))
     world.close_books()
     dispute = open_dispute(world, payment.id)
-    hear_of_dispute(world, dispute)
+    apply_events_of_dispute(world, dispute)
     world.close_books()
 
     decide(world, dispute, "won")
@@ -274,7 +274,7 @@ def test_what_a_dispute_moved_is_matched_only_when_it_is_booked(world: World) ->
     world.close_books()
     assert kinds(world) == ["dispute_mismatch"]
 
-    hear_of_dispute(world, dispute)
+    apply_events_of_dispute(world, dispute)
     world.close_books()
     assert kinds(world) == []
     assert ("dispute_reversal", "matched") in outcomes(world)
@@ -288,7 +288,7 @@ def test_a_dispute_of_a_charge_that_is_not_ours_is_never_matched(world: World) -
         0
     ]
     made = world.psp._control("POST", "disputes", charge=stranger["id"])
-    hear_of_dispute(world, str(made["id"]))
+    apply_events_of_dispute(world, str(made["id"]))
     world.jump_to(f"{world.now + timedelta(hours=2):%Y-%m-%d %H:%M}")
 
     world.close_books()
@@ -306,7 +306,7 @@ def test_a_refund_that_failed_here_and_left_the_balance_there_is_a_break(world: 
     world.settle()
     world.jump_to(f"{world.now + timedelta(hours=2):%Y-%m-%d %H:%M}")
     fail_at_provider(world, asked)
-    hear_of_refund(world, str(refund_row(world, asked).provider_refund_id))
+    apply_events_of_refund(world, str(refund_row(world, asked).provider_refund_id))
 
     settle_with(world, _KeepsFailures(world.gateway))
     assert kinds(world) == ["refund_mismatch"]
@@ -407,7 +407,7 @@ def test_a_failed_refund_that_is_never_given_back_can_be_accepted(
     world.settle()
     world.jump_to(f"{world.now + timedelta(hours=2):%Y-%m-%d %H:%M}")
     fail_at_provider(world, asked)
-    hear_of_refund(world, str(refund_row(world, asked).provider_refund_id))
+    apply_events_of_refund(world, str(refund_row(world, asked).provider_refund_id))
     kept = _KeepsFailures(world.gateway)
     settle_with(world, kept)
     assert suggested(world) == usd(-500)
@@ -477,10 +477,10 @@ def test_a_dispute_before_the_capture_is_settled_ties_out(world: World) -> None:
     in_euro(world)
     payment = world.payment(paid(world))
     dispute = open_dispute(world, payment.id)
-    hear_of_dispute(world, dispute)
+    apply_events_of_dispute(world, dispute)
     settings(world, exchange_rates={"usd:eur": "0.95"})
     decide(world, dispute, "lost")
-    hear_of_dispute(world, dispute)
+    apply_events_of_dispute(world, dispute)
 
     world.close_books()
 
@@ -502,10 +502,10 @@ def test_a_refund_at_the_provider_of_a_charge_we_had_given_up_adds_up(world: Wor
         f"payment_intents/{intent}/confirm", payment_method=card["id"], off_session="true"
     )
     made = world.psp.post("refunds", payment_intent=str(intent), amount="700")
-    hear_of_refund(world, made["id"])
+    apply_events_of_refund(world, made["id"])
 
     world.close_books()
-    hear_of_refund(world, made["id"])
+    apply_events_of_refund(world, made["id"])
     world.close_books()
 
     assert kinds(world) == []
@@ -528,7 +528,7 @@ def test_a_dispute_lost_of_a_charge_we_had_given_up_adds_up(world: World) -> Non
     )
     dispute = open_dispute(world, payment.id)
     decide(world, dispute, "lost")
-    hear_of_dispute(world, dispute)
+    apply_events_of_dispute(world, dispute)
 
     world.close_books()
     world.close_books()
@@ -546,9 +546,9 @@ def test_three_and_no_decimals_settle_refund_and_dispute_to_the_unit(world: Worl
         world.settle()
         world.close_books()
         dispute = open_dispute(world, payment_id)
-        hear_of_dispute(world, dispute)
+        apply_events_of_dispute(world, dispute)
         decide(world, dispute, "lost")
-        hear_of_dispute(world, dispute)
+        apply_events_of_dispute(world, dispute)
         world.close_books()
 
     assert set(tie_out(world).values()) == {0}

@@ -12,7 +12,7 @@ from sqlalchemy import event
 from billing.flows.refunds import sending as refund_sending
 from billing.flows.webhooks import handling, inbox
 from billing.gateway import EventKind, ProviderEvent
-from tests.scenarios.money import give_back, hear_of_refund, paid, refund_row, usd
+from tests.scenarios.money import apply_events_of_refund, give_back, paid, refund_row, usd
 from tests.scenarios.world import World
 
 
@@ -96,7 +96,7 @@ def test_what_a_refund_event_says_that_is_known(world: World) -> None:
 
     assert refund.provider_refund_id is not None
     with statements(world) as applied:
-        assert hear_of_refund(world, refund.provider_refund_id) == "succeeded"
+        assert apply_events_of_refund(world, refund.provider_refund_id) == "succeeded"
     told = ProviderEvent(
         id="evt_again",
         type="refund.updated",

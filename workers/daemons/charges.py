@@ -70,7 +70,7 @@ def declare(runtime: Runtime, metrics: ProcessMetrics, broker: RedisBroker) -> N
         try:
             charge(runtime, metrics, UUID(payment_id))
         except OperationalError as error:
-            # The row says what is due; a scheduler rings again when the database is back.
+            # The row says what is due; a scheduler enqueues it again when the database is back.
             logger.warning("payment %s: the database failed: %s", payment_id, error.orig)
 
     dramatiq.actor(actor_name=CHARGE_ACTOR, queue_name=CHARGES, broker=broker)(run)

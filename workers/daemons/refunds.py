@@ -44,7 +44,7 @@ def declare(runtime: Runtime, metrics: ProcessMetrics, broker: RedisBroker) -> N
         try:
             refund(runtime, metrics, UUID(refund_id))
         except OperationalError as error:
-            # The row says what is due; a scheduler rings again when the database is back.
+            # The row says what is due; a scheduler enqueues it again when the database is back.
             logger.warning("refund %s: the database failed: %s", refund_id, error.orig)
 
     dramatiq.actor(actor_name=REFUND_ACTOR, queue_name=CHARGES, broker=broker)(run)

@@ -1,4 +1,4 @@
-"""The scheduler daemon: open due cycles and ring for due payments and refunds, every tick.
+"""The scheduler daemon: open due cycles and enqueue due payments and refunds, every tick.
 
 Several may run, on many machines: rows are locked with SKIP LOCKED, so they share the work
 and never do it twice. A tick that fails is repeated; what it did not commit is still due.
@@ -19,7 +19,7 @@ from billing.flows.payments import collecting
 from billing.flows.refunds import sending as refund_sending
 from workers.daemons.recorded import recorded
 from workers.daemons.ticking import Ticking
-from workers.runtime.broker import CHARGE_ACTOR, REFUND_ACTOR, queue_depth, ring
+from workers.runtime.broker import CHARGE_ACTOR, REFUND_ACTOR, enqueue, queue_depth
 from workers.runtime.metrics import ProcessMetrics
 from workers.runtime.runtime import Runtime
 
@@ -36,7 +36,7 @@ class Tick:
     opened: int = 0
     parked: int = 0
     canceled: int = 0
-    rung: int = 0
+    enqueued: int = 0
 
 
 class Scheduler(Ticking):
@@ -50,9 +50,9 @@ class Scheduler(Ticking):
         self._recorded_at = float("-inf")
 
     def tick(self) -> Tick:
-        """Open every due cycle and ring for every due payment and refund, batch by batch.
+        """Open every due cycle and enqueue every due payment and refund, batch by batch.
 
-        Opening and ringing take turns, so that a large backlog is charged while it is opened.
+        Opening and enqueueing take turns, so that a large backlog is charged while it is opened.
         """
         with recorded(self._runtime, TASK) as run:
             started, now = time.monotonic(), self._runtime.clock.now()
@@ -65,7 +65,7 @@ class Scheduler(Ticking):
     def _work(self, now: datetime) -> Tick:
         runtime, clock = self._runtime, self._runtime.clock
         limit = runtime.settings.scheduler.batch
-        opened = parked = canceled = rung = 0
+        opened = parked = canceled = enqueued = 0
         while not self._stopping.is_set():
             batch = opening.open_due_cycles(
                 runtime.engine, now=now, limit=limit, policy=runtime.policy
@@ -74,17 +74,17 @@ class Scheduler(Ticking):
             opened += batch.opened
             parked += batch.parked
             canceled += batch.canceled
-            rung += sent
+            enqueued += sent
             self._metrics.cycles_opened(batch.opened)
             self._metrics.ticked(clock.wall())
             if not batch.seen and not sent:
                 break
-        return Tick(opened, parked, canceled, rung)
+        return Tick(opened, parked, canceled, enqueued)
 
     def _dispatch(self, limit: int) -> int:
-        """Ring for due payments and refunds, unless the queue holds enough work already.
+        """Enqueue due payments and refunds, unless the queue holds enough work already.
 
-        The rows are committed first. Where a message is lost, a later tick rings again after the
+        The rows are committed first. Where a message is lost, a later tick sends another after the
         window.
         """
         runtime = self._runtime
@@ -98,15 +98,15 @@ class Scheduler(Ticking):
         engine, policy, limit = runtime.engine, runtime.policy, min(limit, room)
         now, wall = runtime.clock.now(), runtime.clock.wall()
         due = collecting.dispatch_due(engine, now=now, wall=wall, limit=limit, policy=policy)
-        self._ring(due, CHARGE_ACTOR)
+        self._enqueue(due, CHARGE_ACTOR)
         back = refund_sending.dispatch_due(engine, now=now, wall=wall, limit=limit, policy=policy)
-        self._ring(back, REFUND_ACTOR)
+        self._enqueue(back, REFUND_ACTOR)
         return len(due) + len(back)
 
-    def _ring(self, due: Sequence[UUID], actor: str) -> None:
+    def _enqueue(self, due: Sequence[UUID], actor: str) -> None:
         for count, row_id in enumerate(due):
             try:
-                ring(self._runtime.broker, row_id, actor)
+                enqueue(self._runtime.broker, row_id, actor)
             except redis.RedisError as error:
                 logger.warning(
                     "%d %ss wait for the next window: %s",

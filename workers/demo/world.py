@@ -15,7 +15,7 @@ from billing.flows.customers import customers
 from billing.flows.subscriptions.subscribing import SubscriptionOrder, subscribe
 from billing.rules.actor import Actor, ActorKind
 from plans.terms import Catalog, version_for_new
-from workers.runtime.broker import ring
+from workers.runtime.broker import enqueue
 from workers.runtime.runtime import Runtime
 from workers.up.sandbox import SandboxControl
 
@@ -190,7 +190,7 @@ def double_messages(runtime: Runtime, rng: random.Random, done: Misfortunes) -> 
         recent: Sequence[UUID] = [row.id for row in conn.execute(_RECENT_PAYMENTS)]
     for payment_id in rng.sample(recent, min(2, len(recent))):
         try:
-            ring(runtime.broker, payment_id)
+            enqueue(runtime.broker, payment_id)
         except redis.RedisError:
             return
         done.duplicated_messages += 1

@@ -1,8 +1,8 @@
 """The doorbell: Dramatiq on Redis, configured to do as little as possible.
 
 A message carries the id of one payment or refund and is only a hint. It may be lost, doubled or
-late: Postgres has what is due, and a later tick rings again. The broker therefore has no retries,
-delays, results or pipelines: each of these breaks when Redis loses its data.
+late: Postgres has what is due, and a later tick sends it again. The broker therefore has no
+retries, delays, results or pipelines: each of these breaks when Redis loses its data.
 """
 
 from collections.abc import Iterable
@@ -55,7 +55,7 @@ def make_broker(url: str, namespace: str, extra: Iterable[Middleware] = ()) -> R
     return broker
 
 
-def ring(broker: RedisBroker, row_id: UUID, actor: str = CHARGE_ACTOR) -> None:
+def enqueue(broker: RedisBroker, row_id: UUID, actor: str = CHARGE_ACTOR) -> None:
     """Send a worker the message that a payment (or a refund) is due. Raises `redis.RedisError`."""
     broker.enqueue(
         dramatiq.Message[Any](

@@ -161,7 +161,7 @@ _REFUNDS = _update(
              WHEN l.refund_id IS NULL THEN '{BreakKind.REFUND_UNKNOWN}'
              WHEN l.shown_in <> l.own_currency OR abs(l.shown) <> l.own_amount
                THEN '{BreakKind.REFUND_MISMATCH}'
-             WHEN l.heard THEN '{RowOutcome.MATCHED}'
+             WHEN l.known THEN '{RowOutcome.MATCHED}'
              WHEN l.created > :young_after THEN '{RowOutcome.WAITING}'
              ELSE '{BreakKind.REFUND_MISMATCH}'
            END AS outcome
@@ -175,7 +175,7 @@ _REFUNDS = _update(
                   THEN EXISTS (SELECT FROM settlement_rows b
                                 WHERE b.source_id = r.source_id AND b.kind <> 'charge'
                                   AND b.kind = '{MovementKind.REFUND_FAILURE}')
-                  ELSE f.state <> 'requested' END AS heard
+                  ELSE f.state <> 'requested' END AS known
         FROM settlement_rows r
         LEFT JOIN LATERAL (
              SELECT * FROM refunds WHERE provider_refund_id = r.source_id

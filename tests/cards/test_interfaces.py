@@ -1,4 +1,4 @@
-"""No card number gets in by any door, none is repeated to who tried, and none is left anywhere.
+"""No interface takes a card number or repeats it, and none is left anywhere.
 
 Fields aren't listed here: the OpenAPI document, the gRPC descriptors, the tree of commands, the
 settings and a catalog are walked, so that a new field is asked as soon as it is there.

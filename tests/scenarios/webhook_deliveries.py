@@ -1,7 +1,7 @@
-"""The post between the provider and us, for stories about webhooks.
+"""Webhook deliveries from the provider to us, for stories about webhooks.
 
-The provider delivers over HTTP to a real door; what comes through stands in the inbox until
-`hear` plays the part of the process that handles it.
+The provider delivers over HTTP to a real endpoint; what comes through stands in the inbox until
+`handle` plays the part of the process that handles it.
 """
 
 import contextlib
@@ -17,21 +17,21 @@ from billing.store.access import events
 from billing.store.access.events import Event
 from tests.scenarios.world import World, WorldRuntime
 from tests.waiting import PATIENCE
-from tests.webhook_door import Door
+from tests.webhook_endpoint import WebhookEndpoint
 from workers.daemons.webhooks import Webhooks
 
 SECRET = "whsec_of_the_story"
 ROUNDS = 20
 
 
-class Post:
+class WebhookDeliveries:
     """A world with webhooks."""
 
-    def __init__(self, world: World, door: Door) -> None:
+    def __init__(self, world: World, endpoint: WebhookEndpoint) -> None:
         self.world = world
-        self.door = door
+        self.endpoint = endpoint
         self.webhooks = Webhooks(world.runtime, world.metrics)
-        self._control("webhooks", url=door.url, secrets=[SECRET])
+        self._control("webhooks", url=endpoint.url, secrets=[SECRET])
 
     def _control(self, page: str, **body: Any) -> dict[str, Any]:
         return self.world.psp._control("POST", page, **body)
@@ -45,7 +45,7 @@ class Post:
         found = self._control("webhooks/settle", timeout_ms=int(PATIENCE * 1000))
         assert not found["deliveries"].get("pending"), found
 
-    def hear(self) -> list[Result]:
+    def arrive_and_handle(self) -> list[Result]:
         """Let everything arrive, and handle it; what is put off is tried again a little later."""
         self.arrive()
         return self.handle()
@@ -86,15 +86,15 @@ class Post:
 
 
 @contextlib.contextmanager
-def opened_post(world: World) -> Iterator[Post]:
-    """Open a door in front of a world, whose processes know its secret from then on."""
+def webhooks_delivered_to(world: World) -> Iterator[WebhookDeliveries]:
+    """Open an endpoint in front of a world, whose processes know its secret from then on."""
     settings = world.runtime.settings
     known = settings.webhooks.model_copy(update={"secrets": (SecretStr(SECRET),)})
     before = world.runtime
     world.runtime = WorldRuntime(settings.model_copy(update={"webhooks": known}), world=world)
     world.gateway = world.runtime.gateway
     try:
-        with Door(world.runtime.engine, SECRET) as door:
-            yield Post(world, door)
+        with WebhookEndpoint(world.runtime.engine, SECRET) as endpoint:
+            yield WebhookDeliveries(world, endpoint)
     finally:
         before.close()

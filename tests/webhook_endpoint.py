@@ -1,4 +1,4 @@
-"""The provider's door, open on a port of its own, for tests that deliver to it over HTTP."""
+"""The provider's endpoint, open on a port of its own, for tests that deliver to it over HTTP."""
 
 import hashlib
 import hmac
@@ -22,7 +22,7 @@ from workers.runtime.clock import SystemClock
 from workers.runtime.metrics import ProcessMetrics
 
 ACCOUNT = "stripe"
-DOOR = webhooks.PATH.format(provider=ACCOUNT)
+ENDPOINT_PATH = webhooks.PATH.format(provider=ACCOUNT)
 VERSION = "2026-10-28.endive"
 
 
@@ -45,7 +45,7 @@ def signature(body: bytes, secret: str, at: int) -> str:
     return f"t={at},v1={digest}"
 
 
-class Door:
+class WebhookEndpoint:
     """One server; `deliver` posts to it as the provider does."""
 
     def __init__(self, engine: Engine, *secrets: str, live: bool = False) -> None:
@@ -80,7 +80,7 @@ class Door:
         while not self._server.started:
             time.sleep(0.005)
         port = self._server.servers[0].sockets[0].getsockname()[1]
-        self.url = f"http://127.0.0.1:{port}{DOOR}"
+        self.url = f"http://127.0.0.1:{port}{ENDPOINT_PATH}"
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -88,7 +88,7 @@ class Door:
         self._thread.join()
 
     def post(self, body: bytes, **headers: str) -> requests.Response:
-        """Post a body as it is; an underscore in a header's name is a dash."""
+        """WebhookDeliveries a body as it is; an underscore in a header's name is a dash."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return requests.post(self.url, data=body, headers=named, timeout=PATIENCE)
 
@@ -107,6 +107,6 @@ class Door:
         return self.post(body, content_type=content_type, stripe_signature=signed)
 
     def counted(self, name: str, **labels: str) -> float:
-        """Return a counter of the process behind the door."""
+        """Return a counter of the process behind the endpoint."""
         value = self.registry.get_sample_value(f"billing_webhook_{name}_total", labels)
         return 0.0 if value is None else value
