@@ -112,7 +112,7 @@ def _of_database(error: BaseException) -> BillingError | None:
     from sqlalchemy.exc import DBAPIError, OperationalError
     from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
-    from billing.store.engine import reachable
+    from billing.queries.database import reachable
 
     if isinstance(error, NoConnectionFree):
         return Unavailable("no database connection became free", remedy="try again in a moment")

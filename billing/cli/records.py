@@ -1,7 +1,7 @@
 """The columns of each noun in tables. JSON carries every field of the row, under the same names."""
 
 from collections.abc import Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
 from billing.cli.options import more_hint
@@ -9,7 +9,6 @@ from billing.cli.output import Columns, Output
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
-    from sqlalchemy import Row
 
 CUSTOMERS: Final = ("id", "external_id", "name", "email", "card_brand", "card_last4")
 PAYMENT_METHODS: Final = (
@@ -50,16 +49,14 @@ EVENTS: Final = (
 REPLAYED: Final = ("object_id", "types", "words")
 
 
-def plain(row: "Row[Any] | DataclassInstance") -> dict[str, Any]:
-    """Return a row, or the value that was made from it, as a record."""
-    if is_dataclass(row):
-        return {field.name: getattr(row, field.name) for field in fields(row)}
-    return dict(row._mapping)
+def plain(row: "DataclassInstance") -> dict[str, Any]:
+    """Return the value that was made from a row as a record."""
+    return {field.name: getattr(row, field.name) for field in fields(row)}
 
 
 def write_page(
     output: Output,
-    rows: "Sequence[Row[Any] | DataclassInstance]",
+    rows: "Sequence[DataclassInstance]",
     columns: Columns,
     limit: int,
     *,

@@ -3,9 +3,9 @@
 import getpass
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from billing.config import Settings
     from workers.runtime.runtime import Runtime
-
-NO_TIMEOUT = timedelta(0)
 
 
 @dataclass
@@ -55,44 +53,24 @@ class Session:
 
         Raises `Unavailable`, `SchemaUnknown`.
         """
-        from billing.store.schema import check_schema
+        from billing.queries.database import check_schema
 
         engine = self.runtime.engine
         check_schema(engine)
         return engine
 
-    @contextmanager
-    def owners_engine(self, statement_timeout: timedelta = NO_TIMEOUT) -> "Iterator[Engine]":
+    def owners_engine(self) -> "AbstractContextManager[Engine]":
         """Connect as the URL's own user, without becoming the application role."""
-        from billing.store.engine import make_engine
-        from workers.runtime.runtime import database_url
+        from workers.runtime.database import owners_engine
 
-        engine = make_engine(
-            database_url(self.settings),
-            role=None,
-            pool_size=1,
-            statement_timeout=statement_timeout,
-        )
-        try:
-            yield engine
-        finally:
-            engine.dispose()
+        return owners_engine(self.settings)
 
-    @contextmanager
-    def engine_for_long_reads(self) -> "Iterator[Engine]":
+    def engine_for_long_reads(self) -> "AbstractContextManager[Engine]":
         """Connect as the application role, with no limit on how long a statement may take."""
-        from billing.store.engine import make_engine
-        from workers.runtime.runtime import database_url
+        from workers.runtime.database import engine_for_long_reads
 
         assert self.engine is not None, "the schema is checked first"
-        database = self.settings.database
-        engine = make_engine(
-            database_url(self.settings), role=database.role or None, statement_timeout=NO_TIMEOUT
-        )
-        try:
-            yield engine
-        finally:
-            engine.dispose()
+        return engine_for_long_reads(self.settings)
 
     @contextmanager
     def connect(self) -> "Iterator[Connection]":
@@ -105,32 +83,28 @@ class Session:
         assert self.engine is not None, "the schema is checked first"
         return self.runtime.clock.now()
 
-    @contextmanager
     def audited(
         self,
         action: str,
         subject: object,
         why: str = "",
         detail: "Mapping[str, Any] | None" = None,
-    ) -> "Iterator[Connection]":
+    ) -> "AbstractContextManager[Connection]":
         """Open a transaction that changes something and says in the audit log who did.
 
         What is put into `detail` before the end of it is written too.
         """
-        from billing.store.access import audit
+        from billing.flows.audit import audited
 
-        wall = self.runtime.clock.wall()
-        with self.engine.begin() as conn:
-            yield conn
-            audit.record(
-                conn,
-                at=wall,
-                actor=person(),
-                action=action,
-                subject=str(subject),
-                why=why,
-                detail=detail,
-            )
+        return audited(
+            self.engine,
+            wall=self.runtime.clock.wall(),
+            actor=person(),
+            action=action,
+            subject=str(subject),
+            why=why,
+            detail=detail,
+        )
 
     def close(self) -> None:
         """Let go of connections."""

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from billing.cli.records import plain
 from billing.cli.session import Session
 from billing.errors import Unavailable, first_line
 
@@ -77,7 +78,7 @@ def _from_rows(conn: "Connection", now: "datetime") -> dict[str, Any]:
             "charges": _instant(samples, "billing_charge_outcome_watermark_timestamp_seconds"),
         },
         "lag_seconds": _one(samples, "billing_renewal_lag_seconds"),
-        "tasks": [dict(row._mapping) for row in status.all_tasks(conn)],
+        "tasks": [plain(task) for task in status.all_tasks(conn)],
         "subscriptions": {str(status): statuses.get(str(status), 0) for status in Status},
         "payments": {str(state): states.get(str(state), 0) for state in State},
         "dunning": _counts(samples, "billing_dunning_subscriptions"),

@@ -9,6 +9,9 @@ from sqlalchemy import Engine
 from billing.flows.policy import Policy
 from billing.gateway import Gateway
 from billing.gateway.gateways import NO_GATEWAYS, Gateways
+from billing.store.transactions import Joined, Transactions
+
+__all__ = ["Clock", "Context", "Joined", "StoppedClock", "Transactions"]
 
 
 class Clock(Protocol):

@@ -3,19 +3,19 @@
 Ids begin with the time of their creation, so their order is the order of creation.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Generic, Literal, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, Table, select, text
+from sqlalchemy import Connection, Table, select, text
 
 from billing.store import tables
 from billing.store.payments.invoices import Invoice
 from billing.store.payments.payments import Payment
 from billing.store.payments.refunds import Refund
-from billing.store.rows import reader
+from billing.store.rows import Reader, reader
 from billing.store.subscriptions.customers import Customer
 from billing.store.subscriptions.subscriptions import Subscription
 
@@ -27,7 +27,7 @@ class Listing(Generic[T]):
     """A table that is listed, and what its rows are read as."""
 
     table: Table
-    read: Callable[[Row[Any]], T]
+    read: Reader[T]
 
 
 CUSTOMERS: Final = Listing(tables.customers, reader(Customer))

@@ -4,10 +4,12 @@ Ids begin with the time of their creation, so their order is the order of creati
 conditions that were asked for are written out, so that each uses its index.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any, TypeVar
+from collections.abc import Mapping
+from typing import TypeVar
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
+
+from billing.store.rows import Reader
 
 T = TypeVar("T")
 
@@ -16,7 +18,7 @@ def page(
     conn: Connection,
     query: str,
     conditions: Mapping[str, str],
-    read: Callable[[Row[Any]], T],
+    read: Reader[T],
     *,
     limit: int,
     **asked: object,

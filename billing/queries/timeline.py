@@ -1,16 +1,17 @@
 """Everything that happened to a subscription, merged into one order: facts with links."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any, Final
+from typing import Final, Protocol
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from billing.rules.money import Money
 from billing.rules.payment_methods import PaymentMethodKind
+from billing.store.rows import Reader, reader
 
 
 class TimelineKind(StrEnum):
@@ -192,100 +193,184 @@ def timeline(conn: Connection, subscription_id: UUID) -> list[TimelineEntry]:
     """Return what happened to a subscription, oldest first."""
     placed: list[_Placed] = []
     for query, read in _READERS.items():
-        placed += read(conn.execute(text(query), {"id": subscription_id}))
+        for row in conn.execute(text(query), {"id": subscription_id}):
+            placed += read(row).entries()
     return [each.entry for each in sorted(placed, key=lambda each: each.key)]
-
-
-_Rows = Iterable[Row[Any]]
 
 
 def _placed(order: int, at: datetime, kind: str, fact: Fact, actor: str | None = None) -> _Placed:
     return _Placed(order, TimelineEntry(at, kind, actor, fact))
 
 
-def _cycles(rows: _Rows) -> Iterator[_Placed]:
-    for row in rows:
-        opened = CycleOpened(row.n, row.kind, row.period_start, row.period_end, row.plan_version)
-        yield _placed(row.n, row.opened_at, TimelineKind.CYCLE_OPENED, opened)
-        if row.closed_at is not None:
-            yield _placed(row.n, row.closed_at, TimelineKind.CYCLE_CLOSED, CycleClosed(row.n))
+# --- the rows that the facts are made of ---------------------------------------------------------
 
 
-def _invoices(rows: _Rows) -> Iterator[_Placed]:
-    for row in rows:
-        issued = InvoiceIssued(row.n, row.number, Money(row.total, row.currency))
-        yield _placed(row.n, row.issued_at, TimelineKind.INVOICE_ISSUED, issued)
+@dataclass(frozen=True, slots=True)
+class _Cycle:
+    n: int
+    kind: str
+    period_start: datetime
+    period_end: datetime
+    plan_version: date
+    opened_at: datetime
+    closed_at: datetime | None
+
+    def entries(self) -> Iterator[_Placed]:
+        opened = CycleOpened(
+            self.n, self.kind, self.period_start, self.period_end, self.plan_version
+        )
+        yield _placed(self.n, self.opened_at, TimelineKind.CYCLE_OPENED, opened)
+        if self.closed_at is not None:
+            yield _placed(self.n, self.closed_at, TimelineKind.CYCLE_CLOSED, CycleClosed(self.n))
 
 
-def _attempts(rows: _Rows) -> Iterator[_Placed]:
-    for row in rows:
-        amount = Money(row.amount, row.currency)
-        method = PaymentMethodKind(row.method_kind)
-        sent = AttemptSent(row.payment_id, row.n, row.kind, amount, method, row.brand, row.last4)
-        yield _placed(row.n, row.first_sent_at, TimelineKind.ATTEMPT_SENT, sent, "worker")
-        if row.finished_at is not None:
+@dataclass(frozen=True, slots=True)
+class _Invoice:
+    number: str
+    total: int
+    currency: str
+    issued_at: datetime
+    n: int
+
+    def entries(self) -> Iterator[_Placed]:
+        issued = InvoiceIssued(self.n, self.number, Money(self.total, self.currency))
+        yield _placed(self.n, self.issued_at, TimelineKind.INVOICE_ISSUED, issued)
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    payment_id: UUID
+    n: int
+    kind: str
+    amount: int
+    currency: str
+    method_kind: PaymentMethodKind
+    brand: str | None
+    last4: str | None
+    first_sent_at: datetime
+    finished_at: datetime | None
+    outcome: str | None
+    decline_code: str | None
+    decision: str | None
+
+    def entries(self) -> Iterator[_Placed]:
+        amount = Money(self.amount, self.currency)
+        sent = AttemptSent(
+            self.payment_id, self.n, self.kind, amount, self.method_kind, self.brand, self.last4
+        )
+        yield _placed(self.n, self.first_sent_at, TimelineKind.ATTEMPT_SENT, sent, "worker")
+        if self.finished_at is not None:
+            assert self.outcome is not None, "a finished attempt has an outcome"
             done = AttemptFinished(
-                row.payment_id, row.n, row.outcome, row.decline_code, row.decision
+                self.payment_id, self.n, self.outcome, self.decline_code, self.decision
             )
-            yield _placed(row.n, row.finished_at, TimelineKind.ATTEMPT_FINISHED, done, "worker")
+            yield _placed(self.n, self.finished_at, TimelineKind.ATTEMPT_FINISHED, done, "worker")
 
 
-def _transitions(rows: _Rows) -> Iterator[_Placed]:
-    for row in rows:
-        moved = PaymentMoved(row.payment_id, row.from_state, row.to_state, row.cause)
-        yield _placed(row.id, row.at, TimelineKind.PAYMENT_MOVED, moved, row.actor)
+@dataclass(frozen=True, slots=True)
+class _Transition:
+    id: int
+    payment_id: UUID
+    at: datetime
+    from_state: str
+    to_state: str
+    cause: str
+    actor: str
+
+    def entries(self) -> Iterator[_Placed]:
+        moved = PaymentMoved(self.payment_id, self.from_state, self.to_state, self.cause)
+        yield _placed(self.id, self.at, TimelineKind.PAYMENT_MOVED, moved, self.actor)
 
 
-def _refunds(rows: _Rows) -> Iterator[_Placed]:
-    for order, row in enumerate(rows):
-        amount = Money(row.amount, row.currency)
-        asked = RefundRequested(row.payment_id, row.id, amount, row.reason)
+@dataclass(frozen=True, slots=True)
+class _Refund:
+    id: UUID
+    payment_id: UUID
+    amount: int
+    currency: str
+    reason: str
+    requested_by: str
+    created_at: datetime
+    finished_at: datetime | None
+    state: str
+    failure_reason: str | None
+    place: int
+
+    def entries(self) -> Iterator[_Placed]:
+        amount = Money(self.amount, self.currency)
+        asked = RefundRequested(self.payment_id, self.id, amount, self.reason)
         kind = TimelineKind.REFUND_REQUESTED
-        yield _placed(order, row.created_at, kind, asked, row.requested_by)
-        if row.finished_at is not None:
-            done = RefundFinished(row.payment_id, row.id, amount, row.state, row.failure_reason)
-            yield _placed(order, row.finished_at, TimelineKind.REFUND_FINISHED, done, "provider")
+        yield _placed(self.place, self.created_at, kind, asked, self.requested_by)
+        if self.finished_at is not None:
+            done = RefundFinished(self.payment_id, self.id, amount, self.state, self.failure_reason)
+            kind = TimelineKind.REFUND_FINISHED
+            yield _placed(self.place, self.finished_at, kind, done, "provider")
 
 
-def _disputes(rows: _Rows) -> Iterator[_Placed]:
-    for order, row in enumerate(rows):
-        amount = Money(row.amount, row.currency)
-        opened = DisputeOpened(row.payment_id, row.id, amount, row.reason)
-        yield _placed(order, row.opened_at, TimelineKind.DISPUTE_OPENED, opened, "provider")
-        if row.closed_at is not None:
-            closed = DisputeClosed(row.payment_id, row.id, amount, row.state)
-            yield _placed(order, row.closed_at, TimelineKind.DISPUTE_CLOSED, closed, "provider")
+@dataclass(frozen=True, slots=True)
+class _Dispute:
+    id: UUID
+    payment_id: UUID
+    amount: int
+    currency: str
+    reason: str
+    opened_at: datetime
+    closed_at: datetime | None
+    state: str
+    place: int
+
+    def entries(self) -> Iterator[_Placed]:
+        amount = Money(self.amount, self.currency)
+        opened = DisputeOpened(self.payment_id, self.id, amount, self.reason)
+        yield _placed(self.place, self.opened_at, TimelineKind.DISPUTE_OPENED, opened, "provider")
+        if self.closed_at is not None:
+            closed = DisputeClosed(self.payment_id, self.id, amount, self.state)
+            kind = TimelineKind.DISPUTE_CLOSED
+            yield _placed(self.place, self.closed_at, kind, closed, "provider")
 
 
-def _events(rows: _Rows) -> Iterator[_Placed]:
-    for row in rows:
-        kind = TimelineKind.SUBSCRIBED if row.kind == "created" else row.kind
-        yield _placed(row.id, row.at, kind, SubscriptionNoted(row.words), row.actor)
+@dataclass(frozen=True, slots=True)
+class _Event:
+    id: int
+    at: datetime
+    kind: str
+    actor: str
+    words: str
+
+    def entries(self) -> Iterator[_Placed]:
+        kind = TimelineKind.SUBSCRIBED if self.kind == "created" else self.kind
+        yield _placed(self.id, self.at, kind, SubscriptionNoted(self.words), self.actor)
 
 
-_READERS: Final = {
+class _HasEntries(Protocol):
+    def entries(self) -> Iterator[_Placed]: ...
+
+
+_READERS: Final[Mapping[str, Reader[_HasEntries]]] = {
     """
     SELECT n, kind, period_start, period_end, plan_version, opened_at, closed_at
-      FROM cycles WHERE subscription_id = :id""": _cycles,
+      FROM cycles WHERE subscription_id = :id""": reader(_Cycle),
     """
     SELECT i.number, i.total, i.currency, i.issued_at, y.n
       FROM invoices i JOIN cycles y ON y.id = i.cycle_id
-     WHERE i.subscription_id = :id""": _invoices,
+     WHERE i.subscription_id = :id""": reader(_Invoice),
     """
     SELECT a.*, p.amount, p.currency, m.kind AS method_kind, m.brand, m.last4
       FROM payments p JOIN attempts a ON a.payment_id = p.id
       JOIN payment_methods m ON m.id = a.payment_method_id
-     WHERE p.subscription_id = :id""": _attempts,
+     WHERE p.subscription_id = :id""": reader(_Attempt),
     """
     SELECT t.* FROM payments p JOIN payment_transitions t ON t.payment_id = p.id
-     WHERE p.subscription_id = :id""": _transitions,
+     WHERE p.subscription_id = :id""": reader(_Transition),
     """
-    SELECT r.* FROM payments p JOIN refunds r ON r.payment_id = p.id
-     WHERE p.subscription_id = :id ORDER BY r.id""": _refunds,
+    SELECT r.*, row_number() OVER (ORDER BY r.id) AS place
+      FROM payments p JOIN refunds r ON r.payment_id = p.id
+     WHERE p.subscription_id = :id""": reader(_Refund),
     """
-    SELECT d.* FROM payments p JOIN disputes d ON d.payment_id = p.id
-     WHERE p.subscription_id = :id ORDER BY d.id""": _disputes,
+    SELECT d.*, row_number() OVER (ORDER BY d.id) AS place
+      FROM payments p JOIN disputes d ON d.payment_id = p.id
+     WHERE p.subscription_id = :id""": reader(_Dispute),
     """
     SELECT id, at, kind, actor, words FROM subscription_events
-     WHERE subscription_id = :id""": _events,
+     WHERE subscription_id = :id""": reader(_Event),
 }

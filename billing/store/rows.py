@@ -7,11 +7,13 @@ from collections.abc import Callable
 from dataclasses import fields
 from enum import Enum
 from types import UnionType
-from typing import Any, TypeVar, get_args, get_type_hints
+from typing import Any, TypeAlias, TypeVar, get_args, get_type_hints
 
 from sqlalchemy import Row
 
 T = TypeVar("T")
+Reader: TypeAlias = Callable[[Row[Any]], T]
+"""Makes a value from a row."""
 
 
 def names_of(kind: type[Any]) -> tuple[str, ...]:
@@ -19,7 +21,7 @@ def names_of(kind: type[Any]) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
 
 
-def reader(kind: type[T]) -> Callable[[Row[Any]], T]:
+def reader(kind: type[T]) -> Reader[T]:
     """Return the function that makes a value of that dataclass from a row.
 
     The row may hold more columns than the dataclass names.

@@ -1,12 +1,28 @@
 """Tasks: when each recurring job last ran and succeeded, and the instant up to which it is done."""
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
-from sqlalchemy import Connection, Row, select
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
+from billing.store.rows import reader
 from billing.store.tables import tasks
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """When a recurring job last ran and succeeded; `watermark` is domain time, the others real."""
+
+    task: str
+    last_started_at: datetime
+    last_success_at: datetime | None
+    last_seconds: float | None
+    watermark: datetime | None
+    last_error: str | None
+
+
+_read = reader(Task)
 
 
 def started(conn: Connection, task: str, wall: datetime) -> None:
@@ -39,9 +55,15 @@ def failed(conn: Connection, task: str, wall: datetime, error: str) -> None:
     )
 
 
-def all_tasks(conn: Connection) -> list[Row[Any]]:
+def all_tasks(conn: Connection) -> list[Task]:
     """Return every task's state."""
-    return list(conn.execute(select(tasks).order_by(tasks.c.task)))
+    return [_read(row) for row in conn.execute(select(tasks).order_by(tasks.c.task))]
+
+
+def last_run(conn: Connection, task: str) -> Task | None:
+    """Return the state of a task, or None where it never ran."""
+    row = conn.execute(select(tasks).where(tasks.c.task == task)).one_or_none()
+    return None if row is None else _read(row)
 
 
 def watermark(conn: Connection, task: str) -> datetime | None:

@@ -21,7 +21,7 @@ from sqlalchemy import text
 from billing.api import webhooks
 from billing.flows.webhooks.inbox import SWEEP
 from billing.gateway.stripe.events import EVENT_KINDS
-from billing.store.access import events
+from billing.store import tasks
 from tests.delivery.agreement import disagreements
 from tests.delivery.chaos import CARDS, LOST, PLANS, Chaos, misfortunes
 from tests.delivery.engine_under_test import (
@@ -142,7 +142,7 @@ def let_pass(engine: EngineUnderTest, stride: timedelta) -> datetime:
 
     def swept() -> bool:
         with engine.runtime.engine.connect() as conn:
-            last = events.last_run(conn, SWEEP)
+            last = tasks.last_run(conn, SWEEP)
         return (
             last is not None and last.watermark is not None and last.watermark >= now - REMEMBERED
         )

@@ -7,13 +7,13 @@ from typing import cast
 import pytest
 from sqlalchemy import Engine
 
-from billing.cli.event_words import came_of
 from billing.flows.context import Context
 from billing.flows.policy import Policy
 from billing.flows.webhooks.handler import EventOutcome
 from billing.flows.webhooks.handling import HANDLERS
 from billing.gateway import EventKind, PaymentMethodDetails, ProviderCustomer
 from billing.gateway.stripe.events import EVENT_KINDS, kind_of
+from billing.presenters.event_outcomes import came_of
 from billing.rules.payment_methods import PaymentMethodKind
 from tests.unit.stripe_script import Reply, asked, gateway_with
 from tests.waiting import PATIENCE

@@ -15,7 +15,7 @@ from typing import Final, Protocol
 from billing.flows.webhooks import handling, inbox
 from billing.flows.webhooks.handling import Result
 from billing.flows.webhooks.inbox import Swept, sweep_task
-from billing.store.access import events
+from billing.store import tasks
 from workers.daemons.recorded import recorded
 from workers.daemons.ticking import Ticking
 from workers.runtime.metrics import ProcessMetrics
@@ -73,7 +73,7 @@ class Webhooks(Ticking):
     def _sweep_is_due(self, provider: str) -> bool:
         every = self._runtime.settings.webhooks.sweep_every
         with self._runtime.engine.connect() as conn:
-            last = events.last_run(conn, self._task(provider))
+            last = tasks.last_run(conn, self._task(provider))
         if last is None or last.last_success_at is None:
             return True
         return bool(last.last_success_at + every <= self._runtime.clock.wall())
@@ -108,7 +108,7 @@ class Webhooks(Ticking):
         sweep from there would find nothing.
         """
         with self._runtime.engine.connect() as conn:
-            last = events.last_run(conn, self._task(provider))
+            last = tasks.last_run(conn, self._task(provider))
         if last is None or last.watermark is None or last.watermark > now:
             return None
         watermark: datetime = last.watermark

@@ -14,7 +14,7 @@ from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 import requests
-from sqlalchemy import Row, text
+from sqlalchemy import text
 
 from billing.errors import Unavailable
 from billing.flows.refunds import requesting
@@ -23,6 +23,7 @@ from billing.flows.service.api_keys import Scope
 from billing.gateway import registry
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
+from billing.store.rows import reader
 from plans.currencies import charge_step
 from workers.demo.world import Misfortunes, reference_of
 from workers.runtime.peppers import pepper
@@ -62,6 +63,21 @@ class Done:
     disputes_opened: set[str] = field(default_factory=set)
     taken: list[Mapping[str, Any]] = field(default_factory=list)
     """The PaymentIntents that were made at the provider without the engine."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """A captured payment of an invoice, with the name of its subscription and its period."""
+
+    id: UUID
+    amount_captured: int
+    currency: str
+    provider_payment_id: str
+    external_id: str
+    n: int
+
+
+_capture = reader(Capture)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,25 +269,26 @@ class MoneyStory:
             inquiry = outcome == "warning_closed"
             self._open_dispute(self._rng.choice(candidates), outcome, now, inquiry=inquiry)
 
-    def _untouched(self, now: datetime) -> Sequence[Row[Any]]:
+    def _untouched(self, now: datetime) -> Sequence[Capture]:
         with self._runtime.engine.connect() as conn:
-            rows = conn.execute(_RECENT, {"since": now - timedelta(days=40)}).all()
-        return [row for row in rows if row.id not in self._touched]
+            rows = conn.execute(_RECENT, {"since": now - timedelta(days=40)})
+            return [found for row in rows if (found := _capture(row)).id not in self._touched]
 
     # --- the same for all -----------------------------------------------------------------------
 
-    def _payment_of(self, part: str) -> Row[Any] | None:
+    def _payment_of(self, part: str) -> Capture | None:
         with self._runtime.engine.connect() as conn:
-            return conn.execute(_FIRST_CAPTURE, {"reference": reference_of(part)}).one_or_none()
+            found = conn.execute(_FIRST_CAPTURE, {"reference": reference_of(part)}).one_or_none()
+        return None if found is None else _capture(found)
 
-    def _refund_over_http(self, payment: Row[Any], share: int) -> None:
+    def _refund_over_http(self, payment: Capture, share: int) -> None:
         assert self._shop is not None, "prepare comes first"
         self._touched.add(payment.id)
         amount = None if share == 1 else _part(payment, share)
         refund_id = self._shop.refund(payment.id, amount, f"demo:{_name(payment)}:refund")
         self.done.refunds_asked.add(refund_id)
 
-    def _refund_by_hand(self, payment: Row[Any], share: int, now: datetime) -> None:
+    def _refund_by_hand(self, payment: Capture, share: int, now: datetime) -> None:
         self._touched.add(payment.id)
         with self._runtime.engine.begin() as conn:
             asked = requesting.request(
@@ -287,7 +304,7 @@ class MoneyStory:
         self.done.refunds_asked.add(asked.id)
 
     def _open_dispute(
-        self, payment: Row[Any], outcome: str, now: datetime, *, inquiry: bool
+        self, payment: Capture, outcome: str, now: datetime, *, inquiry: bool
     ) -> None:
         self._touched.add(payment.id)
         dispute = self._sandbox.open_dispute(payment.provider_payment_id, inquiry=inquiry)
@@ -318,13 +335,13 @@ def _timetable(story: MoneyStory, start: datetime, faults: bool) -> list[Cue]:
     return [Cue(start + timedelta(days=day), act) for day, act in acts]
 
 
-def _part(payment: Row[Any], share: int) -> int:
+def _part(payment: Capture, share: int) -> int:
     """Return one part in `share` of what was captured, in steps that can be paid."""
     step = charge_step(payment.currency)
-    return int(payment.amount_captured) // share // step * step
+    return payment.amount_captured // share // step * step
 
 
-def _name(payment: Row[Any]) -> str:
+def _name(payment: Capture) -> str:
     """Name a payment by its subscription and period: the same in every run of a seed."""
     return f"{payment.external_id}:{payment.n}"
 

@@ -34,7 +34,7 @@ from billing.flows.subscriptions import catalog as catalog_flow
 from billing.flows.webhooks.inbox import RETENTION, SWEEP
 from billing.queries.totals import totals
 from billing.rules.reconciliation import RunSource
-from billing.store import due_work
+from billing.store import due_work, tasks
 from billing.store.access import events
 from billing.store.settlement import runs
 from billing.store.subscriptions import cycles
@@ -275,9 +275,13 @@ class Story:
         """Wait for a sweep where the clock is about to pass what the provider can remember."""
         with self._runtime.engine.connect() as conn:
             due = due_work.next_due_instant(conn)
-            last = events.last_run(conn, SWEEP)
+            last = tasks.last_run(conn, SWEEP)
         # Before the test clock was set, the system's was read.
-        swept_until = START if last is None or last.watermark > now else last.watermark
+        swept_until = (
+            START
+            if last is None or last.watermark is None or last.watermark > now
+            else last.watermark
+        )
         if min(due or self._end, self._end) - swept_until > RETENTION / 2:
             self._wait_for(self._swept)
 
@@ -321,7 +325,7 @@ class Story:
 
     def _swept(self, since: datetime) -> bool:
         with self._runtime.engine.connect() as conn:
-            last = events.last_run(conn, SWEEP)
+            last = tasks.last_run(conn, SWEEP)
         return last is not None and bool(last.last_success_at and last.last_success_at >= since)
 
     def _handled(self, _since: datetime) -> bool:

@@ -7,9 +7,9 @@ it. The clock stands still until all due work is done.
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Row
+from sqlalchemy import Connection
 
 from billing.errors import BadInput, Unavailable
 from billing.flows.settlement import runs
@@ -96,7 +96,7 @@ def reconciler_ran_within(runtime: Runtime, seconds: float) -> bool:
     return any(at is not None and at >= since for at in last)
 
 
-def _of_reconciler(conn: Connection) -> list[Row[Any]]:
+def _of_reconciler(conn: Connection) -> list[tasks.Task]:
     return [row for row in tasks.all_tasks(conn) if row.task in (CONFIRM, CLOSE)]
 
 

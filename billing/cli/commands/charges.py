@@ -85,8 +85,8 @@ def retry(
 
     A payment that was given up is reopened. No rung of the ladder is used.
     """
+    from billing.flows.context import Joined
     from billing.flows.subscriptions import retrying
-    from billing.store.transactions import Joined
 
     with session.connect() as conn:
         payment_id = find(conn, "payment", payment)

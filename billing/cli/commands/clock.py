@@ -25,10 +25,10 @@ def clock() -> None:
 @click.pass_obj
 def show(session: Session, output: Output) -> None:
     """Show what time it is for the engine."""
-    from billing.store import clock as stored
+    from billing.queries.database import test_clock
 
     with session.connect() as conn:
-        pinned = stored.read(conn)
+        pinned = test_clock(conn)
     sandbox = session.settings.mode == "sandbox"
     output.record(
         {

@@ -20,12 +20,11 @@ def migrate(session: Session, output: Output) -> None:
 
     Needs a user that owns the tables. All or nothing: a migration that fails changes nothing.
     """
-    from billing.store.schema import migrate as bring_forward
-    from workers.runtime.runtime import database_url
+    from workers.runtime.database import migrate as bring_forward
 
     before, expected = _revisions(session)
     if before != expected:
-        bring_forward(database_url(session.settings))
+        bring_forward(session.settings)
     after, _ = _revisions(session)
     words = f"the schema is at {after}" + ("" if before == after else f", it was at {before}")
     output.message({"before": before, "revision": after, "changed": before != after}, words)
@@ -46,7 +45,7 @@ def db_status(session: Session, output: Output) -> int:
 
 def _revisions(session: Session) -> tuple[str | None, str]:
     """Return the database's revision and the one this program needs."""
-    from billing.store.schema import current_revision, expected_revision
+    from billing.queries.database import current_revision, expected_revision
 
     with session.owners_engine() as engine, engine.connect() as conn:
         return current_revision(conn), expected_revision()

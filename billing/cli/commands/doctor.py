@@ -88,19 +88,17 @@ def _catalog(session: Session) -> str:
 
 
 def _database(session: Session) -> str:
-    from sqlalchemy import text
+    from billing.queries.database import server_version
 
     with session.owners_engine() as engine, engine.connect() as conn:
-        number = int(conn.execute(text("SHOW server_version_num")).scalar_one())
-    if number < 150_000:
-        raise BadInput(
-            f"PostgreSQL {number // 10_000} is too old", remedy="use PostgreSQL 15 or newer"
-        )
-    return f"PostgreSQL {number // 10_000} answers"
+        version = server_version(conn)
+    if version < 15:
+        raise BadInput(f"PostgreSQL {version} is too old", remedy="use PostgreSQL 15 or newer")
+    return f"PostgreSQL {version} answers"
 
 
 def _schema(session: Session) -> str:
-    from billing.store.schema import expected_revision
+    from billing.queries.database import expected_revision
 
     assert session.engine is not None, "making it checks the schema"
     return f"revision {expected_revision()}"
@@ -108,22 +106,13 @@ def _schema(session: Session) -> str:
 
 def _writes(session: Session) -> str:
     """Write in a transaction that is taken back; and make sure that history can't be written."""
-    from sqlalchemy import text
+    from billing.queries.database import journal_rights
+    from workers.runtime.database import try_to_write
 
-    from billing.store import tasks
-
+    try_to_write(session.engine, session.runtime.clock.wall())
     with session.connect() as conn:
-        tasks.started(conn, "doctor", session.runtime.clock.wall())
-        rights = conn.execute(
-            text(
-                "SELECT has_table_privilege('ledger.postings', 'INSERT') AS may_post,"
-                " has_table_privilege('ledger.postings', 'UPDATE')"
-                " OR has_table_privilege('ledger.postings', 'DELETE') AS may_rewrite,"
-                " has_any_column_privilege('ledger.postings', 'INSERT') AS may_post_columns"
-            )
-        ).one()
-        conn.rollback()
-    if not (rights.may_post or rights.may_post_columns):
+        rights = journal_rights(conn)
+    if not rights.may_post:
         raise BadInput("the role may not post to the ledger", remedy="run `billing db migrate`")
     if rights.may_rewrite:
         raise BillingError(
@@ -165,10 +154,10 @@ def _provider(session: Session) -> str:
 
 def _clock(session: Session) -> str:
     """Leases run on real time: this machine and the database have to agree on it."""
-    from sqlalchemy import text
+    from billing.queries.database import server_clock
 
     with session.connect() as conn:
-        theirs = conn.execute(text("SELECT clock_timestamp()")).scalar_one()
+        theirs = server_clock(conn)
     ours = session.runtime.clock.wall()
     skew = abs(theirs - ours)
     if skew > _SKEW_MAX:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from billing.flows.webhooks.handling import Result
     from billing.gateway import ProviderEvent
     from billing.gateway.gateways import Gateways
-    from billing.store.access.events import Event
+    from billing.queries.events import Event
 
 _DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 
@@ -52,7 +52,7 @@ def list_(
     output: Output,
 ) -> None:
     """List events in the order in which they happened."""
-    from billing.store.access import events
+    from billing.queries import events
 
     with session.connect() as conn:
         if after is not None and not events.some(conn, [after]):
@@ -75,7 +75,7 @@ def list_(
 
 def _record(event: "Event") -> dict[str, Any]:
     """Return an event as a record, with what came of it in words."""
-    from billing.cli.event_words import came_of
+    from billing.presenters.event_outcomes import came_of
 
     return plain(event) | {"words": came_of(event.handling, event.facts)}
 
@@ -86,7 +86,7 @@ def _record(event: "Event") -> dict[str, Any]:
 @click.pass_obj
 def show(session: Session, event: str, output: Output) -> None:
     """Show an event, with what came of it or why it is still due."""
-    from billing.store.access import events
+    from billing.queries import events
 
     with session.connect() as conn:
         rows = events.some(conn, [event])
@@ -126,7 +126,7 @@ def replay(
 
 
 def _kept(session: Session, event: str) -> "list[Event]":
-    from billing.store.access import events
+    from billing.queries import events
 
     with session.connect() as conn:
         rows = events.some(conn, [event])
@@ -138,7 +138,7 @@ def _kept(session: Session, event: str) -> "list[Event]":
 def _replay_since(session: Session, begin: datetime, dry_run: bool) -> Iterable[dict[str, Any]]:
     """Look for events that never reached us, then handle all there are, a batch at a time."""
     from billing.flows.webhooks import inbox as flow
-    from billing.store.access import events
+    from billing.queries import events
 
     context = session.runtime.context
     missing = 0
@@ -178,7 +178,7 @@ def _replay(session: Session, event_ids: list[str]) -> list[dict[str, Any]]:
 
 
 def _replayed(result: "Result") -> dict[str, Any]:
-    from billing.cli.event_words import came_of
+    from billing.presenters.event_outcomes import came_of
 
     done = result.handled
     return {
@@ -194,8 +194,8 @@ def _replayed(result: "Result") -> dict[str, Any]:
 
 
 def _preview(rows: "Iterable[Event]") -> list[dict[str, Any]]:
-    from billing.cli.event_words import came_of
     from billing.flows.webhooks.handling import handled_ones
+    from billing.presenters.event_outcomes import came_of
 
     def so_far(row: "Event") -> str:
         return came_of(row.handling, row.facts) or row.last_error or "due"

@@ -11,7 +11,7 @@ from datetime import datetime
 from json import dumps
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, select, text
+from sqlalchemy import Connection, select, text
 
 from billing.rules.events import EventKind
 from billing.store.arrays import literal
@@ -202,14 +202,8 @@ _BEGINNING = text(
     "SELECT min(created_at) FROM customers"
     " WHERE provider = :provider AND provider_customer_id IS NOT NULL"
 )
-_LAST_RUN = text("SELECT last_success_at, watermark FROM tasks WHERE task = :task")
 
 
 def beginning(conn: Connection, provider: str) -> datetime | None:
     """Return when an account's first customer was made; no earlier event is about one of ours."""
     return conn.execute(_BEGINNING, {"provider": provider}).scalar()
-
-
-def last_run(conn: Connection, task: str) -> Row[Any] | None:
-    """Return when a task last succeeded (real time), and its watermark (domain time)."""
-    return conn.execute(_LAST_RUN, {"task": task}).one_or_none()

@@ -1,4 +1,4 @@
-"""What came of an event, in words."""
+"""What came of an event, in a sentence."""
 
 from collections.abc import Callable, Mapping
 from typing import Any, Final

@@ -1,0 +1,33 @@
+"""A change by hand and its line in the audit log, in one transaction."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from billing.rules.actor import Actor
+from billing.store.access import audit
+
+
+@contextmanager
+def audited(
+    engine: Engine,
+    *,
+    wall: datetime,
+    actor: Actor,
+    action: str,
+    subject: str,
+    why: str = "",
+    detail: Mapping[str, Any] | None = None,
+) -> Iterator[Connection]:
+    """Open a transaction that ends with a line in the audit log: who did what, when and why.
+
+    What the caller puts into `detail` before the end is written too.
+    """
+    with engine.begin() as conn:
+        yield conn
+        audit.record(
+            conn, at=wall, actor=actor, action=action, subject=subject, why=why, detail=detail
+        )
