@@ -7,15 +7,20 @@ they also find changes that somebody made with constraints and triggers off. `do
 what each finding means and what to do.
 """
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Engine, Row
+from sqlalchemy import Connection, Engine
 
 from billing.flows.cycles.digest import cycle_digests
-from billing.rules.periods import Anchor, Schedule, nth
+from billing.ledger.findings import LedgerFinding, Severity
+from billing.rules.periods import Schedule, nth
+from billing.rules.promises import Finding, FindingKind
+from billing.rules.subscriptions import CycleKind
+from billing.store.findings import SHOWN_MAX
 from billing.store.journal import posting
 from billing.store.promises import (
     closed_agrees,
@@ -25,9 +30,8 @@ from billing.store.promises import (
     one_cycle,
     running,
 )
-from billing.store.promises.check import SHOWN_MAX
+from billing.store.promises.one_cycle import Scheduled
 from billing.store.transactions import snapshot
-from plans.terms import Cadence
 
 TITLES: Final[Mapping[int, str]] = {
     1: "Every period of every subscription has exactly one cycle",
@@ -52,12 +56,20 @@ class PromiseResult:
     promise: int
     title: str
     checked: Mapping[str, int]
-    findings: Sequence[str]
+    findings: Sequence[Finding | LedgerFinding]
 
     @property
     def holds(self) -> bool:
         """Tell whether nothing was found."""
         return not self.findings
+
+    @property
+    def by_kind(self) -> Mapping[str, int]:
+        """The number of findings of each kind, those included that aren't kept one by one."""
+        counts: Counter[str] = Counter()
+        for each in self.findings:
+            counts[str(each.kind if isinstance(each, Finding) else each.check)] += each.more or 1
+        return counts
 
 
 def prove(
@@ -94,38 +106,39 @@ def examine(
     ]
 
 
-def _result(conn: Connection, promise: int, findings: Sequence[str], **more: int) -> PromiseResult:
+def _result(
+    conn: Connection, promise: int, findings: Sequence[Finding | LedgerFinding], **more: int
+) -> PromiseResult:
     checked = {**running.counts(conn, promise), **more}
     return PromiseResult(promise, TITLES[promise], checked, tuple(findings))
 
 
 @dataclass(slots=True)
 class _Found:
-    """Collects findings: counts all, keeps the first few to be shown."""
+    """Collects findings: keeps the first few and counts the others, as more of `kind`."""
 
-    kind: str
-    words: list[str] = field(default_factory=list)
+    kind: FindingKind
+    shown: list[Finding] = field(default_factory=list)
     more: int = 0
 
-    def add(self, words: str) -> None:
-        if len(self.words) < SHOWN_MAX:
-            self.words.append(words)
+    def add(self, finding: Finding) -> None:
+        if len(self.shown) < SHOWN_MAX:
+            self.shown.append(finding)
         else:
             self.more += 1
 
-    def all(self) -> list[str]:
-        rest = [f"and {self.more:,} more {self.kind}"] if self.more else []
-        return [*self.words, *rest]
+    def all(self) -> list[Finding]:
+        return [*self.shown, *([Finding(self.kind, more=self.more)] if self.more else [])]
 
 
 # --- promise 1 ----------------------------------------------------------------------------------
 
 
 def _one_cycle_a_period(conn: Connection, now: datetime | None, grace: timedelta) -> PromiseResult:
-    found = _Found("cycles that aren't where their schedule puts them")
-    for rows in one_cycle.schedules_with_cycles(conn, _ROWS_A_FETCH):
-        for words in _differences_from_schedule(rows):
-            found.add(words)
+    found = _Found(FindingKind.CYCLE_OFF_SCHEDULE)
+    for scheduled in one_cycle.schedules_with_cycles(conn, _ROWS_A_FETCH):
+        for finding in _differences_from_schedule(scheduled):
+            found.add(finding)
     overdue = []
     if now is not None:
         due = (one_cycle.RENEWAL_OVERDUE,)
@@ -133,74 +146,70 @@ def _one_cycle_a_period(conn: Connection, now: datetime | None, grace: timedelta
     return _result(conn, 1, [*found.all(), *overdue])
 
 
-def _differences_from_schedule(rows: Sequence[Row[Any]]) -> Iterator[str]:
+def _differences_from_schedule(scheduled: Scheduled) -> Iterator[Finding]:
     """Compare a subscription's cycles, in order, with the periods of its anchor and cadence."""
-    head = rows[0]
-    subscription = f"subscription {head.id}"
+    subscription = {"subscription": scheduled.id}
     try:
-        schedule = Schedule(
-            anchor=Anchor(head.anchor_local, head.zone),
-            cadence=Cadence.parse(head.every),
-            trial=Cadence.parse(head.trial) if head.trial else None,
-            anchor_day=head.anchor_day,
-        )
-        yield from _cycles_off_schedule(subscription, schedule, rows)
-        due = nth(schedule, head.next_n).period.start
+        schedule = scheduled.schedule
+        yield from _cycles_off_schedule(scheduled, schedule)
+        due = nth(schedule, scheduled.next_n).period.start
     except ValueError as error:
-        yield f"{subscription}: its schedule can't be computed: {error}"
+        facts = {**subscription, "error": str(error)}
+        yield Finding(FindingKind.SCHEDULE_UNUSABLE, facts)
         return
-    if head.renews_at not in (None, due):
-        yield (
-            f"{subscription} renews at {head.renews_at}, but cycle {head.next_n} starts at {due}"
-        )
+    if scheduled.renews_at not in (None, due):
+        facts = {"renews_at": scheduled.renews_at, "next_n": scheduled.next_n, "due": due}
+        yield Finding(FindingKind.RENEWAL_OFF_SCHEDULE, subscription | facts)
 
 
-def _cycles_off_schedule(
-    subscription: str, schedule: Schedule, rows: Sequence[Row[Any]]
-) -> Iterator[str]:
-    cycles = [row for row in rows if row.n is not None]
-    numbers = [row.n for row in cycles]
-    next_n = rows[0].next_n
-    if numbers != list(range(next_n)):
-        missing = sorted(set(range(next_n)) - set(numbers))
-        yield (
-            f"{subscription}: the next cycle is number {next_n}, but it has {len(numbers)} cycles"
-            + (f", without number {missing[0]}" if missing else "")
-        )
-    for row in cycles:
-        expected = nth(schedule, row.n)
-        period = expected.period
-        if (row.period_start, row.period_end) != (period.start, period.end):
-            yield (
-                f"{subscription}: cycle {row.n} runs from {row.period_start} to {row.period_end},"
-                f" its schedule says {period.start} to {period.end}"
-            )
-        if row.kind not in (expected.kind, "paused", "skipped"):
-            yield f"{subscription}: cycle {row.n} is {row.kind}, its schedule says {expected.kind}"
+def _cycles_off_schedule(scheduled: Scheduled, schedule: Schedule) -> Iterator[Finding]:
+    subscription = {"subscription": scheduled.id}
+    numbers = [cycle.n for cycle in scheduled.cycles]
+    if numbers != list(range(scheduled.next_n)):
+        missing = sorted(set(range(scheduled.next_n)) - set(numbers))
+        counted = {
+            "next_n": scheduled.next_n,
+            "cycles": len(numbers),
+            "missing": missing[0] if missing else None,
+        }
+        yield Finding(FindingKind.CYCLES_MISSING, subscription | counted)
+    for cycle in scheduled.cycles:
+        expected = nth(schedule, cycle.n)
+        period, named = expected.period, {**subscription, "n": cycle.n}
+        if (cycle.period_start, cycle.period_end) != (period.start, period.end):
+            periods = {
+                "starts": cycle.period_start,
+                "ends": cycle.period_end,
+                "due_start": period.start,
+                "due_end": period.end,
+            }
+            yield Finding(FindingKind.CYCLE_OFF_SCHEDULE, named | periods)
+        if cycle.kind not in (expected.kind, CycleKind.PAUSED, CycleKind.SKIPPED):
+            kinds = {"kind": cycle.kind, "due_kind": expected.kind}
+            yield Finding(FindingKind.CYCLE_OF_OTHER_KIND, named | kinds)
 
 
 # --- promises 3, 4 and 5 ------------------------------------------------------------------------
 
 
 def _every_penny(conn: Connection) -> PromiseResult:
-    ledger = [
-        f"ledger, {finding.check}: {finding.subject}: {finding.what}"
-        for finding in posting.verify(conn)
-        if finding.severity is posting.Severity.ERROR
-    ]
+    ledger = [found for found in posting.verify(conn) if found.severity is Severity.ERROR]
     return _result(conn, 3, [*ledger, *running.findings(conn, every_penny.EVERY_PENNY)])
 
 
 def _closed_agrees(conn: Connection) -> PromiseResult:
-    found = _Found("cycles whose digest differs")
-    for rows in closed_agrees.closed_cycles(conn, _DIGESTS_A_BATCH):
-        digests = cycle_digests(conn, [row.id for row in rows])
-        for row in rows:
-            if digests[row.id] != row.digest:
-                found.add(
-                    f"cycle {row.n} of subscription {row.subscription_id} is not what it was when"
-                    f" it was closed: digest {digests[row.id][:12]}, closed with {row.digest[:12]}"
-                )
+    found = _Found(FindingKind.DIGEST_DIFFERS)
+    for cycles in closed_agrees.closed_cycles(conn, _DIGESTS_A_BATCH):
+        digests = cycle_digests(conn, [cycle.id for cycle in cycles])
+        for cycle in cycles:
+            if digests[cycle.id] != cycle.digest:
+                facts = {
+                    "subscription": cycle.subscription_id,
+                    "n": cycle.n,
+                    "digest": digests[cycle.id],
+                    "closed_with": cycle.digest,
+                }
+                found.add(Finding(FindingKind.DIGEST_DIFFERS, facts))
     agreed = running.findings(conn, closed_agrees.CLOSED_AGREES)
     return _result(conn, 4, [*agreed, *found.all()], **closed_agrees.open_breaks(conn))
 

@@ -1,6 +1,9 @@
-"""Small words that all sentences share: instants, spans, capitals."""
+"""Small words that all sentences share: instants, spans, amounts, capitals."""
 
 from datetime import datetime
+from typing import Any
+
+from billing.rules.money import Money, format_money
 
 
 def at(instant: datetime) -> str:
@@ -11,6 +14,14 @@ def at(instant: datetime) -> str:
 def span(start: datetime, end: datetime) -> str:
     """Write a period; its end is not part of it."""
     return f"from {at(start)} up to {at(end)}"
+
+
+def amount(minor_units: Any, currency: str | None) -> str:
+    """Write an amount, also an impossible one: a finding may be about that."""
+    try:
+        return format_money(Money(int(minor_units or 0), currency or ""))
+    except ValueError:
+        return f"{minor_units} minor units of {currency}"
 
 
 def capital(words: str) -> str:

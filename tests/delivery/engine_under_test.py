@@ -33,6 +33,7 @@ from billing.flows.subscriptions import catalog
 from billing.flows.subscriptions.subscribing import SubscriptionOrder, subscribe
 from billing.gateway import ProviderCharge
 from billing.gateway.stripe.amounts import from_stripe
+from billing.presenters.findings import in_words
 from billing.queries.totals import totals
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.periods import number_containing
@@ -378,7 +379,7 @@ class EngineUnderTest:
         """Return in words all that doesn't add up now."""
         now = self.runtime.clock.now()
         results = prove(self.runtime.engine, now, grace=NO_GRACE, reconcile_grace=NO_GRACE)
-        found = [finding for result in results for finding in result.findings]
+        found = [in_words(finding) for result in results for finding in result.findings]
         found += self._differences_with_provider()
         with self.runtime.engine.connect() as conn:
             found += _left_over(conn)

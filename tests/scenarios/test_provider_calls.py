@@ -10,6 +10,7 @@ from billing.flows.payments import authorization_sending
 from billing.flows.payments.authorization_sending import AuthorizationStep
 from billing.flows.prove import prove
 from billing.gateway import Deferred, Rejected, Unknown
+from billing.presenters.findings import in_words
 from billing.rules.payments import AttemptOutcome, CallKind
 from billing.store.payments import provider_calls
 from billing.store.payments.provider_calls import ProviderCall
@@ -179,7 +180,7 @@ def test_the_proof_finds_a_call_that_is_open_although_its_payment_is_decided(wor
     (promise,) = [result for result in prove(world.engine, world.now) if not result.holds]
 
     assert promise.promise == 2
-    assert promise.findings == (
+    assert [in_words(finding) for finding in promise.findings] == [
         f"{payment_id} has 1 void call(s) numbered up to 2, 1 open",
         f"payment {payment_id} is CAPTURED, but the void k of it is open",
-    )
+    ]

@@ -32,6 +32,8 @@ from billing.flows.settlement.charge_list import ConfirmRun
 from billing.flows.subscriptions import catalog
 from billing.flows.subscriptions import subscribing as subscribe
 from billing.gateway.stripe.amounts import from_stripe
+from billing.ledger.findings import Severity
+from billing.presenters.findings import in_words
 from billing.rules.actor import Actor, ActorKind
 from billing.store import clock as stored_clock
 from billing.store import due_work
@@ -494,16 +496,16 @@ class World:
     def assert_books_balance(self) -> None:
         """The journal verifies and the trial balance sums to zero in every currency."""
         with self.engine.connect() as conn:
-            errors = [f for f in posting.verify(conn) if f.severity is posting.Severity.ERROR]
+            errors = [f for f in posting.verify(conn) if f.severity is Severity.ERROR]
             trial = posting.trial_balance(conn)
         assert errors == []
         for currency in {row.currency for row in trial}:
             assert sum(row.balance for row in trial if row.currency == currency) == 0
 
     def findings(self) -> list[str]:
-        """Return everything that the proof of the promises complains about."""
+        """Return in words everything that the proof of the promises complains about."""
         results = prove.prove(self.engine, self.now)
-        return [finding for result in results for finding in result.findings]
+        return [in_words(finding) for result in results for finding in result.findings]
 
     def assert_promises_hold(self) -> None:
         """No promise is broken and the books balance; differences may stand open as breaks."""

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from billing.flows.prove import PromiseResult
+from billing.presenters.findings import in_words
 from billing.queries.totals import Totals
 from billing.rules.money import Money
 from workers.demo.checks import BREAKS_GAUGE, MoneyFigures, WebhookFigures
@@ -94,7 +95,7 @@ class Report:
     @property
     def findings(self) -> list[str]:
         """What `prove` found, and what disagrees with what the demo did with money."""
-        proved = [words for promise in self.promises for words in promise.findings]
+        proved = [in_words(found) for promise in self.promises for found in promise.findings]
         return proved + self.money.findings(self.totals.captured_payments)
 
     @property
@@ -208,16 +209,16 @@ def print_report(report: Report, console: Console) -> None:
     for name, value in rows:
         table.add_row(name, value)
     console.print(table)
-    for found in money.intended_breaks:
-        console.print(f"left open on purpose, with an alert on {BREAKS_GAUGE}: {found}")
+    for intended in money.intended_breaks:
+        console.print(f"left open on purpose, with an alert on {BREAKS_GAUGE}: {intended}")
     for finding in money.findings(sums.captured_payments):
         console.print(finding)
     for promise in report.promises:
         verdict = "holds" if not promise.findings else f"{len(promise.findings)} FINDINGS"
         checked = ", ".join(f"{count} {what}" for what, count in promise.checked.items())
         console.print(f"promise {promise.promise}: {verdict}  {promise.title} ({checked})")
-        for finding in promise.findings[:20]:
-            console.print(f"  {finding}")
+        for found in promise.findings[:20]:
+            console.print(f"  {in_words(found)}")
     if report.unclosed_but_ready:
         console.print(f"{report.unclosed_but_ready} cycles were ready and did not close")
     console.print("everything adds up" if report.holds else "SOMETHING DOES NOT ADD UP")

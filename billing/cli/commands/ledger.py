@@ -18,7 +18,8 @@ from billing.errors import BadInput
 from billing.ledger.accounts import AccountCode
 
 if TYPE_CHECKING:
-    from billing.queries.books import Finding, StatementLine
+    from billing.ledger.findings import LedgerFinding
+    from billing.queries.books import StatementLine
 
 _FINDINGS = ("check", "severity", "subject", "what", "remedy")
 _BALANCES = ("code", "currency", "debit", "credit", "balance")
@@ -38,12 +39,11 @@ def verify(session: Session, output: Output) -> int:
 
     Information, such as money on its way through a clearing account, is no fault.
     """
-    from billing.queries.books import Severity
+    from billing.ledger.findings import Severity
 
     findings = sorted(_verify(session), key=lambda found: found.severity is not Severity.ERROR)
     errors = [found for found in findings if found.severity is Severity.ERROR]
-    records = [asdict(found) | {"remedy": LEDGER_REMEDIES[found.check]} for found in findings]
-    output.records(records, _FINDINGS)
+    output.records([_record(found) for found in findings], _FINDINGS)
     if errors:
         talk(f"{len(errors)} finding(s): docs/ledger.md says what each check means")
         return FINDINGS
@@ -51,10 +51,22 @@ def verify(session: Session, output: Output) -> int:
     return OK
 
 
-def _verify(session: Session) -> "list[Finding]":
+def _record(found: "LedgerFinding") -> dict[str, Any]:
+    from billing.presenters import ledger_findings
+
+    return {
+        "check": found.check,
+        "severity": found.severity,
+        "subject": ledger_findings.subject(found),
+        "what": ledger_findings.what(found),
+        "remedy": LEDGER_REMEDIES[found.check],
+    }
+
+
+def _verify(session: Session) -> "list[LedgerFinding]":
     from billing.queries.books import CHECKS
 
-    found: list[Finding] = []
+    found: list[LedgerFinding] = []
     with (
         session.engine_for_long_reads() as engine,
         engine.connect() as conn,

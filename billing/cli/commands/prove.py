@@ -26,6 +26,7 @@ def prove(session: Session, output: Output) -> int:
     nothing. Ends with 3 if a promise is broken.
     """
     from billing.flows.prove import prove as check
+    from billing.presenters.findings import in_words
 
     _let_the_reconciler_catch_up(session)
     with session.engine_for_long_reads() as engine, progress("proving", None):
@@ -34,7 +35,7 @@ def prove(session: Session, output: Output) -> int:
         output.records([_row(result) for result in results], _COLUMNS)
         for result in results:
             for finding in result.findings:
-                click.echo(f"promise {result.promise}: {finding}")
+                click.echo(f"promise {result.promise}: {in_words(finding)}")
     else:
         output.records([_record(result) for result in results], _COLUMNS)
     if not all(result.holds for result in results):
@@ -65,12 +66,15 @@ def _let_the_reconciler_catch_up(session: Session) -> None:
 
 
 def _record(result: "PromiseResult") -> dict[str, Any]:
+    from billing.presenters.findings import in_words
+
     return {
         "promise": result.promise,
         "title": result.title,
         "holds": result.holds,
         "checked": dict(result.checked),
-        "findings": list(result.findings),
+        "findings": [in_words(finding) for finding in result.findings],
+        "kinds": dict(result.by_kind),
     }
 
 

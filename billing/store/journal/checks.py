@@ -5,104 +5,50 @@ database refuses most of what these checks look for, so a finding means that som
 owner's rights, or that two parts of the program disagree.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, Row, TextClause, text
+from sqlalchemy import Connection, TextClause
 
-from billing.ledger.accounts import CHART, AccountCode
-from billing.rules.money import Money, format_money
-
-SHOWN_MAX: Final = 20
-
-
-class Severity(StrEnum):
-    """Whether a finding is an error, or for information."""
-
-    ERROR = "error"
-    INFORMATION = "information"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A finding of a check about one subject; `check` is its stable name in docs/ledger.md."""
-
-    check: str
-    severity: Severity
-    subject: str
-    what: str
+from billing.ledger.accounts import CHART
+from billing.ledger.findings import LedgerCheck, LedgerFinding, Severity
+from billing.store.findings import finding_rows, found
 
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """A statement whose every row is a finding; its column `found` counts them all."""
+    """A statement whose every row is a finding; its columns are the facts."""
 
-    name: str
+    name: LedgerCheck
     statement: TextClause
-    subject: Callable[[Row[Any]], str]
-    what: Callable[[Row[Any]], str]
     severity: Severity = Severity.ERROR
 
-    def run(self, conn: Connection) -> Iterator[Finding]:
-        rows = conn.execute(self.statement, {"shown_max": SHOWN_MAX, **_CHART_COLUMNS}).all()
-        for row in rows:
-            yield Finding(self.name, self.severity, self.subject(row), self.what(row))
-        if rows and rows[0].found > len(rows):
-            rest = rows[0].found - len(rows)
-            yield Finding(self.name, self.severity, "more", f"and {rest:,} more")
+    def run(self, conn: Connection) -> Iterator[LedgerFinding]:
+        for facts, more in found(conn, self.statement, _CHART_COLUMNS):
+            yield LedgerFinding(self.name, self.severity, facts, more)
 
-
-# Why a clearing account may hold something; the chart says which accounts those are.
-_ON_ITS_WAY: Final = {
-    AccountCode.PSP_CLEARING: "Captured and not yet settled and paid out by the provider.",
-    AccountCode.PAYOUT_TRANSIT: "Sent by the provider and not yet seen at the bank.",
-    AccountCode.REFUND_PAYABLE: "Requested and not yet confirmed by the provider.",
-    AccountCode.DISPUTE_RECEIVABLE: "Disputes that are not decided.",
-}
-assert set(_ON_ITS_WAY) == {code for code, line in CHART.items() if line.clearing}
 
 _CHART_COLUMNS: Final[Mapping[str, object]] = {
     "chart_codes": [code.value for code in CHART],
     "chart_classes": [line.account_class.value for line in CHART.values()],
     "chart_owned": [line.owned for line in CHART.values()],
-    "clearing_codes": [code.value for code in _ON_ITS_WAY],
+    "clearing_codes": [code.value for code, line in CHART.items() if line.clearing],
 }
 
 
-def _checked(select: str, order: str) -> TextClause:
-    return text(
-        f"SELECT *, count(*) OVER () AS found FROM ({select}) finding"  # noqa: S608  constants below
-        f" ORDER BY {order} LIMIT :shown_max"
-    )
-
-
-def _entry(row: Row[Any]) -> str:
-    return f"entry {row.entry_id} ({row.source_key})" if row.source_key else f"entry {row.entry_id}"
-
-
-def _in_words(amount: Any, currency: str) -> str:
-    try:
-        return format_money(Money(int(amount), currency))
-    except ValueError:  # an unknown currency is itself a part of the finding
-        return f"{amount} minor units of {currency}"
-
-
 _GLOBAL_SUM = _Check(
-    name="global_sum",
-    statement=_checked(
+    name=LedgerCheck.GLOBAL_SUM,
+    statement=finding_rows(
         "SELECT currency, sum(amount) AS amount FROM ledger.postings"
         " GROUP BY currency HAVING sum(amount) <> 0",
         "currency",
     ),
-    subject=lambda row: f"all {row.currency} postings",
-    what=lambda row: f"add up to {_in_words(row.amount, row.currency)}, not zero",
 )
 
 _ENTRY_SUM = _Check(
-    name="entry_sum",
-    statement=_checked(
+    name=LedgerCheck.ENTRY_SUM,
+    statement=finding_rows(
         """
         SELECT s.*, e.source_key FROM (
           SELECT entry_id, currency, sum(amount) AS amount FROM ledger.postings
@@ -110,13 +56,11 @@ _ENTRY_SUM = _Check(
           LEFT JOIN ledger.entries e ON e.id = s.entry_id""",
         "entry_id, currency",
     ),
-    subject=_entry,
-    what=lambda row: f"its postings add up to {_in_words(row.amount, row.currency)}, not zero",
 )
 
 _LINES = _Check(
-    name="lines",
-    statement=_checked(
+    name=LedgerCheck.LINES,
+    statement=finding_rows(
         """
         SELECT s.*, e.source_key FROM (
           SELECT entry_id, count(*) AS lines, min(line) AS low, max(line) AS high
@@ -125,25 +69,21 @@ _LINES = _Check(
           LEFT JOIN ledger.entries e ON e.id = s.entry_id""",
         "entry_id",
     ),
-    subject=_entry,
-    what=lambda row: f"has {row.lines} posting(s) numbered from {row.low} to {row.high}",
 )
 
 _EMPTY = _Check(
-    name="empty_entry",
-    statement=_checked(
+    name=LedgerCheck.EMPTY_ENTRY,
+    statement=finding_rows(
         """
         SELECT e.id AS entry_id, e.source_key FROM ledger.entries e
          WHERE NOT EXISTS (SELECT FROM ledger.postings p WHERE p.entry_id = e.id)""",
         "entry_id",
     ),
-    subject=_entry,
-    what=lambda _: "has no postings",
 )
 
 _STRAY = _Check(
-    name="stray_posting",
-    statement=_checked(
+    name=LedgerCheck.STRAY_POSTING,
+    statement=finding_rows(
         """
         SELECT p.entry_id, p.line, e.source_key, p.account_id, p.currency,
                a.currency AS account_currency
@@ -153,18 +93,12 @@ _STRAY = _Check(
          WHERE e.id IS NULL OR a.currency IS DISTINCT FROM p.currency""",
         "entry_id, line",
     ),
-    subject=lambda row: f"line {row.line} of {_entry(row)}",
-    what=lambda row: (
-        f"is {row.currency} on account {row.account_id}, which is {row.account_currency}"
-        if row.account_currency and row.source_key
-        else "names an entry or an account that doesn't exist"
-    ),
 )
 
 # The same text that `Entry.payload_hash` hashes, written by the database.
 _PAYLOAD_HASH = _Check(
-    name="payload_hash",
-    statement=_checked(
+    name=LedgerCheck.PAYLOAD_HASH,
+    statement=finding_rows(
         """
         SELECT e.id AS entry_id, e.source_key
           FROM ledger.entries e
@@ -185,13 +119,11 @@ _PAYLOAD_HASH = _Check(
                  || '],"reverses":"' || coalesce(r.source_key, '') || '"}', 'UTF8'))""",
         "entry_id",
     ),
-    subject=_entry,
-    what=lambda _: "doesn't match the hash taken when it was posted: it was changed since",
 )
 
 _REVERSAL = _Check(
-    name="reversal",
-    statement=_checked(
+    name=LedgerCheck.REVERSAL,
+    statement=finding_rows(
         """
         SELECT r.id AS entry_id, r.source_key, o.source_key AS original
           FROM ledger.entries r
@@ -202,13 +134,11 @@ _REVERSAL = _Check(
             GROUP BY p.account_id, abs(p.amount) HAVING sum(p.amount) <> 0)""",
         "entry_id",
     ),
-    subject=_entry,
-    what=lambda row: f"is no exact reversal of {row.original}",
 )
 
 _CHART_MATCHES = _Check(
-    name="chart",
-    statement=_checked(
+    name=LedgerCheck.CHART,
+    statement=finding_rows(
         """
         SELECT a.id, a.code, a.class AS class_letter, a.owner_id
           FROM ledger.accounts a
@@ -218,16 +148,11 @@ _CHART_MATCHES = _Check(
          WHERE c.code IS NULL OR c.class <> a.class OR c.owned <> (a.owner_id IS NOT NULL)""",
         "id",
     ),
-    subject=lambda row: f"account {row.id} ({row.code})",
-    what=lambda row: (
-        f"has class {row.class_letter} and {'an' if row.owner_id else 'no'} owner,"
-        " which the chart doesn't say"
-    ),
 )
 
 _CYCLE_RECEIVABLE = _Check(
-    name="cycle_receivable",
-    statement=_checked(
+    name=LedgerCheck.CYCLE_RECEIVABLE,
+    statement=finding_rows(
         """
         SELECT coalesce(i.cycle_id, j.cycle_id) AS cycle_id,
                coalesce(i.currency, j.currency) AS currency,
@@ -247,22 +172,12 @@ _CYCLE_RECEIVABLE = _Check(
          WHERE coalesce(i.open, 0) <> coalesce(j.amount, 0)""",
         "cycle_id, currency",
     ),
-    subject=lambda row: f"cycle {row.cycle_id}",
-    what=lambda row: (
-        f"the ledger's receivable is {_in_words(row.receivable, row.currency)}, "
-        + (
-            f"but invoice {row.number} is {row.status} with"
-            f" {_in_words(row.open, row.currency)} open"
-            if row.number
-            else "but it has no invoice in that currency"
-        )
-    ),
 )
 
 # The balance of a clearing account, by the kind of event that posted it.
 _CLEARING = _Check(
-    name="clearing",
-    statement=_checked(
+    name=LedgerCheck.CLEARING,
+    statement=finding_rows(
         """
         SELECT code, currency, sum(amount) AS amount,
                array_agg(kind ORDER BY kind) AS kinds,
@@ -276,15 +191,6 @@ _CLEARING = _Check(
                  GROUP BY a.code, a.currency, e.kind) k
          GROUP BY code, currency HAVING sum(amount) <> 0""",
         "code, currency",
-    ),
-    subject=lambda row: f"{row.code} in {row.currency}",
-    what=lambda row: (
-        f"holds {_in_words(row.amount, row.currency)}: "
-        + "; ".join(
-            f"{count:,} x {kind} {_in_words(amount, row.currency)}"
-            for kind, count, amount in zip(row.kinds, row.entries, row.amounts, strict=True)
-        )
-        + f". {_ON_ITS_WAY[AccountCode(row.code)]}"
     ),
     severity=Severity.INFORMATION,
 )
@@ -303,7 +209,7 @@ CHECKS = (
 )
 
 
-def verify(conn: Connection) -> list[Finding]:
+def verify(conn: Connection) -> list[LedgerFinding]:
     """Check the whole ledger and return the findings, errors first; without an error it holds.
 
     Reads every posting a few times: minutes on tens of millions, and the connection's

@@ -20,7 +20,7 @@ from billing.errors import Conflict, ErrorCode
 from billing.ledger.accounts import CHART, AccountCode
 from billing.ledger.journal import Entry, Posting
 from billing.store.arrays import literal
-from billing.store.journal.checks import Finding, Severity, verify
+from billing.store.journal.checks import verify
 from billing.store.journal.reads import (
     CycleReceivables,
     StatementLine,
@@ -39,9 +39,7 @@ __all__ = [
     "CycleAlreadyClosed",
     "CycleReceivables",
     "EntryConflict",
-    "Finding",
     "PostedEntry",
-    "Severity",
     "StatementLine",
     "StoredEntry",
     "TrialBalanceRow",

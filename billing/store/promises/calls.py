@@ -5,9 +5,11 @@ Part of promise 2 (`one_capture`): a call that is left open could be sent twice.
 
 from typing import Final
 
+from billing.rules.promises import FindingKind
 from billing.store.promises.check import check
 
 _NUMBERED = check(
+    FindingKind.CALLS_MISCOUNTED,
     """
     SELECT kind, subject_id, count(*) AS calls, max(n) AS last,
            count(*) FILTER (WHERE finished_at IS NULL) AS open
@@ -15,15 +17,12 @@ _NUMBERED = check(
     HAVING count(*) <> max(n)
         OR count(*) FILTER (WHERE finished_at IS NULL) > 1""",
     "subject_id, kind",
-    lambda row: (
-        f"{row.subject_id} has {row.calls} {row.kind} call(s) numbered up to {row.last},"
-        f" {row.open} open"
-    ),
 )
 
 # An authorisation that was captured or given up has no open call, and its state and amount are
 # those of the call that succeeded.
 _AUTHORISATIONS = check(
+    FindingKind.CALL_CONTRADICTS_PAYMENT,
     """
     SELECT c.idempotency_key, c.kind, c.outcome, p.id, p.state
       FROM provider_calls c LEFT JOIN payments p ON p.id = c.subject_id
@@ -38,10 +37,6 @@ _AUTHORISATIONS = check(
                    WHEN 'void' THEN p.state <> 'FAILED'
                    ELSE c.request ->> 'amount' IS DISTINCT FROM p.amount_captured::text END)""",
     "idempotency_key",
-    lambda row: (
-        f"payment {row.id} is {row.state}, but the {row.kind} {row.idempotency_key} of it"
-        + (f" came to: {row.outcome}" if row.outcome else " is open")
-    ),
 )
 
 CALLED_ONCE: Final = (_NUMBERED, _AUTHORISATIONS)

@@ -1,14 +1,13 @@
 """A check of stored promises: one statement over all rows, whose every row is a finding."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, TextClause, text
+from sqlalchemy import Connection, TextClause
 
-from billing.rules.money import Money, format_money
-
-SHOWN_MAX: Final = 20
+from billing.rules.promises import Finding, FindingKind
+from billing.store.findings import finding_rows, found
 
 # States of a payment whose money was captured.
 PAID_STATES: Final = "('CAPTURED', 'SETTLED', 'REFUNDED')"
@@ -24,32 +23,17 @@ def in_list(words: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A statement whose every row is a finding; `words` puts it into a sentence."""
+    """A statement whose every row is a finding of this kind; its columns are the facts."""
 
+    kind: FindingKind
     statement: TextClause
-    words: Callable[[Row[Any]], str]
 
-    def run(self, conn: Connection, params: Mapping[str, Any]) -> Iterator[str]:
-        """Yield the findings, at most `SHOWN_MAX` of them and then how many more there are."""
-        rows = conn.execute(self.statement, {**params, "shown_max": SHOWN_MAX}).all()
-        for row in rows:
-            yield self.words(row)
-        if rows and rows[0].found > len(rows):
-            yield f"and {rows[0].found - len(rows):,} more of this kind"
+    def run(self, conn: Connection, params: Mapping[str, Any]) -> Iterator[Finding]:
+        """Yield the first findings, and then how many more there are."""
+        for facts, more in found(conn, self.statement, params):
+            yield Finding(self.kind, facts, more)
 
 
-def check(select: str, order: str, words: Callable[[Row[Any]], str]) -> Check:
+def check(kind: FindingKind, select: str, order: str) -> Check:
     """Return the check that finds the rows of `select`, in this order."""
-    statement = (
-        f"SELECT *, count(*) OVER () AS found FROM ({select}) finding"  # noqa: S608  our constants
-        f" ORDER BY {order} LIMIT :shown_max"
-    )
-    return Check(text(statement), words)
-
-
-def in_words(amount: Any, currency: str | None) -> str:
-    """Write an amount for a person, also an impossible one."""
-    try:
-        return format_money(Money(int(amount or 0), currency or ""))
-    except ValueError:  # an unknown currency is itself a part of the finding
-        return f"{amount} minor units of {currency}"
+    return Check(kind, finding_rows(select, order))

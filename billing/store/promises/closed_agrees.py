@@ -1,14 +1,18 @@
 """Promise 4: a closed cycle is one where our books, the invoice and the provider agree."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
-from billing.store.promises.check import check, in_words
+from billing.rules.promises import FindingKind
+from billing.store.promises.check import check
+from billing.store.rows import reader
 
 _CLOSED_UNRESOLVED = check(
+    FindingKind.CLOSED_UNRESOLVED,
     """
     SELECT c.subscription_id, c.n, i.number, i.status, p.state, p.confirmed_at, p.settled_at
       FROM cycles c
@@ -19,15 +23,10 @@ _CLOSED_UNRESOLVED = check(
                                                    AND p.settled_at IS NOT NULL)
             OR i.status IN ('void', 'uncollectible') AND p.state = 'FAILED') IS NOT TRUE""",
     "subscription_id, n",
-    lambda row: (
-        f"cycle {row.n} of subscription {row.subscription_id} is closed, but invoice {row.number}"
-        f" is {row.status}, its payment {row.state or 'missing'}"
-        f"{'' if row.confirmed_at else ' and not confirmed by the provider'}"
-        f"{'' if row.settled_at else ' and not settled'}"
-    ),
 )
 
 _CLOSED_OWING = check(
+    FindingKind.CLOSED_OWING,
     """
     SELECT c.subscription_id, c.n, l.currency, sum(l.amount) AS owed
       FROM cycles c
@@ -37,13 +36,10 @@ _CLOSED_OWING = check(
      WHERE c.state = 'closed'
      GROUP BY c.subscription_id, c.n, l.currency HAVING sum(l.amount) <> 0""",
     "subscription_id, n",
-    lambda row: (
-        f"cycle {row.n} of subscription {row.subscription_id} is closed with"
-        f" {in_words(row.owed, row.currency)} receivable"
-    ),
 )
 
 _CLOSED_UNDECIDED = check(
+    FindingKind.CLOSED_UNDECIDED,
     """
     SELECT c.subscription_id, c.n, a.n AS attempt
       FROM attempts a
@@ -52,13 +48,10 @@ _CLOSED_UNDECIDED = check(
       JOIN cycles c ON c.id = i.cycle_id
      WHERE a.finished_at IS NULL AND c.state = 'closed'""",
     "subscription_id, n",
-    lambda row: (
-        f"cycle {row.n} of subscription {row.subscription_id} is closed while attempt {row.attempt}"
-        " of its payment is open"
-    ),
 )
 
 _CLOSED_WITH_BREAK = check(
+    FindingKind.CLOSED_WITH_BREAK,
     """
     SELECT c.subscription_id, c.n, b.id, b.kind
       FROM breaks b
@@ -67,10 +60,6 @@ _CLOSED_WITH_BREAK = check(
       JOIN cycles c ON c.id = coalesce(b.cycle_id, i.cycle_id)
      WHERE b.resolved_at IS NULL AND c.state = 'closed'""",
     "subscription_id, n, id",
-    lambda row: (
-        f"cycle {row.n} of subscription {row.subscription_id} is closed, and break {row.id}"
-        f" ({row.kind}) is open"
-    ),
 )
 
 CLOSED_AGREES: Final = (
@@ -98,9 +87,22 @@ _CLOSED = text(
 )
 
 
-def closed_cycles(conn: Connection, batch: int) -> Iterator[Sequence[Row[Any]]]:
+@dataclass(frozen=True, slots=True)
+class ClosedCycle:
+    """A closed cycle, with the digest it was closed with."""
+
+    id: UUID
+    subscription_id: UUID
+    n: int
+    digest: str
+
+
+_closed = reader(ClosedCycle)
+
+
+def closed_cycles(conn: Connection, batch: int) -> Iterator[Sequence[ClosedCycle]]:
     """Yield the closed cycles with the digests they were closed with, `batch` at a time."""
     after = UUID(int=0)
     while rows := conn.execute(_CLOSED, {"after": after, "batch": batch}).all():
-        yield rows
+        yield [_closed(row) for row in rows]
         after = rows[-1].id

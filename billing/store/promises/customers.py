@@ -2,10 +2,12 @@
 
 from typing import Final
 
+from billing.rules.promises import FindingKind
 from billing.store.promises.check import check
 
 # An entry of a cycle, of a customer's account, of a refund or a dispute is that customer's.
 ANOTHER_CUSTOMER: Final = check(
+    FindingKind.OTHER_CUSTOMER,
     """
     SELECT 'cycle' AS what, c.id::text AS id FROM cycles c
       JOIN subscriptions s ON s.id = c.subscription_id
@@ -32,5 +34,4 @@ ANOTHER_CUSTOMER: Final = check(
       JOIN ledger.accounts o ON o.id = l.account_id AND o.owner_id IS NOT NULL
      WHERE e.customer_id IS DISTINCT FROM o.owner_id""",
     "what, id",
-    lambda row: f"{row.what} {row.id} is filed under another customer than what it belongs to",
 )

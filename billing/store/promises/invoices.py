@@ -3,9 +3,12 @@
 
 from typing import Final
 
-from billing.store.promises.check import PAID_STATES, STANDS, check, in_words
+from billing.ledger.keys import EntryKind
+from billing.rules.promises import FindingKind
+from billing.store.promises.check import PAID_STATES, STANDS, check
 
 _CAPTURE_BOOKED = check(
+    FindingKind.CAPTURE_ENTRY,
     f"""
     SELECT coalesce(p.id, j.payment) AS id, p.state, coalesce(p.currency, j.currency) AS currency,
            p.amount_captured, coalesce(j.entries, 0) AS entries, coalesce(j.amount, 0) AS booked
@@ -17,21 +20,17 @@ _CAPTURE_BOOKED = check(
              FROM ledger.entries e
              JOIN ledger.postings l ON l.entry_id = e.id
              JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'psp_clearing'
-            WHERE e.kind = 'payment_captured' AND {STANDS}
+            WHERE e.kind = '{EntryKind.PAYMENT_CAPTURED}' AND {STANDS}
             GROUP BY 1) j
         ON j.payment = p.id
      WHERE p.id IS NULL OR j.entries IS DISTINCT FROM 1
         OR j.amount <> p.amount_captured OR j.currency <> p.currency""",
     "id",
-    lambda row: (
-        f"payment {row.id} is {row.state or 'not captured'} with"
-        f" {in_words(row.amount_captured, row.currency)} captured; the journal has {row.entries}"
-        f" payment_captured entry(s) over {in_words(row.booked, row.currency)}"
-    ),
 )
 
 _INVOICE_BOOKED = check(
-    """
+    FindingKind.INVOICE_ENTRY,
+    f"""
     SELECT coalesce(i.id, j.invoice) AS id, i.number, coalesce(i.currency, j.currency) AS currency,
            i.total, coalesce(j.entries, 0) AS entries, coalesce(j.receivable, 0) AS booked
       FROM (SELECT id::text AS id, number, currency, net, tax, total, customer_id
@@ -46,44 +45,37 @@ _INVOICE_BOOKED = check(
              FROM ledger.entries e
              JOIN ledger.postings l ON l.entry_id = e.id
              JOIN ledger.accounts a ON a.id = l.account_id
-            WHERE e.kind = 'invoice_issued'
+            WHERE e.kind = '{EntryKind.INVOICE_ISSUED}'
             GROUP BY 1) j
         ON j.invoice = i.id
      WHERE i.id IS NULL OR j.entries IS DISTINCT FROM 1 OR j.currency <> i.currency
         OR j.receivable IS DISTINCT FROM i.total OR coalesce(j.net, 0) <> i.net
         OR coalesce(j.tax, 0) <> i.tax OR j.owner IS DISTINCT FROM i.customer_id""",
     "id",
-    lambda row: (
-        f"invoice {row.number or row.id} over {in_words(row.total, row.currency)}: the journal has"
-        f" {row.entries} invoice_issued entry(s) over {in_words(row.booked, row.currency)},"
-        " or splits or owns it otherwise"
-    ),
 )
 
 _TAKEN_BACK = check(
+    FindingKind.INVOICE_END_ENTRY,
     f"""
     SELECT i.number, i.status, coalesce(j.write_offs, 0) AS write_offs,
            coalesce(j.voids, 0) AS voids
       FROM invoices i
       LEFT JOIN (
            SELECT split_part(e.source_key, ':', 2) AS invoice,
-                  count(*) FILTER (WHERE e.kind = 'write_off') AS write_offs,
-                  count(*) FILTER (WHERE e.kind = 'invoice_voided') AS voids
+                  count(*) FILTER (WHERE e.kind = '{EntryKind.WRITE_OFF}') AS write_offs,
+                  count(*) FILTER (WHERE e.kind = '{EntryKind.INVOICE_VOIDED}') AS voids
              FROM ledger.entries e
-            WHERE e.kind IN ('write_off', 'invoice_voided') AND {STANDS}
+            WHERE e.kind IN ('{EntryKind.WRITE_OFF}', '{EntryKind.INVOICE_VOIDED}') AND {STANDS}
             GROUP BY 1) j
         ON j.invoice = i.id::text
      WHERE i.total > 0
        AND ((i.status = 'uncollectible')::int <> coalesce(j.write_offs, 0)
             OR (i.status = 'void')::int <> coalesce(j.voids, 0))""",
     "number",
-    lambda row: (
-        f"invoice {row.number} is {row.status}, but the journal has {row.write_offs} write-off(s)"
-        f" and {row.voids} void entry(s) of it that stand"
-    ),
 )
 
 _INVOICE_AND_PAYMENT = check(
+    FindingKind.INVOICE_AND_PAYMENT,
     f"""
     SELECT i.number, i.status, i.total, i.currency, p.state, p.amount, p.currency AS paid_in
       FROM invoices i LEFT JOIN payments p ON p.invoice_id = i.id
@@ -95,17 +87,10 @@ _INVOICE_AND_PAYMENT = check(
                         OR p.state IN {PAID_STATES} AND i.status = 'paid'
                         OR p.state = 'FAILED' AND i.status IN ('void', 'uncollectible')))""",
     "number",
-    lambda row: (
-        f"invoice {row.number} over {in_words(row.total, row.currency)} is {row.status}, its"
-        + (
-            f" payment over {in_words(row.amount, row.paid_in)} is {row.state}"
-            if row.state
-            else " payment is missing"
-        )
-    ),
 )
 
 _LINES = check(
+    FindingKind.INVOICE_LINES,
     """
     SELECT i.number, i.net, i.currency, coalesce(l.amount, 0) AS amount
       FROM invoices i
@@ -113,23 +98,16 @@ _LINES = check(
                   GROUP BY invoice_id) l ON l.invoice_id = i.id
      WHERE i.net <> coalesce(l.amount, 0)""",
     "number",
-    lambda row: (
-        f"invoice {row.number} has a net of {in_words(row.net, row.currency)}, its lines add up to"
-        f" {in_words(row.amount, row.currency)}"
-    ),
 )
 
 _CYCLE_AND_INVOICE = check(
+    FindingKind.CYCLE_AND_INVOICE,
     """
     SELECT c.subscription_id, c.n, c.kind, i.number
       FROM cycles c LEFT JOIN invoices i ON i.cycle_id = c.id
      WHERE (c.kind = 'regular') <> (i.id IS NOT NULL)
         OR i.subscription_id <> c.subscription_id""",
     "subscription_id, n",
-    lambda row: (
-        f"cycle {row.n} of subscription {row.subscription_id} is {row.kind} and has"
-        f" {'invoice ' + row.number if row.number else 'no invoice'}"
-    ),
 )
 
 INVOICED_AND_CAPTURED: Final = (

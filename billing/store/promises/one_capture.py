@@ -5,8 +5,9 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from billing.rules.payments import TRANSITIONS
+from billing.rules.promises import FindingKind
 from billing.store.promises.calls import CALLED_ONCE
-from billing.store.promises.check import PAID_STATES, check, in_words
+from billing.store.promises.check import PAID_STATES, check
 
 LEGAL_COLUMNS: Final[Mapping[str, Sequence[str]]] = {
     "legal_from": [str(a) for (a, _), causes in TRANSITIONS.items() for _cause in causes],
@@ -15,16 +16,17 @@ LEGAL_COLUMNS: Final[Mapping[str, Sequence[str]]] = {
 }
 
 _CAPTURED_TWICE = check(
+    FindingKind.CAPTURED_TWICE,
     """
     SELECT i.cycle_id, count(*) AS payments
       FROM payments p JOIN invoices i ON i.id = p.invoice_id
      WHERE p.captured_at IS NOT NULL OR p.amount_captured > 0
      GROUP BY i.cycle_id HAVING count(*) > 1""",
     "cycle_id",
-    lambda row: f"cycle {row.cycle_id} has {row.payments} captured payments",
 )
 
 _CAPTURED_AMOUNT = check(
+    FindingKind.CAPTURED_AMOUNT,
     f"""
     SELECT id, state, amount, amount_captured, currency, captured_at FROM payments
      WHERE NOT CASE WHEN state NOT IN {PAID_STATES} THEN amount_captured = 0
@@ -32,13 +34,10 @@ _CAPTURED_AMOUNT = check(
                     ELSE amount_captured = amount END
         OR (state IN {PAID_STATES}) <> (captured_at IS NOT NULL)""",
     "id",
-    lambda row: (
-        f"payment {row.id} is {row.state} over {in_words(row.amount, row.currency)}"
-        f" with {in_words(row.amount_captured, row.currency)} captured"
-    ),
 )
 
 _SHARED_AT_PROVIDER = check(
+    FindingKind.SHARED_AT_PROVIDER,
     """
     SELECT 'payment' AS kind, provider_payment_id AS id, count(*) AS payments
       FROM payments WHERE provider_payment_id IS NOT NULL
@@ -48,10 +47,10 @@ _SHARED_AT_PROVIDER = check(
       FROM payments WHERE provider_charge_id IS NOT NULL
      GROUP BY provider_charge_id HAVING count(*) > 1""",
     "kind, id",
-    lambda row: f"{row.payments} payments name the provider's {row.kind} {row.id}",
 )
 
 _HISTORY = check(
+    FindingKind.HISTORY_BROKEN,
     """
     SELECT h.* FROM (
       SELECT t.id, t.payment_id, t.from_state, t.to_state, t.cause,
@@ -63,13 +62,10 @@ _HISTORY = check(
         ON (legal.from_state, legal.to_state, legal.cause) = (h.from_state, h.to_state, h.cause)
      WHERE h.from_state <> h.stood_at OR legal.cause IS NULL""",
     "payment_id, id",
-    lambda row: (
-        f"payment {row.payment_id}: its history says {row.from_state} -> {row.to_state}"
-        f" ({row.cause}) when it was {row.stood_at}"
-    ),
 )
 
 _STATE = check(
+    FindingKind.STATE_NOT_IN_HISTORY,
     """
     SELECT p.id, p.state, coalesce(t.to_state, 'CREATED') AS ends_at
       FROM payments p
@@ -78,10 +74,10 @@ _STATE = check(
         ON t.payment_id = p.id
      WHERE p.state <> coalesce(t.to_state, 'CREATED')""",
     "id",
-    lambda row: f"payment {row.id} is {row.state}, but its history ends at {row.ends_at}",
 )
 
 _ATTEMPTS = check(
+    FindingKind.ATTEMPTS_MISCOUNTED,
     f"""
     SELECT * FROM (
       SELECT p.id, p.state, p.capture_method, p.attempt_n, coalesce(a.attempts, 0) AS attempts,
@@ -104,15 +100,11 @@ _ATTEMPTS = check(
               SELECT FROM payment_transitions t
                WHERE t.payment_id = counted.id AND t.cause = 'forced_correction'))""",
     "id",
-    lambda row: (
-        f"payment {row.id} is {row.state} at attempt {row.attempt_n}, but has {row.attempts}"
-        f" attempt(s) numbered {row.first} to {row.last}, {row.open} open,"
-        f" {row.succeeded} succeeded"
-    ),
 )
 
 # What was sent: the key ends in the attempt's number, and asks for what the payment collects.
 _REQUESTS = check(
+    FindingKind.REQUEST_DIFFERS,
     """
     SELECT a.payment_id, a.n, a.idempotency_key, a.request, p.amount, p.currency
       FROM attempts a JOIN payments p ON p.id = a.payment_id
@@ -122,11 +114,6 @@ _REQUESTS = check(
         OR a.request ->> 'currency' IS DISTINCT FROM p.currency
         OR a.request -> 'metadata' ->> 'payment' IS DISTINCT FROM p.id::text""",
     "payment_id, n",
-    lambda row: (
-        f"attempt {row.n} of payment {row.payment_id} (key {row.idempotency_key}) was sent as"
-        f" {row.request.get('amount')} {row.request.get('currency')}, the payment is"
-        f" {in_words(row.amount, row.currency)}"
-    ),
 )
 
 CAPTURED_ONCE: Final = (

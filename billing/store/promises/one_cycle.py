@@ -1,23 +1,26 @@
 """Promise 1: one cycle a period."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
-from typing import Any
+from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
+from billing.rules.periods import Anchor, Schedule
+from billing.rules.promises import FindingKind
 from billing.store.promises.check import check
+from billing.store.rows import reader
+from plans.terms import Cadence
 
 RENEWAL_OVERDUE = check(
+    FindingKind.RENEWAL_OVERDUE,
     """
     SELECT id, next_n, renews_at FROM subscriptions
      WHERE parked_at IS NULL AND renews_at IS NOT NULL AND renews_at <= :overdue""",
     "renews_at, id",
-    lambda row: (
-        f"subscription {row.id}: cycle {row.next_n} is due since {row.renews_at:%Y-%m-%d %H:%M} UTC"
-        " and not opened"
-    ),
 )
 
 _SCHEDULES = text(
@@ -30,12 +33,62 @@ _SCHEDULES = text(
 )
 
 
-def schedules_with_cycles(conn: Connection, batch: int) -> Iterator[Sequence[Row[Any]]]:
-    """Yield, a subscription at a time, what its cycles are computed from and the cycles it has.
+@dataclass(frozen=True, slots=True)
+class ScheduledCycle:
+    """A cycle as it is compared with its subscription's schedule."""
+
+    n: int
+    kind: str
+    period_start: datetime
+    period_end: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Scheduled:
+    """A subscription: what its cycles are computed from, and the cycles it has, in order."""
+
+    id: UUID
+    anchor_local: datetime
+    zone: str
+    every: str
+    trial: str | None
+    anchor_day: int | None
+    next_n: int
+    renews_at: datetime | None
+    cycles: tuple[ScheduledCycle, ...]
+
+    @property
+    def schedule(self) -> Schedule:
+        """The value every boundary is computed from. Raises: ValueError where it makes none."""
+        return Schedule(
+            anchor=Anchor(self.anchor_local, self.zone),
+            cadence=Cadence.parse(self.every),
+            trial=Cadence.parse(self.trial) if self.trial else None,
+            anchor_day=self.anchor_day,
+        )
+
+
+_cycle = reader(ScheduledCycle)
+
+
+def schedules_with_cycles(conn: Connection, batch: int) -> Iterator[Scheduled]:
+    """Yield each subscription with its cycles.
 
     Read through a cursor of the server, `batch` rows a fetch: nothing is held in memory.
     """
     options = {"stream_results": True, "yield_per": batch}
     with conn.execute(_SCHEDULES, execution_options=options) as rows:
         for _, group in groupby(rows, key=attrgetter("id")):
-            yield list(group)
+            of_one = list(group)
+            head = of_one[0]
+            yield Scheduled(
+                id=head.id,
+                anchor_local=head.anchor_local,
+                zone=head.zone,
+                every=head.every,
+                trial=head.trial,
+                anchor_day=head.anchor_day,
+                next_n=head.next_n,
+                renews_at=head.renews_at,
+                cycles=tuple(_cycle(row) for row in of_one if row.n is not None),
+            )

@@ -3,9 +3,14 @@
 
 from typing import Final
 
-from billing.store.promises.check import STANDS, check, in_words
+from billing.ledger.keys import EntryKind
+from billing.rules.promises import FindingKind
+from billing.store.promises.check import STANDS, check, in_list
+
+_KINDS: Final = in_list((EntryKind.REFUND_REQUESTED, EntryKind.REFUND_SUCCEEDED))
 
 _REFUNDS_COUNTED = check(
+    FindingKind.REFUNDS_ADD_UP,
     """
     SELECT p.id, p.state, p.currency, p.amount_captured, p.amount_refunded,
            coalesce(r.standing, 0) AS standing, coalesce(r.succeeded, 0) AS succeeded,
@@ -24,16 +29,10 @@ _REFUNDS_COUNTED = check(
         OR p.amount_refunded + coalesce(d.lost, 0) > p.amount_captured
            AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = p.id)""",
     "id",
-    lambda row: (
-        f"payment {row.id} is {row.state} with {in_words(row.amount_captured, row.currency)}"
-        f" captured and counts {in_words(row.amount_refunded, row.currency)} refunded; its refunds"
-        f" add up to {in_words(row.standing, row.currency)},"
-        f" {in_words(row.succeeded, row.currency)} of them succeeded, and"
-        f" {in_words(row.lost, row.currency)} were lost in disputes"
-    ),
 )
 
 _REFUND_BOOKED = check(
+    FindingKind.REFUND_ENTRY,
     f"""
     SELECT coalesce(r.id, j.refund) AS id, r.state, coalesce(r.currency, j.currency) AS currency,
            r.amount, coalesce(j.asked, 0) AS asked, coalesce(j.paid, 0) AS paid
@@ -46,13 +45,13 @@ _REFUND_BOOKED = check(
                   sum(l.amount) FILTER (WHERE a.code = 'refunds_contra') AS recognised,
                   sum(l.amount) FILTER (WHERE a.code = 'deferred_revenue') AS deferred,
                   sum(l.amount) FILTER (WHERE a.code = 'tax_payable') AS tax,
-                  -sum(l.amount) FILTER (WHERE e.kind = 'refund_requested'
+                  -sum(l.amount) FILTER (WHERE e.kind = '{EntryKind.REFUND_REQUESTED}'
                                            AND a.code = 'refund_payable') AS asked,
                   -sum(l.amount) FILTER (WHERE a.code = 'psp_clearing') AS paid
              FROM ledger.entries e
              JOIN ledger.postings l ON l.entry_id = e.id
              JOIN ledger.accounts a ON a.id = l.account_id
-            WHERE e.kind IN ('refund_requested', 'refund_succeeded') AND {STANDS}
+            WHERE e.kind IN {_KINDS} AND {STANDS}
             GROUP BY 1) j
         ON j.refund = r.id
      WHERE r.id IS NULL OR j.currency <> r.currency
@@ -62,11 +61,6 @@ _REFUND_BOOKED = check(
         OR coalesce(j.tax, 0) <> r.tax * r.stands
         OR coalesce(j.paid, 0) <> r.amount * r.succeeded""",
     "id",
-    lambda row: (
-        f"refund {row.id} over {in_words(row.amount, row.currency)} is"
-        f" {row.state or 'not there'}; the journal has {in_words(row.asked, row.currency)} of it"
-        f" promised and {in_words(row.paid, row.currency)} paid, or splits it otherwise"
-    ),
 )
 
 REFUNDED: Final = (_REFUNDS_COUNTED, _REFUND_BOOKED)

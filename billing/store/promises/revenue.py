@@ -3,10 +3,15 @@
 
 from typing import Final
 
-from billing.store.promises.check import STANDS, check, in_words
+from billing.ledger.keys import EntryKind
+from billing.rules.promises import FindingKind
+from billing.store.promises.check import STANDS, check, in_list
+
+_TAKEN_BACK: Final = in_list((EntryKind.WRITE_OFF, EntryKind.INVOICE_VOIDED))
 
 _RECOGNITION_BOOKED = check(
-    """
+    FindingKind.RECOGNITION_ENTRY,
+    f"""
     SELECT coalesce(r.invoice, j.invoice) AS invoice, coalesce(i.number, '?') AS number,
            coalesce(i.currency, j.currency) AS currency, coalesce(r.amount, 0) AS amount,
            coalesce(j.amount, 0) AS booked
@@ -19,17 +24,13 @@ _RECOGNITION_BOOKED = check(
              FROM ledger.entries e
              JOIN ledger.postings l ON l.entry_id = e.id
              JOIN ledger.accounts a ON a.id = l.account_id
-            WHERE e.kind IN ('revenue_recognized', 'recognition_taken_back')
+            WHERE e.kind IN ('{EntryKind.REVENUE_RECOGNIZED}', '{EntryKind.RECOGNITION_TAKEN_BACK}')
             GROUP BY 1) j
         ON j.invoice = r.invoice
       LEFT JOIN invoices i ON i.id::text = coalesce(r.invoice, j.invoice)
      WHERE r.amount IS DISTINCT FROM j.amount OR r.steps IS DISTINCT FROM j.steps
         OR j.currency IS DISTINCT FROM i.currency""",
     "invoice",
-    lambda row: (
-        f"of invoice {row.number} ({row.invoice}) {in_words(row.amount, row.currency)} are"
-        f" recognised, the journal has {in_words(row.booked, row.currency)}"
-    ),
 )
 
 # What is left of each invoice: recognised + deferred + given back + written off = invoiced.
@@ -53,26 +54,20 @@ _LEFT = f"""
                    FROM ledger.entries e
                    JOIN ledger.postings l ON l.entry_id = e.id
                    JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'deferred_revenue'
-                  WHERE e.kind IN ('write_off', 'invoice_voided') AND {STANDS}
+                  WHERE e.kind IN {_TAKEN_BACK} AND {STANDS}
                   GROUP BY 1) w ON w.invoice = i.id::text"""
 
 _INVOICED_ADDS_UP = check(
+    FindingKind.INVOICE_ADDS_UP,
     f"""
     SELECT * FROM ({_LEFT}) standing
      WHERE deferred < 0
         OR deferred > 0 AND (status IN ('void', 'uncollectible') OR recognise_at IS NULL)""",
     "number",
-    lambda row: (
-        f"invoice {row.number} over {in_words(row.net, row.currency)} is {row.status}:"
-        f" {in_words(row.recognised, row.currency)} recognised,"
-        f" {in_words(row.given_back, row.currency)} given back,"
-        f" {in_words(row.given_up, row.currency)} given up, which leaves"
-        f" {in_words(row.deferred, row.currency)} that"
-        + (" never was" if row.deferred < 0 else " nobody will recognise")
-    ),
 )
 
 _DEFERRED_ADDS_UP = check(
+    FindingKind.DEFERRED_ADDS_UP,
     f"""
     SELECT coalesce(o.currency, j.currency) AS currency, coalesce(o.deferred, 0) AS deferred,
            coalesce(j.deferred, 0) AS booked
@@ -83,10 +78,6 @@ _DEFERRED_ADDS_UP = check(
         ON j.currency = o.currency
      WHERE coalesce(o.deferred, 0) <> coalesce(j.deferred, 0)""",
     "currency",
-    lambda row: (
-        f"all invoices leave {in_words(row.deferred, row.currency)} to be recognised, the journal"
-        f" has {in_words(row.booked, row.currency)} deferred"
-    ),
 )
 
 EARNED: Final = (_RECOGNITION_BOOKED, _INVOICED_ADDS_UP, _DEFERRED_ADDS_UP)

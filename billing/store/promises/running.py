@@ -5,16 +5,17 @@ from typing import Any
 
 from sqlalchemy import Connection, text
 
+from billing.rules.promises import Finding
 from billing.store.promises.check import Check
 from billing.store.promises.one_capture import LEGAL_COLUMNS
 
 
 def findings(
     conn: Connection, checks: Sequence[Check], params: Mapping[str, Any] | None = None
-) -> list[str]:
+) -> list[Finding]:
     """Run the checks and return their findings, in their order."""
     given = {**LEGAL_COLUMNS, **(params or {})}
-    return [words for check in checks for words in check.run(conn, given)]
+    return [finding for check in checks for finding in check.run(conn, given)]
 
 
 _COUNTS = {

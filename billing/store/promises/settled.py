@@ -4,10 +4,12 @@
 from typing import Final
 
 from billing.ledger.keys import EntryKind
+from billing.rules.promises import FindingKind
 from billing.rules.reconciliation import DISPUTES, OF_CUSTOMERS, MovementKind, RowOutcome
-from billing.store.promises.check import STANDS, check, in_list, in_words
+from billing.store.promises.check import STANDS, check, in_list
 
 _FEE_BOOKED = check(
+    FindingKind.FEE_ENTRY,
     f"""
     SELECT coalesce(r.id, j.id) AS id, coalesce(r.currency, j.currency) AS currency,
            coalesce(r.fee, 0) AS fee, coalesce(j.fee, 0) AS booked
@@ -22,19 +24,16 @@ _FEE_BOOKED = check(
              FROM ledger.entries e
              JOIN ledger.postings l ON l.entry_id = e.id
              JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'psp_fees'
-            WHERE e.kind = 'fee_settled' AND {STANDS}
+            WHERE e.kind = '{EntryKind.FEE_SETTLED}' AND {STANDS}
             GROUP BY 1) j
         ON j.id = r.id
      WHERE coalesce(r.fee, 0) <> coalesce(j.fee, 0) OR j.currency <> r.currency""",
     "id",
-    lambda row: (
-        f"of {row.id} the provider kept {in_words(row.fee, row.currency)}, the journal has"
-        f" {in_words(row.booked, row.currency)}"
-    ),
 )
 
 # An exchange has two sides, each in its own currency; only exchanges post to `fx_position`.
 _EXCHANGE_BOOKED = check(
+    FindingKind.EXCHANGE_ENTRY,
     f"""
     SELECT coalesce(x.source_key, j.source_key, r.source_key) AS id, x.from_amount,
            x.from_currency, x.to_amount, x.to_currency, j.sides::text AS sides
@@ -44,7 +43,7 @@ _EXCHANGE_BOOKED = check(
              FROM ledger.entries e
              JOIN ledger.postings l ON l.entry_id = e.id
              JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'fx_position'
-            WHERE e.kind = 'fx_event' AND {STANDS}
+            WHERE e.kind = '{EntryKind.FX_EVENT}' AND {STANDS}
             GROUP BY 1) j
         ON j.source_key = x.source_key
       FULL JOIN (
@@ -58,16 +57,6 @@ _EXCHANGE_BOOKED = check(
              x.from_currency, x.from_amount, x.to_currency, -x.to_amount) END
         OR r.source_key IS NOT NULL AND x.source_key IS NULL""",
     "id",
-    lambda row: (
-        f"{row.id} exchanged "
-        + (
-            "money of which nothing is written down"
-            if row.from_currency is None
-            else f"{in_words(row.from_amount, row.from_currency)} for"
-            f" {in_words(row.to_amount, row.to_currency)}"
-        )
-        + f"; the journal has {row.sides or 'nothing of it'}"
-    ),
 )
 
 SETTLED: Final = (_FEE_BOOKED, _EXCHANGE_BOOKED)

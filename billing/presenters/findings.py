@@ -1,0 +1,234 @@
+"""The findings of a proof, in sentences."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from billing.ledger.findings import LedgerFinding
+from billing.presenters import ledger_findings
+from billing.presenters.text import amount
+from billing.rules.promises import Finding, FindingKind
+
+Facts = Mapping[str, Any]
+
+
+def in_words(finding: Finding | LedgerFinding) -> str:
+    """Return a finding as a sentence."""
+    if isinstance(finding, LedgerFinding):
+        subject, what = ledger_findings.subject(finding), ledger_findings.what(finding)
+        return f"ledger, {finding.check}: {subject}: {what}"
+    if finding.more:
+        return f"and {finding.more:,} more {_PLURALS.get(finding.kind, 'of this kind')}"
+    return _WORDS[finding.kind](finding.facts)
+
+
+# Kinds that are counted together with others.
+_PLURALS: Final[Mapping[FindingKind, str]] = {
+    FindingKind.CYCLE_OFF_SCHEDULE: "cycles that aren't where their schedule puts them",
+    FindingKind.DIGEST_DIFFERS: "cycles whose digest differs",
+}
+
+_WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
+    FindingKind.SCHEDULE_UNUSABLE: lambda row: (
+        f"subscription {row['subscription']}: its schedule can't be computed: {row['error']}"
+    ),
+    FindingKind.CYCLES_MISSING: lambda row: (
+        f"subscription {row['subscription']}: the next cycle is number {row['next_n']}, but it"
+        f" has"
+        f" {row['cycles']} cycles"
+        + (f", without number {row['missing']}" if row["missing"] is not None else "")
+    ),
+    FindingKind.CYCLE_OFF_SCHEDULE: lambda row: (
+        f"subscription {row['subscription']}: cycle {row['n']} runs from {row['starts']} to"
+        f" {row['ends']}, its schedule says {row['due_start']} to {row['due_end']}"
+    ),
+    FindingKind.CYCLE_OF_OTHER_KIND: lambda row: (
+        f"subscription {row['subscription']}: cycle {row['n']} is {row['kind']}, its schedule"
+        f" says"
+        f" {row['due_kind']}"
+    ),
+    FindingKind.RENEWAL_OFF_SCHEDULE: lambda row: (
+        f"subscription {row['subscription']} renews at {row['renews_at']}, but cycle"
+        f" {row['next_n']}"
+        f" starts at {row['due']}"
+    ),
+    FindingKind.RENEWAL_OVERDUE: lambda row: (
+        f"subscription {row['id']}: cycle {row['next_n']} is due since"
+        f" {row['renews_at']:%Y-%m-%d %H:%M} UTC"
+        " and not opened"
+    ),
+    FindingKind.CAPTURED_TWICE: lambda row: (
+        f"cycle {row['cycle_id']} has {row['payments']} captured payments"
+    ),
+    FindingKind.CAPTURED_AMOUNT: lambda row: (
+        f"payment {row['id']} is {row['state']} over {amount(row['amount'], row['currency'])}"
+        f" with {amount(row['amount_captured'], row['currency'])} captured"
+    ),
+    FindingKind.SHARED_AT_PROVIDER: lambda row: (
+        f"{row['payments']} payments name the provider's {row['kind']} {row['id']}"
+    ),
+    FindingKind.HISTORY_BROKEN: lambda row: (
+        f"payment {row['payment_id']}: its history says {row['from_state']} -> {row['to_state']}"
+        f" ({row['cause']}) when it was {row['stood_at']}"
+    ),
+    FindingKind.STATE_NOT_IN_HISTORY: lambda row: (
+        f"payment {row['id']} is {row['state']}, but its history ends at {row['ends_at']}"
+    ),
+    FindingKind.ATTEMPTS_MISCOUNTED: lambda row: (
+        f"payment {row['id']} is {row['state']} at attempt {row['attempt_n']}, but has"
+        f" {row['attempts']}"
+        f" attempt(s) numbered {row['first']} to {row['last']}, {row['open']} open,"
+        f" {row['succeeded']} succeeded"
+    ),
+    FindingKind.REQUEST_DIFFERS: lambda row: (
+        f"attempt {row['n']} of payment {row['payment_id']} (key {row['idempotency_key']}) was"
+        f" sent as"
+        f" {row['request'].get('amount')} {row['request'].get('currency')}, the payment is"
+        f" {amount(row['amount'], row['currency'])}"
+    ),
+    FindingKind.CALLS_MISCOUNTED: lambda row: (
+        f"{row['subject_id']} has {row['calls']} {row['kind']} call(s) numbered up to"
+        f" {row['last']},"
+        f" {row['open']} open"
+    ),
+    FindingKind.CALL_CONTRADICTS_PAYMENT: lambda row: (
+        f"payment {row['id']} is {row['state']}, but the {row['kind']} {row['idempotency_key']}"
+        f" of it" + (f" came to: {row['outcome']}" if row["outcome"] else " is open")
+    ),
+    FindingKind.OTHER_CUSTOMER: lambda row: (
+        f"{row['what']} {row['id']} is filed under another customer than what it belongs to"
+    ),
+    FindingKind.CYCLE_AND_INVOICE: lambda row: (
+        f"cycle {row['n']} of subscription {row['subscription_id']} is {row['kind']} and has"
+        f" {'invoice ' + row['number'] if row['number'] else 'no invoice'}"
+    ),
+    FindingKind.INVOICE_LINES: lambda row: (
+        f"invoice {row['number']} has a net of {amount(row['net'], row['currency'])}, its lines"
+        f" add up to"
+        f" {amount(row['amount'], row['currency'])}"
+    ),
+    FindingKind.INVOICE_AND_PAYMENT: lambda row: (
+        f"invoice {row['number']} over {amount(row['total'], row['currency'])} is"
+        f" {row['status']}, its"
+        + (
+            f" payment over {amount(row['amount'], row['paid_in'])} is {row['state']}"
+            if row["state"]
+            else " payment is missing"
+        )
+    ),
+    FindingKind.INVOICE_ENTRY: lambda row: (
+        f"invoice {row['number'] or row['id']} over {amount(row['total'], row['currency'])}:"
+        f" the journal has"
+        f" {row['entries']} invoice_issued entry(s) over"
+        f" {amount(row['booked'], row['currency'])},"
+        " or splits or owns it otherwise"
+    ),
+    FindingKind.CAPTURE_ENTRY: lambda row: (
+        f"payment {row['id']} is {row['state'] or 'not captured'} with"
+        f" {amount(row['amount_captured'], row['currency'])} captured; the journal has"
+        f" {row['entries']}"
+        f" payment_captured entry(s) over {amount(row['booked'], row['currency'])}"
+    ),
+    FindingKind.INVOICE_END_ENTRY: lambda row: (
+        f"invoice {row['number']} is {row['status']}, but the journal has {row['write_offs']}"
+        f" write-off(s)"
+        f" and {row['voids']} void entry(s) of it that stand"
+    ),
+    FindingKind.REFUNDS_ADD_UP: lambda row: (
+        f"payment {row['id']} is {row['state']} with"
+        f" {amount(row['amount_captured'], row['currency'])}"
+        f" captured and counts {amount(row['amount_refunded'], row['currency'])} refunded; its"
+        f" refunds"
+        f" add up to {amount(row['standing'], row['currency'])},"
+        f" {amount(row['succeeded'], row['currency'])} of them succeeded, and"
+        f" {amount(row['lost'], row['currency'])} were lost in disputes"
+    ),
+    FindingKind.REFUND_ENTRY: lambda row: (
+        f"refund {row['id']} over {amount(row['amount'], row['currency'])} is"
+        f" {row['state'] or 'not there'}; the journal has"
+        f" {amount(row['asked'], row['currency'])} of it"
+        f" promised and {amount(row['paid'], row['currency'])} paid, or splits it otherwise"
+    ),
+    FindingKind.DISPUTE_ENTRY: lambda row: (
+        f"dispute {row['id']} is {row['state'] or 'not there'} with"
+        f" {amount(row['lost'], row['currency'])} lost; the journal has"
+        f" {amount(row['booked'], row['currency'])} lost and"
+        f" {amount(row['held'], row['currency'])} withheld"
+    ),
+    FindingKind.RECOGNITION_ENTRY: lambda row: (
+        f"of invoice {row['number']} ({row['invoice']})"
+        f" {amount(row['amount'], row['currency'])} are"
+        f" recognised, the journal has {amount(row['booked'], row['currency'])}"
+    ),
+    FindingKind.INVOICE_ADDS_UP: lambda row: (
+        f"invoice {row['number']} over {amount(row['net'], row['currency'])} is {row['status']}:"
+        f" {amount(row['recognised'], row['currency'])} recognised,"
+        f" {amount(row['given_back'], row['currency'])} given back,"
+        f" {amount(row['given_up'], row['currency'])} given up, which leaves"
+        f" {amount(row['deferred'], row['currency'])} that"
+        + (" never was" if row["deferred"] < 0 else " nobody will recognise")
+    ),
+    FindingKind.DEFERRED_ADDS_UP: lambda row: (
+        f"all invoices leave {amount(row['deferred'], row['currency'])} to be recognised, the"
+        f" journal"
+        f" has {amount(row['booked'], row['currency'])} deferred"
+    ),
+    FindingKind.FEE_ENTRY: lambda row: (
+        f"of {row['id']} the provider kept {amount(row['fee'], row['currency'])}, the journal has"
+        f" {amount(row['booked'], row['currency'])}"
+    ),
+    FindingKind.EXCHANGE_ENTRY: lambda row: (
+        f"{row['id']} exchanged "
+        + (
+            "money of which nothing is written down"
+            if row["from_currency"] is None
+            else f"{amount(row['from_amount'], row['from_currency'])} for"
+            f" {amount(row['to_amount'], row['to_currency'])}"
+        )
+        + f"; the journal has {row['sides'] or 'nothing of it'}"
+    ),
+    FindingKind.CLOSED_UNRESOLVED: lambda row: (
+        f"cycle {row['n']} of subscription {row['subscription_id']} is closed, but invoice"
+        f" {row['number']}"
+        f" is {row['status']}, its payment {row['state'] or 'missing'}"
+        f"{'' if row['confirmed_at'] else ' and not confirmed by the provider'}"
+        f"{'' if row['settled_at'] else ' and not settled'}"
+    ),
+    FindingKind.CLOSED_OWING: lambda row: (
+        f"cycle {row['n']} of subscription {row['subscription_id']} is closed with"
+        f" {amount(row['owed'], row['currency'])} receivable"
+    ),
+    FindingKind.CLOSED_UNDECIDED: lambda row: (
+        f"cycle {row['n']} of subscription {row['subscription_id']} is closed while attempt"
+        f" {row['attempt']}"
+        " of its payment is open"
+    ),
+    FindingKind.CLOSED_WITH_BREAK: lambda row: (
+        f"cycle {row['n']} of subscription {row['subscription_id']} is closed, and break"
+        f" {row['id']}"
+        f" ({row['kind']}) is open"
+    ),
+    FindingKind.DIGEST_DIFFERS: lambda row: (
+        f"cycle {row['n']} of subscription {row['subscription']} is not what it was when it was"
+        f" closed: digest {row['digest'][:12]}, closed with {row['closed_with'][:12]}"
+    ),
+    FindingKind.NOTHING_FOLLOWS: lambda row: (
+        f"payment {row['id']} is {row['state']} with no attempt to come and is not parked"
+        f" (last decision: {row['decision'] or 'none'})"
+    ),
+    FindingKind.NEVER_RENEWS: lambda row: (
+        f"subscription {row['id']} is {row['status']} and will never renew"
+    ),
+    FindingKind.ATTEMPT_OVERDUE: lambda row: (
+        f"payment {row['id']}: its {row['next_attempt_kind']} attempt is due since"
+        f" {row['next_attempt_at']:%Y-%m-%d %H:%M} UTC and "
+        + (
+            f"attempt {row['open_attempt']} has no outcome: {row['last_error'] or 'no answer yet'}"
+            if row["open_attempt"]
+            else "not begun"
+        )
+    ),
+    FindingKind.UNCONFIRMED: lambda row: (
+        f"payment {row['id']} ({row['provider_payment_id']}) was captured on"
+        f" {row['captured_at']:%Y-%m-%d %H:%M} UTC and never compared with the provider's list"
+    ),
+}

@@ -1,0 +1,72 @@
+"""What can be found against a promise: a kind, and the facts of the rows that break it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class FindingKind(StrEnum):
+    """The kinds of findings, in the order of the promises. Each has its row in docs/promises.md."""
+
+    # 1: one cycle a period
+    SCHEDULE_UNUSABLE = "schedule_unusable"
+    CYCLES_MISSING = "cycles_missing"
+    CYCLE_OFF_SCHEDULE = "cycle_off_schedule"
+    CYCLE_OF_OTHER_KIND = "cycle_of_other_kind"
+    RENEWAL_OFF_SCHEDULE = "renewal_off_schedule"
+    RENEWAL_OVERDUE = "renewal_overdue"
+
+    # 2: one capture a cycle
+    CAPTURED_TWICE = "captured_twice"
+    CAPTURED_AMOUNT = "captured_amount"
+    SHARED_AT_PROVIDER = "shared_at_provider"
+    HISTORY_BROKEN = "history_broken"
+    STATE_NOT_IN_HISTORY = "state_not_in_history"
+    ATTEMPTS_MISCOUNTED = "attempts_miscounted"
+    REQUEST_DIFFERS = "request_differs"
+    CALLS_MISCOUNTED = "calls_miscounted"
+    CALL_CONTRADICTS_PAYMENT = "call_contradicts_payment"
+
+    # 3: every penny is in the journal; the ledger's own checks are `LedgerCheck`
+    OTHER_CUSTOMER = "other_customer"
+    CYCLE_AND_INVOICE = "cycle_and_invoice"
+    INVOICE_LINES = "invoice_lines"
+    INVOICE_AND_PAYMENT = "invoice_and_payment"
+    INVOICE_ENTRY = "invoice_entry"
+    CAPTURE_ENTRY = "capture_entry"
+    INVOICE_END_ENTRY = "invoice_end_entry"
+    REFUNDS_ADD_UP = "refunds_add_up"
+    REFUND_ENTRY = "refund_entry"
+    DISPUTE_ENTRY = "dispute_entry"
+    RECOGNITION_ENTRY = "recognition_entry"
+    INVOICE_ADDS_UP = "invoice_adds_up"
+    DEFERRED_ADDS_UP = "deferred_adds_up"
+    FEE_ENTRY = "fee_entry"
+    EXCHANGE_ENTRY = "exchange_entry"
+
+    # 4: closed means agreed
+    CLOSED_UNRESOLVED = "closed_unresolved"
+    CLOSED_OWING = "closed_owing"
+    CLOSED_UNDECIDED = "closed_undecided"
+    CLOSED_WITH_BREAK = "closed_with_break"
+    DIGEST_DIFFERS = "digest_differs"
+
+    # 5: nothing is abandoned
+    NOTHING_FOLLOWS = "nothing_follows"
+    NEVER_RENEWS = "never_renews"
+    ATTEMPT_OVERDUE = "attempt_overdue"
+    UNCONFIRMED = "unconfirmed"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A finding: its kind, and ids, amounts and instants as facts.
+
+    Only the first of a kind are kept one by one. The last of a kind may instead count how many
+    `more` there are; it has no facts.
+    """
+
+    kind: FindingKind
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    more: int = 0

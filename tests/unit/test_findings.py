@@ -1,0 +1,90 @@
+"""Findings are kinds with facts: each kind has a check, a sentence and a row in the docs."""
+
+from pathlib import Path
+
+import pytest
+
+from billing.flows.prove import PromiseResult
+from billing.ledger.findings import LedgerCheck, LedgerFinding, Severity
+from billing.presenters import findings, ledger_findings
+from billing.presenters.findings import in_words
+from billing.rules.promises import Finding, FindingKind
+from billing.store.journal.checks import CHECKS
+from billing.store.promises import (
+    closed_agrees,
+    every_penny,
+    nothing_abandoned,
+    one_capture,
+    one_cycle,
+)
+
+DOCS = Path(__file__).resolve().parents[2] / "docs"
+
+IN_SQL = (
+    one_cycle.RENEWAL_OVERDUE,
+    *one_capture.CAPTURED_ONCE,
+    *every_penny.EVERY_PENNY,
+    *closed_agrees.CLOSED_AGREES,
+    *nothing_abandoned.NOTHING_ABANDONED,
+    *nothing_abandoned.OVERDUE,
+)
+# Computed from the rows, in `billing.flows.prove`.
+COMPUTED = {
+    FindingKind.SCHEDULE_UNUSABLE,
+    FindingKind.CYCLES_MISSING,
+    FindingKind.CYCLE_OFF_SCHEDULE,
+    FindingKind.CYCLE_OF_OTHER_KIND,
+    FindingKind.RENEWAL_OFF_SCHEDULE,
+    FindingKind.DIGEST_DIFFERS,
+}
+
+
+def test_every_kind_of_finding_is_found_by_one_check() -> None:
+    kinds = [check.kind for check in IN_SQL]
+
+    assert sorted([*kinds, *COMPUTED]) == sorted(FindingKind)
+    assert [check.name for check in CHECKS] == list(LedgerCheck)
+
+
+def test_every_kind_of_finding_has_a_sentence() -> None:
+    assert set(findings._WORDS) == set(FindingKind)
+    assert set(ledger_findings._SUBJECTS) == set(ledger_findings._WORDS) == set(LedgerCheck)
+
+
+@pytest.mark.parametrize("kind", FindingKind)
+def test_every_kind_of_finding_has_a_row_in_the_docs(kind: FindingKind) -> None:
+    assert f"`{kind}`" in (DOCS / "promises.md").read_text()
+
+
+def test_a_finding_is_told_with_its_amounts() -> None:
+    finding = Finding(
+        FindingKind.FEE_ENTRY, {"id": "txn_1", "currency": "USD", "fee": 59, "booked": 0}
+    )
+
+    assert in_words(finding) == "of txn_1 the provider kept 0.59 USD, the journal has 0.00 USD"
+
+
+def test_an_unknown_currency_is_told_as_it_is() -> None:
+    finding = Finding(
+        FindingKind.FEE_ENTRY, {"id": "txn_1", "currency": "XXQ", "fee": 59, "booked": 0}
+    )
+
+    assert "59 minor units of XXQ" in in_words(finding)
+
+
+def test_what_is_not_shown_is_counted() -> None:
+    of_ledger = LedgerFinding(LedgerCheck.ENTRY_SUM, Severity.ERROR, more=3)
+    result = PromiseResult(
+        3,
+        "",
+        {},
+        (
+            LedgerFinding(LedgerCheck.ENTRY_SUM, Severity.ERROR, {"entry_id": 1}),
+            of_ledger,
+            Finding(FindingKind.FEE_ENTRY, more=1_000),
+        ),
+    )
+
+    assert in_words(of_ledger) == "ledger, entry_sum: more: and 3 more"
+    assert in_words(result.findings[-1]) == "and 1,000 more of this kind"
+    assert result.by_kind == {"entry_sum": 4, "fee_entry": 1_000}
