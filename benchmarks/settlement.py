@@ -93,14 +93,18 @@ SELECT ('018f0000-0000-7000-8000-1' || lpad(to_hex(g), 11, '0'))::uuid,
        LATERAL (SELECT CASE k WHEN {gave_up} THEN 'FAILED' WHEN {unheard} THEN 'CREATED'
                               ELSE 'CAPTURED' END AS state) b,
        LATERAL (SELECT state = 'CAPTURED' AS taken) c;
-INSERT INTO attempts (payment_id, customer_id, n, kind, idempotency_key, payment_method_id, request,
-                      rung, first_sent_at, finished_at, outcome, unknown_since)
-SELECT id, customer_id, 1, 'first', 'k:' || provider_payment_id, payment_method_id, '{{}}', 0,
-       coalesce(captured_at, created_at),
+INSERT INTO attempts (payment_id, customer_id, n, kind, payment_method_id, rung, finished_at,
+                      outcome)
+SELECT id, customer_id, 1, 'first', payment_method_id, 0,
        CASE WHEN state <> 'CREATED' THEN coalesce(captured_at, created_at) END,
-       CASE state WHEN 'CAPTURED' THEN 'succeeded' WHEN 'FAILED' THEN 'declined' END,
-       CASE WHEN state = 'CREATED' THEN created_at END
+       CASE state WHEN 'CAPTURED' THEN 'succeeded' WHEN 'FAILED' THEN 'declined' END
   FROM payments;
+INSERT INTO provider_calls (subject_id, kind, n, customer_id, provider, idempotency_key, request,
+                            first_sent_at, finished_at, outcome, unknown_since)
+SELECT p.id, 'charge', 1, p.customer_id, p.provider, 'k:' || p.provider_payment_id, '{{}}',
+       coalesce(p.captured_at, p.created_at), a.finished_at, a.outcome,
+       CASE WHEN p.state = 'CREATED' THEN p.created_at END
+  FROM payments p JOIN attempts a ON a.payment_id = p.id;
 INSERT INTO refunds (id, payment_id, customer_id, amount, recognised, deferred, tax, currency,
                      state, reason, requested_by, idempotency_key, provider_refund_id,
                      dispatch_after, created_at, finished_at)

@@ -1,16 +1,22 @@
-"""Asking for the outcome of a call: under its key again, or in the provider's lists.
+"""One call to the provider: asking for its outcome, and writing that there is none yet.
+
+The outcome is asked for under the call's key again, or in the provider's lists.
 
 by key the provider replays its first answer, as long as it remembers the key by looking its lists
 and objects, which show what was executed, whatever was answered
 """
 
 from collections.abc import Callable
-from datetime import timedelta
-from typing import Final, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import Connection
 
 from billing.flows.policy import Policy
-from billing.gateway import Absent, Capabilities, Unknown
+from billing.gateway import Absent, ActionRequired, Capabilities, Deferred, Unknown
 from billing.gateway.capabilities import Replay
+from billing.store.payments import provider_calls
+from billing.store.payments.provider_calls import ProviderCall
 
 LOOK_UP_FROM_SEND: Final = 4
 
@@ -53,3 +59,28 @@ def ask(
     if isinstance(found, Absent):
         return Unknown("not_found_yet", "not in the provider's lists, and its key is still alive")
     return found
+
+
+def pause(answer: Any, sends: int, policy: Policy) -> timedelta:
+    """Return how long to wait before asking again: bounded, and as the provider says."""
+    told = answer.retry_after if isinstance(answer, Deferred) else None
+    return policy.pause(sends, told)
+
+
+def note_unanswered(
+    conn: Connection,
+    call: ProviderCall,
+    answer: ActionRequired | Unknown | Deferred,
+    now: datetime,
+) -> None:
+    """Record that a send had no definite answer; the call stays open."""
+    error_class = "action_required" if isinstance(answer, ActionRequired) else answer.error_class
+    provider_calls.still_open(
+        conn,
+        call.subject_id,
+        call.kind,
+        call.sends,
+        error_class=error_class,
+        error_message=answer.message,
+        unknown_since=now if isinstance(answer, Unknown) else None,
+    )

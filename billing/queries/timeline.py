@@ -355,8 +355,9 @@ _READERS: Final[Mapping[str, Reader[_HasEntries]]] = {
       FROM invoices i JOIN cycles y ON y.id = i.cycle_id
      WHERE i.subscription_id = :id""": reader(_Invoice),
     """
-    SELECT a.*, p.amount, p.currency, m.kind AS method_kind, m.brand, m.last4
+    SELECT a.*, k.first_sent_at, p.amount, p.currency, m.kind AS method_kind, m.brand, m.last4
       FROM payments p JOIN attempts a ON a.payment_id = p.id
+      JOIN provider_calls k ON k.subject_id = p.id AND k.kind = 'charge' AND k.n = a.n
       JOIN payment_methods m ON m.id = a.payment_method_id
      WHERE p.subscription_id = :id""": reader(_Attempt),
     """

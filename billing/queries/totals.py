@@ -33,7 +33,8 @@ _COUNTS = text(
            (SELECT count(*) FROM payments WHERE captured_at IS NOT NULL) AS captured_payments,
            (SELECT count(*) FROM attempts) AS attempts,
            (SELECT count(*) FROM attempts WHERE outcome = 'declined') AS declines,
-           (SELECT count(*) FROM attempts WHERE finished_at IS NULL AND unknown_since IS NOT NULL)
+           (SELECT count(*) FROM provider_calls
+             WHERE kind = 'charge' AND finished_at IS NULL AND unknown_since IS NOT NULL)
              AS unknown_attempts,
            (SELECT count(*) FROM payments p
              WHERE p.captured_at IS NOT NULL

@@ -343,7 +343,7 @@ class EngineUnderTest:
 
     def sends(self) -> int:
         """Count the sends of all attempts, as they were written down before each."""
-        return self._count("SELECT sum(sends) FROM attempts")
+        return self._count("SELECT sum(sends) FROM provider_calls WHERE kind = 'charge'")
 
     def _count(self, query: str) -> int:
         with self.runtime.engine.connect() as conn:
@@ -433,8 +433,9 @@ class EngineUnderTest:
 
 
 _STILL_DUE: Final = (
-    "SELECT p.*, a.n AS open_attempt, a.sends, a.last_error FROM payments p"
-    "  LEFT JOIN attempts a ON a.payment_id = p.id AND a.finished_at IS NULL"
+    "SELECT p.*, a.n AS open_attempt, a.sends, a.error_class, a.error_message FROM payments p"
+    "  LEFT JOIN provider_calls a"
+    "    ON a.subject_id = p.id AND a.kind = 'charge' AND a.finished_at IS NULL"
     " WHERE p.next_attempt_at <= :now AND p.parked_at IS NULL",
     "SELECT * FROM refunds WHERE next_attempt_at <= :now",
     "SELECT event_id, type, tries, last_error FROM provider_events WHERE next_try_at IS NOT NULL",
@@ -492,6 +493,7 @@ def _more_than_once(what: str, charges: Sequence[ProviderCharge]) -> Iterator[st
 
 _LEFT_OVER: Final = {
     "attempts without an end": "SELECT count(*) FROM attempts WHERE finished_at IS NULL",
+    "calls without an end": "SELECT count(*) FROM provider_calls WHERE finished_at IS NULL",
     "payments parked": "SELECT count(*) FROM payments WHERE parked_at IS NOT NULL",
     "subscriptions parked": "SELECT count(*) FROM subscriptions WHERE parked_at IS NOT NULL",
     "payments leased": "SELECT count(*) FROM payments WHERE lease_until > now()",

@@ -1,4 +1,4 @@
-"""A capture that was under way when the database migrated goes on under the key it had."""
+"""What was under way when the database migrated goes on as the request it was, under its key."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -42,9 +42,38 @@ def test_a_capture_that_may_have_been_sent_keeps_its_key(released_url: str) -> N
     with psycopg.connect(released_url) as conn:
         found = conn.execute(
             "SELECT subject_id, kind, n, sends, finished_at, idempotency_key, request"
-            " FROM provider_calls WHERE subject_id IN (%s, %s)",
+            " FROM provider_calls WHERE subject_id IN (%s, %s) AND kind <> 'charge'",
             (WAITING, UNASKED),
         ).fetchall()
     key = f"sandbox:payment:{WAITING}:capture:{ASKED_AT.timestamp():.0f}:3000"
     request = {"provider_payment_id": str(WAITING), "amount": 3000, "currency": "USD"}
     assert found == [(WAITING, "capture", 1, 1, None, key, request)]
+
+
+# As an attempt was stored before, and as its call is now.
+SENT = """
+SELECT payment_id, n, idempotency_key, request, first_sent_at, sends, unknown_since, last_error,
+       finished_at, outcome, provider_request_id
+  FROM attempts ORDER BY payment_id, n
+"""
+CALLS = """
+SELECT subject_id, n, idempotency_key, request, first_sent_at, sends, unknown_since,
+       error_class || ': ' || error_message, finished_at, outcome, provider_request_id
+  FROM provider_calls WHERE kind = 'charge' ORDER BY subject_id, n
+"""
+
+
+def test_every_attempt_keeps_what_was_sent_in_its_call(released_url: str) -> None:
+    with psycopg.connect(released_url) as conn:
+        sent = conn.execute(SENT).fetchall()
+    unanswered = {row[:2] for row in sent if row[7] is None and row[8] is None}
+    assert unanswered, "the fixture has an attempt whose last send was never answered"
+
+    migrate(released_url)
+
+    with psycopg.connect(released_url) as conn:
+        assert conn.execute(CALLS).fetchall() == sent
+        behind = conn.execute(
+            "SELECT subject_id, n FROM provider_calls WHERE kind = 'charge' AND answered < sends"
+        ).fetchall()
+    assert set(behind) == unanswered

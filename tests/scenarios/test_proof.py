@@ -24,6 +24,7 @@ TABLES = (
     "payments",
     "payment_transitions",
     "attempts",
+    "provider_calls",
     "ledger.entries",
     "ledger.postings",
 )
@@ -208,11 +209,9 @@ ATTACKS = {
     ),
     "two attempts succeeded": (
         2,
-        "INSERT INTO attempts (payment_id, n, kind, idempotency_key, payment_method_id, request,"
-        " rung, first_sent_at, finished_at, outcome, customer_id)"
-        " SELECT payment_id, n + 1, kind, idempotency_key || '\\:a2', payment_method_id, request,"
-        " rung, first_sent_at, finished_at, outcome, customer_id FROM attempts"
-        f" WHERE payment_id = {PAID}",
+        "INSERT INTO attempts (payment_id, n, kind, payment_method_id, rung, finished_at, outcome,"
+        " customer_id) SELECT payment_id, n + 1, kind, payment_method_id, rung, finished_at,"
+        f" outcome, customer_id FROM attempts WHERE payment_id = {PAID}",
         "2 succeeded",
     ),
     "an attempt succeeded and nobody noticed": (
@@ -222,8 +221,8 @@ ATTACKS = {
     ),
     "another amount was sent": (
         2,
-        "UPDATE attempts SET request = jsonb_set(request, '{amount}', '1')"
-        f" WHERE payment_id = {PAID}",
+        "UPDATE provider_calls SET request = jsonb_set(request, '{amount}', '1')"
+        f" WHERE subject_id = {PAID}",
         "was sent as 1 USD",
     ),
     # promise 3

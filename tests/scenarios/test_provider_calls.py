@@ -20,14 +20,17 @@ from tests.scenarios.world import World
 ANOTHER = (
     "INSERT INTO provider_calls (kind, subject_id, customer_id, n, idempotency_key, request,"
     " first_sent_at) SELECT {kind}, subject_id, customer_id, {n}, {key},"
-    " request, first_sent_at FROM provider_calls"
+    " request, first_sent_at FROM provider_calls WHERE kind = 'capture'"
 )
+CHANGE = "UPDATE provider_calls SET {} WHERE kind = 'capture'"
 SILENCE = Unknown("not_answered", "the connection broke")
 
 
 def calls(world: World, payment_id: UUID) -> list[ProviderCall]:
+    """Return the captures and voids of a payment."""
     with world.engine.connect() as conn:
-        return list(provider_calls.of_subject(conn, payment_id))
+        sent = provider_calls.of_subject(conn, payment_id)
+    return [call for call in sent if call.kind is not CallKind.CHARGE]
 
 
 def only_call(world: World, payment_id: UUID) -> ProviderCall:
@@ -134,12 +137,12 @@ def test_what_the_provider_tells_of_itself_ends_the_call_that_waits_for_it(world
 @pytest.mark.parametrize(
     ("attack", "says"),
     [
-        ("UPDATE provider_calls SET request = '{}'", "what was sent can't change"),
-        ("UPDATE provider_calls SET idempotency_key = 'other'", "what was sent can't change"),
-        ("UPDATE provider_calls SET first_sent_at = now()", "what was sent can't change"),
-        ("UPDATE provider_calls SET sends = 1", "sends are counted forward"),
-        ("UPDATE provider_calls SET answered = 3", "provider_calls_answered_were_sent"),
-        ("UPDATE provider_calls SET finished_at = now()", "provider_calls_finished_with_outcome"),
+        (CHANGE.format("request = '{}'"), "what was sent can't change"),
+        (CHANGE.format("idempotency_key = 'other'"), "what was sent can't change"),
+        (CHANGE.format("first_sent_at = now()"), "what was sent can't change"),
+        (CHANGE.format("sends = 1"), "sends are counted forward"),
+        (CHANGE.format("answered = 3"), "provider_calls_answered_were_sent"),
+        (CHANGE.format("finished_at = now()"), "provider_calls_finished_with_outcome"),
         ("DELETE FROM provider_calls", "permission denied"),
         (ANOTHER.format(kind="kind", n=2, key="'k'"), "provider_calls_one_open"),
         (
@@ -166,7 +169,7 @@ def test_the_database_refuses_to_change_a_call_that_has_an_end(world: World) -> 
         pytest.raises(DBAPIError, match="is finished and can't change"),
         world.engine.begin() as conn,
     ):
-        conn.execute(text("UPDATE provider_calls SET provider_request_id = 'req_other'"))
+        conn.execute(text(CHANGE.format("provider_request_id = 'req_other'")))
 
 
 def test_the_proof_finds_a_call_that_is_open_although_its_payment_is_decided(world: World) -> None:

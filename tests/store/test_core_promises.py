@@ -70,16 +70,21 @@ VALUES ({CAPTURED}, {PAID_INVOICE}, {SUBSCRIPTION}, {CUSTOMER}, 100, 'USD', 'CAP
 INSERT INTO payment_transitions (payment_id, from_state, to_state, at, actor, cause)
 VALUES ({CAPTURED}, 'CREATED', 'AUTHORIZED', '2026-01-01', 'worker', 'outcome'),
        ({CAPTURED}, 'AUTHORIZED', 'CAPTURED', '2026-01-01', 'worker', 'outcome');
-INSERT INTO attempts (payment_id, n, kind, idempotency_key, payment_method_id, request, rung,
-                      first_sent_at, finished_at, outcome)
-VALUES ({CAPTURED}, 1, 'first', 'k:a1', {CARD}, '{{}}', 0, '2026-01-01', '2026-01-01', 'succeeded'),
-       ({CREATED}, 1, 'first', 'l:a1', {CARD}, '{{}}', 0, '2026-02-01', NULL, NULL);
+INSERT INTO attempts (payment_id, n, kind, payment_method_id, rung, finished_at, outcome)
+VALUES ({CAPTURED}, 1, 'first', {CARD}, 0, '2026-01-01', 'succeeded'),
+       ({CREATED}, 1, 'first', {CARD}, 0, NULL, NULL);
+INSERT INTO provider_calls (subject_id, kind, n, customer_id, idempotency_key, request,
+                            first_sent_at, finished_at, outcome)
+VALUES ({CAPTURED}, 'charge', 1, {CUSTOMER}, 'k:a1', '{{}}', '2026-01-01', '2026-01-01',
+        'succeeded'),
+       ({CREATED}, 'charge', 1, {CUSTOMER}, 'l:a1', '{{}}', '2026-02-01', NULL, NULL);
 UPDATE cycles SET state = 'closed', closed_at = '2026-01-02', digest = {DIGEST} WHERE id = {CLOSED};
 INSERT INTO test_clock (now) VALUES ('2026-02-10')
 """
 TABLES = (
     "plans", "plan_versions", "subscriptions", "subscription_events", "cycles", "invoices",
-    "invoice_lines", "payments", "payment_transitions", "attempts", "test_clock",
+    "invoice_lines", "payments", "payment_transitions", "attempts", "provider_calls",
+    "test_clock",
 )  # fmt: skip
 
 
@@ -133,10 +138,17 @@ def payment(invoice_id: str = "NULL", **columns: str) -> str:
     return f"INSERT INTO payments ({', '.join(values)}) VALUES ({', '.join(values.values())})"
 
 
-def attempt(payment_id: str, n: int, key: str = "m:a2") -> str:
+def attempt(payment_id: str, n: int) -> str:
     return (
-        "INSERT INTO attempts (payment_id, n, kind, idempotency_key, payment_method_id, request,"
-        f" rung, first_sent_at) VALUES ({payment_id}, {n}, 'manual', '{key}', {CARD}, '{{}}', 0,"
+        "INSERT INTO attempts (payment_id, n, kind, payment_method_id, rung)"
+        f" VALUES ({payment_id}, {n}, 'manual', {CARD}, 0)"
+    )
+
+
+def charge(payment_id: str, n: int, key: str = "m:a2") -> str:
+    return (
+        "INSERT INTO provider_calls (subject_id, kind, n, customer_id, idempotency_key, request,"
+        f" first_sent_at) VALUES ({payment_id}, 'charge', {n}, {CUSTOMER}, '{key}', '{{}}',"
         " '2026-03-01')"
     )
 
@@ -252,26 +264,39 @@ ATTACKS: dict[str, tuple[str, ...]] = {
         "payments_confirmed_were_captured",
         f"UPDATE payments SET confirmed_at = now() WHERE id = {CREATED}",
     ),
-    "a second open attempt": ("attempts_one_open", attempt(CREATED, 2)),
+    "a second open charge": ("provider_calls_one_open", charge(CREATED, 2)),
     "an attempt under a number that is taken": (
         "attempts_pkey",
         attempt(CAPTURED, 1),
     ),
-    "an attempt under a key that was used": (
-        "attempts_idempotency_key_key",
-        attempt(CAPTURED, 2, key="k:a1"),
+    "a charge under a number that is taken": (
+        "provider_calls_pkey",
+        charge(CAPTURED, 1),
+    ),
+    "a charge under a key that was used": (
+        "provider_calls_own_key",
+        charge(CAPTURED, 2, key="k:a1"),
     ),
     "a key longer than the provider takes": (
-        "attempts_idempotency_key_check",
-        attempt(CAPTURED, 2, key="k" * 256),
+        "provider_calls_idempotency_key_check",
+        charge(CAPTURED, 2, key="k" * 256),
     ),
-    "an open attempt's request edited": (
-        f"attempt 1 of payment {CREATED[1:-1]}: what was sent can't change",
-        f"UPDATE attempts SET request = '{{\"amount\": 1}}' WHERE payment_id = {CREATED}",
+    "an open charge's request edited": (
+        "call l:a1: what was sent can't change",
+        f"UPDATE provider_calls SET request = '{{\"amount\": 1}}' WHERE subject_id = {CREATED}",
     ),
-    "an open attempt's key edited": (
+    "an open charge's key edited": (
         "what was sent can't change",
-        f"UPDATE attempts SET idempotency_key = 'other' WHERE payment_id = {CREATED}",
+        f"UPDATE provider_calls SET idempotency_key = 'other' WHERE subject_id = {CREATED}",
+    ),
+    "a finished charge opened again": (
+        "call k:a1 is finished and can't change",
+        "UPDATE provider_calls SET finished_at = NULL, outcome = NULL"
+        f" WHERE subject_id = {CAPTURED}",
+    ),
+    "an open attempt's payment method edited": (
+        f"attempt 1 of payment {CREATED[1:-1]}: what was tried can't change",
+        f"UPDATE attempts SET payment_method_id = gen_random_uuid() WHERE payment_id = {CREATED}",
     ),
     "a finished attempt edited": (
         f"attempt 1 of payment {CAPTURED[1:-1]} is finished and can't change",
@@ -423,6 +448,10 @@ DESTRUCTION = {
         f"permission denied|attempt 1 of payment {CREATED[1:-1]} can't be deleted",
         f"DELETE FROM attempts WHERE payment_id = {CREATED}",
     ),
+    "a charge deleted": (
+        "permission denied|call l:a1 can't be deleted",
+        f"DELETE FROM provider_calls WHERE subject_id = {CREATED}",
+    ),
 }
 
 
@@ -524,10 +553,14 @@ def test_the_honest_way_is_open(app: Engine) -> None:
             line(an_id("1f"), 1, 60).replace("60, 60)", "60, 60), ") + line_values(2, 40),
             payment(an_id("1f")),
             attempt(LOOSE, 1),
-            f"UPDATE attempts SET sends = 2, last_error = 'x' WHERE payment_id = {LOOSE}",
+            charge(LOOSE, 1),
+            f"UPDATE provider_calls SET sends = 2, answered = 1 WHERE subject_id = {LOOSE}",
+            "UPDATE provider_calls SET finished_at = now(), outcome = 'declined'"
+            f" WHERE subject_id = {LOOSE}",
             "UPDATE attempts SET finished_at = now(), outcome = 'declined'"
             f" WHERE payment_id = {LOOSE}",
-            attempt(LOOSE, 2, key="n:a2"),
+            attempt(LOOSE, 2),
+            charge(LOOSE, 2, key="n:a2"),
             f"{CLOSE} WHERE id = {OPENED}",
             "UPDATE test_clock SET now = '2026-02-11'",
         )

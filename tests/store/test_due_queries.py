@@ -77,12 +77,17 @@ SELECT id, id, id, id, 100, 'USD', CASE WHEN due THEN 'CREATED' ELSE 'CAPTURED' 
        CASE WHEN NOT due AND g % 2000 <> 3 THEN now() END, now(), now(), 1,
        CASE WHEN NOT due AND g % 10 = 0 THEN 1 ELSE 0 END, 'stripe'
   FROM ids, LATERAL (SELECT g % 400 = 7 AS due) d;
-INSERT INTO attempts (payment_id, n, kind, idempotency_key, payment_method_id, request, rung,
-                      first_sent_at, finished_at, outcome)
-SELECT id, 1, 'first', 'k' || g, id, '{}', 0, '2026-02-01',
+INSERT INTO attempts (payment_id, customer_id, n, kind, payment_method_id, rung, finished_at,
+                      outcome)
+SELECT id, id, 1, 'first', id, 0,
        CASE WHEN g % 2000 <> 0 THEN now() END,
        CASE WHEN g % 2000 = 0 THEN NULL WHEN g % 400 = 7 THEN 'declined' ELSE 'succeeded' END
   FROM ids;
+INSERT INTO provider_calls (subject_id, kind, n, customer_id, provider, idempotency_key, request,
+                            first_sent_at, finished_at, outcome)
+SELECT payment_id, 'charge', 1, payment_id, 'stripe', payment_id, '{}', '2026-02-01', finished_at,
+       outcome
+  FROM attempts;
 INSERT INTO refunds (id, payment_id, amount, currency, state, recognised, deferred, tax, reason,
                      requested_by, idempotency_key, next_attempt_at, dispatch_after, created_at,
                      finished_at, provider_refund_id, settled_at)
@@ -150,7 +155,7 @@ QUERIES: dict[str, tuple[Executable, Mapping[str, Any], str | None]] = {
         {},
         "payments_unconfirmed",
     ),
-    "the oldest attempt that is open": (charge_list._OLDEST_OPEN, {}, "attempts_one_open"),
+    "the oldest attempt that is open": (charge_list._OLDEST_OPEN, {}, "provider_calls_one_open"),
     "captures that are missing at the provider": (
         charge_list._MISSING,
         {"since": NOW, "before": NOW},

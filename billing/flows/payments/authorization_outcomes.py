@@ -8,11 +8,10 @@ from sqlalchemy import Connection, Engine
 from billing.flows.payments.authorization_sending import CAPTURE, VOID, AuthorizationStep
 from billing.flows.payments.captures import post_capture
 from billing.flows.policy import Policy
+from billing.flows.provider_calls import note_unanswered, pause
 from billing.gateway import (
     Absent,
-    ActionRequired,
     Declined,
-    Deferred,
     Outcome,
     Rejected,
     Succeeded,
@@ -62,8 +61,7 @@ def finish(
             case Unknown(error_class="wrong_amount"):
                 _park_mismatch(conn, payment, step, outcome, now)
             case _:
-                told = outcome.retry_after if isinstance(outcome, Deferred) else None
-                again_at = wall + policy.pause(step.sends, told)
+                again_at = wall + pause(outcome, step.sends, policy)
                 payments.change(conn, payment.id, now, lease_until=None, dispatch_after=again_at)
         return State.AUTHORIZED
 
@@ -85,31 +83,12 @@ def _note_on_call(
         case Rejected():
             end = {step.kind: AttemptOutcome.REJECTED}
         case _:
-            _still_open(conn, step, outcome, now)
+            if step.call is not None:
+                note_unanswered(conn, step.call, outcome, now)
             return
     request_id = None if isinstance(outcome, Absent) else outcome.request_id
     ends = {CallKind(kind): ended for kind, ended in end.items()}
     provider_calls.finish(conn, step.payment_id, ends, now, request_id)
-
-
-def _still_open(
-    conn: Connection,
-    step: AuthorizationStep,
-    outcome: ActionRequired | Unknown | Deferred,
-    now: datetime,
-) -> None:
-    if step.call_n is None:
-        return
-    error_class = "action_required" if isinstance(outcome, ActionRequired) else outcome.error_class
-    provider_calls.still_open(
-        conn,
-        step.payment_id,
-        CallKind(step.kind),
-        step.sends,
-        error_class=error_class,
-        error_message=outcome.message,
-        unknown_since=now if isinstance(outcome, Unknown) else None,
-    )
 
 
 def _why_lost(outcome: Outcome | Absent) -> str | None:

@@ -20,6 +20,7 @@ from billing.gateway import Absent, Gateway, Outcome, Succeeded, Unknown, cancel
 from billing.rules.money import Money
 from billing.rules.payments import AttemptKind, CallKind, PaymentStatus
 from billing.store.payments import payment_steps, payments, provider_calls
+from billing.store.payments.provider_calls import ProviderCall
 
 AuthorizedKind = Literal[AttemptKind.CAPTURE, AttemptKind.VOID]
 
@@ -29,16 +30,25 @@ VOID: Final = AttemptKind.VOID
 
 @dataclass(frozen=True, slots=True)
 class AuthorizationStep:
-    """A capture or a void that may be sent now; without a `call_n` an event told its outcome."""
+    """A capture or a void that may be sent now; without a `call` an event told its outcome."""
 
     payment_id: UUID
     provider: str
     kind: AuthorizedKind
     provider_payment_id: str
     amount: Money
-    idempotency_key: str = ""
-    call_n: int | None = None
-    sends: int = 1
+    call: ProviderCall | None = None
+
+    @property
+    def idempotency_key(self) -> str:
+        """The key of its call."""
+        assert self.call is not None, "what is sent was committed before"
+        return self.call.idempotency_key
+
+    @property
+    def sends(self) -> int:
+        """How often it was sent; an answer without a call counts as one to a first send."""
+        return 1 if self.call is None else self.call.sends
 
 
 def begin(
@@ -73,9 +83,7 @@ def begin(
             kind=kind,
             provider_payment_id=call.request["provider_payment_id"],
             amount=Money(call.request["amount"], call.request["currency"]),
-            idempotency_key=call.idempotency_key,
-            call_n=call.n,
-            sends=call.sends,
+            call=call,
         )
 
 

@@ -28,6 +28,7 @@ from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
 from billing.store.payments import attempts, invoices, payments
 from billing.store.payments.payments import LockedPayment
+from billing.store.payments.provider_calls import ProviderCall
 from billing.store.settlement import breaks
 from billing.store.subscriptions.parking import parked_for
 
@@ -35,8 +36,8 @@ from billing.store.subscriptions.parking import parked_for
 def captured(
     conn: Connection,
     payment: LockedPayment,
+    call: ProviderCall,
     *,
-    attempt_n: int,
     outcome: Succeeded,
     now: datetime,
     actor: Actor,
@@ -50,10 +51,9 @@ def captured(
     attempts.finish(
         conn,
         payment.id,
-        attempt_n,
         AttemptOutcome.SUCCEEDED,
         now,
-        provider_request_id=outcome.request_id,
+        outcome.request_id,
         decision="captured",
     )
     payments.move(
@@ -63,7 +63,7 @@ def captured(
         cause=Cause.OUTCOME,
         now=now,
         actor=actor,
-        evidence=_evidence(attempt_n, outcome),
+        evidence=_evidence(call.n, outcome),
         provider_payment_id=outcome.provider_payment_id,
         provider_charge_id=outcome.provider_charge_id,
         amount_captured=outcome.amount.amount,
@@ -73,7 +73,7 @@ def captured(
         decline_class=None,
         decision="captured",
     )
-    post_capture(conn, payment, attempt_n, outcome.amount, now)
+    post_capture(conn, payment, call.n, outcome.amount, now)
     pay_invoice(conn, payment, now)
     if payment.subscription_id is not None:
         recover_subscription(conn, payment, now, actor)
@@ -115,8 +115,8 @@ def post_capture(
 def authorized(
     conn: Connection,
     payment: LockedPayment,
+    call: ProviderCall,
     *,
-    attempt_n: int,
     outcome: Succeeded,
     now: datetime,
     actor: Actor,
@@ -135,10 +135,9 @@ def authorized(
     attempts.finish(
         conn,
         payment.id,
-        attempt_n,
         AttemptOutcome.SUCCEEDED,
         now,
-        provider_request_id=outcome.request_id,
+        outcome.request_id,
         decision=words,
     )
     payments.move(
@@ -148,7 +147,7 @@ def authorized(
         cause=Cause.OUTCOME,
         now=now,
         actor=actor,
-        evidence=_evidence(attempt_n, outcome),
+        evidence=_evidence(call.n, outcome),
         provider_payment_id=outcome.provider_payment_id,
         provider_charge_id=outcome.provider_charge_id,
         authorized_until=until,

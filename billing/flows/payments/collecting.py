@@ -11,7 +11,7 @@ up once the provider may have forgotten the key; no timeout makes it a failure.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -21,24 +21,24 @@ from billing.flows.payments.declines import declined
 from billing.flows.payments.outcomes import apply
 from billing.flows.payments.write_offs import give_up
 from billing.flows.policy import Policy
-from billing.flows.provider_calls import ask
+from billing.flows.provider_calls import ask, pause
 from billing.gateway import (
     Absent,
     ChargeRequest,
     Declined,
-    Deferred,
     Gateway,
     Outcome,
 )
 from billing.rules import dunning
 from billing.rules.dunning import NO_PAYMENT_METHOD, DeclineClass
 from billing.rules.money import Money
-from billing.rules.payments import AttemptKind, CaptureMethod
+from billing.rules.payments import AttemptKind, CallKind, CaptureMethod
 from billing.rules.subscriptions import Status
 from billing.store import dispatch
 from billing.store.identity import engine_id
-from billing.store.payments import attempts, payment_steps, payments
+from billing.store.payments import attempts, payment_steps, payments, provider_calls
 from billing.store.payments.payment_steps import PaymentForAttempt
+from billing.store.payments.provider_calls import ProviderCall
 
 # Kinds of attempts that are made at once, whatever the earlier attempts were.
 _NOW: Final = frozenset({AttemptKind.MANUAL, AttemptKind.NEW_METHOD, AttemptKind.ABSENT})
@@ -65,19 +65,26 @@ def dispatch_due(
 
 @dataclass(frozen=True, slots=True)
 class ChargeSend:
-    """An attempt that is committed and may now be sent.
+    """A charge that is committed and may now be sent; `kind` says why its attempt was made."""
 
-    `first_send` also holds when every earlier send was certainly not executed.
-    """
-
-    payment_id: UUID
-    provider: str
-    attempt_n: int
+    call: ProviderCall
     kind: AttemptKind
     request: ChargeRequest
-    first_send: bool
-    first_sent_at: datetime
-    sends: int
+
+    @property
+    def payment_id(self) -> UUID:
+        """The payment that is collected."""
+        return self.call.subject_id
+
+    @property
+    def provider(self) -> str:
+        """The account that it is sent to."""
+        return self.call.provider
+
+
+def to_send(call: ProviderCall, kind: AttemptKind) -> ChargeSend:
+    """Return the charge of a call, as it was committed."""
+    return ChargeSend(call, kind, request_from_json(call.request))
 
 
 def begin(
@@ -94,8 +101,9 @@ def begin(
         )
         if row is None:
             return None
-        if row.open_attempt_n is not None:
-            return _take_up(conn, row, now, wall, policy)
+        if row.open_attempt_kind is not None:
+            call = provider_calls.send_again(conn, row.id, CallKind.CHARGE)
+            return _leased(conn, call, row.open_attempt_kind, now, wall, policy)
         if row.next_attempt_kind is AttemptKind.GIVE_UP:
             give_up(
                 conn,
@@ -121,64 +129,51 @@ def begin(
                 f" at {allowed_at:%Y-%m-%d %H:%M} UTC",
             )
             return None
-        return _new_attempt(conn, row, now, wall, policy)
+        call = _new_attempt(conn, row, row.payment_method_id, now, policy)
+        return _leased(conn, call, row.next_attempt_kind, now, wall, policy)
 
 
-def _take_up(
-    conn: Connection, row: PaymentForAttempt, now: datetime, wall: datetime, policy: Policy
+def _leased(
+    conn: Connection,
+    call: ProviderCall,
+    kind: AttemptKind,
+    now: datetime,
+    wall: datetime,
+    policy: Policy,
 ) -> ChargeSend:
-    """Lease an open attempt again, exactly as it was committed."""
-    assert row.open_attempt_n is not None
-    assert row.open_attempt_request is not None
-    assert row.open_attempt_sent_at is not None
     lease = wall + policy.lease
-    attempts.sent_again(conn, row.id, row.open_attempt_n)
-    payments.change(conn, row.id, now, lease_until=lease, dispatch_after=lease)
-    return ChargeSend(
-        payment_id=row.id,
-        provider=row.provider,
-        attempt_n=row.open_attempt_n,
-        kind=row.open_attempt_kind or AttemptKind.FIRST,
-        request=request_from_json(row.open_attempt_request),
-        first_send=bool(row.open_attempt_never_executed),
-        first_sent_at=row.open_attempt_sent_at,
-        sends=(row.open_attempt_sends or 1) + 1,
+    payments.change(
+        conn, call.subject_id, now, attempt_n=call.n, lease_until=lease, dispatch_after=lease
     )
+    return to_send(call, kind)
 
 
 def _new_attempt(
-    conn: Connection, row: PaymentForAttempt, now: datetime, wall: datetime, policy: Policy
-) -> ChargeSend:
-    assert row.payment_method_id is not None, "without one no attempt is made"
+    conn: Connection,
+    row: PaymentForAttempt,
+    payment_method_id: UUID,
+    now: datetime,
+    policy: Policy,
+) -> ProviderCall:
     n = row.attempt_n + 1
-    request = _request(row, n, policy, engine_id(conn))
-    attempts.add(
+    key = _key(policy.mode, row.subscription_id, row.period_start, row.id)
+    request = _request(row, n, f"{key}{n}", engine_id(conn))
+    return attempts.begin(
         conn,
         payment_id=row.id,
+        customer_id=row.customer_id,
+        provider=row.provider,
         n=n,
         kind=row.next_attempt_kind,
-        idempotency_key=request.idempotency_key,
-        payment_method_id=row.payment_method_id,
-        request=request_to_json(request),
+        payment_method_id=payment_method_id,
         rung=row.rung,
-        first_sent_at=now,
-    )
-    lease = wall + policy.lease
-    payments.change(conn, row.id, now, attempt_n=n, lease_until=lease, dispatch_after=lease)
-    return ChargeSend(
-        payment_id=row.id,
-        provider=row.provider,
-        attempt_n=n,
-        kind=row.next_attempt_kind,
-        request=request,
-        first_send=True,
-        first_sent_at=now,
-        sends=1,
+        key=key,
+        request=request_to_json(request),
+        now=now,
     )
 
 
-def _request(row: PaymentForAttempt, n: int, policy: Policy, engine: UUID) -> ChargeRequest:
-    key = attempt_key(policy.mode, row.subscription_id, row.period_start, row.id, n)
+def _request(row: PaymentForAttempt, n: int, key: str, engine: UUID) -> ChargeRequest:
     assert row.provider_customer_id is not None
     assert row.payment_method_token is not None
     metadata = {"payment": str(row.id), "attempt": str(n), "key": key, "engine": str(engine)}
@@ -199,20 +194,16 @@ def _request(row: PaymentForAttempt, n: int, policy: Policy, engine: UUID) -> Ch
     )
 
 
-def attempt_key(
-    mode: str,
-    subscription_id: UUID | None,
-    period_start: datetime | None,
-    payment_id: UUID,
-    n: int,
+def _key(
+    mode: str, subscription_id: UUID | None, period_start: datetime | None, payment_id: UUID
 ) -> str:
-    """Return the idempotency key of an attempt: it follows from subscription, period and n.
+    """Return the idempotency key of an attempt without its number.
 
-    A one-off payment has no period; its own id stands in.
+    It follows from subscription and period; a one-off payment has none, so its own id stands in.
     """
     if subscription_id is None or period_start is None:
-        return f"{mode}:payment:{payment_id}:a{n}"
-    return f"{mode}:{subscription_id}:{_compact(period_start)}:a{n}"
+        return f"{mode}:payment:{payment_id}:a"
+    return f"{mode}:{subscription_id}:{_compact(period_start)}:a"
 
 
 def _compact(at: datetime) -> str:
@@ -257,12 +248,12 @@ def attempt(
 ) -> Outcome | Absent:
     """Send an attempt, or look it up (see `ask`). Holds no transaction."""
     return ask(
-        sends=send.sends,
-        age=now - send.first_sent_at,
+        sends=send.call.sends,
+        age=now - send.call.first_sent_at,
         capabilities=gateway.capabilities,
         policy=policy,
-        by_key=lambda: gateway.charge(send.request, first_send=send.first_send),
-        by_looking=lambda: gateway.look_up(send.request, since=send.first_sent_at),
+        by_key=lambda: gateway.charge(send.request, first_send=send.call.never_executed),
+        by_looking=lambda: gateway.look_up(send.request, since=send.call.first_sent_at),
     )
 
 
@@ -281,30 +272,24 @@ def finish(
     """Write the outcome of an attempt; a second run for the same attempt changes nothing."""
     with engine.begin() as conn:
         payment = payments.lock_known_payment(conn, send.payment_id)
-        if payment.open_attempt_n != send.attempt_n:
+        if payment.open_attempt_n != send.call.n:
             return
         apply(
             conn,
             payment,
-            attempt_n=send.attempt_n,
+            send.call,
             outcome=outcome,
             now=now,
-            again_at=wall + _pause(outcome, send.sends, policy),
+            again_at=wall + pause(outcome, send.call.sends, policy),
             policy=policy,
         )
-
-
-def _pause(outcome: Outcome | Absent, sends: int, policy: Policy) -> timedelta:
-    """Return how long to wait before asking again: bounded, and as the provider says."""
-    told = outcome.retry_after if isinstance(outcome, Deferred) else None
-    return policy.pause(sends, told)
 
 
 # --- requests as they are stored ----------------------------------------------------------------
 
 
 def request_to_json(request: ChargeRequest) -> dict[str, Any]:
-    """Return a request in the form that the attempt's row keeps."""
+    """Return a request in the form that its call keeps."""
     return {
         "idempotency_key": request.idempotency_key,
         "amount": request.amount.amount,

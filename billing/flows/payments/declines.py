@@ -65,16 +65,15 @@ def declined(
         attempts.finish(
             conn,
             payment.id,
-            attempt_n,
             AttemptOutcome.ACTION_REQUIRED
             if isinstance(outcome, ActionRequired)
             else AttemptOutcome.DECLINED,
             now,
+            outcome.request_id,
             decline_code=code,
             advice_code=advice,
             decline_class=decline_class,
             message=outcome.message,
-            provider_request_id=outcome.request_id,
             decision=decision.words,
         )
     payments.change(

@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from billing.flows.payments.captures import authorized, captured
 from billing.flows.payments.declines import declined, is_last_attempt
 from billing.flows.policy import Policy
+from billing.flows.provider_calls import note_unanswered
 from billing.gateway import (
     Absent,
     ActionRequired,
@@ -29,6 +30,7 @@ from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import attempts, payments
 from billing.store.payments.payments import LockedPayment, PaymentChange
+from billing.store.payments.provider_calls import ProviderCall
 from billing.store.settlement import breaks
 from billing.store.subscriptions.parking import parked_for
 
@@ -43,44 +45,38 @@ CONTRADICTIONS: Final = {
 def apply(
     conn: Connection,
     payment: LockedPayment,
+    call: ProviderCall,
     *,
-    attempt_n: int,
     outcome: Outcome | Absent,
     now: datetime,
     again_at: datetime,
     policy: Policy,
 ) -> None:
-    """Write the outcome of a payment's open attempt.
+    """Write the outcome of a payment's open attempt, whose call this is.
 
     An attempt that is still unknown is asked for again from `again_at` (real time) on.
     """
     match outcome:
         case Succeeded(captured=False) if payment.capture_method is CaptureMethod.MANUAL:
-            authorized(
-                conn,
-                payment,
-                attempt_n=attempt_n,
-                outcome=outcome,
-                now=now,
-                actor=WORKER,
-                policy=policy,
-            )
+            authorized(conn, payment, call, outcome=outcome, now=now, actor=WORKER, policy=policy)
         case Succeeded():
-            captured(conn, payment, attempt_n=attempt_n, outcome=outcome, now=now, actor=WORKER)
+            captured(conn, payment, call, outcome=outcome, now=now, actor=WORKER)
         case Declined() | ActionRequired():
-            declined(conn, payment, attempt_n=attempt_n, outcome=outcome, now=now, policy=policy)
+            declined(conn, payment, attempt_n=call.n, outcome=outcome, now=now, policy=policy)
         case Rejected():
-            _rejected(conn, payment, attempt_n=attempt_n, outcome=outcome, now=now)
+            _rejected(conn, payment, call, outcome, now)
         case Unknown() | Deferred():
-            _unanswered(
-                conn, payment, attempt_n=attempt_n, outcome=outcome, now=now, again_at=again_at
-            )
+            _unanswered(conn, payment, call, outcome, now, again_at)
         case Absent():
-            _proven_absent(conn, payment, attempt_n, now)
+            _proven_absent(conn, payment, call, now)
 
 
 def _rejected(
-    conn: Connection, payment: LockedPayment, *, attempt_n: int, outcome: Rejected, now: datetime
+    conn: Connection,
+    payment: LockedPayment,
+    call: ProviderCall,
+    outcome: Rejected,
+    now: datetime,
 ) -> None:
     """Write that the provider refused our request as wrong: park the payment, unless it was
     canceled there.
@@ -88,11 +84,10 @@ def _rejected(
     attempts.finish(
         conn,
         payment.id,
-        attempt_n,
         AttemptOutcome.REJECTED,
         now,
+        outcome.request_id,
         message=f"{outcome.error_class}: {outcome.message}",
-        provider_request_id=outcome.request_id,
         decision="parked: the request itself was refused",
     )
     if outcome.reason is RefusalReason.PAYMENT_CANCELED:
@@ -104,7 +99,7 @@ def _rejected(
             provider_payment_id=None,
             next_attempt_at=now,
             next_attempt_kind=AttemptKind.GIVE_UP
-            if is_last_attempt(payment, attempt_n)
+            if is_last_attempt(payment, call.n)
             else AttemptKind.ABSENT,
             lease_until=None,
             dispatch_after=NOT_HELD,
@@ -123,23 +118,15 @@ def _rejected(
 def _unanswered(
     conn: Connection,
     payment: LockedPayment,
-    *,
-    attempt_n: int,
+    call: ProviderCall,
     outcome: Unknown | Deferred,
     now: datetime,
     again_at: datetime,
 ) -> None:
     """Keep an attempt open that has no definite answer; a worker asks again from `again_at` on."""
-    unknown = isinstance(outcome, Unknown)
     if outcome.error_class in CONTRADICTIONS:
-        _record_contradiction(conn, payment, attempt_n, outcome, now)
-    attempts.still_open(
-        conn,
-        payment.id,
-        attempt_n,
-        error=f"{outcome.error_class}: {outcome.message}"[:500],
-        unknown_since=now if unknown else None,
-    )
+        _record_contradiction(conn, payment, call.n, outcome, now)
+    note_unanswered(conn, call, outcome, now)
     values: PaymentChange = {"lease_until": None, "dispatch_after": again_at}
     if isinstance(outcome, Unknown) and outcome.provider_payment_id is not None:
         values["provider_payment_id"] = outcome.provider_payment_id
@@ -167,13 +154,14 @@ def _record_contradiction(
     breaks.record(conn, found, now=now)
 
 
-def _proven_absent(conn: Connection, payment: LockedPayment, attempt_n: int, now: datetime) -> None:
+def _proven_absent(
+    conn: Connection, payment: LockedPayment, call: ProviderCall, now: datetime
+) -> None:
     """Close the attempt as absent and allow a new one, on the same rung."""
-    last = is_last_attempt(payment, attempt_n)
+    last = is_last_attempt(payment, call.n)
     attempts.finish(
         conn,
         payment.id,
-        attempt_n,
         AttemptOutcome.ABSENT,
         now,
         decision="the provider's lists prove that nothing was executed: "

@@ -99,7 +99,6 @@ def _capture(conn: Connection, payment: LockedPayment, row: SettlementRow, step:
         attempts.finish(
             conn,
             payment.id,
-            payment.open_attempt_n,
             AttemptOutcome.SUCCEEDED,
             now,
             decision=f"found in the provider's settlement: {row.provider_transaction_id}",

@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from billing.flows.context import Context
 from billing.flows.payments import authorization_outcomes, collecting
 from billing.flows.payments.authorization_sending import CAPTURE, VOID, AuthorizationStep
-from billing.flows.payments.collecting import ChargeSend, request_from_json
+from billing.flows.payments.collecting import ChargeSend, to_send
 from billing.flows.webhooks.handler import (
     Adopted,
     Effects,
@@ -43,7 +43,7 @@ from billing.gateway import (
     canceled,
 )
 from billing.rules.money import Money
-from billing.rules.payments import AttemptKind, PaymentStatus, State
+from billing.rules.payments import AttemptKind, CallKind, PaymentStatus, State
 from billing.rules.reconciliation import (
     BreakCause,
     BreakFound,
@@ -54,8 +54,7 @@ from billing.rules.reconciliation import (
     ProviderSide,
     compare,
 )
-from billing.store.payments import attempts, disputes, payments
-from billing.store.payments.attempts import Attempt
+from billing.store.payments import attempts, disputes, payments, provider_calls
 from billing.store.payments.payments import LockedPayment, Payment
 from billing.store.settlement import breaks
 
@@ -73,12 +72,12 @@ def payment(context: Context, events: ObjectEvents) -> Effects:
         return only(EventOutcome.OBJECT_GONE)
     with context.engine.connect() as conn:
         ours = _our_payment(conn, context.account, found)
-        attempt = None if ours is None else attempts.open_attempt(conn, ours.id)
+        sending = None if ours is None else _waiting(conn, ours)
     if ours is None:
         return lambda conn: _compare(conn, found, None, context.clock.now())
     if ours.lease_until is not None and ours.lease_until > context.clock.wall():
         raise EventWaits(Waiting.WORKER_HAS_PAYMENT, ours.id)
-    adopted = _adopt(context, ours, attempt, found) if _may_be(ours, found) else None
+    adopted = _adopt(context, ours, sending, found) if _may_be(ours, found) else None
     if adopted is not None:
         return lambda _conn: adopted
     return lambda conn: _compare(conn, found, ours.id, context.clock.now())
@@ -116,37 +115,33 @@ def _may_be(ours: Payment, found: ProviderPayment) -> bool:
 # --- an attempt that waits for its answer -------------------------------------------------------
 
 
+def _waiting(conn: Connection, ours: Payment) -> ChargeSend | None:
+    call = provider_calls.open_call(conn, ours.id, CallKind.CHARGE)
+    return None if call is None else to_send(call, attempts.kind_of(conn, ours.id, call.n))
+
+
 def _adopt(
-    context: Context, ours: Payment, attempt: Attempt | None, found: ProviderPayment
+    context: Context, ours: Payment, sending: ChargeSend | None, found: ProviderPayment
 ) -> Handled | None:
     """Write the answer that our side waits for; None when it waits for none."""
-    if attempt is not None:
-        return _adopt_answer(context, ours, attempt)
+    if sending is not None:
+        return _adopt_answer(context, sending)
     if ours.state == State.AUTHORIZED:
         return _adopt_step(context, ours, found)
     return None
 
 
-def _adopt_answer(context: Context, ours: Payment, attempt: Attempt) -> Handled:
+def _adopt_answer(context: Context, sending: ChargeSend) -> Handled:
     """Look up the answer to an open attempt. Raises: EventWaits, when there is none yet."""
-    sending = ChargeSend(
-        payment_id=ours.id,
-        provider=ours.provider,
-        attempt_n=attempt.n,
-        kind=attempt.kind,
-        request=request_from_json(attempt.request),
-        first_send=False,
-        first_sent_at=attempt.first_sent_at,
-        sends=attempt.sends,
-    )
-    outcome = context.gateway.look_up(sending.request, since=sending.first_sent_at)
+    n = sending.call.n
+    outcome = context.gateway.look_up(sending.request, since=sending.call.first_sent_at)
     if isinstance(outcome, Absent):
         # The event was about an earlier attempt. The worker finds out whether this one was
         # executed.
-        return Handled(EventOutcome.ATTEMPT_NOT_THERE, {"attempt": attempt.n})
+        return Handled(EventOutcome.ATTEMPT_NOT_THERE, {"attempt": n})
     if isinstance(outcome, Unknown | Deferred):
         raise EventWaits(
-            Waiting.ATTEMPT_UNANSWERED, f"{attempt.n}: {outcome.error_class}: {outcome.message}"
+            Waiting.ATTEMPT_UNANSWERED, f"{n}: {outcome.error_class}: {outcome.message}"
         )
     collecting.finish(
         context.engine,
@@ -158,7 +153,7 @@ def _adopt_answer(context: Context, ours: Payment, attempt: Attempt) -> Handled:
     )
     return Handled(
         EventOutcome.ANSWER_ADOPTED,
-        {"attempt": attempt.n, "answer": _word(outcome)},
+        {"attempt": n, "answer": _word(outcome)},
         Adopted(sending, outcome),
     )
 

@@ -14,9 +14,10 @@ from billing.queries.explain.money_back import MANY
 from billing.queries.settlement import BreakLink, open_breaks_of_cycle
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.money import Money
+from billing.rules.payments import CallKind
 from billing.store.journal import posting as journal
 from billing.store.journal.posting import StoredEntry
-from billing.store.payments import attempts, disputes, recognition, refunds
+from billing.store.payments import disputes, provider_calls, recognition, refunds
 from billing.store.payments.disputes import Dispute
 from billing.store.payments.invoices import Invoice
 from billing.store.payments.payments import Payment
@@ -194,5 +195,5 @@ def _payment_holds(conn: Connection, payment: Payment) -> Iterator[HoldFacts]:
         yield HoldFacts(HoldKind.NOT_CONFIRMED)
     elif payment.captured_at is not None and payment.settled_at is None:
         yield HoldFacts(HoldKind.NOT_SETTLED)
-    if attempts.open_attempt(conn, payment.id) is not None:
+    if provider_calls.open_call(conn, payment.id, CallKind.CHARGE) is not None:
         yield HoldFacts(HoldKind.ATTEMPT_OPEN)

@@ -13,8 +13,8 @@ from billing.rules.dunning import DeclineClass
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.money import Money
 from billing.rules.payment_methods import PaymentMethodKind
-from billing.rules.payments import AttemptKind, AttemptOutcome, State
-from billing.store.payments import attempts, invoices
+from billing.rules.payments import AttemptKind, AttemptOutcome, CallKind, State
+from billing.store.payments import attempts, invoices, provider_calls
 from billing.store.payments.attempts import Attempt
 from billing.store.payments.payments import Payment
 from billing.store.subscriptions import customers
@@ -180,7 +180,7 @@ def next_facts(conn: Connection, payment: Payment, now: datetime) -> NextFacts:
     at = payment.next_attempt_at
     if at is None:
         return _ended(payment)
-    if attempts.open_attempt(conn, payment.id) is not None:
+    if provider_calls.open_call(conn, payment.id, CallKind.CHARGE) is not None:
         return NextFacts(NextKind.OPEN_ATTEMPT)
     if payment.state is State.AUTHORIZED:
         return _of_authorised(payment)

@@ -1,22 +1,27 @@
-"""Attempts: one row each, committed before its request is sent."""
+"""Attempts of collecting a payment: one row each, and a call to the provider under its number.
+
+The row keeps what the attempt was and what it came to; its call (`provider_calls`) is committed
+with it and keeps what was sent. Both are begun in one statement, and finished in one.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypedDict, Unpack
+from typing import Any, Final, TypedDict, Unpack
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select, text, update
+from sqlalchemy import Connection, text
 
 from billing.rules.dunning import DeclineClass
-from billing.rules.payments import AttemptKind, AttemptOutcome
+from billing.rules.payments import AttemptKind, AttemptOutcome, CallKind
+from billing.store.payments import provider_calls
+from billing.store.payments.provider_calls import ProviderCall
 from billing.store.rows import reader
-from billing.store.tables import attempts
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One attempt as stored; `outcome` is None while it is open."""
+    """One attempt as stored, with its call; `outcome` is None while both are open."""
 
     payment_id: UUID
     n: int
@@ -39,19 +44,6 @@ class Attempt:
     decision: str | None
 
 
-class NewAttempt(TypedDict):
-    """The columns of an attempt that are written before it is sent."""
-
-    payment_id: UUID
-    n: int
-    kind: AttemptKind
-    idempotency_key: str
-    payment_method_id: UUID
-    request: Mapping[str, Any]
-    rung: int
-    first_sent_at: datetime
-
-
 class AttemptEnd(TypedDict, total=False):
     """The columns that are written with an attempt's outcome."""
 
@@ -59,69 +51,97 @@ class AttemptEnd(TypedDict, total=False):
     advice_code: str | None
     decline_class: DeclineClass
     message: str
-    provider_request_id: str | None
     decision: str
 
 
 _of = reader(Attempt)
 
+_BEGIN = text(
+    f"""
+    WITH call AS ({provider_calls.BEGIN}),
+         begun AS (
+           INSERT INTO attempts (payment_id, customer_id, n, kind, payment_method_id, rung)
+           SELECT subject_id, customer_id, n, :attempt_kind, :method, :rung FROM call)
+    SELECT * FROM call
+    """  # noqa: S608  a constant of ours
+)
 
-def add(conn: Connection, **values: Unpack[NewAttempt]) -> None:
-    """Insert an attempt that is about to be sent; a payment has one open attempt at most."""
-    conn.execute(insert(attempts).values(**values))
 
+def begin(
+    conn: Connection,
+    *,
+    payment_id: UUID,
+    customer_id: UUID,
+    provider: str,
+    n: int,
+    kind: AttemptKind,
+    payment_method_id: UUID,
+    rung: int,
+    key: str,
+    request: Mapping[str, Any],
+    now: datetime,
+) -> ProviderCall:
+    """Insert an attempt with its call, which is about to be sent; return the call.
 
-def sent_again(conn: Connection, payment_id: UUID, n: int) -> None:
-    """Count one more send of the same request under the same key.
-
-    The last error is cleared: until this send is answered, its outcome is unknown.
+    The payment has no open attempt. The call's key is what `key` and `n` make.
     """
-    conn.execute(
-        update(attempts)
-        .where(attempts.c.payment_id == payment_id, attempts.c.n == n)
-        .values(sends=attempts.c.sends + 1, last_error=None)
+    call = provider_calls.values_of(
+        kind=CallKind.CHARGE,
+        subject_id=payment_id,
+        customer_id=customer_id,
+        provider=provider,
+        key=key,
+        request=request,
+        now=now,
+        n=n,
     )
+    values = {"attempt_kind": kind, "method": payment_method_id, "rung": rung}
+    return provider_calls.call_of(conn.execute(_BEGIN, call | values).one())
 
 
-def still_open(
-    conn: Connection, payment_id: UUID, n: int, *, error: str, unknown_since: datetime | None
-) -> None:
-    """Record that a send had no definite answer; the attempt stays open."""
-    values: dict[str, Any] = {"last_error": error}
-    if unknown_since is not None:
-        values["unknown_since"] = unknown_since
-    conn.execute(
-        update(attempts)
-        .where(attempts.c.payment_id == payment_id, attempts.c.n == n)
-        .values(**values)
-    )
+_FINISH = text(
+    f"""
+    WITH ended AS ({provider_calls.FINISH} RETURNING c.subject_id, c.n, c.outcome, c.finished_at)
+    UPDATE attempts AS a
+       SET outcome = e.outcome, finished_at = e.finished_at, decline_code = :decline_code,
+           advice_code = :advice_code, decline_class = :decline_class, message = :message,
+           decision = :decision
+      FROM ended e
+     WHERE a.payment_id = e.subject_id AND a.n = e.n AND a.finished_at IS NULL
+    """  # noqa: S608  a constant of ours
+)
+_NO_END: Final[dict[str, Any]] = dict.fromkeys(AttemptEnd.__annotations__)
 
 
 def finish(
     conn: Connection,
     payment_id: UUID,
-    n: int,
     outcome: AttemptOutcome,
     now: datetime,
+    provider_request_id: str | None = None,
     **values: Unpack[AttemptEnd],
-) -> bool:
-    """Write the definite end of an attempt; False when it had one already."""
-    result = conn.execute(
-        update(attempts)
-        .where(
-            attempts.c.payment_id == payment_id,
-            attempts.c.n == n,
-            attempts.c.finished_at.is_(None),
-        )
-        .values(outcome=outcome, finished_at=now, **values)
-    )
-    return result.rowcount == 1
+) -> None:
+    """Write the definite end of a payment's open attempt and of its call, if it has one."""
+    ended = {CallKind.CHARGE: outcome}
+    call = provider_calls.ends_of(payment_id, ended, now, provider_request_id)
+    conn.execute(_FINISH, _NO_END | values | call)
+
+
+_WITH_CALL: Final = """
+SELECT a.payment_id, a.n, a.kind, a.payment_method_id, a.rung, a.finished_at, a.outcome,
+       a.decline_code, a.advice_code, a.decline_class, a.message, a.decision,
+       c.idempotency_key, c.request, c.first_sent_at, c.sends, c.unknown_since,
+       c.error_class || ': ' || c.error_message AS last_error, c.provider_request_id
+  FROM attempts a
+  JOIN provider_calls c ON c.subject_id = a.payment_id AND c.kind = 'charge' AND c.n = a.n
+ WHERE a.payment_id = :payment
+"""
+_OF_PAYMENT = text(_WITH_CALL + " ORDER BY a.n")
 
 
 def of_payment(conn: Connection, payment_id: UUID) -> list[Attempt]:
     """Return a payment's attempts in order."""
-    query = select(attempts).where(attempts.c.payment_id == payment_id).order_by(attempts.c.n)
-    return [_of(row) for row in conn.execute(query)]
+    return [_of(row) for row in conn.execute(_OF_PAYMENT, {"payment": payment_id})]
 
 
 _DECLINES_OF_METHOD = text(
@@ -145,10 +165,9 @@ def declines_of_method(
     return [row.finished_at for row in rows]
 
 
-def open_attempt(conn: Connection, payment_id: UUID) -> Attempt | None:
-    """Return the attempt that has no definite end yet, if there is one."""
-    query = select(attempts).where(
-        attempts.c.payment_id == payment_id, attempts.c.finished_at.is_(None)
-    )
-    row = conn.execute(query).one_or_none()
-    return _of(row) if row else None
+_KIND = text("SELECT kind FROM attempts WHERE payment_id = :payment AND n = :n")
+
+
+def kind_of(conn: Connection, payment_id: UUID, n: int) -> AttemptKind:
+    """Return why an attempt was made."""
+    return AttemptKind(conn.execute(_KIND, {"payment": payment_id, "n": n}).scalar_one())

@@ -1,9 +1,8 @@
 """Payments whose next step is due: which they are, and one of them locked to take that step."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -50,12 +49,7 @@ class PaymentForAttempt:
     provider_customer_id: str | None
     payment_method_id: UUID | None
     payment_method_token: str | None
-    open_attempt_n: int | None
     open_attempt_kind: AttemptKind | None
-    open_attempt_request: Mapping[str, Any] | None
-    open_attempt_sent_at: datetime | None
-    open_attempt_sends: int | None
-    open_attempt_never_executed: bool | None
     method_declined_at: Sequence[datetime]
 
     @property
@@ -79,9 +73,7 @@ _FOR_ATTEMPT = text(
            s.plan, s.status AS subscription_status, s.zone, c.period_start, c.period_end,
            u.provider_customer_id, m.id AS payment_method_id,
            m.provider_payment_method_id AS payment_method_token,
-           a.n AS open_attempt_n, a.kind AS open_attempt_kind, a.request AS open_attempt_request,
-           a.first_sent_at AS open_attempt_sent_at, a.sends AS open_attempt_sends,
-           a.last_error IS NOT NULL AND a.unknown_since IS NULL AS open_attempt_never_executed,
+           a.kind AS open_attempt_kind,
            ARRAY(SELECT d.finished_at FROM attempts d
                   WHERE d.payment_method_id = m.id AND d.outcome = 'declined'
                     AND d.finished_at > CAST(:now AS timestamptz) - make_interval(days => :days)

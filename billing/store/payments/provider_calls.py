@@ -25,9 +25,9 @@ ERROR_MAX: Final = 500
 class ProviderCall:
     """One call as stored; `outcome` is None while it is open.
 
-    `subject_id` is the object of the call (for a capture or a void the payment), `n` the number of
-    the call of this kind. `sends` counts its sends; `answered` is the number of the last send that
-    got any answer, even an indefinite one.
+    `subject_id` is the object of the call (for a charge, a capture or a void the payment), `n` the
+    number of the call of this kind. `sends` counts its sends; `answered` is the number of the last
+    send that got any answer, even an indefinite one.
     """
 
     subject_id: UUID
@@ -53,11 +53,10 @@ class ProviderCall:
         return self.unknown_since is None and self.answered == self.sends - 1
 
 
-_of = reader(ProviderCall)
+call_of = reader(ProviderCall)
 
 # The key of a new call ends in its number, so that the key of a refused call isn't used again.
-_BEGIN = text(
-    """
+BEGIN: Final = """
     INSERT INTO provider_calls AS c
            (subject_id, kind, n, customer_id, provider, idempotency_key, request, first_sent_at)
     SELECT :subject, :kind, next.n, :customer, :provider,
@@ -69,7 +68,31 @@ _BEGIN = text(
         DO UPDATE SET sends = c.sends + 1
     RETURNING *
     """
-)
+_BEGIN = text(BEGIN)
+
+
+def values_of(
+    *,
+    kind: CallKind,
+    subject_id: UUID,
+    customer_id: UUID,
+    provider: str,
+    key: str,
+    request: Mapping[str, Any],
+    now: datetime,
+    n: int | None = None,
+) -> dict[str, Any]:
+    """Return the values that `BEGIN` takes."""
+    return {
+        "kind": kind,
+        "subject": subject_id,
+        "n": n,
+        "customer": customer_id,
+        "provider": provider,
+        "key": key,
+        "request": dumps(dict(request)),
+        "now": now,
+    }
 
 
 def begin(
@@ -82,24 +105,35 @@ def begin(
     key: str,
     request: Mapping[str, Any],
     now: datetime,
-    n: int | None = None,
 ) -> ProviderCall:
     """Count a send: of the open call as it was committed, or else of a new one; return the call.
 
-    A new one gets the request given, and the key that `key` and its number make: `n`, where the
-    request names it, or else the next.
+    A new one gets the request given, the next number, and the key that `key` and its number make.
     """
-    values = {
-        "kind": kind,
-        "subject": subject_id,
-        "n": n,
-        "customer": customer_id,
-        "provider": provider,
-        "key": key,
-        "request": dumps(dict(request)),
-        "now": now,
-    }
-    return _of(conn.execute(_BEGIN, values).one())
+    values = values_of(
+        kind=kind,
+        subject_id=subject_id,
+        customer_id=customer_id,
+        provider=provider,
+        key=key,
+        request=request,
+        now=now,
+    )
+    return call_of(conn.execute(_BEGIN, values).one())
+
+
+_SEND_AGAIN = text(
+    """
+    UPDATE provider_calls SET sends = sends + 1
+     WHERE subject_id = :subject AND kind = :kind AND finished_at IS NULL
+    RETURNING *
+    """
+)
+
+
+def send_again(conn: Connection, subject_id: UUID, kind: CallKind) -> ProviderCall:
+    """Count one more send of the subject's open call, as it was committed; return the call."""
+    return call_of(conn.execute(_SEND_AGAIN, {"subject": subject_id, "kind": kind}).one())
 
 
 _STILL_OPEN = text(
@@ -137,14 +171,29 @@ def still_open(
     )
 
 
-_FINISH = text(
-    """
+FINISH: Final = """
     UPDATE provider_calls AS c
        SET outcome = x.outcome, finished_at = :now, provider_request_id = :request_id
       FROM unnest(CAST(:kinds AS text[]), CAST(:outcomes AS text[])) AS x(kind, outcome)
      WHERE c.subject_id = :subject AND c.kind = x.kind AND c.finished_at IS NULL
     """
-)
+_FINISH = text(FINISH)
+
+
+def ends_of(
+    subject_id: UUID,
+    outcomes: Mapping[CallKind, AttemptOutcome],
+    now: datetime,
+    provider_request_id: str | None = None,
+) -> dict[str, Any]:
+    """Return the values that `FINISH` takes."""
+    return {
+        "subject": subject_id,
+        "kinds": literal(list(outcomes)),
+        "outcomes": literal(list(outcomes.values())),
+        "now": now,
+        "request_id": provider_request_id,
+    }
 
 
 def finish(
@@ -155,20 +204,23 @@ def finish(
     provider_request_id: str | None = None,
 ) -> None:
     """Write the outcome of the subject's open calls of these kinds, if there are any."""
-    conn.execute(
-        _FINISH,
-        {
-            "subject": subject_id,
-            "kinds": literal(list(outcomes)),
-            "outcomes": literal(list(outcomes.values())),
-            "now": now,
-            "request_id": provider_request_id,
-        },
-    )
+    conn.execute(_FINISH, ends_of(subject_id, outcomes, now, provider_request_id))
+
+
+_OPEN = text(
+    "SELECT * FROM provider_calls"
+    " WHERE subject_id = :subject AND kind = :kind AND finished_at IS NULL"
+)
+
+
+def open_call(conn: Connection, subject_id: UUID, kind: CallKind) -> ProviderCall | None:
+    """Return the subject's call of this kind that has no definite outcome yet, if there is one."""
+    row = conn.execute(_OPEN, {"subject": subject_id, "kind": kind}).one_or_none()
+    return call_of(row) if row else None
 
 
 def of_subject(conn: Connection, subject_id: UUID) -> Sequence[ProviderCall]:
     """Return the calls of a subject, in the order in which they were first sent."""
     query = select(provider_calls).where(provider_calls.c.subject_id == subject_id)
     ordered = query.order_by(provider_calls.c.first_sent_at, provider_calls.c.kind)
-    return [_of(row) for row in conn.execute(ordered.order_by(provider_calls.c.n))]
+    return [call_of(row) for row in conn.execute(ordered.order_by(provider_calls.c.n))]

@@ -26,9 +26,11 @@ NOTHING_ABANDONED: Final = (_NOTHING_FOLLOWS, _NEVER_RENEWS)
 _ATTEMPT_OVERDUE = check(
     FindingKind.ATTEMPT_OVERDUE,
     """
-    SELECT p.id, p.next_attempt_at, p.next_attempt_kind, a.n AS open_attempt, a.last_error
+    SELECT p.id, p.next_attempt_at, p.next_attempt_kind, a.n AS open_attempt,
+           a.error_class || ': ' || a.error_message AS last_error
       FROM payments p
-      LEFT JOIN attempts a ON a.payment_id = p.id AND a.finished_at IS NULL
+      LEFT JOIN provider_calls a
+             ON a.subject_id = p.id AND a.kind = 'charge' AND a.finished_at IS NULL
      WHERE p.next_attempt_at IS NOT NULL AND p.parked_at IS NULL
        AND p.next_attempt_at <= :overdue AND a.unknown_since IS NULL""",
     "next_attempt_at, id",

@@ -106,13 +106,14 @@ _ATTEMPTS = check(
 _REQUESTS = check(
     FindingKind.REQUEST_DIFFERS,
     """
-    SELECT a.payment_id, a.n, a.idempotency_key, a.request, p.amount, p.currency
-      FROM attempts a JOIN payments p ON p.id = a.payment_id
-     WHERE a.request ->> 'idempotency_key' IS DISTINCT FROM a.idempotency_key
-        OR a.idempotency_key NOT LIKE '%\\:a' || a.n
-        OR a.request ->> 'amount' IS DISTINCT FROM p.amount::text
-        OR a.request ->> 'currency' IS DISTINCT FROM p.currency
-        OR a.request -> 'metadata' ->> 'payment' IS DISTINCT FROM p.id::text""",
+    SELECT p.id AS payment_id, a.n, a.idempotency_key, a.request, p.amount, p.currency
+      FROM provider_calls a JOIN payments p ON p.id = a.subject_id
+     WHERE a.kind = 'charge'
+       AND (a.request ->> 'idempotency_key' IS DISTINCT FROM a.idempotency_key
+            OR a.idempotency_key NOT LIKE '%\\:a' || a.n
+            OR a.request ->> 'amount' IS DISTINCT FROM p.amount::text
+            OR a.request ->> 'currency' IS DISTINCT FROM p.currency
+            OR a.request -> 'metadata' ->> 'payment' IS DISTINCT FROM p.id::text)""",
     "payment_id, n",
 )
 

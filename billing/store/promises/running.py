@@ -46,9 +46,11 @@ _COUNTS = {
               (SELECT count(*) FROM payments WHERE parked_at IS NOT NULL) AS payments_parked,
               (SELECT count(*) FROM subscriptions WHERE parked_at IS NOT NULL)
                 AS subscriptions_parked,
-              (SELECT count(*) FROM attempts WHERE finished_at IS NULL) AS attempts_open,
-              (SELECT count(*) FROM attempts
-                WHERE finished_at IS NULL AND unknown_since IS NOT NULL) AS attempts_unknown""",
+              (SELECT count(*) FROM provider_calls
+                WHERE kind = 'charge' AND finished_at IS NULL) AS attempts_open,
+              (SELECT count(*) FROM provider_calls
+                WHERE kind = 'charge' AND finished_at IS NULL
+                  AND unknown_since IS NOT NULL) AS attempts_unknown""",
 }
 
 

@@ -48,13 +48,16 @@ _OLDEST_UNCONFIRMED = text(
     """
     SELECT min(coalesce(a.first_sent_at, p.captured_at))
       FROM payments p
-      LEFT JOIN attempts a ON a.payment_id = p.id AND a.outcome = 'succeeded'
+      LEFT JOIN provider_calls a
+             ON a.subject_id = p.id AND a.kind = 'charge' AND a.outcome = 'succeeded'
      WHERE p.captured_at IS NOT NULL AND p.confirmed_at IS NULL
        AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = p.id AND b.resolved_at IS NULL)
     """
 )
-_OLDEST_OPEN = text("SELECT min(first_sent_at) FROM attempts WHERE finished_at IS NULL")
-_FIRST_SENT = text("SELECT min(first_sent_at) FROM attempts")
+_FIRST_SENT = text("SELECT min(first_sent_at) FROM provider_calls WHERE kind = 'charge'")
+_OLDEST_OPEN = text(
+    "SELECT min(first_sent_at) FROM provider_calls WHERE kind = 'charge' AND finished_at IS NULL"
+)
 
 
 def oldest_unconfirmed(conn: Connection) -> datetime | None:
@@ -114,7 +117,8 @@ _MISSING = text(
     SELECT p.id, p.state, p.amount_captured, p.currency, p.provider_payment_id, p.captured_at,
            i.cycle_id
       FROM payments p
-      LEFT JOIN attempts a ON a.payment_id = p.id AND a.outcome = 'succeeded'
+      LEFT JOIN provider_calls a
+             ON a.subject_id = p.id AND a.kind = 'charge' AND a.outcome = 'succeeded'
       LEFT JOIN invoices i ON i.id = p.invoice_id
      WHERE p.captured_at IS NOT NULL AND p.confirmed_at IS NULL
        AND coalesce(a.first_sent_at, p.captured_at) >= :since AND p.captured_at < :before

@@ -46,7 +46,8 @@ _CAPTURES: Final = text(
     SELECT p.id, p.state, p.amount_captured, p.currency, p.provider_payment_id,
            p.provider_charge_id, p.captured_at, p.confirmed_at, i.cycle_id
       FROM payments p
-      LEFT JOIN attempts a ON a.payment_id = p.id AND a.outcome = 'succeeded'
+      LEFT JOIN provider_calls a
+             ON a.subject_id = p.id AND a.kind = 'charge' AND a.outcome = 'succeeded'
       LEFT JOIN invoices i ON i.id = p.invoice_id
      WHERE p.captured_at IS NOT NULL AND p.settled_at IS NULL
        AND coalesce(a.first_sent_at, p.captured_at) >= :since AND p.captured_at < :before

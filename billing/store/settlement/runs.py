@@ -198,7 +198,8 @@ OLDEST_UNSETTLED = text(
     SELECT least(
       (SELECT min(coalesce(a.first_sent_at, p.captured_at))
          FROM payments p
-         LEFT JOIN attempts a ON a.payment_id = p.id AND a.outcome = 'succeeded'
+         LEFT JOIN provider_calls a
+                ON a.subject_id = p.id AND a.kind = 'charge' AND a.outcome = 'succeeded'
         WHERE p.captured_at IS NOT NULL AND p.settled_at IS NULL
           AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = p.id AND b.resolved_at IS NULL
                              AND (b.kind <> 'missing_at_provider' OR b.found_at < :long_known))),
@@ -212,7 +213,7 @@ OLDEST_UNSETTLED = text(
 )
 _BEGINNING = text(
     """
-    SELECT least((SELECT min(first_sent_at) FROM attempts),
+    SELECT least((SELECT min(first_sent_at) FROM provider_calls WHERE kind = 'charge'),
                  (SELECT min(captured_at) FROM payments WHERE captured_at IS NOT NULL))
     """
 )
