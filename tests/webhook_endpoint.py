@@ -5,6 +5,7 @@ import hmac
 import json
 import threading
 import time
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any, Self
 
@@ -61,7 +62,7 @@ class WebhookEndpoint:
                 Intake(
                     engine=engine,
                     provider=ACCOUNT,
-                    read=KINDS["stripe"].read_delivery,
+                    kind=KINDS["stripe"],
                     wall=self.clock.wall,
                     secrets=secrets,
                     tolerance=timedelta(minutes=5),
@@ -87,8 +88,8 @@ class WebhookEndpoint:
         self._server.should_exit = True
         self._thread.join()
 
-    def post(self, body: bytes, **headers: str) -> requests.Response:
-        """WebhookDeliveries a body as it is; an underscore in a header's name is a dash."""
+    def post(self, body: bytes | Iterator[bytes], **headers: str) -> requests.Response:
+        """Post a body as it is; an underscore in a header's name is a dash."""
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         return requests.post(self.url, data=body, headers=named, timeout=PATIENCE)
 

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any, Final
 
 from anyio import to_thread
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from sqlalchemy.exc import SQLAlchemyError
@@ -26,7 +26,7 @@ from billing.api.routes import (
     plans,
     subscriptions,
 )
-from billing.api.routes.common import Services
+from billing.api.routes.common import Services, known_query
 from billing.api.security import Guard
 from billing.errors import BillingError
 from workers.runtime.metrics import ProcessMetrics
@@ -73,7 +73,7 @@ def create_app(
     )
     app.state.services = services
     for router in ROUTERS:
-        app.include_router(router)
+        app.include_router(router, dependencies=[Depends(known_query)])
     webhooks.install(app, runtime, metrics)
     _tell_problems(app, services)
     app.add_middleware(

@@ -7,10 +7,8 @@
 Only webhooks pass without a key: their handler reads the body and checks its signature.
 """
 
-import json
 import logging
 import time
-from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -21,7 +19,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from billing.api import problems
+from billing.api import json_body, problems
+from billing.api.answers import HEADERS, REQUEST_ID
 from billing.api.cards import refuse_in_json
 from billing.api.metrics import ApiMetrics
 from billing.api.problems import Problem, Refused
@@ -35,15 +34,11 @@ logger = logging.getLogger(__name__)
 
 WEBHOOKS: Final = "/v1/webhooks/"
 ADMITTING_THREADS: Final = 4
-# The rest of such a request isn't read, so the connection is closed after it.
+DISCARDED_MAX: Final = 65_536
+"""The rest of a refused request is read, and not kept, up to so many bytes; else it is cut off."""
+# What comes after such a request can't be told from it, or isn't read.
 _HANG_UP: Final = frozenset({408, 413})
-_HEADERS: Final[Mapping[str, str]] = {
-    "cache-control": "no-store",
-    "content-security-policy": "default-src 'none'; frame-ancestors 'none'",
-    "referrer-policy": "no-referrer",
-    "strict-transport-security": "max-age=63072000",
-    "x-content-type-options": "nosniff",
-}
+_ONCE: Final = ("authorization", "content-length", "content-type", "idempotency-key")
 
 
 def tell(problem: Problem) -> JSONResponse:
@@ -86,29 +81,30 @@ class RequestGuard:
         if scope["type"] != "http":  # websockets: there are none
             await send({"type": "websocket.close", "code": 1008})
             return
-        visit = _Visit(send)
+        body = _Incoming(receive, Headers(scope=scope), self._arrival_seconds)
+        visit = _Visit(send, body)
         began = time.perf_counter()
         with structlog.contextvars.bound_contextvars(request_id=visit.request_id):
             try:
-                await self._serve(scope, receive, visit)
+                await self._serve(scope, body, visit)
             except Exception as error:  # noqa: BLE001  the last place there is
                 await self._failed(error, scope, receive, visit)
         route = getattr(scope.get("route"), "path", None)
         self._metrics.http(scope["method"], route, visit.status, time.perf_counter() - began)
 
-    async def _serve(self, scope: Scope, receive: Receive, visit: "_Visit") -> None:
-        receive = _in_time(receive, self._arrival_seconds)
-        if scope["path"].startswith(WEBHOOKS):
-            await self._app(scope, receive, visit.send)
-            return
+    async def _serve(self, scope: Scope, incoming: "_Incoming", visit: "_Visit") -> None:
         headers = Headers(scope=scope)
+        _refuse_ambiguous(headers)
+        if scope["path"].startswith(WEBHOOKS):
+            await self._app(scope, incoming.receive, visit.send)
+            return
         visitor = await to_thread.run_sync(
             self._guard.admit, headers.get("authorization"), limiter=self._admitting
         )
         scope.setdefault("state", {})["visitor"] = visitor
-        body = await _read(receive, headers, self._body_bytes_max)
+        body = await _read(incoming.receive, headers, self._body_bytes_max)
         _refuse_cards(scope, headers, body)
-        await self._app(scope, _once_more(body, receive), visit.send)
+        await self._app(scope, _once_more(body, incoming.receive), visit.send)
 
     async def _failed(
         self, error: Exception, scope: Scope, receive: Receive, visit: "_Visit"
@@ -124,46 +120,67 @@ class RequestGuard:
             await tell(problem)(scope, receive, visit.send)
 
 
+class _Incoming:
+    """The body of one request, which has to be whole in time."""
+
+    def __init__(self, receive: Receive, headers: Headers, seconds: float) -> None:
+        self._receive = receive
+        self._until = anyio.current_time() + seconds
+        has_body = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
+        self.whole = not has_body
+
+    async def receive(self) -> Message:
+        """Return the next part. Raises `Refused` when it is late."""
+        if self.whole:
+            return await self._receive()
+        try:
+            with anyio.fail_after(self._until - anyio.current_time()):
+                message = await self._receive()
+        except TimeoutError:
+            late = too_late()
+            raise Refused(late.kind.code, late.detail, **late.more) from None
+        self.whole = not message.get("more_body", False)
+        return message
+
+    async def discard(self) -> bool:
+        """Read the rest and keep nothing of it; tell whether all of it came."""
+        read = 0
+        while not self.whole and read <= DISCARDED_MAX:
+            try:
+                message = await self.receive()
+            except Refused:
+                return False
+            if message["type"] == "http.disconnect":
+                return False
+            read += len(message.get("body", b""))
+        return self.whole
+
+
 class _Visit:
     """One request's way out."""
 
-    def __init__(self, send: Send) -> None:
+    def __init__(self, send: Send, incoming: _Incoming) -> None:
         self._send = send
+        self._incoming = incoming
         self.request_id = str(new_id())
         self.started = False
         self.status = 500
 
     async def send(self, message: Message) -> None:
-        """Pass an answer on, with our headers added."""
+        """Pass an answer on, with our headers added.
+
+        A connection whose request wasn't read to its end is closed after the answer.
+        """
         if message["type"] == "http.response.start":
             self.started = True
             self.status = message["status"]
             headers = MutableHeaders(scope=message)
-            for name, value in _HEADERS.items():
+            for name, value in HEADERS.items():
                 headers.setdefault(name, value)
-            headers["x-request-id"] = self.request_id
+            headers[REQUEST_ID] = self.request_id
+            if headers.get("connection") != "close" and not await self._incoming.discard():
+                headers["connection"] = "close"
         await self._send(message)
-
-
-def _in_time(receive: Receive, seconds: float) -> Receive:
-    """Return what receives a body that has to be whole by then. Raises `Refused`."""
-    until = anyio.current_time() + seconds
-    whole = False
-
-    async def bounded() -> Message:
-        nonlocal whole
-        if whole:
-            return await receive()
-        try:
-            with anyio.fail_after(until - anyio.current_time()):
-                message = await receive()
-        except TimeoutError:
-            late = too_late()
-            raise Refused(late.kind.code, late.detail, **late.more) from None
-        whole = not message.get("more_body", False)
-        return message
-
-    return bounded
 
 
 async def _read(receive: Receive, headers: Headers, limit: int) -> bytes:
@@ -198,6 +215,28 @@ def _once_more(body: bytes, receive: Receive) -> Receive:
     return again
 
 
+def _refuse_ambiguous(headers: Headers) -> None:
+    """Check that there is one way to read the headers. Raises `Refused`.
+
+    Of a header that comes twice, one program takes the first and another the last; of a length
+    and a transfer encoding, either (RFC 9112, 6.1).
+    """
+    for name in _ONCE:
+        if len(headers.getlist(name)) > 1:
+            raise Refused(
+                "malformed_request",
+                f"the header {name} comes more than once",
+                where=name,
+                headers={"connection": "close"},
+            )
+    if "content-length" in headers and "transfer-encoding" in headers:
+        raise Refused(
+            "malformed_request",
+            "a request has a Content-Length or a Transfer-Encoding, not both",
+            headers={"connection": "close"},
+        )
+
+
 def _refuse_cards(scope: Scope, headers: Headers, body: bytes) -> None:
     """Check each part of a request whose text might be stored. Raises `CardNumberRefused`."""
     refuse_card_number(scope["path"], "path")
@@ -212,7 +251,4 @@ def _parsed(headers: Headers, body: bytes) -> Any:
     kind = headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         raise Refused("unsupported_media_type", "send application/json")
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        raise Refused("malformed_request", "the body is no JSON", where="body") from None
+    return json_body.parse(body)

@@ -1,11 +1,11 @@
 """The gRPC service: messages to the payment service's values and back."""
 
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final, NoReturn, TypeVar
 from uuid import UUID
 
-import grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from billing.api import cursors
@@ -13,42 +13,52 @@ from billing.api.generated.perennial.v1 import payments_pb2 as pb
 from billing.api.generated.perennial.v1.payments_pb2_grpc import PaymentServiceServicer
 from billing.api.metrics import ApiMetrics
 from billing.api.problems import Refused
-from billing.api.rpc_server import visitor
+from billing.api.rpc_calls import visitor
 from billing.api.schemas import AMOUNT_MAX
-from billing.api.security import Visitor
 from billing.flows.service import views
 from billing.flows.service.api_keys import Scope
 from billing.flows.service.idempotency import DECLINED, REFUSED, KeyedAnswer
 from billing.flows.service.orders import Capture, ChargeOrder
 from billing.flows.service.payments import PaymentApi
+from billing.rules.texts import has_controls
 
 TEXT_LENGTH_MAX: Final = 500
 REFERENCE_LENGTH_MAX: Final = 255
+_CURRENCY: Final = re.compile("[A-Z]{3}")
 _CAPTURE: Final[Mapping[int, Capture]] = {
     pb.CAPTURE_METHOD_UNSPECIFIED: "automatic",
     pb.CAPTURE_METHOD_AUTOMATIC: "automatic",
     pb.CAPTURE_METHOD_MANUAL: "manual",
 }
+SCOPES: Final[Mapping[str, Scope]] = {
+    "Charge": Scope.CHARGE,
+    "GetStatus": Scope.READ,
+    "Capture": Scope.CHARGE,
+    "Void": Scope.CHARGE,
+    "Refund": Scope.REFUND,
+    "ListTransactions": Scope.READ,
+}
+"""The scope that each method needs, checked before its message is waited for."""
 _Response = TypeVar("_Response")
 
 
 class PaymentService(PaymentServiceServicer):
-    """Answers calls; `rpc_server` has let them in and turns what is raised into statuses."""
+    """Answers calls; `rpc_calls` has admitted them and turns what is raised into statuses."""
 
     def __init__(self, payments: PaymentApi, metrics: ApiMetrics) -> None:
         self._payments = payments
         self._metrics = metrics
 
     def Charge(  # noqa: N802  gRPC's name
-        self, request: pb.ChargeRequest, _: grpc.ServicerContext
+        self, request: pb.ChargeRequest, _: object
     ) -> pb.ChargeResponse:
         """Charge once a key. A decline is an answer here, FAILED, and no status."""
-        asking = _needs(Scope.CHARGE)
+        asking = visitor.get()
         if request.capture not in _CAPTURE:
             _invalid("capture", "is no capture method")
         order = ChargeOrder(
             amount=_amount(request.amount_cents),
-            currency=request.currency,
+            currency=_currency(request.currency),
             customer=_reference(request.customer, "customer") or None,
             payment_source=_reference(request.payment_source, "payment_source") or None,
             capture=_CAPTURE[request.capture],
@@ -58,20 +68,19 @@ class PaymentService(PaymentServiceServicer):
         return self._answered(answer, pb.ChargeResponse, payment, also=DECLINED)
 
     def GetStatus(  # noqa: N802
-        self, request: pb.GetStatusRequest, _: grpc.ServicerContext
+        self, request: pb.GetStatusRequest, _: object
     ) -> pb.GetStatusResponse:
         """Tell where a payment stands."""
-        _needs(Scope.READ)
         view = self._payments.status(_payment_id(request.payment_id))
         return pb.GetStatusResponse(
             payment=payment(view), refunds=[refund(each) for each in view["refunds"]]
         )
 
     def Capture(  # noqa: N802
-        self, request: pb.CaptureRequest, _: grpc.ServicerContext
+        self, request: pb.CaptureRequest, _: object
     ) -> pb.CaptureResponse:
         """Capture an authorised payment."""
-        asking = _needs(Scope.CHARGE)
+        asking = visitor.get()
         answer = self._payments.capture(
             asking.caller,
             _key(request.idempotency_key),
@@ -81,10 +90,10 @@ class PaymentService(PaymentServiceServicer):
         return self._answered(answer, pb.CaptureResponse, payment)
 
     def Void(  # noqa: N802
-        self, request: pb.VoidRequest, _: grpc.ServicerContext
+        self, request: pb.VoidRequest, _: object
     ) -> pb.VoidResponse:
         """Give an authorisation up."""
-        asking = _needs(Scope.CHARGE)
+        asking = visitor.get()
         answer = self._payments.void(
             asking.caller,
             _key(request.idempotency_key),
@@ -94,10 +103,10 @@ class PaymentService(PaymentServiceServicer):
         return self._answered(answer, pb.VoidResponse, payment)
 
     def Refund(  # noqa: N802
-        self, request: pb.RefundRequest, _: grpc.ServicerContext
+        self, request: pb.RefundRequest, _: object
     ) -> pb.RefundResponse:
         """Give money back once a key."""
-        asking = _needs(Scope.REFUND)
+        asking = visitor.get()
         answer = self._payments.refund(
             asking.caller,
             _key(request.idempotency_key),
@@ -110,10 +119,9 @@ class PaymentService(PaymentServiceServicer):
         return pb.RefundResponse(refund=refund(answer.body), replayed=answer.replayed)
 
     def ListTransactions(  # noqa: N802
-        self, request: pb.ListTransactionsRequest, _: grpc.ServicerContext
+        self, request: pb.ListTransactionsRequest, _: object
     ) -> pb.ListTransactionsResponse:
         """List charges and refunds, the newest first."""
-        _needs(Scope.READ)
         if not 0 <= request.page_size <= cursors.LIMIT_MAX:
             _invalid("page_size", f"is from 1 to {cursors.LIMIT_MAX}")
         limit = request.page_size or cursors.LIMIT_DEFAULT
@@ -154,12 +162,6 @@ def _refuse(answer: KeyedAnswer) -> None:
 # --- what comes in ------------------------------------------------------------------------------
 
 
-def _needs(scope: Scope) -> Visitor:
-    asking = visitor.get()
-    asking.needs(scope)
-    return asking
-
-
 def _invalid(where: str, what: str) -> NoReturn:
     raise Refused("invalid_request", f"{where} {what}", where=where)
 
@@ -176,6 +178,12 @@ def _amount(amount: int) -> int:
     return amount
 
 
+def _currency(code: str) -> str:
+    if not _CURRENCY.fullmatch(code):
+        _invalid("currency", "is three capital letters, like USD")
+    return code
+
+
 def _payment_id(text: str) -> UUID:
     try:
         return UUID(text)
@@ -186,7 +194,7 @@ def _payment_id(text: str) -> UUID:
 def _text(text: str, where: str, longest: int = TEXT_LENGTH_MAX) -> str:
     if len(text) > longest:
         _invalid(where, f"has more than {longest} characters")
-    if any(char < " " or char == "\x7f" for char in text):
+    if has_controls(text):
         _invalid(where, "has control characters in it")
     return text
 

@@ -7,16 +7,24 @@ Unknown members are refused, so that a mistyped one isn't silently left out.
 from datetime import datetime
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
 
 from billing.flows.service.orders import Capture
 from billing.rules.payment_methods import PaymentMethodKind
 from billing.rules.payments import State
 from billing.rules.refunds import RefundState
 from billing.rules.subscriptions import Status
+from billing.rules.texts import CONTROLS
 
 AMOUNT_MAX = 999_999_999_999
-NO_CONTROLS = r"^[^\x00-\x1f\x7f]*$"
+NO_CONTROLS = rf"^[^{CONTROLS}]*$"
 
 
 def _plausible(starts: datetime) -> datetime:
@@ -27,9 +35,21 @@ def _plausible(starts: datetime) -> datetime:
     return starts
 
 
+def _no_null(amount: object) -> object:
+    if amount is None:
+        raise ValueError("is an amount; leave it out for all there is")
+    return amount
+
+
 Amount = Annotated[
     int,
     Field(strict=True, ge=1, le=AMOUNT_MAX, description="Minor units: 999 is 9.99 USD."),
+]
+# A missing amount means all there is. A null one is refused: a program sends that by mistake.
+AmountIfAny = Annotated[
+    Amount | None,
+    BeforeValidator(_no_null),
+    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": AMOUNT_MAX}),
 ]
 Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217.", examples=["USD"])]
 Text = Annotated[str, Field(max_length=500, pattern=NO_CONTROLS)]
@@ -79,13 +99,13 @@ class NewPaymentBody(_RequestBody):
 class NewCaptureBody(_RequestBody):
     """What to capture; without an amount the whole."""
 
-    amount: Amount | None = None
+    amount: AmountIfAny = None
 
 
 class NewRefundBody(_RequestBody):
     """What to give back; without an amount all that is left."""
 
-    amount: Amount | None = None
+    amount: AmountIfAny = None
     reason: Reason = ""
 
 
@@ -106,12 +126,13 @@ class NewCustomerBody(_RequestBody):
     """Who is to pay."""
 
     name: Annotated[
-        str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*\S[^\x00-\x1f\x7f]*$")
+        str,
+        Field(
+            min_length=1, max_length=200, pattern=rf"^[^{CONTROLS}]*[^\s{CONTROLS}][^{CONTROLS}]*$"
+        ),
     ]
     email: (
-        Annotated[
-            str, Field(max_length=254, pattern=r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$")
-        ]
+        Annotated[str, Field(max_length=254, pattern=rf"^[^@\s{CONTROLS}]+@[^@\s{CONTROLS}]+$")]
         | None
     ) = None
     external_id: Reference | None = None

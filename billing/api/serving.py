@@ -14,10 +14,10 @@ from fastapi import FastAPI
 from billing.api.app import create_app
 from billing.api.metrics import ApiMetrics
 from billing.api.routes.common import Services
-from billing.api.rpc import PaymentService
+from billing.api.rpc import SCOPES, PaymentService
 from billing.api.rpc_server import RpcServer
 from billing.api.security import Guard
-from billing.api.wire import protocol
+from billing.api.wire import Bounded, connections_possible, protocol
 from billing.errors import Unavailable
 from billing.flows.service.customers import CustomerApi
 from billing.flows.service.payments import PaymentApi
@@ -51,23 +51,36 @@ class Api:
         self._arrival_seconds = settings.api.arrival_timeout.total_seconds()
         # Longer than a call to the provider may take, so that a charge that has begun is answered.
         self._grace_seconds = settings.longest_call.total_seconds() + 5
+        self._connections_max = connections_possible(settings.api.connections_max)
         self.app = create_app(runtime, metrics, services, guard)
-        self.rpc = RpcServer(
-            PaymentService(services.payments, counted),
-            guard=guard,
-            metrics=counted,
-            host=settings.api.host,
-            port=settings.api.grpc_port,
-            threads=settings.api.threads,
-            message_bytes_max=settings.api.body_bytes_max,
-        )
         self._listener = _listen(settings.api.host, settings.api.port)
+        try:
+            self.rpc = RpcServer(
+                PaymentService(services.payments, counted),
+                scopes=SCOPES,
+                guard=guard,
+                metrics=counted,
+                host=settings.api.host,
+                port=settings.api.grpc_port,
+                threads=settings.api.threads,
+                message_bytes_max=settings.api.body_bytes_max,
+                arrival_seconds=self._arrival_seconds,
+                connections_max=self._connections_max,
+            )
+        except BaseException:
+            self._listener.close()
+            raise
         self.http_port: int = self._listener.getsockname()[1]
         self.http_url = f"http://{settings.api.host}:{self.http_port}"
 
     def run(self) -> None:
         """Serve until `stop`, then finish the requests in work."""
-        server = _HttpServer(self.app, self._arrival_seconds, self._grace_seconds)
+        bounds = protocol(
+            arrival_seconds=self._arrival_seconds,
+            taking_seconds=self._arrival_seconds,
+            connections_max=self._connections_max,
+        )
+        server = _HttpServer(self.app, bounds, self._grace_seconds)
         http = threading.Thread(target=server.run, args=([self._listener],), name="http")
         http.start()
         self.rpc.start()
@@ -120,11 +133,11 @@ def _services(runtime: Runtime, metrics: ProcessMetrics, counted: ApiMetrics) ->
 class _HttpServer(uvicorn.Server):
     """Uvicorn without its own handling of signals: the role has one."""
 
-    def __init__(self, app: FastAPI, arrival_seconds: float, grace_seconds: float) -> None:
+    def __init__(self, app: FastAPI, http: type[Bounded], grace_seconds: float) -> None:
         super().__init__(
             uvicorn.Config(
                 app,
-                http=protocol(arrival_seconds),
+                http=http,
                 ws="none",
                 log_config=None,
                 log_level="warning",
@@ -140,7 +153,8 @@ class _HttpServer(uvicorn.Server):
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol named, asyncio turns Nagle's algorithm off for each connection.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((host, port))

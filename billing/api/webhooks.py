@@ -23,7 +23,7 @@ from billing.errors import BadInput, first_line
 from billing.flows.webhooks import inbox as flow
 from billing.gateway import EventKind, ProviderEvent
 from billing.gateway.errors import SignatureRefused, WrongDelivery
-from billing.gateway.provider_kind import ReadDelivery
+from billing.gateway.provider_kind import ProviderKind
 from billing.gateway.registry import KINDS
 from workers.runtime.metrics import ProcessMetrics
 from workers.runtime.runtime import Runtime
@@ -48,7 +48,7 @@ class Intake:
 
     engine: Engine
     provider: str
-    read: ReadDelivery
+    kind: ProviderKind
     wall: Callable[[], datetime]
     secrets: Sequence[str]
     tolerance: timedelta
@@ -67,10 +67,14 @@ class Intake:
                 " to the signing secret of the account's endpoint",
             )
 
+    def check(self, headers: Mapping[str, str]) -> None:
+        """Check the headers of a delivery, before its body is read. Raises: SignatureRefused."""
+        self.kind.check_headers(headers, wall=self.wall(), tolerance=self.tolerance)
+
     def take(self, body: bytes, headers: Mapping[str, str]) -> ProviderEvent:
         """Keep a delivery and return its event. Raises: SignatureRefused, WrongDelivery."""
         wall = self.wall()
-        event = self.read(
+        event = self.kind.read_delivery(
             body, headers, self.secrets, wall=wall, tolerance=self.tolerance, live=self.live
         )
         for new in flow.receive(self.engine, self.provider, [event], source="webhook", wall=wall):
@@ -88,7 +92,7 @@ def _intakes(runtime: Runtime, metrics: ProcessMetrics) -> Mapping[str, Intake]:
         name: Intake(
             engine=runtime.engine,
             provider=name,
-            read=KINDS[account.kind].read_delivery,
+            kind=KINDS[account.kind],
             wall=runtime.clock.wall,
             secrets=settings.webhook_secrets(name),
             tolerance=settings.webhooks.tolerance,
@@ -123,6 +127,10 @@ async def delivery(request: Request, provider: str) -> JSONResponse:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != "application/json":
         return _refuse(intake, 415, "not_json", "its content type is no JSON")
+    try:
+        intake.check(request.headers)
+    except SignatureRefused as error:
+        return _refuse(intake, 400, error.reason, error.what)
     body = await _body(request)
     if body is None:
         return _refuse(intake, 413, "too_large", f"it has more than {LONGEST_DELIVERY} bytes")

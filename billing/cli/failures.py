@@ -13,6 +13,7 @@ import click
 
 from billing.cli.remedies import remedy_of
 from billing.errors import BadInput, BillingError, SchemaUnknown, Unavailable, first_line
+from billing.rules.texts import one_line, visible
 
 OK: Final = 0
 ERROR: Final = 1
@@ -79,9 +80,9 @@ def _tell_usage(error: click.ClickException) -> int:
 
 def _say(what: str, where: str | None, remedy: str | None) -> None:
     color = color_on_stderr()
-    lines = [click.style("error: ", fg="red", bold=True) + what]
-    lines += [f"  where: {where}"] if where else []
-    lines += [f"  remedy: {remedy}"] if remedy else []
+    lines = [click.style("error: ", fg="red", bold=True) + visible(what)]
+    lines += [f"  where: {one_line(where)}"] if where else []
+    lines += [f"  remedy: {visible(remedy)}"] if remedy else []
     click.echo("\n".join(lines), err=True, color=color)
 
 

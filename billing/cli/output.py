@@ -15,6 +15,8 @@ from uuid import UUID
 
 import click
 
+from billing.rules.texts import escaped_in_json, one_line, visible
+
 Format = Literal["table", "json", "jsonl"]
 Record = Mapping[str, Any]
 Columns = Sequence[str]
@@ -102,14 +104,14 @@ def output_option(function: Callable[_P, _R]) -> Callable[_P, _R]:
 
 def talk(words: str) -> None:
     """Say something to the person, on stderr."""
-    click.echo(words, err=True)
+    click.echo(visible(words), err=True)
 
 
 def to_json(value: object, indent: int | None = None) -> str:
     """Write a value as JSON in the documented way."""
     separators = None if indent else (",", ":")
-    return json.dumps(
-        value, default=_plain, indent=indent, ensure_ascii=False, separators=separators
+    return escaped_in_json(
+        json.dumps(value, default=_plain, indent=indent, ensure_ascii=False, separators=separators)
     )
 
 
@@ -137,7 +139,11 @@ def iso(instant: datetime) -> str:
 
 
 def cell(record: Record, key: str) -> str:
-    """Write one field for a person."""
+    """Write one field for a person, in one line and without characters that steer a terminal."""
+    return one_line(_cell(record, key))
+
+
+def _cell(record: Record, key: str) -> str:
     value = record.get(key)
     if value is None or value == [] or value == "":
         return "-"
@@ -159,7 +165,7 @@ def cell(record: Record, key: str) -> str:
 
 
 def _echo(line: str) -> None:
-    click.echo(line)
+    click.echo(visible(line))
 
 
 def _table(records: Sequence[Record], columns: Columns, title: str = "") -> object:

@@ -145,6 +145,7 @@ class ApiSettings(Section):
     rate_burst: Count = 100
     body_bytes_max: Count = 65_536
     arrival_timeout: Duration = timedelta(seconds=20)
+    connections_max: Count = 1_000
 
 
 class WebhooksSettings(Section):

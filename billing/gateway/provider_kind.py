@@ -48,6 +48,14 @@ class ReadDelivery(Protocol):
         ...
 
 
+class CheckHeaders(Protocol):
+    """Checks the headers of a webhook delivery before its body is read."""
+
+    def __call__(self, headers: Mapping[str, str], *, wall: datetime, tolerance: timedelta) -> None:
+        """Check that there is a signature that may be genuine. Raises: SignatureRefused."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class ProviderKind:
     """The facts of a kind of provider, known without a connection.
@@ -62,5 +70,6 @@ class ProviderKind:
     operations: frozenset[str]
     event_types: frozenset[str]
     connect: Callable[[Access], Gateway]
+    check_headers: CheckHeaders
     read_delivery: ReadDelivery
     reports: ReportReader | None = None

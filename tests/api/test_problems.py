@@ -19,6 +19,7 @@ from tests.api.caller import Caller, Shop, fresh, open_shop
 from tests.scenarios.world import World, WorldRuntime
 from tests.settings import with_provider
 from tests.waiting import PATIENCE
+from tests.webhook_endpoint import signature
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "api.md"
 CARD = "4242 4242 4242 4242"
@@ -131,11 +132,13 @@ def test_a_request_has_to_arrive_in_time(world: World) -> None:
     with open_shop(world, arrival_timeout="300ms") as shop:
         authorization = f"Authorization: Bearer {shop.caller().key}\r\n".encode()
         body = b"Content-Type: application/json\r\nContent-Length: 50\r\n\r\n{"
+        header = signature(b"", "whsec_test", int(world.wall.timestamp()))
+        signed = f"Stripe-Signature: {header}\r\n".encode()
         stalled = [
             b"",
             b"GET /v1/plans HTTP/1.1\r\nHost: x\r\n",
             b"POST /v1/payments HTTP/1.1\r\nHost: x\r\n" + authorization + body,
-            b"POST /v1/webhooks/stripe HTTP/1.1\r\nHost: x\r\n" + body,
+            b"POST /v1/webhooks/stripe HTTP/1.1\r\nHost: x\r\n" + signed + body,
         ]
 
         for sent in stalled:

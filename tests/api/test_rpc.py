@@ -1,9 +1,6 @@
 """The gRPC interface, by a client that knows nothing but what reflection tells, and by the stub."""
 
-import threading
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import Any, cast
 
 import grpc
@@ -17,7 +14,8 @@ from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
 )
 
 from billing.api.generated.perennial.v1 import payments_pb2 as pb
-from billing.api.rpc_server import HEALTH, SERVICE
+from billing.api.rpc_calls import HEALTH
+from billing.api.rpc_server import SERVICE
 from billing.flows.service.api_keys import Scope
 from tests.api.caller import Caller, Shop, fresh, open_shop
 from tests.scenarios.world import Subscriber, World
@@ -242,34 +240,6 @@ def test_a_fault_of_ours_is_internal_and_shows_nothing(
 
 
 # --- what comes in before it can be read ---------------------------------------------------------
-
-
-def test_strangers_who_send_nothing_hold_nobody_up(world: World) -> None:
-    with open_shop(world, threads=2) as shop, _silence() as silence:
-        caller = shop.caller()
-        stranger = shop.caller_without_a_key().channel
-        charge: Any = stranger.stream_unary(f"/{SERVICE}/Charge")
-
-        waiting = [charge.future(silence(), timeout=PATIENCE) for _ in range(4)]
-        call(caller, "ListTransactions", pb.ListTransactionsRequest(), timeout=PATIENCE)
-
-        refused = [cast(grpc.Call, each.exception()).code() for each in waiting]
-        assert refused == [Code.UNAUTHENTICATED] * 4
-
-
-@contextmanager
-def _silence() -> Iterator[Callable[[], Iterator[bytes]]]:
-    """Yield what makes messages that never come, until the end."""
-    over = threading.Event()
-
-    def wait() -> Iterator[bytes]:
-        over.wait(PATIENCE)
-        yield from ()
-
-    try:
-        yield wait
-    finally:
-        over.set()
 
 
 def test_bytes_that_are_no_message_are_an_invalid_argument(caller: Caller) -> None:

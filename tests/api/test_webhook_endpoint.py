@@ -238,10 +238,28 @@ def test_a_body_that_is_too_large_is_not_read_to_its_end(
     if chunked:
         body = iter([body[:600_000], body[600_000:]])
 
-    answer = endpoint.post(body, content_type="application/json", stripe_signature="t=1,v1=0")
+    signed = signature(b"", NEW, int(endpoint.clock.wall().timestamp()))
+    answer = endpoint.post(body, content_type="application/json", stripe_signature=signed)
 
     assert (answer.status_code, answer.json()) == (413, {"error": "refused"})
     assert endpoint.counted("deliveries_refused", reason="too_large") == 1
+
+
+@pytest.mark.parametrize("header", [None, "t=1,v1=0", f"t=1,v1={'0' * 64}"])
+def test_a_body_that_nobody_can_have_signed_is_not_read(
+    endpoint: WebhookEndpoint, header: str | None
+) -> None:
+    asked = []
+
+    def body() -> Iterator[bytes]:
+        for part in range(100):
+            asked.append(part)
+            yield b" " * 65_536
+
+    headers = {} if header is None else {"stripe_signature": header}
+    answer = endpoint.post(body(), content_type="application/json", **headers)
+
+    assert (answer.status_code, answer.json()) == (400, {"error": "refused"})
 
 
 # --- can't be kept ------------------------------------------------------------------------------
@@ -264,13 +282,15 @@ def test_without_a_secret_nothing_is_taken_and_the_provider_tries_later(engine: 
 
 
 @pytest.mark.parametrize("secrets", [(), ("",), ("whsec_good", " ")])
-def test_the_door_does_not_open_without_a_secret(engine: Engine, secrets: tuple[str, ...]) -> None:
+def test_deliveries_are_not_taken_without_a_secret(
+    engine: Engine, secrets: tuple[str, ...]
+) -> None:
     endpoint = WebhookEndpoint(engine, "unused")
     with pytest.raises(BadInput, match="without their signing secret") as caught:
         Intake(
             engine,
             "stripe",
-            KINDS["stripe"].read_delivery,
+            KINDS["stripe"],
             endpoint.clock.wall,
             secrets,
             timedelta(minutes=5),

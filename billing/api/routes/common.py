@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, NoReturn, TypeVar
 from uuid import UUID
 
 from fastapi import Depends, Header, Path, Query, Request
+from fastapi.dependencies.models import Dependant
 from fastapi.responses import JSONResponse
 from fastapi.security import HTTPBearer
 from sqlalchemy import Connection, Engine
@@ -13,6 +14,7 @@ from sqlalchemy import Connection, Engine
 from billing.api import cursors, problems
 from billing.api.metrics import ApiMetrics
 from billing.api.middleware import tell
+from billing.api.problems import Refused
 from billing.api.schemas import NO_CONTROLS, PROBLEM
 from billing.api.security import Visitor
 from billing.errors import NotFound
@@ -82,6 +84,32 @@ Cursor = Annotated[
 PaymentId = Annotated[UUID, Path()]
 InPath = Annotated[str, Path(min_length=1, max_length=255, pattern=NO_CONTROLS)]
 Narrowed = Annotated[str | None, Query(min_length=1, max_length=255, pattern=NO_CONTROLS)]
+
+
+async def known_query(request: Request) -> None:
+    """Check that a query names only parameters of its route, each once. Raises `Refused`.
+
+    A mistyped filter that is left out in silence would list everything.
+    """
+    known = _query_names(request.scope["route"].dependant)
+    seen: set[str] = set()
+    for name, _ in request.query_params.multi_items():
+        if name not in known:
+            raise Refused(
+                "invalid_request",
+                "the query has a parameter that isn't known here",
+                where="query",
+                remedy=f"the parameters are: {', '.join(sorted(known)) or 'none'}",
+            )
+        if name in seen:
+            raise Refused("invalid_request", f"{name} comes more than once", where="query")
+        seen.add(name)
+
+
+def _query_names(dependant: Dependant) -> set[str]:
+    own = {field.alias for field in dependant.query_params}
+    return own.union(*(_query_names(each) for each in dependant.dependencies))
+
 
 PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
     "default": {

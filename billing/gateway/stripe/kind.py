@@ -51,6 +51,13 @@ def connect(access: Access) -> Gateway:
     )
 
 
+def check_headers(headers: Mapping[str, str], *, wall: datetime, tolerance: timedelta) -> None:
+    """Check that a delivery has one signature, of a form and a time that may be genuine."""
+    from billing.gateway.stripe.signatures import check_header
+
+    check_header(_signature(headers), wall=wall, tolerance=tolerance)
+
+
 def read_delivery(
     body: bytes,
     headers: Mapping[str, str],
@@ -64,12 +71,16 @@ def read_delivery(
     from billing.gateway.stripe.envelope import check_envelope
     from billing.gateway.stripe.signatures import verify
 
+    event = verify(body, _signature(headers), secrets, wall=wall, tolerance=tolerance)
+    check_envelope(body, live=live)
+    return event
+
+
+def _signature(headers: Mapping[str, str]) -> str:
     header = headers.get("stripe-signature")
     if header is None:
         raise SignatureRefused("missing", "it is not signed")
-    event = verify(body, header, secrets, wall=wall, tolerance=tolerance)
-    check_envelope(body, live=live)
-    return event
+    return header
 
 
 STRIPE: Final = ProviderKind(
@@ -78,6 +89,7 @@ STRIPE: Final = ProviderKind(
     operations=OPERATIONS,
     event_types=frozenset(EVENT_KINDS),
     connect=connect,
+    check_headers=check_headers,
     read_delivery=read_delivery,
     reports=reports,
 )

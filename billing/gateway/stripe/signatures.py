@@ -50,6 +50,12 @@ def verify(
     return _event(payload)
 
 
+def check_header(header: str, *, wall: datetime, tolerance: timedelta) -> None:
+    """Check form and time of a signature before the payload is there. Raises: SignatureRefused."""
+    signed_at, _ = _parts(header)
+    _check_age(wall - to_instant(signed_at), tolerance)
+
+
 def _parts(header: str) -> tuple[int, list[str]]:
     """Return the time and the v1 signatures; other schemes are left out."""
     pairs = [item.strip().partition("=") for item in header.split(",")]
