@@ -22,6 +22,8 @@ from benchmarks.world import START, Servers, cpu_of_tree, servers
 from billing.flows.context import Context
 from billing.flows.policy import Policy
 from billing.flows.settlement import report_source, runs
+from billing.gateway.registry import report_reader
+from billing.gateway.reports import Report
 from billing.rules.actor import Actor, ActorKind
 from billing.store.settlement import runs as settlement
 
@@ -242,8 +244,9 @@ def _measure(world: Servers, report: Path, rows: int) -> None:
     postgres, me = psutil.Process(world.postgres_pid), psutil.Process(os.getpid())
     before, mine_before = cpu_of_tree(postgres), me.cpu_times()
     started = time.perf_counter()
-    run_id = report_source.begin(world.engine, report, now=NOW, complete=True)
-    done = runs.work(run_id, context, file=report, actor=Actor(ActorKind.CLI, "benchmark"))
+    file = Report(report, report_reader("stripe"))
+    run_id = report_source.begin(world.engine, "stripe", file, now=NOW, complete=True)
+    done = runs.work(run_id, context, report=file, actor=Actor(ActorKind.CLI, "benchmark"))
     seconds = time.perf_counter() - started
     assert (done.state, done.error) == ("succeeded", None), done
     mine_after = me.cpu_times()
@@ -286,8 +289,8 @@ def _check(engine: Engine) -> None:
     with engine.connect() as conn:
         conn.execute(text("SET statement_timeout = 0"))
         found: dict[str, set[int]] = {}
-        for row in conn.execute(text("SELECT kind, payment_id, provider FROM breaks")):
-            about = row.payment_id or row.provider["payment"]
+        for row in conn.execute(text("SELECT kind, payment_id, theirs FROM breaks")):
+            about = row.payment_id or row.theirs["payment"]
             found.setdefault(row.kind, set()).add(_number(str(about)))
         states = conn.execute(_STATES).all()
         corrected = {_number(str(row.payment_id)) for row in conn.execute(_FORCED)}

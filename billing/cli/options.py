@@ -59,6 +59,11 @@ def paged(function: Callable[_P, _R]) -> Callable[_P, _R]:
     )(function)
 
 
+def provider_option(help: str) -> Callable[[Any], Any]:
+    """Return an option that takes the name of an account of the configuration."""
+    return click.option("--provider", metavar="NAME", help=help)
+
+
 def reason_option(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Give a command --reason, which is kept in the history."""
     return click.option(

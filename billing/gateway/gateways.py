@@ -1,7 +1,7 @@
 """The accounts at providers that the configuration names, each connected at its first use."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from billing.errors import BadInput, Unavailable
@@ -38,16 +38,35 @@ class Gateways:
 
         Raises `BadInput` and `Unavailable` too when the account can't be reached as configured.
         """
+        provider = self.named(provider)
+        with self._lock:
+            if provider not in self._connected:
+                self._connected[provider] = self._connect(provider)
+            return self._connected[provider]
+
+    def named(self, provider: str | None) -> str:
+        """Return the name of an account that there is; None is the default.
+
+        Raises `BadInput` when there is none of that name, `Unavailable` when there is none at all.
+        """
+        if provider is None:
+            return self.default_account
         if provider not in self.names:
             raise BadInput(
                 f"there is no provider {provider!r} in the configuration",
                 where="providers",
                 remedy=f"add the section [providers.{provider}] again: rows name it",
             )
-        with self._lock:
-            if provider not in self._connected:
-                self._connected[provider] = self._connect(provider)
-            return self._connected[provider]
+        return provider
+
+    def balances(self, provider: str | None = None) -> dict[str, Mapping[str, int]]:
+        """Ask every account that tells its balance, or one, for it; by account and currency.
+
+        Raises `BadInput`, `Unavailable`.
+        """
+        names = self.names if provider is None else (self.named(provider),)
+        asked = [(name, self.of(name)) for name in names]
+        return {name: each.balance() for name, each in asked if each.capabilities.lists_balance}
 
     def __len__(self) -> int:
         return len(self.names)

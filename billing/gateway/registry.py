@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from billing.errors import BadInput
 from billing.gateway.kinds import DeclineClass
 from billing.gateway.provider_kind import ProviderKind
 from billing.gateway.reports import ReportReader
@@ -27,8 +28,9 @@ def event_types() -> frozenset[str]:
     return frozenset(name for kind in KINDS.values() for name in kind.event_types)
 
 
-def report_reader(kind: str = "stripe") -> ReportReader:
-    """Return the reader of settlement reports of a kind of provider."""
+def report_reader(kind: str) -> ReportReader:
+    """Return the reader of a kind of provider's reports. Raises: BadInput where it has none."""
     reader = KINDS[kind].reports
-    assert reader is not None, f"{kind} has no settlement reports"
+    if reader is None:
+        raise BadInput(f"{kind} has no settlement reports", where="providers")
     return reader

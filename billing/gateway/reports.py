@@ -1,6 +1,7 @@
 """Settlement report files, in neutral columns."""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -49,3 +50,11 @@ class ReportReader(Protocol):
     def movements(self, path: Path) -> Iterator[ReportedMovement]:
         """Yield its rows. Raises: MalformedReport at the first that can't be read exactly."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """A report's file, and the reader of its provider's kind."""
+
+    path: Path
+    reader: ReportReader

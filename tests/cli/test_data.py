@@ -295,15 +295,21 @@ def test_breaks_are_listed_until_they_are_resolved(paid: World) -> None:
             subject="ch_1",
             ours={"amount": 999},
             theirs={"amount": 1998},
+            provider="stripe",
         )
         breaks.record(conn, duplicate, now=START)
     (found,) = paid.json("breaks", "list", "--kind", "duplicate_charge")
     with runtime.engine.begin() as conn:
         breaks.explain(
-            conn, BreakKind.DUPLICATE_CHARGE, "ch_1", now=START + DAY, resolution="refunded"
+            conn,
+            "stripe",
+            BreakKind.DUPLICATE_CHARGE,
+            "ch_1",
+            now=START + DAY,
+            resolution="refunded",
         )
     runtime.close()
 
-    assert paid.json("breaks", "show", found["id"])["provider"] == {"amount": 1998}
+    assert paid.json("breaks", "show", found["id"])["theirs"] == {"amount": 1998}
     assert paid.json("breaks", "list") == []
     assert len(paid.json("breaks", "list", "--all")) == 1

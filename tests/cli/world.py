@@ -107,14 +107,10 @@ class World(Cli):
         """Confirm and settle captures, and close what is ready."""
         runtime = self.runtime()
         try:
-            charge_list.run(
-                runtime.engine,
-                runtime.gateway,
-                now=runtime.clock.now(),
-                read_until=None,
-                policy=runtime.policy,
-            )
-            runs.work_on_all(runtime.context, every=timedelta(0))
+            for account in runtime.gateways.names:
+                context = runtime.context.at_provider(account)
+                charge_list.run(context, read_until=None)
+                runs.work_on_account(context, every=timedelta(0))
             closing.run(runtime.engine, now=runtime.clock.now())
         finally:
             runtime.close()

@@ -178,7 +178,7 @@ class EngineUnderTest:
         url = sandbox_url(self.settings)
         assert url is not None
         self.sandbox = SandboxControl(url, PATIENCE)
-        set_clock(self.runtime, self.sandbox, START)
+        set_clock(self.runtime, [self.sandbox], START)
         catalog.apply(self.runtime.engine, load_catalog(CATALOG), now=START)
 
     def _role(self, role: str, name: str) -> ChildSpec:

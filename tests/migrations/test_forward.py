@@ -295,7 +295,7 @@ def test_a_key_of_the_release_brings_the_same_payment_again(world: World) -> Non
 
 def test_a_settlement_that_stopped_in_the_middle_is_finished(world: World) -> None:
     with world.engine.connect() as conn:
-        (stopped,) = settlement.running(conn)
+        (stopped,) = settlement.running(conn, "stripe")
 
     world.close_books()
 
@@ -358,5 +358,5 @@ def closed(world: World) -> int:
 def unexplained(world: World) -> dict[str, int]:
     """Return what of the provider's balances the books and open breaks don't explain."""
     with world.engine.connect() as conn:
-        lines = tie_out.compare_balances(conn, world.gateway.balance())
+        lines = tie_out.compare_balances(conn, "stripe", world.gateway.balance())
     return {line.currency: line.unexplained for line in lines if line.unexplained}

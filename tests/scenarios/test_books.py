@@ -128,7 +128,7 @@ def test_a_charge_the_engine_knows_nothing_of_is_a_break(world: World) -> None:
     world.close_books()
 
     (found,) = world.breaks()
-    assert (found.kind, found.provider["amount"], found.ours) == ("unknown_at_provider", 700, {})
+    assert (found.kind, found.theirs["amount"], found.ours) == ("unknown_at_provider", 700, {})
     assert found.suggested_cause
     assert states(world, customer) == ["closed"], "it is nobody's cycle"
     world.close_books()
@@ -145,7 +145,7 @@ def test_another_amount_is_a_break_and_its_cycle_stays_open(world: World) -> Non
 
     (found,) = world.breaks()
     assert found.kind == "amount_mismatch"
-    assert (found.ours["amount"], found.provider["amount"]) == (1998, 1999)
+    assert (found.ours["amount"], found.theirs["amount"]) == (1998, 1999)
     assert states(world, customer) == ["opened"]
     assert any("1998" in words or "19.98" in words for words in world.findings())
 

@@ -57,6 +57,7 @@ def convert(world: World, amount: int = 1000, received: int = 920, fee: int = 5)
 
 def of_dollars(world: World, **changes: Any) -> Exchange:
     made = Exchange(
+        provider=world.provider,
         sold=usd(1000),
         bought=eur(920),
         fee=eur(5),
@@ -103,7 +104,7 @@ def open_breaks(world: World) -> list[str]:
 def tie_out(world: World) -> dict[str, tuple[int, dict[str, int]]]:
     """Return by currency what is unexplained, and the reasons for the rest."""
     with world.engine.connect() as conn:
-        lines = settle_close.compare_balances(conn, world.gateway.balance())
+        lines = settle_close.compare_balances(conn, "stripe", world.gateway.balance())
     return {line.currency: (line.unexplained, dict(line.reasons)) for line in lines}
 
 

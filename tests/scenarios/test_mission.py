@@ -168,7 +168,7 @@ def test_a_long_running_scheduler_daemon_computes_due_renewals(
 
         assert opened() == 0, "nothing is due before they begin"
         for months, day in enumerate(("2026-01-02", "2026-02-02", "2026-03-02"), start=1):
-            set_clock(engine.runtime, engine.sandbox, at(day))
+            set_clock(engine.runtime, [engine.sandbox], at(day))
             engine.wait_until(lambda: still_due() == 0)
             assert opened() == 3 * months == engine.regular_periods()
 
@@ -396,7 +396,7 @@ def test_it_alerts_finance_to_what_it_cannot_explain(world: World) -> None:
     world.close_books()
 
     (found,) = world.breaks()
-    assert (found.kind, found.provider["amount"], found.ours) == ("unknown_at_provider", 700, {})
+    assert (found.kind, found.theirs["amount"], found.ours) == ("unknown_at_provider", 700, {})
     assert (before, registry.get_sample_value(name, labels)) == (0, 1)
     rule = (DEPLOY / "prometheus" / "rules.yml").read_text().split("alert: BillingBreaksOpen")[1]
     assert f"expr: max by (kind) ({name}) > 0" in rule.split("alert:")[0]

@@ -326,7 +326,7 @@ ATTACKS = {
     ),
     "a closed cycle has a difference": (
         4,
-        "INSERT INTO breaks (id, kind, dedupe_key, cycle_id, ours, provider, suggested_cause,"
+        "INSERT INTO breaks (id, kind, dedupe_key, cycle_id, ours, theirs, suggested_cause,"
         f" found_at) SELECT gen_random_uuid(), 'k', 'k', {CLOSED}, '{{}}', '{{}}', 'c', now()",
         "(k) is open",
     ),

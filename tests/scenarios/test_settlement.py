@@ -46,7 +46,7 @@ def context(world: World, gateway: Any = None) -> Context:
 
 
 def run(world: World) -> runs.Worked:
-    run_id = runs.begin(world.engine, now=world.now)
+    run_id = runs.begin(world.engine, world.provider, now=world.now)
     assert run_id is not None
     return runs.work(run_id, context(world))
 
@@ -119,9 +119,7 @@ def test_running_again_changes_nothing(world: World) -> None:
 
 def test_a_cycle_closes_only_when_its_settlement_was_matched(world: World) -> None:
     customer = paid(world)
-    charge_list.run(
-        world.engine, world.gateway, now=world.now, read_until=None, policy=world.policy
-    )
+    charge_list.run(context(world), read_until=None)
     closing.run(world.engine, now=world.now)
 
     assert world.payment(customer).confirmed_at is not None, "the charge is listed"
@@ -140,27 +138,27 @@ def test_a_cycle_closes_only_when_its_settlement_was_matched(world: World) -> No
 def test_the_night_begins_at_midnight_and_once(world: World) -> None:
     paid(world, "2026-01-02 09:00")
     every = timedelta(days=1)
-    begun = runs.begin(world.engine, now=world.now, every=every)
+    begun = runs.begin(world.engine, world.provider, now=world.now, every=every)
     assert begun is not None
     assert not night_is_done(world)
     runs.work(begun, context(world))
     assert night_is_done(world)
 
     world.run_until("2026-01-02 23:59")
-    assert runs.begin(world.engine, now=world.now, every=every) is None
+    assert runs.begin(world.engine, world.provider, now=world.now, every=every) is None
     assert night_is_done(world)
     world.run_until("2026-01-03 00:00")
     assert not night_is_done(world)
-    assert runs.begin(world.engine, now=world.now, every=every) is not None
+    assert runs.begin(world.engine, world.provider, now=world.now, every=every) is not None
 
 
 def night_is_done(world: World) -> bool:
     with world.engine.connect() as conn:
-        return runs.is_done(conn, now=world.now, every=timedelta(days=1))
+        return runs.is_done(conn, world.provider, now=world.now, every=timedelta(days=1))
 
 
 def test_nothing_is_begun_before_money_moved(world: World) -> None:
-    assert runs.begin(world.engine, now=world.now) is None
+    assert runs.begin(world.engine, world.provider, now=world.now) is None
     assert night_is_done(world)
 
 
@@ -210,7 +208,7 @@ def test_a_run_that_was_killed_goes_on_where_it_was(
     pay_behind_our_back(world, gave_up)
     world.psp.take_money(700)
     monkeypatch.setattr(posting, "BATCH", 1)
-    run_id = runs.begin(world.engine, now=world.now)
+    run_id = runs.begin(world.engine, world.provider, now=world.now)
     assert run_id is not None
     with monkeypatch.context() as dying:
         kill_at(dying, target, name, nth)
@@ -255,9 +253,9 @@ def test_two_at_once_do_the_work_once(world: World, monkeypatch: pytest.MonkeyPa
         world.subscribed("video-premium")
     world.run_until("2026-01-02")
     monkeypatch.setattr(posting, "BATCH", 1)
-    run_id = runs.begin(world.engine, now=world.now)
+    run_id = runs.begin(world.engine, world.provider, now=world.now)
     assert run_id is not None
-    assert run_id == runs.begin(world.engine, now=world.now)
+    assert run_id == runs.begin(world.engine, world.provider, now=world.now)
     meanwhile: list[str] = []
     real = posting._entries
 
@@ -273,7 +271,7 @@ def test_two_at_once_do_the_work_once(world: World, monkeypatch: pytest.MonkeyPa
 
 def test_who_lost_the_lease_writes_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     paid(world)
-    run_id = runs.begin(world.engine, now=world.now)
+    run_id = runs.begin(world.engine, world.provider, now=world.now)
     assert run_id is not None
     real = matching._judge_next
 
@@ -486,14 +484,14 @@ def test_a_difference_is_a_break_with_both_sides(
 
     (found,) = world.breaks()
     assert found.kind == kind
-    assert found.provider["balance_transaction"].startswith("txn_")
+    assert found.theirs["balance_transaction"].startswith("txn_")
     assert found.suggested_cause
     assert (found.ours == {}) == (kind == "unknown_at_provider")
     assert world.payment(customer).state == (
         "SETTLED" if kind in ("duplicate_charge", "unknown_at_provider") else "CAPTURED"
     )
     with world.engine.connect() as conn:
-        lines = settle_close.compare_balances(conn, world.gateway.balance())
+        lines = settle_close.compare_balances(conn, "stripe", world.gateway.balance())
     assert [line.unexplained for line in lines] == [0], "the break explains it"
     assert lines[0].reasons
 
@@ -521,7 +519,7 @@ def test_an_unknown_charge_that_turns_out_to_be_ours_is_resolved_by_itself(world
         conn.execute(
             text("UPDATE payments SET provider_payment_id = NULL, provider_charge_id = NULL")
         )
-    run_id = runs.begin(world.engine, now=world.now)
+    run_id = runs.begin(world.engine, world.provider, now=world.now)
     assert run_id is not None
     runs.work(run_id, context(world, _Forgetful(world.gateway)))
     assert open_breaks(world) == ["unknown_at_provider"]
@@ -613,7 +611,7 @@ def test_what_is_accepted_without_an_adjustment_still_explains_the_balance(world
     world.close_books()
 
     with world.engine.connect() as conn:
-        (line,) = settle_close.compare_balances(conn, world.gateway.balance())
+        (line,) = settle_close.compare_balances(conn, "stripe", world.gateway.balance())
     assert line.reasons == {"breaks that were resolved without adjusting the books": 650}
     assert (line.unexplained, world.breaks()) == (0, [])
 
@@ -679,16 +677,16 @@ def test_a_break_is_resolved_once_and_with_a_reason(world: World) -> None:
 def test_money_that_nothing_explains_is_a_break_in_the_second_run(world: World) -> None:
     paid(world)
     with_more = _Richer(world.gateway)
-    run_id = runs.begin(world.engine, now=world.now)
+    run_id = runs.begin(world.engine, world.provider, now=world.now)
     assert run_id is not None
     runs.work(run_id, context(world, with_more))
     assert open_breaks(world) == [], "it may be on its way"
 
-    run_id = runs.begin(world.engine, now=world.now)
+    run_id = runs.begin(world.engine, world.provider, now=world.now)
     assert run_id is not None
     runs.work(run_id, context(world, with_more))
     assert open_breaks(world) == ["balance_mismatch"]
-    assert world.breaks()[0].provider["unexplained"] == 5
+    assert world.breaks()[0].theirs["unexplained"] == 5
 
     run(world)
     assert open_breaks(world) == []
@@ -708,7 +706,7 @@ class _WithoutBalance:
 
 def test_a_provider_without_a_balance_is_settled_without_a_tie_out(world: World) -> None:
     customer = paid(world)
-    run_id = runs.begin(world.engine, now=world.now)
+    run_id = runs.begin(world.engine, world.provider, now=world.now)
     assert run_id is not None
 
     runs.work(run_id, context(world, _WithoutBalance(world.gateway)))
@@ -839,7 +837,7 @@ def test_of_two_charges_after_we_gave_up_one_is_booked_and_one_is_a_break(
 def tie_out(world: World) -> dict[str, int]:
     """Return what is unexplained, by currency."""
     with world.engine.connect() as conn:
-        lines = settle_close.compare_balances(conn, world.gateway.balance())
+        lines = settle_close.compare_balances(conn, "stripe", world.gateway.balance())
     return {line.currency: line.unexplained for line in lines}
 
 
@@ -851,8 +849,8 @@ def test_a_charge_that_a_worker_booked_meanwhile_does_not_hide_a_second_one(
     pay_behind_our_back(world, customer)
     real = settlement_rows.lock_row
 
-    def captured_meanwhile(conn: Any, transaction_id: str) -> Any:
-        row = real(conn, transaction_id)
+    def captured_meanwhile(conn: Any, provider: str, transaction_id: str) -> Any:
+        row = real(conn, provider, transaction_id)
         conn.execute(
             text(
                 "UPDATE payments SET state = 'CAPTURED', provider_charge_id = 'ch_another',"
@@ -879,15 +877,9 @@ def test_a_break_resolved_before_its_settlement_came_stays_resolved(
     paid(world)
     world.close_books()
     world.psp.take_money(700)
-    charge_list.run(
-        world.engine,
-        world.gateway,
-        now=world.now,
-        read_until=world.now - timedelta(hours=1),
-        policy=world.policy,
-    )
+    charge_list.run(context(world), read_until=world.now - timedelta(hours=1))
     (found,) = world.breaks()
-    assert "balance_transaction" not in found.provider
+    assert "balance_transaction" not in found.theirs
     resolve(world, "sold at the counter", Money(650, "USD") if adjusted else None)
 
     for _ in range(3):
@@ -904,7 +896,7 @@ def test_an_unexplained_amount_that_comes_back_is_a_break_again(world: World) ->
     paid(world)
 
     def tick(gateway: Any) -> None:
-        run_id = runs.begin(world.engine, now=world.now)
+        run_id = runs.begin(world.engine, world.provider, now=world.now)
         assert run_id is not None
         runs.work(run_id, context(world, gateway))
 
@@ -956,7 +948,7 @@ def test_a_payout_that_failed_before_we_saw_it_leave_is_entered_once(world: Worl
     payout = control(world, "payouts", currency="usd")
     for status in ("in_transit", "paid", "failed"):
         control(world, f"payouts/{payout['id']}", status=status)
-    run_id = runs.begin(world.engine, now=world.now)
+    run_id = runs.begin(world.engine, world.provider, now=world.now)
     assert run_id is not None
     runs.work(run_id, context(world, _Without(world.gateway, "payout")))
     assert balance(world, "psp_clearing") == {"USD": 1911 * 2}

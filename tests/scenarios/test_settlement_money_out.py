@@ -43,7 +43,7 @@ def kinds(world: World) -> list[str]:
 def tie_out(world: World) -> dict[str, int]:
     """Return what is unexplained, by currency."""
     with world.engine.connect() as conn:
-        lines = settle_close.compare_balances(conn, world.gateway.balance())
+        lines = settle_close.compare_balances(conn, "stripe", world.gateway.balance())
     return {line.currency: line.unexplained for line in lines}
 
 
@@ -118,7 +118,7 @@ def test_a_refund_made_behind_our_back_is_a_break_until_it_is_heard_of(world: Wo
     assert kinds(world) == ["refund_unknown"]
     (found,) = world.breaks()
     assert found.payment_id == payment.id
-    assert found.provider["net"] == -700
+    assert found.theirs["net"] == -700
 
     apply_events_of_refund(world, made["id"])
     world.close_books()
@@ -231,12 +231,12 @@ def test_a_missing_refund_that_a_person_resolved_is_counted_once_in_the_tie_out(
         settle_with(world, nothing_left)
     assert kinds(world) == []
     with world.engine.connect() as conn:
-        (line,) = settle_close.compare_balances(conn, nothing_left.balance())
+        (line,) = settle_close.compare_balances(conn, "stripe", nothing_left.balance())
     assert line.unexplained == 0
 
 
 def settle_with(world: World, gateway: Any) -> runs.Worked:
-    run_id = runs.begin(world.engine, now=world.now)
+    run_id = runs.begin(world.engine, world.provider, now=world.now)
     assert run_id is not None
     return runs.work(run_id, replace(world.runtime.context, gateways=just(gateway, "stripe")))
 
@@ -354,7 +354,7 @@ def test_a_refund_of_another_amount_is_one_break_whoever_sees_it_first(
     (found,) = world.breaks()
     assert found.dedupe_key == f"refund_mismatch:{asked}"
     assert (found.ours["refund"], found.ours["amount"]) == (str(asked), -500)
-    assert (found.provider["category"], found.provider["amount"]) == (category, -501)
+    assert (found.theirs["category"], found.theirs["amount"]) == (category, -501)
 
 
 class _RefundsOtherwise(_NeverRefunded):
@@ -418,7 +418,7 @@ def test_a_failed_refund_that_is_never_given_back_can_be_accepted(
     settle_with(world, kept)
     assert kinds(world) == []
     with world.engine.connect() as conn:
-        (line,) = settle_close.compare_balances(conn, kept.balance())
+        (line,) = settle_close.compare_balances(conn, "stripe", kept.balance())
     assert line.unexplained == 0
 
 

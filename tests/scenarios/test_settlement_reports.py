@@ -16,7 +16,8 @@ from billing.flows.context import Context
 from billing.flows.settlement import report_source, runs
 from billing.gateway import BalanceTransaction, Gateway
 from billing.gateway.gateways import NO_GATEWAYS, just
-from billing.gateway.reports import MalformedReport
+from billing.gateway.registry import report_reader
+from billing.gateway.reports import MalformedReport, Report
 from billing.store.journal import posting
 from billing.store.settlement import exchanges, staging
 from billing.store.settlement import runs as settlement
@@ -37,8 +38,18 @@ def offline(world: World) -> Context:
 
 
 def import_(world: World, file: Path, *, complete: bool = False) -> runs.Worked:
-    run_id = report_source.begin(world.engine, file, now=world.now, complete=complete)
-    return runs.work(run_id, offline(world), file=file)
+    run_id = begun(world, file, complete=complete)
+    return runs.work(run_id, offline(world), report=of_provider(file))
+
+
+def of_provider(file: Path) -> Report:
+    return Report(file, report_reader("stripe"))
+
+
+def begun(world: World, file: Path, *, complete: bool = False) -> UUID:
+    return report_source.begin(
+        world.engine, world.provider, of_provider(file), now=world.now, complete=complete
+    )
 
 
 def paid_out(world: World, customers: int = 3) -> list[Subscriber]:
@@ -139,7 +150,7 @@ def test_a_report_that_differs_from_what_was_read_before_is_a_break(
 
     (found,) = world.breaks()
     assert found.kind == "report_mismatch"
-    assert (found.ours["fee"], found.provider["fee"]) == (88, 90)
+    assert (found.ours["fee"], found.theirs["fee"]) == (88, 90)
 
 
 def test_a_malformed_row_leaves_nothing_behind(world: World, tmp_path: Path) -> None:
@@ -181,7 +192,9 @@ def test_an_import_that_was_killed_goes_on_when_the_file_is_imported_again(
             import_(world, file)
     assert staged(world) == 0
     world.wait(world.policy.reconciler_lease)
-    (run,) = runs.work_on_all(offline(world), every=timedelta(days=1))[:1]
+    (run,) = runs.work_on_account(
+        offline(world).at_provider(world.provider), every=timedelta(days=1)
+    )[:1]
     assert run.state == "running", "only who has the file can read it"
 
     assert import_(world, file).state == "succeeded"
@@ -272,10 +285,10 @@ def test_a_report_with_an_exchange_keeps_the_rate_its_amounts_imply(
 def test_the_file_of_a_run_is_the_one_it_was_begun_with(world: World, tmp_path: Path) -> None:
     paid_out(world, 1)
     file = report(world, tmp_path)
-    run_id = report_source.begin(world.engine, file, now=world.now, complete=False)
+    run_id = begun(world, file)
     file.write_text(file.read_text() + "\n")
 
-    done = runs.work(run_id, offline(world), file=file)
+    done = runs.work(run_id, offline(world), report=of_provider(file))
 
     assert done.error is not None
     assert "not the one" in str(done.error)
@@ -288,7 +301,7 @@ def test_what_is_no_report_is_refused_before_anything_is_written(
     file.write_text("Dear customer\n")
 
     with pytest.raises(MalformedReport, match="lacks the column"):
-        report_source.begin(world.engine, file, now=world.now, complete=False)
+        begun(world, file)
     with world.engine.connect() as conn:
         assert settlement.runs(conn) == []
 
@@ -389,7 +402,7 @@ def test_two_reports_and_the_providers_lists_at_once_bring_everything_once(
     read_before = _ReadBefore(world)
 
     def from_lists() -> runs.Worked:
-        run_id = runs.begin(world.engine, now=world.now)
+        run_id = runs.begin(world.engine, world.provider, now=world.now)
         assert run_id is not None
         return runs.work(
             run_id, replace(offline(world), gateways=just(cast("Gateway", read_before), "stripe"))

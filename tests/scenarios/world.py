@@ -520,7 +520,7 @@ class World:
         assert [row.kind for row in self.breaks()] == []
         assert self.captured() == self.psp.captured()
         with self.engine.connect() as conn:
-            lines = tie_out.compare_balances(conn, self.gateway.balance())
+            lines = tie_out.compare_balances(conn, "stripe", self.gateway.balance())
         assert {line.currency: line.unexplained for line in lines if line.unexplained} == {}
         assert self._clearing() == {line.currency: line.provider for line in lines}
 

@@ -371,8 +371,9 @@ ATTACKS: dict[str, tuple[str, ...]] = {
     "a closed cycle closed again": ("is closed and can't change", f"{CLOSE} WHERE id = {CLOSED}"),
     "a break resolved without words": (
         "breaks_resolved_in_words",
-        "INSERT INTO breaks (id, kind, dedupe_key, ours, provider, suggested_cause, found_at,"
-        " resolved_at) VALUES (gen_random_uuid(), 'k', 'k', '{}', '{}', 'c', now(), now())",
+        "INSERT INTO breaks (id, provider, kind, dedupe_key, ours, theirs, suggested_cause,"
+        " found_at, resolved_at)"
+        " VALUES (gen_random_uuid(), 'p', 'k', 'k', '{}', '{}', 'c', now(), now())",
     ),
     # Time and terms.
     "the test clock turned back": (

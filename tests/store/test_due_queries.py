@@ -97,27 +97,28 @@ SELECT id, id, 1, 'USD', CASE WHEN open THEN 'requested' ELSE 'succeeded' END, 0
        CASE WHEN NOT open AND g % 1000 <> 10 THEN now() END
   FROM ids, LATERAL (SELECT g % 400 = 0 AS open) o
  WHERE g % 10 = 0;
-INSERT INTO reconciliation_runs (id, source, reference, window_from, window_to, state, started_at)
-SELECT id, 'provider', 'r' || g, timestamptz '2026-01-01' + g * interval '1 s',
+INSERT INTO reconciliation_runs (id, provider, source, reference, window_from, window_to, state,
+                                 started_at)
+SELECT id, 'stripe', 'provider', 'r' || g, timestamptz '2026-01-01' + g * interval '1 s',
        timestamptz '2026-01-01' + (g + 1) * interval '1 s', 'succeeded', now()
   FROM ids WHERE g <= 50000;
-INSERT INTO settlement_rows (provider_transaction_id, run_id, kind, category, source_id,
+INSERT INTO settlement_rows (provider, provider_transaction_id, run_id, kind, category, source_id,
                              provider_payment_id, provider_charge_id, amount, fee, net, currency,
                              created, outcome, payment_id, matched_at, posted_at)
-SELECT 'txn_' || g, '018f0000-0000-7000-8000-000000000001', 'charge', 'charge', 'ch_' || g,
-       'pi_' || g, 'ch_' || g, 100, 1, 99, 'USD', '2026-02-01',
+SELECT 'stripe', 'txn_' || g, '018f0000-0000-7000-8000-000000000001', 'charge', 'charge',
+       'ch_' || g, 'pi_' || g, 'ch_' || g, 100, 1, 99, 'USD', '2026-02-01',
        CASE WHEN g % 500 = 0 THEN 'waiting' ELSE 'matched' END, id,
        CASE WHEN g % 500 <> 0 THEN timestamptz '2026-03-01' END,
        CASE WHEN g % 500 > 1 THEN timestamptz '2026-03-01' END
   FROM ids;
-INSERT INTO breaks (id, kind, dedupe_key, payment_id, ours, provider, suggested_cause, found_at,
-                    resolved_at, resolution, provider_transaction_id)
+INSERT INTO breaks (id, kind, dedupe_key, payment_id, ours, theirs, suggested_cause, found_at,
+                    resolved_at, resolution, provider_transaction_id, provider)
 SELECT id, (ARRAY['unknown_at_provider', 'missing_at_provider', 'refund_missing',
                   'amount_mismatch'])[1 + g % 4],
        'b' || g, id, jsonb_build_object('provider_refund', 're_' || g),
        jsonb_build_object('charge', 'ch_' || g), 'c', now(),
        CASE WHEN g % 3 = 0 THEN now() END, CASE WHEN g % 3 = 0 THEN 'r' END,
-       CASE WHEN g % 5 = 0 THEN 'txn_' || g END
+       CASE WHEN g % 5 = 0 THEN 'txn_' || g END, 'stripe'
   FROM ids WHERE g <= 600;
 INSERT INTO revenue_recognitions (invoice_id, through, amount)
 SELECT id, '2026-02-15', 40 FROM ids WHERE g % 2 = 0;
@@ -152,89 +153,97 @@ QUERIES: dict[str, tuple[Executable, Mapping[str, Any], str | None]] = {
     ),
     "the oldest capture to be confirmed": (
         charge_list._OLDEST_UNCONFIRMED,
-        {},
+        {"provider": "stripe"},
         "payments_unconfirmed",
     ),
-    "the oldest attempt that is open": (charge_list._OLDEST_OPEN, {}, "provider_calls_one_open"),
+    "the oldest attempt that is open": (
+        charge_list._OLDEST_OPEN,
+        {"provider": "stripe"},
+        "provider_calls_one_open",
+    ),
     "captures that are missing at the provider": (
         charge_list._MISSING,
-        {"since": NOW, "before": NOW},
+        {"provider": "stripe", "since": NOW, "before": NOW},
         "payments_unconfirmed",
     ),
     "the oldest capture to be settled": (
         runs.OLDEST_UNSETTLED,
-        {"long_known": NOW},
+        {"provider": "stripe", "long_known": NOW},
         "payments_unsettled",
     ),
     "captures without a settlement": (
         missing._CAPTURES,
-        {"since": NOW, "before": NOW, "limit": 1000},
+        {"provider": "stripe", "since": NOW, "before": NOW, "limit": 1000},
         "payments_unsettled",
     ),
     "refunds of which no money left": (
         missing._REFUNDS,
-        {"since": NOW, "before": NOW, "limit": 1000},
+        {"provider": "stripe", "since": NOW, "before": NOW, "limit": 1000},
         "refunds_unsettled",
     ),
     "up to where the provider's transactions were read": (
         runs._LAST_WINDOW,
-        {},
+        {"provider": "stripe"},
         "reconciliation_runs_read",
     ),
-    "the runs that are not over": (runs._RUNNING, {}, "reconciliation_runs_running"),
+    "the runs that are not over": (
+        runs._RUNNING,
+        {"provider": "stripe"},
+        "reconciliation_runs_running",
+    ),
     "the runs of this second": (
         runs._BEGUN_AT,
-        {"now": NOW},
+        {"provider": "stripe", "now": NOW},
         "reconciliation_runs_read",
     ),
     "settlement rows to be judged": (
         matching._LOCK,
-        {"after": "", "limit": 20_000},
+        {"provider": "stripe", "after": "", "limit": 20_000},
         "settlement_rows_unmatched",
     ),
     "settlement rows to be posted": (
         rows._UNPOSTED,
-        {"after": "", "limit": 2_000, "payout_failures": False},
+        {"provider": "stripe", "after": "", "limit": 2_000, "payout_failures": False},
         "settlement_rows_unposted",
     ),
     "captures that the balance lacks": (
         tie_out._REASONS["captured by us, not in the provider's settlement yet"],
-        {},
+        {"provider": "stripe"},
         "payments_unsettled",
     ),
     "rows that the books lack": (
         tie_out._REASONS["settled by the provider, not matched or posted yet"],
-        {},
+        {"provider": "stripe"},
         "settlement_rows_unmatched",
     ),
     "refunds that the balance lacks": (
         tie_out._REASONS["refunded by us, not in the provider's settlement yet"],
-        {},
+        {"provider": "stripe"},
         "refunds_unsettled",
     ),
     "breaks that a batch's rows explain": (
         batch_breaks._EXPLAINED[0],
-        {"after": "", "upto": "txn_999999", "now": NOW},
+        {"provider": "stripe", "after": "", "upto": "txn_999999", "now": NOW},
         "settlement_rows_unposted",
     ),
     "breaks that turned out to be others": (
         batch_breaks._EXPLAINED[1],
-        {"after": "", "upto": "txn_999999", "now": NOW},
+        {"provider": "stripe", "after": "", "upto": "txn_999999", "now": NOW},
         "settlement_rows_unmatched",
     ),
     "breaks of charges that a batch explains": (
         batch_breaks._EXPLAINED[2],
-        {"after": "", "upto": "txn_999999", "now": NOW},
+        {"provider": "stripe", "after": "", "upto": "txn_999999", "now": NOW},
         "settlement_rows_unposted",
     ),
     "missing captures that a batch shows": (
         batch_breaks._EXPLAINED[3],
-        {"after": "", "upto": "txn_999999", "now": NOW},
+        {"provider": "stripe", "after": "", "upto": "txn_999999", "now": NOW},
         "settlement_rows_unposted",
     ),
     "our side of a page of charges": (
         charge_list._OURS,
-        {"provider_ids": ["pi_1", "pi_2"], "ids": [AN_ID]},
+        {"provider": "stripe", "provider_ids": ["pi_1", "pi_2"], "ids": [AN_ID]},
         "payments_provider_payment_id_key",
     ),
     "refunds that are due": (

@@ -93,6 +93,7 @@ def put_payment(conn: Any, n: int, ours: PaymentSide) -> None:
 
 def row(run_id: UUID, n: int, **values: Any) -> dict[str, Any]:
     made: dict[str, Any] = {
+        "provider": "stripe",
         "provider_transaction_id": f"txn_{n:06}",
         "run_id": run_id,
         "kind": "charge",
@@ -130,7 +131,7 @@ def charge_row(run_id: UUID, n: int, theirs: ChargeRow) -> dict[str, Any]:
 
 
 def judged(conn: Any) -> dict[int, str]:
-    batch = matching.lock_batch(conn, after="", limit=100_000)
+    batch = matching.lock_batch(conn, "stripe", after="", limit=100_000)
     assert batch is not None
     matching.judge(conn, batch, now=NOW, young_after=NOW - GRACE)
     rows = conn.execute(text("SELECT provider_transaction_id AS id, outcome FROM settlement_rows"))
@@ -140,6 +141,7 @@ def judged(conn: Any) -> dict[int, str]:
 def begin(conn: Any) -> UUID:
     return runs.start(
         conn,
+        provider="stripe",
         source=RunSource.PROVIDER,
         reference="r",
         window_from=NOW - timedelta(days=1),
@@ -299,7 +301,8 @@ def test_refunds_disputes_and_payouts_are_judged_as_they_are_specified(owner: En
             if known:
                 conn.execute(
                     text(
-                        "INSERT INTO payouts VALUES (:id, 500, 'USD', 'paid', now(), NULL, now())"
+                        "INSERT INTO payouts VALUES (:id, 500, 'USD', 'paid', now(), NULL, now(),"
+                        " 'stripe')"
                     ),
                     {"id": f"po_{n}"},
                 )

@@ -18,6 +18,7 @@ ROWS = 3_000
 
 def row(run_id: UUID, n: int) -> dict[str, Any]:
     return {
+        "provider": "stripe",
         "provider_transaction_id": f"txn_{n:06}",
         "run_id": run_id,
         "kind": "fee",
@@ -44,6 +45,7 @@ def test_two_sources_in_opposite_orders_are_staged_at_once(engine: Engine) -> No
     with engine.begin() as conn:
         run_id = runs.start(
             conn,
+            provider="stripe",
             source=RunSource.PROVIDER,
             reference="r",
             window_from=NOW - timedelta(days=1),

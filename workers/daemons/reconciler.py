@@ -1,9 +1,10 @@
-"""The reconciler: compare the books with the provider, then close the cycles.
+"""The reconciler: compare the books with each account at a provider, then close the cycles.
 
-Every tick asks the provider's list of charges; every night (`reconciler.settle_every`) a settlement
-run reads its balance transactions. Every tick begins by recognising revenue, which needs no
-provider. Two reconcilers may run at once: confirming is idempotent, a settlement's steps are
-leased, and a batch of cycles is closed under locks.
+Every tick asks each account's list of charges; every night (`reconciler.settle_every`) a settlement
+run reads its balance transactions. An account that can't be reached holds up no other one. Every
+tick begins by recognising revenue, which needs no provider. Two reconcilers may run at once:
+confirming is idempotent, a settlement's steps are leased, and a batch of cycles is closed under
+locks.
 """
 
 import logging
@@ -16,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from billing.errors import BillingError, first_line
 from billing.flows.cycles import closing, recognition
 from billing.flows.settlement import charge_list, runs
+from billing.rules.provider_names import task_of
 from billing.store import tasks
 from billing.store.settlement import runs as settlement
 from workers.daemons.recorded import record_failure, recorded
@@ -64,12 +66,25 @@ class Reconciler(Ticking):
         """Recognise revenue, confirm captures, settle if it is time, close what is ready.
 
         Returns what was confirmed and the number of closed cycles, with those of the settlement.
+        Raises the error of the first account that couldn't be reached, after all else is done.
         """
         self._recognise()
-        confirmed = self._confirm()
-        by_settlement = self._settle()
+        confirmed: list[charge_list.ConfirmRun] = []
+        by_settlement, failed = 0, list[BillingError]()
+        for account in self._runtime.gateways.names:
+            try:
+                confirmed.append(self._confirm(account))
+                by_settlement += self._settle(account)
+            except BillingError as error:
+                logger.warning("account %s: %s", account, first_line(error))
+                failed.append(error)
         closed = self._close()
-        return confirmed, closing.Closed(closed.closed + by_settlement, closed.held_back)
+        if failed:
+            raise failed[0]
+        return (
+            charge_list.together(confirmed),
+            closing.Closed(closed.closed + by_settlement, closed.held_back),
+        )
 
     def _recognise(self) -> None:
         runtime = self._runtime
@@ -78,31 +93,26 @@ class Reconciler(Ticking):
             recognition.run(runtime.engine, now=now, batch=batch, policy=runtime.policy)
             run.done_until = now
 
-    def _confirm(self) -> charge_list.ConfirmRun:
-        runtime = self._runtime
-        with recorded(runtime, CONFIRM) as run:
+    def _confirm(self, account: str) -> charge_list.ConfirmRun:
+        runtime, task = self._runtime, task_of(CONFIRM, account)
+        with recorded(runtime, task) as run:
             with runtime.engine.connect() as conn:
-                read_until = tasks.watermark(conn, CONFIRM)
-            done = charge_list.run(
-                runtime.engine,
-                runtime.gateway,
-                now=runtime.clock.now(),
-                read_until=read_until,
-                policy=runtime.policy,
-            )
+                read_until = tasks.watermark(conn, task)
+            done = charge_list.run(runtime.context.at_provider(account), read_until=read_until)
             run.done_until = done.until
         return done
 
-    def _settle(self) -> int:
-        """Continue settlement runs and begin the night's; return how many cycles they closed.
+    def _settle(self, account: str) -> int:
+        """Continue the account's settlement runs and begin the night's; return how many cycles they
+        closed.
 
         A run that fails keeps its error in its row and is tried again at a later tick; closing goes
         on.
         """
-        runtime = self._runtime
-        with recorded(runtime, SETTLE) as run:
+        runtime, task = self._runtime, task_of(SETTLE, account)
+        with recorded(runtime, task) as run:
             every = runtime.settings.reconciler.settle_every
-            worked = runs.work_on_all(runtime.context, every=every)
+            worked = runs.work_on_account(runtime.context.at_provider(account), every=every)
             failed = [done for done in worked if done.error is not None]
             ended = [done.run_id for done in worked if done.state == "succeeded"]
             with runtime.engine.connect() as conn:
@@ -110,15 +120,15 @@ class Reconciler(Ticking):
                 if ended and not failed:
                     run.done_until = settlement.get_run(conn, ended[-1]).window_to
         for done in failed:
-            self._settlement_failed(done)
+            self._settlement_failed(done, task)
         self._metrics.cycles_closed(closed)
         return closed
 
-    def _settlement_failed(self, done: runs.Worked) -> None:
+    def _settlement_failed(self, done: runs.Worked, task: str) -> None:
         words = f"{done.step}: {first_line(done.error)}"
         logger.error("settlement %s: %s", done.run_id, words)
         self._metrics.tick_failed()
-        record_failure(self._runtime, SETTLE, words)
+        record_failure(self._runtime, task, words)
 
     def _close(self) -> closing.Closed:
         runtime = self._runtime

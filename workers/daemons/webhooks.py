@@ -68,7 +68,7 @@ class Webhooks(Ticking):
                 self.sweep(provider)
 
     def _task(self, provider: str) -> str:
-        return sweep_task(provider, self._runtime.gateways.default_name)
+        return sweep_task(provider)
 
     def _sweep_is_due(self, provider: str) -> bool:
         every = self._runtime.settings.webhooks.sweep_every

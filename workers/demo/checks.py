@@ -9,6 +9,7 @@ from urllib.request import urlopen
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Connection, text
 
+from billing.flows.settlement.tie_out import TieOut
 from billing.flows.settlement.tie_out import report as close_report
 from billing.flows.webhooks.inbox import is_handled
 from billing.gateway import Gateway
@@ -153,8 +154,8 @@ _INBOX: Final = text(
 )
 _BREAKS: Final = text(
     """
-    SELECT kind, provider ->> 'payment' AS payment, CAST(provider ->> 'amount' AS bigint) AS amount,
-           coalesce(provider ->> 'currency', currency) AS currency
+    SELECT kind, theirs ->> 'payment' AS payment, CAST(theirs ->> 'amount' AS bigint) AS amount,
+           coalesce(theirs ->> 'currency', currency) AS currency
       FROM breaks WHERE resolved_at IS NULL ORDER BY kind, id
     """
 )
@@ -174,8 +175,9 @@ def figures(
     now: datetime,
 ) -> MoneyFigures:
     """Count everything, ask the provider for its balance and deliveries, and scrape the alert."""
-    balances, deliveries, alerts = runtime.gateway.balance(), sandbox.webhooks(), _alerts(runtime)
-    lost = _lost_events(runtime.gateway, start)
+    balances = runtime.gateways.balances()
+    deliveries, alerts = sandbox.webhooks(), _alerts(runtime)
+    lost = [event for _, gateway in runtime.gateways for event in _lost_events(gateway, start)]
     with runtime.engine.connect() as conn:
         counts = conn.execute(_COUNTS).one()
         closing = close_report(conn, now=now, balances=balances)
@@ -199,10 +201,18 @@ def figures(
             alerts=alerts,
             taken=_taken(done.taken),
             taken_captures=len(done.taken),
-            unexplained={line.currency: line.unexplained for line in closing.tie_out or ()},
+            unexplained=_unexplained(closing.tie_out or ()),
             trial_balance_sums=not any(sums.values()),
             webhooks=_webhooks(conn, deliveries, lost),
         )
+
+
+def _unexplained(lines: Sequence[TieOut]) -> dict[str, int]:
+    """Return what is unexplained by currency; amounts of two accounts don't cancel each other."""
+    sums: dict[str, int] = {}
+    for line in lines:
+        sums[line.currency] = sums.get(line.currency, 0) + abs(line.unexplained)
+    return sums
 
 
 def _by_state(conn: Connection, noun: str) -> dict[str, int]:

@@ -234,7 +234,7 @@ class Story:
 
     def _tell(self) -> Report:
         runtime, options = self._runtime, self._options
-        set_clock(runtime, self._sandbox, START)
+        set_clock(runtime, [self._sandbox], START)
         catalog = load_catalog(runtime.settings.plans.catalog)
         catalog_flow.apply(runtime.engine, catalog, now=START)
         self._money.prepare(options.seed, faults=options.faults)

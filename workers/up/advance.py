@@ -5,7 +5,7 @@ it. The clock stands still until all due work is done.
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -13,6 +13,8 @@ from sqlalchemy import Connection
 
 from billing.errors import BadInput, Unavailable
 from billing.flows.settlement import runs
+from billing.gateway.registry import KINDS
+from billing.rules.provider_names import task_of
 from billing.store import clock as stored
 from billing.store import due_work, tasks
 from billing.store.subscriptions import cycles
@@ -41,7 +43,7 @@ def advance(
     mode or for a time in the past, `Unavailable` when what is due isn't done within a minute
     (nobody runs the scheduler or a worker).
     """
-    control = _control(runtime)
+    controls = _controls(runtime)
     now = runtime.clock.now()
     if to < now:
         raise BadInput(
@@ -53,7 +55,7 @@ def advance(
         with runtime.engine.connect() as conn:
             due = due_work.next_due_instant(conn)
         now = min(to, max(due, now + step)) if due is not None else to
-        set_clock(runtime, control, now)
+        set_clock(runtime, controls, now)
         wait_until_done(runtime, now)
         stops += 1
         if progress is not None:
@@ -79,11 +81,14 @@ def reconciler_is_done(runtime: Runtime, now: datetime) -> bool:
     """Tell whether all is confirmed, settled and closed that can be by `now`."""
     every = runtime.settings.reconciler.settle_every
     with runtime.engine.connect() as conn:
-        seen = [row.watermark for row in _of_reconciler(conn)]
+        seen = [row.watermark for row in _of_reconciler(runtime, conn)]
         return (
-            bool(seen)
+            len(seen) == len(_tasks_of_reconciler(runtime))
             and all(until is not None and until >= now for until in seen)
-            and runs.is_done(conn, now=now, every=every)
+            and all(
+                runs.is_done(conn, account, now=now, every=every)
+                for account in _with_balance(runtime)
+            )
             and not cycles.closable(conn, now, limit=1)
         )
 
@@ -92,28 +97,46 @@ def reconciler_ran_within(runtime: Runtime, seconds: float) -> bool:
     """Tell whether a reconciler ended a run in the last seconds."""
     since = runtime.clock.wall() - timedelta(seconds=seconds)
     with runtime.engine.connect() as conn:
-        last = [row.last_success_at for row in _of_reconciler(conn)]
+        last = [row.last_success_at for row in _of_reconciler(runtime, conn)]
     return any(at is not None and at >= since for at in last)
 
 
-def _of_reconciler(conn: Connection) -> list[tasks.Task]:
-    return [row for row in tasks.all_tasks(conn) if row.task in (CONFIRM, CLOSE)]
+def _of_reconciler(runtime: Runtime, conn: Connection) -> list[tasks.Task]:
+    wanted = _tasks_of_reconciler(runtime)
+    return [row for row in tasks.all_tasks(conn) if row.task in wanted]
 
 
-def _control(runtime: Runtime) -> SandboxControl:
-    url = runtime.settings.provider().api_base or sandbox_url(runtime.settings)
-    if runtime.settings.mode != "sandbox" or not url:
+def _tasks_of_reconciler(runtime: Runtime) -> set[str]:
+    return {CLOSE, *(task_of(CONFIRM, account) for account in runtime.settings.providers)}
+
+
+def _with_balance(runtime: Runtime) -> list[str]:
+    """Return the accounts whose provider lists what moves on its balance."""
+    return [
+        name
+        for name, account in runtime.settings.providers.items()
+        if KINDS[account.kind].capabilities.lists_balance
+    ]
+
+
+def _controls(runtime: Runtime) -> list[SandboxControl]:
+    """Return the controls of the sandboxes of all accounts; several may be at one sandbox."""
+    settings = runtime.settings
+    urls = [account.api_base or sandbox_url(settings) for account in settings.providers.values()]
+    known = dict.fromkeys(url for url in urls if url)
+    if settings.mode != "sandbox" or not known:
         raise BadInput(
             "only a sandbox has a clock that can be moved",
             where="mode",
             remedy="in live mode time passes by itself",
         )
-    return SandboxControl(url)
+    return [SandboxControl(url) for url in known]
 
 
-def set_clock(runtime: Runtime, control: SandboxControl, now: datetime) -> None:
-    """Set both clocks, the provider's first."""
-    control.set_clock(now)
+def set_clock(runtime: Runtime, controls: Sequence[SandboxControl], now: datetime) -> None:
+    """Set all clocks, the providers' first."""
+    for control in controls:
+        control.set_clock(now)
     with runtime.engine.begin() as conn:
         stored.put(conn, now)
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from billing.cli.failures import FINDINGS, OK
+from billing.cli.options import provider_option
 from billing.cli.output import Output, output_option, talk
 from billing.cli.session import Session
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from billing.flows.settlement.tie_out import CloseReport
 
 _BALANCES = ("code", "currency", "debit", "credit", "balance")
-_TIE_OUT = ("currency", "clearing", "provider", "unexplained", "why")
+_TIE_OUT = ("account", "currency", "clearing", "provider", "unexplained", "why")
 _CYCLES = ("why", "count")
 
 
@@ -39,17 +40,18 @@ def preview(session: Session, output: Output) -> None:
 
 @close.command("show")
 @click.option("--offline", is_flag=True, help="Don't ask the provider for its balance: no tie-out.")
+@provider_option("Ask only this account for its balance; else each one.")
 @output_option
 @click.pass_obj
-def show(session: Session, offline: bool, output: Output) -> int:
+def show(session: Session, offline: bool, provider: str | None, output: Output) -> int:
     """Show the close report: cycles, trial balance, provider tie-out.
 
-    Per currency, psp_clearing equals the provider's balance, or the report says why not. Ends
-    with 3 when something is unexplained.
+    Per account and currency, psp_clearing equals the provider's balance, or the report says why
+    not. Ends with 3 when something is unexplained.
     """
     from billing.flows.settlement import tie_out
 
-    balances = None if offline else session.runtime.gateway.balance()
+    balances = None if offline else session.runtime.gateways.balances(provider)
     with session.engine_for_long_reads() as engine, engine.connect() as conn:
         found = tie_out.report(conn, now=session.now(), balances=balances)
     output.record(

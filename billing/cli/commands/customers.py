@@ -5,7 +5,7 @@ from uuid import UUID
 
 import click
 
-from billing.cli.options import paged
+from billing.cli.options import paged, provider_option
 from billing.cli.output import Output, output_option, talk
 from billing.cli.records import CUSTOMERS, PAYMENT_METHODS, SUBSCRIPTIONS, plain, write_page
 from billing.cli.references import find
@@ -22,7 +22,7 @@ def customers() -> None:
 @click.option("--email", help="Where the provider writes to.")
 @click.option("--external-id", metavar="ID", help="Your own id of them; a repeat is refused.")
 @click.option("--payment-method", metavar="TOKEN", help="The provider's token, like pm_...")
-@click.option("--provider", metavar="NAME", help="The account that collects; else the default.")
+@provider_option("The account that collects; else the default.")
 @output_option
 @click.pass_obj
 def create(

@@ -8,7 +8,7 @@ from uuid import UUID
 
 import click
 
-from billing.cli.options import confirm, lasting, more_hint, paged
+from billing.cli.options import confirm, lasting, more_hint, paged, provider_option
 from billing.cli.output import Output, output_option, talk
 from billing.cli.records import EXCHANGES, plain
 from billing.cli.references import find
@@ -87,6 +87,7 @@ def show(session: Session, exchange: str, output: Output) -> None:
     "--reference", "references", multiple=True, metavar="TRANSACTION",
     help="The provider's balance transaction; twice, first the one out, then the one in.",
 )  # fmt: skip
+@provider_option("The account that holds the money; else the default.")
 @lasting
 @output_option
 @click.pass_obj
@@ -100,6 +101,7 @@ def record(
     source: str,
     reason: str,
     references: tuple[str, ...],
+    provider: str | None,
     dry_run: bool,
     yes: bool,
     output: Output,
@@ -112,7 +114,8 @@ def record(
     """
     from billing.flows.breaks import exchanges as exchanging
 
-    exchange = _read(sold, bought, fee, rate, instant, source)
+    account = session.runtime.gateways.named(provider)
+    exchange = _read(account, sold, bought, fee, rate, instant, source)
     with session.connect() as conn:
         plan = exchanging.preview(conn, exchange, references, now=session.now())
         conn.rollback()
@@ -142,7 +145,13 @@ def record(
 
 
 def _read(
-    sold: str, bought: str, fee: str | None, rate: str, instant: datetime, source: str
+    account: str,
+    sold: str,
+    bought: str,
+    fee: str | None,
+    rate: str,
+    instant: datetime,
+    source: str,
 ) -> "Exchange":
     """Read what was typed. Raises: BadInput."""
     from billing.cli.amounts import read_money
@@ -153,6 +162,7 @@ def _read(
         raise BadInput(f"{rate!r} is no rate", where="--rate", remedy="write it like 1.084")
     comes = read_money(bought, "--to")
     return Exchange(
+        provider=account,
         sold=read_money(sold, "--from"),
         bought=comes,
         fee=Money(0, comes.currency) if fee is None else read_money(fee, "--fee"),

@@ -1,6 +1,6 @@
 """`billing reconcile`: settlement runs over the provider's lists and over report files."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -8,6 +8,7 @@ from uuid import UUID
 import click
 
 from billing.cli.failures import FINDINGS, OK, as_billing_error
+from billing.cli.options import provider_option
 from billing.cli.output import Output, output_option, talk
 from billing.cli.records import plain
 from billing.cli.remedies import remedy_of
@@ -17,7 +18,17 @@ from billing.errors import BillingError, first_line
 if TYPE_CHECKING:
     from billing.flows.settlement.runs import Worked
 
-_RUNS = ("id", "source", "reference", "window_from", "window_to", "state", "step", "last_error")
+_RUNS = (
+    "id",
+    "provider",
+    "source",
+    "reference",
+    "window_from",
+    "window_to",
+    "state",
+    "step",
+    "last_error",
+)
 _STEPS = ("step", "state", "tries", "counts", "started_at", "finished_at", "last_error")
 
 
@@ -32,26 +43,52 @@ def reconcile() -> None:
 
 @reconcile.command("run")
 @click.option("--retry", is_flag=True, help="Go on with a run that failed, at once.")
+@provider_option("Only this account; else each one, in turn.")
 @output_option
 @click.pass_obj
-def run(session: Session, retry: bool, output: Output) -> int:
+def run(session: Session, retry: bool, provider: str | None, output: Output) -> int:
     """Reconcile with the provider's balance transactions now. Ends with 3 on new breaks.
 
-    Goes on with a run that is under way; the reconciler does the same every night.
+    Goes on with a run that is under way; the reconciler does the same every night. Several accounts
+    are reconciled one after the other and shown as a list; one that fails holds up none of them.
     """
+    gateways = session.runtime.gateways
+    accounts = gateways.names if provider is None else (gateways.named(provider),)
+    if retry:
+        _resume_failed(session, accounts)
+    worked = {account: _reconciled(session, account) for account in accounts}
+    records = [_record(session, done.run_id) for done in worked.values() if done is not None]
+    if len(accounts) > 1:
+        output.records(records, _RUNS)
+    elif records and all(done is None or done.error is None for done in worked.values()):
+        output.record(records[0], {"steps": _STEPS})
+    elif not records:
+        output.message({"run": None}, "no money ever moved: there is nothing to reconcile")
+        return OK
+    return _tell([done for done in worked.values() if done is not None], records)
+
+
+def _resume_failed(session: Session, accounts: Sequence[str]) -> None:
     from billing.flows.settlement import runs
     from billing.queries import settlement
 
-    if retry:
-        with session.connect() as conn:
-            failed = [row.id for row in settlement.runs(conn, limit=50) if row.state == "failed"]
-        for failed_id in failed:
-            runs.resume(session.engine, failed_id)
-    run_id = runs.begin(session.engine, now=session.now())
+    with session.connect() as conn:
+        latest = [
+            row for each in accounts for row in settlement.runs(conn, limit=50, provider=each)
+        ]
+    for failed in latest:
+        if failed.state == "failed":
+            runs.resume(session.engine, failed.id)
+
+
+def _reconciled(session: Session, account: str) -> "Worked | None":
+    """Begin an account's run, or go on with it; None where no money ever moved."""
+    from billing.flows.settlement import runs
+
+    run_id = runs.begin(session.engine, account, now=session.now())
     if run_id is None:
-        output.message({"run": None}, "no money ever moved: there is nothing to reconcile")
-        return OK
-    return _tell(session, runs.work(run_id, session.runtime.context, actor=person()), output)
+        return None
+    return runs.work(run_id, session.runtime.context, actor=person())
 
 
 @reconcile.command("import")
@@ -61,9 +98,12 @@ def run(session: Session, retry: bool, output: Output) -> int:
     is_flag=True,
     help="The report shows everything in its span of time: what it lacks is a break.",
 )
+@provider_option("The account whose report it is; else the default.")
 @output_option
 @click.pass_obj
-def import_(session: Session, file: Path, complete: bool, output: Output) -> int:
+def import_(
+    session: Session, file: Path, complete: bool, provider: str | None, output: Output
+) -> int:
     """Reconcile with a settlement report of the provider (CSV). Ends with 3 on new breaks.
 
     Itemized reports of payout_reconciliation, ending_balance_reconciliation and
@@ -72,9 +112,15 @@ def import_(session: Session, file: Path, complete: bool, output: Output) -> int
     """
     from billing.flows.context import Context
     from billing.flows.settlement import report_source, runs
+    from billing.gateway.registry import report_reader
+    from billing.gateway.reports import Report
 
     runtime = session.runtime
-    run_id = report_source.begin(session.engine, file, now=session.now(), complete=complete)
+    account = runtime.gateways.named(provider)
+    report = Report(file, report_reader(session.settings.providers[account].kind))
+    run_id = report_source.begin(
+        session.engine, account, report, now=session.now(), complete=complete
+    )
     record = _record(session, run_id)
     if record["state"] == "succeeded":
         output.record(record, {"steps": _STEPS})
@@ -82,7 +128,11 @@ def import_(session: Session, file: Path, complete: bool, output: Output) -> int
         return OK
     runs.resume(session.engine, run_id)
     without_provider = Context(session.engine, runtime.policy, runtime.clock)
-    return _tell(session, runs.work(run_id, without_provider, file=file, actor=person()), output)
+    done = runs.work(run_id, without_provider, report=report, actor=person())
+    record = _record(session, run_id)
+    if done.error is None:
+        output.record(record, {"steps": _STEPS})
+    return _tell([done], [record])
 
 
 @reconcile.command("status")
@@ -106,16 +156,16 @@ def status(session: Session, run_id: UUID | None, limit: int, output: Output) ->
         output.record(_record(session, run_id), {"steps": _STEPS})
 
 
-def _tell(session: Session, worked: "Worked", output: Output) -> int:
-    """Show what a run did. Raises: RunStopped."""
-    if worked.error is not None:
-        raise _stopped(worked, worked.error)
-    record = _record(session, worked.run_id)
-    output.record(record, {"steps": _STEPS})
-    if worked.state != "succeeded":
+def _tell(worked: Sequence["Worked"], records: Sequence[Mapping[str, Any]]) -> int:
+    """Say what runs did that were shown, and return the exit code. Raises: RunStopped."""
+    for done in worked:
+        if done.error is not None:
+            raise _stopped(done, done.error)
+    if any(done.state != "succeeded" for done in worked):
         talk("somebody else works on this run; `billing reconcile status` shows how far it is")
         return OK
-    new = sum(step["counts"].get("breaks_new", 0) for step in record["steps"])
+    steps = [step for record in records for step in record["steps"]]
+    new = sum(step["counts"].get("breaks_new", 0) for step in steps)
     if new:
         talk(f"{new} new break(s): `billing breaks list` shows them")
         return FINDINGS

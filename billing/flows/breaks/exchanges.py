@@ -32,12 +32,14 @@ from billing.store.settlement.rows import SettlementRow
 class Exchange:
     """One exchange: the amounts sold and bought, with the fee and the rate.
 
-    `fee` is part of `bought` and stayed with the provider. `rate` is exact, from one currency to
+    `provider` is the account that holds the money. `fee` is part of `bought` and stayed with the
+    provider. `rate` is exact, from one currency to
     the other in major units.
 
     Raises: BadInput for amounts that can't be an exchange, or that don't fit the rate.
     """
 
+    provider: str
     sold: Money
     bought: Money
     fee: Money
@@ -136,7 +138,7 @@ def record(
         if plan.posts:
             _post(conn, exchange, plan.source_key)
         if plan.explains:
-            _explain(conn, plan, reason.strip(), now, actor)
+            _explain(conn, exchange.provider, plan, reason.strip(), now, actor)
         if plan.changes:
             audit.record(
                 conn,
@@ -146,6 +148,7 @@ def record(
                 subject=plan.source_key,
                 why=reason.strip(),
                 detail={
+                    "provider": exchange.provider,
                     "sold": str(exchange.sold),
                     "bought": str(exchange.bought),
                     "fee": str(exchange.fee),
@@ -174,9 +177,9 @@ def _plan(
             where="--reference",
             code=ErrorCode.EXCHANGE_REFERENCES,
         )
-    rows = _locked(conn, references)
+    rows = _locked(conn, exchange.provider, references)
     exchanges.one_at_a_time(conn)
-    found = breaks.lock_of_transactions(conn, references)
+    found = breaks.lock_of_transactions(conn, exchange.provider, references)
     if (known := _known(found, references)) is not None:
         return _again(conn, exchange, known)
     for row, expected in zip(rows, (-exchange.sold, exchange.comes_in), strict=True):
@@ -188,10 +191,12 @@ def _without_references(conn: Connection, exchange: Exchange) -> Recording:
     key = exchange.first_here_key
     if exchanges.by_key(conn, key) is not None:
         return _again(conn, exchange, key)
-    for same in exchanges.with_same_amounts(conn, *_amounts(exchange), exchange.at):
+    for same in exchanges.with_same_amounts(
+        conn, exchange.provider, *_amounts(exchange), exchange.at
+    ):
         return _again(conn, exchange, same.source_key)
     shown = [
-        settlement_rows.unknown_with_net(conn, money.currency, money.amount)
+        settlement_rows.unknown_with_net(conn, exchange.provider, money.currency, money.amount)
         for money in (-exchange.sold, exchange.comes_in)
     ]
     if all(shown):
@@ -212,14 +217,14 @@ def _with_references(conn: Connection, exchange: Exchange, references: Sequence[
         # This exchange was recorded without references: otherwise the rows' breaks would name its
         # key.
         same = _again(conn, exchange, exchange.first_here_key)
-        unshown = exchanges.with_same_amounts(conn, *_amounts(exchange), None)
+        unshown = exchanges.with_same_amounts(conn, exchange.provider, *_amounts(exchange), None)
         if same.source_key in [row.source_key for row in unshown]:
             return Recording(same.source_key, False, explains, (*same.words, done_with))
         raise Conflict(
             f"{same.source_key} is other transactions of the provider's",
             code=ErrorCode.EXCHANGE_OF_OTHERS,
         )
-    for waiting in exchanges.with_same_amounts(conn, *_amounts(exchange), None):
+    for waiting in exchanges.with_same_amounts(conn, exchange.provider, *_amounts(exchange), None):
         raise Conflict(
             f"{waiting.source_key} has the same amounts and waits for its transactions",
             code=ErrorCode.EXCHANGE_WAITING,
@@ -268,8 +273,8 @@ def _again(conn: Connection, exchange: Exchange, key: str) -> Recording:
 # --- the provider's two transactions --------------------------------------------------------------
 
 
-def _locked(conn: Connection, references: Sequence[str]) -> list[SettlementRow]:
-    rows = settlement_rows.lock_rows(conn, references)
+def _locked(conn: Connection, provider: str, references: Sequence[str]) -> list[SettlementRow]:
+    rows = settlement_rows.lock_rows(conn, provider, references)
     for reference in references:
         if reference not in rows:
             raise NotFound(
@@ -328,6 +333,7 @@ def _check_row(row: SettlementRow, expected: Money, found: Sequence[Break]) -> N
 def _post(conn: Connection, exchange: Exchange, key: str) -> None:
     exchanges.add(
         conn,
+        exchange.provider,
         [
             {
                 "source_key": key,
@@ -352,13 +358,21 @@ def _post(conn: Connection, exchange: Exchange, key: str) -> None:
     posting.post(conn, [entry])
 
 
-def _explain(conn: Connection, plan: Recording, reason: str, now: datetime, actor: Actor) -> None:
+def _explain(
+    conn: Connection, provider: str, plan: Recording, reason: str, now: datetime, actor: Actor
+) -> None:
     """Resolve the two rows, whose amounts the exchange's entry posts, and their breaks."""
     for reference in plan.explains:
         settlement_rows.decide_row(
-            conn, reference, str(RowOutcome.RESOLVED), now, done=True, nothing_to_post=True
+            conn,
+            provider,
+            reference,
+            str(RowOutcome.RESOLVED),
+            now,
+            done=True,
+            nothing_to_post=True,
         )
-    for row in breaks.lock_of_transactions(conn, plan.explains):
+    for row in breaks.lock_of_transactions(conn, provider, plan.explains):
         if row.resolved_at is not None:
             continue
         breaks.change(

@@ -119,7 +119,7 @@ def resolve(
             resolved_at=now,
             resolution=reason.strip(),
             resolved_by=str(actor),
-            provider=_with_unadjusted(row, plan),
+            theirs=_with_unadjusted(row, plan),
         )
         breaks.annotate(
             conn, break_id, at=now, actor=actor, words="; ".join([reason.strip(), *plan.words])
@@ -149,19 +149,19 @@ def apply_earlier_decision(
     """
     kind, transaction_id = known.kind, difference.transaction_id
     assert transaction_id is not None, "a settlement row's difference names its transaction"
-    _decide(conn, kind, transaction_id, now)
+    _decide(conn, known.provider, kind, transaction_id, now)
     missing = lacking(kind, difference.ours, difference.theirs)
-    provider = dict(known.provider)
+    theirs = dict(known.theirs)
     if known.provider_transaction_id is None:
-        provider |= difference.theirs
+        theirs |= difference.theirs
         missing = still_lacking(missing, _adjusted(conn, known.id))
     else:
-        before = [Money(each["amount"], each["currency"]) for each in provider.get(UNADJUSTED, ())]
+        before = [Money(each["amount"], each["currency"]) for each in theirs.get(UNADJUSTED, ())]
         missing = still_lacking([*before, *missing], None)
     breaks.change(
         conn,
         known.id,
-        provider={**provider, UNADJUSTED: _as_json(missing)},
+        theirs={**theirs, UNADJUSTED: _as_json(missing)},
         provider_transaction_id=known.provider_transaction_id or transaction_id,
     )
 
@@ -187,7 +187,7 @@ def _lock_what_it_is_about(conn: Connection, break_id: UUID) -> None:
     if row is None:
         return
     if row.provider_transaction_id is not None:
-        settlement_rows.lock_row(conn, row.provider_transaction_id)
+        settlement_rows.lock_row(conn, row.provider, row.provider_transaction_id)
     if row.payment_id is not None:
         payments.lock_known_payment(conn, row.payment_id)
 
@@ -212,7 +212,7 @@ def _open(conn: Connection, break_id: UUID) -> Break:
 
 def _plan(row: Break, adjustment: Money | None) -> Resolution:
     kind = row.kind
-    suggested = suggested_adjustment(kind, row.ours, row.provider)
+    suggested = suggested_adjustment(kind, row.ours, row.theirs)
     words = []
     if adjustment is not None:
         _check_adjustment(row, adjustment)
@@ -233,8 +233,10 @@ def _refuse_twice(conn: Connection, row: Break, adjustment: Money | None) -> Non
     """Check that no exchange has posted the same amount as the adjustment. Raises: Conflict."""
     if adjustment is None or row.kind != BreakKind.UNKNOWN_AT_PROVIDER:
         return
-    net = suggested_adjustment(row.kind, row.ours, row.provider)
-    waiting = None if net is None else exchanges.waiting_for(conn, net.currency, net.amount)
+    net = suggested_adjustment(row.kind, row.ours, row.theirs)
+    waiting = (
+        None if net is None else exchanges.waiting_for(conn, row.provider, net.currency, net.amount)
+    )
     if waiting is not None:
         raise Conflict(
             f"{net} is a side of {waiting}, which is in the books and waits for its transactions",
@@ -245,8 +247,8 @@ def _refuse_twice(conn: Connection, row: Break, adjustment: Money | None) -> Non
 def _check_adjustment(row: Break, adjustment: Money) -> None:
     if not adjustment.amount:
         raise BadInput("an adjustment of nothing adjusts nothing", code=ErrorCode.ADJUSTMENT_ZERO)
-    named = (row.currency, row.ours.get("currency"), row.provider.get("currency"))
-    about = sorted({code for code in (*named, row.provider.get("customer_currency")) if code})
+    named = (row.currency, row.ours.get("currency"), row.theirs.get("currency"))
+    about = sorted({code for code in (*named, row.theirs.get("customer_currency")) if code})
     if about and adjustment.currency not in about:
         raise BadInput(
             f"the break is about {' and '.join(about)}, the adjustment about {adjustment.currency}",
@@ -268,15 +270,18 @@ def _settle_row(conn: Connection, row: Break, plan: Resolution, now: datetime) -
     """Take the break's settlement row out of matching, as accepted or resolved."""
     if row.provider_transaction_id is None:
         return
-    settled = settlement_rows.lock_row(conn, row.provider_transaction_id)
+    settled = settlement_rows.lock_row(conn, row.provider, row.provider_transaction_id)
     if settled.matched_at is None:
-        _decide(conn, plan.kind, row.provider_transaction_id, now)
+        _decide(conn, row.provider, plan.kind, row.provider_transaction_id, now)
 
 
-def _decide(conn: Connection, kind: BreakKind, transaction_id: str, now: datetime) -> None:
+def _decide(
+    conn: Connection, provider: str, kind: BreakKind, transaction_id: str, now: datetime
+) -> None:
     accepted = kind in ACCEPTABLE
     settlement_rows.decide_row(
         conn,
+        provider,
         transaction_id,
         str(RowOutcome.ACCEPTED if accepted else RowOutcome.RESOLVED),
         now,
@@ -324,6 +329,6 @@ def _answer_for_refund(conn: Connection, row: Break, now: datetime) -> None:
 
 def _with_unadjusted(row: Break, plan: Resolution) -> dict[str, Any]:
     """Return the provider's side with the amounts that our books still lack, for the tie-out."""
-    wanted = lacking(plan.kind, row.ours, row.provider)
+    wanted = lacking(plan.kind, row.ours, row.theirs)
     left = still_lacking(wanted, plan.adjustment) if wanted else ()
-    return {**row.provider, UNADJUSTED: _as_json(left)} if left else dict(row.provider)
+    return {**row.theirs, UNADJUSTED: _as_json(left)} if left else dict(row.theirs)

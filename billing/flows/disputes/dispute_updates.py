@@ -55,7 +55,7 @@ def apply(conn: Connection, found: ProviderDispute, *, provider: str, now: datet
     row = disputes.claim(conn, **_first_row(provider, found, payment, now))
     if payment is None:
         disputes.change(conn, row.id, now, stage=found.stage)
-        _record_unknown(conn, found, now)
+        _record_unknown(conn, provider, found, now)
         return Applied(row.id, None)
     if _is_late(row, found):
         return Applied(row.id, row.state)
@@ -257,9 +257,12 @@ def _provider_side(found: ProviderDispute) -> dict[str, object]:
     }
 
 
-def _record_unknown(conn: Connection, found: ProviderDispute, now: datetime) -> None:
+def _record_unknown(conn: Connection, provider: str, found: ProviderDispute, now: datetime) -> None:
     unknown = BreakFound(
-        kind=BreakKind.DISPUTE_UNKNOWN, subject=found.id, theirs=_provider_side(found)
+        kind=BreakKind.DISPUTE_UNKNOWN,
+        subject=found.id,
+        theirs=_provider_side(found),
+        provider=provider,
     )
     breaks.record(conn, unknown, now=now)
 
@@ -269,6 +272,7 @@ def _explain_unknown(
 ) -> None:
     breaks.explain(
         conn,
+        payment.provider,
         BreakKind.DISPUTE_UNKNOWN,
         found.id,
         now=now,

@@ -32,7 +32,7 @@ def apply(
     known = _known(conn, provider, found)
     payment_id = known.payment_id if known is not None else _payment_of(conn, provider, found)
     if payment_id is None:
-        _record_unknown(conn, found, None, None, now)
+        _record_unknown(conn, provider, found, None, None, now)
         return None
     payment = payments.lock_known_payment(conn, payment_id)
     refund = _locked(conn, provider, known, found)
@@ -47,7 +47,8 @@ def apply(
 def _known(conn: Connection, provider: str, found: ProviderRefund) -> Refund | None:
     """Return our refund: by the provider's id, or by ours where the provider's isn't known yet."""
     refund = refunds.by_provider_id(conn, provider, found.id) or _named(conn, found)
-    return refund if refund is not None and _is_same(refund, found) else None
+    here = refund is not None and refund.provider == provider and _is_same(refund, found)
+    return refund if here else None
 
 
 def _is_same(refund: Refund, found: ProviderRefund) -> bool:
@@ -100,13 +101,16 @@ def _adopted(
     try:
         amount = room_for(conn, payment, found.amount)
     except BadInput as error:
-        _record_unknown(conn, found, payment, BreakCause.REFUND_NOT_ADOPTABLE, now, why=error.what)
+        cause = BreakCause.REFUND_NOT_ADOPTABLE
+        _record_unknown(conn, payment.provider, found, payment, cause, now, why=error.what)
         return None
     if "refund" in found.metadata:
-        _record_unknown(conn, found, payment, _why_unasked(_named(conn, found)), now)
+        cause = _why_unasked(_named(conn, found))
+        _record_unknown(conn, payment.provider, found, payment, cause, now)
     else:
         breaks.explain(
             conn,
+            payment.provider,
             BreakKind.REFUND_UNKNOWN,
             found.id,
             now=now,
@@ -161,6 +165,7 @@ def _adopted_ended(
 
 def _record_unknown(
     conn: Connection,
+    provider: str,
     found: ProviderRefund,
     payment: LockedPayment | None,
     cause: BreakCause | None,
@@ -191,5 +196,6 @@ def _record_unknown(
         cause=cause,
         cycle_id=None if payment is None else payment.cycle_id,
         payment_id=None if payment is None else payment.id,
+        provider=provider,
     )
     breaks.record(conn, unknown, now=now)

@@ -11,10 +11,10 @@ from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
-from billing.flows.policy import Policy
-from billing.gateway import Gateway, ProviderCharge
+from billing.flows.context import Context
+from billing.gateway import ProviderCharge
 from billing.rules.money import Money
 from billing.rules.reconciliation import (
     BreakFound,
@@ -42,19 +42,28 @@ class ConfirmRun:
     until: datetime
 
 
-def run(
-    engine: Engine, gateway: Gateway, *, now: datetime, read_until: datetime | None, policy: Policy
-) -> ConfirmRun:
-    """Compare the provider's charges with our payments and confirm those that agree.
+def together(done: Sequence[ConfirmRun]) -> ConfirmRun:
+    """Return the sums of the runs over several accounts; `until` is the earliest."""
+    return ConfirmRun(
+        sum(each.charges for each in done),
+        sum(each.confirmed for each in done),
+        sum(each.differences for each in done),
+        min(each.until for each in done),
+    )
+
+
+def run(context: Context, *, read_until: datetime | None) -> ConfirmRun:
+    """Compare the account's charges with our payments and confirm those that agree.
 
     Reads from the first send of the oldest unconfirmed capture, or from `read_until` (where the
     last run ended) if that is earlier; the first run from the first attempt there ever was.
     Safe to kill and to run twice at once. Raises `Unavailable`.
     """
+    engine, provider, now = context.engine, context.account, context.clock.now()
     with engine.connect() as conn:
-        oldest = charge_list.oldest_unconfirmed(conn)
-        undecided = charge_list.oldest_undecided(conn)
-        begun = read_until or charge_list.first_sent(conn)
+        oldest = charge_list.oldest_unconfirmed(conn, provider)
+        undecided = charge_list.oldest_undecided(conn, provider)
+        begun = read_until or charge_list.first_sent(conn, provider)
     # The next run has to read charges of attempts that are open now again.
     until = now if undecided is None else min(now, undecided)
     starts = [at for at in (oldest, begun) if at is not None]
@@ -62,23 +71,24 @@ def run(
         return ConfirmRun(0, 0, 0, until)
     since = min(starts) - OVERLAP
     charges = confirmed = differences = 0
-    for page in gateway.list_charges(since=since):
+    for page in context.gateway.list_charges(since=since):
         with engine.begin() as conn:
-            agreed, differing = _compare_page(conn, page, now)
+            agreed, differing = _compare_page(conn, provider, page, now)
         charges += len(page)
         confirmed += agreed
         differences += differing
     with engine.begin() as conn:
-        differences += _report_missing(conn, since, now - policy.confirm_grace, now)
+        before = now - context.policy.confirm_grace
+        differences += _report_missing(conn, provider, since, before, now)
     return ConfirmRun(charges, confirmed, differences, until)
 
 
 def _compare_page(
-    conn: Connection, page: Sequence[ProviderCharge], now: datetime
+    conn: Connection, provider: str, page: Sequence[ProviderCharge], now: datetime
 ) -> tuple[int, int]:
     """Confirm payments that agree, record breaks; return (newly confirmed, new breaks)."""
     took_money = [charge for charge in page if charge.succeeded and charge.captured]
-    ours = _our_side(conn, took_money)
+    ours = _our_side(conn, provider, took_money)
     agreed: dict[UUID, str] = {}
     differences = 0
     for charge in took_money:
@@ -88,7 +98,8 @@ def _compare_page(
             assert row is not None
             agreed[row.id] = charge.id
         elif isinstance(verdict, Difference):
-            differences += _record(conn, verdict.kind, charge, row, now)
+            found = _difference(provider, verdict.kind, charge, row)
+            differences += breaks.record(conn, found, now=now)
     fresh = {
         key: agreed[key]
         for row in ours.values()
@@ -100,11 +111,14 @@ def _compare_page(
     return len(fresh), differences
 
 
-def _our_side(conn: Connection, charges: Sequence[ProviderCharge]) -> dict[str, ChargedPayment]:
+def _our_side(
+    conn: Connection, provider: str, charges: Sequence[ProviderCharge]
+) -> dict[str, ChargedPayment]:
     """Return our payments by the provider's id, and by our own id from the metadata."""
     found: dict[str, ChargedPayment] = {}
     rows = charge_list.payments_of(
         conn,
+        provider,
         provider_ids=[c.provider_payment_id for c in charges if c.provider_payment_id],
         ids=[own for c in charges if (own := _own_id(c.metadata)) is not None],
     )
@@ -137,14 +151,10 @@ def _side(row: ChargedPayment | None, agreed: Mapping[UUID, str]) -> OurSide | N
     )
 
 
-def _record(
-    conn: Connection,
-    kind: BreakKind,
-    charge: ProviderCharge,
-    row: ChargedPayment | None,
-    now: datetime,
-) -> bool:
-    found = BreakFound(
+def _difference(
+    provider: str, kind: BreakKind, charge: ProviderCharge, row: ChargedPayment | None
+) -> BreakFound:
+    return BreakFound(
         kind=kind,
         subject=charge.id,
         ours={}
@@ -165,13 +175,15 @@ def _record(
         },
         cycle_id=None if row is None else row.cycle_id,
         payment_id=None if row is None else row.id,
+        provider=provider,
     )
-    return breaks.record(conn, found, now=now)
 
 
-def _report_missing(conn: Connection, since: datetime, before: datetime, now: datetime) -> int:
+def _report_missing(
+    conn: Connection, provider: str, since: datetime, before: datetime, now: datetime
+) -> int:
     """Record captures that are missing from the complete list of the window."""
-    rows = charge_list.unlisted(conn, since=since, before=before)
+    rows = charge_list.unlisted(conn, provider, since=since, before=before)
     found = [
         BreakFound(
             kind=BreakKind.MISSING_AT_PROVIDER,
@@ -186,6 +198,7 @@ def _report_missing(conn: Connection, since: datetime, before: datetime, now: da
             },
             cycle_id=row.cycle_id,
             payment_id=row.id,
+            provider=provider,
         )
         for row in rows
     ]

@@ -44,7 +44,9 @@ def correct(step: StepRun) -> None:
     """
     while True:
         with step.context.engine.connect() as conn:
-            ids = settlement_rows.to_correct(conn, after=step.cursor.get("after", ""), limit=BATCH)
+            ids = settlement_rows.to_correct(
+                conn, step.provider, after=step.cursor.get("after", ""), limit=BATCH
+            )
         if not ids:
             return
         for transaction_id in ids:
@@ -56,7 +58,7 @@ def correct(step: StepRun) -> None:
 def _correct_one(conn: Connection, transaction_id: str, step: StepRun) -> str:
     """Correct one payment under its lock; return the result in a word."""
     now = step.now
-    row = settlement_rows.lock_row(conn, transaction_id)
+    row = settlement_rows.lock_row(conn, step.provider, transaction_id)
     if row.matched_at is not None or row.outcome != RowOutcome.CORRECT:
         return "done_before"
     assert row.payment_id is not None, "only a row that is about a payment is to be corrected"
@@ -69,14 +71,17 @@ def _correct_one(conn: Connection, transaction_id: str, step: StepRun) -> str:
     elif _another_charge(payment, row):
         # The payment was booked meanwhile from another charge: this row is a break of the next run.
         settlement_rows.decide_row(
-            conn, transaction_id, str(BreakKind.DUPLICATE_CHARGE), now, done=False
+            conn, step.provider, transaction_id, str(BreakKind.DUPLICATE_CHARGE), now, done=False
         )
         return "another_charge"
     else:
         corrected = "captured_meanwhile"
-    settlement_rows.decide_row(conn, transaction_id, str(RowOutcome.CORRECTED), now, done=True)
+    settlement_rows.decide_row(
+        conn, step.provider, transaction_id, str(RowOutcome.CORRECTED), now, done=True
+    )
     breaks.resolve_corrected(
         conn,
+        step.provider,
         payment_id=payment.id,
         transaction_id=transaction_id,
         charge_id=row.provider_charge_id,

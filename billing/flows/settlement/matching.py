@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
-from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -15,6 +14,7 @@ from billing.store.settlement import batch_breaks, breaks, matching, missing, ru
 from billing.store.settlement.batch_breaks import DifferingRow
 from billing.store.settlement.matching import Batch
 from billing.store.settlement.missing import MissingCapture, MissingRefund
+from billing.store.settlement.runs import SettlementRun
 from billing.store.settlement.staging import ChangedRow
 from billing.store.transactions import allow_memory
 
@@ -38,7 +38,9 @@ def match(step: StepRun) -> None:
 def _judge_next(step: StepRun) -> bool:
     with step.batch() as conn:
         allow_memory(conn)
-        batch = matching.lock_batch(conn, after=step.cursor.get("after", ""), limit=BATCH)
+        batch = matching.lock_batch(
+            conn, step.provider, after=step.cursor.get("after", ""), limit=BATCH
+        )
         if batch is None:
             return False
         young_after = step.now - step.context.policy.confirm_grace
@@ -53,15 +55,16 @@ def _judge_next(step: StepRun) -> bool:
 
 def _record(conn: Connection, batch: Batch, step: StepRun) -> int:
     rows = batch_breaks.new_breaks(conn, batch)
-    found = {row.provider_transaction_id: _difference(row, step.run.id) for row in rows}
-    decided = breaks.decided(conn, [difference.dedupe_key for difference in found.values()])
+    found = {row.provider_transaction_id: _difference(row, step.run) for row in rows}
+    keys = [difference.dedupe_key for difference in found.values()]
+    decided = breaks.decided(conn, step.provider, keys)
     for difference in found.values():
         if (known := decided.get(difference.dedupe_key)) is not None:
             operator.apply_earlier_decision(conn, known, difference, now=step.now)
     return breaks.record_all(conn, found.values(), now=step.now)
 
 
-def _difference(row: DifferingRow, run_id: UUID) -> BreakFound:
+def _difference(row: DifferingRow, run: SettlementRun) -> BreakFound:
     kind = row.outcome
     return BreakFound(
         kind=kind,
@@ -71,7 +74,8 @@ def _difference(row: DifferingRow, run_id: UUID) -> BreakFound:
         ours=_ours(row),
         theirs=_theirs(row),
         currency=row.currency,
-        run_id=run_id,
+        provider=run.provider,
+        run_id=run.id,
         transaction_id=row.provider_transaction_id,
     )
 
@@ -147,7 +151,7 @@ def _theirs(row: DifferingRow) -> dict[str, Any]:
     }
 
 
-def changed_rows(rows: Sequence[ChangedRow], run_id: UUID) -> list[BreakFound]:
+def changed_rows(rows: Sequence[ChangedRow], run: SettlementRun) -> list[BreakFound]:
     """Return the breaks of transactions that differ from how they were read before."""
     return [
         BreakFound(
@@ -172,7 +176,8 @@ def changed_rows(rows: Sequence[ChangedRow], run_id: UUID) -> list[BreakFound]:
                 "currency": row.their_currency,
             },
             currency=row.their_currency,
-            run_id=run_id,
+            provider=run.provider,
+            run_id=run.id,
         )
         for row in rows
     ]
@@ -194,10 +199,14 @@ def _record_missing(step: StepRun) -> int:
         run = runs.get_run(conn, step.run.id)
         since = run.window_from - (OVERLAP if run.source is RunSource.PROVIDER else timedelta(0))
         before = min(run.window_to, step.now - step.context.policy.settle_grace)
-        captures = missing.captures(conn, since=since, before=before, limit=MISSING_BATCH)
-        refunds = missing.refunds(conn, since=since, before=before, limit=MISSING_BATCH)
-        found = [_missing_capture(row, step.run.id) for row in captures]
-        found += [_missing_refund(row, step.run.id) for row in refunds]
+        captures = missing.captures(
+            conn, run.provider, since=since, before=before, limit=MISSING_BATCH
+        )
+        refunds = missing.refunds(
+            conn, run.provider, since=since, before=before, limit=MISSING_BATCH
+        )
+        found = [_missing_capture(row, run) for row in captures]
+        found += [_missing_refund(row, run) for row in refunds]
         new = breaks.record_all(conn, found, now=step.now)
         step.counts[str(BreakKind.MISSING_AT_PROVIDER)] += len(captures)
         step.counts[str(BreakKind.REFUND_MISSING)] += len(refunds)
@@ -205,7 +214,7 @@ def _record_missing(step: StepRun) -> int:
     return new
 
 
-def _missing_capture(row: MissingCapture, run_id: UUID) -> BreakFound:
+def _missing_capture(row: MissingCapture, run: SettlementRun) -> BreakFound:
     return BreakFound(
         kind=BreakKind.MISSING_AT_PROVIDER,
         subject=row.id,
@@ -222,11 +231,12 @@ def _missing_capture(row: MissingCapture, run_id: UUID) -> BreakFound:
         },
         theirs={"charge_listed": row.confirmed_at is not None, "balance_transaction": None},
         currency=row.currency,
-        run_id=run_id,
+        provider=run.provider,
+        run_id=run.id,
     )
 
 
-def _missing_refund(row: MissingRefund, run_id: UUID) -> BreakFound:
+def _missing_refund(row: MissingRefund, run: SettlementRun) -> BreakFound:
     return BreakFound(
         kind=BreakKind.REFUND_MISSING,
         subject=row.id,
@@ -240,5 +250,6 @@ def _missing_refund(row: MissingRefund, run_id: UUID) -> BreakFound:
             "finished_at": row.finished_at.isoformat(),
         },
         currency=row.currency,
-        run_id=run_id,
+        provider=run.provider,
+        run_id=run.id,
     )

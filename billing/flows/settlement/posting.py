@@ -50,21 +50,25 @@ def _post_next(step: StepRun, *, late: bool) -> bool:
     now = step.now
     with step.batch() as conn:
         rows = settlement_rows.lock_unposted(
-            conn, after=step.cursor.get("after", ""), limit=BATCH, payout_failures=late
+            conn,
+            step.provider,
+            after=step.cursor.get("after", ""),
+            limit=BATCH,
+            payout_failures=late,
         )
         if not rows:
             return False
         ids = literal([row.provider_transaction_id for row in rows])
-        step.counts["settled"] += settlement_rows.settle_payments(conn, ids, now)
+        step.counts["settled"] += settlement_rows.settle_payments(conn, step.provider, ids, now)
         exchanges = [event for row in rows for event in _exchange(row)]
-        step.counts["exchanges"] += fx.add(conn, exchanges)
+        step.counts["exchanges"] += fx.add(conn, step.provider, exchanges)
         entries = [entry for row in rows for entry in _entries(row)]
         if late:
             entries += _payouts_failed(conn, rows)
         posted = posting.post(conn, entries) if entries else []
         step.counts["entries"] += sum(entry.created for entry in posted)
-        settlement_rows.settle_refunds(conn, ids, now)
-        settlement_rows.mark_posted(conn, ids, now)
+        settlement_rows.settle_refunds(conn, step.provider, ids, now)
+        settlement_rows.mark_posted(conn, step.provider, ids, now)
         step.counts["rows"] += len(rows)
         step.cursor["after"] = rows[-1].provider_transaction_id
     return True
@@ -183,7 +187,7 @@ def _payouts_failed(conn: Connection, rows: Sequence[SettlementRow]) -> list[Ent
 
 
 def _payouts_arrived(conn: Connection, step: StepRun) -> None:
-    due = payouts.payouts_to_book(conn)
+    due = payouts.payouts_to_book(conn, step.provider)
     entries = [
         recipes.payout_arrived(
             payout_id=payout.provider_payout_id,

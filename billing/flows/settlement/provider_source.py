@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
-from uuid import UUID
 
 from billing.flows.settlement.matching import changed_rows
 from billing.flows.settlement.step_run import OVERLAP, StepRun
 from billing.gateway import BalanceTransaction, Gateway
 from billing.store.arrays import literal
 from billing.store.settlement import breaks, payouts, staging
+from billing.store.settlement.runs import SettlementRun
 
 # A payout that was paid can still fail for days.
 PAYOUTS_MAY_CHANGE: Final = timedelta(days=10)
@@ -18,7 +18,7 @@ PAYOUTS_MAY_CHANGE: Final = timedelta(days=10)
 def fetch(step: StepRun) -> None:
     """Record payouts as they are now, back to the oldest that may still change."""
     with step.context.engine.connect() as conn:
-        undecided = payouts.oldest_undecided_payout(conn)
+        undecided = payouts.oldest_undecided_payout(conn, step.provider)
     since = min(step.run.window_from, step.now - PAYOUTS_MAY_CHANGE)
     if undecided is not None:
         since = min(since, undecided)
@@ -33,7 +33,9 @@ def fetch(step: StepRun) -> None:
                 "arrivals": literal([payout.arrival for payout in page]),
             }
             step.counts["payouts"] += len(page)
-            step.counts["payouts_changed"] += payouts.put_payouts(conn, step.now, columns)
+            step.counts["payouts_changed"] += payouts.put_payouts(
+                conn, step.provider, step.now, columns
+            )
 
 
 def stage(step: StepRun) -> None:
@@ -47,8 +49,8 @@ def stage(step: StepRun) -> None:
         if not page:
             continue
         with step.batch() as conn:
-            merged = staging.stage(conn, _rows(page, step.run.id))
-            differing = changed_rows(merged.changed, step.run.id)
+            merged = staging.stage(conn, _rows(page, step.run))
+            differing = changed_rows(merged.changed, step.run)
             breaks.record_all(conn, differing, now=step.now)
             step.cursor["after"] = page[-1].id
             step.counts["read"] += len(page)
@@ -59,11 +61,12 @@ def _gateway(step: StepRun) -> Gateway:
     return step.context.gateway
 
 
-def _rows(page: Sequence[BalanceTransaction], run_id: UUID) -> list[dict[str, Any]]:
+def _rows(page: Sequence[BalanceTransaction], run: SettlementRun) -> list[dict[str, Any]]:
     return [
         {
+            "provider": run.provider,
             "provider_transaction_id": row.id,
-            "run_id": run_id,
+            "run_id": run.id,
             "kind": str(row.kind),
             "category": row.category,
             "source_id": row.source_id,

@@ -18,11 +18,11 @@ from sqlalchemy import Engine
 from billing.errors import ErrorCode
 from billing.flows.settlement.matching import changed_rows
 from billing.flows.settlement.step_run import StepRun
-from billing.gateway.registry import report_reader
-from billing.gateway.reports import MalformedReport, ReportedMovement
+from billing.gateway.reports import MalformedReport, Report, ReportedMovement
 from billing.rules.reconciliation import RunSource
 from billing.store.engine import driver_connection
 from billing.store.settlement import breaks, runs, staging
+from billing.store.settlement.runs import SettlementRun
 from billing.store.transactions import allow_memory, allow_time
 
 CHUNK_ROWS: Final = 1_000
@@ -33,24 +33,25 @@ _NOTHING: Final = "\\N"
 _COMPLETE: Final = ":complete"
 
 
-def begin(engine: Engine, path: Path, *, now: datetime, complete: bool) -> UUID:
-    """Begin the import of a report, or return the run that this very file has already.
+def begin(engine: Engine, provider: str, report: Report, *, now: datetime, complete: bool) -> UUID:
+    """Begin the import of an account's report, or return the run that this very file has already.
 
     A file is known by the SHA-256 of its content. `complete`: the report has everything of its span
     of time, so captures that it lacks are breaks. Raises `MalformedReport` for a file that is no
     report, before anything is written.
     """
-    digest = _digest(path)
-    report_reader().check(path)
+    digest = _digest(report.path)
+    report.reader.check(report.path)
     with engine.begin() as conn:
         return runs.start(
             conn,
+            provider=provider,
             source=RunSource.REPORT,
             reference=digest + _COMPLETE if complete else digest,
             window_from=now - timedelta(seconds=1),
             window_to=now,
             now=now,
-            facts={"file": path.name, "complete": complete},
+            facts={"file": report.path.name, "complete": complete},
         )
 
 
@@ -74,7 +75,7 @@ def _digest(path: Path) -> str:
 
 def fetch(step: StepRun) -> None:
     """Check that the file is the one this run was begun with."""
-    path = _path(step)
+    path = _report(step).path
     if _digest(path) != step.run.reference.removesuffix(_COMPLETE):
         raise MalformedReport(
             "the file is not the one that this run was begun with",
@@ -85,7 +86,7 @@ def fetch(step: StepRun) -> None:
 
 def stage(step: StepRun) -> None:
     """Import the whole file in one transaction; a second time changes nothing."""
-    path = _path(step)
+    report = _report(step)
     with step.batch() as conn:
         allow_time(conn)
         allow_memory(conn)
@@ -95,32 +96,36 @@ def stage(step: StepRun) -> None:
             driver_connection(conn).cursor() as cursor,
             cursor.copy(staging.copy_into_staging()) as copy,
         ):
-            for chunk, count in _chunks(path, step.run.id):
+            for chunk, count in _chunks(report, step.run):
                 copy.write(chunk)
                 rows += count
         staging.analyze_staging(conn)
         span = staging.staged_span(conn)
         merged = staging.merge_staging(conn)
-        breaks.record_all(conn, changed_rows(merged.changed, step.run.id), now=step.now)
+        breaks.record_all(conn, changed_rows(merged.changed, step.run), now=step.now)
         if span is not None:
             first, last = span
             runs.set_window(conn, step.run.id, first, last + timedelta(seconds=1))
         step.counts["read"], step.counts["new"] = rows, merged.new
 
 
-def _path(step: StepRun) -> Path:
-    assert step.file is not None, "only who has the file reads it"
-    return step.file
+def _report(step: StepRun) -> Report:
+    assert step.report is not None, "only who has the file reads it"
+    return step.report
 
 
-def _chunks(path: Path, run_id: UUID) -> Iterator[tuple[str, int]]:
+def _chunks(report: Report, run: SettlementRun) -> Iterator[tuple[str, int]]:
     """Yield COPY text of `CHUNK_ROWS` rows each, and how many rows it is."""
-    lines = (_line(each, str(run_id)) for each in report_reader().movements(path))
+    run_id = str(run.id)
+    movements = report.reader.movements(report.path)
+    lines = (_line(each, run.provider, run_id) for each in movements)
     while chunk := list(islice(lines, CHUNK_ROWS)):
         yield "".join(chunk), len(chunk)
 
 
-def _line(movement: ReportedMovement, run_id: str) -> str:
+def _line(movement: ReportedMovement, provider: str, run_id: str) -> str:
     """Write a row as a line of COPY, in the order of `staging.copy_into_staging`."""
     id_, *values = movement
-    return "\t".join([id_, run_id, *[_NOTHING if v is None else v for v in values]]) + "\n"
+    return (
+        "\t".join([provider, id_, run_id, *[_NOTHING if v is None else v for v in values]]) + "\n"
+    )

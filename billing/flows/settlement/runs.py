@@ -7,7 +7,8 @@
     post     payments SETTLED; fees, payouts and exchanges into the journal
     close    what is ready is closed; the books are held against the provider's balance
 
-A run and its steps are rows. Each step goes forward in batches; a batch, how far it came and
+A run is about one account at a provider, and each account has one over its lists at a time. A run
+and its steps are rows. Each step goes forward in batches; a batch, how far it came and
 the lease are one transaction, so a run that was killed anywhere goes on where it was, and two
 workers on one run can't both write. Every step may be run again from its beginning.
 """
@@ -17,7 +18,6 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Final
 from uuid import UUID
 
@@ -35,7 +35,7 @@ from billing.flows.settlement import (
     tie_out,
 )
 from billing.flows.settlement.step_run import LeaseLost, StepRun
-from billing.gateway.reports import MalformedReport
+from billing.gateway.reports import MalformedReport, Report
 from billing.rules import backoff
 from billing.rules.actor import RECONCILER, Actor
 from billing.rules.reconciliation import RunSource, RunState, StepState
@@ -95,13 +95,13 @@ def is_due(last: datetime | None, *, now: datetime, every: timedelta) -> bool:
     return last is None or not every or last < _boundary(now, every)
 
 
-def is_done(conn: Connection, *, now: datetime, every: timedelta) -> bool:
-    """Tell whether all runs that were due by `now` are over, or no money ever moved."""
-    if runs.running(conn):
+def is_done(conn: Connection, provider: str, *, now: datetime, every: timedelta) -> bool:
+    """Tell whether the account's runs that were due by `now` are over, or no money ever moved."""
+    if runs.running(conn, provider):
         return False
-    last = runs.read_until(conn)
+    last = runs.read_until(conn, provider)
     if last is None:
-        return runs.beginning(conn) is None
+        return runs.beginning(conn, provider) is None
     return last >= (_boundary(now, every) if every else now)
 
 
@@ -110,31 +110,34 @@ def _boundary(now: datetime, every: timedelta) -> datetime:
     return midnight + every * ((now - midnight) // every)
 
 
-def begin(engine: Engine, *, now: datetime, every: timedelta = timedelta(0)) -> UUID | None:
-    """Begin a run over the provider's balance transactions up to now.
+def begin(
+    engine: Engine, provider: str, *, now: datetime, every: timedelta = timedelta(0)
+) -> UUID | None:
+    """Begin a run over an account's balance transactions up to now.
 
     Returns the run that goes on already if there is one, and None when none is due or no money
     ever moved. Reads from where the last run ended, or from the first send of the oldest capture
     that is not settled, if that is earlier.
     """
     with engine.begin() as conn:
-        runs.one_at_a_time(conn)
-        for row in runs.running(conn):
+        runs.one_at_a_time(conn, provider)
+        for row in runs.running(conn, provider):
             if row.source is RunSource.PROVIDER:
                 return row.id
-        last = runs.read_until(conn)
+        last = runs.read_until(conn, provider)
         if not is_due(last, now=now, every=every):
             return None
         # Only before the first run is all of history looked through.
-        read_until = last or runs.beginning(conn)
+        read_until = last or runs.beginning(conn, provider)
         if read_until is None:
             return None
-        oldest = runs.oldest_unsettled(conn, long_known=now - LOOKED_FOR)
+        oldest = runs.oldest_unsettled(conn, provider, long_known=now - LOOKED_FOR)
         window_from = min(read_until, oldest or now, now - timedelta(seconds=1))
         reference = f"{now:%Y-%m-%dT%H:%M:%SZ}"
-        again = runs.begun_at(conn, now)
+        again = runs.begun_at(conn, provider, now)
         return runs.start(
             conn,
+            provider=provider,
             source=RunSource.PROVIDER,
             reference=f"{reference}/{again + 1}" if again else reference,
             window_from=window_from,
@@ -153,20 +156,22 @@ def resume(engine: Engine, run_id: UUID) -> None:
 
 
 def work(
-    run_id: UUID, context: Context, *, file: Path | None = None, actor: Actor = RECONCILER
+    run_id: UUID, context: Context, *, report: Report | None = None, actor: Actor = RECONCILER
 ) -> Worked:
     """Take the run's steps one after the other until it is over, taken by others, or failed.
 
     A step that fails keeps its error and is tried again later, with doubling pauses; the run fails
     when a step failed `TRIES_MAX` times, and at once for a malformed report. Batches that were
-    committed stay. `file` is the report to import. Domain time is read once.
+    committed stay. The calls go to the run's account. `report` is the one to import. Domain time is
+    read once.
     """
     now = context.clock.now()
     with context.engine.connect() as conn:
         run = runs.get_run(conn, run_id)
-    while (claim := _claim_next(run, context, file)) is not None:
+    context = context.at_provider(run.provider)
+    while (claim := _claim_next(run, context, report)) is not None:
         step = StepRun(
-            context, run, claim, now, actor, file, dict(claim.cursor), Counter(claim.counts)
+            context, run, claim, now, actor, report, dict(claim.cursor), Counter(claim.counts)
         )
         try:
             _go_through(STEPS[run.source][claim.step], step)
@@ -194,10 +199,10 @@ def _go_through(work_on: StepWork, step: StepRun) -> None:
             return
 
 
-def _claim_next(run: SettlementRun, context: Context, file: Path | None) -> StepClaim | None:
+def _claim_next(run: SettlementRun, context: Context, report: Report | None) -> StepClaim | None:
     wall = context.clock.wall()
     with context.engine.begin() as conn:
-        if not _can_go_on(conn, run, context, file):
+        if not _can_go_on(conn, run, context, report):
             return None
         return runs.claim(conn, run.id, wall=wall, until=wall + context.policy.reconciler_lease)
 
@@ -209,15 +214,17 @@ _NEEDS_SOURCE: Final[Mapping[RunSource, tuple[str, ...]]] = {
 }
 
 
-def _can_go_on(conn: Connection, run: SettlementRun, context: Context, file: Path | None) -> bool:
+def _can_go_on(
+    conn: Connection, run: SettlementRun, context: Context, report: Report | None
+) -> bool:
     """Tell whether this process can work on the step: only the importer has the file, but any
     reconciler can process the staged rows.
     """
-    if run.source is RunSource.REPORT and file is not None:
+    if run.source is RunSource.REPORT and report is not None:
         return True
     left = [row.step for row in runs.steps(conn, run.id) if row.state is not StepState.SUCCEEDED]
     needs = _NEEDS_SOURCE[run.source]
-    given = run.source is RunSource.PROVIDER and bool(context.gateways)
+    given = run.source is RunSource.PROVIDER and run.provider in context.gateways.names
     return not left or left[0] not in needs or given
 
 
@@ -235,13 +242,19 @@ def _failed(step: StepRun, error: Exception) -> Worked:
     return Worked(step.run.id, state, error, step.claim.step)
 
 
-def work_on_all(context: Context, *, every: timedelta) -> Sequence[Worked]:
-    """Go on with every run that is not over, and begin the night's if it is due."""
-    now = context.clock.now()
+def work_on_account(context: Context, *, every: timedelta) -> Sequence[Worked]:
+    """Go on with every run of the account that is not over, and begin the night's if it is due.
+
+    None is begun where the provider doesn't list what moved on its balance.
+    """
+    provider, now = context.account, context.clock.now()
     with context.engine.connect() as conn:
-        going_on = [row.id for row in runs.running(conn)]
+        going_on = [row.id for row in runs.running(conn, provider)]
     done = [work(run_id, context) for run_id in going_on]
-    fresh = begin(context.engine, now=now, every=every)
+    reached = provider in context.gateways.names
+    if not reached or not context.gateway.capabilities.lists_balance:
+        return done
+    fresh = begin(context.engine, provider, now=now, every=every)
     if fresh is not None and fresh not in going_on:
         done.append(work(fresh, context))
     return done

@@ -6,13 +6,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from json import dumps
-from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
 from billing.errors import Conflict, ErrorCode
 from billing.flows.context import Context
+from billing.gateway.reports import Report
 from billing.rules.actor import RECONCILER, Actor
 from billing.store.settlement import runs
 from billing.store.settlement.runs import SettlementRun, StepClaim
@@ -31,7 +31,8 @@ class LeaseLost(Conflict):
 class StepRun:
     """A step that this process has leased, with its cursor; `batch` opens the next transaction.
 
-    `now` is the instant at which the process took the run. `file` is the report that is imported.
+    `now` is the instant at which the process took the run. `report` is what is imported, where this
+    process has the file.
     """
 
     context: Context
@@ -39,9 +40,14 @@ class StepRun:
     claim: StepClaim
     now: datetime
     actor: Actor = RECONCILER
-    file: Path | None = None
+    report: Report | None = None
     cursor: dict[str, Any] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def provider(self) -> str:
+        """The account whose settlement this is."""
+        return self.run.provider
 
     @contextmanager
     def batch(self) -> Iterator[Connection]:

@@ -32,23 +32,26 @@ def close(step: StepRun) -> None:
     done = closing.run(step.context.engine, now=step.now, batch=BATCH)
     step.counts["cycles_closed"] += done.closed
     step.counts["held_back"] += done.held_back
-    gateways = step.context.gateways
-    if not gateways or not gateways.default.capabilities.lists_balance:
+    if step.provider not in step.context.gateways.names:
         return
-    balances = step.context.gateway.balance()
+    gateway = step.context.gateway
+    if not gateway.capabilities.lists_balance:
+        return
+    balances = gateway.balance()
     with step.batch() as conn:
-        lines = compare_balances(conn, balances)
+        lines = compare_balances(conn, step.provider, balances)
         step.cursor["tie_out"] = [line.to_json() for line in lines]
         _record(conn, step, lines)
 
 
 @dataclass(frozen=True, slots=True)
 class TieOut:
-    """One currency: the provider's balance, our `psp_clearing`, and what explains the rest.
+    """One currency of an account: its balance, our `psp_clearing`, and what explains the rest.
 
     clearing + reasons + unexplained = provider, in minor units.
     """
 
+    account: str
     currency: str
     provider: int
     clearing: int
@@ -62,6 +65,7 @@ class TieOut:
     def to_json(self) -> dict[str, Any]:
         """Return the line as it is kept and shown."""
         return {
+            "account": self.account,
             "currency": self.currency,
             "provider": self.provider,
             "clearing": self.clearing,
@@ -70,12 +74,16 @@ class TieOut:
         }
 
 
-def compare_balances(conn: Connection, balances: Mapping[str, int]) -> list[TieOut]:
-    """Compare `psp_clearing` with the provider's balances, in every currency of either."""
-    held, reasons = tie_out.clearing(conn), tie_out.reasons(conn)
+def compare_balances(conn: Connection, account: str, balances: Mapping[str, int]) -> list[TieOut]:
+    """Compare an account's `psp_clearing` with its balances, in every currency of either."""
+    held, reasons = tie_out.clearing(conn, account), tie_out.reasons(conn, account)
     return [
         TieOut(
-            currency, balances.get(currency, 0), held.get(currency, 0), reasons.get(currency, {})
+            account,
+            currency,
+            balances.get(currency, 0),
+            held.get(currency, 0),
+            reasons.get(currency, {}),
         )
         for currency in sorted({*balances, *held, *reasons})
     ]
@@ -86,8 +94,10 @@ def _record(conn: Connection, step: StepRun, lines: Sequence[TieOut]) -> None:
     out now.
     """
     before = _unexplained_before(conn, step)
-    known = breaks.page(conn, kind=str(BreakKind.BALANCE_MISMATCH), limit=1000)
-    shown = {(row.currency, row.provider["unexplained"]) for row in known}
+    known = breaks.page(
+        conn, provider=step.provider, kind=str(BreakKind.BALANCE_MISMATCH), limit=1000
+    )
+    shown = {(row.currency, row.theirs["unexplained"]) for row in known}
     for line in lines:
         if (line.currency, line.unexplained) in shown:
             continue
@@ -107,13 +117,14 @@ def _record(conn: Connection, step: StepRun, lines: Sequence[TieOut]) -> None:
                     "unexplained": line.unexplained,
                     "reasons": dict(line.reasons),
                 },
+                provider=step.provider,
                 run_id=step.run.id,
                 currency=line.currency,
             )
             step.counts["breaks_new"] += breaks.record(conn, found, now=step.now)
     unexplained: dict[str | None, int] = {line.currency: line.unexplained for line in lines}
     for row in known:
-        if unexplained.get(row.currency) != row.provider["unexplained"]:
+        if unexplained.get(row.currency) != row.theirs["unexplained"]:
             breaks.change(
                 conn,
                 row.id,
@@ -124,7 +135,7 @@ def _record(conn: Connection, step: StepRun, lines: Sequence[TieOut]) -> None:
 
 
 def _unexplained_before(conn: Connection, step: StepRun) -> dict[str, int]:
-    for run in runs.runs(conn, limit=20, source=RunSource.PROVIDER):
+    for run in runs.runs(conn, limit=20, source=RunSource.PROVIDER, provider=step.provider):
         if run.id == step.run.id or run.state is not RunState.SUCCEEDED:
             continue
         last = runs.steps(conn, run.id)[-1]
@@ -160,8 +171,13 @@ class CloseReport:
         return not any(sums.values()) and not any(line.unexplained for line in self.tie_out or ())
 
 
-def report(conn: Connection, *, now: datetime, balances: Mapping[str, int] | None) -> CloseReport:
-    """Return the close report as of domain time `now`; reads the whole journal once."""
+def report(
+    conn: Connection, *, now: datetime, balances: Mapping[str, Mapping[str, int]] | None
+) -> CloseReport:
+    """Return the close report as of domain time `now`; reads the whole journal once.
+
+    `balances` has the balance of each account, by currency.
+    """
     waiting = cycles.why_open(conn, now)
     counts = cycles.counts(conn)
     ready = waiting.pop("ready", 0)
@@ -173,5 +189,11 @@ def report(conn: Connection, *, now: datetime, balances: Mapping[str, int] | Non
         waiting=waiting,
         last_closed_at=counts.last_closed_at,
         trial_balance=trial_balance(conn),
-        tie_out=None if balances is None else compare_balances(conn, balances),
+        tie_out=None
+        if balances is None
+        else [
+            line
+            for account, balance in balances.items()
+            for line in compare_balances(conn, account, balance)
+        ],
     )

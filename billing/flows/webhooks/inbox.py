@@ -14,6 +14,7 @@ from sqlalchemy import Engine
 
 from billing.flows.webhooks.handler import EventOutcome
 from billing.gateway import EventKind, Gateway, ProviderEvent
+from billing.rules.provider_names import task_of
 from billing.store.access import events
 
 logger = logging.getLogger(__name__)
@@ -56,9 +57,9 @@ def _row(provider: str, event: ProviderEvent, source: str, wall: datetime) -> di
     }
 
 
-def sweep_task(provider: str, default: str | None) -> str:
+def sweep_task(provider: str) -> str:
     """Return the name under which the sweep of an account is recorded as a task."""
-    return SWEEP if provider == default else f"{SWEEP}:{provider}"
+    return task_of(SWEEP, provider)
 
 
 def is_handled(kind: EventKind, object_id: str) -> bool:

@@ -109,7 +109,7 @@ def _put_payout(conn: Connection, context: Context, found: ProviderPayout) -> Ha
         "createds": literal([found.created]),
         "arrivals": literal([found.arrival]),
     }
-    payouts.put_payouts(conn, context.clock.now(), columns)
+    payouts.put_payouts(conn, context.account, context.clock.now(), columns)
     return Handled(EventOutcome.PAYOUT_RECORDED, {"status": found.status})
 
 

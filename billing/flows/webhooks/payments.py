@@ -11,7 +11,6 @@ difference becomes a break.
 """
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
 
@@ -74,13 +73,13 @@ def payment(context: Context, events: ObjectEvents) -> Effects:
         ours = _our_payment(conn, context.account, found)
         sending = None if ours is None else _waiting(conn, ours)
     if ours is None:
-        return lambda conn: _compare(conn, found, None, context.clock.now())
+        return lambda conn: _compare(conn, context, found, None)
     if ours.lease_until is not None and ours.lease_until > context.clock.wall():
         raise EventWaits(Waiting.WORKER_HAS_PAYMENT, ours.id)
     adopted = _adopt(context, ours, sending, found) if _may_be(ours, found) else None
     if adopted is not None:
         return lambda _conn: adopted
-    return lambda conn: _compare(conn, found, ours.id, context.clock.now())
+    return lambda conn: _compare(conn, context, found, ours.id)
 
 
 def _is_booked(context: Context, provider_payment_id: str) -> bool:
@@ -104,7 +103,8 @@ def _our_payment(conn: Connection, provider: str, found: ProviderPayment) -> Pay
         payment_id = payment_id or UUID(found.metadata.get("payment", ""))
     except ValueError:
         return None
-    return payments.get(conn, payment_id)
+    ours = payments.get(conn, payment_id)
+    return ours if ours is not None and ours.provider == provider else None
 
 
 def _may_be(ours: Payment, found: ProviderPayment) -> bool:
@@ -201,19 +201,19 @@ def _adopt_step(context: Context, ours: Payment, found: ProviderPayment) -> Hand
 
 
 def _compare(
-    conn: Connection, found: ProviderPayment, payment_id: UUID | None, now: datetime
+    conn: Connection, context: Context, found: ProviderPayment, payment_id: UUID | None
 ) -> Handled:
     """Compare both sides; a difference becomes a break with the key that reconciliation uses."""
     ours = None if payment_id is None else payments.lock_known_payment(conn, payment_id)
     if ours is not None and _may_be(ours, found) and ours.open_attempt_n is not None:
         raise EventWaits(Waiting.ATTEMPT_IS_NEW, ours.id)
     if found.status is not PaymentStatus.CAPTURED:
-        return _compare_unpaid(conn, found, ours, now)
+        return _compare_unpaid(conn, context, found, ours)
     charge = found.latest_charge_id or found.id
     kind = _difference(found, charge, ours)
     if kind is None:
         return Handled(EventOutcome.UNCHANGED)
-    _record(conn, kind, charge, found, ours, now)
+    _record(conn, context, kind, charge, found, ours)
     return Handled(EventOutcome.BREAK_RECORDED, {"kind": str(kind)})
 
 
@@ -240,24 +240,24 @@ def _difference(
 
 
 def _compare_unpaid(
-    conn: Connection, found: ProviderPayment, ours: LockedPayment | None, now: datetime
+    conn: Connection, context: Context, found: ProviderPayment, ours: LockedPayment | None
 ) -> Handled:
     if ours is None:
         return Handled(EventOutcome.NOT_OURS)
     if ours.captured_at is not None and ours.provider_payment_id == found.id:
         kind = BreakKind.MISSING_AT_PROVIDER
-        _record(conn, kind, ours.id, found, ours, now)
+        _record(conn, context, kind, ours.id, found, ours)
         return Handled(EventOutcome.BREAK_RECORDED, {"kind": str(kind)})
     return Handled(EventOutcome.UNCHANGED)
 
 
 def _record(
     conn: Connection,
+    context: Context,
     kind: BreakKind,
     subject: object,
     found: ProviderPayment,
     ours: LockedPayment | None,
-    now: datetime,
 ) -> None:
     difference = BreakFound(
         kind=kind,
@@ -275,8 +275,9 @@ def _record(
         cycle_id=None if ours is None else ours.cycle_id,
         payment_id=None if ours is None else ours.id,
         currency=found.amount_received.currency,
+        provider=context.account,
     )
-    breaks.record(conn, difference, now=now)
+    breaks.record(conn, difference, now=context.clock.now())
 
 
 def _our_side(ours: LockedPayment) -> Mapping[str, Any]:

@@ -48,7 +48,8 @@ def dedupe_key(kind: BreakKind, subject: object) -> str:
 class BreakFound:
     """A difference to record.
 
-    `subject` is the object that differs, ours or the provider's. The list of charges, a refund's
+    `provider` is the account; None where the payment, the run or the customer says it. `subject` is
+    the object that differs, ours or the provider's. The list of charges, a refund's
     flow and the settlement use the same subject for the same difference, so that there is one
     break. `ours` and `theirs` are the facts of both sides as JSON; amounts of money that leaves are
     negative in them. `transaction_id` is the balance transaction that shows it.
@@ -64,6 +65,7 @@ class BreakFound:
     run_id: UUID | None = None
     currency: str | None = None
     transaction_id: str | None = None
+    provider: str | None = None
 
     @property
     def dedupe_key(self) -> str:

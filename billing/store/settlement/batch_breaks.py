@@ -55,15 +55,16 @@ _NEW_BREAKS = text(
       FROM settlement_rows r
       LEFT JOIN payments p ON p.id = r.payment_id
       LEFT JOIN invoices i ON i.id = p.invoice_id
-      LEFT JOIN refunds f ON r.kind IN {in_list(REFUNDS)}
+      LEFT JOIN refunds f ON r.kind IN {in_list(REFUNDS)} AND f.provider = r.provider
                          AND f.provider_refund_id = r.source_id
-      LEFT JOIN disputes d ON r.kind IN {in_list(DISPUTES)}
+      LEFT JOIN disputes d ON r.kind IN {in_list(DISPUTES)} AND d.provider = r.provider
                           AND d.provider_dispute_id = r.source_id
-      LEFT JOIN payouts o ON r.kind IN {in_list(PAYOUTS)}
+      LEFT JOIN payouts o ON r.kind IN {in_list(PAYOUTS)} AND o.provider = r.provider
                          AND o.provider_payout_id = coalesce(r.source_id, r.provider_payout_id)
      WHERE {RANGE} AND r.outcome IN {_KINDS}
        AND NOT EXISTS (SELECT FROM breaks b
-                        WHERE b.provider_transaction_id = r.provider_transaction_id
+                        WHERE b.provider = r.provider
+                          AND b.provider_transaction_id = r.provider_transaction_id
                           AND b.kind = r.outcome
                           AND (b.resolved_at IS NULL OR b.resolved_by <> 'reconciler'))
      ORDER BY r.provider_transaction_id
@@ -73,13 +74,15 @@ _NEW_BREAKS = text(
 
 def new_breaks(conn: Connection, batch: Batch) -> list[DifferingRow]:
     """Return the rows of a batch that are breaks of which none is open or decided on."""
-    rows = conn.execute(_NEW_BREAKS, {"after": batch.after, "upto": batch.upto})
+    params = {"provider": batch.provider, "after": batch.after, "upto": batch.upto}
+    rows = conn.execute(_NEW_BREAKS, params)
     return [_differing(row) for row in rows]
 
 
 # A row matched just now isn't posted: without this condition the statement would read all history.
 _IN_BATCH: Final = (
-    "r.provider_transaction_id > :after AND r.provider_transaction_id <= :upto"
+    "r.provider = :provider"
+    " AND r.provider_transaction_id > :after AND r.provider_transaction_id <= :upto"
     " AND r.matched_at = :now AND r.posted_at IS NULL"
 )
 # A row explains a break in four ways: it was the row's own, or the row turned out to be another
@@ -92,7 +95,8 @@ _EXPLAINED: Final = (
            SET resolved_at = :now, resolved_by = 'reconciler',
                resolution = 'both sides agree by now'
           FROM settlement_rows r
-         WHERE b.resolved_at IS NULL AND b.provider_transaction_id = r.provider_transaction_id
+         WHERE b.provider = :provider AND b.resolved_at IS NULL
+           AND b.provider_transaction_id = r.provider_transaction_id
            AND {_IN_BATCH}
         """
     ),
@@ -102,7 +106,8 @@ _EXPLAINED: Final = (
            SET resolved_at = :now, resolved_by = 'reconciler',
                resolution = 'it is a ' || r.outcome
           FROM settlement_rows r
-         WHERE b.resolved_at IS NULL AND b.provider_transaction_id = r.provider_transaction_id
+         WHERE b.provider = :provider AND b.resolved_at IS NULL
+           AND b.provider_transaction_id = r.provider_transaction_id
            AND {RANGE} AND r.outcome IN {_KINDS} AND b.kind <> r.outcome
         """
     ),
@@ -113,11 +118,12 @@ _EXPLAINED: Final = (
                provider_transaction_id = r.provider_transaction_id,
                resolution = 'both sides agree by now'
           FROM settlement_rows r
-         WHERE b.resolved_at IS NULL AND b.provider_transaction_id IS NULL
+         WHERE b.provider = :provider AND b.resolved_at IS NULL
+           AND b.provider_transaction_id IS NULL
            AND b.kind IN ('{BreakKind.UNKNOWN_AT_PROVIDER}', '{BreakKind.AMOUNT_MISMATCH}',
                           '{BreakKind.CURRENCY_MISMATCH}',
                           '{BreakKind.CAPTURED_AT_PROVIDER_ONLY}')
-           AND b.provider ->> 'charge' = r.provider_charge_id
+           AND b.theirs ->> 'charge' = r.provider_charge_id
            AND {_IN_BATCH} AND r.kind = 'charge'
         """
     ),
@@ -128,7 +134,8 @@ _EXPLAINED: Final = (
                provider_transaction_id = r.provider_transaction_id,
                resolution = 'the provider shows it by now: ' || r.provider_transaction_id
           FROM settlement_rows r
-         WHERE b.resolved_at IS NULL AND b.kind = '{BreakKind.MISSING_AT_PROVIDER}'
+         WHERE b.provider = :provider AND b.resolved_at IS NULL
+           AND b.kind = '{BreakKind.MISSING_AT_PROVIDER}'
            AND b.payment_id = r.payment_id AND {_IN_BATCH} AND r.kind = 'charge'
         """
     ),
@@ -139,7 +146,8 @@ _EXPLAINED: Final = (
                provider_transaction_id = r.provider_transaction_id,
                resolution = 'the provider shows it by now: ' || r.provider_transaction_id
           FROM settlement_rows r
-         WHERE b.resolved_at IS NULL AND b.kind = '{BreakKind.REFUND_MISSING}'
+         WHERE b.provider = :provider AND b.resolved_at IS NULL
+           AND b.kind = '{BreakKind.REFUND_MISSING}'
            AND b.ours ->> 'provider_refund' = r.source_id
            AND {_IN_BATCH} AND r.kind = '{MovementKind.REFUND}'
         """
@@ -149,5 +157,10 @@ _EXPLAINED: Final = (
 
 def resolve_explained(conn: Connection, batch: Batch, now: datetime) -> int:
     """Resolve the open breaks that the rows of a batch, as they were judged `now`, explain."""
-    params = {"after": batch.after, "upto": batch.upto, "now": now}
+    params = {
+        "provider": batch.provider,
+        "after": batch.after,
+        "upto": batch.upto,
+        "now": now,
+    }
     return sum(conn.execute(statement, params).rowcount for statement in _EXPLAINED)

@@ -25,12 +25,13 @@ class Break:
     """
 
     id: UUID
+    provider: str
     kind: BreakKind
     dedupe_key: str
     cycle_id: UUID | None
     payment_id: UUID | None
     ours: Mapping[str, Any]
-    provider: Mapping[str, Any]
+    theirs: Mapping[str, Any]
     suggested_cause: str
     found_at: datetime
     resolved_at: datetime | None
@@ -58,7 +59,7 @@ class BreakChange(TypedDict, total=False):
     """The columns of a break that change."""
 
     ours: Mapping[str, Any]
-    provider: Mapping[str, Any]
+    theirs: Mapping[str, Any]
     assigned_to: str | None
     provider_transaction_id: str
     resolved_at: datetime
@@ -71,21 +72,21 @@ _note = reader(BreakNote)
 
 _RECORD = text(
     """
-    INSERT INTO breaks (id, kind, dedupe_key, cycle_id, payment_id, ours, provider,
+    INSERT INTO breaks (id, provider, kind, dedupe_key, cycle_id, payment_id, ours, theirs,
                         suggested_cause, found_at, currency, run_id, provider_transaction_id)
-    SELECT x.id, x.kind, x.dedupe_key, x.cycle_id, x.payment_id, CAST(x.ours AS jsonb),
-           CAST(x.provider AS jsonb), x.suggested_cause, :now, x.currency, x.run_id,
-           x.provider_transaction_id
-      FROM unnest(CAST(:id AS uuid[]), CAST(:kind AS text[]), CAST(:dedupe_key AS text[]),
-                  CAST(:cycle_id AS uuid[]), CAST(:payment_id AS uuid[]), CAST(:ours AS text[]),
-                  CAST(:provider AS text[]), CAST(:suggested_cause AS text[]),
-                  CAST(:currency AS text[]), CAST(:run_id AS uuid[]),
-                  CAST(:provider_transaction_id AS text[]))
-             AS x(id, kind, dedupe_key, cycle_id, payment_id, ours, provider, suggested_cause,
-                  currency, run_id, provider_transaction_id)
-    ON CONFLICT (dedupe_key) DO UPDATE
+    SELECT x.id, x.provider, x.kind, x.dedupe_key, x.cycle_id, x.payment_id,
+           CAST(x.ours AS jsonb), CAST(x.theirs AS jsonb), x.suggested_cause, :now, x.currency,
+           x.run_id, x.provider_transaction_id
+      FROM unnest(CAST(:id AS uuid[]), CAST(:provider AS text[]), CAST(:kind AS text[]),
+                  CAST(:dedupe_key AS text[]), CAST(:cycle_id AS uuid[]),
+                  CAST(:payment_id AS uuid[]), CAST(:ours AS text[]), CAST(:theirs AS text[]),
+                  CAST(:suggested_cause AS text[]), CAST(:currency AS text[]),
+                  CAST(:run_id AS uuid[]), CAST(:provider_transaction_id AS text[]))
+             AS x(id, provider, kind, dedupe_key, cycle_id, payment_id, ours, theirs,
+                  suggested_cause, currency, run_id, provider_transaction_id)
+    ON CONFLICT (provider, dedupe_key) DO UPDATE
        SET provider_transaction_id = excluded.provider_transaction_id, run_id = excluded.run_id,
-           ours = excluded.ours, provider = excluded.provider, currency = excluded.currency,
+           ours = excluded.ours, theirs = excluded.theirs, currency = excluded.currency,
            found_at = CASE WHEN breaks.resolved_at IS NULL THEN breaks.found_at
                            ELSE excluded.found_at END,
            resolved_at = NULL, resolution = NULL, resolved_by = NULL
@@ -103,12 +104,13 @@ def record_all(conn: Connection, found: Iterable[BreakFound], *, now: datetime) 
     An open break that another source found gets the settlement's sides. A break that was resolved
     automatically is opened again when the settlement shows the difference again.
     """
-    by_key = {each.dedupe_key: each for each in found}
+    by_key = {(each.provider or "", each.dedupe_key): each for each in found}
     if not by_key:
         return 0
     sorted_ = [by_key[key] for key in sorted(by_key)]
     columns: dict[str, list[Any]] = {
         "id": [new_id() for _ in sorted_],
+        "provider": [each.provider for each in sorted_],
         "kind": [str(each.kind) for each in sorted_],
         "dedupe_key": [each.dedupe_key for each in sorted_],
         "suggested_cause": [each.suggested_cause for each in sorted_],
@@ -118,7 +120,7 @@ def record_all(conn: Connection, found: Iterable[BreakFound], *, now: datetime) 
         "run_id": [each.run_id for each in sorted_],
         "provider_transaction_id": [each.transaction_id for each in sorted_],
         "ours": [dumps(dict(each.ours)) for each in sorted_],
-        "provider": [dumps(dict(each.theirs)) for each in sorted_],
+        "theirs": [dumps(dict(each.theirs)) for each in sorted_],
     }
     params = {name: literal(values) for name, values in columns.items()}
     return sum(row.created for row in conn.execute(_RECORD, {**params, "now": now}))
@@ -131,6 +133,7 @@ def record(conn: Connection, found: BreakFound, *, now: datetime) -> bool:
 
 def explain(
     conn: Connection,
+    provider: str,
     kind: BreakKind,
     subject: object,
     *,
@@ -138,13 +141,17 @@ def explain(
     resolution: str,
     resolved_by: str = str(RECONCILER),
 ) -> bool:
-    """Resolve the open break of a kind and a subject, whose difference is explained now.
+    """Resolve the open break of an account, a kind and a subject, as it is explained now.
 
     False when there is none.
     """
     result = conn.execute(
         update(breaks)
-        .where(breaks.c.dedupe_key == dedupe_key(kind, subject), breaks.c.resolved_at.is_(None))
+        .where(
+            breaks.c.provider == provider,
+            breaks.c.dedupe_key == dedupe_key(kind, subject),
+            breaks.c.resolved_at.is_(None),
+        )
         .values(resolved_at=now, resolution=resolution, resolved_by=resolved_by)
     )
     return result.rowcount == 1
@@ -155,16 +162,17 @@ _CORRECTED = text(
     UPDATE breaks
        SET resolved_at = :now, resolved_by = 'reconciler', resolution = :resolution,
            provider_transaction_id = :transaction
-     WHERE resolved_at IS NULL
+     WHERE provider = :provider AND resolved_at IS NULL
        AND (provider_transaction_id = :transaction
             OR payment_id = :payment AND kind = 'captured_at_provider_only'
-               AND (provider ->> 'charge') IS NOT DISTINCT FROM :charge)
+               AND (theirs ->> 'charge') IS NOT DISTINCT FROM :charge)
     """
 )
 
 
 def resolve_corrected(
     conn: Connection,
+    provider: str,
     *,
     payment_id: UUID,
     transaction_id: str,
@@ -176,6 +184,7 @@ def resolve_corrected(
     return conn.execute(
         _CORRECTED,
         {
+            "provider": provider,
             "now": now,
             "resolution": resolution,
             "transaction": transaction_id,
@@ -188,18 +197,19 @@ def resolve_corrected(
 _DECIDED = text(
     """
     SELECT * FROM breaks
-     WHERE dedupe_key = ANY(CAST(:keys AS text[])) AND resolved_at IS NOT NULL
+     WHERE provider = :provider AND dedupe_key = ANY(CAST(:keys AS text[]))
+       AND resolved_at IS NOT NULL
        AND resolved_by IS DISTINCT FROM 'reconciler'
      ORDER BY dedupe_key FOR UPDATE
     """
 )
 
 
-def decided(conn: Connection, dedupe_keys: Sequence[str]) -> dict[str, Break]:
-    """Lock and return, by their keys, the breaks that a person has resolved."""
+def decided(conn: Connection, provider: str, dedupe_keys: Sequence[str]) -> dict[str, Break]:
+    """Lock and return, by their keys, the account's breaks that a person has resolved."""
     if not dedupe_keys:
         return {}
-    rows = conn.execute(_DECIDED, {"keys": literal(dedupe_keys)})
+    rows = conn.execute(_DECIDED, {"provider": provider, "keys": literal(dedupe_keys)})
     return {row.dedupe_key: _break(row) for row in rows}
 
 
@@ -216,9 +226,13 @@ def lock(conn: Connection, break_id: UUID) -> Break | None:
     return None if row is None else _break(row)
 
 
-def lock_of_transactions(conn: Connection, transaction_ids: Sequence[str]) -> list[Break]:
+def lock_of_transactions(
+    conn: Connection, provider: str, transaction_ids: Sequence[str]
+) -> list[Break]:
     """Lock the breaks of these settlement rows, resolved ones too."""
-    query = select(breaks).where(breaks.c.provider_transaction_id.in_(transaction_ids))
+    query = select(breaks).where(
+        breaks.c.provider == provider, breaks.c.provider_transaction_id.in_(transaction_ids)
+    )
     rows = conn.execute(query.order_by(breaks.c.id).with_for_update())
     return [_break(row) for row in rows]
 
@@ -244,6 +258,7 @@ def notes(conn: Connection, break_id: UUID) -> list[BreakNote]:
 def page(
     conn: Connection,
     *,
+    provider: str | None = None,
     kind: str | None = None,
     assigned_to: str | None = None,
     include_resolved: bool = False,
@@ -254,6 +269,8 @@ def page(
     query = select(breaks).order_by(breaks.c.id).limit(limit)
     if not include_resolved:
         query = query.where(breaks.c.resolved_at.is_(None))
+    if provider is not None:
+        query = query.where(breaks.c.provider == provider)
     if kind is not None:
         query = query.where(breaks.c.kind == kind)
     if assigned_to is not None:

@@ -50,29 +50,37 @@ _OLDEST_UNCONFIRMED = text(
       FROM payments p
       LEFT JOIN provider_calls a
              ON a.subject_id = p.id AND a.kind = 'charge' AND a.outcome = 'succeeded'
-     WHERE p.captured_at IS NOT NULL AND p.confirmed_at IS NULL
+     WHERE p.provider = :provider AND p.captured_at IS NOT NULL AND p.confirmed_at IS NULL
        AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = p.id AND b.resolved_at IS NULL)
     """
 )
-_FIRST_SENT = text("SELECT min(first_sent_at) FROM provider_calls WHERE kind = 'charge'")
 _OLDEST_OPEN = text(
-    "SELECT min(first_sent_at) FROM provider_calls WHERE kind = 'charge' AND finished_at IS NULL"
+    """
+    SELECT min(first_sent_at) FROM provider_calls
+     WHERE provider = :provider AND kind = 'charge' AND finished_at IS NULL
+    """
+)
+_FIRST_SENT = text(
+    """
+    SELECT min(first_sent_at) FROM provider_calls
+     WHERE provider = :provider AND kind = 'charge'
+    """
 )
 
 
-def oldest_unconfirmed(conn: Connection) -> datetime | None:
+def oldest_unconfirmed(conn: Connection, provider: str) -> datetime | None:
     """Return when the oldest capture was sent that is neither confirmed nor in an open break."""
-    return conn.execute(_OLDEST_UNCONFIRMED).scalar()
+    return conn.execute(_OLDEST_UNCONFIRMED, {"provider": provider}).scalar()
 
 
-def oldest_undecided(conn: Connection) -> datetime | None:
+def oldest_undecided(conn: Connection, provider: str) -> datetime | None:
     """Return when the oldest attempt was sent that has no outcome."""
-    return conn.execute(_OLDEST_OPEN).scalar()
+    return conn.execute(_OLDEST_OPEN, {"provider": provider}).scalar()
 
 
-def first_sent(conn: Connection) -> datetime | None:
-    """Return when the first attempt was sent."""
-    return conn.execute(_FIRST_SENT).scalar()
+def first_sent(conn: Connection, provider: str) -> datetime | None:
+    """Return when the account's first attempt was sent; reads all its payments."""
+    return conn.execute(_FIRST_SENT, {"provider": provider}).scalar()
 
 
 _OURS = text(
@@ -81,17 +89,18 @@ _OURS = text(
            p.provider_charge_id, p.confirmed_at, i.cycle_id
       FROM payments p
       LEFT JOIN invoices i ON i.id = p.invoice_id
-     WHERE p.provider_payment_id = ANY(CAST(:provider_ids AS text[]))
-        OR p.id = ANY(CAST(:ids AS uuid[]))
+     WHERE p.provider = :provider
+       AND (p.provider_payment_id = ANY(CAST(:provider_ids AS text[]))
+            OR p.id = ANY(CAST(:ids AS uuid[])))
     """
 )
 
 
 def payments_of(
-    conn: Connection, *, provider_ids: Sequence[str], ids: Sequence[UUID]
+    conn: Connection, provider: str, *, provider_ids: Sequence[str], ids: Sequence[UUID]
 ) -> list[ChargedPayment]:
-    """Return the payments with one of the provider's ids or of our own."""
-    params = {"provider_ids": list(provider_ids), "ids": list(ids)}
+    """Return the account's payments with one of its ids or of our own."""
+    params = {"provider": provider, "provider_ids": list(provider_ids), "ids": list(ids)}
     return [_charged(row) for row in conn.execute(_OURS, params)]
 
 
@@ -120,14 +129,16 @@ _MISSING = text(
       LEFT JOIN provider_calls a
              ON a.subject_id = p.id AND a.kind = 'charge' AND a.outcome = 'succeeded'
       LEFT JOIN invoices i ON i.id = p.invoice_id
-     WHERE p.captured_at IS NOT NULL AND p.confirmed_at IS NULL
+     WHERE p.provider = :provider AND p.captured_at IS NOT NULL AND p.confirmed_at IS NULL
        AND coalesce(a.first_sent_at, p.captured_at) >= :since AND p.captured_at < :before
        AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = p.id AND b.resolved_at IS NULL)
     """
 )
 
 
-def unlisted(conn: Connection, *, since: datetime, before: datetime) -> list[UnlistedCapture]:
+def unlisted(
+    conn: Connection, provider: str, *, since: datetime, before: datetime
+) -> list[UnlistedCapture]:
     """Return captures of a span of time without a confirmation and without an open break."""
-    params = {"since": since, "before": before}
+    params = {"provider": provider, "since": since, "before": before}
     return [_unlisted(row) for row in conn.execute(_MISSING, params)]

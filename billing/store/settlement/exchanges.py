@@ -29,6 +29,7 @@ class RecordedExchange:
     """
 
     id: UUID
+    provider: str
     source_key: str
     source: str
     from_currency: str
@@ -53,9 +54,9 @@ UNSHOWN: Final = f"""starts_with(x.source_key, '{UNMATCHED_PREFIX}')
 
 _ADD = text(
     """
-    INSERT INTO fx_events (id, source_key, source, from_currency, from_amount, to_currency,
-                           to_amount, rate, at, payment_id)
-    SELECT x.id, x.source_key, x.source, x.from_currency, x.from_amount, x.to_currency,
+    INSERT INTO fx_events (id, provider, source_key, source, from_currency, from_amount,
+                           to_currency, to_amount, rate, at, payment_id)
+    SELECT x.id, :provider, x.source_key, x.source, x.from_currency, x.from_amount, x.to_currency,
            x.to_amount, x.rate, x.at, x.payment_id
       FROM unnest(CAST(:id AS uuid[]), CAST(:source_key AS text[]), CAST(:source AS text[]),
                   CAST(:from_currency AS text[]), CAST(:from_amount AS bigint[]),
@@ -73,13 +74,15 @@ _NAMES = (
 )  # fmt: skip
 
 
-def add(conn: Connection, events: Sequence[Mapping[str, Any]]) -> int:
-    """Insert exchanges, once each; `rate` is exact decimal text. Returns how many are new."""
+def add(conn: Connection, provider: str, events: Sequence[Mapping[str, Any]]) -> int:
+    """Insert exchanges of an account, once each; `rate` is exact decimal text. Returns how many are
+    new.
+    """
     if not events:
         return 0
     columns = {name: literal([event[name] for event in events]) for name in _NAMES}
     columns["id"] = literal([new_id() for _ in events])
-    return conn.execute(_ADD, columns).rowcount
+    return conn.execute(_ADD, {**columns, "provider": provider}).rowcount
 
 
 # The fee is part of the exchange's entry; an exchange without one has no posting of it.
@@ -108,7 +111,7 @@ _BY_KEY = text(_SHOWN + " WHERE x.source_key = :key")
 _ALIKE = text(
     _SHOWN
     + f"""
-     WHERE x.payment_id IS NULL AND x.from_currency = :from_currency
+     WHERE x.provider = :provider AND x.payment_id IS NULL AND x.from_currency = :from_currency
        AND x.from_amount = :from_amount AND x.to_currency = :to_currency
        AND x.to_amount = :to_amount
        AND (x.at = CAST(:at AS timestamptz) OR CAST(:at AS timestamptz) IS NULL AND {UNSHOWN})
@@ -118,8 +121,9 @@ _ALIKE = text(
 _WAITING_FOR = text(
     f"""
     SELECT w.source_key FROM ({_SHOWN} WHERE {UNSHOWN}) w
-     WHERE w.from_currency = :currency AND w.from_amount = -CAST(:net AS bigint)
-        OR w.to_currency = :currency AND w.to_amount - w.fee = :net
+     WHERE w.provider = :provider
+       AND (w.from_currency = :currency AND w.from_amount = -CAST(:net AS bigint)
+            OR w.to_currency = :currency AND w.to_amount - w.fee = :net)
      ORDER BY w.id LIMIT 1
     """
 )
@@ -155,13 +159,18 @@ def by_key(conn: Connection, source_key: str) -> RecordedExchange | None:
 
 
 def with_same_amounts(
-    conn: Connection, sold: tuple[int, str], bought: tuple[int, str], at: datetime | None
+    conn: Connection,
+    provider: str,
+    sold: tuple[int, str],
+    bought: tuple[int, str],
+    at: datetime | None,
 ) -> list[RecordedExchange]:
-    """Return the exchanges of no payment with these amounts, made at an instant.
+    """Return the account's exchanges of no payment with these amounts, made at an instant.
 
     Without an instant: those that the provider's settlement hasn't shown yet.
     """
     params = {
+        "provider": provider,
         "from_amount": sold[0],
         "from_currency": sold[1],
         "to_amount": bought[0],
@@ -171,6 +180,7 @@ def with_same_amounts(
     return [_exchange(row) for row in conn.execute(_ALIKE, params)]
 
 
-def waiting_for(conn: Connection, currency: str, net: int) -> str | None:
+def waiting_for(conn: Connection, provider: str, currency: str, net: int) -> str | None:
     """Return the key of an exchange that waits for a transaction of this net amount, if any."""
-    return conn.execute(_WAITING_FOR, {"currency": currency, "net": net}).scalar()
+    params = {"provider": provider, "currency": currency, "net": net}
+    return conn.execute(_WAITING_FOR, params).scalar()

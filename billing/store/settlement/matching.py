@@ -29,8 +29,9 @@ from plans.currencies import digits, known_currencies
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The locked rows that are judged next: those with ids up to `upto`."""
+    """The locked rows of an account that are judged next: those with ids up to `upto`."""
 
+    provider: str
     after: str
     upto: str
     rows: int
@@ -40,16 +41,16 @@ _LOCK = text(
     """
     SELECT count(*) AS n, max(provider_transaction_id) AS upto
       FROM (SELECT provider_transaction_id FROM settlement_rows
-             WHERE matched_at IS NULL AND provider_transaction_id > :after
+             WHERE provider = :provider AND matched_at IS NULL AND provider_transaction_id > :after
              ORDER BY provider_transaction_id LIMIT :limit FOR UPDATE) locked
     """
 )
 
 
-def lock_batch(conn: Connection, *, after: str, limit: int) -> Batch | None:
-    """Lock the next unmatched rows by id; None when there are no more."""
-    row = conn.execute(_LOCK, {"after": after, "limit": limit}).one()
-    return None if row.upto is None else Batch(after, row.upto, int(row.n))
+def lock_batch(conn: Connection, provider: str, *, after: str, limit: int) -> Batch | None:
+    """Lock the account's next unmatched rows by id; None when there are no more."""
+    row = conn.execute(_LOCK, {"provider": provider, "after": after, "limit": limit}).one()
+    return None if row.upto is None else Batch(provider, after, row.upto, int(row.n))
 
 
 def in_list(words: Sequence[str]) -> str:
@@ -59,7 +60,7 @@ def in_list(words: Sequence[str]) -> str:
 
 # The unmatched rows `r` of a batch.
 RANGE: Final = (
-    "r.matched_at IS NULL AND r.provider_transaction_id > :after"
+    "r.provider = :provider AND r.matched_at IS NULL AND r.provider_transaction_id > :after"
     " AND r.provider_transaction_id <= :upto"
 )
 _UUID: Final = "'^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
@@ -83,7 +84,8 @@ def _update(judged: str, payment: str = "j.payment_id") -> TextClause:
                  matched_at = CASE WHEN j.outcome = '{RowOutcome.MATCHED}'
                                    THEN CAST(:now AS timestamptz) END
             FROM judged j
-           WHERE r.provider_transaction_id = j.provider_transaction_id
+           WHERE r.provider = :provider
+             AND r.provider_transaction_id = j.provider_transaction_id
              AND (j.outcome = '{RowOutcome.MATCHED}' OR r.outcome IS DISTINCT FROM j.outcome
                   OR r.payment_id IS DISTINCT FROM j.payment_id)
         )
@@ -126,7 +128,8 @@ _CHARGES = _update(
                ORDER BY (p.provider_charge_id = r.provider_charge_id) IS TRUE DESC,
                         r.created, r.provider_transaction_id) AS nth,
              EXISTS (SELECT FROM settlement_rows o
-                      WHERE o.provider_payment_id IN (p.provider_payment_id,
+                      WHERE o.provider = r.provider
+                        AND o.provider_payment_id IN (p.provider_payment_id,
                                                       r.provider_payment_id)
                         AND o.kind = '{MovementKind.CHARGE}' AND o.payment_id = p.id
                         AND (o.matched_at IS NOT NULL AND o.outcome <> '{RowOutcome.RESOLVED}'
@@ -136,11 +139,13 @@ _CHARGES = _update(
              coalesce(to_unit.places - from_unit.places, 0) AS places
         FROM settlement_rows r
         LEFT JOIN LATERAL (
-             SELECT * FROM payments WHERE provider_payment_id = r.provider_payment_id
+             SELECT * FROM payments
+              WHERE provider = r.provider AND provider_payment_id = r.provider_payment_id
               UNION ALL
-             SELECT * FROM payments WHERE id = {_own_id("payment")}
+             SELECT * FROM payments WHERE provider = r.provider AND id = {_own_id("payment")}
               UNION ALL
-             SELECT * FROM payments WHERE provider_charge_id = r.provider_charge_id
+             SELECT * FROM payments
+              WHERE provider = r.provider AND provider_charge_id = r.provider_charge_id
               LIMIT 1) p ON true
         LEFT JOIN invoices i ON i.id = p.invoice_id
         LEFT JOIN unnest(CAST(:currencies AS text[]), CAST(:places AS integer[]))
@@ -173,16 +178,19 @@ _REFUNDS = _update(
                   THEN f.state IN ('failed', 'canceled')
                   WHEN f.state IN ('failed', 'canceled')
                   THEN EXISTS (SELECT FROM settlement_rows b
-                                WHERE b.source_id = r.source_id AND b.kind <> 'charge'
+                                WHERE b.provider = r.provider AND b.source_id = r.source_id
+                                  AND b.kind <> 'charge'
                                   AND b.kind = '{MovementKind.REFUND_FAILURE}')
                   ELSE f.state <> 'requested' END AS known
         FROM settlement_rows r
         LEFT JOIN LATERAL (
-             SELECT * FROM refunds WHERE provider_refund_id = r.source_id
+             SELECT * FROM refunds
+              WHERE provider = r.provider AND provider_refund_id = r.source_id
               UNION ALL
-             SELECT * FROM refunds WHERE id = {_own_id("refund")}
+             SELECT * FROM refunds WHERE provider = r.provider AND id = {_own_id("refund")}
               LIMIT 1) f ON true
-        LEFT JOIN payments p ON p.provider_payment_id = r.provider_payment_id
+        LEFT JOIN payments p ON p.provider = r.provider
+                            AND p.provider_payment_id = r.provider_payment_id
        WHERE {RANGE} AND r.kind IN {in_list(REFUNDS)}) l
     """
 )
@@ -201,8 +209,9 @@ _DISPUTES = _update(
              ELSE '{BreakKind.DISPUTE_MISMATCH}'
            END AS outcome
       FROM settlement_rows r
-      LEFT JOIN disputes d ON d.provider_dispute_id = r.source_id
-      LEFT JOIN payments p ON p.provider_payment_id = r.provider_payment_id
+      LEFT JOIN disputes d ON d.provider = r.provider AND d.provider_dispute_id = r.source_id
+      LEFT JOIN payments p ON p.provider = r.provider
+                          AND p.provider_payment_id = r.provider_payment_id
      WHERE {RANGE} AND r.kind IN {in_list(DISPUTES)}
     """
 )
@@ -221,7 +230,8 @@ _OTHERS = _update(
              ELSE '{RowOutcome.MATCHED}'
            END AS outcome
       FROM settlement_rows r
-      LEFT JOIN payouts o ON o.provider_payout_id = coalesce(r.source_id, r.provider_payout_id)
+      LEFT JOIN payouts o ON o.provider = r.provider
+                         AND o.provider_payout_id = coalesce(r.source_id, r.provider_payout_id)
      WHERE {RANGE}
        AND r.kind NOT IN {in_list(OF_CUSTOMERS)}
     """
@@ -237,7 +247,13 @@ def judge(
     to it; a matched row is judged no more.
     """
     counts: dict[str, int] = {}
-    params = {"after": batch.after, "upto": batch.upto, "now": now, "young_after": young_after}
+    params = {
+        "provider": batch.provider,
+        "after": batch.after,
+        "upto": batch.upto,
+        "now": now,
+        "young_after": young_after,
+    }
     for statement, more in (
         (_CHARGES, _currencies()),
         (_REFUNDS, {}),

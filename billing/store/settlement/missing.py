@@ -49,11 +49,12 @@ _CAPTURES: Final = text(
       LEFT JOIN provider_calls a
              ON a.subject_id = p.id AND a.kind = 'charge' AND a.outcome = 'succeeded'
       LEFT JOIN invoices i ON i.id = p.invoice_id
-     WHERE p.captured_at IS NOT NULL AND p.settled_at IS NULL
+     WHERE p.provider = :provider AND p.captured_at IS NOT NULL AND p.settled_at IS NULL
        AND coalesce(a.first_sent_at, p.captured_at) >= :since AND p.captured_at < :before
        AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = p.id AND b.resolved_at IS NULL)
        AND NOT EXISTS (SELECT FROM settlement_rows r
-                        WHERE r.provider_payment_id = p.provider_payment_id
+                        WHERE r.provider = p.provider
+                          AND r.provider_payment_id = p.provider_payment_id
                           AND r.kind = 'charge' AND r.payment_id = p.id)
      ORDER BY p.id
      LIMIT :limit
@@ -63,10 +64,11 @@ _REFUNDS: Final = text(
     """
     SELECT f.id, f.payment_id, f.amount, f.currency, f.provider_refund_id, f.finished_at
       FROM refunds f
-     WHERE f.state = 'succeeded' AND f.settled_at IS NULL
+     WHERE f.provider = :provider AND f.state = 'succeeded' AND f.settled_at IS NULL
        AND f.finished_at >= :since AND f.finished_at < :before
        AND NOT EXISTS (SELECT FROM settlement_rows r
-                        WHERE r.source_id = f.provider_refund_id AND r.kind <> 'charge')
+                        WHERE r.provider = f.provider AND r.source_id = f.provider_refund_id
+                          AND r.kind <> 'charge')
        AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = f.payment_id
                           AND b.resolved_at IS NULL)
      ORDER BY f.id
@@ -76,16 +78,16 @@ _REFUNDS: Final = text(
 
 
 def captures(
-    conn: Connection, *, since: datetime, before: datetime, limit: int
+    conn: Connection, provider: str, *, since: datetime, before: datetime, limit: int
 ) -> list[MissingCapture]:
     """Return captures of a span that was read completely, without a settlement or a break."""
-    params = {"since": since, "before": before, "limit": limit}
+    params = {"provider": provider, "since": since, "before": before, "limit": limit}
     return [_capture(row) for row in conn.execute(_CAPTURES, params)]
 
 
 def refunds(
-    conn: Connection, *, since: datetime, before: datetime, limit: int
+    conn: Connection, provider: str, *, since: datetime, before: datetime, limit: int
 ) -> list[MissingRefund]:
     """Return refunds of a span that was read completely, of which no money left."""
-    params = {"since": since, "before": before, "limit": limit}
+    params = {"provider": provider, "since": since, "before": before, "limit": limit}
     return [_refund(row) for row in conn.execute(_REFUNDS, params)]

@@ -16,6 +16,7 @@ from billing.store.rows import reader
 class Payout:
     """A payout as the provider showed it last; `status` is the provider's word."""
 
+    provider: str
     provider_payout_id: str
     amount: int
     currency: str
@@ -29,32 +30,35 @@ _payout = reader(Payout)
 
 _UPSERT_PAYOUTS = text(
     """
-    INSERT INTO payouts (provider_payout_id, amount, currency, status, created, arrival, updated_at)
-    SELECT id, amount, currency, status, created, arrival, :now
+    INSERT INTO payouts (provider, provider_payout_id, amount, currency, status, created, arrival,
+                         updated_at)
+    SELECT :provider, id, amount, currency, status, created, arrival, :now
       FROM unnest(CAST(:ids AS text[]), CAST(:amounts AS bigint[]), CAST(:currencies AS text[]),
                   CAST(:statuses AS text[]), CAST(:createds AS timestamptz[]),
                   CAST(:arrivals AS timestamptz[]))
              AS x(id, amount, currency, status, created, arrival)
-    ON CONFLICT (provider_payout_id) DO UPDATE
+    ON CONFLICT (provider, provider_payout_id) DO UPDATE
        SET status = excluded.status, arrival = excluded.arrival, updated_at = excluded.updated_at
      WHERE (payouts.status, payouts.arrival) IS DISTINCT FROM (excluded.status, excluded.arrival)
     """
 )
 _UNDECIDED_PAYOUT = text(
     """
-    SELECT min(created) FROM payouts WHERE status NOT IN ('paid', 'failed', 'canceled')
+    SELECT min(created) FROM payouts
+     WHERE provider = :provider AND status NOT IN ('paid', 'failed', 'canceled')
     """
 )
 
 
-def put_payouts(conn: Connection, now: datetime, columns: Mapping[str, Any]) -> int:
-    """Insert or update payouts as they are now; return how many are new or changed."""
-    return conn.execute(_UPSERT_PAYOUTS, {**columns, "now": now}).rowcount
+def put_payouts(conn: Connection, provider: str, now: datetime, columns: Mapping[str, Any]) -> int:
+    """Insert or update an account's payouts as they are now; return how many are new or changed."""
+    params = {**columns, "provider": provider, "now": now}
+    return conn.execute(_UPSERT_PAYOUTS, params).rowcount
 
 
-def oldest_undecided_payout(conn: Connection) -> datetime | None:
-    """Return when the oldest payout was made that may still change."""
-    return conn.execute(_UNDECIDED_PAYOUT).scalar()
+def oldest_undecided_payout(conn: Connection, provider: str) -> datetime | None:
+    """Return when the account's oldest payout was made that may still change."""
+    return conn.execute(_UNDECIDED_PAYOUT, {"provider": provider}).scalar()
 
 
 # The arrival of a payout is posted after its departure; a payout that failed later is reversed.
@@ -63,7 +67,7 @@ _ARRIVED = text(
     SELECT o.* FROM payouts o
       JOIN ledger.entries sent
         ON sent.source_key = '{EntryKind.PAYOUT_SENT.prefix}' || o.provider_payout_id
-     WHERE o.status = 'paid'
+     WHERE o.provider = :provider AND o.status = 'paid'
        AND NOT EXISTS (SELECT FROM ledger.entries e
                         WHERE e.source_key
                               = '{EntryKind.PAYOUT_ARRIVED.prefix}' || o.provider_payout_id)
@@ -75,6 +79,6 @@ _ARRIVED = text(
 )
 
 
-def payouts_to_book(conn: Connection) -> list[Payout]:
-    """Return the payouts that arrived and whose arrival isn't posted."""
-    return [_payout(row) for row in conn.execute(_ARRIVED)]
+def payouts_to_book(conn: Connection, provider: str) -> list[Payout]:
+    """Return the account's payouts that arrived and whose arrival isn't posted."""
+    return [_payout(row) for row in conn.execute(_ARRIVED, {"provider": provider})]

@@ -22,6 +22,7 @@ class SettlementRow:
     judged.
     """
 
+    provider: str
     provider_transaction_id: str
     run_id: UUID
     kind: MovementKind
@@ -51,7 +52,7 @@ _row = reader(SettlementRow)
 _UNPOSTED = text(
     f"""
     SELECT * FROM settlement_rows
-     WHERE matched_at IS NOT NULL AND posted_at IS NULL
+     WHERE provider = :provider AND matched_at IS NOT NULL AND posted_at IS NULL
        AND provider_transaction_id > :after
        AND (kind = '{MovementKind.PAYOUT_FAILURE}') = :payout_failures
      ORDER BY provider_transaction_id
@@ -65,7 +66,8 @@ _SETTLE = text(
       SELECT DISTINCT ON (r.payment_id) r.payment_id, r.provider_transaction_id,
              r.provider_charge_id, r.run_id, r.outcome
         FROM settlement_rows r
-       WHERE r.provider_transaction_id = ANY(CAST(:ids AS text[]))
+       WHERE r.provider = :provider
+         AND r.provider_transaction_id = ANY(CAST(:ids AS text[]))
          AND r.kind = 'charge' AND r.payment_id IS NOT NULL
        ORDER BY r.payment_id, r.provider_transaction_id
     ), locked AS MATERIALIZED (
@@ -98,13 +100,16 @@ _SETTLE_REFUNDS = text(
     WITH shown AS MATERIALIZED (
       SELECT r.source_id, CAST(r.metadata ->> 'refund' AS uuid) AS own_id
         FROM settlement_rows r
-       WHERE r.provider_transaction_id = ANY(CAST(:ids AS text[]))
+       WHERE r.provider = :provider
+         AND r.provider_transaction_id = ANY(CAST(:ids AS text[]))
          AND r.kind = '{MovementKind.REFUND}'
          AND r.payment_id IS NOT NULL
     ), locked AS MATERIALIZED (
       SELECT f.id FROM refunds f
-       WHERE f.settled_at IS NULL
-         AND f.id IN (SELECT o.id FROM shown s JOIN refunds o ON o.provider_refund_id = s.source_id
+       WHERE f.provider = :provider AND f.settled_at IS NULL
+         AND f.id IN (SELECT o.id FROM shown s
+                        JOIN refunds o ON o.provider = :provider
+                                      AND o.provider_refund_id = s.source_id
                        UNION ALL
                       SELECT own_id FROM shown WHERE source_id IS NULL)
        ORDER BY f.id FOR UPDATE
@@ -115,35 +120,41 @@ _SETTLE_REFUNDS = text(
 _POSTED = text(
     """
     UPDATE settlement_rows SET posted_at = :now
-     WHERE provider_transaction_id = ANY(CAST(:ids AS text[]))
+     WHERE provider = :provider AND provider_transaction_id = ANY(CAST(:ids AS text[]))
     """
 )
 
 
 def lock_unposted(
-    conn: Connection, *, after: str, limit: int, payout_failures: bool
+    conn: Connection, provider: str, *, after: str, limit: int, payout_failures: bool
 ) -> list[SettlementRow]:
     """Lock the next matched rows that are not in the books, by id."""
-    params = {"after": after, "limit": limit, "payout_failures": payout_failures}
+    params = {
+        "provider": provider,
+        "after": after,
+        "limit": limit,
+        "payout_failures": payout_failures,
+    }
     return [_row(row) for row in conn.execute(_UNPOSTED, params)]
 
 
-def settle_payments(conn: Connection, ids: str, now: datetime) -> int:
+def settle_payments(conn: Connection, provider: str, ids: str, now: datetime) -> int:
     """Make the captured payments of these (locked) charge rows SETTLED, with their history.
 
     `ids` is an array literal. A payment that was refunded meanwhile keeps its state.
     """
-    return int(conn.execute(_SETTLE, {"ids": ids, "now": now}).scalar_one())
+    params = {"provider": provider, "ids": ids, "now": now}
+    return int(conn.execute(_SETTLE, params).scalar_one())
 
 
-def settle_refunds(conn: Connection, ids: str, now: datetime) -> None:
+def settle_refunds(conn: Connection, provider: str, ids: str, now: datetime) -> None:
     """Mark the refunds of these (locked) rows as settled."""
-    conn.execute(_SETTLE_REFUNDS, {"ids": ids, "now": now})
+    conn.execute(_SETTLE_REFUNDS, {"provider": provider, "ids": ids, "now": now})
 
 
-def mark_posted(conn: Connection, ids: str, now: datetime) -> None:
+def mark_posted(conn: Connection, provider: str, ids: str, now: datetime) -> None:
     """Mark these (locked) rows as posted."""
-    conn.execute(_POSTED, {"ids": ids, "now": now})
+    conn.execute(_POSTED, {"provider": provider, "ids": ids, "now": now})
 
 
 # --- correcting and deciding -----------------------------------------------------------------
@@ -151,22 +162,27 @@ def mark_posted(conn: Connection, ids: str, now: datetime) -> None:
 _TO_CORRECT = text(
     """
     SELECT provider_transaction_id FROM settlement_rows
-     WHERE matched_at IS NULL AND outcome = 'correct' AND provider_transaction_id > :after
+     WHERE provider = :provider AND matched_at IS NULL AND outcome = 'correct'
+       AND provider_transaction_id > :after
      ORDER BY provider_transaction_id LIMIT :limit
     """
 )
-_LOCK_ROW = text("SELECT * FROM settlement_rows WHERE provider_transaction_id = :id FOR UPDATE")
+_LOCK_ROW = text(
+    "SELECT * FROM settlement_rows"
+    " WHERE provider = :provider AND provider_transaction_id = :id FOR UPDATE"
+)
 _LOCK_ROWS = text(
     """
     SELECT * FROM settlement_rows
-     WHERE provider_transaction_id = ANY(CAST(:ids AS text[]))
+     WHERE provider = :provider AND provider_transaction_id = ANY(CAST(:ids AS text[]))
      ORDER BY provider_transaction_id FOR UPDATE
     """
 )
 _UNKNOWN_WITH_NET = text(
     """
     SELECT provider_transaction_id FROM settlement_rows
-     WHERE matched_at IS NULL AND outcome = 'unknown_at_provider' AND kind <> 'charge'
+     WHERE provider = :provider AND matched_at IS NULL AND outcome = 'unknown_at_provider'
+       AND kind <> 'charge'
        AND currency = :currency AND net = :net
      ORDER BY provider_transaction_id
     """
@@ -177,36 +193,41 @@ _DECIDE = text(
        SET outcome = :outcome,
            matched_at = CASE WHEN :done THEN CAST(:now AS timestamptz) END,
            posted_at = CASE WHEN :nothing_to_post THEN CAST(:now AS timestamptz) ELSE posted_at END
-     WHERE provider_transaction_id = :id
+     WHERE provider = :provider AND provider_transaction_id = :id
     """
 )
 
 
-def to_correct(conn: Connection, *, after: str, limit: int) -> list[str]:
+def to_correct(conn: Connection, provider: str, *, after: str, limit: int) -> list[str]:
     """Return the next rows whose payment is to be corrected, by id."""
-    rows = conn.execute(_TO_CORRECT, {"after": after, "limit": limit})
+    params = {"provider": provider, "after": after, "limit": limit}
+    rows = conn.execute(_TO_CORRECT, params)
     return [row.provider_transaction_id for row in rows]
 
 
-def lock_row(conn: Connection, transaction_id: str) -> SettlementRow:
+def lock_row(conn: Connection, provider: str, transaction_id: str) -> SettlementRow:
     """Lock one settlement row."""
-    return _row(conn.execute(_LOCK_ROW, {"id": transaction_id}).one())
+    return _row(conn.execute(_LOCK_ROW, {"provider": provider, "id": transaction_id}).one())
 
 
-def lock_rows(conn: Connection, transaction_ids: Sequence[str]) -> dict[str, SettlementRow]:
+def lock_rows(
+    conn: Connection, provider: str, transaction_ids: Sequence[str]
+) -> dict[str, SettlementRow]:
     """Lock settlement rows, in the order of their ids; those that aren't there are left out."""
-    rows = conn.execute(_LOCK_ROWS, {"ids": literal(transaction_ids)})
+    rows = conn.execute(_LOCK_ROWS, {"provider": provider, "ids": literal(transaction_ids)})
     return {row.provider_transaction_id: _row(row) for row in rows}
 
 
-def unknown_with_net(conn: Connection, currency: str, net: int) -> list[str]:
-    """Return the unexplained transactions of this net amount."""
-    rows = conn.execute(_UNKNOWN_WITH_NET, {"currency": currency, "net": net})
+def unknown_with_net(conn: Connection, provider: str, currency: str, net: int) -> list[str]:
+    """Return the account's unexplained transactions of this net amount."""
+    params = {"provider": provider, "currency": currency, "net": net}
+    rows = conn.execute(_UNKNOWN_WITH_NET, params)
     return [row.provider_transaction_id for row in rows]
 
 
 def decide_row(
     conn: Connection,
+    provider: str,
     transaction_id: str,
     outcome: str,
     now: datetime,
@@ -218,6 +239,7 @@ def decide_row(
     conn.execute(
         _DECIDE,
         {
+            "provider": provider,
             "id": transaction_id,
             "outcome": outcome,
             "now": now,

@@ -28,6 +28,7 @@ class SettlementRun:
     """One run as stored; `reference` names the report or the instant that it was begun for."""
 
     id: UUID
+    provider: str
     source: RunSource
     reference: str
     window_from: datetime
@@ -61,27 +62,31 @@ _step = reader(SettlementStep)
 
 _START = text(
     """
-    INSERT INTO reconciliation_runs (id, source, reference, window_from, window_to, state,
+    INSERT INTO reconciliation_runs (id, provider, source, reference, window_from, window_to, state,
                                      started_at)
-    VALUES (:id, :source, :reference, :window_from, :window_to, 'running', :now)
-    ON CONFLICT (source, reference) DO NOTHING
+    VALUES (:id, :provider, :source, :reference, :window_from, :window_to, 'running', :now)
+    ON CONFLICT (provider, source, reference) DO NOTHING
     RETURNING id
     """
 )
-_ONE_AT_A_TIME = text("SELECT pg_advisory_xact_lock(hashtextextended('settlement', 0))")
+_ONE_AT_A_TIME = text(
+    "SELECT pg_advisory_xact_lock(hashtextextended('settlement ' || :provider, 0))"
+)
 _BY_REFERENCE = text(
-    "SELECT id FROM reconciliation_runs WHERE source = :source AND reference = :reference"
+    "SELECT id FROM reconciliation_runs"
+    " WHERE provider = :provider AND source = :source AND reference = :reference"
 )
 
 
-def one_at_a_time(conn: Connection) -> None:
-    """Wait until no other transaction begins a run; released at the end of the transaction."""
-    conn.execute(_ONE_AT_A_TIME)
+def one_at_a_time(conn: Connection, provider: str) -> None:
+    """Wait until no other transaction begins a run of the account, and hold that until the end."""
+    conn.execute(_ONE_AT_A_TIME, {"provider": provider})
 
 
 def start(
     conn: Connection,
     *,
+    provider: str,
     source: RunSource,
     reference: str,
     window_from: datetime,
@@ -89,7 +94,7 @@ def start(
     now: datetime,
     facts: Mapping[str, Any] | None = None,
 ) -> UUID:
-    """Create a run with its steps, or return the one that has this source and reference.
+    """Create a run with its steps, or return the account's with this source and reference.
 
     `facts` are kept in the cursor of the first step.
     """
@@ -98,6 +103,7 @@ def start(
         _START,
         {
             "id": run_id,
+            "provider": provider,
             "source": source,
             "reference": reference,
             "window_from": window_from,
@@ -107,7 +113,7 @@ def start(
     ).one_or_none()
     if made is None:
         found: UUID = conn.execute(
-            _BY_REFERENCE, {"source": source, "reference": reference}
+            _BY_REFERENCE, {"provider": provider, "source": source, "reference": reference}
         ).scalar_one()
         return found
     bulk_insert(
@@ -141,10 +147,16 @@ def find_run(conn: Connection, run_id: UUID) -> SettlementRun | None:
 
 
 def runs(
-    conn: Connection, *, limit: int = 10, source: RunSource | None = None
+    conn: Connection,
+    *,
+    limit: int = 10,
+    source: RunSource | None = None,
+    provider: str | None = None,
 ) -> list[SettlementRun]:
-    """Return the latest runs, newest first."""
+    """Return the latest runs, newest first; of one account where `provider` names it."""
     query = select(reconciliation_runs).order_by(reconciliation_runs.c.id.desc()).limit(limit)
+    if provider is not None:
+        query = query.where(reconciliation_runs.c.provider == provider)
     if source is not None:
         query = query.where(reconciliation_runs.c.source == source)
     return [_run(row) for row in conn.execute(query)]
@@ -160,35 +172,37 @@ def steps(conn: Connection, run_id: UUID) -> list[SettlementStep]:
 _LAST_WINDOW = text(
     """
     SELECT max(window_to) FROM reconciliation_runs
-     WHERE source = 'provider' AND state = 'succeeded'
+     WHERE provider = :provider AND source = 'provider' AND state = 'succeeded'
     """
 )
-_RUNNING = text("SELECT * FROM reconciliation_runs WHERE state = 'running' ORDER BY id")
+_RUNNING = text(
+    "SELECT * FROM reconciliation_runs WHERE state = 'running' AND provider = :provider ORDER BY id"
+)
 
 
-def read_until(conn: Connection) -> datetime | None:
-    """Return the instant up to which succeeded runs have read the provider's transactions."""
-    return conn.execute(_LAST_WINDOW).scalar()
+def read_until(conn: Connection, provider: str) -> datetime | None:
+    """Return the instant up to which succeeded runs have read the account's transactions."""
+    return conn.execute(_LAST_WINDOW, {"provider": provider}).scalar()
 
 
-def running(conn: Connection) -> list[SettlementRun]:
-    """Return the runs that are not over, oldest first."""
-    return [_run(row) for row in conn.execute(_RUNNING)]
+def running(conn: Connection, provider: str) -> list[SettlementRun]:
+    """Return the account's runs that are not over, oldest first."""
+    return [_run(row) for row in conn.execute(_RUNNING, {"provider": provider})]
 
 
 _BEGUN_AT = text(
     """
     SELECT count(*) FROM reconciliation_runs
-     WHERE source = 'provider'
+     WHERE provider = :provider AND source = 'provider'
        AND window_to >= date_trunc('second', CAST(:now AS timestamptz))
        AND window_to < date_trunc('second', CAST(:now AS timestamptz)) + interval '1 second'
     """
 )
 
 
-def begun_at(conn: Connection, now: datetime) -> int:
-    """Count the runs over the provider's lists that were begun within this very second."""
-    return int(conn.execute(_BEGUN_AT, {"now": now}).scalar_one())
+def begun_at(conn: Connection, provider: str, now: datetime) -> int:
+    """Count the runs over the account's lists that were begun within this very second."""
+    return int(conn.execute(_BEGUN_AT, {"provider": provider, "now": now}).scalar_one())
 
 
 # The window begins at the first send and not at the capture: an answer may be adopted a day after
@@ -200,12 +214,12 @@ OLDEST_UNSETTLED = text(
          FROM payments p
          LEFT JOIN provider_calls a
                 ON a.subject_id = p.id AND a.kind = 'charge' AND a.outcome = 'succeeded'
-        WHERE p.captured_at IS NOT NULL AND p.settled_at IS NULL
+        WHERE p.provider = :provider AND p.captured_at IS NOT NULL AND p.settled_at IS NULL
           AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = p.id AND b.resolved_at IS NULL
                              AND (b.kind <> 'missing_at_provider' OR b.found_at < :long_known))),
       (SELECT min(least(f.first_sent_at, f.finished_at))
          FROM refunds f
-        WHERE f.state = 'succeeded' AND f.settled_at IS NULL
+        WHERE f.provider = :provider AND f.state = 'succeeded' AND f.settled_at IS NULL
           AND NOT EXISTS (SELECT FROM breaks b
                            WHERE b.payment_id = f.payment_id AND b.resolved_at IS NULL
                              AND (b.kind <> 'refund_missing' OR b.found_at < :long_known))))
@@ -213,23 +227,26 @@ OLDEST_UNSETTLED = text(
 )
 _BEGINNING = text(
     """
-    SELECT least((SELECT min(first_sent_at) FROM provider_calls WHERE kind = 'charge'),
-                 (SELECT min(captured_at) FROM payments WHERE captured_at IS NOT NULL))
+    SELECT least((SELECT min(first_sent_at) FROM provider_calls
+                   WHERE provider = :provider AND kind = 'charge'),
+                 (SELECT min(captured_at) FROM payments
+                   WHERE provider = :provider AND captured_at IS NOT NULL))
     """
 )
 
 
-def oldest_unsettled(conn: Connection, long_known: datetime) -> datetime | None:
+def oldest_unsettled(conn: Connection, provider: str, long_known: datetime) -> datetime | None:
     """Return when the oldest capture or refund was sent that has no settlement and no open break.
 
     One that went missing is looked for again, until its break was found before `long_known`.
     """
-    return conn.execute(OLDEST_UNSETTLED, {"long_known": long_known}).scalar()
+    params = {"provider": provider, "long_known": long_known}
+    return conn.execute(OLDEST_UNSETTLED, params).scalar()
 
 
-def beginning(conn: Connection) -> datetime | None:
-    """Return when money could first have moved."""
-    return conn.execute(_BEGINNING).scalar()
+def beginning(conn: Connection, provider: str) -> datetime | None:
+    """Return when money could first have moved at the account; reads all its payments."""
+    return conn.execute(_BEGINNING, {"provider": provider}).scalar()
 
 
 # --- steps --------------------------------------------------------------------------------------

@@ -14,10 +14,10 @@ from billing.store.arrays import literal
 from billing.store.rows import reader
 
 _COLUMNS: Final = (
-    "provider_transaction_id", "run_id", "kind", "category", "source_id", "provider_payment_id",
-    "provider_charge_id", "amount", "fee", "net", "currency", "customer_amount",
-    "customer_currency", "exchange_rate", "provider_payout_id", "created", "available_on",
-    "metadata",
+    "provider", "provider_transaction_id", "run_id", "kind", "category", "source_id",
+    "provider_payment_id", "provider_charge_id", "amount", "fee", "net", "currency",
+    "customer_amount", "customer_currency", "exchange_rate", "provider_payout_id", "created",
+    "available_on", "metadata",
 )  # fmt: skip
 _STAGE_TABLE: Final = text(
     "CREATE TEMPORARY TABLE settlement_staging (LIKE settlement_rows INCLUDING DEFAULTS)"
@@ -26,8 +26,9 @@ _STAGE_TABLE: Final = text(
 _ANALYZE: Final = text("ANALYZE settlement_staging")
 # A page at a time, a table of its own would cost more than the page.
 _PAGE: Final = f"""
-    unnest(CAST(:provider_transaction_id AS text[]), CAST(:run_id AS uuid[]),
-           CAST(:kind AS text[]), CAST(:category AS text[]), CAST(:source_id AS text[]),
+    unnest(CAST(:provider AS text[]), CAST(:provider_transaction_id AS text[]),
+           CAST(:run_id AS uuid[]), CAST(:kind AS text[]), CAST(:category AS text[]),
+           CAST(:source_id AS text[]),
            CAST(:provider_payment_id AS text[]), CAST(:provider_charge_id AS text[]),
            CAST(:amount AS bigint[]), CAST(:fee AS bigint[]), CAST(:net AS bigint[]),
            CAST(:currency AS text[]), CAST(:customer_amount AS bigint[]),
@@ -65,7 +66,8 @@ def _merging(source: str) -> tuple[TextClause, TextClause, TextClause]:
                    {"".join(f", {name} = coalesce(r.{name}, s.{name})" for name in _LEARNED)},
                    metadata = s.metadata || r.metadata
               FROM {source}
-             WHERE r.provider_transaction_id = s.provider_transaction_id
+             WHERE r.provider = s.provider
+               AND r.provider_transaction_id = s.provider_transaction_id
                AND (r.provider_payout_id IS NULL AND s.provider_payout_id IS NOT NULL
                     OR r.matched_at IS NULL
                        AND ((s.metadata || r.metadata) <> r.metadata
@@ -76,7 +78,7 @@ def _merging(source: str) -> tuple[TextClause, TextClause, TextClause]:
             f"""
             INSERT INTO settlement_rows ({names})
             SELECT {names} FROM {source} ORDER BY s.provider_transaction_id
-                ON CONFLICT (provider_transaction_id) DO NOTHING
+                ON CONFLICT (provider, provider_transaction_id) DO NOTHING
             """
         ),
         text(
@@ -85,7 +87,8 @@ def _merging(source: str) -> tuple[TextClause, TextClause, TextClause]:
                    r.currency, s.category AS their_category, s.amount AS their_amount,
                    s.fee AS their_fee, s.net AS their_net, s.currency AS their_currency
               FROM {source}
-              JOIN settlement_rows r ON r.provider_transaction_id = s.provider_transaction_id
+              JOIN settlement_rows r ON r.provider = s.provider
+                                    AND r.provider_transaction_id = s.provider_transaction_id
              WHERE (r.amount, r.fee, r.net, r.currency) <> (s.amount, s.fee, s.net, s.currency)
              ORDER BY 1
             """

@@ -12,7 +12,7 @@ _CLEARING = text(
     """
     SELECT a.currency, sum(l.amount) AS amount
       FROM ledger.accounts a JOIN ledger.postings l ON l.account_id = a.id
-     WHERE a.code = 'psp_clearing' GROUP BY a.currency
+     WHERE a.code = 'psp_clearing' AND CAST(:provider AS text) IS NOT NULL GROUP BY a.currency
     """
 )
 
@@ -21,30 +21,32 @@ _REASONS: Final[Mapping[str, TextClause]] = {
     "captured by us, not in the provider's settlement yet": text(
         """
         SELECT currency, -sum(amount_captured) AS amount FROM payments
-         WHERE captured_at IS NOT NULL AND settled_at IS NULL GROUP BY currency
+         WHERE provider = :provider AND captured_at IS NOT NULL AND settled_at IS NULL
+         GROUP BY currency
         """
     ),
     "settled by the provider, not matched or posted yet": text(
         """
         SELECT currency, sum(net) AS amount
-          FROM (SELECT currency, net FROM settlement_rows WHERE matched_at IS NULL
+          FROM (SELECT currency, net FROM settlement_rows
+                 WHERE provider = :provider AND matched_at IS NULL
                  UNION ALL
                 SELECT currency, net FROM settlement_rows
-                 WHERE matched_at IS NOT NULL AND posted_at IS NULL) r
+                 WHERE provider = :provider AND matched_at IS NOT NULL AND posted_at IS NULL) r
          GROUP BY currency
         """
     ),
     "refunded by us, not in the provider's settlement yet": text(
         """
         SELECT f.currency, sum(f.amount) AS amount FROM refunds f
-         WHERE f.state = 'succeeded' AND f.settled_at IS NULL
+         WHERE f.provider = :provider AND f.state = 'succeeded' AND f.settled_at IS NULL
          GROUP BY f.currency
         """
     ),
     "taken from the balance for refunds that are still pending": text(
         """
         SELECT f.currency, -sum(f.amount) AS amount FROM refunds f
-         WHERE f.state = 'pending' AND f.next_attempt_at IS NOT NULL
+         WHERE f.provider = :provider AND f.state = 'pending' AND f.next_attempt_at IS NOT NULL
            AND f.settled_at IS NOT NULL
          GROUP BY f.currency
         """
@@ -56,30 +58,32 @@ _REASONS: Final[Mapping[str, TextClause]] = {
           JOIN ledger.entries e ON e.source_key = x.source_key
           JOIN ledger.postings l ON l.entry_id = e.id
           JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'psp_clearing'
-         WHERE {exchanges.UNSHOWN} GROUP BY 1
+         WHERE x.provider = :provider AND {exchanges.UNSHOWN} GROUP BY 1
         """
     ),
     "breaks that were resolved without adjusting the books": text(
         """
         SELECT u.money ->> 'currency' AS currency,
                sum(CAST(u.money ->> 'amount' AS bigint)) AS amount
-          FROM breaks b, jsonb_array_elements(b.provider -> 'unadjusted') AS u(money)
-         WHERE b.resolved_at IS NOT NULL AND b.provider ? 'unadjusted' GROUP BY 1
+          FROM breaks b, jsonb_array_elements(b.theirs -> 'unadjusted') AS u(money)
+         WHERE b.provider = :provider AND b.resolved_at IS NOT NULL AND b.theirs ? 'unadjusted'
+         GROUP BY 1
         """
     ),
 }
 
 
-def clearing(conn: Connection) -> dict[str, int]:
-    """Return the balance of `psp_clearing` by currency."""
-    return {row.currency: int(row.amount) for row in conn.execute(_CLEARING)}
+def clearing(conn: Connection, provider: str) -> dict[str, int]:
+    """Return the balance of an account's `psp_clearing` by currency."""
+    rows = conn.execute(_CLEARING, {"provider": provider})
+    return {row.currency: int(row.amount) for row in rows}
 
 
-def reasons(conn: Connection) -> dict[str, dict[str, int]]:
-    """Return, by currency, the reasons for differing from the provider's balance, with amounts."""
+def reasons(conn: Connection, provider: str) -> dict[str, dict[str, int]]:
+    """Return, by currency, the reasons for differing from the account's balance, with amounts."""
     found: dict[str, dict[str, int]] = {}
     for words, statement in _REASONS.items():
-        for row in conn.execute(statement):
+        for row in conn.execute(statement, {"provider": provider}):
             if row.amount:
                 found.setdefault(row.currency, {})[words] = int(row.amount)
     return found
