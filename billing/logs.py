@@ -15,6 +15,7 @@ import structlog
 from structlog.typing import EventDict, Processor
 
 from billing.pan import CARD_REMOVED, contains_card_number
+from billing.redaction import without_secrets
 
 Format = Literal["auto", "console", "json"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -23,15 +24,6 @@ HIDDEN: Final = "[hidden]"
 
 _SECRET_KEY: Final = re.compile(
     r"(?:^|_)(?:secret|password|passwd|token|api_?key|authorization|cookie|cvc|cvv)$", re.IGNORECASE
-)
-_SECRET_VALUES: Final = (
-    (re.compile(r"\b((?:sk|rk)_(?:live|test)_)\w+"), rf"\1{HIDDEN}"),
-    (re.compile(r"\b(pk_[a-z]{12}_)\w+"), rf"\1{HIDDEN}"),
-    (re.compile(r"\b(whsec_)\w+"), rf"\1{HIDDEN}"),
-    (re.compile(r"\b((?:pi|seti)_\w+?_secret_)\w+"), rf"\1{HIDDEN}"),
-    (re.compile(r"(\bBearer\s+)\S+", re.IGNORECASE), rf"\1{HIDDEN}"),
-    (re.compile(r"(://[^\s:/@]*:)[^\s@/]+@"), rf"\1{HIDDEN}@"),
-    (re.compile(r"([?&](?:ssl)?password=)[^&\s]+", re.IGNORECASE), rf"\1{HIDDEN}"),
 )
 
 
@@ -104,8 +96,7 @@ def _clean(key: str, value: Any) -> Any:
 
 
 def _clean_text(text: str) -> str:
-    for pattern, replacement in _SECRET_VALUES:
-        text = pattern.sub(replacement, text)
+    text = without_secrets(text, HIDDEN)
     if contains_card_number(text):  # line by line, so that a traceback keeps the others
         lines = text.split("\n")
         text = "\n".join(CARD_REMOVED if contains_card_number(line) else line for line in lines)

@@ -21,6 +21,7 @@ from billing.api.wire import Bounded, connections_possible, protocol
 from billing.errors import Unavailable
 from billing.flows.service.customers import CustomerApi
 from billing.flows.service.payments import PaymentApi
+from billing.listening import refuse_every_interface
 from workers.daemons import charges, refunds
 from workers.runtime.health import ReadinessCheck
 from workers.runtime.metrics import ProcessMetrics
@@ -51,6 +52,7 @@ class Api:
         self._arrival_seconds = settings.api.arrival_timeout.total_seconds()
         # Longer than a call to the provider may take, so that a charge that has begun is answered.
         self._grace_seconds = settings.longest_call.total_seconds() + 5
+        refuse_every_interface(settings.api.host, what="the API", setting="api.host")
         self._connections_max = connections_possible(settings.api.connections_max)
         self.app = create_app(runtime, metrics, services, guard)
         self._listener = _listen(settings.api.host, settings.api.port)

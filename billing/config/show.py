@@ -1,10 +1,11 @@
 """How settings are shown: every key with its value as text, secrets masked."""
 
-import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
+
+from billing.redaction import without_secrets
 
 MASK: Final = "********"
 
@@ -49,5 +50,4 @@ def _in_words(value: object) -> str:
         return MASK if value.get_secret_value() else ""
     if isinstance(value, list | tuple):
         return ", ".join(_in_words(part) for part in value)
-    text = re.sub(r"(://[^\s:/@]*:)[^\s@/]+@", rf"\1{MASK}@", str(value))
-    return re.sub(r"([?&](?:ssl)?password=)[^&\s]+", rf"\1{MASK}", text, flags=re.IGNORECASE)
+    return without_secrets(str(value), MASK)

@@ -3,11 +3,11 @@
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from ipaddress import ip_address
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
 
+from billing.listening import is_every_interface
 from plans.currencies import digits, format_amount, parse_amount
 from plans.terms import Cadence
 
@@ -86,12 +86,8 @@ def _minor_units(value: object) -> dict[str, int]:
 
 
 def one_address(host: str) -> str:
-    """Check that a host isn't "every interface". Raises: ValueError."""
-    try:
-        everywhere = not host or ip_address(host).is_unspecified
-    except ValueError:  # a name
-        everywhere = False
-    if everywhere:
+    """Check that a host isn't "every interface" in any spelling. Raises: ValueError."""
+    if is_every_interface(host):
         raise ValueError('must be one address, like "127.0.0.1", not every interface')
     return host
 

@@ -22,6 +22,9 @@ Kind = Literal["trial", "regular"]
 _DAY: Final = timedelta(days=1)
 _DAYS_IN: Final = {"day": 1, "week": 7}
 _MONTHS_IN: Final = {"month": 1, "year": 12}
+# "localtime" is the machine's own zone, "posixrules" its default rule, "Factory" none at all; the
+# folders "posix" and "right" aren't installed everywhere, and "right" counts leap seconds.
+_OF_THE_MACHINE: Final = frozenset({"Factory", "localtime", "posixrules", "posix", "right"})
 _MOST_OF_A_DAY: Final = timedelta(hours=20)
 
 
@@ -167,6 +170,11 @@ def service_days(period: Period, zone: str) -> tuple[date, date]:
     """
     first = to_local(period.start, zone).date()
     return first, max(first, to_local(period.end, zone).date() - _DAY)
+
+
+def is_portable(zone: str) -> bool:
+    """Tell whether a zone means the same on every machine; some names of the zone data don't."""
+    return zone.partition("/")[0] not in _OF_THE_MACHINE
 
 
 @lru_cache(maxsize=1024)

@@ -60,7 +60,7 @@ class SandboxServer:
     """
 
     def __init__(self, data_dir: Path, port: int = 0) -> None:
-        data_dir.mkdir(parents=True, exist_ok=True)
+        data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._store = Store(data_dir / "sandbox.sqlite3")
         self._stop = threading.Event()
         self._idle = threading.Condition()

@@ -76,6 +76,7 @@ class Store:
 
     def __init__(self, path: Path) -> None:
         self._lock = threading.RLock()
+        path.touch(mode=0o600)  # it holds names and addresses of customers
         self._db = sqlite3.connect(
             path, isolation_level=None, check_same_thread=False, timeout=2, cached_statements=256
         )

@@ -202,6 +202,22 @@ def test_a_subscription_starts_in_its_own_zone_without_a_trial(world: World) -> 
     assert made["renews_at"] == "2026-02-28T15:00:00Z"
 
 
+@pytest.mark.parametrize("zone", ["localtime", "Factory", "posixrules", "posix/UTC", "right/UTC"])
+def test_a_zone_that_differs_between_machines_is_refused(paid: World, zone: str) -> None:
+    refused = paid.run("subscriptions", "create", "ada", "video-trial", "--zone", zone)
+
+    assert refused.exit_code == 2
+    assert "on every machine" in refused.stderr or "not an IANA time zone" in refused.stderr
+
+
+@pytest.mark.parametrize("starts", ["9999-12-15", "2101-01-01", "1999-12-31", "0001-01-01"])
+def test_a_start_beyond_the_calendar_is_bad_input(paid: World, starts: str) -> None:
+    refused = paid.run("subscriptions", "create", "ada", "video-trial", "--starts", starts)
+
+    assert refused.exit_code == 2
+    assert "from 2000 to 2100" in refused.stderr
+
+
 def test_a_plan_of_several_currencies_asks_for_one(paid: World) -> None:
     result = paid.run("subscribe", "ada", "video-basic")
 

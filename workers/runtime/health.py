@@ -12,14 +12,14 @@ import threading
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from socketserver import TCPServer
 from typing import Self
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
-from billing.errors import BadInput, Unavailable
+from billing.errors import Unavailable
+from billing.listening import refuse_every_interface
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class HealthServer:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
-        _refuse_every_interface(host)
+        refuse_every_interface(host, what="the health server", setting="metrics.host")
         checks = dict(readiness or {})
 
         class Handler(_Handler):
@@ -152,15 +152,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Log nothing: a collector asks several times a minute."""
-
-
-def _refuse_every_interface(host: str) -> None:
-    try:
-        everywhere = not host or ip_address(host).is_unspecified
-    except ValueError:  # a name
-        everywhere = False
-    if everywhere:
-        raise BadInput(
-            f"health and metrics aren't served on every interface ({host or 'empty address'})",
-            remedy='name one address, like "127.0.0.1", under [metrics] host',
-        )

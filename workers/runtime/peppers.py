@@ -18,7 +18,7 @@ def pepper(settings: Settings) -> str:
         return check_pepper(configured)
     file = settings.embedded.dir / PEPPER_FILE
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         draft = file.with_name(f"{PEPPER_FILE}.{os.getpid()}")
         draft.touch(mode=0o600)
         draft.write_text(secrets.token_hex(32))

@@ -57,7 +57,7 @@ class ChildOutput:
     def _file(self, name: str) -> RotatingFileHandler:
         assert self._folder is not None
         if name not in self._files:
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._files[name] = RotatingFileHandler(
                 self._folder / f"{name}.log",
                 maxBytes=_LOG_BYTES_MAX,

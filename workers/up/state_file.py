@@ -33,7 +33,7 @@ def write_status(state_file: Path, children: Sequence[ChildStatus]) -> None:
             {key: getattr(child, key) for key in ChildStatus.__slots__} for child in children
         ],
     }
-    state_file.parent.mkdir(parents=True, exist_ok=True)
+    state_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     draft = state_file.with_suffix(".new")
     draft.write_text(json.dumps(content, indent=2) + "\n")
     draft.replace(state_file)

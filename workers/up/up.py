@@ -44,7 +44,8 @@ def supervisor(
 ) -> Supervisor:
     """Return a supervisor for all that these settings need on this machine."""
     folder = settings.embedded.dir
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder.chmod(0o700)  # one made by an earlier release was open to everybody
     return Supervisor(
         children(settings, config_path, env, durable=durable, api=api),
         wall=SystemClock().wall,

@@ -12,13 +12,15 @@ from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.flows.customers.customers import refuse_anything_like_a_card
 from billing.ids import new_id
 from billing.rules.actor import Actor
-from billing.rules.periods import Anchor, Schedule, ScheduleError, nth, to_local
+from billing.rules.periods import Anchor, Schedule, ScheduleError, is_portable, nth, to_local
 from billing.rules.subscriptions import SubscriptionEventKind, initial
 from billing.store.subscriptions import customers, plans, subscriptions
 from billing.store.transactions import Transactions
 from plans.terms import NoVersion, Plan, PlanVersion, version_for_new
 
 # Crockford's base 32 without vowels: no id spells a word, and nobody mistakes 0 for O.
+STARTS_BETWEEN = range(2000, 2101)
+"""The years in which a subscription may start."""
 _LETTERS = "0123456789BCDFGHJKMNPQRSTVWXYZ"
 
 
@@ -113,7 +115,23 @@ def subscribe(
     return subscription_id
 
 
+def _check_start(order: SubscriptionOrder) -> None:
+    if not is_portable(order.zone):
+        raise BadInput(
+            f"{order.zone!r} is not the same time zone on every machine",
+            where="zone",
+            code=ErrorCode.ZONE_UNKNOWN,
+        )
+    if order.starts is not None and order.starts.year not in STARTS_BETWEEN:
+        raise BadInput(
+            f"a subscription starts from {STARTS_BETWEEN[0]} to {STARTS_BETWEEN[-1]},"
+            f" not in {order.starts.year}",
+            where="starts",
+        )
+
+
 def _schedule(order: SubscriptionOrder, plan: Plan, now: datetime) -> tuple[Schedule, PlanVersion]:
+    _check_start(order)
     try:
         local = order.starts or to_local(now, order.zone).replace(microsecond=0)
         version = version_for_new(plan.versions, local.date())
@@ -123,6 +141,7 @@ def _schedule(order: SubscriptionOrder, plan: Plan, now: datetime) -> tuple[Sche
             trial=version.trial if order.trial else None,
             anchor_day=version.anchor_day,
         )
+        nth(schedule, 1)  # a first period and another one lie within the calendar
     except ScheduleError as error:
         raise BadInput(str(error), where="zone", code=ErrorCode.ZONE_UNKNOWN) from error
     except NoVersion as error:

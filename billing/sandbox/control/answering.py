@@ -15,14 +15,24 @@ _ENDPOINTS: dict[tuple[str, str], Endpoint] = {
 }
 
 
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "[::1]"})
+
+
 class Control:
-    """Answer /_sandbox requests. There is no key to them: the server listens on loopback."""
+    """Answer /_sandbox requests. There is no key to them: the server listens on loopback.
+
+    A web page that is open on this machine can send requests to loopback as well. What its browser
+    sends for it is refused: another origin, another host name, a body that isn't named JSON.
+    """
 
     def __init__(self, control: ControlEndpoints) -> None:
         self._control = control
 
     def answer(self, request: HttpRequest) -> HttpAnswer:
         """Return the answer to a control request."""
+        refused = _refused(request)
+        if refused is not None:
+            return refused
         found = _find(request.method, request.path.removeprefix("/_sandbox/"))
         if found is None:
             return _problem(404, f"no such control endpoint: {request.method} {request.path}")
@@ -38,6 +48,19 @@ class Control:
             return json_answer(error.reply)
         except (ValueError, TypeError) as error:
             return _problem(400, str(error))
+
+
+def _refused(request: HttpRequest) -> HttpAnswer | None:
+    host = request.headers.get("host", "127.0.0.1")
+    if host.rpartition(":")[0] not in _LOOPBACK and host not in _LOOPBACK:
+        return _problem(403, "the control API is reached as 127.0.0.1 or localhost")
+    origin = request.headers.get("origin")
+    if origin is not None and origin != f"http://{host}":
+        return _problem(403, "the control API takes no requests of web pages")
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if request.body and kind != "application/json":
+        return _problem(415, "send application/json")
+    return None
 
 
 def _find(method: str, path: str) -> tuple[Endpoint, tuple[str, ...]] | None:
