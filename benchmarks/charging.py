@@ -32,13 +32,7 @@ def run() -> None:
         env = environment(world, url)
         runtime = Runtime(load_settings(None, env))
         _due_payments(runtime)
-        ids = collecting.dispatch_due(
-            runtime.engine,
-            now=START,
-            wall=runtime.clock.wall(),
-            limit=CUSTOMERS * SUBSCRIPTIONS_EACH,
-            policy=runtime.policy,
-        )
+        ids = collecting.dispatch_due(runtime.context, limit=CUSTOMERS * SUBSCRIPTIONS_EACH)
         for payment_id in ids:
             enqueue(runtime.broker, payment_id)
         _measure(world, runtime.engine, env, len(ids))

@@ -36,10 +36,10 @@ def work(world: World) -> None:
             query = text("SELECT id FROM payments WHERE state = 'AUTHORIZED'")
             waiting = list(conn.execute(query).scalars())
         for found in waiting:
-            step = authorization_sending.begin(engine, found, now=now, wall=wall, policy=policy)
+            step = authorization_sending.begin(runtime.context, found)
             assert step is not None
-            outcome = authorization_sending.attempt(runtime.gateway, step)
-            authorization_outcomes.finish(engine, step, outcome, now=now, wall=wall, policy=policy)
+            outcome = authorization_sending.attempt(runtime.context, step)
+            authorization_outcomes.finish(runtime.context, step, outcome)
     finally:
         runtime.close()
 

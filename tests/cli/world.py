@@ -130,16 +130,15 @@ class World(Cli):
 
 def do_what_is_due(runtime: Runtime) -> None:
     """Open every due cycle and make every due attempt, one by one."""
-    now, wall, policy = runtime.clock.now(), runtime.clock.wall(), runtime.policy
+    context = runtime.context.at_one_instant()
+    now, policy = context.clock.now(), context.policy
     while opening.open_due_cycles(runtime.engine, now=now, limit=100, policy=policy).seen:
         pass
-    due = collecting.dispatch_due(runtime.engine, now=now, wall=wall, limit=100, policy=policy)
-    for payment_id in due:
-        sending = collecting.begin(runtime.engine, payment_id, now=now, wall=wall, policy=policy)
+    for payment_id in collecting.dispatch_due(context, limit=100):
+        sending = collecting.begin(context, payment_id)
         if sending is None:
             continue
-        outcome = collecting.attempt(runtime.gateway, sending, now=now, policy=policy)
-        collecting.finish(runtime.engine, sending, outcome, now=now, wall=wall, policy=policy)
+        collecting.finish(context, sending, collecting.attempt(context, sending))
 
 
 def environment(**settings: str) -> Mapping[str, str]:

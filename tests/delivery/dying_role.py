@@ -127,7 +127,9 @@ def main(role: Role, point: str, mark: Path) -> None:
     if role == dies and not mark.exists():
         plant(partial(_die_once, mark, threading.Lock()))
     elif point in SENT_AGAIN and role == "worker":
-        _after(collecting, "begin", only=lambda sending: sending and sending.sends > 1)(again.touch)
+        _after(collecting, "begin", only=lambda sending: sending and sending.call.sends > 1)(
+            again.touch
+        )
     elif point in SENT_AGAIN and role == "reconciler":
         until(again.exists)
     run_role(role, load_settings(Path("config.toml"), os.environ))

@@ -210,7 +210,7 @@ def test_a_worker_that_dies_after_the_capture_leaves_it_to_the_next(world: World
     payment_id = authorised(world)
     capture(world, payment_id)
     step = begun(world, payment_id)
-    authorization_sending.attempt(world.gateway, step)
+    authorization_sending.attempt(world.context(), step)
 
     world.jump_to("2026-01-03")  # the provider has forgotten the key as well
     world.wait(world.policy.lease)
@@ -221,19 +221,13 @@ def test_a_worker_that_dies_after_the_capture_leaves_it_to_the_next(world: World
 
 
 def begun(world: World, payment_id: UUID) -> AuthorizationStep:
-    step = authorization_sending.begin(
-        world.engine, payment_id, now=world.now, wall=world.wall, policy=world.policy
-    )
+    step = authorization_sending.begin(world.context(), payment_id)
     assert step is not None
     return step
 
 
 def finish(world: World, step: AuthorizationStep, outcome: Outcome | Absent) -> str:
-    return str(
-        authorization_outcomes.finish(
-            world.engine, step, outcome, now=world.now, wall=world.wall, policy=world.policy
-        )
-    )
+    return str(authorization_outcomes.finish(world.context(), step, outcome))
 
 
 def test_a_capture_that_is_declined_fails_the_payment(world: World) -> None:

@@ -148,11 +148,7 @@ def test_several_schedulers_ring_for_every_payment_once_a_window(world: World) -
     world.open()
 
     def ring() -> int:
-        return len(
-            collecting.dispatch_due(
-                world.engine, now=world.now, wall=world.wall, limit=4, policy=world.policy
-            )
-        )
+        return len(collecting.dispatch_due(world.context(), limit=4))
 
     # A scheduler that finds only rows another one holds enqueues none; they are enqueued once.
     first = sum(at_once(6, ring))

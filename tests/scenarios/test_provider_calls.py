@@ -120,7 +120,7 @@ def test_what_the_provider_tells_of_itself_ends_the_call_that_waits_for_it(world
     payment_id = authorised(world)
     capture(world, payment_id)
     step = begun(world, payment_id)
-    outcome = authorization_sending.attempt(world.gateway, step)
+    outcome = authorization_sending.attempt(world.context(), step)
     heard = AuthorizationStep(
         payment_id, step.provider, step.kind, step.provider_payment_id, step.amount
     )

@@ -20,6 +20,7 @@ from sqlalchemy import Engine, Row, text
 
 from billing.config import load_settings
 from billing.flows import prove
+from billing.flows.context import Context, StoppedClock
 from billing.flows.customers import customers
 from billing.flows.cycles import opening
 from billing.flows.cycles.closing import Closed
@@ -374,9 +375,7 @@ class World:
         return opening.open_due_cycles(self.engine, now=self.now, limit=500, policy=self.policy)
 
     def ring(self) -> list[UUID]:
-        return collecting.dispatch_due(
-            self.engine, now=self.now, wall=self.wall, limit=500, policy=self.policy
-        )
+        return collecting.dispatch_due(self.context(), limit=500)
 
     def charge(self, payment_id: UUID) -> None:
         charges.charge(self.runtime, self.metrics, payment_id)
@@ -393,20 +392,21 @@ class World:
         """Let real time pass."""
         self.wall += pause
 
+    def context(self) -> Context:
+        """Return what flows work with, at this instant."""
+        clock = StoppedClock(self.now, self.wall)
+        return Context(self.engine, self.policy, clock, self.gateways)
+
     # --- a charge, piece by piece ---------------------------------------------------------------
 
     def begin(self, payment_id: UUID) -> ChargeSend | None:
-        return collecting.begin(
-            self.engine, payment_id, now=self.now, wall=self.wall, policy=self.policy
-        )
+        return collecting.begin(self.context(), payment_id)
 
     def send(self, sending: ChargeSend) -> Any:
-        return collecting.attempt(self.gateway, sending, now=self.now, policy=self.policy)
+        return collecting.attempt(self.context(), sending)
 
     def finish(self, sending: ChargeSend, outcome: Any) -> None:
-        collecting.finish(
-            self.engine, sending, outcome, now=self.now, wall=self.wall, policy=self.policy
-        )
+        collecting.finish(self.context(), sending, outcome)
 
     # --- reading --------------------------------------------------------------------------------
 

@@ -29,37 +29,25 @@ logger = logging.getLogger(__name__)
 
 def charge(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID) -> None:
     """Make a payment's due attempt, if there is one, and write its outcome."""
-    engine, clock, policy = runtime.engine, runtime.clock, runtime.policy
-    now = clock.now()
-    sending = collecting.begin(engine, payment_id, now=now, wall=clock.wall(), policy=policy)
+    context = runtime.context
+    before = context.at_one_instant()
+    sending = collecting.begin(before, payment_id)
     if sending is None:
         _capture_or_void(runtime, metrics, payment_id)
         return
-    outcome = collecting.attempt(
-        runtime.gateways.of(sending.provider), sending, now=now, policy=policy
-    )
-    retry_on_db_error(
-        lambda: collecting.finish(
-            engine, sending, outcome, now=clock.now(), wall=clock.wall(), policy=policy
-        )
-    )
+    outcome = collecting.attempt(before, sending)
+    retry_on_db_error(lambda: collecting.finish(context, sending, outcome))
     metrics.attempt_finished(sending, outcome)
 
 
 def _capture_or_void(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID) -> None:
     """Capture or void an authorised payment, if either is due."""
-    engine, clock, policy = runtime.engine, runtime.clock, runtime.policy
-    step = authorization_sending.begin(
-        engine, payment_id, now=clock.now(), wall=clock.wall(), policy=policy
-    )
+    context = runtime.context
+    step = authorization_sending.begin(context, payment_id)
     if step is None:
         return
-    outcome = authorization_sending.attempt(runtime.gateways.of(step.provider), step)
-    retry_on_db_error(
-        lambda: authorization_outcomes.finish(
-            engine, step, outcome, now=clock.now(), wall=clock.wall(), policy=policy
-        )
-    )
+    outcome = authorization_sending.attempt(context, step)
+    retry_on_db_error(lambda: authorization_outcomes.finish(context, step, outcome))
     metrics.step_finished(step, outcome)
 
 

@@ -96,8 +96,9 @@ class Scheduler(Ticking):
         if room <= 0:
             return 0
         engine, policy, limit = runtime.engine, runtime.policy, min(limit, room)
-        now, wall = runtime.clock.now(), runtime.clock.wall()
-        due = collecting.dispatch_due(engine, now=now, wall=wall, limit=limit, policy=policy)
+        context = runtime.context.at_one_instant()
+        now, wall = context.clock.now(), context.clock.wall()
+        due = collecting.dispatch_due(context, limit=limit)
         self._enqueue(due, CHARGE_ACTOR)
         back = refund_sending.dispatch_due(engine, now=now, wall=wall, limit=limit, policy=policy)
         self._enqueue(back, REFUND_ACTOR)

@@ -3,11 +3,11 @@
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
+from billing.flows.context import Context
 from billing.flows.payments.authorization_sending import CAPTURE, VOID, AuthorizationStep
 from billing.flows.payments.captures import post_capture
-from billing.flows.policy import Policy
 from billing.flows.provider_calls import note_unanswered, pause
 from billing.gateway import (
     Absent,
@@ -30,20 +30,13 @@ from billing.store.subscriptions.parking import NOT_PARKED, parked_for
 _GONE: Final = frozenset({RefusalReason.PAYMENT_CANCELED, RefusalReason.AUTHORIZATION_EXPIRED})
 
 
-def finish(
-    engine: Engine,
-    step: AuthorizationStep,
-    outcome: Outcome | Absent,
-    *,
-    now: datetime,
-    wall: datetime,
-    policy: Policy,
-) -> State:
+def finish(context: Context, step: AuthorizationStep, outcome: Outcome | Absent) -> State:
     """Write the outcome of a capture or a void, and return the payment's state.
 
     A second run for the same step changes nothing.
     """
-    with engine.begin() as conn:
+    policy, now, wall = context.policy, context.clock.now(), context.clock.wall()
+    with context.engine.begin() as conn:
         payment = payments.lock_known_payment(conn, step.payment_id)
         if payment.state != State.AUTHORIZED:
             return payment.state

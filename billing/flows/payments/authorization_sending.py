@@ -8,14 +8,11 @@ asking again is safe whatever became of the answer.
 """
 
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Final, Literal
 from uuid import UUID
 
-from sqlalchemy import Engine
-
 from billing.errors import BillingError
-from billing.flows.policy import Policy
+from billing.flows.context import Context
 from billing.gateway import Absent, Gateway, Outcome, Succeeded, Unknown, canceled
 from billing.rules.money import Money
 from billing.rules.payments import AttemptKind, CallKind, PaymentStatus
@@ -51,11 +48,10 @@ class AuthorizationStep:
         return 1 if self.call is None else self.call.sends
 
 
-def begin(
-    engine: Engine, payment_id: UUID, *, now: datetime, wall: datetime, policy: Policy
-) -> AuthorizationStep | None:
+def begin(context: Context, payment_id: UUID) -> AuthorizationStep | None:
     """Lease the capture or void of an authorised payment; None when there is no call to make."""
-    with engine.begin() as conn:
+    policy, now, wall = context.policy, context.clock.now(), context.clock.wall()
+    with context.engine.begin() as conn:
         row = payment_steps.lock_for_step(conn, payment_id, now=now, wall=wall)
         if row is None:
             return None
@@ -87,12 +83,13 @@ def begin(
         )
 
 
-def attempt(gateway: Gateway, step: AuthorizationStep) -> Outcome | Absent:
+def attempt(context: Context, step: AuthorizationStep) -> Outcome | Absent:
     """Send a capture or a void. Holds no transaction.
 
     The provider may replay nothing but an error under a key, so after an indefinite answer the
     payment itself is retrieved: captured and canceled are final states.
     """
+    gateway = context.gateways.of(step.provider)
     if step.kind is CAPTURE:
         answer: Outcome | Absent = gateway.capture(
             step.provider_payment_id, step.amount, idempotency_key=step.idempotency_key

@@ -15,8 +15,9 @@ from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
+from billing.flows.context import Context
 from billing.flows.payments.declines import declined
 from billing.flows.payments.outcomes import apply
 from billing.flows.payments.write_offs import give_up
@@ -26,7 +27,6 @@ from billing.gateway import (
     Absent,
     ChargeRequest,
     Declined,
-    Gateway,
     Outcome,
 )
 from billing.rules import dunning
@@ -44,21 +44,20 @@ from billing.store.payments.provider_calls import ProviderCall
 _NOW: Final = frozenset({AttemptKind.MANUAL, AttemptKind.NEW_METHOD, AttemptKind.ABSENT})
 
 
-def dispatch_due(
-    engine: Engine, *, now: datetime, wall: datetime, limit: int, policy: Policy
-) -> list[UUID]:
+def dispatch_due(context: Context, *, limit: int) -> list[UUID]:
     """Return payments that are due, each at most once in a dispatch window.
 
     Commits before it returns: when the message is lost afterwards, the payment is due again as soon
     as the window is over.
     """
-    with engine.begin() as conn:
+    now, wall = context.clock.now(), context.clock.wall()
+    with context.engine.begin() as conn:
         return dispatch.take(
             conn,
             payment_steps.DISPATCH_DUE,
             now=now,
             wall=wall,
-            again_at=wall + policy.dispatch_window,
+            again_at=wall + context.policy.dispatch_window,
             limit=limit,
         )
 
@@ -87,15 +86,14 @@ def to_send(call: ProviderCall, kind: AttemptKind) -> ChargeSend:
     return ChargeSend(call, kind, request_from_json(call.request))
 
 
-def begin(
-    engine: Engine, payment_id: UUID, *, now: datetime, wall: datetime, policy: Policy
-) -> ChargeSend | None:
+def begin(context: Context, payment_id: UUID) -> ChargeSend | None:
     """Commit the next attempt of a payment, or lease its open one; None when there is no call to
     make.
 
     Safe to run any number of times, anywhere: one caller at a time gets the attempt, for the lease.
     """
-    with engine.begin() as conn:
+    policy, now, wall = context.policy, context.clock.now(), context.clock.wall()
+    with context.engine.begin() as conn:
         row = payment_steps.lock_for_attempt(
             conn, payment_id, now=now, wall=wall, budget_days=policy.budget.window.days
         )
@@ -103,7 +101,7 @@ def begin(
             return None
         if row.open_attempt_kind is not None:
             call = provider_calls.send_again(conn, row.id, CallKind.CHARGE)
-            return _leased(conn, call, row.open_attempt_kind, now, wall, policy)
+            return _leased(conn, call, row.open_attempt_kind, now, wall + policy.lease)
         if row.next_attempt_kind is AttemptKind.GIVE_UP:
             give_up(
                 conn,
@@ -130,20 +128,14 @@ def begin(
             )
             return None
         call = _new_attempt(conn, row, row.payment_method_id, now, policy)
-        return _leased(conn, call, row.next_attempt_kind, now, wall, policy)
+        return _leased(conn, call, row.next_attempt_kind, now, wall + policy.lease)
 
 
 def _leased(
-    conn: Connection,
-    call: ProviderCall,
-    kind: AttemptKind,
-    now: datetime,
-    wall: datetime,
-    policy: Policy,
+    conn: Connection, call: ProviderCall, kind: AttemptKind, now: datetime, until: datetime
 ) -> ChargeSend:
-    lease = wall + policy.lease
     payments.change(
-        conn, call.subject_id, now, attempt_n=call.n, lease_until=lease, dispatch_after=lease
+        conn, call.subject_id, now, attempt_n=call.n, lease_until=until, dispatch_after=until
     )
     return to_send(call, kind)
 
@@ -243,15 +235,14 @@ def _allowed_at(row: PaymentForAttempt, now: datetime, policy: Policy) -> dateti
 # --- the call -----------------------------------------------------------------------------------
 
 
-def attempt(
-    gateway: Gateway, send: ChargeSend, *, now: datetime, policy: Policy
-) -> Outcome | Absent:
+def attempt(context: Context, send: ChargeSend) -> Outcome | Absent:
     """Send an attempt, or look it up (see `ask`). Holds no transaction."""
+    gateway = context.gateways.of(send.provider)
     return ask(
         sends=send.call.sends,
-        age=now - send.call.first_sent_at,
+        age=context.clock.now() - send.call.first_sent_at,
         capabilities=gateway.capabilities,
-        policy=policy,
+        policy=context.policy,
         by_key=lambda: gateway.charge(send.request, first_send=send.call.never_executed),
         by_looking=lambda: gateway.look_up(send.request, since=send.call.first_sent_at),
     )
@@ -260,17 +251,10 @@ def attempt(
 # --- transaction 2 ------------------------------------------------------------------------------
 
 
-def finish(
-    engine: Engine,
-    send: ChargeSend,
-    outcome: Outcome | Absent,
-    *,
-    now: datetime,
-    wall: datetime,
-    policy: Policy,
-) -> None:
+def finish(context: Context, send: ChargeSend, outcome: Outcome | Absent) -> None:
     """Write the outcome of an attempt; a second run for the same attempt changes nothing."""
-    with engine.begin() as conn:
+    policy, now, wall = context.policy, context.clock.now(), context.clock.wall()
+    with context.engine.begin() as conn:
         payment = payments.lock_known_payment(conn, send.payment_id)
         if payment.open_attempt_n != send.call.n:
             return

@@ -143,14 +143,7 @@ def _adopt_answer(context: Context, sending: ChargeSend) -> Handled:
         raise EventWaits(
             Waiting.ATTEMPT_UNANSWERED, f"{n}: {outcome.error_class}: {outcome.message}"
         )
-    collecting.finish(
-        context.engine,
-        sending,
-        outcome,
-        now=context.clock.now(),
-        wall=context.clock.wall(),
-        policy=context.policy,
-    )
+    collecting.finish(context, sending, outcome)
     return Handled(
         EventOutcome.ANSWER_ADOPTED,
         {"attempt": n, "answer": _word(outcome)},
@@ -186,14 +179,7 @@ def _adopt_step(context: Context, ours: Payment, found: ProviderPayment) -> Hand
         return None
     kind: Any = VOID if isinstance(outcome, Absent) else CAPTURE
     step = AuthorizationStep(ours.id, ours.provider, kind, found.id, asked)
-    state = authorization_outcomes.finish(
-        context.engine,
-        step,
-        outcome,
-        now=context.clock.now(),
-        wall=context.clock.wall(),
-        policy=context.policy,
-    )
+    state = authorization_outcomes.finish(context, step, outcome)
     return Handled(EventOutcome.AUTHORIZATION_ENDED, {"state": str(state)})
 
 
