@@ -45,13 +45,10 @@ def _due_payments(runtime: Runtime) -> None:
     for number in range(CUSTOMERS):
         reference = f"bench-{number}"
         customers.create(
-            runtime.engine,
-            runtime.gateways,
+            runtime.context,
             name=reference,
             external_id=reference,
             payment_method="pm_card_visa",
-            now=START,
-            policy=runtime.policy,
         )
         for _ in range(SUBSCRIPTIONS_EACH):
             order = SubscriptionOrder(customer=reference, plan="video-premium", currency="EUR")

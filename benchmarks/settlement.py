@@ -108,10 +108,10 @@ SELECT p.id, 'charge', 1, p.customer_id, p.provider, 'k:' || p.provider_payment_
        CASE WHEN p.state = 'CREATED' THEN p.created_at END
   FROM payments p JOIN attempts a ON a.payment_id = p.id;
 INSERT INTO refunds (id, payment_id, customer_id, amount, recognised, deferred, tax, currency,
-                     state, reason, requested_by, idempotency_key, provider_refund_id,
+                     state, reason, requested_by, provider_refund_id,
                      dispatch_after, created_at, finished_at)
 SELECT gen_random_uuid(), id, customer_id, 500, 500, 0, 0, 'USD', 'succeeded', 'r', 'r',
-       'r:' || provider_payment_id, replace(provider_payment_id, 'pi_', 're_'), '1970-01-01',
+       replace(provider_payment_id, 'pi_', 're_'), '1970-01-01',
        '{day}', '{day}'
   FROM payments WHERE amount_refunded > 0;
 INSERT INTO ledger.accounts (code, currency, owner_id, class)

@@ -123,11 +123,10 @@ class _ThreadWorker:
 
 
 def _services(runtime: Runtime, metrics: ProcessMetrics, counted: ApiMetrics) -> Services:
-    engine, policy, clock = runtime.engine, runtime.policy, runtime.clock
     return Services(
-        engine,
-        PaymentApi(engine, policy, clock, _ThreadWorker(runtime, metrics)),
-        CustomerApi(engine, runtime.gateways, policy, clock),
+        runtime.engine,
+        PaymentApi(runtime.context, _ThreadWorker(runtime, metrics)),
+        CustomerApi(runtime.context),
         counted,
     )
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
     from billing.config import Settings
+    from billing.flows.context import Context
     from workers.runtime.runtime import Runtime
 
 
@@ -77,6 +78,12 @@ class Session:
         """Open a connection for reading."""
         with self.engine.connect() as conn:
             yield conn
+
+    @property
+    def context(self) -> "Context":
+        """What flows work with, once the database's schema was found to be ours."""
+        assert self.engine is not None, "the schema is checked first"
+        return self.runtime.context
 
     def now(self) -> datetime:
         """Return domain time: the test clock in sandbox mode."""

@@ -72,14 +72,12 @@ def note_unanswered(
     call: ProviderCall,
     answer: ActionRequired | Unknown | Deferred,
     now: datetime,
-) -> None:
-    """Record that a send had no definite answer; the call stays open."""
+) -> bool:
+    """Record that a send had no definite answer; the call stays open. False when it had an end."""
     error_class = "action_required" if isinstance(answer, ActionRequired) else answer.error_class
-    provider_calls.still_open(
+    return provider_calls.still_open(
         conn,
-        call.subject_id,
-        call.kind,
-        call.sends,
+        call,
         error_class=error_class,
         error_message=answer.message,
         unknown_since=now if isinstance(answer, Unknown) else None,

@@ -133,6 +133,13 @@ class Gateway(Protocol):
         """Create the provider's customer and return its id. Raises `Unavailable`, `BadInput`."""
         ...
 
+    def look_up_customer(self, metadata: Mapping[str, str], *, since: datetime) -> str | Absent:
+        """Look up a customer whose key the provider may have forgotten, by its metadata.
+
+        Reads the complete list of those made since then. Raises `Unavailable`, `BadInput`.
+        """
+        ...
+
     def attach_payment_method(
         self, provider_customer_id: str, token: str, *, idempotency_key: str
     ) -> PaymentMethodDetails:

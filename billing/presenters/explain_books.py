@@ -12,13 +12,15 @@ from billing.queries.explain.books import (
     LegFacts,
     RevenueFacts,
 )
-from billing.queries.explain.money_back import MoneyBackFacts
+from billing.queries.explain.money_back import MoneyBackFacts, RefundFacts
+from billing.rules.payments import AttemptOutcome
 
 
 def money_back(facts: MoneyBackFacts) -> Iterator[str]:
     """Tell of refunds and disputes."""
     for refund in facts.refunds:
-        detail = f" ({refund.problem})" if refund.problem else ""
+        problem = _problem_of(refund)
+        detail = f" ({problem})" if problem else ""
         yield (
             f"Refund {refund.id} of {refund.amount}, asked for on {at(refund.created_at)} by"
             f" {refund.requested_by} ({refund.reason}), is {refund.state}{detail}."
@@ -29,6 +31,12 @@ def money_back(facts: MoneyBackFacts) -> Iterator[str]:
             f"{kind} {dispute.id} ({dispute.provider_dispute_id}) about {dispute.amount}, opened"
             f" on {at(dispute.opened_at)} ({dispute.reason}), is {dispute.state}."
         )
+
+
+def _problem_of(refund: RefundFacts) -> str | None:
+    if refund.failure_reason is None and refund.last_outcome is AttemptOutcome.ABSENT:
+        return "the provider's lists prove that nothing was refunded: it is sent anew"
+    return refund.failure_reason or refund.last_error
 
 
 def revenue(facts: RevenueFacts) -> Iterator[str]:

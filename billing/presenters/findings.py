@@ -94,6 +94,17 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
         f"payment {row['id']} is {row['state']}, but the {row['kind']} {row['idempotency_key']}"
         f" of it" + (f" came to: {row['outcome']}" if row["outcome"] else " is open")
     ),
+    FindingKind.CALL_CONTRADICTS_REFUND: lambda row: (
+        f"refund {row['subject_id']} is {row['state'] or 'not there'}, but the call"
+        f" {row['idempotency_key']} of it"
+        + (f" came to: {row['outcome']}" if row["outcome"] else " is open")
+        + ", or asked for something else"
+    ),
+    FindingKind.CALL_CONTRADICTS_CUSTOMER: lambda row: (
+        f"customer {row['customer_id']}: the {row['kind']} call {row['idempotency_key']}"
+        + (f" came to: {row['outcome']}" if row["outcome"] else " is open")
+        + ", which isn't what the customer's rows say"
+    ),
     FindingKind.OTHER_CUSTOMER: lambda row: (
         f"{row['what']} {row['id']} is filed under another customer than what it belongs to"
     ),

@@ -149,7 +149,7 @@ def _refunds(conn: Connection, now: datetime) -> Iterator[Figure]:
     counts = {row.state: float(row.n) for row in rows}
     unknown = _scalar(
         conn,
-        "SELECT count(*) FROM refunds WHERE next_attempt_at IS NOT NULL"
+        "SELECT count(*) FROM provider_calls WHERE kind = 'refund' AND finished_at IS NULL"
         " AND unknown_since IS NOT NULL",
     )
     yield Figure(

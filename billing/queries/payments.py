@@ -1,4 +1,4 @@
-"""Payments for people, with their attempts, history, refunds and disputes."""
+"""Payments for people, with their attempts, history and disputes."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,8 +16,6 @@ from billing.store.payments.disputes import page as disputes
 from billing.store.payments.payments import get as payment
 from billing.store.payments.payments import of_invoice as payment_of_invoice
 from billing.store.payments.payments import transitions
-from billing.store.payments.refunds import get as refund
-from billing.store.payments.refunds import page as refunds
 from billing.store.rows import reader
 
 __all__ = [
@@ -28,8 +26,6 @@ __all__ = [
     "payment",
     "payment_of_invoice",
     "payments",
-    "refund",
-    "refunds",
     "transitions",
 ]
 

@@ -27,6 +27,8 @@ class FindingKind(StrEnum):
     REQUEST_DIFFERS = "request_differs"
     CALLS_MISCOUNTED = "calls_miscounted"
     CALL_CONTRADICTS_PAYMENT = "call_contradicts_payment"
+    CALL_CONTRADICTS_REFUND = "call_contradicts_refund"
+    CALL_CONTRADICTS_CUSTOMER = "call_contradicts_customer"
 
     # 3: every penny is in the journal; the ledger's own checks are `LedgerCheck`
     OTHER_CUSTOMER = "other_customer"

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
-from uuid import UUID
 
 from billing.rules.money import Money, allocate
 
@@ -120,12 +119,3 @@ def refundable(captured: Money, given_back: Money, in_dispute: Money) -> Money:
     """
     left = captured - given_back - in_dispute
     return left if left.amount > 0 else Money(0, captured.currency)
-
-
-def refund_key(mode: str, refund_id: UUID, key_n: int = 1) -> str:
-    """Return the idempotency key of a refund.
-
-    `key_n` counts the keys it had: it gets another one only after a proven absence.
-    """
-    key = f"{mode}:refund:{refund_id}"
-    return key if key_n == 1 else f"{key}:k{key_n}"

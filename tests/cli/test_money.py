@@ -28,10 +28,10 @@ def work(world: World) -> None:
         for found in refund_sending.dispatch_due(
             engine, now=now, wall=wall, limit=9, policy=policy
         ):
-            sending = refund_sending.begin(engine, found, now=now, wall=wall, policy=policy)
+            sending = refund_sending.begin(runtime.context, found)
             assert sending is not None
-            answer = refund_sending.attempt(runtime.gateway, sending, now=now, policy=policy)
-            refund_sending.finish(engine, sending, answer, now=now, wall=wall, policy=policy)
+            answer = refund_sending.attempt(runtime.context, sending)
+            refund_sending.finish(runtime.context, sending, answer)
         with engine.connect() as conn:
             query = text("SELECT id FROM payments WHERE state = 'AUTHORIZED'")
             waiting = list(conn.execute(query).scalars())

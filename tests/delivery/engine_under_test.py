@@ -288,13 +288,10 @@ class EngineUnderTest:
         for number in range(count):
             reference = f"customer-{number}"
             customers.create(
-                self.runtime.engine,
-                self.runtime.gateways,
+                self.runtime.context,
                 name=f"Customer {number}",
                 external_id=reference,
                 payment_method=cards[number % len(cards)],
-                now=now,
-                policy=self.runtime.policy,
             )
             plan, currency = plans[number % len(plans)]
             starts = now + timedelta(hours=1) + spread * number // count

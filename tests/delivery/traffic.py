@@ -36,13 +36,10 @@ def let_shoppers_in(engine: EngineUnderTest) -> None:
     runtime = engine.runtime
     for number, card in enumerate(SHOPPERS):
         customers.create(
-            runtime.engine,
-            runtime.gateways,
+            runtime.context,
             name=f"Shopper {number}",
             external_id=f"shopper-{number}",
             payment_method=card,
-            now=runtime.clock.now(),
-            policy=runtime.policy,
         )
 
 

@@ -1,5 +1,6 @@
 """What stories about money after its capture have in common: refunds, disputes, revenue."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -16,9 +17,10 @@ from billing.rules.money import Money
 from billing.rules.refunds import RefundState
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
-from billing.store.payments import disputes, payments, recognition, refunds
+from billing.store.payments import disputes, payments, provider_calls, recognition, refunds
 from billing.store.payments.disputes import Dispute
 from billing.store.payments.payments import Payment
+from billing.store.payments.provider_calls import ProviderCall
 from billing.store.payments.refunds import Refund
 from tests.scenarios.world import Subscriber, World
 from tests.waiting import PATIENCE
@@ -70,7 +72,6 @@ def give_back(world: World, payment_id: UUID, amount: Money | None = None, **mor
             reason="the customer asked",
             actor=Actor(ActorKind.CLI, "operator"),
             now=world.now,
-            policy=world.policy,
             **more,
         )
     found: UUID = row.id
@@ -82,6 +83,17 @@ def refund_row(world: World, refund_id: UUID) -> Refund:
         row = refunds.get(conn, refund_id)
     assert row is not None
     return row
+
+
+def calls_of(world: World, refund_id: UUID) -> Sequence[ProviderCall]:
+    """Return the calls that asked the provider for a refund, in order."""
+    with world.engine.connect() as conn:
+        return provider_calls.of_subject(conn, refund_id)
+
+
+def last_call(world: World, refund_id: UUID) -> ProviderCall:
+    """Return the call that asked the provider for a refund last."""
+    return calls_of(world, refund_id)[-1]
 
 
 def refund_state(world: World, refund_id: UUID) -> str:
@@ -101,9 +113,7 @@ def apply_events_of_refund(world: World, provider_refund_id: str | None) -> Refu
     found = world.gateway.refund_by_id(provider_refund_id)
     assert found is not None
     with world.engine.begin() as conn:
-        return refund_updates.apply(
-            conn, found, provider=world.provider, now=world.now, policy=world.policy
-        )
+        return refund_updates.apply(conn, found, provider=world.provider, now=world.now)
 
 
 def settings(world: World, **wanted: Any) -> None:

@@ -85,14 +85,7 @@ def test_it_is_charged_to_the_card_it_names_and_not_to_the_customers_usual_one(
 ) -> None:
     payment_id = one_off(world, usd(5000), card="pm_card_chargeCustomerFail")
     customer = payment_row(world, payment_id).customer_id
-    customers.set_payment_method(
-        world.engine,
-        world.gateways,
-        str(customer),
-        "pm_card_visa",
-        now=world.now,
-        policy=world.policy,
-    )
+    customers.set_payment_method(world.context(), str(customer), "pm_card_visa")
     world.settle()
 
     assert payment_row(world, payment_id).state == "FAILED"

@@ -40,10 +40,10 @@ def test_a_refund_of_before_is_sent_again_as_it_was_sent(world: World) -> None:
     payment = world.payment(paid(world))
     asked = give_back(world, payment.id, usd(700))
     forgotten(world, "refunds", asked)
-    dying = sending.begin(world.engine, asked, now=world.now, wall=world.wall, policy=world.policy)
-    assert dying is not None
+    dying = sending.begin(world.context(), asked)
+    assert isinstance(dying, sending.RefundSend)
     assert "engine" not in dying.request.metadata
-    sending.attempt(world.gateway, dying, now=world.now, policy=world.policy)
+    sending.attempt(world.context(), dying)
 
     world.wait(world.policy.lease)
     world.settle()

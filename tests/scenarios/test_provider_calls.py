@@ -14,6 +14,7 @@ from billing.presenters.findings import in_words
 from billing.rules.payments import AttemptOutcome, CallKind
 from billing.store.payments import provider_calls
 from billing.store.payments.provider_calls import ProviderCall
+from tests.scenarios.money import give_back, paid, usd
 from tests.scenarios.test_authorize import authorised, begun, capture, finish, void
 from tests.scenarios.world import World
 
@@ -187,3 +188,42 @@ def test_the_proof_finds_a_call_that_is_open_although_its_payment_is_decided(wor
         f"{payment_id} has 1 void call(s) numbered up to 2, 1 open",
         f"payment {payment_id} is CAPTURED, but the void k of it is open",
     ]
+
+
+@pytest.mark.parametrize(
+    ("tampering", "finding"),
+    [
+        (
+            ANOTHER.format(kind="kind", n=2, key="'k'"),
+            "is succeeded, but the call k of it is open, or asked for something else",
+        ),
+        (
+            "INSERT INTO provider_calls (kind, subject_id, customer_id, provider, n,"
+            " idempotency_key, request, first_sent_at, finished_at, outcome) SELECT kind,"
+            " subject_id, customer_id, provider, 2, 'k', request, first_sent_at, finished_at,"
+            " 'rejected' FROM provider_calls WHERE kind = 'capture'",
+            "is succeeded, but the call k of it came to: rejected, or asked for something else",
+        ),
+        (
+            "INSERT INTO provider_calls (kind, subject_id, customer_id, provider, n,"
+            " idempotency_key, request, first_sent_at, finished_at, outcome) SELECT kind,"
+            " subject_id, customer_id, provider, 2, 'k', request || '{\"amount\": 1}',"
+            " first_sent_at, finished_at, outcome FROM provider_calls WHERE kind = 'capture'",
+            "is succeeded, but the call k of it came to: succeeded, or asked for something else",
+        ),
+    ],
+    ids=["open although decided", "refused although paid", "another amount"],
+)
+def test_the_proof_finds_a_call_that_does_not_fit_its_refund(
+    world: World, tampering: str, finding: str
+) -> None:
+    refund_id = give_back(world, world.payment(paid(world)).id, usd(700))
+    world.settle()
+    assert all(result.holds for result in prove(world.engine, world.now))
+    with world.engine.begin() as conn:
+        conn.exec_driver_sql(tampering.replace("'capture'", "'refund'"))
+
+    (promise,) = [result for result in prove(world.engine, world.now) if not result.holds]
+
+    assert promise.promise == 2
+    assert f"refund {refund_id} {finding}" in [in_words(each) for each in promise.findings]

@@ -16,12 +16,15 @@ from billing.gateway import Absent, Deferred, RefundAccepted, RefundStatus, Reje
 from billing.ids import new_id
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
+from billing.rules.payments import AttemptOutcome
 from tests.scenarios.money import (
     apply_events_of_refund,
     at_provider,
     balances,
+    calls_of,
     fail_at_provider,
     give_back,
+    last_call,
     one_off,
     paid,
     payment_row,
@@ -130,7 +133,6 @@ def test_a_card_number_is_not_a_reason(world: World) -> None:
             reason="4242 4242 4242 4242",
             actor=Actor(ActorKind.CLI, "operator"),
             now=world.now,
-            policy=world.policy,
         )
 
 
@@ -302,7 +304,7 @@ def test_what_is_heard_of_a_refund_may_come_in_any_order_and_number(world: World
 
     for found in (late, early, early, late):
         with world.engine.begin() as conn:
-            refund_updates.apply(conn, found, provider="stripe", now=world.now, policy=world.policy)
+            refund_updates.apply(conn, found, provider="stripe", now=world.now)
 
     assert refund_state(world, asked) == "failed"
     assert world.entries("refund_returned") == 1
@@ -377,32 +379,22 @@ def test_a_refund_whose_answer_was_lost_is_not_made_twice(world: World, kind: st
 
 
 def begun(world: World, refund_id: UUID) -> RefundSend:
-    sending = refund_sending.begin(
-        world.engine, refund_id, now=world.now, wall=world.wall, policy=world.policy
-    )
-    assert sending is not None
+    sending = refund_sending.begin(world.context(), refund_id)
+    assert isinstance(sending, RefundSend)
     return sending
 
 
 def finish(world: World, sending: RefundSend, answer: refund_sending.RefundAnswer) -> str:
-    state = refund_sending.finish(
-        world.engine, sending, answer, now=world.now, wall=world.wall, policy=world.policy
-    )
-    return str(state)
+    return str(refund_sending.finish(world.context(), sending, answer))
 
 
 def test_a_worker_that_dies_after_the_answer_leaves_the_refund_to_the_next(world: World) -> None:
     payment = world.payment(paid(world))
     asked = give_back(world, payment.id, usd(700))
     dying = begun(world, asked)
-    refund_sending.attempt(world.gateway, dying, now=world.now, policy=world.policy)
+    refund_sending.attempt(world.context(), dying)
 
-    assert (
-        refund_sending.begin(
-            world.engine, asked, now=world.now, wall=world.wall, policy=world.policy
-        )
-        is None
-    ), "it is leased"
+    assert refund_sending.begin(world.context(), asked) is None, "it is leased"
     world.wait(world.policy.lease)
     world.settle()
 
@@ -415,7 +407,7 @@ def test_after_the_key_may_be_forgotten_the_lists_are_asked(world: World) -> Non
     payment = world.payment(paid(world))
     asked = give_back(world, payment.id, usd(700))
     dying = begun(world, asked)
-    refund_sending.attempt(world.gateway, dying, now=world.now, policy=world.policy)
+    refund_sending.attempt(world.context(), dying)
 
     world.jump_to("2026-01-03")  # the provider has forgotten the key: a resend would pay twice
     world.wait(world.policy.lease)
@@ -432,15 +424,15 @@ def test_only_a_proven_absence_gives_a_refund_another_key(world: World) -> None:
     first = begun(world, asked)
 
     world.jump_to("2026-01-03")
-    answer = refund_sending.attempt(world.gateway, first, now=world.now, policy=world.policy)
+    answer = refund_sending.attempt(world.context(), first)
     assert answer == Absent()
     assert finish(world, first, answer) == "requested"
     second = begun(world, asked)
 
-    assert first.request.idempotency_key == f"sandbox:refund:{asked}"
-    assert second.request.idempotency_key == f"sandbox:refund:{asked}:k2"
-    assert second.first_send
-    assert second.first_sent_at == world.now
+    assert first.request.idempotency_key == f"sandbox:refund:{asked}:c1"
+    assert second.request.idempotency_key == f"sandbox:refund:{asked}:c2"
+    assert second.call.never_executed
+    assert second.call.first_sent_at == world.now
     world.wait(world.policy.lease)
     world.settle()
     assert refund_state(world, asked) == "succeeded"
@@ -458,10 +450,10 @@ def test_an_unknown_outcome_keeps_the_key_and_waits_longer_each_time(world: Worl
         finish(world, sending, Unknown("timeout", "no answer"))
         row = refund_row(world, asked)
         pauses.append(row.dispatch_after - world.wall)
-        assert row.unknown_since is not None
+        assert last_call(world, asked).unknown_since is not None
         world.wait(timedelta(hours=1))
 
-    assert keys == {f"sandbox:refund:{asked}"}
+    assert keys == {f"sandbox:refund:{asked}:c1"}
     assert pauses == sorted(pauses)
     assert pauses[0] < pauses[-1]
     world.settle()
@@ -476,9 +468,9 @@ def test_a_deferred_send_is_still_the_first(world: World) -> None:
     assert refund_row(world, asked).dispatch_after == world.wall + timedelta(minutes=9)
     world.wait(timedelta(minutes=9))
 
-    assert begun(world, asked).first_send
+    assert begun(world, asked).call.never_executed
     world.wait(world.policy.lease)
-    assert not begun(world, asked).first_send, "nobody knows what became of the one before"
+    assert not begun(world, asked).call.never_executed, "nobody knows what became of the one before"
 
 
 def test_a_refusal_is_a_failed_refund_with_its_reason(world: World) -> None:
@@ -500,7 +492,7 @@ def test_a_refund_that_was_made_although_it_was_refused_is_booked_and_reported(
     payment = world.payment(paid(world))
     asked = give_back(world, payment.id, usd(700))
     sending = begun(world, asked)
-    made = refund_sending.attempt(world.gateway, sending, now=world.now, policy=world.policy)
+    made = refund_sending.attempt(world.context(), sending)
     assert isinstance(made, RefundAccepted)
     finish(world, sending, Rejected("invalid_request", "an answer that was wrong"))
 
@@ -520,16 +512,109 @@ def test_an_answer_about_another_amount_is_a_break_and_books_nothing(world: Worl
 
     finish(world, begun(world, asked), RefundAccepted("re_other", RefundStatus.SUCCEEDED, usd(701)))
 
-    assert refund_state(world, asked) == "requested"
+    row = refund_row(world, asked)
+    assert (row.state, row.provider_refund_id) == ("requested", "re_other")
+    assert last_call(world, asked).outcome is AttemptOutcome.SUCCEEDED
     assert [row.kind for row in world.breaks()] == ["refund_mismatch"]
+    world.assert_promises_hold()
+
+
+def test_what_is_told_later_of_another_amount_makes_no_second_break_and_sends_nothing(
+    world: World,
+) -> None:
+    payment = world.payment(paid(world))
+    asked = give_back(world, payment.id, usd(700))
+    made = world.psp.post("refunds", payment_intent=str(payment.provider_payment_id), amount="701")
+    answer = RefundAccepted(made["id"], RefundStatus.SUCCEEDED, usd(701))
+    finish(world, begun(world, asked), answer)
+
+    apply_events_of_refund(world, made["id"])
+    world.run_until("2026-01-04")
+
+    assert [row.kind for row in world.breaks()] == ["refund_mismatch"]
+    assert refund_state(world, asked) == "requested"
+    assert payment_row(world, payment.id).amount_refunded == 700
+    assert [row["amount"] for row in at_provider(world, payment.id)] == [701]
     world.assert_books_balance()
+
+
+def test_an_answer_that_names_a_refund_known_here_under_another_id_leaves_the_call_open(
+    world: World,
+) -> None:
+    payment = world.payment(paid(world))
+    made = world.psp.post("refunds", payment_intent=str(payment.provider_payment_id), amount="600")
+    apply_events_of_refund(world, made["id"])
+    asked = give_back(world, payment.id, usd(700))
+    first = begun(world, asked)
+
+    finish(world, first, RefundAccepted(made["id"], RefundStatus.SUCCEEDED, usd(600)))
+
+    assert refund_row(world, asked).provider_refund_id is None
+    world.jump_to("2026-01-03")
+    world.wait(world.policy.lease)
+    assert begun(world, asked).request == first.request, "the same call is sent again"
+
+
+@pytest.mark.parametrize("late", [Rejected("invalid_request", "no"), Absent()])
+def test_an_answer_to_a_call_that_has_ended_does_not_end_the_next_one(
+    world: World, late: Rejected | Absent
+) -> None:
+    payment = world.payment(paid(world))
+    asked = give_back(world, payment.id, usd(700))
+    slow = begun(world, asked)
+    finish(world, slow, Absent())
+    second = begun(world, asked)
+
+    assert finish(world, slow, late) == "requested"
+    finish(world, slow, Unknown("timeout", "late"))
+
+    assert last_call(world, asked) == second.call
+    world.wait(world.policy.lease)
+    world.settle()
+    assert refund_state(world, asked) == "succeeded"
+    assert [call.outcome for call in calls_of(world, asked)] == ["absent", "succeeded"]
+    world.assert_everything_adds_up()
+
+
+def test_an_event_that_is_first_ends_the_call(world: World) -> None:
+    payment = world.payment(paid(world))
+    asked = give_back(world, payment.id, usd(700))
+    dying = begun(world, asked)
+    made = refund_sending.attempt(world.context(), dying)
+    assert isinstance(made, RefundAccepted)
+
+    apply_events_of_refund(world, made.provider_refund_id)
+
+    assert last_call(world, asked).outcome is AttemptOutcome.SUCCEEDED
+    assert finish(world, dying, made) == "succeeded"
+    world.assert_everything_adds_up()
+
+
+def test_a_pending_refund_that_the_provider_does_not_tell_of_is_asked_about_again(
+    world: World,
+) -> None:
+    settings(world, refunds="pending", refund_delay_seconds=3 * 86_400)
+    asked = give_back(world, world.payment(paid(world)).id, usd(700))
+    world.settle()
+    call = last_call(world, asked)
+    world.jump_to("2026-01-02 01:00")
+    question = refund_sending.begin(world.context(), asked)
+    assert isinstance(question, refund_sending.RefundQuestion)
+
+    assert refund_sending.finish(world.context(), question, Unknown("missing", "no")) == "pending"
+
+    assert not world.ring_refunds()
+    world.wait(world.policy.unknown_backoff_max)
+    assert world.ring_refunds() == [asked]
+    assert last_call(world, asked) == call, "it is not sent again"
+    assert (call.outcome, call.sends) == ("succeeded", 1)
 
 
 def test_writing_the_same_answer_twice_changes_nothing(world: World) -> None:
     payment = world.payment(paid(world))
     asked = give_back(world, payment.id)
     sending = begun(world, asked)
-    answer = refund_sending.attempt(world.gateway, sending, now=world.now, policy=world.policy)
+    answer = refund_sending.attempt(world.context(), sending)
 
     assert finish(world, sending, answer) == "succeeded"
     assert finish(world, sending, answer) == "succeeded"

@@ -342,7 +342,7 @@ def test_a_refund_of_another_amount_is_one_break_whoever_sees_it_first(
 
     def hear() -> None:
         with world.engine.begin() as conn:
-            refund_updates.apply(conn, other, provider="stripe", now=world.now, policy=world.policy)
+            refund_updates.apply(conn, other, provider="stripe", now=world.now)
 
     if heard_first:
         hear()

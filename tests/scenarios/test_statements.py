@@ -12,6 +12,7 @@ from sqlalchemy import event
 from billing.flows.refunds import sending as refund_sending
 from billing.flows.webhooks import handling, inbox
 from billing.gateway import EventKind, ProviderEvent
+from billing.store.identity import engine_id
 from tests.scenarios.money import apply_events_of_refund, give_back, paid, refund_row, usd
 from tests.scenarios.world import World
 
@@ -41,6 +42,8 @@ def within(sent: list[str], most: int) -> bool:
 
 def test_a_renewal(world: World) -> None:
     customer = world.subscribed("video-premium")
+    with world.engine.connect() as conn:
+        engine_id(conn)  # a process reads it once
 
     with statements(world) as opened:
         assert world.open().opened == 1
@@ -62,6 +65,7 @@ def test_a_renewal(world: World) -> None:
 
 def test_a_refund(world: World) -> None:
     payment = world.payment(paid(world))
+    context = world.context()
 
     with statements(world) as asked_first:
         give_back(world, payment.id, usd(100))
@@ -71,15 +75,11 @@ def test_a_refund(world: World) -> None:
     with statements(world) as dispatched:
         assert world.ring_refunds() == [refund_id]
     with statements(world) as begun:
-        sending = refund_sending.begin(
-            world.engine, refund_id, now=world.now, wall=world.wall, policy=world.policy
-        )
+        sending = refund_sending.begin(context, refund_id)
     assert sending is not None
-    answer = refund_sending.attempt(world.gateway, sending, now=world.now, policy=world.policy)
+    answer = refund_sending.attempt(context, sending)
     with statements(world) as finished:
-        refund_sending.finish(
-            world.engine, sending, answer, now=world.now, wall=world.wall, policy=world.policy
-        )
+        refund_sending.finish(context, sending, answer)
 
     assert refund_row(world, refund_id).state == "succeeded"
     assert within(asked_first, 13)  # its accounts are opened

@@ -256,14 +256,7 @@ class World:
 
     def customer(self, card: str | None = "pm_card_visa") -> tuple[UUID, str]:
         """Make a customer, and return their ids here and at the provider."""
-        customer_id = customers.create(
-            self.engine,
-            self.gateways,
-            name="Ada",
-            payment_method=card,
-            now=self.now,
-            policy=self.policy,
-        )
+        customer_id = customers.create(self.context(), name="Ada", payment_method=card)
         with self.engine.connect() as conn:
             row = stored_customers.find(conn, str(customer_id))
         assert row is not None
@@ -301,14 +294,7 @@ class World:
 
     def new_card(self, subscriber: Subscriber, card: str = "pm_card_visa") -> int:
         """Change a customer's card and return how many payments are tried again."""
-        _, retried = customers.set_payment_method(
-            self.engine,
-            self.gateways,
-            subscriber.customer,
-            card,
-            now=self.now,
-            policy=self.policy,
-        )
+        _, retried = customers.set_payment_method(self.context(), subscriber.customer, card)
         return retried
 
     # --- letting time pass ----------------------------------------------------------------------

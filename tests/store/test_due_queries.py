@@ -89,14 +89,19 @@ SELECT payment_id, 'charge', 1, payment_id, 'stripe', payment_id, '{}', '2026-02
        outcome
   FROM attempts;
 INSERT INTO refunds (id, payment_id, amount, currency, state, recognised, deferred, tax, reason,
-                     requested_by, idempotency_key, next_attempt_at, dispatch_after, created_at,
+                     requested_by, next_attempt_at, dispatch_after, created_at,
                      finished_at, provider_refund_id, settled_at)
 SELECT id, id, 1, 'USD', CASE WHEN open THEN 'requested' ELSE 'succeeded' END, 0, 1, 0, 'R', 'A',
-       'r' || g, CASE WHEN open THEN timestamptz '2026-02-28' END, '1970-01-01', now(),
+       CASE WHEN open THEN timestamptz '2026-02-28' END, '1970-01-01', now(),
        CASE WHEN NOT open THEN now() END, 're_' || g,
        CASE WHEN NOT open AND g % 1000 <> 10 THEN now() END
   FROM ids, LATERAL (SELECT g % 400 = 0 AS open) o
  WHERE g % 10 = 0;
+INSERT INTO provider_calls (kind, subject_id, customer_id, provider, n, idempotency_key, request,
+                            first_sent_at, finished_at, outcome)
+SELECT 'refund', id, id, 'stripe', 1, 'r' || g, '{}', '2026-02-01',
+       CASE WHEN g % 400 <> 0 THEN now() END, CASE WHEN g % 400 <> 0 THEN 'succeeded' END
+  FROM ids WHERE g % 10 = 0;
 INSERT INTO reconciliation_runs (id, provider, source, reference, window_from, window_to, state,
                                  started_at)
 SELECT id, 'stripe', 'provider', 'r' || g, timestamptz '2026-01-01' + g * interval '1 s',
@@ -252,13 +257,13 @@ QUERIES: dict[str, tuple[Executable, Mapping[str, Any], str | None]] = {
         "refunds_due",
     ),
     "a refund to send": (
-        refunds._FOR_SEND,
-        {"id": AN_ID, "now": NOW, "wall": NOW},
+        refunds._LEASE,
+        {"id": AN_ID, "now": NOW, "wall": NOW, "until": NOW},
         "refunds_pkey",
     ),
     "how much of a payment went back": (
-        refunds._SUCCEEDED,
-        {"payment": AN_ID},
+        refunds._SUCCEED,
+        {"id": AN_ID, "provider_refund_id": "re_1", "now": NOW},
         "refunds_payment",
     ),
     "invoices of which something may be earned": (

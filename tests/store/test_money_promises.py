@@ -26,11 +26,11 @@ HELD = "'018f0000-0000-7000-8000-0000000000d7'"
 MONEY_SCENE = f"""
 UPDATE payments SET amount_refunded = 40 WHERE id = {CAPTURED};
 INSERT INTO refunds (id, payment_id, amount, currency, state, recognised, deferred, tax, reason,
-                     requested_by, idempotency_key, provider_refund_id, next_attempt_at,
+                     requested_by, provider_refund_id, next_attempt_at,
                      dispatch_after, created_at, finished_at)
-VALUES ({PENDING}, {CAPTURED}, 30, 'USD', 'pending', 10, 20, 0, 'late', 'cli', 'k:1', 're_1',
+VALUES ({PENDING}, {CAPTURED}, 30, 'USD', 'pending', 10, 20, 0, 'late', 'cli', 're_1',
         '2026-03-01', '1970-01-01', '2026-02-01', NULL),
-       ({SUCCEEDED}, {CAPTURED}, 10, 'USD', 'succeeded', 10, 0, 0, 'late', 'cli', 'k:2', 're_2',
+       ({SUCCEEDED}, {CAPTURED}, 10, 'USD', 'succeeded', 10, 0, 0, 'late', 'cli', 're_2',
         NULL, '1970-01-01', '2026-02-01', '2026-02-01');
 INSERT INTO disputes (id, provider_dispute_id, payment_id, provider_charge_id, amount, currency,
                       reason, stage, state, opened_at, updated_at)
@@ -70,7 +70,6 @@ def refund(payment: str = CAPTURED, **columns: str) -> str:
         "tax": "0",
         "reason": "'late'",
         "requested_by": "'cli'",
-        "idempotency_key": "'k:9'",
         "next_attempt_at": "'2026-03-01'",
         "dispatch_after": "'1970-01-01'",
         "created_at": "'2026-03-01'",
@@ -130,10 +129,6 @@ ATTACKS = {
         "what it gives back can't change",
         f"UPDATE refunds SET recognised = 11, deferred = 19 WHERE id = {PENDING}",
     ),
-    "a refund's key changed": (
-        "what it gives back can't change",
-        f"UPDATE refunds SET idempotency_key = 'k:8' WHERE id = {PENDING}",
-    ),
     "a refund moved to another payment": (
         "what it gives back can't change",
         f"UPDATE refunds SET payment_id = {CREATED} WHERE id = {PENDING}",
@@ -149,11 +144,6 @@ ATTACKS = {
     "a transition in another month": (
         "append-only|permission",
         "UPDATE payment_transitions SET month = '2020-01-01'",
-    ),
-    "a second refund under one key": (
-        "idempotency_key",
-        counted(100),
-        refund(idempotency_key="'k:1'"),
     ),
     "two refunds with one id at the provider": (
         "provider_refund_id",

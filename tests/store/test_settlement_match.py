@@ -323,11 +323,10 @@ def put_refund(conn: Any, n: int, ours: MoneyOut) -> None:
     conn.execute(
         text(
             "INSERT INTO refunds (provider, id, payment_id, customer_id, amount, recognised,"
-            " deferred, tax, currency, state, reason, requested_by, idempotency_key,"
-            " provider_refund_id,"
-            " dispatch_after, created_at, finished_at, next_attempt_at)"
+            " deferred, tax, currency, state, reason, requested_by,"
+            " provider_refund_id, dispatch_after, created_at, finished_at, next_attempt_at)"
             " VALUES ('stripe', :id, :id, :customer, :amount, :amount, 0, 0, 'USD', :state, 'r',"
-            " 'r', :key, :key, now(), now(), :finished, :next)"
+            " 'r', :key, now(), now(), :finished, :next)"
         ),
         {
             "id": new_id(),

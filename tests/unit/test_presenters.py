@@ -8,10 +8,11 @@ import pytest
 
 from billing.flows.subscriptions.catalog import CatalogChange, ChangeKind, TermDifference
 from billing.presenters import catalog, timeline
-from billing.presenters.explain_books import cycle
+from billing.presenters.explain_books import cycle, money_back
 from billing.presenters.explain_collection import next_step
 from billing.queries.explain.books import CycleFacts, HoldFacts, HoldKind
 from billing.queries.explain.collection import NextFacts, NextKind
+from billing.queries.explain.money_back import MoneyBackFacts, RefundFacts
 from billing.queries.explain.renewal import ParkedFacts
 from billing.queries.settlement import BreakLink
 from billing.queries.timeline import (
@@ -31,7 +32,8 @@ from billing.queries.timeline import (
 )
 from billing.rules.money import Money
 from billing.rules.payment_methods import PaymentMethodKind
-from billing.rules.payments import AttemptKind
+from billing.rules.payments import AttemptKind, AttemptOutcome
+from billing.rules.refunds import RefundState
 
 ID = UUID("01890000-0000-7000-8000-000000000001")
 AT = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
@@ -203,3 +205,29 @@ def test_a_change_of_the_catalog_is_told(change: CatalogChange, words: str) -> N
 
 def test_every_kind_of_change_is_in_the_table() -> None:
     assert {change.kind for change, _ in CHANGES} == set(ChangeKind)
+
+
+@pytest.mark.parametrize(
+    ("failure", "error", "outcome", "told"),
+    [
+        (None, None, None, "requested."),
+        (None, "timeout: no answer", None, "requested (timeout: no answer)."),
+        (
+            None,
+            None,
+            AttemptOutcome.ABSENT,
+            "requested (the provider's lists prove that nothing was refunded: it is sent anew).",
+        ),
+        ("charge_disputed: no", None, AttemptOutcome.REJECTED, "failed (charge_disputed: no)."),
+    ],
+    ids=["sent", "unknown", "proven absent", "refused"],
+)
+def test_a_refund_is_told_with_what_its_last_call_came_to(
+    failure: str | None, error: str | None, outcome: AttemptOutcome | None, told: str
+) -> None:
+    state = RefundState.FAILED if failure else RefundState.REQUESTED
+    refund = RefundFacts(ID, USD, AT, "cli:ada", "late", state, failure, error, outcome)
+
+    (sentence,) = money_back(MoneyBackFacts((refund,), ()))
+
+    assert sentence.endswith(f"by cli:ada (late), is {told}")

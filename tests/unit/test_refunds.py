@@ -1,7 +1,5 @@
 """How much may go back, of what, and which state follows which."""
 
-import uuid
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +10,6 @@ from billing.rules.refunds import (
     RefundState,
     RefundStatus,
     next_state,
-    refund_key,
     refundable,
     split,
 )
@@ -125,10 +122,3 @@ def test_states_go_forward_only(now: RefundState, status: RefundStatus) -> None:
     reached = next_state(now, status)
 
     assert (None if reached is None else str(reached)) == LEADS_TO[now].get(status)
-
-
-def test_the_key_is_derived_from_the_refund_and_changes_only_with_its_number() -> None:
-    refund = uuid.UUID("018f0000-0000-7000-8000-0000000000b1")
-
-    assert refund_key("live", refund) == f"live:refund:{refund}"
-    assert refund_key("live", refund, 2) == f"live:refund:{refund}:k2"

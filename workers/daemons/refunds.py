@@ -13,6 +13,7 @@ from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy.exc import OperationalError
 
 from billing.flows.refunds import sending as flow
+from billing.gateway import Unknown
 from workers.daemons.finishing import retry_on_db_error
 from workers.runtime.broker import CHARGES, REFUND_ACTOR
 from workers.runtime.metrics import ProcessMetrics
@@ -23,17 +24,14 @@ logger = logging.getLogger(__name__)
 
 def refund(runtime: Runtime, metrics: ProcessMetrics, refund_id: UUID) -> None:
     """Send or look up a refund, if that is due, and write the outcome."""
-    engine, clock, policy = runtime.engine, runtime.clock, runtime.policy
-    now = clock.now()
-    sending = flow.begin(engine, refund_id, now=now, wall=clock.wall(), policy=policy)
+    context = runtime.context
+    sending = flow.begin(context, refund_id)
     if sending is None:
         return
-    answer = flow.attempt(runtime.gateways.of(sending.provider), sending, now=now, policy=policy)
-    retry_on_db_error(
-        lambda: flow.finish(
-            engine, sending, answer, now=clock.now(), wall=clock.wall(), policy=policy
-        )
-    )
+    answer = flow.attempt(context, sending)
+    if isinstance(answer, Unknown):
+        logger.warning("refund %s: %s: %s", refund_id, answer.error_class, answer.message)
+    retry_on_db_error(lambda: flow.finish(context, sending, answer))
     metrics.refund_answered(answer)
 
 

@@ -298,7 +298,6 @@ class MoneyStory:
                 reason="the customer asked",
                 actor=ACTOR,
                 now=now,
-                policy=self._runtime.policy,
                 refund_id=uuid5(NAMESPACE_URL, f"demo:{_name(payment)}:refund"),
             )
         self.done.refunds_asked.add(asked.id)

@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -11,6 +11,7 @@ import redis
 from sqlalchemy import text
 
 from billing.errors import BillingError
+from billing.flows.context import StoppedClock
 from billing.flows.customers import customers
 from billing.flows.subscriptions.subscribing import SubscriptionOrder, subscribe
 from billing.rules.actor import Actor, ActorKind
@@ -110,6 +111,7 @@ def populate(
 ) -> None:
     """Create customers with cards and subscriptions: the cast, then others by lot."""
     parts = list(CAST.values())
+    at_start = replace(runtime.context, clock=StoppedClock(start, runtime.clock.wall()))
     for number in range(1, count + 1):
         part = parts[number - 1] if number <= len(parts) else None
         if part is not None:
@@ -117,13 +119,10 @@ def populate(
         else:
             card, order = _card_by_lot(rng), _order_by_lot(catalog, number, start, rng)
         customers.create(
-            runtime.engine,
-            runtime.gateways,
+            at_start,
             name=f"Customer {number}",
             external_id=order.customer,
             payment_method=card,
-            now=start,
-            policy=runtime.policy,
         )
         subscribe(runtime.engine, order, now=start, actor=Actor(ActorKind.DEMO))
 
@@ -216,16 +215,10 @@ def change_some_cards(runtime: Runtime, now: datetime, rng: random.Random) -> No
     """Let two of three customers who were asked for a new card bring one after some days."""
     with runtime.engine.connect() as conn:
         asked = conn.execute(_CARD_TO_CHANGE, {"before": now - timedelta(days=4)}).all()
+    today = replace(runtime.context, clock=StoppedClock(now, runtime.clock.wall()))
     for row in asked:
         if rng.random() < 2 / 3:
             try:
-                customers.set_payment_method(
-                    runtime.engine,
-                    runtime.gateways,
-                    str(row.customer_id),
-                    "pm_card_visa",
-                    now=now,
-                    policy=runtime.policy,
-                )
+                customers.set_payment_method(today, str(row.customer_id), "pm_card_visa")
             except BillingError:
                 continue  # the provider had a fault; they try again another day

@@ -26,8 +26,7 @@ from billing.api.routes.common import (
 from billing.flows.service import views
 from billing.flows.service.lookup import existing_payment
 from billing.flows.service.orders import ChargeOrder
-from billing.queries import lists
-from billing.queries import payments as queries
+from billing.queries import lists, refunds
 from billing.rules.payments import State
 
 router = APIRouter(prefix="/v1", tags=["payments"], dependencies=[Depends(BEARER)])
@@ -151,7 +150,7 @@ def list_refunds(
 def show_refund(refund_id: PaymentId, _: Reader, services: UsesServices) -> JSONResponse:
     """Tell where a refund stands."""
     with services.engine.connect() as conn:
-        row = queries.refund(conn, refund_id)
+        row = refunds.refund(conn, refund_id)
     if row is None:
         missing("refund", refund_id)
     return JSONResponse(views.refund(row))

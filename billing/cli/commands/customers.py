@@ -38,14 +38,11 @@ def create(
     from billing.flows.customers import customers as flow
 
     customer_id = flow.create(
-        session.engine,
-        session.runtime.gateways,
+        session.context,
         name=name,
         email=email,
         external_id=external_id,
         payment_method=payment_method,
-        now=session.now(),
-        policy=session.runtime.policy,
         provider=provider,
     )
     _show(session, customer_id, output)
@@ -90,14 +87,7 @@ def set_payment_method(session: Session, customer: str, token: str, output: Outp
 
     with session.connect() as conn:
         customer_id = find(conn, "customer", customer)
-    _, tried_again = flow.set_payment_method(
-        session.engine,
-        session.runtime.gateways,
-        str(customer_id),
-        token,
-        now=session.now(),
-        policy=session.runtime.policy,
-    )
+    _, tried_again = flow.set_payment_method(session.context, str(customer_id), token)
     if tried_again:
         talk(f"{tried_again} waiting payment(s) are tried again at once")
     _show(session, customer_id, output)

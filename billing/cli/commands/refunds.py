@@ -75,7 +75,6 @@ def create(
             reason=reason,
             actor=person(),
             now=now,
-            policy=session.runtime.policy,
         )
         detail["refund"] = str(row.id)
     output.message({**record, "refund_id": row.id}, f"refund {row.id} of {money} is requested")
@@ -108,7 +107,7 @@ def list_(
     output: Output,
 ) -> None:
     """List refunds in order of creation."""
-    from billing.queries import payments as queries
+    from billing.queries import refunds as queries
 
     with session.connect() as conn:
         rows = queries.refunds(
@@ -127,7 +126,7 @@ def list_(
 @click.pass_obj
 def show(session: Session, refund: str, output: Output) -> None:
     """Show a refund, by our id or the provider's, with what it gives back of what was earned."""
-    from billing.queries import payments as queries
+    from billing.queries import refunds as queries
 
     with session.connect() as conn:
         row = queries.refund(conn, find(conn, "refund", refund))

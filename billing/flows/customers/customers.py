@@ -1,47 +1,44 @@
 """Customers and their payment methods, at the provider and in our rows.
 
-Our row is committed first, and its id is the idempotency key at the provider. A command that died
-half-way is therefore finished by running it again.
+Our row and the call's are committed first (see `at_provider`). A command that died half-way is
+finished by running it again.
 """
 
 from collections.abc import Mapping
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
+from billing.flows.context import Context
+from billing.flows.customers import at_provider
 from billing.flows.payments.write_offs import reopen
-from billing.flows.policy import Policy
 from billing.gateway import PaymentMethodDetails
-from billing.gateway.gateways import Gateways
 from billing.ids import new_id
 from billing.pan import refuse_card_number
 from billing.rules.actor import CUSTOMER
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.payments import AttemptKind, Cause, State
 from billing.store.dispatch import NOT_HELD
-from billing.store.identity import engine_id
 from billing.store.payments import payments
 from billing.store.subscriptions import customers
+from billing.store.subscriptions.customers import Customer
 
 
 def create(
-    engine: Engine,
-    gateways: Gateways,
+    context: Context,
     *,
     name: str,
     email: str | None = None,
     external_id: str | None = None,
     payment_method: str | None = None,
-    now: datetime,
-    policy: Policy,
     customer_id: UUID | None = None,
     provider: str | None = None,
 ) -> UUID:
     """Create a customer here and at a provider, with a payment method if one is given.
 
-    `provider` is the account that collects from them; None is the default one.
+    `provider` is the account that collects from them; None is the context's.
 
     Where the caller gives the `customer_id`, a second call goes on where the first one stopped.
     Raises `BadInput` (a card number, a refused payment method), `Conflict` (external id taken),
@@ -52,23 +49,23 @@ def create(
     )
     if not name.strip():
         raise BadInput("a customer needs a name", where="name")
-    provider = provider or gateways.default_account
-    gateway = gateways.of(provider)
+    provider = provider or context.account
+    context.gateways.of(provider)  # an account that isn't configured gets no customers
     wanted = {"name": name, "email": email, "external_id": external_id, "provider": provider}
-    customer_id, maker = _claim(engine, customer_id or new_id(), wanted, now)
-    provider_id = gateway.create_customer(
-        name=name,
-        email=email,
-        metadata={} if maker is None else {"customer": str(customer_id), "engine": str(maker)},
-        idempotency_key=f"{policy.mode}:customer:{customer_id}",
-    )
-    with engine.begin() as conn:
-        customers.set_provider_customer(conn, customer_id, provider_id)
+    now = context.clock.now()
+    with context.engine.begin() as conn:
+        customer = _claim(conn, customer_id or new_id(), wanted, now)
+        order = at_provider.the_customer(customer)
+        is_there = customer.provider_customer_id is not None
+        call = None if is_there else at_provider.begin(conn, context, order, now)
+    if call is not None:
+        call, provider_customer_id = at_provider.send(context, order, call)
+        with context.engine.begin() as conn:
+            at_provider.end(conn, call, context.clock.now())
+            customers.set_provider_customer(conn, customer.id, provider_customer_id)
     if payment_method is not None:
-        set_payment_method(
-            engine, gateways, str(customer_id), payment_method, now=now, policy=policy
-        )
-    return customer_id
+        set_payment_method(context, str(customer.id), payment_method)
+    return customer.id
 
 
 def refuse_anything_like_a_card(**texts: str | None) -> None:
@@ -79,32 +76,30 @@ def refuse_anything_like_a_card(**texts: str | None) -> None:
 
 
 def _claim(
-    engine: Engine, customer_id: UUID, wanted: Mapping[str, str | None], now: datetime
-) -> tuple[UUID, UUID | None]:
-    """Commit the customer's row, or return the one of an interrupted command.
+    conn: Connection, customer_id: UUID, wanted: Mapping[str, str | None], now: datetime
+) -> Customer:
+    """Write the customer's row, or return the one of an interrupted command.
 
-    Returns the customer's id and the engine's. The row of an interrupted command has no provider
-    id. A row from before engines had ids has no engine id: its request was sent without one.
+    The row of an interrupted command has no provider id, or no payment method yet.
     """
     external_id = wanted["external_id"]
-    with engine.begin() as conn:
-        claimed = customers.find(conn, str(customer_id))
-        if claimed is not None:
-            return claimed.id, claimed.engine_id
-        # Another customer's id is refused too: `find` looks for ids first and would never return
-        # the new customer.
-        existing = None if external_id is None else customers.find(conn, external_id)
-        if existing is None and customers.add(
-            conn, {"id": customer_id, "created_at": now, **wanted}
-        ):
-            return customer_id, engine_id(conn)
-        assert external_id is not None, "only an external id can be taken"
-        existing = existing or customers.find(conn, external_id)
-        assert existing is not None
+    claimed = customers.find(conn, str(customer_id))
+    if claimed is not None:
+        return claimed
+    # Another customer's id is refused too: `find` looks for ids first and would never return
+    # the new customer.
+    existing = None if external_id is None else customers.find(conn, external_id)
+    if existing is None:
+        added = customers.add(conn, {"id": customer_id, "created_at": now, **wanted})
+        if added is not None:
+            return added
+    assert external_id is not None, "only an external id can be taken"
+    existing = existing or customers.find(conn, external_id)
+    assert existing is not None
     found = (existing.name, existing.email, existing.provider)
     same = found == (wanted["name"], wanted["email"], wanted["provider"])
     if existing.provider_customer_id is None and same:
-        return existing.id, existing.engine_id
+        return existing
     raise Conflict(
         f"a customer with external id {external_id!r} exists: {existing.id}",
         where="external_id",
@@ -114,13 +109,7 @@ def _claim(
 
 
 def set_payment_method(
-    engine: Engine,
-    gateways: Gateways,
-    customer: str,
-    token: str,
-    *,
-    now: datetime,
-    policy: Policy,
+    context: Context, customer: str, token: str
 ) -> tuple[PaymentMethodDetails, int]:
     """Attach a token as the customer's default and retry the payments that waited for one.
 
@@ -128,28 +117,33 @@ def set_payment_method(
     retried. Raises `NotFound`, `BadInput`, `Unavailable`.
     """
     refuse_card_number(token, "payment_method")
-    with engine.connect() as conn:
-        row = customers.find(conn, customer)
-        if row is None:
-            raise NotFound(
-                f"no customer {customer!r}", code=ErrorCode.CUSTOMER_NOT_FOUND, customer=customer
-            )
-        if row.provider_customer_id is None:
-            raise Conflict(
-                f"customer {customer!r} is not at the provider yet",
-                code=ErrorCode.CUSTOMER_UNFINISHED,
-                customer=customer,
-            )
-        known = len(customers.payment_methods_of(conn, row.id))
-    details = gateways.of(row.provider).attach_payment_method(
-        row.provider_customer_id,
-        token,
-        idempotency_key=f"{policy.mode}:customer:{row.id}:method{known}:{token}",
-    )
-    with engine.begin() as conn:
+    now = context.clock.now()
+    with context.engine.begin() as conn:
+        row = _known_at_provider(conn, customer)
+        order = at_provider.the_payment_method(row, token)
+        call = at_provider.begin(conn, context, order, now)
+    call, details = at_provider.send(context, order, call)
+    now = context.clock.now()
+    with context.engine.begin() as conn:
+        at_provider.end(conn, call, now)
         keep_payment_method(conn, row.id, details, at=now)
         retried = retry_with_new_method(conn, row.id, now)
     return details, retried
+
+
+def _known_at_provider(conn: Connection, customer: str) -> Customer:
+    row = customers.find(conn, customer)
+    if row is None:
+        raise NotFound(
+            f"no customer {customer!r}", code=ErrorCode.CUSTOMER_NOT_FOUND, customer=customer
+        )
+    if row.provider_customer_id is None:
+        raise Conflict(
+            f"customer {customer!r} is not at the provider yet",
+            code=ErrorCode.CUSTOMER_UNFINISHED,
+            customer=customer,
+        )
+    return row
 
 
 def keep_payment_method(

@@ -13,12 +13,12 @@ from sqlalchemy import Connection
 from billing.gateway import ProviderRefund, RefundAccepted
 from billing.ledger import keys, recipes
 from billing.rules.actor import PROVIDER, Actor
-from billing.rules.payments import Cause, State
+from billing.rules.payments import AttemptOutcome, CallKind, Cause, State
 from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.rules.refunds import RefundState, next_state
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
-from billing.store.payments import payments, recognition, refunds
+from billing.store.payments import payments, provider_calls, recognition, refunds
 from billing.store.payments.payments import LockedPayment
 from billing.store.payments.refunds import Refund
 from billing.store.settlement import breaks
@@ -41,12 +41,17 @@ def advance(
     now: datetime,
     actor: Actor,
 ) -> RefundState:
-    """Move a locked refund forward to the state that the provider answered; return its state."""
+    """Move a locked refund forward to the state that the provider answered; return its state.
+
+    Its call to the provider ends: the provider has the refund, however far it is.
+    """
     if answer.amount != refund.money:
         _record_mismatch(conn, payment, refund, answer, now)
         return refund.state
     before = refund.state
     reached = next_state(before, answer.status)
+    if before is RefundState.REQUESTED:
+        _end_call(conn, refund, answer, now)
     if reached is None:
         if before is RefundState.PENDING:
             _wait_for_end(conn, refund, answer, now)
@@ -62,10 +67,18 @@ def advance(
     return reached
 
 
+def _end_call(conn: Connection, refund: Refund, answer: RefundAccepted, now: datetime) -> None:
+    ends = {CallKind.REFUND: AttemptOutcome.SUCCEEDED}
+    provider_calls.finish(conn, refund.id, ends, now, answer.request_id)
+
+
 def _record_mismatch(
     conn: Connection, payment: LockedPayment, refund: Refund, answer: RefundAccepted, now: datetime
 ) -> None:
-    """Record a break: the provider refunded another amount than we asked for."""
+    """Record a break: the provider refunded another amount than we asked for.
+
+    From now on the refund is asked about by the provider's id, unless that is another's here.
+    """
     found = BreakFound(
         kind=BreakKind.REFUND_MISMATCH,
         subject=refund.id,
@@ -79,10 +92,17 @@ def _record_mismatch(
         payment_id=payment.id,
     )
     breaks.record(conn, found, now=now)
+    told = answer.provider_refund_id
+    is_new = (
+        refund.provider_refund_id is None
+        and refunds.by_provider_id(conn, refund.provider, told) is None
+    )
+    if is_new:
+        _end_call(conn, refund, answer, now)
     refunds.change(
         conn,
         refund.id,
-        last_error=f"the provider says {answer.amount}",
+        provider_refund_id=told if is_new else refund.provider_refund_id,
         lease_until=None,
         next_attempt_at=None if refund.next_attempt_at is None else now + PENDING_ASKED_EVERY,
     )
@@ -94,8 +114,6 @@ def _wait_for_end(conn: Connection, refund: Refund, answer: RefundAccepted, now:
         refund.id,
         state=RefundState.PENDING,
         provider_refund_id=answer.provider_refund_id,
-        unknown_since=None,
-        last_error=None,
         next_attempt_at=now + PENDING_ASKED_EVERY,
         lease_until=None,
         dispatch_after=NOT_HELD,
@@ -111,17 +129,7 @@ def _succeed(
     actor: Actor,
 ) -> None:
     """Write that the money went back: post the entry; a payment refunded as a whole is REFUNDED."""
-    refunds.change(
-        conn,
-        refund.id,
-        state=RefundState.SUCCEEDED,
-        provider_refund_id=answer.provider_refund_id,
-        unknown_since=None,
-        last_error=None,
-        next_attempt_at=None,
-        lease_until=None,
-        finished_at=now,
-    )
+    given_back = refunds.succeed(conn, refund.id, answer.provider_refund_id, now)
     posting.post(
         conn,
         [
@@ -134,7 +142,7 @@ def _succeed(
             )
         ],
     )
-    if refunds.succeeded_amount(conn, payment.id) == payment.amount_captured:
+    if given_back == payment.amount_captured:
         payments.move(
             conn,
             payment.id,
@@ -164,7 +172,6 @@ def take_back(
         state=end,
         provider_refund_id=provider_refund_id or refund.provider_refund_id,
         failure_reason=why,
-        unknown_since=None,
         next_attempt_at=None,
         lease_until=None,
         finished_at=now,

@@ -1,19 +1,19 @@
 """Applying a refund as the provider has it: update ours, or adopt one that was made there."""
 
+from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from billing.errors import BadInput
-from billing.flows.policy import Policy
 from billing.flows.refunds.outcomes import advance, as_accepted
 from billing.flows.refunds.requesting import add, room_for
 from billing.gateway import ProviderRefund
 from billing.ids import new_id
 from billing.rules.actor import PROVIDER
 from billing.rules.reconciliation import BreakCause, BreakFound, BreakKind
-from billing.rules.refunds import RefundState, next_state, refund_key
+from billing.rules.refunds import RefundState, next_state
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import disputes, payments, refunds
 from billing.store.payments.payments import LockedPayment
@@ -22,7 +22,7 @@ from billing.store.settlement import breaks
 
 
 def apply(
-    conn: Connection, found: ProviderRefund, *, provider: str, now: datetime, policy: Policy
+    conn: Connection, found: ProviderRefund, *, provider: str, now: datetime
 ) -> RefundState | None:
     """Apply a refund as the provider has it now, and return its state here.
 
@@ -37,10 +37,12 @@ def apply(
     payment = payments.lock_known_payment(conn, payment_id)
     refund = _locked(conn, provider, known, found)
     if refund is None:
-        refund = _adopted(conn, payment, found, now, policy)
+        refund = _adopted(conn, payment, found, now)
         if refund is None:
             return None
-        payment = payments.lock_known_payment(conn, payment_id)  # with the new refund's sum
+        if refund.is_open:
+            counted = payment.amount_refunded + refund.amount
+            payment = replace(payment, amount_refunded=counted)
     return advance(conn, payment, refund, as_accepted(found), now=now, actor=PROVIDER)
 
 
@@ -92,12 +94,12 @@ def _payment_of(conn: Connection, provider: str, found: ProviderRefund) -> UUID 
 
 
 def _adopted(
-    conn: Connection, payment: LockedPayment, found: ProviderRefund, now: datetime, policy: Policy
+    conn: Connection, payment: LockedPayment, found: ProviderRefund, now: datetime
 ) -> Refund | None:
     """Write down a refund that was made at the provider."""
     end = next_state(RefundState.REQUESTED, found.status)
     if end in (RefundState.FAILED, RefundState.CANCELED):
-        return _adopted_ended(conn, payment, found, end, now, policy)
+        return _adopted_ended(conn, payment, found, end, now)
     try:
         amount = room_for(conn, payment, found.amount)
     except BadInput as error:
@@ -116,7 +118,7 @@ def _adopted(
             now=now,
             resolution=f"adopted: it gives back money of payment {payment.id}",
         )
-    return add(conn, payment, amount, new_id(), "made at the provider", PROVIDER, now, policy)
+    return add(conn, payment, amount, new_id(), "made at the provider", PROVIDER, now)
 
 
 def _why_unasked(named: Refund | None) -> BreakCause:
@@ -132,7 +134,6 @@ def _adopted_ended(
     found: ProviderRefund,
     end: RefundState,
     now: datetime,
-    policy: Policy,
 ) -> Refund | None:
     """Adopt a refund that had already failed when we first saw it.
 
@@ -141,10 +142,9 @@ def _adopted_ended(
     """
     if found.amount.currency != payment.currency:
         return None
-    refund_id = new_id()
     return refunds.add(
         conn,
-        id=refund_id,
+        id=new_id(),
         payment_id=payment.id,
         amount=found.amount.amount,
         currency=found.amount.currency,
@@ -154,7 +154,6 @@ def _adopted_ended(
         tax=0,
         reason="made at the provider",
         requested_by=str(PROVIDER),
-        idempotency_key=refund_key(policy.mode, refund_id),
         provider_refund_id=found.id,
         failure_reason=found.failure_reason or found.status,
         dispatch_after=NOT_HELD,

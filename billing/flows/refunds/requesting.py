@@ -10,7 +10,6 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
-from billing.flows.policy import Policy
 from billing.ids import new_id
 from billing.ledger import recipes
 from billing.ledger.journal import Entry
@@ -18,7 +17,7 @@ from billing.pan import refuse_card_number
 from billing.rules.actor import Actor
 from billing.rules.money import Money
 from billing.rules.payments import State
-from billing.rules.refunds import Parts, RefundState, refund_key, refundable, split
+from billing.rules.refunds import Parts, RefundState, refundable, split
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
 from billing.store.payments import disputes, payments, recognition, refunds
@@ -42,7 +41,6 @@ def request(
     reason: str,
     actor: Actor,
     now: datetime,
-    policy: Policy,
     refund_id: UUID | None = None,
 ) -> Refund:
     """Request a refund of a payment, of all that is left if no amount is given; return the refund.
@@ -57,7 +55,7 @@ def request(
     if known is not None:
         return _same_request(known, payment_id, amount)
     given = room_for(conn, payment, amount)
-    return add(conn, payment, given, refund_id or new_id(), reason, actor, now, policy)
+    return add(conn, payment, given, refund_id or new_id(), reason, actor, now)
 
 
 def _lock_payment(conn: Connection, payment_id: UUID) -> LockedPayment:
@@ -122,7 +120,6 @@ def add(
     reason: str,
     actor: Actor,
     now: datetime,
-    policy: Policy,
 ) -> Refund:
     """Write a refund of a locked payment down, in its first state, with its entry."""
     parts = split(amount, recognition.parts_left(conn, payment))
@@ -139,7 +136,6 @@ def add(
         tax=parts.tax,
         reason=reason,
         requested_by=str(actor),
-        idempotency_key=refund_key(policy.mode, refund_id),
         next_attempt_at=now,
         dispatch_after=NOT_HELD,
         created_at=now,

@@ -5,8 +5,9 @@
     attempt        the call, outside any transaction
     finish         transaction 2: what the answer means, through `outcomes`
 
-A refund whose outcome is unknown is sent again under the same key, or looked up once the
-provider may have forgotten the key; only a proven absence gives it another key.
+A refund whose outcome is unknown is sent again as the same call, or looked up once the provider may
+have forgotten the key; only a proven absence makes another call, under another key. One that the
+provider has already is asked about by the provider's id.
 """
 
 from dataclasses import dataclass
@@ -16,8 +17,9 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from billing.errors import BillingError
+from billing.flows.context import Context
 from billing.flows.policy import Policy
-from billing.flows.provider_calls import ask
+from billing.flows.provider_calls import ask, note_unanswered, pause
 from billing.flows.refunds.outcomes import advance, as_accepted, take_back
 from billing.gateway import (
     Absent,
@@ -29,11 +31,14 @@ from billing.gateway import (
     Unknown,
 )
 from billing.rules.actor import WORKER
-from billing.rules.refunds import RefundState, refund_key
+from billing.rules.money import Money
+from billing.rules.payments import AttemptOutcome, CallKind
+from billing.rules.refunds import RefundState
 from billing.store import dispatch
 from billing.store.dispatch import NOT_HELD
-from billing.store.payments import payments, refunds
-from billing.store.payments.refunds import Refund, RefundToSend
+from billing.store.payments import payments, provider_calls, refunds
+from billing.store.payments.provider_calls import ProviderCall
+from billing.store.payments.refunds import RefundToSend
 
 RefundAnswer = RefundAccepted | Rejected | Deferred | Unknown | Absent
 
@@ -55,84 +60,90 @@ def dispatch_due(
 
 @dataclass(frozen=True, slots=True)
 class RefundSend:
-    """A refund that may be sent now; with a `provider_refund_id` it is only looked up.
-
-    `first_send` also holds when every earlier send was certainly not executed.
-    """
+    """A refund that may be sent now, as its open call has it."""
 
     refund_id: UUID
     payment_id: UUID
     provider: str
-    request: RefundRequest
-    provider_refund_id: str | None
-    first_send: bool
-    first_sent_at: datetime
-    sends: int
+    call: ProviderCall
+
+    @property
+    def request(self) -> RefundRequest:
+        """The request as it was committed, so that a resend has the same fingerprint."""
+        sent = self.call.request
+        return RefundRequest(
+            idempotency_key=self.call.idempotency_key,
+            provider_payment_id=sent["provider_payment_id"],
+            amount=Money(sent["amount"], sent["currency"]),
+            metadata=sent["metadata"],
+        )
 
 
-def begin(
-    engine: Engine, refund_id: UUID, *, now: datetime, wall: datetime, policy: Policy
-) -> RefundSend | None:
-    """Commit that a refund is being sent; None when there is no call to make.
+@dataclass(frozen=True, slots=True)
+class RefundQuestion:
+    """A refund that the provider has; its state there may be asked for now."""
+
+    refund_id: UUID
+    payment_id: UUID
+    provider: str
+    provider_refund_id: str
+
+
+def begin(context: Context, refund_id: UUID) -> RefundSend | RefundQuestion | None:
+    """Commit that a refund is being sent or asked about; None when there is no call to make.
 
     Safe to run any number of times, anywhere: one caller at a time gets the refund, for the lease.
     """
-    with engine.begin() as conn:
-        row = refunds.lock_for_send(conn, refund_id, now=now, wall=wall)
+    now, wall, policy = context.clock.now(), context.clock.wall(), context.policy
+    with context.engine.begin() as conn:
+        row = refunds.lease(conn, refund_id, now=now, wall=wall, until=wall + policy.lease)
         if row is None:
             return None
-        lease = wall + policy.lease
-        refunds.change(
+        if row.provider_refund_id is not None:
+            return RefundQuestion(row.id, row.payment_id, row.provider, row.provider_refund_id)
+        call = provider_calls.begin(
             conn,
-            refund_id,
-            first_sent_at=row.first_sent_at or now,
-            sends=row.sends + 1,
-            last_error=None,
-            lease_until=lease,
-            dispatch_after=lease,
-        )
-        return RefundSend(
-            refund_id=row.id,
-            payment_id=row.payment_id,
+            kind=CallKind.REFUND,
+            subject_id=row.id,
+            customer_id=row.customer_id,
             provider=row.provider,
-            request=_as_sent(row, policy),
-            provider_refund_id=row.provider_refund_id,
-            first_send=row.never_executed,
-            first_sent_at=row.first_sent_at or now,
-            sends=row.sends + 1,
+            key=f"{policy.mode}:refund:{row.id}:c",
+            request=_request(row),
+            now=now,
         )
+        return RefundSend(row.id, row.payment_id, row.provider, call)
 
 
-def _as_sent(row: RefundToSend, policy: Policy) -> RefundRequest:
-    """Return the same request for the same row, so that a resend has the same fingerprint.
+def _request(row: RefundToSend) -> dict[str, object]:
+    """Return the request of a new call.
 
-    Refunds from before engines had ids were sent without one.
+    Refunds from before engines had ids are sent without one.
     """
     engine = {} if row.engine_id is None else {"engine": str(row.engine_id)}
-    return RefundRequest(
-        idempotency_key=refund_key(policy.mode, row.id, row.key_n),
-        provider_payment_id=row.provider_payment_id,
-        amount=row.money,
-        metadata={"refund": str(row.id), "payment": str(row.payment_id)} | engine,
-    )
+    return {
+        "provider_payment_id": row.provider_payment_id,
+        "amount": row.amount,
+        "currency": row.currency,
+        "metadata": {"refund": str(row.id), "payment": str(row.payment_id)} | engine,
+    }
 
 
 # --- the call -----------------------------------------------------------------------------------
 
 
-def attempt(
-    gateway: Gateway, sending: RefundSend, *, now: datetime, policy: Policy
-) -> RefundAnswer:
-    """Send a refund, or look it up (see `ask`). Holds no transaction."""
-    if sending.provider_refund_id is not None:
+def attempt(context: Context, sending: RefundSend | RefundQuestion) -> RefundAnswer:
+    """Send a refund, look it up (see `ask`), or ask about it. Holds no transaction."""
+    gateway = context.gateways.of(sending.provider)
+    if isinstance(sending, RefundQuestion):
         return _ask_about(gateway, sending.provider_refund_id)
+    call, request = sending.call, sending.request
     return ask(
-        sends=sending.sends,
-        age=now - sending.first_sent_at,
+        sends=call.sends,
+        age=context.clock.now() - call.first_sent_at,
         capabilities=gateway.capabilities,
-        policy=policy,
-        by_key=lambda: gateway.refund(sending.request, first_send=sending.first_send),
-        by_looking=lambda: gateway.look_up_refund(sending.request, since=sending.first_sent_at),
+        policy=context.policy,
+        by_key=lambda: gateway.refund(request, first_send=call.never_executed),
+        by_looking=lambda: gateway.look_up_refund(request, since=call.first_sent_at),
     )
 
 
@@ -150,66 +161,85 @@ def _ask_about(gateway: Gateway, provider_refund_id: str) -> RefundAccepted | Un
 
 
 def finish(
-    engine: Engine,
-    sending: RefundSend,
-    answer: RefundAnswer,
-    *,
-    now: datetime,
-    wall: datetime,
-    policy: Policy,
+    context: Context, sending: RefundSend | RefundQuestion, answer: RefundAnswer
 ) -> RefundState:
     """Write the outcome of a send and return the refund's state.
 
     Running it twice for one send changes nothing.
     """
-    with engine.begin() as conn:
-        payment = payments.lock_known_payment(conn, sending.payment_id)
-        refund = refunds.lock(conn, sending.refund_id)
-        if not refund.is_open:
-            return refund.state
+    now, wall = context.clock.now(), context.clock.wall()
+    with context.engine.begin() as conn:
+        if isinstance(answer, RefundAccepted):
+            return _accepted(conn, sending, answer, now)
+        if isinstance(sending, RefundQuestion):
+            return _ask_again(conn, sending, wall + context.policy.unknown_backoff_max)
         match answer:
-            case RefundAccepted():
-                return advance(conn, payment, refund, answer, now=now, actor=WORKER)
             case Rejected():
-                take_back(conn, payment, refund, RefundState.FAILED, _words(answer), now)
-                return RefundState.FAILED
+                return _refused(conn, sending, answer, now)
             case Unknown() | Deferred():
-                told = answer.retry_after if isinstance(answer, Deferred) else None
-                _ask_again(conn, refund, answer, now, wall + policy.pause(sending.sends, told))
+                again_at = wall + pause(answer, sending.call.sends, context.policy)
+                return _send_again(conn, sending, answer, now, again_at)
             case Absent():
-                _send_anew(conn, refund, now)
+                return _send_anew(conn, sending, now)
+
+
+def _accepted(
+    conn: Connection, sending: RefundSend | RefundQuestion, answer: RefundAccepted, now: datetime
+) -> RefundState:
+    payment = payments.lock_known_payment(conn, sending.payment_id)
+    refund = refunds.lock(conn, sending.refund_id)
+    if not refund.is_open:
         return refund.state
+    return advance(conn, payment, refund, answer, now=now, actor=WORKER)
 
 
-def _words(answer: Rejected | Unknown | Deferred) -> str:
-    return f"{answer.error_class}: {answer.message}"[:500]
+def _refused(conn: Connection, sending: RefundSend, answer: Rejected, now: datetime) -> RefundState:
+    payment = payments.lock_known_payment(conn, sending.payment_id)
+    refund = refunds.lock(conn, sending.refund_id)
+    if not _ended(conn, sending, AttemptOutcome.REJECTED, now, answer.request_id):
+        return refund.state
+    why = f"{answer.error_class}: {answer.message}"[: provider_calls.ERROR_MAX]
+    take_back(conn, payment, refund, RefundState.FAILED, why, now)
+    return RefundState.FAILED
 
 
-def _ask_again(
-    conn: Connection, refund: Refund, answer: Unknown | Deferred, now: datetime, again_at: datetime
-) -> None:
-    unknown_since = refund.unknown_since or (now if isinstance(answer, Unknown) else None)
-    refunds.change(
-        conn,
-        refund.id,
-        last_error=_words(answer),
-        unknown_since=unknown_since,
-        lease_until=None,
-        dispatch_after=again_at,
-    )
+def _send_again(
+    conn: Connection,
+    sending: RefundSend,
+    answer: Unknown | Deferred,
+    now: datetime,
+    again_at: datetime,
+) -> RefundState:
+    """Keep the call open; without a definite answer it is the same call that is sent next."""
+    refund = refunds.lock(conn, sending.refund_id)
+    if note_unanswered(conn, sending.call, answer, now):
+        refunds.change(conn, refund.id, lease_until=None, dispatch_after=again_at)
+    return refund.state
 
 
-def _send_anew(conn: Connection, refund: Refund, now: datetime) -> None:
-    """Give the refund another key: nothing was executed under its last one."""
-    refunds.change(
-        conn,
-        refund.id,
-        key_n=refund.key_n + 1,
-        first_sent_at=None,
-        sends=0,
-        unknown_since=None,
-        last_error="the provider's lists prove that nothing was refunded: it is sent anew",
-        next_attempt_at=now,
-        lease_until=None,
-        dispatch_after=NOT_HELD,
-    )
+def _send_anew(conn: Connection, sending: RefundSend, now: datetime) -> RefundState:
+    """End the call, under which nothing was executed: what is sent next is another one."""
+    refund = refunds.lock(conn, sending.refund_id)
+    if _ended(conn, sending, AttemptOutcome.ABSENT, now):
+        refunds.change(
+            conn, refund.id, next_attempt_at=now, lease_until=None, dispatch_after=NOT_HELD
+        )
+    return refund.state
+
+
+def _ask_again(conn: Connection, question: RefundQuestion, again_at: datetime) -> RefundState:
+    refund = refunds.lock(conn, question.refund_id)
+    if refund.is_open:
+        refunds.change(conn, refund.id, lease_until=None, dispatch_after=again_at)
+    return refund.state
+
+
+def _ended(
+    conn: Connection,
+    sending: RefundSend,
+    outcome: AttemptOutcome,
+    now: datetime,
+    request_id: str | None = None,
+) -> bool:
+    """End the call that was sent; False where another answer ended it before."""
+    return provider_calls.finish_one(conn, sending.call, outcome, now, request_id)

@@ -7,7 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.flows.context import Clock
+from billing.flows.context import Context
 from billing.rules.actor import Actor, ActorKind
 from billing.store.access import audit
 
@@ -33,7 +33,7 @@ class Caller:
 class Audited:
     """A service that writes its changes to the audit log."""
 
-    clock: Clock
+    context: Context
 
     def _audit(
         self,
@@ -47,7 +47,7 @@ class Audited:
         """Write a caller's change to the audit log, in the transaction of the change."""
         audit.record(
             conn,
-            at=self.clock.wall(),
+            at=self.context.clock.wall(),
             actor=caller.actor,
             action=action,
             subject=str(subject),

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Final, Literal
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from billing.errors import BillingError
-from billing.flows.context import Clock
+from billing.flows.context import Context
 from billing.flows.customers import customers as customer_flow
 from billing.flows.customers.customers import refuse_anything_like_a_card
-from billing.flows.policy import Policy
 from billing.flows.service import views
 from billing.flows.service.callers import Audited, Caller
 from billing.flows.service.idempotency import (
@@ -28,7 +27,6 @@ from billing.flows.service.idempotency import (
 from billing.flows.service.lookup import existing_customer
 from billing.flows.subscriptions import lifecycle
 from billing.flows.subscriptions import subscribing as subscribe
-from billing.gateway.gateways import Gateways
 from billing.store.subscriptions import customers, subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
 from billing.store.transactions import Joined
@@ -45,10 +43,7 @@ _CHANGES: Final[Mapping[Change, Callable[..., Subscription]]] = {
 class CustomerApi(Audited):
     """The customer service that HTTP calls, as `PaymentApi` is the one for payments."""
 
-    engine: Engine
-    gateways: Gateways
-    policy: Policy
-    clock: Clock
+    context: Context
 
     # --- what the provider has a part in --------------------------------------------------------
 
@@ -76,14 +71,11 @@ class CustomerApi(Audited):
 
         def work(claimed: Claim) -> tuple[UUID, Callable[[Connection], KeyedAnswer]]:
             customer_id = customer_flow.create(
-                self.engine,
-                self.gateways,
+                self.context,
                 name=name,
                 email=email,
                 external_id=external_id,
                 payment_method=payment_method,
-                now=self.clock.now(),
-                policy=self.policy,
                 customer_id=claimed.resource_id,
             )
             return customer_id, lambda conn: KeyedAnswer(
@@ -100,17 +92,12 @@ class CustomerApi(Audited):
         Raises as `create_customer`, and `NotFound`.
         """
         refuse_anything_like_a_card(customer=customer, payment_method=token)
-        with self.engine.connect() as conn:
+        with self.context.engine.connect() as conn:
             customer_id = existing_customer(conn, customer).id
 
         def work(_: Claim) -> tuple[UUID, Callable[[Connection], KeyedAnswer]]:
             details, _tried_again = customer_flow.set_payment_method(
-                self.engine,
-                self.gateways,
-                str(customer_id),
-                token,
-                now=self.clock.now(),
-                policy=self.policy,
+                self.context, str(customer_id), token
             )
 
             def answer(conn: Connection) -> KeyedAnswer:
@@ -133,21 +120,23 @@ class CustomerApi(Audited):
     ) -> KeyedAnswer:
         """Claim the key, work outside any transaction, keep the answer: each is committed."""
         request = KeyedRequest(caller.scope, key, action, given)
-        with self.engine.begin() as conn:
-            claimed = claim(conn, request, wall=self.clock.wall(), lease=self.policy.lease)
+        with self.context.engine.begin() as conn:
+            claimed = claim(
+                conn, request, wall=self.context.clock.wall(), lease=self.context.policy.lease
+            )
         if isinstance(claimed, KeyedAnswer):
             return claimed
         kept = False
         try:
             subject, answer = self._worked(caller, action, claimed, work)
-            with self.engine.begin() as conn:
-                found = keep(conn, claimed, answer(conn), wall=self.clock.wall())
+            with self.context.engine.begin() as conn:
+                found = keep(conn, claimed, answer(conn), wall=self.context.clock.wall())
                 self._audit(conn, caller, action, subject, "")
                 kept = True
             return found
         finally:
             if not kept:
-                release(self.engine, claimed)
+                release(self.context.engine, claimed)
 
     def _worked(
         self,
@@ -161,7 +150,7 @@ class CustomerApi(Audited):
             return work(claimed)
         except BillingError as error:
             made = claimed.resource_id
-            with self.engine.begin() as conn:
+            with self.context.engine.begin() as conn:
                 if customers.find(conn, str(made)) is not None:
                     self._audit(conn, caller, action, made, "", {"stopped": error.what})
             raise
@@ -173,7 +162,7 @@ class CustomerApi(Audited):
     ) -> KeyedAnswer:
         """Start a subscription. 201. Raises as `create_customer`, and `NotFound`."""
         given = views.plain({name: getattr(order, name) for name in order.__slots__})
-        now = self.clock.now()
+        now = self.context.clock.now()
 
         def work(conn: Connection) -> KeyedAnswer:
             subscription_id = subscribe.subscribe(Joined(conn), order, now=now, actor=caller.actor)
@@ -196,7 +185,7 @@ class CustomerApi(Audited):
         refuse_anything_like_a_card(subscription=reference, reason=why)
         given = {"subscription": reference, "at_period_end": at_period_end, "reason": why}
         action = f"subscription.{change}"
-        now = self.clock.now()
+        now = self.context.clock.now()
 
         def work(conn: Connection) -> KeyedAnswer:
             told: dict[str, Any] = {
@@ -219,7 +208,13 @@ class CustomerApi(Audited):
         work: Callable[[Connection], KeyedAnswer],
     ) -> KeyedAnswer:
         request = KeyedRequest(caller.scope, key, action, given)
-        return once(self.engine, request, work, wall=self.clock.wall(), lease=self.policy.lease)
+        return once(
+            self.context.engine,
+            request,
+            work,
+            wall=self.context.clock.wall(),
+            lease=self.context.policy.lease,
+        )
 
 
 def _subscription(conn: Connection, subscription_id: UUID) -> views.View:

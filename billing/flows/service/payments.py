@@ -16,12 +16,11 @@ from datetime import datetime
 from typing import Final, Protocol
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
-from billing.flows.context import Clock
+from billing.flows.context import Context
 from billing.flows.customers.customers import refuse_anything_like_a_card
 from billing.flows.payments import authorizations
-from billing.flows.policy import Policy
 from billing.flows.refunds import requesting
 from billing.flows.service import views
 from billing.flows.service.callers import Audited, Caller
@@ -88,9 +87,7 @@ class PaymentApi(Audited):
     those who wait for the row.
     """
 
-    engine: Engine
-    policy: Policy
-    clock: Clock
+    context: Context
     worker: InlineWorker
 
     # --- charging -------------------------------------------------------------------------------
@@ -103,7 +100,7 @@ class PaymentApi(Audited):
         `Conflict`, `Unavailable`.
         """
         request = KeyedRequest(caller.scope, key, "payments.charge", asdict(order))
-        now = self.clock.now()
+        now = self.context.clock.now()
         claimed = self._claim(request, lambda conn, c: self._create(conn, c, caller, order, now))
         if isinstance(claimed, KeyedAnswer):
             return claimed
@@ -118,7 +115,7 @@ class PaymentApi(Audited):
             payment_source=order.payment_source,
             description=order.description,
         )
-        amount = chargeable(order, self.policy)
+        amount = chargeable(order, self.context.policy)
         customer_id, method_id = payer(conn, order.customer, order.payment_source)
         payments.add(
             conn,
@@ -154,8 +151,8 @@ class PaymentApi(Audited):
 
         Left parked, it might be released and charged after the caller tried another way.
         """
-        now = self.clock.now()
-        with self.engine.begin() as conn:
+        now = self.context.clock.now()
+        with self.context.engine.begin() as conn:
             row = payments.get(conn, payment_id)
             assert row is not None, "payments are never deleted"
             if row.parked_reason == "rejected" and row.state == State.CREATED:
@@ -183,7 +180,7 @@ class PaymentApi(Audited):
         """
         parameters = {"payment": str(payment_id), "amount": amount}
         request = KeyedRequest(caller.scope, key, "payments.capture", parameters)
-        now = self.clock.now()
+        now = self.context.clock.now()
 
         def ask(conn: Connection, _: Claim) -> None:
             row = existing_payment(conn, payment_id)
@@ -204,7 +201,7 @@ class PaymentApi(Audited):
             caller.scope, key, "payments.void", {"payment": str(payment_id), "reason": why}
         )
 
-        now = self.clock.now()
+        now = self.context.clock.now()
 
         def ask(conn: Connection, _: Claim) -> None:
             authorizations.request_void(
@@ -249,7 +246,7 @@ class PaymentApi(Audited):
         """
         parameters = {"payment": str(payment_id), "amount": amount, "reason": reason}
         request = KeyedRequest(caller.scope, key, "payments.refund", parameters)
-        now = self.clock.now()
+        now = self.context.clock.now()
 
         def ask(conn: Connection, claimed: Claim) -> None:
             row = existing_payment(conn, payment_id)
@@ -261,7 +258,6 @@ class PaymentApi(Audited):
                 reason=reason or "no reason given",
                 actor=caller.actor,
                 now=now,
-                policy=self.policy,
                 refund_id=claimed.resource_id,
             )
             refunds.change(conn, refund.id, dispatch_after=self._held_back())
@@ -284,7 +280,7 @@ class PaymentApi(Audited):
             caller.scope, key, "payments.retry", {"payment": str(payment_id), "reason": why}
         )
 
-        now = self.clock.now()
+        now = self.context.clock.now()
         refuse_anything_like_a_card(reason=why)
 
         def work(conn: Connection) -> KeyedAnswer:
@@ -298,13 +294,19 @@ class PaymentApi(Audited):
             self._audit(conn, caller, "payment.retry", payment_id, why, {"was": str(retried.state)})
             return KeyedAnswer(PENDING, views.payment(existing_payment(conn, payment_id)))
 
-        return once(self.engine, request, work, wall=self.clock.wall(), lease=self.policy.lease)
+        return once(
+            self.context.engine,
+            request,
+            work,
+            wall=self.context.clock.wall(),
+            lease=self.context.policy.lease,
+        )
 
     # --- looking --------------------------------------------------------------------------------
 
     def status(self, payment_id: UUID) -> View:
         """Return a payment as it is now, with its refunds. Raises `NotFound`."""
-        with self.engine.connect() as conn:
+        with self.context.engine.connect() as conn:
             view = views.payment(existing_payment(conn, payment_id))
             made = refunds.page(conn, payment_id=payment_id, limit=1000)
         return view | {"refunds": [views.refund(row) for row in made]}
@@ -313,7 +315,7 @@ class PaymentApi(Audited):
         self, *, customer: str | None, limit: int, before: UUID | None
     ) -> list[ListedTransaction]:
         """Return charges and refunds as rows, the newest first. Raises `NotFound`."""
-        with self.engine.connect() as conn:
+        with self.context.engine.connect() as conn:
             customer_id = None if customer is None else existing_customer(conn, customer).id
             return lists.transactions(conn, limit=limit, before=before, customer_id=customer_id)
 
@@ -323,8 +325,10 @@ class PaymentApi(Audited):
         self, request: KeyedRequest, ask: Callable[[Connection, Claim], None]
     ) -> Claim | KeyedAnswer:
         """Commit the key together with the requested row; after a crash the row exists already."""
-        with self.engine.begin() as conn:
-            claimed = claim(conn, request, wall=self.clock.wall(), lease=self.policy.lease)
+        with self.context.engine.begin() as conn:
+            claimed = claim(
+                conn, request, wall=self.context.clock.wall(), lease=self.context.policy.lease
+            )
             if isinstance(claimed, Claim) and not claimed.taken_up:
                 ask(conn, claimed)
             return claimed
@@ -339,19 +343,19 @@ class PaymentApi(Audited):
         kept = False
         try:
             work()
-            with self.engine.begin() as conn:
+            with self.context.engine.begin() as conn:
                 found = answer(conn, claimed)
                 if found.status != PENDING:
-                    found = keep(conn, claimed, found, wall=self.clock.wall())
+                    found = keep(conn, claimed, found, wall=self.context.clock.wall())
                     kept = True
             return found
         finally:
             if not kept:
-                release(self.engine, claimed)
+                release(self.context.engine, claimed)
 
     def _held_back(self) -> datetime:
         """Return until when workers leave the payment to this process."""
-        return self.clock.wall() + self.policy.dispatch_window
+        return self.context.clock.wall() + self.context.policy.dispatch_window
 
 
 def _status_of_charge(row: Payment) -> int:

@@ -65,7 +65,6 @@ def _apply_refund(conn: Connection, context: Context, found: ProviderRefund) -> 
         found,
         provider=context.account,
         now=context.clock.now(),
-        policy=context.policy,
     )
     if state is None:
         _wait_for_refunds(conn, context, found)

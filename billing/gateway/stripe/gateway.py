@@ -37,7 +37,7 @@ from billing.gateway.stripe.client import (
     unreadable,
     usable,
 )
-from billing.gateway.stripe.faults import Faulted, garbage
+from billing.gateway.stripe.faults import Faulted, as_error, garbage
 from billing.gateway.stripe.fields import Json, Malformed, expect, mapping, reference, required
 from billing.gateway.stripe.kind import CAPABILITIES
 from billing.gateway.stripe.objects import read_payment_method
@@ -155,6 +155,20 @@ class StripeGateway(Refunds, Reads):
             params["metadata"] = dict(metadata)
         answer = self._ask("create_customer", "post", "/v1/customers", params, key=idempotency_key)
         return _understood(answer, _customer_id)
+
+    def look_up_customer(self, metadata: Mapping[str, str], *, since: datetime) -> str | Absent:
+        """Return the id of the customer that carries the metadata, the first one made."""
+        created = {"gte": math.floor((since - LOOK_BACK).timestamp())}
+        try:
+            found = [
+                customer
+                for page in self._pages("look_up", "/v1/customers", {"created": created}, None)
+                for customer in page
+                if metadata.items() <= mapping(customer.get("metadata")).items()
+            ]
+        except Faulted as failed:
+            raise as_error(failed.fault) from None
+        return _understood(Answer(found[-1], "", None), _customer_id) if found else Absent()
 
     def attach_payment_method(
         self, provider_customer_id: str, token: str, *, idempotency_key: str

@@ -7,10 +7,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.queries.refunds import refunds
 from billing.rules.disputes import DisputeState
 from billing.rules.money import Money
+from billing.rules.payments import AttemptOutcome
 from billing.rules.refunds import RefundState
-from billing.store.payments import disputes, refunds
+from billing.store.payments import disputes
 from billing.store.payments.payments import Payment
 
 MANY: Final = 1_000
@@ -18,7 +20,7 @@ MANY: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class RefundFacts:
-    """One refund, asked for or made."""
+    """One refund, asked for or made; `last_outcome` is that of its last call to the provider."""
 
     id: UUID
     amount: Money
@@ -26,7 +28,9 @@ class RefundFacts:
     requested_by: str
     reason: str
     state: RefundState
-    problem: str | None
+    failure_reason: str | None
+    last_error: str | None
+    last_outcome: AttemptOutcome | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +69,11 @@ def money_back_facts(conn: Connection, payment: Payment) -> MoneyBackFacts:
                 row.requested_by,
                 row.reason,
                 row.state,
-                row.failure_reason or row.last_error,
+                row.failure_reason,
+                row.last_error,
+                row.outcome,
             )
-            for row in refunds.page(conn, payment_id=payment.id, limit=MANY)
+            for row in refunds(conn, payment_id=payment.id, limit=MANY)
         ),
         tuple(
             DisputeFacts(

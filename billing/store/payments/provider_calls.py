@@ -11,7 +11,7 @@ from json import dumps
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, select, text, update
 
 from billing.rules.payments import AttemptOutcome, CallKind
 from billing.store.arrays import literal
@@ -142,33 +142,35 @@ _STILL_OPEN = text(
        SET answered = greatest(answered, :send), error_class = :error_class,
            error_message = :error_message,
            unknown_since = coalesce(unknown_since, CAST(:unknown_since AS timestamptz))
-     WHERE subject_id = :subject AND kind = :kind AND finished_at IS NULL
+     WHERE subject_id = :subject AND kind = :kind AND n = :n AND finished_at IS NULL
     """
 )
 
 
 def still_open(
     conn: Connection,
-    subject_id: UUID,
-    kind: CallKind,
-    send: int,
+    call: ProviderCall,
     *,
     error_class: str,
     error_message: str,
     unknown_since: datetime | None,
-) -> None:
-    """Record that a send of the subject's open call had no definite answer; it stays open."""
-    conn.execute(
+) -> bool:
+    """Record that this send had no definite answer; the call stays open. False when it had an
+    end.
+    """
+    result = conn.execute(
         _STILL_OPEN,
         {
-            "subject": subject_id,
-            "kind": kind,
-            "send": send,
+            "subject": call.subject_id,
+            "kind": call.kind,
+            "n": call.n,
+            "send": call.sends,
             "error_class": error_class,
             "error_message": error_message[:ERROR_MAX],
             "unknown_since": unknown_since,
         },
     )
+    return result.rowcount == 1
 
 
 FINISH: Final = """
@@ -217,6 +219,26 @@ def open_call(conn: Connection, subject_id: UUID, kind: CallKind) -> ProviderCal
     """Return the subject's call of this kind that has no definite outcome yet, if there is one."""
     row = conn.execute(_OPEN, {"subject": subject_id, "kind": kind}).one_or_none()
     return call_of(row) if row else None
+
+
+def finish_one(
+    conn: Connection,
+    call: ProviderCall,
+    outcome: AttemptOutcome,
+    now: datetime,
+    provider_request_id: str | None = None,
+) -> bool:
+    """Write the outcome of this call; False when it had one already."""
+    ended = update(provider_calls).where(
+        provider_calls.c.subject_id == call.subject_id,
+        provider_calls.c.kind == call.kind,
+        provider_calls.c.n == call.n,
+        provider_calls.c.finished_at.is_(None),
+    )
+    result = conn.execute(
+        ended.values(outcome=outcome, finished_at=now, provider_request_id=provider_request_id)
+    )
+    return result.rowcount == 1
 
 
 def of_subject(conn: Connection, subject_id: UUID) -> Sequence[ProviderCall]:

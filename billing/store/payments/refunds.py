@@ -28,14 +28,8 @@ class Refund:
     tax: int
     reason: str
     requested_by: str
-    idempotency_key: str
-    key_n: int
     provider_refund_id: str | None
     failure_reason: str | None
-    first_sent_at: datetime | None
-    sends: int
-    unknown_since: datetime | None
-    last_error: str | None
     next_attempt_at: datetime | None
     dispatch_after: datetime
     lease_until: datetime | None
@@ -59,13 +53,9 @@ class Refund:
 
 @dataclass(frozen=True, slots=True)
 class RefundToSend(Refund):
-    """A refund that is due to be sent or looked up.
-
-    `never_executed` says that every earlier send was certainly not executed.
-    """
+    """A refund that is due to be sent or asked about, with the provider's id of its payment."""
 
     provider_payment_id: str
-    never_executed: bool
 
 
 class RefundInsert(TypedDict):
@@ -81,7 +71,6 @@ class RefundInsert(TypedDict):
     tax: int
     reason: str
     requested_by: str
-    idempotency_key: str
     dispatch_after: datetime
     created_at: datetime
     next_attempt_at: NotRequired[datetime]
@@ -94,13 +83,8 @@ class RefundChange(TypedDict, total=False):
     """The columns of a refund that change."""
 
     state: RefundState
-    key_n: int
     provider_refund_id: str | None
     failure_reason: str
-    first_sent_at: datetime | None
-    sends: int
-    unknown_since: datetime | None
-    last_error: str | None
     next_attempt_at: datetime | None
     dispatch_after: datetime
     lease_until: datetime | None
@@ -122,27 +106,48 @@ def change(conn: Connection, refund_id: UUID, **values: Unpack[RefundChange]) ->
     conn.execute(update(refunds).where(refunds.c.id == refund_id).values(**values))
 
 
-# --- dispatch -----------------------------------------------------------------------------------
-
-DISPATCH_DUE = dispatch.due_statement("refunds")
-_FOR_SEND = text(
+_SUCCEED = text(
     """
-    SELECT r.*, p.provider_payment_id,
-           r.sends = 0 OR r.last_error IS NOT NULL AND r.unknown_since IS NULL AS never_executed
-      FROM refunds r
-      JOIN payments p ON p.id = r.payment_id
-     WHERE r.id = :id AND r.state IN ('requested', 'pending')
-       AND r.next_attempt_at <= :now AND (r.lease_until IS NULL OR r.lease_until <= :wall)
-       FOR UPDATE OF r SKIP LOCKED
+    UPDATE refunds AS r
+       SET state = 'succeeded', provider_refund_id = :provider_refund_id, finished_at = :now,
+           next_attempt_at = NULL, lease_until = NULL
+     WHERE r.id = :id
+    RETURNING r.amount + (SELECT coalesce(sum(f.amount), 0) FROM refunds f
+                           WHERE f.payment_id = r.payment_id AND f.id <> r.id
+                             AND f.state = 'succeeded') AS of_payment
     """
 )
 
 
-def lock_for_send(
-    conn: Connection, refund_id: UUID, *, now: datetime, wall: datetime
+def succeed(conn: Connection, refund_id: UUID, provider_refund_id: str, now: datetime) -> int:
+    """Write that a locked refund succeeded; return how much of its payment was refunded so far."""
+    values = {"id": refund_id, "provider_refund_id": provider_refund_id, "now": now}
+    return int(conn.execute(_SUCCEED, values).scalar_one())
+
+
+# --- dispatch -----------------------------------------------------------------------------------
+
+DISPATCH_DUE = dispatch.due_statement("refunds")
+_LEASE = text(
+    """
+    UPDATE refunds AS r SET lease_until = :until, dispatch_after = :until
+      FROM (SELECT f.id, p.provider_payment_id
+              FROM refunds f JOIN payments p ON p.id = f.payment_id
+             WHERE f.id = :id AND f.state IN ('requested', 'pending')
+               AND f.next_attempt_at <= :now AND (f.lease_until IS NULL OR f.lease_until <= :wall)
+               FOR UPDATE OF f SKIP LOCKED) due
+     WHERE r.id = due.id
+    RETURNING r.*, due.provider_payment_id
+    """
+)
+
+
+def lease(
+    conn: Connection, refund_id: UUID, *, now: datetime, wall: datetime, until: datetime
 ) -> RefundToSend | None:
-    """Lock a refund that is due; None when it isn't or another process holds it."""
-    row = conn.execute(_FOR_SEND, {"id": refund_id, "now": now, "wall": wall}).one_or_none()
+    """Lease a refund that is due; None when it isn't or another process holds it."""
+    values = {"id": refund_id, "now": now, "wall": wall, "until": until}
+    row = conn.execute(_LEASE, values).one_or_none()
     return None if row is None else _refund_to_send(row)
 
 
@@ -182,17 +187,6 @@ def page(
     equal = {"payment_id": payment_id, "state": state}
     rows = paging.page(conn, refunds, equal, limit=limit, after=after)
     return [_refund(row) for row in rows]
-
-
-_SUCCEEDED = text(
-    "SELECT coalesce(sum(amount), 0) FROM refunds"
-    " WHERE payment_id = :payment AND state = 'succeeded'"
-)
-
-
-def succeeded_amount(conn: Connection, payment_id: UUID) -> int:
-    """Return how much of a payment was refunded for certain."""
-    return int(conn.execute(_SUCCEEDED, {"payment": payment_id}).scalar_one())
 
 
 _OPEN_CYCLE = text("SELECT id FROM cycles WHERE id = :id AND state = 'opened' FOR SHARE")

@@ -1,4 +1,4 @@
-"""Checking the calls to the provider: the outcome of each fits the state of its payment.
+"""Checking the calls to the provider: the outcome of each fits the state of its subject.
 
 Part of promise 2 (`one_capture`): a call that is left open could be sent twice.
 """
@@ -39,4 +39,41 @@ _AUTHORISATIONS = check(
     "idempotency_key",
 )
 
-CALLED_ONCE: Final = (_NUMBERED, _AUTHORISATIONS)
+# A refund that the provider has, or that is decided, has no open call; what was asked for is what
+# the refund gives back, and a refusal leaves it failed.
+_REFUNDS = check(
+    FindingKind.CALL_CONTRADICTS_REFUND,
+    """
+    SELECT c.subject_id, c.idempotency_key, c.outcome, r.state
+      FROM provider_calls c LEFT JOIN refunds r ON r.id = c.subject_id
+     WHERE c.kind = 'refund'
+       AND (r.id IS NULL
+            OR (c.request ->> 'amount', c.request ->> 'currency')
+               IS DISTINCT FROM (r.amount::text, r.currency)
+            OR c.finished_at IS NULL
+               AND (r.state <> 'requested' OR r.provider_refund_id IS NOT NULL)
+            OR c.outcome = 'succeeded' AND r.provider_refund_id IS NULL
+            OR c.outcome = 'rejected' AND r.state <> 'failed')""",
+    "idempotency_key",
+)
+
+# Who is at the provider has no open call, and what was made there is known here.
+_CUSTOMERS = check(
+    FindingKind.CALL_CONTRADICTS_CUSTOMER,
+    """
+    SELECT c.customer_id, c.kind, c.idempotency_key, c.outcome
+      FROM provider_calls c LEFT JOIN customers u ON u.id = c.customer_id
+     WHERE c.kind IN ('customer', 'payment_method')
+       AND (u.id IS NULL
+            OR c.kind = 'customer'
+               AND (c.subject_id <> u.id
+                    OR c.finished_at IS NULL AND u.provider_customer_id IS NOT NULL)
+            OR c.outcome = 'succeeded'
+               AND CASE c.kind
+                   WHEN 'customer' THEN u.provider_customer_id IS NULL
+                   ELSE NOT EXISTS (SELECT FROM payment_methods m WHERE m.customer_id = u.id) END)
+    """,
+    "idempotency_key",
+)
+
+CALLED_ONCE: Final = (_NUMBERED, _AUTHORISATIONS, _REFUNDS, _CUSTOMERS)

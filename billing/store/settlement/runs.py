@@ -217,7 +217,10 @@ OLDEST_UNSETTLED = text(
         WHERE p.provider = :provider AND p.captured_at IS NOT NULL AND p.settled_at IS NULL
           AND NOT EXISTS (SELECT FROM breaks b WHERE b.payment_id = p.id AND b.resolved_at IS NULL
                              AND (b.kind <> 'missing_at_provider' OR b.found_at < :long_known))),
-      (SELECT min(least(f.first_sent_at, f.finished_at))
+      (SELECT min(least(f.finished_at,
+                        (SELECT min(c.first_sent_at) FROM provider_calls c
+                          WHERE c.subject_id = f.id AND c.kind = 'refund'
+                            AND c.outcome = 'succeeded')))
          FROM refunds f
         WHERE f.provider = :provider AND f.state = 'succeeded' AND f.settled_at IS NULL
           AND NOT EXISTS (SELECT FROM breaks b

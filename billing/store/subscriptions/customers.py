@@ -71,11 +71,12 @@ _payment_method = reader(PaymentMethod)
 _known_payment_method = reader(KnownPaymentMethod)
 
 
-def add(conn: Connection, values: Mapping[str, Any]) -> bool:
-    """Insert one customer; False when its external id is taken."""
+def add(conn: Connection, values: Mapping[str, Any]) -> Customer | None:
+    """Insert one customer and return it; None when its external id is taken."""
     statement = insert(customers).values(**values)
     taken = statement.on_conflict_do_nothing(index_elements=["external_id"])
-    return conn.execute(taken.returning(customers.c.id)).one_or_none() is not None
+    row = conn.execute(taken.returning(customers)).one_or_none()
+    return None if row is None else _customer(row)
 
 
 def find(conn: Connection, reference: str) -> Customer | None:

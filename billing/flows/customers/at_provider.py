@@ -1,0 +1,171 @@
+"""The calls that make a customer, and attach a payment method, at the provider.
+
+Whoever asked waits for the answer, so a call is sent at once. As every call it is a row of
+`provider_calls` first. When its answer was lost, the same command, run again, sends the same
+request under the same key, or looks it up once the provider may have forgotten the key.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID, uuid5
+
+from sqlalchemy import Connection
+
+from billing.errors import BadInput, BillingError, Unavailable
+from billing.flows.context import Context
+from billing.flows.provider_calls import ask
+from billing.gateway import Absent, Gateway, PaymentMethodDetails, Unknown
+from billing.rules.payments import AttemptOutcome, CallKind
+from billing.store.payments import provider_calls
+from billing.store.payments.provider_calls import ProviderCall
+from billing.store.subscriptions.customers import Customer
+
+Made = TypeVar("Made")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted(Generic[Made]):
+    """What a customer needs at the provider: the call, how it is sent, and how it is looked up."""
+
+    kind: CallKind
+    subject_id: UUID
+    customer: Customer
+    request: Mapping[str, Any]
+    by_key: Callable[[Gateway, ProviderCall], Made]
+    by_looking: Callable[[Gateway, ProviderCall], Made | Absent]
+
+
+def the_customer(customer: Customer) -> Wanted[str]:
+    """Return what makes the customer there; its result is the provider's id.
+
+    Name and address stay in the customer's own row: a call's row is kept for ever. A customer from
+    before engines had ids carries nothing to be found by.
+    """
+    maker = customer.engine_id
+    told = {} if maker is None else {"customer": str(customer.id), "engine": str(maker)}
+    return Wanted(
+        kind=CallKind.CUSTOMER,
+        subject_id=customer.id,
+        customer=customer,
+        request={"metadata": told},
+        by_key=lambda gateway, call: gateway.create_customer(
+            name=customer.name,
+            email=customer.email,
+            metadata=call.request["metadata"],
+            idempotency_key=call.idempotency_key,
+        ),
+        by_looking=lambda gateway, call: (
+            gateway.look_up_customer(call.request["metadata"], since=call.first_sent_at)
+            if call.request["metadata"]
+            else Absent()
+        ),
+    )
+
+
+def the_payment_method(customer: Customer, token: str) -> Wanted[PaymentMethodDetails]:
+    """Return what attaches the token there; its subject follows from the customer and the token."""
+    return Wanted(
+        kind=CallKind.PAYMENT_METHOD,
+        subject_id=uuid5(customer.id, token),
+        customer=customer,
+        request={"customer": customer.provider_customer_id, "payment_method": token},
+        by_key=lambda gateway, call: gateway.attach_payment_method(
+            call.request["customer"],
+            call.request["payment_method"],
+            idempotency_key=call.idempotency_key,
+        ),
+        by_looking=_attached,
+    )
+
+
+def _attached(gateway: Gateway, call: ProviderCall) -> PaymentMethodDetails | Absent:
+    found = gateway.payment_method_by_id(call.request["payment_method"])
+    if found is None or found.provider_customer_id != call.request["customer"]:
+        return Absent()
+    return found
+
+
+def begin(conn: Connection, context: Context, wanted: Wanted[Made], now: datetime) -> ProviderCall:
+    """Count a send of the open call, or of a new one; the caller commits before it is sent."""
+    return provider_calls.begin(
+        conn,
+        kind=wanted.kind,
+        subject_id=wanted.subject_id,
+        customer_id=wanted.customer.id,
+        provider=wanted.customer.provider,
+        key=f"{context.policy.mode}:{wanted.kind}:{wanted.subject_id}:c",
+        request=wanted.request,
+        now=now,
+    )
+
+
+def send(context: Context, wanted: Wanted[Made], call: ProviderCall) -> tuple[ProviderCall, Made]:
+    """Send a call that was begun; return the call that was answered, and what was made.
+
+    Where the provider proves that nothing was made, another call follows under another key. The
+    caller writes the result down, with `end`. Raises `BadInput` (refused),
+    `Unavailable`; unless the refusal is of the only send, the call then stays open.
+    """
+    gateway = context.gateways.of(wanted.customer.provider)
+    while True:
+        made = _answer(context, gateway, wanted, call)
+        if not isinstance(made, Absent):
+            return call, made
+        now = context.clock.now()
+        with context.engine.begin() as conn:
+            end(conn, call, now, AttemptOutcome.ABSENT)
+            call = begin(conn, context, wanted, now)
+
+
+def _answer(
+    context: Context, gateway: Gateway, wanted: Wanted[Made], call: ProviderCall
+) -> Made | Absent:
+    """Ask for the outcome. Holds no transaction, and writes one down that isn't definite."""
+    try:
+        answer = ask(
+            sends=call.sends,
+            age=context.clock.now() - call.first_sent_at,
+            capabilities=gateway.capabilities,
+            policy=context.policy,
+            by_key=lambda: wanted.by_key(gateway, call),
+            by_looking=lambda: wanted.by_looking(gateway, call),
+        )
+    except BadInput as refused:
+        if call.never_executed:
+            with context.engine.begin() as conn:
+                end(conn, call, context.clock.now(), AttemptOutcome.REJECTED)
+        else:
+            _keep_open(context, call, "refused", refused)
+        raise
+    except Unavailable as unanswered:
+        _keep_open(context, call, "not_answered", unanswered)
+        raise
+    if isinstance(answer, Unknown):
+        error = Unavailable(answer.message, where="the provider")
+        _keep_open(context, call, answer.error_class, error)
+        raise error
+    return answer
+
+
+def end(
+    conn: Connection,
+    call: ProviderCall,
+    now: datetime,
+    outcome: AttemptOutcome = AttemptOutcome.SUCCEEDED,
+) -> None:
+    """End a call; one that has an end already keeps it."""
+    provider_calls.finish_one(conn, call, outcome, now)
+
+
+def _keep_open(context: Context, call: ProviderCall, error_class: str, error: BillingError) -> None:
+    now = context.clock.now()
+    with context.engine.begin() as conn:
+        provider_calls.still_open(
+            conn,
+            call,
+            error_class=error_class,
+            error_message=error.what,
+            unknown_since=now,
+        )
