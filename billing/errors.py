@@ -115,6 +115,7 @@ class ErrorCode(StrEnum):
     CYCLE_CLOSED = "cycle_closed"
     DATABASE_URL_UNREADABLE = "database_url_unreadable"
     DATABASE_UNREACHABLE = "database_unreachable"
+    DATABASE_SESSION = "database_session"
     REVISION_UNKNOWN = "revision_unknown"
     ROLE_UNUSABLE = "role_unusable"
     MIGRATION_ROLLED_BACK = "migration_rolled_back"

@@ -145,6 +145,9 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.DATABASE_UNREACHABLE: (
         "start it (`billing up` starts the embedded one) or correct the URL"
     ),
+    ErrorCode.DATABASE_SESSION: (
+        "connect directly, or through a pooler in session mode: docs/operations.md"
+    ),
     ErrorCode.SCHEMA_UNKNOWN: (
         "run `billing db migrate`, or start the version that belongs to the database"
     ),

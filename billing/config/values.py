@@ -111,7 +111,9 @@ Amounts = Annotated[
     BeforeValidator(_minor_units),
     PlainSerializer(lambda amounts: {code: format_amount(amounts[code], code) for code in amounts}),
 ]
-PostgresUrl = Annotated[str, _url_of("postgresql", "postgresql+psycopg"), Field(repr=False)]
+PostgresUrl = Annotated[
+    str, _url_of("postgresql", "postgres", "postgresql+psycopg"), Field(repr=False)
+]
 RedisUrl = Annotated[str, _url_of("redis", "rediss", "unix"), Field(repr=False)]
 Port = Annotated[int, Field(ge=0, le=65535)]
 Count = Annotated[int, Field(ge=1)]

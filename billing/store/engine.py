@@ -1,23 +1,33 @@
 """Connections: always UTC, always as the application role, never waiting without bound."""
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any, Final
 
 import psycopg
-from sqlalchemy import Connection, Engine, create_engine
+from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from billing.errors import BadInput, ErrorCode, Unavailable
+from billing.store import session
 
 APP_ROLE = "billing_app"
+_SEVERAL_HOSTS: Final = re.compile(
+    r"^(?P<scheme>[a-z+]+://)(?P<user>[^/?#]*@)?(?P<hosts>[^@/?#]*,[^@/?#]*)(?P<path>/[^?#]*)?"
+    r"(?:\?(?P<query>.*))?$"
+)
 
 
 def sqlalchemy_url(url: str) -> URL:
-    """Return `url` with psycopg 3 as its driver. Raises `BadInput` for what is no Postgres URL."""
+    """Return `url` with psycopg 3 as its driver. Raises `BadInput` for what is no Postgres URL.
+
+    Takes libpq's forms: the scheme `postgres`, and several hosts separated by commas.
+    """
     try:
-        parsed = make_url(url)
+        parsed = make_url(_SEVERAL_HOSTS.sub(_hosts_in_query, url))
     except Exception as error:
         raise BadInput(
             "the database URL can't be read",
@@ -31,6 +41,13 @@ def sqlalchemy_url(url: str) -> URL:
             code=ErrorCode.DATABASE_URL_UNREADABLE,
         )
     return parsed.set(drivername="postgresql+psycopg")
+
+
+def _hosts_in_query(found: "re.Match[str]") -> str:
+    """Write several hosts as SQLAlchemy reads them: host=a:5432&host=b:5432."""
+    hosts = "&".join(f"host={host}" for host in found["hosts"].split(","))
+    query = "&".join(part for part in (found["query"], hosts) if part)
+    return f"{found['scheme']}{found['user'] or ''}{found['path'] or '/'}?{query}"
 
 
 def make_engine(
@@ -58,18 +75,40 @@ def make_engine(
         options["role"] = role
     if point_queries:
         options["plan_cache_mode"] = "force_generic_plan"
-    return create_engine(
+    connect_args = {
+        "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
+        "connect_timeout": 5,
+        "application_name": "billing",
+    }
+    engine = create_engine(
         sqlalchemy_url(url),
         pool_size=pool_size,
         max_overflow=0,
         pool_timeout=30,
         hide_parameters=True,  # errors are logged, and values are personal data
-        connect_args={
-            "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
-            "connect_timeout": 5,
-            "application_name": "billing",
-        },
+        connect_args=connect_args,
     )
+    _verify_sessions(engine, options, connect_args)
+    return engine
+
+
+def _verify_sessions(
+    engine: Engine, options: Mapping[str, str], connect_args: Mapping[str, object]
+) -> None:
+    """Verify what each new connection relies on; behind a pooler, its mode too, once."""
+    checked = False
+
+    def another() -> "psycopg.Connection[Any]":
+        positional, named = engine.dialect.create_connect_args(engine.url)
+        return psycopg.connect(*positional, **{**named, **connect_args})
+
+    @event.listens_for(engine, "connect")
+    def verify(connection: "psycopg.Connection[Any]", _: object) -> None:
+        nonlocal checked
+        direct = session.verify(connection, options)
+        if not direct and not checked:
+            session.refuse_transaction_pooling(another)
+            checked = True
 
 
 @contextmanager

@@ -9,6 +9,7 @@ the correction, which the correction's row keeps.
 import hashlib
 import json
 from collections.abc import Sequence
+from datetime import UTC
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -26,7 +27,8 @@ def cycle_digests(conn: Connection, cycle_ids: Sequence[UUID]) -> dict[UUID, str
 
 def _digest(found: DigestInput) -> str:
     facts = {
-        name: value.isoformat() if name in _INSTANTS else value
+        # In UTC whatever zone the session shows: the hash of an instant is one.
+        name: value.astimezone(UTC).isoformat() if name in _INSTANTS else value
         for name, value in found.columns.items()
     }
     entries = [[each.id, each.source_key, each.payload_hash.hex()] for each in found.entries]

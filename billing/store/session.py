@@ -1,0 +1,72 @@
+"""What every connection relies on, set and verified when it is made.
+
+A direct connection is told in its startup packet. A pooler between may leave that out, so each
+setting is set again, and read back where that changed anything. A pooler that gives the server's
+connections out by the transaction can't keep settings, and is refused.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from typing import Any, Final
+
+import psycopg
+
+from billing.errors import ErrorCode, Unavailable
+
+_PROBE: Final = "billing.probe"
+OTHERS: Final = 3
+"""The connections that a probe holds, so that a pooler needs another one for the next."""
+
+Driver = psycopg.Connection[Any]
+
+
+def verify(conn: Driver, wanted: Mapping[str, str]) -> bool:
+    """Check that a new connection has these settings, and set those that it lacks.
+
+    Returns whether all of them came with the connection. Raises `Unavailable` when they don't stay.
+    """
+    # What a setting shows ("30s") differs from what was given ("30000"): setting it tells.
+    names = list(wanted)
+    pairs = ", ".join("current_setting(%s, true), set_config(%s, %s, false)" for _ in names)
+    values = [part for name in names for part in (name, name, wanted[name])]
+    row = conn.execute(f"SELECT {pairs}", values).fetchone()
+    assert row is not None
+    conn.commit()
+    before, shown = row[0::2], row[1::2]
+    if before == shown:
+        return True
+    columns = ", ".join("current_setting(%s)" for _ in names)
+    now = conn.execute(f"SELECT {columns}", names).fetchone()
+    conn.rollback()
+    if now != shown:
+        raise Unavailable(
+            "a connection to the database doesn't keep its settings",
+            where="[database] url",
+            code=ErrorCode.DATABASE_SESSION,
+        )
+    return False
+
+
+def refuse_transaction_pooling(connect: Callable[[], Driver]) -> None:
+    """Check that what is set for a connection is still set in its next transaction.
+
+    Raises `Unavailable` for a pooler that takes the server's connection away after a transaction.
+    """
+    with closing(connect()) as conn:
+        conn.execute("SELECT set_config(%s, 'set', false)", (_PROBE,))
+        conn.commit()
+        others = [connect() for _ in range(OTHERS)]
+        try:
+            for other in others:
+                other.execute("SELECT 1")  # and it stays in its transaction
+            kept = conn.execute("SELECT current_setting(%s, true)", (_PROBE,)).fetchone()
+        finally:
+            for other in others:
+                other.close()
+    if kept is None or kept[0] != "set":
+        raise Unavailable(
+            "the database is reached through a pooler that changes the connection with every"
+            " transaction",
+            where="[database] url",
+            code=ErrorCode.DATABASE_SESSION,
+        )
