@@ -23,16 +23,12 @@ def work(world: World) -> None:
     """Do what a worker does with refunds and authorisations."""
     runtime = world.runtime()
     try:
-        now, wall, policy = runtime.clock.now(), runtime.clock.wall(), runtime.policy
-        engine = runtime.engine
-        for found in refund_sending.dispatch_due(
-            engine, now=now, wall=wall, limit=9, policy=policy
-        ):
+        for found in refund_sending.dispatch_due(runtime.context, limit=9):
             sending = refund_sending.begin(runtime.context, found)
             assert sending is not None
             answer = refund_sending.attempt(runtime.context, sending)
             refund_sending.finish(runtime.context, sending, answer)
-        with engine.connect() as conn:
+        with runtime.engine.connect() as conn:
             query = text("SELECT id FROM payments WHERE state = 'AUTHORIZED'")
             waiting = list(conn.execute(query).scalars())
         for found in waiting:

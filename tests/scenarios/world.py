@@ -367,9 +367,7 @@ class World:
         charges.charge(self.runtime, self.metrics, payment_id)
 
     def ring_refunds(self) -> list[UUID]:
-        return refund_sending.dispatch_due(
-            self.engine, now=self.now, wall=self.wall, limit=500, policy=self.policy
-        )
+        return refund_sending.dispatch_due(self.context(), limit=500)
 
     def refund(self, refund_id: UUID) -> None:
         refunds.refund(self.runtime, self.metrics, refund_id)

@@ -137,6 +137,14 @@ ATTACKS = {
         "whose row it is can't change",
         f"UPDATE refunds SET customer_id = gen_random_uuid() WHERE id = {PENDING}",
     ),
+    "a refund of another engine": (
+        "the engine that made a row can't change",
+        f"UPDATE refunds SET engine_id = gen_random_uuid() WHERE id = {PENDING}",
+    ),
+    "a customer of another engine": (
+        "the engine that made a row can't change",
+        f"UPDATE customers SET engine_id = NULL WHERE id = {CUSTOMER}",
+    ),
     "a dispute of another customer": (
         "whose row it is can't change",
         f"UPDATE disputes SET customer_id = gen_random_uuid() WHERE id = {DISPUTE}",

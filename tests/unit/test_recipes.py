@@ -512,11 +512,22 @@ def test_a_reversal_names_what_it_takes_back_and_stays_in_its_cycle() -> None:
     assert taken_back.effective_at == LATER
 
 
-def test_after_the_close_a_reversal_stands_outside_the_cycle() -> None:
-    assert (
-        recipes.write_off_reversed(write_off(), effective_at=LATER, after_close=True).cycle_id
-        is None
-    )
+@pytest.mark.parametrize(
+    ("take_back", "of"),
+    [
+        (recipes.write_off_reversed, write_off()),
+        (recipes.refund_failed, refund_requested()),
+        (recipes.refund_returned, refund_succeeded()),
+        (recipes.dispute_lost_reversed, replace(dispute_lost(), cycle_id=CYCLE)),
+    ],
+)
+def test_after_the_close_a_reversal_stands_outside_the_cycle(take_back: Any, of: Entry) -> None:
+    assert of.cycle_id == CYCLE
+    before = take_back(of, effective_at=LATER)
+    after = take_back(of, effective_at=LATER, after_close=True)
+
+    assert (before.cycle_id, after.cycle_id) == (CYCLE, None)
+    assert after == replace(before, cycle_id=None)
 
 
 @pytest.mark.parametrize(

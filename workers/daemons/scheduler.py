@@ -95,12 +95,10 @@ class Scheduler(Ticking):
             return 0
         if room <= 0:
             return 0
-        engine, policy, limit = runtime.engine, runtime.policy, min(limit, room)
-        context = runtime.context.at_one_instant()
-        now, wall = context.clock.now(), context.clock.wall()
+        context, limit = runtime.context.at_one_instant(), min(limit, room)
         due = collecting.dispatch_due(context, limit=limit)
         self._enqueue(due, CHARGE_ACTOR)
-        back = refund_sending.dispatch_due(engine, now=now, wall=wall, limit=limit, policy=policy)
+        back = refund_sending.dispatch_due(context, limit=limit)
         self._enqueue(back, REFUND_ACTOR)
         return len(due) + len(back)
 

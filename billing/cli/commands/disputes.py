@@ -4,10 +4,10 @@ from uuid import UUID
 
 import click
 
+from billing.cli.money_back import write_one, write_those_of
 from billing.cli.options import paged, word_option
 from billing.cli.output import Output, output_option
-from billing.cli.records import DISPUTES, plain, write_page
-from billing.cli.references import find
+from billing.cli.records import DISPUTES
 from billing.cli.session import Session
 from billing.rules.disputes import DisputeState
 
@@ -32,17 +32,11 @@ def list_(
     output: Output,
 ) -> None:
     """List disputes and inquiries in the order they were learned of."""
-    from billing.queries import payments as queries
+    from billing.queries.payments import disputes as read
 
-    with session.connect() as conn:
-        rows = queries.disputes(
-            conn,
-            payment_id=find(conn, "payment", payment) if payment else None,
-            state=state,
-            limit=limit + 1,
-            after=after,
-        )
-    write_page(output, rows, DISPUTES, limit)
+    write_those_of(
+        session, output, DISPUTES, read, payment=payment, state=state, limit=limit, after=after
+    )
 
 
 @disputes.command("show")
@@ -51,9 +45,6 @@ def list_(
 @click.pass_obj
 def show(session: Session, dispute: str, output: Output) -> None:
     """Show a dispute, by our id or the provider's, with its fee and what was lost."""
-    from billing.queries import payments as queries
+    from billing.queries.payments import dispute as read
 
-    with session.connect() as conn:
-        row = queries.dispute(conn, find(conn, "dispute", dispute))
-    assert row is not None, "disputes are never deleted"
-    output.record(plain(row))
+    write_one(session, output, "dispute", dispute, read)

@@ -5,9 +5,10 @@ from uuid import UUID
 
 import click
 
+from billing.cli.money_back import write_one, write_those_of
 from billing.cli.options import confirm, lasting, paged, reason_option, word_option
 from billing.cli.output import Output, output_option, talk
-from billing.cli.records import REFUNDS, plain, write_page
+from billing.cli.records import REFUNDS
 from billing.cli.references import find
 from billing.cli.session import Session, person
 from billing.rules.refunds import RefundState
@@ -107,17 +108,11 @@ def list_(
     output: Output,
 ) -> None:
     """List refunds in order of creation."""
-    from billing.queries import refunds as queries
+    from billing.queries.refunds import refunds as read
 
-    with session.connect() as conn:
-        rows = queries.refunds(
-            conn,
-            payment_id=find(conn, "payment", payment) if payment else None,
-            state=state,
-            limit=limit + 1,
-            after=after,
-        )
-    write_page(output, rows, REFUNDS, limit)
+    write_those_of(
+        session, output, REFUNDS, read, payment=payment, state=state, limit=limit, after=after
+    )
 
 
 @refunds.command("show")
@@ -126,9 +121,6 @@ def list_(
 @click.pass_obj
 def show(session: Session, refund: str, output: Output) -> None:
     """Show a refund, by our id or the provider's, with what it gives back of what was earned."""
-    from billing.queries import refunds as queries
+    from billing.queries.refunds import refund as read
 
-    with session.connect() as conn:
-        row = queries.refund(conn, find(conn, "refund", refund))
-    assert row is not None, "refunds are never deleted"
-    output.record(plain(row))
+    write_one(session, output, "refund", refund, read)

@@ -18,6 +18,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.flows.context import Context
+from billing.flows.dispatching import take_due
 from billing.flows.payments.declines import declined
 from billing.flows.payments.outcomes import apply
 from billing.flows.payments.write_offs import give_up
@@ -34,7 +35,6 @@ from billing.rules.dunning import NO_PAYMENT_METHOD, DeclineClass
 from billing.rules.money import Money
 from billing.rules.payments import AttemptKind, CallKind, CaptureMethod
 from billing.rules.subscriptions import Status
-from billing.store import dispatch
 from billing.store.identity import engine_id
 from billing.store.payments import attempts, payment_steps, payments, provider_calls
 from billing.store.payments.payment_steps import PaymentForAttempt
@@ -45,21 +45,8 @@ _NOW: Final = frozenset({AttemptKind.MANUAL, AttemptKind.NEW_METHOD, AttemptKind
 
 
 def dispatch_due(context: Context, *, limit: int) -> list[UUID]:
-    """Return payments that are due, each at most once in a dispatch window.
-
-    Commits before it returns: when the message is lost afterwards, the payment is due again as soon
-    as the window is over.
-    """
-    now, wall = context.clock.now(), context.clock.wall()
-    with context.engine.begin() as conn:
-        return dispatch.take(
-            conn,
-            payment_steps.DISPATCH_DUE,
-            now=now,
-            wall=wall,
-            again_at=wall + context.policy.dispatch_window,
-            limit=limit,
-        )
+    """Return payments that are due, each at most once in a dispatch window (see `take_due`)."""
+    return take_due(context, payment_steps.DISPATCH_DUE, limit=limit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from billing.errors import BillingError
 from billing.flows.context import Context
-from billing.flows.policy import Policy
+from billing.flows.dispatching import take_due
 from billing.flows.provider_calls import ask, note_unanswered, pause
 from billing.flows.refunds.outcomes import advance, as_accepted, take_back
 from billing.gateway import (
@@ -34,7 +34,6 @@ from billing.rules.actor import WORKER
 from billing.rules.money import Money
 from billing.rules.payments import AttemptOutcome, CallKind
 from billing.rules.refunds import RefundState
-from billing.store import dispatch
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import payments, provider_calls, refunds
 from billing.store.payments.provider_calls import ProviderCall
@@ -43,19 +42,9 @@ from billing.store.payments.refunds import RefundToSend
 RefundAnswer = RefundAccepted | Rejected | Deferred | Unknown | Absent
 
 
-def dispatch_due(
-    engine: Engine, *, now: datetime, wall: datetime, limit: int, policy: Policy
-) -> list[UUID]:
-    """Return refunds that want a worker, each at most once in a dispatch window."""
-    with engine.begin() as conn:
-        return dispatch.take(
-            conn,
-            refunds.DISPATCH_DUE,
-            now=now,
-            wall=wall,
-            again_at=wall + policy.dispatch_window,
-            limit=limit,
-        )
+def dispatch_due(context: Context, *, limit: int) -> list[UUID]:
+    """Return refunds that are due, each at most once in a dispatch window (see `take_due`)."""
+    return take_due(context, refunds.DISPATCH_DUE, limit=limit)
 
 
 @dataclass(frozen=True, slots=True)

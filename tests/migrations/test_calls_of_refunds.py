@@ -1,4 +1,4 @@
-"""Refunds that were sent before they were calls: each becomes the call that it was."""
+"""Refunds and customers that were asked for before they were calls: each gets the call it was."""
 
 from typing import Any, Final
 from uuid import UUID
@@ -127,3 +127,21 @@ def test_a_refund_that_was_refused_has_a_refused_call(released_url: str, sent: U
     call = call_of(released_url, sent)
     assert call["outcome"] == "rejected"
     assert f"{call['finished_at']:%Y-%m-%d}" == "2026-03-01"
+
+
+def test_a_customer_who_is_not_at_the_provider_yet_keeps_the_key(released_url: str) -> None:
+    with psycopg.connect(released_url) as conn:
+        conn.execute(
+            "INSERT INTO customers (id, name, created_at)"
+            " VALUES (gen_random_uuid(), 'Unfinished', '2026-02-01')"
+        )
+
+    migrate(released_url)
+
+    (customer,) = rows(released_url, "SELECT * FROM customers WHERE name = 'Unfinished'")
+    call = call_of(released_url, customer["id"])
+    assert call["idempotency_key"] == f"sandbox:customer:{customer['id']}"
+    assert (call["kind"], call["n"], call["outcome"]) == ("customer", 1, None)
+    assert call["request"] == {"metadata": {}}, "engines had no ids when it was sent"
+    others = rows(released_url, "SELECT * FROM provider_calls WHERE kind = 'customer'")
+    assert others == [call], "who is there is not asked for again"
