@@ -34,6 +34,7 @@ class ErrorCode(StrEnum):
     SUBSCRIPTION_NOT_PAUSABLE = "subscription_not_pausable"
     NO_PERIOD_MISSED = "no_period_missed"
     NOT_PARKED = "not_parked"
+    CYCLE_NOT_OPENABLE = "cycle_not_openable"
 
     # Payments.
     PAYMENT_NOT_FOUND = "payment_not_found"
@@ -41,6 +42,7 @@ class ErrorCode(StrEnum):
     PAYMENT_NOT_AUTHORISED = "payment_not_authorised"
     AUTHORISATION_UNDER_WAY = "authorisation_under_way"
     CAPTURE_UNDER_WAY = "capture_under_way"
+    VOID_UNDER_WAY = "void_under_way"
     ATTEMPT_OPEN = "attempt_open"
     PAYMENT_NOT_RETRYABLE = "payment_not_retryable"
     ONE_OFF_IS_FINAL = "one_off_is_final"

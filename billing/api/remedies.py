@@ -21,6 +21,7 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
         "refund what was captured; what failed or was given up needs a new payment"
     ),
     ErrorCode.AUTHORISATION_UNDER_WAY: "void it when it is known",
+    ErrorCode.VOID_UNDER_WAY: "read the payment until it is known",
     ErrorCode.CAPTURE_UNDER_WAY: "refund it when it is captured",
     ErrorCode.ATTEMPT_OPEN: "wait until it is known; a second attempt could charge twice",
     ErrorCode.PAYMENT_NOT_RETRYABLE: "only what is undecided or FAILED is tried again",

@@ -1,11 +1,12 @@
 """The columns of each noun in tables. JSON carries every field of the row, under the same names."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Final
 
 from billing.cli.options import more_hint
 from billing.cli.output import Columns, Output
+from billing.presenters import decisions, parking
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -50,8 +51,10 @@ REPLAYED: Final = ("object_id", "types", "words")
 
 
 def plain(row: "DataclassInstance") -> dict[str, Any]:
-    """Return the value that was made from a row as a record."""
-    return {field.name: getattr(row, field.name) for field in fields(row)}
+    """Return the value that was made from a row as a record, its decisions in words."""
+    record = {field.name: getattr(row, field.name) for field in fields(row)}
+    record = parking.told(record, "parked_error", "parked_reason", "parked_facts")
+    return decisions.told(record)
 
 
 def write_page(
@@ -61,9 +64,10 @@ def write_page(
     limit: int,
     *,
     by: str = "id",
+    record: "Callable[[DataclassInstance], dict[str, Any]]" = plain,
 ) -> None:
     """Write up to `limit` rows; if there was one more, tell how to go on after the last one."""
     shown = rows[:limit]
-    output.records([plain(row) for row in shown], columns)
+    output.records([record(row) for row in shown], columns)
     if shown:
         more_hint(len(rows), limit, getattr(shown[-1], by))

@@ -35,6 +35,7 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
         "release it with neither --bill nor --skip and it ends;"
         " `billing subscriptions resume` takes the cancellation back"
     ),
+    ErrorCode.CYCLE_NOT_OPENABLE: "docs/operations.md says what to do for the reason {reason}",
     ErrorCode.NOT_PARKED: _PARKED,
     ErrorCode.PAYMENT_NOT_FOUND: "`billing charges list` shows them",
     ErrorCode.PAYMENT_PARKED: "put the cause right, then `billing parked release`",
@@ -42,6 +43,7 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
         "refund what was captured; what failed or was given up needs a new payment"
     ),
     ErrorCode.AUTHORISATION_UNDER_WAY: "void it when it is known",
+    ErrorCode.VOID_UNDER_WAY: "wait until it is known",
     ErrorCode.CAPTURE_UNDER_WAY: "refund it when it is captured",
     ErrorCode.ATTEMPT_OPEN: "wait until it is known; a second attempt could charge twice",
     ErrorCode.PAYMENT_NOT_RETRYABLE: "only what is undecided or FAILED is tried again",

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
+from billing.presenters.decisions import in_words
 from billing.presenters.text import at, capital
 from billing.queries.explain.collection import (
     AttemptFacts,
@@ -36,8 +37,8 @@ def attempts(facts: AttemptsFacts) -> Iterator[str]:
     """Tell each attempt, and what was decided after it."""
     if not facts.attempts:
         yield "None was made."
-        if facts.decision:
-            yield f"{capital(facts.decision)}."
+        if (decision := in_words(facts.decision, facts.decision_facts)) is not None:
+            yield f"{capital(decision)}."
     for attempt in facts.attempts:
         card = attempt.method
         named = (
@@ -50,7 +51,8 @@ def attempts(facts: AttemptsFacts) -> Iterator[str]:
             f" key {attempt.idempotency_key}: {_outcome(attempt)}."
         )
         if attempt.outcome not in (None, AttemptOutcome.SUCCEEDED) and attempt.decision:
-            yield f"What followed from attempt {attempt.n}: {attempt.decision}."
+            decision = in_words(attempt.decision, attempt.decision_facts)
+            yield f"What followed from attempt {attempt.n}: {decision}."
 
 
 def _outcome(attempt: AttemptFacts) -> str:
@@ -99,7 +101,7 @@ def _one(words: Callable[[NextFacts], str]) -> Callable[[NextFacts], Iterator[st
 
 _NEXT: Final[Mapping[NextKind, Callable[[NextFacts], Iterator[str]]]] = {
     NextKind.PARKED: _parked,
-    NextKind.FAILED: _one(lambda facts: f"None: {facts.decision}."),
+    NextKind.FAILED: _one(lambda facts: f"None: {in_words(facts.decision, facts.decision_facts)}."),
     NextKind.CAPTURED: _one(lambda facts: f"None: {facts.amount} were captured."),
     NextKind.UNSCHEDULED: _one(lambda _facts: "None is scheduled."),
     NextKind.OPEN_ATTEMPT: _one(
@@ -109,7 +111,10 @@ _NEXT: Final[Mapping[NextKind, Callable[[NextFacts], Iterator[str]]]] = {
         lambda facts: f"{facts.amount} are to be captured since {_when(facts)}."
     ),
     NextKind.VOID: _one(
-        lambda facts: f"It is to be voided since {_when(facts)}: {facts.decision}."
+        lambda facts: (
+            f"It is to be voided since {_when(facts)}:"
+            f" {in_words(facts.decision, facts.decision_facts)}."
+        )
     ),
     NextKind.WAITS_FOR_CAPTURE: _one(
         lambda facts: f"It waits to be captured; when nobody does, it is voided on {_when(facts)}."

@@ -3,8 +3,9 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
+from billing.presenters import history, parking
 from billing.presenters.text import at, span
-from billing.queries.explain.renewal import NextPeriodFacts, StandingFacts
+from billing.queries.explain.renewal import NextPeriodFacts, ParkedFacts, StandingFacts
 from billing.queries.explain.subjects import (
     CustomerLink,
     PaymentFacts,
@@ -39,7 +40,8 @@ def subscription(facts: SubscriptionFacts) -> Iterator[str]:
     yield f"It is {facts.status}."
     if facts.last_event is not None:
         last = facts.last_event
-        yield f"What happened to it last: {last.words} ({last.actor}, {at(last.at)})."
+        what = history.in_words(last.kind, last.words, last.facts)
+        yield f"What happened to it last: {what} ({last.actor}, {at(last.at)})."
 
 
 def _customer(customer: CustomerLink) -> str:
@@ -56,7 +58,7 @@ def standing(facts: StandingFacts) -> Iterator[str]:
     if facts.parked is not None:
         yield (
             f"It is not charged: it was parked on {at(facts.parked.at)}"
-            f" ({facts.parked.reason}): {facts.parked.error}"
+            f" ({facts.parked.reason}): {_parked_because(facts.parked)}"
         )
         yield "It stays out of scheduling until `billing parked release`."
         return
@@ -73,6 +75,10 @@ def standing(facts: StandingFacts) -> Iterator[str]:
             yield "It is not charged: it is paused, and its periods pass unbilled until resumed."
         case Status.TRIALING | Status.ACTIVE | Status.PAST_DUE:
             yield from _renewing(facts)
+
+
+def _parked_because(parked: ParkedFacts) -> str | None:
+    return parking.in_words(parked.reason, parked.error, parked.facts)
 
 
 def _renewing(facts: StandingFacts) -> Iterator[str]:

@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from billing.ledger.findings import LedgerFinding
 from billing.presenters import ledger_findings
+from billing.presenters.decisions import in_words as in_words_of
 from billing.presenters.text import amount
 from billing.rules.promises import Finding, FindingKind
 
@@ -224,7 +225,7 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
     ),
     FindingKind.NOTHING_FOLLOWS: lambda row: (
         f"payment {row['id']} is {row['state']} with no attempt to come and is not parked"
-        f" (last decision: {row['decision'] or 'none'})"
+        f" (last decision: {in_words_of(row['decision'], row['decision_facts']) or 'none'})"
     ),
     FindingKind.NEVER_RENEWS: lambda row: (
         f"subscription {row['id']} is {row['status']} and will never renew"

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final, assert_never
 
+from billing.presenters import decisions, history
 from billing.queries.timeline import (
     AttemptFinished,
     AttemptSent,
@@ -48,8 +49,9 @@ def _words(fact: Fact) -> str:  # noqa: C901  one case a kind
             return f"attempt {fact.n} ({fact.kind}), {fact.amount}, {card}"
         case AttemptFinished():
             code = f" ({fact.decline_code})" if fact.decline_code else ""
-            decided = fact.decision and fact.outcome != "succeeded"
-            return f"attempt {fact.n} {fact.outcome}{code}{f': {fact.decision}' if decided else ''}"
+            decision = decisions.in_words(fact.decision, fact.decision_facts)
+            told = f": {decision}" if decision and fact.outcome != "succeeded" else ""
+            return f"attempt {fact.n} {fact.outcome}{code}{told}"
         case PaymentMoved():
             return f"payment {fact.from_state} -> {fact.to_state} ({fact.cause})"
         case RefundRequested():
@@ -62,7 +64,7 @@ def _words(fact: Fact) -> str:  # noqa: C901  one case a kind
         case DisputeClosed():
             return f"dispute of {fact.amount} {fact.state}"
         case SubscriptionNoted():
-            return fact.words
+            return history.in_words(fact.kind, fact.words, fact.facts)
     assert_never(fact)
 
 

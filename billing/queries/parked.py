@@ -1,9 +1,10 @@
 """What waits for a person: parked subscriptions and payments, with the error that parked them."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -31,6 +32,7 @@ class Parked:
     parked_at: datetime
     reason: str | None
     error: str | None
+    facts: Mapping[str, Any]
 
 
 _parked = reader(Parked)
@@ -39,12 +41,12 @@ _PARKED: Final = """
 SELECT * FROM (
   SELECT 'subscription' AS kind, s.id, s.external_id, s.customer_id,
          c.external_id AS customer_external_id, s.parked_at, s.parked_reason AS reason,
-         s.parked_error AS error
+         s.parked_error AS error, s.parked_facts AS facts
     FROM subscriptions s JOIN customers c ON c.id = s.customer_id
    WHERE s.parked_at IS NOT NULL
    UNION ALL
   SELECT 'payment', p.id, i.number, p.customer_id, c.external_id, p.parked_at,
-         p.parked_reason, p.parked_error
+         p.parked_reason, p.parked_error, '{{}}'::jsonb
     FROM payments p JOIN customers c ON c.id = p.customer_id
     LEFT JOIN invoices i ON i.id = p.invoice_id
    WHERE p.parked_at IS NOT NULL) x

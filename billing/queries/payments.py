@@ -1,8 +1,9 @@
 """Payments for people, with their attempts, history and disputes."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -56,6 +57,7 @@ class ListedPayment:
     decline_code: str | None
     decline_class: DeclineClass | None
     decision: str | None
+    decision_facts: Mapping[str, Any]
     description: str
     capture_method: CaptureMethod
     authorized_until: datetime | None
@@ -79,7 +81,7 @@ SELECT p.id, p.invoice_id, i.number AS invoice_number, p.subscription_id,
        c.external_id AS customer_external_id, c.name AS customer_name, p.amount, p.currency,
        p.state, p.amount_captured, p.amount_refunded, p.attempt_n AS attempts, p.rung,
        p.next_attempt_at, p.next_attempt_kind, p.decline_code, p.decline_class, p.decision,
-       p.description, p.capture_method, p.authorized_until,
+       p.decision_facts, p.description, p.capture_method, p.authorized_until,
        EXISTS (SELECT FROM provider_calls k
                 WHERE k.subject_id = p.id AND k.kind = 'charge' AND k.finished_at IS NULL
                   AND k.unknown_since IS NOT NULL) AS unknown,

@@ -1,8 +1,9 @@
 """Subscriptions for people, with their customer and their last cycles."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -56,6 +57,7 @@ class ListedSubscription:
     parked_at: datetime | None
     parked_reason: str | None
     parked_error: str | None
+    parked_facts: Mapping[str, Any]
     canceled_at: datetime | None
     created_at: datetime
 
@@ -87,7 +89,8 @@ _SUBSCRIPTIONS: Final = """
 SELECT s.id, s.external_id, s.customer_id, c.external_id AS customer_external_id,
        c.name AS customer_name, s.plan, s.plan_version, s.currency, s.quantity, s.status,
        s.anchor_local, s.zone, s.every, s.trial, s.anchor_day, s.next_n, s.renews_at,
-       s.cancel_at_period_end, s.parked_at, s.parked_reason, s.parked_error, s.canceled_at,
+       s.cancel_at_period_end, s.parked_at, s.parked_reason, s.parked_error, s.parked_facts,
+       s.canceled_at,
        s.created_at
   FROM subscriptions s
   JOIN customers c ON c.id = s.customer_id

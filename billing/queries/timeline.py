@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -87,6 +87,7 @@ class AttemptFinished:
     outcome: str
     decline_code: str | None
     decision: str | None
+    decision_facts: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +143,14 @@ class DisputeClosed:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionNoted:
-    """Somebody did something to the subscription itself; `words` are what was noted then."""
+    """Somebody did something to the subscription itself.
 
-    words: str
+    Rows of earlier versions have the `words` that were noted then, instead of facts.
+    """
+
+    kind: str
+    words: str | None
+    facts: Mapping[str, Any]
 
 
 Fact = (
@@ -252,6 +258,7 @@ class _Attempt:
     outcome: str | None
     decline_code: str | None
     decision: str | None
+    decision_facts: Mapping[str, Any]
 
     def entries(self) -> Iterator[_Placed]:
         amount = Money(self.amount, self.currency)
@@ -262,7 +269,12 @@ class _Attempt:
         if self.finished_at is not None:
             assert self.outcome is not None, "a finished attempt has an outcome"
             done = AttemptFinished(
-                self.payment_id, self.n, self.outcome, self.decline_code, self.decision
+                self.payment_id,
+                self.n,
+                self.outcome,
+                self.decline_code,
+                self.decision,
+                self.decision_facts,
             )
             yield _placed(self.n, self.finished_at, TimelineKind.ATTEMPT_FINISHED, done, "worker")
 
@@ -335,11 +347,13 @@ class _Event:
     at: datetime
     kind: str
     actor: str
-    words: str
+    words: str | None
+    detail: Mapping[str, Any]
 
     def entries(self) -> Iterator[_Placed]:
         kind = TimelineKind.SUBSCRIBED if self.kind == "created" else self.kind
-        yield _placed(self.id, self.at, kind, SubscriptionNoted(self.words), self.actor)
+        noted = SubscriptionNoted(self.kind, self.words, self.detail)
+        yield _placed(self.id, self.at, kind, noted, self.actor)
 
 
 class _HasEntries(Protocol):
@@ -372,6 +386,6 @@ _READERS: Final[Mapping[str, Reader[_HasEntries]]] = {
       FROM payments p JOIN disputes d ON d.payment_id = p.id
      WHERE p.subscription_id = :id""": reader(_Dispute),
     """
-    SELECT id, at, kind, actor, words FROM subscription_events
+    SELECT id, at, kind, actor, words, detail FROM subscription_events
      WHERE subscription_id = :id""": reader(_Event),
 }

@@ -1,4 +1,4 @@
-"""Dunning: what to do after a decline. Pure; each decision has its reason in words.
+"""Dunning: what to do after a decline. Pure.
 
 Declines have three classes. After `soft`, a later attempt may succeed: the plan's ladder follows.
 After `needs_customer`, none is made until the payment method changes, and then at once. After
@@ -12,7 +12,8 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from billing.rules.periods import later, to_local
+from billing.rules.decisions import Decision, DecisionKind, decided
+from billing.rules.periods import later
 from plans.terms import Dunning
 
 
@@ -50,7 +51,7 @@ class RetryAt:
 
     at: datetime
     rung: int
-    words: str
+    decision: Decision
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +59,17 @@ class WaitForCustomer:
     """Try nothing until the payment method changes; give up at `until`, when the ladder would."""
 
     until: datetime
-    words: str
+    decision: Decision
 
 
 @dataclass(frozen=True, slots=True)
 class Stop:
     """Give up now: the payment fails and the plan's `then` applies."""
 
-    words: str
+    decision: Decision
 
 
-Decision = RetryAt | WaitForCustomer | Stop
+Next = RetryAt | WaitForCustomer | Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,35 +91,29 @@ def decide(
     zone: str = "UTC",
     *,
     code: str | None = None,
-) -> Decision:
+) -> Next:
     """Decide what follows a decline at `now`, when `rung` rungs of the ladder are used already.
 
     Steps are civil time in the customer's zone. A manual attempt uses no rung: pass the same `rung`
-    again. `code` (decline or advice) appears in the words only.
+    again. `code` (decline or advice) is one of the facts only.
     """
     rungs = len(ladder.retry_after)
-    why = f"{code or 'the decline'} is {_CLASS_WORDS[decline_class]}"
+    why = {"code": code, "decline_class": decline_class}
     if decline_class is DeclineClass.HARD:
-        return Stop(f"{why}; no further attempt; {_then(ladder)}")
+        return Stop(decided(DecisionKind.HARD_DECLINE, **why, then=ladder.then))
     if rung >= rungs:
-        spent = f"all {rungs} rungs are used" if rungs else "the plan has no later attempts"
-        return Stop(f"{why}; {spent}; {_then(ladder)}")
+        return Stop(decided(DecisionKind.LADDER_OVER, **why, rungs=rungs, then=ladder.then))
     if decline_class is DeclineClass.NEEDS_CUSTOMER:
         until = now
         for step in ladder.retry_after[rung:]:
             until = later(until, step, zone)
-        return WaitForCustomer(
-            until,
-            f"{why}; no attempt until the payment method changes, then at once; "
-            f"without a change until {_moment(until, zone)} {_then(ladder)}",
-        )
+        kind = DecisionKind.WAIT_FOR_CUSTOMER
+        waits = decided(kind, **why, until=until, zone=zone, then=ladder.then)
+        return WaitForCustomer(until, waits)
     step = ladder.retry_after[rung]
     at = later(now, step, zone)
-    return RetryAt(
-        at,
-        rung + 1,
-        f"{why}; rung {rung + 1} of {rungs}; next attempt in {step} on {_moment(at, zone)}",
-    )
+    place = {"rung": rung + 1, "rungs": rungs, "step": str(step), "at": at, "zone": zone}
+    return RetryAt(at, rung + 1, decided(DecisionKind.RETRY, **why, **place))
 
 
 def earliest_by_budget(budget: Budget, declined_at: Sequence[datetime], now: datetime) -> datetime:
@@ -139,32 +134,15 @@ def earliest_by_budget(budget: Budget, declined_at: Sequence[datetime], now: dat
 def hold_to_budget(
     retry: RetryAt, budget: Budget, declined_at: Sequence[datetime], zone: str = "UTC"
 ) -> RetryAt:
-    """Return the retry, moved later where the budget requires it, with the reason added to its
-    words.
-    """
+    """Return the retry, moved later where the budget requires it, which its decision then tells."""
     at = earliest_by_budget(budget, declined_at, retry.at)
     if at == retry.at:
         return retry
-    limit = (
-        f"{budget.max_attempts} attempts in {budget.window.days} days, "
-        f"{budget.spacing // timedelta(hours=1)} h apart"
+    held = retry.decision.and_also(
+        held_until=at,
+        zone=zone,
+        budget_attempts=budget.max_attempts,
+        budget_days=budget.window.days,
+        budget_hours_apart=budget.spacing // timedelta(hours=1),
     )
-    words = f"{retry.words}; held until {_moment(at, zone)}: the card's budget is {limit}"
-    return RetryAt(at, retry.rung, words)
-
-
-_CLASS_WORDS: Final = {
-    DeclineClass.SOFT: "soft",
-    DeclineClass.NEEDS_CUSTOMER: "for the customer to put right",
-    DeclineClass.HARD: "hard",
-}
-
-
-def _then(ladder: Dunning) -> str:
-    if ladder.then == "cancel":
-        return "the subscription is canceled"
-    return "the subscription becomes unpaid"
-
-
-def _moment(at: datetime, zone: str) -> str:
-    return f"{to_local(at, zone):%Y-%m-%d %H:%M} {zone}"
+    return RetryAt(at, retry.rung, held)

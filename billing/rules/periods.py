@@ -89,6 +89,18 @@ class Schedule:
             raise ScheduleError(f"anchor_day needs a cadence in months or years: {self.cadence}")
 
 
+def schedule_of(
+    anchor_local: datetime, zone: str, every: str, trial: str | None, anchor_day: int | None
+) -> Schedule:
+    """Return a stored subscription's schedule. Raises `ValueError` where its parts make none."""
+    return Schedule(
+        anchor=Anchor(anchor_local, zone),
+        cadence=Cadence.parse(every),
+        trial=Cadence.parse(trial) if trial else None,
+        anchor_day=anchor_day,
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class ScheduledPeriod:
     """The n-th period with its kind and the share of a full one it is, in civil days.

@@ -62,6 +62,27 @@ class Status(StrEnum):
 _PAUSABLE: Final = frozenset({Status.TRIALING, Status.ACTIVE, Status.PAST_DUE})
 
 
+class CatchUpReason(StrEnum):
+    """Why missed periods are billed, skipped or left to a person."""
+
+    NONE_MISSED = "none_missed"
+    WITHIN_CAP = "within_cap"
+    OVER_CAP = "over_cap"
+    PLAN_SKIPS = "plan_skips"
+    PLAN_PARKS = "plan_parks"
+
+
+class ParkedReason(StrEnum):
+    """Why a subscription is parked; each has its line in docs/operations.md."""
+
+    PLAN_MISSING = "plan_missing"
+    SCHEDULE_CHANGED = "schedule_changed"
+    CATCH_UP = "catch_up"
+    BELOW_MINIMUM = "below_minimum"
+    REFUSED_BY_DATABASE = "refused_by_database"
+    ERROR = "error"
+
+
 @dataclass(frozen=True, slots=True)
 class CatchUp:
     """What to do about periods that passed unopened.
@@ -71,7 +92,7 @@ class CatchUp:
     """
 
     action: Literal["bill", "skip", "park"]
-    words: str
+    reason: CatchUpReason
 
 
 def initial(has_trial: bool) -> Status:
@@ -144,12 +165,11 @@ def plan_catch_up(policy: CatchUpPolicy, cap: int, missed: int) -> CatchUp:
     if missed < 0:
         raise ValueError(f"missed periods are counted from 0, not {missed}")
     if missed == 0:
-        return CatchUp("bill", "the period is due")
-    periods = "1 missed period" if missed == 1 else f"{missed} missed periods"
+        return CatchUp("bill", CatchUpReason.NONE_MISSED)
     if policy == "skip":
-        return CatchUp("skip", f"{periods} skipped unbilled; the current one is billed")
+        return CatchUp("skip", CatchUpReason.PLAN_SKIPS)
     if policy == "park":
-        return CatchUp("park", f"{periods}; the plan says to park")
+        return CatchUp("park", CatchUpReason.PLAN_PARKS)
     if missed > cap:
-        return CatchUp("park", f"{periods}, more than the cap of {cap} that are billed at once")
-    return CatchUp("bill", f"{periods} billed one by one, oldest first")
+        return CatchUp("park", CatchUpReason.OVER_CAP)
+    return CatchUp("bill", CatchUpReason.WITHIN_CAP)

@@ -229,13 +229,16 @@ def test_a_plan_of_several_currencies_asks_for_one(paid: World) -> None:
 def parked(paid: World) -> World:
     """A subscription that was parked three periods ago."""
     from billing.flows.cycles import opening
+    from billing.flows.cycles.deciding import CannotOpen
+    from billing.rules.subscriptions import ParkedReason
     from billing.store.subscriptions import subscriptions
 
     runtime = paid.runtime()
     with runtime.engine.begin() as conn:
         found = subscriptions.find(conn, "ada-sub")
         assert found is not None
-        opening.park(conn, found, START, reason="error", error="ValueError: no such thing")
+        why = CannotOpen(ParkedReason.ERROR, "ValueError: no such thing")
+        opening.park(conn, found, START, why)
     runtime.close()
     paid.at(START + 100 * DAY)
     return paid

@@ -98,18 +98,27 @@ def test_a_trial_is_not_charged_until_it_ends(world: World) -> None:
 
 def test_a_parked_subscription_says_with_what_error(paid: World) -> None:
     from billing.flows.cycles import opening
+    from billing.flows.cycles.deciding import CannotOpen
+    from billing.rules.subscriptions import CatchUpReason, ParkedReason
     from billing.store.subscriptions import subscriptions
 
+    why = CannotOpen(ParkedReason.CATCH_UP, missed=4, cap=3, catch_up=CatchUpReason.OVER_CAP)
     runtime = paid.runtime()
     with runtime.engine.begin() as conn:
         found = subscriptions.find(conn, "ada-sub")
         assert found is not None
-        opening.park(conn, found, START, reason="catch_up", error="too many periods")
+        opening.park(conn, found, START, why)
     runtime.close()
 
     words = told(paid, "explain", "ada-sub")
 
-    assert "parked on 2026-01-31 09:00 UTC (catch_up): too many periods" in words["now"]
+    assert (
+        "parked on 2026-01-31 09:00 UTC (catch_up): 4 missed periods, more than the cap of 3 that"
+        " are billed at once: release it with --bill or --skip"
+    ) in words["now"]
+    shown = paid.json("subscriptions", "show", "ada-sub")
+    assert shown["parked_error"].startswith("4 missed periods")
+    assert paid.json("parked", "show", "ada-sub")["error"] == shown["parked_error"]
     assert "billing parked release" in words["now"]
 
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.scenarios.world import BEGINNING, Subscriber, World, moments
+from tests.scenarios.world import BEGINNING, Subscriber, World, decision_of, moments
 
 UNPAID = """
 product = "Story"
@@ -34,7 +34,7 @@ def test_a_soft_decline_climbs_the_ladder_and_recovers(world: World) -> None:
 
     world.run_until("2026-01-05")
     assert world.status(customer) == "past_due"
-    assert "rung 2 of 3" in str(world.payment(customer).decision)
+    assert "rung 2 of 3" in decision_of(world.payment(customer))
 
     world.run_until("2026-02-02")
     assert world.sent_on(customer, 0) == ["2026-01-01", "2026-01-04", "2026-01-09"]

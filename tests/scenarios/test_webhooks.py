@@ -27,7 +27,7 @@ from tests.scenarios.money import (
     usd,
 )
 from tests.scenarios.webhook_deliveries import WebhookDeliveries, webhooks_delivered_to
-from tests.scenarios.world import Subscriber, World
+from tests.scenarios.world import Subscriber, World, decision_of
 from workers.daemons.webhooks import Webhooks
 
 
@@ -218,7 +218,7 @@ def test_an_authorisation_canceled_at_the_provider_is_given_up(
 
     payment = payment_row(world, payment_id)
     assert payment.state == "FAILED"
-    assert "canceled at the provider" in str(payment.decision)
+    assert "canceled at the provider" in decision_of(payment)
     world.assert_everything_adds_up()
 
 

@@ -34,6 +34,7 @@ from billing.flows.subscriptions import catalog
 from billing.flows.subscriptions import subscribing as subscribe
 from billing.gateway.stripe.amounts import from_stripe
 from billing.ledger.findings import Severity
+from billing.presenters import decisions
 from billing.presenters.findings import in_words
 from billing.rules.actor import Actor, ActorKind
 from billing.store import clock as stored_clock
@@ -175,6 +176,11 @@ class Psp:
 
     def close(self) -> None:
         self._http.close()
+
+
+def decision_of(payment: Payment) -> str:
+    """Return the last decision on a payment as it is told."""
+    return str(decisions.in_words(payment.decision, payment.decision_facts))
 
 
 class WorldClock(StoredClock):

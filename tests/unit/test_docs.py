@@ -25,6 +25,7 @@ from billing.cli.root import root as billing_command
 from billing.config import all_keys
 from billing.errors import BillingError, ErrorCode
 from billing.rules.reconciliation import BreakKind
+from billing.rules.subscriptions import ParkedReason
 from billing.store.tables import metadata
 from tests.unit.exported_metrics import exported_metrics
 
@@ -262,14 +263,12 @@ def first_cells(page: Path) -> list[str]:
 
 def parked_reasons() -> set[str]:
     """Return every reason that the flows park something for."""
-    found: set[str] = set()
+    found = {str(reason) for reason in ParkedReason}
     for file in (ROOT / "billing" / "flows").rglob("*.py"):
         for node in ast.walk(ast.parse(file.read_text())):
             if not isinstance(node, ast.Call):
                 continue
             given = [k.value for k in node.keywords if k.arg == "parked_reason"]
-            if isinstance(node.func, ast.Name) and node.func.id == "CannotOpen":
-                given += node.args[:1]
             if isinstance(node.func, ast.Name) and node.func.id == "parked_for":
                 given += node.args[1:2]
             found |= {

@@ -6,9 +6,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing.presenters.decisions import in_words
+from billing.rules.decisions import DecisionKind, decided
 from billing.rules.dunning import (
     Budget,
     DeclineClass,
+    Next,
     RetryAt,
     Stop,
     WaitForCustomer,
@@ -38,16 +41,36 @@ def test_the_ladder_in_days_after_the_first_decline(steps: list[int], days: list
 
 
 def test_a_ladder_without_rungs_ends_with_the_first_decline() -> None:
-    assert decide(SOFT, ladder(then="unpaid"), 0, NOW) == Stop(
+    stop = decide(SOFT, ladder(then="unpaid"), 0, NOW)
+
+    assert stop == Stop(
+        decided(DecisionKind.LADDER_OVER, code=None, decline_class=SOFT, rungs=0, then="unpaid")
+    )
+    assert words_of(stop) == (
         "the decline is soft; the plan has no later attempts; the subscription becomes unpaid"
     )
 
 
 def test_a_soft_decline_climbs_one_rung() -> None:
-    assert decide(SOFT, ladder(3, 5, 7), 0, NOW, code="insufficient_funds") == RetryAt(
-        datetime(2026, 3, 4, 10, tzinfo=UTC),
+    retry = decide(SOFT, ladder(3, 5, 7), 0, NOW, code="insufficient_funds")
+
+    at = datetime(2026, 3, 4, 10, tzinfo=UTC)
+    assert retry == RetryAt(
+        at,
         1,
-        "insufficient_funds is soft; rung 1 of 3; next attempt in 3 days on 2026-03-04 10:00 UTC",
+        decided(
+            DecisionKind.RETRY,
+            code="insufficient_funds",
+            decline_class=SOFT,
+            rung=1,
+            rungs=3,
+            step="3 days",
+            at=at,
+            zone="UTC",
+        ),
+    )
+    assert words_of(retry) == (
+        "insufficient_funds is soft; rung 1 of 3; next attempt in 3 days on 2026-03-04 10:00 UTC"
     )
 
 
@@ -69,8 +92,8 @@ def test_after_the_last_rung_the_plan_says_what_becomes_of_it(then: GiveUp, word
     over = decide(SOFT, ladder(3, 5, 7, then=then), 3, NOW, code="do_not_honor")
 
     assert isinstance(over, Stop)
-    assert over.words.startswith("do_not_honor is soft; all 3 rungs are used; ")
-    assert words in over.words
+    assert words_of(over).startswith("do_not_honor is soft; all 3 rungs are used; ")
+    assert words in words_of(over)
 
 
 def test_a_plan_without_a_ladder_gives_up_at_once() -> None:
@@ -83,15 +106,15 @@ def test_what_needs_the_customer_waits_as_long_as_the_ladder_would_have() -> Non
 
     assert isinstance(waits, WaitForCustomer)
     assert waits.until == NOW + timedelta(days=12)
-    assert "expired_card is for the customer to put right" in waits.words
-    assert "2026-03-13 10:00 UTC" in waits.words
+    assert "expired_card is for the customer to put right" in words_of(waits)
+    assert "2026-03-13 10:00 UTC" in words_of(waits)
 
 
 def test_a_hard_decline_stops_whatever_is_left_of_the_ladder() -> None:
     stop = decide(HARD, ladder(3, 5, 7), 0, NOW, code="stolen_card")
 
     assert isinstance(stop, Stop)
-    assert stop.words == "stolen_card is hard; no further attempt; the subscription is canceled"
+    assert words_of(stop) == "stolen_card is hard; no further attempt; the subscription is canceled"
 
 
 def test_a_step_is_civil_time_where_the_customer_lives() -> None:
@@ -101,7 +124,7 @@ def test_a_step_is_civil_time_where_the_customer_lives() -> None:
 
     assert isinstance(retry, RetryAt)
     assert retry.at == datetime(2026, 3, 10, 14, tzinfo=UTC)
-    assert "2026-03-10 10:00 America/New_York" in retry.words
+    assert "2026-03-10 10:00 America/New_York" in words_of(retry)
 
 
 @pytest.mark.parametrize(
@@ -144,16 +167,23 @@ def test_the_budget_is_kept_and_an_hour_less_would_break_it(
 
 
 def test_a_retry_is_held_to_the_budget_and_says_so() -> None:
-    retry = RetryAt(NOW, 2, "rung 2 of 3")
+    retry = decide(SOFT, ladder(1, 2, 3), 1, NOW - timedelta(days=2))
+    assert isinstance(retry, RetryAt)
+    assert retry.at == NOW
 
     held = hold_to_budget(retry, Budget(), [NOW - timedelta(hours=1)])
 
     assert (held.at, held.rung) == (NOW + timedelta(hours=23), 2)
-    assert held.words == (
-        "rung 2 of 3; held until 2026-03-02 09:00 UTC: "
+    assert words_of(held) == (
+        "the decline is soft; rung 2 of 3; next attempt in 2 days on 2026-03-01 10:00 UTC; "
+        "held until 2026-03-02 09:00 UTC: "
         "the card's budget is 8 attempts in 30 days, 24 h apart"
     )
     assert hold_to_budget(retry, Budget(), []) == retry
+
+
+def words_of(follows: Next) -> str:
+    return str(in_words(str(follows.decision.kind), follows.decision.facts))
 
 
 def ladder(*days: int, then: GiveUp = "cancel") -> Dunning:

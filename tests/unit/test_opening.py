@@ -47,6 +47,7 @@ def subscription(every: str, anchor_day: int | None, *, next_n: int) -> Subscrip
         parked_at=None,
         parked_error=None,
         parked_reason=None,
+        parked_facts={},
         canceled_at=None,
         created_at=datetime(2024, 1, 1, tzinfo=UTC),
     )
@@ -60,7 +61,7 @@ def opened(due: Subscription, catch_up: CatchUpPolicy, now: datetime) -> str:
     try:
         return decide(due, {"late": plan}, now, Policy(catch_up_cap=CAP)).kind
     except CannotOpen as cannot:
-        return f"{cannot.reason}: {str(cannot).split()[0]}"
+        return f"{cannot.reason}: {cannot.facts['missed']}"
 
 
 EXPECTED: list[tuple[CatchUpPolicy, int, str]] = [

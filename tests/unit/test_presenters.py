@@ -108,12 +108,17 @@ HAPPENED: list[tuple[Fact, str, dict[str, object]]] = [
         {"payment_id": ID, "attempt": 1},
     ),
     (
-        AttemptFinished(ID, 1, "declined", "generic_decline", "again in 3 days"),
-        "attempt 1 declined (generic_decline): again in 3 days",
+        AttemptFinished(ID, 1, "declined", "generic_decline", "no_ladder", {"code": "x"}),
+        "attempt 1 declined (generic_decline): x; a charge without an invoice has no ladder",
         {"payment_id": ID, "attempt": 1},
     ),
     (
-        AttemptFinished(ID, 2, "succeeded", None, "captured"),
+        AttemptFinished(ID, 1, "declined", "generic_decline", "a sentence of an old row", {}),
+        "attempt 1 declined (generic_decline): a sentence of an old row",
+        {"payment_id": ID, "attempt": 1},
+    ),
+    (
+        AttemptFinished(ID, 2, "succeeded", None, "captured", {}),
         "attempt 2 succeeded",
         {"payment_id": ID, "attempt": 2},
     ),
@@ -142,7 +147,12 @@ HAPPENED: list[tuple[Fact, str, dict[str, object]]] = [
         "dispute of 9.99 USD won",
         {"payment_id": ID, "dispute_id": ID},
     ),
-    (SubscriptionNoted("active -> paused: on leave"), "active -> paused: on leave", {}),
+    (
+        SubscriptionNoted("paused", None, {"before": "active", "why": "on leave"}),
+        "active -> paused: on leave",
+        {},
+    ),
+    (SubscriptionNoted("imported", "a sentence of an old row", {}), "a sentence of an old row", {}),
 ]
 
 

@@ -4,6 +4,7 @@ import pytest
 
 from billing.rules.subscriptions import (
     CatchUp,
+    CatchUpReason,
     CycleKind,
     Status,
     after_capture,
@@ -83,24 +84,18 @@ def test_a_resumed_subscription_is_where_its_debts_and_trial_put_it() -> None:
     assert after_resume(in_trial=False, open_past_due=True) is PAST_DUE
 
 
-SKIPPED = "skipped unbilled; the current one is billed"
-
-
 @pytest.mark.parametrize(
     ("policy", "missed", "expected"),
     [
-        ("bill", 0, CatchUp("bill", "the period is due")),
-        ("skip", 0, CatchUp("bill", "the period is due")),
-        ("park", 0, CatchUp("bill", "the period is due")),
-        ("bill", 1, CatchUp("bill", "1 missed period billed one by one, oldest first")),
-        ("bill", 3, CatchUp("bill", "3 missed periods billed one by one, oldest first")),
-        (
-            "bill", 4,
-            CatchUp("park", "4 missed periods, more than the cap of 3 that are billed at once"),
-        ),
-        ("skip", 1, CatchUp("skip", f"1 missed period {SKIPPED}")),
-        ("skip", 9, CatchUp("skip", f"9 missed periods {SKIPPED}")),
-        ("park", 1, CatchUp("park", "1 missed period; the plan says to park")),
+        ("bill", 0, CatchUp("bill", CatchUpReason.NONE_MISSED)),
+        ("skip", 0, CatchUp("bill", CatchUpReason.NONE_MISSED)),
+        ("park", 0, CatchUp("bill", CatchUpReason.NONE_MISSED)),
+        ("bill", 1, CatchUp("bill", CatchUpReason.WITHIN_CAP)),
+        ("bill", 3, CatchUp("bill", CatchUpReason.WITHIN_CAP)),
+        ("bill", 4, CatchUp("park", CatchUpReason.OVER_CAP)),
+        ("skip", 1, CatchUp("skip", CatchUpReason.PLAN_SKIPS)),
+        ("skip", 9, CatchUp("skip", CatchUpReason.PLAN_SKIPS)),
+        ("park", 1, CatchUp("park", CatchUpReason.PLAN_PARKS)),
     ],
 )  # fmt: skip
 def test_missed_periods(policy: CatchUpPolicy, missed: int, expected: CatchUp) -> None:

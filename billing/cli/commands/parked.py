@@ -1,6 +1,6 @@
 """`billing parked`: what an error took out of scheduling, and letting it go on."""
 
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 from uuid import UUID
 
 import click
@@ -13,6 +13,7 @@ from billing.cli.session import Session, person
 from billing.errors import BadInput, Conflict, NotFound
 
 if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
     from sqlalchemy import Connection
 
     from billing.flows.subscriptions.releasing import Missed, Released
@@ -43,7 +44,14 @@ def list_(
 
     with session.connect() as conn:
         rows = listed(conn, kind=kind, reason=reason, after=after, limit=limit + 1)
-    write_page(output, rows, PARKED, limit)
+    write_page(output, rows, PARKED, limit, record=_told)
+
+
+def _told(row: "DataclassInstance") -> dict[str, Any]:
+    """Return a parked row as a record, with why it is parked in words."""
+    from billing.presenters import parking
+
+    return parking.told(plain(row), "error", "reason", "facts")
 
 
 @parked.command("show")
@@ -53,7 +61,7 @@ def list_(
 def show(session: Session, reference: str, output: Output) -> None:
     """Show what was parked, when, and why."""
     with session.connect() as conn:
-        output.record(plain(_find(conn, reference)))
+        output.record(_told(_find(conn, reference)))
 
 
 @parked.command("release")

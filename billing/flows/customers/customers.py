@@ -18,6 +18,7 @@ from billing.gateway import PaymentMethodDetails
 from billing.ids import new_id
 from billing.pan import refuse_card_number
 from billing.rules.actor import CUSTOMER
+from billing.rules.decisions import DecisionKind, decided
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.payments import AttemptKind, Cause, State
 from billing.store.dispatch import NOT_HELD
@@ -200,7 +201,7 @@ def retry_with_new_method(conn: Connection, customer_id: UUID, now: datetime) ->
             next_attempt_at=now,
             next_attempt_kind=AttemptKind.NEW_METHOD,
             dispatch_after=NOT_HELD,
-            decision="the payment method was changed: tried again at once, no rung is used",
+            decision=decided(DecisionKind.METHOD_CHANGED),
         )
         made_due += 1
     return made_due

@@ -9,10 +9,10 @@ from billing.flows.policy import Policy
 from billing.ids import derived_id
 from billing.rules import invoices as invoice_rules
 from billing.rules import recognition
+from billing.rules.facts import as_json
 from billing.rules.invoices import Draft
-from billing.rules.money import Money
 from billing.rules.periods import ScheduledPeriod, nth, number_containing, to_local
-from billing.rules.subscriptions import CycleKind, cycle_kind, plan_catch_up
+from billing.rules.subscriptions import CycleKind, ParkedReason, cycle_kind, plan_catch_up
 from billing.store.subscriptions.subscriptions import Subscription
 from plans.terms import Plan, PlanVersion, version_for_period
 
@@ -36,13 +36,17 @@ class Opening:
 
 
 class CannotOpen(Exception):
-    """The subscription's next cycle can't be opened: `reason` for the metric, the text for a
-    person.
+    """The subscription's next cycle can't be opened: the reason, with facts.
+
+    Where the reason is an error that something else raised, `error` is what that said.
     """
 
-    def __init__(self, reason: str, error: str) -> None:
-        super().__init__(error)
+    def __init__(self, reason: ParkedReason, error: str | None = None, **facts: object) -> None:
         self.reason = reason
+        self.error = error
+        self.facts = as_json(facts)
+        told = error or ", ".join(f"{name} {value}" for name, value in self.facts.items())
+        super().__init__(f"{reason}: {told}")
 
 
 def decide(
@@ -59,14 +63,15 @@ def decide(
     """
     plan = catalog.get(subscription.plan)
     if plan is None:
-        raise CannotOpen("plan_missing", f"plan {subscription.plan} is not published")
+        raise CannotOpen(ParkedReason.PLAN_MISSING, plan=subscription.plan)
     schedule = subscription.schedule
     scheduled = nth(schedule, subscription.next_n)
     if scheduled.period.start != subscription.renews_at:
         raise CannotOpen(
-            "schedule_changed",
-            f"cycle {subscription.next_n} starts at {scheduled.period.start} by its schedule"
-            f" but was due at {subscription.renews_at}",
+            ParkedReason.SCHEDULE_CHANGED,
+            n=subscription.next_n,
+            starts=scheduled.period.start,
+            was_due=subscription.renews_at,
         )
     starts_on = to_local(scheduled.period.start, subscription.zone).date()
     version = version_for_period(plan.versions, subscription.plan_version, starts_on)
@@ -100,7 +105,12 @@ def _kind_of_missed(
     missed = number_containing(subscription.schedule, now) - subscription.next_n
     catch_up = plan_catch_up(plan.catch_up or policy.catch_up, policy.catch_up_cap, missed)
     if catch_up.action == "park":
-        raise CannotOpen("catch_up", f"{catch_up.words}: release it with --bill or --skip")
+        raise CannotOpen(
+            ParkedReason.CATCH_UP,
+            missed=missed,
+            cap=policy.catch_up_cap,
+            catch_up=catch_up.reason,
+        )
     return CycleKind.SKIPPED if catch_up.action == "skip" else CycleKind.REGULAR
 
 
@@ -122,8 +132,9 @@ def _draft(
     minimum = policy.minimum_amounts.get(subscription.currency, 0)
     if 0 < draft.total < minimum:
         raise CannotOpen(
-            "below_minimum",
-            f"{Money(draft.total, draft.currency)} is below the provider's minimum"
-            f" of {Money(minimum, draft.currency)}",
+            ParkedReason.BELOW_MINIMUM,
+            total=draft.total,
+            minimum=minimum,
+            currency=draft.currency,
         )
     return draft

@@ -21,9 +21,11 @@ from billing.ledger import recipes
 from billing.ledger.journal import Entry
 from billing.rules import invoices as invoice_rules
 from billing.rules.actor import SCHEDULER
+from billing.rules.facts import as_json
 from billing.rules.invoices import Draft
 from billing.rules.money import Money
 from billing.rules.subscriptions import (
+    ParkedReason,
     Status,
     SubscriptionEventKind,
     after_open,
@@ -71,10 +73,10 @@ def open_due_cycles(engine: Engine, *, now: datetime, limit: int, policy: Policy
                 unable.append((subscription, cannot))
             except Exception as error:  # noqa: BLE001  whatever it is, it is this one's alone
                 words = f"{type(error).__name__}: {error}"
-                unable.append((subscription, CannotOpen("error", words)))
+                unable.append((subscription, CannotOpen(ParkedReason.ERROR, words)))
         unable += _write_all(conn, openings, now)
         for subscription, why in unable:
-            park(conn, subscription, now, reason=why.reason, error=str(why))
+            park(conn, subscription, now, why)
         for subscription in ended:
             _cancel_at_end(conn, subscription, now)
     return Opened(
@@ -109,7 +111,7 @@ def _write_all(
         except (DBAPIError, BillingError) as error:
             _raise_if_unreachable(error)
             why = str(error.orig) if isinstance(error, DBAPIError) else str(error)
-            reason = CannotOpen("refused_by_database", why.strip())
+            reason = CannotOpen(ParkedReason.REFUSED_BY_DATABASE, why.strip())
             unable.append((opening.subscription, reason))
     return unable
 
@@ -231,46 +233,42 @@ def _status_after(opening: Opening) -> Status:
 def _notes(opening: Opening, now: datetime) -> list[NewEvent]:
     """Return timeline events for what the cycle rows alone don't show."""
     subscription, after = opening.subscription, _status_after(opening)
-    found: list[tuple[SubscriptionEventKind, str]] = []
+    found: list[tuple[SubscriptionEventKind, dict[str, object]]] = []
     if after is not subscription.status:
-        words = f"{subscription.status} -> {after}: the trial is over"
-        found.append((SubscriptionEventKind.ACTIVE, words))
-    if opening.version.effective != subscription.plan_version:
         found.append(
-            (
-                SubscriptionEventKind.PLAN_VERSION,
-                f"moved from the terms of {subscription.plan_version}"
-                f" to those of {opening.version.effective}",
-            )
+            (SubscriptionEventKind.ACTIVE, {"before": subscription.status, "after": after})
         )
+    before, version = subscription.plan_version, opening.version.effective
+    if version != before:
+        found.append((SubscriptionEventKind.PLAN_VERSION, {"before": before, "after": version}))
     return [
         {
             "subscription_id": subscription.id,
             "at": now,
             "kind": kind,
             "actor": str(SCHEDULER),
-            "words": words,
-            "detail": {"n": opening.scheduled.n},
+            "detail": as_json({"n": opening.scheduled.n, **facts}),
         }
-        for kind, words in found
+        for kind, facts in found
     ]
 
 
-def park(
-    conn: Connection, subscription: Subscription, now: datetime, *, reason: str, error: str
-) -> None:
-    """Park a (locked) subscription with the error that a person has to read; the scheduler passes
-    it over.
-    """
-    subscriptions.change(conn, subscription.id, **parked_for(now, reason, error[:2000]))
+def park(conn: Connection, subscription: Subscription, now: datetime, why: CannotOpen) -> None:
+    """Park a (locked) subscription with what a person has to read; the scheduler passes it over."""
+    error = None if why.error is None else why.error[:2000]
+    subscriptions.change(
+        conn, subscription.id, **parked_for(now, why.reason, error), parked_facts=why.facts
+    )
     subscriptions.note(
         conn,
         subscription.id,
         at=now,
         kind=SubscriptionEventKind.PARKED,
         actor=SCHEDULER,
-        words=f"parked ({reason}): {error}"[:2000],
-        detail={"n": subscription.next_n},
+        n=subscription.next_n,
+        reason=why.reason,
+        error=error,
+        facts=why.facts,
     )
 
 
@@ -284,5 +282,5 @@ def _cancel_at_end(conn: Connection, subscription: Subscription, now: datetime) 
         at=now,
         kind=SubscriptionEventKind.CANCELED,
         actor=SCHEDULER,
-        words=f"{subscription.status} -> canceled: its last paid period is over",
+        before=subscription.status,
     )

@@ -1,7 +1,7 @@
 """What became of a capture or a void: transaction 2, the payment's state and its entries."""
 
 from datetime import datetime
-from typing import Final
+from typing import Any, Final, TypedDict
 
 from sqlalchemy import Connection
 
@@ -18,6 +18,7 @@ from billing.gateway import (
     Unknown,
 )
 from billing.rules.actor import WORKER, Actor
+from billing.rules.decisions import Decision, DecisionKind, decided, evidence_of
 from billing.rules.payments import AttemptOutcome, CallKind, Cause, RefusalReason, State
 from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.store.dispatch import NOT_HELD
@@ -84,13 +85,13 @@ def _note_on_call(
     provider_calls.finish(conn, step.payment_id, ends, now, request_id)
 
 
-def _why_lost(outcome: Outcome | Absent) -> str | None:
-    """Return in words why the authorisation has ended, if it has."""
+def _why_lost(outcome: Outcome | Absent) -> Decision | None:
+    """Return why the authorisation has ended, if it has."""
     match outcome:
         case Declined(decline_code=code):
-            return f"the capture was declined: {code}"
+            return decided(DecisionKind.CAPTURE_DECLINED, code=code)
         case Rejected(reason=reason, message=message) if reason in _GONE:
-            return f"the authorisation is gone: {message}"
+            return decided(DecisionKind.AUTHORISATION_GONE, message=message)
         case _:
             return None
 
@@ -103,9 +104,8 @@ def _captured(
     now: datetime,
 ) -> State:
     """Write a capture: payment CAPTURED with the amount captured. A void may find one, too."""
-    words = f"{outcome.amount} of {payment.money} captured"
-    if step.kind is VOID:
-        words += " at the provider before it could be voided"
+    voiding = step.kind is VOID
+    kind = DecisionKind.CAPTURED_BEFORE_VOID if voiding else DecisionKind.AUTHORISATION_CAPTURED
     payments.move(
         conn,
         payment.id,
@@ -122,7 +122,12 @@ def _captured(
         amount_captured=outcome.amount.amount,
         captured_at=now,
         **payments.NOTHING_NEXT,
-        decision=words,
+        decision=decided(
+            kind,
+            captured=outcome.amount.amount,
+            authorised=payment.amount,
+            currency=payment.currency,
+        ),
     )
     post_capture(conn, payment, payment.attempt_n, outcome.amount, now)
     return State.CAPTURED
@@ -131,15 +136,34 @@ def _captured(
 def _voided(conn: Connection, payment: LockedPayment, now: datetime) -> State:
     assert payment.authorized_until is not None, "an authorisation expires"
     if payment.capture_amount is not None or now < payment.authorized_until:
-        return fail(conn, payment, Cause.VOID, payment.decision or "", now, WORKER)
-    words = f"the authorisation expired on {payment.authorized_until:%Y-%m-%d %H:%M} UTC"
-    return fail(conn, payment, Cause.EXPIRED, words, now, WORKER)
+        return fail(conn, payment, Cause.VOID, None, now, WORKER)
+    kind = DecisionKind.AUTHORISATION_EXPIRED
+    expired = decided(kind, expired_at=payment.authorized_until)
+    return fail(conn, payment, Cause.EXPIRED, expired, now, WORKER)
+
+
+class _NewDecision(TypedDict, total=False):
+    decision: Decision
 
 
 def fail(
-    conn: Connection, payment: LockedPayment, cause: Cause, words: str, now: datetime, actor: Actor
+    conn: Connection,
+    payment: LockedPayment,
+    cause: Cause,
+    decision: Decision | None,
+    now: datetime,
+    actor: Actor,
 ) -> State:
-    """Write the end of an authorisation: payment FAILED. Nothing was ever posted for it."""
+    """Write the end of an authorisation: payment FAILED. Nothing was ever posted for it.
+
+    Without a decision the payment keeps the one that it has, which asked for this.
+    """
+    evidence: dict[str, Any] = (
+        {"decision": payment.decision, "decision_facts": dict(payment.decision_facts)}
+        if decision is None
+        else evidence_of(decision)
+    )
+    new: _NewDecision = {} if decision is None else {"decision": decision}
     payments.move(
         conn,
         payment.id,
@@ -147,10 +171,10 @@ def fail(
         cause=cause,
         now=now,
         actor=actor,
-        evidence={"words": words},
+        evidence=evidence,
         **payments.NOTHING_NEXT,
         **NOT_PARKED,
-        decision=words,
+        **new,
     )
     return State.FAILED
 
@@ -182,7 +206,11 @@ def _refused(
         next_attempt_kind=VOID,
         lease_until=None,
         dispatch_after=NOT_HELD,
-        decision=f"the capture was refused: {outcome.error_class}: {outcome.message}",
+        decision=decided(
+            DecisionKind.CAPTURE_REFUSED,
+            error_class=outcome.error_class,
+            message=outcome.message,
+        ),
     )
 
 

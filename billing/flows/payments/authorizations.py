@@ -13,15 +13,17 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.errors import BadInput, Conflict, ErrorCode, NotFound
+from billing.errors import BadInput, Conflict, ErrorCode
 from billing.flows.payments.authorization_outcomes import fail
 from billing.flows.payments.authorization_sending import CAPTURE, VOID
+from billing.flows.payments.locking import lock_named, refuse_parked
 from billing.rules.actor import Actor
+from billing.rules.decisions import Decision, DecisionKind, decided
 from billing.rules.money import Money
 from billing.rules.payments import Cause, State
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import payments
-from billing.store.payments.payments import LockedPayment, Payment
+from billing.store.payments.payments import Payment
 from plans.currencies import charge_step
 
 
@@ -38,7 +40,7 @@ def request_capture(
     In the caller's transaction; a worker sends it once that is committed. The same request again
     changes nothing. Raises `NotFound`, `Conflict`, `BadInput`.
     """
-    payment = _lock(conn, payment_id)
+    payment = lock_named(conn, payment_id)
     amount = capturable(payment, amount, now)
     if payment.capture_amount is None:
         payments.change(
@@ -49,18 +51,14 @@ def request_capture(
             next_attempt_at=now,
             next_attempt_kind=CAPTURE,
             dispatch_after=NOT_HELD,
-            decision=f"{actor} asked for the capture of {amount}",
+            decision=decided(
+                DecisionKind.CAPTURE_REQUESTED,
+                actor=actor,
+                amount=amount.amount,
+                currency=amount.currency,
+            ),
         )
     return amount
-
-
-def _lock(conn: Connection, payment_id: UUID) -> LockedPayment:
-    payment = payments.lock_payment(conn, payment_id)
-    if payment is None:
-        raise NotFound(
-            f"no payment {payment_id}", code=ErrorCode.PAYMENT_NOT_FOUND, payment_id=payment_id
-        )
-    return payment
 
 
 def capturable(payment: Payment, amount: Money | None, now: datetime) -> Money:
@@ -87,26 +85,32 @@ def _refuse_unless_authorised(payment: Payment, now: datetime) -> None:
             code=ErrorCode.PAYMENT_NOT_AUTHORISED,
             payment_id=payment.id,
         )
-    if payment.parked_at is not None:
+    refuse_parked(payment)
+    if payment.has_next(VOID, now):
         raise Conflict(
-            f"payment {payment.id} is parked: {payment.parked_error}",
-            code=ErrorCode.PAYMENT_PARKED,
+            f"payment {payment.id} is being voided",
+            code=ErrorCode.VOID_UNDER_WAY,
             payment_id=payment.id,
         )
-    if payment.has_next(VOID, now):
-        raise Conflict(f"payment {payment.id} is being voided: {payment.decision}")
 
 
 def request_void(
     conn: Connection, payment_id: UUID, *, now: datetime, actor: Actor, why: str
+) -> None:
+    """Request the void of an authorised payment because `why`; see `request_void_as`."""
+    decision = decided(DecisionKind.VOID_REQUESTED, actor=actor, why=why)
+    request_void_as(conn, payment_id, decision, now=now, actor=actor)
+
+
+def request_void_as(
+    conn: Connection, payment_id: UUID, decision: Decision, *, now: datetime, actor: Actor
 ) -> None:
     """Request the void of an authorised payment, which a worker sends.
 
     A payment that was not sent to the provider yet is given up at once. Raises `NotFound`,
     `Conflict`.
     """
-    payment = _lock(conn, payment_id)
-    words = f"voided by {actor}: {why}"
+    payment = lock_named(conn, payment_id)
     if payment.state == State.CREATED and payment.invoice_id is None:
         if payment.open_attempt_n is not None:
             raise Conflict(
@@ -114,7 +118,7 @@ def request_void(
                 code=ErrorCode.AUTHORISATION_UNDER_WAY,
                 payment_id=payment_id,
             )
-        fail(conn, payment, Cause.VOID, words, now, actor)
+        fail(conn, payment, Cause.VOID, decision, now, actor)
         return
     _refuse_unless_authorised(payment, now)
     if payment.capture_amount is not None:
@@ -130,5 +134,5 @@ def request_void(
         next_attempt_at=now,
         next_attempt_kind=VOID,
         dispatch_after=NOT_HELD,
-        decision=words,
+        decision=decision,
     )

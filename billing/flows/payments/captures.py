@@ -14,6 +14,7 @@ from billing.flows.policy import Policy
 from billing.gateway import Succeeded
 from billing.ledger import recipes
 from billing.rules.actor import Actor
+from billing.rules.decisions import DecisionKind, decided
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.money import Money
 from billing.rules.payments import (
@@ -54,7 +55,7 @@ def captured(
         AttemptOutcome.SUCCEEDED,
         now,
         outcome.request_id,
-        decision="captured",
+        decision=decided(DecisionKind.CAPTURED),
     )
     payments.move(
         conn,
@@ -71,7 +72,7 @@ def captured(
         **payments.NOTHING_NEXT,
         decline_code=None,
         decline_class=None,
-        decision="captured",
+        decision=decided(DecisionKind.CAPTURED),
     )
     post_capture(conn, payment, call.n, outcome.amount, now)
     pay_invoice(conn, payment, now)
@@ -131,14 +132,14 @@ def authorized(
         _park_mismatch(conn, payment, outcome, payment.money, now)
         return
     until = now + policy.authorization_window
-    words = f"authorised until {until:%Y-%m-%d %H:%M} UTC, to be captured or voided"
+    decision = decided(DecisionKind.AUTHORISED, until=until)
     attempts.finish(
         conn,
         payment.id,
         AttemptOutcome.SUCCEEDED,
         now,
         outcome.request_id,
-        decision=words,
+        decision=decision,
     )
     payments.move(
         conn,
@@ -157,7 +158,7 @@ def authorized(
         dispatch_after=NOT_HELD,
         decline_code=None,
         decline_class=None,
-        decision=words,
+        decision=decision,
     )
 
 

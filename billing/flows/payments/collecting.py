@@ -31,6 +31,7 @@ from billing.gateway import (
     Outcome,
 )
 from billing.rules import dunning
+from billing.rules.decisions import DecisionKind, decided
 from billing.rules.dunning import NO_PAYMENT_METHOD, DeclineClass
 from billing.rules.money import Money
 from billing.rules.payments import AttemptKind, CallKind, CaptureMethod
@@ -94,9 +95,11 @@ def begin(context: Context, payment_id: UUID) -> ChargeSend | None:
                 conn,
                 payments.lock_known_payment(conn, payment_id),
                 now=now,
-                words="nothing was collected before the subscription was canceled"
-                if row.subscription_status == Status.CANCELED
-                else "the customer did not act before the ladder was over",
+                decision=decided(
+                    DecisionKind.CANCELED_BEFORE
+                    if row.subscription_status == Status.CANCELED
+                    else DecisionKind.CUSTOMER_DID_NOTHING
+                ),
                 policy=policy,
             )
             return None
@@ -110,8 +113,7 @@ def begin(context: Context, payment_id: UUID) -> ChargeSend | None:
                 row.id,
                 now,
                 next_attempt_at=allowed_at,
-                decision=f"the payment method's budget of attempts allows the next one"
-                f" at {allowed_at:%Y-%m-%d %H:%M} UTC",
+                decision=decided(DecisionKind.HELD_BY_BUDGET, allowed_at=allowed_at),
             )
             return None
         call = _new_attempt(conn, row, row.payment_method_id, now, policy)

@@ -9,9 +9,11 @@ from billing.flows.payments.write_offs import give_up
 from billing.flows.policy import Policy
 from billing.gateway import ActionRequired, Declined
 from billing.rules import dunning
+from billing.rules.decisions import DecisionKind, decided
 from billing.rules.dunning import (
     Advice,
     DeclineClass,
+    Next,
     RetryAt,
     Stop,
     WaitForCustomer,
@@ -42,7 +44,7 @@ def declined(
     """
     code, decline_class, advice = _decline(outcome)
     zone = payment.zone or "UTC"
-    decision = dunning.decide(
+    follows = dunning.decide(
         decline_class,
         ladder_of(conn, payment, policy),
         payment.rung,
@@ -51,17 +53,17 @@ def declined(
         code=advice or code,
     )
     if attempt_n is not None and customers.has_newer_method(conn, payment.id, attempt_n):
-        words = f"{code}; the payment method was changed meanwhile: tried again at once"
-        decision = RetryAt(now, payment.rung, words)
+        changed = decided(DecisionKind.METHOD_CHANGED_MEANWHILE, code=code)
+        follows = RetryAt(now, payment.rung, changed)
     if is_last_attempt(payment, attempt_n):
-        decision = Stop(f"{code}; no further attempt: the subscription was canceled meanwhile")
+        follows = Stop(decided(DecisionKind.CANCELED_MEANWHILE, code=code))
     if payment.invoice_id is None:
-        decision = Stop(f"{code}; a charge without an invoice has no ladder")
+        follows = Stop(decided(DecisionKind.NO_LADDER, code=code))
     if attempt_n is not None:
-        if isinstance(decision, RetryAt) and decision.at > now:
+        if isinstance(follows, RetryAt) and follows.at > now:
             since = now - policy.budget.window
             before = attempts.declines_of_method(conn, payment.id, attempt_n, since)
-            decision = hold_to_budget(decision, policy.budget, [*before, now], zone)
+            follows = hold_to_budget(follows, policy.budget, [*before, now], zone)
         attempts.finish(
             conn,
             payment.id,
@@ -74,7 +76,7 @@ def declined(
             advice_code=advice,
             decline_class=decline_class,
             message=outcome.message,
-            decision=decision.words,
+            decision=follows.decision,
         )
     payments.change(
         conn,
@@ -83,15 +85,15 @@ def declined(
         provider_payment_id=outcome.provider_payment_id or payment.provider_payment_id,
         decline_code=code,
         decline_class=decline_class,
-        decision=decision.words,
+        decision=follows.decision,
         lease_until=None,
         dispatch_after=NOT_HELD,
-        **_next_attempt(decision, payment.rung),
+        **_next_attempt(follows, payment.rung),
     )
-    if isinstance(decision, Stop):
-        give_up(conn, payment, now=now, words=decision.words, policy=policy)
+    if isinstance(follows, Stop):
+        give_up(conn, payment, now=now, decision=follows.decision, policy=policy)
     elif payment.subscription_id is not None:
-        call_past_due(conn, payment, code, decision.words, now)
+        call_past_due(conn, payment, code, follows.decision, now)
 
 
 def is_last_attempt(payment: LockedPayment, attempt_n: int | None) -> bool:
@@ -110,8 +112,8 @@ def _decline(outcome: Declined | ActionRequired) -> tuple[str, DeclineClass, Adv
             return dunning.AUTHENTICATION_REQUIRED, DeclineClass.NEEDS_CUSTOMER, None
 
 
-def _next_attempt(decision: RetryAt | WaitForCustomer | Stop, rung: int) -> NextAttempt:
-    match decision:
+def _next_attempt(follows: Next, rung: int) -> NextAttempt:
+    match follows:
         case RetryAt(at=at, rung=next_rung):
             kind = AttemptKind.LADDER if next_rung > rung else AttemptKind.NEW_METHOD
             return {"next_attempt_at": at, "next_attempt_kind": kind, "rung": next_rung}

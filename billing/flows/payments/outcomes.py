@@ -20,6 +20,7 @@ from billing.gateway import (
     Unknown,
 )
 from billing.rules.actor import WORKER
+from billing.rules.decisions import DecisionKind, decided
 from billing.rules.payments import (
     AttemptKind,
     AttemptOutcome,
@@ -88,7 +89,7 @@ def _rejected(
         now,
         outcome.request_id,
         message=f"{outcome.error_class}: {outcome.message}",
-        decision="parked: the request itself was refused",
+        decision=decided(DecisionKind.REQUEST_REFUSED),
     )
     if outcome.reason is RefusalReason.PAYMENT_CANCELED:
         # Somebody canceled the payment at the provider. It can never be paid, so a new one is safe.
@@ -164,12 +165,7 @@ def _proven_absent(
         payment.id,
         AttemptOutcome.ABSENT,
         now,
-        decision="the provider's lists prove that nothing was executed: "
-        + (
-            "no other attempt follows, the subscription was canceled meanwhile"
-            if last
-            else "a new attempt follows, no rung is used"
-        ),
+        decision=decided(DecisionKind.ABSENT_AND_CANCELED if last else DecisionKind.ABSENT),
     )
     payments.change(
         conn,

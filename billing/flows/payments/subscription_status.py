@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from billing.flows.cycles.skipping import skip_missed
 from billing.flows.policy import Policy
 from billing.rules.actor import WORKER, Actor
+from billing.rules.decisions import Decision, evidence_of
 from billing.rules.subscriptions import (
     Status,
     SubscriptionEventKind,
@@ -44,13 +45,13 @@ def recover_subscription(
         at=now,
         kind=SubscriptionEventKind.RECOVERED,
         actor=actor,
-        words=f"{subscription.status} -> active: the open payment was captured",
-        detail={"payment": str(payment.id)},
+        before=subscription.status,
+        payment=payment.id,
     )
 
 
 def call_past_due(
-    conn: Connection, payment: LockedPayment, code: str, words: str, now: datetime
+    conn: Connection, payment: LockedPayment, code: str, decision: Decision, now: datetime
 ) -> None:
     """Make a subscription past due: its payment was declined and will be tried again."""
     subscription = _locked(conn, payment)
@@ -63,13 +64,15 @@ def call_past_due(
         at=now,
         kind=SubscriptionEventKind.PAST_DUE,
         actor=WORKER,
-        words=f"{subscription.status} -> past_due: {code}. {words}",
-        detail={"payment": str(payment.id), "decline_code": code},
+        before=subscription.status,
+        payment=payment.id,
+        decline_code=code,
+        **evidence_of(decision),
     )
 
 
 def end_subscription(
-    conn: Connection, payment: LockedPayment, words: str, now: datetime, policy: Policy
+    conn: Connection, payment: LockedPayment, decision: Decision, now: datetime, policy: Policy
 ) -> None:
     """Cancel a subscription whose payment was given up, or make it unpaid, as its plan says."""
     subscription = _locked(conn, payment)
@@ -89,8 +92,9 @@ def end_subscription(
         at=now,
         kind=SubscriptionEventKind(ended),
         actor=WORKER,
-        words=f"{subscription.status} -> {ended}: {words}",
-        detail={"payment": str(payment.id)},
+        before=subscription.status,
+        payment=payment.id,
+        **evidence_of(decision),
     )
 
 

@@ -13,6 +13,7 @@ from billing.flows.payments.subscription_status import end_subscription
 from billing.flows.policy import Policy
 from billing.ledger import keys, recipes
 from billing.rules.actor import WORKER, Actor
+from billing.rules.decisions import Decision, DecisionKind, decided, evidence_of
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.money import Money
 from billing.rules.payments import (
@@ -27,7 +28,7 @@ from billing.store.subscriptions.parking import NOT_PARKED
 
 
 def give_up(
-    conn: Connection, payment: LockedPayment, *, now: datetime, words: str, policy: Policy
+    conn: Connection, payment: LockedPayment, *, now: datetime, decision: Decision, policy: Policy
 ) -> None:
     """Give a payment up: payment FAILED, invoice written off, subscription canceled or unpaid."""
     payments.move(
@@ -37,14 +38,14 @@ def give_up(
         cause=Cause.OUTCOME if payment.invoice_id is None else Cause.LADDER_OVER,
         now=now,
         actor=WORKER,
-        evidence={"words": words},
+        evidence=evidence_of(decision),
         **payments.NOTHING_NEXT,
-        decision=words,
+        decision=decision,
     )
     if payment.invoice_id is not None:
         write_off(conn, payment, now)
     if payment.subscription_id is not None:
-        end_subscription(conn, payment, words, now, policy)
+        end_subscription(conn, payment, decision, now, policy)
 
 
 def write_off(conn: Connection, payment: LockedPayment, now: datetime) -> None:
@@ -99,9 +100,16 @@ def reopen(
 
 
 def void(
-    conn: Connection, payment: LockedPayment, *, now: datetime, actor: Actor, why: str
+    conn: Connection,
+    payment: LockedPayment,
+    *,
+    now: datetime,
+    actor: Actor,
+    why: str,
+    subscription_canceled: bool = False,
 ) -> None:
     """Void an uncollected invoice: payment FAILED, invoice void, entry reversed."""
+    canceled = {"subscription_canceled": True} if subscription_canceled else {}
     payments.move(
         conn,
         payment.id,
@@ -109,10 +117,10 @@ def void(
         cause=Cause.VOID,
         now=now,
         actor=actor,
-        evidence={"why": why},
+        evidence={"why": why, **canceled},
         **payments.NOTHING_NEXT,
         **NOT_PARKED,
-        decision=f"void: {why}",
+        decision=decided(DecisionKind.INVOICE_VOIDED, why=why, **canceled),
     )
     invoice_id = _owed(payment)
     invoices.move(conn, invoice_id, InvoiceStatus.OPEN, InvoiceStatus.VOID, now)

@@ -9,7 +9,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.errors import BadInput, Conflict, ErrorCode, NotFound
+from billing.errors import BadInput, Conflict, ErrorCode
+from billing.flows.payments.locking import lock_named
 from billing.ids import new_id
 from billing.ledger import recipes
 from billing.ledger.journal import Entry
@@ -50,21 +51,12 @@ def request(
     `BadInput`, `Conflict`.
     """
     refuse_card_number(reason, "reason")
-    payment = _lock_payment(conn, payment_id)
+    payment = lock_named(conn, payment_id)
     known = None if refund_id is None else refunds.get(conn, refund_id)
     if known is not None:
         return _same_request(known, payment_id, amount)
     given = room_for(conn, payment, amount)
     return add(conn, payment, given, refund_id or new_id(), reason, actor, now)
-
-
-def _lock_payment(conn: Connection, payment_id: UUID) -> LockedPayment:
-    payment = payments.lock_payment(conn, payment_id)
-    if payment is None:
-        raise NotFound(
-            f"no payment {payment_id}", code=ErrorCode.PAYMENT_NOT_FOUND, payment_id=payment_id
-        )
-    return payment
 
 
 def _same_request(known: Refund, payment_id: UUID, amount: Money | None) -> Refund:

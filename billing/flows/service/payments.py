@@ -45,6 +45,7 @@ from billing.flows.subscriptions import retrying
 from billing.queries import lists
 from billing.queries.lists import ListedTransaction
 from billing.rules.actor import PROVIDER
+from billing.rules.decisions import DecisionKind, decided
 from billing.rules.money import Money
 from billing.rules.payments import State
 from billing.rules.refunds import RefundState
@@ -156,13 +157,9 @@ class PaymentApi(Audited):
             row = payments.get(conn, payment_id)
             assert row is not None, "payments are never deleted"
             if row.parked_reason == "rejected" and row.state == State.CREATED:
-                authorizations.request_void(
-                    conn,
-                    payment_id,
-                    now=now,
-                    actor=PROVIDER,
-                    why=f"the request was refused: {row.parked_error}",
-                )
+                kind = DecisionKind.REQUEST_WITHDRAWN
+                withdrawn = decided(kind, actor=PROVIDER, error=row.parked_error)
+                authorizations.request_void_as(conn, payment_id, withdrawn, now=now, actor=PROVIDER)
 
     def _charged(self, conn: Connection, claimed: Claim) -> KeyedAnswer:
         row = payments.get(conn, claimed.resource_id)

@@ -29,7 +29,7 @@ _PAYMENT_METHOD: Final = (
 _PAYMENT: Final = (
     "id", "customer_id", "payment_method_id", "invoice_id", "subscription_id", "amount",
     "currency", "state", "amount_captured", "amount_refunded", "description", "decline_code",
-    "decision", "authorized_until", "captured_at", "created_at",
+    "decision", "decision_facts", "authorized_until", "captured_at", "created_at",
 )  # fmt: skip
 _REFUND: Final = (
     "id", "payment_id", "amount", "currency", "state", "reason", "failure_reason", "created_at",
@@ -81,7 +81,10 @@ def payment_method(row: PaymentMethod) -> View:
 
 
 def payment(row: Payment) -> View:
-    """Return a payment; `pending` says that its state is about to change, whoever waits."""
+    """Return a payment; `pending` says that its state is about to change, whoever waits.
+
+    Its decision is a kind with facts; the API tells the sentence.
+    """
     capture = {"capture": row.capture_method}
     return _view(row, _PAYMENT) | capture | {"pending": is_pending(row)}
 

@@ -16,6 +16,7 @@ from billing.flows.payments.subscription_status import recover_subscription
 from billing.flows.settlement.step_run import StepRun
 from billing.ledger import keys, recipes
 from billing.rules.actor import Actor
+from billing.rules.decisions import DecisionKind, decided
 from billing.rules.money import Money
 from billing.rules.payments import AttemptOutcome, CallKind, Cause, State
 from billing.rules.reconciliation import BreakKind, RowOutcome
@@ -106,7 +107,9 @@ def _capture(conn: Connection, payment: LockedPayment, row: SettlementRow, step:
             payment.id,
             AttemptOutcome.SUCCEEDED,
             now,
-            decision=f"found in the provider's settlement: {row.provider_transaction_id}",
+            decision=decided(
+                DecisionKind.FOUND_IN_SETTLEMENT, transaction=row.provider_transaction_id
+            ),
         )
     if payment.state is State.AUTHORIZED:
         ends = {CallKind.CAPTURE: AttemptOutcome.SUCCEEDED, CallKind.VOID: AttemptOutcome.ABSENT}
@@ -129,7 +132,7 @@ def _capture(conn: Connection, payment: LockedPayment, row: SettlementRow, step:
         decline_code=None,
         decline_class=None,
         **NOT_PARKED,
-        decision="captured: corrected by the provider's settlement",
+        decision=decided(DecisionKind.CORRECTED_BY_SETTLEMENT),
     )
     _post(conn, payment, row, amount, now)
     if payment.subscription_id is not None:
@@ -186,7 +189,7 @@ def _tell_subscription(
         at=now,
         kind=SubscriptionEventKind.CORRECTED,
         actor=actor,
-        words="the provider had charged the customer after all"
-        + (": the subscription stays canceled, look whether to refund" if ended else ""),
-        detail={"payment": str(payment.id), "balance_transaction": row.provider_transaction_id},
+        payment=payment.id,
+        balance_transaction=row.provider_transaction_id,
+        canceled=ended,
     )

@@ -62,12 +62,20 @@ def cancel(
             raise Conflict(f"subscription {reference} is canceled already")
         if at_period_end and subscription.renews_at is not None:
             subscriptions.change(conn, subscription.id, cancel_at_period_end=True)
-            words = f"will be canceled at {subscription.renews_at:%Y-%m-%d %H:%M} UTC: {why}"
-            _note(conn, subscription, now, SubscriptionEventKind.CANCEL_AT_PERIOD_END, actor, words)
+            kind = SubscriptionEventKind.CANCEL_AT_PERIOD_END
+            subscriptions.note(
+                conn,
+                subscription.id,
+                at=now,
+                kind=kind,
+                actor=actor,
+                ends_at=subscription.renews_at,
+                why=why,
+            )
             return subscription
         for payment in undecided:
             if payment.open_attempt_n is None:
-                void(conn, payment, now=now, actor=actor, why=f"subscription canceled: {why}")
+                void(conn, payment, now=now, actor=actor, why=why, subscription_canceled=True)
             else:
                 payments.change(conn, payment.id, now, next_attempt_kind=AttemptKind.GIVE_UP)
         subscriptions.change(
@@ -78,8 +86,7 @@ def cancel(
             canceled_at=now,
             **NOT_PARKED,
         )
-        words = f"{subscription.status} -> canceled: {why}"
-        _note(conn, subscription, now, SubscriptionEventKind.CANCELED, actor, words)
+        _note(conn, subscription, now, SubscriptionEventKind.CANCELED, actor, why)
         return subscription
 
 
@@ -123,8 +130,7 @@ def pause(
                 subscription_id=subscription.id,
             )
         subscriptions.change(conn, subscription.id, status=Status.PAUSED)
-        words = f"{subscription.status} -> paused: {why}"
-        _note(conn, subscription, now, SubscriptionEventKind.PAUSED, actor, words)
+        _note(conn, subscription, now, SubscriptionEventKind.PAUSED, actor, why)
         return subscription
 
 
@@ -141,14 +147,7 @@ def resume(
         subscription = locked(conn, find_subscription(conn, reference).id)
         if subscription.cancel_at_period_end:
             subscriptions.change(conn, subscription.id, cancel_at_period_end=False)
-            _note(
-                conn,
-                subscription,
-                now,
-                SubscriptionEventKind.KEPT,
-                actor,
-                f"goes on after all: {why}",
-            )
+            _note(conn, subscription, now, SubscriptionEventKind.KEPT, actor, why)
             if not can_resume(subscription.status):
                 return subscription
         elif not can_resume(subscription.status):
@@ -157,16 +156,15 @@ def resume(
             )
         if subscription.status is Status.UNPAID:
             skipped = skip_missed(conn, subscription, now)
-            words = f"unpaid -> active, {skipped} missed periods skipped: {why}"
-            _note(conn, subscription, now, SubscriptionEventKind.RESUMED, actor, words)
+            kind = SubscriptionEventKind.RESUMED
+            _note(conn, subscription, now, kind, actor, why, after=Status.ACTIVE, skipped=skipped)
             return subscription
         running = nth(subscription.schedule, max(subscription.next_n - 1, 0))
         in_trial = running.kind == "trial" and now < running.period.end
         past_due = payments.any_past_due(conn, subscription.id)
         status = after_resume(in_trial, past_due)
         subscriptions.change(conn, subscription.id, status=status)
-        words = f"paused -> {status}: {why}"
-        _note(conn, subscription, now, SubscriptionEventKind.RESUMED, actor, words)
+        _note(conn, subscription, now, SubscriptionEventKind.RESUMED, actor, why, after=status)
         return subscription
 
 
@@ -176,6 +174,11 @@ def _note(
     now: datetime,
     kind: SubscriptionEventKind,
     actor: Actor,
-    words: str,
+    why: str,
+    **facts: object,
 ) -> None:
-    subscriptions.note(conn, subscription.id, at=now, kind=kind, actor=actor, words=words)
+    """Note a change with the status before it and the reason that was given."""
+    before = subscription.status
+    subscriptions.note(
+        conn, subscription.id, at=now, kind=kind, actor=actor, before=before, why=why, **facts
+    )

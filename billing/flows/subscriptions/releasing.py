@@ -108,19 +108,18 @@ def release_subscription(
         subscriptions.change(conn, subscription.id, **NOT_PARKED)
         if missed == "skip":
             periods = skip_missed(conn, subscription, now)
-            words = f"released; {periods} missed periods skipped"
         elif missed == "bill":
             periods = _bill_missed(conn, subscription, now, policy)
-            words = f"released; {periods} periods billed"
         else:
-            periods, words = 0, "released"
+            periods = 0
         subscriptions.note(
             conn,
             subscription.id,
             at=now,
             kind=SubscriptionEventKind.RELEASED,
             actor=actor,
-            words=words,
+            missed=missed,
+            periods=periods,
         )
         return Released(subscription.id, missed, periods)
 
@@ -176,7 +175,12 @@ def _bill_missed(
         try:
             opening = decide(subscription, catalog, now, policy, bill_missed=True)
         except CannotOpen as error:
-            raise Conflict(f"it can't be opened yet: {error}") from error
+            raise Conflict(
+                f"cycle {subscription.next_n} can't be opened yet: {error}",
+                code=ErrorCode.CYCLE_NOT_OPENABLE,
+                reason=error.reason,
+                **error.facts,
+            ) from error
         write(conn, [opening], now)
         opened += 1
         subscription = locked(conn, subscription.id)

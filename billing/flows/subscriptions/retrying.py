@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from billing.errors import Conflict, ErrorCode, NotFound
+from billing.errors import Conflict, ErrorCode
 from billing.flows.customers.customers import rung_given_back
+from billing.flows.payments.locking import lock_named, refuse_parked
 from billing.flows.payments.write_offs import reopen
 from billing.rules.actor import Actor
+from billing.rules.decisions import DecisionKind, decided
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.payments import AttemptKind, Cause, State
 from billing.store.dispatch import NOT_HELD
@@ -39,11 +41,7 @@ def retry(
     Raises `NotFound`, `Conflict`.
     """
     with engine.begin() as conn:
-        payment = payments.lock_payment(conn, payment_id)
-        if payment is None:
-            raise NotFound(
-                f"no payment {payment_id}", code=ErrorCode.PAYMENT_NOT_FOUND, payment_id=payment_id
-            )
+        payment = lock_named(conn, payment_id)
         _refuse_retry(payment)
         if dry_run:
             return Retry(payment_id, payment.state)
@@ -57,7 +55,7 @@ def retry(
             next_attempt_at=now,
             next_attempt_kind=AttemptKind.MANUAL,
             dispatch_after=NOT_HELD,
-            decision=f"retried by {actor}: {why}",
+            decision=decided(DecisionKind.RETRIED_BY_HAND, actor=actor, why=why),
         )
         return Retry(payment_id, payment.state)
 
@@ -75,12 +73,7 @@ def _refuse_retry(payment: LockedPayment) -> None:
             code=ErrorCode.ATTEMPT_OPEN,
             payment_id=payment.id,
         )
-    if payment.parked_at is not None:
-        raise Conflict(
-            f"payment {payment.id} is parked: {payment.parked_error}",
-            code=ErrorCode.PAYMENT_PARKED,
-            payment_id=payment.id,
-        )
+    refuse_parked(payment)
     if payment.state == State.FAILED and payment.invoice_id is None:
         raise Conflict(
             f"payment {payment.id} is a charge without an invoice: its answer is final",

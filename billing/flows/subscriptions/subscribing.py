@@ -109,8 +109,10 @@ def subscribe(
             at=now,
             kind=SubscriptionEventKind.CREATED,
             actor=actor,
-            words=f"subscribed to {plan.code} ({version.effective}) in {order.currency},"
-            f" first period from {first.period.start:%Y-%m-%d %H:%M} UTC",
+            plan=plan.code,
+            plan_version=version.effective,
+            currency=order.currency,
+            starts=first.period.start,
         )
     return subscription_id
 

@@ -1,8 +1,10 @@
 """How an invoice was collected: its lines, the attempts, and what comes next."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -76,6 +78,7 @@ class AttemptFacts:
     decline_class: DeclineClass | None
     advice_code: str | None
     decision: str | None
+    decision_facts: Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,7 @@ class AttemptsFacts:
 
     attempts: tuple[AttemptFacts, ...]
     decision: str | None
+    decision_facts: Mapping[str, Any]
 
 
 class NextKind(StrEnum):
@@ -113,6 +117,7 @@ class NextFacts:
     decision: str | None = None
     attempt_kind: AttemptKind | None = None
     rung: int | None = None
+    decision_facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 def invoice_facts(conn: Connection, billed: Billed) -> InvoiceFacts | None:
@@ -149,7 +154,8 @@ def attempts_facts(conn: Connection, payment: Payment) -> AttemptsFacts:
         for method in customers.payment_methods_of(conn, payment.customer_id)
     }
     rows = attempts.of_payment(conn, payment.id)
-    return AttemptsFacts(tuple(_attempt(row, methods) for row in rows), payment.decision)
+    found = tuple(_attempt(row, methods) for row in rows)
+    return AttemptsFacts(found, payment.decision, payment.decision_facts)
 
 
 def _attempt(row: Attempt, methods: dict[UUID, MethodFacts]) -> AttemptFacts:
@@ -169,6 +175,7 @@ def _attempt(row: Attempt, methods: dict[UUID, MethodFacts]) -> AttemptFacts:
         decline_class=row.decline_class,
         advice_code=row.advice_code,
         decision=row.decision,
+        decision_facts=row.decision_facts,
     )
 
 
@@ -194,11 +201,16 @@ def next_facts(conn: Connection, payment: Payment, now: datetime) -> NextFacts:
 def _ended(payment: Payment) -> NextFacts:
     match payment.state:
         case State.FAILED:
-            return NextFacts(NextKind.FAILED, decision=payment.decision)
+            return _decided(NextKind.FAILED, payment)
         case State.CREATED | State.AUTHORIZED:
             return NextFacts(NextKind.UNSCHEDULED)
         case State.CAPTURED | State.SETTLED | State.REFUNDED:
             return NextFacts(NextKind.CAPTURED, amount=payment.captured)
+
+
+def _decided(kind: NextKind, payment: Payment, at: datetime | None = None) -> NextFacts:
+    decision, facts = payment.decision, payment.decision_facts
+    return NextFacts(kind, at, decision=decision, decision_facts=facts)
 
 
 def _of_authorised(payment: Payment) -> NextFacts:
@@ -207,4 +219,4 @@ def _of_authorised(payment: Payment) -> NextFacts:
         return NextFacts(NextKind.CAPTURE, at, amount=payment.to_capture)
     if payment.is_held:
         return NextFacts(NextKind.WAITS_FOR_CAPTURE, at)
-    return NextFacts(NextKind.VOID, at, decision=payment.decision)
+    return _decided(NextKind.VOID, payment, at)

@@ -1,7 +1,9 @@
 """Why a subscription is or isn't charged now, and what its next period is."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -21,6 +23,7 @@ class ParkedFacts:
     at: datetime
     reason: str | None
     error: str | None
+    facts: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +74,9 @@ def standing_facts(subscription: Subscription, now: datetime) -> StandingFacts:
         status=subscription.status,
         parked=None
         if at is None
-        else ParkedFacts(at, subscription.parked_reason, subscription.parked_error),
+        else ParkedFacts(
+            at, subscription.parked_reason, subscription.parked_error, subscription.parked_facts
+        ),
         canceled_at=subscription.canceled_at,
         renews_at=subscription.renews_at,
         next_n=subscription.next_n,

@@ -1,7 +1,9 @@
 """Who and what: the payment or subscription that is explained, with links to what it belongs to."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -9,7 +11,7 @@ from sqlalchemy import Connection
 from billing.queries.explain.billed import Billed
 from billing.rules.money import Money
 from billing.rules.payments import State
-from billing.rules.subscriptions import Status, SubscriptionEventKind
+from billing.rules.subscriptions import Status
 from billing.store.payments import payments
 from billing.store.payments.payments import Payment
 from billing.store.subscriptions import customers, subscriptions
@@ -61,8 +63,9 @@ class PaymentFacts:
 class LastEvent:
     """What happened to a subscription last."""
 
-    kind: SubscriptionEventKind
-    words: str
+    kind: str
+    words: str | None
+    facts: Mapping[str, Any]
     actor: str
     at: datetime
 
@@ -111,7 +114,9 @@ def subscription_facts(conn: Connection, subscription: Subscription) -> Subscrip
         quantity=subscription.quantity,
         created_at=subscription.created_at,
         status=subscription.status,
-        last_event=None if last is None else LastEvent(last.kind, last.words, last.actor, last.at),
+        last_event=None
+        if last is None
+        else LastEvent(last.kind, last.words, last.detail, last.actor, last.at),
     )
 
 

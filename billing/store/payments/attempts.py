@@ -7,14 +7,17 @@ with it and keeps what was sent. Both are begun in one statement, and finished i
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from json import dumps
 from typing import Any, Final, TypedDict, Unpack
 from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from billing.rules.decisions import Decision
 from billing.rules.dunning import DeclineClass
 from billing.rules.payments import AttemptKind, AttemptOutcome, CallKind
 from billing.store.payments import provider_calls
+from billing.store.payments.decisions import with_decision
 from billing.store.payments.provider_calls import ProviderCall
 from billing.store.rows import reader
 
@@ -42,6 +45,7 @@ class Attempt:
     message: str | None
     provider_request_id: str | None
     decision: str | None
+    decision_facts: Mapping[str, Any]
 
 
 class AttemptEnd(TypedDict, total=False):
@@ -51,7 +55,7 @@ class AttemptEnd(TypedDict, total=False):
     advice_code: str | None
     decline_class: DeclineClass
     message: str
-    decision: str
+    decision: Decision
 
 
 _of = reader(Attempt)
@@ -105,7 +109,7 @@ _FINISH = text(
     UPDATE attempts AS a
        SET outcome = e.outcome, finished_at = e.finished_at, decline_code = :decline_code,
            advice_code = :advice_code, decline_class = :decline_class, message = :message,
-           decision = :decision
+           decision = :decision, decision_facts = CAST(:decision_facts AS jsonb)
       FROM ended e
      WHERE a.payment_id = e.subject_id AND a.n = e.n AND a.finished_at IS NULL
     """  # noqa: S608  a constant of ours
@@ -124,13 +128,15 @@ def finish(
     """Write the definite end of a payment's open attempt and of its call, if it has one."""
     ended = {CallKind.CHARGE: outcome}
     call = provider_calls.ends_of(payment_id, ended, now, provider_request_id)
-    conn.execute(_FINISH, _NO_END | values | call)
+    end = with_decision(_NO_END | values)
+    facts = dumps(end.pop("decision_facts", {}))
+    conn.execute(_FINISH, end | call | {"decision_facts": facts})
 
 
 _WITH_CALL: Final = """
 SELECT a.payment_id, a.n, a.kind, a.payment_method_id, a.rung, a.finished_at, a.outcome,
        a.decline_code, a.advice_code, a.decline_class, a.message, a.decision,
-       c.idempotency_key, c.request, c.first_sent_at, c.sends, c.unknown_since,
+       a.decision_facts, c.idempotency_key, c.request, c.first_sent_at, c.sends, c.unknown_since,
        c.error_class || ': ' || c.error_message AS last_error, c.provider_request_id
   FROM attempts a
   JOIN provider_calls c ON c.subject_id = a.payment_id AND c.kind = 'charge' AND c.n = a.n

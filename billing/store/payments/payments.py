@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, TextClause, select, text, update
 
 from billing.rules.actor import Actor
+from billing.rules.decisions import Decision
 from billing.rules.dunning import DeclineClass
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.money import Money
@@ -17,6 +18,7 @@ from billing.rules.payments import AttemptKind, CaptureMethod, Cause, State, che
 from billing.rules.subscriptions import Status
 from billing.store import paging
 from billing.store.bulk import bulk_insert
+from billing.store.payments.decisions import with_decision
 from billing.store.rows import reader
 from billing.store.tables import payment_transitions, payments
 
@@ -45,6 +47,7 @@ class Payment:
     decline_code: str | None
     decline_class: DeclineClass | None
     decision: str | None
+    decision_facts: Mapping[str, Any]
     parked_at: datetime | None
     parked_error: str | None
     parked_reason: str | None
@@ -129,7 +132,7 @@ class PaymentChange(TypedDict, total=False):
     lease_until: datetime | None
     decline_code: str | None
     decline_class: DeclineClass | None
-    decision: str | None
+    decision: Decision
     parked_at: datetime | None
     parked_error: str | None
     parked_reason: str | None
@@ -271,9 +274,8 @@ def change(
 
 
 def _write(conn: Connection, payment_id: UUID, now: datetime, values: Mapping[str, Any]) -> None:
-    conn.execute(
-        update(payments).where(payments.c.id == payment_id).values(updated_at=now, **values)
-    )
+    columns = {"updated_at": now, **with_decision(values)}
+    conn.execute(update(payments).where(payments.c.id == payment_id).values(**columns))
 
 
 def move(

@@ -8,7 +8,7 @@ from billing.store.promises.check import check
 _NOTHING_FOLLOWS = check(
     FindingKind.NOTHING_FOLLOWS,
     """
-    SELECT id, state, decision FROM payments
+    SELECT id, state, decision, decision_facts FROM payments
      WHERE state IN ('CREATED', 'AUTHORIZED') AND next_attempt_at IS NULL AND parked_at IS NULL""",
     "id",
 )

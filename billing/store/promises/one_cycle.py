@@ -9,11 +9,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from billing.rules.periods import Anchor, Schedule
+from billing.rules.periods import Schedule, schedule_of
 from billing.rules.promises import FindingKind
 from billing.store.promises.check import check
 from billing.store.rows import reader
-from plans.terms import Cadence
 
 RENEWAL_OVERDUE = check(
     FindingKind.RENEWAL_OVERDUE,
@@ -60,12 +59,7 @@ class Scheduled:
     @property
     def schedule(self) -> Schedule:
         """The value every boundary is computed from. Raises: ValueError where it makes none."""
-        return Schedule(
-            anchor=Anchor(self.anchor_local, self.zone),
-            cadence=Cadence.parse(self.every),
-            trial=Cadence.parse(self.trial) if self.trial else None,
-            anchor_day=self.anchor_day,
-        )
+        return schedule_of(self.anchor_local, self.zone, self.every, self.trial, self.anchor_day)
 
 
 _cycle = reader(ScheduledCycle)

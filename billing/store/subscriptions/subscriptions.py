@@ -11,13 +11,13 @@ from sqlalchemy import Connection, Select, bindparam, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.rules.actor import Actor
-from billing.rules.periods import Anchor, Schedule
+from billing.rules.facts import as_json
+from billing.rules.periods import Schedule, schedule_of
 from billing.rules.subscriptions import Status, SubscriptionEventKind
 from billing.store.arrays import literal
 from billing.store.bulk import bulk_insert
 from billing.store.rows import names_of, reader
 from billing.store.tables import subscription_events, subscriptions
-from plans.terms import Cadence
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,18 +44,14 @@ class Subscription:
     parked_at: datetime | None
     parked_error: str | None
     parked_reason: str | None
+    parked_facts: Mapping[str, Any]
     canceled_at: datetime | None
     created_at: datetime
 
     @property
     def schedule(self) -> Schedule:
         """The value every boundary of this subscription is computed from."""
-        return Schedule(
-            anchor=Anchor(self.anchor_local, self.zone),
-            cadence=Cadence.parse(self.every),
-            trial=Cadence.parse(self.trial) if self.trial else None,
-            anchor_day=self.anchor_day,
-        )
+        return schedule_of(self.anchor_local, self.zone, self.every, self.trial, self.anchor_day)
 
 
 class SubscriptionChange(TypedDict, total=False):
@@ -70,6 +66,7 @@ class SubscriptionChange(TypedDict, total=False):
     parked_at: datetime | None
     parked_error: str | None
     parked_reason: str | None
+    parked_facts: Mapping[str, Any]
 
 
 class NewSubscription(TypedDict):
@@ -96,14 +93,18 @@ class NewSubscription(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionEvent:
-    """One line of a subscription's history, with the words that were noted then."""
+    """One line of a subscription's history: a kind with facts.
+
+    Rows of earlier versions have `words` instead of facts, and may be of a kind that there is no
+    more.
+    """
 
     id: int
     subscription_id: UUID
     at: datetime
-    kind: SubscriptionEventKind
+    kind: str
     actor: str
-    words: str
+    words: str | None
     detail: Mapping[str, Any]
 
 
@@ -114,7 +115,6 @@ class NewEvent(TypedDict):
     at: datetime
     kind: SubscriptionEventKind
     actor: str
-    words: str
     detail: Mapping[str, Any]
 
 
@@ -251,10 +251,9 @@ def note(
     at: datetime,
     kind: SubscriptionEventKind,
     actor: Actor,
-    words: str,
-    detail: Mapping[str, Any] | None = None,
+    **facts: object,
 ) -> None:
-    """Append one line to a subscription's timeline."""
+    """Append one line to a subscription's timeline: its kind, and facts as JSON has them."""
     notes(
         conn,
         [
@@ -263,8 +262,7 @@ def note(
                 "at": at,
                 "kind": kind,
                 "actor": str(actor),
-                "words": words,
-                "detail": dict(detail or {}),
+                "detail": as_json(facts),
             }
         ],
     )

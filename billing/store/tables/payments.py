@@ -67,6 +67,7 @@ payments = Table(
     text("decline_code"),
     text("decline_class"),
     text("decision"),
+    Column("decision_facts", JSONB, nullable=False, server_default="{}"),
     instant("parked_at"),
     text("parked_error"),
     text("parked_reason"),
@@ -112,6 +113,7 @@ attempts = Table(
     text("decline_class"),
     text("message"),
     text("decision"),
+    Column("decision_facts", JSONB, nullable=False, server_default="{}"),
     identifier("customer_id", nullable=False),
 )
 

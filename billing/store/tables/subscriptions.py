@@ -90,6 +90,7 @@ subscriptions = Table(
     instant("parked_at"),
     text("parked_error"),
     text("parked_reason"),
+    Column("parked_facts", JSONB, nullable=False, server_default="{}"),
     instant("canceled_at"),
     instant("created_at", nullable=False),
 )
@@ -102,7 +103,7 @@ subscription_events = Table(
     instant("at", nullable=False),
     text("kind", nullable=False),
     text("actor", nullable=False),
-    text("words", nullable=False),
+    text("words"),
     Column("detail", JSONB, nullable=False, server_default="{}"),
     month(),
 )

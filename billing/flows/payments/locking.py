@@ -1,0 +1,29 @@
+"""Locking a payment that somebody names, and refusing one that is parked."""
+
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.errors import Conflict, ErrorCode, NotFound
+from billing.store.payments import payments
+from billing.store.payments.payments import LockedPayment, Payment
+
+
+def lock_named(conn: Connection, payment_id: UUID) -> LockedPayment:
+    """Lock a payment by an id that comes from outside. Raises `NotFound`."""
+    payment = payments.lock_payment(conn, payment_id)
+    if payment is None:
+        raise NotFound(
+            f"no payment {payment_id}", code=ErrorCode.PAYMENT_NOT_FOUND, payment_id=payment_id
+        )
+    return payment
+
+
+def refuse_parked(payment: Payment) -> None:
+    """Raise `Conflict` where the payment is parked."""
+    if payment.parked_at is not None:
+        raise Conflict(
+            f"payment {payment.id} is parked: {payment.parked_error}",
+            code=ErrorCode.PAYMENT_PARKED,
+            payment_id=payment.id,
+        )

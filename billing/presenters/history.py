@@ -1,0 +1,100 @@
+"""The events of a subscription's history, in sentences."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from billing.presenters import decisions, parking
+from billing.presenters.text import at
+from billing.rules.subscriptions import SubscriptionEventKind
+
+Facts = Mapping[str, Any]
+
+
+def in_words(kind: str, words: str | None, facts: Facts) -> str:
+    """Return an event as a sentence.
+
+    Rows of earlier versions hold the sentence: that is returned as it is, of whatever kind they
+    are.
+    """
+    return words if words is not None else _WORDS[SubscriptionEventKind(kind)](facts)
+
+
+def _created(facts: Facts) -> str:
+    return (
+        f"subscribed to {facts['plan']} ({facts['plan_version']}) in {facts['currency']}, first"
+        f" period from {_instant(facts, 'starts')}"
+    )
+
+
+def _given_up(ended: str) -> Callable[[Facts], str]:
+    return lambda facts: f"{facts['before']} -> {ended}: {_decision(facts)}"
+
+
+def _canceled(facts: Facts) -> str:
+    if "decision" in facts:
+        return _given_up("canceled")(facts)
+    why = facts.get("why", "its last paid period is over")
+    return f"{facts['before']} -> canceled: {why}"
+
+
+def _resumed(facts: Facts) -> str:
+    if "skipped" in facts:
+        return f"unpaid -> active, {facts['skipped']} missed periods skipped: {facts['why']}"
+    return f"paused -> {facts['after']}: {facts['why']}"
+
+
+def _released(facts: Facts) -> str:
+    match facts["missed"]:
+        case "skip":
+            return f"released; {facts['periods']} missed periods skipped"
+        case "bill":
+            return f"released; {facts['periods']} periods billed"
+        case _:
+            return "released"
+
+
+def _corrected(facts: Facts) -> str:
+    told = "the provider had charged the customer after all"
+    if facts["canceled"]:
+        return f"{told}: the subscription stays canceled, look whether to refund"
+    return told
+
+
+def _decision(facts: Facts) -> str | None:
+    return decisions.in_words(facts["decision"], facts["decision_facts"])
+
+
+def _instant(facts: Facts, name: str) -> str:
+    return at(datetime.fromisoformat(facts[name]))
+
+
+_WORDS: Final[Mapping[SubscriptionEventKind, Callable[[Facts], str]]] = {
+    SubscriptionEventKind.CREATED: _created,
+    SubscriptionEventKind.ACTIVE: lambda facts: (
+        f"{facts['before']} -> {facts['after']}: the trial is over"
+    ),
+    SubscriptionEventKind.PLAN_VERSION: lambda facts: (
+        f"moved from the terms of {facts['before']} to those of {facts['after']}"
+    ),
+    SubscriptionEventKind.PAST_DUE: lambda facts: (
+        f"{facts['before']} -> past_due: {facts['decline_code']}. {_decision(facts)}"
+    ),
+    SubscriptionEventKind.RECOVERED: lambda facts: (
+        f"{facts['before']} -> active: the open payment was captured"
+    ),
+    SubscriptionEventKind.UNPAID: _given_up("unpaid"),
+    SubscriptionEventKind.PAUSED: lambda facts: f"{facts['before']} -> paused: {facts['why']}",
+    SubscriptionEventKind.RESUMED: _resumed,
+    SubscriptionEventKind.CANCEL_AT_PERIOD_END: lambda facts: (
+        f"will be canceled at {_instant(facts, 'ends_at')}: {facts['why']}"
+    ),
+    SubscriptionEventKind.KEPT: lambda facts: f"goes on after all: {facts['why']}",
+    SubscriptionEventKind.CANCELED: _canceled,
+    SubscriptionEventKind.PARKED: lambda facts: (
+        f"parked ({facts['reason']}):"
+        f" {parking.in_words(facts['reason'], facts['error'], facts['facts'])}"
+    ),
+    SubscriptionEventKind.RELEASED: _released,
+    SubscriptionEventKind.CORRECTED: _corrected,
+}

@@ -1,0 +1,56 @@
+"""Why something is parked, in sentences."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from billing.presenters.text import amount
+from billing.rules.subscriptions import CatchUpReason, ParkedReason
+
+Facts = Mapping[str, Any]
+
+
+def in_words(reason: str | None, error: str | None, facts: Facts) -> str | None:
+    """Return why something is parked: the error that was met, or a sentence of reason and facts.
+
+    The reasons that have facts are a subscription's; a payment is parked with an error.
+    """
+    if error is not None or reason is None:
+        return error
+    return _WORDS[ParkedReason(reason)](facts)
+
+
+def told(record: Mapping[str, Any], error: str, reason: str, facts: str) -> dict[str, Any]:
+    """Return a record with its error as a sentence, under these names; without the facts."""
+    shown = dict(record)
+    if facts in shown:
+        shown[error] = in_words(shown[reason], shown[error], shown.pop(facts))
+    return shown
+
+
+def _missed(facts: Facts) -> str:
+    missed = facts["missed"]
+    periods = "1 missed period" if missed == 1 else f"{missed} missed periods"
+    match CatchUpReason(facts["catch_up"]):
+        case CatchUpReason.PLAN_PARKS:
+            why = f"{periods}; the plan says to park"
+        case _:
+            why = f"{periods}, more than the cap of {facts['cap']} that are billed at once"
+    return f"{why}: release it with --bill or --skip"
+
+
+def _schedule_changed(facts: Facts) -> str:
+    starts = datetime.fromisoformat(facts["starts"])
+    was_due = datetime.fromisoformat(facts["was_due"])
+    return f"cycle {facts['n']} starts at {starts} by its schedule but was due at {was_due}"
+
+
+_WORDS: Final[Mapping[ParkedReason, Callable[[Facts], str]]] = {
+    ParkedReason.PLAN_MISSING: lambda facts: f"plan {facts['plan']} is not published",
+    ParkedReason.SCHEDULE_CHANGED: _schedule_changed,
+    ParkedReason.CATCH_UP: _missed,
+    ParkedReason.BELOW_MINIMUM: lambda facts: (
+        f"{amount(facts['total'], facts['currency'])} is below the provider's minimum of"
+        f" {amount(facts['minimum'], facts['currency'])}"
+    ),
+}

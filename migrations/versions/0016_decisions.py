@@ -1,0 +1,32 @@
+"""Decisions on payments, events of subscriptions and reasons to park are kinds with facts.
+
+What was written before stays as it was written: a sentence in `decision`, `words` or
+`parked_error`.
+
+Revision ID: 0016
+Revises: 0015
+"""
+
+from alembic import op
+
+revision = "0016"
+down_revision = "0015"
+branch_labels: str | None = None
+depends_on: str | None = None
+
+DECISIONS = """
+ALTER TABLE payments ADD COLUMN decision_facts jsonb NOT NULL DEFAULT '{}';
+ALTER TABLE attempts ADD COLUMN decision_facts jsonb NOT NULL DEFAULT '{}';
+ALTER TABLE subscription_events ALTER COLUMN words DROP NOT NULL;
+ALTER TABLE subscriptions
+  ADD COLUMN parked_facts jsonb NOT NULL DEFAULT '{}',
+  DROP CONSTRAINT subscriptions_parked_with_error;
+"""
+
+
+def upgrade() -> None:
+    op.execute(DECISIONS)
+
+
+def downgrade() -> None:
+    raise NotImplementedError("billing records aren't dropped; restore a backup instead")
