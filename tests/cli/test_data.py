@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 
 from tests.cli.conftest import START
 from tests.cli.world import DAY, World
@@ -62,6 +63,24 @@ def test_the_timeline_tells_the_story_in_order(paid: World) -> None:
         "payment_moved",
         "cycle_closed",
     ]
+
+
+def test_an_event_of_an_earlier_version_is_told_as_it_was_written(paid: World) -> None:
+    runtime = paid.runtime()
+    with runtime.engine.begin() as conn:
+        conn.execute(
+            text(
+                "INSERT INTO subscription_events (subscription_id, at, kind, actor, words)"
+                " SELECT id, '2031-01-01', 'imported', 'cli', 'moved here from elsewhere'"
+                "   FROM subscriptions WHERE external_id = 'ada-sub'"
+            )
+        )
+    runtime.close()
+
+    last = paid.lines("subscriptions", "timeline", "ada-sub")[-1]
+
+    assert (last["kind"], last["what"]) == ("imported", "moved here from elsewhere")
+    assert "moved here from elsewhere (cli, " in str(paid.json("explain", "ada-sub"))
 
 
 def test_the_timeline_of_a_decline_ends_past_due(declined: World) -> None:
