@@ -3,14 +3,14 @@
 What was written before stays as it was written: a sentence in `decision`, `words` or
 `parked_error`.
 
-Revision ID: 0016
-Revises: 0015
+Revision ID: 0018
+Revises: 0017
 """
 
 from alembic import op
 
-revision = "0016"
-down_revision = "0015"
+revision = "0018"
+down_revision = "0017"
 branch_labels: str | None = None
 depends_on: str | None = None
 
