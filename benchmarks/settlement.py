@@ -114,9 +114,9 @@ SELECT gen_random_uuid(), id, customer_id, 500, 500, 0, 0, 'USD', 'succeeded', '
        replace(provider_payment_id, 'pi_', 're_'), '1970-01-01',
        '{day}', '{day}'
   FROM payments WHERE amount_refunded > 0;
-INSERT INTO ledger.accounts (code, currency, owner_id, class)
-VALUES ('psp_clearing', 'USD', NULL, 'A'),
-       ('receivable', 'USD', '018f0000-0000-7000-8000-000000000001', 'A');
+INSERT INTO ledger.accounts (code, currency, owner_id, provider, class)
+VALUES ('psp_clearing', 'USD', NULL, 'stripe', 'A'),
+       ('receivable', 'USD', '018f0000-0000-7000-8000-000000000001', NULL, 'A');
 INSERT INTO ledger.entries (kind, source_key, payload_hash, effective_at)
 SELECT 'payment_captured', 'payment_captured:' || id || ':1', sha256(id::text::bytea), captured_at
   FROM payments WHERE captured_at IS NOT NULL;

@@ -1,6 +1,7 @@
-"""The chart of accounts: every account that entries may name, its class, and whether it has owners.
+"""The chart of accounts: every account that entries may name, its class, and whom it is kept for.
 
-An account exists once per currency; an *owned* one exists once per customer as well.
+An account exists once per currency; an *owned* one exists once per customer as well, and one
+*per provider* once per account at a provider.
 """
 
 import uuid
@@ -48,13 +49,14 @@ class AccountCode(StrEnum):
 class ChartLine:
     """One account of the chart.
 
-    `owned`: one account per customer. `clearing`: money only passes through, so the balance returns
-    to zero once all transfers have arrived.
+    `owned`: one account per customer. `per_provider`: one per account at a provider. `clearing`:
+    money only passes through, so the balance returns to zero once all transfers have arrived.
     """
 
     account_class: AccountClass
     meaning: str
     owned: bool = False
+    per_provider: bool = False
     clearing: bool = False
 
 
@@ -75,6 +77,7 @@ CHART: Final[Mapping[AccountCode, ChartLine]] = MappingProxyType(
         AccountCode.PSP_CLEARING: ChartLine(
             _A,
             "Captured money that the payment provider holds and has not paid out.",
+            per_provider=True,
             clearing=True,
         ),
         AccountCode.PSP_FEES: ChartLine(_X, "What the payment provider charges for its service."),
@@ -114,14 +117,15 @@ CHART: Final[Mapping[AccountCode, ChartLine]] = MappingProxyType(
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """The account of a posting: a code and, where the chart has one, an owner. Its currency is that
-    of the money posted.
+    """The account of a posting: a code and, where the chart has one, an owner or the name of the
+    account at a provider. Its currency is that of the money posted.
 
-    Raises: ValueError for an owner where the chart has none, and for a missing one.
+    Raises: ValueError for an owner or a provider where the chart has none, and for a missing one.
     """
 
     code: AccountCode
     owner_id: uuid.UUID | None = None
+    provider: str | None = None
 
     def __post_init__(self) -> None:
         if not isinstance(self.code, AccountCode):
@@ -132,6 +136,11 @@ class Account:
             raise ValueError(f"{self.code} is kept per customer: name the owner")
         if not CHART[self.code].owned and self.owner_id is not None:
             raise ValueError(f"{self.code} is one account for all: it has no owner")
+        if CHART[self.code].per_provider and not self.provider:
+            raise ValueError(f"{self.code} is kept per account at a provider: name it")
+        if not CHART[self.code].per_provider and self.provider is not None:
+            raise ValueError(f"{self.code} is kept for all providers together")
 
     def __str__(self) -> str:
-        return f"{self.code}({self.owner_id})" if self.owner_id else str(self.code)
+        kept_for = self.owner_id or self.provider
+        return f"{self.code}({kept_for})" if kept_for else str(self.code)

@@ -123,8 +123,10 @@ class Entry:
         return totals
 
     def payload_hash(self) -> bytes:
-        """Return the SHA-256 of the entry's content: all but its source key and customer.
+        """Return the SHA-256 of the entry's content: all but its source key, customer and provider.
 
+        The account at a provider follows from the event, as the customer does, and entries from
+        before accounts had names keep their hash.
         It is the same for the postings in another order and for the instant in another zone, so a
         retry by a later version of the program still matches.
         """

@@ -2,11 +2,16 @@
 
 A key is made of ids, ours or the provider's, so the same event always has the same key. No other
 module spells a key: recipes post under these, and readers of the journal look entries up by them.
+
+Ids of a provider are unique within an account there, so keys made of them have the account's name.
+The first account's have none, as from before accounts had names.
 """
 
 from datetime import UTC, datetime
 from enum import StrEnum
 from uuid import UUID
+
+from billing.rules.provider_names import FIRST_ACCOUNT
 
 
 class EntryKind(StrEnum):
@@ -113,29 +118,34 @@ def dispute_lost_reversed(dispute_id: UUID, nth: int) -> str:
     return f"{EntryKind.DISPUTE_LOST_REVERSED}:{dispute_id}:{nth}"
 
 
-def fee_settled(transaction_id: str) -> str:
+def within(provider: str, id_: str) -> str:
+    """Return an id of a provider's as keys have it."""
+    return id_ if provider == FIRST_ACCOUNT else f"{provider}/{id_}"
+
+
+def fee_settled(provider: str, transaction_id: str) -> str:
     """Return the key of the fee of a balance transaction."""
-    return f"{EntryKind.FEE_SETTLED}:{transaction_id}"
+    return f"{EntryKind.FEE_SETTLED}:{within(provider, transaction_id)}"
 
 
-def payout_sent(payout_id: str) -> str:
+def payout_sent(provider: str, payout_id: str) -> str:
     """Return the key of a payout's departure."""
-    return f"{EntryKind.PAYOUT_SENT}:{payout_id}"
+    return f"{EntryKind.PAYOUT_SENT}:{within(provider, payout_id)}"
 
 
-def payout_arrived(payout_id: str) -> str:
+def payout_arrived(provider: str, payout_id: str) -> str:
     """Return the key of a payout's arrival."""
-    return f"{EntryKind.PAYOUT_ARRIVED}:{payout_id}"
+    return f"{EntryKind.PAYOUT_ARRIVED}:{within(provider, payout_id)}"
 
 
-def payout_failed(payout_id: str) -> str:
+def payout_failed(provider: str, payout_id: str) -> str:
     """Return the key of a payout's return."""
-    return f"{EntryKind.PAYOUT_FAILED}:{payout_id}"
+    return f"{EntryKind.PAYOUT_FAILED}:{within(provider, payout_id)}"
 
 
-def fx_event(source: str) -> str:
+def fx_event(provider: str, source: str) -> str:
     """Return the key of an exchange, from a balance transaction or a person's record."""
-    return f"{EntryKind.FX_EVENT}:{source}"
+    return f"{EntryKind.FX_EVENT}:{within(provider, source)}"
 
 
 def adjustment(break_id: UUID) -> str:

@@ -69,8 +69,8 @@ _WORDS: Final[Mapping[LedgerCheck, Callable[[Facts], str]]] = {
     ),
     LedgerCheck.REVERSAL: lambda row: f"is no exact reversal of {row['original']}",
     LedgerCheck.CHART: lambda row: (
-        f"has class {row['class_letter']} and {'an' if row['owner_id'] else 'no'} owner,"
-        " which the chart doesn't say"
+        f"has class {row['class_letter']}, {'an' if row['owner_id'] else 'no'} owner and"
+        f" {row['provider'] or 'no provider'}, which the chart doesn't say"
     ),
     LedgerCheck.CYCLE_RECEIVABLE: lambda row: (
         f"the ledger's receivable is {amount(row['receivable'], row['currency'])}, "

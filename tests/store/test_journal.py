@@ -76,6 +76,7 @@ def captured(
 ) -> Entry:
     return recipes.payment_captured(
         payment_id=payment,
+        provider="stripe",
         capture=1,
         customer_id=customer,
         cycle_id=cycle,
@@ -238,14 +239,14 @@ def test_accounts_are_kept_per_customer_and_currency(cycles: Engine) -> None:
 
     with cycles.connect() as conn:
         rows = conn.exec_driver_sql(
-            "SELECT code, currency, owner_id, class FROM ledger.accounts ORDER BY 1, 2, 3"
+            "SELECT code, currency, owner_id, provider, class FROM ledger.accounts ORDER BY 1, 2, 3"
         ).all()
     assert [tuple(row) for row in rows] == [
-        ("psp_clearing", "JPY", None, "A"),
-        ("psp_clearing", "USD", None, "A"),
-        ("receivable", "JPY", BOB, "A"),
-        ("receivable", "USD", ANN, "A"),
-        ("receivable", "USD", BOB, "A"),
+        ("psp_clearing", "JPY", None, "stripe", "A"),
+        ("psp_clearing", "USD", None, "stripe", "A"),
+        ("receivable", "JPY", BOB, None, "A"),
+        ("receivable", "USD", ANN, None, "A"),
+        ("receivable", "USD", BOB, None, "A"),
     ]
 
 
@@ -603,7 +604,11 @@ def test_the_database_computes_the_same_payload_hash_for_any_entry(cycles: Engin
 
     def some_account() -> Account:
         code = dice.choice(list(CHART))
-        return Account(code, dice.choice([ANN, BOB]) if CHART[code].owned else None)
+        return Account(
+            code,
+            dice.choice([ANN, BOB]) if CHART[code].owned else None,
+            "stripe" if CHART[code].per_provider else None,
+        )
 
     entries = [some_entry(n) for n in range(300)]
     taken_back = [

@@ -377,6 +377,7 @@ def open_cycle(owner: Engine) -> Engine:
 def post_capture(conn: Connection) -> None:
     capture = payment_captured(
         payment_id=new_id(),
+        provider="stripe",
         capture=1,
         customer_id=CYCLE,
         cycle_id=CYCLE,

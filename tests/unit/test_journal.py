@@ -18,7 +18,7 @@ AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 ANN = uuid.UUID("018f0000-0000-7000-8000-00000000000a")
 BOB = uuid.UUID("018f0000-0000-7000-8000-00000000000b")
 CYCLE = uuid.UUID("018f0000-0000-7000-8000-0000000000c1")
-CLEARING = Account(AccountCode.PSP_CLEARING)
+CLEARING = Account(AccountCode.PSP_CLEARING, provider="stripe")
 RECEIVABLE = Account(AccountCode.RECEIVABLE, ANN)
 FEES = Account(AccountCode.PSP_FEES)
 
@@ -90,6 +90,14 @@ def test_an_account_that_the_chart_does_not_have_cannot_be_named(
 ) -> None:
     with pytest.raises(error, match=says):
         Account(code, owner)
+
+
+def test_clearing_is_kept_for_each_account_at_a_provider() -> None:
+    with pytest.raises(ValueError, match="per account at a provider"):
+        Account(AccountCode.PSP_CLEARING)
+    with pytest.raises(ValueError, match="all providers together"):
+        Account(AccountCode.PSP_FEES, provider="eu")
+    assert str(Account(AccountCode.PSP_CLEARING, provider="eu")) == "psp_clearing(eu)"
 
 
 # --- entries -------------------------------------------------------------------------------
@@ -241,13 +249,21 @@ def test_the_payload_hash_changes_with_what_is_said(other: dict[str, Any]) -> No
     assert entry(**other).payload_hash() != entry().payload_hash()
 
 
+def test_the_payload_hash_leaves_the_account_at_a_provider_out() -> None:
+    elsewhere = Account(AccountCode.PSP_CLEARING, provider="eu")
+    other = entry(postings=postings((elsewhere, 999, "USD"), (RECEIVABLE, -999, "USD")))
+
+    assert other.payload_hash() == entry().payload_hash(), "it follows from the event"
+
+
 # --- for all entries -----------------------------------------------------------------------
 
 accounts = st.sampled_from(
     [
-        Account(code, owner)
+        Account(code, owner, provider)
         for code, line in CHART.items()
         for owner in ((ANN, BOB) if line.owned else (None,))
+        for provider in (("stripe", "eu") if line.per_provider else (None,))
     ]
 )
 amounts = st.integers(-(2**53), 2**53).filter(bool)

@@ -47,6 +47,7 @@ def invoice_issued(**changes: Any) -> Entry:
 def payment_captured(**changes: Any) -> Entry:
     facts: dict[str, Any] = {
         "payment_id": PAYMENT,
+        "provider": "stripe",
         "capture": 2,
         "customer_id": ANN,
         "cycle_id": CYCLE,
@@ -84,7 +85,12 @@ def refund_requested(**changes: Any) -> Entry:
 
 def refund_succeeded() -> Entry:
     return recipes.refund_succeeded(
-        refund_id=REFUND, customer_id=CUSTOMER, cycle_id=CYCLE, amount=usd(1189), effective_at=AT
+        refund_id=REFUND,
+        provider="stripe",
+        customer_id=CUSTOMER,
+        cycle_id=CYCLE,
+        amount=usd(1189),
+        effective_at=AT,
     )
 
 
@@ -92,6 +98,7 @@ def dispute(moved: Any, fee: Money | None = None) -> Entry:
     entry: Entry = moved(
         dispute_id=DISPUTE,
         customer_id=CUSTOMER,
+        provider="stripe",
         transaction_id="txn_1",
         amount=usd(1189),
         fee=usd(0) if fee is None else fee,
@@ -113,12 +120,13 @@ def dispute_lost(**changes: Any) -> Entry:
 
 
 def payout(recipe: Any, amount: Money) -> Entry:
-    entry: Entry = recipe(payout_id="po_1", amount=amount, effective_at=AT)
+    entry: Entry = recipe(provider="stripe", payout_id="po_1", amount=amount, effective_at=AT)
     return entry
 
 
 def exchange(fee: Money | None = None) -> Entry:
     return recipes.fx_event(
+        provider="stripe",
         source="txn_9",
         sold=Money(1000, "EUR"),
         bought=usd(1080),
@@ -170,13 +178,13 @@ def of_a_cycle() -> list[Event]:
             "payment captured",
             payment_captured(),
             f"payment_captured:{PAYMENT}:2",
-            {"psp_clearing": 1189, RECEIVABLE: -1189},
+            {"psp_clearing(stripe)": 1189, RECEIVABLE: -1189},
         ),
         (
             "payment captured, told apart by the provider's charge",
             payment_captured(capture="ch_3Pq", amount=usd(1)),
             f"payment_captured:{PAYMENT}:ch_3Pq",
-            {"psp_clearing": 1, RECEIVABLE: -1},
+            {"psp_clearing(stripe)": 1, RECEIVABLE: -1},
         ),
         (
             "write-off before anything was earned",
@@ -223,13 +231,13 @@ def of_a_cycle() -> list[Event]:
             "refund succeeded",
             refund_succeeded(),
             f"refund_succeeded:{REFUND}",
-            {"refund_payable": 1189, "psp_clearing": -1189},
+            {"refund_payable": 1189, "psp_clearing(stripe)": -1189},
         ),
         (
             "refund came back",
             recipes.refund_returned(refund_succeeded(), effective_at=LATER),
             f"refund_returned:{REFUND}",
-            {"refund_payable": -1189, "psp_clearing": 1189},
+            {"refund_payable": -1189, "psp_clearing(stripe)": 1189},
         ),
         (
             "refund failed",
@@ -272,7 +280,7 @@ def without_cycle() -> list[Event]:
             "dispute opened, with its fee",
             dispute(recipes.dispute_opened, usd(1500)),
             f"dispute_opened:{DISPUTE}:txn_1",
-            {"dispute_receivable": 1189, "dispute_fees": 1500, "psp_clearing": -2689},
+            {"dispute_receivable": 1189, "dispute_fees": 1500, "psp_clearing(stripe)": -2689},
         ),
         (
             "dispute opened, its fee in the currency of our balance",
@@ -280,22 +288,22 @@ def without_cycle() -> list[Event]:
             f"dispute_opened:{DISPUTE}:txn_1",
             {
                 "dispute_receivable": 1189,
-                "psp_clearing": -1189,
+                "psp_clearing(stripe)": -1189,
                 "dispute_fees EUR": 1500,
-                "psp_clearing EUR": -1500,
+                "psp_clearing(stripe) EUR": -1500,
             },
         ),
         (
             "dispute won, its fee kept",
             dispute(recipes.dispute_won),
             f"dispute_won:{DISPUTE}:txn_1",
-            {"dispute_receivable": -1189, "psp_clearing": 1189},
+            {"dispute_receivable": -1189, "psp_clearing(stripe)": 1189},
         ),
         (
             "dispute won, its fee given back",
             dispute(recipes.dispute_won, usd(-1500)),
             f"dispute_won:{DISPUTE}:txn_1",
-            {"dispute_receivable": -1189, "dispute_fees": -1500, "psp_clearing": 2689},
+            {"dispute_receivable": -1189, "dispute_fees": -1500, "psp_clearing(stripe)": 2689},
         ),
         (
             "dispute lost",
@@ -327,27 +335,31 @@ def without_cycle() -> list[Event]:
         ),
         (
             "fee settled",
-            recipes.fee_settled(transaction_id="txn_2", fee=usd(59), effective_at=AT),
+            recipes.fee_settled(
+                provider="stripe", transaction_id="txn_2", fee=usd(59), effective_at=AT
+            ),
             "fee_settled:txn_2",
-            {"psp_fees": 59, "psp_clearing": -59},
+            {"psp_fees": 59, "psp_clearing(stripe)": -59},
         ),
         (
             "fee given back",
-            recipes.fee_settled(transaction_id="txn_3", fee=usd(-59), effective_at=AT),
+            recipes.fee_settled(
+                provider="stripe", transaction_id="txn_3", fee=usd(-59), effective_at=AT
+            ),
             "fee_settled:txn_3",
-            {"psp_fees": -59, "psp_clearing": 59},
+            {"psp_fees": -59, "psp_clearing(stripe)": 59},
         ),
         (
             "payout sent",
             payout(recipes.payout_sent, usd(900)),
             "payout_sent:po_1",
-            {"payout_transit": 900, "psp_clearing": -900},
+            {"payout_transit": 900, "psp_clearing(stripe)": -900},
         ),
         (
             "payout fetched from our bank",
             payout(recipes.payout_sent, usd(-900)),
             "payout_sent:po_1",
-            {"payout_transit": -900, "psp_clearing": 900},
+            {"payout_transit": -900, "psp_clearing(stripe)": 900},
         ),
         (
             "payout arrived",
@@ -359,13 +371,13 @@ def without_cycle() -> list[Event]:
             "payout failed",
             recipes.payout_failed(payout(recipes.payout_sent, usd(900)), effective_at=LATER),
             "payout_failed:po_1",
-            {"payout_transit": -900, "psp_clearing": 900},
+            {"payout_transit": -900, "psp_clearing(stripe)": 900},
         ),
         (
             "payout that came back before we saw it leave",
             payout(recipes.payout_came_back, usd(900)),
             "payout_failed:po_1",
-            {"payout_transit": -900, "psp_clearing": 900},
+            {"payout_transit": -900, "psp_clearing(stripe)": 900},
         ),
         (
             "payout sent back by the bank",
@@ -379,8 +391,8 @@ def without_cycle() -> list[Event]:
             "fx_event:txn_9",
             {
                 "fx_position EUR": 1000,
-                "psp_clearing EUR": -1000,
-                "psp_clearing": 1080,
+                "psp_clearing(stripe) EUR": -1000,
+                "psp_clearing(stripe)": 1080,
                 "fx_position": -1080,
             },
         ),
@@ -390,8 +402,8 @@ def without_cycle() -> list[Event]:
             "fx_event:txn_9",
             {
                 "fx_position EUR": 1000,
-                "psp_clearing EUR": -1000,
-                "psp_clearing": 1058,
+                "psp_clearing(stripe) EUR": -1000,
+                "psp_clearing(stripe)": 1058,
                 "psp_fees": 22,
                 "fx_position": -1080,
             },
@@ -400,23 +412,23 @@ def without_cycle() -> list[Event]:
             "difference accepted, too much",
             recipes.adjustment(
                 break_id=BREAK,
-                account=Account(AccountCode.PSP_CLEARING),
+                account=Account(AccountCode.PSP_CLEARING, provider="stripe"),
                 change=usd(7),
                 effective_at=AT,
             ),
             f"adjustment:{BREAK}",
-            {"psp_clearing": 7, "adjustments": -7},
+            {"psp_clearing(stripe)": 7, "adjustments": -7},
         ),
         (
             "difference accepted, too little",
             recipes.adjustment(
                 break_id=BREAK,
-                account=Account(AccountCode.PSP_CLEARING),
+                account=Account(AccountCode.PSP_CLEARING, provider="stripe"),
                 change=usd(-7),
                 effective_at=AT,
             ),
             f"adjustment:{BREAK}",
-            {"psp_clearing": -7, "adjustments": 7},
+            {"psp_clearing(stripe)": -7, "adjustments": 7},
         ),
     ]
 
@@ -461,13 +473,22 @@ def test_the_page_has_a_row_for_every_recipe_and_names_its_source_key() -> None:
 
 def test_an_exchange_of_a_currency_for_itself_is_refused() -> None:
     with pytest.raises(JournalError, match="one currency"):
-        recipes.fx_event(source="txn_9", sold=usd(1), bought=usd(1), fee=usd(0), effective_at=AT)
+        recipes.fx_event(
+            provider="stripe",
+            source="txn_9",
+            sold=usd(1),
+            bought=usd(1),
+            fee=usd(0),
+            effective_at=AT,
+        )
 
 
 @pytest.mark.parametrize(
     "make",
     [
-        lambda: recipes.fee_settled(transaction_id="t", fee=usd(0), effective_at=AT),
+        lambda: recipes.fee_settled(
+            provider="stripe", transaction_id="t", fee=usd(0), effective_at=AT
+        ),
         lambda: payout(recipes.payout_sent, usd(0)),
         lambda: recipes.revenue_recognized(invoice_id=INVOICE, amount=usd(0), through=AT),
     ],
@@ -580,3 +601,44 @@ def test_an_entry_and_its_reversal_cancel_line_by_line(net: int, tax: int) -> No
     voided = recipes.invoice_voided(issued, effective_at=LATER)
 
     assert [replace(p, money=-p.money) for p in voided.postings] == list(issued.postings)
+
+
+@pytest.mark.parametrize(
+    ("made", "key"),
+    [
+        (
+            recipes.fee_settled(
+                provider="eu", transaction_id="txn_2", fee=usd(59), effective_at=AT
+            ),
+            "fee_settled:eu/txn_2",
+        ),
+        (
+            recipes.payout_sent(provider="eu", payout_id="po_1", amount=usd(9), effective_at=AT),
+            "payout_sent:eu/po_1",
+        ),
+        (
+            recipes.payout_came_back(
+                provider="eu", payout_id="po_1", amount=usd(9), effective_at=AT
+            ),
+            "payout_failed:eu/po_1",
+        ),
+        (
+            recipes.fx_event(
+                provider="eu",
+                source="txn_9",
+                sold=Money(1000, "EUR"),
+                bought=usd(1080),
+                fee=usd(0),
+                effective_at=AT,
+            ),
+            "fx_event:eu/txn_9",
+        ),
+    ],
+)
+def test_equal_ids_of_two_accounts_at_providers_are_two_events(made: Entry, key: str) -> None:
+    assert made.source_key == key
+    assert {
+        posting.account.provider
+        for posting in made.postings
+        if posting.account.code is AccountCode.PSP_CLEARING
+    } == {"eu"}

@@ -16,7 +16,6 @@ from sqlalchemy import Connection, Engine
 
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.ledger import keys, recipes
-from billing.ledger.keys import EntryKind
 from billing.rules.actor import Actor
 from billing.rules.money import Money
 from billing.rules.reconciliation import BreakKind, MovementKind, RowOutcome, rate_makes
@@ -88,7 +87,7 @@ class Exchange:
         at = keys.compact(self.at)
         source = sha256(self.source.strip().encode()).hexdigest()[:16]  # a key has no spaces
         sold, bought = (f"{m.amount}{m.currency}" for m in (self.sold, self.bought))
-        return f"{exchanges.UNMATCHED_PREFIX}{at}:{sold}:{bought}:{source}"
+        return keys.fx_event(self.provider, f"{exchanges.UNMATCHED}{at}:{sold}:{bought}:{source}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,7 +228,7 @@ def _with_references(conn: Connection, exchange: Exchange, references: Sequence[
             f"{waiting.source_key} has the same amounts and waits for its transactions",
             code=ErrorCode.EXCHANGE_WAITING,
         )
-    key = keys.fx_event(f"{references[0]}:{references[1]}")
+    key = keys.fx_event(exchange.provider, f"{references[0]}:{references[1]}")
     return Recording(key, True, explains, (*_words(exchange), done_with))
 
 
@@ -349,7 +348,8 @@ def _post(conn: Connection, exchange: Exchange, key: str) -> None:
         ],
     )
     entry = recipes.fx_event(
-        source=key.removeprefix(EntryKind.FX_EVENT.prefix),
+        provider=exchange.provider,
+        source=key.removeprefix(keys.fx_event(exchange.provider, "")),
         sold=exchange.sold,
         bought=exchange.bought,
         fee=exchange.fee,

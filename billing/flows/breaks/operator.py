@@ -154,7 +154,7 @@ def apply_earlier_decision(
     theirs = dict(known.theirs)
     if known.provider_transaction_id is None:
         theirs |= difference.theirs
-        missing = still_lacking(missing, _adjusted(conn, known.id))
+        missing = still_lacking(missing, _adjusted(conn, known))
     else:
         before = [Money(each["amount"], each["currency"]) for each in theirs.get(UNADJUSTED, ())]
         missing = still_lacking([*before, *missing], None)
@@ -170,12 +170,12 @@ def _as_json(amounts: Sequence[Money]) -> list[dict[str, Any]]:
     return [{"amount": money.amount, "currency": money.currency} for money in amounts]
 
 
-def _adjusted(conn: Connection, break_id: UUID) -> Money | None:
+def _adjusted(conn: Connection, known: Break) -> Money | None:
     """Return the amount that resolving a break posts to `psp_clearing`."""
-    stored = posting.entry_by_source_key(conn, keys.adjustment(break_id))
+    stored = posting.entry_by_source_key(conn, keys.adjustment(known.id))
     if stored is None:
         return None
-    clearing = Account(AccountCode.PSP_CLEARING)
+    clearing = Account(AccountCode.PSP_CLEARING, provider=known.provider)
     return next(line.money for line in stored.entry.postings if line.account == clearing)
 
 
@@ -259,7 +259,7 @@ def _check_adjustment(row: Break, adjustment: Money) -> None:
 def _adjust(conn: Connection, row: Break, change: Money, now: datetime) -> None:
     entry = recipes.adjustment(
         break_id=row.id,
-        account=Account(AccountCode.PSP_CLEARING),
+        account=Account(AccountCode.PSP_CLEARING, provider=row.provider),
         change=change,
         effective_at=now,
     )

@@ -166,6 +166,7 @@ def _post_movements(
         recipe[each.direction](
             dispute_id=row.id,
             customer_id=row.customer_id,
+            provider=row.provider,
             transaction_id=each.transaction_id,
             amount=each.amount,
             fee=each.fee,

@@ -103,6 +103,7 @@ def post_capture(
     entries.append(
         recipes.payment_captured(
             payment_id=payment.id,
+            provider=payment.provider,
             capture=capture,
             customer_id=payment.customer_id,
             cycle_id=payment.cycle_id if payment.cycle_state == "opened" else None,

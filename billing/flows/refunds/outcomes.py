@@ -135,6 +135,7 @@ def _succeed(
         [
             recipes.refund_succeeded(
                 refund_id=refund.id,
+                provider=payment.provider,
                 customer_id=payment.customer_id,
                 cycle_id=refunds.open_cycle(conn, payment.cycle_id),
                 amount=refund.money,

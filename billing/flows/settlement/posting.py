@@ -81,18 +81,28 @@ def _entries(row: SettlementRow) -> list[Entry]:
     fee = -row.net if row.kind == MovementKind.FEE else row.fee
     if fee and row.kind not in _FEE_POSTED_ELSEWHERE:
         money = Money(fee, row.currency)
-        made.append(recipes.fee_settled(transaction_id=transaction, fee=money, effective_at=at))
+        made.append(
+            recipes.fee_settled(
+                provider=row.provider, transaction_id=transaction, fee=money, effective_at=at
+            )
+        )
     if (exchanged := _exchanged(row)) is not None:
         sold, bought = exchanged
         nothing = Money(0, bought.currency)
         made.append(
             recipes.fx_event(
-                source=transaction, sold=sold, bought=bought, fee=nothing, effective_at=at
+                provider=row.provider,
+                source=transaction,
+                sold=sold,
+                bought=bought,
+                fee=nothing,
+                effective_at=at,
             )
         )
     if row.kind == MovementKind.PAYOUT and row.amount:
         made.append(
             recipes.payout_sent(
+                provider=row.provider,
                 payout_id=_payout_id(row),
                 amount=Money(-row.amount, row.currency),
                 effective_at=at,
@@ -135,7 +145,7 @@ def _exchange(row: SettlementRow) -> list[Mapping[str, Any]]:
     theirs, ours = exchanged if row.amount > 0 else (bought, sold)
     return [
         {
-            "source_key": keys.fx_event(row.provider_transaction_id),
+            "source_key": keys.fx_event(row.provider, row.provider_transaction_id),
             "source": f"{row.provider_transaction_id}: "
             + ("the provider's rate" if row.exchange_rate is not None else "from its amounts"),
             "from_currency": sold.currency,
@@ -169,10 +179,10 @@ def _payouts_failed(conn: Connection, rows: Sequence[SettlementRow]) -> list[Ent
     made: list[Entry] = []
     for row in rows:
         payout = _payout_id(row)
-        arrived = posting.entry_by_source_key(conn, keys.payout_arrived(payout))
+        arrived = posting.entry_by_source_key(conn, keys.payout_arrived(row.provider, payout))
         if arrived is not None:
             made.append(recipes.payout_returned(arrived.entry, effective_at=row.created))
-        sent = posting.entry_by_source_key(conn, keys.payout_sent(payout))
+        sent = posting.entry_by_source_key(conn, keys.payout_sent(row.provider, payout))
         if sent is not None:
             made.append(recipes.payout_failed(sent.entry, effective_at=row.created))
         elif row.amount:
@@ -180,7 +190,10 @@ def _payouts_failed(conn: Connection, rows: Sequence[SettlementRow]) -> list[Ent
             came_back = Money(row.amount, row.currency)
             made.append(
                 recipes.payout_came_back(
-                    payout_id=payout, amount=came_back, effective_at=row.created
+                    provider=row.provider,
+                    payout_id=payout,
+                    amount=came_back,
+                    effective_at=row.created,
                 )
             )
     return made
@@ -190,6 +203,7 @@ def _payouts_arrived(conn: Connection, step: StepRun) -> None:
     due = payouts.payouts_to_book(conn, step.provider)
     entries = [
         recipes.payout_arrived(
+            provider=payout.provider,
             payout_id=payout.provider_payout_id,
             amount=Money(payout.amount, payout.currency),
             effective_at=payout.arrival or payout.created,

@@ -17,8 +17,8 @@ from billing.ledger.recipes.legs import (
     DISPUTE_FEES,
     DISPUTE_RECEIVABLE,
     DISPUTES_CONTRA,
-    PSP_CLEARING,
     TAX_PAYABLE,
+    clearing,
     postings,
     taken_back,
     transfer,
@@ -30,6 +30,7 @@ def dispute_opened(
     *,
     dispute_id: uuid.UUID,
     customer_id: uuid.UUID | None,
+    provider: str,
     transaction_id: str,
     amount: Money,
     fee: Money,
@@ -41,8 +42,8 @@ def dispute_opened(
         keys.dispute_opened(dispute_id, transaction_id),
         effective_at,
         (
-            *postings(debit=[(DISPUTE_RECEIVABLE, amount)], credit=[(PSP_CLEARING, amount)]),
-            *transfer(DISPUTE_FEES, PSP_CLEARING, fee),
+            *postings(debit=[(DISPUTE_RECEIVABLE, amount)], credit=[(clearing(provider), amount)]),
+            *transfer(DISPUTE_FEES, clearing(provider), fee),
         ),
         customer_id=customer_id,
     )
@@ -52,6 +53,7 @@ def dispute_won(
     *,
     dispute_id: uuid.UUID,
     customer_id: uuid.UUID | None,
+    provider: str,
     transaction_id: str,
     amount: Money,
     fee: Money,
@@ -63,8 +65,8 @@ def dispute_won(
         keys.dispute_won(dispute_id, transaction_id),
         effective_at,
         (
-            *postings(debit=[(PSP_CLEARING, amount)], credit=[(DISPUTE_RECEIVABLE, amount)]),
-            *transfer(DISPUTE_FEES, PSP_CLEARING, fee),
+            *postings(debit=[(clearing(provider), amount)], credit=[(DISPUTE_RECEIVABLE, amount)]),
+            *transfer(DISPUTE_FEES, clearing(provider), fee),
         ),
         customer_id=customer_id,
     )

@@ -21,12 +21,16 @@ DISPUTE_RECEIVABLE: Final = Account(AccountCode.DISPUTE_RECEIVABLE)
 DISPUTES_CONTRA: Final = Account(AccountCode.DISPUTES_CONTRA)
 FX_POSITION: Final = Account(AccountCode.FX_POSITION)
 PAYOUT_TRANSIT: Final = Account(AccountCode.PAYOUT_TRANSIT)
-PSP_CLEARING: Final = Account(AccountCode.PSP_CLEARING)
 PSP_FEES: Final = Account(AccountCode.PSP_FEES)
 REFUND_PAYABLE: Final = Account(AccountCode.REFUND_PAYABLE)
 REFUNDS_CONTRA: Final = Account(AccountCode.REFUNDS_CONTRA)
 REVENUE: Final = Account(AccountCode.REVENUE)
 TAX_PAYABLE: Final = Account(AccountCode.TAX_PAYABLE)
+
+
+def clearing(provider: str) -> Account:
+    """Return the clearing account of an account at a provider."""
+    return Account(AccountCode.PSP_CLEARING, provider=provider)
 
 
 def receivable(customer_id: uuid.UUID) -> Account:

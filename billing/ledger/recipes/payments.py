@@ -6,13 +6,14 @@ from datetime import datetime
 from billing.ledger import keys
 from billing.ledger.journal import Entry
 from billing.ledger.keys import EntryKind
-from billing.ledger.recipes.legs import PSP_CLEARING, REVENUE, postings, receivable
+from billing.ledger.recipes.legs import REVENUE, clearing, postings, receivable
 from billing.rules.money import Money
 
 
 def payment_captured(
     *,
     payment_id: uuid.UUID,
+    provider: str,
     capture: int | str,
     customer_id: uuid.UUID,
     cycle_id: uuid.UUID | None,
@@ -29,7 +30,7 @@ def payment_captured(
         keys.payment_captured(payment_id, capture),
         effective_at,
         postings(
-            debit=[(PSP_CLEARING, amount)],
+            debit=[(clearing(provider), amount)],
             credit=[(receivable(customer_id), amount)],
         ),
         cycle_id=cycle_id,

@@ -8,10 +8,10 @@ from billing.ledger.journal import Entry
 from billing.ledger.keys import EntryKind
 from billing.ledger.recipes.legs import (
     DEFERRED_REVENUE,
-    PSP_CLEARING,
     REFUND_PAYABLE,
     REFUNDS_CONTRA,
     TAX_PAYABLE,
+    clearing,
     postings,
     taken_back,
 )
@@ -49,6 +49,7 @@ def refund_requested(
 def refund_succeeded(
     *,
     refund_id: uuid.UUID,
+    provider: str,
     customer_id: uuid.UUID,
     cycle_id: uuid.UUID | None,
     amount: Money,
@@ -59,7 +60,7 @@ def refund_succeeded(
         EntryKind.REFUND_SUCCEEDED,
         keys.refund_succeeded(refund_id),
         effective_at,
-        postings(debit=[(REFUND_PAYABLE, amount)], credit=[(PSP_CLEARING, amount)]),
+        postings(debit=[(REFUND_PAYABLE, amount)], credit=[(clearing(provider), amount)]),
         cycle_id=cycle_id,
         customer_id=customer_id,
     )

@@ -12,8 +12,8 @@ from billing.ledger.recipes.legs import (
     BANK,
     FX_POSITION,
     PAYOUT_TRANSIT,
-    PSP_CLEARING,
     PSP_FEES,
+    clearing,
     postings,
     taken_back,
     transfer,
@@ -21,31 +21,33 @@ from billing.ledger.recipes.legs import (
 from billing.rules.money import Money
 
 
-def fee_settled(*, transaction_id: str, fee: Money, effective_at: datetime) -> Entry:
+def fee_settled(*, provider: str, transaction_id: str, fee: Money, effective_at: datetime) -> Entry:
     """The provider keeps its fee from what it holds; a negative fee is given back."""
     return Entry(
         EntryKind.FEE_SETTLED,
-        keys.fee_settled(transaction_id),
+        keys.fee_settled(provider, transaction_id),
         effective_at,
-        transfer(PSP_FEES, PSP_CLEARING, fee),
+        transfer(PSP_FEES, clearing(provider), fee),
     )
 
 
-def payout_sent(*, payout_id: str, amount: Money, effective_at: datetime) -> Entry:
+def payout_sent(*, provider: str, payout_id: str, amount: Money, effective_at: datetime) -> Entry:
     """The provider sent what it held to our bank; a negative payout is fetched from there."""
     return Entry(
         EntryKind.PAYOUT_SENT,
-        keys.payout_sent(payout_id),
+        keys.payout_sent(provider, payout_id),
         effective_at,
-        transfer(PAYOUT_TRANSIT, PSP_CLEARING, amount),
+        transfer(PAYOUT_TRANSIT, clearing(provider), amount),
     )
 
 
-def payout_arrived(*, payout_id: str, amount: Money, effective_at: datetime) -> Entry:
+def payout_arrived(
+    *, provider: str, payout_id: str, amount: Money, effective_at: datetime
+) -> Entry:
     """The payout is in our bank account."""
     return Entry(
         EntryKind.PAYOUT_ARRIVED,
-        keys.payout_arrived(payout_id),
+        keys.payout_arrived(provider, payout_id),
         effective_at,
         transfer(BANK, PAYOUT_TRANSIT, amount),
     )
@@ -56,13 +58,15 @@ def payout_failed(of: Entry, *, effective_at: datetime) -> Entry:
     return taken_back(of, EntryKind.PAYOUT_SENT, EntryKind.PAYOUT_FAILED, effective_at, False)
 
 
-def payout_came_back(*, payout_id: str, amount: Money, effective_at: datetime) -> Entry:
+def payout_came_back(
+    *, provider: str, payout_id: str, amount: Money, effective_at: datetime
+) -> Entry:
     """A payout won't arrive whose departure we haven't seen; its `payout_sent` may follow."""
     return Entry(
         EntryKind.PAYOUT_FAILED,
-        keys.payout_failed(payout_id),
+        keys.payout_failed(provider, payout_id),
         effective_at,
-        transfer(PSP_CLEARING, PAYOUT_TRANSIT, amount),
+        transfer(clearing(provider), PAYOUT_TRANSIT, amount),
     )
 
 
@@ -72,7 +76,13 @@ def payout_returned(of: Entry, *, effective_at: datetime) -> Entry:
 
 
 def fx_event(
-    *, source: str, sold: Money, bought: Money, fee: Money, effective_at: datetime
+    *,
+    provider: str,
+    source: str,
+    sold: Money,
+    bought: Money,
+    fee: Money,
+    effective_at: datetime,
 ) -> Entry:
     """The provider exchanged what it holds: `sold` left in one currency, `bought` came in another.
 
@@ -81,15 +91,15 @@ def fx_event(
     """
     if sold.currency == bought.currency:
         raise JournalError(
-            f"{keys.fx_event(source)} exchanges {sold} for {bought}: that's one currency"
+            f"{keys.fx_event(provider, source)} exchanges {sold} for {bought}: that's one currency"
         )
     return Entry(
         EntryKind.FX_EVENT,
-        keys.fx_event(source),
+        keys.fx_event(provider, source),
         effective_at,
         postings(
-            debit=[(FX_POSITION, sold), (PSP_CLEARING, bought - fee), (PSP_FEES, fee)],
-            credit=[(PSP_CLEARING, sold), (FX_POSITION, bought)],
+            debit=[(FX_POSITION, sold), (clearing(provider), bought - fee), (PSP_FEES, fee)],
+            credit=[(clearing(provider), sold), (FX_POSITION, bought)],
         ),
     )
 

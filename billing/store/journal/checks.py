@@ -33,6 +33,7 @@ _CHART_COLUMNS: Final[Mapping[str, object]] = {
     "chart_codes": [code.value for code in CHART],
     "chart_classes": [line.account_class.value for line in CHART.values()],
     "chart_owned": [line.owned for line in CHART.values()],
+    "chart_per_provider": [line.per_provider for line in CHART.values()],
     "clearing_codes": [code.value for code, line in CHART.items() if line.clearing],
 }
 
@@ -140,12 +141,15 @@ _CHART_MATCHES = _Check(
     name=LedgerCheck.CHART,
     statement=finding_rows(
         """
-        SELECT a.id, a.code, a.class AS class_letter, a.owner_id
+        SELECT a.id, a.code, a.class AS class_letter, a.owner_id, a.provider
           FROM ledger.accounts a
           LEFT JOIN unnest(CAST(:chart_codes AS text[]), CAST(:chart_classes AS text[]),
-                           CAST(:chart_owned AS boolean[])) AS c(code, class, owned)
+                           CAST(:chart_owned AS boolean[]),
+                           CAST(:chart_per_provider AS boolean[]))
+                 AS c(code, class, owned, per_provider)
             ON c.code = a.code
-         WHERE c.code IS NULL OR c.class <> a.class OR c.owned <> (a.owner_id IS NOT NULL)""",
+         WHERE c.code IS NULL OR c.class <> a.class OR c.owned <> (a.owner_id IS NOT NULL)
+            OR c.per_provider <> (a.provider IS NOT NULL)""",
         "id",
     ),
 )

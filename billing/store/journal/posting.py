@@ -88,28 +88,31 @@ class PostedEntry:
     created: bool
 
 
-_AccountKey: TypeAlias = tuple[str, str, uuid.UUID | None]
+_AccountKey: TypeAlias = tuple[str, str, uuid.UUID | None, str | None]
 
 
 _RESOLVE_ACCOUNTS = text("""
-SELECT a.code, a.currency, a.owner_id, a.id
+SELECT a.code, a.currency, a.owner_id, a.provider, a.id
   FROM unnest(CAST(:codes AS text[]), CAST(:currencies AS text[]), CAST(:owners AS uuid[]))
          AS w(code, currency, owner_id)
   JOIN ledger.accounts a
     ON a.code = w.code AND a.currency = w.currency AND a.owner_id = w.owner_id
 UNION ALL
-SELECT a.code, a.currency, a.owner_id, a.id
-  FROM unnest(CAST(:codes AS text[]), CAST(:currencies AS text[]), CAST(:owners AS uuid[]))
-         AS w(code, currency, owner_id)
+SELECT a.code, a.currency, a.owner_id, a.provider, a.id
+  FROM unnest(CAST(:codes AS text[]), CAST(:currencies AS text[]), CAST(:owners AS uuid[]),
+              CAST(:providers AS text[]))
+         AS w(code, currency, owner_id, provider)
   JOIN ledger.accounts a
     ON a.code = w.code AND a.currency = w.currency AND a.owner_id IS NULL
+   AND a.provider IS NOT DISTINCT FROM w.provider
  WHERE w.owner_id IS NULL
 """)
 
 _CREATE_ACCOUNTS = text("""
-INSERT INTO ledger.accounts (code, currency, owner_id, class)
+INSERT INTO ledger.accounts (code, currency, owner_id, provider, class)
 SELECT * FROM unnest(CAST(:codes AS text[]), CAST(:currencies AS text[]),
-                     CAST(:owners AS uuid[]), CAST(:classes AS text[]))
+                     CAST(:owners AS uuid[]), CAST(:providers AS text[]),
+                     CAST(:classes AS text[]))
 ON CONFLICT DO NOTHING
 """)
 
@@ -221,13 +224,13 @@ def _account_ids(conn: Connection, entries: Iterable[Entry]) -> dict[_AccountKey
     found = _resolve_accounts(conn, wanted)
     missing = wanted - found.keys()
     if missing:
-        ordered = sorted(missing, key=lambda key: (key[0], key[1], str(key[2] or "")))
+        ordered = sorted(missing, key=lambda key: (key[0], key[1], str(key[2] or ""), key[3] or ""))
         conn.execute(
             _CREATE_ACCOUNTS,
             _account_columns(ordered)
             | {
                 "classes": literal(
-                    [CHART[AccountCode(code)].account_class.value for code, _, _ in ordered]
+                    [CHART[AccountCode(code)].account_class.value for code, *_ in ordered]
                 )
             },
         )
@@ -237,25 +240,28 @@ def _account_ids(conn: Connection, entries: Iterable[Entry]) -> dict[_AccountKey
 
 
 def _account_key(posting: Posting) -> _AccountKey:
-    return posting.account.code.value, posting.money.currency, posting.account.owner_id
+    account = posting.account
+    return account.code.value, posting.money.currency, account.owner_id, account.provider
 
 
 def _account_columns(keys: Iterable[_AccountKey]) -> dict[str, Any]:
-    codes, currencies, owners = [], [], []
-    for code, currency, owner_id in keys:
+    codes, currencies, owners, providers = [], [], [], []
+    for code, currency, owner_id, provider in keys:
         codes.append(code)
         currencies.append(currency)
         owners.append(owner_id)
+        providers.append(provider)
     return {
         "codes": literal(codes),
         "currencies": literal(currencies),
         "owners": literal(owners),
+        "providers": literal(providers),
     }
 
 
 def _resolve_accounts(conn: Connection, keys: Iterable[_AccountKey]) -> dict[_AccountKey, int]:
     rows = conn.execute(_RESOLVE_ACCOUNTS, _account_columns(keys))
-    return {(code, currency, owner_id): id_ for code, currency, owner_id, id_ in rows}
+    return {(row.code, row.currency, row.owner_id, row.provider): row.id for row in rows}
 
 
 def _post_wave(

@@ -80,7 +80,7 @@ SELECT coalesce(sum(p.amount), 0)
 """
 
 _STATEMENT = """
-SELECT p.entry_id, p.line, p.amount, p.currency, p.owner_id,
+SELECT p.entry_id, p.line, p.amount, p.currency, p.owner_id, p.provider,
        e.kind, e.source_key, e.effective_at, e.cycle_id
   FROM ({page}) p
   JOIN ledger.entries e ON e.id = p.entry_id
@@ -90,7 +90,7 @@ SELECT p.entry_id, p.line, p.amount, p.currency, p.owner_id,
 # For few accounts with long histories (one customer's, or a shared one): the newest of each by its
 # index, then the newest of those.
 _PAGE_OF_FEW = """
-SELECT p.*, a.owner_id
+SELECT p.*, a.owner_id, a.provider
   FROM ledger.accounts a
  CROSS JOIN LATERAL (
        SELECT * FROM ledger.postings p
@@ -102,7 +102,7 @@ SELECT p.*, a.owner_id
 
 # Very many accounts with a few postings each (all customers'): backwards through the journal.
 _PAGE_OF_MANY = """
-SELECT p.*, a.owner_id
+SELECT p.*, a.owner_id, a.provider
   FROM ledger.postings p
   JOIN ledger.accounts a ON a.id = p.account_id
  WHERE {where} AND {before}
@@ -129,7 +129,7 @@ SELECT e.cycle_id, a.currency, sum(p.amount) AS amount
 
 _ENTRIES = """
 SELECT e.id, e.kind, e.source_key, e.payload_hash, e.effective_at, e.posted_at, e.cycle_id,
-       e.customer_id, r.source_key AS reverses, a.code, a.owner_id, p.amount, p.currency
+       e.customer_id, r.source_key AS reverses, a.code, a.owner_id, a.provider, p.amount, p.currency
   FROM ledger.entries e
   JOIN ledger.postings p ON p.entry_id = e.id
   JOIN ledger.accounts a ON a.id = p.account_id
@@ -193,7 +193,7 @@ def account_statement(
             source_key=row.source_key,
             effective_at=row.effective_at,
             cycle_id=row.cycle_id,
-            account=Account(code, row.owner_id),
+            account=Account(code, row.owner_id, row.provider),
             money=Money(row.amount, row.currency),
         )
         for row in rows
@@ -235,7 +235,7 @@ def _stored_entry(lines: Sequence[Row[Any]]) -> StoredEntry:
             head.effective_at,
             tuple(
                 Posting(
-                    Account(AccountCode(line.code), line.owner_id),
+                    Account(AccountCode(line.code), line.owner_id, line.provider),
                     Money(line.amount, line.currency),
                 )
                 for line in lines

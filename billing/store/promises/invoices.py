@@ -12,11 +12,12 @@ _CAPTURE_BOOKED = check(
     f"""
     SELECT coalesce(p.id, j.payment) AS id, p.state, coalesce(p.currency, j.currency) AS currency,
            p.amount_captured, coalesce(j.entries, 0) AS entries, coalesce(j.amount, 0) AS booked
-      FROM (SELECT id::text AS id, state, currency, amount_captured
+      FROM (SELECT id::text AS id, state, currency, amount_captured, provider
               FROM payments WHERE captured_at IS NOT NULL) p
       FULL JOIN (
            SELECT split_part(e.source_key, ':', 2) AS payment, count(DISTINCT e.id) AS entries,
-                  sum(l.amount) AS amount, min(l.currency) AS currency
+                  sum(l.amount) AS amount, min(l.currency) AS currency,
+                  min(a.provider) AS provider
              FROM ledger.entries e
              JOIN ledger.postings l ON l.entry_id = e.id
              JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'psp_clearing'
@@ -24,7 +25,7 @@ _CAPTURE_BOOKED = check(
             GROUP BY 1) j
         ON j.payment = p.id
      WHERE p.id IS NULL OR j.entries IS DISTINCT FROM 1
-        OR j.amount <> p.amount_captured OR j.currency <> p.currency""",
+        OR j.amount <> p.amount_captured OR j.currency <> p.currency OR j.provider <> p.provider""",
     "id",
 )
 

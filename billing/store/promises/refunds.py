@@ -37,7 +37,7 @@ _REFUND_BOOKED = check(
     SELECT coalesce(r.id, j.refund) AS id, r.state, coalesce(r.currency, j.currency) AS currency,
            r.amount, coalesce(j.asked, 0) AS asked, coalesce(j.paid, 0) AS paid
       FROM (SELECT id::text AS id, state, currency, amount, recognised, deferred, tax,
-                   (state NOT IN ('failed', 'canceled'))::int AS stands,
+                   provider, (state NOT IN ('failed', 'canceled'))::int AS stands,
                    (state = 'succeeded')::int AS succeeded
               FROM refunds) r
       FULL JOIN (
@@ -47,14 +47,15 @@ _REFUND_BOOKED = check(
                   sum(l.amount) FILTER (WHERE a.code = 'tax_payable') AS tax,
                   -sum(l.amount) FILTER (WHERE e.kind = '{EntryKind.REFUND_REQUESTED}'
                                            AND a.code = 'refund_payable') AS asked,
-                  -sum(l.amount) FILTER (WHERE a.code = 'psp_clearing') AS paid
+                  -sum(l.amount) FILTER (WHERE a.code = 'psp_clearing') AS paid,
+                  min(a.provider) AS provider
              FROM ledger.entries e
              JOIN ledger.postings l ON l.entry_id = e.id
              JOIN ledger.accounts a ON a.id = l.account_id
             WHERE e.kind IN {_KINDS} AND {STANDS}
             GROUP BY 1) j
         ON j.refund = r.id
-     WHERE r.id IS NULL OR j.currency <> r.currency
+     WHERE r.id IS NULL OR j.currency <> r.currency OR j.provider <> r.provider
         OR coalesce(j.asked, 0) <> r.amount * r.stands
         OR coalesce(j.recognised, 0) <> r.recognised * r.stands
         OR coalesce(j.deferred, 0) <> r.deferred * r.stands

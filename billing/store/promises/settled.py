@@ -7,13 +7,14 @@ from billing.ledger.keys import EntryKind
 from billing.rules.promises import FindingKind
 from billing.rules.reconciliation import DISPUTES, OF_CUSTOMERS, MovementKind, RowOutcome
 from billing.store.promises.check import STANDS, check, in_list
+from billing.store.source_keys import key_sql, within_sql
 
 _FEE_BOOKED = check(
     FindingKind.FEE_ENTRY,
     f"""
     SELECT coalesce(r.id, j.id) AS id, coalesce(r.currency, j.currency) AS currency,
            coalesce(r.fee, 0) AS fee, coalesce(j.fee, 0) AS booked
-      FROM (SELECT provider_transaction_id AS id, currency,
+      FROM (SELECT {within_sql("provider", "provider_transaction_id")} AS id, currency,
                    CASE WHEN kind = '{MovementKind.FEE}' THEN -net ELSE fee END AS fee
               FROM settlement_rows
              WHERE posted_at IS NOT NULL AND outcome <> '{RowOutcome.RESOLVED}'
@@ -47,7 +48,8 @@ _EXCHANGE_BOOKED = check(
             GROUP BY 1) j
         ON j.source_key = x.source_key
       FULL JOIN (
-           SELECT '{EntryKind.FX_EVENT.prefix}' || provider_transaction_id AS source_key
+           SELECT {key_sql(EntryKind.FX_EVENT, "provider", "provider_transaction_id")}
+                  AS source_key
              FROM settlement_rows
             WHERE posted_at IS NOT NULL AND outcome <> '{RowOutcome.RESOLVED}'
               AND kind IN {in_list(OF_CUSTOMERS)}

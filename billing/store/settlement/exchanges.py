@@ -1,8 +1,9 @@
 """Exchanges the provider made of money it holds: one row each, never changed.
 
 The key of an exchange that a person recorded before the settlement showed it begins with
-`UNMATCHED_PREFIX`. A resolved break of a settlement row that belongs to an exchange has the
-exchange's key under `EXCHANGE_KEY`, so queries can tell which rows an exchange accounts for.
+`UNMATCHED`, after the kind and the account. A resolved break of a settlement row that belongs to an
+exchange has the exchange's key under `EXCHANGE_KEY`, so queries can tell which rows an exchange
+accounts for.
 """
 # ruff: noqa: S608  statements are put together from constants of this file
 
@@ -16,9 +17,10 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from billing.ids import new_id
-from billing.ledger import keys
+from billing.ledger.keys import EntryKind
 from billing.store.arrays import literal
 from billing.store.rows import reader
+from billing.store.source_keys import key_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +47,12 @@ class RecordedExchange:
 
 _exchange = reader(RecordedExchange)
 
-UNMATCHED_PREFIX: Final = keys.fx_event("conversion:")
+UNMATCHED: Final = "conversion:"
 EXCHANGE_KEY: Final = "fx_event"
 
+_UNMATCHED_KEY: Final = key_sql(EntryKind.FX_EVENT, "x.provider", f"'{UNMATCHED}'")
 # Of the exchanges `x`, those that the provider's settlement hasn't shown yet.
-UNSHOWN: Final = f"""starts_with(x.source_key, '{UNMATCHED_PREFIX}')
+UNSHOWN: Final = f"""starts_with(x.source_key, {_UNMATCHED_KEY})
            AND NOT EXISTS (SELECT FROM breaks b WHERE b.ours ->> '{EXCHANGE_KEY}' = x.source_key)"""
 
 _ADD = text(

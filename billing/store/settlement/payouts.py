@@ -10,6 +10,7 @@ from sqlalchemy import Connection, text
 
 from billing.ledger.keys import EntryKind
 from billing.store.rows import reader
+from billing.store.source_keys import key_sql
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,19 +62,21 @@ def oldest_undecided_payout(conn: Connection, provider: str) -> datetime | None:
     return conn.execute(_UNDECIDED_PAYOUT, {"provider": provider}).scalar()
 
 
+def _key(kind: EntryKind) -> str:
+    return key_sql(kind, "o.provider", "o.provider_payout_id")
+
+
 # The arrival of a payout is posted after its departure; a payout that failed later is reversed.
 _ARRIVED = text(
     f"""
     SELECT o.* FROM payouts o
       JOIN ledger.entries sent
-        ON sent.source_key = '{EntryKind.PAYOUT_SENT.prefix}' || o.provider_payout_id
+        ON sent.source_key = {_key(EntryKind.PAYOUT_SENT)}
      WHERE o.provider = :provider AND o.status = 'paid'
        AND NOT EXISTS (SELECT FROM ledger.entries e
-                        WHERE e.source_key
-                              = '{EntryKind.PAYOUT_ARRIVED.prefix}' || o.provider_payout_id)
+                        WHERE e.source_key = {_key(EntryKind.PAYOUT_ARRIVED)})
        AND NOT EXISTS (SELECT FROM ledger.entries e
-                        WHERE e.source_key
-                              = '{EntryKind.PAYOUT_FAILED.prefix}' || o.provider_payout_id)
+                        WHERE e.source_key = {_key(EntryKind.PAYOUT_FAILED)})
      ORDER BY o.provider_payout_id
     """
 )

@@ -12,7 +12,7 @@ _CLEARING = text(
     """
     SELECT a.currency, sum(l.amount) AS amount
       FROM ledger.accounts a JOIN ledger.postings l ON l.account_id = a.id
-     WHERE a.code = 'psp_clearing' AND CAST(:provider AS text) IS NOT NULL GROUP BY a.currency
+     WHERE a.code = 'psp_clearing' AND a.provider = :provider GROUP BY a.currency
     """
 )
 
