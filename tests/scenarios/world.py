@@ -5,12 +5,13 @@ dispatch windows live by, is `wall` and passes only when a story says so or ever
 part of the daemons is played by loops over the very functions they call.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import UUID
 
@@ -44,6 +45,7 @@ from billing.store.payments import attempts, payments
 from billing.store.payments.attempts import Attempt
 from billing.store.payments.payments import Payment
 from billing.store.settlement import breaks
+from billing.store.settlement import tie_out as stored_tie_out
 from billing.store.settlement.breaks import Break
 from billing.store.subscriptions import customers as stored_customers
 from billing.store.subscriptions import cycles, subscriptions
@@ -206,14 +208,31 @@ class WorldRuntime(Runtime):
         return WorldClock(self.engine, self.world)
 
 
+def _account(name: str, url: str) -> Iterator[tuple[str, str]]:
+    """Yield the settings of one more account at the provider."""
+    key = f"BILLING__PROVIDERS__{name.upper()}__"
+    yield f"{key}KIND", "stripe"
+    yield f"{key}API_BASE", url
+    yield f"{key}API_KEY", f"sk_test_world_{name}"
+    yield f"{key}RATE_PER_SECOND", "10000"
+    yield "BILLING__PROVIDERS__STRIPE__DEFAULT", "true"
+
+
 class World:
     """Everything a story needs; time begins on 2026-01-01, midnight UTC.
 
-    One that is `continued` goes on with what database and provider hold, at their own time.
+    One that is `continued` goes on with what database and provider hold, at their own time. `more`
+    has further accounts at the provider, the address of each by its name.
     """
 
     def __init__(
-        self, database_url: str, psp_url: str, folder: Path, *, continued: bool = False
+        self,
+        database_url: str,
+        psp_url: str,
+        folder: Path,
+        *,
+        continued: bool = False,
+        more: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         settings = load_settings(
             None,
@@ -223,6 +242,7 @@ class World:
                 "BILLING__PROVIDERS__STRIPE__API_KEY": "sk_test_world",
                 "BILLING__PROVIDERS__STRIPE__RATE_PER_SECOND": "10000",
                 "BILLING__RECONCILER__SETTLE_EVERY": "0s",
+                **{key: value for name, url in more.items() for key, value in _account(name, url)},
             },
         )
         self.wall = datetime(2030, 1, 1, tzinfo=UTC)
@@ -235,6 +255,7 @@ class World:
         self.provider = self.gateways.default_account
         self.metrics = ProcessMetrics(CollectorRegistry(), "world", "0")
         self.psp = Psp(psp_url)
+        self.psps = {self.provider: self.psp, **{name: Psp(url) for name, url in more.items()}}
         self.now = self._left_at() if continued else BEGINNING
         self._reconciler = Reconciler(self.runtime, self.metrics)
         self._folder = folder
@@ -243,7 +264,8 @@ class World:
             catalog.apply(self.engine, load_catalog(SHIPPED), now=self.now)
 
     def close(self) -> None:
-        self.psp.close()
+        for psp in self.psps.values():
+            psp.close()
         self.runtime.close()
         self._own_runtime.close()
 
@@ -260,9 +282,13 @@ class World:
         (self._folder / "story.toml").write_text(toml)
         catalog.apply(self.engine, load_catalog(self._folder), now=self.now)
 
-    def customer(self, card: str | None = "pm_card_visa") -> tuple[UUID, str]:
+    def customer(
+        self, card: str | None = "pm_card_visa", provider: str | None = None
+    ) -> tuple[UUID, str]:
         """Make a customer, and return their ids here and at the provider."""
-        customer_id = customers.create(self.context(), name="Ada", payment_method=card)
+        customer_id = customers.create(
+            self.context(), name="Ada", payment_method=card, provider=provider
+        )
         with self.engine.connect() as conn:
             row = stored_customers.find(conn, str(customer_id))
         assert row is not None
@@ -312,7 +338,8 @@ class World:
         return now
 
     def _pin(self, now: datetime) -> None:
-        self.psp.pin(now)
+        for psp in self.psps.values():
+            psp.pin(now)
         with self.engine.begin() as conn:
             stored_clock.put(conn, now)
         self.now = now
@@ -508,11 +535,20 @@ class World:
         self.close_books()
         self.assert_promises_hold()
         assert [row.kind for row in self.breaks()] == []
-        assert self.captured() == self.psp.captured()
-        with self.engine.connect() as conn:
-            lines = tie_out.compare_balances(conn, "stripe", self.gateway.balance())
-        assert {line.currency: line.unexplained for line in lines if line.unexplained} == {}
-        assert self._clearing() == {line.currency: line.provider for line in lines}
+        assert self.captured() == self._captured_at_providers()
+        for account, gateway in self.gateways:
+            with self.engine.connect() as conn:
+                lines = tie_out.compare_balances(conn, account, gateway.balance())
+                held = stored_tie_out.clearing(conn, account)
+            assert {line.currency: line.unexplained for line in lines if line.unexplained} == {}
+            assert held == {line.currency: line.provider for line in lines}, account
+
+    def _captured_at_providers(self) -> dict[str, int]:
+        sums: dict[str, int] = {}
+        for psp in self.psps.values():
+            for currency, amount in psp.captured().items():
+                sums[currency] = sums.get(currency, 0) + amount
+        return sums
 
     def captured(self) -> dict[str, int]:
         with self.engine.connect() as conn:
@@ -523,14 +559,6 @@ class World:
                 )
             )
             return {row.currency: int(row.amount) for row in rows}
-
-    def _clearing(self) -> dict[str, int]:
-        with self.engine.connect() as conn:
-            return {
-                row.currency: row.balance
-                for row in posting.trial_balance(conn)
-                if row.code == "psp_clearing"
-            }
 
 
 def moments(rows: Sequence[Any], name: str) -> list[str]:

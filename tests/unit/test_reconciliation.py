@@ -2,6 +2,7 @@
 
 from decimal import Decimal  # noqa: TID251  exchange rates are no money
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -12,6 +13,7 @@ from billing.rules.reconciliation import (
     BreakCause,
     BreakFound,
     BreakKind,
+    is_of_another,
     lacking,
     rate_makes,
     still_lacking,
@@ -175,3 +177,24 @@ def test_what_is_still_lacking_is_added_up_by_currency() -> None:
     assert still_lacking([usd(5)], usd(7)) == (usd(-2),)
     assert still_lacking([usd(5)], eur(7)) == (usd(5), eur(-7))
     assert still_lacking([], None) == ()
+
+
+OURS = UUID("018f0000-0000-7000-8000-0000000000e1")
+THEIRS = UUID("018f0000-0000-7000-8000-0000000000e2")
+
+
+@pytest.mark.parametrize(
+    ("metadata", "others"),
+    [
+        ({}, False),
+        ({"payment": str(OURS)}, False),
+        ({"engine": str(OURS)}, False),
+        ({"engine": str(THEIRS)}, True),
+        ({"engine": ""}, True),
+        ({"engine": "a shop of before"}, True),
+    ],
+)
+def test_an_object_with_another_engines_mark_is_another_engines(
+    metadata: dict[str, str], others: bool
+) -> None:
+    assert is_of_another(metadata, OURS) is others

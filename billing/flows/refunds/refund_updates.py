@@ -12,9 +12,10 @@ from billing.flows.refunds.requesting import add, room_for
 from billing.gateway import ProviderRefund
 from billing.ids import new_id
 from billing.rules.actor import PROVIDER
-from billing.rules.reconciliation import BreakCause, BreakFound, BreakKind
+from billing.rules.reconciliation import BreakCause, BreakFound, BreakKind, is_of_another
 from billing.rules.refunds import RefundState, next_state
 from billing.store.dispatch import NOT_HELD
+from billing.store.identity import engine_id
 from billing.store.payments import disputes, payments, refunds
 from billing.store.payments.payments import LockedPayment
 from billing.store.payments.refunds import Refund
@@ -31,6 +32,8 @@ def apply(
     """
     known = _known(conn, provider, found)
     payment_id = known.payment_id if known is not None else _payment_of(conn, provider, found)
+    if payment_id is None and is_of_another(found.metadata, engine_id(conn)):
+        return None
     if payment_id is None:
         _record_unknown(conn, provider, found, None, None, now)
         return None

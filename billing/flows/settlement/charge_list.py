@@ -24,7 +24,9 @@ from billing.rules.reconciliation import (
     OurSide,
     ProviderSide,
     compare,
+    is_of_another,
 )
+from billing.store.identity import engine_id
 from billing.store.settlement import breaks, charge_list
 from billing.store.settlement.charge_list import ChargedPayment
 
@@ -34,12 +36,16 @@ OVERLAP: Final = timedelta(minutes=15)
 
 @dataclass(frozen=True, slots=True)
 class ConfirmRun:
-    """What one run did; `until` is the instant up to which the provider's charges were read."""
+    """What one run did; `until` is the instant up to which the provider's charges were read.
+
+    `passed_over` are charges that other engines made over the same account.
+    """
 
     charges: int
     confirmed: int
     differences: int
     until: datetime
+    passed_over: int = 0
 
 
 def together(done: Sequence[ConfirmRun]) -> ConfirmRun:
@@ -49,6 +55,7 @@ def together(done: Sequence[ConfirmRun]) -> ConfirmRun:
         sum(each.confirmed for each in done),
         sum(each.differences for each in done),
         min(each.until for each in done),
+        sum(each.passed_over for each in done),
     )
 
 
@@ -70,29 +77,37 @@ def run(context: Context, *, read_until: datetime | None) -> ConfirmRun:
     if not starts:
         return ConfirmRun(0, 0, 0, until)
     since = min(starts) - OVERLAP
-    charges = confirmed = differences = 0
+    charges = confirmed = differences = passed_over = 0
     for page in context.gateway.list_charges(since=since):
         with engine.begin() as conn:
-            agreed, differing = _compare_page(conn, provider, page, now)
+            agreed, differing, others = _compare_page(conn, provider, page, now)
         charges += len(page)
         confirmed += agreed
         differences += differing
+        passed_over += others
     with engine.begin() as conn:
         before = now - context.policy.confirm_grace
         differences += _report_missing(conn, provider, since, before, now)
-    return ConfirmRun(charges, confirmed, differences, until)
+    return ConfirmRun(charges, confirmed, differences, until, passed_over)
 
 
 def _compare_page(
     conn: Connection, provider: str, page: Sequence[ProviderCharge], now: datetime
-) -> tuple[int, int]:
-    """Confirm payments that agree, record breaks; return (newly confirmed, new breaks)."""
+) -> tuple[int, int, int]:
+    """Confirm payments that agree, record breaks; return (newly confirmed, new breaks, others').
+
+    The last counts the charges of other engines.
+    """
+    engine = engine_id(conn)
     took_money = [charge for charge in page if charge.succeeded and charge.captured]
     ours = _our_side(conn, provider, took_money)
     agreed: dict[UUID, str] = {}
-    differences = 0
+    differences = passed_over = 0
     for charge in took_money:
         row = _match(ours, charge)
+        if row is None and is_of_another(charge.metadata, engine):
+            passed_over += 1
+            continue
         verdict = compare(_side(row, agreed), ProviderSide(charge.id, charge.amount))
         if isinstance(verdict, Confirmed):
             assert row is not None
@@ -108,7 +123,7 @@ def _compare_page(
     }
     if fresh:
         charge_list.confirm(conn, fresh, now)
-    return len(fresh), differences
+    return len(fresh), differences, passed_over
 
 
 def _our_side(

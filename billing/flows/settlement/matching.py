@@ -8,8 +8,9 @@ from sqlalchemy import Connection
 
 from billing.flows.breaks import operator
 from billing.flows.settlement.step_run import OVERLAP, StepRun
-from billing.rules.reconciliation import BreakFound, BreakKind, MovementKind, RunSource
+from billing.rules.reconciliation import BreakFound, BreakKind, MovementKind, RowOutcome, RunSource
 from billing.rules.refunds import RefundState
+from billing.store.identity import engine_id
 from billing.store.settlement import batch_breaks, breaks, matching, missing, runs
 from billing.store.settlement.batch_breaks import DifferingRow
 from billing.store.settlement.matching import Batch
@@ -43,6 +44,12 @@ def _judge_next(step: StepRun) -> bool:
         )
         if batch is None:
             return False
+        passed = matching.pass_over(conn, batch, engine=engine_id(conn), now=step.now)
+        if passed:
+            step.counts[str(RowOutcome.OTHER_ENGINE)] += passed
+            step.counts["breaks_explained"] += batch_breaks.resolve_passed_over(
+                conn, batch, step.now
+            )
         young_after = step.now - step.context.policy.confirm_grace
         counts = matching.judge(conn, batch, now=step.now, young_after=young_after)
         step.counts.update(counts)

@@ -52,7 +52,9 @@ from billing.rules.reconciliation import (
     OurSide,
     ProviderSide,
     compare,
+    is_of_another,
 )
+from billing.store.identity import engine_id
 from billing.store.payments import attempts, disputes, payments, provider_calls
 from billing.store.payments.payments import LockedPayment, Payment
 from billing.store.settlement import breaks
@@ -195,6 +197,8 @@ def _compare(
         raise EventWaits(Waiting.ATTEMPT_IS_NEW, ours.id)
     if found.status is not PaymentStatus.CAPTURED:
         return _compare_unpaid(conn, context, found, ours)
+    if ours is None and is_of_another(found.metadata, engine_id(conn)):
+        return Handled(EventOutcome.NOT_OURS)
     charge = found.latest_charge_id or found.id
     kind = _difference(found, charge, ours)
     if kind is None:

@@ -49,9 +49,17 @@ _OPTIONAL: Final[Mapping[str, Sequence[str]]] = {
     "payout": ("automatic_payout_id",),
     "own_payment": ("payment_metadata[payment]",),
     "own_refund": ("refund_metadata[refund]",),
+    "engine": ("payment_metadata[engine]",),
+    "engine_of_refund": ("refund_metadata[engine]",),
 }
 # Reports have none of these by default: they have to be asked for.
 _TELLS_WHOSE: Final = ("payment_intent", "charge", "source")
+_OWN_IDS: Final = (
+    ("own_payment", "payment"),
+    ("own_refund", "refund"),
+    ("engine", "engine"),
+    ("engine_of_refund", "engine"),
+)
 _ID: Final = re.compile(r"[A-Za-z0-9_]{3,100}", re.ASCII)
 _PREFIXED: Final = re.compile(r"[a-z]+_[A-Za-z0-9]+", re.ASCII)  # as the provider's ids are
 _WORD: Final = re.compile(r"[a-z_]{2,50}", re.ASCII)
@@ -310,7 +318,7 @@ class _Fields:
     def metadata(self) -> str:
         """Return our own ids, where the report was asked for with them."""
         found = {}
-        for key, name in (("own_payment", "payment"), ("own_refund", "refund")):
+        for key, name in _OWN_IDS:
             value = self.text(key)
             if _UUID.fullmatch(value):
                 found[name] = value

@@ -16,6 +16,7 @@ from billing.rules.reconciliation.charges import (
     Verdict,
     compare,
 )
+from billing.rules.reconciliation.engines import MARK, is_of_another
 from billing.rules.reconciliation.movements import (
     DISPUTES,
     OF_CUSTOMERS,
@@ -30,6 +31,7 @@ from billing.rules.reconciliation.runs import RunSource, RunState, StepState
 __all__ = [
     "ACCEPTABLE",
     "DISPUTES",
+    "MARK",
     "OF_CUSTOMERS",
     "PAYOUTS",
     "REFUNDS",
@@ -49,6 +51,7 @@ __all__ = [
     "Verdict",
     "compare",
     "dedupe_key",
+    "is_of_another",
     "lacking",
     "rate_makes",
     "still_lacking",

@@ -28,6 +28,8 @@ class RowOutcome(StrEnum):
     """An operator accepted the difference, so the row counts as matched."""
     RESOLVED = "resolved"
     """An operator resolved its break; only the operator's adjustment is posted."""
+    OTHER_ENGINE = "other_engine"
+    """Another engine made it over the same account: passed over, and nothing is posted."""
 
 
 class MovementKind(StrEnum):

@@ -9,6 +9,9 @@ from billing.rules.reconciliation import DISPUTES, OF_CUSTOMERS, MovementKind, R
 from billing.store.promises.check import STANDS, check, in_list
 from billing.store.source_keys import key_sql, within_sql
 
+# Rows of these are done with, and had nothing to post.
+_NOT_POSTED: Final = in_list([RowOutcome.RESOLVED, RowOutcome.OTHER_ENGINE])
+
 _FEE_BOOKED = check(
     FindingKind.FEE_ENTRY,
     f"""
@@ -17,7 +20,7 @@ _FEE_BOOKED = check(
       FROM (SELECT {within_sql("provider", "provider_transaction_id")} AS id, currency,
                    CASE WHEN kind = '{MovementKind.FEE}' THEN -net ELSE fee END AS fee
               FROM settlement_rows
-             WHERE posted_at IS NOT NULL AND outcome <> '{RowOutcome.RESOLVED}'
+             WHERE posted_at IS NOT NULL AND outcome NOT IN {_NOT_POSTED}
                AND kind NOT IN {in_list(DISPUTES)}) r
       FULL JOIN (
            SELECT substr(e.source_key, length('{EntryKind.FEE_SETTLED.prefix}') + 1) AS id,
@@ -51,7 +54,7 @@ _EXCHANGE_BOOKED = check(
            SELECT {key_sql(EntryKind.FX_EVENT, "provider", "provider_transaction_id")}
                   AS source_key
              FROM settlement_rows
-            WHERE posted_at IS NOT NULL AND outcome <> '{RowOutcome.RESOLVED}'
+            WHERE posted_at IS NOT NULL AND outcome NOT IN {_NOT_POSTED}
               AND kind IN {in_list(OF_CUSTOMERS)}
               AND customer_currency <> currency AND amount <> 0 AND customer_amount <> 0) r
         ON r.source_key = coalesce(x.source_key, j.source_key)

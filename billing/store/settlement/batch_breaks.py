@@ -10,7 +10,14 @@ from sqlalchemy import Connection, text
 
 from billing.rules.disputes import DisputeState
 from billing.rules.payments import State
-from billing.rules.reconciliation import DISPUTES, PAYOUTS, REFUNDS, BreakKind, MovementKind
+from billing.rules.reconciliation import (
+    DISPUTES,
+    PAYOUTS,
+    REFUNDS,
+    BreakKind,
+    MovementKind,
+    RowOutcome,
+)
 from billing.rules.refunds import RefundState
 from billing.store.rows import reader
 from billing.store.settlement.matching import RANGE, Batch, in_list
@@ -153,6 +160,36 @@ _EXPLAINED: Final = (
         """
     ),
 )
+
+
+_PASSED_OVER: Final = text(
+    f"""
+    UPDATE breaks AS b
+       SET resolved_at = :now, resolved_by = 'reconciler',
+           provider_transaction_id = coalesce(b.provider_transaction_id, r.provider_transaction_id),
+           resolution = 'another engine on this account made it'
+      FROM settlement_rows r
+     WHERE b.provider = :provider AND b.resolved_at IS NULL AND b.payment_id IS NULL
+       AND r.provider = :provider AND r.outcome = '{RowOutcome.OTHER_ENGINE}'
+       AND r.provider_transaction_id > :after AND r.provider_transaction_id <= :upto
+       AND r.matched_at = :now
+       AND (b.provider_transaction_id = r.provider_transaction_id
+            OR b.dedupe_key IN ('{BreakKind.UNKNOWN_AT_PROVIDER}:' || r.provider_charge_id,
+                                '{BreakKind.REFUND_UNKNOWN}:' || r.source_id,
+                                '{BreakKind.DISPUTE_UNKNOWN}:' || r.source_id))
+    """
+)
+
+
+def resolve_passed_over(conn: Connection, batch: Batch, now: datetime) -> int:
+    """Resolve the open breaks about rows of a batch that another engine made, as of `now`."""
+    params = {
+        "provider": batch.provider,
+        "after": batch.after,
+        "upto": batch.upto,
+        "now": now,
+    }
+    return conn.execute(_PASSED_OVER, params).rowcount
 
 
 def resolve_explained(conn: Connection, batch: Batch, now: datetime) -> int:

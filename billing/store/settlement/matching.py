@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from typing import Any, Final
+from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
 
 from billing.rules.reconciliation import (
     DISPUTES,
+    MARK,
     OF_CUSTOMERS,
     PAYOUTS,
     REFUNDS,
@@ -92,6 +94,48 @@ def _update(judged: str, payment: str = "j.payment_id") -> TextClause:
         SELECT outcome, count(*) AS n FROM judged GROUP BY outcome
         """
     )
+
+
+# A refund or a dispute without a mark is whose the charge is. What has an id of ours is ours.
+_OF_OTHERS = text(
+    f"""
+    WITH passed AS (
+      UPDATE settlement_rows AS r
+         SET outcome = '{RowOutcome.OTHER_ENGINE}', matched_at = CAST(:now AS timestamptz),
+             posted_at = CAST(:now AS timestamptz)
+       WHERE {RANGE} AND r.kind IN {in_list(OF_CUSTOMERS)}
+         AND (r.metadata ->> '{MARK}' <> :engine
+              OR r.kind <> '{MovementKind.CHARGE}' AND NOT r.metadata ? '{MARK}'
+                 AND EXISTS (SELECT FROM settlement_rows o
+                              WHERE o.provider = r.provider
+                                AND o.provider_payment_id = r.provider_payment_id
+                                AND o.kind = '{MovementKind.CHARGE}'
+                                AND o.metadata ->> '{MARK}' <> :engine))
+         AND NOT EXISTS (SELECT FROM payments p
+                          WHERE p.provider = r.provider
+                            AND p.provider_payment_id = r.provider_payment_id)
+         AND NOT EXISTS (SELECT FROM payments p
+                          WHERE p.provider = r.provider AND p.id = {_own_id("payment")})
+      RETURNING 1
+    )
+    SELECT count(*) FROM passed
+    """
+)
+
+
+def pass_over(conn: Connection, batch: Batch, *, engine: UUID, now: datetime) -> int:
+    """Mark the rows of a batch that another engine made than `engine`; return how many.
+
+    They are matched and posted from then on, so that nobody judges or posts them.
+    """
+    params = {
+        "provider": batch.provider,
+        "after": batch.after,
+        "upto": batch.upto,
+        "engine": str(engine),
+        "now": now,
+    }
+    return int(conn.execute(_OF_OTHERS, params).scalar_one())
 
 
 # The row whose charge we know comes first, then the oldest: the others are duplicates. A row of

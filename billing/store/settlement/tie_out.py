@@ -6,6 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, TextClause, text
 
+from billing.rules.reconciliation import RowOutcome
 from billing.store.settlement import exchanges
 
 _CLEARING = text(
@@ -34,6 +35,12 @@ _REASONS: Final[Mapping[str, TextClause]] = {
                 SELECT currency, net FROM settlement_rows
                  WHERE provider = :provider AND matched_at IS NOT NULL AND posted_at IS NULL) r
          GROUP BY currency
+        """
+    ),
+    "moved by other engines on this account": text(
+        f"""
+        SELECT currency, sum(net) AS amount FROM settlement_rows
+         WHERE provider = :provider AND outcome = '{RowOutcome.OTHER_ENGINE}' GROUP BY currency
         """
     ),
     "refunded by us, not in the provider's settlement yet": text(

@@ -1,0 +1,219 @@
+"""Two accounts at a provider, and two engines on one account: each settles what is its own."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from sqlalchemy import text
+
+from billing.errors import BillingError
+from billing.flows.settlement import runs, tie_out
+from billing.sandbox import SandboxServer
+from billing.store import tasks
+from billing.store.identity import engine_id
+from billing.store.settlement import runs as settlement
+from tests.scenarios.world import BEGINNING, Subscriber, World
+
+
+@pytest.fixture
+def second() -> Iterator[SandboxServer]:
+    """The provider of the second account."""
+    with TemporaryDirectory() as folder, SandboxServer(Path(folder)) as server:
+        yield server
+
+
+@pytest.fixture
+def two(
+    db_url: str, sandbox: SandboxServer, second: SandboxServer, tmp_path: Path
+) -> Iterator[World]:
+    """A world with the accounts `stripe` and `eu`."""
+    world = World(db_url, sandbox.url, tmp_path / "catalog", more={"eu": second.url})
+    yield world
+    world.close()
+
+
+def subscribed(world: World, provider: str) -> Subscriber:
+    return world.subscribe(*world.customer(provider=provider), "video-premium")
+
+
+def states(world: World, subscriber: Subscriber) -> tuple[str, str]:
+    return str(world.payment(subscriber).state), str(world.cycles(subscriber)[-1].state)
+
+
+def rows(world: World, statement: str) -> list[tuple[Any, ...]]:
+    with world.engine.connect() as conn:
+        return [tuple(row) for row in conn.execute(text(statement))]
+
+
+def tied_out(world: World, account: str) -> dict[str, Any]:
+    """Return the line of an account's tie-out, which has one currency."""
+    with world.engine.connect() as conn:
+        balance = world.gateways.of(account).balance()
+        (line,) = tie_out.compare_balances(conn, account, balance)
+    return line.to_json()
+
+
+def test_each_account_settles_ties_out_and_closes_what_is_its_own(two: World) -> None:
+    here, there = subscribed(two, "stripe"), subscribed(two, "eu")
+    two.run_until("2026-01-02")
+
+    two.close_books()
+
+    assert states(two, here) == states(two, there) == ("SETTLED", "closed")
+    assert rows(two, "SELECT provider, count(*) FROM settlement_rows GROUP BY 1 ORDER BY 1") == [
+        ("eu", 1),
+        ("stripe", 1),
+    ]
+    assert rows(
+        two,
+        "SELECT a.provider, sum(l.amount) FROM ledger.accounts a"
+        " JOIN ledger.postings l ON l.account_id = a.id WHERE a.code = 'psp_clearing'"
+        " GROUP BY 1 ORDER BY 1",
+    ) == [("eu", 1911), ("stripe", 1911)]
+    two.assert_everything_adds_up()
+
+
+def test_equal_ids_of_two_accounts_are_two_objects(db_url: str, tmp_path: Path) -> None:
+    """The second account is a copy of the first one, so that ids are equal."""
+    catalog = tmp_path / "catalog"
+    with SandboxServer(tmp_path / "first") as server:
+        world = World(db_url, server.url, catalog)
+        here = world.subscribed("video-premium")
+        world.settle()
+        world.close()
+    shutil.copytree(tmp_path / "first", tmp_path / "copy")
+    with SandboxServer(tmp_path / "first") as first, SandboxServer(tmp_path / "copy") as copy:
+        world = World(db_url, first.url, catalog, continued=True, more={"eu": copy.url})
+        there = subscribed(world, "eu")
+        world.run_until("2026-01-02")
+
+        world.close_books()
+
+        assert states(world, here) == states(world, there) == ("SETTLED", "closed")
+        assert rows(
+            world,
+            "SELECT r.provider, r.outcome, p.provider FROM settlement_rows r"
+            " LEFT JOIN payments p ON p.id = r.payment_id ORDER BY 1, 2",
+        ) == [
+            ("eu", "matched", "eu"),
+            ("eu", "unknown_at_provider", None),
+            ("stripe", "matched", "stripe"),
+        ]
+        assert rows(
+            world,
+            "SELECT count(*), count(DISTINCT provider_transaction_id) FROM settlement_rows",
+        ) == [(3, 2)]
+        assert [(row.provider, row.kind) for row in world.breaks()] == [
+            ("eu", "unknown_at_provider")
+        ]
+        for account in ("stripe", "eu"):
+            assert tied_out(world, account)["unexplained"] == 0
+        world.assert_promises_hold()
+        world.close()
+
+
+def test_an_account_that_is_down_holds_up_only_its_own_cycles(
+    two: World, second: SandboxServer
+) -> None:
+    here, there = subscribed(two, "stripe"), subscribed(two, "eu")
+    two.run_until("2026-01-02")
+    two.psps["eu"]._control(
+        "POST", "faults", kind="error_500_uncommitted", times=1000, match={"method": "GET"}
+    )
+
+    with pytest.raises(BillingError):
+        two.close_books()
+
+    assert states(two, here) == ("SETTLED", "closed")
+    assert states(two, there) == ("CAPTURED", "opened")
+    with two.engine.connect() as conn:
+        found = {row.task: row for row in tasks.all_tasks(conn)}
+        assert settlement.running(conn, "eu") == [], "no run is begun that can't be read"
+    assert found["confirm"].last_error is None
+    assert found["confirm:eu"].last_error is not None
+    two.psps["eu"].heal()
+
+    two.close_books()
+
+    assert states(two, there) == ("SETTLED", "closed")
+    two.assert_everything_adds_up()
+
+
+def test_each_account_has_a_run_of_its_own(two: World) -> None:
+    subscribed(two, "stripe")
+    two.run_until("2026-01-02")
+
+    begun = runs.begin(two.engine, "stripe", now=two.now)
+
+    assert begun is not None
+    assert runs.begin(two.engine, "stripe", now=two.now) == begun, "one at a time"
+    assert runs.begin(two.engine, "eu", now=two.now) is None, "no money ever moved there"
+    subscribed(two, "eu")
+    two.run_until("2026-01-03")
+    other = runs.begin(two.engine, "eu", now=two.now)
+    assert other is not None
+    assert other != begun
+
+
+# --- two engines on one account -------------------------------------------------------------------
+
+
+def take_as_another_engine(world: World, amount: int = 700) -> None:
+    world.psp.take_money(
+        amount, metadata={"engine": str(uuid4()), "payment": str(uuid4()), "attempt": "1"}
+    )
+
+
+def test_what_another_engine_collects_on_our_account_passes_us_by(world: World) -> None:
+    customer = world.subscribed("video-premium")
+    world.run_until("2026-01-02")
+    take_as_another_engine(world)
+
+    confirmed, _ = world.close_books()
+
+    assert (confirmed.passed_over, confirmed.differences) == (1, 0)
+    assert world.breaks() == []
+    assert states(world, customer) == ("SETTLED", "closed")
+    line = tied_out(world, "stripe")
+    assert line["unexplained"] == 0
+    assert line["reasons"] == {"moved by other engines on this account": 650}
+    assert world.entries("fee_settled") == 1, "of ours"
+    world.assert_promises_hold()
+
+
+def test_what_carries_no_mark_or_ours_is_a_break_as_before(world: World) -> None:
+    world.subscribed("video-premium")
+    world.run_until("2026-01-02")
+    with world.engine.connect() as conn:
+        ours = str(engine_id(conn))
+    world.psp.take_money(700)
+    world.psp.take_money(800, metadata={"engine": ours})
+
+    world.close_books()
+
+    assert [row.kind for row in world.breaks()] == ["unknown_at_provider"] * 2
+    assert tied_out(world, "stripe")["unexplained"] == 0
+    world.assert_promises_hold()
+
+
+def test_a_refund_of_another_engines_charge_is_the_other_engines(world: World) -> None:
+    world.subscribed("video-premium")
+    world.run_until("2026-01-02")
+    take_as_another_engine(world)
+    pages = world.gateway.list_charges(since=BEGINNING)
+    (charge,) = [each for page in pages for each in page if each.amount.amount == 700]
+    world.psp.post("refunds", charge=charge.id)
+
+    world.close_books()
+
+    assert world.breaks() == []
+    assert rows(
+        world,
+        "SELECT kind, outcome FROM settlement_rows WHERE outcome = 'other_engine' ORDER BY kind",
+    ) == [("charge", "other_engine"), ("refund", "other_engine")]
+    assert tied_out(world, "stripe")["unexplained"] == 0
+    world.assert_promises_hold()
