@@ -28,7 +28,7 @@ ALLOWED = {
     "migrations/versions/0006_event_kinds.py": "words that it replaces",
     "migrations/versions/0011_provider_accounts.py": "the account of the rows of before",
     "migrations/versions/0014_provider_of_settlement.py": "the account of the rows of before",
-    "migrations/versions/0016_clearing_by_account.py": "the account of the rows of before",
+    "migrations/versions/0019_clearing_by_account.py": "the account of the rows of before",
     "billing/rules/provider_names.py": "the account of the rows of before",
     # The demo and the sandbox, which speak the provider's interface.
     "workers/demo/checks.py": "demo data",

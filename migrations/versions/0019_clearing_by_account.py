@@ -3,14 +3,14 @@
 The account there is belongs to the account that `0011` gave to everything else. No entry and no
 posting changes, and an entry's hash has never named a provider.
 
-Revision ID: 0016
-Revises: 0015
+Revision ID: 0019
+Revises: 0018
 """
 
 from alembic import op
 
-revision = "0016"
-down_revision = "0015"
+revision = "0019"
+down_revision = "0018"
 branch_labels: str | None = None
 depends_on: str | None = None
 

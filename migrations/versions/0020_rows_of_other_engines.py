@@ -1,13 +1,13 @@
 """What other engines moved on an account is added up from an index, for the tie-out.
 
-Revision ID: 0017
-Revises: 0016
+Revision ID: 0020
+Revises: 0019
 """
 
 from alembic import op
 
-revision = "0017"
-down_revision = "0016"
+revision = "0020"
+down_revision = "0019"
 branch_labels: str | None = None
 depends_on: str | None = None
 
