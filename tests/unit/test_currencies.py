@@ -58,6 +58,24 @@ def test_an_unknown_currency_is_refused_with_a_hint(currency: str, hint: str) ->
 
 
 @pytest.mark.parametrize(
+    ("currency", "what", "remedy"),
+    [
+        ("usd", "'usd' is not upper case", "write 'USD'"),
+        (
+            "DEM",
+            "'DEM' is not the ISO 4217 code of a currency in use",
+            "write a code like 'EUR'",
+        ),
+    ],
+)
+def test_a_refused_currency_says_why(currency: str, what: str, remedy: str) -> None:
+    with pytest.raises(CurrencyError) as refused:
+        digits(currency)
+
+    assert (refused.value.what, refused.value.remedy) == (what, remedy)
+
+
+@pytest.mark.parametrize(
     ("text", "currency", "minor"),
     [
         ("9.99", "USD", 999), ("9.9", "USD", 990), ("9", "USD", 900), ("0.05", "USD", 5),
@@ -110,6 +128,8 @@ def test_amounts_are_written_with_all_their_digits() -> None:
     assert format_amount(5, "USD") == "0.05"
     assert format_amount(-5, "KWD") == "-0.005"
     assert format_amount(1200, "JPY") == "1200"
+    assert format_amount(0, "USD") == "0.00"
+    assert format_amount(-1, "JPY") == "-1"
 
 
 def test_what_the_provider_takes_is_known_per_currency() -> None:

@@ -126,6 +126,10 @@ def test_an_unbalanced_entry_cannot_be_built(legs: list[Any], says: str) -> None
         entry(postings=postings(*legs))
 
 
+def test_an_entry_of_a_thousand_postings_can_be_built() -> None:
+    assert len(entry(postings=PAID * 500).postings) == 1000
+
+
 def test_an_entry_without_postings_cannot_be_built() -> None:
     with pytest.raises(EmptyEntry):
         entry(postings=())

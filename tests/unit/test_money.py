@@ -73,6 +73,23 @@ def test_arithmetic() -> None:
     assert usd(7) * 3 == 3 * usd(7) == usd(21)
     assert usd(1) < usd(2) <= usd(2) < usd(3) > usd(1) >= usd(1)
     assert usd(1) != Money(1, "EUR")
+
+
+@pytest.mark.parametrize(
+    ("mine", "other", "less", "at_most", "more", "at_least"),
+    [
+        (1, 2, True, True, False, False),
+        (2, 2, False, True, False, True),
+        (3, 2, False, False, True, True),
+    ],
+)
+def test_order(
+    mine: int, other: int, less: bool, at_most: bool, more: bool, at_least: bool
+) -> None:
+    assert (usd(mine) < usd(other)) is less
+    assert (usd(mine) <= usd(other)) is at_most
+    assert (usd(mine) > usd(other)) is more
+    assert (usd(mine) >= usd(other)) is at_least
     assert len({usd(1), usd(1), usd(2)}) == 2
 
 
@@ -124,6 +141,8 @@ def test_what_is_no_share_is_refused(part: int, whole: int) -> None:
 def test_a_share_in_floats_is_refused() -> None:
     with pytest.raises(TypeError):
         prorate(usd(1), 0.5, 1)  # type: ignore[arg-type]
+    with pytest.raises(TypeError):
+        prorate(usd(1), 1, 1.5)  # type: ignore[arg-type]
 
 
 @given(amounts, st.integers(0, 400), st.integers(1, 400))

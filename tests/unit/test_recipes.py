@@ -1,6 +1,7 @@
 """What each event posts, against the table of recipes in docs/ledger.md."""
 
 import re
+import time
 import uuid
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -534,21 +535,34 @@ def test_a_reversal_names_what_it_takes_back_and_stays_in_its_cycle() -> None:
 
 
 @pytest.mark.parametrize(
-    ("take_back", "of"),
+    ("take_back", "make"),
     [
-        (recipes.write_off_reversed, write_off()),
-        (recipes.refund_failed, refund_requested()),
-        (recipes.refund_returned, refund_succeeded()),
-        (recipes.dispute_lost_reversed, replace(dispute_lost(), cycle_id=CYCLE)),
+        (recipes.invoice_voided, invoice_issued),
+        (recipes.write_off_reversed, write_off),
+        (recipes.refund_failed, refund_requested),
+        (recipes.refund_returned, refund_succeeded),
+        (recipes.dispute_lost_reversed, lambda: replace(dispute_lost(), cycle_id=CYCLE)),
     ],
 )
-def test_after_the_close_a_reversal_stands_outside_the_cycle(take_back: Any, of: Entry) -> None:
-    assert of.cycle_id == CYCLE
-    before = take_back(of, effective_at=LATER)
-    after = take_back(of, effective_at=LATER, after_close=True)
+def test_after_the_close_a_reversal_stands_outside_the_cycle(take_back: Any, make: Any) -> None:
+    before = take_back(make(), effective_at=LATER)
+    after = take_back(make(), effective_at=LATER, after_close=True)
 
     assert (before.cycle_id, after.cycle_id) == (CYCLE, None)
     assert after == replace(before, cycle_id=None)
+
+
+def test_a_source_key_is_the_same_on_a_machine_in_another_zone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    try:
+        with monkeypatch.context() as moved:
+            moved.setenv("TZ", "Asia/Tokyo")
+            time.tzset()
+            earned = recipes.revenue_recognized(invoice_id=INVOICE, amount=usd(33), through=AT)
+    finally:
+        time.tzset()
+    assert earned.source_key == f"revenue_recognized:{INVOICE}:20260301T000000.000000Z"
 
 
 @pytest.mark.parametrize(

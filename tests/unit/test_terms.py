@@ -82,6 +82,14 @@ def test_the_digest_depends_on_the_terms_and_not_on_their_order() -> None:
     assert version.digest() != version_of("2026-01-01", EUR=899, USD=998).digest()
 
 
+def test_the_digest_is_taken_over_the_terms_in_order_of_their_names() -> None:
+    version = replace(version_of("2026-01-01"), trial=Cadence(14, "day"), anchor_day=1)
+    canonical = json.dumps(dict(sorted(version.to_terms().items())), separators=(",", ":"))
+
+    assert canonical.startswith('{"anchor_day":1,"every":')
+    assert version.digest() == hashlib.sha256(canonical.encode()).hexdigest()
+
+
 def test_a_digest_never_changes_between_releases() -> None:
     """Published versions are compared by digest: another way to compute it refuses them all."""
     canonical = b'{"every":"1 month","existing":"keep","prices":{"EUR":899,"USD":999}}'
