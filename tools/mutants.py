@@ -1,35 +1,40 @@
 """Try mutants of the pure rules: python tools/mutants.py [NAME ...], or `make mutants`.
 
-mutmut changes one place of the code at a time and runs the tests that reach it. A mutant that no
-test notices survives. Those that no test can tell from the code stand with their reason in
-`tests/mutants/equivalent.toml`, which is compared with what survived. `[tool.mutmut]` in
+mutmut changes one place of the code at a time, and `mutant_trials.py` runs the tests that reach it.
+A mutant that no test notices survives. Those that no test can tell from the code stand with their
+reason in `tests/mutants/equivalent.toml`, which is compared with what survived. `[tool.mutmut]` in
 pyproject.toml says which code and which tests.
 
-Exits with 1 when less than 95 % of the other mutants died, when the list names what didn't survive,
-or when mutants were left untried. NAME narrows a run to names like "billing.rules.periods*".
+A run that was ended goes on where it was, unless code or tests have changed since. NAME narrows it
+to names like "billing.rules.periods*".
+
+Exits with 1 when less than 95 % of the other mutants of a module died, when the list names what
+didn't survive, or when mutants were left untried.
 """
 
 import json
+import os
 import shutil
 import subprocess
 import sys
 import tomllib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
+from hashlib import sha256
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 COPY = ROOT / "mutants"
+TRIALS = COPY / "trials.jsonl"
+MADE_FROM = COPY / "made-from"
 LISTED = ROOT / "tests" / "mutants" / "equivalent.toml"
 MUTMUT = Path(sys.executable).with_name("mutmut")
 AT_LEAST = 95.0
 
-# mutmut's exit codes of a mutant's tests. What runs out of time twice doesn't come back: it died.
-OUT_OF_TIME = {24, 36, 152, 255, -24, -9}
-DIED = {1, 3} | OUT_OF_TIME
-UNTRIED = {None, 2}
+# Exit codes of trials. A mutant that runs out of processor time doesn't come back: it died.
+DIED = {1, -24, -9}
 
 
 @dataclass(frozen=True, order=True)
@@ -43,7 +48,7 @@ class Change:
 
 @dataclass(frozen=True)
 class Mutant:
-    """A mutant as mutmut names it, and how its tests ended."""
+    """A mutant as mutmut names it, and the exit code of its trial, if it was tried."""
 
     name: str
     exit_code: int | None
@@ -56,42 +61,75 @@ class Mutant:
     @property
     def survived(self) -> bool:
         """Whether it was tried, and no test noticed it."""
-        return self.exit_code not in DIED | UNTRIED
+        return self.exit_code is not None and self.exit_code not in DIED
 
 
 def main(names: Sequence[str]) -> int:
-    """Run, compare and report; return the exit code."""
-    shutil.rmtree(COPY, ignore_errors=True)
-    run(names)
-    if late := [m.name for m in results() if m.exit_code in OUT_OF_TIME]:
-        run(["--max-children", "1", *late])
-    mutants = [m for m in results() if not names or any(fnmatch(m.name, name) for name in names)]
-    survivors = {m.name: change(m.name) for m in mutants if m.survived}
+    """Generate, try, compare and report; return the exit code."""
+    os.chdir(ROOT)
+    generate()
+    untried = [m.name for m in mutants(names) if m.exit_code is None]
+    if untried:
+        try_them(untried)
+    found = mutants(names)
+    survivors = {m.name: change(m.name) for m in found if m.survived}
     listed = listed_as_equivalent()
-    tried = {function_of(m.name) for m in mutants}
+    tried = {function_of(m.name) for m in found}
     stale = {c for c in listed if c.function in tried} - set(survivors.values())
-    unlisted = {name: found for name, found in survivors.items() if found not in listed}
-    for name, found in sorted(unlisted.items()):
-        print(f"\n{name} survived\n- {_indented(found.was)}\n+ {_indented(found.becomes)}")
+    unlisted = {name: change for name, change in survivors.items() if change not in listed}
+    for name, lines in sorted(unlisted.items()):
+        print(f"\n{name} survived\n- {_indented(lines.was)}\n+ {_indented(lines.becomes)}")
     for gone in sorted(stale):
         print(f"\nlisted, but it didn't survive: {gone.function}\n- {_indented(gone.was)}")
-    share = report(mutants, set(survivors) - set(unlisted))
-    untried = sum(m.exit_code in UNTRIED for m in mutants)
-    if untried:
-        print(f"{untried} mutants were not tried")
-    return int(share < AT_LEAST or bool(stale) or bool(untried) or not mutants)
+    share = report(found, set(survivors) - set(unlisted))
+    left = sum(m.exit_code is None for m in found)
+    if left:
+        print(f"{left} mutants were not tried")
+    return int(share < AT_LEAST or bool(stale) or bool(left) or not found)
 
 
-def run(arguments: Sequence[str]) -> None:
-    """Make the mutants that aren't there yet, and try those of the arguments, or else all."""
-    subprocess.run([MUTMUT, "run", *arguments], cwd=ROOT, check=True)
+def generate() -> None:
+    """Write the changed code below `mutants/`, anew if code or tests have changed."""
+    now = made_from()
+    if not MADE_FROM.exists() or MADE_FROM.read_text("ascii") != now:
+        from mutmut.__main__ import create_mutants
+        from mutmut.utils.file_utils import copy_also_copy_files, copy_src_dir
+
+        shutil.rmtree(COPY, ignore_errors=True)
+        COPY.mkdir()
+        copy_src_dir()
+        copy_also_copy_files()
+        create_mutants(os.cpu_count() or 1)
+        MADE_FROM.write_text(now, "ascii")
 
 
-def results() -> Iterator[Mutant]:
-    """Read what mutmut wrote down beside the changed files."""
-    for path in sorted(COPY.rglob("*.py.meta")):
-        codes = json.loads(path.read_text("utf-8"))["exit_code_by_key"]
-        yield from (Mutant(name, code) for name, code in codes.items())
+def made_from() -> str:
+    """Return a digest of the code, the tests of rules and the settings."""
+    digest = sha256()
+    folders = ("billing", "plans", "workers", "tests/unit", "tools")
+    files = (path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+    for path in sorted([*files, ROOT / "pyproject.toml", ROOT / "tests" / "conftest.py"]):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
+
+
+def try_them(names: Sequence[str]) -> None:
+    """Try mutants; what pytest prints of it says nothing more."""
+    trials = [sys.executable, str(ROOT / "tools" / "mutant_trials.py"), *names]
+    subprocess.run(trials, cwd=COPY, check=True, stdout=subprocess.DEVNULL)
+
+
+def mutants(names: Sequence[str]) -> list[Mutant]:
+    """Return the mutants that there are of these names, or all, with their trials."""
+    lines = TRIALS.read_text("utf-8").splitlines() if TRIALS.exists() else []
+    codes = dict(json.loads(line) for line in lines)
+    of_files = (json.loads(path.read_text("utf-8")) for path in sorted(COPY.rglob("*.py.meta")))
+    found = [name for of_file in of_files for name in of_file["exit_code_by_key"]]
+    return [
+        Mutant(name, codes.get(name))
+        for name in found
+        if not names or any(fnmatch(name, wanted) for wanted in names)
+    ]
 
 
 def change(name: str) -> Change:
@@ -122,20 +160,20 @@ def listed_as_equivalent() -> set[Change]:
 
 
 def report(mutants: Sequence[Mutant], equivalent: set[str]) -> float:
-    """Print the figures by module; return the share that died of those that aren't equivalent."""
-    print(f"\n{'module':40} {'mutants':>8} {'died':>8} {'same':>8} {'survived':>8} {'%':>7}")
+    """Print the figures by module; return the least share that died of those not equivalent."""
+    print(f"\n{'module':44} {'mutants':>8} {'died':>8} {'same':>8} {'survived':>8} {'%':>7}")
     of = Counter(m.module for m in mutants)
     same = Counter(m.module for m in mutants if m.name in equivalent)
     left = Counter(m.module for m in mutants if m.survived and m.name not in equivalent)
     for module in sorted(of):
         print(_row(module, of[module], same[module], left[module]))
     print(_row("all", of.total(), same.total(), left.total()))
-    return _share(of.total(), same.total(), left.total())
+    return min((_share(of[m], same[m], left[m]) for m in of), default=100.0)
 
 
 def _row(name: str, of: int, same: int, left: int) -> str:
     died = of - same - left
-    return f"{name:40} {of:>8} {died:>8} {same:>8} {left:>8} {_share(of, same, left):>7.1f}"
+    return f"{name:44} {of:>8} {died:>8} {same:>8} {left:>8} {_share(of, same, left):>7.1f}"
 
 
 def _share(of: int, same: int, left: int) -> float:

@@ -2,6 +2,7 @@ import hashlib
 import re
 import time
 import uuid
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -178,6 +179,30 @@ def test_an_entry_of_mixed_up_values_cannot_be_built(changes: dict[str, Any], sa
 
 
 # --- the payload hash ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("owned_by", "named", "customer"),
+    [
+        ((None, None), None, None),
+        ((None, None), BOB, BOB),
+        ((None, ANN), None, ANN),
+        ((ANN, None), None, ANN),
+        ((ANN, BOB), None, ANN),
+        ((ANN, None), BOB, BOB),
+    ],
+)
+def test_an_entry_is_of_the_customer_it_names_or_else_of_the_first_owner(
+    owned_by: tuple[uuid.UUID | None, ...],
+    named: uuid.UUID | None,
+    customer: uuid.UUID | None,
+) -> None:
+    accounts = [
+        CLEARING if owner is None else replace(RECEIVABLE, owner_id=owner) for owner in owned_by
+    ]
+    legs = postings((accounts[0], 5, "USD"), (accounts[1], -5, "USD"))
+
+    assert entry(postings=legs, customer_id=named).customer() == customer
 
 
 def test_the_payload_hash_is_taken_over_text_that_anybody_can_write_down() -> None:

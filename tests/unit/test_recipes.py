@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.ledger import recipes
+from billing.ledger import keys, recipes
 from billing.ledger.accounts import Account, AccountCode
 from billing.ledger.journal import EmptyEntry, Entry, JournalError
 from billing.rules.money import CurrencyMismatch, Money
@@ -532,6 +532,17 @@ def test_a_reversal_names_what_it_takes_back_and_stays_in_its_cycle() -> None:
     assert taken_back.kind == "reversal"
     assert taken_back.cycle_id == CYCLE
     assert taken_back.effective_at == LATER
+
+
+def test_every_entry_of_a_refund_is_found_by_the_keys_of_the_refund() -> None:
+    posted = [
+        refund_requested(),
+        refund_succeeded(),
+        recipes.refund_returned(refund_succeeded(), effective_at=LATER),
+        recipes.refund_failed(refund_requested(), effective_at=LATER),
+    ]
+
+    assert keys.of_refund(REFUND) == tuple(entry.source_key for entry in posted)
 
 
 @pytest.mark.parametrize(
