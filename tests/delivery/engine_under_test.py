@@ -14,6 +14,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
@@ -42,6 +43,7 @@ from billing.store.access import events
 from billing.store.settlement import breaks
 from billing.store.subscriptions import cycles, subscriptions
 from plans.load import load_catalog
+from tests.delivery import forking
 from tests.waiting import PATIENCE, patient
 from workers.demo.story import HURRY
 from workers.runtime.broker import redis_client
@@ -183,8 +185,10 @@ class EngineUnderTest:
 
     def _role(self, role: str, name: str) -> ChildSpec:
         """No readiness check, so that all roles start at once; the work shows whether they run."""
+        command, env, cwd = self._command(role), self._env, self._folder
         return ChildSpec(
-            name=name, command=self._command(role), env=self._env, cwd=self._folder,
+            name=name, command=command, env=env, cwd=cwd,
+            start=partial(forking.start, command, env, cwd) if forking.AVAILABLE else None,
             stop_signal=signal.SIGKILL,  # nothing may be lost by it
         )  # fmt: skip
 
