@@ -49,12 +49,14 @@ class Admin(psycopg.Connection[tuple[object, ...]]):
 hypothesis.settings.register_profile(
     "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
+# A mutant's first failure ends its tests, so there is nothing to shrink or to explain.
 hypothesis.settings.register_profile(
     "mutants",
     hypothesis.settings.get_profile("patient"),
     derandomize=True,
     database=None,
     max_examples=40,
+    phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
 )
 hypothesis.settings.load_profile("patient")
 

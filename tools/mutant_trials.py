@@ -58,10 +58,11 @@ class Trials:
         print(file=sys.stderr)
         return True
 
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Note a failure. It is the end of a mutant."""
-        if report.failed:
-            self._failed.append(report.nodeid)
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_makereport(self, item: pytest.Item, call: pytest.CallInfo[None]) -> None:
+        """Note a failure. It is the end of a mutant, before pytest writes a report of it."""
+        if call.excinfo is not None and not call.excinfo.errisinstance(pytest.skip.Exception):
+            self._failed.append(item.nodeid)
             if os.environ[MUTANT] != ANY:
                 os._exit(DIED)
 
