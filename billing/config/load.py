@@ -27,15 +27,13 @@ _FILE_SUFFIX: Final = "_FILE"
 
 
 def load_settings(path: Path | None, env: Mapping[str, str]) -> Settings:
-    """Read the file (or `config.toml`, if there is one) and the environment over it.
+    """Read the file (or the `config.toml` here or in a folder above) and the environment over it.
 
     Raises: BadInput, which names every problem with its place and remedy.
     """
-    file = path or DEFAULT_FILE
-    if path is not None or file.exists():
-        values, text = _read_file(file)
-    else:
-        values, text = {}, ""
+    found_file = path or _nearest(DEFAULT_FILE)
+    file = found_file or DEFAULT_FILE
+    values, text = ({}, "") if found_file is None else _read_file(file)
     origins = _Origins(str(file), text)
     _overlay(values, env, origins)
     hints = _place_providers(values, origins)
@@ -46,8 +44,17 @@ def load_settings(path: Path | None, env: Mapping[str, str]) -> Settings:
     found = list(contradictions(settings))
     if found:
         raise _bad([(origins.of(loc), what, remedy) for loc, what, remedy in found])
-    settings._hints = hints
+    settings._hints, settings._file = hints, found_file
     return _with_absolute_paths(settings, file.absolute().parent)
+
+
+def _nearest(name: Path) -> Path | None:
+    """Return the file of this name in the working directory, or in the nearest folder above."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / name).is_file():
+            return name if folder == here else folder / name
+    return None
 
 
 Problem = tuple[str, str, str]  # where, what, remedy

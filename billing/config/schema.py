@@ -200,6 +200,12 @@ class Settings(Section):
     logs: LogsSettings = LogsSettings()
 
     _hints: tuple[str, ...] = PrivateAttr(())
+    _file: Path | None = PrivateAttr(None)
+
+    @property
+    def file(self) -> Path | None:
+        """The file that was read, or None where there is none here or above."""
+        return self._file
 
     @property
     def hints(self) -> tuple[str, ...]:

@@ -81,10 +81,15 @@ def check_schema(engine: Engine) -> None:
         what = "the database has no billing schema"
     else:
         what = f"the database is at revision {found}, this program needs {expected}"
-    raise SchemaUnknown(
-        what,
-        where="[database] url",
-    )
+    code = ErrorCode.SCHEMA_UNKNOWN
+    if found is not None and not _is_ours(found):
+        code = ErrorCode.REVISION_UNKNOWN  # a later program made it: migrating is no remedy
+    raise SchemaUnknown(what, where="[database] url", code=code)
+
+
+def _is_ours(revision: str) -> bool:
+    known = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
+    return revision in known
 
 
 def _revision_without_role(engine: Engine, refusal: OperationalError) -> str | None:

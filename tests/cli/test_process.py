@@ -93,6 +93,28 @@ def test_the_exit_code_reaches_the_shell(cli: Cli) -> None:
     assert done.stderr.startswith("error: the embedded PostgreSQL is not running\n  where: ")
 
 
+def test_in_a_folder_without_a_configuration_it_is_the_folder_that_is_wrong(
+    cli: Cli, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    command = [sys.executable, "-m", "billing.cli", "status"]
+    done = processes.run(command, cwd=elsewhere, env=environment(cli))
+
+    assert done.returncode == 4
+    assert done.stderr.startswith("error: there is no config.toml here or above")
+    assert "--config" in done.stderr
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_the_configuration_of_a_folder_above_is_read(cli: Cli) -> None:
+    below = cli.folder / "docs" / "notes"
+    below.mkdir(parents=True)
+    command = [sys.executable, "-m", "billing.cli", "plans", "check"]
+    done = processes.run(command, cwd=below, env=environment(cli))
+
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_module_is_the_command(cli: Cli) -> None:
     done = processes.run(
         [sys.executable, "-m", "billing.cli", "plans", "check"],

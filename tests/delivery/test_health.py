@@ -2,6 +2,7 @@
 
 import json
 import socket
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from urllib.error import HTTPError
@@ -11,7 +12,8 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from billing.errors import BadInput, Unavailable
-from tests.waiting import PATIENCE
+from tests.waiting import PATIENCE, until
+from workers.runtime import health
 from workers.runtime.health import HealthServer, ReadinessCheck, notify_systemd
 
 
@@ -50,6 +52,30 @@ def test_readiness_is_what_the_checks_say(
 def test_a_role_that_is_not_ready_is_alive_all_the_same() -> None:
     with HealthServer(CollectorRegistry(), readiness={"database": raising}) as server:
         assert get(f"{server.url}/livez") == (200, "ok\n")
+
+
+def test_a_check_that_hangs_is_a_reason_and_is_not_asked_twice(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(health, "CHECKS_SECONDS", 0.1)
+    asked, over = [], threading.Event()
+
+    def hang() -> str | None:
+        asked.append(1)
+        over.wait(PATIENCE)
+        return None
+
+    checks: dict[str, ReadinessCheck] = {"database": hang, "redis": lambda: None}
+    with HealthServer(CollectorRegistry(), readiness=checks) as server:
+        found = [get(f"{server.url}/readyz") for _ in range(3)]
+        times_asked = len(asked)
+        over.set()
+        until(lambda: get(f"{server.url}/readyz")[0] == 200)
+
+    told = {"database": "no answer within 0.1 seconds"}
+    assert [status for status, _ in found] == [503] * 3
+    assert [json.loads(body)["failed"] for _, body in found] == [told] * 3
+    assert times_asked == 1
 
 
 def test_the_metrics_of_the_registry_are_served() -> None:

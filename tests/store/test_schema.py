@@ -145,8 +145,13 @@ def test_a_migrated_database_without_the_role_says_that_it_is_the_role(db_url: s
     assert error.where == "[database] role"
 
 
-@pytest.mark.parametrize("found", ["0001", "9999"])
-def test_another_revision_is_refused_older_or_unknown(db_url: str, found: str) -> None:
+@pytest.mark.parametrize(
+    ("found", "code"),
+    [("0001", ErrorCode.SCHEMA_UNKNOWN), ("9999", ErrorCode.REVISION_UNKNOWN)],
+)
+def test_another_revision_is_refused_older_or_unknown(
+    db_url: str, found: str, code: ErrorCode
+) -> None:
     with psycopg.connect(db_url) as conn:
         conn.execute("UPDATE alembic_version SET version_num = %s", [found])
 
@@ -156,6 +161,7 @@ def test_another_revision_is_refused_older_or_unknown(db_url: str, found: str) -
     assert error.what == (
         f"the database is at revision {found}, this program needs {expected_revision()}"
     )
+    assert error.code is code, "only an older schema is brought forward by migrating"
 
 
 def test_a_server_that_does_not_answer_is_unavailable_not_unknown() -> None:

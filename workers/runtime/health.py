@@ -10,6 +10,7 @@ import os
 import socket
 import threading
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future, wait
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from socketserver import TCPServer
@@ -23,6 +24,8 @@ from billing.listening import refuse_every_interface
 
 logger = logging.getLogger(__name__)
 
+CHECKS_SECONDS = 3.0
+"""The time that all readiness checks have together: a collector or a balancer doesn't wait long."""
 ReadinessCheck = Callable[[], str | None]
 """Returns None when all is well, else the reason why not. An exception counts as a reason."""
 
@@ -102,7 +105,7 @@ class _Pages:
 
     def __init__(self, registry: CollectorRegistry, checks: Mapping[str, ReadinessCheck]) -> None:
         self._registry = registry
-        self._checks = checks
+        self._checks = {name: _OneAtATime(name, check) for name, check in checks.items()}
 
     def get(self, path: str) -> tuple[HTTPStatus, str, bytes]:
         if path == "/livez":
@@ -114,11 +117,37 @@ class _Pages:
         return HTTPStatus.NOT_FOUND, "text/plain; charset=utf-8", b"/livez /readyz /metrics\n"
 
     def _ready(self) -> tuple[HTTPStatus, str, bytes]:
-        reasons = {name: _reason(name, check) for name, check in self._checks.items()}
+        begun = {name: check.begin() for name, check in self._checks.items()}
+        wait(begun.values(), timeout=CHECKS_SECONDS)
+        reasons = {name: _answer_of(check) for name, check in begun.items()}
         failed = {name: reason for name, reason in reasons.items() if reason is not None}
         body = json.dumps({"ready": not failed, "failed": failed}) + "\n"
         status = HTTPStatus.SERVICE_UNAVAILABLE if failed else HTTPStatus.OK
         return status, "application/json", body.encode()
+
+
+class _OneAtATime:
+    """A check that may hang: it is asked in a thread, and not again before it has answered."""
+
+    def __init__(self, name: str, check: ReadinessCheck) -> None:
+        self._name, self._check = name, check
+        self._lock = threading.Lock()
+        self._asked: Future[str | None] | None = None
+
+    def begin(self) -> "Future[str | None]":
+        """Return the answer to be, of this question or of one that is still open."""
+        with self._lock:
+            if self._asked is None or self._asked.done():
+                self._asked = Future()
+                threading.Thread(target=self._ask, args=(self._asked,), daemon=True).start()
+            return self._asked
+
+    def _ask(self, asked: "Future[str | None]") -> None:
+        asked.set_result(_reason(self._name, self._check))
+
+
+def _answer_of(asked: "Future[str | None]") -> str | None:
+    return asked.result() if asked.done() else f"no answer within {CHECKS_SECONDS:g} seconds"
 
 
 def _reason(name: str, check: ReadinessCheck) -> str | None:

@@ -81,6 +81,13 @@ def sandbox_file(settings: Settings) -> Path:
 
 
 def _not_up(what: str, settings: Settings) -> Unavailable:
+    if settings.file is None:
+        return Unavailable(
+            f"there is no config.toml here or above, and no embedded {what} runs here",
+            where=str(Path.cwd()),
+            remedy="go to the folder of your project, or name its file with --config;"
+            " `billing init` begins one",
+        )
     return Unavailable(
         f"the embedded {what} is not running",
         where=str(settings.embedded.dir),
