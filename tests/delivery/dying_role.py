@@ -24,6 +24,7 @@ import workers.daemons.scheduler
 from billing.config import load_settings
 from billing.flows.cycles import closing, opening
 from billing.flows.payments import collecting, outcomes
+from billing.flows.refunds import sending as refund_sending
 from billing.flows.settlement import charge_list
 from billing.gateway import transport
 from billing.gateway.stripe import client
@@ -102,6 +103,14 @@ POINTS: Final[dict[str, tuple[Role, Plant]]] = {
     ),
 }
 
+REFUND_POINTS: Final[dict[str, tuple[Role, Plant]]] = {
+    "refunds dispatched, no message sent": ("scheduler", _after(refund_sending, "dispatch_due")),
+    "refund call committed, not sent": ("worker", _after(refund_sending, "begin")),
+    "refund answered, nothing written": ("worker", _after(refund_sending, "attempt")),
+    "refund written, not committed": ("worker", _done(refund_sending, "advance")),
+    "refund committed, message not acknowledged": ("worker", _done(refund_sending, "finish")),
+}
+
 # Where an attempt was begun, it is sent again under its key.
 SENT_AGAIN: Final = frozenset(
     {
@@ -122,7 +131,7 @@ def _die_once(mark: Path, lock: threading.Lock) -> None:
 
 def main(role: Role, point: str, mark: Path) -> None:
     """Run the role, with its end prepared."""
-    dies, plant = POINTS[point]
+    dies, plant = (POINTS | REFUND_POINTS)[point]
     again = mark.with_suffix(".sent-again")
     if role == dies and not mark.exists():
         plant(partial(_die_once, mark, threading.Lock()))
