@@ -106,6 +106,10 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
         + (f" came to: {row['outcome']}" if row["outcome"] else " is open")
         + ", which isn't what the customer's rows say"
     ),
+    FindingKind.CALL_CONTRADICTS_ATTEMPT: lambda row: (
+        f"attempt {row['n']} of payment {row['payment_id']} {row['attempt']},"
+        f" but its call to the provider {row['call']}"
+    ),
     FindingKind.OTHER_CUSTOMER: lambda row: (
         f"{row['what']} {row['id']} is filed under another customer than what it belongs to"
     ),
@@ -226,6 +230,10 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
     FindingKind.NOTHING_FOLLOWS: lambda row: (
         f"payment {row['id']} is {row['state']} with no attempt to come and is not parked"
         f" (last decision: {in_words_of(row['decision'], row['decision_facts']) or 'none'})"
+    ),
+    FindingKind.CALL_NOT_DUE: lambda row: (
+        f"the {row['kind']} {row['idempotency_key']} was sent and has no outcome, and it isn't"
+        f" asked for any more: what it belongs to is {row['state'] or 'not there'}"
     ),
     FindingKind.NEVER_RENEWS: lambda row: (
         f"subscription {row['id']} is {row['status']} and will never renew"

@@ -27,6 +27,7 @@ class FindingKind(StrEnum):
     REQUEST_DIFFERS = "request_differs"
     CALLS_MISCOUNTED = "calls_miscounted"
     CALL_CONTRADICTS_PAYMENT = "call_contradicts_payment"
+    CALL_CONTRADICTS_ATTEMPT = "call_contradicts_attempt"
     CALL_CONTRADICTS_REFUND = "call_contradicts_refund"
     CALL_CONTRADICTS_CUSTOMER = "call_contradicts_customer"
 
@@ -56,6 +57,7 @@ class FindingKind(StrEnum):
 
     # 5: nothing is abandoned
     NOTHING_FOLLOWS = "nothing_follows"
+    CALL_NOT_DUE = "call_not_due"
     NEVER_RENEWS = "never_renews"
     ATTEMPT_OVERDUE = "attempt_overdue"
     UNCONFIRMED = "unconfirmed"

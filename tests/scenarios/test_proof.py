@@ -219,6 +219,36 @@ ATTACKS = {
         f"UPDATE attempts SET outcome = 'succeeded' WHERE payment_id = {FAILED}",
         "is FAILED at attempt",
     ),
+    "a charge is open although its attempt has an end": (
+        2,
+        f"UPDATE provider_calls SET finished_at = NULL, outcome = NULL WHERE subject_id = {PAID}",
+        "is succeeded, but its call to the provider is open",
+    ),
+    "a charge is open although its payment is decided": (
+        2,
+        f"UPDATE provider_calls SET finished_at = NULL, outcome = NULL WHERE subject_id = {PAID}",
+        "but the charge",
+    ),
+    "a charge succeeded and nobody noticed": (
+        2,
+        f"UPDATE provider_calls SET outcome = 'succeeded' WHERE subject_id = {FAILED}",
+        "came to: succeeded",
+    ),
+    "a charge came to something else than its attempt": (
+        2,
+        f"UPDATE provider_calls SET outcome = 'absent' WHERE subject_id = {FAILED}",
+        "but its call to the provider is absent",
+    ),
+    "a charge of no attempt was sent": (
+        2,
+        f"DELETE FROM attempts WHERE payment_id = {PAID}",
+        "is missing, but its call to the provider is succeeded",
+    ),
+    "an attempt was never sent": (
+        2,
+        f"DELETE FROM provider_calls WHERE subject_id = {PAID}",
+        "but its call to the provider is missing",
+    ),
     "another amount was sent": (
         2,
         "UPDATE provider_calls SET request = jsonb_set(request, '{amount}', '1')"
@@ -240,6 +270,11 @@ ATTACKS = {
         3,
         "UPDATE cycles SET customer_id = gen_random_uuid() WHERE n = 1",
         "is filed under another customer",
+    ),
+    "a charge is filed under another customer": (
+        3,
+        f"UPDATE provider_calls SET customer_id = gen_random_uuid() WHERE subject_id = {PAID}",
+        "charge 1 of payment",
     ),
     "an entry is filed under another customer": (
         3,
@@ -341,6 +376,11 @@ ATTACKS = {
         "UPDATE payments SET next_attempt_at = NULL, next_attempt_kind = NULL"
         f" WHERE id = {DUNNING}",
         "with no attempt to come and is not parked",
+    ),
+    "a charge without an outcome isn't asked for": (
+        5,
+        f"UPDATE provider_calls SET finished_at = NULL, outcome = NULL WHERE subject_id = {PAID}",
+        "has no outcome, and it isn't asked for any more: what it belongs to is SETTLED",
     ),
     "an attempt was forgotten": (
         5,

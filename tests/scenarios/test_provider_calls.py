@@ -181,12 +181,17 @@ def test_the_proof_finds_a_call_that_is_open_although_its_payment_is_decided(wor
     with world.engine.begin() as conn:
         conn.execute(text(ANOTHER.format(kind="'void'", n=2, key="'k'")))
 
-    (promise,) = [result for result in prove(world.engine, world.now) if not result.holds]
+    once, asked = [result for result in prove(world.engine, world.now) if not result.holds]
 
-    assert promise.promise == 2
-    assert [in_words(finding) for finding in promise.findings] == [
+    assert once.promise == 2
+    assert [in_words(finding) for finding in once.findings] == [
         f"{payment_id} has 1 void call(s) numbered up to 2, 1 open",
         f"payment {payment_id} is CAPTURED, but the void k of it is open",
+    ]
+    assert asked.promise == 5
+    assert [in_words(finding) for finding in asked.findings] == [
+        "the void k was sent and has no outcome, and it isn't asked for any more:"
+        " what it belongs to is CAPTURED",
     ]
 
 
@@ -223,7 +228,6 @@ def test_the_proof_finds_a_call_that_does_not_fit_its_refund(
     with world.engine.begin() as conn:
         conn.exec_driver_sql(tampering.replace("'capture'", "'refund'"))
 
-    (promise,) = [result for result in prove(world.engine, world.now) if not result.holds]
+    (promise,) = [result for result in prove(world.engine, world.now) if result.promise == 2]
 
-    assert promise.promise == 2
     assert f"refund {refund_id} {finding}" in [in_words(each) for each in promise.findings]

@@ -19,24 +19,45 @@ _NUMBERED = check(
     "subject_id, kind",
 )
 
-# An authorisation that was captured or given up has no open call, and its state and amount are
-# those of the call that succeeded.
-_AUTHORISATIONS = check(
+# A payment that is decided has no open call, and its state and amount are those of the call that
+# succeeded.
+_PAYMENTS = check(
     FindingKind.CALL_CONTRADICTS_PAYMENT,
     """
     SELECT c.idempotency_key, c.kind, c.outcome, p.id, p.state
       FROM provider_calls c LEFT JOIN payments p ON p.id = c.subject_id
-     WHERE c.kind IN ('capture', 'void')
+     WHERE c.kind IN ('charge', 'capture', 'void')
        AND (p.id IS NULL
             OR c.request ->> 'currency' IS DISTINCT FROM p.currency
-            OR c.finished_at IS NULL AND p.state <> 'AUTHORIZED'
+            OR c.finished_at IS NULL
+               AND p.state <> CASE c.kind WHEN 'charge' THEN 'CREATED' ELSE 'AUTHORIZED' END
             OR c.outcome = 'succeeded'
                AND NOT EXISTS (SELECT FROM payment_transitions t
                                 WHERE t.payment_id = p.id AND t.cause = 'forced_correction')
                AND CASE c.kind
                    WHEN 'void' THEN p.state <> 'FAILED'
-                   ELSE c.request ->> 'amount' IS DISTINCT FROM p.amount_captured::text END)""",
+                   WHEN 'capture' THEN c.request ->> 'amount'
+                                       IS DISTINCT FROM p.amount_captured::text
+                   ELSE p.captured_at IS NULL
+                        AND NOT (p.capture_method = 'manual' AND p.state <> 'CREATED') END)""",
     "idempotency_key",
+)
+
+# An attempt and its call are begun together and end together.
+_ATTEMPTS = check(
+    FindingKind.CALL_CONTRADICTS_ATTEMPT,
+    """
+    SELECT coalesce(a.payment_id, c.subject_id) AS payment_id, coalesce(a.n, c.n) AS n,
+           CASE WHEN a.n IS NULL THEN 'is missing' ELSE 'is ' || coalesce(a.outcome, 'open') END
+             AS attempt,
+           CASE WHEN c.n IS NULL THEN 'is missing' ELSE 'is ' || coalesce(c.outcome, 'open') END
+             AS call
+      FROM attempts a
+      FULL JOIN (SELECT * FROM provider_calls WHERE kind = 'charge') c
+        ON c.subject_id = a.payment_id AND c.n = a.n
+     WHERE a.n IS NULL OR c.n IS NULL
+        OR (a.outcome, a.finished_at) IS DISTINCT FROM (c.outcome, c.finished_at)""",
+    "payment_id, n",
 )
 
 # A refund that the provider has, or that is decided, has no open call; what was asked for is what
@@ -76,4 +97,4 @@ _CUSTOMERS = check(
     "idempotency_key",
 )
 
-CALLED_ONCE: Final = (_NUMBERED, _AUTHORISATIONS, _REFUNDS, _CUSTOMERS)
+CALLED_ONCE: Final = (_NUMBERED, _PAYMENTS, _ATTEMPTS, _REFUNDS, _CUSTOMERS)

@@ -17,6 +17,10 @@ ANOTHER_CUSTOMER: Final = check(
       JOIN payments p ON p.id = a.payment_id
      WHERE a.customer_id <> p.customer_id
     UNION ALL
+    SELECT k.kind || ' ' || k.n || ' of payment', k.subject_id::text FROM provider_calls k
+      JOIN payments p ON p.id = k.subject_id AND k.kind IN ('charge', 'capture', 'void')
+     WHERE k.customer_id <> p.customer_id
+    UNION ALL
     SELECT 'refund', r.id::text FROM refunds r JOIN payments p ON p.id = r.payment_id
      WHERE r.customer_id <> p.customer_id
     UNION ALL

@@ -21,7 +21,24 @@ _NEVER_RENEWS = check(
     "id",
 )
 
-NOTHING_ABANDONED: Final = (_NOTHING_FOLLOWS, _NEVER_RENEWS)
+# Whatever was sent and has no outcome is asked for again: its subject is due, or a person looks.
+_NOT_DUE = check(
+    FindingKind.CALL_NOT_DUE,
+    """
+    SELECT c.idempotency_key, c.kind, coalesce(p.state, r.state) AS state
+      FROM provider_calls c
+      LEFT JOIN payments p ON p.id = c.subject_id AND c.kind IN ('charge', 'capture', 'void')
+      LEFT JOIN refunds r ON r.id = c.subject_id AND c.kind = 'refund'
+     WHERE c.finished_at IS NULL
+       AND CASE
+           WHEN c.kind IN ('charge', 'capture', 'void')
+             THEN p.next_attempt_at IS NULL AND p.parked_at IS NULL
+           WHEN c.kind = 'refund' THEN r.next_attempt_at IS NULL
+           ELSE false END""",
+    "idempotency_key",
+)
+
+NOTHING_ABANDONED: Final = (_NOTHING_FOLLOWS, _NEVER_RENEWS, _NOT_DUE)
 
 _ATTEMPT_OVERDUE = check(
     FindingKind.ATTEMPT_OVERDUE,
