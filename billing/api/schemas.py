@@ -137,6 +137,16 @@ class NewCustomerBody(_RequestBody):
     ) = None
     external_id: Reference | None = None
     payment_method: Token | None = None
+    provider: (
+        Annotated[
+            str,
+            Field(
+                pattern=r"^[a-z][a-z0-9_-]{0,62}$",
+                description="The account of the configuration that collects; else the default.",
+            ),
+        ]
+        | None
+    ) = None
 
 
 class NewPaymentMethodBody(_RequestBody):

@@ -20,15 +20,13 @@ class Capabilities:
     """The facts of one kind of provider.
 
     `key_max_age`: up to this age a key surely holds. An older attempt is looked up, never sent.
-    `holds_payment`: a payment object exists before money moves, and later attempts pay the same.
-    Without one, each attempt is a payment of its own at the provider. `lists_events`,
+    `lists_events`,
     `lists_balance`: events, and the movements and sum of the balance, can be read.
     `minimum_amounts`: the smallest amounts that it charges, in minor units by currency.
     """
 
     key_max_age: timedelta
     replay: Replay
-    holds_payment: bool
     lists_events: bool
     lists_balance: bool
     minimum_amounts: Mapping[str, int]

@@ -12,7 +12,7 @@ from billing.rules.dunning import Advice, DeclineClass
 from billing.rules.events import EventKind
 from billing.rules.payment_methods import PaymentMethodKind
 from billing.rules.payments import PaymentStatus, RefusalReason
-from billing.rules.reconciliation import MovementKind
+from billing.rules.reconciliation import MovementKind, PayoutStatus
 from billing.rules.refunds import RefundFailure, RefundStatus
 
 __all__ = [
@@ -26,6 +26,7 @@ __all__ = [
     "MovementKind",
     "PaymentMethodKind",
     "PaymentStatus",
+    "PayoutStatus",
     "RefundFailure",
     "RefundStatus",
     "RefusalReason",

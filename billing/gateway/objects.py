@@ -14,6 +14,7 @@ from billing.gateway.kinds import (
     EventKind,
     PaymentMethodKind,
     PaymentStatus,
+    PayoutStatus,
     RefundFailure,
     RefundStatus,
 )
@@ -144,7 +145,7 @@ class ProviderPayout:
 
     id: str
     amount: Money
-    status: str
+    status: PayoutStatus
     created: datetime
     arrival: datetime | None
 

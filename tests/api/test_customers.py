@@ -85,6 +85,16 @@ def test_a_provider_that_does_not_answer_leaves_the_key_free_to_go_on(
     assert len(caller.found("/v1/customers")["data"]) == 1
 
 
+def test_a_customer_is_made_at_the_account_that_is_named(caller: Caller, world: World) -> None:
+    made = caller.post("/v1/customers", {"name": "Ada", "provider": world.provider})
+    nowhere = caller.post("/v1/customers", {"name": "Ada", "provider": "nowhere"})
+
+    assert made.status_code == 201
+    assert nowhere.status_code == 422
+    assert "nowhere" in nowhere.text
+    assert len(caller.found("/v1/customers")["data"]) == 1
+
+
 def test_a_customer_whose_maker_died_before_the_answer_is_found_again(
     caller: Caller, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -67,6 +67,19 @@ def test_a_run_is_shown_with_its_steps_and_again_in_the_list(paid: World) -> Non
     assert steps(paid.json("reconcile", "status", done["id"])) == steps(done)
 
 
+def test_an_account_is_named_or_each_is_taken(paid: World, tmp_path: Path) -> None:
+    assert paid.run("reconcile", "run", "--provider", "nowhere").exit_code == 2
+    assert paid.run("close", "show", "--provider", "nowhere").exit_code == 2
+    file = report(paid, tmp_path)
+    assert paid.run("reconcile", "import", str(file), "--provider", "nowhere").exit_code == 2
+
+    done = paid.json("reconcile", "run", "--provider", "stripe")
+
+    assert (done["provider"], done["state"]) == ("stripe", "succeeded")
+    found = paid.json("close", "show", "--provider", "stripe")
+    assert [line["account"] for line in found["tie_out"]] == ["stripe"]
+
+
 def test_nothing_is_reconciled_before_money_moved(world: World) -> None:
     assert paid_nothing(world) == {"run": None}
 

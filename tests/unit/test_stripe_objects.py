@@ -22,7 +22,7 @@ from billing.gateway import (
     RefundFailure,
     RefundStatus,
 )
-from billing.gateway.kinds import PaymentStatus
+from billing.gateway.kinds import PaymentStatus, PayoutStatus
 from billing.gateway.stripe.gateway import StripeGateway
 from billing.rules.money import Money
 from billing.rules.reconciliation import MovementKind
@@ -301,7 +301,7 @@ BY_ID: dict[str, tuple[str, Mapping[str, object], Ask, object]] = {
         "/v1/payouts/po_1",
         PAYOUT,
         lambda gateway: gateway.payout_by_id("po_1"),
-        ProviderPayout("po_1", Money(5000, "USD"), "paid", SENT, LATER),
+        ProviderPayout("po_1", Money(5000, "USD"), PayoutStatus.PAID, SENT, LATER),
     ),
     "payment method": (
         "/v1/payment_methods/pm_1",
@@ -439,7 +439,7 @@ def test_a_payout_may_take_money_and_have_no_day_of_arrival() -> None:
 
     found = gateway_with(reply).payout_by_id("po_1")
 
-    assert found == ProviderPayout("po_1", Money(-5000, "USD"), "paid", SENT, None)
+    assert found == ProviderPayout("po_1", Money(-5000, "USD"), PayoutStatus.PAID, SENT, None)
 
 
 def test_the_balance_is_what_is_available_and_what_is_pending() -> None:

@@ -1,11 +1,16 @@
-"""What Stripe's words about payments and refunds mean.
+"""What Stripe's words about payments, refunds and payouts mean.
 
 Those about disputes are in `test_stripe_objects`.
 """
 
 import pytest
 
-from billing.gateway.stripe.statuses import payment_status, refund_failure, refund_status
+from billing.gateway.stripe.statuses import (
+    payment_status,
+    payout_status,
+    refund_failure,
+    refund_status,
+)
 
 
 @pytest.mark.parametrize(
@@ -39,6 +44,21 @@ def test_a_status_of_a_payment_means(written: str, status: str) -> None:
 )
 def test_a_status_of_a_refund_means(written: str | None, status: str) -> None:
     assert refund_status(written) == status
+
+
+@pytest.mark.parametrize(
+    ("written", "status"),
+    [
+        ("pending", "pending"),
+        ("in_transit", "in_transit"),
+        ("paid", "paid"),
+        ("failed", "failed"),
+        ("canceled", "canceled"),
+        ("a word of tomorrow", "unknown"),
+    ],
+)
+def test_a_status_of_a_payout_means(written: str, status: str) -> None:
+    assert payout_status(written) == status
 
 
 @pytest.mark.parametrize(

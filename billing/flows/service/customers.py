@@ -56,8 +56,11 @@ class CustomerApi(Audited):
         email: str | None,
         external_id: str | None,
         payment_method: str | None,
+        provider: str | None = None,
     ) -> KeyedAnswer:
         """Create a customer here and at the provider. 201.
+
+        `provider` is the account that collects from them; None is the default.
 
         Raises `KeyReused`, `RequestInFlight`, `BadInput`, `Conflict`, `Unavailable`.
         """
@@ -66,6 +69,8 @@ class CustomerApi(Audited):
             "email": email,
             "external_id": external_id,
             "payment_method": payment_method,
+            # Left out where it isn't given, so that keys from before there was one are known again.
+            **({} if provider is None else {"provider": provider}),
         }
         refuse_anything_like_a_card(**given)
 
@@ -76,6 +81,7 @@ class CustomerApi(Audited):
                 email=email,
                 external_id=external_id,
                 payment_method=payment_method,
+                provider=provider,
                 customer_id=claimed.resource_id,
             )
             return customer_id, lambda conn: KeyedAnswer(

@@ -28,7 +28,7 @@ def fetch(step: StepRun) -> None:
                 "ids": literal([payout.id for payout in page]),
                 "amounts": literal([payout.amount.amount for payout in page]),
                 "currencies": literal([payout.amount.currency for payout in page]),
-                "statuses": literal([payout.status for payout in page]),
+                "statuses": literal([str(payout.status) for payout in page]),
                 "createds": literal([payout.created for payout in page]),
                 "arrivals": literal([payout.arrival for payout in page]),
             }

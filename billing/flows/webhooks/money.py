@@ -104,12 +104,12 @@ def _put_payout(conn: Connection, context: Context, found: ProviderPayout) -> Ha
         "ids": literal([found.id]),
         "amounts": literal([found.amount.amount]),
         "currencies": literal([found.amount.currency]),
-        "statuses": literal([found.status]),
+        "statuses": literal([str(found.status)]),
         "createds": literal([found.created]),
         "arrivals": literal([found.arrival]),
     }
     payouts.put_payouts(conn, context.account, context.clock.now(), columns)
-    return Handled(EventOutcome.PAYOUT_RECORDED, {"status": found.status})
+    return Handled(EventOutcome.PAYOUT_RECORDED, {"status": str(found.status)})
 
 
 # --- what has to be over first ------------------------------------------------------------------

@@ -22,7 +22,6 @@ CAPABILITIES: Final = Capabilities(
     # Stripe may remove a key once it is at least 24 hours old; the rest is for our own delays.
     key_max_age=timedelta(hours=23),
     replay=Replay.FIRST_ANSWER,
-    holds_payment=True,
     lists_events=True,
     lists_balance=True,
     minimum_amounts=MINIMUM_AMOUNTS,

@@ -38,6 +38,7 @@ from billing.gateway.stripe.fields import (
 from billing.gateway.stripe.statuses import (
     dispute_stage,
     payment_status,
+    payout_status,
     refund_failure,
     refund_status,
 )
@@ -162,7 +163,7 @@ def read_payout(data: Json) -> ProviderPayout:
     return ProviderPayout(
         id=required(data, "id"),
         amount=money(data, "amount"),
-        status=required(data, "status"),
+        status=payout_status(required(data, "status")),
         created=instant(data, "created"),
         arrival=instant(data, "arrival_date") if data.get("arrival_date") is not None else None,
     )

@@ -1,10 +1,16 @@
-"""Stripe's statuses of payments, refunds and disputes in our kinds, and why a refund failed."""
+"""Statuses of payments, refunds, payouts and disputes in our kinds, and failures of refunds."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from billing.gateway.kinds import DisputeStage, PaymentStatus, RefundFailure, RefundStatus
+from billing.gateway.kinds import (
+    DisputeStage,
+    PaymentStatus,
+    PayoutStatus,
+    RefundFailure,
+    RefundStatus,
+)
 
 _PAYMENT_STATUSES: Final[Mapping[str, PaymentStatus]] = MappingProxyType(
     {
@@ -24,6 +30,15 @@ _REFUND_STATUSES: Final[Mapping[str, RefundStatus]] = MappingProxyType(
         "succeeded": RefundStatus.SUCCEEDED,
         "failed": RefundStatus.FAILED,
         "canceled": RefundStatus.CANCELED,
+    }
+)
+_PAYOUT_STATUSES: Final[Mapping[str, PayoutStatus]] = MappingProxyType(
+    {
+        "pending": PayoutStatus.PENDING,
+        "in_transit": PayoutStatus.IN_TRANSIT,
+        "paid": PayoutStatus.PAID,
+        "failed": PayoutStatus.FAILED,
+        "canceled": PayoutStatus.CANCELED,
     }
 )
 _REFUND_FAILURES: Final[Mapping[str, RefundFailure]] = MappingProxyType(
@@ -58,6 +73,11 @@ def payment_status(written: str) -> PaymentStatus:
 def refund_status(written: str | None) -> RefundStatus:
     """Return the kind of a refund's status, which may be missing."""
     return _REFUND_STATUSES.get(written or "", RefundStatus.UNKNOWN)
+
+
+def payout_status(written: str) -> PayoutStatus:
+    """Return the kind of a payout's status."""
+    return _PAYOUT_STATUSES.get(written, PayoutStatus.UNKNOWN)
 
 
 def refund_failure(written: str | None) -> RefundFailure | None:

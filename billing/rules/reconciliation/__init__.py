@@ -26,11 +26,13 @@ from billing.rules.reconciliation.movements import (
     RowOutcome,
     rate_makes,
 )
+from billing.rules.reconciliation.payouts import ENDED, PayoutStatus
 from billing.rules.reconciliation.runs import RunSource, RunState, StepState
 
 __all__ = [
     "ACCEPTABLE",
     "DISPUTES",
+    "ENDED",
     "MARK",
     "OF_CUSTOMERS",
     "PAYOUTS",
@@ -43,6 +45,7 @@ __all__ = [
     "MovementKind",
     "NotYet",
     "OurSide",
+    "PayoutStatus",
     "ProviderSide",
     "RowOutcome",
     "RunSource",

@@ -16,6 +16,7 @@ from billing.rules.reconciliation import (
     REFUNDS,
     BreakKind,
     MovementKind,
+    PayoutStatus,
     RowOutcome,
 )
 from billing.rules.refunds import RefundState
@@ -44,7 +45,7 @@ class DifferingRow(SettlementRow):
     dispute_state: DisputeState | None
     payout_amount: int | None
     payout_currency: str | None
-    payout_status: str | None
+    payout_status: PayoutStatus | None
 
 
 _differing = reader(DifferingRow)

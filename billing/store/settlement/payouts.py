@@ -9,19 +9,21 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from billing.ledger.keys import EntryKind
+from billing.rules.reconciliation import ENDED, PayoutStatus
 from billing.store.rows import reader
+from billing.store.settlement.matching import in_list
 from billing.store.source_keys import key_sql
 
 
 @dataclass(frozen=True, slots=True)
 class Payout:
-    """A payout as the provider showed it last; `status` is the provider's word."""
+    """A payout as the provider showed it last."""
 
     provider: str
     provider_payout_id: str
     amount: int
     currency: str
-    status: str
+    status: PayoutStatus
     created: datetime
     arrival: datetime | None
     updated_at: datetime
@@ -44,9 +46,9 @@ _UPSERT_PAYOUTS = text(
     """
 )
 _UNDECIDED_PAYOUT = text(
-    """
+    f"""
     SELECT min(created) FROM payouts
-     WHERE provider = :provider AND status NOT IN ('paid', 'failed', 'canceled')
+     WHERE provider = :provider AND status NOT IN {in_list(ENDED)}
     """
 )
 
@@ -72,7 +74,7 @@ _ARRIVED = text(
     SELECT o.* FROM payouts o
       JOIN ledger.entries sent
         ON sent.source_key = {_key(EntryKind.PAYOUT_SENT)}
-     WHERE o.provider = :provider AND o.status = 'paid'
+     WHERE o.provider = :provider AND o.status = '{PayoutStatus.PAID}'
        AND NOT EXISTS (SELECT FROM ledger.entries e
                         WHERE e.source_key = {_key(EntryKind.PAYOUT_ARRIVED)})
        AND NOT EXISTS (SELECT FROM ledger.entries e
