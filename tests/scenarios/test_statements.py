@@ -82,8 +82,8 @@ def test_a_refund(world: World) -> None:
         refund_sending.finish(context, sending, answer)
 
     assert refund_row(world, refund_id).state == "succeeded"
-    assert within(asked_first, 13)  # its accounts are opened
-    assert within(asked, 11)
+    assert within(asked_first, 12)  # its accounts are opened
+    assert within(asked, 10)
     assert within(dispatched, 1)
     assert within(begun, 2)
     assert within(finished, 8)
