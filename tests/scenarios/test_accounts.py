@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from billing.errors import BillingError
 from billing.flows.settlement import runs, tie_out
+from billing.rules.reconciliation import TieOutReason
 from billing.sandbox import SandboxServer
 from billing.store import tasks
 from billing.store.identity import engine_id
@@ -180,7 +181,7 @@ def test_what_another_engine_collects_on_our_account_passes_us_by(world: World) 
     assert states(world, customer) == ("SETTLED", "closed")
     line = tied_out(world, "stripe")
     assert line["unexplained"] == 0
-    assert line["reasons"] == {"moved by other engines on this account": 650}
+    assert line["reasons"] == {TieOutReason.OTHER_ENGINES: 650}
     assert world.entries("fee_settled") == 1, "of ours"
     world.assert_promises_hold()
 

@@ -17,6 +17,7 @@ from billing.flows.breaks.exchanges import Exchange, Recording
 from billing.flows.settlement import tie_out as settle_close
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
+from billing.rules.reconciliation import TieOutReason
 from billing.store.access import audit
 from billing.store.settlement import breaks, rows
 from billing.store.settlement import exchanges as fx
@@ -101,7 +102,7 @@ def open_breaks(world: World) -> list[str]:
     return [row.kind for row in world.breaks()]
 
 
-def tie_out(world: World) -> dict[str, tuple[int, dict[str, int]]]:
+def tie_out(world: World) -> dict[str, tuple[int, dict[TieOutReason, int]]]:
     """Return by currency what is unexplained, and the reasons for the rest."""
     with world.engine.connect() as conn:
         lines = settle_close.compare_balances(conn, "stripe", world.gateway.balance())
@@ -283,7 +284,7 @@ def test_an_exchange_recorded_first_waits_for_its_transactions_and_is_posted_onc
 ) -> None:
     made = of_dollars(world)
     first = record(world, made, [])
-    reason = "exchanged by us, not in the provider's settlement yet"
+    reason = TieOutReason.EXCHANGED_NOT_SHOWN
     assert tie_out(world) == {"USD": (0, {reason: 1000}), "EUR": (0, {reason: -915})}
     references = convert(world)
     world.close_books()

@@ -22,7 +22,7 @@ from billing.gateway.gateways import just
 from billing.ids import new_id
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
-from billing.rules.reconciliation import BreakFound, BreakKind
+from billing.rules.reconciliation import BreakFound, BreakKind, TieOutReason
 from billing.store.journal import posting as journal
 from billing.store.settlement import breaks, exchanges, staging
 from billing.store.settlement import matching as settlement_match
@@ -612,7 +612,7 @@ def test_what_is_accepted_without_an_adjustment_still_explains_the_balance(world
 
     with world.engine.connect() as conn:
         (line,) = settle_close.compare_balances(conn, "stripe", world.gateway.balance())
-    assert line.reasons == {"breaks that were resolved without adjusting the books": 650}
+    assert line.reasons == {TieOutReason.BREAK_NOT_ADJUSTED: 650}
     assert (line.unexplained, world.breaks()) == (0, [])
 
 

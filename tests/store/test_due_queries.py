@@ -17,6 +17,7 @@ from sqlalchemy import Engine, Executable
 from sqlalchemy.sql.elements import ClauseElement
 
 from billing.embedded.servers import EmbeddedPostgres
+from billing.rules.reconciliation import TieOutReason
 from billing.store import due_work
 from billing.store.engine import make_engine
 from billing.store.payments import attempts, payment_steps, payments, recognition, refunds
@@ -212,17 +213,17 @@ QUERIES: dict[str, tuple[Executable, Mapping[str, Any], str | None]] = {
         "settlement_rows_unposted",
     ),
     "captures that the balance lacks": (
-        tie_out._REASONS["captured by us, not in the provider's settlement yet"],
+        tie_out._REASONS[TieOutReason.CAPTURED_NOT_SETTLED],
         {"provider": "stripe"},
         "payments_unsettled",
     ),
     "rows that the books lack": (
-        tie_out._REASONS["settled by the provider, not matched or posted yet"],
+        tie_out._REASONS[TieOutReason.SETTLED_NOT_POSTED],
         {"provider": "stripe"},
         "settlement_rows_unmatched",
     ),
     "refunds that the balance lacks": (
-        tie_out._REASONS["refunded by us, not in the provider's settlement yet"],
+        tie_out._REASONS[TieOutReason.REFUNDED_NOT_SETTLED],
         {"provider": "stripe"},
         "refunds_unsettled",
     ),

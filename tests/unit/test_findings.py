@@ -6,9 +6,10 @@ import pytest
 
 from billing.flows.prove import PromiseResult
 from billing.ledger.findings import LedgerCheck, LedgerFinding, Severity
-from billing.presenters import findings, ledger_findings
+from billing.presenters import findings, ledger_findings, tie_out
 from billing.presenters.findings import in_words
 from billing.rules.promises import Finding, FindingKind
+from billing.rules.reconciliation import TieOutReason
 from billing.store.journal.checks import CHECKS
 from billing.store.promises import (
     closed_agrees,
@@ -88,3 +89,15 @@ def test_what_is_not_shown_is_counted() -> None:
     assert in_words(of_ledger) == "ledger, entry_sum: more: and 3 more"
     assert in_words(result.findings[-1]) == "and 1,000 more of this kind"
     assert result.by_kind == {"entry_sum": 4, "fee_entry": 1_000}
+
+
+@pytest.mark.parametrize("reason", TieOutReason)
+def test_every_reason_of_a_tie_out_has_a_sentence_that_the_docs_have(reason: TieOutReason) -> None:
+    words = tie_out.in_words(str(reason))
+
+    assert words != str(reason)
+    assert f"| {words} |" in (DOCS / "reconciliation.md").read_text()
+
+
+def test_a_reason_that_was_kept_as_a_sentence_is_told_as_it_is() -> None:
+    assert tie_out.in_words("on its way, last year") == "on its way, last year"

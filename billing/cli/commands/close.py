@@ -80,10 +80,12 @@ def _record(found: "CloseReport") -> dict[str, Any]:
 
 def _line(line: Mapping[str, Any]) -> dict[str, Any]:
     """Return a line of the tie-out with its reasons in words."""
+    from billing.presenters.tie_out import in_words
     from billing.rules.money import Money, format_money
 
+    reasons = {in_words(reason): amount for reason, amount in line["reasons"].items()}
     why = [
         f"{words}: {format_money(Money(amount, line['currency']))}"
-        for words, amount in line["reasons"].items()
+        for words, amount in reasons.items()
     ]
-    return {**line, "why": why}
+    return {**line, "reasons": reasons, "why": why}

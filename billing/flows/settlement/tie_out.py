@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from billing.flows.cycles import closing as closing
 from billing.flows.settlement.step_run import StepRun
 from billing.rules.actor import RECONCILER
-from billing.rules.reconciliation import BreakFound, BreakKind, RunSource, RunState
+from billing.rules.reconciliation import BreakFound, BreakKind, RunSource, RunState, TieOutReason
 from billing.store.journal.posting import TrialBalanceRow, trial_balance
 from billing.store.settlement import breaks, runs, tie_out
 from billing.store.subscriptions import cycles
@@ -55,7 +55,7 @@ class TieOut:
     currency: str
     provider: int
     clearing: int
-    reasons: Mapping[str, int]
+    reasons: Mapping[TieOutReason, int]
 
     @property
     def unexplained(self) -> int:
@@ -69,7 +69,7 @@ class TieOut:
             "currency": self.currency,
             "provider": self.provider,
             "clearing": self.clearing,
-            "reasons": dict(self.reasons),
+            "reasons": {str(reason): amount for reason, amount in self.reasons.items()},
             "unexplained": self.unexplained,
         }
 
@@ -115,7 +115,7 @@ def _record(conn: Connection, step: StepRun, lines: Sequence[TieOut]) -> None:
                     "amount": line.provider,
                     "currency": line.currency,
                     "unexplained": line.unexplained,
-                    "reasons": dict(line.reasons),
+                    "reasons": line.to_json()["reasons"],
                 },
                 provider=step.provider,
                 run_id=step.run.id,

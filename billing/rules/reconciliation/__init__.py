@@ -28,6 +28,7 @@ from billing.rules.reconciliation.movements import (
 )
 from billing.rules.reconciliation.payouts import ENDED, PayoutStatus
 from billing.rules.reconciliation.runs import RunSource, RunState, StepState
+from billing.rules.reconciliation.tie_out import TieOutReason
 
 __all__ = [
     "ACCEPTABLE",
@@ -51,6 +52,7 @@ __all__ = [
     "RunSource",
     "RunState",
     "StepState",
+    "TieOutReason",
     "Verdict",
     "compare",
     "dedupe_key",

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, TextClause, text
 
-from billing.rules.reconciliation import RowOutcome
+from billing.rules.reconciliation import RowOutcome, TieOutReason
 from billing.store.settlement import exchanges
 
 _CLEARING = text(
@@ -18,15 +18,15 @@ _CLEARING = text(
 )
 
 # Each is what the provider's balance holds and our account doesn't, by currency.
-_REASONS: Final[Mapping[str, TextClause]] = {
-    "captured by us, not in the provider's settlement yet": text(
+_REASONS: Final[Mapping[TieOutReason, TextClause]] = {
+    TieOutReason.CAPTURED_NOT_SETTLED: text(
         """
         SELECT currency, -sum(amount_captured) AS amount FROM payments
          WHERE provider = :provider AND captured_at IS NOT NULL AND settled_at IS NULL
          GROUP BY currency
         """
     ),
-    "settled by the provider, not matched or posted yet": text(
+    TieOutReason.SETTLED_NOT_POSTED: text(
         """
         SELECT currency, sum(net) AS amount
           FROM (SELECT currency, net FROM settlement_rows
@@ -37,20 +37,20 @@ _REASONS: Final[Mapping[str, TextClause]] = {
          GROUP BY currency
         """
     ),
-    "moved by other engines on this account": text(
+    TieOutReason.OTHER_ENGINES: text(
         f"""
         SELECT currency, sum(net) AS amount FROM settlement_rows
          WHERE provider = :provider AND outcome = '{RowOutcome.OTHER_ENGINE}' GROUP BY currency
         """
     ),
-    "refunded by us, not in the provider's settlement yet": text(
+    TieOutReason.REFUNDED_NOT_SETTLED: text(
         """
         SELECT f.currency, sum(f.amount) AS amount FROM refunds f
          WHERE f.provider = :provider AND f.state = 'succeeded' AND f.settled_at IS NULL
          GROUP BY f.currency
         """
     ),
-    "taken from the balance for refunds that are still pending": text(
+    TieOutReason.REFUND_PENDING: text(
         """
         SELECT f.currency, -sum(f.amount) AS amount FROM refunds f
          WHERE f.provider = :provider AND f.state = 'pending' AND f.next_attempt_at IS NOT NULL
@@ -58,7 +58,7 @@ _REASONS: Final[Mapping[str, TextClause]] = {
          GROUP BY f.currency
         """
     ),
-    "exchanged by us, not in the provider's settlement yet": text(
+    TieOutReason.EXCHANGED_NOT_SHOWN: text(
         f"""
         SELECT l.currency, -sum(l.amount) AS amount
           FROM fx_events x
@@ -68,7 +68,7 @@ _REASONS: Final[Mapping[str, TextClause]] = {
          WHERE x.provider = :provider AND {exchanges.UNSHOWN} GROUP BY 1
         """
     ),
-    "breaks that were resolved without adjusting the books": text(
+    TieOutReason.BREAK_NOT_ADJUSTED: text(
         """
         SELECT u.money ->> 'currency' AS currency,
                sum(CAST(u.money ->> 'amount' AS bigint)) AS amount
@@ -86,11 +86,11 @@ def clearing(conn: Connection, provider: str) -> dict[str, int]:
     return {row.currency: int(row.amount) for row in rows}
 
 
-def reasons(conn: Connection, provider: str) -> dict[str, dict[str, int]]:
+def reasons(conn: Connection, provider: str) -> dict[str, dict[TieOutReason, int]]:
     """Return, by currency, the reasons for differing from the account's balance, with amounts."""
-    found: dict[str, dict[str, int]] = {}
-    for words, statement in _REASONS.items():
+    found: dict[str, dict[TieOutReason, int]] = {}
+    for reason, statement in _REASONS.items():
         for row in conn.execute(statement, {"provider": provider}):
             if row.amount:
-                found.setdefault(row.currency, {})[words] = int(row.amount)
+                found.setdefault(row.currency, {})[reason] = int(row.amount)
     return found
