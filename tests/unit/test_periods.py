@@ -1,8 +1,10 @@
 """Periods: tables of dates from other engines, and what must hold for every schedule."""
 
+import time
 from calendar import monthrange
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import assume, given
@@ -196,6 +198,7 @@ def test_the_stub_before_the_first_aligned_boundary(
 
     assert (str(first.period.start.date()), str(first.period.end.date())) == stub
     assert (first.part, first.whole) == share
+    assert (first.n, first.kind) == (0, "regular")
 
 
 def test_a_day_with_a_missing_hour_is_a_day() -> None:
@@ -237,6 +240,32 @@ def test_a_trial_over_a_change_of_the_clocks_keeps_the_billing_day() -> None:
 )
 def test_civil_time_becomes_an_instant(civil: str, zone: str, utc: str) -> None:
     assert local(civil, zone) == datetime.fromisoformat(utc).replace(tzinfo=UTC)
+
+
+def test_an_instant_is_in_utc_on_a_machine_in_another_zone(monkeypatch: pytest.MonkeyPatch) -> None:
+    try:
+        with monkeypatch.context() as moved:
+            moved.setenv("TZ", "Asia/Tokyo")
+            time.tzset()
+            instant = to_utc(datetime(2024, 1, 31, 12), "Asia/Kolkata")  # noqa: DTZ001
+    finally:
+        time.tzset()
+
+    assert (instant.tzinfo, instant.isoformat()) == (UTC, "2024-01-31T06:30:00+00:00")
+
+
+def test_a_civil_time_that_happens_twice_is_the_first_whoever_says_otherwise() -> None:
+    second = datetime(2024, 11, 3, 1, 30, fold=1)  # noqa: DTZ001 - civil time
+
+    assert to_utc(second, "America/New_York").isoformat() == "2024-11-03T05:30:00+00:00"
+
+
+def test_a_clock_shows_the_same_civil_time_twice() -> None:
+    shown = [
+        to_local(datetime(2024, 11, 3, hour, 30, tzinfo=UTC), "America/New_York") for hour in (5, 6)
+    ]
+
+    assert [(civil.isoformat(), civil.fold) for civil in shown] == [("2024-11-03T01:30:00", 0)] * 2
 
 
 def test_a_skipped_billing_hour_moves_one_day_only() -> None:
@@ -312,6 +341,15 @@ def test_neighbours_share_their_boundary_and_go_forward(schedule: Schedule, n: i
     here, there = nth(schedule, n).period, nth(schedule, n + 1).period
 
     assert here.start < here.end == there.start < there.end
+
+
+@given(schedules(), st.integers(0, 300))
+def test_a_period_has_its_number_and_only_the_first_can_be_a_trial(
+    schedule: Schedule, n: int
+) -> None:
+    kind = "trial" if n == 0 and schedule.trial is not None else "regular"
+
+    assert (nth(schedule, n).n, nth(schedule, n).kind) == (n, kind)
 
 
 @given(schedules())
@@ -392,6 +430,14 @@ def test_a_step_of_days_keeps_the_time_of_day() -> None:
     assert to_local(moved, zone).isoformat() == "2024-03-12T10:00:00"
 
 
+def test_the_last_period_before_the_end_of_the_calendar_has_a_number() -> None:
+    schedule = Schedule(at("9980-01-01"), Cadence(13, "year"))
+
+    assert number_containing(schedule, datetime(9981, 1, 1, tzinfo=UTC)) == 0
+    with pytest.raises(ScheduleError, match="beyond the calendar"):
+        nth(schedule, 1)
+
+
 def test_an_instant_before_the_first_period_has_no_number() -> None:
     with pytest.raises(NotStarted):
         number_containing(Schedule(at("2024-01-31"), MONTHLY), datetime(2024, 1, 30, tzinfo=UTC))
@@ -423,6 +469,12 @@ def test_a_period_is_in_utc_and_not_empty() -> None:
         Period(noon, noon)
     with pytest.raises(ValueError, match="UTC"):
         Period(noon.replace(tzinfo=None), noon)
+    with pytest.raises(ValueError, match="UTC"):
+        Period(noon, datetime(2024, 2, 1, tzinfo=ZoneInfo("Europe/London")))
+    utc_by_name = noon.astimezone(ZoneInfo("UTC"))
+    assert Period(utc_by_name, utc_by_name + timedelta(days=1)) == Period(
+        noon, noon + timedelta(days=1)
+    )
     assert noon in Period(noon, noon + timedelta(days=1))
     assert noon + timedelta(days=1) not in Period(noon, noon + timedelta(days=1))
 
