@@ -182,6 +182,15 @@ def test_a_retry_is_held_to_the_budget_and_says_so() -> None:
     assert hold_to_budget(retry, Budget(), []) == retry
 
 
+def test_a_held_retry_says_the_hour_of_the_subscriptions_zone() -> None:
+    retry = decide(SOFT, ladder(1, 2, 3), 1, NOW - timedelta(days=2), "Asia/Tokyo")
+    assert isinstance(retry, RetryAt)
+
+    held = hold_to_budget(retry, Budget(), [NOW - timedelta(hours=1)], "Asia/Tokyo")
+
+    assert "held until 2026-03-02 18:00 Asia/Tokyo" in words_of(held)
+
+
 def words_of(follows: Next) -> str:
     return str(in_words(str(follows.decision.kind), follows.decision.facts))
 

@@ -95,6 +95,7 @@ def test_order(
 
 def test_an_amount_that_the_ledger_can_not_hold_is_refused() -> None:
     assert usd(MAX_AMOUNT) - usd(MAX_AMOUNT) == usd(0)
+    assert -usd(MAX_AMOUNT) == usd(-MAX_AMOUNT)
     with pytest.raises(AmountOutOfRange):
         usd(MAX_AMOUNT) + usd(1)
     with pytest.raises(AmountOutOfRange):
@@ -139,9 +140,9 @@ def test_what_is_no_share_is_refused(part: int, whole: int) -> None:
 
 
 def test_a_share_in_floats_is_refused() -> None:
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="two ints"):
         prorate(usd(1), 0.5, 1)  # type: ignore[arg-type]
-    with pytest.raises(TypeError):
+    with pytest.raises(TypeError, match="two ints"):
         prorate(usd(1), 1, 1.5)  # type: ignore[arg-type]
 
 

@@ -534,6 +534,21 @@ def test_a_reversal_names_what_it_takes_back_and_stays_in_its_cycle() -> None:
     assert taken_back.effective_at == LATER
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        refund_requested,
+        refund_succeeded,
+        lambda: dispute(recipes.dispute_opened),
+        lambda: dispute(recipes.dispute_won),
+        dispute_lost,
+        lambda: recipes.refund_failed(refund_requested(), effective_at=LATER),
+    ],
+)
+def test_an_entry_on_accounts_without_an_owner_names_its_customer(make: Any) -> None:
+    assert make().customer() == CUSTOMER
+
+
 def test_every_entry_of_a_refund_is_found_by_the_keys_of_the_refund() -> None:
     posted = [
         refund_requested(),
@@ -629,26 +644,28 @@ def test_an_entry_and_its_reversal_cancel_line_by_line(net: int, tax: int) -> No
 
 
 @pytest.mark.parametrize(
-    ("made", "key"),
+    ("make", "key"),
     [
         (
-            recipes.fee_settled(
+            lambda: recipes.fee_settled(
                 provider="eu", transaction_id="txn_2", fee=usd(59), effective_at=AT
             ),
             "fee_settled:eu/txn_2",
         ),
         (
-            recipes.payout_sent(provider="eu", payout_id="po_1", amount=usd(9), effective_at=AT),
+            lambda: recipes.payout_sent(
+                provider="eu", payout_id="po_1", amount=usd(9), effective_at=AT
+            ),
             "payout_sent:eu/po_1",
         ),
         (
-            recipes.payout_came_back(
+            lambda: recipes.payout_came_back(
                 provider="eu", payout_id="po_1", amount=usd(9), effective_at=AT
             ),
             "payout_failed:eu/po_1",
         ),
         (
-            recipes.fx_event(
+            lambda: recipes.fx_event(
                 provider="eu",
                 source="txn_9",
                 sold=Money(1000, "EUR"),
@@ -660,7 +677,9 @@ def test_an_entry_and_its_reversal_cancel_line_by_line(net: int, tax: int) -> No
         ),
     ],
 )
-def test_equal_ids_of_two_accounts_at_providers_are_two_events(made: Entry, key: str) -> None:
+def test_equal_ids_of_two_accounts_at_providers_are_two_events(make: Any, key: str) -> None:
+    made = make()
+
     assert made.source_key == key
     assert {
         posting.account.provider
