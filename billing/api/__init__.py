@@ -7,3 +7,5 @@ rpc        gRPC: the service, its server, and what holds for every call
 problems   every error that either interface tells, and how
 security   API keys, scopes and rates, the same for both
 """
+
+__all__ = ["serving"]

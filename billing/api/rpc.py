@@ -20,7 +20,7 @@ from billing.flows.service.api_keys import Scope
 from billing.flows.service.idempotency import DECLINED, REFUSED, KeyedAnswer
 from billing.flows.service.orders import Capture, ChargeOrder
 from billing.flows.service.payments import PaymentApi
-from billing.presenters.decisions import told
+from billing.presenters.decisions import with_sentence
 from billing.rules.texts import has_controls
 
 TEXT_LENGTH_MAX: Final = 500
@@ -156,7 +156,7 @@ class PaymentService(PaymentServiceServicer):
 
 def _refuse(answer: KeyedAnswer) -> None:
     if answer.status == REFUSED:
-        body = told(answer.body)
+        body = with_sentence(answer.body)
         words = body.get("decision") or body.get("failure_reason")
         raise Refused("provider_refused", words or "refused")
 
@@ -223,7 +223,7 @@ def payment(view: Mapping[str, Any]) -> pb.Payment:
         capture=f"CAPTURE_METHOD_{view['capture'].upper()}",
         description=view["description"],
         decline_code=view["decline_code"] or "",
-        decision=told(view)["decision"] or "",
+        decision=with_sentence(view)["decision"] or "",
         authorized_until=_instant(view["authorized_until"]),
         captured_at=_instant(view["captured_at"]),
         created_at=_instant(view["created_at"]),

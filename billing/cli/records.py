@@ -53,8 +53,8 @@ REPLAYED: Final = ("object_id", "types", "words")
 def plain(row: "DataclassInstance") -> dict[str, Any]:
     """Return the value that was made from a row as a record, its decisions in words."""
     record = {field.name: getattr(row, field.name) for field in fields(row)}
-    record = parking.told(record, "parked_error", "parked_reason", "parked_facts")
-    return decisions.told(record)
+    record = parking.with_sentence(record, "parked_error", "parked_reason", "parked_facts")
+    return decisions.with_sentence(record)
 
 
 def write_page(

@@ -2,3 +2,5 @@
 
 Pure values; `billing.store.journal.posting` stores them.
 """
+
+__all__ = ["accounts", "findings", "journal", "keys", "recipes"]

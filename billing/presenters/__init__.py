@@ -1,3 +1,14 @@
 """Sentences from facts, the same for every reader: pure, each noun a file."""
 
-__all__ = ["catalog", "explain", "text", "timeline"]
+__all__ = [
+    "break_causes",
+    "catalog",
+    "decisions",
+    "event_outcomes",
+    "explain",
+    "findings",
+    "ledger_findings",
+    "parking",
+    "tie_out",
+    "timeline",
+]

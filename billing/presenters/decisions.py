@@ -25,7 +25,7 @@ def in_words(decision: str | None, facts: Facts) -> str | None:
     return _WORDS[kind](facts)
 
 
-def told(record: Mapping[str, Any]) -> dict[str, Any]:
+def with_sentence(record: Mapping[str, Any]) -> dict[str, Any]:
     """Return a record of a payment or an attempt with its decision as a sentence.
 
     Records without a decision's facts are returned as they are.

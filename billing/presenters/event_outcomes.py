@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from billing.flows.webhooks.handler import EventOutcome
+from billing.flows.webhooks.results import EventOutcome
 
 Facts = Mapping[str, Any]
 

@@ -20,7 +20,7 @@ def in_words(reason: str | None, error: str | None, facts: Facts) -> str | None:
     return _WORDS[ParkedReason(reason)](facts)
 
 
-def told(record: Mapping[str, Any], error: str, reason: str, facts: str) -> dict[str, Any]:
+def with_sentence(record: Mapping[str, Any], error: str, reason: str, facts: str) -> dict[str, Any]:
     """Return a record with its error as a sentence, under these names; without the facts."""
     shown = dict(record)
     if facts in shown:

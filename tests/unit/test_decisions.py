@@ -326,8 +326,8 @@ def test_a_sentence_of_an_earlier_version_is_told_as_it_is() -> None:
 def test_a_record_is_told_without_the_facts_that_its_sentence_is_made_of() -> None:
     record = {"id": 1, "decision": "no_ladder", "decision_facts": {"code": "x"}}
 
-    assert decisions.told(record) == {
+    assert decisions.with_sentence(record) == {
         "id": 1,
         "decision": "x; a charge without an invoice has no ladder",
     }
-    assert decisions.told({"decision": "a sentence"}) == {"decision": "a sentence"}
+    assert decisions.with_sentence({"decision": "a sentence"}) == {"decision": "a sentence"}

@@ -9,8 +9,8 @@ from sqlalchemy import Engine
 
 from billing.flows.context import Context
 from billing.flows.policy import Policy
-from billing.flows.webhooks.handler import EventOutcome
 from billing.flows.webhooks.handling import HANDLERS
+from billing.flows.webhooks.results import EventOutcome
 from billing.gateway import EventKind, PaymentMethodDetails, ProviderCustomer
 from billing.gateway.stripe.events import EVENT_KINDS, kind_of
 from billing.presenters.event_outcomes import came_of

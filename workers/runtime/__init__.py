@@ -1,1 +1,3 @@
 """What every process is made of: engine, gateway, broker, clock, metrics, health pages."""
+
+__all__ = ["broker", "clock", "database", "health", "metrics", "peppers", "runtime", "shares"]

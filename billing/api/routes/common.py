@@ -24,7 +24,7 @@ from billing.flows.service.idempotency import DECLINED, KEY_LENGTH_MAX, REFUSED,
 from billing.flows.service.lookup import existing_customer
 from billing.flows.service.payments import PaymentApi
 from billing.flows.service.views import View
-from billing.presenters.decisions import told
+from billing.presenters.decisions import with_sentence
 from billing.queries import lists
 from billing.queries.lists import Listing
 from billing.queries.subscriptions import subscription_of
@@ -150,14 +150,14 @@ def respond(
         services.metrics.replayed()
     if answer.status in (DECLINED, REFUSED):
         code = "payment_declined" if answer.status == DECLINED else "provider_refused"
-        body = told(answer.body)
+        body = with_sentence(answer.body)
         words = body.get("decision") or body.get("failure_reason") or code
         problem = problems.problem(code, words, **{noun: body})
         response = tell(problem)
         response.headers.update(replayed)
         return response
     location = {} if at is None else {"location": f"{at}/{answer.body['id']}"}
-    return JSONResponse(told(answer.body), answer.status, replayed | location)
+    return JSONResponse(with_sentence(answer.body), answer.status, replayed | location)
 
 
 def narrowed(
@@ -185,7 +185,8 @@ def listed(
     before = cursors.decode(cursor)
     rows = lists.page(conn, listing, limit=limit + 1, before=before, equal=equal)
     found, next_cursor = cursors.cut(rows, limit)
-    return JSONResponse({"data": [told(view(row)) for row in found], "next_cursor": next_cursor})
+    shown = [with_sentence(view(row)) for row in found]
+    return JSONResponse({"data": shown, "next_cursor": next_cursor})
 
 
 def missing(what: str, reference: object) -> NoReturn:

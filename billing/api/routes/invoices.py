@@ -20,7 +20,7 @@ from billing.api.routes.common import (
     shown,
 )
 from billing.flows.service import views
-from billing.presenters.decisions import told
+from billing.presenters.decisions import with_sentence
 from billing.queries import lists
 from billing.queries.invoices import invoice as find_invoice
 from billing.queries.invoices import lines as lines_of
@@ -58,6 +58,6 @@ def show_invoice(invoice: InPath, _: Reader, services: UsesServices) -> JSONResp
         views.invoice(found)
         | {
             "lines": [views.invoice_line(line) for line in lines],
-            "payment": None if payment is None else told(views.payment(payment)),
+            "payment": None if payment is None else with_sentence(views.payment(payment)),
         }
     )

@@ -26,7 +26,7 @@ from billing.api.routes.common import (
 from billing.flows.service import views
 from billing.flows.service.lookup import existing_payment
 from billing.flows.service.orders import ChargeOrder
-from billing.presenters.decisions import told
+from billing.presenters.decisions import with_sentence
 from billing.queries import lists, refunds
 from billing.rules.payments import State
 
@@ -70,7 +70,7 @@ def list_payments(
 @router.get("/payments/{payment_id}", responses=shown(schemas.PaymentWithRefundsBody))
 def show_payment(payment_id: PaymentId, _: Reader, services: UsesServices) -> JSONResponse:
     """Tell where a payment stands, and what was given back of it."""
-    return JSONResponse(told(services.payments.status(payment_id)))
+    return JSONResponse(with_sentence(services.payments.status(payment_id)))
 
 
 @router.post("/payments/{payment_id}/capture", responses=changed(schemas.PaymentBody, pending=True))

@@ -51,7 +51,7 @@ def _told(row: "DataclassInstance") -> dict[str, Any]:
     """Return a parked row as a record, with why it is parked in words."""
     from billing.presenters import parking
 
-    return parking.told(plain(row), "error", "reason", "facts")
+    return parking.with_sentence(plain(row), "error", "reason", "facts")
 
 
 @parked.command("show")

@@ -6,6 +6,7 @@ __all__ = [
     "authorizations",
     "captures",
     "collecting",
+    "locking",
     "subscription_status",
     "write_offs",
 ]

@@ -1,3 +1,3 @@
 """Webhooks: the inbox of events and what handles each kind."""
 
-__all__ = ["handler", "handling", "inbox"]
+__all__ = ["handling", "inbox", "results"]

@@ -18,8 +18,8 @@ from typing import Final
 from billing.errors import BillingError, ErrorCode, NotFound, first_line
 from billing.flows.context import Context
 from billing.flows.webhooks import money, payment_methods, payments
-from billing.flows.webhooks.handler import Effects, EventWaits, Handled, ObjectEvents
 from billing.flows.webhooks.inbox import is_handled
+from billing.flows.webhooks.results import Effects, EventWaits, Handled, ObjectEvents
 from billing.gateway import EventKind
 from billing.rules import backoff
 from billing.store.access import events

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Engine
 
-from billing.flows.webhooks.handler import EventOutcome
+from billing.flows.webhooks.results import EventOutcome
 from billing.gateway import EventKind, Gateway, ProviderEvent
 from billing.rules.provider_names import task_of
 from billing.store.access import events

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from billing.flows.context import Context
 from billing.flows.disputes import dispute_updates as disputes
 from billing.flows.refunds import refund_updates as refunds
-from billing.flows.webhooks.handler import (
+from billing.flows.webhooks.results import (
     Effects,
     EventOutcome,
     EventWaits,

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from billing.flows.context import Context
 from billing.flows.customers.customers import keep_payment_method, retry_with_new_method
-from billing.flows.webhooks.handler import (
+from billing.flows.webhooks.results import (
     Effects,
     EventOutcome,
     EventWaits,

@@ -20,7 +20,7 @@ from billing.flows.context import Context
 from billing.flows.payments import authorization_outcomes, collecting
 from billing.flows.payments.authorization_sending import CAPTURE, VOID, AuthorizationStep
 from billing.flows.payments.collecting import ChargeSend, to_send
-from billing.flows.webhooks.handler import (
+from billing.flows.webhooks.results import (
     Adopted,
     Effects,
     EventOutcome,

@@ -1,1 +1,12 @@
 """Invoices, payments, attempts, refunds, disputes and recognition."""
+
+__all__ = [
+    "attempts",
+    "disputes",
+    "invoices",
+    "payment_steps",
+    "payments",
+    "provider_calls",
+    "recognition",
+    "refunds",
+]

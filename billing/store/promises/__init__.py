@@ -1,1 +1,10 @@
 """Queries that look for rows that break a promise, for `billing prove`."""
+
+__all__ = [
+    "closed_agrees",
+    "every_penny",
+    "nothing_abandoned",
+    "one_capture",
+    "one_cycle",
+    "running",
+]

@@ -1,1 +1,15 @@
 """Settlement runs, the rows that they read, matching, breaks, exchanges and the tie-out."""
+
+__all__ = [
+    "batch_breaks",
+    "breaks",
+    "charge_list",
+    "exchanges",
+    "matching",
+    "missing",
+    "payouts",
+    "rows",
+    "runs",
+    "staging",
+    "tie_out",
+]
