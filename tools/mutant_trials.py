@@ -9,9 +9,8 @@ Each trial adds a line to `trials.jsonl`, so that a run that was ended can go on
 """
 
 import json
-import math
 import os
-import resource
+import signal
 import sys
 import time
 import tomllib
@@ -49,7 +48,7 @@ class Trials:
         items = {item.nodeid: item for item in session.items}
         for done, name in enumerate(self._mutants, 1):
             tests = reached.get(name.rpartition("__mutmut_")[0], ())
-            self._start(name, [items[test] for test in tests], sum(seconds[test] for test in tests))
+            self._start(name, [(items[test], seconds[test]) for test in tests])
             if len(self._running) >= (os.cpu_count() or 1):
                 self._end_one()
             print(f"\r{done} of {len(self._mutants)} ", end="", file=sys.stderr, flush=True)
@@ -77,7 +76,7 @@ class Trials:
         for item in items:
             called.clear()
             before = time.process_time()
-            _run([item])
+            _run(item, None)
             seconds[item.nodeid] = time.process_time() - before
             for name in called:
                 tests[name].append(item.nodeid)
@@ -87,13 +86,15 @@ class Trials:
         quickest_first = {name: sorted(of, key=seconds.__getitem__) for name, of in tests.items()}
         REACHED.write_text(json.dumps([quickest_first, seconds]), "utf-8")
 
-    def _start(self, name: str, items: Sequence[pytest.Item], seconds: float) -> None:
+    def _start(self, name: str, tests: Sequence[tuple[pytest.Item, float]]) -> None:
         def trial() -> None:
-            limit = math.ceil(8 * seconds + 10)
-            resource.setrlimit(resource.RLIMIT_CPU, (limit, limit + 1))
             os.environ[MUTANT] = name
-            _run(items)
-            os._exit(SURVIVED if items else UNREACHED)
+            followed_by = [*(item for item, _ in tests[1:]), None]
+            for (item, seconds), following in zip(tests, followed_by, strict=True):
+                # Of processor time. A loop that doesn't end is killed by SIGPROF.
+                signal.setitimer(signal.ITIMER_PROF, 8 * seconds + 5)
+                _run(item, following)
+            os._exit(SURVIVED if tests else UNREACHED)
 
         self._running[_forked(trial)] = name
 
@@ -115,9 +116,8 @@ def _forked(do: Callable[[], None]) -> int:
     return pid
 
 
-def _run(items: Sequence[pytest.Item]) -> None:
-    for item, following in zip(items, [*items[1:], None], strict=True):
-        item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
+def _run(item: pytest.Item, following: pytest.Item | None) -> None:
+    item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
 
 
 def main(mutants: Sequence[str]) -> int:

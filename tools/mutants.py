@@ -15,6 +15,7 @@ didn't survive, or when mutants were left untried.
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -33,8 +34,8 @@ LISTED = ROOT / "tests" / "mutants" / "equivalent.toml"
 MUTMUT = Path(sys.executable).with_name("mutmut")
 AT_LEAST = 95.0
 
-# Exit codes of trials. A mutant that runs out of processor time doesn't come back: it died.
-DIED = {1, -24, -9}
+# Exit codes of trials. A mutant whose time is up doesn't come back: it died.
+DIED = {1, -signal.SIGPROF}
 
 
 @dataclass(frozen=True, order=True)

@@ -183,7 +183,7 @@ def test_a_retry_is_held_to_the_budget_and_says_so() -> None:
 
 
 def test_a_held_retry_says_the_hour_of_the_subscriptions_zone() -> None:
-    retry = decide(SOFT, ladder(1, 2, 3), 1, NOW - timedelta(days=2), "Asia/Tokyo")
+    retry = decide(SOFT, ladder(1, 2, 3), 1, NOW - timedelta(days=2))
     assert isinstance(retry, RetryAt)
 
     held = hold_to_budget(retry, Budget(), [NOW - timedelta(hours=1)], "Asia/Tokyo")

@@ -220,7 +220,9 @@ def test_a_trial_over_a_change_of_the_clocks_keeps_the_billing_day() -> None:
     assert [str(start) for start in starts] == [
         "2017-03-31 23:30:00", "2017-04-30 23:30:00", "2017-05-31 23:30:00",
     ]  # fmt: skip
-    assert [nth(schedule, n).kind for n in (0, 1, 2)] == ["trial", "regular", "regular"]
+    assert [(nth(schedule, n).n, nth(schedule, n).kind) for n in (0, 1, 2)] == [
+        (0, "trial"), (1, "regular"), (2, "regular"),
+    ]  # fmt: skip
 
 
 # -- the two changes of the clocks ----------------------------------------------------------

@@ -89,7 +89,7 @@ def _difference(row: DifferingRow, run: SettlementRun) -> BreakFound:
 
 def _subject(row: DifferingRow, kind: BreakKind) -> str:
     """Return the subject of a break. The list of charges, or the flow of a refund or a dispute,
-    or a dispute's own flow) and the settlement record one break between them.
+    uses the same subject for the same difference, so that there is one break.
     """
     if row.kind == MovementKind.CHARGE and row.provider_charge_id:
         return str(row.provider_charge_id)
