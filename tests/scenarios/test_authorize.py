@@ -13,7 +13,9 @@ from billing.gateway import Absent, Declined, Outcome, Rejected, Unknown
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.dunning import DeclineClass
 from billing.rules.money import Money
-from billing.store.payments import attempts, payments
+from billing.rules.payments import CallKind
+from billing.store.payments import attempts, payments, provider_calls
+from billing.store.payments.provider_calls import ProviderCall
 from tests.scenarios.money import balances, give_back, one_off, payment_row, usd
 from tests.scenarios.world import World, decision_of
 
@@ -270,6 +272,42 @@ def test_what_the_provider_remembers_of_a_refused_capture_does_not_bind_the_next
     row = payment_row(world, payment_id)
     assert (row.state, row.amount_captured) == ("CAPTURED", 1000)
     world.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize(
+    "late",
+    [Rejected("amount_too_large", "no"), Unknown("timeout", "no answer")],
+    ids=["refused", "unanswered"],
+)
+def test_a_late_answer_to_a_capture_that_was_refused_leaves_the_next_one_alone(
+    world: World, late: Outcome
+) -> None:
+    payment_id = authorised(world)
+    capture(world, payment_id, usd(4000))
+    first = begun(world, payment_id)
+    finish(world, first, Rejected("amount_too_large", "no"))
+    capture(world, payment_id, usd(1000))
+    second = begun(world, payment_id)
+    outcome = authorization_sending.attempt(world.context(), second)
+    leased_until = payment_row(world, payment_id).lease_until
+
+    finish(world, first, late)
+
+    row = payment_row(world, payment_id)
+    assert (row.next_attempt_kind, row.capture_amount) == ("capture", 1000)
+    assert row.lease_until == leased_until, "nobody else sends what is being sent"
+    assert finish(world, second, outcome) == "CAPTURED"
+    assert [(call.n, str(call.outcome)) for call in captures(world, payment_id)] == [
+        (1, "rejected"),
+        (2, "succeeded"),
+    ]
+    world.assert_everything_adds_up()
+
+
+def captures(world: World, payment_id: UUID) -> list[ProviderCall]:
+    with world.engine.connect() as conn:
+        calls = provider_calls.of_subject(conn, payment_id)
+    return [call for call in calls if call.kind is CallKind.CAPTURE]
 
 
 def test_another_amount_captured_at_the_provider_parks_the_payment(world: World) -> None:

@@ -41,7 +41,8 @@ def finish(context: Context, step: AuthorizationStep, outcome: Outcome | Absent)
         payment = payments.lock_known_payment(conn, step.payment_id)
         if payment.state != State.AUTHORIZED:
             return payment.state
-        _note_on_call(conn, step, outcome, now)
+        if not _note_on_call(conn, step, outcome, now):
+            return payment.state
         lost = _why_lost(outcome)
         if lost is not None:
             return fail(conn, payment, Cause.OUTCOME, lost, now, WORKER)
@@ -62,10 +63,12 @@ def finish(context: Context, step: AuthorizationStep, outcome: Outcome | Absent)
 
 def _note_on_call(
     conn: Connection, step: AuthorizationStep, outcome: Outcome | Absent, now: datetime
-) -> None:
-    """Write the outcome of the call, or that it has none yet.
+) -> bool:
+    """Write the outcome of the call, or that it has none yet; False where it had an end before.
 
-    An open call of the other kind was not executed when this one has its outcome.
+    A refusal and an indefinite answer are about this call alone: one that comes late must not end
+    the call that was made after it. Anything else is about the payment, and ends its open calls; an
+    open call of the other kind was not executed then.
     """
     match outcome:
         case Succeeded():
@@ -74,15 +77,18 @@ def _note_on_call(
             end = {CAPTURE: AttemptOutcome.ABSENT, VOID: AttemptOutcome.SUCCEEDED}
         case Declined():
             end = {step.kind: AttemptOutcome.DECLINED}
-        case Rejected():
+        case Rejected(reason=reason) if reason in _GONE or step.call is None:
             end = {step.kind: AttemptOutcome.REJECTED}
+        case Rejected():
+            assert step.call is not None
+            refused, asked = AttemptOutcome.REJECTED, outcome.request_id
+            return provider_calls.finish_one(conn, step.call, refused, now, asked)
         case _:
-            if step.call is not None:
-                note_unanswered(conn, step.call, outcome, now)
-            return
+            return step.call is None or note_unanswered(conn, step.call, outcome, now)
     request_id = None if isinstance(outcome, Absent) else outcome.request_id
     ends = {CallKind(kind): ended for kind, ended in end.items()}
     provider_calls.finish(conn, step.payment_id, ends, now, request_id)
+    return True
 
 
 def _why_lost(outcome: Outcome | Absent) -> Decision | None:
