@@ -4,6 +4,7 @@ from dataclasses import replace
 from itertools import permutations
 
 import pytest
+from sqlalchemy import text
 
 from billing.flows.refunds.requesting import NotRefundable
 from billing.gateway import DisputeStage
@@ -246,4 +247,9 @@ def test_a_dispute_of_a_charge_that_is_not_ours_is_a_break_until_it_is(world: Wo
     assert again.dispute_id == known.dispute_id
     assert dispute_row(world, known).payment_id == payment.id
     assert world.breaks() == []
+    with world.engine.connect() as conn:
+        owners = conn.execute(
+            text("SELECT customer_id FROM ledger.entries WHERE kind = 'dispute_opened'")
+        ).scalars()
+        assert list(owners) == [payment.customer_id], "the entry is about whom the charge is about"
     world.assert_everything_adds_up()

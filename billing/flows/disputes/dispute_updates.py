@@ -63,7 +63,7 @@ def apply(conn: Connection, found: ProviderDispute, *, provider: str, now: datet
         disputes.change(conn, row.id, now, payment_id=payment.id)
         _explain_unknown(conn, found, payment, now)
     state = state_of(found.stage, found.is_inquiry)
-    entries = _post_movements(conn, row, found, now)
+    entries = _post_movements(payment, row, found)
     decided, too_much = _post_decision(conn, payment, row, state, found, now)
     entries += decided
     posting.post(conn, entries)
@@ -156,16 +156,14 @@ def _withheld(moved: list[Movement], found: ProviderDispute) -> Money:
     return held
 
 
-def _post_movements(
-    conn: Connection, row: Dispute, found: ProviderDispute, now: datetime
-) -> list[Entry]:
+def _post_movements(payment: LockedPayment, row: Dispute, found: ProviderDispute) -> list[Entry]:
     """Return the entries of the transactions that are new to us."""
     at = {transaction.id: transaction.created for transaction in found.balance_transactions}
     recipe = {"withheld": recipes.dispute_opened, "returned": recipes.dispute_won}
     return [
         recipe[each.direction](
             dispute_id=row.id,
-            customer_id=row.customer_id,
+            customer_id=payment.customer_id,
             provider=row.provider,
             transaction_id=each.transaction_id,
             amount=each.amount,
