@@ -23,7 +23,7 @@ from billing.flows.context import Context
 from billing.flows.policy import Policy
 from billing.flows.settlement import report_source, runs
 from billing.gateway.registry import report_reader
-from billing.gateway.reports import Report
+from billing.gateway.reports import ReportFile
 from billing.rules.actor import Actor, ActorKind
 from billing.store.settlement import runs as settlement
 
@@ -244,7 +244,7 @@ def _measure(world: Servers, report: Path, rows: int) -> None:
     postgres, me = psutil.Process(world.postgres_pid), psutil.Process(os.getpid())
     before, mine_before = cpu_of_tree(postgres), me.cpu_times()
     started = time.perf_counter()
-    file = Report(report, report_reader("stripe"))
+    file = ReportFile(report, report_reader("stripe"))
     run_id = report_source.begin(world.engine, "stripe", file, now=NOW, complete=True)
     done = runs.work(run_id, context, report=file, actor=Actor(ActorKind.CLI, "benchmark"))
     seconds = time.perf_counter() - started

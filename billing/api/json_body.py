@@ -3,6 +3,7 @@
 import json
 from typing import Any, Final
 
+from billing.api.cards import refuse_in_json
 from billing.api.problems import Refused
 
 WHERE: Final = "body"
@@ -24,6 +25,7 @@ def parse(body: bytes) -> Any:
 def _each_name_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found = dict(pairs)
     if len(found) != len(pairs):
+        refuse_in_json([list(pair) for pair in pairs])  # the dictionary hides the first of a name
         raise Refused(
             "malformed_request",
             "a name comes twice in one object of the body",

@@ -53,7 +53,7 @@ class ReportReader(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Report:
+class ReportFile:
     """A report's file, and the reader of its provider's kind."""
 
     path: Path

@@ -26,7 +26,7 @@ class Totals:
 
 
 _COUNTS = text(
-    """  # noqa: S608  a constant of ours
+    """
     SELECT (SELECT count(*) FROM subscriptions) AS subscriptions,
            (SELECT count(*) FROM cycles) AS cycles_opened,
            (SELECT count(*) FROM cycles WHERE state = 'closed') AS cycles_closed,

@@ -22,7 +22,7 @@ from billing.errors import BillingError
 from billing.flows.settlement import report_source, runs
 from billing.gateway.gateways import NO_GATEWAYS
 from billing.gateway.registry import report_reader
-from billing.gateway.reports import Report
+from billing.gateway.reports import ReportFile
 from billing.gateway.stripe import objects as reading
 from billing.gateway.stripe.fields import Malformed
 from billing.sandbox import SandboxServer
@@ -272,7 +272,7 @@ def imported(world: World, rows: list[dict[str, str]], file: Path) -> runs.Worke
         writer = csv.DictWriter(out, COLUMNS)
         writer.writeheader()
         writer.writerows(rows)
-    report = Report(file, report_reader("stripe"))
+    report = ReportFile(file, report_reader("stripe"))
     run_id = report_source.begin(world.engine, "stripe", report, now=world.now, complete=False)
     return runs.work(run_id, replace(world.runtime.context, gateways=NO_GATEWAYS), report=report)
 
@@ -310,7 +310,7 @@ def test_a_card_number_in_the_header_of_a_report_is_not_repeated(
     file = tmp_path / "odd.csv"
     for header in (VISA, f"balance_transaction_id,{VISA}", f'"{VISA}\n'):
         file.write_text(f"{header}\n{VISA}\n")
-        odd = Report(file, report_reader("stripe"))
+        odd = ReportFile(file, report_reader("stripe"))
         with pytest.raises(BillingError) as refused:
             report_source.begin(world.engine, "stripe", odd, now=world.now, complete=False)
         assert not found_in(

@@ -17,7 +17,7 @@ from billing.flows.settlement import report_source, runs
 from billing.gateway import BalanceTransaction, Gateway
 from billing.gateway.gateways import NO_GATEWAYS, just
 from billing.gateway.registry import report_reader
-from billing.gateway.reports import MalformedReport, Report
+from billing.gateway.reports import MalformedReport, ReportFile
 from billing.store.journal import posting
 from billing.store.settlement import exchanges, staging
 from billing.store.settlement import runs as settlement
@@ -42,8 +42,8 @@ def import_(world: World, file: Path, *, complete: bool = False) -> runs.Worked:
     return runs.work(run_id, offline(world), report=of_provider(file))
 
 
-def of_provider(file: Path) -> Report:
-    return Report(file, report_reader("stripe"))
+def of_provider(file: Path) -> ReportFile:
+    return ReportFile(file, report_reader("stripe"))
 
 
 def begun(world: World, file: Path, *, complete: bool = False) -> UUID:

@@ -113,11 +113,11 @@ def import_(
     from billing.flows.context import Context
     from billing.flows.settlement import report_source, runs
     from billing.gateway.registry import report_reader
-    from billing.gateway.reports import Report
+    from billing.gateway.reports import ReportFile
 
     runtime = session.runtime
     account = runtime.gateways.named(provider)
-    report = Report(file, report_reader(session.settings.providers[account].kind))
+    report = ReportFile(file, report_reader(session.settings.providers[account].kind))
     run_id = report_source.begin(
         session.engine, account, report, now=session.now(), complete=complete
     )

@@ -18,7 +18,7 @@ from sqlalchemy import Engine
 from billing.errors import ErrorCode
 from billing.flows.settlement.matching import changed_rows
 from billing.flows.settlement.step_run import StepRun
-from billing.gateway.reports import MalformedReport, Report, ReportedMovement
+from billing.gateway.reports import MalformedReport, ReportedMovement, ReportFile
 from billing.rules.reconciliation import RunSource
 from billing.store.engine import driver_connection
 from billing.store.settlement import breaks, runs, staging
@@ -33,7 +33,9 @@ _NOTHING: Final = "\\N"
 _COMPLETE: Final = ":complete"
 
 
-def begin(engine: Engine, provider: str, report: Report, *, now: datetime, complete: bool) -> UUID:
+def begin(
+    engine: Engine, provider: str, report: ReportFile, *, now: datetime, complete: bool
+) -> UUID:
     """Begin the import of an account's report, or return the run that this very file has already.
 
     A file is known by the SHA-256 of its content. `complete`: the report has everything of its span
@@ -109,12 +111,12 @@ def stage(step: StepRun) -> None:
         step.counts["read"], step.counts["new"] = rows, merged.new
 
 
-def _report(step: StepRun) -> Report:
+def _report(step: StepRun) -> ReportFile:
     assert step.report is not None, "only who has the file reads it"
     return step.report
 
 
-def _chunks(report: Report, run: SettlementRun) -> Iterator[tuple[str, int]]:
+def _chunks(report: ReportFile, run: SettlementRun) -> Iterator[tuple[str, int]]:
     """Yield COPY text of `CHUNK_ROWS` rows each, and how many rows it is."""
     run_id = str(run.id)
     movements = report.reader.movements(report.path)

@@ -35,7 +35,7 @@ from billing.flows.settlement import (
     tie_out,
 )
 from billing.flows.settlement.step_run import LeaseLost, StepRun
-from billing.gateway.reports import MalformedReport, Report
+from billing.gateway.reports import MalformedReport, ReportFile
 from billing.rules import backoff
 from billing.rules.actor import RECONCILER, Actor
 from billing.rules.reconciliation import RunSource, RunState, StepState
@@ -156,7 +156,7 @@ def resume(engine: Engine, run_id: UUID) -> None:
 
 
 def work(
-    run_id: UUID, context: Context, *, report: Report | None = None, actor: Actor = RECONCILER
+    run_id: UUID, context: Context, *, report: ReportFile | None = None, actor: Actor = RECONCILER
 ) -> Worked:
     """Take the run's steps one after the other until it is over, taken by others, or failed.
 
@@ -199,7 +199,9 @@ def _go_through(work_on: StepWork, step: StepRun) -> None:
             return
 
 
-def _claim_next(run: SettlementRun, context: Context, report: Report | None) -> StepClaim | None:
+def _claim_next(
+    run: SettlementRun, context: Context, report: ReportFile | None
+) -> StepClaim | None:
     wall = context.clock.wall()
     with context.engine.begin() as conn:
         if not _can_go_on(conn, run, context, report):
@@ -215,7 +217,7 @@ _NEEDS_SOURCE: Final[Mapping[RunSource, tuple[str, ...]]] = {
 
 
 def _can_go_on(
-    conn: Connection, run: SettlementRun, context: Context, report: Report | None
+    conn: Connection, run: SettlementRun, context: Context, report: ReportFile | None
 ) -> bool:
     """Tell whether this process can work on the step: only the importer has the file, but any
     reconciler can process the staged rows.

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from billing.errors import Conflict, ErrorCode
 from billing.flows.context import Context
-from billing.gateway.reports import Report
+from billing.gateway.reports import ReportFile
 from billing.rules.actor import RECONCILER, Actor
 from billing.store.settlement import runs
 from billing.store.settlement.runs import SettlementRun, StepClaim
@@ -40,7 +40,7 @@ class StepRun:
     claim: StepClaim
     now: datetime
     actor: Actor = RECONCILER
-    report: Report | None = None
+    report: ReportFile | None = None
     cursor: dict[str, Any] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
 
