@@ -31,6 +31,7 @@ class ErrorCode(StrEnum):
     ZONE_UNKNOWN = "zone_unknown"
     SUBSCRIPTION_NOT_FOUND = "subscription_not_found"
     SUBSCRIPTION_EXISTS = "subscription_exists"
+    SUBSCRIPTION_ENDED = "subscription_ended"
     SUBSCRIPTION_NOT_PAUSABLE = "subscription_not_pausable"
     NO_PERIOD_MISSED = "no_period_missed"
     NOT_PARKED = "not_parked"

@@ -13,6 +13,7 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.CUSTOMER_EXISTS: "use that customer, or add the card to it as a payment method",
     ErrorCode.PRICE_MISSING: "it is sold in {sold_in}",
     ErrorCode.ZONE_UNKNOWN: "use a name like Europe/Berlin or UTC",
+    ErrorCode.SUBSCRIPTION_ENDED: "what ended isn't continued: subscribe anew",
     ErrorCode.SUBSCRIPTION_NOT_PAUSABLE: (
         "pause one that is trialing, active or past due, or cancel it"
     ),

@@ -282,6 +282,7 @@ class SubscriptionBody(_Body):
     next_n: int
     renews_at: datetime | None
     cancel_at_period_end: bool
+    cancels_at: datetime | None
     canceled_at: datetime | None
     created_at: datetime
 

@@ -28,12 +28,12 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.ZONE_UNKNOWN: "use a name like Europe/Berlin or UTC",
     ErrorCode.SUBSCRIPTION_NOT_FOUND: "`billing subscriptions list` shows them",
     ErrorCode.SUBSCRIPTION_EXISTS: "`billing subscriptions show {external_id}` shows it",
+    ErrorCode.SUBSCRIPTION_ENDED: "what ended isn't continued: subscribe anew",
     ErrorCode.SUBSCRIPTION_NOT_PAUSABLE: (
         "pause one that is trialing, active or past due, or cancel it"
     ),
     ErrorCode.NO_PERIOD_MISSED: (
-        "release it with neither --bill nor --skip and it ends;"
-        " `billing subscriptions resume` takes the cancellation back"
+        "release it with neither --bill nor --skip and it ends"
     ),
     ErrorCode.CYCLE_NOT_OPENABLE: "docs/operations.md says what to do for the reason {reason}",
     ErrorCode.NOT_PARKED: _PARKED,

@@ -87,8 +87,10 @@ def _renewing(facts: StandingFacts) -> Iterator[str]:
     if facts.is_due:
         yield f"It is due: period {facts.next_n} began on {when} and has no cycle yet."
         yield "A running scheduler opens it with its next tick; `billing status` shows the lag."
-    elif facts.cancel_at_period_end:
-        yield f"It won't be charged again: it is canceled when the open period ends, {when}."
+    elif facts.is_ending:
+        assert facts.cancels_at is not None
+        ends = at(facts.cancels_at)
+        yield f"It won't be charged again: it is canceled when the open period ends, {ends}."
     else:
         yield f"Its next invoice is not due until {when}."
     if facts.status is Status.PAST_DUE:

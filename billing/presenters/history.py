@@ -81,7 +81,7 @@ _WORDS: Final[Mapping[SubscriptionEventKind, Callable[[Facts], str]]] = {
         f"{facts['before']} -> past_due: {facts['decline_code']}. {_decision(facts)}"
     ),
     SubscriptionEventKind.RECOVERED: lambda facts: (
-        f"{facts['before']} -> active: the open payment was captured"
+        f"{facts['before']} -> {facts.get('after', 'active')}: the open payment was captured"
     ),
     SubscriptionEventKind.UNPAID: _given_up("unpaid"),
     SubscriptionEventKind.PAUSED: lambda facts: f"{facts['before']} -> paused: {facts['why']}",

@@ -53,7 +53,7 @@ class ListedSubscription:
     anchor_day: int | None
     next_n: int
     renews_at: datetime | None
-    cancel_at_period_end: bool
+    cancels_at: datetime | None
     parked_at: datetime | None
     parked_reason: str | None
     parked_error: str | None
@@ -89,7 +89,7 @@ _SUBSCRIPTIONS: Final = """
 SELECT s.id, s.external_id, s.customer_id, c.external_id AS customer_external_id,
        c.name AS customer_name, s.plan, s.plan_version, s.currency, s.quantity, s.status,
        s.anchor_local, s.zone, s.every, s.trial, s.anchor_day, s.next_n, s.renews_at,
-       s.cancel_at_period_end, s.parked_at, s.parked_reason, s.parked_error, s.parked_facts,
+       s.cancels_at, s.parked_at, s.parked_reason, s.parked_error, s.parked_facts,
        s.canceled_at,
        s.created_at
   FROM subscriptions s

@@ -7,7 +7,7 @@ a change to or from summer time moves no billing day.
 Periods are half-open, [start, end): neighbours share no instant and leave no gap.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Final, Literal
@@ -149,6 +149,21 @@ def number_containing(schedule: Schedule, at: datetime) -> int:
     while at >= nth(schedule, n).period.end:
         n += 1
     return n
+
+
+def nth_from(schedule: Schedule, n: int, start: datetime) -> ScheduledPeriod:
+    """Return the n-th period as it is once it was announced to start at `start`.
+
+    That instant stays when the rules of the zone change afterwards: the period before ends there.
+    The period's end follows from the rules of today. Its share stays that of the schedule.
+    """
+    scheduled = nth(schedule, n)
+    if scheduled.period.start == start:
+        return scheduled
+    end = scheduled.period.end
+    if end <= start:
+        end = nth(schedule, number_containing(schedule, start)).period.end
+    return replace(scheduled, period=Period(start, end))
 
 
 def to_utc(local: datetime, zone: str) -> datetime:

@@ -1,6 +1,8 @@
 """Subscription status: how each event changes it, and what to do about missed periods. Pure."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal
 
@@ -59,7 +61,29 @@ class Status(StrEnum):
     CANCELED = "canceled"
 
 
+class ChangeKind(StrEnum):
+    """What a dated change of a subscription is."""
+
+    PAUSE = "pause"
+    RESUME = "resume"
+    CANCEL = "cancel"
+    """It ends at that instant, unless that is taken back before."""
+    KEEP = "keep"
+    """The cancellation is taken back."""
+    END = "end"
+    """It ended at that instant."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of a subscription, and the instant from which it holds."""
+
+    kind: ChangeKind
+    holds_from: datetime
+
+
 _PAUSABLE: Final = frozenset({Status.TRIALING, Status.ACTIVE, Status.PAST_DUE})
+_PAUSING: Final = frozenset({ChangeKind.PAUSE, ChangeKind.RESUME})
 
 
 class CatchUpReason(StrEnum):
@@ -77,6 +101,7 @@ class ParkedReason(StrEnum):
 
     PLAN_MISSING = "plan_missing"
     SCHEDULE_CHANGED = "schedule_changed"
+    """Of earlier versions: today a period starts when it was announced to."""
     CATCH_UP = "catch_up"
     BELOW_MINIMUM = "below_minimum"
     REFUSED_BY_DATABASE = "refused_by_database"
@@ -100,9 +125,30 @@ def initial(has_trial: bool) -> Status:
     return Status.TRIALING if has_trial else Status.ACTIVE
 
 
-def cycle_kind(status: Status, scheduled: Kind) -> CycleKind:
-    """Return the kind of the cycle to open: a paused subscription's periods pass unbilled."""
-    return CycleKind.PAUSED if status is Status.PAUSED else CycleKind(scheduled)
+def is_paused(changes: Sequence[Change], start: datetime) -> bool:
+    """Tell whether a period that starts at that instant passes unbilled.
+
+    `changes` are in the order in which they were asked for. A change holds for the periods that
+    start after it: one that has begun stays what it is.
+    """
+    for change in reversed(changes):
+        if change.kind in _PAUSING and change.holds_from < start:
+            return change.kind is ChangeKind.PAUSE
+    return False
+
+
+def is_paused_from_now_on(changes: Sequence[Change]) -> bool:
+    """Tell whether the last word on pausing is a pause."""
+    asked = [change.kind for change in changes if change.kind in _PAUSING]
+    return bool(asked) and asked[-1] is ChangeKind.PAUSE
+
+
+def cycle_kind(changes: Sequence[Change], start: datetime, scheduled: Kind) -> CycleKind:
+    """Return the kind of the cycle of a period: what was asked for before it started decides.
+
+    The status of today doesn't: a period may be opened long after it began.
+    """
+    return CycleKind.PAUSED if is_paused(changes, start) else CycleKind(scheduled)
 
 
 def after_open(status: Status, kind: CycleKind) -> Status:
@@ -117,13 +163,14 @@ def after_decline(status: Status) -> Status:
     return Status.PAST_DUE if status in (Status.TRIALING, Status.ACTIVE) else status
 
 
-def after_capture(status: Status, other_open_past_due: bool) -> Status:
+def after_capture(status: Status, other_open_past_due: bool, *, paused: bool = False) -> Status:
     """Return the status after a payment; others past due or given up keep it where it is.
 
-    A canceled subscription stays canceled: paying an old debt doesn't renew it.
+    A canceled subscription stays canceled: paying an old debt doesn't renew it. One that is
+    `paused` stays so: paying a debt doesn't resume it.
     """
     if status in (Status.PAST_DUE, Status.UNPAID) and not other_open_past_due:
-        return Status.ACTIVE
+        return Status.PAUSED if paused else Status.ACTIVE
     return status
 
 

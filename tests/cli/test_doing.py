@@ -277,16 +277,17 @@ def test_releasing_bills_or_skips_as_it_promised(
     assert parked.run("parked", "release", "ada-sub", "--yes").exit_code == 2
 
 
-def test_releasing_what_was_to_end_says_so_and_bills_nothing(parked: World) -> None:
+def test_releasing_what_is_to_end_bills_the_periods_that_begin_before_its_end(
+    parked: World,
+) -> None:
     parked.run("subscriptions", "cancel", "ada-sub", "--at-period-end", "--reason", "x", "--yes")
 
-    refused = parked.run("parked", "release", "ada-sub", "--bill", "--dry-run")
-    preview = parked.run("parked", "release", "ada-sub", "--dry-run")
+    preview = parked.run("parked", "release", "ada-sub", "--bill", "--dry-run")
+    done = parked.run("parked", "release", "ada-sub", "--bill", "--yes")
 
-    assert refused.exit_code == 2
-    assert "was to end at" in refused.stderr
-    assert "takes the cancellation back" in refused.stderr
-    assert "which then ends" in preview.stdout
+    assert "bill 3 period(s) now" in preview.stdout
+    assert done.exit_code == 0
+    assert len(parked.json("subscriptions", "show", "ada-sub")["recent_cycles"]) == 4
 
 
 def test_a_parked_payment_is_tried_again(declined: World) -> None:

@@ -43,7 +43,7 @@ def subscription(every: str, anchor_day: int | None, *, next_n: int) -> Subscrip
         anchor_day=anchor_day,
         next_n=next_n,
         renews_at=None,
-        cancel_at_period_end=False,
+        cancels_at=None,
         parked_at=None,
         parked_error=None,
         parked_reason=None,

@@ -1,10 +1,14 @@
 """Subscription status: what each event makes of each status, and missed periods."""
 
+from datetime import UTC, datetime, timedelta
+
 import pytest
 
 from billing.rules.subscriptions import (
     CatchUp,
     CatchUpReason,
+    Change,
+    ChangeKind,
     CycleKind,
     Status,
     after_capture,
@@ -17,11 +21,15 @@ from billing.rules.subscriptions import (
     can_resume,
     cycle_kind,
     initial,
+    is_paused,
+    is_paused_from_now_on,
     plan_catch_up,
 )
 from plans.terms import CatchUpPolicy
 
 TRIALING, ACTIVE, PAST_DUE, UNPAID, PAUSED, CANCELED = Status
+START = datetime(2026, 3, 1, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
 
 
 def test_a_subscription_starts_with_its_trial_or_active() -> None:
@@ -43,10 +51,40 @@ def test_opening_a_cycle(status: Status, kind: CycleKind, expected: Status) -> N
 
 
 def test_a_paused_subscription_goes_on_in_unbilled_cycles() -> None:
-    assert cycle_kind(PAUSED, "regular") == CycleKind.PAUSED
-    assert cycle_kind(PAUSED, "trial") == CycleKind.PAUSED
-    assert cycle_kind(ACTIVE, "regular") == CycleKind.REGULAR
-    assert cycle_kind(TRIALING, "trial") == CycleKind.TRIAL
+    asked = [Change(ChangeKind.PAUSE, START - TICK)]
+    assert cycle_kind(asked, START, "regular") == CycleKind.PAUSED
+    assert cycle_kind(asked, START, "trial") == CycleKind.PAUSED
+    assert cycle_kind([], START, "regular") == CycleKind.REGULAR
+    assert cycle_kind([], START, "trial") == CycleKind.TRIAL
+
+
+def test_a_change_holds_for_the_periods_that_start_after_it() -> None:
+    paused = Change(ChangeKind.PAUSE, START)
+    resumed = Change(ChangeKind.RESUME, START + TICK)
+
+    assert not is_paused([], START)
+    assert not is_paused([paused], START), "it has begun: it stays what it is"
+    assert is_paused([paused], START + TICK)
+    assert is_paused([paused, resumed], START + TICK)
+    assert not is_paused([paused, resumed], START + 2 * TICK)
+    assert is_paused([paused, Change(ChangeKind.CANCEL, START + TICK)], START + 2 * TICK)
+    assert is_paused([paused, Change(ChangeKind.RESUME, START)], START) is False
+    assert is_paused([resumed, Change(ChangeKind.PAUSE, START + TICK)], START + 2 * TICK)
+
+
+def test_the_last_word_on_pausing_is_what_counts_from_now_on() -> None:
+    paused, resumed = Change(ChangeKind.PAUSE, START), Change(ChangeKind.RESUME, START)
+
+    assert not is_paused_from_now_on([])
+    assert not is_paused_from_now_on([Change(ChangeKind.CANCEL, START)])
+    assert is_paused_from_now_on([paused, Change(ChangeKind.CANCEL, START)])
+    assert not is_paused_from_now_on([paused, resumed])
+
+
+@pytest.mark.parametrize("owing", [PAST_DUE, UNPAID])
+def test_a_paid_debt_does_not_end_a_pause(owing: Status) -> None:
+    assert after_capture(owing, other_open_past_due=False, paused=True) is PAUSED
+    assert after_capture(owing, other_open_past_due=True, paused=True) is owing
 
 
 # status: after a decline; after a payment, others past due or not; given up, cancel or unpaid

@@ -215,7 +215,9 @@ def _cancel_preview(session: Session, subscription_id: UUID, *, at_period_end: b
     from billing.flows.subscriptions import lifecycle
 
     with session.connect() as conn:
-        plan = lifecycle.plan_cancel(conn, subscription_id, at_period_end=at_period_end)
+        plan = lifecycle.plan_cancel(
+            conn, subscription_id, at_period_end=at_period_end, now=session.now()
+        )
     if plan.ends_at is not None:
         return f"cancel subscription {subscription_id} at {plan.ends_at:%Y-%m-%d %H:%M} UTC"
     words = f"cancel subscription {subscription_id} ({plan.status}) now"

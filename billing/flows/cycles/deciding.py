@@ -1,6 +1,6 @@
 """What the next cycle of a subscription is: its period, terms, kind and price. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -12,7 +12,14 @@ from billing.rules import recognition
 from billing.rules.facts import as_json
 from billing.rules.invoices import Draft
 from billing.rules.periods import ScheduledPeriod, nth, number_containing, to_local
-from billing.rules.subscriptions import CycleKind, ParkedReason, cycle_kind, plan_catch_up
+from billing.rules.subscriptions import (
+    Change,
+    CycleKind,
+    ParkedReason,
+    cycle_kind,
+    is_paused,
+    plan_catch_up,
+)
 from billing.store.subscriptions.subscriptions import Subscription
 from plans.terms import Plan, PlanVersion, version_for_period
 
@@ -54,30 +61,24 @@ def decide(
     catalog: Mapping[str, Plan],
     now: datetime,
     policy: Policy,
+    changes: Sequence[Change] = (),
     *,
     bill_missed: bool = False,
 ) -> Opening:
     """Return the next cycle of a subscription, priced. Raises `CannotOpen`.
 
+    `changes` are all that were asked for; those before the period decide whether it is billed.
     `bill_missed`: an operator decided that missed periods are billed, whatever the policy.
     """
     plan = catalog.get(subscription.plan)
     if plan is None:
         raise CannotOpen(ParkedReason.PLAN_MISSING, plan=subscription.plan)
-    schedule = subscription.schedule
-    scheduled = nth(schedule, subscription.next_n)
-    if scheduled.period.start != subscription.renews_at:
-        raise CannotOpen(
-            ParkedReason.SCHEDULE_CHANGED,
-            n=subscription.next_n,
-            starts=scheduled.period.start,
-            was_due=subscription.renews_at,
-        )
+    scheduled = subscription.next_period
     starts_on = to_local(scheduled.period.start, subscription.zone).date()
     version = version_for_period(plan.versions, subscription.plan_version, starts_on)
-    kind = cycle_kind(subscription.status, scheduled.kind)
+    kind = cycle_kind(changes, scheduled.period.start, scheduled.kind)
     if kind is CycleKind.REGULAR and scheduled.period.end <= now and not bill_missed:
-        kind = _kind_of_missed(subscription, plan, now, policy)
+        kind = _kind_of_missed(subscription, plan, now, policy, changes)
     draft = recognise_at = None
     if kind is CycleKind.REGULAR:
         draft = _draft(subscription, plan, version, scheduled, policy)
@@ -99,10 +100,14 @@ def decide(
 
 
 def _kind_of_missed(
-    subscription: Subscription, plan: Plan, now: datetime, policy: Policy
+    subscription: Subscription,
+    plan: Plan,
+    now: datetime,
+    policy: Policy,
+    changes: Sequence[Change],
 ) -> CycleKind:
     """Return the kind of a cycle whose period is wholly over before it was opened."""
-    missed = number_containing(subscription.schedule, now) - subscription.next_n
+    missed = len(unbilled_yet(subscription, now, changes))
     catch_up = plan_catch_up(plan.catch_up or policy.catch_up, policy.catch_up_cap, missed)
     if catch_up.action == "park":
         raise CannotOpen(
@@ -112,6 +117,26 @@ def _kind_of_missed(
             catch_up=catch_up.reason,
         )
     return CycleKind.SKIPPED if catch_up.action == "skip" else CycleKind.REGULAR
+
+
+def unbilled_yet(
+    subscription: Subscription, now: datetime, changes: Sequence[Change]
+) -> Sequence[int]:
+    """Return the numbers of the periods that are wholly over without a cycle and to be billed."""
+    schedule, first = subscription.schedule, subscription.next_n
+    until, ends_at = number_containing(schedule, now), subscription.cancels_at
+    if ends_at is not None and ends_at <= now:
+        until = number_containing(schedule, ends_at)
+    numbers = range(first, until)
+    if not changes:
+        return numbers
+    return [n for n in numbers if not is_paused(changes, _start(subscription, n))]
+
+
+def _start(subscription: Subscription, n: int) -> datetime:
+    if n == subscription.next_n:
+        return subscription.next_period.period.start
+    return nth(subscription.schedule, n).period.start
 
 
 def _draft(

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from billing.errors import BillingError
 from billing.flows.cycles.deciding import CannotOpen, Opening, decide
+from billing.flows.cycles.ending import end, is_over
 from billing.flows.policy import Policy
 from billing.ledger import recipes
 from billing.ledger.journal import Entry
@@ -33,7 +34,7 @@ from billing.rules.subscriptions import (
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
 from billing.store.payments import invoices, payments
-from billing.store.subscriptions import cycles, plans, subscriptions
+from billing.store.subscriptions import changes, cycles, plans, subscriptions
 from billing.store.subscriptions.cycles import NewCycle
 from billing.store.subscriptions.parking import parked_for
 from billing.store.subscriptions.subscriptions import Advance, NewEvent, Subscription
@@ -60,15 +61,17 @@ def open_due_cycles(engine: Engine, *, now: datetime, limit: int, policy: Policy
         if not due:
             return Opened()
         catalog = plans.published(conn)
+        changes_of = changes.of_many(conn, [subscription.id for subscription in due])
         openings: list[Opening] = []
         unable: list[tuple[Subscription, CannotOpen]] = []
         ended: list[Subscription] = []
         for subscription in due:
-            if subscription.cancel_at_period_end:
+            if is_over(subscription):
                 ended.append(subscription)
                 continue
             try:
-                openings.append(decide(subscription, catalog, now, policy))
+                asked = changes_of.get(subscription.id, ())
+                openings.append(decide(subscription, catalog, now, policy, asked))
             except CannotOpen as cannot:
                 unable.append((subscription, cannot))
             except Exception as error:  # noqa: BLE001  whatever it is, it is this one's alone
@@ -78,7 +81,7 @@ def open_due_cycles(engine: Engine, *, now: datetime, limit: int, policy: Policy
         for subscription, why in unable:
             park(conn, subscription, now, why)
         for subscription in ended:
-            _cancel_at_end(conn, subscription, now)
+            end(conn, subscription, now)
     return Opened(
         seen=len(due),
         opened=len(due) - len(unable) - len(ended),
@@ -269,18 +272,4 @@ def park(conn: Connection, subscription: Subscription, now: datetime, why: Canno
         reason=why.reason,
         error=error,
         facts=why.facts,
-    )
-
-
-def _cancel_at_end(conn: Connection, subscription: Subscription, now: datetime) -> None:
-    subscriptions.change(
-        conn, subscription.id, status=Status.CANCELED, renews_at=None, canceled_at=now
-    )
-    subscriptions.note(
-        conn,
-        subscription.id,
-        at=now,
-        kind=SubscriptionEventKind.CANCELED,
-        actor=SCHEDULER,
-        before=subscription.status,
     )

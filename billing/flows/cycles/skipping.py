@@ -1,34 +1,35 @@
-"""Skipping periods that will never be billed: each is opened as a cycle of kind `skipped`."""
+"""Skipping periods that will never be billed: each is opened as a cycle without an invoice."""
 
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from billing.ids import derived_id
-from billing.rules.periods import nth
-from billing.rules.subscriptions import CycleKind, Status
-from billing.store.subscriptions import cycles, subscriptions
+from billing.rules.periods import ScheduledPeriod, nth, nth_from
+from billing.rules.subscriptions import CycleKind, Status, cycle_kind, is_paused_from_now_on
+from billing.store.subscriptions import changes, cycles, subscriptions
 from billing.store.subscriptions.cycles import NewCycle
 from billing.store.subscriptions.subscriptions import Subscription
 
 
 def skip_missed(conn: Connection, subscription: Subscription, now: datetime) -> int:
-    """Open each period of a (locked) subscription that is wholly over as a skipped cycle.
+    """Open each period of a (locked) subscription that is wholly over, unbilled.
 
-    The period that contains `now` is then the next to be opened and billed. Returns the number of
-    skipped cycles.
+    A period that would have been billed becomes a skipped cycle. The period that contains `now`, or
+    that a requested end comes before, is then the next. Returns the number of skipped cycles.
     """
-    schedule, n = subscription.schedule, subscription.next_n
+    asked = changes.of(conn, subscription.id)
     rows: list[NewCycle] = []
-    scheduled = nth(schedule, n)
-    while scheduled.period.end <= now:
+    scheduled = _first(conn, subscription)
+    while scheduled.period.end <= now and _is_served(subscription, scheduled):
+        kind = cycle_kind(asked, scheduled.period.start, scheduled.kind)
         rows.append(
             {
                 "id": derived_id("cycle", subscription.id, scheduled.n, scheduled.period.start),
                 "subscription_id": subscription.id,
                 "customer_id": subscription.customer_id,
                 "n": scheduled.n,
-                "kind": CycleKind.SKIPPED,
+                "kind": CycleKind.SKIPPED if kind is CycleKind.REGULAR else kind,
                 "period_start": scheduled.period.start,
                 "period_end": scheduled.period.end,
                 "plan": subscription.plan,
@@ -36,11 +37,12 @@ def skip_missed(conn: Connection, subscription: Subscription, now: datetime) -> 
                 "opened_at": now,
             }
         )
-        scheduled = nth(schedule, scheduled.n + 1)
+        scheduled = nth_from(subscription.schedule, scheduled.n + 1, scheduled.period.end)
     cycles.add(conn, rows)
     # One statement sets both: a check ties `renews_at` to the status.
-    waits = subscription.status is Status.UNPAID
-    status = Status.ACTIVE if waits else subscription.status
+    status = subscription.status
+    if status is Status.UNPAID:
+        status = Status.PAUSED if is_paused_from_now_on(asked) else Status.ACTIVE
     subscriptions.change(
         conn,
         subscription.id,
@@ -48,4 +50,19 @@ def skip_missed(conn: Connection, subscription: Subscription, now: datetime) -> 
         next_n=scheduled.n,
         renews_at=scheduled.period.start,
     )
-    return len(rows)
+    return sum(row["kind"] is CycleKind.SKIPPED for row in rows)
+
+
+def _first(conn: Connection, subscription: Subscription) -> ScheduledPeriod:
+    """Return the period after the last one that has a cycle; an unpaid one has none scheduled."""
+    if subscription.renews_at is not None:
+        return subscription.next_period
+    last = cycles.last_end(conn, subscription.id)
+    if last is None:
+        return nth(subscription.schedule, subscription.next_n)
+    return nth_from(subscription.schedule, subscription.next_n, last)
+
+
+def _is_served(subscription: Subscription, scheduled: ScheduledPeriod) -> bool:
+    ends_at = subscription.cancels_at
+    return ends_at is None or scheduled.period.start < ends_at

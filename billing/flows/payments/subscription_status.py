@@ -17,10 +17,11 @@ from billing.rules.subscriptions import (
     after_capture,
     after_decline,
     after_give_up,
+    is_paused_from_now_on,
 )
 from billing.store.payments import payments
 from billing.store.payments.payments import LockedPayment
-from billing.store.subscriptions import plans, subscriptions
+from billing.store.subscriptions import changes, plans, subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
 from plans.terms import Dunning
 
@@ -33,12 +34,14 @@ def recover_subscription(
         return
     subscription = _locked(conn, payment)
     others = payments.others_past_due(conn, subscription.id, payment.id)
-    if after_capture(subscription.status, others) is subscription.status:
+    paused = is_paused_from_now_on(changes.of(conn, subscription.id))
+    after = after_capture(subscription.status, others, paused=paused)
+    if after is subscription.status:
         return
     if subscription.status is Status.UNPAID:
         # The periods in which the subscription was unpaid are skipped: they are never billed.
         skip_missed(conn, subscription, now)
-    subscriptions.change(conn, subscription.id, status=Status.ACTIVE)
+    subscriptions.change(conn, subscription.id, status=after)
     subscriptions.note(
         conn,
         subscription.id,
@@ -46,6 +49,7 @@ def recover_subscription(
         kind=SubscriptionEventKind.RECOVERED,
         actor=actor,
         before=subscription.status,
+        after=after,
         payment=payment.id,
     )
 
@@ -76,7 +80,10 @@ def end_subscription(
 ) -> None:
     """Cancel a subscription whose payment was given up, or make it unpaid, as its plan says."""
     subscription = _locked(conn, payment)
-    ended = after_give_up(subscription.status, ladder_of(conn, payment, policy).then)
+    then = ladder_of(conn, payment, policy).then
+    if subscription.cancels_at is not None:
+        then = "cancel"  # it would never be billed again, whoever pays
+    ended = after_give_up(subscription.status, then)
     if ended is subscription.status:
         return
     subscriptions.change(

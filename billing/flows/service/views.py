@@ -37,7 +37,7 @@ _REFUND: Final = (
 )  # fmt: skip
 _SUBSCRIPTION: Final = (
     "id", "external_id", "customer_id", "plan", "plan_version", "currency", "quantity", "status",
-    "zone", "every", "trial", "next_n", "renews_at", "cancel_at_period_end", "canceled_at",
+    "zone", "every", "trial", "next_n", "renews_at", "cancels_at", "canceled_at",
     "created_at",
 )  # fmt: skip
 _INVOICE: Final = (
@@ -111,7 +111,7 @@ def refund(row: Refund) -> View:
 
 def subscription(row: Subscription) -> View:
     """Return a subscription."""
-    return _view(row, _SUBSCRIPTION)
+    return _view(row, _SUBSCRIPTION) | {"cancel_at_period_end": row.cancels_at is not None}
 
 
 def invoice(row: Invoice) -> View:

@@ -16,8 +16,9 @@ from billing.queries.payments import payments as listed_payments
 from billing.queries.subscriptions import find_subscription
 from billing.rules.actor import Actor
 from billing.rules.payments import AttemptKind, State
-from billing.rules.periods import nth
+from billing.rules.periods import nth, nth_from
 from billing.rules.subscriptions import (
+    ChangeKind,
     Status,
     SubscriptionEventKind,
     after_resume,
@@ -26,7 +27,7 @@ from billing.rules.subscriptions import (
     can_resume,
 )
 from billing.store.payments import payments
-from billing.store.subscriptions import subscriptions
+from billing.store.subscriptions import changes, subscriptions
 from billing.store.subscriptions.parking import NOT_PARKED
 from billing.store.subscriptions.subscriptions import Subscription
 from billing.store.transactions import Transactions
@@ -48,8 +49,10 @@ def cancel(
     actor: Actor,
     why: str,
 ) -> Subscription:
-    """Cancel a subscription now, or when the period that is open ends; return it as it was.
+    """Cancel a subscription now, or when the period that contains now ends; return it as it was.
 
+    That period is the schedule's, whether its cycle is opened yet or not: what has begun is served
+    and billed. Before the first period has begun, the end is its start, and nothing is billed.
     When canceled now, no further cycle is opened, and an invoice that isn't collected yet is
     voided. Where an attempt for the invoice is open, that attempt is the last one and its outcome
     stands. Raises `NotFound`, `Conflict`.
@@ -60,17 +63,15 @@ def cancel(
         subscription = locked(conn, found.id)
         if not can_cancel(subscription.status):
             raise Conflict(f"subscription {reference} is canceled already")
-        if at_period_end and subscription.renews_at is not None:
-            subscriptions.change(conn, subscription.id, cancel_at_period_end=True)
+        ends_at = _ends_at(subscription, now) if at_period_end else None
+        if ends_at is not None:
+            _refuse_what_ended(subscription, now)
+            subscriptions.change(conn, subscription.id, cancels_at=ends_at)
+            asked = _Asked(now, actor, why)
+            _record(conn, subscription, ChangeKind.CANCEL, asked, holds_from=ends_at)
             kind = SubscriptionEventKind.CANCEL_AT_PERIOD_END
             subscriptions.note(
-                conn,
-                subscription.id,
-                at=now,
-                kind=kind,
-                actor=actor,
-                ends_at=subscription.renews_at,
-                why=why,
+                conn, subscription.id, at=now, kind=kind, actor=actor, ends_at=ends_at, why=why
             )
             return subscription
         for payment in undecided:
@@ -86,6 +87,7 @@ def cancel(
             canceled_at=now,
             **NOT_PARKED,
         )
+        _record(conn, subscription, ChangeKind.END, _Asked(now, actor, why), holds_from=now)
         _note(conn, subscription, now, SubscriptionEventKind.CANCELED, actor, why)
         return subscription
 
@@ -103,21 +105,49 @@ class CancelPlan:
     voided: int
 
 
-def plan_cancel(conn: Connection, subscription_id: UUID, *, at_period_end: bool) -> CancelPlan:
+def plan_cancel(
+    conn: Connection, subscription_id: UUID, *, at_period_end: bool, now: datetime
+) -> CancelPlan:
     """Return what canceling will do. Raises `NotFound`, `Conflict`, as canceling itself would."""
     subscription = find_subscription(conn, str(subscription_id))
     if not can_cancel(subscription.status):
         raise Conflict(f"subscription {subscription_id} is canceled already")
-    if at_period_end and subscription.renews_at is not None:
-        return CancelPlan(subscription.id, subscription.status, subscription.renews_at, 0)
+    ends_at = _ends_at(subscription, now) if at_period_end else None
+    if ends_at is not None:
+        _refuse_what_ended(subscription, now)
+        return CancelPlan(subscription.id, subscription.status, ends_at, 0)
     collecting = listed_payments(conn, subscription_id=subscription.id, state=str(State.CREATED))
     return CancelPlan(subscription.id, subscription.status, None, len(collecting))
+
+
+def _ends_at(subscription: Subscription, now: datetime) -> datetime | None:
+    """Return when the period that contains now ends by the schedule.
+
+    None where no period runs: the subscription is unpaid. Before the first period, its start.
+    """
+    if subscription.renews_at is None or subscription.renews_at > now:
+        return subscription.renews_at
+    scheduled = subscription.next_period
+    while scheduled.period.end <= now:
+        scheduled = nth_from(subscription.schedule, scheduled.n + 1, scheduled.period.end)
+    return scheduled.period.end
+
+
+def _refuse_what_ended(subscription: Subscription, now: datetime) -> None:
+    """Raise `Conflict` where the subscription is canceled, or was to end by now."""
+    if subscription.has_ended(now):
+        ended_at = subscription.canceled_at or subscription.cancels_at
+        raise Conflict(
+            f"subscription {subscription.id} ended at {ended_at:%Y-%m-%d %H:%M} UTC",
+            code=ErrorCode.SUBSCRIPTION_ENDED,
+            subscription_id=subscription.id,
+        )
 
 
 def pause(
     engine: Transactions, reference: str, *, now: datetime, actor: Actor, why: str
 ) -> Subscription:
-    """Pause a subscription: from its next period on, periods pass unbilled.
+    """Pause a subscription: the periods that start after now pass unbilled.
 
     Raises `NotFound`, `Conflict`.
     """
@@ -129,7 +159,9 @@ def pause(
                 code=ErrorCode.SUBSCRIPTION_NOT_PAUSABLE,
                 subscription_id=subscription.id,
             )
+        _refuse_what_ended(subscription, now)
         subscriptions.change(conn, subscription.id, status=Status.PAUSED)
+        _record(conn, subscription, ChangeKind.PAUSE, _Asked(now, actor, why), holds_from=now)
         _note(conn, subscription, now, SubscriptionEventKind.PAUSED, actor, why)
         return subscription
 
@@ -137,7 +169,7 @@ def pause(
 def resume(
     engine: Transactions, reference: str, *, now: datetime, actor: Actor, why: str
 ) -> Subscription:
-    """Resume a paused subscription: it is billed again from its next period on.
+    """Resume a paused subscription: the periods that start after now are billed again.
 
     An unpaid subscription goes on too: its unserved periods are skipped and the current one is
     billed; the debt stays written off. Resuming also withdraws a cancellation at the period's end.
@@ -145,8 +177,11 @@ def resume(
     """
     with engine.begin() as conn:
         subscription = locked(conn, find_subscription(conn, reference).id)
-        if subscription.cancel_at_period_end:
-            subscriptions.change(conn, subscription.id, cancel_at_period_end=False)
+        _refuse_what_ended(subscription, now)
+        asked = _Asked(now, actor, why)
+        if subscription.cancels_at is not None:
+            subscriptions.change(conn, subscription.id, cancels_at=None)
+            _record(conn, subscription, ChangeKind.KEEP, asked, holds_from=now)
             _note(conn, subscription, now, SubscriptionEventKind.KEPT, actor, why)
             if not can_resume(subscription.status):
                 return subscription
@@ -154,6 +189,7 @@ def resume(
             raise Conflict(
                 f"a subscription that is {subscription.status} is neither paused nor unpaid"
             )
+        _record(conn, subscription, ChangeKind.RESUME, asked, holds_from=now)
         if subscription.status is Status.UNPAID:
             skipped = skip_missed(conn, subscription, now)
             kind = SubscriptionEventKind.RESUMED
@@ -166,6 +202,34 @@ def resume(
         subscriptions.change(conn, subscription.id, status=status)
         _note(conn, subscription, now, SubscriptionEventKind.RESUMED, actor, why, after=status)
         return subscription
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """When a change was asked for, by whom, and why."""
+
+    at: datetime
+    actor: Actor
+    why: str
+
+
+def _record(
+    conn: Connection,
+    subscription: Subscription,
+    kind: ChangeKind,
+    asked: _Asked,
+    *,
+    holds_from: datetime,
+) -> None:
+    changes.add(
+        conn,
+        subscription.id,
+        kind,
+        holds_from=holds_from,
+        asked_at=asked.at,
+        actor=asked.actor,
+        why=asked.why,
+    )
 
 
 def _note(

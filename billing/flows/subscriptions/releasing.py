@@ -6,9 +6,11 @@ from typing import Literal
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import IntegrityError
 
 from billing.errors import Conflict, ErrorCode
-from billing.flows.cycles.deciding import CannotOpen, decide
+from billing.flows.cycles.deciding import CannotOpen, Opening, decide, unbilled_yet
+from billing.flows.cycles.ending import is_over
 from billing.flows.cycles.opening import write
 from billing.flows.cycles.skipping import skip_missed
 from billing.flows.policy import Policy
@@ -16,11 +18,16 @@ from billing.flows.subscriptions.lifecycle import locked
 from billing.queries.subscriptions import find_subscription
 from billing.rules.actor import Actor
 from billing.rules.payments import AttemptKind, State
-from billing.rules.periods import NotStarted, number_containing
-from billing.rules.subscriptions import SubscriptionEventKind
+from billing.rules.periods import nth, number_containing
+from billing.rules.subscriptions import (
+    CycleKind,
+    ParkedReason,
+    SubscriptionEventKind,
+    is_paused,
+)
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import payments
-from billing.store.subscriptions import plans, subscriptions
+from billing.store.subscriptions import changes, plans, subscriptions
 from billing.store.subscriptions.parking import NOT_PARKED
 from billing.store.subscriptions.subscriptions import Subscription
 
@@ -40,9 +47,9 @@ class Released:
 class ReleasePlan:
     """What releasing a subscription will do.
 
-    `begun` counts the periods without a cycle that have begun, `over` those that are wholly over.
-    `ends_at` is the instant of a cancellation that came due meanwhile: the subscription ends then,
-    and none of the periods is opened.
+    `begun` counts the periods without a cycle that have begun, `over` those that are wholly over;
+    those that pass unbilled because of a pause are in neither. `ends_at` is the instant of a
+    cancellation after which alone periods were missed: none of them is opened.
     """
 
     subscription_id: UUID
@@ -92,8 +99,8 @@ def release_subscription(
     """Put a parked subscription back into scheduling; return how its missed periods were handled.
 
     `bill` opens every missed period now, billed, whatever the cap; `skip` opens them unbilled; None
-    follows the catch-up policy. A subscription whose cancellation came due meanwhile ends, and no
-    missed period is opened. Raises `NotFound`, `Conflict`.
+    follows the catch-up policy. Periods that are paused pass unbilled. No period that starts after
+    a requested end is opened. Raises `NotFound`, `Conflict`.
     """
     with engine.begin() as conn:
         subscription = locked(conn, find_subscription(conn, reference).id)
@@ -104,7 +111,7 @@ def release_subscription(
                 subscription=reference,
             )
         if missed is not None:
-            _refuse_missed_after_the_end(subscription, now)
+            _refuse_missed_after_the_end(subscription)
         subscriptions.change(conn, subscription.id, **NOT_PARKED)
         if missed == "skip":
             periods = skip_missed(conn, subscription, now)
@@ -130,36 +137,37 @@ def plan_release(
     """Return what releasing a parked subscription will do. Raises `NotFound`, `Conflict`."""
     subscription = find_subscription(conn, str(subscription_id))
     if missed is not None:
-        _refuse_missed_after_the_end(subscription, now)
-    ends_at = subscription.renews_at if _ended_meanwhile(subscription, now) else None
-    over, begun = _missed_periods(subscription, now)
+        _refuse_missed_after_the_end(subscription)
+    ends_at = subscription.cancels_at if is_over(subscription) else None
+    over, begun = (0, 0) if ends_at else _missed_periods(conn, subscription, now)
     return ReleasePlan(subscription.id, missed, ends_at, over, begun)
 
 
-def _missed_periods(subscription: Subscription, now: datetime) -> tuple[int, int]:
-    """Count the periods that are wholly over, and those that have begun, without a cycle."""
-    try:
-        current = number_containing(subscription.schedule, now)
-    except NotStarted:
+def _missed_periods(conn: Connection, subscription: Subscription, now: datetime) -> tuple[int, int]:
+    """Count the periods that are wholly over, and those that have begun, without a cycle.
+
+    Both without those that are paused, or that a requested end comes before.
+    """
+    if subscription.renews_at is None or subscription.renews_at > now:
         return 0, 0
-    return max(0, current - subscription.next_n), max(0, current - subscription.next_n + 1)
-
-
-def _ended_meanwhile(subscription: Subscription, now: datetime) -> bool:
-    """Return whether a cancellation of the subscription at a period's end came due before now."""
-    return (
-        subscription.cancel_at_period_end
-        and subscription.renews_at is not None
-        and subscription.renews_at <= now
+    asked = changes.of(conn, subscription.id)
+    over = len(unbilled_yet(subscription, now, asked))
+    ends_at = subscription.cancels_at
+    if ends_at is not None and ends_at <= now:
+        return over, over
+    runs_since = max(
+        nth(subscription.schedule, number_containing(subscription.schedule, now)).period.start,
+        subscription.renews_at,
     )
+    return over, over if is_paused(asked, runs_since) else over + 1
 
 
-def _refuse_missed_after_the_end(subscription: Subscription, now: datetime) -> None:
+def _refuse_missed_after_the_end(subscription: Subscription) -> None:
     """Raise `Conflict` where the missed periods come after the subscription's requested end."""
-    if _ended_meanwhile(subscription, now):
+    if is_over(subscription):
         raise Conflict(
             f"subscription {subscription.id} was to end at"
-            f" {subscription.renews_at:%Y-%m-%d %H:%M} UTC: no period was missed after that",
+            f" {subscription.cancels_at:%Y-%m-%d %H:%M} UTC: no period was missed after that",
             code=ErrorCode.NO_PERIOD_MISSED,
             subscription_id=subscription.id,
         )
@@ -168,12 +176,12 @@ def _refuse_missed_after_the_end(subscription: Subscription, now: datetime) -> N
 def _bill_missed(
     conn: Connection, subscription: Subscription, now: datetime, policy: Policy
 ) -> int:
-    """Open every period of a locked subscription that has begun, each as one cycle."""
-    catalog = plans.published(conn)
-    opened = 0
-    while subscription.renews_at is not None and subscription.renews_at <= now:
+    """Open every period of a locked subscription that has begun; return how many are billed."""
+    catalog, asked = plans.published(conn), changes.of(conn, subscription.id)
+    billed = 0
+    while _is_due(subscription, now):
         try:
-            opening = decide(subscription, catalog, now, policy, bill_missed=True)
+            opening = decide(subscription, catalog, now, policy, asked, bill_missed=True)
         except CannotOpen as error:
             raise Conflict(
                 f"cycle {subscription.next_n} can't be opened yet: {error}",
@@ -181,7 +189,25 @@ def _bill_missed(
                 reason=error.reason,
                 **error.facts,
             ) from error
-        write(conn, [opening], now)
-        opened += 1
+        _write(conn, opening, now)
+        billed += opening.kind is CycleKind.REGULAR
         subscription = locked(conn, subscription.id)
-    return opened
+    return billed
+
+
+def _is_due(subscription: Subscription, now: datetime) -> bool:
+    at = subscription.renews_at
+    return at is not None and at <= now and not is_over(subscription)
+
+
+def _write(conn: Connection, opening: Opening, now: datetime) -> None:
+    """Write one opening. Raises `Conflict` where the database refuses it."""
+    try:
+        with conn.begin_nested():
+            write(conn, [opening], now)
+    except IntegrityError as error:
+        raise Conflict(
+            f"cycle {opening.scheduled.n} was refused by the database: {error.orig}",
+            code=ErrorCode.CYCLE_NOT_OPENABLE,
+            reason=ParkedReason.REFUSED_BY_DATABASE,
+        ) from error

@@ -9,9 +9,9 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.rules.money import Money
-from billing.rules.periods import Kind, nth, to_local
-from billing.rules.subscriptions import Status
-from billing.store.subscriptions import plans
+from billing.rules.periods import Kind, to_local
+from billing.rules.subscriptions import Status, is_paused
+from billing.store.subscriptions import changes, plans
 from billing.store.subscriptions.subscriptions import Subscription
 from plans.terms import version_for_period
 
@@ -37,12 +37,18 @@ class StandingFacts:
     canceled_at: datetime | None
     renews_at: datetime | None
     next_n: int
-    cancel_at_period_end: bool
+    cancels_at: datetime | None
 
     @property
     def is_due(self) -> bool:
         """Whether its next period has begun and has no cycle yet."""
-        return self.renews_at is not None and self.renews_at <= self.now
+        return self.renews_at is not None and self.renews_at <= self.now and not self.is_ending
+
+    @property
+    def is_ending(self) -> bool:
+        """Whether no further period is opened, because its end comes first."""
+        ends_at, next_start = self.cancels_at, self.renews_at
+        return ends_at is not None and next_start is not None and ends_at <= next_start
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +86,7 @@ def standing_facts(subscription: Subscription, now: datetime) -> StandingFacts:
         canceled_at=subscription.canceled_at,
         renews_at=subscription.renews_at,
         next_n=subscription.next_n,
-        cancel_at_period_end=subscription.cancel_at_period_end,
+        cancels_at=subscription.cancels_at,
     )
 
 
@@ -88,7 +94,7 @@ def next_period_facts(conn: Connection, subscription: Subscription) -> NextPerio
     """Return the period that is opened next, or None where nothing is scheduled."""
     if subscription.renews_at is None:
         return None
-    scheduled = nth(subscription.schedule, subscription.next_n)
+    scheduled = subscription.next_period
     effective, price = _priced(conn, subscription, scheduled.period.start)
     return NextPeriodFacts(
         n=subscription.next_n,
@@ -97,7 +103,7 @@ def next_period_facts(conn: Connection, subscription: Subscription) -> NextPerio
         starts=scheduled.period.start,
         ends=scheduled.period.end,
         renews_at=subscription.renews_at,
-        is_paused=subscription.status is Status.PAUSED,
+        is_paused=is_paused(changes.of(conn, subscription.id), scheduled.period.start),
         plan=subscription.plan,
         currency=subscription.currency,
         effective=effective,

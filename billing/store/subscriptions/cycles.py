@@ -6,7 +6,7 @@ from datetime import date, datetime
 from typing import TypedDict
 from uuid import UUID
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, func, select, text
 
 from billing.rules.subscriptions import CycleKind, CycleState
 from billing.store.bulk import bulk_insert
@@ -60,6 +60,12 @@ def of_subscription(conn: Connection, subscription_id: UUID) -> list[Cycle]:
     """Return a subscription's cycles in order."""
     query = select(cycles).where(cycles.c.subscription_id == subscription_id).order_by(cycles.c.n)
     return [_of(row) for row in conn.execute(query)]
+
+
+def last_end(conn: Connection, subscription_id: UUID) -> datetime | None:
+    """Return the instant at which a subscription's last cycle ends; None while it has none."""
+    query = select(func.max(cycles.c.period_end)).where(cycles.c.subscription_id == subscription_id)
+    return conn.execute(query).scalar()
 
 
 def get(conn: Connection, cycle_id: UUID) -> Cycle | None:

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from billing.rules.actor import Actor
 from billing.rules.facts import as_json
-from billing.rules.periods import Schedule, schedule_of
+from billing.rules.periods import Schedule, ScheduledPeriod, nth_from, schedule_of
 from billing.rules.subscriptions import Status, SubscriptionEventKind
 from billing.store.arrays import literal
 from billing.store.bulk import bulk_insert
@@ -22,7 +22,10 @@ from billing.store.tables import subscription_events, subscriptions
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """One subscription as stored; `renews_at` is the start of the cycle numbered `next_n`."""
+    """One subscription as stored; `renews_at` is the start of the cycle numbered `next_n`.
+
+    `cancels_at` is the instant at which it ends, once that is decided.
+    """
 
     id: UUID
     external_id: str | None
@@ -40,7 +43,7 @@ class Subscription:
     anchor_day: int | None
     next_n: int
     renews_at: datetime | None
-    cancel_at_period_end: bool
+    cancels_at: datetime | None
     parked_at: datetime | None
     parked_error: str | None
     parked_reason: str | None
@@ -53,6 +56,18 @@ class Subscription:
         """The value every boundary of this subscription is computed from."""
         return schedule_of(self.anchor_local, self.zone, self.every, self.trial, self.anchor_day)
 
+    @property
+    def next_period(self) -> ScheduledPeriod:
+        """The period that is opened next; only a subscription that renews has one."""
+        assert self.renews_at is not None, "nothing is scheduled"
+        return nth_from(self.schedule, self.next_n, self.renews_at)
+
+    def has_ended(self, now: datetime) -> bool:
+        """Tell whether it is canceled, or was to end by now."""
+        return self.canceled_at is not None or (
+            self.cancels_at is not None and self.cancels_at <= now
+        )
+
 
 class SubscriptionChange(TypedDict, total=False):
     """Columns of a subscription that may be written, each with its type."""
@@ -61,7 +76,7 @@ class SubscriptionChange(TypedDict, total=False):
     plan_version: date
     next_n: int
     renews_at: datetime | None
-    cancel_at_period_end: bool
+    cancels_at: datetime | None
     canceled_at: datetime | None
     parked_at: datetime | None
     parked_error: str | None

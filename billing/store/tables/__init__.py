@@ -34,6 +34,7 @@ from billing.store.tables.subscriptions import (
     payment_methods,
     plan_versions,
     plans,
+    subscription_changes,
     subscription_events,
     subscriptions,
 )
@@ -66,6 +67,7 @@ __all__ = [
     "refunds",
     "revenue_recognitions",
     "settlement_rows",
+    "subscription_changes",
     "subscription_events",
     "subscriptions",
     "tasks",

@@ -2,7 +2,6 @@
 
 from sqlalchemy import (
     BigInteger,
-    Boolean,
     Column,
     Computed,
     Date,
@@ -86,7 +85,7 @@ subscriptions = Table(
     Column("anchor_day", SmallInteger),
     Column("next_n", Integer, nullable=False, server_default="0"),
     instant("renews_at"),
-    Column("cancel_at_period_end", Boolean, nullable=False, server_default="false"),
+    instant("cancels_at"),
     instant("parked_at"),
     text("parked_error"),
     text("parked_reason"),
@@ -105,6 +104,19 @@ subscription_events = Table(
     text("actor", nullable=False),
     text("words"),
     Column("detail", JSONB, nullable=False, server_default="{}"),
+    month(),
+)
+
+subscription_changes = Table(
+    "subscription_changes",
+    metadata,
+    Column("id", BigInteger, Identity(always=True), primary_key=True),
+    identifier("subscription_id", nullable=False),
+    text("kind", nullable=False),
+    instant("holds_from", nullable=False),
+    instant("asked_at", nullable=False),
+    text("actor", nullable=False),
+    text("why", nullable=False),
     month(),
 )
 
