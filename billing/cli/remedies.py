@@ -32,9 +32,7 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.SUBSCRIPTION_NOT_PAUSABLE: (
         "pause one that is trialing, active or past due, or cancel it"
     ),
-    ErrorCode.NO_PERIOD_MISSED: (
-        "release it with neither --bill nor --skip and it ends"
-    ),
+    ErrorCode.NO_PERIOD_MISSED: ("release it with neither --bill nor --skip and it ends"),
     ErrorCode.CYCLE_NOT_OPENABLE: "docs/operations.md says what to do for the reason {reason}",
     ErrorCode.NOT_PARKED: _PARKED,
     ErrorCode.PAYMENT_NOT_FOUND: "`billing charges list` shows them",

@@ -2,4 +2,4 @@
 sides agree.
 """
 
-__all__ = ["closing", "deciding", "digest", "opening", "recognition", "skipping"]
+__all__ = ["closing", "deciding", "digest", "ending", "opening", "recognition", "skipping"]
