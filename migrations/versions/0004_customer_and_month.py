@@ -31,7 +31,8 @@ CUSTOMER_OF = {
 }
 # What a row is found to belong to later (the payment of a dispute, of a break) counts then.
 PARENT = {"cycles": "subscription_id", "idempotency_keys": "resource_id, finished_at"}
-# An entry about nobody in particular has none: a payout, a fee, an exchange.
+# An entry about nobody in particular has none: a payout, a fee, an exchange. Ids are compared as
+# what they are, so that each is found by its index: a refund of a closed cycle has two entries.
 CUSTOMER_OF_ENTRY = """
 SELECT coalesce(
   (SELECT s.customer_id FROM public.cycles c JOIN public.subscriptions s
@@ -39,9 +40,11 @@ SELECT coalesce(
   (SELECT max(a.owner_id::text)::uuid FROM ledger.postings p
      JOIN ledger.accounts a ON a.id = p.account_id WHERE p.entry_id = {row}.id),
   (SELECT r.customer_id FROM public.refunds r
-    WHERE {row}.kind LIKE 'refund\\_%' AND r.id::text = split_part({row}.source_key, ':', 2)),
+    WHERE r.id = CASE WHEN {row}.kind LIKE 'refund\\_%'
+                      THEN split_part({row}.source_key, ':', 2)::uuid END),
   (SELECT d.customer_id FROM public.disputes d
-    WHERE {row}.kind LIKE 'dispute\\_%' AND d.id::text = split_part({row}.source_key, ':', 2)))
+    WHERE d.id = CASE WHEN {row}.kind LIKE 'dispute\\_%'
+                      THEN split_part({row}.source_key, ':', 2)::uuid END))
 """
 REQUIRED = ("cycles", "attempts", "refunds")
 # The trigger that refuses changes of a table's rows, and has to let this migration pass.
