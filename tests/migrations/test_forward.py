@@ -134,6 +134,22 @@ def test_no_row_is_lost(released_url: str) -> None:
     assert after == before
 
 
+def test_a_backup_of_before_is_the_same_engine_however_often_it_is_migrated(
+    released_url: str, released: str, pg_server: Any, admin: Admin
+) -> None:
+    again = f"{released}_again"
+    copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
+    admin.execute(copy.format(sql.Identifier(again), sql.Identifier(released)))
+
+    for url in (released_url, pg_server.url(again)):
+        migrate(url)
+
+    assert query(released_url, "SELECT id FROM engine") == query(
+        pg_server.url(again), "SELECT id FROM engine"
+    )
+    admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(again)))
+
+
 def test_the_journal_and_the_digests_of_closed_cycles_are_untouched(released_url: str) -> None:
     before = [query(released_url, statement) for statement in IMMUTABLE]
     assert [len(rows) for rows in before] == [243, 516, 55]
