@@ -326,6 +326,28 @@ def test_a_lost_answer_is_pending_and_never_a_failure(
     world.assert_everything_adds_up()
 
 
+def test_a_charge_at_an_account_that_left_the_configuration_is_not_refused(
+    caller: Caller, world: World
+) -> None:
+    with world.engine.begin() as conn:
+        conn.execute(
+            text(
+                "WITH u AS (INSERT INTO customers (id, name, provider_customer_id, created_at,"
+                " provider) VALUES (gen_random_uuid(), 'Ada', 'cus_1', now(), 'gone') RETURNING id)"
+                " INSERT INTO payment_methods (id, customer_id, provider_payment_method_id, kind,"
+                " brand, last4, exp_month, exp_year, created_at, provider)"
+                " SELECT gen_random_uuid(), id, 'pm_1', 'card', 'visa', '4242', 1, 2030, now(),"
+                " 'gone' FROM u"
+            )
+        )
+    key, order = fresh(), {"amount": 999, "currency": "USD", "payment_source": "pm_1"}
+
+    answers = [caller.post("/v1/payments", order, key) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [503, 202], "first the fault, then pending"
+    assert (rows(world, "payments"), rows(world, "attempts")) == (1, 1), "a worker charges it later"
+
+
 def test_a_lost_answer_is_found_by_a_worker_too(
     caller: Caller, ada: Subscriber, world: World
 ) -> None:

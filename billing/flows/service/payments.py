@@ -18,6 +18,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.errors import BadInput, Unavailable
 from billing.flows.context import Context
 from billing.flows.customers.customers import refuse_anything_like_a_card
 from billing.flows.payments import authorizations
@@ -336,10 +337,16 @@ class PaymentApi(Audited):
         work: Callable[[], None],
         answer: Callable[[Connection, Claim], KeyedAnswer],
     ) -> KeyedAnswer:
-        """Run the work, and keep its answer unless the outcome is unknown."""
+        """Run the work, and keep its answer unless the outcome is unknown.
+
+        What was asked for is committed, so an error of the work must not read as a refusal of it.
+        """
         kept = False
         try:
-            work()
+            try:
+                work()
+            except BadInput as error:  # the account is configured no more, or has no key
+                raise Unavailable(error.what, where=error.where, remedy=error.remedy) from error
             with self.context.engine.begin() as conn:
                 found = answer(conn, claimed)
                 if found.status != PENDING:
