@@ -7,17 +7,22 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 from sqlalchemy import text
 
 from billing.errors import BillingError
+from billing.flows import prove
 from billing.flows.settlement import runs, tie_out
+from billing.flows.webhooks.inbox import sweep_task
+from billing.rules.promises import Finding, FindingKind
 from billing.rules.reconciliation import TieOutReason
 from billing.sandbox import SandboxServer
 from billing.store import tasks
 from billing.store.identity import engine_id
 from billing.store.settlement import runs as settlement
 from tests.scenarios.world import BEGINNING, Subscriber, World
+from workers.daemons.webhooks import Webhooks
 
 
 @pytest.fixture
@@ -117,6 +122,26 @@ def test_equal_ids_of_two_accounts_are_two_objects(db_url: str, tmp_path: Path) 
         world.close()
 
 
+def test_payments_with_equal_ids_at_two_accounts_share_nothing(two: World, db_url: str) -> None:
+    for provider in ("stripe", "eu"):
+        subscribed(two, provider)
+    two.run_until("2026-01-02")
+    with psycopg.connect(db_url) as owner:
+        owner.execute("ALTER TABLE payments DISABLE TRIGGER USER")
+        owner.execute("UPDATE payments SET provider_payment_id = 'pi_1'")
+        owner.execute("UPDATE payments SET provider_charge_id = 'ch_1'")
+    assert rows(two, "SELECT count(*) FROM payments") == [(2,)]
+
+    found = {
+        each.kind
+        for proved in prove.prove(two.engine, two.now)
+        for each in proved.findings
+        if isinstance(each, Finding)
+    }
+
+    assert FindingKind.SHARED_AT_PROVIDER not in found
+
+
 def test_an_account_that_is_down_holds_up_only_its_own_cycles(
     two: World, second: SandboxServer
 ) -> None:
@@ -142,6 +167,25 @@ def test_an_account_that_is_down_holds_up_only_its_own_cycles(
 
     assert states(two, there) == ("SETTLED", "closed")
     two.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize(("down", "up"), [("stripe", "eu"), ("eu", "stripe")])
+def test_an_account_that_is_down_holds_up_the_sweep_of_no_other(
+    two: World, down: str, up: str
+) -> None:
+    for provider in (down, up):
+        subscribed(two, provider)
+    two.psps[down]._control(
+        "POST", "faults", kind="error_500_uncommitted", times=1000, match={"method": "GET"}
+    )
+
+    with pytest.raises(BillingError):
+        Webhooks(two.runtime, two.metrics).tick()
+
+    with two.engine.connect() as conn:
+        found = {row.task: row for row in tasks.all_tasks(conn)}
+    assert found[sweep_task(down)].last_success_at is None
+    assert found[sweep_task(up)].last_success_at is not None
 
 
 def test_each_account_has_a_run_of_its_own(two: World) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
+from billing.errors import BillingError, first_line
 from billing.flows.webhooks import handling, inbox
 from billing.flows.webhooks.handling import Result
 from billing.flows.webhooks.inbox import Swept, sweep_task
@@ -38,10 +39,16 @@ class Webhooks(Ticking):
         super().__init__(runtime, metrics, runtime.settings.webhooks.tick)
 
     def tick(self) -> list[Result]:
-        """Handle every due event; then sweep, when it is time, and handle the events found."""
+        """Handle every due event; then sweep, when it is time, and handle the events found.
+
+        Raises the error of the first account that couldn't be swept, after all else is done.
+        """
         results = self.handle_due()
-        self.sweep_due()
-        return results + self.handle_due()
+        failed = self.sweep_due()
+        results += self.handle_due()
+        if failed:
+            raise failed[0]
+        return results
 
     def handle_due(self) -> list[Result]:
         """Handle every event that is due, batch by batch, and count the results."""
@@ -61,11 +68,21 @@ class Webhooks(Ticking):
         if adopted is not None:
             self._metrics.attempt_finished(adopted.sending, adopted.outcome)
 
-    def sweep_due(self) -> None:
-        """Sweep each account whose provider lists its events, when it is time."""
-        for provider, gateway in self._runtime.gateways:
-            if gateway.capabilities.lists_events and self._sweep_is_due(provider):
-                self.sweep(provider)
+    def sweep_due(self) -> list[BillingError]:
+        """Sweep each account whose provider lists its events, when it is time.
+
+        An account that can't be swept holds up no other one; returns the errors.
+        """
+        gateways, failed = self._runtime.gateways, list[BillingError]()
+        for provider in gateways.names:
+            try:
+                lists_events = gateways.of(provider).capabilities.lists_events
+                if lists_events and self._sweep_is_due(provider):
+                    self.sweep(provider)
+            except BillingError as error:
+                logger.warning("account %s: %s", provider, first_line(error))
+                failed.append(error)
+        return failed
 
     def _task(self, provider: str) -> str:
         return sweep_task(provider)

@@ -41,11 +41,11 @@ _SHARED_AT_PROVIDER = check(
     """
     SELECT 'payment' AS kind, provider_payment_id AS id, count(*) AS payments
       FROM payments WHERE provider_payment_id IS NOT NULL
-     GROUP BY provider_payment_id HAVING count(*) > 1
+     GROUP BY provider, provider_payment_id HAVING count(*) > 1
      UNION ALL
     SELECT 'charge', provider_charge_id, count(*)
       FROM payments WHERE provider_charge_id IS NOT NULL
-     GROUP BY provider_charge_id HAVING count(*) > 1""",
+     GROUP BY provider, provider_charge_id HAVING count(*) > 1""",
     "kind, id",
 )
 
