@@ -21,7 +21,7 @@ from billing.rules.periods import Schedule, nth
 from billing.rules.promises import Finding, FindingKind
 from billing.rules.subscriptions import CycleKind
 from billing.store.findings import SHOWN_MAX
-from billing.store.journal import posting
+from billing.store.journal import checks
 from billing.store.promises import (
     closed_agrees,
     every_penny,
@@ -193,7 +193,7 @@ def _cycles_off_schedule(scheduled: Scheduled, schedule: Schedule) -> Iterator[F
 
 
 def _every_penny(conn: Connection) -> PromiseResult:
-    ledger = [found for found in posting.verify(conn) if found.severity is Severity.ERROR]
+    ledger = [found for found in checks.verify(conn) if found.severity is Severity.ERROR]
     return _result(conn, 3, [*ledger, *running.findings(conn, every_penny.EVERY_PENNY)])
 
 

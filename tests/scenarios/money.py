@@ -16,7 +16,7 @@ from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from billing.rules.refunds import RefundState
 from billing.store.dispatch import NOT_HELD
-from billing.store.journal import posting
+from billing.store.journal import reads
 from billing.store.payments import disputes, payments, provider_calls, recognition, refunds
 from billing.store.payments.disputes import Dispute
 from billing.store.payments.payments import Payment
@@ -220,7 +220,7 @@ def balances(world: World, currency: str = "USD") -> dict[str, int]:
     with world.engine.connect() as conn:
         return {
             row.code: row.balance
-            for row in posting.trial_balance(conn)
+            for row in reads.trial_balance(conn)
             if row.currency == currency and row.balance
         }
 

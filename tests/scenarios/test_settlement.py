@@ -23,7 +23,7 @@ from billing.ids import new_id
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from billing.rules.reconciliation import BreakFound, BreakKind, TieOutReason
-from billing.store.journal import posting as journal
+from billing.store.journal import reads
 from billing.store.settlement import breaks, exchanges, staging
 from billing.store.settlement import matching as settlement_match
 from billing.store.settlement import rows as settlement_rows
@@ -59,7 +59,7 @@ def steps(world: World, run_id: UUID) -> dict[str, Any]:
 def balance(world: World, code: str) -> dict[str, int]:
     rows = {}
     with world.engine.connect() as conn:
-        for row in journal.trial_balance(conn):
+        for row in reads.trial_balance(conn):
             if row.code == code and row.balance:
                 rows[row.currency] = row.balance
     return rows

@@ -18,7 +18,7 @@ from billing.gateway import BalanceTransaction, Gateway
 from billing.gateway.gateways import NO_GATEWAYS, just
 from billing.gateway.registry import report_reader
 from billing.gateway.reports import MalformedReport, ReportFile
-from billing.store.journal import posting
+from billing.store.journal import reads
 from billing.store.settlement import exchanges, staging
 from billing.store.settlement import runs as settlement
 from tests.scenarios.world import Subscriber, World
@@ -355,7 +355,7 @@ def test_a_payout_that_came_back_is_known_though_a_later_one_carries_it(
 
     assert world.entries("payout_failed") == 1
     with world.engine.connect() as conn:
-        assert posting.entry_by_source_key(conn, f"payout_failed:{first}") is not None
+        assert reads.entry_by_source_key(conn, f"payout_failed:{first}") is not None
     world.assert_everything_adds_up()
 
 

@@ -40,7 +40,7 @@ from billing.presenters.findings import in_words
 from billing.rules.actor import Actor, ActorKind
 from billing.store import clock as stored_clock
 from billing.store import due_work
-from billing.store.journal import posting
+from billing.store.journal import checks, reads
 from billing.store.payments import attempts, payments
 from billing.store.payments.attempts import Attempt
 from billing.store.payments.payments import Payment
@@ -513,8 +513,8 @@ class World:
     def assert_books_balance(self) -> None:
         """The journal verifies and the trial balance sums to zero in every currency."""
         with self.engine.connect() as conn:
-            errors = [f for f in posting.verify(conn) if f.severity is Severity.ERROR]
-            trial = posting.trial_balance(conn)
+            errors = [f for f in checks.verify(conn) if f.severity is Severity.ERROR]
+            trial = reads.trial_balance(conn)
         assert errors == []
         for currency in {row.currency for row in trial}:
             assert sum(row.balance for row in trial if row.currency == currency) == 0

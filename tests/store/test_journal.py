@@ -18,12 +18,8 @@ from billing.ledger.journal import Entry, Posting
 from billing.presenters.ledger_findings import subject, what
 from billing.rules.money import Money
 from billing.store.engine import make_engine
-from billing.store.journal import posting
-from billing.store.journal.posting import (
-    AlreadyReversed,
-    EntryConflict,
-    UnknownEntry,
-)
+from billing.store.journal import checks, posting, reads
+from billing.store.journal.posting import AlreadyReversed, EntryConflict, UnknownEntry
 from tests.waiting import PATIENCE, until
 
 AT = datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
@@ -139,7 +135,7 @@ def set_status(conn: Connection, invoice: uuid.UUID, status: str) -> None:
 
 def errors(engine: Engine) -> list[LedgerFinding]:
     with engine.connect() as conn:
-        return [f for f in posting.verify(conn) if f.severity is Severity.ERROR]
+        return [f for f in checks.verify(conn) if f.severity is Severity.ERROR]
 
 
 def until_somebody_waits(engine: Engine) -> None:
@@ -165,14 +161,14 @@ def test_what_was_posted_is_read_back_as_it_was(cycles: Engine) -> None:
     posted = post(cycles, *entries)
 
     with cycles.connect() as conn:
-        read = posting.entries_of(conn, [C1, C2])
+        read = reads.entries_of(conn, [C1, C2])
         assert [stored.entry for stored in read] == entries
         assert [stored.id for stored in read] == [at.id for at in posted]
         assert [stored.payload_hash for stored in read] == [e.payload_hash() for e in entries]
-        found = posting.entry_by_source_key(conn, captured().source_key)
+        found = reads.entry_by_source_key(conn, captured().source_key)
         assert found is not None
         assert found.entry == captured()
-        assert posting.entry_by_source_key(conn, "payment_captured:nobody:1") is None
+        assert reads.entry_by_source_key(conn, "payment_captured:nobody:1") is None
 
 
 def test_no_entries_are_posted_in_no_statement(engine: Engine) -> None:
@@ -281,8 +277,8 @@ def test_a_reversal_may_come_in_the_same_batch_as_what_it_reverses(cycles: Engin
 
     assert original.id < reversal.id
     with cycles.connect() as conn:
-        assert [s.entry for s in posting.entries_of(conn, [C1])] == [issued(), voided]
-        assert posting.cycle_receivables(conn, [C1]) == {C1: (usd(0),)}
+        assert [s.entry for s in reads.entries_of(conn, [C1])] == [issued(), voided]
+        assert reads.cycle_receivables(conn, [C1]) == {C1: (usd(0),)}
 
 
 def test_what_is_not_in_the_journal_cannot_be_reversed(cycles: Engine) -> None:
@@ -306,9 +302,9 @@ def test_a_late_payment_takes_the_write_off_back(cycles: Engine) -> None:
     post(cycles, recipes.write_off_reversed(written_off(), effective_at=LATER), captured())
 
     with cycles.begin() as conn:
-        assert posting.cycle_receivables(conn, [C1]) == {C1: (usd(0),)}
-        assert posting.balance(conn, AccountCode.BAD_DEBT, "USD") == usd(0)
-        assert posting.balance(conn, AccountCode.DEFERRED_REVENUE, "USD") == usd(-999)
+        assert reads.cycle_receivables(conn, [C1]) == {C1: (usd(0),)}
+        assert reads.balance(conn, AccountCode.BAD_DEBT, "USD") == usd(0)
+        assert reads.balance(conn, AccountCode.DEFERRED_REVENUE, "USD") == usd(-999)
 
 
 # --- several at once -----------------------------------------------------------------------
@@ -378,7 +374,7 @@ def test_the_trial_balance_shows_turnover_and_adds_up_to_zero(cycles: Engine) ->
     post(cycles, issued(), issued(I2), captured(), captured(P2, amount=Money(7, "JPY")))
 
     with cycles.connect() as conn:
-        rows = posting.trial_balance(conn)
+        rows = reads.trial_balance(conn)
 
     assert [(r.code, r.currency, r.debit, r.credit, r.balance) for r in rows] == [
         ("deferred_revenue", "USD", 0, 1998, -1998),
@@ -395,11 +391,11 @@ def test_a_balance_is_one_customers_or_everybodys(cycles: Engine) -> None:
     post(cycles, issued(), issued(I2, customer=BOB), captured(amount=usd(1000)))
 
     with cycles.connect() as conn:
-        assert posting.balance(conn, AccountCode.RECEIVABLE, "USD", ANN) == usd(189)
-        assert posting.balance(conn, AccountCode.RECEIVABLE, "USD", BOB) == usd(1189)
-        assert posting.balance(conn, AccountCode.RECEIVABLE, "USD") == usd(1378)
-        assert posting.balance(conn, AccountCode.RECEIVABLE, "EUR") == Money(0, "EUR")
-        assert posting.balance(conn, AccountCode.BANK, "USD") == usd(0)
+        assert reads.balance(conn, AccountCode.RECEIVABLE, "USD", ANN) == usd(189)
+        assert reads.balance(conn, AccountCode.RECEIVABLE, "USD", BOB) == usd(1189)
+        assert reads.balance(conn, AccountCode.RECEIVABLE, "USD") == usd(1378)
+        assert reads.balance(conn, AccountCode.RECEIVABLE, "EUR") == Money(0, "EUR")
+        assert reads.balance(conn, AccountCode.BANK, "USD") == usd(0)
 
 
 def test_a_statement_is_read_page_by_page_without_gap_or_repetition(cycles: Engine) -> None:
@@ -421,12 +417,12 @@ def test_a_statement_is_read_page_by_page_without_gap_or_repetition(cycles: Engi
     seen: list[int] = []
     before: tuple[int, int] | None = None
     with cycles.connect() as conn:
-        while page := posting.account_statement(
+        while page := reads.account_statement(
             conn, AccountCode.RECEIVABLE, "USD", ANN, limit=2, before=before
         ):
             seen += [line.money.amount for line in page]
             before = page[-1].cursor
-        everybody = posting.account_statement(conn, AccountCode.RECEIVABLE)
+        everybody = reads.account_statement(conn, AccountCode.RECEIVABLE)
 
     assert seen == [200, 100, *(-amount for amount in reversed(amounts))]
     assert len(everybody) == len(seen) + 2
@@ -437,11 +433,11 @@ def test_every_cycle_asked_for_has_a_receivable_even_if_nothing_was_posted(cycle
     post(cycles, issued(), captured(amount=usd(1000)), captured(P2, amount=Money(5, "JPY")))
 
     with cycles.connect() as conn:
-        assert posting.cycle_receivables(conn, [C1, C2]) == {
+        assert reads.cycle_receivables(conn, [C1, C2]) == {
             C1: (Money(-5, "JPY"), usd(189)),
             C2: (),
         }
-        assert posting.cycle_receivables(conn, []) == {}
+        assert reads.cycle_receivables(conn, []) == {}
 
 
 # --- verify --------------------------------------------------------------------------------
@@ -453,7 +449,7 @@ def test_honest_books_have_no_errors_and_tell_what_is_on_its_way(cycles: Engine)
         set_status(conn, I1, "paid")
 
     with cycles.connect() as conn:
-        [finding] = posting.verify(conn)
+        [finding] = checks.verify(conn)
 
     assert finding.check == "clearing"
     assert finding.severity is Severity.INFORMATION
@@ -466,7 +462,7 @@ def test_honest_books_have_no_errors_and_tell_what_is_on_its_way(cycles: Engine)
 
 def test_an_empty_ledger_has_nothing_to_find(engine: Engine) -> None:
     with engine.connect() as conn:
-        assert posting.verify(conn) == []
+        assert checks.verify(conn) == []
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from billing.ledger.recipes import payment_captured
 from billing.rules.money import Money
 from billing.store.engine import APP_ROLE, driver_connection, make_engine
 from billing.store.journal import posting as journal
+from billing.store.journal import reads
 from tests.waiting import PATIENCE, until
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -432,7 +433,7 @@ def test_a_close_that_is_rolled_back_lets_the_waiting_entry_in(
         posting.result(timeout=PATIENCE)
 
     with engine.connect() as conn:
-        assert len(journal.entries_of(conn, [CYCLE])) == 1
+        assert len(reads.entries_of(conn, [CYCLE])) == 1
 
 
 @pytest.mark.parametrize("closing", CLOSERS.values(), ids=CLOSERS.keys())
@@ -442,7 +443,7 @@ def test_a_closer_waits_for_the_entry_and_then_sees_it(
     def close() -> int:
         with open_cycle.begin() as closer:
             run(closer, *closing)
-            return len(journal.entries_of(closer, [CYCLE]))
+            return len(reads.entries_of(closer, [CYCLE]))
 
     with ThreadPoolExecutor(1) as pool:
         with engine.begin() as conn:
@@ -461,4 +462,4 @@ def test_two_posters_of_one_cycle_do_not_wait_for_each_other(
         post_capture(second)
 
     with engine.connect() as conn:
-        assert len(journal.entries_of(conn, [CYCLE])) == 3
+        assert len(reads.entries_of(conn, [CYCLE])) == 3

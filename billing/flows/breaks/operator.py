@@ -28,7 +28,7 @@ from billing.rules.reconciliation import (
     suggested_adjustment,
 )
 from billing.store.access import audit
-from billing.store.journal import posting
+from billing.store.journal import posting, reads
 from billing.store.payments import payments, refunds
 from billing.store.settlement import breaks, exchanges
 from billing.store.settlement import rows as settlement_rows
@@ -172,7 +172,7 @@ def _as_json(amounts: Sequence[Money]) -> list[dict[str, Any]]:
 
 def _adjusted(conn: Connection, known: Break) -> Money | None:
     """Return the amount that resolving a break posts to `psp_clearing`."""
-    stored = posting.entry_by_source_key(conn, keys.adjustment(known.id))
+    stored = reads.entry_by_source_key(conn, keys.adjustment(known.id))
     if stored is None:
         return None
     clearing = Account(AccountCode.PSP_CLEARING, provider=known.provider)

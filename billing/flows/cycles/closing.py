@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from billing.flows.cycles.digest import cycle_digests
 from billing.rules.reconciliation import BreakFound, BreakKind
-from billing.store.journal import posting
+from billing.store.journal import reads
 from billing.store.settlement import breaks
 from billing.store.subscriptions import cycles
 
@@ -50,7 +50,7 @@ def close_batch(conn: Connection, ids: Sequence[UUID], now: datetime) -> Closed:
     """Lock the cycles, look again under the lock, and close those that are still ready."""
     locked = cycles.lock_opened(conn, ids)
     ready = cycles.still_closable(conn, locked, now)
-    owed = posting.cycle_receivables(conn, ready)
+    owed = reads.cycle_receivables(conn, ready)
     settled = [cycle_id for cycle_id in ready if all(money.amount == 0 for money in owed[cycle_id])]
     for cycle_id in set(ready) - set(settled):
         found = BreakFound(

@@ -24,7 +24,7 @@ from billing.rules.disputes import CLOSED, DisputeState, Movement, is_older, mov
 from billing.rules.money import Money
 from billing.rules.reconciliation import BreakCause, BreakFound, BreakKind
 from billing.rules.refunds import Parts, split
-from billing.store.journal import posting
+from billing.store.journal import posting, reads
 from billing.store.payments import disputes, payments, recognition
 from billing.store.payments.disputes import Dispute, DisputeInsert
 from billing.store.payments.payments import LockedPayment
@@ -204,7 +204,7 @@ def _post_decision(
 
 
 def _loss_reversed(conn: Connection, payment: LockedPayment, row: Dispute, now: datetime) -> Entry:
-    stored = posting.entry_by_source_key(conn, keys.dispute_lost(row.id, row.times_lost))
+    stored = reads.entry_by_source_key(conn, keys.dispute_lost(row.id, row.times_lost))
     assert stored is not None, "a loss is posted when it is written down"
     disputes.change(conn, row.id, now, lost_recognised=0, lost_deferred=0, lost_tax=0)
     if row.lost_deferred and payment.invoice_id is not None:

@@ -17,7 +17,7 @@ from billing.ledger.journal import Entry
 from billing.rules.money import Money
 from billing.rules.reconciliation import DISPUTES, OF_CUSTOMERS, MovementKind
 from billing.store.arrays import literal
-from billing.store.journal import posting
+from billing.store.journal import posting, reads
 from billing.store.settlement import exchanges as fx
 from billing.store.settlement import payouts
 from billing.store.settlement import rows as settlement_rows
@@ -179,10 +179,10 @@ def _payouts_failed(conn: Connection, rows: Sequence[SettlementRow]) -> list[Ent
     made: list[Entry] = []
     for row in rows:
         payout = _payout_id(row)
-        arrived = posting.entry_by_source_key(conn, keys.payout_arrived(row.provider, payout))
+        arrived = reads.entry_by_source_key(conn, keys.payout_arrived(row.provider, payout))
         if arrived is not None:
             made.append(recipes.payout_returned(arrived.entry, effective_at=row.created))
-        sent = posting.entry_by_source_key(conn, keys.payout_sent(row.provider, payout))
+        sent = reads.entry_by_source_key(conn, keys.payout_sent(row.provider, payout))
         if sent is not None:
             made.append(recipes.payout_failed(sent.entry, effective_at=row.created))
         elif row.amount:

@@ -17,7 +17,7 @@ from billing.flows.cycles import closing as closing
 from billing.flows.settlement.step_run import StepRun
 from billing.rules.actor import RECONCILER
 from billing.rules.reconciliation import BreakFound, BreakKind, RunSource, RunState, TieOutReason
-from billing.store.journal.posting import TrialBalanceRow, trial_balance
+from billing.store.journal.reads import TrialBalanceRow, trial_balance
 from billing.store.settlement import breaks, runs, tie_out
 from billing.store.subscriptions import cycles
 

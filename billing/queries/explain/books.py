@@ -15,8 +15,8 @@ from billing.queries.settlement import BreakLink, open_breaks_of_cycle
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.money import Money
 from billing.rules.payments import CallKind
-from billing.store.journal import posting as journal
-from billing.store.journal.posting import StoredEntry
+from billing.store.journal import reads
+from billing.store.journal.reads import StoredEntry
 from billing.store.payments import disputes, provider_calls, recognition, refunds
 from billing.store.payments.disputes import Dispute
 from billing.store.payments.invoices import Invoice
@@ -122,11 +122,11 @@ def _entry(stored: StoredEntry, billed: Billed) -> EntryFacts:
 
 def _entries(conn: Connection, billed: Billed) -> Iterator[StoredEntry]:
     """Yield the cycle's entries, and those that came when it was closed already."""
-    found = journal.entries_of(conn, [billed.cycle.id]) if billed.cycle is not None else []
+    found = reads.entries_of(conn, [billed.cycle.id]) if billed.cycle is not None else []
     yield from found
     known = {stored.id for stored in found}
     for key in (*_late_keys(billed), *_money_keys(conn, billed)):
-        stored = journal.entry_by_source_key(conn, key)
+        stored = reads.entry_by_source_key(conn, key)
         if stored is not None and stored.id not in known:
             yield stored
 

@@ -20,40 +20,7 @@ from billing.errors import Conflict, ErrorCode
 from billing.ledger.accounts import CHART, AccountCode
 from billing.ledger.journal import Entry, Posting
 from billing.store.arrays import literal
-from billing.store.journal.checks import verify
-from billing.store.journal.reads import (
-    CycleReceivables,
-    StatementLine,
-    StoredEntry,
-    TrialBalanceRow,
-    account_statement,
-    balance,
-    cycle_receivables,
-    entries_of,
-    entry_by_source_key,
-    trial_balance,
-)
-
-__all__ = [
-    "AlreadyReversed",
-    "CycleAlreadyClosed",
-    "CycleReceivables",
-    "EntryConflict",
-    "PostedEntry",
-    "StatementLine",
-    "StoredEntry",
-    "TrialBalanceRow",
-    "UnknownEntry",
-    "account_statement",
-    "balance",
-    "cycle_receivables",
-    "entries_of",
-    "entry_by_source_key",
-    "post",
-    "reverse",
-    "trial_balance",
-    "verify",
-]
+from billing.store.journal.reads import entry_by_source_key
 
 
 class EntryConflict(Conflict):
