@@ -10,7 +10,7 @@ def is_every_interface(host: str, *, look_up: bool = False) -> bool:
     """Tell whether a host means every interface, in any spelling that the system takes.
 
     "0", "0x0", "0.0" and "::ffff:0.0.0.0" do, as "0.0.0.0", "::" and "" do. A name is only asked of
-    the resolver with `look_up`; one that nobody knows isn't every interface.
+    the resolver with `look_up`; a name that it can't resolve isn't every interface.
     """
     if not host.strip():
         return True

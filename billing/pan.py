@@ -72,7 +72,7 @@ def refuse_card_number(text: str, where: str) -> None:
 def without_card_numbers(text: str) -> str:
     """Return an innocent text as it is, and nothing of one that holds a card number.
 
-    For what others wrote, where nobody is there to be refused.
+    For text from elsewhere, where there is no caller to refuse.
     """
     return CARD_REMOVED if contains_card_number(text) else text
 

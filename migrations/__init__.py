@@ -1,1 +1,1 @@
-"""Alembic migrations. `billing db migrate` runs them; `billing.store.schema` knows the newest."""
+"""Alembic migrations. `billing db migrate` runs them; `billing.store.schema` finds the newest."""

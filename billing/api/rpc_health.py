@@ -1,7 +1,7 @@
 """The gRPC health service: whether this process takes calls. It needs no API key.
 
-It answers for known names alone and keeps nothing for a caller, so that strangers can't fill the
-memory: https://github.com/grpc/grpc/blob/master/doc/health-checking.md.
+It answers for known names alone and keeps nothing for a caller, so that callers without a
+key can't fill the memory: https://github.com/grpc/grpc/blob/master/doc/health-checking.md.
 """
 
 import asyncio

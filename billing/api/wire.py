@@ -132,7 +132,7 @@ def connections_possible(wanted: int) -> int:
     """Return how many connections each of two servers may have, of those wanted.
 
     Raises the process's limit of open files as far as it may be raised, and leaves some to the rest
-    of the process: a server that can't accept a connection answers nobody.
+    of the process: a server that can't accept connections can't answer.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard == resource.RLIM_INFINITY or soft < hard:

@@ -2,7 +2,7 @@
 
     root.py         `billing` itself: global options, all commands, how a run ends
     guard.py        card numbers are refused before anything else reads the arguments
-    failures.py     which error is told how, and with which exit code
+    failures.py     how each error is shown, and its exit code
     session.py      settings, engine and clock of one run, made when first asked for
     output.py       -o table|json|jsonl; data on stdout, talk on stderr
     references.py   from what a person types (id, its beginning, external id) to a row

@@ -1,7 +1,7 @@
-"""How each error is told, and which exit code it ends with: one line of what, where, remedy.
+"""How each error is shown, and which exit code it ends with: one line of what, where, remedy.
 
 An error of a library that a user can do something about becomes one of ours here; anything
-else is a fault of the program, told in one line unless --debug asks for the traceback.
+else is a fault of the program, shown in one line unless --debug asks for the traceback.
 """
 
 import os

@@ -14,7 +14,7 @@ _R = TypeVar("_R")
 
 
 class Word(click.Choice[str]):
-    """One of a few words, in any case; a near miss is told what was probably meant."""
+    """One of a few words, in any case; a near miss is answered with what was probably meant."""
 
     name = "word"
 

@@ -47,7 +47,7 @@ _MINOR_UNITS: Final = frozenset(
         "unexplained",
     }
 )
-_WIDE: Final = 10_000  # where nobody looks, nothing is wrapped or cut
+_WIDE: Final = 10_000  # without a terminal nothing is wrapped or cut
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 

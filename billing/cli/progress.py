@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 Bar = Callable[[float, str], None]
-"""Told how much of the total is done, and in words where the work is."""
+"""Called with how much of the total is done, and where the work is in words."""
 
 
 @contextmanager
@@ -29,7 +29,7 @@ def progress(words: str, total: float | None) -> Iterator[Bar]:
 
 
 def _silent(_done: float, _words: str) -> None:
-    """Nobody looks."""
+    """Shows nothing: stderr is no terminal."""
 
 
 def _bars() -> "Progress":

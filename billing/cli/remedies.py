@@ -125,14 +125,9 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.REPORT_UNREADABLE: "name a file",
     ErrorCode.REPORT_DAMAGED: _DOWNLOAD_AGAIN,
     ErrorCode.REPORT_CHANGED: "import it as a report of its own",
-    ErrorCode.REPORT_COLUMNS_MISSING: (
-        "an itemized report of payout_reconciliation, ending_balance_reconciliation or"
-        " balance_change_from_activity has them by default"
-    ),
+    ErrorCode.REPORT_COLUMNS_MISSING: "an itemized report of {reports} has them by default",
     ErrorCode.REPORT_COLUMNS_TWICE: f"which one counts can't be told: {_DOWNLOAD_AGAIN}",
-    ErrorCode.REPORT_COLUMN_NEEDED: (
-        "ask for the columns source_id, charge_id and payment_intent_id as well"
-    ),
+    ErrorCode.REPORT_COLUMN_NEEDED: "ask for the columns {columns} as well",
     ErrorCode.REPORT_CARD_NUMBER: "take the card numbers out of the report",
     ErrorCode.REPORT_DECIMAL_COMMA: "choose a dot as decimal separator",
     ErrorCode.REPORT_INSTANT: "write it like 2026-03-01 09:30:00, in UTC",

@@ -98,7 +98,7 @@ def _run_watcher(pid: int, signum: int) -> None:
 
 
 def _become(parent: int, signum: int, uid: int, gid: int, command: list[str]) -> None:
-    import ctypes  # only here, as nobody else needs it; early, while we may read the library
+    import ctypes  # needed only here; early, while we may read the library
 
     libc = ctypes.CDLL(None, use_errno=True)
     if uid >= 0:

@@ -1,4 +1,4 @@
-"""Ports on loopback: one that nobody uses, and whether somebody listens on one."""
+"""Ports on loopback: finding a free one, and whether a server listens on one."""
 
 import contextlib
 import random
@@ -9,7 +9,7 @@ _SERVER_PORTS = (15_000, 30_000)
 
 
 def free_port() -> int:
-    """Return a loopback TCP port that nobody uses, below those that systems give to connections.
+    """Return a free loopback TCP port, below those that systems give to connections.
 
     So no connection takes it before its server listens, or while its server is restarted.
     """

@@ -93,8 +93,8 @@ class EmbeddedPostgres(EmbeddedServer):
     def _end_leftovers(self) -> None:
         """End a server, or parts of one, still running on our data, and its stale pid file.
 
-        Every process of PostgreSQL has the data folder as its working directory, which tells
-        it from a stranger that got its pid after a reboot.
+        Every process of PostgreSQL has the data folder as its working directory, which
+        distinguishes it from another program that got its pid after a reboot.
         """
         for signum, timeout in ((signal.SIGINT, 20.0), (signal.SIGKILL, 5.0)):
             left = _processes_in(self._data)

@@ -110,7 +110,7 @@ class EmbeddedServer:
             self._save(_State(str(home), free_port(), secrets.token_urlsafe(24)))
         self._claim_home()
         self._end_leftovers()
-        if port_answers(self.port):  # a stranger took it while we were down
+        if port_answers(self.port):  # another program took it meanwhile
             self._save(replace(self._state(), port=free_port()))
         self._build()
 

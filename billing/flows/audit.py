@@ -1,4 +1,4 @@
-"""A change by hand and its line in the audit log, in one transaction."""
+"""A manual change and its line in the audit log, in one transaction."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager

@@ -1,9 +1,7 @@
 """One call to the provider: asking for its outcome, and writing that there is none yet.
 
-The outcome is asked for under the call's key again, or in the provider's lists.
-
-by key the provider replays its first answer, as long as it remembers the key by looking its lists
-and objects, which show what was executed, whatever was answered
+by key      the same request again: the provider replays its first answer, while it keeps the key
+by look-up  its lists and objects, which show what was executed, whatever was answered
 """
 
 from collections.abc import Callable

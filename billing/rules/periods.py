@@ -276,7 +276,7 @@ def _shifted(local: datetime, zone: str, cadence: Cadence, k: int) -> datetime:
 def _past_lost_days(local: datetime, moved: datetime, zone: str) -> datetime:
     """Return `moved` later by the civil days that its zone left out on the way.
 
-    A zone that crosses the date line loses a day that nobody lived (Samoa had no
+    A zone that crosses the date line leaves out a civil day (Samoa had no
     2011-12-30). Counting it would give a daily subscription a period without length.
     """
     tz = zone_of(zone)

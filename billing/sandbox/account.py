@@ -28,7 +28,7 @@ class SandboxAccount:
         self.settings = load_settings(self.store)
 
     def call(self, *, now: int | None = None, **more: Any) -> Call:
-        """Return what an endpoint works with, at the clock's time unless told otherwise."""
+        """Return what an endpoint works with, at the clock's time, or at the time given."""
         instant = self.clock.now() if now is None else now
         return Call(
             store=self.store,

@@ -12,7 +12,7 @@ from billing.sandbox.webhooks.outbox import Outbox
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """What an endpoint knows: parameters already read, the store inside its transaction."""
+    """What an endpoint works with: parameters already read, the store inside its transaction."""
 
     store: Store
     settings: SandboxSettings

@@ -1,4 +1,4 @@
-"""The declines the sandbox knows: error code, decline code, advice and wording of each.
+"""The declines of the sandbox: error code, decline code, advice and wording of each.
 
 `code` and `decline_code` follow Stripe's list of decline codes; `advice_code` follows its
 retry guidance: card data to be corrected, not to be tried again, or to be tried later.

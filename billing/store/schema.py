@@ -95,8 +95,8 @@ def _is_ours(revision: str) -> bool:
 def _revision_without_role(engine: Engine, refusal: OperationalError) -> str | None:
     """Return the revision as the login itself sees it, when the engine's connection was refused.
 
-    A database nobody migrated doesn't know the application's role either, and the server
-    refuses to connect for that. Raises what was refused, when it is no question of the role.
+    A database without the schema lacks the application's role, too, and the server refuses the
+    connection for that. Raises what was refused, when it is no question of the role.
     """
     if getattr(refusal.orig, "sqlstate", None):
         raise refusal

@@ -1,8 +1,8 @@
 """What every connection relies on, set and verified when it is made.
 
-A direct connection is told in its startup packet. A pooler between may leave that out, so each
-setting is set again, and read back where that changed anything. A pooler that gives the server's
-connections out by the transaction can't keep settings, and is refused.
+A direct connection sends the settings in its startup packet. A pooler in between may drop them, so
+each is set again, and read back where that changed anything. A pooler in transaction mode can't
+keep settings, and is refused.
 """
 
 from collections.abc import Callable, Mapping

@@ -2,7 +2,7 @@
 
 PostgreSQL, Valkey, the sandbox and every role run as children of the test, are restarted when
 they fall, and are gone when the test is over, however it ends. The books are read from outside:
-the provider's own lists, the rows and the journal have to tell the same story.
+the provider's own lists, the rows and the journal have to agree.
 """
 
 import contextlib
@@ -45,7 +45,7 @@ from billing.store.subscriptions import cycles, subscriptions
 from plans.load import load_catalog
 from tests.delivery import forking
 from tests.waiting import PATIENCE, patient
-from workers.demo.story import HURRY
+from workers.demo.run import SHORT_INTERVALS
 from workers.runtime.broker import redis_client
 from workers.runtime.clock import SystemClock
 from workers.runtime.peppers import pepper
@@ -64,7 +64,7 @@ NO_GRACE: Final = timedelta(0)
 LOG_LINES_SHOWN: Final = 8
 
 # A dead worker's attempt is taken up after the lease, which outlives the deadline of a call.
-SETTINGS: Final = HURRY | {
+SETTINGS: Final = SHORT_INTERVALS | {
     "BILLING__PROVIDERS__STRIPE__TIMEOUT_CONNECT": "1s",
     "BILLING__PROVIDERS__STRIPE__TIMEOUT_READ": "1s",
     "BILLING__PROVIDERS__STRIPE__DEADLINE": "1200ms",
@@ -199,16 +199,16 @@ class EngineUnderTest:
         EmbeddedPostgres(self.settings.embedded.dir).destroy()
         EmbeddedValkey(self.settings.embedded.dir).destroy()
 
-    def run(self, story: Callable[[], T], meanwhile: Callable[[], None] | None = None) -> T:
-        """Return what a story returns; it is told in a thread while children are restarted."""
+    def run(self, work: Callable[[], T], meanwhile: Callable[[], None] | None = None) -> T:
+        """Return what `work` returns; it runs in a thread while children are restarted."""
         assert self._supervisor is not None
-        with ThreadPoolExecutor(1, thread_name_prefix="story") as pool:
-            telling = pool.submit(story)
-            while not telling.done():
+        with ThreadPoolExecutor(1, thread_name_prefix="work") as pool:
+            running = pool.submit(work)
+            while not running.done():
                 self._supervisor.pump(0.02)
                 if meanwhile is not None:
                     meanwhile()
-            return telling.result()
+            return running.result()
 
     def wait_until(self, condition: Callable[[], bool]) -> None:
         """Return when something has become true, while children are restarted."""
@@ -238,7 +238,7 @@ class EngineUnderTest:
         )
         return key
 
-    # --- misfortunes ----------------------------------------------------------------------------
+    # --- injected ----------------------------------------------------------------------------
 
     @property
     def names(self) -> list[str]:

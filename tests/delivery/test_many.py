@@ -8,7 +8,7 @@ import pytest
 
 from tests.delivery.engine_under_test import EngineUnderTest
 from workers.demo import world
-from workers.demo.world import FAULTS, Misfortunes
+from workers.demo.world import FAULTS, InjectedFaults
 
 CARDS = (
     "pm_card_visa",
@@ -36,7 +36,7 @@ def test_two_schedulers_and_three_workers_do_everything_once(
         engine.populate(60, cards=CARDS, plans=PLANS, spread=timedelta(hours=12))
         for seed, (kind, probability) in enumerate(FAULTS):
             engine.fault(kind, probability=2 * probability, seed=seed)
-        rng, doubled = random.Random(1), Misfortunes()
+        rng, doubled = random.Random(1), InjectedFaults()
 
         def double_messages(_now: datetime) -> None:
             for _ in range(5):

@@ -159,7 +159,7 @@ def test_charge_status_partial_and_full_refund(
 def test_same_key_and_parameters_return_the_stored_answer(
     caller: Caller, ada: Subscriber, world: World
 ) -> None:
-    """By whichever face, and also when the payment has moved on since."""
+    """Over either interface, and also when the payment has moved on since."""
     key = fresh()
     first = caller.post("/v1/payments", order_of(ada), key)
     caller.post(f"/v1/payments/{first.json()['id']}/refunds", {})

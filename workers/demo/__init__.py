@@ -1,3 +1,3 @@
 """`billing demo`: months of billing on real processes, with faults, and a report that proves it."""
 
-__all__ = ["story"]
+__all__ = ["run"]

@@ -1,7 +1,7 @@
 """The demo's money: refunds, disputes, exchanges, and changes at the provider without the engine.
 
-A timetable of acts. Each names a customer of the cast (`world.CAST`) and is played at the first
-stop of the clock on or after its day, or a later one if there is no payment to play it with yet. In
+A list of planned actions. Each names a customer of `world.CASES` and is carried out at the first
+stop of the clock on or after its day, or at a later one if that customer has no payment yet. In
 between, random payments are refunded and disputed.
 """
 
@@ -25,7 +25,7 @@ from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from billing.store.rows import reader
 from plans.currencies import charge_step
-from workers.demo.world import Misfortunes, reference_of
+from workers.demo.world import InjectedFaults, reference_of
 from workers.runtime.peppers import pepper
 from workers.runtime.runtime import Runtime
 from workers.up.sandbox import SandboxControl
@@ -34,7 +34,7 @@ WEBHOOKS: Final = "/v1/webhooks/stripe"
 # Charges in these currencies settle in others; rates are per major unit.
 SETTLED_IN: Final = {"jpy": "usd", "gbp": "eur"}
 RATES: Final = {"jpy:usd": "0.0067", "gbp:eur": "1.1634"}
-BAD_ROADS: Final = {"loss": 0.2, "duplication": 0.2, "reordering": 0.2, "reordering_ms": 200}
+DELIVERY_FAULTS: Final = {"loss": 0.2, "duplication": 0.2, "reordering": 0.2, "reordering_ms": 200}
 
 # Random refunds and disputes: how often, how many of how many subscriptions. None in the last days,
 # because a refund or a dispute takes some days to end.
@@ -51,8 +51,8 @@ API_TRIES: Final = 50
 API_PAUSE_SECONDS: Final = 0.1
 ACTOR: Final = Actor(ActorKind.DEMO)
 
-Act = Callable[[datetime], bool]
-"""Plays at an instant; False when it can't be played yet."""
+Action = Callable[[datetime], bool]
+"""Acts at an instant; False when it can't yet."""
 
 
 @dataclass
@@ -81,11 +81,11 @@ _capture = reader(Capture)
 
 
 @dataclass(frozen=True, slots=True)
-class Cue:
-    """An act, and from when on it may be played."""
+class PlannedAction:
+    """An action, and from when on it may be carried out."""
 
     at: datetime
-    act: Act
+    action: Action
 
 
 class Shop:
@@ -111,11 +111,11 @@ class Shop:
         Then once more, as a program does that lost the answer: it is the same refund.
         Raises `Unavailable`.
         """
-        made = self._insist(payment_id, amount, key)
-        assert self._insist(payment_id, amount, key) == made, "one key, one refund"
+        made = self._ask_until_answered(payment_id, amount, key)
+        assert self._ask_until_answered(payment_id, amount, key) == made, "one key, one refund"
         return made
 
-    def _insist(self, payment_id: UUID, amount: int | None, key: str) -> UUID:
+    def _ask_until_answered(self, payment_id: UUID, amount: int | None, key: str) -> UUID:
         wanted: dict[str, Any] = {"reason": "the customer asked"}
         if amount is not None:
             wanted["amount"] = amount
@@ -138,14 +138,14 @@ class Shop:
         raise Unavailable(f"no refund {key}: {said}", where=self._url)
 
 
-class MoneyStory:
-    """Plays the acts as days pass, and keeps account of them in `done`."""
+class DemoMoney:
+    """Carries out the planned actions as days pass, and records them in `done`."""
 
     def __init__(
         self,
         runtime: Runtime,
         sandbox: SandboxControl,
-        misfortunes: Misfortunes,
+        injected: InjectedFaults,
         rng: random.Random,
         *,
         start: datetime,
@@ -156,18 +156,18 @@ class MoneyStory:
         self.done = Done()
         self._runtime = runtime
         self._sandbox = sandbox
-        self._misfortunes = misfortunes
+        self._injected = injected
         self._rng = rng
         self._end = end
         self._refunds_a_time = -(-subscriptions // SUBSCRIPTIONS_A_REFUND)
         self._touched: set[UUID] = set()
         self._shop: Shop | None = None
-        self._cues = _timetable(self, start, faults)
+        self._planned = _timetable(self, start, faults)
         self._next_refunds = start + timedelta(days=12)
         self._next_dispute = start + timedelta(days=35)
 
     def prepare(self, seed: int, *, faults: bool) -> None:
-        """Tell the provider our webhook endpoint, how it settles and how well it delivers."""
+        """Set up the sandbox: our webhook endpoint, how it settles, and which deliveries fail."""
         settings = self._runtime.settings
         self._sandbox.settings(settlement_currency=SETTLED_IN, exchange_rates=RATES)
         self._sandbox.deliver_to(
@@ -176,15 +176,15 @@ class MoneyStory:
             sorted(registry.event_types()),
         )
         if faults:
-            self._sandbox.delivery_conditions(seed=seed, **BAD_ROADS)
+            self._sandbox.delivery_conditions(seed=seed, **DELIVERY_FAULTS)
         self._shop = Shop(self._runtime)
 
     def a_day_passed(self, now: datetime) -> None:
-        """Play what is due by now."""
-        due = [cue for cue in self._cues if cue.at <= now]
-        for cue in due:
-            if cue.act(now):
-                self._cues.remove(cue)
+        """Carry out what is due by now."""
+        due = [planned for planned in self._planned if planned.at <= now]
+        for planned in due:
+            if planned.action(now):
+                self._planned.remove(planned)
         if self._next_refunds <= now <= self._end - LAST_REFUND:
             self._next_refunds += REFUNDS_EVERY
             self._refund_some(now)
@@ -196,54 +196,54 @@ class MoneyStory:
         """Return how much was done so far."""
         return f"{len(self.done.refunds_asked)}, {len(self.done.disputes_opened)}"
 
-    # --- acts -----------------------------------------------------------------------------------
+    # --- actions --------------------------------------------------------------------------------
 
-    def over_http(self, part: str, share: int = 1) -> Act:
+    def over_http(self, case: str, share: int = 1) -> Action:
         """Let another program refund a customer's payment, or one part in `share` of it."""
 
-        def act(_now: datetime) -> bool:
-            payment = self._payment_of(part)
+        def action(_now: datetime) -> bool:
+            payment = self._payment_of(case)
             if payment is not None:
                 self._refund_over_http(payment, share)
             return payment is not None
 
-        return act
+        return action
 
-    def by_hand(self, part: str, share: int = 1) -> Act:
+    def by_hand(self, case: str, share: int = 1) -> Action:
         """Let an operator refund a customer's payment; a worker sends it."""
 
-        def act(now: datetime) -> bool:
-            payment = self._payment_of(part)
+        def action(now: datetime) -> bool:
+            payment = self._payment_of(case)
             if payment is not None:
                 self._refund_by_hand(payment, share, now)
             return payment is not None
 
-        return act
+        return action
 
-    def dispute(self, part: str, outcome: str, *, inquiry: bool = False) -> Act:
+    def dispute(self, case: str, outcome: str, *, inquiry: bool = False) -> Action:
         """Let a customer's bank dispute a payment, and decide some days later."""
 
-        def act(now: datetime) -> bool:
-            payment = self._payment_of(part)
+        def action(now: datetime) -> bool:
+            payment = self._payment_of(case)
             if payment is not None:
                 self._open_dispute(payment, outcome, now, inquiry=inquiry)
             return payment is not None
 
-        return act
+        return action
 
-    def pay_behind_our_back(self, part: str) -> Act:
+    def pay_at_provider(self, case: str) -> Action:
         """Let a customer whom we gave up pay at the provider after all."""
 
-        def act(_now: datetime) -> bool:
+        def action(_now: datetime) -> bool:
             with self._runtime.engine.connect() as conn:
-                given_up = conn.execute(_GIVEN_UP, {"reference": reference_of(part)}).one_or_none()
+                given_up = conn.execute(_GIVEN_UP, {"reference": reference_of(case)}).one_or_none()
             if given_up is None:
                 return False
             self._sandbox.pay(given_up.provider_payment_id, given_up.provider_customer_id)
-            self._misfortunes.paid_behind_our_back += 1
+            self._injected.paid_behind_our_back += 1
             return True
 
-        return act
+        return action
 
     def take_money(self, _now: datetime) -> bool:
         """Let somebody charge a card at the provider, under our account and without us."""
@@ -276,9 +276,9 @@ class MoneyStory:
 
     # --- the same for all -----------------------------------------------------------------------
 
-    def _payment_of(self, part: str) -> Capture | None:
+    def _payment_of(self, case: str) -> Capture | None:
         with self._runtime.engine.connect() as conn:
-            found = conn.execute(_FIRST_CAPTURE, {"reference": reference_of(part)}).one_or_none()
+            found = conn.execute(_FIRST_CAPTURE, {"reference": reference_of(case)}).one_or_none()
         return None if found is None else _capture(found)
 
     def _refund_over_http(self, payment: Capture, share: int) -> None:
@@ -313,25 +313,25 @@ class MoneyStory:
             self._sandbox.decide_dispute(dispute, outcome)
             return True
 
-        self._cues.append(Cue(now + DECIDED_AFTER, decide))
+        self._planned.append(PlannedAction(now + DECIDED_AFTER, decide))
 
 
-def _timetable(story: MoneyStory, start: datetime, faults: bool) -> list[Cue]:
-    """Return what the cast does; all of it fits into the first month."""
-    acts: list[tuple[int, Act]] = [
-        (2, story.over_http("refunded")),
-        (2, story.dispute("won", "won")),
-        (3, story.dispute("lost", "lost")),
-        (3, story.over_http("refunded in part", share=2)),
-        (4, story.by_hand("refund that fails")),
-        (4, story.dispute("asked about", "warning_closed", inquiry=True)),
-        (5, story.over_http("refund that waits", share=3)),
-        (7, story.by_hand("in another currency", share=2)),
-        (9, story.take_money),
+def _timetable(money: DemoMoney, start: datetime, faults: bool) -> list[PlannedAction]:
+    """Return what happens to the first customers; all of it fits into the first month."""
+    actions: list[tuple[int, Action]] = [
+        (2, money.over_http("refunded")),
+        (2, money.dispute("won", "won")),
+        (3, money.dispute("lost", "lost")),
+        (3, money.over_http("refunded in part", share=2)),
+        (4, money.by_hand("refund that fails")),
+        (4, money.dispute("asked about", "warning_closed", inquiry=True)),
+        (5, money.over_http("refund that waits", share=3)),
+        (7, money.by_hand("in another currency", share=2)),
+        (9, money.take_money),
     ]
     if faults:
-        acts.append((6, story.pay_behind_our_back("given up")))
-    return [Cue(start + timedelta(days=day), act) for day, act in acts]
+        actions.append((6, money.pay_at_provider("given up")))
+    return [PlannedAction(start + timedelta(days=day), action) for day, action in actions]
 
 
 def _part(payment: Capture, share: int) -> int:

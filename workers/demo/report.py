@@ -63,8 +63,8 @@ class Report:
     """The end of a demo.
 
     `provider_captures` and `captured_by_currency` are all that the provider captured; what it
-    captured without the engine (`money.taken`) is told apart here, from what the demo did and not
-    from what the engine says of it.
+    captured without the engine (`money.taken`) is counted apart, from what the demo did and
+    not from what the engine recorded.
     """
 
     totals: Totals
@@ -100,7 +100,7 @@ class Report:
 
     @property
     def double_charges(self) -> int:
-        """PaymentIntents or payments with more than one capture, and captures nobody booked."""
+        """PaymentIntents or payments with more than one capture, and unbooked captures."""
         return max(
             self.provider_captured_twice,
             self.totals.doubly_captured_invoices,

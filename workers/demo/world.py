@@ -51,24 +51,24 @@ CARDS: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """A customer of whom the story needs something: they pay by the month, from the first day."""
+class Case:
+    """A customer with an action of the demo: billed by the month from the first day."""
 
     card: str = "pm_card_visa"
     currency: str = "USD"
 
 
-# The first customers, in this order; `money.py` has the acts on their payments.
-CAST: Final[Mapping[str, Part]] = {
-    "refunded": Part(),
-    "won": Part(),
-    "given up": Part("pm_sbx_stolen_card"),
-    "refund that fails": Part("pm_card_refundFail"),
-    "in another currency": Part(currency="JPY"),
-    "lost": Part(currency="EUR"),
-    "asked about": Part(currency="EUR"),
-    "refunded in part": Part(currency="KWD"),
-    "refund that waits": Part("pm_card_pendingRefund", "EUR"),
+# The first customers, in this order; `money.py` has the actions on their payments.
+CASES: Final[Mapping[str, Case]] = {
+    "refunded": Case(),
+    "won": Case(),
+    "given up": Case("pm_sbx_stolen_card"),
+    "refund that fails": Case("pm_card_refundFail"),
+    "in another currency": Case(currency="JPY"),
+    "lost": Case(currency="EUR"),
+    "asked about": Case(currency="EUR"),
+    "refunded in part": Case(currency="KWD"),
+    "refund that waits": Case("pm_card_pendingRefund", "EUR"),
 }
 CAST_PLAN: Final = "video-premium"
 
@@ -87,7 +87,7 @@ FAULTS: Final = (
 
 
 @dataclass
-class Misfortunes:
+class InjectedFaults:
     """Counts the faults that the demo made; the sandbox counts its own."""
 
     duplicated_messages: int = 0
@@ -101,21 +101,21 @@ def reference(number: int) -> str:
     return f"demo-{number:05d}"
 
 
-def reference_of(part: str) -> str:
-    """Return the reference of a member of the cast, who may not be there in a tiny demo."""
-    return reference(1 + list(CAST).index(part))
+def reference_of(case: str) -> str:
+    """Return the reference of a customer of `CASES`, who may not be there in a tiny demo."""
+    return reference(1 + list(CASES).index(case))
 
 
 def populate(
     runtime: Runtime, catalog: Catalog, count: int, start: datetime, rng: random.Random
 ) -> None:
-    """Create customers with cards and subscriptions: the cast, then others by lot."""
-    parts = list(CAST.values())
+    """Create customers with cards and subscriptions: those of `CASES`, then random ones."""
+    cases = list(CASES.values())
     at_start = replace(runtime.context, clock=StoppedClock(start, runtime.clock.wall()))
     for number in range(1, count + 1):
-        part = parts[number - 1] if number <= len(parts) else None
-        if part is not None:
-            card, order = part.card, _cast_order(number, part, start)
+        case = cases[number - 1] if number <= len(cases) else None
+        if case is not None:
+            card, order = case.card, _order_of(number, case, start)
         else:
             card, order = _card_by_lot(rng), _order_by_lot(catalog, number, start, rng)
         customers.create(
@@ -127,11 +127,11 @@ def populate(
         subscribe(runtime.engine, order, now=start, actor=Actor(ActorKind.DEMO))
 
 
-def _cast_order(number: int, part: Part, start: datetime) -> SubscriptionOrder:
+def _order_of(number: int, case: Case, start: datetime) -> SubscriptionOrder:
     return SubscriptionOrder(
         customer=reference(number),
         plan=CAST_PLAN,
-        currency=part.currency,
+        currency=case.currency,
         quantity=1,
         zone="UTC",
         starts=start.replace(tzinfo=None) + timedelta(hours=number),
@@ -183,7 +183,7 @@ def order_faults(control: SandboxControl, seed: int) -> None:
 _RECENT_PAYMENTS = text("SELECT id FROM payments ORDER BY id DESC LIMIT 200")
 
 
-def double_messages(runtime: Runtime, rng: random.Random, done: Misfortunes) -> None:
+def double_messages(runtime: Runtime, rng: random.Random, done: InjectedFaults) -> None:
     """Ring again for payments that are in work or done already."""
     with runtime.engine.connect() as conn:
         recent: Sequence[UUID] = [row.id for row in conn.execute(_RECENT_PAYMENTS)]
@@ -195,7 +195,7 @@ def double_messages(runtime: Runtime, rng: random.Random, done: Misfortunes) -> 
         done.duplicated_messages += 1
 
 
-def flush_redis(runtime: Runtime, done: Misfortunes) -> None:
+def flush_redis(runtime: Runtime, done: InjectedFaults) -> None:
     """Empty Redis."""
     runtime.broker.client.flushall()
     done.redis_flushed += 1

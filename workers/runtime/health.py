@@ -1,7 +1,7 @@
 """The health pages of a running role (/livez, /readyz, /metrics), and its notices to systemd.
 
-One small HTTP server in a thread, on loopback unless told otherwise and never on every
-interface: the figures are for the machine's own collector, not for the network.
+One small HTTP server in a thread, on loopback unless configured otherwise and never on
+every interface: the figures are for the machine's own collector, not for the network.
 """
 
 import json

@@ -152,7 +152,7 @@ class ProcessMetrics:
         )
         self._signatures = Counter(
             "billing_webhook_signature_failures_total",
-            "Deliveries that nobody we trust has signed, or not just now.",
+            "Deliveries whose signature is missing, wrong or out of time.",
             ["reason"],
             registry=registry,
         )

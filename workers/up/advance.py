@@ -41,7 +41,7 @@ def advance(
     Afterwards it waits as long as one tick of the reconciler takes. Stops at every due instant;
     with a `step`, instants less than a step apart share a stop. Raises `BadInput` outside sandbox
     mode or for a time in the past, `Unavailable` when what is due isn't done within a minute
-    (nobody runs the scheduler or a worker).
+    (no scheduler or no worker runs).
     """
     controls = _controls(runtime)
     now = runtime.clock.now()

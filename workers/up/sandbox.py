@@ -14,7 +14,7 @@ PAYING_TRIES: Final = 50
 
 
 class SandboxControl:
-    """A client of `/_sandbox`; raises `Unavailable` when nobody answers there."""
+    """A client of `/_sandbox`; raises `Unavailable` when the sandbox does not answer."""
 
     def __init__(self, url: str, timeout: float = TIMEOUT_SECONDS) -> None:
         self.url = url.rstrip("/")
@@ -68,7 +68,7 @@ class SandboxControl:
     # --- money that moves without the engine ----------------------------------------------------
 
     def take_money(self, amount: int, currency: str) -> Mapping[str, Any]:
-        """Make a paid PaymentIntent that the engine doesn't know, and return it."""
+        """Make a paid PaymentIntent without the engine, and return it."""
         wanted = {"amount": amount, "currency": currency.lower()}
         made: Mapping[str, Any] = self._call("POST", "payment_intents", wanted)
         return made

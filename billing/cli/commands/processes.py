@@ -91,9 +91,9 @@ def demo(
 
     On embedded servers and data of its own, deleted afterwards. Ends with 3 if a promise is broken.
     """
-    from workers.demo import story as play
+    from workers.demo import run as demo_run
 
-    options = play.DemoOptions(
+    options = demo_run.DemoOptions(
         subscriptions=subscriptions,
         months=months,
         seed=seed,
@@ -101,4 +101,4 @@ def demo(
         json=as_json or output.format != "table",
         faults=not no_faults,
     )
-    return play.run(session.settings, options)
+    return demo_run.run(session.settings, options)

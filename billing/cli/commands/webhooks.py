@@ -1,4 +1,4 @@
-"""`billing webhooks`: what the provider told us, what came of it, and once more by hand."""
+"""`billing webhooks`: events from the provider, their results, and handling them again."""
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
@@ -24,7 +24,7 @@ _DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 
 @click.group()
 def webhooks() -> None:
-    """Events the provider told us of."""
+    """Events received from the provider."""
 
 
 @webhooks.command("list")

@@ -65,7 +65,10 @@ def annotate(engine: Engine, break_id: UUID, *, words: str, now: datetime, actor
 
 
 def assign(engine: Engine, break_id: UUID, *, to: str | None, now: datetime, actor: Actor) -> None:
-    """Assign the break to a person, or to nobody. Raises `NotFound`, `Conflict`, `BadInput`."""
+    """Assign the break to a person, or take that back.
+
+    Raises: NotFound, Conflict, BadInput.
+    """
     if to is not None and not to.strip():
         raise BadInput("nobody is assigned without a name", code=ErrorCode.ASSIGNEE_MISSING)
     with engine.begin() as conn:

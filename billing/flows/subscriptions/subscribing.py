@@ -18,9 +18,9 @@ from billing.store.subscriptions import customers, plans, subscriptions
 from billing.store.transactions import Transactions
 from plans.terms import NoVersion, Plan, PlanVersion, version_for_new
 
-# Crockford's base 32 without vowels: no id spells a word, and nobody mistakes 0 for O.
 STARTS_BETWEEN = range(2000, 2101)
 """The years in which a subscription may start."""
+# Crockford's base 32 without vowels: no id spells a word, and 0 can't be read as O.
 _LETTERS = "0123456789BCDFGHJKMNPQRSTVWXYZ"
 
 

@@ -1,7 +1,7 @@
 """The inbox: events of the provider, kept before they are acknowledged.
 
-receive   the event is committed before it is acknowledged; kinds not handled are kept too
-sweep     the provider's list of events, for those that never reached us
+receive   commit an event before it is acknowledged; kinds that aren't handled are kept, too
+sweep     read the provider's list of events, for those that never reached us
 """
 
 import logging

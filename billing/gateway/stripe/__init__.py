@@ -1,3 +1,3 @@
-"""Stripe behind the gateway: the only code that imports its SDK or knows its words."""
+"""Stripe behind the gateway: the only code that imports its SDK or uses its words."""
 
 __all__ = ["kind"]

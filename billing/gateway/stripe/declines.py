@@ -54,7 +54,7 @@ DECLINE_CLASSES: Final = _classes(
     (DeclineClass.HARD, _HARD),
 )
 
-# The issuer's advice, which knows more than the code it comes with.
+# The issuer's advice, which is more specific than the code that it comes with.
 _ADVICE: Final[Mapping[str, tuple[Advice, DeclineClass]]] = MappingProxyType(
     {
         "try_again_later": (Advice.TRY_AGAIN_LATER, DeclineClass.SOFT),

@@ -52,6 +52,10 @@ _OPTIONAL: Final[Mapping[str, Sequence[str]]] = {
     "engine": ("payment_metadata[engine]",),
     "engine_of_refund": ("refund_metadata[engine]",),
 }
+# The reports that have what is needed by default.
+_ITEMIZED: Final = (
+    "payout_reconciliation, ending_balance_reconciliation or balance_change_from_activity"
+)
 # Reports have none of these by default: they have to be asked for.
 _TELLS_WHOSE: Final = ("payment_intent", "charge", "source")
 _OWN_IDS: Final = (
@@ -151,6 +155,7 @@ def _columns(path: Path, header: Sequence[str]) -> Columns:
             where=f"{path}:1",
             code=ErrorCode.REPORT_COLUMNS_MISSING,
             columns=tuple(missing),
+            reports=_ITEMIZED,
         )
     twice = sorted({name for name in named.values() if names.count(name) > 1})
     if twice:
@@ -165,6 +170,7 @@ def _columns(path: Path, header: Sequence[str]) -> Columns:
             "the report doesn't say which payment a row is about",
             where=f"{path}:1",
             code=ErrorCode.REPORT_COLUMN_NEEDED,
+            columns=" and ".join(_OPTIONAL[key][0] for key in _TELLS_WHOSE),
         )
     return Columns(at, named, len(names))
 
@@ -173,7 +179,7 @@ def _columns(path: Path, header: Sequence[str]) -> Columns:
 
 
 class _Refused(Exception):
-    """A field can't be taken; the caller knows the line."""
+    """A field can't be taken; the caller adds the line."""
 
     def __init__(
         self, column: str, what: str, code: ErrorCode = ErrorCode.REPORT_MALFORMED

@@ -29,7 +29,7 @@ class CustomerLink:
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionLink:
-    """A subscription, and the id that the business knows it by."""
+    """A subscription, with its external id."""
 
     id: UUID
     external_id: str | None

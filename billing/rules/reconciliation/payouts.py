@@ -10,7 +10,7 @@ class PayoutStatus(StrEnum):
     PENDING = "pending"
     IN_TRANSIT = "in_transit"
     PAID = "paid"
-    """It is at the bank, as far as the provider knows; it may still fail."""
+    """The provider reports it as arrived at the bank; it may still fail."""
     FAILED = "failed"
     CANCELED = "canceled"
     UNKNOWN = "unknown"

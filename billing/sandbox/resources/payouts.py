@@ -1,4 +1,4 @@
-"""Payouts: what is available goes to the bank, and each knows the transactions it took.
+"""Payouts: what is available goes to the bank, and each has the transactions that it took.
 
 A payout is pending, then on its way, then paid, as the clock goes on; it can fail at any time,
 even after it was paid, and then the money is booked back.

@@ -141,7 +141,7 @@ def set_default(conn: Connection, customer_id: UUID, payment_method_id: UUID | N
 def lock_by_provider_id(
     conn: Connection, provider: str, provider_customer_id: str
 ) -> Customer | None:
-    """Lock the customer whom the provider knows by this id."""
+    """Lock the customer with this id at the provider."""
     query = select(customers).where(
         customers.c.provider == provider, customers.c.provider_customer_id == provider_customer_id
     )

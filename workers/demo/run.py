@@ -41,9 +41,9 @@ from billing.store.subscriptions import cycles
 from plans.load import load_catalog
 from workers.demo import world
 from workers.demo.checks import figures
-from workers.demo.money import MoneyStory
+from workers.demo.money import DemoMoney
 from workers.demo.report import Progress, Report, print_json, print_report
-from workers.demo.world import Misfortunes
+from workers.demo.world import InjectedFaults
 from workers.runtime.runtime import Runtime, sandbox_url
 from workers.up.advance import advance, set_clock, wait_for_reconciler, wait_until_done
 from workers.up.child_spec import Pauses
@@ -63,7 +63,7 @@ CATALOG: Final = Path(plans.__file__).parent / "catalog"
 
 # Real-time settings of the demo: pauses are short because a year is. Domain rules (ladders,
 # catch-up, budgets) are the ones of config.toml.
-HURRY: Final = {
+SHORT_INTERVALS: Final = {
     "BILLING__MODE": "sandbox",
     "BILLING__DATABASE__URL": "embedded",
     "BILLING__PROVIDERS__STRIPE__API_KEY": "",
@@ -115,7 +115,7 @@ def run(settings: Settings, options: DemoOptions) -> int:
     folder = settings.embedded.dir / "demo"
     env = {name: value for name, value in os.environ.items() if not name.startswith("BILLING__")}
     env |= (
-        HURRY
+        SHORT_INTERVALS
         | LISTENING
         | {
             "BILLING__EMBEDDED__DIR": str(folder),
@@ -129,8 +129,8 @@ def run(settings: Settings, options: DemoOptions) -> int:
     demo_settings = load_settings(None, env)
     started = time.monotonic()
     with _servers(demo_settings, env, talk) as (parts, runtime):
-        story = Story(runtime, parts, options, started)
-        report = story.tell(talk)
+        demo = DemoRun(runtime, parts, options, started)
+        report = demo.execute(talk)
         if options.json:
             print_json(report, sys.stdout)
         else:
@@ -178,8 +178,8 @@ def _keep_running(parts: Supervisor, folder: Path, talk: Console) -> None:
             parts.pump(0.1)
 
 
-class Story:
-    """One run: it is told in a thread, while the main thread keeps the processes alive."""
+class DemoRun:
+    """One run: it works in a thread, while the main thread keeps the processes alive."""
 
     def __init__(
         self, runtime: Runtime, parts: Supervisor, options: DemoOptions, started: float
@@ -193,13 +193,13 @@ class Story:
         assert url is not None, "the supervisor has written it down"
         self._sandbox = SandboxControl(url)
         self._progress = Progress()
-        self._misfortunes = Misfortunes()
+        self._injected = InjectedFaults()
         self._end = START + relativedelta(months=options.months)
         self._days = 0
-        self._money = MoneyStory(
+        self._money = DemoMoney(
             runtime,
             self._sandbox,
-            self._misfortunes,
+            self._injected,
             self._rng,
             start=START,
             end=self._end,
@@ -207,32 +207,32 @@ class Story:
             faults=options.faults,
         )
 
-    def tell(self, talk: Console) -> Report:
-        """Run the whole story, showing where it stands, and return its report."""
-        with ThreadPoolExecutor(1, thread_name_prefix="story") as pool:
-            telling = pool.submit(self._tell)
+    def execute(self, talk: Console) -> Report:
+        """Run the whole demo, showing its progress, and return its report."""
+        with ThreadPoolExecutor(1, thread_name_prefix="demo") as pool:
+            running = pool.submit(self._execute)
             if talk.is_terminal:
-                self._show_live(talk, telling)
+                self._show_live(talk, running)
             else:
-                self._show_lines(talk, telling)
-            return telling.result()
+                self._show_lines(talk, running)
+            return running.result()
 
-    def _show_live(self, talk: Console, telling: "Future[Report]") -> None:
+    def _show_live(self, talk: Console, running: "Future[Report]") -> None:
         with Live(self._progress.table(), console=talk, refresh_per_second=4) as live:
-            while not telling.done():
+            while not running.done():
                 self._parts.pump(0.05)
                 live.update(self._progress.table())
 
-    def _show_lines(self, talk: Console, telling: "Future[Report]") -> None:
+    def _show_lines(self, talk: Console, running: "Future[Report]") -> None:
         shown = ""
-        while not telling.done():
+        while not running.done():
             self._parts.pump(0.05)
             now = self._progress.now
             if now is not None and f"{now:%Y-%m}" != shown:
                 shown = f"{now:%Y-%m}"
                 talk.print(self._progress.line())
 
-    def _tell(self) -> Report:
+    def _execute(self) -> Report:
         runtime, options = self._runtime, self._options
         set_clock(runtime, [self._sandbox], START)
         catalog = load_catalog(runtime.settings.plans.catalog)
@@ -264,9 +264,9 @@ class Story:
         if not self._options.faults:
             return
         world.change_some_cards(self._runtime, now, self._rng)
-        world.double_messages(self._runtime, self._rng, self._misfortunes)
+        world.double_messages(self._runtime, self._rng, self._injected)
         if self._days % 90 == 20:
-            world.flush_redis(self._runtime, self._misfortunes)
+            world.flush_redis(self._runtime, self._injected)
         if self._days % 200 == 60:
             self._kill_a_worker()
         self._progress.faults = sum(self._faults().values())
@@ -290,11 +290,11 @@ class Story:
             if child.name.startswith("worker") and child.pid is not None:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child.pid, signal.SIGKILL)
-                    self._misfortunes.workers_killed += 1
+                    self._injected.workers_killed += 1
                 return
 
     def _faults(self) -> dict[str, int]:
-        done = self._misfortunes
+        done = self._injected
         webhooks = self._sandbox.webhooks()
         counts = {kind: int(n) for kind, n in self._sandbox.fired().items()}
         counts["webhook_lost"] = webhooks["deliveries"].get("lost", 0)
@@ -370,7 +370,7 @@ class Story:
                 self._runtime,
                 self._sandbox,
                 self._money.done,
-                paid_behind_our_back=self._misfortunes.paid_behind_our_back,
+                paid_behind_our_back=self._injected.paid_behind_our_back,
                 start=START,
                 now=self._end,
             ),
