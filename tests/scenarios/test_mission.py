@@ -1,4 +1,4 @@
-"""What the engine is for, clause by clause: each one told end to end, through public faces.
+"""What the engine is for, clause by clause: each one told end to end, through public interfaces.
 
     Product teams write plans in TOML. A long-running scheduler daemon computes due renewals,
     opens one billing cycle per period and enqueues charge jobs, with an idempotency key that

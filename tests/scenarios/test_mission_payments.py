@@ -1,4 +1,4 @@
-"""The payment subsystem, clause by clause: each one told end to end, through public faces.
+"""The payment subsystem, clause by clause: each one told end to end, through public interfaces.
 
 A Payment API with mandatory idempotency keys (charge, status, partial and full refund), over
 HTTP and gRPC. Same key and parameters return the stored answer, even after a crash between

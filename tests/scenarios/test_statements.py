@@ -40,7 +40,7 @@ def within(sent: list[str], most: int) -> bool:
     return 0 < len(sent) <= most
 
 
-def test_a_renewal(world: World) -> None:
+def test_a_renewal_takes_few_statements(world: World) -> None:
     customer = world.subscribed("video-premium")
     with world.engine.connect() as conn:
         engine_id(conn)  # a process reads it once
@@ -63,7 +63,7 @@ def test_a_renewal(world: World) -> None:
     assert within(finished, 11)
 
 
-def test_a_refund(world: World) -> None:
+def test_a_refund_takes_few_statements(world: World) -> None:
     payment = world.payment(paid(world))
     context = world.context()
 

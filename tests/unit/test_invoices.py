@@ -28,7 +28,7 @@ def test_a_full_period_owes_quantity_times_price() -> None:
         (7, 20965), (10, 29950), (1, 2995),
     ],
 )  # fmt: skip
-def test_seats(quantity: int, total: int) -> None:
+def test_each_seat_costs_the_price(quantity: int, total: int) -> None:
     assert draft("Team", sold(USD=2995), period("2024-01-01"), quantity, "USD").total == total
 
 

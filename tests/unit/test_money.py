@@ -65,7 +65,7 @@ def test_money_has_no_division_and_no_truth() -> None:
         bool(usd(0))
 
 
-def test_arithmetic() -> None:
+def test_money_of_one_currency_is_added_negated_multiplied_and_compared() -> None:
     assert usd(1) + usd(2) == usd(3)
     assert usd(1) - usd(2) == usd(-1)
     assert -usd(1) == usd(-1)
@@ -83,7 +83,7 @@ def test_arithmetic() -> None:
         (3, 2, False, False, True, True),
     ],
 )
-def test_order(
+def test_amounts_are_ordered_and_hashed_by_their_value(
     mine: int, other: int, less: bool, at_most: bool, more: bool, at_least: bool
 ) -> None:
     assert (usd(mine) < usd(other)) is less

@@ -46,7 +46,9 @@ def test_a_subscription_starts_with_its_trial_or_active() -> None:
         (PAST_DUE, CycleKind.SKIPPED, PAST_DUE), (PAUSED, CycleKind.PAUSED, PAUSED),
     ],
 )  # fmt: skip
-def test_opening_a_cycle(status: Status, kind: CycleKind, expected: Status) -> None:
+def test_opening_a_cycle_changes_the_status_as_its_kind_says(
+    status: Status, kind: CycleKind, expected: Status
+) -> None:
     assert after_open(status, kind) is expected
 
 
@@ -136,7 +138,9 @@ def test_a_resumed_subscription_is_where_its_debts_and_trial_put_it() -> None:
         ("park", 1, CatchUp("park", CatchUpReason.PLAN_PARKS)),
     ],
 )  # fmt: skip
-def test_missed_periods(policy: CatchUpPolicy, missed: int, expected: CatchUp) -> None:
+def test_missed_periods_are_billed_skipped_or_parked_by_policy_and_cap(
+    policy: CatchUpPolicy, missed: int, expected: CatchUp
+) -> None:
     assert plan_catch_up(policy, 3, missed) == expected
 
 

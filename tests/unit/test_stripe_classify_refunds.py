@@ -294,7 +294,9 @@ LAPSED = Reply(400, error(REFUSED, "capture_charge_authorization_expired"))
         ),
     ],
 )
-def test_capturing(replies: list[Reply], expected: type, word: str) -> None:
+def test_each_answer_to_a_capture_has_its_outcome(
+    replies: list[Reply], expected: type, word: str
+) -> None:
     gateway = gateway_with(*replies)
 
     outcome = gateway.capture("pi_1", Money(999, "USD"), idempotency_key="k")

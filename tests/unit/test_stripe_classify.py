@@ -173,7 +173,9 @@ ANSWERS: dict[str, tuple[Reply, Expected] | tuple[Reply, Expected, Expected]] = 
 
 @pytest.mark.parametrize("name", ANSWERS)
 @pytest.mark.parametrize("request_", [FIRST, LATER], ids=["create", "confirm"])
-def test_an_answer_means(name: str, request_: ChargeRequest) -> None:
+def test_each_answer_has_its_outcome_at_the_first_send_and_later(
+    name: str, request_: ChargeRequest
+) -> None:
     reply, *meanings = ANSWERS[name]
 
     sent = gateway_with(reply).charge(request_, first_send=True)
@@ -447,7 +449,7 @@ def test_looking_up_reads_lists_of_that_customer_and_no_search() -> None:
         ([Reply(404, error("invalid_request_error", "resource_missing"))], Rejected),
     ],
 )
-def test_canceling(replies: list[Reply], expected: type) -> None:
+def test_each_answer_to_a_cancel_has_its_outcome(replies: list[Reply], expected: type) -> None:
     outcome = gateway_with(*replies).cancel("pi_1", idempotency_key="c1")
 
     assert isinstance(outcome, expected)
