@@ -23,6 +23,7 @@ class ListedCustomer:
     external_id: str | None
     name: str
     email: str | None
+    provider: str
     provider_customer_id: str | None
     payment_method_kind: str | None
     card_brand: str | None
@@ -36,7 +37,7 @@ class ListedCustomer:
 _listed = reader(ListedCustomer)
 
 _CUSTOMERS: Final = """
-SELECT c.id, c.external_id, c.name, c.email, c.provider_customer_id,
+SELECT c.id, c.external_id, c.name, c.email, c.provider, c.provider_customer_id,
        m.kind AS payment_method_kind, m.brand AS card_brand, m.last4 AS card_last4,
        m.exp_month AS card_exp_month, m.exp_year AS card_exp_year,
        (SELECT count(*) FROM subscriptions s

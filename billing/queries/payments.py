@@ -65,6 +65,7 @@ class ListedPayment:
     parked_at: datetime | None
     parked_reason: str | None
     parked_error: str | None
+    provider: str
     provider_payment_id: str | None
     provider_charge_id: str | None
     captured_at: datetime | None
@@ -85,8 +86,8 @@ SELECT p.id, p.invoice_id, i.number AS invoice_number, p.subscription_id,
        EXISTS (SELECT FROM provider_calls k
                 WHERE k.subject_id = p.id AND k.kind = 'charge' AND k.finished_at IS NULL
                   AND k.unknown_since IS NOT NULL) AS unknown,
-       p.parked_at, p.parked_reason, p.parked_error, p.provider_payment_id, p.provider_charge_id,
-       p.captured_at, p.confirmed_at, p.created_at, p.updated_at
+       p.parked_at, p.parked_reason, p.parked_error, p.provider, p.provider_payment_id,
+       p.provider_charge_id, p.captured_at, p.confirmed_at, p.created_at, p.updated_at
   FROM payments p
   JOIN customers c ON c.id = p.customer_id
   LEFT JOIN invoices i ON i.id = p.invoice_id

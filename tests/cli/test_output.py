@@ -19,6 +19,7 @@ def test_customers_are_shown_with_their_card_and_subscriptions(paid: World) -> N
 
     assert (ada["name"], ada["card_brand"], ada["card_last4"]) == ("Ada", "visa", "4242")
     assert ada["live_subscriptions"] == 1
+    assert ada["provider"] == "stripe"
     assert [method["brand"] for method in ada["payment_methods"]] == ["visa"]
     assert [held["plan"] for held in ada["subscriptions"]] == ["video-basic"]
 
@@ -27,7 +28,7 @@ def test_a_payment_is_minor_units_with_a_currency_and_instants_in_utc(paid: Worl
     (payment,) = paid.json("charges", "list")
 
     assert (payment["amount"], payment["currency"], payment["state"]) == (999, "USD", "SETTLED")
-    assert payment["attempts"] == 1
+    assert (payment["attempts"], payment["provider"]) == (1, "stripe")
     assert INSTANT.fullmatch(payment["captured_at"])
     assert paid.json("charges", "show", payment["id"])["attempt_rows"][0]["outcome"] == "succeeded"
 
