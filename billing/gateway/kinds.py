@@ -9,9 +9,9 @@ from typing import Literal
 
 from billing.rules.disputes import DisputeStage
 from billing.rules.dunning import Advice, DeclineClass
-from billing.rules.events import EventKind
 from billing.rules.payment_methods import PaymentMethodKind
 from billing.rules.payments import PaymentStatus, RefusalReason
+from billing.rules.provider_events import EventKind
 from billing.rules.reconciliation import MovementKind, PayoutStatus
 from billing.rules.refunds import RefundFailure, RefundStatus
 

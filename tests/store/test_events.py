@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
-from billing.rules.events import EventKind
+from billing.rules.provider_events import EventKind
 from billing.store.access import events
 
 WALL = datetime(2026, 3, 1, 12, tzinfo=UTC)

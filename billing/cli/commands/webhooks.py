@@ -11,7 +11,7 @@ from billing.cli.output import Output, output_option, talk
 from billing.cli.records import EVENTS, REPLAYED, plain
 from billing.cli.session import Session
 from billing.errors import BadInput, NotFound
-from billing.rules.events import EventKind
+from billing.rules.provider_events import EventKind
 
 if TYPE_CHECKING:
     from billing.flows.webhooks.handling import Result

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, select, text
 
-from billing.rules.events import EventKind
+from billing.rules.provider_events import EventKind
 from billing.store.arrays import literal
 from billing.store.rows import reader
 from billing.store.tables import provider_events
