@@ -60,7 +60,7 @@ class Gateways:
         return provider
 
     def balances(self, provider: str | None = None) -> dict[str, Mapping[str, int]]:
-        """Ask every account that tells its balance, or one, for it; by account and currency.
+        """Return the balances of every account that can list them, or of one, by currency.
 
         Raises `BadInput`, `Unavailable`.
         """
@@ -75,11 +75,6 @@ class Gateways:
         """Yield each account's name and gateway, in the order of the configuration."""
         for name in self.names:
             yield name, self.of(name)
-
-
-def just(gateway: Gateway, name: str) -> Gateways:
-    """Return `Gateways` of one account with this gateway."""
-    return Gateways([name], name, lambda _: gateway)
 
 
 def _nowhere(name: str) -> Gateway:

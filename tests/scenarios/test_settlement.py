@@ -18,7 +18,6 @@ from billing.flows.cycles import closing
 from billing.flows.settlement import charge_list, matching, posting, runs
 from billing.flows.settlement import tie_out as settle_close
 from billing.flows.settlement.step_run import StepRun
-from billing.gateway.gateways import just
 from billing.ids import new_id
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
@@ -28,7 +27,7 @@ from billing.store.settlement import breaks, exchanges, staging
 from billing.store.settlement import matching as settlement_match
 from billing.store.settlement import rows as settlement_rows
 from billing.store.settlement import runs as settlement
-from tests.scenarios.world import Subscriber, World
+from tests.scenarios.world import Subscriber, World, only_account
 
 
 class Killed(BaseException):
@@ -42,7 +41,7 @@ def paid(world: World, until: str = "2026-01-02", **order: Any) -> Subscriber:
 
 
 def context(world: World, gateway: Any = None) -> Context:
-    return replace(world.runtime.context, gateways=just(gateway or world.gateway, "stripe"))
+    return replace(world.runtime.context, gateways=only_account(gateway or world.gateway))
 
 
 def run(world: World) -> runs.Worked:

@@ -12,7 +12,6 @@ from billing.flows.refunds import refund_updates
 from billing.flows.settlement import runs
 from billing.flows.settlement import tie_out as settle_close
 from billing.gateway import BalanceTransaction
-from billing.gateway.gateways import just
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from billing.store.settlement import exchanges
@@ -32,7 +31,7 @@ from tests.scenarios.money import (
     settings,
     usd,
 )
-from tests.scenarios.world import World
+from tests.scenarios.world import World, only_account
 from tests.waiting import PATIENCE
 
 
@@ -238,7 +237,7 @@ def test_a_missing_refund_that_a_person_resolved_is_counted_once_in_the_tie_out(
 def settle_with(world: World, gateway: Any) -> runs.Worked:
     run_id = runs.begin(world.engine, world.provider, now=world.now)
     assert run_id is not None
-    return runs.work(run_id, replace(world.runtime.context, gateways=just(gateway, "stripe")))
+    return runs.work(run_id, replace(world.runtime.context, gateways=only_account(gateway)))
 
 
 class _NeverRefunded:

@@ -15,13 +15,13 @@ from sqlalchemy import text
 from billing.flows.context import Context
 from billing.flows.settlement import report_source, runs
 from billing.gateway import BalanceTransaction, Gateway
-from billing.gateway.gateways import NO_GATEWAYS, just
+from billing.gateway.gateways import NO_GATEWAYS
 from billing.gateway.registry import report_reader
 from billing.gateway.reports import MalformedReport, ReportFile
 from billing.store.journal import reads
 from billing.store.settlement import exchanges, staging
 from billing.store.settlement import runs as settlement
-from tests.scenarios.world import Subscriber, World
+from tests.scenarios.world import Subscriber, World, only_account
 from tests.waiting import PATIENCE
 
 # What Stripe shows by default, and what it has to be asked for.
@@ -405,7 +405,7 @@ def test_two_reports_and_the_providers_lists_at_once_bring_everything_once(
         run_id = runs.begin(world.engine, world.provider, now=world.now)
         assert run_id is not None
         return runs.work(
-            run_id, replace(offline(world), gateways=just(cast("Gateway", read_before), "stripe"))
+            run_id, replace(offline(world), gateways=only_account(cast("Gateway", read_before)))
         )
 
     works = [

@@ -33,6 +33,8 @@ from billing.flows.settlement import tie_out
 from billing.flows.settlement.charge_list import ConfirmRun
 from billing.flows.subscriptions import catalog
 from billing.flows.subscriptions import subscribing as subscribe
+from billing.gateway import Gateway
+from billing.gateway.gateways import Gateways
 from billing.gateway.stripe.amounts import from_stripe
 from billing.ledger.findings import Severity
 from billing.presenters import decisions
@@ -178,6 +180,11 @@ class Psp:
 
     def close(self) -> None:
         self._http.close()
+
+
+def only_account(gateway: Gateway) -> Gateways:
+    """Return the accounts of a configuration that has this one alone, under the usual name."""
+    return Gateways(["stripe"], "stripe", lambda _: gateway)
 
 
 def decision_of(payment: Payment) -> str:
