@@ -19,7 +19,7 @@ from billing.flows.settlement import charge_list, runs
 from billing.store import clock as stored
 from tests.waiting import PATIENCE
 from workers.runtime.runtime import Runtime
-from workers.up.sandbox import SandboxControl
+from workers.up.sandbox import SandboxClient
 
 
 def me() -> str:
@@ -94,7 +94,7 @@ class World(Cli):
 
     def at(self, now: datetime) -> None:
         """Set both clocks, and do whatever is due by then."""
-        SandboxControl(self.sandbox_url, PATIENCE).set_clock(now)
+        SandboxClient(self.sandbox_url, PATIENCE).set_clock(now)
         runtime = self.runtime()
         try:
             with runtime.engine.begin() as conn:

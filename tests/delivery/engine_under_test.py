@@ -46,13 +46,13 @@ from plans.load import load_catalog
 from tests.delivery import forking
 from tests.waiting import PATIENCE, patient
 from workers.demo.run import SHORT_INTERVALS
+from workers.demo.sandbox import SandboxControl
 from workers.runtime.broker import redis_client
 from workers.runtime.clock import SystemClock
 from workers.runtime.peppers import pepper
 from workers.runtime.runtime import Runtime, redis_url, sandbox_url
 from workers.up.advance import advance, reconciler_is_done, set_clock
 from workers.up.child_spec import ChildSpec, Pauses
-from workers.up.sandbox import SandboxControl
 from workers.up.supervisor import Supervisor
 from workers.up.up import children
 

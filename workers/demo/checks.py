@@ -17,8 +17,8 @@ from billing.rules.money import Money
 from billing.rules.reconciliation import BreakKind
 from billing.store.arrays import literal
 from workers.demo.money import Done
+from workers.demo.sandbox import SandboxControl
 from workers.runtime.runtime import Runtime
-from workers.up.sandbox import SandboxControl
 
 BREAKS_GAUGE: Final = "billing_reconciliation_breaks_open"
 PAGE_TIMEOUT_SECONDS: Final = 30

@@ -25,10 +25,10 @@ from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from billing.store.rows import reader
 from plans.currencies import charge_step
+from workers.demo.sandbox import SandboxControl
 from workers.demo.world import InjectedFaults, reference_of
 from workers.runtime.peppers import pepper
 from workers.runtime.runtime import Runtime
-from workers.up.sandbox import SandboxControl
 
 WEBHOOKS: Final = "/v1/webhooks/stripe"
 # Charges in these currencies settle in others; rates are per major unit.

@@ -43,11 +43,11 @@ from workers.demo import world
 from workers.demo.checks import figures
 from workers.demo.money import DemoMoney
 from workers.demo.report import Progress, Report, print_json, print_report
+from workers.demo.sandbox import SandboxControl
 from workers.demo.world import InjectedFaults
 from workers.runtime.runtime import Runtime, sandbox_url
 from workers.up.advance import advance, set_clock, wait_for_reconciler, wait_until_done
 from workers.up.child_spec import Pauses
-from workers.up.sandbox import SandboxControl
 from workers.up.supervisor import Supervisor
 from workers.up.up import supervisor
 

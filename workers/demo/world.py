@@ -16,9 +16,9 @@ from billing.flows.customers import customers
 from billing.flows.subscriptions.subscribing import SubscriptionOrder, subscribe
 from billing.rules.actor import Actor, ActorKind
 from plans.terms import Catalog, version_for_new
+from workers.demo.sandbox import SandboxControl
 from workers.runtime.broker import enqueue
 from workers.runtime.runtime import Runtime
-from workers.up.sandbox import SandboxControl
 
 ZONES: Final = (
     "Europe/Berlin",

@@ -20,7 +20,7 @@ from billing.store import due_work, tasks
 from billing.store.subscriptions import cycles
 from workers.daemons.reconciler import CLOSE, CONFIRM
 from workers.runtime.runtime import Runtime, sandbox_url
-from workers.up.sandbox import SandboxControl
+from workers.up.sandbox import SandboxClient
 
 POLL_SECONDS: Final = 0.01
 GRACE_SECONDS: Final = 5.0
@@ -119,7 +119,7 @@ def _with_balance(runtime: Runtime) -> list[str]:
     ]
 
 
-def _controls(runtime: Runtime) -> list[SandboxControl]:
+def _controls(runtime: Runtime) -> list[SandboxClient]:
     """Return the controls of the sandboxes of all accounts; several may be at one sandbox."""
     settings = runtime.settings
     urls = [account.api_base or sandbox_url(settings) for account in settings.providers.values()]
@@ -130,10 +130,10 @@ def _controls(runtime: Runtime) -> list[SandboxControl]:
             where="mode",
             remedy="in live mode time passes by itself",
         )
-    return [SandboxControl(url) for url in known]
+    return [SandboxClient(url) for url in known]
 
 
-def set_clock(runtime: Runtime, controls: Sequence[SandboxControl], now: datetime) -> None:
+def set_clock(runtime: Runtime, controls: Sequence[SandboxClient], now: datetime) -> None:
     """Set all clocks, the providers' first."""
     for control in controls:
         control.set_clock(now)

@@ -1,19 +1,17 @@
-"""The sandbox as the demo and `billing clock` drive it, over its control pages."""
+"""A client of the sandbox's control pages: setting its clock."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
 import requests
 
 from billing.errors import Unavailable
-from workers.runtime.runtime import SANDBOX_KEY
 
 TIMEOUT_SECONDS: Final = 10.0
-PAYING_TRIES: Final = 50
 
 
-class SandboxControl:
+class SandboxClient:
     """A client of `/_sandbox`; raises `Unavailable` when the sandbox does not answer."""
 
     def __init__(self, url: str, timeout: float = TIMEOUT_SECONDS) -> None:
@@ -21,91 +19,12 @@ class SandboxControl:
         self._timeout = timeout
         self._session = requests.Session()
 
-    # --- time, faults, figures ------------------------------------------------------------------
-
     def set_clock(self, now: datetime) -> None:
         """Pin the sandbox's clock; what it makes from now on is dated so."""
         self._call("POST", "clock", {"now": int(now.timestamp())})
 
-    def fault(self, **spec: Any) -> None:
-        """Order a fault; docs/sandbox.md lists the kinds."""
-        self._call("POST", "faults", spec)
-
-    def clear_faults(self) -> None:
-        """Remove every ordered fault."""
-        self._call("DELETE", "faults")
-
-    def fired(self) -> Mapping[str, int]:
-        """Return how often each kind of fault fired."""
-        fired: Mapping[str, int] = self._call("GET", "faults")["fired"]
-        return fired
-
-    def settings(self, **wanted: Any) -> None:
-        """Change how the provider settles and what its refunds do."""
-        self._call("POST", "settings", wanted)
-
-    def stats(self) -> Mapping[str, Any]:
-        """Return what the sandbox counted: captures, requests, faults that fired."""
-        stats: Mapping[str, Any] = self._call("GET", "stats")
-        return stats
-
-    # --- webhooks -------------------------------------------------------------------------------
-
-    def deliver_to(self, url: str, secret: str, types: Sequence[str]) -> None:
-        """Post events of these types to `url`, signed with this secret."""
-        wanted = {"url": url, "secrets": [secret], "enabled_events": list(types)}
-        self._call("POST", "webhooks", wanted)
-
-    def delivery_conditions(self, **wanted: Any) -> None:
-        """Say how webhooks travel: loss, duplication, reordering."""
-        self._call("POST", "webhooks/conditions", wanted)
-
-    def webhooks(self) -> Mapping[str, Any]:
-        """Return the deliveries by state, and how many were held back and repeated."""
-        shown: Mapping[str, Any] = self._call("GET", "webhooks")
-        return shown
-
-    # --- money that moves without the engine ----------------------------------------------------
-
-    def take_money(self, amount: int, currency: str) -> Mapping[str, Any]:
-        """Make a paid PaymentIntent without the engine, and return it."""
-        wanted = {"amount": amount, "currency": currency.lower()}
-        made: Mapping[str, Any] = self._call("POST", "payment_intents", wanted)
-        return made
-
-    def open_dispute(self, payment_intent: str, *, inquiry: bool = False) -> str:
-        """Open a dispute or an inquiry of the cardholder's bank; return its id."""
-        wanted = {"payment_intent": payment_intent, "inquiry": inquiry}
-        return str(self._call("POST", "disputes", wanted)["id"])
-
-    def decide_dispute(self, dispute: str, outcome: str) -> None:
-        """Close a dispute: `won`, `lost`, or `warning_closed` for an inquiry."""
-        self._call("POST", f"disputes/{dispute}", {"outcome": outcome})
-
-    def pay(self, payment_intent: str, customer: str, card: str = "pm_card_visa") -> None:
-        """Pay a PaymentIntent at the provider as its customer, without the engine.
-
-        Repeats the request until it succeeds, as faults may be ordered.
-        """
-        attached = self._api("POST", f"payment_methods/{card}/attach", {"customer": customer})
-        paying = {"payment_method": str(attached["id"]), "off_session": "true"}
-        for _ in range(PAYING_TRIES):
-            if self._api("GET", f"payment_intents/{payment_intent}")["status"] == "succeeded":
-                return
-            try:
-                self._api("POST", f"payment_intents/{payment_intent}/confirm", paying)
-            except Unavailable:
-                continue
-        raise Unavailable(f"{payment_intent} can't be paid at the sandbox", where=self.url)
-
-    # --- asking ---------------------------------------------------------------------------------
-
     def _call(self, method: str, page: str, body: Mapping[str, Any] | None = None) -> Any:
         return self._ask(method, f"_sandbox/{page}", json=body)
-
-    def _api(self, method: str, path: str, form: Mapping[str, str] | None = None) -> Any:
-        headers = {"Authorization": f"Bearer {SANDBOX_KEY}"}
-        return self._ask(method, f"v1/{path}", data=form, headers=headers)
 
     def _ask(self, method: str, path: str, **sent: Any) -> Any:
         try:
