@@ -1,11 +1,11 @@
-"""Asking that what was authorised be captured or voided.
+"""Requesting the capture or the void of an authorised payment.
 
-An authorisation is made by an ordinary attempt (`collecting`) of a payment that is captured by
-hand. From then on something always follows: it is voided when it expires, unless somebody
-captures or voids it before. A capture of a part gives the rest free.
+An ordinary attempt (`collecting`) of a payment with manual capture makes the authorisation. A void
+at its expiry is scheduled at once, so that none is forgotten; a capture or a void before then
+replaces it. A capture of a part gives the rest free.
 
-What is asked for is written down in the caller's transaction. `authorization_sending` sends it,
-`authorization_outcomes` writes down what became of it.
+A request changes the payment's row in the caller's transaction. `authorization_sending` sends it,
+and `authorization_outcomes` writes its outcome.
 """
 
 from datetime import datetime
