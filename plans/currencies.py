@@ -5,6 +5,7 @@ is read. No float and no decimal type stands in between.
 """
 
 import re
+from datetime import date
 from functools import cache
 from typing import Final
 
@@ -20,7 +21,10 @@ BIGINT_MAX: Final = 2**63 - 1
 _ISO_DIGITS: Final = {
     "AFN": 2, "ALL": 2, "IQD": 3, "IRR": 2, "KPW": 2, "LAK": 2,
     "LBP": 2, "MMK": 2, "RSD": 2, "SOS": 2, "SYP": 2, "YER": 2,
+    "MRO": 2, "SLL": 2, "STD": 2, "XAD": 2,
 }  # fmt: skip
+_NO_MONEY: Final = frozenset(("XTS", "XXX"))  # ISO 4217: for tests, and for no currency
+_OLDEST_IN_BOOKS: Final = date(2015, 1, 1)
 
 _AMOUNT: Final = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?", re.ASCII)
 
@@ -35,7 +39,10 @@ class AmountError(BadValue):
 
 @cache
 def known_currencies() -> frozenset[str]:
-    """Return the codes that are legal tender somewhere today, as the locale data knows them."""
+    """Return the codes that are legal tender somewhere today: what may be sold and charged.
+
+    The locale data says which they are.
+    """
     territories = get_global("territory_currencies").values()
     return frozenset(
         code for rows in territories for code, _, end, tender in rows if tender and end is None
@@ -43,12 +50,35 @@ def known_currencies() -> frozenset[str]:
 
 
 @cache
+def book_currencies() -> frozenset[str]:
+    """Return the codes that may stand in books: ISO 4217 of today and of the last years.
+
+    These are more than may be sold. A provider goes on to take a currency that was withdrawn, and
+    moves funds codes that are no tender anywhere.
+    """
+    territories = get_global("territory_currencies").values()
+    codes = {
+        code
+        for rows in territories
+        for code, _, end, _ in rows
+        if end is None or date(*end) >= _OLDEST_IN_BOOKS
+    }
+    return (known_currencies() | codes | _ISO_DIGITS.keys()) - _NO_MONEY
+
+
+def check_sold(currency: str) -> None:
+    """Check that something may be sold in a currency. Raises: CurrencyError."""
+    if currency not in known_currencies():
+        raise _unknown(currency)
+
+
+@cache
 def digits(currency: str) -> int:
     """Return the number of digits after the decimal point: 2 for USD, 0 for JPY, 3 for KWD.
 
-    Raises: CurrencyError.
+    Every currency that may stand in books has them. Raises: CurrencyError.
     """
-    if currency not in known_currencies():
+    if currency not in book_currencies():
         raise _unknown(currency)
     return _ISO_DIGITS.get(currency, get_currency_precision(currency))
 

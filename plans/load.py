@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Final, cast, get_args
 
 from billing.pan import without_card_numbers
-from plans.currencies import charge_limit, charge_step, format_amount, parse_amount
+from plans.currencies import (
+    charge_limit,
+    charge_step,
+    check_sold,
+    format_amount,
+    parse_amount,
+)
 from plans.errors import BadValue, CatalogError, CatalogProblem
 from plans.lines import key_lines
 from plans.table import Table
@@ -225,6 +231,7 @@ def _read_price(table: Table, currency: str) -> int | None:
     if text is None:
         return None
     try:
+        check_sold(currency)
         amount = parse_amount(text, currency)
     except BadValue as error:
         table.problem(currency, error.what, error.remedy)

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
 
 from billing.listening import is_every_interface
-from plans.currencies import digits, format_amount, parse_amount
+from plans.currencies import check_sold, format_amount, parse_amount
 from plans.terms import Cadence
 
 EMBEDDED: Final = "embedded"
@@ -78,7 +78,7 @@ def _minor_units(value: object) -> dict[str, int]:
         raise ValueError('must be a table of amounts by currency, like { USD = "0.50" }')
     amounts: dict[str, int] = {}
     for currency, text in value.items():
-        digits(currency)
+        check_sold(currency)
         if not isinstance(text, str):
             raise ValueError(f'{currency} must be text, like "0.50": a float is not exact')
         amounts[currency] = parse_amount(text, currency)

@@ -5,9 +5,10 @@ Amounts are in our minor units, instants are aware and in UTC. A status is a kin
 notice.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import TypeVar
 
 from billing.gateway.kinds import (
     DisputeStage,
@@ -20,6 +21,39 @@ from billing.gateway.kinds import (
 )
 from billing.rules.money import Money
 from billing.rules.reconciliation import MovementKind
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """An object of a list, or a row of a report, that can't be read exactly.
+
+    `type` is the provider's word for the object. `shown` is what it showed of its amount, as text,
+    because there is no currency of ours to count it in.
+    """
+
+    id: str
+    type: str
+    problem: str
+    shown: str | None = None
+
+
+class Page(list[T]):
+    """A page of a list: the objects that could be read, and those that could not.
+
+    `last_id` is the last object of the page, readable or not: a listing goes on after it.
+    """
+
+    def __init__(self, items: Iterable[T], unreadable: Sequence[Unreadable], last_id: str) -> None:
+        super().__init__(items)
+        self.unreadable = tuple(unreadable)
+        self.last_id = last_id
+
+
+def unreadable_in(page: Sequence[object]) -> tuple[Unreadable, ...]:
+    """Return the objects of a page that could not be read."""
+    return page.unreadable if isinstance(page, Page) else ()
 
 
 @dataclass(frozen=True, slots=True)

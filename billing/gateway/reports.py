@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from billing.errors import BadInput, ErrorCode
+from billing.gateway.objects import Unreadable
 from billing.rules.reconciliation import MovementKind
 
 
@@ -47,8 +48,11 @@ class ReportReader(Protocol):
         """Check that a file is a report. Raises: MalformedReport."""
         ...
 
-    def movements(self, path: Path) -> Iterator[ReportedMovement]:
-        """Yield its rows. Raises: MalformedReport at the first that can't be read exactly."""
+    def movements(self, path: Path) -> Iterator[ReportedMovement | Unreadable]:
+        """Yield its rows. Raises: MalformedReport at the first that can't be read exactly.
+
+        A row in a currency that can't stand in books is `Unreadable`, and the others go on.
+        """
         ...
 
 

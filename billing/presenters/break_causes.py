@@ -26,6 +26,9 @@ _WORDS: Final[Mapping[BreakKind | BreakCause, str]] = {
     BreakKind.REPORT_MISMATCH: "a report shows a transaction otherwise than it was read before",
     BreakKind.BALANCE_MISMATCH: "money on the provider's balance that no transaction explains",
     BreakKind.RECEIVABLE_OPEN: "the invoice is resolved but the journal still shows a receivable",
+    BreakKind.UNREADABLE_OBJECT: (
+        "in a currency or of a shape that this version doesn't know: it is not in the books"
+    ),
     BreakCause.PAID_BETWEEN_ATTEMPTS: (
         "paid at the provider between two attempts: the settlement corrects it"
     ),

@@ -1,6 +1,6 @@
 """Settlement: the provider's balance transactions, matched, corrected, posted, tied out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -18,9 +18,11 @@ from billing.flows.cycles import closing
 from billing.flows.settlement import charge_list, matching, posting, runs
 from billing.flows.settlement import tie_out as settle_close
 from billing.flows.settlement.step_run import StepRun
+from billing.flows.webhooks import inbox
+from billing.gateway.objects import Page, Unreadable
 from billing.ids import new_id
 from billing.rules.actor import Actor, ActorKind
-from billing.rules.money import Money
+from billing.rules.money import AmountOutOfRange, Money
 from billing.rules.reconciliation import BreakFound, BreakKind, TieOutReason
 from billing.store.journal import reads
 from billing.store.settlement import breaks, exchanges, staging
@@ -286,14 +288,15 @@ def test_who_lost_the_lease_writes_nothing(world: World, monkeypatch: pytest.Mon
     world.assert_everything_adds_up()
 
 
+@pytest.mark.parametrize(
+    "error", [Unavailable, AmountOutOfRange, OverflowError, AssertionError, RecursionError]
+)
 def test_a_step_that_fails_shows_its_error_and_is_tried_again(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch, error: type[Exception]
 ) -> None:
     paid(world)
     with monkeypatch.context() as broken:
-        broken.setattr(
-            type(world.gateway), "list_payouts", _raise(Unavailable("the provider is down"))
-        )
+        broken.setattr(type(world.gateway), "list_payouts", _raise(error("the provider is down")))
         failed = run(world)
     assert (failed.state, failed.step) == ("running", "fetch")
     assert str(failed.error) == "the provider is down"
@@ -689,6 +692,82 @@ def test_money_that_nothing_explains_is_a_break_in_the_second_run(world: World) 
 
     run(world)
     assert open_breaks(world) == []
+
+
+@pytest.mark.parametrize("currency", ["ang", "std"])
+def test_a_charge_in_a_currency_that_is_not_sold_stops_nobody(world: World, currency: str) -> None:
+    subscriber = paid(world)
+    world.psp.take_money(700, currency)
+    world.jump_to("2026-01-20")
+
+    run(world)
+    world.close_books()
+
+    assert world.cycles(subscriber)[0].state == "closed"
+    assert {(each.kind, each.currency) for each in world.breaks()} == {
+        ("unknown_at_provider", currency.upper())
+    }
+    assert world.findings() == []
+
+
+class _WithUnreadable:
+    """A provider that lists, beside all else, one object of each kind that can't be read."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def _more(self, kind: str, pages: Iterator[Sequence[Any]]) -> Iterator[Page[Any]]:
+        bad = Unreadable(f"{kind}_1", kind, "'XYZ' is not the code of a currency", "700 xyz")
+        yield Page([], [bad], bad.id)
+        for page in pages:
+            yield Page(page, [], page[-1].id)
+
+    def list_charges(self, **window: Any) -> Iterator[Page[Any]]:
+        return self._more("charge", self._real.list_charges(**window))
+
+    def list_payouts(self, **window: Any) -> Iterator[Page[Any]]:
+        return self._more("payout", self._real.list_payouts(**window))
+
+    def list_balance_transactions(self, **window: Any) -> Iterator[Page[Any]]:
+        pages = self._real.list_balance_transactions(**{**window, "after": None})
+        return self._more("balance_transaction", pages)
+
+    def list_events(self, **window: Any) -> Iterator[Page[Any]]:
+        return self._more("event", self._real.list_events(**window))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+
+def test_each_object_that_can_not_be_read_is_one_break_and_stops_no_other(world: World) -> None:
+    subscriber = paid(world)
+    world.jump_to("2026-01-20")
+    strange = _WithUnreadable(world.gateway)
+
+    for _ in range(2):
+        charge_list.run(context(world, strange), read_until=None)
+        run_id = runs.begin(world.engine, world.provider, now=world.now)
+        assert run_id is not None
+        assert runs.work(run_id, context(world, strange)).state == "succeeded"
+        inbox.sweep(
+            world.engine,
+            world.provider,
+            strange,
+            watermark=None,
+            complete=True,
+            now=world.now,
+            wall=world.wall,
+        )
+
+    assert world.payment(subscriber).state == "SETTLED"
+    assert world.cycles(subscriber)[0].state == "closed"
+    found = {(each.kind, each.theirs["id"], each.theirs["shown"]) for each in world.breaks()}
+    assert found == {
+        ("unreadable_object", f"{kind}_1", "700 xyz")
+        for kind in ("charge", "payout", "balance_transaction", "event")
+    }
+    assert len(world.breaks()) == 4
+    assert world.findings() == []
 
 
 class _WithoutBalance:

@@ -4,12 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing.gateway.stripe.amounts import from_stripe
+from billing.sandbox.currencies import SUPPORTED
 from plans.currencies import (
     BIGINT_MAX,
     AmountError,
     CurrencyError,
+    book_currencies,
     charge_limit,
     charge_step,
+    check_sold,
     digits,
     format_amount,
     known_currencies,
@@ -25,6 +29,9 @@ from plans.currencies import (
         ("KWD", 3), ("BHD", 3), ("JOD", 3), ("OMR", 3), ("TND", 3),
         # ISO 4217 keeps these digits although cash is rounded
         ("ALL", 2), ("RSD", 2), ("LBP", 2), ("IQD", 3),
+        # not sold any more, or never, but they stand in books
+        ("ANG", 2), ("STD", 2), ("SLL", 2), ("MRO", 2), ("HRK", 2), ("CLF", 4), ("UYW", 4),
+        ("UYI", 0), ("XDR", 2), ("XAD", 2), ("BYR", 0),
     ],
 )  # fmt: skip
 def test_digits_are_those_of_iso_4217(currency: str, places: int) -> None:
@@ -55,6 +62,22 @@ def test_an_unknown_currency_is_refused_with_a_hint(currency: str, hint: str) ->
         digits(currency)
 
     assert hint in refused.value.remedy
+
+
+@pytest.mark.parametrize("currency", ["ANG", "STD", "CLF", "XDR", "XXX", "usd", ""])
+def test_what_may_stand_in_books_may_not_all_be_sold(currency: str) -> None:
+    with pytest.raises(CurrencyError):
+        check_sold(currency)
+
+
+def test_what_is_sold_may_stand_in_books() -> None:
+    assert known_currencies() < book_currencies()
+    assert not {"XXX", "XTS", "DEM"} & book_currencies()
+
+
+@pytest.mark.parametrize("currency", sorted(SUPPORTED))
+def test_whatever_the_provider_takes_may_stand_in_books(currency: str) -> None:
+    assert from_stripe(12_345 * 1000, currency).currency == currency.upper()
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,7 @@ MAY_BE_ACCEPTED = {
     BreakKind.REPORT_MISMATCH: False,
     BreakKind.BALANCE_MISMATCH: False,
     BreakKind.RECEIVABLE_OPEN: False,
+    BreakKind.UNREADABLE_OBJECT: False,
 }
 
 

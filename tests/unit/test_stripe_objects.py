@@ -23,6 +23,7 @@ from billing.gateway import (
     RefundStatus,
 )
 from billing.gateway.kinds import PaymentStatus, PayoutStatus
+from billing.gateway.objects import Page, unreadable_in
 from billing.gateway.stripe.gateway import StripeGateway
 from billing.rules.money import Money
 from billing.rules.reconciliation import MovementKind
@@ -183,12 +184,43 @@ def test_an_exchange_rate_in_major_units_keeps_every_digit(
         {"reporting_category": None},
         {"object": "charge"},
         {"created": 10**18},
+        {"created": 253402300799},
+        {"amount": 10**16, "net": 10**16 - 46},
+        {"exchange_rate": "1e999999999"},
     ],
     ids=str,
 )
-def test_a_movement_that_makes_no_sense_stops_the_listing(broken: dict[str, object]) -> None:
-    with pytest.raises(Unavailable, match="txn_1"):
-        only(page(movement(**broken)))
+def test_a_movement_that_makes_no_sense_is_named_and_stops_no_other(
+    broken: dict[str, object],
+) -> None:
+    bad = movement(**broken)
+    gateway = gateway_with(page(movement(id="txn_0"), bad, movement(id="txn_2")))
+
+    (found,) = gateway.list_balance_transactions(since=SENT, until=LATER)
+
+    assert [each.id for each in found] == ["txn_0", "txn_2"]
+    (unreadable,) = unreadable_in(found)
+    assert (unreadable.id, unreadable.type) == ("txn_1", bad["object"])
+    assert unreadable.problem
+
+
+def test_an_unreadable_object_without_an_id_has_the_same_name_every_time() -> None:
+    def listed(**changes: object) -> str:
+        bad = {**movement(**changes), "id": None}
+        (found,) = gateway_with(page(bad, movement())).list_balance_transactions(since=SENT)
+        (unreadable,) = unreadable_in(found)
+        return unreadable.id
+
+    assert listed() == listed() != listed(amount=1)
+
+
+def test_a_page_ends_with_its_last_object_though_that_can_not_be_read() -> None:
+    gateway = gateway_with(page(movement(), movement(id="txn_2", currency="zzz")))
+
+    (found,) = gateway.list_balance_transactions(since=SENT, until=LATER)
+
+    assert isinstance(found, Page)
+    assert found.last_id == "txn_2"
 
 
 def test_movements_are_counted_in_our_minor_units() -> None:
@@ -446,7 +478,11 @@ def test_the_balance_is_what_is_available_and_what_is_pending() -> None:
     balance = {
         "object": "balance",
         "available": [{"amount": 700, "currency": "usd"}, {"amount": -200, "currency": "isk"}],
-        "pending": [{"amount": -900, "currency": "usd"}, {"amount": 40, "currency": "jpy"}],
+        "pending": [
+            {"amount": -900, "currency": "usd"},
+            {"amount": 40, "currency": "jpy"},
+            {"amount": 3, "currency": "usdc"},
+        ],
         "instant_available": [{"amount": 700, "currency": "usd"}],
     }
 

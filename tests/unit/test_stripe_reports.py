@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from billing.cli.remedies import remedy_of
+from billing.gateway.objects import Unreadable
 from billing.gateway.reports import MalformedReport, ReportedMovement
 from billing.gateway.stripe.reports import _minor_units, movements
 from billing.rules.reconciliation import MovementKind
@@ -27,7 +28,10 @@ def read(
 ) -> list[ReportedMovement]:
     path = folder / "report.csv"
     path.write_bytes("\r\n".join([header, *lines]).encode(encoding))
-    return list(movements(path))
+    found = list(movements(path))
+    rows = [row for row in found if isinstance(row, ReportedMovement)]
+    assert rows == found
+    return rows
 
 
 def fields(row: ReportedMovement) -> list[str]:
@@ -108,8 +112,21 @@ MALFORMED = {
     "too many decimals": ("19.99,0.88", "19.999,0.88", "gross", "3 decimals"),
     "a decimal comma": ("19.99,0.88", '"19,99",0.88', "gross", "19,99"),
     "another net": ("19.11", "19.12", "net", "gross minus fee"),
-    "no currency": ("usd,19.99", "uss,19.99", "currency", "currency"),
+    "no currency": ("usd,19.99", "us$,19.99", "currency", "currency"),
     "no instant": ("2026-03-01 09:30:00", "yesterday", "created_utc", "no instant"),
+    "a year that nobody lives in": (
+        "2026-03-01 09:30:00",
+        "9999-12-31 23:59:59",
+        "created_utc",
+        "no instant",
+    ),
+    "a year before any report": ("2026-03-01 09:30:00", "0001-01-01", "created_utc", "no instant"),
+    "an amount that no provider takes": (
+        "19.99,0.88,19.11",
+        "92233720368547758.07,0,92233720368547758.07",
+        "gross",
+        "more than",
+    ),
     "no such day": ("2026-03-01 09:30:00", "2026-02-30 09:30:00", "created_utc", "no instant"),
     "no id": ("txn_1,", "txn 1,", "balance_transaction_id", "no id"),
     "no category": (",charge,", ",Charge!,", "reporting_category", "category"),
@@ -129,6 +146,30 @@ def test_a_malformed_row_names_its_line_and_column(
 
     assert words in refused.value.what
     assert refused.value.where == f"{tmp_path / 'report.csv'}:5, column {column}"
+
+
+@pytest.mark.parametrize(("old", "new"), [("usd,19.99", "usdc,19.99"), ("usd,19.99", "uss,19.99")])
+def test_a_row_in_a_currency_of_no_books_stops_no_other(tmp_path: Path, old: str, new: str) -> None:
+    path = tmp_path / "report.csv"
+    path.write_text("\n".join([HEADER, ROW.replace(old, new), ROW.replace("txn_1", "txn_2")]))
+
+    unreadable, read_ = movements(path)
+
+    assert isinstance(unreadable, Unreadable)
+    assert (unreadable.id, unreadable.shown) == ("txn_1", " ".join(new.split(",")[::-1]))
+    assert isinstance(read_, ReportedMovement)
+    assert read_.id == "txn_2"
+
+
+@pytest.mark.parametrize("code", ["ang", "clf", "xdr", "std", "hrk"])
+def test_a_row_in_a_currency_that_is_not_sold_is_read(tmp_path: Path, code: str) -> None:
+    path = tmp_path / "report.csv"
+    path.write_text("\n".join([HEADER, ROW.replace("usd,19.99", f"{code},19.99")]))
+
+    (found,) = movements(path)
+
+    assert isinstance(found, ReportedMovement)
+    assert found.currency == code.upper()
 
 
 def test_a_file_that_is_no_report_says_which_columns_it_lacks(tmp_path: Path) -> None:

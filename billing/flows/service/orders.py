@@ -6,7 +6,7 @@ from typing import Literal
 from billing.errors import BadInput, ErrorCode
 from billing.flows.policy import Policy
 from billing.rules.money import Money
-from plans.currencies import CurrencyError, charge_step, digits
+from plans.currencies import CurrencyError, charge_step, check_sold
 
 Capture = Literal["automatic", "manual"]
 
@@ -28,7 +28,7 @@ class ChargeOrder:
 def chargeable(order: ChargeOrder, policy: Policy) -> Money:
     """Return the amount, if the provider could charge it. Raises `BadInput`."""
     try:
-        digits(order.currency)
+        check_sold(order.currency)
     except CurrencyError as error:
         raise BadInput(str(error), where="currency") from error
     amount = Money(order.amount, order.currency)

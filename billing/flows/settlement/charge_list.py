@@ -13,8 +13,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.flows.breaks import unreadable
 from billing.flows.context import Context
 from billing.gateway import ProviderCharge
+from billing.gateway.objects import unreadable_in
 from billing.rules.money import Money
 from billing.rules.reconciliation import (
     BreakFound,
@@ -81,6 +83,7 @@ def run(context: Context, *, read_until: datetime | None) -> ConfirmRun:
     for page in context.gateway.list_charges(since=since):
         with engine.begin() as conn:
             agreed, differing, others = _compare_page(conn, provider, page, now)
+            differing += unreadable.record(conn, provider, unreadable_in(page), now=now)
         charges += len(page)
         confirmed += agreed
         differences += differing

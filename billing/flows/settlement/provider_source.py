@@ -4,9 +4,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
+from sqlalchemy import Connection
+
+from billing.flows.breaks import unreadable
 from billing.flows.settlement.matching import changed_rows
 from billing.flows.settlement.step_run import OVERLAP, StepRun
 from billing.gateway import BalanceTransaction, Gateway
+from billing.gateway.objects import Page, unreadable_in
 from billing.store.arrays import literal
 from billing.store.settlement import breaks, payouts, staging
 from billing.store.settlement.runs import SettlementRun
@@ -36,6 +40,7 @@ def fetch(step: StepRun) -> None:
             step.counts["payouts_changed"] += payouts.put_payouts(
                 conn, step.provider, step.now, columns
             )
+            _record_unreadable(conn, step, page)
 
 
 def stage(step: StepRun) -> None:
@@ -46,15 +51,30 @@ def stage(step: StepRun) -> None:
         after=step.cursor.get("after"),
     )
     for page in pages:
-        if not page:
+        after = _last_id(page)
+        if after is None:
             continue
         with step.batch() as conn:
             merged = staging.stage(conn, _rows(page, step.run))
             differing = changed_rows(merged.changed, step.run)
             breaks.record_all(conn, differing, now=step.now)
-            step.cursor["after"] = page[-1].id
+            _record_unreadable(conn, step, page)
+            step.cursor["after"] = after
             step.counts["read"] += len(page)
             step.counts["new"] += merged.new
+
+
+def _last_id(page: Sequence[BalanceTransaction]) -> str | None:
+    """Return the last movement of a page, whether it could be read or not."""
+    if isinstance(page, Page):
+        return page.last_id
+    return page[-1].id if page else None
+
+
+def _record_unreadable(conn: Connection, step: StepRun, page: Sequence[object]) -> None:
+    step.counts["breaks_new"] += unreadable.record(
+        conn, step.provider, unreadable_in(page), now=step.now, run_id=step.run.id
+    )
 
 
 def _gateway(step: StepRun) -> Gateway:

@@ -16,8 +16,10 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from billing.errors import ErrorCode
+from billing.flows.breaks import unreadable
 from billing.flows.settlement.matching import changed_rows
 from billing.flows.settlement.step_run import StepRun
+from billing.gateway.objects import Unreadable
 from billing.gateway.reports import MalformedReport, ReportedMovement, ReportFile
 from billing.rules.reconciliation import RunSource
 from billing.store.engine import driver_connection
@@ -93,18 +95,21 @@ def stage(step: StepRun) -> None:
         allow_time(conn)
         allow_memory(conn)
         staging.make_staging(conn)
-        rows = 0
+        rows, failed = 0, list[Unreadable]()
         with (
             driver_connection(conn).cursor() as cursor,
             cursor.copy(staging.copy_into_staging()) as copy,
         ):
-            for chunk, count in _chunks(report, step.run):
+            for chunk, count in _chunks(report, step.run, failed):
                 copy.write(chunk)
                 rows += count
         staging.analyze_staging(conn)
         span = staging.staged_span(conn)
         merged = staging.merge_staging(conn)
         breaks.record_all(conn, changed_rows(merged.changed, step.run), now=step.now)
+        step.counts["breaks_new"] += unreadable.record(
+            conn, step.provider, failed, now=step.now, run_id=step.run.id
+        )
         if span is not None:
             first, last = span
             runs.set_window(conn, step.run.id, first, last + timedelta(seconds=1))
@@ -116,13 +121,28 @@ def _report(step: StepRun) -> ReportFile:
     return step.report
 
 
-def _chunks(report: ReportFile, run: SettlementRun) -> Iterator[tuple[str, int]]:
-    """Yield COPY text of `CHUNK_ROWS` rows each, and how many rows it is."""
+def _chunks(
+    report: ReportFile, run: SettlementRun, failed: list[Unreadable]
+) -> Iterator[tuple[str, int]]:
+    """Yield COPY text of `CHUNK_ROWS` rows each, and how many rows it is.
+
+    Rows that can't be read are added to `failed`.
+    """
     run_id = str(run.id)
-    movements = report.reader.movements(report.path)
+    movements = _readable(report.reader.movements(report.path), failed)
     lines = (_line(each, run.provider, run_id) for each in movements)
     while chunk := list(islice(lines, CHUNK_ROWS)):
         yield "".join(chunk), len(chunk)
+
+
+def _readable(
+    movements: Iterator[ReportedMovement | Unreadable], failed: list[Unreadable]
+) -> Iterator[ReportedMovement]:
+    for each in movements:
+        if isinstance(each, Unreadable):
+            failed.append(each)
+        else:
+            yield each
 
 
 def _line(movement: ReportedMovement, provider: str, run_id: str) -> str:

@@ -179,7 +179,9 @@ def work(
         except LeaseLost as error:
             logger.info("settlement: %s", error.what)
             return Worked(run_id, RunState.RUNNING)
-        except (BillingError, DBAPIError, OSError) as error:
+        except Exception as error:  # whatever it is: the other runs and accounts go on
+            if not isinstance(error, BillingError | DBAPIError | OSError):
+                logger.exception("settlement: the step %s ended unexpectedly", claim.step)
             return _failed(step, error)
     with context.engine.begin() as conn:
         runs.end(conn, run_id, state=RunState.SUCCEEDED, now=now)
@@ -232,7 +234,7 @@ def _can_go_on(
 
 def _failed(step: StepRun, error: Exception) -> Worked:
     """Record a step's error, and when it is tried again."""
-    words = first_line(error)
+    words = first_line(error) or type(error).__name__
     tries = step.claim.tries
     pause = backoff.pause(tries, first=BACKOFF, longest=BACKOFF_MAX)
     hopeless = isinstance(error, MalformedReport) or tries >= TRIES_MAX

@@ -12,8 +12,10 @@ from typing import Any, Final
 
 from sqlalchemy import Engine
 
+from billing.flows.breaks import unreadable
 from billing.flows.webhooks.results import EventOutcome
 from billing.gateway import EventKind, Gateway, ProviderEvent
+from billing.gateway.objects import unreadable_in
 from billing.rules.provider_names import task_of
 from billing.store.access import events
 
@@ -98,6 +100,9 @@ def sweep(
         return Swept(0, (), complete)
     listed, new = 0, []
     for page in gateway.list_events(since=begin, undelivered_only=not complete):
+        if failed := unreadable_in(page):
+            with engine.begin() as conn:
+                unreadable.record(conn, provider, failed, now=now)
         listed += len(page)
         new += receive(engine, provider, page, source="sweep", wall=wall)
     return Swept(listed, tuple(new), complete)

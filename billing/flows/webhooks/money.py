@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.flows.breaks import unreadable
 from billing.flows.context import Context
 from billing.flows.disputes import dispute_updates as disputes
 from billing.flows.refunds import refund_updates as refunds
@@ -23,6 +24,7 @@ from billing.flows.webhooks.results import (
     only,
 )
 from billing.gateway import ProviderDispute, ProviderPayout, ProviderRefund
+from billing.gateway.objects import Unreadable, unreadable_in
 from billing.rules.reconciliation import BreakKind
 from billing.rules.refunds import RefundState
 from billing.store.arrays import literal
@@ -44,7 +46,13 @@ def refund(context: Context, events: ObjectEvents) -> Effects:
 def refunds_of_charge(context: Context, events: ObjectEvents) -> Effects:
     """A part of a charge was refunded: apply all its refunds."""
     pages = context.gateway.list_refunds(since=None, charge=events.object_id)
-    found = [each for page in pages for each in page]
+    found, failed = list[ProviderRefund](), list[Unreadable]()
+    for page in pages:
+        found += page
+        failed += unreadable_in(page)
+    if failed:
+        with context.engine.begin() as conn:
+            unreadable.record(conn, context.account, failed, now=context.clock.now())
     if not found:
         return only(EventOutcome.UNCHANGED)
     _wait_for_payment(context, found[0])

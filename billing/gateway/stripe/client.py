@@ -6,6 +6,7 @@ goes through `_send`, which takes a token from the bucket, holds the deadline an
 into a `Fault`. Nothing here logs, and no message contains a raw body or a key.
 """
 
+import hashlib
 import json
 import logging
 import math
@@ -22,12 +23,14 @@ import stripe
 
 from billing.errors import BadInput, Unavailable
 from billing.gateway.kinds import FaultKind
+from billing.gateway.objects import Page, Unreadable
 from billing.gateway.outcomes import Rejected
 from billing.gateway.rate import TokenBucket
 from billing.gateway.stripe.classify import Fault
 from billing.gateway.stripe.faults import Faulted, as_error, fault_of, garbage, where_of
-from billing.gateway.stripe.fields import Json, mapping, reference
+from billing.gateway.stripe.fields import Json, mapping, reference, text
 from billing.gateway.transport import Deadline, Transport, TransportError
+from billing.pan import without_card_numbers
 
 PAGE: Final = 100
 QUEUE_SECONDS: Final = 5.0  # the longest wait for a token; the rest of the deadline is the call's
@@ -123,19 +126,16 @@ class Client:
     ) -> Iterator[Sequence[Read]]:
         """Yield every page of a list, newest first, each with a deadline of its own.
 
+        An object that can't be read stands in its page as `Unreadable` and stops nothing.
         Raises: Unavailable, BadInput.
         """
-        item: Json = {}
         try:
             for page in self._pages(operation, path, params, None, exact=True):
-                values = []
-                for item in page:
-                    values.append(read(item))
-                yield values
+                yield read_page(page, read)
         except Faulted as failed:
             raise as_error(failed.fault) from None
         except ValueError as error:
-            raise unreadable(reference(item) or "an item", str(error), None) from error
+            raise unreadable("a list", str(error), None) from error
 
     def _pages(
         self,
@@ -289,6 +289,33 @@ def segment(identifier: str) -> str:
 def usable(idempotency_key: str) -> bool:
     """Say whether Stripe takes the key."""
     return _KEY.fullmatch(idempotency_key) is not None
+
+
+def read_page(items: Sequence[Json], read: Callable[[Json], Read]) -> Page[Read]:
+    """Read the objects of a page, each by itself."""
+    values: list[Read] = []
+    failed: list[Unreadable] = []
+    for item in items:
+        try:
+            values.append(read(item))
+        except (ValueError, TypeError, ArithmeticError) as error:
+            failed.append(_unreadable_object(item, error))
+    return Page(values, failed, str(items[-1].get("id")))
+
+
+def _unreadable_object(item: Json, error: Exception) -> Unreadable:
+    identifier = reference(item)
+    if identifier is None:  # the same object has to have the same name the next time
+        body = json.dumps(item, sort_keys=True, default=str).encode()
+        identifier = f"without-id-{hashlib.sha256(body).hexdigest()[:16]}"
+    amount, currency = item.get("amount"), text(item, "currency")
+    shown = f"{amount} {currency or ''}".strip() if type(amount) is int else None
+    return Unreadable(
+        identifier[:255],
+        (text(item, "object") or "object")[:40],
+        without_card_numbers(str(error))[:300],
+        shown and without_card_numbers(shown)[:60],
+    )
 
 
 def unreadable(identifier: str, problem: str, request_id: str | None) -> Unavailable:

@@ -6,13 +6,15 @@ passes here that looks like a card number: such words are removed, and such an i
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import cast
+from typing import Final, cast
 
 from billing.gateway.stripe.amounts import from_stripe
 from billing.pan import contains_card_number, without_card_numbers
 from billing.rules.money import Money
 
 Json = Mapping[str, object]
+LARGEST_AMOUNT: Final = 10**15 - 1  # minor units; sums of many have to fit the ledger
+_TOO_LATE: Final = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp())
 
 
 class Malformed(ValueError):
@@ -70,7 +72,9 @@ def instant(data: Json, name: str) -> datetime:
 
 
 def to_instant(seconds: int) -> datetime:
-    """Return the instant of a count of seconds since 1970. Raises: Malformed."""
+    """Return the instant of a count of seconds since 1970, before 2200. Raises: Malformed."""
+    if seconds >= _TOO_LATE:
+        raise Malformed(f"{seconds} is no time")
     try:
         return datetime.fromtimestamp(seconds, UTC)
     except (OverflowError, OSError, ValueError) as error:
@@ -78,9 +82,12 @@ def to_instant(seconds: int) -> datetime:
 
 
 def money(data: Json, name: str) -> Money:
-    """Return an amount in the currency of its object. Raises: Malformed."""
+    """Return an amount in the currency of its object, of 15 digits at most. Raises: Malformed."""
+    amount = integer(data, name)
+    if abs(amount) > LARGEST_AMOUNT:
+        raise Malformed(f"{name} is more than one object can move")
     try:
-        return from_stripe(integer(data, name), required(data, "currency"))
+        return from_stripe(amount, required(data, "currency"))
     except Malformed:
         raise
     except ValueError as error:

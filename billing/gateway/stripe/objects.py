@@ -43,6 +43,7 @@ from billing.gateway.stripe.statuses import (
     refund_status,
 )
 from billing.rules.money import Money
+from plans.currencies import book_currencies
 
 
 def read_payment(data: Json) -> ProviderPayment:
@@ -216,7 +217,10 @@ def movement_in(payout: str) -> Callable[[Json], BalanceTransaction]:
 
 
 def read_balance(data: Json) -> Mapping[str, int]:
-    """Add up what is available and what is pending, by currency."""
+    """Add up what is available and what is pending, by currency.
+
+    A currency that can't stand in books is left out: the movements that made it are breaks.
+    """
     expect(data, "balance")
     sums: dict[str, int] = {}
     for part in ("available", "pending"):
@@ -224,7 +228,10 @@ def read_balance(data: Json) -> Mapping[str, int]:
         if not isinstance(funds, list):
             raise Malformed(f"{part} is missing")
         for item in funds:
-            amount = money(mapping(item), "amount")
+            funds_in = mapping(item)
+            if required(funds_in, "currency").upper() not in book_currencies():
+                continue
+            amount = money(funds_in, "amount")
             sums[amount.currency] = sums.get(amount.currency, 0) + amount.amount
     return sums
 
@@ -293,5 +300,5 @@ def _exchange_rate(value: object, customer_money: Money | None, currency: str) -
 
 _KINDS: Final = {"ch": "charge", "py": "charge", "po": "payout"}
 _DIGITS: Final = re.compile(r"[0-9]+")
-_DECIMAL: Final = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]+)?")
+_DECIMAL: Final = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?")
 _NAME: Final = re.compile(r"[!-~]{1,255}")

@@ -21,9 +21,11 @@ from pathlib import Path
 from typing import IO, Final
 
 from billing.errors import ErrorCode
+from billing.gateway.objects import Unreadable
 from billing.gateway.reports import MalformedReport, ReportedMovement
 from billing.gateway.stripe.categories import movement_kind
-from billing.pan import contains_card_number
+from billing.gateway.stripe.fields import LARGEST_AMOUNT
+from billing.pan import contains_card_number, without_card_numbers
 from billing.rules.reconciliation import MovementKind
 from plans.currencies import AmountError, CurrencyError, digits, parse_amount
 
@@ -70,6 +72,8 @@ _WORD: Final = re.compile(r"[a-z_]{2,50}", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
 _INSTANT: Final = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[ T](\d{2}:\d{2}(?::\d{2})?))?Z?", re.ASCII)
 _AMOUNT_LENGTH: Final = 12  # a longer one has enough digits for a card number
+_YEARS: Final = range(2000, 2200)
+_CODE: Final = re.compile(r"[A-Z]{3,5}", re.ASCII)
 _CARD: Final = ("it looks like a card number", ErrorCode.REPORT_CARD_NUMBER)
 
 
@@ -92,7 +96,7 @@ def check(path: Path) -> None:
         _columns(path, _header(path, _reader(file)))
 
 
-def movements(path: Path) -> Iterator[ReportedMovement]:
+def movements(path: Path) -> Iterator[ReportedMovement | Unreadable]:
     """Yield the rows of a report. Raises `MalformedReport`."""
     with _opened(path) as file:
         reader = _reader(file)
@@ -178,6 +182,10 @@ def _columns(path: Path, header: Sequence[str]) -> Columns:
 # --- the rows -----------------------------------------------------------------------------------
 
 
+class _NotInBooks(Exception):
+    """A row is in a currency that can't stand in books: a break, and the other rows go on."""
+
+
 class _Refused(Exception):
     """A field can't be taken; the caller adds the line."""
 
@@ -191,7 +199,7 @@ class _Refused(Exception):
 
 def _lines(
     path: Path, reader: "Iterator[list[str]]", columns: Columns
-) -> Iterator[ReportedMovement]:
+) -> Iterator[ReportedMovement | Unreadable]:
     """Yield each row. Raises `MalformedReport` with its line and column."""
     started = 1
     while True:
@@ -214,7 +222,17 @@ def _lines(
             ) from None
 
 
-def _movement(row: Sequence[str], columns: Columns) -> ReportedMovement:
+def _movement(row: Sequence[str], columns: Columns) -> ReportedMovement | Unreadable:
+    """Read a row; one in a currency that can't stand in books can't be read."""
+    try:
+        return _readable(row, columns)
+    except _NotInBooks as error:
+        get = _Fields(row, columns)
+        shown = without_card_numbers(f"{get.text('gross')} {get.text('currency')}")[:60]
+        return Unreadable(get.id("id"), "balance_transaction", str(error), shown)
+
+
+def _readable(row: Sequence[str], columns: Columns) -> ReportedMovement:
     if len(row) != columns.width:
         raise _Refused(
             columns.name("id"), f"the row has {len(row)} fields, the header {columns.width}"
@@ -290,6 +308,8 @@ class _Fields:
         try:
             digits(value)
         except CurrencyError as error:
+            if _CODE.fullmatch(value):
+                raise _NotInBooks(str(error)) from None
             raise self._refuse(key, str(error)) from None
         return value
 
@@ -298,7 +318,10 @@ class _Fields:
         try:
             if len(value) > _AMOUNT_LENGTH and contains_card_number(value):
                 raise self._refuse(key, "")
-            return _minor_units(value, currency)
+            minor = _minor_units(value, currency)
+            if abs(minor) > LARGEST_AMOUNT:
+                raise self._refuse(key, f"{value[:40]!r} is more than a movement can be")
+            return minor
         except AmountError as error:
             code = ErrorCode.REPORT_DECIMAL_COMMA if "," in value else ErrorCode.REPORT_MALFORMED
             raise self._refuse(key, str(error), code) from None
@@ -350,4 +373,4 @@ def _instant(value: str) -> str | None:
         parsed = datetime.fromisoformat(f"{match[1]}T{match[2] or '00:00'}").replace(tzinfo=UTC)
     except ValueError:
         return None
-    return parsed.isoformat()
+    return parsed.isoformat() if parsed.year in _YEARS else None

@@ -27,6 +27,7 @@ class BreakKind(StrEnum):
     REPORT_MISMATCH = "report_mismatch"
     BALANCE_MISMATCH = "balance_mismatch"
     RECEIVABLE_OPEN = "receivable_open"
+    UNREADABLE_OBJECT = "unreadable_object"
 
 
 class BreakCause(StrEnum):

@@ -26,7 +26,7 @@ from billing.rules.reconciliation import (
     RowOutcome,
 )
 from billing.store.arrays import literal
-from plans.currencies import digits, known_currencies
+from plans.currencies import book_currencies, digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,5 +315,5 @@ def judge(
 
 @cache
 def _currencies() -> Mapping[str, str]:
-    codes = sorted(known_currencies())
+    codes = sorted(book_currencies())
     return {"currencies": literal(codes), "places": literal([digits(code) for code in codes])}
