@@ -44,6 +44,20 @@ class Gateways:
                 self._connected[provider] = self._connect(provider)
             return self._connected[provider]
 
+    def only(self, provider: str | None) -> str:
+        """Return the name of an account that there is; None is the only one.
+
+        Raises `BadInput` when there are several and none is named, and as `named` does: what
+        belongs to one account would be booked a second time on another.
+        """
+        if provider is None and len(self.names) > 1:
+            raise BadInput(
+                f"there are several accounts: {', '.join(self.names)}",
+                where="--provider",
+                remedy="name the one that this is about, with --provider NAME",
+            )
+        return self.named(provider)
+
     def named(self, provider: str | None) -> str:
         """Return the name of an account that there is; None is the default.
 

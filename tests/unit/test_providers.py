@@ -150,3 +150,16 @@ def test_each_account_is_reached_with_its_own_key_and_rate() -> None:
     assert main._client._requestor.api_key == "sk_test_main"  # type: ignore[attr-defined]
     assert nordic._client._requestor.api_key == "sk_test_nordic"  # type: ignore[attr-defined]
     assert nordic._bucket.rate == pytest.approx(10)  # type: ignore[attr-defined]
+
+
+def test_what_is_about_one_account_names_it_where_there_are_several() -> None:
+    several, one = (
+        Gateways(["main", "nordic"], "main", Reached()),
+        Gateways(["main"], "main", Reached()),
+    )
+
+    assert (one.only(None), several.only("nordic")) == ("main", "nordic")
+    with pytest.raises(BadInput, match="main, nordic"):
+        several.only(None)
+    with pytest.raises(BadInput, match="elsewhere"):
+        one.only("elsewhere")

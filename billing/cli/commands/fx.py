@@ -87,7 +87,7 @@ def show(session: Session, exchange: str, output: Output) -> None:
     "--reference", "references", multiple=True, metavar="TRANSACTION",
     help="The provider's balance transaction; twice, first the one out, then the one in.",
 )  # fmt: skip
-@provider_option("The account that holds the money; else the default.")
+@provider_option("The account that holds the money; needed where there are several.")
 @lasting
 @output_option
 @click.pass_obj
@@ -114,7 +114,7 @@ def record(
     """
     from billing.flows.breaks import exchanges as exchanging
 
-    account = session.runtime.gateways.named(provider)
+    account = session.runtime.gateways.only(provider)
     exchange = _read(account, sold, bought, fee, rate, instant, source)
     with session.connect() as conn:
         plan = exchanging.preview(conn, exchange, references, now=session.now())

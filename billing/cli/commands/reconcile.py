@@ -100,7 +100,7 @@ def _reconciled(session: Session, account: str) -> "Worked | None":
     is_flag=True,
     help="The report shows everything in its span of time: what it lacks is a break.",
 )
-@provider_option("The account whose report it is; else the default.")
+@provider_option("The account whose report it is; needed where there are several.")
 @output_option
 @click.pass_obj
 def import_(
@@ -118,7 +118,7 @@ def import_(
     from billing.gateway.reports import ReportFile
 
     runtime = session.runtime
-    account = runtime.gateways.named(provider)
+    account = runtime.gateways.only(provider)
     report = ReportFile(file, report_reader(session.settings.providers[account].kind))
     run_id = report_source.begin(
         session.engine, account, report, now=session.now(), complete=complete
