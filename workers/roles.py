@@ -16,7 +16,6 @@ from sqlalchemy.exc import SQLAlchemyError
 from billing.config import Settings
 from billing.errors import first_line
 from billing.logs import configure_logging
-from billing.store import fences
 from billing.store.schema import check_schema
 from workers.daemons import charges
 from workers.daemons.reconciler import Reconciler
@@ -107,8 +106,7 @@ def _health(
     checks: dict[str, ReadinessCheck] = {"database": _database_check(runtime), **more}
     if role in ("scheduler", "worker"):
         checks["redis"] = _redis_check(runtime)
-    notes = {"recovering": _fence_note(runtime)}
-    return HealthServer(registry, readiness=checks, notes=notes, host=settings.host, port=port)
+    return HealthServer(registry, readiness=checks, host=settings.host, port=port)
 
 
 def _database_check(runtime: Runtime) -> ReadinessCheck:
@@ -119,18 +117,6 @@ def _database_check(runtime: Runtime) -> ReadinessCheck:
         except SQLAlchemyError as error:
             return first_line(error)
         return None
-
-    return check
-
-
-def _fence_note(runtime: Runtime) -> ReadinessCheck:
-    def check() -> str | None:
-        try:
-            with runtime.engine.connect() as conn:
-                held = [each for each in fences.every(conn) if each.cause is not None]
-        except SQLAlchemyError:
-            return None  # the check of the database says so
-        return "; ".join(f"{each.provider}: {each.cause}" for each in held) or None
 
     return check
 

@@ -11,15 +11,12 @@ run more of them for more throughput, on as many machines as you like.
 
 import logging
 import threading
-from typing import Final
 from uuid import UUID
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
-from sqlalchemy.exc import OperationalError, SQLAlchemyError
+from sqlalchemy.exc import OperationalError
 
-from billing.errors import first_line
-from billing.flows import fence
 from billing.flows.payments import authorization_outcomes, authorization_sending, collecting
 from workers.daemons.finishing import retry_on_db_error
 from workers.daemons.refunds import declare as declare_refunds
@@ -28,9 +25,6 @@ from workers.runtime.metrics import ProcessMetrics
 from workers.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
-
-FENCE_SECONDS: Final = 5.0
-"""How often a worker asks whether the database is another one: then accounts are compared."""
 
 
 def charge(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID) -> None:
@@ -70,15 +64,6 @@ def declare(runtime: Runtime, metrics: ProcessMetrics, broker: RedisBroker) -> N
     dramatiq.actor(actor_name=CHARGE_ACTOR, queue_name=CHARGES, broker=broker)(run)
 
 
-def _compare(runtime: Runtime) -> None:
-    """Compare the accounts with a database that is another one than before."""
-    try:
-        for account in runtime.gateways.names:
-            fence.passes(runtime.context, account)
-    except SQLAlchemyError as error:
-        logger.warning("accounts can't be compared: %s", first_line(error))
-
-
 def run(runtime: Runtime, metrics: ProcessMetrics, stop: threading.Event) -> None:
     """Work until asked to stop, then finish the jobs that have begun."""
     broker = runtime.broker
@@ -94,8 +79,7 @@ def run(runtime: Runtime, metrics: ProcessMetrics, stop: threading.Event) -> Non
     worker.start()
     logger.info("worker ready: %d threads", settings.threads)
     try:
-        while not stop.wait(FENCE_SECONDS):
-            _compare(runtime)
+        stop.wait()
     finally:
         # Longer than one call may take, so that a charge that has begun is finished.
         worker.stop(timeout=int(runtime.settings.charges.lease.total_seconds() * 1000))

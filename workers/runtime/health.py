@@ -31,25 +31,21 @@ ReadinessCheck = Callable[[], str | None]
 
 
 class HealthServer:
-    """Serves the three pages until stopped. `port=0` takes a free one; `port` says which.
-
-    What a check of `notes` says stands on the readiness page too, and leaves the role ready.
-    """
+    """Serves the three pages until stopped. `port=0` takes a free one; `port` says which."""
 
     def __init__(
         self,
         registry: CollectorRegistry,
         *,
         readiness: Mapping[str, ReadinessCheck] | None = None,
-        notes: Mapping[str, ReadinessCheck] | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         refuse_every_interface(host, what="the health server", setting="metrics.host")
-        checks, remarks = dict(readiness or {}), dict(notes or {})
+        checks = dict(readiness or {})
 
         class Handler(_Handler):
-            pages = _Pages(registry, checks, remarks)
+            pages = _Pages(registry, checks)
 
         try:
             self._server = _Server((host, port), Handler)
@@ -107,16 +103,9 @@ def notify_systemd(state: str) -> bool:
 class _Pages:
     """What each page says."""
 
-    def __init__(
-        self,
-        registry: CollectorRegistry,
-        checks: Mapping[str, ReadinessCheck],
-        notes: Mapping[str, ReadinessCheck],
-    ) -> None:
+    def __init__(self, registry: CollectorRegistry, checks: Mapping[str, ReadinessCheck]) -> None:
         self._registry = registry
-        every = {**checks, **notes}
-        self._checks = {name: _OneAtATime(name, check) for name, check in every.items()}
-        self._notes = frozenset(notes)
+        self._checks = {name: _OneAtATime(name, check) for name, check in checks.items()}
 
     def get(self, path: str) -> tuple[HTTPStatus, str, bytes]:
         if path == "/livez":
@@ -131,11 +120,8 @@ class _Pages:
         begun = {name: check.begin() for name, check in self._checks.items()}
         wait(begun.values(), timeout=CHECKS_SECONDS)
         reasons = {name: _answer_of(check) for name, check in begun.items()}
-        told = {name: reason for name, reason in reasons.items() if reason is not None}
-        failed = {name: reason for name, reason in told.items() if name not in self._notes}
-        page: dict[str, object] = {"ready": not failed, "failed": failed}
-        notes = {name: reason for name, reason in told.items() if name in self._notes}
-        body = json.dumps(page | ({"notes": notes} if notes else {})) + "\n"
+        failed = {name: reason for name, reason in reasons.items() if reason is not None}
+        body = json.dumps({"ready": not failed, "failed": failed}) + "\n"
         status = HTTPStatus.SERVICE_UNAVAILABLE if failed else HTTPStatus.OK
         return status, "application/json", body.encode()
 

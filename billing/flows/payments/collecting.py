@@ -10,14 +10,13 @@ up once the provider may have forgotten the key; no timeout makes it a failure.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.flows import fence
 from billing.flows.context import Context
 from billing.flows.dispatching import take_due
 from billing.flows.payments.declines import declined
@@ -30,7 +29,6 @@ from billing.gateway import (
     ChargeRequest,
     Declined,
     Outcome,
-    Succeeded,
 )
 from billing.rules import dunning
 from billing.rules.decisions import DecisionKind, decided
@@ -38,13 +36,10 @@ from billing.rules.dunning import NO_PAYMENT_METHOD, DeclineClass
 from billing.rules.money import Money
 from billing.rules.payments import AttemptKind, CallKind, CaptureMethod
 from billing.rules.subscriptions import Status
-from billing.store import fences
 from billing.store.identity import engine_id
 from billing.store.payments import attempts, payment_steps, payments, provider_calls
 from billing.store.payments.payment_steps import PaymentForAttempt
 from billing.store.payments.provider_calls import ProviderCall
-
-_END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
 
 # Kinds of attempts that are made at once, whatever the earlier attempts were.
 _NOW: Final = frozenset({AttemptKind.MANUAL, AttemptKind.NEW_METHOD, AttemptKind.ABSENT})
@@ -85,10 +80,6 @@ def begin(context: Context, payment_id: UUID) -> ChargeSend | None:
 
     Safe to run any number of times, anywhere: one caller at a time gets the attempt, for the lease.
     """
-    return fence.begun(context, lambda: _begin(context, payment_id))
-
-
-def _begin(context: Context, payment_id: UUID) -> ChargeSend | None:
     policy, now, wall = context.policy, context.clock.now(), context.clock.wall()
     with context.engine.begin() as conn:
         row = payment_steps.lock_for_attempt(
@@ -96,8 +87,6 @@ def _begin(context: Context, payment_id: UUID) -> ChargeSend | None:
         )
         if row is None:
             return None
-        if not row.may_send:
-            raise fences.Fenced(row.provider)
         if row.open_attempt_kind is not None:
             call = provider_calls.send_again(conn, row.id, CallKind.CHARGE)
             return _leased(conn, call, row.open_attempt_kind, now, wall + policy.lease)
@@ -246,56 +235,6 @@ def attempt(context: Context, send: ChargeSend) -> Outcome | Absent:
         by_key=lambda: gateway.charge(send.request, first_send=send.call.never_executed),
         by_looking=lambda: gateway.look_up(send.request, since=send.call.first_sent_at),
     )
-
-
-# --- what was charged before ----------------------------------------------------------------------
-
-
-def adopt(
-    context: Context,
-    payment_id: UUID,
-    *,
-    sent_at: datetime,
-    last_attempt: int,
-    told: Succeeded | None = None,
-) -> Outcome | Absent | None:
-    """Write down the outcome of an attempt that this database has forgotten; send nothing.
-
-    `told` is the outcome where a list has told it. Otherwise it is looked up by the attempt's key,
-    which follows from the payment; attempts that were never executed are passed, up to
-    `last_attempt`. Returns None where the payment isn't collected any more, or its customer has no
-    payment method here.
-    """
-    while True:
-        sending = _begin_forgotten(context, payment_id, sent_at)
-        if sending is None:
-            return None
-        gateway = context.gateways.of(sending.provider)
-        outcome = told or gateway.look_up(sending.request, since=sent_at)
-        finish(context, sending, outcome)
-        if not isinstance(outcome, Absent) or sending.call.n >= last_attempt:
-            return outcome
-
-
-def _begin_forgotten(context: Context, payment_id: UUID, sent_at: datetime) -> ChargeSend | None:
-    """Begin an attempt that was made before, whenever the next one is due."""
-    with context.engine.begin() as conn:
-        fences.adopt(conn)
-        row = payment_steps.lock_for_attempt(
-            conn, payment_id, now=_END_OF_TIME, wall=_END_OF_TIME, budget_days=0
-        )
-        if row is None or row.payment_method_id is None or row.provider_customer_id is None:
-            return None
-        now, until = context.clock.now(), context.clock.wall() + context.policy.lease
-        if row.open_attempt_kind is not None:
-            call = provider_calls.send_again(conn, row.id, CallKind.CHARGE)
-            return _leased(conn, call, row.open_attempt_kind, now, until)
-        if row.next_attempt_kind is AttemptKind.GIVE_UP:
-            row = replace(row, next_attempt_kind=AttemptKind.MANUAL)
-        method = row.payment_method_id
-        assert method is not None
-        call = _new_attempt(conn, row, method, sent_at, context.policy)
-        return _leased(conn, call, row.next_attempt_kind, now, until)
 
 
 # --- transaction 2 ------------------------------------------------------------------------------

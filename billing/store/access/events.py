@@ -91,8 +91,6 @@ CLAIM_DUE = text(
      WHERE (provider, event_id) IN (
            SELECT provider, event_id FROM provider_events
             WHERE next_try_at IS NOT NULL AND next_try_at <= :wall
-              AND provider <> ALL (ARRAY(SELECT f.provider FROM provider_fences f
-                                          WHERE f.state = 'recovering'))
             ORDER BY next_try_at
             LIMIT :limit
               FOR UPDATE SKIP LOCKED)
@@ -104,8 +102,7 @@ CLAIM_DUE = text(
 def claim_due(conn: Connection, *, wall: datetime, until: datetime, limit: int) -> list[Event]:
     """Take up to `limit` due rows until `until` and return them, oldest event first.
 
-    If they aren't handled by then, because a process died, they are due again. Events of an account
-    that is recovering wait: they may be about what this database has yet to adopt.
+    If they aren't handled by then, because a process died, they are due again.
     """
     rows = map(_read, conn.execute(CLAIM_DUE, {"wall": wall, "until": until, "limit": limit}))
     return sorted(rows, key=lambda row: (row.created, row.event_id))

@@ -50,7 +50,6 @@ class PaymentForAttempt:
     payment_method_id: UUID | None
     payment_method_token: str | None
     open_attempt_kind: AttemptKind | None
-    may_send: bool
     method_declined_at: Sequence[datetime]
 
     @property
@@ -74,7 +73,7 @@ _FOR_ATTEMPT = text(
            s.plan, s.status AS subscription_status, s.zone, c.period_start, c.period_end,
            u.provider_customer_id, m.id AS payment_method_id,
            m.provider_payment_method_id AS payment_method_token,
-           a.kind AS open_attempt_kind, may_send(p.provider) AS may_send,
+           a.kind AS open_attempt_kind,
            ARRAY(SELECT d.finished_at FROM attempts d
                   WHERE d.payment_method_id = m.id AND d.outcome = 'declined'
                     AND d.finished_at > CAST(:now AS timestamptz) - make_interval(days => :days)
@@ -97,10 +96,7 @@ _FOR_ATTEMPT = text(
 def lock_for_attempt(
     conn: Connection, payment_id: UUID, *, now: datetime, wall: datetime, budget_days: int
 ) -> PaymentForAttempt | None:
-    """Lock a payment whose attempt is due; None when none is due or another process holds it.
-
-    `may_send` tells whether the fence of its account lets anything pass.
-    """
+    """Lock a payment whose attempt is due; None when none is due or another process holds it."""
     row = conn.execute(
         _FOR_ATTEMPT, {"id": payment_id, "now": now, "wall": wall, "days": budget_days}
     ).one_or_none()

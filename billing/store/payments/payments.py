@@ -104,8 +104,7 @@ class Payment:
 class LockedPayment(Payment):
     """A locked payment, with its cycle, invoice, subscription and open attempt.
 
-    A one-off payment has neither cycle, invoice nor subscription. `account_recovering` tells that
-    nothing is sent to its account before the database was recovered.
+    A one-off payment has neither cycle, invoice nor subscription.
     """
 
     cycle_id: UUID | None
@@ -116,7 +115,6 @@ class LockedPayment(Payment):
     plan: str | None
     zone: str | None
     open_attempt_n: int | None
-    account_recovering: bool
 
 
 class PaymentChange(TypedDict, total=False):
@@ -207,10 +205,7 @@ def _lock(which: str) -> TextClause:
         f"""
         SELECT p.*, i.cycle_id, i.number AS invoice_number, i.status AS invoice_status,
                c.state AS cycle_state, s.status AS subscription_status, s.plan, s.zone,
-               a.n AS open_attempt_n,
-               EXISTS (SELECT FROM provider_fences f WHERE f.provider = p.provider
-                          AND f.state = 'recovering') AS account_recovering,
-               p.xmin <> unlocked.xmin AS changed_meanwhile
+               a.n AS open_attempt_n, p.xmin <> unlocked.xmin AS changed_meanwhile
           FROM payments p
           JOIN payments unlocked ON unlocked.id = p.id
           LEFT JOIN invoices i ON i.id = p.invoice_id
