@@ -39,7 +39,7 @@ class Unreadable:
     shown: str | None = None
 
 
-class Page(list[T]):
+class ListedPage(list[T]):
     """A page of a list: the objects that could be read, and those that could not.
 
     `last_id` is the last object of the page, readable or not: a listing goes on after it.
@@ -53,7 +53,7 @@ class Page(list[T]):
 
 def unreadable_in(page: Sequence[object]) -> tuple[Unreadable, ...]:
     """Return the objects of a page that could not be read."""
-    return page.unreadable if isinstance(page, Page) else ()
+    return page.unreadable if isinstance(page, ListedPage) else ()
 
 
 @dataclass(frozen=True, slots=True)

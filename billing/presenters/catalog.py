@@ -2,23 +2,23 @@
 
 from typing import Any
 
-from billing.flows.subscriptions.catalog import CatalogChange, ChangeKind, TermDifference
+from billing.flows.subscriptions.catalog import CatalogChange, CatalogChangeKind, TermDifference
 
 
 def words(change: CatalogChange) -> str:
     """Tell one difference between the catalog and what is published."""
     match change.kind:
-        case ChangeKind.NEW_PLAN:
+        case CatalogChangeKind.NEW_PLAN:
             return f"new plan {change.name!r}"
-        case ChangeKind.NEW_VERSION:
+        case CatalogChangeKind.NEW_VERSION:
             moves = "; existing subscriptions move to it from their next period on"
             prices = ", ".join(map(str, change.prices))
             return f"new version: {prices}{moves if change.moves else ''}"
-        case ChangeKind.POLICY:
+        case CatalogChangeKind.POLICY:
             return "; ".join(_difference(each, absent="(default)") for each in change.differences)
-        case ChangeKind.CHANGED_TERMS:
+        case CatalogChangeKind.CHANGED_TERMS:
             return "; ".join(_difference(each, absent="None") for each in change.differences)
-        case ChangeKind.NOT_IN_CATALOG:
+        case CatalogChangeKind.NOT_IN_CATALOG:
             if change.effective is None:
                 return "published, but no longer in the catalog: it stays as it is"
             return "published, not in the catalog"

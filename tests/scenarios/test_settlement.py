@@ -19,7 +19,7 @@ from billing.flows.settlement import charge_list, matching, posting, runs
 from billing.flows.settlement import tie_out as settle_close
 from billing.flows.settlement.step_run import StepRun
 from billing.flows.webhooks import inbox
-from billing.gateway.objects import Page, Unreadable
+from billing.gateway.objects import ListedPage, Unreadable
 from billing.ids import new_id
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import AmountOutOfRange, Money
@@ -716,23 +716,23 @@ class _WithUnreadable:
     def __init__(self, real: Any) -> None:
         self._real = real
 
-    def _more(self, kind: str, pages: Iterator[Sequence[Any]]) -> Iterator[Page[Any]]:
+    def _more(self, kind: str, pages: Iterator[Sequence[Any]]) -> Iterator[ListedPage[Any]]:
         bad = Unreadable(f"{kind}_1", kind, "'XYZ' is not the code of a currency", "700 xyz")
-        yield Page([], [bad], bad.id)
+        yield ListedPage([], [bad], bad.id)
         for page in pages:
-            yield Page(page, [], page[-1].id)
+            yield ListedPage(page, [], page[-1].id)
 
-    def list_charges(self, **window: Any) -> Iterator[Page[Any]]:
+    def list_charges(self, **window: Any) -> Iterator[ListedPage[Any]]:
         return self._more("charge", self._real.list_charges(**window))
 
-    def list_payouts(self, **window: Any) -> Iterator[Page[Any]]:
+    def list_payouts(self, **window: Any) -> Iterator[ListedPage[Any]]:
         return self._more("payout", self._real.list_payouts(**window))
 
-    def list_balance_transactions(self, **window: Any) -> Iterator[Page[Any]]:
+    def list_balance_transactions(self, **window: Any) -> Iterator[ListedPage[Any]]:
         pages = self._real.list_balance_transactions(**{**window, "after": None})
         return self._more("balance_transaction", pages)
 
-    def list_events(self, **window: Any) -> Iterator[Page[Any]]:
+    def list_events(self, **window: Any) -> Iterator[ListedPage[Any]]:
         return self._more("event", self._real.list_events(**window))
 
     def __getattr__(self, name: str) -> Any:

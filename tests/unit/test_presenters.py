@@ -6,7 +6,7 @@ from uuid import UUID
 
 import pytest
 
-from billing.flows.subscriptions.catalog import CatalogChange, ChangeKind, TermDifference
+from billing.flows.subscriptions.catalog import CatalogChange, CatalogChangeKind, TermDifference
 from billing.presenters import catalog, timeline
 from billing.presenters.explain_books import cycle, money_back
 from billing.presenters.explain_collection import next_step
@@ -170,24 +170,28 @@ def test_every_fact_of_the_timeline_is_in_the_table() -> None:
 
 
 CHANGES = [
-    (CatalogChange(ChangeKind.NEW_PLAN, "tv", name="TV"), "new plan 'TV'"),
+    (CatalogChange(CatalogChangeKind.NEW_PLAN, "tv", name="TV"), "new plan 'TV'"),
     (
-        CatalogChange(ChangeKind.NEW_VERSION, "tv", date(2026, 5, 1), prices=(USD,), moves=True),
+        CatalogChange(
+            CatalogChangeKind.NEW_VERSION, "tv", date(2026, 5, 1), prices=(USD,), moves=True
+        ),
         "new version: 9.99 USD; existing subscriptions move to it from their next period on",
     ),
     (
         CatalogChange(
-            ChangeKind.POLICY, "tv", differences=(TermDifference("name", "TV", "Telly"),)
+            CatalogChangeKind.POLICY, "tv", differences=(TermDifference("name", "TV", "Telly"),)
         ),
         "name: TV -> Telly",
     ),
     (
-        CatalogChange(ChangeKind.POLICY, "tv", differences=(TermDifference("dunning", None, "x"),)),
+        CatalogChange(
+            CatalogChangeKind.POLICY, "tv", differences=(TermDifference("dunning", None, "x"),)
+        ),
         "dunning: (default) -> x",
     ),
     (
         CatalogChange(
-            ChangeKind.CHANGED_TERMS,
+            CatalogChangeKind.CHANGED_TERMS,
             "tv",
             date(2026, 5, 1),
             differences=(
@@ -198,11 +202,11 @@ CHANGES = [
         "every: 1 month -> 1 year; trial: None -> 1w",
     ),
     (
-        CatalogChange(ChangeKind.NOT_IN_CATALOG, "tv"),
+        CatalogChange(CatalogChangeKind.NOT_IN_CATALOG, "tv"),
         "published, but no longer in the catalog: it stays as it is",
     ),
     (
-        CatalogChange(ChangeKind.NOT_IN_CATALOG, "tv", date(2026, 5, 1)),
+        CatalogChange(CatalogChangeKind.NOT_IN_CATALOG, "tv", date(2026, 5, 1)),
         "published, not in the catalog",
     ),
 ]
@@ -214,7 +218,7 @@ def test_a_change_of_the_catalog_is_told(change: CatalogChange, words: str) -> N
 
 
 def test_every_kind_of_change_is_in_the_table() -> None:
-    assert {change.kind for change, _ in CHANGES} == set(ChangeKind)
+    assert {change.kind for change, _ in CHANGES} == set(CatalogChangeKind)
 
 
 @pytest.mark.parametrize(

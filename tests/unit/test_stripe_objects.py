@@ -23,7 +23,7 @@ from billing.gateway import (
     RefundStatus,
 )
 from billing.gateway.kinds import PaymentStatus, PayoutStatus
-from billing.gateway.objects import Page, unreadable_in
+from billing.gateway.objects import ListedPage, unreadable_in
 from billing.gateway.stripe.gateway import StripeGateway
 from billing.rules.money import Money
 from billing.rules.reconciliation import MovementKind
@@ -219,7 +219,7 @@ def test_a_page_ends_with_its_last_object_though_that_can_not_be_read() -> None:
 
     (found,) = gateway.list_balance_transactions(since=SENT, until=LATER)
 
-    assert isinstance(found, Page)
+    assert isinstance(found, ListedPage)
     assert found.last_id == "txn_2"
 
 

@@ -1,3 +1,3 @@
-"""What people do about breaks: resolve, assign, and record exchanges."""
+"""Breaks: what people do about them, exchanges that explain them, objects that can't be read."""
 
-__all__ = ["exchanges", "operator"]
+__all__ = ["exchanges", "operator", "unreadable"]

@@ -10,7 +10,7 @@ from billing.flows.breaks import unreadable
 from billing.flows.settlement.matching import changed_rows
 from billing.flows.settlement.step_run import OVERLAP, StepRun
 from billing.gateway import BalanceTransaction, Gateway
-from billing.gateway.objects import Page, unreadable_in
+from billing.gateway.objects import ListedPage, unreadable_in
 from billing.store.arrays import literal
 from billing.store.settlement import breaks, payouts, staging
 from billing.store.settlement.runs import SettlementRun
@@ -66,7 +66,7 @@ def stage(step: StepRun) -> None:
 
 def _last_id(page: Sequence[BalanceTransaction]) -> str | None:
     """Return the last movement of a page, whether it could be read or not."""
-    if isinstance(page, Page):
+    if isinstance(page, ListedPage):
         return page.last_id
     return page[-1].id if page else None
 

@@ -18,7 +18,7 @@ from billing.store.subscriptions import plans
 from plans.terms import Catalog, Dunning, Plan, PlanVersion
 
 
-class ChangeKind(StrEnum):
+class CatalogChangeKind(StrEnum):
     """How the catalog can differ from what is published."""
 
     NEW_PLAN = "new_plan"
@@ -49,7 +49,7 @@ class CatalogChange:
     change.
     """
 
-    kind: ChangeKind
+    kind: CatalogChangeKind
     plan: str
     effective: date | None = None
     name: str | None = None
@@ -76,7 +76,7 @@ def diff(conn: Connection, catalog: Catalog) -> list[CatalogChange]:
     for plan in catalog.plans.values():
         stored = published.get(plan.code)
         if stored is None:
-            changes.append(CatalogChange(ChangeKind.NEW_PLAN, plan.code, name=plan.name))
+            changes.append(CatalogChange(CatalogChangeKind.NEW_PLAN, plan.code, name=plan.name))
         else:
             changes += _policy_changes(stored, plan)
         for version in plan.versions:
@@ -84,7 +84,7 @@ def diff(conn: Connection, catalog: Catalog) -> list[CatalogChange]:
         if stored is not None:
             changes += _missing_versions(stored, plan)
     for code in sorted(published.keys() - catalog.plans.keys()):
-        changes.append(CatalogChange(ChangeKind.NOT_IN_CATALOG, code))
+        changes.append(CatalogChange(CatalogChangeKind.NOT_IN_CATALOG, code))
     return changes
 
 
@@ -94,7 +94,9 @@ def _policy_changes(stored: Plan, plan: Plan) -> list[CatalogChange]:
         before, after = getattr(stored, name), getattr(plan, name)
         if before != after:
             differences = (TermDifference(name, _stored(before), _stored(after)),)
-            found.append(CatalogChange(ChangeKind.POLICY, plan.code, differences=differences))
+            found.append(
+                CatalogChange(CatalogChangeKind.POLICY, plan.code, differences=differences)
+            )
     return found
 
 
@@ -116,7 +118,7 @@ def _version_changes(
         moves = version.existing == "move"
         return [
             CatalogChange(
-                ChangeKind.NEW_VERSION,
+                CatalogChangeKind.NEW_VERSION,
                 plan.code,
                 version.effective,
                 prices=_prices(version),
@@ -128,7 +130,7 @@ def _version_changes(
     before = next(v for v in stored.versions if v.effective == version.effective)
     return [
         CatalogChange(
-            ChangeKind.CHANGED_TERMS,
+            CatalogChangeKind.CHANGED_TERMS,
             plan.code,
             version.effective,
             differences=terms_differences(before, version),
@@ -175,7 +177,7 @@ def _effects(
 def _missing_versions(stored: Plan, plan: Plan) -> list[CatalogChange]:
     dates = {version.effective for version in plan.versions}
     return [
-        CatalogChange(ChangeKind.NOT_IN_CATALOG, plan.code, version.effective)
+        CatalogChange(CatalogChangeKind.NOT_IN_CATALOG, plan.code, version.effective)
         for version in stored.versions
         if version.effective not in dates
     ]
@@ -194,11 +196,11 @@ def apply(engine: Engine, catalog: Catalog, *, now: datetime) -> list[CatalogCha
             plans.put_plan(conn, plan, now)
             fresh = [v for v in plan.versions if (plan.code, v.effective) not in digests]
             plans.add_versions(conn, fresh, now)
-    return [change for change in changes if change.kind is not ChangeKind.NOT_IN_CATALOG]
+    return [change for change in changes if change.kind is not CatalogChangeKind.NOT_IN_CATALOG]
 
 
 def _refuse_changed(changes: Sequence[CatalogChange]) -> None:
-    changed = [change for change in changes if change.kind is ChangeKind.CHANGED_TERMS]
+    changed = [change for change in changes if change.kind is CatalogChangeKind.CHANGED_TERMS]
     if changed:
         raise Conflict(
             "published versions can't change: "

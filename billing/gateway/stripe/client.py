@@ -23,7 +23,7 @@ import stripe
 
 from billing.errors import BadInput, Unavailable
 from billing.gateway.kinds import FaultKind
-from billing.gateway.objects import Page, Unreadable
+from billing.gateway.objects import ListedPage, Unreadable
 from billing.gateway.outcomes import Rejected
 from billing.gateway.rate import TokenBucket
 from billing.gateway.stripe.classify import Fault
@@ -291,7 +291,7 @@ def usable(idempotency_key: str) -> bool:
     return _KEY.fullmatch(idempotency_key) is not None
 
 
-def read_page(items: Sequence[Json], read: Callable[[Json], Read]) -> Page[Read]:
+def read_page(items: Sequence[Json], read: Callable[[Json], Read]) -> ListedPage[Read]:
     """Read the objects of a page, each by itself."""
     values: list[Read] = []
     failed: list[Unreadable] = []
@@ -300,7 +300,7 @@ def read_page(items: Sequence[Json], read: Callable[[Json], Read]) -> Page[Read]
             values.append(read(item))
         except (ValueError, TypeError, ArithmeticError) as error:
             failed.append(_unreadable_object(item, error))
-    return Page(values, failed, str(items[-1].get("id")))
+    return ListedPage(values, failed, str(items[-1].get("id")))
 
 
 def _unreadable_object(item: Json, error: Exception) -> Unreadable:
