@@ -145,8 +145,8 @@ _COUNTS: Final = text(
 )
 _INBOX: Final = text(
     """
-    SELECT count(*) FILTER (WHERE event_id = ANY(CASES(:lost AS text[]))) AS found,
-           count(*) FILTER (WHERE event_id = ANY(CASES(:lost AS text[])) AND source = 'sweep')
+    SELECT count(*) FILTER (WHERE event_id = ANY(CAST(:lost AS text[]))) AS found,
+           count(*) FILTER (WHERE event_id = ANY(CAST(:lost AS text[])) AND source = 'sweep')
              AS swept,
            count(*) FILTER (WHERE handled_at IS NULL) AS unhandled
       FROM provider_events
@@ -154,7 +154,7 @@ _INBOX: Final = text(
 )
 _BREAKS: Final = text(
     """
-    SELECT kind, theirs ->> 'payment' AS payment, CASES(theirs ->> 'amount' AS bigint) AS amount,
+    SELECT kind, theirs ->> 'payment' AS payment, CAST(theirs ->> 'amount' AS bigint) AS amount,
            coalesce(theirs ->> 'currency', currency) AS currency
       FROM breaks WHERE resolved_at IS NULL ORDER BY kind, id
     """

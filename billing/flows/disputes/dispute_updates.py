@@ -62,9 +62,6 @@ def apply(conn: Connection, found: ProviderDispute, *, provider: str, now: datet
     if row.payment_id is None:
         disputes.change(conn, row.id, now, payment_id=payment.id)
         _explain_unknown(conn, found, payment, now)
-    if _is_mixed(payment, found):
-        _park_mixed(conn, payment, row, found, now)
-        return Applied(row.id, row.state)
     state = state_of(found.stage, found.is_inquiry)
     entries = _post_movements(payment, row, found)
     decided, too_much = _post_decision(conn, payment, row, state, found, now)
@@ -111,41 +108,6 @@ def _is_late(row: Dispute, found: ProviderDispute) -> bool:
     seen = state_of(found.stage, found.is_inquiry)
     ids = {transaction.id for transaction in found.balance_transactions}
     return is_older(seen, row.state) or not ids.issuperset(row.transaction_ids)
-
-
-def _is_mixed(payment: LockedPayment, found: ProviderDispute) -> bool:
-    """Tell whether a dispute, or what it moved, is in another currency than its payment."""
-    told = {found.amount.currency, *(each.amount.currency for each in _movements(found))}
-    return told != {payment.currency}
-
-
-def _park_mixed(
-    conn: Connection, payment: LockedPayment, row: Dispute, found: ProviderDispute, now: datetime
-) -> None:
-    """Record a dispute in another currency than its payment as a break, and book nothing of it."""
-    state = state_of(found.stage, found.is_inquiry)
-    disputes.change(
-        conn,
-        row.id,
-        now,
-        state=state,
-        stage=found.stage,
-        closed_at=(row.closed_at or now) if state in CLOSED else None,
-    )
-    mixed = BreakFound(
-        kind=BreakKind.DISPUTE_MISMATCH,
-        subject=row.id,
-        ours={
-            "payment": str(payment.id),
-            "captured": payment.amount_captured,
-            "currency": payment.currency,
-        },
-        theirs=_provider_side(found),
-        cause=BreakCause.DISPUTED_IN_ANOTHER_CURRENCY,
-        cycle_id=payment.cycle_id,
-        payment_id=payment.id,
-    )
-    breaks.record(conn, mixed, now=now)
 
 
 def _write(
@@ -320,8 +282,7 @@ def _explain_unknown(
 def _record_too_much(
     conn: Connection, payment: LockedPayment, row: Dispute, lost: Money, left: Parts, now: datetime
 ) -> None:
-    """Record a break: the cardholder got more than was paid, from us and from the bank."""
-    refunded = payment.amount_refunded > 0
+    """Record a break: the cardholder got more than was paid, from our refund and from the bank."""
     too_much = BreakFound(
         kind=BreakKind.DISPUTE_MISMATCH,
         subject=row.id,
@@ -333,7 +294,7 @@ def _record_too_much(
             "currency": payment.currency,
         },
         theirs={"dispute": row.provider_dispute_id, "lost": lost.amount},
-        cause=BreakCause.REFUNDED_AND_DISPUTED if refunded else BreakCause.DISPUTED_ABOVE_CHARGE,
+        cause=BreakCause.REFUNDED_AND_DISPUTED,
         cycle_id=payment.cycle_id,
         payment_id=payment.id,
     )

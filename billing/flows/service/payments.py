@@ -346,7 +346,7 @@ class PaymentApi(Audited):
             try:
                 work()
             except BadInput as error:  # the account is configured no more, or has no key
-                raise Unavailable(error.what, where=error.where, remedy=error.remedy) from error
+                raise Unavailable(error.what, where=error.where, code=error.code) from error
             with self.context.engine.begin() as conn:
                 found = answer(conn, claimed)
                 if found.status != PENDING:

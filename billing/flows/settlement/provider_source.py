@@ -72,9 +72,10 @@ def _last_id(page: Sequence[BalanceTransaction]) -> str | None:
 
 
 def _record_unreadable(conn: Connection, step: StepRun, page: Sequence[object]) -> None:
-    step.counts["breaks_new"] += unreadable.record(
+    if new := unreadable.record(
         conn, step.provider, unreadable_in(page), now=step.now, run_id=step.run.id
-    )
+    ):
+        step.counts["breaks_new"] += new
 
 
 def _gateway(step: StepRun) -> Gateway:

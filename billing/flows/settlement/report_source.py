@@ -107,9 +107,8 @@ def stage(step: StepRun) -> None:
         span = staging.staged_span(conn)
         merged = staging.merge_staging(conn)
         breaks.record_all(conn, changed_rows(merged.changed, step.run), now=step.now)
-        step.counts["breaks_new"] += unreadable.record(
-            conn, step.provider, failed, now=step.now, run_id=step.run.id
-        )
+        if new := unreadable.record(conn, step.provider, failed, now=step.now, run_id=step.run.id):
+            step.counts["breaks_new"] += new
         if span is not None:
             first, last = span
             runs.set_window(conn, step.run.id, first, last + timedelta(seconds=1))

@@ -15,7 +15,6 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
 
-from billing.ledger.keys import EntryKind
 from billing.rules.reconciliation import (
     DISPUTES,
     MARK,
@@ -247,27 +246,14 @@ _DISPUTES = _update(
              WHEN d.payment_id IS NULL AND r.created > :young_after THEN '{RowOutcome.WAITING}'
              WHEN d.payment_id IS NULL THEN '{BreakKind.DISPUTE_UNKNOWN}'
              WHEN coalesce(r.customer_currency, r.currency) <> d.currency
+               OR abs(coalesce(r.customer_amount, r.amount)) <> d.amount
                THEN '{BreakKind.DISPUTE_MISMATCH}'
-             WHEN r.provider_transaction_id = ANY(d.transaction_ids)
-              AND coalesce(b.withheld, 0) = -coalesce(r.customer_amount, r.amount)
-               THEN '{RowOutcome.MATCHED}'
-             WHEN abs(coalesce(r.customer_amount, r.amount)) <> d.amount
-               OR r.provider_transaction_id = ANY(d.transaction_ids)
-               THEN '{BreakKind.DISPUTE_MISMATCH}'
+             WHEN r.provider_transaction_id = ANY(d.transaction_ids) THEN '{RowOutcome.MATCHED}'
              WHEN r.created > :young_after THEN '{RowOutcome.WAITING}'
              ELSE '{BreakKind.DISPUTE_MISMATCH}'
            END AS outcome
       FROM settlement_rows r
       LEFT JOIN disputes d ON d.provider = r.provider AND d.provider_dispute_id = r.source_id
-      LEFT JOIN LATERAL (
-           SELECT sum(l.amount) AS withheld
-             FROM ledger.entries e
-             JOIN ledger.postings l ON l.entry_id = e.id
-             JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'dispute_receivable'
-            WHERE e.source_key IN ('{EntryKind.DISPUTE_OPENED}:' || d.id || ':'
-                                     || r.provider_transaction_id,
-                                   '{EntryKind.DISPUTE_WON}:' || d.id || ':'
-                                     || r.provider_transaction_id)) b ON true
       LEFT JOIN payments p ON p.provider = r.provider
                           AND p.provider_payment_id = r.provider_payment_id
      WHERE {RANGE} AND r.kind IN {in_list(DISPUTES)}
