@@ -25,7 +25,7 @@ from billing.api.cards import refuse_in_json
 from billing.api.metrics import ApiMetrics
 from billing.api.problems import Problem, Refused
 from billing.api.security import CHALLENGE, Guard
-from billing.api.wire import too_late
+from billing.api.wire import late
 from billing.errors import BillingError
 from billing.ids import new_id
 from billing.pan import refuse_card_number
@@ -137,8 +137,7 @@ class _Incoming:
             with anyio.fail_after(self._until - anyio.current_time()):
                 message = await self._receive()
         except TimeoutError:
-            late = too_late()
-            raise Refused(late.kind.code, late.detail, **late.more) from None
+            raise late() from None
         self.whole = not message.get("more_body", False)
         return message
 

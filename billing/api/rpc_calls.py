@@ -25,7 +25,7 @@ from billing.api.cards import refuse_in_message
 from billing.api.metrics import ApiMetrics
 from billing.api.problems import Problem, Refused
 from billing.api.security import Guard, Visitor
-from billing.api.wire import too_late
+from billing.api.wire import late
 from billing.errors import BillingError
 from billing.flows.service.api_keys import Scope
 from billing.ids import new_id
@@ -152,7 +152,7 @@ class EveryCall(grpc.aio.ServerInterceptor):
             async with asyncio.timeout(self._arrival_seconds):
                 return read(await anext(messages))
         except TimeoutError:
-            raise _late() from None
+            raise late() from None
         except (StopAsyncIteration, grpc.RpcError):
             raise Refused("malformed_request", "the call ended before its message came") from None
         except DecodeError:
@@ -165,7 +165,7 @@ class EveryCall(grpc.aio.ServerInterceptor):
                 async with asyncio.timeout(self._arrival_seconds):
                     request = await anext(requests)
             except TimeoutError:
-                raise _late() from None
+                raise late() from None
             except StopAsyncIteration:
                 return
             yield request
@@ -201,11 +201,6 @@ class EveryCall(grpc.aio.ServerInterceptor):
 def _checked(behaviour: Callable[..., Any], request: Message) -> Any:
     refuse_in_message(request)
     return behaviour(request, None)
-
-
-def _late() -> Refused:
-    late = too_late()
-    return Refused(late.kind.code, late.detail, **late.more)
 
 
 def _authorization(context: Context) -> str | None:

@@ -16,7 +16,7 @@ import h11
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from billing.api.answers import HEADERS, REQUEST_ID
-from billing.api.problems import CONTENT_TYPE, Problem, problem
+from billing.api.problems import CONTENT_TYPE, Problem, Refused, problem
 from billing.ids import new_id
 
 NO_HTTP: Final = problem("malformed_request", "this is no HTTP request")
@@ -149,3 +149,9 @@ def too_late() -> Problem:
         "the request took too long to arrive",
         remedy="send it again, with the same idempotency key",
     )
+
+
+def late() -> Refused:
+    """Return what ends a request that doesn't arrive."""
+    found = too_late()
+    return Refused(found.kind.code, found.detail, **found.more)

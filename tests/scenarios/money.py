@@ -17,11 +17,12 @@ from billing.rules.money import Money
 from billing.rules.refunds import RefundState
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import reads
-from billing.store.payments import disputes, payments, provider_calls, recognition, refunds
+from billing.store.payments import disputes, payments, recognition, refunds
 from billing.store.payments.disputes import Dispute
 from billing.store.payments.payments import Payment
 from billing.store.payments.provider_calls import ProviderCall
 from billing.store.payments.refunds import Refund
+from tests import provider_calls
 from tests.scenarios.world import Subscriber, World
 from tests.waiting import PATIENCE
 

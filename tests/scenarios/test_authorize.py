@@ -14,8 +14,9 @@ from billing.rules.actor import Actor, ActorKind
 from billing.rules.dunning import DeclineClass
 from billing.rules.money import Money
 from billing.rules.payments import CallKind
-from billing.store.payments import attempts, payments, provider_calls
+from billing.store.payments import attempts, payments
 from billing.store.payments.provider_calls import ProviderCall
+from tests import provider_calls
 from tests.scenarios.money import balances, give_back, one_off, payment_row, usd
 from tests.scenarios.world import World, decision_of
 

@@ -12,10 +12,10 @@ from billing.flows.customers import customers
 from billing.flows.prove import prove
 from billing.presenters.findings import in_words
 from billing.rules.payments import AttemptOutcome, CallKind
-from billing.store.payments import provider_calls
 from billing.store.payments.provider_calls import ProviderCall
 from billing.store.subscriptions import customers as stored
 from billing.store.subscriptions.customers import Customer
+from tests import provider_calls
 from tests.scenarios.world import World
 from tests.waiting import PATIENCE
 

@@ -12,8 +12,8 @@ from billing.flows.prove import prove
 from billing.gateway import Deferred, Rejected, Unknown
 from billing.presenters.findings import in_words
 from billing.rules.payments import AttemptOutcome, CallKind
-from billing.store.payments import provider_calls
 from billing.store.payments.provider_calls import ProviderCall
+from tests import provider_calls
 from tests.scenarios.money import give_back, paid, usd
 from tests.scenarios.test_authorize import authorised, begun, capture, finish, void
 from tests.scenarios.world import World

@@ -271,6 +271,8 @@ def parked_reasons() -> set[str]:
             given = [k.value for k in node.keywords if k.arg == "parked_reason"]
             if isinstance(node.func, ast.Name) and node.func.id == "parked_for":
                 given += node.args[1:2]
+            if isinstance(node.func, ast.Name) and node.func.id == "park":
+                given += [k.value for k in node.keywords if k.arg == "reason"]
             found |= {
                 value.value
                 for value in given

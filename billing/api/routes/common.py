@@ -92,6 +92,8 @@ async def known_query(request: Request) -> None:
 
     A mistyped filter that is left out in silence would list everything.
     """
+    if not request.query_params:
+        return
     known = _query_names(request.scope["route"].dependant)
     seen: set[str] = set()
     for name, _ in request.query_params.multi_items():

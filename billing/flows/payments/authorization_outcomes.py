@@ -8,6 +8,7 @@ from sqlalchemy import Connection
 from billing.flows.context import Context
 from billing.flows.payments.authorization_sending import CAPTURE, VOID, AuthorizationStep
 from billing.flows.payments.captures import post_capture
+from billing.flows.payments.parking import park
 from billing.flows.provider_calls import note_unanswered, pause
 from billing.gateway import (
     Absent,
@@ -25,7 +26,7 @@ from billing.store.dispatch import NOT_HELD
 from billing.store.payments import payments, provider_calls
 from billing.store.payments.payments import LockedPayment
 from billing.store.settlement import breaks
-from billing.store.subscriptions.parking import NOT_PARKED, parked_for
+from billing.store.subscriptions.parking import NOT_PARKED
 
 # Refusals that end an authorisation.
 _GONE: Final = frozenset({RefusalReason.PAYMENT_CANCELED, RefusalReason.AUTHORIZATION_EXPIRED})
@@ -194,13 +195,12 @@ def _refused(
 ) -> None:
     """Drop a request that the provider refused: the authorisation stays as it was before."""
     if step.kind is VOID:
-        payments.change(
+        park(
             conn,
             payment.id,
             now,
-            lease_until=None,
-            dispatch_after=NOT_HELD,
-            **parked_for(now, "rejected", f"{outcome.error_class}: {outcome.message}"),
+            reason="rejected",
+            error=f"{outcome.error_class}: {outcome.message}",
         )
         return
     payments.change(
@@ -236,11 +236,4 @@ def _park_mismatch(
         payment_id=payment.id,
     )
     breaks.record(conn, found, now=now)
-    payments.change(
-        conn,
-        payment.id,
-        now,
-        lease_until=None,
-        dispatch_after=NOT_HELD,
-        **parked_for(now, "amount_mismatch", outcome.message),
-    )
+    park(conn, payment.id, now, reason="amount_mismatch", error=outcome.message)

@@ -7,6 +7,7 @@ from sqlalchemy import Connection
 
 from billing.flows.payments.captures import authorized, captured
 from billing.flows.payments.declines import declined, is_last_attempt
+from billing.flows.payments.parking import park
 from billing.flows.policy import Policy
 from billing.flows.provider_calls import note_unanswered
 from billing.gateway import (
@@ -33,7 +34,6 @@ from billing.store.payments import attempts, payments
 from billing.store.payments.payments import LockedPayment, PaymentChange
 from billing.store.payments.provider_calls import ProviderCall
 from billing.store.settlement import breaks
-from billing.store.subscriptions.parking import parked_for
 
 # Answers about another amount, currency or payment than ours: the attempt stays open, and a break
 # tells a person.
@@ -106,13 +106,8 @@ def _rejected(
             dispatch_after=NOT_HELD,
         )
         return
-    payments.change(
-        conn,
-        payment.id,
-        now,
-        lease_until=None,
-        dispatch_after=NOT_HELD,
-        **parked_for(now, "rejected", f"{outcome.error_class}: {outcome.message}"),
+    park(
+        conn, payment.id, now, reason="rejected", error=f"{outcome.error_class}: {outcome.message}"
     )
 
 

@@ -4,9 +4,6 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
-from sqlalchemy import Connection
-
-from billing.flows.breaks import unreadable
 from billing.flows.settlement.matching import changed_rows
 from billing.flows.settlement.step_run import OVERLAP, StepRun
 from billing.gateway import BalanceTransaction, Gateway
@@ -40,7 +37,7 @@ def fetch(step: StepRun) -> None:
             step.counts["payouts_changed"] += payouts.put_payouts(
                 conn, step.provider, step.now, columns
             )
-            _record_unreadable(conn, step, page)
+            step.record_unreadable(conn, unreadable_in(page))
 
 
 def stage(step: StepRun) -> None:
@@ -58,7 +55,7 @@ def stage(step: StepRun) -> None:
             merged = staging.stage(conn, _rows(page, step.run))
             differing = changed_rows(merged.changed, step.run)
             breaks.record_all(conn, differing, now=step.now)
-            _record_unreadable(conn, step, page)
+            step.record_unreadable(conn, unreadable_in(page))
             step.cursor["after"] = after
             step.counts["read"] += len(page)
             step.counts["new"] += merged.new
@@ -69,13 +66,6 @@ def _last_id(page: Sequence[BalanceTransaction]) -> str | None:
     if isinstance(page, ListedPage):
         return page.last_id
     return page[-1].id if page else None
-
-
-def _record_unreadable(conn: Connection, step: StepRun, page: Sequence[object]) -> None:
-    if new := unreadable.record(
-        conn, step.provider, unreadable_in(page), now=step.now, run_id=step.run.id
-    ):
-        step.counts["breaks_new"] += new
 
 
 def _gateway(step: StepRun) -> Gateway:

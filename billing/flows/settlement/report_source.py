@@ -16,7 +16,6 @@ from uuid import UUID
 from sqlalchemy import Engine
 
 from billing.errors import ErrorCode
-from billing.flows.breaks import unreadable
 from billing.flows.settlement.matching import changed_rows
 from billing.flows.settlement.step_run import StepRun
 from billing.gateway.objects import Unreadable
@@ -107,8 +106,7 @@ def stage(step: StepRun) -> None:
         span = staging.staged_span(conn)
         merged = staging.merge_staging(conn)
         breaks.record_all(conn, changed_rows(merged.changed, step.run), now=step.now)
-        if new := unreadable.record(conn, step.provider, failed, now=step.now, run_id=step.run.id):
-            step.counts["breaks_new"] += new
+        step.record_unreadable(conn, failed)
         if span is not None:
             first, last = span
             runs.set_window(conn, step.run.id, first, last + timedelta(seconds=1))

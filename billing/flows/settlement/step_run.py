@@ -1,7 +1,7 @@
 """One step of a settlement run, as processed under its lease."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -11,7 +11,9 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from billing.errors import Conflict, ErrorCode
+from billing.flows.breaks import unreadable
 from billing.flows.context import Context
+from billing.gateway.objects import Unreadable
 from billing.gateway.reports import ReportFile
 from billing.rules.actor import RECONCILER, Actor
 from billing.store.settlement import runs
@@ -71,6 +73,12 @@ class StepRun:
             cursor, counts = self._as_json()
             if not runs.advance(conn, self.claim, cursor=cursor, counts=counts, until=until):
                 raise LeaseLost(f"somebody else works on {self.claim.step} of this run")
+
+    def record_unreadable(self, conn: Connection, objects: Sequence[Unreadable]) -> None:
+        """Record what the provider shows and can't be read, and count the new breaks."""
+        new = unreadable.record(conn, self.provider, objects, now=self.now, run_id=self.run.id)
+        if new:
+            self.counts["breaks_new"] += new
 
     def finish(self) -> None:
         """Write the end of the step."""

@@ -4,14 +4,14 @@ A call is *open* until it has a definite outcome. A subject has at most one open
 which is sent again under the same key and with the same request until it has an outcome.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from json import dumps
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, text, update
 
 from billing.rules.payments import AttemptOutcome, CallKind
 from billing.store.arrays import literal
@@ -239,10 +239,3 @@ def finish_one(
         ended.values(outcome=outcome, finished_at=now, provider_request_id=provider_request_id)
     )
     return result.rowcount == 1
-
-
-def of_subject(conn: Connection, subject_id: UUID) -> Sequence[ProviderCall]:
-    """Return the calls of a subject, in the order in which they were first sent."""
-    query = select(provider_calls).where(provider_calls.c.subject_id == subject_id)
-    ordered = query.order_by(provider_calls.c.first_sent_at, provider_calls.c.kind)
-    return [call_of(row) for row in conn.execute(ordered.order_by(provider_calls.c.n))]
