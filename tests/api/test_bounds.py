@@ -5,11 +5,13 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import chain
 from typing import Any, cast
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest
 from pydantic import SecretStr
 
 from billing.api.generated.perennial.v1 import payments_pb2 as pb
@@ -131,8 +133,10 @@ def test_a_canceled_stream_is_counted_as_canceled(
 ) -> None:
     caller = shop.caller()
     with silence() as never:
+        question = ServerReflectionRequest(list_services="").SerializeToString()
         stream: Any = caller.channel.stream_stream(REFLECTION)
-        call = stream(never(), metadata=caller.metadata, timeout=PATIENCE)
+        call = stream(chain([question], never()), metadata=caller.metadata, timeout=PATIENCE)
+        next(call)  # canceled before it arrived, it would never be a call of the server's
         call.cancel()
 
         def counted() -> float:
@@ -253,16 +257,14 @@ def test_an_honest_caller_without_a_key_is_answered_and_may_go_on(shop: Shop) ->
 def test_who_reads_no_answer_is_cut_off(world: World) -> None:
     with open_shop(world, **SOON) as shop, connected(shop) as connection:
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        request = b"GET /v1/plans HTTP/1.1\r\nHost: x\r\n\r\n"
+        requests = b"GET /v1/plans HTTP/1.1\r\nHost: x\r\n\r\n" * 1000
 
-        def cut_off() -> bool:
-            try:
-                connection.sendall(request * 100)
-            except OSError:
-                return True
-            return False
+        def ask_for_ever() -> None:
+            while True:  # blocks where the server reads no more of them
+                connection.sendall(requests)
 
-        until(cut_off)
+        with pytest.raises(ConnectionError):
+            ask_for_ever()
 
 
 def test_beyond_the_bound_the_one_that_waited_longest_is_closed(world: World) -> None:
