@@ -48,6 +48,7 @@ def run_role(
     PlatformCollector(registry=registry)
     metrics = ProcessMetrics(registry, role, _version())
     runtime = Runtime(settings, metrics.observe_request, role)
+    runtime.outcomes.reported = metrics.outcomes_unwritten
     check_schema(runtime.engine)
     if role in ("scheduler", "reconciler"):
         registry.register(StateCollector(runtime))
@@ -104,6 +105,8 @@ def _health(
         "api": settings.api_port,
     }[role]
     checks: dict[str, ReadinessCheck] = {"database": _database_check(runtime), **more}
+    if role in ("worker", "api"):
+        checks["outcomes"] = runtime.outcomes.check
     if role in ("scheduler", "worker"):
         checks["redis"] = _redis_check(runtime)
     return HealthServer(registry, readiness=checks, host=settings.host, port=port)

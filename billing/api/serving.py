@@ -48,6 +48,7 @@ class Api:
             settings.api.rate_per_second,
             settings.api.rate_burst,
         )
+        self._outcomes = runtime.outcomes
         self._stopped = threading.Event()
         self._arrival_seconds = settings.api.arrival_timeout.total_seconds()
         # Longer than a call to the provider may take, so that a charge that has begun is answered.
@@ -89,7 +90,7 @@ class Api:
         logger.info("the API listens: HTTP on %s, gRPC on %s", self.http_url, self.rpc.address)
         try:
             while http.is_alive() and not self._stopped.wait(0.5):
-                pass
+                self._outcomes.held()
             if not self._stopped.is_set():
                 raise Unavailable("the HTTP server ended by itself", remedy="its log says why")
         finally:

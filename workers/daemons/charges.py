@@ -11,24 +11,34 @@ run more of them for more throughput, on as many machines as you like.
 
 import logging
 import threading
+from typing import Final
 from uuid import UUID
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
-from sqlalchemy.exc import OperationalError
 
+from billing.errors import first_line
 from billing.flows.payments import authorization_outcomes, authorization_sending, collecting
-from workers.daemons.finishing import retry_on_db_error
+from workers.daemons.finishing import write_outcome
 from workers.daemons.refunds import declare as declare_refunds
 from workers.runtime.broker import CHARGE_ACTOR, CHARGES
 from workers.runtime.metrics import ProcessMetrics
+from workers.runtime.outcomes import CANT_WRITE
 from workers.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
+LOOK_AFTER_SECONDS: Final = 1.0
+"""How often outcomes that couldn't be written are tried again."""
+
 
 def charge(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID) -> None:
-    """Make a payment's due attempt, if there is one, and write its outcome."""
+    """Make a payment's due attempt, if there is one, and write its outcome.
+
+    Sends nothing while an earlier outcome couldn't be written (`Outcomes`).
+    """
+    if runtime.outcomes.held():
+        return
     context = runtime.context
     before = context.at_one_instant()
     sending = collecting.begin(before, payment_id)
@@ -36,7 +46,12 @@ def charge(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID) -> None:
         _capture_or_void(runtime, metrics, payment_id)
         return
     outcome = collecting.attempt(before, sending)
-    retry_on_db_error(lambda: collecting.finish(context, sending, outcome))
+    write_outcome(
+        runtime,
+        f"payment {payment_id}",
+        outcome,
+        lambda: collecting.finish(context, sending, outcome),
+    )
     metrics.attempt_finished(sending, outcome)
 
 
@@ -47,7 +62,12 @@ def _capture_or_void(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID
     if step is None:
         return
     outcome = authorization_sending.attempt(context, step)
-    retry_on_db_error(lambda: authorization_outcomes.finish(context, step, outcome))
+    write_outcome(
+        runtime,
+        f"payment {payment_id}",
+        outcome,
+        lambda: authorization_outcomes.finish(context, step, outcome),
+    )
     metrics.step_finished(step, outcome)
 
 
@@ -57,9 +77,9 @@ def declare(runtime: Runtime, metrics: ProcessMetrics, broker: RedisBroker) -> N
     def run(payment_id: str) -> None:
         try:
             charge(runtime, metrics, UUID(payment_id))
-        except OperationalError as error:
+        except CANT_WRITE as error:
             # The row says what is due; a scheduler enqueues it again when the database is back.
-            logger.warning("payment %s: the database failed: %s", payment_id, error.orig)
+            logger.warning("payment %s: the database failed: %s", payment_id, first_line(error))
 
     dramatiq.actor(actor_name=CHARGE_ACTOR, queue_name=CHARGES, broker=broker)(run)
 
@@ -79,7 +99,8 @@ def run(runtime: Runtime, metrics: ProcessMetrics, stop: threading.Event) -> Non
     worker.start()
     logger.info("worker ready: %d threads", settings.threads)
     try:
-        stop.wait()
+        while not stop.wait(LOOK_AFTER_SECONDS):
+            runtime.outcomes.held()
     finally:
         # Longer than one call may take, so that a charge that has begun is finished.
         worker.stop(timeout=int(runtime.settings.charges.lease.total_seconds() * 1000))

@@ -1,27 +1,20 @@
-"""Writing the outcome of a call, with retries when the database fails."""
+"""Writing the outcome of a call that this process has made."""
 
-import time
 from collections.abc import Callable
-from typing import Final
 
-from sqlalchemy.exc import OperationalError
-
-FINISH_TRIES: Final = 5
-FINISH_PAUSE_SECONDS: Final = 0.5
+from billing.gateway import Deferred, Unknown
+from workers.runtime.runtime import Runtime
 
 
-def retry_on_db_error(write: Callable[[], object]) -> None:
-    """Write an outcome, with retries when the database fails.
+def write_outcome(
+    runtime: Runtime, what: str, outcome: object, write: Callable[[], object]
+) -> None:
+    """Write an outcome through the process's `Outcomes`; see there for what it raises.
 
-    If all retries fail, nothing is lost: the call stays open and is asked for again under the same
-    key.
+    What is indefinite gives the lease back, so it may only be written while the lease is ours.
     """
-    for left in reversed(range(FINISH_TRIES)):
-        try:
-            write()
-        except OperationalError:
-            if not left:
-                raise
-            time.sleep(FINISH_PAUSE_SECONDS)
-        else:
-            return
+    lease = runtime.settings.charges.lease - runtime.settings.longest_call
+    indefinite = isinstance(outcome, Unknown | Deferred)
+    runtime.outcomes.write(
+        what, write, good_for=max(0.0, lease.total_seconds()) if indefinite else None
+    )

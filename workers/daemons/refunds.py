@@ -10,20 +10,23 @@ from uuid import UUID
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
-from sqlalchemy.exc import OperationalError
 
+from billing.errors import first_line
 from billing.flows.refunds import sending as flow
 from billing.gateway import Unknown
-from workers.daemons.finishing import retry_on_db_error
+from workers.daemons.finishing import write_outcome
 from workers.runtime.broker import CHARGES, REFUND_ACTOR
 from workers.runtime.metrics import ProcessMetrics
+from workers.runtime.outcomes import CANT_WRITE
 from workers.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 
 
 def refund(runtime: Runtime, metrics: ProcessMetrics, refund_id: UUID) -> None:
-    """Send or look up a refund, if that is due, and write the outcome."""
+    """Send or look up a refund, if that is due, and write the outcome; see `charges.charge`."""
+    if runtime.outcomes.held():
+        return
     context = runtime.context
     sending = flow.begin(context, refund_id)
     if sending is None:
@@ -31,7 +34,12 @@ def refund(runtime: Runtime, metrics: ProcessMetrics, refund_id: UUID) -> None:
     answer = flow.attempt(context, sending)
     if isinstance(answer, Unknown):
         logger.warning("refund %s: %s: %s", refund_id, answer.error_class, answer.message)
-    retry_on_db_error(lambda: flow.finish(context, sending, answer))
+    write_outcome(
+        runtime,
+        f"refund {refund_id}",
+        answer,
+        lambda: flow.finish(context, sending, answer),
+    )
     metrics.refund_answered(answer)
 
 
@@ -41,8 +49,8 @@ def declare(runtime: Runtime, metrics: ProcessMetrics, broker: RedisBroker) -> N
     def run(refund_id: str) -> None:
         try:
             refund(runtime, metrics, UUID(refund_id))
-        except OperationalError as error:
+        except CANT_WRITE as error:
             # The row says what is due; a scheduler enqueues it again when the database is back.
-            logger.warning("refund %s: the database failed: %s", refund_id, error.orig)
+            logger.warning("refund %s: the database failed: %s", refund_id, first_line(error))
 
     dramatiq.actor(actor_name=REFUND_ACTOR, queue_name=CHARGES, broker=broker)(run)

@@ -120,6 +120,11 @@ class ProcessMetrics:
             ["error_class"],
             registry=registry,
         )
+        self._unwritten = Gauge(
+            "billing_unwritten_outcomes",
+            "Outcomes that the database doesn't take; this process sends nothing meanwhile.",
+            registry=registry,
+        )
         self._refunds = Counter(
             "billing_refund_answers_total",
             "What the provider said to refunds.",
@@ -245,6 +250,10 @@ class ProcessMetrics:
     def _declined(self, kind: str, code: str, decline_class: DeclineClass) -> None:
         known = code if code in DECLINE_CODES else "other"
         self._failures.labels(kind, str(decline_class), known).inc()
+
+    def outcomes_unwritten(self, count: int) -> None:
+        """Record how many outcomes can't be written at the moment."""
+        self._unwritten.set(count)
 
     def refund_answered(self, answer: RefundAnswer) -> None:
         """Count the provider's answer to a refund."""

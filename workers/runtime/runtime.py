@@ -27,6 +27,7 @@ from billing.rules import dunning
 from billing.store.engine import make_engine
 from workers.runtime.broker import make_broker
 from workers.runtime.clock import StoredClock, SystemClock
+from workers.runtime.outcomes import Outcomes
 from workers.runtime.shares import calls_per_second
 
 SANDBOX_KEY: Final = "sk_test_perennial_sandbox"
@@ -166,6 +167,11 @@ class Runtime:
     def broker(self) -> RedisBroker:
         """The doorbell."""
         return make_broker(redis_url(self.settings), self.settings.redis.namespace)
+
+    @cached_property
+    def outcomes(self) -> Outcomes:
+        """What this process has to write of the calls that it made."""
+        return Outcomes()
 
     @property
     def gateway(self) -> Gateway:
