@@ -45,6 +45,12 @@ _WORDS: Final[Mapping[BreakKind | BreakCause, str]] = {
     BreakCause.REFUNDED_AND_DISPUTED: (
         "the payment was refunded, and its cardholder's bank took it back as well"
     ),
+    BreakCause.DISPUTED_ABOVE_CHARGE: (
+        "the cardholder's bank took back more than was left of what the payment had taken"
+    ),
+    BreakCause.DISPUTED_IN_ANOTHER_CURRENCY: (
+        "the dispute is in another currency than its payment: nothing of it is in the books"
+    ),
 }
 _BY_CODE: Final = {str(code): words for code, words in _WORDS.items()}
 

@@ -118,21 +118,33 @@ def judge_refund(
     return RowOutcome.WAITING if young else BreakKind.REFUND_MISMATCH
 
 
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """A movement of a dispute: the customer's money, negative where it is withheld, and the fee.
+
+    `money` is None where the provider doesn't say how much it is in the customer's currency.
+    """
+
+    money: Money | None
+    fee: int = 0
+
+
 def judge_dispute(
-    ours: MoneyOut | None, theirs: Money, *, young: bool = False, booked: bool = True
+    ours: MoneyOut | None, theirs: Moved, *, young: bool = False, booked: Moved | None = None
 ) -> Outcome:
     """Judge money that was withdrawn for a dispute, or given back after it.
 
-    `ours` is None too for a dispute whose charge we don't know; `booked`: this very movement is
-    in our books.
+    `ours` is None too for a dispute whose charge we don't know. `booked` is what our books have of
+    this very movement: a dispute may move in parts, so its own amount says nothing about one.
     """
     if ours is None:
         return RowOutcome.WAITING if young else BreakKind.DISPUTE_UNKNOWN
-    if ours.money != theirs:
+    if theirs.money is not None and ours.money.currency != theirs.money.currency:
         return BreakKind.DISPUTE_MISMATCH
-    if booked:
-        return RowOutcome.MATCHED
-    return RowOutcome.WAITING if young else BreakKind.DISPUTE_MISMATCH
+    if booked is None:
+        return RowOutcome.WAITING if young else BreakKind.DISPUTE_MISMATCH
+    agrees = theirs.money in (None, booked.money) and theirs.fee == booked.fee
+    return RowOutcome.MATCHED if agrees else BreakKind.DISPUTE_MISMATCH
 
 
 def judge_payout(ours: Money | None, theirs: Money) -> Outcome:

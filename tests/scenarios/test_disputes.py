@@ -2,13 +2,17 @@
 
 from dataclasses import replace
 from itertools import permutations
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from billing.flows.refunds.requesting import NotRefundable
-from billing.gateway import DisputeStage
+from billing.gateway import DisputeStage, ProviderDispute
+from billing.gateway.stripe.objects import read_dispute
+from billing.presenters.break_causes import in_words
 from billing.rules.disputes import DisputeState
+from billing.store.payments.payments import Payment
 from tests.scenarios.money import (
     apply_dispute,
     apply_events_of_dispute,
@@ -217,6 +221,133 @@ def test_what_is_disputed_can_not_be_refunded_as_well(world: World) -> None:
     assert payment_row(world, payment.id).amount_refunded == 0
 
 
+def _moved(
+    id_: str, amount: int, fee: int = 0, currency: str = "eur", category: str = "dispute"
+) -> dict[str, Any]:
+    return {
+        "id": id_, "object": "balance_transaction", "amount": amount, "fee": fee,
+        "net": amount - fee, "currency": currency, "type": "adjustment",
+        "reporting_category": category, "source": "dp_1", "exchange_rate": None,
+        "created": 1767300000, "available_on": 1767300000,
+    }  # fmt: skip
+
+
+def _told(
+    payment: Payment,
+    moved: list[dict[str, Any]],
+    status: str = "lost",
+    amount: int = 3100,
+    currency: str = "usd",
+) -> ProviderDispute:
+    return read_dispute({
+        "id": "dp_1", "object": "dispute", "amount": amount, "currency": currency,
+        "charge": payment.provider_charge_id, "payment_intent": payment.provider_payment_id,
+        "status": status, "reason": "fraudulent", "created": 1767300000,
+        "balance_transactions": moved,
+    })  # fmt: skip
+
+
+WITHHELD = _moved("txn_1", -2790, 1500)
+IN_PARTS = {
+    "a correction": ([WITHHELD, _moved("txn_2", 45)], "lost", 3050),
+    "a fee by itself": ([WITHHELD, _moved("txn_2", 0, 300)], "lost", 3100),
+    "two parts": ([_moved("txn_1", -1000, 1500), _moved("txn_2", -1790)], "lost", 3100),
+    "given back, and taken again": (
+        [WITHHELD, _moved("txn_2", 2700), _moved("txn_3", -2700)], "lost", 3100,
+    ),
+    "given back at another rate": ([WITHHELD, _moved("txn_2", 2650)], "won", 0),
+    "given back at a better rate": ([WITHHELD, _moved("txn_2", 2850)], "won", 0),
+    "still open": ([WITHHELD, _moved("txn_2", 45)], "under_review", 0),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(("moved", "status", "lost"), IN_PARTS.values(), ids=IN_PARTS)
+def test_each_part_of_a_dispute_on_a_foreign_balance_counts_by_its_share(
+    world: World, moved: list[dict[str, Any]], status: str, lost: int
+) -> None:
+    payment = world.payment(paid(world))
+
+    known = apply_dispute(world, _told(payment, moved, status))
+
+    row = dispute_row(world, known)
+    assert row.lost_recognised + row.lost_deferred + row.lost_tax == lost
+    assert balances(world).get("deferred_revenue", 0) == lost - 3100
+    held = {"under_review": 3050}.get(status, 0)
+    assert balances(world).get("dispute_receivable", 0) == held
+    if status != "won":
+        with pytest.raises(NotRefundable):
+            give_back(world, payment.id)
+    assert world.breaks() == []
+    world.assert_books_balance()
+    assert world.findings() == []
+
+
+@pytest.mark.parametrize(
+    ("moved", "status"),
+    [
+        ([WITHHELD, _moved("txn_2", 45)], "lost"),
+        ([WITHHELD, _moved("txn_2", 2650)], "won"),
+        ([WITHHELD, _moved("txn_2", 2850)], "won"),
+        ([WITHHELD, _moved("txn_2", 2700), _moved("txn_3", -2700)], "lost"),
+        ([WITHHELD, _moved("txn_2", 0, 300)], "lost"),
+    ],
+)
+def test_movements_of_a_dispute_that_are_read_one_by_one_leave_nothing_in_between(
+    world: World, moved: list[dict[str, Any]], status: str
+) -> None:
+    payment = world.payment(paid(world))
+
+    for n in range(len(moved)):
+        apply_dispute(world, _told(payment, moved[: n + 1], "under_review"))
+    known = apply_dispute(world, _told(payment, moved, status))
+
+    row = dispute_row(world, known)
+    lost = row.lost_recognised + row.lost_deferred + row.lost_tax
+    assert balances(world).get("dispute_receivable", 0) == 0
+    assert balances(world).get("deferred_revenue", 0) == lost - 3100
+    assert (lost > 0) == (status == "lost")
+    assert world.breaks() == []
+    assert world.findings() == []
+
+
+@pytest.mark.parametrize("status", ["needs_response", "lost"])
+@pytest.mark.parametrize("currency", ["eur", "gbp", "jpy"])
+def test_a_dispute_in_another_currency_than_its_payment_is_a_break_and_books_nothing(
+    world: World, status: str, currency: str
+) -> None:
+    payment = world.payment(paid(world))
+    before = balances(world)
+    moved = [_moved("txn_1", -2790, 1500, currency)]
+
+    told = _told(payment, moved, status, 2790, currency)
+    apply_dispute(world, told)
+    known = apply_dispute(world, told)
+
+    (found,) = world.breaks()
+    assert (found.kind, found.suggested_cause) == (
+        "dispute_mismatch",
+        "disputed_in_another_currency",
+    )
+    assert (found.ours["currency"], found.theirs["currency"]) == ("USD", currency.upper())
+    assert known.posted == 0
+    assert balances(world) == before
+    assert balances(world, currency.upper()) == {}
+    with pytest.raises(NotRefundable):
+        give_back(world, payment.id, usd(310))
+    assert world.findings() == []
+
+
+def test_the_cause_of_a_dispute_above_its_charge_is_true(world: World) -> None:
+    payment = world.payment(paid(world))
+
+    apply_dispute(world, _told(payment, [_moved("txn_1", -3200, 1500, "usd")], amount=3200))
+
+    (found,) = world.breaks()
+    assert found.suggested_cause == "disputed_above_charge"
+    assert "refunded" not in in_words(found.suggested_cause)
+    world.assert_books_balance()
+
+
 def test_a_loss_of_more_than_was_left_is_booked_and_reported(world: World) -> None:
     """A cardholder was refunded, and the bank took the whole amount back nevertheless."""
     payment = world.payment(paid(world))
@@ -227,7 +358,9 @@ def test_a_loss_of_more_than_was_left_is_booked_and_reported(world: World) -> No
 
     apply_dispute(world, lost)
 
-    assert [row.kind for row in world.breaks()] == ["dispute_mismatch"]
+    assert [(row.kind, row.suggested_cause) for row in world.breaks()] == [
+        ("dispute_mismatch", "refunded_and_disputed")
+    ]
     assert balances(world)["disputes_contra"] == 1000, "nothing says what else it was"
     world.assert_books_balance()
 

@@ -13,11 +13,13 @@ import pytest
 from sqlalchemy import text
 
 from billing.flows.context import Context
+from billing.flows.disputes import dispute_updates
 from billing.flows.settlement import report_source, runs
 from billing.gateway import BalanceTransaction, Gateway
 from billing.gateway.gateways import NO_GATEWAYS
 from billing.gateway.registry import report_reader
 from billing.gateway.reports import MalformedReport, ReportFile
+from billing.gateway.stripe.objects import read_dispute
 from billing.store.journal import reads
 from billing.store.settlement import exchanges, staging
 from billing.store.settlement import runs as settlement
@@ -112,6 +114,56 @@ def test_what_was_not_paid_out_yet_is_in_the_report_of_the_ending_balance(
 
     assert states(world, customers) == {"SETTLED"}
     world.assert_everything_adds_up()
+
+
+HEAD = (
+    "balance_transaction_id,created_utc,currency,gross,fee,net,reporting_category,source_id,"
+    "charge_id,payment_intent_id"
+)
+
+
+@pytest.mark.parametrize(("back", "breaks"), [("0.50", []), ("0.60", ["dispute_mismatch"])])
+def test_a_part_of_a_dispute_agrees_when_its_own_entry_has_that_amount(
+    world: World, tmp_path: Path, back: str, breaks: list[str]
+) -> None:
+    subscriber = world.subscribed("video-premium")
+    world.run_until("2026-01-05")
+    payment = world.payment(subscriber)
+    amount = payment.amount_captured
+
+    def moved(id_: str, amount: int, fee: int, category: str) -> dict[str, Any]:
+        return {
+            "id": id_, "object": "balance_transaction", "amount": amount, "fee": fee,
+            "net": amount - fee, "currency": "usd", "type": "adjustment", "source": "dp_1",
+            "reporting_category": category, "exchange_rate": None,
+            "created": 1767300000, "available_on": 1767300000,
+        }  # fmt: skip
+
+    told = read_dispute({
+        "id": "dp_1", "object": "dispute", "amount": amount, "currency": "usd",
+        "charge": payment.provider_charge_id, "payment_intent": payment.provider_payment_id,
+        "status": "lost", "reason": "fraudulent", "created": 1767300000,
+        "balance_transactions": [
+            moved("txn_1", -amount, 1500, "dispute"), moved("txn_2", 50, 0, "dispute_reversal"),
+        ],
+    })  # fmt: skip
+    with world.engine.begin() as conn:
+        dispute_updates.apply(conn, told, provider=world.provider, now=world.now)
+    taken = f"{amount // 100}.{amount % 100:02}"
+    less = f"{(amount + 1500) // 100}.{amount % 100:02}"
+    whose = f"{payment.provider_charge_id},{payment.provider_payment_id}"
+    file = tmp_path / "report.csv"
+    file.write_text(
+        f"{HEAD}\n"
+        f"txn_c,2026-01-01,usd,{taken},0.00,{taken},charge,{payment.provider_charge_id},{whose}\n"
+        f"txn_1,2026-01-02,usd,-{taken},15.00,-{less},dispute,dp_1,{whose}\n"
+        f"txn_2,2026-01-02,usd,{back},0.00,{back},dispute_reversal,dp_1,{whose}\n"
+    )
+
+    import_(world, file)
+
+    assert [each.kind for each in world.breaks()] == breaks
+    world.assert_books_balance()
 
 
 def test_the_same_file_again_changes_nothing(world: World, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 import itertools
 import random
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal  # noqa: TID251  exchange rates are no money
 from typing import Any
@@ -15,14 +15,17 @@ from sqlalchemy import Engine, text
 
 from billing.gateway.stripe.categories import movement_kind
 from billing.ids import new_id
+from billing.ledger import recipes
 from billing.rules.money import Money
 from billing.rules.payments import State
 from billing.rules.reconciliation import DISPUTES, PAYOUTS, REFUNDS, MovementKind, RunSource
 from billing.store.engine import make_engine
+from billing.store.journal import posting
 from billing.store.settlement import matching, runs, staging
 from tests.oracles.settlement import (
     ChargeRow,
     MoneyOut,
+    Moved,
     Outcome,
     PaymentSide,
     judge_charge,
@@ -229,6 +232,32 @@ def test_of_two_charges_of_one_payment_the_known_or_else_the_first_counts(owner:
 REFUND_STATES = ("requested", "pending", "succeeded", "failed", "canceled")
 
 
+def usd(amount: int) -> Money:
+    return Money(amount, "USD")
+
+
+@dataclass(frozen=True)
+class ShownOfDispute:
+    """A row of a dispute: what moved on the balance, and what that is in the customer's money."""
+
+    balance: Money
+    customer: Moved
+
+
+SHOWN_OF_DISPUTES = [
+    *(
+        ShownOfDispute(money, Moved(money, fee))
+        for money in (usd(-500), usd(-499), usd(500), usd(50), usd(0))
+        for fee in (0, 15)
+    ),
+    ShownOfDispute(Money(-450, "EUR"), Moved(usd(-500), 15)),
+    ShownOfDispute(Money(-450, "EUR"), Moved(usd(-499), 15)),
+    ShownOfDispute(Money(-450, "EUR"), Moved(None, 15)),
+    ShownOfDispute(Money(45, "EUR"), Moved(None)),
+    ShownOfDispute(Money(-450, "EUR"), Moved(Money(-500, "GBP"), 15)),
+]
+
+
 def test_refunds_disputes_and_payouts_are_judged_as_they_are_specified(owner: Engine) -> None:
     expected: dict[int, Outcome] = {}
     rows: list[dict[str, Any]] = []
@@ -275,22 +304,33 @@ def test_refunds_disputes_and_payouts_are_judged_as_they_are_specified(owner: En
                     created=NOW if young else NOW - timedelta(days=1),
                 )
             )
-        for kind, whose, amount, young, booked in itertools.product(
-            DISPUTES, ("ours", "not ours", None), (500, 499), (False, True), (False, True)
+        for kind, whose, booked, shown, young in itertools.product(
+            DISPUTES,
+            ("ours", "not ours", None),
+            (None, Moved(usd(-500), 15), Moved(usd(50)), Moved(usd(0), 15)),
+            SHOWN_OF_DISPUTES,
+            (False, True),
         ):
             n += 1
-            ours = MoneyOut(Money(500, "USD")) if whose == "ours" else None
-            expected[n] = judge_dispute(ours, Money(amount, "USD"), young=young, booked=booked)
+            ours = MoneyOut(usd(500)) if whose == "ours" else None
+            expected[n] = judge_dispute(
+                ours, shown.customer, young=young, booked=None if ours is None else booked
+            )
             if whose is not None:
-                put_dispute(conn, n, ours=whose == "ours", booked=booked)
+                put_dispute(conn, n, ours=ours is not None, booked=booked)
+            told = shown.customer.money
+            foreign = shown.balance.currency != "USD"
             rows.append(
                 row(
                     run_id,
                     n,
                     kind=str(kind),
                     source_id=f"dp_{n}",
-                    amount=-amount,
-                    currency="USD",
+                    amount=shown.balance.amount,
+                    currency=shown.balance.currency,
+                    fee=shown.customer.fee,
+                    customer_amount=told.amount if told is not None and foreign else None,
+                    customer_currency=told.currency if told is not None and foreign else None,
                     created=NOW if young else NOW - timedelta(days=1),
                 )
             )
@@ -340,7 +380,8 @@ def put_refund(conn: Any, n: int, ours: MoneyOut) -> None:
     )
 
 
-def put_dispute(conn: Any, n: int, *, ours: bool, booked: bool) -> None:
+def put_dispute(conn: Any, n: int, *, ours: bool, booked: Moved | None) -> None:
+    id_, transaction = new_id(), f"txn_{n:06}"
     conn.execute(
         text(
             "INSERT INTO disputes (provider, id, provider_dispute_id, payment_id,"
@@ -351,12 +392,25 @@ def put_dispute(conn: Any, n: int, *, ours: bool, booked: bool) -> None:
             " :booked, now(), now())"
         ),
         {
-            "id": new_id(),
+            "id": id_,
             "dispute": f"dp_{n}",
             "payment": new_id() if ours else None,
-            "booked": [f"txn_{n:06}"] if booked else [],
+            "booked": [] if booked is None else [transaction],
         },
     )
+    if booked is None or booked.money is None:
+        return
+    recipe = recipes.dispute_won if booked.money.amount > 0 else recipes.dispute_opened
+    entry = recipe(
+        dispute_id=id_,
+        customer_id=None,
+        provider="stripe",
+        transaction_id=transaction,
+        amount=abs(booked.money),
+        fee=usd(booked.fee),
+        effective_at=NOW,
+    )
+    posting.post(conn, [entry])
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from billing.rules.reconciliation import BreakKind, RowOutcome
 from tests.oracles.settlement import (
     ChargeRow,
     MoneyOut,
+    Moved,
     Outcome,
     PaymentSide,
     judge_charge,
@@ -141,11 +142,22 @@ def test_a_refund_is_judged(
     assert judge_refund(our_side, money, **more) is outcome
 
 
-def test_a_dispute_and_a_payout_are_judged_by_their_amount() -> None:
-    assert judge_dispute(None, usd(1999), young=True) is RowOutcome.WAITING
-    assert judge_dispute(None, usd(1999)) is BreakKind.DISPUTE_UNKNOWN
-    assert judge_dispute(MoneyOut(usd(1999)), usd(1999)) is RowOutcome.MATCHED
-    assert judge_dispute(MoneyOut(usd(1999)), usd(1)) is BreakKind.DISPUTE_MISMATCH
+def test_a_movement_of_a_dispute_is_judged_by_what_the_books_have_of_it() -> None:
+    dispute, told = MoneyOut(usd(1999)), Moved(usd(-1999), 1500)
+    assert judge_dispute(None, told, young=True) is RowOutcome.WAITING
+    assert judge_dispute(None, told) is BreakKind.DISPUTE_UNKNOWN
+    assert judge_dispute(dispute, told, young=True) is RowOutcome.WAITING
+    assert judge_dispute(dispute, told) is BreakKind.DISPUTE_MISMATCH
+    assert judge_dispute(dispute, told, booked=told) is RowOutcome.MATCHED
+    assert judge_dispute(dispute, Moved(usd(50)), booked=Moved(usd(50))) is RowOutcome.MATCHED
+    for other in (usd(-1998), usd(1999), eur(-1999)):
+        differs = Moved(other, 1500)
+        assert judge_dispute(dispute, differs, booked=told) is BreakKind.DISPUTE_MISMATCH
+    assert judge_dispute(dispute, Moved(usd(-1999)), booked=told) is BreakKind.DISPUTE_MISMATCH
+    assert judge_dispute(dispute, Moved(None, 1500), booked=told) is RowOutcome.MATCHED
+
+
+def test_a_payout_is_judged_by_its_amount() -> None:
     assert judge_payout(None, usd(-1999)) is RowOutcome.MATCHED
     assert judge_payout(usd(1999), usd(-1999)) is RowOutcome.MATCHED
     assert judge_payout(usd(1999), usd(-1998)) is BreakKind.PAYOUT_MISMATCH

@@ -62,12 +62,16 @@ def apply(conn: Connection, found: ProviderDispute, *, provider: str, now: datet
     if row.payment_id is None:
         disputes.change(conn, row.id, now, payment_id=payment.id)
         _explain_unknown(conn, found, payment, now)
+    if _is_mixed(payment, found):
+        _park_mixed(conn, payment, row, found, now)
+        return Applied(row.id, row.state)
     state = state_of(found.stage, found.is_inquiry)
     entries = _post_movements(payment, row, found)
-    decided, too_much = _post_decision(conn, payment, row, state, found, now)
+    held = _withheld(conn, row, found)
+    decided, too_much = _post_decision(conn, payment, row, state, held, now)
     entries += decided
     posting.post(conn, entries)
-    _write(conn, row, found, state, now)
+    _write(conn, row, found, state, held, now)
     return Applied(row.id, state, len(entries), too_much)
 
 
@@ -110,8 +114,48 @@ def _is_late(row: Dispute, found: ProviderDispute) -> bool:
     return is_older(seen, row.state) or not ids.issuperset(row.transaction_ids)
 
 
+def _is_mixed(payment: LockedPayment, found: ProviderDispute) -> bool:
+    """Tell whether a dispute, or what it moved, is in another currency than its payment."""
+    told = {found.amount.currency, *(each.amount.currency for each in _movements(found))}
+    return told != {payment.currency}
+
+
+def _park_mixed(
+    conn: Connection, payment: LockedPayment, row: Dispute, found: ProviderDispute, now: datetime
+) -> None:
+    """Record a dispute in another currency than its payment as a break, and book nothing of it."""
+    state = state_of(found.stage, found.is_inquiry)
+    disputes.change(
+        conn,
+        row.id,
+        now,
+        state=state,
+        stage=found.stage,
+        closed_at=(row.closed_at or now) if state in CLOSED else None,
+    )
+    mixed = BreakFound(
+        kind=BreakKind.DISPUTE_MISMATCH,
+        subject=row.id,
+        ours={
+            "payment": str(payment.id),
+            "captured": payment.amount_captured,
+            "currency": payment.currency,
+        },
+        theirs=_provider_side(found),
+        cause=BreakCause.DISPUTED_IN_ANOTHER_CURRENCY,
+        cycle_id=payment.cycle_id,
+        payment_id=payment.id,
+    )
+    breaks.record(conn, mixed, now=now)
+
+
 def _write(
-    conn: Connection, row: Dispute, found: ProviderDispute, state: DisputeState, now: datetime
+    conn: Connection,
+    row: Dispute,
+    found: ProviderDispute,
+    state: DisputeState,
+    held: Money,
+    now: datetime,
 ) -> None:
     moved = _movements(found)
     fees = [each.fee for each in moved if each.fee.amount]
@@ -124,7 +168,7 @@ def _write(
         stage=found.stage,
         reason=found.reason,
         amount=found.amount.amount,
-        funds_withdrawn=_withheld(moved, found).amount > 0,
+        funds_withdrawn=held.amount > 0,
         fee=sum(fee.amount for fee in fees),
         fee_currency=fees[0].currency if fees else None,
         transaction_ids=[each.transaction_id for each in moved],
@@ -148,11 +192,17 @@ def _movement(each: BalanceTransaction) -> Movement:
     )
 
 
-def _withheld(moved: list[Movement], found: ProviderDispute) -> Money:
-    """Return what the transactions, taken together, hold back from us."""
-    held = Money(0, found.amount.currency)
-    for each in moved:
-        held = held + each.amount if each.direction == "withheld" else held - each.amount
+def _withheld(conn: Connection, row: Dispute, found: ProviderDispute) -> Money:
+    """Return what is held back from us: what the books have, and the transactions new to us.
+
+    On a balance in another currency, what a movement is worth is read from the dispute as it is
+    then. What was posted stays.
+    """
+    booked = reads.withheld_in_dispute(conn, row.id, row.transaction_ids)
+    held = Money(booked, found.amount.currency)
+    for each in _movements(found):
+        if each.transaction_id not in row.transaction_ids:
+            held = held + each.amount if each.direction == "withheld" else held - each.amount
     return held
 
 
@@ -181,14 +231,13 @@ def _post_decision(
     payment: LockedPayment,
     row: Dispute,
     state: DisputeState,
-    found: ProviderDispute,
+    held: Money,
     now: datetime,
 ) -> tuple[list[Entry], bool]:
     """Return the entries that book what is withheld now as lost and reverse an earlier loss.
 
     The second value tells whether the loss is more than the payment had left.
     """
-    held = _withheld(_movements(found), found)
     lost = held if state is DisputeState.LOST else held - held
     booked = Parts(row.lost_recognised, row.lost_deferred, row.lost_tax)
     if lost.amount == booked.total:
@@ -282,7 +331,8 @@ def _explain_unknown(
 def _record_too_much(
     conn: Connection, payment: LockedPayment, row: Dispute, lost: Money, left: Parts, now: datetime
 ) -> None:
-    """Record a break: the cardholder got more than was paid, from our refund and from the bank."""
+    """Record a break: the cardholder got more than was paid, from us and from the bank."""
+    refunded = payment.amount_refunded > 0
     too_much = BreakFound(
         kind=BreakKind.DISPUTE_MISMATCH,
         subject=row.id,
@@ -294,7 +344,7 @@ def _record_too_much(
             "currency": payment.currency,
         },
         theirs={"dispute": row.provider_dispute_id, "lost": lost.amount},
-        cause=BreakCause.REFUNDED_AND_DISPUTED,
+        cause=BreakCause.REFUNDED_AND_DISPUTED if refunded else BreakCause.DISPUTED_ABOVE_CHARGE,
         cycle_id=payment.cycle_id,
         payment_id=payment.id,
     )

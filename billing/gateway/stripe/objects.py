@@ -42,7 +42,7 @@ from billing.gateway.stripe.statuses import (
     refund_failure,
     refund_status,
 )
-from billing.rules.money import Money
+from billing.rules.money import Money, prorate
 from plans.currencies import book_currencies
 
 
@@ -283,7 +283,36 @@ def _customer_money(amount: Money, kind: str, source: Json) -> Money | None:
         return None  # a part of the charge; which one isn't said
     name = "amount_captured" if source_kind == "charge" else "amount"
     whole = money(source, name)
+    if source_kind == "dispute":
+        whole = _part_of_dispute(amount, whole, source)
     return -whole if amount.amount < 0 else whole
+
+
+def _part_of_dispute(amount: Money, whole: Money, dispute: Json) -> Money:
+    """Return the part of a dispute's amount that a movement in another currency is about.
+
+    A dispute may move in parts: a correction gives a little back. Each part counts by its share of
+    the most that was withheld at one time. A return of nearly all of it is all of it, at another
+    rate, unless the dispute is lost nevertheless.
+    """
+    part, most = abs(amount.amount), _most_withheld(amount.currency, dispute)
+    returned = amount.amount > 0 and dispute.get("status") != "lost"
+    if part and (part >= most or (returned and 4 * part >= 3 * most)):
+        return whole
+    return prorate(whole, part, most) if part else Money(0, whole.currency)
+
+
+def _most_withheld(currency: str, dispute: Json) -> int:
+    """Return the most that a dispute's movements in a currency held back at one time."""
+    listed = dispute.get("balance_transactions")
+    moved = [mapping(each) for each in listed] if isinstance(listed, list) else []
+    held = most = 0
+    for each in sorted(moved, key=lambda each: integer(each, "created")):
+        taken = money(each, "amount")
+        if taken.currency == currency:
+            held -= taken.amount
+            most = max(most, held)
+    return most
 
 
 def _exchange_rate(value: object, customer_money: Money | None, currency: str) -> str | None:

@@ -38,6 +38,8 @@ class BreakCause(StrEnum):
     REFUND_MADE_DESPITE_REFUSAL = "refund_made_despite_refusal"
     REFUND_MADE_TWICE = "refund_made_twice"
     REFUNDED_AND_DISPUTED = "refunded_and_disputed"
+    DISPUTED_ABOVE_CHARGE = "disputed_above_charge"
+    DISPUTED_IN_ANOTHER_CURRENCY = "disputed_in_another_currency"
 
 
 def dedupe_key(kind: BreakKind, subject: object) -> str:

@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 
 from sqlalchemy import Connection, Row, text
 
+from billing.ledger import keys
 from billing.ledger.accounts import CHART, Account, AccountCode
 from billing.ledger.journal import Entry, Posting
 from billing.rules.money import Money
@@ -215,6 +216,25 @@ def entries_of(conn: Connection, cycle_ids: Sequence[uuid.UUID]) -> list[StoredE
     """Return all entries of the cycles in the order they were posted."""
     rows = conn.execute(_ENTRIES_OF_CYCLES, {"cycle_ids": list(cycle_ids)})
     return [_stored_entry(list(lines)) for _, lines in groupby(rows, key=attrgetter("id"))]
+
+
+_WITHHELD = text("""
+SELECT coalesce(sum(p.amount), 0)
+  FROM ledger.entries e
+  JOIN ledger.postings p ON p.entry_id = e.id
+  JOIN ledger.accounts a ON a.id = p.account_id
+ WHERE e.source_key = ANY(:keys) AND a.code = :code
+""")
+
+
+def withheld_in_dispute(
+    conn: Connection, dispute_id: uuid.UUID, transaction_ids: Sequence[str]
+) -> int:
+    """Return what these movements of a dispute hold back, in minor units of the payment."""
+    of_each = (keys.dispute_opened, keys.dispute_won)
+    made = [key(dispute_id, each) for each in transaction_ids for key in of_each]
+    params = {"keys": made, "code": AccountCode.DISPUTE_RECEIVABLE}
+    return int(conn.execute(_WITHHELD, params).scalar_one())
 
 
 def entry_by_source_key(conn: Connection, source_key: str) -> StoredEntry | None:

@@ -129,12 +129,21 @@ def payment_of(
 
 
 _IN_DISPUTE = text(
-    "SELECT coalesce(sum(amount), 0) FROM disputes WHERE payment_id = :payment AND funds_withdrawn"
+    """
+    SELECT coalesce(sum(CASE WHEN d.currency = p.currency THEN d.amount
+                             ELSE p.amount_captured END), 0)
+      FROM disputes d JOIN payments p ON p.id = d.payment_id
+     WHERE d.payment_id = :payment
+       AND (d.funds_withdrawn OR d.currency <> p.currency AND d.state IN ('opened', 'lost'))
+    """
 )
 
 
 def in_dispute(conn: Connection, payment_id: UUID) -> int:
-    """Return how much of a payment is held by cardholders' banks, or was lost to them."""
+    """Return how much of a payment is held by cardholders' banks, or was lost to them.
+
+    A dispute in another currency holds all of it: nobody has said yet how much that is.
+    """
     return int(conn.execute(_IN_DISPUTE, {"payment": payment_id}).scalar_one())
 
 

@@ -15,6 +15,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
 
+from billing.ledger.accounts import AccountCode
+from billing.ledger.keys import EntryKind
 from billing.rules.reconciliation import (
     DISPUTES,
     MARK,
@@ -77,14 +79,26 @@ def _own_id(key: str) -> str:
     )
 
 
-def _update(judged: str, payment: str = "j.payment_id") -> TextClause:
+def _dispute_key(kind: EntryKind) -> str:
+    """Return the SQL of the source key under which a movement of a dispute is in the books."""
+    return f"'{kind.prefix}' || d.id || ':' || r.provider_transaction_id"
+
+
+def _update(judged: str, payment: str = "j.payment_id", *, learns: bool = False) -> TextClause:
+    """Return the statement that writes outcomes; one that `learns` fills in customer's amounts."""
+    learned = (
+        """, customer_amount = coalesce(r.customer_amount, j.customer_amount),
+                 customer_currency = coalesce(r.customer_currency, j.customer_currency)"""
+        if learns
+        else ""
+    )
     return text(
         f"""
         WITH judged AS MATERIALIZED ({judged}), written AS (
           UPDATE settlement_rows AS r
              SET outcome = j.outcome, payment_id = coalesce({payment}, r.payment_id),
                  matched_at = CASE WHEN j.outcome = '{RowOutcome.MATCHED}'
-                                   THEN CAST(:now AS timestamptz) END
+                                   THEN CAST(:now AS timestamptz) END{learned}
             FROM judged j
            WHERE r.provider = :provider
              AND r.provider_transaction_id = j.provider_transaction_id
@@ -239,25 +253,44 @@ _REFUNDS = _update(
     """
 )
 
+# A movement of a dispute is compared with the entry that it made. Where nothing says how much that
+# is in the customer's currency, the entry does.
 _DISPUTES = _update(
     f"""
     SELECT r.provider_transaction_id, coalesce(d.payment_id, p.id) AS payment_id,
            CASE
              WHEN d.payment_id IS NULL AND r.created > :young_after THEN '{RowOutcome.WAITING}'
              WHEN d.payment_id IS NULL THEN '{BreakKind.DISPUTE_UNKNOWN}'
-             WHEN coalesce(r.customer_currency, r.currency) <> d.currency
-               OR abs(coalesce(r.customer_amount, r.amount)) <> d.amount
-               THEN '{BreakKind.DISPUTE_MISMATCH}'
-             WHEN r.provider_transaction_id = ANY(d.transaction_ids) THEN '{RowOutcome.MATCHED}'
+             WHEN r.customer_currency <> d.currency THEN '{BreakKind.DISPUTE_MISMATCH}'
+             WHEN b.booked
+              AND b.returned = coalesce(r.customer_amount,
+                                        CASE WHEN r.currency = d.currency THEN r.amount
+                                             ELSE b.returned END)
+              AND b.fee = r.fee THEN '{RowOutcome.MATCHED}'
+             WHEN b.booked THEN '{BreakKind.DISPUTE_MISMATCH}'
              WHEN r.created > :young_after THEN '{RowOutcome.WAITING}'
              ELSE '{BreakKind.DISPUTE_MISMATCH}'
-           END AS outcome
+           END AS outcome,
+           CASE WHEN b.booked AND r.currency <> d.currency THEN b.returned END AS customer_amount,
+           CASE WHEN b.booked AND r.currency <> d.currency THEN d.currency END AS customer_currency
       FROM settlement_rows r
       LEFT JOIN disputes d ON d.provider = r.provider AND d.provider_dispute_id = r.source_id
       LEFT JOIN payments p ON p.provider = r.provider
                           AND p.provider_payment_id = r.provider_payment_id
+      LEFT JOIN LATERAL (
+           SELECT r.provider_transaction_id = ANY(d.transaction_ids) AS booked,
+                  coalesce(-sum(l.amount) FILTER (
+                    WHERE a.code = '{AccountCode.DISPUTE_RECEIVABLE}'), 0) AS returned,
+                  coalesce(sum(l.amount) FILTER (
+                    WHERE a.code = '{AccountCode.DISPUTE_FEES}'), 0) AS fee
+             FROM ledger.entries e
+             JOIN ledger.postings l ON l.entry_id = e.id
+             JOIN ledger.accounts a ON a.id = l.account_id
+            WHERE e.source_key IN ({_dispute_key(EntryKind.DISPUTE_OPENED)},
+                                   {_dispute_key(EntryKind.DISPUTE_WON)})) b ON true
      WHERE {RANGE} AND r.kind IN {in_list(DISPUTES)}
-    """
+    """,
+    learns=True,
 )
 
 # A payout that the list didn't show yet is judged by its transaction alone. The payout of a row's
