@@ -8,7 +8,6 @@ from importlib.metadata import PackageNotFoundError, version
 from types import FrameType
 from typing import Literal
 
-import redis
 from prometheus_client import CollectorRegistry, PlatformCollector, ProcessCollector
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
@@ -21,6 +20,7 @@ from workers.daemons import charges
 from workers.daemons.reconciler import Reconciler
 from workers.daemons.scheduler import Scheduler
 from workers.daemons.webhooks import Webhooks, beside
+from workers.runtime.broker import refusal
 from workers.runtime.health import HealthServer, ReadinessCheck, notify_systemd
 from workers.runtime.metrics import ProcessMetrics, StateCollector
 from workers.runtime.runtime import Runtime
@@ -55,7 +55,7 @@ def run_role(
     if role != "scheduler":
         list(runtime.gateways)  # report a missing key now and not at the first charge
     work, stop, checks = _work(role, runtime, metrics, api)
-    with _health(role, runtime, registry, checks) as health, _stopping_on_signals(stop):
+    with health_server(role, runtime, registry, checks) as health, _stopping_on_signals(stop):
         logger.info("%s is up, health pages on %s", role, health.url)
         notify_systemd("READY=1")
         work()
@@ -91,24 +91,29 @@ def _work(
             return api(runtime, metrics)
 
 
-def _health(
+def health_server(
     role: Role,
     runtime: Runtime,
     registry: CollectorRegistry,
     more: Mapping[str, ReadinessCheck],
+    *,
+    port: int | None = None,
 ) -> HealthServer:
+    """Return the health pages of a role, on its configured port if no other is named."""
     settings = runtime.settings.metrics
-    port = {
+    configured = {
         "scheduler": settings.scheduler_port,
         "worker": settings.worker_port,
         "reconciler": settings.reconciler_port,
         "api": settings.api_port,
-    }[role]
+    }
+    if port is None:
+        port = configured[role]
     checks: dict[str, ReadinessCheck] = {"database": _database_check(runtime), **more}
     if role in ("worker", "api"):
         checks["outcomes"] = runtime.outcomes.check
     if role in ("scheduler", "worker"):
-        checks["redis"] = _redis_check(runtime)
+        checks["redis"] = lambda: refusal(runtime.broker)
     return HealthServer(registry, readiness=checks, host=settings.host, port=port)
 
 
@@ -119,17 +124,6 @@ def _database_check(runtime: Runtime) -> ReadinessCheck:
                 conn.execute(text("SELECT 1"))
         except SQLAlchemyError as error:
             return first_line(error)
-        return None
-
-    return check
-
-
-def _redis_check(runtime: Runtime) -> ReadinessCheck:
-    def check() -> str | None:
-        try:
-            runtime.broker.client.ping()
-        except redis.RedisError as error:
-            return str(error)
         return None
 
     return check

@@ -49,14 +49,14 @@ def queue(session: Session) -> dict[str, Any]:
     """Return how many charges wait in Redis, or why that can't be told."""
     import redis
 
-    from workers.runtime.broker import CHARGES, queue_depth
+    from workers.runtime.broker import CHARGES, queue_depth, refusal
 
     try:
         depth = queue_depth(session.runtime.broker)
     except (redis.RedisError, Unavailable) as error:
         line = error.what if isinstance(error, Unavailable) else first_line(error)
         return {"name": CHARGES, "messages": None, "error": line}
-    return {"name": CHARGES, "messages": depth, "error": None}
+    return {"name": CHARGES, "messages": depth, "error": refusal(session.runtime.broker)}
 
 
 def _from_rows(conn: "Connection", now: "datetime") -> dict[str, Any]:

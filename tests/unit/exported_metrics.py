@@ -64,6 +64,9 @@ class _EmptyQueue:
     def hlen(self, _key: str) -> int:
         return 0
 
+    def set(self, _key: str, _value: str, px: int) -> None:
+        """Take it."""
+
 
 class _StandingClock:
     def now(self) -> datetime:

@@ -16,6 +16,8 @@ from dramatiq.middleware import Middleware, Retries, ShutdownNotifications, Time
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from billing.errors import first_line
+
 CHARGES: Final = "charges"
 CHARGE_ACTOR: Final = "charge"
 REFUND_ACTOR: Final = "refund"
@@ -24,6 +26,8 @@ REFUND_ACTOR: Final = "refund"
 # default of 1,000 in a million commands an idle queue waited over nine minutes.
 MAINTENANCE_CHANCE: Final = 50_000
 HEARTBEAT_TIMEOUT_MS: Final = 60_000
+
+PROBE_MS: Final = 1_000
 
 # The last resort, far above the gateway's deadline and the database's timeouts.
 TIME_LIMIT_MS: Final = 600_000
@@ -71,3 +75,15 @@ def enqueue(broker: RedisBroker, row_id: UUID, actor: str = CHARGE_ACTOR) -> Non
 def queue_depth(broker: RedisBroker, queue: str = CHARGES) -> int:
     """Count the messages of a queue, waiting or in work. Raises `redis.RedisError`."""
     return int(broker.client.hlen(f"{broker.namespace}:{queue}.msgs"))
+
+
+def refusal(broker: RedisBroker) -> str | None:
+    """Return why Redis takes no messages, or None.
+
+    Reading isn't enough: a full server, a replica and one that can't save answer, and take nothing.
+    """
+    try:
+        broker.client.set(f"{broker.namespace}:probe", "1", px=PROBE_MS)
+    except redis.RedisError as error:
+        return first_line(error)
+    return None

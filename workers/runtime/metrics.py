@@ -36,7 +36,7 @@ from billing.gateway.kinds import DeliveryFault, Doubt, FaultKind, SignatureFaul
 from billing.gateway.registry import decline_codes, operations
 from billing.queries import gauges
 from billing.rules.dunning import AUTHENTICATION_REQUIRED, OWN_CODES, DeclineClass
-from workers.runtime.broker import CHARGES, queue_depth
+from workers.runtime.broker import CHARGES, queue_depth, refusal
 from workers.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
@@ -331,6 +331,12 @@ class StateCollector(Collector):
         yield from self._queue()
 
     def _queue(self) -> Iterator[Metric]:
+        refused = refusal(self._runtime.broker)
+        takes = GaugeMetricFamily(
+            "billing_queue_takes_messages", "1 when Redis takes messages, not only answers."
+        )
+        takes.add_metric([], float(refused is None))
+        yield takes
         family = GaugeMetricFamily(
             "billing_queue_messages", "Messages waiting or in work.", labels=["queue"]
         )

@@ -126,8 +126,18 @@ def _writes(session: Session) -> str:
 def _redis(session: Session) -> str:
     import redis
 
+    from workers.runtime.broker import refusal
+
     client = session.runtime.broker.client
     client.ping()
+    refused = refusal(session.runtime.broker)
+    if refused is not None:
+        raise BadInput(
+            f"answers, and takes no messages: {refused}",
+            where="[redis] url",
+            remedy="make room (its content may be deleted), or connect to a server that takes"
+            " writes: docs/operations.md#redis-takes-no-messages",
+        )
     try:
         policy: Any = client.config_get("maxmemory-policy")
     except redis.ResponseError:  # a managed server that doesn't tell

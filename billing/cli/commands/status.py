@@ -133,8 +133,10 @@ def _process(child: Mapping[str, Any]) -> str:
 
 
 def _queue(queue: Mapping[str, Any]) -> str:
-    if queue["error"] is not None:
+    if queue["messages"] is None:
         return f"Redis is down, charges wait: {queue['error']}"
+    if queue["error"] is not None:
+        return f"{queue['messages']} messages; Redis takes no more, charges wait: {queue['error']}"
     return f"{queue['messages']} messages"
 
 
