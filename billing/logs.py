@@ -6,8 +6,10 @@ card numbers are refused where input arrives (see `billing.pan`) and secrets are
 """
 
 import logging
+import os
 import re
 import sys
+import threading
 from collections.abc import Mapping
 from typing import Any, Final, Literal, TextIO
 
@@ -28,12 +30,17 @@ _SECRET_KEY: Final = re.compile(
 
 
 def configure_logging(
-    format: Format = "auto", level: Level = "info", stream: TextIO | None = None
+    format: Format = "auto",
+    level: Level = "info",
+    stream: TextIO | None = None,
+    *,
+    role: str | None = None,
 ) -> None:
     """Send every log line to `stream` (stderr) in this format from now on.
 
-    "auto" is "console" on a terminal and "json" elsewhere. Calling it again replaces the
-    earlier settings.
+    "auto" is "console" on a terminal and "json" elsewhere. With a role, every line names it and the
+    process. What ends a thread is a line, too, and no bare traceback. Calling it again replaces
+    the earlier settings.
     """
     stream = stream or sys.stderr
     terminal = stream.isatty()
@@ -43,7 +50,9 @@ def configure_logging(
     if format == "console":
         plain = structlog.dev.plain_traceback
         render = structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=plain)
+    named = [] if role is None else [_process_of(role)]
     shared: list[Processor] = [
+        *named,
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
@@ -74,6 +83,24 @@ def configure_logging(
         cache_logger_on_first_use=False,
     )
     logging.basicConfig(handlers=[handler], level=level.upper(), force=True)
+    if role is not None:
+        threading.excepthook = _log_end_of_thread
+
+
+def _process_of(role: str) -> Processor:
+    def name(_logger: object, _method: str, event: EventDict) -> EventDict:
+        event["role"], event["pid"] = role, os.getpid()
+        return event
+
+    return name
+
+
+def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:
+    if ended.exc_type is SystemExit or ended.exc_value is None:
+        return
+    name = "?" if ended.thread is None else ended.thread.name
+    error = (ended.exc_type, ended.exc_value, ended.exc_traceback)
+    logging.getLogger(__name__).error("the thread %s ended by an error", name, exc_info=error)
 
 
 def redact(_logger: object, _method: str, event: EventDict) -> EventDict:

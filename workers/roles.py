@@ -42,7 +42,7 @@ def run_role(
     `api` makes the work of the role `api`, whose package imports the workers and not the other way
     round. Raises `SchemaUnknown`, `Unavailable`, `BadInput` before any work is done.
     """
-    configure_logging(settings.logs.format, settings.logs.level)
+    configure_logging(settings.logs.format, settings.logs.level, role=role)
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)

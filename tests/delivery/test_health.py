@@ -2,6 +2,7 @@
 
 import json
 import socket
+import struct
 import threading
 from collections.abc import Mapping
 from pathlib import Path
@@ -111,3 +112,24 @@ def test_systemd_is_told_where_it_asked_to_be(
 
     monkeypatch.delenv("NOTIFY_SOCKET")
     assert not notify_systemd("READY=1")
+
+
+def test_whoever_hangs_up_leaves_one_line_and_no_traceback(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level("INFO")
+
+    def slow() -> str | None:
+        hung_up.wait(PATIENCE)
+        return "x" * 10_000_000  # more than the buffers of a connection hold
+
+    hung_up = threading.Event()
+    with HealthServer(CollectorRegistry(), readiness={"database": slow}) as server:
+        with socket.create_connection(("127.0.0.1", server.port)) as client:
+            client.sendall(b"GET /readyz HTTP/1.0\r\n\r\n")
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        hung_up.set()
+        until(lambda: any("was not taken" in line for line in caplog.messages))
+
+    assert "Traceback" not in capfd.readouterr().err
+    assert caplog.records[-1].exc_info is None

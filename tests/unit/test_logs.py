@@ -3,6 +3,8 @@
 import io
 import json
 import logging
+import os
+import threading
 from collections.abc import Iterator
 from typing import Any
 
@@ -94,3 +96,27 @@ def test_the_console_format_is_for_reading(stream: io.StringIO) -> None:
 )
 def test_what_is_taken_out_and_what_stays(key: str, value: object, clean: object) -> None:
     assert redact(None, "info", {key: value}) == {key: clean}
+
+
+def test_every_line_of_a_role_names_it_and_its_process(stream: io.StringIO) -> None:
+    configure_logging("json", "info", stream, role="worker")
+
+    structlog.get_logger("billing").info("charged")
+    logging.getLogger("library").warning("retrying")
+
+    assert [(line["role"], line["pid"]) for line in lines(stream)] == [("worker", os.getpid())] * 2
+
+
+def test_the_end_of_a_thread_is_a_line_too(stream: io.StringIO) -> None:
+    before = threading.excepthook
+    configure_logging("json", "info", stream, role="worker")
+    try:
+        thread = threading.Thread(target=lambda: {}["missing"], name="pages")
+        thread.start()
+        thread.join()
+    finally:
+        threading.excepthook = before
+
+    (line,) = lines(stream)
+    assert line["event"] == "the thread pages ended by an error"
+    assert "KeyError" in line["exception"]

@@ -11,6 +11,7 @@ run more of them for more throughput, on as many machines as you like.
 
 import logging
 import threading
+import time
 from typing import Final
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from billing.errors import first_line
 from billing.flows.payments import authorization_outcomes, authorization_sending, collecting
 from workers.daemons.finishing import write_outcome
 from workers.daemons.refunds import declare as declare_refunds
+from workers.runtime import lines
 from workers.runtime.broker import CHARGE_ACTOR, CHARGES
 from workers.runtime.metrics import ProcessMetrics
 from workers.runtime.outcomes import CANT_WRITE
@@ -45,7 +47,9 @@ def charge(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID) -> None:
     if sending is None:
         _capture_or_void(runtime, metrics, payment_id)
         return
+    started = time.perf_counter()
     outcome = collecting.attempt(before, sending)
+    lines.charge(sending, outcome, time.perf_counter() - started)
     write_outcome(
         runtime,
         f"payment {payment_id}",
@@ -61,7 +65,9 @@ def _capture_or_void(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID
     step = authorization_sending.begin(context, payment_id)
     if step is None:
         return
+    started = time.perf_counter()
     outcome = authorization_sending.attempt(context, step)
+    lines.step(step, outcome, time.perf_counter() - started)
     write_outcome(
         runtime,
         f"payment {payment_id}",

@@ -6,6 +6,7 @@ Its messages share the queue of the charges, and so the workers and their rate.
 """
 
 import logging
+import time
 from uuid import UUID
 
 import dramatiq
@@ -13,8 +14,8 @@ from dramatiq.brokers.redis import RedisBroker
 
 from billing.errors import first_line
 from billing.flows.refunds import sending as flow
-from billing.gateway import Unknown
 from workers.daemons.finishing import write_outcome
+from workers.runtime import lines
 from workers.runtime.broker import CHARGES, REFUND_ACTOR
 from workers.runtime.metrics import ProcessMetrics
 from workers.runtime.outcomes import CANT_WRITE
@@ -31,9 +32,9 @@ def refund(runtime: Runtime, metrics: ProcessMetrics, refund_id: UUID) -> None:
     sending = flow.begin(context, refund_id)
     if sending is None:
         return
+    started = time.perf_counter()
     answer = flow.attempt(context, sending)
-    if isinstance(answer, Unknown):
-        logger.warning("refund %s: %s: %s", refund_id, answer.error_class, answer.message)
+    lines.refund(sending, answer, time.perf_counter() - started)
     write_outcome(
         runtime,
         f"refund {refund_id}",

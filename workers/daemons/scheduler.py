@@ -19,6 +19,7 @@ from billing.flows.payments import collecting
 from billing.flows.refunds import sending as refund_sending
 from workers.daemons.recorded import recorded
 from workers.daemons.ticking import Ticking
+from workers.runtime import lines
 from workers.runtime.broker import CHARGE_ACTOR, REFUND_ACTOR, enqueue, queue_depth
 from workers.runtime.metrics import ProcessMetrics
 from workers.runtime.runtime import Runtime
@@ -75,11 +76,20 @@ class Scheduler(Ticking):
             parked += batch.parked
             canceled += batch.canceled
             enqueued += sent
-            self._metrics.cycles_opened(batch.opened)
+            self._tell(batch)
             self._metrics.ticked(clock.wall())
             if not batch.seen and not sent:
                 break
         return Tick(opened, parked, canceled, enqueued)
+
+    def _tell(self, batch: opening.Opened) -> None:
+        self._metrics.cycles_opened(batch.opened)
+        for each in batch.openings:
+            lines.opened(each)
+        for subscription, why in batch.unable:
+            lines.parked(subscription, why)
+        for subscription in batch.ended:
+            lines.ended(subscription)
 
     def _dispatch(self, limit: int) -> int:
         """Enqueue due payments and refunds, unless the queue holds enough work already.

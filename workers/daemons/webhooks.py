@@ -19,6 +19,7 @@ from billing.flows.webhooks.inbox import Swept, sweep_task
 from billing.store import tasks
 from workers.daemons.recorded import recorded
 from workers.daemons.ticking import Ticking
+from workers.runtime import lines
 from workers.runtime.metrics import ProcessMetrics
 from workers.runtime.runtime import Runtime
 
@@ -67,6 +68,7 @@ class Webhooks(Ticking):
         adopted = None if result.handled is None else result.handled.adopted
         if adopted is not None:
             self._metrics.attempt_finished(adopted.sending, adopted.outcome)
+            lines.charge(adopted.sending, adopted.outcome, None)
 
     def sweep_due(self) -> list[BillingError]:
         """Sweep each account whose provider lists its events, when it is time.

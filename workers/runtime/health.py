@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import socket
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, wait
@@ -165,6 +166,14 @@ class _Server(ThreadingHTTPServer):
         """Bind without looking up the host's own name, which can take seconds."""
         TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), self.server_address[1]
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """Log in one line that an answer wasn't taken; what else it may be, with its traceback."""
+        error = sys.exception()
+        if isinstance(error, OSError):
+            logger.info("a health page was not taken: %s", error)
+        else:
+            logger.exception("a health page failed")
 
 
 class _Handler(BaseHTTPRequestHandler):

@@ -42,12 +42,31 @@ from billing.store.subscriptions.subscriptions import Advance, NewEvent, Subscri
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What one batch did. `seen` is 0 when nothing was due."""
+    """What one batch did: cycles opened, subscriptions parked and those that ended instead."""
 
-    seen: int = 0
-    opened: int = 0
-    parked: int = 0
-    canceled: int = 0
+    openings: Sequence[Opening] = ()
+    unable: Sequence[tuple[Subscription, CannotOpen]] = ()
+    ended: Sequence[Subscription] = ()
+
+    @property
+    def opened(self) -> int:
+        """How many cycles were opened."""
+        return len(self.openings)
+
+    @property
+    def parked(self) -> int:
+        """How many subscriptions were parked."""
+        return len(self.unable)
+
+    @property
+    def canceled(self) -> int:
+        """How many subscriptions ended."""
+        return len(self.ended)
+
+    @property
+    def seen(self) -> int:
+        """How many subscriptions were due; 0 when nothing was."""
+        return self.opened + self.parked + self.canceled
 
 
 def open_due_cycles(engine: Engine, *, now: datetime, limit: int, policy: Policy) -> Opened:
@@ -82,12 +101,9 @@ def open_due_cycles(engine: Engine, *, now: datetime, limit: int, policy: Policy
             park(conn, subscription, now, why)
         for subscription in ended:
             end(conn, subscription, now)
-    return Opened(
-        seen=len(due),
-        opened=len(due) - len(unable) - len(ended),
-        parked=len(unable),
-        canceled=len(ended),
-    )
+    refused = {subscription.id for subscription, _ in unable}
+    written = [opening for opening in openings if opening.subscription.id not in refused]
+    return Opened(written, unable, ended)
 
 
 # --- writing ------------------------------------------------------------------------------------
