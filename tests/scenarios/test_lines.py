@@ -101,13 +101,13 @@ def test_a_refund_is_a_line(world: World, caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_a_cycle_is_a_line_opened_or_parked(
-    world: World, caplog: pytest.LogCaptureFixture, redis_url: str
+    world: World, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ada, bob = world.subscribed("video-premium"), world.subscribed("video-premium")
     world.spoil("UPDATE subscriptions SET plan_version = plan_version, currency = 'CHF'", bob)
     runtime = world.runtime
     scheduler = Scheduler(runtime, ProcessMetrics(CollectorRegistry(), "scheduler", "0"))
-    scheduler._dispatch = lambda _limit: 0  # type: ignore[method-assign]  # nobody is charged
+    monkeypatch.setattr(scheduler, "_dispatch", lambda _limit: 0)  # nobody is charged
     scheduler.tick()
 
     lines = {line["subscription"]: line for line in told(caplog, "cycle")}
