@@ -1,5 +1,6 @@
 """What is still to be done: cycles, payments and refunds that are due, and captures to settle."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, text
@@ -20,6 +21,43 @@ _QUIET = text(
 def nothing_due(conn: Connection, now: datetime) -> bool:
     """Tell whether every cycle, attempt and refund due by `now` is done."""
     return bool(conn.execute(_QUIET, {"now": now}).scalar())
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is due and not done. Of the attempts and refunds some are `held` until an instant of
+    real time: leased by a process that may have died, or waiting to be asked about again.
+    """
+
+    renewals: int
+    attempts: int
+    refunds: int
+    held: int
+    held_until: datetime | None
+
+
+_DUE = text(
+    """
+    WITH held AS (
+        SELECT dispatch_after AS until, true AS attempt FROM payments
+         WHERE next_attempt_at IS NOT NULL AND parked_at IS NULL AND next_attempt_at <= :now
+         UNION ALL
+        SELECT dispatch_after, false FROM refunds
+         WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= :now)
+    SELECT (SELECT count(*) FROM subscriptions
+             WHERE parked_at IS NULL AND renews_at IS NOT NULL AND renews_at <= :now) AS renewals,
+           count(*) FILTER (WHERE attempt) AS attempts,
+           count(*) FILTER (WHERE NOT attempt) AS refunds,
+           count(*) FILTER (WHERE until > :wall) AS held,
+           max(until) FILTER (WHERE until > :wall) AS held_until
+      FROM held
+    """
+)
+
+
+def due(conn: Connection, now: datetime, wall: datetime) -> Due:
+    """Count what is due by `now`, and what of it is held at this real time."""
+    return Due(*conn.execute(_DUE, {"now": now, "wall": wall}).one())
 
 
 _NEXT = text(

@@ -3,11 +3,15 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from billing.flows.cycles import opening
+from billing.flows.payments import collecting
 from tests.cli.conftest import START
 from tests.cli.world import CATALOG, DAY, World, do_what_is_due, me
 
@@ -356,12 +360,91 @@ def test_the_clock_stops_when_nobody_does_what_is_due(
 ) -> None:
     from workers.up import advance
 
-    monkeypatch.setattr(advance, "STALLED_AFTER", DAY / 1_000_000)
+    monkeypatch.setattr(advance, "PATIENCE", -timedelta(minutes=2))
+    monkeypatch.setattr(advance, "TELL_EVERY_SECONDS", 0.0)
 
     result = paid.run("clock", "advance", "3mo", "--yes")
 
     assert result.exit_code == 4
     assert "billing up" in result.stderr
+    assert "1 renewal(s)" in result.stderr
+
+
+def test_the_clock_waits_for_a_lease_and_says_so(
+    paid: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker died with the charge in its hands: its lease is two minutes, which is no failure."""
+    from workers.up import advance
+
+    runtime = paid.runtime()
+    due = datetime(2026, 2, 28, 9, tzinfo=UTC)
+    try:
+        monkeypatch.setattr(advance, "PATIENCE", timedelta(0))
+        monkeypatch.setattr(advance, "TELL_EVERY_SECONDS", 0.0)
+        controls, others = advance.controls_of(runtime)
+        assert others == []
+        advance.set_clock(runtime, controls, due)
+        context = runtime.context.at_one_instant()
+        opening.open_due_cycles(runtime.engine, now=due, limit=10, policy=runtime.policy)
+        (payment_id,) = collecting.dispatch_due(context, limit=10)
+        sending = collecting.begin(context, payment_id)
+        assert sending is not None
+        passed, told = iter(range(0, 100_000, 30)), list[str]()
+
+        def tell(words: str) -> None:
+            told.append(words)
+            if len(told) == 3:  # a minute and a half later the worker is there after all
+                collecting.finish(context, sending, collecting.attempt(context, sending))
+
+        monkeypatch.setattr(
+            advance,
+            "time",
+            SimpleNamespace(monotonic=lambda: float(next(passed)), sleep=lambda _: None),
+        )
+
+        advance.wait_until_done(runtime, due, tell)
+
+        assert "1 attempt(s); 1 of them may be in the hands of a worker" in told[0]
+        assert len(told) == 3
+    finally:
+        runtime.close()
+
+
+def test_another_server_keeps_its_clock_and_ours_moves(world: World) -> None:
+    """A fake of Stripe that isn't ours answers 401 to what it doesn't know."""
+    with another_fake() as url:
+        result = world.run(
+            "clock", "advance", "1d", "--yes", BILLING__PROVIDERS__STRIPE__API_BASE=url
+        )
+
+    assert result.exit_code == 0, result.output
+    assert "account stripe" in result.stderr
+    assert "its clock stays" in result.stderr
+    assert world.json("clock", "show")["now"] == "2026-02-01T09:00:00Z"
+
+
+@contextmanager
+def another_fake() -> Iterator[str]:
+    class Refuses(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(401)
+            self.end_headers()
+            self.wfile.write(b"{}")
+
+        do_POST = do_GET  # noqa: N815  as the library names it
+
+        def log_message(self, format: str, *args: object) -> None:
+            """Log nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refuses)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
 @pytest.mark.parametrize(
@@ -373,6 +456,9 @@ def test_the_clock_stops_when_nobody_does_what_is_due(
         (("--to", "2026-01-01"), "only goes forward"),
         (("0s",), "only goes forward"),
         (("9999y",), "too far"),
+        (("1m",), "minutes or months"),
+        (("12 m",), "minutes or months"),
+        (("1d", "--step", "1m"), "minutes or months"),
     ],
 )
 def test_a_clock_is_moved_forward_by_a_length_of_time(

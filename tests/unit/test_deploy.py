@@ -6,12 +6,13 @@ import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 
 from billing.config import all_keys
 from tests.unit.exported_metrics import exported_metrics
+from workers.roles import Role
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
@@ -111,6 +112,16 @@ def test_an_alert_says_what_is_wrong_and_where_to_read_on(alert: Mapping[str, st
     page, _, anchor = alert["runbook"].partition("#")
     assert page == "docs/operations.md"
     assert anchor in headings(ROOT / page)
+
+
+def test_every_role_is_missed_by_the_rule_and_has_its_line_in_the_runbook() -> None:
+    (rule,) = [alert["expr"] for alert in alerts() if alert["alert"] == "BillingRoleAbsent"]
+    told = re.findall(r"^\| an? (\w+) \|", (ROOT / "docs" / "operations.md").read_text(), re.M)
+
+    assert set(re.findall(r'absent\(billing_build_info\{role="(\w+)"\}\)', rule)) == set(
+        get_args(Role)
+    )
+    assert set(told) >= set(get_args(Role))
 
 
 def test_every_alert_is_shown_firing_by_a_rule_test() -> None:

@@ -4,6 +4,7 @@ The sandbox's clock is set first, so that nothing at the provider is dated befor
 it. The clock stands still until all due work is done.
 """
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
@@ -19,14 +20,19 @@ from billing.store import clock as stored
 from billing.store import due_work, tasks
 from billing.store.subscriptions import cycles
 from workers.daemons.reconciler import CLOSE, CONFIRM
-from workers.runtime.runtime import Runtime, sandbox_url
+from workers.runtime.runtime import Runtime, access
 from workers.up.sandbox import SandboxClient
+
+logger = logging.getLogger(__name__)
 
 POLL_SECONDS: Final = 0.01
 GRACE_SECONDS: Final = 5.0
-STALLED_AFTER: Final = timedelta(seconds=60)
+PATIENCE: Final = timedelta(seconds=60)
+TELL_EVERY_SECONDS: Final = 5.0
 
 Progress = Callable[[datetime], None]
+Told = Callable[[str], None]
+"""Called with what is being waited for, every few seconds while it is waited for."""
 
 
 def advance(
@@ -35,28 +41,31 @@ def advance(
     *,
     step: timedelta = timedelta(0),
     progress: Progress | None = None,
+    told: Told = logger.info,
 ) -> int:
     """Move the clock to `to` and return how many stops were made on the way.
 
     Afterwards it waits as long as one tick of the reconciler takes. Stops at every due instant;
-    with a `step`, instants less than a step apart share a stop. Raises `BadInput` outside sandbox
-    mode or for a time in the past, `Unavailable` when what is due isn't done within a minute
-    (no scheduler or no worker runs).
+    with a `step`, instants less than a step apart share a stop. A provider that has no clock to
+    move keeps its own; `told` is told so. Raises `BadInput` outside sandbox mode or for a time in
+    the past, `Unavailable` when nothing of what is due is done for longer than a lease.
     """
-    controls = _controls(runtime)
+    controls, others = controls_of(runtime)
+    for name in others:
+        told(f"the server of account {name} is no sandbox of this engine: its clock stays")
     now = runtime.clock.now()
     if to < now:
         raise BadInput(
             f"the clock only goes forward: it is {now:%Y-%m-%d %H:%M} UTC already", where="clock"
         )
     stops = 0
-    wait_until_done(runtime, now)
+    wait_until_done(runtime, now, told)
     while now < to:
         with runtime.engine.connect() as conn:
             due = due_work.next_due_instant(conn)
         now = min(to, max(due, now + step)) if due is not None else to
         set_clock(runtime, controls, now)
-        wait_until_done(runtime, now)
+        wait_until_done(runtime, now, told)
         stops += 1
         if progress is not None:
             progress(now)
@@ -119,18 +128,33 @@ def _with_balance(runtime: Runtime) -> list[str]:
     ]
 
 
-def _controls(runtime: Runtime) -> list[SandboxClient]:
-    """Return the controls of the sandboxes of all accounts; several may be at one sandbox."""
+def controls_of(runtime: Runtime) -> tuple[list[SandboxClient], list[str]]:
+    """Return the controls of the sandboxes of all accounts, and the accounts that have none.
+
+    Several accounts may be at one sandbox. A server that `api_base` names and that doesn't know our
+    control pages is somebody else's: it keeps its own time. Raises `BadInput`, `Unavailable`.
+    """
     settings = runtime.settings
-    urls = [account.api_base or sandbox_url(settings) for account in settings.providers.values()]
-    known = dict.fromkeys(url for url in urls if url)
-    if settings.mode != "sandbox" or not known:
+    if settings.mode != "sandbox":
         raise BadInput(
             "only a sandbox has a clock that can be moved",
             where="mode",
             remedy="in live mode time passes by itself",
         )
-    return [SandboxClient(url) for url in known]
+    known: dict[str, SandboxClient] = {}
+    others: list[str] = []
+    for name, account in settings.providers.items():
+        nowhere = account.is_nowhere
+        url = access(settings, name)[1] if nowhere else account.api_base or None
+        if url is None:
+            others.append(name)
+        elif url not in known:
+            control = SandboxClient(url)
+            if nowhere or control.is_ours():
+                known[url] = control
+            else:
+                others.append(name)
+    return list(known.values()), others
 
 
 def set_clock(runtime: Runtime, controls: Sequence[SandboxClient], now: datetime) -> None:
@@ -141,17 +165,56 @@ def set_clock(runtime: Runtime, controls: Sequence[SandboxClient], now: datetime
         stored.put(conn, now)
 
 
-def wait_until_done(runtime: Runtime, now: datetime) -> None:
-    """Return when every cycle and attempt due by `now` is done. Raises `Unavailable`."""
-    deadline = time.monotonic() + STALLED_AFTER.total_seconds()
+def wait_until_done(runtime: Runtime, now: datetime, told: Told = logger.info) -> None:
+    """Return when every cycle, attempt and refund due by `now` is done. Raises `Unavailable`.
+
+    It waits as long as something gets done, or a lease of a process that died may still hold.
+    """
+    patience = (
+        max(runtime.policy.lease, runtime.policy.dispatch_window) + PATIENCE
+    ).total_seconds()
+    began = changed = said = time.monotonic()
+    before: tuple[int, ...] | None = None
     while True:
         with runtime.engine.connect() as conn:
             if due_work.nothing_due(conn, now):
                 return
-        if time.monotonic() > deadline:
-            raise Unavailable(
-                f"what is due at {now:%Y-%m-%d %H:%M} UTC is not getting done",
-                where="billing clock",
-                remedy="see `billing status`: a scheduler and a worker have to run (`billing up`)",
-            )
+        at = time.monotonic()
+        if at - said >= TELL_EVERY_SECONDS or at - changed > patience or before is None:
+            with runtime.engine.connect() as conn:
+                due = due_work.due(conn, now, runtime.clock.wall())
+            left = (due.renewals, due.attempts, due.refunds)
+            if left != before:
+                before, changed = left, at
+            if at - changed > patience:
+                raise _stalled(due, now)
+            if said != began:
+                told(f"waiting for {in_words(due)}")
+            said = at
         time.sleep(POLL_SECONDS)
+
+
+def _stalled(due: due_work.Due, now: datetime) -> Unavailable:
+    return Unavailable(
+        f"what is due at {now:%Y-%m-%d %H:%M} UTC is not getting done: {in_words(due)}",
+        where="billing clock",
+        remedy="see `billing status`: a scheduler and a worker have to run (`billing up`)"
+        if not due.held
+        else "run it again later; `billing charges list --unknown` shows what has no answer yet",
+    )
+
+
+def in_words(due: due_work.Due) -> str:
+    """Return what is waited for, and until when some of it is held."""
+    counts = (
+        (due.renewals, "renewal(s)"),
+        (due.attempts, "attempt(s)"),
+        (due.refunds, "refund(s)"),
+    )
+    words = ", ".join(f"{count} {what}" for count, what in counts if count) or "the last commit"
+    if due.held_until is None:
+        return words
+    return (
+        f"{words}; {due.held} of them may be in the hands of a worker, or have no answer yet,"
+        f" and are taken up again by {due.held_until:%H:%M:%S} UTC (real time)"
+    )

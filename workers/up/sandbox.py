@@ -23,6 +23,19 @@ class SandboxClient:
         """Pin the sandbox's clock; what it makes from now on is dated so."""
         self._call("POST", "clock", {"now": int(now.timestamp())})
 
+    def is_ours(self) -> bool:
+        """Tell whether a sandbox of ours is there: another server doesn't know its pages.
+
+        Raises `Unavailable` when nobody answers.
+        """
+        try:
+            answer = self._session.get(f"{self.url}/_sandbox/stats", timeout=self._timeout)
+            return answer.status_code == 200 and isinstance(answer.json().get("requests"), dict)
+        except requests.exceptions.JSONDecodeError:
+            return False
+        except requests.RequestException as error:
+            raise self._unavailable(error) from error
+
     def _call(self, method: str, page: str, body: Mapping[str, Any] | None = None) -> Any:
         return self._ask(method, f"_sandbox/{page}", json=body)
 
@@ -34,8 +47,11 @@ class SandboxClient:
             answer.raise_for_status()
             return answer.json()
         except (requests.RequestException, ValueError) as error:
-            raise Unavailable(
-                f"the sandbox does not answer: {error}",
-                where=self.url,
-                remedy="start it with `billing up`",
-            ) from error
+            raise self._unavailable(error) from error
+
+    def _unavailable(self, error: Exception) -> Unavailable:
+        return Unavailable(
+            f"the sandbox does not answer: {error}",
+            where=self.url,
+            remedy="start it with `billing up`",
+        )

@@ -1,7 +1,8 @@
 """`billing clock`: the sandbox's test clock, shown and moved."""
 
+import re
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -13,6 +14,8 @@ from billing.errors import BadInput, Conflict
 
 if TYPE_CHECKING:
     from workers.runtime.runtime import Runtime
+
+_MINUTES_OR_MONTHS: Final = re.compile(r"[0-9]{1,6} ?m")
 
 
 @click.group()
@@ -106,7 +109,7 @@ def _move(runtime: "Runtime", start: datetime, end: datetime, step: timedelta) -
         def reached(at: datetime) -> None:
             bar((at - start).total_seconds(), f"{at:%Y-%m-%d %H:%M} UTC")
 
-        return move(runtime, end, step=step, progress=reached)
+        return move(runtime, end, step=step, progress=reached, told=talk)
 
 
 def _end(start: datetime, by: str | None, to: datetime | None) -> datetime:
@@ -136,6 +139,13 @@ def _after(start: datetime, by: str) -> datetime:
 def _duration(text: str, where: str) -> timedelta:
     from billing.config import parse_duration
 
+    if _MINUTES_OR_MONTHS.fullmatch(text):
+        count = text.rstrip("m ")
+        raise BadInput(
+            f"{text!r} may be minutes or months",
+            where=where,
+            remedy=f"write {count}mo for months, {int(count) * 60}s for minutes",
+        )
     try:
         return parse_duration(text)
     except ValueError:
