@@ -1,12 +1,14 @@
 """Card numbers are refused where input arrives: none may reach a row, a log line or the provider.
 
-A text counts as one when it holds 13 to 19 digits, alone or grouped by spaces or dashes (or by
-dots, slashes or underscores in the groups that are printed on cards), that begin like a card
-network's numbers and pass its check digit. Ids that mix letters and digits, UUIDs, and what
-carries a prefix like `cus_` aren't looked at: they are no card numbers, and the check digit alone
-would hit one in ten of them.
+A text counts as one when it holds 13 to 19 digits that begin like a card network's numbers and pass
+its check digit: in one piece, also at the edge of a word with letters; grouped by up to three
+spaces or dashes; or in the groups that are printed on cards, with up to three of any other signs
+between them. UUIDs, hexadecimal digests, and what carries a prefix of the provider's ids (`cus_`)
+aren't looked at: they are no card numbers, and the check digit alone would hit one in ten of them.
+docs/security.md says what isn't seen.
 """
 
+import html
 import re
 import unicodedata
 from collections.abc import Iterator
@@ -33,15 +35,27 @@ _NETWORKS: Final = re.compile(
 _UUID: Final = re.compile(
     r"(?<![0-9A-Za-z])[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![0-9A-Za-z])"
 )
-_WORD: Final = re.compile(r"[A-Za-z0-9_]+")
-_ONE_NUMBER: Final = re.compile(r"[A-Za-z]*([0-9]+)[A-Za-z]*")
-_GROUPS: Final = re.compile(r"[0-9]+(?:[\s-]{1,2}[0-9]+)*")
-# Dots, slashes and underscores join figures of all kinds; these are the groups printed on cards.
-_AS_PRINTED: Final = re.compile(
-    r"(?<![0-9_])(?<![0-9][./])"
-    r"[0-9]{4}([./_])(?:[0-9]{4}\1[0-9]{4}\1[0-9]{4}|[0-9]{6}\1[0-9]{5})"
-    r"(?![0-9]|[./_][0-9])"
+# What the provider's ids begin with, as far as people aren't likely to write it before a number.
+_ID: Final = re.compile(
+    r"(?<![0-9A-Za-z_])(?:acct|ba|bpc|ch|cs|cus|di|dp|du|evt|fr|frr|ic|ii|il|in|inv|ipi|mandate|or|"
+    r"pi|pk|plink|pm|po|price|prod|prv|pst|py|pyr|re|req|rk|seti|setatt|si|sk|src|sub|tok|tr|trr|"
+    r"tu|txn|we|whsec)_\w+"
 )
+# Digests and ids in hexadecimal digits: of 24 (as some databases make them), 32 and more.
+_HEX: Final = re.compile(r"(?:[0-9a-f]+|[0-9A-F]+)", re.ASCII)
+_HEX_LENGTHS: Final = frozenset({24, 32, 40, 56, 64, 96, 128})
+_WORD: Final = re.compile(r"[A-Za-z0-9]+")
+_EDGES: Final = re.compile(r"([0-9]*)(?:[A-Za-z][A-Za-z0-9]*)?[A-Za-z]([0-9]*)")
+_GROUPS: Final = re.compile(r"[0-9]+(?:[\s-]{1,3}[0-9]+)*")
+# Spaces and dashes join groups of any size. What else people put between digits joins figures of
+# all kinds, too, so it counts between the groups that are printed on cards alone.
+_BETWEEN: Final = r"[^0-9A-Za-z]{1,3}"
+_AS_PRINTED: Final = re.compile(
+    r"(?<![0-9])(?<![0-9][^\s0-9A-Za-z-])"
+    rf"[0-9]{{4}}{_BETWEEN}(?:[0-9]{{4}}{_BETWEEN}[0-9]{{4}}{_BETWEEN}[0-9]{{4}}|[0-9]{{6}}{_BETWEEN}[0-9]{{4,5}})"
+    r"(?![0-9]|[^\s0-9A-Za-z-][0-9])"
+)
+_SEPARATES: Final = re.compile(_BETWEEN)
 
 CARD_REMOVED: Final = "[card number removed]"
 
@@ -54,6 +68,8 @@ class CardNumberRefused(BadInput):
 
 def contains_card_number(text: str) -> bool:
     """Say whether a text holds what looks like a card number, in digits of any script."""
+    if "&" in text:
+        text = html.unescape(text)
     plain = text if text.isascii() else "".join(_plain(text))
     if sum(map(str.isdigit, plain)) < 13:
         return False
@@ -78,20 +94,24 @@ def without_card_numbers(text: str) -> str:
 
 
 def _plain(text: str) -> Iterator[str]:
+    """Yield digits of any script as those of ASCII, and what may stand between them as dashes."""
     for char in unicodedata.normalize("NFKC", text):
         category = unicodedata.category(char)
         if category == "Nd":
             yield str(unicodedata.decimal(char))
-        elif category in ("Zs", "Pd"):
-            yield "-"
-        elif category != "Cf":  # invisible: joiners, marks of direction
+        elif category == "Cf":
+            continue  # invisible: joiners, marks of direction
+        elif (not char.isascii() and category[0] in "PSZ") or category == "Lm":
+            yield "-"  # a keyboard may give a katakana mark or a minus sign for a hyphen
+        else:
             yield char
 
 
 def _candidates(text: str) -> Iterator[str]:
     """Yield every run of whole groups of digits that has the length of a card number."""
-    text = _AS_PRINTED.sub(lambda match: match[0].replace(match[1], "-"), text)
-    numbers = _WORD.sub(_digits_alone, _UUID.sub("|", text))
+    text = _ID.sub("|", _UUID.sub("|", text))
+    text = _AS_PRINTED.sub(lambda match: _SEPARATES.sub("-", match[0]), text)
+    numbers = _WORD.sub(_digits_at_edges, text)
     for match in _GROUPS.finditer(numbers):
         groups = re.split(r"[\s-]+", match[0])
         for first in range(len(groups)):
@@ -104,12 +124,15 @@ def _candidates(text: str) -> Iterator[str]:
                     yield number
 
 
-def _digits_alone(word: re.Match[str]) -> str:
-    number = _ONE_NUMBER.fullmatch(word[0])
-    if number is None:
+def _digits_at_edges(word: re.Match[str]) -> str:
+    """Return the digits that a word begins and ends with: the others are part of an id."""
+    if word[0].isdigit():
+        return word[0]
+    if len(word[0]) in _HEX_LENGTHS and _HEX.fullmatch(word[0]):
         return "|"
-    before, after = word[0].split(number[1])
-    return f"{'|' if before else ''}{number[1]}{'|' if after else ''}"
+    edges = _EDGES.fullmatch(word[0])
+    assert edges is not None, "a word that isn't a number has a letter"
+    return f"{edges[1]}|{edges[2]}"
 
 
 def _is_card_number(number: str) -> bool:
