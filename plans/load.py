@@ -37,7 +37,7 @@ __all__ = ["CatalogError", "CatalogProblem", "load_catalog"]
 _FILE_KEYS: Final = ("product", "plan")
 _TERMS_KEYS: Final = ("every", "trial", "anchor_day")
 _POLICY_KEYS: Final = ("retry_after", "then", "catch_up")
-_PLAN_KEYS: Final = ("code", "name", *_TERMS_KEYS, *_POLICY_KEYS, "version")
+_PLAN_KEYS: Final = ("code", "name", "retired", *_TERMS_KEYS, *_POLICY_KEYS, "version")
 _VERSION_KEYS: Final = ("effective", "existing", "price", *_TERMS_KEYS)
 
 _CODE: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -137,6 +137,7 @@ def _read_plan(table: Table, product: str) -> Plan | None:
     name = table.text("name", required=False)
     dunning = _read_dunning(table)
     catch_up = cast("CatchUpPolicy | None", table.choice("catch_up", get_args(CatchUpPolicy)))
+    retired = table.day("retired") if table.has("retired") else None
     terms = _read_terms(table, _Terms(None, None, None))
     sections = table.tables("version", "[[plan.version]]")
     read = [(_read_version(section, table, code or "", terms), section) for section in sections]
@@ -152,6 +153,7 @@ def _read_plan(table: Table, product: str) -> Plan | None:
         dunning=dunning,
         catch_up=catch_up,
         versions=tuple(version for version, _ in versions),
+        retired=retired,
     )
 
 

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import date
+from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
@@ -85,6 +85,8 @@ class PlanVersion:
     trial: Cadence | None
     anchor_day: int | None
     prices: Mapping[str, int] = field(hash=False)
+    published_at: datetime | None = field(default=None, compare=False)
+    """None where it isn't published."""
 
     def __post_init__(self) -> None:
         if not self.prices:
@@ -127,6 +129,10 @@ class PlanVersion:
             prices=terms["prices"],
         )
 
+    def is_published_by(self, at: datetime | None) -> bool:
+        """Tell whether the version was published by then; True where one of both isn't known."""
+        return at is None or self.published_at is None or self.published_at <= at
+
     def digest(self) -> str:
         """Return the SHA-256 of the canonical terms: equal terms, equal digest, on any machine."""
         canonical = json.dumps(self.to_terms(), sort_keys=True, separators=(",", ":"))
@@ -143,6 +149,8 @@ class Plan:
     dunning: Dunning | None
     catch_up: CatchUpPolicy | None
     versions: tuple[PlanVersion, ...]
+    retired: date | None = None
+    """The first day on which nobody subscribes to it any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,14 +171,22 @@ def version_for_new(versions: Sequence[PlanVersion], on: date) -> PlanVersion:
     return max(on_sale, key=_effective)
 
 
-def version_for_period(versions: Sequence[PlanVersion], current: date, on: date) -> PlanVersion:
-    """Return the version that prices a period starting on that day.
+def version_for_period(
+    versions: Sequence[PlanVersion], current: date, on: date, starts: datetime | None = None
+) -> PlanVersion:
+    """Return the version that prices a period starting on that day, at the instant `starts`.
+
+    A version that was published after that instant doesn't: nobody could know it then.
 
     `current` is the effective date of the version the subscription holds. It is held until
     a later version says `move`; versions that say `keep` pass it by, however many there are.
     Raises: NoVersion, when the version held isn't among `versions`.
     """
-    moves = [v for v in versions if v.existing == "move" and current < v.effective <= on]
+    moves = [
+        v
+        for v in versions
+        if v.existing == "move" and current < v.effective <= on and v.is_published_by(starts)
+    ]
     if moves:
         return max(moves, key=_effective)
     held = next((version for version in versions if version.effective == current), None)

@@ -11,8 +11,11 @@ from billing.errors import BillingError, ErrorCode, remedy_from
 REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.CUSTOMER_NOT_FOUND: "name one by id or external id, or make it first",
     ErrorCode.CUSTOMER_EXISTS: "use that customer, or add the card to it as a payment method",
+    ErrorCode.PLAN_RETIRED: "subscribe to another plan",
+    ErrorCode.VERSION_NOT_ON_SALE: "start on {first} or later",
     ErrorCode.PRICE_MISSING: "it is sold in {sold_in}",
     ErrorCode.ZONE_UNKNOWN: "use a name like Europe/Berlin or UTC",
+    ErrorCode.SERVED_NOT_BILLED: "cancel it at its period's end, or say forgive",
     ErrorCode.SUBSCRIPTION_ENDED: "what ended isn't continued: subscribe anew",
     ErrorCode.SUBSCRIPTION_NOT_PAUSABLE: (
         "pause one that is trialing, active or past due, or cancel it"
@@ -30,6 +33,7 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.WRITTEN_OFF_AND_CLOSED: "collect the debt with a new charge",
     ErrorCode.ILLEGAL_TRANSITION: "from {state} it goes to: {next_states}",
     ErrorCode.TRANSITION_CAUSE: "allowed causes: {causes}",
+    ErrorCode.AMOUNT_ABOVE_MAXIMUM: "an amount is in minor units: {minor_units} is {maximum}",
     ErrorCode.AMOUNT_BELOW_MINIMUM: "an amount is in minor units: {minor_units} is {minimum}",
     ErrorCode.PAYER_MISSING: "name a customer, or a payment method of theirs as payment_source",
     ErrorCode.PAYMENT_METHOD_MISSING: "add one first",

@@ -119,6 +119,7 @@ class CancelBody(_RequestBody):
     """How to cancel."""
 
     at_period_end: Annotated[bool, Field(strict=True)] = True
+    forgive: Annotated[bool, Field(strict=True)] = False
     reason: Reason = ""
 
 

@@ -24,10 +24,19 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.VERSION_PUBLISHED: (
         "put the old terms back and add a [[plan.version]] with a new effective date"
     ),
+    ErrorCode.CLOCK_AHEAD: "put the clock of the machine right, with NTP; or the database's",
+    ErrorCode.PLAN_RETIRED: "subscribe to another plan",
+    ErrorCode.VERSION_NOT_ON_SALE: (
+        "start on {first} or later, or add the terms of before as a [[plan.version]] with an"
+        " earlier date"
+    ),
     ErrorCode.PRICE_MISSING: "it is sold in {sold_in}",
     ErrorCode.ZONE_UNKNOWN: "use a name like Europe/Berlin or UTC",
     ErrorCode.SUBSCRIPTION_NOT_FOUND: "`billing subscriptions list` shows them",
     ErrorCode.SUBSCRIPTION_EXISTS: "`billing subscriptions show {external_id}` shows it",
+    ErrorCode.SERVED_NOT_BILLED: (
+        "release it with --bill or --skip first, or add --forgive: {reason}"
+    ),
     ErrorCode.SUBSCRIPTION_ENDED: "what ended isn't continued: subscribe anew",
     ErrorCode.SUBSCRIPTION_NOT_PAUSABLE: (
         "pause one that is trialing, active or past due, or cancel it"
@@ -51,6 +60,7 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ),
     ErrorCode.ILLEGAL_TRANSITION: "from {state} it goes to: {next_states}",
     ErrorCode.TRANSITION_CAUSE: "allowed causes: {causes}",
+    ErrorCode.AMOUNT_ABOVE_MAXIMUM: "an amount is in minor units: {minor_units} is {maximum}",
     ErrorCode.AMOUNT_BELOW_MINIMUM: "an amount is in minor units: {minor_units} is {minimum}",
     ErrorCode.PAYER_MISSING: "name a customer, or a payment method of theirs",
     ErrorCode.PAYMENT_METHOD_MISSING: "add one with `billing customers set-payment-method`",

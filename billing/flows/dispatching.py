@@ -20,4 +20,12 @@ def take_due(context: Context, due: TextClause, *, limit: int) -> list[UUID]:
     now, wall = context.clock.now(), context.clock.wall()
     again_at = wall + context.policy.dispatch_window
     with context.engine.begin() as conn:
-        return dispatch.take(conn, due, now=now, wall=wall, again_at=again_at, limit=limit)
+        return dispatch.take(
+            conn,
+            due,
+            now=now,
+            wall=wall,
+            again_at=again_at,
+            held_until=wall + context.policy.longest_hold,
+            limit=limit,
+        )

@@ -11,6 +11,10 @@ from billing.rules.dunning import Budget
 from billing.rules.recognition import Mode
 from plans.terms import Cadence, Dunning
 
+CLOCK_TOLERANCE: Final = timedelta(minutes=5)
+"""How far a machine's clock may be ahead of the database's before it opens nothing."""
+_LONGEST_TOLD: Final = timedelta(hours=1)  # a provider asks for no longer pause
+
 DEFAULT_LADDER: Final = Dunning((Cadence(3, "day"), Cadence(5, "day"), Cadence(7, "day")), "cancel")
 CatchUpPolicy = Literal["bill", "skip", "park"]
 
@@ -45,6 +49,12 @@ class Policy:
     settle_grace: timedelta = timedelta(days=1)
     recognise: Mode = "period_end"
     authorization_window: timedelta = timedelta(days=7)
+
+    @property
+    def longest_hold(self) -> timedelta:
+        """How far ahead a lease or a message's window can lie that was set by a right clock."""
+        holds = (self.lease, self.dispatch_window, self.unknown_backoff_max, _LONGEST_TOLD)
+        return max(holds) + CLOCK_TOLERANCE
 
     def keys_hold(self, capabilities: Capabilities) -> timedelta:
         """Return up to which age a key is sent again: the provider's limit, or less."""

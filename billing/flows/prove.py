@@ -17,7 +17,7 @@ from sqlalchemy import Connection, Engine
 
 from billing.flows.cycles.digest import cycle_digests
 from billing.ledger.findings import LedgerFinding, Severity
-from billing.rules.periods import Schedule, nth
+from billing.rules.periods import Schedule, nth, nth_from
 from billing.rules.promises import Finding, FindingKind
 from billing.rules.subscriptions import CycleKind
 from billing.store.findings import SHOWN_MAX
@@ -157,7 +157,7 @@ def _differences_from_schedule(scheduled: Scheduled) -> Iterator[Finding]:
         facts = {**subscription, "error": str(error)}
         yield Finding(FindingKind.SCHEDULE_UNUSABLE, facts)
         return
-    if scheduled.renews_at not in (None, due):
+    if scheduled.renews_at not in (None, due, scheduled.anchored_from):
         facts = {"renews_at": scheduled.renews_at, "next_n": scheduled.next_n, "due": due}
         yield Finding(FindingKind.RENEWAL_OFF_SCHEDULE, subscription | facts)
 
@@ -174,7 +174,15 @@ def _cycles_off_schedule(scheduled: Scheduled, schedule: Schedule) -> Iterator[F
         }
         yield Finding(FindingKind.CYCLES_MISSING, subscription | counted)
     for cycle in scheduled.cycles:
-        expected = nth(schedule, cycle.n)
+        anchored_from = scheduled.anchored_from
+        if anchored_from is not None and cycle.period_end <= anchored_from:
+            continue
+        starts_there = cycle.period_start == anchored_from
+        expected = (
+            nth_from(schedule, cycle.n, cycle.period_start)
+            if starts_there
+            else nth(schedule, cycle.n)
+        )
         period, named = expected.period, {**subscription, "n": cycle.n}
         if (cycle.period_start, cycle.period_end) != (period.start, period.end):
             periods = {

@@ -5,7 +5,7 @@ from typing import Any
 from billing.flows.subscriptions.catalog import CatalogChange, CatalogChangeKind, TermDifference
 
 
-def words(change: CatalogChange) -> str:
+def words(change: CatalogChange) -> str:  # noqa: C901  one case a kind
     """Tell one difference between the catalog and what is published."""
     match change.kind:
         case CatalogChangeKind.NEW_PLAN:
@@ -14,6 +14,11 @@ def words(change: CatalogChange) -> str:
             moves = "; existing subscriptions move to it from their next period on"
             prices = ", ".join(map(str, change.prices))
             return f"new version: {prices}{moves if change.moves else ''}"
+        case CatalogChangeKind.CORRECTED:
+            differences = "; ".join(_difference(each, absent="None") for each in change.differences)
+            return f"nothing uses it yet, corrected: {differences}"
+        case CatalogChangeKind.WITHDRAWN:
+            return "nothing uses it yet, and the catalog has it no more: taken out"
         case CatalogChangeKind.POLICY:
             return "; ".join(_difference(each, absent="(default)") for each in change.differences)
         case CatalogChangeKind.CHANGED_TERMS:

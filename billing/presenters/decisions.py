@@ -70,8 +70,14 @@ def _retry(facts: Facts) -> str:
         )
     return (
         f"{_why(facts)}; rung {facts['rung']} of {facts['rungs']}; next attempt in {facts['step']}"
-        f" on {_moment(facts, 'at')}{held}"
+        f" on {_moment(facts, 'at')}{held}{_gives_up(facts)}"
     )
+
+
+def _gives_up(facts: Facts) -> str:
+    if "gives_up_at" not in facts:
+        return ""
+    return f"; given up at {_instant(facts, 'gives_up_at')}, when the ladder ends"
 
 
 def _ladder_over(facts: Facts) -> str:
@@ -130,7 +136,11 @@ _WORDS: Final[Mapping[DecisionKind, Callable[[Facts], str]]] = {
     DecisionKind.RETRIED_BY_HAND: lambda facts: f"retried by {facts['actor']}: {facts['why']}",
     DecisionKind.HELD_BY_BUDGET: lambda facts: (
         "the payment method's budget of attempts allows the next one at"
-        f" {_instant(facts, 'allowed_at')}"
+        f" {_instant(facts, 'allowed_at')}{_gives_up(facts)}"
+    ),
+    DecisionKind.LADDER_ENDED: lambda facts: (
+        f"the ladder ended at {_instant(facts, 'ends_at')}; the payment method's budget of attempts"
+        " allowed no more of them"
     ),
     DecisionKind.CAPTURED: _always("captured"),
     DecisionKind.REQUEST_REFUSED: _always("parked: the request itself was refused"),

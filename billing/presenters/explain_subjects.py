@@ -62,19 +62,26 @@ def standing(facts: StandingFacts) -> Iterator[str]:
         )
         yield "It stays out of scheduling until `billing parked release`."
         return
+    charged = "No new period is charged" if facts.collecting else "It is not charged"
     match facts.status:
         case Status.CANCELED:
             assert facts.canceled_at is not None
-            yield f"It is not charged: it was canceled on {at(facts.canceled_at)}."
+            yield f"{charged}: it was canceled on {at(facts.canceled_at)}."
+        case Status.SCHEDULED:
+            assert facts.renews_at is not None
+            yield f"It is not charged yet: its first period begins on {at(facts.renews_at)}."
         case Status.UNPAID:
             yield (
-                "It is not charged: the ladder of an earlier invoice is over and its plan says"
+                f"{charged}: the ladder of an earlier invoice is over and its plan says"
                 " `unpaid`. It goes on when that invoice is paid."
             )
         case Status.PAUSED:
-            yield "It is not charged: it is paused, and its periods pass unbilled until resumed."
+            yield f"{charged}: it is paused, and its periods pass unbilled until resumed."
         case Status.TRIALING | Status.ACTIVE | Status.PAST_DUE:
             yield from _renewing(facts)
+            return
+    if facts.collecting:
+        yield f"What it owes of before is still collected: {facts.collecting} open payment(s)."
 
 
 def _parked_because(parked: ParkedFacts) -> str | None:

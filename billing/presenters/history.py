@@ -72,7 +72,8 @@ def _instant(facts: Facts, name: str) -> str:
 _WORDS: Final[Mapping[SubscriptionEventKind, Callable[[Facts], str]]] = {
     SubscriptionEventKind.CREATED: _created,
     SubscriptionEventKind.ACTIVE: lambda facts: (
-        f"{facts['before']} -> {facts['after']}: the trial is over"
+        f"{facts['before']} -> {facts['after']}: "
+        + ("its first period began" if facts["before"] == "scheduled" else "the trial is over")
     ),
     SubscriptionEventKind.PLAN_VERSION: lambda facts: (
         f"moved from the terms of {facts['before']} to those of {facts['after']}"
@@ -87,7 +88,7 @@ _WORDS: Final[Mapping[SubscriptionEventKind, Callable[[Facts], str]]] = {
     SubscriptionEventKind.PAUSED: lambda facts: f"{facts['before']} -> paused: {facts['why']}",
     SubscriptionEventKind.RESUMED: _resumed,
     SubscriptionEventKind.CANCEL_AT_PERIOD_END: lambda facts: (
-        f"will be canceled at {_instant(facts, 'ends_at')}: {facts['why']}"
+        f"will be canceled at {_instant(facts, 'ends_at')}: {facts.get('why') or _decision(facts)}"
     ),
     SubscriptionEventKind.KEPT: lambda facts: f"goes on after all: {facts['why']}",
     SubscriptionEventKind.CANCELED: _canceled,
@@ -96,5 +97,13 @@ _WORDS: Final[Mapping[SubscriptionEventKind, Callable[[Facts], str]]] = {
         f" {parking.in_words(facts['reason'], facts['error'], facts['facts'])}"
     ),
     SubscriptionEventKind.RELEASED: _released,
+    SubscriptionEventKind.RE_ANCHORED: lambda facts: (
+        f"the next period was announced for {_instant(facts, 'announced')} and starts then; by the"
+        f" rules of its zone as they are today that is {_instant(facts, 'by_schedule')}:"
+        f" {facts['why']}"
+        if not facts["moved"]
+        else f"its start was moved from {_instant(facts, 'announced')} to"
+        f" {_instant(facts, 'by_schedule')}, as its zone is today: {facts['why']}"
+    ),
     SubscriptionEventKind.CORRECTED: _corrected,
 }

@@ -49,6 +49,10 @@ _WORDS: Final[Mapping[ParkedReason, Callable[[Facts], str]]] = {
     ParkedReason.PLAN_MISSING: lambda facts: f"plan {facts['plan']} is not published",
     ParkedReason.SCHEDULE_CHANGED: _schedule_changed,
     ParkedReason.CATCH_UP: _missed,
+    ParkedReason.ABOVE_MAXIMUM: lambda facts: (
+        f"{amount(facts['total'], facts['currency'])} is above the"
+        f" {amount(facts['maximum'], facts['currency'])} that can be charged at once"
+    ),
     ParkedReason.BELOW_MINIMUM: lambda facts: (
         f"{amount(facts['total'], facts['currency'])} is below the provider's minimum of"
         f" {amount(facts['minimum'], facts['currency'])}"

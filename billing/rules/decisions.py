@@ -21,6 +21,8 @@ class DecisionKind(StrEnum):
     WAIT_FOR_CUSTOMER = "wait_for_customer"
     HARD_DECLINE = "hard_decline"
     LADDER_OVER = "ladder_over"
+    LADDER_ENDED = "ladder_ended"
+    """The ladder's end has come; the budget of the payment method had put attempts off."""
     METHOD_CHANGED_MEANWHILE = "method_changed_meanwhile"
     CANCELED_MEANWHILE = "canceled_meanwhile"
     NO_LADDER = "no_ladder"

@@ -33,13 +33,16 @@ class Advice(StrEnum):
     DO_NOT_TRY_AGAIN = "do_not_try_again"
 
 
-# The engine's own codes: the provider was not asked, or the customer has to confirm the payment.
+# The engine's own codes: the provider was not asked, the customer has to confirm the payment, or
+# the payment method is gone at the provider: detached from the customer, or deleted.
 # The gateway of a provider classifies the provider's codes.
 NO_PAYMENT_METHOD: Final = "no_payment_method"
+METHOD_UNUSABLE: Final = "payment_method_unusable"
 AUTHENTICATION_REQUIRED: Final = "authentication_required"
 OWN_CODES: Final[Mapping[str, DeclineClass]] = MappingProxyType(
     {
         NO_PAYMENT_METHOD: DeclineClass.NEEDS_CUSTOMER,
+        METHOD_UNUSABLE: DeclineClass.NEEDS_CUSTOMER,
         AUTHENTICATION_REQUIRED: DeclineClass.NEEDS_CUSTOMER,
     }
 )
@@ -104,9 +107,7 @@ def decide(
     if rung >= rungs:
         return Stop(decided(DecisionKind.LADDER_OVER, **why, rungs=rungs, then=ladder.then))
     if decline_class is DeclineClass.NEEDS_CUSTOMER:
-        until = now
-        for step in ladder.retry_after[rung:]:
-            until = later(until, step, zone)
+        until = ladder_end(ladder, rung, now, zone)
         kind = DecisionKind.WAIT_FOR_CUSTOMER
         waits = decided(kind, **why, until=until, zone=zone, then=ladder.then)
         return WaitForCustomer(until, waits)
@@ -114,6 +115,34 @@ def decide(
     at = later(now, step, zone)
     place = {"rung": rung + 1, "rungs": rungs, "step": str(step), "at": at, "zone": zone}
     return RetryAt(at, rung + 1, decided(DecisionKind.RETRY, **why, **place))
+
+
+def stops_method(decline_class: DeclineClass, code: str) -> bool:
+    """Tell whether a decline rules out attempts with the payment method for other invoices too.
+
+    A payment that the customer has to confirm says nothing about the next one.
+    """
+    return decline_class is not DeclineClass.SOFT and code != AUTHENTICATION_REQUIRED
+
+
+def ladder_end(ladder: Dunning, rung: int, now: datetime, zone: str = "UTC") -> datetime:
+    """Return when a ladder ends of which `rung` rungs are used, counted from a decline at `now`."""
+    until = now
+    for step in ladder.retry_after[rung:]:
+        until = later(until, step, zone)
+    return until
+
+
+def hold_to_end(retry: RetryAt, ends_at: datetime, now: datetime) -> Next:
+    """Return a retry that isn't behind the ladder's end, or the wait for that end, or a stop.
+
+    Only the budget puts an attempt behind it: time that the budget took isn't added to the ladder.
+    """
+    if retry.at <= ends_at:
+        return retry
+    if ends_at <= now:
+        return Stop(decided(DecisionKind.LADDER_ENDED, ends_at=ends_at))
+    return WaitForCustomer(ends_at, retry.decision.and_also(gives_up_at=ends_at))
 
 
 def earliest_by_budget(budget: Budget, declined_at: Sequence[datetime], now: datetime) -> datetime:

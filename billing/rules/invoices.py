@@ -115,6 +115,26 @@ def draft(
     return Draft(currency, (line,), amount, 0, amount)
 
 
+def with_carried(draft: Draft, carried: int) -> Draft:
+    """Return the draft with what an invoice of before was too small to charge."""
+    if not carried:
+        return draft
+    line = Line("Carried over from the invoice before", 1, carried, carried)
+    return _with_line(draft, line)
+
+
+def carried_over(draft: Draft) -> Draft:
+    """Return the draft without anything to pay: it is carried over to the next invoice."""
+    line = Line("Too small to charge: carried over to the next invoice", 1, -draft.net, -draft.net)
+    return _with_line(draft, line)
+
+
+def _with_line(draft: Draft, line: Line) -> Draft:
+    assert not draft.tax, "tax is computed on all lines"
+    net = draft.net + line.amount
+    return Draft(draft.currency, (*draft.lines, line), net, 0, net)
+
+
 def number(prefix: str, n: int) -> str:
     """Return an invoice number like "K7Q2MX-0012".
 

@@ -46,6 +46,8 @@ class SubscriptionEventKind(StrEnum):
     CANCELED = "canceled"
     PARKED = "parked"
     RELEASED = "released"
+    RE_ANCHORED = "re_anchored"
+    """Its boundaries follow the rules of its zone as they are today."""
     CORRECTED = "corrected"
     """A payment that we had given up turned out to be captured at the provider."""
 
@@ -59,9 +61,11 @@ class Status(StrEnum):
     UNPAID = "unpaid"
     PAUSED = "paused"
     CANCELED = "canceled"
+    SCHEDULED = "scheduled"
+    """Its first period hasn't begun."""
 
 
-class ChangeKind(StrEnum):
+class DatedChangeKind(StrEnum):
     """What a dated change of a subscription is."""
 
     PAUSE = "pause"
@@ -72,18 +76,31 @@ class ChangeKind(StrEnum):
     """The cancellation is taken back."""
     END = "end"
     """It ended at that instant."""
+    RE_ANCHOR = "re_anchor"
+    """From that instant on, where a period starts, boundaries follow its zone as it is today."""
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class DatedChange:
     """A change of a subscription, and the instant from which it holds."""
 
-    kind: ChangeKind
+    kind: DatedChangeKind
     holds_from: datetime
 
 
-_PAUSABLE: Final = frozenset({Status.TRIALING, Status.ACTIVE, Status.PAST_DUE})
-_PAUSING: Final = frozenset({ChangeKind.PAUSE, ChangeKind.RESUME})
+class EndedBy(StrEnum):
+    """What brings a subscription's end about."""
+
+    OPERATOR = "operator"
+    """It was canceled with immediate effect."""
+    PERIOD_END = "period_end"
+    """It was to end with a period, whose service is owed."""
+    LADDER = "ladder"
+    """Collecting was given up, and its plan says `cancel`."""
+
+
+_PAUSABLE: Final = frozenset({Status.SCHEDULED, Status.TRIALING, Status.ACTIVE, Status.PAST_DUE})
+_PAUSING: Final = frozenset({DatedChangeKind.PAUSE, DatedChangeKind.RESUME})
 
 
 class CatchUpReason(StrEnum):
@@ -104,6 +121,7 @@ class ParkedReason(StrEnum):
     """Of earlier versions: today a period starts when it was announced to."""
     CATCH_UP = "catch_up"
     BELOW_MINIMUM = "below_minimum"
+    ABOVE_MAXIMUM = "above_maximum"
     REFUSED_BY_DATABASE = "refused_by_database"
     ERROR = "error"
 
@@ -120,12 +138,14 @@ class CatchUp:
     reason: CatchUpReason
 
 
-def initial(has_trial: bool) -> Status:
+def initial(has_trial: bool, *, starts_later: bool = False) -> Status:
     """Return the status a subscription starts with."""
+    if starts_later:
+        return Status.SCHEDULED
     return Status.TRIALING if has_trial else Status.ACTIVE
 
 
-def is_paused(changes: Sequence[Change], start: datetime) -> bool:
+def is_paused(changes: Sequence[DatedChange], start: datetime) -> bool:
     """Tell whether a period that starts at that instant passes unbilled.
 
     `changes` are in the order in which they were asked for. A change holds for the periods that
@@ -133,17 +153,17 @@ def is_paused(changes: Sequence[Change], start: datetime) -> bool:
     """
     for change in reversed(changes):
         if change.kind in _PAUSING and change.holds_from < start:
-            return change.kind is ChangeKind.PAUSE
+            return change.kind is DatedChangeKind.PAUSE
     return False
 
 
-def is_paused_from_now_on(changes: Sequence[Change]) -> bool:
+def is_paused_from_now_on(changes: Sequence[DatedChange]) -> bool:
     """Tell whether the last word on pausing is a pause."""
     asked = [change.kind for change in changes if change.kind in _PAUSING]
-    return bool(asked) and asked[-1] is ChangeKind.PAUSE
+    return bool(asked) and asked[-1] is DatedChangeKind.PAUSE
 
 
-def cycle_kind(changes: Sequence[Change], start: datetime, scheduled: Kind) -> CycleKind:
+def cycle_kind(changes: Sequence[DatedChange], start: datetime, scheduled: Kind) -> CycleKind:
     """Return the kind of the cycle of a period: what was asked for before it started decides.
 
     The status of today doesn't: a period may be opened long after it began.
@@ -155,7 +175,7 @@ def after_open(status: Status, kind: CycleKind) -> Status:
     """Return the status once a cycle of that kind is open; the first regular one ends the trial."""
     if kind is CycleKind.TRIAL and status is not Status.PAUSED:
         return Status.TRIALING
-    return Status.ACTIVE if status is Status.TRIALING else status
+    return Status.ACTIVE if status in (Status.SCHEDULED, Status.TRIALING) else status
 
 
 def after_decline(status: Status) -> Status:
@@ -186,6 +206,21 @@ def after_resume(in_trial: bool, open_past_due: bool) -> Status:
     if open_past_due:
         return Status.PAST_DUE
     return Status.TRIALING if in_trial else Status.ACTIVE
+
+
+def comes_first(ends_at: datetime | None, next_start: datetime | None) -> bool:
+    """Tell whether a subscription ends before its next period, or at its start: it isn't opened."""
+    return ends_at is not None and next_start is not None and ends_at <= next_start
+
+
+def still_collects(ended_by: EndedBy | None) -> bool:
+    """Tell whether the open invoices of a subscription that ended are collected all the same.
+
+    After a period's end they are: their periods were served as agreed. An operator's end has voided
+    what was open, so what is left was served and not billed before. After a ladder's end they are
+    voided, and an attempt that is open then is the last one.
+    """
+    return ended_by is not EndedBy.LADDER
 
 
 def can_cancel(status: Status) -> bool:

@@ -22,7 +22,8 @@ def due_statement(table: str, also: str = "true") -> TextClause:
          WHERE id IN (
                SELECT id FROM {table}
                 WHERE next_attempt_at IS NOT NULL AND {also}
-                  AND next_attempt_at <= :now AND dispatch_after <= :wall
+                  AND next_attempt_at <= :now
+                  AND (dispatch_after <= :wall OR dispatch_after > :held_until)
                 ORDER BY next_attempt_at
                 LIMIT :limit
                   FOR UPDATE SKIP LOCKED)
@@ -38,8 +39,13 @@ def take(
     now: datetime,
     wall: datetime,
     again_at: datetime,
+    held_until: datetime,
     limit: int,
 ) -> list[UUID]:
-    """Take up to `limit` due rows out of dispatch until `again_at` and return their ids."""
-    rows = conn.execute(due, {"now": now, "wall": wall, "again_at": again_at, "limit": limit})
+    """Take up to `limit` due rows out of dispatch until `again_at` and return their ids.
+
+    A row that is held beyond `held_until` was held by a wrong clock, and is due.
+    """
+    values = {"now": now, "wall": wall, "again_at": again_at, "held_until": held_until}
+    rows = conn.execute(due, {**values, "limit": limit})
     return [row.id for row in rows]

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from billing.errors import Conflict
-from billing.flows.subscriptions import lifecycle
+from billing.flows.subscriptions import lifecycle, reanchoring
+from billing.rules.actor import Actor, ActorKind
 from tests.scenarios.test_operators import cancel, change, parked_for, release
 from tests.scenarios.world import Subscriber, World, at
 
@@ -37,6 +38,24 @@ def world(world: World) -> World:
         + plan("tried", "1 month", f'{BASE}\n  trial = "14 days"')
     )
     return world
+
+
+# --- before the first period --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("plan", "begun"), [("monthly", "active"), ("tried", "trialing")])
+def test_what_starts_later_is_scheduled_until_then(world: World, plan: str, begun: str) -> None:
+    customer = world.subscribed(plan, starts=at("2026-02-01").replace(tzinfo=None))
+    world.run_until("2026-01-31")
+    assert (world.status(customer), world.cycles(customer)) == ("scheduled", [])
+    change(world, customer, lifecycle.pause)
+    change(world, customer, lifecycle.resume)
+    assert world.status(customer) == "scheduled"
+
+    world.run_until("2026-02-02")
+
+    assert world.status(customer) == begun
+    world.assert_everything_adds_up()
 
 
 # --- paused and resumed -------------------------------------------------------------------------
@@ -410,3 +429,41 @@ def test_missed_periods_are_released_whatever_became_of_the_zone(world: World, m
 
     assert parked_for(world, customer) is None
     assert len(world.cycles(customer)) == 4
+
+
+def test_an_operator_records_that_a_zones_rules_changed_and_the_proof_is_content(
+    world: World,
+) -> None:
+    customer = world.subscribed("monthly", zone="Europe/Berlin")
+    ahead = world.subscribed(
+        "monthly", zone="Europe/Berlin", starts=at("2026-05-01").replace(tzinfo=None)
+    )
+    world.run_until("2026-01-15")
+    for each in (customer, ahead):
+        world.spoil("UPDATE subscriptions SET zone = 'Europe/London'", each)
+    assert len(world.findings()) > 1
+
+    listed = re_anchor(world, dry_run=True)
+    assert world.subscription(ahead).renews_at == at("2026-04-30 22:00")
+    assert re_anchor(world) == listed
+    assert [(each.subscription_id, each.moved) for each in listed] == [
+        (customer.subscription_id, False),
+        (ahead.subscription_id, True),
+    ]
+    assert world.subscription(ahead).renews_at == at("2026-04-30 23:00")
+    assert re_anchor(world, dry_run=True) == []
+    world.run_until("2026-06-02")
+    world.assert_everything_adds_up()
+    assert [len(world.cycles(each)) for each in (customer, ahead)] == [6, 2]
+
+
+def re_anchor(world: World, *, dry_run: bool = False) -> list[reanchoring.ReAnchored]:
+    return reanchoring.re_anchor(
+        world.engine,
+        reference=None,
+        zone="Europe/London",
+        now=world.now,
+        actor=Actor(ActorKind.CLI, "operator"),
+        why="no summer time any more",
+        dry_run=dry_run,
+    )

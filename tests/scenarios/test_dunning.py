@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.scenarios.world import BEGINNING, Subscriber, World, decision_of, moments
+from tests.scenarios.world import BEGINNING, Subscriber, World, at, decision_of, moments
 
 UNPAID = """
 product = "Story"
@@ -212,6 +212,8 @@ def test_a_card_is_tried_eight_times_in_thirty_days_and_not_more(world: World) -
     customer_id, provider_id = world.customer("pm_sbx_insufficient_funds")
     for _ in range(3):
         world.subscribe(customer_id, provider_id, "video-premium")
+    later = at("2026-01-20").replace(tzinfo=None)  # the ladders of the others are over by then
+    world.subscribe(customer_id, provider_id, "video-premium", starts=later)
 
     world.run_until("2026-02-15")
 

@@ -472,8 +472,7 @@ def test_operators_watch_failed_charges_on_prometheus_dashboards(world: World) -
     world.publish(NO_TRIAL)
     world.subscribed("monthly")
     world.subscribed("monthly", card="pm_sbx_insufficient_1_then_ok")
-    detached = world.subscribed("monthly")
-    world.psp.post(f"payment_methods/{world.payment_methods(detached)[0]}/detach")
+    world.rename_at_provider(world.subscribed("monthly"), "cus_gone")
 
     with HealthServer(world.metrics.registry) as server:
         before = scraped(server)

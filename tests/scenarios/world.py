@@ -289,6 +289,13 @@ class World:
         (self._folder / "story.toml").write_text(toml)
         catalog.apply(self.engine, load_catalog(self._folder), now=self.now)
 
+    def differences(self, toml: str) -> list[catalog.CatalogChange]:
+        """Return what publishing a catalog file of the story's own would change of its plans."""
+        self._folder.mkdir(exist_ok=True)
+        (self._folder / "story.toml").write_text(toml)
+        with self.engine.connect() as conn:
+            return catalog.diff(conn, load_catalog(self._folder))
+
     def customer(
         self, card: str | None = "pm_card_visa", provider: str | None = None
     ) -> tuple[UUID, str]:
@@ -330,6 +337,14 @@ class World:
         """Write to a subscription what no flow ever writes."""
         with self.engine.begin() as conn:
             conn.execute(text(f"{update} WHERE id = :id"), {"id": subscriber.subscription_id})
+
+    def rename_at_provider(self, subscriber: Subscriber, provider_customer_id: str) -> None:
+        """Write another id of a customer at the provider: one that isn't there is refused."""
+        with self.engine.begin() as conn:
+            conn.execute(
+                text("UPDATE customers SET provider_customer_id = :name WHERE id = :id"),
+                {"name": provider_customer_id, "id": subscriber.customer_id},
+            )
 
     def new_card(self, subscriber: Subscriber, card: str = "pm_card_visa") -> int:
         """Change a customer's card and return how many payments are tried again."""

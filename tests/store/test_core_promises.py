@@ -45,6 +45,12 @@ VALUES ({SUBSCRIPTION}, {CUSTOMER}, 'p', '2026-01-01', 'USD', 1, 'P', 'active', 
         '1 month', 2, '2026-03-01', '2026-01-01');
 INSERT INTO subscription_events (subscription_id, at, kind, actor, words)
 VALUES ({SUBSCRIPTION}, '2026-01-01', 'created', 'operator', 'began');
+INSERT INTO subscription_changes (subscription_id, kind, holds_from, asked_at, actor, why)
+VALUES ({SUBSCRIPTION}, 'pause', '2026-02-10', '2026-02-10', 'operator', 'holiday');
+INSERT INTO plan_versions (plan, effective, terms, digest, published_at)
+VALUES ('p', '2027-01-01', '{{}}', {DIGEST}, '2026-01-01');
+INSERT INTO plan_corrections (plan, effective, n, corrected_at)
+VALUES ('p', '2027-01-01', 1, '2026-01-02');
 INSERT INTO cycles (id, subscription_id, n, kind, period_start, period_end, plan, plan_version,
                     opened_at)
 VALUES ({CLOSED}, {SUBSCRIPTION}, 0, 'regular', '2026-01-01', '2026-02-01', 'p', '2026-01-01',
@@ -82,7 +88,8 @@ UPDATE cycles SET state = 'closed', closed_at = '2026-01-02', digest = {DIGEST} 
 INSERT INTO test_clock (now) VALUES ('2026-02-10')
 """
 TABLES = (
-    "plans", "plan_versions", "subscriptions", "subscription_events", "cycles", "invoices",
+    "plans", "plan_versions", "plan_corrections", "subscriptions", "subscription_events",
+    "subscription_changes", "cycles", "invoices",
     "invoice_lines", "payments", "payment_transitions", "attempts", "provider_calls",
     "test_clock",
 )  # fmt: skip
@@ -424,6 +431,23 @@ DESTRUCTION = {
     "a timeline edited": (
         "permission denied|subscription_events is append-only: UPDATE refused",
         "UPDATE subscription_events SET words = 'x'",
+    ),
+    "a change of a subscription edited": (
+        "permission denied|subscription_changes is append-only: UPDATE refused",
+        "UPDATE subscription_changes SET holds_from = '2026-01-01'",
+    ),
+    "a change of a subscription deleted": (
+        "permission denied|subscription_changes is append-only: DELETE refused",
+        "DELETE FROM subscription_changes",
+    ),
+    "a correction edited": (
+        "permission denied|plan_corrections is append-only: UPDATE refused",
+        "UPDATE plan_corrections SET corrected_at = now()",
+    ),
+    "a version in use corrected": (
+        "in use and can't be corrected",
+        "INSERT INTO plan_corrections (plan, effective, n, corrected_at)"
+        " VALUES ('p', '2026-01-01', 1, '2026-01-02')",
     ),
     "a line edited": (
         "permission denied|invoice_lines is append-only: UPDATE refused",

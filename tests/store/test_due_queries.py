@@ -139,12 +139,12 @@ QUERIES: dict[str, tuple[Executable, Mapping[str, Any], str | None]] = {
     ),
     "payments that are due": (
         payment_steps.DISPATCH_DUE,
-        {"now": NOW, "wall": NOW, "again_at": NOW, "limit": 500},
+        {"now": NOW, "wall": NOW, "again_at": NOW, "held_until": NOW, "limit": 500},
         "payments_due",
     ),
     "a payment to begin an attempt for": (
         payment_steps._FOR_ATTEMPT,
-        {"id": AN_ID, "now": NOW, "wall": NOW, "days": 30},
+        {"id": AN_ID, "now": NOW, "wall": NOW, "held_until": NOW, "days": 30},
         "attempts_declined",
     ),
     "cycles that can be closed": (
@@ -254,12 +254,12 @@ QUERIES: dict[str, tuple[Executable, Mapping[str, Any], str | None]] = {
     ),
     "refunds that are due": (
         refunds.DISPATCH_DUE,
-        {"now": NOW, "wall": NOW, "again_at": NOW, "limit": 500},
+        {"now": NOW, "wall": NOW, "again_at": NOW, "held_until": NOW, "limit": 500},
         "refunds_due",
     ),
     "a refund to send": (
         refunds._LEASE,
-        {"id": AN_ID, "now": NOW, "wall": NOW, "until": NOW},
+        {"id": AN_ID, "now": NOW, "wall": NOW, "until": NOW, "held_until": NOW},
         "refunds_pkey",
     ),
     "how much of a payment went back": (

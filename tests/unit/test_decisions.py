@@ -91,6 +91,16 @@ DECISIONS = [
         decided(DecisionKind.HELD_BY_BUDGET, allowed_at=AT),
         "the payment method's budget of attempts allows the next one at 2026-03-08 10:00 UTC",
     ),
+    (
+        decided(DecisionKind.HELD_BY_BUDGET, allowed_at=AT, gives_up_at=AT.replace(day=7)),
+        "the payment method's budget of attempts allows the next one at 2026-03-08 10:00 UTC;"
+        " given up at 2026-03-07 10:00 UTC, when the ladder ends",
+    ),
+    (
+        decided(DecisionKind.LADDER_ENDED, ends_at=AT),
+        "the ladder ended at 2026-03-08 10:00 UTC; the payment method's budget of attempts"
+        " allowed no more of them",
+    ),
     (decided(DecisionKind.CAPTURED), "captured"),
     (decided(DecisionKind.REQUEST_REFUSED), "parked: the request itself was refused"),
     (
@@ -206,6 +216,18 @@ EVENTS: list[tuple[SubscriptionEventKind, Mapping[str, object], str]] = [
         {"ends_at": AT, "why": "too dear"},
         "will be canceled at 2026-03-08 10:00 UTC: too dear",
     ),
+    (
+        SubscriptionEventKind.RE_ANCHORED,
+        {"announced": AT, "by_schedule": AT.replace(hour=11), "moved": False, "why": "a new rule"},
+        "the next period was announced for 2026-03-08 10:00 UTC and starts then; by the rules of"
+        " its zone as they are today that is 2026-03-08 11:00 UTC: a new rule",
+    ),
+    (
+        SubscriptionEventKind.RE_ANCHORED,
+        {"announced": AT, "by_schedule": AT.replace(hour=11), "moved": True, "why": "a new rule"},
+        "its start was moved from 2026-03-08 10:00 UTC to 2026-03-08 11:00 UTC, as its zone is"
+        " today: a new rule",
+    ),
     (SubscriptionEventKind.KEPT, {"why": "a better offer"}, "goes on after all: a better offer"),
     (
         SubscriptionEventKind.CANCELED,
@@ -280,6 +302,11 @@ PARKED = [
         ParkedReason.BELOW_MINIMUM,
         {"total": 10, "minimum": 50, "currency": "USD"},
         "0.10 USD is below the provider's minimum of 0.50 USD",
+    ),
+    (
+        ParkedReason.ABOVE_MAXIMUM,
+        {"total": 100_000_000, "maximum": 99_999_999, "currency": "USD"},
+        "1000000.00 USD is above the 999999.99 USD that can be charged at once",
     ),
 ]
 

@@ -1,5 +1,6 @@
 """Dunning: the ladder, the budget of a card, and the words for each."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -18,6 +19,9 @@ from billing.rules.dunning import (
     decide,
     earliest_by_budget,
     hold_to_budget,
+    hold_to_end,
+    ladder_end,
+    stops_method,
 )
 from plans.terms import Cadence, Dunning, GiveUp
 
@@ -189,6 +193,41 @@ def test_a_held_retry_says_the_hour_of_the_subscriptions_zone() -> None:
     held = hold_to_budget(retry, Budget(), [NOW - timedelta(hours=1)], "Asia/Tokyo")
 
     assert "held until 2026-03-02 18:00 Asia/Tokyo" in words_of(held)
+
+
+def test_the_budget_moves_no_attempt_behind_the_end_of_the_ladder() -> None:
+    first = decide(SOFT, ladder(3, 5, 7), 0, NOW)
+    assert isinstance(first, RetryAt)
+    ends_at = ladder_end(ladder(3, 5, 7), 0, NOW)
+    assert ends_at == NOW + timedelta(days=15)
+
+    assert hold_to_end(first, ends_at, NOW) is first
+    assert hold_to_end(replace(first, at=ends_at), ends_at, NOW) == replace(first, at=ends_at)
+
+    late = replace(first, at=ends_at + timedelta(days=1))
+    waits = hold_to_end(late, ends_at, NOW)
+    assert isinstance(waits, WaitForCustomer)
+    assert waits.until == ends_at
+    assert "given up at 2026-03-16 10:00 UTC, when the ladder ends" in words_of(waits)
+    stop = hold_to_end(late, ends_at, ends_at)
+    assert isinstance(stop, Stop)
+    assert stop.decision.kind is DecisionKind.LADDER_ENDED
+
+
+def test_the_end_of_a_ladder_is_counted_over_the_rungs_that_are_left() -> None:
+    assert ladder_end(ladder(3, 5, 7), 2, NOW) == NOW + timedelta(days=7)
+    assert ladder_end(ladder(3, 5, 7), 3, NOW) == NOW
+    spring = datetime(2026, 3, 28, 10, tzinfo=UTC)
+    assert ladder_end(ladder(1, 1), 0, spring, "Europe/Berlin") == datetime(
+        2026, 3, 30, 9, tzinfo=UTC
+    )
+
+
+def test_a_decline_for_good_stops_the_method_and_a_soft_one_does_not() -> None:
+    assert stops_method(HARD, "stolen_card")
+    assert stops_method(NEEDS_CUSTOMER, "expired_card")
+    assert not stops_method(SOFT, "do_not_honor")
+    assert not stops_method(NEEDS_CUSTOMER, "authentication_required")
 
 
 def words_of(follows: Next) -> str:

@@ -5,7 +5,15 @@ from datetime import date, datetime
 import pytest
 
 from billing.errors import BadInput
-from billing.rules.invoices import Draft, Line, NoPrice, draft, number
+from billing.rules.invoices import (
+    Draft,
+    Line,
+    NoPrice,
+    carried_over,
+    draft,
+    number,
+    with_carried,
+)
 from billing.rules.money import AmountOutOfRange
 from billing.rules.periods import Anchor, Schedule, ScheduledPeriod, nth
 from plans.terms import Cadence, PlanVersion
@@ -101,6 +109,21 @@ def test_a_draft_whose_sums_are_wrong_cannot_be_made() -> None:
     with pytest.raises(AssertionError, match=r"^net and tax add up to the total$"):
         Draft("USD", (line,), net=1000, tax=190, total=1000)
     assert Draft("USD", (line, line), net=2000, tax=380, total=2380).total == 2380
+
+
+def test_what_is_too_small_is_carried_over_and_is_a_line_of_the_next_invoice() -> None:
+    small = draft("Plan", sold(USD=999), period("2026-01-31", anchor_day=1), 1, "USD")
+    assert small.total == 32
+
+    carried = carried_over(small)
+    assert [line.amount for line in carried.lines] == [32, -32]
+    assert (carried.net, carried.tax, carried.total) == (0, 0, 0)
+
+    whole = draft("Plan", sold(USD=999), period("2026-02-01"), 1, "USD")
+    added = with_carried(whole, 32)
+    assert [line.amount for line in added.lines] == [999, 32]
+    assert (added.currency, added.net, added.total) == ("USD", 1031, 1031)
+    assert with_carried(whole, 0) is whole
 
 
 def test_numbers_count_within_their_prefix() -> None:

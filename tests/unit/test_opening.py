@@ -44,12 +44,14 @@ def subscription(every: str, anchor_day: int | None, *, next_n: int) -> Subscrip
         next_n=next_n,
         renews_at=None,
         cancels_at=None,
+        ended_by=None,
         parked_at=None,
         parked_error=None,
         parked_reason=None,
         parked_facts={},
         canceled_at=None,
         created_at=datetime(2024, 1, 1, tzinfo=UTC),
+        carried=0,
     )
     return replace(made, renews_at=nth(made.schedule, next_n).period.start)
 

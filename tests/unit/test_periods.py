@@ -19,6 +19,7 @@ from billing.rules.periods import (
     civil_days_between,
     later,
     nth,
+    nth_from,
     number_containing,
     service_days,
     to_local,
@@ -199,6 +200,22 @@ def test_the_stub_before_the_first_aligned_boundary(
     assert (str(first.period.start.date()), str(first.period.end.date())) == stub
     assert (first.part, first.whole) == share
     assert (first.n, first.kind) == (0, "regular")
+
+
+def test_a_period_starts_when_it_was_announced_to_and_ends_by_the_schedule_of_today() -> None:
+    london = Schedule(Anchor(datetime(2026, 1, 1), "Europe/London"), MONTHLY)  # noqa: DTZ001
+    by_schedule = nth(london, 1)
+    assert nth_from(london, 1, by_schedule.period.start) == by_schedule
+
+    hour = timedelta(hours=1)
+    for start in (by_schedule.period.start - hour, by_schedule.period.start + hour):
+        announced = nth_from(london, 1, start)
+        assert announced.period == Period(start, by_schedule.period.end)
+        assert (announced.n, announced.kind) == (1, "regular")
+
+    late = by_schedule.period.end + hour
+    assert nth_from(london, 1, late).period == Period(late, nth(london, 2).period.end)
+    assert nth_from(london, 1, by_schedule.period.end).period == nth(london, 2).period
 
 
 def test_a_day_with_a_missing_hour_is_a_day() -> None:

@@ -202,6 +202,19 @@ CHANGES = [
         "every: 1 month -> 1 year; trial: None -> 1w",
     ),
     (
+        CatalogChange(
+            CatalogChangeKind.CORRECTED,
+            "tv",
+            date(2026, 5, 1),
+            differences=(TermDifference("trial", None, "1w"),),
+        ),
+        "nothing uses it yet, corrected: trial: None -> 1w",
+    ),
+    (
+        CatalogChange(CatalogChangeKind.WITHDRAWN, "tv", date(2026, 5, 1)),
+        "nothing uses it yet, and the catalog has it no more: taken out",
+    ),
+    (
         CatalogChange(CatalogChangeKind.NOT_IN_CATALOG, "tv"),
         "published, but no longer in the catalog: it stays as it is",
     ),

@@ -7,9 +7,10 @@ import pytest
 from billing.rules.subscriptions import (
     CatchUp,
     CatchUpReason,
-    Change,
-    ChangeKind,
     CycleKind,
+    DatedChange,
+    DatedChangeKind,
+    EndedBy,
     Status,
     after_capture,
     after_decline,
@@ -19,15 +20,17 @@ from billing.rules.subscriptions import (
     can_cancel,
     can_pause,
     can_resume,
+    comes_first,
     cycle_kind,
     initial,
     is_paused,
     is_paused_from_now_on,
     plan_catch_up,
+    still_collects,
 )
 from plans.terms import CatchUpPolicy
 
-TRIALING, ACTIVE, PAST_DUE, UNPAID, PAUSED, CANCELED = Status
+TRIALING, ACTIVE, PAST_DUE, UNPAID, PAUSED, CANCELED, SCHEDULED = Status
 START = datetime(2026, 3, 1, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
 
@@ -35,6 +38,8 @@ TICK = timedelta(microseconds=1)
 def test_a_subscription_starts_with_its_trial_or_active() -> None:
     assert initial(has_trial=True) is TRIALING
     assert initial(has_trial=False) is ACTIVE
+    assert initial(has_trial=True, starts_later=True) is SCHEDULED
+    assert initial(has_trial=False, starts_later=True) is SCHEDULED
 
 
 @pytest.mark.parametrize(
@@ -42,6 +47,7 @@ def test_a_subscription_starts_with_its_trial_or_active() -> None:
     [
         (TRIALING, CycleKind.TRIAL, TRIALING), (TRIALING, CycleKind.REGULAR, ACTIVE),
         (ACTIVE, CycleKind.REGULAR, ACTIVE),
+        (SCHEDULED, CycleKind.TRIAL, TRIALING), (SCHEDULED, CycleKind.REGULAR, ACTIVE),
         (TRIALING, CycleKind.SKIPPED, ACTIVE), (PAST_DUE, CycleKind.REGULAR, PAST_DUE),
         (PAST_DUE, CycleKind.SKIPPED, PAST_DUE), (PAUSED, CycleKind.PAUSED, PAUSED),
     ],
@@ -53,7 +59,7 @@ def test_opening_a_cycle_changes_the_status_as_its_kind_says(
 
 
 def test_a_paused_subscription_goes_on_in_unbilled_cycles() -> None:
-    asked = [Change(ChangeKind.PAUSE, START - TICK)]
+    asked = [DatedChange(DatedChangeKind.PAUSE, START - TICK)]
     assert cycle_kind(asked, START, "regular") == CycleKind.PAUSED
     assert cycle_kind(asked, START, "trial") == CycleKind.PAUSED
     assert cycle_kind([], START, "regular") == CycleKind.REGULAR
@@ -61,25 +67,41 @@ def test_a_paused_subscription_goes_on_in_unbilled_cycles() -> None:
 
 
 def test_a_change_holds_for_the_periods_that_start_after_it() -> None:
-    paused = Change(ChangeKind.PAUSE, START)
-    resumed = Change(ChangeKind.RESUME, START + TICK)
+    paused = DatedChange(DatedChangeKind.PAUSE, START)
+    resumed = DatedChange(DatedChangeKind.RESUME, START + TICK)
 
     assert not is_paused([], START)
     assert not is_paused([paused], START), "it has begun: it stays what it is"
     assert is_paused([paused], START + TICK)
     assert is_paused([paused, resumed], START + TICK)
     assert not is_paused([paused, resumed], START + 2 * TICK)
-    assert is_paused([paused, Change(ChangeKind.CANCEL, START + TICK)], START + 2 * TICK)
-    assert is_paused([paused, Change(ChangeKind.RESUME, START)], START) is False
-    assert is_paused([resumed, Change(ChangeKind.PAUSE, START + TICK)], START + 2 * TICK)
+    assert is_paused([paused, DatedChange(DatedChangeKind.CANCEL, START + TICK)], START + 2 * TICK)
+    assert is_paused([paused, DatedChange(DatedChangeKind.RESUME, START)], START) is False
+    assert is_paused([resumed, DatedChange(DatedChangeKind.PAUSE, START + TICK)], START + 2 * TICK)
+
+
+def test_nothing_is_collected_after_the_end_of_a_ladder_and_debts_after_other_ends() -> None:
+    assert [each for each in EndedBy if not still_collects(each)] == [EndedBy.LADDER]
+    assert still_collects(None)
+
+
+def test_an_end_at_the_start_of_the_next_period_comes_first() -> None:
+    assert comes_first(START, START)
+    assert comes_first(START - TICK, START)
+    assert not comes_first(START + TICK, START)
+    assert not comes_first(None, START)
+    assert not comes_first(START, None)
 
 
 def test_the_last_word_on_pausing_is_what_counts_from_now_on() -> None:
-    paused, resumed = Change(ChangeKind.PAUSE, START), Change(ChangeKind.RESUME, START)
+    paused, resumed = (
+        DatedChange(DatedChangeKind.PAUSE, START),
+        DatedChange(DatedChangeKind.RESUME, START),
+    )
 
     assert not is_paused_from_now_on([])
-    assert not is_paused_from_now_on([Change(ChangeKind.CANCEL, START)])
-    assert is_paused_from_now_on([paused, Change(ChangeKind.CANCEL, START)])
+    assert not is_paused_from_now_on([DatedChange(DatedChangeKind.CANCEL, START)])
+    assert is_paused_from_now_on([paused, DatedChange(DatedChangeKind.CANCEL, START)])
     assert not is_paused_from_now_on([paused, resumed])
 
 
@@ -97,6 +119,7 @@ EVENTS = {
     UNPAID: (UNPAID, UNPAID, ACTIVE, CANCELED, UNPAID),
     PAUSED: (PAUSED, PAUSED, PAUSED, CANCELED, UNPAID),
     CANCELED: (CANCELED, CANCELED, CANCELED, CANCELED, CANCELED),
+    SCHEDULED: (SCHEDULED, SCHEDULED, SCHEDULED, CANCELED, UNPAID),
 }
 
 
@@ -114,7 +137,7 @@ def test_what_payments_make_of_a_status(status: Status) -> None:
 @pytest.mark.parametrize("status", Status)
 def test_what_may_be_asked_of_a_status(status: Status) -> None:
     assert can_cancel(status) is (status is not CANCELED)
-    assert can_pause(status) is (status in {TRIALING, ACTIVE, PAST_DUE})
+    assert can_pause(status) is (status in {SCHEDULED, TRIALING, ACTIVE, PAST_DUE})
     assert can_resume(status) is (status in (PAUSED, UNPAID))
 
 

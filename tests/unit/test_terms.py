@@ -3,7 +3,7 @@
 import hashlib
 import json
 from dataclasses import replace
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
@@ -153,6 +153,18 @@ def test_a_period_is_priced_by_the_version_held_until_one_moves_it(
     version = version_for_period(history(), date.fromisoformat(held), date.fromisoformat(on))
 
     assert str(version.effective) == effective
+
+
+def test_a_version_prices_no_period_that_began_before_it_was_published() -> None:
+    start = datetime(2026, 3, 1, tzinfo=UTC)
+    held = version_of("2026-01-01")
+    moving = replace(version_of("2026-03-01", "move"), published_at=start)
+    day, tick = date(2026, 3, 1), timedelta(microseconds=1)
+
+    assert version_for_period([held, moving], held.effective, day, start) is moving
+    assert version_for_period([held, moving], held.effective, day, start - tick) is held
+    assert version_for_period([held, moving], held.effective, day) is moving
+    assert moving == version_of("2026-03-01", "move"), "when it was published is no term"
 
 
 def test_a_version_nobody_published_can_not_be_held() -> None:

@@ -71,6 +71,7 @@ class Scheduler(Ticking):
             batch = opening.open_due_cycles(
                 runtime.engine, now=now, limit=limit, policy=runtime.policy
             )
+            opening.check_clock(batch)
             sent = self._dispatch(limit)
             opened += batch.opened
             parked += batch.parked

@@ -104,6 +104,7 @@ def cancel_subscription(
         subscription,
         why=new.reason,
         at_period_end=new.at_period_end,
+        forgive=new.forgive,
     )
     return respond(services, answer, noun="subscription")
 

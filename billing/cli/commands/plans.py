@@ -91,6 +91,7 @@ def _plan(plan: "Plan") -> dict[str, Any]:
         "name": plan.name,
         "dunning": dunning_json(plan.dunning),
         "catch_up": plan.catch_up,
+        "retired": plan.retired,
         "versions": [_version(version) for version in plan.versions],
     }
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _RECENT_CYCLES = 12
+_RE_ANCHORED = ("subscription_id", "zone", "announced", "by_schedule", "moved")
 
 
 @click.group()
@@ -175,6 +176,7 @@ def _show(session: Session, subscription_id: UUID, output: Output) -> None:
 @click.argument("subscription")
 @click.option("--now", "when", flag_value="now", help="At once; what isn't collected is voided.")
 @click.option("--at-period-end", "when", flag_value="end", help="When the open period ends.")
+@click.option("--forgive", is_flag=True, help="With --now: don't bill what was served unbilled.")
 @reason_option
 @lasting
 @output_option
@@ -183,6 +185,7 @@ def cancel(
     session: Session,
     subscription: str,
     when: str | None,
+    forgive: bool,
     reason: str,
     dry_run: bool,
     yes: bool,
@@ -194,7 +197,7 @@ def cancel(
     if when is None:
         raise BadInput("say when to cancel", remedy="add --now or --at-period-end")
     subscription_id = _find(session, subscription)
-    words = _cancel_preview(session, subscription_id, at_period_end=when == "end")
+    words = _cancel_preview(session, subscription_id, at_period_end=when == "end", forgive=forgive)
     if not dry_run:
         talk(f"this will {words}")
         confirm("Cancel it?", yes=yes)
@@ -205,12 +208,16 @@ def cancel(
             now=session.now(),
             actor=person(),
             why=reason,
+            forgive=forgive,
+            policy=session.runtime.policy,
         )
     done = _done("cancel", subscription_id, dry_run=dry_run, words=words)
     output.message(done, f"would {words}" if dry_run else f"done: {words}")
 
 
-def _cancel_preview(session: Session, subscription_id: UUID, *, at_period_end: bool) -> str:
+def _cancel_preview(
+    session: Session, subscription_id: UUID, *, at_period_end: bool, forgive: bool
+) -> str:
     """Return in words what canceling does. Raises: Conflict, as canceling itself would."""
     from billing.flows.subscriptions import lifecycle
 
@@ -223,6 +230,9 @@ def _cancel_preview(session: Session, subscription_id: UUID, *, at_period_end: b
     words = f"cancel subscription {subscription_id} ({plan.status}) now"
     if plan.voided:
         words += f" and void {plan.voided} invoice(s) that are not collected"
+    if plan.served:
+        words += ", forgiving" if forgive else ", billing"
+        words += " the periods that were served and not billed yet"
     return words
 
 
@@ -258,6 +268,48 @@ def resume(session: Session, subscription: str, reason: str, output: Output) -> 
     )
     words = f"subscription {subscription_id} goes on"
     output.message(_done("resume", subscription_id, dry_run=False, words=words), words)
+
+
+@subscriptions.command("re-anchor")
+@click.argument("subscription", required=False)
+@click.option("--zone", metavar="ZONE", help="Those of one time zone.")
+@click.option("--all", "everyone", is_flag=True, help="All that renew.")
+@reason_option
+@lasting
+@output_option
+@click.pass_obj
+def re_anchor(
+    session: Session,
+    subscription: str | None,
+    zone: str | None,
+    everyone: bool,
+    reason: str,
+    dry_run: bool,
+    yes: bool,
+    output: Output,
+) -> None:
+    """Let boundaries follow a zone's rules as they are today, after these changed.
+
+    A period that was announced starts when it was announced to; a first one that lies ahead moves.
+    """
+    from billing.flows.subscriptions import reanchoring
+
+    if sum((subscription is not None, zone is not None, everyone)) != 1:
+        raise BadInput("say which", remedy="name one, or add --zone ZONE or --all")
+    reference = None if subscription is None else str(_find(session, subscription))
+    if not dry_run:
+        confirm("Re-anchor them?", yes=yes)
+    found = reanchoring.re_anchor(
+        session.engine,
+        reference=reference,
+        zone=zone,
+        now=session.now(),
+        actor=person(),
+        why=reason,
+        dry_run=dry_run,
+    )
+    output.records([plain(each) for each in found], _RE_ANCHORED)
+    talk(f"{len(found)} subscription(s) {'would be ' if dry_run else ''}re-anchored")
 
 
 def _done(action: str, subscription_id: UUID, *, dry_run: bool, words: str) -> dict[str, Any]:

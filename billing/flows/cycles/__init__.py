@@ -2,4 +2,13 @@
 sides agree.
 """
 
-__all__ = ["closing", "deciding", "digest", "ending", "opening", "recognition", "skipping"]
+__all__ = [
+    "closing",
+    "deciding",
+    "digest",
+    "ending",
+    "opening",
+    "recognition",
+    "serving",
+    "skipping",
+]

@@ -13,14 +13,15 @@ from billing.rules.facts import as_json
 from billing.rules.invoices import Draft
 from billing.rules.periods import ScheduledPeriod, nth, number_containing, to_local
 from billing.rules.subscriptions import (
-    Change,
     CycleKind,
+    DatedChange,
     ParkedReason,
     cycle_kind,
     is_paused,
     plan_catch_up,
 )
 from billing.store.subscriptions.subscriptions import Subscription
+from plans.currencies import charge_limit
 from plans.terms import Plan, PlanVersion, version_for_period
 
 
@@ -28,7 +29,8 @@ from plans.terms import Plan, PlanVersion, version_for_period
 class Opening:
     """One cycle to be opened, decided and priced; `draft` is None where nothing is billed.
 
-    `recognise_at` is when something of the invoice is earned for the first time.
+    `recognise_at` is when something of the invoice is earned for the first time. `carried` is what
+    the next invoice adds, because this one or one of before was too small to charge.
     """
 
     subscription: Subscription
@@ -40,6 +42,7 @@ class Opening:
     invoice_id: UUID
     payment_id: UUID
     recognise_at: datetime | None = None
+    carried: int = 0
 
 
 class CannotOpen(Exception):
@@ -61,7 +64,7 @@ def decide(
     catalog: Mapping[str, Plan],
     now: datetime,
     policy: Policy,
-    changes: Sequence[Change] = (),
+    changes: Sequence[DatedChange] = (),
     *,
     bill_missed: bool = False,
 ) -> Opening:
@@ -75,13 +78,16 @@ def decide(
         raise CannotOpen(ParkedReason.PLAN_MISSING, plan=subscription.plan)
     scheduled = subscription.next_period
     starts_on = to_local(scheduled.period.start, subscription.zone).date()
-    version = version_for_period(plan.versions, subscription.plan_version, starts_on)
+    version = version_for_period(
+        plan.versions, subscription.plan_version, starts_on, scheduled.period.start
+    )
     kind = cycle_kind(changes, scheduled.period.start, scheduled.kind)
     if kind is CycleKind.REGULAR and scheduled.period.end <= now and not bill_missed:
         kind = _kind_of_missed(subscription, plan, now, policy, changes)
     draft = recognise_at = None
+    carried = subscription.carried
     if kind is CycleKind.REGULAR:
-        draft = _draft(subscription, plan, version, scheduled, policy)
+        draft, carried = _draft(subscription, plan, version, scheduled, policy)
     if draft is not None and draft.net:
         service = recognition.Service(scheduled.period, subscription.zone)
         recognise_at = recognition.first_at(service, policy.recognise)
@@ -96,6 +102,7 @@ def decide(
         invoice_id=derived_id("invoice", owner, n, start),
         payment_id=derived_id("payment", owner, n, start),
         recognise_at=recognise_at,
+        carried=carried,
     )
 
 
@@ -104,7 +111,7 @@ def _kind_of_missed(
     plan: Plan,
     now: datetime,
     policy: Policy,
-    changes: Sequence[Change],
+    changes: Sequence[DatedChange],
 ) -> CycleKind:
     """Return the kind of a cycle whose period is wholly over before it was opened."""
     missed = len(unbilled_yet(subscription, now, changes))
@@ -120,7 +127,7 @@ def _kind_of_missed(
 
 
 def unbilled_yet(
-    subscription: Subscription, now: datetime, changes: Sequence[Change]
+    subscription: Subscription, now: datetime, changes: Sequence[DatedChange]
 ) -> Sequence[int]:
     """Return the numbers of the periods that are wholly over without a cycle and to be billed."""
     schedule, first = subscription.schedule, subscription.next_n
@@ -145,7 +152,8 @@ def _draft(
     version: PlanVersion,
     scheduled: ScheduledPeriod,
     policy: Policy,
-) -> Draft:
+) -> tuple[Draft, int]:
+    """Return the draft, and what is carried to the next one. Raises `CannotOpen`."""
     draft = invoice_rules.draft(
         plan.name,
         version,
@@ -154,7 +162,18 @@ def _draft(
         subscription.currency,
         zone=subscription.zone,
     )
+    draft = invoice_rules.with_carried(draft, subscription.carried)
+    maximum = charge_limit(subscription.currency)
+    if draft.total > maximum:
+        raise CannotOpen(
+            ParkedReason.ABOVE_MAXIMUM,
+            total=draft.total,
+            maximum=maximum,
+            currency=draft.currency,
+        )
     minimum = policy.minimum_amounts.get(subscription.currency, 0)
+    if 0 < draft.total < minimum and scheduled.part != scheduled.whole:
+        return invoice_rules.carried_over(draft), draft.total
     if 0 < draft.total < minimum:
         raise CannotOpen(
             ParkedReason.BELOW_MINIMUM,
@@ -162,4 +181,4 @@ def _draft(
             minimum=minimum,
             currency=draft.currency,
         )
-    return draft
+    return draft, 0

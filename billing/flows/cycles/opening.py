@@ -8,16 +8,16 @@ and the other subscriptions of the batch are billed.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
-from billing.errors import BillingError
+from billing.errors import BillingError, ErrorCode, Unavailable
 from billing.flows.cycles.deciding import CannotOpen, Opening, decide
 from billing.flows.cycles.ending import end, is_over
-from billing.flows.policy import Policy
+from billing.flows.policy import CLOCK_TOLERANCE, Policy
 from billing.ledger import recipes
 from billing.ledger.journal import Entry
 from billing.rules import invoices as invoice_rules
@@ -31,6 +31,7 @@ from billing.rules.subscriptions import (
     SubscriptionEventKind,
     after_open,
 )
+from billing.store import clock
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
 from billing.store.payments import invoices, payments
@@ -47,6 +48,8 @@ class Opened:
     openings: Sequence[Opening] = ()
     unable: Sequence[tuple[Subscription, CannotOpen]] = ()
     ended: Sequence[Subscription] = ()
+    clock_ahead_by: timedelta | None = None
+    """By how much the caller's clock was ahead of the database's; nothing was opened then."""
 
     @property
     def opened(self) -> int:
@@ -73,29 +76,20 @@ def open_due_cycles(engine: Engine, *, now: datetime, limit: int, policy: Policy
     """Open the next cycle of up to `limit` due subscriptions, earliest first, in one transaction.
 
     Several schedulers may run this at once. Call it until nothing is seen: a subscription that
-    missed several periods gets one cycle a call, in order.
+    missed several periods gets one cycle a call, in order. A caller whose clock is ahead of the
+    database's by more than a tolerance opens nothing: nobody is billed for a period that hasn't
+    begun. In sandbox mode the test clock is that clock, while one is set.
     """
     with engine.begin() as conn:
+        ahead_by = now - _latest(conn, policy)
+        if ahead_by > CLOCK_TOLERANCE:
+            return Opened(clock_ahead_by=ahead_by)
         due = subscriptions.lock_due(conn, now, limit)
         if not due:
             return Opened()
-        catalog = plans.published(conn)
-        changes_of = changes.of_many(conn, [subscription.id for subscription in due])
-        openings: list[Opening] = []
-        unable: list[tuple[Subscription, CannotOpen]] = []
-        ended: list[Subscription] = []
-        for subscription in due:
-            if is_over(subscription):
-                ended.append(subscription)
-                continue
-            try:
-                asked = changes_of.get(subscription.id, ())
-                openings.append(decide(subscription, catalog, now, policy, asked))
-            except CannotOpen as cannot:
-                unable.append((subscription, cannot))
-            except Exception as error:  # noqa: BLE001  whatever it is, it is this one's alone
-                words = f"{type(error).__name__}: {error}"
-                unable.append((subscription, CannotOpen(ParkedReason.ERROR, words)))
+        ended = [subscription for subscription in due if is_over(subscription)]
+        going_on = [subscription for subscription in due if not is_over(subscription)]
+        openings, unable = _decide_all(conn, going_on, now, policy)
         unable += _write_all(conn, openings, now)
         for subscription, why in unable:
             park(conn, subscription, now, why)
@@ -104,6 +98,43 @@ def open_due_cycles(engine: Engine, *, now: datetime, limit: int, policy: Policy
     refused = {subscription.id for subscription, _ in unable}
     written = [opening for opening in openings if opening.subscription.id not in refused]
     return Opened(written, unable, ended)
+
+
+def check_clock(opened: Opened) -> None:
+    """Raise `Unavailable` where nothing was opened because of the caller's clock."""
+    if opened.clock_ahead_by is not None:
+        raise Unavailable(
+            f"this machine's clock is {opened.clock_ahead_by} ahead of the database's:"
+            " nothing is opened or enqueued",
+            code=ErrorCode.CLOCK_AHEAD,
+        )
+
+
+def _decide_all(
+    conn: Connection, due: Sequence[Subscription], now: datetime, policy: Policy
+) -> tuple[list[Opening], list[tuple[Subscription, CannotOpen]]]:
+    """Return the next cycle of each (locked) subscription, and who has none, with the reason."""
+    plans.hold(conn)
+    catalog = plans.published(conn)
+    changes_of = changes.of_many(conn, [subscription.id for subscription in due])
+    openings: list[Opening] = []
+    unable: list[tuple[Subscription, CannotOpen]] = []
+    for subscription in due:
+        try:
+            asked = changes_of.get(subscription.id, ())
+            openings.append(decide(subscription, catalog, now, policy, asked))
+        except CannotOpen as cannot:
+            unable.append((subscription, cannot))
+        except Exception as error:  # noqa: BLE001  whatever it is, it is this one's alone
+            words = f"{type(error).__name__}: {error}"
+            unable.append((subscription, CannotOpen(ParkedReason.ERROR, words)))
+    return openings, unable
+
+
+def _latest(conn: Connection, policy: Policy) -> datetime:
+    """Return what the time is by the database, which all processes share."""
+    pinned = None if policy.mode == "live" else clock.read(conn)
+    return pinned or clock.of_database(conn)
 
 
 # --- writing ------------------------------------------------------------------------------------
@@ -242,6 +273,7 @@ def _advance(opening: Opening) -> Advance:
         renews_at=opening.scheduled.period.end,
         status=_status_after(opening),
         plan_version=opening.version.effective,
+        carried=opening.carried,
     )
 
 

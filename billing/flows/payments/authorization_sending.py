@@ -52,7 +52,10 @@ def begin(context: Context, payment_id: UUID) -> AuthorizationStep | None:
     """Lease the capture or void of an authorised payment; None when there is no call to make."""
     policy, now, wall = context.policy, context.clock.now(), context.clock.wall()
     with context.engine.begin() as conn:
-        row = payment_steps.lock_for_step(conn, payment_id, now=now, wall=wall)
+        held_until = wall + policy.longest_hold
+        row = payment_steps.lock_for_step(
+            conn, payment_id, now=now, wall=wall, held_until=held_until
+        )
         if row is None:
             return None
         lease = wall + policy.lease

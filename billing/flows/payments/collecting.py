@@ -21,7 +21,7 @@ from billing.flows.context import Context
 from billing.flows.dispatching import take_due
 from billing.flows.payments.declines import declined
 from billing.flows.payments.outcomes import apply
-from billing.flows.payments.write_offs import give_up
+from billing.flows.payments.write_offs import give_up, void
 from billing.flows.policy import Policy
 from billing.flows.provider_calls import ask, pause
 from billing.gateway import (
@@ -31,18 +31,24 @@ from billing.gateway import (
     Outcome,
 )
 from billing.rules import dunning
+from billing.rules.actor import WORKER
 from billing.rules.decisions import DecisionKind, decided
 from billing.rules.dunning import NO_PAYMENT_METHOD, DeclineClass
 from billing.rules.money import Money
 from billing.rules.payments import AttemptKind, CallKind, CaptureMethod
-from billing.rules.subscriptions import Status
+from billing.rules.subscriptions import Status, still_collects
 from billing.store.identity import engine_id
 from billing.store.payments import attempts, payment_steps, payments, provider_calls
 from billing.store.payments.payment_steps import PaymentForAttempt
 from billing.store.payments.provider_calls import ProviderCall
+from billing.store.subscriptions import plans
 
 # Kinds of attempts that are made at once, whatever the earlier attempts were.
 _NOW: Final = frozenset({AttemptKind.MANUAL, AttemptKind.NEW_METHOD, AttemptKind.ABSENT})
+_ASKED_FOR: Final = frozenset({AttemptKind.MANUAL, AttemptKind.NEW_METHOD})
+_NO_PAYMENT_METHOD: Final = Declined(
+    NO_PAYMENT_METHOD, DeclineClass.NEEDS_CUSTOMER, message="the customer has no payment method"
+)
 
 
 def dispatch_due(context: Context, *, limit: int) -> list[UUID]:
@@ -83,41 +89,100 @@ def begin(context: Context, payment_id: UUID) -> ChargeSend | None:
     policy, now, wall = context.policy, context.clock.now(), context.clock.wall()
     with context.engine.begin() as conn:
         row = payment_steps.lock_for_attempt(
-            conn, payment_id, now=now, wall=wall, budget_days=policy.budget.window.days
+            conn,
+            payment_id,
+            now=now,
+            wall=wall,
+            held_until=wall + policy.longest_hold,
+            budget_days=policy.budget.window.days,
         )
         if row is None:
             return None
         if row.open_attempt_kind is not None:
             call = provider_calls.send_again(conn, row.id, CallKind.CHARGE)
             return _leased(conn, call, row.open_attempt_kind, now, wall + policy.lease)
-        if row.next_attempt_kind is AttemptKind.GIVE_UP:
-            give_up(
-                conn,
-                payments.lock_known_payment(conn, payment_id),
-                now=now,
-                decision=decided(
-                    DecisionKind.CANCELED_BEFORE
-                    if row.subscription_status == Status.CANCELED
-                    else DecisionKind.CUSTOMER_DID_NOTHING
-                ),
-                policy=policy,
-            )
+        if _is_not_owed(row) or row.next_attempt_kind is AttemptKind.GIVE_UP:
+            _end_collecting(conn, row, now, policy)
             return None
         if row.payment_method_id is None or row.provider_customer_id is None:
-            _no_payment_method(conn, row, now, policy)
+            _decline_unasked(conn, row, _NO_PAYMENT_METHOD, now, policy)
+            return None
+        stopped = _stopped(conn, row, row.payment_method_id)
+        if stopped is not None:
+            _decline_unasked(conn, row, stopped, now, policy)
             return None
         allowed_at = _allowed_at(row, now, policy)
         if allowed_at > now:
-            payments.change(
-                conn,
-                row.id,
-                now,
-                next_attempt_at=allowed_at,
-                decision=decided(DecisionKind.HELD_BY_BUDGET, allowed_at=allowed_at),
-            )
+            _hold_to_budget(conn, row, now, allowed_at, policy)
             return None
         call = _new_attempt(conn, row, row.payment_method_id, now, policy)
         return _leased(conn, call, row.next_attempt_kind, now, wall + policy.lease)
+
+
+def _end_collecting(
+    conn: Connection, row: PaymentForAttempt, now: datetime, policy: Policy
+) -> None:
+    """Void what isn't owed any more, or give up what is."""
+    payment = payments.lock_known_payment(conn, row.id)
+    if _is_not_owed(row):
+        why = "the subscription ended"
+        void(conn, payment, now=now, actor=WORKER, why=why, subscription_canceled=True)
+        return
+    canceled = row.subscription_status == Status.CANCELED
+    kind = DecisionKind.CANCELED_BEFORE if canceled else DecisionKind.CUSTOMER_DID_NOTHING
+    give_up(conn, payment, now=now, decision=decided(kind), policy=policy)
+
+
+def _is_not_owed(row: PaymentForAttempt) -> bool:
+    """Tell whether the payment's subscription ended in a way that nothing is charged after.
+
+    An operator may collect a debt of before all the same.
+    """
+    by_hand = row.next_attempt_kind is AttemptKind.MANUAL
+    return (
+        row.subscription_id is not None
+        and not by_hand
+        and not still_collects(
+            row.subscription_ended_by if row.subscription_status is Status.CANCELED else None
+        )
+    )
+
+
+def _hold_to_budget(
+    conn: Connection,
+    row: PaymentForAttempt,
+    now: datetime,
+    allowed_at: datetime,
+    policy: Policy,
+) -> None:
+    """Put an attempt off to the instant that the budget allows, or give up when the ladder ends.
+
+    A payment that wasn't declined yet has no ladder that could end.
+    """
+    held = decided(DecisionKind.HELD_BY_BUDGET, allowed_at=allowed_at)
+    ends_at = row.ladder_ends_at
+    if ends_at is None and row.decline_class is not None:
+        ladder = policy.ladder if row.plan is None else plans.ladder(conn, row.plan)
+        ends_at = dunning.ladder_end(ladder or policy.ladder, row.rung, now, row.zone or "UTC")
+    if ends_at is None or allowed_at <= ends_at:
+        payments.change(
+            conn,
+            row.id,
+            now,
+            next_attempt_at=allowed_at,
+            ladder_ends_at=ends_at,
+            decision=held,
+        )
+        return
+    payments.change(
+        conn,
+        row.id,
+        now,
+        next_attempt_at=max(now, ends_at),
+        next_attempt_kind=AttemptKind.GIVE_UP,
+        ladder_ends_at=ends_at,
+        decision=held.and_also(gives_up_at=ends_at),
+    )
 
 
 def _leased(
@@ -191,21 +256,32 @@ def _compact(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
-def _no_payment_method(
-    conn: Connection, row: PaymentForAttempt, now: datetime, policy: Policy
-) -> None:
-    """Decline for want of a payment method, without a call; the customer has as long as the ladder
-    lasts.
+def _stopped(conn: Connection, row: PaymentForAttempt, payment_method_id: UUID) -> Declined | None:
+    """Return the decline after which the payment method isn't tried again, if there was one.
+
+    It holds for all invoices until the method changes. A caller who charges once, a person and a
+    customer who adds the method again ask for an attempt all the same.
     """
+    at, code, decline_class = row.last_decline_at, row.last_decline_code, row.last_decline_class
+    asked = row.invoice_id is None or row.next_attempt_kind in _ASKED_FOR
+    if asked or at is None or code is None or decline_class is None:
+        return None
+    if not dunning.stops_method(decline_class, code):
+        return None
+    if payment_steps.charged_since(conn, row.customer_id, payment_method_id, at):
+        return None
+    return Declined(code, decline_class, message="the payment method was declined before")
+
+
+def _decline_unasked(
+    conn: Connection, row: PaymentForAttempt, outcome: Declined, now: datetime, policy: Policy
+) -> None:
+    """Decline without a call; the customer has as long as the ladder lasts, if the class allows."""
     declined(
         conn,
         payments.lock_known_payment(conn, row.id),
         attempt_n=None,
-        outcome=Declined(
-            NO_PAYMENT_METHOD,
-            DeclineClass.NEEDS_CUSTOMER,
-            message="the customer has no payment method",
-        ),
+        outcome=outcome,
         now=now,
         policy=policy,
     )

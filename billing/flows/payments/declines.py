@@ -18,15 +18,18 @@ from billing.rules.dunning import (
     Stop,
     WaitForCustomer,
     hold_to_budget,
+    hold_to_end,
 )
 from billing.rules.payments import (
     AttemptKind,
     AttemptOutcome,
 )
+from billing.rules.subscriptions import Status, still_collects
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import attempts, payments
 from billing.store.payments.payments import LockedPayment, NextAttempt
 from billing.store.subscriptions import customers
+from plans.terms import Dunning
 
 
 def declined(
@@ -44,9 +47,11 @@ def declined(
     """
     code, decline_class, advice = _decline(outcome)
     zone = payment.zone or "UTC"
+    ladder = ladder_of(conn, payment, policy)
+    ends_at: datetime | None = None
     follows = dunning.decide(
         decline_class,
-        ladder_of(conn, payment, policy),
+        ladder,
         payment.rung,
         now,
         zone,
@@ -61,9 +66,9 @@ def declined(
         follows = Stop(decided(DecisionKind.NO_LADDER, code=code))
     if attempt_n is not None:
         if isinstance(follows, RetryAt) and follows.at > now:
-            since = now - policy.budget.window
-            before = attempts.declines_of_method(conn, payment.id, attempt_n, since)
-            follows = hold_to_budget(follows, policy.budget, [*before, now], zone)
+            follows, ends_at = _within_budget(
+                conn, payment, attempt_n, follows, ladder, now, policy
+            )
         attempts.finish(
             conn,
             payment.id,
@@ -86,6 +91,7 @@ def declined(
         decline_code=code,
         decline_class=decline_class,
         decision=follows.decision,
+        ladder_ends_at=ends_at,
         lease_until=None,
         dispatch_after=NOT_HELD,
         **_next_attempt(follows, payment.rung),
@@ -99,9 +105,37 @@ def declined(
 def is_last_attempt(payment: LockedPayment, attempt_n: int | None) -> bool:
     """Tell whether the subscription was canceled while this attempt was open.
 
-    `lifecycle.cancel` records that by setting the payment's next attempt to "give up".
+    `lifecycle.cancel` records that by setting the payment's next attempt to "give up". An end by
+    another payment's ladder is read from the subscription.
     """
-    return attempt_n is not None and payment.next_attempt_kind is AttemptKind.GIVE_UP
+    ended = payment.subscription_status is Status.CANCELED
+    stopped = ended and not still_collects(payment.subscription_ended_by)
+    is_given_up = payment.next_attempt_kind is AttemptKind.GIVE_UP
+    return attempt_n is not None and (is_given_up or stopped)
+
+
+def _within_budget(
+    conn: Connection,
+    payment: LockedPayment,
+    attempt_n: int,
+    retry: RetryAt,
+    ladder: Dunning,
+    now: datetime,
+    policy: Policy,
+) -> tuple[Next, datetime | None]:
+    """Return the retry as the budget of the payment method allows it, and when the ladder ends.
+
+    That end is fixed where the budget first puts an attempt off, and counted anew after an attempt
+    that the ladder didn't ask for. None: nothing was put off.
+    """
+    zone = payment.zone or "UTC"
+    before = attempts.declines_of_method(conn, payment.id, attempt_n, now - policy.budget.window)
+    held = hold_to_budget(retry, policy.budget, [*before, now], zone)
+    by_ladder = payment.next_attempt_kind in (AttemptKind.LADDER, AttemptKind.ABSENT)
+    ends_at = payment.ladder_ends_at if by_ladder else None
+    if ends_at is None and held.at > retry.at:
+        ends_at = dunning.ladder_end(ladder, payment.rung, now, zone)
+    return (held, None) if ends_at is None else (hold_to_end(held, ends_at, now), ends_at)
 
 
 def _decline(outcome: Declined | ActionRequired) -> tuple[str, DeclineClass, Advice | None]:

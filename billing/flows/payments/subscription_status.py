@@ -7,11 +7,14 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from billing.flows.cycles.ending import stop_collecting
 from billing.flows.cycles.skipping import skip_missed
 from billing.flows.policy import Policy
 from billing.rules.actor import WORKER, Actor
 from billing.rules.decisions import Decision, evidence_of
 from billing.rules.subscriptions import (
+    DatedChangeKind,
+    EndedBy,
     Status,
     SubscriptionEventKind,
     after_capture,
@@ -19,7 +22,7 @@ from billing.rules.subscriptions import (
     after_give_up,
     is_paused_from_now_on,
 )
-from billing.store.payments import payments
+from billing.store.payments import invoices, payments
 from billing.store.payments.payments import LockedPayment
 from billing.store.subscriptions import changes, plans, subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
@@ -29,11 +32,19 @@ from plans.terms import Dunning
 def recover_subscription(
     conn: Connection, payment: LockedPayment, now: datetime, actor: Actor
 ) -> None:
-    """Make a subscription active whose payment was captured, unless another one of it is open."""
-    if payment.subscription_status not in (Status.PAST_DUE, Status.UNPAID):
+    """Make a subscription active whose payment was captured, unless another one of it is open.
+
+    An end that followed from the debt is taken back with it.
+    """
+    ends = (payment.subscription_ended_by, payment.subscription_status)
+    is_to_end = ends[0] is EndedBy.LADDER and ends[1] is not Status.CANCELED
+    if not is_to_end and payment.subscription_status not in (Status.PAST_DUE, Status.UNPAID):
         return
     subscription = _locked(conn, payment)
     others = payments.others_past_due(conn, subscription.id, payment.id)
+    if is_to_end and not others and payments.times_failed(conn, payment.id):
+        subscriptions.change(conn, subscription.id, cancels_at=None, ended_by=None)
+        _record(conn, subscription, DatedChangeKind.KEEP, now, holds_from=now)
     paused = is_paused_from_now_on(changes.of(conn, subscription.id))
     after = after_capture(subscription.status, others, paused=paused)
     if after is subscription.status:
@@ -78,7 +89,10 @@ def call_past_due(
 def end_subscription(
     conn: Connection, payment: LockedPayment, decision: Decision, now: datetime, policy: Policy
 ) -> None:
-    """Cancel a subscription whose payment was given up, or make it unpaid, as its plan says."""
+    """Cancel a subscription whose payment was given up, or make it unpaid, as its plan says.
+
+    It ends now, or else with the last period that is paid.
+    """
     subscription = _locked(conn, payment)
     then = ladder_of(conn, payment, policy).then
     if subscription.cancels_at is not None:
@@ -86,12 +100,20 @@ def end_subscription(
     ended = after_give_up(subscription.status, then)
     if ended is subscription.status:
         return
+    if ended is Status.CANCELED:
+        paid_until = invoices.paid_until(conn, subscription.id)
+        if paid_until is not None and paid_until > now:
+            _end_later(conn, subscription, payment, decision, now, paid_until)
+            return
+        stop_collecting(conn, subscription, EndedBy.LADDER, now)
+        _record(conn, subscription, DatedChangeKind.END, now, holds_from=now)
     subscriptions.change(
         conn,
         subscription.id,
         status=ended,
         renews_at=None,
         canceled_at=now if ended is Status.CANCELED else None,
+        ended_by=EndedBy.LADDER if ended is Status.CANCELED else None,
     )
     subscriptions.note(
         conn,
@@ -102,6 +124,57 @@ def end_subscription(
         before=subscription.status,
         payment=payment.id,
         **evidence_of(decision),
+    )
+
+
+def _end_later(
+    conn: Connection,
+    subscription: Subscription,
+    payment: LockedPayment,
+    decision: Decision,
+    now: datetime,
+    paid_until: datetime,
+) -> None:
+    """Let a subscription end with the last period that is paid: what was paid for is served."""
+    others = payments.others_past_due(conn, subscription.id, payment.id)
+    paused = is_paused_from_now_on(changes.of(conn, subscription.id))
+    after = after_capture(subscription.status, others, paused=paused)
+    subscriptions.change(
+        conn,
+        subscription.id,
+        status=after,
+        cancels_at=paid_until,
+        ended_by=EndedBy.LADDER,
+    )
+    _record(conn, subscription, DatedChangeKind.CANCEL, now, holds_from=paid_until)
+    subscriptions.note(
+        conn,
+        subscription.id,
+        at=now,
+        kind=SubscriptionEventKind.CANCEL_AT_PERIOD_END,
+        actor=WORKER,
+        ends_at=paid_until,
+        payment=payment.id,
+        **evidence_of(decision),
+    )
+
+
+def _record(
+    conn: Connection,
+    subscription: Subscription,
+    kind: DatedChangeKind,
+    now: datetime,
+    *,
+    holds_from: datetime,
+) -> None:
+    changes.add(
+        conn,
+        subscription.id,
+        kind,
+        holds_from=holds_from,
+        asked_at=now,
+        actor=WORKER,
+        why="collecting was given up",
     )
 
 

@@ -85,7 +85,14 @@ def begin(context: Context, refund_id: UUID) -> RefundSend | RefundQuestion | No
     """
     now, wall, policy = context.clock.now(), context.clock.wall(), context.policy
     with context.engine.begin() as conn:
-        row = refunds.lease(conn, refund_id, now=now, wall=wall, until=wall + policy.lease)
+        row = refunds.lease(
+            conn,
+            refund_id,
+            now=now,
+            wall=wall,
+            until=wall + policy.lease,
+            held_until=wall + policy.longest_hold,
+        )
         if row is None:
             return None
         if row.provider_refund_id is not None:

@@ -186,10 +186,17 @@ class CustomerApi(Audited):
         *,
         why: str,
         at_period_end: bool = False,
+        forgive: bool = False,
     ) -> KeyedAnswer:
         """Cancel, pause or resume a subscription. 200. Raises `NotFound`, `Conflict`, ..."""
         refuse_anything_like_a_card(subscription=reference, reason=why)
-        given = {"subscription": reference, "at_period_end": at_period_end, "reason": why}
+        given: dict[str, Any] = {
+            "subscription": reference,
+            "at_period_end": at_period_end,
+            "reason": why,
+        }
+        if forgive:  # left out otherwise, so that keys from before there was it are known again
+            given["forgive"] = True
         action = f"subscription.{change}"
         now = self.context.clock.now()
 
@@ -198,7 +205,8 @@ class CustomerApi(Audited):
                 "now": now, "actor": caller.actor, "why": why or "no reason given",
             }  # fmt: skip
             if change == "cancel":
-                told["at_period_end"] = at_period_end
+                told |= {"at_period_end": at_period_end, "forgive": forgive}
+                told["policy"] = self.context.policy
             found = _CHANGES[change](Joined(conn), reference, **told)
             self._audit(conn, caller, action, found.id, why, {"at_period_end": at_period_end})
             return KeyedAnswer(DONE, _subscription(conn, found.id))

@@ -6,7 +6,7 @@ from typing import Literal
 from billing.errors import BadInput, ErrorCode
 from billing.flows.policy import Policy
 from billing.rules.money import Money
-from plans.currencies import CurrencyError, charge_step, check_sold
+from plans.currencies import CurrencyError, charge_limit, charge_step, check_sold
 
 Capture = Literal["automatic", "manual"]
 
@@ -40,6 +40,16 @@ def chargeable(order: ChargeOrder, policy: Policy) -> Money:
             code=ErrorCode.AMOUNT_BELOW_MINIMUM,
             minor_units=least,
             minimum=Money(least, order.currency),
+        )
+    most = charge_limit(order.currency)
+    if amount.amount > most:
+        raise BadInput(
+            f"{amount} is above the most that can be charged at once,"
+            f" {Money(most, order.currency)}",
+            where="amount",
+            code=ErrorCode.AMOUNT_ABOVE_MAXIMUM,
+            minor_units=most,
+            maximum=Money(most, order.currency),
         )
     if amount.amount % charge_step(order.currency):
         raise BadInput(

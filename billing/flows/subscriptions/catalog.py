@@ -1,12 +1,13 @@
 """Publishing the catalog: compare it with what is published, then add what is new.
 
-A published version never changes: the same date with other terms is refused, with the
-difference and the remedy, before anything is written.
+A published version that a cycle or a subscription names never changes: the same date with other
+terms is refused, with the difference and the remedy, before anything is written. One that nothing
+uses yet is corrected, or taken out where it is missing from its plan.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -15,7 +16,7 @@ from sqlalchemy import Connection, Engine
 from billing.errors import Conflict, ErrorCode
 from billing.rules.money import Money
 from billing.store.subscriptions import plans
-from plans.terms import Catalog, Dunning, Plan, PlanVersion
+from plans.terms import Catalog, Dunning, Plan, PlanVersion, version_for_period
 
 
 class CatalogChangeKind(StrEnum):
@@ -24,9 +25,13 @@ class CatalogChangeKind(StrEnum):
     NEW_PLAN = "new_plan"
     NEW_VERSION = "new_version"
     POLICY = "policy"
-    """The name, the ladder or the catch-up policy of a plan."""
+    """The name, the ladder, the catch-up policy of a plan, or the day from which it isn't sold."""
+    CORRECTED = "corrected"
+    """A published version that nothing uses yet has other terms."""
+    WITHDRAWN = "withdrawn"
+    """A published version that nothing uses yet is taken out."""
     CHANGED_TERMS = "changed_terms"
-    """A published version was changed, which can't be applied."""
+    """A published version that is in use was changed, which can't be applied."""
     NOT_IN_CATALOG = "not_in_catalog"
 
 
@@ -72,6 +77,7 @@ class PriceEffect:
 def diff(conn: Connection, catalog: Catalog) -> list[CatalogChange]:
     """Return what applying the catalog would do, or why it can't be applied."""
     published, digests = plans.published(conn), plans.digests(conn)
+    unused = plans.unused(conn)
     changes: list[CatalogChange] = []
     for plan in catalog.plans.values():
         stored = published.get(plan.code)
@@ -80,9 +86,9 @@ def diff(conn: Connection, catalog: Catalog) -> list[CatalogChange]:
         else:
             changes += _policy_changes(stored, plan)
         for version in plan.versions:
-            changes += _version_changes(conn, plan, version, stored, digests)
+            changes += _version_changes(conn, plan, version, stored, digests, unused)
         if stored is not None:
-            changes += _missing_versions(stored, plan)
+            changes += _missing_versions(stored, plan, unused)
     for code in sorted(published.keys() - catalog.plans.keys()):
         changes.append(CatalogChange(CatalogChangeKind.NOT_IN_CATALOG, code))
     return changes
@@ -90,7 +96,7 @@ def diff(conn: Connection, catalog: Catalog) -> list[CatalogChange]:
 
 def _policy_changes(stored: Plan, plan: Plan) -> list[CatalogChange]:
     found = []
-    for name in ("product", "name", "dunning", "catch_up"):
+    for name in ("product", "name", "dunning", "catch_up", "retired"):
         before, after = getattr(stored, name), getattr(plan, name)
         if before != after:
             differences = (TermDifference(name, _stored(before), _stored(after)),)
@@ -110,6 +116,7 @@ def _version_changes(
     version: PlanVersion,
     stored: Plan | None,
     digests: Mapping[tuple[str, date], str],
+    unused: frozenset[tuple[str, date]],
 ) -> list[CatalogChange]:
     digest = digests.get((plan.code, version.effective))
     if digest == version.digest():
@@ -123,17 +130,21 @@ def _version_changes(
                 version.effective,
                 prices=_prices(version),
                 moves=moves,
-                effects=_effects(conn, version, stored) if moves else (),
+                effects=_effects(conn, version, plan, stored) if moves else (),
             )
         ]
     assert stored is not None
     before = next(v for v in stored.versions if v.effective == version.effective)
+    can_change = (plan.code, version.effective) in unused
+    moves = can_change and version.existing == "move"
     return [
         CatalogChange(
-            CatalogChangeKind.CHANGED_TERMS,
+            CatalogChangeKind.CORRECTED if can_change else CatalogChangeKind.CHANGED_TERMS,
             plan.code,
             version.effective,
             differences=terms_differences(before, version),
+            moves=moves,
+            effects=_effects(conn, version, plan, stored) if moves else (),
         )
     ]
 
@@ -153,16 +164,22 @@ def terms_differences(before: PlanVersion, after: PlanVersion) -> tuple[TermDiff
 
 
 def _effects(
-    conn: Connection, version: PlanVersion, stored: Plan | None
+    conn: Connection, version: PlanVersion, plan: Plan, stored: Plan | None
 ) -> tuple[PriceEffect, ...]:
+    """Return what moves to a version: who will still be there, from what they pay until then.
+
+    That is the price of an earlier move of the catalog, where there is one in between.
+    """
     if stored is None:
         return ()
-    held = {v.effective: v for v in stored.versions}
+    dated = {each.effective: each for each in (*stored.versions, *plan.versions)}
+    day_before = version.effective - timedelta(days=1)
     sums: dict[str, PriceEffect] = {}
-    for row in plans.live_subscriptions(conn, version.plan):
+    for row in plans.live_subscriptions(conn, version.plan, version.effective):
         if row.plan_version >= version.effective or row.currency not in version.prices:
             continue
-        before = Money(held[row.plan_version].prices[row.currency] * row.quantity, row.currency)
+        held = version_for_period(tuple(dated.values()), row.plan_version, day_before)
+        before = Money(held.prices[row.currency] * row.quantity, row.currency)
         after = Money(version.prices[row.currency] * row.quantity, row.currency)
         so_far = sums.get(row.currency)
         sums[row.currency] = PriceEffect(
@@ -174,10 +191,18 @@ def _effects(
     return tuple(sums.values())
 
 
-def _missing_versions(stored: Plan, plan: Plan) -> list[CatalogChange]:
+def _missing_versions(
+    stored: Plan, plan: Plan, unused: frozenset[tuple[str, date]]
+) -> list[CatalogChange]:
     dates = {version.effective for version in plan.versions}
     return [
-        CatalogChange(CatalogChangeKind.NOT_IN_CATALOG, plan.code, version.effective)
+        CatalogChange(
+            CatalogChangeKind.WITHDRAWN
+            if (plan.code, version.effective) in unused
+            else CatalogChangeKind.NOT_IN_CATALOG,
+            plan.code,
+            version.effective,
+        )
         for version in stored.versions
         if version.effective not in dates
     ]
@@ -186,16 +211,24 @@ def _missing_versions(stored: Plan, plan: Plan) -> list[CatalogChange]:
 def apply(engine: Engine, catalog: Catalog, *, now: datetime) -> list[CatalogChange]:
     """Publish what is new in the catalog, all of it or nothing, and return what was published.
 
-    Raises `Conflict` when a published version was changed.
+    Raises `Conflict` when a published version in use was changed.
     """
     with engine.begin() as conn:
+        plans.hold_alone(conn)
         changes = diff(conn, catalog)
         _refuse_changed(changes)
-        digests = plans.digests(conn)
+        known, digests = plans.dates(conn), plans.digests(conn)
         for plan in catalog.plans.values():
             plans.put_plan(conn, plan, now)
-            fresh = [v for v in plan.versions if (plan.code, v.effective) not in digests]
+            fresh = [v for v in plan.versions if (plan.code, v.effective) not in known]
             plans.add_versions(conn, fresh, now)
+            for version in plan.versions:
+                place = (plan.code, version.effective)
+                if place in known and digests.get(place) != version.digest():
+                    plans.correct(conn, *place, version, now)
+        for change in changes:
+            if change.kind is CatalogChangeKind.WITHDRAWN and change.effective is not None:
+                plans.correct(conn, change.plan, change.effective, None, now)
     return [change for change in changes if change.kind is not CatalogChangeKind.NOT_IN_CATALOG]
 
 

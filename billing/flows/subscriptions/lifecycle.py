@@ -10,15 +10,19 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.errors import Conflict, ErrorCode
+from billing.flows.cycles.deciding import CannotOpen
+from billing.flows.cycles.serving import has_served, open_served
 from billing.flows.cycles.skipping import skip_missed
 from billing.flows.payments.write_offs import void
+from billing.flows.policy import Policy
 from billing.queries.payments import payments as listed_payments
 from billing.queries.subscriptions import find_subscription
 from billing.rules.actor import Actor
 from billing.rules.payments import AttemptKind, State
 from billing.rules.periods import nth, nth_from
 from billing.rules.subscriptions import (
-    ChangeKind,
+    DatedChangeKind,
+    EndedBy,
     Status,
     SubscriptionEventKind,
     after_resume,
@@ -48,14 +52,17 @@ def cancel(
     now: datetime,
     actor: Actor,
     why: str,
+    forgive: bool = False,
+    policy: Policy | None = None,
 ) -> Subscription:
     """Cancel a subscription now, or when the period that contains now ends; return it as it was.
 
     That period is the schedule's, whether its cycle is opened yet or not: what has begun is served
     and billed. Before the first period has begun, the end is its start, and nothing is billed.
-    When canceled now, no further cycle is opened, and an invoice that isn't collected yet is
-    voided. Where an attempt for the invoice is open, that attempt is the last one and its outcome
-    stands. Raises `NotFound`, `Conflict`.
+    When canceled now, an invoice that isn't collected yet is voided. Where an attempt for the
+    invoice is open, that attempt is the last one and its outcome stands. Periods that were served
+    and never opened are opened and collected, unless `forgive`; nothing after them is. Raises
+    `NotFound`, `Conflict`, also where the plan leaves missed periods to an operator.
     """
     with engine.begin() as conn:
         found = find_subscription(conn, reference)
@@ -66,14 +73,21 @@ def cancel(
         ends_at = _ends_at(subscription, now) if at_period_end else None
         if ends_at is not None:
             _refuse_what_ended(subscription, now)
-            subscriptions.change(conn, subscription.id, cancels_at=ends_at)
+            subscriptions.change(
+                conn,
+                subscription.id,
+                cancels_at=ends_at,
+                ended_by=subscription.ended_by or EndedBy.PERIOD_END,
+            )
             asked = _Asked(now, actor, why)
-            _record(conn, subscription, ChangeKind.CANCEL, asked, holds_from=ends_at)
+            _record(conn, subscription, DatedChangeKind.CANCEL, asked, holds_from=ends_at)
             kind = SubscriptionEventKind.CANCEL_AT_PERIOD_END
             subscriptions.note(
                 conn, subscription.id, at=now, kind=kind, actor=actor, ends_at=ends_at, why=why
             )
             return subscription
+        if not forgive:
+            _open_served(conn, subscription, now, policy or Policy())
         for payment in undecided:
             if payment.open_attempt_n is None:
                 void(conn, payment, now=now, actor=actor, why=why, subscription_canceled=True)
@@ -85,24 +99,41 @@ def cancel(
             status=Status.CANCELED,
             renews_at=None,
             canceled_at=now,
+            ended_by=EndedBy.OPERATOR,
             **NOT_PARKED,
         )
-        _record(conn, subscription, ChangeKind.END, _Asked(now, actor, why), holds_from=now)
+        _record(conn, subscription, DatedChangeKind.END, _Asked(now, actor, why), holds_from=now)
         _note(conn, subscription, now, SubscriptionEventKind.CANCELED, actor, why)
         return subscription
+
+
+def _open_served(
+    conn: Connection, subscription: Subscription, now: datetime, policy: Policy
+) -> None:
+    try:
+        open_served(conn, subscription, now, policy)
+    except CannotOpen as error:
+        raise Conflict(
+            f"period {subscription.next_n} of subscription {subscription.id} was served and can't"
+            f" be billed: {error}",
+            code=ErrorCode.SERVED_NOT_BILLED,
+            subscription_id=subscription.id,
+            reason=error.reason,
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
 class CancelPlan:
     """What canceling a subscription will do: end it at `ends_at`, or now and void so many invoices.
 
-    `status` is its present one.
+    `status` is its present one. `served` tells that periods were served that have no cycle yet.
     """
 
     subscription_id: UUID
     status: Status
     ends_at: datetime | None
     voided: int
+    served: bool = False
 
 
 def plan_cancel(
@@ -117,7 +148,8 @@ def plan_cancel(
         _refuse_what_ended(subscription, now)
         return CancelPlan(subscription.id, subscription.status, ends_at, 0)
     collecting = listed_payments(conn, subscription_id=subscription.id, state=str(State.CREATED))
-    return CancelPlan(subscription.id, subscription.status, None, len(collecting))
+    served = has_served(subscription, now)
+    return CancelPlan(subscription.id, subscription.status, None, len(collecting), served)
 
 
 def _ends_at(subscription: Subscription, now: datetime) -> datetime | None:
@@ -131,6 +163,11 @@ def _ends_at(subscription: Subscription, now: datetime) -> datetime | None:
     while scheduled.period.end <= now:
         scheduled = nth_from(subscription.schedule, scheduled.n + 1, scheduled.period.end)
     return scheduled.period.end
+
+
+def _starts_later(subscription: Subscription, now: datetime) -> bool:
+    at = subscription.renews_at
+    return subscription.next_n == 0 and at is not None and at > now
 
 
 def _refuse_what_ended(subscription: Subscription, now: datetime) -> None:
@@ -161,7 +198,7 @@ def pause(
             )
         _refuse_what_ended(subscription, now)
         subscriptions.change(conn, subscription.id, status=Status.PAUSED)
-        _record(conn, subscription, ChangeKind.PAUSE, _Asked(now, actor, why), holds_from=now)
+        _record(conn, subscription, DatedChangeKind.PAUSE, _Asked(now, actor, why), holds_from=now)
         _note(conn, subscription, now, SubscriptionEventKind.PAUSED, actor, why)
         return subscription
 
@@ -180,8 +217,8 @@ def resume(
         _refuse_what_ended(subscription, now)
         asked = _Asked(now, actor, why)
         if subscription.cancels_at is not None:
-            subscriptions.change(conn, subscription.id, cancels_at=None)
-            _record(conn, subscription, ChangeKind.KEEP, asked, holds_from=now)
+            subscriptions.change(conn, subscription.id, cancels_at=None, ended_by=None)
+            _record(conn, subscription, DatedChangeKind.KEEP, asked, holds_from=now)
             _note(conn, subscription, now, SubscriptionEventKind.KEPT, actor, why)
             if not can_resume(subscription.status):
                 return subscription
@@ -189,7 +226,7 @@ def resume(
             raise Conflict(
                 f"a subscription that is {subscription.status} is neither paused nor unpaid"
             )
-        _record(conn, subscription, ChangeKind.RESUME, asked, holds_from=now)
+        _record(conn, subscription, DatedChangeKind.RESUME, asked, holds_from=now)
         if subscription.status is Status.UNPAID:
             skipped = skip_missed(conn, subscription, now)
             kind = SubscriptionEventKind.RESUMED
@@ -199,6 +236,8 @@ def resume(
         in_trial = running.kind == "trial" and now < running.period.end
         past_due = payments.any_past_due(conn, subscription.id)
         status = after_resume(in_trial, past_due)
+        if _starts_later(subscription, now):
+            status = Status.SCHEDULED
         subscriptions.change(conn, subscription.id, status=status)
         _note(conn, subscription, now, SubscriptionEventKind.RESUMED, actor, why, after=status)
         return subscription
@@ -216,7 +255,7 @@ class _Asked:
 def _record(
     conn: Connection,
     subscription: Subscription,
-    kind: ChangeKind,
+    kind: DatedChangeKind,
     asked: _Asked,
     *,
     holds_from: datetime,

@@ -177,6 +177,7 @@ def _bill_missed(
     conn: Connection, subscription: Subscription, now: datetime, policy: Policy
 ) -> int:
     """Open every period of a locked subscription that has begun; return how many are billed."""
+    plans.hold(conn)
     catalog, asked = plans.published(conn), changes.of(conn, subscription.id)
     billed = 0
     while _is_due(subscription, now):

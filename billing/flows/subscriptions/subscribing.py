@@ -12,10 +12,12 @@ from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.flows.customers.customers import refuse_anything_like_a_card
 from billing.ids import new_id
 from billing.rules.actor import Actor
+from billing.rules.money import Money
 from billing.rules.periods import Anchor, Schedule, ScheduleError, is_portable, nth, to_local
 from billing.rules.subscriptions import SubscriptionEventKind, initial
 from billing.store.subscriptions import customers, plans, subscriptions
 from billing.store.transactions import Transactions
+from plans.currencies import charge_limit
 from plans.terms import NoVersion, Plan, PlanVersion, version_for_new
 
 STARTS_BETWEEN = range(2000, 2101)
@@ -56,6 +58,7 @@ def subscribe(
                 code=ErrorCode.CUSTOMER_NOT_FOUND,
                 customer=order.customer,
             )
+        plans.hold(conn)
         plan = plans.published(conn).get(order.plan)
         if plan is None:
             raise NotFound(
@@ -85,7 +88,9 @@ def subscribe(
                 "currency": order.currency,
                 "quantity": order.quantity,
                 "invoice_prefix": "".join(secrets.choice(_LETTERS) for _ in range(10)),
-                "status": initial(schedule.trial is not None),
+                "status": initial(
+                    schedule.trial is not None, starts_later=first.period.start > now
+                ),
                 "anchor_local": schedule.anchor.local,
                 "zone": order.zone,
                 "every": str(schedule.cadence),
@@ -136,6 +141,7 @@ def _schedule(order: SubscriptionOrder, plan: Plan, now: datetime) -> tuple[Sche
     _check_start(order)
     try:
         local = order.starts or to_local(now, order.zone).replace(microsecond=0)
+        _refuse_retired(plan, local)
         version = version_for_new(plan.versions, local.date())
         schedule = Schedule(
             anchor=Anchor(local, order.zone),
@@ -147,7 +153,12 @@ def _schedule(order: SubscriptionOrder, plan: Plan, now: datetime) -> tuple[Sche
     except ScheduleError as error:
         raise BadInput(str(error), where="zone", code=ErrorCode.ZONE_UNKNOWN) from error
     except NoVersion as error:
-        raise BadInput(f"plan {plan.code}: {error}", where="starts") from error
+        raise BadInput(
+            f"plan {plan.code}: {error}",
+            where="starts",
+            code=ErrorCode.VERSION_NOT_ON_SALE,
+            first=min(version.effective for version in plan.versions),
+        ) from error
     if order.currency not in version.prices:
         raise BadInput(
             f"plan {plan.code} has no price in {order.currency!r}",
@@ -155,4 +166,30 @@ def _schedule(order: SubscriptionOrder, plan: Plan, now: datetime) -> tuple[Sche
             code=ErrorCode.PRICE_MISSING,
             sold_in=tuple(sorted(version.prices)),
         )
+    _check_amount(order, plan, version)
     return schedule, version
+
+
+def _refuse_retired(plan: Plan, local: datetime) -> None:
+    if plan.retired is not None and local.date() >= plan.retired:
+        raise BadInput(
+            f"plan {plan.code} is retired since {plan.retired}",
+            where="plan",
+            code=ErrorCode.PLAN_RETIRED,
+            plan=plan.code,
+        )
+
+
+def _check_amount(order: SubscriptionOrder, plan: Plan, version: PlanVersion) -> None:
+    """Refuse what no provider would ever charge: every payment of it would be refused."""
+    total = Money(version.prices[order.currency] * order.quantity, order.currency)
+    most = Money(charge_limit(order.currency), order.currency)
+    if total.amount > most.amount:
+        raise BadInput(
+            f"{order.quantity} times plan {plan.code} is {total}, above the most that can be"
+            f" charged at once, {most}",
+            where="quantity",
+            code=ErrorCode.AMOUNT_ABOVE_MAXIMUM,
+            minor_units=most.amount,
+            maximum=most,
+        )

@@ -33,6 +33,7 @@ from billing.gateway.stripe.fields import (
     required,
     text,
 )
+from billing.rules.dunning import METHOD_UNUSABLE, OWN_CODES
 from billing.rules.money import Money
 from billing.rules.payments import RefusalReason
 
@@ -44,6 +45,7 @@ class Fault:
     kind: FaultKind
     message: str
     code: str | None = None
+    param: str | None = None
     decline_code: str | None = None
     advice_code: str | None = None
     intent_id: str | None = None
@@ -95,11 +97,30 @@ def outcome_of_fault(
     if fault.kind is FaultKind.CARD:
         return _declined(fault, provider_payment_id)
     refused = fault.kind in _REFUSED or (first_send and fault.kind in _REFUSED_ON_FIRST_SEND)
+    if refused and _method_is_gone(fault):
+        return Declined(
+            METHOD_UNUSABLE,
+            OWN_CODES[METHOD_UNUSABLE],
+            message=fault.message,
+            provider_payment_id=fault.intent_id or provider_payment_id,
+            request_id=fault.request_id,
+        )
     if refused and fault.code not in _BUSY_CODES:
         return _rejected(fault)
     if first_send and fault.kind in _DEFERRED_ON_FIRST_SEND:
         return Deferred(fault.kind.value, fault.message, fault.retry_after, fault.request_id)
     return Unknown(fault.kind.value, fault.message, provider_payment_id, fault.request_id)
+
+
+def _method_is_gone(fault: Fault) -> bool:
+    """Tell whether a request was refused because its payment method can't be used any more.
+
+    It was detached from the customer, which has no code, or deleted. One that exists in the other
+    mode is our mistake, and no customer's.
+    """
+    is_about_method = fault.kind is FaultKind.INVALID_REQUEST and fault.param == "payment_method"
+    in_other_mode = "similar object exists" in fault.message
+    return is_about_method and fault.code in (None, "resource_missing") and not in_other_mode
 
 
 def outcome_of_intent(

@@ -79,6 +79,7 @@ def fault_of(error: stripe.StripeError, request_id: str | None) -> Fault:
         kind,
         _harmless(text(body, "message") or fallback),
         code=text(body, "code"),
+        param=text(body, "param"),
         decline_code=text(body, "decline_code"),
         advice_code=text(body, "advice_code"),
         intent_id=reference(intent),

@@ -120,7 +120,7 @@ def explain_subscription(conn: Connection, reference: str, now: datetime) -> Sub
     last = billed_of_cycle(conn, subscription, opened[-1]) if opened else None
     return SubscriptionExplained(
         subscription_facts(conn, subscription),
-        standing_facts(subscription, now),
+        standing_facts(conn, subscription, now),
         next_period_facts(conn, subscription),
         None if last is None else _billed_facts(conn, last, now),
     )

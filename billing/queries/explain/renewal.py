@@ -10,7 +10,8 @@ from sqlalchemy import Connection
 
 from billing.rules.money import Money
 from billing.rules.periods import Kind, to_local
-from billing.rules.subscriptions import Status, is_paused
+from billing.rules.subscriptions import Status, comes_first, is_paused
+from billing.store.payments import payment_steps
 from billing.store.subscriptions import changes, plans
 from billing.store.subscriptions.subscriptions import Subscription
 from plans.terms import version_for_period
@@ -38,6 +39,8 @@ class StandingFacts:
     renews_at: datetime | None
     next_n: int
     cancels_at: datetime | None
+    collecting: int = 0
+    """Invoices of before whose payments are still tried."""
 
     @property
     def is_due(self) -> bool:
@@ -47,8 +50,7 @@ class StandingFacts:
     @property
     def is_ending(self) -> bool:
         """Whether no further period is opened, because its end comes first."""
-        ends_at, next_start = self.cancels_at, self.renews_at
-        return ends_at is not None and next_start is not None and ends_at <= next_start
+        return comes_first(self.cancels_at, self.renews_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class NextPeriodFacts:
     price: Money | None
 
 
-def standing_facts(subscription: Subscription, now: datetime) -> StandingFacts:
+def standing_facts(conn: Connection, subscription: Subscription, now: datetime) -> StandingFacts:
     """Return the state of a subscription now."""
     at = subscription.parked_at
     return StandingFacts(
@@ -87,12 +89,14 @@ def standing_facts(subscription: Subscription, now: datetime) -> StandingFacts:
         renews_at=subscription.renews_at,
         next_n=subscription.next_n,
         cancels_at=subscription.cancels_at,
+        collecting=payment_steps.collecting(conn, subscription.id),
     )
 
 
 def next_period_facts(conn: Connection, subscription: Subscription) -> NextPeriodFacts | None:
     """Return the period that is opened next, or None where nothing is scheduled."""
-    if subscription.renews_at is None:
+    ends_first = comes_first(subscription.cancels_at, subscription.renews_at)
+    if subscription.renews_at is None or ends_first:
         return None
     scheduled = subscription.next_period
     effective, price = _priced(conn, subscription, scheduled.period.start)
@@ -118,6 +122,6 @@ def _priced(
     if plan is None:
         return None, None
     starts_on = to_local(starts, subscription.zone).date()
-    version = version_for_period(plan.versions, subscription.plan_version, starts_on)
+    version = version_for_period(plan.versions, subscription.plan_version, starts_on, starts)
     price = version.prices.get(subscription.currency)
     return version.effective, None if price is None else Money(price, subscription.currency)

@@ -86,7 +86,7 @@ def terms_facts(conn: Connection, subscription: Subscription, cycle: Cycle) -> T
         every=str(version.every),
         reason=_reason(held, version),
         held=held,
-        passed_by=tuple(_passed_by(plan, version, starts_on)),
+        passed_by=tuple(_passed_by(plan, version, starts_on, cycle.period_start)),
     )
 
 
@@ -96,9 +96,11 @@ def _reason(held: date | None, version: PlanVersion) -> VersionReason:
     return VersionReason.HELD if held == version.effective else VersionReason.MOVED
 
 
-def _passed_by(plan: Plan, held: PlanVersion, starts_on: date) -> Iterator[PassedBy]:
+def _passed_by(
+    plan: Plan, held: PlanVersion, starts_on: date, starts: datetime
+) -> Iterator[PassedBy]:
     for later in plan.versions:
-        if held.effective < later.effective <= starts_on:
+        if held.effective < later.effective <= starts_on and later.is_published_by(starts):
             yield PassedBy(later.effective, later.existing)
 
 

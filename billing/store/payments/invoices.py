@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, or_, select, update
+from sqlalchemy import Connection, func, or_, select, update
 
 from billing.rules.invoices import InvoiceStatus, check_change
 from billing.store.bulk import bulk_insert
 from billing.store.rows import reader
-from billing.store.tables import invoice_lines, invoices
+from billing.store.tables import cycles, invoice_lines, invoices
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +75,16 @@ def move(
     elif not from_.earns:
         values["recognise_at"] = now
     conn.execute(update(invoices).where(invoices.c.id == invoice_id).values(**values))
+
+
+def paid_until(conn: Connection, subscription_id: UUID) -> datetime | None:
+    """Return when the last period of a subscription ends whose invoice is paid."""
+    of_theirs = invoices.c.subscription_id == subscription_id
+    paid = of_theirs & (invoices.c.status == InvoiceStatus.PAID)
+    query = select(func.max(cycles.c.period_end)).join_from(
+        invoices, cycles, invoices.c.cycle_id == cycles.c.id
+    )
+    return conn.execute(query.where(paid)).scalar()
 
 
 def find(conn: Connection, reference: str) -> Invoice | None:

@@ -10,7 +10,7 @@ from sqlalchemy import Connection, text
 from billing.rules.dunning import DeclineClass
 from billing.rules.money import Money
 from billing.rules.payments import AttemptKind, CaptureMethod, State
-from billing.rules.subscriptions import Status
+from billing.rules.subscriptions import EndedBy, Status
 from billing.store import dispatch
 from billing.store.payments.payments import Payment
 from billing.store.rows import reader
@@ -43,6 +43,8 @@ class PaymentForAttempt:
     invoice_number: str | None
     plan: str | None
     subscription_status: Status | None
+    subscription_ended_by: EndedBy | None
+    ladder_ends_at: datetime | None
     zone: str | None
     period_start: datetime | None
     period_end: datetime | None
@@ -51,6 +53,9 @@ class PaymentForAttempt:
     payment_method_token: str | None
     open_attempt_kind: AttemptKind | None
     method_declined_at: Sequence[datetime]
+    last_decline_at: datetime | None
+    last_decline_code: str | None
+    last_decline_class: DeclineClass | None
 
     @property
     def money(self) -> Money:
@@ -70,14 +75,17 @@ _FOR_ATTEMPT = text(
            p.next_attempt_at,
            p.next_attempt_kind, p.decline_code, p.decline_class, p.capture_method, p.description,
            i.number AS invoice_number,
-           s.plan, s.status AS subscription_status, s.zone, c.period_start, c.period_end,
+           s.plan, s.status AS subscription_status, s.ended_by AS subscription_ended_by,
+           p.ladder_ends_at, s.zone, c.period_start, c.period_end,
            u.provider_customer_id, m.id AS payment_method_id,
            m.provider_payment_method_id AS payment_method_token,
            a.kind AS open_attempt_kind,
            ARRAY(SELECT d.finished_at FROM attempts d
                   WHERE d.payment_method_id = m.id AND d.outcome = 'declined'
                     AND d.finished_at > CAST(:now AS timestamptz) - make_interval(days => :days)
-                  ORDER BY d.finished_at) AS method_declined_at
+                  ORDER BY d.finished_at) AS method_declined_at,
+           l.finished_at AS last_decline_at, l.decline_code AS last_decline_code,
+           l.decline_class AS last_decline_class
       FROM payments p
       JOIN customers u ON u.id = p.customer_id
       LEFT JOIN payment_methods m
@@ -86,36 +94,97 @@ _FOR_ATTEMPT = text(
       LEFT JOIN cycles c ON c.id = i.cycle_id
       LEFT JOIN subscriptions s ON s.id = p.subscription_id
       LEFT JOIN attempts a ON a.payment_id = p.id AND a.finished_at IS NULL
+      LEFT JOIN LATERAL (SELECT d.finished_at, d.decline_code, d.decline_class FROM attempts d
+                          WHERE d.payment_method_id = m.id AND d.outcome = 'declined'
+                          ORDER BY d.finished_at DESC LIMIT 1) l ON true
      WHERE p.id = :id AND p.state = 'CREATED' AND p.parked_at IS NULL
-       AND p.next_attempt_at <= :now AND (p.lease_until IS NULL OR p.lease_until <= :wall)
+       AND p.next_attempt_at <= :now
+       AND (p.lease_until IS NULL OR p.lease_until <= :wall OR p.lease_until > :held_until)
        FOR UPDATE OF p SKIP LOCKED
     """
 )
 
 
 def lock_for_attempt(
-    conn: Connection, payment_id: UUID, *, now: datetime, wall: datetime, budget_days: int
+    conn: Connection,
+    payment_id: UUID,
+    *,
+    now: datetime,
+    wall: datetime,
+    held_until: datetime,
+    budget_days: int,
 ) -> PaymentForAttempt | None:
-    """Lock a payment whose attempt is due; None when none is due or another process holds it."""
-    row = conn.execute(
-        _FOR_ATTEMPT, {"id": payment_id, "now": now, "wall": wall, "days": budget_days}
-    ).one_or_none()
+    """Lock a payment whose attempt is due; None when none is due or another process holds it.
+
+    A lease that runs beyond `held_until` was set by a wrong clock, and is over.
+    """
+    values = {"id": payment_id, "now": now, "wall": wall, "held_until": held_until}
+    row = conn.execute(_FOR_ATTEMPT, {**values, "days": budget_days}).one_or_none()
     return _for_attempt_of(row) if row else None
+
+
+_CHARGED_SINCE = text(
+    """
+    SELECT EXISTS (SELECT FROM payments p JOIN attempts a ON a.payment_id = p.id
+                    WHERE p.customer_id = :customer AND a.payment_method_id = :method
+                      AND a.outcome = 'succeeded' AND a.finished_at >= :since)
+    """
+)
+
+
+def charged_since(
+    conn: Connection, customer_id: UUID, payment_method_id: UUID, since: datetime
+) -> bool:
+    """Tell whether an attempt with a customer's payment method succeeded since then."""
+    values = {"customer": customer_id, "method": payment_method_id, "since": since}
+    return bool(conn.execute(_CHARGED_SINCE, values).scalar())
 
 
 _FOR_STEP = text(
     """
     SELECT * FROM payments
      WHERE id = :id AND state = 'AUTHORIZED' AND parked_at IS NULL
-       AND next_attempt_at <= :now AND (lease_until IS NULL OR lease_until <= :wall)
+       AND next_attempt_at <= :now
+       AND (lease_until IS NULL OR lease_until <= :wall OR lease_until > :held_until)
        FOR UPDATE SKIP LOCKED
     """
 )
 
 
 def lock_for_step(
-    conn: Connection, payment_id: UUID, *, now: datetime, wall: datetime
+    conn: Connection, payment_id: UUID, *, now: datetime, wall: datetime, held_until: datetime
 ) -> Payment | None:
     """Lock an authorised payment that is to be captured or voided now."""
-    row = conn.execute(_FOR_STEP, {"id": payment_id, "now": now, "wall": wall}).one_or_none()
+    values = {"id": payment_id, "now": now, "wall": wall, "held_until": held_until}
+    row = conn.execute(_FOR_STEP, values).one_or_none()
     return _payment_of(row) if row else None
+
+
+_WAKE = text(
+    """
+    UPDATE payments SET next_attempt_at = :now, updated_at = :now
+     WHERE id IN (SELECT id FROM payments
+                   WHERE subscription_id = :subscription AND state = 'CREATED'
+                     AND next_attempt_at > :now
+                     FOR UPDATE SKIP LOCKED)
+    """
+)
+
+
+def wake(conn: Connection, subscription_id: UUID, now: datetime) -> None:
+    """Let a subscription's undecided payments take their next step now.
+
+    Those that another process holds take it when they are due: waiting for them here, behind
+    another lock, could be a deadlock.
+    """
+    conn.execute(_WAKE, {"subscription": subscription_id, "now": now})
+
+
+_COLLECTING = text(
+    "SELECT count(*) FROM payments WHERE subscription_id = :subscription AND state = 'CREATED'"
+)
+
+
+def collecting(conn: Connection, subscription_id: UUID) -> int:
+    """Count the payments of a subscription that are undecided: they are still collected."""
+    return int(conn.execute(_COLLECTING, {"subscription": subscription_id}).scalar_one())

@@ -15,7 +15,7 @@ from billing.rules.dunning import DeclineClass
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.money import Money
 from billing.rules.payments import AttemptKind, CaptureMethod, Cause, State, check_transition
-from billing.rules.subscriptions import Status
+from billing.rules.subscriptions import EndedBy, Status
 from billing.store import paging
 from billing.store.bulk import bulk_insert
 from billing.store.payments.decisions import with_decision
@@ -62,6 +62,7 @@ class Payment:
     capture_amount: int | None
     settled_at: datetime | None
     provider: str
+    ladder_ends_at: datetime | None
 
     @property
     def money(self) -> Money:
@@ -112,6 +113,7 @@ class LockedPayment(Payment):
     invoice_number: str | None
     invoice_status: InvoiceStatus | None
     subscription_status: Status | None
+    subscription_ended_by: EndedBy | None
     plan: str | None
     zone: str | None
     open_attempt_n: int | None
@@ -141,6 +143,7 @@ class PaymentChange(TypedDict, total=False):
     authorized_until: datetime | None
     capture_amount: int | None
     settled_at: datetime | None
+    ladder_ends_at: datetime | None
 
 
 class NextAttempt(TypedDict):
@@ -204,8 +207,10 @@ def _lock(which: str) -> TextClause:
     return text(
         f"""
         SELECT p.*, i.cycle_id, i.number AS invoice_number, i.status AS invoice_status,
-               c.state AS cycle_state, s.status AS subscription_status, s.plan, s.zone,
-               a.n AS open_attempt_n, p.xmin <> unlocked.xmin AS changed_meanwhile
+               c.state AS cycle_state, s.status AS subscription_status,
+               s.ended_by AS subscription_ended_by, s.plan, s.zone,
+               a.n AS open_attempt_n,
+               p.xmin <> unlocked.xmin AS changed_meanwhile
           FROM payments p
           JOIN payments unlocked ON unlocked.id = p.id
           LEFT JOIN invoices i ON i.id = p.invoice_id
@@ -255,8 +260,9 @@ def lock_collecting(conn: Connection, subscription_id: UUID) -> list[LockedPayme
 _WAITING_FOR_METHOD = _lock(
     """
     p.customer_id = :customer AND p.parked_at IS NULL AND c.state = 'opened'
-       AND s.status <> 'canceled'
-       AND (p.state = 'CREATED' AND p.decline_class IS NOT NULL OR p.state = 'FAILED')
+       AND (s.status <> 'canceled' OR p.state = 'CREATED' AND s.ended_by <> 'ladder')
+       AND (p.state = 'CREATED' AND (p.decline_class IS NOT NULL OR p.decision = 'held_by_budget')
+            OR p.state = 'FAILED')
     """
 )
 

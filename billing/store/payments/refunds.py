@@ -134,7 +134,9 @@ _LEASE = text(
       FROM (SELECT f.id, p.provider_payment_id
               FROM refunds f JOIN payments p ON p.id = f.payment_id
              WHERE f.id = :id AND f.state IN ('requested', 'pending')
-               AND f.next_attempt_at <= :now AND (f.lease_until IS NULL OR f.lease_until <= :wall)
+               AND f.next_attempt_at <= :now
+               AND (f.lease_until IS NULL OR f.lease_until <= :wall
+                    OR f.lease_until > :held_until)
                FOR UPDATE OF f SKIP LOCKED) due
      WHERE r.id = due.id
     RETURNING r.*, due.provider_payment_id
@@ -143,10 +145,19 @@ _LEASE = text(
 
 
 def lease(
-    conn: Connection, refund_id: UUID, *, now: datetime, wall: datetime, until: datetime
+    conn: Connection,
+    refund_id: UUID,
+    *,
+    now: datetime,
+    wall: datetime,
+    until: datetime,
+    held_until: datetime,
 ) -> RefundToSend | None:
-    """Lease a refund that is due; None when it isn't or another process holds it."""
-    values = {"id": refund_id, "now": now, "wall": wall, "until": until}
+    """Lease a refund that is due; None when it isn't or another process holds it.
+
+    A lease that runs beyond `held_until` was set by a wrong clock, and is over.
+    """
+    values = {"id": refund_id, "now": now, "wall": wall, "until": until, "held_until": held_until}
     row = conn.execute(_LEASE, values).one_or_none()
     return None if row is None else _refund_to_send(row)
 

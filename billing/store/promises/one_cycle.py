@@ -25,6 +25,8 @@ RENEWAL_OVERDUE = check(
 _SCHEDULES = text(
     """
     SELECT s.id, s.anchor_local, s.zone, s.every, s.trial, s.anchor_day, s.next_n, s.renews_at,
+           (SELECT max(a.holds_from) FROM subscription_changes a
+             WHERE a.subscription_id = s.id AND a.kind = 're_anchor') AS anchored_from,
            c.n, c.kind, c.period_start, c.period_end
       FROM subscriptions s LEFT JOIN cycles c ON c.subscription_id = s.id
      ORDER BY s.id, c.n
@@ -44,7 +46,10 @@ class ScheduledCycle:
 
 @dataclass(frozen=True, slots=True)
 class Scheduled:
-    """A subscription: what its cycles are computed from, and the cycles it has, in order."""
+    """A subscription: what its cycles are computed from, and the cycles it has, in order.
+
+    Periods that ended by `anchored_from` were computed from a zone whose rules were others.
+    """
 
     id: UUID
     anchor_local: datetime
@@ -54,6 +59,7 @@ class Scheduled:
     anchor_day: int | None
     next_n: int
     renews_at: datetime | None
+    anchored_from: datetime | None
     cycles: tuple[ScheduledCycle, ...]
 
     @property
@@ -84,5 +90,6 @@ def schedules_with_cycles(conn: Connection, batch: int) -> Iterator[Scheduled]:
                 anchor_day=head.anchor_day,
                 next_n=head.next_n,
                 renews_at=head.renews_at,
+                anchored_from=head.anchored_from,
                 cycles=tuple(_cycle(row) for row in of_one if row.n is not None),
             )

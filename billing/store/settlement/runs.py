@@ -275,7 +275,12 @@ _CLAIM = text(
      WHERE s.run_id = :run
        AND s.position = (SELECT min(o.position) FROM reconciliation_steps o
                           WHERE o.run_id = :run AND o.state <> 'succeeded')
-       AND s.state <> 'succeeded' AND (s.lease_until IS NULL OR s.lease_until <= :wall)
+       AND s.state <> 'succeeded'
+       AND (s.lease_until IS NULL OR s.lease_until <= :wall
+            -- Set by a wrong clock: a lease is no longer than the one that is taken now.
+            OR s.state = 'running'
+               AND s.lease_until > CAST(:until AS timestamptz) + interval '5 minutes'
+            OR s.lease_until > CAST(:wall AS timestamptz) + interval '1 day')
     RETURNING s.step, s.tries, s.cursor, s.counts
     """
 )

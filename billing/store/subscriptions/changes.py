@@ -7,7 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection, insert, select
 
 from billing.rules.actor import Actor
-from billing.rules.subscriptions import Change, ChangeKind
+from billing.rules.subscriptions import DatedChange, DatedChangeKind
 from billing.store.tables import subscription_changes
 
 _QUERY = select(
@@ -20,7 +20,7 @@ _QUERY = select(
 def add(
     conn: Connection,
     subscription_id: UUID,
-    kind: ChangeKind,
+    kind: DatedChangeKind,
     *,
     holds_from: datetime,
     asked_at: datetime,
@@ -40,16 +40,18 @@ def add(
     )
 
 
-def of(conn: Connection, subscription_id: UUID) -> Sequence[Change]:
+def of(conn: Connection, subscription_id: UUID) -> Sequence[DatedChange]:
     """Return the changes of one subscription, in the order in which they were asked for."""
     return of_many(conn, [subscription_id]).get(subscription_id, ())
 
 
-def of_many(conn: Connection, subscription_ids: Sequence[UUID]) -> Mapping[UUID, Sequence[Change]]:
+def of_many(
+    conn: Connection, subscription_ids: Sequence[UUID]
+) -> Mapping[UUID, Sequence[DatedChange]]:
     """Return the changes of subscriptions by id; one without changes isn't among them."""
-    found: dict[UUID, list[Change]] = {}
+    found: dict[UUID, list[DatedChange]] = {}
     query = _QUERY.where(subscription_changes.c.subscription_id.in_(subscription_ids))
     for row in conn.execute(query):
-        change = Change(ChangeKind(row.kind), row.holds_from)
+        change = DatedChange(DatedChangeKind(row.kind), row.holds_from)
         found.setdefault(row.subscription_id, []).append(change)
     return found

@@ -1,14 +1,14 @@
 """Published plans and their insert-only versions."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
-from sqlalchemy import Connection, select, text
+from sqlalchemy import Connection, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from billing.store.tables import plan_versions, plans
+from billing.store.tables import plan_corrections, plan_versions, plans
 from plans.terms import Cadence, Dunning, Plan, PlanVersion
 
 
@@ -25,11 +25,43 @@ def dunning_json(dunning: Dunning | None) -> dict[str, Any] | None:
     return {"retry_after": [str(step) for step in dunning.retry_after], "then": dunning.then}
 
 
+# A version as it was corrected last; one that was taken out has no terms.
+_VERSIONS = text(
+    """
+    SELECT v.plan, v.effective, v.terms, v.digest, v.published_at
+      FROM plan_versions v
+     WHERE NOT EXISTS (SELECT FROM plan_corrections c
+                        WHERE c.plan = v.plan AND c.effective = v.effective)
+     UNION ALL
+    SELECT * FROM (SELECT DISTINCT ON (plan, effective)
+                          plan, effective, terms, digest, corrected_at
+                     FROM plan_corrections ORDER BY plan, effective, n DESC) c
+     WHERE c.terms IS NOT NULL
+     ORDER BY effective, plan
+    """
+)
+_CATALOG_LOCK = 0x706C616E73  # "plans", the number of an advisory lock
+
+
+def hold(conn: Connection) -> None:
+    """Let no published version be corrected until the transaction ends.
+
+    Whoever prices by a version reads it after this, and names it before the transaction ends.
+    """
+    conn.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _CATALOG_LOCK})
+
+
+def hold_alone(conn: Connection) -> None:
+    """Wait for whoever prices by a published version, and let nobody else do it meanwhile."""
+    conn.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CATALOG_LOCK})
+
+
 def published(conn: Connection) -> dict[str, Plan]:
-    """Return every published plan with all its versions, by code."""
+    """Return every published plan with all its versions as they hold now, by code."""
     versions: dict[str, list[PlanVersion]] = {}
-    for row in conn.execute(select(plan_versions).order_by(plan_versions.c.effective)):
+    for row in conn.execute(_VERSIONS):
         version = PlanVersion.from_terms(row.plan, row.effective, row.terms)
+        version = replace(version, published_at=row.published_at)
         versions.setdefault(row.plan, []).append(version)
     return {
         row.code: Plan(
@@ -39,6 +71,7 @@ def published(conn: Connection) -> dict[str, Plan]:
             dunning=_dunning(row.dunning),
             catch_up=row.catch_up,
             versions=tuple(versions.get(row.code, ())),
+            retired=row.retired,
         )
         for row in conn.execute(select(plans).order_by(plans.c.code))
     }
@@ -50,9 +83,51 @@ def ladder(conn: Connection, code: str) -> Dunning | None:
 
 
 def digests(conn: Connection) -> dict[tuple[str, date], str]:
-    """Return the digest of every published version."""
-    query = select(plan_versions.c.plan, plan_versions.c.effective, plan_versions.c.digest)
-    return {(row.plan, row.effective): row.digest for row in conn.execute(query)}
+    """Return the digest of every published version, as it holds now."""
+    return {(row.plan, row.effective): row.digest for row in conn.execute(_VERSIONS)}
+
+
+def dates(conn: Connection) -> frozenset[tuple[str, date]]:
+    """Return the plan and the date of every version that was ever published."""
+    query = select(plan_versions.c.plan, plan_versions.c.effective)
+    return frozenset((row.plan, row.effective) for row in conn.execute(query))
+
+
+_UNUSED = text(
+    """
+    SELECT v.plan, v.effective FROM plan_versions v
+     WHERE NOT EXISTS (SELECT FROM cycles c
+                        WHERE c.plan = v.plan AND c.plan_version = v.effective)
+       AND NOT EXISTS (SELECT FROM subscriptions s
+                        WHERE s.plan = v.plan AND s.plan_version = v.effective)
+    """
+)
+
+
+def unused(conn: Connection) -> frozenset[tuple[str, date]]:
+    """Return the versions that no cycle was priced by and that no subscription holds.
+
+    Those that were taken out are among them.
+    """
+    return frozenset((row.plan, row.effective) for row in conn.execute(_UNUSED))
+
+
+def correct(
+    conn: Connection, plan: str, effective: date, version: PlanVersion | None, now: datetime
+) -> None:
+    """Let other terms hold for an unused version, or none. The database refuses one in use."""
+    of_it = (plan_corrections.c.plan == plan) & (plan_corrections.c.effective == effective)
+    query = select(func.coalesce(func.max(plan_corrections.c.n), 0)).where(of_it)
+    conn.execute(
+        insert(plan_corrections).values(
+            plan=plan,
+            effective=effective,
+            n=conn.execute(query).scalar_one() + 1,
+            terms=None if version is None else version.to_terms(),
+            digest=None if version is None else version.digest(),
+            corrected_at=now,
+        )
+    )
 
 
 def put_plan(conn: Connection, plan: Plan, now: datetime) -> None:
@@ -62,6 +137,7 @@ def put_plan(conn: Connection, plan: Plan, now: datetime) -> None:
         "name": plan.name,
         "dunning": dunning_json(plan.dunning),
         "catch_up": plan.catch_up,
+        "retired": plan.retired,
         "applied_at": now,
     }
     statement = insert(plans).values(code=plan.code, **values)
@@ -87,6 +163,7 @@ _MOVED = text(
     SELECT currency, plan_version, count(*) AS subscriptions, sum(quantity) AS quantity
       FROM subscriptions
      WHERE plan = :plan AND status NOT IN ('canceled', 'unpaid')
+       AND (cancels_at IS NULL OR cancels_at > CAST(:on AS date))
      GROUP BY currency, plan_version ORDER BY currency, plan_version
     """
 )
@@ -102,9 +179,12 @@ class LiveSubscriptions:
     quantity: int
 
 
-def live_subscriptions(conn: Connection, plan: str) -> list[LiveSubscriptions]:
-    """Count a plan's live subscriptions by currency and the version they hold."""
+def live_subscriptions(conn: Connection, plan: str, on: date) -> list[LiveSubscriptions]:
+    """Count a plan's live subscriptions by currency and the version they hold.
+
+    Those that are to end by that day aren't counted.
+    """
     return [
         LiveSubscriptions(row.currency, row.plan_version, row.subscriptions, int(row.quantity))
-        for row in conn.execute(_MOVED, {"plan": plan})
+        for row in conn.execute(_MOVED, {"plan": plan, "on": on})
     ]

@@ -13,7 +13,7 @@ from sqlalchemy.dialects.postgresql import insert
 from billing.rules.actor import Actor
 from billing.rules.facts import as_json
 from billing.rules.periods import Schedule, ScheduledPeriod, nth_from, schedule_of
-from billing.rules.subscriptions import Status, SubscriptionEventKind
+from billing.rules.subscriptions import EndedBy, Status, SubscriptionEventKind
 from billing.store.arrays import literal
 from billing.store.bulk import bulk_insert
 from billing.store.rows import names_of, reader
@@ -24,7 +24,8 @@ from billing.store.tables import subscription_events, subscriptions
 class Subscription:
     """One subscription as stored; `renews_at` is the start of the cycle numbered `next_n`.
 
-    `cancels_at` is the instant at which it ends, once that is decided.
+    `cancels_at` is the instant at which it ends, once that is decided; `ended_by` what ends it.
+    `carried` is what an invoice of before was too small to charge, in minor units.
     """
 
     id: UUID
@@ -44,12 +45,14 @@ class Subscription:
     next_n: int
     renews_at: datetime | None
     cancels_at: datetime | None
+    ended_by: EndedBy | None
     parked_at: datetime | None
     parked_error: str | None
     parked_reason: str | None
     parked_facts: Mapping[str, Any]
     canceled_at: datetime | None
     created_at: datetime
+    carried: int
 
     @property
     def schedule(self) -> Schedule:
@@ -77,6 +80,7 @@ class SubscriptionChange(TypedDict, total=False):
     next_n: int
     renews_at: datetime | None
     cancels_at: datetime | None
+    ended_by: EndedBy | None
     canceled_at: datetime | None
     parked_at: datetime | None
     parked_error: str | None
@@ -224,10 +228,11 @@ _ADVANCE = text(
     """
     UPDATE subscriptions AS s
        SET next_n = x.next_n, renews_at = x.renews_at, status = x.status,
-           plan_version = x.plan_version
+           plan_version = x.plan_version, carried = x.carried
       FROM unnest(CAST(:ids AS uuid[]), CAST(:next_ns AS int[]), CAST(:renews AS timestamptz[]),
-                  CAST(:statuses AS text[]), CAST(:versions AS date[]))
-           AS x(id, next_n, renews_at, status, plan_version)
+                  CAST(:statuses AS text[]), CAST(:versions AS date[]),
+                  CAST(:carried AS bigint[]))
+           AS x(id, next_n, renews_at, status, plan_version, carried)
      WHERE s.id = x.id
     """
 )
@@ -242,6 +247,7 @@ class Advance:
     renews_at: datetime
     status: Status
     plan_version: date
+    carried: int
 
 
 def advance(conn: Connection, rows: Sequence[Advance]) -> None:
@@ -255,6 +261,7 @@ def advance(conn: Connection, rows: Sequence[Advance]) -> None:
                 "renews": literal([row.renews_at for row in rows]),
                 "statuses": literal([str(row.status) for row in rows]),
                 "versions": literal([row.plan_version for row in rows]),
+                "carried": literal([row.carried for row in rows]),
             },
         )
 

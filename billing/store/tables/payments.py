@@ -82,6 +82,7 @@ payments = Table(
     Column("capture_amount", BigInteger),
     instant("settled_at"),
     text("provider", nullable=False),
+    instant("ladder_ends_at"),
 )
 
 payment_transitions = Table(

@@ -24,6 +24,7 @@ plans = Table(
     text("name", nullable=False),
     Column("dunning", JSONB(none_as_null=True)),
     text("catch_up"),
+    Column("retired", Date),
     instant("applied_at", nullable=False),
 )
 
@@ -35,6 +36,17 @@ plan_versions = Table(
     Column("terms", JSONB, nullable=False),
     text("digest", nullable=False),
     instant("published_at", nullable=False),
+)
+
+plan_corrections = Table(
+    "plan_corrections",
+    metadata,
+    text("plan", primary_key=True),
+    Column("effective", Date, primary_key=True),
+    Column("n", Integer, primary_key=True),
+    Column("terms", JSONB(none_as_null=True)),
+    text("digest"),
+    instant("corrected_at", nullable=False),
 )
 
 customers = Table(
@@ -86,6 +98,8 @@ subscriptions = Table(
     Column("next_n", Integer, nullable=False, server_default="0"),
     instant("renews_at"),
     instant("cancels_at"),
+    text("ended_by"),
+    Column("carried", BigInteger, nullable=False, server_default="0"),
     instant("parked_at"),
     text("parked_error"),
     text("parked_reason"),

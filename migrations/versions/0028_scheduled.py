@@ -1,0 +1,30 @@
+"""A subscription whose first period hasn't begun has a status of its own.
+
+Revision ID: 0028
+Revises: 0027
+"""
+
+from alembic import op
+
+revision = "0028"
+down_revision = "0027"
+branch_labels: str | None = None
+depends_on: str | None = None
+
+SCHEDULED = """
+ALTER TABLE subscriptions
+  DROP CONSTRAINT subscriptions_status_check,
+  ADD CONSTRAINT subscriptions_status_check CHECK (status IN
+    ('scheduled', 'trialing', 'active', 'past_due', 'unpaid', 'paused', 'canceled'));
+UPDATE subscriptions SET status = 'scheduled'
+ WHERE status IN ('trialing', 'active') AND next_n = 0
+   AND renews_at > coalesce((SELECT c.now FROM test_clock c), now());
+"""
+
+
+def upgrade() -> None:
+    op.execute(SCHEDULED)
+
+
+def downgrade() -> None:
+    raise NotImplementedError("billing records aren't dropped; restore a backup instead")

@@ -1,0 +1,137 @@
+"""Prices that are published, corrected, taken out or late; amounts that can't be charged."""
+
+import pytest
+
+from billing.errors import BadInput, Conflict
+from tests.scenarios.test_changes import BASE, HEAD, plan
+from tests.scenarios.test_operators import cancel, parked_for, release
+from tests.scenarios.world import Subscriber, World, at
+
+MARCH = 'effective = 2026-03-01\n  existing = "{}"\n  price = {{ USD = "{}" }}'
+
+
+def totals(world: World, customer: Subscriber) -> list[int]:
+    return [invoice.total for invoice in world.invoices(customer)]
+
+
+def test_a_price_that_nobody_pays_yet_can_be_corrected(world: World) -> None:
+    world.publish(HEAD + plan("p", "1 month", BASE, MARCH.format("move", "2200.00")))
+    customer = world.subscribed("p")
+    world.run_until("2026-01-10")
+
+    world.publish(HEAD + plan("p", "1 month", BASE, MARCH.format("move", "22.00")))
+    world.run_until("2026-03-02")
+
+    assert totals(world, customer) == [2000, 2000, 2200]
+    world.assert_everything_adds_up()
+
+
+def test_a_version_that_nobody_has_yet_can_be_taken_out_and_put_back(world: World) -> None:
+    wrong = HEAD + plan("p", "1 month", BASE, MARCH.format("move", "2200.00"))
+    world.publish(wrong)
+    customer = world.subscribed("p")
+    world.run_until("2026-01-10")
+
+    world.publish(HEAD + plan("p", "1 month", BASE))
+    world.run_until("2026-03-02")
+    assert totals(world, customer) == [2000, 2000, 2000]
+
+    world.publish(wrong)
+    world.run_until("2026-04-02")
+    assert totals(world, customer)[-1] == 220_000
+    world.assert_everything_adds_up()
+
+
+def test_a_version_that_somebody_has_can_be_neither_corrected_nor_taken_out(world: World) -> None:
+    world.publish(HEAD + plan("p", "1 month", BASE, MARCH.format("keep", "22.00")))
+    customer = world.subscribed("p", starts=at("2026-03-05").replace(tzinfo=None))
+
+    with pytest.raises(Conflict, match="can't change"):
+        world.publish(HEAD + plan("p", "1 month", BASE, MARCH.format("keep", "23.00")))
+    world.publish(HEAD + plan("p", "1 month", BASE))
+    world.run_until("2026-04-06")
+
+    assert totals(world, customer) == [2200, 2200]
+
+
+def test_what_a_price_change_moves_is_counted_step_by_step_and_without_who_leaves(
+    world: World,
+) -> None:
+    world.publish(HEAD + plan("p", "1 month", BASE))
+    stays, leaves = world.subscribed("p"), world.subscribed("p")
+    world.run_until("2026-01-10")
+    cancel(world, leaves, at_period_end=True)
+    april = 'effective = 2026-04-01\n  existing = "move"\n  price = { USD = "23.00" }'
+
+    found = world.differences(
+        HEAD + plan("p", "1 month", BASE, MARCH.format("move", "22.00"), april)
+    )
+
+    effects = [effect for change in found for effect in change.effects]
+    assert [(each.subscriptions, each.before.amount, each.after.amount) for each in effects] == [
+        (1, 2000, 2200),
+        (1, 2200, 2300),
+    ]
+    assert world.status(stays) == "active"
+
+
+def test_a_price_prices_no_period_that_began_before_it_was_published(world: World) -> None:
+    waiting = 'catch_up = "park"'
+    world.publish(HEAD + plan("p", "1 month", BASE, extra=waiting))
+    customer = world.subscribed("p")
+    world.run_until("2026-01-05")
+    world.jump_to("2026-04-10")
+    world.tick()
+    world.publish(HEAD + plan("p", "1 month", BASE, MARCH.format("move", "24.00"), extra=waiting))
+
+    release(world, customer, "bill")
+    world.run_until("2026-05-02")
+
+    assert totals(world, customer) == [2000, 2000, 2000, 2000, 2400]
+    world.assert_everything_adds_up()
+
+
+def test_a_stub_that_is_too_small_to_charge_is_carried_to_the_next_invoice(world: World) -> None:
+    nine = 'effective = 2026-01-01\n  price = { USD = "9.99" }'
+    world.publish(HEAD + plan("aligned", "1 month", nine, extra="anchor_day = 1"))
+    world.run_until("2026-01-31 10:00")
+    customer = world.subscribed("aligned")
+
+    world.run_until("2026-03-02")
+
+    assert parked_for(world, customer) is None
+    assert totals(world, customer) == [0, 999 + 32, 999]
+    assert world.psp.captures(customer) == 2
+    world.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize(
+    ("currency", "price", "quantity"), [("USD", "20.00", 50_000), ("ISK", "1000", 1_000)]
+)
+def test_what_can_never_be_charged_is_not_subscribed_to(
+    world: World, currency: str, price: str, quantity: int
+) -> None:
+    version = f'effective = 2026-01-01\n  price = {{ {currency} = "{price}" }}'
+    world.publish(HEAD + plan("p", "1 month", version))
+
+    with pytest.raises(BadInput, match="the most that can be charged"):
+        world.subscribed("p", currency=currency, quantity=quantity)
+
+    world.subscribed("p", currency=currency, quantity=quantity - 1)
+
+
+def test_nobody_subscribes_to_a_plan_that_is_retired_and_who_has_it_keeps_it(
+    world: World,
+) -> None:
+    world.publish(HEAD + plan("p", "1 month", BASE))
+    customer = world.subscribed("p")
+    world.publish(HEAD + plan("p", "1 month", BASE, extra="retired = 2026-02-01"))
+    world.subscribed("p", starts=at("2026-01-31").replace(tzinfo=None))
+    with pytest.raises(BadInput, match="is retired"):
+        world.subscribed("p", starts=at("2026-02-01").replace(tzinfo=None))
+
+    world.run_until("2026-03-02")
+
+    with pytest.raises(BadInput, match="is retired"):
+        world.subscribed("p")
+    assert totals(world, customer) == [2000, 2000, 2000]

@@ -1,0 +1,57 @@
+"""Clocks that are wrong: nobody is billed early, and a wrong lease holds nothing back."""
+
+from datetime import timedelta
+
+import pytest
+
+from billing.flows.cycles.opening import open_due_cycles
+from tests.scenarios.world import World
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=6), timedelta(days=65)])
+def test_a_scheduler_whose_clock_is_ahead_of_the_databases_opens_nothing(
+    world: World, ahead: timedelta
+) -> None:
+    customer = world.subscribed("video-premium")
+    world.run_until("2026-01-31 23:58")
+
+    opened = open_due_cycles(world.engine, now=world.now + ahead, limit=500, policy=world.policy)
+
+    assert (opened.seen, opened.clock_ahead_by) == (0, ahead)
+    assert len(world.cycles(customer)) == 1
+
+
+def test_a_clock_that_is_a_little_ahead_is_right_enough(world: World) -> None:
+    world.subscribed("video-premium")
+    world.run_until("2026-01-31 23:58")
+    now = world.now + timedelta(minutes=4)
+
+    assert open_due_cycles(world.engine, now=now, limit=500, policy=world.policy).opened == 1
+
+
+@pytest.mark.parametrize("ahead", [timedelta(hours=2), timedelta(days=400)])
+def test_the_wrong_clock_of_a_moment_ago_holds_no_payment_back(
+    world: World, ahead: timedelta
+) -> None:
+    real = world.wall
+    customer = world.subscribed("video-premium")
+    world.open()
+    world.wall = real + ahead
+    (payment_id,) = world.ring()
+    world.begin(payment_id)
+    world.wall = real + timedelta(minutes=3)
+
+    assert world.ring() == [payment_id]
+    world.charge(payment_id)
+
+    assert (world.payment(customer).state, world.psp.sends()) == ("CAPTURED", 1)
+
+
+def test_a_lease_of_a_right_clock_holds(world: World) -> None:
+    world.subscribed("video-premium")
+    world.open()
+    (payment_id,) = world.ring()
+    world.begin(payment_id)
+
+    assert world.ring() == []
+    assert world.begin(payment_id) is None

@@ -1,0 +1,243 @@
+"""How a subscription ends, and what becomes of its open invoices; cards that can't be charged."""
+
+from datetime import timedelta
+
+import pytest
+
+from billing.flows.subscriptions import lifecycle
+from billing.presenters import explain
+from billing.queries.explain.read import explain_subscription
+from billing.rules.actor import Actor, ActorKind
+from tests.scenarios.test_changes import BASE, HEAD, LADDER, plan
+from tests.scenarios.test_operators import cancel, parked_for, retry
+from tests.scenarios.world import BEGINNING, Subscriber, World, at
+
+START = at("2026-01-12").replace(tzinfo=None)
+BROKE = "pm_sbx_insufficient_funds"
+
+
+@pytest.fixture
+def world(world: World) -> World:
+    world.publish(
+        HEAD
+        + plan("monthly", "1 month", BASE, extra=LADDER.format("cancel"))
+        + plan("weekly", "1 week", BASE, extra=LADDER.format("cancel"))
+        + plan("daily", "1 day", BASE, extra=LADDER.format("cancel"))
+        + plan("daily-unpaid", "1 day", BASE, extra=LADDER.format("unpaid"))
+    )
+    return world
+
+
+def statuses(world: World, customer: Subscriber) -> list[str]:
+    return [str(invoice.status) for invoice in world.invoices(customer)]
+
+
+def told(world: World, customer: Subscriber) -> str:
+    """Return what `explain` says of a subscription."""
+    with world.engine.connect() as conn:
+        explained = explain_subscription(conn, customer.reference, world.now)
+    return "\n".join(line for part in explain.sections(explained) for line in part.sentences)
+
+
+# --- a ladder that is over ----------------------------------------------------------------------
+
+
+def test_nothing_is_charged_after_a_ladder_canceled_the_subscription(world: World) -> None:
+    customer = world.subscribed("weekly", card=BROKE)
+    world.run_until("2026-01-19")
+    assert world.status(customer) == "canceled"
+
+    assert world.new_card(customer) == 0
+    world.run_until("2026-02-10")
+
+    assert world.psp.captures(customer) == 0
+    assert statuses(world, customer) == ["uncollectible", "void", "void"]
+    world.assert_everything_adds_up()
+
+
+def test_an_operator_may_collect_a_debt_by_hand_after_the_end(world: World) -> None:
+    customer = world.subscribed("monthly", card=BROKE)
+    world.run_until("2026-01-20")
+    assert world.status(customer) == "canceled"
+    world.new_card(customer)
+
+    retry(world, customer)
+    world.run_until("2026-01-21")
+
+    assert (world.status(customer), world.psp.captures(customer)) == ("canceled", 1)
+    world.assert_everything_adds_up()
+
+
+def test_a_paid_period_is_served_to_its_end_whatever_older_invoice_is_given_up(
+    world: World,
+) -> None:
+    customer = world.subscribed(
+        "weekly",
+        card=f"{BROKE}_2_then_ok_1_then_insufficient_funds_1_then_ok_1_then_insufficient_funds",
+    )
+    world.run_until("2026-01-17")
+    assert statuses(world, customer) == ["uncollectible", "paid", "paid"]
+    assert world.status(customer) == "active"
+
+    world.run_until("2026-01-23")
+
+    assert (world.status(customer), len(world.cycles(customer))) == ("canceled", 3)
+    assert world.subscription(customer).canceled_at == BEGINNING + timedelta(days=21)
+    world.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize(("plan", "status"), [("daily", "canceled"), ("daily-unpaid", "unpaid")])
+def test_a_budget_puts_attempts_off_but_not_the_end_of_the_ladder(
+    world: World, plan: str, status: str
+) -> None:
+    customer = world.subscribed(plan, card=BROKE)
+
+    world.run_until("2026-01-17")
+
+    assert world.status(customer) == status
+    assert len(world.cycles(customer)) <= 17
+    world.assert_everything_adds_up()
+
+
+def test_a_new_card_collects_what_the_budget_of_the_old_one_put_off(world: World) -> None:
+    customer_id, provider_id = world.customer(BROKE)
+    for _ in range(3):
+        world.subscribe(customer_id, provider_id, "monthly")
+    fourth = world.subscribe(customer_id, provider_id, "monthly", starts=START)
+    world.run_until("2026-01-13")
+
+    assert world.new_card(fourth) == 4
+    world.run_until("2026-01-14")
+
+    assert world.payment(fourth).state == "CAPTURED"
+    world.assert_everything_adds_up()
+
+
+# --- the period's end ---------------------------------------------------------------------------
+
+
+def test_a_new_card_collects_the_debt_of_the_last_period_after_its_end(world: World) -> None:
+    customer = world.subscribed("daily", card="pm_sbx_expired_card")
+    world.settle()
+    cancel(world, customer, at_period_end=True)
+    world.run_until("2026-01-03")
+    assert world.status(customer) == "canceled"
+    assert "still collected: 1 open payment" in told(world, customer)
+
+    assert world.new_card(customer) == 1
+    world.run_until("2026-01-04")
+
+    assert (world.status(customer), world.psp.captures(customer)) == ("canceled", 1)
+    assert "It is not charged" in told(world, customer)
+    world.assert_everything_adds_up()
+
+
+# --- an operator's end ---------------------------------------------------------------------------
+
+
+def test_canceling_now_bills_what_was_served_and_not_opened(world: World) -> None:
+    customer = world.subscribed("weekly")
+    world.run_until("2026-01-02")
+    world.jump_to("2026-01-24")
+
+    cancel(world, customer)
+    world.run_until("2026-02-24")
+
+    assert (world.status(customer), world.kinds(customer)) == ("canceled", ["regular"] * 3)
+    assert world.psp.captures(customer) == 3
+    assert world.subscription(customer).canceled_at == at("2026-01-24")
+    world.assert_everything_adds_up()
+
+
+def test_canceling_now_can_forgive_what_was_served(world: World) -> None:
+    customer = world.subscribed("weekly")
+    world.run_until("2026-01-02")
+    world.jump_to("2026-01-24")
+
+    lifecycle.cancel(
+        world.engine,
+        customer.reference,
+        at_period_end=False,
+        now=world.now,
+        actor=Actor(ActorKind.CLI, "operator"),
+        why="a gift",
+        forgive=True,
+    )
+    world.run_until("2026-02-24")
+
+    assert (world.status(customer), world.kinds(customer)) == ("canceled", ["regular"])
+    assert world.psp.captures(customer) == 1
+    world.assert_everything_adds_up()
+
+
+def test_a_debt_of_what_was_served_before_an_operators_end_is_collected_by_a_new_card(
+    world: World,
+) -> None:
+    customer = world.subscribed("weekly", card="pm_sbx_ok_1_then_expired_card")
+    world.run_until("2026-01-02")
+    world.jump_to("2026-01-16")
+    cancel(world, customer)
+    world.run_until("2026-01-17")
+    assert statuses(world, customer) == ["paid", "open"]
+
+    assert world.new_card(customer) == 1
+    world.run_until("2026-01-18")
+
+    assert (world.status(customer), world.psp.captures(customer)) == ("canceled", 2)
+    world.assert_everything_adds_up()
+
+
+# --- a card that can't be charged ---------------------------------------------------------------
+
+
+def test_a_card_that_was_detached_leads_to_dunning_and_a_new_one_collects(world: World) -> None:
+    customer = world.subscribed("monthly")
+    world.run_until("2026-01-10")
+    world.psp.post(f"payment_methods/{world.payment_methods(customer)[0]}/detach")
+
+    world.run_until("2026-02-05")
+    assert (world.status(customer), parked_for(world, customer)) == ("past_due", None)
+    assert world.payment(customer).decline_class == "needs_customer"
+
+    assert world.new_card(customer) == 1
+    world.run_until("2026-02-06")
+
+    assert (world.status(customer), world.psp.captures(customer)) == ("active", 2)
+    world.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize("card", ["pm_sbx_stolen_card", "pm_sbx_expired_card"])
+def test_a_card_that_was_stopped_is_tried_for_no_other_invoice(world: World, card: str) -> None:
+    customer_id, provider_id = world.customer(card)
+    subscribers = [world.subscribe(customer_id, provider_id, "monthly") for _ in range(3)]
+
+    world.run_until("2026-01-03")
+
+    assert len(world.psp.charges(subscribers[0])) == 1
+    assert sum(len(world.attempts(each)) for each in subscribers) == 1
+    world.assert_everything_adds_up()
+
+
+def test_a_card_that_was_stopped_is_not_tried_after_a_downtime(world: World) -> None:
+    customer = world.subscribed("weekly", card="pm_sbx_ok_1_then_expired_card")
+    world.run_until("2026-01-02")
+    world.jump_to("2026-01-24")
+
+    world.settle()
+
+    assert len(world.psp.charges(customer)) == 2
+    assert world.new_card(customer) == 3
+    world.run_until("2026-01-25")
+    assert (world.status(customer), world.psp.captures(customer)) == ("active", 4)
+    world.assert_everything_adds_up()
+
+
+def test_a_person_may_ask_for_an_attempt_with_a_stopped_card(world: World) -> None:
+    customer = world.subscribed("monthly", card="pm_sbx_expired_card_1_then_ok")
+    world.run_until("2026-01-02")
+
+    retry(world, customer)
+    world.run_until("2026-02-02")
+
+    assert (world.status(customer), world.psp.captures(customer)) == ("active", 2)
+    world.assert_everything_adds_up()
