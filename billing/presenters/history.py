@@ -97,7 +97,7 @@ _WORDS: Final[Mapping[SubscriptionEventKind, Callable[[Facts], str]]] = {
         f" {parking.in_words(facts['reason'], facts['error'], facts['facts'])}"
     ),
     SubscriptionEventKind.RELEASED: _released,
-    SubscriptionEventKind.RE_ANCHORED: lambda facts: (
+    SubscriptionEventKind.REANCHORED: lambda facts: (
         f"the next period was announced for {_instant(facts, 'announced')} and starts then; by the"
         f" rules of its zone as they are today that is {_instant(facts, 'by_schedule')}:"
         f" {facts['why']}"

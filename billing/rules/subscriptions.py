@@ -46,7 +46,7 @@ class SubscriptionEventKind(StrEnum):
     CANCELED = "canceled"
     PARKED = "parked"
     RELEASED = "released"
-    RE_ANCHORED = "re_anchored"
+    REANCHORED = "reanchored"
     """Its boundaries follow the rules of its zone as they are today."""
     CORRECTED = "corrected"
     """A payment that we had given up turned out to be captured at the provider."""
@@ -76,7 +76,7 @@ class DatedChangeKind(StrEnum):
     """The cancellation is taken back."""
     END = "end"
     """It ended at that instant."""
-    RE_ANCHOR = "re_anchor"
+    REANCHOR = "reanchor"
     """From that instant on, where a period starts, boundaries follow its zone as it is today."""
 
 

@@ -443,22 +443,22 @@ def test_an_operator_records_that_a_zones_rules_changed_and_the_proof_is_content
         world.spoil("UPDATE subscriptions SET zone = 'Europe/London'", each)
     assert len(world.findings()) > 1
 
-    listed = re_anchor(world, dry_run=True)
+    listed = reanchor(world, dry_run=True)
     assert world.subscription(ahead).renews_at == at("2026-04-30 22:00")
-    assert re_anchor(world) == listed
+    assert reanchor(world) == listed
     assert [(each.subscription_id, each.moved) for each in listed] == [
         (customer.subscription_id, False),
         (ahead.subscription_id, True),
     ]
     assert world.subscription(ahead).renews_at == at("2026-04-30 23:00")
-    assert re_anchor(world, dry_run=True) == []
+    assert reanchor(world, dry_run=True) == []
     world.run_until("2026-06-02")
     world.assert_everything_adds_up()
     assert [len(world.cycles(each)) for each in (customer, ahead)] == [6, 2]
 
 
-def re_anchor(world: World, *, dry_run: bool = False) -> list[reanchoring.ReAnchored]:
-    return reanchoring.re_anchor(
+def reanchor(world: World, *, dry_run: bool = False) -> list[reanchoring.Reanchored]:
+    return reanchoring.reanchor(
         world.engine,
         reference=None,
         zone="Europe/London",

@@ -217,13 +217,13 @@ EVENTS: list[tuple[SubscriptionEventKind, Mapping[str, object], str]] = [
         "will be canceled at 2026-03-08 10:00 UTC: too dear",
     ),
     (
-        SubscriptionEventKind.RE_ANCHORED,
+        SubscriptionEventKind.REANCHORED,
         {"announced": AT, "by_schedule": AT.replace(hour=11), "moved": False, "why": "a new rule"},
         "the next period was announced for 2026-03-08 10:00 UTC and starts then; by the rules of"
         " its zone as they are today that is 2026-03-08 11:00 UTC: a new rule",
     ),
     (
-        SubscriptionEventKind.RE_ANCHORED,
+        SubscriptionEventKind.REANCHORED,
         {"announced": AT, "by_schedule": AT.replace(hour=11), "moved": True, "why": "a new rule"},
         "its start was moved from 2026-03-08 10:00 UTC to 2026-03-08 11:00 UTC, as its zone is"
         " today: a new rule",

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 _RECENT_CYCLES = 12
-_RE_ANCHORED = ("subscription_id", "zone", "announced", "by_schedule", "moved")
+_REANCHORED = ("subscription_id", "zone", "announced", "by_schedule", "moved")
 
 
 @click.group()
@@ -278,7 +278,7 @@ def resume(session: Session, subscription: str, reason: str, output: Output) -> 
 @lasting
 @output_option
 @click.pass_obj
-def re_anchor(
+def reanchor(
     session: Session,
     subscription: str | None,
     zone: str | None,
@@ -299,7 +299,7 @@ def re_anchor(
     reference = None if subscription is None else str(_find(session, subscription))
     if not dry_run:
         confirm("Re-anchor them?", yes=yes)
-    found = reanchoring.re_anchor(
+    found = reanchoring.reanchor(
         session.engine,
         reference=reference,
         zone=zone,
@@ -308,7 +308,7 @@ def re_anchor(
         why=reason,
         dry_run=dry_run,
     )
-    output.records([plain(each) for each in found], _RE_ANCHORED)
+    output.records([plain(each) for each in found], _REANCHORED)
     talk(f"{len(found)} subscription(s) {'would be ' if dry_run else ''}re-anchored")
 
 

@@ -25,7 +25,7 @@ _PAGE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class ReAnchored:
+class Reanchored:
     """A subscription whose next period was announced for another instant than its zone has today.
 
     `moved`: it starts `by_schedule`, as it is the first; else it starts when it was announced to.
@@ -38,7 +38,7 @@ class ReAnchored:
     moved: bool
 
 
-def re_anchor(
+def reanchor(
     engine: Transactions,
     *,
     reference: str | None,
@@ -47,7 +47,7 @@ def re_anchor(
     actor: Actor,
     why: str,
     dry_run: bool = False,
-) -> list[ReAnchored]:
+) -> list[Reanchored]:
     """Re-anchor one subscription, those of a zone, or all; return those that differ from today's.
 
     Each is a transaction of its own. Raises `NotFound`.
@@ -84,24 +84,24 @@ def _chosen(engine: Transactions, reference: str | None, zone: str | None) -> It
 
 def _difference(
     subscription: Subscription, asked: Sequence[DatedChange], now: datetime
-) -> ReAnchored | None:
+) -> Reanchored | None:
     announced = subscription.renews_at
     if announced is None:
         return None
     by_schedule = nth(subscription.schedule, subscription.next_n).period.start
     is_recorded = any(
-        each.kind is DatedChangeKind.RE_ANCHOR and each.holds_from == announced for each in asked
+        each.kind is DatedChangeKind.REANCHOR and each.holds_from == announced for each in asked
     )
     if by_schedule == announced or is_recorded:
         return None
     moved = subscription.next_n == 0 and announced > now and by_schedule > now
-    return ReAnchored(subscription.id, subscription.zone, announced, by_schedule, moved)
+    return Reanchored(subscription.id, subscription.zone, announced, by_schedule, moved)
 
 
 def _apply(
     conn: Connection,
     subscription: Subscription,
-    found: ReAnchored,
+    found: Reanchored,
     now: datetime,
     actor: Actor,
     why: str,
@@ -115,7 +115,7 @@ def _apply(
     changes.add(
         conn,
         subscription.id,
-        DatedChangeKind.RE_ANCHOR,
+        DatedChangeKind.REANCHOR,
         holds_from=holds_from,
         asked_at=now,
         actor=actor,
@@ -125,7 +125,7 @@ def _apply(
         conn,
         subscription.id,
         at=now,
-        kind=SubscriptionEventKind.RE_ANCHORED,
+        kind=SubscriptionEventKind.REANCHORED,
         actor=actor,
         announced=found.announced,
         by_schedule=found.by_schedule,

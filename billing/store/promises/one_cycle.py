@@ -26,7 +26,7 @@ _SCHEDULES = text(
     """
     SELECT s.id, s.anchor_local, s.zone, s.every, s.trial, s.anchor_day, s.next_n, s.renews_at,
            (SELECT max(a.holds_from) FROM subscription_changes a
-             WHERE a.subscription_id = s.id AND a.kind = 're_anchor') AS anchored_from,
+             WHERE a.subscription_id = s.id AND a.kind = 'reanchor') AS anchored_from,
            c.n, c.kind, c.period_start, c.period_end
       FROM subscriptions s LEFT JOIN cycles c ON c.subscription_id = s.id
      ORDER BY s.id, c.n

@@ -1,13 +1,13 @@
 """A subscription whose first period hasn't begun has a status of its own.
 
-Revision ID: 0028
-Revises: 0027
+Revision ID: 0027
+Revises: 0026
 """
 
 from alembic import op
 
-revision = "0028"
-down_revision = "0027"
+revision = "0027"
+down_revision = "0026"
 branch_labels: str | None = None
 depends_on: str | None = None
 

@@ -2,14 +2,14 @@
 
 What was published stays; a correction is a row of its own, the last one holds.
 
-Revision ID: 0026
-Revises: 0025
+Revision ID: 0025
+Revises: 0024
 """
 
 from alembic import op
 
-revision = "0026"
-down_revision = "0025"
+revision = "0025"
+down_revision = "0024"
 branch_labels: str | None = None
 depends_on: str | None = None
 

@@ -2,14 +2,14 @@
 
 That the rules of a zone changed is recorded as a change of a subscription.
 
-Revision ID: 0025
-Revises: 0024
+Revision ID: 0024
+Revises: 0023
 """
 
 from alembic import op
 
-revision = "0025"
-down_revision = "0024"
+revision = "0024"
+down_revision = "0023"
 branch_labels: str | None = None
 depends_on: str | None = None
 
@@ -22,7 +22,7 @@ ALTER TABLE payments ADD COLUMN ladder_ends_at timestamptz;
 ALTER TABLE subscription_changes
   DROP CONSTRAINT subscription_changes_kind_check,
   ADD CONSTRAINT subscription_changes_kind_check CHECK (kind IN (
-    'pause', 'resume', 'cancel', 'keep', 'end', 're_anchor'));
+    'pause', 'resume', 'cancel', 'keep', 'end', 'reanchor'));
 """
 
 

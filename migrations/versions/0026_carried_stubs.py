@@ -1,13 +1,13 @@
 """What a stub owes below the least that can be charged is carried to the next invoice.
 
-Revision ID: 0027
-Revises: 0026
+Revision ID: 0026
+Revises: 0025
 """
 
 from alembic import op
 
-revision = "0027"
-down_revision = "0026"
+revision = "0026"
+down_revision = "0025"
 branch_labels: str | None = None
 depends_on: str | None = None
 
