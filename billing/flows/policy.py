@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from billing.gateway.capabilities import Capabilities
@@ -55,6 +55,10 @@ class Policy:
         """How far ahead a lease or a message's window can lie that was set by a right clock."""
         holds = (self.lease, self.dispatch_window, self.unknown_backoff_max, _LONGEST_TOLD)
         return max(holds) + CLOCK_TOLERANCE
+
+    def is_held(self, lease_until: datetime | None, wall: datetime) -> bool:
+        """Tell whether a lease runs; one that a wrong clock set, far ahead, is over."""
+        return lease_until is not None and wall < lease_until <= wall + self.longest_hold
 
     def keys_hold(self, capabilities: Capabilities) -> timedelta:
         """Return up to which age a key is sent again: the provider's limit, or less."""

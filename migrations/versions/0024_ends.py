@@ -26,8 +26,24 @@ ALTER TABLE subscription_changes
 """
 
 
+# What ended before: its last event tells by whom. Without one, nothing is known.
+ENDED_BEFORE = """
+UPDATE subscriptions s
+   SET ended_by = CASE WHEN e.actor LIKE 'worker%' THEN 'ladder'
+                       WHEN e.actor LIKE 'scheduler%' THEN 'period_end'
+                       ELSE 'operator' END
+  FROM (SELECT DISTINCT ON (subscription_id) subscription_id, actor
+          FROM subscription_events WHERE kind = 'canceled'
+         ORDER BY subscription_id, id DESC) e
+ WHERE s.id = e.subscription_id AND s.status = 'canceled';
+UPDATE subscriptions SET ended_by = 'period_end'
+ WHERE status <> 'canceled' AND cancels_at IS NOT NULL;
+"""
+
+
 def upgrade() -> None:
     op.execute(ENDS)
+    op.execute(ENDED_BEFORE)
 
 
 def downgrade() -> None:

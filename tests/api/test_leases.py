@@ -40,6 +40,14 @@ def test_who_was_too_slow_gives_nobody_elses_claim_up(world: World) -> None:
     assert claimed(world.engine, 2).taken_up
 
 
+def test_a_lease_that_a_wrong_clock_set_far_ahead_is_over(world: World) -> None:
+    claimed(world.engine, 60 * 24 * 400)
+
+    assert claimed(world.engine, 0).taken_up
+    with pytest.raises(RequestInFlight):
+        claimed(world.engine, 0)
+
+
 def test_the_first_answer_stays_and_is_what_everybody_is_told(world: World) -> None:
     slow = claimed(world.engine, 0)
     quick = claimed(world.engine, 2)

@@ -5,7 +5,8 @@ from datetime import timedelta
 import pytest
 
 from billing.flows.cycles.opening import open_due_cycles
-from tests.scenarios.world import World
+from billing.flows.policy import Policy
+from tests.scenarios.world import BEGINNING, World
 
 
 @pytest.mark.parametrize("ahead", [timedelta(minutes=6), timedelta(days=65)])
@@ -45,6 +46,14 @@ def test_the_wrong_clock_of_a_moment_ago_holds_no_payment_back(
     world.charge(payment_id)
 
     assert (world.payment(customer).state, world.psp.sends()) == ("CAPTURED", 1)
+
+
+@pytest.mark.parametrize(("minutes", "holds"), [(1, True), (-1, False), (60 * 24 * 400, False)])
+def test_a_lease_holds_until_it_is_over_unless_it_lies_further_ahead_than_one_can(
+    minutes: int, holds: bool
+) -> None:
+    assert Policy().is_held(BEGINNING + timedelta(minutes=minutes), BEGINNING) is holds
+    assert not Policy().is_held(None, BEGINNING)
 
 
 def test_a_lease_of_a_right_clock_holds(world: World) -> None:

@@ -14,6 +14,8 @@ from tests.scenarios.world import BEGINNING, Subscriber, World, at
 
 START = at("2026-01-12").replace(tzinfo=None)
 BROKE = "pm_sbx_insufficient_funds"
+# Of weekly invoices, the first is never paid, the second and the third are.
+LATE = f"{BROKE}_2_then_ok_1_then_insufficient_funds_1_then_ok_1_then_insufficient_funds"
 
 
 @pytest.fixture
@@ -71,10 +73,7 @@ def test_an_operator_may_collect_a_debt_by_hand_after_the_end(world: World) -> N
 def test_a_paid_period_is_served_to_its_end_whatever_older_invoice_is_given_up(
     world: World,
 ) -> None:
-    customer = world.subscribed(
-        "weekly",
-        card=f"{BROKE}_2_then_ok_1_then_insufficient_funds_1_then_ok_1_then_insufficient_funds",
-    )
+    customer = world.subscribed("weekly", card=LATE)
     world.run_until("2026-01-17")
     assert statuses(world, customer) == ["uncollectible", "paid", "paid"]
     assert world.status(customer) == "active"
@@ -83,6 +82,25 @@ def test_a_paid_period_is_served_to_its_end_whatever_older_invoice_is_given_up(
 
     assert (world.status(customer), len(world.cycles(customer))) == ("canceled", 3)
     assert world.subscription(customer).canceled_at == BEGINNING + timedelta(days=21)
+    world.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize("asked_on", ["2026-01-15 12:00", "2026-01-18"])
+def test_an_end_that_was_asked_for_stays_when_a_debt_that_was_given_up_is_paid(
+    world: World, asked_on: str
+) -> None:
+    declined_on_the_16th = f"{LATE}_1_then_ok"
+    customer = world.subscribed("weekly", card=declined_on_the_16th)
+    world.run_until(asked_on)
+    cancel(world, customer, at_period_end=True)
+    world.run_until("2026-01-19")
+    assert statuses(world, customer)[0] == "uncollectible"
+
+    retry(world, customer, 0)
+    world.run_until("2026-03-01")
+
+    assert (world.status(customer), len(world.cycles(customer))) == ("canceled", 3)
+    assert world.psp.captures(customer) == 3
     world.assert_everything_adds_up()
 
 

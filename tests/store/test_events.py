@@ -75,6 +75,15 @@ def test_an_event_whose_worker_died_is_due_again(engine: Engine) -> None:
     assert [(each.event_id, each.tries) for each in again] == [("evt_1", 2)]
 
 
+def test_an_event_that_a_wrong_clock_put_off_is_due(engine: Engine) -> None:
+    with engine.begin() as conn:
+        events.add(conn, [row("evt_1", next_try_at=WALL + timedelta(days=400))])
+        hour = WALL + timedelta(hours=1)
+        found = events.claim_due(conn, wall=WALL, until=LATER, held_until=hour, limit=1)
+
+    assert [each.event_id for each in found] == ["evt_1"]
+
+
 def test_a_failure_is_kept_until_the_event_is_handled(engine: Engine) -> None:
     with engine.begin() as conn:
         events.add(conn, [row("evt_1"), row("evt_2")])
@@ -169,7 +178,7 @@ def test_due_events_are_found_by_index_however_many_there_are(engine: Engine) ->
         conn.execute(text("SET LOCAL enable_seqscan = off"))
         plan = conn.execute(
             text(f"EXPLAIN (FORMAT JSON) {events.CLAIM_DUE.text}"),
-            {"wall": WALL, "until": LATER, "limit": 25},
+            {"wall": WALL, "until": LATER, "held_until": LATER, "limit": 25},
         ).scalar_one()
 
     assert "provider_events_due" in json.dumps(plan)

@@ -135,17 +135,17 @@ def _end_later(
     now: datetime,
     paid_until: datetime,
 ) -> None:
-    """Let a subscription end with the last period that is paid: what was paid for is served."""
+    """Let a subscription end with the last period that is paid: what was paid for is served.
+
+    An end that was decided before, and isn't later, stays: paying the debt takes back no request.
+    """
     others = payments.others_past_due(conn, subscription.id, payment.id)
     paused = is_paused_from_now_on(changes.of(conn, subscription.id))
     after = after_capture(subscription.status, others, paused=paused)
-    subscriptions.change(
-        conn,
-        subscription.id,
-        status=after,
-        cancels_at=paid_until,
-        ended_by=EndedBy.LADDER,
-    )
+    subscriptions.change(conn, subscription.id, status=after)
+    if subscription.cancels_at is not None and subscription.cancels_at <= paid_until:
+        return
+    subscriptions.change(conn, subscription.id, cancels_at=paid_until, ended_by=EndedBy.LADDER)
     _record(conn, subscription, DatedChangeKind.CANCEL, now, holds_from=paid_until)
     subscriptions.note(
         conn,

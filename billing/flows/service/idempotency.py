@@ -23,6 +23,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from billing.errors import BadInput, Conflict, ErrorCode
+from billing.flows.policy import CLOCK_TOLERANCE
 from billing.ids import new_id
 from billing.store.access import idempotency as stored
 
@@ -125,7 +126,8 @@ def claim(
         )
     if row.finished_at is not None:
         return KeyedAnswer(row.status, row.response, replayed=True)
-    if row.lease_until is not None and row.lease_until > wall:
+    # A lease that runs for longer than one can was set by a wrong clock, and is over.
+    if row.lease_until is not None and wall < row.lease_until <= until + CLOCK_TOLERANCE:
         raise RequestInFlight(
             "the same request is being worked on",
             where="Idempotency-Key",

@@ -64,7 +64,7 @@ def _correct_one(conn: Connection, transaction_id: str, step: StepRun) -> str:
         return "done_before"
     assert row.payment_id is not None, "only a row that is about a payment is to be corrected"
     payment = payments.lock_known_payment(conn, row.payment_id)
-    if payment.lease_until is not None and payment.lease_until > step.context.clock.wall():
+    if step.context.policy.is_held(payment.lease_until, step.context.clock.wall()):
         return "left_to_a_worker"
     if payment.captured_at is None:
         _capture(conn, payment, row, step)

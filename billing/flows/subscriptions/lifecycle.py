@@ -77,7 +77,7 @@ def cancel(
                 conn,
                 subscription.id,
                 cancels_at=ends_at,
-                ended_by=subscription.ended_by or EndedBy.PERIOD_END,
+                ended_by=EndedBy.PERIOD_END,
             )
             asked = _Asked(now, actor, why)
             _record(conn, subscription, DatedChangeKind.CANCEL, asked, holds_from=ends_at)

@@ -17,6 +17,7 @@ from typing import Final
 
 from billing.errors import BillingError, ErrorCode, NotFound, first_line
 from billing.flows.context import Context
+from billing.flows.policy import CLOCK_TOLERANCE
 from billing.flows.webhooks import money, payment_methods, payments
 from billing.flows.webhooks.inbox import is_handled
 from billing.flows.webhooks.results import Effects, EventWaits, Handled, ObjectEvents
@@ -73,8 +74,9 @@ def handle_due(context: Context, *, limit: int = BATCH) -> list[Result]:
     context = context.at_one_instant()
     wall = context.clock.wall()
     until = wall + context.policy.reconciler_lease  # then their process is considered dead
+    held_until = max(until, wall + LONGEST_PAUSE) + CLOCK_TOLERANCE
     with context.engine.begin() as conn:
-        rows = events.claim_due(conn, wall=wall, until=until, limit=limit)
+        rows = events.claim_due(conn, wall=wall, until=until, held_until=held_until, limit=limit)
     return [_handle(context, handler, each) for handler, each in _by_object(rows)]
 
 

@@ -76,7 +76,7 @@ def payment(context: Context, events: ObjectEvents) -> Effects:
         sending = None if ours is None else _waiting(conn, ours)
     if ours is None:
         return lambda conn: _compare(conn, context, found, None)
-    if ours.lease_until is not None and ours.lease_until > context.clock.wall():
+    if context.policy.is_held(ours.lease_until, context.clock.wall()):
         raise EventWaits(Waiting.WORKER_HAS_PAYMENT, ours.id)
     adopted = _adopt(context, ours, sending, found) if _may_be(ours, found) else None
     if adopted is not None:

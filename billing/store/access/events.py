@@ -90,7 +90,8 @@ CLAIM_DUE = text(
     UPDATE provider_events SET next_try_at = :until, tries = tries + 1
      WHERE (provider, event_id) IN (
            SELECT provider, event_id FROM provider_events
-            WHERE next_try_at IS NOT NULL AND next_try_at <= :wall
+            WHERE next_try_at IS NOT NULL
+              AND (next_try_at <= :wall OR next_try_at > CAST(:held_until AS timestamptz))
             ORDER BY next_try_at
             LIMIT :limit
               FOR UPDATE SKIP LOCKED)
@@ -99,12 +100,21 @@ CLAIM_DUE = text(
 )
 
 
-def claim_due(conn: Connection, *, wall: datetime, until: datetime, limit: int) -> list[Event]:
+def claim_due(
+    conn: Connection,
+    *,
+    wall: datetime,
+    until: datetime,
+    limit: int,
+    held_until: datetime | None = None,
+) -> list[Event]:
     """Take up to `limit` due rows until `until` and return them, oldest event first.
 
-    If they aren't handled by then, because a process died, they are due again.
+    If they aren't handled by then, because a process died, they are due again. One that is held
+    beyond `held_until` was held by a wrong clock, and is due.
     """
-    rows = map(_read, conn.execute(CLAIM_DUE, {"wall": wall, "until": until, "limit": limit}))
+    values = {"wall": wall, "until": until, "held_until": held_until, "limit": limit}
+    rows = map(_read, conn.execute(CLAIM_DUE, values))
     return sorted(rows, key=lambda row: (row.created, row.event_id))
 
 
