@@ -201,7 +201,7 @@ def test_a_subscription_starts_in_its_own_zone_without_a_trial(world: World) -> 
     )  # fmt: skip
 
     assert made["currency"] == "USD", "the plan is sold in one currency only"
-    assert (made["status"], made["quantity"]) == ("active", 3)
+    assert (made["status"], made["quantity"]) == ("scheduled", 3)
     assert made["anchor_local"] == "2026-03-01T00:00:00"
     assert made["renews_at"] == "2026-02-28T15:00:00Z"
 
