@@ -33,6 +33,7 @@ class ErrorCode(StrEnum):
     ZONE_UNKNOWN = "zone_unknown"
     SUBSCRIPTION_NOT_FOUND = "subscription_not_found"
     SUBSCRIPTION_EXISTS = "subscription_exists"
+    SUBSCRIBED_ALREADY = "subscribed_already"
     SERVED_NOT_BILLED = "served_not_billed"
     SUBSCRIPTION_ENDED = "subscription_ended"
     SUBSCRIPTION_NOT_PAUSABLE = "subscription_not_pausable"

@@ -28,6 +28,7 @@ from plans.terms import (
     Dunning,
     Existing,
     GiveUp,
+    OnDispute,
     Plan,
     PlanVersion,
 )
@@ -37,7 +38,8 @@ __all__ = ["CatalogError", "CatalogProblem", "load_catalog"]
 _FILE_KEYS: Final = ("product", "plan")
 _TERMS_KEYS: Final = ("every", "trial", "anchor_day")
 _POLICY_KEYS: Final = ("retry_after", "then", "catch_up")
-_PLAN_KEYS: Final = ("code", "name", "retired", *_TERMS_KEYS, *_POLICY_KEYS, "version")
+_SALE_KEYS: Final = ("retired", "one_per_customer", "trial_once", "on_dispute")
+_PLAN_KEYS: Final = ("code", "name", *_SALE_KEYS, *_TERMS_KEYS, *_POLICY_KEYS, "version")
 _VERSION_KEYS: Final = ("effective", "existing", "price", *_TERMS_KEYS)
 
 _CODE: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -138,6 +140,8 @@ def _read_plan(table: Table, product: str) -> Plan | None:
     dunning = _read_dunning(table)
     catch_up = cast("CatchUpPolicy | None", table.choice("catch_up", get_args(CatchUpPolicy)))
     retired = table.day("retired") if table.has("retired") else None
+    on_dispute = cast("OnDispute | None", table.choice("on_dispute", get_args(OnDispute)))
+    one_per_customer, trial_once = table.flag("one_per_customer"), table.flag("trial_once")
     terms = _read_terms(table, _Terms(None, None, None))
     sections = table.tables("version", "[[plan.version]]")
     read = [(_read_version(section, table, code or "", terms), section) for section in sections]
@@ -154,6 +158,9 @@ def _read_plan(table: Table, product: str) -> Plan | None:
         catch_up=catch_up,
         versions=tuple(version for version, _ in versions),
         retired=retired,
+        one_per_customer=one_per_customer,
+        trial_once=trial_once,
+        on_dispute=on_dispute or "continue",
     )
 
 

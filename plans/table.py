@@ -100,6 +100,14 @@ class Table:
             return None
         return value
 
+    def flag(self, key: str) -> bool:
+        """Read whether something holds; it doesn't where the key is left out."""
+        value = self._value(key, required=False)
+        if value is None or type(value) is bool:
+            return bool(value)
+        self._wrong_type(key, value, "true or false, without quotes")
+        return False
+
     def day(self, key: str) -> date | None:
         """Read a civil date: neither a text nor a time of day."""
         value = self._value(key, required=True)

@@ -19,6 +19,7 @@ from plans.errors import BadValue
 Unit = Literal["day", "week", "month", "year"]
 Existing = Literal["keep", "move"]
 CatchUpPolicy = Literal["bill", "skip", "park"]
+OnDispute = Literal["continue", "pause", "cancel"]
 GiveUp = Literal["cancel", "unpaid"]
 
 UNITS: Final[tuple[Unit, ...]] = get_args(Unit)
@@ -151,6 +152,12 @@ class Plan:
     versions: tuple[PlanVersion, ...]
     retired: date | None = None
     """The first day on which nobody subscribes to it any more."""
+    one_per_customer: bool = False
+    """A customer has no second subscription to it while one goes on."""
+    trial_once: bool = False
+    """Who had a subscription to it before gets no trial."""
+    on_dispute: OnDispute = "continue"
+    """What becomes of a subscription that a dispute was lost for."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,7 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.VERSION_NOT_ON_SALE: "start on {first} or later",
     ErrorCode.PRICE_MISSING: "it is sold in {sold_in}",
     ErrorCode.ZONE_UNKNOWN: "use a name like Europe/Berlin or UTC",
+    ErrorCode.SUBSCRIBED_ALREADY: "use subscription {subscription_id}, or cancel it first",
     ErrorCode.SERVED_NOT_BILLED: "cancel it at its period's end, or say forgive",
     ErrorCode.SUBSCRIPTION_ENDED: "what ended isn't continued: subscribe anew",
     ErrorCode.SUBSCRIPTION_NOT_PAUSABLE: (

@@ -34,6 +34,7 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.ZONE_UNKNOWN: "use a name like Europe/Berlin or UTC",
     ErrorCode.SUBSCRIPTION_NOT_FOUND: "`billing subscriptions list` shows them",
     ErrorCode.SUBSCRIPTION_EXISTS: "`billing subscriptions show {external_id}` shows it",
+    ErrorCode.SUBSCRIBED_ALREADY: "`billing subscriptions show {subscription_id}` shows it",
     ErrorCode.SERVED_NOT_BILLED: (
         "release it with --bill or --skip first, or add --forgive: {reason}"
     ),

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from billing.presenters import decisions, parking
 from billing.presenters.text import at
+from billing.rules.money import Money
 from billing.rules.subscriptions import SubscriptionEventKind
 
 Facts = Mapping[str, Any]
@@ -61,6 +62,19 @@ def _corrected(facts: Facts) -> str:
     return told
 
 
+_ON_DISPUTE: Final[Mapping[str, str]] = {
+    "continue": "it goes on",
+    "pause": "it is paused",
+    "cancel": "it ends with what is paid",
+}
+
+
+def _dispute_lost(facts: Facts) -> str:
+    amount = Money(facts["amount"], facts["currency"])
+    follows = _ON_DISPUTE[facts["on_dispute"]]
+    return f"a dispute of {amount} was lost ({facts['reason']}); by its plan {follows}"
+
+
 def _decision(facts: Facts) -> str | None:
     return decisions.in_words(facts["decision"], facts["decision_facts"])
 
@@ -105,5 +119,6 @@ _WORDS: Final[Mapping[SubscriptionEventKind, Callable[[Facts], str]]] = {
         else f"its start was moved from {_instant(facts, 'announced')} to"
         f" {_instant(facts, 'by_schedule')}, as its zone is today: {facts['why']}"
     ),
+    SubscriptionEventKind.DISPUTE_LOST: _dispute_lost,
     SubscriptionEventKind.CORRECTED: _corrected,
 }

@@ -48,6 +48,8 @@ class SubscriptionEventKind(StrEnum):
     RELEASED = "released"
     REANCHORED = "reanchored"
     """Its boundaries follow the rules of its zone as they are today."""
+    DISPUTE_LOST = "dispute_lost"
+    """The customer took a payment back by way of the bank."""
     CORRECTED = "corrected"
     """A payment that we had given up turned out to be captured at the provider."""
 
@@ -97,6 +99,8 @@ class EndedBy(StrEnum):
     """It was to end with a period, whose service is owed."""
     LADDER = "ladder"
     """Collecting was given up, and its plan says `cancel`."""
+    DISPUTE = "dispute"
+    """A dispute was lost, and its plan says `cancel`."""
 
 
 _PAUSABLE: Final = frozenset({Status.SCHEDULED, Status.TRIALING, Status.ACTIVE, Status.PAST_DUE})
@@ -217,10 +221,10 @@ def still_collects(ended_by: EndedBy | None) -> bool:
     """Tell whether the open invoices of a subscription that ended are collected all the same.
 
     After a period's end they are: their periods were served as agreed. An operator's end has voided
-    what was open, so what is left was served and not billed before. After a ladder's end they are
-    voided, and an attempt that is open then is the last one.
+    what was open, so what is left was served and not billed before. After the end of a ladder or a
+    lost dispute they are voided, and an attempt that is open then is the last one.
     """
-    return ended_by is not EndedBy.LADDER
+    return ended_by not in (EndedBy.LADDER, EndedBy.DISPUTE)
 
 
 def can_cancel(status: Status) -> bool:

@@ -1,5 +1,7 @@
 """Prices that are published, corrected, taken out or late; amounts that can't be charged."""
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from billing.errors import BadInput, Conflict
@@ -135,3 +137,61 @@ def test_nobody_subscribes_to_a_plan_that_is_retired_and_who_has_it_keeps_it(
     with pytest.raises(BadInput, match="is retired"):
         world.subscribed("p")
     assert totals(world, customer) == [2000, 2000, 2000]
+
+
+def test_an_order_that_is_repeated_subscribes_once_where_the_plan_says_so(world: World) -> None:
+    world.publish(HEAD + plan("p", "1 month", BASE, extra="one_per_customer = true"))
+    customer = world.customer()
+    first = world.subscribe(*customer, "p")
+
+    with pytest.raises(Conflict, match="has a subscription to plan p already"):
+        world.subscribe(*customer, "p")
+    world.subscribe(*customer, "video-premium")
+    world.subscribed("p")
+
+    cancel(world, first)
+    world.subscribe(*customer, "p")
+
+
+def test_of_two_orders_at_once_one_is_refused(world: World) -> None:
+    world.publish(HEAD + plan("p", "1 month", BASE, extra="one_per_customer = true"))
+    customer = world.customer()
+
+    def order(_: int) -> str:
+        try:
+            world.subscribe(*customer, "p")
+        except Conflict:
+            return "refused"
+        return "made"
+
+    with ThreadPoolExecutor(4) as orders:
+        answers = sorted(orders.map(order, range(4)))
+
+    assert answers == ["made", "refused", "refused", "refused"]
+
+
+@pytest.mark.parametrize(("extra", "kind"), [("trial_once = true", "regular"), ("", "trial")])
+def test_who_comes_back_gets_no_second_trial_where_the_plan_says_so(
+    world: World, extra: str, kind: str
+) -> None:
+    world.publish(HEAD + plan("p", "1 month", BASE, extra=f'trial = "7 days"\n{extra}'))
+    customer = world.customer()
+    first = world.subscribe(*customer, "p")
+    world.run_until("2026-01-05")
+    cancel(world, first)
+
+    again = world.subscribe(*customer, "p")
+    world.run_until("2026-01-06")
+
+    assert (world.kinds(first), world.kinds(again)) == (["trial"], [kind])
+
+
+def test_an_order_that_was_taken_back_before_its_start_uses_no_trial_up(world: World) -> None:
+    world.publish(HEAD + plan("p", "1 month", BASE, extra='trial = "7 days"\ntrial_once = true'))
+    customer = world.customer()
+    cancel(world, world.subscribe(*customer, "p", starts=at("2026-02-01").replace(tzinfo=None)))
+
+    again = world.subscribe(*customer, "p")
+    world.run_until("2026-01-02")
+
+    assert world.kinds(again) == ["trial"]

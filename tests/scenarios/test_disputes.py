@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import text
 
 from billing.flows.refunds.requesting import NotRefundable
+from billing.flows.subscriptions import lifecycle
 from billing.gateway import DisputeStage, ProviderDispute
 from billing.gateway.stripe.objects import read_dispute
 from billing.presenters.break_causes import in_words
@@ -28,7 +29,9 @@ from tests.scenarios.money import (
     settings,
     usd,
 )
-from tests.scenarios.world import World
+from tests.scenarios.test_changes import BASE, HEAD, plan
+from tests.scenarios.test_operators import change
+from tests.scenarios.world import Subscriber, World, at
 
 
 def test_an_inquiry_moves_no_money(world: World) -> None:
@@ -386,3 +389,106 @@ def test_a_dispute_of_a_charge_that_is_not_ours_is_a_break_until_it_is(world: Wo
         ).scalars()
         assert list(owners) == [payment.customer_id], "the entry is about whom the charge is about"
     world.assert_everything_adds_up()
+
+
+# --- the subscription ---------------------------------------------------------------------------
+
+
+def lost(world: World, subscriber: Subscriber, n: int = -1) -> None:
+    """Let the bank decide for the cardholder about a payment; tell us twice."""
+    dispute = open_dispute(world, world.payment(subscriber, n).id)
+    apply_events_of_dispute(world, dispute)
+    decide(world, dispute, "lost")
+    apply_events_of_dispute(world, dispute)
+    apply_events_of_dispute(world, dispute)
+
+
+def disputing(world: World, every: str, on_dispute: str | None) -> Subscriber:
+    """Publish a plan with that policy and let a customer subscribe to it."""
+    policy = f'on_dispute = "{on_dispute}"' if on_dispute else ""
+    world.publish(HEAD + plan("p", every, BASE, extra=policy))
+    return world.subscribed("p")
+
+
+@pytest.mark.parametrize("on_dispute", ["continue", None])
+def test_a_lost_dispute_is_told_in_the_history_and_the_subscription_goes_on(
+    world: World, on_dispute: str | None
+) -> None:
+    subscriber = disputing(world, "1 month", on_dispute)
+    world.run_until("2026-01-10")
+
+    lost(world, subscriber)
+    world.run_until("2026-02-02")
+
+    assert world.events(subscriber).count("dispute_lost") == 1
+    assert (world.status(subscriber), world.psp.captures(subscriber)) == ("active", 2)
+
+
+def test_a_subscription_is_paused_by_a_lost_dispute_where_its_plan_says_so(world: World) -> None:
+    subscriber = disputing(world, "1 month", "pause")
+    world.run_until("2026-01-10")
+
+    lost(world, subscriber)
+    world.run_until("2026-03-02")
+    assert (world.status(subscriber), world.kinds(subscriber)[1:]) == ("paused", ["paused"] * 2)
+
+    change(world, subscriber, lifecycle.resume)
+    world.run_until("2026-04-02")
+    assert (world.status(subscriber), world.psp.captures(subscriber)) == ("active", 2)
+
+
+def test_a_subscription_ends_by_a_lost_dispute_where_its_plan_says_so(world: World) -> None:
+    subscriber = disputing(world, "1 month", "cancel")
+    world.run_until("2026-01-10")
+
+    lost(world, subscriber)
+    assert world.status(subscriber) == "canceled"
+    world.run_until("2026-03-02")
+
+    assert world.psp.captures(subscriber) == 1
+    assert world.events(subscriber)[-2:] == ["dispute_lost", "canceled"]
+    world.assert_everything_adds_up()
+
+
+def test_a_period_that_is_paid_and_not_lost_is_served_before_a_dispute_ends_the_subscription(
+    world: World,
+) -> None:
+    subscriber = disputing(world, "1 week", "cancel")
+    world.run_until("2026-01-10")
+
+    lost(world, subscriber, 0)
+    assert world.status(subscriber) == "active"
+    world.run_until("2026-01-20")
+
+    assert (world.status(subscriber), world.psp.captures(subscriber)) == ("canceled", 2)
+    assert world.subscription(subscriber).canceled_at == at("2026-01-15")
+    world.assert_everything_adds_up()
+
+
+def test_what_is_open_is_voided_when_a_lost_dispute_ends_the_subscription(world: World) -> None:
+    world.publish(HEAD + plan("p", "1 week", BASE, extra='on_dispute = "cancel"'))
+    subscriber = world.subscribed("p", card="pm_sbx_ok_1_then_insufficient_funds")
+    world.run_until("2026-01-09")
+    assert world.status(subscriber) == "past_due"
+
+    lost(world, subscriber, 0)
+    world.new_card(subscriber)
+    world.run_until("2026-01-20")
+
+    assert [invoice.status for invoice in world.invoices(subscriber)] == ["paid", "void"]
+    assert (world.status(subscriber), world.psp.captures(subscriber)) == ("canceled", 1)
+    world.assert_everything_adds_up()
+
+
+def test_a_dispute_that_is_won_or_open_leaves_the_subscription_as_it_is(world: World) -> None:
+    subscriber = disputing(world, "1 month", "cancel")
+    world.run_until("2026-01-10")
+    dispute = open_dispute(world, world.payment(subscriber).id)
+    apply_events_of_dispute(world, dispute)
+    decide(world, dispute, "won")
+    apply_events_of_dispute(world, dispute)
+
+    world.run_until("2026-02-02")
+
+    assert "dispute_lost" not in world.events(subscriber)
+    assert (world.status(subscriber), world.psp.captures(subscriber)) == ("active", 2)

@@ -228,6 +228,18 @@ EVENTS: list[tuple[SubscriptionEventKind, Mapping[str, object], str]] = [
         "its start was moved from 2026-03-08 10:00 UTC to 2026-03-08 11:00 UTC, as its zone is"
         " today: a new rule",
     ),
+    *(
+        (
+            SubscriptionEventKind.DISPUTE_LOST,
+            {"amount": 3100, "currency": "USD", "reason": "fraudulent", "on_dispute": policy},
+            f"a dispute of 31.00 USD was lost (fraudulent); by its plan {follows}",
+        )
+        for policy, follows in [
+            ("continue", "it goes on"),
+            ("pause", "it is paused"),
+            ("cancel", "it ends with what is paid"),
+        ]
+    ),
     (SubscriptionEventKind.KEPT, {"why": "a better offer"}, "goes on after all: a better offer"),
     (
         SubscriptionEventKind.CANCELED,

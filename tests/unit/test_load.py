@@ -66,6 +66,7 @@ def test_a_plan_is_read_whole(tmp_path: Path) -> None:
     assert (plan.product, plan.name) == ("Video streaming", "Video Basic")
     assert plan.dunning == Dunning((Cadence(3, "day"), Cadence(5, "day")), "cancel")
     assert plan.catch_up is None
+    assert (plan.one_per_customer, plan.trial_once, plan.on_dispute) == (False, False, "continue")
     assert (first.every, first.trial, first.anchor_day) == (MONTH, Cadence(14, "day"), None)
     assert dict(first.prices) == {"USD": 999, "JPY": 1200}
     assert (second.effective, second.existing) == (date(2026, 9, 1), "keep")
@@ -166,6 +167,15 @@ MISTAKES = {
     "endless step": ('"5d"', '"90d"', 7, "plan.retry_after", "write at most '60 days'"),
     "endless ladder": (
         '["3d", "5d"]', str(["1d"] * 11), 7, "plan.retry_after", "write at most 10",
+    ),
+    "flag in quotes": (
+        "then =", 'trial_once = "yes"\nthen =', 8, "plan.trial_once", "true or false, without",
+    ),
+    "flag as a number": (
+        "then =", "one_per_customer = 1\nthen =", 8, "plan.one_per_customer", "true or false",
+    ),
+    "unknown on_dispute": (
+        "then =", 'on_dispute = "stop"\nthen =', 8, "plan.on_dispute", "'continue' or 'pause'",
     ),
     "unknown catch_up": ("then =", 'catch_up = "all"\nthen =', 8, "plan.catch_up", "'bill' or"),
     "anchor_day out of range": ("then =", "anchor_day = 32\nthen =", 8, "plan.anchor_day", "31"),

@@ -80,8 +80,9 @@ def test_a_change_holds_for_the_periods_that_start_after_it() -> None:
     assert is_paused([resumed, DatedChange(DatedChangeKind.PAUSE, START + TICK)], START + 2 * TICK)
 
 
-def test_nothing_is_collected_after_the_end_of_a_ladder_and_debts_after_other_ends() -> None:
-    assert [each for each in EndedBy if not still_collects(each)] == [EndedBy.LADDER]
+def test_nothing_is_collected_after_an_end_by_a_ladder_or_a_dispute() -> None:
+    ends = [each for each in EndedBy if not still_collects(each)]
+    assert ends == [EndedBy.LADDER, EndedBy.DISPUTE]
     assert still_collects(None)
 
 

@@ -92,6 +92,9 @@ def _plan(plan: "Plan") -> dict[str, Any]:
         "dunning": dunning_json(plan.dunning),
         "catch_up": plan.catch_up,
         "retired": plan.retired,
+        "one_per_customer": plan.one_per_customer,
+        "trial_once": plan.trial_once,
+        "on_dispute": plan.on_dispute,
         "versions": [_version(version) for version in plan.versions],
     }
 

@@ -3,11 +3,12 @@
 The periods that start before that instant are opened and billed first, however late that is.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
 
 from sqlalchemy import Connection
 
-from billing.rules.actor import SCHEDULER
+from billing.rules.actor import SCHEDULER, Actor
 from billing.rules.subscriptions import (
     DatedChangeKind,
     EndedBy,
@@ -57,6 +58,55 @@ def end(conn: Connection, subscription: Subscription, now: datetime) -> None:
         actor=SCHEDULER,
         before=subscription.status,
     )
+
+
+def end_with_what_is_paid(
+    conn: Connection,
+    subscription: Subscription,
+    ended_by: EndedBy,
+    *,
+    status: Status,
+    paid_until: datetime | None,
+    now: datetime,
+    actor: Actor,
+    why: str,
+    facts: Mapping[str, object],
+) -> None:
+    """End a (locked) subscription now, or else with the last period that is paid.
+
+    What was paid for is served: until then it has that `status`. An end that was decided before,
+    and isn't later, stays.
+    """
+    if paid_until is None or paid_until <= now:
+        subscriptions.change(
+            conn,
+            subscription.id,
+            status=Status.CANCELED,
+            renews_at=None,
+            canceled_at=now,
+            ended_by=ended_by,
+        )
+        stop_collecting(conn, subscription, ended_by, now)
+        kind, holds_from = DatedChangeKind.END, now
+        event = SubscriptionEventKind.CANCELED
+        told: dict[str, object] = {"before": subscription.status}
+    else:
+        subscriptions.change(conn, subscription.id, status=status)
+        if subscription.cancels_at is not None and subscription.cancels_at <= paid_until:
+            return
+        subscriptions.change(conn, subscription.id, cancels_at=paid_until, ended_by=ended_by)
+        kind, holds_from = DatedChangeKind.CANCEL, paid_until
+        event, told = SubscriptionEventKind.CANCEL_AT_PERIOD_END, {"ends_at": paid_until}
+    changes.add(
+        conn,
+        subscription.id,
+        kind,
+        holds_from=holds_from,
+        asked_at=now,
+        actor=actor,
+        why=why,
+    )
+    subscriptions.note(conn, subscription.id, at=now, kind=event, actor=actor, **told, **facts)
 
 
 def stop_collecting(

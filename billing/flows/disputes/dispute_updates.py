@@ -16,6 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.flows.payments.subscription_status import lose_payment
 from billing.gateway import BalanceTransaction, ProviderDispute
 from billing.ids import new_id
 from billing.ledger import keys, recipes
@@ -64,6 +65,7 @@ def apply(conn: Connection, found: ProviderDispute, *, provider: str, now: datet
         _explain_unknown(conn, found, payment, now)
     if _is_mixed(payment, found):
         _park_mixed(conn, payment, row, found, now)
+        _tell_subscription(conn, payment, row, found, now)
         return Applied(row.id, row.state)
     state = state_of(found.stage, found.is_inquiry)
     entries = _post_movements(payment, row, found)
@@ -72,6 +74,7 @@ def apply(conn: Connection, found: ProviderDispute, *, provider: str, now: datet
     entries += decided
     posting.post(conn, entries)
     _write(conn, row, found, state, held, now)
+    _tell_subscription(conn, payment, row, found, now)
     return Applied(row.id, state, len(entries), too_much)
 
 
@@ -174,6 +177,17 @@ def _write(
         transaction_ids=[each.transaction_id for each in moved],
         closed_at=closed_at,
     )
+
+
+def _tell_subscription(
+    conn: Connection, payment: LockedPayment, row: Dispute, found: ProviderDispute, now: datetime
+) -> None:
+    """Do with the subscription what its plan says when a dispute is lost, once."""
+    state = state_of(found.stage, found.is_inquiry)
+    if state is not DisputeState.LOST or row.state is DisputeState.LOST:
+        return
+    lost = {"amount": found.amount.amount, "currency": found.amount.currency}
+    lose_payment(conn, payment, {"dispute": row.id, **lost, "reason": found.reason}, now)
 
 
 # --- money --------------------------------------------------------------------------------------

@@ -3,14 +3,16 @@
 The caller holds the payment's lock: payments are locked before their subscription.
 """
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Final
 
 from sqlalchemy import Connection
 
-from billing.flows.cycles.ending import stop_collecting
+from billing.flows.cycles.ending import end_with_what_is_paid
 from billing.flows.cycles.skipping import skip_missed
 from billing.flows.policy import Policy
-from billing.rules.actor import WORKER, Actor
+from billing.rules.actor import PROVIDER, WORKER, Actor
 from billing.rules.decisions import Decision, evidence_of
 from billing.rules.subscriptions import (
     DatedChangeKind,
@@ -20,6 +22,7 @@ from billing.rules.subscriptions import (
     after_capture,
     after_decline,
     after_give_up,
+    can_pause,
     is_paused_from_now_on,
 )
 from billing.store.payments import invoices, payments
@@ -27,6 +30,9 @@ from billing.store.payments.payments import LockedPayment
 from billing.store.subscriptions import changes, plans, subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
 from plans.terms import Dunning
+
+_GIVEN_UP: Final = "collecting was given up"
+_LOST: Final = "a dispute was lost"
 
 
 def recover_subscription(
@@ -100,63 +106,102 @@ def end_subscription(
     ended = after_give_up(subscription.status, then)
     if ended is subscription.status:
         return
+    facts = {"payment": payment.id, **evidence_of(decision)}
     if ended is Status.CANCELED:
-        paid_until = invoices.paid_until(conn, subscription.id)
-        if paid_until is not None and paid_until > now:
-            _end_later(conn, subscription, payment, decision, now, paid_until)
-            return
-        stop_collecting(conn, subscription, EndedBy.LADDER, now)
-        _record(conn, subscription, DatedChangeKind.END, now, holds_from=now)
-    subscriptions.change(
-        conn,
-        subscription.id,
-        status=ended,
-        renews_at=None,
-        canceled_at=now if ended is Status.CANCELED else None,
-        ended_by=EndedBy.LADDER if ended is Status.CANCELED else None,
-    )
+        end_with_what_is_paid(
+            conn,
+            subscription,
+            EndedBy.LADDER,
+            status=_after_debt(conn, subscription, payment),
+            paid_until=invoices.paid_until(conn, subscription.id),
+            now=now,
+            actor=WORKER,
+            why=_GIVEN_UP,
+            facts=facts,
+        )
+        return
+    subscriptions.change(conn, subscription.id, status=ended, renews_at=None)
     subscriptions.note(
         conn,
         subscription.id,
         at=now,
-        kind=SubscriptionEventKind(ended),
+        kind=SubscriptionEventKind.UNPAID,
         actor=WORKER,
         before=subscription.status,
-        payment=payment.id,
-        **evidence_of(decision),
+        **facts,
     )
 
 
-def _end_later(
-    conn: Connection,
-    subscription: Subscription,
-    payment: LockedPayment,
-    decision: Decision,
-    now: datetime,
-    paid_until: datetime,
+def lose_payment(
+    conn: Connection, payment: LockedPayment, dispute: Mapping[str, object], now: datetime
 ) -> None:
-    """Let a subscription end with the last period that is paid: what was paid for is served.
-
-    An end that was decided before, and isn't later, stays: paying the debt takes back no request.
+    """Write to a subscription's history that a payment was lost in a dispute, and do as its plan
+    says: nothing, pause it, or end it with the last period that is paid and wasn't lost.
     """
-    others = payments.others_past_due(conn, subscription.id, payment.id)
-    paused = is_paused_from_now_on(changes.of(conn, subscription.id))
-    after = after_capture(subscription.status, others, paused=paused)
-    subscriptions.change(conn, subscription.id, status=after)
-    if subscription.cancels_at is not None and subscription.cancels_at <= paid_until:
+    if payment.subscription_id is None or payment.plan is None:
         return
-    subscriptions.change(conn, subscription.id, cancels_at=paid_until, ended_by=EndedBy.LADDER)
-    _record(conn, subscription, DatedChangeKind.CANCEL, now, holds_from=paid_until)
+    subscription = _locked(conn, payment)
+    wanted = plans.on_dispute(conn, payment.plan)
     subscriptions.note(
         conn,
         subscription.id,
         at=now,
-        kind=SubscriptionEventKind.CANCEL_AT_PERIOD_END,
-        actor=WORKER,
-        ends_at=paid_until,
+        kind=SubscriptionEventKind.DISPUTE_LOST,
+        actor=PROVIDER,
         payment=payment.id,
-        **evidence_of(decision),
+        on_dispute=wanted,
+        **dispute,
     )
+    if subscription.has_ended(now):
+        return
+    if wanted == "pause":
+        _pause(conn, subscription, now)
+    elif wanted == "cancel":
+        end_with_what_is_paid(
+            conn,
+            subscription,
+            EndedBy.DISPUTE,
+            status=subscription.status,
+            paid_until=invoices.paid_until(conn, subscription.id),
+            now=now,
+            actor=PROVIDER,
+            why=_LOST,
+            facts={"why": _LOST},
+        )
+
+
+def _pause(conn: Connection, subscription: Subscription, now: datetime) -> None:
+    """Let the periods that start after now pass unbilled; a debt doesn't end that."""
+    if is_paused_from_now_on(changes.of(conn, subscription.id)):
+        return
+    changes.add(
+        conn,
+        subscription.id,
+        DatedChangeKind.PAUSE,
+        holds_from=now,
+        asked_at=now,
+        actor=PROVIDER,
+        why=_LOST,
+    )
+    if not can_pause(subscription.status):
+        return
+    subscriptions.change(conn, subscription.id, status=Status.PAUSED)
+    subscriptions.note(
+        conn,
+        subscription.id,
+        at=now,
+        kind=SubscriptionEventKind.PAUSED,
+        actor=PROVIDER,
+        before=subscription.status,
+        why=_LOST,
+    )
+
+
+def _after_debt(conn: Connection, subscription: Subscription, payment: LockedPayment) -> Status:
+    """Return the status of a subscription that goes on after a payment of it is decided."""
+    others = payments.others_past_due(conn, subscription.id, payment.id)
+    paused = is_paused_from_now_on(changes.of(conn, subscription.id))
+    return after_capture(subscription.status, others, paused=paused)
 
 
 def _record(
@@ -174,7 +219,7 @@ def _record(
         holds_from=holds_from,
         asked_at=now,
         actor=WORKER,
-        why="collecting was given up",
+        why=_GIVEN_UP,
     )
 
 

@@ -18,6 +18,11 @@ from billing.rules.money import Money
 from billing.store.subscriptions import plans
 from plans.terms import Catalog, Dunning, Plan, PlanVersion, version_for_period
 
+_POLICY = (
+    "product", "name", "dunning", "catch_up", "retired", "one_per_customer", "trial_once",
+    "on_dispute",
+)  # fmt: skip
+
 
 class CatalogChangeKind(StrEnum):
     """How the catalog can differ from what is published."""
@@ -25,7 +30,7 @@ class CatalogChangeKind(StrEnum):
     NEW_PLAN = "new_plan"
     NEW_VERSION = "new_version"
     POLICY = "policy"
-    """The name, the ladder, the catch-up policy of a plan, or the day from which it isn't sold."""
+    """What holds for a plan at once: its name, its ladder, how it is sold, ..."""
     CORRECTED = "corrected"
     """A published version that nothing uses yet has other terms."""
     WITHDRAWN = "withdrawn"
@@ -96,7 +101,7 @@ def diff(conn: Connection, catalog: Catalog) -> list[CatalogChange]:
 
 def _policy_changes(stored: Plan, plan: Plan) -> list[CatalogChange]:
     found = []
-    for name in ("product", "name", "dunning", "catch_up", "retired"):
+    for name in _POLICY:
         before, after = getattr(stored, name), getattr(plan, name)
         if before != after:
             differences = (TermDifference(name, _stored(before), _stored(after)),)

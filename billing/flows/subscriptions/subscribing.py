@@ -4,9 +4,11 @@ The scheduler opens the first cycle, like every other one.
 """
 
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
+
+from sqlalchemy import Connection
 
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.flows.customers.customers import refuse_anything_like_a_card
@@ -14,7 +16,7 @@ from billing.ids import new_id
 from billing.rules.actor import Actor
 from billing.rules.money import Money
 from billing.rules.periods import Anchor, Schedule, ScheduleError, is_portable, nth, to_local
-from billing.rules.subscriptions import SubscriptionEventKind, initial
+from billing.rules.subscriptions import Status, SubscriptionEventKind, initial
 from billing.store.subscriptions import customers, plans, subscriptions
 from billing.store.transactions import Transactions
 from plans.currencies import charge_limit
@@ -67,6 +69,9 @@ def subscribe(
                 code=ErrorCode.PLAN_NOT_PUBLISHED,
                 plan=order.plan,
             )
+        had = _had_before(conn, customer.id, plan)
+        if plan.trial_once and had:
+            order = replace(order, trial=False)
         schedule, version = _schedule(order, plan, now)
         if schedule.trial is None and customer.default_payment_method_id is None:
             raise BadInput(
@@ -120,6 +125,28 @@ def subscribe(
             starts=first.period.start,
         )
     return subscription_id
+
+
+def _had_before(conn: Connection, customer_id: UUID, plan: Plan) -> bool:
+    """Tell whether a customer had the plan before, where that matters. Raises `Conflict`.
+
+    One that was canceled before its first period doesn't count. The customer's row stays locked, so
+    that of two orders at once the second one finds the first.
+    """
+    if not (plan.one_per_customer or plan.trial_once):
+        return False
+    customers.lock(conn, customer_id)
+    held = subscriptions.of_plan(conn, customer_id, plan.code)
+    going_on = [each.id for each in held if each.status is not Status.CANCELED]
+    if plan.one_per_customer and going_on:
+        raise Conflict(
+            f"the customer has a subscription to plan {plan.code} already",
+            where="plan",
+            code=ErrorCode.SUBSCRIBED_ALREADY,
+            plan=plan.code,
+            subscription_id=going_on[0],
+        )
+    return any(each.next_n > 0 or each.status is not Status.CANCELED for each in held)
 
 
 def _check_start(order: SubscriptionOrder) -> None:

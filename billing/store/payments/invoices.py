@@ -6,12 +6,12 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import Connection, or_, select, text, update
 
 from billing.rules.invoices import InvoiceStatus, check_change
 from billing.store.bulk import bulk_insert
 from billing.store.rows import reader
-from billing.store.tables import cycles, invoice_lines, invoices
+from billing.store.tables import invoice_lines, invoices
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,13 +78,24 @@ def move(
 
 
 def paid_until(conn: Connection, subscription_id: UUID) -> datetime | None:
-    """Return when the last period of a subscription ends whose invoice is paid."""
-    of_theirs = invoices.c.subscription_id == subscription_id
-    paid = of_theirs & (invoices.c.status == InvoiceStatus.PAID)
-    query = select(func.max(cycles.c.period_end)).join_from(
-        invoices, cycles, invoices.c.cycle_id == cycles.c.id
-    )
-    return conn.execute(query.where(paid)).scalar()
+    """Return when the last period of a subscription ends that is paid.
+
+    One whose payment was given back, or lost in a dispute, isn't.
+    """
+    return conn.execute(_PAID_UNTIL, {"subscription": subscription_id}).scalar()
+
+
+_PAID_UNTIL = text(
+    """
+    SELECT max(c.period_end) FROM invoices i JOIN cycles c ON c.id = i.cycle_id
+     WHERE i.subscription_id = :subscription AND i.status = 'paid'
+       AND NOT EXISTS (SELECT FROM payments p
+                        WHERE p.invoice_id = i.id
+                          AND (p.amount_refunded >= p.amount_captured
+                               OR EXISTS (SELECT FROM disputes d
+                                           WHERE d.payment_id = p.id AND d.state = 'lost')))
+    """
+)
 
 
 def find(conn: Connection, reference: str) -> Invoice | None:

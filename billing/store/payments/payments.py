@@ -260,7 +260,8 @@ def lock_collecting(conn: Connection, subscription_id: UUID) -> list[LockedPayme
 _WAITING_FOR_METHOD = _lock(
     """
     p.customer_id = :customer AND p.parked_at IS NULL AND c.state = 'opened'
-       AND (s.status <> 'canceled' OR p.state = 'CREATED' AND s.ended_by <> 'ladder')
+       AND (s.status <> 'canceled'
+            OR p.state = 'CREATED' AND s.ended_by IN ('operator', 'period_end'))
        AND (p.state = 'CREATED' AND (p.decline_class IS NOT NULL OR p.decision = 'held_by_budget')
             OR p.state = 'FAILED')
     """

@@ -90,6 +90,14 @@ def find(conn: Connection, reference: str) -> Customer | None:
     return None if row is None else _customer(row)
 
 
+def lock(conn: Connection, customer_id: UUID) -> None:
+    """Lock a customer's row until the transaction ends."""
+    query = (
+        select(customers.c.id).where(customers.c.id == customer_id).with_for_update(key_share=True)
+    )
+    conn.execute(query).one()
+
+
 def set_provider_customer(conn: Connection, customer_id: UUID, provider_customer_id: str) -> None:
     """Keep the provider's id of a customer."""
     conn.execute(

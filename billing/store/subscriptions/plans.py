@@ -9,7 +9,7 @@ from sqlalchemy import Connection, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.store.tables import plan_corrections, plan_versions, plans
-from plans.terms import Cadence, Dunning, Plan, PlanVersion
+from plans.terms import Cadence, Dunning, OnDispute, Plan, PlanVersion
 
 
 def _dunning(stored: dict[str, Any] | None) -> Dunning | None:
@@ -72,6 +72,9 @@ def published(conn: Connection) -> dict[str, Plan]:
             catch_up=row.catch_up,
             versions=tuple(versions.get(row.code, ())),
             retired=row.retired,
+            one_per_customer=row.one_per_customer,
+            trial_once=row.trial_once,
+            on_dispute=row.on_dispute,
         )
         for row in conn.execute(select(plans).order_by(plans.c.code))
     }
@@ -80,6 +83,13 @@ def published(conn: Connection) -> dict[str, Plan]:
 def ladder(conn: Connection, code: str) -> Dunning | None:
     """Return a plan's own dunning ladder, or None where the global one applies."""
     return _dunning(conn.execute(select(plans.c.dunning).where(plans.c.code == code)).scalar())
+
+
+def on_dispute(conn: Connection, code: str) -> OnDispute:
+    """Return what becomes of a plan's subscription that a dispute was lost for."""
+    query = select(plans.c.on_dispute).where(plans.c.code == code)
+    found: OnDispute = conn.execute(query).scalar_one()
+    return found
 
 
 def digests(conn: Connection) -> dict[tuple[str, date], str]:
@@ -138,6 +148,9 @@ def put_plan(conn: Connection, plan: Plan, now: datetime) -> None:
         "dunning": dunning_json(plan.dunning),
         "catch_up": plan.catch_up,
         "retired": plan.retired,
+        "one_per_customer": plan.one_per_customer,
+        "trial_once": plan.trial_once,
+        "on_dispute": plan.on_dispute,
         "applied_at": now,
     }
     statement = insert(plans).values(code=plan.code, **values)

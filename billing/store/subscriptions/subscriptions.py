@@ -187,6 +187,13 @@ def find(conn: Connection, reference: str) -> Subscription | None:
     return _of(row) if row else None
 
 
+def of_plan(conn: Connection, customer_id: UUID, plan: str) -> list[Subscription]:
+    """Return a customer's subscriptions to a plan, ended ones too, in order of creation."""
+    theirs = (subscriptions.c.customer_id == customer_id) & (subscriptions.c.plan == plan)
+    query = _query().where(theirs).order_by(subscriptions.c.id)
+    return [_of(row) for row in conn.execute(query)]
+
+
 def page(
     conn: Connection,
     *,

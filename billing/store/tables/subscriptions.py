@@ -2,6 +2,7 @@
 
 from sqlalchemy import (
     BigInteger,
+    Boolean,
     Column,
     Computed,
     Date,
@@ -25,6 +26,9 @@ plans = Table(
     Column("dunning", JSONB(none_as_null=True)),
     text("catch_up"),
     Column("retired", Date),
+    Column("one_per_customer", Boolean, nullable=False),
+    Column("trial_once", Boolean, nullable=False),
+    text("on_dispute", nullable=False),
     instant("applied_at", nullable=False),
 )
 
