@@ -56,7 +56,8 @@ def operations(caller: Caller) -> list[Any]:
     Canceling comes last: what is canceled can't be paused or resumed any more.
     """
     schema = schemathesis.openapi.from_dict(caller.found("/v1/openapi.json"))
-    found: list[Any] = [result.ok() for result in schema.get_all_operations()]
+    results: list[Any] = list(schema.get_all_operations())
+    found = [result.ok() for result in results]
     return sorted(found, key=lambda operation: operation.path.endswith("/cancel"))
 
 
