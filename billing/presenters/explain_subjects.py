@@ -14,7 +14,7 @@ from billing.queries.explain.subjects import (
 )
 from billing.queries.explain.terms import ScheduleFacts, TermsFacts, VersionReason
 from billing.rules.money import Money
-from billing.rules.subscriptions import CycleKind, Status
+from billing.rules.subscriptions import CycleKind, Status, comes_first
 
 
 def payment(facts: PaymentFacts) -> Iterator[str]:
@@ -98,6 +98,12 @@ def _renewing(facts: StandingFacts) -> Iterator[str]:
         assert facts.cancels_at is not None
         ends = at(facts.cancels_at)
         yield f"It won't be charged again: it is canceled when the open period ends, {ends}."
+    elif comes_first(facts.unpaid_from, facts.renews_at):
+        assert facts.unpaid_from is not None
+        yield (
+            "It won't be charged again unless an earlier invoice is paid, which was given up: it is"
+            f" unpaid from {at(facts.unpaid_from)} on."
+        )
     else:
         yield f"Its next invoice is not due until {when}."
     if facts.status is Status.PAST_DUE:

@@ -32,6 +32,12 @@ def _given_up(ended: str) -> Callable[[Facts], str]:
     return lambda facts: f"{facts['before']} -> {ended}: {_decision(facts)}"
 
 
+def _unpaid(facts: Facts) -> str:
+    if "decision" in facts:
+        return _given_up("unpaid")(facts)
+    return f"{facts['before']} -> unpaid: its last paid period is over"
+
+
 def _canceled(facts: Facts) -> str:
     if "decision" in facts:
         return _given_up("canceled")(facts)
@@ -98,7 +104,10 @@ _WORDS: Final[Mapping[SubscriptionEventKind, Callable[[Facts], str]]] = {
     SubscriptionEventKind.RECOVERED: lambda facts: (
         f"{facts['before']} -> {facts.get('after', 'active')}: the open payment was captured"
     ),
-    SubscriptionEventKind.UNPAID: _given_up("unpaid"),
+    SubscriptionEventKind.UNPAID: _unpaid,
+    SubscriptionEventKind.UNPAID_AT_PERIOD_END: lambda facts: (
+        f"will be unpaid at {_instant(facts, 'ends_at')}: {_decision(facts)}"
+    ),
     SubscriptionEventKind.PAUSED: lambda facts: f"{facts['before']} -> paused: {facts['why']}",
     SubscriptionEventKind.RESUMED: _resumed,
     SubscriptionEventKind.CANCEL_AT_PERIOD_END: lambda facts: (

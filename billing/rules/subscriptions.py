@@ -38,6 +38,8 @@ class SubscriptionEventKind(StrEnum):
     RECOVERED = "recovered"
     """The open payment was captured."""
     UNPAID = "unpaid"
+    UNPAID_AT_PERIOD_END = "unpaid_at_period_end"
+    """Collecting was given up; it is unpaid once what was paid for is served."""
     PAUSED = "paused"
     RESUMED = "resumed"
     CANCEL_AT_PERIOD_END = "cancel_at_period_end"
@@ -78,6 +80,10 @@ class DatedChangeKind(StrEnum):
     """The cancellation is taken back."""
     END = "end"
     """It ended at that instant."""
+    UNPAID = "unpaid"
+    """From that instant on it is unpaid: what was paid for is served until then."""
+    PAID = "paid"
+    """What was given up is paid after all, or it goes on all the same."""
     REANCHOR = "reanchor"
     """From that instant on, where a period starts, boundaries follow its zone as it is today."""
 
@@ -104,6 +110,7 @@ class EndedBy(StrEnum):
 
 
 _PAUSABLE: Final = frozenset({Status.SCHEDULED, Status.TRIALING, Status.ACTIVE, Status.PAST_DUE})
+_OWING: Final = frozenset({DatedChangeKind.UNPAID, DatedChangeKind.PAID})
 _PAUSING: Final = frozenset({DatedChangeKind.PAUSE, DatedChangeKind.RESUME})
 
 
@@ -165,6 +172,14 @@ def is_paused_from_now_on(changes: Sequence[DatedChange]) -> bool:
     """Tell whether the last word on pausing is a pause."""
     asked = [change.kind for change in changes if change.kind in _PAUSING]
     return bool(asked) and asked[-1] is DatedChangeKind.PAUSE
+
+
+def unpaid_from(changes: Sequence[DatedChange]) -> datetime | None:
+    """Return from when on the subscription is unpaid, where that was decided and still holds."""
+    asked = [change for change in changes if change.kind in _OWING]
+    if not asked or asked[-1].kind is DatedChangeKind.PAID:
+        return None
+    return asked[-1].holds_from
 
 
 def cycle_kind(changes: Sequence[DatedChange], start: datetime, scheduled: Kind) -> CycleKind:

@@ -25,6 +25,7 @@ def world(world: World) -> World:
         + plan("monthly", "1 month", BASE, extra=LADDER.format("cancel"))
         + plan("weekly", "1 week", BASE, extra=LADDER.format("cancel"))
         + plan("daily", "1 day", BASE, extra=LADDER.format("cancel"))
+        + plan("weekly-unpaid", "1 week", BASE, extra=LADDER.format("unpaid"))
         + plan("daily-unpaid", "1 day", BASE, extra=LADDER.format("unpaid"))
     )
     return world
@@ -82,6 +83,36 @@ def test_a_paid_period_is_served_to_its_end_whatever_older_invoice_is_given_up(
 
     assert (world.status(customer), len(world.cycles(customer))) == ("canceled", 3)
     assert world.subscription(customer).canceled_at == BEGINNING + timedelta(days=21)
+    world.assert_everything_adds_up()
+
+
+def test_a_paid_period_is_served_before_a_subscription_is_unpaid(world: World) -> None:
+    customer = world.subscribed("weekly-unpaid", card=LATE)
+    world.run_until("2026-01-17")
+    assert (statuses(world, customer)[0], world.status(customer)) == ("uncollectible", "active")
+    assert "unpaid from 2026-01-22" in told(world, customer)
+
+    world.run_until("2026-01-23")
+    assert (world.status(customer), len(world.cycles(customer))) == ("unpaid", 3)
+
+    world.new_card(customer)
+    world.run_until("2026-02-13")
+    assert world.status(customer) == "active"
+    assert world.kinds(customer) == ["regular"] * 7
+    assert world.psp.captures(customer) == 7
+    world.assert_everything_adds_up()
+
+
+def test_a_debt_that_is_paid_before_the_paid_period_is_over_leaves_nothing_unpaid(
+    world: World,
+) -> None:
+    customer = world.subscribed("weekly-unpaid", card=LATE)
+    world.run_until("2026-01-17")
+
+    world.new_card(customer)
+    world.run_until("2026-01-30")
+
+    assert (world.status(customer), world.psp.captures(customer)) == ("active", 5)
     world.assert_everything_adds_up()
 
 

@@ -197,6 +197,16 @@ EVENTS: list[tuple[SubscriptionEventKind, Mapping[str, object], str]] = [
         "past_due -> unpaid: x; a charge without an invoice has no ladder",
     ),
     (
+        SubscriptionEventKind.UNPAID,
+        {"before": Status.ACTIVE},
+        "active -> unpaid: its last paid period is over",
+    ),
+    (
+        SubscriptionEventKind.UNPAID_AT_PERIOD_END,
+        {"ends_at": AT, **NO_LADDER},
+        "will be unpaid at 2026-03-08 10:00 UTC: x; a charge without an invoice has no ladder",
+    ),
+    (
         SubscriptionEventKind.PAUSED,
         {"before": Status.ACTIVE, "why": "on leave"},
         "active -> paused: on leave",

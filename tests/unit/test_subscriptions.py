@@ -27,6 +27,7 @@ from billing.rules.subscriptions import (
     is_paused_from_now_on,
     plan_catch_up,
     still_collects,
+    unpaid_from,
 )
 from plans.terms import CatchUpPolicy
 
@@ -84,6 +85,18 @@ def test_nothing_is_collected_after_an_end_by_a_ladder_or_a_dispute() -> None:
     ends = [each for each in EndedBy if not still_collects(each)]
     assert ends == [EndedBy.LADDER, EndedBy.DISPUTE]
     assert still_collects(None)
+
+
+def test_it_is_unpaid_from_the_instant_that_was_decided_last_until_it_is_paid() -> None:
+    unpaid, paid = (
+        DatedChange(DatedChangeKind.UNPAID, START),
+        DatedChange(DatedChangeKind.PAID, START),
+    )
+    resumed = DatedChange(DatedChangeKind.RESUME, START)
+
+    assert unpaid_from([]) is None
+    assert unpaid_from([paid, unpaid, resumed]) == START
+    assert unpaid_from([unpaid, paid]) is None
 
 
 def test_an_end_at_the_start_of_the_next_period_comes_first() -> None:

@@ -109,6 +109,19 @@ def end_with_what_is_paid(
     subscriptions.note(conn, subscription.id, at=now, kind=event, actor=actor, **told, **facts)
 
 
+def leave_unpaid(conn: Connection, subscription: Subscription, now: datetime) -> None:
+    """Make a (locked) subscription unpaid, as was decided: what was paid for is served."""
+    subscriptions.change(conn, subscription.id, status=Status.UNPAID, renews_at=None)
+    subscriptions.note(
+        conn,
+        subscription.id,
+        at=now,
+        kind=SubscriptionEventKind.UNPAID,
+        actor=SCHEDULER,
+        before=subscription.status,
+    )
+
+
 def stop_collecting(
     conn: Connection, subscription: Subscription, ended_by: EndedBy, now: datetime
 ) -> None:

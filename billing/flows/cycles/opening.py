@@ -6,17 +6,18 @@ A batch is one transaction. An error in one subscription parks that subscription
 and the other subscriptions of the batch are billed.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from billing.errors import BillingError, ErrorCode, Unavailable
 from billing.flows.cycles.deciding import CannotOpen, Opening, decide
-from billing.flows.cycles.ending import end, is_over
+from billing.flows.cycles.ending import end, is_over, leave_unpaid
 from billing.flows.policy import CLOCK_TOLERANCE, Policy
 from billing.ledger import recipes
 from billing.ledger.journal import Entry
@@ -26,10 +27,13 @@ from billing.rules.facts import as_json
 from billing.rules.invoices import Draft
 from billing.rules.money import Money
 from billing.rules.subscriptions import (
+    DatedChange,
     ParkedReason,
     Status,
     SubscriptionEventKind,
     after_open,
+    comes_first,
+    unpaid_from,
 )
 from billing.store import clock
 from billing.store.dispatch import NOT_HELD
@@ -48,6 +52,8 @@ class Opened:
     openings: Sequence[Opening] = ()
     unable: Sequence[tuple[Subscription, CannotOpen]] = ()
     ended: Sequence[Subscription] = ()
+    unpaid: Sequence[Subscription] = ()
+    """Those that became unpaid instead, because what was paid for is served."""
     clock_ahead_by: timedelta | None = None
     """By how much the caller's clock was ahead of the database's; nothing was opened then."""
 
@@ -69,7 +75,7 @@ class Opened:
     @property
     def seen(self) -> int:
         """How many subscriptions were due; 0 when nothing was."""
-        return self.opened + self.parked + self.canceled
+        return self.opened + self.parked + self.canceled + len(self.unpaid)
 
 
 def open_due_cycles(engine: Engine, *, now: datetime, limit: int, policy: Policy) -> Opened:
@@ -89,15 +95,25 @@ def open_due_cycles(engine: Engine, *, now: datetime, limit: int, policy: Policy
             return Opened()
         ended = [subscription for subscription in due if is_over(subscription)]
         going_on = [subscription for subscription in due if not is_over(subscription)]
-        openings, unable = _decide_all(conn, going_on, now, policy)
+        changes_of = changes.of_many(conn, [subscription.id for subscription in due])
+        unpaid = [each for each in going_on if _is_unpaid(each, changes_of.get(each.id, ()))]
+        going_on = [each for each in going_on if each not in unpaid]
+        openings, unable = _decide_all(conn, going_on, changes_of, now, policy)
         unable += _write_all(conn, openings, now)
         for subscription, why in unable:
             park(conn, subscription, now, why)
         for subscription in ended:
             end(conn, subscription, now)
+        for subscription in unpaid:
+            leave_unpaid(conn, subscription, now)
     refused = {subscription.id for subscription, _ in unable}
     written = [opening for opening in openings if opening.subscription.id not in refused]
-    return Opened(written, unable, ended)
+    return Opened(written, unable, ended, unpaid)
+
+
+def _is_unpaid(subscription: Subscription, asked: Sequence[DatedChange]) -> bool:
+    """Tell whether it is unpaid from its next period on."""
+    return comes_first(unpaid_from(asked), subscription.renews_at)
 
 
 def check_clock(opened: Opened) -> None:
@@ -111,12 +127,15 @@ def check_clock(opened: Opened) -> None:
 
 
 def _decide_all(
-    conn: Connection, due: Sequence[Subscription], now: datetime, policy: Policy
+    conn: Connection,
+    due: Sequence[Subscription],
+    changes_of: Mapping[UUID, Sequence[DatedChange]],
+    now: datetime,
+    policy: Policy,
 ) -> tuple[list[Opening], list[tuple[Subscription, CannotOpen]]]:
     """Return the next cycle of each (locked) subscription, and who has none, with the reason."""
     plans.hold(conn)
     catalog = plans.published(conn)
-    changes_of = changes.of_many(conn, [subscription.id for subscription in due])
     openings: list[Opening] = []
     unable: list[tuple[Subscription, CannotOpen]] = []
     for subscription in due:

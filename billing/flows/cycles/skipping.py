@@ -1,12 +1,22 @@
 """Skipping periods that will never be billed: each is opened as a cycle without an invoice."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from billing.ids import derived_id
+from billing.rules.actor import WORKER
 from billing.rules.periods import ScheduledPeriod, nth, nth_from
-from billing.rules.subscriptions import CycleKind, Status, cycle_kind, is_paused_from_now_on
+from billing.rules.subscriptions import (
+    CycleKind,
+    DatedChange,
+    DatedChangeKind,
+    Status,
+    cycle_kind,
+    is_paused_from_now_on,
+    unpaid_from,
+)
 from billing.store.subscriptions import changes, cycles, subscriptions
 from billing.store.subscriptions.cycles import NewCycle
 from billing.store.subscriptions.subscriptions import Subscription
@@ -42,6 +52,7 @@ def skip_missed(conn: Connection, subscription: Subscription, now: datetime) -> 
     # One statement sets both: a check ties `renews_at` to the status.
     status = subscription.status
     if status is Status.UNPAID:
+        _is_paid(conn, subscription, asked, now)
         status = Status.PAUSED if is_paused_from_now_on(asked) else Status.ACTIVE
     subscriptions.change(
         conn,
@@ -51,6 +62,22 @@ def skip_missed(conn: Connection, subscription: Subscription, now: datetime) -> 
         renews_at=scheduled.period.start,
     )
     return sum(row["kind"] is CycleKind.SKIPPED for row in rows)
+
+
+def _is_paid(
+    conn: Connection, subscription: Subscription, asked: Sequence[DatedChange], now: datetime
+) -> None:
+    """Record that a subscription isn't unpaid any more, where that had an instant."""
+    if unpaid_from(asked) is not None:
+        changes.add(
+            conn,
+            subscription.id,
+            DatedChangeKind.PAID,
+            holds_from=now,
+            asked_at=now,
+            actor=WORKER,
+            why="it goes on",
+        )
 
 
 def _first(conn: Connection, subscription: Subscription) -> ScheduledPeriod:

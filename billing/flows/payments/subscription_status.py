@@ -24,6 +24,7 @@ from billing.rules.subscriptions import (
     after_give_up,
     can_pause,
     is_paused_from_now_on,
+    unpaid_from,
 )
 from billing.store.payments import invoices, payments
 from billing.store.payments.payments import LockedPayment
@@ -40,17 +41,16 @@ def recover_subscription(
 ) -> None:
     """Make a subscription active whose payment was captured, unless another one of it is open.
 
-    An end that followed from the debt is taken back with it.
+    What was to follow from the debt, an end or that it is unpaid, is taken back with it.
     """
-    ends = (payment.subscription_ended_by, payment.subscription_status)
-    is_to_end = ends[0] is EndedBy.LADDER and ends[1] is not Status.CANCELED
-    if not is_to_end and payment.subscription_status not in (Status.PAST_DUE, Status.UNPAID):
+    declined = payment.decline_class is not None
+    was_given_up = declined and payments.times_failed(conn, payment.id) > 0
+    if not was_given_up and payment.subscription_status not in (Status.PAST_DUE, Status.UNPAID):
         return
     subscription = _locked(conn, payment)
     others = payments.others_past_due(conn, subscription.id, payment.id)
-    if is_to_end and not others and payments.times_failed(conn, payment.id):
-        subscriptions.change(conn, subscription.id, cancels_at=None, ended_by=None)
-        _record(conn, subscription, DatedChangeKind.KEEP, now, holds_from=now)
+    if was_given_up and not others:
+        _take_back(conn, subscription, now)
     paused = is_paused_from_now_on(changes.of(conn, subscription.id))
     after = after_capture(subscription.status, others, paused=paused)
     if after is subscription.status:
@@ -69,6 +69,17 @@ def recover_subscription(
         after=after,
         payment=payment.id,
     )
+
+
+def _take_back(conn: Connection, subscription: Subscription, now: datetime) -> None:
+    """Take back what was to follow later from a debt that is paid now."""
+    if subscription.status in (Status.CANCELED, Status.UNPAID):
+        return
+    if subscription.ended_by is EndedBy.LADDER:
+        subscriptions.change(conn, subscription.id, cancels_at=None, ended_by=None)
+        _record(conn, subscription, DatedChangeKind.KEEP, now, holds_from=now)
+    if unpaid_from(changes.of(conn, subscription.id)) is not None:
+        _record(conn, subscription, DatedChangeKind.PAID, now, holds_from=now)
 
 
 def call_past_due(
@@ -97,7 +108,7 @@ def end_subscription(
 ) -> None:
     """Cancel a subscription whose payment was given up, or make it unpaid, as its plan says.
 
-    It ends now, or else with the last period that is paid.
+    That holds from now on, or else from the end of the last period that is paid.
     """
     subscription = _locked(conn, payment)
     then = ladder_of(conn, payment, policy).then
@@ -120,6 +131,10 @@ def end_subscription(
             facts=facts,
         )
         return
+    paid_until = invoices.paid_until(conn, subscription.id)
+    if paid_until is not None and paid_until > now:
+        _become_unpaid_later(conn, subscription, payment, paid_until, now, facts)
+        return
     subscriptions.change(conn, subscription.id, status=ended, renews_at=None)
     subscriptions.note(
         conn,
@@ -128,6 +143,31 @@ def end_subscription(
         kind=SubscriptionEventKind.UNPAID,
         actor=WORKER,
         before=subscription.status,
+        **facts,
+    )
+
+
+def _become_unpaid_later(
+    conn: Connection,
+    subscription: Subscription,
+    payment: LockedPayment,
+    paid_until: datetime,
+    now: datetime,
+    facts: Mapping[str, object],
+) -> None:
+    """Let a subscription be unpaid from the end of what is paid on, unless the debt is paid."""
+    status = _after_debt(conn, subscription, payment)
+    subscriptions.change(conn, subscription.id, status=status)
+    if unpaid_from(changes.of(conn, subscription.id)) is not None:
+        return
+    _record(conn, subscription, DatedChangeKind.UNPAID, now, holds_from=paid_until)
+    subscriptions.note(
+        conn,
+        subscription.id,
+        at=now,
+        kind=SubscriptionEventKind.UNPAID_AT_PERIOD_END,
+        actor=WORKER,
+        ends_at=paid_until,
         **facts,
     )
 

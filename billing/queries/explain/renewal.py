@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from billing.rules.money import Money
 from billing.rules.periods import Kind, to_local
-from billing.rules.subscriptions import Status, comes_first, is_paused
+from billing.rules.subscriptions import Status, comes_first, is_paused, unpaid_from
 from billing.store.payments import payment_steps
 from billing.store.subscriptions import changes, plans
 from billing.store.subscriptions.subscriptions import Subscription
@@ -39,6 +39,8 @@ class StandingFacts:
     renews_at: datetime | None
     next_n: int
     cancels_at: datetime | None
+    unpaid_from: datetime | None = None
+    """From when on it is unpaid, because collecting an invoice was given up."""
     collecting: int = 0
     """Invoices of before whose payments are still tried."""
 
@@ -89,13 +91,18 @@ def standing_facts(conn: Connection, subscription: Subscription, now: datetime) 
         renews_at=subscription.renews_at,
         next_n=subscription.next_n,
         cancels_at=subscription.cancels_at,
+        unpaid_from=unpaid_from(changes.of(conn, subscription.id)),
         collecting=payment_steps.collecting(conn, subscription.id),
     )
 
 
 def next_period_facts(conn: Connection, subscription: Subscription) -> NextPeriodFacts | None:
     """Return the period that is opened next, or None where nothing is scheduled."""
-    ends_first = comes_first(subscription.cancels_at, subscription.renews_at)
+    asked = changes.of(conn, subscription.id)
+    ends_first = any(
+        comes_first(at, subscription.renews_at)
+        for at in (subscription.cancels_at, unpaid_from(asked))
+    )
     if subscription.renews_at is None or ends_first:
         return None
     scheduled = subscription.next_period
@@ -107,7 +114,7 @@ def next_period_facts(conn: Connection, subscription: Subscription) -> NextPerio
         starts=scheduled.period.start,
         ends=scheduled.period.end,
         renews_at=subscription.renews_at,
-        is_paused=is_paused(changes.of(conn, subscription.id), scheduled.period.start),
+        is_paused=is_paused(asked, scheduled.period.start),
         plan=subscription.plan,
         currency=subscription.currency,
         effective=effective,
