@@ -28,7 +28,7 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.PLAN_RETIRED: "subscribe to another plan",
     ErrorCode.VERSION_NOT_ON_SALE: (
         "start on {first} or later, or add the terms of before as a [[plan.version]] with an"
-        " earlier date"
+        " earlier date; what was billed elsewhere until now is taken over with --import"
     ),
     ErrorCode.PRICE_MISSING: "it is sold in {sold_in}",
     ErrorCode.ZONE_UNKNOWN: "use a name like Europe/Berlin or UTC",

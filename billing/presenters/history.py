@@ -22,9 +22,12 @@ def in_words(kind: str, words: str | None, facts: Facts) -> str:
 
 
 def _created(facts: Facts) -> str:
+    imported = ""
+    if "billed_from" in facts:
+        imported = f"; what was before {_instant(facts, 'billed_from')} was billed elsewhere"
     return (
         f"subscribed to {facts['plan']} ({facts['plan_version']}) in {facts['currency']}, first"
-        f" period from {_instant(facts, 'starts')}"
+        f" period from {_instant(facts, 'starts')}{imported}"
     )
 
 

@@ -195,3 +195,43 @@ def test_an_order_that_was_taken_back_before_its_start_uses_no_trial_up(world: W
     world.run_until("2026-01-02")
 
     assert world.kinds(again) == ["trial"]
+
+
+# --- taken over ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("starts", "trial", "history", "status", "next_start"),
+    [
+        ("2023-05-17 09:30", "", ["skipped"] * 32, "active", "2026-01-17 09:30"),
+        ("2025-12-28", 'trial = "14 days"', ["trial"], "trialing", "2026-01-11"),
+        ("2025-11-28", 'trial = "14 days"', ["trial", "skipped"], "active", "2026-01-12"),
+        ("2026-01-17", "", [], "scheduled", "2026-01-17"),
+    ],
+)
+def test_a_subscription_that_began_elsewhere_is_billed_from_its_next_period_on(
+    world: World, starts: str, trial: str, history: list[str], status: str, next_start: str
+) -> None:
+    world.publish(HEAD + plan("p", "1 month", BASE, extra=trial))
+
+    customer = world.subscribed("p", starts=at(starts).replace(tzinfo=None), imported=True)
+
+    assert (world.kinds(customer), world.status(customer)) == (history, status)
+    assert world.subscription(customer).renews_at == at(next_start)
+    world.run_until("2026-02-20")
+    billed = world.invoices(customer)
+    assert [world.psp.captures(customer), {each.total for each in billed}] == [2, {2000}]
+    world.assert_everything_adds_up()
+
+
+def test_what_began_before_its_plan_was_sold_here_is_only_taken_over(world: World) -> None:
+    world.publish(HEAD + plan("p", "1 month", BASE))
+    start = at("2025-10-05").replace(tzinfo=None)
+
+    with pytest.raises(BadInput) as refused:
+        world.subscribed("p", starts=start)
+    assert refused.value.code == "version_not_on_sale"
+    with pytest.raises(BadInput, match="has a start"):
+        world.subscribed("p", imported=True)
+
+    assert world.kinds(world.subscribed("p", starts=start, imported=True)) == ["skipped"] * 3

@@ -50,6 +50,10 @@ _STARTS = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 )  # fmt: skip
 @click.option("--external-id", metavar="ID", help="Your own id of it; a repeat is refused.")
 @click.option("--no-trial", is_flag=True, help="Bill from the first period on.")
+@click.option(
+    "--import", "imported", is_flag=True,
+    help="It began elsewhere: periods that have begun by now were billed there. With --starts.",
+)  # fmt: skip
 @output_option
 @click.pass_obj
 def create(
@@ -62,6 +66,7 @@ def create(
     starts: datetime | None,
     external_id: str | None,
     no_trial: bool,
+    imported: bool,
     output: Output,
 ) -> None:
     """Subscribe a customer to a plan.
@@ -83,6 +88,7 @@ def create(
         starts=starts,
         external_id=external_id,
         trial=not no_trial,
+        imported=imported,
     )
     subscription_id = start(session.engine, order, now=session.now(), actor=person())
     _show(session, subscription_id, output)

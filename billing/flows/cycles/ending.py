@@ -3,19 +3,21 @@
 The periods that start before that instant are opened and billed first, however late that is.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
 
 from billing.rules.actor import SCHEDULER, Actor
 from billing.rules.subscriptions import (
+    DatedChange,
     DatedChangeKind,
     EndedBy,
     Status,
     SubscriptionEventKind,
     comes_first,
     still_collects,
+    unpaid_from,
 )
 from billing.store.payments import payment_steps
 from billing.store.subscriptions import changes, subscriptions
@@ -25,6 +27,11 @@ from billing.store.subscriptions.subscriptions import Subscription
 def is_over(subscription: Subscription) -> bool:
     """Tell whether no further period is opened: the next one would start at the end, or later."""
     return comes_first(subscription.cancels_at, subscription.renews_at)
+
+
+def is_unpaid(subscription: Subscription, asked: Sequence[DatedChange]) -> bool:
+    """Tell whether it is unpaid from its next period on, or from before."""
+    return comes_first(unpaid_from(asked), subscription.renews_at)
 
 
 def end(conn: Connection, subscription: Subscription, now: datetime) -> None:

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from billing.errors import BillingError, ErrorCode, Unavailable
 from billing.flows.cycles.deciding import CannotOpen, Opening, decide
-from billing.flows.cycles.ending import end, is_over, leave_unpaid
+from billing.flows.cycles.ending import end, is_over, is_unpaid, leave_unpaid
 from billing.flows.policy import CLOCK_TOLERANCE, Policy
 from billing.ledger import recipes
 from billing.ledger.journal import Entry
@@ -32,8 +32,6 @@ from billing.rules.subscriptions import (
     Status,
     SubscriptionEventKind,
     after_open,
-    comes_first,
-    unpaid_from,
 )
 from billing.store import clock
 from billing.store.dispatch import NOT_HELD
@@ -96,7 +94,7 @@ def open_due_cycles(engine: Engine, *, now: datetime, limit: int, policy: Policy
         ended = [subscription for subscription in due if is_over(subscription)]
         going_on = [subscription for subscription in due if not is_over(subscription)]
         changes_of = changes.of_many(conn, [subscription.id for subscription in due])
-        unpaid = [each for each in going_on if _is_unpaid(each, changes_of.get(each.id, ()))]
+        unpaid = [each for each in going_on if is_unpaid(each, changes_of.get(each.id, ()))]
         going_on = [each for each in going_on if each not in unpaid]
         openings, unable = _decide_all(conn, going_on, changes_of, now, policy)
         unable += _write_all(conn, openings, now)
@@ -109,11 +107,6 @@ def open_due_cycles(engine: Engine, *, now: datetime, limit: int, policy: Policy
     refused = {subscription.id for subscription, _ in unable}
     written = [opening for opening in openings if opening.subscription.id not in refused]
     return Opened(written, unable, ended, unpaid)
-
-
-def _is_unpaid(subscription: Subscription, asked: Sequence[DatedChange]) -> bool:
-    """Tell whether it is unpaid from its next period on."""
-    return comes_first(unpaid_from(asked), subscription.renews_at)
 
 
 def check_clock(opened: Opened) -> None:

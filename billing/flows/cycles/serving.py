@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from billing.flows.cycles.deciding import decide
-from billing.flows.cycles.ending import is_over
+from billing.flows.cycles.ending import is_over, is_unpaid
 from billing.flows.cycles.opening import write
 from billing.flows.policy import Policy
 from billing.rules.subscriptions import CycleKind
@@ -24,7 +24,7 @@ def open_served(conn: Connection, subscription: Subscription, now: datetime, pol
     plans.hold(conn)
     catalog, asked = plans.published(conn), changes.of(conn, subscription.id)
     billed = 0
-    while has_served(subscription, now):
+    while has_served(subscription, now) and not is_unpaid(subscription, asked):
         opening = decide(subscription, catalog, now, policy, asked)
         write(conn, [opening], now)
         billed += opening.kind is CycleKind.REGULAR

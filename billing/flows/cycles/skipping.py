@@ -22,16 +22,19 @@ from billing.store.subscriptions.cycles import NewCycle
 from billing.store.subscriptions.subscriptions import Subscription
 
 
-def skip_missed(conn: Connection, subscription: Subscription, now: datetime) -> int:
+def skip_missed(
+    conn: Connection, subscription: Subscription, now: datetime, *, begun: bool = False
+) -> int:
     """Open each period of a (locked) subscription that is wholly over, unbilled.
 
     A period that would have been billed becomes a skipped cycle. The period that contains `now`, or
-    that a requested end comes before, is then the next. Returns the number of skipped cycles.
+    that a requested end comes before, is then the next; where all that have `begun` are skipped,
+    the one after it. Returns the number of skipped cycles.
     """
     asked = changes.of(conn, subscription.id)
     rows: list[NewCycle] = []
     scheduled = _first(conn, subscription)
-    while scheduled.period.end <= now and _is_served(subscription, scheduled):
+    while _has_passed(scheduled, now, begun) and _is_served(subscription, scheduled):
         kind = cycle_kind(asked, scheduled.period.start, scheduled.kind)
         rows.append(
             {
@@ -88,6 +91,10 @@ def _first(conn: Connection, subscription: Subscription) -> ScheduledPeriod:
     if last is None:
         return nth(subscription.schedule, subscription.next_n)
     return nth_from(subscription.schedule, subscription.next_n, last)
+
+
+def _has_passed(scheduled: ScheduledPeriod, now: datetime, begun: bool) -> bool:
+    return scheduled.period.start <= now if begun else scheduled.period.end <= now
 
 
 def _is_served(subscription: Subscription, scheduled: ScheduledPeriod) -> bool:

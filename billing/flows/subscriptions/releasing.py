@@ -10,7 +10,7 @@ from sqlalchemy.exc import IntegrityError
 
 from billing.errors import Conflict, ErrorCode
 from billing.flows.cycles.deciding import CannotOpen, Opening, decide, unbilled_yet
-from billing.flows.cycles.ending import is_over
+from billing.flows.cycles.ending import is_over, is_unpaid
 from billing.flows.cycles.opening import write
 from billing.flows.cycles.skipping import skip_missed
 from billing.flows.policy import Policy
@@ -180,7 +180,7 @@ def _bill_missed(
     plans.hold(conn)
     catalog, asked = plans.published(conn), changes.of(conn, subscription.id)
     billed = 0
-    while _is_due(subscription, now):
+    while _is_due(subscription, now) and not is_unpaid(subscription, asked):
         try:
             opening = decide(subscription, catalog, now, policy, asked, bill_missed=True)
         except CannotOpen as error:

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.flows.customers.customers import refuse_anything_like_a_card
+from billing.flows.cycles.skipping import skip_missed
 from billing.ids import new_id
 from billing.rules.actor import Actor
 from billing.rules.money import Money
@@ -30,7 +31,10 @@ _LETTERS = "0123456789BCDFGHJKMNPQRSTVWXYZ"
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionOrder:
-    """What a customer subscribes to. `starts` is civil time in `zone`; None means now."""
+    """What a customer subscribes to. `starts` is civil time in `zone`; None means now.
+
+    One that is `imported` began elsewhere: the periods that have begun by now were billed there.
+    """
 
     customer: str
     plan: str
@@ -40,6 +44,7 @@ class SubscriptionOrder:
     starts: datetime | None = None
     external_id: str | None = None
     trial: bool = True
+    imported: bool = False
 
 
 def subscribe(
@@ -123,8 +128,29 @@ def subscribe(
             plan_version=version.effective,
             currency=order.currency,
             starts=first.period.start,
+            **_import_history(conn, subscription_id, order, now),
         )
     return subscription_id
+
+
+def _import_history(
+    conn: Connection, subscription_id: UUID, order: SubscriptionOrder, now: datetime
+) -> dict[str, object]:
+    """Pass over the periods that were billed elsewhere; return the fact from when on it is billed.
+
+    The trial that runs by now goes on as it is.
+    """
+    if not order.imported:
+        return {}
+    subscription = subscriptions.lock(conn, subscription_id)
+    assert subscription is not None, "it was inserted just now"
+    skip_missed(conn, subscription, now, begun=True)
+    moved_on = subscriptions.lock(conn, subscription_id)
+    assert moved_on is not None
+    assert moved_on.renews_at is not None, "it has a next period"
+    if moved_on.next_n > 1 or (moved_on.next_n == 1 and moved_on.trial is None):
+        subscriptions.change(conn, subscription_id, status=Status.ACTIVE)
+    return {"billed_from": moved_on.renews_at}
 
 
 def _had_before(conn: Connection, customer_id: UUID, plan: Plan) -> bool:
@@ -156,6 +182,8 @@ def _check_start(order: SubscriptionOrder) -> None:
             where="zone",
             code=ErrorCode.ZONE_UNKNOWN,
         )
+    if order.imported and order.starts is None:
+        raise BadInput("what is imported has a start", where="starts")
     if order.starts is not None and order.starts.year not in STARTS_BETWEEN:
         raise BadInput(
             f"a subscription starts from {STARTS_BETWEEN[0]} to {STARTS_BETWEEN[-1]},"
@@ -169,7 +197,7 @@ def _schedule(order: SubscriptionOrder, plan: Plan, now: datetime) -> tuple[Sche
     try:
         local = order.starts or to_local(now, order.zone).replace(microsecond=0)
         _refuse_retired(plan, local)
-        version = version_for_new(plan.versions, local.date())
+        version = _version(order, plan, local)
         schedule = Schedule(
             anchor=Anchor(local, order.zone),
             cadence=version.every,
@@ -195,6 +223,14 @@ def _schedule(order: SubscriptionOrder, plan: Plan, now: datetime) -> tuple[Sche
         )
     _check_amount(order, plan, version)
     return schedule, version
+
+
+def _version(order: SubscriptionOrder, plan: Plan, local: datetime) -> PlanVersion:
+    """Return the terms on that day; those of an earlier day, elsewhere, are the first ones here."""
+    first = min(plan.versions, key=lambda version: version.effective)
+    if order.imported and local.date() < first.effective:
+        return first
+    return version_for_new(plan.versions, local.date())
 
 
 def _refuse_retired(plan: Plan, local: datetime) -> None:
