@@ -4,8 +4,9 @@
 PYTHON ?= python3
 DEMO ?=
 PYTEST ?=
-# One process a core, with servers of its own; PYTEST="-n0 ..." runs in one process, for debuggers.
-SPREAD := -n logical --maxprocesses 8 --dist worksteal
+# Two processes a core: tests wait for their servers a third of the time. Each has servers of its own.
+# PYTEST="-n0 ..." runs in one process, for debuggers.
+SPREAD := -n $(shell expr 2 '*' "$$(getconf _NPROCESSORS_ONLN)") --maxprocesses 8 --dist worksteal
 BENCH ?=
 MUTANTS ?=
 

@@ -6,6 +6,7 @@ database of its own, copied from one that was migrated once.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,6 +17,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
+from tests.engines import sharing
 from tests.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from billing.sandbox import SandboxServer
 
 TEMPLATE = "migrated"
+PREPARED = "prepared"
 
 
 class Admin(psycopg.Connection[tuple[object, ...]]):
@@ -62,7 +65,17 @@ hypothesis.settings.load_profile("patient")
 
 
 @pytest.fixture(scope="session")
-def pg_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator["EmbeddedPostgres"]:
+def _shared_statements() -> Iterator[None]:
+    """Let every engine for a database use statements that were compiled for another."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("billing.store.engine.create_engine", sharing)
+        yield
+
+
+@pytest.fixture(scope="session")
+def pg_server(
+    tmp_path_factory: pytest.TempPathFactory, _shared_statements: None
+) -> Iterator["EmbeddedPostgres"]:
     """A PostgreSQL server for the whole run, gone with its data afterwards."""
     from billing.embedded.servers import EmbeddedPostgres
 
@@ -98,17 +111,47 @@ def template_db(pg_server: "EmbeddedPostgres", admin: Admin) -> str:
     return TEMPLATE
 
 
+@pytest.fixture(scope="session")
+def prepared_db(pg_server: "EmbeddedPostgres", admin: Admin, template_db: str) -> str:
+    """The name of a migrated database to copy, in which a scenario may begin."""
+    from billing.store.engine import make_engine
+    from tests.scenarios.world import prepare
+
+    _copy(admin, template_db, PREPARED)
+    engine = make_engine(pg_server.url(PREPARED))
+    prepare(engine)
+    engine.dispose()
+    return PREPARED
+
+
 _numbers = count(1)
 
 
 @pytest.fixture
 def db_url(pg_server: "EmbeddedPostgres", admin: Admin, template_db: str) -> Iterator[str]:
     """The owner's URL of this test's own migrated database."""
-    name = sql.Identifier(f"test_{next(_numbers)}")
+    with _copied(admin, template_db) as name:
+        yield pg_server.url(name)
+
+
+@pytest.fixture
+def prepared_url(pg_server: "EmbeddedPostgres", admin: Admin, prepared_db: str) -> Iterator[str]:
+    """The owner's URL of this test's own database, in which a scenario may begin."""
+    with _copied(admin, prepared_db) as name:
+        yield pg_server.url(name)
+
+
+@contextmanager
+def _copied(admin: Admin, template: str) -> Iterator[str]:
+    name = f"test_{next(_numbers)}"
+    _copy(admin, template, name)
+    yield name
+    admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _copy(admin: Admin, template: str, name: str) -> None:
     copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
-    admin.execute(copy.format(name, sql.Identifier(template_db)))
-    yield pg_server.url(name.as_string().strip('"'))
-    admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
+    admin.execute(copy.format(sql.Identifier(name), sql.Identifier(template)))
 
 
 @pytest.fixture

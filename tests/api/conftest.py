@@ -11,12 +11,18 @@ from tests.scenarios.world import World
 
 
 @pytest.fixture
+def db_url(prepared_url: str) -> str:
+    """The owner's URL of this test's own database, in which a scenario may begin."""
+    return prepared_url
+
+
+@pytest.fixture
 def world(
     db_url: str, sandbox: SandboxServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[World]:
     """A migrated database and a provider, at the beginning of 2026."""
     monkeypatch.chdir(tmp_path)
-    world = World(db_url, sandbox.url, tmp_path / "catalog")
+    world = World(db_url, sandbox.url, tmp_path / "catalog", prepared=True)
     yield world
     world.close()
 

@@ -8,9 +8,9 @@ import pytest
 import structlog
 
 from billing.logs import configure_logging
-from tests.api.conftest import caller, shop, world
+from tests.api.conftest import caller, db_url, shop, world
 
-__all__ = ["caller", "shop", "world"]
+__all__ = ["caller", "db_url", "shop", "world"]
 
 
 @pytest.fixture

@@ -10,8 +10,14 @@ from tests.scenarios.world import World
 
 
 @pytest.fixture
+def db_url(prepared_url: str) -> str:
+    """The owner's URL of this test's own database, in which a scenario may begin."""
+    return prepared_url
+
+
+@pytest.fixture
 def world(db_url: str, sandbox: SandboxServer, tmp_path: Path) -> Iterator[World]:
     """A migrated database and a provider of this story's own, at the beginning of 2026."""
-    world = World(db_url, sandbox.url, tmp_path / "catalog")
+    world = World(db_url, sandbox.url, tmp_path / "catalog", prepared=True)
     yield world
     world.close()

@@ -215,6 +215,13 @@ class WorldRuntime(Runtime):
         return WorldClock(self.engine, self.world)
 
 
+def prepare(engine: Engine) -> None:
+    """Put the beginning and the shipped catalog into a migrated database."""
+    with engine.begin() as conn:
+        stored_clock.put(conn, BEGINNING)
+    catalog.apply(engine, load_catalog(SHIPPED), now=BEGINNING)
+
+
 def _account(name: str, url: str) -> Iterator[tuple[str, str]]:
     """Yield the settings of one more account at the provider."""
     key = f"BILLING__PROVIDERS__{name.upper()}__"
@@ -228,8 +235,9 @@ def _account(name: str, url: str) -> Iterator[tuple[str, str]]:
 class World:
     """Everything a story needs; time begins on 2026-01-01, midnight UTC.
 
-    One that is `continued` goes on with what database and provider hold, at their own time. `more`
-    has further accounts at the provider, the address of each by its name.
+    One that is `continued` goes on with what database and provider hold, at their own time; one
+    that is `prepared` finds the clock and the shipped catalog in its database. `more` has further
+    accounts at the provider, the address of each by its name.
     """
 
     def __init__(
@@ -239,6 +247,7 @@ class World:
         folder: Path,
         *,
         continued: bool = False,
+        prepared: bool = False,
         more: Mapping[str, str] = MappingProxyType({}),
     ) -> None:
         settings = load_settings(
@@ -267,8 +276,9 @@ class World:
         self._reconciler = Reconciler(self.runtime, self.metrics)
         self._folder = folder
         if not continued:
-            self._pin(BEGINNING)
-            catalog.apply(self.engine, load_catalog(SHIPPED), now=self.now)
+            self._pin_providers(BEGINNING)
+        if not (continued or prepared):
+            prepare(self.engine)
 
     def close(self) -> None:
         for psp in self.psps.values():
@@ -360,11 +370,14 @@ class World:
         return now
 
     def _pin(self, now: datetime) -> None:
-        for psp in self.psps.values():
-            psp.pin(now)
+        self._pin_providers(now)
         with self.engine.begin() as conn:
             stored_clock.put(conn, now)
         self.now = now
+
+    def _pin_providers(self, now: datetime) -> None:
+        for psp in self.psps.values():
+            psp.pin(now)
 
     def jump_to(self, moment: str) -> None:
         """Move domain time while nobody works: a downtime."""
