@@ -47,7 +47,7 @@ def run_role(
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
     metrics = ProcessMetrics(registry, role, _version())
-    runtime = Runtime(settings, metrics.observe_request, role)
+    runtime = Runtime(settings, metrics.requests_to, role)
     runtime.outcomes.reported = metrics.outcomes_unwritten
     check_schema(runtime.engine)
     if role in ("scheduler", "reconciler"):

@@ -38,7 +38,7 @@ class DatabaseSettings(Section):
 
 
 class RedisSettings(Section):
-    """The message queue: a doorbell that may be lost at any time."""
+    """The message queue. A message is a hint and may be lost at any time."""
 
     url: RedisUrl = EMBEDDED
     namespace: str = "billing"

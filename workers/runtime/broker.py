@@ -1,4 +1,4 @@
-"""The doorbell: Dramatiq on Redis, configured to do as little as possible.
+"""The broker of messages: Dramatiq on Redis, configured to do as little as possible.
 
 A message carries the id of one payment or refund and is only a hint. It may be lost, doubled or
 late: Postgres has what is due, and a later tick sends it again. The broker therefore has no

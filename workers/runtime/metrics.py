@@ -33,6 +33,7 @@ from billing.gateway import (
     Unknown,
 )
 from billing.gateway.kinds import DeliveryFault, Doubt, FaultKind, SignatureFault
+from billing.gateway.provider_kind import Observe
 from billing.gateway.registry import decline_codes, operations
 from billing.queries import gauges
 from billing.rules.dunning import AUTHENTICATION_REQUIRED, OWN_CODES, DeclineClass
@@ -170,13 +171,13 @@ class ProcessMetrics:
         self._request_seconds = Histogram(
             "billing_psp_request_duration_seconds",
             "Requests to the provider.",
-            ["operation"],
+            ["provider", "operation"],
             registry=registry,
         )
         self._request_failures = Counter(
             "billing_psp_request_failures_total",
             "Requests to the provider that failed; a decline is an answer, not a failure.",
-            ["operation", "error_class"],
+            ["provider", "operation", "error_class"],
             registry=registry,
         )
         self._zeros()
@@ -186,8 +187,6 @@ class ProcessMetrics:
             self._attempts.labels(kind)
         for code, decline_class in DECLINE_CODES.items():
             self._failures.labels("first", str(decline_class), code)
-        for operation in sorted(operations()):
-            self._request_seconds.labels(operation)
         for why in sorted(UNANSWERED):
             self._unanswered.labels(why)
         for answer in REFUND_ANSWERS:
@@ -293,11 +292,17 @@ class ProcessMetrics:
         else:
             self._deliveries.labels(reason if reason in DELIVERY_FAULTS else "other").inc()
 
-    def observe_request(self, operation: str, seconds: float, error_class: str | None) -> None:
-        """Record one request to the provider; the gateway calls this."""
-        self._request_seconds.labels(operation).observe(seconds)
-        if error_class is not None:
-            self._request_failures.labels(operation, error_class).inc()
+    def requests_to(self, account: str) -> Observe:
+        """Return what records each request to an account at its provider; its gateway calls it."""
+        for operation in sorted(operations()):
+            self._request_seconds.labels(account, operation)
+
+        def observe(operation: str, seconds: float, error_class: str | None) -> None:
+            self._request_seconds.labels(account, operation).observe(seconds)
+            if error_class is not None:
+                self._request_failures.labels(account, operation, error_class).inc()
+
+        return observe
 
 
 class StateCollector(Collector):

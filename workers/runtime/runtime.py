@@ -4,7 +4,7 @@ Built once at the start of a process, never at import.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -134,11 +134,12 @@ def policy_of(settings: Settings) -> Policy:
 class Runtime:
     """The parts of one process, each made when it is first asked for.
 
-    `role` is the role of the process; without one it may use the provider's whole rate.
+    `requests_to` returns what is told of each request to an account at its provider. `role` is the
+    role of the process; without one it may use the provider's whole rate.
     """
 
     settings: Settings
-    observe: Observe | None = None
+    requests_to: Callable[[str], Observe] | None = None
     role: str | None = None
 
     @cached_property
@@ -165,7 +166,7 @@ class Runtime:
 
     @cached_property
     def broker(self) -> RedisBroker:
-        """The doorbell."""
+        """The broker of messages."""
         return make_broker(redis_url(self.settings), self.settings.redis.namespace)
 
     @cached_property
@@ -196,7 +197,7 @@ class Runtime:
                 read_timeout=account.timeout_read,
                 deadline=account.deadline,
                 bucket=TokenBucket(share, burst=max(1, int(share))),
-                observe=self.observe,
+                observe=self.requests_to(name) if self.requests_to else None,
             )
         )
 
