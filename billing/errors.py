@@ -121,6 +121,7 @@ class ErrorCode(StrEnum):
     ENTRY_NOT_FOUND = "entry_not_found"
     ENTRY_REVERSED = "entry_reversed"
     CYCLE_CLOSED = "cycle_closed"
+    RECOVERING = "recovering"
     DATABASE_URL_UNREADABLE = "database_url_unreadable"
     CLOCK_AHEAD = "clock_ahead"
     DATABASE_UNREACHABLE = "database_unreachable"

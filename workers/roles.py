@@ -15,6 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from billing.config import Settings
 from billing.errors import first_line
 from billing.logs import configure_logging
+from billing.store import fences
 from billing.store.schema import check_schema
 from workers.daemons import charges
 from workers.daemons.reconciler import Reconciler
@@ -114,7 +115,8 @@ def health_server(
         checks["outcomes"] = runtime.outcomes.check
     if role in ("scheduler", "worker"):
         checks["redis"] = lambda: refusal(runtime.broker)
-    return HealthServer(registry, readiness=checks, host=settings.host, port=port)
+    notes = {"recovering": _fence_note(runtime)}
+    return HealthServer(registry, readiness=checks, notes=notes, host=settings.host, port=port)
 
 
 def _database_check(runtime: Runtime) -> ReadinessCheck:
@@ -125,6 +127,18 @@ def _database_check(runtime: Runtime) -> ReadinessCheck:
         except SQLAlchemyError as error:
             return first_line(error)
         return None
+
+    return check
+
+
+def _fence_note(runtime: Runtime) -> ReadinessCheck:
+    def check() -> str | None:
+        try:
+            with runtime.engine.connect() as conn:
+                held = [each for each in fences.every(conn) if each.cause is not None]
+        except SQLAlchemyError:
+            return None  # the check of the database says so
+        return "; ".join(f"{each.provider}: {each.cause}" for each in held) or None
 
     return check
 

@@ -14,6 +14,7 @@ from sqlalchemy.exc import TimeoutError as NoConnectionFree
 
 from billing.api.remedies import remedy_of
 from billing.errors import BadInput, BillingError, Conflict, NotFound, SchemaUnknown, Unavailable
+from billing.flows.fence import Recovering
 from billing.flows.service.idempotency import KeyReused, RequestInFlight
 from billing.gateway.errors import ProviderKeyRefused
 from billing.pan import CardNumberRefused
@@ -85,6 +86,10 @@ KINDS: Final[Mapping[str, ProblemKind]] = {
         ProblemKind("rate_limited", 429, StatusCode.RESOURCE_EXHAUSTED, "Too many requests"),
         ProblemKind("internal_error", 500, StatusCode.INTERNAL, "A fault of this program"),
         ProblemKind("unavailable", 503, StatusCode.UNAVAILABLE, "Try again in a moment"),
+        ProblemKind(
+            "recovering", 503, StatusCode.UNAVAILABLE,
+            "Nothing is charged before the engine has recovered",
+        ),
     )
 }  # fmt: skip
 _BY_STATUS: Final[Mapping[int, str]] = {
@@ -115,6 +120,7 @@ _OF_ERRORS: Final[tuple[tuple[type[BillingError], str], ...]] = (
 RETRY_AFTER_SECONDS: Final[Mapping[str, int]] = {
     "request_in_flight": 1,
     "unavailable": 5,
+    "recovering": 60,
 }
 
 
@@ -173,6 +179,8 @@ def of_error(error: BaseException) -> Problem | None:
     """Return the problem of an error that a caller can act on, or None for a fault of ours."""
     if isinstance(error, Refused):
         return error.problem
+    if isinstance(error, Recovering):
+        return _recovering()
     if isinstance(error, Unavailable | SchemaUnknown | ProviderKeyRefused):
         return _unavailable()
     if isinstance(error, BillingError):
@@ -191,6 +199,15 @@ def _unavailable() -> Problem:
         "unavailable",
         "something this depends on doesn't answer",
         remedy="send the same request again, with the same idempotency key",
+    )
+
+
+def _recovering() -> Problem:
+    return problem(
+        "recovering",
+        "the database is behind the payment provider: nothing is charged, refunded, captured or"
+        " voided before an operator has recovered it",
+        remedy="send the same request again later, with the same idempotency key",
     )
 
 

@@ -147,6 +147,9 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ),
     ErrorCode.ENTRY_NOT_FOUND: "post it first, or correct the source key",
     ErrorCode.CYCLE_CLOSED: "post what comes after the close without a cycle",
+    ErrorCode.RECOVERING: (
+        "`billing recover --dry-run` shows what is missing here, `billing recover` adopts it"
+    ),
     ErrorCode.DATABASE_URL_UNREADABLE: _DATABASE_URL,
     ErrorCode.DATABASE_UNREACHABLE: (
         "start it (`billing up` starts the embedded one) or correct the URL"

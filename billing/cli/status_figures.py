@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from billing.queries.gauges import Figure
+    from billing.queries.status import Fence
 
 _Samples = Mapping[str, Sequence[tuple[Sequence[str], float]]]
 
@@ -87,9 +88,21 @@ def _from_rows(conn: "Connection", now: "datetime") -> dict[str, Any]:
             "payments": sum(_counts(samples, "billing_parked_payments").values()),
         },
         "unknown_attempts": _one(samples, "billing_unknown_attempts"),
+        "providers": [_fence(fence) for fence in status.all_fences(conn)],
         "breaks": _counts(samples, "billing_reconciliation_breaks_open"),
         "cycles_open": _one(samples, "billing_cycles_open"),
         "ledger_sum": _counts(samples, "billing_ledger_imbalance_minor_units"),
+    }
+
+
+def _fence(fence: "Fence") -> dict[str, Any]:
+    """Return whether anything is sent to an account, and why not."""
+    return {
+        "provider": fence.provider,
+        "state": str(fence.state) if fence.current or fence.cause else "unchecked",
+        "since": fence.since,
+        "cause": None if fence.cause is None else str(fence.cause),
+        "evidence": fence.evidence,
     }
 
 

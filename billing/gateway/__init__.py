@@ -166,6 +166,10 @@ class Gateway(Protocol):
         """Return the card as it is now, or None when the provider has no card of that id."""
         ...
 
+    def payment_methods_of(self, provider_customer_id: str) -> Sequence[PaymentMethodDetails]:
+        """Return the cards that are attached to a customer, the newest first."""
+        ...
+
     def customer_by_id(self, provider_customer_id: str) -> ProviderCustomer | None:
         """Return the customer as it is now, or None when the provider has none of that id."""
         ...
@@ -195,6 +199,12 @@ class Gateway(Protocol):
         self, *, since: datetime | None, until: datetime | None = None, charge: str | None = None
     ) -> Iterator[Sequence[ProviderRefund]]:
         """Yield pages of refunds; with `charge` only those of that charge."""
+        ...
+
+    def list_customers(
+        self, *, since: datetime, until: datetime | None = None
+    ) -> Iterator[Sequence[ProviderCustomer]]:
+        """Yield pages of customers."""
         ...
 
     def list_disputes(

@@ -82,6 +82,10 @@ class ProviderCustomer:
     id: str
     default_payment_method: str | None
     deleted: bool = False
+    name: str = ""
+    email: str | None = None
+    created: datetime | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,7 @@ class ProviderCharge:
     refunded_amount: int = 0
     decline_code: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    payment_method: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,9 @@ from typing import Any, Final
 from sqlalchemy import Connection, text
 
 from billing.rules.reconciliation import BreakKind
+from billing.rules.reconciliation.knowledge import FenceState
 from billing.rules.subscriptions import Status
+from billing.store import fences
 from billing.store.settlement.runs import STEPS
 
 
@@ -304,6 +306,18 @@ def _settlement(conn: Connection, now: datetime) -> Iterator[Figure]:
     )
 
 
+def _fences(conn: Connection, now: datetime) -> Iterator[Figure]:
+    yield Figure(
+        "billing_provider_recovering",
+        "1 while the database is behind the account at the provider, and nothing is sent to it.",
+        ("provider",),
+        [
+            ((each.provider,), float(each.state is FenceState.RECOVERING))
+            for each in fences.every(conn)
+        ],
+    )
+
+
 def _cycles(conn: Connection, now: datetime) -> Iterator[Figure]:
     rows = conn.execute(text("SELECT count(*) AS n FROM cycles WHERE state = 'opened'"))
     yield Figure(
@@ -344,6 +358,7 @@ _READERS: Final[Sequence[Callable[[Connection, datetime], Iterator[Figure]]]] = 
     _ledger,
     _breaks,
     _settlement,
+    _fences,
     _cycles,
     _tasks,
 )

@@ -5,9 +5,19 @@ from datetime import datetime
 from sqlalchemy import Connection, text
 
 from billing.store.due_work import next_due_instant
+from billing.store.fences import Fence
+from billing.store.fences import every as all_fences
 from billing.store.tasks import all_tasks
 
-__all__ = ["all_tasks", "due", "next_due_instant", "payments_by_state", "subscriptions_by_status"]
+__all__ = [
+    "Fence",
+    "all_fences",
+    "all_tasks",
+    "due",
+    "next_due_instant",
+    "payments_by_state",
+    "subscriptions_by_status",
+]
 
 _DUE = text(
     """

@@ -15,13 +15,19 @@ NOT_HELD: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def due_statement(table: str, also: str = "true") -> TextClause:
-    """Return the statement that takes a table's due rows that fulfil `also`."""
+    """Return the statement that takes a table's due rows that fulfil `also`.
+
+    Rows of an account that is recovering wait. One that wasn't checked yet is left to the worker,
+    who checks it.
+    """
     return text(
         f"""
         UPDATE {table} SET dispatch_after = :again_at
          WHERE id IN (
                SELECT id FROM {table}
                 WHERE next_attempt_at IS NOT NULL AND {also}
+                  AND provider <> ALL (ARRAY(SELECT f.provider FROM provider_fences f
+                                              WHERE f.state = 'recovering'))
                   AND next_attempt_at <= :now
                   AND (dispatch_after <= :wall OR dispatch_after > :held_until)
                 ORDER BY next_attempt_at

@@ -214,6 +214,11 @@ class EngineUnderTest:
         """Return when something has become true, while children are restarted."""
         self.run(lambda: patiently(condition))
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of the roles, for a command beside them."""
+        return dict(self._env)
+
     # --- the API --------------------------------------------------------------------------------
 
     @property

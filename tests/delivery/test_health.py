@@ -50,6 +50,16 @@ def test_readiness_is_what_the_checks_say(
     assert json.loads(body) == {"ready": not failed, "failed": failed}
 
 
+def test_a_note_is_told_and_leaves_the_role_ready() -> None:
+    notes: dict[str, ReadinessCheck] = {"recovering": lambda: "stripe: behind", "x": lambda: None}
+    with HealthServer(CollectorRegistry(), notes=notes) as server:
+        found, body = get(f"{server.url}/readyz")
+
+    assert found == 200
+    told = {"recovering": "stripe: behind"}
+    assert json.loads(body) == {"ready": True, "failed": {}, "notes": told}
+
+
 def test_a_role_that_is_not_ready_is_alive_all_the_same() -> None:
     with HealthServer(CollectorRegistry(), readiness={"database": raising}) as server:
         assert get(f"{server.url}/livez") == (200, "ok\n")

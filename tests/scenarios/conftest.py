@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from billing.sandbox import SandboxServer
+from tests.conftest import Admin
+from tests.scenarios.backups import Backups
 from tests.scenarios.world import World
 
 
@@ -21,3 +23,11 @@ def world(db_url: str, sandbox: SandboxServer, tmp_path: Path) -> Iterator[World
     world = World(db_url, sandbox.url, tmp_path / "catalog", prepared=True)
     yield world
     world.close()
+
+
+@pytest.fixture
+def backups(admin: Admin, db_url: str, sandbox: SandboxServer, tmp_path: Path) -> Iterator[Backups]:
+    """Backups of the world's database."""
+    backups = Backups(admin, db_url, sandbox.url, tmp_path)
+    yield backups
+    backups.close()

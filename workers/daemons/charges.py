@@ -17,8 +17,10 @@ from uuid import UUID
 
 import dramatiq
 from dramatiq.brokers.redis import RedisBroker
+from sqlalchemy.exc import SQLAlchemyError
 
 from billing.errors import first_line
+from billing.flows import fence
 from billing.flows.payments import authorization_outcomes, authorization_sending, collecting
 from workers.daemons.finishing import write_outcome
 from workers.daemons.refunds import declare as declare_refunds
@@ -32,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 LOOK_AFTER_SECONDS: Final = 1.0
 """How often outcomes that couldn't be written are tried again."""
+FENCE_SECONDS: Final = 5.0
+"""How often a worker asks whether the database is another one: then accounts are compared."""
 
 
 def charge(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID) -> None:
@@ -90,6 +94,15 @@ def declare(runtime: Runtime, metrics: ProcessMetrics, broker: RedisBroker) -> N
     dramatiq.actor(actor_name=CHARGE_ACTOR, queue_name=CHARGES, broker=broker)(run)
 
 
+def _compare(runtime: Runtime) -> None:
+    """Compare the accounts with a database that is another one than before."""
+    try:
+        for account in runtime.gateways.names:
+            fence.passes(runtime.context, account)
+    except SQLAlchemyError as error:
+        logger.warning("accounts can't be compared: %s", first_line(error))
+
+
 def run(runtime: Runtime, metrics: ProcessMetrics, stop: threading.Event) -> None:
     """Work until asked to stop, then finish the jobs that have begun."""
     broker = runtime.broker
@@ -105,8 +118,12 @@ def run(runtime: Runtime, metrics: ProcessMetrics, stop: threading.Event) -> Non
     worker.start()
     logger.info("worker ready: %d threads", settings.threads)
     try:
+        compared_at = time.monotonic()
         while not stop.wait(LOOK_AFTER_SECONDS):
             runtime.outcomes.held()
+            if time.monotonic() >= compared_at + FENCE_SECONDS:
+                _compare(runtime)
+                compared_at = time.monotonic()
     finally:
         # Longer than one call may take, so that a charge that has begun is finished.
         worker.stop(timeout=int(runtime.settings.charges.lease.total_seconds() * 1000))

@@ -15,6 +15,7 @@ from datetime import datetime
 from sqlalchemy.exc import DBAPIError
 
 from billing.errors import BillingError, first_line
+from billing.flows import fence
 from billing.flows.cycles import closing, recognition
 from billing.flows.settlement import charge_list, runs
 from billing.rules.provider_names import task_of
@@ -66,15 +67,19 @@ class Reconciler(Ticking):
         """Recognise revenue, confirm captures, settle if it is time, close what is ready.
 
         Returns what was confirmed and the number of closed cycles, with those of the settlement.
-        Raises the error of the first account that couldn't be reached, after all else is done.
+        An account that is recovering is neither confirmed nor settled. Raises the error of the
+        first account that couldn't be reached, after all else is done.
         """
         self._recognise()
         confirmed: list[charge_list.ConfirmRun] = []
         by_settlement, failed = 0, list[BillingError]()
         for account in self._runtime.gateways.names:
             try:
+                if not self._compared(account):
+                    continue  # what it holds is adopted first; `billing status` says so
                 confirmed.append(self._confirm(account))
-                by_settlement += self._settle(account)
+                if self._compared(account):  # confirming may have closed the fence
+                    by_settlement += self._settle(account)
             except BillingError as error:
                 logger.warning("account %s: %s", account, first_line(error))
                 failed.append(error)
@@ -82,7 +87,7 @@ class Reconciler(Ticking):
         if failed:
             raise failed[0]
         return (
-            charge_list.together(confirmed),
+            charge_list.together(confirmed, until=self._runtime.clock.now()),
             closing.Closed(closed.closed + by_settlement, closed.held_back),
         )
 
@@ -92,6 +97,11 @@ class Reconciler(Ticking):
             now, batch = runtime.clock.now(), runtime.settings.reconciler.batch
             recognition.run(runtime.engine, now=now, batch=batch, policy=runtime.policy)
             run.done_until = now
+
+    def _compared(self, account: str) -> bool:
+        """Tell whether the database knows what the account holds; see `fence.compared`."""
+        with recorded(self._runtime, task_of(CONFIRM, account)):
+            return fence.compared(self._runtime.context, account)
 
     def _confirm(self, account: str) -> charge_list.ConfirmRun:
         runtime, task = self._runtime, task_of(CONFIRM, account)

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Final, Protocol
 
 from billing.errors import BillingError, first_line
+from billing.flows import fence
 from billing.flows.webhooks import handling, inbox
 from billing.flows.webhooks.handling import Result
 from billing.flows.webhooks.inbox import Swept, sweep_task
@@ -54,8 +55,11 @@ class Webhooks(Ticking):
     def handle_due(self) -> list[Result]:
         """Handle every event that is due, batch by batch, and count the results."""
         done: list[Result] = []
+        context = self._runtime.context
+        for account in context.gateways.names:  # an account is compared before its events are
+            fence.passes(context, account)
         while not self._stopping.is_set():
-            results = handling.handle_due(self._runtime.context)
+            results = handling.handle_due(context)
             if not results:
                 break
             done += results
@@ -79,7 +83,8 @@ class Webhooks(Ticking):
         for provider in gateways.names:
             try:
                 lists_events = gateways.of(provider).capabilities.lists_events
-                if lists_events and self._sweep_is_due(provider):
+                known = fence.compared(self._runtime.context, provider)
+                if known and lists_events and self._sweep_is_due(provider):
                     self.sweep(provider)
             except BillingError as error:
                 logger.warning("account %s: %s", provider, first_line(error))

@@ -32,21 +32,25 @@ ReadinessCheck = Callable[[], str | None]
 
 
 class HealthServer:
-    """Serves the three pages until stopped. `port=0` takes a free one; `port` says which."""
+    """Serves the three pages until stopped. `port=0` takes a free one; `port` says which.
+
+    What a check of `notes` says stands on the readiness page too, and leaves the role ready.
+    """
 
     def __init__(
         self,
         registry: CollectorRegistry,
         *,
         readiness: Mapping[str, ReadinessCheck] | None = None,
+        notes: Mapping[str, ReadinessCheck] | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> None:
         refuse_every_interface(host, what="the health server", setting="metrics.host")
-        checks = dict(readiness or {})
+        checks, remarks = dict(readiness or {}), dict(notes or {})
 
         class Handler(_Handler):
-            pages = _Pages(registry, checks)
+            pages = _Pages(registry, checks, remarks)
 
         try:
             self._server = _Server((host, port), Handler)
@@ -104,9 +108,16 @@ def notify_systemd(state: str) -> bool:
 class _Pages:
     """What each page says."""
 
-    def __init__(self, registry: CollectorRegistry, checks: Mapping[str, ReadinessCheck]) -> None:
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        checks: Mapping[str, ReadinessCheck],
+        notes: Mapping[str, ReadinessCheck],
+    ) -> None:
         self._registry = registry
-        self._checks = {name: _OneAtATime(name, check) for name, check in checks.items()}
+        every = {**checks, **notes}
+        self._checks = {name: _OneAtATime(name, check) for name, check in every.items()}
+        self._notes = frozenset(notes)
 
     def get(self, path: str) -> tuple[HTTPStatus, str, bytes]:
         if path == "/livez":
@@ -121,8 +132,11 @@ class _Pages:
         begun = {name: check.begin() for name, check in self._checks.items()}
         wait(begun.values(), timeout=CHECKS_SECONDS)
         reasons = {name: _answer_of(check) for name, check in begun.items()}
-        failed = {name: reason for name, reason in reasons.items() if reason is not None}
-        body = json.dumps({"ready": not failed, "failed": failed}) + "\n"
+        told = {name: reason for name, reason in reasons.items() if reason is not None}
+        failed = {name: reason for name, reason in told.items() if name not in self._notes}
+        page: dict[str, object] = {"ready": not failed, "failed": failed}
+        notes = {name: reason for name, reason in told.items() if name in self._notes}
+        body = json.dumps(page | ({"notes": notes} if notes else {})) + "\n"
         status = HTTPStatus.SERVICE_UNAVAILABLE if failed else HTTPStatus.OK
         return status, "application/json", body.encode()
 

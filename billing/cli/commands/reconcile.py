@@ -83,8 +83,10 @@ def _resume_failed(session: Session, accounts: Sequence[str]) -> None:
 
 def _reconciled(session: Session, account: str) -> "Worked | None":
     """Begin an account's run, or go on with it; None where no money ever moved."""
+    from billing.flows import fence
     from billing.flows.settlement import runs
 
+    fence.require(session.context, account)
     run_id = runs.begin(session.engine, account, now=session.now())
     if run_id is None:
         return None

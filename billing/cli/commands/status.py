@@ -97,6 +97,7 @@ def _lines(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [
         ("time", f"{cell(figures, 'now')} ({figures['mode']})"),
         *_processes(figures["processes"]),
+        *((f"provider {each['provider']}", _provider(each)) for each in figures["providers"]),
         ("queue", _queue(figures["queue"])),
         (
             "due now",
@@ -130,6 +131,17 @@ def _process(child: Mapping[str, Any]) -> str:
     if child["restarts"]:
         words += f", {child['restarts']} restart(s), last: {child['last_exit']}"
     return words
+
+
+def _provider(fence: Mapping[str, Any]) -> str:
+    if fence["state"] == "open":
+        return "compared with this database"
+    if fence["state"] == "unchecked":
+        return "not compared yet with this state of the database: nothing is sent to it"
+    return (
+        f"RECOVERING since {cell(fence, 'since')} ({fence['cause']}): nothing is sent to it;"
+        f" {fence['evidence'].get('theirs')} is unknown here; `billing recover --dry-run`"
+    )
 
 
 def _queue(queue: Mapping[str, Any]) -> str:

@@ -8,12 +8,14 @@ request under the same key, or looks it up once the provider may have forgotten 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any, Generic, TypeVar
 from uuid import UUID, uuid5
 
 from sqlalchemy import Connection
 
 from billing.errors import BadInput, BillingError, Unavailable
+from billing.flows import fence
 from billing.flows.context import Context
 from billing.flows.provider_calls import ask
 from billing.gateway import Absent, Gateway, PaymentMethodDetails, Unknown
@@ -113,10 +115,15 @@ def send(context: Context, wanted: Wanted[Made], call: ProviderCall) -> tuple[Pr
         made = _answer(context, gateway, wanted, call)
         if not isinstance(made, Absent):
             return call, made
-        now = context.clock.now()
-        with context.engine.begin() as conn:
-            end(conn, call, now, AttemptOutcome.ABSENT)
-            call = begin(conn, context, wanted, now)
+        call = fence.insisted(context, partial(_begin_anew, context, wanted, call))
+
+
+def _begin_anew(context: Context, wanted: Wanted[Made], absent: ProviderCall) -> ProviderCall:
+    """End a call under which nothing was made, and begin another one."""
+    now = context.clock.now()
+    with context.engine.begin() as conn:
+        end(conn, absent, now, AttemptOutcome.ABSENT)
+        return begin(conn, context, wanted, now)
 
 
 def _answer(

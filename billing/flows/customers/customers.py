@@ -11,6 +11,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
+from billing.flows import fence
 from billing.flows.context import Context
 from billing.flows.customers import at_provider
 from billing.flows.payments.write_offs import reopen
@@ -23,6 +24,7 @@ from billing.rules.invoices import InvoiceStatus
 from billing.rules.payments import AttemptKind, Cause, State
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import payments
+from billing.store.payments.provider_calls import ProviderCall
 from billing.store.subscriptions import customers
 from billing.store.subscriptions.customers import Customer
 
@@ -52,6 +54,7 @@ def create(
         raise BadInput("a customer needs a name", where="name")
     provider = provider or context.account
     context.gateways.of(provider)  # an account that isn't configured gets no customers
+    fence.require(context, provider)
     wanted = {"name": name, "email": email, "external_id": external_id, "provider": provider}
     now = context.clock.now()
     with context.engine.begin() as conn:
@@ -119,10 +122,14 @@ def set_payment_method(
     """
     refuse_card_number(token, "payment_method")
     now = context.clock.now()
-    with context.engine.begin() as conn:
-        row = _known_at_provider(conn, customer)
-        order = at_provider.the_payment_method(row, token)
-        call = at_provider.begin(conn, context, order, now)
+
+    def begin() -> tuple[Customer, at_provider.Wanted[PaymentMethodDetails], ProviderCall]:
+        with context.engine.begin() as conn:
+            row = _known_at_provider(conn, customer)
+            order = at_provider.the_payment_method(row, token)
+            return row, order, at_provider.begin(conn, context, order, now)
+
+    row, order, call = fence.insisted(context, begin)
     call, details = at_provider.send(context, order, call)
     now = context.clock.now()
     with context.engine.begin() as conn:

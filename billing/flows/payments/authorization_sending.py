@@ -12,6 +12,7 @@ from typing import Final, Literal
 from uuid import UUID
 
 from billing.errors import BillingError
+from billing.flows import fence
 from billing.flows.context import Context
 from billing.gateway import Absent, Gateway, Outcome, Succeeded, Unknown, canceled
 from billing.rules.money import Money
@@ -50,6 +51,10 @@ class AuthorizationStep:
 
 def begin(context: Context, payment_id: UUID) -> AuthorizationStep | None:
     """Lease the capture or void of an authorised payment; None when there is no call to make."""
+    return fence.begun(context, lambda: _begin(context, payment_id))
+
+
+def _begin(context: Context, payment_id: UUID) -> AuthorizationStep | None:
     policy, now, wall = context.policy, context.clock.now(), context.clock.wall()
     with context.engine.begin() as conn:
         held_until = wall + policy.longest_hold

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from billing.errors import BadInput, Conflict, ErrorCode
 from billing.flows.payments.authorization_outcomes import fail
 from billing.flows.payments.authorization_sending import CAPTURE, VOID
-from billing.flows.payments.locking import lock_named, refuse_parked
+from billing.flows.payments.locking import lock_named, refuse_parked, refuse_recovering
 from billing.rules.actor import Actor
 from billing.rules.decisions import Decision, DecisionKind, decided
 from billing.rules.money import Money
@@ -41,6 +41,7 @@ def request_capture(
     changes nothing. Raises `NotFound`, `Conflict`, `BadInput`.
     """
     payment = lock_named(conn, payment_id)
+    refuse_recovering(payment)
     amount = capturable(payment, amount, now)
     if payment.capture_amount is None:
         payments.change(
@@ -111,6 +112,7 @@ def request_void_as(
     `Conflict`.
     """
     payment = lock_named(conn, payment_id)
+    refuse_recovering(payment)
     if payment.state == State.CREATED and payment.invoice_id is None:
         if payment.open_attempt_n is not None:
             raise Conflict(

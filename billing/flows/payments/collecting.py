@@ -9,16 +9,22 @@ An attempt that was begun and not finished is *open*. It is sent again under the
 up once the provider may have forgotten the key; no timeout makes it a failure.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.flows import fence
 from billing.flows.context import Context
 from billing.flows.dispatching import take_due
+from billing.flows.payments.charge_requests import (
+    key_of,
+    request_for,
+    request_from_json,
+    request_to_json,
+)
 from billing.flows.payments.declines import declined
 from billing.flows.payments.outcomes import apply
 from billing.flows.payments.write_offs import give_up, void
@@ -29,19 +35,22 @@ from billing.gateway import (
     ChargeRequest,
     Declined,
     Outcome,
+    Succeeded,
 )
 from billing.rules import dunning
 from billing.rules.actor import WORKER
 from billing.rules.decisions import DecisionKind, decided
 from billing.rules.dunning import NO_PAYMENT_METHOD, DeclineClass
-from billing.rules.money import Money
-from billing.rules.payments import AttemptKind, CallKind, CaptureMethod
+from billing.rules.payments import AttemptKind, CallKind
 from billing.rules.subscriptions import Status, still_collects
+from billing.store import fences
 from billing.store.identity import engine_id
 from billing.store.payments import attempts, payment_steps, payments, provider_calls
 from billing.store.payments.payment_steps import PaymentForAttempt
 from billing.store.payments.provider_calls import ProviderCall
 from billing.store.subscriptions import plans
+
+_END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
 
 # Kinds of attempts that are made at once, whatever the earlier attempts were.
 _NOW: Final = frozenset({AttemptKind.MANUAL, AttemptKind.NEW_METHOD, AttemptKind.ABSENT})
@@ -86,6 +95,10 @@ def begin(context: Context, payment_id: UUID) -> ChargeSend | None:
 
     Safe to run any number of times, anywhere: one caller at a time gets the attempt, for the lease.
     """
+    return fence.begun(context, lambda: _begin(context, payment_id))
+
+
+def _begin(context: Context, payment_id: UUID) -> ChargeSend | None:
     policy, now, wall = context.policy, context.clock.now(), context.clock.wall()
     with context.engine.begin() as conn:
         row = payment_steps.lock_for_attempt(
@@ -98,6 +111,8 @@ def begin(context: Context, payment_id: UUID) -> ChargeSend | None:
         )
         if row is None:
             return None
+        if not row.may_send:
+            raise fences.Fenced(row.provider)
         if row.open_attempt_kind is not None:
             call = provider_calls.send_again(conn, row.id, CallKind.CHARGE)
             return _leased(conn, call, row.open_attempt_kind, now, wall + policy.lease)
@@ -202,8 +217,8 @@ def _new_attempt(
     policy: Policy,
 ) -> ProviderCall:
     n = row.attempt_n + 1
-    key = _key(policy.mode, row.subscription_id, row.period_start, row.id)
-    request = _request(row, n, f"{key}{n}", engine_id(conn))
+    key = key_of(policy.mode, row.subscription_id, row.period_start, row.id)
+    request = request_for(row, n, f"{key}{n}", engine_id(conn))
     return attempts.begin(
         conn,
         payment_id=row.id,
@@ -217,43 +232,6 @@ def _new_attempt(
         request=request_to_json(request),
         now=now,
     )
-
-
-def _request(row: PaymentForAttempt, n: int, key: str, engine: UUID) -> ChargeRequest:
-    assert row.provider_customer_id is not None
-    assert row.payment_method_token is not None
-    metadata = {"payment": str(row.id), "attempt": str(n), "key": key, "engine": str(engine)}
-    if row.subscription_id is not None and row.period_start is not None:
-        metadata["subscription"] = str(row.subscription_id)
-        metadata["period"] = _compact(row.period_start)
-    if row.invoice_number is not None:
-        metadata["invoice"] = row.invoice_number
-    return ChargeRequest(
-        idempotency_key=key,
-        amount=row.money,
-        provider_customer_id=row.provider_customer_id,
-        payment_method=row.payment_method_token,
-        provider_payment_id=row.provider_payment_id,
-        manual_capture=row.capture_method is CaptureMethod.MANUAL,
-        description=f"Invoice {row.invoice_number}" if row.invoice_number else row.description,
-        metadata=metadata,
-    )
-
-
-def _key(
-    mode: str, subscription_id: UUID | None, period_start: datetime | None, payment_id: UUID
-) -> str:
-    """Return the idempotency key of an attempt without its number.
-
-    It follows from subscription and period; a one-off payment has none, so its own id stands in.
-    """
-    if subscription_id is None or period_start is None:
-        return f"{mode}:payment:{payment_id}:a"
-    return f"{mode}:{subscription_id}:{_compact(period_start)}:a"
-
-
-def _compact(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
 
 
 def _stopped(conn: Connection, row: PaymentForAttempt, payment_method_id: UUID) -> Declined | None:
@@ -313,6 +291,61 @@ def attempt(context: Context, send: ChargeSend) -> Outcome | Absent:
     )
 
 
+# --- what was charged before ----------------------------------------------------------------------
+
+
+def adopt(
+    context: Context,
+    payment_id: UUID,
+    *,
+    sent_at: datetime,
+    last_attempt: int,
+    told: Succeeded | None = None,
+) -> Outcome | Absent | None:
+    """Write down the outcome of an attempt that this database has forgotten; send nothing.
+
+    `told` is the outcome where a list has told it. Otherwise it is looked up by the attempt's key,
+    which follows from the payment; attempts that were never executed are passed, up to
+    `last_attempt`. Returns None where the payment isn't collected any more, or its customer has no
+    payment method here.
+    """
+    while True:
+        sending = _begin_forgotten(context, payment_id, sent_at)
+        if sending is None:
+            return None
+        gateway = context.gateways.of(sending.provider)
+        outcome = told or gateway.look_up(sending.request, since=sent_at)
+        finish(context, sending, outcome)
+        if not isinstance(outcome, Absent) or sending.call.n >= last_attempt:
+            return outcome
+
+
+def _begin_forgotten(context: Context, payment_id: UUID, sent_at: datetime) -> ChargeSend | None:
+    """Begin an attempt that was made before, whenever the next one is due."""
+    with context.engine.begin() as conn:
+        fences.adopt(conn)
+        row = payment_steps.lock_for_attempt(
+            conn,
+            payment_id,
+            now=_END_OF_TIME,
+            wall=_END_OF_TIME,
+            held_until=_END_OF_TIME,
+            budget_days=0,
+        )
+        if row is None or row.payment_method_id is None or row.provider_customer_id is None:
+            return None
+        now, until = context.clock.now(), context.clock.wall() + context.policy.lease
+        if row.open_attempt_kind is not None:
+            call = provider_calls.send_again(conn, row.id, CallKind.CHARGE)
+            return _leased(conn, call, row.open_attempt_kind, now, until)
+        if row.next_attempt_kind is AttemptKind.GIVE_UP:
+            row = replace(row, next_attempt_kind=AttemptKind.MANUAL)
+        method = row.payment_method_id
+        assert method is not None
+        call = _new_attempt(conn, row, method, sent_at, context.policy)
+        return _leased(conn, call, row.next_attempt_kind, now, until)
+
+
 # --- transaction 2 ------------------------------------------------------------------------------
 
 
@@ -332,27 +365,3 @@ def finish(context: Context, send: ChargeSend, outcome: Outcome | Absent) -> Non
             again_at=wall + pause(outcome, send.call.sends, policy),
             policy=policy,
         )
-
-
-# --- requests as they are stored ----------------------------------------------------------------
-
-
-def request_to_json(request: ChargeRequest) -> dict[str, Any]:
-    """Return a request in the form that its call keeps."""
-    return {
-        "idempotency_key": request.idempotency_key,
-        "amount": request.amount.amount,
-        "currency": request.amount.currency,
-        "provider_customer_id": request.provider_customer_id,
-        "payment_method": request.payment_method,
-        "provider_payment_id": request.provider_payment_id,
-        "manual_capture": request.manual_capture,
-        "description": request.description,
-        "metadata": dict(request.metadata),
-    }
-
-
-def request_from_json(values: Mapping[str, Any]) -> ChargeRequest:
-    """Rebuild the request that was committed, so that a resend has the same fingerprint."""
-    rest = {key: value for key, value in values.items() if key not in ("amount", "currency")}
-    return ChargeRequest(amount=Money(values["amount"], values["currency"]), **rest)

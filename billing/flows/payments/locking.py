@@ -5,6 +5,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.errors import Conflict, ErrorCode, NotFound
+from billing.flows import fence
 from billing.store.payments import payments
 from billing.store.payments.payments import LockedPayment, Payment
 
@@ -17,6 +18,12 @@ def lock_named(conn: Connection, payment_id: UUID) -> LockedPayment:
             f"no payment {payment_id}", code=ErrorCode.PAYMENT_NOT_FOUND, payment_id=payment_id
         )
     return payment
+
+
+def refuse_recovering(payment: LockedPayment) -> None:
+    """Raise `Recovering` where the payment's account is: nothing is sent to it."""
+    if payment.account_recovering:
+        raise fence.recovering(payment.provider)
 
 
 def refuse_parked(payment: Payment) -> None:

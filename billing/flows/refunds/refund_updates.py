@@ -13,6 +13,7 @@ from billing.gateway import ProviderRefund
 from billing.ids import new_id
 from billing.rules.actor import PROVIDER
 from billing.rules.reconciliation import BreakCause, BreakFound, BreakKind, is_of_another
+from billing.rules.reconciliation.engines import MARK
 from billing.rules.refunds import RefundState, next_state
 from billing.store.dispatch import NOT_HELD
 from billing.store.identity import engine_id
@@ -109,6 +110,9 @@ def _adopted(
         cause = BreakCause.REFUND_NOT_ADOPTABLE
         _record_unknown(conn, payment.provider, found, payment, cause, now, why=error.what)
         return None
+    lost = _lost_id(conn, found)
+    if lost is not None:
+        return add(conn, payment, amount, lost, "asked for before", PROVIDER, now)
     if "refund" in found.metadata:
         cause = _why_unasked(_named(conn, found))
         _record_unknown(conn, payment.provider, found, payment, cause, now)
@@ -122,6 +126,17 @@ def _adopted(
             resolution=f"adopted: it gives back money of payment {payment.id}",
         )
     return add(conn, payment, amount, new_id(), "made at the provider", PROVIDER, now)
+
+
+def _lost_id(conn: Connection, found: ProviderRefund) -> UUID | None:
+    """Return our id of a refund that we asked for and have no row of: the database was restored."""
+    if found.metadata.get(MARK) != str(engine_id(conn)):
+        return None
+    try:
+        ours = UUID(found.metadata.get("refund", ""))
+    except ValueError:
+        return None
+    return ours if refunds.get(conn, ours) is None else None
 
 
 def _why_unasked(named: Refund | None) -> BreakCause:

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.errors import BadInput, Conflict, ErrorCode
-from billing.flows.payments.locking import lock_named
+from billing.flows.payments.locking import lock_named, refuse_recovering
 from billing.ids import new_id
 from billing.ledger import recipes
 from billing.ledger.journal import Entry
@@ -55,6 +55,7 @@ def request(
     known = None if refund_id is None else refunds.get(conn, refund_id)
     if known is not None:
         return _same_request(known, payment_id, amount)
+    refuse_recovering(payment)
     given = room_for(conn, payment, amount)
     return add(conn, payment, given, refund_id or new_id(), reason, actor, now)
 

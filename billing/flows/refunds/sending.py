@@ -17,6 +17,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.errors import BillingError
+from billing.flows import fence
 from billing.flows.context import Context
 from billing.flows.dispatching import take_due
 from billing.flows.provider_calls import ask, note_unanswered, pause
@@ -83,6 +84,11 @@ def begin(context: Context, refund_id: UUID) -> RefundSend | RefundQuestion | No
 
     Safe to run any number of times, anywhere: one caller at a time gets the refund, for the lease.
     """
+
+    return fence.begun(context, lambda: _begin(context, refund_id))
+
+
+def _begin(context: Context, refund_id: UUID) -> RefundSend | RefundQuestion | None:
     now, wall, policy = context.clock.now(), context.clock.wall(), context.policy
     with context.engine.begin() as conn:
         row = refunds.lease(

@@ -19,6 +19,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.errors import BadInput, Unavailable
+from billing.flows import fence
 from billing.flows.context import Context
 from billing.flows.customers.customers import refuse_anything_like_a_card
 from billing.flows.payments import authorizations
@@ -119,6 +120,7 @@ class PaymentApi(Audited):
         )
         amount = chargeable(order, self.context.policy)
         customer_id, method_id = payer(conn, order.customer, order.payment_source)
+        fence.refuse_charge_of(conn, customer_id)
         payments.add(
             conn,
             [
@@ -323,13 +325,16 @@ class PaymentApi(Audited):
         self, request: KeyedRequest, ask: Callable[[Connection, Claim], None]
     ) -> Claim | KeyedAnswer:
         """Commit the key together with the requested row; after a crash the row exists already."""
-        with self.context.engine.begin() as conn:
-            claimed = claim(
-                conn, request, wall=self.context.clock.wall(), lease=self.context.policy.lease
-            )
-            if isinstance(claimed, Claim) and not claimed.taken_up:
-                ask(conn, claimed)
-            return claimed
+        wall, lease = self.context.clock.wall(), self.context.policy.lease
+
+        def begin() -> Claim | KeyedAnswer:
+            with self.context.engine.begin() as conn:
+                claimed = claim(conn, request, wall=wall, lease=lease)
+                if isinstance(claimed, Claim) and not claimed.taken_up:
+                    ask(conn, claimed)
+                return claimed
+
+        return fence.insisted(self.context, begin)
 
     def _answered(
         self,

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.flows import fence
 from billing.flows.breaks import unreadable
 from billing.flows.context import Context
 from billing.gateway import ProviderCharge
@@ -28,6 +29,7 @@ from billing.rules.reconciliation import (
     compare,
     is_of_another,
 )
+from billing.rules.reconciliation.knowledge import FenceCause, MadeKind
 from billing.store.identity import engine_id
 from billing.store.settlement import breaks, charge_list
 from billing.store.settlement.charge_list import ChargedPayment
@@ -50,13 +52,13 @@ class ConfirmRun:
     passed_over: int = 0
 
 
-def together(done: Sequence[ConfirmRun]) -> ConfirmRun:
-    """Return the sums of the runs over several accounts; `until` is the earliest."""
+def together(done: Sequence[ConfirmRun], *, until: datetime) -> ConfirmRun:
+    """Return the sums of the runs over several accounts; `until` is the earliest, or else this."""
     return ConfirmRun(
         sum(each.charges for each in done),
         sum(each.confirmed for each in done),
         sum(each.differences for each in done),
-        min(each.until for each in done),
+        min((each.until for each in done), default=until),
         sum(each.passed_over for each in done),
     )
 
@@ -82,7 +84,7 @@ def run(context: Context, *, read_until: datetime | None) -> ConfirmRun:
     charges = confirmed = differences = passed_over = 0
     for page in context.gateway.list_charges(since=since):
         with engine.begin() as conn:
-            agreed, differing, others = _compare_page(conn, provider, page, now)
+            agreed, differing, others = _compare_page(conn, provider, page, since, now)
             differing += unreadable.record(conn, provider, unreadable_in(page), now=now)
         charges += len(page)
         confirmed += agreed
@@ -95,13 +97,18 @@ def run(context: Context, *, read_until: datetime | None) -> ConfirmRun:
 
 
 def _compare_page(
-    conn: Connection, provider: str, page: Sequence[ProviderCharge], now: datetime
+    conn: Connection,
+    provider: str,
+    page: Sequence[ProviderCharge],
+    since: datetime,
+    now: datetime,
 ) -> tuple[int, int, int]:
     """Confirm payments that agree, record breaks; return (newly confirmed, new breaks, others').
 
     The last counts the charges of other engines.
     """
     engine = engine_id(conn)
+    page = _without_unknown(conn, provider, page, since, now)
     took_money = [charge for charge in page if charge.succeeded and charge.captured]
     ours = _our_side(conn, provider, took_money)
     agreed: dict[UUID, str] = {}
@@ -127,6 +134,26 @@ def _compare_page(
     if fresh:
         charge_list.confirm(conn, fresh, now)
     return len(fresh), differences, passed_over
+
+
+def _without_unknown(
+    conn: Connection,
+    provider: str,
+    page: Sequence[ProviderCharge],
+    since: datetime,
+    now: datetime,
+) -> Sequence[ProviderCharge]:
+    """Leave out charges of this engine that no call of this database made, and close the fence.
+
+    The account was compared before: another database of this engine, a copy, charges over it.
+    """
+    engine = engine_id(conn)
+    made = fence.made_of(engine, MadeKind.CHARGE, page)
+    unknown = fence.never_sent(conn, provider, made)
+    if unknown:
+        fence.close(conn, provider, unknown[0], FenceCause.ANOTHER_DATABASE, since=since, now=now)
+    left_out = {each.theirs for each in unknown}
+    return [charge for charge in page if charge.id not in left_out]
 
 
 def _our_side(

@@ -6,7 +6,7 @@ from uuid import UUID
 
 from billing.errors import Conflict, ErrorCode
 from billing.flows.customers.customers import rung_given_back
-from billing.flows.payments.locking import lock_named, refuse_parked
+from billing.flows.payments.locking import lock_named, refuse_parked, refuse_recovering
 from billing.flows.payments.write_offs import reopen
 from billing.rules.actor import Actor
 from billing.rules.decisions import DecisionKind, decided
@@ -42,6 +42,7 @@ def retry(
     """
     with engine.begin() as conn:
         payment = lock_named(conn, payment_id)
+        refuse_recovering(payment)
         _refuse_retry(payment)
         if dry_run:
             return Retry(payment_id, payment.state)

@@ -99,6 +99,10 @@ def read_customer(data: Json) -> ProviderCustomer:
         id=required(data, "id"),
         default_payment_method=reference(chosen),
         deleted=data.get("deleted") is True,
+        name=text(data, "name") or "",
+        email=text(data, "email"),
+        created=None if data.get("created") is None else instant(data, "created"),
+        metadata=metadata(data),
     )
 
 
@@ -117,6 +121,7 @@ def read_charge(data: Json) -> ProviderCharge:
         refunded_amount=money(data, "amount_refunded").amount,
         decline_code=None if succeeded else reason,
         metadata=metadata(data),
+        payment_method=text(data, "payment_method"),
     )
 
 

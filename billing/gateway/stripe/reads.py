@@ -14,7 +14,7 @@ from billing.gateway.objects import (
     ProviderPayout,
     ProviderRefund,
 )
-from billing.gateway.stripe.client import Client, unreadable, window
+from billing.gateway.stripe.client import Client, segment, unreadable, window
 from billing.gateway.stripe.fields import Malformed
 from billing.gateway.stripe.objects import (
     movement_in,
@@ -54,6 +54,12 @@ class Reads(Client):
         """Return the card as it is now, or None; None too for what is no card."""
         return self._find("/v1/payment_methods", token, read_card)
 
+    def payment_methods_of(self, provider_customer_id: str) -> Sequence[PaymentMethodDetails]:
+        """Return the cards that are attached to a customer, the newest first."""
+        path = f"/v1/customers/{segment(provider_customer_id)}/payment_methods"
+        pages = self._list("list_payment_methods", path, {}, read_card)
+        return [card for page in pages for card in page if card is not None]
+
     def customer_by_id(self, provider_customer_id: str) -> ProviderCustomer | None:
         """Return the customer as it is now, or None."""
         return self._find("/v1/customers", provider_customer_id, read_customer)
@@ -72,6 +78,12 @@ class Reads(Client):
         if charge is not None:
             params["charge"] = charge
         return self._list("list_refunds", "/v1/refunds", params, read_refund)
+
+    def list_customers(
+        self, *, since: datetime, until: datetime | None = None
+    ) -> Iterator[Sequence[ProviderCustomer]]:
+        """Yield pages of customers."""
+        return self._list("list_customers", "/v1/customers", window(since, until), read_customer)
 
     def list_disputes(
         self, *, since: datetime, until: datetime | None = None

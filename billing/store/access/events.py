@@ -92,6 +92,8 @@ CLAIM_DUE = text(
            SELECT provider, event_id FROM provider_events
             WHERE next_try_at IS NOT NULL
               AND (next_try_at <= :wall OR next_try_at > CAST(:held_until AS timestamptz))
+              AND provider <> ALL (ARRAY(SELECT f.provider FROM provider_fences f
+                                          WHERE f.state = 'recovering'))
             ORDER BY next_try_at
             LIMIT :limit
               FOR UPDATE SKIP LOCKED)
@@ -111,7 +113,8 @@ def claim_due(
     """Take up to `limit` due rows until `until` and return them, oldest event first.
 
     If they aren't handled by then, because a process died, they are due again. One that is held
-    beyond `held_until` was held by a wrong clock, and is due.
+    beyond `held_until` was held by a wrong clock, and is due. Events of an account that is
+    recovering wait: they may be about what this database has yet to adopt.
     """
     values = {"wall": wall, "until": until, "held_until": held_until, "limit": limit}
     rows = map(_read, conn.execute(CLAIM_DUE, values))

@@ -128,6 +128,16 @@ def payment_of(
     return found
 
 
+def known_ids(conn: Connection, provider: str, provider_dispute_ids: Sequence[str]) -> set[str]:
+    """Return those of the provider's ids of disputes that belong to a payment of ours."""
+    query = select(disputes.c.provider_dispute_id).where(
+        disputes.c.provider == provider,
+        disputes.c.provider_dispute_id.in_(provider_dispute_ids),
+        disputes.c.payment_id.is_not(None),
+    )
+    return set(conn.execute(query).scalars())
+
+
 _IN_DISPUTE = text(
     """
     SELECT coalesce(sum(CASE WHEN d.currency = p.currency THEN d.amount

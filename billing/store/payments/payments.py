@@ -105,7 +105,8 @@ class Payment:
 class LockedPayment(Payment):
     """A locked payment, with its cycle, invoice, subscription and open attempt.
 
-    A one-off payment has neither cycle, invoice nor subscription.
+    A one-off payment has neither cycle, invoice nor subscription. `account_recovering` tells that
+    nothing is sent to its account before the database was recovered.
     """
 
     cycle_id: UUID | None
@@ -117,6 +118,7 @@ class LockedPayment(Payment):
     plan: str | None
     zone: str | None
     open_attempt_n: int | None
+    account_recovering: bool
 
 
 class PaymentChange(TypedDict, total=False):
@@ -210,6 +212,8 @@ def _lock(which: str) -> TextClause:
                c.state AS cycle_state, s.status AS subscription_status,
                s.ended_by AS subscription_ended_by, s.plan, s.zone,
                a.n AS open_attempt_n,
+               EXISTS (SELECT FROM provider_fences f WHERE f.provider = p.provider
+                          AND f.state = 'recovering') AS account_recovering,
                p.xmin <> unlocked.xmin AS changed_meanwhile
           FROM payments p
           JOIN payments unlocked ON unlocked.id = p.id

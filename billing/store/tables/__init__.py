@@ -7,7 +7,7 @@ Money is bigint minor units, every instant is timestamptz, read and written as U
 
 from billing.store.tables.access import api_keys, audit_log, idempotency_keys, provider_events
 from billing.store.tables.columns import metadata
-from billing.store.tables.operation import engine, tasks, test_clock
+from billing.store.tables.operation import engine, provider_fences, tasks, test_clock
 from billing.store.tables.payments import (
     attempts,
     disputes,
@@ -64,6 +64,7 @@ __all__ = [
     "plans",
     "provider_calls",
     "provider_events",
+    "provider_fences",
     "reconciliation_runs",
     "reconciliation_steps",
     "refunds",

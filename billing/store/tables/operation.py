@@ -1,6 +1,7 @@
-"""Which engine this is, and what its processes keep: when tasks ran, and the test clock."""
+"""Which engine this is, and what its processes keep: fences, when tasks ran, the test clock."""
 
 from sqlalchemy import Boolean, Column, Double, SmallInteger, Table, func
+from sqlalchemy.dialects.postgresql import JSONB
 
 from billing.store.tables.columns import identifier, instant, metadata, text
 
@@ -9,6 +10,18 @@ engine = Table(
     metadata,
     Column("single", Boolean, primary_key=True, server_default="true"),
     identifier("id", nullable=False, server_default=func.gen_random_uuid()),
+)
+
+provider_fences = Table(
+    "provider_fences",
+    metadata,
+    text("provider", primary_key=True),
+    text("state", nullable=False),
+    instant("since", nullable=False),
+    text("cause"),
+    Column("evidence", JSONB, nullable=False, server_default="{}"),
+    instant("known_until"),
+    text("checked_database", nullable=False),
 )
 
 tasks = Table(

@@ -1,0 +1,309 @@
+"""The fence: nothing is sent to an account before this database was compared with it.
+
+A database that was restored from a backup, copied, or promoted after it lost commits knows less
+than the provider, and would charge again what it doesn't know. So the provider's lists are read for
+objects of this engine, once for every state of the database (`this_database`), before the first
+call. When one is unknown here, the account is *recovering*: nothing is sent to it until
+`recovering.recover` has adopted what is there.
+
+The transaction that counts a send asks the fence, and the database refuses one that doesn't.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from datetime import datetime
+from threading import Lock
+from typing import Final, TypeVar
+from uuid import UUID
+from weakref import WeakKeyDictionary
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import DBAPIError
+
+from billing.errors import BillingError, ErrorCode, Unavailable, first_line
+from billing.flows.context import Context
+from billing.gateway import Gateway, ProviderCharge, ProviderCustomer, ProviderRefund
+from billing.rules.reconciliation.knowledge import (
+    SKEW,
+    FenceCause,
+    FenceState,
+    Made,
+    MadeKind,
+    has_calls,
+    is_known,
+    made_by,
+)
+from billing.store import fences
+from billing.store.identity import engine_id
+
+logger = logging.getLogger(__name__)
+
+_one_at_a_time: Final = Lock()
+_failures: Final[MutableMapping[Engine, dict[str, float]]] = WeakKeyDictionary()
+
+Begun = TypeVar("Begun")
+
+
+class Uncompared(Unavailable):
+    """The account at the provider can't be compared with the database now: nothing is sent."""
+
+    def __init__(self, provider: str) -> None:
+        super().__init__(f"account {provider} can't be compared with this database", where=provider)
+
+
+class Recovering(Unavailable):
+    """The database is behind the provider: nothing is sent to the account until it recovered."""
+
+    code = ErrorCode.RECOVERING
+
+
+# --- asking -------------------------------------------------------------------------------------
+
+
+def compared(context: Context, provider: str) -> bool:
+    """Tell whether calls may be sent to an account; compare it first if it has to be.
+
+    False where it is recovering. Raises `Unavailable`, `BadInput` where it can't be compared. Holds
+    no transaction.
+    """
+    known = _known(context, provider)
+    if known is not None:
+        return known
+    asked = time.monotonic()
+    with _one_at_a_time:  # many threads find out at the same moment
+        known = _known(context, provider)
+        if known is not None:
+            return known
+        failures = _failures.setdefault(context.engine, {})
+        if failures.get(provider, 0.0) > asked:
+            raise Unavailable(f"account {provider} can't be compared now", where=provider)
+        try:
+            return check(context, provider)
+        except BillingError:
+            failures[provider] = time.monotonic()
+            raise
+
+
+def _known(context: Context, provider: str) -> bool | None:
+    """Tell what the fence says; None where the account has to be compared."""
+    with context.engine.connect() as conn:
+        fence = fences.find(conn, provider)
+    if fence is None or not (fence.current or fence.state is FenceState.RECOVERING):
+        return None
+    return fence.passes
+
+
+def passes(context: Context, provider: str) -> bool:
+    """Tell whether calls may be sent to an account, as `compared`; False too where it can't be."""
+    try:
+        return compared(context, provider)
+    except BillingError as error:
+        logger.warning("%s can't be compared, nothing is sent: %s", provider, first_line(error))
+        return False
+
+
+def holds_cycles(engine: Engine, providers: Sequence[str]) -> bool:
+    """Tell whether cycles have to wait: an account is recovering, or has to be compared again.
+
+    One that was never compared holds nothing: nothing was charged over it from here.
+    """
+    with engine.connect() as conn:
+        return any(not each.passes for each in fences.every(conn) if each.provider in providers)
+
+
+def require(context: Context, provider: str) -> None:
+    """Compare an account that has to be; raise `Recovering` where nothing may be sent.
+
+    Raises `Unavailable`, `BadInput` where it can't be compared. Holds no transaction.
+    """
+    if not compared(context, provider):
+        with context.engine.connect() as conn:
+            refuse(conn, provider)
+
+
+def insisted(context: Context, begin: Callable[[], Begun]) -> Begun:
+    """Begin a call; where its account has to be compared first, compare it and begin again.
+
+    Raises `Recovering`, `Uncompared`.
+    """
+    try:
+        return begin()
+    except (fences.Fenced, DBAPIError) as error:
+        provider = fences.account_of(error)
+        if provider is None:
+            raise
+    try:
+        require(context, provider)
+        return begin()
+    except Recovering:
+        raise
+    except (BillingError, fences.Fenced) as error:
+        raise Uncompared(provider) from error
+
+
+def begun(context: Context, begin: Callable[[], Begun]) -> Begun | None:
+    """Begin a call as `insisted` does; None where nothing may be sent now."""
+    try:
+        return insisted(context, begin)
+    except (Recovering, Uncompared):
+        return None
+
+
+def refuse(conn: Connection, provider: str) -> None:
+    """Raise `Recovering` where the account is, in the caller's transaction."""
+    fence = fences.find(conn, provider)
+    if fence is not None and fence.state is FenceState.RECOVERING:
+        raise recovering(provider)
+
+
+def recovering(provider: str) -> Recovering:
+    """Return the error that says so."""
+    what = f"the database is behind account {provider}: nothing is sent before it recovered"
+    return Recovering(what, where=provider, provider=provider)
+
+
+def refuse_charge_of(conn: Connection, customer_id: UUID) -> None:
+    """Refuse a charge of a customer as `refuse` does; `insisted` checks an account that has to be.
+
+    In the caller's transaction, which `insisted` begins.
+    """
+    provider = fences.held_account(conn, customer_id)
+    if provider is not None:
+        refuse(conn, provider)
+        raise fences.Fenced(provider)
+
+
+# --- checking -----------------------------------------------------------------------------------
+
+
+def check(context: Context, provider: str) -> bool:
+    """Compare an account with this database, and open or close its fence; True when it passes.
+
+    Reads what was made since the newest call that is written down here, and stops at the first
+    object that isn't. Raises `Unavailable`, `BadInput`.
+    """
+    now = context.clock.now()
+    with context.engine.connect() as conn:
+        database, since = fences.this_database(conn), known_since(conn, provider)
+    unknown = None
+    if since is not None:
+        pages = unknown_since(context, provider, since)
+        unknown = next((each for page in pages for each in page), None)
+    with context.engine.begin() as conn:
+        if unknown is None:
+            fences.open_for(conn, provider, database=database, known_until=now, now=now)
+        else:
+            close(conn, provider, unknown, FenceCause.BEHIND, since=since, now=now)
+        fence = fences.find(conn, provider)
+    return fence is not None and fence.passes
+
+
+def known_since(conn: Connection, provider: str) -> datetime | None:
+    """Return from when on the provider's lists may hold what is unknown here.
+
+    None where nothing was ever sent: ids that were made before a first customer don't come again.
+    """
+    fence = fences.find(conn, provider)
+    newest = fences.newest_call(conn, provider)
+    if newest is None:
+        return None
+    if fence is None or fence.known_until is None:
+        return newest - SKEW
+    if fence.state is FenceState.RECOVERING:
+        return fence.known_until
+    return max(newest, fence.known_until) - SKEW
+
+
+def close(
+    conn: Connection,
+    provider: str,
+    unknown: Made,
+    cause: FenceCause,
+    *,
+    since: datetime | None,
+    now: datetime,
+) -> None:
+    """Close the fence of an account because of an object that is unknown here.
+
+    Everything that was made before `since` is known.
+    """
+    evidence = {
+        "kind": str(unknown.kind),
+        "ours": str(unknown.ours),
+        "theirs": unknown.theirs,
+        "created": unknown.created.isoformat(),
+    }
+    closed = fences.close_for(
+        conn,
+        provider,
+        cause=cause,
+        evidence=evidence,
+        known_until=since,
+        now=now,
+    )
+    if closed:
+        logger.error("%s is recovering (%s): %s is unknown here", provider, cause, unknown.theirs)
+
+
+def unknown_since(context: Context, provider: str, since: datetime) -> Iterator[list[Made]]:
+    """Yield, a page at a time, what this engine made since then and this database doesn't know.
+
+    Raises `Unavailable`, `BadInput`.
+    """
+    gateway = context.gateways.of(provider)
+    with context.engine.connect() as conn:
+        engine = engine_id(conn)
+    for page in _pages(gateway, engine, since):
+        with context.engine.connect() as conn:
+            unknown = unknown_of(conn, provider, page)
+        yield unknown
+
+
+def unknown_of(conn: Connection, provider: str, made: Sequence[Made]) -> list[Made]:
+    """Return those objects that this database doesn't know; not those a recovery passed over."""
+    if not made:
+        return []
+    fence, sent = fences.find(conn, provider), fences.sent(conn, made)
+    passed_over = frozenset[str]() if fence is None else fence.passed_over
+    return [
+        each
+        for each in made
+        if each.theirs not in passed_over and not is_known(each, sent.get((each.kind, each.ours)))
+    ]
+
+
+def never_sent(conn: Connection, provider: str, made: Sequence[Made]) -> list[Made]:
+    """Return those objects for which no call was ever made from here, nor anything written down.
+
+    A person may confirm a known payment in the provider's dashboard: that is left out.
+    """
+    if not made:
+        return []
+    fence, sent = fences.find(conn, provider), fences.sent(conn, made)
+    passed_over = frozenset[str]() if fence is None else fence.passed_over
+    return [
+        each
+        for each in made
+        if each.theirs not in passed_over and not has_calls(sent.get((each.kind, each.ours)))
+    ]
+
+
+def _pages(gateway: Gateway, engine: UUID, since: datetime) -> Iterator[list[Made]]:
+    """Yield what this engine made at an account since then, a page at a time."""
+    for charges in gateway.list_charges(since=since):
+        yield made_of(engine, MadeKind.CHARGE, charges)
+    for refunds in gateway.list_refunds(since=since):
+        yield made_of(engine, MadeKind.REFUND, refunds)
+    for customers in gateway.list_customers(since=since):
+        yield made_of(engine, MadeKind.CUSTOMER, customers)
+
+
+def made_of(
+    engine: UUID,
+    kind: MadeKind,
+    page: Sequence[ProviderCharge] | Sequence[ProviderRefund] | Sequence[ProviderCustomer],
+) -> list[Made]:
+    """Return those objects of a page that this engine made."""
+    made = (made_by(engine, kind, each.metadata, each.id, each.created) for each in page)
+    return [each for each in made if each is not None]

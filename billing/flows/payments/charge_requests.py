@@ -1,0 +1,70 @@
+"""The request of a charge: what follows from the payment, and how its call keeps it."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from billing.gateway import ChargeRequest
+from billing.rules.money import Money
+from billing.rules.payments import CaptureMethod
+from billing.store.payments.payment_steps import PaymentForAttempt
+
+
+def request_for(row: PaymentForAttempt, n: int, key: str, engine: UUID) -> ChargeRequest:
+    """Return the n-th attempt's request; what it names lets it be found in the provider's lists."""
+    assert row.provider_customer_id is not None
+    assert row.payment_method_token is not None
+    metadata = {"payment": str(row.id), "attempt": str(n), "key": key, "engine": str(engine)}
+    if row.subscription_id is not None and row.period_start is not None:
+        metadata["subscription"] = str(row.subscription_id)
+        metadata["period"] = _compact(row.period_start)
+    if row.invoice_number is not None:
+        metadata["invoice"] = row.invoice_number
+    return ChargeRequest(
+        idempotency_key=key,
+        amount=row.money,
+        provider_customer_id=row.provider_customer_id,
+        payment_method=row.payment_method_token,
+        provider_payment_id=row.provider_payment_id,
+        manual_capture=row.capture_method is CaptureMethod.MANUAL,
+        description=f"Invoice {row.invoice_number}" if row.invoice_number else row.description,
+        metadata=metadata,
+    )
+
+
+def key_of(
+    mode: str, subscription_id: UUID | None, period_start: datetime | None, payment_id: UUID
+) -> str:
+    """Return the idempotency key of an attempt without its number.
+
+    It follows from subscription and period; a one-off payment has none, so its own id stands in.
+    """
+    if subscription_id is None or period_start is None:
+        return f"{mode}:payment:{payment_id}:a"
+    return f"{mode}:{subscription_id}:{_compact(period_start)}:a"
+
+
+def _compact(at: datetime) -> str:
+    return at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+
+
+def request_to_json(request: ChargeRequest) -> dict[str, Any]:
+    """Return a request in the form that its call keeps."""
+    return {
+        "idempotency_key": request.idempotency_key,
+        "amount": request.amount.amount,
+        "currency": request.amount.currency,
+        "provider_customer_id": request.provider_customer_id,
+        "payment_method": request.payment_method,
+        "provider_payment_id": request.provider_payment_id,
+        "manual_capture": request.manual_capture,
+        "description": request.description,
+        "metadata": dict(request.metadata),
+    }
+
+
+def request_from_json(values: Mapping[str, Any]) -> ChargeRequest:
+    """Rebuild the request that was committed, so that a resend has the same fingerprint."""
+    rest = {key: value for key, value in values.items() if key not in ("amount", "currency")}
+    return ChargeRequest(amount=Money(values["amount"], values["currency"]), **rest)

@@ -1,0 +1,6 @@
+"""Adopting what the provider holds of this engine and this database has forgotten.
+
+finding      what is unknown here, and what can be done about it
+adopting     a customer, a payment, a refund or a dispute, each in transactions of its own
+recovering   all of it, object by object; then the fence opens
+"""

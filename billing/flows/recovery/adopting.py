@@ -1,0 +1,251 @@
+"""Adopting one object of the provider, each step in a transaction of its own.
+
+Everything goes the way it went the first time: a cycle is opened as the scheduler opens it, and has
+the payment that it had, because ids follow from subscription and period. The outcome of its attempt
+is looked up in the provider's lists and written as a worker writes it. Nothing is sent.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.flows.context import Context
+from billing.flows.customers.customers import keep_payment_method
+from billing.flows.cycles.deciding import CannotOpen, decide
+from billing.flows.cycles.opening import write
+from billing.flows.disputes import dispute_updates
+from billing.flows.payments import collecting
+from billing.flows.recovery.finding import Forgotten, Why
+from billing.flows.refunds import refund_updates
+from billing.flows.subscriptions.lifecycle import locked
+from billing.gateway import (
+    Absent,
+    ProviderCharge,
+    ProviderCustomer,
+    ProviderDispute,
+    ProviderRefund,
+    Succeeded,
+    Unknown,
+)
+from billing.rules.payments import CaptureMethod, PaymentStatus, State
+from billing.rules.reconciliation import BreakKind
+from billing.rules.reconciliation.knowledge import MadeKind
+from billing.store.dispatch import NOT_HELD
+from billing.store.payments import payments
+from billing.store.settlement import breaks
+from billing.store.subscriptions import changes, customers, plans, subscriptions
+from billing.store.subscriptions.customers import payment_methods_of as methods_of
+
+
+class Result(StrEnum):
+    """What became of an object."""
+
+    ADOPTED = "adopted"
+    OPEN = "open"
+    """Its outcome isn't definite: it is asked for again, and never sent anew."""
+    PASSED_OVER = "passed_over"
+    HELD = "held"
+    """It can't be adopted, and might be charged again: the fence stays closed."""
+
+
+Done = tuple[Result, Why | None]
+
+
+# --- customers ----------------------------------------------------------------------------------
+
+
+def customer(context: Context, found: ProviderCustomer) -> Done:
+    """Adopt a customer who was made after the moment that this database shows.
+
+    The provider has no external id: the operator's own system has to tell it again.
+    """
+    now = context.clock.now()
+    ours = UUID(found.metadata[MadeKind.CUSTOMER])
+    with context.engine.begin() as conn:
+        if customers.find(conn, str(ours)) is None:
+            values = {"id": ours, "name": found.name or found.id, "email": found.email}
+            customers.add(
+                conn,
+                values | {"external_id": None, "provider": context.account, "created_at": now},
+            )
+        customers.set_provider_customer(conn, ours, found.id)
+    _keep_methods(context, ours, found.id)
+    return Result.ADOPTED, None
+
+
+def _keep_methods(context: Context, customer_id: UUID, provider_customer_id: str) -> None:
+    """Keep the cards that a customer has at the provider and not here; the newest is charged."""
+    found = context.gateway.payment_methods_of(provider_customer_id)
+    now = context.clock.now()
+    with context.engine.begin() as conn:
+        known = {row.provider_payment_method_id for row in methods_of(conn, customer_id)}
+        for details in reversed(found):
+            if details.token not in known:
+                keep_payment_method(conn, customer_id, details, at=now)
+
+
+# --- payments -----------------------------------------------------------------------------------
+
+
+def payment(context: Context, found: Forgotten, payers: set[UUID]) -> Done:
+    """Adopt a payment: open its cycle where it isn't open, and write down what became of it.
+
+    `payers` are the customers whose cards were kept; its own is added.
+    """
+    now = context.clock.now()
+    with context.engine.begin() as conn:
+        row = payments.get(conn, found.ours)
+        owner = found.subscription_id
+        why = None
+        if row is None and owner is not None:
+            why = _open_cycle(context, conn, owner, found, now)
+    if row is None and owner is None:
+        why = _add_one_off(context, found, now)
+    if why is not None:
+        return Result.PASSED_OVER, why
+    _keep_methods_of_payer(context, found, payers)
+    return _attempts(context, found)
+
+
+def _open_cycle(
+    context: Context, conn: Connection, owner: UUID, found: Forgotten, now: datetime
+) -> Why | None:
+    """Open a subscription's cycles up to the one of this payment; return why that can't be."""
+    subscription = subscriptions.lock(conn, owner)
+    if subscription is None:
+        return Why.SUBSCRIPTION_UNKNOWN
+    plans.hold(conn)
+    catalog, asked = plans.published(conn), changes.of(conn, owner)
+    while subscription.renews_at is not None and subscription.renews_at <= now:
+        try:
+            opening = decide(subscription, catalog, now, context.policy, asked, bill_missed=True)
+        except CannotOpen:
+            return Why.NO_CYCLE
+        write(conn, [opening], now)
+        if opening.payment_id == found.ours:
+            return None if payments.get(conn, found.ours) is not None else Why.NO_CYCLE
+        subscription = locked(conn, owner)
+    return Why.NO_CYCLE
+
+
+def _add_one_off(context: Context, found: Forgotten, now: datetime) -> Why | None:
+    """Write down a charge without an invoice that was asked for after the backup."""
+    charge = found.newest
+    theirs = None
+    if charge.provider_payment_id is not None:
+        theirs = context.gateway.payment(charge.provider_payment_id)
+    if theirs is None or theirs.customer is None:
+        return Why.CUSTOMER_UNKNOWN
+    waits = theirs.status is PaymentStatus.AUTHORIZED
+    with context.engine.begin() as conn:
+        payer = customers.lock_by_provider_id(conn, context.account, theirs.customer)
+        if payer is None:
+            return Why.CUSTOMER_UNKNOWN
+        payments.add(
+            conn,
+            [
+                {
+                    "id": found.ours,
+                    "customer_id": payer.id,
+                    "payment_method_id": payer.default_payment_method_id,
+                    "amount": theirs.amount.amount,
+                    "currency": theirs.amount.currency,
+                    "state": str(State.CREATED),
+                    "capture_method": CaptureMethod.MANUAL if waits else CaptureMethod.AUTOMATIC,
+                    "description": "",
+                    "next_attempt_at": now,
+                    "next_attempt_kind": "first",
+                    "dispatch_after": NOT_HELD,
+                    "created_at": now,
+                    "updated_at": now,
+                }
+            ],
+        )
+    return None
+
+
+def _attempts(context: Context, found: Forgotten) -> Done:
+    outcome = collecting.adopt(
+        context,
+        found.ours,
+        sent_at=found.charges[0].created,
+        last_attempt=found.last_attempt,
+        told=_told(found),
+    )
+    if outcome is None:
+        return _not_collected(context, found)
+    if isinstance(outcome, Absent):
+        return Result.HELD, Why.NOT_FOUND_AGAIN
+    _explain_breaks(context, found.charges)
+    return (Result.OPEN if isinstance(outcome, Unknown) else Result.ADOPTED), None
+
+
+def _told(found: Forgotten) -> Succeeded | None:
+    """Return the outcome of a renewal that was captured, as the list has it: nearly all are."""
+    charge = next((each for each in found.charges if each.succeeded and each.captured), None)
+    if charge is None or charge.provider_payment_id is None or found.subscription_id is None:
+        return None
+    return Succeeded(charge.provider_payment_id, charge.amount, provider_charge_id=charge.id)
+
+
+def _not_collected(context: Context, found: Forgotten) -> Done:
+    with context.engine.connect() as conn:
+        row = payments.get(conn, found.ours)
+    assert row is not None, "it was read or added before"
+    if row.state is State.CREATED and row.parked_at is None:
+        return Result.HELD, Why.NO_PAYMENT_METHOD
+    return Result.PASSED_OVER, Why.NOT_COLLECTED
+
+
+def _keep_methods_of_payer(context: Context, found: Forgotten, payers: set[UUID]) -> None:
+    """Keep the cards of a payment's customer where it was charged with one that isn't here."""
+    with context.engine.connect() as conn:
+        row = payments.get(conn, found.ours)
+        payer = None if row is None else customers.find(conn, str(row.customer_id))
+        if payer is None or payer.id in payers or payer.provider_customer_id is None:
+            return
+        known = {each.provider_payment_method_id for each in methods_of(conn, payer.id)}
+    charged = {each.payment_method for each in found.charges}
+    if payer.default_payment_method_id is None or not charged <= known:
+        _keep_methods(context, payer.id, payer.provider_customer_id)
+        payers.add(payer.id)
+
+
+def _explain_breaks(context: Context, charges: Sequence[ProviderCharge]) -> None:
+    now = context.clock.now()
+    with context.engine.begin() as conn:
+        for charge in charges:
+            breaks.explain(
+                conn,
+                context.account,
+                BreakKind.UNKNOWN_AT_PROVIDER,
+                charge.id,
+                now=now,
+                resolution="adopted by a recovery",
+            )
+
+
+# --- refunds and disputes -----------------------------------------------------------------------
+
+
+def refund(context: Context, found: ProviderRefund) -> Done:
+    """Adopt a refund of a payment that is here."""
+    now = context.clock.now()
+    with context.engine.begin() as conn:
+        state = refund_updates.apply(conn, found, provider=context.account, now=now)
+    if state is None:
+        return Result.PASSED_OVER, Why.PAYMENT_UNKNOWN
+    return Result.ADOPTED, None
+
+
+def dispute(context: Context, found: ProviderDispute) -> Done:
+    """Adopt a dispute of a payment that is here."""
+    now = context.clock.now()
+    with context.engine.begin() as conn:
+        applied = dispute_updates.apply(conn, found, provider=context.account, now=now)
+    if applied.state is None:
+        return Result.PASSED_OVER, Why.PAYMENT_UNKNOWN
+    return Result.ADOPTED, None

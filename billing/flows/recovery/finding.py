@@ -1,0 +1,247 @@
+"""What an account holds of this engine that this database doesn't know, and what becomes of it."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import TypeVar
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.flows import fence
+from billing.flows.context import Context
+from billing.gateway import ProviderCharge, ProviderCustomer, ProviderDispute, ProviderRefund
+from billing.rules.money import Money
+from billing.rules.reconciliation.knowledge import MadeKind
+from billing.store.identity import engine_id
+from billing.store.payments import disputes, payments
+from billing.store.subscriptions import subscriptions
+
+
+class ObjectKind(StrEnum):
+    """What is adopted."""
+
+    CUSTOMER = "customer"
+    PAYMENT = "payment"
+    REFUND = "refund"
+    DISPUTE = "dispute"
+
+
+class Plan(StrEnum):
+    """What will become of an object, as far as it can be told before."""
+
+    ADOPT = "adopt"
+    PASS_OVER = "pass_over"  # noqa: S105  no password
+    """It can't be placed: what it belongs to isn't here, so nothing charges for it again either."""
+
+
+class Why(StrEnum):
+    """Why an object is passed over, or holds the fence closed."""
+
+    SUBSCRIPTION_UNKNOWN = "subscription_unknown"
+    CUSTOMER_UNKNOWN = "customer_unknown"
+    PAYMENT_UNKNOWN = "payment_unknown"
+    NO_CYCLE = "no_cycle"
+    NOT_COLLECTED = "not_collected"
+    NO_PAYMENT_METHOD = "no_payment_method"
+    NOT_FOUND_AGAIN = "not_found_again"
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """A payment's charges that are unknown here, oldest first; `ours` is the payment's id."""
+
+    ours: UUID
+    charges: Sequence[ProviderCharge]
+
+    @property
+    def newest(self) -> ProviderCharge:
+        """The charge that tells most."""
+        return self.charges[-1]
+
+    @property
+    def subscription_id(self) -> UUID | None:
+        """The subscription that the charges name; a charge of its own names none."""
+        return _uuid(self.newest.metadata.get("subscription"))
+
+    @property
+    def last_attempt(self) -> int:
+        """The attempt that made the provider's payment."""
+        named = self.newest.metadata.get("attempt", "")
+        return int(named) if named.isascii() and named.isdigit() else 1
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One object in the preview of a recovery."""
+
+    kind: ObjectKind
+    theirs: str
+    ours: UUID | None
+    created: datetime
+    amount: Money | None
+    customer: str | None
+    subscription: UUID | None
+    plan: Plan
+    why: Why | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """All that is unknown here, in the order in which it is adopted."""
+
+    since: datetime
+    customers: Sequence[ProviderCustomer]
+    payments: Sequence[Forgotten]
+    refunds: Sequence[ProviderRefund]
+    disputes: Sequence[ProviderDispute]
+
+
+def find(context: Context, since: datetime) -> Unknown:
+    """Read what the context's account holds since then and this database doesn't know.
+
+    Raises `Unavailable`, `BadInput`.
+    """
+    gateway = context.gateway
+    customers = _unknown(context, MadeKind.CUSTOMER, gateway.list_customers(since=since))
+    charges = _unknown(context, MadeKind.CHARGE, gateway.list_charges(since=since))
+    refunds = _unknown(context, MadeKind.REFUND, gateway.list_refunds(since=since))
+    found = list[ProviderDispute]()
+    for page in gateway.list_disputes(since=since):
+        with context.engine.connect() as conn:
+            known = disputes.known_ids(conn, context.account, [each.id for each in page])
+        found += [each for each in page if each.id not in known]
+    return Unknown(since, customers, _by_payment(charges), refunds, found[::-1])
+
+
+Listed = TypeVar("Listed", ProviderCustomer, ProviderCharge, ProviderRefund)
+
+
+def _unknown(context: Context, kind: MadeKind, pages: Iterable[Sequence[Listed]]) -> list[Listed]:
+    """Return the objects of a list that are unknown here, oldest first."""
+    found: list[Listed] = []
+    for page in pages:
+        with context.engine.connect() as conn:
+            made = fence.made_of(engine_id(conn), kind, page)
+            unknown = {each.theirs for each in fence.unknown_of(conn, context.account, made)}
+        found += [each for each in page if each.id in unknown]
+    return found[::-1]
+
+
+def _by_payment(charges: Iterable[ProviderCharge]) -> list[Forgotten]:
+    found: dict[UUID, list[ProviderCharge]] = {}
+    for charge in charges:
+        ours = _uuid(charge.metadata.get(MadeKind.CHARGE))
+        assert ours is not None, "it was read before"
+        found.setdefault(ours, []).append(charge)
+    return [Forgotten(ours, each) for ours, each in found.items()]
+
+
+# --- the preview --------------------------------------------------------------------------------
+
+
+def preview(conn: Connection, account: str, unknown: Unknown) -> list[Item]:
+    """Return what a recovery will do with each object. Changes nothing."""
+    return [
+        *(_customer(each) for each in unknown.customers),
+        *(_payment(conn, each) for each in unknown.payments),
+        *(_refund(conn, account, unknown, each) for each in unknown.refunds),
+        *(
+            item
+            for each in unknown.disputes
+            if (item := _dispute(conn, account, unknown, each)) is not None
+        ),
+    ]
+
+
+def _customer(found: ProviderCustomer) -> Item:
+    ours = _uuid(found.metadata.get(MadeKind.CUSTOMER))
+    assert found.created is not None, "a list shows no deleted customers"
+    return Item(
+        ObjectKind.CUSTOMER, found.id, ours, found.created, None, found.name, None, Plan.ADOPT
+    )
+
+
+def _payment(conn: Connection, found: Forgotten) -> Item:
+    why = None
+    owner = found.subscription_id
+    if payments.get(conn, found.ours) is None and owner is not None:
+        here = subscriptions.find(conn, str(owner))
+        if here is None:
+            why = Why.SUBSCRIPTION_UNKNOWN
+        elif here.renews_at is None:
+            why = Why.NO_CYCLE
+    charge = found.newest
+    return Item(
+        ObjectKind.PAYMENT,
+        charge.id,
+        found.ours,
+        charge.created,
+        charge.amount,
+        None,
+        owner,
+        Plan.ADOPT if why is None else Plan.PASS_OVER,
+        why,
+    )
+
+
+def _refund(conn: Connection, account: str, unknown: Unknown, found: ProviderRefund) -> Item:
+    here = _payment_is_here(
+        conn, account, unknown, found.provider_payment_id, found.provider_charge_id
+    )
+    return Item(
+        ObjectKind.REFUND,
+        found.id,
+        _uuid(found.metadata.get(MadeKind.REFUND)),
+        found.created,
+        found.amount,
+        None,
+        None,
+        Plan.ADOPT if here else Plan.PASS_OVER,
+        None if here else Why.PAYMENT_UNKNOWN,
+    )
+
+
+def _dispute(
+    conn: Connection, account: str, unknown: Unknown, found: ProviderDispute
+) -> Item | None:
+    """Return what becomes of a dispute; None for one of a charge that isn't this engine's."""
+    if not _payment_is_here(
+        conn, account, unknown, found.provider_payment_id, found.provider_charge_id
+    ):
+        return None
+    return Item(
+        ObjectKind.DISPUTE,
+        found.id,
+        None,
+        found.created,
+        found.amount,
+        None,
+        None,
+        Plan.ADOPT,
+    )
+
+
+def _payment_is_here(
+    conn: Connection, account: str, unknown: Unknown, payment: str | None, charge: str | None
+) -> bool:
+    known = disputes.payment_of(
+        conn, account, provider_payment_id=payment, provider_charge_id=charge
+    )
+    if known is not None:
+        return True
+    adopted = {
+        named
+        for each in unknown.payments
+        for one in each.charges
+        for named in (one.id, one.provider_payment_id)
+    }
+    return payment in adopted or charge in adopted
+
+
+def _uuid(named: str | None) -> UUID | None:
+    try:
+        return UUID(named or "")
+    except ValueError:
+        return None

@@ -1,0 +1,244 @@
+"""Whether anything may be sent to an account at a provider, and what is known of its objects."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from json import dumps
+from typing import Any, Final
+from uuid import UUID
+
+import psycopg
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import DBAPIError
+
+from billing.rules.reconciliation.knowledge import FenceCause, FenceState, Made, MadeKind, Sent
+from billing.store.rows import reader
+
+_REFUSED: Final = "PF001"  # the SQLSTATE of a call that the database refuses to count as sent
+
+
+class Fenced(Exception):
+    """Ends a transaction that would send something to an account whose fence is closed."""
+
+    def __init__(self, provider: str) -> None:
+        super().__init__(provider)
+        self.provider = provider
+
+
+def account_of(error: Fenced | DBAPIError) -> str | None:
+    """Return the account whose fence refused a call; None for another error."""
+    if isinstance(error, Fenced):
+        return error.provider
+    refused = error.orig
+    if not isinstance(refused, psycopg.Error) or refused.sqlstate != _REFUSED:
+        return None
+    return refused.diag.message_detail
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """An account's fence. `current` tells whether it was checked for this state of the database.
+
+    `since` is domain time, as is `known_until`: of what was made until then, everything is known.
+    """
+
+    provider: str
+    state: FenceState
+    since: datetime
+    cause: FenceCause | None
+    evidence: Mapping[str, Any]
+    known_until: datetime | None
+    current: bool
+
+    @property
+    def passed_over(self) -> frozenset[str]:
+        """The provider's ids of objects that a recovery couldn't adopt and went on without."""
+        return frozenset(self.evidence.get("passed_over", ()))
+
+    @property
+    def passes(self) -> bool:
+        """Whether calls may be sent."""
+        return self.current and self.state is FenceState.OPEN
+
+
+_fence = reader(Fence)
+
+_READ = """
+    SELECT provider, state, since, cause, evidence, known_until,
+           checked_database = this_database() AS current
+      FROM provider_fences
+    """
+_ONE = text(f"{_READ} WHERE provider = :provider")
+_ALL = text(f"{_READ} ORDER BY provider")
+
+
+def find(conn: Connection, provider: str) -> Fence | None:
+    """Return the fence of an account; None where it was never checked."""
+    row = conn.execute(_ONE, {"provider": provider}).one_or_none()
+    return None if row is None else _fence(row)
+
+
+_HELD = text("SELECT provider FROM customers WHERE id = :id AND NOT may_send(provider)")
+
+
+def held_account(conn: Connection, customer_id: UUID) -> str | None:
+    """Return a customer's account where its fence lets nothing pass; None where it does."""
+    return conn.execute(_HELD, {"id": customer_id}).scalar_one_or_none()
+
+
+def every(conn: Connection) -> list[Fence]:
+    """Return the fences of all accounts."""
+    return [_fence(row) for row in conn.execute(_ALL)]
+
+
+def this_database(conn: Connection) -> str:
+    """Return what names the present state of the database; a copy, or a start, has another."""
+    return str(conn.execute(text("SELECT this_database()")).scalar_one())
+
+
+# A fence that was closed meanwhile stays closed: only a recovery opens it.
+_OPEN = text(
+    """
+    INSERT INTO provider_fences AS f (provider, state, since, known_until, checked_database)
+    VALUES (:provider, 'open', :now, :known_until, :database)
+        ON CONFLICT (provider) DO UPDATE
+       SET since = :now, known_until = :known_until, checked_database = :database
+     WHERE f.state = 'open'
+    """
+)
+_CLOSE = text(
+    """
+    INSERT INTO provider_fences AS f
+           (provider, state, since, cause, evidence, known_until, checked_database)
+    VALUES (:provider, 'recovering', :now, :cause, CAST(:evidence AS jsonb), :known_until,
+            this_database())
+        ON CONFLICT (provider) DO UPDATE
+       SET state = 'recovering', since = :now, cause = :cause,
+           evidence = CAST(:evidence AS jsonb) || jsonb_strip_nulls(
+                        jsonb_build_object('passed_over', f.evidence -> 'passed_over')),
+           known_until = :known_until, checked_database = this_database()
+     WHERE f.state = 'open'
+    """
+)
+
+
+def open_for(
+    conn: Connection,
+    provider: str,
+    *,
+    database: str,
+    known_until: datetime | None,
+    now: datetime,
+) -> None:
+    """Let calls be sent to the account from this state of the database, unless it is recovering."""
+    values = {"provider": provider, "database": database, "known_until": known_until, "now": now}
+    conn.execute(_OPEN, values)
+
+
+_RECOVERED = text(
+    """
+    UPDATE provider_fences
+       SET state = 'open', since = :now, cause = NULL, known_until = :now,
+           evidence = jsonb_build_object('passed_over', CAST(:passed_over AS text[])),
+           checked_database = :database
+     WHERE provider = :provider AND state = 'recovering'
+    """
+)
+
+
+def reopen(
+    conn: Connection, provider: str, *, database: str, passed_over: Sequence[str], now: datetime
+) -> None:
+    """Let calls be sent again after a recovery that passed over these objects."""
+    values = {
+        "provider": provider,
+        "database": database,
+        "passed_over": list(passed_over),
+        "now": now,
+    }
+    conn.execute(_RECOVERED, values)
+
+
+def close_for(
+    conn: Connection,
+    provider: str,
+    *,
+    cause: FenceCause,
+    evidence: Mapping[str, Any],
+    known_until: datetime | None,
+    now: datetime,
+) -> bool:
+    """Let nothing be sent to the account; False where it is closed already."""
+    values = {
+        "provider": provider,
+        "cause": cause,
+        "evidence": dumps(dict(evidence)),
+        "known_until": known_until,
+        "now": now,
+    }
+    return conn.execute(_CLOSE, values).rowcount == 1
+
+
+def adopt(conn: Connection) -> None:
+    """Let this transaction write calls that are looked up and not sent."""
+    conn.execute(text("SELECT set_config('billing.adopting', 'on', true)"))
+
+
+# --- what this database knows -------------------------------------------------------------------
+
+_NEWEST_CALL = text(
+    """
+    SELECT coalesce(
+             (SELECT max(first_sent_at) FROM provider_calls WHERE provider = :provider),
+             (SELECT min(created_at) FROM customers WHERE provider = :provider))
+    """
+)
+
+
+def newest_call(conn: Connection, provider: str) -> datetime | None:
+    """Return when the account's newest call was first sent, as far as this database knows.
+
+    Without a call it is when the first customer was written down; None where there is none.
+    """
+    found: datetime | None = conn.execute(_NEWEST_CALL, {"provider": provider}).scalar_one()
+    return found
+
+
+_SENT = text(
+    """
+    SELECT w.id, w.kind,
+           array_remove(array_agg(DISTINCT t.theirs), NULL) AS theirs,
+           coalesce(jsonb_agg(DISTINCT jsonb_build_array(c.first_sent_at, c.finished_at))
+                      FILTER (WHERE c.first_sent_at IS NOT NULL), '[]') AS spans
+      FROM unnest(CAST(:ids AS uuid[]), CAST(:kinds AS text[])) AS w(id, kind)
+      JOIN LATERAL (
+             SELECT p.provider_charge_id AS theirs FROM payments p
+              WHERE w.kind = 'payment' AND p.id = w.id
+             UNION ALL
+             SELECT r.provider_refund_id FROM refunds r WHERE w.kind = 'refund' AND r.id = w.id
+             UNION ALL
+             SELECT u.provider_customer_id FROM customers u
+              WHERE w.kind = 'customer' AND u.id = w.id) t ON true
+      LEFT JOIN provider_calls c
+             ON c.subject_id = w.id
+            AND c.kind = CASE w.kind WHEN 'payment' THEN 'charge' ELSE w.kind END
+     GROUP BY w.id, w.kind
+    """
+)
+
+
+def sent(conn: Connection, made: Sequence[Made]) -> dict[tuple[MadeKind, UUID], Sent]:
+    """Return what is known of the ids that these objects name; an id without a row is left out."""
+    wanted = {(each.kind, each.ours) for each in made}
+    params = {"ids": [ours for _, ours in wanted], "kinds": [str(kind) for kind, _ in wanted]}
+    return {
+        (MadeKind(row.kind), row.id): Sent(
+            frozenset(row.theirs),
+            tuple((datetime.fromisoformat(first), _instant(end)) for first, end in row.spans),
+        )
+        for row in conn.execute(_SENT, params)
+    }
+
+
+def _instant(written: str | None) -> datetime | None:
+    return None if written is None else datetime.fromisoformat(written)
