@@ -75,7 +75,7 @@ def _recovered(
         detail: dict[str, Any] = {}
         with session.audited("provider.recover", each.account, "", detail):
             pass
-        adopted = list[Adopted]()
+        adopted: list[Adopted] = []
         with progress(f"adopting from {each.account}", float(len(each.items))) as bar:
             for found in recovering.recover(context, each):
                 adopted.append(found)
