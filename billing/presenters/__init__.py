@@ -9,6 +9,7 @@ __all__ = [
     "findings",
     "ledger_findings",
     "parking",
+    "recovery",
     "tie_out",
     "timeline",
 ]

@@ -11,7 +11,7 @@ from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
 from billing.flows.recovery import recovering
-from billing.flows.recovery.recovering import Adopted
+from billing.flows.recovery.recovering import Adoption
 from billing.store import fences
 from billing.store.fences import Fence
 from tests.conftest import Admin
@@ -71,7 +71,7 @@ def as_after_a_restart(world: World) -> None:
         conn.execute(text("UPDATE provider_fences SET checked_database = 'before the restart'"))
 
 
-def recover(world: World) -> list[Adopted]:
+def recover(world: World) -> list[Adoption]:
     """Recover, as the command does; what holds it up fails the test."""
     context = world.context().at_provider(world.provider)
     prepared = recovering.prepare(context)

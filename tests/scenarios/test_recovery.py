@@ -11,8 +11,8 @@ from sqlalchemy import text
 
 from billing.flows import fence
 from billing.flows.recovery import recovering
-from billing.flows.recovery.adopting import Result
-from billing.flows.recovery.finding import ObjectKind, Why
+from billing.flows.recovery.adopting import AdoptionResult
+from billing.flows.recovery.finding import RecoveredKind, Why
 from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.rules.reconciliation.knowledge import FenceCause, FenceState
 from billing.store.settlement import breaks
@@ -76,7 +76,7 @@ def test_charges_of_an_hour_a_day_a_week_are_adopted(
 
     restored = restore()
     done = recover(restored)
-    assert {each.result for each in done} == {Result.ADOPTED}
+    assert {each.result for each in done} == {AdoptionResult.ADOPTED}
     for each in subscribers:
         assert states(restored, each) == states(world, each)
     restored.assert_everything_adds_up()
@@ -104,7 +104,7 @@ def test_a_preview_changes_nothing(world: World, backups: Backups) -> None:
     world.run_until("2026-02-02")
     restored = restore()
     (item,) = recovering.prepare(restored.context().at_provider(restored.provider)).items
-    assert (item.kind, item.amount) == (ObjectKind.PAYMENT, usd(3100))
+    assert (item.kind, item.amount) == (RecoveredKind.PAYMENT, usd(3100))
     with restored.engine.connect() as conn:
         assert conn.execute(text("SELECT count(*) FROM cycles")).scalar_one() == 1
     assert fence_of(restored).state is FenceState.RECOVERING
@@ -187,9 +187,9 @@ def test_refunds_and_disputes_are_adopted(world: World, backups: Backups) -> Non
     restored = restore()
     done = recover(restored)
     kinds = [each.item.kind for each in done]
-    assert kinds.count(ObjectKind.REFUND) == 2
-    assert kinds.count(ObjectKind.DISPUTE) == 1
-    assert {each.result for each in done} == {Result.ADOPTED}
+    assert kinds.count(RecoveredKind.REFUND) == 2
+    assert kinds.count(RecoveredKind.DISPUTE) == 1
+    assert {each.result for each in done} == {AdoptionResult.ADOPTED}
     for refund_id in refunds:
         assert refund_row(restored, refund_id).state == "succeeded"
     assert [row["amount"] for row in at_provider(restored, first)] == [500]
@@ -240,7 +240,7 @@ def test_a_subscription_that_began_after_the_backup_is_passed_over_by_name(
 
     restored = restore()
     done = recover(restored)
-    assert [each.why for each in done if each.result is Result.PASSED_OVER] == [
+    assert [each.why for each in done if each.result is AdoptionResult.PASSED_OVER] == [
         Why.SUBSCRIPTION_UNKNOWN,
         Why.SUBSCRIPTION_UNKNOWN,
     ]
@@ -302,7 +302,9 @@ def test_a_payment_whose_customer_has_no_card_any_more_holds_the_recovery_up(
     context = restored.context().at_provider(restored.provider)
     prepared = recovering.prepare(context)
     done = list(recovering.recover(context, prepared))
-    assert [(each.result, each.why) for each in done] == [(Result.HELD, Why.NO_PAYMENT_METHOD)]
+    assert [(each.result, each.why) for each in done] == [
+        (AdoptionResult.HELD, Why.NO_PAYMENT_METHOD)
+    ]
     assert not recovering.finish(context, prepared, done)
     restored.tick()
     assert restored.psp.sends() == sends

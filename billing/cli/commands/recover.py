@@ -14,7 +14,7 @@ from billing.cli.session import Session
 if TYPE_CHECKING:
     from billing.flows.context import Context
     from billing.flows.recovery.finding import Item
-    from billing.flows.recovery.recovering import Adopted, Prepared
+    from billing.flows.recovery.recovering import Adoption, Prepared
 
 _COLUMNS = ("provider", "kind", "theirs", "created", "amount", "subscription", "words")
 
@@ -75,7 +75,7 @@ def _recovered(
         detail: dict[str, Any] = {}
         with session.audited("provider.recover", each.account, "", detail):
             pass
-        adopted: list[Adopted] = []
+        adopted: list[Adoption] = []
         with progress(f"adopting from {each.account}", float(len(each.items))) as bar:
             for found in recovering.recover(context, each):
                 adopted.append(found)
@@ -106,7 +106,7 @@ def _planned(account: str, item: "Item") -> dict[str, Any]:
     return _record(account, item) | {"result": str(item.plan), "words": planned(item)}
 
 
-def _done(account: str, adopted: "Adopted") -> dict[str, Any]:
+def _done(account: str, adopted: "Adoption") -> dict[str, Any]:
     from billing.presenters.recovery import done
 
     words = done(adopted.result, adopted.why)

@@ -4,3 +4,5 @@ finding      what is unknown here, and what can be done about it
 adopting     a customer, a payment, a refund or a dispute, each in transactions of its own
 recovering   all of it, object by object; then the fence opens
 """
+
+__all__ = ["adopting", "finding", "recovering"]

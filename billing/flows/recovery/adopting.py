@@ -40,7 +40,7 @@ from billing.store.subscriptions import changes, customers, plans, subscriptions
 from billing.store.subscriptions.customers import payment_methods_of as methods_of
 
 
-class Result(StrEnum):
+class AdoptionResult(StrEnum):
     """What became of an object."""
 
     ADOPTED = "adopted"
@@ -51,7 +51,7 @@ class Result(StrEnum):
     """It can't be adopted, and might be charged again: the fence stays closed."""
 
 
-Done = tuple[Result, Why | None]
+Done = tuple[AdoptionResult, Why | None]
 
 
 # --- customers ----------------------------------------------------------------------------------
@@ -73,7 +73,7 @@ def customer(context: Context, found: ProviderCustomer) -> Done:
             )
         customers.set_provider_customer(conn, ours, found.id)
     _keep_methods(context, ours, found.id)
-    return Result.ADOPTED, None
+    return AdoptionResult.ADOPTED, None
 
 
 def _keep_methods(context: Context, customer_id: UUID, provider_customer_id: str) -> None:
@@ -105,7 +105,7 @@ def payment(context: Context, found: Forgotten, payers: set[UUID]) -> Done:
     if row is None and owner is None:
         why = _add_one_off(context, found, now)
     if why is not None:
-        return Result.PASSED_OVER, why
+        return AdoptionResult.PASSED_OVER, why
     _keep_methods_of_payer(context, found, payers)
     return _attempts(context, found)
 
@@ -178,9 +178,9 @@ def _attempts(context: Context, found: Forgotten) -> Done:
     if outcome is None:
         return _not_collected(context, found)
     if isinstance(outcome, Absent):
-        return Result.HELD, Why.NOT_FOUND_AGAIN
+        return AdoptionResult.HELD, Why.NOT_FOUND_AGAIN
     _explain_breaks(context, found.charges)
-    return (Result.OPEN if isinstance(outcome, Unknown) else Result.ADOPTED), None
+    return (AdoptionResult.OPEN if isinstance(outcome, Unknown) else AdoptionResult.ADOPTED), None
 
 
 def _told(found: Forgotten) -> Succeeded | None:
@@ -196,8 +196,8 @@ def _not_collected(context: Context, found: Forgotten) -> Done:
         row = payments.get(conn, found.ours)
     assert row is not None, "it was read or added before"
     if row.state is State.CREATED and row.parked_at is None:
-        return Result.HELD, Why.NO_PAYMENT_METHOD
-    return Result.PASSED_OVER, Why.NOT_COLLECTED
+        return AdoptionResult.HELD, Why.NO_PAYMENT_METHOD
+    return AdoptionResult.PASSED_OVER, Why.NOT_COLLECTED
 
 
 def _keep_methods_of_payer(context: Context, found: Forgotten, payers: set[UUID]) -> None:
@@ -237,8 +237,8 @@ def refund(context: Context, found: ProviderRefund) -> Done:
     with context.engine.begin() as conn:
         state = refund_updates.apply(conn, found, provider=context.account, now=now)
     if state is None:
-        return Result.PASSED_OVER, Why.PAYMENT_UNKNOWN
-    return Result.ADOPTED, None
+        return AdoptionResult.PASSED_OVER, Why.PAYMENT_UNKNOWN
+    return AdoptionResult.ADOPTED, None
 
 
 def dispute(context: Context, found: ProviderDispute) -> Done:
@@ -247,5 +247,5 @@ def dispute(context: Context, found: ProviderDispute) -> Done:
     with context.engine.begin() as conn:
         applied = dispute_updates.apply(conn, found, provider=context.account, now=now)
     if applied.state is None:
-        return Result.PASSED_OVER, Why.PAYMENT_UNKNOWN
-    return Result.ADOPTED, None
+        return AdoptionResult.PASSED_OVER, Why.PAYMENT_UNKNOWN
+    return AdoptionResult.ADOPTED, None

@@ -19,7 +19,7 @@ from billing.store.payments import disputes, payments
 from billing.store.subscriptions import subscriptions
 
 
-class ObjectKind(StrEnum):
+class RecoveredKind(StrEnum):
     """What is adopted."""
 
     CUSTOMER = "customer"
@@ -28,7 +28,7 @@ class ObjectKind(StrEnum):
     DISPUTE = "dispute"
 
 
-class Plan(StrEnum):
+class RecoveryPlan(StrEnum):
     """What will become of an object, as far as it can be told before."""
 
     ADOPT = "adopt"
@@ -76,19 +76,19 @@ class Forgotten:
 class Item:
     """One object in the preview of a recovery."""
 
-    kind: ObjectKind
+    kind: RecoveredKind
     theirs: str
     ours: UUID | None
     created: datetime
     amount: Money | None
     customer: str | None
     subscription: UUID | None
-    plan: Plan
+    plan: RecoveryPlan
     why: Why | None = None
 
 
 @dataclass(frozen=True, slots=True)
-class Unknown:
+class UnknownObjects:
     """All that is unknown here, in the order in which it is adopted."""
 
     since: datetime
@@ -98,7 +98,7 @@ class Unknown:
     disputes: Sequence[ProviderDispute]
 
 
-def find(context: Context, since: datetime) -> Unknown:
+def find(context: Context, since: datetime) -> UnknownObjects:
     """Read what the context's account holds since then and this database doesn't know.
 
     Raises `Unavailable`, `BadInput`.
@@ -112,7 +112,7 @@ def find(context: Context, since: datetime) -> Unknown:
         with context.engine.connect() as conn:
             known = disputes.known_ids(conn, context.account, [each.id for each in page])
         found += [each for each in page if each.id not in known]
-    return Unknown(since, customers, _by_payment(charges), refunds, found[::-1])
+    return UnknownObjects(since, customers, _by_payment(charges), refunds, found[::-1])
 
 
 Listed = TypeVar("Listed", ProviderCustomer, ProviderCharge, ProviderRefund)
@@ -141,7 +141,7 @@ def _by_payment(charges: Iterable[ProviderCharge]) -> list[Forgotten]:
 # --- the preview --------------------------------------------------------------------------------
 
 
-def preview(conn: Connection, account: str, unknown: Unknown) -> list[Item]:
+def preview(conn: Connection, account: str, unknown: UnknownObjects) -> list[Item]:
     """Return what a recovery will do with each object. Changes nothing."""
     return [
         *(_customer(each) for each in unknown.customers),
@@ -159,7 +159,14 @@ def _customer(found: ProviderCustomer) -> Item:
     ours = _uuid(found.metadata.get(MadeKind.CUSTOMER))
     assert found.created is not None, "a list shows no deleted customers"
     return Item(
-        ObjectKind.CUSTOMER, found.id, ours, found.created, None, found.name, None, Plan.ADOPT
+        RecoveredKind.CUSTOMER,
+        found.id,
+        ours,
+        found.created,
+        None,
+        found.name,
+        None,
+        RecoveryPlan.ADOPT,
     )
 
 
@@ -174,37 +181,37 @@ def _payment(conn: Connection, found: Forgotten) -> Item:
             why = Why.NO_CYCLE
     charge = found.newest
     return Item(
-        ObjectKind.PAYMENT,
+        RecoveredKind.PAYMENT,
         charge.id,
         found.ours,
         charge.created,
         charge.amount,
         None,
         owner,
-        Plan.ADOPT if why is None else Plan.PASS_OVER,
+        RecoveryPlan.ADOPT if why is None else RecoveryPlan.PASS_OVER,
         why,
     )
 
 
-def _refund(conn: Connection, account: str, unknown: Unknown, found: ProviderRefund) -> Item:
+def _refund(conn: Connection, account: str, unknown: UnknownObjects, found: ProviderRefund) -> Item:
     here = _payment_is_here(
         conn, account, unknown, found.provider_payment_id, found.provider_charge_id
     )
     return Item(
-        ObjectKind.REFUND,
+        RecoveredKind.REFUND,
         found.id,
         _uuid(found.metadata.get(MadeKind.REFUND)),
         found.created,
         found.amount,
         None,
         None,
-        Plan.ADOPT if here else Plan.PASS_OVER,
+        RecoveryPlan.ADOPT if here else RecoveryPlan.PASS_OVER,
         None if here else Why.PAYMENT_UNKNOWN,
     )
 
 
 def _dispute(
-    conn: Connection, account: str, unknown: Unknown, found: ProviderDispute
+    conn: Connection, account: str, unknown: UnknownObjects, found: ProviderDispute
 ) -> Item | None:
     """Return what becomes of a dispute; None for one of a charge that isn't this engine's."""
     if not _payment_is_here(
@@ -212,19 +219,19 @@ def _dispute(
     ):
         return None
     return Item(
-        ObjectKind.DISPUTE,
+        RecoveredKind.DISPUTE,
         found.id,
         None,
         found.created,
         found.amount,
         None,
         None,
-        Plan.ADOPT,
+        RecoveryPlan.ADOPT,
     )
 
 
 def _payment_is_here(
-    conn: Connection, account: str, unknown: Unknown, payment: str | None, charge: str | None
+    conn: Connection, account: str, unknown: UnknownObjects, payment: str | None, charge: str | None
 ) -> bool:
     known = disputes.payment_of(
         conn, account, provider_payment_id=payment, provider_charge_id=charge

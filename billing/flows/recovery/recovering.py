@@ -12,18 +12,18 @@ from uuid import UUID
 from billing.flows import fence
 from billing.flows.context import Context
 from billing.flows.recovery import adopting
-from billing.flows.recovery.adopting import Done, Result
-from billing.flows.recovery.finding import Item, Unknown, Why, find, preview
+from billing.flows.recovery.adopting import AdoptionResult, Done
+from billing.flows.recovery.finding import Item, UnknownObjects, Why, find, preview
 from billing.rules.reconciliation.knowledge import FenceState
 from billing.store import fences
 
 
 @dataclass(frozen=True, slots=True)
-class Adopted:
+class Adoption:
     """What became of one object of the preview."""
 
     item: Item
-    result: Result
+    result: AdoptionResult
     why: Why | None
 
 
@@ -32,7 +32,7 @@ class Prepared:
     """What a recovery will do: the objects, and the preview of each. `unknown` None: nothing."""
 
     account: str
-    unknown: Unknown | None
+    unknown: UnknownObjects | None
     items: Sequence[Item]
 
 
@@ -55,7 +55,7 @@ def prepare(context: Context) -> Prepared:
         return Prepared(account, unknown, preview(conn, account, unknown))
 
 
-def recover(context: Context, prepared: Prepared) -> Iterator[Adopted]:
+def recover(context: Context, prepared: Prepared) -> Iterator[Adoption]:
     """Adopt what was prepared, and yield what became of each object. Raises `Unavailable`."""
     unknown = prepared.unknown
     if unknown is None:
@@ -74,7 +74,7 @@ def recover(context: Context, prepared: Prepared) -> Iterator[Adopted]:
     ]
     for theirs, step in steps:
         result, why = step()
-        yield Adopted(by_id[theirs], result, why)
+        yield Adoption(by_id[theirs], result, why)
 
 
 def _step(
@@ -83,7 +83,7 @@ def _step(
     return lambda: adopt(context, found)
 
 
-def finish(context: Context, prepared: Prepared, done: Sequence[Adopted]) -> bool:
+def finish(context: Context, prepared: Prepared, done: Sequence[Adoption]) -> bool:
     """Open the fence, unless something holds it closed; True when it is open.
 
     What couldn't be placed is passed over from now on. Raises `Unavailable`.
@@ -91,7 +91,7 @@ def finish(context: Context, prepared: Prepared, done: Sequence[Adopted]) -> boo
     account, now = prepared.account, context.clock.now()
     if prepared.unknown is None:
         return True
-    if any(each.result is Result.HELD for each in done):
+    if any(each.result is AdoptionResult.HELD for each in done):
         return False
     with context.engine.connect() as conn:
         database, before = fences.this_database(conn), fences.find(conn, account)
@@ -102,7 +102,7 @@ def finish(context: Context, prepared: Prepared, done: Sequence[Adopted]) -> boo
     return True
 
 
-def _ids(unknown: Unknown) -> frozenset[str]:
+def _ids(unknown: UnknownObjects) -> frozenset[str]:
     charges = (charge.id for each in unknown.payments for charge in each.charges)
     return frozenset(
         [

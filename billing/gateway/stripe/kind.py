@@ -30,8 +30,8 @@ CAPABILITIES: Final = Capabilities(
 OPERATIONS: Final = frozenset({
     "attach_payment_method", "balance", "cancel", "capture", "check", "confirm",
     "create_and_confirm", "create_customer", "list_balance_transactions", "list_charges",
-    "list_disputes", "list_events", "list_payouts", "list_refunds", "look_up", "look_up_refund",
-    "refund", "retrieve",
+    "list_customers", "list_disputes", "list_events", "list_payment_methods", "list_payouts",
+    "list_refunds", "look_up", "look_up_refund", "refund", "retrieve",
 })  # fmt: skip
 
 
