@@ -189,7 +189,10 @@ def adopt(conn: Connection) -> None:
 _NEWEST_CALL = text(
     """
     SELECT coalesce(
-             (SELECT max(first_sent_at) FROM provider_calls WHERE provider = :provider),
+             greatest((SELECT max(first_sent_at) FROM provider_calls
+                        WHERE provider = :provider AND finished_at IS NOT NULL),
+                      (SELECT max(first_sent_at) FROM provider_calls
+                        WHERE provider = :provider AND finished_at IS NULL)),
              (SELECT min(created_at) FROM customers WHERE provider = :provider))
     """
 )

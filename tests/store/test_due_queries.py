@@ -18,7 +18,7 @@ from sqlalchemy.sql.elements import ClauseElement
 
 from billing.embedded.servers import EmbeddedPostgres
 from billing.rules.reconciliation import TieOutReason
-from billing.store import due_work
+from billing.store import due_work, fences
 from billing.store.engine import make_engine
 from billing.store.payments import attempts, payment_steps, payments, recognition, refunds
 from billing.store.settlement import (
@@ -46,6 +46,8 @@ SELECT g, ('018f0000-0000-7000-8000-' || lpad(to_hex(g), 12, '0'))::uuid AS id
 INSERT INTO plans (code, product, name, applied_at) VALUES ('p', 'P', 'P', now());
 INSERT INTO plan_versions (plan, effective, terms, digest, published_at)
 VALUES ('p', '2026-01-01', '{}', repeat('0', 64), now());
+INSERT INTO provider_fences (provider, state, since, checked_database)
+VALUES ('stripe', 'open', now(), this_database());
 INSERT INTO customers (id, provider, name, created_at)
 SELECT id, 'stripe', 'C', now() FROM ids WHERE g <= 1000;
 INSERT INTO subscriptions (id, customer_id, plan, plan_version, currency, quantity, invoice_prefix,
@@ -166,6 +168,11 @@ QUERIES: dict[str, tuple[Executable, Mapping[str, Any], str | None]] = {
         charge_list._OLDEST_OPEN,
         {"provider": "stripe"},
         "provider_calls_one_open",
+    ),
+    "the newest call": (
+        fences._NEWEST_CALL,
+        {"provider": "stripe"},
+        "provider_calls_newest",
     ),
     "captures that are missing at the provider": (
         charge_list._MISSING,
@@ -330,7 +337,7 @@ def test_a_query_of_the_daemons_reads_an_index(
     found = list(nodes(plan_of(many, query, values)))
 
     scanned = {node["Relation Name"] for node in found if node["Node Type"] == "Seq Scan"}
-    empty = {"breaks", "customers", "disputes", "payment_methods"}
+    empty = {"breaks", "customers", "disputes", "payment_methods", "provider_fences"}
     assert scanned <= empty, "small, or empty here"
     assert index in {node.get("Index Name") for node in found}
 
