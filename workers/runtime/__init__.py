@@ -1,3 +1,14 @@
 """What every process is made of: engine, gateway, broker, clock, metrics, health pages."""
 
-__all__ = ["broker", "clock", "database", "health", "metrics", "peppers", "runtime", "shares"]
+__all__ = [
+    "broker",
+    "clock",
+    "database",
+    "health",
+    "lines",
+    "metrics",
+    "outcomes",
+    "peppers",
+    "runtime",
+    "shares",
+]
