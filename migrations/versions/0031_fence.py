@@ -5,14 +5,14 @@ here was sent all the same, and would be sent again. `this_database` names the p
 database; it is another one after every start of the server and in every copy. A call is counted as
 sent only while its account was checked for this state and not found behind.
 
-Revision ID: 0030
-Revises: 0029
+Revision ID: 0031
+Revises: 0030
 """
 
 from alembic import op
 
-revision = "0030"
-down_revision = "0029"
+revision = "0031"
+down_revision = "0030"
 branch_labels: str | None = None
 depends_on: str | None = None
 
