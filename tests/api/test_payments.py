@@ -12,6 +12,7 @@ from sqlalchemy import text
 from billing.flows.service.callers import Caller as Asking
 from billing.flows.service.orders import ChargeOrder
 from billing.flows.service.payments import InlineWorker
+from billing.store import fences
 from tests.api.caller import Caller, Json, Shop, fresh
 from tests.scenarios.world import Subscriber, World
 
@@ -327,9 +328,9 @@ def test_a_lost_answer_is_pending_and_never_a_failure(
     world.assert_everything_adds_up()
 
 
-def test_a_charge_at_an_account_that_left_the_configuration_is_not_refused(
-    caller: Caller, world: World
-) -> None:
+@pytest.fixture
+def left(world: World) -> Json:
+    """An order of a customer whose account is configured no more."""
     with world.engine.begin() as conn:
         conn.execute(
             text(
@@ -341,12 +342,33 @@ def test_a_charge_at_an_account_that_left_the_configuration_is_not_refused(
                 " 'gone' FROM u"
             )
         )
-    key, order = fresh(), {"amount": 999, "currency": "USD", "payment_source": "pm_1"}
+    return {"amount": 999, "currency": "USD", "payment_source": "pm_1"}
 
-    answers = [caller.post("/v1/payments", order, key) for _ in range(2)]
+
+def test_a_charge_at_an_account_that_left_the_configuration_is_not_refused(
+    caller: Caller, world: World, left: Json
+) -> None:
+    """It was compared with this database before it left."""
+    with world.engine.begin() as conn:
+        database = fences.this_database(conn)
+        fences.open_for(conn, "gone", database=database, known_until=world.now, now=world.now)
+    key = fresh()
+
+    answers = [caller.post("/v1/payments", left, key) for _ in range(2)]
 
     assert [answer.status_code for answer in answers] == [503, 202], "first the fault, then pending"
     assert (rows(world, "payments"), rows(world, "attempts")) == (1, 1), "a worker charges it later"
+
+
+def test_a_charge_at_an_account_that_cannot_be_compared_leaves_its_key_unused(
+    caller: Caller, world: World, left: Json
+) -> None:
+    key = fresh()
+
+    answers = [caller.post("/v1/payments", left, key) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [503, 503]
+    assert (rows(world, "payments"), rows(world, "idempotency_keys")) == (0, 0)
 
 
 def test_a_lost_answer_is_found_by_a_worker_too(
