@@ -4,9 +4,11 @@ A problem names file, line and key and says what to write instead. Nothing is gu
 nothing is rounded: a catalog with one problem is not used at all.
 """
 
+import calendar
 import re
 import tomllib
 from dataclasses import dataclass
+from math import gcd
 from pathlib import Path
 from typing import Final, cast, get_args
 
@@ -22,6 +24,7 @@ from plans.errors import BadValue, CatalogError, CatalogProblem
 from plans.lines import key_lines
 from plans.table import Table
 from plans.terms import (
+    ANCHORS,
     Cadence,
     Catalog,
     CatchUpPolicy,
@@ -36,7 +39,8 @@ from plans.terms import (
 __all__ = ["CatalogError", "CatalogProblem", "load_catalog"]
 
 _FILE_KEYS: Final = ("product", "plan")
-_TERMS_KEYS: Final = ("every", "trial", "anchor_day")
+_ANCHOR_KEYS: Final = ("anchor", *ANCHORS)
+_TERMS_KEYS: Final = ("every", "trial", *_ANCHOR_KEYS)
 _POLICY_KEYS: Final = ("retry_after", "then", "catch_up")
 _SALE_KEYS: Final = ("retired", "one_per_customer", "trial_once", "on_dispute")
 _PLAN_KEYS: Final = ("code", "name", *_SALE_KEYS, *_TERMS_KEYS, *_POLICY_KEYS, "version")
@@ -51,6 +55,15 @@ _LONGEST_TRIAL: Final = Cadence(2, "year")
 _LONGEST_STEP: Final = Cadence(60, "day")
 _MOST_STEPS: Final = 10
 _NO_TRIAL: Final = "none"
+_WEEKDAYS: Final = tuple(name.lower() for name in calendar.day_name)
+_CALENDAR: Final = "calendar"
+_CALENDAR_KEY: Final = "anchor"
+_FITTING: Final = {
+    "anchor_day": "leave it out, or count in months or years",
+    "anchor_weekday": "leave it out, or count in weeks",
+    "anchor_month": "leave it out, or count in months that a year has room for, or in years",
+    _CALENDAR_KEY: "leave it out, or count in weeks, in 1, 2, 3, 4 or 6 months, or in years",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +72,18 @@ class _Terms:
 
     every: Cadence | None
     trial: Cadence | None
-    anchor_day: int | None
+    anchor: "_Anchor"
+
+
+@dataclass(frozen=True, slots=True)
+class _Anchor:
+    """Where in the calendar periods begin, as it is written; `at` is the table that says so."""
+
+    at: Table | None = None
+    calendar: bool = False
+    day: int | None = None
+    month: int | None = None
+    weekday: int | None = None
 
 
 def load_catalog(path: str | Path) -> Catalog:
@@ -142,7 +166,7 @@ def _read_plan(table: Table, product: str) -> Plan | None:
     retired = table.day("retired") if table.has("retired") else None
     on_dispute = cast("OnDispute | None", table.choice("on_dispute", get_args(OnDispute)))
     one_per_customer, trial_once = table.flag("one_per_customer"), table.flag("trial_once")
-    terms = _read_terms(table, _Terms(None, None, None))
+    terms = _read_terms(table, _Terms(None, None, _Anchor()))
     sections = table.tables("version", "[[plan.version]]")
     read = [(_read_version(section, table, code or "", terms), section) for section in sections]
     versions = [(version, section) for version, section in read if version is not None]
@@ -192,8 +216,50 @@ def _read_terms(table: Table, default: _Terms) -> _Terms:
     return _Terms(
         table.cadence("every", _LONGEST_CADENCE) if table.has("every") else default.every,
         trial,
-        table.integer("anchor_day", 1, 31) if table.has("anchor_day") else default.anchor_day,
+        _read_anchor(table) if any(map(table.has, _ANCHOR_KEYS)) else default.anchor,
     )
+
+
+def _read_anchor(table: Table) -> _Anchor:
+    """Read where in the calendar periods begin; whether the cadence allows that is seen later."""
+    weekday = table.choice("anchor_weekday", _WEEKDAYS)
+    word = table.choice("anchor", [_CALENDAR])
+    others = [key for key in ANCHORS if table.has(key)]
+    if word is not None and others:
+        what = f"says where periods begin, and so does {others[0]}"
+        table.problem("anchor", what, "leave one of both out")
+    if table.has("anchor_month") and not table.has("anchor_day"):
+        table.problem("anchor_day", "is missing beside anchor_month", "add a line: anchor_day = 1")
+    return _Anchor(
+        at=table,
+        calendar=word is not None,
+        day=table.integer("anchor_day", 1, 31),
+        month=table.integer("anchor_month", 1, 12),
+        weekday=None if weekday is None else _WEEKDAYS.index(weekday) + 1,
+    )
+
+
+def _anchored(anchor: _Anchor, every: Cadence) -> tuple[int | None, int | None, int | None]:
+    """Return day, month and weekday of an anchor with a cadence; note what can't be with it."""
+    months = {"month": 1, "year": 12}.get(every.unit, 0) * every.count
+    day, month, weekday = anchor.day, anchor.month, anchor.weekday
+    if anchor.calendar and every.unit == "week":
+        weekday = 1
+    elif anchor.calendar:
+        day, month = 1, None if months == 1 else 1
+    refused = {
+        "anchor_day": anchor.day is not None and not months,
+        "anchor_weekday": anchor.weekday is not None and every.unit != "week",
+        "anchor_month": anchor.month is not None and gcd(months, 12) == 1,
+        _CALENDAR_KEY: anchor.calendar
+        and every.unit != "week"
+        and (not months or (months != 1 and gcd(months, 12) == 1)),
+    }
+    for key in [key for key, is_refused in refused.items() if is_refused and anchor.at]:
+        assert anchor.at is not None
+        what = f"means nothing where a period is {every}"
+        anchor.at.problem(key, what, _FITTING[key])
+    return day, month, weekday
 
 
 def _read_version(table: Table, plan: Table, code: str, default: _Terms) -> PlanVersion | None:
@@ -203,12 +269,11 @@ def _read_version(table: Table, plan: Table, code: str, default: _Terms) -> Plan
     terms = _read_terms(table, default)
     if not table.has("every") and not plan.has("every"):
         table.problem("every", "is missing", 'add every = "1 month" to the plan or the version')
-    if terms.anchor_day and terms.every and terms.every.unit not in ("month", "year"):
-        place = table if table.has("anchor_day") else plan
-        what = f"means nothing where a period is {terms.every}"
-        place.problem("anchor_day", what, "leave it out, or count in months or years")
     prices = _read_prices(table)
-    if effective is None or terms.every is None or prices is None:
+    if terms.every is None:
+        return None
+    day, month, weekday = _anchored(terms.anchor, terms.every)
+    if effective is None or prices is None:
         return None
     return PlanVersion(
         plan=code,
@@ -216,8 +281,10 @@ def _read_version(table: Table, plan: Table, code: str, default: _Terms) -> Plan
         existing=existing or "keep",
         every=terms.every,
         trial=terms.trial,
-        anchor_day=terms.anchor_day,
         prices=prices,
+        anchor_day=day,
+        anchor_month=month,
+        anchor_weekday=weekday,
     )
 
 
@@ -288,7 +355,7 @@ def _check_currencies(version: PlanVersion, earlier: list[PlanVersion], table: T
 
 def _check_move(version: PlanVersion, earlier: list[PlanVersion], table: Table) -> None:
     """A subscription's periods are counted from its start: only its price may move."""
-    for key in ("every", "anchor_day"):
+    for key in ("every", *ANCHORS):
         if any(getattr(before, key) != getattr(version, key) for before in earlier):
             what = f"can't change for subscriptions that exist, and this version moves them ({key})"
             table.problem(key, what, 'write existing = "keep", or make a plan of another code')

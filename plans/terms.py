@@ -75,6 +75,9 @@ class Dunning:
     then: GiveUp
 
 
+ANCHORS: Final = ("anchor_day", "anchor_month", "anchor_weekday")
+
+
 @dataclass(frozen=True, slots=True)
 class PlanVersion:
     """One dated, immutable and complete set of terms. Prices are minor units by currency."""
@@ -86,6 +89,9 @@ class PlanVersion:
     trial: Cadence | None
     anchor_day: int | None
     prices: Mapping[str, int] = field(hash=False)
+    anchor_month: int | None = None
+    anchor_weekday: int | None = None
+    """From 1 for Monday to 7."""
     published_at: datetime | None = field(default=None, compare=False)
     """None where it isn't published."""
 
@@ -108,6 +114,10 @@ class PlanVersion:
             terms["trial"] = str(self.trial)
         if self.anchor_day is not None:
             terms["anchor_day"] = self.anchor_day
+        if self.anchor_month is not None:
+            terms["anchor_month"] = self.anchor_month
+        if self.anchor_weekday is not None:
+            terms["anchor_weekday"] = self.anchor_weekday
         return terms
 
     @classmethod
@@ -116,7 +126,7 @@ class PlanVersion:
 
         Raises: ValueError, when the terms were written by a newer release or by hand.
         """
-        unknown = set(terms) - {"every", "existing", "prices", "trial", "anchor_day"}
+        unknown = set(terms) - {"every", "existing", "prices", "trial", *ANCHORS}
         if unknown:
             raise ValueError(f"{plan} of {effective} has unknown terms: {sorted(unknown)}")
         trial = terms.get("trial")
@@ -127,6 +137,8 @@ class PlanVersion:
             every=Cadence.parse(terms["every"]),
             trial=None if trial is None else Cadence.parse(trial),
             anchor_day=terms.get("anchor_day"),
+            anchor_month=terms.get("anchor_month"),
+            anchor_weekday=terms.get("anchor_weekday"),
             prices=terms["prices"],
         )
 

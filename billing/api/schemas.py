@@ -328,6 +328,8 @@ class PlanVersionBody(_Body):
     every: str
     trial: str | None
     anchor_day: int | None
+    anchor_month: int | None
+    anchor_weekday: int | None
     existing: Literal["keep", "move"]
     prices: dict[str, int]
 

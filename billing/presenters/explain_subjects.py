@@ -1,5 +1,6 @@
 """Sentences about a payment, a subscription, its renewal, its terms and its schedule."""
 
+import calendar
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -156,13 +157,19 @@ def terms(facts: TermsFacts) -> Iterator[str]:
         )
 
 
+def _aligned(facts: ScheduleFacts) -> str:
+    if facts.anchor_weekday:
+        return f", on {calendar.day_name[facts.anchor_weekday - 1]}s"
+    month = f" of {calendar.month_name[facts.anchor_month]}" if facts.anchor_month else ""
+    return f", on day {facts.anchor_day}{month}" if facts.anchor_day else ""
+
+
 def schedule(facts: ScheduleFacts) -> Iterator[str]:
     """Tell how a cycle's period follows from its subscription's schedule."""
     trial = f", after a trial of {facts.trial}" if facts.trial else ""
-    aligned = f", on day {facts.anchor_day}" if facts.anchor_day else ""
     yield (
         f"Boundaries are counted from {facts.anchor_local:%Y-%m-%d %H:%M} in"
-        f" {facts.zone}, every {facts.every}{aligned}{trial}."
+        f" {facts.zone}, every {facts.every}{_aligned(facts)}{trial}."
     )
     yield (
         f"By that, period {facts.n} is {span(facts.starts, facts.ends)}; the cycle has"

@@ -10,6 +10,7 @@ Periods are half-open, [start, end): neighbours share no instant and leave no ga
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
+from math import gcd
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
@@ -69,28 +70,58 @@ class Anchor:
 
 @dataclass(frozen=True, slots=True)
 class Schedule:
-    """All that says when periods begin: anchor, cadence, trial, and alignment to a day of month.
+    """All that says when periods begin: anchor, cadence, trial, and alignment to the calendar.
 
     With a trial, regular periods count from its end. With `anchor_day` they begin at civil
-    midnight on that day of the month (the last one where a month is shorter).
+    midnight on that day of the month (the last one where a month is shorter), with `anchor_month`
+    in that month and every cadence from it, with `anchor_weekday` (1 is Monday) on that day of the
+    week.
     """
 
     anchor: Anchor
     cadence: Cadence
     trial: Cadence | None = None
     anchor_day: int | None = None
+    anchor_month: int | None = None
+    anchor_weekday: int | None = None
 
     def __post_init__(self) -> None:
-        if self.anchor_day is None:
-            return
-        if not 1 <= self.anchor_day <= 31:
-            raise ScheduleError(f"anchor_day is a day of the month, not {self.anchor_day}")
-        if self.cadence.unit not in _MONTHS_IN:
+        day, month, weekday = self.anchor_day, self.anchor_month, self.anchor_weekday
+        if day is not None and not 1 <= day <= 31:
+            raise ScheduleError(f"anchor_day is a day of the month, not {day}")
+        if day is not None and self.cadence.unit not in _MONTHS_IN:
             raise ScheduleError(f"anchor_day needs a cadence in months or years: {self.cadence}")
+        if month is not None and (day is None or not 1 <= month <= 12):
+            raise ScheduleError(f"anchor_month is a month from 1 to 12, with a day: {month}")
+        if weekday is not None and (self.cadence.unit != "week" or not 1 <= weekday <= 7):
+            raise ScheduleError(f"anchor_weekday is from 1 to 7, for weeks: {weekday}")
+
+    @property
+    def grid(self) -> "Grid | None":
+        """The calendar's boundaries that periods are aligned to, if they are."""
+        if self.anchor_day is None and self.anchor_weekday is None:
+            return None
+        return Grid(self.cadence, self.anchor_day, self.anchor_month, self.anchor_weekday)
+
+
+@dataclass(frozen=True, slots=True)
+class Grid:
+    """Boundaries that lie in the calendar, whenever a subscription starts."""
+
+    cadence: Cadence
+    day: int | None
+    month: int | None
+    weekday: int | None
 
 
 def schedule_of(
-    anchor_local: datetime, zone: str, every: str, trial: str | None, anchor_day: int | None
+    anchor_local: datetime,
+    zone: str,
+    every: str,
+    trial: str | None,
+    anchor_day: int | None,
+    anchor_month: int | None = None,
+    anchor_weekday: int | None = None,
 ) -> Schedule:
     """Return a stored subscription's schedule. Raises `ValueError` where its parts make none."""
     return Schedule(
@@ -98,6 +129,8 @@ def schedule_of(
         cadence=Cadence.parse(every),
         trial=Cadence.parse(trial) if trial else None,
         anchor_day=anchor_day,
+        anchor_month=anchor_month,
+        anchor_weekday=anchor_weekday,
     )
 
 
@@ -127,8 +160,8 @@ def nth(schedule: Schedule, n: int) -> ScheduledPeriod:
         if k < 0:
             trial_period = Period(to_utc(anchor.local, anchor.zone), to_utc(start, anchor.zone))
             return ScheduledPeriod(n, trial_period, "trial")
-    if schedule.anchor_day is not None:
-        return _nth_aligned(schedule, schedule.anchor_day, start, k, n)
+    if schedule.grid is not None:
+        return _nth_aligned(anchor.zone, schedule.grid, start, k, n)
     zone, cadence = anchor.zone, schedule.cadence
     begin = to_utc(_shifted(start, zone, cadence, k), zone)
     end = to_utc(_shifted(start, zone, cadence, k + 1), zone)
@@ -213,50 +246,54 @@ def zone_of(name: str) -> ZoneInfo:
         raise ScheduleError(f"{name!r} is not an IANA time zone") from error
 
 
-def _nth_aligned(
-    schedule: Schedule, anchor_day: int, start: datetime, k: int, n: int
-) -> ScheduledPeriod:
-    """Return regular period k of a schedule whose regular periods begin on `anchor_day`.
+def _nth_aligned(zone: str, grid: Grid, start: datetime, k: int, n: int) -> ScheduledPeriod:
+    """Return regular period k of a schedule whose regular periods begin on a grid.
 
-    Virtual boundaries lie on that day in the month of the billing start, and every cadence
-    before and after. The first one not before the billing start ends the stub, if any.
+    The first boundary of the grid that is not before the billing start ends the stub, if any.
     """
-    zone, cadence = schedule.anchor.zone, schedule.cadence
-    first, begin, first_at = _first_boundary(start, zone, cadence, anchor_day)
+    first, begin, first_at = _first_boundary(start, zone, grid)
     if first_at > begin:
         if k == 0:
-            stub_end = _aligned(start, cadence, anchor_day, first)
+            stub_end = _aligned(start, grid, first)
             part = (stub_end.date() - start.date()).days
-            whole = (stub_end - _aligned(start, cadence, anchor_day, first - 1)).days
+            whole = (stub_end - _aligned(start, grid, first - 1)).days
             share = (1, 1) if part == whole else (part, whole)
             return ScheduledPeriod(n, Period(begin, first_at), "regular", *share)
         k -= 1
-    lower = to_utc(_aligned(start, cadence, anchor_day, first + k), zone)
-    upper = to_utc(_aligned(start, cadence, anchor_day, first + k + 1), zone)
+    lower = to_utc(_aligned(start, grid, first + k), zone)
+    upper = to_utc(_aligned(start, grid, first + k + 1), zone)
     return ScheduledPeriod(n, Period(lower, upper), "regular")
 
 
 @lru_cache(maxsize=4096)
-def _first_boundary(
-    start: datetime, zone: str, cadence: Cadence, anchor_day: int
-) -> tuple[int, datetime, datetime]:
-    """Return the first virtual boundary not before the start: its number, the start, its instant.
+def _first_boundary(start: datetime, zone: str, grid: Grid) -> tuple[int, datetime, datetime]:
+    """Return the first boundary not before the start: its number, the start, its instant.
 
     Kept, because it is the same for all periods of a subscription. Instants are compared,
     since a civil time in a gap of the clocks may lie after one that looks later.
     """
     begin = to_utc(start, zone)
-    first_at = to_utc(_aligned(start, cadence, anchor_day, 0), zone)
+    first_at = to_utc(_aligned(start, grid, 0), zone)
     if first_at >= begin:
         return 0, begin, first_at
-    return 1, begin, to_utc(_aligned(start, cadence, anchor_day, 1), zone)
+    return 1, begin, to_utc(_aligned(start, grid, 1), zone)
 
 
-def _aligned(start: datetime, cadence: Cadence, anchor_day: int, k: int) -> datetime:
-    """Return virtual boundary k: civil midnight on `anchor_day`, clamped in each month anew."""
-    months = k * cadence.count * _MONTHS_IN[cadence.unit]
+def _aligned(start: datetime, grid: Grid, k: int) -> datetime:
+    """Return boundary k of a grid: a civil midnight, clamped to the month's length each time anew.
+
+    Boundary 0 is that of the start's week or month, or of the last month before that is one.
+    """
+    cadence = grid.cadence
     try:
-        return datetime(start.year, start.month, 1) + _months(months, anchor_day)  # noqa: DTZ001
+        if grid.weekday is not None:
+            midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
+            back = (start.isoweekday() - grid.weekday) % 7
+            return midnight + (k * cadence.count * 7 - back) * _DAY
+        length = cadence.count * _MONTHS_IN[cadence.unit]
+        back = 0 if grid.month is None else (start.month - grid.month) % gcd(length, 12)
+        month = datetime(start.year, start.month, 1)  # noqa: DTZ001
+        return month + _months(k * length - back, grid.day)
     except (ValueError, OverflowError) as error:
         raise _too_far(start, cadence, k) from error
 

@@ -235,3 +235,26 @@ def test_what_began_before_its_plan_was_sold_here_is_only_taken_over(world: Worl
         world.subscribed("p", imported=True)
 
     assert world.kinds(world.subscribed("p", starts=start, imported=True)) == ["skipped"] * 3
+
+
+# --- with the calendar --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("every", "ends", "first"),
+    [
+        ("3 months", ["2026-04-01", "2026-07-01", "2026-10-01"], 1111),  # 50 of 90 days
+        ("1 week", ["2026-02-16", "2026-02-23", "2026-03-02"], 1714),  # 6 of 7 days
+    ],
+)
+def test_periods_that_follow_the_calendar_begin_with_a_stub(
+    world: World, every: str, ends: list[str], first: int
+) -> None:
+    world.publish(HEAD + plan("p", every, BASE, extra='anchor = "calendar"'))
+    customer = world.subscribed("p", starts=at("2026-02-10").replace(tzinfo=None))
+
+    world.run_until(ends[1])
+
+    assert [f"{cycle.period_end:%Y-%m-%d}" for cycle in world.cycles(customer)] == ends
+    assert totals(world, customer) == [first, 2000, 2000]
+    world.assert_everything_adds_up()

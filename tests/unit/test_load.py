@@ -182,6 +182,24 @@ MISTAKES = {
     "anchor_day is a boolean": (
         "then =", "anchor_day = true\nthen =", 8, "plan.anchor_day", "true or false",
     ),
+    "anchor is another word": (
+        "then =", 'anchor = "quarter"\nthen =', 8, "plan.anchor", "write 'calendar'",
+    ),
+    "two anchors": (
+        "then =", 'anchor = "calendar"\nanchor_day = 1\nthen =', 8, "plan.anchor", "anchor_day",
+    ),
+    "no weekday": (
+        "then =", 'anchor_weekday = "mon"\nthen =', 8, "plan.anchor_weekday", "write 'monday'",
+    ),
+    "month without a day": (
+        "then =", "anchor_month = 4\nthen =", 3, "plan.anchor_day", "beside anchor_month",
+    ),
+    "weekday of a month": (
+        "then =", 'anchor_weekday = "monday"\nthen =', 8, "plan.anchor_weekday", "in weeks",
+    ),
+    "month of every month": (
+        "then =", "anchor_day = 1\nanchor_month = 4\nthen =", 9, "plan.anchor_month", "a year",
+    ),
     "plan is no list": ("[[plan]]", "[plan]", 3, "plan", "begin each one with [[plan]]"),
     "card number": ("Video streaming", "4111 1111 1111 1111", 1, "product", "card number"),
     "card number as a key": (
@@ -222,6 +240,37 @@ def test_an_alignment_needs_months(tmp_path: Path) -> None:
 
     assert (problem.line, problem.key) == (6, "plan.anchor_day")
     assert "2 weeks" in problem.what
+
+
+@pytest.mark.parametrize(
+    ("every", "anchor", "terms"),
+    [
+        ("1 month", 'anchor = "calendar"', (1, None, None)),
+        ("3 months", 'anchor = "calendar"', (1, 1, None)),
+        ("1 year", 'anchor = "calendar"', (1, 1, None)),
+        ("2 weeks", 'anchor = "calendar"', (None, None, 1)),
+        ("1 week", 'anchor_weekday = "sunday"', (None, None, 7)),
+        ("6 months", "anchor_day = 31\nanchor_month = 3", (31, 3, None)),
+    ],
+)
+def test_periods_may_begin_with_the_calendars(
+    tmp_path: Path, every: str, anchor: str, terms: tuple[int | None, int | None, int | None]
+) -> None:
+    text = GOOD.replace('"1 month"', f'"{every}"\n{anchor}')
+
+    version = load_catalog(write(tmp_path, text)).plans["video-basic"].versions[0]
+
+    assert (version.anchor_day, version.anchor_month, version.anchor_weekday) == terms
+
+
+@pytest.mark.parametrize("every", ["1 day", "5 months"])
+def test_what_no_year_has_room_for_is_not_aligned_to_it(tmp_path: Path, every: str) -> None:
+    text = GOOD.replace('"1 month"', f'"{every}"\nanchor = "calendar"')
+
+    (problem, _) = problems_of(write(tmp_path, text))
+
+    assert (problem.line, problem.key) == (6, "plan.anchor")
+    assert "in 1, 2, 3, 4 or 6 months" in problem.remedy
 
 
 def test_two_plans_of_one_code_are_refused_across_files(tmp_path: Path) -> None:

@@ -41,6 +41,8 @@ def subscription(every: str, anchor_day: int | None, *, next_n: int) -> Subscrip
         every=every,
         trial=None,
         anchor_day=anchor_day,
+        anchor_month=None,
+        anchor_weekday=None,
         next_n=next_n,
         renews_at=None,
         cancels_at=None,

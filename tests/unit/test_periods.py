@@ -343,7 +343,9 @@ def schedules(draw: st.DrawFn) -> Schedule:
     cadence = draw(cadences)
     months = cadence.unit in ("month", "year")
     anchor_day = draw(st.none() | days_of_month) if months else None
-    return Schedule(draw(anchors), cadence, draw(trials), anchor_day)
+    anchor_month = draw(st.none() | st.integers(1, 12)) if anchor_day else None
+    weekday = draw(st.none() | st.integers(1, 7)) if cadence.unit == "week" else None
+    return Schedule(draw(anchors), cadence, draw(trials), anchor_day, anchor_month, weekday)
 
 
 aligned_schedules = st.builds(
@@ -414,7 +416,7 @@ def test_a_stub_costs_less_than_a_period_and_only_the_first_is_one(
     first_regular = 0 if schedule.trial is None else 1
 
     assert 0 < scheduled.part <= scheduled.whole
-    if schedule.anchor_day is None or n != first_regular:
+    if schedule.grid is None or n != first_regular:
         assert (scheduled.part, scheduled.whole) == (1, 1)
 
 
@@ -426,6 +428,69 @@ def test_aligned_periods_start_on_their_day_at_midnight(schedule: Schedule, n: i
     assert shown.time() == datetime.min.time()
     last_day = (shown + timedelta(days=1)).month != shown.month
     assert shown.day == schedule.anchor_day or last_day
+
+
+@given(anchors, st.integers(1, 9), trials, st.integers(1, 7), st.integers(1, 200))
+def test_weeks_that_are_aligned_start_on_their_weekday_at_midnight(
+    anchor: Anchor, count: int, trial: Cadence | None, weekday: int, n: int
+) -> None:
+    schedule = Schedule(anchor, Cadence(count, "week"), trial, anchor_weekday=weekday)
+    shown = to_local(nth(schedule, n + 1).period.start, anchor.zone)
+    assume(_exists(datetime.combine(shown.date(), datetime.min.time()), anchor))
+
+    assert (shown.isoweekday(), shown.time()) == (weekday, datetime.min.time())
+
+
+@given(
+    anchors,
+    st.sampled_from([2, 3, 4, 6, 12, 24]),
+    trials,
+    days_of_month,
+    st.integers(1, 12),
+    st.integers(1, 100),
+)
+def test_months_that_are_aligned_start_in_the_anchors_month_and_every_cadence_from_it(
+    anchor: Anchor, months: int, trial: Cadence | None, day: int, month: int, n: int
+) -> None:
+    schedule = Schedule(anchor, Cadence(months, "month"), trial, day, month)
+    shown = to_local(nth(schedule, n + 1).period.start, anchor.zone)
+    assume(_exists(datetime.combine(shown.date(), datetime.min.time()), anchor))
+
+    assert (shown.month - month) % min(months, 12) == 0
+    assert shown.day == min(day, monthrange(shown.year, shown.month)[1])
+
+
+@pytest.mark.parametrize(
+    ("start", "schedule", "stub", "share", "next_end"),
+    [
+        # calendar quarters and years
+        ("2026-02-10", (Cadence(3, "month"), 1, 1, None), "2026-04-01", (50, 90), "2026-07-01"),
+        ("2026-01-01", (Cadence(3, "month"), 1, 1, None), "2026-04-01", (1, 1), "2026-07-01"),
+        ("2026-12-31", (Cadence(3, "month"), 1, 1, None), "2027-01-01", (1, 92), "2027-04-01"),
+        ("2026-02-10", (YEARLY, 1, 1, None), "2027-01-01", (325, 365), "2028-01-01"),
+        # a year that begins on April 6
+        ("2026-04-05", (YEARLY, 6, 4, None), "2026-04-06", (1, 365), "2027-04-06"),
+        ("2026-04-07", (YEARLY, 6, 4, None), "2027-04-06", (364, 365), "2028-04-06"),
+        # 2026-01-01 is a Thursday
+        ("2026-01-01", (Cadence(1, "week"), None, None, 1), "2026-01-05", (4, 7), "2026-01-12"),
+        ("2026-01-05", (Cadence(1, "week"), None, None, 1), "2026-01-12", (1, 1), "2026-01-19"),
+        ("2026-01-01", (Cadence(2, "week"), None, None, 3), "2026-01-14", (13, 14), "2026-01-28"),
+    ],
+)
+def test_the_stub_before_the_calendars_first_boundary(
+    start: str,
+    schedule: tuple[Cadence, int | None, int | None, int | None],
+    stub: str,
+    share: tuple[int, int],
+    next_end: str,
+) -> None:
+    cadence, day, month, weekday = schedule
+    aligned = Schedule(at(start), cadence, None, day, month, weekday)
+    first, second = nth(aligned, 0), nth(aligned, 1)
+
+    assert (str(first.period.end.date()), (first.part, first.whole)) == (stub, share)
+    assert second.period.start == first.period.end
+    assert (str(second.period.end.date()), second.part, second.whole) == (next_end, 1, 1)
 
 
 @given(st.integers(0, 5000))
@@ -473,6 +538,12 @@ def test_schedules_that_can_not_be_counted_are_refused() -> None:
         Schedule(at("2024-01-31"), Cadence(2, "week"), anchor_day=1)
     with pytest.raises(ScheduleError, match="day of the month"):
         Schedule(at("2024-01-31"), MONTHLY, anchor_day=32)
+    for day, month in ((None, 1), (1, 13)):
+        with pytest.raises(ScheduleError, match="a month from 1 to 12"):
+            Schedule(at("2024-01-31"), YEARLY, None, day, month)
+    for cadence, weekday in ((MONTHLY, 1), (Cadence(1, "week"), 8)):
+        with pytest.raises(ScheduleError, match="for weeks"):
+            Schedule(at("2024-01-31"), cadence, anchor_weekday=weekday)
     with pytest.raises(ScheduleError, match="without an offset"):
         Anchor(datetime(2024, 1, 31, tzinfo=UTC), "UTC")
     with pytest.raises(ScheduleError, match="beyond the calendar"):

@@ -67,6 +67,8 @@ def test_terms_survive_the_way_through_json() -> None:
     for version in (
         version_of("2026-01-01"),
         replace(version_of("2026-01-01"), trial=Cadence(14, "day"), anchor_day=1),
+        replace(version_of("2026-01-01"), anchor_day=1, anchor_month=4),
+        replace(version_of("2026-01-01"), anchor_weekday=7),
     ):
         stored = json.loads(json.dumps(version.to_terms()))
         again = PlanVersion.from_terms(version.plan, version.effective, stored)

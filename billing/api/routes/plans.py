@@ -15,7 +15,7 @@ from billing.api.routes.common import (
     shown,
 )
 from billing.queries.subscriptions import published_plans
-from plans.terms import Plan
+from plans.terms import ANCHORS, Plan
 
 router = APIRouter(prefix="/v1", tags=["books"], dependencies=[Depends(BEARER)])
 
@@ -39,7 +39,7 @@ def show_plan(code: InPath, _: Reader, services: UsesServices) -> JSONResponse:
 
 
 def _plan(plan: Plan) -> dict[str, Any]:
-    absent = {"trial": None, "anchor_day": None}
+    absent = {"trial": None, **dict.fromkeys(ANCHORS)}
     return {
         "code": plan.code,
         "product": plan.product,

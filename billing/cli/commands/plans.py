@@ -106,6 +106,8 @@ def _version(version: "PlanVersion") -> dict[str, Any]:
         "every": str(version.every),
         "trial": str(version.trial) if version.trial else None,
         "anchor_day": version.anchor_day,
+        "anchor_month": version.anchor_month,
+        "anchor_weekday": version.anchor_weekday,
         "prices": dict(version.prices),
     }
 

@@ -106,6 +106,8 @@ def subscribe(
                 "every": str(schedule.cadence),
                 "trial": str(schedule.trial) if schedule.trial else None,
                 "anchor_day": schedule.anchor_day,
+                "anchor_month": schedule.anchor_month,
+                "anchor_weekday": schedule.anchor_weekday,
                 "next_n": 0,
                 "renews_at": first.period.start,
                 "created_at": now,
@@ -203,6 +205,8 @@ def _schedule(order: SubscriptionOrder, plan: Plan, now: datetime) -> tuple[Sche
             cadence=version.every,
             trial=version.trial if order.trial else None,
             anchor_day=version.anchor_day,
+            anchor_month=version.anchor_month,
+            anchor_weekday=version.anchor_weekday,
         )
         nth(schedule, 1)  # a first period and another one lie within the calendar
     except ScheduleError as error:

@@ -58,6 +58,8 @@ class ScheduleFacts:
     zone: str
     every: str
     anchor_day: int | None
+    anchor_month: int | None
+    anchor_weekday: int | None
     trial: str | None
     n: int
     starts: datetime
@@ -112,6 +114,8 @@ def schedule_facts(subscription: Subscription, cycle: Cycle) -> ScheduleFacts:
         zone=subscription.zone,
         every=subscription.every,
         anchor_day=subscription.anchor_day,
+        anchor_month=subscription.anchor_month,
+        anchor_weekday=subscription.anchor_weekday,
         trial=subscription.trial,
         n=cycle.n,
         starts=scheduled.period.start,

@@ -24,7 +24,8 @@ RENEWAL_OVERDUE = check(
 
 _SCHEDULES = text(
     """
-    SELECT s.id, s.anchor_local, s.zone, s.every, s.trial, s.anchor_day, s.next_n, s.renews_at,
+    SELECT s.id, s.anchor_local, s.zone, s.every, s.trial, s.anchor_day,
+           s.anchor_month, s.anchor_weekday, s.next_n, s.renews_at,
            (SELECT max(a.holds_from) FROM subscription_changes a
              WHERE a.subscription_id = s.id AND a.kind = 'reanchor') AS anchored_from,
            c.n, c.kind, c.period_start, c.period_end
@@ -57,6 +58,8 @@ class Scheduled:
     every: str
     trial: str | None
     anchor_day: int | None
+    anchor_month: int | None
+    anchor_weekday: int | None
     next_n: int
     renews_at: datetime | None
     anchored_from: datetime | None
@@ -65,7 +68,15 @@ class Scheduled:
     @property
     def schedule(self) -> Schedule:
         """The value every boundary is computed from. Raises: ValueError where it makes none."""
-        return schedule_of(self.anchor_local, self.zone, self.every, self.trial, self.anchor_day)
+        return schedule_of(
+            self.anchor_local,
+            self.zone,
+            self.every,
+            self.trial,
+            self.anchor_day,
+            self.anchor_month,
+            self.anchor_weekday,
+        )
 
 
 _cycle = reader(ScheduledCycle)
@@ -88,6 +99,8 @@ def schedules_with_cycles(conn: Connection, batch: int) -> Iterator[Scheduled]:
                 every=head.every,
                 trial=head.trial,
                 anchor_day=head.anchor_day,
+                anchor_month=head.anchor_month,
+                anchor_weekday=head.anchor_weekday,
                 next_n=head.next_n,
                 renews_at=head.renews_at,
                 anchored_from=head.anchored_from,

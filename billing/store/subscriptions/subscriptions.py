@@ -42,6 +42,8 @@ class Subscription:
     every: str
     trial: str | None
     anchor_day: int | None
+    anchor_month: int | None
+    anchor_weekday: int | None
     next_n: int
     renews_at: datetime | None
     cancels_at: datetime | None
@@ -57,7 +59,15 @@ class Subscription:
     @property
     def schedule(self) -> Schedule:
         """The value every boundary of this subscription is computed from."""
-        return schedule_of(self.anchor_local, self.zone, self.every, self.trial, self.anchor_day)
+        return schedule_of(
+            self.anchor_local,
+            self.zone,
+            self.every,
+            self.trial,
+            self.anchor_day,
+            self.anchor_month,
+            self.anchor_weekday,
+        )
 
     @property
     def next_period(self) -> ScheduledPeriod:
@@ -105,6 +115,8 @@ class NewSubscription(TypedDict):
     every: str
     trial: str | None
     anchor_day: int | None
+    anchor_month: int | None
+    anchor_weekday: int | None
     next_n: int
     renews_at: datetime
     created_at: datetime

@@ -99,6 +99,8 @@ subscriptions = Table(
     text("every", nullable=False),
     text("trial"),
     Column("anchor_day", SmallInteger),
+    Column("anchor_month", SmallInteger),
+    Column("anchor_weekday", SmallInteger),
     Column("next_n", Integer, nullable=False, server_default="0"),
     instant("renews_at"),
     instant("cancels_at"),
