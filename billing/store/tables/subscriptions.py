@@ -26,9 +26,9 @@ plans = Table(
     Column("dunning", JSONB(none_as_null=True)),
     text("catch_up"),
     Column("retired", Date),
-    Column("one_per_customer", Boolean, nullable=False),
-    Column("trial_once", Boolean, nullable=False),
-    text("on_dispute", nullable=False),
+    Column("one_per_customer", Boolean, nullable=False, server_default="false"),
+    Column("trial_once", Boolean, nullable=False, server_default="false"),
+    text("on_dispute", nullable=False, server_default="continue"),
     instant("applied_at", nullable=False),
 )
 
