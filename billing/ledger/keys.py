@@ -88,6 +88,11 @@ def refund_succeeded(refund_id: UUID) -> str:
     return f"{EntryKind.REFUND_SUCCEEDED}:{refund_id}"
 
 
+def refund_returned(refund_id: UUID) -> str:
+    """Return the key of the return of a refund that had succeeded."""
+    return f"{EntryKind.REFUND_RETURNED}:{refund_id}"
+
+
 def of_refund(refund_id: UUID) -> tuple[str, ...]:
     """Return every key under which a refund may have an entry, in the order they are posted."""
     taken_back = (EntryKind.REFUND_RETURNED, EntryKind.REFUND_FAILED)

@@ -54,8 +54,15 @@ class BreakLink:
 _link = reader(BreakLink)
 
 _OPEN_BREAKS = text(
-    "SELECT id, kind, suggested_cause FROM breaks"
-    " WHERE cycle_id = :cycle AND resolved_at IS NULL ORDER BY id"
+    """
+    SELECT b.id, b.kind, b.suggested_cause
+      FROM breaks b
+     WHERE b.resolved_at IS NULL
+       AND (b.cycle_id = :cycle
+            OR b.payment_id IN (SELECT p.id FROM payments p JOIN invoices i ON i.id = p.invoice_id
+                                 WHERE i.cycle_id = :cycle))
+     ORDER BY b.id
+    """
 )
 
 

@@ -12,6 +12,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
+from billing.flows.breaks import operator
 from billing.flows.context import Context
 from billing.flows.disputes import dispute_updates
 from billing.flows.settlement import report_source, runs
@@ -20,9 +21,12 @@ from billing.gateway.gateways import NO_GATEWAYS
 from billing.gateway.registry import report_reader
 from billing.gateway.reports import MalformedReport, ReportFile
 from billing.gateway.stripe.objects import read_dispute
+from billing.rules.actor import Actor, ActorKind
 from billing.store.journal import reads
+from billing.store.payments.payments import Payment
 from billing.store.settlement import exchanges, staging
 from billing.store.settlement import runs as settlement
+from tests.scenarios.money import balances, payment_row
 from tests.scenarios.world import Subscriber, World, only_account
 from tests.waiting import PATIENCE
 
@@ -122,10 +126,13 @@ HEAD = (
 )
 
 
-@pytest.mark.parametrize(("back", "breaks"), [("0.50", []), ("0.60", ["dispute_mismatch"])])
-def test_a_part_of_a_dispute_agrees_when_its_own_entry_has_that_amount(
-    world: World, tmp_path: Path, back: str, breaks: list[str]
-) -> None:
+def major(cents: int) -> str:
+    """Write an amount as reports do."""
+    return f"{'-' if cents < 0 else ''}{abs(cents) // 100}.{abs(cents) % 100:02}"
+
+
+def disputed_in_parts(world: World, tmp_path: Path, back: int, fee: int) -> tuple[Path, Payment]:
+    """A lost dispute over -31.00 and +0.50 that is in our books, and a report that shows it."""
     subscriber = world.subscribed("video-premium")
     world.run_until("2026-01-05")
     payment = world.payment(subscriber)
@@ -149,21 +156,64 @@ def test_a_part_of_a_dispute_agrees_when_its_own_entry_has_that_amount(
     })  # fmt: skip
     with world.engine.begin() as conn:
         dispute_updates.apply(conn, told, provider=world.provider, now=world.now)
-    taken = f"{amount // 100}.{amount % 100:02}"
-    less = f"{(amount + 1500) // 100}.{amount % 100:02}"
     whose = f"{payment.provider_charge_id},{payment.provider_payment_id}"
+    rows = [
+        ("txn_c", amount, 0, "charge", payment.provider_charge_id),
+        ("txn_1", -amount, fee, "dispute", "dp_1"),
+        ("txn_2", back, 0, "dispute_reversal", "dp_1"),
+    ]
     file = tmp_path / "report.csv"
     file.write_text(
-        f"{HEAD}\n"
-        f"txn_c,2026-01-01,usd,{taken},0.00,{taken},charge,{payment.provider_charge_id},{whose}\n"
-        f"txn_1,2026-01-02,usd,-{taken},15.00,-{less},dispute,dp_1,{whose}\n"
-        f"txn_2,2026-01-02,usd,{back},0.00,{back},dispute_reversal,dp_1,{whose}\n"
-    )
+        "\n".join([
+            HEAD,
+            *(
+                f"{id_},2026-01-02,usd,{major(gross)},{major(fee)},{major(gross - fee)},"
+                f"{category},{source},{whose}"
+                for id_, gross, fee, category, source in rows
+            ),
+        ])
+    )  # fmt: skip
+    return file, payment
+
+
+def test_a_part_of_a_dispute_agrees_when_its_own_entry_has_that_amount(
+    world: World, tmp_path: Path
+) -> None:
+    file, payment = disputed_in_parts(world, tmp_path, 50, 1500)
 
     import_(world, file)
 
-    assert [each.kind for each in world.breaks()] == breaks
+    assert world.breaks() == []
+    assert payment_row(world, payment.id).state == "SETTLED"
     world.assert_books_balance()
+    assert world.findings() == []
+
+
+@pytest.mark.parametrize(
+    ("back", "fee", "lacks"), [(60, 1500, "0.10 USD"), (50, 2000, "-5.00 USD")]
+)
+def test_what_a_break_of_a_dispute_lacks_is_counted_from_its_own_entry(
+    world: World, tmp_path: Path, back: int, fee: int, lacks: str
+) -> None:
+    file, _ = disputed_in_parts(world, tmp_path, back, fee)
+    before = balances(world)["psp_clearing"]
+
+    import_(world, file)
+
+    (found,) = world.breaks()
+    assert found.kind == "dispute_mismatch"
+    assert world.findings() == [], "the cycle stays open over its open break"
+    with world.engine.begin() as conn:
+        suggested = operator.preview(conn, found.id, None).suggested
+    assert str(suggested) == lacks
+    operator.resolve(
+        world.engine, found.id, reason="the bank's", adjustment=suggested, now=world.now,
+        wall=world.now, actor=Actor(ActorKind.CLI, "ann"),
+    )  # fmt: skip
+    import_(world, file)
+    assert balances(world)["psp_clearing"] == back - fee != before
+    world.assert_books_balance()
+    assert world.findings() == []
 
 
 def test_the_same_file_again_changes_nothing(world: World, tmp_path: Path) -> None:

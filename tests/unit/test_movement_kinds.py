@@ -13,7 +13,7 @@ from billing.rules.reconciliation import MovementKind
     [
         ("charge", MovementKind.CHARGE),
         ("refund", MovementKind.REFUND),
-        ("partial_capture_reversal", MovementKind.REFUND),
+        ("partial_capture_reversal", MovementKind.CAPTURE_REVERSAL),
         ("refund_failure", MovementKind.REFUND_FAILURE),
         ("dispute", MovementKind.DISPUTE),
         ("dispute_reversal", MovementKind.DISPUTE_REVERSAL),
@@ -36,5 +36,6 @@ def test_rows_of_before_get_the_kind_that_their_category_has_now() -> None:
     migrated = import_module("migrations.versions.0010_movement_kinds").KIND
     types = {"payment", "payment_refund", "payment_failure_refund", "stripe_fee"}
     types |= {"payout_cancel", "payout_failure"}
+    types |= {"partial_capture_reversal"}  # a later migration gives it a kind of its own
     for category, kind in KINDS.items():
         assert (f"WHEN '{category}' THEN '{kind}'" in migrated) is (category not in types)

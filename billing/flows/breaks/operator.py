@@ -13,6 +13,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
+from billing.flows.breaks.booked import booked
 from billing.ledger import keys, recipes
 from billing.ledger.accounts import Account, AccountCode
 from billing.rules.actor import Actor
@@ -84,7 +85,7 @@ def preview(conn: Connection, break_id: UUID, adjustment: Money | None) -> Resol
     """Return what resolving would do. Raises `NotFound`, `Conflict`."""
     row = _open(conn, break_id)
     _refuse_twice(conn, row, adjustment)
-    return _plan(row, adjustment)
+    return _plan(conn, row, adjustment)
 
 
 def resolve(
@@ -108,7 +109,8 @@ def resolve(
         _lock_what_it_is_about(conn, break_id)
         row = _open(conn, break_id)
         _refuse_twice(conn, row, adjustment)
-        plan = _plan(row, adjustment)
+        plan = _plan(conn, row, adjustment)
+        lacks = _lacking(conn, row)
         if adjustment is not None:
             _adjust(conn, row, adjustment, now)
         _settle_row(conn, row, plan, now)
@@ -122,7 +124,7 @@ def resolve(
             resolved_at=now,
             resolution=reason.strip(),
             resolved_by=str(actor),
-            theirs=_with_unadjusted(row, plan),
+            theirs=_with_unadjusted(row, plan, lacks),
         )
         breaks.annotate(
             conn, break_id, at=now, actor=actor, words="; ".join([reason.strip(), *plan.words])
@@ -153,7 +155,16 @@ def apply_earlier_decision(
     kind, transaction_id = known.kind, difference.transaction_id
     assert transaction_id is not None, "a settlement row's difference names its transaction"
     _decide(conn, known.provider, kind, transaction_id, now)
-    missing = lacking(kind, difference.ours, difference.theirs)
+    has = booked(
+        conn,
+        kind,
+        known.provider,
+        difference.ours,
+        difference.theirs,
+        payment_id=difference.payment_id,
+        break_id=known.id,
+    )
+    missing = lacking(kind, difference.theirs, has)
     theirs = dict(known.theirs)
     if known.provider_transaction_id is None:
         theirs |= difference.theirs
@@ -213,9 +224,26 @@ def _open(conn: Connection, break_id: UUID) -> Break:
     return row
 
 
-def _plan(row: Break, adjustment: Money | None) -> Resolution:
+def _booked(conn: Connection, row: Break) -> tuple[Money, ...]:
+    return booked(
+        conn,
+        row.kind,
+        row.provider,
+        row.ours,
+        row.theirs,
+        payment_id=row.payment_id,
+        break_id=row.id,
+    )
+
+
+def _lacking(conn: Connection, row: Break) -> tuple[Money, ...]:
+    """Return what `psp_clearing` lacks for a break, as the journal stands now."""
+    return lacking(row.kind, row.theirs, _booked(conn, row))
+
+
+def _plan(conn: Connection, row: Break, adjustment: Money | None) -> Resolution:
     kind = row.kind
-    suggested = suggested_adjustment(kind, row.ours, row.theirs)
+    suggested = suggested_adjustment(kind, row.theirs, _booked(conn, row))
     words = []
     if adjustment is not None:
         _check_adjustment(row, adjustment)
@@ -236,7 +264,7 @@ def _refuse_twice(conn: Connection, row: Break, adjustment: Money | None) -> Non
     """Check that no exchange has posted the same amount as the adjustment. Raises: Conflict."""
     if adjustment is None or row.kind != BreakKind.UNKNOWN_AT_PROVIDER:
         return
-    net = suggested_adjustment(row.kind, row.ours, row.theirs)
+    net = suggested_adjustment(row.kind, row.theirs, ())
     waiting = (
         None if net is None else exchanges.waiting_for(conn, row.provider, net.currency, net.amount)
     )
@@ -330,8 +358,7 @@ def _answer_for_refund(conn: Connection, row: Break, now: datetime) -> None:
         refunds.change(conn, refund.id, settled_at=now)
 
 
-def _with_unadjusted(row: Break, plan: Resolution) -> dict[str, Any]:
+def _with_unadjusted(row: Break, plan: Resolution, wanted: Sequence[Money]) -> dict[str, Any]:
     """Return the provider's side with the amounts that our books still lack, for the tie-out."""
-    wanted = lacking(plan.kind, row.ours, row.theirs)
     left = still_lacking(wanted, plan.adjustment) if wanted else ()
     return {**row.theirs, UNADJUSTED: _as_json(left)} if left else dict(row.theirs)

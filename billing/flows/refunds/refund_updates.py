@@ -1,7 +1,8 @@
 """Applying a refund as the provider has it: update ours, or adopt one that was made there."""
 
 from dataclasses import replace
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -12,7 +13,14 @@ from billing.flows.refunds.requesting import add, room_for
 from billing.gateway import ProviderRefund
 from billing.ids import new_id
 from billing.rules.actor import PROVIDER
-from billing.rules.reconciliation import BreakCause, BreakFound, BreakKind, is_of_another
+from billing.rules.money import Money
+from billing.rules.reconciliation import (
+    BreakCause,
+    BreakFound,
+    BreakKind,
+    MovementKind,
+    is_of_another,
+)
 from billing.rules.reconciliation.engines import MARK
 from billing.rules.refunds import RefundState, next_state
 from billing.store.dispatch import NOT_HELD
@@ -20,7 +28,10 @@ from billing.store.identity import engine_id
 from billing.store.payments import disputes, payments, refunds
 from billing.store.payments.payments import LockedPayment
 from billing.store.payments.refunds import Refund
-from billing.store.settlement import breaks
+from billing.store.settlement import breaks, rows
+
+# Two companies have two clocks.
+_CLOCKS_DIFFER: Final = timedelta(minutes=15)
 
 
 def apply(
@@ -29,7 +40,8 @@ def apply(
     """Apply a refund as the provider has it now, and return its state here.
 
     For webhooks and reconciliation; any number of times, in any order. A refund that we didn't ask
-    for is adopted. Returns None where the refund isn't of a payment of ours; a break records it.
+    for is adopted. Returns None where the refund isn't of a payment of ours, which a break records,
+    and for what was not captured of an authorised charge.
     """
     known = _known(conn, provider, found)
     payment_id = known.payment_id if known is not None else _payment_of(conn, provider, found)
@@ -100,7 +112,9 @@ def _payment_of(conn: Connection, provider: str, found: ProviderRefund) -> UUID 
 def _adopted(
     conn: Connection, payment: LockedPayment, found: ProviderRefund, now: datetime
 ) -> Refund | None:
-    """Write down a refund that was made at the provider."""
+    """Write down a refund that was made at the provider; None for what isn't one."""
+    if _was_not_captured(conn, payment, found):
+        return None
     end = next_state(RefundState.REQUESTED, found.status)
     if end in (RefundState.FAILED, RefundState.CANCELED):
         return _adopted_ended(conn, payment, found, end, now)
@@ -137,6 +151,22 @@ def _lost_id(conn: Connection, found: ProviderRefund) -> UUID | None:
     except ValueError:
         return None
     return ours if refunds.get(conn, ours) is None else None
+
+
+def _was_not_captured(conn: Connection, payment: LockedPayment, found: ProviderRefund) -> bool:
+    """Tell whether this is what was not captured of an authorised charge: no money of ours.
+
+    The provider shows it as a refund that it makes together with the capture. Its settlement says
+    what it is; before that, amount and time do.
+    """
+    shown = rows.kind_of_source(conn, payment.provider, found.id)
+    if shown is not None:
+        return shown is MovementKind.CAPTURE_REVERSAL
+    captured = payment.amount_captured or payment.to_capture.amount
+    left = payment.money - Money(captured, payment.currency)
+    if not left.amount or found.amount != left or "refund" in found.metadata:
+        return False
+    return payment.captured_at is None or found.created <= payment.captured_at + _CLOCKS_DIFFER
 
 
 def _why_unasked(named: Refund | None) -> BreakCause:

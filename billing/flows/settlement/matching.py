@@ -76,7 +76,7 @@ def _difference(row: DifferingRow, run: SettlementRun) -> BreakFound:
     return BreakFound(
         kind=kind,
         subject=_subject(row, kind),
-        cycle_id=row.cycle_id if row.kind == MovementKind.CHARGE else None,
+        cycle_id=row.cycle_id,
         payment_id=row.payment_id,
         ours=_ours(row),
         theirs=_theirs(row),

@@ -13,7 +13,7 @@ KINDS: Final[Mapping[str, MovementKind]] = {
     "payment": MovementKind.CHARGE,
     "refund": MovementKind.REFUND,
     "payment_refund": MovementKind.REFUND,
-    "partial_capture_reversal": MovementKind.REFUND,
+    "partial_capture_reversal": MovementKind.CAPTURE_REVERSAL,
     "refund_failure": MovementKind.REFUND_FAILURE,
     "payment_failure_refund": MovementKind.REFUND_FAILURE,
     "dispute": MovementKind.DISPUTE,

@@ -43,6 +43,7 @@ from billing.gateway.stripe.statuses import (
     refund_status,
 )
 from billing.rules.money import Money, prorate
+from billing.rules.reconciliation import MovementKind, best_made
 from plans.currencies import book_currencies
 
 
@@ -248,7 +249,7 @@ def _movement(data: Json, *, source: Json) -> BalanceTransaction:
         raise Malformed(f"net {net} isn't amount {amount} less fee {fee}")
     kind, source_id = required(data, "type"), reference(data.get("source"))
     category = required(data, "reporting_category")
-    customer_money = _customer_money(amount, kind, source)
+    customer_money = _customer_money(amount, data, source)
     source_kind = text(source, "object") or _kind_by_prefix(source_id)
     charge = source_id if source_kind == "charge" else reference(source.get("charge"))
     return BalanceTransaction(
@@ -277,20 +278,38 @@ def _kind_by_prefix(source_id: str | None) -> str | None:
     return _KINDS.get((source_id or "").partition("_")[0])
 
 
-def _customer_money(amount: Money, kind: str, source: Json) -> Money | None:
+def _customer_money(amount: Money, data: Json, source: Json) -> Money | None:
     """Return a movement in the currency of the charge, refund or dispute that it is about."""
     source_kind = source.get("object")
     if source_kind not in ("charge", "refund", "dispute"):
         return None
     if required(source, "currency").upper() == amount.currency:
         return amount
-    if source_kind == "charge" and kind not in ("charge", "payment"):
+    movement = movement_kind(required(data, "reporting_category"))
+    if source_kind == "charge" and movement is MovementKind.CAPTURE_REVERSAL:
+        return money(source, "amount_captured") - money(source, "amount")
+    if source_kind == "charge" and required(data, "type") not in ("charge", "payment"):
         return None  # a part of the charge; which one isn't said
-    name = "amount_captured" if source_kind == "charge" else "amount"
-    whole = money(source, name)
+    whole = money(source, "amount")
+    if source_kind == "charge":
+        whole = _charged(amount, whole, data.get("exchange_rate"), source)
     if source_kind == "dispute":
         whole = _part_of_dispute(amount, whole, source)
     return -whole if amount.amount < 0 else whole
+
+
+def _charged(amount: Money, whole: Money, rate: object, charge: Json) -> Money:
+    """Return what a charge's own movement is in the customer's currency.
+
+    That is what was captured of it, or the whole of it where the rest is reversed by a movement of
+    its own: whichever the exchange rate makes the movement of.
+    """
+    captured = money(charge, "amount_captured")
+    known = captured if whole == captured else None
+    if known is not None or not isinstance(rate, str) or not _DECIMAL.fullmatch(rate):
+        return captured
+    exact = rate_from_stripe(rate, captured.currency, amount.currency)
+    return best_made((captured, whole), amount, exact)
 
 
 def _part_of_dispute(amount: Money, whole: Money, dispute: Json) -> Money:

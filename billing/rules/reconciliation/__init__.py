@@ -24,6 +24,7 @@ from billing.rules.reconciliation.movements import (
     REFUNDS,
     MovementKind,
     RowOutcome,
+    best_made,
     rate_makes,
 )
 from billing.rules.reconciliation.payouts import ENDED, PayoutStatus
@@ -54,6 +55,7 @@ __all__ = [
     "StepState",
     "TieOutReason",
     "Verdict",
+    "best_made",
     "compare",
     "dedupe_key",
     "is_of_another",

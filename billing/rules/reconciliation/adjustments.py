@@ -4,7 +4,6 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from billing.rules.money import Money
-from billing.rules.payments import State
 from billing.rules.reconciliation.breaks import BreakKind
 
 # Resolving a break of these kinds accepts its row: the payment is settled and the fee is posted.
@@ -21,45 +20,50 @@ ACCEPTABLE: Final = frozenset(
 
 
 def suggested_adjustment(
-    kind: BreakKind, ours: Mapping[str, Any], provider: Mapping[str, Any]
+    kind: BreakKind, provider: Mapping[str, Any], booked: Sequence[Money]
 ) -> Money | None:
     """Return the suggested adjustment of `psp_clearing`: the first amount that it lacks, if any."""
-    return next(iter(lacking(kind, ours, provider)), None)
+    return next(iter(lacking(kind, provider, booked)), None)
 
 
 def lacking(
-    kind: BreakKind, ours: Mapping[str, Any], provider: Mapping[str, Any]
+    kind: BreakKind, provider: Mapping[str, Any], booked: Sequence[Money]
 ) -> tuple[Money, ...]:
     """Return the amounts that `psp_clearing` lacks to equal the provider's balance.
 
-    One amount a currency, the balance's first; empty where the difference doesn't touch the
-    balance. On both sides of a break, amounts of money that leaves are negative.
+    `booked` is what the journal has of this very movement. One amount a currency, the balance's
+    first; empty where the difference doesn't touch the balance. Amounts of money that leaves are
+    negative. Fee and exchange of a row that is accepted are posted by themselves; the fee of a
+    dispute is part of its own entry.
     """
-    mine = _booked(ours)
+    less = [-each for each in booked]
     shown = _money(provider, "customer_amount", "customer_currency")
     if shown is None:
         shown = _money(provider, "amount")
     match kind:
         case BreakKind.AMOUNT_MISMATCH:
-            return _sums(_between(mine, shown))
+            return () if shown is None else _sums(shown, *less)
         case BreakKind.REFUND_MISMATCH | BreakKind.DISPUTE_MISMATCH:
             # Only a settlement row has the amount and direction that really moved.
-            return _sums(_between(mine, shown)) if "balance_transaction" in provider else ()
+            if shown is None or "balance_transaction" not in provider:
+                return ()
+            fee = _money(provider, "fee") if kind is BreakKind.DISPUTE_MISMATCH else None
+            return _sums(None if fee is None else -fee, shown, *less)
         case BreakKind.MISSING_AT_PROVIDER | BreakKind.REFUND_MISSING:
-            return _sums(None if mine is None else -mine)
+            return _sums(*less)
         case BreakKind.BALANCE_MISMATCH:
             return _sums(_money(provider, "unexplained"))
-        case BreakKind.CURRENCY_MISMATCH:
+        case kind if kind in _WHOLE:
             net = _money(provider, "net")
-            return () if net is None else _sums(net, None if mine is None else -mine)
-        case kind if kind in _ONLY_THEIRS:
-            return _sums(_money(provider, "net"))
+            return () if net is None else _sums(net, *less)
         case _:
             return ()
 
 
-_ONLY_THEIRS: Final = frozenset(
+# Nothing of a row of these kinds is posted when its break is resolved.
+_WHOLE: Final = frozenset(
     {
+        BreakKind.CURRENCY_MISMATCH,
         BreakKind.UNKNOWN_AT_PROVIDER,
         BreakKind.DUPLICATE_CHARGE,
         BreakKind.CAPTURED_AT_PROVIDER_ONLY,
@@ -67,15 +71,6 @@ _ONLY_THEIRS: Final = frozenset(
         BreakKind.DISPUTE_UNKNOWN,
     }
 )
-_NOT_CAPTURED: Final = frozenset({State.CREATED, State.AUTHORIZED, State.FAILED})
-
-
-def _booked(ours: Mapping[str, Any]) -> Money | None:
-    """Return the amount in our books: none for a payment that isn't captured."""
-    mine = _money(ours, "amount")
-    if mine is not None and ours.get("state") in _NOT_CAPTURED:
-        return Money(0, mine.currency)
-    return mine
 
 
 def _sums(*amounts: Money | None) -> tuple[Money, ...]:
@@ -90,12 +85,6 @@ def _sums(*amounts: Money | None) -> tuple[Money, ...]:
 def still_lacking(wanted: Sequence[Money], adjusted: Money | None) -> tuple[Money, ...]:
     """Return the amounts that `psp_clearing` still lacks after an adjustment."""
     return _sums(*wanted, None if adjusted is None else -adjusted)
-
-
-def _between(ours: Money | None, theirs: Money | None) -> Money | None:
-    if ours is None or theirs is None or ours.currency != theirs.currency:
-        return None
-    return theirs - ours
 
 
 def _money(side: Mapping[str, Any], amount: str, currency: str = "currency") -> Money | None:

@@ -3,6 +3,7 @@
 The rows are judged in SQL (`billing.store.settlement.matching`), a night's million at once.
 """
 
+from collections.abc import Sequence
 from decimal import Decimal  # noqa: TID251  exchange rates are no money
 from enum import StrEnum
 from typing import Final
@@ -36,6 +37,8 @@ class MovementKind(StrEnum):
     """The kind of a movement on the provider's balance; gateways map their words to it."""
 
     CHARGE = "charge"
+    CAPTURE_REVERSAL = "capture_reversal"
+    """The part of an authorised charge that was not captured, where the whole was booked."""
     REFUND = "refund"
     REFUND_FAILURE = "refund_failure"
     DISPUTE = "dispute"
@@ -51,7 +54,12 @@ class MovementKind(StrEnum):
 REFUNDS: Final = (MovementKind.REFUND, MovementKind.REFUND_FAILURE)
 DISPUTES: Final = (MovementKind.DISPUTE, MovementKind.DISPUTE_REVERSAL)
 PAYOUTS: Final = (MovementKind.PAYOUT, MovementKind.PAYOUT_FAILURE)
-OF_CUSTOMERS: Final = (MovementKind.CHARGE, *REFUNDS, *DISPUTES)
+OF_CUSTOMERS: Final = (
+    MovementKind.CHARGE,
+    MovementKind.CAPTURE_REVERSAL,
+    *REFUNDS,
+    *DISPUTES,
+)
 """The kinds that belong to a customer's payment: money taken from, or given back to, a cardholder.
 """
 
@@ -59,6 +67,11 @@ OF_CUSTOMERS: Final = (MovementKind.CHARGE, *REFUNDS, *DISPUTES)
 def rate_makes(sold: Money, bought: Money, rate: Decimal) -> bool:
     """Tell whether an exact rate makes one amount out of another, to a minor unit."""
     return _off(sold, bought, rate) <= 1
+
+
+def best_made(candidates: Sequence[Money], bought: Money, rate: Decimal) -> Money:
+    """Return the amount out of which a rate makes `bought` best; the first of equals."""
+    return min(candidates, key=lambda each: _off(each, bought, rate))
 
 
 def _off(given: Money, taken: Money, rate: Decimal) -> Decimal:

@@ -163,6 +163,17 @@ def get(conn: Connection, dispute_id: UUID) -> Dispute | None:
     return None if row is None else _dispute(row)
 
 
+def id_of(conn: Connection, provider: str, provider_dispute_id: str) -> UUID | None:
+    """Return our id of a dispute of the provider's, if it is known."""
+    found: UUID | None = conn.execute(
+        select(disputes.c.id).where(
+            disputes.c.provider == provider,
+            disputes.c.provider_dispute_id == provider_dispute_id,
+        )
+    ).scalar()
+    return found
+
+
 def page(
     conn: Connection,
     *,

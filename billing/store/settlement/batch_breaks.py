@@ -21,7 +21,8 @@ from billing.rules.reconciliation import (
 )
 from billing.rules.refunds import RefundState
 from billing.store.rows import reader
-from billing.store.settlement.matching import RANGE, Batch, in_list
+from billing.store.settlement.matching import Batch
+from billing.store.settlement.row_sql import RANGE, in_list
 from billing.store.settlement.rows import SettlementRow
 
 

@@ -6,11 +6,11 @@ the unmatched rows with ids in (after, upto], which the caller has locked.
 """
 # ruff: noqa: S608  statements are put together from constants of this file
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
@@ -28,6 +28,8 @@ from billing.rules.reconciliation import (
     RowOutcome,
 )
 from billing.store.arrays import literal
+from billing.store.settlement.partial_captures import REVERSALS, REVERSED_OF_PARTIAL
+from billing.store.settlement.row_sql import RANGE, SHOWN, in_list, own_id
 from plans.currencies import book_currencies, digits
 
 
@@ -55,28 +57,6 @@ def lock_batch(conn: Connection, provider: str, *, after: str, limit: int) -> Ba
     """Lock the account's next unmatched rows by id; None when there are no more."""
     row = conn.execute(_LOCK, {"provider": provider, "after": after, "limit": limit}).one()
     return None if row.upto is None else Batch(provider, after, row.upto, int(row.n))
-
-
-def in_list(words: Sequence[str]) -> str:
-    """Return constant words as the list behind an IN; never for what comes from outside."""
-    return "(" + ", ".join(f"'{word}'" for word in words) + ")"
-
-
-# The unmatched rows `r` of a batch.
-RANGE: Final = (
-    "r.provider = :provider AND r.matched_at IS NULL AND r.provider_transaction_id > :after"
-    " AND r.provider_transaction_id <= :upto"
-)
-_UUID: Final = "'^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$'"
-_SHOWN: Final = """coalesce(r.customer_amount, r.amount) AS shown,
-             coalesce(r.customer_currency, r.currency) AS shown_in"""
-
-
-def _own_id(key: str) -> str:
-    """Return the SQL of our own id in the metadata, or NULL for what is no id."""
-    return (
-        f"CASE WHEN r.metadata ->> '{key}' ~ {_UUID} THEN CAST(r.metadata ->> '{key}' AS uuid) END"
-    )
 
 
 def _dispute_key(kind: EntryKind) -> str:
@@ -129,7 +109,7 @@ _OF_OTHERS = text(
                           WHERE p.provider = r.provider
                             AND p.provider_payment_id = r.provider_payment_id)
          AND NOT EXISTS (SELECT FROM payments p
-                          WHERE p.provider = r.provider AND p.id = {_own_id("payment")})
+                          WHERE p.provider = r.provider AND p.id = {own_id("payment")})
       RETURNING 1
     )
     SELECT count(*) FROM passed
@@ -164,7 +144,9 @@ _CHARGES = _update(
              WHEN l.state IN ('CREATED', 'AUTHORIZED') AND l.created > :young_after
                THEN '{RowOutcome.WAITING}'
              WHEN l.shown_in <> l.own_currency THEN '{BreakKind.CURRENCY_MISMATCH}'
-             WHEN l.shown <> l.own_amount THEN '{BreakKind.AMOUNT_MISMATCH}'
+             WHEN l.shown + l.reversed <> l.own_amount THEN
+               CASE WHEN l.shown = l.authorized AND l.created > :young_after
+                    THEN '{RowOutcome.WAITING}' ELSE '{BreakKind.AMOUNT_MISMATCH}' END
              WHEN l.fee < 0 OR l.fee > l.amount THEN '{BreakKind.FEE_MISMATCH}'
              WHEN l.exchange_rate IS NULL AND l.shown_in = l.currency AND l.shown <> l.amount
                OR abs(abs(l.amount)
@@ -177,10 +159,12 @@ _CHARGES = _update(
            END AS outcome
       FROM (
       SELECT r.provider_transaction_id, r.provider_charge_id, r.created, r.amount, r.fee,
-             r.currency, r.exchange_rate, {_SHOWN},
+             r.currency, r.exchange_rate, {SHOWN},
              p.id AS payment_id, p.state, p.currency AS own_currency,
              coalesce(nullif(p.amount_captured, 0), p.capture_amount, p.amount) AS own_amount,
              p.provider_charge_id AS own_charge, i.status = 'void' AS voided,
+             p.amount AS authorized,
+             {REVERSED_OF_PARTIAL} AS reversed,
              row_number() OVER (
                PARTITION BY coalesce(p.id::text, r.provider_transaction_id)
                ORDER BY (p.provider_charge_id = r.provider_charge_id) IS TRUE DESC,
@@ -200,7 +184,7 @@ _CHARGES = _update(
              SELECT * FROM payments
               WHERE provider = r.provider AND provider_payment_id = r.provider_payment_id
               UNION ALL
-             SELECT * FROM payments WHERE provider = r.provider AND id = {_own_id("payment")}
+             SELECT * FROM payments WHERE provider = r.provider AND id = {own_id("payment")}
               UNION ALL
              SELECT * FROM payments
               WHERE provider = r.provider AND provider_charge_id = r.provider_charge_id
@@ -216,6 +200,8 @@ _CHARGES = _update(
     """
 )
 
+_REVERSALS = _update(REVERSALS)
+
 _REFUNDS = _update(
     f"""
     SELECT l.provider_transaction_id, l.payment_id,
@@ -229,7 +215,7 @@ _REFUNDS = _update(
              ELSE '{BreakKind.REFUND_MISMATCH}'
            END AS outcome
       FROM (
-      SELECT r.provider_transaction_id, r.created, {_SHOWN}, f.id AS refund_id,
+      SELECT r.provider_transaction_id, r.created, {SHOWN}, f.id AS refund_id,
              f.amount AS own_amount, f.currency AS own_currency,
              coalesce(f.payment_id, p.id) AS payment_id,
              CASE WHEN r.kind = '{MovementKind.REFUND_FAILURE}'
@@ -245,7 +231,7 @@ _REFUNDS = _update(
              SELECT * FROM refunds
               WHERE provider = r.provider AND provider_refund_id = r.source_id
               UNION ALL
-             SELECT * FROM refunds WHERE provider = r.provider AND id = {_own_id("refund")}
+             SELECT * FROM refunds WHERE provider = r.provider AND id = {own_id("refund")}
               LIMIT 1) f ON true
         LEFT JOIN payments p ON p.provider = r.provider
                             AND p.provider_payment_id = r.provider_payment_id
@@ -333,6 +319,7 @@ def judge(
     }
     for statement, more in (
         (_CHARGES, _currencies()),
+        (_REVERSALS, {}),
         (_REFUNDS, {}),
         (_DISPUTES, {}),
         (_OTHERS, {}),

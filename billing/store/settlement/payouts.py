@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from billing.ledger.keys import EntryKind
 from billing.rules.reconciliation import ENDED, PayoutStatus
 from billing.store.rows import reader
-from billing.store.settlement.matching import in_list
+from billing.store.settlement.row_sql import in_list
 from billing.store.source_keys import key_sql
 
 

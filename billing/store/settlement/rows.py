@@ -157,6 +157,37 @@ def mark_posted(conn: Connection, provider: str, ids: str, now: datetime) -> Non
     conn.execute(_POSTED, {"provider": provider, "ids": ids, "now": now})
 
 
+_KIND_OF_SOURCE = text(
+    """
+    SELECT kind FROM settlement_rows
+     WHERE provider = :provider AND source_id = :source AND kind <> 'charge'
+     ORDER BY provider_transaction_id LIMIT 1
+    """
+)
+
+
+def kind_of_source(conn: Connection, provider: str, source_id: str) -> MovementKind | None:
+    """Return what the settlement shows an object of the provider's as; None before it does."""
+    params = {"provider": provider, "source": source_id}
+    found = conn.execute(_KIND_OF_SOURCE, params).scalar()
+    return None if found is None else MovementKind(found)
+
+
+_RETURN = text(
+    f"""
+    SELECT EXISTS (SELECT FROM settlement_rows
+                    WHERE provider = :provider AND source_id = :source AND kind <> 'charge'
+                      AND kind = '{MovementKind.REFUND_FAILURE}')
+    """
+)
+
+
+def shows_return(conn: Connection, provider: str, provider_refund_id: str) -> bool:
+    """Tell whether the settlement shows that a refund's money came back."""
+    params = {"provider": provider, "source": provider_refund_id}
+    return bool(conn.execute(_RETURN, params).scalar_one())
+
+
 # --- correcting and deciding -----------------------------------------------------------------
 
 _TO_CORRECT = text(

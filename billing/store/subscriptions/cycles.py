@@ -92,6 +92,8 @@ _READY = """
                         WHERE a.payment_id = p.id AND a.finished_at IS NULL)
        AND NOT EXISTS (SELECT FROM breaks b
                         WHERE b.cycle_id = c.id AND b.resolved_at IS NULL)
+       AND NOT EXISTS (SELECT FROM breaks b
+                        WHERE b.payment_id = p.id AND b.resolved_at IS NULL)
      ORDER BY c.id
 """
 _CLOSABLE = text(_READY.format(which="c.id > :after") + " LIMIT :limit")
@@ -142,7 +144,10 @@ _WHY_OPEN = text(
     """
     SELECT CASE
              WHEN EXISTS (SELECT FROM breaks b
-                           WHERE b.cycle_id = c.id AND b.resolved_at IS NULL) THEN 'a break is open'
+                           WHERE b.cycle_id = c.id AND b.resolved_at IS NULL)
+               OR EXISTS (SELECT FROM breaks b
+                           WHERE b.payment_id = p.id AND b.resolved_at IS NULL)
+               THEN 'a break is open'
              WHEN EXISTS (SELECT FROM attempts a
                            WHERE a.payment_id = p.id AND a.finished_at IS NULL)
                THEN 'an attempt has no answer'
