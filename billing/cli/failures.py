@@ -21,6 +21,7 @@ BAD_INPUT: Final = 2
 FINDINGS: Final = 3
 UNAVAILABLE: Final = 4
 SCHEMA_UNKNOWN: Final = 5
+DIFFERENCES: Final = 6
 FAULT: Final = 70
 INTERRUPTED: Final = 130
 
@@ -31,6 +32,7 @@ EXIT_CODES: Final = (
     (FINDINGS, "a check found something: prove, ledger verify, plans diff, doctor, demo"),
     (UNAVAILABLE, "database, Redis or provider don't answer; trying again may work"),
     (SCHEMA_UNKNOWN, "the database's schema isn't the one this program knows"),
+    (DIFFERENCES, "prove: every promise holds; the provider differs since a cycle was closed"),
     (FAULT, "a fault of this program"),
     (INTERRUPTED, "interrupted by Ctrl-C"),
 )

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Engine
 from billing.flows.cycles.digest import cycle_digests
 from billing.ledger.findings import LedgerFinding, Severity
 from billing.rules.periods import Schedule, nth, nth_from
-from billing.rules.promises import Finding, FindingKind
+from billing.rules.promises import DIFFERENCES, Finding, FindingKind
 from billing.rules.subscriptions import CycleKind
 from billing.store.findings import SHOWN_MAX
 from billing.store.journal import checks
@@ -51,12 +51,17 @@ _DIGESTS_A_BATCH: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class PromiseResult:
-    """How many rows were checked for one promise, and its findings; without any it `holds`."""
+    """How many rows were checked for one promise, and what was found.
+
+    Without `findings` it `holds`. `differences` break no promise: the provider did something else
+    after both sides had agreed, and a person has to look.
+    """
 
     promise: int
     title: str
     checked: Mapping[str, int]
     findings: Sequence[Finding | LedgerFinding]
+    differences: Sequence[Finding] = ()
 
     @property
     def holds(self) -> bool:
@@ -67,7 +72,7 @@ class PromiseResult:
     def by_kind(self) -> Mapping[str, int]:
         """The number of findings of each kind, those included that aren't kept one by one."""
         counts: Counter[str] = Counter()
-        for each in self.findings:
+        for each in (*self.findings, *self.differences):
             counts[str(each.kind if isinstance(each, Finding) else each.check)] += each.more or 1
         return counts
 
@@ -110,7 +115,11 @@ def _result(
     conn: Connection, promise: int, findings: Sequence[Finding | LedgerFinding], **more: int
 ) -> PromiseResult:
     checked = {**running.counts(conn, promise), **more}
-    return PromiseResult(promise, TITLES[promise], checked, tuple(findings))
+    later = tuple(
+        each for each in findings if isinstance(each, Finding) and each.kind in DIFFERENCES
+    )
+    broken = tuple(each for each in findings if each not in later)
+    return PromiseResult(promise, TITLES[promise], checked, broken, later)
 
 
 @dataclass(slots=True)

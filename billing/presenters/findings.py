@@ -223,6 +223,11 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
         f" {row['id']}"
         f" ({row['kind']}) is open"
     ),
+    FindingKind.DIFFERS_AFTER_CLOSING: lambda row: (
+        f"cycle {row['n']} of subscription {row['subscription_id']} was closed at"
+        f" {row['closed_at']:%Y-%m-%d %H:%M}Z, and the provider differs since: break {row['id']}"
+        f" ({row['kind']}) of {row['found_at']:%Y-%m-%d %H:%M}Z is open"
+    ),
     FindingKind.DIGEST_DIFFERS: lambda row: (
         f"cycle {row['n']} of subscription {row['subscription']} is not what it was when it was"
         f" closed: digest {row['digest'][:12]}, closed with {row['closed_with'][:12]}"

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, Final
 
 
 class FindingKind(StrEnum):
@@ -53,6 +53,7 @@ class FindingKind(StrEnum):
     CLOSED_OWING = "closed_owing"
     CLOSED_UNDECIDED = "closed_undecided"
     CLOSED_WITH_BREAK = "closed_with_break"
+    DIFFERS_AFTER_CLOSING = "differs_after_closing"
     DIGEST_DIFFERS = "digest_differs"
 
     # 5: nothing is abandoned
@@ -61,6 +62,10 @@ class FindingKind(StrEnum):
     NEVER_RENEWS = "never_renews"
     ATTEMPT_OVERDUE = "attempt_overdue"
     UNCONFIRMED = "unconfirmed"
+
+
+DIFFERENCES: Final = frozenset({FindingKind.DIFFERS_AFTER_CLOSING})
+"""The kinds that break no promise: the provider did something else after both sides had agreed."""
 
 
 @dataclass(frozen=True, slots=True)

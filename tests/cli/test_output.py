@@ -236,7 +236,27 @@ def test_every_promise_is_proved(paid: World) -> None:
 
     assert [result["promise"] for result in proved] == [1, 2, 3, 4, 5]
     assert all(result["holds"] and result["findings"] == [] for result in proved)
+    assert all(result["differences"] == [] for result in proved)
     assert proved[0]["checked"]["cycles"] == 1
+
+
+def test_what_differs_since_a_cycle_was_closed_has_an_exit_code_of_its_own(
+    paid: World, db_url: str
+) -> None:
+    import psycopg
+
+    with psycopg.connect(db_url) as owner:
+        added = owner.execute(
+            "INSERT INTO breaks (id, kind, dedupe_key, cycle_id, ours, theirs, suggested_cause,"
+            " found_at, provider) SELECT gen_random_uuid(), 'refund_unknown', 'k', id, '{}', '{}',"
+            " 'refund_unknown', closed_at, 'stripe' FROM cycles WHERE state = 'closed'"
+        )
+        assert added.rowcount == 1
+
+    proved = paid.run("prove")
+
+    assert proved.exit_code == 6, proved.output
+    assert "difference: cycle 0" in proved.stdout
 
 
 def test_a_proof_waits_for_a_reconciler_that_the_clock_outran(paid: World) -> None:

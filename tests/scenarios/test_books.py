@@ -1,10 +1,12 @@
 """Comparing with the provider, and closing: what agrees is closed, what differs is a break."""
 
+from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import text
 
+from billing.flows import prove
 from tests.scenarios.world import Subscriber, World
 
 
@@ -267,3 +269,59 @@ def test_work_left_lying_shows_in_the_proof_after_its_grace(world: World, late: 
 
     world.settle()
     world.assert_everything_adds_up()
+
+
+def refunded_in_the_dashboard(world: World, customer: Subscriber) -> None:
+    payment = world.payment(customer)
+    world.psp.post("refunds", payment_intent=str(payment.provider_payment_id), amount="500")
+
+
+def charged_twice(world: World, customer: Subscriber) -> None:
+    payment = world.payment(customer)
+    world.psp.take_money(
+        payment.amount_captured, metadata={"payment": str(payment.id)}, customer=customer.reference
+    )
+
+
+LATER = {"refunded": refunded_in_the_dashboard, "charged twice": charged_twice}
+
+
+@pytest.mark.parametrize("happens", LATER.values(), ids=LATER)
+def test_what_the_provider_does_after_closing_breaks_no_promise(
+    world: World, happens: Callable[[World, Subscriber], None]
+) -> None:
+    customer = paid(world)
+    world.jump_to("2026-01-03")
+    world.close_books()
+    assert states(world, customer) == ["closed"]
+
+    world.jump_to("2026-01-20")
+    happens(world, customer)
+    world.jump_to("2026-01-25")
+    world.close_books()
+
+    assert world.findings() == []
+    assert states(world, customer) == ["closed"]
+    results = prove.prove(world.engine, world.now)
+    shown = [str(found.kind) for result in results for found in result.differences]
+    assert shown == ["differs_after_closing"] * len(world.breaks())
+    assert all(result.holds for result in results)
+
+
+def test_a_cycle_that_was_closed_over_an_open_break_breaks_a_promise(world: World) -> None:
+    customer = paid(world)
+    world.jump_to("2026-01-03")
+    world.close_books()
+    (cycle,) = world.cycles(customer)
+    with world.engine.begin() as conn:
+        conn.execute(
+            text(
+                "INSERT INTO breaks (id, kind, dedupe_key, cycle_id, ours, theirs,"
+                " suggested_cause, found_at) VALUES (gen_random_uuid(), 'fee_mismatch', 'k',"
+                " :cycle, '{}', '{}', 'c', :at)"
+            ),
+            {"cycle": cycle.id, "at": world.now - timedelta(hours=1)},
+        )
+
+    (found,) = world.findings()
+    assert "is closed, and break" in found

@@ -362,7 +362,8 @@ ATTACKS = {
     "a closed cycle has a difference": (
         4,
         "INSERT INTO breaks (id, kind, dedupe_key, cycle_id, ours, theirs, suggested_cause,"
-        f" found_at) SELECT gen_random_uuid(), 'k', 'k', {CLOSED}, '{{}}', '{{}}', 'c', now()",
+        f" found_at) SELECT gen_random_uuid(), 'k', 'k', {CLOSED}, '{{}}', '{{}}', 'c',"
+        " TIMESTAMPTZ '2000-01-01'",
         "(k) is open",
     ),
     "a closed cycle's attempt is open": (

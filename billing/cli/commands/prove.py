@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from billing.cli.failures import FINDINGS, OK
+from billing.cli.failures import DIFFERENCES, FINDINGS, OK
 from billing.cli.output import Output, output_option, talk
 from billing.cli.progress import progress
 from billing.cli.session import Session
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from billing.flows.prove import PromiseResult
 
 _CATCH_UP_SECONDS = 30.0
-_COLUMNS = ("promise", "title", "holds", "checked", "findings")
+_COLUMNS = ("promise", "title", "holds", "checked", "findings", "differences")
 
 
 @click.command()
@@ -23,7 +23,8 @@ def prove(session: Session, output: Output) -> int:
     """Check every promise from the rows.
 
     Each period once, each cycle paid once, every penny booked. Reads everything and changes
-    nothing. Ends with 3 if a promise is broken.
+    nothing. Ends with 3 if a promise is broken, and with 6 if all hold and the provider differs
+    from a cycle since that was closed.
     """
     from billing.flows.prove import prove as check
     from billing.presenters.findings import in_words
@@ -36,11 +37,16 @@ def prove(session: Session, output: Output) -> int:
         for result in results:
             for finding in result.findings:
                 click.echo(f"promise {result.promise}: {in_words(finding)}")
+            for finding in result.differences:
+                click.echo(f"difference: {in_words(finding)}")
     else:
         output.records([_record(result) for result in results], _COLUMNS)
     if not all(result.holds for result in results):
         talk("a promise is broken: see the findings")
         return FINDINGS
+    if any(result.differences for result in results):
+        talk("every promise holds; the provider differs since cycles were closed: see the breaks")
+        return DIFFERENCES
     talk("every promise holds")
     return OK
 
@@ -74,6 +80,7 @@ def _record(result: "PromiseResult") -> dict[str, Any]:
         "holds": result.holds,
         "checked": dict(result.checked),
         "findings": [in_words(finding) for finding in result.findings],
+        "differences": [in_words(finding) for finding in result.differences],
         "kinds": dict(result.by_kind),
     }
 

@@ -50,16 +50,26 @@ _CLOSED_UNDECIDED = check(
     "subscription_id, n",
 )
 
-_CLOSED_WITH_BREAK = check(
-    FindingKind.CLOSED_WITH_BREAK,
-    """
-    SELECT c.subscription_id, c.n, b.id, b.kind
+_OPEN_ON_CLOSED: Final = """
+    SELECT c.subscription_id, c.n, b.id, b.kind, b.found_at, c.closed_at
       FROM breaks b
       LEFT JOIN payments p ON p.id = b.payment_id
       LEFT JOIN invoices i ON i.id = p.invoice_id
       JOIN cycles c ON c.id = coalesce(b.cycle_id, i.cycle_id)
-     WHERE b.resolved_at IS NULL AND c.state = 'closed'""",
-    "subscription_id, n, id",
+     WHERE b.resolved_at IS NULL AND c.state = 'closed' AND {when}"""
+_BY_CYCLE: Final = "subscription_id, n, id"
+
+# A break that was open when its cycle was closed is the engine's fault; a later one is the
+# provider's doing.
+_CLOSED_WITH_BREAK = check(
+    FindingKind.CLOSED_WITH_BREAK,
+    _OPEN_ON_CLOSED.format(when="b.found_at < c.closed_at"),
+    _BY_CYCLE,
+)
+_DIFFERS_AFTER_CLOSING = check(
+    FindingKind.DIFFERS_AFTER_CLOSING,
+    _OPEN_ON_CLOSED.format(when="b.found_at >= c.closed_at"),
+    _BY_CYCLE,
 )
 
 CLOSED_AGREES: Final = (
@@ -67,6 +77,7 @@ CLOSED_AGREES: Final = (
     _CLOSED_OWING,
     _CLOSED_UNDECIDED,
     _CLOSED_WITH_BREAK,
+    _DIFFERS_AFTER_CLOSING,
 )
 
 _OPEN_BREAKS = text(
