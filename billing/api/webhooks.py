@@ -3,8 +3,9 @@
 Only the signature makes a delivery genuine, so the endpoint reads the body unchanged and parses
 nothing before the check. It commits the event before it answers 200, so an acknowledged event can't
 be lost; when it can't commit, it answers 503 and the provider delivers again. The endpoint handles
-no event. A refusal has only a status, which is all that the provider's dashboard shows; the log and
-the counters have the reason.
+no event. A genuine event that isn't for this engine is answered with 200 and not kept. A refusal
+has only a status, which is all that the provider's dashboard shows; the log and the counters have
+the reason.
 """
 
 import logging
@@ -153,8 +154,10 @@ async def _body(request: Request) -> bytes | None:
 def _take(intake: Intake, body: bytes, headers: Mapping[str, str]) -> JSONResponse:
     try:
         event = intake.take(body, headers)
-    except (SignatureRefused, WrongDelivery) as error:
+    except SignatureRefused as error:
         return _refuse(intake, 400, error.reason, error.what)
+    except WrongDelivery as error:
+        return _pass_over(intake, error)
     except SQLAlchemyError as error:
         why = first_line(error)
         logger.error("a delivery could not be kept, the provider will send it again: %s", why)
@@ -167,6 +170,16 @@ def _refuse(intake: Intake, status: int, reason: str, what: str) -> JSONResponse
     intake.refused(reason)
     logger.warning("a delivery was refused (%s): %s", reason, what)
     return _answer(status, "refused")
+
+
+def _pass_over(intake: Intake, wrong: WrongDelivery) -> JSONResponse:
+    """Answer a genuine event that isn't for this engine.
+
+    A refusal would make the provider deliver it again for days, and then switch the endpoint off.
+    """
+    intake.refused(wrong.reason)
+    logger.warning("a delivery was passed over (%s): %s", wrong.reason, wrong.what)
+    return _answer(200, None)
 
 
 def _answer(status: int, error: str | None) -> JSONResponse:

@@ -71,5 +71,5 @@ class Doubt(StrEnum):
 SignatureFault = Literal["missing", "malformed", "no_match", "too_old", "from_the_future"]
 """Why a webhook delivery isn't accepted as genuine."""
 
-DeliveryFault = Literal["wrong_mode", "wrong_account", "wrong_version", "too_large", "not_json"]
+DeliveryFault = Literal["wrong_mode", "wrong_account", "too_large", "not_json"]
 """Why a webhook delivery isn't meant for this engine."""

@@ -1,23 +1,26 @@
 """The fields around an event: mode, account, API version, read after its signature was checked.
 
-We use an event's type and its object's id only, which every version has. Another version shows that
-the endpoint belongs to another program, or was left out of an upgrade. An event of another account
-or mode is about objects that we can't fetch.
+An event is a hint: we use its type and its object's id only, which every version has, and fetch the
+object. So an event of another version is taken. One of another account or mode is about an object
+that we can't fetch.
 """
 
 import json
+import logging
+from functools import lru_cache
 
 import stripe
 
 from billing.gateway.errors import WrongDelivery
 from billing.gateway.stripe.fields import Json, mapping, text
 
+logger = logging.getLogger(__name__)
+
 
 def check_envelope(payload: bytes, *, live: bool) -> None:
-    """Check that an event has our mode, account and API version.
+    """Check that an event has our mode and account. Raises: WrongDelivery.
 
-    Raises: WrongDelivery. Takes the event that `verify` returned. A version is ours when it has the
-    name of ours ("endive"): versions of one name differ by additions only.
+    Takes the event that `verify` returned. Another API version is logged, once each.
     """
     event: Json = mapping(json.loads(payload))
     if (event.get("livemode") is True) is not live:
@@ -36,11 +39,16 @@ def check_envelope(payload: bytes, *, live: bool) -> None:
         )
     version = text(event, "api_version") or ""
     if _name(version) != _name(stripe.api_version):
-        raise WrongDelivery(
-            "wrong_version",
-            f"the event is written in API version {version[:40]!r}",
-            f"make the endpoint anew with API version {stripe.api_version}",
-        )
+        _log_version(version[:40])
+
+
+@lru_cache(maxsize=64)
+def _log_version(version: str) -> None:
+    logger.info(
+        "events are written in API version %r, and taken all the same; ours is %s",
+        version,
+        stripe.api_version,
+    )
 
 
 def _name(version: str) -> str:
