@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy import text
 
+from billing.errors import Unavailable
 from billing.flows.breaks import operator
 from billing.flows.refunds import refund_updates
 from billing.flows.settlement import runs
@@ -103,6 +104,60 @@ def test_a_refund_that_failed_after_it_succeeded_comes_back(world: World) -> Non
     assert payment_row(world, payment.id).state == "SETTLED", "where it was"
     assert ("refund_failure", "matched") in outcomes(world)
     world.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize("whole", [True, False])
+@pytest.mark.parametrize("later", [timedelta(0), timedelta(days=3)])
+def test_the_night_fetches_a_refund_that_failed_without_a_word(
+    world: World, whole: bool, later: timedelta
+) -> None:
+    payment = world.payment(paid(world))
+    asked = give_back(world, payment.id, None if whole else usd(500))
+    world.settle()
+    world.close_books()
+    world.jump_to(f"{world.now + timedelta(hours=2):%Y-%m-%d %H:%M}")
+    fail_at_provider(world, asked)
+
+    world.jump_to(f"{world.now + later:%Y-%m-%d %H:%M}")
+    world.close_books()
+
+    refund = refund_row(world, asked)
+    assert (refund.state, refund.failure_reason) == ("failed", "declined")
+    assert payment_row(world, payment.id).amount_refunded == 0
+    assert ("refund_failure", "matched") in outcomes(world)
+    assert kinds(world) == []
+    assert tie_out(world) == {"USD": 0}
+    world.assert_everything_adds_up()
+    give_back(world, payment.id)
+
+
+def test_a_refund_that_cant_be_fetched_is_a_break_and_asked_about_again(world: World) -> None:
+    payment = world.payment(paid(world))
+    asked = give_back(world, payment.id)
+    world.settle()
+    world.close_books()
+    fail_at_provider(world, asked)
+    world.jump_to(f"{world.now + timedelta(hours=2):%Y-%m-%d %H:%M}")
+
+    done = settle_with(world, _NoAnswers(world.gateway))
+
+    assert (done.error, kinds(world)) == (None, ["refund_mismatch"])
+    world.close_books()
+    assert kinds(world) == []
+    world.assert_everything_adds_up()
+
+
+class _NoAnswers:
+    """A provider that lists what moved, and tells nothing of a refund."""
+
+    def __init__(self, real: Any) -> None:
+        self._real = real
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._real, name)
+
+    def refund_by_id(self, provider_refund_id: str) -> Any:
+        raise Unavailable(f"no answer about {provider_refund_id}")
 
 
 def test_a_refund_made_behind_our_back_is_a_break_until_it_is_heard_of(world: World) -> None:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any, Final
 
+from billing.flows.settlement import asking
 from billing.flows.settlement.matching import changed_rows
 from billing.flows.settlement.step_run import OVERLAP, StepRun
 from billing.gateway import BalanceTransaction, Gateway
@@ -41,7 +42,10 @@ def fetch(step: StepRun) -> None:
 
 
 def stage(step: StepRun) -> None:
-    """Take the window's balance transactions, a page a transaction; the last id is the cursor."""
+    """Take the window's balance transactions, a page a transaction; the last id is the cursor.
+
+    Then the refunds are asked about that moved otherwise than our books have them.
+    """
     pages = _gateway(step).list_balance_transactions(
         since=step.run.window_from - OVERLAP,
         until=step.run.window_to + OVERLAP,
@@ -59,6 +63,7 @@ def stage(step: StepRun) -> None:
             step.cursor["after"] = after
             step.counts["read"] += len(page)
             step.counts["new"] += merged.new
+    asking.ask(step)
 
 
 def _last_id(page: Sequence[BalanceTransaction]) -> str | None:

@@ -12,4 +12,5 @@ __all__ = [
     "runs",
     "staging",
     "tie_out",
+    "to_ask",
 ]
