@@ -114,6 +114,9 @@ class ErrorCode(StrEnum):
     REPORT_COLUMN_NEEDED = "report_column_needed"
     REPORT_CARD_NUMBER = "report_card_number"
     REPORT_DECIMAL_COMMA = "report_decimal_comma"
+    REPORT_THOUSANDS = "report_thousands"
+    REPORT_AMOUNT_FORMAT = "report_amount_format"
+    REPORT_SEPARATOR = "report_separator"
     REPORT_INSTANT = "report_instant"
 
     # Journal and database.

@@ -141,6 +141,9 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.REPORT_COLUMN_NEEDED: "ask for the columns {columns} as well",
     ErrorCode.REPORT_CARD_NUMBER: "take the card numbers out of the report",
     ErrorCode.REPORT_DECIMAL_COMMA: "choose a dot as decimal separator",
+    ErrorCode.REPORT_THOUSANDS: "choose amounts without thousands separators",
+    ErrorCode.REPORT_AMOUNT_FORMAT: "choose plain numbers like -19.99, the currency in its column",
+    ErrorCode.REPORT_SEPARATOR: "choose commas between the columns, or CSV as the format",
     ErrorCode.REPORT_INSTANT: "write it like 2026-03-01 09:30:00, in UTC",
     ErrorCode.SOURCE_KEY_TAKEN: (
         "a source key is one event: look at both, and reverse the wrong one"

@@ -1,6 +1,6 @@
 """Settlement report files, in neutral columns."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -46,6 +46,13 @@ class ReportReader(Protocol):
 
     def check(self, path: Path) -> None:
         """Check that a file is a report. Raises: MalformedReport."""
+        ...
+
+    def lacks_customers_money(self, path: Path) -> Sequence[str]:
+        """Return the columns that the file lacks to say what customers paid in their currency.
+
+        A balance in another currency can't be compared without. Raises: MalformedReport.
+        """
         ...
 
     def movements(self, path: Path) -> Iterator[ReportedMovement | Unreadable]:

@@ -249,7 +249,8 @@ def test_what_differs_since_a_cycle_was_closed_has_an_exit_code_of_its_own(
         added = owner.execute(
             "INSERT INTO breaks (id, kind, dedupe_key, cycle_id, ours, theirs, suggested_cause,"
             " found_at, provider) SELECT gen_random_uuid(), 'refund_unknown', 'k', id, '{}', '{}',"
-            " 'refund_unknown', closed_at, 'stripe' FROM cycles WHERE state = 'closed'"
+            " 'refund_unknown', closed_at + interval '1 day', 'stripe' FROM cycles"
+            " WHERE state = 'closed'"
         )
         assert added.rowcount == 1
 

@@ -255,6 +255,67 @@ def test_a_report_that_differs_from_what_was_read_before_is_a_break(
     assert (found.ours["fee"], found.theirs["fee"]) == (88, 90)
 
 
+@pytest.mark.parametrize(
+    ("first", "then"),
+    [("fee", "payout"), ("payout", "fee"), ("other_adjustment", "fee"), ("topup", "transfer")],
+)
+@pytest.mark.parametrize("files", [1, 2])
+def test_a_transaction_of_another_category_than_before_is_a_break(
+    world: World, tmp_path: Path, first: str, then: str, files: int
+) -> None:
+    world.jump_to("2026-01-05")
+    rows = [f"txn_1,2026-01-02,usd,-5.00,0.00,-5.00,{each},,," for each in (first, then)]
+    for n, lines in enumerate([rows] if files == 1 else [rows[:1], rows[1:]]):
+        file = tmp_path / f"{n}.csv"
+        file.write_text("\n".join([HEAD, *lines]))
+        import_(world, file)
+        import_(world, file)
+
+    (found,) = [each for each in world.breaks() if each.kind == "report_mismatch"]
+    assert {found.ours["category"], found.theirs["category"]} == {first, then}
+    assert found.ours["amount"] == found.theirs["amount"] == -500
+    world.assert_books_balance()
+
+
+def test_two_words_of_the_provider_for_one_kind_are_no_contradiction(
+    world: World, tmp_path: Path
+) -> None:
+    world.jump_to("2026-01-05")
+    for word in ("fee", "stripe_fee"):
+        file = tmp_path / f"{word}.csv"
+        file.write_text(f"{HEAD}\ntxn_1,2026-01-02,usd,-5.00,0.00,-5.00,{word},,,")
+        import_(world, file)
+
+    assert world.breaks() == []
+    assert world.entries("fee_settled") == 1
+
+
+@pytest.mark.parametrize("category", ["charge", "refund"])
+def test_a_report_of_a_foreign_balance_has_to_say_what_customers_paid(
+    world: World, tmp_path: Path, category: str
+) -> None:
+    subscriber = world.subscribed("video-premium")
+    world.run_until("2026-01-05")
+    payment = world.payment(subscriber)
+    source = payment.provider_charge_id if category == "charge" else "re_1"
+    whose = f"{source},{payment.provider_charge_id},{payment.provider_payment_id}"
+    file = tmp_path / "report.csv"
+    line = f"txn_c,2026-01-02,eur,17.40,0.80,16.60,{category},{whose}"
+    file.write_text(f"{HEAD}\n{line}\n")
+
+    done = import_(world, file)
+
+    assert isinstance(done.error, MalformedReport)
+    assert "doesn't say what was paid in USD" in done.error.what
+    assert done.error.facts["columns"] == "customer_facing_amount and customer_facing_currency"
+    assert (world.breaks(), staged(world)) == ([], 0)
+    file.write_text(
+        f"{HEAD},customer_facing_amount,customer_facing_currency\n"
+        f"{line},{major(payment.amount_captured)},usd\n"
+    )
+    assert import_(world, file).error is None
+
+
 def test_a_malformed_row_leaves_nothing_behind(world: World, tmp_path: Path) -> None:
     customers = paid_out(world)
     file = report(world, tmp_path)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from billing.cli.remedies import remedy_of
+from billing.errors import ErrorCode
 from billing.gateway.objects import Unreadable
 from billing.gateway.reports import MalformedReport, ReportedMovement
 from billing.gateway.stripe.reports import _minor_units, movements
@@ -226,6 +227,52 @@ def test_a_torn_or_dressed_up_row_is_refused(tmp_path: Path, torn: str, words: s
 
     assert words in f"{refused.value.what} {refused.value.where}"
     assert f"{tmp_path / 'report.csv'}:3" in (refused.value.where or "")
+
+
+EXPORTED_OTHERWISE = {
+    "1,009.99": ("has thousands separators", ErrorCode.REPORT_THOUSANDS),
+    "-1,009.99": ("has thousands separators", ErrorCode.REPORT_THOUSANDS),
+    "1,009": ("has thousands separators", ErrorCode.REPORT_THOUSANDS),
+    "1 009.99": ("has thousands separators", ErrorCode.REPORT_THOUSANDS),
+    "1'009.99": ("has thousands separators", ErrorCode.REPORT_THOUSANDS),
+    "1,00,009.99": ("has thousands separators", ErrorCode.REPORT_THOUSANDS),
+    "19,99": ("has a decimal comma", ErrorCode.REPORT_DECIMAL_COMMA),
+    "1.009,99": ("has a decimal comma", ErrorCode.REPORT_DECIMAL_COMMA),
+    "1 009,99": ("has a decimal comma", ErrorCode.REPORT_DECIMAL_COMMA),
+    "(19.99)": ("is negative by its brackets", ErrorCode.REPORT_AMOUNT_FORMAT),
+    "$19.99": ("something beside it", ErrorCode.REPORT_AMOUNT_FORMAT),
+    "19.99 USD": ("something beside it", ErrorCode.REPORT_AMOUNT_FORMAT),
+    "19.999": ("has 3 decimals, but USD has 2", ErrorCode.REPORT_MALFORMED),
+    "nothing": ("is not an amount", ErrorCode.REPORT_MALFORMED),
+}
+
+
+@pytest.mark.parametrize(
+    ("written", "words", "code"),
+    [(written, *expected) for written, expected in EXPORTED_OTHERWISE.items()],
+)
+def test_an_amount_of_another_format_is_named_with_what_to_choose(
+    tmp_path: Path, written: str, words: str, code: ErrorCode
+) -> None:
+    with pytest.raises(MalformedReport, match=words) as refused:
+        read(tmp_path, ROW.replace("19.99,0.88", f'"{written}",0.88'))
+
+    assert refused.value.code is code
+    assert repr(written) in refused.value.what
+    assert remedy_of(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("separator", "name"), [(";", "semicolons"), ("\t", "tabulators"), ("|", "vertical bars")]
+)
+def test_columns_that_commas_do_not_separate_are_named(
+    tmp_path: Path, separator: str, name: str
+) -> None:
+    with pytest.raises(MalformedReport, match=name) as refused:
+        read(tmp_path, ROW.replace(",", separator), header=HEADER.replace(",", separator))
+
+    assert refused.value.code is ErrorCode.REPORT_SEPARATOR
+    assert "commas" in (remedy_of(refused.value) or "")
 
 
 @pytest.mark.parametrize(

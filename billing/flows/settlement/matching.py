@@ -158,13 +158,20 @@ def _theirs(row: DifferingRow) -> dict[str, Any]:
     }
 
 
+def _shown_otherwise(row: ChangedRow) -> str:
+    """Return the subject of a row that is shown otherwise: one break for each other reading."""
+    amounts = (row.amount, row.fee, row.currency)
+    theirs = (row.their_amount, row.their_fee, row.their_currency)
+    category = f":{row.their_category}" if amounts == theirs else ""
+    return ":".join([row.provider_transaction_id, *map(str, theirs)]) + category
+
+
 def changed_rows(rows: Sequence[ChangedRow], run: SettlementRun) -> list[BreakFound]:
     """Return the breaks of transactions that differ from how they were read before."""
     return [
         BreakFound(
             kind=BreakKind.REPORT_MISMATCH,
-            subject=f"{row.provider_transaction_id}:{row.their_amount}:{row.their_fee}"
-            f":{row.their_currency}",
+            subject=_shown_otherwise(row),
             payment_id=row.payment_id,
             ours={
                 "balance_transaction": row.provider_transaction_id,

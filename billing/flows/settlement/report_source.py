@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import Engine
+from sqlalchemy import Connection, Engine
 
 from billing.errors import ErrorCode
 from billing.flows.settlement.matching import changed_rows
@@ -105,12 +105,27 @@ def stage(step: StepRun) -> None:
         staging.analyze_staging(conn)
         span = staging.staged_span(conn)
         merged = staging.merge_staging(conn)
+        _check_customers_money(conn, report)
         breaks.record_all(conn, changed_rows(merged.changed, step.run), now=step.now)
         step.record_unreadable(conn, failed)
         if span is not None:
             first, last = span
             runs.set_window(conn, step.run.id, first, last + timedelta(seconds=1))
         step.counts["read"], step.counts["new"] = rows, merged.new
+
+
+def _check_customers_money(conn: Connection, report: ReportFile) -> None:
+    """Check that payments in another currency than the balance's can be compared at all."""
+    lacks = report.reader.lacks_customers_money(report.path)
+    found = staging.without_customers_money(conn) if lacks else None
+    if found is not None:
+        raise MalformedReport(
+            f"the report is in {found.currency} and doesn't say what was paid in {found.paid_in}:"
+            f" {found.n} row(s) can't be compared",
+            where=f"{report.path}:1",
+            code=ErrorCode.REPORT_COLUMN_NEEDED,
+            columns=" and ".join(lacks),
+        )
 
 
 def _report(step: StepRun) -> ReportFile:

@@ -25,6 +25,7 @@ from billing.gateway.objects import Unreadable
 from billing.gateway.reports import MalformedReport, ReportedMovement
 from billing.gateway.stripe.categories import movement_kind
 from billing.gateway.stripe.fields import LARGEST_AMOUNT
+from billing.gateway.stripe.report_formats import check_separator, why_no_amount
 from billing.pan import contains_card_number, without_card_numbers
 from billing.rules.reconciliation import MovementKind
 from plans.currencies import AmountError, CurrencyError, digits, parse_amount
@@ -60,6 +61,7 @@ _ITEMIZED: Final = (
 )
 # Reports have none of these by default: they have to be asked for.
 _TELLS_WHOSE: Final = ("payment_intent", "charge", "source")
+_CUSTOMERS_MONEY: Final = ("shown", "shown_in")
 _OWN_IDS: Final = (
     ("own_payment", "payment"),
     ("own_refund", "refund"),
@@ -94,6 +96,13 @@ def check(path: Path) -> None:
     """See that a file is a report with the columns that are needed. Raises `MalformedReport`."""
     with _opened(path) as file:
         _columns(path, _header(path, _reader(file)))
+
+
+def lacks_customers_money(path: Path) -> Sequence[str]:
+    """Return which of the customer-facing columns a file lacks. Raises `MalformedReport`."""
+    with _opened(path) as file:
+        columns = _columns(path, _header(path, _reader(file)))
+    return [columns.name(key) for key in _CUSTOMERS_MONEY if columns.at[key] < 0]
 
 
 def movements(path: Path) -> Iterator[ReportedMovement | Unreadable]:
@@ -146,6 +155,7 @@ def _no_csv(path: Path, line: int, error: csv.Error) -> MalformedReport:
 
 
 def _columns(path: Path, header: Sequence[str]) -> Columns:
+    check_separator(path, header)
     names = [name.strip() for name in header]
     at, named = {}, {}
     for key, known in {**_NEEDED, **_OPTIONAL}.items():
@@ -323,8 +333,8 @@ class _Fields:
                 raise self._refuse(key, f"{value[:40]!r} is more than a movement can be")
             return minor
         except AmountError as error:
-            code = ErrorCode.REPORT_DECIMAL_COMMA if "," in value else ErrorCode.REPORT_MALFORMED
-            raise self._refuse(key, str(error), code) from None
+            what, code = why_no_amount(value, currency)
+            raise self._refuse(key, what or str(error), code) from None
 
     def shown(self, gross: int, currency: str) -> tuple[str | None, str | None]:
         """Return what the customer saw, with the sign of what it did to the balance."""

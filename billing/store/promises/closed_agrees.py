@@ -60,15 +60,15 @@ _OPEN_ON_CLOSED: Final = """
 _BY_CYCLE: Final = "subscription_id, n, id"
 
 # A break that was open when its cycle was closed is the engine's fault; a later one is the
-# provider's doing.
+# provider's doing. A run finds breaks before it closes cycles, at one instant of domain time.
 _CLOSED_WITH_BREAK = check(
     FindingKind.CLOSED_WITH_BREAK,
-    _OPEN_ON_CLOSED.format(when="b.found_at < c.closed_at"),
+    _OPEN_ON_CLOSED.format(when="b.found_at <= c.closed_at"),
     _BY_CYCLE,
 )
 _DIFFERS_AFTER_CLOSING = check(
     FindingKind.DIFFERS_AFTER_CLOSING,
-    _OPEN_ON_CLOSED.format(when="b.found_at >= c.closed_at"),
+    _OPEN_ON_CLOSED.format(when="b.found_at > c.closed_at"),
     _BY_CYCLE,
 )
 

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, text
 
+from billing.rules.reconciliation import OF_CUSTOMERS, MovementKind
 from billing.store.arrays import literal
 from billing.store.rows import reader
 
@@ -43,6 +44,10 @@ _LEARNED: Final = (
     "source_id", "provider_payment_id", "provider_charge_id", "customer_amount",
     "customer_currency", "exchange_rate", "available_on",
 )  # fmt: skip
+
+
+# Movements of these kinds are known by the provider's word alone. Others have several words.
+_BY_CATEGORY: Final = f"'{MovementKind.ADJUSTMENT}', '{MovementKind.OTHER}'"
 
 
 def _learns(name: str) -> str:
@@ -90,6 +95,8 @@ def _merging(source: str) -> tuple[TextClause, TextClause, TextClause]:
               JOIN settlement_rows r ON r.provider = s.provider
                                     AND r.provider_transaction_id = s.provider_transaction_id
              WHERE (r.amount, r.fee, r.net, r.currency) <> (s.amount, s.fee, s.net, s.currency)
+                OR r.kind <> s.kind
+                OR r.kind IN ({_BY_CATEGORY}) AND r.category <> s.category
              ORDER BY 1
             """
         ),
@@ -102,7 +109,7 @@ _FROM_STAGING: Final = _merging("settlement_staging AS s")
 
 @dataclass(frozen=True, slots=True)
 class ChangedRow:
-    """A transaction whose amounts are shown otherwise than they were read before."""
+    """A transaction that is shown otherwise than it was read before: in its amounts or its kind."""
 
     provider_transaction_id: str
     payment_id: UUID | None
@@ -167,6 +174,44 @@ def _merge(
     conn.execute(learn, params)
     new = conn.execute(insert, params).rowcount
     return Merged(new, [_changed(row) for row in conn.execute(changed, params)])
+
+
+_WITHOUT_CUSTOMERS_MONEY = text(
+    f"""
+    SELECT r.currency, p.currency AS paid_in, count(*) AS n
+      FROM settlement_staging s
+      JOIN settlement_rows r ON r.provider = s.provider
+                            AND r.provider_transaction_id = s.provider_transaction_id
+      JOIN LATERAL (
+           SELECT currency FROM payments
+            WHERE provider = r.provider AND provider_payment_id = r.provider_payment_id
+            UNION ALL
+           SELECT currency FROM payments
+            WHERE provider = r.provider AND provider_charge_id = r.provider_charge_id
+            LIMIT 1) p ON p.currency <> r.currency
+     WHERE r.matched_at IS NULL AND r.customer_currency IS NULL
+       AND r.kind IN ({", ".join(f"'{kind}'" for kind in OF_CUSTOMERS)})
+     GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 1
+    """
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ForeignRows:
+    """Staged rows about payments in another currency, without what the customers paid."""
+
+    currency: str
+    paid_in: str
+    n: int
+
+
+_foreign = reader(ForeignRows)
+
+
+def without_customers_money(conn: Connection) -> ForeignRows | None:
+    """Return what most of the staged rows lack that are about payments in another currency."""
+    row = conn.execute(_WITHOUT_CUSTOMERS_MONEY).one_or_none()
+    return None if row is None else _foreign(row)
 
 
 _STAGED_SPAN = text("SELECT min(created) AS first, max(created) AS last FROM settlement_staging")
