@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from datetime import UTC, tzinfo
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from billing.errors import BadInput, ErrorCode
-from billing.gateway.objects import Unreadable
+from billing.gateway.objects import ProviderPayout, Unreadable
 from billing.rules.reconciliation import MovementKind
 
 
@@ -55,9 +56,13 @@ class ReportReader(Protocol):
         """
         ...
 
-    def movements(self, path: Path) -> Iterator[ReportedMovement | Unreadable]:
+    def movements(
+        self, path: Path, zone: tzinfo
+    ) -> Iterator[ReportedMovement | ProviderPayout | Unreadable]:
         """Yield its rows. Raises: MalformedReport at the first that can't be read exactly.
 
+        Instants that aren't in UTC by the file's own word are in `zone`. A payout follows the row
+        that shows how far it came.
         A row in a currency that can't stand in books is `Unreadable`, and the others go on.
         """
         ...
@@ -65,7 +70,8 @@ class ReportReader(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ReportFile:
-    """A report's file, and the reader of its provider's kind."""
+    """A report's file, the reader of its provider's kind, and the zone of what isn't in UTC."""
 
     path: Path
     reader: ReportReader
+    zone: tzinfo = UTC

@@ -98,6 +98,16 @@ def test_new_breaks_end_with_three(paid: World) -> None:
     assert paid.run("reconcile", "run").exit_code == 0, "they are new once"
 
 
+def test_the_zone_of_a_report_is_one_of_the_zone_data(paid: World, tmp_path: Path) -> None:
+    file = report(paid, tmp_path)
+
+    refused = paid.run("reconcile", "import", str(file), "--time-zone", "Mars/Olympus")
+
+    assert refused.exit_code == 2
+    assert "'Mars/Olympus' is not an IANA time zone" in refused.stderr
+    assert paid.run("reconcile", "import", str(file), "--time-zone", "Asia/Tokyo").exit_code == 0
+
+
 def test_a_report_is_imported_once(paid: World, tmp_path: Path) -> None:
     file = report(paid, tmp_path)
 

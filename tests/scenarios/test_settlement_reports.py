@@ -316,6 +316,53 @@ def test_a_report_of_a_foreign_balance_has_to_say_what_customers_paid(
     assert import_(world, file).error is None
 
 
+def payouts_report(folder: Path, status: str, *rows: str, name: str = "payouts.csv") -> Path:
+    file = folder / name
+    lines = rows or ("-60.00,payout,txn_po",)
+    file.write_text(
+        "payout_id,effective_at_utc,currency,fee,payout_status,gross,reporting_category,"
+        "balance_transaction_id,net\n"
+        + "".join(
+            f"po_1,2026-01-03 00:00:00,usd,0.00,{status},{row},{row.partition(',')[0]}\n"
+            for row in lines
+        )
+    )
+    return file
+
+
+def test_a_report_of_payouts_books_what_left_and_what_arrived(world: World, tmp_path: Path) -> None:
+    world.jump_to("2026-01-05")
+
+    import_(world, payouts_report(tmp_path, "in_transit"))
+    assert balances(world) == {"payout_transit": 6000, "psp_clearing": -6000}
+    import_(world, payouts_report(tmp_path, "paid", name="later.csv"))
+    assert balances(world) == {"bank": 6000, "psp_clearing": -6000}
+    import_(world, payouts_report(tmp_path, "in_transit", "-60.00,payout,txn_po", name="old.csv"))
+
+    assert balances(world) == {"bank": 6000, "psp_clearing": -6000}
+    assert world.breaks() == []
+    world.assert_books_balance()
+
+
+def test_a_report_of_payouts_books_one_that_came_back(world: World, tmp_path: Path) -> None:
+    world.jump_to("2026-01-05")
+    import_(world, payouts_report(tmp_path, "paid"))
+
+    import_(
+        world,
+        payouts_report(
+            tmp_path, "failed", "-60.00,payout,txn_po", "60.00,payout_reversal,txn_back",
+            name="back.csv",
+        ),
+    )  # fmt: skip
+
+    assert balances(world) == {}
+    assert world.breaks() == []
+    world.assert_books_balance()
+    import_(world, payouts_report(tmp_path, "paid", "-60.00,payout,txn_po", name="again.csv"))
+    assert balances(world) == {}, "what failed stays so, whatever an older report says"
+
+
 def test_a_malformed_row_leaves_nothing_behind(world: World, tmp_path: Path) -> None:
     customers = paid_out(world)
     file = report(world, tmp_path)

@@ -1,15 +1,19 @@
 """Reading settlement reports: exact amounts, any order of columns, and one clear error."""
 
+from datetime import UTC, datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from billing.cli.remedies import remedy_of
 from billing.errors import ErrorCode
-from billing.gateway.objects import Unreadable
+from billing.gateway.objects import ProviderPayout, Unreadable
 from billing.gateway.reports import MalformedReport, ReportedMovement
-from billing.gateway.stripe.reports import _minor_units, movements
-from billing.rules.reconciliation import MovementKind
+from billing.gateway.stripe.report_formats import minor_units
+from billing.gateway.stripe.reports import movements
+from billing.rules.money import Money
+from billing.rules.reconciliation import MovementKind, PayoutStatus
 from plans.currencies import AmountError
 
 HEADER = (
@@ -100,13 +104,13 @@ def test_a_byte_order_mark_and_empty_lines_are_no_rows(tmp_path: Path) -> None:
     ],
 )
 def test_an_amount_is_exact(text: str, currency: str, amount: int) -> None:
-    assert _minor_units(text, currency) == amount
+    assert minor_units(text, currency) == amount
 
 
 @pytest.mark.parametrize("text", ["19.999", "1e3", "19,99", "", "1 000.00", "NaN", "+1.00"])
 def test_what_is_no_exact_amount_is_refused(text: str) -> None:
     with pytest.raises(AmountError):
-        _minor_units(text, "USD")
+        minor_units(text, "USD")
 
 
 MALFORMED = {
@@ -288,3 +292,89 @@ def test_a_header_that_is_none_is_refused(tmp_path: Path, header: str, words: st
 def test_a_column_named_twice_is_refused(tmp_path: Path) -> None:
     with pytest.raises(MalformedReport, match="gross"):
         read(tmp_path, ROW + ",1.00", header=HEADER + ",gross")
+
+
+# --- payouts, and the account's own time zone ----------------------------------------------------
+
+OF_PAYOUTS = (
+    "payout_id,effective_at_utc,effective_at,currency,gross,fee,net,reporting_category,"
+    "balance_transaction_id,description,payout_expected_arrival_date,payout_status"
+)
+
+
+def payouts_of(
+    folder: Path, *lines: str, zone: str = "UTC", header: str = OF_PAYOUTS
+) -> list[ReportedMovement | ProviderPayout | Unreadable]:
+    path = folder / "payouts.csv"
+    path.write_text("\n".join([header, *lines]))
+    return list(movements(path, ZoneInfo(zone)))
+
+
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_a_report_of_payouts_says_what_left_and_how_far_it_came(tmp_path: Path, sign: str) -> None:
+    row, payout = payouts_of(
+        tmp_path,
+        f"po_1,2026-03-01 00:00:00,2026-02-28 19:00:00,usd,{sign}97.30,0.00,{sign}97.30,payout,"
+        "txn_1,STRIPE PAYOUT,2026-03-03,paid",
+    )
+
+    assert isinstance(row, ReportedMovement)
+    assert (row.kind, row.source_id, row.amount, row.net) == (
+        MovementKind.PAYOUT, "po_1", "-9730", "-9730",
+    )  # fmt: skip
+    assert row.created == "2026-03-01T00:00:00+00:00"
+    assert payout == ProviderPayout(
+        "po_1", Money(9730, "USD"), PayoutStatus.PAID,
+        datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 3, tzinfo=UTC),
+    )  # fmt: skip
+
+
+def test_a_payout_that_came_back_brings_its_money(tmp_path: Path) -> None:
+    row, payout = payouts_of(
+        tmp_path,
+        "po_1,2026-03-01 00:00:00,,usd,-97.30,0.00,-97.30,payout_reversal,txn_2,,,failed",
+    )
+
+    assert isinstance(row, ReportedMovement)
+    assert (row.kind, row.amount) == (MovementKind.PAYOUT_FAILURE, "9730")
+    assert isinstance(payout, ProviderPayout)
+    assert (payout.status, payout.arrival) == (PayoutStatus.FAILED, None)
+
+
+def test_a_payout_whose_fee_may_be_on_either_side_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(MalformedReport, match="isn't said"):
+        payouts_of(tmp_path, "po_1,2026-03-01,,usd,97.30,1.00,96.30,payout,txn_1,,,paid")
+
+
+@pytest.mark.parametrize(
+    ("zone", "written", "instant"),
+    [
+        ("UTC", "2026-03-01 09:30:00", "2026-03-01T09:30:00+00:00"),
+        ("Europe/Berlin", "2026-03-01 09:30:00", "2026-03-01T08:30:00+00:00"),
+        ("Europe/Berlin", "2026-07-01 00:30:00", "2026-06-30T22:30:00+00:00"),
+        ("Europe/Berlin", "2026-10-25 02:30:00", "2026-10-25T00:30:00+00:00"),
+        ("America/Los_Angeles", "2026-03-01", "2026-03-01T08:00:00+00:00"),
+        ("Asia/Kolkata", "2026-03-01T09:30:00Z", "2026-03-01T09:30:00+00:00"),
+    ],
+)
+def test_instants_that_are_not_in_utc_by_name_are_in_the_zone_of_the_account(
+    tmp_path: Path, zone: str, written: str, instant: str
+) -> None:
+    header = HEADER.replace("created_utc", "created").replace("available_on_utc", "available_on")
+
+    (row,) = payouts_of(
+        tmp_path,
+        ROW.replace("2026-03-01 09:30:00", written).replace("2026-03-03 00:00:00", written),
+        zone=zone,
+        header=header,
+    )
+
+    assert isinstance(row, ReportedMovement)
+    assert (row.created, row.available_on) == (instant, instant)
+
+
+def test_columns_in_utc_stay_in_utc_whatever_the_zone(tmp_path: Path) -> None:
+    (row,) = payouts_of(tmp_path, ROW, zone="Europe/Berlin", header=HEADER)
+
+    assert isinstance(row, ReportedMovement)
+    assert row.created == "2026-03-01T09:30:00+00:00"

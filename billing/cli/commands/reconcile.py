@@ -1,6 +1,7 @@
 """`billing reconcile`: settlement runs over the provider's lists and over report files."""
 
 from collections.abc import Mapping, Sequence
+from datetime import tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -13,7 +14,7 @@ from billing.cli.output import Output, output_option, talk
 from billing.cli.records import plain
 from billing.cli.remedies import remedy_of
 from billing.cli.session import Session, person
-from billing.errors import BillingError, first_line
+from billing.errors import BadInput, BillingError, first_line
 
 if TYPE_CHECKING:
     from billing.flows.settlement.runs import Worked
@@ -100,17 +101,24 @@ def _reconciled(session: Session, account: str) -> "Worked | None":
     is_flag=True,
     help="The report shows everything in its span of time: what it lacks is a break.",
 )
+@click.option(
+    "--time-zone",
+    "zone",
+    default="UTC",
+    show_default=True,
+    help="Zone of the instants in columns whose names don't end in _utc.",
+)
 @provider_option("The account whose report it is; needed where there are several.")
 @output_option
 @click.pass_obj
 def import_(
-    session: Session, file: Path, complete: bool, provider: str | None, output: Output
+    session: Session, file: Path, complete: bool, zone: str, provider: str | None, output: Output
 ) -> int:
     """Reconcile with a settlement report of the provider (CSV). Ends with 3 on new breaks.
 
-    Itemized reports of payout_reconciliation, ending_balance_reconciliation and
-    balance_change_from_activity. The same file again goes on where it was, or changes nothing.
-    A malformed row refuses the whole file.
+    Itemized reports of payout_reconciliation, ending_balance_reconciliation,
+    balance_change_from_activity and payouts. The same file again goes on where it was, or changes
+    nothing. A malformed row refuses the whole file.
     """
     from billing.flows.context import Context
     from billing.flows.settlement import report_source, runs
@@ -119,7 +127,8 @@ def import_(
 
     runtime = session.runtime
     account = runtime.gateways.only(provider)
-    report = ReportFile(file, report_reader(session.settings.providers[account].kind))
+    kind = session.settings.providers[account].kind
+    report = ReportFile(file, report_reader(kind), _zone(zone))
     run_id = report_source.begin(
         session.engine, account, report, now=session.now(), complete=complete
     )
@@ -135,6 +144,15 @@ def import_(
     if done.error is None:
         output.record(record, {"steps": _STEPS})
     return _tell([done], [record])
+
+
+def _zone(name: str) -> tzinfo:
+    from billing.rules.periods import zone_of
+
+    try:
+        return zone_of(name)
+    except ValueError as error:
+        raise BadInput(str(error), where="--time-zone") from error
 
 
 @reconcile.command("status")

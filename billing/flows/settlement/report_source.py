@@ -6,7 +6,8 @@ has a malformed row anywhere leaves nothing behind.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
@@ -18,11 +19,11 @@ from sqlalchemy import Connection, Engine
 from billing.errors import ErrorCode
 from billing.flows.settlement.matching import changed_rows
 from billing.flows.settlement.step_run import StepRun
-from billing.gateway.objects import Unreadable
+from billing.gateway.objects import ProviderPayout, Unreadable
 from billing.gateway.reports import MalformedReport, ReportedMovement, ReportFile
 from billing.rules.reconciliation import RunSource
 from billing.store.engine import driver_connection
-from billing.store.settlement import breaks, runs, staging
+from billing.store.settlement import breaks, payouts, runs, staging
 from billing.store.settlement.runs import SettlementRun
 from billing.store.transactions import allow_memory, allow_time
 
@@ -73,6 +74,25 @@ def _digest(path: Path) -> str:
     return hashed.hexdigest()
 
 
+@dataclass(slots=True)
+class Aside:
+    """What a report has beside its movements: payouts, and rows that can't be read."""
+
+    payouts: list[ProviderPayout] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+
+
+def put_payouts(
+    conn: Connection, provider: str, now: datetime, found: Sequence[ProviderPayout]
+) -> int:
+    """Record payouts as a report shows them, which may be older than what is known."""
+    latest = {each.id: each for each in found}
+    columns = payouts.columns_of(
+        (each.id, each.amount, each.status, each.created, each.arrival) for each in latest.values()
+    )
+    return payouts.put_reported(conn, provider, now, columns)
+
+
 # --- the steps ----------------------------------------------------------------------------------
 
 
@@ -94,12 +114,12 @@ def stage(step: StepRun) -> None:
         allow_time(conn)
         allow_memory(conn)
         staging.make_staging(conn)
-        rows, failed = 0, list[Unreadable]()
+        rows, aside = 0, Aside()
         with (
             driver_connection(conn).cursor() as cursor,
             cursor.copy(staging.copy_into_staging()) as copy,
         ):
-            for chunk, count in _chunks(report, step.run, failed):
+            for chunk, count in _chunks(report, step.run, aside):
                 copy.write(chunk)
                 rows += count
         staging.analyze_staging(conn)
@@ -107,7 +127,10 @@ def stage(step: StepRun) -> None:
         merged = staging.merge_staging(conn)
         _check_customers_money(conn, report)
         breaks.record_all(conn, changed_rows(merged.changed, step.run), now=step.now)
-        step.record_unreadable(conn, failed)
+        step.record_unreadable(conn, aside.unreadable)
+        if aside.payouts:
+            changed = put_payouts(conn, step.provider, step.now, aside.payouts)
+            step.counts["payouts_changed"] += changed
         if span is not None:
             first, last = span
             runs.set_window(conn, step.run.id, first, last + timedelta(seconds=1))
@@ -133,26 +156,23 @@ def _report(step: StepRun) -> ReportFile:
     return step.report
 
 
-def _chunks(
-    report: ReportFile, run: SettlementRun, failed: list[Unreadable]
-) -> Iterator[tuple[str, int]]:
-    """Yield COPY text of `CHUNK_ROWS` rows each, and how many rows it is.
-
-    Rows that can't be read are added to `failed`.
-    """
+def _chunks(report: ReportFile, run: SettlementRun, aside: Aside) -> Iterator[tuple[str, int]]:
+    """Yield COPY text of `CHUNK_ROWS` rows each, and how many rows it is; the rest goes aside."""
     run_id = str(run.id)
-    movements = _readable(report.reader.movements(report.path), failed)
+    movements = _readable(report.reader.movements(report.path, report.zone), aside)
     lines = (_line(each, run.provider, run_id) for each in movements)
     while chunk := list(islice(lines, CHUNK_ROWS)):
         yield "".join(chunk), len(chunk)
 
 
 def _readable(
-    movements: Iterator[ReportedMovement | Unreadable], failed: list[Unreadable]
+    movements: Iterator[ReportedMovement | ProviderPayout | Unreadable], aside: Aside
 ) -> Iterator[ReportedMovement]:
     for each in movements:
         if isinstance(each, Unreadable):
-            failed.append(each)
+            aside.unreadable.append(each)
+        elif isinstance(each, ProviderPayout):
+            aside.payouts.append(each)
         else:
             yield each
 

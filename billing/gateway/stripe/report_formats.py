@@ -1,13 +1,18 @@
-"""What is wrong with a report that was exported in another format: named, with what to choose."""
+"""Amounts and instants as reports have them; what is wrong with those of another format."""
 
 import re
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
 from billing.errors import ErrorCode
 from billing.gateway.reports import MalformedReport
-from plans.currencies import digits
+from plans.currencies import digits, parse_amount
+
+_INSTANT: Final = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[ T](\d{2}:\d{2}(?::\d{2})?))?Z?", re.ASCII)
+_YEARS: Final = range(2000, 2200)
 
 _SEPARATORS: Final[Mapping[str, str]] = {
     ";": "semicolons",
@@ -62,3 +67,31 @@ def _may_be_decimal_comma(value: str, currency: str) -> bool:
     """Tell whether a single comma may separate as many decimals as the currency has."""
     before, _, after = value.partition(",")
     return before.lstrip("+-").isdigit() and len(after) == digits(currency)
+
+
+# Zeros beyond a currency's digits are no amount: Stripe counts "120.00" ISK where ISO counts 120.
+@lru_cache(maxsize=65_536)
+def minor_units(value: str, currency: str) -> int:
+    """Read an amount in major units exactly. Raises: AmountError."""
+    places = digits(currency)
+    whole, dot, fraction = value.partition(".")
+    if dot and len(fraction) > places and not fraction[places:].strip("0"):
+        value = f"{whole}.{fraction[:places]}" if places else whole
+    return parse_amount(value, currency)
+
+
+@lru_cache(maxsize=65_536)
+def to_utc(value: str, zone: tzinfo) -> str | None:
+    """Read an instant that is written in a zone; None for what is none, or not of our time.
+
+    Of an hour that a zone has twice, it is the first.
+    """
+    match = _INSTANT.fullmatch(value)
+    if match is None:
+        return None
+    try:
+        written = datetime.fromisoformat(f"{match[1]}T{match[2] or '00:00'}")
+        parsed = written.replace(tzinfo=UTC if value.endswith("Z") else zone).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return parsed.isoformat() if parsed.year in _YEARS else None

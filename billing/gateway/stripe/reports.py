@@ -11,57 +11,39 @@ are read digit by digit (`plans.currencies`): a third decimal in USD is an error
 
 import csv
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from functools import lru_cache
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, tzinfo
 from json import dumps
 from pathlib import Path
 from typing import IO, Final
 
 from billing.errors import ErrorCode
-from billing.gateway.objects import Unreadable
+from billing.gateway.objects import ProviderPayout, Unreadable
 from billing.gateway.reports import MalformedReport, ReportedMovement
 from billing.gateway.stripe.categories import movement_kind
 from billing.gateway.stripe.fields import LARGEST_AMOUNT
-from billing.gateway.stripe.report_formats import check_separator, why_no_amount
+from billing.gateway.stripe.report_columns import (
+    CUSTOMERS_MONEY,
+    Columns,
+    columns_of,
+    header_of,
+    no_csv,
+)
+from billing.gateway.stripe.report_formats import (
+    minor_units,
+    to_utc,
+    why_no_amount,
+)
+from billing.gateway.stripe.statuses import payout_status
 from billing.pan import contains_card_number, without_card_numbers
-from billing.rules.reconciliation import MovementKind
-from plans.currencies import AmountError, CurrencyError, digits, parse_amount
+from billing.rules.money import Money
+from billing.rules.reconciliation import PAYOUTS, MovementKind
+from plans.currencies import AmountError, CurrencyError, digits
 
 _FIELD_BYTES_MAX: Final = 1 << 16
 
-# Each column under its names, the UTC one first where there are two.
-_NEEDED: Final[Mapping[str, Sequence[str]]] = {
-    "id": ("balance_transaction_id",),
-    "created": ("created_utc", "created"),
-    "currency": ("currency",),
-    "gross": ("gross",),
-    "fee": ("fee",),
-    "net": ("net",),
-    "category": ("reporting_category",),
-}
-_OPTIONAL: Final[Mapping[str, Sequence[str]]] = {
-    "available_on": ("available_on_utc", "available_on"),
-    "source": ("source_id",),
-    "payment_intent": ("payment_intent_id",),
-    "charge": ("charge_id",),
-    "shown": ("customer_facing_amount",),
-    "shown_in": ("customer_facing_currency",),
-    "payout": ("automatic_payout_id",),
-    "own_payment": ("payment_metadata[payment]",),
-    "own_refund": ("refund_metadata[refund]",),
-    "engine": ("payment_metadata[engine]",),
-    "engine_of_refund": ("refund_metadata[engine]",),
-}
-# The reports that have what is needed by default.
-_ITEMIZED: Final = (
-    "payout_reconciliation, ending_balance_reconciliation or balance_change_from_activity"
-)
-# Reports have none of these by default: they have to be asked for.
-_TELLS_WHOSE: Final = ("payment_intent", "charge", "source")
-_CUSTOMERS_MONEY: Final = ("shown", "shown_in")
 _OWN_IDS: Final = (
     ("own_payment", "payment"),
     ("own_refund", "refund"),
@@ -72,44 +54,31 @@ _ID: Final = re.compile(r"[A-Za-z0-9_]{3,100}", re.ASCII)
 _PREFIXED: Final = re.compile(r"[a-z]+_[A-Za-z0-9]+", re.ASCII)  # as the provider's ids are
 _WORD: Final = re.compile(r"[a-z_]{2,50}", re.ASCII)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
-_INSTANT: Final = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[ T](\d{2}:\d{2}(?::\d{2})?))?Z?", re.ASCII)
 _AMOUNT_LENGTH: Final = 12  # a longer one has enough digits for a card number
-_YEARS: Final = range(2000, 2200)
 _CODE: Final = re.compile(r"[A-Z]{3,5}", re.ASCII)
 _CARD: Final = ("it looks like a card number", ErrorCode.REPORT_CARD_NUMBER)
-
-
-@dataclass(frozen=True, slots=True)
-class Columns:
-    """Where each column stands in this file; -1 for one that isn't there."""
-
-    at: Mapping[str, int]
-    named: Mapping[str, str]
-    width: int
-
-    def name(self, key: str) -> str:
-        """Return what the file calls a column."""
-        return self.named[key]
 
 
 def check(path: Path) -> None:
     """See that a file is a report with the columns that are needed. Raises `MalformedReport`."""
     with _opened(path) as file:
-        _columns(path, _header(path, _reader(file)))
+        columns_of(path, header_of(path, _reader(file)))
 
 
 def lacks_customers_money(path: Path) -> Sequence[str]:
     """Return which of the customer-facing columns a file lacks. Raises `MalformedReport`."""
     with _opened(path) as file:
-        columns = _columns(path, _header(path, _reader(file)))
-    return [columns.name(key) for key in _CUSTOMERS_MONEY if columns.at[key] < 0]
+        columns = columns_of(path, header_of(path, _reader(file)))
+    return [columns.name(key) for key in CUSTOMERS_MONEY if columns.at[key] < 0]
 
 
-def movements(path: Path) -> Iterator[ReportedMovement | Unreadable]:
-    """Yield the rows of a report. Raises `MalformedReport`."""
+def movements(
+    path: Path, zone: tzinfo = UTC
+) -> Iterator[ReportedMovement | ProviderPayout | Unreadable]:
+    """Yield the rows of a report, and the payouts that they show. Raises `MalformedReport`."""
     with _opened(path) as file:
         reader = _reader(file)
-        columns = _columns(path, _header(path, reader))
+        columns = replace(columns_of(path, header_of(path, reader)), zone=zone)
         yield from _lines(path, reader, columns)
 
 
@@ -133,60 +102,9 @@ def _opened(path: Path) -> Iterator[IO[str]]:
         ) from error
 
 
-# --- the header ---------------------------------------------------------------------------------
-
-
 def _reader(file: IO[str]) -> Iterator[list[str]]:
     """Read strictly: a file that was cut off within a quoted field is no whole one."""
     return csv.reader(file, strict=True)
-
-
-def _header(path: Path, reader: Iterator[list[str]]) -> list[str]:
-    try:
-        return next(reader, [])
-    except csv.Error as error:
-        raise _no_csv(path, 1, error) from error
-
-
-def _no_csv(path: Path, line: int, error: csv.Error) -> MalformedReport:
-    return MalformedReport(
-        f"not CSV: {error}", where=f"{path}:{line}", code=ErrorCode.REPORT_DAMAGED
-    )
-
-
-def _columns(path: Path, header: Sequence[str]) -> Columns:
-    check_separator(path, header)
-    names = [name.strip() for name in header]
-    at, named = {}, {}
-    for key, known in {**_NEEDED, **_OPTIONAL}.items():
-        found = [name for name in known if name in names]
-        at[key] = names.index(found[0]) if found else -1
-        named[key] = found[0] if found else known[0]
-    missing = [named[key] for key in _NEEDED if at[key] < 0]
-    if missing:
-        raise MalformedReport(
-            f"the report lacks the column(s) {', '.join(missing)}",
-            where=f"{path}:1",
-            code=ErrorCode.REPORT_COLUMNS_MISSING,
-            columns=tuple(missing),
-            reports=_ITEMIZED,
-        )
-    twice = sorted({name for name in named.values() if names.count(name) > 1})
-    if twice:
-        raise MalformedReport(
-            f"the report has the column(s) {', '.join(twice)} more than once",
-            where=f"{path}:1",
-            code=ErrorCode.REPORT_COLUMNS_TWICE,
-            columns=tuple(twice),
-        )
-    if all(at[key] < 0 for key in _TELLS_WHOSE):
-        raise MalformedReport(
-            "the report doesn't say which payment a row is about",
-            where=f"{path}:1",
-            code=ErrorCode.REPORT_COLUMN_NEEDED,
-            columns=" and ".join(_OPTIONAL[key][0] for key in _TELLS_WHOSE),
-        )
-    return Columns(at, named, len(names))
 
 
 # --- the rows -----------------------------------------------------------------------------------
@@ -209,7 +127,7 @@ class _Refused(Exception):
 
 def _lines(
     path: Path, reader: "Iterator[list[str]]", columns: Columns
-) -> Iterator[ReportedMovement | Unreadable]:
+) -> Iterator[ReportedMovement | ProviderPayout | Unreadable]:
     """Yield each row. Raises `MalformedReport` with its line and column."""
     started = 1
     while True:
@@ -217,13 +135,16 @@ def _lines(
         try:
             row = next(reader, None)
         except csv.Error as error:
-            raise _no_csv(path, started, error) from error
+            raise no_csv(path, started, error) from error
         if row is None:
             return
         if not row:
             continue
         try:
-            yield _movement(row, columns)
+            movement = _movement(row, columns)
+            yield movement
+            if isinstance(movement, ReportedMovement) and movement.kind in PAYOUTS:
+                yield from _payout(movement, _Fields(row, columns))
         except _Refused as refused:
             raise MalformedReport(
                 str(refused),
@@ -252,9 +173,13 @@ def _readable(row: Sequence[str], columns: Columns) -> ReportedMovement:
     gross, fee, net = (get.amount(key, currency) for key in ("gross", "fee", "net"))
     if net != gross - fee:
         raise _Refused(columns.name("net"), "net is not gross minus fee")
-    shown, shown_in = get.shown(gross, currency)
     category = get.word("category")
     kind, source = movement_kind(category), get.optional_id("source")
+    if kind in PAYOUTS:
+        source = source or get.optional_id("payout_id")
+    if columns.of_payouts:
+        gross, net = _signed(kind, gross, fee, columns)
+    shown, shown_in = get.shown(gross, currency)
     # What a charge's row is about is the charge itself.
     charge = get.optional_id("charge") or (source if kind is MovementKind.CHARGE else None)
     return ReportedMovement(
@@ -275,6 +200,36 @@ def _readable(row: Sequence[str], columns: Columns) -> ReportedMovement:
         get.instant("created"),
         get.optional_instant("available_on"),
         get.metadata(),
+    )
+
+
+def _signed(kind: MovementKind, gross: int, fee: int, columns: Columns) -> tuple[int, int]:
+    """Return gross and net of a row of a report of payouts as they change the balance.
+
+    Some of these reports show a payout as what arrives at the bank, and some as what leaves the
+    balance.
+    """
+    leaves = kind is MovementKind.PAYOUT and gross > 0
+    if leaves and fee:
+        raise _Refused(columns.name("fee"), "whether it is taken from the payout isn't said")
+    if leaves or (kind is MovementKind.PAYOUT_FAILURE and gross < 0):
+        gross = -gross
+    return gross, gross - fee
+
+
+def _payout(row: ReportedMovement, get: "_Fields") -> Iterator[ProviderPayout]:
+    """Yield the payout of a row that says how far it came; a reversal is about an earlier one."""
+    status = get.text("payout_status")
+    if not status or row.source_id is None:
+        return
+    sign = -1 if row.kind is MovementKind.PAYOUT else 1
+    arrival = get.optional_instant("arrival")
+    yield ProviderPayout(
+        id=row.source_id,
+        amount=Money(sign * int(row.amount), row.currency),
+        status=payout_status(status),
+        created=datetime.fromisoformat(row.created),
+        arrival=None if arrival is None else datetime.fromisoformat(arrival),
     )
 
 
@@ -328,7 +283,7 @@ class _Fields:
         try:
             if len(value) > _AMOUNT_LENGTH and contains_card_number(value):
                 raise self._refuse(key, "")
-            minor = _minor_units(value, currency)
+            minor = minor_units(value, currency)
             if abs(minor) > LARGEST_AMOUNT:
                 raise self._refuse(key, f"{value[:40]!r} is more than a movement can be")
             return minor
@@ -346,7 +301,7 @@ class _Fields:
 
     def instant(self, key: str) -> str:
         value = self.text(key)
-        parsed = _instant(value)
+        parsed = to_utc(value, self.columns.zone_of(key))
         if parsed is None:
             raise self._refuse(key, f"{value[:40]!r} is no instant", ErrorCode.REPORT_INSTANT)
         return parsed
@@ -362,25 +317,3 @@ class _Fields:
             if _UUID.fullmatch(value):
                 found[name] = value
         return dumps(found) if found else "{}"
-
-
-# Zeros beyond a currency's digits are no amount: Stripe counts "120.00" ISK where ISO counts 120.
-@lru_cache(maxsize=65_536)
-def _minor_units(value: str, currency: str) -> int:
-    places = digits(currency)
-    whole, dot, fraction = value.partition(".")
-    if dot and len(fraction) > places and not fraction[places:].strip("0"):
-        value = f"{whole}.{fraction[:places]}" if places else whole
-    return parse_amount(value, currency)
-
-
-@lru_cache(maxsize=65_536)
-def _instant(value: str) -> str | None:
-    match = _INSTANT.fullmatch(value)
-    if match is None:
-        return None
-    try:
-        parsed = datetime.fromisoformat(f"{match[1]}T{match[2] or '00:00'}").replace(tzinfo=UTC)
-    except ValueError:
-        return None
-    return parsed.isoformat() if parsed.year in _YEARS else None

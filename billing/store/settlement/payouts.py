@@ -1,15 +1,17 @@
 """Payouts of the provider as they are now, and which of them are to be booked as arrived."""
 # ruff: noqa: S608  statements are put together from constants of `keys`
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
 from billing.ledger.keys import EntryKind
+from billing.rules.money import Money
 from billing.rules.reconciliation import ENDED, PayoutStatus
+from billing.store.arrays import literal
 from billing.store.rows import reader
 from billing.store.settlement.row_sql import in_list
 from billing.store.source_keys import key_sql
@@ -31,8 +33,7 @@ class Payout:
 
 _payout = reader(Payout)
 
-_UPSERT_PAYOUTS = text(
-    """
+_UPSERT: Final = """
     INSERT INTO payouts (provider, provider_payout_id, amount, currency, status, created, arrival,
                          updated_at)
     SELECT :provider, id, amount, currency, status, created, arrival, :now
@@ -43,6 +44,17 @@ _UPSERT_PAYOUTS = text(
     ON CONFLICT (provider, provider_payout_id) DO UPDATE
        SET status = excluded.status, arrival = excluded.arrival, updated_at = excluded.updated_at
      WHERE (payouts.status, payouts.arrival) IS DISTINCT FROM (excluded.status, excluded.arrival)
+    """
+_UPSERT_PAYOUTS = text(_UPSERT)
+# A report may have been made before what is known: a payout that failed stays so, and one that
+# arrived can only have failed since.
+_UPSERT_REPORTED = text(
+    _UPSERT
+    + f"""
+       AND (payouts.status NOT IN {in_list(ENDED)}
+            OR payouts.status = '{PayoutStatus.PAID}'
+               AND excluded.status IN ('{PayoutStatus.FAILED}', '{PayoutStatus.CANCELED}')
+            OR payouts.status = excluded.status)
     """
 )
 _UNDECIDED_PAYOUT = text(
@@ -57,6 +69,27 @@ def put_payouts(conn: Connection, provider: str, now: datetime, columns: Mapping
     """Insert or update an account's payouts as they are now; return how many are new or changed."""
     params = {**columns, "provider": provider, "now": now}
     return conn.execute(_UPSERT_PAYOUTS, params).rowcount
+
+
+def put_reported(conn: Connection, provider: str, now: datetime, columns: Mapping[str, Any]) -> int:
+    """Insert or update payouts as a report shows them; return how many are new or changed."""
+    params = {**columns, "provider": provider, "now": now}
+    return conn.execute(_UPSERT_REPORTED, params).rowcount
+
+
+def columns_of(
+    payouts: Iterable[tuple[str, Money, PayoutStatus, datetime, datetime | None]],
+) -> dict[str, str]:
+    """Return payouts as the columns that `put_payouts` and `put_reported` take."""
+    rows = list(payouts)
+    return {
+        "ids": literal([row[0] for row in rows]),
+        "amounts": literal([row[1].amount for row in rows]),
+        "currencies": literal([row[1].currency for row in rows]),
+        "statuses": literal([str(row[2]) for row in rows]),
+        "createds": literal([row[3] for row in rows]),
+        "arrivals": literal([row[4] for row in rows]),
+    }
 
 
 def oldest_undecided_payout(conn: Connection, provider: str) -> datetime | None:
