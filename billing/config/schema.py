@@ -18,6 +18,8 @@ from billing.config.values import (
     CadenceText,
     Count,
     Duration,
+    MovementAccount,
+    MovementWord,
     Port,
     PostgresUrl,
     RedisUrl,
@@ -107,7 +109,8 @@ class ReconcilerSettings(Section):
 
     A settlement run begins when a boundary of `settle_every`, counted from midnight UTC, has
     passed; with nothing ("0s") at every tick. `settle_grace` is how long the provider may take
-    to show the settlement of a capture.
+    to show the settlement of a capture. `movements` names the account to book a movement to that
+    the engine doesn't know, by the provider's word for it.
     """
 
     tick: Duration = timedelta(seconds=30)
@@ -116,6 +119,7 @@ class ReconcilerSettings(Section):
     lease: Duration = timedelta(minutes=5)
     settle_every: AnyDuration = timedelta(days=1)
     settle_grace: AnyDuration = timedelta(days=1)
+    movements: Mapping[MovementWord, MovementAccount] = Field(default_factory=dict)
 
 
 class RevenueSettings(Section):

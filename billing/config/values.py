@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Annotated, Final
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
 
@@ -110,6 +110,10 @@ Amounts = Annotated[
     Mapping[str, int],
     BeforeValidator(_minor_units),
     PlainSerializer(lambda amounts: {code: format_amount(amounts[code], code) for code in amounts}),
+]
+MovementWord = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,49}$")]
+MovementAccount = Literal[
+    "adjustments", "bank", "contributions", "payout_transit", "psp_fees", "psp_reserves"
 ]
 PostgresUrl = Annotated[
     str, _url_of("postgresql", "postgres", "postgresql+psycopg"), Field(repr=False)

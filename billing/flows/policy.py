@@ -30,7 +30,8 @@ class Policy:
     remember an idempotency key; for an older key, an unknown attempt is looked up in the provider's
     lists and not sent again. `confirm_grace` is how long a charge may be missing from the
     provider's list, `settle_grace` how long its settlement may take to appear.
-    `authorization_window` is how long an authorisation waits to be captured.
+    `authorization_window` is how long an authorisation waits to be captured. `movement_accounts`
+    names the ledger's account by a provider's word for a movement that the engine doesn't know.
     """
 
     mode: str = "sandbox"
@@ -49,6 +50,7 @@ class Policy:
     settle_grace: timedelta = timedelta(days=1)
     recognise: Mode = "period_end"
     authorization_window: timedelta = timedelta(days=7)
+    movement_accounts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def longest_hold(self) -> timedelta:

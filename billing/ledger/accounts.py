@@ -31,6 +31,8 @@ class AccountCode(StrEnum):
     TAX_PAYABLE = "tax_payable"
     PSP_CLEARING = "psp_clearing"
     PSP_FEES = "psp_fees"
+    PSP_RESERVES = "psp_reserves"
+    CONTRIBUTIONS = "contributions"
     PAYOUT_TRANSIT = "payout_transit"
     BANK = "bank"
     REFUNDS_CONTRA = "refunds_contra"
@@ -81,6 +83,12 @@ CHART: Final[Mapping[AccountCode, ChartLine]] = MappingProxyType(
             clearing=True,
         ),
         AccountCode.PSP_FEES: ChartLine(_X, "What the payment provider charges for its service."),
+        AccountCode.PSP_RESERVES: ChartLine(
+            _A, "Money of ours that the payment provider holds back, as a reserve or least balance."
+        ),
+        AccountCode.CONTRIBUTIONS: ChartLine(
+            _X, "What the payment provider passes on for us, as to climate projects."
+        ),
         AccountCode.PAYOUT_TRANSIT: ChartLine(
             _A, "Payouts the provider sent that have not arrived at the bank.", clearing=True
         ),

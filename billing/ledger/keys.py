@@ -26,6 +26,7 @@ class EntryKind(StrEnum):
     FX_EVENT = "fx_event"
     INVOICE_ISSUED = "invoice_issued"
     INVOICE_VOIDED = "invoice_voided"
+    MOVEMENT_BOOKED = "movement_booked"
     ONE_OFF_CHARGED = "one_off_charged"
     PAYMENT_CAPTURED = "payment_captured"
     PAYOUT_ARRIVED = "payout_arrived"
@@ -131,6 +132,11 @@ def within(provider: str, id_: str) -> str:
 def fee_settled(provider: str, transaction_id: str) -> str:
     """Return the key of the fee of a balance transaction."""
     return f"{EntryKind.FEE_SETTLED}:{within(provider, transaction_id)}"
+
+
+def movement_booked(provider: str, transaction_id: str) -> str:
+    """Return the key of a movement that has an account of its own."""
+    return f"{EntryKind.MOVEMENT_BOOKED}:{within(provider, transaction_id)}"
 
 
 def payout_sent(provider: str, payout_id: str) -> str:

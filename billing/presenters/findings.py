@@ -202,6 +202,10 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
         )
         + f"; the journal has {row['sides'] or 'nothing of it'}"
     ),
+    FindingKind.MOVEMENT_ENTRY: lambda row: (
+        f"movement {row['id']} is {amount(row['moved'], row['currency'])}, and the journal has"
+        f" {amount(row['booked'], row['currency'])} of it"
+    ),
     FindingKind.CLOSED_UNRESOLVED: lambda row: (
         f"cycle {row['n']} of subscription {row['subscription_id']} is closed, but invoice"
         f" {row['number']}"

@@ -47,6 +47,7 @@ class FindingKind(StrEnum):
     DEFERRED_ADDS_UP = "deferred_adds_up"
     FEE_ENTRY = "fee_entry"
     EXCHANGE_ENTRY = "exchange_entry"
+    MOVEMENT_ENTRY = "movement_entry"
 
     # 4: closed means agreed
     CLOSED_UNRESOLVED = "closed_unresolved"

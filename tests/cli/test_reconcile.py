@@ -190,6 +190,25 @@ def test_resolving_asks_first_and_takes_only_real_amounts(paid: World) -> None:
     assert paid.json("breaks", "list")[0]["id"] == found
 
 
+def test_many_breaks_are_resolved_at_once_each_by_what_it_lacks(paid: World) -> None:
+    first = unknown_charge(paid)
+    take_money(paid, 900)
+    paid.run("reconcile", "run")
+    ids = [each["id"] for each in paid.json("breaks", "list")]
+    assert (len(ids), first in ids) == (2, True)
+    given = ("--reason", "sold at the counter", "--yes")
+
+    refused = paid.run("breaks", "resolve", *ids, *given, "--adjust", "1.00 USD")
+    assert (refused.exit_code, len(paid.json("breaks", "list"))) == (2, 2)
+    planned = paid.json("breaks", "resolve", *ids, "--reason", "x", "--dry-run")
+    done = paid.json("breaks", "resolve", *ids, ids[0], *given, "--adjust", "suggested")
+
+    assert [each["id"] for each in done] == ids
+    assert [each["adjustment"] for each in done] == [each["suggested"] for each in planned]
+    assert paid.json("breaks", "list") == []
+    assert paid.run("prove").exit_code == 0
+
+
 def test_somebody_is_assigned_or_nobody_but_not_both(paid: World) -> None:
     found = unknown_charge(paid)
 

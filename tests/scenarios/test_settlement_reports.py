@@ -363,6 +363,86 @@ def test_a_report_of_payouts_books_one_that_came_back(world: World, tmp_path: Pa
     assert balances(world) == {}, "what failed stays so, whatever an older report says"
 
 
+def moved(folder: Path, *rows: str, name: str = "moved.csv") -> Path:
+    """A report of movements that are about no customer."""
+    file = folder / name
+    file.write_text(
+        f"{HEAD}\n"
+        + "".join(
+            f"txn_{n},2026-01-02,usd,{gross},{fee},{net},{category},,,\n"
+            for n, (gross, fee, net, category) in enumerate(row.split(",") for row in rows)
+        )
+    )
+    return file
+
+
+OF_OURS = {
+    "risk_reserved_funds": "psp_reserves",
+    "reserve_transaction": "psp_reserves",
+    "reserve_hold": "psp_reserves",
+    "payout_minimum_balance_hold": "psp_reserves",
+    "contribution": "contributions",
+    "climate_order_purchase": "contributions",
+}
+
+
+@pytest.mark.parametrize(("category", "account"), OF_OURS.items())
+def test_what_the_provider_holds_back_or_passes_on_has_an_account_of_its_own(
+    world: World, tmp_path: Path, category: str, account: str
+) -> None:
+    world.jump_to("2026-01-05")
+
+    import_(world, moved(tmp_path, f"-5.00,0.00,-5.00,{category}"))
+    import_(world, moved(tmp_path, f"-5.00,0.00,-5.00,{category}", name="again.csv"))
+
+    assert balances(world) == {account: 500, "psp_clearing": -500}
+    assert world.breaks() == []
+    world.assert_books_balance()
+    assert world.findings() == []
+
+
+@pytest.mark.parametrize(
+    ("hold", "release"),
+    [
+        ("reserve_hold", "reserve_release"),
+        ("risk_reserved_funds", "risk_reserved_funds"),
+        ("payout_minimum_balance_hold", "payout_minimum_balance_release"),
+    ],
+)
+def test_what_is_released_is_held_back_no_more_and_its_fee_is_a_cost(
+    world: World, tmp_path: Path, hold: str, release: str
+) -> None:
+    world.jump_to("2026-01-05")
+
+    import_(world, moved(tmp_path, f"-5.00,0.30,-5.30,{hold}", f"5.00,0.00,5.00,{release}"))
+
+    assert balances(world) == {"psp_fees": 30, "psp_clearing": -30}
+    assert world.breaks() == []
+    assert world.findings() == []
+
+
+def test_a_rule_names_the_account_of_what_the_engine_does_not_know(
+    world: World, tmp_path: Path
+) -> None:
+    world.jump_to("2026-01-05")
+    file = moved(tmp_path, "50.00,0.00,50.00,topup", "-7.00,0.00,-7.00,transfer")
+    import_(world, file)
+    assert len(world.breaks()) == 2
+    with_rule = replace(
+        offline(world),
+        policy=replace(world.runtime.context.policy, movement_accounts={"topup": "bank"}),
+    )
+
+    run_id = begun(world, moved(tmp_path, "-1.00,0.00,-1.00,fee", name="next.csv"))
+    runs.work(run_id, with_rule, report=of_provider(tmp_path / "next.csv"))
+
+    assert balances(world)["bank"] == -5000
+    (left,) = world.breaks()
+    assert left.theirs["category"] == "transfer"
+    world.assert_books_balance()
+    assert world.findings() == []
+
+
 def test_a_malformed_row_leaves_nothing_behind(world: World, tmp_path: Path) -> None:
     customers = paid_out(world)
     file = report(world, tmp_path)

@@ -420,7 +420,9 @@ def put_dispute(conn: Any, n: int, *, ours: bool, booked: Moved | None) -> None:
         ("network_cost", "matched"),
         ("tax", "matched"),
         ("topup", "unknown_at_provider"),
-        ("risk_reserved_funds", "unknown_at_provider"),
+        ("risk_reserved_funds", "matched"),
+        ("contribution", "matched"),
+        ("transfer", "unknown_at_provider"),
         ("other_adjustment", "unknown_at_provider"),
     ],
 )

@@ -186,6 +186,15 @@ def test_lists_and_tables_come_from_the_environment() -> None:
     assert minimum_amounts(settings)["USD"] == 50
 
 
+def test_a_rule_for_movements_names_an_account_that_takes_them() -> None:
+    name = "BILLING__RECONCILER__MOVEMENTS__"
+    settings = load_settings(None, {f"{name}TOPUP": "bank"})
+
+    assert dict(policy_of(settings).movement_accounts) == {"topup": "bank"}
+    for account in ("psp_clearing", "revenue", "nothing"):
+        assert "reconciler.movements.topup" in str(refusal(None, {f"{name}TOPUP": account}))
+
+
 def test_secrets_are_neither_shown_nor_part_of_an_error_or_repr() -> None:
     env = {
         "BILLING__PROVIDERS__STRIPE__API_KEY": "sk_test_hush",

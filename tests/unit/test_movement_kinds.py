@@ -1,5 +1,6 @@
 """Stripe's reporting categories as kinds of movements, and the migration that says the same."""
 
+import re
 from importlib import import_module
 
 import pytest
@@ -23,7 +24,9 @@ from billing.rules.reconciliation import MovementKind
         ("network_cost", MovementKind.FEE),
         ("tax", MovementKind.FEE),
         ("other_adjustment", MovementKind.ADJUSTMENT),
-        ("risk_reserved_funds", MovementKind.OTHER),
+        ("risk_reserved_funds", MovementKind.RESERVE),
+        ("payout_minimum_balance_hold", MovementKind.RESERVE),
+        ("contribution", MovementKind.CONTRIBUTION),
         ("topup", MovementKind.OTHER),
     ],
 )
@@ -31,11 +34,19 @@ def test_a_reporting_category_is_a_kind_of_movement(category: str, kind: Movemen
     assert movement_kind(category) is kind
 
 
+def test_rows_of_before_that_wait_get_the_kinds_that_came_later() -> None:
+    migrated = import_module("migrations.versions.0025_movements_with_accounts").KIND
+    later = {each for each, kind in KINDS.items() if kind in ("reserve", "contribution")}
+    assert set(re.findall(r"'([a-z_]+)'", migrated)) == later | {"reserve", "contribution"}
+
+
 def test_rows_of_before_get_the_kind_that_their_category_has_now() -> None:
     """Types never stood in them: they were written as the category of the same meaning."""
     migrated = import_module("migrations.versions.0010_movement_kinds").KIND
     types = {"payment", "payment_refund", "payment_failure_refund", "stripe_fee"}
     types |= {"payout_cancel", "payout_failure"}
-    types |= {"partial_capture_reversal"}  # a later migration gives it a kind of its own
+    # Later migrations give these kinds of their own.
+    types |= {"partial_capture_reversal"}
+    types |= {each for each, kind in KINDS.items() if kind in ("reserve", "contribution")}
     for category, kind in KINDS.items():
         assert (f"WHEN '{category}' THEN '{kind}'" in migrated) is (category not in types)

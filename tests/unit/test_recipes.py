@@ -254,6 +254,16 @@ def of_a_cycle() -> list[Event]:
     ]
 
 
+def moved(code: AccountCode, amount: int) -> Entry:
+    return recipes.movement_booked(
+        provider="stripe",
+        transaction_id="txn_4",
+        account=Account(code),
+        amount=usd(amount),
+        effective_at=AT,
+    )
+
+
 def without_cycle() -> list[Event]:
     """Return what happens to money that is ours already, or long after the close."""
     return [
@@ -349,6 +359,24 @@ def without_cycle() -> list[Event]:
             ),
             "fee_settled:txn_3",
             {"psp_fees": -59, "psp_clearing(stripe)": 59},
+        ),
+        (
+            "reserve held back",
+            moved(AccountCode.PSP_RESERVES, -500),
+            "movement_booked:txn_4",
+            {"psp_reserves": 500, "psp_clearing(stripe)": -500},
+        ),
+        (
+            "reserve released",
+            moved(AccountCode.PSP_RESERVES, 500),
+            "movement_booked:txn_4",
+            {"psp_reserves": -500, "psp_clearing(stripe)": 500},
+        ),
+        (
+            "contribution passed on",
+            moved(AccountCode.CONTRIBUTIONS, -500),
+            "movement_booked:txn_4",
+            {"contributions": 500, "psp_clearing(stripe)": -500},
         ),
         (
             "payout sent",

@@ -127,6 +127,7 @@ def policy_of(settings: Settings) -> Policy:
         confirm_grace=settings.reconciler.grace,
         settle_grace=settings.reconciler.settle_grace,
         recognise=settings.revenue.recognise,
+        movement_accounts=settings.reconciler.movements,
     )
 
 

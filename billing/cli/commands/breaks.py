@@ -1,5 +1,6 @@
 """`billing breaks`: what differs from the provider's books, and what is done about it."""
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 _NOTES = ("at", "actor", "words")
 _SUGGESTED = "suggested"
+_RESOLVED = ("id", "kind", "suggested", "adjustment", "words")
 
 
 @click.group()
@@ -109,7 +111,7 @@ def assign(session: Session, break_id: str, name: str | None, nobody: bool, outp
 
 
 @breaks.command("resolve")
-@click.argument("break_id", metavar="BREAK")
+@click.argument("break_ids", metavar="BREAK...", nargs=-1, required=True)
 @click.option("--reason", required=True, metavar="TEXT", help="How it is explained; kept.")
 @click.option(
     "--adjust",
@@ -122,51 +124,79 @@ def assign(session: Session, break_id: str, name: str | None, nobody: bool, outp
 @click.pass_obj
 def resolve(
     session: Session,
-    break_id: str,
+    break_ids: Sequence[str],
     reason: str,
     adjust: str | None,
     dry_run: bool,
     yes: bool,
     output: Output,
 ) -> None:
-    """Close a break with a reason, and adjust the books if need be.
+    """Close a break, or many, with a reason, and adjust the books if need be.
 
     An adjustment changes psp_clearing against the account adjustments, so that the books say what
-    the provider's balance says. The cycle of the break can close from then on.
+    the provider's balance says. The cycle of the break can close from then on. Of many, each is
+    resolved by itself, and "suggested" adjusts those that suggest something.
     """
+    found = list(dict.fromkeys(_find(session, each) for each in break_ids))
+    plans = [_preview(session, each, adjust, one=len(found) == 1) for each in found]
+    if not dry_run:
+        for plan in plans:
+            for words in (f"this closes break {plan.break_id} ({plan.kind})", *plan.words):
+                talk(words)
+        confirm("Resolve it?" if len(plans) == 1 else f"Resolve these {len(plans)}?", yes=yes)
+        plans = [_resolve(session, plan, reason) for plan in plans]
+    records = [_resolved(plan, dry_run) for plan in plans]
+    if len(plans) > 1:
+        output.records(records, _RESOLVED)
+        return
+    (plan,) = plans
+    told = "; ".join(plan.words) or "nothing is posted"
+    verb = "would resolve" if dry_run else "resolved"
+    output.message(records[0], f"{verb} break {plan.break_id}: {told}")
+
+
+def _preview(session: Session, break_id: UUID, adjust: str | None, *, one: bool) -> "Resolution":
     from billing.flows.breaks import operator
 
-    found = _find(session, break_id)
-    with session.connect() as conn:
-        plan = operator.preview(conn, found, None)
-        amount = _adjustment(adjust, plan)
-        plan = operator.preview(conn, found, amount)
-        conn.rollback()
-    if not dry_run:
-        for words in (f"this closes break {found} ({plan.kind})", *plan.words):
-            talk(words)
-        confirm("Resolve it?", yes=yes)
-        plan = operator.resolve(
-            session.engine,
-            found,
-            reason=reason,
-            adjustment=amount,
-            now=session.now(),
-            wall=session.runtime.clock.wall(),
-            actor=person(),
+    if not one and adjust not in (None, _SUGGESTED):
+        raise BadInput(
+            "one amount for many breaks is no adjustment of any of them",
+            where="--adjust",
+            remedy=f'"{_SUGGESTED}" adjusts each by what it lacks',
         )
-    record = {
+    with session.connect() as conn:
+        plan = operator.preview(conn, break_id, None)
+        lacks_nothing = adjust == _SUGGESTED and plan.suggested is None
+        if not (lacks_nothing and not one):
+            plan = operator.preview(conn, break_id, _adjustment(adjust, plan))
+        conn.rollback()
+    return plan
+
+
+def _resolve(session: Session, plan: "Resolution", reason: str) -> "Resolution":
+    from billing.flows.breaks import operator
+
+    return operator.resolve(
+        session.engine,
+        plan.break_id,
+        reason=reason,
+        adjustment=plan.adjustment,
+        now=session.now(),
+        wall=session.runtime.clock.wall(),
+        actor=person(),
+    )
+
+
+def _resolved(plan: "Resolution", dry_run: bool) -> dict[str, Any]:
+    return {
         "action": "resolve",
         "dry_run": dry_run,
-        "id": found,
+        "id": plan.break_id,
         "kind": str(plan.kind),
         "suggested": None if plan.suggested is None else str(plan.suggested),
         "adjustment": None if plan.adjustment is None else str(plan.adjustment),
         "words": list(plan.words),
     }
-    told = "; ".join(plan.words) or "nothing is posted"
-    verb = "would resolve" if dry_run else "resolved"
-    output.message(record, f"{verb} break {found}: {told}")
 
 
 def _shown(row: "Break") -> dict[str, Any]:

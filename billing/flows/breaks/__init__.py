@@ -1,3 +1,3 @@
 """Breaks: what people do about them, exchanges that explain them, objects that can't be read."""
 
-__all__ = ["booked", "exchanges", "operator", "unreadable"]
+__all__ = ["exchanges", "operator", "unreadable"]

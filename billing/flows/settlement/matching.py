@@ -51,7 +51,13 @@ def _judge_next(step: StepRun) -> bool:
                 conn, batch, step.now
             )
         young_after = step.now - step.context.policy.confirm_grace
-        counts = matching.judge(conn, batch, now=step.now, young_after=young_after)
+        counts = matching.judge(
+            conn,
+            batch,
+            now=step.now,
+            young_after=young_after,
+            ruled=sorted(step.context.policy.movement_accounts),
+        )
         step.counts.update(counts)
         step.counts["rows"] += batch.rows
         step.counts["breaks_new"] += _record(conn, batch, step)

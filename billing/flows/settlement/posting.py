@@ -11,11 +11,13 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from billing.errors import BadInput
 from billing.flows.settlement.step_run import StepRun
 from billing.ledger import keys, recipes
+from billing.ledger.accounts import Account, AccountCode
 from billing.ledger.journal import Entry
 from billing.rules.money import Money
-from billing.rules.reconciliation import DISPUTES, OF_CUSTOMERS, MovementKind
+from billing.rules.reconciliation import BOOKED_BY_RULE, DISPUTES, OF_CUSTOMERS, MovementKind
 from billing.store.arrays import literal
 from billing.store.journal import posting, reads
 from billing.store.settlement import exchanges as fx
@@ -27,6 +29,11 @@ from plans.currencies import digits
 BATCH: Final = 2_000
 # A dispute's fee is part of the dispute's own entries.
 _FEE_POSTED_ELSEWHERE: Final = DISPUTES
+_ACCOUNTS: Final[Mapping[MovementKind, AccountCode]] = {
+    MovementKind.RESERVE: AccountCode.PSP_RESERVES,
+    MovementKind.CONTRIBUTION: AccountCode.CONTRIBUTIONS,
+}
+_NO_RULES: Final[Mapping[str, str]] = {}
 _RATE_DIGITS: Final = Decimal("1E-12")
 
 
@@ -62,7 +69,8 @@ def _post_next(step: StepRun, *, late: bool) -> bool:
         step.counts["settled"] += settlement_rows.settle_payments(conn, step.provider, ids, now)
         exchanges = [event for row in rows for event in _exchange(row)]
         step.counts["exchanges"] += fx.add(conn, step.provider, exchanges)
-        entries = [entry for row in rows for entry in _entries(row)]
+        rules = step.context.policy.movement_accounts
+        entries = [entry for row in rows for entry in _entries(row, rules)]
         if late:
             entries += _payouts_failed(conn, rows)
         posted = posting.post(conn, entries) if entries else []
@@ -74,7 +82,7 @@ def _post_next(step: StepRun, *, late: bool) -> bool:
     return True
 
 
-def _entries(row: SettlementRow) -> list[Entry]:
+def _entries(row: SettlementRow, rules: Mapping[str, str] = _NO_RULES) -> list[Entry]:
     """Return the entries of a balance transaction that its own event hasn't posted."""
     made: list[Entry] = []
     transaction, at = row.provider_transaction_id, row.created
@@ -99,6 +107,16 @@ def _entries(row: SettlementRow) -> list[Entry]:
                 effective_at=at,
             )
         )
+    if row.amount and (account := _account_of(row, rules)) is not None:
+        made.append(
+            recipes.movement_booked(
+                provider=row.provider,
+                transaction_id=transaction,
+                account=account,
+                amount=Money(row.amount, row.currency),
+                effective_at=at,
+            )
+        )
     if row.kind == MovementKind.PAYOUT and row.amount:
         made.append(
             recipes.payout_sent(
@@ -109,6 +127,21 @@ def _entries(row: SettlementRow) -> list[Entry]:
             )
         )
     return made
+
+
+def _account_of(row: SettlementRow, rules: Mapping[str, str]) -> Account | None:
+    """Return the account that a movement is booked to as such. Raises: BadInput without a rule."""
+    if row.kind in _ACCOUNTS:
+        return Account(_ACCOUNTS[row.kind])
+    if row.kind not in BOOKED_BY_RULE:
+        return None
+    if row.category not in rules:
+        raise BadInput(
+            f"{row.provider_transaction_id} was matched by a rule for {row.category!r}, which has to"
+            " stay until the movement is posted",
+            where="reconciler.movements",
+        )
+    return Account(AccountCode(rules[row.category]))
 
 
 def _payout_id(row: SettlementRow) -> str:

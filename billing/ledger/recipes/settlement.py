@@ -31,6 +31,18 @@ def fee_settled(*, provider: str, transaction_id: str, fee: Money, effective_at:
     )
 
 
+def movement_booked(
+    *, provider: str, transaction_id: str, account: Account, amount: Money, effective_at: datetime
+) -> Entry:
+    """What the provider holds changed by `amount`, for what `account` stands for."""
+    return Entry(
+        EntryKind.MOVEMENT_BOOKED,
+        keys.movement_booked(provider, transaction_id),
+        effective_at,
+        transfer(clearing(provider), account, amount),
+    )
+
+
 def payout_sent(*, provider: str, payout_id: str, amount: Money, effective_at: datetime) -> Entry:
     """The provider sent what it held to our bank; a negative payout is fetched from there."""
     return Entry(

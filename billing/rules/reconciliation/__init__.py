@@ -18,6 +18,8 @@ from billing.rules.reconciliation.charges import (
 )
 from billing.rules.reconciliation.engines import MARK, is_of_another
 from billing.rules.reconciliation.movements import (
+    BOOKED_BY_KIND,
+    BOOKED_BY_RULE,
     DISPUTES,
     OF_CUSTOMERS,
     PAYOUTS,
@@ -33,6 +35,8 @@ from billing.rules.reconciliation.tie_out import TieOutReason
 
 __all__ = [
     "ACCEPTABLE",
+    "BOOKED_BY_KIND",
+    "BOOKED_BY_RULE",
     "DISPUTES",
     "ENDED",
     "MARK",

@@ -46,6 +46,10 @@ class MovementKind(StrEnum):
     PAYOUT = "payout"
     PAYOUT_FAILURE = "payout_failure"
     FEE = "fee"
+    RESERVE = "reserve"
+    """Money of ours that the provider holds back, or gives free again."""
+    CONTRIBUTION = "contribution"
+    """Money of ours that the provider passes on, as we chose."""
     CONVERSION = "conversion"
     ADJUSTMENT = "adjustment"
     OTHER = "other"
@@ -54,6 +58,10 @@ class MovementKind(StrEnum):
 REFUNDS: Final = (MovementKind.REFUND, MovementKind.REFUND_FAILURE)
 DISPUTES: Final = (MovementKind.DISPUTE, MovementKind.DISPUTE_REVERSAL)
 PAYOUTS: Final = (MovementKind.PAYOUT, MovementKind.PAYOUT_FAILURE)
+BOOKED_BY_KIND: Final = (MovementKind.FEE, MovementKind.RESERVE, MovementKind.CONTRIBUTION)
+"""The kinds that are booked for what they are, without anything of ours to compare them with."""
+BOOKED_BY_RULE: Final = (MovementKind.ADJUSTMENT, MovementKind.OTHER)
+"""The kinds that a configured rule may name an account for, by the provider's word."""
 OF_CUSTOMERS: Final = (
     MovementKind.CHARGE,
     MovementKind.CAPTURE_REVERSAL,

@@ -5,12 +5,20 @@ from typing import Final
 
 from billing.ledger.keys import EntryKind
 from billing.rules.promises import FindingKind
-from billing.rules.reconciliation import DISPUTES, OF_CUSTOMERS, MovementKind, RowOutcome
+from billing.rules.reconciliation import (
+    BOOKED_BY_RULE,
+    DISPUTES,
+    OF_CUSTOMERS,
+    MovementKind,
+    RowOutcome,
+)
 from billing.store.promises.check import STANDS, check, in_list
 from billing.store.source_keys import key_sql, within_sql
 
 # Rows of these are done with, and had nothing to post.
 _NOT_POSTED: Final = in_list([RowOutcome.RESOLVED, RowOutcome.OTHER_ENGINE])
+
+_BOOKED_AS_SUCH: Final = (MovementKind.RESERVE, MovementKind.CONTRIBUTION, *BOOKED_BY_RULE)
 
 _FEE_BOOKED = check(
     FindingKind.FEE_ENTRY,
@@ -64,4 +72,26 @@ _EXCHANGE_BOOKED = check(
     "id",
 )
 
-SETTLED: Final = (_FEE_BOOKED, _EXCHANGE_BOOKED)
+_MOVEMENT_BOOKED = check(
+    FindingKind.MOVEMENT_ENTRY,
+    f"""
+    SELECT coalesce(r.id, j.id) AS id, coalesce(r.currency, j.currency) AS currency,
+           coalesce(r.amount, 0) AS moved, coalesce(j.amount, 0) AS booked
+      FROM (SELECT {within_sql("provider", "provider_transaction_id")} AS id, currency, amount
+              FROM settlement_rows
+             WHERE posted_at IS NOT NULL AND outcome NOT IN {_NOT_POSTED}
+               AND kind IN {in_list(_BOOKED_AS_SUCH)}) r
+      FULL JOIN (
+           SELECT substr(e.source_key, length('{EntryKind.MOVEMENT_BOOKED.prefix}') + 1) AS id,
+                  min(l.currency) AS currency, sum(l.amount) AS amount
+             FROM ledger.entries e
+             JOIN ledger.postings l ON l.entry_id = e.id
+             JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'psp_clearing'
+            WHERE e.kind = '{EntryKind.MOVEMENT_BOOKED}' AND {STANDS}
+            GROUP BY 1) j
+        ON j.id = r.id
+     WHERE coalesce(r.amount, 0) <> coalesce(j.amount, 0) OR j.currency <> r.currency""",
+    "id",
+)
+
+SETTLED: Final = (_FEE_BOOKED, _EXCHANGE_BOOKED, _MOVEMENT_BOOKED)

@@ -6,7 +6,7 @@ the unmatched rows with ids in (after, upto], which the caller has locked.
 """
 # ruff: noqa: S608  statements are put together from constants of this file
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -18,6 +18,8 @@ from sqlalchemy import Connection, TextClause, text
 from billing.ledger.accounts import AccountCode
 from billing.ledger.keys import EntryKind
 from billing.rules.reconciliation import (
+    BOOKED_BY_KIND,
+    BOOKED_BY_RULE,
     DISPUTES,
     MARK,
     OF_CUSTOMERS,
@@ -286,7 +288,9 @@ _OTHERS = _update(
     f"""
     SELECT r.provider_transaction_id, CAST(NULL AS uuid) AS payment_id,
            CASE
-             WHEN r.kind = '{MovementKind.FEE}' THEN '{RowOutcome.MATCHED}'
+             WHEN r.kind IN {in_list(BOOKED_BY_KIND)} THEN '{RowOutcome.MATCHED}'
+             WHEN r.kind IN {in_list(BOOKED_BY_RULE)} AND r.category = ANY(CAST(:ruled AS text[]))
+               THEN '{RowOutcome.MATCHED}'
              WHEN r.kind NOT IN {in_list(PAYOUTS)} THEN '{BreakKind.UNKNOWN_AT_PROVIDER}'
              WHEN o.currency <> r.currency OR abs(o.amount) <> abs(r.amount)
                THEN '{BreakKind.PAYOUT_MISMATCH}'
@@ -302,10 +306,16 @@ _OTHERS = _update(
 
 
 def judge(
-    conn: Connection, batch: Batch, *, now: datetime, young_after: datetime
+    conn: Connection,
+    batch: Batch,
+    *,
+    now: datetime,
+    young_after: datetime,
+    ruled: Sequence[str] = (),
 ) -> dict[str, int]:
     """Write the outcome of every row of a batch and return how many have which.
 
+    `ruled` are the categories of the provider for which a rule names an account.
     Rows created after `young_after` may still wait for our own side. A row with a payment is linked
     to it; a matched row is judged no more.
     """
@@ -326,6 +336,7 @@ def judge(
     ):
         if statement is _OTHERS:
             given: Mapping[str, Any] = {k: v for k, v in params.items() if k != "young_after"}
+            given = {**given, "ruled": literal(list(ruled))}
         else:
             given = {**params, **more}
         for row in conn.execute(statement, given):
