@@ -137,8 +137,8 @@ def _account_of(row: SettlementRow, rules: Mapping[str, str]) -> Account | None:
         return None
     if row.category not in rules:
         raise BadInput(
-            f"{row.provider_transaction_id} was matched by a rule for {row.category!r}, which has to"
-            " stay until the movement is posted",
+            f"{row.provider_transaction_id} was matched by a rule for {row.category!r}, which has"
+            " to stay until the movement is posted",
             where="reconciler.movements",
         )
     return Account(AccountCode(rules[row.category]))

@@ -1,13 +1,13 @@
 """Reserves and contributions are kinds of movements; what waits for a decision is judged again.
 
-Revision ID: 0025
-Revises: 0024
+Revision ID: 0032
+Revises: 0031
 """
 
 from alembic import op
 
-revision = "0025"
-down_revision = "0024"
+revision = "0032"
+down_revision = "0031"
 branch_labels: str | None = None
 depends_on: str | None = None
 

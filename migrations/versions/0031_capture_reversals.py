@@ -2,14 +2,14 @@
 
 Rows of before that are matched stay refunds; those that aren't are judged again.
 
-Revision ID: 0024
-Revises: 0023
+Revision ID: 0031
+Revises: 0030
 """
 
 from alembic import op
 
-revision = "0024"
-down_revision = "0023"
+revision = "0031"
+down_revision = "0030"
 branch_labels: str | None = None
 depends_on: str | None = None
 
