@@ -363,14 +363,14 @@ def test_a_report_of_payouts_books_one_that_came_back(world: World, tmp_path: Pa
     assert balances(world) == {}, "what failed stays so, whatever an older report says"
 
 
-def moved(folder: Path, *rows: str, name: str = "moved.csv") -> Path:
+def moved(folder: Path, *rows: str, name: str = "moved.csv", first: int = 0) -> Path:
     """A report of movements that are about no customer."""
     file = folder / name
     file.write_text(
         f"{HEAD}\n"
         + "".join(
             f"txn_{n},2026-01-02,usd,{gross},{fee},{net},{category},,,\n"
-            for n, (gross, fee, net, category) in enumerate(row.split(",") for row in rows)
+            for n, (gross, fee, net, category) in enumerate((row.split(",") for row in rows), first)
         )
     )
     return file
@@ -433,7 +433,7 @@ def test_a_rule_names_the_account_of_what_the_engine_does_not_know(
         policy=replace(world.runtime.context.policy, movement_accounts={"topup": "bank"}),
     )
 
-    run_id = begun(world, moved(tmp_path, "-1.00,0.00,-1.00,fee", name="next.csv"))
+    run_id = begun(world, moved(tmp_path, "-1.00,0.00,-1.00,fee", name="next.csv", first=2))
     runs.work(run_id, with_rule, report=of_provider(tmp_path / "next.csv"))
 
     assert balances(world)["bank"] == -5000
