@@ -2,14 +2,14 @@
 
 Rows of before that are matched stay refunds; those that aren't are judged again.
 
-Revision ID: 0031
-Revises: 0030
+Revision ID: 0032
+Revises: 0031
 """
 
 from alembic import op
 
-revision = "0031"
-down_revision = "0030"
+revision = "0032"
+down_revision = "0031"
 branch_labels: str | None = None
 depends_on: str | None = None
 
