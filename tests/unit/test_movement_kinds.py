@@ -35,7 +35,7 @@ def test_a_reporting_category_is_a_kind_of_movement(category: str, kind: Movemen
 
 
 def test_rows_of_before_that_wait_get_the_kinds_that_came_later() -> None:
-    migrated = import_module("migrations.versions.0033_movements_with_accounts").KIND
+    migrated = import_module("migrations.versions.0034_movements_with_accounts").KIND
     later = {each for each, kind in KINDS.items() if kind in ("reserve", "contribution")}
     assert set(re.findall(r"'([a-z_]+)'", migrated)) == later | {"reserve", "contribution"}
 

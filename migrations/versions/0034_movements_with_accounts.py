@@ -1,13 +1,13 @@
 """Reserves and contributions are kinds of movements; what waits for a decision is judged again.
 
-Revision ID: 0033
-Revises: 0032
+Revision ID: 0034
+Revises: 0033
 """
 
 from alembic import op
 
-revision = "0033"
-down_revision = "0032"
+revision = "0034"
+down_revision = "0033"
 branch_labels: str | None = None
 depends_on: str | None = None
 

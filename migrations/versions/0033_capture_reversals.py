@@ -2,14 +2,14 @@
 
 Rows of before that are matched stay refunds; those that aren't are judged again.
 
-Revision ID: 0032
-Revises: 0031
+Revision ID: 0033
+Revises: 0032
 """
 
 from alembic import op
 
-revision = "0032"
-down_revision = "0031"
+revision = "0033"
+down_revision = "0032"
 branch_labels: str | None = None
 depends_on: str | None = None
 
