@@ -4,8 +4,11 @@ from datetime import timedelta
 
 import pytest
 
+from billing.errors import Unavailable
 from billing.flows.cycles.opening import open_due_cycles
 from billing.flows.policy import Policy
+from tests.scenarios.test_changes import BASE, HEAD, plan
+from tests.scenarios.test_operators import cancel, release
 from tests.scenarios.world import BEGINNING, World
 
 
@@ -20,6 +23,24 @@ def test_a_scheduler_whose_clock_is_ahead_of_the_databases_opens_nothing(
 
     assert (opened.seen, opened.clock_ahead_by) == (0, ahead)
     assert len(world.cycles(customer)) == 1
+
+
+def test_an_operator_whose_clock_is_ahead_of_the_databases_bills_nothing(world: World) -> None:
+    world.publish(HEAD + plan("p", "1 month", BASE, extra='catch_up = "park"'))
+    parked, running = world.subscribed("p"), world.subscribed("video-premium")
+    world.run_until("2026-01-05")
+    world.jump_to("2026-03-05")
+    world.tick()
+    before = [len(world.cycles(each)) for each in (parked, running)]
+    world.now += timedelta(days=65)
+
+    with pytest.raises(Unavailable, match="ahead of the database"):
+        release(world, parked, "bill")
+    with pytest.raises(Unavailable, match="ahead of the database"):
+        cancel(world, running)
+
+    assert [len(world.cycles(each)) for each in (parked, running)] == before
+    assert world.status(running) == "active"
 
 
 def test_a_clock_that_is_a_little_ahead_is_right_enough(world: World) -> None:

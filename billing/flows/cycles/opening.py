@@ -112,11 +112,23 @@ def open_due_cycles(engine: Engine, *, now: datetime, limit: int, policy: Policy
 def check_clock(opened: Opened) -> None:
     """Raise `Unavailable` where nothing was opened because of the caller's clock."""
     if opened.clock_ahead_by is not None:
-        raise Unavailable(
-            f"this machine's clock is {opened.clock_ahead_by} ahead of the database's:"
-            " nothing is opened or enqueued",
-            code=ErrorCode.CLOCK_AHEAD,
-        )
+        raise _clock_ahead(opened.clock_ahead_by)
+
+
+def refuse_clock_ahead(conn: Connection, now: datetime, policy: Policy) -> None:
+    """Raise `Unavailable` where the caller's clock is ahead of the database's, as a machine's of
+    an operator may be.
+    """
+    ahead_by = now - _latest(conn, policy)
+    if ahead_by > CLOCK_TOLERANCE:
+        raise _clock_ahead(ahead_by)
+
+
+def _clock_ahead(by: timedelta) -> Unavailable:
+    return Unavailable(
+        f"this machine's clock is {by} ahead of the database's: nothing is opened or enqueued",
+        code=ErrorCode.CLOCK_AHEAD,
+    )
 
 
 def _decide_all(
