@@ -65,6 +65,8 @@ DECLINE = error(
 
 LOST_CARD = {"code": "card_declined", "decline_code": "lost_card", "charge": "ch_2"}
 
+GONE = {"type": "invalid_request_error", "code": "resource_missing", "param": "payment_method"}
+
 Expected = tuple[type, str]
 
 # answer, what it means on a first send, and on a replay where that differs
@@ -94,6 +96,30 @@ ANSWERS: dict[str, tuple[Reply, Expected] | tuple[Reply, Expected, Expected]] = 
     ),
     "no such customer": (
         Reply(404, error("invalid_request_error", "resource_missing")),
+        (Rejected, "resource_missing"),
+    ),
+    "payment method that was detached": (
+        Reply(400, error("invalid_request_error", param="payment_method")),
+        (Declined, "payment_method_unusable"),
+    ),
+    "payment method that was deleted": (
+        Reply(404, error("invalid_request_error", "resource_missing", param="payment_method")),
+        (Declined, "payment_method_unusable"),
+    ),
+    "payment method in a state of no use": (
+        Reply(400, error("invalid_request_error", "payment_method_unexpected_state")),
+        (Declined, "payment_method_unusable"),
+    ),
+    "payment method of the other mode": (
+        Reply(404, {"error": {**GONE, "message": "No such; a similar object exists in ..."}}),
+        (Rejected, "resource_missing"),
+    ),
+    "payment method that is none": (
+        Reply(400, error("invalid_request_error", "parameter_invalid", param="payment_method")),
+        (Rejected, "parameter_invalid"),
+    ),
+    "customer that is missing": (
+        Reply(404, error("invalid_request_error", "resource_missing", param="customer")),
         (Rejected, "resource_missing"),
     ),
     "key reused with other parameters": (

@@ -115,12 +115,13 @@ def outcome_of_fault(
 def _method_is_gone(fault: Fault) -> bool:
     """Tell whether a request was refused because its payment method can't be used any more.
 
-    It was detached from the customer, which has no code, or deleted. One that exists in the other
-    mode is our mistake, and no customer's.
+    It was detached from the customer, which has no code or tells the method's state, or deleted.
+    One that exists in the other mode is our mistake, and no customer's.
     """
-    is_about_method = fault.kind is FaultKind.INVALID_REQUEST and fault.param == "payment_method"
-    in_other_mode = "similar object exists" in fault.message
-    return is_about_method and fault.code in (None, "resource_missing") and not in_other_mode
+    if fault.kind is not FaultKind.INVALID_REQUEST or "similar object exists" in fault.message:
+        return False
+    is_missing = fault.param == "payment_method" and fault.code in (None, "resource_missing")
+    return is_missing or fault.code == "payment_method_unexpected_state"
 
 
 def outcome_of_intent(
