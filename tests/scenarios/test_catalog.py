@@ -108,6 +108,41 @@ def test_a_stub_that_is_too_small_to_charge_is_carried_to_the_next_invoice(world
 
 
 @pytest.mark.parametrize(
+    ("every", "price", "currency", "starts", "next_total"),
+    [
+        ("1 month", "2.00", "EUR", "2026-01-29", 200 + 19),
+        ("1 week", "0.90", "USD", "2026-01-11", 90 + 13),
+        ("1 month", "300", "JPY", "2026-01-31 10:00", 300 + 10),
+    ],
+)
+def test_a_small_stub_is_carried_in_every_currency_and_cadence(
+    world: World, every: str, price: str, currency: str, starts: str, next_total: int
+) -> None:
+    version = f'effective = 2026-01-01\n  price = {{ {currency} = "{price}" }}'
+    world.publish(HEAD + plan("p", every, version, extra='anchor = "calendar"'))
+    world.run_until(starts)
+    customer = world.subscribed("p", currency=currency)
+
+    world.run_until("2026-02-02")
+
+    assert parked_for(world, customer) is None
+    assert totals(world, customer)[:2] == [0, next_total]
+    world.assert_everything_adds_up()
+
+
+def test_a_price_that_was_published_late_bills_no_month_that_nobody_opened(world: World) -> None:
+    world.publish(HEAD + plan("p", "1 month", BASE))
+    customer = world.subscribed("p")
+    world.run_until("2026-01-05")
+    world.jump_to("2026-04-10")
+    world.publish(HEAD + plan("p", "1 month", BASE, MARCH.format("move", "24.00")))
+
+    world.run_until("2026-05-02")
+
+    assert totals(world, customer) == [2000, 2000, 2000, 2000, 2400]
+
+
+@pytest.mark.parametrize(
     ("currency", "price", "quantity"), [("USD", "20.00", 50_000), ("ISK", "1000", 1_000)]
 )
 def test_what_can_never_be_charged_is_not_subscribed_to(

@@ -4,12 +4,13 @@ from datetime import timedelta
 
 import pytest
 
+from billing.errors import Conflict
 from billing.flows.subscriptions import lifecycle
 from billing.presenters import explain
 from billing.queries.explain.read import explain_subscription
 from billing.rules.actor import Actor, ActorKind
 from tests.scenarios.test_changes import BASE, HEAD, LADDER, plan
-from tests.scenarios.test_operators import cancel, parked_for, retry
+from tests.scenarios.test_operators import cancel, change, parked_for, release, retry
 from tests.scenarios.world import BEGINNING, Subscriber, World, at
 
 START = at("2026-01-12").replace(tzinfo=None)
@@ -162,6 +163,47 @@ def test_a_new_card_collects_what_the_budget_of_the_old_one_put_off(world: World
     world.assert_everything_adds_up()
 
 
+@pytest.mark.parametrize("card", ["pm_sbx_expired_card", "pm_sbx_stolen_card"])
+@pytest.mark.parametrize(("plan", "status"), [("daily", "canceled"), ("daily-unpaid", "unpaid")])
+def test_a_card_that_was_stopped_is_tried_once_until_the_ladder_ends(
+    world: World, plan: str, status: str, card: str
+) -> None:
+    customer = world.subscribed(plan, card=card)
+
+    world.run_until("2026-01-18")
+
+    assert (world.status(customer), len(world.psp.charges(customer))) == (status, 1)
+    world.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize("lost_answers", [1, 3])
+def test_an_attempt_that_is_open_when_a_ladder_ends_is_the_last_one(
+    world: World, lost_answers: int
+) -> None:
+    customer = world.subscribed("weekly", card=BROKE)
+    world.run_until("2026-01-15 23:00")
+    world.psp.fault("reset_after_commit", times=lost_answers)
+
+    world.run_until("2026-02-20")
+
+    assert (world.status(customer), world.psp.captures(customer)) == ("canceled", 0)
+    world.assert_everything_adds_up()
+
+
+def test_a_pause_outlives_a_debt_behind_a_paid_period(world: World) -> None:
+    customer = world.subscribed("weekly-unpaid", card=LATE)
+    world.run_until("2026-01-17")
+    change(world, customer, lifecycle.pause)
+    world.run_until("2026-02-01")
+    assert world.status(customer) == "unpaid"
+
+    world.new_card(customer)
+    world.run_until("2026-02-20")
+
+    assert (world.status(customer), world.psp.captures(customer)) == ("paused", 3)
+    world.assert_everything_adds_up()
+
+
 # --- the period's end ---------------------------------------------------------------------------
 
 
@@ -196,6 +238,22 @@ def test_canceling_now_bills_what_was_served_and_not_opened(world: World) -> Non
     assert world.psp.captures(customer) == 3
     assert world.subscription(customer).canceled_at == at("2026-01-24")
     world.assert_everything_adds_up()
+
+
+def test_what_is_left_to_an_operator_is_decided_before_a_subscription_ends(world: World) -> None:
+    world.publish(HEAD + plan("p", "1 month", BASE, extra='catch_up = "park"'))
+    customer = world.subscribed("p")
+    world.run_until("2026-01-05")
+    world.jump_to("2026-04-10")
+    world.tick()
+
+    with pytest.raises(Conflict, match="was served and can't be billed"):
+        cancel(world, customer)
+    cancel(world, customer, at_period_end=True)
+    release(world, customer, "bill")
+    world.run_until("2026-05-05")
+
+    assert (world.status(customer), len(world.invoices(customer))) == ("canceled", 4)
 
 
 def test_canceling_now_can_forgive_what_was_served(world: World) -> None:
