@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, select
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.store.tables import test_clock
@@ -11,12 +11,6 @@ from billing.store.tables import test_clock
 def read(conn: Connection) -> datetime | None:
     """Return the test clock's instant, or None where time is the system's."""
     return conn.execute(select(test_clock.c.now)).scalar()
-
-
-def of_database(conn: Connection) -> datetime:
-    """Return the time of the database's own clock."""
-    now: datetime = conn.execute(select(func.clock_timestamp())).scalar_one()
-    return now
 
 
 def put(conn: Connection, now: datetime) -> None:

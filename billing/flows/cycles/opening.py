@@ -33,7 +33,6 @@ from billing.rules.subscriptions import (
     SubscriptionEventKind,
     after_open,
 )
-from billing.store import clock
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
 from billing.store.payments import invoices, payments
@@ -85,7 +84,7 @@ def open_due_cycles(engine: Engine, *, now: datetime, limit: int, policy: Policy
     begun. In sandbox mode the test clock is that clock, while one is set.
     """
     with engine.begin() as conn:
-        ahead_by = now - _latest(conn, policy)
+        ahead_by = now - _latest(plans.hold(conn), policy)
         if ahead_by > CLOCK_TOLERANCE:
             return Opened(clock_ahead_by=ahead_by)
         due = subscriptions.lock_due(conn, now, limit)
@@ -115,11 +114,13 @@ def check_clock(opened: Opened) -> None:
         raise _clock_ahead(opened.clock_ahead_by)
 
 
-def refuse_clock_ahead(conn: Connection, now: datetime, policy: Policy) -> None:
-    """Raise `Unavailable` where the caller's clock is ahead of the database's, as a machine's of
-    an operator may be.
+def hold_catalog(conn: Connection, now: datetime, policy: Policy) -> None:
+    """Let no price be corrected until the transaction ends (see `plans.hold`).
+
+    Raises `Unavailable` where the caller's clock is ahead of the database's, as that of an
+    operator's machine may be.
     """
-    ahead_by = now - _latest(conn, policy)
+    ahead_by = now - _latest(plans.hold(conn), policy)
     if ahead_by > CLOCK_TOLERANCE:
         raise _clock_ahead(ahead_by)
 
@@ -139,7 +140,6 @@ def _decide_all(
     policy: Policy,
 ) -> tuple[list[Opening], list[tuple[Subscription, CannotOpen]]]:
     """Return the next cycle of each (locked) subscription, and who has none, with the reason."""
-    plans.hold(conn)
     catalog = plans.published(conn)
     openings: list[Opening] = []
     unable: list[tuple[Subscription, CannotOpen]] = []
@@ -155,10 +155,10 @@ def _decide_all(
     return openings, unable
 
 
-def _latest(conn: Connection, policy: Policy) -> datetime:
+def _latest(held: plans.Held, policy: Policy) -> datetime:
     """Return what the time is by the database, which all processes share."""
-    pinned = None if policy.mode == "live" else clock.read(conn)
-    return pinned or clock.of_database(conn)
+    pinned = None if policy.mode == "live" else held.test_clock
+    return pinned or held.database
 
 
 # --- writing ------------------------------------------------------------------------------------

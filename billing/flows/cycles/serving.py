@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from billing.flows.cycles.deciding import decide
 from billing.flows.cycles.ending import is_over, is_unpaid
-from billing.flows.cycles.opening import refuse_clock_ahead, write
+from billing.flows.cycles.opening import hold_catalog, write
 from billing.flows.policy import Policy
 from billing.rules.subscriptions import CycleKind
 from billing.store.subscriptions import changes, plans, subscriptions
@@ -21,8 +21,7 @@ def open_served(conn: Connection, subscription: Subscription, now: datetime, pol
     """
     if not has_served(subscription, now):
         return 0
-    refuse_clock_ahead(conn, now, policy)
-    plans.hold(conn)
+    hold_catalog(conn, now, policy)
     catalog, asked = plans.published(conn), changes.of(conn, subscription.id)
     billed = 0
     while has_served(subscription, now) and not is_unpaid(subscription, asked):

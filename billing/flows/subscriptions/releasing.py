@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from billing.errors import Conflict, ErrorCode
 from billing.flows.cycles.deciding import CannotOpen, Opening, decide, unbilled_yet
 from billing.flows.cycles.ending import is_over, is_unpaid
-from billing.flows.cycles.opening import refuse_clock_ahead, write
+from billing.flows.cycles.opening import hold_catalog, write
 from billing.flows.cycles.skipping import skip_missed
 from billing.flows.policy import Policy
 from billing.flows.subscriptions.lifecycle import locked
@@ -177,8 +177,7 @@ def _bill_missed(
     conn: Connection, subscription: Subscription, now: datetime, policy: Policy
 ) -> int:
     """Open every period of a locked subscription that has begun; return how many are billed."""
-    refuse_clock_ahead(conn, now, policy)
-    plans.hold(conn)
+    hold_catalog(conn, now, policy)
     catalog, asked = plans.published(conn), changes.of(conn, subscription.id)
     billed = 0
     while _is_due(subscription, now) and not is_unpaid(subscription, asked):

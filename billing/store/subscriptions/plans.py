@@ -43,12 +43,31 @@ _VERSIONS = text(
 _CATALOG_LOCK = 0x706C616E73  # "plans", the number of an advisory lock
 
 
-def hold(conn: Connection) -> None:
-    """Let no published version be corrected until the transaction ends.
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The instants at which the catalog was held: of the test clock, if one is set, and of the
+    database.
+    """
+
+    test_clock: datetime | None
+    database: datetime
+
+
+_HOLD = text(
+    """
+    SELECT (SELECT c.now FROM test_clock c) AS test_clock, clock_timestamp() AS database,
+           pg_advisory_xact_lock_shared(:key)
+    """
+)
+
+
+def hold(conn: Connection) -> Held:
+    """Let no published version be corrected until the transaction ends, and return when that is.
 
     Whoever prices by a version reads it after this, and names it before the transaction ends.
     """
-    conn.execute(text("SELECT pg_advisory_xact_lock_shared(:key)"), {"key": _CATALOG_LOCK})
+    row = conn.execute(_HOLD, {"key": _CATALOG_LOCK}).one()
+    return Held(row.test_clock, row.database)
 
 
 def hold_alone(conn: Connection) -> None:
