@@ -8,11 +8,12 @@ parses single values.
 from billing.config.load import DEFAULT_FILE, load_settings
 from billing.config.providers import ProviderSettings
 from billing.config.schema import ApiSettings, Settings, WebhooksSettings, all_keys
-from billing.config.values import EMBEDDED, format_duration, parse_duration
+from billing.config.values import EMBEDDED, PREFIX, format_duration, parse_duration
 
 __all__ = [
     "DEFAULT_FILE",
     "EMBEDDED",
+    "PREFIX",
     "ApiSettings",
     "ProviderSettings",
     "Settings",

@@ -1,16 +1,20 @@
 """PostgreSQL 18 as an embedded server."""
 
 import contextlib
+import hashlib
 import logging
 import os
 import shutil
 import signal
 import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
 
 import psutil
 import psycopg
+from psycopg import sql
 
 from billing.embedded import unprivileged
 from billing.embedded.ports import HOST
@@ -19,6 +23,7 @@ from billing.embedded.unprivileged import Wheel
 
 DATABASE = "billing"
 _SUPERUSER = "perennial"
+_LOGIN = "billing_login"
 
 logger = logging.getLogger(__name__)
 
@@ -35,6 +40,34 @@ class EmbeddedPostgres(EmbeddedServer):
         """Return the URL of a database for the owner of everything in it."""
         state = self._state()
         return f"postgresql://{_SUPERUSER}:{state.password}@{HOST}:{state.port}/{database}"
+
+    def login_url(self, database: str = DATABASE) -> str:
+        """Return the URL of a database for the engine's roles, which own nothing.
+
+        From a superuser's connection one injected statement would reach the account, and its files.
+        """
+        return (
+            f"postgresql://{_LOGIN}:{self._login_password}@{HOST}:{self._state().port}/{database}"
+        )
+
+    @property
+    def _login_password(self) -> str:
+        """A password of its own, from which the owner's can't be had."""
+        return hashlib.sha256(f"{_LOGIN}:{self._state().password}".encode()).hexdigest()
+
+    def make_login(self, role: str) -> None:
+        """Make the login of the engine's roles, where it is missing: it may become `role`."""
+        login, become = sql.Identifier(_LOGIN), sql.Identifier(role)
+        with psycopg.connect(self.url()) as conn:
+            found = conn.execute("SELECT FROM pg_roles WHERE rolname = %s", [_LOGIN]).fetchone()
+            if found is None:
+                conn.execute(sql.SQL("CREATE ROLE {} LOGIN").format(login))
+            conn.execute(
+                sql.SQL("ALTER ROLE {} PASSWORD {}").format(
+                    login, sql.Literal(self._login_password)
+                )
+            )
+            conn.execute(sql.SQL("GRANT {} TO {}").format(become, login))
 
     def ready(self) -> bool:
         """Tell whether PostgreSQL takes queries (it refuses them while it recovers)."""
@@ -54,34 +87,39 @@ class EmbeddedPostgres(EmbeddedServer):
             return
         draft = self._home / "data.new"
         shutil.rmtree(draft, ignore_errors=True)
-        self._write_password()
         program = self._reachable(_postgres_wheel())
-        self._run([str(program.with_name("initdb")), *self._initdb_options(draft)])
+        with self._password_file() as password:
+            options = self._initdb_options(draft, password)
+            self._run([str(program.with_name("initdb")), *options])
         self._run(
             [str(program), "--single", "-D", str(draft), "template1"],
             stdin=f"CREATE DATABASE {DATABASE}\n",
         )
-        self._password_file.unlink()
         draft.rename(self._data)
 
-    @property
-    def _password_file(self) -> Path:
-        return self._home / "password"
+    @contextlib.contextmanager
+    def _password_file(self) -> Iterator[Path]:
+        """Hand the password to initdb in a file: `ps` would show an argument.
 
-    def _write_password(self) -> None:
-        """Hand the password to initdb in a file: `ps` would show an argument."""
-        self._password_file.unlink(missing_ok=True)
-        self._password_file.touch(mode=0o600)
-        self._password_file.write_text(self._state().password)
+        The file is the account's, its folder is ours: the account can't put a link in its place.
+        """
         account = unprivileged.owner_of(self._home)
-        if account is not None:
-            os.chown(self._password_file, *account.ids)
+        with tempfile.TemporaryDirectory(prefix="initdb-", dir=self._home.parent) as folder:
+            file = Path(folder) / "password"
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+            with os.fdopen(os.open(file, flags, 0o600), "w") as written:
+                written.write(self._state().password)
+                if account is not None:
+                    os.fchown(written.fileno(), *account.ids)
+            if account is not None:
+                Path(folder).chmod(0o711)
+            yield file
 
-    def _initdb_options(self, data: Path) -> list[str]:
+    def _initdb_options(self, data: Path, password: Path) -> list[str]:
         return [
             f"--pgdata={data}",
             f"--username={_SUPERUSER}",
-            f"--pwfile={self._password_file}",
+            f"--pwfile={password}",
             "--auth=scram-sha-256",
             # Stretching helps weak passwords; ours is random, and each connection would pay for it.
             "--set=scram_iterations=1",

