@@ -9,6 +9,8 @@ PYTEST ?=
 SPREAD := -n $(shell expr 2 '*' "$$(getconf _NPROCESSORS_ONLN)") --maxprocesses 8 --dist worksteal
 BENCH ?=
 MUTANTS ?=
+# The resolver of `make lock`: another one may write another lock.
+UV := 0.13.9
 
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/sh
@@ -56,7 +58,7 @@ proto: $(STAMP) ## generate billing/api/generated anew from proto/
 		billing/api/generated/perennial/v1/payments.proto
 
 lock: $(STAMP) ## resolve pyproject.toml anew into requirements.lock, with hashes, for every platform
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv 1>&2
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV) 1>&2
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --upgrade \
 		--generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
 		--custom-compile-command 'make lock' --output-file requirements.lock pyproject.toml

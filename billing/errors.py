@@ -132,6 +132,7 @@ class ErrorCode(StrEnum):
     REVISION_UNKNOWN = "revision_unknown"
     ROLE_UNUSABLE = "role_unusable"
     MIGRATION_ROLLED_BACK = "migration_rolled_back"
+    ROLES_MISSING = "roles_missing"
 
 
 class BillingError(Exception):

@@ -38,9 +38,9 @@ def configure_logging(
 ) -> None:
     """Send every log line to `stream` (stderr) in this format from now on.
 
-    "auto" is "console" on a terminal and "json" elsewhere. With a role, every line names it and the
-    process. What ends a thread is a line, too, and no bare traceback. Calling it again replaces
-    the earlier settings.
+    "auto" is "console" on a terminal and "json" elsewhere. With a role, every line for a program
+    names it and the process, and what ends a thread is a line, too, and no bare traceback. Calling
+    it again replaces the earlier settings.
     """
     stream = stream or sys.stderr
     terminal = stream.isatty()
@@ -50,7 +50,7 @@ def configure_logging(
     if format == "console":
         plain = structlog.dev.plain_traceback
         render = structlog.dev.ConsoleRenderer(colors=terminal, exception_formatter=plain)
-    named = [] if role is None else [_process_of(role)]
+    named = [] if role is None or format == "console" else [_process_of(role)]
     shared: list[Processor] = [
         *named,
         structlog.contextvars.merge_contextvars,

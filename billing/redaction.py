@@ -8,7 +8,7 @@ from typing import Final
 
 _PATTERNS: Final = (
     re.compile(r"\b(?P<kept>(?:sk|rk)_(?:live|test)_)\w+"),
-    re.compile(r"\b(?P<kept>pk_[a-z]{12}_)\w+"),
+    re.compile(r"\b(?P<kept>(?:perennial|pk)_[a-z]{12}_)\w+"),
     re.compile(r"\b(?P<kept>whsec_)\w+"),
     re.compile(r"\b(?P<kept>(?:pi|seti)_\w+?_secret_)\w+"),
     re.compile(r"(?P<kept>\bBearer\s+)\S+", re.IGNORECASE),

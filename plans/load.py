@@ -22,7 +22,7 @@ from plans.currencies import (
 )
 from plans.errors import BadValue, CatalogError, CatalogProblem
 from plans.lines import key_lines
-from plans.table import Table
+from plans.table import Table, type_name
 from plans.terms import (
     ANCHORS,
     Cadence,
@@ -119,12 +119,13 @@ def _read_file(file: Path, problems: list[CatalogProblem]) -> list[tuple[Plan, T
         return []
     try:
         data = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # numbers and nesting without bound, too
         problems.append(_syntax_problem(file, text, error))
         return []
     root = Table(str(file), data, key_lines(text), (), problems)
     if root.refuse_card_numbers():
         return []
+    root.refuse_controls()
     root.refuse_unknown(_FILE_KEYS)
     product = root.text("product")
     tables = root.tables("plan", "[[plan]]")
@@ -145,7 +146,10 @@ def _read_text(file: Path, problems: list[CatalogProblem]) -> str | None:
     return None
 
 
-def _syntax_problem(file: Path, text: str, error: tomllib.TOMLDecodeError) -> CatalogProblem:
+def _syntax_problem(file: Path, text: str, error: Exception) -> CatalogProblem:
+    if isinstance(error, RecursionError):
+        what = "not valid TOML: lists or tables are nested too deep"
+        return CatalogProblem(str(file), 1, "syntax", what, "nothing in a catalog is nested so")
     lines = text.splitlines() or [""]
     place = _AT_LINE.search(str(error))
     line = int(place[1]) if place and place[1] else len(lines)
@@ -300,7 +304,7 @@ def _read_prices(version: Table) -> dict[str, int] | None:
 def _read_price(table: Table, currency: str) -> int | None:
     value = table.data[currency]
     if type(value) in (int, float):
-        what = f"{value} is a {type(value).__name__}, and a price is read digit by digit"
+        what = f"{value} is {type_name(value)}, and a price is read digit by digit"
         table.problem(currency, what, f'write it in quotes: {currency} = "{value}"')
         return None
     text = table.text(currency)

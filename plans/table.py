@@ -3,6 +3,7 @@
 Every reader returns the value, or None when it is absent or bad; a bad one has been noted.
 """
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from difflib import get_close_matches
@@ -14,6 +15,22 @@ from plans.lines import Path
 from plans.terms import Cadence
 
 _LONGEST_DAYS_OF: Final = {"day": 1, "week": 7, "month": 31, "year": 366}
+# What other catalogs call our keys.
+_USUAL_NAMES: Final = {
+    **dict.fromkeys(("interval", "period", "billing_period", "frequency", "cadence"), "every"),
+    **dict.fromkeys(("id", "key", "slug", "sku", "plan_id"), "code"),
+    **dict.fromkeys(("title", "label", "display_name"), "name"),
+    **dict.fromkeys(("amount", "amounts", "prices", "cost", "currency", "currencies"), "price"),
+    **dict.fromkeys(("trial_days", "trial_period", "trial_period_days"), "trial"),
+    **dict.fromkeys(("from", "date", "start", "starts", "since", "valid_from"), "effective"),
+    **dict.fromkeys(("ladder", "retries", "dunning", "retry"), "retry_after"),
+    **dict.fromkeys(("billing_day", "day"), "anchor_day"),
+    "versions": "version",
+    "plans": "plan",
+}
+_CONTROL: Final = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
+)
 
 
 class Table:
@@ -49,7 +66,8 @@ class Table:
         """Note every unknown key; a misspelt key must not be ignored."""
         for key in self.data:
             if key not in known:
-                near = get_close_matches(key, known, n=1)
+                usual = _USUAL_NAMES.get(key.lower())
+                near = [usual] if usual in known else get_close_matches(key, known, n=1)
                 remedy = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
                 self.problem(key, "is no known key", remedy)
 
@@ -62,6 +80,14 @@ class Table:
         for path in found:
             self._note(path, "looks like a card number", "card numbers belong nowhere here")
         return bool(found)
+
+    def refuse_controls(self) -> None:
+        """Note every text at any depth with a character that no terminal should be sent."""
+        for path, text in _texts(self.data, self._path):
+            if _CONTROL.search(text):
+                shown = tuple(ascii(part)[1:-1] if type(part) is str else part for part in path)
+                remedy = "write one line of plain text"
+                self._note(path, "has a control character", remedy, shown)
 
     def text(self, key: str, *, required: bool = True) -> str | None:
         """Read a text that isn't blank."""
@@ -178,7 +204,7 @@ class Table:
         return self.data.get(key)
 
     def _wrong_type(self, key: str, value: object, wanted: str) -> None:
-        self.problem(key, f"{_shown(value)} is {_type_name(value)}", f"write {wanted}")
+        self.problem(key, f"{_shown(value)} is {type_name(value)}", f"write {wanted}")
 
     def _cadence(self, path: Path, text: str, longest: Cadence) -> Cadence | None:
         try:
@@ -192,8 +218,9 @@ class Table:
             return None
         return cadence
 
-    def _note(self, path: Path, what: str, remedy: str) -> None:
-        key = ".".join(without_card_numbers(part) for part in path if isinstance(part, str))
+    def _note(self, path: Path, what: str, remedy: str, shown: Path | None = None) -> None:
+        parts = [part for part in shown or path if isinstance(part, str)]
+        key = ".".join(map(without_card_numbers, parts))
         self._problems.append(CatalogProblem(self._file, self._line(path), key, what, remedy))
 
     def _line(self, path: Path) -> int:
@@ -212,9 +239,10 @@ def _shown(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:40]}..."
 
 
-def _type_name(value: object) -> str:
+def type_name(value: object) -> str:
+    """Return what a value is, as people call it."""
     names = {
-        bool: "true or false", int: "a number without quotes", float: "a float", str: "a text",
+        bool: "true or false", int: "a number", float: "a number", str: "a text",
         list: "a list", dict: "a table", datetime: "a date with a time", date: "a date",
     }  # fmt: skip
     return names.get(type(value), "of another type")

@@ -28,6 +28,7 @@ from billing.api.routes import (
 )
 from billing.api.routes.common import Services, known_query
 from billing.api.security import Guard
+from billing.api.wording import what_is_wrong
 from billing.errors import BillingError
 from workers.runtime.metrics import ProcessMetrics
 from workers.runtime.runtime import Runtime
@@ -128,7 +129,7 @@ def _allowed(request: Request) -> dict[str, str]:
 def _invalid(errors: Any) -> Problem:
     """Say what is wrong with a request, without repeating its content."""
     found = [
-        {"where": ".".join(str(part) for part in error["loc"]), "what": error["msg"]}
+        {"where": ".".join(str(part) for part in error["loc"]), "what": what_is_wrong(error)}
         for error in errors
     ]
     kinds = {(error["type"], str(error["loc"][-1]).lower()) for error in errors}

@@ -16,15 +16,14 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from billing.api.wording import ACCOUNT, CURRENCY, EMAIL, NAME, NO_CONTROLS, TOKEN, ZONE
 from billing.flows.service.orders import Capture
 from billing.rules.payment_methods import PaymentMethodKind
 from billing.rules.payments import State
 from billing.rules.refunds import RefundState
 from billing.rules.subscriptions import Status
-from billing.rules.texts import CONTROLS
 
 AMOUNT_MAX = 999_999_999_999
-NO_CONTROLS = rf"^[^{CONTROLS}]*$"
 
 
 def _plausible(starts: datetime) -> datetime:
@@ -51,7 +50,7 @@ AmountIfAny = Annotated[
     BeforeValidator(_no_null),
     WithJsonSchema({"type": "integer", "minimum": 1, "maximum": AMOUNT_MAX}),
 ]
-Currency = Annotated[str, Field(pattern=r"^[A-Z]{3}$", description="ISO 4217.", examples=["USD"])]
+Currency = Annotated[str, Field(pattern=CURRENCY, description="ISO 4217.", examples=["USD"])]
 Text = Annotated[str, Field(max_length=500, pattern=NO_CONTROLS)]
 Reason = Annotated[
     str, Field(max_length=500, pattern=NO_CONTROLS, description="Why; kept in the history.")
@@ -65,7 +64,7 @@ Token = Annotated[
     Field(
         min_length=1,
         max_length=255,
-        pattern=r"^[A-Za-z0-9_-]+$",
+        pattern=TOKEN,
         description="The provider's token, like pm_...; never a card number.",
     ),
 ]
@@ -128,21 +127,16 @@ class NewCustomerBody(_RequestBody):
 
     name: Annotated[
         str,
-        Field(
-            min_length=1, max_length=200, pattern=rf"^[^{CONTROLS}]*[^\s{CONTROLS}][^{CONTROLS}]*$"
-        ),
+        Field(min_length=1, max_length=200, pattern=NAME),
     ]
-    email: (
-        Annotated[str, Field(max_length=254, pattern=rf"^[^@\s{CONTROLS}]+@[^@\s{CONTROLS}]+$")]
-        | None
-    ) = None
+    email: Annotated[str, Field(max_length=254, pattern=EMAIL)] | None = None
     external_id: Reference | None = None
     payment_method: Token | None = None
     provider: (
         Annotated[
             str,
             Field(
-                pattern=r"^[a-z][a-z0-9_-]{0,62}$",
+                pattern=ACCOUNT,
                 description="The account of the configuration that collects; else the default.",
             ),
         ]
@@ -163,7 +157,7 @@ class NewSubscriptionBody(_RequestBody):
     plan: Annotated[str, Field(min_length=1, max_length=100, pattern=NO_CONTROLS)]
     currency: Currency
     quantity: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 1
-    zone: Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z][A-Za-z0-9_+/-]*$")] = "UTC"
+    zone: Annotated[str, Field(max_length=64, pattern=ZONE)] = "UTC"
     starts: Annotated[
         datetime | None,
         AfterValidator(lambda starts: None if starts is None else _plausible(starts)),

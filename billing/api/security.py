@@ -57,7 +57,7 @@ class Guard:
             raise Refused(
                 "unauthenticated",
                 "there is no API key in this request",
-                remedy="send it as: Authorization: Bearer pk_...",
+                remedy="send it as: Authorization: Bearer perennial_...",
             )
         presented = authorization[len(_SCHEME) :].strip()
         key = api_keys.recognise(self.engine, presented, pepper=self.pepper, wall=self.clock.wall())

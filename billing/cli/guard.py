@@ -5,7 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
+from billing.errors import BadInput
 from billing.pan import refuse_card_number
+from billing.rules.texts import visible
 
 _PREFIX: Final = "BILLING__"
 _LONG_OPTION: Final = re.compile(r"(--[a-z][a-z-]*)=.*", re.DOTALL)
@@ -19,6 +21,17 @@ def refuse_in_arguments(args: Sequence[str]) -> None:
     for where, text in _places(args):
         refuse_card_number(text, where)
     refuse_card_number(" ".join(args), "the command line")
+
+
+def refuse_broken_text(args: Sequence[str]) -> None:
+    """Refuse arguments whose bytes are no UTF-8: they can't be stored or sent. Raises: BadInput."""
+    for where, text in _places(args):
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise BadInput(
+                "an argument is no UTF-8 text", where=visible(where), remedy="type it as UTF-8"
+            ) from None
 
 
 def _places(args: Sequence[str]) -> Iterator[tuple[str, str]]:

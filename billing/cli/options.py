@@ -8,6 +8,7 @@ from uuid import UUID
 import click
 
 from billing.errors import BadInput, BillingError
+from billing.rules.texts import nearest
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -28,15 +29,6 @@ class Word(click.Choice[str]):
     def get_metavar(self, param: click.Parameter, ctx: click.Context) -> str | None:
         """Keep the usage line short; the help text lists the words."""
         return (param.name or "word").upper()
-
-
-def nearest(typed: str, known: Iterable[str]) -> str:
-    """Return " Did you mean ...?" for a near miss, else nothing."""
-    import difflib
-
-    by_folded = {word.casefold(): word for word in known}
-    close = difflib.get_close_matches(typed.casefold(), by_folded, n=1)
-    return f" Did you mean {by_folded[close[0]]!r}?" if close else ""
 
 
 def word_option(name: str, words: Iterable[str], help: str) -> Callable[[Any], Any]:

@@ -167,6 +167,9 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.ROLE_UNUSABLE: (
         "create that role and grant it to the user of the URL, or correct its name"
     ),
+    ErrorCode.ROLES_MISSING: (
+        "have somebody who may make roles run what `billing db roles` prints, then try again"
+    ),
     ErrorCode.MIGRATION_ROLLED_BACK: (
         "if it is a lock timeout, try again in a quieter moment; nothing was changed"
     ),

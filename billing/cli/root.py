@@ -36,7 +36,7 @@ from billing.cli.commands import (
     webhooks,
 )
 from billing.cli.failures import EXIT_CODES, tell
-from billing.cli.guard import refuse_in_arguments
+from billing.cli.guard import refuse_broken_text, refuse_in_arguments
 from billing.cli.session import Session
 
 
@@ -49,6 +49,7 @@ class Root(click.Group):
         args = list(sys.argv[1:] if args is None else args)
         try:
             refuse_in_arguments(args)
+            refuse_broken_text(args)
             code = super().main(args, **{**extra, "standalone_mode": False})
         except (Exception, KeyboardInterrupt) as error:  # noqa: BLE001  the last place there is
             code = tell(error, debug=_wants_traceback(args))

@@ -105,7 +105,6 @@ class Session:
 
         return audited(
             self.engine,
-            wall=self.runtime.clock.wall(),
             actor=person(),
             action=action,
             subject=str(subject),

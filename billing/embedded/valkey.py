@@ -5,10 +5,6 @@ import signal
 import subprocess
 from typing import IO
 
-import redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
 from billing.embedded.ports import HOST
 from billing.embedded.server import EmbeddedServer
 from billing.embedded.unprivileged import Wheel
@@ -30,6 +26,10 @@ class EmbeddedValkey(EmbeddedServer):
 
     def ready(self) -> bool:
         """Tell whether Valkey answers a ping."""
+        import redis  # takes long to load, and most look-ups only want the URL
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
+
         client = redis.Redis.from_url(
             self.url, socket_timeout=2, socket_connect_timeout=2, retry=Retry(NoBackoff(), 0)
         )

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -15,7 +14,6 @@ from billing.store.access import audit
 def audited(
     engine: Engine,
     *,
-    wall: datetime,
     actor: Actor,
     action: str,
     subject: str,
@@ -28,6 +26,4 @@ def audited(
     """
     with engine.begin() as conn:
         yield conn
-        audit.record(
-            conn, at=wall, actor=actor, action=action, subject=subject, why=why, detail=detail
-        )
+        audit.record(conn, actor=actor, action=action, subject=subject, why=why, detail=detail)

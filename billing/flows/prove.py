@@ -15,6 +15,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
+from billing.flows.cycles import digest_repair
 from billing.flows.cycles.digest import cycle_digests
 from billing.ledger.findings import LedgerFinding, Severity
 from billing.rules.periods import Schedule, nth, nth_from
@@ -46,7 +47,6 @@ GRACE: Final = timedelta(hours=1)
 RECONCILE_GRACE: Final = timedelta(days=1)
 
 _ROWS_A_FETCH: Final = 5_000
-_DIGESTS_A_BATCH: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,17 +216,14 @@ def _every_penny(conn: Connection) -> PromiseResult:
 
 def _closed_agrees(conn: Connection) -> PromiseResult:
     found = _Found(FindingKind.DIGEST_DIFFERS)
-    for cycles in closed_agrees.closed_cycles(conn, _DIGESTS_A_BATCH):
-        digests = cycle_digests(conn, [cycle.id for cycle in cycles])
-        for cycle in cycles:
-            if digests[cycle.id] != cycle.digest:
-                facts = {
-                    "subscription": cycle.subscription_id,
-                    "n": cycle.n,
-                    "digest": digests[cycle.id],
-                    "closed_with": cycle.digest,
-                }
-                found.add(Finding(FindingKind.DIGEST_DIFFERS, facts))
+    for cycle in digest_repair.differing(conn):
+        facts = {
+            "subscription": cycle.subscription_id,
+            "n": cycle.n,
+            "digest": cycle_digests(conn, [cycle.id])[cycle.id],
+            "closed_with": cycle.digest,
+        }
+        found.add(Finding(FindingKind.DIGEST_DIFFERS, facts))
     agreed = running.findings(conn, closed_agrees.CLOSED_AGREES)
     return _result(conn, 4, [*agreed, *found.all()], **closed_agrees.open_breaks(conn))
 

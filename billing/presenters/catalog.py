@@ -1,8 +1,10 @@
 """Sentences about what publishing the catalog changes."""
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from billing.flows.subscriptions.catalog import CatalogChange, CatalogChangeKind, TermDifference
+from billing.rules.money import Money
 
 
 def words(change: CatalogChange) -> str:  # noqa: C901  one case a kind
@@ -38,7 +40,32 @@ def effects(change: CatalogChange) -> str:
 
 
 def _difference(each: TermDifference, *, absent: str) -> str:
+    if isinstance(each.before, Mapping) and isinstance(each.after, Mapping):
+        if each.name == "prices":
+            return f"prices: {', '.join(_prices(each.before, each.after))}"
+        return f"{each.name}: {_ladder(each.before)} -> {_ladder(each.after)}"
+
     def shown(value: Any) -> str:
-        return absent if value is None else str(value)
+        if value is None:
+            return absent
+        return _ladder(value) if isinstance(value, Mapping) else str(value)
 
     return f"{each.name}: {shown(each.before)} -> {shown(each.after)}"
+
+
+def _prices(before: Mapping[str, int], after: Mapping[str, int]) -> Iterator[str]:
+    """Yield each price that differs, as money."""
+    for currency in sorted({*before, *after}):
+        old, new = before.get(currency), after.get(currency)
+        if old is None and new is not None:
+            yield f"{Money(new, currency)} is new"
+        elif new is None and old is not None:
+            yield f"{Money(old, currency)} is gone"
+        elif old is not None and new is not None and old != new:
+            yield f"{Money(old, currency)} -> {Money(new, currency)}"
+
+
+def _ladder(stored: Mapping[str, Any]) -> str:
+    """Tell a stored ladder: after how long each attempt is made, and what follows."""
+    steps = ", ".join(map(str, stored.get("retry_after", ()))) or "no further attempt"
+    return f"{steps}, then {stored.get('then')}"

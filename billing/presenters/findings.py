@@ -74,6 +74,20 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
     FindingKind.STATE_NOT_IN_HISTORY: lambda row: (
         f"payment {row['id']} is {row['state']}, but its history ends at {row['ends_at']}"
     ),
+    FindingKind.CAPTURE_NOT_IN_HISTORY: lambda row: (
+        f"payment {row['id']} names {row['provider_payment_id']} as captured on"
+        f" {row['captured_at']:%Y-%m-%d %H:%M:%S} UTC, its history"
+        f" {row['told'] or 'another one'} on {row['at']:%Y-%m-%d %H:%M:%S} UTC"
+    ),
+    FindingKind.SETTLED_UNSEEN: lambda row: (
+        f"payment {row['id']} is {row['state']} and"
+        + (
+            f" settled on {row['settled_at']:%Y-%m-%d %H:%M} UTC, which neither its history, nor a"
+            " balance transaction, nor a resolved break shows"
+            if row["settled_at"]
+            else " has no instant of its settlement"
+        )
+    ),
     FindingKind.ATTEMPTS_MISCOUNTED: lambda row: (
         f"payment {row['id']} is {row['state']} at attempt {row['attempt_n']}, but has"
         f" {row['attempts']}"

@@ -23,6 +23,8 @@ class FindingKind(StrEnum):
     SHARED_AT_PROVIDER = "shared_at_provider"
     HISTORY_BROKEN = "history_broken"
     STATE_NOT_IN_HISTORY = "state_not_in_history"
+    CAPTURE_NOT_IN_HISTORY = "capture_not_in_history"
+    SETTLED_UNSEEN = "settled_unseen"
     ATTEMPTS_MISCOUNTED = "attempts_miscounted"
     REQUEST_DIFFERS = "request_differs"
     CALLS_MISCOUNTED = "calls_miscounted"

@@ -4,7 +4,9 @@ A control character clears, retitles or writes to the terminal of whoever looks 
 character that turns the direction of a line makes it read as another one.
 """
 
+import difflib
 import re
+from collections.abc import Iterable
 from typing import Final
 
 CONTROLS: Final = (
@@ -45,3 +47,10 @@ def escaped_in_json(json_text: str) -> str:
     return _CONTROL.sub(
         lambda found: found[0] if found[0] in "\n\t\r" else f"\\u{ord(found[0]):04x}", json_text
     )
+
+
+def nearest(typed: str, known: Iterable[str]) -> str:
+    """Return " Did you mean ...?" for a near miss, else nothing."""
+    by_folded = {word.casefold(): word for word in known}
+    close = difflib.get_close_matches(typed.casefold(), by_folded, n=1)
+    return f" Did you mean {by_folded[close[0]]!r}?" if close else ""

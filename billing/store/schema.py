@@ -1,11 +1,9 @@
 """The schema's revision: bring it forward, and refuse to run on one this code doesn't know."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
-from alembic.util import CommandError
+import psycopg
 from sqlalchemy import Connection, Engine, create_engine, text
 from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool
@@ -13,10 +11,15 @@ from sqlalchemy.pool import NullPool
 from billing.errors import BillingError, ErrorCode, SchemaUnknown
 from billing.store.engine import reachable, sqlalchemy_url
 
+if TYPE_CHECKING:
+    from alembic.config import Config
+
 MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
 
 
-def _config(url: str) -> Config:
+def _config(url: str) -> "Config":
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     rendered = sqlalchemy_url(url).render_as_string(hide_password=False)
@@ -25,10 +28,17 @@ def _config(url: str) -> Config:
 
 
 def expected_revision() -> str:
-    """Return the newest revision this code ships."""
-    head = ScriptDirectory(str(MIGRATIONS)).get_current_head()
-    assert head is not None, "there is always a first migration"
-    return head
+    """Return the newest revision this code ships.
+
+    Revisions are numbers, and files begin with them: Alembic, which takes long to load, is only
+    needed to migrate.
+    """
+    return max(_revisions())
+
+
+def _revisions() -> frozenset[str]:
+    files = (MIGRATIONS / "versions").glob("[0-9]*.py")
+    return frozenset(file.name.partition("_")[0] for file in files)
 
 
 def current_revision(conn: Connection) -> str | None:
@@ -45,6 +55,9 @@ def migrate(url: str) -> None:
 
     Raises `Unavailable` when it can't be reached, `BillingError` when a lock isn't had in time.
     """
+    from alembic import command
+    from alembic.util import CommandError
+
     try:
         with reachable():
             command.upgrade(_config(url), "head")
@@ -56,10 +69,11 @@ def migrate(url: str) -> None:
         ) from error
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0]
+        lacks_right = isinstance(error.orig, psycopg.errors.InsufficientPrivilege)
         raise BillingError(
             f"the migration was rolled back: {reason}",
             where="billing db migrate",
-            code=ErrorCode.MIGRATION_ROLLED_BACK,
+            code=ErrorCode.ROLES_MISSING if lacks_right else ErrorCode.MIGRATION_ROLLED_BACK,
         ) from error
 
 
@@ -88,8 +102,7 @@ def check_schema(engine: Engine) -> None:
 
 
 def _is_ours(revision: str) -> bool:
-    known = {script.revision for script in ScriptDirectory(str(MIGRATIONS)).walk_revisions()}
-    return revision in known
+    return revision in _revisions()
 
 
 def _revision_without_role(engine: Engine, refusal: OperationalError) -> str | None:

@@ -21,8 +21,17 @@ EXCEPTION WHEN duplicate_object OR unique_violation THEN
   NULL;  -- another database of this cluster was migrated at the same moment
 END
 $$;
--- Whoever migrates may also run the engine, which steps down to this role on every connection.
-GRANT billing_app TO CURRENT_USER;
+-- Whoever migrates may also run the engine, which steps down to this role on every connection. Where
+-- somebody else made the role, a plain owner can't give it to itself, and needn't have it.
+DO $$
+BEGIN
+  IF NOT pg_has_role(CURRENT_USER, 'billing_app', 'MEMBER') THEN
+    GRANT billing_app TO CURRENT_USER;
+  END IF;
+EXCEPTION WHEN insufficient_privilege THEN
+  NULL;
+END
+$$;
 """
 
 # One function serves every append-only table; the message names the table.

@@ -115,8 +115,17 @@ def test_whatever_changes_something_wants_an_idempotency_key(caller: Caller) -> 
 
 @pytest.mark.parametrize(
     "presented",
-    ["", "pk_", "pk_bbbbbbbbbbbb_" + "0" * 64, "sk_test_1", "x" * 5000, "pk_é"],
-    ids=["none", "half", "unknown", "another's", "long", "strange"],
+    [
+        "",
+        "pk_",
+        "pk_bbbbbbbbbbbb_" + "0" * 64,
+        "perennial_",
+        "perennial_bbbbbbbbbbbb_" + "0" * 64,
+        "sk_test_1",
+        "x" * 5000,
+        "pk_é",
+    ],
+    ids=["none", "old half", "old unknown", "half", "unknown", "another's", "long", "strange"],
 )
 def test_nothing_opens_without_a_key_that_is_known(presented: str, shop: Shop) -> None:
     shop.caller()
@@ -155,13 +164,22 @@ def test_only_a_keyed_hash_is_kept(shop: Shop, world: World) -> None:
     assert len(bytes.fromhex(secret)) == 32
 
 
-def test_a_key_in_a_log_line_is_hidden() -> None:
-    key = "pk_bcdfghjkmnpq_" + "0f" * 32
+@pytest.mark.parametrize("prefix", ["perennial", "pk"])
+def test_a_key_in_a_log_line_is_hidden(prefix: str) -> None:
+    key = f"{prefix}_bcdfghjkmnpq_" + "0f" * 32
 
     told = redact(None, "info", {"event": f"it sent {key} again", "headers": [key]})
 
-    assert told == {"event": "it sent pk_bcdfghjkmnpq_[hidden] again",
-                    "headers": ["pk_bcdfghjkmnpq_[hidden]"]}  # fmt: skip
+    assert told == {"event": f"it sent {prefix}_bcdfghjkmnpq_[hidden] again",
+                    "headers": [f"{prefix}_bcdfghjkmnpq_[hidden]"]}  # fmt: skip
+
+
+def test_a_key_of_an_earlier_release_opens_what_it_opened(shop: Shop) -> None:
+    made = shop.caller(READ).key
+
+    assert made.startswith("perennial_")
+    assert shop.caller_with(made.replace("perennial", "pk", 1)).get("/v1/plans").status_code == 200
+    assert shop.caller_with(made.replace("perennial", "sk", 1)).get("/v1/plans").status_code == 401
 
 
 def test_a_revoked_key_opens_nothing_from_that_moment(shop: Shop, world: World) -> None:

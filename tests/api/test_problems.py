@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import requests
 from pydantic import SecretStr
 
+from billing.api import wording
 from billing.api.cards import refuse_in_json
 from billing.api.problems import KINDS, TYPE_PREFIX
 from billing.config import WebhooksSettings
@@ -325,3 +327,56 @@ def test_every_problem_is_in_the_manual(kind: Any) -> None:
     row = rf"\| `{kind.code}` \| {kind.status} \| {kind.grpc.name} \|"
 
     assert re.search(row, DOCUMENTATION.read_text())
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "where", "words"),
+    [
+        ("/v1/payments", {"amount": 100, "currency": "usd", "customer": "ada"}, "body.currency",
+         "three capital letters of ISO 4217, like USD"),
+        ("/v1/customers", {"name": "Ada", "email": "ada"}, "body.email", "e-mail address"),
+        ("/v1/customers", {"name": " "}, "body.name", "blank"),
+        ("/v1/customers", {"name": "Ada", "payment_method": "pm 1"}, "token", "pm_..."),
+        ("/v1/subscriptions", {"customer": "a", "plan": "p", "currency": "USD", "zone": "1"},
+         "body.zone", "Europe/Berlin"),
+    ],
+)  # fmt: skip
+def test_what_is_wrong_is_said_in_words_and_without_a_pattern(
+    caller: Caller, path: str, body: dict[str, Any], where: str, words: str
+) -> None:
+    answer = caller.post(path, body)
+
+    told = answer.json()
+    assert answer.status_code == 422
+    assert words in told["detail"]
+    assert "pattern" not in told["detail"]
+    assert "^" not in told["detail"]
+
+
+def test_every_pattern_of_the_interface_has_its_words(caller: Caller) -> None:
+    patterns = set(patterns_in(caller.found("/v1/openapi.json")))
+
+    assert len(patterns) >= 5
+    assert patterns <= set(wording.PATTERNS)
+
+
+def patterns_in(described: Any) -> Iterator[str]:
+    if isinstance(described, list):
+        for each in described:
+            yield from patterns_in(each)
+    elif isinstance(described, dict):
+        for name, value in described.items():
+            if name == "pattern" and isinstance(value, str):
+                yield value
+            else:
+                yield from patterns_in(value)
+
+
+def test_a_plan_that_is_nearly_right_is_suggested(world: World, caller: Caller) -> None:
+    answer = caller.post(
+        "/v1/subscriptions",
+        {"customer": str(world.customer()[0]), "plan": "video-premum", "currency": "USD"},
+    )
+
+    assert answer.status_code == 404
+    assert "Did you mean 'video-premium'?" in answer.json()["detail"]

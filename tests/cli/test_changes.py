@@ -1,5 +1,6 @@
 """Commands that change something: what they ask, what they say, what they leave alone."""
 
+import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -501,3 +502,28 @@ def test_a_live_engine_has_no_clock_to_move(world: World) -> None:
 
 def test_the_folder_is_left_as_it_was(paid: World, tmp_path: Path) -> None:
     assert sorted(file.name for file in tmp_path.iterdir()) == ["catalog", "config.toml"]
+
+
+def test_a_changed_price_is_money_and_a_change_is_told_once(paid: World) -> None:
+    file = paid.folder / "catalog" / "video.toml"
+    file.write_text(
+        file.read_text()
+        .replace('USD = "9.99", EUR = "8.99"', 'USD = "10.99", JPY = "1200"')
+        .replace('retry_after = ["3d", "5d"]', 'retry_after = ["3d"]')
+    )
+
+    diff = paid.run("plans", "diff", "-o", "json")
+    words = {change["words"] for change in json.loads(diff.stdout)}
+
+    assert "prices: 8.99 EUR is gone, 1200 JPY is new, 9.99 USD -> 10.99 USD" in words
+    assert "dunning: 3 days, 5 days, then unpaid -> 3 days, then unpaid" in words
+
+
+@pytest.mark.parametrize("yes", [True, False])
+def test_what_is_published_is_told_once(ready: World, yes: bool) -> None:
+    args = ("plans", "apply", "--yes") if yes else ("plans", "apply")
+
+    said = ready.run(*args, input=None if yes else "y\n")
+
+    assert said.exit_code == 0
+    assert (said.stdout + said.stderr).count("new plan 'audio-basic'") == 1

@@ -25,7 +25,7 @@ def test_a_key_is_shown_once_listed_without_its_secret_and_revoked(cli: World) -
     done = cli.run("keys", "revoke", made["id"], "--yes", "--reason", "it leaked")
     twice = cli.run("keys", "revoke", made["id"], "--yes")
 
-    assert made["key"].startswith(f"pk_{made['id']}_")
+    assert made["key"].startswith(f"perennial_{made['id']}_")
     assert listed[0]["scopes"] == ["charge", "read"]
     assert secret not in str(listed)
     assert (asked.exit_code, dry.exit_code, still) == (2, 0, None)

@@ -192,3 +192,34 @@ def test_the_shell_completes(typed: str, word: int, completed: list[str], cli: C
     done = processes.run(COMMAND, cwd=cli.folder, env={**environment(cli), **asked})
 
     assert [line.split(",")[1] for line in done.stdout.splitlines()] == completed
+
+
+LOOKUPS = (
+    ("customers", "list"),
+    ("plans", "show"),
+    ("charges", "list"),
+    ("explain", "ada-sub"),
+    ("subscriptions", "show", "ada-sub"),
+)
+
+
+@pytest.mark.parametrize("args", LOOKUPS, ids=lambda args: " ".join(args))
+def test_a_look_up_loads_nothing_that_it_does_not_need(paid: World, args: tuple[str, ...]) -> None:
+    """Half of the time of a look-up was the loading of libraries that it never used."""
+    program = (
+        "import atexit, sys; from billing.cli.root import root;"
+        "atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr));"
+        "root.main(sys.argv[1:])"
+    )
+    done = processes.run(
+        [sys.executable, "-c", program, *args],
+        cwd=paid.folder,
+        env=environment(paid),
+    )
+
+    assert done.returncode == 0, done.stderr
+    unneeded = {
+        "alembic", "dramatiq", "fastapi", "grpc", "prometheus_client", "psutil", "redis",
+        "requests", "stripe", "uvicorn",
+    }  # fmt: skip
+    assert unneeded & set(done.stderr.split()) == set()

@@ -160,3 +160,15 @@ def test_embedded_servers_are_refused_in_live_mode(command: tuple[str, ...], cli
     assert result.exit_code == 2
     assert "not for live mode" in result.stderr
     assert not (cli.folder / ".perennial" / "postgres.json").exists()
+
+
+def test_the_sql_of_the_roles_names_what_the_url_names(cli: Cli) -> None:
+    url = "postgresql://ow%22ner:secret@db.example/shop"
+
+    printed = cli.run("db", "roles", "--login", "engine", BILLING__DATABASE__URL=url)
+
+    assert printed.exit_code == 0
+    assert 'GRANT CONNECT, CREATE ON DATABASE "shop" TO "ow""ner";' in printed.stdout
+    assert 'GRANT "billing_app" TO "engine";' in printed.stdout
+    assert "secret" not in printed.output
+    assert cli.run("db", "roles").exit_code == 2, "the embedded database has its roles"

@@ -16,12 +16,14 @@ CARD = "4242 4242 4242 4242"
 COMMANDS = dict(commands())
 
 # What starts something or only prints text of its own has no data.
-WITHOUT_DATA = {("up",), ("scheduler",), ("worker",), ("reconciler",), ("api",), ("completion",)}
+WITHOUT_DATA = {("up",), ("scheduler",), ("worker",), ("reconciler",), ("api",), ("completion",),
+                ("db", "roles")}  # fmt: skip
 ASKED_FIRST = {
     ("charges", "capture"),
     ("charges", "retry"),
     ("charges", "void"),
     ("clock", "advance"),
+    ("close", "repair-digests"),
     ("fx", "record"),
     ("keys", "revoke"),
     ("parked", "release"),
@@ -167,3 +169,19 @@ def test_help_needs_none_of_the_heavy_libraries(cli: Cli) -> None:
             - before.children_user - before.children_system
         )  # fmt: skip
     assert min(seconds) < 1.0
+
+
+@pytest.mark.parametrize(
+    "args",
+    [
+        ("plans", "show", "caf\udce9"),
+        ("customers", "list", "--limit=\udcff"),
+        ("explain", "\udc80"),
+        ("--config", "caf\udce9.toml", "status"),
+    ],
+)
+def test_arguments_that_are_no_utf_8_are_refused(args: tuple[str, ...], cli: Cli) -> None:
+    result = cli.run(*args)
+
+    assert result.exit_code == 2
+    assert "no UTF-8" in result.stderr

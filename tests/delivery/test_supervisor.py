@@ -22,10 +22,11 @@ from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey
 from billing.errors import Unavailable
 from tests import processes
 from tests.waiting import PATIENCE, until
+from workers.up.child_output import ChildOutput
 from workers.up.child_spec import ChildSpec, Pauses, embedded_child, http_ready
 from workers.up.state_file import read_status
 from workers.up.supervisor import Supervisor
-from workers.up.up import ports
+from workers.up.up import ports, readable
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -234,9 +235,10 @@ PARENT = """
 import json, sys
 from datetime import UTC, datetime
 from pathlib import Path
+from workers.up.child_output import ChildOutput
 from workers.up.child_spec import ChildSpec
 from workers.up.supervisor import Supervisor
-from workers.up.up import ports
+from workers.up.up import ports, readable
 names = sys.argv[2].split(",")
 programs = json.loads(sys.argv[3])
 children = [
@@ -375,3 +377,28 @@ def test_with_a_database_of_its_own_no_port_is_given_up(taken: int) -> None:
 
     with pytest.raises(Unavailable, match=str(taken)):
         ports(settings, None)
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_at_a_terminal_lines_are_for_people_with_the_role_in_front(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    settings = load_settings(None, {})
+    terminal, pipe = Terminal(), io.StringIO()
+    for stream in (terminal, pipe):
+        output = ChildOutput(stream, None)
+        output.write("worker-1", "charged")
+        output.write("scheduler", "opened")
+
+    assert readable(settings, terminal) == {"BILLING__LOGS__FORMAT": "console"}
+    assert readable(settings, pipe) == {}
+    assert readable(load_settings(None, {"BILLING__LOGS__FORMAT": "json"}), terminal) == {}
+    assert pipe.getvalue() == "worker-1   | charged\nscheduler  | opened\n"
+    assert terminal.getvalue() == (
+        "\x1b[36mworker-1   |\x1b[0m charged\n\x1b[32mscheduler  |\x1b[0m opened\n"
+    )

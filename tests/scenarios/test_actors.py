@@ -17,9 +17,7 @@ def test_history_and_audit_log_name_the_same_actor(world: World, kind: ActorKind
 
     with world.engine.begin() as conn:
         authorizations.request_void(conn, payment_id, now=world.now, actor=actor, why="sold out")
-        audit.record(
-            conn, at=world.wall, actor=actor, action="payment.void", subject=str(payment_id)
-        )
+        audit.record(conn, actor=actor, action="payment.void", subject=str(payment_id))
 
     with world.engine.connect() as conn:
         (move,) = payments.transitions(conn, payment_id)

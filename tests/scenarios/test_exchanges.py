@@ -76,7 +76,6 @@ def record(world: World, made: Exchange, references: list[str]) -> Recording:
         references,
         reason="moved to the euro account",
         now=world.now,
-        wall=world.wall,
         actor=Actor(ActorKind.CLI, "ann"),
     )
 
@@ -254,7 +253,7 @@ def test_a_break_that_a_person_resolved_otherwise_is_no_side_of_an_exchange(worl
     found = next(row for row in world.breaks() if row.currency == "EUR")
     operator.resolve(
         world.engine, found.id, reason="a gift", adjustment=eur(915), now=world.now,
-        wall=world.wall, actor=Actor(ActorKind.CLI, "test"),
+        actor=Actor(ActorKind.CLI, "test"),
     )  # fmt: skip
     before = everything(world)
 
@@ -390,7 +389,7 @@ def test_a_break_is_not_adjusted_for_what_an_exchange_has_posted(
     with pytest.raises(Conflict, match=f"{side} is a side of {first.source_key}"):
         operator.resolve(
             world.engine, found.id, reason="a gift", adjustment=side, now=world.now,
-            wall=world.wall, actor=Actor(ActorKind.CLI, "test"),
+            actor=Actor(ActorKind.CLI, "test"),
         )  # fmt: skip
 
     assert everything(world) == before

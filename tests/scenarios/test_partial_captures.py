@@ -219,7 +219,6 @@ def resolve_as_suggested(world: World, break_id: UUID) -> Money | None:
         reason="as the provider has it",
         adjustment=suggested,
         now=world.now,
-        wall=world.wall,
         actor=ANN,
     )
     return suggested

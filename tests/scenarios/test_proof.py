@@ -154,6 +154,31 @@ ATTACKS = {
         "is due since 2026-03-01",
     ),
     # promise 2
+    "two payments have exchanged what they are at the provider": (
+        2,
+        "ALTER TABLE payments DROP CONSTRAINT payments_provider_payment_id_key;"
+        f"UPDATE payments p SET provider_payment_id = q.provider_payment_id FROM payments q"
+        f" WHERE p.id IN ({PAID}, {OTHER}) AND q.id IN ({PAID}, {OTHER}) AND p.id <> q.id",
+        "its history pi_",
+    ),
+    "a capture was dated back": (
+        2,
+        f"UPDATE payments SET captured_at = '2001-01-01' WHERE id = {PAID}",
+        "2001-01-01",
+    ),
+    "a payment was settled by hand": (
+        2,
+        "UPDATE payments SET settled_at = '2026-03-01'"
+        f" WHERE id = {OTHER};"
+        f"DELETE FROM payment_transitions WHERE to_state = 'SETTLED' AND payment_id = {OTHER};"
+        f"UPDATE settlement_rows SET payment_id = NULL WHERE payment_id = {OTHER}",
+        "settled on 2026-03-01 00:00 UTC, which neither",
+    ),
+    "a settled payment lost the instant of it": (
+        2,
+        f"UPDATE payments SET settled_at = NULL WHERE id = {PAID} AND state = 'SETTLED'",
+        "has no instant of its settlement",
+    ),
     "more was captured than asked for": (
         2,
         "ALTER TABLE payments DROP CONSTRAINT payments_captured_within_amount;"

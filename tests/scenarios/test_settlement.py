@@ -563,7 +563,6 @@ def resolve(world: World, reason: str, adjustment: Money | None = None) -> opera
         reason=reason,
         adjustment=adjustment,
         now=world.now,
-        wall=world.wall,
         actor=Actor(ActorKind.CLI, "ann"),
     )
 

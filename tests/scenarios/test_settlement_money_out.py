@@ -277,7 +277,6 @@ def test_a_missing_refund_that_a_person_resolved_is_counted_once_in_the_tie_out(
         reason="paid back by bank transfer",
         adjustment=suggested if adjusted else None,
         now=world.now,
-        wall=world.wall,
         actor=Actor(ActorKind.CLI, "ann"),
     )
 
@@ -440,7 +439,6 @@ def resolve(world: World, adjustment: Money | None) -> operator.Resolution:
         reason="looked at",
         adjustment=adjustment,
         now=world.now,
-        wall=world.wall,
         actor=Actor(ActorKind.CLI, "ann"),
     )
 

@@ -208,7 +208,7 @@ def test_what_a_break_of_a_dispute_lacks_is_counted_from_its_own_entry(
     assert str(suggested) == lacks
     operator.resolve(
         world.engine, found.id, reason="the bank's", adjustment=suggested, now=world.now,
-        wall=world.now, actor=Actor(ActorKind.CLI, "ann"),
+        actor=Actor(ActorKind.CLI, "ann"),
     )  # fmt: skip
     import_(world, file)
     assert balances(world)["psp_clearing"] == back - fee != before

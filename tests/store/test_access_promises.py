@@ -10,6 +10,8 @@ import pytest
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from billing.rules.actor import Actor, ActorKind
+from billing.store.access import audit
 from billing.store.engine import APP_ROLE, make_engine
 
 SCENE = """
@@ -120,3 +122,58 @@ def test_what_is_allowed_is_taken(attacker: Engine) -> None:
             "UPDATE api_keys SET last_used_at = '2026-01-03'",
             "UPDATE api_keys SET revoked_at = '2026-01-03' WHERE id = 'good'",
         )
+
+
+NUMBERED = (
+    "audit_log",
+    "break_notes",
+    "payment_transitions",
+    "subscription_events",
+    "subscription_changes",
+)
+
+
+def test_the_application_chooses_no_number_no_month_and_no_time_of_the_log(db_url: str) -> None:
+    engine = make_engine(db_url)
+    with engine.begin() as conn:
+        numbered = conn.exec_driver_sql(
+            "SELECT table_schema || '.' || table_name AS name, column_name AS column"
+            "  FROM information_schema.columns"
+            " WHERE table_schema IN ('public', 'ledger')"
+            "   AND (is_identity = 'YES' OR column_name = 'month'"
+            "        OR (table_name = 'audit_log' AND column_name = 'at'))"
+        ).all()
+        chosen = [
+            (row.name, row.column, right)
+            for row in numbered
+            for right in ("INSERT", "UPDATE")
+            if conn.exec_driver_sql(
+                "SELECT has_column_privilege('billing_app', %s, %s, %s)",
+                (row.name, row.column, right),
+            ).scalar()
+        ]
+    assert {row.name for row in numbered} >= {f"public.{name}" for name in NUMBERED}
+    assert chosen == []
+    engine.dispose()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        "(id, actor, action, subject) OVERRIDING SYSTEM VALUE"
+        " VALUES (9223372036854775806, 'cli:ada', 'x', 'y')",
+        "(at, actor, action, subject) VALUES ('1990-01-01', 'cli:ada', 'x', 'y')",
+        "(month, actor, action, subject) VALUES ('1990-01-01', 'cli:ada', 'x', 'y')",
+    ],
+)
+def test_a_line_of_the_audit_log_has_the_next_number_and_the_time_of_the_database(
+    db_url: str, values: str
+) -> None:
+    engine = make_engine(db_url)
+    with pytest.raises(DBAPIError, match="permission denied"), engine.begin() as conn:
+        conn.exec_driver_sql(f"INSERT INTO audit_log {values}")
+    with engine.begin() as conn:
+        audit.record(conn, actor=Actor(ActorKind.CLI, "ada"), action="x", subject="y")
+        (line,) = audit.page(conn)
+        assert conn.exec_driver_sql("SELECT now()").scalar() == line.at
+    engine.dispose()

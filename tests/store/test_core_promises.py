@@ -24,6 +24,7 @@ def an_id(last: str) -> str:
 
 
 CUSTOMER, OTHER_CUSTOMER, CARD, SUBSCRIPTION = an_id("a1"), an_id("a2"), an_id("b1"), an_id("51")
+OTHER_CARD = an_id("b2")
 CLOSED, OPENED = an_id("c0"), an_id("c1")
 PAID_INVOICE, OPEN_INVOICE = an_id("10"), an_id("11")
 CAPTURED, CREATED, LOOSE = an_id("d0"), an_id("d1"), an_id("d9")
@@ -169,6 +170,29 @@ CLOSE = f"UPDATE cycles SET state = 'closed', closed_at = '2026-03-01', digest =
 ATTACKS: dict[str, tuple[str, ...]] = {
     # Promise 1: periods tile.
     "a gap": ("cycles_follow_without_gap", cycle(2, "2026-03-02", "2026-04-01")),
+    # A payment is of a customer that there is, with that customer's payment method.
+    "a payment of nobody": (
+        'payments_customer|null value in column "provider"',
+        payment(customer_id=an_id("ff"), payment_method_id="NULL"),
+    ),
+    "a payment with another customer's card": (
+        "payments_method_of_customer",
+        payment(customer_id=OTHER_CUSTOMER),
+    ),
+    "another customer's card for a payment": (
+        "payments_method_of_customer",
+        f"INSERT INTO payment_methods (id, customer_id, provider_payment_method_id, kind,"
+        f" created_at) VALUES ({OTHER_CARD}, {OTHER_CUSTOMER}, 'pm_2', 'bank', '2026-01-01')",
+        f"UPDATE payments SET payment_method_id = {OTHER_CARD} WHERE id = {CREATED}",
+    ),
+    "an attempt with another customer's card": (
+        "attempts_method_of_customer",
+        f"INSERT INTO payment_methods (id, customer_id, provider_payment_method_id, kind,"
+        f" created_at) VALUES ({OTHER_CARD}, {OTHER_CUSTOMER}, 'pm_2', 'bank', '2026-01-01')",
+        payment(),
+        f"INSERT INTO attempts (payment_id, n, kind, payment_method_id, rung)"
+        f" VALUES ({LOOSE}, 1, 'first', {OTHER_CARD}, 0)",
+    ),
     "a card without its last digits": (
         "payment_methods_card_is_complete",
         f"UPDATE payment_methods SET last4 = NULL WHERE id = {CARD}",

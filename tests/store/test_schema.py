@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterator
 from itertools import count
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy.types import TypeEngine
 
 from billing.embedded.servers import EmbeddedPostgres
 from billing.errors import BillingError, ErrorCode, SchemaUnknown, Unavailable
+from billing.queries.database import roles_sql
 from billing.store import schema
 from billing.store.engine import make_engine, sqlalchemy_url
 from billing.store.schema import check_schema, current_revision, expected_revision, migrate
@@ -108,6 +110,54 @@ def test_a_migration_that_waits_for_a_lock_gives_up_and_changes_nothing(empty_ur
 def test_migrating_a_server_that_does_not_answer_says_so() -> None:
     with pytest.raises(Unavailable, match="does not answer"):
         migrate("postgresql://nobody@127.0.0.1:1/billing")
+
+
+@pytest.fixture
+def own_cluster(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+    """A server of the test's own: roles belong to all databases of a server."""
+    server = EmbeddedPostgres(tmp_path, durable=False)
+    try:
+        yield server.start(PATIENCE)
+    finally:
+        server.destroy()
+
+
+def test_a_plain_owner_migrates_where_a_dba_ran_what_db_roles_prints(
+    own_cluster: EmbeddedPostgres,
+) -> None:
+    with psycopg.connect(own_cluster.url(), autocommit=True) as dba:
+        dba.execute("CREATE ROLE plain LOGIN PASSWORD 'p'")
+        dba.execute("CREATE DATABASE shop")
+    parts = psycopg.conninfo.conninfo_to_dict(own_cluster.url())
+    address = f"127.0.0.1:{parts['port']}/shop"
+    url = f"postgresql://plain:p@{address}"
+
+    with pytest.raises(BillingError, match="permission denied") as refused:
+        migrate(url)
+    assert refused.value.code is ErrorCode.ROLES_MISSING
+
+    made = roles_sql(database="shop", owner="plain", role="billing_app", login="billing_login")
+    with psycopg.connect(own_cluster.url("shop"), autocommit=True) as dba:
+        for statement in made.replace("choose one", "q").split(";"):
+            if lines := [line for line in statement.splitlines() if not line.startswith("--")]:
+                dba.execute("\n".join(lines).encode())
+    migrate(url)
+
+    engine = make_engine(f"postgresql://billing_login:q@{address}")
+    check_schema(engine)
+    engine.dispose()
+
+
+def test_an_owner_of_the_database_needs_the_role_alone(own_cluster: EmbeddedPostgres) -> None:
+    with psycopg.connect(own_cluster.url(), autocommit=True) as dba:
+        dba.execute("CREATE ROLE plain LOGIN PASSWORD 'p'")
+        dba.execute("CREATE ROLE billing_app NOLOGIN")
+        dba.execute("CREATE DATABASE shop OWNER plain")
+    parts = psycopg.conninfo.conninfo_to_dict(own_cluster.url())
+
+    migrate(f"postgresql://plain:p@127.0.0.1:{parts['port']}/shop")
+
+    assert revision(own_cluster.url("shop")) == expected_revision()
 
 
 def test_no_migration_goes_back(empty_url: str) -> None:

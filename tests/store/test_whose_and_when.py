@@ -77,7 +77,7 @@ def test_a_row_says_in_which_month_the_database_wrote_it(app: Engine, table: str
 def test_the_month_of_an_event_never_changes(attacker: Engine) -> None:
     attacks.assert_refused(
         attacker,
-        "the month in which a row was written can't change",
+        "the month in which a row was written can't change|permission denied",
         "UPDATE provider_events SET month = '2020-01-01'",
         tables=["provider_events"],
     )

@@ -389,3 +389,41 @@ def test_the_command_line_hints_at_the_new_name_and_leaves_its_answer_clean(
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("[providers.stripe]") == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a = " + "[" * 100_000, "a = " + "9" * 5_000],
+    ids=["lists", "digits"],
+)
+def test_a_file_that_no_reader_can_bear_is_bad_input(text: str, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="can't be read"):
+        load_settings(written(tmp_path, text), {})
+
+
+@pytest.mark.parametrize("value", ["[" * 100_000, "[" + "9" * 5_000 + "]", "{" * 100_000])
+def test_a_variable_that_no_reader_can_bear_is_bad_input(value: str) -> None:
+    with pytest.raises(BadInput):
+        load_settings(None, {"BILLING__DUNNING__RETRY_AFTER": value, "BILLING__X": value})
+
+
+@pytest.mark.parametrize("secret", ["pass\x00word", "pass\x1bword", "pass\x9bword"])
+def test_a_secret_with_a_control_character_is_refused_and_not_repeated(
+    secret: str, tmp_path: Path
+) -> None:
+    file = tmp_path / "secret"
+    file.write_text(secret)
+
+    for env in (
+        {"BILLING__API__PEPPER_FILE": str(file)},
+        {"BILLING__API__PEPPER": secret},
+        {"BILLING__API__PEPPER": "caf\udce9"},
+    ):
+        with pytest.raises(BadInput, match=r"api\.pepper has a control character") as refused:
+            load_settings(None, env)
+        assert "word" not in str(refused.value)
+
+
+def test_a_name_of_a_file_that_cannot_be_one_is_bad_input() -> None:
+    with pytest.raises(BadInput, match="can't be read"):
+        load_settings(None, {"BILLING__API__PEPPER_FILE": "a\x00b"})

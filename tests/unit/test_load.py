@@ -137,7 +137,7 @@ MISTAKES = {
     "missing code": ('code = "video-basic"\n', "", 3, "plan.code", "is missing"),
     "missing product": ('product = "Video streaming"\n', "", 1, "product", "is missing"),
     "bad code": ("video-basic", "Video Basic", 4, "plan.code", "small letters"),
-    "code is a number": ('"video-basic"', "7", 4, "plan.code", "a number without quotes"),
+    "code is a number": ('"video-basic"', "7", 4, "plan.code", "7 is a number"),
     "blank name": ("every =", 'name = " "\nevery =', 5, "plan.name", "is empty"),
     "unknown cadence": ("1 month", "1 fortnight", 5, "plan.every", "is not a cadence"),
     "cadence is a number": ('"1 month"', "1", 5, "plan.every", "a text in quotes"),
@@ -333,3 +333,49 @@ def problems_of(path: Path) -> tuple[CatalogProblem, ...]:
     with pytest.raises(CatalogError) as refused:
         load_catalog(path)
     return refused.value.problems
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a = " + "[" * 100_000, "a = " + "{x=" * 100_000, "a = " + "9" * 5_000],
+    ids=["lists", "tables", "digits"],
+)
+def test_what_no_reader_can_bear_is_no_valid_toml(text: str, tmp_path: Path) -> None:
+    with pytest.raises(CatalogError) as refused:
+        load_catalog(write(tmp_path, text))
+
+    assert "not valid TOML" in refused.value.problems[0].what
+
+
+@pytest.mark.parametrize("character", ["\\u0000", "\\u001b[2J", "\\u009b", "\\u202e", "\\n"])
+@pytest.mark.parametrize("place", ["Video streaming", "video-basic", "cancel"])
+def test_a_text_with_a_control_character_is_refused(
+    character: str, place: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CatalogError) as refused:
+        load_catalog(write(tmp_path, GOOD.replace(place, place + character)))
+
+    assert "has a control character" in {problem.what for problem in refused.value.problems}
+    assert all(problem.what.isprintable() for problem in refused.value.problems)
+
+
+@pytest.mark.parametrize(
+    ("usual", "ours"),
+    [("interval", "every"), ("billing_period", "every"), ("id", "code"), ("ladder", "retry_after"),
+     ("trial_days", "trial"), ("title", "name")],
+)  # fmt: skip
+def test_what_other_catalogs_call_a_key_leads_to_ours(
+    usual: str, ours: str, tmp_path: Path
+) -> None:
+    with pytest.raises(CatalogError) as refused:
+        load_catalog(write(tmp_path, GOOD.replace("every =", f'{usual} = "x"\nevery =', 1)))
+
+    assert f"did you mean {ours!r}?" in {problem.remedy for problem in refused.value.problems}
+
+
+@pytest.mark.parametrize("price", ["20", "9.99"])
+def test_a_price_without_quotes_is_called_a_number(price: str, tmp_path: Path) -> None:
+    with pytest.raises(CatalogError) as refused:
+        load_catalog(write(tmp_path, GOOD.replace('USD = "9.99"', f"USD = {price}")))
+
+    assert f"{price} is a number" in refused.value.problems[0].what

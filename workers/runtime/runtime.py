@@ -8,13 +8,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy import Engine
 
 from billing.config import EMBEDDED, Settings
-from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey
 from billing.errors import BadInput, Unavailable
 from billing.flows.context import Context
 from billing.flows.policy import Policy
@@ -24,11 +22,13 @@ from billing.gateway.provider_kind import Access, Observe
 from billing.gateway.rate import TokenBucket
 from billing.gateway.registry import KINDS
 from billing.rules import dunning
-from billing.store.engine import make_engine
-from workers.runtime.broker import make_broker
+from billing.store.engine import make_engine, sqlalchemy_url
 from workers.runtime.clock import StoredClock, SystemClock
 from workers.runtime.outcomes import Outcomes
 from workers.runtime.shares import calls_per_second
+
+if TYPE_CHECKING:
+    from dramatiq.brokers.redis import RedisBroker
 
 SANDBOX_KEY: Final = "sk_test_perennial_sandbox"
 SANDBOX_FILE: Final = "sandbox.json"
@@ -43,10 +43,26 @@ def database_url(settings: Settings, *, owner: bool = False) -> str:
     if settings.database.url != EMBEDDED:
         return settings.database.url
     refuse_in_live_mode(settings, "PostgreSQL", "database.url")
+    from billing.embedded.servers import EmbeddedPostgres
+
     server = EmbeddedPostgres(settings.embedded.dir)
     if not server.is_running():
         raise _not_up("PostgreSQL", settings)
     return server.url() if owner or not settings.database.role else server.login_url()
+
+
+def named_database(settings: Settings) -> tuple[str, str]:
+    """Return the database and the user that the configured URL names. Raises `BadInput`."""
+    if settings.database.url == EMBEDDED:
+        raise BadInput(
+            "the embedded database has its roles",
+            where="database.url",
+            remedy="set database.url to the server that needs them",
+        )
+    url = sqlalchemy_url(settings.database.url)
+    if not url.database or not url.username:
+        raise BadInput("database.url names no database or no user", where="database.url")
+    return url.database, url.username
 
 
 def redis_url(settings: Settings) -> str:
@@ -54,6 +70,8 @@ def redis_url(settings: Settings) -> str:
     if settings.redis.url != EMBEDDED:
         return settings.redis.url
     refuse_in_live_mode(settings, "Valkey", "redis.url")
+    from billing.embedded.servers import EmbeddedValkey
+
     server = EmbeddedValkey(settings.embedded.dir)
     if not server.is_running():
         raise _not_up("Valkey", settings)
@@ -185,8 +203,10 @@ class Runtime:
         return policy_of(self.settings)
 
     @cached_property
-    def broker(self) -> RedisBroker:
+    def broker(self) -> "RedisBroker":
         """The broker of messages."""
+        from workers.runtime.broker import make_broker
+
         return make_broker(redis_url(self.settings), self.settings.redis.namespace)
 
     @cached_property

@@ -10,6 +10,7 @@ from typing import IO
 _LOG_BYTES_MAX = 5_000_000
 _LOG_FILES_KEPT = 3
 _LINE_BYTES_MAX = 64 * 1024
+_COLOURS = (36, 32, 33, 35, 34, 96, 92, 93, 95, 94)
 
 
 class ChildOutput:
@@ -18,6 +19,8 @@ class ChildOutput:
     def __init__(self, stream: IO[str] | None, folder: Path | None) -> None:
         self._stream = stream
         self._folder = folder
+        self._coloured = stream is not None and stream.isatty() and not os.environ.get("NO_COLOR")
+        self._colours: dict[str, int] = {}
         self._files: dict[str, RotatingFileHandler] = {}
         self._copiers: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -29,12 +32,21 @@ class ChildOutput:
             self.last[name] = line or self.last.get(name, "")
             if self._stream is not None:
                 try:
-                    self._stream.write(f"{name:<10} | {line}\n")
+                    self._stream.write(f"{self._prefix(name)} {line}\n")
                     self._stream.flush()
                 except (OSError, ValueError):  # the pipe's reader is gone; the files go on
                     self._stream = None
             if self._folder is not None:
                 self._file(name).emit(logging.makeLogRecord({"msg": line}))
+
+    def _prefix(self, name: str) -> str:
+        """Return the role in front of a line, in a colour of its own at a terminal."""
+        plain = f"{name:<10} |"
+        if not self._coloured:
+            return plain
+        if name not in self._colours:
+            self._colours[name] = _COLOURS[len(self._colours) % len(_COLOURS)]
+        return f"\x1b[{self._colours[name]}m{plain}\x1b[0m"
 
     def copy(self, name: str, pipe: int) -> None:
         """Copy a child's lines from now on until it closes its end."""

@@ -13,8 +13,13 @@ from pathlib import Path
 from typing import IO, Final
 
 from billing.config import EMBEDDED, PREFIX, Settings
-from billing.embedded.ports import is_free, next_free
-from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey, free_port
+from billing.embedded.servers import (
+    EmbeddedPostgres,
+    EmbeddedValkey,
+    free_port,
+    is_free,
+    next_free,
+)
 from billing.errors import Unavailable
 from billing.store.engine import APP_ROLE
 from billing.store.schema import migrate
@@ -32,7 +37,18 @@ def up(
     on_ready: Callable[[], None] | None = None,
 ) -> None:
     """Run everything until Ctrl-C or TERM. Raises `Unavailable` when a part can't be started."""
-    supervisor(settings, config_path, os.environ, echo=sys.stderr).run(on_ready)
+    env = {**os.environ, **readable(settings, sys.stderr)}
+    supervisor(settings, config_path, env, echo=sys.stderr).run(on_ready)
+
+
+def readable(settings: Settings, stream: IO[str]) -> dict[str, str]:
+    """Return settings that let the children write for whoever looks at this stream.
+
+    A child itself writes into a pipe, behind which there may be a terminal or not.
+    """
+    if settings.logs.format != "auto" or not stream.isatty():
+        return {}
+    return {f"{PREFIX}LOGS__FORMAT": "console"}
 
 
 def supervisor(

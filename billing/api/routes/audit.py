@@ -14,6 +14,7 @@ from billing.api.routes.common import (
     UsesServices,
     shown,
 )
+from billing.api.wording import NUMBER
 from billing.flows.service import views
 from billing.queries.access import audit_entries
 
@@ -29,7 +30,7 @@ def list_audit_log(
     subject: Narrowed = None,
     limit: Limit = cursors.LIMIT_DEFAULT,
     cursor: Annotated[
-        str | None, Query(pattern=r"^[0-9]{1,18}$", description="`next_cursor` of the page before.")
+        str | None, Query(pattern=NUMBER, description="`next_cursor` of the page before.")
     ] = None,
 ) -> JSONResponse:
     """List who changed what, the latest first."""

@@ -15,8 +15,9 @@ from billing.api import cursors, problems
 from billing.api.metrics import ApiMetrics
 from billing.api.middleware import tell
 from billing.api.problems import Refused
-from billing.api.schemas import NO_CONTROLS, PROBLEM
+from billing.api.schemas import PROBLEM
 from billing.api.security import Visitor
+from billing.api.wording import KEY, NO_CONTROLS
 from billing.errors import NotFound
 from billing.flows.service.api_keys import Scope
 from billing.flows.service.customers import CustomerApi
@@ -60,7 +61,7 @@ def _visitor(scope: Scope) -> Callable[[Request], Any]:
 
 # The request guard checks the key itself; this tells OpenAPI that one is needed.
 BEARER: Final = HTTPBearer(
-    scheme_name="ApiKey", auto_error=False, description="An API key: pk_<id>_<secret>."
+    scheme_name="ApiKey", auto_error=False, description="An API key: perennial_<id>_<secret>."
 )
 UsesServices = Annotated[Services, Depends(_services)]
 Reader = Annotated[Visitor, Depends(_visitor(Scope.READ))]
@@ -74,7 +75,7 @@ IdempotencyKey = Annotated[
         alias="Idempotency-Key",
         min_length=1,
         max_length=KEY_LENGTH_MAX,
-        pattern=r"^[\x21-\x7e]+$",
+        pattern=KEY,
         description="Yours: one for each request, the same one for every try of it.",
     ),
 ]

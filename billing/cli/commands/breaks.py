@@ -182,7 +182,6 @@ def _resolve(session: Session, plan: "Resolution", reason: str) -> "Resolution":
         reason=reason,
         adjustment=plan.adjustment,
         now=session.now(),
-        wall=session.runtime.clock.wall(),
         actor=person(),
     )
 

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from billing.cli.failures import FINDINGS, OK
-from billing.cli.options import provider_option
+from billing.cli.options import confirm, lasting, provider_option
 from billing.cli.output import Output, output_option, talk
-from billing.cli.session import Session
+from billing.cli.session import Session, person
 
 if TYPE_CHECKING:
     from billing.flows.settlement.tie_out import CloseReport
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 _BALANCES = ("code", "currency", "debit", "credit", "balance")
 _TIE_OUT = ("account", "currency", "clearing", "provider", "unexplained", "why")
 _CYCLES = ("why", "count")
+_DIGESTS = ("cycle_id", "subscription_id", "n", "zone")
 
 
 @click.group()
@@ -63,6 +64,41 @@ def show(session: Session, offline: bool, provider: str | None, output: Output) 
         return OK
     talk("something is unexplained: docs/reconciliation.md says how to look for it")
     return FINDINGS
+
+
+@close.command("repair-digests")
+@click.option(
+    "--zone", "zones", multiple=True, required=True, metavar="ZONE",
+    help="A zone that a server or a login had by default, like Europe/Berlin. May be repeated.",
+)  # fmt: skip
+@lasting
+@output_option
+@click.pass_obj
+def repair_digests(
+    session: Session, zones: tuple[str, ...], dry_run: bool, yes: bool, output: Output
+) -> int:
+    """Prove and write down that digests were computed in another zone than UTC.
+
+    Cycles that earlier releases closed through a pooler may have such digests. Nothing of a cycle
+    changes: its zone is written down where the digest of today's rows in that zone is the one it
+    was closed with, and `billing prove` computes it so from then on. Ends with 3 if others differ.
+    """
+    from billing.flows.cycles import digest_repair
+
+    with session.engine_for_long_reads() as engine, engine.connect() as conn:
+        found = digest_repair.wrong(conn, zones)
+    proven = [each for each in found if each.zone is not None]
+    if proven and not dry_run:
+        talk(f"the digests of {len(proven)} cycle(s) are right in {', '.join(zones)}")
+        confirm("Write that down?", yes=yes)
+        with session.engine_for_long_reads() as engine:
+            found = digest_repair.repair(engine, zones, actor=person())
+    output.records([asdict(each) for each in found], _DIGESTS)
+    others = len(found) - len(proven)
+    if others:
+        talk(f"{others} cycle(s) differ in all of these zones, too: docs/promises.md")
+        return FINDINGS
+    return OK
 
 
 def _record(found: "CloseReport") -> dict[str, Any]:

@@ -43,6 +43,25 @@ def db_status(session: Session, output: Output) -> int:
     return OK if known else SCHEMA_UNKNOWN
 
 
+@database.command()
+@click.option(
+    "--login", default="billing_login", show_default=True, help="The user that the roles log in as."
+)
+@click.pass_obj
+def roles(session: Session, login: str) -> None:
+    """Print the SQL that makes the database's roles, for whoever may make roles.
+
+    Needs no connection. With it `db migrate` runs as a plain user who owns the database's objects.
+    """
+    from billing.queries.database import APP_ROLE, roles_sql
+    from workers.runtime.runtime import named_database
+
+    settings = session.settings
+    database, owner = named_database(settings)
+    role = settings.database.role or APP_ROLE
+    click.echo(roles_sql(database=database, owner=owner, role=role, login=login), nl=False)
+
+
 def _revisions(session: Session) -> tuple[str | None, str]:
     """Return the database's revision and the one this program needs."""
     from billing.queries.database import current_revision, expected_revision

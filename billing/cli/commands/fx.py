@@ -129,7 +129,6 @@ def record(
             references,
             reason=reason,
             now=session.now(),
-            wall=session.runtime.clock.wall(),
             actor=person(),
         )
     told = {

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from billing.cli.failures import BAD_INPUT, FINDINGS, OK, tell
-from billing.cli.options import confirm, lasting, nearest
+from billing.cli.options import confirm, lasting
 from billing.cli.output import Output, output_option, talk
 from billing.cli.session import Session
 from billing.errors import NotFound
+from billing.rules.texts import nearest
 
 if TYPE_CHECKING:
     from billing.flows.subscriptions.catalog import CatalogChange
@@ -162,20 +163,29 @@ def apply(session: Session, dry_run: bool, yes: bool, output: Output) -> None:
     if all(change.kind == "not_in_catalog" for change in changes):
         output.message(_applied(dry_run, []), "nothing to publish: the catalog is published")
         return
+    told = False
     if not dry_run:
-        from billing.presenters import catalog as presenter
-
-        for change in changes:
-            of = f" of {change.effective}" if change.effective else ""
-            talk(f"{change.plan}{of}: {presenter.words(change)}{presenter.effects(change)}")
-        if not any(change.kind == "changed_terms" for change in changes):
+        refused = any(change.kind == "changed_terms" for change in changes)
+        told = refused or not yes
+        if told:
+            _tell_changes(changes)
+        if not refused:
             confirm("Publish this?", yes=yes)
         changes = catalog.apply(session.engine, wanted, now=session.now())
     if output.format == "table":
-        _write_changes(changes, output)
+        if not told:
+            _write_changes(changes, output)
         talk("nothing was published" if dry_run else "published")
     else:
         output.record(_applied(dry_run, changes))
+
+
+def _tell_changes(changes: "Sequence[CatalogChange]") -> None:
+    from billing.presenters import catalog as presenter
+
+    for change in changes:
+        of = f" of {change.effective}" if change.effective else ""
+        talk(f"{change.plan}{of}: {presenter.words(change)}{presenter.effects(change)}")
 
 
 def _applied(dry_run: bool, changes: "Sequence[CatalogChange]") -> dict[str, Any]:

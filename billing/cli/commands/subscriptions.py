@@ -9,7 +9,6 @@ import click
 from billing.cli.options import (
     confirm,
     lasting,
-    nearest,
     paged,
     reason_option,
     word_option,
@@ -20,6 +19,7 @@ from billing.cli.references import find
 from billing.cli.session import Session, person
 from billing.errors import BadInput, NotFound
 from billing.rules.subscriptions import Status
+from billing.rules.texts import nearest
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

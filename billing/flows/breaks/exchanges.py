@@ -121,7 +121,6 @@ def record(
     *,
     reason: str,
     now: datetime,
-    wall: datetime,
     actor: Actor,
 ) -> Recording:
     """Record an exchange, post it, and resolve its two transactions.
@@ -141,7 +140,6 @@ def record(
         if plan.changes:
             audit.record(
                 conn,
-                at=wall,
                 actor=actor,
                 action="fx.record",
                 subject=plan.source_key,

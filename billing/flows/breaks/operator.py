@@ -95,7 +95,6 @@ def resolve(
     reason: str,
     adjustment: Money | None,
     now: datetime,
-    wall: datetime,
     actor: Actor,
 ) -> Resolution:
     """Close a break with a reason, posting an adjustment of `psp_clearing` if one is given.
@@ -131,7 +130,6 @@ def resolve(
         )
         audit.record(
             conn,
-            at=wall,
             actor=actor,
             action="break.resolve",
             subject=f"break:{break_id}",

@@ -9,8 +9,9 @@ the correction, which the correction's row keeps.
 import hashlib
 import json
 from collections.abc import Sequence
-from datetime import UTC
+from datetime import UTC, tzinfo
 from uuid import UUID
+from zoneinfo import ZoneInfo
 
 from sqlalchemy import Connection
 
@@ -20,15 +21,21 @@ from billing.store.subscriptions.digest import DigestInput
 _INSTANTS = ("period_start", "period_end")
 
 
-def cycle_digests(conn: Connection, cycle_ids: Sequence[UUID]) -> dict[UUID, str]:
-    """Return the digest of each cycle as its rows and journal entries stand now (hex SHA-256)."""
-    return {found.id: _digest(found) for found in digest.facts(conn, cycle_ids)}
+def cycle_digests(
+    conn: Connection, cycle_ids: Sequence[UUID], zone: str | None = None
+) -> dict[UUID, str]:
+    """Return the digest of each cycle as its rows and journal entries stand now (hex SHA-256).
+
+    A `zone` gives the digest that a connection with that time zone made before digests were in UTC.
+    """
+    spelled = UTC if zone is None else ZoneInfo(zone)
+    return {found.id: _digest(found, spelled) for found in digest.facts(conn, cycle_ids)}
 
 
-def _digest(found: DigestInput) -> str:
+def _digest(found: DigestInput, zone: tzinfo) -> str:
     facts = {
         # In UTC whatever zone the session shows: the hash of an instant is one.
-        name: value.astimezone(UTC).isoformat() if name in _INSTANTS else value
+        name: value.astimezone(zone).isoformat() if name in _INSTANTS else value
         for name, value in found.columns.items()
     }
     entries = [[each.id, each.source_key, each.payload_hash.hex()] for each in found.entries]

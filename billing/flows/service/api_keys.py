@@ -1,8 +1,8 @@
 """API keys: made, recognised, revoked. The secret is shown once and kept only as a keyed hash.
 
-A key reads `pk_<id>_<secret>`: the id is public and names the row, the secret is 256 bits of
-chance. The table has the HMAC-SHA256 of the secret under the server's pepper. The pepper isn't in
-the database, so a copy of the table gives no access.
+A key reads `perennial_<id>_<secret>`: a prefix that a secret scanner can look for, an id that is
+public and names the row, and 256 bits of chance. The table has the HMAC-SHA256 of the secret under
+the server's pepper. The pepper isn't in the database, so a copy of the table gives no access.
 """
 
 import hashlib
@@ -23,7 +23,8 @@ from billing.store.access import api_keys, audit
 
 PEPPER_LENGTH_MIN: Final = 32
 USE_NOTED_EVERY: Final = timedelta(minutes=1)
-_KEY: Final = re.compile(r"pk_([a-z]{12})_([0-9a-f]{64})", re.ASCII)
+# Keys made by earlier releases begin with `pk`.
+_KEY: Final = re.compile(r"(?:perennial|pk)_([a-z]{12})_([0-9a-f]{64})", re.ASCII)
 _NAME: Final = re.compile(r"[a-z][a-z0-9.-]{0,62}", re.ASCII)
 _LETTERS: Final = "bcdfghjkmnpqrstvwxz"  # no vowels: no words
 _NO_HASH: Final = bytes(32)
@@ -87,10 +88,8 @@ def create(
             },
         )
         detail = {"name": name, "scopes": sorted(set(scopes))}
-        audit.record(
-            conn, at=wall, actor=actor, action="key.create", subject=key_id, why=why, detail=detail
-        )
-    return key_id, f"pk_{key_id}_{secret}"
+        audit.record(conn, actor=actor, action="key.create", subject=key_id, why=why, detail=detail)
+    return key_id, f"perennial_{key_id}_{secret}"
 
 
 def recognise(engine: Engine, presented: str, *, pepper: str, wall: datetime) -> Key | None:
@@ -123,9 +122,7 @@ def revoke(engine: Engine, key_id: str, *, wall: datetime, actor: Actor, why: st
         if not api_keys.revoke(conn, key_id, wall):
             raise Conflict(f"key {key_id} is revoked already")
         detail = {"name": row.name}
-        audit.record(
-            conn, at=wall, actor=actor, action="key.revoke", subject=key_id, why=why, detail=detail
-        )
+        audit.record(conn, actor=actor, action="key.revoke", subject=key_id, why=why, detail=detail)
 
 
 def check_pepper(pepper: str) -> str:

@@ -47,7 +47,6 @@ class Audited:
         """Write a caller's change to the audit log, in the transaction of the change."""
         audit.record(
             conn,
-            at=self.context.clock.wall(),
             actor=caller.actor,
             action=action,
             subject=str(subject),

@@ -242,11 +242,7 @@ def _refuse_changed(changes: Sequence[CatalogChange]) -> None:
     if changed:
         raise Conflict(
             "published versions can't change: "
-            + " | ".join(f"{c.plan} of {c.effective}: {_terms(c)}" for c in changed),
+            + ", ".join(f"{c.plan} of {c.effective}" for c in changed),
             where="plans/catalog",
             code=ErrorCode.VERSION_PUBLISHED,
         )
-
-
-def _terms(change: CatalogChange) -> str:
-    return "; ".join(f"{each.name}: {each.before} -> {each.after}" for each in change.differences)

@@ -18,6 +18,7 @@ from billing.rules.actor import Actor
 from billing.rules.money import Money
 from billing.rules.periods import Anchor, Schedule, ScheduleError, is_portable, nth, to_local
 from billing.rules.subscriptions import Status, SubscriptionEventKind, initial
+from billing.rules.texts import nearest
 from billing.store.subscriptions import customers, plans, subscriptions
 from billing.store.transactions import Transactions
 from plans.currencies import charge_limit
@@ -66,10 +67,11 @@ def subscribe(
                 customer=order.customer,
             )
         plans.hold(conn)
-        plan = plans.published(conn).get(order.plan)
+        published = plans.published(conn)
+        plan = published.get(order.plan)
         if plan is None:
             raise NotFound(
-                f"no plan {order.plan!r} is published",
+                f"no plan {order.plan!r} is published.{nearest(order.plan, published)}",
                 where="plan",
                 code=ErrorCode.PLAN_NOT_PUBLISHED,
                 plan=order.plan,

@@ -31,17 +31,15 @@ _entry = reader(AuditEntry)
 def record(
     conn: Connection,
     *,
-    at: datetime,
     actor: Actor,
     action: str,
     subject: str,
     why: str = "",
     detail: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write down one change, in the transaction that makes it. `at` is real time."""
+    """Write down one change, in the transaction that makes it; its time is the database's."""
     conn.execute(
         insert(audit_log).values(
-            at=at,
             actor=str(actor),
             action=action,
             subject=subject,

@@ -92,20 +92,22 @@ def open_breaks(conn: Connection) -> dict[str, int]:
 
 _CLOSED = text(
     """
-    SELECT id, subscription_id, n, digest FROM cycles
-     WHERE state = 'closed' AND id > :after ORDER BY id LIMIT :batch
+    SELECT c.id, c.subscription_id, c.n, c.digest, z.zone
+      FROM cycles c LEFT JOIN digest_zones z ON z.cycle_id = c.id
+     WHERE c.state = 'closed' AND c.id > :after ORDER BY c.id LIMIT :batch
     """
 )
 
 
 @dataclass(frozen=True, slots=True)
 class ClosedCycle:
-    """A closed cycle, with the digest it was closed with."""
+    """A closed cycle, with the digest it was closed with; `zone` is one other than UTC."""
 
     id: UUID
     subscription_id: UUID
     n: int
     digest: str
+    zone: str | None
 
 
 _closed = reader(ClosedCycle)

@@ -76,6 +76,42 @@ _STATE = check(
     "id",
 )
 
+# The step that captured a payment has the provider's id and the instant as its evidence. A forced
+# correction may be about another payment of the provider's than the one that was known.
+_CAPTURE = check(
+    FindingKind.CAPTURE_NOT_IN_HISTORY,
+    """
+    SELECT p.id, p.provider_payment_id, p.captured_at, t.evidence ->> 'provider_payment' AS told,
+           t.at
+      FROM payments p
+      JOIN (SELECT DISTINCT ON (payment_id) payment_id, at, cause, evidence
+              FROM payment_transitions
+             WHERE to_state = 'CAPTURED' AND from_state NOT IN ('REFUNDED', 'SETTLED')
+             ORDER BY payment_id, id DESC) t
+        ON t.payment_id = p.id
+     WHERE p.captured_at IS NOT NULL
+       AND (p.captured_at <> t.at
+            OR t.cause <> 'forced_correction'
+               AND t.evidence ->> 'provider_payment' <> coalesce(p.provider_payment_id, ''))""",
+    "id",
+)
+
+_SETTLED = check(
+    FindingKind.SETTLED_UNSEEN,
+    """
+    SELECT p.id, p.state, p.settled_at FROM payments p
+     WHERE p.state = 'SETTLED' AND p.settled_at IS NULL
+        OR p.settled_at IS NOT NULL
+           AND NOT EXISTS (SELECT FROM payment_transitions t
+                            WHERE t.payment_id = p.id AND t.to_state = 'SETTLED'
+                              AND t.at = p.settled_at)
+           AND NOT EXISTS (SELECT FROM settlement_rows r
+                            WHERE r.payment_id = p.id AND r.kind = 'charge')
+           AND NOT EXISTS (SELECT FROM breaks b
+                            WHERE b.payment_id = p.id AND b.resolved_at = p.settled_at)""",
+    "id",
+)
+
 _ATTEMPTS = check(
     FindingKind.ATTEMPTS_MISCOUNTED,
     f"""
@@ -123,6 +159,8 @@ CAPTURED_ONCE: Final = (
     _SHARED_AT_PROVIDER,
     _HISTORY,
     _STATE,
+    _CAPTURE,
+    _SETTLED,
     _ATTEMPTS,
     _REQUESTS,
     *CALLED_ONCE,

@@ -7,6 +7,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from billing.store import bulk
+from billing.store.tables import digest_zones
+
 
 @dataclass(frozen=True, slots=True)
 class DigestedEntry:
@@ -66,3 +69,9 @@ def facts(conn: Connection, cycle_ids: Sequence[UUID]) -> list[DigestInput]:
         entries[row.cycle_id].append(DigestedEntry(row.id, row.source_key, bytes(row.payload_hash)))
     rows = conn.execute(_ROWS, params)
     return [DigestInput(row.id, dict(row._mapping), entries[row.id]) for row in rows]
+
+
+def add_zones(conn: Connection, zones: Mapping[UUID, str], actor: str) -> None:
+    """Write down in which zone the digest of each cycle was computed."""
+    rows = [{"cycle_id": cycle, "zone": zone, "actor": actor} for cycle, zone in zones.items()]
+    bulk.bulk_insert(conn, digest_zones, rows)

@@ -31,6 +31,7 @@ from billing.store.tables.settlement import (
 from billing.store.tables.subscriptions import (
     customers,
     cycles,
+    digest_zones,
     payment_methods,
     plan_corrections,
     plan_versions,
@@ -48,6 +49,7 @@ __all__ = [
     "breaks",
     "customers",
     "cycles",
+    "digest_zones",
     "disputes",
     "engine",
     "fx_events",

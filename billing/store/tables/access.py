@@ -1,6 +1,6 @@
 """Tables of events received, API keys and requests, and the audit log."""
 
-from sqlalchemy import BigInteger, Column, Identity, Integer, LargeBinary, Table, Text
+from sqlalchemy import BigInteger, Column, Identity, Integer, LargeBinary, Table, Text, func
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 
 from billing.store.tables.columns import identifier, instant, metadata, month, text
@@ -58,7 +58,7 @@ audit_log = Table(
     "audit_log",
     metadata,
     Column("id", BigInteger, Identity(always=True), primary_key=True),
-    instant("at", nullable=False),
+    instant("at", nullable=False, server_default=func.now()),
     text("actor", nullable=False),
     text("action", nullable=False),
     text("subject", nullable=False),

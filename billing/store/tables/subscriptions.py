@@ -114,6 +114,15 @@ subscriptions = Table(
     instant("created_at", nullable=False),
 )
 
+digest_zones = Table(
+    "digest_zones",
+    metadata,
+    identifier("cycle_id", primary_key=True),
+    text("zone", nullable=False),
+    instant("found_at", nullable=False, server_default=func.now()),
+    text("actor", nullable=False),
+)
+
 subscription_events = Table(
     "subscription_events",
     metadata,

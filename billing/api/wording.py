@@ -1,0 +1,35 @@
+"""What is wrong with a field of a request, in words: a caller reads no regular expression."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from billing.rules.texts import CONTROLS
+
+NO_CONTROLS: Final = rf"^[^{CONTROLS}]*$"
+CURRENCY: Final = r"^[A-Z]{3}$"
+TOKEN: Final = r"^[A-Za-z0-9_-]+$"  # noqa: S105  a pattern of the provider's tokens
+NAME: Final = rf"^[^{CONTROLS}]*[^\s{CONTROLS}][^{CONTROLS}]*$"
+EMAIL: Final = rf"^[^@\s{CONTROLS}]+@[^@\s{CONTROLS}]+$"
+ACCOUNT: Final = r"^[a-z][a-z0-9_-]{0,62}$"
+ZONE: Final = r"^[A-Za-z][A-Za-z0-9_+/-]*$"
+KEY: Final = r"^[\x21-\x7e]+$"
+NUMBER: Final = r"^[0-9]{1,18}$"
+
+PATTERNS: Final[Mapping[str, str]] = {
+    NO_CONTROLS: "has a control character, or one that turns the direction of a line",
+    CURRENCY: "is not three capital letters of ISO 4217, like USD",
+    TOKEN: "is not the provider's token, like pm_...: letters, digits, dash and underscore",
+    NAME: "is blank, or has a control character",
+    EMAIL: "is no e-mail address",
+    ACCOUNT: "is no account's name: small letters, digits, dash and underscore",
+    ZONE: "is no time zone's name, like Europe/Berlin or UTC",
+    KEY: "is not of visible ASCII characters without spaces",
+    NUMBER: "is no number that next_cursor gave",
+}
+
+
+def what_is_wrong(error: Mapping[str, Any]) -> str:
+    """Return one validation error in words, without the value."""
+    if error["type"] == "string_pattern_mismatch":
+        return PATTERNS.get(error["ctx"]["pattern"], "is not written as it has to be")
+    return str(error["msg"]).removeprefix("Value error, ")
