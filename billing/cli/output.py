@@ -6,6 +6,7 @@ beside its `currency`, an instant is ISO 8601 in UTC; only tables write "9.99 US
 
 import io
 import json
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, is_dataclass
@@ -15,6 +16,7 @@ from uuid import UUID
 
 import click
 
+from billing.cli.layout import fitted
 from billing.rules.texts import escaped_in_json, one_line, visible
 
 Format = Literal["table", "json", "jsonl"]
@@ -48,6 +50,7 @@ _MINOR_UNITS: Final = frozenset(
     }
 )
 _WIDE: Final = 10_000  # without a terminal nothing is wrapped or cut
+_WIDE_ASKED: Final = "billing.cli.output.wide"
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
 
@@ -89,7 +92,14 @@ class Output:
 
 
 def output_option(function: Callable[_P, _R]) -> Callable[_P, _R]:
-    """Give a command `-o`; it is handed an `Output` named `output`."""
+    """Give a command `-o`, of which it is handed an `Output` named `output`, and `--wide`."""
+    function = click.option(
+        "--wide",
+        is_flag=True,
+        expose_value=False,
+        callback=_note_wide,
+        help="Show every column and whole ids, also where the terminal is narrower.",
+    )(function)
     return click.option(
         "-o",
         "--output",
@@ -100,6 +110,18 @@ def output_option(function: Callable[_P, _R]) -> Callable[_P, _R]:
         callback=lambda _ctx, _param, value: Output(value),
         help="How data is written to stdout.",
     )(function)
+
+
+def _note_wide(ctx: click.Context, _param: click.Parameter, wide: bool) -> None:
+    ctx.meta[_WIDE_ASKED] = wide
+
+
+def _width() -> int | None:
+    """Return how wide a table may be; None where it may have any width."""
+    context = click.get_current_context(silent=True)
+    if not stdout_is_terminal() or (context is not None and context.meta.get(_WIDE_ASKED)):
+        return None
+    return shutil.get_terminal_size().columns
 
 
 def talk(words: str) -> None:
@@ -172,17 +194,25 @@ def _table(records: Sequence[Record], columns: Columns, title: str = "") -> obje
     from rich.table import Table
     from rich.text import Text
 
+    layout = fitted(
+        columns, [{name: cell(record, name) for name in columns} for record in records], _width()
+    )
     table = Table(box=None, pad_edge=False, title=title or None, title_justify="left")
-    for column in columns:
+    for column in layout.columns:
         number = column in _MINOR_UNITS or column in ("n", "quantity", "count", "subscriptions")
+        heading = column.replace("_", " ").upper()
         table.add_column(
-            Text(column.replace("_", " ").upper()),
+            Text(heading),
             justify="right" if number else "left",
             overflow="fold",
             no_wrap=column == "id",
+            min_width=len(heading),
         )
-    for record in records:
-        table.add_row(*(Text(cell(record, column)) for column in columns))
+    for row in layout.rows:
+        table.add_row(*map(Text, row))
+    if layout.left_out:
+        names = ", ".join(name.replace("_", " ") for name in layout.left_out)
+        talk(f"not shown: {names}; --wide shows all, -o json whole rows")
     return table
 
 
@@ -204,7 +234,7 @@ def draw(what: object) -> None:
     from rich.console import Console
 
     if stdout_is_terminal():
-        Console(highlight=False).print(what)
+        Console(highlight=False, width=_width() or _WIDE).print(what)
         return
     console = Console(file=io.StringIO(), width=_WIDE, highlight=False)
     with console.capture() as capture:

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import select
 import signal
 import subprocess
@@ -223,3 +224,19 @@ def test_a_look_up_loads_nothing_that_it_does_not_need(paid: World, args: tuple[
         "requests", "stripe", "uvicorn",
     }  # fmt: skip
     assert unneeded & set(done.stderr.split()) == set()
+
+
+def test_at_a_terminal_ids_are_short_and_columns_fit(paid: World) -> None:
+    (payment,) = paid.json("charges", "list")
+
+    narrow = in_a_terminal(paid, "charges", "list", COLUMNS="80")
+    wide = in_a_terminal(paid, "charges", "list", "--wide", COLUMNS="80")
+
+    assert payment["id"][:8] in narrow
+    assert payment["id"] not in narrow
+    (line,) = [row for row in narrow.splitlines() if payment["id"][:8] in row]
+    assert len(re.sub(r"\x1b\[[0-9;]*m", "", line).rstrip()) <= 80
+    assert "--wide shows all" in narrow
+    assert payment["id"] in wide
+    assert "--wide shows all" not in wide
+    assert paid.json("charges", "show", payment["id"][:8])["id"] == payment["id"]
