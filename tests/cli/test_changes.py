@@ -207,6 +207,39 @@ def test_a_subscription_starts_in_its_own_zone_without_a_trial(world: World) -> 
     assert made["renews_at"] == "2026-02-28T15:00:00Z"
 
 
+def test_a_subscription_that_was_billed_elsewhere_is_taken_over(paid: World) -> None:
+    order = (
+        "subscriptions",
+        "create",
+        "ada",
+        "video-trial",
+        "--no-trial",
+        "--starts",
+        "2020-01-15",
+    )
+
+    refused = paid.run(*order)
+    made = paid.json(*order, "--import")
+
+    assert (refused.exit_code, "taken over with --import" in refused.stderr) == (2, True)
+    assert made["status"] == "active"
+    assert {cycle["kind"] for cycle in made["recent_cycles"]} == {"skipped"}
+    assert made["renews_at"] > "2026-01-01"
+
+
+def test_subscriptions_are_re_anchored_one_by_one_by_zone_or_all(paid: World) -> None:
+    for which in ((), ("--zone", "UTC", "--all")):
+        refused = paid.run("subscriptions", "re-anchor", *which, "--yes")
+        assert (refused.exit_code, "say which" in refused.stderr) == (2, True)
+
+    shown = paid.run("subscriptions", "re-anchor", "--all", "--dry-run")
+    done = paid.run("subscriptions", "re-anchor", "--zone", "UTC", "--yes")
+
+    assert (shown.exit_code, done.exit_code) == (0, 0)
+    assert "0 subscription(s) would be re-anchored" in shown.stderr
+    assert "0 subscription(s) re-anchored" in done.stderr
+
+
 @pytest.mark.parametrize("zone", ["localtime", "Factory", "posixrules", "posix/UTC", "right/UTC"])
 def test_a_zone_that_differs_between_machines_is_refused(paid: World, zone: str) -> None:
     refused = paid.run("subscriptions", "create", "ada", "video-trial", "--zone", zone)
