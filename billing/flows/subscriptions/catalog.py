@@ -82,7 +82,7 @@ class PriceEffect:
 def diff(conn: Connection, catalog: Catalog) -> list[CatalogChange]:
     """Return what applying the catalog would do, or why it can't be applied."""
     published, digests = plans.published(conn), plans.digests(conn)
-    unused = plans.unused(conn)
+    unused = plans.unused(conn, _differing(catalog, published, digests))
     changes: list[CatalogChange] = []
     for plan in catalog.plans.values():
         stored = published.get(plan.code)
@@ -97,6 +97,20 @@ def diff(conn: Connection, catalog: Catalog) -> list[CatalogChange]:
     for code in sorted(published.keys() - catalog.plans.keys()):
         changes.append(CatalogChange(CatalogChangeKind.NOT_IN_CATALOG, code))
     return changes
+
+
+def _differing(
+    catalog: Catalog, published: Mapping[str, Plan], digests: Mapping[tuple[str, date], str]
+) -> set[tuple[str, date]]:
+    """Return the published versions that the catalog has otherwise, or not any more."""
+    of_plans = {place for place in digests if place[0] in catalog.plans and place[0] in published}
+    same = {
+        (plan.code, version.effective)
+        for plan in catalog.plans.values()
+        for version in plan.versions
+        if digests.get((plan.code, version.effective)) == version.digest()
+    }
+    return of_plans - same
 
 
 def _policy_changes(stored: Plan, plan: Plan) -> list[CatalogChange]:

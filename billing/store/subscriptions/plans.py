@@ -1,6 +1,6 @@
 """Published plans and their insert-only versions."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
+from billing.store.arrays import literal
 from billing.store.tables import plan_corrections, plan_versions, plans
 from plans.terms import Cadence, Dunning, OnDispute, Plan, PlanVersion
 
@@ -122,23 +123,30 @@ def dates(conn: Connection) -> frozenset[tuple[str, date]]:
     return frozenset((row.plan, row.effective) for row in conn.execute(query))
 
 
+# The conditions are asked in this order, so that cycles are only searched for a version that has
+# begun and that no subscription holds any more.
 _UNUSED = text(
     """
-    SELECT v.plan, v.effective FROM plan_versions v
-     WHERE NOT EXISTS (SELECT FROM cycles c
-                        WHERE c.plan = v.plan AND c.plan_version = v.effective)
-       AND NOT EXISTS (SELECT FROM subscriptions s
-                        WHERE s.plan = v.plan AND s.plan_version = v.effective)
+    SELECT v.plan, v.effective
+      FROM unnest(CAST(:plans AS text[]), CAST(:days AS date[])) AS v(plan, effective)
+     WHERE CASE
+           WHEN EXISTS (SELECT FROM subscriptions s
+                         WHERE s.plan = v.plan AND s.plan_version = v.effective) THEN false
+           WHEN v.effective > coalesce((SELECT c.now FROM test_clock c), now()) + interval '2 days'
+           THEN true
+           ELSE NOT EXISTS (SELECT FROM cycles c
+                             WHERE c.plan = v.plan AND c.plan_version = v.effective) END
     """
 )
 
 
-def unused(conn: Connection) -> frozenset[tuple[str, date]]:
-    """Return the versions that no cycle was priced by and that no subscription holds.
-
-    Those that were taken out are among them.
-    """
-    return frozenset((row.plan, row.effective) for row in conn.execute(_UNUSED))
+def unused(conn: Connection, versions: Collection[tuple[str, date]]) -> frozenset[tuple[str, date]]:
+    """Return those of the versions that no cycle was priced by and that no subscription holds."""
+    if not versions:
+        return frozenset()
+    codes, days = zip(*versions, strict=True)
+    values = {"plans": literal(codes), "days": literal(days)}
+    return frozenset((row.plan, row.effective) for row in conn.execute(_UNUSED, values))
 
 
 def correct(
