@@ -33,6 +33,7 @@ _ACCOUNTS: Final[Mapping[MovementKind, AccountCode]] = {
     MovementKind.RESERVE: AccountCode.PSP_RESERVES,
     MovementKind.CONTRIBUTION: AccountCode.CONTRIBUTIONS,
 }
+_AS_SUCH: Final = (*_ACCOUNTS, *BOOKED_BY_RULE)
 _NO_RULES: Final[Mapping[str, str]] = {}
 _RATE_DIGITS: Final = Decimal("1E-12")
 
@@ -107,12 +108,12 @@ def _entries(row: SettlementRow, rules: Mapping[str, str] = _NO_RULES) -> list[E
                 effective_at=at,
             )
         )
-    if row.amount and (account := _account_of(row, rules)) is not None:
+    if row.kind in _AS_SUCH and row.amount:
         made.append(
             recipes.movement_booked(
                 provider=row.provider,
                 transaction_id=transaction,
-                account=account,
+                account=_account_of(row, rules),
                 amount=Money(row.amount, row.currency),
                 effective_at=at,
             )
@@ -129,12 +130,10 @@ def _entries(row: SettlementRow, rules: Mapping[str, str] = _NO_RULES) -> list[E
     return made
 
 
-def _account_of(row: SettlementRow, rules: Mapping[str, str]) -> Account | None:
+def _account_of(row: SettlementRow, rules: Mapping[str, str]) -> Account:
     """Return the account that a movement is booked to as such. Raises: BadInput without a rule."""
     if row.kind in _ACCOUNTS:
         return Account(_ACCOUNTS[row.kind])
-    if row.kind not in BOOKED_BY_RULE:
-        return None
     if row.category not in rules:
         raise BadInput(
             f"{row.provider_transaction_id} was matched by a rule for {row.category!r}, which has"
