@@ -290,6 +290,21 @@ def test_two_words_of_the_provider_for_one_kind_are_no_contradiction(
     assert world.entries("fee_settled") == 1
 
 
+def test_a_row_that_was_decided_before_its_word_had_a_kind_contradicts_nothing(
+    world: World, tmp_path: Path
+) -> None:
+    world.jump_to("2026-01-05")
+    line = "txn_1,2026-01-02,usd,-5.00,0.00,-5.00,reserve_hold,,,"
+    for name in ("first", "later"):
+        file = tmp_path / f"{name}.csv"
+        file.write_text(f"{HEAD},description\n{line},{name}")
+        import_(world, file)
+        with world.engine.begin() as conn:
+            conn.execute(text("UPDATE settlement_rows SET kind = 'other'"))
+
+    assert world.breaks() == []
+
+
 @pytest.mark.parametrize("category", ["charge", "refund"])
 def test_a_report_of_a_foreign_balance_has_to_say_what_customers_paid(
     world: World, tmp_path: Path, category: str

@@ -46,7 +46,8 @@ _LEARNED: Final = (
 )  # fmt: skip
 
 
-# Movements of these kinds are known by the provider's word alone. Others have several words.
+# Movements of these kinds are known by the provider's word alone. Others have several words. A row
+# of before a word had its kind keeps the kind that it was decided as.
 _BY_CATEGORY: Final = f"'{MovementKind.ADJUSTMENT}', '{MovementKind.OTHER}'"
 
 
@@ -95,8 +96,8 @@ def _merging(source: str) -> tuple[TextClause, TextClause, TextClause]:
               JOIN settlement_rows r ON r.provider = s.provider
                                     AND r.provider_transaction_id = s.provider_transaction_id
              WHERE (r.amount, r.fee, r.net, r.currency) <> (s.amount, s.fee, s.net, s.currency)
-                OR r.kind <> s.kind
-                OR r.kind IN ({_BY_CATEGORY}) AND r.category <> s.category
+                OR r.category <> s.category
+                   AND (r.kind <> s.kind OR r.kind IN ({_BY_CATEGORY}))
              ORDER BY 1
             """
         ),
