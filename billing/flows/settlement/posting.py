@@ -34,7 +34,6 @@ _ACCOUNTS: Final[Mapping[MovementKind, AccountCode]] = {
     MovementKind.CONTRIBUTION: AccountCode.CONTRIBUTIONS,
 }
 _AS_SUCH: Final = (*_ACCOUNTS, *BOOKED_BY_RULE)
-_NO_RULES: Final[Mapping[str, str]] = {}
 _RATE_DIGITS: Final = Decimal("1E-12")
 
 
@@ -71,7 +70,8 @@ def _post_next(step: StepRun, *, late: bool) -> bool:
         exchanges = [event for row in rows for event in _exchange(row)]
         step.counts["exchanges"] += fx.add(conn, step.provider, exchanges)
         rules = step.context.policy.movement_accounts
-        entries = [entry for row in rows for entry in _entries(row, rules)]
+        entries = [entry for row in rows for entry in _entries(row)]
+        entries += [_as_such(row, rules) for row in rows if row.kind in _AS_SUCH and row.amount]
         if late:
             entries += _payouts_failed(conn, rows)
         posted = posting.post(conn, entries) if entries else []
@@ -83,7 +83,7 @@ def _post_next(step: StepRun, *, late: bool) -> bool:
     return True
 
 
-def _entries(row: SettlementRow, rules: Mapping[str, str] = _NO_RULES) -> list[Entry]:
+def _entries(row: SettlementRow) -> list[Entry]:
     """Return the entries of a balance transaction that its own event hasn't posted."""
     made: list[Entry] = []
     transaction, at = row.provider_transaction_id, row.created
@@ -108,16 +108,6 @@ def _entries(row: SettlementRow, rules: Mapping[str, str] = _NO_RULES) -> list[E
                 effective_at=at,
             )
         )
-    if row.kind in _AS_SUCH and row.amount:
-        made.append(
-            recipes.movement_booked(
-                provider=row.provider,
-                transaction_id=transaction,
-                account=_account_of(row, rules),
-                amount=Money(row.amount, row.currency),
-                effective_at=at,
-            )
-        )
     if row.kind == MovementKind.PAYOUT and row.amount:
         made.append(
             recipes.payout_sent(
@@ -128,6 +118,17 @@ def _entries(row: SettlementRow, rules: Mapping[str, str] = _NO_RULES) -> list[E
             )
         )
     return made
+
+
+def _as_such(row: SettlementRow, rules: Mapping[str, str]) -> Entry:
+    """Return the entry of a movement that is booked for what it is."""
+    return recipes.movement_booked(
+        provider=row.provider,
+        transaction_id=row.provider_transaction_id,
+        account=_account_of(row, rules),
+        amount=Money(row.amount, row.currency),
+        effective_at=row.created,
+    )
 
 
 def _account_of(row: SettlementRow, rules: Mapping[str, str]) -> Account:
