@@ -80,8 +80,10 @@ def compared(context: Context, provider: str) -> bool:
             raise Unavailable(f"account {provider} can't be compared now", where=provider)
         try:
             return check(context, provider)
-        except BillingError:
+        except BillingError as error:
             failures[provider] = time.monotonic()
+            with context.engine.begin() as conn:
+                fences.could_not_compare(conn, provider, first_line(error))
             raise
 
 
@@ -103,13 +105,18 @@ def passes(context: Context, provider: str) -> bool:
         return False
 
 
-def holds_cycles(engine: Engine, providers: Sequence[str]) -> bool:
-    """Tell whether cycles have to wait: an account is recovering, or has to be compared again.
+def held_accounts(engine: Engine, configured: Sequence[str]) -> list[str]:
+    """Return the accounts whose cycles have to wait: recovering, or to be compared again.
 
-    One that was never compared holds nothing: nothing was charged over it from here.
+    One that was never compared holds nothing: nothing was charged over it from here. Nor does one
+    that is configured no more and so can't be compared.
     """
     with engine.connect() as conn:
-        return any(not each.passes for each in fences.every(conn) if each.provider in providers)
+        return [
+            each.provider
+            for each in fences.every(conn)
+            if not each.passes and each.provider in configured
+        ]
 
 
 def require(context: Context, provider: str) -> None:

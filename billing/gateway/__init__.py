@@ -105,6 +105,14 @@ class Gateway(Protocol):
         """
         ...
 
+    def find_payment(self, request: ChargeRequest, *, since: datetime) -> Outcome | Absent:
+        """Look for a payment made since then for the same payment of ours, by any attempt.
+
+        Goes by the metadata `payment`. One that was canceled isn't found: it can't be paid any
+        more. `Deferred` where the lists can't be read.
+        """
+        ...
+
     def capture(self, provider_payment_id: str, amount: Money, *, idempotency_key: str) -> Outcome:
         """Capture an authorised payment, or a part of it; the rest of the authorisation lapses.
 

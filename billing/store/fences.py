@@ -102,7 +102,8 @@ _OPEN = text(
     INSERT INTO provider_fences AS f (provider, state, since, known_until, checked_database)
     VALUES (:provider, 'open', :now, :known_until, :database)
         ON CONFLICT (provider) DO UPDATE
-       SET since = :now, known_until = :known_until, checked_database = :database
+       SET since = :now, known_until = :known_until, checked_database = :database,
+           evidence = f.evidence - 'error'
      WHERE f.state = 'open'
     """
 )
@@ -133,6 +134,20 @@ def open_for(
     """Let calls be sent to the account from this state of the database, unless it is recovering."""
     values = {"provider": provider, "database": database, "known_until": known_until, "now": now}
     conn.execute(_OPEN, values)
+
+
+_NOT_COMPARED = text(
+    """
+    UPDATE provider_fences
+       SET evidence = evidence || jsonb_build_object('error', CAST(:error AS text))
+     WHERE provider = :provider AND state = 'open'
+    """
+)
+
+
+def could_not_compare(conn: Connection, provider: str, error: str) -> None:
+    """Keep why an account can't be compared, until it was."""
+    conn.execute(_NOT_COMPARED, {"provider": provider, "error": error})
 
 
 _RECOVERED = text(

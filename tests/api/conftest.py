@@ -7,6 +7,8 @@ import pytest
 
 from billing.sandbox import SandboxServer
 from tests.api.caller import Caller, Shop, open_shop
+from tests.conftest import Admin
+from tests.scenarios.backups import Backups
 from tests.scenarios.world import World
 
 
@@ -38,3 +40,11 @@ def shop(world: World) -> Iterator[Shop]:
 def caller(shop: Shop) -> Caller:
     """A caller who may do everything."""
     return shop.caller()
+
+
+@pytest.fixture
+def backups(admin: Admin, db_url: str, sandbox: SandboxServer, tmp_path: Path) -> Iterator[Backups]:
+    """Backups of the world's database."""
+    backups = Backups(admin, db_url, sandbox.url, tmp_path)
+    yield backups
+    backups.close()

@@ -41,8 +41,10 @@ class Backups:
         )
         url = make_url(self._url).set(database=copy).render_as_string(hide_password=False)
 
+        more = {name: psp._url for name, psp in world.psps.items() if name != world.provider}
+
         def restore() -> World:
-            restored = World(url, self._psp_url, self._folder / copy, continued=True)
+            restored = World(url, self._psp_url, self._folder / copy, continued=True, more=more)
             self._opened.append(restored)
             restored._pin(world.now)
             return restored
@@ -58,9 +60,9 @@ class Backups:
             )
 
 
-def fence_of(world: World) -> Fence:
+def fence_of(world: World, account: str | None = None) -> Fence:
     with world.engine.connect() as conn:
-        found = fences.find(conn, world.provider)
+        found = fences.find(conn, account or world.provider)
     assert found is not None
     return found
 
@@ -71,10 +73,18 @@ def as_after_a_restart(world: World) -> None:
         conn.execute(text("UPDATE provider_fences SET checked_database = 'before the restart'"))
 
 
-def recover(world: World) -> list[Adoption]:
-    """Recover, as the command does; what holds it up fails the test."""
-    context = world.context().at_provider(world.provider)
+def recover(world: World, account: str | None = None) -> list[Adoption]:
+    """Recover an account, as the command does; what holds it up fails the test."""
+    context = world.context().at_provider(account or world.provider)
     prepared = recovering.prepare(context)
     done = list(recovering.recover(context, prepared))
     assert recovering.finish(context, prepared, done), [(each.result, each.why) for each in done]
     return done
+
+
+def open_by_hand(world: World) -> None:
+    """Open the fence for this state of the database, as if it had been compared."""
+    with world.engine.begin() as conn:
+        database = fences.this_database(conn)
+        provider = world.provider
+        fences.open_for(conn, provider, database=database, known_until=world.now, now=world.now)

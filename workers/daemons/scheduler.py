@@ -83,15 +83,19 @@ class Scheduler(Ticking):
         return Tick(opened, parked, canceled, enqueued)
 
     def _open(self, now: datetime, limit: int) -> opening.Opened:
-        """Open due cycles; none while an account has to be compared or recovered.
+        """Open due cycles; none of an account that has to be compared or recovered.
 
         What was billed after the moment that a restored database shows may be a period that is
         wholly over by now. The catch-up policy would skip it, and its charge would have no cycle.
         """
         runtime = self._runtime
-        if fence.holds_cycles(runtime.engine, tuple(runtime.settings.providers)):
-            return opening.Opened()
-        return opening.open_due_cycles(runtime.engine, now=now, limit=limit, policy=runtime.policy)
+        return opening.open_due_cycles(
+            runtime.engine,
+            now=now,
+            limit=limit,
+            policy=runtime.policy,
+            held=fence.held_accounts(runtime.engine, tuple(runtime.settings.providers)),
+        )
 
     def _tell(self, batch: opening.Opened) -> None:
         self._metrics.cycles_opened(batch.opened)

@@ -137,7 +137,9 @@ def _provider(fence: Mapping[str, Any]) -> str:
     if fence["state"] == "open":
         return "compared with this database"
     if fence["state"] == "unchecked":
-        return "not compared yet with this state of the database: nothing is sent to it"
+        why = fence["evidence"].get("error")
+        words = "not compared yet with this state of the database: nothing is sent to it"
+        return f"{words}; {why}" if why else words
     return (
         f"RECOVERING since {cell(fence, 'since')} ({fence['cause']}): nothing is sent to it;"
         f" {fence['evidence'].get('theirs')} is unknown here; `billing recover --dry-run`"

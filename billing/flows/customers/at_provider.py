@@ -20,6 +20,8 @@ from billing.flows.context import Context
 from billing.flows.provider_calls import ask
 from billing.gateway import Absent, Gateway, PaymentMethodDetails, Unknown
 from billing.rules.payments import AttemptOutcome, CallKind
+from billing.rules.reconciliation.knowledge import EXTERNAL_ID, METADATA_MAX
+from billing.rules.request_marks import RequestMark
 from billing.store.payments import provider_calls
 from billing.store.payments.provider_calls import ProviderCall
 from billing.store.subscriptions.customers import Customer
@@ -39,23 +41,26 @@ class Wanted(Generic[Made]):
     by_looking: Callable[[Gateway, ProviderCall], Made | Absent]
 
 
-def the_customer(customer: Customer) -> Wanted[str]:
+def the_customer(customer: Customer, mark: RequestMark | None = None) -> Wanted[str]:
     """Return what makes the customer there; its result is the provider's id.
 
-    Name and address stay in the customer's own row: a call's row is kept for ever. A customer from
-    before engines had ids carries nothing to be found by.
+    Name, address and external id stay in the customer's own row: a call's row is kept for ever. A
+    customer from before engines had ids carries nothing to be found by. `mark` names the request of
+    the API that asked for it.
     """
     maker = customer.engine_id
     told = {} if maker is None else {"customer": str(customer.id), "engine": str(maker)}
+    if told and mark is not None:
+        told |= mark.as_metadata()
     return Wanted(
         kind=CallKind.CUSTOMER,
         subject_id=customer.id,
         customer=customer,
-        request={"metadata": told},
+        request={"metadata": told, "names_external_id": bool(told)},
         by_key=lambda gateway, call: gateway.create_customer(
             name=customer.name,
             email=customer.email,
-            metadata=call.request["metadata"],
+            metadata=call.request["metadata"] | _external_id(customer, call),
             idempotency_key=call.idempotency_key,
         ),
         by_looking=lambda gateway, call: (
@@ -64,6 +69,14 @@ def the_customer(customer: Customer) -> Wanted[str]:
             else Absent()
         ),
     )
+
+
+def _external_id(customer: Customer, call: ProviderCall) -> Mapping[str, str]:
+    """Return what names a customer's external id there; calls of before named none."""
+    named = customer.external_id
+    if not named or len(named) > METADATA_MAX or not call.request.get("names_external_id"):
+        return {}
+    return {EXTERNAL_ID: named}
 
 
 def the_payment_method(customer: Customer, token: str) -> Wanted[PaymentMethodDetails]:

@@ -22,6 +22,7 @@ from billing.rules.actor import CUSTOMER
 from billing.rules.decisions import DecisionKind, decided
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.payments import AttemptKind, Cause, State
+from billing.store.access import idempotency
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import payments
 from billing.store.payments.provider_calls import ProviderCall
@@ -59,7 +60,7 @@ def create(
     now = context.clock.now()
     with context.engine.begin() as conn:
         customer = _claim(conn, customer_id or new_id(), wanted, now)
-        order = at_provider.the_customer(customer)
+        order = at_provider.the_customer(customer, idempotency.mark_of(conn, customer.id))
         is_there = customer.provider_customer_id is not None
         call = None if is_there else at_provider.begin(conn, context, order, now)
     if call is not None:

@@ -6,6 +6,7 @@ __all__ = [
     "closing",
     "deciding",
     "digest",
+    "digest_repair",
     "ending",
     "opening",
     "recognition",

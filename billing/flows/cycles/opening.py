@@ -75,19 +75,22 @@ class Opened:
         return self.opened + self.parked + self.canceled + len(self.unpaid)
 
 
-def open_due_cycles(engine: Engine, *, now: datetime, limit: int, policy: Policy) -> Opened:
+def open_due_cycles(
+    engine: Engine, *, now: datetime, limit: int, policy: Policy, held: Sequence[str] = ()
+) -> Opened:
     """Open the next cycle of up to `limit` due subscriptions, earliest first, in one transaction.
 
     Several schedulers may run this at once. Call it until nothing is seen: a subscription that
     missed several periods gets one cycle a call, in order. A caller whose clock is ahead of the
     database's by more than a tolerance opens nothing: nobody is billed for a period that hasn't
-    begun. In sandbox mode the test clock is that clock, while one is set.
+    begun. In sandbox mode the test clock is that clock, while one is set. Customers of the accounts
+    `held` wait.
     """
     with engine.begin() as conn:
         ahead_by = now - _latest(plans.hold(conn), policy)
         if ahead_by > CLOCK_TOLERANCE:
             return Opened(clock_ahead_by=ahead_by)
-        due = subscriptions.lock_due(conn, now, limit)
+        due = subscriptions.lock_due(conn, now, limit, held=held)
         if not due:
             return Opened()
         ended = [subscription for subscription in due if is_over(subscription)]

@@ -2,20 +2,27 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 from uuid import UUID
 
 from billing.gateway import ChargeRequest
 from billing.rules.money import Money
 from billing.rules.payments import CaptureMethod
+from billing.rules.request_marks import RequestMark
 from billing.store.payments.payment_steps import PaymentForAttempt
 
+_COMPACT: Final = "%Y%m%dT%H%M%SZ"
 
-def request_for(row: PaymentForAttempt, n: int, key: str, engine: UUID) -> ChargeRequest:
+
+def request_for(
+    row: PaymentForAttempt, n: int, key: str, engine: UUID, mark: RequestMark | None
+) -> ChargeRequest:
     """Return the n-th attempt's request; what it names lets it be found in the provider's lists."""
     assert row.provider_customer_id is not None
     assert row.payment_method_token is not None
     metadata = {"payment": str(row.id), "attempt": str(n), "key": key, "engine": str(engine)}
+    if mark is not None:
+        metadata |= mark.as_metadata()
     if row.subscription_id is not None and row.period_start is not None:
         metadata["subscription"] = str(row.subscription_id)
         metadata["period"] = _compact(row.period_start)
@@ -45,8 +52,14 @@ def key_of(
     return f"{mode}:{subscription_id}:{_compact(period_start)}:a"
 
 
+def period_start(request: ChargeRequest) -> datetime | None:
+    """Return when the period of a renewal begins; None for a charge of its own."""
+    period = request.metadata.get("period")
+    return None if period is None else datetime.strptime(period, _COMPACT).replace(tzinfo=UTC)
+
+
 def _compact(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    return at.astimezone(UTC).strftime(_COMPACT)
 
 
 def request_to_json(request: ChargeRequest) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from billing.flows.context import Context
 from billing.flows.dispatching import take_due
 from billing.flows.payments.charge_requests import (
     key_of,
+    period_start,
     request_for,
     request_from_json,
     request_to_json,
@@ -34,6 +35,7 @@ from billing.gateway import (
     Absent,
     ChargeRequest,
     Declined,
+    Gateway,
     Outcome,
     Succeeded,
 )
@@ -44,6 +46,7 @@ from billing.rules.dunning import NO_PAYMENT_METHOD, DeclineClass
 from billing.rules.payments import AttemptKind, CallKind
 from billing.rules.subscriptions import Status, still_collects
 from billing.store import fences
+from billing.store.access import idempotency
 from billing.store.identity import engine_id
 from billing.store.payments import attempts, payment_steps, payments, provider_calls
 from billing.store.payments.payment_steps import PaymentForAttempt
@@ -218,7 +221,8 @@ def _new_attempt(
 ) -> ProviderCall:
     n = row.attempt_n + 1
     key = key_of(policy.mode, row.subscription_id, row.period_start, row.id)
-    request = request_for(row, n, f"{key}{n}", engine_id(conn))
+    mark = idempotency.mark_of(conn, row.id) if row.invoice_id is None else None
+    request = request_for(row, n, f"{key}{n}", engine_id(conn), mark)
     return attempts.begin(
         conn,
         payment_id=row.id,
@@ -286,9 +290,28 @@ def attempt(context: Context, send: ChargeSend) -> Outcome | Absent:
         age=context.clock.now() - send.call.first_sent_at,
         capabilities=gateway.capabilities,
         policy=context.policy,
-        by_key=lambda: gateway.charge(send.request, first_send=send.call.never_executed),
+        by_key=lambda: _charge(context, gateway, send),
         by_looking=lambda: gateway.look_up(send.request, since=send.call.first_sent_at),
     )
+
+
+def _charge(context: Context, gateway: Gateway, send: ChargeSend) -> Outcome:
+    """Send an attempt under its key; one that comes late is looked for first.
+
+    Where the period began longer ago than the provider keeps keys, one may have been made there
+    that this database doesn't know, under a key that is forgotten or by another attempt.
+    """
+    request, late_from = send.request, context.policy.keys_hold(gateway.capabilities)
+    begins = period_start(request)
+    if (
+        request.provider_payment_id is None
+        and begins is not None
+        and context.clock.now() - begins >= late_from
+    ):
+        found = gateway.find_payment(request, since=begins)
+        if not isinstance(found, Absent):
+            return found
+    return gateway.charge(request, first_send=send.call.never_executed)
 
 
 # --- what was charged before ----------------------------------------------------------------------
@@ -350,11 +373,15 @@ def _begin_forgotten(context: Context, payment_id: UUID, sent_at: datetime) -> C
 
 
 def finish(context: Context, send: ChargeSend, outcome: Outcome | Absent) -> None:
-    """Write the outcome of an attempt; a second run for the same attempt changes nothing."""
+    """Write the outcome of an attempt; a second run for the same attempt changes nothing.
+
+    Nor does the outcome of a payment that is unknown: the database was set back meanwhile, and a
+    recovery adopts what the provider did.
+    """
     policy, now, wall = context.policy, context.clock.now(), context.clock.wall()
     with context.engine.begin() as conn:
-        payment = payments.lock_known_payment(conn, send.payment_id)
-        if payment.open_attempt_n != send.call.n:
+        payment = payments.lock_payment(conn, send.payment_id)
+        if payment is None or payment.open_attempt_n != send.call.n:
             return
         apply(
             conn,

@@ -5,7 +5,7 @@ the payment that it had, because ids follow from subscription and period. The ou
 is looked up in the provider's lists and written as a worker writes it. Nothing is sent.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -14,10 +14,12 @@ from sqlalchemy import Connection
 
 from billing.flows.context import Context
 from billing.flows.customers.customers import keep_payment_method
-from billing.flows.cycles.deciding import CannotOpen, decide
+from billing.flows.cycles.deciding import CannotOpen, Opening, decide
+from billing.flows.cycles.ending import is_over
 from billing.flows.cycles.opening import write
 from billing.flows.disputes import dispute_updates
 from billing.flows.payments import collecting
+from billing.flows.policy import Policy
 from billing.flows.recovery.finding import Forgotten, Why
 from billing.flows.refunds import refund_updates
 from billing.flows.subscriptions.lifecycle import locked
@@ -32,12 +34,17 @@ from billing.gateway import (
 )
 from billing.rules.payments import CaptureMethod, PaymentStatus, State
 from billing.rules.reconciliation import BreakKind
-from billing.rules.reconciliation.knowledge import MadeKind
+from billing.rules.reconciliation.knowledge import EXTERNAL_ID, MadeKind
+from billing.rules.request_marks import read_mark
+from billing.rules.subscriptions import DatedChange
+from billing.store.access import idempotency
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import payments
 from billing.store.settlement import breaks
 from billing.store.subscriptions import changes, customers, plans, subscriptions
 from billing.store.subscriptions.customers import payment_methods_of as methods_of
+from billing.store.subscriptions.subscriptions import Subscription
+from plans.terms import Plan
 
 
 class AdoptionResult(StrEnum):
@@ -60,20 +67,35 @@ Done = tuple[AdoptionResult, Why | None]
 def customer(context: Context, found: ProviderCustomer) -> Done:
     """Adopt a customer who was made after the moment that this database shows.
 
-    The provider has no external id: the operator's own system has to tell it again.
+    An external id that another customer has by now is left out.
     """
     now = context.clock.now()
     ours = UUID(found.metadata[MadeKind.CUSTOMER])
     with context.engine.begin() as conn:
         if customers.find(conn, str(ours)) is None:
-            values = {"id": ours, "name": found.name or found.id, "email": found.email}
-            customers.add(
-                conn,
-                values | {"external_id": None, "provider": context.account, "created_at": now},
-            )
+            values = {
+                "id": ours,
+                "name": found.name or found.id,
+                "email": found.email,
+                "external_id": found.metadata.get(EXTERNAL_ID),
+                "provider": context.account,
+                "created_at": now,
+            }
+            if customers.add(conn, values) is None:
+                customers.add(conn, values | {"external_id": None})
         customers.set_provider_customer(conn, ours, found.id)
+        _restore_key(context, conn, found.metadata, "customer.create", ours)
     _keep_methods(context, ours, found.id)
     return AdoptionResult.ADOPTED, None
+
+
+def _restore_key(
+    context: Context, conn: Connection, metadata: Mapping[str, str], operation: str, ours: UUID
+) -> None:
+    """Write down the caller's idempotency key: the request, repeated, makes nothing anew."""
+    mark = read_mark(metadata)
+    if mark is not None:
+        idempotency.restore(conn, mark, operation, ours, at=context.clock.wall())
 
 
 def _keep_methods(context: Context, customer_id: UUID, provider_customer_id: str) -> None:
@@ -113,22 +135,54 @@ def payment(context: Context, found: Forgotten, payers: set[UUID]) -> Done:
 def _open_cycle(
     context: Context, conn: Connection, owner: UUID, found: Forgotten, now: datetime
 ) -> Why | None:
-    """Open a subscription's cycles up to the one of this payment; return why that can't be."""
+    """Open a subscription's cycles up to the one of this payment; return why that can't be.
+
+    Where it can't be, none is opened.
+    """
     subscription = subscriptions.lock(conn, owner)
     if subscription is None:
         return Why.SUBSCRIPTION_UNKNOWN
     plans.hold(conn)
     catalog, asked = plans.published(conn), changes.of(conn, owner)
-    while subscription.renews_at is not None and subscription.renews_at <= now:
-        try:
-            opening = decide(subscription, catalog, now, context.policy, asked, bill_missed=True)
-        except CannotOpen:
-            return Why.NO_CYCLE
-        write(conn, [opening], now)
-        if opening.payment_id == found.ours:
-            return None if payments.get(conn, found.ours) is not None else Why.NO_CYCLE
-        subscription = locked(conn, owner)
+    with conn.begin_nested() as all_of_them:
+        while _has_next(subscription, now):
+            try:
+                opening = _as_it_was(subscription, catalog, now, context.policy, asked, found.ours)
+            except CannotOpen:
+                break
+            write(conn, [opening], now)
+            if opening.payment_id == found.ours and payments.get(conn, found.ours) is not None:
+                return None
+            subscription = locked(conn, owner)
+        all_of_them.rollback()
     return Why.NO_CYCLE
+
+
+def _has_next(subscription: Subscription, now: datetime) -> bool:
+    at = subscription.renews_at
+    return at is not None and at <= now and not is_over(subscription)
+
+
+def _as_it_was(
+    subscription: Subscription,
+    catalog: Mapping[str, Plan],
+    now: datetime,
+    policy: Policy,
+    asked: Sequence[DatedChange],
+    ours: UUID,
+) -> Opening:
+    """Return the next cycle: billed where its payment is the one that was made.
+
+    One without a charge is a missed period and follows the plan, unless that leaves it to an
+    operator: a charge that came later shows that it was opened. Raises `CannotOpen`.
+    """
+    billed = decide(subscription, catalog, now, policy, asked, bill_missed=True)
+    if billed.payment_id == ours:
+        return billed
+    try:
+        return decide(subscription, catalog, now, policy, asked)
+    except CannotOpen:
+        return billed
 
 
 def _add_one_off(context: Context, found: Forgotten, now: datetime) -> Why | None:
@@ -164,6 +218,7 @@ def _add_one_off(context: Context, found: Forgotten, now: datetime) -> Why | Non
                 }
             ],
         )
+        _restore_key(context, conn, charge.metadata, "payments.charge", found.ours)
     return None
 
 
@@ -236,6 +291,9 @@ def refund(context: Context, found: ProviderRefund) -> Done:
     now = context.clock.now()
     with context.engine.begin() as conn:
         state = refund_updates.apply(conn, found, provider=context.account, now=now)
+        if state is not None:
+            ours = UUID(found.metadata[MadeKind.REFUND])
+            _restore_key(context, conn, found.metadata, "payments.refund", ours)
     if state is None:
         return AdoptionResult.PASSED_OVER, Why.PAYMENT_UNKNOWN
     return AdoptionResult.ADOPTED, None

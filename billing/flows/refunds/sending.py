@@ -35,6 +35,8 @@ from billing.rules.actor import WORKER
 from billing.rules.money import Money
 from billing.rules.payments import AttemptOutcome, CallKind
 from billing.rules.refunds import RefundState
+from billing.rules.request_marks import RequestMark
+from billing.store.access import idempotency
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import payments, provider_calls, refunds
 from billing.store.payments.provider_calls import ProviderCall
@@ -110,23 +112,24 @@ def _begin(context: Context, refund_id: UUID) -> RefundSend | RefundQuestion | N
             customer_id=row.customer_id,
             provider=row.provider,
             key=f"{policy.mode}:refund:{row.id}:c",
-            request=_request(row),
+            request=_request(row, idempotency.mark_of(conn, row.id)),
             now=now,
         )
         return RefundSend(row.id, row.payment_id, row.provider, call)
 
 
-def _request(row: RefundToSend) -> dict[str, object]:
+def _request(row: RefundToSend, mark: RequestMark | None) -> dict[str, object]:
     """Return the request of a new call.
 
     Refunds from before engines had ids are sent without one.
     """
     engine = {} if row.engine_id is None else {"engine": str(row.engine_id)}
+    asked = {} if mark is None else dict(mark.as_metadata())
     return {
         "provider_payment_id": row.provider_payment_id,
         "amount": row.amount,
         "currency": row.currency,
-        "metadata": {"refund": str(row.id), "payment": str(row.payment_id)} | engine,
+        "metadata": {"refund": str(row.id), "payment": str(row.payment_id)} | engine | asked,
     }
 
 

@@ -5,7 +5,8 @@ the outcome of an answer.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -13,7 +14,7 @@ from billing.errors import BadInput
 from billing.gateway.capabilities import Capabilities
 from billing.gateway.kinds import Doubt
 from billing.gateway.objects import PaymentMethodDetails
-from billing.gateway.outcomes import Absent, ChargeRequest, Outcome, Rejected, Unknown
+from billing.gateway.outcomes import Absent, ChargeRequest, Deferred, Outcome, Rejected, Unknown
 from billing.gateway.stripe.amounts import InexpressibleAmount, positive_to_stripe
 from billing.gateway.stripe.classify import (
     EXPIRED_CODES,
@@ -91,6 +92,17 @@ class StripeGateway(Refunds, Reads):
         except Faulted as failed:
             fault = failed.fault
             return Unknown(fault.kind.value, fault.message, known_id, fault.request_id)
+
+    def find_payment(self, request: ChargeRequest, *, since: datetime) -> Outcome | Absent:
+        """Look for a PaymentIntent whose metadata names the same payment of ours."""
+        ours = request.metadata["payment"]
+        try:
+            found = self._intents_naming(request, ours, since, Deadline(self._seconds))
+        except Faulted as failed:
+            fault = failed.fault
+            return Deferred(fault.kind.value, fault.message, request_id=fault.request_id)
+        by_any_attempt = replace(request, metadata={"payment": ours})
+        return _outcome_of([each for each in found if each.status != "canceled"], by_any_attempt)
 
     def capture(self, provider_payment_id: str, amount: Money, *, idempotency_key: str) -> Outcome:
         """Capture an authorised payment; when its state forbids it, the outcome follows from that
@@ -233,30 +245,41 @@ class StripeGateway(Refunds, Reads):
     def _look_up_by_key(
         self, request: ChargeRequest, since: datetime, deadline: Deadline
     ) -> Outcome | Absent:
+        key = request.idempotency_key
+        return _outcome_of(self._intents_naming(request, key, since, deadline), request)
+
+    def _intents_naming(
+        self, request: ChargeRequest, named: str, since: datetime, deadline: Deadline
+    ) -> list[Intent]:
+        """Return the customer's PaymentIntents with that value in their metadata, newest first."""
         params = {
             "customer": request.provider_customer_id,
             "created": {"gte": math.floor((since - LOOK_BACK).timestamp())},
         }
-        found = [
+        return [
             _readable(item)
             for page in self._pages("look_up", "/v1/payment_intents", params, deadline)
             for item in page
-            if request.idempotency_key in mapping(item.get("metadata")).values()
+            if named in mapping(item.get("metadata")).values()
         ]
-        if not found:
-            return Absent()
-        live = [i for i in found if i.status not in ("canceled", "requires_payment_method")]
-        if len(live) > 1:
-            ids = " and ".join(intent.id for intent in live)
-            return Unknown(Doubt.SEVERAL_PAYMENTS, f"{ids} carry the same key", live[0].id)
-        intent = live[0] if live else found[0]
-        unpaid = intent.status in ("requires_payment_method", "requires_confirmation")
-        if unpaid and not intent.last_error and difference_from(intent, request) is None:
-            return Absent()  # created, but never confirmed: nobody was charged
-        return outcome_of_intent(intent, request)
 
     def _retrieve(self, provider_payment_id: str, deadline: Deadline) -> Answer:
         return self._send("retrieve", "get", _intent_path(provider_payment_id), {}, deadline)
+
+
+def _outcome_of(found: Sequence[Intent], request: ChargeRequest) -> Outcome | Absent:
+    """Return the outcome that a payment's PaymentIntents show; at most one of them is live."""
+    if not found:
+        return Absent()
+    live = [i for i in found if i.status not in ("canceled", "requires_payment_method")]
+    if len(live) > 1:
+        ids = " and ".join(intent.id for intent in live)
+        return Unknown(Doubt.SEVERAL_PAYMENTS, f"{ids} carry the same key", live[0].id)
+    intent = live[0] if live else found[0]
+    unpaid = intent.status in ("requires_payment_method", "requires_confirmation")
+    if unpaid and not intent.last_error and difference_from(intent, request) is None:
+        return Absent()  # created, but never confirmed: nobody was charged
+    return outcome_of_intent(intent, request)
 
 
 def _charge_call(request: ChargeRequest) -> tuple[str, Json]:

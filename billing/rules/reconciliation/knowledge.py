@@ -14,6 +14,12 @@ from uuid import UUID
 
 from billing.rules.reconciliation.engines import MARK
 
+EXTERNAL_ID: Final = "external_id"
+"""What names a customer's external id in the metadata."""
+
+METADATA_MAX: Final = 500
+"""How many characters a value in the metadata may have."""
+
 SKEW: Final = timedelta(minutes=5)
 """How far the provider's clock may be from ours."""
 

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select, text, update
 
+from billing.rules.request_marks import RequestMark
 from billing.store.tables import idempotency_keys as keys
 
 _CLAIM = text(
@@ -52,6 +53,46 @@ def claim(
                 "at": at,
             },
         ).scalar()
+    )
+
+
+_MARK = text(
+    """
+    SELECT scope, key, request_hash FROM idempotency_keys
+     WHERE resource_id = :id ORDER BY created_at LIMIT 1
+    """
+)
+
+
+def mark_of(conn: Connection, resource_id: UUID) -> RequestMark | None:
+    """Return the request that made an object; None where no caller of the API asked for it."""
+    row = conn.execute(_MARK, {"id": resource_id}).one_or_none()
+    return None if row is None else RequestMark(row.scope, row.key, bytes(row.request_hash))
+
+
+_RESTORE = text(
+    """
+    INSERT INTO idempotency_keys (scope, key, request_hash, operation, resource_id, created_at)
+    VALUES (:scope, :key, :request_hash, :operation, :resource_id, :at)
+    ON CONFLICT (scope, key) DO NOTHING
+    """
+)
+
+
+def restore(
+    conn: Connection, mark: RequestMark, operation: str, resource_id: UUID, *, at: datetime
+) -> None:
+    """Write a key down that was forgotten: a repetition goes on with what its request made."""
+    conn.execute(
+        _RESTORE,
+        {
+            "scope": mark.scope,
+            "key": mark.key,
+            "request_hash": mark.request_hash,
+            "operation": operation,
+            "resource_id": resource_id,
+            "at": at,
+        },
     )
 
 

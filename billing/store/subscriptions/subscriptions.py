@@ -17,7 +17,7 @@ from billing.rules.subscriptions import EndedBy, Status, SubscriptionEventKind
 from billing.store.arrays import literal
 from billing.store.bulk import bulk_insert
 from billing.store.rows import names_of, reader
-from billing.store.tables import subscription_events, subscriptions
+from billing.store.tables import customers, subscription_events, subscriptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,12 +171,24 @@ DUE = (
 )
 
 
-def lock_due(conn: Connection, now: datetime, limit: int) -> list[Subscription]:
+_DUE_ELSEWHERE = DUE.where(
+    subscriptions.c.customer_id.in_(
+        select(customers.c.id).where(customers.c.provider.not_in(bindparam("held", expanding=True)))
+    )
+)
+
+
+def lock_due(
+    conn: Connection, now: datetime, limit: int, *, held: Sequence[str] = ()
+) -> list[Subscription]:
     """Lock up to `limit` subscriptions whose next cycle is due, earliest first.
 
-    Skips rows that another scheduler has locked.
+    Skips rows that another scheduler has locked, and customers of the accounts `held`.
     """
-    return [_of(row) for row in conn.execute(DUE, {"now": now, "limit": limit})]
+    values = {"now": now, "limit": limit}
+    if held:
+        return [_of(row) for row in conn.execute(_DUE_ELSEWHERE, values | {"held": list(held)})]
+    return [_of(row) for row in conn.execute(DUE, values)]
 
 
 def lock(conn: Connection, subscription_id: UUID) -> Subscription | None:
