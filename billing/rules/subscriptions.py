@@ -232,6 +232,11 @@ def comes_first(ends_at: datetime | None, next_start: datetime | None) -> bool:
     return ends_at is not None and next_start is not None and ends_at <= next_start
 
 
+def replaces(ended_by: EndedBy, decided: EndedBy | None) -> bool:
+    """Tell whether an end has another cause from now on: only a ladder's is taken back again."""
+    return decided is EndedBy.LADDER and ended_by is not EndedBy.LADDER
+
+
 def still_collects(ended_by: EndedBy | None) -> bool:
     """Tell whether the open invoices of a subscription that ended are collected all the same.
 

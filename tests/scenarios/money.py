@@ -180,10 +180,15 @@ def dispute_row(world: World, applied: Applied) -> Dispute:
 
 
 def one_off(
-    world: World, amount: Money, card: str = "pm_card_visa", *, capture_method: str = "automatic"
+    world: World,
+    amount: Money,
+    card: str = "pm_card_visa",
+    *,
+    capture_method: str = "automatic",
+    of: Subscriber | None = None,
 ) -> UUID:
-    """Ask for a charge without an invoice; nobody has sent it yet."""
-    customer_id, _ = world.customer(card)
+    """Ask for a charge without an invoice, of a new customer or one; nobody has sent it yet."""
+    customer_id = world.customer(card)[0] if of is None else of.customer_id
     payment_id = new_id()
     with world.engine.begin() as conn:
         method = conn.execute(

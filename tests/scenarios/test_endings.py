@@ -10,6 +10,7 @@ from billing.presenters import explain
 from billing.queries.explain.read import explain_subscription
 from billing.rules.actor import Actor, ActorKind
 from tests.scenarios.test_changes import BASE, HEAD, LADDER, plan
+from tests.scenarios.test_disputes import lost
 from tests.scenarios.test_operators import cancel, change, parked_for, release, retry
 from tests.scenarios.world import BEGINNING, Subscriber, World, at
 
@@ -28,6 +29,9 @@ def world(world: World) -> World:
         + plan("daily", "1 day", BASE, extra=LADDER.format("cancel"))
         + plan("weekly-unpaid", "1 week", BASE, extra=LADDER.format("unpaid"))
         + plan("daily-unpaid", "1 day", BASE, extra=LADDER.format("unpaid"))
+        + plan(
+            "disputed", "1 week", BASE, extra=LADDER.format("cancel") + '\non_dispute = "cancel"'
+        )
     )
     return world
 
@@ -117,6 +121,40 @@ def test_a_debt_that_is_paid_before_the_paid_period_is_over_leaves_nothing_unpai
     world.assert_everything_adds_up()
 
 
+# Of weekly invoices the first is given up and the second is past due, and the third is paid.
+TWO = f"{BROKE}_5_then_ok_1_then_insufficient_funds"
+
+
+@pytest.mark.parametrize("kind", ["weekly", "weekly-unpaid"])
+def test_all_debts_paid_leave_no_end_and_nothing_unpaid_whichever_is_paid_last(
+    world: World, kind: str
+) -> None:
+    customer = world.subscribed(kind, card=TWO)
+    world.run_until("2026-01-16 01:00")
+    assert statuses(world, customer) == ["uncollectible", "open", "paid"]
+
+    world.new_card(customer)
+    world.run_until("2026-03-01")
+
+    assert (world.status(customer), set(statuses(world, customer))) == ("active", {"paid"})
+    assert world.events(customer)[-2:] == ["kept", "recovered"]
+    world.assert_everything_adds_up()
+
+
+def test_a_lost_dispute_outlasts_the_end_of_a_ladder_that_is_taken_back(world: World) -> None:
+    customer = world.subscribed("disputed", card=LATE)
+    world.run_until("2026-01-17")
+    assert world.subscription(customer).ended_by == "ladder"
+
+    lost(world, customer, 1)
+    assert world.subscription(customer).ended_by == "dispute"
+    world.new_card(customer)
+    world.run_until("2026-03-01")
+
+    assert (world.status(customer), len(world.cycles(customer))) == ("canceled", 3)
+    world.assert_everything_adds_up()
+
+
 @pytest.mark.parametrize("asked_on", ["2026-01-15 12:00", "2026-01-18"])
 def test_an_end_that_was_asked_for_stays_when_a_debt_that_was_given_up_is_paid(
     world: World, asked_on: str
@@ -147,6 +185,21 @@ def test_a_budget_puts_attempts_off_but_not_the_end_of_the_ladder(
     assert world.status(customer) == status
     assert len(world.cycles(customer)) <= 17
     world.assert_everything_adds_up()
+
+
+def test_a_card_that_needs_the_customer_ends_no_later_than_its_ladder(world: World) -> None:
+    customer = world.subscribed("daily", card=f"{BROKE}_7_then_expired_card")
+    ends = set()
+    while world.status(customer) != "canceled":
+        world.run_until(f"{world.now + timedelta(days=1):%Y-%m-%d 12:00}")
+        first = world.payment(customer, 0)
+        ends.add(first.ladder_ends_at)
+        assert (
+            first.ladder_ends_at is None
+            or first.next_attempt_at is None
+            or (first.next_attempt_at <= first.ladder_ends_at)
+        )
+    assert len(ends - {None}) == 1
 
 
 def test_a_new_card_collects_what_the_budget_of_the_old_one_put_off(world: World) -> None:

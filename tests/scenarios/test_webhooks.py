@@ -422,6 +422,26 @@ def test_a_card_that_its_network_renewed_is_tried_at_once(
     world.assert_everything_adds_up()
 
 
+def test_a_card_that_its_network_renewed_while_nothing_waited_is_tried_for_the_next_invoice(
+    world: World, deliveries: WebhookDeliveries
+) -> None:
+    subscriber = world.subscribed("video-premium", card="pm_sbx_ok_1_then_expired_card_1_then_ok")
+    world.run_until("2026-01-10")
+    charge = one_off(world, usd(500), of=subscriber)
+    world.charge(charge)
+    assert payment_row(world, charge).decline_code == "expired_card"
+    (card,) = world.payment_methods(subscriber)
+    world.psp._control(
+        "POST", f"payment_methods/{card}", exp_year=2031, exp_month=5, token="pm_card_visa"
+    )
+
+    deliveries.arrive_and_handle()
+    world.run_until("2026-02-02")
+
+    assert (world.status(subscriber), world.psp.captures(subscriber)) == ("active", 2)
+    world.assert_everything_adds_up()
+
+
 def test_an_update_that_changes_nothing_tries_nothing(
     world: World, deliveries: WebhookDeliveries
 ) -> None:

@@ -20,7 +20,13 @@ from billing.embedded.servers import EmbeddedPostgres
 from billing.rules.reconciliation import TieOutReason
 from billing.store import due_work, fences
 from billing.store.engine import make_engine
-from billing.store.payments import attempts, payment_steps, payments, recognition, refunds
+from billing.store.payments import (
+    attempts,
+    debts,
+    payment_steps,
+    recognition,
+    refunds,
+)
 from billing.store.settlement import (
     batch_breaks,
     charge_list,
@@ -287,8 +293,13 @@ QUERIES: dict[str, tuple[Executable, Mapping[str, Any], str | None]] = {
     "whether anything is due": (due_work._QUIET, {"now": NOW}, "subscriptions_due"),
     "when something is due next": (due_work._NEXT, {}, "payments_due"),
     "whether a subscription has debts": (
-        payments._ANY_PAST_DUE,
+        debts._ANY_PAST_DUE,
         {"subscription": AN_ID},
+        "payments_subscription",
+    ),
+    "whether debts of a subscription were given up": (
+        debts._OTHERS_GIVEN_UP,
+        {"subscription": AN_ID, "payment": AN_ID, "since": NOW},
         "payments_subscription",
     ),
 }
@@ -337,7 +348,14 @@ def test_a_query_of_the_daemons_reads_an_index(
     found = list(nodes(plan_of(many, query, values)))
 
     scanned = {node["Relation Name"] for node in found if node["Node Type"] == "Seq Scan"}
-    empty = {"breaks", "customers", "disputes", "payment_methods", "provider_fences"}
+    empty = {
+        "breaks",
+        "customers",
+        "disputes",
+        "payment_methods",
+        "payment_transitions",
+        "provider_fences",
+    }
     assert scanned <= empty, "small, or empty here"
     assert index in {node.get("Index Name") for node in found}
 

@@ -30,6 +30,7 @@ _OF_ONE_ROW: Final = (
     psycopg.errors.LockNotAvailable,
     psycopg.errors.DeadlockDetected,
     psycopg.errors.SerializationFailure,
+    psycopg.errors.QueryCanceled,  # its statement took too long
 )
 CANT_WRITE: Final = (OperationalError, InternalError, InterfaceError, NoConnectionFree)
 

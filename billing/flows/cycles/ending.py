@@ -16,6 +16,7 @@ from billing.rules.subscriptions import (
     Status,
     SubscriptionEventKind,
     comes_first,
+    replaces,
     still_collects,
     unpaid_from,
 )
@@ -82,7 +83,7 @@ def end_with_what_is_paid(
     """End a (locked) subscription now, or else with the last period that is paid.
 
     What was paid for is served: until then it has that `status`. An end that was decided before,
-    and isn't later, stays.
+    and isn't later, stays; one that can't be taken back replaces the cause of one that can.
     """
     if paid_until is None or paid_until <= now:
         subscriptions.change(
@@ -99,8 +100,11 @@ def end_with_what_is_paid(
         told: dict[str, object] = {"before": subscription.status}
     else:
         subscriptions.change(conn, subscription.id, status=status)
-        if subscription.cancels_at is not None and subscription.cancels_at <= paid_until:
+        decided = subscription.cancels_at
+        stays = decided is not None and decided <= paid_until
+        if stays and not replaces(ended_by, subscription.ended_by):
             return
+        paid_until = decided if decided is not None and stays else paid_until
         subscriptions.change(conn, subscription.id, cancels_at=paid_until, ended_by=ended_by)
         kind, holds_from = DatedChangeKind.CANCEL, paid_until
         event, told = SubscriptionEventKind.CANCEL_AT_PERIOD_END, {"ends_at": paid_until}

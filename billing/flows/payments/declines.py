@@ -1,5 +1,6 @@
 """Writing a decline and what the ladder decides on it, inside the caller's transaction."""
 
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -65,10 +66,7 @@ def declined(
     if payment.invoice_id is None:
         follows = Stop(decided(DecisionKind.NO_LADDER, code=code))
     if attempt_n is not None:
-        if isinstance(follows, RetryAt) and follows.at > now:
-            follows, ends_at = _within_budget(
-                conn, payment, attempt_n, follows, ladder, now, policy
-            )
+        follows, ends_at = _within_bounds(conn, payment, attempt_n, follows, ladder, now, policy)
         attempts.finish(
             conn,
             payment.id,
@@ -114,6 +112,25 @@ def is_last_attempt(payment: LockedPayment, attempt_n: int | None) -> bool:
     return attempt_n is not None and (is_given_up or stopped)
 
 
+def _within_bounds(
+    conn: Connection,
+    payment: LockedPayment,
+    attempt_n: int,
+    follows: Next,
+    ladder: Dunning,
+    now: datetime,
+    policy: Policy,
+) -> tuple[Next, datetime | None]:
+    """Return what follows as budget and ladder allow it, and when the ladder ends, if fixed."""
+    match follows:
+        case RetryAt() if follows.at > now:
+            return _within_budget(conn, payment, attempt_n, follows, ladder, now, policy)
+        case WaitForCustomer():
+            return _within_ladder(payment, follows)
+        case _:
+            return follows, None
+
+
 def _within_budget(
     conn: Connection,
     payment: LockedPayment,
@@ -131,11 +148,26 @@ def _within_budget(
     zone = payment.zone or "UTC"
     before = attempts.declines_of_method(conn, payment.id, attempt_n, now - policy.budget.window)
     held = hold_to_budget(retry, policy.budget, [*before, now], zone)
-    by_ladder = payment.next_attempt_kind in (AttemptKind.LADDER, AttemptKind.ABSENT)
-    ends_at = payment.ladder_ends_at if by_ladder else None
+    ends_at = _fixed_end(payment)
     if ends_at is None and held.at > retry.at:
         ends_at = dunning.ladder_end(ladder, payment.rung, now, zone)
     return (held, None) if ends_at is None else (hold_to_end(held, ends_at, now), ends_at)
+
+
+def _within_ladder(
+    payment: LockedPayment, wait: WaitForCustomer
+) -> tuple[WaitForCustomer, datetime | None]:
+    """Return the wait for the customer, which never outlasts a ladder whose end is fixed."""
+    ends_at = _fixed_end(payment)
+    if ends_at is None or wait.until <= ends_at:
+        return wait, ends_at
+    return replace(wait, until=ends_at), ends_at
+
+
+def _fixed_end(payment: LockedPayment) -> datetime | None:
+    """Return the fixed end of the ladder that asked for this attempt, if it was fixed."""
+    by_ladder = payment.next_attempt_kind in (AttemptKind.LADDER, AttemptKind.ABSENT)
+    return payment.ladder_ends_at if by_ladder else None
 
 
 def _decline(outcome: Declined | ActionRequired) -> tuple[str, DeclineClass, Advice | None]:

@@ -26,7 +26,7 @@ from billing.rules.subscriptions import (
     is_paused_from_now_on,
     unpaid_from,
 )
-from billing.store.payments import invoices, payments
+from billing.store.payments import debts, invoices, payments
 from billing.store.payments.payments import LockedPayment
 from billing.store.subscriptions import changes, plans, subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
@@ -34,6 +34,7 @@ from plans.terms import Dunning
 
 _GIVEN_UP: Final = "collecting was given up"
 _LOST: Final = "a dispute was lost"
+_DEBTS_PAID: Final = "everything that was owed is paid"
 
 
 def recover_subscription(
@@ -48,9 +49,9 @@ def recover_subscription(
     if not was_given_up and payment.subscription_status not in (Status.PAST_DUE, Status.UNPAID):
         return
     subscription = _locked(conn, payment)
-    others = payments.others_past_due(conn, subscription.id, payment.id)
-    if was_given_up and not others:
-        _take_back(conn, subscription, now)
+    others = debts.others_past_due(conn, subscription.id, payment.id)
+    if not others:
+        _take_back(conn, subscription, payment, now)
     paused = is_paused_from_now_on(changes.of(conn, subscription.id))
     after = after_capture(subscription.status, others, paused=paused)
     if after is subscription.status:
@@ -71,15 +72,33 @@ def recover_subscription(
     )
 
 
-def _take_back(conn: Connection, subscription: Subscription, now: datetime) -> None:
-    """Take back what was to follow later from a debt that is paid now."""
+def _take_back(
+    conn: Connection, subscription: Subscription, payment: LockedPayment, now: datetime
+) -> None:
+    """Take back what was to follow later from debts, when the last of them is paid."""
     if subscription.status in (Status.CANCELED, Status.UNPAID):
         return
-    if subscription.ended_by is EndedBy.LADDER:
+    ends = subscription.ended_by is EndedBy.LADDER
+    is_unpaid_later = unpaid_from(changes.of(conn, subscription.id)) is not None
+    if not (ends or is_unpaid_later):
+        return
+    since = changes.pending_since(conn, subscription.id)
+    if debts.others_given_up(conn, subscription.id, payment.id, since=since):
+        return
+    if ends:
         subscriptions.change(conn, subscription.id, cancels_at=None, ended_by=None)
         _record(conn, subscription, DatedChangeKind.KEEP, now, holds_from=now)
-    if unpaid_from(changes.of(conn, subscription.id)) is not None:
+    if is_unpaid_later:
         _record(conn, subscription, DatedChangeKind.PAID, now, holds_from=now)
+    subscriptions.note(
+        conn,
+        subscription.id,
+        at=now,
+        kind=SubscriptionEventKind.KEPT,
+        actor=WORKER,
+        why=_DEBTS_PAID,
+        payment=payment.id,
+    )
 
 
 def call_past_due(
@@ -239,7 +258,7 @@ def _pause(conn: Connection, subscription: Subscription, now: datetime) -> None:
 
 def _after_debt(conn: Connection, subscription: Subscription, payment: LockedPayment) -> Status:
     """Return the status of a subscription that goes on after a payment of it is decided."""
-    others = payments.others_past_due(conn, subscription.id, payment.id)
+    others = debts.others_past_due(conn, subscription.id, payment.id)
     paused = is_paused_from_now_on(changes.of(conn, subscription.id))
     return after_capture(subscription.status, others, paused=paused)
 

@@ -30,7 +30,7 @@ from billing.rules.subscriptions import (
     can_pause,
     can_resume,
 )
-from billing.store.payments import payments
+from billing.store.payments import debts, payments
 from billing.store.subscriptions import changes, subscriptions
 from billing.store.subscriptions.parking import NOT_PARKED
 from billing.store.subscriptions.subscriptions import Subscription
@@ -234,7 +234,7 @@ def resume(
             return subscription
         running = nth(subscription.schedule, max(subscription.next_n - 1, 0))
         in_trial = running.kind == "trial" and now < running.period.end
-        past_due = payments.any_past_due(conn, subscription.id)
+        past_due = debts.any_past_due(conn, subscription.id)
         status = after_resume(in_trial, past_due)
         if _starts_later(subscription, now):
             status = Status.SCHEDULED

@@ -77,6 +77,7 @@ def _known(
     customers.change_payment_method(
         conn,
         known.id,
+        now,
         brand=found.brand,
         last4=found.last4,
         exp_month=found.exp_month,

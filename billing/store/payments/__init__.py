@@ -2,6 +2,7 @@
 
 __all__ = [
     "attempts",
+    "debts",
     "disputes",
     "invoices",
     "payment_steps",

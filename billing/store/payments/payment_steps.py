@@ -97,6 +97,7 @@ _FOR_ATTEMPT = text(
       LEFT JOIN attempts a ON a.payment_id = p.id AND a.finished_at IS NULL
       LEFT JOIN LATERAL (SELECT d.finished_at, d.decline_code, d.decline_class FROM attempts d
                           WHERE d.payment_method_id = m.id AND d.outcome = 'declined'
+                            AND (m.changed_at IS NULL OR d.finished_at > m.changed_at)
                           ORDER BY d.finished_at DESC LIMIT 1) l ON true
      WHERE p.id = :id AND p.state = 'CREATED' AND p.parked_at IS NULL
        AND p.next_attempt_at <= :now

@@ -265,7 +265,8 @@ _WAITING_FOR_METHOD = _lock(
     """
     p.customer_id = :customer AND p.parked_at IS NULL AND c.state = 'opened'
        AND (s.status <> 'canceled'
-            OR p.state = 'CREATED' AND s.ended_by IN ('operator', 'period_end'))
+            OR p.state = 'CREATED'
+               AND (s.ended_by IS NULL OR s.ended_by IN ('operator', 'period_end')))
        AND (p.state = 'CREATED' AND (p.decline_class IS NOT NULL OR p.decision = 'held_by_budget')
             OR p.state = 'FAILED')
     """
@@ -371,35 +372,3 @@ def page(
     equal = {"subscription_id": subscription_id}
     rows = paging.page(conn, payments, equal, limit=limit, after=after)
     return [_of(row) for row in rows]
-
-
-_OTHERS_PAST_DUE = text(
-    """
-    SELECT EXISTS (SELECT FROM payments
-                    WHERE subscription_id = :subscription AND id <> :payment
-                      AND (state = 'CREATED' AND decline_class IS NOT NULL))
-    """
-)
-
-
-def others_past_due(conn: Connection, subscription_id: UUID, payment_id: UUID) -> bool:
-    """Tell whether another payment of the subscription was declined and is not decided yet."""
-    return bool(
-        conn.execute(
-            _OTHERS_PAST_DUE, {"subscription": subscription_id, "payment": payment_id}
-        ).scalar()
-    )
-
-
-_ANY_PAST_DUE = text(
-    """
-    SELECT EXISTS (SELECT FROM payments
-                    WHERE subscription_id = :subscription
-                      AND state = 'CREATED' AND decline_class IS NOT NULL)
-    """
-)
-
-
-def any_past_due(conn: Connection, subscription_id: UUID) -> bool:
-    """Tell whether a payment of the subscription was declined and is not decided yet."""
-    return bool(conn.execute(_ANY_PAST_DUE, {"subscription": subscription_id}).scalar())

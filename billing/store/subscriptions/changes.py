@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, insert, select, text
 
 from billing.rules.actor import Actor
 from billing.rules.subscriptions import DatedChange, DatedChangeKind
@@ -43,6 +43,24 @@ def add(
 def of(conn: Connection, subscription_id: UUID) -> Sequence[DatedChange]:
     """Return the changes of one subscription, in the order in which they were asked for."""
     return of_many(conn, [subscription_id]).get(subscription_id, ())
+
+
+_PENDING_SINCE = text(
+    """
+    SELECT min(asked_at) FROM subscription_changes
+     WHERE subscription_id = :subscription AND kind IN ('cancel', 'unpaid')
+       AND id > coalesce((SELECT max(id) FROM subscription_changes
+                           WHERE subscription_id = :subscription AND kind IN ('keep', 'paid')), 0)
+    """
+)
+
+
+def pending_since(conn: Connection, subscription_id: UUID) -> datetime | None:
+    """Return when an end, or that it is unpaid, was decided that wasn't taken back since."""
+    found: datetime | None = conn.execute(
+        _PENDING_SINCE, {"subscription": subscription_id}
+    ).scalar()
+    return found
 
 
 def of_many(

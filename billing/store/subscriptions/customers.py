@@ -120,11 +120,17 @@ def add_payment_method(
 ) -> UUID:
     """Keep a payment method and make it its customer's default; return its id.
 
-    A token kept before (a repeated command) is made the default again and not doubled.
+    A token kept before (a repeated command, a customer who gives the same card once more) is made
+    the default again and not doubled: what it was declined for before counts no more.
     """
     statement = insert(payment_methods).values(**values)
     once = ["provider", "provider_payment_method_id"]
-    conn.execute(statement.on_conflict_do_nothing(index_elements=once))
+    again = {"changed_at": statement.excluded.created_at} if make_default else None
+    conn.execute(
+        statement.on_conflict_do_nothing(index_elements=once)
+        if again is None
+        else statement.on_conflict_do_update(index_elements=once, set_=again)
+    )
     kept = conn.execute(
         select(payment_methods.c.id).where(
             payment_methods.c.provider_payment_method_id == values["provider_payment_method_id"],
@@ -188,12 +194,11 @@ def payment_method_by_token(
 
 
 def change_payment_method(
-    conn: Connection, payment_method_id: UUID, **values: Unpack[PaymentMethodChange]
+    conn: Connection, payment_method_id: UUID, now: datetime, **values: Unpack[PaymentMethodChange]
 ) -> None:
-    """Write what a customer recognises a payment method by."""
-    conn.execute(
-        update(payment_methods).where(payment_methods.c.id == payment_method_id).values(**values)
-    )
+    """Write what a customer recognises a payment method by, as of `now`."""
+    of_it = payment_methods.c.id == payment_method_id
+    conn.execute(update(payment_methods).where(of_it).values(**values, changed_at=now))
 
 
 _HAS_NEWER = text(

@@ -80,6 +80,7 @@ payment_methods = Table(
     Column("exp_year", SmallInteger),
     instant("created_at", nullable=False),
     text("provider", nullable=False),
+    instant("changed_at"),
 )
 
 subscriptions = Table(
