@@ -59,9 +59,13 @@ proto: $(STAMP) ## generate billing/api/generated anew from proto/
 
 lock: $(STAMP) ## resolve pyproject.toml anew into requirements.lock, with hashes, for every platform
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV) 1>&2
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --upgrade \
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra embedded --upgrade \
 		--generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
 		--custom-compile-command 'make lock' --output-file requirements.lock pyproject.toml
+	@echo setuptools | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+		--constraint requirements.lock \
+		--generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
+		--custom-compile-command 'make lock' --output-file requirements-runtime.lock pyproject.toml -
 
 clean: ## delete .venv and caches; the embedded servers' data in .perennial stays
 	@rm -rf mutants .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info

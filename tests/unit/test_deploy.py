@@ -4,7 +4,9 @@ import json
 import re
 import shutil
 import subprocess
+import tomllib
 from collections.abc import Iterator, Mapping
+from importlib import metadata
 from pathlib import Path
 from typing import Any, get_args
 
@@ -235,3 +237,47 @@ def test_the_scrape_example_knows_the_ports_of_the_units() -> None:
 def test_the_pages_are_served_on_loopback_unless_told_otherwise() -> None:
     for unit in UNITS:
         assert "METRICS__HOST" not in unit.read_text()
+
+
+def locked(name: str) -> dict[str, str]:
+    """Return the packages of a lock with their versions."""
+    lines = (ROOT / name).read_text()
+    return dict(
+        re.findall(r"^([a-z0-9][a-z0-9._-]*)(?:\[[^]]*\])?==([^ ;\\]+)", lines, re.MULTILINE)
+    )
+
+
+def test_a_server_gets_neither_development_tools_nor_embedded_servers() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    runtime, everything = locked("requirements-runtime.lock"), locked("requirements.lock")
+
+    def names(requirements: list[str]) -> set[str]:
+        return {re.split(r"[^A-Za-z0-9._-]", each)[0] for each in requirements}
+
+    extras = project["optional-dependencies"]
+    assert names(project["dependencies"]) <= set(runtime)
+    assert names([*extras["dev"], *extras["embedded"]]) <= set(everything)
+    assert names([*extras["dev"], *extras["embedded"]]) & set(runtime) == {"setuptools"}
+    assert runtime.items() <= everything.items(), "one version of a package, wherever it runs"
+    assert "requirements-runtime.lock" in (DEPLOY / "README.md").read_text()
+
+
+def test_what_a_server_gets_is_complete() -> None:
+    """Packages are installed without resolving, so whatever one needs has to be in the lock."""
+    runtime, everything = locked("requirements-runtime.lock"), locked("requirements.lock")
+
+    missing = {
+        f"{name} needs {needed}"
+        for name in runtime
+        for requirement in _required_by(name)
+        for needed in [re.split(r"[^A-Za-z0-9._-]", requirement)[0].lower().replace("_", "-")]
+        if "extra ==" not in requirement and needed in everything and needed not in runtime
+    }
+    assert missing == set()
+
+
+def _required_by(name: str) -> list[str]:
+    try:
+        return metadata.requires(name) or []
+    except metadata.PackageNotFoundError:  # of another platform
+        return []
