@@ -68,6 +68,9 @@ def standing(facts: StandingFacts) -> Iterator[str]:
         case Status.CANCELED:
             assert facts.canceled_at is not None
             yield f"{charged}: it was canceled on {at(facts.canceled_at)}."
+        case Status.SCHEDULED if facts.is_ending:
+            assert facts.cancels_at is not None
+            yield f"It is never charged: it ends before its first period, {at(facts.cancels_at)}."
         case Status.SCHEDULED:
             assert facts.renews_at is not None
             yield f"It is not charged yet: its first period begins on {at(facts.renews_at)}."

@@ -77,6 +77,18 @@ def test_what_a_price_change_moves_is_counted_step_by_step_and_without_who_leave
     assert world.status(stays) == "active"
 
 
+def test_what_a_price_change_moves_comes_from_no_version_that_it_takes_out(world: World) -> None:
+    world.publish(HEAD + plan("p", "1 month", BASE, MARCH.format("move", "22.00")))
+    world.subscribed("p")
+    world.run_until("2026-01-10")
+    april = 'effective = 2026-04-01\n  existing = "move"\n  price = { USD = "23.00" }'
+
+    found = world.differences(HEAD + plan("p", "1 month", BASE, april))
+
+    effects = [effect for change in found for effect in change.effects]
+    assert [(each.before.amount, each.after.amount) for each in effects] == [(2000, 2300)]
+
+
 def test_a_price_prices_no_period_that_began_before_it_was_published(world: World) -> None:
     waiting = 'catch_up = "park"'
     world.publish(HEAD + plan("p", "1 month", BASE, extra=waiting))

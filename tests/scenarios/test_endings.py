@@ -279,6 +279,16 @@ def test_a_new_card_collects_the_debt_of_the_last_period_after_its_end(world: Wo
 # --- an operator's end ---------------------------------------------------------------------------
 
 
+def test_what_ends_before_its_first_period_is_explained_so(world: World) -> None:
+    customer = world.subscribed("monthly", starts=at("2026-02-01").replace(tzinfo=None))
+
+    cancel(world, customer, at_period_end=True)
+
+    assert "It is never charged: it ends before its first period" in told(world, customer)
+    world.run_until("2026-02-03")
+    assert (world.status(customer), world.cycles(customer)) == ("canceled", [])
+
+
 def test_canceling_now_bills_what_was_served_and_not_opened(world: World) -> None:
     customer = world.subscribed("weekly")
     world.run_until("2026-01-02")

@@ -149,7 +149,7 @@ def _version_changes(
                 version.effective,
                 prices=_prices(version),
                 moves=moves,
-                effects=_effects(conn, version, plan, stored) if moves else (),
+                effects=_effects(conn, version, plan, stored, unused) if moves else (),
             )
         ]
     assert stored is not None
@@ -163,7 +163,7 @@ def _version_changes(
             version.effective,
             differences=terms_differences(before, version),
             moves=moves,
-            effects=_effects(conn, version, plan, stored) if moves else (),
+            effects=_effects(conn, version, plan, stored, unused) if moves else (),
         )
     ]
 
@@ -183,21 +183,28 @@ def terms_differences(before: PlanVersion, after: PlanVersion) -> tuple[TermDiff
 
 
 def _effects(
-    conn: Connection, version: PlanVersion, plan: Plan, stored: Plan | None
+    conn: Connection,
+    version: PlanVersion,
+    plan: Plan,
+    stored: Plan | None,
+    unused: frozenset[tuple[str, date]],
 ) -> tuple[PriceEffect, ...]:
     """Return what moves to a version: who will still be there, from what they pay until then.
 
-    That is the price of an earlier move of the catalog, where there is one in between.
+    That is the price of an earlier move of the catalog, where there is one in between: of what stays
+    published, not of a version that the catalog takes out.
     """
     if stored is None:
         return ()
-    dated = {each.effective: each for each in (*stored.versions, *plan.versions)}
+    stays = [each for each in stored.versions if (plan.code, each.effective) not in unused]
+    dated = {each.effective: each for each in (*stays, *plan.versions)}
     day_before = version.effective - timedelta(days=1)
     sums: dict[str, PriceEffect] = {}
     for row in plans.live_subscriptions(conn, version.plan, version.effective):
         if row.plan_version >= version.effective or row.currency not in version.prices:
             continue
-        held = version_for_period(tuple(dated.values()), row.plan_version, day_before)
+        sold = tuple(each for each in dated.values() if row.currency in each.prices)
+        held = version_for_period(sold, row.plan_version, day_before)
         before = Money(held.prices[row.currency] * row.quantity, row.currency)
         after = Money(version.prices[row.currency] * row.quantity, row.currency)
         so_far = sums.get(row.currency)
