@@ -68,12 +68,8 @@ def standing(facts: StandingFacts) -> Iterator[str]:
         case Status.CANCELED:
             assert facts.canceled_at is not None
             yield f"{charged}: it was canceled on {at(facts.canceled_at)}."
-        case Status.SCHEDULED if facts.is_ending:
-            assert facts.cancels_at is not None
-            yield f"It is never charged: it ends before its first period, {at(facts.cancels_at)}."
         case Status.SCHEDULED:
-            assert facts.renews_at is not None
-            yield f"It is not charged yet: its first period begins on {at(facts.renews_at)}."
+            yield _scheduled(facts)
         case Status.UNPAID:
             yield (
                 f"{charged}: the ladder of an earlier invoice is over and its plan says"
@@ -90,6 +86,14 @@ def standing(facts: StandingFacts) -> Iterator[str]:
 
 def _parked_because(parked: ParkedFacts) -> str | None:
     return parking.in_words(parked.reason, parked.error, parked.facts)
+
+
+def _scheduled(facts: StandingFacts) -> str:
+    assert facts.renews_at is not None
+    if facts.is_ending:
+        assert facts.cancels_at is not None
+        return f"It is never charged: it ends before its first period, {at(facts.cancels_at)}."
+    return f"It is not charged yet: its first period begins on {at(facts.renews_at)}."
 
 
 def _renewing(facts: StandingFacts) -> Iterator[str]:

@@ -191,8 +191,8 @@ def _effects(
 ) -> tuple[PriceEffect, ...]:
     """Return what moves to a version: who will still be there, from what they pay until then.
 
-    That is the price of an earlier move of the catalog, where there is one in between: of what stays
-    published, not of a version that the catalog takes out.
+    That is the price of an earlier move of the catalog, where there is one in between, unless the
+    catalog takes that one out.
     """
     if stored is None:
         return ()

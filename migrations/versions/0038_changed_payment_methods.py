@@ -1,13 +1,13 @@
 """When a payment method was changed or given again: what it was declined for before counts no more.
 
-Revision ID: 0037
-Revises: 0036
+Revision ID: 0038
+Revises: 0037
 """
 
 from alembic import op
 
-revision = "0037"
-down_revision = "0036"
+revision = "0038"
+down_revision = "0037"
 branch_labels: str | None = None
 depends_on: str | None = None
 
