@@ -10,7 +10,10 @@ _WHY: Final[Mapping[Why, str]] = {
     Why.SUBSCRIPTION_UNKNOWN: "its subscription isn't here: make it again, and refund or keep this",
     Why.CUSTOMER_UNKNOWN: "its customer isn't here",
     Why.PAYMENT_UNKNOWN: "its payment isn't here",
-    Why.NO_CYCLE: "its subscription has no such period here: it ended, or can't be opened",
+    Why.NO_CYCLE: "its subscription bills no such period here: it ended, or was paused",
+    Why.CANNOT_OPEN: "its period can't be opened: publish a catalog by which it can",
+    Why.UNPAID: "its subscription is unpaid here: resume it, or cancel it",
+    Why.OTHER_PERIODS: "its subscription's periods begin at other instants here: cancel it",
     Why.NOT_COLLECTED: "its payment isn't collected any more: the settlement books it",
     Why.NO_PAYMENT_METHOD: "its customer has no payment method here or at the provider",
     Why.NOT_FOUND_AGAIN: "the provider's lists don't show its attempt",
@@ -18,6 +21,7 @@ _WHY: Final[Mapping[Why, str]] = {
 _DONE: Final[Mapping[AdoptionResult, str]] = {
     AdoptionResult.ADOPTED: "adopted",
     AdoptionResult.OPEN: "open: the provider's answer isn't definite, it is asked for again",
+    AdoptionResult.PARKED: "parked: the provider did something else than is asked for here",
     AdoptionResult.PASSED_OVER: "passed over",
     AdoptionResult.HELD: "holds the recovery up",
 }
@@ -25,6 +29,8 @@ _DONE: Final[Mapping[AdoptionResult, str]] = {
 
 def planned(item: Item) -> str:
     """Return what will be done with an object."""
+    if item.plan is RecoveryPlan.HOLD:
+        return "hold the recovery up" + (f": {_WHY[item.why]}" if item.why else "")
     if item.plan is RecoveryPlan.PASS_OVER:
         return "pass over: " + (_WHY[item.why] if item.why else "it can't be placed")
     if item.kind is RecoveredKind.PAYMENT and item.subscription is not None:

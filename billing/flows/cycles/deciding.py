@@ -67,11 +67,13 @@ def decide(
     changes: Sequence[DatedChange] = (),
     *,
     bill_missed: bool = False,
+    unbilled: bool = False,
 ) -> Opening:
     """Return the next cycle of a subscription, priced. Raises `CannotOpen`.
 
     `changes` are all that were asked for; those before the period decide whether it is billed.
     `bill_missed`: an operator decided that missed periods are billed, whatever the policy.
+    `unbilled`: what would be billed is skipped, missed or not.
     """
     plan = catalog.get(subscription.plan)
     if plan is None:
@@ -82,6 +84,8 @@ def decide(
         plan.versions, subscription.plan_version, starts_on, scheduled.period.start
     )
     kind = cycle_kind(changes, scheduled.period.start, scheduled.kind)
+    if kind is CycleKind.REGULAR and unbilled:
+        kind = CycleKind.SKIPPED
     if kind is CycleKind.REGULAR and scheduled.period.end <= now and not bill_missed:
         kind = _kind_of_missed(subscription, plan, now, policy, changes)
     draft = recognise_at = None

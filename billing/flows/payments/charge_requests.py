@@ -52,10 +52,12 @@ def key_of(
     return f"{mode}:{subscription_id}:{_compact(period_start)}:a"
 
 
-def period_start(request: ChargeRequest) -> datetime | None:
-    """Return when the period of a renewal begins; None for a charge of its own."""
-    period = request.metadata.get("period")
-    return None if period is None else datetime.strptime(period, _COMPACT).replace(tzinfo=UTC)
+def period_start(metadata: Mapping[str, str]) -> datetime | None:
+    """Return when the period begins that a charge names; None for a charge of its own."""
+    try:
+        return datetime.strptime(metadata.get("period", ""), _COMPACT).replace(tzinfo=UTC)
+    except ValueError:
+        return None
 
 
 def _compact(at: datetime) -> str:

@@ -302,7 +302,7 @@ def _charge(context: Context, gateway: Gateway, send: ChargeSend) -> Outcome:
     that this database doesn't know, under a key that is forgotten or by another attempt.
     """
     request, late_from = send.request, context.policy.keys_hold(gateway.capabilities)
-    begins = period_start(request)
+    begins = period_start(request.metadata)
     if (
         request.provider_payment_id is None
         and begins is not None

@@ -6,6 +6,7 @@ is looked up in the provider's lists and written as a worker writes it. Nothing 
 """
 
 from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
@@ -36,12 +37,12 @@ from billing.rules.payments import CaptureMethod, PaymentStatus, State
 from billing.rules.reconciliation import BreakKind
 from billing.rules.reconciliation.knowledge import EXTERNAL_ID, MadeKind
 from billing.rules.request_marks import read_mark
-from billing.rules.subscriptions import DatedChange
+from billing.rules.subscriptions import DatedChange, Status
 from billing.store.access import idempotency
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import payments
 from billing.store.settlement import breaks
-from billing.store.subscriptions import changes, customers, plans, subscriptions
+from billing.store.subscriptions import changes, customers, cycles, plans, subscriptions
 from billing.store.subscriptions.customers import payment_methods_of as methods_of
 from billing.store.subscriptions.subscriptions import Subscription
 from plans.terms import Plan
@@ -53,6 +54,8 @@ class AdoptionResult(StrEnum):
     ADOPTED = "adopted"
     OPEN = "open"
     """Its outcome isn't definite: it is asked for again, and never sent anew."""
+    PARKED = "parked"
+    """What the provider did isn't what is asked for here; it is parked, with a break."""
     PASSED_OVER = "passed_over"
     HELD = "held"
     """It can't be adopted, and might be charged again: the fence stays closed."""
@@ -112,55 +115,91 @@ def _keep_methods(context: Context, customer_id: UUID, provider_customer_id: str
 # --- payments -----------------------------------------------------------------------------------
 
 
-def payment(context: Context, found: Forgotten, payers: set[UUID]) -> Done:
+def payment(
+    context: Context, found: Forgotten, payers: set[UUID], charged: AbstractSet[UUID]
+) -> Done:
     """Adopt a payment: open its cycle where it isn't open, and write down what became of it.
 
-    `payers` are the customers whose cards were kept; its own is added.
+    `payers` are the customers whose cards were kept; its own is added. `charged` are all payments
+    that are adopted.
     """
     now = context.clock.now()
+    owner = found.subscription_id
+    unplaced = None
     with context.engine.begin() as conn:
         row = payments.get(conn, found.ours)
-        owner = found.subscription_id
-        why = None
         if row is None and owner is not None:
-            why = _open_cycle(context, conn, owner, found, now)
+            unplaced = _open_cycle(context, conn, owner, found, charged, now)
     if row is None and owner is None:
         why = _add_one_off(context, found, now)
-    if why is not None:
-        return AdoptionResult.PASSED_OVER, why
+        unplaced = None if why is None else (AdoptionResult.PASSED_OVER, why)
+    if unplaced is not None:
+        return unplaced
     _keep_methods_of_payer(context, found, payers)
     return _attempts(context, found)
 
 
 def _open_cycle(
-    context: Context, conn: Connection, owner: UUID, found: Forgotten, now: datetime
-) -> Why | None:
+    context: Context,
+    conn: Connection,
+    owner: UUID,
+    found: Forgotten,
+    charged: AbstractSet[UUID],
+    now: datetime,
+) -> Done | None:
     """Open a subscription's cycles up to the one of this payment; return why that can't be.
 
     Where it can't be, none is opened.
     """
-    subscription = subscriptions.lock(conn, owner)
-    if subscription is None:
-        return Why.SUBSCRIPTION_UNKNOWN
+    before = subscription = subscriptions.lock(conn, owner)
+    if before is None or subscription is None:
+        return AdoptionResult.PASSED_OVER, Why.SUBSCRIPTION_UNKNOWN
     plans.hold(conn)
     catalog, asked = plans.published(conn), changes.of(conn, owner)
     with conn.begin_nested() as all_of_them:
         while _has_next(subscription, now):
             try:
-                opening = _as_it_was(subscription, catalog, now, context.policy, asked, found.ours)
+                opening = _as_it_was(subscription, catalog, now, context.policy, asked, charged)
             except CannotOpen:
-                break
+                all_of_them.rollback()
+                return AdoptionResult.HELD, Why.CANNOT_OPEN
             write(conn, [opening], now)
-            if opening.payment_id == found.ours and payments.get(conn, found.ours) is not None:
-                return None
+            if opening.payment_id == found.ours:
+                if payments.get(conn, found.ours) is not None:
+                    return None
+                break  # it passes unbilled by what is asked for here
             subscription = locked(conn, owner)
         all_of_them.rollback()
-    return Why.NO_CYCLE
+    return _why_not_opened(conn, before, subscription, found)
 
 
 def _has_next(subscription: Subscription, now: datetime) -> bool:
     at = subscription.renews_at
     return at is not None and at <= now and not is_over(subscription)
+
+
+def _why_not_opened(
+    conn: Connection, before: Subscription, last: Subscription, found: Forgotten
+) -> Done:
+    """Return why a payment has no cycle, and whether its period might still be opened.
+
+    `before` is the subscription as it is, `last` as it would be with all that can be opened.
+    """
+    starts = found.period_start
+    opened_until = before.renews_at or cycles.last_end(conn, before.id)
+    might_open = (
+        starts is not None
+        and (opened_until is None or starts >= opened_until)
+        and before.status is not Status.CANCELED
+        and not is_over(last)
+    )
+    if not might_open:
+        return AdoptionResult.PASSED_OVER, Why.NO_CYCLE
+    if before.status is Status.UNPAID:
+        return AdoptionResult.HELD, Why.UNPAID
+    if last.renews_at == starts:
+        return AdoptionResult.PASSED_OVER, Why.NO_CYCLE
+    return AdoptionResult.HELD, Why.OTHER_PERIODS
 
 
 def _as_it_was(
@@ -169,20 +208,21 @@ def _as_it_was(
     now: datetime,
     policy: Policy,
     asked: Sequence[DatedChange],
-    ours: UUID,
+    charged: AbstractSet[UUID],
 ) -> Opening:
-    """Return the next cycle: billed where its payment is the one that was made.
+    """Return the next cycle: billed where its payment was charged.
 
-    One without a charge is a missed period and follows the plan, unless that leaves it to an
-    operator: a charge that came later shows that it was opened. Raises `CannotOpen`.
+    One that was never charged, before one that was, isn't charged any more: it is skipped. Raises
+    `CannotOpen`.
     """
-    billed = decide(subscription, catalog, now, policy, asked, bill_missed=True)
-    if billed.payment_id == ours:
-        return billed
+    unbilled = decide(subscription, catalog, now, policy, asked, unbilled=True)
+    if unbilled.payment_id in charged:
+        return decide(subscription, catalog, now, policy, asked, bill_missed=True)
     try:
-        return decide(subscription, catalog, now, policy, asked)
+        opening = decide(subscription, catalog, now, policy, asked)
     except CannotOpen:
-        return billed
+        return unbilled
+    return unbilled if opening.draft is not None and opening.draft.total > 0 else opening
 
 
 def _add_one_off(context: Context, found: Forgotten, now: datetime) -> Why | None:
@@ -235,7 +275,12 @@ def _attempts(context: Context, found: Forgotten) -> Done:
     if isinstance(outcome, Absent):
         return AdoptionResult.HELD, Why.NOT_FOUND_AGAIN
     _explain_breaks(context, found.charges)
-    return (AdoptionResult.OPEN if isinstance(outcome, Unknown) else AdoptionResult.ADOPTED), None
+    if isinstance(outcome, Unknown):
+        return AdoptionResult.OPEN, None
+    with context.engine.connect() as conn:
+        row = payments.get(conn, found.ours)
+    is_parked = row is not None and row.parked_at is not None
+    return (AdoptionResult.PARKED if is_parked else AdoptionResult.ADOPTED), None
 
 
 def _told(found: Forgotten) -> Succeeded | None:

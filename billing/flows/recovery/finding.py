@@ -11,9 +11,11 @@ from sqlalchemy import Connection
 
 from billing.flows import fence
 from billing.flows.context import Context
+from billing.flows.payments.charge_requests import period_start
 from billing.gateway import ProviderCharge, ProviderCustomer, ProviderDispute, ProviderRefund
 from billing.rules.money import Money
 from billing.rules.reconciliation.knowledge import MadeKind
+from billing.rules.subscriptions import Status
 from billing.store.identity import engine_id
 from billing.store.payments import disputes, payments
 from billing.store.subscriptions import subscriptions
@@ -34,6 +36,8 @@ class RecoveryPlan(StrEnum):
     ADOPT = "adopt"
     PASS_OVER = "pass_over"  # noqa: S105  no password
     """It can't be placed: what it belongs to isn't here, so nothing charges for it again either."""
+    HOLD = "hold"
+    """It can't be placed before its subscription goes on, which might charge for it again."""
 
 
 class Why(StrEnum):
@@ -43,6 +47,9 @@ class Why(StrEnum):
     CUSTOMER_UNKNOWN = "customer_unknown"
     PAYMENT_UNKNOWN = "payment_unknown"
     NO_CYCLE = "no_cycle"
+    CANNOT_OPEN = "cannot_open"
+    UNPAID = "unpaid"
+    OTHER_PERIODS = "other_periods"
     NOT_COLLECTED = "not_collected"
     NO_PAYMENT_METHOD = "no_payment_method"
     NOT_FOUND_AGAIN = "not_found_again"
@@ -64,6 +71,11 @@ class Forgotten:
     def subscription_id(self) -> UUID | None:
         """The subscription that the charges name; a charge of its own names none."""
         return _uuid(self.newest.metadata.get("subscription"))
+
+    @property
+    def period_start(self) -> datetime | None:
+        """When the period begins that was charged; None for a charge of its own."""
+        return period_start(self.newest.metadata)
 
     @property
     def last_attempt(self) -> int:
@@ -178,7 +190,7 @@ def _payment(conn: Connection, found: Forgotten) -> Item:
         if here is None:
             why = Why.SUBSCRIPTION_UNKNOWN
         elif here.renews_at is None:
-            why = Why.NO_CYCLE
+            why = Why.UNPAID if here.status is Status.UNPAID else Why.NO_CYCLE
     charge = found.newest
     return Item(
         RecoveredKind.PAYMENT,
@@ -188,9 +200,15 @@ def _payment(conn: Connection, found: Forgotten) -> Item:
         charge.amount,
         None,
         owner,
-        RecoveryPlan.ADOPT if why is None else RecoveryPlan.PASS_OVER,
+        _plan(why),
         why,
     )
+
+
+def _plan(why: Why | None) -> RecoveryPlan:
+    if why is None:
+        return RecoveryPlan.ADOPT
+    return RecoveryPlan.HOLD if why is Why.UNPAID else RecoveryPlan.PASS_OVER
 
 
 def _refund(conn: Connection, account: str, unknown: UnknownObjects, found: ProviderRefund) -> Item:

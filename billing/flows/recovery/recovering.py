@@ -60,7 +60,8 @@ def recover(context: Context, prepared: Prepared) -> Iterator[Adoption]:
     unknown = prepared.unknown
     if unknown is None:
         return
-    payment = partial(adopting.payment, payers=set[UUID]())
+    charged = frozenset(each.ours for each in unknown.payments)
+    payment = partial(adopting.payment, payers=set[UUID](), charged=charged)
     by_id = {item.theirs: item for item in prepared.items}
     steps: list[tuple[str, Callable[[], Done]]] = [
         *((each.id, _step(adopting.customer, context, each)) for each in unknown.customers),
