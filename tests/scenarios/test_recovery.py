@@ -28,6 +28,7 @@ from tests.scenarios.money import (
     refund_row,
     usd,
 )
+from tests.scenarios.test_changes import BASE, HEAD, LADDER, plan
 from tests.scenarios.world import Subscriber, World
 
 SHORT = """
@@ -148,6 +149,34 @@ def test_a_decline_is_adopted_and_its_ladder_goes_on(world: World, backups: Back
     assert restored.psp.sends() == sends
     restored.new_card(subscriber)
     restored.run_until("2026-02-05")
+    assert restored.payment(subscriber).state == "CAPTURED"
+    restored.assert_everything_adds_up()
+
+
+def test_a_decline_of_a_payment_that_waited_for_its_customer_is_adopted_and_its_ladder_goes_on(
+    world: World, backups: Backups
+) -> None:
+    world.publish(HEAD + plan("monthly", "1 month", BASE, extra=LADDER.format("cancel")))
+    subscriber = world.subscribed("monthly", card="pm_sbx_expired_card")
+    world.run_until("2026-01-02")
+    restore = backups.take(world)
+    world.jump_to("2026-01-03")
+    world.new_card(subscriber, "pm_sbx_insufficient_funds")
+    world.run_until("2026-01-03 02:00")
+    before = world.payment(subscriber)
+    assert (before.state, before.rung) == ("CREATED", 1)
+
+    restored = restore()
+    recover(restored)
+    after = restored.payment(subscriber)
+    assert (after.state, after.rung) == ("CREATED", 1)
+    assert before.next_attempt_at is not None
+    assert after.next_attempt_at is not None
+    assert after.next_attempt_at.date() == before.next_attempt_at.date()
+    assert after.next_attempt_kind == before.next_attempt_kind
+    assert restored.status(subscriber) == "past_due"
+    restored.new_card(subscriber)
+    assert restored.settle()
     assert restored.payment(subscriber).state == "CAPTURED"
     restored.assert_everything_adds_up()
 

@@ -362,7 +362,9 @@ def _begin_forgotten(context: Context, payment_id: UUID, sent_at: datetime) -> C
             call = provider_calls.send_again(conn, row.id, CallKind.CHARGE)
             return _leased(conn, call, row.open_attempt_kind, now, until)
         if row.next_attempt_kind is AttemptKind.GIVE_UP:
+            # It waited for the customer, who did something: its ladder goes on after a decline.
             row = replace(row, next_attempt_kind=AttemptKind.MANUAL)
+            payments.change(conn, row.id, now, next_attempt_kind=AttemptKind.MANUAL)
         method = row.payment_method_id
         assert method is not None
         call = _new_attempt(conn, row, method, sent_at, context.policy)
