@@ -31,6 +31,7 @@ from billing.rules.reconciliation.knowledge import (
     Made,
     MadeKind,
     has_calls,
+    is_harmless,
     is_known,
     made_by,
 )
@@ -256,7 +257,8 @@ def close(
 def unknown_since(context: Context, provider: str, since: datetime) -> Iterator[list[Made]]:
     """Yield, a page at a time, what this engine made since then and this database doesn't know.
 
-    Raises `Unavailable`, `BadInput`.
+    Without further charges of payment objects that are known here (see `is_harmless`). Raises
+    `Unavailable`, `BadInput`.
     """
     gateway = context.gateways.of(provider)
     with context.engine.connect() as conn:
@@ -264,7 +266,8 @@ def unknown_since(context: Context, provider: str, since: datetime) -> Iterator[
     for page in _pages(gateway, engine, since):
         with context.engine.connect() as conn:
             unknown = unknown_of(conn, provider, page)
-        yield unknown
+            sent = fences.sent(conn, unknown)
+        yield [each for each in unknown if not is_harmless(each, sent.get((each.kind, each.ours)))]
 
 
 def unknown_of(conn: Connection, provider: str, made: Sequence[Made]) -> list[Made]:
@@ -312,5 +315,21 @@ def made_of(
     page: Sequence[ProviderCharge] | Sequence[ProviderRefund] | Sequence[ProviderCustomer],
 ) -> list[Made]:
     """Return those objects of a page that this engine made."""
-    made = (made_by(engine, kind, each.metadata, each.id, each.created) for each in page)
-    return [each for each in made if each is not None]
+    return [made for each in page if (made := _made_by(engine, kind, each)) is not None]
+
+
+def _made_by(
+    engine: UUID, kind: MadeKind, found: ProviderCharge | ProviderRefund | ProviderCustomer
+) -> Made | None:
+    metadata, created = found.metadata, found.created
+    if not isinstance(found, ProviderCharge):
+        return made_by(engine, kind, metadata, found.id, created)
+    return made_by(
+        engine,
+        kind,
+        metadata,
+        found.id,
+        created,
+        payment_object=found.provider_payment_id,
+        succeeded=found.succeeded,
+    )

@@ -227,15 +227,19 @@ _SENT = text(
     SELECT w.id, w.kind,
            array_remove(array_agg(DISTINCT t.theirs), NULL) AS theirs,
            coalesce(jsonb_agg(DISTINCT jsonb_build_array(c.first_sent_at, c.finished_at))
-                      FILTER (WHERE c.first_sent_at IS NOT NULL), '[]') AS spans
+                      FILTER (WHERE c.first_sent_at IS NOT NULL), '[]') AS spans,
+           max(t.payment_object) AS payment_object, bool_or(t.has_failed) AS has_failed
       FROM unnest(CAST(:ids AS uuid[]), CAST(:kinds AS text[])) AS w(id, kind)
       JOIN LATERAL (
-             SELECT p.provider_charge_id AS theirs FROM payments p
+             SELECT p.provider_charge_id AS theirs, p.provider_payment_id AS payment_object,
+                    p.state = 'FAILED' AS has_failed
+               FROM payments p
               WHERE w.kind = 'payment' AND p.id = w.id
              UNION ALL
-             SELECT r.provider_refund_id FROM refunds r WHERE w.kind = 'refund' AND r.id = w.id
+             SELECT r.provider_refund_id, NULL, false
+               FROM refunds r WHERE w.kind = 'refund' AND r.id = w.id
              UNION ALL
-             SELECT u.provider_customer_id FROM customers u
+             SELECT u.provider_customer_id, NULL, false FROM customers u
               WHERE w.kind = 'customer' AND u.id = w.id) t ON true
       LEFT JOIN provider_calls c
              ON c.subject_id = w.id
@@ -253,6 +257,8 @@ def sent(conn: Connection, made: Sequence[Made]) -> dict[tuple[MadeKind, UUID], 
         (MadeKind(row.kind), row.id): Sent(
             frozenset(row.theirs),
             tuple((datetime.fromisoformat(first), _instant(end)) for first, end in row.spans),
+            row.payment_object,
+            row.has_failed,
         )
         for row in conn.execute(_SENT, params)
     }

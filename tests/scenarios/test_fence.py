@@ -20,7 +20,8 @@ from billing.rules.actor import Actor, ActorKind
 from billing.rules.reconciliation.knowledge import FenceCause, FenceState
 from tests.scenarios.backups import Backups, as_after_a_restart, fence_of, recover
 from tests.scenarios.money import give_back, one_off, paid, payment_row, usd
-from tests.scenarios.world import World, at
+from tests.scenarios.test_changes import BASE, HEAD, LADDER, plan
+from tests.scenarios.world import PATIENCE, Subscriber, World, at
 from workers.daemons.scheduler import Scheduler
 from workers.daemons.webhooks import Webhooks
 from workers.runtime.metrics import ProcessMetrics
@@ -145,6 +146,60 @@ def test_nothing_is_sent_while_the_provider_cannot_be_compared(world: World) -> 
     assert world.settle()
     assert world.psp.captures(subscriber) == 2
     world.assert_everything_adds_up()
+
+
+# --- charges of payment objects that are known --------------------------------------------------
+
+
+def confirm_there(world: World, subscriber: Subscriber, card: str) -> None:
+    """Let a customer confirm the payment that is open with another card, at the provider alone."""
+    made = world.psp.post(
+        f"payment_methods/{card}/attach", customer=subscriber.provider_customer_id
+    )
+    intent = world.payment(subscriber).provider_payment_id
+    url = f"{world.psp._url}/v1/payment_intents/{intent}/confirm"
+    answer = world.psp._http.post(url, data={"payment_method": made["id"]}, timeout=PATIENCE)
+    assert answer.status_code in (200, 402), answer.text
+
+
+@pytest.fixture
+def waits(world: World) -> Subscriber:
+    """A subscriber whose payment waits for an authentication."""
+    world.publish(HEAD + plan("monthly", "1 month", BASE, extra=LADDER.format("cancel")))
+    subscriber = world.subscribed("monthly", card="pm_card_authenticationRequired")
+    world.run_until("2026-01-02 12:00")
+    return subscriber
+
+
+@pytest.mark.parametrize("card", ["pm_card_chargeCustomerFail", "pm_card_visa"])
+def test_a_customers_confirmation_of_a_known_payment_closes_nothing_after_a_restart(
+    world: World, waits: Subscriber, card: str
+) -> None:
+    confirm_there(world, waits, card)
+    as_after_a_restart(world)
+    assert fence.passes(world.context(), world.provider)
+
+
+def test_a_confirmation_that_succeeded_is_booked_by_the_next_attempt_once(
+    world: World, waits: Subscriber
+) -> None:
+    confirm_there(world, waits, "pm_card_visa")
+    as_after_a_restart(world)
+    world.new_card(waits)
+    world.run_until("2026-01-04")
+    assert world.payment(waits).state == "CAPTURED"
+    assert world.psp.captures(waits) == 1
+    world.assert_everything_adds_up()
+
+
+def test_a_success_of_a_payment_that_failed_for_good_closes_the_fence(
+    world: World, waits: Subscriber
+) -> None:
+    world.run_until("2026-02-10")
+    assert world.payment(waits, 0).state == "FAILED"
+    confirm_there(world, waits, "pm_card_visa")
+    as_after_a_restart(world)
+    assert not fence.passes(world.context(), world.provider)
 
 
 # --- every door ---------------------------------------------------------------------------------

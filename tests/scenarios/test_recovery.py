@@ -165,6 +165,7 @@ def test_a_decline_of_a_payment_that_waited_for_its_customer_is_adopted_and_its_
     world.run_until("2026-01-03 02:00")
     before = world.payment(subscriber)
     assert (before.state, before.rung) == ("CREATED", 1)
+    world.charge(one_off(world, usd(900)))  # it closes the fence
 
     restored = restore()
     recover(restored)
@@ -182,7 +183,10 @@ def test_a_decline_of_a_payment_that_waited_for_its_customer_is_adopted_and_its_
 
 
 def test_a_rung_that_succeeded_after_the_backup_is_adopted(world: World, backups: Backups) -> None:
-    """The payment was declined before the backup: the provider's payment is known, not its end."""
+    """The payment was declined before the backup: the provider's payment is known, not its end.
+
+    The fence is closed by another charge.
+    """
     subscriber = paid(world)
     world.new_card(subscriber, "pm_card_chargeCustomerFail")
     world.run_until("2026-02-01 12:00")
@@ -192,6 +196,7 @@ def test_a_rung_that_succeeded_after_the_backup_is_adopted(world: World, backups
     world.new_card(subscriber)
     assert world.settle()
     assert world.payment(subscriber).state == "CAPTURED"
+    world.charge(one_off(world, usd(900)))
 
     restored = restore()
     recover(restored)

@@ -50,35 +50,51 @@ class MadeKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """An object of this engine at the provider; `ours` is the id that its metadata names."""
+    """An object of this engine at the provider; `ours` is the id that its metadata names.
+
+    `payment_object` is the provider's id of what a charge paid, or tried to.
+    """
 
     kind: MadeKind
     ours: UUID
     theirs: str
     created: datetime
+    payment_object: str | None = None
+    succeeded: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Sent:
     """What this database knows of an id of its own: the calls for it, as spans of time.
 
-    `theirs` are ids of the provider that are written down for it.
+    `theirs` are ids of the provider that are written down for it. A payment has the provider's
+    `payment_object`, and may have failed for good.
     """
 
     theirs: frozenset[str]
     spans: tuple[tuple[datetime, datetime | None], ...]
+    payment_object: str | None = None
+    has_failed: bool = False
 
 
 def made_by(
-    engine: UUID, kind: MadeKind, metadata: Mapping[str, str], theirs: str, created: datetime | None
+    engine: UUID,
+    kind: MadeKind,
+    metadata: Mapping[str, str],
+    theirs: str,
+    created: datetime | None,
+    *,
+    payment_object: str | None = None,
+    succeeded: bool = False,
 ) -> Made | None:
     """Return the object if this engine made it, or None."""
     if created is None or metadata.get(MARK) != str(engine):
         return None
     try:
-        return Made(kind, UUID(metadata.get(kind.value, "")), theirs, created)
+        ours = UUID(metadata.get(kind.value, ""))
     except ValueError:
         return None
+    return Made(kind, ours, theirs, created, payment_object, succeeded)
 
 
 def has_calls(sent: Sent | None) -> bool:
@@ -99,3 +115,16 @@ def is_known(made: Made, sent: Sent | None) -> bool:
         first - SKEW <= made.created and (end is None or made.created <= end + SKEW)
         for first, end in sent.spans
     )
+
+
+def is_harmless(made: Made, sent: Sent | None) -> bool:
+    """Tell whether a charge is one of a payment object that is known here, and not contradicted.
+
+    Its customer may have confirmed it again. It is paid once, so nothing is charged twice; where it
+    succeeded, an event, the night or the next attempt says so. A payment that failed for good is
+    collected no more, so there nothing would.
+    """
+    if sent is None or made.payment_object is None:
+        return False
+    contradicted = made.succeeded and sent.has_failed
+    return made.payment_object == sent.payment_object and not contradicted
