@@ -182,6 +182,19 @@ def refuse_charge_of(conn: Connection, customer_id: UUID) -> None:
         raise fences.Fenced(provider)
 
 
+def refuse_cycles_of(conn: Connection, customer_id: UUID) -> None:
+    """Refuse to open a customer's cycles where the account is recovering, or has to be compared.
+
+    One that was never compared refuses nothing, as for `held_accounts`. Raises `Unavailable`.
+    """
+    provider = fences.held_account(conn, customer_id)
+    if provider is None or fences.find(conn, provider) is None:
+        return
+    refuse(conn, provider)
+    what = f"account {provider} wasn't compared with this database yet: no cycle is opened"
+    raise Unavailable(what, where=provider)
+
+
 # --- checking -----------------------------------------------------------------------------------
 
 

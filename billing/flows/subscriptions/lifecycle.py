@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.errors import Conflict, ErrorCode
+from billing.flows import fence
 from billing.flows.cycles.deciding import CannotOpen
 from billing.flows.cycles.serving import has_served, open_served
 from billing.flows.cycles.skipping import skip_missed
@@ -62,7 +63,8 @@ def cancel(
     When canceled now, an invoice that isn't collected yet is voided. Where an attempt for the
     invoice is open, that attempt is the last one and its outcome stands. Periods that were served
     and never opened are opened and collected, unless `forgive`; nothing after them is. Raises
-    `NotFound`, `Conflict`, also where the plan leaves missed periods to an operator.
+    `NotFound`, `Conflict`, also where the plan leaves missed periods to an operator; `Unavailable`
+    where periods would be opened while the account is recovering.
     """
     with engine.begin() as conn:
         found = find_subscription(conn, reference)
@@ -110,6 +112,8 @@ def cancel(
 def _open_served(
     conn: Connection, subscription: Subscription, now: datetime, policy: Policy
 ) -> None:
+    if has_served(subscription, now):
+        fence.refuse_cycles_of(conn, subscription.customer_id)
     try:
         open_served(conn, subscription, now, policy)
     except CannotOpen as error:

@@ -9,6 +9,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
 from billing.errors import Conflict, ErrorCode
+from billing.flows import fence
 from billing.flows.cycles.deciding import CannotOpen, Opening, decide, unbilled_yet
 from billing.flows.cycles.ending import is_over, is_unpaid
 from billing.flows.cycles.opening import hold_catalog, write
@@ -100,7 +101,8 @@ def release_subscription(
 
     `bill` opens every missed period now, billed, whatever the cap; `skip` opens them unbilled; None
     follows the catch-up policy. Periods that are paused pass unbilled. No period that starts after
-    a requested end is opened. Raises `NotFound`, `Conflict`.
+    a requested end is opened. Raises `NotFound`, `Conflict`; `Unavailable` where the account is
+    recovering and `missed` opens periods.
     """
     with engine.begin() as conn:
         subscription = locked(conn, find_subscription(conn, reference).id)
@@ -112,6 +114,7 @@ def release_subscription(
             )
         if missed is not None:
             _refuse_missed_after_the_end(subscription)
+            fence.refuse_cycles_of(conn, subscription.customer_id)
         subscriptions.change(conn, subscription.id, **NOT_PARKED)
         if missed == "skip":
             periods = skip_missed(conn, subscription, now)
