@@ -192,6 +192,18 @@ def test_a_confirmation_that_succeeded_is_booked_by_the_next_attempt_once(
     world.assert_everything_adds_up()
 
 
+def test_a_confirmation_that_succeeded_is_booked_by_the_night(
+    world: World, waits: Subscriber
+) -> None:
+    confirm_there(world, waits, "pm_card_visa")
+    as_after_a_restart(world)
+    world.run_until("2026-01-04")
+    world.close_books()
+    assert world.payment(waits).state == "SETTLED"
+    assert world.psp.captures(waits) == 1
+    world.assert_everything_adds_up()
+
+
 def test_a_success_of_a_payment_that_failed_for_good_closes_the_fence(
     world: World, waits: Subscriber
 ) -> None:
