@@ -187,7 +187,7 @@ KILLS = {
     "before breaks are written": (matching, "_record", 1),
     "before a correction": ("correct", "_correct_one", 1),
     "between two batches of postings": (posting, "_entries", 3),
-    "before rows are marked posted": (settlement_rows, "mark_posted", 2),
+    "before refunds are settled": (settlement_rows, "settle_refunds", 2),
     "before the balances are compared": (settle_close, "compare_balances", 1),
     "before a step is noted as done": (settlement, "finish", 3),
 }

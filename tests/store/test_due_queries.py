@@ -221,8 +221,14 @@ QUERIES: dict[str, tuple[Executable, Mapping[str, Any], str | None]] = {
         "settlement_rows_unmatched",
     ),
     "settlement rows to be posted": (
-        rows._UNPOSTED,
-        {"provider": "stripe", "after": "", "limit": 2_000, "payout_failures": False},
+        rows._TAKE_UNPOSTED,
+        {
+            "provider": "stripe",
+            "after": "",
+            "limit": 2_000,
+            "payout_failures": False,
+            "now": NOW,
+        },
         "settlement_rows_unposted",
     ),
     "captures that the balance lacks": (

@@ -56,17 +56,18 @@ def post(step: StepRun) -> None:
 def _post_next(step: StepRun, *, late: bool) -> bool:
     now = step.now
     with step.batch() as conn:
-        rows = settlement_rows.lock_unposted(
+        rows = settlement_rows.take_unposted(
             conn,
             step.provider,
             after=step.cursor.get("after", ""),
             limit=BATCH,
             payout_failures=late,
+            now=now,
         )
         if not rows:
             return False
-        ids = literal([row.provider_transaction_id for row in rows])
-        step.counts["settled"] += settlement_rows.settle_payments(conn, step.provider, ids, now)
+        charges = _ids(rows, MovementKind.CHARGE)
+        step.counts["settled"] += settlement_rows.settle_payments(conn, step.provider, charges, now)
         exchanges = [event for row in rows for event in _exchange(row)]
         step.counts["exchanges"] += fx.add(conn, step.provider, exchanges)
         rules = step.context.policy.movement_accounts
@@ -76,11 +77,22 @@ def _post_next(step: StepRun, *, late: bool) -> bool:
             entries += _payouts_failed(conn, rows)
         posted = posting.post(conn, entries) if entries else []
         step.counts["entries"] += sum(entry.created for entry in posted)
-        settlement_rows.settle_refunds(conn, step.provider, ids, now)
-        settlement_rows.mark_posted(conn, step.provider, ids, now)
+        refunds = _ids(rows, MovementKind.REFUND)
+        settlement_rows.settle_refunds(conn, step.provider, refunds, now)
         step.counts["rows"] += len(rows)
         step.cursor["after"] = rows[-1].provider_transaction_id
     return True
+
+
+def _ids(rows: Sequence[SettlementRow], kind: MovementKind) -> str:
+    """Return the ids of the rows of a kind that belong to a payment, as an array literal."""
+    return literal(
+        [
+            row.provider_transaction_id
+            for row in rows
+            if row.kind == kind and row.payment_id is not None
+        ]
+    )
 
 
 def _entries(row: SettlementRow) -> list[Entry]:

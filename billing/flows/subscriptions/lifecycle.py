@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.errors import Conflict, ErrorCode
+from billing.errors import BadInput, Conflict, ErrorCode
 from billing.flows import fence
 from billing.flows.cycles.deciding import CannotOpen
 from billing.flows.cycles.serving import has_served, open_served
@@ -63,9 +63,15 @@ def cancel(
     When canceled now, an invoice that isn't collected yet is voided. Where an attempt for the
     invoice is open, that attempt is the last one and its outcome stands. Periods that were served
     and never opened are opened and collected, unless `forgive`; nothing after them is. Raises
-    `NotFound`, `Conflict`, also where the plan leaves missed periods to an operator; `Unavailable`
-    where periods would be opened while the account is recovering.
+    `NotFound`, `Conflict`, also where the plan leaves missed periods to an operator; `BadInput` to
+    forgive with a period's end; `Unavailable` where periods would be opened while the account is
+    recovering.
     """
+    if forgive and at_period_end:
+        raise BadInput(
+            "what was served is billed at the period's end: it can be forgiven only now",
+            where="forgive",
+        )
     with engine.begin() as conn:
         found = find_subscription(conn, reference)
         undecided = payments.lock_collecting(conn, found.id)

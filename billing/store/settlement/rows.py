@@ -49,15 +49,20 @@ class SettlementRow:
 
 _row = reader(SettlementRow)
 
-_UNPOSTED = text(
+_TAKE_UNPOSTED = text(
     f"""
-    SELECT * FROM settlement_rows
-     WHERE provider = :provider AND matched_at IS NOT NULL AND posted_at IS NULL
-       AND provider_transaction_id > :after
-       AND (kind = '{MovementKind.PAYOUT_FAILURE}') = :payout_failures
-     ORDER BY provider_transaction_id
-     LIMIT :limit
-       FOR UPDATE
+    WITH due AS MATERIALIZED (
+      SELECT provider_transaction_id AS id FROM settlement_rows
+       WHERE provider = :provider AND matched_at IS NOT NULL AND posted_at IS NULL
+         AND provider_transaction_id > :after
+         AND (kind = '{MovementKind.PAYOUT_FAILURE}') = :payout_failures
+       ORDER BY provider_transaction_id
+       LIMIT :limit
+    )
+    UPDATE settlement_rows AS r SET posted_at = :now
+      FROM due
+     WHERE r.provider = :provider AND r.provider_transaction_id = due.id AND r.posted_at IS NULL
+    RETURNING r.*
     """
 )
 _SETTLE = text(
@@ -117,25 +122,30 @@ _SETTLE_REFUNDS = text(
     UPDATE refunds AS f SET settled_at = :now FROM locked l WHERE f.id = l.id
     """
 )
-_POSTED = text(
-    """
-    UPDATE settlement_rows SET posted_at = :now
-     WHERE provider = :provider AND provider_transaction_id = ANY(CAST(:ids AS text[]))
-    """
-)
 
 
-def lock_unposted(
-    conn: Connection, provider: str, *, after: str, limit: int, payout_failures: bool
+def take_unposted(
+    conn: Connection,
+    provider: str,
+    *,
+    after: str,
+    limit: int,
+    payout_failures: bool,
+    now: datetime,
 ) -> list[SettlementRow]:
-    """Lock the next matched rows that are not in the books, by id."""
+    """Mark the next matched rows that are not in the books as posted, and return them by id.
+
+    They are in the books when the caller's transaction is committed, and not before.
+    """
     params = {
         "provider": provider,
         "after": after,
         "limit": limit,
         "payout_failures": payout_failures,
+        "now": now,
     }
-    return [_row(row) for row in conn.execute(_UNPOSTED, params)]
+    rows = [_row(row) for row in conn.execute(_TAKE_UNPOSTED, params)]
+    return sorted(rows, key=lambda row: row.provider_transaction_id)
 
 
 def settle_payments(conn: Connection, provider: str, ids: str, now: datetime) -> int:
@@ -150,11 +160,6 @@ def settle_payments(conn: Connection, provider: str, ids: str, now: datetime) ->
 def settle_refunds(conn: Connection, provider: str, ids: str, now: datetime) -> None:
     """Mark the refunds of these (locked) rows as settled."""
     conn.execute(_SETTLE_REFUNDS, {"provider": provider, "ids": ids, "now": now})
-
-
-def mark_posted(conn: Connection, provider: str, ids: str, now: datetime) -> None:
-    """Mark these (locked) rows as posted."""
-    conn.execute(_POSTED, {"provider": provider, "ids": ids, "now": now})
 
 
 _KIND_OF_SOURCE = text(
