@@ -179,7 +179,8 @@ class EveryCall(grpc.aio.ServerInterceptor):
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 yield
-                code = grpc.StatusCode.OK
+                if not context.cancelled():
+                    code = grpc.StatusCode.OK
             except Exception as error:  # noqa: BLE001  the last place there is
                 problem = self._problem(error, name)
                 code = problem.kind.grpc

@@ -18,7 +18,7 @@ NUMBER: Final = r"^[0-9]{1,18}$"
 PATTERNS: Final[Mapping[str, str]] = {
     NO_CONTROLS: "has a control character, or one that turns the direction of a line",
     CURRENCY: "is not three capital letters of ISO 4217, like USD",
-    TOKEN: "is not the provider's token, like pm_...: letters, digits, dash and underscore",
+    TOKEN: "is not a token of the provider: letters, digits, dash and underscore",
     NAME: "is blank, or has a control character",
     EMAIL: "is no e-mail address",
     ACCOUNT: "is no account's name: small letters, digits, dash and underscore",

@@ -553,10 +553,13 @@ def test_a_changed_price_is_money_and_a_change_is_told_once(paid: World) -> None
 
 
 @pytest.mark.parametrize("yes", [True, False])
-def test_what_is_published_is_told_once(ready: World, yes: bool) -> None:
+def test_what_is_published_is_told_once(
+    ready: World, yes: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("billing.cli.options.has_terminal", lambda: True)
     args = ("plans", "apply", "--yes") if yes else ("plans", "apply")
 
     said = ready.run(*args, input=None if yes else "y\n")
 
     assert said.exit_code == 0
-    assert (said.stdout + said.stderr).count("new plan 'audio-basic'") == 1
+    assert (said.stdout + said.stderr).count("new plan 'Audio Basic'") == 1

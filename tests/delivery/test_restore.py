@@ -72,7 +72,13 @@ def test_a_database_set_back_while_workers_charge_takes_each_payment_once(
 ) -> None:
     backup = Backup(admin, db_url)
     customers = 40
-    with EngineUnderTest(tmp_path, workers=2, database__url=db_url, redis__url=redis_url) as engine:
+    with EngineUnderTest(
+        tmp_path,
+        workers=2,
+        database__url=db_url,
+        redis__url=redis_url,
+        providers__stripe__rate_per_second="10",  # so that a month's charges take seconds
+    ) as engine:
         try:
             engine.populate(customers)
             engine.run(lambda: engine.let_pass(timedelta(days=25)))
@@ -82,7 +88,7 @@ def test_a_database_set_back_while_workers_charge_takes_each_payment_once(
 
             third = START + timedelta(days=59, hours=3)  # 1 March: all are due at once
             set_clock(engine.runtime, [engine.sandbox], third)
-            engine.wait_until(lambda: engine.sandbox.stats()["captures"] >= 2.5 * customers)
+            engine.wait_until(lambda: engine.sandbox.stats()["captures"] > 2.1 * customers)
             backup.restore()
             engine.run(
                 lambda: patiently(lambda: set_clock(engine.runtime, [engine.sandbox], third))

@@ -664,7 +664,8 @@ def test_tokens_are_stored_and_card_data_never(
             .all()
         )
     assert set(kept) == {"id", "customer_id", "provider", "provider_payment_method_id", "kind",
-                         "brand", "last4", "exp_month", "exp_year", "created_at"}  # fmt: skip
+                         "brand", "last4", "exp_month", "exp_year", "created_at",
+                         "changed_at"}  # fmt: skip
     assert kept["provider_payment_method_id"].startswith("pm_")
     assert kept["last4"] == "4242"
     assert not [name for name in columns if name in ("card_number", "pan", "cvc", "cvv", "track")]

@@ -5,6 +5,7 @@ __all__ = [
     "authorization_sending",
     "authorizations",
     "captures",
+    "charge_requests",
     "collecting",
     "locking",
     "subscription_status",
