@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -31,3 +32,20 @@ def backups(admin: Admin, db_url: str, sandbox: SandboxServer, tmp_path: Path) -
     backups = Backups(admin, db_url, sandbox.url, tmp_path)
     yield backups
     backups.close()
+
+
+@pytest.fixture
+def second() -> Iterator[SandboxServer]:
+    """The provider of the second account."""
+    with TemporaryDirectory() as folder, SandboxServer(Path(folder)) as server:
+        yield server
+
+
+@pytest.fixture
+def two(
+    db_url: str, sandbox: SandboxServer, second: SandboxServer, tmp_path: Path
+) -> Iterator[World]:
+    """A world with the accounts `stripe` and `eu`."""
+    world = World(db_url, sandbox.url, tmp_path / "catalog", more={"eu": second.url})
+    yield world
+    world.close()

@@ -1,9 +1,7 @@
 """Two accounts at a provider, and two engines on one account: each settles what is its own."""
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -23,23 +21,6 @@ from billing.store.identity import engine_id
 from billing.store.settlement import runs as settlement
 from tests.scenarios.world import BEGINNING, Subscriber, World
 from workers.daemons.webhooks import Webhooks
-
-
-@pytest.fixture
-def second() -> Iterator[SandboxServer]:
-    """The provider of the second account."""
-    with TemporaryDirectory() as folder, SandboxServer(Path(folder)) as server:
-        yield server
-
-
-@pytest.fixture
-def two(
-    db_url: str, sandbox: SandboxServer, second: SandboxServer, tmp_path: Path
-) -> Iterator[World]:
-    """A world with the accounts `stripe` and `eu`."""
-    world = World(db_url, sandbox.url, tmp_path / "catalog", more={"eu": second.url})
-    yield world
-    world.close()
 
 
 def subscribed(world: World, provider: str) -> Subscriber:

@@ -1,8 +1,6 @@
 """What else was under way when the backup was made: captures, voids, accounts, what wasn't sent."""
 
-from collections.abc import Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from uuid import UUID
 
 import pytest
@@ -104,23 +102,6 @@ def test_a_void_of_what_was_captured_gives_no_money_up(restored: World, held: li
 
 
 # --- several accounts ---------------------------------------------------------------------------
-
-
-@pytest.fixture
-def second() -> Iterator[SandboxServer]:
-    """The provider of the second account."""
-    with TemporaryDirectory() as folder, SandboxServer(Path(folder)) as server:
-        yield server
-
-
-@pytest.fixture
-def two(
-    db_url: str, sandbox: SandboxServer, second: SandboxServer, tmp_path: Path
-) -> Iterator[World]:
-    """A world with the accounts `stripe` and `eu`."""
-    world = World(db_url, sandbox.url, tmp_path / "catalog", more={"eu": second.url})
-    yield world
-    world.close()
 
 
 def test_one_account_is_behind_and_the_other_charges_on(

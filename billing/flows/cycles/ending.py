@@ -40,15 +40,7 @@ def end(conn: Connection, subscription: Subscription, now: datetime) -> None:
     ends_at = subscription.cancels_at
     assert ends_at is not None, "its end was decided"
     ended_by = subscription.ended_by or EndedBy.PERIOD_END
-    subscriptions.change(
-        conn,
-        subscription.id,
-        status=Status.CANCELED,
-        renews_at=None,
-        canceled_at=ends_at,
-        ended_by=ended_by,
-    )
-    stop_collecting(conn, subscription, ended_by, now)
+    _cancel(conn, subscription, ended_by, ends_at, now)
     changes.add(
         conn,
         subscription.id,
@@ -86,15 +78,7 @@ def end_with_what_is_paid(
     and isn't later, stays; one that can't be taken back replaces the cause of one that can.
     """
     if paid_until is None or paid_until <= now:
-        subscriptions.change(
-            conn,
-            subscription.id,
-            status=Status.CANCELED,
-            renews_at=None,
-            canceled_at=now,
-            ended_by=ended_by,
-        )
-        stop_collecting(conn, subscription, ended_by, now)
+        _cancel(conn, subscription, ended_by, now, now)
         kind, holds_from = DatedChangeKind.END, now
         event = SubscriptionEventKind.CANCELED
         told: dict[str, object] = {"before": subscription.status}
@@ -133,12 +117,24 @@ def leave_unpaid(conn: Connection, subscription: Subscription, now: datetime) ->
     )
 
 
-def stop_collecting(
-    conn: Connection, subscription: Subscription, ended_by: EndedBy, now: datetime
+def _cancel(
+    conn: Connection,
+    subscription: Subscription,
+    ended_by: EndedBy,
+    ends_at: datetime,
+    now: datetime,
 ) -> None:
-    """Let each open invoice of a subscription that ended be voided, where it isn't owed any more.
+    """End a subscription at an instant; let each open invoice be voided that isn't owed any more.
 
     Its payment's next step does that: `payments.collecting.begin` makes no attempt after the end.
     """
+    subscriptions.change(
+        conn,
+        subscription.id,
+        status=Status.CANCELED,
+        renews_at=None,
+        canceled_at=ends_at,
+        ended_by=ended_by,
+    )
     if not still_collects(ended_by):
         payment_steps.wake(conn, subscription.id, now)

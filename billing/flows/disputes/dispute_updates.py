@@ -10,8 +10,10 @@ events don't matter. Only the provider's transactions move money, each posted on
 An inquiry moves nothing. Locks are taken in one order: payment, its invoice, dispute.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -136,20 +138,8 @@ def _park_mixed(
         stage=found.stage,
         closed_at=(row.closed_at or now) if state in CLOSED else None,
     )
-    mixed = BreakFound(
-        kind=BreakKind.DISPUTE_MISMATCH,
-        subject=row.id,
-        ours={
-            "payment": str(payment.id),
-            "captured": payment.amount_captured,
-            "currency": payment.currency,
-        },
-        theirs=_provider_side(found),
-        cause=BreakCause.DISPUTED_IN_ANOTHER_CURRENCY,
-        cycle_id=payment.cycle_id,
-        payment_id=payment.id,
-    )
-    breaks.record(conn, mixed, now=now)
+    cause = BreakCause.DISPUTED_IN_ANOTHER_CURRENCY
+    _record_mismatch(conn, payment, row, {}, _provider_side(found), cause, now)
 
 
 def _write(
@@ -347,19 +337,35 @@ def _record_too_much(
 ) -> None:
     """Record a break: the cardholder got more than was paid, from us and from the bank."""
     refunded = payment.amount_refunded > 0
-    too_much = BreakFound(
+    _record_mismatch(
+        conn,
+        payment,
+        row,
+        {"refunded": payment.amount_refunded, "left": left.total},
+        {"dispute": row.provider_dispute_id, "lost": lost.amount},
+        BreakCause.REFUNDED_AND_DISPUTED if refunded else BreakCause.DISPUTED_ABOVE_CHARGE,
+        now,
+    )
+
+
+def _record_mismatch(
+    conn: Connection,
+    payment: LockedPayment,
+    row: Dispute,
+    ours: Mapping[str, Any],
+    theirs: Mapping[str, Any],
+    cause: BreakCause,
+    now: datetime,
+) -> None:
+    """Record a break of a dispute; `ours` adds to what is captured of its payment."""
+    captured = {"captured": payment.amount_captured, "currency": payment.currency}
+    mismatch = BreakFound(
         kind=BreakKind.DISPUTE_MISMATCH,
         subject=row.id,
-        ours={
-            "payment": str(payment.id),
-            "captured": payment.amount_captured,
-            "refunded": payment.amount_refunded,
-            "left": left.total,
-            "currency": payment.currency,
-        },
-        theirs={"dispute": row.provider_dispute_id, "lost": lost.amount},
-        cause=BreakCause.REFUNDED_AND_DISPUTED if refunded else BreakCause.DISPUTED_ABOVE_CHARGE,
+        ours={"payment": str(payment.id), **captured, **ours},
+        theirs=theirs,
+        cause=cause,
         cycle_id=payment.cycle_id,
         payment_id=payment.id,
     )
-    breaks.record(conn, too_much, now=now)
+    breaks.record(conn, mismatch, now=now)

@@ -52,8 +52,7 @@ def recover_subscription(
     others = debts.others_past_due(conn, subscription.id, payment.id)
     if not others:
         _take_back(conn, subscription, payment, now)
-    paused = is_paused_from_now_on(changes.of(conn, subscription.id))
-    after = after_capture(subscription.status, others, paused=paused)
+    after = _after_debt(conn, subscription, others)
     if after is subscription.status:
         return
     if subscription.status is Status.UNPAID:
@@ -137,20 +136,21 @@ def end_subscription(
     if ended is subscription.status:
         return
     facts = {"payment": payment.id, **evidence_of(decision)}
+    paid_until = invoices.paid_until(conn, subscription.id)
     if ended is Status.CANCELED:
+        others = debts.others_past_due(conn, subscription.id, payment.id)
         end_with_what_is_paid(
             conn,
             subscription,
             EndedBy.LADDER,
-            status=_after_debt(conn, subscription, payment),
-            paid_until=invoices.paid_until(conn, subscription.id),
+            status=_after_debt(conn, subscription, others),
+            paid_until=paid_until,
             now=now,
             actor=WORKER,
             why=_GIVEN_UP,
             facts=facts,
         )
         return
-    paid_until = invoices.paid_until(conn, subscription.id)
     if paid_until is not None and paid_until > now:
         _become_unpaid_later(conn, subscription, payment, paid_until, now, facts)
         return
@@ -175,8 +175,8 @@ def _become_unpaid_later(
     facts: Mapping[str, object],
 ) -> None:
     """Let a subscription be unpaid from the end of what is paid on, unless the debt is paid."""
-    status = _after_debt(conn, subscription, payment)
-    subscriptions.change(conn, subscription.id, status=status)
+    others = debts.others_past_due(conn, subscription.id, payment.id)
+    subscriptions.change(conn, subscription.id, status=_after_debt(conn, subscription, others))
     if unpaid_from(changes.of(conn, subscription.id)) is not None:
         return
     _record(conn, subscription, DatedChangeKind.UNPAID, now, holds_from=paid_until)
@@ -256,9 +256,8 @@ def _pause(conn: Connection, subscription: Subscription, now: datetime) -> None:
     )
 
 
-def _after_debt(conn: Connection, subscription: Subscription, payment: LockedPayment) -> Status:
-    """Return the status of a subscription that goes on after a payment of it is decided."""
-    others = debts.others_past_due(conn, subscription.id, payment.id)
+def _after_debt(conn: Connection, subscription: Subscription, others: bool) -> Status:
+    """Return the status of a subscription that goes on, with or without others past due."""
     paused = is_paused_from_now_on(changes.of(conn, subscription.id))
     return after_capture(subscription.status, others, paused=paused)
 

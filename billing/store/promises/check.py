@@ -1,6 +1,6 @@
 """A check of stored promises: one statement over all rows, whose every row is a finding."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,11 +14,6 @@ PAID_STATES: Final = "('CAPTURED', 'SETTLED', 'REFUNDED')"
 
 # A condition on an entry `e`: no entry reverses it.
 STANDS: Final = "NOT EXISTS (SELECT FROM ledger.entries r WHERE r.reverses_entry_id = e.id)"
-
-
-def in_list(words: Sequence[str]) -> str:
-    """Return constant words as the list of an IN; never for values from outside."""
-    return "(" + ", ".join(f"'{word}'" for word in words) + ")"
 
 
 @dataclass(frozen=True, slots=True)

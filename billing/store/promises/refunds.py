@@ -5,7 +5,8 @@ from typing import Final
 
 from billing.ledger.keys import EntryKind
 from billing.rules.promises import FindingKind
-from billing.store.promises.check import STANDS, check, in_list
+from billing.store.in_list import in_list
+from billing.store.promises.check import STANDS, check
 
 _KINDS: Final = in_list((EntryKind.REFUND_REQUESTED, EntryKind.REFUND_SUCCEEDED))
 

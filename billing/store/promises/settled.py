@@ -12,7 +12,8 @@ from billing.rules.reconciliation import (
     MovementKind,
     RowOutcome,
 )
-from billing.store.promises.check import STANDS, check, in_list
+from billing.store.in_list import in_list
+from billing.store.promises.check import STANDS, check
 from billing.store.source_keys import key_sql, within_sql
 
 # Rows of these are done with, and had nothing to post.
@@ -20,26 +21,32 @@ _NOT_POSTED: Final = in_list([RowOutcome.RESOLVED, RowOutcome.OTHER_ENGINE])
 
 _BOOKED_AS_SUCH: Final = (MovementKind.RESERVE, MovementKind.CONTRIBUTION, *BOOKED_BY_RULE)
 
+
+def _posted(kind: EntryKind, account: str) -> str:
+    """Return the SELECT of what standing entries of a kind post to an account, by source."""
+    return f"""
+           SELECT substr(e.source_key, length('{kind.prefix}') + 1) AS id,
+                  min(l.currency) AS currency, sum(l.amount) AS amount
+             FROM ledger.entries e
+             JOIN ledger.postings l ON l.entry_id = e.id
+             JOIN ledger.accounts a ON a.id = l.account_id AND a.code = '{account}'
+            WHERE e.kind = '{kind}' AND {STANDS}
+            GROUP BY 1"""
+
+
 _FEE_BOOKED = check(
     FindingKind.FEE_ENTRY,
     f"""
     SELECT coalesce(r.id, j.id) AS id, coalesce(r.currency, j.currency) AS currency,
-           coalesce(r.fee, 0) AS fee, coalesce(j.fee, 0) AS booked
+           coalesce(r.fee, 0) AS fee, coalesce(j.amount, 0) AS booked
       FROM (SELECT {within_sql("provider", "provider_transaction_id")} AS id, currency,
                    CASE WHEN kind = '{MovementKind.FEE}' THEN -net ELSE fee END AS fee
               FROM settlement_rows
              WHERE posted_at IS NOT NULL AND outcome NOT IN {_NOT_POSTED}
                AND kind NOT IN {in_list(DISPUTES)}) r
-      FULL JOIN (
-           SELECT substr(e.source_key, length('{EntryKind.FEE_SETTLED.prefix}') + 1) AS id,
-                  min(l.currency) AS currency, sum(l.amount) AS fee
-             FROM ledger.entries e
-             JOIN ledger.postings l ON l.entry_id = e.id
-             JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'psp_fees'
-            WHERE e.kind = '{EntryKind.FEE_SETTLED}' AND {STANDS}
-            GROUP BY 1) j
+      FULL JOIN ({_posted(EntryKind.FEE_SETTLED, "psp_fees")}) j
         ON j.id = r.id
-     WHERE coalesce(r.fee, 0) <> coalesce(j.fee, 0) OR j.currency <> r.currency""",
+     WHERE coalesce(r.fee, 0) <> coalesce(j.amount, 0) OR j.currency <> r.currency""",
     "id",
 )
 
@@ -81,14 +88,7 @@ _MOVEMENT_BOOKED = check(
               FROM settlement_rows
              WHERE posted_at IS NOT NULL AND outcome NOT IN {_NOT_POSTED}
                AND kind IN {in_list(_BOOKED_AS_SUCH)}) r
-      FULL JOIN (
-           SELECT substr(e.source_key, length('{EntryKind.MOVEMENT_BOOKED.prefix}') + 1) AS id,
-                  min(l.currency) AS currency, sum(l.amount) AS amount
-             FROM ledger.entries e
-             JOIN ledger.postings l ON l.entry_id = e.id
-             JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'psp_clearing'
-            WHERE e.kind = '{EntryKind.MOVEMENT_BOOKED}' AND {STANDS}
-            GROUP BY 1) j
+      FULL JOIN ({_posted(EntryKind.MOVEMENT_BOOKED, "psp_clearing")}) j
         ON j.id = r.id
      WHERE coalesce(r.amount, 0) <> coalesce(j.amount, 0) OR j.currency <> r.currency""",
     "id",

@@ -20,9 +20,10 @@ from billing.rules.reconciliation import (
     RowOutcome,
 )
 from billing.rules.refunds import RefundState
+from billing.store.in_list import in_list
 from billing.store.rows import reader
 from billing.store.settlement.matching import Batch
-from billing.store.settlement.row_sql import RANGE, in_list
+from billing.store.settlement.row_sql import RANGE
 from billing.store.settlement.rows import SettlementRow
 
 

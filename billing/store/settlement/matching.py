@@ -30,8 +30,9 @@ from billing.rules.reconciliation import (
     RowOutcome,
 )
 from billing.store.arrays import literal
+from billing.store.in_list import in_list
 from billing.store.settlement.partial_captures import REVERSALS, REVERSED_OF_PARTIAL
-from billing.store.settlement.row_sql import RANGE, SHOWN, in_list, own_id
+from billing.store.settlement.row_sql import PAYMENT, RANGE, SHOWN, TO_CAPTURE, own_id
 from plans.currencies import book_currencies, digits
 
 
@@ -163,7 +164,7 @@ _CHARGES = _update(
       SELECT r.provider_transaction_id, r.provider_charge_id, r.created, r.amount, r.fee,
              r.currency, r.exchange_rate, {SHOWN},
              p.id AS payment_id, p.state, p.currency AS own_currency,
-             coalesce(nullif(p.amount_captured, 0), p.capture_amount, p.amount) AS own_amount,
+             {TO_CAPTURE} AS own_amount,
              p.provider_charge_id AS own_charge, i.status = 'void' AS voided,
              p.amount AS authorized,
              {REVERSED_OF_PARTIAL} AS reversed,
@@ -182,15 +183,7 @@ _CHARGES = _update(
                                  AND o.provider_transaction_id <= :upto))) AS taken,
              coalesce(to_unit.places - from_unit.places, 0) AS places
         FROM settlement_rows r
-        LEFT JOIN LATERAL (
-             SELECT * FROM payments
-              WHERE provider = r.provider AND provider_payment_id = r.provider_payment_id
-              UNION ALL
-             SELECT * FROM payments WHERE provider = r.provider AND id = {own_id("payment")}
-              UNION ALL
-             SELECT * FROM payments
-              WHERE provider = r.provider AND provider_charge_id = r.provider_charge_id
-              LIMIT 1) p ON true
+        LEFT JOIN LATERAL {PAYMENT} p ON true
         LEFT JOIN invoices i ON i.id = p.invoice_id
         LEFT JOIN unnest(CAST(:currencies AS text[]), CAST(:places AS integer[]))
                     AS to_unit(code, places)

@@ -4,9 +4,8 @@
 from typing import Final
 
 from billing.rules.reconciliation import BreakKind, MovementKind, RowOutcome
-from billing.store.settlement.row_sql import RANGE, SHOWN, own_id
+from billing.store.settlement.row_sql import PAYMENT, RANGE, SHOWN, TO_CAPTURE
 
-_TO_CAPTURE: Final = "coalesce(nullif(p.amount_captured, 0), p.capture_amount, p.amount)"
 _REVERSED: Final = f"""(SELECT coalesce(sum(coalesce(v.customer_amount, v.amount)), 0)
                 FROM settlement_rows v
                WHERE v.provider = r.provider
@@ -23,7 +22,7 @@ _CHARGED: Final = f"""(SELECT coalesce(sum(coalesce(c.customer_amount, c.amount)
                      coalesce(p.provider_charge_id, c.provider_charge_id))"""
 # What was not captured of a payment `p` of a row `r`; most payments are captured whole.
 REVERSED_OF_PARTIAL: Final = f"""CASE
-                WHEN {_TO_CAPTURE} < p.amount THEN {_REVERSED} ELSE 0 END"""
+                WHEN {TO_CAPTURE} < p.amount THEN {_REVERSED} ELSE 0 END"""
 
 # The charge that was booked whole, less what was not captured of it, is what was captured.
 REVERSALS: Final = f"""
@@ -38,17 +37,9 @@ REVERSALS: Final = f"""
            END AS outcome
       FROM (
       SELECT r.provider_transaction_id, r.created, {SHOWN}, p.id AS payment_id,
-             p.currency AS own_currency, {_TO_CAPTURE} AS own_amount,
+             p.currency AS own_currency, {TO_CAPTURE} AS own_amount,
              {_REVERSED} AS reversed, {_CHARGED} AS charged
         FROM settlement_rows r
-        LEFT JOIN LATERAL (
-             SELECT * FROM payments
-              WHERE provider = r.provider AND provider_payment_id = r.provider_payment_id
-              UNION ALL
-             SELECT * FROM payments WHERE provider = r.provider AND id = {own_id("payment")}
-              UNION ALL
-             SELECT * FROM payments
-              WHERE provider = r.provider AND provider_charge_id = r.provider_charge_id
-              LIMIT 1) p ON true
+        LEFT JOIN LATERAL {PAYMENT} p ON true
        WHERE {RANGE} AND r.kind = '{MovementKind.CAPTURE_REVERSAL}') l
     """

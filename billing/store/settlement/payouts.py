@@ -12,8 +12,8 @@ from billing.ledger.keys import EntryKind
 from billing.rules.money import Money
 from billing.rules.reconciliation import ENDED, PayoutStatus
 from billing.store.arrays import literal
+from billing.store.in_list import in_list
 from billing.store.rows import reader
-from billing.store.settlement.row_sql import in_list
 from billing.store.source_keys import key_sql
 
 

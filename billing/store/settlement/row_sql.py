@@ -1,13 +1,7 @@
 """Pieces of the statements that read settlement rows `r`."""
+# ruff: noqa: S608  statements are put together from constants
 
-from collections.abc import Sequence
 from typing import Final
-
-
-def in_list(words: Sequence[str]) -> str:
-    """Return constant words as the list behind an IN; never for what comes from outside."""
-    return "(" + ", ".join(f"'{word}'" for word in words) + ")"
-
 
 # The unmatched rows `r` of a batch.
 RANGE: Final = (
@@ -24,3 +18,17 @@ def own_id(key: str) -> str:
     return (
         f"CASE WHEN r.metadata ->> '{key}' ~ {_UUID} THEN CAST(r.metadata ->> '{key}' AS uuid) END"
     )
+
+
+# The payment of a row: by the provider's id, by ours, or by the charge's.
+PAYMENT: Final = f"""(
+             SELECT * FROM payments
+              WHERE provider = r.provider AND provider_payment_id = r.provider_payment_id
+              UNION ALL
+             SELECT * FROM payments WHERE provider = r.provider AND id = {own_id("payment")}
+              UNION ALL
+             SELECT * FROM payments
+              WHERE provider = r.provider AND provider_charge_id = r.provider_charge_id
+              LIMIT 1)"""
+# What is to be captured of a payment `p`, or was.
+TO_CAPTURE: Final = "coalesce(nullif(p.amount_captured, 0), p.capture_amount, p.amount)"

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, TextClause, text
 
 from billing.rules.reconciliation import OF_CUSTOMERS, MovementKind
 from billing.store.arrays import literal
+from billing.store.in_list import in_list
 from billing.store.rows import reader
 
 _COLUMNS: Final = (
@@ -48,7 +49,7 @@ _LEARNED: Final = (
 
 # Movements of these kinds are known by the provider's word alone. Others have several words. A row
 # of before a word had its kind keeps the kind that it was decided as.
-_BY_CATEGORY: Final = f"'{MovementKind.ADJUSTMENT}', '{MovementKind.OTHER}'"
+_BY_CATEGORY: Final = in_list([MovementKind.ADJUSTMENT, MovementKind.OTHER])
 
 
 def _learns(name: str) -> str:
@@ -97,7 +98,7 @@ def _merging(source: str) -> tuple[TextClause, TextClause, TextClause]:
                                     AND r.provider_transaction_id = s.provider_transaction_id
              WHERE (r.amount, r.fee, r.net, r.currency) <> (s.amount, s.fee, s.net, s.currency)
                 OR r.category <> s.category
-                   AND (r.kind <> s.kind OR r.kind IN ({_BY_CATEGORY}))
+                   AND (r.kind <> s.kind OR r.kind IN {_BY_CATEGORY})
              ORDER BY 1
             """
         ),
@@ -191,7 +192,7 @@ _WITHOUT_CUSTOMERS_MONEY = text(
             WHERE provider = r.provider AND provider_charge_id = r.provider_charge_id
             LIMIT 1) p ON p.currency <> r.currency
      WHERE r.matched_at IS NULL AND r.customer_currency IS NULL
-       AND r.kind IN ({", ".join(f"'{kind}'" for kind in OF_CUSTOMERS)})
+       AND r.kind IN {in_list(OF_CUSTOMERS)}
      GROUP BY 1, 2 ORDER BY 3 DESC, 1, 2 LIMIT 1
     """
 )
