@@ -172,15 +172,19 @@ class EveryCall(grpc.aio.ServerInterceptor):
 
     @asynccontextmanager
     async def _watched(self, name: str, context: Context) -> AsyncIterator[None]:
-        """Turn an exception into a status, and count the call."""
+        """Turn an exception into a status, and count the call.
+
+        A call is CANCELLED when its task was. While a stream's next message is awaited, gRPC may
+        tell of a caller that went away by the end of the messages, as of one that has no more: such
+        a call ends well.
+        """
         request_id = str(new_id())
         context.set_trailing_metadata((("x-request-id", request_id),))
         began, code = time.perf_counter(), grpc.StatusCode.CANCELLED
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 yield
-                if not context.cancelled():
-                    code = grpc.StatusCode.OK
+                code = grpc.StatusCode.OK
             except Exception as error:  # noqa: BLE001  the last place there is
                 problem = self._problem(error, name)
                 code = problem.kind.grpc

@@ -9,6 +9,9 @@ protocol answers them with a problem, as all errors.
 import asyncio
 import json
 import resource
+import socket
+import struct
+import sys
 from contextlib import suppress
 from typing import Final
 
@@ -43,9 +46,10 @@ class Bounded(H11Protocol):
         super().connection_made(transport)
         # Each byte that the caller hasn't taken counts, so that the wait for it has an end.
         transport.set_write_buffer_limits(high=0)
+        self._bound_the_kernel()
         self._wait_for_head()
         if len(self.connections) > self.connections_max:
-            next(iter(self.waiting)).transport.abort()
+            next(iter(self.waiting)).cut_off()
 
     def data_received(self, data: bytes) -> None:
         """Wait on, unless the head is there."""
@@ -65,7 +69,7 @@ class Bounded(H11Protocol):
         """Begin to wait until the caller takes what was written."""
         super().pause_writing()
         if self._untaken is None:
-            self._untaken = self.loop.call_later(self.taking_seconds, self.transport.abort)
+            self._untaken = self.loop.call_later(self.taking_seconds, self.cut_off)
 
     def resume_writing(self) -> None:
         """Stop waiting: everything was taken."""
@@ -78,9 +82,23 @@ class Bounded(H11Protocol):
         if self.conn.their_state is h11.IDLE and not self.transport.is_closing():
             self.waiting[self] = None
 
+    def cut_off(self) -> None:
+        """Reset the connection."""
+        # Else the kernel would keep what wasn't taken, and offer it for minutes.
+        connection = self.transport.get_extra_info("socket")
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.transport.abort()
+
     def send_400_response(self, msg: str) -> None:
         """Answer that this isn't HTTP; the server calls it for bytes it can't read."""
         self._end(NO_HTTP)
+
+    def _bound_the_kernel(self) -> None:
+        # What the kernel has taken of an answer it offers for minutes, also once we have closed.
+        if sys.platform == "linux":
+            connection = self.transport.get_extra_info("socket")
+            milliseconds = round(self.taking_seconds * 1000)
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
 
     def _wait_for_head(self) -> None:
         self.waiting.setdefault(self)
