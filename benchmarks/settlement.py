@@ -101,8 +101,8 @@ SELECT id, customer_id, 1, 'first', payment_method_id, 0,
        CASE WHEN state <> 'CREATED' THEN coalesce(captured_at, created_at) END,
        CASE state WHEN 'CAPTURED' THEN 'succeeded' WHEN 'FAILED' THEN 'declined' END
   FROM payments;
-INSERT INTO provider_fences (provider, state, since, checked_database)
-VALUES ('stripe', 'open', now(), this_database());
+INSERT INTO provider_fences (provider, state, since, checked_database, written_by)
+VALUES ('stripe', 'open', now(), this_database(), this_transaction());
 INSERT INTO provider_calls (subject_id, kind, n, customer_id, provider, idempotency_key, request,
                             first_sent_at, finished_at, outcome, unknown_since)
 SELECT p.id, 'charge', 1, p.customer_id, p.provider, 'k:' || p.provider_payment_id, '{{}}',

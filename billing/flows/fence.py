@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 
 _one_at_a_time: Final = Lock()
 _failures: Final[MutableMapping[Engine, dict[str, float]]] = WeakKeyDictionary()
+_horizons: Final[MutableMapping[Engine, int]] = WeakKeyDictionary()
 
 Begun = TypeVar("Begun")
 
@@ -62,11 +63,11 @@ class Recovering(Unavailable):
 # --- asking -------------------------------------------------------------------------------------
 
 
-def compared(context: Context, provider: str) -> bool:
+def compared(context: Context, provider: str, *, sending: bool = False) -> bool:
     """Tell whether calls may be sent to an account; compare it first if it has to be.
 
     False where it is recovering. Raises `Unavailable`, `BadInput` where it can't be compared. Holds
-    no transaction.
+    no transaction. `sending` tells that a call waits for the answer (see `check`).
     """
     known = _known(context, provider)
     if known is not None:
@@ -80,7 +81,7 @@ def compared(context: Context, provider: str) -> bool:
         if failures.get(provider, 0.0) > asked:
             raise Unavailable(f"account {provider} can't be compared now", where=provider)
         try:
-            return check(context, provider)
+            return check(context, provider, sending=sending)
         except BillingError as error:
             failures[provider] = time.monotonic()
             with context.engine.begin() as conn:
@@ -90,11 +91,37 @@ def compared(context: Context, provider: str) -> bool:
 
 def _known(context: Context, provider: str) -> bool | None:
     """Tell what the fence says; None where the account has to be compared."""
-    with context.engine.connect() as conn:
+    engine, horizon = context.engine, horizon_seen(context.engine)
+    with engine.connect() as conn:
         fence = fences.find(conn, provider)
+    if fence is not None and fence.horizon < horizon:
+        _set_back(engine, fence.horizon)
+        return None
     if fence is None or not (fence.current or fence.state is FenceState.RECOVERING):
         return None
+    saw_horizon(engine, fence.horizon)
     return fence.passes
+
+
+def horizon_seen(engine: Engine) -> int:
+    """Return the highest horizon that this process saw of a database; see `fences.Fence`.
+
+    A statement that begins afterwards and reads a lower one reads storage that was set back, as by
+    a snapshot of a running machine: nothing else tells, its server believes that it never stopped.
+    """
+    return _horizons.get(engine, 0)
+
+
+def saw_horizon(engine: Engine, horizon: int) -> None:
+    """Remember the horizon of a database."""
+    _horizons[engine] = max(horizon, horizon_seen(engine))
+
+
+def _set_back(engine: Engine, horizon: int) -> None:
+    logger.error("the database was set back under this process: every account is compared again")
+    _horizons[engine] = horizon
+    with engine.begin() as conn:
+        fences.distrust(conn)
 
 
 def passes(context: Context, provider: str) -> bool:
@@ -125,7 +152,7 @@ def require(context: Context, provider: str) -> None:
 
     Raises `Unavailable`, `BadInput` where it can't be compared. Holds no transaction.
     """
-    if not compared(context, provider):
+    if not compared(context, provider, sending=True):
         with context.engine.connect() as conn:
             refuse(conn, provider)
 
@@ -198,15 +225,19 @@ def refuse_cycles_of(conn: Connection, customer_id: UUID) -> None:
 # --- checking -----------------------------------------------------------------------------------
 
 
-def check(context: Context, provider: str) -> bool:
+def check(context: Context, provider: str, *, sending: bool = False) -> bool:
     """Compare an account with this database, and open or close its fence; True when it passes.
 
     Reads what was made since the newest call that is written down here, and stops at the first
-    object that isn't. Raises `Unavailable`, `BadInput`.
+    object that isn't. Where nothing was ever sent there is nothing to compare, and the fence is
+    opened for a call that is about to be sent only: a database that was emptied, and into which a
+    backup is restored, has to be compared afterwards. Raises `Unavailable`, `BadInput`.
     """
     now = context.clock.now()
     with context.engine.connect() as conn:
         database, since = fences.this_database(conn), known_since(conn, provider)
+    if since is None and not sending:
+        return True
     unknown = None
     if since is not None:
         pages = unknown_since(context, provider, since)

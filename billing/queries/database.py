@@ -7,6 +7,7 @@ from sqlalchemy import Connection, text
 
 from billing.store.clock import read as test_clock
 from billing.store.engine import APP_ROLE, reachable
+from billing.store.guards import weakened
 from billing.store.schema import check_schema, current_revision, expected_revision
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "server_clock",
     "server_version",
     "test_clock",
+    "weakened",
 ]
 
 

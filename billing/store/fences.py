@@ -37,9 +37,11 @@ def account_of(error: Fenced | DBAPIError) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """An account's fence. `current` tells whether it was checked for this state of the database.
+    """An account's fence. `current` tells whether it was checked for this state of the database:
+    by the transaction that wrote this row, so one that a restore wrote isn't current.
 
     `since` is domain time, as is `known_until`: of what was made until then, everything is known.
+    `horizon` counts the server's transactions, and never falls while its storage isn't set back.
     """
 
     provider: str
@@ -49,6 +51,7 @@ class Fence:
     evidence: Mapping[str, Any]
     known_until: datetime | None
     current: bool
+    horizon: int
 
     @property
     def passed_over(self) -> frozenset[str]:
@@ -65,7 +68,9 @@ _fence = reader(Fence)
 
 _READ = """
     SELECT provider, state, since, cause, evidence, known_until,
-           checked_database = this_database() AS current
+           checked_database = this_database()
+             AND coalesce(written_by = xmin::text, false) AS current,
+           CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint) AS horizon
       FROM provider_fences
     """
 _ONE = text(f"{_READ} WHERE provider = :provider")
@@ -99,11 +104,12 @@ def this_database(conn: Connection) -> str:
 # A fence that was closed meanwhile stays closed: only a recovery opens it.
 _OPEN = text(
     """
-    INSERT INTO provider_fences AS f (provider, state, since, known_until, checked_database)
-    VALUES (:provider, 'open', :now, :known_until, :database)
+    INSERT INTO provider_fences AS f
+           (provider, state, since, known_until, checked_database, written_by)
+    VALUES (:provider, 'open', :now, :known_until, :database, this_transaction())
         ON CONFLICT (provider) DO UPDATE
        SET since = :now, known_until = :known_until, checked_database = :database,
-           evidence = f.evidence - 'error'
+           written_by = this_transaction(), evidence = f.evidence - 'error'
      WHERE f.state = 'open'
     """
 )
@@ -155,7 +161,7 @@ _RECOVERED = text(
     UPDATE provider_fences
        SET state = 'open', since = :now, cause = NULL, known_until = :now,
            evidence = jsonb_build_object('passed_over', CAST(:passed_over AS text[])),
-           checked_database = :database
+           checked_database = :database, written_by = this_transaction()
      WHERE provider = :provider AND state = 'recovering'
     """
 )
@@ -192,6 +198,13 @@ def close_for(
         "now": now,
     }
     return conn.execute(_CLOSE, values).rowcount == 1
+
+
+def distrust(conn: Connection) -> None:
+    """Have every account compared again that isn't recovering."""
+    conn.execute(
+        text("UPDATE provider_fences SET checked_database = 'set back' WHERE state = 'open'")
+    )
 
 
 def adopt(conn: Connection) -> None:

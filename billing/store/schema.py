@@ -1,5 +1,7 @@
 """The schema's revision: bring it forward, and refuse to run on one this code doesn't know."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,7 +61,7 @@ def migrate(url: str) -> None:
     from alembic.util import CommandError
 
     try:
-        with reachable():
+        with all_or_nothing(), reachable():
             command.upgrade(_config(url), "head")
     except CommandError as error:
         raise SchemaUnknown(
@@ -67,6 +69,13 @@ def migrate(url: str) -> None:
             where="[database] url",
             code=ErrorCode.REVISION_UNKNOWN,
         ) from error
+
+
+@contextmanager
+def all_or_nothing() -> Iterator[None]:
+    """Say of an error of the database that the migration in the block was rolled back."""
+    try:
+        yield
     except DBAPIError as error:
         reason = str(error.orig).strip().splitlines()[0]
         lacks_right = isinstance(error.orig, psycopg.errors.InsufficientPrivilege)

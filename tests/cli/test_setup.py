@@ -172,3 +172,23 @@ def test_the_sql_of_the_roles_names_what_the_url_names(cli: Cli) -> None:
     assert 'GRANT "billing_app" TO "engine";' in printed.stdout
     assert "secret" not in printed.output
     assert cli.run("db", "roles").exit_code == 2, "the embedded database has its roles"
+
+
+def test_triggers_that_a_restore_of_rows_disabled_are_told_and_put_back(
+    world: World, db_url: str
+) -> None:
+    with psycopg.connect(db_url) as owner:
+        owner.execute("ALTER TABLE ledger.postings DISABLE TRIGGER ALL")
+        owner.execute("ALTER TABLE payments DISABLE TRIGGER ALL")
+        owner.execute("ALTER TABLE payments ENABLE TRIGGER ALL")
+
+    code, found = looked(world)
+    result, words, remedy = found["write access"]
+    assert (code, result) == (3, "problem")
+    assert "2 table(s)" in words
+    assert remedy is not None
+    assert "db migrate" in remedy
+
+    assert world.json("db", "migrate")["guarded"] == ["ledger.postings", "public.payments"]
+    assert world.run("doctor").exit_code == 0
+    assert world.json("db", "migrate")["guarded"] == []

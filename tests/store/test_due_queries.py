@@ -52,8 +52,8 @@ SELECT g, ('018f0000-0000-7000-8000-' || lpad(to_hex(g), 12, '0'))::uuid AS id
 INSERT INTO plans (code, product, name, applied_at) VALUES ('p', 'P', 'P', now());
 INSERT INTO plan_versions (plan, effective, terms, digest, published_at)
 VALUES ('p', '2026-01-01', '{}', repeat('0', 64), now());
-INSERT INTO provider_fences (provider, state, since, checked_database)
-VALUES ('stripe', 'open', now(), this_database());
+INSERT INTO provider_fences (provider, state, since, checked_database, written_by)
+VALUES ('stripe', 'open', now(), this_database(), this_transaction());
 INSERT INTO customers (id, provider, name, created_at)
 SELECT id, 'stripe', 'C', now() FROM ids WHERE g <= 1000;
 INSERT INTO subscriptions (id, customer_id, plan, plan_version, currency, quantity, invoice_prefix,

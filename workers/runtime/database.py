@@ -8,7 +8,7 @@ from typing import Final
 from sqlalchemy import Engine
 
 from billing.config import Settings
-from billing.store import schema, tasks
+from billing.store import guards, schema, tasks
 from billing.store.engine import make_engine
 from workers.runtime.runtime import database_url
 
@@ -43,6 +43,15 @@ def migrate(settings: Settings) -> None:
     Raises `Unavailable`, `BillingError`.
     """
     schema.migrate(database_url(settings, owner=True))
+
+
+def put_guards_back(settings: Settings) -> list[str]:
+    """Let triggers and foreign keys hold as they were made; return the tables where one didn't.
+
+    Raises `Unavailable`, `BillingError`.
+    """
+    with owners_engine(settings) as engine, schema.all_or_nothing(), engine.begin() as conn:
+        return guards.put_back(conn)
 
 
 def try_to_write(engine: Engine, wall: datetime) -> None:

@@ -18,16 +18,22 @@ def database() -> None:
 def migrate(session: Session, output: Output) -> None:
     """Bring the schema forward to what this program needs.
 
-    Needs a user that owns the tables. All or nothing: a migration that fails changes nothing.
+    Needs a user that owns the tables. All or nothing: a migration that fails changes nothing. Puts
+    triggers and foreign keys back that somebody, or a restore of rows, disabled.
     """
     from workers.runtime.database import migrate as bring_forward
+    from workers.runtime.database import put_guards_back
 
     before, expected = _revisions(session)
     if before != expected:
         bring_forward(session.settings)
+    guarded = put_guards_back(session.settings)
     after, _ = _revisions(session)
     words = f"the schema is at {after}" + ("" if before == after else f", it was at {before}")
-    output.message({"before": before, "revision": after, "changed": before != after}, words)
+    if guarded:
+        words += f"; the triggers of {len(guarded)} table(s) guard them again"
+    record = {"before": before, "revision": after, "changed": before != after, "guarded": guarded}
+    output.message(record, words)
 
 
 @database.command("status")

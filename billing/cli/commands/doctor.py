@@ -106,12 +106,12 @@ def _schema(session: Session) -> str:
 
 def _writes(session: Session) -> str:
     """Write in a transaction that is taken back; and make sure that history can't be written."""
-    from billing.queries.database import journal_rights
+    from billing.queries.database import journal_rights, weakened
     from workers.runtime.database import try_to_write
 
     try_to_write(session.engine, session.runtime.clock.wall())
     with session.connect() as conn:
-        rights = journal_rights(conn)
+        rights, unguarded = journal_rights(conn), weakened(conn)
     if not rights.may_post:
         raise BadInput("the role may not post to the ledger", remedy="run `billing db migrate`")
     if rights.may_rewrite:
@@ -119,6 +119,13 @@ def _writes(session: Session) -> str:
             "the role may change or delete postings; only triggers stop it",
             where="[database] role",
             remedy='set it to "billing_app"',
+        )
+    if unguarded:
+        raise BillingError(
+            f"triggers guard {len(unguarded)} table(s) less than they were made to, the first:"
+            f" {unguarded[0]}",
+            where="a restore of rows, or a person, disabled them",
+            remedy="run `billing db migrate`, which puts them back",
         )
     return "may write, and may not rewrite the ledger"
 

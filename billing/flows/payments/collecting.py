@@ -103,6 +103,7 @@ def begin(context: Context, payment_id: UUID) -> ChargeSend | None:
 
 def _begin(context: Context, payment_id: UUID) -> ChargeSend | None:
     policy, now, wall = context.policy, context.clock.now(), context.clock.wall()
+    horizon = fence.horizon_seen(context.engine)
     with context.engine.begin() as conn:
         row = payment_steps.lock_for_attempt(
             conn,
@@ -114,7 +115,7 @@ def _begin(context: Context, payment_id: UUID) -> ChargeSend | None:
         )
         if row is None:
             return None
-        if not row.may_send:
+        if not row.may_send or row.horizon < horizon:
             raise fences.Fenced(row.provider)
         if row.open_attempt_kind is not None:
             call = provider_calls.send_again(conn, row.id, CallKind.CHARGE)

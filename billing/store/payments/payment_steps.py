@@ -53,6 +53,7 @@ class PaymentForAttempt:
     payment_method_token: str | None
     open_attempt_kind: AttemptKind | None
     may_send: bool
+    horizon: int
     method_declined_at: Sequence[datetime]
     last_decline_at: datetime | None
     last_decline_code: str | None
@@ -81,6 +82,7 @@ _FOR_ATTEMPT = text(
            u.provider_customer_id, m.id AS payment_method_id,
            m.provider_payment_method_id AS payment_method_token,
            a.kind AS open_attempt_kind, may_send(p.provider) AS may_send,
+           CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint) AS horizon,
            ARRAY(SELECT d.finished_at FROM attempts d
                   WHERE d.payment_method_id = m.id AND d.outcome = 'declined'
                     AND d.finished_at > CAST(:now AS timestamptz) - make_interval(days => :days)
@@ -119,7 +121,7 @@ def lock_for_attempt(
     """Lock a payment whose attempt is due; None when none is due or another process holds it.
 
     A lease that runs beyond `held_until` was set by a wrong clock, and is over. `may_send` tells
-    whether the fence of its account lets anything pass.
+    whether the fence of its account lets anything pass, `horizon` is as in `fences.Fence`.
     """
     values = {"id": payment_id, "now": now, "wall": wall, "held_until": held_until}
     row = conn.execute(_FOR_ATTEMPT, {**values, "days": budget_days}).one_or_none()

@@ -22,6 +22,7 @@ provider_fences = Table(
     Column("evidence", JSONB, nullable=False, server_default="{}"),
     instant("known_until"),
     text("checked_database", nullable=False),
+    text("written_by"),
 )
 
 tasks = Table(
