@@ -16,12 +16,12 @@ from billing.flows.payments import collecting
 from billing.flows.subscriptions.subscribing import SubscriptionOrder, subscribe
 from billing.rules.actor import Actor, ActorKind
 from billing.store import clock as stored
-from workers.runtime.broker import enqueue
-from workers.runtime.runtime import Runtime
+from billing.workers.runtime.broker import enqueue
+from billing.workers.runtime.runtime import Runtime
 
 CUSTOMERS = 200
 SUBSCRIPTIONS_EACH = 15
-WORKER = "from workers.roles import run_role;"
+WORKER = "from billing.workers.roles import run_role;"
 WORKER += "from billing.config import load_settings; import os;"
 WORKER += "run_role('worker', load_settings(None, os.environ))"
 

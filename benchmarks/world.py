@@ -16,9 +16,9 @@ from sqlalchemy import Engine, text
 
 from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey
 from billing.flows.subscriptions import catalog
+from billing.plans.load import load_catalog
 from billing.store.engine import make_engine
 from billing.store.schema import migrate
-from plans.load import load_catalog
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 CATALOG = Path(__file__).resolve().parents[1] / "plans" / "catalog"

@@ -12,7 +12,7 @@ from typing import Final
 from babel.core import get_global
 from babel.numbers import get_currency_precision
 
-from plans.errors import BadValue
+from billing.plans.errors import BadValue
 
 BIGINT_MAX: Final = 2**63 - 1
 

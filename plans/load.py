@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Final, cast, get_args
 
 from billing.pan import without_card_numbers
-from plans.currencies import (
+from billing.plans.currencies import (
     charge_limit,
     charge_step,
     check_sold,
     format_amount,
     parse_amount,
 )
-from plans.errors import BadValue, CatalogError, CatalogProblem
-from plans.lines import key_lines
-from plans.table import Table, type_name
-from plans.terms import (
+from billing.plans.errors import BadValue, CatalogError, CatalogProblem
+from billing.plans.lines import key_lines
+from billing.plans.table import Table, type_name
+from billing.plans.terms import (
     ANCHORS,
     Cadence,
     Catalog,

@@ -10,9 +10,9 @@ from difflib import get_close_matches
 from typing import Any, Final
 
 from billing.pan import contains_card_number, without_card_numbers
-from plans.errors import BadValue, CatalogProblem
-from plans.lines import Path
-from plans.terms import Cadence
+from billing.plans.errors import BadValue, CatalogProblem
+from billing.plans.lines import Path
+from billing.plans.terms import Cadence
 
 _LONGEST_DAYS_OF: Final = {"day": 1, "week": 7, "month": 31, "year": 366}
 # What other catalogs call our keys.

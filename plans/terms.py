@@ -14,7 +14,7 @@ from datetime import date, datetime
 from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
-from plans.errors import BadValue
+from billing.plans.errors import BadValue
 
 Unit = Literal["day", "week", "month", "year"]
 Existing = Literal["keep", "move"]

@@ -18,9 +18,9 @@ from sqlalchemy import Engine
 from billing.api import webhooks
 from billing.api.webhooks import Intake
 from billing.gateway.registry import KINDS
+from billing.workers.runtime.clock import SystemClock
+from billing.workers.runtime.metrics import ProcessMetrics
 from tests.waiting import PATIENCE
-from workers.runtime.clock import SystemClock
-from workers.runtime.metrics import ProcessMetrics
 
 ACCOUNT = "stripe"
 ENDPOINT_PATH = webhooks.PATH.format(provider=ACCOUNT)

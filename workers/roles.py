@@ -17,14 +17,14 @@ from billing.errors import first_line
 from billing.logs import configure_logging
 from billing.store import fences
 from billing.store.schema import check_schema
-from workers.daemons import charges
-from workers.daemons.reconciler import Reconciler
-from workers.daemons.scheduler import Scheduler
-from workers.daemons.webhooks import Webhooks, beside
-from workers.runtime.broker import refusal
-from workers.runtime.health import HealthServer, ReadinessCheck, notify_systemd
-from workers.runtime.metrics import ProcessMetrics, StateCollector
-from workers.runtime.runtime import Runtime
+from billing.workers.daemons import charges
+from billing.workers.daemons.reconciler import Reconciler
+from billing.workers.daemons.scheduler import Scheduler
+from billing.workers.daemons.webhooks import Webhooks, beside
+from billing.workers.runtime.broker import refusal
+from billing.workers.runtime.health import HealthServer, ReadinessCheck, notify_systemd
+from billing.workers.runtime.metrics import ProcessMetrics, StateCollector
+from billing.workers.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 

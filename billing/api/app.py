@@ -30,8 +30,8 @@ from billing.api.routes.common import Services, known_query
 from billing.api.security import Guard
 from billing.api.wording import what_is_wrong
 from billing.errors import BillingError
-from workers.runtime.metrics import ProcessMetrics
-from workers.runtime.runtime import Runtime
+from billing.workers.runtime.metrics import ProcessMetrics
+from billing.workers.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 

@@ -111,6 +111,11 @@ class RpcServer:
     async def _stop(self, grace_seconds: float) -> None:
         self._health.set(NOT_SERVING)
         await self._server.stop(grace_seconds)
+        # A call ends in the server before its task does, and a task that the loop forgets logs an
+        # error.
+        ending = asyncio.all_tasks() - {asyncio.current_task()}
+        if ending:
+            await asyncio.wait(ending, timeout=grace_seconds)
 
     def _end(self) -> None:
         self._calls.close()

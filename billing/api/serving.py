@@ -22,11 +22,11 @@ from billing.errors import Unavailable
 from billing.flows.service.customers import CustomerApi
 from billing.flows.service.payments import PaymentApi
 from billing.listening import refuse_every_interface
-from workers.daemons import charges, refunds
-from workers.runtime.health import ReadinessCheck
-from workers.runtime.metrics import ProcessMetrics
-from workers.runtime.peppers import pepper
-from workers.runtime.runtime import Runtime
+from billing.workers.daemons import charges, refunds
+from billing.workers.runtime.health import ReadinessCheck
+from billing.workers.runtime.metrics import ProcessMetrics
+from billing.workers.runtime.peppers import pepper
+from billing.workers.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 

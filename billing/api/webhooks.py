@@ -26,8 +26,8 @@ from billing.gateway import EventKind, ProviderEvent
 from billing.gateway.errors import SignatureRefused, WrongDelivery
 from billing.gateway.provider_kind import ProviderKind
 from billing.gateway.registry import KINDS
-from workers.runtime.metrics import ProcessMetrics
-from workers.runtime.runtime import Runtime
+from billing.workers.runtime.metrics import ProcessMetrics
+from billing.workers.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from billing.config import Settings
     from billing.flows.context import Context
-    from workers.runtime.runtime import Runtime
+    from billing.workers.runtime.runtime import Runtime
 
 
 @dataclass
@@ -43,8 +43,8 @@ class Session:
     @cached_property
     def runtime(self) -> "Runtime":
         """The parts that processes are made of."""
-        from workers.runtime.runtime import Runtime
-        from workers.runtime.shares import BY_HAND
+        from billing.workers.runtime.runtime import Runtime
+        from billing.workers.runtime.shares import BY_HAND
 
         return Runtime(self.settings, role=BY_HAND)
 
@@ -62,13 +62,13 @@ class Session:
 
     def owners_engine(self) -> "AbstractContextManager[Engine]":
         """Connect as the URL's own user, without becoming the application role."""
-        from workers.runtime.database import owners_engine
+        from billing.workers.runtime.database import owners_engine
 
         return owners_engine(self.settings)
 
     def engine_for_long_reads(self) -> "AbstractContextManager[Engine]":
         """Connect as the application role, with no limit on how long a statement may take."""
-        from workers.runtime.database import engine_for_long_reads
+        from billing.workers.runtime.database import engine_for_long_reads
 
         assert self.engine is not None, "the schema is checked first"
         return engine_for_long_reads(self.settings)

@@ -39,8 +39,8 @@ def processes(session: Session) -> list[dict[str, Any]] | None:
     """Return what `billing up` runs in this folder, or None where it doesn't run."""
     from dataclasses import asdict
 
-    from workers.up.state_file import read_status
-    from workers.up.up import STATE_FILE
+    from billing.workers.up.state_file import read_status
+    from billing.workers.up.up import STATE_FILE
 
     found = read_status(session.settings.embedded.dir / STATE_FILE)
     return None if found is None else [asdict(child) for child in found]
@@ -50,7 +50,7 @@ def queue(session: Session) -> dict[str, Any]:
     """Return how many charges wait in Redis, or why that can't be told."""
     import redis
 
-    from workers.runtime.broker import CHARGES, queue_depth, refusal
+    from billing.workers.runtime.broker import CHARGES, queue_depth, refusal
 
     try:
         depth = queue_depth(session.runtime.broker)

@@ -27,7 +27,7 @@ from billing.config.values import (
     split_list,
 )
 from billing.errors import BadInput
-from plans.terms import Cadence, Dunning
+from billing.plans.terms import Cadence, Dunning
 
 
 class DatabaseSettings(Section):

@@ -8,8 +8,8 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
 
 from billing.listening import is_every_interface
-from plans.currencies import check_sold, format_amount, parse_amount
-from plans.terms import Cadence
+from billing.plans.currencies import check_sold, format_amount, parse_amount
+from billing.plans.terms import Cadence
 
 EMBEDDED: Final = "embedded"
 PREFIX: Final = "BILLING__"

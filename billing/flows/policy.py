@@ -6,10 +6,10 @@ from datetime import datetime, timedelta
 from typing import Final, Literal
 
 from billing.gateway.capabilities import Capabilities
+from billing.plans.terms import Cadence, Dunning
 from billing.rules import backoff
 from billing.rules.dunning import Budget
 from billing.rules.recognition import Mode
-from plans.terms import Cadence, Dunning
 
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 """How far a machine's clock may be ahead of the database's before it opens nothing."""

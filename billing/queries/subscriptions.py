@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from billing.errors import ErrorCode, NotFound
+from billing.plans.terms import Plan
 from billing.queries.paging import page
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.payments import State
@@ -18,7 +19,6 @@ from billing.store.subscriptions import plans as _plans
 from billing.store.subscriptions import subscriptions as _subscriptions
 from billing.store.subscriptions.plans import dunning_json
 from billing.store.subscriptions.subscriptions import Subscription
-from plans.terms import Plan
 
 __all__ = [
     "ListedCycle",

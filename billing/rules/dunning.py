@@ -12,9 +12,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
+from billing.plans.terms import Dunning
 from billing.rules.decisions import Decision, DecisionKind, decided
 from billing.rules.periods import later
-from plans.terms import Dunning
 
 
 class DeclineClass(StrEnum):

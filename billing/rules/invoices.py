@@ -8,10 +8,10 @@ from enum import StrEnum
 from typing import Final
 
 from billing.errors import BadInput, Conflict, ErrorCode
+from billing.plans.currencies import charge_step
+from billing.plans.terms import PlanVersion
 from billing.rules.money import Money, prorate
 from billing.rules.periods import ScheduledPeriod, service_days
-from plans.currencies import charge_step
-from plans.terms import PlanVersion
 
 
 class InvoiceStatus(StrEnum):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from plans.currencies import BIGINT_MAX, digits, format_amount, parse_amount
+from billing.plans.currencies import BIGINT_MAX, digits, format_amount, parse_amount
 
 MAX_AMOUNT: Final = BIGINT_MAX
 

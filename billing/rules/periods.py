@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from dateutil.relativedelta import relativedelta
 
-from plans.terms import Cadence
+from billing.plans.terms import Cadence
 
 Kind = Literal["trial", "regular"]
 

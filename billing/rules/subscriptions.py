@@ -6,8 +6,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, Literal
 
+from billing.plans.terms import CatchUpPolicy, GiveUp
 from billing.rules.periods import Kind
-from plans.terms import CatchUpPolicy, GiveUp
 
 
 class CycleKind(StrEnum):

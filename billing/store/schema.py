@@ -16,7 +16,7 @@ from billing.store.engine import reachable, sqlalchemy_url
 if TYPE_CHECKING:
     from alembic.config import Config
 
-MIGRATIONS = Path(__file__).resolve().parents[2] / "migrations"
+MIGRATIONS = Path(__file__).resolve().parents[1] / "migrations"
 
 
 def _config(url: str) -> "Config":

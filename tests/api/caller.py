@@ -19,9 +19,9 @@ from billing.config import ApiSettings
 from billing.flows.service import api_keys
 from billing.flows.service.api_keys import Scope
 from billing.rules.actor import Actor, ActorKind
+from billing.workers.runtime.metrics import ProcessMetrics
 from tests.scenarios.world import World, WorldRuntime
 from tests.waiting import PATIENCE
-from workers.runtime.metrics import ProcessMetrics
 
 PEPPER = "a pepper of the tests, long enough to be one"
 EVERYTHING = (Scope.ADMIN,)

@@ -11,12 +11,12 @@ from sqlalchemy import text
 from billing.api.generated.perennial.v1 import payments_pb2 as pb
 from billing.rules.reconciliation.knowledge import FenceCause
 from billing.store import fences
+from billing.workers.roles import _fence_note
 from tests.api.caller import Caller, fresh
 from tests.api.test_problems import problem
 from tests.api.test_rpc import refusal
 from tests.scenarios.money import one_off, paid, usd
 from tests.scenarios.world import Subscriber, World
-from workers.roles import _fence_note
 
 Asking = Callable[[Caller, "Ids"], requests.Response]
 

@@ -19,11 +19,11 @@ from billing.errors import BadInput, Unavailable
 from billing.flows.service import api_keys
 from billing.flows.service.api_keys import Scope
 from billing.rules.actor import Actor, ActorKind
+from billing.workers.runtime.peppers import PEPPER_FILE, pepper
 from tests import processes
 from tests.api.caller import Caller, Shop, fresh
 from tests.scenarios.world import World
 from tests.waiting import PATIENCE, until
-from workers.runtime.peppers import PEPPER_FILE, pepper
 
 ROOT = Path(__file__).parents[2]
 PEPPER = "p" * 32

@@ -18,6 +18,7 @@ from billing.flows.service import api_keys
 from billing.flows.service.api_keys import Scope
 from billing.rules.actor import Actor, ActorKind
 from billing.sandbox import SandboxServer
+from billing.workers.runtime.runtime import SANDBOX_FILE
 from tests.api.caller import PEPPER, Caller
 from tests.cards.indiscreet import Indiscreet
 from tests.cards.spelled import SPELLINGS, found_in
@@ -25,7 +26,6 @@ from tests.cards.traces import assert_no_trace, dump, everything_in_redis, metri
 from tests.delivery.engine_under_test import EngineUnderTest
 from tests.waiting import PATIENCE
 from tests.webhook_endpoint import event, signature
-from workers.runtime.runtime import SANDBOX_FILE
 
 SECRET = "whsec_of_the_processes"
 ROLES = ("scheduler", "worker", "reconciler", "api")

@@ -392,7 +392,7 @@ def test_the_clock_goes_through_everything_that_comes_due(paid: World) -> None:
 def test_the_clock_stops_when_nobody_does_what_is_due(
     paid: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from workers.up import advance
+    from billing.workers.up import advance
 
     monkeypatch.setattr(advance, "PATIENCE", -timedelta(minutes=2))
     monkeypatch.setattr(advance, "TELL_EVERY_SECONDS", 0.0)
@@ -408,7 +408,7 @@ def test_the_clock_waits_for_a_lease_and_says_so(
     paid: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A worker died with the charge in its hands: its lease is two minutes, which is no failure."""
-    from workers.up import advance
+    from billing.workers.up import advance
 
     runtime = paid.runtime()
     due = datetime(2026, 2, 28, 9, tzinfo=UTC)

@@ -165,7 +165,7 @@ code = "video-trial\""""
 
 
 def test_an_unknown_outcome_is_explained(world: World) -> None:
-    from workers.demo.sandbox import SandboxControl
+    from billing.workers.demo.sandbox import SandboxControl
 
     world.subscribed("ada", "video-basic")
     control = SandboxControl(world.sandbox_url)

@@ -11,12 +11,12 @@ import pytest
 import redis
 from prometheus_client import CollectorRegistry, generate_latest
 
+from billing.workers.roles import health_server
+from billing.workers.runtime.broker import queue_depth
+from billing.workers.runtime.metrics import StateCollector
+from billing.workers.runtime.runtime import Runtime
 from tests.cli.world import World
 from tests.waiting import PATIENCE
-from workers.roles import health_server
-from workers.runtime.broker import queue_depth
-from workers.runtime.metrics import StateCollector
-from workers.runtime.runtime import Runtime
 
 FULL = (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0"))
 REPLICA = (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE"))

@@ -264,7 +264,7 @@ def test_a_proof_waits_for_a_reconciler_that_the_clock_outran(paid: World) -> No
     import threading
 
     from billing.store import tasks
-    from workers.daemons.reconciler import CLOSE, CONFIRM
+    from billing.workers.daemons.reconciler import CLOSE, CONFIRM
 
     runtime = paid.runtime()
 

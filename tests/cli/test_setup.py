@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from billing.config import load_settings
-from plans.load import load_catalog
+from billing.plans.load import load_catalog
 from tests.cli.world import Cli, World
 
 

@@ -17,9 +17,9 @@ from billing.flows.cycles import closing, opening
 from billing.flows.payments import collecting
 from billing.flows.settlement import charge_list, runs
 from billing.store import clock as stored
+from billing.workers.runtime.runtime import Runtime
+from billing.workers.up.sandbox import SandboxClient
 from tests.waiting import PATIENCE
-from workers.runtime.runtime import Runtime
-from workers.up.sandbox import SandboxClient
 
 
 def me() -> str:

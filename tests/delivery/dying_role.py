@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-import workers.daemons.scheduler
+import billing.workers.daemons.scheduler
 from billing.config import load_settings
 from billing.flows.cycles import closing, opening
 from billing.flows.payments import collecting, outcomes
@@ -28,8 +28,8 @@ from billing.flows.refunds import sending as refund_sending
 from billing.flows.settlement import charge_list
 from billing.gateway import transport
 from billing.gateway.stripe import client
+from billing.workers.roles import Role, run_role
 from tests.waiting import until
-from workers.roles import Role, run_role
 
 Die = Callable[[], None]
 Plant = Callable[[Die], None]
@@ -81,7 +81,10 @@ POINTS: Final[dict[str, tuple[Role, Plant]]] = {
         _after(opening, "open_due_cycles", only=lambda opened: opened.opened),
     ),
     "dispatched, no message sent": ("scheduler", _after(collecting, "dispatch_due")),
-    "some messages sent": ("scheduler", _done(workers.daemons.scheduler, "enqueue", call=3)),
+    "some messages sent": (
+        "scheduler",
+        _done(billing.workers.daemons.scheduler, "enqueue", call=3),
+    ),
     "attempt committed, not sent": ("worker", _after(collecting, "begin")),
     "provider committed, answer unread": ("worker", _answer_arrived_but_unread),
     "answer read, nothing written": ("worker", _after(collecting, "attempt")),

@@ -34,6 +34,7 @@ from billing.flows.subscriptions import catalog
 from billing.flows.subscriptions.subscribing import SubscriptionOrder, subscribe
 from billing.gateway import ProviderCharge
 from billing.gateway.stripe.amounts import from_stripe
+from billing.plans.load import load_catalog
 from billing.presenters.findings import in_words
 from billing.queries.totals import totals
 from billing.rules.actor import Actor, ActorKind
@@ -42,19 +43,18 @@ from billing.store import due_work
 from billing.store.access import events
 from billing.store.settlement import breaks
 from billing.store.subscriptions import cycles, subscriptions
-from plans.load import load_catalog
+from billing.workers.demo.run import SHORT_INTERVALS
+from billing.workers.demo.sandbox import SandboxControl
+from billing.workers.runtime.broker import redis_client
+from billing.workers.runtime.clock import SystemClock
+from billing.workers.runtime.peppers import pepper
+from billing.workers.runtime.runtime import Runtime, redis_url, sandbox_url
+from billing.workers.up.advance import advance, reconciler_is_done, set_clock
+from billing.workers.up.child_spec import ChildSpec, Pauses
+from billing.workers.up.supervisor import Supervisor
+from billing.workers.up.up import children
 from tests.delivery import forking
 from tests.waiting import PATIENCE, patient
-from workers.demo.run import SHORT_INTERVALS
-from workers.demo.sandbox import SandboxControl
-from workers.runtime.broker import redis_client
-from workers.runtime.clock import SystemClock
-from workers.runtime.peppers import pepper
-from workers.runtime.runtime import Runtime, redis_url, sandbox_url
-from workers.up.advance import advance, reconciler_is_done, set_clock
-from workers.up.child_spec import ChildSpec, Pauses
-from workers.up.supervisor import Supervisor
-from workers.up.up import children
 
 ROOT: Final = Path(__file__).parents[2]
 CATALOG: Final = ROOT / "plans" / "catalog"

@@ -35,7 +35,7 @@ ENGINE: Final = (
     "billing.api.serving",
     "billing.cli.commands.processes",
     "billing.gateway.stripe.client",
-    "workers.roles",
+    "billing.workers.roles",
 )
 
 _ROOT: Final = Path(__file__).parents[2]

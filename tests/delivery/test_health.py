@@ -13,9 +13,9 @@ import pytest
 from prometheus_client import CollectorRegistry, Counter
 
 from billing.errors import BadInput, Unavailable
+from billing.workers.runtime import health
+from billing.workers.runtime.health import HealthServer, ReadinessCheck, notify_systemd
 from tests.waiting import PATIENCE, until
-from workers.runtime import health
-from workers.runtime.health import HealthServer, ReadinessCheck, notify_systemd
 
 
 def get(url: str) -> tuple[int, str]:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from billing.workers.demo import world
+from billing.workers.demo.world import FAULTS, InjectedFaults
 from tests.delivery.engine_under_test import EngineUnderTest
-from workers.demo import world
-from workers.demo.world import FAULTS, InjectedFaults
 
 CARDS = (
     "pm_card_visa",

@@ -16,14 +16,14 @@ from billing.rules.money import Money
 from billing.sandbox import SandboxServer
 from billing.store import due_work
 from billing.store.payments import refunds
+from billing.workers.daemons import charges
+from billing.workers.daemons.scheduler import Scheduler
+from billing.workers.runtime.clock import StoredClock
+from billing.workers.runtime.metrics import ProcessMetrics
+from billing.workers.runtime.runtime import Runtime
 from tests.scenarios.money import balances, give_back, one_off, usd
 from tests.scenarios.world import World
 from tests.waiting import until
-from workers.daemons import charges
-from workers.daemons.scheduler import Scheduler
-from workers.runtime.clock import StoredClock
-from workers.runtime.metrics import ProcessMetrics
-from workers.runtime.runtime import Runtime
 
 
 @pytest.fixture

@@ -13,10 +13,10 @@ from psycopg import sql
 from sqlalchemy.engine import make_url
 
 from billing.store import fences
+from billing.workers.up.advance import set_clock
 from tests.conftest import Admin
 from tests.delivery.engine_under_test import START, EngineUnderTest, patiently
 from tests.waiting import PATIENCE
-from workers.up.advance import set_clock
 
 IN_FLIGHT_SECONDS = 3.0  # longer than the deadline of a call that was on its way
 

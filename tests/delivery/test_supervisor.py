@@ -20,13 +20,13 @@ import pytest
 from billing.config import ApiSettings, load_settings
 from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey
 from billing.errors import Unavailable
+from billing.workers.up.child_output import ChildOutput
+from billing.workers.up.child_spec import ChildSpec, Pauses, embedded_child, http_ready
+from billing.workers.up.state_file import read_status
+from billing.workers.up.supervisor import Supervisor
+from billing.workers.up.up import ports, readable
 from tests import processes
 from tests.waiting import PATIENCE, until
-from workers.up.child_output import ChildOutput
-from workers.up.child_spec import ChildSpec, Pauses, embedded_child, http_ready
-from workers.up.state_file import read_status
-from workers.up.supervisor import Supervisor
-from workers.up.up import ports, readable
 
 ROOT = Path(__file__).parents[2]
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -235,10 +235,10 @@ PARENT = """
 import json, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from workers.up.child_output import ChildOutput
-from workers.up.child_spec import ChildSpec
-from workers.up.supervisor import Supervisor
-from workers.up.up import ports, readable
+from billing.workers.up.child_output import ChildOutput
+from billing.workers.up.child_spec import ChildSpec
+from billing.workers.up.supervisor import Supervisor
+from billing.workers.up.up import ports, readable
 names = sys.argv[2].split(",")
 programs = json.loads(sys.argv[3])
 children = [
@@ -332,7 +332,7 @@ def test_embedded_servers_come_back_on_their_ports(tmp_path: Path) -> None:
 def test_a_page_can_say_that_a_child_is_ready() -> None:
     from prometheus_client import CollectorRegistry
 
-    from workers.runtime.health import HealthServer
+    from billing.workers.runtime.health import HealthServer
 
     reason: list[str | None] = ["not yet"]
     with HealthServer(CollectorRegistry(), readiness={"it": lambda: reason[0]}) as server:

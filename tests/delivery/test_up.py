@@ -17,10 +17,10 @@ import pytest
 
 from billing.embedded import orphans
 from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey, free_port
+from billing.workers.up.state_file import read_status
 from tests import processes
 from tests.delivery.engine_under_test import ROOT, EngineUnderTest, foreign
 from tests.waiting import PATIENCE, until
-from workers.up.state_file import read_status
 
 ROLES = ("scheduler", "worker", "reconciler")
 

@@ -23,11 +23,11 @@ from billing.store.payments import disputes, refunds
 from billing.store.schema import expected_revision, migrate
 from billing.store.settlement import runs as settlement
 from billing.store.subscriptions import customers, subscriptions
+from billing.workers.daemons.webhooks import Webhooks
 from tests.api.caller import open_shop
 from tests.conftest import Admin
 from tests.scenarios import money
 from tests.scenarios.world import Subscriber, World
-from workers.daemons.webhooks import Webhooks
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -8,10 +8,10 @@ The product judges rows in SQL (`billing.store.settlement_match`) and never call
 from dataclasses import dataclass
 from decimal import Decimal  # noqa: TID251  exchange rates are no money
 
+from billing.plans.currencies import digits
 from billing.rules.money import Money
 from billing.rules.payments import State
 from billing.rules.reconciliation import BreakKind, RowOutcome
-from plans.currencies import digits
 
 Outcome = RowOutcome | BreakKind
 

@@ -19,8 +19,8 @@ from billing.sandbox import SandboxServer
 from billing.store import tasks
 from billing.store.identity import engine_id
 from billing.store.settlement import runs as settlement
+from billing.workers.daemons.webhooks import Webhooks
 from tests.scenarios.world import BEGINNING, Subscriber, World
-from workers.daemons.webhooks import Webhooks
 
 
 def subscribed(world: World, provider: str) -> Subscriber:

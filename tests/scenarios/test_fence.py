@@ -18,13 +18,13 @@ from billing.flows.subscriptions import retrying
 from billing.flows.webhooks import inbox
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.reconciliation.knowledge import FenceCause, FenceState
+from billing.workers.daemons.scheduler import Scheduler
+from billing.workers.daemons.webhooks import Webhooks
+from billing.workers.runtime.metrics import ProcessMetrics
 from tests.scenarios.backups import Backups, as_after_a_restart, fence_of, recover
 from tests.scenarios.money import give_back, one_off, paid, payment_row, usd
 from tests.scenarios.test_changes import BASE, HEAD, LADDER, plan
 from tests.scenarios.world import PATIENCE, Subscriber, World, at
-from workers.daemons.scheduler import Scheduler
-from workers.daemons.webhooks import Webhooks
-from workers.runtime.metrics import ProcessMetrics
 
 OPERATOR = Actor(ActorKind.CLI, "operator")
 

@@ -5,15 +5,15 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry
 
+from billing.workers.daemons.scheduler import Scheduler
+from billing.workers.runtime.metrics import ProcessMetrics
 from tests.scenarios.money import give_back
 from tests.scenarios.world import World
-from workers.daemons.scheduler import Scheduler
-from workers.runtime.metrics import ProcessMetrics
 
 
 @pytest.fixture(autouse=True)
 def all_levels(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level("INFO", "workers.runtime.lines")
+    caplog.set_level("INFO", "billing.workers.runtime.lines")
 
 
 def told(caplog: pytest.LogCaptureFixture, what: str) -> list[dict[str, Any]]:
@@ -21,7 +21,7 @@ def told(caplog: pytest.LogCaptureFixture, what: str) -> list[dict[str, Any]]:
     return [
         vars(record)
         for record in caplog.records
-        if record.name == "workers.runtime.lines" and record.getMessage() == what
+        if record.name == "billing.workers.runtime.lines" and record.getMessage() == what
     ]
 
 

@@ -31,19 +31,19 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from billing.store import due_work
+from billing.workers.daemons import charges
+from billing.workers.daemons.reconciler import Reconciler
+from billing.workers.daemons.scheduler import Scheduler
+from billing.workers.runtime.clock import StoredClock
+from billing.workers.runtime.health import HealthServer
+from billing.workers.runtime.metrics import ProcessMetrics, StateCollector
+from billing.workers.runtime.runtime import Runtime
+from billing.workers.up.advance import set_clock
 from tests.cli.world import Cli, environment
 from tests.delivery.engine_under_test import START, EngineUnderTest
 from tests.scenarios.money import NO_TRIAL
 from tests.scenarios.world import Subscriber, World, at
 from tests.waiting import PATIENCE, until
-from workers.daemons import charges
-from workers.daemons.reconciler import Reconciler
-from workers.daemons.scheduler import Scheduler
-from workers.runtime.clock import StoredClock
-from workers.runtime.health import HealthServer
-from workers.runtime.metrics import ProcessMetrics, StateCollector
-from workers.runtime.runtime import Runtime
-from workers.up.advance import set_clock
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 

@@ -16,13 +16,13 @@ from billing.rules.actor import Actor, ActorKind
 from billing.rules.reconciliation.knowledge import FenceState
 from billing.sandbox import SandboxServer
 from billing.store.identity import engine_id
+from billing.workers.daemons.scheduler import Scheduler
+from billing.workers.daemons.webhooks import Webhooks
+from billing.workers.runtime.metrics import ProcessMetrics
 from tests.conftest import Admin
 from tests.scenarios.backups import Backups, as_after_a_restart, fence_of, recover
 from tests.scenarios.money import one_off, paid, payment_row, usd
 from tests.scenarios.world import Subscriber, World
-from workers.daemons.scheduler import Scheduler
-from workers.daemons.webhooks import Webhooks
-from workers.runtime.metrics import ProcessMetrics
 
 OPERATOR = Actor(ActorKind.CLI, "operator")
 

@@ -14,7 +14,7 @@ from tests.scenarios.world import World
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tries follow each other at once."""
-    monkeypatch.setattr("workers.runtime.outcomes.PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr("billing.workers.runtime.outcomes.PAUSE_SECONDS", 0.0)
 
 
 def test_nothing_is_sent_while_the_last_outcome_cannot_be_written(
@@ -76,7 +76,7 @@ def test_an_outcome_that_is_unknown_is_not_written_after_its_lease(
     unknown = world.send(sending)
     real_time = [0.0]
     clock = SimpleNamespace(monotonic=lambda: real_time[0], sleep=lambda _: None)
-    monkeypatch.setattr("workers.runtime.outcomes.time", clock)
+    monkeypatch.setattr("billing.workers.runtime.outcomes.time", clock)
 
     with full(db_url, "provider_calls"), pytest.raises(OperationalError):
         world.runtime.outcomes.write(

@@ -13,6 +13,7 @@ from billing.flows.webhooks import handling
 from billing.rules.actor import Actor, ActorKind
 from billing.store.access import events
 from billing.store.payments import refunds
+from billing.workers.daemons.webhooks import Webhooks
 from tests.scenarios.money import (
     balances,
     decide,
@@ -28,7 +29,6 @@ from tests.scenarios.money import (
 )
 from tests.scenarios.webhook_deliveries import WebhookDeliveries, webhooks_delivered_to
 from tests.scenarios.world import Subscriber, World, decision_of
-from workers.daemons.webhooks import Webhooks
 
 
 @pytest.fixture

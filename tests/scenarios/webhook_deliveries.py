@@ -15,10 +15,10 @@ from billing.flows.webhooks.handling import Result
 from billing.flows.webhooks.inbox import Swept
 from billing.store.access import events
 from billing.store.access.events import Event
+from billing.workers.daemons.webhooks import Webhooks
 from tests.scenarios.world import World, WorldRuntime
 from tests.waiting import PATIENCE
 from tests.webhook_endpoint import WebhookEndpoint
-from workers.daemons.webhooks import Webhooks
 
 SECRET = "whsec_of_the_story"
 ROUNDS = 20

@@ -37,6 +37,7 @@ from billing.gateway import Gateway
 from billing.gateway.gateways import Gateways
 from billing.gateway.stripe.amounts import from_stripe
 from billing.ledger.findings import Severity
+from billing.plans.load import load_catalog
 from billing.presenters import decisions
 from billing.presenters.findings import in_words
 from billing.rules.actor import Actor, ActorKind
@@ -53,14 +54,13 @@ from billing.store.subscriptions import customers as stored_customers
 from billing.store.subscriptions import cycles, subscriptions
 from billing.store.subscriptions.cycles import Cycle
 from billing.store.subscriptions.subscriptions import Subscription
-from plans.load import load_catalog
+from billing.workers.daemons import charges, refunds
+from billing.workers.daemons.reconciler import Reconciler
+from billing.workers.runtime.clock import StoredClock
+from billing.workers.runtime.metrics import ProcessMetrics
+from billing.workers.runtime.runtime import Runtime
 from tests.settings import with_provider
 from tests.waiting import held_back, patient
-from workers.daemons import charges, refunds
-from workers.daemons.reconciler import Reconciler
-from workers.runtime.clock import StoredClock
-from workers.runtime.metrics import ProcessMetrics
-from workers.runtime.runtime import Runtime
 
 SHIPPED = Path(__file__).resolve().parents[2] / "plans" / "catalog"
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)

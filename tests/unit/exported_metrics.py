@@ -13,8 +13,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import Metric
 
 from billing.api.metrics import ApiMetrics
-from workers.runtime.metrics import ProcessMetrics, StateCollector
-from workers.runtime.runtime import Runtime
+from billing.workers.runtime.metrics import ProcessMetrics, StateCollector
+from billing.workers.runtime.runtime import Runtime
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -10,8 +10,8 @@ from billing.cli.session import Session
 from billing.config import all_keys, format_duration, load_settings, parse_duration
 from billing.errors import BadInput
 from billing.gateway.stripe.kind import CAPABILITIES
-from plans.terms import Cadence, Dunning
-from workers.runtime.runtime import minimum_amounts, policy_of
+from billing.plans.terms import Cadence, Dunning
+from billing.workers.runtime.runtime import minimum_amounts, policy_of
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "configuration.md"
 SHIPPED = Path(__file__).parents[2] / "config.toml"

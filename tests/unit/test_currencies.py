@@ -5,8 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.gateway.stripe.amounts import from_stripe
-from billing.sandbox.currencies import SUPPORTED
-from plans.currencies import (
+from billing.plans.currencies import (
     BIGINT_MAX,
     AmountError,
     CurrencyError,
@@ -19,6 +18,7 @@ from plans.currencies import (
     known_currencies,
     parse_amount,
 )
+from billing.sandbox.currencies import SUPPORTED
 
 
 @pytest.mark.parametrize(

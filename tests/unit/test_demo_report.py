@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-import plans
+import billing.plans
 from billing.api import webhooks
 from billing.flows.prove import PromiseResult
+from billing.plans.load import load_catalog
 from billing.queries.totals import Totals
-from plans.load import load_catalog
-from workers.demo import money, run, world
-from workers.demo.checks import MoneyFigures, OpenBreak, WebhookFigures
-from workers.demo.report import Report
+from billing.workers.demo import money, run, world
+from billing.workers.demo.checks import MoneyFigures, OpenBreak, WebhookFigures
+from billing.workers.demo.report import Report
 
 ROOT = Path(__file__).resolve().parents[2]
 MEANT = OpenBreak("unknown_at_provider", "pi_strange", 700, "USD")
@@ -126,11 +126,11 @@ def test_nothing_else_is_let_pass(change: dict[str, object], words: str) -> None
 
 def test_the_demo_sells_plans_of_its_own(tmp_path: Path) -> None:
     """Whoever renames a plan of the shipped catalog, or of theirs, still has a demo."""
-    shipped = Path(plans.__file__).parent
+    shipped = Path(billing.plans.__file__).parent
     catalog = load_catalog(run.CATALOG)
 
     assert shipped not in run.CATALOG.parents
     assert world.CAST_PLAN in catalog.plans
     package_data = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]
-    (pattern,) = package_data["package-data"]["workers"]
-    assert set((ROOT / "workers").glob(pattern)) == set(run.CATALOG.glob("*.toml"))
+    (pattern,) = package_data["package-data"]["billing.workers"]
+    assert set((ROOT / "billing" / "workers").glob(pattern)) == set(run.CATALOG.glob("*.toml"))

@@ -13,8 +13,8 @@ from typing import Any, get_args
 import pytest
 
 from billing.config import all_keys
+from billing.workers.roles import Role
 from tests.unit.exported_metrics import exported_metrics
-from workers.roles import Role
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"

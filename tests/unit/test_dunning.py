@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing.plans.terms import Cadence, Dunning, GiveUp
 from billing.presenters.decisions import in_words
 from billing.rules.decisions import DecisionKind, decided
 from billing.rules.dunning import (
@@ -23,7 +24,6 @@ from billing.rules.dunning import (
     ladder_end,
     stops_method,
 )
-from plans.terms import Cadence, Dunning, GiveUp
 
 SOFT, NEEDS_CUSTOMER, HARD = DeclineClass
 NOW = datetime(2026, 3, 1, 10, tzinfo=UTC)

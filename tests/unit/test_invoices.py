@@ -5,6 +5,7 @@ from datetime import date, datetime
 import pytest
 
 from billing.errors import BadInput
+from billing.plans.terms import Cadence, PlanVersion
 from billing.rules.invoices import (
     Draft,
     Line,
@@ -16,7 +17,6 @@ from billing.rules.invoices import (
 )
 from billing.rules.money import AmountOutOfRange
 from billing.rules.periods import Anchor, Schedule, ScheduledPeriod, nth
-from plans.terms import Cadence, PlanVersion
 
 MONTHLY = Cadence(1, "month")
 

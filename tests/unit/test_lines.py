@@ -3,7 +3,7 @@
 import tomllib
 from typing import Any
 
-from plans.lines import Path, key_lines
+from billing.plans.lines import Path, key_lines
 
 TEXT = '''\
 # a comment with [brackets] = "x"

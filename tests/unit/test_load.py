@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from plans.load import CatalogError, CatalogProblem, load_catalog
-from plans.terms import Cadence, Dunning, version_for_new, version_for_period
+from billing.plans.load import CatalogError, CatalogProblem, load_catalog
+from billing.plans.terms import Cadence, Dunning, version_for_new, version_for_period
 
 ROOT = Path(__file__).parents[2]
 CATALOG = ROOT / "plans" / "catalog"

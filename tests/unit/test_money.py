@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing.plans.currencies import CurrencyError
 from billing.rules.money import (
     MAX_AMOUNT,
     AmountOutOfRange,
@@ -18,7 +19,6 @@ from billing.rules.money import (
     parse_money,
     prorate,
 )
-from plans.currencies import CurrencyError
 
 amounts = st.integers(-(10**12), 10**12)
 ARITHMETIC = [operator.add, operator.sub]

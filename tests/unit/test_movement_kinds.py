@@ -35,14 +35,14 @@ def test_a_reporting_category_is_a_kind_of_movement(category: str, kind: Movemen
 
 
 def test_rows_of_before_that_wait_get_the_kinds_that_came_later() -> None:
-    migrated = import_module("migrations.versions.0034_movements_with_accounts").KIND
+    migrated = import_module("billing.migrations.versions.0034_movements_with_accounts").KIND
     later = {each for each, kind in KINDS.items() if kind in ("reserve", "contribution")}
     assert set(re.findall(r"'([a-z_]+)'", migrated)) == later | {"reserve", "contribution"}
 
 
 def test_rows_of_before_get_the_kind_that_their_category_has_now() -> None:
     """Types never stood in them: they were written as the category of the same meaning."""
-    migrated = import_module("migrations.versions.0010_movement_kinds").KIND
+    migrated = import_module("billing.migrations.versions.0010_movement_kinds").KIND
     types = {"payment", "payment_refund", "payment_failure_refund", "stripe_fee"}
     types |= {"payout_cancel", "payout_failure"}
     # Later migrations give these kinds of their own.

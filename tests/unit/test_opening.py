@@ -9,10 +9,10 @@ import pytest
 
 from billing.flows.cycles.deciding import CannotOpen, decide
 from billing.flows.policy import Policy
+from billing.plans.terms import Cadence, CatchUpPolicy, Plan, PlanVersion
 from billing.rules.periods import nth
 from billing.rules.subscriptions import Status
 from billing.store.subscriptions.subscriptions import Subscription
-from plans.terms import Cadence, CatchUpPolicy, Plan, PlanVersion
 
 TICK = timedelta(microseconds=1)
 CAP = 3

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from billing.plans.terms import Cadence
 from billing.rules import periods
 from billing.rules.periods import Anchor, NotStarted, Schedule, nth, number_containing, to_utc
-from plans.terms import Cadence
 from tests.unit.test_periods import schedules
 
 TICK = timedelta(microseconds=1)

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from billing.plans.terms import UNITS, Cadence
 from billing.rules.periods import (
     Anchor,
     NotStarted,
@@ -25,7 +26,6 @@ from billing.rules.periods import (
     to_local,
     to_utc,
 )
-from plans.terms import UNITS, Cadence
 
 MONTHLY = Cadence(1, "month")
 YEARLY = Cadence(1, "year")

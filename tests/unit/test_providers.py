@@ -19,9 +19,9 @@ from billing.gateway.capabilities import Replay
 from billing.gateway.gateways import Gateways
 from billing.gateway.registry import KINDS
 from billing.gateway.stripe.amounts import to_stripe
+from billing.plans.currencies import charge_limit, charge_step, known_currencies
 from billing.rules.money import Money
-from plans.currencies import charge_limit, charge_step, known_currencies
-from workers.runtime.runtime import Runtime, minimum_amounts
+from billing.workers.runtime.runtime import Runtime, minimum_amounts
 
 ASKS = {"_send", "_ask", "_pages", "_list"}
 LARGEST_AT_STRIPE = 99_999_999  # https://docs.stripe.com/currencies: eight digits

@@ -17,7 +17,7 @@ WITHOUT_A_LIST: Final = {
     "billing", "billing.api.generated", "billing.api.generated.perennial",
     "billing.api.generated.perennial.v1", "billing.api.routes", "billing.cli",
     "billing.cli.commands", "billing.flows", "billing.rules", "billing.sandbox.resources",
-    "billing.sandbox.webhooks", "billing.store", "plans", "workers",
+    "billing.sandbox.webhooks", "billing.plans", "billing.store", "billing.workers",
 }  # fmt: skip
 
 
@@ -31,6 +31,8 @@ def modules() -> dict[str, Path]:
 def dotted(file: Path) -> str:
     """Return the name under which a file is imported."""
     parts = file.relative_to(ROOT).with_suffix("").parts
+    if parts[0] != "billing":
+        parts = ("billing", *parts)
     return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 

@@ -3,8 +3,8 @@
 import pytest
 
 from billing.config import Settings, load_settings
-from workers.runtime.runtime import Runtime
-from workers.runtime.shares import calls_per_second
+from billing.workers.runtime.runtime import Runtime
+from billing.workers.runtime.shares import calls_per_second
 
 
 def settings(workers: int, apis: int) -> Settings:

@@ -12,9 +12,9 @@ from billing.gateway.objects import ProviderPayout, Unreadable
 from billing.gateway.reports import MalformedReport, ReportedMovement
 from billing.gateway.stripe.report_formats import minor_units
 from billing.gateway.stripe.reports import movements
+from billing.plans.currencies import AmountError
 from billing.rules.money import Money
 from billing.rules.reconciliation import MovementKind, PayoutStatus
-from plans.currencies import AmountError
 
 HEADER = (
     "balance_transaction_id,created_utc,available_on_utc,currency,gross,fee,net,reporting_category,"

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from billing.plans.terms import CatchUpPolicy
 from billing.rules.subscriptions import (
     CatchUp,
     CatchUpReason,
@@ -29,7 +30,6 @@ from billing.rules.subscriptions import (
     still_collects,
     unpaid_from,
 )
-from plans.terms import CatchUpPolicy
 
 TRIALING, ACTIVE, PAST_DUE, UNPAID, PAUSED, CANCELED, SCHEDULED = Status
 START = datetime(2026, 3, 1, tzinfo=UTC)

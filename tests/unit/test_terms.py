@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
-from plans.terms import (
+from billing.plans.terms import (
     Cadence,
     CadenceError,
     Catalog,

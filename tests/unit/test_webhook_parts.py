@@ -15,9 +15,9 @@ from billing.gateway import EventKind, PaymentMethodDetails, ProviderCustomer
 from billing.gateway.stripe.events import EVENT_KINDS, kind_of
 from billing.presenters.event_outcomes import came_of
 from billing.rules.payment_methods import PaymentMethodKind
+from billing.workers.daemons.webhooks import beside
 from tests.unit.stripe_script import Reply, asked, gateway_with
 from tests.waiting import PATIENCE
-from workers.daemons.webhooks import beside
 
 CARD = {
     "id": "pm_1", "object": "payment_method", "type": "card", "customer": "cus_1",

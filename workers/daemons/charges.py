@@ -22,13 +22,13 @@ from sqlalchemy.exc import SQLAlchemyError
 from billing.errors import first_line
 from billing.flows import fence
 from billing.flows.payments import authorization_outcomes, authorization_sending, collecting
-from workers.daemons.finishing import write_outcome
-from workers.daemons.refunds import declare as declare_refunds
-from workers.runtime import lines
-from workers.runtime.broker import CHARGE_ACTOR, CHARGES
-from workers.runtime.metrics import ProcessMetrics
-from workers.runtime.outcomes import CANT_WRITE
-from workers.runtime.runtime import Runtime
+from billing.workers.daemons.finishing import write_outcome
+from billing.workers.daemons.refunds import declare as declare_refunds
+from billing.workers.runtime import lines
+from billing.workers.runtime.broker import CHARGE_ACTOR, CHARGES
+from billing.workers.runtime.metrics import ProcessMetrics
+from billing.workers.runtime.outcomes import CANT_WRITE
+from billing.workers.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from billing.gateway import Deferred, Unknown
-from workers.runtime.runtime import Runtime
+from billing.workers.runtime.runtime import Runtime
 
 
 def write_outcome(

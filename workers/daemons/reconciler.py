@@ -21,10 +21,10 @@ from billing.flows.settlement import charge_list, runs
 from billing.rules.provider_names import task_of
 from billing.store import tasks
 from billing.store.settlement import runs as settlement
-from workers.daemons.recorded import record_failure, recorded
-from workers.daemons.ticking import Ticking
-from workers.runtime.metrics import ProcessMetrics
-from workers.runtime.runtime import Runtime
+from billing.workers.daemons.recorded import record_failure, recorded
+from billing.workers.daemons.ticking import Ticking
+from billing.workers.runtime.metrics import ProcessMetrics
+from billing.workers.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 

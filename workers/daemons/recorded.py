@@ -10,7 +10,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from billing.errors import BillingError, first_line
 from billing.store import tasks
-from workers.runtime.runtime import Runtime
+from billing.workers.runtime.runtime import Runtime
 
 WORDS_MAX = 500
 

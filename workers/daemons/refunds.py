@@ -14,12 +14,12 @@ from dramatiq.brokers.redis import RedisBroker
 
 from billing.errors import first_line
 from billing.flows.refunds import sending as flow
-from workers.daemons.finishing import write_outcome
-from workers.runtime import lines
-from workers.runtime.broker import CHARGES, REFUND_ACTOR
-from workers.runtime.metrics import ProcessMetrics
-from workers.runtime.outcomes import CANT_WRITE
-from workers.runtime.runtime import Runtime
+from billing.workers.daemons.finishing import write_outcome
+from billing.workers.runtime import lines
+from billing.workers.runtime.broker import CHARGES, REFUND_ACTOR
+from billing.workers.runtime.metrics import ProcessMetrics
+from billing.workers.runtime.outcomes import CANT_WRITE
+from billing.workers.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 

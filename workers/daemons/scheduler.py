@@ -18,12 +18,12 @@ from billing.flows import fence
 from billing.flows.cycles import opening
 from billing.flows.payments import collecting
 from billing.flows.refunds import sending as refund_sending
-from workers.daemons.recorded import recorded
-from workers.daemons.ticking import Ticking
-from workers.runtime import lines
-from workers.runtime.broker import CHARGE_ACTOR, REFUND_ACTOR, enqueue, queue_depth
-from workers.runtime.metrics import ProcessMetrics
-from workers.runtime.runtime import Runtime
+from billing.workers.daemons.recorded import recorded
+from billing.workers.daemons.ticking import Ticking
+from billing.workers.runtime import lines
+from billing.workers.runtime.broker import CHARGE_ACTOR, REFUND_ACTOR, enqueue, queue_depth
+from billing.workers.runtime.metrics import ProcessMetrics
+from billing.workers.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 

@@ -10,8 +10,8 @@ import redis
 from sqlalchemy.exc import DBAPIError
 
 from billing.errors import BillingError, first_line
-from workers.runtime.metrics import ProcessMetrics
-from workers.runtime.runtime import Runtime
+from billing.workers.runtime.metrics import ProcessMetrics
+from billing.workers.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 

@@ -18,11 +18,11 @@ from billing.flows.webhooks import handling, inbox
 from billing.flows.webhooks.handling import Result
 from billing.flows.webhooks.inbox import Swept, sweep_task
 from billing.store import tasks
-from workers.daemons.recorded import recorded
-from workers.daemons.ticking import Ticking
-from workers.runtime import lines
-from workers.runtime.metrics import ProcessMetrics
-from workers.runtime.runtime import Runtime
+from billing.workers.daemons.recorded import recorded
+from billing.workers.daemons.ticking import Ticking
+from billing.workers.runtime import lines
+from billing.workers.runtime.metrics import ProcessMetrics
+from billing.workers.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 

@@ -16,9 +16,9 @@ from billing.gateway import Gateway
 from billing.rules.money import Money
 from billing.rules.reconciliation import BreakKind
 from billing.store.arrays import literal
-from workers.demo.money import Done
-from workers.demo.sandbox import SandboxControl
-from workers.runtime.runtime import Runtime
+from billing.workers.demo.money import Done
+from billing.workers.demo.sandbox import SandboxControl
+from billing.workers.runtime.runtime import Runtime
 
 BREAKS_GAUGE: Final = "billing_reconciliation_breaks_open"
 PAGE_TIMEOUT_SECONDS: Final = 30

@@ -21,14 +21,14 @@ from billing.flows.refunds import requesting
 from billing.flows.service import api_keys
 from billing.flows.service.api_keys import Scope
 from billing.gateway import registry
+from billing.plans.currencies import charge_step
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from billing.store.rows import reader
-from plans.currencies import charge_step
-from workers.demo.sandbox import SandboxControl
-from workers.demo.world import InjectedFaults, reference_of
-from workers.runtime.peppers import pepper
-from workers.runtime.runtime import Runtime
+from billing.workers.demo.sandbox import SandboxControl
+from billing.workers.demo.world import InjectedFaults, reference_of
+from billing.workers.runtime.peppers import pepper
+from billing.workers.runtime.runtime import Runtime
 
 WEBHOOKS: Final = "/v1/webhooks/stripe"
 # Charges in these currencies settle in others; rates are per major unit.

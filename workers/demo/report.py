@@ -13,7 +13,7 @@ from billing.flows.prove import PromiseResult
 from billing.presenters.findings import in_words
 from billing.queries.totals import Totals
 from billing.rules.money import Money
-from workers.demo.checks import BREAKS_GAUGE, MoneyFigures, WebhookFigures
+from billing.workers.demo.checks import BREAKS_GAUGE, MoneyFigures, WebhookFigures
 
 
 @dataclass

@@ -31,24 +31,24 @@ from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey, free_port
 from billing.flows.prove import prove
 from billing.flows.subscriptions import catalog as catalog_flow
 from billing.flows.webhooks.inbox import RETENTION, SWEEP
+from billing.plans.load import load_catalog
 from billing.queries.totals import totals
 from billing.rules.reconciliation import RunSource
 from billing.store import due_work, tasks
 from billing.store.access import events
 from billing.store.settlement import runs
 from billing.store.subscriptions import cycles
-from plans.load import load_catalog
-from workers.demo import world
-from workers.demo.checks import figures
-from workers.demo.money import DemoMoney
-from workers.demo.report import Progress, Report, print_json, print_report
-from workers.demo.sandbox import SandboxControl
-from workers.demo.world import InjectedFaults
-from workers.runtime.runtime import Runtime, sandbox_url
-from workers.up.advance import advance, set_clock, wait_for_reconciler, wait_until_done
-from workers.up.child_spec import Pauses
-from workers.up.supervisor import Supervisor
-from workers.up.up import supervisor
+from billing.workers.demo import world
+from billing.workers.demo.checks import figures
+from billing.workers.demo.money import DemoMoney
+from billing.workers.demo.report import Progress, Report, print_json, print_report
+from billing.workers.demo.sandbox import SandboxControl
+from billing.workers.demo.world import InjectedFaults
+from billing.workers.runtime.runtime import Runtime, sandbox_url
+from billing.workers.up.advance import advance, set_clock, wait_for_reconciler, wait_until_done
+from billing.workers.up.child_spec import Pauses
+from billing.workers.up.supervisor import Supervisor
+from billing.workers.up.up import supervisor
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 STEP: Final = timedelta(days=1)

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from billing.errors import Unavailable
-from workers.runtime.runtime import SANDBOX_KEY
-from workers.up.sandbox import SandboxClient
+from billing.workers.runtime.runtime import SANDBOX_KEY
+from billing.workers.up.sandbox import SandboxClient
 
 PAYING_TRIES: Final = 50
 

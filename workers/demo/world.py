@@ -14,11 +14,11 @@ from billing.errors import BillingError
 from billing.flows.context import StoppedClock
 from billing.flows.customers import customers
 from billing.flows.subscriptions.subscribing import SubscriptionOrder, subscribe
+from billing.plans.terms import Catalog, version_for_new
 from billing.rules.actor import Actor, ActorKind
-from plans.terms import Catalog, version_for_new
-from workers.demo.sandbox import SandboxControl
-from workers.runtime.broker import enqueue
-from workers.runtime.runtime import Runtime
+from billing.workers.demo.sandbox import SandboxControl
+from billing.workers.runtime.broker import enqueue
+from billing.workers.runtime.runtime import Runtime
 
 ZONES: Final = (
     "Europe/Berlin",

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from billing.config import Settings
 from billing.store import guards, schema, tasks
 from billing.store.engine import make_engine
-from workers.runtime.runtime import database_url
+from billing.workers.runtime.runtime import database_url
 
 NO_TIMEOUT: Final = timedelta(0)
 

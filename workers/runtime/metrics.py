@@ -37,8 +37,8 @@ from billing.gateway.provider_kind import Observe
 from billing.gateway.registry import decline_codes, operations
 from billing.queries import gauges
 from billing.rules.dunning import AUTHENTICATION_REQUIRED, OWN_CODES, DeclineClass
-from workers.runtime.broker import CHARGES, queue_depth, refusal
-from workers.runtime.runtime import Runtime
+from billing.workers.runtime.broker import CHARGES, queue_depth, refusal
+from billing.workers.runtime.runtime import Runtime
 
 logger = logging.getLogger(__name__)
 

@@ -23,9 +23,9 @@ from billing.gateway.rate import TokenBucket
 from billing.gateway.registry import KINDS
 from billing.rules import dunning
 from billing.store.engine import make_engine, sqlalchemy_url
-from workers.runtime.clock import StoredClock, SystemClock
-from workers.runtime.outcomes import Outcomes
-from workers.runtime.shares import calls_per_second
+from billing.workers.runtime.clock import StoredClock, SystemClock
+from billing.workers.runtime.outcomes import Outcomes
+from billing.workers.runtime.shares import calls_per_second
 
 if TYPE_CHECKING:
     from dramatiq.brokers.redis import RedisBroker
@@ -205,7 +205,7 @@ class Runtime:
     @cached_property
     def broker(self) -> "RedisBroker":
         """The broker of messages."""
-        from workers.runtime.broker import make_broker
+        from billing.workers.runtime.broker import make_broker
 
         return make_broker(redis_url(self.settings), self.settings.redis.namespace)
 

@@ -19,9 +19,9 @@ from billing.rules.provider_names import task_of
 from billing.store import clock as stored
 from billing.store import due_work, tasks
 from billing.store.subscriptions import cycles
-from workers.daemons.reconciler import CLOSE, CONFIRM
-from workers.runtime.runtime import Runtime, access
-from workers.up.sandbox import SandboxClient
+from billing.workers.daemons.reconciler import CLOSE, CONFIRM
+from billing.workers.runtime.runtime import Runtime, access
+from billing.workers.up.sandbox import SandboxClient
 
 logger = logging.getLogger(__name__)
 

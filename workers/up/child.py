@@ -7,8 +7,8 @@ import subprocess
 from enum import StrEnum
 
 from billing.errors import Unavailable
-from workers.up.child_output import ChildOutput
-from workers.up.child_spec import ChildSpec, Pauses
+from billing.workers.up.child_output import ChildOutput
+from billing.workers.up.child_spec import ChildSpec, Pauses
 
 
 class ChildState(StrEnum):

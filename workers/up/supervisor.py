@@ -21,10 +21,10 @@ from types import FrameType
 from typing import IO, Self
 
 from billing.errors import Unavailable
-from workers.up.child import Child, ChildState
-from workers.up.child_output import ChildOutput
-from workers.up.child_spec import ChildSpec, Pauses
-from workers.up.state_file import ChildStatus, write_status
+from billing.workers.up.child import Child, ChildState
+from billing.workers.up.child_output import ChildOutput
+from billing.workers.up.child_spec import ChildSpec, Pauses
+from billing.workers.up.state_file import ChildStatus, write_status
 
 _POLL = 0.1
 

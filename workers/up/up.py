@@ -23,10 +23,10 @@ from billing.embedded.servers import (
 from billing.errors import Unavailable
 from billing.store.engine import APP_ROLE
 from billing.store.schema import migrate
-from workers.runtime.clock import SystemClock
-from workers.runtime.runtime import refuse_in_live_mode, sandbox_file, sandbox_url
-from workers.up.child_spec import ChildSpec, Pauses, embedded_child, http_ready
-from workers.up.supervisor import Supervisor
+from billing.workers.runtime.clock import SystemClock
+from billing.workers.runtime.runtime import refuse_in_live_mode, sandbox_file, sandbox_url
+from billing.workers.up.child_spec import ChildSpec, Pauses, embedded_child, http_ready
+from billing.workers.up.supervisor import Supervisor
 
 STATE_FILE: Final = "supervisor.json"
 

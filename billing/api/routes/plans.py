@@ -14,8 +14,8 @@ from billing.api.routes.common import (
     missing,
     shown,
 )
+from billing.plans.terms import ANCHORS, Plan
 from billing.queries.subscriptions import published_plans
-from plans.terms import ANCHORS, Plan
 
 router = APIRouter(prefix="/v1", tags=["books"], dependencies=[Depends(BEARER)])
 

@@ -13,7 +13,7 @@ from billing.cli.session import Session
 from billing.errors import BadInput, Conflict
 
 if TYPE_CHECKING:
-    from workers.runtime.runtime import Runtime
+    from billing.workers.runtime.runtime import Runtime
 
 _MINUTES_OR_MONTHS: Final = re.compile(r"[0-9]{1,6} ?m")
 
@@ -102,7 +102,7 @@ def advance(
 
 
 def _move(runtime: "Runtime", start: datetime, end: datetime, step: timedelta) -> int:
-    from workers.up.advance import advance as move
+    from billing.workers.up.advance import advance as move
 
     with progress("advancing", (end - start).total_seconds()) as bar:
 
@@ -125,8 +125,8 @@ def _end(start: datetime, by: str | None, to: datetime | None) -> datetime:
 
 
 def _after(start: datetime, by: str) -> datetime:
+    from billing.plans.terms import Cadence, CadenceError
     from billing.rules.periods import later
-    from plans.terms import Cadence, CadenceError
 
     try:
         return later(start, Cadence.parse(by), "UTC")

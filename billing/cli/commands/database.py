@@ -21,8 +21,8 @@ def migrate(session: Session, output: Output) -> None:
     Needs a user that owns the tables. All or nothing: a migration that fails changes nothing. Puts
     triggers and foreign keys back that somebody, or a restore of rows, disabled.
     """
-    from workers.runtime.database import migrate as bring_forward
-    from workers.runtime.database import put_guards_back
+    from billing.workers.runtime.database import migrate as bring_forward
+    from billing.workers.runtime.database import put_guards_back
 
     before, expected = _revisions(session)
     if before != expected:
@@ -60,7 +60,7 @@ def roles(session: Session, login: str) -> None:
     Needs no connection. With it `db migrate` runs as a plain user who owns the database's objects.
     """
     from billing.queries.database import APP_ROLE, roles_sql
-    from workers.runtime.runtime import named_database
+    from billing.workers.runtime.runtime import named_database
 
     settings = session.settings
     database, owner = named_database(settings)

@@ -81,7 +81,7 @@ def _config(session: Session) -> str:
 
 
 def _catalog(session: Session) -> str:
-    from plans.load import load_catalog
+    from billing.plans.load import load_catalog
 
     path = session.settings.plans.catalog
     return f"{len(load_catalog(path).plans)} plans in {path}"
@@ -107,7 +107,7 @@ def _schema(session: Session) -> str:
 def _writes(session: Session) -> str:
     """Write in a transaction that is taken back; and make sure that history can't be written."""
     from billing.queries.database import journal_rights, weakened
-    from workers.runtime.database import try_to_write
+    from billing.workers.runtime.database import try_to_write
 
     try_to_write(session.engine, session.runtime.clock.wall())
     with session.connect() as conn:
@@ -133,7 +133,7 @@ def _writes(session: Session) -> str:
 def _redis(session: Session) -> str:
     import redis
 
-    from workers.runtime.broker import refusal
+    from billing.workers.runtime.broker import refusal
 
     client = session.runtime.broker.client
     client.ping()

@@ -39,7 +39,7 @@ def create(
     to replace a key, make another one of the same name, change over, and revoke the old one.
     """
     from billing.flows.service import api_keys
-    from workers.runtime.peppers import pepper
+    from billing.workers.runtime.peppers import pepper
 
     key_id, key = api_keys.create(
         session.engine,

@@ -15,7 +15,7 @@ from billing.rules.texts import nearest
 
 if TYPE_CHECKING:
     from billing.flows.subscriptions.catalog import CatalogChange
-    from plans.terms import Plan, PlanVersion
+    from billing.plans.terms import Plan, PlanVersion
 
 _VERSIONS = ("plan", "name", "effective", "existing", "every", "trial", "anchor_day", "prices")
 _CHANGES = ("plan", "effective", "kind", "words", "effects")
@@ -36,7 +36,7 @@ def check(session: Session, path: Path | None, output: Output) -> int:
     PATH is a file or a folder; the configured catalog when left out. Needs no database. Ends
     with 2 if there are mistakes.
     """
-    from plans.load import CatalogError, load_catalog
+    from billing.plans.load import CatalogError, load_catalog
 
     path = path or session.settings.plans.catalog
     try:
@@ -131,7 +131,7 @@ def diff(session: Session, output: Output) -> int:
     Ends with 3 if a published version was changed, which can't be applied.
     """
     from billing.flows.subscriptions import catalog
-    from plans.load import load_catalog
+    from billing.plans.load import load_catalog
 
     wanted = load_catalog(session.settings.plans.catalog)
     with session.connect() as conn:
@@ -155,7 +155,7 @@ def apply(session: Session, dry_run: bool, yes: bool, output: Output) -> None:
     A published version never changes afterwards.
     """
     from billing.flows.subscriptions import catalog
-    from plans.load import load_catalog
+    from billing.plans.load import load_catalog
 
     wanted = load_catalog(session.settings.plans.catalog)
     with session.connect() as conn:

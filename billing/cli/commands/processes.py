@@ -15,13 +15,13 @@ def up(session: Session) -> None:
     forward, then runs scheduler, workers, reconciler and API, and restarts what falls.
     """
     from billing.cli.output import talk
-    from workers.up.up import up as run
+    from billing.workers.up.up import up as run
 
     run(session.settings, session.config, on_ready=lambda: talk("everything runs; Ctrl-C stops it"))
 
 
 def _run_role(session: Session, role: str) -> None:
-    from workers import roles
+    from billing.workers import roles
 
     match role:
         case "scheduler" | "worker" | "reconciler":
@@ -91,7 +91,7 @@ def demo(
 
     On embedded servers and data of its own, deleted afterwards. Ends with 3 if a promise is broken.
     """
-    from workers.demo import run as demo_run
+    from billing.workers.demo import run as demo_run
 
     options = demo_run.DemoOptions(
         subscriptions=subscriptions,

@@ -58,7 +58,7 @@ def _let_the_reconciler_catch_up(session: Session) -> None:
     none runs there is nothing to wait for, and what wasn't compared is a finding.
     """
     from billing.flows.prove import RECONCILE_GRACE
-    from workers.up import advance
+    from billing.workers.up import advance
 
     runtime, seen = session.runtime, session.now() - RECONCILE_GRACE
     if session.settings.mode != "sandbox" or advance.reconciler_is_done(runtime, seen):

@@ -7,6 +7,8 @@ from uuid import UUID
 
 from billing.flows.policy import Policy
 from billing.ids import derived_id
+from billing.plans.currencies import charge_limit
+from billing.plans.terms import Plan, PlanVersion, version_for_period
 from billing.rules import invoices as invoice_rules
 from billing.rules import recognition
 from billing.rules.facts import as_json
@@ -21,8 +23,6 @@ from billing.rules.subscriptions import (
     plan_catch_up,
 )
 from billing.store.subscriptions.subscriptions import Subscription
-from plans.currencies import charge_limit
-from plans.terms import Plan, PlanVersion, version_for_period
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from billing.errors import BadInput, Conflict, ErrorCode
 from billing.flows.payments.authorization_outcomes import fail
 from billing.flows.payments.authorization_sending import CAPTURE, VOID
 from billing.flows.payments.locking import lock_named, refuse_parked, refuse_recovering
+from billing.plans.currencies import charge_step
 from billing.rules.actor import Actor
 from billing.rules.decisions import Decision, DecisionKind, decided
 from billing.rules.money import Money
@@ -24,7 +25,6 @@ from billing.rules.payments import Cause, State
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import payments
 from billing.store.payments.payments import Payment
-from plans.currencies import charge_step
 
 
 def request_capture(

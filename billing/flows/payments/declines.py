@@ -9,6 +9,7 @@ from billing.flows.payments.subscription_status import call_past_due, ladder_of
 from billing.flows.payments.write_offs import give_up
 from billing.flows.policy import Policy
 from billing.gateway import ActionRequired, Declined
+from billing.plans.terms import Dunning
 from billing.rules import dunning
 from billing.rules.decisions import DecisionKind, decided
 from billing.rules.dunning import (
@@ -30,7 +31,6 @@ from billing.store.dispatch import NOT_HELD
 from billing.store.payments import attempts, payments
 from billing.store.payments.payments import LockedPayment, NextAttempt
 from billing.store.subscriptions import customers
-from plans.terms import Dunning
 
 
 def declined(

@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from billing.flows.cycles.ending import end_with_what_is_paid
 from billing.flows.cycles.skipping import skip_missed
 from billing.flows.policy import Policy
+from billing.plans.terms import Dunning
 from billing.rules.actor import PROVIDER, WORKER, Actor
 from billing.rules.decisions import Decision, evidence_of
 from billing.rules.subscriptions import (
@@ -30,7 +31,6 @@ from billing.store.payments import debts, invoices, payments
 from billing.store.payments.payments import LockedPayment
 from billing.store.subscriptions import changes, plans, subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
-from plans.terms import Dunning
 
 _GIVEN_UP: Final = "collecting was given up"
 _LOST: Final = "a dispute was lost"

@@ -33,6 +33,7 @@ from billing.gateway import (
     Succeeded,
     Unknown,
 )
+from billing.plans.terms import Plan
 from billing.rules.payments import CaptureMethod, PaymentStatus, State
 from billing.rules.reconciliation import BreakKind
 from billing.rules.reconciliation.knowledge import EXTERNAL_ID, MadeKind
@@ -45,7 +46,6 @@ from billing.store.settlement import breaks
 from billing.store.subscriptions import changes, customers, cycles, plans, subscriptions
 from billing.store.subscriptions.customers import payment_methods_of as methods_of
 from billing.store.subscriptions.subscriptions import Subscription
-from plans.terms import Plan
 
 
 class AdoptionResult(StrEnum):

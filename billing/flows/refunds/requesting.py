@@ -15,6 +15,7 @@ from billing.ids import new_id
 from billing.ledger import recipes
 from billing.ledger.journal import Entry
 from billing.pan import refuse_card_number
+from billing.plans.currencies import charge_step
 from billing.rules.actor import Actor
 from billing.rules.money import Money
 from billing.rules.payments import State
@@ -24,7 +25,6 @@ from billing.store.journal import posting
 from billing.store.payments import disputes, payments, recognition, refunds
 from billing.store.payments.payments import LockedPayment, Payment
 from billing.store.payments.refunds import Refund
-from plans.currencies import charge_step
 
 
 class NotRefundable(Conflict):

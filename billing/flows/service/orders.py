@@ -5,8 +5,8 @@ from typing import Literal
 
 from billing.errors import BadInput, ErrorCode
 from billing.flows.policy import Policy
+from billing.plans.currencies import CurrencyError, charge_limit, charge_step, check_sold
 from billing.rules.money import Money
-from plans.currencies import CurrencyError, charge_limit, charge_step, check_sold
 
 Capture = Literal["automatic", "manual"]
 

@@ -16,6 +16,7 @@ from billing.flows.settlement.step_run import StepRun
 from billing.ledger import keys, recipes
 from billing.ledger.accounts import Account, AccountCode
 from billing.ledger.journal import Entry
+from billing.plans.currencies import digits
 from billing.rules.money import Money
 from billing.rules.reconciliation import BOOKED_BY_RULE, DISPUTES, OF_CUSTOMERS, MovementKind
 from billing.store.arrays import literal
@@ -24,7 +25,6 @@ from billing.store.settlement import exchanges as fx
 from billing.store.settlement import payouts
 from billing.store.settlement import rows as settlement_rows
 from billing.store.settlement.rows import SettlementRow
-from plans.currencies import digits
 
 BATCH: Final = 2_000
 # A dispute's fee is part of the dispute's own entries.

@@ -14,9 +14,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine
 
 from billing.errors import Conflict, ErrorCode
+from billing.plans.terms import Catalog, Dunning, Plan, PlanVersion, version_for_period
 from billing.rules.money import Money
 from billing.store.subscriptions import plans
-from plans.terms import Catalog, Dunning, Plan, PlanVersion, version_for_period
 
 _POLICY = (
     "product", "name", "dunning", "catch_up", "retired", "one_per_customer", "trial_once",

@@ -14,6 +14,8 @@ from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.flows.customers.customers import refuse_anything_like_a_card
 from billing.flows.cycles.skipping import skip_missed
 from billing.ids import new_id
+from billing.plans.currencies import charge_limit
+from billing.plans.terms import NoVersion, Plan, PlanVersion, version_for_new
 from billing.rules.actor import Actor
 from billing.rules.money import Money
 from billing.rules.periods import Anchor, Schedule, ScheduleError, is_portable, nth, to_local
@@ -21,8 +23,6 @@ from billing.rules.subscriptions import Status, SubscriptionEventKind, initial
 from billing.rules.texts import nearest
 from billing.store.subscriptions import customers, plans, subscriptions
 from billing.store.transactions import Transactions
-from plans.currencies import charge_limit
-from plans.terms import NoVersion, Plan, PlanVersion, version_for_new
 
 STARTS_BETWEEN = range(2000, 2101)
 """The years in which a subscription may start."""

@@ -8,8 +8,8 @@ thousandths whose last digit must be 0 (https://docs.stripe.com/currencies).
 from decimal import Decimal  # noqa: TID251  exchange rates are no money
 from typing import Final
 
+from billing.plans.currencies import digits
 from billing.rules.money import Money
-from plans.currencies import digits
 
 ZERO_DECIMAL: Final = frozenset({
     "BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA",

@@ -42,9 +42,9 @@ from billing.gateway.stripe.statuses import (
     refund_failure,
     refund_status,
 )
+from billing.plans.currencies import book_currencies
 from billing.rules.money import Money, prorate
 from billing.rules.reconciliation import MovementKind, best_made
-from plans.currencies import book_currencies
 
 
 def read_payment(data: Json) -> ProviderPayment:

@@ -9,7 +9,7 @@ from typing import Final
 
 from billing.errors import ErrorCode
 from billing.gateway.reports import MalformedReport
-from plans.currencies import digits, parse_amount
+from billing.plans.currencies import digits, parse_amount
 
 _INSTANT: Final = re.compile(r"(\d{4}-\d{2}-\d{2})(?:[ T](\d{2}:\d{2}(?::\d{2})?))?Z?", re.ASCII)
 _YEARS: Final = range(2000, 2200)

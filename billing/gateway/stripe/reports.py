@@ -38,9 +38,9 @@ from billing.gateway.stripe.report_formats import (
 )
 from billing.gateway.stripe.statuses import payout_status
 from billing.pan import contains_card_number, without_card_numbers
+from billing.plans.currencies import AmountError, CurrencyError, digits
 from billing.rules.money import Money
 from billing.rules.reconciliation import PAYOUTS, MovementKind
-from plans.currencies import AmountError, CurrencyError, digits
 
 _FIELD_BYTES_MAX: Final = 1 << 16
 

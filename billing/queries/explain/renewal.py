@@ -8,13 +8,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.plans.terms import version_for_period
 from billing.rules.money import Money
 from billing.rules.periods import Kind, to_local
 from billing.rules.subscriptions import Status, comes_first, is_paused, unpaid_from
 from billing.store.payments import payment_steps
 from billing.store.subscriptions import changes, plans
 from billing.store.subscriptions.subscriptions import Subscription
-from plans.terms import version_for_period
 
 
 @dataclass(frozen=True, slots=True)

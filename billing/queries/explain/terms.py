@@ -7,13 +7,13 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
+from billing.plans.terms import Plan, PlanVersion
 from billing.rules.money import Money
 from billing.rules.periods import nth, to_local
 from billing.rules.subscriptions import CycleKind
 from billing.store.subscriptions import cycles, plans
 from billing.store.subscriptions.cycles import Cycle
 from billing.store.subscriptions.subscriptions import Subscription
-from plans.terms import Plan, PlanVersion
 
 
 class VersionReason(StrEnum):

@@ -8,8 +8,8 @@ from decimal import Decimal  # noqa: TID251  exchange rates are no money
 from enum import StrEnum
 from typing import Final
 
+from billing.plans.currencies import digits
 from billing.rules.money import Money
-from plans.currencies import digits
 
 
 class RowOutcome(StrEnum):

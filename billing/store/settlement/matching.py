@@ -17,6 +17,7 @@ from sqlalchemy import Connection, TextClause, text
 
 from billing.ledger.accounts import AccountCode
 from billing.ledger.keys import EntryKind
+from billing.plans.currencies import book_currencies, digits
 from billing.rules.reconciliation import (
     BOOKED_BY_KIND,
     BOOKED_BY_RULE,
@@ -33,7 +34,6 @@ from billing.store.arrays import literal
 from billing.store.in_list import in_list
 from billing.store.settlement.partial_captures import REVERSALS, REVERSED_OF_PARTIAL
 from billing.store.settlement.row_sql import PAYMENT, RANGE, SHOWN, TO_CAPTURE, own_id
-from plans.currencies import book_currencies, digits
 
 
 @dataclass(frozen=True, slots=True)

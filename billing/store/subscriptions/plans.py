@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
+from billing.plans.terms import Cadence, Dunning, OnDispute, Plan, PlanVersion
 from billing.store.arrays import literal
 from billing.store.tables import plan_corrections, plan_versions, plans
-from plans.terms import Cadence, Dunning, OnDispute, Plan, PlanVersion
 
 
 def _dunning(stored: dict[str, Any] | None) -> Dunning | None:
