@@ -124,6 +124,11 @@ def _width() -> int | None:
     return shutil.get_terminal_size().columns
 
 
+def say(line: str) -> None:
+    """Write a line of data to stdout."""
+    _echo(line)
+
+
 def talk(words: str) -> None:
     """Say something to the person, on stderr."""
     click.echo(visible(words), err=True)

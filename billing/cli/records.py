@@ -48,6 +48,7 @@ EVENTS: Final = (
     "event_id", "kind", "object_id", "created", "source", "tries", "words", "last_error",
 )  # fmt: skip
 REPLAYED: Final = ("object_id", "types", "words")
+TRIGGERED: Final = ("event_id", "type", "object_id")
 
 
 def plain(row: "DataclassInstance") -> dict[str, Any]:

@@ -140,6 +140,8 @@ def test_up_runs_it_all_and_finds_its_data_again_however_it_was_stopped(folder: 
         assert len(captured) == 2
         assert {charge["state"] for charge in captured} <= {"CAPTURED", "SETTLED"}
         until(lambda: folder.billing("prove").returncode == 0)
+        (made,) = folder.data("webhooks", "trigger", "customer.created")
+        until(lambda: source_of(folder, made["event_id"]) == "webhook")
         for role in ROLES:
             assert_pages_answer(folder.env[f"BILLING__METRICS__{role.upper()}_PORT"], role)
         assert len(up.family) >= 6  # and PostgreSQL's own
@@ -163,10 +165,18 @@ def test_up_runs_it_all_and_finds_its_data_again_however_it_was_stopped(folder: 
             },
         ) == ["reconciler", "worker", "scheduler", "valkey", "postgres"]
 
-    with Up(folder) as up:
+    with Up(folder) as up:  # the API has another port now
+        (made,) = folder.data("webhooks", "trigger", "customer.created")
+        until(lambda: source_of(folder, made["event_id"]) == "webhook")
         assert folder.billing("prove").returncode == 0
         assert up.end(signal.SIGINT) == 0
         assert up.left_behind() == []
+
+
+def source_of(folder: Folder, event_id: str) -> str | None:
+    """Return how an event reached us; None while it didn't."""
+    found = folder.billing("webhooks", "show", event_id, "-o", "json")
+    return str(json.loads(found.stdout)["source"]) if found.returncode == 0 else None
 
 
 def assert_pages_answer(port: str, role: str) -> None:

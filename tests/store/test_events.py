@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import IntegrityError
 
+from billing.queries.events import OVERLAP, Listener
 from billing.rules.provider_events import EventKind
 from billing.store.access import events
 
@@ -182,3 +183,56 @@ def test_due_events_are_found_by_index_however_many_there_are(engine: Engine) ->
         ).scalar_one()
 
     assert "provider_events_due" in json.dumps(plan)
+
+
+def listened(engine: Engine, listener: Listener, wall: datetime) -> list[tuple[str, str]]:
+    with engine.connect() as conn:
+        return [(each.state, each.event.event_id) for each in listener.poll(conn, wall)]
+
+
+def test_a_listener_hears_each_change_once_from_when_it_began(engine: Engine) -> None:
+    at = WALL
+    with engine.begin() as conn:
+        events.add(conn, [row("evt_before")])
+    with engine.connect() as conn:
+        listener = Listener(conn, at)
+    assert listened(engine, listener, at) == []
+
+    at += timedelta(seconds=1)
+    with engine.begin() as conn:
+        events.add(conn, [row("evt_1", received_at=at), row("evt_2", received_at=at)])
+    assert listened(engine, listener, at) == [("received", "evt_1"), ("received", "evt_2")]
+    assert listened(engine, listener, at) == []
+
+    with engine.begin() as conn:
+        events.claim_due(conn, wall=at, until=at + OVERLAP, limit=9)
+    assert listened(engine, listener, at) == []
+    with engine.begin() as conn:
+        events.failed(conn, "stripe", ["evt_1"], error="worker_has_payment", again_at=at)
+        events.handled(conn, "stripe", ["evt_2"], wall=at, handling="unchanged", facts={})
+    assert sorted(listened(engine, listener, at)) == [("failed", "evt_1"), ("handled", "evt_2")]
+
+    with engine.begin() as conn:  # the next try, for the same reason
+        events.claim_due(conn, wall=at, until=at + OVERLAP, limit=9)
+    assert listened(engine, listener, at) == []
+    with engine.begin() as conn:
+        events.failed(conn, "stripe", ["evt_1"], error="charge_unanswered", again_at=at)
+    assert listened(engine, listener, at) == [("failed", "evt_1")]
+
+
+def test_a_listener_hears_what_was_committed_late_and_what_was_handled_at_once(
+    engine: Engine,
+) -> None:
+    with engine.connect() as conn:
+        listener = Listener(conn, WALL)
+    at = WALL + timedelta(minutes=1)
+    assert listened(engine, listener, at) == []
+
+    late = row("evt_late", received_at=at - OVERLAP / 2)
+    ignored = row("evt_x", received_at=at, handled_at=at, handling="ignored", next_try_at=None)
+    with engine.begin() as conn:
+        events.add(conn, [late, ignored])
+
+    assert listened(engine, listener, at) == [("received", "evt_late"), ("received", "evt_x")]
+    for seconds in range(1, 61):  # however long it goes on, nothing is told twice
+        assert listened(engine, listener, at + timedelta(seconds=seconds)) == []

@@ -48,7 +48,7 @@ from billing.workers.runtime.runtime import Runtime, sandbox_url
 from billing.workers.up.advance import advance, set_clock, wait_for_reconciler, wait_until_done
 from billing.workers.up.child_spec import Pauses
 from billing.workers.up.supervisor import Supervisor
-from billing.workers.up.up import supervisor
+from billing.workers.up.up import ports, supervisor
 
 START: Final = datetime(2026, 1, 1, tzinfo=UTC)
 STEP: Final = timedelta(days=1)
@@ -149,6 +149,7 @@ def _servers(
     folder.mkdir(parents=True)
     talk.print("starting PostgreSQL, Valkey, sandbox, scheduler, worker, reconciler and API")
     quick = Pauses(first=0.2, longest=2.0, steady=10.0)
+    env = env | ports(settings, None)
     parts = supervisor(settings, None, env, echo=None, pauses=quick)
     runtime = Runtime(settings)
     try:

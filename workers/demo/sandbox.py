@@ -1,6 +1,6 @@
 """The sandbox as the demo drives it: faults, webhooks, and money that moves without the engine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from billing.errors import Unavailable
@@ -41,11 +41,6 @@ class SandboxControl(SandboxClient):
         return stats
 
     # --- webhooks -------------------------------------------------------------------------------
-
-    def deliver_to(self, url: str, secret: str, types: Sequence[str]) -> None:
-        """Post events of these types to `url`, signed with this secret."""
-        wanted = {"url": url, "secrets": [secret], "enabled_events": list(types)}
-        self._call("POST", "webhooks", wanted)
 
     def delivery_conditions(self, **wanted: Any) -> None:
         """Say how webhooks travel: loss, duplication, reordering."""

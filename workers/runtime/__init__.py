@@ -8,6 +8,7 @@ __all__ = [
     "lines",
     "metrics",
     "outcomes",
+    "own_secrets",
     "peppers",
     "runtime",
     "shares",

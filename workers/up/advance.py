@@ -20,8 +20,8 @@ from billing.store import clock as stored
 from billing.store import due_work, tasks
 from billing.store.subscriptions import cycles
 from billing.workers.daemons.reconciler import CLOSE, CONFIRM
-from billing.workers.runtime.runtime import Runtime, access
-from billing.workers.up.sandbox import SandboxClient
+from billing.workers.runtime.runtime import Runtime
+from billing.workers.up.sandbox import SandboxClient, sandbox_of
 
 logger = logging.getLogger(__name__)
 
@@ -143,17 +143,12 @@ def controls_of(runtime: Runtime) -> tuple[list[SandboxClient], list[str]]:
         )
     known: dict[str, SandboxClient] = {}
     others: list[str] = []
-    for name, account in settings.providers.items():
-        nowhere = account.is_nowhere
-        url = access(settings, name)[1] if nowhere else account.api_base or None
-        if url is None:
+    for name in settings.providers:
+        control = sandbox_of(runtime, name)
+        if control is None:
             others.append(name)
-        elif url not in known:
-            control = SandboxClient(url)
-            if nowhere or control.is_ours():
-                known[url] = control
-            else:
-                others.append(name)
+        else:
+            known.setdefault(control.url, control)
     return list(known.values()), others
 
 

@@ -25,10 +25,12 @@ from billing.store.engine import APP_ROLE
 from billing.store.schema import migrate
 from billing.workers.runtime.clock import SystemClock
 from billing.workers.runtime.runtime import refuse_in_live_mode, sandbox_file, sandbox_url
+from billing.workers.up import deliveries
 from billing.workers.up.child_spec import ChildSpec, Pauses, embedded_child, http_ready
 from billing.workers.up.supervisor import Supervisor
 
 STATE_FILE: Final = "supervisor.json"
+_API_PORT: Final = f"{PREFIX}API__PORT"
 
 
 def up(
@@ -37,8 +39,17 @@ def up(
     on_ready: Callable[[], None] | None = None,
 ) -> None:
     """Run everything until Ctrl-C or TERM. Raises `Unavailable` when a part can't be started."""
-    env = {**os.environ, **readable(settings, sys.stderr)}
-    supervisor(settings, config_path, env, echo=sys.stderr).run(on_ready)
+    signing = deliveries.signing_secret(settings)
+    api_port = settings.api.port or free_port()
+    found = {_API_PORT: str(api_port)} | ports(settings, sys.stderr)
+    env = {**os.environ, **readable(settings, sys.stderr), **signing, **found}
+
+    def ready() -> None:
+        deliveries.name_endpoint(settings, signing, int(found[_API_PORT]), sys.stderr.write)
+        if on_ready is not None:
+            on_ready()
+
+    supervisor(settings, config_path, env, echo=sys.stderr).run(ready)
 
 
 def readable(settings: Settings, stream: IO[str]) -> dict[str, str]:
@@ -62,7 +73,6 @@ def supervisor(
     api: bool = True,
 ) -> Supervisor:
     """Return a supervisor for all that these settings need on this machine."""
-    env = {**env, **ports(settings, echo)}
     folder = settings.embedded.dir
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.chmod(0o700)  # one made by an earlier release was open to everybody

@@ -1,24 +1,28 @@
 """`billing webhooks`: events from the provider, their results, and handling them again."""
 
+import contextlib
+import sys
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from billing.cli.options import more_hint, word_option
-from billing.cli.output import Output, output_option, talk
-from billing.cli.records import EVENTS, REPLAYED, plain
+from billing.cli.options import more_hint, provider_option, word_option
+from billing.cli.output import Output, output_option, say, talk, to_json
+from billing.cli.records import EVENTS, REPLAYED, TRIGGERED, plain
 from billing.cli.session import Session
-from billing.errors import BadInput, NotFound
+from billing.errors import BadInput, Conflict, NotFound
 from billing.rules.provider_events import EventKind
 
 if TYPE_CHECKING:
     from billing.flows.webhooks.handling import Result
     from billing.gateway import ProviderEvent
     from billing.gateway.gateways import Gateways
-    from billing.queries.events import Event
+    from billing.queries.events import Event, Heard
 
+_EVERY_SECONDS: Final = 0.5
 _DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 
 
@@ -93,6 +97,93 @@ def show(session: Session, event: str, output: Output) -> None:
     if not rows:
         raise _unknown(event)
     output.record(_record(rows[0]))
+
+
+@webhooks.command("listen")
+@click.option("--print", "bodies", is_flag=True, help="Show what is kept of each event's body too.")
+@output_option
+@click.pass_obj
+def listen(session: Session, bodies: bool, output: Output) -> None:
+    """Show events as they are received and handled, until Ctrl-C.
+
+    A line when an event is received, another when it was handled later, and one whenever it waits
+    for another reason. With -o jsonl each is an object; `state` is received, handled or failed.
+    """
+    if output.format == "json":
+        raise BadInput("listening has no end", where="-o", remedy="-o jsonl: one object a line")
+    with contextlib.suppress(KeyboardInterrupt):  # how listening ends
+        _listen(session, bodies, output)
+
+
+def _listen(session: Session, bodies: bool, output: Output) -> None:
+    from billing.queries.events import Listener
+
+    wall = session.runtime.clock.wall
+    with session.connect() as conn:
+        listener = Listener(conn, wall())
+    talk("listening for events; Ctrl-C ends it")
+    while True:
+        with session.connect() as conn:
+            heard = listener.poll(conn, wall())
+        for each in heard:
+            _say_heard(each, bodies, output)
+        sys.stdout.flush()
+        time.sleep(_EVERY_SECONDS)
+
+
+def _say_heard(heard: "Heard", bodies: bool, output: Output) -> None:
+    record = _record(heard.event) | {"state": heard.state}
+    body = record.pop("payload")
+    if output.format == "jsonl":
+        output.record(record | ({"payload": body} if bodies else {}))
+        return
+    event = heard.event
+    at = event.handled_at if heard.state == "handled" else event.received_at
+    came_of = event.last_error if heard.state == "failed" else record["words"]
+    say(
+        f"{at or event.received_at:%H:%M:%SZ}  {heard.state:<8}  {event.provider}"
+        f"  {event.type} ({event.kind})  {event.object_id or '-'}  {event.event_id}"
+        f"  {came_of or 'due'}"
+    )
+    if bodies and heard.state == "received":
+        say(to_json(body, indent=2))
+
+
+@webhooks.command("trigger")
+@click.argument("type_", metavar="TYPE")
+@click.option(
+    "--object", "object_id", metavar="ID",
+    help="Change this object of the provider's, instead of new ones.",
+)  # fmt: skip
+@provider_option("The account to produce it at, else the default one.")
+@output_option
+@click.pass_obj
+def trigger(
+    session: Session, type_: str, object_id: str | None, provider: str | None, output: Output
+) -> None:
+    """Have the sandbox produce an event, by the change that brings it about.
+
+    TYPE is the provider's word. Shows every event that came of the change. Sandbox only: elsewhere
+    the provider has tools of its own.
+    """
+    from billing.config import format_duration
+    from billing.workers.up.sandbox import sandbox_of
+
+    account = session.runtime.gateways.named(provider)
+    control = sandbox_of(session.runtime, account)
+    if control is None:
+        raise Conflict(
+            f"the account {account} is not at the sandbox",
+            where="providers",
+            remedy="an account without a key is, in sandbox mode",
+        )
+    made = control.trigger(type_, object_id)
+    output.records(made, TRIGGERED)
+    if not control.delivers():
+        talk(
+            "the sandbox delivers to no endpoint: events come with the next sweep, within"
+            f" {format_duration(session.settings.webhooks.sweep_every)}"
+        )
 
 
 @webhooks.command("replay")

@@ -2,7 +2,7 @@
 
 import json
 
-from billing.sandbox.control import basics, money, reports, webhooks
+from billing.sandbox.control import basics, money, reports, triggers, webhooks
 from billing.sandbox.control.endpoints import ControlEndpoints, Endpoint
 from billing.sandbox.errors import ApiError, Reply
 from billing.sandbox.http import HttpAnswer, HttpRequest, json_answer
@@ -12,6 +12,7 @@ _ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     **money.ENDPOINTS,
     **webhooks.ENDPOINTS,
     **reports.ENDPOINTS,
+    **triggers.ENDPOINTS,
 }
 
 

@@ -58,10 +58,19 @@ UPDATE objects SET owner = ?, body = json_set(body, '$.payout', ?) WHERE id = ?
 """
 
 
+def available(call: Call, code: str) -> int:
+    """Return what is available in a currency; less than nothing after refunds, say."""
+    return sum(net for _, net in _lines(call, code))
+
+
+def _lines(call: Call, code: str) -> list[tuple[Any, ...]]:
+    query = _AVAILABLE.replace(":now", str(int(call.now))).replace(":currency", "?")
+    return call.store.rows(query, (code,))
+
+
 def pay_out(call: Call, code: str) -> Record:
     """Pay out what is available in a currency. Raises: ApiError when that is nothing."""
-    query = _AVAILABLE.replace(":now", str(int(call.now))).replace(":currency", "?")
-    lines = call.store.rows(query, (code,))
+    lines = _lines(call, code)
     amount = sum(net for _, net in lines)
     if amount <= 0:
         raise refused(
@@ -149,8 +158,7 @@ def plan_daily(call: Call) -> None:
 def daily(call: Call, _: str) -> None:
     """Pay out every currency with something available, and plan the next day's."""
     for (code,) in call.store.rows(_CURRENCIES):
-        query = _AVAILABLE.replace(":now", str(int(call.now))).replace(":currency", "?")
-        if sum(net for _, net in call.store.rows(query, (code,))) > 0:
+        if available(call, code) > 0:
             pay_out(call, code)
     plan_daily(call)
 

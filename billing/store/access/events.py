@@ -203,6 +203,13 @@ def _later_than(row: Event) -> Any:
     return (created > row.created) | ((created == row.created) & (event_id > row.event_id))
 
 
+def received_since(conn: Connection, at: datetime) -> list[Event]:
+    """Return every event that was kept at `at` or later, in the order of arrival."""
+    query = select(provider_events).where(provider_events.c.received_at >= at)
+    ordered = query.order_by(provider_events.c.received_at, provider_events.c.event_id)
+    return [_read(row) for row in conn.execute(ordered)]
+
+
 def since(conn: Connection, at: datetime, *, batch: int = 500) -> Iterator[list[Event]]:
     """Yield every event that happened at `at` or later, `batch` at a time."""
     after: str | None = None
