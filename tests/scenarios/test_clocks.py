@@ -59,11 +59,11 @@ def test_the_wrong_clock_of_a_moment_ago_holds_no_payment_back(
     customer = world.subscribed("video-premium")
     world.open()
     world.wall = real + ahead
-    (payment_id,) = world.ring()
+    (payment_id,) = world.dispatch()
     world.begin(payment_id)
     world.wall = real + timedelta(minutes=3)
 
-    assert world.ring() == [payment_id]
+    assert world.dispatch() == [payment_id]
     world.charge(payment_id)
 
     assert (world.payment(customer).state, world.psp.sends()) == ("CAPTURED", 1)
@@ -80,8 +80,8 @@ def test_a_lease_holds_until_it_is_over_unless_it_lies_further_ahead_than_one_ca
 def test_a_lease_of_a_right_clock_holds(world: World) -> None:
     world.subscribed("video-premium")
     world.open()
-    (payment_id,) = world.ring()
+    (payment_id,) = world.dispatch()
     world.begin(payment_id)
 
-    assert world.ring() == []
+    assert world.dispatch() == []
     assert world.begin(payment_id) is None

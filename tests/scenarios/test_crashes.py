@@ -20,7 +20,7 @@ def at_once(calls: int, do: Callable[[], Any]) -> list[Any]:
 def test_a_worker_that_dies_before_the_call_is_followed_by_another(world: World) -> None:
     customer = world.subscribed("video-premium")
     world.open()
-    (payment_id,) = world.ring()
+    (payment_id,) = world.dispatch()
     assert world.begin(payment_id) is not None  # and then nothing
 
     assert world.begin(payment_id) is None, "the lease holds"
@@ -34,7 +34,7 @@ def test_a_worker_that_dies_before_the_call_is_followed_by_another(world: World)
 def test_a_worker_that_dies_between_answer_and_commit_charges_nobody_twice(world: World) -> None:
     customer = world.subscribed("video-premium")
     world.open()
-    (payment_id,) = world.ring()
+    (payment_id,) = world.dispatch()
     sending = world.begin(payment_id)
     assert sending is not None
     assert isinstance(world.send(sending), Succeeded)  # the money moved; nobody wrote it down
@@ -50,11 +50,11 @@ def test_a_worker_that_dies_between_answer_and_commit_charges_nobody_twice(world
 def test_a_lost_bell_rings_again_after_the_window(world: World) -> None:
     customer = world.subscribed("video-premium")
     world.open()
-    assert len(world.ring()) == 1  # the message is lost
+    assert len(world.dispatch()) == 1  # the message is lost
 
-    assert world.ring() == []
+    assert world.dispatch() == []
     world.wait(world.policy.dispatch_window)
-    (payment_id,) = world.ring()
+    (payment_id,) = world.dispatch()
     world.charge(payment_id)
 
     assert world.psp.captures(customer) == 1
@@ -64,7 +64,7 @@ def test_a_lost_bell_rings_again_after_the_window(world: World) -> None:
 def test_a_doubled_and_a_late_message_change_nothing(world: World) -> None:
     customer = world.subscribed("video-premium")
     world.open()
-    (payment_id,) = world.ring()
+    (payment_id,) = world.dispatch()
 
     for _ in range(3):
         world.charge(payment_id)
@@ -79,7 +79,7 @@ def test_a_doubled_and_a_late_message_change_nothing(world: World) -> None:
 def test_eight_workers_on_one_payment_make_one_charge(world: World) -> None:
     customer = world.subscribed("video-premium")
     world.open()
-    (payment_id,) = world.ring()
+    (payment_id,) = world.dispatch()
     world.psp.fault("slow", delay_ms=100)
 
     at_once(8, lambda: world.charge(payment_id))
@@ -93,7 +93,7 @@ def test_eight_workers_on_one_payment_make_one_charge(world: World) -> None:
 def test_an_outcome_that_is_written_twice_is_written_once(world: World) -> None:
     customer = world.subscribed("video-premium")
     world.open()
-    (payment_id,) = world.ring()
+    (payment_id,) = world.dispatch()
     sending = world.begin(payment_id)
     assert sending is not None
     outcome = world.send(sending)
@@ -110,7 +110,7 @@ def test_an_answer_that_comes_after_the_lease_ran_out_agrees_with_its_successor(
 ) -> None:
     customer = world.subscribed("video-premium")
     world.open()
-    (payment_id,) = world.ring()
+    (payment_id,) = world.dispatch()
     slow = world.begin(payment_id)
     assert slow is not None
     late = world.send(slow)
@@ -142,17 +142,17 @@ def test_several_schedulers_open_every_cycle_once(world: World) -> None:
     world.assert_everything_adds_up()
 
 
-def test_several_schedulers_ring_for_every_payment_once_a_window(world: World) -> None:
+def test_several_schedulers_enqueue_every_payment_once_a_window(world: World) -> None:
     for _ in range(10):
         world.subscribed("video-premium")
     world.open()
 
-    def ring() -> int:
+    def dispatch() -> int:
         return len(collecting.dispatch_due(world.context(), limit=4))
 
     # A scheduler that finds only rows another one holds enqueues none; they are enqueued once.
-    first = sum(at_once(6, ring))
-    rest = sum(ring() for _ in range(10))
+    first = sum(at_once(6, dispatch))
+    rest = sum(dispatch() for _ in range(10))
     assert first + rest == 10
     world.wait(world.policy.dispatch_window)
     world.settle()

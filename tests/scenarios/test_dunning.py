@@ -151,7 +151,7 @@ def test_another_card_right_after_that_decline_gives_no_rung_back_that_was_not_u
 ) -> None:
     customer = world.subscribed("video-premium", card="pm_sbx_insufficient_funds")
     world.open()
-    (payment_id,) = world.ring()
+    (payment_id,) = world.dispatch()
     sending = world.begin(payment_id)
     assert sending is not None
     world.new_card(customer)

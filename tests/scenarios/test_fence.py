@@ -80,7 +80,7 @@ def test_an_attempt_whose_answer_was_lost_is_asked_for_and_holds_nothing_up(
     world.run_until("2026-01-31 23:00")
     world.jump_to("2026-02-01")
     world.open()
-    (due,) = world.ring()
+    (due,) = world.dispatch()
     sending = world.begin(due)
     assert sending is not None
     restore = backups.take(world)

@@ -64,7 +64,7 @@ def test_where_there_is_none_it_is_sent(world: World, late: Subscriber) -> None:
 
 
 def test_nothing_is_sent_while_the_lists_cannot_be_read(world: World, late: Subscriber) -> None:
-    (payment_id,) = world.ring()
+    (payment_id,) = world.dispatch()
     sends = world.psp.sends()
     world.psp._control(
         "POST", "faults", kind="error_500_uncommitted", times=50, match={"method": "GET"}

@@ -73,9 +73,9 @@ def test_the_pause_between_sends_grows(world: World) -> None:
         finish(world, begun_again(world, payment_id), SILENCE)
 
     world.wait(world.policy.pause(2))
-    assert not world.ring()
+    assert not world.dispatch()
     world.wait(world.policy.pause(3))
-    assert world.ring() == [payment_id]
+    assert world.dispatch() == [payment_id]
 
 
 def test_a_send_that_was_certainly_not_executed_leaves_nothing_unknown(world: World) -> None:

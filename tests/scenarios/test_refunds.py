@@ -603,9 +603,9 @@ def test_a_pending_refund_that_the_provider_does_not_tell_of_is_asked_about_agai
 
     assert refund_sending.finish(world.context(), question, Unknown("missing", "no")) == "pending"
 
-    assert not world.ring_refunds()
+    assert not world.dispatch_refunds()
     world.wait(world.policy.unknown_backoff_max)
-    assert world.ring_refunds() == [asked]
+    assert world.dispatch_refunds() == [asked]
     assert last_call(world, asked) == call, "it is not sent again"
     assert (call.outcome, call.sends) == ("succeeded", 1)
 

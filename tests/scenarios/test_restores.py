@@ -124,7 +124,7 @@ def test_one_account_is_behind_and_the_other_charges_on(
             restored.runtime, ProcessMetrics(CollectorRegistry(), "scheduler", "0")
         )
         assert scheduler._open(restored.now, 100).opened == 1
-        for payment_id in restored.ring():
+        for payment_id in restored.dispatch():
             restored.charge(payment_id)
         assert fence_of(restored, "eu").state is FenceState.RECOVERING
         assert restored.psp.captures(here) == 2
@@ -214,7 +214,7 @@ def test_a_tail_of_lost_commits_is_noticed_and_adopted(world: World, backups: Ba
     subscribers = [paid(world) for _ in range(3)]
     world.jump_to("2026-02-01")
     world.open()
-    first, *rest = world.ring()
+    first, *rest = world.dispatch()
     world.charge(first)
     restore = backups.take(world)
     for each in rest:

@@ -435,7 +435,7 @@ def test_an_answer_that_never_came_is_found_in_the_settlement(world: World) -> N
 def test_a_payment_that_a_worker_holds_is_left_to_the_worker(world: World) -> None:
     customer = world.subscribed("video-premium")
     world.open()
-    (payment_id,) = world.ring()
+    (payment_id,) = world.dispatch()
     sending = world.begin(payment_id)
     assert sending is not None
     outcome = world.send(sending)

@@ -458,6 +458,33 @@ def test_a_rule_names_the_account_of_what_the_engine_does_not_know(
     assert world.findings() == []
 
 
+def test_a_movement_whose_rule_is_gone_before_it_is_posted_holds_up_no_other(
+    world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    def killed(_step: object, *, late: bool) -> None:
+        raise Killed
+
+    world.jump_to("2026-01-05")
+    file = moved(tmp_path, "50.00,0.00,50.00,topup", "-1.00,0.00,-1.00,fee")
+    ruled = replace(world.runtime.context.policy, movement_accounts={"topup": "bank"})
+    run_id = begun(world, file)
+    with monkeypatch.context() as dying:
+        dying.setattr("billing.flows.settlement.posting._post_next", killed)
+        with pytest.raises(Killed):
+            runs.work(run_id, replace(offline(world), policy=ruled), report=of_provider(file))
+    world.wait(timedelta(hours=1))
+
+    runs.work(run_id, offline(world), report=of_provider(file))
+    assert balances(world) == {"psp_fees": 100, "psp_clearing": -100}
+    import_(world, moved(tmp_path, "-2.00,0.00,-2.00,fee", name="next.csv", first=2))
+
+    assert [row.theirs["category"] for row in world.breaks()] == ["topup"]
+    assert world.findings() == []
+
+
 def test_a_malformed_row_leaves_nothing_behind(world: World, tmp_path: Path) -> None:
     customers = paid_out(world)
     file = report(world, tmp_path)

@@ -48,7 +48,7 @@ def test_a_renewal_takes_few_statements(world: World) -> None:
     with statements(world) as opened:
         assert world.open().opened == 1
     with statements(world) as dispatched:
-        (payment_id,) = world.ring()
+        (payment_id,) = world.dispatch()
     with statements(world) as begun:
         sending = world.begin(payment_id)
     assert sending is not None
@@ -75,7 +75,7 @@ def test_a_refund_takes_few_statements(world: World) -> None:
     with statements(world) as asked:
         refund_id = give_back(world, payment.id, usd(1000))
     with statements(world) as dispatched:
-        assert world.ring_refunds() == [refund_id]
+        assert world.dispatch_refunds() == [refund_id]
     with statements(world) as begun:
         sending = refund_sending.begin(context, refund_id)
     assert sending is not None

@@ -269,7 +269,7 @@ def test_a_payment_intent_canceled_at_the_provider_is_replaced(world: World) -> 
 def test_the_pieces_say_what_they_know(world: World) -> None:
     world.subscribed("video-premium")
     world.open()
-    (payment_id,) = world.ring()
+    (payment_id,) = world.dispatch()
     sending = world.begin(payment_id)
     assert sending is not None
 

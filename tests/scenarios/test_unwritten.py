@@ -22,7 +22,7 @@ def test_nothing_is_sent_while_the_last_outcome_cannot_be_written(
 ) -> None:
     customers = [world.subscribed("video-premium") for _ in range(5)]
     world.open()
-    first, *others = world.ring()
+    first, *others = world.dispatch()
 
     with full(db_url, "ledger.postings"):
         with pytest.raises(OperationalError, match="No space left"):
@@ -46,11 +46,11 @@ def test_a_refund_that_cannot_be_written_holds_back_the_next_charge(
 ) -> None:
     ada, bob = world.subscribed("video-premium"), world.subscribed("video-premium")
     world.open()
-    first, second = world.ring()
+    first, second = world.dispatch()
     world.charge(first)
     paid = next(each for each in (ada, bob) if world.payment(each).state == "CAPTURED")
     give_back(world, world.payment(paid).id)
-    (refund_id,) = world.ring_refunds()
+    (refund_id,) = world.dispatch_refunds()
 
     with full(db_url, "ledger.postings"):
         with pytest.raises(OperationalError, match="No space left"):
@@ -69,7 +69,7 @@ def test_an_outcome_that_is_unknown_is_not_written_after_its_lease(
 ) -> None:
     customer = world.subscribed("video-premium")
     world.open()
-    (payment_id,) = world.ring()
+    (payment_id,) = world.dispatch()
     world.psp.lose_next_answer(after_commit=True)
     sending = world.begin(payment_id)
     assert sending is not None
@@ -99,7 +99,7 @@ def test_a_row_that_somebody_else_has_locked_holds_nobody_else_back(
     world.subscribed("video-premium")
     world.subscribed("video-premium")
     world.open()
-    first, second = world.ring()
+    first, second = world.dispatch()
     tries = []
 
     def locked() -> None:

@@ -44,7 +44,7 @@ def unanswered(world: World, card: str = "pm_card_visa") -> Subscriber:
     subscriber = world.subscribed("monthly", card=card)
     world.psp.lose_next_answer(after_commit=True)
     world.open()
-    for payment_id in world.ring():
+    for payment_id in world.dispatch():
         world.charge(payment_id)
     assert world.attempts(subscriber)[-1].unknown_since is not None
     return subscriber
@@ -114,7 +114,7 @@ def test_an_event_leaves_a_payment_to_the_worker_that_has_it_in_hand(
     world.publish(MONTHLY)
     subscriber = world.subscribed("monthly")
     world.open()
-    (payment_id,) = world.ring()
+    (payment_id,) = world.dispatch()
     sending = world.begin(payment_id)
     assert sending is not None
     answer = world.send(sending)
@@ -137,7 +137,7 @@ def test_an_answer_that_an_event_brought_is_not_written_down_again(
     world.publish(MONTHLY)
     subscriber = world.subscribed("monthly")
     world.open()
-    (payment_id,) = world.ring()
+    (payment_id,) = world.dispatch()
     sending = world.begin(payment_id)
     assert sending is not None
     answer = world.send(sending)
@@ -933,7 +933,7 @@ def test_through_loss_repetition_disorder_and_delay_both_sides_agree_after_the_s
     people = [world.subscribed("monthly", card=cards[n % 4]) for n in range(8)]
     world.psp.fault("reset_after_commit", times=3)
     world.open()
-    for payment_id in world.ring():
+    for payment_id in world.dispatch():
         world.charge(payment_id)
     for subscriber in people[2::4]:
         attach(world, subscriber, "pm_card_visa")

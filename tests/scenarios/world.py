@@ -406,35 +406,35 @@ class World:
         False when something stays due, because its outcome stays unknown.
         """
         for _ in range(PATIENCE):
-            if self.tick():
-                continue
+            did = self.tick()
             with self.engine.connect() as conn:
                 if due_work.nothing_due(conn, self.now):
                     return True
-            self.wait(self.policy.unknown_backoff_max)
+            if not did:
+                self.wait(self.policy.unknown_backoff_max)
         return False
 
     def tick(self) -> bool:
-        """Let a scheduler tick once and workers hear every bell; False when nothing was due."""
+        """Let a scheduler tick once and workers do what it dispatched; False for nothing."""
         opened = self.open()
-        rung = self.ring()
-        for payment_id in rung:
+        payments = self.dispatch()
+        for payment_id in payments:
             self.charge(payment_id)
-        asked_back = self.ring_refunds()
+        asked_back = self.dispatch_refunds()
         for refund_id in asked_back:
             self.refund(refund_id)
-        return bool(opened.seen or rung or asked_back)
+        return bool(opened.seen or payments or asked_back)
 
     def open(self) -> Opened:
         return opening.open_due_cycles(self.engine, now=self.now, limit=500, policy=self.policy)
 
-    def ring(self) -> list[UUID]:
+    def dispatch(self) -> list[UUID]:
         return collecting.dispatch_due(self.context(), limit=500)
 
     def charge(self, payment_id: UUID) -> None:
         charges.charge(self.runtime, self.metrics, payment_id)
 
-    def ring_refunds(self) -> list[UUID]:
+    def dispatch_refunds(self) -> list[UUID]:
         return refund_sending.dispatch_due(self.context(), limit=500)
 
     def refund(self, refund_id: UUID) -> None:

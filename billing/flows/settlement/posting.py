@@ -11,7 +11,6 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from billing.errors import BadInput
 from billing.flows.settlement.step_run import StepRun
 from billing.ledger import keys, recipes
 from billing.ledger.accounts import Account, AccountCode
@@ -40,8 +39,12 @@ _RATE_DIGITS: Final = Decimal("1E-12")
 def post(step: StepRun) -> None:
     """Post every matched row, then the payouts that arrived, and last the reversals of payouts.
 
-    A reversal needs the entry that it reverses.
+    A reversal needs the entry that it reverses. A movement whose rule was removed since it was
+    matched is a break again at the next run.
     """
+    with step.batch() as conn:
+        ruled = sorted(step.context.policy.movement_accounts)
+        settlement_rows.unmatch_unruled(conn, step.provider, ruled)
     for late in (False, True):
         if step.cursor.get("late", False) and not late:
             continue
@@ -144,15 +147,9 @@ def _as_such(row: SettlementRow, rules: Mapping[str, str]) -> Entry:
 
 
 def _account_of(row: SettlementRow, rules: Mapping[str, str]) -> Account:
-    """Return the account that a movement is booked to as such. Raises: BadInput without a rule."""
+    """Return the account that a movement is booked to as such."""
     if row.kind in _ACCOUNTS:
         return Account(_ACCOUNTS[row.kind])
-    if row.category not in rules:
-        raise BadInput(
-            f"{row.provider_transaction_id} was matched by a rule for {row.category!r}, which has"
-            " to stay until the movement is posted",
-            where="reconciler.movements",
-        )
     return Account(AccountCode(rules[row.category]))
 
 

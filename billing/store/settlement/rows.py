@@ -9,8 +9,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
-from billing.rules.reconciliation import MovementKind
+from billing.rules.reconciliation import BOOKED_BY_RULE, MovementKind
 from billing.store.arrays import literal
+from billing.store.in_list import in_list
 from billing.store.rows import reader
 
 
@@ -63,6 +64,13 @@ _TAKE_UNPOSTED = text(
       FROM due
      WHERE r.provider = :provider AND r.provider_transaction_id = due.id AND r.posted_at IS NULL
     RETURNING r.*
+    """
+)
+_UNMATCH_UNRULED = text(
+    f"""
+    UPDATE settlement_rows SET matched_at = NULL, outcome = NULL
+     WHERE provider = :provider AND matched_at IS NOT NULL AND posted_at IS NULL
+       AND kind IN {in_list(BOOKED_BY_RULE)} AND NOT category = ANY(CAST(:ruled AS text[]))
     """
 )
 _SETTLE = text(
@@ -122,6 +130,12 @@ _SETTLE_REFUNDS = text(
     UPDATE refunds AS f SET settled_at = :now FROM locked l WHERE f.id = l.id
     """
 )
+
+
+def unmatch_unruled(conn: Connection, provider: str, ruled: Sequence[str]) -> int:
+    """Have rows judged anew whose rule is gone before they were posted, and return how many."""
+    params = {"provider": provider, "ruled": literal(list(ruled))}
+    return conn.execute(_UNMATCH_UNRULED, params).rowcount
 
 
 def take_unposted(
