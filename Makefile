@@ -9,6 +9,7 @@ PYTEST ?=
 SPREAD := -n $(shell expr 2 '*' "$$(getconf _NPROCESSORS_ONLN)") --maxprocesses 8 --dist worksteal
 BENCH ?=
 MUTANTS ?=
+SIMULATE ?=
 # The resolver of `make lock`: another one may write another lock.
 UV := 0.13.9
 
@@ -19,7 +20,7 @@ BIN := .venv/bin
 STAMP := .venv/installed-$(shell pwd | cksum | cut -d ' ' -f 1)
 
 .NOTPARALLEL:
-.PHONY: help demo up test lint types imports pytest bench mutants proto lock clean
+.PHONY: help demo up test lint types imports pytest bench mutants simulate proto lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -51,6 +52,9 @@ bench: $(STAMP) ## measure throughput on this machine
 
 mutants: $(STAMP) ## change the pure rules in every place and see whether a test notices; MUTANTS="billing.rules.periods*"
 	@$(BIN)/python tools/mutants.py $(if $(MUTANTS),'$(MUTANTS)')
+
+simulate: $(STAMP) ## the engine under a seeded schedule of faults; SIMULATE="--seed 7 --cycles 100000"
+	@TMPDIR=$$(sh tools/test-tmp.sh) $(BIN)/python -m tests.simulation $(SIMULATE)
 
 proto: $(STAMP) ## generate billing/api/generated anew from proto/
 	@$(BIN)/python -m grpc_tools.protoc -I billing/api/generated=proto \

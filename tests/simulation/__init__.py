@@ -1,0 +1,1 @@
+"""The whole engine under one seeded schedule: see "The simulator" in CONTRIBUTING.md."""

@@ -1,0 +1,277 @@
+"""What customers, shops and operators ask the engine for, as programs and commands do.
+
+Whoever got no answer asks again. What was carried out is a `Fact` for the model, with the moment by
+the clock of who asked.
+"""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Final, Literal
+from uuid import NAMESPACE_OID, UUID, uuid5
+
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+
+from billing.errors import BillingError, Conflict, ErrorCode, Unavailable
+from billing.flows.customers import customers
+from billing.flows.refunds import requesting
+from billing.flows.subscriptions import lifecycle, releasing, retrying, subscribing
+from billing.rules.actor import Actor, ActorKind
+from billing.rules.money import Money
+from tests.simulation.events import Event
+from tests.simulation.processes import Job, Process
+
+if TYPE_CHECKING:
+    from tests.simulation.simulation import Simulation
+
+OPERATOR: Final = Actor(ActorKind.CLI, "operator")
+TRIES: Final = 8
+WHY: Final = "the customer asked"
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something that was carried out."""
+
+    at: datetime
+    event: Event
+
+
+class Refused(Exception):
+    """The engine refused what was asked for, and says why."""
+
+
+@dataclass
+class Asked:
+    """An event on its way through the engine."""
+
+    event: Event
+    number: int
+    moments: list[datetime] = field(default_factory=list)
+    """When it was asked for, once a try."""
+
+    @property
+    def at(self) -> datetime:
+        return self.moments[-1]
+
+
+class Asking(Process):
+    """Somebody who asks for things, one after the other."""
+
+    def __init__(self, simulation: "Simulation", name: str) -> None:
+        self.waiting: list[Asked] = []
+        self.current: Asked | None = None
+        super().__init__(simulation, name)
+
+    def job(self) -> Job | None:
+        return self._ask if self.waiting else None
+
+    def _ask(self) -> None:
+        self.current = asked = self.waiting.pop(0)
+        asked.moments.append(self.runtime.clock.now())
+        try:
+            FLOWS[asked.event.kind](self, asked)
+        except (DBAPIError, Unavailable) as error:
+            self._after_error(asked, error)
+        except (BillingError, Refused) as error:
+            self._refused(asked, error)
+        else:
+            self._done(asked)
+        self.current = None
+
+    def _refused(self, asked: Asked, error: Exception) -> None:
+        code = getattr(error, "code", None)
+        if code is ErrorCode.SERVED_NOT_BILLED and len(asked.moments) < TRIES:
+            self.waiting[:0] = [Asked(Event(asked.event.at, "release"), -1), asked]
+        else:
+            self.simulation.refused(asked.event, error)
+
+    def _after_error(self, asked: Asked, error: Exception) -> None:
+        """Go on where the transaction was committed all the same, else ask again."""
+        if asked.event.kind in ONE_TRANSACTION and self.actor.commits:
+            self._done(asked)
+        elif len(asked.moments) < TRIES or not self.simulation.faulty:
+            self.waiting.append(asked)
+        else:
+            self.simulation.refused(asked.event, error)
+
+    def _done(self, asked: Asked) -> None:
+        self.simulation.carried_out(Fact(asked.at, asked.event))
+
+    def restart(self) -> None:
+        """Whoever asked sees no answer, looks what became of it, and asks again if nothing did."""
+        asked, self.current = self.current, None
+        if asked is not None:
+            if asked.event.kind in ONE_TRANSACTION and self.actor.commits:
+                self._done(asked)
+            else:
+                self.waiting.insert(0, asked)
+        super().restart()
+
+    # --- what there is to look up ---------------------------------------------------------------
+
+    def payment_of(self, event: Event) -> tuple[UUID, str, int, str]:
+        """Return the newest payment of a customer that was captured. Raises: Refused."""
+        with self.runtime.engine.connect() as conn:
+            row = conn.execute(_CAPTURED, {"who": f"c{event.who}"}).first()
+        if row is None:
+            raise Refused("nothing was captured")
+        return row.id, row.provider_payment_id, row.amount, row.currency
+
+
+_CAPTURED: Final = text(
+    "SELECT p.id, p.provider_payment_id, p.amount, p.currency FROM payments p"
+    "  JOIN customers c ON c.id = p.customer_id"
+    " WHERE c.external_id = :who AND p.captured_at IS NOT NULL"
+    " ORDER BY p.captured_at DESC, p.id DESC LIMIT 1"
+)
+
+
+def _subscription(asked: Asked) -> str:
+    return f"s{asked.event.who}"
+
+
+def _subscribe(by: Asking, asked: Asked) -> None:
+    event = asked.event
+    name = f"c{event.who}"
+    try:
+        customers.create(
+            by.runtime.context,
+            name=name,
+            external_id=name,
+            payment_method=event.card,
+            customer_id=uuid5(NAMESPACE_OID, f"{by.simulation.seed} {name}"),
+        )
+        subscribing.subscribe(
+            by.runtime.engine,
+            subscribing.SubscriptionOrder(
+                customer=name,
+                plan=event.plan,
+                currency=event.currency,
+                quantity=event.quantity,
+                zone=event.zone,
+                external_id=_subscription(asked),
+            ),
+            now=asked.at,
+            actor=OPERATOR,
+        )
+    except Conflict as error:
+        if error.code is not ErrorCode.SUBSCRIPTION_EXISTS:
+            raise
+        with by.runtime.engine.connect() as conn:
+            began = conn.execute(_CREATED, {"reference": _subscription(asked)}).scalar_one()
+        assert began in asked.moments, f"{asked} began at {began}"
+        asked.moments.append(began)  # an earlier try made it
+
+
+_CREATED: Final = text("SELECT created_at FROM subscriptions WHERE external_id = :reference")
+
+
+def _change(do: Callable[..., object]) -> Callable[[Asking, Asked], None]:
+    def change(by: Asking, asked: Asked) -> None:
+        do(by.runtime.engine, _subscription(asked), now=asked.at, actor=OPERATOR, why=WHY)
+
+    return change
+
+
+def _cancel(by: Asking, asked: Asked, *, at_period_end: bool = False) -> None:
+    lifecycle.cancel(
+        by.runtime.engine,
+        _subscription(asked),
+        at_period_end=at_period_end,
+        now=asked.at,
+        actor=OPERATOR,
+        why=WHY,
+        policy=by.runtime.policy,
+    )
+
+
+def _cancel_at_period_end(by: Asking, asked: Asked) -> None:
+    _cancel(by, asked, at_period_end=True)
+
+
+def _new_card(by: Asking, asked: Asked) -> None:
+    customers.set_payment_method(by.runtime.context, f"c{asked.event.who}", asked.event.card)
+
+
+def _refund(by: Asking, asked: Asked) -> None:
+    payment_id, _, amount, currency = by.payment_of(asked.event)
+    part = None
+    if asked.event.part:
+        part = Money(max(10, amount * asked.event.part // 100 // 10 * 10), currency)
+    with by.runtime.engine.begin() as conn:
+        requesting.request(
+            conn,
+            payment_id,
+            amount=part,
+            reason=WHY,
+            actor=OPERATOR,
+            now=asked.at,
+            refund_id=uuid5(NAMESPACE_OID, f"{by.simulation.seed} refund {asked.number}"),
+        )
+
+
+def _retry(by: Asking, asked: Asked) -> None:
+    with by.runtime.engine.connect() as conn:
+        row = conn.execute(_UNPAID, {"who": f"c{asked.event.who}"}).first()
+    if row is None:
+        raise Refused("nothing is owed")
+    retrying.retry(by.runtime.engine, row.id, now=asked.at, actor=OPERATOR, why=WHY)
+
+
+_UNPAID: Final = text(
+    "SELECT p.id FROM payments p JOIN customers c ON c.id = p.customer_id"
+    " WHERE c.external_id = :who AND p.state IN ('CREATED', 'FAILED')"
+    " ORDER BY p.created_at DESC, p.id DESC LIMIT 1"
+)
+
+
+def _release_parked(by: Asking, asked: Asked) -> None:
+    """Do what an operator does about everything that is parked: bill it."""
+    with by.runtime.engine.connect() as conn:
+        subscriptions = conn.execute(_PARKED_SUBSCRIPTIONS).scalars().all()
+        payments = conn.execute(_PARKED_PAYMENTS).scalars().all()
+    for reference in subscriptions:
+        try:
+            _release(by, reference, "bill", asked.at)
+        except Conflict as error:
+            if error.code is ErrorCode.NO_PERIOD_MISSED:
+                _release(by, reference, None, asked.at)
+    for payment_id in payments:
+        with suppress(Conflict):  # somebody else did
+            releasing.release_payment(by.runtime.engine, payment_id, now=asked.at)
+
+
+def _release(by: Asking, reference: str, missed: Literal["bill"] | None, now: datetime) -> None:
+    releasing.release_subscription(
+        by.runtime.engine,
+        reference,
+        missed=missed,
+        now=now,
+        actor=OPERATOR,
+        policy=by.runtime.policy,
+    )
+
+
+_PARKED_SUBSCRIPTIONS: Final = text(
+    "SELECT external_id FROM subscriptions WHERE parked_at IS NOT NULL ORDER BY external_id"
+)
+_PARKED_PAYMENTS: Final = text("SELECT id FROM payments WHERE parked_at IS NOT NULL ORDER BY id")
+
+
+FLOWS: Final[Mapping[str, Callable[[Asking, Asked], None]]] = {
+    "subscribe": _subscribe,
+    "pause": _change(lifecycle.pause),
+    "resume": _change(lifecycle.resume),
+    "cancel": _cancel,
+    "cancel at period end": _cancel_at_period_end,
+    "new card": _new_card,
+    "refund": _refund,
+    "retry": _retry,
+    "release": _release_parked,
+}
+ONE_TRANSACTION: Final = frozenset(
+    {"pause", "resume", "cancel", "cancel at period end", "refund", "retry"}
+)

@@ -1,0 +1,124 @@
+"""What is asked for in a story, and when: drawn from the seed before anything happens.
+
+An event prints as it is written in Python, so that a story that fails can be shortened event by
+event and printed as a test.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+from tests.simulation.catalog import PRODUCTS
+
+BEGINNING: Final = datetime(2026, 1, 1, tzinfo=UTC)
+
+CARDS: Final = (
+    ("pm_card_visa", 14),
+    ("pm_card_mastercard", 4),
+    ("pm_sbx_ok_1_then_insufficient_1_then_ok", 2),
+    ("pm_sbx_ok_2_then_insufficient_2_then_ok", 2),
+    ("pm_sbx_decline_1_then_ok", 2),
+    ("pm_sbx_ok_1_then_insufficient_funds", 2),
+    ("pm_sbx_ok_1_then_expired_card", 1),
+    ("pm_sbx_ok_2_then_lost_card", 1),
+    ("pm_card_chargeCustomerFail", 1),
+    ("pm_card_refundFail", 1),
+    ("pm_card_pendingRefund", 1),
+)
+ZONES: Final = ("UTC", "UTC", "Asia/Tokyo", "America/New_York", "Europe/Berlin")
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something is asked for at a moment; `who` counts customers, in the order they come."""
+
+    at: datetime
+    kind: str
+    who: int = 0
+    plan: str = ""
+    currency: str = "USD"
+    quantity: int = 1
+    zone: str = "UTC"
+    card: str = ""
+    part: int = 0  # of a payment, in percent; 0 is all of it
+    days: int = 0
+    effective: date | None = None
+    moves: bool = False
+
+
+WEIGHTS: Final = {
+    "pause": 4,
+    "resume": 4,
+    "cancel": 2,
+    "cancel at period end": 2,
+    "new card": 4,
+    "refund": 4,
+    "dispute": 2,
+    "retry": 2,
+    "price": 1,
+    "payout": 2,
+    "downtime": 2,
+    "backup": 0,
+    "restore": 0,
+}
+
+
+def drawn(seed: object, *, customers: int, days: int, asks: int) -> list[Event]:
+    """Draw customers who come, and what is asked for later, in order of time."""
+    chance = random.Random(f"events {seed}")
+    events = [_arrival(chance, who, days) for who in range(customers)]
+    kinds = _some_kinds(chance)
+    events += [_later(chance, kinds, customers, days) for _ in range(asks)]
+    return sorted(events, key=lambda event: event.at)
+
+
+def _some_kinds(chance: random.Random) -> dict[str, int]:
+    """Leave some kinds out, differently in every story: what is rare together is common apart."""
+    return {
+        kind: weight
+        for kind, weight in WEIGHTS.items()
+        if weight and (kind in ("resume", "new card") or chance.random() < 0.7)
+    }
+
+
+def _moment(chance: random.Random, days: float) -> datetime:
+    return BEGINNING + timedelta(minutes=chance.randrange(int(days * 24 * 60)))
+
+
+def _pick(chance: random.Random, weighted: Sequence[tuple[str, int]]) -> str:
+    return chance.choices([each for each, _ in weighted], [weight for _, weight in weighted])[0]
+
+
+def _arrival(chance: random.Random, who: int, days: int) -> Event:
+    product = chance.choice(list(PRODUCTS.values()))
+    return Event(
+        _moment(chance, days / 3),
+        "subscribe",
+        who,
+        plan=product.code,
+        currency=chance.choice(list(product.prices[0].amounts)),
+        quantity=chance.choice((1, 1, 1, 2, 7)),
+        zone=chance.choice(ZONES),
+        card=_pick(chance, CARDS),
+    )
+
+
+def _later(chance: random.Random, kinds: dict[str, int], customers: int, days: int) -> Event:
+    kind = _pick(chance, list(kinds.items()))
+    at, who = _moment(chance, days), chance.randrange(customers)
+    if kind == "price":
+        product = chance.choice(list(PRODUCTS.values()))
+        effective = at.date() + timedelta(days=chance.randint(-3, 40))
+        return Event(at, kind, plan=product.code, effective=effective, moves=chance.random() < 0.7)
+    if kind == "downtime":
+        return Event(at, kind, days=chance.choice((1, 2, 9, 40)))
+    return Event(
+        at,
+        kind,
+        who,
+        card=_pick(chance, CARDS[:4]) if kind == "new card" else "",
+        part=chance.choice((0, 0, 10, 50)) if kind == "refund" else 0,
+        days=chance.randint(1, 20) if kind == "dispute" else 0,
+    )

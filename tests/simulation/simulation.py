@@ -1,0 +1,506 @@
+"""One story: an engine of several processes, its customers and its provider, from a seed.
+
+Time goes from event to event and from one due instant to the next. In between the schedule lets
+processes do what is due, in any order, and interrupts them. At the end nothing is interrupted any
+more, until nothing is due; then `verdict` compares the engine, the provider and the model.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from random import Random
+from tempfile import TemporaryDirectory
+from typing import Final
+from zlib import crc32
+
+import psycopg
+from prometheus_client import CollectorRegistry
+from psycopg import sql
+from sqlalchemy import text
+
+from billing.config import load_settings
+from billing.flows.subscriptions import catalog
+from billing.plans.load import load_catalog
+from billing.store import clock as stored_clock
+from billing.store import due_work
+from billing.store.engine import make_engine
+from billing.workers.runtime.metrics import ProcessMetrics
+from tests.simulation import catalog as sold
+from tests.simulation.asking import Asked, Asking, Fact
+from tests.simulation.events import BEGINNING, Event, drawn
+from tests.simulation.processes import (
+    ApiProcess,
+    Loop,
+    Process,
+    ReconcilerProcess,
+    SchedulerProcess,
+    WebhookProcess,
+    WorkerProcess,
+    is_free,
+)
+from tests.simulation.schedule import At, Chances, Schedule
+from tests.simulation.wires import (
+    FAULTS,
+    Json,
+    Provider,
+    Queue,
+    Refused,
+    SimulatedRuntime,
+    Time,
+    wired,
+)
+
+PATIENCE: Final = timedelta(days=4)  # an unknown outcome is decided when its key has expired
+CLOCKS: Final = timedelta(minutes=5)  # how far clocks are apart at most
+
+
+@dataclass(frozen=True)
+class Size:
+    """How long a story is."""
+
+    customers: int = 8
+    days: int = 150
+    asks: int = 30
+
+
+@dataclass
+class Told:
+    """What a story came to."""
+
+    seed: object
+    events: Sequence[Event]
+    findings: list[str] = field(default_factory=list)
+    cycles: int = 0
+    points: int = 0
+    deaths: int = 0
+    happened: Counter[str] = field(default_factory=Counter)
+    asked: Counter[str] = field(default_factory=Counter)
+    trace: list[str] = field(default_factory=list)
+    fates: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Servers:
+    """Where databases are made: the server, the name of a migrated database, a folder."""
+
+    url_of: Callable[[str], str]
+    admin: "psycopg.Connection[tuple[object, ...]]"
+    template: str
+    folder: Path
+
+
+class Simulation:
+    """The world of one story."""
+
+    def __init__(
+        self,
+        seed: object,
+        servers: Servers,
+        *,
+        size: Size = Size(),
+        events: Sequence[Event] | None = None,
+        kept: Collection[int] | None = None,
+    ) -> None:
+        self.seed = seed
+        self.chance = Random(f"story {seed}")
+        self.events = (
+            drawn(seed, customers=size.customers, days=size.days, asks=size.asks)
+            if events is None
+            else list(events)
+        )
+        self.ends = BEGINNING + timedelta(days=size.days)
+        self.faulty = True
+        self.loss = self.chance.choice((0.0, 0.05, 0.3))
+        self.facts: list[Fact] = []
+        self.refusals: list[tuple[Event, str]] = []
+        self.asked: Counter[str] = Counter()
+        self.products = dict(sold.PRODUCTS)
+        self.published: list[tuple[datetime, str, sold.Price]] = []
+        self.deliveries: list[Json] = []
+        self.happenings = 0
+        self._newest_event: str | None = None
+        self._servers = servers
+        self._database = f"simulation_{crc32(str(seed).encode())}"
+        self.schedule = Schedule(seed, blocked=self._blocked, kept=kept)
+        self.time = Time(self.schedule)
+        self._stack = ExitStack()
+
+    # --- the stage ------------------------------------------------------------------------------
+
+    def __enter__(self) -> "Simulation":
+        self._stack.enter_context(wired(self.schedule, self.time, self.seed))
+        self._make_database(self._servers.template)
+        self._stack.callback(self._drop_database)
+        made = TemporaryDirectory(dir=self._servers.folder)
+        self._folder = Path(self._stack.enter_context(made))
+        self.provider = Provider(self._folder / "provider", self.schedule)
+        self._stack.callback(self.provider.close)
+        self._settings = load_settings(
+            None,
+            {
+                "BILLING__DATABASE__URL": self._url,
+                "BILLING__DATABASE__POOL_SIZE": "3",
+                "BILLING__PROVIDERS__STRIPE__API_BASE": self.provider.url,
+                "BILLING__PROVIDERS__STRIPE__API_KEY": "sk_test_simulation",
+                "BILLING__PROVIDERS__STRIPE__RATE_PER_SECOND": "100000",
+                "BILLING__RECONCILER__SETTLE_EVERY": "0s",
+            },
+        )
+        self.queue = Queue(self.schedule)
+        self.metrics = ProcessMetrics(CollectorRegistry(), "simulation", "0")
+        self.engine = make_engine(self._url)
+        self._stack.callback(self.engine.dispose)
+        self._move_clock(BEGINNING)
+        self.publish()
+        self._make_processes()
+        self._stack.callback(self._end_processes)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+    def _make_processes(self) -> None:
+        def apart() -> timedelta:
+            return timedelta(seconds=self.chance.choice((0, 0, -90, 5, 60)))
+
+        self.schedulers = [SchedulerProcess(self, f"scheduler {n}", apart()) for n in (1, 2)]
+        self.workers = [WorkerProcess(self, f"worker {n}", apart()) for n in (1, 2, 3)]
+        self.reconcilers = [ReconcilerProcess(self, f"reconciler {n}", apart()) for n in (1, 2)]
+        self.webhooks = [WebhookProcess(self, f"webhooks {n}", apart()) for n in (1, 2)]
+        self.apis = [ApiProcess(self, "api")]
+        self.askers = [Asking(self, "operator"), Asking(self, "shop")]
+        self.processes: list[Process] = [
+            *self.schedulers,
+            *self.workers,
+            *self.reconcilers,
+            *self.webhooks,
+            *self.apis,
+            *self.askers,
+        ]
+
+    def _end_processes(self) -> None:
+        self.schedule.close()
+        for process in self.processes:
+            process.end()
+
+    def make_runtime(self, apart: timedelta) -> SimulatedRuntime:
+        return SimulatedRuntime(
+            self._settings,
+            provider=self.provider,
+            queue=self.queue,
+            time=self.time,
+            apart=apart,
+        )
+
+    @property
+    def _url(self) -> str:
+        return self._servers.url_of(self._database)
+
+    def _make_database(self, template: str) -> None:
+        self._servers.admin.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
+                sql.Identifier(self._database), sql.Identifier(template)
+            )
+        )
+
+    def _drop_database(self) -> None:
+        self._servers.admin.execute(
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(
+                sql.Identifier(self._database)
+            )
+        )
+
+    def _blocked(self, backends: Collection[int]) -> set[int]:
+        rows = self._servers.admin.execute(
+            "SELECT pid FROM unnest(%s::int[]) AS pid WHERE cardinality(pg_blocking_pids(pid)) > 0",
+            [list(backends)],
+        )
+        return {int(str(row[0])) for row in rows}
+
+    # --- time -----------------------------------------------------------------------------------
+
+    @property
+    def now(self) -> datetime:
+        return self.time.wall
+
+    def _move_clock(self, now: datetime) -> None:
+        self.time.wall = now
+        self.happenings += 1
+        self.provider.control("clock", now=int(now.timestamp()))
+        with self.engine.begin() as conn:
+            stored_clock.put(conn, now)
+
+    def _due(self) -> datetime | None:
+        with self.engine.connect() as conn:
+            return due_work.next_due_instant(conn)
+
+    def _let_time_pass(self, moment: datetime) -> None:
+        """Go from one due instant to the next until a moment, and let processes work at each."""
+        while self.now < moment:
+            due = self._due()
+            step = timedelta(seconds=self.chance.choice((20, 130, 600, 1800)))
+            if due is not None and due > self.now:
+                step += due - self.now
+            elif due is None:
+                step = moment - self.now
+            to = min(self.now + step, moment)
+            if to - self.now > timedelta(minutes=10):
+                self._leave_nobody_in_the_middle()
+            self._move_clock(to)
+            self._work()
+
+    def _leave_nobody_in_the_middle(self) -> None:
+        """End those who are in the middle of something, or let them finish it."""
+        while paused := self.schedule.those(At.PAUSED):
+            actor = self.chance.choice(paused)
+            if self.chance.random() < 0.1:
+                self.schedule.kill(actor)
+            else:
+                self.schedule.resume(actor)
+                self._judge_errors()
+
+    # --- work -----------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        """Let processes work for a while, at one instant."""
+        steps = 1 + int(self.chance.expovariate(1 / 5))
+        for _ in range(steps):
+            self._one_step()
+        scheduler = self.chance.choice(self.schedulers)
+        if is_free(scheduler) and not scheduler.is_quiet:
+            self._begin(scheduler)
+        while self.queue.messages and self._one_step():
+            pass
+
+    def _one_step(self) -> bool:
+        """Let the schedule pick who goes on, or who begins something; False when nobody can."""
+        choices: list[tuple[Process, float]] = []
+        for process in self.processes:
+            weight = self._weight(process)
+            if weight:
+                choices.append((process, weight))
+        if not choices:
+            return False
+        (process,) = self.chance.choices(
+            [each for each, _ in choices], [weight for _, weight in choices]
+        )
+        if process.actor.at is At.PAUSED:
+            self.schedule.resume(process.actor)
+        elif process.actor.at is At.DEAD:
+            process.restart()
+        else:
+            self._begin(process)
+        self._judge_errors()
+        return True
+
+    def _weight(self, process: Process) -> float:
+        actor = process.actor
+        if actor.at is At.WAITING:
+            return 0.0
+        if actor.at is At.PAUSED:
+            return 3.0
+        if actor.at is At.DEAD:
+            return 1.0
+        if isinstance(process, Loop):
+            return process.often * (0.1 if process.is_quiet else 1.0)
+        return 2.0 if process.job() is not None else 0.0
+
+    def _begin(self, process: Process) -> None:
+        job = process.job()
+        if job is not None:
+            self.happenings += not isinstance(process, Loop)
+            self.schedule.start(process.actor, job)
+
+    def _judge_errors(self) -> None:
+        for actor in self.schedule.actors:
+            if actor.failed is not None:
+                raise actor.failed
+
+    def _receive_events(self) -> None:
+        """Let the provider send what happened there."""
+        new = self.provider.after("events", self._newest_event)
+        if new:
+            self._newest_event = new[-1]["id"]
+            self.deliveries += new
+
+    # --- events ---------------------------------------------------------------------------------
+
+    def tell(self) -> Told:
+        """Tell the story, and judge it."""
+        from tests.simulation.verdict import findings
+
+        told = Told(self.seed, self.events)
+        try:
+            self._set_chances()
+            for number, event in enumerate(self.events):
+                self._let_time_pass(event.at)
+                self._happen(number, event)
+                self._receive_events()
+            self._let_time_pass(max(self.ends, self.now))
+            self._come_to_rest()
+            told.findings += findings(self)
+        except Exception as error:  # noqa: BLE001  whatever ends a story is a finding
+            told.findings.append(in_full(error))
+        told.cycles = self._count_cycles()
+        told.points, told.deaths = self.schedule.points, self.schedule.deaths
+        told.happened, told.asked = self.schedule.happened, self.asked
+        told.trace, told.fates = self.schedule.trace, self.schedule.fates
+        return told
+
+    def _count_cycles(self) -> int:
+        with self.engine.connect() as conn:
+            return int(conn.execute(text("SELECT count(*) FROM cycles")).scalar_one())
+
+    def _set_chances(self) -> None:
+        """Draw how much goes wrong; what never goes wrong in one story does so in another."""
+        rate = self.chance.choice((0.002, 0.005, 0.02))
+        faults = {
+            fault: rate * self.chance.choice((0.0, 1.0, 1.0, 3.0)) for fault in sorted(FAULTS)
+        }
+        faults["deadlock"] /= 10  # at every statement
+        self.schedule.chances = Chances(
+            switch=self.chance.choice((0.05, 0.2, 0.5)),
+            death=self.chance.choice((0.0, 0.002, 0.01)),
+            faults=faults,
+        )
+
+    def _happen(self, number: int, event: Event) -> None:
+        self.asked[event.kind] += 1
+        self.schedule.tell(f"{self.now:%m-%d %H:%M} {event.kind} {event.who}")
+        special = {
+            "downtime": self._be_down,
+            "price": self._change_price,
+            "payout": self._pay_out,
+            "dispute": self._dispute,
+        }.get(event.kind)
+        if special is not None:
+            special(event)
+        else:
+            asker = self.askers[event.kind in ("subscribe", "new card")]
+            asker.waiting.append(Asked(event, number))
+            self._work()
+
+    def carried_out(self, fact: Fact) -> None:
+        self.facts.append(fact)
+
+    def refused(self, event: Event, error: Exception) -> None:
+        self.refusals.append((event, f"{type(error).__name__}: {error}"))
+
+    def _be_down(self, event: Event) -> None:
+        for actor in list(self.schedule.those(At.PAUSED)):
+            self.schedule.kill(actor)
+        while paused := self.schedule.those(At.PAUSED):  # those who waited for the others' locks
+            self.schedule.kill(paused[0])
+        if self.chance.random() < 0.5:
+            self.queue.messages.clear()
+        self._move_clock(self.now + timedelta(days=event.days))
+
+    def _change_price(self, event: Event) -> None:
+        product = self.products[event.plan]
+        assert event.effective is not None
+        if any(event.effective <= price.effective for price in product.prices):
+            return
+        last = product.prices[-1]
+        # Steps that every currency can be charged in.
+        amounts = {currency: amount + 100 for currency, amount in last.amounts.items()}
+        price = sold.Price(event.effective, amounts, event.moves)
+        self.products[event.plan] = product.with_price(price)
+        with self.schedule.calm():
+            self.schedule.finish()
+            self.publish()
+        self.published.append((self.now, event.plan, price))
+
+    def publish(self) -> None:
+        """Publish the catalog as it is now."""
+        folder = self._folder / "catalog"
+        folder.mkdir(exist_ok=True)
+        (folder / "catalog.toml").write_text(sold.as_files(self.products))
+        catalog.apply(self.engine, load_catalog(folder), now=self.now)
+
+    def _pay_out(self, _: Event) -> None:
+        try:
+            self.provider.control("payouts", currency="usd")
+        except Refused:
+            self.asked["payout"] -= 1
+
+    def _dispute(self, event: Event) -> None:
+        intents = self.provider.all("payment_intents")
+        mine = [each for each in intents if each["status"] == "succeeded" and each["customer"]]
+        if not mine:
+            return
+        intent = mine[event.who % len(mine)]
+        try:
+            self.provider.control("disputes", payment_intent=intent["id"])
+        except Refused:
+            self.asked["dispute"] -= 1
+
+    # --- the end --------------------------------------------------------------------------------
+
+    def _come_to_rest(self) -> None:
+        """Let everything be done that is due, undisturbed."""
+        self.faulty, self.loss = False, 0.0
+        self.schedule.chances = Chances()
+        self.schedule.finish()
+        self.time.clocks_differ = False
+        self._move_clock(self.now + CLOCKS)
+        gives_up = self.now + PATIENCE
+        while not self._at_rest():
+            assert self.now < gives_up, f"something stays due: {self._what_is_due()}"
+            self._move_clock(self.now + timedelta(minutes=30))
+
+    def _at_rest(self) -> bool:
+        """Do all that is due now; True when nothing is left."""
+        for process in self.processes:
+            if process.actor.at is At.DEAD:
+                process.restart()
+        self._receive_events()
+        self.askers[0].waiting.append(Asked(Event(self.now, "release"), -1))
+        for process in self.processes:
+            self._to_its_end(process)
+        for reconciler in self.reconcilers[:1]:
+            self._to_its_end(reconciler)
+        return not self._what_is_due()
+
+    def _to_its_end(self, process: Process) -> None:
+        once = process.job() is not None and not isinstance(
+            process, WorkerProcess | ApiProcess | Asking
+        )
+        while process.job() is not None:
+            self._begin(process)
+            self._judge_errors()
+            if once:
+                return
+
+    def _what_is_due(self) -> dict[str, int]:
+        with self.engine.connect() as conn:
+            row = conn.execute(_DUE, {"now": self.now}).mappings().one()
+        return {name: int(count) for name, count in row.items() if count}
+
+
+_DUE: Final = text(
+    """
+    SELECT (SELECT count(*) FROM subscriptions
+             WHERE parked_at IS NULL AND renews_at IS NOT NULL AND renews_at <= :now) AS renewals,
+           (SELECT count(*) FROM payments
+             WHERE next_attempt_at IS NOT NULL AND parked_at IS NULL
+               AND next_attempt_at <= :now) AS attempts,
+           (SELECT count(*) FROM refunds
+             WHERE next_attempt_at IS NOT NULL AND next_attempt_at <= :now) AS refunds,
+           (SELECT count(*) FROM provider_calls
+             WHERE finished_at IS NULL AND kind IN ('charge', 'refund')) AS calls,
+           (SELECT count(*) FROM provider_events WHERE handled_at IS NULL) AS events,
+           (SELECT count(*) FROM payments p WHERE captured_at IS NOT NULL AND settled_at IS NULL
+              AND NOT EXISTS (SELECT FROM breaks b
+                               WHERE b.payment_id = p.id AND b.resolved_at IS NULL)) AS captures
+    """
+)
+
+
+def in_full(error: BaseException) -> str:
+    """Return an error with the place where it was raised."""
+    import traceback
+
+    return "".join(traceback.format_exception(error)).strip()

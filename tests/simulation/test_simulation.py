@@ -1,0 +1,43 @@
+"""Stories of the whole engine, with a fresh seed each time; the failing test names its seed."""
+
+import os
+import random
+from pathlib import Path
+
+import pytest
+
+from billing.embedded.servers import EmbeddedPostgres
+from tests.conftest import Admin
+from tests.simulation.simulation import Servers, Simulation, Size, Told
+
+SEED = os.environ.get("SIMULATION_SEED") or str(random.SystemRandom().randrange(10**6))
+STORIES = 2
+SIZE = Size(customers=6, days=100, asks=25)
+
+
+@pytest.fixture
+def servers(pg_server: EmbeddedPostgres, admin: Admin, template_db: str, tmp_path: Path) -> Servers:
+    return Servers(pg_server.url, admin, template_db, tmp_path)
+
+
+def told(seed: object, servers: Servers, size: Size) -> Told:
+    with Simulation(seed, servers, size=size) as simulation:
+        return simulation.tell()
+
+
+@pytest.mark.parametrize("number", range(STORIES))
+def test_whatever_goes_wrong_engine_provider_and_model_agree(servers: Servers, number: int) -> None:
+    story = told(f"{SEED}.{number}", servers, SIZE)
+    trace = "\n".join(story.trace[-80:])
+    assert not story.findings, (
+        "\n".join(story.findings)
+        + f"\n{trace}\nrepeat with: make simulate SIMULATE='--seed {SEED}'"
+    )
+    assert story.cycles > 0
+
+
+def test_a_seed_tells_one_story(servers: Servers) -> None:
+    size = Size(customers=4, days=40, asks=10)
+    first, second = (told("repeated", servers, size) for _ in range(2))
+    assert first.trace == second.trace
+    assert first.points == second.points

@@ -1,0 +1,274 @@
+"""What is compared at the end of a story: the engine's books, the provider's, and the model.
+
+Everything that is wrong is a line of words, with the customer's number in the story.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import Connection, Row, text
+
+from billing.flows import prove
+from billing.presenters import explain as in_words
+from billing.presenters.findings import in_words as finding_in_words
+from billing.queries.explain import explain_subscription
+from tests.simulation import model
+from tests.simulation.wires import Json
+
+if TYPE_CHECKING:
+    from tests.simulation.simulation import Simulation
+
+PAYING: Final = frozenset(
+    {"pm_card_visa", "pm_card_mastercard", "pm_card_refundFail", "pm_card_pendingRefund"}
+)
+
+
+def findings(simulation: "Simulation") -> list[str]:
+    """Return everything that is wrong."""
+    with simulation.engine.connect() as conn:
+        return [
+            *_promises(simulation),
+            *_captured_once(simulation),
+            *_sums(simulation, conn),
+            *_breaks(conn),
+            *_as_modelled(simulation, conn),
+            *_explained(simulation, conn),
+        ]
+
+
+# --- books and provider -------------------------------------------------------------------------
+
+
+def _promises(simulation: "Simulation") -> Iterator[str]:
+    for result in prove.prove(simulation.engine, simulation.now):
+        for finding in (*result.findings, *result.differences):
+            yield f"promise {result.promise}: {finding_in_words(finding)}"
+
+
+def _captured_once(simulation: "Simulation") -> Iterator[str]:
+    """No payment is captured twice at the provider, under one object or several."""
+    intents = simulation.provider.all("payment_intents")
+    of_payment = Counter(
+        each["metadata"].get("payment") for each in intents if each["status"] == "succeeded"
+    )
+    for payment, count in of_payment.items():
+        if count > 1:
+            yield f"payment {payment} is captured by {count} objects at the provider"
+    stats = simulation.provider.control("stats", method="GET")
+    if stats["payment_intents_captured_more_than_once"]:
+        yield "a payment object is captured more than once"
+
+
+def _sums(simulation: "Simulation", conn: Connection) -> Iterator[str]:
+    """Captured payments, the journal and the provider hold the same money."""
+    provider = simulation.provider
+    charges = [each for each in provider.all("charges") if each["paid"] and each["captured"]]
+    theirs = Counter[str]()
+    for charge in charges:
+        theirs[charge["currency"].upper()] += charge["amount_captured"]
+    ours = Counter[str]()
+    for row in conn.execute(_CAPTURED):
+        ours[row.currency] += int(row.amount)
+    if ours != theirs:
+        yield f"captured: {dict(ours)} here, {dict(theirs)} at the provider"
+    booked = Counter[str]()
+    for row in conn.execute(_JOURNAL):
+        booked[row.currency] += int(row.amount)
+    if booked != ours:
+        yield f"captured: {dict(ours)} by payments, {dict(booked)} by the journal"
+    balance = provider.show("balance")
+    theirs = Counter[str]()
+    for each in (*balance["available"], *balance["pending"]):
+        theirs[each["currency"].upper()] += each["amount"]
+    held = {row.currency: int(row.amount) for row in conn.execute(_CLEARING) if row.amount}
+    if held != {currency: amount for currency, amount in theirs.items() if amount}:
+        yield f"the balance is {held} in the journal, {dict(theirs)} at the provider"
+
+
+_CAPTURED: Final = text(
+    "SELECT currency, sum(amount_captured) AS amount FROM payments"
+    " WHERE captured_at IS NOT NULL GROUP BY currency"
+)
+_JOURNAL: Final = text(
+    "SELECT a.currency, sum(p.amount) AS amount FROM ledger.entries e"
+    "  JOIN ledger.postings p ON p.entry_id = e.id JOIN ledger.accounts a ON a.id = p.account_id"
+    " WHERE e.kind = 'payment_captured' AND a.code = 'psp_clearing' GROUP BY a.currency"
+)
+_CLEARING: Final = text(
+    "SELECT a.currency, sum(p.amount) AS amount FROM ledger.postings p"
+    "  JOIN ledger.accounts a ON a.id = p.account_id WHERE a.code = 'psp_clearing'"
+    " GROUP BY a.currency"
+)
+
+
+def _breaks(conn: Connection) -> Iterator[str]:
+    rows = conn.execute(text("SELECT kind, ours, theirs FROM breaks WHERE resolved_at IS NULL"))
+    for row in rows:
+        yield f"break {row.kind}: {row.ours} here, {row.theirs} at the provider"
+
+
+# --- the model ----------------------------------------------------------------------------------
+
+
+def _as_modelled(simulation: "Simulation", conn: Connection) -> Iterator[str]:
+    provider = _Charged(
+        simulation.provider.all("payment_intents"), simulation.provider.all("charges")
+    )
+    for fact in simulation.facts:
+        if fact.event.kind != "subscribe":
+            continue
+        who = fact.event.who
+        cards = [
+            each.event.card
+            for each in simulation.facts
+            if each.event.who == who and each.event.card
+        ]
+        for problem in _Customer(simulation, conn, provider, who, set(cards) <= PAYING).problems():
+            yield f"customer {who} ({fact.event.plan}): {problem}"
+
+
+class _Charged:
+    """What the provider did, by payment."""
+
+    def __init__(self, intents: Sequence[Json], charges: Sequence[Json]) -> None:
+        payment_of = {each["id"]: str(each["metadata"].get("payment")) for each in intents}
+        self.received: Counter[str] = Counter()
+        self.declined: Counter[str] = Counter()
+        for each in charges:
+            payment = payment_of[each["payment_intent"]]
+            if each["paid"] and each["captured"]:
+                self.received[payment] += each["amount_captured"]
+            elif not each["paid"]:
+                self.declined[payment] += 1
+
+
+class _Customer:
+    """A customer's subscription, with what the model says of it."""
+
+    def __init__(
+        self,
+        simulation: "Simulation",
+        conn: Connection,
+        provider: _Charged,
+        who: int,
+        pays: bool,
+    ) -> None:
+        facts = [each for each in simulation.facts if each.event.who == who]
+        order = next(each for each in facts if each.event.kind == "subscribe")
+        self.now = simulation.now
+        self.provider = provider
+        self.pays = pays
+        self.changes = [
+            model.Change(each.at, each.event.kind)  # type: ignore[arg-type]
+            for each in facts
+            if each.event.kind in ("pause", "resume", "cancel", "cancel at period end")
+        ]
+        event = order.event
+        contract = model.Contract(
+            simulation.products[event.plan], event.currency, event.quantity, event.zone, order.at
+        )
+        prices = [(at, price) for at, plan, price in simulation.published if plan == event.plan]
+        self.ladder = contract.product.ladder
+        # At the end all clocks are the same.
+        self.expected = model.account(contract, self.changes, prices, self.now)
+        self.row = conn.execute(_SUBSCRIPTION, {"reference": f"s{who}"}).one()
+        self.cycles = list(conn.execute(_CYCLES, {"id": self.row.id}))
+
+    def problems(self) -> Iterator[str]:
+        yield from self._periods()
+        for cycle in self.cycles:
+            yield from self._money(cycle)
+        yield from self._status()
+
+    def _periods(self) -> Iterator[str]:
+        expected = self.expected.periods
+        for cycle, period in zip(self.cycles, expected, strict=False):
+            if (cycle.n, cycle.period_start, cycle.period_end) != (
+                period.n, period.start, period.end,
+            ):  # fmt: skip
+                yield (
+                    f"period {cycle.n} is {cycle.period_start} to {cycle.period_end},"
+                    f" expected {period.n}: {period.start} to {period.end}"
+                )
+                return
+            skipped = cycle.kind == "skipped" and not self.pays
+            if cycle.kind != period.kind and not skipped:
+                yield f"period {cycle.n} is {cycle.kind}, expected {period.kind}"
+            elif not skipped and (cycle.total or 0) != period.amount:
+                yield f"period {cycle.n} costs {cycle.total}, expected {period.amount}"
+        if len(self.cycles) > len(expected):
+            late = self.cycles[len(expected)]
+            yield f"period {late.n} from {late.period_start} is {late.kind}, expected none"
+        missing = [each for each in expected[len(self.cycles) :] if each.start < self.now]
+        if missing and not self._ended_by_declines():
+            yield f"period {missing[0].n} from {missing[0].start} is missing ({self.row.status})"
+
+    def _ended_by_declines(self) -> bool:
+        """Tell whether declines may have ended it: the ladder of a payment was used up."""
+        if self.pays or self.row.status not in ("canceled", "unpaid"):
+            return False
+        return any(
+            cycle.state == "FAILED" and self.provider.declined[str(cycle.payment_id)]
+            for cycle in self.cycles
+        )
+
+    def _money(self, cycle: Row[Any]) -> Iterator[str]:
+        if cycle.payment_id is None:
+            return
+        received = self.provider.received[str(cycle.payment_id)]
+        if received not in (0, cycle.total):
+            yield f"period {cycle.n} costs {cycle.total}, the provider took {received}"
+        if bool(received) != (cycle.invoice_status == "paid"):
+            yield f"period {cycle.n} is {cycle.invoice_status}, the provider took {received}"
+        if received or not cycle.total:
+            return
+        if self.pays and not self._canceled_before(cycle):
+            yield f"period {cycle.n} is {cycle.invoice_status}, and the card pays"
+        elif cycle.state == "CREATED" and cycle.next_attempt_at is None:
+            yield f"period {cycle.n} is not paid, and nothing follows"
+
+    def _canceled_before(self, cycle: Row[Any]) -> bool:
+        """Tell whether a cancellation came before the period could be paid: it was voided."""
+        return cycle.invoice_status == "void" and any(
+            each.kind == "cancel" for each in self.changes
+        )
+
+    def _status(self) -> Iterator[str]:
+        if not self.pays:
+            return
+        ends, allowed = self.expected.ends, {"active"}
+        if ends is not None and ends <= self.now:
+            allowed = {"canceled"}
+        elif self.expected.paused:
+            allowed = {"paused"}
+        elif self.expected.periods and self.expected.periods[-1].kind == "trial":
+            allowed = {"trialing"}
+        if self.row.status not in allowed:
+            yield f"it is {self.row.status}, expected {sorted(allowed)}"
+
+
+_SUBSCRIPTION: Final = text("SELECT * FROM subscriptions WHERE external_id = :reference")
+_CYCLES: Final = text(
+    "SELECT c.n, c.kind, c.period_start, c.period_end, i.total, i.status AS invoice_status,"
+    "       p.id AS payment_id, p.state, p.next_attempt_at"
+    "  FROM cycles c LEFT JOIN invoices i ON i.cycle_id = c.id"
+    "  LEFT JOIN payments p ON p.invoice_id = i.id"
+    " WHERE c.subscription_id = :id ORDER BY c.n"
+)
+
+
+# --- words --------------------------------------------------------------------------------------
+
+
+def _explained(simulation: "Simulation", conn: Connection) -> Iterator[str]:
+    """Every subscription can be explained."""
+    for reference in conn.execute(text("SELECT external_id FROM subscriptions")).scalars():
+        try:
+            explained = explain_subscription(conn, str(reference), simulation.now)
+            sections = in_words.sections(explained)
+        except Exception as error:  # noqa: BLE001  whatever it is, it is a finding
+            yield f"{reference} can't be explained: {error!r}"
+            continue
+        if not all(section.sentences for section in sections):
+            yield f"{reference} has an explanation without words"
