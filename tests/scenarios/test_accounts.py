@@ -9,8 +9,9 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
-from billing.errors import BillingError
+from billing.errors import BadInput, BillingError
 from billing.flows import prove
+from billing.flows.service import lookup
 from billing.flows.settlement import runs, tie_out
 from billing.flows.webhooks.inbox import sweep_task
 from billing.rules.promises import Finding, FindingKind
@@ -101,6 +102,21 @@ def test_equal_ids_of_two_accounts_are_two_objects(db_url: str, tmp_path: Path) 
             assert tied_out(world, account)["unexplained"] == 0
         world.assert_promises_hold()
         world.close()
+
+
+def test_equal_tokens_of_two_accounts_are_two_payment_methods(two: World, db_url: str) -> None:
+    here, there = two.customer(provider="stripe")[0], two.customer(provider="eu")[0]
+    with psycopg.connect(db_url) as owner:
+        owner.execute("ALTER TABLE payment_methods DISABLE TRIGGER USER")
+        owner.execute("UPDATE payment_methods SET provider_payment_method_id = 'pm_1'")
+
+    with two.engine.connect() as conn:
+        with pytest.raises(BadInput, match="give its id") as refused:
+            lookup.payer(conn, None, "pm_1")
+        paying = [lookup.payer(conn, str(customer), "pm_1") for customer in (here, there)]
+
+    assert refused.value.where == "payment_source"
+    assert len(set(paying)) == 2
 
 
 def test_payments_with_equal_ids_at_two_accounts_share_nothing(two: World, db_url: str) -> None:

@@ -107,8 +107,7 @@ class CustomerApi(Audited):
             )
 
             def answer(conn: Connection) -> KeyedAnswer:
-                method = customers.find_payment_method(conn, details.token)
-                assert method is not None, "it was just written"
+                (method,) = customers.find_payment_methods(conn, details.token, customer_id)
                 return KeyedAnswer(MADE, views.payment_method(method))
 
             return customer_id, answer

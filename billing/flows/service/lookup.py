@@ -56,17 +56,26 @@ def payer(conn: Connection, customer: str | None, source: str | None) -> tuple[U
                 customer=customer,
             )
         return row.id, row.default_payment_method_id
-    method = customers.find_payment_method(conn, source)
-    if method is None:
+    methods = customers.find_payment_methods(conn, source)
+    if not methods:
         raise NotFound(
             "no customer has this payment method",
             where="payment_source",
             code=ErrorCode.PAYMENT_METHOD_NOT_FOUND,
         )
-    if customer is not None and existing_customer(conn, customer).id != method.customer_id:
+    if customer is not None:
+        owner = existing_customer(conn, customer).id
+        methods = [method for method in methods if method.customer_id == owner]
+    if not methods:
         raise BadInput(
             "the payment method is another customer's",
             where="payment_source",
             code=ErrorCode.PAYMENT_METHOD_OF_ANOTHER,
         )
+    if len(methods) > 1:
+        raise BadInput(
+            "several provider accounts have a payment method with this token: give its id",
+            where="payment_source",
+        )
+    (method,) = methods
     return method.customer_id, method.id

@@ -223,11 +223,18 @@ def payment_methods_of(conn: Connection, customer_id: UUID) -> list[PaymentMetho
     return [_payment_method(row) for row in conn.execute(query.order_by(payment_methods.c.id))]
 
 
-def find_payment_method(conn: Connection, reference: str) -> PaymentMethod | None:
-    """Return the payment method with this id or provider's token."""
+def find_payment_methods(
+    conn: Connection, reference: str, customer_id: UUID | None = None
+) -> list[PaymentMethod]:
+    """Return the payment methods with this id or provider token, of one customer if given.
+
+    A token is unique at one account of a provider.
+    """
     try:
         match = payment_methods.c.id == UUID(reference)
     except ValueError:
         match = payment_methods.c.provider_payment_method_id == reference
-    row = conn.execute(select(payment_methods).where(match)).one_or_none()
-    return None if row is None else _payment_method(row)
+    found = select(payment_methods).where(match)
+    if customer_id is not None:
+        found = found.where(payment_methods.c.customer_id == customer_id)
+    return [_payment_method(row) for row in conn.execute(found.order_by(payment_methods.c.id))]
