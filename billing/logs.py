@@ -18,6 +18,7 @@ from structlog.typing import EventDict, Processor
 
 from billing.pan import CARD_REMOVED, contains_card_number
 from billing.redaction import without_secrets
+from billing.tracing import ids
 
 Format = Literal["auto", "console", "json"]
 Level = Literal["debug", "info", "warning", "error"]
@@ -54,6 +55,7 @@ def configure_logging(
     shared: list[Processor] = [
         *named,
         structlog.contextvars.merge_contextvars,
+        _name_trace,
         structlog.stdlib.add_logger_name,
         structlog.stdlib.add_log_level,
         structlog.stdlib.ExtraAdder(),
@@ -93,6 +95,11 @@ def _process_of(role: str) -> Processor:
         return event
 
     return name
+
+
+def _name_trace(_logger: object, _method: str, event: EventDict) -> EventDict:
+    event.update(ids())
+    return event
 
 
 def _log_end_of_thread(ended: threading.ExceptHookArgs) -> None:

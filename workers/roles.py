@@ -12,6 +12,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from sqlalchemy import text
 from sqlalchemy.exc import SQLAlchemyError
 
+from billing import tracing
 from billing.config import Settings
 from billing.errors import first_line
 from billing.logs import configure_logging
@@ -44,6 +45,14 @@ def run_role(
     round. Raises `SchemaUnknown`, `Unavailable`, `BadInput` before any work is done.
     """
     configure_logging(settings.logs.format, settings.logs.level, role=role)
+    traces = settings.tracing
+    with tracing.exported(traces.endpoint, role=role, ratio=traces.ratio):
+        _run(role, settings, api)
+
+
+def _run(
+    role: Role, settings: Settings, api: Callable[[Runtime, ProcessMetrics], Work] | None
+) -> None:
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)

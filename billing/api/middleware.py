@@ -19,6 +19,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from billing import tracing
 from billing.api import json_body, problems
 from billing.api.answers import HEADERS, REQUEST_ID
 from billing.api.cards import refuse_in_json
@@ -84,12 +85,17 @@ class RequestGuard:
         body = _Incoming(receive, Headers(scope=scope), self._arrival_seconds)
         visit = _Visit(send, body)
         began = time.perf_counter()
-        with structlog.contextvars.bound_contextvars(request_id=visit.request_id):
+        parent = tracing.coming_from(body.headers)
+        with (
+            structlog.contextvars.bound_contextvars(request_id=visit.request_id),
+            tracing.span("api request", parent, request=visit.request_id) as span,
+        ):
             try:
                 await self._serve(scope, body, visit)
             except Exception as error:  # noqa: BLE001  the last place there is
                 await self._failed(error, scope, receive, visit)
-        route = getattr(scope.get("route"), "path", None)
+            route = getattr(scope.get("route"), "path", None)
+            span.set(method=scope["method"], route=route, status=visit.status)
         self._metrics.http(scope["method"], route, visit.status, time.perf_counter() - began)
 
     async def _serve(self, scope: Scope, incoming: "_Incoming", visit: "_Visit") -> None:
@@ -125,6 +131,7 @@ class _Incoming:
 
     def __init__(self, receive: Receive, headers: Headers, seconds: float) -> None:
         self._receive = receive
+        self.headers = headers
         self._until = anyio.current_time() + seconds
         has_body = "transfer-encoding" in headers or headers.get("content-length", "0") != "0"
         self.whole = not has_body

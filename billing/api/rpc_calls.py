@@ -20,6 +20,7 @@ import structlog
 from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health
 
+from billing import tracing
 from billing.api import problems
 from billing.api.cards import refuse_in_message
 from billing.api.metrics import ApiMetrics
@@ -181,7 +182,12 @@ class EveryCall(grpc.aio.ServerInterceptor):
         request_id = str(new_id())
         context.set_trailing_metadata((("x-request-id", request_id),))
         began, code = time.perf_counter(), grpc.StatusCode.CANCELLED
-        with structlog.contextvars.bound_contextvars(request_id=request_id):
+        parent = tracing.coming_from(dict(context.invocation_metadata() or ()))
+        method = name.rpartition("/")[2]
+        with (
+            structlog.contextvars.bound_contextvars(request_id=request_id),
+            tracing.span("api call", parent, request=request_id, method=method) as span,
+        ):
             try:
                 yield
                 code = grpc.StatusCode.OK
@@ -191,7 +197,8 @@ class EveryCall(grpc.aio.ServerInterceptor):
                 self._metrics.refused(problem.kind.code)
                 await _abort(context, problem, request_id)
             finally:
-                self._metrics.rpc(name.rpartition("/")[2], code.name, time.perf_counter() - began)
+                span.set(status=code.name)
+                self._metrics.rpc(method, code.name, time.perf_counter() - began)
 
     def _problem(self, error: Exception, name: str) -> Problem:
         problem = problems.of_error(error)

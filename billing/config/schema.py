@@ -25,6 +25,7 @@ from billing.config.values import (
     RedisUrl,
     one_address,
     split_list,
+    web_address,
 )
 from billing.errors import BadInput
 from billing.plans.terms import Cadence, Dunning
@@ -183,6 +184,13 @@ class LogsSettings(Section):
     level: Literal["debug", "info", "warning", "error"] = "info"
 
 
+class TracingSettings(Section):
+    """Where spans of OpenTelemetry are sent; nowhere without an endpoint. `ratio` of the traces."""
+
+    endpoint: Annotated[str, AfterValidator(web_address)] = ""
+    ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
+
+
 class Settings(Section):
     """All settings. Immutable; made by `load_settings`."""
 
@@ -202,6 +210,7 @@ class Settings(Section):
     webhooks: WebhooksSettings = WebhooksSettings()
     metrics: MetricsSettings = MetricsSettings()
     logs: LogsSettings = LogsSettings()
+    tracing: TracingSettings = TracingSettings()
 
     _hints: tuple[str, ...] = PrivateAttr(())
     _file: Path | None = PrivateAttr(None)

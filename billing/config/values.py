@@ -92,6 +92,13 @@ def one_address(host: str) -> str:
     return host
 
 
+def web_address(url: str) -> str:
+    """Check that a text is empty or an address of HTTP. Raises: ValueError."""
+    if url and not url.startswith(("http://", "https://")):
+        raise ValueError('must be an address like "http://127.0.0.1:4318/v1/traces"')
+    return url
+
+
 def _url_of(*schemes: str) -> AfterValidator:
     def check(url: str) -> str:
         if url != EMBEDDED and not url.startswith(tuple(f"{scheme}://" for scheme in schemes)):

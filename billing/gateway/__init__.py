@@ -42,6 +42,7 @@ from billing.gateway.outcomes import (
     Succeeded,
     Unknown,
     canceled,
+    word_of,
 )
 from billing.rules.money import Money
 
@@ -75,6 +76,7 @@ __all__ = [
     "Succeeded",
     "Unknown",
     "canceled",
+    "word_of",
 ]
 
 

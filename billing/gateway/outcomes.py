@@ -111,6 +111,19 @@ Outcome = Succeeded | Declined | ActionRequired | Rejected | Deferred | Unknown
 RefundOutcome = RefundAccepted | Rejected | Deferred | Unknown
 
 
+def word_of(outcome: Outcome | RefundOutcome | Absent) -> str:
+    """Return what an outcome is called in log lines and traces."""
+    match outcome:
+        case Succeeded(captured=captured):
+            return "succeeded" if captured else "authorized"
+        case RefundAccepted(status=status):
+            return str(status)
+        case ActionRequired():
+            return "action_required"
+        case _:
+            return type(outcome).__name__.lower()
+
+
 @dataclass(frozen=True, slots=True)
 class ChargeRequest:
     """One attempt, complete and reproducible: the same value makes the same HTTP request.

@@ -247,7 +247,7 @@ def locked(name: str) -> dict[str, str]:
     )
 
 
-def test_a_server_gets_neither_development_tools_nor_embedded_servers() -> None:
+def test_a_server_gets_neither_development_tools_nor_embedded_servers_nor_tracing() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     runtime, everything = locked("requirements-runtime.lock"), locked("requirements.lock")
 
@@ -258,6 +258,8 @@ def test_a_server_gets_neither_development_tools_nor_embedded_servers() -> None:
     assert names(project["dependencies"]) <= set(runtime)
     assert names([*extras["dev"], *extras["embedded"]]) <= set(everything)
     assert names([*extras["dev"], *extras["embedded"]]) & set(runtime) == {"setuptools"}
+    assert names(extras["tracing"]) <= set(everything)
+    assert names(extras["tracing"]) & set(runtime) == {"opentelemetry-api"}, "which others need"
     assert runtime.items() <= everything.items(), "one version of a package, wherever it runs"
     assert "requirements-runtime.lock" in (DEPLOY / "README.md").read_text()
 

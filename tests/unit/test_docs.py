@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import get_args
 
 import click
 import pytest
@@ -25,6 +26,7 @@ from billing.errors import BillingError, ErrorCode
 from billing.rules.reconciliation import BreakKind
 from billing.rules.subscriptions import ParkedReason
 from billing.store.tables import metadata
+from billing.tracing import SpanName
 from tests.unit.exported_metrics import exported_metrics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -332,3 +334,11 @@ def test_every_exit_code_is_explained() -> None:
     }
 
     assert explained == {code for code, _ in EXIT_CODES}
+
+
+def test_every_span_has_a_row() -> None:
+    section = (DOCS / "operations.md").read_text().split("## Traces\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| (`.+?`) \|", section, re.MULTILINE)
+    named = [name for row in rows for name in re.findall(r"`([a-z ]+)`", row)]
+
+    assert sorted(named) == sorted(get_args(SpanName))

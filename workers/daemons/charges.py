@@ -19,13 +19,15 @@ import dramatiq
 from dramatiq.brokers.redis import RedisBroker
 from sqlalchemy.exc import SQLAlchemyError
 
+from billing import tracing
 from billing.errors import first_line
 from billing.flows import fence
 from billing.flows.payments import authorization_outcomes, authorization_sending, collecting
+from billing.gateway import Absent, Outcome, word_of
 from billing.workers.daemons.finishing import write_outcome
 from billing.workers.daemons.refunds import declare as declare_refunds
 from billing.workers.runtime import lines
-from billing.workers.runtime.broker import CHARGE_ACTOR, CHARGES
+from billing.workers.runtime.broker import CHARGE_ACTOR, CHARGES, sent_along
 from billing.workers.runtime.metrics import ProcessMetrics
 from billing.workers.runtime.outcomes import CANT_WRITE
 from billing.workers.runtime.runtime import Runtime
@@ -38,13 +40,23 @@ FENCE_SECONDS: Final = 5.0
 """How often a worker asks whether the database is another one: then accounts are compared."""
 
 
-def charge(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID) -> None:
+def charge(
+    runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID, parent: tracing.Parent = None
+) -> None:
     """Make a payment's due attempt, if there is one, and write its outcome.
 
-    Sends nothing while an earlier outcome couldn't be written (`Outcomes`).
+    Sends nothing while an earlier outcome couldn't be written (`Outcomes`). `parent` is the trace
+    that asked for it.
     """
     if runtime.outcomes.held():
         return
+    with tracing.span("charge", parent, payment=payment_id) as span:
+        _charge(runtime, metrics, payment_id, span)
+
+
+def _charge(
+    runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID, span: tracing.OpenSpan
+) -> None:
     context = runtime.context
     before = context.at_one_instant()
     sending = collecting.begin(before, payment_id)
@@ -53,6 +65,7 @@ def charge(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID) -> None:
         return
     started = time.perf_counter()
     outcome = collecting.attempt(before, sending)
+    span.set(provider=sending.provider, customer=sending.call.customer_id, outcome=word_of(outcome))
     lines.charge(sending, outcome, time.perf_counter() - started)
     write_outcome(
         runtime,
@@ -69,16 +82,24 @@ def _capture_or_void(runtime: Runtime, metrics: ProcessMetrics, payment_id: UUID
     step = authorization_sending.begin(context, payment_id)
     if step is None:
         return
+    with tracing.span("authorization", payment=payment_id, kind=step.kind) as span:
+        outcome = _send_step(runtime, step)
+        span.set(provider=step.provider, outcome=word_of(outcome))
+    metrics.step_finished(step, outcome)
+
+
+def _send_step(runtime: Runtime, step: authorization_sending.AuthorizationStep) -> Outcome | Absent:
+    context = runtime.context
     started = time.perf_counter()
     outcome = authorization_sending.attempt(context, step)
     lines.step(step, outcome, time.perf_counter() - started)
     write_outcome(
         runtime,
-        f"payment {payment_id}",
+        f"payment {step.payment_id}",
         outcome,
         lambda: authorization_outcomes.finish(context, step, outcome),
     )
-    metrics.step_finished(step, outcome)
+    return outcome
 
 
 def declare(runtime: Runtime, metrics: ProcessMetrics, broker: RedisBroker) -> None:
@@ -86,7 +107,7 @@ def declare(runtime: Runtime, metrics: ProcessMetrics, broker: RedisBroker) -> N
 
     def run(payment_id: str) -> None:
         try:
-            charge(runtime, metrics, UUID(payment_id))
+            charge(runtime, metrics, UUID(payment_id), tracing.coming_from(sent_along()))
         except CANT_WRITE as error:
             # The row says what is due; a scheduler enqueues it again when the database is back.
             logger.warning("payment %s: the database failed: %s", payment_id, first_line(error))

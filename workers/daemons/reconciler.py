@@ -14,6 +14,7 @@ from datetime import datetime
 
 from sqlalchemy.exc import DBAPIError
 
+from billing import tracing
 from billing.errors import BillingError, first_line
 from billing.flows import fence
 from billing.flows.cycles import closing, recognition
@@ -70,6 +71,10 @@ class Reconciler(Ticking):
         An account that is recovering is neither confirmed nor settled. Raises the error of the
         first account that couldn't be reached, after all else is done.
         """
+        with tracing.span("reconciler tick"):
+            return self._tick()
+
+    def _tick(self) -> tuple[charge_list.ConfirmRun, closing.Closed]:
         self._recognise()
         confirmed: list[charge_list.ConfirmRun] = []
         by_settlement, failed = 0, list[BillingError]()

@@ -13,6 +13,7 @@ from uuid import UUID
 
 import redis
 
+from billing import tracing
 from billing.errors import first_line
 from billing.flows import fence
 from billing.flows.cycles import opening
@@ -56,9 +57,10 @@ class Scheduler(Ticking):
 
         Opening and enqueueing take turns, so that a large backlog is charged while it is opened.
         """
-        with recorded(self._runtime, TASK) as run:
+        with tracing.span("scheduler tick") as span, recorded(self._runtime, TASK) as run:
             started, now = time.monotonic(), self._runtime.clock.now()
             done = self._work(now)
+            span.set(opened=done.opened, parked=done.parked, enqueued=done.enqueued)
             if done != Tick() or started - self._recorded_at >= RECORD_EVERY_SECONDS:
                 self._recorded_at, run.done_until = started, now
         self._metrics.ticked(self._runtime.clock.wall())
@@ -89,13 +91,16 @@ class Scheduler(Ticking):
         wholly over by now. The catch-up policy would skip it, and its charge would have no cycle.
         """
         runtime = self._runtime
-        return opening.open_due_cycles(
-            runtime.engine,
-            now=now,
-            limit=limit,
-            policy=runtime.policy,
-            held=fence.held_accounts(runtime.engine, tuple(runtime.settings.providers)),
-        )
+        with tracing.span("open cycles") as span:
+            batch = opening.open_due_cycles(
+                runtime.engine,
+                now=now,
+                limit=limit,
+                policy=runtime.policy,
+                held=fence.held_accounts(runtime.engine, tuple(runtime.settings.providers)),
+            )
+            span.set(opened=batch.opened, parked=batch.parked, canceled=batch.canceled)
+        return batch
 
     def _tell(self, batch: opening.Opened) -> None:
         self._metrics.cycles_opened(batch.opened)
@@ -121,10 +126,14 @@ class Scheduler(Ticking):
         if room <= 0:
             return 0
         context, limit = runtime.context.at_one_instant(), min(limit, room)
-        due = collecting.dispatch_due(context, limit=limit)
-        self._enqueue(due, CHARGE_ACTOR)
-        back = refund_sending.dispatch_due(context, limit=limit)
-        self._enqueue(back, REFUND_ACTOR)
+        with tracing.span("dispatch payments") as span:
+            due = collecting.dispatch_due(context, limit=limit)
+            self._enqueue(due, CHARGE_ACTOR)
+            span.set(payments=len(due))
+        with tracing.span("dispatch refunds") as span:
+            back = refund_sending.dispatch_due(context, limit=limit)
+            self._enqueue(back, REFUND_ACTOR)
+            span.set(refunds=len(back))
         return len(due) + len(back)
 
     def _enqueue(self, due: Sequence[UUID], actor: str) -> None:

@@ -5,17 +5,24 @@ late: Postgres has what is due, and a later tick sends it again. The broker ther
 retries, delays, results or pipelines: each of these breaks when Redis loses its data.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
 import dramatiq
 import redis
 from dramatiq.brokers.redis import RedisBroker
-from dramatiq.middleware import Middleware, Retries, ShutdownNotifications, TimeLimit
+from dramatiq.middleware import (
+    CurrentMessage,
+    Middleware,
+    Retries,
+    ShutdownNotifications,
+    TimeLimit,
+)
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from billing import tracing
 from billing.errors import first_line
 
 CHARGES: Final = "charges"
@@ -52,6 +59,7 @@ def make_broker(url: str, namespace: str, extra: Iterable[Middleware] = ()) -> R
             TimeLimit(time_limit=TIME_LIMIT_MS),
             ShutdownNotifications(),
             Retries(max_retries=0),
+            CurrentMessage(),
             *extra,
         ],
     )
@@ -67,9 +75,15 @@ def enqueue(broker: RedisBroker, row_id: UUID, actor: str = CHARGE_ACTOR) -> Non
             actor_name=actor,
             args=(str(row_id),),
             kwargs={},
-            options={},
+            options=tracing.carried(),
         )
     )
+
+
+def sent_along() -> Mapping[str, Any]:
+    """Return what came with the message that this thread works on, beside the id."""
+    message = CurrentMessage.get_current_message()
+    return {} if message is None else message.options
 
 
 def queue_depth(broker: RedisBroker, queue: str = CHARGES) -> int:

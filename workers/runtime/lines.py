@@ -22,6 +22,7 @@ from billing.gateway import (
     Rejected,
     Succeeded,
     Unknown,
+    word_of,
 )
 from billing.rules.money import Money
 from billing.store.payments.provider_calls import ProviderCall
@@ -133,20 +134,8 @@ def ended(subscription: Subscription) -> None:
 
 
 def _write(what: str, outcome: Outcome | RefundAnswer, **fields: Any) -> None:
-    word = _word(outcome)
+    word = word_of(outcome)
     _log(_LEVELS.get(word, logging.INFO), what, outcome=word, **fields | _answer(outcome))
-
-
-def _word(outcome: Outcome | RefundAnswer) -> str:
-    match outcome:
-        case Succeeded(captured=captured):
-            return "succeeded" if captured else "authorized"
-        case RefundAccepted(status=status):
-            return str(status)
-        case ActionRequired():
-            return "action_required"
-        case _:
-            return type(outcome).__name__.lower()
 
 
 def _answer(outcome: Outcome | RefundAnswer) -> dict[str, Any]:

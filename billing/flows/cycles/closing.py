@@ -11,6 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
+from billing import tracing
 from billing.flows.cycles.digest import cycle_digests
 from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.store.journal import reads
@@ -33,6 +34,13 @@ def run(engine: Engine, *, now: datetime, batch: int = 100) -> Closed:
 
     It may run twice at once and may be killed anywhere: a batch is closed as a whole or not at all.
     """
+    with tracing.span("close cycles") as span:
+        done = _close_all(engine, now, batch)
+        span.set(closed=done.closed, held_back=done.held_back)
+    return done
+
+
+def _close_all(engine: Engine, now: datetime, batch: int) -> Closed:
     closed = held_back = 0
     after: UUID | None = None
     while True:

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing import tracing
 from billing.flows import fence
 from billing.flows.context import Context
 from billing.flows.dispatching import take_due
@@ -38,6 +39,7 @@ from billing.gateway import (
     Gateway,
     Outcome,
     Succeeded,
+    word_of,
 )
 from billing.rules import dunning
 from billing.rules.actor import WORKER
@@ -98,7 +100,12 @@ def begin(context: Context, payment_id: UUID) -> ChargeSend | None:
 
     Safe to run any number of times, anywhere: one caller at a time gets the attempt, for the lease.
     """
-    return fence.begun(context, lambda: _begin(context, payment_id))
+    with tracing.span("begin attempt", payment=payment_id) as span:
+        sending = fence.begun(context, lambda: _begin(context, payment_id))
+        if sending is not None:
+            span.set(attempt=sending.call.n, kind=sending.kind, sends=sending.call.sends)
+            span.set(subscription=sending.request.metadata.get("subscription"))
+    return sending
 
 
 def _begin(context: Context, payment_id: UUID) -> ChargeSend | None:
@@ -381,6 +388,13 @@ def finish(context: Context, send: ChargeSend, outcome: Outcome | Absent) -> Non
     Nor does the outcome of a payment that is unknown: the database was set back meanwhile, and a
     recovery adopts what the provider did.
     """
+    with tracing.span(
+        "finish attempt", payment=send.payment_id, attempt=send.call.n, outcome=word_of(outcome)
+    ):
+        _finish(context, send, outcome)
+
+
+def _finish(context: Context, send: ChargeSend, outcome: Outcome | Absent) -> None:
     policy, now, wall = context.policy, context.clock.now(), context.clock.wall()
     with context.engine.begin() as conn:
         payment = payments.lock_payment(conn, send.payment_id)

@@ -24,6 +24,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from billing import tracing
 from billing.errors import BillingError, first_line
 from billing.flows.context import Context
 from billing.flows.settlement import (
@@ -174,8 +175,12 @@ def work(
             context, run, claim, now, actor, report, dict(claim.cursor), Counter(claim.counts)
         )
         try:
-            _go_through(STEPS[run.source][claim.step], step)
-            step.finish()
+            with tracing.span(
+                "settlement step", run=run.id, step=claim.step, provider=run.provider
+            ) as span:
+                _go_through(STEPS[run.source][claim.step], step)
+                step.finish()
+                span.set(**step.counts)
         except LeaseLost as error:
             logger.info("settlement: %s", error.what)
             return Worked(run_id, RunState.RUNNING)

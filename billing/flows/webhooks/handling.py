@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from billing import tracing
 from billing.errors import BillingError, ErrorCode, NotFound, first_line
 from billing.flows.context import Context
 from billing.flows.policy import CLOCK_TOLERANCE
@@ -103,6 +104,19 @@ def _by_object(rows: Iterable[Event]) -> list[tuple[Handler, ObjectEvents]]:
 
 
 def _handle(context: Context, handler: Handler, each: ObjectEvents) -> Result:
+    with tracing.span(
+        "handle webhook",
+        provider=each.provider,
+        object=each.object_id,
+        events=" ".join(each.event_ids),
+        kinds=" ".join(sorted(each.kinds)),
+    ) as span:
+        result = _handled(context, handler, each)
+        span.set(outcome="failed" if result.handled is None else result.handled.outcome)
+    return result
+
+
+def _handled(context: Context, handler: Handler, each: ObjectEvents) -> Result:
     context = context.at_provider(each.provider)
     try:
         effects = handler(context, each)

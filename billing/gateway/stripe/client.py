@@ -16,11 +16,12 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 from urllib.parse import quote
 
 import stripe
 
+from billing import tracing
 from billing.errors import BadInput, Unavailable
 from billing.gateway.kinds import FaultKind
 from billing.gateway.objects import ListedPage, Unreadable
@@ -191,6 +192,34 @@ class Client:
         bucket = self._bucket
         if bucket is not None and not bucket.acquire(min(QUEUE_SECONDS, deadline.remaining())):
             raise Faulted(Fault(FaultKind.NOT_SENT, "held back by the rate limit"))
+        with tracing.span("provider request", operation=operation) as span:
+            answer = self._answer(span, operation, method, path, params, deadline, key)
+        if isinstance(answer, Faulted):
+            raise answer
+        return answer
+
+    def _answer(self, span: tracing.OpenSpan, *asked: Any) -> Answer | Faulted:
+        """Return an answer, a decline too. Raises: Faulted for every other error."""
+        try:
+            answer = self._observed(*asked)
+        except Faulted as failed:
+            span.set(failure=failed.fault.kind, provider_request=failed.fault.request_id)
+            if failed.fault.kind is not FaultKind.CARD:
+                raise
+            return failed
+        span.set(provider_request=answer.request_id)
+        return answer
+
+    def _observed(
+        self,
+        operation: str,
+        method: str,
+        path: str,
+        params: Json,
+        deadline: Deadline,
+        key: str | None,
+    ) -> Answer:
+        bucket = self._bucket
         started = time.perf_counter()
         failure: FaultKind | None = None
         try:
