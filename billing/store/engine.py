@@ -75,8 +75,10 @@ def make_engine(
         options["role"] = role
     if point_queries:
         options["plan_cache_mode"] = "force_generic_plan"
+    mark = session.new_mark()
+    sent = {**options, session.MARK: mark}
     connect_args = {
-        "options": " ".join(f"-c {name}={value}" for name, value in options.items()),
+        "options": " ".join(f"-c {name}={value}" for name, value in sent.items()),
         "connect_timeout": 5,
         "application_name": "billing",
     }
@@ -88,12 +90,12 @@ def make_engine(
         hide_parameters=True,  # errors are logged, and values are personal data
         connect_args=connect_args,
     )
-    _verify_sessions(engine, options, connect_args)
+    _verify_sessions(engine, options, mark, connect_args)
     return engine
 
 
 def _verify_sessions(
-    engine: Engine, options: Mapping[str, str], connect_args: Mapping[str, object]
+    engine: Engine, options: Mapping[str, str], mark: str, connect_args: Mapping[str, object]
 ) -> None:
     """Verify what each new connection relies on; behind a pooler, its mode too, once."""
     checked = False
@@ -105,7 +107,7 @@ def _verify_sessions(
     @event.listens_for(engine, "connect")
     def verify(connection: "psycopg.Connection[Any]", _: object) -> None:
         nonlocal checked
-        direct = session.verify(connection, options)
+        direct = session.verify(connection, options, mark)
         if not direct and not checked:
             session.refuse_transaction_pooling(another)
             checked = True

@@ -1,4 +1,4 @@
-"""What the runbook tells an operator to type is typed here, section by section."""
+"""What the runbook tells an operator to type is typed here, in a world in that situation."""
 
 import re
 import shlex
@@ -6,49 +6,62 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import Result
 
+from tests.cli.situations import SITUATIONS, Servers
 from tests.cli.world import World
+from tests.conftest import Admin
 
 RUNBOOK = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
-SECTIONS = (
-    "Attempts are unknown",
-    "Refunds are unknown",
-    "Webhooks are stuck",
-    "Redis takes no messages",
-    "Outcomes can't be written",
-    "Digests made through a pooler",
-    "Log lines",
-)
+ELSEWHERE = {
+    "Operations": "the first look",
+    "The database is behind the provider": "tests/cli/test_recover.py",
+    "Secrets": "prints SQL: tests/store/test_schema.py",
+}
 
 
-def section(heading: str) -> str:
-    """Return the text of a section, up to the next heading of its level or above."""
-    text = RUNBOOK.read_text()
-    found = re.search(rf"^(#+) {re.escape(heading)}$", text, re.MULTILINE)
-    assert found is not None, heading
-    rest = text[found.end() :]
-    end = re.search(rf"^#{{1,{len(found[1])}}} ", rest, re.MULTILINE)
-    return rest[: end.start()] if end else rest
+@pytest.fixture
+def servers(admin: Admin, db_url: str, redis_url: str) -> Servers:
+    return Servers(admin, db_url, redis_url)
 
 
-def commands(heading: str) -> Iterator[list[str]]:
-    """Yield the commands of a section, those in its blocks and those in its sentences."""
-    text = section(heading)
-    typed = re.findall(r"^billing (.+)$", text, re.MULTILINE) + re.findall(
-        r"`billing ([^`]+)`", text
-    )
-    for line in dict.fromkeys(typed):
-        yield shlex.split(line)
+def sections() -> Iterator[tuple[str, str]]:
+    """Yield each heading of the page with its text, up to the next heading of any level."""
+    _, *parts = re.split(r"^#+ (.+)$", RUNBOOK.read_text(), flags=re.MULTILINE)
+    yield from zip(parts[::2], parts[1::2], strict=True)
 
 
-@pytest.mark.parametrize("heading", SECTIONS)
-def test_the_commands_of_a_section_do_what_it_says(heading: str, paid: World) -> None:
-    (payment,) = paid.json("charges", "list")
-    refund = paid.json("refunds", "create", payment["id"], "--amount", "1", "--yes")
-    names = {"PAYMENT": payment["id"], "REFUND": refund["refund_id"]}
-    typed = [[names.get(word, word) for word in words] for words in commands(heading)]
+def commands(text: str) -> list[list[str]]:
+    """Return the commands of a section, those in its blocks before those in its sentences."""
+    shown = re.findall(r"^billing (.+)$", text, re.MULTILINE)
+    told = re.findall(r"`billing ([^`]+)`", text)
+    return [shlex.split(line) for line in dict.fromkeys(shown + told)]
 
-    assert typed, "the section shows commands"
-    for words in typed:
-        done = paid.run(*words)
-        assert done.exit_code == 0, f"billing {' '.join(words)}: {done.output}"
+
+def answered(world: World, words: list[str]) -> Result:
+    """Run a command as somebody who answers its question with yes."""
+    done = world.run(*words)
+    return world.run(*words, "--yes") if "add --yes" in done.stderr else done
+
+
+def test_every_section_with_commands_has_its_situation() -> None:
+    shown = {heading for heading, text in sections() if re.search("^billing ", text, re.MULTILINE)}
+    assert shown <= SITUATIONS.keys() | ELSEWHERE.keys()
+    assert ELSEWHERE.keys() <= shown, "each is still there"
+
+
+@pytest.mark.parametrize("heading", SITUATIONS)
+def test_the_commands_of_a_section_end_its_situation(
+    heading: str, world: World, servers: Servers
+) -> None:
+    with SITUATIONS[heading](world, servers) as situation:
+        for line, code in situation.seen.items():
+            told = world.run(*shlex.split(line))
+            assert told.exit_code == code, f"before: billing {line}: {told.output}"
+        situation.mend()
+        typed = commands(dict(sections())[heading])
+        assert typed, "the section shows commands"
+        for words in typed:
+            done = answered(world, [situation.names.get(word, word) for word in words])
+            assert done.exit_code == 0, f"billing {' '.join(words)}: {done.output}"
+        situation.ended()

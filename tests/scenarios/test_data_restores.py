@@ -9,7 +9,8 @@ from psycopg import sql
 from billing.flows import fence
 from billing.rules.reconciliation.knowledge import FenceCause, FenceState
 from billing.store import fences
-from tests.scenarios.backups import Backups, empty, fence_of, recover
+from tests.restoring import emptied
+from tests.scenarios.backups import Backups, fence_of, recover
 from tests.scenarios.money import paid
 from tests.scenarios.world import World, at
 
@@ -77,7 +78,7 @@ def test_an_emptied_database_opens_no_fence_for_what_is_restored_into_it(
     restore = backups.take_data()
     world.run_until("2026-02-02 12:00")
     now = world.now
-    empty(db_url)
+    emptied(db_url)
     assert fence.passes(world.context(), world.provider), "nothing is here that could be charged"
     with world.engine.connect() as conn:
         assert fences.find(conn, world.provider) is None

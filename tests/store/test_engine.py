@@ -61,6 +61,19 @@ def test_a_pooler_in_transaction_mode_is_refused(db_url: str) -> None:
         engine.dispose()
 
 
+def test_a_pooler_in_transaction_mode_is_refused_again_whatever_earlier_clients_left(
+    db_url: str,
+) -> None:
+    """Its connections keep what was set over them: the settings, and the mark of a probe."""
+    with pooler(db_url, "transaction", size=4) as pooled:
+        for _ in range(5):
+            engine = make_engine(pooled)
+            for _ in range(2):
+                with pytest.raises(Unavailable, match="every transaction"), engine.connect():
+                    pass
+            engine.dispose()
+
+
 def test_a_role_that_may_not_be_taken_is_an_error_of_the_database(db_url: str) -> None:
     engine = make_engine(db_url, role="nobody_of_that_name")
 
