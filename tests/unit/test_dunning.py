@@ -211,7 +211,7 @@ def test_the_budget_moves_no_attempt_behind_the_end_of_the_ladder() -> None:
     assert "given up at 2026-03-16 10:00 UTC, when the ladder ends" in words_of(waits)
     stop = hold_to_end(late, ends_at, ends_at)
     assert isinstance(stop, Stop)
-    assert stop.decision.kind is DecisionKind.LADDER_ENDED
+    assert stop.decision == decided(DecisionKind.LADDER_ENDED, ends_at=ends_at)
 
 
 def test_the_end_of_a_ladder_is_counted_over_the_rungs_that_are_left() -> None:
@@ -221,6 +221,9 @@ def test_the_end_of_a_ladder_is_counted_over_the_rungs_that_are_left() -> None:
     assert ladder_end(ladder(1, 1), 0, spring, "Europe/Berlin") == datetime(
         2026, 3, 30, 9, tzinfo=UTC
     )
+    waits = decide(NEEDS_CUSTOMER, ladder(1, 1), 0, spring, "Europe/Berlin")
+    assert isinstance(waits, WaitForCustomer)
+    assert waits.until == datetime(2026, 3, 30, 9, tzinfo=UTC)
 
 
 def test_a_decline_for_good_stops_the_method_and_a_soft_one_does_not() -> None:

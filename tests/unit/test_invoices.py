@@ -116,14 +116,23 @@ def test_what_is_too_small_is_carried_over_and_is_a_line_of_the_next_invoice() -
     assert small.total == 32
 
     carried = carried_over(small)
-    assert [line.amount for line in carried.lines] == [32, -32]
+    owed, taken_out = carried.lines
+    assert owed.amount == 32
+    assert taken_out == Line(
+        "Too small to charge: carried over to the next invoice", 1, unit_amount=-32, amount=-32
+    )
     assert (carried.net, carried.tax, carried.total) == (0, 0, 0)
 
     whole = draft("Plan", sold(USD=999), period("2026-02-01"), 1, "USD")
     added = with_carried(whole, 32)
-    assert [line.amount for line in added.lines] == [999, 32]
+    owed, brought = added.lines
+    assert owed.amount == 999
+    assert brought == Line("Carried over from the invoice before", 1, unit_amount=32, amount=32)
     assert (added.currency, added.net, added.total) == ("USD", 1031, 1031)
     assert with_carried(whole, 0) is whole
+    taxed = Draft("USD", whole.lines, net=999, tax=190, total=1189)
+    with pytest.raises(AssertionError, match=r"^tax is computed on all lines$"):
+        with_carried(taxed, 32)
 
 
 def test_numbers_count_within_their_prefix() -> None:

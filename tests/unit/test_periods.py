@@ -338,6 +338,14 @@ days_of_month = st.integers(1, 31)
 trials = st.none() | st.builds(Cadence, st.integers(1, 60), st.sampled_from(UNITS[:3]))
 
 
+def test_a_grid_of_two_years_begins_in_the_last_anchored_month_before_the_start() -> None:
+    schedule = Schedule(at("2026-01-15"), Cadence(2, "year"), anchor_day=1, anchor_month=3)
+
+    ends = [str(nth(schedule, n).period.end.date()) for n in range(2)]
+
+    assert ends == ["2027-03-01", "2029-03-01"]
+
+
 @st.composite
 def schedules(draw: st.DrawFn) -> Schedule:
     cadence = draw(cadences)

@@ -140,6 +140,12 @@ WITHHELD = {
             {"amount": -499, "currency": "USD", "balance_transaction": "txn_1"},
             usd(1),
         ),
+        (
+            BreakKind.REFUND_MISMATCH,
+            [usd(-500)],
+            {"amount": -499, "fee": 30, "currency": "USD", "balance_transaction": "txn_1"},
+            usd(1),
+        ),
         (BreakKind.REFUND_MISMATCH, [usd(-500)], {"amount": 499, "currency": "USD"}, None),
         (BreakKind.REFUND_MISSING, [usd(-500)], {}, usd(500)),
         (BreakKind.FEE_MISMATCH, [usd(1999)], TAKEN, None),

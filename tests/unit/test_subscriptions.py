@@ -92,11 +92,15 @@ def test_it_is_unpaid_from_the_instant_that_was_decided_last_until_it_is_paid() 
         DatedChange(DatedChangeKind.UNPAID, START),
         DatedChange(DatedChangeKind.PAID, START),
     )
-    resumed = DatedChange(DatedChangeKind.RESUME, START)
+    again = DatedChange(DatedChangeKind.UNPAID, START + TICK)
+    resumed = DatedChange(DatedChangeKind.RESUME, START + 2 * TICK)
 
     assert unpaid_from([]) is None
+    assert unpaid_from([resumed]) is None
     assert unpaid_from([paid, unpaid, resumed]) == START
     assert unpaid_from([unpaid, paid]) is None
+    assert unpaid_from([unpaid, paid, again]) == START + TICK
+    assert unpaid_from([unpaid, paid, again, resumed]) == START + TICK
 
 
 def test_an_end_at_the_start_of_the_next_period_comes_first() -> None:

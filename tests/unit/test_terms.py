@@ -189,3 +189,10 @@ def version_of(effective: str, existing: Existing = "keep", **prices: int) -> Pl
         anchor_day=None,
         prices=prices or {"USD": 999},
     )
+
+
+def test_a_cadence_counts_from_1_to_9999() -> None:
+    assert [Cadence(count, "day").count for count in (1, 9999)] == [1, 9999]
+    for count in (0, 10_000, True, "3"):
+        with pytest.raises(CadenceError, match="is no count of a cadence"):
+            Cadence(count, "day")  # type: ignore[arg-type]
