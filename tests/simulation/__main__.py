@@ -109,7 +109,7 @@ def _options() -> argparse.Namespace:
 
 def _tell(story: Told, lines: int) -> None:
     print(f"\nstory {story.seed}:")  # noqa: T201
-    for line in story.trace[-lines:]:
+    for line in story.trace[len(story.trace) - min(lines, len(story.trace)) :]:
         print(f"    {line}")  # noqa: T201
     for finding in story.findings:
         print(f"  {finding}")  # noqa: T201

@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from billing.errors import BillingError, Conflict, ErrorCode, Unavailable
 from billing.flows.customers import customers
+from billing.flows.recovery import recovering
 from billing.flows.refunds import requesting
 from billing.flows.subscriptions import lifecycle, releasing, retrying, subscribing
 from billing.rules.actor import Actor, ActorKind
@@ -37,6 +38,7 @@ class Fact:
 
     at: datetime
     event: Event
+    number: int
 
 
 class Refused(Exception):
@@ -98,7 +100,7 @@ class Asking(Process):
             self.simulation.refused(asked.event, error)
 
     def _done(self, asked: Asked) -> None:
-        self.simulation.carried_out(Fact(asked.at, asked.event))
+        self.simulation.carried_out(Fact(asked.at, asked.event, asked.number))
 
     def restart(self) -> None:
         """Whoever asked sees no answer, looks what became of it, and asks again if nothing did."""
@@ -261,6 +263,15 @@ _PARKED_SUBSCRIPTIONS: Final = text(
 _PARKED_PAYMENTS: Final = text("SELECT id FROM payments WHERE parked_at IS NOT NULL ORDER BY id")
 
 
+def _recover(by: Asking, asked: Asked) -> None:
+    """Do what the page of operations says after a restore."""
+    context = by.runtime.context.at_provider("stripe")
+    prepared = recovering.prepare(context)
+    done = list(recovering.recover(context, prepared))
+    if not recovering.finish(context, prepared, done):
+        raise Unavailable(f"the recovery is held up: {[(each.result, each.why) for each in done]}")
+
+
 FLOWS: Final[Mapping[str, Callable[[Asking, Asked], None]]] = {
     "subscribe": _subscribe,
     "pause": _change(lifecycle.pause),
@@ -271,6 +282,7 @@ FLOWS: Final[Mapping[str, Callable[[Asking, Asked], None]]] = {
     "refund": _refund,
     "retry": _retry,
     "release": _release_parked,
+    "recover": _recover,
 }
 ONE_TRANSACTION: Final = frozenset(
     {"pause", "resume", "cancel", "cancel at period end", "refund", "retry"}

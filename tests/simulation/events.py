@@ -30,6 +30,10 @@ CARDS: Final = (
 ZONES: Final = ("UTC", "UTC", "Asia/Tokyo", "America/New_York", "Europe/Berlin")
 
 
+RESTORES: Final = 0.35  # of the stories
+BACKUP_AGES: Final = (timedelta(hours=1), timedelta(days=1), timedelta(days=7))
+
+
 @dataclass(frozen=True)
 class Event:
     """Something is asked for at a moment; `who` counts customers, in the order they come."""
@@ -60,8 +64,7 @@ WEIGHTS: Final = {
     "price": 1,
     "payout": 2,
     "downtime": 2,
-    "backup": 0,
-    "restore": 0,
+    "decide": 2,
 }
 
 
@@ -71,7 +74,15 @@ def drawn(seed: object, *, customers: int, days: int, asks: int) -> list[Event]:
     events = [_arrival(chance, who, days) for who in range(customers)]
     kinds = _some_kinds(chance)
     events += [_later(chance, kinds, customers, days) for _ in range(asks)]
+    if chance.random() < RESTORES:
+        events += _restored(chance, days)
     return sorted(events, key=lambda event: event.at)
+
+
+def _restored(chance: random.Random, days: int) -> list[Event]:
+    """Take a backup, and restore it an hour, a day or a week later."""
+    at, age = _moment(chance, days), chance.choice(BACKUP_AGES)
+    return [Event(at, "backup"), Event(at + age, "restore")]
 
 
 def _some_kinds(chance: random.Random) -> dict[str, int]:
@@ -120,5 +131,5 @@ def _later(chance: random.Random, kinds: dict[str, int], customers: int, days: i
         who,
         card=_pick(chance, CARDS[:4]) if kind == "new card" else "",
         part=chance.choice((0, 0, 10, 50)) if kind == "refund" else 0,
-        days=chance.randint(1, 20) if kind == "dispute" else 0,
+        moves=kind == "decide" and chance.random() < 0.5,
     )

@@ -43,6 +43,7 @@ from tests.simulation.processes import (
 )
 from tests.simulation.schedule import At, Chances, Schedule
 from tests.simulation.wires import (
+    CLOCKS,
     FAULTS,
     Json,
     Provider,
@@ -54,7 +55,6 @@ from tests.simulation.wires import (
 )
 
 PATIENCE: Final = timedelta(days=4)  # an unknown outcome is decided when its key has expired
-CLOCKS: Final = timedelta(minutes=5)  # how far clocks are apart at most
 
 
 @dataclass(frozen=True)
@@ -92,6 +92,15 @@ class Servers:
     folder: Path
 
 
+@dataclass(frozen=True)
+class Backup:
+    """A copy of the database, and how much was carried out and published by then."""
+
+    name: str
+    facts: int
+    published: int
+
+
 class Simulation:
     """The world of one story."""
 
@@ -120,6 +129,9 @@ class Simulation:
         self.products = dict(sold.PRODUCTS)
         self.published: list[tuple[datetime, str, sold.Price]] = []
         self.deliveries: list[Json] = []
+        self.forgotten: set[int] = set()
+        """The customers of whom something was forgotten in a restore, and asked for again."""
+        self._backups: dict[int, Backup] = {}
         self.happenings = 0
         self._newest_event: str | None = None
         self._servers = servers
@@ -132,8 +144,8 @@ class Simulation:
 
     def __enter__(self) -> "Simulation":
         self._stack.enter_context(wired(self.schedule, self.time, self.seed))
-        self._make_database(self._servers.template)
-        self._stack.callback(self._drop_database)
+        self._copy_database(self._servers.template, self._database)
+        self._stack.callback(self._drop_database, self._database)
         made = TemporaryDirectory(dir=self._servers.folder)
         self._folder = Path(self._stack.enter_context(made))
         self.provider = Provider(self._folder / "provider", self.schedule)
@@ -199,18 +211,16 @@ class Simulation:
     def _url(self) -> str:
         return self._servers.url_of(self._database)
 
-    def _make_database(self, template: str) -> None:
+    def _copy_database(self, template: str, name: str) -> None:
         self._servers.admin.execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
-                sql.Identifier(self._database), sql.Identifier(template)
+                sql.Identifier(name), sql.Identifier(template)
             )
         )
 
-    def _drop_database(self) -> None:
+    def _drop_database(self, name: str) -> None:
         self._servers.admin.execute(
-            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(
-                sql.Identifier(self._database)
-            )
+            sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
         )
 
     def _blocked(self, backends: Collection[int]) -> set[int]:
@@ -375,6 +385,9 @@ class Simulation:
             "price": self._change_price,
             "payout": self._pay_out,
             "dispute": self._dispute,
+            "decide": self._decide_dispute,
+            "backup": self._back_up,
+            "restore": self._restore,
         }.get(event.kind)
         if special is not None:
             special(event)
@@ -390,13 +403,14 @@ class Simulation:
         self.refusals.append((event, f"{type(error).__name__}: {error}"))
 
     def _be_down(self, event: Event) -> None:
-        for actor in list(self.schedule.those(At.PAUSED)):
-            self.schedule.kill(actor)
-        while paused := self.schedule.those(At.PAUSED):  # those who waited for the others' locks
-            self.schedule.kill(paused[0])
+        self._kill_all()
         if self.chance.random() < 0.5:
             self.queue.messages.clear()
         self._move_clock(self.now + timedelta(days=event.days))
+
+    def _kill_all(self) -> None:
+        while paused := self.schedule.those(At.PAUSED):  # who waits for a lock is paused then
+            self.schedule.kill(paused[0])
 
     def _change_price(self, event: Event) -> None:
         product = self.products[event.plan]
@@ -436,6 +450,57 @@ class Simulation:
             self.provider.control("disputes", payment_intent=intent["id"])
         except Refused:
             self.asked["dispute"] -= 1
+
+    def _decide_dispute(self, event: Event) -> None:
+        disputes = self.provider.all("disputes")
+        undecided = [each for each in disputes if each["status"] == "needs_response"]
+        if undecided:
+            chosen = undecided[event.who % len(undecided)]
+            outcome = "won" if event.moves else "lost"
+            self.provider.control(f"disputes/{chosen['id']}", outcome=outcome)
+
+    # --- backups --------------------------------------------------------------------------------
+
+    def _back_up(self, event: Event) -> None:
+        """Copy the database, between two transactions of everybody."""
+        self.schedule.finish()
+        self._disconnect()
+        name = f"{self._database}_backup_{event.who}"
+        self._copy_database(self._database, name)
+        self._stack.callback(self._drop_database, name)
+        self._backups[event.who] = Backup(name, len(self.facts), len(self.published))
+
+    def _restore(self, event: Event) -> None:
+        """Put an earlier state of the database in its place, while nothing runs; then recover.
+
+        Who asked for something since then asks for it again. Where a subscription or a price would
+        be lost, nothing is restored: those come from other systems.
+        """
+        backup = self._backups.pop(event.who, None)
+        if backup is None or len(self.published) > backup.published:
+            return
+        self._kill_all()
+        for process in self.processes:
+            if process.actor.at is At.DEAD:
+                process.restart()
+        lost = self.facts[backup.facts :]
+        if any(fact.event.kind == "subscribe" for fact in lost):
+            return
+        self._disconnect()
+        self._drop_database(self._database)
+        self._copy_database(backup.name, self._database)
+        self._move_clock(self.now)
+        self.schedule.happened["database restored"] += 1
+        self.facts = self.facts[: backup.facts]
+        self.forgotten |= {fact.event.who for fact in lost}
+        again = [Asked(fact.event, fact.number) for fact in lost]
+        self.askers[0].waiting[:0] = [Asked(Event(self.now, "recover"), -1), *again]
+        self._work()
+
+    def _disconnect(self) -> None:
+        for process in self.processes:
+            process.end()
+        self.engine.dispose()
 
     # --- the end --------------------------------------------------------------------------------
 

@@ -5,7 +5,7 @@ Everything that is wrong is a line of words, with the customer's number in the s
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 from sqlalchemy import Connection, Row, text
 
@@ -13,8 +13,10 @@ from billing.flows import prove
 from billing.presenters import explain as in_words
 from billing.presenters.findings import in_words as finding_in_words
 from billing.queries.explain import explain_subscription
+from tests.delivery import agreement
+from tests.delivery.provider_side import ProviderSide
 from tests.simulation import model
-from tests.simulation.wires import Json
+from tests.simulation.wires import CLOCKS, Json
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 PAYING: Final = frozenset(
     {"pm_card_visa", "pm_card_mastercard", "pm_card_refundFail", "pm_card_pendingRefund"}
 )
+FORGETS_AFTER: Final = 29  # days, then the provider lists an event no more
 
 
 def findings(simulation: "Simulation") -> list[str]:
@@ -32,6 +35,7 @@ def findings(simulation: "Simulation") -> list[str]:
             *_captured_once(simulation),
             *_sums(simulation, conn),
             *_breaks(conn),
+            *_objects(simulation, conn),
             *_as_modelled(simulation, conn),
             *_explained(simulation, conn),
         ]
@@ -84,6 +88,14 @@ def _sums(simulation: "Simulation", conn: Connection) -> Iterator[str]:
     held = {row.currency: int(row.amount) for row in conn.execute(_CLEARING) if row.amount}
     if held != {currency: amount for currency, amount in theirs.items() if amount}:
         yield f"the balance is {held} in the journal, {dict(theirs)} at the provider"
+
+
+def _objects(simulation: "Simulation", conn: Connection) -> Iterator[str]:
+    """Each object of the provider's is known here as it is there."""
+    forgets = any(each.days > FORGETS_AFTER for each in simulation.events)
+    for line in agreement.disagreements(conn, cast(ProviderSide, simulation.provider)):
+        if not (forgets and line.endswith("never reached us")):
+            yield line
 
 
 _CAPTURED: Final = text(
@@ -157,6 +169,7 @@ class _Customer:
         facts = [each for each in simulation.facts if each.event.who == who]
         order = next(each for each in facts if each.event.kind == "subscribe")
         self.now = simulation.now
+        self.forgotten = who in simulation.forgotten
         self.provider = provider
         self.pays = pays
         self.changes = [
@@ -193,6 +206,8 @@ class _Customer:
                 )
                 return
             skipped = cycle.kind == "skipped" and not self.pays
+            if self.forgotten and cycle.kind == "regular" and period.kind == "paused":
+                continue  # it was charged before the resumption was forgotten
             if cycle.kind != period.kind and not skipped:
                 yield f"period {cycle.n} is {cycle.kind}, expected {period.kind}"
             elif not skipped and (cycle.total or 0) != period.amount:
@@ -221,12 +236,20 @@ class _Customer:
             yield f"period {cycle.n} costs {cycle.total}, the provider took {received}"
         if bool(received) != (cycle.invoice_status == "paid"):
             yield f"period {cycle.n} is {cycle.invoice_status}, the provider took {received}"
+        yield from self._after_the_end(cycle)
         if received or not cycle.total:
             return
         if self.pays and not self._canceled_before(cycle):
             yield f"period {cycle.n} is {cycle.invoice_status}, and the card pays"
         elif cycle.state == "CREATED" and cycle.next_attempt_at is None:
             yield f"period {cycle.n} is not paid, and nothing follows"
+
+    def _after_the_end(self, cycle: Row[Any]) -> Iterator[str]:
+        """A period that was open when it was canceled at once is collected no more."""
+        for change in self.changes:
+            opened = cycle.opened_at < change.at - CLOCKS
+            if change.kind == "cancel" and opened and cycle.sent_at > change.at + CLOCKS:
+                yield f"period {cycle.n} is collected after {change.at}, when it was canceled"
 
     def _canceled_before(self, cycle: Row[Any]) -> bool:
         """Tell whether a cancellation came before the period could be paid: it was voided."""
@@ -251,7 +274,9 @@ class _Customer:
 _SUBSCRIPTION: Final = text("SELECT * FROM subscriptions WHERE external_id = :reference")
 _CYCLES: Final = text(
     "SELECT c.n, c.kind, c.period_start, c.period_end, i.total, i.status AS invoice_status,"
-    "       p.id AS payment_id, p.state, p.next_attempt_at"
+    "       p.id AS payment_id, p.state, p.next_attempt_at, c.opened_at,"
+    "       (SELECT coalesce(max(k.first_sent_at), c.opened_at) FROM provider_calls k"
+    "         WHERE k.subject_id = p.id AND k.kind = 'charge') AS sent_at"
     "  FROM cycles c LEFT JOIN invoices i ON i.cycle_id = c.id"
     "  LEFT JOIN payments p ON p.invoice_id = i.id"
     " WHERE c.subscription_id = :id ORDER BY c.n"

@@ -31,6 +31,7 @@ from billing.workers.runtime.clock import StoredClock
 from billing.workers.runtime.runtime import Runtime
 from tests.simulation.schedule import Schedule
 
+CLOCKS: Final = timedelta(minutes=5)  # how far clocks are apart at most
 COMMIT_FAULTS: Final = ("serialization failure", "connection lost before commit")
 COMMITTED_FAULTS: Final = ("connection lost after commit",)
 STATEMENT_FAULTS: Final = ("deadlock",)
