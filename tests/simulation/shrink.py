@@ -58,12 +58,12 @@ def shrunk(told: Told, where: Servers, size: Size, seconds: float = SECONDS) -> 
 
 
 def _with_fewer_events(story: Story, fails: Callable[[Story], bool]) -> Story:
-    events = _fewer(story.events, lambda left: fails(replace(story, events=left)))
+    events = fewer(story.events, lambda left: fails(replace(story, events=left)))
     return replace(story, events=events)
 
 
 def _with_fewer_faults(story: Story, fails: Callable[[Story], bool]) -> Story:
-    kept = _fewer(story.kept, lambda left: fails(replace(story, kept=left)))
+    kept = fewer(story.kept, lambda left: fails(replace(story, kept=left)))
     return replace(story, kept=kept)
 
 
@@ -83,7 +83,7 @@ def _ending_sooner(story: Story, fails: Callable[[Story], bool]) -> Story:
         story = shorter
 
 
-def _fewer(parts: Sequence[Part], fails: Callable[[Sequence[Part]], bool]) -> Sequence[Part]:
+def fewer(parts: Sequence[Part], fails: Callable[[Sequence[Part]], bool]) -> Sequence[Part]:
     """Leave out as many parts as possible, large pieces first."""
     if parts and fails(()):
         return ()

@@ -112,8 +112,10 @@ class Simulation:
         size: Size = Size(),
         events: Sequence[Event] | None = None,
         kept: Collection[int] | None = None,
+        chances: Chances | None = None,
     ) -> None:
         self.seed = seed
+        self._chances = chances
         self.chance = Random(f"story {seed}")
         self.events = (
             drawn(seed, customers=size.customers, days=size.days, asks=size.asks)
@@ -344,7 +346,7 @@ class Simulation:
 
         told = Told(self.seed, self.events)
         try:
-            self._set_chances()
+            self.schedule.chances = self._chances or self._drawn_chances()
             for number, event in enumerate(self.events):
                 self._let_time_pass(event.at)
                 self._happen(number, event)
@@ -364,14 +366,14 @@ class Simulation:
         with self.engine.connect() as conn:
             return int(conn.execute(text("SELECT count(*) FROM cycles")).scalar_one())
 
-    def _set_chances(self) -> None:
+    def _drawn_chances(self) -> Chances:
         """Draw how much goes wrong; what never goes wrong in one story does so in another."""
         rate = self.chance.choice((0.002, 0.005, 0.02))
         faults = {
             fault: rate * self.chance.choice((0.0, 1.0, 1.0, 3.0)) for fault in sorted(FAULTS)
         }
         faults["deadlock"] /= 10  # at every statement
-        self.schedule.chances = Chances(
+        return Chances(
             switch=self.chance.choice((0.05, 0.2, 0.5)),
             death=self.chance.choice((0.0, 0.002, 0.01)),
             faults=faults,

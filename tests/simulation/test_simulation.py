@@ -2,12 +2,16 @@
 
 import os
 import random
+from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from billing.embedded.servers import EmbeddedPostgres
+from billing.gateway.stripe.client import Answer, Client
 from tests.conftest import Admin
+from tests.simulation.schedule import Chances
 from tests.simulation.simulation import Servers, Simulation, Size, Told
 
 SEED = os.environ.get("SIMULATION_SEED") or str(random.SystemRandom().randrange(10**6))
@@ -37,7 +41,24 @@ def test_whatever_goes_wrong_engine_provider_and_model_agree(servers: Servers, n
 
 
 def test_a_seed_tells_one_story(servers: Servers) -> None:
-    size = Size(customers=4, days=40, asks=10)
+    size = Size(customers=3, days=30, asks=8)
     first, second = (told("repeated", servers, size) for _ in range(2))
     assert first.trace == second.trace
     assert first.points == second.points
+
+
+def test_a_charge_that_is_repeated_under_another_key_is_found(
+    servers: Servers, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send = Client._send
+
+    def without_key(client: Client, *given: Any, key: str | None = None) -> Answer:
+        return send(client, *given, key=key and f"{key}-{next(numbers)}")
+
+    numbers = count()
+    monkeypatch.setattr(Client, "_send", without_key)
+    losing = Chances(faults={"reset_after_commit": 0.5})
+    size = Size(customers=6, days=40, asks=0)
+    with Simulation(f"{SEED}.planted", servers, size=size, chances=losing) as simulation:
+        findings = simulation.tell().findings
+    assert any("at the provider" in finding for finding in findings), findings

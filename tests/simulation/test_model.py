@@ -1,0 +1,87 @@
+"""The model's dates and amounts, against dates and amounts that were counted by hand."""
+
+from datetime import UTC, date, datetime
+from typing import Any
+
+import pytest
+
+from tests.simulation.catalog import PRODUCTS, Price
+from tests.simulation.model import Change, Contract, account
+
+
+def at(moment: str) -> datetime:
+    return datetime.fromisoformat(moment).replace(tzinfo=UTC)
+
+
+def contract(plan: str, began: str, **terms: Any) -> Contract:
+    given = {"currency": "USD", "quantity": 1, "zone": "UTC"} | terms
+    return Contract(PRODUCTS[plan], began=at(began), **given)
+
+
+def periods(agreed: Contract, until: str, *changes: Change, prices: Any = ()) -> list[str]:
+    found = account(agreed, changes, prices, at(until)).periods
+    return [f"{each.start:%m-%d %H:%M} {each.kind} {each.amount}" for each in found]
+
+
+@pytest.mark.parametrize(
+    ("agreed", "until", "expected"),
+    [
+        (
+            contract("monthly", "2026-01-31 10:00"),
+            "2026-05-01",
+            [f"{day} 10:00 regular 2000" for day in ("01-31", "02-28", "03-31", "04-30")],
+        ),
+        (
+            # 27 of 31 days of 31.00.
+            contract("first", "2026-03-05 10:00"),
+            "2026-05-01",
+            ["03-05 10:00 regular 2700", "04-01 00:00 regular 3100", "05-01 00:00 regular 3100"],
+        ),
+        (
+            contract("trial", "2026-01-10 10:00", quantity=2),
+            "2026-03-01",
+            ["01-10 10:00 trial 0", "01-24 10:00 regular 1998", "02-24 10:00 regular 1998"],
+        ),
+        (
+            # Clocks go forward in Berlin on March 29.
+            contract("monthly", "2026-03-15 11:00", zone="Europe/Berlin"),
+            "2026-05-01",
+            ["03-15 11:00 regular 2000", "04-15 10:00 regular 2000"],
+        ),
+    ],
+)
+def test_periods_are_counted_from_the_beginning_in_civil_time(
+    agreed: Contract, until: str, expected: list[str]
+) -> None:
+    assert periods(agreed, until) == expected
+
+
+def test_a_pause_and_a_resumption_hold_for_periods_that_start_later() -> None:
+    agreed = contract("monthly", "2026-01-05")
+    changes = (Change(at("2026-01-20"), "pause"), Change(at("2026-03-05"), "resume"))
+    assert periods(agreed, "2026-04-05", *changes) == [
+        "01-05 00:00 regular 2000",
+        "02-05 00:00 paused 0",
+        "03-05 00:00 paused 0",
+        "04-05 00:00 regular 2000",
+    ]
+
+
+def test_what_ends_with_its_period_goes_on_when_that_is_taken_back_in_time() -> None:
+    agreed = contract("monthly", "2026-01-05")
+    ends = Change(at("2026-01-20"), "cancel at period end")
+    assert len(periods(agreed, "2026-06-01", ends)) == 1
+    kept = Change(at("2026-02-01"), "resume")
+    assert len(periods(agreed, "2026-06-01", ends, kept)) == 5
+
+
+def test_a_price_holds_for_periods_that_start_after_it_was_published() -> None:
+    agreed = contract("monthly", "2026-01-05")
+    late = (at("2026-03-20"), Price(date(2026, 3, 1), {"USD": 2100}, moves=True))
+    kept = (at("2026-01-10"), Price(date(2026, 2, 1), {"USD": 9900}))
+    assert periods(agreed, "2026-04-06", prices=(kept, late)) == [
+        "01-05 00:00 regular 2000",
+        "02-05 00:00 regular 2000",
+        "03-05 00:00 regular 2000",
+        "04-05 00:00 regular 2100",
+    ]
