@@ -55,7 +55,7 @@ class Event:
 WEIGHTS: Final = {
     "pause": 4,
     "resume": 4,
-    "cancel": 2,
+    "cancel": 3,
     "cancel at period end": 2,
     "new card": 4,
     "refund": 4,
@@ -71,7 +71,8 @@ WEIGHTS: Final = {
 def drawn(seed: object, *, customers: int, days: int, asks: int) -> list[Event]:
     """Draw customers who come, and what is asked for later, in order of time."""
     chance = random.Random(f"events {seed}")
-    events = [_arrival(chance, who, days) for who in range(customers)]
+    cards = CARDS if chance.random() < 0.6 else CARDS[2:9]  # all of these decline at times
+    events = [_arrival(chance, who, days, cards) for who in range(customers)]
     kinds = _some_kinds(chance)
     events += [_later(chance, kinds, customers, days) for _ in range(asks)]
     if chance.random() < RESTORES:
@@ -102,7 +103,7 @@ def _pick(chance: random.Random, weighted: Sequence[tuple[str, int]]) -> str:
     return chance.choices([each for each, _ in weighted], [weight for _, weight in weighted])[0]
 
 
-def _arrival(chance: random.Random, who: int, days: int) -> Event:
+def _arrival(chance: random.Random, who: int, days: int, cards: Sequence[tuple[str, int]]) -> Event:
     product = chance.choice(list(PRODUCTS.values()))
     return Event(
         _moment(chance, days / 3),
@@ -112,7 +113,7 @@ def _arrival(chance: random.Random, who: int, days: int) -> Event:
         currency=chance.choice(list(product.prices[0].amounts)),
         quantity=chance.choice((1, 1, 1, 2, 7)),
         zone=chance.choice(ZONES),
-        card=_pick(chance, CARDS),
+        card=_pick(chance, cards),
     )
 
 

@@ -13,9 +13,8 @@ def at(moment: str) -> datetime:
     return datetime.fromisoformat(moment).replace(tzinfo=UTC)
 
 
-def contract(plan: str, began: str, **terms: Any) -> Contract:
-    given = {"currency": "USD", "quantity": 1, "zone": "UTC"} | terms
-    return Contract(PRODUCTS[plan], began=at(began), **given)
+def contract(plan: str, began: str, quantity: int = 1, zone: str = "UTC") -> Contract:
+    return Contract(PRODUCTS[plan], "USD", quantity, zone, at(began))
 
 
 def periods(agreed: Contract, until: str, *changes: Change, prices: Any = ()) -> list[str]:

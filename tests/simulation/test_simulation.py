@@ -53,12 +53,18 @@ def test_a_charge_that_is_repeated_under_another_key_is_found(
     send = Client._send
 
     def without_key(client: Client, *given: Any, key: str | None = None) -> Answer:
-        return send(client, *given, key=key and f"{key}-{next(numbers)}")
+        charges = given[0] in ("create_and_confirm", "confirm")
+        return send(client, *given, key=f"{key}-{next(numbers)}" if charges else key)
 
     numbers = count()
     monkeypatch.setattr(Client, "_send", without_key)
-    losing = Chances(faults={"reset_after_commit": 0.5})
-    size = Size(customers=6, days=40, asks=0)
-    with Simulation(f"{SEED}.planted", servers, size=size, chances=losing) as simulation:
-        findings = simulation.tell().findings
+    losing = Chances(faults={"reset_after_commit": 0.2})
+    size = Size(customers=5, days=40, asks=0)
+    findings: list[str] = []
+    for number in range(5):
+        seed = f"{SEED}.planted.{number}"
+        with Simulation(seed, servers, size=size, chances=losing) as simulation:
+            findings = simulation.tell().findings
+        if findings:
+            break
     assert any("at the provider" in finding for finding in findings), findings
