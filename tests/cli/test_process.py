@@ -1,5 +1,6 @@
 """`billing` as a process of its own: pipes, a terminal, signals."""
 
+import gc
 import json
 import os
 import pty
@@ -13,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from billing.cli import COLLECT_AFTER, USUAL
 from tests import processes
 from tests.cli.world import Cli, World
 from tests.waiting import PATIENCE
@@ -207,6 +209,21 @@ LOOKUPS = (
 @pytest.mark.parametrize("args", LOOKUPS, ids=lambda args: " ".join(args))
 def test_a_look_up_loads_nothing_that_it_does_not_need(paid: World, args: tuple[str, ...]) -> None:
     """Half of the time of a look-up was the loading of libraries that it never used."""
+    assert UNNEEDED & loaded_by(paid, *args) == set()
+
+
+def test_status_loads_what_asks_the_queue_and_the_processes_and_no_more(paid: World) -> None:
+    assert UNNEEDED & loaded_by(paid, "status") == {"dramatiq", "redis", "psutil"}
+
+
+UNNEEDED = {
+    "alembic", "dramatiq", "fastapi", "grpc", "prometheus_client", "psutil", "redis",
+    "requests", "stripe", "uvicorn",
+}  # fmt: skip
+
+
+def loaded_by(world: World, *args: str) -> set[str]:
+    """Return the modules that a command has loaded when it ends."""
     program = (
         "import atexit, sys; from billing.cli.root import root;"
         "atexit.register(lambda: print(*sorted(sys.modules), file=sys.stderr));"
@@ -214,16 +231,42 @@ def test_a_look_up_loads_nothing_that_it_does_not_need(paid: World, args: tuple[
     )
     done = processes.run(
         [sys.executable, "-c", program, *args],
-        cwd=paid.folder,
-        env=environment(paid),
+        cwd=world.folder,
+        env=environment(world),
     )
-
     assert done.returncode == 0, done.stderr
-    unneeded = {
-        "alembic", "dramatiq", "fastapi", "grpc", "prometheus_client", "psutil", "redis",
-        "requests", "stripe", "uvicorn",
-    }  # fmt: skip
-    assert unneeded & set(done.stderr.split()) == set()
+    return set(done.stderr.split())
+
+
+def test_a_short_command_seldom_looks_for_garbage_and_a_role_as_often_as_python_does() -> None:
+    program = (
+        "import gc, billing.cli as cli, billing.cli.root as module;"
+        "seen = [gc.get_threshold()];"
+        "module.root = lambda **_: seen.append(gc.get_threshold());"
+        "cli.main(); cli.collect_as_usual();"
+        "print(seen[1][0], gc.get_threshold() == seen[0])"
+    )
+    done = processes.run([sys.executable, "-c", program], cwd=ROOT)
+
+    assert (done.stdout, done.returncode) == ("50000 True\n", 0), done.stderr
+
+
+def test_a_role_looks_for_garbage_as_often_as_python_does(
+    cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen = []
+    monkeypatch.setattr(
+        "billing.workers.roles.run_role", lambda *_: seen.append(gc.get_threshold())
+    )
+    gc.set_threshold(COLLECT_AFTER)
+    try:
+        for role in ("scheduler", "worker", "reconciler"):
+            assert cli.run(role).exit_code == 0
+            gc.set_threshold(COLLECT_AFTER)
+    finally:
+        gc.set_threshold(*USUAL)
+
+    assert seen == [USUAL] * 3
 
 
 def test_at_a_terminal_ids_are_short_and_columns_fit(paid: World) -> None:

@@ -25,7 +25,6 @@ from billing.store.engine import APP_ROLE
 from billing.store.schema import migrate
 from billing.workers.runtime.clock import SystemClock
 from billing.workers.runtime.runtime import refuse_in_live_mode, sandbox_file, sandbox_url
-from billing.workers.up import deliveries
 from billing.workers.up.child_spec import ChildSpec, Pauses, embedded_child, http_ready
 from billing.workers.up.supervisor import Supervisor
 
@@ -39,6 +38,8 @@ def up(
     on_ready: Callable[[], None] | None = None,
 ) -> None:
     """Run everything until Ctrl-C or TERM. Raises `Unavailable` when a part can't be started."""
+    from billing.workers.up import deliveries  # `billing status` needs no HTTP client
+
     signing = deliveries.signing_secret(settings)
     api_port = settings.api.port or free_port()
     found = {_API_PORT: str(api_port)} | ports(settings, sys.stderr)

@@ -2,6 +2,7 @@
 
 import click
 
+from billing.cli import collect_as_usual
 from billing.cli.output import Output, output_option
 from billing.cli.session import Session
 
@@ -17,12 +18,14 @@ def up(session: Session) -> None:
     from billing.cli.output import talk
     from billing.workers.up.up import up as run
 
+    collect_as_usual()
     run(session.settings, session.config, on_ready=lambda: talk("everything runs; Ctrl-C stops it"))
 
 
 def _run_role(session: Session, role: str) -> None:
     from billing.workers import roles
 
+    collect_as_usual()
     match role:
         case "scheduler" | "worker" | "reconciler":
             roles.run_role(role, session.settings)
@@ -93,6 +96,7 @@ def demo(
     """
     from billing.workers.demo import run as demo_run
 
+    collect_as_usual()
     options = demo_run.DemoOptions(
         subscriptions=subscriptions,
         months=months,
