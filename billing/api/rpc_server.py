@@ -65,6 +65,8 @@ class RpcServer:
             ("grpc.max_concurrent_streams", STREAMS_MAX),
             ("grpc.max_connection_idle_ms", IDLE_MS),
             ("grpc.max_allowed_incoming_connections", connections_max),
+            # Who connects and says nothing has as long as a message has to arrive, not two minutes.
+            ("grpc.server_handshake_timeout_ms", round(arrival_seconds * 1000)),
             ("grpc.so_reuseport", 0),
         ]
         self._loop = asyncio.new_event_loop()

@@ -107,10 +107,15 @@ def _verify_sessions(
     @event.listens_for(engine, "connect")
     def verify(connection: "psycopg.Connection[Any]", _: object) -> None:
         nonlocal checked
-        direct = session.verify(connection, options, mark)
-        if not direct and not checked:
-            session.refuse_transaction_pooling(another)
-            checked = True
+        try:
+            direct = session.verify(connection, options, mark)
+            if not direct and not checked:
+                session.refuse_transaction_pooling(another)
+                checked = True
+        except psycopg.OperationalError as error:
+            if error.sqlstate:
+                raise
+            raise _unreachable(error) from error  # it broke between its making and its use
 
 
 @contextmanager
@@ -122,12 +127,16 @@ def reachable() -> Iterator[None]:
         if isinstance(error.orig, psycopg.OperationalError) and (
             error.connection_invalidated or not getattr(error.orig, "sqlstate", None)
         ):
-            raise Unavailable(
-                "the database does not answer: " + str(error.orig).strip().splitlines()[0],
-                where="[database] url",
-                code=ErrorCode.DATABASE_UNREACHABLE,
-            ) from error
+            raise _unreachable(error.orig) from error
         raise
+
+
+def _unreachable(error: psycopg.Error) -> Unavailable:
+    return Unavailable(
+        "the database does not answer: " + (str(error).strip().splitlines() or ["no reason"])[0],
+        where="[database] url",
+        code=ErrorCode.DATABASE_UNREACHABLE,
+    )
 
 
 def is_deadlock(error: DBAPIError) -> bool:

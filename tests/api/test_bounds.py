@@ -3,6 +3,7 @@
 import http.client
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from itertools import chain
@@ -30,6 +31,8 @@ REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 TIME_WAIT = "06"
 """A state of a connection in /proc/net/tcp."""
 FEW = {"threads": 2}
+UNBOUNDED_SECONDS = 60.0
+"""Less than gRPC itself waits for a connection that says nothing."""
 SOON = {"threads": 2, "arrival_timeout": "300ms"}
 
 
@@ -160,6 +163,20 @@ def test_a_stream_that_is_canceled_between_messages_is_counted_once_and_is_no_er
         # gRPC tells the server of either the cancellation or the end of the messages.
         until(lambda: counted("CANCELLED") + counted("OK") == 1)
     assert not [line for line in caplog.records if line.levelname == "ERROR"]
+
+
+def test_who_connects_and_says_nothing_is_cut_off_in_time(world: World) -> None:
+    with open_shop(world, **SOON) as shop, ExitStack() as stack:
+        port = int(shop.api.rpc.address.rpartition(":")[2])
+        silent = [
+            stack.enter_context(socket.create_connection(("127.0.0.1", port), timeout=PATIENCE))
+            for _ in range(16)
+        ]
+        began = time.monotonic()
+        for each in silent:
+            read_to_the_end(each)
+
+        assert time.monotonic() - began < UNBOUNDED_SECONDS
 
 
 # --- gRPC: health ---------------------------------------------------------------------------------

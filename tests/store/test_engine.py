@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from billing.errors import BadInput, Unavailable
 from billing.store.engine import APP_ROLE, make_engine, sqlalchemy_url
+from billing.store.schema import check_schema
 from tests.store.pooler import pooler
 
 
@@ -72,6 +73,21 @@ def test_a_pooler_in_transaction_mode_is_refused_again_whatever_earlier_clients_
                 with pytest.raises(Unavailable, match="every transaction"), engine.connect():
                     pass
             engine.dispose()
+
+
+def test_a_connection_that_breaks_before_its_first_use_is_no_question_of_the_role(
+    db_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> bool:
+        raise psycopg.OperationalError("server closed the connection unexpectedly")
+
+    monkeypatch.setattr("billing.store.session.verify", broken)
+    engine = make_engine(db_url)
+
+    with pytest.raises(Unavailable, match="does not answer"):
+        check_schema(engine)
+    with pytest.raises(Unavailable, match="does not answer"), engine.connect():
+        pass
 
 
 def test_a_role_that_may_not_be_taken_is_an_error_of_the_database(db_url: str) -> None:
