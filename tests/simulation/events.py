@@ -6,9 +6,11 @@ event and printed as a test.
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
+
+from dateutil.relativedelta import relativedelta
 
 from tests.simulation.catalog import PRODUCTS
 
@@ -30,6 +32,7 @@ CARDS: Final = (
 ZONES: Final = ("UTC", "UTC", "Asia/Tokyo", "America/New_York", "Europe/Berlin")
 
 
+MEETING: Final = 0.6  # of what is asked for
 RESTORES: Final = 0.35  # of the stories
 BACKUP_AGES: Final = (timedelta(hours=1), timedelta(days=1), timedelta(days=7))
 
@@ -74,10 +77,35 @@ def drawn(seed: object, *, customers: int, days: int, asks: int) -> list[Event]:
     cards = CARDS if chance.random() < 0.6 else CARDS[2:9]  # all of these decline at times
     events = [_arrival(chance, who, days, cards) for who in range(customers)]
     kinds = _some_kinds(chance)
-    events += [_later(chance, kinds, customers, days) for _ in range(asks)]
+    later = [_later(chance, kinds, customers, days) for _ in range(asks)]
+    end = BEGINNING + timedelta(days=days)
+    moved = [_moved(chance, each, events, later) for each in later]
+    events += [new if new.at < end else old for old, new in zip(later, moved, strict=True)]
     if chance.random() < RESTORES:
         events += _restored(chance, days)
     return sorted(events, key=lambda event: event.at)
+
+
+def _moved(
+    chance: random.Random, event: Event, arrivals: Sequence[Event], others: Sequence[Event]
+) -> Event:
+    """Move some of what is asked for to where it meets something else.
+
+    That is the end of a downtime, before anybody has caught up, or the beginning of a period.
+    """
+    downtimes = [each for each in others if each.kind == "downtime"]
+    soon = timedelta(minutes=chance.choice((0, 1, 4, 20, 90)))
+    draw = chance.random()
+    if event.kind in ("downtime", "price"):
+        return event
+    if downtimes and draw < MEETING / 2:
+        return replace(event, at=chance.choice(downtimes).at + soon)
+    if draw < MEETING:
+        arrival = arrivals[event.who]
+        count, unit = PRODUCTS[arrival.plan].every
+        step = relativedelta(**{f"{unit}s": count * chance.randint(1, 4)})  # type: ignore[arg-type]
+        return replace(event, at=arrival.at + step + soon * chance.choice((-1, 1)))
+    return event
 
 
 def _restored(chance: random.Random, days: int) -> list[Event]:
