@@ -43,6 +43,7 @@ class Process:
     def __init__(self, simulation: "Simulation", name: str, apart: timedelta = timedelta()) -> None:
         self.simulation = simulation
         self.apart = apart
+        self.begun_at = simulation.now
         self.actor: Actor = simulation.schedule.add(name)
         self.begin()
 

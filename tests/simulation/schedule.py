@@ -264,7 +264,8 @@ class Schedule:
                 self._run(busy[0])
         for actor in self.actors:
             actor.job, actor.doomed = None, True
-            actor.go.release()
+            if actor.go.locked():
+                actor.go.release()
 
     def _run(self, actor: Actor) -> None:
         actor.at = At.RUNNING

@@ -54,6 +54,8 @@ from tests.simulation.wires import (
     wired,
 )
 
+PROVIDER_REMEMBERS: Final = timedelta(days=25)  # its events, at the least
+SELDOM: Final = timedelta(days=2)  # a loop that wasn't picked for so long is picked
 PATIENCE: Final = timedelta(days=4)  # an unknown outcome is decided when its key has expired
 
 
@@ -133,6 +135,8 @@ class Simulation:
         self.deliveries: list[Json] = []
         self.forgotten: set[int] = set()
         """The customers of whom something was forgotten in a restore, and asked for again."""
+        self.forgets = False
+        """Whether events weren't read for so long that the provider may have forgotten some."""
         self._backups: dict[int, Backup] = {}
         self.happenings = 0
         self._newest_event: str | None = None
@@ -244,6 +248,8 @@ class Simulation:
         self.provider.control("clock", now=int(now.timestamp()))
         with self.engine.begin() as conn:
             stored_clock.put(conn, now)
+            swept = conn.execute(_SWEPT, {"beginning": BEGINNING}).scalar_one()
+        self.forgets |= now - swept > PROVIDER_REMEMBERS
 
     def _due(self) -> datetime | None:
         with self.engine.connect() as conn:
@@ -284,6 +290,9 @@ class Simulation:
         scheduler = self.chance.choice(self.schedulers)
         if is_free(scheduler) and not scheduler.is_quiet:
             self._begin(scheduler)
+        for loop in (self.reconcilers[0], self.webhooks[0]):
+            if is_free(loop) and self.now - loop.begun_at > SELDOM:
+                self._begin(loop)
         while self.queue.messages and self._one_step():
             pass
 
@@ -324,6 +333,7 @@ class Simulation:
         job = process.job()
         if job is not None:
             self.happenings += not isinstance(process, Loop)
+            process.begun_at = self.now
             self.schedule.start(process.actor, job)
 
     def _judge_errors(self) -> None:
@@ -547,6 +557,9 @@ class Simulation:
         return {name: int(count) for name, count in row.items() if count}
 
 
+_SWEPT: Final = text(
+    "SELECT coalesce(max(watermark), :beginning) FROM tasks WHERE task = 'webhook_sweep'"
+)
 _DUE: Final = text(
     """
     SELECT (SELECT count(*) FROM subscriptions

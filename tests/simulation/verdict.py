@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 PAYING: Final = frozenset(
     {"pm_card_visa", "pm_card_mastercard", "pm_card_refundFail", "pm_card_pendingRefund"}
 )
-FORGETS_AFTER: Final = 29  # days, then the provider lists an event no more
 
 
 def findings(simulation: "Simulation") -> list[str]:
@@ -92,9 +91,8 @@ def _sums(simulation: "Simulation", conn: Connection) -> Iterator[str]:
 
 def _objects(simulation: "Simulation", conn: Connection) -> Iterator[str]:
     """Each object of the provider's is known here as it is there."""
-    forgets = any(each.days > FORGETS_AFTER for each in simulation.events)
     for line in agreement.disagreements(conn, cast(ProviderSide, simulation.provider)):
-        if not (forgets and line.endswith("never reached us")):
+        if not (simulation.forgets and line.endswith("never reached us")):
             yield line
 
 
@@ -216,8 +214,12 @@ class _Customer:
             late = self.cycles[len(expected)]
             yield f"period {late.n} from {late.period_start} is {late.kind}, expected none"
         missing = [each for each in expected[len(self.cycles) :] if each.start < self.now]
-        if missing and not self._ended_by_declines():
+        if missing and not (self._ended_by_declines() or self._ended_as_it_began(missing[0])):
             yield f"period {missing[0].n} from {missing[0].start} is missing ({self.row.status})"
+
+    def _ended_as_it_began(self, period: model.Expected) -> bool:
+        """Tell whether a period began at the instant of a cancellation: it may be served or not."""
+        return period.start == self.expected.ends
 
     def _ended_by_declines(self) -> bool:
         """Tell whether declines may have ended it: the ladder of a payment was used up."""
