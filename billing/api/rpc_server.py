@@ -65,7 +65,7 @@ class RpcServer:
             ("grpc.max_concurrent_streams", STREAMS_MAX),
             ("grpc.max_connection_idle_ms", IDLE_MS),
             ("grpc.max_allowed_incoming_connections", connections_max),
-            # Who connects and says nothing has as long as a message has to arrive, not two minutes.
+            # Who connects and says nothing has as long as a message; gRPC waits a minute and more.
             ("grpc.server_handshake_timeout_ms", round(arrival_seconds * 1000)),
             ("grpc.so_reuseport", 0),
         ]

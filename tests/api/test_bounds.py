@@ -31,7 +31,7 @@ REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 TIME_WAIT = "06"
 """A state of a connection in /proc/net/tcp."""
 FEW = {"threads": 2}
-UNBOUNDED_SECONDS = 60.0
+UNBOUNDED_SECONDS = 30.0
 """Less than gRPC itself waits for a connection that says nothing."""
 SOON = {"threads": 2, "arrival_timeout": "300ms"}
 
