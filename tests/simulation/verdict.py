@@ -218,8 +218,12 @@ class _Customer:
             yield f"period {missing[0].n} from {missing[0].start} is missing ({self.row.status})"
 
     def _ended_as_it_began(self, period: model.Expected) -> bool:
-        """Tell whether a period began at the instant of a cancellation: it may be served or not."""
-        return period.start == self.expected.ends
+        """Tell whether an end leaves a period without a cycle that wasn't opened by then.
+
+        That is one which began at that very instant, and one which passes unbilled.
+        """
+        ends = self.expected.ends
+        return period.start == ends or (ends is not None and period.kind == "paused")
 
     def _ended_by_declines(self) -> bool:
         """Tell whether declines may have ended it: the ladder of a payment was used up."""
