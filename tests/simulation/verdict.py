@@ -214,16 +214,21 @@ class _Customer:
             late = self.cycles[len(expected)]
             yield f"period {late.n} from {late.period_start} is {late.kind}, expected none"
         missing = [each for each in expected[len(self.cycles) :] if each.start < self.now]
-        if missing and not (self._ended_by_declines() or self._ended_as_it_began(missing[0])):
+        if missing and not (
+            self._ended_by_declines() or self._ended_before_it_was_opened(missing[0])
+        ):
             yield f"period {missing[0].n} from {missing[0].start} is missing ({self.row.status})"
 
-    def _ended_as_it_began(self, period: model.Expected) -> bool:
+    def _ended_before_it_was_opened(self, period: model.Expected) -> bool:
         """Tell whether an end leaves a period without a cycle that wasn't opened by then.
 
-        That is one which began at that very instant, and one which passes unbilled.
+        That is the one in which it was canceled at once, because what isn't collected is voided
+        then; and one which passes unbilled.
         """
         ends = self.expected.ends
-        return period.start == ends or (ends is not None and period.kind == "paused")
+        if ends is None:
+            return False
+        return period.kind == "paused" or period.start <= ends < period.end
 
     def _ended_by_declines(self) -> bool:
         """Tell whether declines may have ended it: the ladder of a payment was used up."""
