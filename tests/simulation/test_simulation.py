@@ -1,7 +1,6 @@
-"""Stories of the whole engine, with a fresh seed each time; the failing test names its seed."""
+"""Stories of the whole engine; the failing test names its seed."""
 
 import os
-import random
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from tests.conftest import Admin
 from tests.simulation.schedule import Chances
 from tests.simulation.simulation import Servers, Simulation, Size, Told
 
-SEED = os.environ.get("SIMULATION_SEED") or str(random.SystemRandom().randrange(10**6))
+SEED = os.environ.get("SIMULATION_SEED", "7")
 STORIES = 2
 SIZE = Size(customers=6, days=100, asks=25)
 
