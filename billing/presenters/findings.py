@@ -172,6 +172,10 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
         f" {amount(row['succeeded'], row['currency'])} of them succeeded, and"
         f" {amount(row['lost'], row['currency'])} were lost in disputes"
     ),
+    FindingKind.REFUND_SETTLED_UNSEEN: lambda row: (
+        f"refund {row['id']} is {row['state']} and settled on {row['settled_at']:%Y-%m-%d %H:%M}"
+        " UTC, which neither a balance transaction nor a resolved break shows"
+    ),
     FindingKind.REFUND_ENTRY: lambda row: (
         f"refund {row['id']} over {amount(row['amount'], row['currency'])} is"
         f" {row['state'] or 'not there'}; the journal has"

@@ -43,6 +43,7 @@ class FindingKind(StrEnum):
     INVOICE_END_ENTRY = "invoice_end_entry"
     REFUNDS_ADD_UP = "refunds_add_up"
     REFUND_ENTRY = "refund_entry"
+    REFUND_SETTLED_UNSEEN = "refund_settled_unseen"
     DISPUTE_ENTRY = "dispute_entry"
     RECOGNITION_ENTRY = "recognition_entry"
     INVOICE_ADDS_UP = "invoice_adds_up"

@@ -38,6 +38,10 @@ TAMPERED = {
         " WHERE state = 'succeeded'",
         "or splits it otherwise",
     ),
+    "a refund that was settled by hand": (
+        "UPDATE refunds SET settled_at = '2026-03-01' WHERE settled_at IS NULL",
+        "settled on 2026-03-01 00:00 UTC, which neither a balance transaction nor",
+    ),
     "a refund that is gone": ("DELETE FROM refunds WHERE state = 'succeeded'", "is not there"),
     "a payment that says it was refunded": (
         "UPDATE payments SET state = 'REFUNDED' WHERE amount_refunded > 0",

@@ -5,6 +5,7 @@ from typing import Final
 
 from billing.ledger.keys import EntryKind
 from billing.rules.promises import FindingKind
+from billing.rules.reconciliation import BreakKind, MovementKind
 from billing.store.in_list import in_list
 from billing.store.promises.check import STANDS, check
 
@@ -65,4 +66,22 @@ _REFUND_BOOKED = check(
     "id",
 )
 
-REFUNDED: Final = (_REFUNDS_COUNTED, _REFUND_BOOKED)
+# A row shows the provider's id of the refund, or ours where a report has no source.
+_SETTLED = check(
+    FindingKind.REFUND_SETTLED_UNSEEN,
+    f"""
+    SELECT f.id, f.state, f.settled_at FROM refunds f
+     WHERE f.settled_at IS NOT NULL
+       AND NOT EXISTS (SELECT FROM settlement_rows r
+                        WHERE r.provider = f.provider AND r.kind = '{MovementKind.REFUND}'
+                          AND r.source_id = f.provider_refund_id)
+       AND NOT EXISTS (SELECT FROM settlement_rows r
+                        WHERE r.provider = f.provider AND r.kind = '{MovementKind.REFUND}'
+                          AND r.metadata ->> 'refund' = f.id::text)
+       AND NOT EXISTS (SELECT FROM breaks b
+                        WHERE b.kind = '{BreakKind.REFUND_MISSING}'
+                          AND b.resolved_at = f.settled_at AND b.ours ->> 'refund' = f.id::text)""",
+    "id",
+)
+
+REFUNDED: Final = (_REFUNDS_COUNTED, _REFUND_BOOKED, _SETTLED)
