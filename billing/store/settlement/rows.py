@@ -94,15 +94,16 @@ _SETTLE = text(
              settled_at = :now, confirmed_at = coalesce(p.confirmed_at, :now), updated_at = :now,
              provider_charge_id = coalesce(p.provider_charge_id, l.provider_charge_id)
         FROM locked l WHERE p.id = l.id
-      RETURNING p.id
+      RETURNING p.id, l.state AS before, l.provider_transaction_id, l.provider_charge_id, l.run_id,
+                l.outcome
     ), history AS (
       INSERT INTO payment_transitions (payment_id, from_state, to_state, at, actor, cause, evidence)
-      SELECT l.id, 'CAPTURED', 'SETTLED', :now, 'reconciler', 'settlement',
-             jsonb_build_object('balance_transaction', l.provider_transaction_id,
-                                'charge', l.provider_charge_id, 'run', l.run_id,
-                                'outcome', l.outcome)
-        FROM locked l JOIN settled s ON s.id = l.id
-       WHERE l.state = 'CAPTURED'
+      SELECT s.id, 'CAPTURED', 'SETTLED', :now, 'reconciler', 'settlement',
+             jsonb_build_object('balance_transaction', s.provider_transaction_id,
+                                'charge', s.provider_charge_id, 'run', s.run_id,
+                                'outcome', s.outcome)
+        FROM settled s
+       WHERE s.before = 'CAPTURED'
     )
     SELECT count(*) FROM settled
     """
