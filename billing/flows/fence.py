@@ -30,6 +30,7 @@ from billing.rules.reconciliation.knowledge import (
     FenceState,
     Made,
     MadeKind,
+    Sent,
     has_calls,
     is_harmless,
     is_known,
@@ -309,22 +310,13 @@ def unknown_since(context: Context, provider: str, since: datetime) -> Iterator[
         engine = engine_id(conn)
     for page in _pages(gateway, engine, since):
         with context.engine.connect() as conn:
-            unknown = unknown_of(conn, provider, page)
-            sent = fences.sent(conn, unknown)
-        yield [each for each in unknown if not is_harmless(each, sent.get((each.kind, each.ours)))]
+            unknown = _without(conn, provider, page, _is_known_or_harmless)
+        yield unknown
 
 
 def unknown_of(conn: Connection, provider: str, made: Sequence[Made]) -> list[Made]:
     """Return those objects that this database doesn't know; not those a recovery passed over."""
-    if not made:
-        return []
-    fence, sent = fences.find(conn, provider), fences.sent(conn, made)
-    passed_over = frozenset[str]() if fence is None else fence.passed_over
-    return [
-        each
-        for each in made
-        if each.theirs not in passed_over and not is_known(each, sent.get((each.kind, each.ours)))
-    ]
+    return _without(conn, provider, made, is_known)
 
 
 def never_sent(conn: Connection, provider: str, made: Sequence[Made]) -> list[Made]:
@@ -332,6 +324,16 @@ def never_sent(conn: Connection, provider: str, made: Sequence[Made]) -> list[Ma
 
     A person may confirm a known payment in the provider's dashboard: that is left out.
     """
+    return _without(conn, provider, made, lambda _, sent: has_calls(sent))
+
+
+def _without(
+    conn: Connection,
+    provider: str,
+    made: Sequence[Made],
+    known: Callable[[Made, Sent | None], bool],
+) -> list[Made]:
+    """Return those objects that aren't known in this sense, and that no recovery passed over."""
     if not made:
         return []
     fence, sent = fences.find(conn, provider), fences.sent(conn, made)
@@ -339,8 +341,12 @@ def never_sent(conn: Connection, provider: str, made: Sequence[Made]) -> list[Ma
     return [
         each
         for each in made
-        if each.theirs not in passed_over and not has_calls(sent.get((each.kind, each.ours)))
+        if each.theirs not in passed_over and not known(each, sent.get((each.kind, each.ours)))
     ]
+
+
+def _is_known_or_harmless(made: Made, sent: Sent | None) -> bool:
+    return is_known(made, sent) or is_harmless(made, sent)
 
 
 def _pages(gateway: Gateway, engine: UUID, since: datetime) -> Iterator[list[Made]]:

@@ -116,9 +116,11 @@ def find(context: Context, since: datetime) -> UnknownObjects:
     Raises `Unavailable`, `BadInput`.
     """
     gateway = context.gateway
-    customers = _unknown(context, MadeKind.CUSTOMER, gateway.list_customers(since=since))
-    charges = _unknown(context, MadeKind.CHARGE, gateway.list_charges(since=since))
-    refunds = _unknown(context, MadeKind.REFUND, gateway.list_refunds(since=since))
+    with context.engine.connect() as conn:
+        engine = engine_id(conn)
+    customers = _unknown(context, engine, MadeKind.CUSTOMER, gateway.list_customers(since=since))
+    charges = _unknown(context, engine, MadeKind.CHARGE, gateway.list_charges(since=since))
+    refunds = _unknown(context, engine, MadeKind.REFUND, gateway.list_refunds(since=since))
     found = list[ProviderDispute]()
     for page in gateway.list_disputes(since=since):
         with context.engine.connect() as conn:
@@ -130,12 +132,14 @@ def find(context: Context, since: datetime) -> UnknownObjects:
 Listed = TypeVar("Listed", ProviderCustomer, ProviderCharge, ProviderRefund)
 
 
-def _unknown(context: Context, kind: MadeKind, pages: Iterable[Sequence[Listed]]) -> list[Listed]:
+def _unknown(
+    context: Context, engine: UUID, kind: MadeKind, pages: Iterable[Sequence[Listed]]
+) -> list[Listed]:
     """Return the objects of a list that are unknown here, oldest first."""
     found: list[Listed] = []
     for page in pages:
+        made = fence.made_of(engine, kind, page)
         with context.engine.connect() as conn:
-            made = fence.made_of(engine_id(conn), kind, page)
             unknown = {each.theirs for each in fence.unknown_of(conn, context.account, made)}
         found += [each for each in page if each.id in unknown]
     return found[::-1]
