@@ -104,7 +104,13 @@ def end_with_what_is_paid(
     subscriptions.note(conn, subscription.id, at=now, kind=event, actor=actor, **told, **facts)
 
 
-def leave_unpaid(conn: Connection, subscription: Subscription, now: datetime) -> None:
+def leave_unpaid(
+    conn: Connection,
+    subscription: Subscription,
+    now: datetime,
+    actor: Actor = SCHEDULER,
+    **facts: object,
+) -> None:
     """Make a (locked) subscription unpaid, as was decided: what was paid for is served."""
     subscriptions.change(conn, subscription.id, status=Status.UNPAID, renews_at=None)
     subscriptions.note(
@@ -112,8 +118,9 @@ def leave_unpaid(conn: Connection, subscription: Subscription, now: datetime) ->
         subscription.id,
         at=now,
         kind=SubscriptionEventKind.UNPAID,
-        actor=SCHEDULER,
+        actor=actor,
         before=subscription.status,
+        **facts,
     )
 
 

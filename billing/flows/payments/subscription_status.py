@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from billing.flows.cycles.ending import end_with_what_is_paid
+from billing.flows.cycles.ending import end_with_what_is_paid, leave_unpaid
 from billing.flows.cycles.skipping import skip_missed
 from billing.flows.policy import Policy
 from billing.plans.terms import Dunning
@@ -154,16 +154,7 @@ def end_subscription(
     if paid_until is not None and paid_until > now:
         _become_unpaid_later(conn, subscription, payment, paid_until, now, facts)
         return
-    subscriptions.change(conn, subscription.id, status=ended, renews_at=None)
-    subscriptions.note(
-        conn,
-        subscription.id,
-        at=now,
-        kind=SubscriptionEventKind.UNPAID,
-        actor=WORKER,
-        before=subscription.status,
-        **facts,
-    )
+    leave_unpaid(conn, subscription, now, WORKER, **facts)
 
 
 def _become_unpaid_later(
