@@ -6,7 +6,7 @@ import json
 import logging
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -16,22 +16,17 @@ import structlog
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from opentelemetry.trace import StatusCode
-from prometheus_client import CollectorRegistry
 
 from billing.logs import configure_logging
 from billing.sandbox import SandboxServer
-from billing.store import due_work
-from billing.workers.daemons import charges
 from billing.workers.daemons.reconciler import Reconciler
 from billing.workers.daemons.scheduler import Scheduler
 from billing.workers.daemons.webhooks import Webhooks
 from billing.workers.runtime.broker import CHARGE_ACTOR, CHARGES
-from billing.workers.runtime.clock import StoredClock
-from billing.workers.runtime.metrics import ProcessMetrics
-from billing.workers.runtime.runtime import Runtime
 from billing.workers.up.advance import set_clock
 from tests.delivery.engine_under_test import EngineUnderTest
 from tests.scenarios.money import NO_TRIAL
+from tests.scenarios.queued import parts, through_queue, until_quiet, worker
 from tests.scenarios.world import World, at
 from tests.spans import Spans, facts, trace_of, traced
 from tests.waiting import until
@@ -41,47 +36,15 @@ from tests.waiting import until
 def world(db_url: str, redis_url: str, sandbox: SandboxServer, tmp_path: Path) -> Iterator[World]:
     """A world whose messages go through Valkey."""
     world = World(db_url, sandbox.url, tmp_path / "catalog")
-    settings = world.runtime.settings
-    queue = settings.redis.model_copy(update={"url": redis_url})
-    world.runtime.__dict__["settings"] = settings.model_copy(update={"redis": queue})
+    through_queue(world, redis_url)
     world.publish(NO_TRIAL)
     yield world
     world.close()
 
 
-@contextmanager
-def parts(world: World) -> Iterator[tuple[Runtime, ProcessMetrics]]:
-    with closing(Runtime(world.runtime.settings)) as runtime:
-        runtime.__dict__["clock"] = StoredClock(runtime.engine)
-        yield runtime, ProcessMetrics(CollectorRegistry(), "test", "0")
-
-
-@contextmanager
-def working(world: World) -> Iterator[None]:
-    """A worker with threads, on the queue."""
-    stop = threading.Event()
-    with parts(world) as (runtime, metrics):
-        thread = threading.Thread(target=charges.run, args=(runtime, metrics, stop))
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
-
-
-def until_quiet(world: World, scheduler: Scheduler) -> None:
-    def quiet() -> bool:
-        scheduler.tick()
-        with world.engine.connect() as conn:
-            return due_work.nothing_due(conn, world.now)
-
-    until(quiet)
-
-
 def renewed(world: World) -> Spans:
     """Bill what is due, and return the spans of it."""
-    with traced() as spans, parts(world) as (runtime, metrics), working(world):
+    with traced() as spans, parts(world) as (runtime, metrics), worker(world):
         until_quiet(world, Scheduler(runtime, metrics))
         until(lambda: spans.all("charge"))
     return spans
@@ -123,7 +86,7 @@ def test_a_decline_is_an_answer_and_a_lost_one_a_failure(world: World) -> None:
 
     world.subscribed("monthly")
     world.psp.lose_next_answer(after_commit=True)
-    with traced() as spans, parts(world) as (runtime, metrics), working(world):
+    with traced() as spans, parts(world) as (runtime, metrics), worker(world):
         Scheduler(runtime, metrics).tick()
         until(lambda: spans.all("charge"))
     lost = spans.one("charge", outcome="unknown")
@@ -172,7 +135,7 @@ def test_a_message_whose_trace_cant_be_read_is_worked_on_all_the_same(
 ) -> None:
     ada = world.subscribed("monthly")
     world.open()
-    with traced() as spans, parts(world) as (runtime, _), working(world):
+    with traced() as spans, parts(world) as (runtime, _), worker(world):
         payment = world.payment(ada)
         options = {} if given is None else {"traceparent": given}
         runtime.broker.enqueue(

@@ -22,11 +22,7 @@ from billing.store.access import audit
 from billing.store.settlement import breaks, rows
 from billing.store.settlement import exchanges as fx
 from tests.scenarios.money import balances
-from tests.scenarios.world import Subscriber, World
-
-
-class Killed(BaseException):
-    """The process died: nothing is noted down any more."""
+from tests.scenarios.world import Killed, Subscriber, World
 
 
 @pytest.fixture

@@ -12,10 +12,7 @@ The Payment API around it is told in `test_mission_payments`.
 
 import json
 import re
-import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -30,20 +27,17 @@ from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
-from billing.store import due_work
-from billing.workers.daemons import charges
 from billing.workers.daemons.reconciler import Reconciler
 from billing.workers.daemons.scheduler import Scheduler
-from billing.workers.runtime.clock import StoredClock
 from billing.workers.runtime.health import HealthServer
-from billing.workers.runtime.metrics import ProcessMetrics, StateCollector
-from billing.workers.runtime.runtime import Runtime
+from billing.workers.runtime.metrics import StateCollector
 from billing.workers.up.advance import set_clock
 from tests.cli.world import Cli, environment
 from tests.delivery.engine_under_test import START, EngineUnderTest
 from tests.scenarios.money import NO_TRIAL
+from tests.scenarios.queued import parts, through_queue, until_quiet, worker
 from tests.scenarios.world import Subscriber, World, at
-from tests.waiting import PATIENCE, until
+from tests.waiting import PATIENCE
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 
@@ -51,33 +45,9 @@ DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 @pytest.fixture
 def world_with_queue(world: World, redis_url: str) -> World:
     """A world whose messages go through Valkey."""
-    settings = world.runtime.settings
-    queue = settings.redis.model_copy(update={"url": redis_url})
-    world.runtime.__dict__["settings"] = settings.model_copy(update={"redis": queue})
+    through_queue(world, redis_url)
     world.publish(NO_TRIAL)
     return world
-
-
-@contextmanager
-def parts(world: World) -> Iterator[tuple[Runtime, ProcessMetrics]]:
-    """What one process of its own works with: its connections, its broker, its metrics."""
-    with closing(Runtime(world.runtime.settings)) as runtime:
-        runtime.__dict__["clock"] = StoredClock(runtime.engine)
-        yield runtime, ProcessMetrics(CollectorRegistry(), "test", "0")
-
-
-@contextmanager
-def worker(world: World) -> Iterator[None]:
-    """A Dramatiq worker with threads, on the queue in Valkey."""
-    stop = threading.Event()
-    with parts(world) as (runtime, metrics):
-        thread = threading.Thread(target=charges.run, args=(runtime, metrics, stop))
-        thread.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            thread.join()
 
 
 def messages(redis_url: str) -> list[dict[str, Any]]:
@@ -85,15 +55,6 @@ def messages(redis_url: str) -> list[dict[str, Any]]:
     with redis.Redis.from_url(redis_url) as client:
         (name,) = [key for key in client.keys("*:charges.msgs")] or [b"none"]
         return [json.loads(value) for value in client.hvals(name)]
-
-
-def until_quiet(world: World, scheduler: Scheduler) -> None:
-    def quiet() -> bool:
-        scheduler.tick()
-        with world.engine.connect() as conn:
-            return due_work.nothing_due(conn, world.now)
-
-    until(quiet)
 
 
 def rows(world: World, query: str, **params: Any) -> list[Any]:

@@ -29,11 +29,7 @@ from billing.store.settlement import breaks, exchanges, staging
 from billing.store.settlement import matching as settlement_match
 from billing.store.settlement import rows as settlement_rows
 from billing.store.settlement import runs as settlement
-from tests.scenarios.world import Subscriber, World, only_account
-
-
-class Killed(BaseException):
-    """The process died: nothing is noted down any more."""
+from tests.scenarios.world import Killed, Subscriber, World, only_account
 
 
 def paid(world: World, until: str = "2026-01-02", **order: Any) -> Subscriber:

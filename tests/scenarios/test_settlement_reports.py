@@ -27,7 +27,7 @@ from billing.store.payments.payments import Payment
 from billing.store.settlement import exchanges, staging
 from billing.store.settlement import runs as settlement
 from tests.scenarios.money import balances, payment_row
-from tests.scenarios.world import Subscriber, World, only_account
+from tests.scenarios.world import Killed, Subscriber, World, die, only_account
 from tests.waiting import PATIENCE
 
 # What Stripe shows by default, and what it has to be asked for.
@@ -461,18 +461,12 @@ def test_a_rule_names_the_account_of_what_the_engine_does_not_know(
 def test_a_movement_whose_rule_is_gone_before_it_is_posted_holds_up_no_other(
     world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Killed(BaseException):
-        pass
-
-    def killed(_step: object, *, late: bool) -> None:
-        raise Killed
-
     world.jump_to("2026-01-05")
     file = moved(tmp_path, "50.00,0.00,50.00,topup", "-1.00,0.00,-1.00,fee")
     ruled = replace(world.runtime.context.policy, movement_accounts={"topup": "bank"})
     run_id = begun(world, file)
     with monkeypatch.context() as dying:
-        dying.setattr("billing.flows.settlement.posting._post_next", killed)
+        dying.setattr("billing.flows.settlement.posting._post_next", die)
         with pytest.raises(Killed):
             runs.work(run_id, replace(offline(world), policy=ruled), report=of_provider(file))
     world.wait(timedelta(hours=1))
@@ -512,14 +506,8 @@ def test_an_import_that_was_killed_goes_on_when_the_file_is_imported_again(
     customers = paid_out(world)
     file = report(world, tmp_path)
 
-    class Killed(BaseException):
-        pass
-
-    def dying(conn: object) -> Any:
-        raise Killed
-
     with monkeypatch.context() as killed:
-        killed.setattr(staging, "merge_staging", dying)
+        killed.setattr(staging, "merge_staging", die)
         with pytest.raises(Killed):
             import_(world, file)
     assert staged(world) == 0
@@ -541,14 +529,8 @@ def test_the_reconciler_goes_on_with_an_import_whose_rows_are_staged(
     customers = paid_out(world)
     file = report(world, tmp_path)
 
-    class Killed(BaseException):
-        pass
-
-    def dying(hand: object) -> Any:
-        raise Killed
-
     with monkeypatch.context() as killed:
-        killed.setattr(matching, "_judge_next", dying)
+        killed.setattr(matching, "_judge_next", die)
         with pytest.raises(Killed):
             import_(world, file)
     world.wait(world.policy.reconciler_lease)

@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
 import requests
@@ -88,6 +88,15 @@ class Subscriber:
     @property
     def reference(self) -> str:
         return str(self.subscription_id)
+
+
+class Killed(BaseException):
+    """The process died: nothing is noted down any more."""
+
+
+def die(*_args: object, **_options: object) -> NoReturn:
+    """Stand for any function, in which the process dies."""
+    raise Killed
 
 
 class Psp:
