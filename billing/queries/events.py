@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from billing.store.access.events import Event, page, received_since, since, some
 
-__all__ = ["Event", "Heard", "Listener", "page", "since", "some"]
+__all__ = ["Event", "EventChange", "Listener", "page", "since", "some"]
 
 # A row is stamped before it is committed, by the clock of the machine that it came to.
 OVERLAP: Final = timedelta(seconds=15)
@@ -19,7 +19,7 @@ _Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class EventChange:
     """What became of an event: it was received or handled, or waits for another reason."""
 
     state: State
@@ -34,12 +34,12 @@ class Listener:
         self._known = {_key(row): row.received_at for row in received_since(conn, wall - OVERLAP)}
         self._waiting: dict[_Key, Event] = {}
 
-    def poll(self, conn: Connection, wall: datetime) -> list[Heard]:
+    def poll(self, conn: Connection, wall: datetime) -> list[EventChange]:
         """Return what happened since the last time, in order; `wall` is when this one began."""
         changed = list(self._changes(conn))
         return changed + self._arrivals(conn, wall)
 
-    def _arrivals(self, conn: Connection, wall: datetime) -> list[Heard]:
+    def _arrivals(self, conn: Connection, wall: datetime) -> list[EventChange]:
         rows = [
             row
             for row in received_since(conn, self._since - OVERLAP)
@@ -50,23 +50,23 @@ class Listener:
             key: at for key, at in self._known.items() if at >= self._since - 2 * OVERLAP
         } | {_key(row): row.received_at for row in rows}
         self._waiting |= {_key(row): row for row in rows if row.handled_at is None}
-        return [Heard("received", row) for row in rows]
+        return [EventChange("received", row) for row in rows]
 
-    def _changes(self, conn: Connection) -> Sequence[Heard]:
+    def _changes(self, conn: Connection) -> Sequence[EventChange]:
         if not self._waiting:
             return []
-        heard: list[Heard] = []
+        changes: list[EventChange] = []
         for row in some(conn, [event_id for _, event_id in self._waiting]):
             before = self._waiting.get(_key(row))
             if before is None:
                 continue
             if row.handled_at is not None:
                 del self._waiting[_key(row)]
-                heard.append(Heard("handled", row))
+                changes.append(EventChange("handled", row))
             elif row.last_error not in (None, before.last_error):
                 self._waiting[_key(row)] = row
-                heard.append(Heard("failed", row))
-        return heard
+                changes.append(EventChange("failed", row))
+        return changes
 
 
 def _key(row: Event) -> _Key:

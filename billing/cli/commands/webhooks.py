@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from billing.flows.webhooks.handling import Result
     from billing.gateway import ProviderEvent
     from billing.gateway.gateways import Gateways
-    from billing.queries.events import Event, Heard
+    from billing.queries.events import Event, EventChange
 
 _EVERY_SECONDS: Final = 0.5
 _DAY = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
@@ -124,28 +124,28 @@ def _listen(session: Session, bodies: bool, output: Output) -> None:
     talk("listening for events; Ctrl-C ends it")
     while True:
         with session.connect() as conn:
-            heard = listener.poll(conn, wall())
-        for each in heard:
-            _say_heard(each, bodies, output)
+            changes = listener.poll(conn, wall())
+        for each in changes:
+            _say_change(each, bodies, output)
         sys.stdout.flush()
         time.sleep(_EVERY_SECONDS)
 
 
-def _say_heard(heard: "Heard", bodies: bool, output: Output) -> None:
-    record = _record(heard.event) | {"state": heard.state}
+def _say_change(change: "EventChange", bodies: bool, output: Output) -> None:
+    record = _record(change.event) | {"state": change.state}
     body = record.pop("payload")
     if output.format == "jsonl":
         output.record(record | ({"payload": body} if bodies else {}))
         return
-    event = heard.event
-    at = event.handled_at if heard.state == "handled" else event.received_at
-    came_of = event.last_error if heard.state == "failed" else record["words"]
+    event = change.event
+    at = event.handled_at if change.state == "handled" else event.received_at
+    came_of = event.last_error if change.state == "failed" else record["words"]
     say(
-        f"{at or event.received_at:%H:%M:%SZ}  {heard.state:<8}  {event.provider}"
+        f"{at or event.received_at:%H:%M:%SZ}  {change.state:<8}  {event.provider}"
         f"  {event.type} ({event.kind})  {event.object_id or '-'}  {event.event_id}"
         f"  {came_of or 'due'}"
     )
-    if bodies and heard.state == "received":
+    if bodies and change.state == "received":
         say(to_json(body, indent=2))
 
 

@@ -30,7 +30,7 @@ _NEWEST: Final = "SELECT coalesce(max(seq), 0) FROM objects"
 _MADE: Final = "SELECT body FROM objects WHERE kind = 'event' AND seq > ? ORDER BY seq"
 
 
-class _Desk:
+class _Client:
     """Sends requests as a client does, inside the transaction of one trigger."""
 
     def __init__(self, account: SandboxAccount, named: str) -> None:
@@ -60,151 +60,157 @@ class _Desk:
 # --- the objects on the way -------------------------------------------------------------------
 
 
-def _customer(desk: _Desk) -> str:
-    there = desk.named("customer")
-    return there["id"] if there else desk.post("customers", {"name": "Trigger", **_MARK})
+def _customer(client: _Client) -> str:
+    there = client.named("customer")
+    return there["id"] if there else client.post("customers", {"name": "Trigger", **_MARK})
 
 
-def _card(desk: _Desk) -> str:
-    there = desk.named("payment_method")
+def _card(client: _Client) -> str:
+    there = client.named("payment_method")
     if there:
         return str(there["id"])
-    return desk.post("payment_methods/pm_card_visa/attach", {"customer": _customer(desk)})
+    return client.post("payment_methods/pm_card_visa/attach", {"customer": _customer(client)})
 
 
-def _intent(desk: _Desk, **form: str) -> str:
+def _intent(client: _Client, **form: str) -> str:
     """An intent that isn't confirmed, unless it is the one that was named."""
-    there = desk.named("payment_intent")
-    return there["id"] if there else desk.post("payment_intents", {**_AMOUNT, **_MARK, **form})
+    there = client.named("payment_intent")
+    return there["id"] if there else client.post("payment_intents", {**_AMOUNT, **_MARK, **form})
 
 
-def _confirmed(desk: _Desk, card: str, **form: str) -> str:
-    intent = _intent(desk, **form)
-    return desk.post(f"payment_intents/{intent}/confirm", {"payment_method": card})
+def _confirmed(client: _Client, card: str, **form: str) -> str:
+    intent = _intent(client, **form)
+    return client.post(f"payment_intents/{intent}/confirm", {"payment_method": card})
 
 
-def _authorised(desk: _Desk) -> str:
-    there = desk.named("payment_intent")
+def _authorised(client: _Client) -> str:
+    there = client.named("payment_intent")
     if there and there["status"] == "requires_capture":
         return str(there["id"])
-    return _confirmed(desk, "pm_card_visa", capture_method="manual")
+    return _confirmed(client, "pm_card_visa", capture_method="manual")
 
 
-def _paid(desk: _Desk) -> str:
+def _paid(client: _Client) -> str:
     """A paid intent: the one that was named, or that of the charge that was named."""
-    charge = desk.named("charge")
+    charge = client.named("charge")
     if charge:
         return str(charge["payment_intent"])
-    there = desk.named("payment_intent")
+    there = client.named("payment_intent")
     if there and there["status"] == "succeeded":
         return str(there["id"])
-    return _succeeds(desk)
+    return _succeeds(client)
 
 
-def _refund(desk: _Desk) -> str:
-    there = desk.named("refund")
-    return there["id"] if there else desk.post("refunds", {"payment_intent": _paid(desk), **_MARK})
+def _refund(client: _Client) -> str:
+    there = client.named("refund")
+    return (
+        there["id"] if there else client.post("refunds", {"payment_intent": _paid(client), **_MARK})
+    )
 
 
-def _dispute(desk: _Desk) -> Record:
-    there = desk.named("dispute")
+def _dispute(client: _Client) -> Record:
+    there = client.named("dispute")
     if there:
         return there
-    paid = _paid(desk)
-    call = desk.call()
+    paid = _paid(client)
+    call = client.call()
     charge = call.stored("charge", call.stored("payment_intent", paid)["latest_charge"])
     return disputes.open_dispute(call, charge, None, "fraudulent", inquiry=False)
 
 
-def _payout(desk: _Desk) -> Record:
-    there = desk.named("payout")
+def _payout(client: _Client) -> Record:
+    there = client.named("payout")
     if there:
         return there
-    owed = max(0, -payouts.available(desk.call(), "usd"))
-    _confirmed(desk, "pm_card_bypassPending", amount=str(2000 + 2 * owed))
-    return payouts.pay_out(desk.call(), "usd")
+    owed = max(0, -payouts.available(client.call(), "usd"))
+    _confirmed(client, "pm_card_bypassPending", amount=str(2000 + 2 * owed))
+    return payouts.pay_out(client.call(), "usd")
 
 
 # --- the changes ------------------------------------------------------------------------------
 
 
-def _succeeds(desk: _Desk) -> str:
-    there = desk.named("payment_intent")
+def _succeeds(client: _Client) -> str:
+    there = client.named("payment_intent")
     if there and there["status"] == "requires_capture":
-        return desk.post(f"payment_intents/{there['id']}/capture", {})
-    return _confirmed(desk, "pm_card_visa")
+        return client.post(f"payment_intents/{there['id']}/capture", {})
+    return _confirmed(client, "pm_card_visa")
 
 
-def _is_captured(desk: _Desk) -> None:
-    desk.post(f"payment_intents/{_authorised(desk)}/capture", {})
+def _is_captured(client: _Client) -> None:
+    client.post(f"payment_intents/{_authorised(client)}/capture", {})
 
 
-def _expires(desk: _Desk) -> None:
-    payment_intents.expire(desk.call(), _authorised(desk))
+def _expires(client: _Client) -> None:
+    payment_intents.expire(client.call(), _authorised(client))
 
 
-def _card_is_updated(desk: _Desk) -> None:
-    card = _card(desk)
-    year = desk.call().stored("payment_method", card)["exp_year"]
-    desk.post(f"payment_methods/{card}", {"card": {"exp_year": str(year + 1), "exp_month": "12"}})
+def _card_is_updated(client: _Client) -> None:
+    card = _card(client)
+    year = client.call().stored("payment_method", card)["exp_year"]
+    client.post(f"payment_methods/{card}", {"card": {"exp_year": str(year + 1), "exp_month": "12"}})
 
 
-def _network_updates_card(desk: _Desk) -> None:
-    card, call = _card(desk), desk.call()
+def _network_updates_card(client: _Client) -> None:
+    card, call = _card(client), client.call()
     record = call.stored("payment_method", card)
     payment_methods.update_by_network(call, record, {"exp_year": record["exp_year"] + 1})
 
 
-def _refund_fails(desk: _Desk) -> None:
-    refunds.fail(desk.call(), _refund(desk))
+def _refund_fails(client: _Client) -> None:
+    refunds.fail(client.call(), _refund(client))
 
 
-def _is_contested(desk: _Desk) -> None:
+def _is_contested(client: _Client) -> None:
     evidence = {"evidence": {"product_description": "Triggered"}}
-    desk.post(f"disputes/{_dispute(desk)['id']}", evidence)
+    client.post(f"disputes/{_dispute(client)['id']}", evidence)
 
 
-def _is_won(desk: _Desk) -> None:
-    disputes.decide(desk.call(), _dispute(desk), "won")
+def _is_won(client: _Client) -> None:
+    disputes.decide(client.call(), _dispute(client), "won")
 
 
-def _payout_becomes(status: str) -> "Callable[[_Desk], None]":
-    return lambda desk: payouts.move(desk.call(), _payout(desk), status)
+def _payout_becomes(status: str) -> "Callable[[_Client], None]":
+    return lambda client: payouts.move(client.call(), _payout(client), status)
 
 
-def _is_declined(desk: _Desk) -> None:
-    _confirmed(desk, "pm_card_chargeCustomerFail")
+def _is_declined(client: _Client) -> None:
+    _confirmed(client, "pm_card_chargeCustomerFail")
 
 
-TRIGGERS: Final[Mapping[str, Callable[[_Desk], object]]] = {
+TRIGGERS: Final[Mapping[str, Callable[[_Client], object]]] = {
     "charge.captured": _is_captured,
-    "charge.dispute.closed": lambda desk: desk.post(f"disputes/{_dispute(desk)['id']}/close", {}),
+    "charge.dispute.closed": lambda client: client.post(
+        f"disputes/{_dispute(client)['id']}/close", {}
+    ),
     "charge.dispute.created": _dispute,
     "charge.dispute.funds_reinstated": _is_won,
     "charge.dispute.funds_withdrawn": _dispute,
     "charge.dispute.updated": _is_contested,
     "charge.expired": _expires,
     "charge.failed": _is_declined,
-    "charge.refund.updated": lambda desk: desk.post(f"refunds/{_refund(desk)}", _MARK),
+    "charge.refund.updated": lambda client: client.post(f"refunds/{_refund(client)}", _MARK),
     "charge.refunded": _refund,
     "charge.succeeded": _succeeds,
     "customer.created": _customer,
-    "customer.updated": lambda desk: desk.post(f"customers/{_customer(desk)}", _MARK),
+    "customer.updated": lambda client: client.post(f"customers/{_customer(client)}", _MARK),
     "payment_intent.amount_capturable_updated": _authorised,
-    "payment_intent.canceled": lambda desk: desk.post(
-        f"payment_intents/{_intent(desk)}/cancel", {}
+    "payment_intent.canceled": lambda client: client.post(
+        f"payment_intents/{_intent(client)}/cancel", {}
     ),
     "payment_intent.created": _intent,
     "payment_intent.payment_failed": _is_declined,
-    "payment_intent.requires_action": lambda desk: _confirmed(
-        desk, "pm_card_authenticationRequired"
+    "payment_intent.requires_action": lambda client: _confirmed(
+        client, "pm_card_authenticationRequired"
     ),
     "payment_intent.succeeded": _succeeds,
-    "payment_method.attached": lambda desk: desk.post(
-        "payment_methods/pm_card_visa/attach", {"customer": _customer(desk)}
+    "payment_method.attached": lambda client: client.post(
+        "payment_methods/pm_card_visa/attach", {"customer": _customer(client)}
     ),
     "payment_method.automatically_updated": _network_updates_card,
-    "payment_method.detached": lambda desk: desk.post(f"payment_methods/{_card(desk)}/detach", {}),
+    "payment_method.detached": lambda client: client.post(
+        f"payment_methods/{_card(client)}/detach", {}
+    ),
     "payment_method.updated": _card_is_updated,
     "payout.created": _payout,
     "payout.failed": _payout_becomes("failed"),
@@ -213,7 +219,7 @@ TRIGGERS: Final[Mapping[str, Callable[[_Desk], object]]] = {
     "payout.updated": _payout_becomes("in_transit"),
     "refund.created": _refund,
     "refund.failed": _refund_fails,
-    "refund.updated": lambda desk: desk.post(f"refunds/{_refund(desk)}", _MARK),
+    "refund.updated": lambda client: client.post(f"refunds/{_refund(client)}", _MARK),
 }
 """What the sandbox records besides needs its clock or its settings, and isn't made on demand."""
 
@@ -231,9 +237,9 @@ def _trigger(control: ControlEndpoints, _: _Names, wanted: Wanted) -> Body:
     store = control.account.store
     with store.transaction():
         before = store.rows(_NEWEST)[0][0]
-        desk = _Desk(control.account, named)
-        TRIGGERS[kind](desk)
-        if desk.unused:
+        client = _Client(control.account, named)
+        TRIGGERS[kind](client)
+        if client.unused:
             raise ValueError(f"{named} is no object that {kind} can be made of")
         made = [load(body) for (body,) in store.rows(_MADE, (before,))]
         if all(each["type"] != kind for each in made):
