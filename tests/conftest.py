@@ -5,6 +5,7 @@ own, without fsync, on ports of their own. Every test that takes `engine` or `db
 database of its own, copied from one that was migrated once.
 """
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -18,6 +19,7 @@ import pytest
 from psycopg import sql
 
 from tests.engines import sharing
+from tests.repeatable import SEED, repeatable_ids
 from tests.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
@@ -48,9 +50,13 @@ class Admin(psycopg.Connection[tuple[object, ...]]):
         return until(executed, args[0])
 
 
-# An example may take as long as it does on a busy machine.
+# An example may take as long as it does on a busy machine. Examples are the same ones in every run,
+# or with TEST_SEED fresh ones.
 hypothesis.settings.register_profile(
-    "patient", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+    "patient",
+    deadline=None,
+    derandomize="TEST_SEED" not in os.environ,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 # A mutant's first failure ends its tests, so there is nothing to shrink or to explain.
 hypothesis.settings.register_profile(
@@ -128,14 +134,25 @@ _numbers = count(1)
 
 
 @pytest.fixture
-def db_url(pg_server: "EmbeddedPostgres", admin: Admin, template_db: str) -> Iterator[str]:
+def _repeatable_ids(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let what this test makes have the ids that follow from its name."""
+    with repeatable_ids(f"{SEED} {request.node.nodeid}"):
+        yield
+
+
+@pytest.fixture
+def db_url(
+    pg_server: "EmbeddedPostgres", admin: Admin, template_db: str, _repeatable_ids: None
+) -> Iterator[str]:
     """The owner's URL of this test's own migrated database."""
     with _copied(admin, template_db) as name:
         yield pg_server.url(name)
 
 
 @pytest.fixture
-def prepared_url(pg_server: "EmbeddedPostgres", admin: Admin, prepared_db: str) -> Iterator[str]:
+def prepared_url(
+    pg_server: "EmbeddedPostgres", admin: Admin, prepared_db: str, _repeatable_ids: None
+) -> Iterator[str]:
     """The owner's URL of this test's own database, in which a scenario may begin."""
     with _copied(admin, prepared_db) as name:
         yield pg_server.url(name)

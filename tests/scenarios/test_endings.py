@@ -1,7 +1,6 @@
 """How a subscription ends, and what becomes of its open invoices; cards that can't be charged."""
 
 from datetime import datetime, timedelta
-from uuid import UUID
 
 import pytest
 
@@ -189,16 +188,26 @@ def test_a_budget_puts_attempts_off_but_not_the_end_of_the_ladder(
 
 
 def test_a_card_that_needs_the_customer_ends_no_later_than_its_ladder(world: World) -> None:
-    customer = world.subscribed("daily", card=f"{BROKE}_7_then_expired_card")
-    ends: dict[UUID, set[datetime]] = {}
-    while world.status(customer) != "canceled":
-        world.run_until(f"{world.now + timedelta(days=1):%Y-%m-%d 12:00}")
-        for each in world.payments(customer):
-            if each.ladder_ends_at is not None:
-                ends.setdefault(each.id, set()).add(each.ladder_ends_at)
-                assert each.next_attempt_at is None or each.next_attempt_at <= each.ladder_ends_at
-    assert [len(each) for each in ends.values()] == [1] * len(ends)
-    assert ends
+    customer_id, provider_id = world.customer(f"{BROKE}_2_then_expired_card")
+    first = world.subscribe(customer_id, provider_id, "monthly")
+    other_starts = at("2026-01-03 12:00").replace(tzinfo=None)
+    other = world.subscribe(customer_id, provider_id, "monthly", starts=other_starts)
+
+    # The other one's decline puts the second attempt off by half a day, and so fixes the end.
+    world.run_until("2026-01-04")
+    ends_at = world.payment(first).ladder_ends_at
+    assert ends_at is not None
+    world.run_until("2026-01-05")
+
+    assert world.sent_on(first) == ["2026-01-01", "2026-01-04"]
+    waiting = world.payment(first)
+    assert waiting.decline_class == "needs_customer"
+    assert (waiting.ladder_ends_at, waiting.next_attempt_at) == (ends_at, ends_at)
+    world.run_until(f"{ends_at:%Y-%m-%d %H:%M}")
+    assert world.status(first) == "canceled"
+    world.run_until("2026-03-01")
+    assert world.status(other) == "canceled"
+    world.assert_everything_adds_up()
 
 
 def test_a_new_card_collects_what_the_budget_of_the_old_one_put_off(world: World) -> None:

@@ -1,6 +1,5 @@
 """Stories of the whole engine; the failing test names its seed."""
 
-import os
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -10,10 +9,10 @@ import pytest
 from billing.embedded.servers import EmbeddedPostgres
 from billing.gateway.stripe.client import Answer, Client
 from tests.conftest import Admin
+from tests.repeatable import SEED
 from tests.simulation.schedule import Chances
 from tests.simulation.simulation import Servers, Simulation, Size, Told
 
-SEED = os.environ.get("SIMULATION_SEED", "7")
 STORIES = 2
 SIZE = Size(customers=6, days=100, asks=25)
 

@@ -6,13 +6,12 @@ process, without a network: what a request does there is done by the time its an
 
 import json
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from pathlib import Path
-from random import Random
 from typing import Any, Final
 from unittest.mock import patch
 
@@ -29,6 +28,7 @@ from billing.sandbox import SandboxServer
 from billing.sandbox.http import Delivery, HttpAnswer, HttpRequest
 from billing.workers.runtime.clock import StoredClock
 from billing.workers.runtime.runtime import Runtime
+from tests.repeatable import repeatable_ids
 from tests.simulation.schedule import Schedule
 
 CLOCKS: Final = timedelta(minutes=5)  # how far clocks are apart at most
@@ -119,7 +119,7 @@ def _before_statement(schedule: Schedule, cursor: Any, statement: str) -> None:
         cursor.execute(_DEADLOCK)
 
 
-# --- time and chance ----------------------------------------------------------------------------
+# --- time ---------------------------------------------------------------------------------------
 
 
 class Time:
@@ -145,21 +145,7 @@ class Time:
         self._schedule.reach("pause")
 
 
-class Entropy:
-    """Stands in for `os` and `secrets` where ids are made: the same ones for the same seed."""
-
-    def __init__(self, seed: object) -> None:
-        self._chance = Random(f"ids {seed}")
-
-    def urandom(self, count: int) -> bytes:
-        return self._chance.randbytes(count)
-
-    def choice(self, among: Sequence[str]) -> str:
-        return self._chance.choice(among)
-
-
 _TIMED: Final = (
-    "billing.ids.time",
     "billing.flows.fence.time",
     "billing.workers.runtime.outcomes.time",
     "billing.workers.daemons.scheduler.time",
@@ -167,18 +153,13 @@ _TIMED: Final = (
     "billing.workers.daemons.charges.time",
     "billing.workers.daemons.refunds.time",
 )
-_RANDOM: Final = (
-    "billing.ids.os",
-    "billing.sandbox.ids.os",
-    "billing.flows.subscriptions.subscribing.secrets",
-)
 
 
 @contextmanager
 def wired(schedule: Schedule, time: Time, seed: object) -> Iterator[None]:
     """Put the schedule between the engine and the world until the block is left."""
-    entropy = Entropy(seed)
     with ExitStack() as stack:
+        stack.enter_context(repeatable_ids(seed, time))
         stack.enter_context(patch.object(DefaultDialect, "do_commit", _committing(schedule)))
         stack.enter_context(patch.object(DefaultDialect, "do_execute", _executing(schedule)))
         stack.enter_context(
@@ -190,8 +171,6 @@ def wired(schedule: Schedule, time: Time, seed: object) -> Iterator[None]:
         stack.enter_context(patch("billing.flows.fence._one_at_a_time", nullcontext()))
         for name in _TIMED:
             stack.enter_context(patch(name, time))
-        for name in _RANDOM:
-            stack.enter_context(patch(name, entropy))
         yield
 
 
