@@ -1,6 +1,6 @@
 """How a subscription ends, and what becomes of its open invoices; cards that can't be charged."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 
