@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from billing.crash_points import CrashPoint, marked
 from billing.rules.actor import Actor
 from billing.store.access import audit
 
@@ -24,6 +25,6 @@ def audited(
 
     What the caller puts into `detail` before the end is written too.
     """
-    with engine.begin() as conn:
+    with marked(CrashPoint.COMMAND_RECORDED), engine.begin() as conn:
         yield conn
         audit.record(conn, actor=actor, action=action, subject=subject, why=why, detail=detail)

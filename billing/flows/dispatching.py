@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import TextClause
 
+from billing.crash_points import CrashPoint, marked
 from billing.flows.context import Context
 from billing.store import dispatch
 
@@ -19,7 +20,7 @@ def take_due(context: Context, due: TextClause, *, limit: int) -> list[UUID]:
     """
     now, wall = context.clock.now(), context.clock.wall()
     again_at = wall + context.policy.dispatch_window
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.DISPATCHED), context.engine.begin() as conn:
         return dispatch.take(
             conn,
             due,

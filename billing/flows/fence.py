@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
+from billing.crash_points import CrashPoint, marked
 from billing.errors import BillingError, ErrorCode, Unavailable, first_line
 from billing.flows.context import Context
 from billing.gateway import Gateway, ProviderCharge, ProviderCustomer, ProviderRefund
@@ -85,7 +86,7 @@ def compared(context: Context, provider: str, *, sending: bool = False) -> bool:
             return check(context, provider, sending=sending)
         except BillingError as error:
             failures[provider] = time.monotonic()
-            with context.engine.begin() as conn:
+            with marked(CrashPoint.FENCE_NOT_CHECKED), context.engine.begin() as conn:
                 fences.could_not_compare(conn, provider, first_line(error))
             raise
 
@@ -121,7 +122,7 @@ def saw_horizon(engine: Engine, horizon: int) -> None:
 def _set_back(engine: Engine, horizon: int) -> None:
     logger.error("the database was set back under this process: every account is compared again")
     _horizons[engine] = horizon
-    with engine.begin() as conn:
+    with marked(CrashPoint.FENCE_DISTRUSTED), engine.begin() as conn:
         fences.distrust(conn)
 
 
@@ -243,7 +244,7 @@ def check(context: Context, provider: str, *, sending: bool = False) -> bool:
     if since is not None:
         pages = unknown_since(context, provider, since)
         unknown = next((each for page in pages for each in page), None)
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.FENCE_CHECKED), context.engine.begin() as conn:
         if unknown is None:
             fences.open_for(conn, provider, database=database, known_until=now, now=now)
         else:

@@ -19,6 +19,9 @@ from urllib.parse import urlsplit
 
 import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.response import HTTPResponse
+
+from billing.crash_points import CrashPoint, reached
 
 IDLE_SECONDS: Final = 30.0  # a watchdog with nothing to watch ends after this
 
@@ -102,6 +105,8 @@ class Transport:
             raise TransportError(_failure(e, watch.expired), type(e).__name__) from e
         if watch.expired:  # the shutdown may have made a partial body look complete
             raise TransportError("deadline", "the answer was still arriving")
+        if method.upper() != "GET":
+            reached(CrashPoint.ANSWER_READ)
         return content, response.status, response.headers
 
     def close(self) -> None:
@@ -202,10 +207,16 @@ class _Watched(HTTPConnection):
         super().connect()
         self._report()
 
-    def request(self, *args: Any, **kwargs: Any) -> None:
+    def request(self, method: str, *args: Any, **kwargs: Any) -> None:
         if self.sock is not None:
             self._report()
-        super().request(*args, **kwargs)
+        super().request(method, *args, **kwargs)
+        self._reads_only = method == "GET"
+
+    def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as its class has it
+        if not self._reads_only:
+            reached(CrashPoint.REQUEST_SENT)
+        return super().getresponse()
 
     def _report(self) -> None:
         watch: Watch | None = getattr(_current, "watch", None)

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from billing.crash_points import CrashPoint, marked
 from billing.errors import BillingError, first_line
 from billing.store import tasks
 from billing.workers.runtime.runtime import Runtime
@@ -37,12 +38,16 @@ def recorded(runtime: Runtime, task: str) -> Iterator[Run]:
     if run.done_until is None:
         return
     seconds = time.monotonic() - started
-    with runtime.engine.begin() as conn:
+    with marked(CrashPoint.TASK_RECORDED), runtime.engine.begin() as conn:
         wall = runtime.clock.wall()
         tasks.succeeded(conn, task, wall, seconds=seconds, watermark=run.done_until)
 
 
 def record_failure(runtime: Runtime, task: str, words: str) -> None:
     """Record an error for `billing status`, unless the database is unreachable."""
-    with contextlib.suppress(SQLAlchemyError, BillingError), runtime.engine.begin() as conn:
+    with (
+        contextlib.suppress(SQLAlchemyError, BillingError),
+        marked(CrashPoint.TASK_FAILURE_RECORDED),
+        runtime.engine.begin() as conn,
+    ):
         tasks.failed(conn, task, runtime.clock.wall(), words[:WORDS_MAX])

@@ -23,6 +23,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from billing import tracing
+from billing.crash_points import CrashPoint, marked, reached
 from billing.errors import first_line
 
 CHARGES: Final = "charges"
@@ -48,6 +49,16 @@ def redis_client(url: str) -> "redis.Redis":
     return redis.Redis(connection_pool=pool)
 
 
+class _CrashPoints(Middleware):
+    """Marks where a message was taken and where it was acknowledged."""
+
+    def before_process_message(self, *_: Any) -> None:
+        reached(CrashPoint.MESSAGE_TAKEN)
+
+    def after_ack(self, *_: Any) -> None:
+        reached(CrashPoint.MESSAGE_ACKNOWLEDGED)
+
+
 def make_broker(url: str, namespace: str, extra: Iterable[Middleware] = ()) -> RedisBroker:
     """Return a broker with the charges queue declared."""
     broker = RedisBroker(  # type: ignore[no-untyped-call]  # Dramatiq leaves it so
@@ -60,6 +71,7 @@ def make_broker(url: str, namespace: str, extra: Iterable[Middleware] = ()) -> R
             ShutdownNotifications(),
             Retries(max_retries=0),
             CurrentMessage(),
+            _CrashPoints(),
             *extra,
         ],
     )
@@ -69,15 +81,16 @@ def make_broker(url: str, namespace: str, extra: Iterable[Middleware] = ()) -> R
 
 def enqueue(broker: RedisBroker, row_id: UUID, actor: str = CHARGE_ACTOR) -> None:
     """Send a worker the message that a payment (or a refund) is due. Raises `redis.RedisError`."""
-    broker.enqueue(
-        dramatiq.Message[Any](
-            queue_name=CHARGES,
-            actor_name=actor,
-            args=(str(row_id),),
-            kwargs={},
-            options=tracing.carried(),
+    with marked(CrashPoint.MESSAGE_SENT):
+        broker.enqueue(
+            dramatiq.Message[Any](
+                queue_name=CHARGES,
+                actor_name=actor,
+                args=(str(row_id),),
+                kwargs={},
+                options=tracing.carried(),
+            )
         )
-    )
 
 
 def sent_along() -> Mapping[str, Any]:

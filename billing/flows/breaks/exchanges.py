@@ -14,6 +14,7 @@ from hashlib import sha256
 
 from sqlalchemy import Connection, Engine
 
+from billing.crash_points import CrashPoint, marked
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.ledger import keys, recipes
 from billing.rules.actor import Actor
@@ -131,7 +132,7 @@ def record(
     """
     if not reason.strip():
         raise BadInput("recording an exchange takes a reason", code=ErrorCode.REASON_MISSING)
-    with engine.begin() as conn:
+    with marked(CrashPoint.RATE_RECORDED), engine.begin() as conn:
         plan = _plan(conn, exchange, references, now)
         if plan.posts:
             _post(conn, exchange, plan.source_key)

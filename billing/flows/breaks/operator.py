@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
+from billing.crash_points import CrashPoint, marked
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.flows.breaks.booked import booked
 from billing.ledger import keys, recipes
@@ -60,7 +61,7 @@ def annotate(engine: Engine, break_id: UUID, *, words: str, now: datetime, actor
     """Add a note, which can't be removed. Raises `NotFound`, `BadInput` for an empty one."""
     if not words.strip():
         raise BadInput("a note says something", code=ErrorCode.NOTE_EMPTY)
-    with engine.begin() as conn:
+    with marked(CrashPoint.BREAK_ANNOTATED), engine.begin() as conn:
         _locked(conn, break_id)
         breaks.annotate(conn, break_id, at=now, actor=actor, words=words.strip())
 
@@ -72,7 +73,7 @@ def assign(engine: Engine, break_id: UUID, *, to: str | None, now: datetime, act
     """
     if to is not None and not to.strip():
         raise BadInput("nobody is assigned without a name", code=ErrorCode.ASSIGNEE_MISSING)
-    with engine.begin() as conn:
+    with marked(CrashPoint.BREAK_ASSIGNED), engine.begin() as conn:
         row = _open(conn, break_id)
         if row.assigned_to == to:
             return
@@ -104,7 +105,7 @@ def resolve(
     """
     if not reason.strip():
         raise BadInput("resolving a break takes a reason", code=ErrorCode.REASON_MISSING)
-    with engine.begin() as conn:
+    with marked(CrashPoint.BREAK_RESOLVED), engine.begin() as conn:
         _lock_what_it_is_about(conn, break_id)
         row = _open(conn, break_id)
         _refuse_twice(conn, row, adjustment)

@@ -14,6 +14,7 @@ from uuid import UUID, uuid5
 
 from sqlalchemy import Connection
 
+from billing.crash_points import CrashPoint, marked
 from billing.errors import BadInput, BillingError, Unavailable
 from billing.flows import fence
 from billing.flows.context import Context
@@ -134,7 +135,7 @@ def send(context: Context, wanted: Wanted[Made], call: ProviderCall) -> tuple[Pr
 def _begin_anew(context: Context, wanted: Wanted[Made], absent: ProviderCall) -> ProviderCall:
     """End a call under which nothing was made, and begin another one."""
     now = context.clock.now()
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.CALL_BEGUN_ANEW), context.engine.begin() as conn:
         end(conn, absent, now, AttemptOutcome.ABSENT)
         return begin(conn, context, wanted, now)
 
@@ -154,7 +155,7 @@ def _answer(
         )
     except BadInput as refused:
         if call.never_executed:
-            with context.engine.begin() as conn:
+            with marked(CrashPoint.CALL_REFUSED), context.engine.begin() as conn:
                 end(conn, call, context.clock.now(), AttemptOutcome.REJECTED)
         else:
             _keep_open(context, call, "refused", refused)
@@ -181,7 +182,7 @@ def end(
 
 def _keep_open(context: Context, call: ProviderCall, error_class: str, error: BillingError) -> None:
     now = context.clock.now()
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.CALL_LEFT_OPEN), context.engine.begin() as conn:
         provider_calls.still_open(
             conn,
             call,

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.crash_points import CrashPoint, marked
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.flows import fence
 from billing.flows.context import Context
@@ -58,14 +59,14 @@ def create(
     fence.require(context, provider)
     wanted = {"name": name, "email": email, "external_id": external_id, "provider": provider}
     now = context.clock.now()
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.CUSTOMER_CLAIMED), context.engine.begin() as conn:
         customer = _claim(conn, customer_id or new_id(), wanted, now)
         order = at_provider.the_customer(customer, idempotency.mark_of(conn, customer.id))
         is_there = customer.provider_customer_id is not None
         call = None if is_there else at_provider.begin(conn, context, order, now)
     if call is not None:
         call, provider_customer_id = at_provider.send(context, order, call)
-        with context.engine.begin() as conn:
+        with marked(CrashPoint.CUSTOMER_RECORDED), context.engine.begin() as conn:
             at_provider.end(conn, call, context.clock.now())
             customers.set_provider_customer(conn, customer.id, provider_customer_id)
     if payment_method is not None:
@@ -125,7 +126,7 @@ def set_payment_method(
     now = context.clock.now()
 
     def begin() -> tuple[Customer, at_provider.Wanted[PaymentMethodDetails], ProviderCall]:
-        with context.engine.begin() as conn:
+        with marked(CrashPoint.METHOD_CALL_BEGUN), context.engine.begin() as conn:
             row = _known_at_provider(conn, customer)
             order = at_provider.the_payment_method(row, token)
             return row, order, at_provider.begin(conn, context, order, now)
@@ -133,7 +134,7 @@ def set_payment_method(
     row, order, call = fence.insisted(context, begin)
     call, details = at_provider.send(context, order, call)
     now = context.clock.now()
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.METHOD_RECORDED), context.engine.begin() as conn:
         at_provider.end(conn, call, now)
         keep_payment_method(conn, row.id, details, at=now)
         retried = retry_with_new_method(conn, row.id, now)

@@ -12,6 +12,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 
 from billing import tracing
+from billing.crash_points import CrashPoint, marked
 from billing.flows.cycles.digest import cycle_digests
 from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.store.journal import reads
@@ -44,7 +45,7 @@ def _close_all(engine: Engine, now: datetime, batch: int) -> Closed:
     closed = held_back = 0
     after: UUID | None = None
     while True:
-        with engine.begin() as conn:
+        with marked(CrashPoint.CYCLES_CLOSED), engine.begin() as conn:
             ids = cycles.closable(conn, now, batch, after)
             if not ids:
                 return Closed(closed, held_back)

@@ -12,6 +12,7 @@ from zoneinfo import available_timezones
 
 from sqlalchemy import Connection, Engine
 
+from billing.crash_points import CrashPoint, marked
 from billing.errors import BadInput, ErrorCode
 from billing.flows.cycles.digest import cycle_digests
 from billing.rules.actor import Actor
@@ -61,7 +62,7 @@ def differing(conn: Connection) -> Iterator[ClosedCycle]:
 
 def repair(engine: Engine, zones: Sequence[str], *, actor: Actor) -> list[WrongDigest]:
     """Write down the zone of each cycle for which one was found; return what `wrong` does."""
-    with engine.begin() as conn:
+    with marked(CrashPoint.DIGESTS_REPAIRED), engine.begin() as conn:
         found = wrong(conn, zones)
         proven = {each.cycle_id: each.zone for each in found if each.zone is not None}
         digest.add_zones(conn, proven, str(actor))

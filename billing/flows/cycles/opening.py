@@ -15,6 +15,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, OperationalError
 
+from billing.crash_points import CrashPoint, marked
 from billing.errors import BillingError, ErrorCode, Unavailable
 from billing.flows.cycles.deciding import CannotOpen, Opening, decide
 from billing.flows.cycles.ending import end, is_over, is_unpaid, leave_unpaid
@@ -86,7 +87,7 @@ def open_due_cycles(
     begun. In sandbox mode the test clock is that clock, while one is set. Customers of the accounts
     `held` wait.
     """
-    with engine.begin() as conn:
+    with marked(CrashPoint.CYCLES_OPENED), engine.begin() as conn:
         ahead_by = now - _latest(plans.hold(conn), policy)
         if ahead_by > CLOCK_TOLERANCE:
             return Opened(clock_ahead_by=ahead_by)

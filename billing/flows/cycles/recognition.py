@@ -15,6 +15,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
+from billing.crash_points import CrashPoint, marked
 from billing.flows.policy import Policy
 from billing.ledger import recipes
 from billing.rules.money import Money
@@ -36,7 +37,7 @@ def run(engine: Engine, *, now: datetime, batch: int, policy: Policy) -> Recogni
     """Earn everything that is due by `now`, `batch` invoices a transaction."""
     seen = earned = 0
     while True:
-        with engine.begin() as conn:
+        with marked(CrashPoint.REVENUE_RECOGNISED), engine.begin() as conn:
             done = run_batch(conn, now, batch, policy)
         seen += done.seen
         earned += done.earned

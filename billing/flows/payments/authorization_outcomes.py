@@ -5,6 +5,7 @@ from typing import Any, Final, TypedDict
 
 from sqlalchemy import Connection
 
+from billing.crash_points import CrashPoint, marked
 from billing.flows.context import Context
 from billing.flows.payments.authorization_sending import CAPTURE, VOID, AuthorizationStep
 from billing.flows.payments.captures import post_capture
@@ -38,7 +39,7 @@ def finish(context: Context, step: AuthorizationStep, outcome: Outcome | Absent)
     A second run for the same step changes nothing.
     """
     policy, now, wall = context.policy, context.clock.now(), context.clock.wall()
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.STEP_RECORDED), context.engine.begin() as conn:
         payment = payments.lock_known_payment(conn, step.payment_id)
         if payment.state != State.AUTHORIZED:
             return payment.state

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 from uuid import UUID
 
+from billing.crash_points import CrashPoint, marked
 from billing.errors import BillingError
 from billing.flows import fence
 from billing.flows.context import Context
@@ -56,7 +57,7 @@ def begin(context: Context, payment_id: UUID) -> AuthorizationStep | None:
 
 def _begin(context: Context, payment_id: UUID) -> AuthorizationStep | None:
     policy, now, wall = context.policy, context.clock.now(), context.clock.wall()
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.STEP_BEGUN), context.engine.begin() as conn:
         held_until = wall + policy.longest_hold
         row = payment_steps.lock_for_step(
             conn, payment_id, now=now, wall=wall, held_until=held_until

@@ -17,6 +17,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing import tracing
+from billing.crash_points import CrashPoint, marked
 from billing.flows import fence
 from billing.flows.context import Context
 from billing.flows.dispatching import take_due
@@ -111,7 +112,7 @@ def begin(context: Context, payment_id: UUID) -> ChargeSend | None:
 def _begin(context: Context, payment_id: UUID) -> ChargeSend | None:
     policy, now, wall = context.policy, context.clock.now(), context.clock.wall()
     horizon = fence.horizon_seen(context.engine)
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.CHARGE_BEGUN), context.engine.begin() as conn:
         row = payment_steps.lock_for_attempt(
             conn,
             payment_id,
@@ -353,7 +354,7 @@ def adopt(
 
 def _begin_forgotten(context: Context, payment_id: UUID, sent_at: datetime) -> ChargeSend | None:
     """Begin an attempt that was made before, whenever the next one is due."""
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.FORGOTTEN_CHARGE_BEGUN), context.engine.begin() as conn:
         fences.adopt(conn)
         row = payment_steps.lock_for_attempt(
             conn,
@@ -396,7 +397,7 @@ def finish(context: Context, send: ChargeSend, outcome: Outcome | Absent) -> Non
 
 def _finish(context: Context, send: ChargeSend, outcome: Outcome | Absent) -> None:
     policy, now, wall = context.policy, context.clock.now(), context.clock.wall()
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.CHARGE_RECORDED), context.engine.begin() as conn:
         payment = payments.lock_payment(conn, send.payment_id)
         if payment is None or payment.open_attempt_n != send.call.n:
             return

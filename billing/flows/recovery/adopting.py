@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.crash_points import CrashPoint, marked
 from billing.flows.context import Context
 from billing.flows.customers.customers import keep_payment_method
 from billing.flows.cycles.deciding import CannotOpen, Opening, decide
@@ -74,7 +75,7 @@ def customer(context: Context, found: ProviderCustomer) -> Done:
     """
     now = context.clock.now()
     ours = UUID(found.metadata[MadeKind.CUSTOMER])
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.CUSTOMER_ADOPTED), context.engine.begin() as conn:
         if customers.find(conn, str(ours)) is None:
             values = {
                 "id": ours,
@@ -105,7 +106,7 @@ def _keep_methods(context: Context, customer_id: UUID, provider_customer_id: str
     """Keep the cards that a customer has at the provider and not here; the newest is charged."""
     found = context.gateway.payment_methods_of(provider_customer_id)
     now = context.clock.now()
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.METHODS_ADOPTED), context.engine.begin() as conn:
         known = {row.provider_payment_method_id for row in methods_of(conn, customer_id)}
         for details in reversed(found):
             if details.token not in known:
@@ -126,7 +127,7 @@ def payment(
     now = context.clock.now()
     owner = found.subscription_id
     unplaced = None
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.CYCLES_ADOPTED), context.engine.begin() as conn:
         row = payments.get(conn, found.ours)
         if row is None and owner is not None:
             unplaced = _open_cycle(context, conn, owner, found, charged, now)
@@ -234,7 +235,7 @@ def _add_one_off(context: Context, found: Forgotten, now: datetime) -> Why | Non
     if theirs is None or theirs.customer is None:
         return Why.CUSTOMER_UNKNOWN
     waits = theirs.status is PaymentStatus.AUTHORIZED
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.CHARGE_ADOPTED), context.engine.begin() as conn:
         payer = customers.lock_by_provider_id(conn, context.account, theirs.customer)
         if payer is None:
             return Why.CUSTOMER_UNKNOWN
@@ -316,7 +317,7 @@ def _keep_methods_of_payer(context: Context, found: Forgotten, payers: set[UUID]
 
 def _explain_breaks(context: Context, charges: Sequence[ProviderCharge]) -> None:
     now = context.clock.now()
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.BREAKS_EXPLAINED), context.engine.begin() as conn:
         for charge in charges:
             breaks.explain(
                 conn,
@@ -334,7 +335,7 @@ def _explain_breaks(context: Context, charges: Sequence[ProviderCharge]) -> None
 def refund(context: Context, found: ProviderRefund) -> Done:
     """Adopt a refund of a payment that is here."""
     now = context.clock.now()
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.REFUND_ADOPTED), context.engine.begin() as conn:
         state = refund_updates.apply(conn, found, provider=context.account, now=now)
         if state is not None:
             ours = UUID(found.metadata[MadeKind.REFUND])
@@ -347,7 +348,7 @@ def refund(context: Context, found: ProviderRefund) -> Done:
 def dispute(context: Context, found: ProviderDispute) -> Done:
     """Adopt a dispute of a payment that is here."""
     now = context.clock.now()
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.DISPUTE_ADOPTED), context.engine.begin() as conn:
         applied = dispute_updates.apply(conn, found, provider=context.account, now=now)
     if applied.state is None:
         return AdoptionResult.PASSED_OVER, Why.PAYMENT_UNKNOWN

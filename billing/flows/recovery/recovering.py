@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from billing.crash_points import CrashPoint, marked
 from billing.flows import fence
 from billing.flows.context import Context
 from billing.flows.recovery import adopting
@@ -98,7 +99,7 @@ def finish(context: Context, prepared: Prepared, done: Sequence[Adoption]) -> bo
         database, before = fences.this_database(conn), fences.find(conn, account)
     left = find(context, prepared.unknown.since)
     passed_over = _ids(left) | (frozenset[str]() if before is None else before.passed_over)
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.FENCE_REOPENED), context.engine.begin() as conn:
         fences.reopen(conn, account, database=database, passed_over=sorted(passed_over), now=now)
     return True
 

@@ -16,6 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.crash_points import CrashPoint, marked
 from billing.errors import BillingError
 from billing.flows import fence
 from billing.flows.context import Context
@@ -92,7 +93,7 @@ def begin(context: Context, refund_id: UUID) -> RefundSend | RefundQuestion | No
 
 def _begin(context: Context, refund_id: UUID) -> RefundSend | RefundQuestion | None:
     now, wall, policy = context.clock.now(), context.clock.wall(), context.policy
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.REFUND_BEGUN), context.engine.begin() as conn:
         row = refunds.lease(
             conn,
             refund_id,
@@ -173,7 +174,7 @@ def finish(
     Running it twice for one send changes nothing.
     """
     now, wall = context.clock.now(), context.clock.wall()
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.REFUND_RECORDED), context.engine.begin() as conn:
         if isinstance(answer, RefundAccepted):
             return _accepted(conn, sending, answer, now)
         if isinstance(sending, RefundQuestion):

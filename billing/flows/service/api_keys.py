@@ -17,6 +17,7 @@ from typing import Final
 
 from sqlalchemy import Engine
 
+from billing.crash_points import CrashPoint, marked
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.rules.actor import Actor
 from billing.store.access import api_keys, audit
@@ -76,7 +77,7 @@ def create(
         raise BadInput("a key without a scope opens nothing", where="scope")
     key_id = "".join(secrets.choice(_LETTERS) for _ in range(12))
     secret = secrets.token_hex(32)
-    with engine.begin() as conn:
+    with marked(CrashPoint.API_KEY_CREATED), engine.begin() as conn:
         api_keys.add(
             conn,
             {
@@ -108,14 +109,14 @@ def recognise(engine: Engine, presented: str, *, pepper: str, wall: datetime) ->
     if row is None or not right or row.revoked_at is not None:
         return None
     if row.last_used_at is None or wall - row.last_used_at >= USE_NOTED_EVERY:
-        with engine.begin() as conn:
+        with marked(CrashPoint.API_KEY_SEEN), engine.begin() as conn:
             api_keys.used(conn, key_id, wall, unless_since=wall - USE_NOTED_EVERY)
     return Key(row.id, row.name, frozenset(Scope(scope) for scope in row.scopes))
 
 
 def revoke(engine: Engine, key_id: str, *, wall: datetime, actor: Actor, why: str) -> None:
     """Revoke a key: it isn't valid from now on. Raises `NotFound`, `Conflict`."""
-    with engine.begin() as conn:
+    with marked(CrashPoint.API_KEY_REVOKED), engine.begin() as conn:
         row = api_keys.get(conn, key_id)
         if row is None:
             raise NotFound(f"no key {key_id!r}", code=ErrorCode.API_KEY_NOT_FOUND, key_id=key_id)

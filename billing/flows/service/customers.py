@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.crash_points import CrashPoint, marked
 from billing.errors import BillingError
 from billing.flows.context import Context
 from billing.flows.customers import customers as customer_flow
@@ -125,7 +126,7 @@ class CustomerApi(Audited):
     ) -> KeyedAnswer:
         """Claim the key, work outside any transaction, keep the answer: each is committed."""
         request = KeyedRequest(caller.scope, key, action, given)
-        with self.context.engine.begin() as conn:
+        with marked(CrashPoint.CUSTOMER_KEY_CLAIMED), self.context.engine.begin() as conn:
             claimed = claim(
                 conn, request, wall=self.context.clock.wall(), lease=self.context.policy.lease
             )
@@ -134,7 +135,7 @@ class CustomerApi(Audited):
         kept = False
         try:
             subject, answer = self._worked(caller, action, claimed, work)
-            with self.context.engine.begin() as conn:
+            with marked(CrashPoint.CUSTOMER_ANSWER_KEPT), self.context.engine.begin() as conn:
                 found = keep(conn, claimed, answer(conn), wall=self.context.clock.wall())
                 self._audit(conn, caller, action, subject, "")
                 kept = True
@@ -155,7 +156,7 @@ class CustomerApi(Audited):
             return work(claimed)
         except BillingError as error:
             made = claimed.resource_id
-            with self.context.engine.begin() as conn:
+            with marked(CrashPoint.CUSTOMER_MADE_AUDITED), self.context.engine.begin() as conn:
                 if customers.find(conn, str(made)) is not None:
                     self._audit(conn, caller, action, made, "", {"stopped": error.what})
             raise

@@ -22,6 +22,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from billing.crash_points import CrashPoint, marked
 from billing.errors import BadInput, Conflict, ErrorCode
 from billing.flows.policy import CLOCK_TOLERANCE
 from billing.ids import new_id
@@ -162,7 +163,7 @@ def release(engine: Engine, claimed: Claim) -> None:
     the lease runs out.
     """
     request = claimed.request
-    with suppress(SQLAlchemyError), engine.begin() as conn:
+    with suppress(SQLAlchemyError), marked(CrashPoint.KEY_RELEASED), engine.begin() as conn:
         stored.release(conn, request.scope, request.key, claimed.until)
 
 
@@ -178,7 +179,7 @@ def once(
 
     A refusal leaves no trace, not even of the key. Raises what `claim` and `work` raise.
     """
-    with engine.begin() as conn:
+    with marked(CrashPoint.KEYED_WORK_DONE), engine.begin() as conn:
         claimed = claim(conn, request, wall=wall, lease=lease)
         if isinstance(claimed, KeyedAnswer):
             return claimed

@@ -18,6 +18,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.crash_points import CrashPoint, marked
 from billing.errors import BadInput, Unavailable
 from billing.flows import fence
 from billing.flows.context import Context
@@ -156,7 +157,7 @@ class PaymentApi(Audited):
         Left parked, it might be released and charged after the caller tried another way.
         """
         now = self.context.clock.now()
-        with self.context.engine.begin() as conn:
+        with marked(CrashPoint.REFUSED_CHARGE_ENDED), self.context.engine.begin() as conn:
             row = payments.get(conn, payment_id)
             assert row is not None, "payments are never deleted"
             if row.parked_reason == "rejected" and row.state == State.CREATED:
@@ -328,7 +329,7 @@ class PaymentApi(Audited):
         wall, lease = self.context.clock.wall(), self.context.policy.lease
 
         def begin() -> Claim | KeyedAnswer:
-            with self.context.engine.begin() as conn:
+            with marked(CrashPoint.PAYMENT_KEY_CLAIMED), self.context.engine.begin() as conn:
                 claimed = claim(conn, request, wall=wall, lease=lease)
                 if isinstance(claimed, Claim) and not claimed.taken_up:
                     ask(conn, claimed)
@@ -352,7 +353,7 @@ class PaymentApi(Audited):
                 work()
             except BadInput as error:  # the account is configured no more, or has no key
                 raise Unavailable(error.what, where=error.where, code=error.code) from error
-            with self.context.engine.begin() as conn:
+            with marked(CrashPoint.PAYMENT_ANSWER_KEPT), self.context.engine.begin() as conn:
                 found = answer(conn, claimed)
                 if found.status != PENDING:
                     found = keep(conn, claimed, found, wall=self.context.clock.wall())

@@ -13,6 +13,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.crash_points import CrashPoint, marked
 from billing.flows import fence
 from billing.flows.breaks import unreadable
 from billing.flows.context import Context
@@ -83,14 +84,14 @@ def run(context: Context, *, read_until: datetime | None) -> ConfirmRun:
     since = min(starts) - OVERLAP
     charges = confirmed = differences = passed_over = 0
     for page in context.gateway.list_charges(since=since):
-        with engine.begin() as conn:
+        with marked(CrashPoint.CHARGES_COMPARED), engine.begin() as conn:
             agreed, differing, others = _compare_page(conn, provider, page, since, now)
             differing += unreadable.record(conn, provider, unreadable_in(page), now=now)
         charges += len(page)
         confirmed += agreed
         differences += differing
         passed_over += others
-    with engine.begin() as conn:
+    with marked(CrashPoint.MISSING_CHARGES_RECORDED), engine.begin() as conn:
         before = now - context.policy.confirm_grace
         differences += _report_missing(conn, provider, since, before, now)
     return ConfirmRun(charges, confirmed, differences, until, passed_over)

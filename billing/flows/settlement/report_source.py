@@ -16,6 +16,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Engine
 
+from billing.crash_points import CrashPoint, marked
 from billing.errors import ErrorCode
 from billing.flows.settlement.matching import changed_rows
 from billing.flows.settlement.step_run import StepRun
@@ -46,7 +47,7 @@ def begin(
     """
     digest = _digest(report.path)
     report.reader.check(report.path)
-    with engine.begin() as conn:
+    with marked(CrashPoint.REPORT_BEGUN), engine.begin() as conn:
         return runs.start(
             conn,
             provider=provider,

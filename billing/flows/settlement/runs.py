@@ -25,6 +25,7 @@ from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError
 
 from billing import tracing
+from billing.crash_points import CrashPoint, marked
 from billing.errors import BillingError, first_line
 from billing.flows.context import Context
 from billing.flows.settlement import (
@@ -120,7 +121,7 @@ def begin(
     ever moved. Reads from where the last run ended, or from the first send of the oldest capture
     that is not settled, if that is earlier.
     """
-    with engine.begin() as conn:
+    with marked(CrashPoint.SETTLEMENT_BEGUN), engine.begin() as conn:
         runs.one_at_a_time(conn, provider)
         for row in runs.running(conn, provider):
             if row.source is RunSource.PROVIDER:
@@ -149,7 +150,7 @@ def begin(
 
 def resume(engine: Engine, run_id: UUID) -> None:
     """Make a failed run due at once."""
-    with engine.begin() as conn:
+    with marked(CrashPoint.SETTLEMENT_RESUMED), engine.begin() as conn:
         runs.reopen(conn, run_id)
 
 
@@ -188,7 +189,7 @@ def work(
             if not isinstance(error, BillingError | DBAPIError | OSError):
                 logger.exception("settlement: the step %s ended unexpectedly", claim.step)
             return _failed(step, error)
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.SETTLEMENT_ENDED), context.engine.begin() as conn:
         runs.end(conn, run_id, state=RunState.SUCCEEDED, now=now)
         return Worked(run_id, runs.get_run(conn, run_id).state)
 
@@ -210,7 +211,7 @@ def _claim_next(
     run: SettlementRun, context: Context, report: ReportFile | None
 ) -> StepClaim | None:
     wall = context.clock.wall()
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.STEP_CLAIMED), context.engine.begin() as conn:
         if not _can_go_on(conn, run, context, report):
             return None
         return runs.claim(conn, run.id, wall=wall, until=wall + context.policy.reconciler_lease)
@@ -244,7 +245,7 @@ def _failed(step: StepRun, error: Exception) -> Worked:
     pause = backoff.pause(tries, first=BACKOFF, longest=BACKOFF_MAX)
     hopeless = isinstance(error, MalformedReport) or tries >= TRIES_MAX
     state = RunState.FAILED if hopeless else RunState.RUNNING
-    with step.context.engine.begin() as conn:
+    with marked(CrashPoint.STEP_FAILED), step.context.engine.begin() as conn:
         runs.fail(conn, step.claim, error=words, again_at=step.context.clock.wall() + pause)
         if state is RunState.FAILED:
             runs.end(conn, step.run.id, state=state, now=step.now)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from billing.crash_points import CrashPoint, marked
 from billing.errors import Conflict, ErrorCode
 from billing.flows.breaks import unreadable
 from billing.flows.context import Context
@@ -67,7 +68,7 @@ class StepRun:
 
     @contextmanager
     def _committed(self) -> Iterator[Connection]:
-        with self.context.engine.begin() as conn:
+        with marked(CrashPoint.BATCH_DONE), self.context.engine.begin() as conn:
             yield conn
             until = self.context.clock.wall() + self.context.policy.reconciler_lease
             cursor, counts = self._as_json()
@@ -82,7 +83,7 @@ class StepRun:
 
     def finish(self) -> None:
         """Write the end of the step."""
-        with self.context.engine.begin() as conn:
+        with marked(CrashPoint.STEP_DONE), self.context.engine.begin() as conn:
             cursor, counts = self._as_json()
             if not runs.finish(
                 conn, self.claim, cursor=cursor, counts=counts, wall=self.context.clock.wall()

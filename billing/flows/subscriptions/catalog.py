@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine
 
+from billing.crash_points import CrashPoint, marked
 from billing.errors import Conflict, ErrorCode
 from billing.plans.terms import Catalog, Dunning, Plan, PlanVersion, version_for_period
 from billing.rules.money import Money
@@ -239,7 +240,7 @@ def apply(engine: Engine, catalog: Catalog, *, now: datetime) -> list[CatalogCha
 
     Raises `Conflict` when a published version in use was changed.
     """
-    with engine.begin() as conn:
+    with marked(CrashPoint.CATALOG_APPLIED), engine.begin() as conn:
         plans.hold_alone(conn)
         changes = diff(conn, catalog)
         _refuse_changed(changes)

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.crash_points import CrashPoint, marked
 from billing.errors import BadInput, Conflict, ErrorCode
 from billing.flows import fence
 from billing.flows.cycles.deciding import CannotOpen
@@ -72,7 +73,7 @@ def cancel(
             "what was served is billed at the period's end: it can be forgiven only now",
             where="forgive",
         )
-    with engine.begin() as conn:
+    with marked(CrashPoint.SUBSCRIPTION_CANCELED), engine.begin() as conn:
         found = find_subscription(conn, reference)
         undecided = payments.lock_collecting(conn, found.id)
         subscription = locked(conn, found.id)
@@ -198,7 +199,7 @@ def pause(
 
     Raises `NotFound`, `Conflict`.
     """
-    with engine.begin() as conn:
+    with marked(CrashPoint.SUBSCRIPTION_PAUSED), engine.begin() as conn:
         subscription = locked(conn, find_subscription(conn, reference).id)
         if not can_pause(subscription.status):
             raise Conflict(
@@ -222,7 +223,7 @@ def resume(
     billed; the debt stays written off. Resuming also withdraws a cancellation at the period's end.
     Raises `NotFound`, `Conflict`.
     """
-    with engine.begin() as conn:
+    with marked(CrashPoint.SUBSCRIPTION_RESUMED), engine.begin() as conn:
         subscription = locked(conn, find_subscription(conn, reference).id)
         _refuse_what_ended(subscription, now)
         asked = _Asked(now, actor, why)

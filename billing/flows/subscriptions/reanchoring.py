@@ -12,6 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.crash_points import CrashPoint, marked
 from billing.flows.subscriptions.lifecycle import locked
 from billing.queries.subscriptions import find_subscription
 from billing.rules.actor import Actor
@@ -54,7 +55,7 @@ def reanchor(
     """
     done = []
     for subscription_id in _chosen(engine, reference, zone):
-        with engine.begin() as conn:
+        with marked(CrashPoint.SUBSCRIPTION_REANCHORED), engine.begin() as conn:
             subscription = locked(conn, subscription_id)
             found = _difference(subscription, changes.of(conn, subscription.id), now)
             if found is None:

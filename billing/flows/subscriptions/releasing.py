@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
+from billing.crash_points import CrashPoint, marked
 from billing.errors import Conflict, ErrorCode
 from billing.flows import fence
 from billing.flows.cycles.deciding import CannotOpen, Opening, decide, unbilled_yet
@@ -65,7 +66,7 @@ def release_payment(engine: Engine, payment_id: UUID, *, now: datetime) -> None:
 
     An authorised payment is captured, if that was asked for, or else voided.
     """
-    with engine.begin() as conn:
+    with marked(CrashPoint.PAYMENT_RELEASED), engine.begin() as conn:
         payment = payments.lock_known_payment(conn, payment_id)
         if payment.parked_at is None:
             raise Conflict(
@@ -104,7 +105,7 @@ def release_subscription(
     a requested end is opened. Raises `NotFound`, `Conflict`; `Unavailable` where the account is
     recovering and `missed` opens periods.
     """
-    with engine.begin() as conn:
+    with marked(CrashPoint.SUBSCRIPTION_RELEASED), engine.begin() as conn:
         subscription = locked(conn, find_subscription(conn, reference).id)
         if subscription.parked_at is None:
             raise Conflict(

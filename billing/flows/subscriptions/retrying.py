@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from billing.crash_points import CrashPoint, marked
 from billing.errors import Conflict, ErrorCode
 from billing.flows.customers.customers import rung_given_back
 from billing.flows.payments.locking import lock_named, refuse_parked, refuse_recovering
@@ -40,7 +41,7 @@ def retry(
     A FAILED payment is reopened, as long as its cycle is open. No rung is used.
     Raises `NotFound`, `Conflict`.
     """
-    with engine.begin() as conn:
+    with marked(CrashPoint.PAYMENT_RETRIED), engine.begin() as conn:
         payment = lock_named(conn, payment_id)
         refuse_recovering(payment)
         _refuse_retry(payment)

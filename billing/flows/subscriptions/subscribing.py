@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.crash_points import CrashPoint, marked
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.flows.customers.customers import refuse_anything_like_a_card
 from billing.flows.cycles.skipping import skip_missed
@@ -57,7 +58,7 @@ def subscribe(
     )
     if not 1 <= order.quantity <= 1_000_000:
         raise BadInput(f"a quantity is from 1 to 1,000,000, not {order.quantity}", where="quantity")
-    with engine.begin() as conn:
+    with marked(CrashPoint.SUBSCRIBED), engine.begin() as conn:
         customer = customers.find(conn, order.customer)
         if customer is None:
             raise NotFound(

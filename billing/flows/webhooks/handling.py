@@ -16,6 +16,7 @@ from datetime import timedelta
 from typing import Final
 
 from billing import tracing
+from billing.crash_points import CrashPoint, marked
 from billing.errors import BillingError, ErrorCode, NotFound, first_line
 from billing.flows.context import Context
 from billing.flows.policy import CLOCK_TOLERANCE
@@ -76,7 +77,7 @@ def handle_due(context: Context, *, limit: int = BATCH) -> list[Result]:
     wall = context.clock.wall()
     until = wall + context.policy.reconciler_lease  # then their process is considered dead
     held_until = max(until, wall + LONGEST_PAUSE) + CLOCK_TOLERANCE
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.EVENTS_CLAIMED), context.engine.begin() as conn:
         rows = events.claim_due(conn, wall=wall, until=until, held_until=held_until, limit=limit)
     return [_handle(context, handler, each) for handler, each in _by_object(rows)]
 
@@ -120,7 +121,7 @@ def _handled(context: Context, handler: Handler, each: ObjectEvents) -> Result:
     context = context.at_provider(each.provider)
     try:
         effects = handler(context, each)
-        with context.engine.begin() as conn:
+        with marked(CrashPoint.EVENTS_HANDLED), context.engine.begin() as conn:
             handled = effects(conn)
             events.handled(
                 conn,
@@ -142,7 +143,7 @@ def _handled(context: Context, handler: Handler, each: ObjectEvents) -> Result:
 
 def _put_off(context: Context, each: ObjectEvents, why: str) -> Result:
     pause = backoff.pause(each.tries, first=FIRST_PAUSE, longest=LONGEST_PAUSE)
-    with context.engine.begin() as conn:
+    with marked(CrashPoint.EVENTS_PUT_OFF), context.engine.begin() as conn:
         again_at = context.clock.wall() + pause
         events.failed(conn, each.provider, each.event_ids, error=why[:500], again_at=again_at)
     return Result(each, error=why)

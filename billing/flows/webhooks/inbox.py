@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Engine
 
+from billing.crash_points import CrashPoint, marked
 from billing.flows.breaks import unreadable
 from billing.flows.webhooks.results import EventOutcome
 from billing.gateway import EventKind, Gateway, ProviderEvent
@@ -36,7 +37,7 @@ def receive(
     Commits before it returns: only then may the endpoint acknowledge a delivery.
     """
     by_id = {event.id: event for event in received}
-    with engine.begin() as conn:
+    with marked(CrashPoint.EVENTS_RECEIVED), engine.begin() as conn:
         new = events.add(conn, [_row(provider, event, source, wall) for event in by_id.values()])
     return [event for event in by_id.values() if event.id in new]
 
@@ -101,7 +102,7 @@ def sweep(
     listed, new = 0, []
     for page in gateway.list_events(since=begin, undelivered_only=not complete):
         if failed := unreadable_in(page):
-            with engine.begin() as conn:
+            with marked(CrashPoint.UNREADABLE_EVENTS_RECORDED), engine.begin() as conn:
                 unreadable.record(conn, provider, failed, now=now)
         listed += len(page)
         new += receive(engine, provider, page, source="sweep", wall=wall)

@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.crash_points import CrashPoint, marked
 from billing.flows.breaks import unreadable
 from billing.flows.context import Context
 from billing.flows.disputes import dispute_updates as disputes
@@ -51,7 +52,7 @@ def refunds_of_charge(context: Context, events: ObjectEvents) -> Effects:
         found += page
         failed += unreadable_in(page)
     if failed:
-        with context.engine.begin() as conn:
+        with marked(CrashPoint.UNREADABLE_REFUNDS_RECORDED), context.engine.begin() as conn:
             unreadable.record(conn, context.account, failed, now=context.clock.now())
     if not found:
         return only(EventOutcome.UNCHANGED)
