@@ -10,6 +10,7 @@ SPREAD := -n $(shell expr 2 '*' "$$(getconf _NPROCESSORS_ONLN)") --maxprocesses 
 BENCH ?=
 MUTANTS ?=
 SIMULATE ?=
+CONFORMANCE ?= own
 # The resolver of `make lock`: another one may write another lock.
 UV := 0.13.9
 
@@ -20,7 +21,7 @@ BIN := .venv/bin
 STAMP := .venv/installed-$(shell pwd | cksum | cut -d ' ' -f 1)
 
 .NOTPARALLEL:
-.PHONY: help demo up test lint types imports pytest bench mutants simulate proto lock clean
+.PHONY: help demo up test lint types imports pytest bench mutants simulate conformance proto lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -56,6 +57,9 @@ mutants: $(STAMP) ## change the pure rules in every place and see whether a test
 simulate: $(STAMP) ## the engine under a seeded schedule of faults; SIMULATE="--seed 7 --cycles 100000"
 	@TMPDIR=$$(sh tools/test-tmp.sh) $(BIN)/python -m tests.simulation $(SIMULATE)
 
+conformance: $(STAMP) ## ask the engine what others publish, and write docs/conformance.md; CONFORMANCE=peers asks the peers
+	@TMPDIR=$$(sh tools/test-tmp.sh) $(BIN)/python conformance/conformance_page.py $(CONFORMANCE)
+
 proto: $(STAMP) ## generate billing/api/generated anew from proto/
 	@$(BIN)/python -m grpc_tools.protoc -I billing/api/generated=proto \
 		--python_out=. --pyi_out=. --grpc_python_out=. \
@@ -72,7 +76,7 @@ lock: $(STAMP) ## resolve pyproject.toml anew into requirements.lock, with hashe
 		--custom-compile-command 'make lock' --output-file requirements-runtime.lock pyproject.toml -
 
 clean: ## delete .venv and caches; the embedded servers' data in .perennial stays
-	@rm -rf mutants .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
+	@rm -rf mutants .venv .peers .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info
 
 $(STAMP): requirements.lock pyproject.toml
 	@sh tools/make-venv.sh '$(PYTHON)' 1>&2
