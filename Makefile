@@ -11,6 +11,7 @@ BENCH ?=
 MUTANTS ?=
 SIMULATE ?=
 CONFORMANCE ?= own
+SOAK ?=
 # The resolver of `make lock`: another one may write another lock.
 UV := 0.13.9
 
@@ -21,7 +22,7 @@ BIN := .venv/bin
 STAMP := .venv/installed-$(shell pwd | cksum | cut -d ' ' -f 1)
 
 .NOTPARALLEL:
-.PHONY: help demo up test lint types imports pytest bench mutants simulate conformance proto lock clean
+.PHONY: help demo up test lint types imports pytest bench mutants simulate soak conformance proto lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -56,6 +57,9 @@ mutants: $(STAMP) ## change the pure rules in every place and see whether a test
 
 simulate: $(STAMP) ## the engine under a seeded schedule of faults; SIMULATE="--seed 7 --cycles 100000"
 	@TMPDIR=$$(sh tools/test-tmp.sh) $(BIN)/python -m tests.simulation $(SIMULATE)
+
+soak: $(STAMP) ## the real processes under traffic and strikes, and whether anything grows; SOAK="--hours 1"
+	@TMPDIR=$$(sh tools/test-tmp.sh) $(BIN)/python -m tests.soak $(SOAK)
 
 conformance: $(STAMP) ## ask the engine what others publish, and write docs/conformance.md; CONFORMANCE=peers asks the peers
 	@TMPDIR=$$(sh tools/test-tmp.sh) $(BIN)/python conformance/conformance_page.py $(CONFORMANCE)
