@@ -22,7 +22,7 @@ def as_text(result: Result) -> str:
     lines += [_judged(each) for each in result.verdicts]
     lines += [
         "",
-        f"small     {result.small_tables} tables are smaller than a megabyte and not judged",
+        f"small     {result.small_tables} tables are smaller than 256 kB and not judged",
         f"dead      {result.dead_rows} rows at the end, which vacuum has yet to take",
         f"findings  {len(result.findings)}",
         *(f"  {finding}" for finding in result.findings),

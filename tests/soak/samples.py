@@ -14,7 +14,7 @@ from psycopg import sql
 from tests.soak.flatness import Figure, Point, judged
 
 MEGABYTE: Final = 1 << 20
-JUDGED_BYTES: Final = MEGABYTE
+JUDGED_BYTES: Final = MEGABYTE // 4
 """The size from which on the space of a table, or of its indexes, is judged."""
 
 # What a figure may grow by in the time that is judged: a share of it, or a fixed amount.

@@ -29,7 +29,7 @@ from tests.delivery.engine_under_test import EngineUnderTest
 # The mean seconds between two strikes. PostgreSQL forgets its statistics when it crashes, and
 # without them it doesn't vacuum: that it is killed stays rare.
 FIRST: Final = 0.2
-PROCESS: Final = 40.0
+PROCESS: Final = 60.0
 PACES: Final[Mapping[str, float]] = {
     "lost answers": 10.0,
     "doubled messages": 5.0,
