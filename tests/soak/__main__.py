@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from tests.soak.report import as_text
+from tests.soak.report import as_csv, as_text
 from tests.soak.soak import Soak, engine_of
 
 HOLDS, BROKEN = 0, 1
@@ -28,6 +28,8 @@ def main() -> int:
     with TemporaryDirectory(prefix="soak-") as folder, engine_of(Path(folder)) as engine:
         result = Soak(engine, seed, seconds, every, told).run()
     print(as_text(result))  # noqa: T201
+    if options.samples:
+        options.samples.write_text(as_csv(result))
     return HOLDS if result.holds else BROKEN
 
 
@@ -37,6 +39,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--minutes", type=float, default=0.0, help="3 when nothing is said")
     parser.add_argument("--seed", type=int, help="in which order things are struck")
     parser.add_argument("--sample", type=float, metavar="SECONDS", help="between two samples")
+    parser.add_argument("--samples", type=Path, metavar="FILE", help="write what was judged as CSV")
     return parser.parse_args()
 
 

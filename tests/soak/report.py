@@ -31,6 +31,16 @@ def as_text(result: Result) -> str:
     return "\n".join(lines)
 
 
+def as_csv(result: Result) -> str:
+    """Return every sample that was judged: the figure, the second, the value."""
+    rows = [
+        f"{each.figure.name.replace(',', '')},{at:.0f},{value:.0f}"
+        for each in result.verdicts
+        for at, value in each.figure.points
+    ]
+    return "\n".join(["figure,second,value", *rows]) + "\n"
+
+
 def _judged(each: Verdict) -> str:
     figures = (each.begin, each.end, each.growth, each.surely, each.figure.allowed)
     word = {True: "  GROWS", False: "", None: "  too few samples"}[each.grows]

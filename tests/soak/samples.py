@@ -21,6 +21,7 @@ JUDGED_BYTES: Final = MEGABYTE // 4
 MEMORY_SHARE, MEMORY_LEAST = 0.05, 8 * MEGABYTE
 HANDLES, THREADS, CONNECTIONS = 3.0, 2.0, 3.0
 SPACE_SHARE: Final = 0.10
+LINE_POINTER: Final = 4  # bytes of a page for each row in it
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +36,17 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Space:
-    """What a table takes, in bytes, and how many rows live in it."""
+    """What a table takes, in bytes, how many rows live in it, and what these alone would take."""
 
     heap: int
     indexes: int
     rows: int
+    live: int
+
+    @property
+    def dead(self) -> float:
+        """The space that no live row takes, for each live row: dead rows, and free space."""
+        return (self.heap - self.live) / self.rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,8 +96,9 @@ class Samples:
             rows = [(at, each.tables[table]) for at, each in self.stored if table in each.tables]
             rows = [(at, space) for at, space in rows if space.rows]
             if last.heap >= JUDGED_BYTES:
-                heap = judged([(at, space.heap / space.rows) for at, space in rows], begin, end)
-                yield Figure(f"{table}, a row", "B", heap, _share(heap, SPACE_SHARE, 0))
+                dead = judged([(at, space.dead) for at, space in rows], begin, end)
+                allowed = SPACE_SHARE * last.heap / max(1, last.rows)
+                yield Figure(f"{table}, dead space a row", "B", dead, allowed)
             if last.indexes >= JUDGED_BYTES:
                 index = judged([(at, space.indexes / space.rows) for at, space in rows], begin, end)
                 yield Figure(
@@ -137,7 +145,7 @@ def stored_in(url: str) -> Stored | None:
         psycopg.connect(url, connect_timeout=5) as conn,
     ):
         tables = {
-            f"{schema}.{name}": Space(heap, indexes, _count(conn, schema, name))
+            f"{schema}.{name}": Space(heap, indexes, *_live(conn, schema, name))
             for schema, name, heap, indexes in conn.execute(_TABLES).fetchall()
         }
         return Stored(
@@ -149,13 +157,16 @@ def stored_in(url: str) -> Stored | None:
     return None
 
 
-def _count(conn: psycopg.Connection, schema: str, name: str) -> int:
-    query = sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(schema, name))
-    return _number(conn, query)
+def _live(conn: psycopg.Connection, schema: str, name: str) -> tuple[int, int]:
+    """Return how many rows live in a table, and what they take with their line pointers."""
+    query = sql.SQL("SELECT count(*), coalesce(sum(pg_column_size(t.*) + {}), 0) FROM {} AS t")
+    row = conn.execute(query.format(LINE_POINTER, sql.Identifier(schema, name))).fetchone()
+    assert row is not None
+    return int(row[0]), int(row[1])
 
 
-def _number(conn: psycopg.Connection, query: str | sql.Composed) -> int:
-    row = conn.execute(query.encode() if isinstance(query, str) else query).fetchone()
+def _number(conn: psycopg.Connection, query: str) -> int:
+    row = conn.execute(query.encode()).fetchone()
     assert row is not None
     return int(row[0])
 

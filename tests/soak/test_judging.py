@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from tests.soak.flatness import POINTS_MIN, Figure, Point, judged, trend, verdict
-from tests.soak.report import as_text
+from tests.soak.report import as_csv, as_text
 from tests.soak.samples import (
     JUDGED_BYTES,
     MEGABYTE,
@@ -98,7 +98,10 @@ def samples_of(rows: Sequence[int], heap: Sequence[int], indexes: Sequence[int])
         at = 10.0 * n
         pid, more = (1, 50 * MEGABYTE) if n < 10 else (2, 0)
         samples.processes.setdefault("worker-3", []).append((at, Held(pid, MEMORY + more, 9, 4)))
-        tables = {"public.payments": Space(size, index, live), "public.tasks": Space(8192, 0, 1)}
+        tables = {
+            "public.payments": Space(size, index, live, 180 * live),
+            "public.tasks": Space(8192, 0, 1, 100),
+        }
         samples.stored.append((at, Stored(20, live, 0, tables)))
         samples.queue_memory.append((at, float(MEGABYTE)))
     return samples
@@ -115,7 +118,7 @@ def test_tables_that_grow_with_their_rows_are_flat_and_those_that_grow_alone_are
     alone = [200 * live * (60 + n) // 60 for n, live in enumerate(rows)]
 
     assert growing(samples_of(rows, with_rows, with_rows)) == []
-    assert growing(samples_of(rows, alone, with_rows)) == ["public.payments, a row"]
+    assert growing(samples_of(rows, alone, with_rows)) == ["public.payments, dead space a row"]
     assert growing(samples_of(rows, with_rows, alone)) == ["public.payments, its indexes a row"]
 
 
@@ -142,7 +145,8 @@ def test_a_process_and_a_database_are_read(db_url: str) -> None:
         stored = stored_in(db_url)
     assert stored is not None
     assert (stored.connections >= 1, stored.cycles) == (True, 0)
-    assert stored.tables["public.test_clock"].rows == 1
+    clock = stored.tables["public.test_clock"]
+    assert (clock.rows, clock.heap, 30 < clock.live < 60) == (1, 8192, True)
     assert "ledger.postings" in stored.tables
     assert stored_in("postgresql://nobody@127.0.0.1:1/none") is None
 
@@ -183,3 +187,12 @@ def test_the_report_names_what_grew_and_what_was_found() -> None:
     assert "struck    5: FLUSHALL 3, worker-1 2" in text
     assert "never     postgres: the run was too short" in text
     assert "findings  1\n  a payment was captured twice" in text
+
+
+def test_samples_are_written_as_a_table() -> None:
+    flat = verdict(Figure("public.cycles, dead space a row", "B", series([7, 8, 7]), 1))
+
+    assert as_csv(Result(verdicts=[flat])) == (
+        "figure,second,value\npublic.cycles dead space a row,0,7\n"
+        "public.cycles dead space a row,10,8\npublic.cycles dead space a row,20,7\n"
+    )
