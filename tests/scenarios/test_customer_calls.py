@@ -7,7 +7,7 @@ from uuid import UUID, uuid5
 import pytest
 from sqlalchemy import text
 
-from billing.errors import BadInput, Unavailable
+from billing.errors import BadInput, Conflict, Unavailable
 from billing.flows.customers import customers
 from billing.flows.prove import prove
 from billing.presenters.findings import in_words
@@ -16,7 +16,7 @@ from billing.store.payments.provider_calls import ProviderCall
 from billing.store.subscriptions import customers as stored
 from billing.store.subscriptions.customers import Customer
 from tests import provider_calls
-from tests.scenarios.world import World
+from tests.scenarios.world import Killed, World, die
 from tests.waiting import PATIENCE
 
 CARD = "pm_card_visa"
@@ -79,6 +79,37 @@ def test_a_customer_whose_answer_was_lost_is_made_once(world: World, kind: str) 
     assert (call.sends, call.outcome) == (2, AttemptOutcome.SUCCEEDED)
     assert [each["id"] for each in at_provider(world)] == [ada(world).provider_customer_id]
     world.assert_promises_hold()
+
+
+def test_a_command_that_died_before_the_card_was_attached_goes_on_with_its_customer(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = token(world)
+    with monkeypatch.context() as patch:
+        patch.setattr(customers, "set_payment_method", die)
+        with pytest.raises(Killed):
+            create(world, payment_method=card)
+    assert ada(world).provider_customer_id is not None
+
+    assert create(world, payment_method=card) == ada(world).id
+
+    assert world.gateway.payment_method_by_id(card) is not None
+    assert ada(world).default_payment_method_id is not None
+    assert len(at_provider(world)) == 1
+    with pytest.raises(Conflict, match="exists"):
+        create(world, payment_method=token(world))
+    world.assert_promises_hold()
+
+
+def test_a_customer_who_exists_without_a_card_is_not_made_again(world: World) -> None:
+    create(world)
+    with pytest.raises(Conflict, match="exists"):
+        create(world)
+    with pytest.raises(Conflict, match="exists"):
+        customers.create(
+            world.context(), name="Eve", external_id="ada", payment_method=token(world)
+        )
+    assert len(at_provider(world)) == 1
 
 
 def test_an_error_that_the_provider_repeats_under_the_key_is_not_the_end(world: World) -> None:

@@ -60,7 +60,7 @@ def create(
     wanted = {"name": name, "email": email, "external_id": external_id, "provider": provider}
     now = context.clock.now()
     with marked(CrashPoint.CUSTOMER_CLAIMED), context.engine.begin() as conn:
-        customer = _claim(conn, customer_id or new_id(), wanted, now)
+        customer = _claim(conn, customer_id or new_id(), wanted, payment_method is not None, now)
         order = at_provider.the_customer(customer, idempotency.mark_of(conn, customer.id))
         is_there = customer.provider_customer_id is not None
         call = None if is_there else at_provider.begin(conn, context, order, now)
@@ -82,11 +82,16 @@ def refuse_anything_like_a_card(**texts: str | None) -> None:
 
 
 def _claim(
-    conn: Connection, customer_id: UUID, wanted: Mapping[str, str | None], now: datetime
+    conn: Connection,
+    customer_id: UUID,
+    wanted: Mapping[str, str | None],
+    with_method: bool,
+    now: datetime,
 ) -> Customer:
     """Write the customer's row, or return the one of an interrupted command.
 
-    The row of an interrupted command has no provider id, or no payment method yet.
+    The row of an interrupted command has no provider id, or no payment method yet though one is
+    wanted.
     """
     external_id = wanted["external_id"]
     claimed = customers.find(conn, str(customer_id))
@@ -104,7 +109,8 @@ def _claim(
     assert existing is not None
     found = (existing.name, existing.email, existing.provider)
     same = found == (wanted["name"], wanted["email"], wanted["provider"])
-    if existing.provider_customer_id is None and same:
+    lacks_method = with_method and existing.default_payment_method_id is None
+    if same and (existing.provider_customer_id is None or lacks_method):
         return existing
     raise Conflict(
         f"a customer with external id {external_id!r} exists: {existing.id}",
