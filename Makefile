@@ -22,7 +22,7 @@ BIN := .venv/bin
 STAMP := .venv/installed-$(shell pwd | cksum | cut -d ' ' -f 1)
 
 .NOTPARALLEL:
-.PHONY: help demo up test lint types imports pytest bench mutants simulate soak conformance proto lock clean
+.PHONY: help demo up test lint types imports pytest bench mutants simulate crashes soak conformance proto lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -63,6 +63,9 @@ soak: $(STAMP) ## the real processes under traffic and strikes, and whether anyt
 
 conformance: $(STAMP) ## ask the engine what others publish, and write docs/conformance.md; CONFORMANCE=peers asks the peers
 	@TMPDIR=$$(sh tools/test-tmp.sh) $(BIN)/python conformance/conformance_page.py $(CONFORMANCE)
+
+crashes: $(STAMP) ## kill a process at every point of every flow, and write docs/crash-matrix.md
+	@CRASH_MATRIX=write TMPDIR=$$(sh tools/test-tmp.sh) $(BIN)/python -m pytest -q $(SPREAD) tests/delivery/test_crash_matrix.py
 
 proto: $(STAMP) ## generate billing/api/generated anew from proto/
 	@$(BIN)/python -m grpc_tools.protoc -I billing/api/generated=proto \

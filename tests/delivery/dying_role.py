@@ -1,4 +1,4 @@
-"""Runs a role that kills itself at a crash point, the first time it gets there.
+"""Runs a role that kills itself in the middle of something, the first time it gets there.
 
     python -m tests.delivery.dying_role ROLE POINT MARK
 
@@ -11,7 +11,6 @@ it looks is up to the machine.
 """
 
 import os
-import select
 import signal
 import sys
 import threading
@@ -24,9 +23,7 @@ import billing.workers.daemons.scheduler
 from billing.config import load_settings
 from billing.flows.cycles import closing, opening
 from billing.flows.payments import collecting, outcomes
-from billing.flows.refunds import sending as refund_sending
 from billing.flows.settlement import charge_list
-from billing.gateway import transport
 from billing.gateway.stripe import client
 from billing.workers.roles import Role, run_role
 from tests.waiting import until
@@ -57,16 +54,6 @@ def _after(place: Any, name: str, *, call: int = 1, only: Callable[[Any], Any] =
 _done: Final = partial(_after, only=lambda _: True)  # a function that returns nothing
 
 
-def _answer_arrived_but_unread(die: Die) -> None:
-    """Die when the answer's first bytes are here: so the provider has committed."""
-
-    def getresponse(connection: Any) -> Any:
-        select.select([connection.sock], [], [], 60)
-        die()
-
-    transport._Watched.getresponse = getresponse  # type: ignore[assignment,method-assign]
-
-
 def _between_pages(die: Die) -> None:
     """Read the provider's list two at a time, and die when the first page is compared."""
     client.PAGE = 2  # type: ignore[misc]  # a constant, but for this
@@ -76,54 +63,20 @@ def _between_pages(die: Die) -> None:
 # What each point is called by the tests, and where it is.
 POINTS: Final[dict[str, tuple[Role, Plant]]] = {
     "cycles written, not committed": ("scheduler", _done(opening, "write")),
-    "cycles committed, nothing dispatched": (
-        "scheduler",
-        _after(opening, "open_due_cycles", only=lambda opened: opened.opened),
-    ),
-    "dispatched, no message sent": ("scheduler", _after(collecting, "dispatch_due")),
     "some messages sent": (
         "scheduler",
         _done(billing.workers.daemons.scheduler, "enqueue", call=3),
     ),
-    "attempt committed, not sent": ("worker", _after(collecting, "begin")),
-    "provider committed, answer unread": ("worker", _answer_arrived_but_unread),
-    "answer read, nothing written": ("worker", _after(collecting, "attempt")),
     "capture written, not committed": ("worker", _done(outcomes, "captured")),
-    "decline written, not committed": ("worker", _done(outcomes, "declined")),
-    "outcome committed, message not acknowledged": ("worker", _done(collecting, "finish")),
     "one page confirmed": ("reconciler", _between_pages),
-    "all confirmed, not noted": (
-        "reconciler",
-        _after(charge_list, "run", only=lambda done: done.confirmed),
-    ),
     "cycles closed, not committed": (
         "reconciler",
         _after(closing, "close_batch", only=lambda done: done.closed),
     ),
-    "cycles closed, not noted": (
-        "reconciler",
-        _after(closing, "run", only=lambda done: done.closed),
-    ),
-}
-
-REFUND_POINTS: Final[dict[str, tuple[Role, Plant]]] = {
-    "refunds dispatched, no message sent": ("scheduler", _after(refund_sending, "dispatch_due")),
-    "refund call committed, not sent": ("worker", _after(refund_sending, "begin")),
-    "refund answered, nothing written": ("worker", _after(refund_sending, "attempt")),
-    "refund written, not committed": ("worker", _done(refund_sending, "advance")),
-    "refund committed, message not acknowledged": ("worker", _done(refund_sending, "finish")),
 }
 
 # Where an attempt was begun, it is sent again under its key.
-SENT_AGAIN: Final = frozenset(
-    {
-        "attempt committed, not sent",
-        "provider committed, answer unread",
-        "answer read, nothing written",
-        "capture written, not committed",
-        "decline written, not committed",
-    }
-)
+SENT_AGAIN: Final = frozenset({"capture written, not committed"})
 
 
 def _die_once(mark: Path, lock: threading.Lock) -> None:
@@ -134,7 +87,7 @@ def _die_once(mark: Path, lock: threading.Lock) -> None:
 
 def main(role: Role, point: str, mark: Path) -> None:
     """Run the role, with its end prepared."""
-    dies, plant = (POINTS | REFUND_POINTS)[point]
+    dies, plant = POINTS[point]
     again = mark.with_suffix(".sent-again")
     if role == dies and not mark.exists():
         plant(partial(_die_once, mark, threading.Lock()))

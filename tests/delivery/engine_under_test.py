@@ -351,10 +351,6 @@ class EngineUnderTest:
         """Count the sends of all attempts, as they were written down before each."""
         return self._count("SELECT sum(sends) FROM provider_calls WHERE kind = 'charge'")
 
-    def refund_sends(self) -> int:
-        """Count the sends of all refunds, as they were written down before each."""
-        return self._count("SELECT sum(sends) FROM provider_calls WHERE kind = 'refund'")
-
     def _count(self, query: str) -> int:
         with self.runtime.engine.connect() as conn:
             return int(conn.execute(text(query)).scalar_one())

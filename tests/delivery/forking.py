@@ -36,6 +36,7 @@ ENGINE: Final = (
     "billing.cli.commands.processes",
     "billing.gateway.stripe.client",
     "billing.workers.roles",
+    "tests.delivery.crash.all_flows",
 )
 
 _ROOT: Final = Path(__file__).parents[2]

@@ -194,7 +194,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 
 def test_the_index_names_every_page() -> None:
-    linked = set(re.findall(r"\]\((\w+\.md)\)", (DOCS / "README.md").read_text()))
+    linked = set(re.findall(r"\]\(([\w-]+\.md)\)", (DOCS / "README.md").read_text()))
 
     assert linked == {page.name for page in DOCS.glob("*.md")} - {"README.md"}
 
