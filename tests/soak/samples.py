@@ -19,7 +19,8 @@ JUDGED_BYTES: Final = MEGABYTE // 4
 
 # What a figure may grow by in the time that is judged: a share of it, or a fixed amount.
 MEMORY_SHARE, MEMORY_LEAST = 0.05, 8 * MEGABYTE
-HANDLES, THREADS, CONNECTIONS = 3.0, 2.0, 3.0
+HANDLES, THREADS = 3.0, 2.0
+CONNECTIONS: Final = 10.0  # pools that were cut or started again fill up to their size
 SPACE_SHARE: Final = 0.10
 LINE_POINTER: Final = 4  # bytes of a page for each row in it
 
@@ -74,6 +75,12 @@ class Samples:
         memory = judged(self.queue_memory, begin, end)
         found.append(Figure("valkey memory", "B", memory, _share(memory, 0.05, MEGABYTE)))
         return found
+
+    def ended(self, name: str, begin: float, end: float) -> int:
+        """Count how often a process was another one in the time that is judged."""
+        samples = [(at, float(each.pid)) for at, each in self.processes.get(name, ())]
+        found = judged(samples, begin, end)
+        return max(0, len({pid for _, pid in found}) - 1)
 
     def _of_processes(self, spared: Sequence[str], begin: float, end: float) -> Iterator[Figure]:
         for name in spared:

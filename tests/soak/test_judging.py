@@ -133,6 +133,14 @@ def test_small_tables_and_processes_that_are_gone_are_not_judged() -> None:
     assert {value for _, value in figures[0].points} == {MEMORY}, "the process of now alone"
 
 
+def test_a_process_that_became_another_one_in_the_time_that_is_judged_ended() -> None:
+    samples = samples_of([10] * 60, [0] * 60, [0] * 60)
+
+    assert samples.ended("worker-3", 0, 600) == 0, "it became another one before that"
+    assert samples.ended("worker-3", 0, 100) == 1
+    assert samples.ended("worker-9", 0, 600) == 0
+
+
 def test_a_process_and_a_database_are_read(db_url: str) -> None:
     held = held_by(os.getpid())
     assert held is not None
