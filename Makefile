@@ -22,7 +22,7 @@ BIN := .venv/bin
 STAMP := .venv/installed-$(shell pwd | cksum | cut -d ' ' -f 1)
 
 .NOTPARALLEL:
-.PHONY: help demo up test lint types imports pytest bench mutants simulate crashes soak conformance proto lock clean
+.PHONY: help demo up test lint types imports pytest bench mutants attacks simulate crashes soak conformance proto lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -54,6 +54,9 @@ bench: $(STAMP) ## measure throughput on this machine
 
 mutants: $(STAMP) ## change the pure rules in every place and see whether a test notices; MUTANTS="billing.rules.periods*"
 	@$(BIN)/python tools/mutants.py $(if $(MUTANTS),'$(MUTANTS)')
+
+attacks: $(STAMP) ## change the data in every place and see who notices; writes docs/promises-attacked.md
+	@TMPDIR=$$(sh tools/test-tmp.sh) $(BIN)/python -m tests.promises
 
 simulate: $(STAMP) ## the engine under a seeded schedule of faults; SIMULATE="--seed 7 --cycles 100000"
 	@TMPDIR=$$(sh tools/test-tmp.sh) $(BIN)/python -m tests.simulation $(SIMULATE)

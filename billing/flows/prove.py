@@ -29,6 +29,7 @@ from billing.store.promises import (
     nothing_abandoned,
     one_capture,
     one_cycle,
+    references,
     running,
 )
 from billing.store.promises.one_cycle import Scheduled
@@ -148,11 +149,11 @@ def _one_cycle_a_period(conn: Connection, now: datetime | None, grace: timedelta
     for scheduled in one_cycle.schedules_with_cycles(conn, _ROWS_A_FETCH):
         for finding in _differences_from_schedule(scheduled):
             found.add(finding)
-    overdue = []
+    others = running.findings(conn, (one_cycle.AGAINST_CHANGES,))
     if now is not None:
         due = (one_cycle.RENEWAL_OVERDUE,)
-        overdue = running.findings(conn, due, {"overdue": now - grace})
-    return _result(conn, 1, [*found.all(), *overdue])
+        others += running.findings(conn, due, {"overdue": now - grace})
+    return _result(conn, 1, [*found.all(), *others])
 
 
 def _differences_from_schedule(scheduled: Scheduled) -> Iterator[Finding]:
@@ -211,7 +212,8 @@ def _cycles_off_schedule(scheduled: Scheduled, schedule: Schedule) -> Iterator[F
 
 def _every_penny(conn: Connection) -> PromiseResult:
     ledger = [found for found in checks.verify(conn) if found.severity is Severity.ERROR]
-    return _result(conn, 3, [*ledger, *running.findings(conn, every_penny.EVERY_PENNY)])
+    penny = running.findings(conn, every_penny.EVERY_PENNY)
+    return _result(conn, 3, [*ledger, *penny, *references.dangling(conn)])
 
 
 def _closed_agrees(conn: Connection) -> PromiseResult:

@@ -47,6 +47,10 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
         f" says"
         f" {row['due_kind']}"
     ),
+    FindingKind.CYCLE_AGAINST_CHANGES: lambda row: (
+        f"subscription {row['subscription_id']}: cycle {row['n']} is {row['kind']}, and a"
+        f" {row['asked']} held from {row['holds_from']:%Y-%m-%d %H:%M} UTC"
+    ),
     FindingKind.RENEWAL_OFF_SCHEDULE: lambda row: (
         f"subscription {row['subscription']} renews at {row['renews_at']}, but cycle"
         f" {row['next_n']}"
@@ -75,8 +79,13 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
         f"payment {row['id']} is {row['state']}, but its history ends at {row['ends_at']}"
     ),
     FindingKind.CAPTURE_NOT_IN_HISTORY: lambda row: (
-        f"payment {row['id']} names {row['provider_payment_id']} as captured on"
-        f" {row['captured_at']:%Y-%m-%d %H:%M:%S} UTC, its history"
+        f"payment {row['id']} names {row['provider_payment_id']} as"
+        + (
+            f" captured on {row['captured_at']:%Y-%m-%d %H:%M:%S} UTC"
+            if row["captured_at"]
+            else " authorised"
+        )
+        + ", its history"
         f" {row['told'] or 'another one'} on {row['at']:%Y-%m-%d %H:%M:%S} UTC"
     ),
     FindingKind.SETTLED_UNSEEN: lambda row: (
@@ -124,8 +133,25 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
         f"attempt {row['n']} of payment {row['payment_id']} {row['attempt']},"
         f" but its call to the provider {row['call']}"
     ),
+    FindingKind.REFERENCE_DANGLES: lambda row: (
+        f"a row of {row['table']} names {row['value']} of {row['names']}, which isn't there"
+        f" ({row['key']})"
+    ),
     FindingKind.OTHER_CUSTOMER: lambda row: (
         f"{row['what']} {row['id']} is filed under another customer than what it belongs to"
+    ),
+    FindingKind.OTHER_ACCOUNT: lambda row: (
+        f"{row['what']} {row['id']} is filed under the account {row['provider']}, and what it"
+        f" belongs to is at {row['due'] or 'none'}"
+    ),
+    FindingKind.ENTRY_KEY: lambda row: (
+        f"entry {row['source_key']} is a {row['kind']}"
+        + (f" and reverses {row['reverses']}" if row["reverses"] else "")
+        + ", which isn't what its key says"
+    ),
+    FindingKind.ENTRY_INSTANT: lambda row: (
+        f"entry {row['source_key']} is effective at {row['effective_at']}, and what it records"
+        f" happened at {row['happened_at'] or 'the instant in its key'}"
     ),
     FindingKind.CYCLE_AND_INVOICE: lambda row: (
         f"cycle {row['n']} of subscription {row['subscription_id']} is {row['kind']} and has"
@@ -158,6 +184,11 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
         f" {row['entries']}"
         f" payment_captured entry(s) over {amount(row['booked'], row['currency'])}"
     ),
+    FindingKind.ONE_OFF_ENTRY: lambda row: (
+        f"the payment without an invoice {row['id']} is {row['state'] or 'not captured'} with"
+        f" {amount(row['amount_captured'], row['currency'])} captured; the journal has"
+        f" {amount(row['booked'], row['currency'])} of it as charged"
+    ),
     FindingKind.INVOICE_END_ENTRY: lambda row: (
         f"invoice {row['number']} is {row['status']}, but the journal has {row['write_offs']}"
         f" write-off(s)"
@@ -188,8 +219,15 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
         f" {amount(row['booked'], row['currency'])} lost and"
         f" {amount(row['held'], row['currency'])} withheld"
     ),
+    FindingKind.DISPUTE_MOVEMENTS: lambda row: (
+        f"dispute {row['id']} is {row['state']} with a fee of"
+        f" {amount(row['fee'], row['fee_currency'])} and the transactions"
+        f" {', '.join(row['transaction_ids']) or 'none'}; the journal has"
+        f" {amount(row['booked'], row['booked_in'])} and"
+        f" {', '.join(row['booked_under']) or 'none'}"
+    ),
     FindingKind.RECOGNITION_ENTRY: lambda row: (
-        f"of invoice {row['number']} ({row['invoice']})"
+        f"of invoice {row['number']} ({row['invoice']}), up to {row['through']},"
         f" {amount(row['amount'], row['currency'])} are"
         f" recognised, the journal has {amount(row['booked'], row['currency'])}"
     ),
@@ -223,6 +261,24 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
     FindingKind.MOVEMENT_ENTRY: lambda row: (
         f"movement {row['id']} is {amount(row['moved'], row['currency'])}, and the journal has"
         f" {amount(row['booked'], row['currency'])} of it"
+    ),
+    FindingKind.PAYOUT_ENTRY: lambda row: (
+        f"the {row['kind']} {row['id']} is {amount(row['moved'], row['currency'])}, and the"
+        f" journal has {amount(row['booked'], row['currency'])} of it"
+    ),
+    FindingKind.PAYOUT_ARRIVAL: lambda row: (
+        f"payout {row['id']} over {amount(row['amount'], row['currency'])} is"
+        f" {row['status'] or 'not there'}, and the journal has"
+        f" {amount(row['booked'], row['currency'])} of it at the bank"
+    ),
+    FindingKind.ADJUSTMENT_ENTRY: lambda row: (
+        f"break {row['id']} is {row['standing']}, and the journal has {row['entries']}"
+        " adjustment(s) of it"
+    ),
+    FindingKind.ROW_CONTRADICTS_BOOKS: lambda row: (
+        f"the {row['kind']} {row['id']} of the provider over"
+        f" {amount(row['amount'], row['currency'])} is {row['outcome']}, and our side of it"
+        " says something else or isn't there"
     ),
     FindingKind.CLOSED_UNRESOLVED: lambda row: (
         f"cycle {row['n']} of subscription {row['subscription_id']} is closed, but invoice"
@@ -277,5 +333,13 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
     FindingKind.UNCONFIRMED: lambda row: (
         f"payment {row['id']} ({row['provider_payment_id']}) was captured on"
         f" {row['captured_at']:%Y-%m-%d %H:%M} UTC and never compared with the provider's list"
+    ),
+    FindingKind.PAYOUT_UNBOOKED: lambda row: (
+        f"payout {row['id']} over {amount(row['amount'], row['currency'])} arrived by"
+        f" {row['updated_at']:%Y-%m-%d %H:%M} UTC, and the journal doesn't have it at the bank"
+    ),
+    FindingKind.ROW_WITHOUT_BREAK: lambda row: (
+        f"the {row['kind']} {row['id']} of the provider is {row['outcome']}, and there is no such"
+        " break to look at"
     ),
 }

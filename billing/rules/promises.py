@@ -13,6 +13,7 @@ class FindingKind(StrEnum):
     SCHEDULE_UNUSABLE = "schedule_unusable"
     CYCLES_MISSING = "cycles_missing"
     CYCLE_OFF_SCHEDULE = "cycle_off_schedule"
+    CYCLE_AGAINST_CHANGES = "cycle_against_changes"
     CYCLE_OF_OTHER_KIND = "cycle_of_other_kind"
     RENEWAL_OFF_SCHEDULE = "renewal_off_schedule"
     RENEWAL_OVERDUE = "renewal_overdue"
@@ -34,23 +35,33 @@ class FindingKind(StrEnum):
     CALL_CONTRADICTS_CUSTOMER = "call_contradicts_customer"
 
     # 3: every penny is in the journal; the ledger's own checks are `LedgerCheck`
+    REFERENCE_DANGLES = "reference_dangles"
     OTHER_CUSTOMER = "other_customer"
+    OTHER_ACCOUNT = "other_account"
+    ENTRY_KEY = "entry_key"
+    ENTRY_INSTANT = "entry_instant"
     CYCLE_AND_INVOICE = "cycle_and_invoice"
     INVOICE_LINES = "invoice_lines"
     INVOICE_AND_PAYMENT = "invoice_and_payment"
     INVOICE_ENTRY = "invoice_entry"
     CAPTURE_ENTRY = "capture_entry"
+    ONE_OFF_ENTRY = "one_off_entry"
     INVOICE_END_ENTRY = "invoice_end_entry"
     REFUNDS_ADD_UP = "refunds_add_up"
     REFUND_ENTRY = "refund_entry"
     REFUND_SETTLED_UNSEEN = "refund_settled_unseen"
     DISPUTE_ENTRY = "dispute_entry"
+    DISPUTE_MOVEMENTS = "dispute_movements"
     RECOGNITION_ENTRY = "recognition_entry"
     INVOICE_ADDS_UP = "invoice_adds_up"
     DEFERRED_ADDS_UP = "deferred_adds_up"
     FEE_ENTRY = "fee_entry"
     EXCHANGE_ENTRY = "exchange_entry"
     MOVEMENT_ENTRY = "movement_entry"
+    PAYOUT_ENTRY = "payout_entry"
+    PAYOUT_ARRIVAL = "payout_arrival"
+    ADJUSTMENT_ENTRY = "adjustment_entry"
+    ROW_CONTRADICTS_BOOKS = "row_contradicts_books"
 
     # 4: closed means agreed
     CLOSED_UNRESOLVED = "closed_unresolved"
@@ -66,6 +77,8 @@ class FindingKind(StrEnum):
     NEVER_RENEWS = "never_renews"
     ATTEMPT_OVERDUE = "attempt_overdue"
     UNCONFIRMED = "unconfirmed"
+    PAYOUT_UNBOOKED = "payout_unbooked"
+    ROW_WITHOUT_BREAK = "row_without_break"
 
 
 DIFFERENCES: Final = frozenset({FindingKind.DIFFERS_AFTER_CLOSING})

@@ -22,6 +22,7 @@ from billing.store.promises import (
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 IN_SQL = (
+    one_cycle.AGAINST_CHANGES,
     one_cycle.RENEWAL_OVERDUE,
     *one_capture.CAPTURED_ONCE,
     *every_penny.EVERY_PENNY,
@@ -29,7 +30,7 @@ IN_SQL = (
     *nothing_abandoned.NOTHING_ABANDONED,
     *nothing_abandoned.OVERDUE,
 )
-# Computed from the rows, in `billing.flows.prove`.
+# Computed from the rows or from the catalogue.
 COMPUTED = {
     FindingKind.SCHEDULE_UNUSABLE,
     FindingKind.CYCLES_MISSING,
@@ -37,6 +38,7 @@ COMPUTED = {
     FindingKind.CYCLE_OF_OTHER_KIND,
     FindingKind.RENEWAL_OFF_SCHEDULE,
     FindingKind.DIGEST_DIFFERS,
+    FindingKind.REFERENCE_DANGLES,
 }
 
 

@@ -82,6 +82,6 @@ def _zone_of(conn: Connection, cycle: ClosedCycle, zones: Sequence[str]) -> str 
 
 
 def _right_in(conn: Connection, cycle: ClosedCycle, zone: str | None) -> bool:
-    if zone is None:
+    if zone is None or zone not in available_timezones():
         return False
     return cycle_digests(conn, [cycle.id], zone)[cycle.id] == cycle.digest

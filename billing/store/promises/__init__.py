@@ -6,5 +6,6 @@ __all__ = [
     "nothing_abandoned",
     "one_capture",
     "one_cycle",
+    "references",
     "running",
 ]

@@ -34,7 +34,8 @@ _INVOICE_BOOKED = check(
     f"""
     SELECT coalesce(i.id, j.invoice) AS id, i.number, coalesce(i.currency, j.currency) AS currency,
            i.total, coalesce(j.entries, 0) AS entries, coalesce(j.receivable, 0) AS booked
-      FROM (SELECT id::text AS id, number, currency, net, tax, total, customer_id
+      FROM (SELECT id::text AS id, number, currency, net, tax, total, customer_id,
+                   issued_at
               FROM invoices WHERE total > 0) i
       FULL JOIN (
            SELECT split_part(e.source_key, ':', 2) AS invoice, count(DISTINCT e.id) AS entries,
@@ -42,7 +43,8 @@ _INVOICE_BOOKED = check(
                   sum(l.amount) FILTER (WHERE a.code = 'receivable') AS receivable,
                   -sum(l.amount) FILTER (WHERE a.code = 'deferred_revenue') AS net,
                   -sum(l.amount) FILTER (WHERE a.code = 'tax_payable') AS tax,
-                  (array_agg(a.owner_id) FILTER (WHERE a.code = 'receivable'))[1] AS owner
+                  (array_agg(a.owner_id) FILTER (WHERE a.code = 'receivable'))[1] AS owner,
+                  min(e.effective_at) AS issued_at
              FROM ledger.entries e
              JOIN ledger.postings l ON l.entry_id = e.id
              JOIN ledger.accounts a ON a.id = l.account_id
@@ -51,7 +53,8 @@ _INVOICE_BOOKED = check(
         ON j.invoice = i.id
      WHERE i.id IS NULL OR j.entries IS DISTINCT FROM 1 OR j.currency <> i.currency
         OR j.receivable IS DISTINCT FROM i.total OR coalesce(j.net, 0) <> i.net
-        OR coalesce(j.tax, 0) <> i.tax OR j.owner IS DISTINCT FROM i.customer_id""",
+        OR coalesce(j.tax, 0) <> i.tax OR j.owner IS DISTINCT FROM i.customer_id
+        OR j.issued_at <> i.issued_at""",
     "id",
 )
 
@@ -105,9 +108,11 @@ _CYCLE_AND_INVOICE = check(
     FindingKind.CYCLE_AND_INVOICE,
     """
     SELECT c.subscription_id, c.n, c.kind, i.number
-      FROM cycles c LEFT JOIN invoices i ON i.cycle_id = c.id
+      FROM cycles c
+      JOIN subscriptions s ON s.id = c.subscription_id
+      LEFT JOIN invoices i ON i.cycle_id = c.id
      WHERE (c.kind = 'regular') <> (i.id IS NOT NULL)
-        OR i.subscription_id <> c.subscription_id""",
+        OR i.subscription_id <> c.subscription_id OR i.currency <> s.currency""",
     "subscription_id, n",
 )
 

@@ -1,9 +1,14 @@
 """Promise 5: nothing is abandoned silently."""
+# ruff: noqa: S608  statements are put together from constants of this file
 
 from typing import Final
 
+from billing.ledger.keys import EntryKind
 from billing.rules.promises import FindingKind
+from billing.rules.reconciliation import PayoutStatus, RowOutcome
+from billing.store.in_list import in_list
 from billing.store.promises.check import check
+from billing.store.source_keys import key_sql, within_sql
 
 _NOTHING_FOLLOWS = check(
     FindingKind.NOTHING_FOLLOWS,
@@ -38,7 +43,20 @@ _NOT_DUE = check(
     "idempotency_key",
 )
 
-NOTHING_ABANDONED: Final = (_NOTHING_FOLLOWS, _NEVER_RENEWS, _NOT_DUE)
+# A row that differs has the kind of its break as its outcome, until the break is resolved.
+_ROW_WITHOUT_BREAK = check(
+    FindingKind.ROW_WITHOUT_BREAK,
+    f"""
+    SELECT {within_sql("r.provider", "r.provider_transaction_id")} AS id, r.kind, r.outcome
+      FROM settlement_rows r
+     WHERE r.outcome NOT IN {in_list(list(RowOutcome))}
+       AND NOT EXISTS (SELECT FROM breaks b
+                        WHERE b.provider = r.provider AND b.kind = r.outcome
+                          AND b.provider_transaction_id = r.provider_transaction_id)""",
+    "id",
+)
+
+NOTHING_ABANDONED: Final = (_NOTHING_FOLLOWS, _NEVER_RENEWS, _NOT_DUE, _ROW_WITHOUT_BREAK)
 
 _ATTEMPT_OVERDUE = check(
     FindingKind.ATTEMPT_OVERDUE,
@@ -62,4 +80,21 @@ _UNCONFIRMED = check(
     "captured_at, id",
 )
 
-OVERDUE: Final = (_ATTEMPT_OVERDUE, _UNCONFIRMED)
+# Every night's run books the arrival of a payout that had left.
+_PAYOUT_UNBOOKED = check(
+    FindingKind.PAYOUT_UNBOOKED,
+    f"""
+    SELECT {within_sql("o.provider", "o.provider_payout_id")} AS id, o.amount, o.currency,
+           o.updated_at
+      FROM payouts o
+      JOIN ledger.entries sent
+        ON sent.source_key = {key_sql(EntryKind.PAYOUT_SENT, "o.provider", "o.provider_payout_id")}
+     WHERE o.status = '{PayoutStatus.PAID}'
+       AND o.updated_at <= CAST(:unreconciled AS timestamptz) - interval '1 day'
+       AND NOT EXISTS (SELECT FROM ledger.entries f WHERE f.reverses_entry_id = sent.id)
+       AND NOT EXISTS (SELECT FROM ledger.entries e WHERE e.source_key =
+             {key_sql(EntryKind.PAYOUT_ARRIVED, "o.provider", "o.provider_payout_id")})""",
+    "id",
+)
+
+OVERDUE: Final = (_ATTEMPT_OVERDUE, _UNCONFIRMED, _PAYOUT_UNBOOKED)

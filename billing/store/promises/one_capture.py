@@ -32,7 +32,10 @@ _CAPTURED_AMOUNT = check(
      WHERE NOT CASE WHEN state NOT IN {PAID_STATES} THEN amount_captured = 0
                     WHEN capture_method = 'manual' THEN amount_captured BETWEEN 1 AND amount
                     ELSE amount_captured = amount END
-        OR (state IN {PAID_STATES}) <> (captured_at IS NOT NULL)""",
+        OR (state IN {PAID_STATES}) <> (captured_at IS NOT NULL)
+        OR confirmed_at IS NOT NULL AND captured_at IS NULL
+        OR capture_method <> 'manual'
+           AND (capture_amount IS NOT NULL OR authorized_until IS NOT NULL)""",
     "id",
 )
 
@@ -76,7 +79,7 @@ _STATE = check(
     "id",
 )
 
-# The step that captured a payment has the provider's id and the instant as its evidence. A forced
+# The step that captured a payment has the provider's ids and the instant as its evidence. A forced
 # correction may be about another payment of the provider's than the one that was known.
 _CAPTURE = check(
     FindingKind.CAPTURE_NOT_IN_HISTORY,
@@ -84,15 +87,17 @@ _CAPTURE = check(
     SELECT p.id, p.provider_payment_id, p.captured_at, t.evidence ->> 'provider_payment' AS told,
            t.at
       FROM payments p
-      JOIN (SELECT DISTINCT ON (payment_id) payment_id, at, cause, evidence
+      JOIN (SELECT DISTINCT ON (payment_id) payment_id, at, cause, evidence, to_state
               FROM payment_transitions
-             WHERE to_state = 'CAPTURED' AND from_state NOT IN ('REFUNDED', 'SETTLED')
+             WHERE to_state IN ('CAPTURED', 'AUTHORIZED')
+               AND from_state NOT IN ('REFUNDED', 'SETTLED')
              ORDER BY payment_id, id DESC) t
         ON t.payment_id = p.id
-     WHERE p.captured_at IS NOT NULL
+     WHERE (p.captured_at IS NOT NULL AND t.to_state = 'CAPTURED' OR p.state = 'AUTHORIZED')
        AND (p.captured_at <> t.at
             OR t.cause <> 'forced_correction'
-               AND t.evidence ->> 'provider_payment' <> coalesce(p.provider_payment_id, ''))""",
+               AND (t.evidence ->> 'provider_payment' <> coalesce(p.provider_payment_id, '')
+                    OR t.evidence ->> 'provider_charge' <> coalesce(p.provider_charge_id, '')))""",
     "id",
 )
 
@@ -106,7 +111,8 @@ _SETTLED = check(
                             WHERE t.payment_id = p.id AND t.to_state = 'SETTLED'
                               AND t.at = p.settled_at)
            AND NOT EXISTS (SELECT FROM settlement_rows r
-                            WHERE r.payment_id = p.id AND r.kind = 'charge')
+                            WHERE r.payment_id = p.id AND r.kind = 'charge'
+                              AND r.posted_at = p.settled_at)
            AND NOT EXISTS (SELECT FROM breaks b
                             WHERE b.payment_id = p.id AND b.resolved_at = p.settled_at)""",
     "id",
@@ -143,12 +149,18 @@ _REQUESTS = check(
     FindingKind.REQUEST_DIFFERS,
     """
     SELECT p.id AS payment_id, a.n, a.idempotency_key, a.request, p.amount, p.currency
-      FROM provider_calls a JOIN payments p ON p.id = a.subject_id
+      FROM provider_calls a
+      JOIN payments p ON p.id = a.subject_id
+      LEFT JOIN attempts t ON t.payment_id = a.subject_id AND t.n = a.n
+      LEFT JOIN payment_methods m ON m.id = t.payment_method_id
      WHERE a.kind = 'charge'
        AND (a.request ->> 'idempotency_key' IS DISTINCT FROM a.idempotency_key
             OR a.idempotency_key NOT LIKE '%\\:a' || a.n
             OR a.request ->> 'amount' IS DISTINCT FROM p.amount::text
             OR a.request ->> 'currency' IS DISTINCT FROM p.currency
+            OR a.request ->> 'payment_method' <> m.provider_payment_method_id
+            OR a.request ->> 'manual_capture'
+               <> CASE p.capture_method WHEN 'manual' THEN 'true' ELSE 'false' END
             OR a.request -> 'metadata' ->> 'payment' IS DISTINCT FROM p.id::text)""",
     "payment_id, n",
 )

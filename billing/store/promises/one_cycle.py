@@ -22,6 +22,24 @@ RENEWAL_OVERDUE = check(
     "renews_at, id",
 )
 
+# What was asked for before a period started decides whether it is billed, as in
+# `rules.subscriptions.is_paused`. Pauses that ended before changes were rows have none.
+AGAINST_CHANGES = check(
+    FindingKind.CYCLE_AGAINST_CHANGES,
+    """
+    SELECT c.subscription_id, c.n, c.kind, k.kind AS asked, k.holds_from
+      FROM (SELECT DISTINCT subscription_id FROM subscription_changes
+             WHERE kind IN ('pause', 'resume')) s
+      JOIN cycles c ON c.subscription_id = s.subscription_id
+      JOIN LATERAL (SELECT a.kind, a.holds_from FROM subscription_changes a
+                     WHERE a.subscription_id = c.subscription_id AND a.kind IN ('pause', 'resume')
+                       AND a.holds_from < c.period_start AND a.asked_at <= c.opened_at
+                     ORDER BY a.id DESC LIMIT 1) k ON true
+     WHERE c.kind IN ('regular', 'trial') AND k.kind = 'pause'
+        OR c.kind = 'paused' AND k.kind = 'resume'""",
+    "subscription_id, n",
+)
+
 _SCHEDULES = text(
     """
     SELECT s.id, s.anchor_local, s.zone, s.every, s.trial, s.anchor_day,

@@ -39,7 +39,7 @@ _REFUND_BOOKED = check(
     SELECT coalesce(r.id, j.refund) AS id, r.state, coalesce(r.currency, j.currency) AS currency,
            r.amount, coalesce(j.asked, 0) AS asked, coalesce(j.paid, 0) AS paid
       FROM (SELECT id::text AS id, state, currency, amount, recognised, deferred, tax,
-                   provider, (state NOT IN ('failed', 'canceled'))::int AS stands,
+                   provider, created_at, (state NOT IN ('failed', 'canceled'))::int AS stands,
                    (state = 'succeeded')::int AS succeeded
               FROM refunds) r
       FULL JOIN (
@@ -50,7 +50,9 @@ _REFUND_BOOKED = check(
                   -sum(l.amount) FILTER (WHERE e.kind = '{EntryKind.REFUND_REQUESTED}'
                                            AND a.code = 'refund_payable') AS asked,
                   -sum(l.amount) FILTER (WHERE a.code = 'psp_clearing') AS paid,
-                  min(a.provider) AS provider
+                  min(a.provider) AS provider,
+                  min(e.effective_at) FILTER (WHERE e.kind = '{EntryKind.REFUND_REQUESTED}')
+                    AS asked_at
              FROM ledger.entries e
              JOIN ledger.postings l ON l.entry_id = e.id
              JOIN ledger.accounts a ON a.id = l.account_id
@@ -58,6 +60,7 @@ _REFUND_BOOKED = check(
             GROUP BY 1) j
         ON j.refund = r.id
      WHERE r.id IS NULL OR j.currency <> r.currency OR j.provider <> r.provider
+        OR j.asked_at <> r.created_at
         OR coalesce(j.asked, 0) <> r.amount * r.stands
         OR coalesce(j.recognised, 0) <> r.recognised * r.stands
         OR coalesce(j.deferred, 0) <> r.deferred * r.stands
@@ -74,9 +77,11 @@ _SETTLED = check(
      WHERE f.settled_at IS NOT NULL
        AND NOT EXISTS (SELECT FROM settlement_rows r
                         WHERE r.provider = f.provider AND r.kind = '{MovementKind.REFUND}'
+                          AND r.posted_at = f.settled_at
                           AND r.source_id = f.provider_refund_id)
        AND NOT EXISTS (SELECT FROM settlement_rows r
                         WHERE r.provider = f.provider AND r.kind = '{MovementKind.REFUND}'
+                          AND r.posted_at = f.settled_at
                           AND r.metadata ->> 'refund' = f.id::text)
        AND NOT EXISTS (SELECT FROM breaks b
                         WHERE b.kind = '{BreakKind.REFUND_MISSING}'

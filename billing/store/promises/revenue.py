@@ -14,24 +14,25 @@ _RECOGNITION_BOOKED = check(
     FindingKind.RECOGNITION_ENTRY,
     f"""
     SELECT coalesce(r.invoice, j.invoice) AS invoice, coalesce(i.number, '?') AS number,
+           coalesce(r.through, j.through) AS through,
            coalesce(i.currency, j.currency) AS currency, coalesce(r.amount, 0) AS amount,
            coalesce(j.amount, 0) AS booked
-      FROM (SELECT invoice_id::text AS invoice, sum(amount) AS amount, count(*) AS steps
-              FROM revenue_recognitions GROUP BY invoice_id) r
+      FROM (SELECT invoice_id::text AS invoice, amount,
+                   to_char(through AT TIME ZONE 'UTC', 'YYYYMMDD"T"HH24MISS.US"Z"') AS through
+              FROM revenue_recognitions) r
       FULL JOIN (
-           SELECT split_part(e.source_key, ':', 2) AS invoice, min(l.currency) AS currency,
-                  sum(l.amount) FILTER (WHERE a.code = 'deferred_revenue') AS amount,
-                  count(DISTINCT e.id) AS steps
+           SELECT split_part(e.source_key, ':', 2) AS invoice,
+                  split_part(e.source_key, ':', 3) AS through, min(l.currency) AS currency,
+                  sum(l.amount) FILTER (WHERE a.code = 'deferred_revenue') AS amount
              FROM ledger.entries e
              JOIN ledger.postings l ON l.entry_id = e.id
              JOIN ledger.accounts a ON a.id = l.account_id
             WHERE e.kind IN ('{EntryKind.REVENUE_RECOGNIZED}', '{EntryKind.RECOGNITION_TAKEN_BACK}')
-            GROUP BY 1) j
-        ON j.invoice = r.invoice
+            GROUP BY 1, 2) j
+        ON j.invoice = r.invoice AND j.through = r.through
       LEFT JOIN invoices i ON i.id::text = coalesce(r.invoice, j.invoice)
-     WHERE r.amount IS DISTINCT FROM j.amount OR r.steps IS DISTINCT FROM j.steps
-        OR j.currency IS DISTINCT FROM i.currency""",
-    "invoice",
+     WHERE r.amount IS DISTINCT FROM j.amount OR j.currency IS DISTINCT FROM i.currency""",
+    "invoice, through",
 )
 
 # What is left of each invoice: recognised + deferred + given back + written off = invoiced.

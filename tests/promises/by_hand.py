@@ -1,0 +1,396 @@
+"""Mutants of the data that were thought of: each breaks the sense of a promise.
+
+What the catalogue of the schema gives changes one column of one row. Here several rows are changed
+together, so that they agree as far as whoever did it would think of.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from tests.promises import catalogue
+from tests.promises.catalogue import Mutant
+from tests.promises.subjects import (
+    ASKED,
+    CLOSED,
+    FAILED,
+    HELD,
+    LIVE,
+    LOST,
+    ONE_OFF,
+    OPEN,
+    OPENED,
+    OTHER,
+    PAUSED,
+    PAYOUT,
+    REFUND,
+    SETTLED,
+    YEN,
+    row_of,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """What is done, which promise it breaks, and the kind of finding that has to name it."""
+
+    promise: int
+    named: str
+    does: Sequence[str]
+
+    def mutant(self, name: str) -> Mutant:
+        return Mutant("rows", name, "together", catalogue.BY_HAND, ";".join(self.does))
+
+
+def _attack(promise: int, named: str, *does: str) -> Attack:
+    return Attack(promise, named, does)
+
+
+BY_HAND: Final[Mapping[str, Attack]] = {
+    # --- promise 1 ---
+    "the last cycle is gone, as if it had never been": _attack(
+        1, "renewal_off_schedule",
+        f"DELETE FROM cycles WHERE subscription_id = {LIVE}"
+        f" AND n = (SELECT next_n - 1 FROM subscriptions WHERE id = {LIVE})",
+        f"UPDATE subscriptions SET next_n = next_n - 1 WHERE id = {LIVE}",
+    ),
+    "a subscription is billed a period early": _attack(
+        1, "renewal_off_schedule",
+        f"UPDATE subscriptions SET renews_at = renews_at - interval '7 days' WHERE id = {LIVE}",
+    ),
+    "a period is billed a second time under the next number": _attack(
+        1, "cycle_off_schedule",
+        "INSERT INTO cycles (id, subscription_id, n, kind, period_start, period_end, plan,"
+        " plan_version, state, opened_at, customer_id) SELECT gen_random_uuid(), c.subscription_id,"
+        " s.next_n, 'skipped', c.period_start + interval '1 second', c.period_end, c.plan,"
+        " c.plan_version, 'opened', c.opened_at, c.customer_id"
+        f" FROM cycles c JOIN subscriptions s ON s.id = c.subscription_id WHERE s.id = {LIVE}"
+        " AND c.n = s.next_n - 1",
+        f"UPDATE subscriptions SET next_n = next_n + 1 WHERE id = {LIVE}",
+    ),
+    "a renewal is forgotten": _attack(
+        1, "renewal_overdue",
+        f"UPDATE subscriptions SET renews_at = renews_at - interval '90 days' WHERE id = {LIVE}",
+    ),
+    "a subscription is given another cadence": _attack(
+        1, "cycle_off_schedule", f"UPDATE subscriptions SET every = '1 year' WHERE id = {LIVE}",
+    ),
+    "a subscription is moved to another zone": _attack(
+        1, "cycle_off_schedule",
+        f"UPDATE subscriptions SET zone = 'Asia/Tokyo' WHERE id = {LIVE}",
+    ),
+    "a paused subscription was billed": _attack(
+        1, "cycle_against_changes",
+        f"UPDATE cycles SET kind = 'regular' WHERE subscription_id = {PAUSED} AND kind = 'paused'",
+    ),
+    # --- promise 2 ---
+    "a second payment of an invoice is captured": _attack(
+        2, "captured_twice",
+        "ALTER TABLE payments DROP CONSTRAINT payments_invoice_id_key",
+        f"UPDATE payments SET invoice_id = (SELECT invoice_id FROM payments WHERE id = {SETTLED})"
+        f" WHERE id = {OTHER}",
+    ),
+    "two payments have exchanged their PaymentIntents": _attack(
+        2, "capture_not_in_history",
+        "ALTER TABLE payments DROP CONSTRAINT payments_provider_payment_id_key",
+        "UPDATE payments p SET provider_payment_id = q.provider_payment_id FROM payments q"
+        f" WHERE p.id IN ({SETTLED}, {OTHER}) AND q.id IN ({SETTLED}, {OTHER})"
+        " AND p.id <> q.id",
+    ),
+    "a declined payment says that it was captured": _attack(
+        2, "state_not_in_history",
+        "UPDATE payments SET state = 'CAPTURED', amount_captured = amount, captured_at ="
+        f" updated_at, next_attempt_at = NULL, next_attempt_kind = NULL WHERE id = {FAILED}",
+    ),
+    "a declined payment has a history of a capture": _attack(
+        2, "attempts_miscounted",
+        "UPDATE payments SET state = 'CAPTURED', amount_captured = amount,"
+        f" captured_at = updated_at WHERE id = {FAILED}",
+        "INSERT INTO payment_transitions (payment_id, from_state, to_state, at, actor, cause)"
+        " SELECT id, 'FAILED', 'CREATED', updated_at, 'x', 'reopened_by_operator' FROM payments"
+        f" WHERE id = {FAILED} UNION ALL"
+        " SELECT id, 'CREATED', 'CAPTURED', updated_at, 'x', 'outcome' FROM payments"
+        f" WHERE id = {FAILED}",
+    ),
+    "a captured payment is tried again": _attack(
+        2, "attempts_miscounted",
+        "INSERT INTO attempts (payment_id, n, kind, payment_method_id, rung, customer_id)"
+        f" SELECT payment_id, n + 1, kind, payment_method_id, rung, customer_id FROM attempts"
+        f" WHERE payment_id = {SETTLED}",
+        "INSERT INTO provider_calls (subject_id, kind, n, customer_id, idempotency_key, request,"
+        " first_sent_at, provider) SELECT subject_id, kind, n + 1, customer_id,"
+        " idempotency_key || 'x', request, first_sent_at, provider FROM provider_calls"
+        f" WHERE subject_id = {SETTLED} AND kind = 'charge'",
+        f"UPDATE payments SET attempt_n = attempt_n + 1 WHERE id = {SETTLED}",
+    ),
+    "less was captured than asked for": _attack(
+        2, "captured_amount",
+        f"UPDATE payments SET amount_captured = amount_captured - 1 WHERE id = {SETTLED}",
+    ),
+    "another amount was asked for at the provider": _attack(
+        2, "request_differs",
+        "UPDATE provider_calls SET request = jsonb_set(request, '{amount}', '1')"
+        f" WHERE subject_id = {SETTLED} AND kind = 'charge'",
+    ),
+    "another currency was asked for at the provider": _attack(
+        2, "request_differs",
+        "UPDATE provider_calls SET request = jsonb_set(request, '{currency}', '\"EUR\"')"
+        f" WHERE subject_id = {SETTLED} AND kind = 'charge'",
+    ),
+    "a refund was asked for twice": _attack(
+        2, "calls_miscounted",
+        "INSERT INTO provider_calls (subject_id, kind, n, customer_id, idempotency_key, request,"
+        " first_sent_at, finished_at, outcome, provider) SELECT subject_id, kind, n + 2,"
+        " customer_id, idempotency_key || 'x', request, first_sent_at, finished_at, outcome,"
+        f" provider FROM provider_calls WHERE kind = 'refund' AND subject_id = {REFUND}",
+    ),
+    "a capture of an authorisation asked for more": _attack(
+        2, "call_contradicts_payment",
+        "UPDATE provider_calls SET request = jsonb_set(request, '{amount}', '99999')"
+        " WHERE kind = 'capture'",
+    ),
+    # --- promise 3 ---
+    "an invoice is a unit dearer, with its line": _attack(
+        3, "invoice_entry",
+        f"UPDATE invoices SET net = net + 1, total = total + 1 WHERE id = (SELECT invoice_id"
+        f" FROM payments WHERE id = {SETTLED})",
+        "UPDATE invoice_lines SET amount = amount + 1, unit_amount = unit_amount + 1"
+        f" WHERE invoice_id = (SELECT invoice_id FROM payments WHERE id = {SETTLED})",
+    ),
+    "an invoice and its payment are a unit dearer": _attack(
+        3, "capture_entry",
+        f"UPDATE invoices SET net = net + 1, total = total + 1 WHERE id = (SELECT invoice_id"
+        f" FROM payments WHERE id = {SETTLED})",
+        "UPDATE invoice_lines SET amount = amount + 1, unit_amount = unit_amount + 1"
+        f" WHERE invoice_id = (SELECT invoice_id FROM payments WHERE id = {SETTLED})",
+        "UPDATE payments SET amount = amount + 1, amount_captured = amount_captured + 1"
+        f" WHERE id = {SETTLED}",
+        "UPDATE provider_calls SET request = jsonb_set(request, '{amount}',"
+        " to_jsonb((request ->> 'amount')::bigint + 1))"
+        f" WHERE subject_id = {SETTLED} AND kind = 'charge'",
+    ),
+    "an invoice, its payment and its call are in another currency": _attack(
+        3, "invoice_entry",
+        "UPDATE invoices SET currency = 'EUR' WHERE id = (SELECT invoice_id"
+        f" FROM payments WHERE id = {YEN})",
+        f"UPDATE payments SET currency = 'EUR' WHERE id = {YEN}",
+        "UPDATE provider_calls SET request = jsonb_set(request, '{currency}', '\"EUR\"')"
+        f" WHERE subject_id = {YEN}",
+    ),
+    "a payment is given to another customer, with all of it": _attack(
+        3, "invoice_and_payment",
+        "CREATE TEMPORARY TABLE thief ON COMMIT DROP AS SELECT id FROM customers"
+        f" WHERE provider = 'stripe' AND id <> (SELECT customer_id FROM payments WHERE id ="
+        f" {SETTLED}) ORDER BY id LIMIT 1",
+        f"UPDATE attempts SET customer_id = (SELECT id FROM thief) WHERE payment_id = {SETTLED}",
+        "UPDATE provider_calls SET customer_id = (SELECT id FROM thief)"
+        f" WHERE subject_id = {SETTLED}",
+        f"UPDATE payments SET customer_id = (SELECT id FROM thief) WHERE id = {SETTLED}",
+        "DROP TABLE thief",
+    ),
+    "a whole subscription is given to another customer": _attack(
+        3, "invoice_entry",
+        "CREATE TEMPORARY TABLE theft ON COMMIT DROP AS SELECT s.id AS subscription,"
+        " (SELECT id FROM customers c WHERE c.provider = 'stripe' AND c.id <> s.customer_id"
+        f" ORDER BY id LIMIT 1) AS thief FROM subscriptions s WHERE s.id = {LIVE}",
+        *(
+            f"UPDATE {table} SET customer_id = t.thief FROM theft t WHERE {table}.{key}"
+            for table, key in {
+                "subscriptions": "id = t.subscription",
+                "cycles": "subscription_id = t.subscription",
+                "invoices": "subscription_id = t.subscription",
+                "attempts": "payment_id IN (SELECT id FROM payments"
+                " WHERE subscription_id = t.subscription)",
+                "provider_calls": "subject_id IN (SELECT id FROM payments"
+                " WHERE subscription_id = t.subscription)",
+                "payments": "subscription_id = t.subscription",
+            }.items()
+        ),
+        "DROP TABLE theft",
+    ),
+    "an invoice was forgiven by hand": _attack(
+        3, "invoice_and_payment",
+        "UPDATE invoices SET status = 'paid', resolved_at = issued_at WHERE status = 'open'",
+    ),
+    "a debt was written off without the books": _attack(
+        3, "invoice_end_entry",
+        f"UPDATE invoices SET status = 'uncollectible', resolved_at = issued_at WHERE id ="
+        f" (SELECT invoice_id FROM payments WHERE id = {OPEN})",
+        "UPDATE payments SET state = 'FAILED', next_attempt_at = NULL, next_attempt_kind = NULL"
+        f" WHERE id = {OPEN}",
+        "INSERT INTO payment_transitions (payment_id, from_state, to_state, at, actor, cause)"
+        f" SELECT id, 'CREATED', 'FAILED', updated_at, 'x', 'ladder_over' FROM payments"
+        f" WHERE id = {OPEN}",
+    ),
+    "a refund was made smaller on our side alone": _attack(
+        3, "refund_entry",
+        "UPDATE refunds SET amount = amount - 1, deferred = deferred - (deferred > 0)::int,"
+        f" recognised = recognised - (deferred = 0)::int WHERE id = {REFUND}",
+    ),
+    "a refund was given to another payment": _attack(
+        3, "refunds_add_up", f"UPDATE refunds SET payment_id = {OTHER} WHERE id = {REFUND}",
+    ),
+    "a refund that nobody sent says that it succeeded": _attack(
+        3, "refund_entry",
+        "UPDATE refunds SET state = 'succeeded', finished_at = created_at, next_attempt_at = NULL"
+        f" WHERE id = {ASKED}",
+    ),
+    "a refund that was asked for is gone": _attack(
+        3, "refund_entry",
+        f"UPDATE payments SET amount_refunded = amount_refunded - (SELECT amount FROM refunds"
+        f" WHERE id = {ASKED}) WHERE id = (SELECT payment_id FROM refunds WHERE id = {ASKED})",
+        f"DELETE FROM refunds WHERE id = {ASKED}",
+    ),
+    "a dispute was decided without the books": _attack(
+        3, "dispute_entry",
+        "UPDATE disputes SET state = 'lost', stage = 'lost', lost_deferred = amount,"
+        f" closed_at = updated_at WHERE id = {HELD}",
+    ),
+    "a lost dispute was won without the books": _attack(
+        3, "dispute_entry",
+        "UPDATE disputes SET state = 'won', stage = 'won', lost_deferred = 0, lost_recognised = 0,"
+        f" lost_tax = 0 WHERE id = {LOST}",
+    ),
+    "a dispute is about another payment": _attack(
+        3, "row_contradicts_books",
+        f"UPDATE disputes d SET payment_id = {OTHER}, customer_id = (SELECT customer_id FROM"
+        f" payments WHERE id = {OTHER}) WHERE id = {HELD}",
+    ),
+    "revenue was earned a day early": _attack(
+        3, "recognition_entry",
+        "UPDATE revenue_recognitions SET through = through - interval '6 hours'"
+        " WHERE (invoice_id, through) = (SELECT invoice_id, through FROM revenue_recognitions"
+        " ORDER BY invoice_id, through LIMIT 1)",
+    ),
+    "revenue moved from one day of an invoice to the next": _attack(
+        3, "recognition_entry",
+        "CREATE TEMPORARY TABLE two ON COMMIT DROP AS SELECT invoice_id, min(through) AS first,"
+        " max(through) AS last FROM revenue_recognitions GROUP BY 1 HAVING count(*) > 1"
+        " ORDER BY 1 LIMIT 1",
+        "UPDATE revenue_recognitions r SET amount = amount + 1 FROM two t"
+        " WHERE r.invoice_id = t.invoice_id AND r.through = t.first",
+        "UPDATE revenue_recognitions r SET amount = amount - 1 FROM two t"
+        " WHERE r.invoice_id = t.invoice_id AND r.through = t.last",
+        "DROP TABLE two",
+    ),
+    "the provider kept more than its report says": _attack(
+        3, "fee_entry",
+        "UPDATE settlement_rows SET fee = fee - 1, net = net + 1"
+        f" WHERE provider_transaction_id = {row_of(SETTLED)}",
+    ),
+    "the provider's row of a charge is larger": _attack(
+        3, "row_contradicts_books",
+        "UPDATE settlement_rows SET amount = amount + 1, net = net + 1"
+        f" WHERE provider_transaction_id = {row_of(SETTLED)}",
+    ),
+    "the provider's rows of two charges are exchanged": _attack(
+        3, "row_contradicts_books",
+        f"UPDATE settlement_rows SET payment_id = CASE payment_id WHEN {ONE_OFF} THEN {SETTLED}"
+        f" ELSE {ONE_OFF} END WHERE payment_id IN ({ONE_OFF}, {SETTLED}) AND kind = 'charge'",
+    ),
+    "the provider's row of a payout is gone": _attack(
+        3, "payout_entry",
+        f"DELETE FROM settlement_rows WHERE kind = 'payout' AND source_id = {PAYOUT}",
+    ),
+    "a payout is larger than what arrived": _attack(
+        3, "payout_arrival",
+        f"UPDATE payouts SET amount = amount + 1 WHERE provider_payout_id = {PAYOUT}",
+    ),
+    "a payout that arrived is still on its way": _attack(
+        3, "payout_arrival",
+        f"UPDATE payouts SET status = 'in_transit' WHERE provider_payout_id = {PAYOUT}",
+    ),
+    "an exchange and its entry are of other amounts": _attack(
+        3, "payload_hash",
+        "UPDATE fx_events SET to_amount = to_amount + 1 WHERE payment_id IS NULL",
+        "UPDATE ledger.postings l SET amount = amount + sign(amount)::int FROM fx_events x,"
+        " ledger.entries e WHERE x.payment_id IS NULL AND e.source_key = x.source_key"
+        " AND l.entry_id = e.id AND l.currency = x.to_currency",
+    ),
+    "a resolved break is open again, and its adjustment stands": _attack(
+        3, "adjustment_entry",
+        "UPDATE breaks SET resolved_at = NULL, resolution = NULL, resolved_by = NULL"
+        " WHERE id::text = (SELECT substr(source_key, length('adjustment:') + 1)"
+        " FROM ledger.entries WHERE kind = 'adjustment' LIMIT 1)",
+    ),
+    "a row was moved to another account at the provider": _attack(
+        3, "other_account",
+        f"UPDATE payments SET provider = 'eu' WHERE id = {FAILED}",
+        f"UPDATE provider_calls SET provider = 'eu' WHERE subject_id = {FAILED}",
+    ),
+    "an entry was posted under the key of another event": _attack(
+        3, "entry_key",
+        "UPDATE ledger.entries SET source_key = source_key || 'x'"
+        " WHERE kind = 'write_off_reversed'",
+    ),
+    # --- promise 4 ---
+    "a closed cycle's invoice has another number": _attack(
+        4, "digest_differs",
+        f"UPDATE invoices SET number = number || 'x' WHERE cycle_id = {CLOSED}",
+    ),
+    "a closed cycle's line has other words": _attack(
+        4, "digest_differs",
+        "UPDATE invoice_lines SET description = 'a gift' WHERE invoice_id ="
+        f" (SELECT id FROM invoices WHERE cycle_id = {CLOSED})",
+    ),
+    "a closed cycle has a period of other terms": _attack(
+        4, "digest_differs", f"UPDATE cycles SET plan = 'weekly' WHERE id = {CLOSED}",
+    ),
+    "a cycle was closed that isn't paid": _attack(
+        4, "closed_unresolved",
+        "UPDATE cycles SET state = 'closed', closed_at = opened_at, digest = repeat('0', 64)"
+        f" WHERE id = {OPENED}",
+    ),
+    "a closed cycle's payment was never compared": _attack(
+        4, "closed_unresolved",
+        "UPDATE payments SET confirmed_at = NULL WHERE invoice_id ="
+        f" (SELECT id FROM invoices WHERE cycle_id = {CLOSED})",
+    ),
+    "a cycle was closed over an open break": _attack(
+        4, "closed_with_break",
+        "INSERT INTO breaks (id, provider, kind, dedupe_key, cycle_id, ours, theirs,"
+        " suggested_cause, found_at) SELECT gen_random_uuid(), 'stripe', 'amount_mismatch', 'k',"
+        f" id, '{{}}', '{{}}', 'c', closed_at FROM cycles WHERE id = {CLOSED}",
+    ),
+    "a closed cycle's digest is excused by a zone that is none": _attack(
+        4, "digest_differs", "UPDATE digest_zones SET zone = '../etc/passwd'",
+    ),
+    # --- promise 5 ---
+    "nothing follows for a payment": _attack(
+        5, "nothing_follows",
+        "UPDATE payments SET next_attempt_at = NULL, next_attempt_kind = NULL"
+        f" WHERE id = {OPEN}",
+    ),
+    "an attempt is forgotten": _attack(
+        5, "attempt_overdue",
+        "UPDATE payments SET next_attempt_at = next_attempt_at - interval '90 days'"
+        f" WHERE id = {OPEN}",
+    ),
+    "a live subscription never renews": _attack(
+        5, "never_renews",
+        "ALTER TABLE subscriptions DROP CONSTRAINT subscriptions_renew_while_live",
+        f"UPDATE subscriptions SET renews_at = NULL WHERE id = {LIVE}",
+    ),
+    "a capture was never compared, and nobody looks": _attack(
+        5, "unconfirmed",
+        f"UPDATE payments SET confirmed_at = NULL WHERE id = {ONE_OFF}",
+    ),
+    "a refund without an outcome isn't asked for": _attack(
+        5, "call_not_due",
+        "UPDATE provider_calls SET finished_at = NULL, outcome = NULL WHERE kind = 'refund'"
+        f" AND subject_id = {REFUND}",
+    ),
+    "a break that stood open is gone": _attack(
+        5, "row_without_break",
+        "DELETE FROM breaks WHERE resolved_at IS NULL AND provider_transaction_id IN"
+        " (SELECT provider_transaction_id FROM settlement_rows WHERE outcome = 'duplicate_charge')",
+    ),
+    "a payout arrived, and the books have it on its way": _attack(
+        5, "payout_unbooked",
+        "CREATE TEMPORARY TABLE gone ON COMMIT DROP AS SELECT id FROM ledger.entries"
+        f" WHERE source_key = 'payout_arrived:' || {PAYOUT}",
+        "DELETE FROM ledger.postings WHERE entry_id = (SELECT id FROM gone)",
+        "DELETE FROM ledger.entries WHERE id = (SELECT id FROM gone)",
+        "DROP TABLE gone",
+    ),
+}  # fmt: skip

@@ -1,0 +1,43 @@
+"""The rows of the story that mutants by hand are about, as subqueries."""
+
+from typing import Final
+
+_IN_ORDER: Final = "ORDER BY created_at, subscription_id, amount LIMIT 1)"
+_CYCLES_IN_ORDER: Final = "ORDER BY subscription_id, n LIMIT 1)"
+
+SETTLED: Final = (
+    "(SELECT id FROM payments WHERE state = 'SETTLED' AND invoice_id IS NOT NULL"
+    f" AND currency = 'USD' AND provider = 'stripe' {_IN_ORDER}"
+)
+OTHER: Final = SETTLED.replace("LIMIT 1", "LIMIT 1 OFFSET 1")
+YEN: Final = f"(SELECT id FROM payments WHERE state = 'SETTLED' AND currency = 'JPY' {_IN_ORDER}"
+OPEN: Final = (
+    "(SELECT id FROM payments WHERE state = 'CREATED' AND invoice_id IS NOT NULL"
+    f" AND attempt_n > 0 AND parked_at IS NULL {_IN_ORDER}"
+)
+FAILED: Final = f"(SELECT id FROM payments WHERE state = 'FAILED' {_IN_ORDER}"
+ONE_OFF: Final = (
+    f"(SELECT id FROM payments WHERE state = 'SETTLED' AND invoice_id IS NULL {_IN_ORDER}"
+)
+CLOSED: Final = (
+    f"(SELECT id FROM cycles WHERE state = 'closed' AND kind = 'regular' {_CYCLES_IN_ORDER}"
+)
+OPENED: Final = f"(SELECT id FROM cycles WHERE state = 'opened' {_CYCLES_IN_ORDER}"
+REFUND: Final = "(SELECT id FROM refunds WHERE state = 'succeeded' ORDER BY id LIMIT 1)"
+ASKED: Final = "(SELECT id FROM refunds WHERE state = 'requested' ORDER BY id LIMIT 1)"
+HELD: Final = "(SELECT id FROM disputes WHERE state = 'opened' ORDER BY id LIMIT 1)"
+LOST: Final = "(SELECT id FROM disputes WHERE state = 'lost' ORDER BY id LIMIT 1)"
+LIVE: Final = "(SELECT id FROM subscriptions WHERE status = 'active' ORDER BY id LIMIT 1)"
+PAUSED: Final = "(SELECT id FROM subscriptions WHERE status = 'paused' ORDER BY id LIMIT 1)"
+PAYOUT: Final = (
+    "(SELECT provider_payout_id FROM payouts WHERE status = 'paid' ORDER BY created LIMIT 1)"
+)
+ROW: Final = (
+    "(SELECT provider_transaction_id FROM settlement_rows WHERE kind = 'charge'"
+    " AND outcome = 'matched' AND payment_id = {payment} LIMIT 1)"
+)
+
+
+def row_of(payment: str) -> str:
+    """Return the provider's transaction of a payment's charge."""
+    return ROW.replace("{payment}", payment)
