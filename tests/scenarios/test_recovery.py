@@ -16,6 +16,7 @@ from billing.flows.recovery.finding import RecoveredKind, Why
 from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.rules.reconciliation.knowledge import FenceCause, FenceState
 from billing.store.settlement import breaks
+from billing.store.subscriptions.customers import payment_methods_of as methods_of
 from tests.scenarios.backups import Backups, as_after_a_restart, fence_of, recover
 from tests.scenarios.money import (
     apply_events_of_dispute,
@@ -29,7 +30,7 @@ from tests.scenarios.money import (
     usd,
 )
 from tests.scenarios.test_changes import BASE, HEAD, LADDER, plan
-from tests.scenarios.world import Subscriber, World
+from tests.scenarios.world import Killed, Subscriber, World, die
 
 SHORT = """
 product = "Papers"
@@ -361,3 +362,40 @@ def test_the_cycles_of_a_plan_that_skips_missed_periods_are_opened_as_they_were(
     recover(restored)
     assert ids(restored) == ids(world)
     restored.assert_everything_adds_up()
+
+
+def test_a_recovery_that_died_behind_a_customer_has_the_card_of_that_customer(
+    world: World, backups: Backups
+) -> None:
+    paid(world)
+    restore = backups.take(world)
+    late, _ = world.customer()
+
+    restored = restore()
+    context = restored.context().at_provider(restored.provider)
+    prepared = recovering.prepare(context)
+    next(recovering.recover(context, prepared))  # and then nothing: the process is gone
+    recover(restored)
+
+    with restored.engine.connect() as conn:
+        assert len(methods_of(conn, late)) == 1
+
+
+def test_a_customer_is_adopted_together_with_the_cards(
+    world: World, backups: Backups, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paid(world)
+    restore = backups.take(world)
+    late, _ = world.customer()
+    restored = restore()
+    context = restored.context().at_provider(restored.provider)
+    prepared = recovering.prepare(context)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("billing.flows.recovery.adopting.keep_payment_method", die)
+        with pytest.raises(Killed):
+            next(recovering.recover(context, prepared))
+    recover(restored)
+
+    with restored.engine.connect() as conn:
+        assert len(methods_of(conn, late)) == 1

@@ -27,6 +27,7 @@ from billing.flows.refunds import refund_updates
 from billing.flows.subscriptions.lifecycle import locked
 from billing.gateway import (
     Absent,
+    PaymentMethodDetails,
     ProviderCharge,
     ProviderCustomer,
     ProviderDispute,
@@ -71,10 +72,12 @@ Done = tuple[AdoptionResult, Why | None]
 def customer(context: Context, found: ProviderCustomer) -> Done:
     """Adopt a customer who was made after the moment that this database shows.
 
-    An external id that another customer has by now is left out.
+    An external id that another customer has by now is left out. The cards are written in the same
+    transaction: a customer who is known isn't found again.
     """
     now = context.clock.now()
     ours = UUID(found.metadata[MadeKind.CUSTOMER])
+    cards = context.gateway.payment_methods_of(found.id)
     with marked(CrashPoint.CUSTOMER_ADOPTED), context.engine.begin() as conn:
         if customers.find(conn, str(ours)) is None:
             values = {
@@ -89,7 +92,7 @@ def customer(context: Context, found: ProviderCustomer) -> Done:
                 customers.add(conn, values | {"external_id": None})
         customers.set_provider_customer(conn, ours, found.id)
         _restore_key(context, conn, found.metadata, "customer.create", ours)
-    _keep_methods(context, ours, found.id)
+        _keep_cards(conn, ours, cards, now)
     return AdoptionResult.ADOPTED, None
 
 
@@ -107,10 +110,16 @@ def _keep_methods(context: Context, customer_id: UUID, provider_customer_id: str
     found = context.gateway.payment_methods_of(provider_customer_id)
     now = context.clock.now()
     with marked(CrashPoint.METHODS_ADOPTED), context.engine.begin() as conn:
-        known = {row.provider_payment_method_id for row in methods_of(conn, customer_id)}
-        for details in reversed(found):
-            if details.token not in known:
-                keep_payment_method(conn, customer_id, details, at=now)
+        _keep_cards(conn, customer_id, found, now)
+
+
+def _keep_cards(
+    conn: Connection, customer_id: UUID, found: Sequence[PaymentMethodDetails], now: datetime
+) -> None:
+    known = {row.provider_payment_method_id for row in methods_of(conn, customer_id)}
+    for details in reversed(found):
+        if details.token not in known:
+            keep_payment_method(conn, customer_id, details, at=now)
 
 
 # --- payments -----------------------------------------------------------------------------------

@@ -15,8 +15,8 @@ class Flow:
     """What a process does; `prepare` returns what `run` is told.
 
     `again`: whoever did it does it again, a person, a program, or the next process of the role.
-    `breaks`: what it is about is a break that stays open. Flows of a `group` share a world. Where
-    `prepare` returns a world, the flow is in that one.
+    `breaks`: what it is about is a break that stays open. `grows`: it does more each time.
+    Flows of a `group` share a world. Where `prepare` returns a world, the flow is in that one.
     """
 
     name: str
@@ -25,6 +25,7 @@ class Flow:
     group: str
     again: bool = False
     breaks: bool = False
+    grows: bool = False
 
 
 FLOWS: Final[dict[str, Flow]] = {}

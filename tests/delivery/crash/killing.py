@@ -27,13 +27,20 @@ from billing.crash_points import CrashPoint
 from billing.errors import BillingError
 from tests.delivery.crash import processes
 from tests.delivery.crash.flow import Flow, groups
-from tests.delivery.crash.rows import Rows, made, read, told
+from tests.delivery.crash.rows import WORDS, Rows, made, read, told
 from tests.engines import sharing
 from tests.scenarios.money import NO_TRIAL
 from tests.scenarios.world import World
 
 REPORTS: Final = "reports.json"
 _AT_REST: Final = frozenset({"tasks"})  # of roles that run all the time
+_OUTCOME: Final = frozenset(
+    {
+        "customers", "payment_methods", "subscriptions", "cycles", "invoices", "payments",
+        "refunds", "disputes", "ledger.entries",
+    }
+)  # fmt: skip
+_ON_THE_WAY: Final = frozenset(WORDS) - _OUTCOME
 
 
 @dataclass
@@ -95,6 +102,7 @@ class Run:
         self._expected = self._made(world, there)
         if self.flow.again:  # so that nothing of it is left for the next one
             self._rest(world, subject, again=True)
+        self._outcome = told(before, self._read(world), _ON_THE_WAY)
         lines = [line.split("\t") for line in trace.read_text().splitlines()]
         rows = [(thread, what, where) for thread, what, where in lines]
         self.report.wrong += processes.bare_gaps(rows)
@@ -121,6 +129,9 @@ class Run:
         )
         if self._made(world, there) != self._expected:
             self._wrong(place, f"{self._made(world, there)}, undisturbed {self._expected}")
+        outcome = told(before, rest, _ON_THE_WAY)
+        if outcome != self._outcome and not self.flow.grows:
+            self._wrong(place, f"{outcome}; undisturbed {self._outcome}")
         if world.psp.captured_twice():
             self._wrong(place, "captured twice")
 
@@ -147,6 +158,7 @@ class Run:
         if again:
             self._fork(world, partial(self._do_again, subject, word), "done again", 0)
         processes.restarted(world)
+        world.wait(processes.LONGEST_HOLD)  # so that whatever is written next is at another instant
         return word.read_text()
 
     def _do_again(self, subject: Any, word: Path, world: World) -> None:

@@ -182,7 +182,7 @@ def _a_day_later(world: World) -> None:
     world._pin(world.now + DAY)
 
 
-@flow("revenue is earned", _a_day_later, again=True)
+@flow("revenue is earned", _a_day_later, again=True, grows=True)
 def _earn(world: World, _: object) -> None:
     world.earn_daily()
     recognition.run(world.engine, now=world.now, batch=100, policy=world.policy)
