@@ -45,14 +45,6 @@ _AT_ITS_INSTANT = check(
       JOIN ledger.entries e ON e.source_key = '{EntryKind.ONE_OFF_CHARGED.prefix}' || p.id
      WHERE e.effective_at <> p.captured_at""",
             f"""
-    SELECT e.source_key, e.effective_at, r.created
-      FROM ledger.entries e
-      JOIN disputes d ON d.id::text = split_part(e.source_key, ':', 2)
-      JOIN settlement_rows r ON r.provider = d.provider
-       AND r.provider_transaction_id = split_part(e.source_key, ':', 3)
-     WHERE e.kind IN ('{EntryKind.DISPUTE_OPENED}', '{EntryKind.DISPUTE_WON}')
-       AND e.effective_at <> r.created""",
-            f"""
     SELECT e.source_key, e.effective_at, b.resolved_at
       FROM breaks b
       JOIN ledger.entries e ON e.source_key = '{EntryKind.ADJUSTMENT.prefix}' || b.id
@@ -61,12 +53,6 @@ _AT_ITS_INSTANT = check(
     SELECT e.source_key, e.effective_at, x.at
       FROM fx_events x JOIN ledger.entries e ON e.source_key = x.source_key
      WHERE e.effective_at <> x.at""",
-            f"""
-    SELECT e.source_key, e.effective_at, coalesce(o.arrival, o.created)
-      FROM payouts o
-      JOIN ledger.entries e ON e.source_key =
-           {key_sql(EntryKind.PAYOUT_ARRIVED, "o.provider", "o.provider_payout_id")}
-     WHERE e.effective_at <> coalesce(o.arrival, o.created)""",
             f"""
     SELECT e.source_key, e.effective_at, NULL
       FROM ledger.entries e
