@@ -14,6 +14,7 @@ from sqlalchemy.engine import make_url
 
 from billing.api.webhooks import Intake
 from billing.flows import fence
+from billing.flows.customers import customers
 from billing.flows.cycles import digest_repair, recognition
 from billing.flows.recovery import recovering
 from billing.flows.settlement import runs
@@ -270,6 +271,7 @@ class Restored:
     def _did_much(self, world: World, _: Subscriber, other: UUID, payer: str) -> None:
         world.run_until("2026-02-01 12:00")
         create(world, ("late", "pm_card_visa"))
+        customers.set_payment_method(world.context(), payer, "pm_card_mastercard")
         charge_by_api(world, (with_key(world)[0], payer))
         world.refund(give_back(world, other, usd(500)))
         open_dispute(world, other, amount=700)
