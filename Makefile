@@ -12,6 +12,7 @@ MUTANTS ?=
 SIMULATE ?=
 CONFORMANCE ?= own
 SOAK ?=
+PLANT ?=
 # The resolver of `make lock`: another one may write another lock.
 UV := 0.13.9
 
@@ -22,7 +23,7 @@ BIN := .venv/bin
 STAMP := .venv/installed-$(shell pwd | cksum | cut -d ' ' -f 1)
 
 .NOTPARALLEL:
-.PHONY: help demo up test lint types imports pytest bench mutants attacks simulate crashes soak conformance proto lock clean
+.PHONY: help demo up test lint types imports pytest bench mutants attacks simulate plant crashes soak conformance proto lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
@@ -69,6 +70,9 @@ conformance: $(STAMP) ## ask the engine what others publish, and write docs/conf
 
 crashes: $(STAMP) ## kill a process at every point of every flow, and write docs/crash-matrix.md
 	@CRASH_MATRIX=write TMPDIR=$$(sh tools/test-tmp.sh) $(BIN)/python -m pytest -q $(SPREAD) tests/delivery/test_crash_matrix.py
+
+plant: $(STAMP) ## faults in copies of the code, which the simulator has to find; PLANT="--only refund --cycles 2000"
+	@TMPDIR=$$(sh tools/test-tmp.sh) $(BIN)/python -m tests.simulation.planting $(PLANT)
 
 proto: $(STAMP) ## generate billing/api/generated anew from proto/
 	@$(BIN)/python -m grpc_tools.protoc -I billing/api/generated=proto \

@@ -3,6 +3,7 @@
 import argparse
 import logging
 import random
+import subprocess
 import sys
 import time
 from collections import Counter
@@ -19,7 +20,7 @@ from billing.store.schema import migrate
 from tests.conftest import TEMPLATE, Admin
 from tests.engines import sharing
 from tests.simulation.shrink import as_test, shrunk
-from tests.simulation.simulation import Servers, Simulation, Size, Told
+from tests.simulation.simulation import SIZES, Servers, Simulation, Size, Told
 
 
 @contextmanager
@@ -50,15 +51,18 @@ def main() -> int:
     options = _options()
     logging.disable(logging.CRITICAL)
     seed = options.seed if options.seed is not None else random.SystemRandom().randrange(10**6)
+    if options.jobs > 1:
+        return _side_by_side(seed, options)
     print(f"seed {seed}", flush=True)  # noqa: T201
     began, cycles, stories = time.monotonic(), 0, 0
     happened, asked = Counter[str](), Counter[str]()
     failed: list[Told] = []
     points = deaths = 0
-    size = Size(options.customers, options.days, options.asks)
     with servers() as where:
         while cycles < options.cycles and len(failed) < options.findings:
-            story = told(f"{seed}.{stories}", where, size)
+            number = options.first + stories * options.step
+            size = SIZES[number % len(SIZES)]
+            story = told(f"{seed}.{number}", where, size)
             stories += 1
             cycles += story.cycles
             points += story.points
@@ -94,14 +98,27 @@ def main() -> int:
     return 1 if failed else 0
 
 
+def _side_by_side(seed: object, options: argparse.Namespace) -> int:
+    """Share the stories of a seed among processes; each prints what it told."""
+    cycles = -(-options.cycles // options.jobs)
+    given = ["--seed", str(seed), "--cycles", str(cycles), "--findings", str(options.findings)]
+    given += ["--trace", str(options.trace), "--step", str(options.jobs)]
+    given += ["--shrink"] if options.shrink else []
+    runs = [
+        subprocess.Popen([sys.executable, "-m", "tests.simulation", *given, "--first", str(first)])
+        for first in range(options.jobs)
+    ]
+    return max(run.wait() for run in runs)
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make simulate", description=__doc__)
     parser.add_argument("--seed", help="repeat a run; a fresh one by default")
     parser.add_argument("--cycles", type=int, default=2000, help="stop after so many (%(default)s)")
     parser.add_argument("--findings", type=int, default=1, help="stop after so many stories")
-    parser.add_argument("--customers", type=int, default=Size.customers, help="of a story")
-    parser.add_argument("--days", type=int, default=Size.days, help="of a story")
-    parser.add_argument("--asks", type=int, default=Size.asks, help="of a story")
+    parser.add_argument("--jobs", type=int, default=1, help="so many processes side by side")
+    parser.add_argument("--first", type=int, default=0, help="the number of the first story")
+    parser.add_argument("--step", type=int, default=1, help="from one story's number to the next")
     parser.add_argument("--trace", type=int, default=60, help="lines before a finding")
     parser.add_argument("--shrink", action="store_true", help="make what fails shorter")
     return parser.parse_args()

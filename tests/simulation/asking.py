@@ -4,7 +4,7 @@ Whoever got no answer asks again. What was carried out is a `Fact` for the model
 the clock of who asked.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,9 +18,14 @@ from billing.errors import BillingError, Conflict, ErrorCode, Unavailable
 from billing.flows.customers import customers
 from billing.flows.recovery import recovering
 from billing.flows.refunds import requesting
+from billing.flows.service.callers import Caller
+from billing.flows.service.idempotency import DECLINED, PENDING, REFUSED, KeyedAnswer
+from billing.flows.service.orders import ChargeOrder
+from billing.flows.service.payments import PaymentApi
 from billing.flows.subscriptions import lifecycle, releasing, retrying, subscribing
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
+from billing.workers.daemons import charges, refunds
 from tests.simulation.events import Event
 from tests.simulation.processes import Job, Process
 
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
 OPERATOR: Final = Actor(ActorKind.CLI, "operator")
+SHOP: Final = Caller("simulated", "shop")
 TRIES: Final = 8
 WHY: Final = "the customer asked"
 
@@ -39,10 +45,24 @@ class Fact:
     at: datetime
     event: Event
     number: int
+    charged: "Charged | None" = None
+    moments: Sequence[datetime] = ()
+    """When it was asked for, once a try."""
 
 
 class Refused(Exception):
     """The engine refused what was asked for, and says why."""
+
+
+@dataclass
+class Charged:
+    """What a shop was told of a charge of its own: what it captured and what it gave back."""
+
+    payment: str = ""
+    amount: int = 0
+    captured: int = 0
+    refunded: int = 0
+    declined: bool = False
 
 
 @dataclass
@@ -53,6 +73,8 @@ class Asked:
     number: int
     moments: list[datetime] = field(default_factory=list)
     """When it was asked for, once a try."""
+    charged: Charged | None = None
+    """Of a charge by a shop: what became of it so far."""
 
     @property
     def at(self) -> datetime:
@@ -100,7 +122,9 @@ class Asking(Process):
             self.simulation.refused(asked.event, error)
 
     def _done(self, asked: Asked) -> None:
-        self.simulation.carried_out(Fact(asked.at, asked.event, asked.number))
+        self.simulation.carried_out(
+            Fact(asked.at, asked.event, asked.number, asked.charged, asked.moments)
+        )
 
     def restart(self) -> None:
         """Whoever asked sees no answer, looks what became of it, and asks again if nothing did."""
@@ -126,7 +150,7 @@ class Asking(Process):
 _CAPTURED: Final = text(
     "SELECT p.id, p.provider_payment_id, p.amount, p.currency FROM payments p"
     "  JOIN customers c ON c.id = p.customer_id"
-    " WHERE c.external_id = :who AND p.captured_at IS NOT NULL"
+    " WHERE c.external_id = :who AND p.captured_at IS NOT NULL AND p.invoice_id IS NOT NULL"
     " ORDER BY p.captured_at DESC, p.id DESC LIMIT 1"
 )
 
@@ -226,8 +250,72 @@ def _retry(by: Asking, asked: Asked) -> None:
 _UNPAID: Final = text(
     "SELECT p.id FROM payments p JOIN customers c ON c.id = p.customer_id"
     " WHERE c.external_id = :who AND p.state IN ('CREATED', 'FAILED')"
+    "   AND p.invoice_id IS NOT NULL"
     " ORDER BY p.created_at DESC, p.id DESC LIMIT 1"
 )
+
+
+# --- a shop that charges by itself ---------------------------------------------------------------
+
+
+class _InlineWorker:
+    """What a process of the API does itself while its caller waits."""
+
+    def __init__(self, by: Asking) -> None:
+        self._runtime, self._metrics = by.runtime, by.simulation.metrics
+
+    def charge(self, payment_id: UUID) -> None:
+        charges.charge(self._runtime, self._metrics, payment_id)
+
+    def refund(self, refund_id: UUID) -> None:
+        refunds.refund(self._runtime, self._metrics, refund_id)
+
+
+def _charge(by: Asking, asked: Asked) -> None:
+    """Charge, and do what the shop does with the charge then, each under a key of its own."""
+    event = asked.event
+    api = PaymentApi(by.runtime.context, _InlineWorker(by))
+    key = f"{by.simulation.seed}-{asked.number}-".replace(" ", "")
+    amount = 100 * (10 + event.part)
+    told = asked.charged = asked.charged or Charged(amount=amount)
+    order = ChargeOrder(
+        amount,
+        event.currency,
+        customer=f"c{event.who}",
+        capture="manual" if event.then.startswith("authorize") else "automatic",
+    )
+    charged = _answered(api.charge(SHOP, key + "charge", order))
+    told.payment = str(charged.body["id"])
+    if charged.status in (DECLINED, REFUSED):
+        told.declined = True
+        return
+    payment_id = UUID(told.payment)
+    part = amount * event.part // 100 // 10 * 10
+    match event.then:
+        case "authorize, capture":
+            _answered(api.capture(SHOP, key + "capture", payment_id))
+            told.captured = amount
+        case "authorize, capture a part":
+            _answered(api.capture(SHOP, key + "capture", payment_id, part))
+            told.captured = part
+        case "authorize, void":
+            _answered(api.void(SHOP, key + "void", payment_id))
+        case "refund":
+            told.captured = amount
+            answer = _answered(api.refund(SHOP, key + "refund", payment_id, part, "as asked"))
+            told.refunded = part if answer.status != REFUSED else 0
+        case _:
+            told.captured = amount
+
+
+def _answered(answer: KeyedAnswer) -> KeyedAnswer:
+    """Return an answer that is final. Raises `Unavailable`: the shop asks again."""
+    if answer.status == PENDING:
+        raise Unavailable("its outcome isn't known yet")
+    return answer
+
+
+# --- what operators do --------------------------------------------------------------------------
 
 
 def _release_parked(by: Asking, asked: Asked) -> None:
@@ -281,6 +369,7 @@ FLOWS: Final[Mapping[str, Callable[[Asking, Asked], None]]] = {
     "new card": _new_card,
     "refund": _refund,
     "retry": _retry,
+    "charge": _charge,
     "release": _release_parked,
     "recover": _recover,
 }

@@ -28,11 +28,16 @@ class Product:
     anchor_day: int | None = None
     ladder: Sequence[int] = (3, 5, 7)
     then: Literal["cancel", "unpaid"] = "cancel"
+    catch_up: Literal["bill", "skip", "park"] = "bill"
     unit: Mapping[str, int] = field(default_factory=lambda: {"USD": 2, "JPY": 0, "KWD": 3})
 
     def with_price(self, price: Price) -> "Product":
         """Return the plan with one more price."""
         return replace(self, prices=[*self.prices, price])
+
+    def with_last_price(self, price: Price) -> "Product":
+        """Return the plan with another last price."""
+        return replace(self, prices=[*self.prices[:-1], price])
 
 
 FIRST_DAY: Final = date(2026, 1, 1)
@@ -47,12 +52,17 @@ PRODUCTS: Final = {
     for each in (
         Product("monthly", (1, "month"), _at(USD=2000, JPY=2400)),
         Product("weekly", (1, "week"), _at(USD=500, KWD=1250)),
+        Product("daily", (1, "day"), _at(USD=100, JPY=120)),
         Product("fortnightly", (10, "day"), _at(USD=799)),
         Product("quarterly", (3, "month"), _at(USD=5500, JPY=6000)),
         Product("trial", (1, "month"), _at(USD=999, JPY=1200), trial_days=14),
         Product("strict", (1, "month"), _at(USD=1500), ladder=(2, 4), then="unpaid"),
         Product("first", (1, "month"), _at(USD=3100, JPY=3100), anchor_day=1),
         Product("last", (1, "month"), _at(USD=6200), anchor_day=31),
+        Product("cheap", (1, "month"), _at(USD=310), anchor_day=15),
+        Product("parked", (1, "week"), _at(USD=700), catch_up="park"),
+        Product("skipped", (1, "week"), _at(USD=900), catch_up="skip"),
+        Product("unpaid", (1, "week"), _at(USD=600, KWD=1600), then="unpaid"),
     )
 }
 
@@ -75,6 +85,7 @@ def _lines(products: Mapping[str, Product]) -> Iterator[str]:
             yield f"anchor_day = {each.anchor_day}"
         yield "retry_after = [" + ", ".join(f'"{days}d"' for days in each.ladder) + "]"
         yield f'then = "{each.then}"'
+        yield f'catch_up = "{each.catch_up}"'
         for price in each.prices:
             amounts = ", ".join(
                 f'{currency} = "{_major(amount, each.unit[currency])}"'

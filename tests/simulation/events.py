@@ -8,12 +8,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
+from typing import Final, TypeVar
 
 from dateutil.relativedelta import relativedelta
 
 from tests.simulation.catalog import PRODUCTS
 
+Choice = TypeVar("Choice")
 BEGINNING: Final = datetime(2026, 1, 1, tzinfo=UTC)
 
 CARDS: Final = (
@@ -23,6 +24,8 @@ CARDS: Final = (
     ("pm_sbx_ok_2_then_insufficient_2_then_ok", 2),
     ("pm_sbx_decline_1_then_ok", 2),
     ("pm_sbx_ok_1_then_insufficient_funds", 2),
+    ("pm_sbx_insufficient_funds", 1),
+    ("pm_sbx_insufficient_funds_3_then_ok", 2),
     ("pm_sbx_ok_1_then_expired_card", 1),
     ("pm_sbx_ok_2_then_lost_card", 1),
     ("pm_card_chargeCustomerFail", 1),
@@ -32,6 +35,7 @@ CARDS: Final = (
 ZONES: Final = ("UTC", "UTC", "Asia/Tokyo", "America/New_York", "Europe/Berlin")
 
 
+DOWNTIMES: Final = ((1, 8), (2, 8), (9, 8), (40, 8), (400, 1), (800, 1))  # in days
 MEETING: Final = 0.6  # of what is asked for
 RESTORES: Final = 0.35  # of the stories
 BACKUP_AGES: Final = (timedelta(hours=1), timedelta(days=1), timedelta(days=7))
@@ -53,6 +57,7 @@ class Event:
     days: int = 0
     effective: date | None = None
     moves: bool = False
+    then: str = ""
 
 
 WEIGHTS: Final = {
@@ -68,14 +73,27 @@ WEIGHTS: Final = {
     "payout": 2,
     "downtime": 2,
     "decide": 2,
+    "detach": 1,
+    "charge": 3,
+    "wrong clock": 1,
+    "correct price": 1,
 }
+# What a shop does with a charge after it.
+AFTER_A_CHARGE: Final = (
+    "",
+    "refund",
+    "authorize, capture",
+    "authorize, capture a part",
+    "authorize, void",
+)
 
 
 def drawn(seed: object, *, customers: int, days: int, asks: int) -> list[Event]:
     """Draw customers who come, and what is asked for later, in order of time."""
     chance = random.Random(f"events {seed}")
-    cards = CARDS if chance.random() < 0.6 else CARDS[2:9]  # all of these decline at times
-    events = [_arrival(chance, who, days, cards) for who in range(customers)]
+    cards = CARDS if chance.random() < 0.6 else CARDS[2:11]  # all of these decline at times
+    moments = [_moment(chance, days / 3) for _ in range(chance.randint(1, customers))]
+    events = [_arrival(chance, who, chance.choice(moments), cards) for who in range(customers)]
     kinds = _some_kinds(chance)
     later = [_later(chance, kinds, customers, days) for _ in range(asks)]
     end = BEGINNING + timedelta(days=days)
@@ -96,15 +114,15 @@ def _moved(
     downtimes = [each for each in others if each.kind == "downtime"]
     soon = timedelta(minutes=chance.choice((0, 1, 4, 20, 90)))
     draw = chance.random()
-    if event.kind in ("downtime", "price"):
+    if event.kind in ("downtime", "price", "correct price"):
         return event
     if downtimes and draw < MEETING / 2:
         return replace(event, at=chance.choice(downtimes).at + soon)
     if draw < MEETING:
         arrival = arrivals[event.who]
         count, unit = PRODUCTS[arrival.plan].every
-        step = relativedelta(**{f"{unit}s": count * chance.randint(1, 4)})  # type: ignore[arg-type]
-        return replace(event, at=arrival.at + step + soon * chance.choice((-1, 1)))
+        step = relativedelta(**{f"{unit}s": count * chance.randint(0, 4)})  # type: ignore[arg-type]
+        return replace(event, at=max(arrival.at, arrival.at + step + soon * chance.choice((-1, 1))))
     return event
 
 
@@ -127,14 +145,16 @@ def _moment(chance: random.Random, days: float) -> datetime:
     return BEGINNING + timedelta(minutes=chance.randrange(int(days * 24 * 60)))
 
 
-def _pick(chance: random.Random, weighted: Sequence[tuple[str, int]]) -> str:
+def _pick(chance: random.Random, weighted: Sequence[tuple[Choice, int]]) -> Choice:
     return chance.choices([each for each, _ in weighted], [weight for _, weight in weighted])[0]
 
 
-def _arrival(chance: random.Random, who: int, days: int, cards: Sequence[tuple[str, int]]) -> Event:
+def _arrival(
+    chance: random.Random, who: int, at: datetime, cards: Sequence[tuple[str, int]]
+) -> Event:
     product = chance.choice(list(PRODUCTS.values()))
     return Event(
-        _moment(chance, days / 3),
+        at,
         "subscribe",
         who,
         plan=product.code,
@@ -153,7 +173,12 @@ def _later(chance: random.Random, kinds: dict[str, int], customers: int, days: i
         effective = at.date() + timedelta(days=chance.randint(-3, 40))
         return Event(at, kind, plan=product.code, effective=effective, moves=chance.random() < 0.7)
     if kind == "downtime":
-        return Event(at, kind, days=chance.choice((1, 2, 9, 40)))
+        return Event(at, kind, days=_pick(chance, DOWNTIMES))
+    if kind == "wrong clock":
+        return Event(at, kind, who, days=chance.choice((-40, 65, 400)))
+    if kind == "charge":
+        currency, then = chance.choice(("USD", "JPY", "KWD")), chance.choice(AFTER_A_CHARGE)
+        return Event(at, kind, who, currency=currency, part=chance.randint(1, 9) * 10, then=then)
     return Event(
         at,
         kind,

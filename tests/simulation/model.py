@@ -9,7 +9,7 @@ from calendar import monthrange
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Literal
+from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from dateutil.relativedelta import relativedelta
@@ -17,6 +17,8 @@ from dateutil.relativedelta import relativedelta
 from tests.simulation.catalog import Price, Product
 
 Kind = Literal["trial", "regular", "paused"]
+# Less is not charged by itself; in minor units.
+LEAST: Final = {"USD": 50, "JPY": 50, "KWD": 0}
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,16 @@ def account(
     ends, served = _end(contract, changes)
     pauses = [each for each in changes if each.kind in ("pause", "resume")]
     found = Account(ends=ends, paused=bool(pauses) and pauses[-1].kind == "pause")
+    carried = 0
     for period in _calendar(contract):
         if period.start > until or (ends is not None and period.start >= ends + served):
             break
         kind: Kind = "paused" if _is_paused(pauses, period.start) else period.kind
         amount = _price(contract, prices, period) if kind == "regular" else 0
+        if kind == "regular":
+            amount, carried = amount + carried, 0
+            if amount < LEAST[contract.currency] and period.part != period.whole:
+                amount, carried = 0, amount
         found.periods.append(Expected(period.n, period.start, period.end, kind, amount))
     return found
 

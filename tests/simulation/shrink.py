@@ -114,7 +114,18 @@ def as_test(story: Story) -> str:
 def _written(event: Event) -> str:
     default = Event(event.at, event.kind)
     given = [f"at({f'{event.at:%Y-%m-%d %H:%M}'!r})", repr(event.kind)]
-    for name in ("who", "plan", "currency", "quantity", "zone", "card", "part", "days", "moves"):
+    for name in (
+        "who",
+        "plan",
+        "currency",
+        "quantity",
+        "zone",
+        "card",
+        "part",
+        "days",
+        "moves",
+        "then",
+    ):
         value = getattr(event, name)
         if value != getattr(default, name):
             given.append(f"{name}={value!r}")

@@ -29,7 +29,7 @@ from billing.store import due_work
 from billing.store.engine import make_engine
 from billing.workers.runtime.metrics import ProcessMetrics
 from tests.simulation import catalog as sold
-from tests.simulation.asking import Asked, Asking, Fact
+from tests.simulation.asking import FLOWS, Asked, Asking, Fact
 from tests.simulation.events import BEGINNING, Event, drawn
 from tests.simulation.processes import (
     ApiProcess,
@@ -56,6 +56,11 @@ from tests.simulation.wires import (
 
 PROVIDER_REMEMBERS: Final = timedelta(days=25)  # its events, at the least
 SELDOM: Final = timedelta(days=2)  # a loop that wasn't picked for so long is picked
+EXCHANGING: Final = 0.4  # of the stories
+IN_DOLLARS: Final[Json] = {
+    "settlement_currency": {"jpy": "usd", "kwd": "usd"},
+    "exchange_rates": {"jpy:usd": "0.0067", "kwd:usd": "3.2545"},
+}
 PATIENCE: Final = timedelta(days=4)  # an unknown outcome is decided when its key has expired
 
 
@@ -66,6 +71,10 @@ class Size:
     customers: int = 8
     days: int = 150
     asks: int = 30
+
+
+# Small stories meet more, large ones are faster: what is due at one instant is many rows.
+SIZES: Final = (Size(), Size(), Size(customers=25, days=120, asks=60))
 
 
 @dataclass
@@ -132,6 +141,8 @@ class Simulation:
         self.asked: Counter[str] = Counter()
         self.products = dict(sold.PRODUCTS)
         self.published: list[tuple[datetime, str, sold.Price]] = []
+        self.publications = 0
+        self.downtimes: list[tuple[datetime, timedelta]] = []
         self.deliveries: list[Json] = []
         self.forgotten: set[int] = set()
         """The customers of whom something was forgotten in a restore, and asked for again."""
@@ -171,6 +182,8 @@ class Simulation:
         self.metrics = ProcessMetrics(CollectorRegistry(), "simulation", "0")
         self.engine = make_engine(self._url)
         self._stack.callback(self.engine.dispose)
+        if self.chance.random() < EXCHANGING:
+            self.provider.control("settings", **IN_DOLLARS)
         self._move_clock(BEGINNING)
         self.publish()
         self._make_processes()
@@ -400,11 +413,14 @@ class Simulation:
             "decide": self._decide_dispute,
             "backup": self._back_up,
             "restore": self._restore,
+            "detach": self._detach,
+            "wrong clock": self._have_a_wrong_clock,
+            "correct price": self._correct_price,
         }.get(event.kind)
         if special is not None:
             special(event)
         else:
-            asker = self.askers[event.kind in ("subscribe", "new card")]
+            asker = self.askers[event.kind in ("subscribe", "new card", "charge")]
             asker.waiting.append(Asked(event, number))
             self._work()
 
@@ -418,6 +434,7 @@ class Simulation:
         self._kill_all()
         if self.chance.random() < 0.5:
             self.queue.messages.clear()
+        self.downtimes.append((self.now, timedelta(days=event.days)))
         self._move_clock(self.now + timedelta(days=event.days))
 
     def _kill_all(self) -> None:
@@ -439,12 +456,36 @@ class Simulation:
             self.publish()
         self.published.append((self.now, event.plan, price))
 
+    def _correct_price(self, event: Event) -> None:
+        """Publish a future price again, with other amounts: nobody has paid it yet."""
+        tomorrow = (self.now + timedelta(days=2)).date()  # wherever the customer is
+        coming = [
+            each
+            for each in self.products.values()
+            if len(each.prices) > 1 and each.prices[-1].effective > tomorrow
+        ]
+        if not coming:
+            return
+        product = coming[event.who % len(coming)]
+        last = product.prices[-1]
+        amounts = {currency: amount + 10 for currency, amount in last.amounts.items()}
+        price = sold.Price(last.effective, amounts, last.moves)
+        self.products[product.code] = product.with_last_price(price)
+        with self.schedule.calm():
+            self.schedule.finish()
+            self.publish()
+        self.published = [
+            (at, plan, price if (plan, old) == (product.code, last) else old)
+            for at, plan, old in self.published
+        ]
+
     def publish(self) -> None:
         """Publish the catalog as it is now."""
         folder = self._folder / "catalog"
         folder.mkdir(exist_ok=True)
         (folder / "catalog.toml").write_text(sold.as_files(self.products))
         catalog.apply(self.engine, load_catalog(folder), now=self.now)
+        self.publications += 1
 
     def _pay_out(self, _: Event) -> None:
         try:
@@ -471,6 +512,32 @@ class Simulation:
             outcome = "won" if event.moves else "lost"
             self.provider.control(f"disputes/{chosen['id']}", outcome=outcome)
 
+    def _detach(self, event: Event) -> None:
+        """Let a customer's card be taken away at the provider."""
+        with self.engine.connect() as conn:
+            card = conn.execute(_CARD, {"who": f"c{event.who}"}).scalar()
+        if card is None:
+            return
+        try:
+            self.provider.act(f"payment_methods/{card}/detach")
+        except Refused:
+            return  # it was detached before
+        self.carried_out(Fact(self.now, event, -1))
+
+    def _have_a_wrong_clock(self, event: Event) -> None:
+        """Let a scheduler tick once with a clock that is far off."""
+        scheduler = self.schedulers[event.who % len(self.schedulers)]
+        self.schedule.finish()
+        if not is_free(scheduler):
+            return
+        with self.schedule.calm():
+            right = scheduler.apart
+            scheduler.set_clock(timedelta(days=event.days))
+            self._begin(scheduler)
+            scheduler.set_clock(right)
+        self._judge_errors()
+        self.happenings += 1
+
     # --- backups --------------------------------------------------------------------------------
 
     def _back_up(self, event: Event) -> None:
@@ -480,7 +547,7 @@ class Simulation:
         name = f"{self._database}_backup_{event.who}"
         self._copy_database(self._database, name)
         self._stack.callback(self._drop_database, name)
-        self._backups[event.who] = Backup(name, len(self.facts), len(self.published))
+        self._backups[event.who] = Backup(name, len(self.facts), self.publications)
 
     def _restore(self, event: Event) -> None:
         """Put an earlier state of the database in its place, while nothing runs; then recover.
@@ -489,7 +556,7 @@ class Simulation:
         be lost, nothing is restored: those come from other systems.
         """
         backup = self._backups.pop(event.who, None)
-        if backup is None or len(self.published) > backup.published:
+        if backup is None or self.publications > backup.published:
             return
         self._kill_all()
         for process in self.processes:
@@ -503,9 +570,10 @@ class Simulation:
         self._copy_database(backup.name, self._database)
         self._move_clock(self.now)
         self.schedule.happened["database restored"] += 1
-        self.facts = self.facts[: backup.facts]
+        stays = [fact for fact in lost if fact.event.kind not in FLOWS]  # at the provider
+        self.facts = self.facts[: backup.facts] + stays
         self.forgotten |= {fact.event.who for fact in lost}
-        again = [Asked(fact.event, fact.number) for fact in lost]
+        again = [Asked(fact.event, fact.number) for fact in lost if fact not in stays]
         self.askers[0].waiting[:0] = [Asked(Event(self.now, "recover"), -1), *again]
         self._work()
 
@@ -525,8 +593,10 @@ class Simulation:
         self._move_clock(self.now + CLOCKS)
         gives_up = self.now + PATIENCE
         rests = 0
-        while rests < 2:  # what was done last has events, too
+        while True:
             rests = rests + 1 if self._at_rest() else 0
+            if rests == 2:  # what was done last has events, too
+                return
             assert self.now < gives_up, f"something stays due: {self._what_is_due()}"
             self._move_clock(self.now + timedelta(minutes=30))
 
@@ -559,6 +629,10 @@ class Simulation:
         return {name: int(count) for name, count in row.items() if count}
 
 
+_CARD: Final = text(
+    "SELECT m.provider_payment_method_id FROM customers c"
+    "  JOIN payment_methods m ON m.id = c.default_payment_method_id WHERE c.external_id = :who"
+)
 _SWEPT: Final = text(
     "SELECT coalesce(max(watermark), :beginning) FROM tasks WHERE task = 'webhook_sweep'"
 )

@@ -5,6 +5,7 @@ Everything that is wrong is a line of words, with the customer's number in the s
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from sqlalchemy import Connection, Row, text
@@ -16,6 +17,7 @@ from billing.queries.explain import explain_subscription
 from tests.delivery import agreement
 from tests.delivery.provider_side import ProviderSide
 from tests.simulation import model
+from tests.simulation.dunning import Debtor, declines_of
 from tests.simulation.wires import CLOCKS, Json
 
 if TYPE_CHECKING:
@@ -35,7 +37,10 @@ def findings(simulation: "Simulation") -> list[str]:
             *_sums(simulation, conn),
             *_breaks(conn),
             *_objects(simulation, conn),
+            *_parked(conn),
             *_as_modelled(simulation, conn),
+            *_charged_by_shops(simulation),
+            *_refunded(simulation, conn),
             *_explained(simulation, conn),
         ]
 
@@ -118,6 +123,58 @@ def _breaks(conn: Connection) -> Iterator[str]:
         yield f"break {row.kind}: {row.ours} here, {row.theirs} at the provider"
 
 
+def _parked(conn: Connection) -> Iterator[str]:
+    """Nothing stays parked that an operator released."""
+    for row in conn.execute(_PARKED):
+        yield f"{row.what} {row.id} is parked: {row.reason}"
+
+
+_PARKED: Final = text(
+    "SELECT 'subscription' AS what, external_id AS id, parked_reason AS reason FROM subscriptions"
+    " WHERE parked_at IS NOT NULL UNION ALL"
+    " SELECT 'payment', CAST(id AS text), parked_reason FROM payments WHERE parked_at IS NOT NULL"
+)
+
+
+def _charged_by_shops(simulation: "Simulation") -> Iterator[str]:
+    """What a shop was told of its charges is what the provider did."""
+    intents = {
+        str(each["metadata"].get("payment")): each
+        for each in simulation.provider.all("payment_intents")
+    }
+    refunded = Counter[str]()
+    for each in simulation.provider.all("refunds"):
+        if each["status"] in ("succeeded", "pending"):
+            refunded[str(each["metadata"].get("payment"))] += each["amount"]
+    for fact in simulation.facts:
+        told = fact.charged
+        if told is None:
+            continue
+        intent = intents.get(told.payment)
+        received = 0 if intent is None else intent["amount_received"]
+        where = f"charge {fact.number} ({fact.event.then})"
+        if intent is not None and intent["amount"] != told.amount:
+            yield f"{where}: {told.amount} was asked for, the provider has {intent['amount']}"
+        if received != (0 if told.declined else told.captured):
+            yield f"{where}: {told} was told, the provider took {received}"
+        if refunded[told.payment] not in (0, told.refunded):
+            yield f"{where}: {told} was told, {refunded[told.payment]} was given back"
+
+
+def _refunded(simulation: "Simulation", conn: Connection) -> Iterator[str]:
+    """Each refund is made once, with its amount."""
+    made = Counter(
+        (str(each["metadata"].get("refund")), each["amount"])
+        for each in simulation.provider.all("refunds")
+    )
+    by_id = Counter(refund for refund, _ in made.elements())
+    for row in conn.execute(text("SELECT id, amount, state FROM refunds")):
+        if by_id[str(row.id)] != made[str(row.id), row.amount] or by_id[str(row.id)] > 1:
+            yield f"refund {row.id} of {row.amount} was made as {made}"
+        if row.state == "succeeded" and not by_id[str(row.id)]:
+            yield f"refund {row.id} of {row.amount} was never made"
+
+
 # --- the model ----------------------------------------------------------------------------------
 
 
@@ -129,12 +186,7 @@ def _as_modelled(simulation: "Simulation", conn: Connection) -> Iterator[str]:
         if fact.event.kind != "subscribe":
             continue
         who = fact.event.who
-        cards = [
-            each.event.card
-            for each in simulation.facts
-            if each.event.who == who and each.event.card
-        ]
-        for problem in _Customer(simulation, conn, provider, who, set(cards) <= PAYING).problems():
+        for problem in _Customer(simulation, conn, provider, who).problems():
             yield f"customer {who} ({fact.event.plan}): {problem}"
 
 
@@ -144,13 +196,14 @@ class _Charged:
     def __init__(self, intents: Sequence[Json], charges: Sequence[Json]) -> None:
         payment_of = {each["id"]: str(each["metadata"].get("payment")) for each in intents}
         self.received: Counter[str] = Counter()
-        self.declined: Counter[str] = Counter()
+        self.paid_at: dict[str, datetime] = {}
+        self.declines = declines_of(charges, payment_of)
+        self.declined = Counter(each.payment for each in self.declines)
         for each in charges:
             payment = payment_of[each["payment_intent"]]
             if each["paid"] and each["captured"]:
                 self.received[payment] += each["amount_captured"]
-            elif not each["paid"]:
-                self.declined[payment] += 1
+                self.paid_at[payment] = datetime.fromtimestamp(each["created"], UTC)
 
 
 class _Customer:
@@ -162,14 +215,17 @@ class _Customer:
         conn: Connection,
         provider: _Charged,
         who: int,
-        pays: bool,
     ) -> None:
-        facts = [each for each in simulation.facts if each.event.who == who]
+        self.facts = facts = [each for each in simulation.facts if each.event.who == who]
         order = next(each for each in facts if each.event.kind == "subscribe")
         self.now = simulation.now
         self.forgotten = who in simulation.forgotten
         self.provider = provider
-        self.pays = pays
+        cards = [each for each in facts if each.event.card or each.event.kind == "detach"]
+        self.pays = {each.event.card for each in cards} <= PAYING
+        last = max(cards, key=lambda each: each.at)
+        self.pays_now = last.at if last.event.card in PAYING else None
+        self.down = simulation.downtimes
         self.changes = [
             model.Change(each.at, each.event.kind)  # type: ignore[arg-type]
             for each in facts
@@ -180,7 +236,7 @@ class _Customer:
             simulation.products[event.plan], event.currency, event.quantity, event.zone, order.at
         )
         prices = [(at, price) for at, plan, price in simulation.published if plan == event.plan]
-        self.ladder = contract.product.ladder
+        self.product = contract.product
         # At the end all clocks are the same.
         self.expected = model.account(contract, self.changes, prices, self.now)
         self.row = conn.execute(_SUBSCRIPTION, {"reference": f"s{who}"}).one()
@@ -191,6 +247,22 @@ class _Customer:
         for cycle in self.cycles:
             yield from self._money(cycle)
         yield from self._status()
+        yield from self._debtor().problems()
+
+    def _debtor(self) -> Debtor:
+        payments = {str(cycle.payment_id) for cycle in self.cycles}
+        return Debtor(
+            product=self.product,
+            row=self.row,
+            cycles=self.cycles,
+            declines=[each for each in self.provider.declines if each.payment in payments],
+            paid_at=self.provider.paid_at,
+            asked=self._asked(),
+            resumed=[each.at for each in self.facts if each.event.kind == "resume"],
+            down=self.down,
+            pays_now=self.pays_now,
+            now=self.now,
+        )
 
     def _periods(self) -> Iterator[str]:
         expected = self.expected.periods
@@ -203,7 +275,7 @@ class _Customer:
                     f" expected {period.n}: {period.start} to {period.end}"
                 )
                 return
-            skipped = cycle.kind == "skipped" and not self.pays
+            skipped = self._may_be_skipped(cycle)
             if self.forgotten and cycle.kind == "regular" and period.kind == "paused":
                 continue  # it was charged before the resumption was forgotten
             if cycle.kind != period.kind and not skipped:
@@ -218,6 +290,21 @@ class _Customer:
             self._ended_by_declines() or self._ended_before_it_was_opened(missing[0])
         ):
             yield f"period {missing[0].n} from {missing[0].start} is missing ({self.row.status})"
+
+    def _asked(self) -> list[datetime]:
+        """Return when an attempt was asked for: by hand, or by a card that was given (again)."""
+        found = [each.at for each in self.facts if each.event.kind in ("new card", "retry")]
+        for each in self.facts:
+            if each.event.kind in ("subscribe", "new card"):
+                found += each.moments[1:]
+        return found
+
+    def _may_be_skipped(self, cycle: Row[Any]) -> bool:
+        """Tell whether a period was rightly skipped: opened late, or while it was unpaid."""
+        if cycle.kind != "skipped":
+            return False
+        late = bool(cycle.opened_at >= cycle.period_end - CLOCKS)
+        return late and (self.product.catch_up == "skip" or not self.pays)
 
     def _ended_before_it_was_opened(self, period: model.Expected) -> bool:
         """Tell whether an end leaves a period without a cycle that wasn't opened by then.
@@ -234,10 +321,7 @@ class _Customer:
         """Tell whether declines may have ended it: the ladder of a payment was used up."""
         if self.pays or self.row.status not in ("canceled", "unpaid"):
             return False
-        return any(
-            cycle.state == "FAILED" and self.provider.declined[str(cycle.payment_id)]
-            for cycle in self.cycles
-        )
+        return any(cycle.invoice_status == "uncollectible" for cycle in self.cycles)
 
     def _money(self, cycle: Row[Any]) -> Iterator[str]:
         if cycle.payment_id is None:
@@ -269,7 +353,12 @@ class _Customer:
         )
 
     def _status(self) -> Iterator[str]:
-        if not self.pays:
+        owes = any(
+            cycle.invoice_status == "uncollectible"
+            or (cycle.state == "CREATED" and cycle.decline_class is not None)
+            for cycle in self.cycles
+        )
+        if owes or self.row.ended_by == "ladder":
             return
         ends, allowed = self.expected.ends, {"active"}
         if ends is not None and ends <= self.now:
@@ -285,7 +374,9 @@ class _Customer:
 _SUBSCRIPTION: Final = text("SELECT * FROM subscriptions WHERE external_id = :reference")
 _CYCLES: Final = text(
     "SELECT c.n, c.kind, c.period_start, c.period_end, i.total, i.status AS invoice_status,"
-    "       p.id AS payment_id, p.state, p.next_attempt_at, c.opened_at,"
+    "       p.id AS payment_id, p.state, p.decline_class, p.next_attempt_at, c.opened_at,"
+    "       EXISTS (SELECT FROM disputes d"
+    "                WHERE d.payment_id = p.id AND d.state = 'lost') AS was_lost,"
     "       (SELECT coalesce(max(k.first_sent_at), c.opened_at) FROM provider_calls k"
     "         WHERE k.subject_id = p.id AND k.kind = 'charge') AS sent_at"
     "  FROM cycles c LEFT JOIN invoices i ON i.cycle_id = c.id"

@@ -221,6 +221,11 @@ class Provider:
         body = json.dumps(wanted)
         return self._asked(HttpRequest(method, f"/_sandbox/{page}", "", headers, body))
 
+    def act(self, what: str) -> Json:
+        """Do something to an object. Raises: Refused."""
+        headers = {"authorization": "Bearer sk_test_dashboard"}
+        return self._asked(HttpRequest("POST", f"/v1/{what}", "", headers, ""))
+
     def show(self, what: str, query: str = "") -> Json:
         """Return an object or a page of a list."""
         headers = {"authorization": "Bearer sk_test_dashboard"}
@@ -293,10 +298,10 @@ class SimulatedClock(StoredClock):
 
     def __init__(self, time: Time, apart: timedelta) -> None:
         self._time = time
-        self._apart = apart
+        self.apart = apart
 
     def now(self) -> datetime:
-        return self._time.wall + (self._apart if self._time.clocks_differ else timedelta())
+        return self._time.wall + (self.apart if self._time.clocks_differ else timedelta())
 
     wall = now
 

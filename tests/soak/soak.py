@@ -17,7 +17,7 @@ from billing.workers.runtime.broker import redis_client
 from billing.workers.runtime.runtime import database_url, redis_url
 from tests.delivery import forking
 from tests.delivery.agreement import disagreements
-from tests.delivery.chaos import CARDS
+from tests.delivery.chaos import CARDS, PLANS
 from tests.delivery.engine_under_test import EngineUnderTest, patiently
 from tests.delivery.provider_side import ProviderSide
 from tests.delivery.shop import CHARGES, Shop
@@ -37,13 +37,6 @@ from tests.soak.strikes import Strikes, pids
 SALESMEN: Final = 2
 STRIDE: Final = timedelta(days=5)
 SUBSCRIBED_MAX: Final = 150
-SOLD: Final = (
-    ("video-premium", "USD"),
-    ("video-basic", "JPY"),
-    ("office-payroll", "KWD"),
-    ("video-premium", "EUR"),
-)
-"""Not the plan that parks who missed a period: a request may be answered when time has moved on."""
 ASKED_AGAIN_MAX: Final = 300
 """How many requests are repeated at the end: each has to be answered as it was the first time."""
 
@@ -104,7 +97,7 @@ class Subscriber:
         card = {"name": name, "external_id": name, "payment_method": rng.choice(CARDS)}
         if self._shop.post("/v1/customers", card).status != 201:
             return
-        plan, currency = rng.choice(SOLD)
+        plan, currency = rng.choice(PLANS)
         order = {"customer": name, "plan": plan, "currency": currency, "external_id": name}
         if self._shop.post("/v1/subscriptions", order).status == 201:
             self._subscribed.append(name)

@@ -1,0 +1,438 @@
+"""Faults to plant: changes of the engine's code that the simulator has to find.
+
+Each replaces one passage of one file. Those of `TIME` take back how a period, an end or a debt
+follows from what was asked for and when; those of `MONEY` touch what is charged, given back,
+booked, settled and closed.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+
+@dataclass(frozen=True)
+class Fault:
+    """A passage of a file, and the one that replaces it."""
+
+    name: str
+    path: str
+    right: str
+    wrong: str
+
+    def plant(self, root: Path) -> None:
+        """Change the copy of the code that is under `root`. Raises `ValueError`."""
+        file = root / self.path
+        code = file.read_text()
+        if code.count(self.right) != 1:
+            raise ValueError(f"{self.path} has {code.count(self.right)} times: {self.right}")
+        file.write_text(code.replace(self.right, self.wrong))
+
+
+_SUBSCRIPTIONS: Final = "billing/rules/subscriptions.py"
+_DUNNING: Final = "billing/rules/dunning.py"
+_DECIDING: Final = "billing/flows/cycles/deciding.py"
+_OPENING: Final = "billing/flows/cycles/opening.py"
+_ENDING: Final = "billing/flows/cycles/ending.py"
+_SKIPPING: Final = "billing/flows/cycles/skipping.py"
+_CLOSING: Final = "billing/flows/cycles/closing.py"
+_LIFECYCLE: Final = "billing/flows/subscriptions/lifecycle.py"
+_STATUS: Final = "billing/flows/payments/subscription_status.py"
+_COLLECTING: Final = "billing/flows/payments/collecting.py"
+_DECLINES: Final = "billing/flows/payments/declines.py"
+_OUTCOMES: Final = "billing/flows/payments/outcomes.py"
+_WRITE_OFFS: Final = "billing/flows/payments/write_offs.py"
+_CUSTOMERS: Final = "billing/flows/customers/customers.py"
+_ASKING: Final = "billing/flows/provider_calls.py"
+_REFUND_REQUESTS: Final = "billing/flows/refunds/requesting.py"
+_REFUND_SENDING: Final = "billing/flows/refunds/sending.py"
+_REFUND_OUTCOMES: Final = "billing/flows/refunds/outcomes.py"
+_DISPUTES: Final = "billing/flows/disputes/dispute_updates.py"
+_POSTING: Final = "billing/flows/settlement/posting.py"
+_TERMS: Final = "plans/terms.py"
+_PERIODS: Final = "billing/rules/periods.py"
+_CYCLES: Final = "billing/store/subscriptions/cycles.py"
+
+TIME: Final[Sequence[Fault]] = (
+    Fault(
+        "a period is paused or billed by what holds today",
+        _DECIDING,
+        "kind = cycle_kind(changes, scheduled.period.start, scheduled.kind)",
+        "kind = cycle_kind(changes, now, scheduled.kind)",
+    ),
+    Fault(
+        "the periods that a release bills are paused as today",
+        "billing/flows/subscriptions/releasing.py",
+        "opening = decide(subscription, catalog, now, policy, asked, bill_missed=True)",
+        "opening = decide(subscription, catalog, now, policy, asked[-1:], bill_missed=True)",
+    ),
+    Fault(
+        "canceling at the period's end takes the last period that was opened",
+        _LIFECYCLE,
+        "    scheduled = subscription.next_period\n    while",
+        "    return subscription.renews_at\n    while",
+    ),
+    Fault(
+        "canceling at the period's end before the first tick serves nothing",
+        _LIFECYCLE,
+        "if subscription.renews_at is None or subscription.renews_at > now:\n        return",
+        "if subscription.next_n == 0 or subscription.renews_at > now:\n        return",
+    ),
+    Fault(
+        "the end of a ladder goes on collecting",
+        _SUBSCRIPTIONS,
+        "return ended_by not in (EndedBy.LADDER, EndedBy.DISPUTE)",
+        "return ended_by is not EndedBy.DISPUTE",
+    ),
+    Fault(
+        "the end of a ladder takes away what is paid",
+        _ENDING,
+        "if paid_until is None or paid_until <= now:",
+        "if now:",
+    ),
+    Fault(
+        "unpaid at once, whatever is paid",
+        _STATUS,
+        "if paid_until is not None and paid_until > now:",
+        "if not now:",
+    ),
+    Fault(
+        "the budget puts the end of a ladder off",
+        _DECLINES,
+        "    return payment.ladder_ends_at if by_ladder else None",
+        "    return None if by_ladder else None",
+    ),
+    Fault(
+        "what has ended can be kept",
+        _LIFECYCLE,
+        "    if subscription.has_ended(now):\n        ended_at",
+        "    if subscription.status is Status.CANCELED:\n        ended_at",
+    ),
+    Fault(
+        "paying a debt resumes a pause",
+        _SUBSCRIPTIONS,
+        "return Status.PAUSED if paused else Status.ACTIVE\n    return status",
+        "return Status.ACTIVE\n    return status",
+    ),
+    Fault(
+        "a price published late bills the past",
+        _TERMS,
+        "return at is None or self.published_at is None or self.published_at <= at",
+        "return True",
+    ),
+    Fault(
+        "a stub below the minimum stops the subscription",
+        _DECIDING,
+        "if 0 < draft.total < minimum and scheduled.part != scheduled.whole:",
+        "if 0 < draft.total < minimum < 0:",
+    ),
+    Fault(
+        "a scheduler whose clock is ahead opens",
+        _OPENING,
+        "        if ahead_by > CLOCK_TOLERANCE:\n            return Opened(",
+        "        if ahead_by > ahead_by:\n            return Opened(",
+    ),
+    Fault(
+        "a card that was detached is asked for again and again",
+        "billing/gateway/stripe/classify.py",
+        "            METHOD_UNUSABLE,\n            OWN_CODES[METHOD_UNUSABLE],",
+        "            METHOD_UNUSABLE,\n            type(OWN_CODES[METHOD_UNUSABLE]).SOFT,",
+    ),
+    Fault(
+        "a new card leaves what the old one's budget put off",
+        "billing/store/payments/payments.py",
+        "(p.decline_class IS NOT NULL OR p.decision = 'held_by_budget')",
+        "p.decline_class IS NOT NULL",
+    ),
+    Fault(
+        "a leap month keeps the shorter day",
+        _PERIODS,
+        "    begin = to_utc(_shifted(start, zone, cadence, k), zone)\n"
+        "    end = to_utc(_shifted(start, zone, cadence, k + 1), zone)",
+        "    local = start\n"
+        "    for _ in range(k):\n"
+        "        local = _shifted(local, zone, cadence, 1)\n"
+        "    begin = to_utc(local, zone)\n"
+        "    end = to_utc(_shifted(local, zone, cadence, 1), zone)",
+    ),
+    Fault(
+        "periods are counted in UTC",
+        _PERIODS,
+        "    return local.replace(tzinfo=zone_of(zone), fold=0).astimezone(UTC)",
+        "    offset = local.replace(month=1, day=1, tzinfo=zone_of(zone)).utcoffset()\n"
+        "    return (local - offset).replace(tzinfo=UTC)  # type: ignore[operator]",
+    ),
+    Fault(
+        "missed periods above the cap are billed",
+        _SUBSCRIPTIONS,
+        "    if missed > cap:\n",
+        "    if missed > cap * 100:\n",
+    ),
+    Fault(
+        "resuming doesn't withdraw a cancellation",
+        _LIFECYCLE,
+        "            subscriptions.change(conn, subscription.id, cancels_at=None, ended_by=None)\n"
+        "            _record(conn, subscription, DatedChangeKind.KEEP, asked, holds_from=now)\n"
+        "            _note",
+        "            _note",
+    ),
+    Fault(
+        "a paid debt leaves the subscription past due",
+        _STATUS,
+        "    after = _after_debt(conn, subscription, others)\n    if after is",
+        "    after = subscription.status\n    if after is",
+    ),
+    Fault(
+        "one paid debt is enough",
+        _STATUS,
+        "    others = debts.others_past_due(conn, subscription.id, payment.id)\n    if not others:",
+        "    others = False\n    if not others:",
+    ),
+    Fault(
+        "a new card doesn't take an end of the ladder back",
+        _STATUS,
+        "    if ends:\n        subscriptions.change(",
+        "    if not ends:\n        subscriptions.change(",
+    ),
+    Fault(
+        "unpaid periods are billed when it goes on",
+        _SKIPPING,
+        '"kind": CycleKind.SKIPPED if kind is CycleKind.REGULAR else kind,',
+        '"kind": kind,',
+    ),
+    Fault(
+        "the end of a trial isn't told",
+        _SUBSCRIPTIONS,
+        "    return Status.ACTIVE if status in (Status.SCHEDULED, Status.TRIALING) else status",
+        "    return Status.ACTIVE if status is Status.SCHEDULED else status",
+    ),
+)
+
+MONEY: Final[Sequence[Fault]] = (
+    Fault(
+        "each send of a charge has a key of its own",
+        _COLLECTING,
+        "    return gateway.charge(request, first_send=send.call.never_executed)",
+        '    key = f"{request.idempotency_key}:{send.call.sends}"\n'
+        "    request = replace(request, idempotency_key=key)\n"
+        "    return gateway.charge(request, first_send=send.call.never_executed)",
+    ),
+    Fault(
+        "an unknown outcome counts as absent",
+        _OUTCOMES,
+        "            _unanswered(conn, payment, call, outcome, now, again_at)",
+        "            _proven_absent(conn, payment, call, now)",
+    ),
+    Fault(
+        "what isn't in the lists yet counts as absent",
+        _ASKING,
+        "    if isinstance(found, Absent):\n",
+        "    if not isinstance(found, object):\n",
+    ),
+    Fault(
+        "a key is used after the provider forgot it",
+        _ASKING,
+        "    if age >= policy.keys_hold(capabilities):",
+        "    if age >= 100 * policy.keys_hold(capabilities):",
+    ),
+    Fault(
+        "an answer of an earlier attempt ends the next one",
+        _COLLECTING,
+        "if payment is None or payment.open_attempt_n != send.call.n:",
+        "if payment is None or payment.open_attempt_n is None:",
+    ),
+    Fault(
+        "a restored database charges at once",
+        _COLLECTING,
+        "if not row.may_send or row.horizon < horizon:",
+        "if row.horizon is None:",
+    ),
+    Fault(
+        "canceling forgets the open invoices",
+        _LIFECYCLE,
+        "void(conn, payment, now=now, actor=actor, why=why, subscription_canceled=True)",
+        "pass",
+    ),
+    Fault(
+        "canceling while an attempt is open goes on collecting",
+        _LIFECYCLE,
+        "payments.change(conn, payment.id, now, next_attempt_kind=AttemptKind.GIVE_UP)",
+        "pass",
+    ),
+    Fault(
+        "a new card collects nothing",
+        _CUSTOMERS,
+        "        retried = retry_with_new_method(conn, row.id, now)\n    return details, retried",
+        "        retried = 0\n    return details, retried",
+    ),
+    Fault(
+        "what was written off stays off when it is paid",
+        _WRITE_OFFS,
+        "    posting.reverse(conn, key, recipes.write_off_reversed, effective_at=now)",
+        "    assert key",
+    ),
+    Fault(
+        "voiding leaves the revenue",
+        _WRITE_OFFS,
+        "    posting.reverse(conn, key, recipes.invoice_voided, effective_at=now)",
+        "    assert key",
+    ),
+    Fault(
+        "a hard decline is tried again",
+        _DUNNING,
+        "    if decline_class is DeclineClass.HARD:\n",
+        "    if decline_class is DeclineClass.HARD and rung > 1:\n",
+    ),
+    Fault(
+        "a payment method that is gone is tried again",
+        _DUNNING,
+        "    if decline_class is DeclineClass.NEEDS_CUSTOMER:\n",
+        "    if decline_class is DeclineClass.NEEDS_CUSTOMER and rung > 1:\n",
+    ),
+    Fault(
+        "a ladder is a rung too short",
+        _DUNNING,
+        "    if rung >= rungs:\n",
+        "    if rung + 1 >= rungs:\n",
+    ),
+    Fault(
+        "a manual attempt costs a rung",
+        _CUSTOMERS,
+        "    return rung - 1 if pending_kind is AttemptKind.LADDER else rung",
+        "    return rung",
+    ),
+    Fault(
+        "the card networks' limit of attempts is passed",
+        _DUNNING,
+        "    if len(declines) >= budget.max_attempts:\n",
+        "    if len(declines) >= 10 * budget.max_attempts:\n",
+    ),
+    Fault(
+        "quantity is billed once",
+        "billing/rules/invoices.py",
+        "    amount = prorate(unit * quantity, part, whole, charge_step(currency)).amount",
+        "    amount = prorate(unit, part, whole, charge_step(currency)).amount",
+    ),
+    Fault(
+        "a refund may exceed its payment",
+        _REFUND_REQUESTS,
+        "amount_refunded=payment.amount_refunded + amount.amount)",
+        "amount_refunded=payment.amount_refunded)",
+    ),
+    Fault(
+        "what is in dispute can be refunded",
+        _REFUND_REQUESTS,
+        "held = Money(disputes.in_dispute(conn, payment.id), payment.currency)",
+        "held = Money(0, payment.currency)",
+    ),
+    Fault(
+        "each send of a refund has a key of its own",
+        _REFUND_SENDING,
+        "            idempotency_key=self.call.idempotency_key,",
+        '            idempotency_key=f"{self.call.idempotency_key}:{self.call.sends}",',
+    ),
+    Fault(
+        "a refund that came back stays given",
+        _REFUND_OUTCOMES,
+        "    if refund.state == RefundState.SUCCEEDED:\n",
+        "    if refund.state == RefundState.FAILED:\n",
+    ),
+    Fault(
+        "the amount of a failed refund can't be refunded again",
+        _REFUND_OUTCOMES,
+        "amount_refunded=payment.amount_refunded - refund.amount)",
+        "amount_refunded=payment.amount_refunded)",
+    ),
+    Fault(
+        "a refund that fails leaves its unearned part unearned",
+        _REFUND_OUTCOMES,
+        "    if refund.deferred and payment.invoice_id is not None:\n",
+        "    if refund.deferred < 0 and payment.invoice_id is not None:\n",
+    ),
+    Fault(
+        "a refund that ended is ended again",
+        _REFUND_SENDING,
+        "    if not refund.is_open:\n        return refund.state\n    return advance",
+        "    return advance",
+    ),
+    Fault(
+        "a late state of a dispute replaces a newer one",
+        _DISPUTES,
+        "return is_older(seen, row.state) or not ids.issuperset(row.transaction_ids)",
+        "return is_older(row.state, row.state)",
+    ),
+    Fault(
+        "a dispute's movement is posted each time",
+        _DISPUTES,
+        "        if each.transaction_id not in row.transaction_ids\n        and (each",
+        "        if (each",
+    ),
+    Fault(
+        "a dispute that was lost is not booked",
+        _DISPUTES,
+        "    lost = held if state is DisputeState.LOST else held - held\n",
+        "    lost = held - held\n",
+    ),
+    Fault(
+        "revenue of a void invoice is earned",
+        "billing/flows/cycles/recognition.py",
+        "left = standing.left.deferred if row.status.earns else 0",
+        "left = standing.left.deferred",
+    ),
+    Fault(
+        "a dispute's fee is booked twice",
+        _POSTING,
+        "    if fee and row.kind not in _FEE_POSTED_ELSEWHERE:\n",
+        "    if fee:\n",
+    ),
+    Fault(
+        "fees are not booked",
+        _POSTING,
+        "    if fee and row.kind not in _FEE_POSTED_ELSEWHERE:\n",
+        "    if fee < 0 and row.kind not in _FEE_POSTED_ELSEWHERE:\n",
+    ),
+    Fault(
+        "exchanges are not booked",
+        _POSTING,
+        "        or row.customer_currency == row.currency\n",
+        "        or row.customer_currency\n",
+    ),
+    Fault(
+        "a payout that arrived isn't booked",
+        _POSTING,
+        "    due = payouts.payouts_to_book(conn, step.provider)\n",
+        "    due = payouts.payouts_to_book(conn, step.provider)[:0]\n",
+    ),
+    Fault(
+        "a cycle closes whatever is owed",
+        _CLOSING,
+        "if all(money.amount == 0 for money in owed[cycle_id])]",
+        "if owed is not None]",
+    ),
+    Fault(
+        "a cycle closes before its payment is settled",
+        _CYCLES,
+        "(i.status = 'paid' AND (p.id IS NULL OR p.settled_at IS NOT NULL))",
+        "(i.status = 'paid')",
+    ),
+    Fault(
+        "a cycle that was written off closes at once",
+        _CYCLES,
+        "                AND c.period_end <= :now))",
+        "                AND c.opened_at <= :now))",
+    ),
+    Fault(
+        "a doubled webhook is handled twice",
+        "billing/flows/webhooks/inbox.py",
+        "return [event for event in by_id.values() if event.id in new]",
+        "return list(by_id.values())",
+    ),
+    Fault(
+        "a cycle's ids are fresh ones",
+        _DECIDING,
+        'payment_id=derived_id("payment", owner, n, start),',
+        'payment_id=derived_id("payment", owner, n, now),',
+    ),
+)
+
+FAULTS: Final[Sequence[Fault]] = (*TIME, *MONEY)
