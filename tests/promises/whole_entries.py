@@ -69,8 +69,11 @@ _CHANGES: Final = {
         + _HASHED.replace("ENTRY", "{first}")
     ),
     "a day later": (
+        "CREATE TEMPORARY TABLE moved ON COMMIT DROP AS SELECT {first} AS id;"
         "UPDATE ledger.entries SET effective_at = effective_at + interval '1 day'"
-        " WHERE id = {first};" + _HASHED.replace("ENTRY", "{first}")
+        " WHERE id = (SELECT id FROM moved);"
+        + _HASHED.replace("ENTRY", "(SELECT id FROM moved)")
+        + ";DROP TABLE moved"
     ),
 }
 

@@ -592,13 +592,14 @@ class Simulation:
         self.time.clocks_differ = False
         self._move_clock(self.now + CLOCKS)
         gives_up = self.now + PATIENCE
-        rests = 0
+        rests, pause = 0, timedelta(minutes=30)
         while True:
             rests = rests + 1 if self._at_rest() else 0
             if rests == 2:  # what was done last has events, too
                 return
             assert self.now < gives_up, f"something stays due: {self._what_is_due()}"
-            self._move_clock(self.now + timedelta(minutes=30))
+            self._move_clock(self.now + pause)
+            pause = min(pause * 2, timedelta(hours=8))
 
     def _at_rest(self) -> bool:
         """Do all that is due now; True when nothing is left."""

@@ -13,7 +13,7 @@ from tests.repeatable import SEED
 from tests.simulation.schedule import Chances
 from tests.simulation.simulation import SIZES, Servers, Simulation, Size, Told
 
-STORIES = 3  # the last one is a large one
+STORIES = 3
 
 
 @pytest.fixture
@@ -55,8 +55,8 @@ def test_a_charge_that_is_repeated_under_another_key_is_found(
 
     numbers = count()
     monkeypatch.setattr(Client, "_send", without_key)
-    losing = Chances(faults={"reset_after_commit": 0.2})
-    size = Size(customers=5, days=40, asks=0)
+    losing = Chances(faults={"reset_after_commit": 0.3})
+    size = Size(customers=3, days=20, asks=0)
     findings: list[str] = []
     for number in range(5):
         seed = f"{SEED}.planted.{number}"
