@@ -1,6 +1,5 @@
 """Refunds and captures through the real queue: a scheduler and a worker with threads."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,31 +7,23 @@ from uuid import UUID
 
 import pytest
 import redis
-from prometheus_client import CollectorRegistry
 
 from billing.flows.payments import authorizations
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from billing.sandbox import SandboxServer
-from billing.store import due_work
 from billing.store.payments import refunds
-from billing.workers.daemons import charges
 from billing.workers.daemons.scheduler import Scheduler
-from billing.workers.runtime.clock import StoredClock
-from billing.workers.runtime.metrics import ProcessMetrics
-from billing.workers.runtime.runtime import Runtime
 from tests.scenarios.money import balances, give_back, one_off, usd
+from tests.scenarios.queued import parts, through_queue, until_quiet, worker
 from tests.scenarios.world import World
-from tests.waiting import until
 
 
 @pytest.fixture
 def world(db_url: str, redis_url: str, sandbox: SandboxServer, tmp_path: Path) -> Iterator[World]:
     """A world whose messages go through Valkey."""
     world = World(db_url, sandbox.url, tmp_path / "catalog")
-    settings = world.runtime.settings
-    queue = settings.redis.model_copy(update={"url": redis_url})
-    world.runtime.__dict__["settings"] = settings.model_copy(update={"redis": queue})
+    through_queue(world, redis_url)
     yield world
     world.close()
 
@@ -40,27 +31,8 @@ def world(db_url: str, redis_url: str, sandbox: SandboxServer, tmp_path: Path) -
 @contextmanager
 def working(world: World) -> Iterator[Scheduler]:
     """Run a worker in threads of this process, and hand out a scheduler to tick."""
-    runtime = Runtime(world.runtime.settings)
-    runtime.__dict__["clock"] = StoredClock(runtime.engine)
-    metrics = ProcessMetrics(CollectorRegistry(), "worker", "0")
-    stop = threading.Event()
-    worker = threading.Thread(target=charges.run, args=(runtime, metrics, stop))
-    worker.start()
-    try:
+    with worker(world), parts(world) as (runtime, metrics):
         yield Scheduler(runtime, metrics)
-    finally:
-        stop.set()
-        worker.join()
-        runtime.close()
-
-
-def until_quiet(world: World, scheduler: Scheduler) -> None:
-    def quiet() -> bool:
-        scheduler.tick()
-        with world.engine.connect() as conn:
-            return due_work.nothing_due(conn, world.now)
-
-    until(quiet)
 
 
 def states(world: World, ids: list[UUID]) -> set[str]:

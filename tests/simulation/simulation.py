@@ -451,9 +451,7 @@ class Simulation:
         amounts = {currency: amount + 100 for currency, amount in last.amounts.items()}
         price = sold.Price(event.effective, amounts, event.moves)
         self.products[event.plan] = product.with_price(price)
-        with self.schedule.calm():
-            self.schedule.finish()
-            self.publish()
+        self._publish_undisturbed()
         self.published.append((self.now, event.plan, price))
 
     def _correct_price(self, event: Event) -> None:
@@ -471,13 +469,16 @@ class Simulation:
         amounts = {currency: amount + 10 for currency, amount in last.amounts.items()}
         price = sold.Price(last.effective, amounts, last.moves)
         self.products[product.code] = product.with_last_price(price)
-        with self.schedule.calm():
-            self.schedule.finish()
-            self.publish()
+        self._publish_undisturbed()
         self.published = [
             (at, plan, price if (plan, old) == (product.code, last) else old)
             for at, plan, old in self.published
         ]
+
+    def _publish_undisturbed(self) -> None:
+        with self.schedule.calm():
+            self.schedule.finish()
+            self.publish()
 
     def publish(self) -> None:
         """Publish the catalog as it is now."""
