@@ -110,23 +110,25 @@ class Api:
 
 
 @dataclass(frozen=True)
-class _ThreadWorker:
+class ThreadWorker:
     """A worker's jobs, done by the thread that answers."""
 
     runtime: Runtime
     metrics: ProcessMetrics
 
     def charge(self, payment_id: UUID) -> None:
+        """Make the step that a payment is due for."""
         charges.charge(self.runtime, self.metrics, payment_id)
 
     def refund(self, refund_id: UUID) -> None:
+        """Send a refund that is due."""
         refunds.refund(self.runtime, self.metrics, refund_id)
 
 
 def _services(runtime: Runtime, metrics: ProcessMetrics, counted: ApiMetrics) -> Services:
     return Services(
         runtime.engine,
-        PaymentApi(runtime.context, _ThreadWorker(runtime, metrics)),
+        PaymentApi(runtime.context, ThreadWorker(runtime, metrics)),
         CustomerApi(runtime.context),
         counted,
     )

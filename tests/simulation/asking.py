@@ -14,6 +14,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from billing.api.serving import ThreadWorker
 from billing.errors import BillingError, Conflict, ErrorCode, Unavailable
 from billing.flows.customers import customers
 from billing.flows.recovery import recovering
@@ -25,7 +26,6 @@ from billing.flows.service.payments import PaymentApi
 from billing.flows.subscriptions import lifecycle, releasing, retrying, subscribing
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
-from billing.workers.daemons import charges, refunds
 from tests.simulation.events import Event
 from tests.simulation.processes import Job, Process
 
@@ -258,23 +258,10 @@ _UNPAID: Final = text(
 # --- a shop that charges by itself ---------------------------------------------------------------
 
 
-class _InlineWorker:
-    """What a process of the API does itself while its caller waits."""
-
-    def __init__(self, by: Asking) -> None:
-        self._runtime, self._metrics = by.runtime, by.simulation.metrics
-
-    def charge(self, payment_id: UUID) -> None:
-        charges.charge(self._runtime, self._metrics, payment_id)
-
-    def refund(self, refund_id: UUID) -> None:
-        refunds.refund(self._runtime, self._metrics, refund_id)
-
-
 def _charge(by: Asking, asked: Asked) -> None:
     """Charge, and do what the shop does with the charge then, each under a key of its own."""
     event = asked.event
-    api = PaymentApi(by.runtime.context, _InlineWorker(by))
+    api = PaymentApi(by.runtime.context, ThreadWorker(by.runtime, by.simulation.metrics))
     key = f"{by.simulation.seed}-{asked.number}-".replace(" ", "")
     amount = 100 * (10 + event.part)
     told = asked.charged = asked.charged or Charged(amount=amount)

@@ -18,7 +18,7 @@ from tests.delivery import agreement
 from tests.delivery.provider_side import ProviderSide
 from tests.simulation import model
 from tests.simulation.dunning import Debtor, declines_of
-from tests.simulation.wires import CLOCKS, Json
+from tests.simulation.wires import CLOCKS, Json, Provider
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
@@ -31,18 +31,28 @@ PAYING: Final = frozenset(
 def findings(simulation: "Simulation") -> list[str]:
     """Return everything that is wrong."""
     with simulation.engine.connect() as conn:
+        made = _Made(simulation.provider)
         return [
             *_promises(simulation),
-            *_captured_once(simulation),
-            *_sums(simulation, conn),
+            *_captured_once(simulation, made),
+            *_sums(simulation, conn, made),
             *_breaks(conn),
             *_objects(simulation, conn),
             *_parked(conn),
-            *_as_modelled(simulation, conn),
-            *_charged_by_shops(simulation),
-            *_refunded(simulation, conn),
+            *_as_modelled(simulation, conn, made),
+            *_charged_by_shops(simulation, made),
+            *_refunded(conn, made),
             *_explained(simulation, conn),
         ]
+
+
+class _Made:
+    """What there is at the provider at the end, read once."""
+
+    def __init__(self, provider: Provider) -> None:
+        self.intents = provider.all("payment_intents")
+        self.charges = provider.all("charges")
+        self.refunds = provider.all("refunds")
 
 
 # --- books and provider -------------------------------------------------------------------------
@@ -54,11 +64,10 @@ def _promises(simulation: "Simulation") -> Iterator[str]:
             yield f"promise {result.promise}: {finding_in_words(finding)}"
 
 
-def _captured_once(simulation: "Simulation") -> Iterator[str]:
+def _captured_once(simulation: "Simulation", made: _Made) -> Iterator[str]:
     """No payment is captured twice at the provider, under one object or several."""
-    intents = simulation.provider.all("payment_intents")
     of_payment = Counter(
-        each["metadata"].get("payment") for each in intents if each["status"] == "succeeded"
+        each["metadata"].get("payment") for each in made.intents if each["status"] == "succeeded"
     )
     for payment, count in of_payment.items():
         if count > 1:
@@ -68,10 +77,9 @@ def _captured_once(simulation: "Simulation") -> Iterator[str]:
         yield "a payment object is captured more than once"
 
 
-def _sums(simulation: "Simulation", conn: Connection) -> Iterator[str]:
+def _sums(simulation: "Simulation", conn: Connection, made: _Made) -> Iterator[str]:
     """Captured payments, the journal and the provider hold the same money."""
-    provider = simulation.provider
-    charges = [each for each in provider.all("charges") if each["paid"] and each["captured"]]
+    charges = [each for each in made.charges if each["paid"] and each["captured"]]
     theirs = Counter[str]()
     for charge in charges:
         theirs[charge["currency"].upper()] += charge["amount_captured"]
@@ -85,7 +93,7 @@ def _sums(simulation: "Simulation", conn: Connection) -> Iterator[str]:
         booked[row.currency] += int(row.amount)
     if booked != ours:
         yield f"captured: {dict(ours)} by payments, {dict(booked)} by the journal"
-    balance = provider.show("balance")
+    balance = simulation.provider.show("balance")
     theirs = Counter[str]()
     for each in (*balance["available"], *balance["pending"]):
         theirs[each["currency"].upper()] += each["amount"]
@@ -136,14 +144,11 @@ _PARKED: Final = text(
 )
 
 
-def _charged_by_shops(simulation: "Simulation") -> Iterator[str]:
+def _charged_by_shops(simulation: "Simulation", made: _Made) -> Iterator[str]:
     """What a shop was told of its charges is what the provider did."""
-    intents = {
-        str(each["metadata"].get("payment")): each
-        for each in simulation.provider.all("payment_intents")
-    }
+    intents = {str(each["metadata"].get("payment")): each for each in made.intents}
     refunded = Counter[str]()
-    for each in simulation.provider.all("refunds"):
+    for each in made.refunds:
         if each["status"] in ("succeeded", "pending"):
             refunded[str(each["metadata"].get("payment"))] += each["amount"]
     for fact in simulation.facts:
@@ -161,16 +166,15 @@ def _charged_by_shops(simulation: "Simulation") -> Iterator[str]:
             yield f"{where}: {told} was told, {refunded[told.payment]} was given back"
 
 
-def _refunded(simulation: "Simulation", conn: Connection) -> Iterator[str]:
+def _refunded(conn: Connection, made: _Made) -> Iterator[str]:
     """Each refund is made once, with its amount."""
-    made = Counter(
-        (str(each["metadata"].get("refund")), each["amount"])
-        for each in simulation.provider.all("refunds")
+    refunded = Counter(
+        (str(each["metadata"].get("refund")), each["amount"]) for each in made.refunds
     )
-    by_id = Counter(refund for refund, _ in made.elements())
+    by_id = Counter(refund for refund, _ in refunded.elements())
     for row in conn.execute(text("SELECT id, amount, state FROM refunds")):
-        if by_id[str(row.id)] != made[str(row.id), row.amount] or by_id[str(row.id)] > 1:
-            yield f"refund {row.id} of {row.amount} was made as {made}"
+        if by_id[str(row.id)] != refunded[str(row.id), row.amount] or by_id[str(row.id)] > 1:
+            yield f"refund {row.id} of {row.amount} was made as {refunded}"
         if row.state == "succeeded" and not by_id[str(row.id)]:
             yield f"refund {row.id} of {row.amount} was never made"
 
@@ -178,10 +182,8 @@ def _refunded(simulation: "Simulation", conn: Connection) -> Iterator[str]:
 # --- the model ----------------------------------------------------------------------------------
 
 
-def _as_modelled(simulation: "Simulation", conn: Connection) -> Iterator[str]:
-    provider = _Charged(
-        simulation.provider.all("payment_intents"), simulation.provider.all("charges")
-    )
+def _as_modelled(simulation: "Simulation", conn: Connection, made: _Made) -> Iterator[str]:
+    provider = _Charged(made.intents, made.charges)
     for fact in simulation.facts:
         if fact.event.kind != "subscribe":
             continue

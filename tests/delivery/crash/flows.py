@@ -1,11 +1,11 @@
 """Flows of billing: cycles, charges, captures, refunds, customers, and requests of API callers."""
 
-from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
+from billing.api.serving import ThreadWorker
 from billing.flows.customers import customers
 from billing.flows.payments import authorizations
 from billing.flows.service import api_keys
@@ -16,7 +16,6 @@ from billing.flows.service.orders import ChargeOrder
 from billing.flows.service.payments import PaymentApi
 from billing.flows.subscriptions.subscribing import SubscriptionOrder
 from billing.rules.actor import Actor, ActorKind
-from billing.workers.daemons import charges, refunds
 from billing.workers.daemons.scheduler import Scheduler
 from tests.delivery.crash import processes
 from tests.delivery.crash.flow import flow, numbers
@@ -187,21 +186,8 @@ def _new_card(world: World, told: tuple[Subscriber, str]) -> None:
 # --- requests of API callers --------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class _Inline:
-    """Does what a worker would do, in the process that answers."""
-
-    world: World
-
-    def charge(self, payment_id: UUID) -> None:
-        charges.charge(self.world.runtime, self.world.metrics, payment_id)
-
-    def refund(self, refund_id: UUID) -> None:
-        refunds.refund(self.world.runtime, self.world.metrics, refund_id)
-
-
 def _payment_api(world: World) -> PaymentApi:
-    return PaymentApi(world.runtime.context, _Inline(world))
+    return PaymentApi(world.runtime.context, ThreadWorker(world.runtime, world.metrics))
 
 
 def with_key(world: World, subject: Any = None) -> tuple[str, Any]:
