@@ -7,7 +7,7 @@ from sqlalchemy import Connection, text
 
 from billing.errors import ErrorCode, NotFound
 from billing.store.rows import reader
-from billing.store.settlement.breaks import Break
+from billing.store.settlement.breaks import Break, BreakNote
 from billing.store.settlement.breaks import get as found_break
 from billing.store.settlement.breaks import notes as break_notes
 from billing.store.settlement.breaks import page as breaks
@@ -19,6 +19,7 @@ from billing.store.settlement.runs import SettlementRun, SettlementStep, find_ru
 __all__ = [
     "Break",
     "BreakLink",
+    "BreakNote",
     "RecordedExchange",
     "SettlementRun",
     "SettlementStep",

@@ -250,5 +250,5 @@ def test_the_close_report_explains_what_differs(paid: World) -> None:
     (line,) = paid.json("close", "show")["tie_out"]
 
     assert line["provider"] - line["clearing"] == 650
-    assert list(line["reasons"].values()) == [650]
+    assert line["reasons"] == {"settled_not_posted": 650}
     assert line["why"] == ["settled by the provider, not matched or posted yet: 6.50 USD"]

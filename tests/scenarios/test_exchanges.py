@@ -15,6 +15,8 @@ from billing.flows.breaks import exchanges as exchange
 from billing.flows.breaks import operator
 from billing.flows.breaks.exchanges import Exchange, Recording
 from billing.flows.settlement import tie_out as settle_close
+from billing.presenters import break_notes
+from billing.presenters.exchanges import in_words
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from billing.rules.reconciliation import TieOutReason
@@ -145,7 +147,8 @@ def test_who_recorded_it_and_why_stands_in_breaks_and_audit_log(world: World) ->
     for row, note in zip(resolved, notes, strict=True):
         assert (row.resolution, row.resolved_by) == ("moved to the euro account", "cli:ann")
         assert operator.UNADJUSTED not in row.provider
-        assert note.words == f"moved to the euro account; it is a side of {done.source_key}"
+        told = break_notes.in_words(note.kind, note.words, note.facts)
+        assert told == f"moved to the euro account; it is a side of {done.source_key}"
     assert (line.actor, line.subject) == ("cli:ann", done.source_key)
     assert line.detail["references"] == references
 
@@ -163,7 +166,7 @@ def test_recording_again_changes_nothing(world: World, with_references: bool) ->
     again = record(world, made, references if with_references else [])
 
     assert (again.posts, again.explains, again.source_key) == (False, (), first.source_key)
-    assert again.words == (f"it is recorded already, as {first.source_key}",)
+    assert in_words(again, made) == [f"it is recorded already, as {first.source_key}"]
     assert everything(world) == before
 
 
@@ -295,9 +298,9 @@ def test_an_exchange_recorded_first_waits_for_its_transactions_and_is_posted_onc
     assert open_breaks(world) == []
     assert tie_out(world) == {"USD": (0, {}), "EUR": (0, {})}
     before = everything(world)
-    assert record(world, made, references).words == (
-        f"it is recorded already, as {first.source_key}",
-    )
+    assert in_words(record(world, made, references), made) == [
+        f"it is recorded already, as {first.source_key}"
+    ]
     assert record(world, made, []).posts is False
     assert everything(world) == before
     world.assert_everything_adds_up()

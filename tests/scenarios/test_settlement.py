@@ -21,6 +21,7 @@ from billing.flows.settlement.step_run import StepRun
 from billing.flows.webhooks import inbox
 from billing.gateway.objects import ListedPage, Unreadable
 from billing.ids import new_id
+from billing.presenters import break_notes
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import AmountOutOfRange, Money
 from billing.rules.reconciliation import BreakFound, BreakKind, TieOutReason
@@ -551,6 +552,11 @@ class _Forgetful:
 # --- what a person does ---------------------------------------------------------------------------
 
 
+def notes_in_words(conn: Connection, break_id: UUID) -> list[str]:
+    notes = breaks.notes(conn, break_id)
+    return [break_notes.in_words(note.kind, note.words, note.facts) for note in notes]
+
+
 def resolve(world: World, reason: str, adjustment: Money | None = None) -> operator.Resolution:
     (found,) = world.breaks()
     return operator.resolve(
@@ -579,7 +585,7 @@ def test_an_unknown_charge_is_adjusted_into_the_books(world: World) -> None:
     assert balance(world, "adjustments") == {"USD": -650}
     assert balance(world, "psp_clearing") == world.gateway.balance()
     with world.engine.connect() as conn:
-        assert [note.words for note in breaks.notes(conn, found.id)] == [
+        assert notes_in_words(conn, found.id) == [
             "sold at the counter; psp_clearing is adjusted by 6.50 USD, against adjustments"
         ]
 
@@ -664,7 +670,7 @@ def test_a_break_is_resolved_once_and_with_a_reason(world: World) -> None:
             world.engine, found.id, to=None, now=world.now, actor=Actor(ActorKind.CLI, "ann")
         )
     with world.engine.connect() as conn:
-        words = [note.words for note in breaks.notes(conn, found.id)]
+        words = notes_in_words(conn, found.id)
     assert words[:2] == ["assigned to ann", "asked the shop"]
 
 

@@ -73,8 +73,9 @@ class Size:
     asks: int = 30
 
 
-# Small stories meet more, large ones are faster: what is due at one instant is many rows.
-SIZES: Final = (Size(), Size(), Size(customers=25, days=120, asks=60))
+DENSE: Final = Size(customers=5, days=70, asks=70)
+# Dense stories meet more, large ones are faster: what is due at one instant is many rows.
+SIZES: Final = (DENSE, Size(), DENSE, Size(customers=25, days=120, asks=60))
 
 
 @dataclass

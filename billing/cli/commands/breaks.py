@@ -16,7 +16,7 @@ from billing.rules.reconciliation import BreakKind
 
 if TYPE_CHECKING:
     from billing.flows.breaks.operator import Resolution
-    from billing.queries.settlement import Break
+    from billing.queries.settlement import Break, BreakNote
     from billing.rules.money import Money
 
 _NOTES = ("at", "actor", "words")
@@ -73,7 +73,7 @@ def show(session: Session, break_id: str, output: Output) -> None:
     with session.connect() as conn:
         found = find(conn, "break", break_id)
         row = settlement.found_break(conn, found)
-        notes = [plain(note) for note in settlement.break_notes(conn, found)]
+        notes = [_note(note) for note in settlement.break_notes(conn, found)]
     assert row is not None, "breaks are never deleted"
     output.record({**_shown(row), "notes": notes}, {"notes": _NOTES})
 
@@ -141,7 +141,7 @@ def resolve(
     plans = [_preview(session, each, adjust, one=len(found) == 1) for each in found]
     if not dry_run:
         for plan in plans:
-            for words in (f"this closes break {plan.break_id} ({plan.kind})", *plan.words):
+            for words in (f"this closes break {plan.break_id} ({plan.kind})", *_effects(plan)):
                 talk(words)
         confirm("Resolve it?" if len(plans) == 1 else f"Resolve these {len(plans)}?", yes=yes)
         plans = [_resolve(session, plan, reason) for plan in plans]
@@ -150,7 +150,7 @@ def resolve(
         output.records(records, _RESOLVED)
         return
     (plan,) = plans
-    told = "; ".join(plan.words) or "nothing is posted"
+    told = "; ".join(_effects(plan)) or "nothing is posted"
     verb = "would resolve" if dry_run else "resolved"
     output.message(records[0], f"{verb} break {plan.break_id}: {told}")
 
@@ -194,8 +194,20 @@ def _resolved(plan: "Resolution", dry_run: bool) -> dict[str, Any]:
         "kind": str(plan.kind),
         "suggested": None if plan.suggested is None else str(plan.suggested),
         "adjustment": None if plan.adjustment is None else str(plan.adjustment),
-        "words": list(plan.words),
+        "words": _effects(plan),
     }
+
+
+def _effects(plan: "Resolution") -> list[str]:
+    from billing.presenters import break_notes
+
+    return break_notes.effects(plan.facts)
+
+
+def _note(note: "BreakNote") -> dict[str, Any]:
+    from billing.presenters import break_notes
+
+    return {**plain(note), "words": break_notes.in_words(note.kind, note.words, note.facts)}
 
 
 def _shown(row: "Break") -> dict[str, Any]:

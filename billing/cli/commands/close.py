@@ -115,13 +115,12 @@ def _record(found: "CloseReport") -> dict[str, Any]:
 
 
 def _line(line: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a line of the tie-out with its reasons in words."""
+    """Return a line of the tie-out, with its reasons as codes and in words."""
     from billing.presenters.tie_out import in_words
     from billing.rules.money import Money, format_money
 
-    reasons = {in_words(reason): amount for reason, amount in line["reasons"].items()}
     why = [
-        f"{words}: {format_money(Money(amount, line['currency']))}"
-        for words, amount in reasons.items()
+        f"{in_words(reason)}: {format_money(Money(amount, line['currency']))}"
+        for reason, amount in line["reasons"].items()
     ]
-    return {**line, "reasons": reasons, "why": why}
+    return {**line, "why": why}

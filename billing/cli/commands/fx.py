@@ -113,6 +113,7 @@ def record(
     nothing is posted twice.
     """
     from billing.flows.breaks import exchanges as exchanging
+    from billing.presenters import exchanges as presenter
 
     account = session.runtime.gateways.only(provider)
     exchange = _read(account, sold, bought, fee, rate, instant, source)
@@ -120,8 +121,8 @@ def record(
         plan = exchanging.preview(conn, exchange, references, now=session.now())
         conn.rollback()
     if plan.changes and not dry_run:
-        for words in plan.words:
-            talk(words)
+        for effect in presenter.in_words(plan, exchange):
+            talk(effect)
         confirm("Record it?", yes=yes)
         plan = exchanging.record(
             session.engine,
@@ -131,16 +132,17 @@ def record(
             now=session.now(),
             actor=person(),
         )
+    words = presenter.in_words(plan, exchange)
     told = {
         "action": "record",
         "dry_run": dry_run,
         "source_key": plan.source_key,
         "posts": plan.posts,
         "explains": list(plan.explains),
-        "words": list(plan.words),
+        "words": words,
     }
     verb = "would record it: " if dry_run else "recorded it: "
-    output.message(told, (verb if plan.changes else "") + "; ".join(plan.words))
+    output.message(told, (verb if plan.changes else "") + "; ".join(words))
 
 
 def _read(

@@ -19,7 +19,13 @@ from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.ledger import keys, recipes
 from billing.rules.actor import Actor
 from billing.rules.money import Money
-from billing.rules.reconciliation import BreakKind, MovementKind, RowOutcome, rate_makes
+from billing.rules.reconciliation import (
+    BreakKind,
+    BreakNoteKind,
+    MovementKind,
+    RowOutcome,
+    rate_makes,
+)
 from billing.store.access import audit
 from billing.store.journal import posting
 from billing.store.settlement import breaks, exchanges
@@ -99,8 +105,7 @@ class Recording:
 
     source_key: str
     posts: bool
-    explains: tuple[str, ...]
-    words: tuple[str, ...]
+    explains: tuple[str, ...] = ()
 
     @property
     def changes(self) -> bool:
@@ -205,19 +210,18 @@ def _without_references(conn: Connection, exchange: Exchange) -> Recording:
             out=out,
             back=back,
         )
-    return Recording(key, True, (), _words(exchange))
+    return Recording(key, True)
 
 
 def _with_references(conn: Connection, exchange: Exchange, references: Sequence[str]) -> Recording:
     explains = tuple(references)
-    done_with = f"{references[0]} and {references[1]} are explained by it, their breaks resolved"
     if exchanges.by_key(conn, exchange.first_here_key) is not None:
         # This exchange was recorded without references: otherwise the rows' breaks would name its
         # key.
         same = _again(conn, exchange, exchange.first_here_key)
         unshown = exchanges.with_same_amounts(conn, exchange.provider, *_amounts(exchange), None)
         if same.source_key in [row.source_key for row in unshown]:
-            return Recording(same.source_key, False, explains, (*same.words, done_with))
+            return Recording(same.source_key, False, explains)
         raise Conflict(
             f"{same.source_key} is other transactions of the provider's",
             code=ErrorCode.EXCHANGE_OF_OTHERS,
@@ -228,19 +232,12 @@ def _with_references(conn: Connection, exchange: Exchange, references: Sequence[
             code=ErrorCode.EXCHANGE_WAITING,
         )
     key = keys.fx_event(exchange.provider, f"{references[0]}:{references[1]}")
-    return Recording(key, True, explains, (*_words(exchange), done_with))
+    return Recording(key, True, explains)
 
 
 def _amounts(exchange: Exchange) -> tuple[tuple[int, str], tuple[int, str]]:
     sold, bought = exchange.sold, exchange.bought
     return (sold.amount, sold.currency), (bought.amount, bought.currency)
-
-
-def _words(exchange: Exchange) -> tuple[str, ...]:
-    told = [f"{exchange.sold} became {exchange.bought} at {exchange.rate}"]
-    if exchange.fee.amount:
-        told.append(f"{exchange.fee} of it stayed with the provider")
-    return tuple(told)
 
 
 def _again(conn: Connection, exchange: Exchange, key: str) -> Recording:
@@ -265,7 +262,7 @@ def _again(conn: Connection, exchange: Exchange, key: str) -> Recording:
             f" {Money(row.fee, row.to_currency)}, {row.at:%Y-%m-%dT%H:%M:%SZ}, {row.source}",
             code=ErrorCode.EXCHANGE_RECORDED_OTHERWISE,
         )
-    return Recording(key, False, (), (f"it is recorded already, as {key}",))
+    return Recording(key, False)
 
 
 # --- the provider's two transactions --------------------------------------------------------------
@@ -382,5 +379,5 @@ def _explain(
             resolved_by=str(actor),
             ours={**row.ours, exchanges.EXCHANGE_KEY: plan.source_key},
         )
-        words = f"{reason}; it is a side of {plan.source_key}"
-        breaks.annotate(conn, row.id, at=now, actor=actor, words=words)
+        facts = {"reason": reason, "exchange": plan.source_key}
+        breaks.annotate(conn, row.id, BreakNoteKind.RESOLVED, at=now, actor=actor, facts=facts)

@@ -24,6 +24,7 @@ from billing.rules.reconciliation import (
     ACCEPTABLE,
     BreakFound,
     BreakKind,
+    BreakNoteKind,
     RowOutcome,
     lacking,
     still_lacking,
@@ -48,13 +49,31 @@ _CONFIRMS_PAYMENT: Final = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Resolution:
-    """The effects of resolving a break, apart from closing it."""
+    """The effects of resolving a break, apart from closing it.
+
+    Each is None where there is none: `accepts` is the transaction that is posted as it is,
+    `settles_payment` and `settles_refund` are what counts as settled.
+    """
 
     break_id: UUID
     kind: BreakKind
     suggested: Money | None
     adjustment: Money | None
-    words: tuple[str, ...]
+    accepts: str | None
+    settles_payment: UUID | None
+    settles_refund: str | None
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """The effects as JSON, as the note of it keeps them; amounts are "7.00 USD"."""
+        found = {
+            "suggested": self.suggested,
+            "adjustment": self.adjustment,
+            "accepts": self.accepts,
+            "settles_payment": self.settles_payment,
+            "settles_refund": self.settles_refund,
+        }
+        return {name: str(value) for name, value in found.items() if value is not None}
 
 
 def annotate(engine: Engine, break_id: UUID, *, words: str, now: datetime, actor: Actor) -> None:
@@ -63,7 +82,9 @@ def annotate(engine: Engine, break_id: UUID, *, words: str, now: datetime, actor
         raise BadInput("a note says something", code=ErrorCode.NOTE_EMPTY)
     with marked(CrashPoint.BREAK_ANNOTATED), engine.begin() as conn:
         _locked(conn, break_id)
-        breaks.annotate(conn, break_id, at=now, actor=actor, words=words.strip())
+        breaks.annotate(
+            conn, break_id, BreakNoteKind.WRITTEN, at=now, actor=actor, words=words.strip()
+        )
 
 
 def assign(engine: Engine, break_id: UUID, *, to: str | None, now: datetime, actor: Actor) -> None:
@@ -78,8 +99,9 @@ def assign(engine: Engine, break_id: UUID, *, to: str | None, now: datetime, act
         if row.assigned_to == to:
             return
         breaks.change(conn, break_id, assigned_to=to)
-        words = f"assigned to {to}" if to else f"no longer assigned to {row.assigned_to}"
-        breaks.annotate(conn, break_id, at=now, actor=actor, words=words)
+        kind = BreakNoteKind.ASSIGNED if to else BreakNoteKind.UNASSIGNED
+        facts = {"name": to or row.assigned_to}
+        breaks.annotate(conn, break_id, kind, at=now, actor=actor, facts=facts)
 
 
 def preview(conn: Connection, break_id: UUID, adjustment: Money | None) -> Resolution:
@@ -127,7 +149,12 @@ def resolve(
             theirs=_with_unadjusted(row, plan, lacks),
         )
         breaks.annotate(
-            conn, break_id, at=now, actor=actor, words="; ".join([reason.strip(), *plan.words])
+            conn,
+            break_id,
+            BreakNoteKind.RESOLVED,
+            at=now,
+            actor=actor,
+            facts={"reason": reason.strip(), **plan.facts},
         )
         audit.record(
             conn,
@@ -243,20 +270,17 @@ def _lacking(conn: Connection, row: Break) -> tuple[Money, ...]:
 def _plan(conn: Connection, row: Break, adjustment: Money | None) -> Resolution:
     kind = row.kind
     suggested = suggested_adjustment(kind, row.theirs, _booked(conn, row))
-    words = []
     if adjustment is not None:
         _check_adjustment(row, adjustment)
-    if adjustment is not None:
-        words.append(f"psp_clearing is adjusted by {adjustment}, against adjustments")
-    elif suggested is not None:
-        words.append(f"the books stay as they are; the provider's balance differs by {suggested}")
-    if kind in ACCEPTABLE and row.provider_transaction_id is not None:
-        words.append(f"{row.provider_transaction_id} is accepted as it is and posted")
-    if kind in _SETTLES_PAYMENT and row.payment_id is not None:
-        words.append(f"payment {row.payment_id} counts as settled")
-    if kind is BreakKind.REFUND_MISSING:
-        words.append(f"refund {row.ours['refund']} counts as settled")
-    return Resolution(row.id, kind, suggested, adjustment, tuple(words))
+    return Resolution(
+        break_id=row.id,
+        kind=kind,
+        suggested=suggested,
+        adjustment=adjustment,
+        accepts=row.provider_transaction_id if kind in ACCEPTABLE else None,
+        settles_payment=row.payment_id if kind in _SETTLES_PAYMENT else None,
+        settles_refund=row.ours["refund"] if kind is BreakKind.REFUND_MISSING else None,
+    )
 
 
 def _refuse_twice(conn: Connection, row: Break, adjustment: Money | None) -> None:

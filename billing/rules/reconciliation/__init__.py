@@ -29,6 +29,7 @@ from billing.rules.reconciliation.movements import (
     best_made,
     rate_makes,
 )
+from billing.rules.reconciliation.notes import BreakNoteKind
 from billing.rules.reconciliation.payouts import ENDED, PayoutStatus
 from billing.rules.reconciliation.runs import RunSource, RunState, StepState
 from billing.rules.reconciliation.tie_out import TieOutReason
@@ -46,6 +47,7 @@ __all__ = [
     "BreakCause",
     "BreakFound",
     "BreakKind",
+    "BreakNoteKind",
     "Confirmed",
     "Difference",
     "MovementKind",

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert, select, text, update
 
 from billing.ids import new_id
 from billing.rules.actor import RECONCILER, Actor
-from billing.rules.reconciliation import BreakFound, BreakKind, dedupe_key
+from billing.rules.reconciliation import BreakFound, BreakKind, BreakNoteKind, dedupe_key
 from billing.store.arrays import literal
 from billing.store.rows import reader
 from billing.store.tables import break_notes, breaks
@@ -46,13 +46,15 @@ class Break:
 
 @dataclass(frozen=True, slots=True)
 class BreakNote:
-    """A note that a person added to a break."""
+    """A note on a break. `words` are a person's own; other kinds have facts."""
 
     id: int
     break_id: UUID
     at: datetime
     actor: str
-    words: str
+    kind: BreakNoteKind
+    words: str | None
+    facts: Mapping[str, Any]
 
 
 class BreakChange(TypedDict, total=False):
@@ -242,10 +244,21 @@ def change(conn: Connection, break_id: UUID, **values: Unpack[BreakChange]) -> N
     conn.execute(update(breaks).where(breaks.c.id == break_id).values(**values))
 
 
-def annotate(conn: Connection, break_id: UUID, *, at: datetime, actor: Actor, words: str) -> None:
+def annotate(
+    conn: Connection,
+    break_id: UUID,
+    kind: BreakNoteKind,
+    *,
+    at: datetime,
+    actor: Actor,
+    words: str | None = None,
+    facts: Mapping[str, Any] | None = None,
+) -> None:
     """Add a note to a break; notes can't be removed."""
     conn.execute(
-        insert(break_notes).values(break_id=break_id, at=at, actor=str(actor), words=words)
+        insert(break_notes).values(
+            break_id=break_id, at=at, actor=str(actor), kind=kind, words=words, facts=facts or {}
+        )
     )
 
 

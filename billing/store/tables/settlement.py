@@ -123,5 +123,7 @@ break_notes = Table(
     identifier("break_id", nullable=False),
     instant("at", nullable=False),
     text("actor", nullable=False),
-    text("words", nullable=False),
+    text("kind", nullable=False),
+    text("words"),
+    Column("facts", JSONB, nullable=False, server_default="{}"),
 )

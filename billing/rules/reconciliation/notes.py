@@ -1,0 +1,13 @@
+"""What a note on a break tells."""
+
+from enum import StrEnum
+
+
+class BreakNoteKind(StrEnum):
+    """The kind of a note on a break."""
+
+    WRITTEN = "written"
+    """A person's own words."""
+    ASSIGNED = "assigned"
+    UNASSIGNED = "unassigned"
+    RESOLVED = "resolved"
