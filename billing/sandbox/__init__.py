@@ -1,6 +1,7 @@
-"""A payment provider on your own machine: Stripe's HTTP API, with faults on demand.
+"""A payment provider on your own machine, with faults on demand: Stripe's HTTP API and Braintree's.
 
-The unmodified Stripe SDK talks to it. One request goes through here in this order:
+Their unmodified SDKs talk to it. `braintree/` has a way of its own. A request of Stripe's API goes
+through here in this order:
 
     handler.py       reads the request off the socket, writes the answer (or drops the connection)
     gate.py          key check, faults, idempotency; runs the endpoint in one transaction

@@ -4,12 +4,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from billing.sandbox.braintree.actions import ACTIONS as BRAINTREE_ACTIONS
 from billing.sandbox.call import Call
 from billing.sandbox.clock import SandboxClock
 from billing.sandbox.resources import ACTIONS, KINDS
 from billing.sandbox.settings import SandboxSettings, load_settings, save_settings
 from billing.sandbox.store import Store
 from billing.sandbox.webhooks.outbox import Outbox
+
+_ALL_ACTIONS = {**ACTIONS, **BRAINTREE_ACTIONS}
 
 
 @dataclass(slots=True)
@@ -54,4 +57,4 @@ class SandboxAccount:
                 due = self.store.take_due(now)
                 if due is not None:
                     at, action, object_id = due
-                    ACTIONS[action](self.call(now=at), object_id)
+                    _ALL_ACTIONS[action](self.call(now=at), object_id)

@@ -4,10 +4,9 @@ Stripe's own tokens (`pm_card_visa`, ...) are a table. Ours follow one small gra
 
     pm_sbx_<step>[_<count>][_then_<step>[_<count>]]...
 
-A step is `ok`, `needs_authentication` or the name of a decline; it lasts `count` charges
-(1 when not given). The last step takes no count and lasts for ever. Charges are counted per
-attached payment method. What happens long after a good charge (a refund that fails, a dispute)
-has tokens of its own.
+which steps.py reads. A step is `ok`, `needs_authentication` or the name of a decline. Charges are
+counted per attached payment method. What happens long after a good charge (a refund that fails, a
+dispute) has tokens of its own.
 """
 
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from billing.sandbox.declines import DECLINES
+from billing.sandbox.steps import Steps, outcome_after, read_steps
 
 OK, AUTHENTICATE = "ok", "needs_authentication"
 _SHORT_NAMES = {
@@ -28,7 +28,7 @@ _SHORT_NAMES = {
 class Behaviour:
     """The steps of a payment method: (outcome, how many charges it lasts)."""
 
-    steps: tuple[tuple[str, int], ...]
+    steps: Steps
     brand: str = "visa"
     last4: str = "4242"
     funding: str = "credit"
@@ -45,11 +45,7 @@ class Behaviour:
 
     def outcome(self, used: int) -> str:
         """Return what the next charge does, after `used` charges."""
-        for outcome, count in self.steps[:-1]:
-            if used < count:
-                return outcome
-            used -= count
-        return self.steps[-1][0]
+        return outcome_after(self.steps, used)
 
 
 def _good(brand: str, last4: str, funding: str = "credit") -> Behaviour:
@@ -120,24 +116,13 @@ def behaviour_of(token: str) -> Behaviour | None:
 def _sandbox_behaviour(text: str) -> Behaviour | None:
     if text in _LATER:
         return _LATER[text]
-    words = text.split("_then_")
-    steps = [_step(word) for word in words]
-    good = [step for step in steps if step is not None]
-    if len(good) < len(steps) or _counted(words[-1]) is not None:
+    steps = read_steps(text, _outcome_of)
+    if steps is None:
         return None
-    ends_well = good[-1][0] == OK
-    return Behaviour(tuple(good), last4="4242" if ends_well else "0341")
+    ends_well = steps[-1][0] == OK
+    return Behaviour(steps, last4="4242" if ends_well else "0341")
 
 
-def _step(word: str) -> tuple[str, int] | None:
-    count = _counted(word)
-    name = word if count is None else word.rpartition("_")[0]
-    name = _SHORT_NAMES.get(name, name)
-    if name not in (OK, AUTHENTICATE) and name not in DECLINES:
-        return None
-    return None if count == 0 else (name, count or 1)
-
-
-def _counted(word: str) -> int | None:
-    tail = word.rpartition("_")[2]
-    return int(tail) if tail.isascii() and tail.isdigit() and len(tail) <= 6 else None
+def _outcome_of(word: str) -> str | None:
+    name = _SHORT_NAMES.get(word, word)
+    return name if name in (OK, AUTHENTICATE) or name in DECLINES else None

@@ -4,24 +4,18 @@ from dataclasses import dataclass
 
 from billing.sandbox import faults, idempotency
 from billing.sandbox.account import SandboxAccount
+from billing.sandbox.delivery import DELIVERIES, cut
 from billing.sandbox.errors import SERVER_ERROR, ApiError, Reply
 from billing.sandbox.expand import check_expand, expand
 from billing.sandbox.faults import Faults, InjectedFault
 from billing.sandbox.form import Pairs, decode_pairs, nest
-from billing.sandbox.http import Delivery, HttpAnswer, HttpRequest, json_answer
+from billing.sandbox.http import HttpAnswer, HttpRequest, json_answer
 from billing.sandbox.ids import new_request_id
 from billing.sandbox.resources import KINDS, ROUTES
 from billing.sandbox.resources.events import API_VERSION
 from billing.sandbox.routing import Route, Router
 from billing.sandbox.stats import Stats
 
-_DELIVERIES = {
-    "hang_before": Delivery.HANG,
-    "reset_before": Delivery.RESET,
-    "hang_after_commit": Delivery.HANG,
-    "reset_after_commit": Delivery.RESET,
-    "truncated_body": Delivery.TRUNCATED,
-}
 _GARBAGE = b'<html><body>upstream answered {"id": "pi_'
 # Stripe says "false" where a repetition would only be replayed.
 _RETRY_ADVICE = {400: "false", 401: "false", 402: "false", 404: "false", 409: "true", 500: "false"}
@@ -153,8 +147,8 @@ def _check_api_key(header: str) -> None:
 
 
 def _refusal(fault: InjectedFault, request: HttpRequest) -> HttpAnswer:
-    if fault.kind in _DELIVERIES:
-        return _cut(HttpAnswer(500, b""), fault)
+    if fault.kind in DELIVERIES:
+        return cut(HttpAnswer(500, b""), fault)
     if fault.kind == "error_500_uncommitted":
         answer = json_answer(SERVER_ERROR)
         answer.headers["Stripe-Should-Retry"] = "true"
@@ -174,13 +168,7 @@ def _spoil(answer: HttpAnswer, fault: InjectedFault | None) -> None:
     if fault.kind == "garbage_200":
         answer.status, answer.body = 200, _GARBAGE
     else:
-        _cut(answer, fault)
-
-
-def _cut(answer: HttpAnswer, fault: InjectedFault) -> HttpAnswer:
-    answer.delivery = _DELIVERIES[fault.kind]
-    answer.hang_seconds = fault.delay_ms / 1000
-    return answer
+        cut(answer, fault)
 
 
 def _add_headers(answer: HttpAnswer, request: HttpRequest, request_id: str) -> None:

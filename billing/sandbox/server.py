@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from billing.sandbox.account import SandboxAccount
+from billing.sandbox.braintree.gate import BraintreeGate
 from billing.sandbox.clock import SandboxClock
 from billing.sandbox.control import Control, ControlEndpoints
 from billing.sandbox.faults import Faults
@@ -24,6 +25,7 @@ from billing.sandbox.webhooks.dispatcher import WebhookDispatcher
 
 _DRAIN_SECONDS = 10
 _ERRANDS_EVERY_SECONDS = 0.25
+_BRAINTREE = ("/merchants/", "/graphql")
 
 
 class _Listener(ThreadingHTTPServer):
@@ -87,6 +89,7 @@ class SandboxServer:
         self._dispatcher = WebhookDispatcher(self._account)
         self._reports = ReportWriter(self._account)
         self._gate = Gate(self._account, faults, stats)
+        self._braintree = BraintreeGate(self._account, faults, stats)
         self._control = Control(
             ControlEndpoints(self._account, faults, stats, self._dispatcher, self._reports)
         )
@@ -141,6 +144,8 @@ class SandboxServer:
         """Return the answer to a request."""
         if request.path.startswith("/_sandbox/"):
             return self._control.answer(request)
+        if request.path.startswith(_BRAINTREE):
+            return self._braintree.answer(request)
         return self._gate.answer(request)
 
     @contextlib.contextmanager

@@ -2,7 +2,7 @@
 
 import json
 
-from billing.sandbox.control import basics, money, reports, triggers, webhooks
+from billing.sandbox.control import basics, braintree, money, reports, triggers, webhooks
 from billing.sandbox.control.endpoints import ControlEndpoints, Endpoint
 from billing.sandbox.errors import ApiError, Reply
 from billing.sandbox.http import HttpAnswer, HttpRequest, json_answer
@@ -13,6 +13,7 @@ _ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     **webhooks.ENDPOINTS,
     **reports.ENDPOINTS,
     **triggers.ENDPOINTS,
+    **braintree.ENDPOINTS,
 }
 
 
@@ -69,10 +70,11 @@ def _find(method: str, path: str) -> tuple[Endpoint, tuple[str, ...]] | None:
     if endpoint is not None:
         return endpoint, ()
     parts = path.split("/")
-    if len(parts) < 2:
+    at = 2 if parts[0] == "braintree" else 1  # where an id stands
+    if len(parts) <= at:
         return None
-    endpoint = _ENDPOINTS.get((method, "/".join([parts[0], "*", *parts[2:]])))
-    return None if endpoint is None else (endpoint, (parts[1],))
+    endpoint = _ENDPOINTS.get((method, "/".join([*parts[:at], "*", *parts[at + 1 :]])))
+    return None if endpoint is None else (endpoint, (parts[at],))
 
 
 def _problem(status: int, message: str) -> HttpAnswer:

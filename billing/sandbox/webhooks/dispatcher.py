@@ -1,21 +1,17 @@
 """The dispatcher: one sender for each endpoint, and single deliveries on demand."""
 
-import json
 import threading
 from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 from billing.sandbox.account import SandboxAccount
-from billing.sandbox.resources import events
 from billing.sandbox.store import Record, Store
 from billing.sandbox.webhooks.conditions import Conditions, load_conditions, save_conditions
 from billing.sandbox.webhooks.endpoint_sender import EndpointSender, delivered
 from billing.sandbox.webhooks.outbox import Outbox
+from billing.sandbox.webhooks.posts import FAMILIES, Family
 from billing.sandbox.webhooks.sender import Sender
-from billing.sandbox.webhooks.signing import headers_for
-
-_AGENT = {"Content-Type": "application/json; charset=utf-8", "User-Agent": "Stripe/1.0 (sandbox)"}
 
 
 class WebhookDispatcher:
@@ -52,7 +48,7 @@ class WebhookDispatcher:
         """Send an event; return the answer, or None when the endpoint is gone or disabled."""
         now = self.conditions
         found = self._found(event_id, endpoint_id)
-        if found is None or found[0]["disabled"]:
+        if found is None or found[1]["disabled"]:
             return None
         return self._send(sender, *found, now.signature, now.timestamp_offset)
 
@@ -85,20 +81,28 @@ class WebhookDispatcher:
             sender.close()
         return answers
 
-    def _found(self, event_id: str, endpoint_id: str) -> tuple[Record, bytes] | None:
+    def _found(self, event_id: str, endpoint_id: str) -> tuple[Family, Record, bytes] | None:
         with self.store.reading():
-            endpoint = self.store.find("webhook_endpoint", endpoint_id)
-            event = self.store.find("event", event_id)
-            if endpoint is None or event is None:
-                return None
-            body = events.render(self._account.call(), event)
-        return endpoint, json.dumps(body, separators=(",", ":")).encode()
+            for family in FAMILIES:
+                endpoint = self.store.find(family.endpoint, endpoint_id)
+                event = self.store.find(family.event, event_id)
+                if endpoint is not None and event is not None:
+                    return family, endpoint, family.render(self._account.call(), event)
+        return None
 
-    def _send(self, sender: Sender, endpoint: Record, body: bytes, kind: str, offset: int) -> str:
+    def _send(
+        self,
+        sender: Sender,
+        family: Family,
+        endpoint: Record,
+        content: bytes,
+        kind: str,
+        offset: int,
+    ) -> str:
         timestamp = self._account.clock.real_now() + offset
-        signature = headers_for(body, endpoint["secrets"], timestamp, kind)
+        body, headers = family.sign(endpoint, content, timestamp, kind)
         timeout = self.conditions.timeout_ms / 1000
-        return sender.post(endpoint["url"], body, {**_AGENT, **signature}, timeout)
+        return sender.post(endpoint["url"], body, headers, timeout)
 
     def _mark_delivered(self, event_id: str, endpoint_id: str, answer: str) -> None:
         with self.store.transaction():

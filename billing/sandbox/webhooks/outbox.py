@@ -5,7 +5,13 @@ import threading
 from billing.sandbox.store import Store
 
 # A delivery is pending, delivered, failed (given up) or lost (on purpose).
+STRIPE = "stripe"  # endpoints and events belong together by family
 NOT_DELIVERED = "(SELECT event FROM deliveries WHERE state <> 'delivered')"
+
+
+def family_of(merchant: str) -> str:
+    """Return the family of a Braintree merchant's endpoints and notifications."""
+    return f"braintree:{merchant}"
 
 
 class Outbox:
@@ -13,16 +19,20 @@ class Outbox:
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._endpoints: list[tuple[str, frozenset[str]]] | None = None
+        self._endpoints: list[tuple[str, str, frozenset[str]]] | None = None
         self._changed = threading.Condition()
         self._changes = 0
 
-    def add(self, event_id: str, event_type: str) -> None:
-        """Owe an event to every endpoint that wants its type, in the event's transaction."""
+    def add(self, event_id: str, event_type: str, family: str = STRIPE) -> None:
+        """Owe an event to each endpoint of its family that wants it, in the event's transaction."""
         endpoints = self._enabled()
         if not endpoints:
             return
-        wanting = [each for each, types in endpoints if types & {"*", event_type}]
+        wanting = [
+            endpoint
+            for endpoint, its_family, types in endpoints
+            if its_family == family and types & {"*", event_type}
+        ]
         for endpoint in wanting:
             self._store.rows(
                 "INSERT INTO deliveries (event, endpoint) VALUES (?, ?)", (event_id, endpoint)
@@ -30,18 +40,22 @@ class Outbox:
         if wanting:
             self.announce()
 
-    def _enabled(self) -> list[tuple[str, frozenset[str]]]:
+    def _enabled(self) -> list[tuple[str, str, frozenset[str]]]:
         if self._endpoints is None:
+            kept = [
+                *self._store.select("webhook_endpoint", oldest_first=True),
+                *self._store.select("bt_webhook", oldest_first=True),
+            ]
             self._endpoints = [
-                (each["id"], frozenset(each["enabled_events"]))
-                for each in self._store.select("webhook_endpoint", oldest_first=True)
+                (each["id"], each.get("family", STRIPE), frozenset(each["enabled_events"]))
+                for each in kept
                 if not each["disabled"]
             ]
         return self._endpoints
 
     def enabled_ids(self) -> set[str]:
         """Return the endpoints that get events."""
-        return {endpoint for endpoint, _ in self._enabled()}
+        return {endpoint for endpoint, _, _ in self._enabled()}
 
     def endpoints_changed(self) -> None:
         """Look the endpoints up anew, in the transaction that changed them."""

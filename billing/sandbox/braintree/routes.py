@@ -1,0 +1,51 @@
+"""All endpoints below /merchants/<merchant>."""
+
+from billing.sandbox.braintree import (
+    addresses,
+    changes,
+    client_api,
+    customers,
+    disputes,
+    methods,
+    nonces,
+    summaries,
+    testing,
+    transaction_search,
+    transaction_view,
+    transactions,
+)
+from billing.sandbox.braintree.routing import Route
+
+ROUTES = (
+    Route("POST", "transactions", transactions.create, keyed=True),
+    Route(
+        "POST",
+        "transactions/advanced_search_ids",
+        transaction_search.advanced_search_ids,
+        reads=True,
+    ),
+    Route("POST", "transactions/advanced_search", transaction_search.advanced_search, reads=True),
+    Route("GET", "transactions/*", transaction_view.find),
+    Route("GET", "transactions/*/line_items", transaction_view.line_items),
+    Route(
+        "PUT",
+        "transactions/*/submit_for_settlement",
+        changes.submit_for_settlement,
+        keyed=True,
+    ),
+    Route(
+        "POST", "transactions/*/submit_for_partial_settlement", changes.submit_in_part, keyed=True
+    ),
+    Route("PUT", "transactions/*/void", changes.void, keyed=True),
+    Route("POST", "transactions/*/refund", changes.refund, keyed=True),
+    Route("POST", "transactions/*/reverse", changes.reverse, keyed=True),
+    Route("PUT", "transactions/*/update_details", changes.update_details),
+    *testing.ROUTES,
+    *nonces.ROUTES,
+    *methods.ROUTES,
+    *customers.ROUTES,
+    *addresses.ROUTES,
+    *disputes.ROUTES,
+    *summaries.ROUTES,
+    *client_api.ROUTES,
+)

@@ -1,0 +1,40 @@
+"""From method and path to a Braintree endpoint."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from billing.sandbox.braintree.call import MerchantCall
+from billing.sandbox.braintree.replies import NotFound, Reply
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An endpoint; `*` in its path stands for an id, `keyed` for taking an api_request_key."""
+
+    method: str
+    path: str
+    handler: Callable[[MerchantCall], Reply]
+    keyed: bool = False
+    reads: bool = False  # a POST that only asks
+
+
+class Router:
+    """Find the route of a request."""
+
+    def __init__(self, routes: Iterable[Route]) -> None:
+        self._routes = [(route, tuple(route.path.split("/"))) for route in routes]
+
+    def find(self, method: str, path: str) -> tuple[Route, tuple[str, ...]]:
+        """Return the route of a path below the merchant, and the ids in it. Raises: NotFound."""
+        parts = path.strip("/").split("/")
+        for route, pattern in self._routes:
+            if route.method == method and _matches(pattern, parts):
+                ids = zip(pattern, parts, strict=True)
+                return route, tuple(part for each, part in ids if each == "*")
+        raise NotFound
+
+
+def _matches(pattern: tuple[str, ...], parts: list[str]) -> bool:
+    if len(pattern) != len(parts):
+        return False
+    return all(each in ("*", part) for each, part in zip(pattern, parts, strict=True))

@@ -1,0 +1,1 @@
+"""The sandbox as Braintree, asked by its unmodified SDK."""
