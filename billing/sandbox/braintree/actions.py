@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from billing.sandbox.braintree import notifications, settling
+from billing.sandbox.braintree import disbursing, notifications, settling
 from billing.sandbox.braintree.call import MerchantCall, call_for, merchant_of
 from billing.sandbox.call import Call
 
@@ -17,7 +17,7 @@ def _of_merchant(action: Callable[[MerchantCall, str], None]) -> Callable[[Call,
 ACTIONS: dict[str, Callable[[Call, str], None]] = {
     "bt.batch": _of_merchant(settling.batched),
     "bt.settle": _of_merchant(settling.settled),
-    "bt.disburse": _of_merchant(settling.disbursed),
+    "bt.disburse": _of_merchant(disbursing.disbursed),
     "bt.expire": _of_merchant(settling.expired),
     "bt.notify": _of_merchant(notifications.send),
 }

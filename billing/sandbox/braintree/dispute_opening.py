@@ -1,6 +1,7 @@
 """Opening a dispute, and what each step of it moves."""
 
 from billing.sandbox.braintree.call import DISPUTE, MerchantCall, new_ref
+from billing.sandbox.braintree.disbursing import disbursement_day, plan_disbursement
 from billing.sandbox.braintree.notifications import notify
 from billing.sandbox.braintree.settings import DAY
 from billing.sandbox.braintree.xml import day_text
@@ -82,16 +83,14 @@ def step(call: MerchantCall, record: Record, status: str, *, moves: bool = False
             "at": call.now,
             "status": status,
             "effective_on": day_text(call.now),
-            "disbursed_on": _disbursed_on(call) if moves else None,
+            "disbursed_on": disbursement_day(call) if moves else None,
         }
     )
+    if moves:
+        plan_disbursement(call, record["merchant_account"])
     if status == "won":
         record["won_on"] = day_text(call.now)
         record["amount_won"] = record["amount"] if takes(record) else 0
     call.update(record)
     told = "opened" if status == "open" else status
     notify(call, f"dispute_{told}", record)
-
-
-def _disbursed_on(call: MerchantCall) -> str:
-    return day_text(call.now + call.settings.disbursed_after_days * DAY)

@@ -32,6 +32,7 @@ def dispute_view(call: MerchantCall, record: Record) -> Node:
         "original_dispute_id": record["original"],
         "merchant_account_id": record["merchant_account"],
         "processor_comments": None,
+        "forwarded_comments": None,
         "pre_dispute_program": "none",
         "remaining_file_evidence_storage": record["storage"],
         "evidence": Listed("evidence", [evidence_view(each) for each in record["evidence"]]),

@@ -45,6 +45,10 @@ def shown(call: MerchantCall, record: Record) -> Node:
             "payer_id": record["payer_id"],
             "image_url": f"{_IMAGES}/paypal.png",
             "revoked_at": When(record["revoked_at"]),
+            "is_channel_initiated": None,
+            "payer_info": None,
+            "limited_use_order_id": None,
+            "funding_source_description": None,
         }
     return {
         **card(instrument),

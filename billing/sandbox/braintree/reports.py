@@ -12,9 +12,9 @@ from typing import Any
 
 from billing.sandbox.braintree import credentials
 from billing.sandbox.braintree.call import MerchantCall
-from billing.sandbox.braintree.money import converted, decimal_text, minor_units
+from billing.sandbox.braintree.disbursing import due_on, fee_of
+from billing.sandbox.braintree.money import decimal_text
 from billing.sandbox.braintree.settings import MerchantAccount
-from billing.sandbox.braintree.settling import due_on
 from billing.sandbox.braintree.transaction_view import ref_of
 from billing.sandbox.braintree.xml import Malformed, read_json
 from billing.sandbox.call import Call
@@ -118,16 +118,6 @@ def _rows(
 ) -> list[dict[str, str]]:
     paid = [each for each in due_on(call, name, date) if each["disbursement"] is not None]
     return [_row(each, account) for each in paid]
-
-
-def fee_of(record: Record, account: MerchantAccount) -> int:
-    """Return the fee for a disbursed transaction: none for refunds, whose sale's fee is kept."""
-    if record["type"] != "sale":
-        return 0
-    currency = account.settlement_currency
-    amount = int(record["disbursement"]["amount"])
-    share = converted(amount, currency, currency, account.fee_rate)
-    return share + (minor_units(account.fee_fixed, currency) or 0)
 
 
 def _row(record: Record, account: MerchantAccount) -> dict[str, str]:

@@ -39,6 +39,8 @@ class BraintreeSettings:
     settlement_hour: int = 0  # UTC
     settled_after_seconds: int = 3_600
     disbursed_after_days: int = 2
+    # Braintree bills fees by the month unless agreed otherwise.
+    fees_from_disbursement: bool = False
     notification_delay_seconds: int = 0
     # The names that custom fields may have; empty lets any pass.
     custom_fields: list[str] = field(default_factory=list)
@@ -109,6 +111,7 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     "default_merchant_account": _check_text,
     "duplicate_transaction_checking": _check_flag,
     "test_amounts": _check_flag,
+    "fees_from_disbursement": _check_flag,
     "custom_fields": _check_texts,
     "gateway_rejects": _check_texts,
 }

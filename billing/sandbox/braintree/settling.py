@@ -1,17 +1,13 @@
-"""From an authorisation to money in the bank: submission, the daily batch, the disbursement.
+"""From an authorisation to a settled transaction: submission and the daily batch.
 
-A batch a day takes what was submitted until the settlement hour. It is settled some time later, and
-what settled on a day is disbursed as one sum for each merchant account some days later.
+A batch a day takes what was submitted until the settlement hour; it is settled some time later.
 """
 
-from datetime import UTC, datetime
-
 from billing.sandbox.braintree import history
-from billing.sandbox.braintree.call import DISBURSEMENT, TRANSACTION, MerchantCall, new_ref
+from billing.sandbox.braintree.call import TRANSACTION, MerchantCall
+from billing.sandbox.braintree.disbursing import disbursement_day, payable, plan_disbursement
 from billing.sandbox.braintree.dispute_opening import open_dispute
 from billing.sandbox.braintree.instruments import behaviour_of_instrument
-from billing.sandbox.braintree.money import converted
-from billing.sandbox.braintree.notifications import notify
 from billing.sandbox.braintree.settings import DAY
 from billing.sandbox.braintree.xml import day_text
 from billing.sandbox.store import Record
@@ -81,73 +77,14 @@ def settle(call: MerchantCall, record: Record) -> None:
     """Settle a transaction and plan its disbursement."""
     if record["batch"] is None:
         record["batch"] = batch_id(call, record)
-    account = call.settings.account(record["merchant_account"])
-    assert account is not None, "a transaction outlived its merchant account"
-    _, facts = account
-    date = disbursement_day(call)
     record["settled_on"] = day_text(call.now)
-    record["disbursed_on"] = date
-    record["planned"] = {
-        "amount": converted(
-            record["amount"], record["currency"], facts.settlement_currency, facts.exchange_rate
-        ),
-        "currency": facts.settlement_currency,
-        "rate": facts.exchange_rate,
-    }
+    record["disbursed_on"] = disbursement_day(call)
+    record["planned"] = payable(call, record, record["amount"])
     history.move(call, record, history.SETTLED, source="")
-    plan_disbursement(call, record["merchant_account"], date)
+    plan_disbursement(call, record["merchant_account"])
     behaviour = behaviour_of_instrument(record["instrument"])
     if behaviour is not None and behaviour.dispute is not None and record["type"] == "sale":
         open_dispute(call, record, kind=behaviour.dispute)
-
-
-def disbursement_day(call: MerchantCall) -> str:
-    """Return the date on which what happens now reaches the bank."""
-    return day_text(call.now + call.settings.disbursed_after_days * DAY)
-
-
-def plan_disbursement(call: MerchantCall, account: str, date: str) -> None:
-    """Plan the disbursement of a merchant account on a date, once."""
-    ref = f"{date}_{account}"
-    if call.find(DISBURSEMENT, ref) is not None:
-        return
-    at = int(datetime.fromisoformat(date).replace(tzinfo=UTC).timestamp())
-    record: Record = {"account": account, "date": date, "public": new_ref(8), "done": False}
-    call.insert(DISBURSEMENT, record, ref=ref)
-    # At the end of the date's first hour, so that what settles at midnight is in it.
-    call.store.remind(max(at + 3_600, call.now), "bt.disburse", record["id"])
-
-
-def disbursed(call: MerchantCall, key: str) -> None:
-    """Pay out what a merchant account has coming on a date, and tell of it."""
-    record = call.stored(DISBURSEMENT, key)
-    paid = due_on(call, record["account"], record["date"])
-    for each in paid:
-        each["disbursement"] = {**each["planned"], "date": record["date"]}
-        call.update(each)
-        notify(call, "transaction_disbursed", each)
-    record |= {
-        "done": True,
-        "transactions": [each["ref"] for each in paid],
-        "amount": sum(_signed(each) for each in paid),
-        "currency": paid[0]["planned"]["currency"] if paid else None,
-    }
-    call.update(record)
-    if paid:
-        notify(call, "disbursement", record)
-
-
-def _signed(record: Record) -> int:
-    amount = int(record["planned"]["amount"])
-    return amount if record["type"] == "sale" else -amount
-
-
-def due_on(call: MerchantCall, account: str, date: str) -> list[Record]:
-    """Return the transactions that a merchant account is paid on a date, the oldest first."""
-    found = call.select(
-        TRANSACTION, [("json_extract(body, '$.disbursed_on') = ?", date)], oldest_first=True
-    )
-    return [each for each in found if each["merchant_account"] == account]
 
 
 def expired(call: MerchantCall, key: str) -> None:
