@@ -5,7 +5,8 @@ The SDK's own nonces (`fake-valid-visa-nonce`, ...) are a table. Ours follow ste
     sbx_card_<steps>    sbx_paypal_<steps>
 
 Charges are counted per vaulted payment method. An outcome is `ok`, the code of the processor's
-answer, `gateway:` with the reason of a rejection, or `settle:` with the answer to the settlement.
+answer (with `+` and Mastercard's advice), `gateway:` with the reason of a rejection, or `settle:`
+with the answer to the settlement.
 """
 
 from dataclasses import dataclass, field
@@ -42,6 +43,10 @@ _CARD_STEPS = {
     "lost_or_stolen": "2053",
     "restricted": "2057",
     "authentication_required": "2099",
+    "advised_new_account": "2000+01",
+    "advised_later": "2000+02",
+    "advised_never": "2000+03",
+    "advised_canceled": "2000+21",
     "failed": "3000",
     "gateway_cvv": "gateway:cvv",
     "gateway_avs": "gateway:avs",

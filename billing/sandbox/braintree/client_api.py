@@ -6,6 +6,8 @@ the token's fingerprint. A customer's card or account goes into the nonce, never
 
 import base64
 import json
+import re
+from typing import Any
 
 from billing.sandbox.braintree.call import CUSTOMER, NONCE, MerchantCall, new_ref
 from billing.sandbox.braintree.cards import card_of
@@ -37,31 +39,42 @@ def _client_token(call: MerchantCall) -> Reply:
 
 
 def _card_nonce(call: MerchantCall) -> Reply:
-    given = call.params.get("credit_card") or {}
-    camel = {"expirationDate": "expiration_date", "cardholderName": "cardholder_name"}
-    named = {camel.get(name, name): value for name, value in given.items()}
+    named = _underscored(call.params.get("credit_card") or {})
     try:
         instrument = card_of(named, "credit_card", call.now)
     except Refused as refused:
         return Reply(422, value={"error": {"message": str(refused)}})
-    nonce = _kept(call, instrument)
+    nonce = _kept(call, instrument, named)
     return Reply(_ACCEPTED, value={"creditCards": [{"nonce": nonce, "type": "CreditCard"}]})
 
 
 def _paypal_nonce(call: MerchantCall) -> Reply:
-    given = call.params.get("paypal_account") or {}
+    given = _underscored(call.params.get("paypal_account") or {})
     vaultable = "consent_code" in given or "billing_agreement_token" in given or "intent" in given
     instrument: Record = {
         "kind": "paypal_account",
         "email": "bt_buyer_us@paypal.com" if "intent" in given else "jane.doe@example.com",
         "vaultable": vaultable,
     }
-    nonce = _kept(call, instrument)
+    nonce = _kept(call, instrument, given)
     return Reply(_ACCEPTED, value={"paypalAccounts": [{"nonce": nonce, "type": "PayPalAccount"}]})
 
 
-def _kept(call: MerchantCall, instrument: Record) -> str:
+def _underscored(value: Any) -> Any:
+    """Return what a browser sent with names as the rest of the API has them."""
+    if not isinstance(value, dict):
+        return value
+    return {
+        re.sub(r"([a-z0-9])([A-Z])", r"\1_\2", name).replace("-", "_").lower(): _underscored(each)
+        for name, each in value.items()
+    }
+
+
+def _kept(call: MerchantCall, instrument: Record, given: Record) -> str:
+    """Keep a nonce with what it stands for, and with what is asked for when it is vaulted."""
     nonce = f"tokencc_{new_ref(20)}"
+    wanted = ("token", "options", "billing_address", "cardholder_name")
+    instrument["sent"] = {name: given[name] for name in wanted if name in given}
     record = {"token": None, "instrument": instrument, "consumed": False}
     call.insert(NONCE, record, ref=nonce)
     return nonce

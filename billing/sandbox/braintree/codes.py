@@ -131,6 +131,26 @@ SETTLEMENTS = {
 }
 
 
+# Mastercard's merchant advice codes, as Braintree passes them on.
+ADVICE = {
+    "01": "New account information available",
+    "02": "Try again later",
+    "03": "Do not try again",
+    "04": "Token requirements not fulfilled for this token type",
+    "21": "Payment Cancellation",
+    "22": "Merchant does not qualify for product code",
+    "24": "Retry after 1 hour",
+    "25": "Retry after 24 hours",
+    "26": "Retry after 2 days",
+    "27": "Retry after 4 days",
+    "28": "Retry after 6 days",
+    "29": "Retry after 8 days",
+    "30": "Retry after 10 days",
+    "40": "Consumer non-reloadable prepaid card",
+    "41": "Consumer single-use virtual card number",
+}
+
+
 def is_decline(code: str) -> bool:
     """Whether a code is one of the documented declines."""
     return code in _TABLE
@@ -162,6 +182,15 @@ VALIDATIONS = {
     "81503": "Amount is an invalid format.",
     "81528": "Amount is too large.",
     "81531": "Amount must be greater than zero.",
+    "81534": "Tax amount cannot be negative.",
+    "81535": "Tax amount is an invalid format.",
+    "81536": "Tax amount is too large.",
+    "915159": "Discount amount is an invalid format.",
+    "915160": "Discount amount cannot be negative.",
+    "915161": "Discount amount is too large.",
+    "915162": "Shipping amount is an invalid format.",
+    "915163": "Shipping amount cannot be negative.",
+    "915164": "Shipping amount is too large.",
     "91501": "Order ID is too long.",
     "91504": "Transaction can only be voided if status is authorized, submitted_for_settlement, or"
     " - for PayPal - settlement_pending.",

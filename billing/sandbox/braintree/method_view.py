@@ -54,8 +54,15 @@ def shown(call: MerchantCall, record: Record) -> Node:
         **card(instrument),
         **common,
         "billing_address": address_view(record["billing"]),
-        "verifications": Listed("verification", []),
+        "verifications": Listed("verification", _verifications(call, record)),
     }
+
+
+def _verifications(call: MerchantCall, record: Record) -> list[Node]:
+    if record.get("verified_at") is None:
+        return []
+    good = {"status": "verified", "code": codes.APPROVED, "reason": None}
+    return [verification(call, record["instrument"], good)]
 
 
 def card(instrument: Record) -> Node:
@@ -75,6 +82,7 @@ def card(instrument: Record) -> Node:
         "image_url": f"{_IMAGES}/{instrument['card_type'].lower().replace(' ', '_')}.png",
         "unique_number_identifier": instrument["unique"],
         "is_network_tokenized": False,
+        "account_type": None,
         "venmo_sdk": False,
         "country_of_issuance": "Unknown",
         "issuing_bank": "Unknown",
@@ -96,9 +104,9 @@ def paypal(transaction: Record) -> Node:
         "payer_status": "VERIFIED",
         "seller_protection_status": "ELIGIBLE",
         "payment_id": f"PAY-{ref}",
-        "authorization_id": f"AUTH{ref}",
-        "capture_id": f"CAPTURE{ref}",
-        "refund_id": f"REFUND{ref}" if refund else None,
+        "authorization_id": f"AUTH-{ref}",
+        "capture_id": f"CAPTURE-{ref}",
+        "refund_id": f"REFUND-{ref}" if refund else None,
         "billing_agreement_id": instrument.get("billing_agreement_id"),
         "image_url": f"{_IMAGES}/paypal.png",
         "debug_id": f"DEBUG{ref}",
@@ -109,7 +117,7 @@ def paypal(transaction: Record) -> Node:
 
 
 def verification(call: MerchantCall, instrument: Record, failed: Record) -> Node:
-    """Return the verification of a card that it didn't pass."""
+    """Return the verification of a card, with what came of it."""
     code = str(failed["code"])
     made: dict[str, Any] = {
         "id": new_ref(8),

@@ -33,7 +33,8 @@ def vault(
 ) -> Record:
     """Keep an instrument as a payment method of a customer. Raises: Refused."""
     if not vaultable(instrument):
-        raise refuse("paypal_account", "base", "82902")
+        raise refuse(where.replace("credit_card", "paypal_account"), "base", "82902")
+    given = {**(instrument.get("sent") or {}), **given}
     token = _token(call, given.get("token"), where)
     options = given.get("options") or {}
     _check_duplicates(call, customer, instrument, options, where)
@@ -45,6 +46,7 @@ def vault(
         "default": not others,
         "uses": 0,
         "revoked_at": None,
+        "verified_at": call.now if _verifies(options) else None,
         "billing": _billing(customer, given),
         "payer_id": f"PAYER{new_ref(8).upper()}",
         "billing_agreement_id": f"B-{new_ref(17).upper()}",
@@ -57,7 +59,7 @@ def vault(
 
 def _kept(instrument: Record, given: Mapping[str, Any]) -> Record:
     """Return the instrument as it is kept, with what the request says of it."""
-    kept = {name: value for name, value in instrument.items() if name != "token"}
+    kept = {name: value for name, value in instrument.items() if name not in ("token", "sent")}
     if given.get("cardholder_name"):
         kept["cardholder_name"] = given["cardholder_name"]
     expiry = read_expiry(dict(given))
@@ -156,7 +158,11 @@ def _vault_verified(
     call: MerchantCall, customer: Record, instrument: Record, given: Mapping[str, Any], where: str
 ) -> Reply:
     failed = None
-    if str((given.get("options") or {}).get("verify_card", "")).lower() == "true":
+    options = {
+        **((instrument.get("sent") or {}).get("options") or {}),
+        **(given.get("options") or {}),
+    }
+    if _verifies(options):
         failed = verification(call, instrument)
     if failed is not None:
         shown = method_view.verification(call, instrument, failed)
@@ -164,6 +170,10 @@ def _vault_verified(
         return failure(dict(call.params), text, verification=shown)
     record = vault(call, customer, instrument, given, where)
     return Reply(201, record["instrument"]["kind"], method_view.shown(call, record))
+
+
+def _verifies(options: Mapping[str, Any]) -> bool:
+    return str(options.get("verify_card", "")).lower() == "true"
 
 
 def _customer_named(call: MerchantCall, given: Mapping[str, Any]) -> Record:

@@ -25,6 +25,7 @@ class Outcome:
     status: str
     code: str | None
     reason: str | None = None  # of the gateway's rejection
+    advice: str | None = None  # Mastercard's, with a decline
     settlement: str | None = None  # the processor's answer to the settlement, when it isn't good
 
 
@@ -41,7 +42,9 @@ def decide(call: MerchantCall, record: Record, *, keyed: bool) -> Outcome:
     if step.startswith("gateway:"):
         return Outcome(REJECTED, codes.APPROVED, step.partition(":")[2])
     if step != OK:
-        return Outcome(FAILED if step == codes.UNAVAILABLE else PROCESSOR_DECLINED, step)
+        code, _, advice = step.partition("+")
+        status = FAILED if code == codes.UNAVAILABLE else PROCESSOR_DECLINED
+        return Outcome(status, code, advice=advice or None)
     return _by_amount(call, record)
 
 
@@ -101,7 +104,8 @@ def _by_amount(call: MerchantCall, record: Record) -> Outcome:
     amount = hundredths(record["amount"], record["currency"])
     whole, paypal = amount // 100, record["instrument"]["kind"] == "paypal_account"
     if 2000 <= whole < 3000:
-        return Outcome(PROCESSOR_DECLINED, str(whole))
+        advice = "01" if record["instrument"].get("card_type") == "MasterCard" else None
+        return Outcome(PROCESSOR_DECLINED, str(whole), advice=advice)
     if whole == 3000:
         return Outcome(FAILED, codes.UNAVAILABLE)
     if amount == 500_100:

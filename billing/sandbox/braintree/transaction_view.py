@@ -24,6 +24,8 @@ _NOTHING = (
     "three_d_secure_info",
     "network_response_code",
     "network_response_text",
+    "installment_count",
+    "retried_transaction_id",
     "tax_amount",
     "discount_amount",
     "shipping_amount",
@@ -74,6 +76,8 @@ def shown(call: MerchantCall, record: Record) -> Node:
         **_history(record),
         **_refunds(record),
         "authorization_expires_at": When(record["expires_at"]),
+        "retried": False,
+        "processed_with_network_token": False,
         "partially_authorized": record["code"] == codes.PARTLY_APPROVED,
         "settlement_batch_id": record["batch"],
         "disbursement_details": disbursement_details(record),
@@ -102,6 +106,8 @@ def _processor(record: Record) -> Node:
         "avs_street_address_response_code": record["avs_street"],
         "cvv_response_code": record["instrument"].get("cvv", "A"),
         "retrieval_reference_number": record["network_transaction_id"][:12],
+        "merchant_advice_code": record.get("advice"),
+        "merchant_advice_code_text": codes.ADVICE.get(record.get("advice") or ""),
     }
     declined = record.get("soft_declined") or code
     if declined and declined >= "2000" and record["status"] != FAILED:

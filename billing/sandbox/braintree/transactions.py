@@ -17,10 +17,10 @@ from billing.sandbox.braintree.instruments import (
     vaultable,
 )
 from billing.sandbox.braintree.methods import of_customer, vault
-from billing.sandbox.braintree.money import minor_units
+from billing.sandbox.braintree.money import comparable, minor_units
 from billing.sandbox.braintree.outcomes import Outcome, decide
 from billing.sandbox.braintree.people import PERSON, address, custom_fields, person
-from billing.sandbox.braintree.replies import Reply, refuse
+from billing.sandbox.braintree.replies import Problem, Refused, Reply, refuse
 from billing.sandbox.braintree.settings import MerchantAccount
 from billing.sandbox.braintree.settling import submit
 from billing.sandbox.braintree.transaction_view import reply_about
@@ -32,6 +32,13 @@ _DESCRIPTOR = {
     "phone": ("92202", re.compile(r"[\d().\- ]{10,14}")),
     "url": ("92206", re.compile(r".{1,13}")),
 }
+_FINE = {"name": "abc*d", "phone": "0123456789", "url": "x"}
+_EXTRA_AMOUNTS = {  # codes for a bad format, less than nothing, too much
+    "tax_amount": ("81535", "81534", "81536"),
+    "discount_amount": ("915159", "915160", "915161"),
+    "shipping_amount": ("915162", "915163", "915164"),
+}
+_EXTRA_MAX = 10**10 * 10**6 // 100
 # Kept as they were sent, and shown again.
 PASSED_ON = (
     "channel",
@@ -63,6 +70,8 @@ def create(call: MerchantCall) -> Reply:
     record = _drafted(call, given, kind, name, account, amount)
     check_details(given)
     _name_means(call, record, given)
+    if (given.get("options") or {}).get("skip_cvv") is True:
+        record["instrument"]["cvv"] = "B"
     _decided(call, record, given)
     return reply_about(call, record, status=201)
 
@@ -85,10 +94,31 @@ def check_details(given: Mapping[str, Any]) -> None:
     """Refuse an order id or descriptor that Braintree would refuse. Raises: Refused."""
     if len(str(given.get("order_id") or "")) > 255:
         raise refuse("transaction", "order_id", "91501")
-    for name, text in (given.get("descriptor") or {}).items():
-        code, form = _DESCRIPTOR.get(name, (None, None))
-        if code and form and text and not form.fullmatch(str(text)):
-            raise refuse("transaction.descriptor", name, code)
+    found = [
+        Problem(("transaction", "descriptor"), name, code)
+        for name, (code, form) in _DESCRIPTOR.items()
+        if not form.fullmatch(str((given.get("descriptor") or {}).get(name) or "") or _FINE[name])
+    ]
+    found += [
+        Problem(("transaction",), name, code)
+        for name in _EXTRA_AMOUNTS
+        if (code := _amount_problem(name, given.get(name))) is not None
+    ]
+    if found:
+        raise Refused(found)
+
+
+def _amount_problem(name: str, text: Any) -> str | None:
+    """Return the code of what is wrong with an amount beside the transaction's own."""
+    invalid, negative, too_large = _EXTRA_AMOUNTS[name]
+    if text is None:
+        return None
+    amount = comparable(str(text))
+    if amount is None:
+        return invalid
+    if amount < 0:
+        return negative
+    return too_large if amount > _EXTRA_MAX else None
 
 
 def _drafted(
@@ -101,6 +131,8 @@ def _drafted(
 ) -> Record:
     billing, shipping = given.get("billing"), given.get("shipping")
     postal, street = _avs(billing if isinstance(billing, dict) else {})
+    if (given.get("options") or {}).get("skip_avs") is True:
+        postal = street = "B"
     return {
         "type": kind,
         "status": None,
@@ -244,6 +276,7 @@ def _decided(call: MerchantCall, record: Record, given: Mapping[str, Any]) -> No
 def begin(call: MerchantCall, record: Record, outcome: Outcome) -> None:
     """Keep a new transaction with its first status."""
     record["code"], record["reason"] = outcome.code, outcome.reason
+    record["advice"] = outcome.advice
     record["settlement_wanted"] = outcome.settlement
     record["authorization_code"] = new_ref(6).upper() if outcome.status == AUTHORIZED else None
     record["network_transaction_id"] = f"0{int(new_ref(8), 36) % 10**14:014d}"

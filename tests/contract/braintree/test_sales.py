@@ -68,6 +68,9 @@ def test_the_default_payment_method_pays_for_a_customer(shop: Shop) -> None:
         ({"merchant_account_id": "none"}, "91513"),
         ({"order_id": "x" * 256}, "91501"),
         ({"descriptor": {"name": "no star"}}, "92201"),
+        ({"tax_amount": "much"}, "81535"),
+        ({"discount_amount": "-1.00"}, "915160"),
+        ({"shipping_amount": "1e9"}, "915162"),
     ],
 )
 def test_a_sale_that_cannot_be_is_refused_and_leaves_nothing(
@@ -132,6 +135,7 @@ def test_test_amounts_can_be_switched_off(shop: Shop) -> None:
         (Nonces.GatewayRejectedRiskThreshold, "gateway_rejected", "1000", "risk_threshold"),
         ("sbx_card_insufficient", "processor_declined", "2001", None),
         ("sbx_card_code2047", "processor_declined", "2047", None),
+        ("sbx_card_advised_never", "processor_declined", "2000", None),
         ("sbx_card_gateway_cvv", "gateway_rejected", "1000", "cvv"),
         ("sbx_paypal_decline", "processor_declined", "2074", None),
         ("sbx_paypal_revoked", "processor_declined", "2070", None),
@@ -147,6 +151,22 @@ def test_a_nonce_decides_what_becomes_of_a_sale(
 
     assert (sale.status, sale.processor_response_code) == (status, code)
     assert sale.gateway_rejection_reason == reason
+
+
+@pytest.mark.parametrize(
+    ("nonce", "advice", "text"),
+    [
+        ("sbx_card_advised_later", "02", "Try again later"),
+        ("sbx_card_advised_never", "03", "Do not try again"),
+        ("sbx_card_decline", None, None),
+    ],
+)
+def test_a_decline_can_bring_mastercards_advice(
+    shop: Shop, nonce: str, advice: str | None, text: str | None
+) -> None:
+    sale = shop.sale(nonce=nonce).transaction
+
+    assert (sale.merchant_advice_code, sale.merchant_advice_code_text) == (advice, text)
 
 
 def test_a_vaulted_card_goes_through_its_steps(shop: Shop) -> None:

@@ -169,6 +169,20 @@ def test_a_card_that_fails_its_verification_is_not_vaulted(shop: Shop) -> None:
     assert _methods(shop, customer.id) == []
 
 
+def test_a_card_that_passes_its_verification_says_so(shop: Shop) -> None:
+    customer = shop.gateway.customer.create({}).customer
+
+    card = shop.gateway.payment_method.create(
+        {
+            "customer_id": customer.id,
+            "payment_method_nonce": VISA,
+            "options": {"verify_card": True},
+        }
+    ).payment_method
+
+    assert card.verification.status == "verified"
+
+
 def test_a_nonce_made_of_a_vaulted_method_is_good_for_once(shop: Shop) -> None:
     _, token = shop.customer(VISA)
     nonce = shop.gateway.payment_method_nonce.create(token).payment_method_nonce.nonce
