@@ -35,9 +35,11 @@ CREATE INDEX IF NOT EXISTS objects_by_parent ON objects (parent, kind) WHERE par
 CREATE INDEX IF NOT EXISTS money_not_paid_out ON objects (created, seq)
   WHERE kind = 'balance_transaction' AND owner IS NULL;
 CREATE INDEX IF NOT EXISTS bt_transactions_by_order
-  ON objects (json_extract(body, '$.order_id')) WHERE kind = 'bt_transaction';
+  ON objects (json_extract(body, '$.order_id'), subtype, created, seq)
+  WHERE kind = 'bt_transaction';
 CREATE INDEX IF NOT EXISTS bt_transactions_by_disbursement
-  ON objects (json_extract(body, '$.disbursed_on')) WHERE kind = 'bt_transaction';
+  ON objects (json_extract(body, '$.disbursed_on'), subtype, created, seq)
+  WHERE kind = 'bt_transaction';
 CREATE TABLE IF NOT EXISTS answers (
   key TEXT PRIMARY KEY,
   fingerprint BLOB NOT NULL,

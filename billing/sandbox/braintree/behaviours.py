@@ -155,6 +155,8 @@ _PUBLISHED: dict[str, NonceBehaviour] = {
     "fake-consumed-nonce": NonceBehaviour(refusal="consumed"),
     "fake-luhn-invalid-nonce": NonceBehaviour(refusal="invalid_number"),
     "fake-paypal-billing-agreement-nonce": NonceBehaviour(kind="paypal_account"),
+    "fake-paypal-future-nonce": NonceBehaviour(kind="paypal_account"),
+    "fake-paypal-future-refresh-token-nonce": NonceBehaviour(kind="paypal_account"),
     "fake-paypal-one-time-nonce": NonceBehaviour(
         kind="paypal_account", email="payer@example.com", vaultable=False
     ),

@@ -126,10 +126,10 @@ def read_expiry(given: dict[str, Any]) -> tuple[str, str] | None:
 def _check_number(number: str, where: str) -> None:
     if not number:
         raise refuse(where, "number", "81714")
-    if not number.isdigit():
-        raise refuse(where, "number", "81715")
     if not 12 <= len(number) <= 19:
         raise refuse(where, "number", "81716")
+    if not number.isdigit():
+        raise refuse(where, "number", "81715")
     if number not in _NUMBERS:
         raise _unknown_number(number, where)
 

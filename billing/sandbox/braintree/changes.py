@@ -54,7 +54,7 @@ def submit_in_part(call: MerchantCall) -> Reply:
     taken = sum(call.stored(TRANSACTION, key)["amount"] for key in sale["partial_settlements"])
     if amount > sale["amount"] - taken:
         raise refuse("transaction", "amount", "91522")
-    part = _copy(sale, "sale", amount)
+    part = copied(sale, "sale", amount)
     part["authorized_transaction"] = sale["id"]
     _take_details(part, given)
     begin(call, part, Outcome(history.SUBMITTED, codes.APPROVED))
@@ -69,7 +69,7 @@ def submit_in_part(call: MerchantCall) -> Reply:
     return reply_about(call, part, status=201)
 
 
-def _copy(sale: Record, kind: str, amount: int) -> Record:
+def copied(sale: Record, kind: str, amount: int) -> Record:
     """Return a draft of a transaction that follows from another one."""
     fresh: Record = {
         "type": kind,
@@ -87,7 +87,9 @@ def _copy(sale: Record, kind: str, amount: int) -> Record:
         "disbursement": None,
         "expires_at": None,
     }
-    kept = {name: value for name, value in sale.items() if name not in ("planned", "settled_on")}
+    kept = {
+        name: value for name, value in sale.items() if name not in ("planned", "settled_on", "fee")
+    }
     return {**kept, **fresh, "passed_on": dict(sale["passed_on"])}
 
 
@@ -127,7 +129,7 @@ def _refund(call: MerchantCall, sale: Record, given: Mapping[str, Any]) -> Reply
         amount = read_amount(given["amount"], sale["currency"])
     if amount > left:
         raise refuse("transaction", "amount", "91521")
-    record = _copy(sale, "credit", amount)
+    record = copied(sale, "credit", amount)
     record["refunded_transaction"] = sale["id"]
     if given.get("order_id") is not None:
         record["order_id"] = given["order_id"]

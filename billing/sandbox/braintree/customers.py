@@ -173,14 +173,18 @@ def _delete(call: MerchantCall) -> Reply:
     return Reply(200)
 
 
+def _key(call: MerchantCall, ref: str) -> str:
+    return call.key(CUSTOMER, ref)
+
+
 def _methods(call: MerchantCall, record: Record, name: str) -> list[str]:
     return text_of(each["instrument"].get(name) for each in of_customer(call, record))
 
 
 _FIELDS: dict[str, Field] = {
     **{name: Field("text", lambda _, r, n=name: text_of([r[n]])) for name in PERSON},  # type: ignore[misc]
-    "id": Field("text", lambda _, r: [r["ref"]]),
-    "ids": Field("list", lambda _, r: [r["ref"]]),
+    "id": Field("text", lambda _, r: [r["ref"]], "id", _key),
+    "ids": Field("list", lambda _, r: [r["ref"]], "id", _key),
     "created_at": Field("time", lambda _, r: [r["created"]], column="created"),
     "cardholder_name": Field("text", lambda c, r: _methods(c, r, "cardholder_name")),
     "paypal_account_email": Field("text", lambda c, r: _methods(c, r, "email")),

@@ -94,7 +94,9 @@ def due_on(call: MerchantCall, account: str, date: str) -> list[Record]:
     found = call.select(
         TRANSACTION, [("json_extract(body, '$.disbursed_on') = ?", date)], oldest_first=True
     )
-    return [each for each in found if each["merchant_account"] == account]
+    return [
+        each for each in found if each["merchant_account"] == account and not each.get("hidden")
+    ]
 
 
 def fee_of(record: Record, account: MerchantAccount) -> int:

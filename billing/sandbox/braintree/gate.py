@@ -72,7 +72,7 @@ class BraintreeGate:
             return name, reports.graphql(self._account.call(), request, public, private)
         _, _, merchant, *rest = request.path.split("/")
         if rest[:1] == ["fee_reports"]:
-            return name, reports.file(call_for(self._account.call(), merchant), rest[-1])
+            return name, self._report(merchant, rest[-1])
         browser = rest[:1] == ["client_api"]
         if not browser and not credentials.let_in(self._account.call(), merchant, public, private):
             return name, Reply(401).encoded()
@@ -86,6 +86,10 @@ class BraintreeGate:
             return name, Reply(404).encoded()
         except Malformed:
             return name, Reply(400).encoded()
+
+    def _report(self, merchant: str, name: str) -> HttpAnswer:
+        with self._store.reading():
+            return reports.file(call_for(self._account.call(), merchant), name)
 
     def _serve(self, job: _Job) -> HttpAnswer:
         self._account.catch_up()

@@ -5,6 +5,7 @@ from typing import Any
 from billing.sandbox.braintree import codes
 from billing.sandbox.braintree.call import MerchantCall, new_ref
 from billing.sandbox.braintree.instruments import of_method
+from billing.sandbox.braintree.money import decimal_text
 from billing.sandbox.braintree.people import address_view
 from billing.sandbox.braintree.xml import Listed, Node, When
 from billing.sandbox.store import Record
@@ -110,9 +111,19 @@ def paypal(transaction: Record) -> Node:
         "billing_agreement_id": instrument.get("billing_agreement_id"),
         "image_url": f"{_IMAGES}/paypal.png",
         "debug_id": f"DEBUG{ref}",
-        "transaction_fee_amount": None,
-        "transaction_fee_currency_iso_code": None,
+        **_fee(transaction),
         **(transaction.get("paypal_options") or {}),
+    }
+
+
+def _fee(transaction: Record) -> Node:
+    """Return PayPal's fee for a transaction, which is known when it has settled."""
+    if transaction.get("fee") is None:
+        return {"transaction_fee_amount": None, "transaction_fee_currency_iso_code": None}
+    currency = str(transaction["planned"]["currency"])
+    return {
+        "transaction_fee_amount": decimal_text(int(transaction["fee"]), currency),
+        "transaction_fee_currency_iso_code": currency,
     }
 
 

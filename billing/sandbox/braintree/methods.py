@@ -109,7 +109,7 @@ def _check_duplicates(
 
 def of_customer(call: MerchantCall, customer: Record) -> list[Record]:
     """Return a customer's payment methods, the oldest first."""
-    return call.select(METHOD, [("parent = ?", customer["id"])], oldest_first=True)
+    return call.select(METHOD, [("owner = ?", customer["id"])], oldest_first=True)
 
 
 def make_default(call: MerchantCall, customer: Record, method: Record) -> None:

@@ -104,8 +104,7 @@ def file(call: MerchantCall, name: str) -> HttpAnswer:
     account = None if found is None else call.settings.account(found[2])
     if found is None or account is None:
         return HttpAnswer(404, b"", content_type="text/csv")
-    with call.store.reading():
-        rows = _rows(call, account[0], account[1], found[1])
+    rows = _rows(call, account[0], account[1], found[1])
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS)
     writer.writeheader()

@@ -29,14 +29,16 @@ Values = Callable[[MerchantCall, Record], list[Any]]
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """What one criterion looks at: a text, list, time, day or amount, or a flag.
+    """What one criterion looks at: a text, list, time, day, amount, card's number or flag.
 
-    `column` is the SQL expression that the store narrows the search with.
+    `column` is the SQL expression that the store narrows the search with, and `stored` makes of a
+    value what stands there.
     """
 
     kind: str
     values: Values
     column: str | None = None
+    stored: Callable[[MerchantCall, str], str] | None = None
 
 
 def matches(call: MerchantCall, kind: str, fields: Mapping[str, Field]) -> list[Record]:
@@ -46,17 +48,20 @@ def matches(call: MerchantCall, kind: str, fields: Mapping[str, Field]) -> list[
         if name not in fields:
             raise Failing(failure({}, f"The sandbox can't search by {name}."))
     tests = [(fields[name], _readable(fields[name], wish)) for name, wish in criteria.items()]
-    conditions = [each for field, wish in tests for each in _narrowed(field, wish)]
+    conditions = [each for field, wish in tests for each in _narrowed(call, field, wish)]
     found = call.select(kind, conditions)
     return [
         each
         for each in found
-        if all(_met(field, wish, field.values(call, each)) for field, wish in tests)
+        if not each.get("hidden")
+        and all(_met(field, wish, field.values(call, each)) for field, wish in tests)
     ]
 
 
 def _readable(field: Field, wish: Any) -> Any:
     """Return a criterion with its values as they are compared."""
+    if field.kind == "card" and isinstance(wish, dict):
+        return {word: _of_card(word, str(value)) for word, value in wish.items()}
     read = _READERS.get(field.kind)
     if read is None:
         return wish
@@ -65,15 +70,32 @@ def _readable(field: Field, wish: Any) -> Any:
     return wish
 
 
-def _narrowed(field: Field, wish: Any) -> list[tuple[str, Any]]:
+def _of_card(word: str, text: str) -> str:
+    """Return what can be compared of a card's number: its first six and last four digits."""
+    if word == "starts_with":
+        return text[:6]
+    return text[-4:] if word == "ends_with" else masked(text[:6], text[-4:])
+
+
+def masked(start: str, end: str) -> str:
+    """Return a card's number as it is compared."""
+    return f"{start}******{end}"
+
+
+def _narrowed(call: MerchantCall, field: Field, wish: Any) -> list[tuple[str, Any]]:
     """Return the SQL conditions that a criterion implies."""
     if field.column is None:
         return []
+
+    def stored(value: Any) -> Any:
+        return value if field.stored is None else field.stored(call, value)
+
     if isinstance(wish, list):
-        return [(f"{field.column} IN ({', '.join('?' * len(wish))})", tuple(wish))] if wish else []
+        marks = ", ".join("?" * len(wish))
+        return [(f"{field.column} IN ({marks})", tuple(stored(value) for value in wish))]
     signs = {"is": "=", "min": ">=", "max": "<="}
     return [
-        (f"{field.column} {signs[word]} ?", value)
+        (f"{field.column} {signs[word]} ?", stored(value))
         for word, value in wish.items()
         if word in signs and value is not None
     ]

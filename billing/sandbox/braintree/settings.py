@@ -41,6 +41,8 @@ class BraintreeSettings:
     disbursed_after_days: int = 2
     # Braintree bills fees by the month unless agreed otherwise.
     fees_from_disbursement: bool = False
+    # Without it PayPal's money stays in the merchant's PayPal account, as most merchants have it.
+    paypal_disbursed: bool = True
     notification_delay_seconds: int = 0
     # The names that custom fields may have; empty lets any pass.
     custom_fields: list[str] = field(default_factory=list)
@@ -112,6 +114,7 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     "duplicate_transaction_checking": _check_flag,
     "test_amounts": _check_flag,
     "fees_from_disbursement": _check_flag,
+    "paypal_disbursed": _check_flag,
     "custom_fields": _check_texts,
     "gateway_rejects": _check_texts,
 }

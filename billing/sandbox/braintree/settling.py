@@ -5,7 +5,13 @@ A batch a day takes what was submitted until the settlement hour; it is settled 
 
 from billing.sandbox.braintree import history
 from billing.sandbox.braintree.call import TRANSACTION, MerchantCall
-from billing.sandbox.braintree.disbursing import disbursement_day, payable, plan_disbursement
+from billing.sandbox.braintree.disbursing import (
+    account_of,
+    disbursement_day,
+    fee_of,
+    payable,
+    plan_disbursement,
+)
 from billing.sandbox.braintree.dispute_opening import open_dispute
 from billing.sandbox.braintree.instruments import behaviour_of_instrument
 from billing.sandbox.braintree.settings import DAY
@@ -18,11 +24,10 @@ def submit(call: MerchantCall, record: Record, *, again: bool = False) -> None:
 
     PayPal answers at once: it settles, declines, or leaves the settlement pending.
     """
-    paypal = record["instrument"]["kind"] == "paypal_account"
     if not again:
         history.move(call, record, history.SUBMITTED)
     wanted = record.get("settlement_wanted")
-    if paypal:
+    if _is_paypal(record):
         record["settlement_code"] = wanted or "4000"
         if wanted is not None:
             history.move(call, record, _refused_as(wanted))
@@ -30,6 +35,10 @@ def submit(call: MerchantCall, record: Record, *, again: bool = False) -> None:
         history.move(call, record, history.SETTLING)
     at = next_batch(call, call.now)
     call.store.remind(at, "bt.batch", record["id"])
+
+
+def _is_paypal(record: Record) -> bool:
+    return bool(record["instrument"]["kind"] == "paypal_account")
 
 
 def _refused_as(code: str) -> str:
@@ -78,10 +87,13 @@ def settle(call: MerchantCall, record: Record) -> None:
     if record["batch"] is None:
         record["batch"] = batch_id(call, record)
     record["settled_on"] = day_text(call.now)
-    record["disbursed_on"] = disbursement_day(call)
     record["planned"] = payable(call, record, record["amount"])
+    record["fee"] = fee_of(record, account_of(call, record["merchant_account"]))
+    goes_to_bank = call.settings.paypal_disbursed or not _is_paypal(record)
+    record["disbursed_on"] = disbursement_day(call) if goes_to_bank else None
     history.move(call, record, history.SETTLED, source="")
-    plan_disbursement(call, record["merchant_account"])
+    if goes_to_bank:
+        plan_disbursement(call, record["merchant_account"])
     behaviour = behaviour_of_instrument(record["instrument"])
     if behaviour is not None and behaviour.dispute is not None and record["type"] == "sale":
         open_dispute(call, record, kind=behaviour.dispute)

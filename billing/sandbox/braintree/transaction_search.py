@@ -2,12 +2,13 @@
 
 from typing import Any
 
-from billing.sandbox.braintree.call import DISPUTE, TRANSACTION, MerchantCall
+from billing.sandbox.braintree import method_view
+from billing.sandbox.braintree.call import CUSTOMER, DISPUTE, TRANSACTION, MerchantCall
 from billing.sandbox.braintree.history import at_of
 from billing.sandbox.braintree.money import comparable, decimal_text
 from billing.sandbox.braintree.people import PERSON
 from billing.sandbox.braintree.replies import Reply
-from billing.sandbox.braintree.searching import Field, matches, page, search_ids, text_of
+from billing.sandbox.braintree.searching import Field, masked, matches, page, search_ids, text_of
 from billing.sandbox.braintree.transaction_view import shown
 from billing.sandbox.store import Record
 
@@ -35,6 +36,14 @@ _STATUSES = (
 _INSTRUMENTS = {"credit_card": "CreditCardDetail", "paypal_account": "PayPalDetail"}
 
 
+def _key(call: MerchantCall, ref: str) -> str:
+    return call.key(TRANSACTION, ref)
+
+
+def _customer_key(call: MerchantCall, ref: str) -> str:
+    return call.key(CUSTOMER, ref)
+
+
 def _in(group: str, name: str) -> Field:
     return Field("text", lambda _, r: text_of([r[group].get(name)]))
 
@@ -59,11 +68,17 @@ def _expiry(record: Record) -> list[str]:
 
 
 def _number(record: Record) -> list[str]:
-    """Return what is known of a card's number, in the length that it had."""
+    """Return what is known of a card's number."""
     instrument = record["instrument"]
     if instrument["kind"] != "credit_card":
         return []
-    return [f"{instrument['bin']}******{instrument['last4']}"]
+    return [masked(instrument["bin"], instrument["last4"])]
+
+
+def _of_paypal(record: Record, name: str) -> list[str]:
+    if record["instrument"]["kind"] != "paypal_account":
+        return []
+    return text_of([method_view.paypal(record)[name]])
 
 
 _FIELDS: dict[str, Field] = {
@@ -71,13 +86,13 @@ _FIELDS: dict[str, Field] = {
     **{f"billing_{name}": _in("billing", name) for name in _ADDRESS},
     **{f"shipping_{name}": _in("shipping", name) for name in _ADDRESS},
     **{f"{status}_at": _when(status) for status in _STATUSES},
-    "id": Field("text", lambda _, r: [r["ref"]]),
-    "ids": Field("list", lambda _, r: [r["ref"]]),
+    "id": Field("text", lambda _, r: [r["ref"]], "id", _key),
+    "ids": Field("list", lambda _, r: [r["ref"]], "id", _key),
     "order_id": Field(
         "text", lambda _, r: text_of([r["order_id"]]), "json_extract(body, '$.order_id')"
     ),
-    "customer_id": Field("text", lambda _, r: text_of([r["customer_ref"]])),
-    "status": Field("list", lambda _, r: [r["status"]]),
+    "customer_id": Field("text", lambda _, r: text_of([r["customer_ref"]]), "owner", _customer_key),
+    "status": Field("list", lambda _, r: [r["status"]], "json_extract(body, '$.status')"),
     "type": Field("list", lambda _, r: [r["type"]]),
     "source": Field("list", lambda _, r: ["recurring" if r["recurring"] else "api"]),
     "created_using": Field(
@@ -93,6 +108,11 @@ _FIELDS: dict[str, Field] = {
         lambda _, r: [] if r["disbursement"] is None else [r["disbursement"]["date"]],
         "json_extract(body, '$.disbursed_on')",
     ),
+    "acquirer_reference_number": Field(
+        "text", lambda c, r: text_of([shown(c, r)["acquirer_reference_number"]])
+    ),
+    "paypal_payment_id": Field("text", lambda _, r: _of_paypal(r, "payment_id")),
+    "paypal_authorization_id": Field("text", lambda _, r: _of_paypal(r, "authorization_id")),
     "dispute_date": Field("day", _dispute_dates),
     "settlement_batch_id": Field("text", lambda _, r: text_of([r["batch"]])),
     "processor_authorization_code": Field("text", lambda _, r: text_of([r["authorization_code"]])),

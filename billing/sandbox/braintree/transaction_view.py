@@ -8,7 +8,7 @@ from billing.sandbox.braintree.dispute_view import dispute_view
 from billing.sandbox.braintree.history import FAILED, REJECTED, UNSUCCESSFUL
 from billing.sandbox.braintree.money import decimal_text
 from billing.sandbox.braintree.people import PERSON, address_view
-from billing.sandbox.braintree.replies import Reply, failure
+from billing.sandbox.braintree.replies import NotFound, Reply, failure
 from billing.sandbox.braintree.xml import Day, Listed, Node, When
 from billing.sandbox.store import Record
 
@@ -202,7 +202,10 @@ def disbursement_details(record: Record) -> Node:
 
 def find(call: MerchantCall) -> Reply:
     """Answer with the transaction that the path names."""
-    return Reply(200, "transaction", shown(call, call.named(TRANSACTION)))
+    record = call.named(TRANSACTION)
+    if record.get("hidden"):
+        raise NotFound
+    return Reply(200, "transaction", shown(call, record))
 
 
 def line_items(call: MerchantCall) -> Reply:

@@ -6,7 +6,7 @@ Every request may name a `merchant`; it may be left out while there is one merch
 from dataclasses import asdict
 from typing import Any
 
-from billing.sandbox.braintree import credentials, history, notifications
+from billing.sandbox.braintree import anomalies, credentials, history, notifications
 from billing.sandbox.braintree.call import (
     DISPUTE,
     METHOD,
@@ -73,7 +73,8 @@ def _named(call: MerchantCall, kind: str, ref: str) -> Record:
 
 
 def _read_settings(control: ControlEndpoints, _: _Names, __: Wanted) -> Body:
-    return asdict(load_settings(control.account.store, ""))
+    with control.account.store.reading():
+        return asdict(load_settings(control.account.store, ""))
 
 
 def _change_settings(control: ControlEndpoints, _: _Names, wanted: Wanted) -> Body:
@@ -139,6 +140,44 @@ def _change_method(control: ControlEndpoints, names: _Names, wanted: Wanted) -> 
         if wanted.get("revoked"):
             notifications.notify(call, "payment_method_revoked_by_customer", record)
         return {"token": record["ref"], "revoked_at": record["revoked_at"], "uses": record["uses"]}
+
+
+def _change_transaction(control: ControlEndpoints, names: _Names, wanted: Wanted) -> Body:
+    """Have the provider's books differ: another amount, or nothing to be seen."""
+    types = {"merchant": str, "amount": str, "settlement_amount": str, "hidden": bool}
+    read(wanted, types)
+    with control.account.store.transaction():
+        call = _call(control, wanted)
+        record = _named(call, TRANSACTION, names[0])
+        if "amount" in wanted:
+            anomalies.alter_amount(call, record, _amount(wanted["amount"], record["currency"]))
+        if "settlement_amount" in wanted:
+            currency = (record.get("planned") or record)["currency"]
+            anomalies.alter_settled(call, record, _amount(wanted["settlement_amount"], currency))
+        record["hidden"] = wanted.get("hidden", record.get("hidden", False))
+        call.update(record)
+        return _transaction(record)
+
+
+def _charge_again(control: ControlEndpoints, names: _Names, wanted: Wanted) -> Body:
+    read(wanted, {"merchant": str})
+    with control.account.store.transaction():
+        call = _call(control, wanted)
+        sale = _named(call, TRANSACTION, names[0])
+        return _transaction(anomalies.charge_again(call, sale))
+
+
+def _amount(text: str, currency: str) -> int:
+    amount = minor_units(text, currency)
+    if amount is None or amount <= 0:
+        raise ValueError(f"{text!r} is no amount of {currency}")
+    return amount
+
+
+def _transaction(record: Record) -> Body:
+    amount = decimal_text(record["amount"], record["currency"])
+    hidden = record.get("hidden", False)
+    return {"id": record["ref"], "status": record["status"], "amount": amount, "hidden": hidden}
 
 
 def _webhooks(control: ControlEndpoints, _: _Names, __: Wanted) -> Body:
@@ -221,9 +260,15 @@ def _notification(call: MerchantCall, record: Record) -> dict[str, Any]:
         "id": record["id"],
         "kind": record["kind"],
         "subject": record["object"].get("ref"),
+        "amount": _amount_of(record["object"]),
         "created": record["created"],
         "undelivered": call.outbox.pending(record["id"]),
     }
+
+
+def _amount_of(subject: Record) -> str | None:
+    amount, currency = subject.get("amount"), subject.get("currency")
+    return None if amount is None or currency is None else decimal_text(amount, currency)
 
 
 def _stats(control: ControlEndpoints, _: _Names, __: Wanted) -> Body:
@@ -247,6 +292,8 @@ ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("POST", "braintree/disputes"): _open_dispute,
     ("POST", "braintree/disputes/*"): _decide_dispute,
     ("POST", "braintree/payment_methods/*"): _change_method,
+    ("POST", "braintree/transactions/*"): _change_transaction,
+    ("POST", "braintree/transactions/*/duplicate"): _charge_again,
     ("GET", "braintree/webhooks"): _webhooks,
     ("POST", "braintree/webhooks"): _add_webhook,
     ("POST", "braintree/webhooks/check"): _check,

@@ -25,7 +25,6 @@ OTHER_METHODS = (
     "LocalPayment",
     "Masterpass",
     "MetaCheckout",
-    "PayPalFuture",
     "SEPA",
     "SamsungPay",
     "SepaDirectDebit",

@@ -169,6 +169,23 @@ def test_a_decline_can_bring_mastercards_advice(
     assert (sale.merchant_advice_code, sale.merchant_advice_code_text) == (advice, text)
 
 
+@pytest.mark.parametrize(
+    ("cvv", "postal_code", "reason"),
+    [("200", "60622", "cvv"), ("123", "20000", "avs"), ("200", "20000", "avs_and_cvv")],
+)
+def test_the_gateway_rejects_what_its_rules_say(
+    shop: Shop, cvv: str, postal_code: str, reason: str
+) -> None:
+    card = {"number": "4111111111111111", "expiration_date": "05/2030", "cvv": cvv}
+    more: dict[str, Any] = {"credit_card": card, "billing": {"postal_code": postal_code}}
+    assert shop.sale(nonce=None, **more).is_success
+
+    shop.settings(gateway_rejects=["cvv", "avs"])
+
+    sale = shop.sale(nonce=None, **more).transaction
+    assert (sale.status, sale.gateway_rejection_reason) == ("gateway_rejected", reason)
+
+
 def test_a_vaulted_card_goes_through_its_steps(shop: Shop) -> None:
     _, token = shop.customer("sbx_card_insufficient_2_then_ok_1_then_lost_card")
 

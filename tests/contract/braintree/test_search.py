@@ -81,3 +81,13 @@ def test_a_criterion_that_is_not_known_is_not_passed_over(shop: Shop) -> None:
 
     with pytest.raises(braintree.exceptions.request_timeout_error.RequestTimeoutError):
         shop.gateway.transaction.search(SEARCH.europe_bank_account_iban == "DE")
+
+
+def test_a_card_is_found_by_the_ends_of_its_number(shop: Shop) -> None:
+    sale = shop.sold()
+    shop.sold(nonce="fake-valid-mastercard-nonce")
+
+    assert found(shop, SEARCH.credit_card_number == "4012888888881881") == {sale.id}
+    assert found(shop, SEARCH.credit_card_number.starts_with("401288")) == {sale.id}
+    assert found(shop, SEARCH.credit_card_number.ends_with("1881")) == {sale.id}
+    assert found(shop, SEARCH.credit_card_number == "4012888888880000") == set()

@@ -177,3 +177,32 @@ def fee_report(shop: Shop, date: str) -> list[dict[str, str]]:
     if url is None:
         return []
     return list(csv.DictReader(requests.get(url, timeout=PATIENCE).text.splitlines()))
+
+
+def test_paypals_money_can_stay_in_the_paypal_account(shop: Shop) -> None:
+    shop.settings(
+        paypal_disbursed=False,
+        merchant_accounts={"default": {"fee_rate": "0.0349", "fee_fixed": "0.49"}},
+    )
+    sale = shop.settled("100.00", PAYPAL)
+
+    shop.later(5 * DAY)
+
+    found = shop.gateway.transaction.find(sale.id)
+    assert (found.status, found.disbursement_details.is_valid) == ("settled", False)
+    assert found.paypal_details.transaction_fee_amount == "3.98"
+    assert fee_report(shop, "2026-01-08") == []
+
+
+def test_fees_can_be_taken_from_the_disbursement(shop: Shop) -> None:
+    shop.settings(
+        fees_from_disbursement=True,
+        merchant_accounts={"default": {"fee_rate": "0.0290", "fee_fixed": "0.30"}},
+    )
+    shop.settled("100.00")
+    shop.later(3 * DAY)
+
+    told = shop.control("GET", "braintree/notifications")["notifications"]
+
+    (paid,) = [each for each in told if each["kind"] == "disbursement"]
+    assert paid["amount"] == "96.80"
