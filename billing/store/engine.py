@@ -15,6 +15,7 @@ from billing.errors import BadInput, ErrorCode, Unavailable
 from billing.store import session
 
 APP_ROLE = "billing_app"
+_OPTIONS_REFUSED: Final = "unsupported startup parameter"  # as pgbouncer says it
 _SEVERAL_HOSTS: Final = re.compile(
     r"^(?P<scheme>[a-z+]+://)(?P<user>[^/?#]*@)?(?P<hosts>[^@/?#]*,[^@/?#]*)(?P<path>/[^?#]*)?"
     r"(?:\?(?P<query>.*))?$"
@@ -131,7 +132,19 @@ def reachable() -> Iterator[None]:
         raise
 
 
+def settings_refused(error: BaseException | None) -> bool:
+    """Tell whether a pooler refused the settings in the startup packet."""
+    return isinstance(error, psycopg.OperationalError) and _OPTIONS_REFUSED in str(error)
+
+
 def _unreachable(error: psycopg.Error) -> Unavailable:
+    if settings_refused(error):
+        return Unavailable(
+            "a pooler before the database refuses the settings of a connection: set its"
+            " ignore_startup_parameters = options",
+            where="[database] url",
+            code=ErrorCode.DATABASE_SESSION,
+        )
     return Unavailable(
         "the database does not answer: " + (str(error).strip().splitlines() or ["no reason"])[0],
         where="[database] url",

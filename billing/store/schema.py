@@ -11,7 +11,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from billing.errors import BillingError, ErrorCode, SchemaUnknown
-from billing.store.engine import reachable, sqlalchemy_url
+from billing.store.engine import reachable, settings_refused, sqlalchemy_url
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -120,7 +120,7 @@ def _revision_without_role(engine: Engine, refusal: OperationalError) -> str | N
     A database without the schema lacks the application's role, too, and the server refuses the
     connection for that. Raises what was refused, when it is no question of the role.
     """
-    if getattr(refusal.orig, "sqlstate", None):
+    if getattr(refusal.orig, "sqlstate", None) or settings_refused(refusal.orig):
         raise refusal
     plain = create_engine(engine.url, poolclass=NullPool, connect_args={"connect_timeout": 5})
     with plain.connect() as conn:

@@ -1,8 +1,9 @@
 """A pooler between a client and PostgreSQL, as the wire protocol sees one.
 
 It leaves out the options of the startup packet, as pgbouncer does with
-`ignore_startup_parameters = options`. In session mode a client keeps one connection of the server;
-in transaction mode it gets the next one with every transaction.
+`ignore_startup_parameters = options`, or refuses them, as pgbouncer does without. In session mode
+a client keeps one connection of the server; in transaction mode it gets the next one with every
+transaction.
 """
 
 import contextlib
@@ -23,7 +24,8 @@ Mode = Literal["session", "transaction"]
 class Pooler:
     """Listens on a port of its own until `close`."""
 
-    def __init__(self, url: str, mode: Mode, size: int) -> None:
+    def __init__(self, url: str, mode: Mode, size: int, refuses_options: bool) -> None:
+        self._refuses_options = refuses_options
         self._mode = mode
         self._free: list[psycopg.Connection[Any]] = [psycopg.connect(url) for _ in range(size)]
         self._all = list(self._free)
@@ -77,6 +79,10 @@ class Pooler:
             if struct.unpack("!i", packet[:4])[0] not in (SSL, GSS):
                 break
             client.sendall(b"N")
+        if self._refuses_options and b"options\0" in packet:
+            text = "unsupported startup parameter: options"
+            client.sendall(_message(b"E", f"SFATAL\0C08P01\0M{text}\0\0".encode()))
+            raise EOFError
         server = self._all[0]
         client.sendall(_message(b"R", struct.pack("!i", 0)))
         for name in TOLD:
@@ -113,9 +119,9 @@ def _exactly(line: socket.socket, length: int) -> bytes:
 
 
 @contextlib.contextmanager
-def pooler(url: str, mode: Mode, size: int = 8) -> Iterator[str]:
+def pooler(url: str, mode: Mode, size: int = 8, *, refuses_options: bool = False) -> Iterator[str]:
     """Yield the URL of a pooler in front of a database."""
-    running = Pooler(url, mode, size)
+    running = Pooler(url, mode, size, refuses_options)
     parts = psycopg.conninfo.conninfo_to_dict(url)
     try:
         yield f"postgresql://{parts['user']}@127.0.0.1:{running.port}/{parts['dbname']}"

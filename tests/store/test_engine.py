@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
 
 from billing.errors import BadInput, Unavailable
-from billing.store.engine import APP_ROLE, make_engine, sqlalchemy_url
+from billing.store.engine import APP_ROLE, make_engine, reachable, sqlalchemy_url
 from billing.store.schema import check_schema
 from tests.store.pooler import pooler
 
@@ -73,6 +73,20 @@ def test_a_pooler_in_transaction_mode_is_refused_again_whatever_earlier_clients_
                 with pytest.raises(Unavailable, match="every transaction"), engine.connect():
                     pass
             engine.dispose()
+
+
+def test_a_pooler_that_refuses_settings_is_named(db_url: str) -> None:
+    with pooler(db_url, "session", refuses_options=True) as pooled:
+        engine = make_engine(pooled)
+        with pytest.raises(Unavailable, match="ignore_startup_parameters"):
+            check_schema(engine)
+        with (
+            pytest.raises(Unavailable, match="ignore_startup_parameters"),
+            reachable(),
+            engine.connect(),
+        ):
+            pass
+        engine.dispose()
 
 
 def test_a_connection_that_breaks_before_its_first_use_is_no_question_of_the_role(
