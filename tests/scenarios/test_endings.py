@@ -9,9 +9,11 @@ from billing.flows.subscriptions import lifecycle
 from billing.presenters import explain
 from billing.queries.explain.read import explain_subscription
 from billing.rules.actor import Actor, ActorKind
+from tests.scenarios.money import balances
 from tests.scenarios.test_changes import BASE, HEAD, LADDER, plan
 from tests.scenarios.test_disputes import lost
 from tests.scenarios.test_operators import cancel, change, parked_for, release, retry
+from tests.scenarios.webhook_deliveries import webhooks_delivered_to
 from tests.scenarios.world import BEGINNING, Subscriber, World, at
 
 START = at("2026-01-12").replace(tzinfo=None)
@@ -73,6 +75,45 @@ def test_an_operator_may_collect_a_debt_by_hand_after_the_end(world: World) -> N
     world.run_until("2026-01-21")
 
     assert (world.status(customer), world.psp.captures(customer)) == ("canceled", 1)
+    world.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize("card", [None, BROKE], ids=["without a card", "with one that declines"])
+def test_a_debt_that_was_given_up_and_is_tried_by_hand_in_vain_is_written_off_again(
+    world: World, card: str | None
+) -> None:
+    customer = world.subscribed("monthly")
+    world.run_until("2026-01-10")
+    with webhooks_delivered_to(world) as deliveries:
+        world.psp.post(f"payment_methods/{world.payment_methods(customer)[0]}/detach")
+        deliveries.arrive_and_handle()
+    world.run_until("2026-03-20")
+    assert (world.status(customer), statuses(world, customer)[1]) == ("canceled", "uncollectible")
+    before = balances(world)
+    if card is not None:
+        world.new_card(customer, card)
+
+    retry(world, customer, 1)
+    world.run_until("2026-03-21")
+
+    assert statuses(world, customer)[1] == "uncollectible"
+    assert (world.status(customer), balances(world)) == ("canceled", before)
+    world.assert_everything_adds_up()
+
+
+def test_a_debt_that_a_new_card_reopened_is_written_off_again_when_a_dispute_ends_it_all(
+    world: World,
+) -> None:
+    customer = world.subscribed("disputed", card=LATE)
+    world.run_until("2026-01-17")
+    assert statuses(world, customer) == ["uncollectible", "paid", "paid"]
+
+    assert world.new_card(customer, BROKE) == 1
+    lost(world, customer)
+    world.run_until("2026-03-10")
+
+    assert world.status(customer) == "canceled"
+    assert statuses(world, customer) == ["uncollectible", "paid", "paid"]
     world.assert_everything_adds_up()
 
 

@@ -149,9 +149,12 @@ def _begin(context: Context, payment_id: UUID) -> ChargeSend | None:
 def _end_collecting(
     conn: Connection, row: PaymentForAttempt, now: datetime, policy: Policy
 ) -> None:
-    """Void what isn't owed any more, or give up what is."""
+    """Void what isn't owed any more, or give up what is.
+
+    What was given up before and tried again by hand was served: it is written off again.
+    """
     payment = payments.lock_known_payment(conn, row.id)
-    if _is_not_owed(row):
+    if _is_not_owed(row) and not payments.times_failed(conn, row.id):
         why = "the subscription ended"
         void(conn, payment, now=now, actor=WORKER, why=why, subscription_canceled=True)
         return

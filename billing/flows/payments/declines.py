@@ -61,7 +61,7 @@ def declined(
     if attempt_n is not None and customers.has_newer_method(conn, payment.id, attempt_n):
         changed = decided(DecisionKind.METHOD_CHANGED_MEANWHILE, code=code)
         follows = RetryAt(now, payment.rung, changed)
-    if is_last_attempt(payment, attempt_n):
+    if is_last_attempt(payment):
         follows = Stop(decided(DecisionKind.CANCELED_MEANWHILE, code=code))
     if payment.invoice_id is None:
         follows = Stop(decided(DecisionKind.NO_LADDER, code=code))
@@ -100,16 +100,15 @@ def declined(
         call_past_due(conn, payment, code, follows.decision, now)
 
 
-def is_last_attempt(payment: LockedPayment, attempt_n: int | None) -> bool:
-    """Tell whether the subscription was canceled while this attempt was open.
+def is_last_attempt(payment: LockedPayment) -> bool:
+    """Tell whether the subscription ended before this attempt was decided.
 
     `lifecycle.cancel` records that by setting the payment's next attempt to "give up". An end by
     another payment's ladder is read from the subscription.
     """
     ended = payment.subscription_status is Status.CANCELED
     stopped = ended and not still_collects(payment.subscription_ended_by)
-    is_given_up = payment.next_attempt_kind is AttemptKind.GIVE_UP
-    return attempt_n is not None and (is_given_up or stopped)
+    return stopped or payment.next_attempt_kind is AttemptKind.GIVE_UP
 
 
 def _within_bounds(

@@ -100,7 +100,7 @@ def _rejected(
             provider_payment_id=None,
             next_attempt_at=now,
             next_attempt_kind=AttemptKind.GIVE_UP
-            if is_last_attempt(payment, call.n)
+            if is_last_attempt(payment)
             else AttemptKind.ABSENT,
             lease_until=None,
             dispatch_after=NOT_HELD,
@@ -154,7 +154,7 @@ def _proven_absent(
     conn: Connection, payment: LockedPayment, call: ProviderCall, now: datetime
 ) -> None:
     """Close the attempt as absent and allow a new one, on the same rung."""
-    last = is_last_attempt(payment, call.n)
+    last = is_last_attempt(payment)
     attempts.finish(
         conn,
         payment.id,
