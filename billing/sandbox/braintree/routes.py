@@ -6,6 +6,7 @@ from billing.sandbox.braintree import (
     client_api,
     customers,
     disputes,
+    line_items,
     methods,
     nonces,
     summaries,
@@ -26,7 +27,7 @@ ROUTES = (
     ),
     Route("POST", "transactions/advanced_search", transaction_search.advanced_search, reads=True),
     Route("GET", "transactions/*", transaction_view.find),
-    Route("GET", "transactions/*/line_items", transaction_view.line_items),
+    Route("GET", "transactions/*/line_items", line_items.find_all),
     Route(
         "PUT",
         "transactions/*/submit_for_settlement",

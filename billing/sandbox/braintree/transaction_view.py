@@ -206,9 +206,3 @@ def find(call: MerchantCall) -> Reply:
     if record.get("hidden"):
         raise NotFound
     return Reply(200, "transaction", shown(call, record))
-
-
-def line_items(call: MerchantCall) -> Reply:
-    """Answer with the line items of a transaction."""
-    record = call.named(TRANSACTION)
-    return Reply(200, "line_items", Listed("line_item", record["line_items"]))

@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from billing.sandbox.braintree import codes
+from billing.sandbox.braintree import codes, line_items
 from billing.sandbox.braintree.call import CUSTOMER, METHOD, TRANSACTION, MerchantCall, new_ref
 from billing.sandbox.braintree.customers import make_customer
 from billing.sandbox.braintree.dispute_opening import open_dispute
@@ -104,6 +104,7 @@ def check_details(given: Mapping[str, Any]) -> None:
         for name in _EXTRA_AMOUNTS
         if (code := _amount_problem(name, given.get(name))) is not None
     ]
+    found += line_items.problems_of(given.get("line_items"))
     if found:
         raise Refused(found)
 

@@ -2,13 +2,16 @@
 
 import os
 import signal
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from braintree.exceptions.http.connection_error import ConnectionError as LineCut
+from braintree.exceptions.unexpected_error import UnexpectedError
 
 from tests.contract.braintree.shop import BEGIN, DAY, Shop, sandbox
+from tests.waiting import until
 
 
 def test_everything_survives_kill_9(tmp_path: Path) -> None:
@@ -61,6 +64,45 @@ def test_a_kill_leaves_a_key_with_its_effect_or_without_both(tmp_path: Path, fau
         sale = shop.sold(api_request_key="k1")
         assert [each.id for each in shop.sales()] == [sale.id]
         assert before in ([], [sale.id])
+        shop.close()
+
+
+def test_a_kill_in_the_middle_of_many_requests_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    sent: list[str] = []
+    with sandbox(tmp_path / "data") as (process, url):
+        shop = Shop(url, "m1")
+        shop.at(BEGIN)
+        _, token = shop.customer()
+
+        def send(worker: int) -> None:
+            client = shop.client()
+            for number in range(10_000):
+                sent.append(key := f"{worker}-{number}")
+                try:
+                    shop.sold(
+                        payment_method_token=token,
+                        order_id=key,
+                        api_request_key=key,
+                        gateway=client,
+                    )
+                except (LineCut, UnexpectedError):
+                    break
+            client.config.close()
+
+        threads = [threading.Thread(target=send, args=(worker,)) for worker in range(4)]
+        for thread in threads:
+            thread.start()
+        until(lambda: len(sent) > 40)
+        os.kill(process.pid, signal.SIGKILL)
+        for thread in threads:
+            thread.join()
+        shop.close()
+
+    with sandbox(tmp_path / "data") as (_, url):
+        shop = Shop(url, "m1")
+        for key in sent[-8:]:
+            shop.sold(payment_method_token=token, order_id=key, api_request_key=key)
+        assert sorted(each.order_id for each in shop.sales()) == sorted(sent)
         shop.close()
 
 

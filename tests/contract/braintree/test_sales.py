@@ -84,6 +84,49 @@ def test_a_sale_that_cannot_be_is_refused_and_leaves_nothing(
     assert shop.sales() == []
 
 
+ITEM = {
+    "kind": "debit",
+    "name": "video-premium",
+    "quantity": "1",
+    "unit_amount": "10.00",
+    "total_amount": "10.00",
+}
+
+
+def test_a_sale_keeps_its_line_items(shop: Shop) -> None:
+    sale = shop.sold(line_items=[ITEM, {**ITEM, "name": "tax", "tax_amount": "1.00"}])
+
+    items = shop.gateway.transaction_line_item.find_all(sale.id)
+
+    assert [(each.name, each.total_amount, each.tax_amount) for each in items] == [
+        ("video-premium", "10.00", None),
+        ("tax", "10.00", "1.00"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code"),
+    [
+        ({"kind": None}, "95808"),
+        ({"name": "x" * 128}, "95823"),
+        ({"quantity": "2147483648"}, "95812"),
+        ({"unit_amount": "0"}, "95820"),
+        ({"total_amount": None}, "95814"),
+        ({"discount_amount": "-1"}, "95806"),
+        ({"tax_amount": "x"}, "95827"),
+        ({"upc_code": "1"}, "95832"),
+    ],
+)
+def test_a_line_item_that_cannot_be_is_refused_by_its_index(
+    shop: Shop, changes: dict[str, Any], code: str
+) -> None:
+    result = shop.sale(line_items=[ITEM, {**ITEM, **changes}])
+
+    of_items = result.errors.for_object("transaction").for_object("line_items")
+    assert [each.code for each in of_items.for_object("index_1").deep_errors] == [code]
+    assert shop.sales() == []
+
+
 def test_a_payment_method_of_another_customer_is_refused(shop: Shop) -> None:
     (_, token), (other, _) = shop.customer(), shop.customer()
 

@@ -106,6 +106,14 @@ def test_two_vaulted_payment_methods_have_two_tokens_and_one_default(shop: Shop)
     assert (second.token, methods) == ("wallet", {first: False, "wallet": True})
 
 
+def test_a_token_that_is_taken_is_refused_and_nothing_is_vaulted(shop: Shop) -> None:
+    customer, token = shop.customer(VISA)
+    again = {"customer_id": customer, "payment_method_nonce": PAYPAL, "token": token}
+
+    assert codes(shop.gateway.payment_method.create(again)) == ["91719"]
+    assert [each.token for each in _methods(shop, customer)] == [token]
+
+
 def test_a_deleted_payment_method_is_gone_and_the_next_becomes_the_default(shop: Shop) -> None:
     customer, first = shop.customer(VISA)
     second = shop.gateway.payment_method.create(

@@ -13,6 +13,7 @@ import pytest
 from braintree.exceptions.invalid_signature_error import InvalidSignatureError
 
 from tests.contract.braintree.shop import DAY, PAYPAL, Shop
+from tests.contract.receiver import receiving as stripe_receiving
 
 SETTLED = "transaction_settled"
 
@@ -191,6 +192,19 @@ def test_an_endpoint_gets_the_kinds_and_the_merchant_it_was_made_for(shop: Shop)
     assert disbursements.kinds(shop) == ["disbursement"]
     assert others.posts == []
     other.close()
+
+
+def test_endpoints_of_stripe_and_of_braintree_get_their_own(shop: Shop) -> None:
+    with receiving(shop) as braintrees, stripe_receiving() as stripes:
+        endpoint = shop.control("POST", "webhooks", url=stripes.url)
+        shop.settled()
+        shop.control("POST", "payment_intents", amount=700, currency="usd")
+        settle(shop)
+        shop.control("POST", f"webhooks/{endpoint['id']}", disabled=True)
+
+    assert braintrees.kinds(shop) == [SETTLED]
+    assert "charge.succeeded" in stripes.types(endpoint["secrets"][0])
+    assert not any(b"bt_payload" in body for body, _ in stripes.posts)
 
 
 def test_a_delivery_that_fails_is_tried_again(shop: Shop) -> None:
