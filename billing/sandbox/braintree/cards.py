@@ -84,7 +84,7 @@ def card_of(given: dict[str, Any], where: str, now: int) -> Record:
         "indicators": indicators_of(number),
         "fails": FAILS.get(number),
         "dispute_at_once": number == CHARGED_BACK,
-        "cvv": _cvv_answer(given.get("cvv")),
+        "cvv": cvv_answer(given.get("cvv")),
         "expired": is_expired(month, year, now),
     }
 
@@ -151,7 +151,7 @@ def _expiry(given: dict[str, Any], where: str) -> tuple[str, str]:
     return expiry
 
 
-def _cvv_answer(cvv: Any) -> str:
+def cvv_answer(cvv: Any) -> str:
     """Return the issuer's word on a security code: the documented test values."""
     if not cvv:
         return "I"

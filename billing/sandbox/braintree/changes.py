@@ -5,11 +5,12 @@ from typing import Any
 
 from billing.sandbox.braintree import codes, history
 from billing.sandbox.braintree.call import TRANSACTION, MerchantCall
+from billing.sandbox.braintree.details import check_details
 from billing.sandbox.braintree.outcomes import Outcome, refund_code
 from billing.sandbox.braintree.replies import Reply, refuse
 from billing.sandbox.braintree.settling import submit
 from billing.sandbox.braintree.transaction_view import reply_about
-from billing.sandbox.braintree.transactions import PASSED_ON, begin, check_details, read_amount
+from billing.sandbox.braintree.transactions import PASSED_ON, begin, read_amount
 from billing.sandbox.store import Record
 
 _VOIDABLE = (history.AUTHORIZED, history.SUBMITTED, history.PENDING)

@@ -1,12 +1,13 @@
 """Transactions: sales and credits."""
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
-from billing.sandbox.braintree import codes, line_items
+from billing.sandbox.braintree import codes
 from billing.sandbox.braintree.call import CUSTOMER, METHOD, TRANSACTION, MerchantCall, new_ref
+from billing.sandbox.braintree.cards import cvv_answer
 from billing.sandbox.braintree.customers import make_customer
+from billing.sandbox.braintree.details import check_details
 from billing.sandbox.braintree.dispute_opening import open_dispute
 from billing.sandbox.braintree.history import AUTHORIZED, SUBMITTED, UNSUCCESSFUL, move
 from billing.sandbox.braintree.instruments import (
@@ -17,28 +18,16 @@ from billing.sandbox.braintree.instruments import (
     vaultable,
 )
 from billing.sandbox.braintree.methods import of_customer, vault
-from billing.sandbox.braintree.money import comparable, minor_units
+from billing.sandbox.braintree.money import minor_units
 from billing.sandbox.braintree.outcomes import Outcome, decide
 from billing.sandbox.braintree.people import PERSON, address, custom_fields, person
-from billing.sandbox.braintree.replies import Problem, Refused, Reply, refuse
+from billing.sandbox.braintree.replies import Reply, refuse
 from billing.sandbox.braintree.settings import MerchantAccount
 from billing.sandbox.braintree.settling import submit
 from billing.sandbox.braintree.transaction_view import reply_about
 from billing.sandbox.store import Record
 
 AMOUNT_MAX = 10**10
-_DESCRIPTOR = {
-    "name": ("92201", re.compile(r"(?:.{3}\*.{1,18}|.{7}\*.{1,14}|.{12}\*.{1,9})")),
-    "phone": ("92202", re.compile(r"[\d().\- ]{10,14}")),
-    "url": ("92206", re.compile(r".{1,13}")),
-}
-_FINE = {"name": "abc*d", "phone": "0123456789", "url": "x"}
-_EXTRA_AMOUNTS = {  # codes for a bad format, less than nothing, too much
-    "tax_amount": ("81535", "81534", "81536"),
-    "discount_amount": ("915159", "915160", "915161"),
-    "shipping_amount": ("915162", "915163", "915164"),
-}
-_EXTRA_MAX = 10**10 * 10**6 // 100
 # Kept as they were sent, and shown again.
 PASSED_ON = (
     "channel",
@@ -70,6 +59,7 @@ def create(call: MerchantCall) -> Reply:
     record = _drafted(call, given, kind, name, account, amount)
     check_details(given)
     _name_means(call, record, given)
+    _name_addresses(call, record, given)
     if (given.get("options") or {}).get("skip_cvv") is True:
         record["instrument"]["cvv"] = "B"
     _decided(call, record, given)
@@ -88,38 +78,6 @@ def read_amount(text: Any, currency: str) -> int:
     if amount > AMOUNT_MAX:
         raise refuse("transaction", "amount", "81528")
     return amount
-
-
-def check_details(given: Mapping[str, Any]) -> None:
-    """Refuse an order id or descriptor that Braintree would refuse. Raises: Refused."""
-    if len(str(given.get("order_id") or "")) > 255:
-        raise refuse("transaction", "order_id", "91501")
-    found = [
-        Problem(("transaction", "descriptor"), name, code)
-        for name, (code, form) in _DESCRIPTOR.items()
-        if not form.fullmatch(str((given.get("descriptor") or {}).get(name) or "") or _FINE[name])
-    ]
-    found += [
-        Problem(("transaction",), name, code)
-        for name in _EXTRA_AMOUNTS
-        if (code := _amount_problem(name, given.get(name))) is not None
-    ]
-    found += line_items.problems_of(given.get("line_items"))
-    if found:
-        raise Refused(found)
-
-
-def _amount_problem(name: str, text: Any) -> str | None:
-    """Return the code of what is wrong with an amount beside the transaction's own."""
-    invalid, negative, too_large = _EXTRA_AMOUNTS[name]
-    if text is None:
-        return None
-    amount = comparable(str(text))
-    if amount is None:
-        return invalid
-    if amount < 0:
-        return negative
-    return too_large if amount > _EXTRA_MAX else None
 
 
 def _drafted(
@@ -191,17 +149,11 @@ def _paypal_options(given: Mapping[str, Any]) -> Record:
 
 def _name_means(call: MerchantCall, record: Record, given: Mapping[str, Any]) -> None:
     """Set who pays and with what. Raises: Refused."""
-    customer = None
-    if given.get("customer_id"):
-        customer = call.find(CUSTOMER, str(given["customer_id"]))
-        if customer is None:
-            raise refuse("transaction", "customer_id", "91510")
-    card = given.get("credit_card") if isinstance(given.get("credit_card"), dict) else {}
-    token = given.get("payment_method_token")
-    if token:
-        if card and set(card) - {"cvv"}:
-            raise refuse("transaction", "base", "91515")
-        _use_method(call, record, _method_of(call, str(token), customer))
+    customer = _customer_of(call, given)
+    sent = given.get("credit_card")
+    card: dict[str, Any] = sent if isinstance(sent, dict) else {}
+    if given.get("payment_method_token"):
+        _use_token(call, record, given, card, customer)
     elif given.get("payment_method_nonce"):
         nonce = str(given["payment_method_nonce"])
         _use(call, record, by_nonce(call, nonce, "transaction", OF_TRANSACTION), customer)
@@ -211,6 +163,44 @@ def _name_means(call: MerchantCall, record: Record, given: Mapping[str, Any]) ->
         _use_method(call, record, _default_of(call, customer))
     else:
         raise refuse("transaction", "base", "91508")
+
+
+def _customer_of(call: MerchantCall, given: Mapping[str, Any]) -> Record | None:
+    if not given.get("customer_id"):
+        return None
+    customer = call.find(CUSTOMER, str(given["customer_id"]))
+    if customer is None:
+        raise refuse("transaction", "customer_id", "91510")
+    return customer
+
+
+def _use_token(
+    call: MerchantCall,
+    record: Record,
+    given: Mapping[str, Any],
+    card: dict[str, Any],
+    customer: Record | None,
+) -> None:
+    """Take a vaulted payment method; a security code may come with it, and nothing else."""
+    if set(card) - {"cvv"}:
+        raise refuse("transaction", "base", "91515")
+    _use_method(call, record, _method_of(call, str(given["payment_method_token"]), customer))
+    if card.get("cvv"):
+        record["instrument"]["cvv"] = cvv_answer(card["cvv"])
+
+
+def _name_addresses(call: MerchantCall, record: Record, given: Mapping[str, Any]) -> None:
+    """Take the customer's addresses that the request names by id. Raises: Refused."""
+    for name, code in (("billing", "91702"), ("shipping", "91581")):
+        chosen = given.get(f"{name}_address_id")
+        if not chosen:
+            continue
+        customer = None if record["customer"] is None else call.stored(CUSTOMER, record["customer"])
+        known = [] if customer is None else customer["addresses"]
+        found = [each for each in known if each["id"] == chosen]
+        if not found:
+            raise refuse("transaction", f"{name}_address_id", code)
+        record[name] = dict(found[0])
 
 
 def _method_of(call: MerchantCall, token: str, customer: Record | None) -> Record:

@@ -71,6 +71,9 @@ def test_the_default_payment_method_pays_for_a_customer(shop: Shop) -> None:
         ({"tax_amount": "much"}, "81535"),
         ({"discount_amount": "-1.00"}, "915160"),
         ({"shipping_amount": "1e9"}, "915162"),
+        ({"purchase_order_number": "x" * 18}, "91537"),
+        ({"transaction_source": "nobody"}, "915133"),
+        ({"billing_address_id": "none"}, "91702"),
     ],
 )
 def test_a_sale_that_cannot_be_is_refused_and_leaves_nothing(
