@@ -132,10 +132,21 @@ def _refund(call: MerchantCall, sale: Record, given: Mapping[str, Any]) -> Reply
         raise refuse("transaction", "amount", "91521")
     record = copied(sale, "credit", amount)
     record["refunded_transaction"] = sale["id"]
+    _through(call, record, given.get("merchant_account_id"))
     if given.get("order_id") is not None:
         record["order_id"] = given["order_id"]
     check_details(given)
     return _processed(call, sale, record)
+
+
+def _through(call: MerchantCall, record: Record, name: str | None) -> None:
+    """Have a refund go through another merchant account of the same currency. Raises: Refused."""
+    if name is None:
+        return
+    found = call.settings.account(name)
+    if found is None or found[1].currency != record["currency"]:
+        raise refuse("transaction", "merchant_account_id", "91513")
+    record["merchant_account"] = name
 
 
 def _processed(call: MerchantCall, sale: Record, record: Record) -> Reply:

@@ -51,8 +51,10 @@ def shown(call: MerchantCall, record: Record) -> Node:
             "limited_use_order_id": None,
             "funding_source_description": None,
         }
+    known = card(instrument)
+    del known["bin_extended"]  # shown with transactions only
     return {
-        **card(instrument),
+        **known,
         **common,
         "billing_address": address_view(record["billing"]),
         "verifications": Listed("verification", _verifications(call, record)),

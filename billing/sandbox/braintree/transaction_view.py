@@ -106,6 +106,8 @@ def _processor(record: Record) -> Node:
         "avs_street_address_response_code": record["avs_street"],
         "cvv_response_code": record["instrument"].get("cvv", "A"),
         "retrieval_reference_number": record["network_transaction_id"][:12],
+        "network_response_code": "XX" if code else None,
+        "network_response_text": "sample network response text" if code else None,
         "merchant_advice_code": record.get("advice"),
         "merchant_advice_code_text": codes.ADVICE.get(record.get("advice") or ""),
     }
