@@ -103,6 +103,8 @@ def _check_accounts(name: str, value: Any) -> None:
         if not isinstance(facts, dict) or set(facts) - set(asdict(MerchantAccount())):
             known = ", ".join(asdict(MerchantAccount()))
             raise ValueError(f"merchant account {account} takes {known}")
+        if not all(isinstance(fact, str) for fact in facts.values()):
+            raise ValueError(f"what is said of merchant account {account} is text")
         for fact in ("exchange_rate", "fee_rate", "fee_fixed"):
             if scaled(str(facts.get(fact, "0")), 6) is None:
                 raise ValueError(f"{fact} of {account} is a decimal text with up to 6 decimals")

@@ -42,6 +42,10 @@ FROM objects WHERE kind = 'bt_transaction' AND json_extract(body, '$.type') = ?
   AND json_extract(body, '$.status') IN ('submitted_for_settlement', 'settling', 'settled')
 GROUP BY 1
 """
+_ACCOUNTS = """
+SELECT DISTINCT subtype, json_extract(body, '$.merchant_account')
+FROM objects WHERE kind = 'bt_transaction'
+"""
 _REPEATED = """
 SELECT count(*) FROM (
   SELECT count(*) AS n FROM objects WHERE kind = 'bt_transaction'
@@ -82,7 +86,11 @@ def _change_settings(control: ControlEndpoints, _: _Names, wanted: Wanted) -> Bo
     merchant = str(changes.pop("merchant", ""))
     store = control.account.store
     with store.transaction():
-        return asdict(change_settings(store, merchant, changes))
+        made = change_settings(store, merchant, changes)
+        for owner, account in store.rows(_ACCOUNTS):
+            if load_settings(store, owner).account(account) is None:
+                raise ValueError(f"merchant account {account} of {owner} has transactions")
+    return asdict(made)
 
 
 def _open_dispute(control: ControlEndpoints, _: _Names, wanted: Wanted) -> Body:
