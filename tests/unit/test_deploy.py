@@ -283,3 +283,23 @@ def _required_by(name: str) -> list[str]:
         return metadata.requires(name) or []
     except metadata.PackageNotFoundError:  # of another platform
         return []
+
+
+def test_the_image_is_given_what_it_copies() -> None:
+    told = re.findall(r"^COPY (?!--)(.+) \S+$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    copied = {name.rstrip("/") for line in told for name in line.split()}
+    ignored = (ROOT / ".dockerignore").read_text().splitlines()
+
+    assert ignored[0] == "*"
+    assert {line[1:] for line in ignored if line.startswith("!")} == copied
+    assert all((ROOT / name).exists() for name in copied)
+
+
+def test_the_image_has_the_packages_of_the_runtime_lock_and_runs_as_nobody_else() -> None:
+    dockerfile = (ROOT / "Dockerfile").read_text()
+
+    assert "--require-hashes -r requirements-runtime.lock" in dockerfile
+    assert "\nUSER 10001\n" in dockerfile
+    for line in dockerfile.splitlines():
+        assert "http://" not in line
+        assert "https://" not in line
