@@ -23,6 +23,7 @@ _INDICATORS = (
     "prepaid_reloadable",
     "purchase",
 )
+_ISSUER = ("country_of_issuance", "issuing_bank", "product_id")
 _IMAGES = "https://assets.braintreegateway.com/payment_method_logo"
 
 
@@ -70,7 +71,6 @@ def _verifications(call: MerchantCall, record: Record) -> list[Node]:
 
 def card(instrument: Record) -> Node:
     """Return a card, in the vault or not."""
-    indicators = {name: instrument["indicators"].get(name, "Unknown") for name in _INDICATORS}
     return {
         "token": instrument.get("token"),
         "bin": instrument["bin"],
@@ -87,10 +87,18 @@ def card(instrument: Record) -> Node:
         "is_network_tokenized": False,
         "account_type": None,
         "venmo_sdk": False,
-        "country_of_issuance": "Unknown",
-        "issuing_bank": "Unknown",
-        "product_id": "Unknown",
-        **indicators,
+        **(bin_data(instrument) or {}),
+    }
+
+
+def bin_data(instrument: Record) -> Node | None:
+    """Return what a card's first digits tell of it."""
+    if instrument["kind"] != "credit_card":
+        return None
+    known = instrument["indicators"]
+    return {
+        **{name: known.get(name, "Unknown") for name in _INDICATORS},
+        **{name: known.get(name, "Unknown") for name in _ISSUER},
     }
 
 

@@ -40,6 +40,7 @@ def _view(nonce: str | None, instrument: Record, record: Record | None) -> Node:
         "consumed": record is not None and record["consumed"],
         "details": _details(instrument),
         "three_d_secure_info": None,
+        "bin_data": method_view.bin_data(instrument),
     }
 
 
