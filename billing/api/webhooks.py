@@ -126,8 +126,8 @@ async def delivery(request: Request, provider: str) -> JSONResponse:
         logger.error("a webhook was delivered, but no secret is set for its path")
         return _answer(503, "unavailable")
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        return _refuse(intake, 415, "not_json", "its content type is no JSON")
+    if kind != intake.kind.delivery_type:
+        return _refuse(intake, 415, "not_json", f"it is no {intake.kind.delivery_type}")
     try:
         intake.check(request.headers)
     except SignatureRefused as error:

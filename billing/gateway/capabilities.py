@@ -20,8 +20,11 @@ class Capabilities:
     """The facts of one kind of provider.
 
     `key_max_age`: up to this age a key surely holds. An older attempt is looked up, never sent.
-    `lists_events`,
-    `lists_balance`: events, and the movements and sum of the balance, can be read.
+    `lists_events`, `lists_movements`, `lists_balance`: events, what moved on the balance, and the
+    sum of the balance can be read. `movements_lag`: how much later than its date a movement may be
+    listed for the first time.
+    `holds_payment`: a payment is there before money moves, and all attempts share it. Without it
+    each attempt makes one of its own.
     `minimum_amounts`: the smallest amounts that it charges, in minor units by currency.
     """
 
@@ -29,4 +32,7 @@ class Capabilities:
     replay: Replay
     lists_events: bool
     lists_balance: bool
+    lists_movements: bool
+    holds_payment: bool
     minimum_amounts: Mapping[str, int]
+    movements_lag: timedelta = timedelta(0)

@@ -61,8 +61,8 @@ class ProviderKind:
     """The facts of a kind of provider, known without a connection.
 
     `decline_codes` and `operations` are all labels that its metrics can have; `event_types` are
-    those that its webhook endpoint has to listen to. `reports` reads its settlement reports, where
-    it has such files.
+    those that its webhook endpoint has to listen to. `delivery_type` is the content type of its
+    deliveries. `reports` reads its settlement reports, where it has such files.
     """
 
     capabilities: Capabilities
@@ -73,3 +73,4 @@ class ProviderKind:
     check_headers: CheckHeaders
     read_delivery: ReadDelivery
     reports: ReportReader | None = None
+    delivery_type: str = "application/json"

@@ -1,16 +1,19 @@
-"""The table of provider kinds. A second one is a package of its own and a line here."""
+"""The table of provider kinds. Another one is a package of its own and a line here."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
 from billing.errors import BadInput
+from billing.gateway.braintree.kind import BRAINTREE
 from billing.gateway.kinds import DeclineClass
 from billing.gateway.provider_kind import ProviderKind
 from billing.gateway.reports import ReportReader
 from billing.gateway.stripe.kind import STRIPE
 
-KINDS: Final[Mapping[str, ProviderKind]] = MappingProxyType({"stripe": STRIPE})
+KINDS: Final[Mapping[str, ProviderKind]] = MappingProxyType(
+    {"stripe": STRIPE, "braintree": BRAINTREE}
+)
 
 
 def decline_codes() -> Mapping[str, DeclineClass]:

@@ -17,7 +17,7 @@ BEHIND = [
 ]  # fmt: skip
 # Names of the provider and its objects, and the beginnings of its ids.
 WORDS = re.compile(
-    r"payment_?intent|setup_?intent|stripe|\b(?:pi|ch|pm|cus|evt|re|dp|po|txn|seti|src|whsec)_",
+    r"payment_?intent|setup_?intent|stripe|braintree|\b(?:pi|ch|pm|cus|evt|re|dp|po|txn|seti|src|whsec)_",
     re.IGNORECASE,
 )
 # The reason why a file may speak of the provider all the same.
@@ -70,8 +70,16 @@ def test_what_is_allowed_is_still_needed(path: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["PaymentIntent", "payment_intent", "a Stripe account", "pi_3Nx", "`pm_...`", "whsec_a"],
-)
+    [
+        "PaymentIntent",
+        "payment_intent",
+        "a Stripe account",
+        "braintree",
+        "pi_3Nx",
+        "`pm_...`",
+        "whsec_a",
+    ],
+)  # fmt: skip
 def test_the_words_are_found_where_they_are_spoken(text: str) -> None:
     assert WORDS.search(text)
 

@@ -262,7 +262,7 @@ def work_on_account(context: Context, *, every: timedelta) -> Sequence[Worked]:
         going_on = [row.id for row in runs.running(conn, provider)]
     done = [work(run_id, context) for run_id in going_on]
     reached = provider in context.gateways.names
-    if not reached or not context.gateway.capabilities.lists_balance:
+    if not reached or not context.gateway.capabilities.lists_movements:
         return done
     fresh = begin(context.engine, provider, now=now, every=every)
     if fresh is not None and fresh not in going_on:

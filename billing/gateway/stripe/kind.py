@@ -24,6 +24,8 @@ CAPABILITIES: Final = Capabilities(
     replay=Replay.FIRST_ANSWER,
     lists_events=True,
     lists_balance=True,
+    lists_movements=True,
+    holds_payment=True,
     minimum_amounts=MINIMUM_AMOUNTS,
 )
 

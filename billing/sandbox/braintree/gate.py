@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import dataclass
+from email.utils import formatdate
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -60,6 +61,7 @@ class BraintreeGate:
             if spoilt is not None:
                 _spoil(answer, spoilt)
         self._stats.count(name, answer)
+        answer.headers["Date"] = formatdate(self._account.clock.now(), usegmt=True)
         return answer
 
     def _take(self, kinds: frozenset[str], request: HttpRequest) -> InjectedFault | None:

@@ -1,0 +1,142 @@
+"""Transactions at Braintree by their id, and in lists."""
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import datetime
+from functools import partial
+from typing import TypeVar
+
+from billing.gateway.braintree.client import PAGE, BraintreeClient, created_in
+from billing.gateway.braintree.faults import RequestFaulted, as_error
+from billing.gateway.braintree.fields import Node, money, reference, text, texts
+from billing.gateway.braintree.objects import (
+    read_charge,
+    read_customer,
+    read_payment,
+    read_refund,
+)
+from billing.gateway.braintree.statuses import DECLINED, GONE
+from billing.gateway.objects import (
+    ListedPage,
+    ProviderCharge,
+    ProviderCustomer,
+    ProviderPayment,
+    ProviderRefund,
+    Unreadable,
+)
+from billing.pan import without_card_numbers
+
+Read = TypeVar("Read")
+
+
+class TransactionReads(BraintreeClient):
+    """Reads transactions and customers as they are now; lists are searches, newest first."""
+
+    def payment(self, provider_payment_id: str) -> ProviderPayment | None:
+        """Return the payment as it is now, or None; None too for a refund's id."""
+        return self._find("/transactions", provider_payment_id, read_payment)
+
+    def refund_by_id(self, provider_refund_id: str) -> ProviderRefund | None:
+        """Return the refund as it is now, or None; None too for a payment's id."""
+        return self._find("/transactions", provider_refund_id, read_refund)
+
+    def list_charges(
+        self, *, since: datetime, until: datetime | None = None
+    ) -> Iterator[Sequence[ProviderCharge]]:
+        """Yield pages of sales."""
+        criteria = {"type": ["sale"], **created_in(since, until)}
+        for page in self._pages("list_charges", "transactions", criteria):
+            yield read_page(page, partial(_charge, refunds=self._refunded(page)))
+
+    def list_refunds(
+        self, *, since: datetime | None, until: datetime | None = None, charge: str | None = None
+    ) -> Iterator[Sequence[ProviderRefund]]:
+        """Yield pages of refunds; with `charge` only those that took money of that sale."""
+        made = created_in(since, until)
+        if charge is None:
+            pages = self._pages("list_refunds", "transactions", {"type": ["credit"], **made})
+        else:
+            pages = iter([self._refunds_of(charge)])
+        for page in pages:
+            refunds = [each for each in page if reference(each, "refunded_transaction_id")]
+            if refunds:
+                yield read_page(refunds, lambda each: read_refund("transaction", each))
+
+    def list_customers(
+        self, *, since: datetime, until: datetime | None = None
+    ) -> Iterator[Sequence[ProviderCustomer]]:
+        """Yield pages of customers."""
+        for page in self._pages("list_customers", "customers", created_in(since, until)):
+            yield read_page(page, lambda each: read_customer("customer", each))
+
+    def _pages(self, operation: str, kind: str, criteria: Node) -> Iterator[Sequence[Node]]:
+        """Yield the pages of a search, each with a deadline. Raises: Unavailable, BadInput."""
+        try:
+            yield from self._search(operation, kind, criteria, None).pages()
+        except RequestFaulted as failed:
+            raise as_error(failed.fault) from None
+
+    def _refunds_of(self, charge: str) -> Sequence[Node]:
+        sale = self._find("/transactions", charge, lambda _, data: data)
+        ids = [] if sale is None else list(texts(sale.get("refund_ids")))
+        return self._transactions("list_refunds", ids)[::-1]
+
+    def _refunded(self, page: Sequence[Node]) -> dict[str, Node]:
+        """Return the refunds of a page's sales, by id."""
+        ids = [each for sale in page for each in texts(sale.get("refund_ids"))]
+        return {str(each["id"]): each for each in self._transactions("list_refunds", ids)}
+
+    def _transactions(self, operation: str, ids: Sequence[str]) -> list[Node]:
+        """Return transactions by their ids, in that order. Raises: Unavailable, BadInput."""
+        try:
+            return [
+                each
+                for start in range(0, len(ids), PAGE)
+                for each in self._by_ids(operation, "transactions", ids[start : start + PAGE], None)
+            ]
+        except RequestFaulted as failed:
+            raise as_error(failed.fault) from None
+
+
+def _charge(sale: Node, refunds: dict[str, Node]) -> ProviderCharge:
+    return read_charge(sale, _sum(sale, refunds))
+
+
+def _sum(sale: Node, refunds: dict[str, Node]) -> int:
+    """Return what was given back of a sale, in minor units."""
+    own = [refunds[each] for each in texts(sale.get("refund_ids")) if each in refunds]
+    return sum(
+        money(each, "amount").amount for each in own if each.get("status") not in DECLINED | GONE
+    )
+
+
+def read_page(items: Iterable[Node], read: Callable[[Node], Read | None]) -> ListedPage[Read]:
+    """Read the objects of a page, each by itself; what reads as None is left out."""
+    values: list[Read] = []
+    failed: list[Unreadable] = []
+    last = ""
+    for item in items:
+        last = str(item.get("id"))
+        try:
+            value = read(item)
+        except (ValueError, TypeError, ArithmeticError) as error:
+            failed.append(unreadable_object(item, error))
+        else:
+            if value is not None:
+                values.append(value)
+    return ListedPage(values, failed, last)
+
+
+def unreadable_object(item: Node, error: Exception) -> Unreadable:
+    """Return what stands in a page for an object that can't be read."""
+    identifier = reference(item, "id")
+    if identifier is None:  # the same object has to have the same name the next time
+        digest = hashlib.sha256(repr(sorted(item.items(), key=str)).encode()).hexdigest()
+        identifier = f"without-id-{digest[:16]}"
+    shown = f"{text(item, 'amount') or ''} {text(item, 'currency_iso_code') or ''}".strip()
+    return Unreadable(
+        identifier[:255],
+        (text(item, "type") or "object")[:40],
+        without_card_numbers(str(error))[:300],
+        shown[:60] or None,
+    )

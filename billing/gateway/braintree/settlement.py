@@ -1,0 +1,330 @@
+"""What Braintree pays out: movements and payouts, made of disbursed transactions and disputes.
+
+There is no balance and no list of payouts. What a merchant account is paid on a day is one payout,
+and each transaction and each step of a dispute in it is a movement. All are dated at the beginning
+of that day.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+from billing.errors import BadInput, Unavailable
+from billing.gateway.braintree.disputes import Disputes, movements_of, payout_id
+from billing.gateway.braintree.fees import Fees
+from billing.gateway.braintree.fields import (
+    MalformedNode,
+    Node,
+    mapping,
+    metadata,
+    midnight,
+    money,
+    reference,
+    required,
+    text,
+)
+from billing.gateway.braintree.kind import MOVEMENTS_LAG
+from billing.gateway.braintree.objects import refund_metadata
+from billing.gateway.braintree.reads import unreadable_object
+from billing.gateway.kinds import MovementKind, PayoutStatus
+from billing.gateway.objects import (
+    BalanceTransaction,
+    ListedPage,
+    ProviderEvent,
+    ProviderPayout,
+    Unreadable,
+)
+from billing.rules.money import Money
+
+PAGE: Final = 200
+_DAY: Final = timedelta(days=1)
+
+
+@dataclass(slots=True)
+class Paid:
+    """What a merchant account is paid on a day. `failed`: the bank didn't take it."""
+
+    on: date
+    account: str
+    transactions: list[Node] = field(default_factory=list)
+    movements: list[BalanceTransaction] = field(default_factory=list)
+    unreadable: list[Unreadable] = field(default_factory=list)
+    failed: bool = False
+
+    @property
+    def id(self) -> str:
+        """The id of the payout."""
+        return payout_id(self.on, self.account)
+
+
+class Settlement(Disputes, Fees):
+    """Lists movements and payouts, a day at a time, the newest first."""
+
+    def list_balance_transactions(
+        self,
+        *,
+        since: datetime | None,
+        until: datetime | None = None,
+        after: str | None = None,
+        payout: str | None = None,
+    ) -> Iterator[Sequence[BalanceTransaction]]:
+        """Yield pages of movements, from `after` on towards older ones.
+
+        A recent day whose fees aren't known yet is left out as a whole.
+        """
+        waits_for = after
+        for paid in self._paid(since, until, payout):
+            for page in _pages_of(self._with_payout(paid)):
+                kept = page if waits_for is None else _behind(page, waits_for)
+                if kept is None:
+                    continue
+                waits_for = None
+                if kept or kept.unreadable:
+                    yield kept
+        if waits_for is not None:
+            raise Unavailable(
+                f"the movement {waits_for[:80]} isn't listed any more",
+                where="Braintree",
+                remedy="list the whole window again",
+            )
+
+    def list_payouts(
+        self, *, since: datetime, until: datetime | None = None
+    ) -> Iterator[Sequence[ProviderPayout]]:
+        """Yield pages of payouts."""
+        for paid in self._paid(since, until, None):
+            movements, unreadable = self._with_payout(paid)
+            if movements or unreadable:
+                values = [_payout(paid, each) for each in movements if each.source_id == paid.id]
+                yield ListedPage(values, unreadable, paid.id)
+
+    def payout_by_id(self, provider_payout_id: str) -> ProviderPayout | None:
+        """Return the payout as it is now, or None."""
+        for paid in self._paid(None, None, provider_payout_id):
+            movements, unreadable = self._with_payout(paid)
+            if unreadable:
+                raise Unavailable(
+                    f"the payout {paid.id} holds what can't be read: {unreadable[0].problem}",
+                    where="Braintree",
+                    remedy="look at it in the control panel",
+                )
+            return next(
+                (_payout(paid, each) for each in movements if each.source_id == paid.id), None
+            )
+        return None
+
+    def list_events(
+        self, *, since: datetime, undelivered_only: bool = False
+    ) -> Iterator[Sequence[ProviderEvent]]:
+        """Braintree lists no events. Raises: BadInput."""
+        raise BadInput("Braintree lists no events", remedy="none: its webhooks bring them")
+
+    def balance(self) -> Mapping[str, int]:
+        """Braintree tells no balance. Raises: BadInput."""
+        raise BadInput("Braintree tells no balance", remedy="none: its payouts are compared")
+
+    def _paid(
+        self, since: datetime | None, until: datetime | None, payout: str | None
+    ) -> Iterator[Paid]:
+        """Yield what was paid out, day by day. Raises: Unavailable, BadInput."""
+        for day_ in self._days(since, until, payout):
+            yield from (paid for paid in self._paid_on(day_) if payout in (None, paid.id))
+
+    def _days(
+        self, since: datetime | None, until: datetime | None, payout: str | None
+    ) -> Iterator[date]:
+        """Yield the days whose beginning is in [since, until), the newest first."""
+        if payout is not None:
+            named = _day_of(payout)
+            if named is not None:
+                yield named
+            return
+        if since is None:
+            raise BadInput(
+                "movements are listed from some day on", remedy="say since when, or of which payout"
+            )
+        current = self._today() if until is None else _last_before(until)
+        while midnight(current) >= since:
+            yield current
+            current -= _DAY
+
+    def _today(self) -> date:
+        """Return Braintree's own date. Raises: Unavailable, BadInput."""
+        self.check()
+        answered_at = self._strategy.answered_at
+        if answered_at is None:
+            raise Unavailable("Braintree's answer has no date", remedy="try again in a while")
+        return answered_at.astimezone(UTC).date()
+
+    def _paid_on(self, on: date) -> Sequence[Paid]:
+        """Return what each merchant account is paid on a day."""
+        of: dict[str, Paid] = {}
+        during = {"disbursement_date": {"min": on, "max": on}}
+        for page in self._pages("list_balance_transactions", "transactions", during):
+            for data in page:
+                account = text(data, "merchant_account_id") or ""
+                of.setdefault(account, Paid(on, account)).transactions.append(data)
+        for disputes in self._dispute_pages("list_balance_transactions", during):
+            sales = self._sales_of(disputes)
+            for data in disputes:
+                account = text(data, "merchant_account_id") or ""
+                _add_dispute(of.setdefault(account, Paid(on, account)), data, sales)
+        return [of[account] for account in sorted(of)]
+
+    def _with_payout(self, paid: Paid) -> tuple[Sequence[BalanceTransaction], Sequence[Unreadable]]:
+        """Return the movements of a payout, its own first; none while its fees aren't known."""
+        fees = self._fees(paid.on, paid.account) if paid.transactions else {}
+        if fees is None:
+            if midnight(paid.on) > midnight(self._today()) - MOVEMENTS_LAG:
+                return [], []
+            raise Unavailable(
+                f"Braintree has no fee report of {paid.on} for {paid.account}",
+                where="Braintree",
+                remedy="try again in a while; if it stays, ask Braintree for the report",
+            )
+        movements, unreadable = list(paid.movements), list(paid.unreadable)
+        for data in paid.transactions:
+            try:
+                movements.append(_movement(paid, data, fees))
+            except ValueError as error:
+                unreadable.append(unreadable_object(data, error))
+        if unreadable:
+            problem = f"it holds {unreadable[0].id}, which can't be read"
+            unreadable.append(Unreadable(paid.id, "payout", problem))
+        movements.sort(key=lambda each: each.id)
+        own = [] if unreadable else self._own_movements(paid, movements)
+        return [*own, *movements], unreadable
+
+    def _own_movements(
+        self, paid: Paid, movements: Sequence[BalanceTransaction]
+    ) -> Sequence[BalanceTransaction]:
+        """Return the movements that are the payout itself, one a currency; there is one."""
+        sums: dict[str, int] = defaultdict(int)
+        for each in movements:
+            sums[each.currency] += each.net if self._fees_from_disbursement else each.amount
+        return [_payout_movement(paid, -total, currency) for currency, total in sums.items()]
+
+
+def _behind(
+    page: ListedPage[BalanceTransaction], last_seen: str
+) -> ListedPage[BalanceTransaction] | None:
+    """Return what of a page comes after the last movement seen; None when that isn't in it."""
+    if page.last_id == last_seen:
+        return ListedPage([], [], last_seen)
+    for n, each in enumerate(page):
+        if each.id == last_seen:
+            return ListedPage(page[n + 1 :], page.unreadable, page.last_id)
+    return None
+
+
+def _pages_of(
+    listed: tuple[Sequence[BalanceTransaction], Sequence[Unreadable]],
+) -> Iterator[ListedPage[BalanceTransaction]]:
+    movements, unreadable = listed
+    for start in range(0, len(movements), PAGE):
+        some = movements[start : start + PAGE]
+        yield ListedPage(some, (), some[-1].id)
+    if unreadable:
+        yield ListedPage([], unreadable, unreadable[-1].id)
+
+
+def _add_dispute(paid: Paid, data: Node, sales: Mapping[str, Node]) -> None:
+    of = reference(mapping(data.get("transaction")), "id") or ""
+    try:
+        paid.movements += movements_of(data, sales.get(of), paid.on)
+    except ValueError as error:
+        paid.unreadable.append(unreadable_object(data, error))
+
+
+def _movement(paid: Paid, data: Node, fees: Mapping[str, Money]) -> BalanceTransaction:
+    """Read a disbursed transaction as a movement. Raises: MalformedNode."""
+    details = mapping(data.get("disbursement_details"))
+    currency = required(details, "settlement_currency_iso_code")
+    settled, charged = money(details, "settlement_amount", currency), money(data, "amount")
+    identifier, kind = required(data, "id"), required(data, "type")
+    fee = _fee(data, identifier, fees, currency)
+    sale = kind == "sale"
+    sign = 1 if sale else -1
+    of = identifier if sale else reference(data, "refunded_transaction_id")
+    paid.failed |= details.get("success") is False
+    return BalanceTransaction(
+        id=f"{identifier}:{kind}",
+        kind=MovementKind.CHARGE if sale else MovementKind.REFUND,
+        category=kind,
+        type=kind,
+        amount=sign * abs(settled).amount,
+        fee=fee.amount,
+        net=sign * abs(settled).amount - fee.amount,
+        currency=currency,
+        source_id=identifier,
+        provider_charge_id=of,
+        provider_payment_id=of,
+        customer_money=sign * charged,
+        exchange_rate=None
+        if currency == charged.currency
+        else required(details, "settlement_currency_exchange_rate"),
+        payout_id=paid.id,
+        created=midnight(paid.on),
+        available_on=midnight(paid.on),
+        metadata=metadata(data) if sale else refund_metadata(data),
+    )
+
+
+def _fee(data: Node, identifier: str, fees: Mapping[str, Money], currency: str) -> Money:
+    """Return the fee for a transaction: the report's, or the one that PayPal told with the sale."""
+    fee = fees.get(identifier)
+    if fee is None:
+        paypal = mapping(data.get("paypal"))
+        if paypal.get("transaction_fee_amount"):
+            told = text(paypal, "transaction_fee_currency_iso_code") or currency
+            fee = money(paypal, "transaction_fee_amount", told)
+    if fee is None:
+        raise MalformedNode("the day's fee report doesn't have it")
+    if fee.currency != currency:
+        raise MalformedNode(f"its fee is in {fee.currency}, and not in {currency}")
+    return fee
+
+
+def _payout_movement(paid: Paid, amount: int, currency: str) -> BalanceTransaction:
+    return BalanceTransaction(
+        id=f"{paid.id}:payout",
+        kind=MovementKind.PAYOUT,
+        category="disbursement",
+        type="disbursement",
+        amount=amount,
+        fee=0,
+        net=amount,
+        currency=currency,
+        source_id=paid.id,
+        provider_charge_id=None,
+        provider_payment_id=None,
+        customer_money=None,
+        exchange_rate=None,
+        payout_id=paid.id,
+        created=midnight(paid.on),
+        available_on=midnight(paid.on),
+    )
+
+
+def _payout(paid: Paid, own: BalanceTransaction) -> ProviderPayout:
+    return ProviderPayout(
+        id=paid.id,
+        amount=Money(-own.amount, own.currency),
+        status=PayoutStatus.FAILED if paid.failed else PayoutStatus.PAID,
+        created=midnight(paid.on),
+        arrival=midnight(paid.on),
+    )
+
+
+def _day_of(payout: str) -> date | None:
+    try:
+        return date.fromisoformat(payout.partition("_")[0])
+    except ValueError:
+        return None
+
+
+def _last_before(until: datetime) -> date:
+    """Return the last day that begins before an instant."""
+    return (until.astimezone(UTC) - timedelta(microseconds=1)).date()
