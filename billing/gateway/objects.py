@@ -63,7 +63,7 @@ class PaymentMethodDetails:
 
     Only a card has all of `brand`, `last4` and the expiry; `brand` of a wallet or a bank account is
     its name, where the provider tells it. `provider_customer_id` is its present customer, None
-    after it was detached.
+    after it was detached, or after its owner took back the permission to charge it.
     """
 
     token: str

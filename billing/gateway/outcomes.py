@@ -131,7 +131,8 @@ class ChargeRequest:
     `provider_payment_id` is None on the first attempt, which creates and confirms the
     provider's PaymentIntent; later attempts confirm the one named here.
     `metadata` carries payment, subscription, period and key, so that a lost answer can be
-    found again in the provider's lists.
+    found again in the provider's lists. `method_type` is "card", or a wallet's brand; None stands
+    in requests from before there were wallets, which are sent again as they were: of cards.
     """
 
     idempotency_key: str
@@ -142,6 +143,7 @@ class ChargeRequest:
     manual_capture: bool = False
     description: str = ""
     metadata: Mapping[str, str] = field(default_factory=dict)
+    method_type: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

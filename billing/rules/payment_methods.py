@@ -11,6 +11,14 @@ class PaymentMethodKind(StrEnum):
     BANK = "bank"
 
 
+def method_type(kind: PaymentMethodKind, brand: str | None) -> str:
+    """Return what a provider is told to charge: "card", or the brand of a wallet, like "paypal".
+
+    There are wallets and bank accounts without a brand: they are called by their kind.
+    """
+    return kind.value if kind is PaymentMethodKind.CARD or not brand else brand
+
+
 def recognised_by(kind: PaymentMethodKind, brand: str | None, last4: str | None) -> str:
     """Return what a person recognises a payment method by, like "visa ending in 4242"."""
     name = (

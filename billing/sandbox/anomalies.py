@@ -42,7 +42,7 @@ def duplicate(call: Call, charge: Record, *, own_intent: bool) -> Record:
         intent = {**intent, "id": new_id("pi"), "created": call.now}
     copy: Record = {
         **{name: charge[name] for name in charge if name not in _OF_THE_FIRST},
-        "id": new_id("ch"),
+        "id": new_id(charge["id"].partition("_")[0]),
         "created": call.now,
         "payment_intent": intent["id"],
         "captured": 0,

@@ -6,17 +6,20 @@ Stripe's own tokens (`pm_card_visa`, ...) are a table. Ours follow one small gra
 
 which steps.py reads. A step is `ok`, `needs_authentication` or the name of a decline. Charges are
 counted per attached payment method. What happens long after a good charge (a refund that fails, a
-dispute) has tokens of its own.
+dispute) has tokens of its own. PayPal accounts are `pm_sbx_paypal`, or that and an underscore and
+steps of their own.
 """
 
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from billing.sandbox.declines import DECLINES
+from billing.sandbox.declines import DECLINES, paypal_decline
 from billing.sandbox.steps import Steps, outcome_after, read_steps
+from billing.sandbox.wallets import CARD, PAYPAL
 
 OK, AUTHENTICATE = "ok", "needs_authentication"
+REVOKED = "mandate_revoked"  # of PayPal, for ever: the payer ends the agreement
 _SHORT_NAMES = {
     "decline": "generic_decline",
     "insufficient": "insufficient_funds",
@@ -37,6 +40,7 @@ class Behaviour:
     dispute: str | None = None  # the reason of the dispute that follows each charge
     inquiry: bool = False  # that dispute is an inquiry
     available_at_once: bool = False
+    type: str = CARD
 
     @property
     def counts(self) -> bool:
@@ -103,6 +107,13 @@ MAGIC: dict[str, Behaviour] = {
 }
 # Ours, beside the grammar: what Stripe has no token for.
 _LATER = {"refund_pending_then_fail": _later("5126", refund="pending_then_fail")}
+_PAYPAL_LATER: dict[str, dict[str, Any]] = {
+    "refund_pending": {"refund": "pending"},
+    "refund_fail": {"refund": "fail"},
+    "dispute": {"dispute": "product_not_received"},
+    "inquiry": {"dispute": "product_not_received", "inquiry": True},
+}
+_PAYPAL_SHORT_NAMES = {"decline": "declined", "insufficient": "insufficient_funds"}
 
 
 def behaviour_of(token: str) -> Behaviour | None:
@@ -116,11 +127,27 @@ def behaviour_of(token: str) -> Behaviour | None:
 def _sandbox_behaviour(text: str) -> Behaviour | None:
     if text in _LATER:
         return _LATER[text]
+    if text == PAYPAL or text.startswith(f"{PAYPAL}_"):
+        return _paypal_behaviour(text.removeprefix(PAYPAL).removeprefix("_") or OK)
     steps = read_steps(text, _outcome_of)
     if steps is None:
         return None
     ends_well = steps[-1][0] == OK
     return Behaviour(steps, last4="4242" if ends_well else "0341")
+
+
+def _paypal_behaviour(text: str) -> Behaviour | None:
+    if text in _PAYPAL_LATER:
+        return Behaviour(((OK, 1),), PAYPAL, type=PAYPAL, **_PAYPAL_LATER[text])
+    steps = read_steps(text, _paypal_outcome_of)
+    if steps is None or REVOKED in (outcome for outcome, _ in steps[:-1]):
+        return None
+    return Behaviour(steps, PAYPAL, type=PAYPAL)
+
+
+def _paypal_outcome_of(word: str) -> str | None:
+    name = paypal_decline(_PAYPAL_SHORT_NAMES.get(word, word))
+    return word if word in (OK, REVOKED) else name if name in DECLINES else None
 
 
 def _outcome_of(word: str) -> str | None:

@@ -32,6 +32,11 @@ def _declined(
     return Decline(code, decline_code, advice_code, message, network)
 
 
+def _by_paypal(code: str, decline_code: str | None = None) -> Decline:
+    message = "The payment was declined by PayPal or by its payer."
+    return Decline(f"payment_method_{code}", decline_code, None, message)
+
+
 _NO_FUNDS = "Your card has insufficient funds."
 _EXPIRED = "Your card has expired."
 _CVC = "Your card's security code is incorrect."
@@ -76,7 +81,22 @@ DECLINES: dict[str, Decline] = {
     "bare_expired_card": _declined(None, CARD_DATA, "54", _EXPIRED, "expired_card"),
     "bare_incorrect_cvc": _declined(None, CARD_DATA, "N7", _CVC, "incorrect_cvc"),
     "bare_processing_error": _declined(None, LATER, None, _PROCESSING, "processing_error"),
+    # Of PayPal, by Stripe's error codes; neither advice nor a network comes with them.
+    "paypal:declined": _by_paypal("provider_decline"),
+    "paypal:insufficient_funds": _by_paypal("provider_decline", "insufficient_funds"),
+    "paypal:generic_decline": _by_paypal("provider_decline", "partner_generic_decline"),
+    "paypal:limit_exceeded": _by_paypal("provider_decline", "payment_limit_exceeded"),
+    "paypal:high_risk": _by_paypal("provider_decline", "partner_high_risk_customer"),
+    "paypal:agreement_ended": _by_paypal("provider_decline", "invalid_billing_agreement"),
+    "paypal:customer_declined": _by_paypal("customer_decline"),
+    "paypal:timeout": _by_paypal("provider_timeout"),
+    "paypal:unavailable": _by_paypal("not_available"),
 }
+
+
+def paypal_decline(step: str) -> str:
+    """Return the name of PayPal's decline of a step; no step of a card has a colon."""
+    return f"paypal:{step}"
 
 
 def decline_error(

@@ -11,6 +11,7 @@ from billing.sandbox.call import Call
 from billing.sandbox.reports import ReportLine
 from billing.sandbox.resources.balance_transactions import category
 from billing.sandbox.store import Record, Store, load
+from billing.sandbox.wallets import type_of
 
 _BATCH = 1_000
 _OF_PAYOUT = """
@@ -114,9 +115,10 @@ def _line(store: Store, record: Record, payout: Record | None) -> ReportLine:
         customer_name=customer.get("name"),
         customer_description=customer.get("description"),
         card=known.get("card", {}),
+        method_type=type_of(known) if known else None,
         dispute_reason=source.get("reason") if about.startswith("dp_") else None,
         payment_metadata=known.get("metadata", {}),
-        refund_metadata=source["metadata"] if about.startswith("re_") else {},
+        refund_metadata=source["metadata"] if about.startswith(("re_", "pyr_")) else {},
     )
 
 

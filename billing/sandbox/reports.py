@@ -56,6 +56,7 @@ class ReportLine:
     customer_name: str | None = None
     customer_description: str | None = None
     card: Mapping[str, str] = field(default_factory=dict)
+    method_type: str | None = None
     dispute_reason: str | None = None
     payment_metadata: Mapping[str, str] = field(default_factory=dict)
     refund_metadata: Mapping[str, str] = field(default_factory=dict)
@@ -100,7 +101,7 @@ _READERS: dict[str, Reader] = {
     "customer_description": lambda line: line.customer_description,
     "charge_id": lambda line: line.charge,
     "payment_intent_id": lambda line: line.payment_intent,
-    "payment_method_type": lambda line: "card" if line.charge else None,
+    "payment_method_type": lambda line: line.method_type,
     "is_link": lambda line: "false" if line.charge else None,
     "card_brand": lambda line: line.card.get("brand"),
     "card_funding": lambda line: line.card.get("funding"),
@@ -202,5 +203,6 @@ def made_up_lines(
             facing_amount=-amount if refund else amount,
             facing_currency=currency,
             card={"brand": "visa", "funding": "credit", "country": "US"},
+            method_type="card",
             payment_metadata={"payment": f"payment-{charged}"},
         )

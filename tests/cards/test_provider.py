@@ -25,6 +25,7 @@ from billing.gateway.registry import report_reader
 from billing.gateway.reports import ReportFile
 from billing.gateway.stripe import objects as reading
 from billing.gateway.stripe.fields import Malformed
+from billing.gateway.stripe.methods import read_payment_method
 from billing.sandbox import SandboxServer
 from tests.cards.indiscreet import Indiscreet
 from tests.cards.spelled import SPELLINGS, VISA, found_in
@@ -76,7 +77,7 @@ READERS: dict[str, Callable[[Any], object]] = {
     "payouts": reading.read_payout,
     "events": reading.read_event,
     "balance_transactions?expand[]=data.source": reading.read_balance_transaction,
-    "payment_methods?type=card": reading.read_payment_method,
+    "payment_methods?type=card": read_payment_method,
     "customers": reading.read_customer,
 }
 

@@ -6,7 +6,15 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
-from billing.gateway import Absent, ChargeRequest, Declined, Outcome, Succeeded, Unknown
+from billing.gateway import (
+    Absent,
+    ChargeRequest,
+    Declined,
+    Outcome,
+    PaymentMethodKind,
+    Succeeded,
+    Unknown,
+)
 from billing.gateway.stripe.gateway import StripeGateway
 from billing.gateway.transport import Deadline, Transport
 from billing.rules.money import Money
@@ -62,6 +70,7 @@ class World:
             card.token,
             description="Video basic",
             metadata={"payment": "pay_1", "subscription": "sub_1", "key": KEY},
+            method_type=None if card.kind is PaymentMethodKind.CARD else card.brand,
         )
         return replace(request, **changes)
 

@@ -86,6 +86,8 @@ def test_later_steps_take_the_object_of_the_step_before(shop: Shop) -> None:
         "payment_intent.succeeded": intent,
     }
     assert triggered(shop, "payout.updated", object=payout) == {"payout.updated": payout}
+    card = triggered(shop, "payment_method.attached", object=customer)["payment_method.attached"]
+    assert "doesn't come of it" in refusal(shop, type="mandate.updated", object=card)
     assert triggered(shop, "customer.updated", object=customer) == {"customer.updated": customer}
     assert list(triggered(shop, "payment_method.attached", object=customer)) == [
         "payment_method.attached"

@@ -65,6 +65,14 @@ DECLINE = error(
 
 LOST_CARD = {"code": "card_declined", "decline_code": "lost_card", "charge": "ch_2"}
 
+SEPA_DEBIT = {"object": "payment_method", "type": "sepa_debit", "sepa_debit": {"last4": "3000"}}
+
+NO_MANDATE = {
+    "type": "invalid_request_error",
+    "message": "This PaymentIntent requires a mandate, but no existing mandate was found. Collect"
+    " mandate acceptance from the customer and try again.",
+}
+
 GONE = {"type": "invalid_request_error", "code": "resource_missing", "param": "payment_method"}
 
 Expected = tuple[type, str]
@@ -113,6 +121,46 @@ ANSWERS: dict[str, tuple[Reply, Expected] | tuple[Reply, Expected, Expected]] = 
     "payment method of the other mode": (
         Reply(404, {"error": {**GONE, "message": "No such; a similar object exists in ..."}}),
         (Rejected, "resource_missing"),
+    ),
+    "wallet that declines": (
+        Reply(402, error("card_error", "payment_method_provider_decline")),
+        (Declined, "payment_method_provider_decline"),
+    ),
+    "wallet that declines for a reason": (
+        Reply(
+            402,
+            error(
+                "card_error", "payment_method_provider_decline", decline_code="insufficient_funds"
+            ),
+        ),
+        (Declined, "insufficient_funds"),
+    ),
+    "wallet that declines as if the request were wrong": (
+        Reply(402, error("invalid_request_error", "payment_method_customer_decline")),
+        (Declined, "payment_method_customer_decline"),
+    ),
+    "wallet that is out of order": (
+        Reply(400, error("invalid_request_error", "payment_method_not_available")),
+        (Declined, "payment_method_not_available"),
+    ),
+    "wallet whose decline is of a payment that succeeded": (
+        Reply(
+            402,
+            error("card_error", "payment_method_provider_timeout", payment_intent=intent()),
+        ),
+        (Unknown, "card"),
+    ),
+    "mandate that was taken back": (
+        Reply(400, error("invalid_request_error", "payment_intent_mandate_invalid")),
+        (Declined, "payment_intent_mandate_invalid"),
+    ),
+    "payment method without a mandate": (
+        Reply(400, {"error": NO_MANDATE}),
+        (Declined, "payment_method_unusable"),
+    ),
+    "payment method of a type that the account may not charge": (
+        Reply(400, error("invalid_request_error", "payment_method_unactivated")),
+        (Rejected, "payment_method_unactivated"),
     ),
     "payment method that is none": (
         Reply(400, error("invalid_request_error", "parameter_invalid", param="payment_method")),
@@ -490,7 +538,8 @@ def test_each_answer_to_a_cancel_has_its_outcome(replies: list[Reply], expected:
         (Reply(403, error("invalid_request_error")), BadInput, "permission"),
         (Reply(429, error("invalid_request_error")), Unavailable, "again"),
         (Reply(500, {}), Unavailable, "again"),
-        (Reply(200, {"object": "customer"}), BadInput, "card"),
+        (Reply(200, {"id": "pm_1", **SEPA_DEBIT}), BadInput, "a card or for paypal"),
+        (Reply(200, {"id": "cus_1", "object": "customer"}), Unavailable, "again"),
         (TransportError("timeout", "x"), Unavailable, "again"),
     ],
 )

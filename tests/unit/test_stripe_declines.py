@@ -63,6 +63,30 @@ DOCUMENTED = """
     compliance_violation payment_disputed invalid_authorization invalid_payment_information
     partner_payment_not_found expired_payment_information
 """
+# docs.stripe.com/error-codes, and the changelog of 2022-11-15: why a payment with a wallet failed
+ERROR_CODES = {
+    "payment_method_provider_decline": SOFT,
+    "payment_method_provider_timeout": SOFT,
+    "payment_method_not_available": SOFT,
+    "payment_intent_payment_attempt_failed": SOFT,
+    "payment_method_customer_decline": NEEDS_CUSTOMER,
+    "payment_intent_mandate_invalid": NEEDS_CUSTOMER,
+    "payment_intent_payment_attempt_expired": NEEDS_CUSTOMER,
+    "payment_intent_authentication_failure": NEEDS_CUSTOMER,
+    "payment_method_currency_mismatch": NEEDS_CUSTOMER,
+}
+
+
+def test_the_errors_that_stand_for_a_decline_of_a_wallet_have_their_class() -> None:
+    assert set(ERROR_CODES) == declines.DECLINING_ERRORS
+    assert {code: classify(code) for code in ERROR_CODES} == {
+        code: (expected, None) for code, expected in ERROR_CODES.items()
+    }
+
+
+def test_an_agreement_that_its_payer_ended_needs_the_customer_by_either_code() -> None:
+    codes = ("invalid_billing_agreement", "payment_intent_mandate_invalid")
+    assert {classify(code)[0] for code in codes} == {NEEDS_CUSTOMER}
 
 
 def test_every_documented_code_has_a_class() -> None:
@@ -76,5 +100,11 @@ def test_a_code_has_one_class() -> None:
 
 
 def list_sizes() -> int:
-    lists = (declines._SOFT, declines._NEEDS_CUSTOMER, declines._HARD)
+    lists = (
+        declines._SOFT,
+        declines._SOFT_ERRORS,
+        declines._NEEDS_CUSTOMER,
+        declines._ERRORS_FOR_CUSTOMER,
+        declines._HARD,
+    )
     return sum(len(codes.split()) for codes in lists)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -387,8 +388,39 @@ def test_an_object_of_another_kind_is_not_taken(name: str) -> None:
         ask(gateway_with(Reply(200, {**body, "object": "teapot"})))
 
 
-def test_a_payment_method_that_is_no_card_is_not_taken() -> None:
+def test_a_payment_method_of_a_type_that_is_not_charged_is_not_taken() -> None:
     assert gateway_with(Reply(200, {**CARD, "card": None})).payment_method_by_id("pm_1") is None
+
+
+PAYPAL = {
+    "id": "pm_2",
+    "object": "payment_method",
+    "type": "paypal",
+    "customer": "cus_1",
+    "paypal": {"payer_email": "ada@example.com", "payer_id": "P1", "country": "DE"},
+}
+WALLET = PaymentMethodDetails(
+    "pm_2", PaymentMethodKind.WALLET, "paypal", provider_customer_id="cus_1"
+)
+
+
+def test_of_a_wallet_its_name_is_read_and_nothing_of_its_owner() -> None:
+    assert gateway_with(Reply(200, PAYPAL)).payment_method_by_id("pm_2") == WALLET
+
+
+@pytest.mark.parametrize(
+    ("status", "customer"), [("active", "cus_1"), ("pending", "cus_1"), ("inactive", None)]
+)
+def test_a_mandate_is_read_as_its_payment_method_which_is_nobodys_once_it_was_taken_back(
+    status: str, customer: str | None
+) -> None:
+    mandate = {"id": "mandate_1", "object": "mandate", "status": status, "payment_method": PAYPAL}
+    gateway = gateway_with(Reply(200, mandate))
+
+    found = gateway.payment_method_by_id("mandate_1")
+
+    assert found == replace(WALLET, provider_customer_id=customer)
+    assert asked(gateway) == [("get", "/v1/mandates/mandate_1?expand[0]=payment_method")]
 
 
 WINDOW = f"created[gte]={CREATED}&created[lt]={CREATED + 1}&limit=100"

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from billing.gateway import ChargeRequest
 from billing.rules.money import Money
+from billing.rules.payment_methods import method_type
 from billing.rules.payments import CaptureMethod
 from billing.rules.request_marks import RequestMark
 from billing.store.payments.payment_steps import PaymentForAttempt
@@ -20,6 +21,7 @@ def request_for(
     """Return the n-th attempt's request; what it names lets it be found in the provider's lists."""
     assert row.provider_customer_id is not None
     assert row.payment_method_token is not None
+    assert row.payment_method_kind is not None
     metadata = {"payment": str(row.id), "attempt": str(n), "key": key, "engine": str(engine)}
     if mark is not None:
         metadata |= mark.as_metadata()
@@ -37,6 +39,7 @@ def request_for(
         manual_capture=row.capture_method is CaptureMethod.MANUAL,
         description=f"Invoice {row.invoice_number}" if row.invoice_number else row.description,
         metadata=metadata,
+        method_type=method_type(row.payment_method_kind, row.payment_method_brand),
     )
 
 
@@ -65,8 +68,11 @@ def _compact(at: datetime) -> str:
 
 
 def request_to_json(request: ChargeRequest) -> dict[str, Any]:
-    """Return a request in the form that its call keeps."""
-    return {
+    """Return a request in the form that its call keeps.
+
+    What isn't set of what came later is left out, so that an old request stays as it was.
+    """
+    values: dict[str, Any] = {
         "idempotency_key": request.idempotency_key,
         "amount": request.amount.amount,
         "currency": request.amount.currency,
@@ -77,6 +83,9 @@ def request_to_json(request: ChargeRequest) -> dict[str, Any]:
         "description": request.description,
         "metadata": dict(request.metadata),
     }
+    if request.method_type is not None:
+        values["method_type"] = request.method_type
+    return values
 
 
 def request_from_json(values: Mapping[str, Any]) -> ChargeRequest:

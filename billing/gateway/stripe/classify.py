@@ -23,7 +23,7 @@ from billing.gateway import (
     canceled,
 )
 from billing.gateway.kinds import FaultKind
-from billing.gateway.stripe.declines import classify
+from billing.gateway.stripe.declines import DECLINING_ERRORS, classify
 from billing.gateway.stripe.fields import (
     expect,
     integer,
@@ -94,7 +94,7 @@ def outcome_of_fault(
     fault: Fault, *, first_send: bool, provider_payment_id: str | None = None
 ) -> Outcome:
     """Return the outcome of an attempt whose request failed."""
-    if fault.kind is FaultKind.CARD:
+    if fault.kind is FaultKind.CARD or _is_decline(fault):
         return _declined(fault, provider_payment_id)
     refused = fault.kind in _REFUSED or (first_send and fault.kind in _REFUSED_ON_FIRST_SEND)
     if refused and _method_is_gone(fault):
@@ -112,16 +112,23 @@ def outcome_of_fault(
     return Unknown(fault.kind.value, fault.message, provider_payment_id, fault.request_id)
 
 
+def _is_decline(fault: Fault) -> bool:
+    """Tell whether a refused request has the code of a decline: wallets may answer with a 400."""
+    return fault.kind in _REFUSED and fault.code in DECLINING_ERRORS
+
+
 def _method_is_gone(fault: Fault) -> bool:
     """Tell whether a request was refused because its payment method can't be used any more.
 
-    It was detached from the customer, which has no code or tells the method's state, or deleted.
-    One that exists in the other mode is our mistake, and no customer's.
+    It was detached from the customer, which has no code or tells the method's state, or deleted, or
+    it has no mandate, which is told in words only. One that exists in the other mode is our
+    mistake, and no customer's.
     """
     if fault.kind is not FaultKind.INVALID_REQUEST or "similar object exists" in fault.message:
         return False
     is_missing = fault.param == "payment_method" and fault.code in (None, "resource_missing")
-    return is_missing or fault.code == "payment_method_unexpected_state"
+    lacks_mandate = fault.code is None and "requires a mandate" in fault.message
+    return is_missing or lacks_mandate or fault.code == "payment_method_unexpected_state"
 
 
 def outcome_of_intent(

@@ -103,14 +103,20 @@ class Client:
         """Close the idle connections; the gateway can still be used."""
         self._http.close()
 
-    def _find(self, collection: str, identifier: str, read: Callable[[Json], Read]) -> Read | None:
+    def _find(
+        self,
+        collection: str,
+        identifier: str,
+        read: Callable[[Json], Read],
+        params: Json | None = None,
+    ) -> Read | None:
         """Return one object as it is now, or None when there is none of that id.
 
         Raises: Unavailable, BadInput.
         """
         path = f"{collection}/{segment(identifier)}"
         try:
-            answer = self._send("retrieve", "get", path, {}, Deadline(self._seconds))
+            answer = self._send("retrieve", "get", path, params or {}, Deadline(self._seconds))
         except Faulted as failed:
             if failed.fault.code == "resource_missing":
                 return None

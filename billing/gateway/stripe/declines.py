@@ -1,7 +1,8 @@
 """Stripe's decline and advice codes, and the class of each.
 
-The codes are those of docs.stripe.com/declines/codes (cards and local payment methods) and the
-outcome reasons that Stripe gives when its own rules block a charge. Each known code is a metric
+The codes are those of docs.stripe.com/declines/codes (cards and local payment methods), the
+outcome reasons that Stripe gives when its own rules block a charge, and the error codes of
+docs.stripe.com/error-codes that stand for a decline of a wallet. Each known code is a metric
 label; one that isn't known is soft and counts as "other".
 """
 
@@ -21,21 +22,36 @@ _SOFT: Final = """
 _NEEDS_CUSTOMER: Final = """
     authentication_not_handled authentication_required card_not_supported currency_not_supported
     expired_card expired_payment_information incorrect_address incorrect_cvc incorrect_pin
-    incorrect_zip invalid_amount invalid_customer_account invalid_cvc invalid_expiry_month
-    invalid_expiry_year invalid_payment_information invalid_pin
+    incorrect_zip invalid_amount invalid_billing_agreement invalid_customer_account invalid_cvc
+    invalid_expiry_month invalid_expiry_year invalid_payment_information invalid_pin
     mobile_device_authentication_required new_account_information_available offline_pin_required
     online_or_offline_pin_required partner_expired_card partner_invalid_amount
     partner_invalid_currency payment_limit_exceeded pin_try_exceeded
 """
 _HARD: Final = """
     blocklist compliance_violation do_not_try_again fraudulent highest_risk_level incorrect_number
-    invalid_account invalid_authorization invalid_billing_agreement invalid_number
-    live_mode_test_card lost_card merchant_blacklist not_permitted partner_high_risk_customer
+    invalid_account invalid_authorization invalid_number live_mode_test_card lost_card
+    merchant_blacklist not_permitted partner_high_risk_customer
     partner_payment_not_found payment_disputed pickup_card previously_declined_do_not_retry
     restricted_card revocation_of_all_authorizations revocation_of_authorization rule
     security_violation service_not_allowed stolen_card stop_payment_order testmode_decline
     transaction_not_allowed
 """
+
+# Error codes, which stand where no decline code is. A payer who was asked and didn't approve, or
+# took back the agreement that lets us charge, has to act; what the wallet itself refuses or fails
+# to do may go through later.
+_SOFT_ERRORS: Final = """
+    payment_intent_payment_attempt_failed payment_method_not_available
+    payment_method_provider_decline payment_method_provider_timeout
+"""
+_ERRORS_FOR_CUSTOMER: Final = """
+    payment_intent_authentication_failure payment_intent_mandate_invalid
+    payment_intent_payment_attempt_expired payment_method_currency_mismatch
+    payment_method_customer_decline
+"""
+DECLINING_ERRORS: Final = frozenset(f"{_SOFT_ERRORS} {_ERRORS_FOR_CUSTOMER}".split())
+CURRENCY_NOT_SUPPORTED: Final = "currency_not_supported"
 
 
 def _classes(*lists: tuple[DeclineClass, str]) -> Mapping[str, DeclineClass]:
@@ -49,8 +65,8 @@ def _classes(*lists: tuple[DeclineClass, str]) -> Mapping[str, DeclineClass]:
 
 
 DECLINE_CLASSES: Final = _classes(
-    (DeclineClass.SOFT, _SOFT),
-    (DeclineClass.NEEDS_CUSTOMER, _NEEDS_CUSTOMER),
+    (DeclineClass.SOFT, _SOFT + _SOFT_ERRORS),
+    (DeclineClass.NEEDS_CUSTOMER, _NEEDS_CUSTOMER + _ERRORS_FOR_CUSTOMER),
     (DeclineClass.HARD, _HARD),
 )
 

@@ -32,6 +32,7 @@ EVENT_KINDS: Final[Mapping[str, EventKind]] = MappingProxyType(
         "payment_method.updated": EventKind.PAYMENT_METHOD_UPDATED,
         "payment_method.automatically_updated": EventKind.PAYMENT_METHOD_UPDATED,
         "payment_method.detached": EventKind.PAYMENT_METHOD_DETACHED,
+        "mandate.updated": EventKind.PAYMENT_METHOD_UPDATED,
         "customer.updated": EventKind.CUSTOMER_UPDATED,
     }
 )

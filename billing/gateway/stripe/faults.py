@@ -12,6 +12,7 @@ from billing.errors import BadInput, BillingError, Unavailable
 from billing.gateway.errors import ProviderKeyRefused
 from billing.gateway.kinds import FaultKind
 from billing.gateway.stripe.classify import Fault
+from billing.gateway.stripe.declines import DECLINING_ERRORS
 from billing.gateway.stripe.fields import mapping, reference, text
 from billing.gateway.transport import TransportError
 
@@ -101,7 +102,8 @@ def _kind(error: stripe.StripeError) -> FaultKind:
         return {409: FaultKind.CONFLICT, 424: FaultKind.DEPENDENCY}.get(status, FaultKind.GARBAGE)
     if kind is FaultKind.CARD:
         body = mapping(mapping(error.json_body).get("error"))
-        return kind if body.get("type") == "card_error" else FaultKind.UNEXPECTED
+        is_decline = body.get("type") == "card_error" or body.get("code") in DECLINING_ERRORS
+        return kind if is_decline else FaultKind.UNEXPECTED
     return kind
 
 

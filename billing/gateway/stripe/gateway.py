@@ -14,7 +14,15 @@ from billing.errors import BadInput
 from billing.gateway.capabilities import Capabilities
 from billing.gateway.kinds import Doubt
 from billing.gateway.objects import PaymentMethodDetails
-from billing.gateway.outcomes import Absent, ChargeRequest, Deferred, Outcome, Rejected, Unknown
+from billing.gateway.outcomes import (
+    Absent,
+    ChargeRequest,
+    Declined,
+    Deferred,
+    Outcome,
+    Rejected,
+    Unknown,
+)
 from billing.gateway.stripe.amounts import InexpressibleAmount, positive_to_stripe
 from billing.gateway.stripe.classify import (
     EXPIRED_CODES,
@@ -38,10 +46,24 @@ from billing.gateway.stripe.client import (
     unreadable,
     usable,
 )
-from billing.gateway.stripe.faults import Faulted, as_error, garbage
-from billing.gateway.stripe.fields import Json, Malformed, expect, mapping, reference, required
+from billing.gateway.stripe.declines import CURRENCY_NOT_SUPPORTED, classify
+from billing.gateway.stripe.faults import Faulted, as_error, garbage, where_of
+from billing.gateway.stripe.fields import (
+    Json,
+    Malformed,
+    expect,
+    mapping,
+    reference,
+    required,
+    text,
+)
 from billing.gateway.stripe.kind import CAPABILITIES
-from billing.gateway.stripe.objects import read_payment_method
+from billing.gateway.stripe.methods import (
+    CARD,
+    WALLETS,
+    read_payment_method,
+    takes_currency,
+)
 from billing.gateway.stripe.reads import Reads
 from billing.gateway.stripe.refunds import Refunds
 from billing.gateway.transport import Deadline
@@ -62,6 +84,8 @@ class StripeGateway(Refunds, Reads):
 
     def charge(self, request: ChargeRequest, *, first_send: bool) -> Outcome:
         """Send one attempt; every error is an outcome."""
+        if not takes_currency(request.method_type, request.amount.currency):
+            return _takes_no(request)
         try:
             path, params = _charge_call(request)
         except InexpressibleAmount as error:
@@ -189,14 +213,15 @@ class StripeGateway(Refunds, Reads):
         path = f"/v1/payment_methods/{segment(token)}/attach"
         params = {"customer": provider_customer_id}
         answer = self._ask("attach_payment_method", "post", path, params, key=idempotency_key)
-        card = mapping(answer.data.get("card"))
-        if not card:
+        attached = _understood(answer, read_payment_method)
+        if attached is None:
             raise BadInput(
-                f"{token} is no card",
-                where="the payment method at Stripe",
-                remedy="ask the customer for a card; other kinds of payment aren't collected",
+                f"{token} is a payment method of the type {text(answer.data, 'type')!r}, which"
+                " can't be charged without its owner here",
+                where=where_of(answer.request_id),
+                remedy=f"ask the customer for a card or for {' or '.join(WALLETS)}",
             )
-        return _understood(answer, read_payment_method)
+        return attached
 
     def check(self) -> None:
         """Prove that Stripe answers and that the key may read payments."""
@@ -282,18 +307,31 @@ def _outcome_of(found: Sequence[Intent], request: ChargeRequest) -> Outcome | Ab
     return outcome_of_intent(intent, request)
 
 
+def _takes_no(request: ChargeRequest) -> Declined:
+    """Return the outcome of a charge in a currency that its payment method doesn't take."""
+    decline_class, advice = classify(CURRENCY_NOT_SUPPORTED)
+    message = (
+        f"{request.method_type} takes no {request.amount.currency} at Stripe; nothing was sent"
+    )
+    known_id = request.provider_payment_id
+    return Declined(CURRENCY_NOT_SUPPORTED, decline_class, advice, message, known_id)
+
+
 def _charge_call(request: ChargeRequest) -> tuple[str, Json]:
     """Return path and parameters; the same request makes the same bytes."""
     amount = positive_to_stripe(request.amount)
     if request.provider_payment_id:
         path = f"{_intent_path(request.provider_payment_id)}/confirm"
-        return path, {"payment_method": request.payment_method, "off_session": True}
+        confirming = {"payment_method": request.payment_method, "off_session": True}
+        if request.method_type is not None:  # an earlier attempt may have been of another type
+            confirming["payment_method_types"] = [request.method_type]
+        return path, confirming
     params: dict[str, object] = {
         "amount": amount,
         "currency": request.amount.currency.lower(),
         "customer": request.provider_customer_id,
         "payment_method": request.payment_method,
-        "payment_method_types": ["card"],
+        "payment_method_types": [request.method_type or CARD],
         "capture_method": "manual" if request.manual_capture else "automatic",
         "off_session": True,
         "confirm": True,

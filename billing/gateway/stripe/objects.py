@@ -5,10 +5,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Final
 
-from billing.gateway.kinds import PaymentMethodKind
 from billing.gateway.objects import (
     BalanceTransaction,
-    PaymentMethodDetails,
     ProviderCharge,
     ProviderCustomer,
     ProviderDispute,
@@ -60,36 +58,6 @@ def read_payment(data: Json) -> ProviderPayment:
         metadata=metadata(data),
         created=to_instant(intent.created),
     )
-
-
-def read_payment_method(data: Json) -> PaymentMethodDetails:
-    """Read a payment method that is a card, the only kind that is charged at Stripe.
-
-    A wallet that pays with a card, like that of a telephone, is a card here.
-    """
-    expect(data, "payment_method")
-    card = mapping(data.get("card"))
-    return PaymentMethodDetails(
-        token=required(data, "id"),
-        kind=PaymentMethodKind.CARD,
-        brand=text(card, "brand") or "",
-        last4=_last_four(card),
-        exp_month=integer(card, "exp_month"),
-        exp_year=integer(card, "exp_year"),
-        provider_customer_id=reference(data.get("customer")),
-    )
-
-
-def _last_four(card: Json) -> str:
-    """Return the last four digits, however many there are."""
-    given = card.get("last4")
-    return given[-4:] if isinstance(given, str) and _DIGITS.fullmatch(given) else ""
-
-
-def read_card(data: Json) -> PaymentMethodDetails | None:
-    """Read a payment method, or None for one that is no card."""
-    expect(data, "payment_method")
-    return read_payment_method(data) if mapping(data.get("card")) else None
 
 
 def read_customer(data: Json) -> ProviderCustomer:
@@ -352,6 +320,5 @@ def _exchange_rate(value: object, customer_money: Money | None, currency: str) -
 
 
 _KINDS: Final = {"ch": "charge", "py": "charge", "po": "payout"}
-_DIGITS: Final = re.compile(r"[0-9]+")
 _DECIMAL: Final = re.compile(r"[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,2})?")
 _NAME: Final = re.compile(r"[!-~]{1,255}")

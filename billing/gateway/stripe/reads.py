@@ -16,11 +16,11 @@ from billing.gateway.objects import (
 )
 from billing.gateway.stripe.client import Client, segment, unreadable, window
 from billing.gateway.stripe.fields import Malformed
+from billing.gateway.stripe.methods import MANDATE, read_mandate, read_payment_method
 from billing.gateway.stripe.objects import (
     movement_in,
     read_balance,
     read_balance_transaction,
-    read_card,
     read_charge,
     read_customer,
     read_dispute,
@@ -51,14 +51,20 @@ class Reads(Client):
         return self._find("/v1/payouts", provider_payout_id, read_payout)
 
     def payment_method_by_id(self, token: str) -> PaymentMethodDetails | None:
-        """Return the card as it is now, or None; None too for what is no card."""
-        return self._find("/v1/payment_methods", token, read_card)
+        """Return the payment method as it is now, or None; None too for one that isn't charged.
+
+        An event may name the mandate: then it is the payment method that the mandate is for.
+        """
+        if token.startswith(MANDATE):
+            expanded = {"expand": ["payment_method"]}
+            return self._find("/v1/mandates", token, read_mandate, expanded)
+        return self._find("/v1/payment_methods", token, read_payment_method)
 
     def payment_methods_of(self, provider_customer_id: str) -> Sequence[PaymentMethodDetails]:
-        """Return the cards that are attached to a customer, the newest first."""
+        """Return the payment methods of a customer that can be charged, the newest first."""
         path = f"/v1/customers/{segment(provider_customer_id)}/payment_methods"
-        pages = self._list("list_payment_methods", path, {}, read_card)
-        return [card for page in pages for card in page if card is not None]
+        pages = self._list("list_payment_methods", path, {}, read_payment_method)
+        return [each for page in pages for each in page if each is not None]
 
     def customer_by_id(self, provider_customer_id: str) -> ProviderCustomer | None:
         """Return the customer as it is now, or None."""

@@ -18,6 +18,7 @@ from billing.sandbox.resources import (
     balance_transactions,
     charges,
     disputes,
+    mandates,
     payment_intents,
     payment_methods,
     payouts,
@@ -154,6 +155,18 @@ def _update_card(control: ControlEndpoints, names: _Names, wanted: Wanted) -> Bo
         return payment_methods.render(call, record)
 
 
+def _revoke_mandate(control: ControlEndpoints, names: _Names, wanted: Wanted) -> Body:
+    """Take back the permission to charge a PayPal account, as its payer does at PayPal."""
+    read(wanted, {})
+    with control.account.store.transaction():
+        call = control.account.call()
+        method = named(call, "payment_method", names[0])
+        if "mandate" not in method:
+            raise refused(f"{names[0]} has no mandate.")
+        mandates.revoke(call, method["mandate"])
+        return mandates.render(call, call.stored("mandate", method["mandate"]))
+
+
 _CHARGE = {"amount": int, "settled": int, "fee": int, "hidden": bool}
 
 
@@ -184,6 +197,7 @@ ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("POST", "payouts/*"): _move_payout,
     ("POST", "conversions"): _convert,
     ("POST", "payment_methods/*"): _update_card,
+    ("POST", "payment_methods/*/revoke"): _revoke_mandate,
     ("POST", "charges/*"): _alter_charge,
     ("POST", "charges/*/duplicate"): _duplicate_charge,
 }

@@ -14,6 +14,7 @@ from billing.sandbox.errors import Body
 from billing.sandbox.resources import (
     ROUTES,
     disputes,
+    mandates,
     payment_intents,
     payment_methods,
     payouts,
@@ -70,6 +71,19 @@ def _card(client: _Client) -> str:
     if there:
         return str(there["id"])
     return client.post("payment_methods/pm_card_visa/attach", {"customer": _customer(client)})
+
+
+def _mandate(client: _Client) -> str:
+    """The mandate of a PayPal account; a card that is named has none."""
+    there = client.named("mandate")
+    if there:
+        return str(there["id"])
+    wallet = client.named("payment_method")
+    if wallet is None:
+        customer = {"customer": _customer(client)}
+        made = client.post("payment_methods/pm_sbx_paypal/attach", customer)
+        wallet = client.call().stored("payment_method", made)
+    return str(wallet.get("mandate", ""))
 
 
 def _intent(client: _Client, **form: str) -> str:
@@ -157,6 +171,12 @@ def _network_updates_card(client: _Client) -> None:
     payment_methods.update_by_network(call, record, {"exp_year": record["exp_year"] + 1})
 
 
+def _mandate_ends(client: _Client) -> None:
+    mandate = _mandate(client)
+    if mandate:
+        mandates.revoke(client.call(), mandate)
+
+
 def _refund_fails(client: _Client) -> None:
     refunds.fail(client.call(), _refund(client))
 
@@ -194,6 +214,7 @@ TRIGGERS: Final[Mapping[str, Callable[[_Client], object]]] = {
     "charge.succeeded": _succeeds,
     "customer.created": _customer,
     "customer.updated": lambda client: client.post(f"customers/{_customer(client)}", _MARK),
+    "mandate.updated": _mandate_ends,
     "payment_intent.amount_capturable_updated": _authorised,
     "payment_intent.canceled": lambda client: client.post(
         f"payment_intents/{_intent(client)}/cancel", {}

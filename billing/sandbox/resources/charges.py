@@ -1,4 +1,7 @@
-"""Charges: each try at a card, whether it went through or not."""
+"""Charges: each try at a card or a wallet, whether it went through or not.
+
+Those of wallets are called payments, by their id and in their balance transaction.
+"""
 
 from typing import Any
 
@@ -14,6 +17,7 @@ from billing.sandbox.resources.events import record_event
 from billing.sandbox.resources.payment_methods import card_details
 from billing.sandbox.routing import Route
 from billing.sandbox.store import Record
+from billing.sandbox.wallets import CARD, charge_details, type_of
 
 _ADDRESS: Body = dict.fromkeys(("city", "country", "line1", "line2", "postal_code", "state"))
 _COPIED = ("amount", "currency", "customer", "description", "metadata")
@@ -22,17 +26,19 @@ _COPIED = ("amount", "currency", "customer", "description", "metadata")
 def new_charge(call: Call, intent: Record, method: Record, *, decline: str | None) -> Record:
     """Store a charge for a PaymentIntent: failed with `decline`, else authorised."""
     record: Record = {name: intent[name] for name in _COPIED}
+    kind = type_of(method)
     record.update(
-        id=new_id("ch"),
+        id=new_id("ch" if kind == CARD else "py"),
         created=call.now,
         payment_intent=intent["id"],
         payment_method=method["id"],
         token=method["token"],
-        card=card_details(method),
+        type=kind,
         decline=decline,
         captured=0,
         refunded=0,
     )
+    record |= {"card": card_details(method)} if kind == CARD else {"payer": method["payer"]}
     if decline is None and intent["capture_method"] != "manual":
         settle(call, record, intent, record["amount"])
     call.store.insert("charge", record, parent=intent["id"])
@@ -49,14 +55,16 @@ def settle(call: Call, record: Record, intent: Record, amount: int) -> None:
     assert manner is not None, "charges are made with known tokens"
     wait = 0 if manner.available_at_once else call.settings.available_after_seconds
     booked_at = call.now + delay
+    kind = "charge" if type_of(record) == CARD else "payment"
     booked = book(
         call,
-        "charge",
+        kind,
         record,
         amount,
         fee=call.settings.fee,
         delay=delay,
         available_on=booked_at + wait,
+        category="charge",
     )
     record.update(captured=amount, balance_transaction=booked["id"], booked_at=booked_at)
     _plan(call, record, manner, delay)
@@ -110,7 +118,7 @@ def render(call: Call, record: Record) -> Body:
         "livemode": False,
         "metadata": record["metadata"],
         "on_behalf_of": None,
-        "outcome": _outcome(record["decline"]),
+        "outcome": _outcome(record),
         "paid": failure is None,
         "payment_intent": record["payment_intent"],
         "payment_method": record["payment_method"],
@@ -131,6 +139,9 @@ def render(call: Call, record: Record) -> Body:
 
 
 def _method_details(record: Record, approved: bool) -> Body:
+    kind = type_of(record)
+    if kind != CARD:
+        return {"type": kind, kind: charge_details(record, approved=approved)}
     card: Body = {
         **record["card"],
         "amount_authorized": record["amount"] if approved else None,
@@ -148,23 +159,26 @@ def _method_details(record: Record, approved: bool) -> Body:
     return {"type": "card", "card": card}
 
 
-def _outcome(decline: str | None) -> Body:
-    failure = DECLINES[decline] if decline else None
+def _outcome(record: Record) -> Body:
+    failure = DECLINES[record["decline"]] if record["decline"] else None
     outcome: Body = {
         "advice_code": failure and failure.advice_code,
         "network_advice_code": None,
         "network_decline_code": failure and failure.network,
         "network_status": "declined_by_network" if failure else "approved_by_network",
         "reason": failure and (failure.decline_code or failure.code),
-        "risk_level": "normal",
-        "risk_score": 1,
         "seller_message": "Payment complete.",
         "type": "issuer_declined" if failure else "authorized",
     }
+    outcome |= _CARD_RISK if type_of(record) == CARD else _NO_RISK
     if failure:
         reason = failure.decline_code or failure.code
         outcome["seller_message"] = f"The bank returned the decline code `{reason}`."
     return outcome
+
+
+_CARD_RISK: Body = {"risk_level": "normal", "risk_score": 1}
+_NO_RISK: Body = {"risk_level": "not_assessed"}
 
 
 def _retrieve(call: Call) -> Reply:

@@ -1,11 +1,13 @@
-"""Confirming a PaymentIntent: the one place where a card is charged."""
+"""Confirming a PaymentIntent: the one place where a payment method is charged."""
 
 from billing.sandbox.behaviours import AUTHENTICATE, OK, behaviour_of
 from billing.sandbox.call import Call
 from billing.sandbox.errors import missing_object, refused
 from billing.sandbox.resources.charges import new_charge
+from billing.sandbox.resources.mandates import check_mandate, plan_revocation
 from billing.sandbox.resources.payment_methods import new_record
 from billing.sandbox.store import Record
+from billing.sandbox.wallets import type_of
 
 _AUTHENTICATION_REQUIRED = "authentication_required"
 
@@ -37,6 +39,19 @@ def _not_theirs(method_id: str, customer: str | None) -> str:
     )
 
 
+def check_method(call: Call, intent: Record, method: Record) -> None:
+    """Refuse a payment method that may not pay the intent. Raises: ApiError."""
+    allowed, kind = intent["types"], type_of(method)
+    if kind not in allowed and not intent.get("automatic"):
+        raise refused(
+            f"The PaymentMethod provided ({kind}) is not allowed for this PaymentIntent. Please"
+            f" attach a PaymentMethod of one of the following types: {', '.join(allowed)}.",
+            code="payment_intent_incompatible_payment_method",
+            param="payment_method",
+        )
+    check_mandate(call, method)
+
+
 def charge_intent(call: Call, intent: Record, method: Record) -> str | None:
     """Try the card and move the intent on, in memory; return the name of the decline, if any.
 
@@ -50,6 +65,7 @@ def charge_intent(call: Call, intent: Record, method: Record) -> str | None:
     decline = None if outcome == OK else outcome
     charge = new_charge(call, intent, method, decline=decline)
     intent["latest_charge"] = charge["id"]
+    plan_revocation(call, method)
     if decline is not None:
         intent.update(status="requires_payment_method", payment_method=None)
         intent["last_error"] = {"decline": decline, "charge": charge["id"], "method": method}

@@ -26,6 +26,7 @@ from billing.sandbox.resources import balance_transactions
 from billing.sandbox.resources.events import record_event
 from billing.sandbox.routing import Route
 from billing.sandbox.store import Record
+from billing.sandbox.wallets import CARD, PAYPAL, type_of
 
 _RESPONSE_SECONDS = 9 * 86_400
 _OPEN = ("needs_response", "under_review", "warning_needs_response", "warning_under_review")
@@ -40,6 +41,16 @@ _NETWORK_CODES = {
     "subscription_canceled": "13.2",
     "product_unacceptable": "13.3",
     "credit_not_processed": "13.6",
+}
+# PayPal's own.
+_PAYPAL_REASONS = {
+    "fraudulent": "UNAUTHORISED",
+    "unrecognized": "UNAUTHORISED",
+    "duplicate": "DUPLICATE_TRANSACTION",
+    "product_not_received": "MERCHANDISE_OR_SERVICE_NOT_RECEIVED",
+    "subscription_canceled": "CANCELED_RECURRING_BILLING",
+    "product_unacceptable": "MERCHANDISE_OR_SERVICE_NOT_AS_DESCRIBED",
+    "credit_not_processed": "CREDIT_NOT_PROCESSED",
 }
 REASONS = (*_NETWORK_CODES, "general", "noncompliant")
 _EVIDENCE_NAMES = """
@@ -69,7 +80,8 @@ def open_dispute(
         "currency": charge["currency"],
         "charge": charge["id"],
         "payment_intent": charge["payment_intent"],
-        "brand": charge["card"]["brand"],
+        "type": type_of(charge),
+        "brand": charge.get("card", {}).get("brand"),
         "reason": reason,
         "inquiry": inquiry,
         "status": "warning_needs_response" if inquiry else "needs_response",
@@ -165,7 +177,6 @@ def judge(call: Call, dispute_id: str) -> None:
 
 def render(call: Call, record: Record) -> Body:
     """Return the dispute as Stripe shows it."""
-    code = _NETWORK_CODES.get(record["reason"], "10.4")
     moves = [call.stored("balance_transaction", each) for each in record["moves"]]
     return {
         "id": record["id"],
@@ -191,17 +202,24 @@ def render(call: Call, record: Record) -> Body:
         "livemode": False,
         "metadata": record["metadata"],
         "payment_intent": record["payment_intent"],
-        "payment_method_details": {
-            "type": "card",
-            "card": {
-                "brand": record["brand"],
-                "case_type": "inquiry" if record["inquiry"] else "chargeback",
-                "network_reason_code": code.partition(".")[0] if record["inquiry"] else code,
-            },
-        },
+        "payment_method_details": _method_details(record),
         "reason": record["reason"],
         "status": record["status"],
     }
+
+
+def _method_details(record: Record) -> Body:
+    if type_of(record) == PAYPAL:
+        reason = _PAYPAL_REASONS.get(record["reason"], "OTHER")
+        case = f"PP-R-{record['id'][-12:].upper()}"
+        return {"type": PAYPAL, PAYPAL: {"case_id": case, "reason_code": reason}}
+    code, inquiry = _NETWORK_CODES.get(record["reason"], "10.4"), record["inquiry"]
+    card = {
+        "brand": record["brand"],
+        "case_type": "inquiry" if inquiry else "chargeback",
+        "network_reason_code": code.partition(".")[0] if inquiry else code,
+    }
+    return {"type": CARD, CARD: card}
 
 
 def _update(call: Call) -> Reply:

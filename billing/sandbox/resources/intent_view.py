@@ -40,7 +40,7 @@ def render(call: Call, record: Record) -> Body:
         "on_behalf_of": None,
         "payment_method": record["payment_method"],
         "payment_method_configuration_details": None,
-        "payment_method_options": {"card": {"request_three_d_secure": "automatic"}},
+        "payment_method_options": {kind: _OPTIONS[kind] for kind in record["types"]},
         "payment_method_types": record["types"],
         "processing": None,
         "receipt_email": record.get("receipt_email"),
@@ -53,6 +53,12 @@ def render(call: Call, record: Record) -> Body:
         "transfer_data": None,
         "transfer_group": None,
     }
+
+
+_OPTIONS: dict[str, Body] = {
+    "card": {"request_three_d_secure": "automatic"},
+    "paypal": {"preferred_locale": None, "reference": None},
+}
 
 
 def _next_action(record: Record) -> Body | None:

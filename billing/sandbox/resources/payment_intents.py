@@ -20,11 +20,12 @@ from billing.sandbox.params import (
     texts,
 )
 from billing.sandbox.resources import charges
-from billing.sandbox.resources.confirming import charge_intent, method_for
+from billing.sandbox.resources.confirming import charge_intent, check_method, method_for
 from billing.sandbox.resources.events import record_event
 from billing.sandbox.resources.intent_view import KIND, render
 from billing.sandbox.routing import Route
 from billing.sandbox.store import Record
+from billing.sandbox.wallets import CARD, TYPES, check_currency
 
 _OPEN = ("requires_payment_method", "requires_confirmation", "requires_action")
 _CANCELABLE = (*_OPEN, "requires_capture")
@@ -45,6 +46,7 @@ def create(call: Call) -> Reply:
     if "off_session" in params and not params.get("confirm"):
         raise refused("off_session can only be used with confirm=true.", param="off_session")
     record = _new_record(call)
+    check_currency(record["types"], record["currency"])
     if "payment_method" in params:
         method = method_for(call, params["payment_method"], record["customer"])
         record.update(payment_method=method["id"], status="requires_confirmation")
@@ -67,7 +69,7 @@ def _new_record(call: Call) -> Record:
         "metadata": params.get("metadata", {}),
         "capture_method": params.get("capture_method", "automatic_async"),
         "confirmation_method": params.get("confirmation_method", "automatic"),
-        "types": params.get("payment_method_types", ["card"]),
+        "types": params.get("payment_method_types", [CARD]),
         "status": "requires_payment_method",
         "payment_method": None,
         "latest_charge": None,
@@ -107,7 +109,11 @@ def _confirm_record(call: Call, record: Record) -> Reply:
     for name in ("capture_method", "receipt_email", "setup_future_usage"):
         if name in call.params:
             record[name] = call.params[name]
+    if "payment_method_types" in call.params:
+        record["types"] = call.params["payment_method_types"]
+        check_currency(record["types"], record["currency"])
     method = method_for(call, method_id, record["customer"])
+    check_method(call, record, method)
     decline = charge_intent(call, record, method)
     call.store.update(record)
     if decline is not None:
@@ -222,7 +228,7 @@ _PASSED_ON = (
 )
 _CONFIRM = {
     "payment_method": text,
-    "payment_method_types": choices("card"),
+    "payment_method_types": choices(*TYPES),
     "capture_method": choice("automatic", "automatic_async", "manual"),
     "error_on_requires_action": boolean,
     "off_session": _off_session,

@@ -23,8 +23,10 @@ from billing.sandbox.params import (
     texts,
 )
 from billing.sandbox.resources.events import record_event
+from billing.sandbox.resources.mandates import new_mandate
 from billing.sandbox.routing import Route
 from billing.sandbox.store import Record
+from billing.sandbox.wallets import CARD, PAYPAL, TYPES, new_payer, type_of
 
 _ADDRESS = ("city", "country", "line1", "line2", "postal_code", "state")
 _CARD_YEARS = 4
@@ -40,13 +42,20 @@ def new_record(call: Call, token: str, customer: str | None) -> Record | None:
         "created": call.now,
         "customer": customer,
         "token": token,
-        "brand": behaviour.brand,
-        "last4": behaviour.last4,
-        "funding": behaviour.funding,
-        "exp_year": time.gmtime(call.now).tm_year + _CARD_YEARS,
+        "type": behaviour.type,
         "used": 0,
         "metadata": {},
     }
+    if behaviour.type == PAYPAL:
+        record["payer"] = new_payer(record["id"])
+        new_mandate(call, record)
+    else:
+        record.update(
+            brand=behaviour.brand,
+            last4=behaviour.last4,
+            funding=behaviour.funding,
+            exp_year=time.gmtime(call.now).tm_year + _CARD_YEARS,
+        )
     call.store.insert("payment_method", record)
     return record
 
@@ -74,7 +83,7 @@ def render(_call: Call, record: Record) -> Body:
     """Return the payment method as Stripe shows it."""
     given = record.get("billing_details", {})
     address = given.get("address", {})
-    checks = {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"}
+    kind = type_of(record)
     return {
         "id": record["id"],
         "object": "payment_method",
@@ -86,20 +95,25 @@ def render(_call: Call, record: Record) -> Body:
             "phone": given.get("phone"),
             "tax_id": None,
         },
-        "card": {
-            **card_details(record),
-            "checks": checks,
-            "display_brand": record["brand"],
-            "generated_from": None,
-            "networks": {"available": [record["brand"]], "preferred": None},
-            "three_d_secure_usage": {"supported": True},
-        },
         "created": record["created"],
         "customer": record["customer"],
         "customer_account": None,
         "livemode": False,
         "metadata": record["metadata"],
-        "type": "card",
+        "type": kind,
+        kind: record["payer"] if kind == PAYPAL else _card(record),
+    }
+
+
+def _card(record: Record) -> Body:
+    checks = {"address_line1_check": None, "address_postal_code_check": None, "cvc_check": "pass"}
+    return {
+        **card_details(record),
+        "checks": checks,
+        "display_brand": record["brand"],
+        "generated_from": None,
+        "networks": {"available": [record["brand"]], "preferred": None},
+        "three_d_secure_usage": {"supported": True},
     }
 
 
@@ -174,6 +188,7 @@ def _update(call: Call) -> Reply:
     record = call.named_in_path("payment_method")
     if record["customer"] is None:
         raise refused("You must save this PaymentMethod to a customer before you can update it.")
+    _check_card(call, record)
     record.update(call.params.get("card", {}))
     if "billing_details" in call.params:
         record["billing_details"] = {
@@ -186,8 +201,15 @@ def _update(call: Call) -> Reply:
     return Reply(200, render(call, record))
 
 
+def _check_card(call: Call, record: Record) -> None:
+    if "card" in call.params and type_of(record) != CARD:
+        raise refused("You cannot update the card of a PaymentMethod that is none.", param="card")
+
+
 def update_by_network(call: Call, record: Record, changes: Mapping[str, Any]) -> None:
     """Change a card as its network does when the bank sends its holder a new one."""
+    if type_of(record) != CARD:
+        raise refused(f"{record['id']} is no card.")
     record.update(changes)
     if "token" in changes:
         behaviour = behaviour_of(changes["token"])
@@ -215,15 +237,22 @@ def _retrieve_of_customer(call: Call) -> Reply:
 def _list(call: Call) -> Reply:
     customer = call.params.get("customer")
     if customer is None:
-        return list_page(call, KIND, "/v1/payment_methods", [("owner IS NOT NULL", ())])
+        conditions = [("owner IS NOT NULL", ()), *_of_type(call)]
+        return list_page(call, KIND, "/v1/payment_methods", conditions)
     call.named_by("customer", customer, "customer")
-    return list_page(call, KIND, "/v1/payment_methods", [("owner = ?", customer)])
+    return list_page(call, KIND, "/v1/payment_methods", [("owner = ?", customer), *_of_type(call)])
+
+
+def _of_type(call: Call) -> list[tuple[str, Any]]:
+    if "type" not in call.params:
+        return []
+    return [("coalesce(json_extract(body, '$.type'), 'card') = ?", call.params["type"])]
 
 
 def _list_of_customer(call: Call) -> Reply:
     customer = call.named_in_path("customer", "customer")["id"]
     url = f"/v1/customers/{customer}/payment_methods"
-    return list_page(call, KIND, url, [("owner = ?", customer)])
+    return list_page(call, KIND, url, [("owner = ?", customer), *_of_type(call)])
 
 
 KIND = ObjectKind("payment_method", render, {"customer": ("customer",)})
@@ -253,7 +282,7 @@ _UPDATE = Params(
         "expand": texts,
     }
 )
-_TYPE = choice("card")
+_TYPE = choice(*TYPES)
 
 ROUTES = (
     Route("POST", "/v1/payment_methods", _CREATE, _create, KIND.name),

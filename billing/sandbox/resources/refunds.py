@@ -25,6 +25,7 @@ from billing.sandbox.resources.balance_transactions import book, give_back
 from billing.sandbox.resources.events import record_event
 from billing.sandbox.routing import Route
 from billing.sandbox.store import Record
+from billing.sandbox.wallets import CARD, PAYPAL, type_of
 
 FAILURES = (
     "lost_or_stolen_card",
@@ -47,14 +48,7 @@ def render(_call: Call, record: Record) -> Body:
         "charge": record["charge"],
         "created": record["created"],
         "currency": record["currency"],
-        "destination_details": {
-            "type": "card",
-            "card": {
-                "reference_status": "pending",
-                "reference_type": "acquirer_reference_number",
-                "type": "refund",
-            },
-        },
+        "destination_details": _destination(record),
         "metadata": record["metadata"],
         "payment_intent": record["payment_intent"],
         "reason": record["reason"],
@@ -71,6 +65,13 @@ def render(_call: Call, record: Record) -> Body:
     return body
 
 
+def _destination(record: Record) -> Body:
+    if type_of(record) == PAYPAL:
+        return {"type": PAYPAL, PAYPAL: {"network_decline_code": None}}
+    reference = {"reference_status": "pending", "reference_type": "acquirer_reference_number"}
+    return {"type": CARD, CARD: {**reference, "type": "refund"}}
+
+
 def _status(record: Record) -> str:
     return str(record.get("status", "succeeded"))  # the first refunds had no other
 
@@ -80,9 +81,11 @@ def _create(call: Call) -> Reply:
     amount = _amount(charge, call.params.get("amount"))
     manner = behaviour_of(charge.get("token", "pm_card_visa"))
     outcome = (manner and manner.refund) or call.settings.refunds
+    kind = type_of(charge)
     record: Record = {
-        "id": new_id("re"),
+        "id": new_id("re" if kind == CARD else "pyr"),
         "created": call.now,
+        "type": kind,
         "amount": amount,
         "currency": charge["currency"],
         "charge": charge["id"],
@@ -106,7 +109,8 @@ def _book(call: Call, charge: Record, record: Record) -> Record:
     """Take the money from the balance: from the charge's own while that is still pending."""
     taken = call.stored("balance_transaction", charge["balance_transaction"])
     at = max(call.now, taken["available_on"])
-    return book(call, "refund", record, -record["amount"], available_on=at)
+    kind = "refund" if type_of(record) == CARD else "payment_refund"
+    return book(call, kind, record, -record["amount"], available_on=at, category="refund")
 
 
 def _plan(call: Call, record: Record, outcome: str) -> None:

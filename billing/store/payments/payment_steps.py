@@ -9,6 +9,7 @@ from sqlalchemy import Connection, text
 
 from billing.rules.dunning import DeclineClass
 from billing.rules.money import Money
+from billing.rules.payment_methods import PaymentMethodKind
 from billing.rules.payments import AttemptKind, CaptureMethod, State
 from billing.rules.subscriptions import EndedBy, Status
 from billing.store import dispatch
@@ -51,6 +52,8 @@ class PaymentForAttempt:
     provider_customer_id: str | None
     payment_method_id: UUID | None
     payment_method_token: str | None
+    payment_method_kind: PaymentMethodKind | None
+    payment_method_brand: str | None
     open_attempt_kind: AttemptKind | None
     may_send: bool
     horizon: int
@@ -81,6 +84,7 @@ _FOR_ATTEMPT = text(
            p.ladder_ends_at, s.zone, c.period_start, c.period_end,
            u.provider_customer_id, m.id AS payment_method_id,
            m.provider_payment_method_id AS payment_method_token,
+           m.kind AS payment_method_kind, m.brand AS payment_method_brand,
            a.kind AS open_attempt_kind, may_send(p.provider) AS may_send,
            CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint) AS horizon,
            ARRAY(SELECT d.finished_at FROM attempts d
