@@ -1,0 +1,1 @@
+"""What every kind of provider has to pass; `worlds` says how a kind gets in."""
