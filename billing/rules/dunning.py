@@ -33,17 +33,20 @@ class Advice(StrEnum):
     DO_NOT_TRY_AGAIN = "do_not_try_again"
 
 
-# The engine's own codes: the provider was not asked, the customer has to confirm the payment, or
-# the payment method is gone at the provider: detached from the customer, or deleted.
+# The engine's own codes: the provider was not asked, the customer has to confirm the payment, the
+# payment method doesn't take the payment's currency, or it is gone at the provider: detached from
+# the customer, or deleted.
 # The gateway of a provider classifies the provider's codes.
 NO_PAYMENT_METHOD: Final = "no_payment_method"
 METHOD_UNUSABLE: Final = "payment_method_unusable"
 AUTHENTICATION_REQUIRED: Final = "authentication_required"
+CURRENCY_NOT_SUPPORTED: Final = "currency_not_supported"
 OWN_CODES: Final[Mapping[str, DeclineClass]] = MappingProxyType(
     {
         NO_PAYMENT_METHOD: DeclineClass.NEEDS_CUSTOMER,
         METHOD_UNUSABLE: DeclineClass.NEEDS_CUSTOMER,
         AUTHENTICATION_REQUIRED: DeclineClass.NEEDS_CUSTOMER,
+        CURRENCY_NOT_SUPPORTED: DeclineClass.NEEDS_CUSTOMER,
     }
 )
 
@@ -120,9 +123,13 @@ def decide(
 def stops_method(decline_class: DeclineClass, code: str) -> bool:
     """Tell whether a decline rules out attempts with the payment method for other invoices too.
 
-    A payment that the customer has to confirm says nothing about the next one.
+    A payment that the customer has to confirm says nothing about the next one, and one in a
+    currency that isn't taken nothing about those in others.
     """
-    return decline_class is not DeclineClass.SOFT and code != AUTHENTICATION_REQUIRED
+    return decline_class is not DeclineClass.SOFT and code not in _OF_ONE_PAYMENT
+
+
+_OF_ONE_PAYMENT: Final = frozenset({AUTHENTICATION_REQUIRED, CURRENCY_NOT_SUPPORTED})
 
 
 def ladder_end(ladder: Dunning, rung: int, now: datetime, zone: str = "UTC") -> datetime:

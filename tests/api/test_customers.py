@@ -67,6 +67,18 @@ def test_a_refused_card_leaves_a_customer_that_can_be_given_another(
     assert "pm_nonsense" in lines[1]["detail"]["stopped"]
 
 
+def test_a_wallet_is_shown_by_its_name_and_can_be_charged(caller: Caller, world: World) -> None:
+    given = {"name": "Ada", "external_id": "ada", "payment_method": "pm_sbx_paypal"}
+    caller.post("/v1/customers", given)
+
+    (shown,) = caller.found("/v1/customers/ada/payment-methods")["data"]
+    payment = caller.charged(999, customer="ada")
+
+    assert (shown["kind"], shown["brand"], shown["last4"]) == ("wallet", "paypal", None)
+    assert (shown["exp_month"], shown["exp_year"]) == (None, None)
+    assert (payment["state"], payment["payment_method_id"]) == ("CAPTURED", shown["id"])
+
+
 def test_a_provider_that_does_not_answer_leaves_the_key_free_to_go_on(
     caller: Caller, world: World
 ) -> None:

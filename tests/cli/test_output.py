@@ -14,6 +14,22 @@ from tests.cli.world import DAY, World
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 
 
+def test_a_wallet_is_shown_by_its_name(paid: World) -> None:
+    given = ("--name", "Bo", "--external-id", "bo", "--payment-method", "pm_sbx_paypal")
+    paid.run("customers", "create", *given)
+
+    bo = paid.json("customers", "show", "bo")
+
+    assert (bo["payment_method_kind"], bo["card_brand"], bo["card_last4"]) == (
+        "wallet",
+        "paypal",
+        None,
+    )
+    assert [(each["kind"], each["brand"]) for each in bo["payment_methods"]] == [
+        ("wallet", "paypal")
+    ]
+
+
 def test_customers_are_shown_with_their_card_and_subscriptions(paid: World) -> None:
     ada = paid.json("customers", "show", "ada")
 

@@ -231,6 +231,7 @@ def test_a_decline_for_good_stops_the_method_and_a_soft_one_does_not() -> None:
     assert stops_method(NEEDS_CUSTOMER, "expired_card")
     assert not stops_method(SOFT, "do_not_honor")
     assert not stops_method(NEEDS_CUSTOMER, "authentication_required")
+    assert not stops_method(NEEDS_CUSTOMER, "currency_not_supported"), "it pays in others"
 
 
 def words_of(follows: Next) -> str:

@@ -51,7 +51,6 @@ _ERRORS_FOR_CUSTOMER: Final = """
     payment_method_customer_decline
 """
 DECLINING_ERRORS: Final = frozenset(f"{_SOFT_ERRORS} {_ERRORS_FOR_CUSTOMER}".split())
-CURRENCY_NOT_SUPPORTED: Final = "currency_not_supported"
 
 
 def _classes(*lists: tuple[DeclineClass, str]) -> Mapping[str, DeclineClass]:

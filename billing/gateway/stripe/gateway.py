@@ -46,7 +46,6 @@ from billing.gateway.stripe.client import (
     unreadable,
     usable,
 )
-from billing.gateway.stripe.declines import CURRENCY_NOT_SUPPORTED, classify
 from billing.gateway.stripe.faults import Faulted, as_error, garbage, where_of
 from billing.gateway.stripe.fields import (
     Json,
@@ -67,6 +66,7 @@ from billing.gateway.stripe.methods import (
 from billing.gateway.stripe.reads import Reads
 from billing.gateway.stripe.refunds import Refunds
 from billing.gateway.transport import Deadline
+from billing.rules.dunning import CURRENCY_NOT_SUPPORTED, OWN_CODES
 from billing.rules.money import Money
 
 CLOCK_SKEW: Final = timedelta(minutes=1)
@@ -309,12 +309,12 @@ def _outcome_of(found: Sequence[Intent], request: ChargeRequest) -> Outcome | Ab
 
 def _takes_no(request: ChargeRequest) -> Declined:
     """Return the outcome of a charge in a currency that its payment method doesn't take."""
-    decline_class, advice = classify(CURRENCY_NOT_SUPPORTED)
-    message = (
-        f"{request.method_type} takes no {request.amount.currency} at Stripe; nothing was sent"
+    return Declined(
+        CURRENCY_NOT_SUPPORTED,
+        OWN_CODES[CURRENCY_NOT_SUPPORTED],
+        message=f"{request.method_type} takes no {request.amount.currency} at Stripe",
+        provider_payment_id=request.provider_payment_id,
     )
-    known_id = request.provider_payment_id
-    return Declined(CURRENCY_NOT_SUPPORTED, decline_class, advice, message, known_id)
 
 
 def _charge_call(request: ChargeRequest) -> tuple[str, Json]:
