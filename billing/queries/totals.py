@@ -7,7 +7,10 @@ from sqlalchemy import Connection, text
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """Counts over the whole database; `ledger_imbalance` is the sum of |sum of a currency|."""
+    """Counts over the whole database; `ledger_imbalance` is the sum of |sum of a currency|.
+
+    `paid_by_method` counts attempts that succeeded: of cards, and of wallets by their name.
+    """
 
     subscriptions: int
     cycles_opened: int
@@ -16,6 +19,7 @@ class Totals:
     attempts: int
     declines: int
     declines_by_code: dict[str, int]
+    paid_by_method: dict[str, int]
     recovered_by_dunning: int
     unknown_attempts: int
     failed_payments: int
@@ -60,9 +64,19 @@ _DECLINES = text(
     """
 )
 
+_METHODS = text(
+    """
+    SELECT CASE m.kind WHEN 'card' THEN m.kind ELSE coalesce(m.brand, m.kind) END AS method,
+           count(*) AS n
+      FROM attempts a JOIN payment_methods m ON m.id = a.payment_method_id
+     WHERE a.outcome = 'succeeded' GROUP BY method ORDER BY n DESC, method
+    """
+)
+
 
 def totals(conn: Connection) -> Totals:
     """Count everything once; a few sequential scans, so not for every second."""
     counts = {name: int(value) for name, value in conn.execute(_COUNTS).one()._mapping.items()}
     declines = {row.decline_code: int(row.n) for row in conn.execute(_DECLINES)}
-    return Totals(declines_by_code=declines, **counts)
+    methods = {row.method: int(row.n) for row in conn.execute(_METHODS)}
+    return Totals(declines_by_code=declines, paid_by_method=methods, **counts)

@@ -127,8 +127,10 @@ def behaviour_of(token: str) -> Behaviour | None:
 def _sandbox_behaviour(text: str) -> Behaviour | None:
     if text in _LATER:
         return _LATER[text]
-    if text == PAYPAL or text.startswith(f"{PAYPAL}_"):
-        return _paypal_behaviour(text.removeprefix(PAYPAL).removeprefix("_") or OK)
+    if text == PAYPAL:
+        return _paypal_behaviour(OK)
+    if text.startswith(f"{PAYPAL}_"):
+        return _paypal_behaviour(text.removeprefix(f"{PAYPAL}_"))
     steps = read_steps(text, _outcome_of)
     if steps is None:
         return None
@@ -146,8 +148,10 @@ def _paypal_behaviour(text: str) -> Behaviour | None:
 
 
 def _paypal_outcome_of(word: str) -> str | None:
+    if word in (OK, REVOKED):
+        return word
     name = paypal_decline(_PAYPAL_SHORT_NAMES.get(word, word))
-    return word if word in (OK, REVOKED) else name if name in DECLINES else None
+    return name if name in DECLINES else None
 
 
 def _outcome_of(word: str) -> str | None:

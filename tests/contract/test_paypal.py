@@ -107,12 +107,14 @@ def test_a_wallet_walks_through_its_steps(client: stripe.StripeClient) -> None:
         declined(client, customer, method, **PAYPAL)
 
 
-@pytest.mark.parametrize("steps", ["nonsense", "lost_card", "mandate_revoked_1_then_ok", "ok_2"])
+@pytest.mark.parametrize(
+    "steps", ["_", "_nonsense", "_lost_card", "_mandate_revoked_1_then_ok", "_ok_2", "s"]
+)
 def test_a_wallets_token_that_makes_no_sense_does_not_exist(
     client: stripe.StripeClient, steps: str
 ) -> None:
     with pytest.raises(stripe.InvalidRequestError, match="No such PaymentMethod"):
-        payer(client, steps)
+        customer_with(client, f"pm_sbx_paypal{steps}")
 
 
 @pytest.mark.parametrize(

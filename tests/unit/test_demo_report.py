@@ -1,5 +1,6 @@
 """What the demo calls adding up: the books agree, and one break is open, the one it meant."""
 
+import random
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,7 @@ TOTALS = Totals(
     attempts=11,
     declines=1,
     declines_by_code={"stolen_card": 1},
+    paid_by_method={"card": 9, "paypal": 1},
     recovered_by_dunning=0,
     unknown_attempts=0,
     failed_payments=0,
@@ -122,6 +124,22 @@ def test_nothing_else_is_let_pass(change: dict[str, object], words: str) -> None
 
     assert not report.holds
     assert any(words in finding for finding in report.to_json()["findings"])
+
+
+def test_the_report_tells_cards_and_wallets_apart() -> None:
+    assert REPORT.to_json()["paid_by_method"] == {"card": 9, "paypal": 1}
+
+
+@pytest.mark.parametrize("currency", ["JPY", "KWD"])
+def test_nobody_in_the_demo_pays_by_wallet_in_a_currency_that_it_does_not_take(
+    currency: str,
+) -> None:
+    rng = random.Random(1)
+    cards = {world._card_by_lot(currency, rng) for _ in range(2000)}
+    in_dollars = {world._card_by_lot("USD", rng) for _ in range(2000)}
+
+    assert cards == {token for token, _ in world.CARDS}
+    assert in_dollars == cards | {token for token, _ in world.WALLETS}
 
 
 def test_the_demo_sells_plans_of_its_own(tmp_path: Path) -> None:

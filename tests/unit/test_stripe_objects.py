@@ -423,6 +423,33 @@ def test_a_mandate_is_read_as_its_payment_method_which_is_nobodys_once_it_was_ta
     assert asked(gateway) == [("get", "/v1/mandates/mandate_1?expand[0]=payment_method")]
 
 
+@pytest.mark.parametrize(
+    ("method", "kind"), [(PAYPAL, "single_use"), ({**CARD, "customer": "cus_1"}, "multi_use")]
+)
+def test_a_mandate_that_was_used_up_or_a_cards_takes_nothing_from_its_customer(
+    method: Mapping[str, object], kind: str
+) -> None:
+    mandate = {
+        "id": "mandate_1",
+        "object": "mandate",
+        "status": "inactive",
+        "type": kind,
+        "payment_method": method,
+    }
+
+    found = gateway_with(Reply(200, mandate)).payment_method_by_id("mandate_1")
+
+    assert found is not None
+    assert found.provider_customer_id == "cus_1"
+
+
+def test_a_mandate_of_what_is_not_charged_is_no_payment_method() -> None:
+    sepa = {"id": "pm_3", "object": "payment_method", "type": "sepa_debit", "customer": "cus_1"}
+    mandate = {"id": "mandate_1", "object": "mandate", "status": "active", "payment_method": sepa}
+
+    assert gateway_with(Reply(200, mandate)).payment_method_by_id("mandate_1") is None
+
+
 WINDOW = f"created[gte]={CREATED}&created[lt]={CREATED + 1}&limit=100"
 SOON = SENT + timedelta(seconds=0.5)
 

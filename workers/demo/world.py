@@ -48,6 +48,14 @@ CARDS: Final = (
     ("pm_sbx_ok_1_then_do_not_try_again", 1),
     ("pm_card_chargeCustomerFail", 2),
 )
+# PayPal accounts, for customers who pay in a currency that they take.
+WALLETS: Final = (
+    ("pm_sbx_paypal", 14),
+    ("pm_sbx_paypal_ok_2_then_insufficient_1_then_ok", 2),
+    ("pm_sbx_paypal_ok_3_then_mandate_revoked", 2),
+    ("pm_sbx_paypal_ok_4_then_declined", 1),
+)
+WALLET_CURRENCIES: Final = frozenset({"EUR", "GBP", "USD"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +74,7 @@ CASES: Final[Mapping[str, Case]] = {
     "refund that fails": Case("pm_card_refundFail"),
     "in another currency": Case(currency="JPY"),
     "lost": Case(currency="EUR"),
-    "asked about": Case(currency="EUR"),
+    "asked about": Case("pm_sbx_paypal", "EUR"),
     "refunded in part": Case(currency="KWD"),
     "refund that waits": Case("pm_card_pendingRefund", "EUR"),
 }
@@ -109,7 +117,7 @@ def reference_of(case: str) -> str:
 def populate(
     runtime: Runtime, catalog: Catalog, count: int, start: datetime, rng: random.Random
 ) -> None:
-    """Create customers with cards and subscriptions: those of `CASES`, then random ones."""
+    """Create customers who pay, and subscriptions: those of `CASES`, then random ones."""
     cases = list(CASES.values())
     at_start = replace(runtime.context, clock=StoppedClock(start, runtime.clock.wall()))
     for number in range(1, count + 1):
@@ -117,7 +125,8 @@ def populate(
         if case is not None:
             card, order = case.card, _order_of(number, case, start)
         else:
-            card, order = _card_by_lot(rng), _order_by_lot(catalog, number, start, rng)
+            order = _order_by_lot(catalog, number, start, rng)
+            card = _card_by_lot(order.currency, rng)
         customers.create(
             at_start,
             name=f"Customer {number}",
@@ -139,8 +148,9 @@ def _order_of(number: int, case: Case, start: datetime) -> SubscriptionOrder:
     )
 
 
-def _card_by_lot(rng: random.Random) -> str:
-    tokens, weights = zip(*CARDS, strict=True)
+def _card_by_lot(currency: str, rng: random.Random) -> str:
+    choice = CARDS + WALLETS if currency in WALLET_CURRENCIES else CARDS
+    tokens, weights = zip(*choice, strict=True)
     return str(rng.choices(tokens, weights)[0])
 
 

@@ -57,11 +57,13 @@ def read_payment_method(data: Json) -> PaymentMethodDetails | None:
 def read_mandate(data: Json) -> PaymentMethodDetails | None:
     """Read the payment method of a mandate, which has to be expanded.
 
-    A mandate that its owner took back never works again: its payment method is nobody's then.
+    A wallet's mandate that its owner took back never works again: the wallet is nobody's then. One
+    for a single payment ends by being used, and a card is charged without one.
     """
     expect(data, "mandate")
     found = read_payment_method(mapping(data.get("payment_method")))
-    if found is None or required(data, "status") != "inactive":
+    ended = required(data, "status") == "inactive" and data.get("type") != "single_use"
+    if found is None or found.kind is not PaymentMethodKind.WALLET or not ended:
         return found
     return replace(found, provider_customer_id=None)
 
