@@ -15,10 +15,9 @@ from typing import Any, Final
 
 from pydantic import ValidationError
 
-from billing.config.providers import DEFAULT_NAME, placed
+from billing.config.providers import DEFAULT_NAME, SECTIONS, placed
 from billing.config.rules import contradictions
 from billing.config.schema import Settings
-from billing.config.show import section_of
 from billing.config.values import PREFIX
 from billing.errors import BadInput
 from billing.rules.texts import has_controls, one_line
@@ -178,6 +177,8 @@ def _overlay(values: dict[str, Any], env: Mapping[str, str], origins: _Origins) 
             text = _read_secret(variable, Path(text))
         if loc[:2] == ("charges", "minimum_amounts"):
             loc = (*loc[:2], *(code.upper() for code in loc[2:]))
+        if loc[0] == "providers" and loc[2:3] == ("merchant_accounts",):
+            loc = (*loc[:3], *(code.upper() for code in loc[3:]))
         origins.note(loc, variable)
         _put(values, loc, _parse(text), variable)
 
@@ -217,9 +218,13 @@ def _read_secret(variable: str, file: Path) -> str:
 
 
 def _invalid(problem: Any, origins: _Origins) -> Problem:
-    loc = tuple(str(part) for part in problem["loc"])
+    told = tuple(str(part) for part in problem["loc"])
+    loc = told[:2] + told[3:] if told[:1] == ("providers",) else told  # without the kind
+    if problem["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        place, kinds = (*loc, "kind"), ", ".join(SECTIONS)
+        return origins.of(place), f"{'.'.join(place)} says which provider it is", f"one of {kinds}"
     if problem["type"] == "extra_forbidden":
-        where, known = origins.of(loc), _known_keys(loc[:-1])
+        where, known = origins.of(loc), _known_keys(told[:-1])
         kind = "key" if len(loc) > 1 else "section or key"
         close = difflib.get_close_matches(loc[-1], known, n=1)
         remedy = f"did you mean {close[0]}?" if close else f"one of {', '.join(known)}"
@@ -230,9 +235,11 @@ def _invalid(problem: Any, origins: _Origins) -> Problem:
 
 
 def _known_keys(loc: tuple[str, ...]) -> list[str]:
+    if loc[:1] == ("providers",):
+        return list(SECTIONS[loc[2]].model_fields)
     model: Any = Settings
     for name in loc:
-        model = section_of(model) or model.model_fields[name].annotation
+        model = model.model_fields[name].annotation
     return list(model.model_fields)
 
 

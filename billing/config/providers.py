@@ -1,18 +1,18 @@
 """The sections of the providers, one a kind of provider, with the checks of that kind.
 
-Another kind is a section here, a member of `ProviderSettings`, and its gateway
+Another kind is a section here, a member of `SECTIONS` and `ProviderSettings`, and its gateway
 (`billing/gateway/registry.py`).
 """
 
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from types import MappingProxyType
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretStr
 
 from billing.config.section import Section
-from billing.config.values import Duration, one_or_two, split_secrets
+from billing.config.values import CurrencyCode, Duration, one_or_two, split_secrets
 
 Mode = Literal["sandbox", "live"]
 Secrets = Annotated[
@@ -21,25 +21,43 @@ Secrets = Annotated[
 DEFAULT_NAME: Final = "stripe"
 
 
-class StripeSettings(Section):
-    """A Stripe account. An empty `api_base` means Stripe's own, or the embedded sandbox's."""
+class AccountSettings(Section):
+    """An account at any provider. An empty `api_base` means the provider's own server, or the
+    embedded sandbox's.
+    """
 
-    kind: Literal["stripe"]
     default: bool = False
-    api_key: SecretStr = SecretStr("")
     api_base: str = ""
-    webhook_secrets: Secrets = ()
     timeout_connect: Duration = timedelta(seconds=3)
     timeout_read: Duration = timedelta(seconds=30)
     deadline: Duration = timedelta(seconds=60)
     rate_per_second: Annotated[float, Field(gt=0)] = 25.0
+
+    def contradictions(self, mode: Mode) -> Iterable[tuple[str, str, str]]:
+        """Yield what doesn't go with the mode: key, what, remedy."""
+        if mode == "live" and self.api_base:
+            yield (
+                "api_base",
+                "mode is live, but the provider is another server",
+                "leave api_base empty in live mode",
+            )
+
+
+class StripeSettings(AccountSettings):
+    """A Stripe account."""
+
+    SANDBOX: ClassVar[Mapping[str, str]] = {"api_key": "sk_test_perennial_sandbox"}
+
+    kind: Literal["stripe"]
+    api_key: SecretStr = SecretStr("")
+    webhook_secrets: Secrets = ()
 
     @property
     def is_nowhere(self) -> bool:
         """Tell whether neither a key nor a server is named, so that only a sandbox is left."""
         return not self.api_base and not self.api_key.get_secret_value()
 
-    def credentials(self) -> Mapping[str, str]:
+    def credentials(self, _: Mode) -> Mapping[str, str]:
         """Return the account's credentials; an empty value where one isn't set."""
         return {"api_key": self.api_key.get_secret_value()}
 
@@ -54,16 +72,52 @@ class StripeSettings(Section):
                 "mode is sandbox, but this is a live key: it would charge real cards",
                 'use a test key, or set mode = "live"',
             )
-        if live and self.api_base:
-            yield (
-                "api_base",
-                "mode is live, but the provider is another server",
-                "leave api_base empty in live mode",
-            )
+        yield from super().contradictions(mode)
 
 
-ProviderSettings = StripeSettings
-SECTIONS: Final[Mapping[str, type[ProviderSettings]]] = MappingProxyType({"stripe": StripeSettings})
+class BraintreeSettings(AccountSettings):
+    """A Braintree account, its production in live mode and its sandbox otherwise.
+
+    `merchant_accounts` names the merchant account of each currency but the default one's.
+    """
+
+    SANDBOX: ClassVar[Mapping[str, str]] = {
+        "merchant_id": "perennial", "public_key": "sandbox", "private_key": "sandbox",
+    }  # fmt: skip
+
+    kind: Literal["braintree"]
+    merchant_id: str = ""
+    public_key: str = ""
+    private_key: SecretStr = SecretStr("")
+    merchant_accounts: Mapping[CurrencyCode, str] = Field(default_factory=dict)
+
+    @property
+    def is_nowhere(self) -> bool:
+        """Tell whether neither a key nor a server is named, so that only a sandbox is left."""
+        named = (self.api_base, self.merchant_id, self.public_key)
+        return not any(named) and not self.private_key.get_secret_value()
+
+    @property
+    def webhook_secrets(self) -> tuple[SecretStr, ...]:
+        """The pair of keys that deliveries are signed with, where both are set."""
+        private = self.private_key.get_secret_value()
+        return (SecretStr(f"{self.public_key}:{private}"),) if self.public_key and private else ()
+
+    def credentials(self, mode: Mode) -> Mapping[str, str]:
+        """Return the account's credentials; an empty value where one isn't set."""
+        return {
+            "merchant_id": self.merchant_id,
+            "public_key": self.public_key,
+            "private_key": self.private_key.get_secret_value(),
+            "environment": "production" if mode == "live" else "sandbox",
+            **{f"merchant_account_{code}": name for code, name in self.merchant_accounts.items()},
+        }
+
+
+SECTIONS: Final[Mapping[str, type[StripeSettings | BraintreeSettings]]] = MappingProxyType({
+    "stripe": StripeSettings, "braintree": BraintreeSettings,
+})  # fmt: skip
+ProviderSettings = Annotated[StripeSettings | BraintreeSettings, Field(discriminator="kind")]
 
 
 def one_provider() -> Mapping[str, ProviderSettings]:

@@ -251,7 +251,7 @@ class Settings(Section):
 
     def credentials(self, name: str) -> Mapping[str, str]:
         """Return the credentials of an account. Raises: BadInput when one isn't set."""
-        found = self.providers[name].credentials()
+        found = self.providers[name].credentials(self.mode)
         for key, value in found.items():
             if not value:
                 variable = f"{PREFIX}PROVIDERS__{name.upper()}__{key.upper()}"
@@ -279,4 +279,4 @@ class Settings(Section):
 
 def all_keys() -> list[str]:
     """Return every key there is, like "providers.NAME.api_key"."""
-    return sorted(keys_of(Settings))
+    return sorted(set(keys_of(Settings)))

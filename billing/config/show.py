@@ -1,7 +1,7 @@
 """How settings are shown: every key with its value as text, secrets masked."""
 
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, get_args, get_origin
+from typing import Annotated, Any, Final, get_args, get_origin
 
 from pydantic import BaseModel, SecretStr
 
@@ -15,20 +15,23 @@ def shown(settings: BaseModel) -> dict[str, str]:
     return dict(_flat(settings.model_dump(), ()))
 
 
-def section_of(kind: Any) -> type[BaseModel] | None:
-    """Return the section that a table of sections by name holds, or None for another type."""
+def sections_of(kind: Any) -> tuple[type[BaseModel], ...]:
+    """Return the sections that a table of sections by name may hold; none for another type."""
     parts = get_args(kind)
-    if get_origin(kind) is Mapping and isinstance(parts[1], type):
-        return parts[1] if issubclass(parts[1], BaseModel) else None
-    return None
+    if get_origin(kind) is not Mapping:
+        return ()
+    held = get_args(parts[1])[0] if get_origin(parts[1]) is Annotated else parts[1]
+    kinds = get_args(held) or (held,)
+    return tuple(each for each in kinds if isinstance(each, type) and issubclass(each, BaseModel))
 
 
 def keys_of(model: type[BaseModel], loc: tuple[str, ...] = ()) -> Iterable[str]:
     """Yield every key of a section, like "api.port" or "providers.NAME.api_key"."""
     for name, field in model.model_fields.items():
         kind = field.annotation
-        if (section := section_of(kind)) is not None:
-            yield from keys_of(section, (*loc, name, "NAME"))
+        if sections := sections_of(kind):
+            for section in sections:
+                yield from keys_of(section, (*loc, name, "NAME"))
         elif isinstance(kind, type) and issubclass(kind, BaseModel):
             yield from keys_of(kind, (*loc, name))
         else:

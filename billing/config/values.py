@@ -118,6 +118,7 @@ Amounts = Annotated[
     BeforeValidator(_minor_units),
     PlainSerializer(lambda amounts: {code: format_amount(amounts[code], code) for code in amounts}),
 ]
+CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 MovementWord = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,49}$")]
 MovementAccount = Literal[
     "adjustments", "bank", "contributions", "payout_transit", "psp_fees", "psp_reserves"

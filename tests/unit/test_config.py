@@ -135,8 +135,8 @@ def test_all_problems_are_reported_in_one_run(tmp_path: Path) -> None:
         ({"CHARGES__KEY_MAX_AGE": "24h"}, "made twice"),
         ({"CHARGES__KEY_MAX_AGE": "1381m"}, "made twice"),
         ({"PROVIDERS": "{}"}, "no provider is left"),
-        ({"PROVIDERS__MAIN__API_KEY": "sk_test_1"}, "providers.main.kind: Field required"),
-        ({"PROVIDERS__MAIN__KIND": "piggy_bank"}, "providers.main.kind: Input should be"),
+        ({"PROVIDERS__MAIN__API_KEY": "sk_test_1"}, "providers.main.kind says which provider"),
+        ({"PROVIDERS__MAIN__KIND": "piggy_bank"}, "providers.main.kind says which provider"),
         ({"PROVIDERS": '{"Main": {"kind": "stripe"}}'}, "can't be a provider's name"),
         ({"STRIPE": "sk_test_1"}, "providers.stripe: Input should be"),
         ({"PROVIDERS__STRIPE__TIMEOUT_READ": "90s"}, "longer than the whole call"),
@@ -427,3 +427,77 @@ def test_a_secret_with_a_control_character_is_refused_and_not_repeated(
 def test_a_name_of_a_file_that_cannot_be_one_is_bad_input() -> None:
     with pytest.raises(BadInput, match="can't be read"):
         load_settings(None, {"BILLING__API__PEPPER_FILE": "a\x00b"})
+
+
+# --- another kind of provider ---------------------------------------------------------------------
+
+BRAINTREE = """
+[providers.wallets]
+kind = "braintree"
+merchant_id = "shop"
+public_key = "public"
+private_key = "hidden"
+merchant_accounts = { EUR = "shop_eur" }
+"""
+
+
+def test_a_braintree_account_has_a_pair_of_keys_and_merchant_accounts(tmp_path: Path) -> None:
+    env = {"BILLING__PROVIDERS__WALLETS__MERCHANT_ACCOUNTS__JPY": "shop_jpy"}
+    settings = load_settings(written(tmp_path, TWO + BRAINTREE), env)
+
+    assert settings.credentials("wallets") == {
+        "merchant_id": "shop",
+        "public_key": "public",
+        "private_key": "hidden",
+        "environment": "sandbox",
+        "merchant_account_EUR": "shop_eur",
+        "merchant_account_JPY": "shop_jpy",
+    }
+    assert settings.webhook_secrets("wallets") == ("public:hidden",)
+    assert settings.provider("main").kind == "stripe"
+    assert "hidden" not in str(settings.show())
+
+
+def test_live_mode_is_braintrees_production(tmp_path: Path) -> None:
+    settings = load_settings(written(tmp_path, 'mode = "live"\n' + BRAINTREE), {})
+
+    assert settings.credentials("wallets")["environment"] == "production"
+
+
+def test_half_a_braintree_account_is_not_the_embedded_sandbox(tmp_path: Path) -> None:
+    half = BRAINTREE.replace('private_key = "hidden"\n', "")
+    settings = load_settings(written(tmp_path, half), {})
+
+    assert not settings.in_embedded_sandbox("wallets")
+    with pytest.raises(BadInput, match="no key") as caught:
+        settings.credentials("wallets")
+    assert caught.value.where == "providers.wallets.private_key"
+    named = load_settings(written(tmp_path, "[providers.braintree]"), {})
+    assert named.in_embedded_sandbox("braintree")
+
+
+@pytest.mark.parametrize(
+    ("section", "where", "told"),
+    [
+        ("[providers.shop]", "providers.shop.kind", "one of stripe, braintree"),
+        ('[providers.shop]\nkind = "paypal"', "providers.shop.kind", "one of stripe, braintree"),
+        (
+            '[providers.braintree]\napi_key = "sk_test_1"',
+            "providers.braintree.api_key",
+            "one of",
+        ),
+        ('[providers.stripe]\nmerchant_id = "shop"', "providers.stripe.merchant_id", "one of"),
+        (
+            '[providers.braintree]\nmerchant_accounts = { euro = "x" }',
+            "providers.braintree.merchant_accounts.euro",
+            "configuration.md",
+        ),
+    ],
+)
+def test_what_a_kind_of_provider_does_not_have_is_named_where_it_stands(
+    tmp_path: Path, section: str, where: str, told: str
+) -> None:
+    error = refusal(written(tmp_path, section), {})
+
+    assert where in str(error.where)
+    assert told in str(error.remedy)

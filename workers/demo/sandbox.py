@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
+from billing.config.providers import StripeSettings
 from billing.errors import Unavailable
-from billing.workers.runtime.runtime import SANDBOX_KEY
 from billing.workers.up.sandbox import SandboxClient
 
 PAYING_TRIES: Final = 50
@@ -85,5 +85,5 @@ class SandboxControl(SandboxClient):
         raise Unavailable(f"{payment_intent} can't be paid at the sandbox", where=self.url)
 
     def _api(self, method: str, path: str, form: Mapping[str, str] | None = None) -> Any:
-        headers = {"Authorization": f"Bearer {SANDBOX_KEY}"}
+        headers = {"Authorization": f"Bearer {StripeSettings.SANDBOX['api_key']}"}
         return self._ask(method, f"v1/{path}", data=form, headers=headers)

@@ -30,7 +30,6 @@ from billing.workers.runtime.shares import calls_per_second
 if TYPE_CHECKING:
     from dramatiq.brokers.redis import RedisBroker
 
-SANDBOX_KEY: Final = "sk_test_perennial_sandbox"
 SANDBOX_FILE: Final = "sandbox.json"
 
 
@@ -101,7 +100,7 @@ def access(settings: Settings, name: str) -> tuple[Mapping[str, str], str | None
     base = sandbox_url(settings)
     if base is None:
         raise _not_up("sandbox", settings)
-    return {"api_key": SANDBOX_KEY}, base
+    return settings.providers[name].SANDBOX, base
 
 
 def sandbox_url(settings: Settings) -> str | None:
