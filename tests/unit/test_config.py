@@ -484,7 +484,7 @@ def test_half_a_braintree_account_is_not_the_embedded_sandbox(tmp_path: Path) ->
         (
             '[providers.braintree]\napi_key = "sk_test_1"',
             "providers.braintree.api_key",
-            "one of",
+            "did you mean",
         ),
         ('[providers.stripe]\nmerchant_id = "shop"', "providers.stripe.merchant_id", "one of"),
         (

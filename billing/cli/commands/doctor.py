@@ -1,30 +1,20 @@
 """`billing doctor`: everything the engine needs, looked at one by one, with a remedy each."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import timedelta
-from typing import Any, Final, Literal
+from functools import partial
+from typing import Any, Final
 
 import click
 
-from billing.cli.failures import FINDINGS, OK, UNAVAILABLE, as_billing_error
+from billing.cli.checking import CHECKS, Looked, exit_code, looked
+from billing.cli.commands.providers import answers
 from billing.cli.output import Output, output_option
-from billing.cli.remedies import remedy_of
 from billing.cli.session import Session
-from billing.errors import BadInput, BillingError, Unavailable
+from billing.errors import BadInput, BillingError
 
 _SKEW_MAX: Final = timedelta(seconds=2)
-_COLUMNS: Final = ("check", "result", "words", "remedy")
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """What looking at one thing brought."""
-
-    check: str
-    result: Literal["ok", "problem", "unavailable", "skipped"]
-    words: str
-    remedy: str | None = None
 
 
 @click.command()
@@ -36,11 +26,8 @@ def doctor(session: Session, output: Output) -> int:
     Ends with 4 if something doesn't answer, with 3 if something else is wrong.
     """
     found = list(_look(session))
-    output.records([asdict(each) for each in found], _COLUMNS)
-    results = {each.result for each in found}
-    if "unavailable" in results:
-        return UNAVAILABLE
-    return FINDINGS if "problem" in results else OK
+    output.records([asdict(each) for each in found], CHECKS)
+    return exit_code(found)
 
 
 def _look(session: Session) -> Iterator[Looked]:
@@ -49,31 +36,12 @@ def _look(session: Session) -> Iterator[Looked]:
     for name, needs, check in _CHECKS:
         missing = [need for need in needs if need in bad]
         if missing:
-            looked = Looked(name, "skipped", f"needs the {missing[0]}")
+            found = Looked(name, "skipped", f"needs the {missing[0]}")
         else:
-            looked = _one(name, check, session)
-        if looked.result != "ok":
+            found = looked(name, partial(check, session))
+        if found.result != "ok":
             bad.add(name)
-        yield looked
-
-
-def _one(name: str, check: "Callable[[Session], str]", session: Session) -> Looked:
-    """Run one check; what it raises is what is wrong."""
-    try:
-        return Looked(name, "ok", check(session))
-    except Exception as error:
-        problems = getattr(error, "problems", None)
-        if problems:
-            first = f"{len(problems)} mistake(s), the first: {str(problems[0]).splitlines()[0]}"
-            return Looked(name, "problem", first, "`billing plans check` shows all of them")
-        known = as_billing_error(error)
-        if known is None:
-            raise
-        result: Literal["unavailable", "problem"] = (
-            "unavailable" if isinstance(known, Unavailable) else "problem"
-        )
-        words = known.what if known.where is None else f"{known.what} ({known.where})"
-        return Looked(name, result, words, remedy_of(known))
+        yield found
 
 
 def _config(session: Session) -> str:
@@ -159,11 +127,7 @@ def _redis(session: Session) -> str:
 
 
 def _provider(session: Session) -> str:
-    told = {}
-    for name, gateway in session.runtime.gateways:
-        gateway.check()
-        embedded = session.settings.in_embedded_sandbox(name)
-        told[name] = "the embedded sandbox answers" if embedded else "answers with our key"
+    told = {name: answers(session, name) for name in session.runtime.gateways.names}
     if len(told) == 1:
         return next(iter(told.values()))
     return "; ".join(f"{name}: {words}" for name, words in told.items())
