@@ -105,6 +105,7 @@ class ErrorCode(StrEnum):
     # Settlement.
     RUN_NOT_FOUND = "run_not_found"
     LEASE_LOST = "lease_lost"
+    AS_OF_TO_COME = "as_of_to_come"
     REPORT_MALFORMED = "report_malformed"
     REPORT_UNREADABLE = "report_unreadable"
     REPORT_DAMAGED = "report_damaged"

@@ -22,6 +22,7 @@ FINDINGS: Final = 3
 UNAVAILABLE: Final = 4
 SCHEMA_UNKNOWN: Final = 5
 DIFFERENCES: Final = 6
+EARLIER_STEP: Final = 7
 FAULT: Final = 70
 INTERRUPTED: Final = 130
 
@@ -33,6 +34,7 @@ EXIT_CODES: Final = (
     (UNAVAILABLE, "database, Redis or provider don't answer; trying again may work"),
     (SCHEMA_UNKNOWN, "the database's schema isn't the one this program knows"),
     (DIFFERENCES, "prove: every promise holds; the provider differs since a cycle was closed"),
+    (EARLIER_STEP, "reconcile run --step: another step of the run comes first"),
     (FAULT, "a fault of this program"),
     (INTERRUPTED, "interrupted by Ctrl-C"),
 )

@@ -6,7 +6,7 @@ parses single values.
 """
 
 from billing.config.load import DEFAULT_FILE, load_settings
-from billing.config.providers import ProviderSettings
+from billing.config.providers import ProviderSettings, StripeSettings
 from billing.config.schema import ApiSettings, Settings, WebhooksSettings, all_keys
 from billing.config.values import EMBEDDED, PREFIX, format_duration, parse_duration
 
@@ -17,6 +17,7 @@ __all__ = [
     "ApiSettings",
     "ProviderSettings",
     "Settings",
+    "StripeSettings",
     "WebhooksSettings",
     "all_keys",
     "format_duration",

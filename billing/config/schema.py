@@ -108,12 +108,15 @@ class DunningSettings(Section):
 class ReconcilerSettings(Section):
     """Comparing our books with the provider's; `grace` is how long a difference may last.
 
-    A settlement run begins when a boundary of `settle_every`, counted from midnight UTC, has
-    passed; with nothing ("0s") at every tick. `settle_grace` is how long the provider may take
-    to show the settlement of a capture. `movements` names the account to book a movement to that
-    the engine doesn't know, by the provider's word for it.
+    With `driver` "external" another system asks for the steps of settlement runs and for
+    closing; the reconciler still confirms. A settlement run begins when a boundary of
+    `settle_every`, counted from midnight UTC, has passed; with nothing ("0s") at every tick.
+    `settle_grace` is how long the provider may take to show the settlement of a capture.
+    `movements` names the account to book a movement to that the engine doesn't know, by the
+    provider's word for it.
     """
 
+    driver: Literal["own", "external"] = "own"
     tick: Duration = timedelta(seconds=30)
     grace: AnyDuration = timedelta(hours=1)
     batch: Count = 100

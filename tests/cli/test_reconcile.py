@@ -252,3 +252,72 @@ def test_the_close_report_explains_what_differs(paid: World) -> None:
     assert line["provider"] - line["clearing"] == 650
     assert line["reasons"] == {"settled_not_posted": 650}
     assert line["why"] == ["settled by the provider, not matched or posted yet: 6.50 USD"]
+
+
+# --- step by step -------------------------------------------------------------------------------
+
+STEPS = ("fetch", "stage", "match", "correct", "post", "close")
+NIGHT = ("--as-of", f"{START:%Y-%m-%dT%H:%M:%SZ}")
+
+
+def subscribed(world: World) -> None:
+    """Charge one customer, and reconcile nothing."""
+    world.subscribed("ada", "video-basic")
+    world.at(START)
+
+
+def test_a_night_is_taken_step_by_step(world: World) -> None:
+    subscribed(world)
+
+    early = world.run("reconcile", "run", "--step", "post", *NIGHT)
+    codes = [world.run("reconcile", "run", "--step", name, *NIGHT).exit_code for name in STEPS]
+    again = world.json("reconcile", "run", "--step", "match", *NIGHT)
+
+    assert (early.exit_code, "fetch comes first" in early.stderr) == (7, True)
+    assert codes == [0] * 6
+    assert (again["standing"], again["provider"], again["words"]) == ("done", "stripe", None)
+    assert again["counts"]["matched"] == 1
+    (task,) = [each for each in world.json("status")["tasks"] if each["task"] == "settle"]
+    assert task["last_success_at"] is not None
+    assert world.json("close", "show")["tie_out"][0]["unexplained"] == 0
+
+
+def test_a_step_that_finds_breaks_ends_with_three_however_often_it_is_asked_for(
+    world: World,
+) -> None:
+    subscribed(world)
+    take_money(world)
+    for name in ("fetch", "stage"):
+        assert world.run("reconcile", "run", "--step", name, *NIGHT).exit_code == 0
+
+    for _ in range(2):
+        matched = world.run("reconcile", "run", "--step", "match", *NIGHT)
+        assert (matched.exit_code, "1 new break(s)" in matched.stderr) == (3, True)
+
+
+def test_a_step_whose_provider_is_away_is_to_be_tried_again(world: World) -> None:
+    subscribed(world)
+
+    away = {"BILLING__PROVIDERS__STRIPE__API_BASE": "http://127.0.0.1:9"}
+    first = world.run("reconcile", "run", "--step", "fetch", *NIGHT, **away)
+    second = world.run("reconcile", "run", "--step", "fetch", *NIGHT)
+
+    assert (first.exit_code, second.exit_code) == (4, 4)
+    assert "try again" in second.stderr
+
+
+def test_what_is_no_step_of_a_night_is_bad_input(world: World) -> None:
+    for words in (
+        ("--step", "fetch"),
+        NIGHT,
+        ("--step", "ship", *NIGHT),
+        ("--step", "fetch", "--as-of", "tonight"),
+        ("--step", "fetch", "--as-of", "2099-01-01T00:00:00Z"),
+    ):
+        assert world.run("reconcile", "run", *words).exit_code == 2, words
+
+
+def test_where_no_money_moved_every_step_is_done(world: World) -> None:
+    for name in STEPS:
+        done = world.run("reconcile", "run", "--step", name, *NIGHT)
+        assert (done.exit_code, "nothing to reconcile" in done.stderr) == (0, True)

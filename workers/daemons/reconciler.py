@@ -46,6 +46,11 @@ class Reconciler(Ticking):
         super().__init__(runtime, metrics, runtime.settings.reconciler.tick)
         self._seen: datetime | None = None
 
+    @property
+    def _drives(self) -> bool:
+        """Whether settling and closing are this process's own; else a job runner asks for them."""
+        return self._runtime.settings.reconciler.driver == "own"
+
     def _before_tick(self) -> None:
         self._seen = self._test_clock()
 
@@ -83,12 +88,12 @@ class Reconciler(Ticking):
                 if not self._compared(account):
                     continue  # what it holds is adopted first; `billing status` says so
                 confirmed.append(self._confirm(account))
-                if self._compared(account):  # confirming may have closed the fence
+                if self._drives and self._compared(account):  # confirming may close the fence
                     by_settlement += self._settle(account)
             except BillingError as error:
                 logger.warning("account %s: %s", account, first_line(error))
                 failed.append(error)
-        closed = self._close()
+        closed = self._close() if self._drives else closing.Closed(0, 0)
         if failed:
             raise failed[0]
         return (

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Final
 
-from billing.config.providers import StripeSettings
+from billing.config import StripeSettings
 from billing.errors import Unavailable
 from billing.workers.up.sandbox import SandboxClient
 

@@ -54,7 +54,7 @@ def answers(session: Session, name: str) -> str:
 
 
 def _record(settings: "Settings", name: str) -> dict[str, Any]:
-    from billing.config.values import format_duration
+    from billing.config import format_duration
     from billing.gateway.registry import KINDS
 
     account = settings.providers[name]

@@ -1,7 +1,7 @@
 """`billing reconcile`: settlement runs over the provider's lists and over report files."""
 
 from collections.abc import Mapping, Sequence
-from datetime import tzinfo
+from datetime import UTC, datetime, tzinfo
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
@@ -9,8 +9,9 @@ from uuid import UUID
 import click
 
 from billing.cli.failures import FINDINGS, OK, as_billing_error
-from billing.cli.options import provider_option
+from billing.cli.options import provider_option, word_option
 from billing.cli.output import Output, output_option, talk
+from billing.cli.reconcile_step import step as take
 from billing.cli.records import plain
 from billing.cli.remedies import remedy_of
 from billing.cli.session import Session, person
@@ -19,6 +20,8 @@ from billing.errors import BadInput, BillingError, first_line
 if TYPE_CHECKING:
     from billing.flows.settlement.runs import Worked
 
+STEPS = ("fetch", "stage", "match", "correct", "post", "close")
+INSTANTS = ("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d")
 _RUNS = (
     "id",
     "provider",
@@ -45,16 +48,42 @@ def reconcile() -> None:
 @reconcile.command("run")
 @click.option("--retry", is_flag=True, help="Go on with a run that failed, at once.")
 @provider_option("Only this account; else each one, in turn.")
+@word_option("--step", STEPS, "Take only this step of the run up to --as-of")
+@click.option(
+    "--as-of",
+    "as_of",
+    type=click.DateTime(INSTANTS),
+    metavar="INSTANT",
+    help="With --step: the instant (UTC) up to which the run reads; it names the run.",
+)
 @output_option
 @click.pass_obj
-def run(session: Session, retry: bool, provider: str | None, output: Output) -> int:
+def run(
+    session: Session,
+    retry: bool,
+    provider: str | None,
+    step: str | None,
+    as_of: datetime | None,
+    output: Output,
+) -> int:  # fmt: skip
     """Reconcile with the provider's balance transactions now. Ends with 3 on new breaks.
 
     Goes on with a run that is under way; the reconciler does the same every night. Several accounts
     are reconciled one after the other and shown as a list; one that fails holds up none of them.
+
+    With --step and --as-of it takes one step of that run, which is safe to repeat. That ends with 0
+    when it is done, 3 on new breaks, 4 to be tried again, 7 where another step comes first.
     """
     gateways = session.runtime.gateways
     accounts = gateways.names if provider is None else (gateways.named(provider),)
+    if (step is None) is not (as_of is None):
+        raise BadInput(
+            "one step is taken of the run up to an instant: give --step and --as-of together",
+            where="reconcile run",
+        )
+    if step is not None and as_of is not None:
+        instant = as_of.replace(tzinfo=UTC)
+        return take(session, accounts, step, as_of=instant, retry=retry, output=output)
     if retry:
         _resume_failed(session, accounts)
     worked = {account: _reconciled(session, account) for account in accounts}

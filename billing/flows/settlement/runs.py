@@ -14,7 +14,6 @@ workers on one run can't both write. Every step may be run again from its beginn
 """
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -172,23 +171,59 @@ def work(
         run = runs.get_run(conn, run_id)
     context = context.at_provider(run.provider)
     while (claim := _claim_next(run, context, report)) is not None:
-        step = StepRun(
-            context, run, claim, now, actor, report, dict(claim.cursor), Counter(claim.counts)
-        )
-        try:
-            with tracing.span(
-                "settlement step", run=run.id, step=claim.step, provider=run.provider
-            ) as span:
-                _go_through(STEPS[run.source][claim.step], step)
-                step.finish()
-                span.set(**step.counts)
-        except LeaseLost as error:
-            logger.info("settlement: %s", error.what)
-            return Worked(run_id, RunState.RUNNING)
-        except Exception as error:  # whatever it is: the other runs and accounts go on
-            if not isinstance(error, BillingError | DBAPIError | OSError):
-                logger.exception("settlement: the step %s ended unexpectedly", claim.step)
-            return _failed(step, error)
+        stopped = _take(StepRun.of(context, run, claim, now, actor, report))
+        if stopped is not None:
+            return stopped
+    return _end(context, run_id, now)
+
+
+def work_on_step(
+    run_id: UUID, name: str, context: Context, *, actor: Actor = RECONCILER
+) -> Worked | None:
+    """Take one step of a run over the provider's lists, and end the run after its last one.
+
+    None when the step isn't to be had: another process holds it, another step is the next one, or
+    it failed and its pause isn't over.
+    """
+    now, wall = context.clock.now(), context.clock.wall()
+    with marked(CrashPoint.STEP_CLAIMED), context.engine.begin() as conn:
+        run = runs.get_run(conn, run_id)
+        until = wall + context.policy.reconciler_lease
+        claim = runs.claim(conn, run_id, wall=wall, until=until, step=name)
+    if claim is None:
+        return None
+    context = context.at_provider(run.provider)
+    stopped = _take(StepRun.of(context, run, claim, now, actor, None))
+    return stopped or _end(context, run_id, now)
+
+
+def finish(run_id: UUID, context: Context) -> Worked:
+    """End a run whose steps are all done, where its process died before that."""
+    return _end(context, run_id, context.clock.now())
+
+
+def _take(step: StepRun) -> Worked | None:
+    """Take a step that was claimed; None when it is done, else how far the run came."""
+    claim, run = step.claim, step.run
+    try:
+        with tracing.span(
+            "settlement step", run=run.id, step=claim.step, provider=run.provider
+        ) as span:
+            _go_through(STEPS[run.source][claim.step], step)
+            step.finish()
+            span.set(**step.counts)
+    except LeaseLost as error:
+        logger.info("settlement: %s", error.what)
+        return Worked(run.id, RunState.RUNNING)
+    except Exception as error:  # whatever it is: the other runs and accounts go on
+        if not isinstance(error, BillingError | DBAPIError | OSError):
+            logger.exception("settlement: the step %s ended unexpectedly", claim.step)
+        return _failed(step, error)
+    return None
+
+
+def _end(context: Context, run_id: UUID, now: datetime) -> Worked:
+    """End a run all of whose steps are done."""
     with marked(CrashPoint.SETTLEMENT_ENDED), context.engine.begin() as conn:
         runs.end(conn, run_id, state=RunState.SUCCEEDED, now=now)
         return Worked(run_id, runs.get_run(conn, run_id).state)

@@ -47,6 +47,20 @@ class StepRun:
     cursor: dict[str, Any] = field(default_factory=dict)
     counts: Counter[str] = field(default_factory=Counter)
 
+    @classmethod
+    def of(
+        cls,
+        context: Context,
+        run: SettlementRun,
+        claim: StepClaim,
+        now: datetime,
+        actor: Actor,
+        report: ReportFile | None,
+    ) -> "StepRun":
+        """Return a claimed step, from where it was left."""
+        cursor, counts = dict(claim.cursor), Counter(claim.counts)
+        return cls(context, run, claim, now, actor, report, cursor, counts)
+
     @property
     def provider(self) -> str:
         """The account whose settlement this is."""

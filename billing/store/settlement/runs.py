@@ -169,6 +169,35 @@ def steps(conn: Connection, run_id: UUID) -> list[SettlementStep]:
     return [_step(row) for row in rows]
 
 
+_AS_OF = text(
+    """
+    SELECT * FROM reconciliation_runs
+     WHERE provider = :provider AND source = 'provider' AND window_to = :as_of
+     ORDER BY id DESC LIMIT 1
+    """
+)
+_COVERING = text(
+    """
+    SELECT * FROM reconciliation_runs
+     WHERE provider = :provider AND source = 'provider' AND state = 'succeeded'
+       AND window_to >= :as_of
+     ORDER BY window_to, id LIMIT 1
+    """
+)
+
+
+def as_of(conn: Connection, provider: str, instant: datetime) -> SettlementRun | None:
+    """Return the account's latest run over the provider's lists up to exactly that instant."""
+    row = conn.execute(_AS_OF, {"provider": provider, "as_of": instant}).one_or_none()
+    return None if row is None else _run(row)
+
+
+def covering(conn: Connection, provider: str, instant: datetime) -> SettlementRun | None:
+    """Return the first succeeded run that read the provider's lists up to that instant or later."""
+    row = conn.execute(_COVERING, {"provider": provider, "as_of": instant}).one_or_none()
+    return None if row is None else _run(row)
+
+
 _LAST_WINDOW = text(
     """
     SELECT max(window_to) FROM reconciliation_runs
@@ -276,6 +305,7 @@ _CLAIM = text(
        AND s.position = (SELECT min(o.position) FROM reconciliation_steps o
                           WHERE o.run_id = :run AND o.state <> 'succeeded')
        AND s.state <> 'succeeded'
+       AND (CAST(:step AS text) IS NULL OR s.step = :step)
        AND (s.lease_until IS NULL OR s.lease_until <= :wall
             -- Set by a wrong clock: a lease is no longer than the one that is taken now.
             OR s.state = 'running'
@@ -286,9 +316,15 @@ _CLAIM = text(
 )
 
 
-def claim(conn: Connection, run_id: UUID, *, wall: datetime, until: datetime) -> StepClaim | None:
-    """Take the run's next step until `until` (real time); None when it is over or taken."""
-    row = conn.execute(_CLAIM, {"run": run_id, "wall": wall, "until": until}).one_or_none()
+def claim(
+    conn: Connection, run_id: UUID, *, wall: datetime, until: datetime, step: str | None = None
+) -> StepClaim | None:
+    """Take the run's next step until `until` (real time); None when it is over or taken.
+
+    With `step` only that one; None too where another step is the next.
+    """
+    params = {"run": run_id, "wall": wall, "until": until, "step": step}
+    row = conn.execute(_CLAIM, params).one_or_none()
     if row is None:
         return None
     return StepClaim(run_id, row.step, row.tries, row.cursor, row.counts)

@@ -1,0 +1,113 @@
+"""`billing reconcile run --step`: one step of a run, for a job runner that says when."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from billing.cli.failures import EARLIER_STEP, ERROR, FINDINGS, OK, UNAVAILABLE
+from billing.cli.output import Output, talk
+from billing.cli.session import Session, person
+from billing.errors import first_line
+
+if TYPE_CHECKING:
+    from billing.flows.settlement.stepping import Stepped
+
+COLUMNS: Final = ("provider", "step", "as_of", "standing", "first", "run_id", "counts", "words")
+
+
+def step(
+    session: Session,
+    accounts: Sequence[str],
+    name: str,
+    *,
+    as_of: datetime,
+    retry: bool,
+    output: Output,
+) -> int:
+    """Take one step of each account's run, show how it stands, and return the exit code.
+
+    Of several accounts, the one that has to be seen to first decides.
+    """
+    found = [_taken(session, account, name, as_of, retry) for account in accounts]
+    records = [_record(each) for each in found]
+    if len(records) == 1:
+        output.record(records[0])
+    else:
+        output.records(records, COLUMNS)
+    for each in found:
+        talk(_words(each, several=len(found) > 1))
+    codes = {_exit_code(each) for each in found}
+    return next(code for code in (ERROR, EARLIER_STEP, UNAVAILABLE, FINDINGS, OK) if code in codes)
+
+
+def _taken(session: Session, account: str, name: str, as_of: datetime, retry: bool) -> "Stepped":
+    from billing.flows import fence
+    from billing.flows.settlement import stepping
+
+    context = session.runtime.context.at_provider(account)
+    fence.require(context, account)
+    found = stepping.take(context, name, as_of=as_of, actor=person(), retry=retry)
+    _note(session, found)
+    return found
+
+
+def _note(session: Session, found: "Stepped") -> None:
+    """Note an error, and the end of the last step, as the reconciler notes its own.
+
+    `billing status` and the alerts read that.
+    """
+    from billing.rules.provider_names import task_of
+    from billing.workers.daemons.reconciler import CLOSE, SETTLE
+    from billing.workers.daemons.recorded import record_failure, recorded
+
+    settle = task_of(SETTLE, found.provider)
+    if found.error is not None:
+        record_failure(session.runtime, settle, f"{found.step}: {first_line(found.error)}")
+    elif found.step == "close" and found.is_done:
+        for task in (settle, CLOSE):
+            with recorded(session.runtime, task) as run:
+                run.done_until = found.as_of
+
+
+def _record(found: "Stepped") -> dict[str, Any]:
+    return {
+        "provider": found.provider,
+        "step": found.step,
+        "as_of": found.as_of,
+        "standing": str(found.standing),
+        "run_id": found.run_id,
+        "first": found.first,
+        "counts": {name: count for name, count in found.counts.items() if count},
+        "words": first_line(found.error) if found.error is not None else found.words,
+    }
+
+
+def _exit_code(found: "Stepped") -> int:
+    from billing.flows.settlement.stepping import Standing
+
+    match found.standing:
+        case Standing.DONE:
+            return FINDINGS if found.breaks_new else OK
+        case Standing.TOO_EARLY:
+            return EARLIER_STEP
+        case Standing.FAILED:
+            return ERROR
+        case _:
+            return UNAVAILABLE
+
+
+def _words(found: "Stepped", *, several: bool) -> str:
+    from billing.flows.settlement.stepping import Standing
+
+    told = {
+        Standing.DONE: f"{found.step} is done",
+        Standing.TOO_EARLY: f"{found.step} can't begin: {found.first} comes first",
+        Standing.HELD: "somebody else works on it, or it failed a moment ago: try again",
+        Standing.STOPPED: f"{first_line(found.error) if found.error else found.words}: try again",
+        Standing.FAILED: f"the run was given up: {found.words}; --retry goes on with it",
+    }[found.standing]
+    if found.is_done and found.run_id is None:
+        told = "no money ever moved: there is nothing to reconcile"
+    if found.is_done and found.breaks_new:
+        told = f"{found.breaks_new} new break(s): `billing breaks list` shows them"
+    return f"{found.provider}: {told}" if several else told
