@@ -82,11 +82,13 @@ class Schedule:
         seed: object,
         *,
         blocked: Callable[[Collection[int]], set[int]] = lambda _: set(),
+        is_over: Callable[[int], bool] = lambda _: True,
         kept: Collection[int] | None = None,
     ) -> None:
         self._turns = random.Random(f"turns {seed}")
         self._fates = random.Random(f"fates {seed}")
         self._blocked = blocked
+        self._is_over = is_over
         self._kept = None if kept is None else frozenset(kept)
         self._mutex = threading.Lock()
         self._back = threading.Lock()
@@ -149,6 +151,16 @@ class Schedule:
         actor = self.running
         if actor is not None:
             self._die_if_doomed(actor)
+
+    def ended(self, backend: int) -> None:
+        """Wait until the server has noticed the end of a connection, and let go of its locks.
+
+        Otherwise it would depend on the machine whom they hold up.
+        """
+        began = time.monotonic()
+        while not self._is_over(backend):
+            assert time.monotonic() - began < _STUCK_SECONDS, f"{backend} doesn't end"
+            time.sleep(0.0005)
 
     def statement(self, backend: int) -> None:
         """Note the server process that an actor's next statement runs in. Raises `Death`."""
@@ -310,6 +322,8 @@ class Schedule:
                 actor.job()
                 actor.at = At.IDLE
             except Death:
+                if actor.backend is not None:
+                    self.ended(actor.backend)
                 actor.at = At.DEAD
             except Exception as error:  # noqa: BLE001  the story judges it
                 actor.failed, actor.at = error, At.IDLE

@@ -154,7 +154,7 @@ class Simulation:
         self._newest_event: str | None = None
         self._servers = servers
         self._database = f"simulation_{crc32(str(seed).encode())}"
-        self.schedule = Schedule(seed, blocked=self._blocked, kept=kept)
+        self.schedule = Schedule(seed, blocked=self._blocked, is_over=self._is_over, kept=kept)
         self.time = Time(self.schedule)
         self._stack = ExitStack()
 
@@ -249,6 +249,13 @@ class Simulation:
             [list(backends)],
         )
         return {int(str(row[0])) for row in rows}
+
+    def _is_over(self, backend: int) -> bool:
+        """Tell whether a server process has ended, or has no transaction open."""
+        rows = self._servers.admin.execute(
+            "SELECT FROM pg_stat_activity WHERE pid = %s AND state <> 'idle'", [backend]
+        )
+        return rows.fetchone() is None
 
     # --- time -----------------------------------------------------------------------------------
 

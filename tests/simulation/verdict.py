@@ -201,6 +201,7 @@ class _Charged:
         self.paid_at: dict[str, datetime] = {}
         self.declines = declines_of(charges, payment_of)
         self.declined = Counter(each.payment for each in self.declines)
+        self.charged = Counter(payment_of[each["payment_intent"]] for each in charges)
         for each in charges:
             payment = payment_of[each["payment_intent"]]
             if each["paid"] and each["captured"]:
@@ -222,6 +223,7 @@ class _Customer:
         order = next(each for each in facts if each.event.kind == "subscribe")
         self.now = simulation.now
         self.forgotten = who in simulation.forgotten
+        self.restored = bool(simulation.schedule.happened["database restored"])
         self.provider = provider
         cards = [each for each in facts if each.event.card or each.event.kind == "detach"]
         self.pays = {each.event.card for each in cards} <= PAYING
@@ -302,9 +304,15 @@ class _Customer:
         return found
 
     def _may_be_skipped(self, cycle: Row[Any]) -> bool:
-        """Tell whether a period was rightly skipped: opened late, or while it was unpaid."""
+        """Tell whether a period was rightly skipped: opened late, or while it was unpaid.
+
+        After a restore, one is that wasn't charged before one that was.
+        """
         if cycle.kind != "skipped":
             return False
+        later = [each for each in self.cycles if each.n > cycle.n and each.payment_id is not None]
+        if self.restored and any(self.provider.charged[str(each.payment_id)] for each in later):
+            return True
         late = bool(cycle.opened_at >= cycle.period_end - CLOCKS)
         return late and (self.product.catch_up == "skip" or not self.pays)
 

@@ -73,17 +73,19 @@ def _committing(schedule: Schedule) -> Any:
             connection.rollback()
             raise psycopg.errors.SerializationFailure("could not serialize, by the schedule")
         if fate is not None:
-            raise _lost(connection)
+            raise _lost(schedule, connection)
         connection.commit()
         schedule.running.commits += 1
         if schedule.reach("after commit", COMMITTED_FAULTS) is not None:
-            raise _lost(connection)
+            raise _lost(schedule, connection)
 
     return do_commit
 
 
-def _lost(connection: Any) -> psycopg.OperationalError:
+def _lost(schedule: Schedule, connection: Any) -> psycopg.OperationalError:
+    backend = connection.driver_connection.info.backend_pid
     connection.driver_connection.close()
+    schedule.ended(backend)
     return psycopg.OperationalError("the connection is lost, by the schedule")
 
 
