@@ -49,7 +49,9 @@ def signature(body: bytes, secret: str, at: int) -> str:
 class WebhookEndpoint:
     """One server; `deliver` posts to it as the provider does."""
 
-    def __init__(self, engine: Engine, *secrets: str, live: bool = False) -> None:
+    def __init__(
+        self, engine: Engine, *secrets: str, live: bool = False, kind: str = "stripe"
+    ) -> None:
         self.clock = SystemClock()
         self.registry = CollectorRegistry()
         metrics = ProcessMetrics(self.registry, "api", "0")
@@ -62,7 +64,7 @@ class WebhookEndpoint:
                 Intake(
                     engine=engine,
                     provider=ACCOUNT,
-                    kind=KINDS["stripe"],
+                    kind=KINDS[kind],
                     wall=self.clock.wall,
                     secrets=secrets,
                     tolerance=timedelta(minutes=5),

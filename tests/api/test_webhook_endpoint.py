@@ -17,6 +17,7 @@ from billing.api.webhooks import Intake
 from billing.config import Settings, load_settings
 from billing.errors import BadInput
 from billing.gateway.registry import KINDS
+from billing.sandbox.braintree.notifications import form_of, payload_of
 from billing.store.access import events
 from billing.store.access.events import Event
 from billing.store.engine import make_engine
@@ -25,6 +26,7 @@ from tests.scenarios.world import World, WorldRuntime
 from tests.waiting import PATIENCE
 from tests.webhook_endpoint import ENDPOINT_PATH, WebhookEndpoint, event, signature
 
+FORM = "application/x-www-form-urlencoded"
 OLD, NEW = "whsec_old", "whsec_new"
 
 
@@ -95,6 +97,29 @@ def test_while_secrets_are_rotated_both_are_good(
 ) -> None:
     assert endpoint.deliver(event(), secret=secret).status_code == 200
     assert len(kept(engine)) == 1
+
+
+def test_a_form_is_taken_by_the_kind_of_provider_that_posts_forms(
+    engine: Engine,
+) -> None:
+    with WebhookEndpoint(engine, "public:private", kind="braintree") as endpoint:
+        at = int(endpoint.clock.wall().timestamp())
+        subject = {"id": "sale_1", "type": "sale"}
+        content = payload_of("transaction_settled", at, "transaction", subject)
+        form = form_of(content, [("public", "private")], "good")
+        forged = form_of(content, [("public", "other")], "good")
+
+        answers = [
+            endpoint.post(body, content_type=content_type).status_code
+            for body, content_type in (
+                (forged, FORM), (form, "application/json"), (form, FORM), (form, FORM),
+            )
+        ]  # fmt: skip
+
+        assert answers == [400, 415, 200, 200]
+        (row,) = kept(engine)
+        assert (row.type, row.object_id) == ("transaction_settled", "sale_1")
+        assert endpoint.counted("signature_failures", reason="no_match") == 1
 
 
 # --- not believed -------------------------------------------------------------------------------

@@ -22,10 +22,10 @@ from billing.gateway.braintree.classify import (
     read_sale,
 )
 from billing.gateway.braintree.client import LOOK_BACK, ParsedAnswer, created_in, segment
-from billing.gateway.braintree.disputes import Disputes
 from billing.gateway.braintree.faults import KEY_USED_UP, RequestFaulted, garbage
 from billing.gateway.braintree.fields import Node
 from billing.gateway.braintree.kind import CAPABILITIES
+from billing.gateway.braintree.merchant_accounts import MerchantAccounts
 from billing.gateway.braintree.refunds import TransactionRefunds
 from billing.gateway.braintree.requests import order_of, orders_of, request_key, sale_of
 from billing.gateway.braintree.settlement import Settlement
@@ -40,7 +40,7 @@ SEARCH_LAG: Final = timedelta(hours=1)
 """How long a transaction may be missing from searches, whose consistency isn't promised."""
 
 
-class BraintreeGateway(TransactionRefunds, Vault, Settlement, Disputes):
+class BraintreeGateway(TransactionRefunds, Vault, Settlement, MerchantAccounts):
     """Collects payments through Braintree. Threads share one; make it after forking."""
 
     @property
@@ -56,6 +56,9 @@ class BraintreeGateway(TransactionRefunds, Vault, Settlement, Disputes):
             return Rejected("inexpressible_amount", str(error))
         deadline = Deadline(self._seconds)
         try:
+            unfit = self._unfit(request.amount.currency, deadline, first_send=first_send)
+            if unfit is not None:
+                return unfit
             answer = self._send("sale", "post", "/transactions", {"transaction": params}, deadline)
             outcome = outcome_of_sale(_sale(answer), request, order_of(request), answer.request_id)
         except RequestFaulted as failed:

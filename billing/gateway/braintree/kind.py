@@ -28,8 +28,8 @@ CAPABILITIES: Final = Capabilities(
 OPERATIONS: Final = frozenset({
     "attach_payment_method", "cancel", "capture", "check", "create_customer", "fee_report",
     "list_balance_transactions", "list_charges", "list_customers", "list_disputes",
-    "list_payment_methods", "list_payouts", "list_refunds", "look_up", "look_up_refund", "refund",
-    "retrieve", "sale",
+    "list_payment_methods", "list_payouts", "list_refunds", "look_up", "look_up_refund",
+    "merchant_accounts", "refund", "retrieve", "sale",
 })  # fmt: skip
 
 

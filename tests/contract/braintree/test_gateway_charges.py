@@ -84,13 +84,44 @@ def test_a_currency_goes_through_the_merchant_account_that_is_named_for_it(shop:
     assert yen.amount == Money(1200, "JPY")
 
 
-def test_a_sale_in_a_currency_that_no_account_takes_is_in_doubt(shop_till: Till) -> None:
-    outcome = shop_till.gateway.charge(
-        shop_till.request(amount=Money(1000, "EUR")), first_send=True
-    )
+@pytest.mark.parametrize("named", [{}, {"merchant_account_EUR": "default"}])
+def test_a_currency_that_its_merchant_account_does_not_take_is_not_sent(
+    shop: Shop, named: dict[str, str]
+) -> None:
+    opened = Till(shop, BraintreeGateway(access(shop, credentials=named)))
+    request = opened.request(amount=Money(1000, "EUR"))
 
-    assert isinstance(outcome, Unknown)
-    assert outcome.error_class == "wrong_currency"
+    first = opened.gateway.charge(request, first_send=True)
+    again = opened.gateway.charge(request, first_send=False)
+    opened.gateway.close()
+
+    assert isinstance(first, Rejected)
+    assert first.error_class == "no_merchant_account"
+    assert isinstance(again, Unknown)
+    assert shop.sales() == []
+
+
+def test_a_merchant_account_that_is_added_is_seen_by_the_next_charge(shop: Shop) -> None:
+    opened = till(shop, merchant_account_EUR="euros")
+    request = opened.request(amount=Money(1000, "EUR"))
+    assert isinstance(opened.gateway.charge(request, first_send=True), Rejected)
+    shop.settings(merchant_accounts={"default": {}, "euros": {"currency": "EUR"}})
+
+    assert paid(opened.gateway.charge(request, first_send=True)).amount == request.amount
+    opened.gateway.close()
+
+
+def test_merchant_accounts_that_cannot_be_read_put_a_charge_off(shop: Shop) -> None:
+    opened = till(shop)
+    request = opened.request()
+    for first_send in (True, False):
+        shop.fault("rate_limit_429", "/merchant_accounts")
+
+        outcome = opened.gateway.charge(request, first_send=first_send)
+
+        assert isinstance(outcome, Deferred if first_send else Unknown)
+    opened.gateway.close()
+    assert shop.sales() == []
 
 
 def test_fields_that_are_not_set_up_are_refused_before_money_moves(shop: Shop) -> None:
@@ -197,7 +228,7 @@ def test_each_request_is_observed_with_the_kind_of_its_failure(shop: Shop) -> No
     opened.gateway.charge(opened.request("sbx_card_decline", 2), first_send=True)
     opened.gateway.close()
 
-    assert seen == [("sale", None), ("sale", "server")]
+    assert seen == [("merchant_accounts", None), ("sale", None), ("sale", "server")]
 
 
 def test_keys_that_are_refused_are_the_operators_to_change(shop: Shop) -> None:
