@@ -8,7 +8,7 @@ key.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -36,7 +36,8 @@ from billing.gateway.transport import Deadline
 QUEUE_SECONDS: Final = 5.0  # the longest wait for a token; the rest of the deadline is the call's
 LOOK_BACK: Final = timedelta(hours=1)  # how far our clock may be ahead of Braintree's
 PAGE: Final = 50
-LONGEST_SEARCH: Final = 50_000  # of transactions; a search finds no more
+LONGEST_SEARCHES: Final[dict[str, int]] = {"transactions": 50_000, "customers": 10_000}
+"""How much a search finds at most: what else there is, it doesn't say."""
 ACCOUNT_OF: Final = "merchant_account_"
 """What a credential begins with that names the merchant account of a currency."""
 
@@ -137,11 +138,6 @@ class BraintreeClient:
         if answer.name != "search_results" or not isinstance(answer.data.get("ids"), list):
             raise RequestFaulted(garbage("the search took too long there", answer.request_id))
         ids = texts(answer.data["ids"])
-        if len(ids) >= LONGEST_SEARCH:
-            message = f"more than {LONGEST_SEARCH} objects: what else there is can't be read"
-            raise RequestFaulted(
-                RequestFault(FaultKind.SERVER, message, request_id=answer.request_id)
-            )
         return Found(self, operation, kind, ids, deadline, answer.answered_at)
 
     def _by_ids(
@@ -248,11 +244,23 @@ class Found:
     deadline: Deadline | None
     answered_at: datetime | None
 
-    def pages(self) -> Any:
-        """Yield the objects, a page at a time. Raises: RequestFaulted."""
+    @property
+    def is_full(self) -> bool:
+        """Whether there may be more than a search finds."""
+        return len(self.ids) >= LONGEST_SEARCHES[self.kind]
+
+    def pages(self) -> Iterator[Sequence[Node]]:
+        """Yield all objects, a page at a time. Raises: RequestFaulted."""
+        if self.is_full:
+            raise RequestFaulted(
+                RequestFault(FaultKind.SERVER, f"a search found {len(self.ids)}, its utmost")
+            )
         for start in range(0, len(self.ids), PAGE):
             some = self.ids[start : start + PAGE]
-            yield self.client._by_ids(self.operation, self.kind, some, self.deadline)
+            page = self.client._by_ids(self.operation, self.kind, some, self.deadline)
+            if len(page) < len(some):
+                raise RequestFaulted(garbage("a search lacks some of what it found", None))
+            yield page
 
     def all(self) -> list[Node]:
         """Return all objects. Raises: RequestFaulted."""

@@ -2,9 +2,9 @@
 
 import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from billing.gateway.braintree.client import PAGE, BraintreeClient, created_in
 from billing.gateway.braintree.faults import RequestFaulted, as_error
@@ -27,6 +27,7 @@ from billing.gateway.objects import (
 from billing.pan import without_card_numbers
 
 Read = TypeVar("Read")
+_SECOND: Final = timedelta(seconds=1)
 
 
 class TransactionReads(BraintreeClient):
@@ -44,17 +45,17 @@ class TransactionReads(BraintreeClient):
         self, *, since: datetime, until: datetime | None = None
     ) -> Iterator[Sequence[ProviderCharge]]:
         """Yield pages of sales."""
-        criteria = {"type": ["sale"], **created_in(since, until)}
-        for page in self._pages("list_charges", "transactions", criteria):
+        sales = {"type": ["sale"]}
+        for page in self._made_in("list_charges", "transactions", sales, since, until):
             yield read_page(page, partial(_charge, refunds=self._refunded(page)))
 
     def list_refunds(
         self, *, since: datetime | None, until: datetime | None = None, charge: str | None = None
     ) -> Iterator[Sequence[ProviderRefund]]:
         """Yield pages of refunds; with `charge` only those that took money of that sale."""
-        made = created_in(since, until)
         if charge is None:
-            pages = self._pages("list_refunds", "transactions", {"type": ["credit"], **made})
+            credits_ = {"type": ["credit"]}
+            pages = self._made_in("list_refunds", "transactions", credits_, since, until)
         else:
             pages = iter([self._refunds_of(charge)])
         for page in pages:
@@ -66,8 +67,31 @@ class TransactionReads(BraintreeClient):
         self, *, since: datetime, until: datetime | None = None
     ) -> Iterator[Sequence[ProviderCustomer]]:
         """Yield pages of customers."""
-        for page in self._pages("list_customers", "customers", created_in(since, until)):
+        for page in self._made_in("list_customers", "customers", {}, since, until):
             yield read_page(page, lambda each: read_customer("customer", each))
+
+    def _made_in(
+        self,
+        operation: str,
+        kind: str,
+        criteria: Node,
+        since: datetime | None,
+        until: datetime | None,
+    ) -> Iterator[Sequence[Node]]:
+        """Yield the pages of what was made in [since, until). Raises: Unavailable, BadInput.
+
+        A window with more than one search finds is divided: its later half comes first.
+        """
+        try:
+            found = self._search(operation, kind, {**criteria, **created_in(since, until)}, None)
+            middle = middle_of(since, until or found.answered_at) if found.is_full else None
+            if middle is None:
+                yield from found.pages()
+                return
+        except RequestFaulted as failed:
+            raise as_error(failed.fault) from None
+        yield from self._made_in(operation, kind, criteria, middle, until)
+        yield from self._made_in(operation, kind, criteria, since, middle)
 
     def _pages(self, operation: str, kind: str, criteria: Node) -> Iterator[Sequence[Node]]:
         """Yield the pages of a search, each with a deadline. Raises: Unavailable, BadInput."""
@@ -96,6 +120,14 @@ class TransactionReads(BraintreeClient):
             ]
         except RequestFaulted as failed:
             raise as_error(failed.fault) from None
+
+
+def middle_of(since: datetime | None, until: datetime | None) -> datetime | None:
+    """Return a whole second within a window; None where it can't be divided any more."""
+    if since is None or until is None or until - since < 2 * _SECOND:
+        return None
+    middle = (since + (until - since) / 2).replace(microsecond=0)
+    return middle if since < middle < until else None
 
 
 def _charge(sale: Node, refunds: dict[str, Node]) -> ProviderCharge:

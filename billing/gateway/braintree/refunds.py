@@ -9,7 +9,7 @@ from typing import Final
 
 from billing.gateway.braintree.amounts import UnwritableAmount, positive_to_text
 from billing.gateway.braintree.classify import outcome_of_fault
-from billing.gateway.braintree.client import PAGE, segment
+from billing.gateway.braintree.client import segment
 from billing.gateway.braintree.faults import RequestFault, RequestFaulted, garbage
 from billing.gateway.braintree.fields import Node, texts
 from billing.gateway.braintree.objects import read_refund
@@ -108,16 +108,24 @@ class TransactionRefunds(TransactionReads):
         self, request: RefundRequest, deadline: Deadline
     ) -> RefundAccepted | Unknown | Absent:
         sale = self._retrieve("/transactions", request.provider_payment_id, deadline)
-        ids = texts(sale.data.get("refund_ids"))
         order = order_of_refund(request)
         ours: list[tuple[ProviderRefund, Node]] = []
-        for start in range(0, len(ids), PAGE):
-            some = ids[start : start + PAGE]
-            for each in self._by_ids("look_up_refund", "transactions", some, deadline):
-                refund = _refund(each, None)
-                if refund is not None and each.get("order_id") == order:
-                    ours.append((refund, each))
+        for each in texts(sale.data.get("refund_ids")):
+            data = self._refund_of_sale(each, deadline)
+            refund = _refund(data, None)
+            if refund is not None and data.get("order_id") == order:
+                ours.append((refund, data))
         return _among(ours, request) if ours else Absent()
+
+    def _refund_of_sale(self, refund: str, deadline: Deadline) -> Node:
+        """Retrieve a refund that its sale names: unlike a search, that is always up to date."""
+        try:
+            return self._retrieve("/transactions", refund, deadline).data
+        except RequestFaulted as failed:
+            if failed.fault.missing:
+                message = f"the refund {refund} isn't there, but its sale names it"
+                raise RequestFaulted(garbage(message, failed.fault.request_id)) from None
+            raise
 
 
 def _among(

@@ -95,7 +95,9 @@ class Settlement(Disputes, Fees):
     ) -> Iterator[Sequence[ProviderPayout]]:
         """Yield pages of payouts."""
         for paid in self._paid(since, until, None):
-            movements, unreadable = self._with_payout(paid)
+            movements, unreadable = self._with_payout(
+                paid, fees_matter=self._fees_from_disbursement
+            )
             if movements or unreadable:
                 values = [_payout(paid, each) for each in movements if each.source_id == paid.id]
                 yield ListedPage(values, unreadable, paid.id)
@@ -103,7 +105,9 @@ class Settlement(Disputes, Fees):
     def payout_by_id(self, provider_payout_id: str) -> ProviderPayout | None:
         """Return the payout as it is now, or None."""
         for paid in self._paid(None, None, provider_payout_id):
-            movements, unreadable = self._with_payout(paid)
+            movements, unreadable = self._with_payout(
+                paid, fees_matter=self._fees_from_disbursement
+            )
             if unreadable:
                 raise Unavailable(
                     f"the payout {paid.id} holds what can't be read: {unreadable[0].problem}",
@@ -173,9 +177,14 @@ class Settlement(Disputes, Fees):
                 _add_dispute(of.setdefault(account, Paid(on, account)), data, sales)
         return [of[account] for account in sorted(of)]
 
-    def _with_payout(self, paid: Paid) -> tuple[Sequence[BalanceTransaction], Sequence[Unreadable]]:
-        """Return the movements of a payout, its own first; none while its fees aren't known."""
-        fees = self._fees(paid.on, paid.account) if paid.transactions else {}
+    def _with_payout(
+        self, paid: Paid, *, fees_matter: bool = True
+    ) -> tuple[Sequence[BalanceTransaction], Sequence[Unreadable]]:
+        """Return the movements of a payout, its own first; none while its fees aren't known.
+
+        Where they don't matter, the movements have none.
+        """
+        fees = self._fees(paid.on, paid.account) if paid.transactions and fees_matter else {}
         if fees is None:
             if midnight(paid.on) > midnight(self._today()) - MOVEMENTS_LAG:
                 return [], []
@@ -187,7 +196,7 @@ class Settlement(Disputes, Fees):
         movements, unreadable = list(paid.movements), list(paid.unreadable)
         for data in paid.transactions:
             try:
-                movements.append(_movement(paid, data, fees))
+                movements.append(_movement(paid, data, fees if fees_matter else None))
             except ValueError as error:
                 unreadable.append(unreadable_object(data, error))
         if unreadable:
@@ -238,13 +247,13 @@ def _add_dispute(paid: Paid, data: Node, sales: Mapping[str, Node]) -> None:
         paid.unreadable.append(unreadable_object(data, error))
 
 
-def _movement(paid: Paid, data: Node, fees: Mapping[str, Money]) -> BalanceTransaction:
+def _movement(paid: Paid, data: Node, fees: Mapping[str, Money] | None) -> BalanceTransaction:
     """Read a disbursed transaction as a movement. Raises: MalformedNode."""
     details = mapping(data.get("disbursement_details"))
     currency = required(details, "settlement_currency_iso_code")
     settled, charged = money(details, "settlement_amount", currency), money(data, "amount")
     identifier, kind = required(data, "id"), required(data, "type")
-    fee = _fee(data, identifier, fees, currency)
+    fee = Money(0, currency) if fees is None else _fee(data, identifier, fees, currency)
     sale = kind == "sale"
     sign = 1 if sale else -1
     of = identifier if sale else reference(data, "refunded_transaction_id")

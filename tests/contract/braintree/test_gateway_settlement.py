@@ -180,6 +180,7 @@ def test_a_recent_day_without_its_fee_report_is_left_out_and_an_old_one_is_an_er
     )  # the report comes a day later
 
     assert moved(shop_till) == []
+    assert [p.amount.amount for page in shop_till.gateway.list_payouts(since=BEGAN) for p in page]
 
     shop_till.shop.later(4 * DAY)
     with pytest.raises(Unavailable, match="no fee report of 2026-01-08"):
@@ -208,8 +209,9 @@ def test_a_sale_that_the_report_lacks_makes_its_payout_unreadable(
         sale.provider_payment_id,
         "2026-01-08_default",
     ]
-    with pytest.raises(Unavailable, match="can't be read"):
-        shop_till.gateway.payout_by_id("2026-01-08_default")
+    payout = shop_till.gateway.payout_by_id("2026-01-08_default")
+    assert payout is not None
+    assert payout.amount == Money(999, "USD")  # what was paid doesn't depend on its fees
 
 
 def test_movements_are_listed_from_some_day_on(shop_till: Till) -> None:
