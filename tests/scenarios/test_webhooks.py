@@ -12,6 +12,7 @@ from billing.flows.payments import authorizations
 from billing.flows.webhooks import handling
 from billing.rules.actor import Actor, ActorKind
 from billing.store.access import events
+from billing.store.payments import disputes as stored_disputes
 from billing.store.payments import refunds
 from billing.workers.daemons.webhooks import Webhooks
 from tests.scenarios.money import (
@@ -879,6 +880,46 @@ def test_there_is_no_sweep_where_events_cant_be_listed(
     deliveries.webhooks.tick()
 
     assert requests_made(world, "GET /v1/events") == before
+
+
+def test_where_events_cant_be_listed_refunds_and_disputes_are_read(
+    world: World, deliveries: WebhookDeliveries, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    subscriber = paid(world)
+    silent = replace(world.gateway.capabilities, lists_events=False)
+    monkeypatch.setattr(type(world.gateway), "capabilities", silent)
+    payment = world.payment(subscriber)
+    assert payment.provider_payment_id is not None
+    world.psp.post("refunds", payment_intent=payment.provider_payment_id, amount="100")
+
+    deliveries.webhooks.tick()
+
+    assert world.payment(subscriber).amount_refunded == 100
+    again = requests_made(world, "GET /v1/refunds")
+    deliveries.webhooks.tick()
+    assert requests_made(world, "GET /v1/refunds") == again, "not before an hour has passed"
+    world.assert_everything_adds_up()
+
+
+def test_a_dispute_that_was_decided_in_a_long_silence_is_booked(
+    world: World, deliveries: WebhookDeliveries
+) -> None:
+    subscriber = paid(world)
+    dispute = open_dispute(world, world.payment(subscriber).id)
+    deliveries.sweep()
+    deliveries.handle()
+    deliveries.conditions(loss=1.0)
+    decide(world, dispute, "lost")
+    world.jump_to("2026-06-01")  # the provider keeps events for 30 days
+
+    deliveries.sweep()
+    deliveries.handle()
+
+    with world.engine.connect() as conn:
+        (row,) = stored_disputes.page(conn)
+    assert row.state == "lost"
+    assert balances(world).get("dispute_receivable", {}) == {}
+    assert deliveries.sweep().new == ()
 
 
 def test_the_sweep_is_made_once_an_interval(world: World, deliveries: WebhookDeliveries) -> None:

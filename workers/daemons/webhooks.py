@@ -29,6 +29,8 @@ logger = logging.getLogger(__name__)
 # When the last sweep is longer ago than this, the sweep reads delivered events too, not only those
 # whose delivery failed.
 BEHIND: Final = timedelta(hours=1)
+# Where a provider lists no events, its refunds and disputes are read: that costs more.
+OBJECTS_EVERY: Final = timedelta(hours=1)
 
 
 class Webhooks(Ticking):
@@ -75,7 +77,7 @@ class Webhooks(Ticking):
             lines.charge(adopted.sending, adopted.outcome, None)
 
     def sweep_due(self) -> list[BillingError]:
-        """Sweep each account whose provider lists its events, when it is time.
+        """Sweep each account when it is time; where its provider lists no events, less often.
 
         An account that can't be swept holds up no other one; returns the errors.
         """
@@ -84,7 +86,7 @@ class Webhooks(Ticking):
             try:
                 lists_events = gateways.of(provider).capabilities.lists_events
                 known = fence.compared(self._runtime.context, provider)
-                if known and lists_events and self._sweep_is_due(provider):
+                if known and self._sweep_is_due(provider, lists_events=lists_events):
                     self.sweep(provider)
             except BillingError as error:
                 logger.warning("account %s: %s", provider, first_line(error))
@@ -94,8 +96,10 @@ class Webhooks(Ticking):
     def _task(self, provider: str) -> str:
         return sweep_task(provider)
 
-    def _sweep_is_due(self, provider: str) -> bool:
+    def _sweep_is_due(self, provider: str, *, lists_events: bool) -> bool:
         every = self._runtime.settings.webhooks.sweep_every
+        if not lists_events:
+            every = max(every, OBJECTS_EVERY)
         with self._runtime.engine.connect() as conn:
             last = tasks.last_run(conn, self._task(provider))
         if last is None or last.last_success_at is None:
@@ -109,14 +113,21 @@ class Webhooks(Ticking):
         with recorded(runtime, self._task(provider)) as run:
             now, wall = runtime.clock.now(), runtime.clock.wall()
             watermark = self._watermark(provider, now)
-            swept = inbox.sweep(
-                runtime.engine,
-                provider,
-                runtime.gateways.of(provider),
-                watermark=watermark,
-                complete=self._wants_all(provider, watermark, now),
-                now=now,
-                wall=wall,
+            gateway = runtime.gateways.of(provider)
+            swept = (
+                inbox.sweep(
+                    runtime.engine,
+                    provider,
+                    gateway,
+                    watermark=watermark,
+                    complete=self._wants_all(provider, watermark, now),
+                    now=now,
+                    wall=wall,
+                )
+                if gateway.capabilities.lists_events
+                else inbox.sweep_objects(
+                    runtime.engine, provider, gateway, watermark=watermark, now=now, wall=wall
+                )
             )
             run.done_until = now
         for event in swept.new:

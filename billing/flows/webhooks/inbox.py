@@ -1,11 +1,12 @@
 """The inbox: events of the provider, kept before they are acknowledged.
 
 receive   commit an event before it is acknowledged; kinds that aren't handled are kept, too
-sweep     read the provider's list of events, for those that never reached us
+sweep     read the provider's list of events, for those that never reached us; after a silence in
+          which it forgot some, read refunds and disputes themselves
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
@@ -14,6 +15,7 @@ from sqlalchemy import Engine
 
 from billing.crash_points import CrashPoint, marked
 from billing.flows.breaks import unreadable
+from billing.flows.webhooks.rereading import read_again
 from billing.flows.webhooks.results import EventOutcome
 from billing.gateway import EventKind, Gateway, ProviderEvent
 from billing.gateway.objects import unreadable_in
@@ -96,32 +98,64 @@ def sweep(
     run twice at once; when a later page fails, the events of earlier pages stay. Raises
     `Unavailable`.
     """
-    begin = _begin(engine, provider, watermark, now)
-    if begin is None:
+    watermark = watermark or _beginning(engine, provider)
+    if watermark is None:
         return Swept(0, (), complete)
-    listed, new = 0, []
-    for page in gateway.list_events(since=begin, undelivered_only=not complete):
+    listed, new = 0, list[ProviderEvent]()
+    if watermark < now - RETENTION:
+        logger.warning(
+            "no events were read since %s, and the provider has forgotten those older than %d days:"
+            " refunds and disputes are read again",
+            watermark,
+            RETENTION.days,
+        )
+        since = watermark - OVERLAP
+        again = read_again(engine, provider, gateway, since=since, now=now)
+        listed, new = _keep(engine, provider, again, now, wall)
+    begin = max(watermark - OVERLAP, now - RETENTION)
+    pages = gateway.list_events(since=begin, undelivered_only=not complete)
+    of_list, new_of_list = _keep(engine, provider, pages, now, wall)
+    return Swept(listed + of_list, (*new, *new_of_list), complete)
+
+
+def _keep(
+    engine: Engine,
+    provider: str,
+    pages: Iterable[Sequence[ProviderEvent]],
+    now: datetime,
+    wall: datetime,
+) -> tuple[int, list[ProviderEvent]]:
+    """Keep each page; return how many events there were, and the new ones."""
+    listed, new = 0, list[ProviderEvent]()
+    for page in pages:
         if failed := unreadable_in(page):
             with marked(CrashPoint.UNREADABLE_EVENTS_RECORDED), engine.begin() as conn:
                 unreadable.record(conn, provider, failed, now=now)
         listed += len(page)
         new += receive(engine, provider, page, source="sweep", wall=wall)
-    return Swept(listed, tuple(new), complete)
+    return listed, new
 
 
-def _begin(
-    engine: Engine, provider: str, watermark: datetime | None, now: datetime
-) -> datetime | None:
-    """Return the instant to read from, or None where there is nothing to read yet."""
+def sweep_objects(
+    engine: Engine,
+    provider: str,
+    gateway: Gateway,
+    *,
+    watermark: datetime | None,
+    now: datetime,
+    wall: datetime,
+) -> Swept:
+    """Read refunds and disputes again, where the provider lists no events. Raises `Unavailable`."""
+    watermark = watermark or _beginning(engine, provider)
     if watermark is None:
-        with engine.connect() as conn:
-            watermark = events.beginning(conn, provider)
-    if watermark is None:
-        return None
-    if watermark < now - RETENTION:
-        logger.warning(
-            "no events were read since %s: the provider has forgotten those older than %d days",
-            watermark,
-            RETENTION.days,
-        )
-    return max(watermark - OVERLAP, now - RETENTION)
+        return Swept(0, (), complete=True)
+    since = watermark - OVERLAP
+    again = read_again(engine, provider, gateway, since=since, now=now)
+    listed, new = _keep(engine, provider, again, now, wall)
+    return Swept(listed, tuple(new), complete=True)
+
+
+def _beginning(engine: Engine, provider: str) -> datetime | None:
+    """Return the instant before which there is nothing to read, or None where there is nothing."""
+    with engine.connect() as conn:
+        return events.beginning(conn, provider)

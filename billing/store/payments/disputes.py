@@ -138,6 +138,15 @@ def known_ids(conn: Connection, provider: str, provider_dispute_ids: Sequence[st
     return set(conn.execute(query).scalars())
 
 
+def open_ids(conn: Connection, provider: str) -> list[str]:
+    """Return the provider's ids of the account's disputes that aren't decided here."""
+    query = select(disputes.c.provider_dispute_id).where(
+        disputes.c.provider == provider,
+        disputes.c.state.in_([DisputeState.INQUIRY, DisputeState.OPENED]),
+    )
+    return list(conn.execute(query.order_by(disputes.c.opened_at)).scalars())
+
+
 _IN_DISPUTE = text(
     """
     SELECT coalesce(sum(CASE WHEN d.currency = p.currency THEN d.amount

@@ -186,6 +186,16 @@ def by_provider_id(conn: Connection, provider: str, provider_refund_id: str) -> 
     return None if row is None else _refund(row)
 
 
+def pending_ids(conn: Connection, provider: str) -> list[str]:
+    """Return the ids at the provider of the account's refunds that are pending, as far as known."""
+    query = select(refunds.c.provider_refund_id).where(
+        refunds.c.provider == provider,
+        refunds.c.state == RefundState.PENDING,
+        refunds.c.provider_refund_id.is_not(None),
+    )
+    return list(conn.execute(query.order_by(refunds.c.id)).scalars())
+
+
 def page(
     conn: Connection,
     *,
