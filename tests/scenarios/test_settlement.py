@@ -794,6 +794,19 @@ def test_a_provider_without_a_balance_is_settled_without_a_tie_out(world: World)
     assert "tie_out" not in steps(world, run_id)["close"].cursor
 
 
+@pytest.mark.parametrize(("lists_movements", "begun"), [(True, 1), (False, 0)])
+def test_a_night_is_begun_where_movements_are_listed_with_a_balance_or_without(
+    world: World, lists_movements: bool, begun: int
+) -> None:
+    paid(world)
+    gateway = _WithoutBalance(world.gateway)
+    gateway.capabilities = replace(gateway.capabilities, lists_movements=lists_movements)
+
+    done = runs.work_on_account(context(world, gateway), every=timedelta(days=1))
+
+    assert [each.state for each in done] == ["succeeded"] * begun
+
+
 class _Richer:
     def __init__(self, real: Any) -> None:
         self._real = real
