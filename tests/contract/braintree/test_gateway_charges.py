@@ -1,8 +1,10 @@
 """The gateway against the sandbox's Braintree: what is sent, and what each answer means."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -414,6 +416,25 @@ def test_a_search_that_fails_proves_nothing(shop_till: Till) -> None:
 
     assert isinstance(shop_till.gateway.look_up(request, since=BEGAN), Unknown)
     assert isinstance(shop_till.gateway.find_payment(request, since=BEGAN), Deferred)
+
+
+def test_threads_share_a_gateway_and_a_key_charges_once_however_many_send_it(
+    shop_till: Till,
+) -> None:
+    own = [shop_till.request(n=n, metadata={"payment": f"pay_{n}"}) for n in range(16)]
+    same = shop_till.request(n=99, metadata={"payment": "pay_99"})
+    send = partial(shop_till.gateway.charge, first_send=False)
+
+    with ThreadPoolExecutor(8) as threads:
+        outcomes = list(threads.map(send, own))
+        of_one_key = list(threads.map(send, [same] * 8))
+
+    assert len({paid(each).provider_payment_id for each in outcomes}) == 16
+    sent = {each.provider_payment_id for each in of_one_key if isinstance(each, Succeeded)}
+    assert len(sent) == 1
+    in_flight = [each for each in of_one_key if not isinstance(each, Succeeded)]
+    assert all(isinstance(each, Unknown) and each.error_class == "conflict" for each in in_flight)
+    assert shop_till.shop.captures() == 17
 
 
 # Authorisations
