@@ -79,6 +79,7 @@ class BraintreeSettings(AccountSettings):
     """A Braintree account, its production in live mode and its sandbox otherwise.
 
     `merchant_accounts` names the merchant account of each currency but the default one's.
+    `fees_from_disbursement`: fees are taken from each payout, and not billed by the month.
     """
 
     SANDBOX: ClassVar[Mapping[str, str]] = {
@@ -90,6 +91,7 @@ class BraintreeSettings(AccountSettings):
     public_key: str = ""
     private_key: SecretStr = SecretStr("")
     merchant_accounts: Mapping[CurrencyCode, str] = Field(default_factory=dict)
+    fees_from_disbursement: bool = False
 
     @property
     def is_nowhere(self) -> bool:
@@ -111,6 +113,7 @@ class BraintreeSettings(AccountSettings):
             "private_key": self.private_key.get_secret_value(),
             "environment": "production" if mode == "live" else "sandbox",
             **{f"merchant_account_{code}": name for code, name in self.merchant_accounts.items()},
+            "fees_from_disbursement": "true" if self.fees_from_disbursement else "false",
         }
 
 

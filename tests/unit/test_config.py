@@ -452,10 +452,17 @@ def test_a_braintree_account_has_a_pair_of_keys_and_merchant_accounts(tmp_path: 
         "environment": "sandbox",
         "merchant_account_EUR": "shop_eur",
         "merchant_account_JPY": "shop_jpy",
+        "fees_from_disbursement": "false",
     }
     assert settings.webhook_secrets("wallets") == ("public:hidden",)
     assert settings.provider("main").kind == "stripe"
     assert "hidden" not in str(settings.show())
+
+
+def test_the_fees_of_a_braintree_account_may_be_taken_from_its_payouts(tmp_path: Path) -> None:
+    settings = load_settings(written(tmp_path, BRAINTREE + "fees_from_disbursement = true\n"), {})
+
+    assert settings.credentials("wallets")["fees_from_disbursement"] == "true"
 
 
 def test_live_mode_is_braintrees_production(tmp_path: Path) -> None:
