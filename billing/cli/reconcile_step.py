@@ -83,28 +83,29 @@ def _record(found: "Stepped") -> dict[str, Any]:
 
 
 def _exit_code(found: "Stepped") -> int:
-    from billing.flows.settlement.stepping import Standing
+    from billing.flows.settlement.stepping import StepStanding
 
     match found.standing:
-        case Standing.DONE:
+        case StepStanding.DONE:
             return FINDINGS if found.breaks_new else OK
-        case Standing.TOO_EARLY:
+        case StepStanding.TOO_EARLY:
             return EARLIER_STEP
-        case Standing.FAILED:
+        case StepStanding.FAILED:
             return ERROR
         case _:
             return UNAVAILABLE
 
 
 def _words(found: "Stepped", *, several: bool) -> str:
-    from billing.flows.settlement.stepping import Standing
+    from billing.flows.settlement.stepping import StepStanding
 
+    error = first_line(found.error) if found.error else found.words
     told = {
-        Standing.DONE: f"{found.step} is done",
-        Standing.TOO_EARLY: f"{found.step} can't begin: {found.first} comes first",
-        Standing.HELD: "somebody else works on it, or it failed a moment ago: try again",
-        Standing.STOPPED: f"{first_line(found.error) if found.error else found.words}: try again",
-        Standing.FAILED: f"the run was given up: {found.words}; --retry goes on with it",
+        StepStanding.DONE: f"{found.step} is done",
+        StepStanding.TOO_EARLY: f"{found.step} can't begin: {found.first} comes first",
+        StepStanding.HELD: "somebody else works on it, or it failed a moment ago: try again",
+        StepStanding.STOPPED: f"{error}: try again",
+        StepStanding.FAILED: f"the run was given up: {found.words}; --retry goes on with it",
     }[found.standing]
     if found.is_done and found.run_id is None:
         told = "no money ever moved: there is nothing to reconcile"

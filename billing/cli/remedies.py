@@ -183,6 +183,7 @@ WITHOUT: Final = frozenset(
         ErrorCode.NOT_FOUND,
         ErrorCode.CONFLICT,
         ErrorCode.UNAVAILABLE,
+        ErrorCode.AS_OF_TO_COME,
         ErrorCode.LEASE_LOST,
         ErrorCode.ENTRY_REVERSED,
     }

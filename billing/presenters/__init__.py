@@ -2,9 +2,11 @@
 
 __all__ = [
     "break_causes",
+    "break_notes",
     "catalog",
     "decisions",
     "event_outcomes",
+    "exchanges",
     "explain",
     "findings",
     "ledger_findings",

@@ -11,7 +11,7 @@ from sqlalchemy import text
 
 from billing.errors import BadInput
 from billing.flows.settlement import runs, stepping
-from billing.flows.settlement.stepping import Standing, Stepped
+from billing.flows.settlement.stepping import Stepped, StepStanding
 from billing.rules.actor import Actor, ActorKind
 from billing.workers.daemons.reconciler import Reconciler
 from tests.scenarios.money import balances
@@ -32,7 +32,7 @@ def take(world: World, name: str, as_of: datetime | None = None, **more: Any) ->
     return stepping.take(context, name, as_of=as_of or world.now, actor=RUNNER, **more)
 
 
-def standings(world: World, names: Sequence[str] = STEPS, **more: Any) -> list[Standing]:
+def standings(world: World, names: Sequence[str] = STEPS, **more: Any) -> list[StepStanding]:
     return [take(world, name, **more).standing for name in names]
 
 
@@ -45,7 +45,7 @@ def begun(world: World) -> int:
 def test_a_night_taken_step_by_step_settles_and_closes_as_any_other(world: World) -> None:
     customer = paid(world)
 
-    assert standings(world) == [Standing.DONE] * 6
+    assert standings(world) == [StepStanding.DONE] * 6
 
     assert world.payment(customer).state == "SETTLED"
     assert begun(world) == 1
@@ -58,8 +58,8 @@ def test_each_step_may_be_asked_for_again(world: World) -> None:
     twice = [each for name in STEPS for each in standings(world, (name, name))]
     before = balances(world)
 
-    assert twice == [Standing.DONE] * 12
-    assert standings(world) == [Standing.DONE] * 6
+    assert twice == [StepStanding.DONE] * 12
+    assert standings(world) == [StepStanding.DONE] * 6
     assert (begun(world), balances(world)) == (1, before)
 
 
@@ -70,8 +70,8 @@ def test_a_step_is_refused_until_the_one_before_it_is_done(world: World) -> None
     take(world, "fetch")
     still = take(world, "match")
 
-    assert (early.standing, early.first) == (Standing.TOO_EARLY, "fetch")
-    assert (still.standing, still.first) == (Standing.TOO_EARLY, "stage")
+    assert (early.standing, early.first) == (StepStanding.TOO_EARLY, "fetch")
+    assert (still.standing, still.first) == (StepStanding.TOO_EARLY, "stage")
     assert balances(world).get("psp_fees") is None
 
 
@@ -81,8 +81,8 @@ def test_the_instant_names_the_run(world: World) -> None:
     assert take(world, "fetch").run_id == take(world, "stage", night).run_id
 
     world.run_until("2026-01-03")
-    assert standings(world, STEPS[2:], as_of=night) == [Standing.DONE] * 4
-    assert standings(world) == [Standing.DONE] * 6
+    assert standings(world, STEPS[2:], as_of=night) == [StepStanding.DONE] * 4
+    assert standings(world) == [StepStanding.DONE] * 6
     assert begun(world) == 2
 
 
@@ -90,9 +90,9 @@ def test_what_a_later_run_has_read_is_done(world: World) -> None:
     paid(world)
     night = world.now
     world.run_until("2026-01-03")
-    assert standings(world) == [Standing.DONE] * 6
+    assert standings(world) == [StepStanding.DONE] * 6
 
-    assert standings(world, as_of=night) == [Standing.DONE] * 6
+    assert standings(world, as_of=night) == [StepStanding.DONE] * 6
     assert begun(world) == 1
 
 
@@ -102,10 +102,10 @@ def test_the_first_step_finishes_a_run_that_somebody_left(world: World) -> None:
     take(world, "fetch", night)
     world.run_until("2026-01-03")
 
-    assert standings(world) == [Standing.DONE] * 6
+    assert standings(world) == [StepStanding.DONE] * 6
 
     assert world.payment(customer).state == "SETTLED"
-    assert standings(world, as_of=night) == [Standing.DONE] * 6
+    assert standings(world, as_of=night) == [StepStanding.DONE] * 6
     world.assert_everything_adds_up()
 
 
@@ -116,7 +116,7 @@ def test_the_reconcilers_own_loop_and_the_steps_do_no_harm_together(world: World
         found.append(take(world, name).standing)
         world.close_books()
 
-    assert found == [Standing.DONE] * 6
+    assert found == [StepStanding.DONE] * 6
     world.assert_everything_adds_up()
 
 
@@ -130,9 +130,9 @@ def test_a_provider_that_does_not_answer_is_asked_again(world: World) -> None:
     soon = take(world, "fetch")
     world.wait(timedelta(minutes=10))
 
-    assert (stopped.standing, soon.standing) == (Standing.STOPPED, Standing.HELD)
+    assert (stopped.standing, soon.standing) == (StepStanding.STOPPED, StepStanding.HELD)
     assert soon.words is not None
-    assert standings(world) == [Standing.DONE] * 6
+    assert standings(world) == [StepStanding.DONE] * 6
     world.assert_everything_adds_up()
 
 
@@ -146,9 +146,9 @@ def test_a_run_that_was_given_up_says_so_until_it_is_retried(world: World) -> No
 
     given_up = take(world, "stage")
 
-    assert (given_up.standing, given_up.words) == (Standing.FAILED, "broke")
-    assert take(world, "stage", retry=True).standing is Standing.DONE
-    assert standings(world) == [Standing.DONE] * 6
+    assert (given_up.standing, given_up.words) == (StepStanding.FAILED, "broke")
+    assert take(world, "stage", retry=True).standing is StepStanding.DONE
+    assert standings(world) == [StepStanding.DONE] * 6
     world.assert_everything_adds_up()
 
 
@@ -166,10 +166,12 @@ def test_a_process_that_dies_in_a_step_leaves_it_to_be_asked_for_again(
         patch.setattr("billing.flows.settlement.step_run.StepRun.finish", dies)
         with pytest.raises(Killed):
             take(world, name)
-    assert take(world, name).standing is Standing.HELD
+    assert take(world, name).standing is StepStanding.HELD
     world.wait(world.policy.reconciler_lease)
 
-    assert standings(world, STEPS[STEPS.index(name) :]) == [Standing.DONE] * (6 - STEPS.index(name))
+    assert standings(world, STEPS[STEPS.index(name) :]) == [StepStanding.DONE] * (
+        6 - STEPS.index(name)
+    )
     world.assert_everything_adds_up()
 
 
@@ -187,13 +189,13 @@ def test_a_process_that_dies_after_the_last_step_leaves_a_run_that_is_ended(
         with pytest.raises(Killed):
             take(world, "close")
 
-    assert take(world, "close").standing is Standing.DONE
+    assert take(world, "close").standing is StepStanding.DONE
     with world.engine.connect() as conn:
         assert runs.is_done(conn, world.provider, now=world.now, every=timedelta(0))
 
 
 def test_where_no_money_moved_every_step_is_done(world: World) -> None:
-    assert standings(world) == [Standing.DONE] * 6
+    assert standings(world) == [StepStanding.DONE] * 6
     assert begun(world) == 0
 
 
@@ -227,5 +229,5 @@ def test_a_reconciler_that_another_system_drives_confirms_and_leaves_the_rest(
     payment = world.payment(customer)
     assert payment.confirmed_at is not None
     assert (payment.state, begun(world)) == ("CAPTURED", 0)
-    assert standings(world) == [Standing.DONE] * 6
+    assert standings(world) == [StepStanding.DONE] * 6
     assert world.payment(customer).state == "SETTLED"

@@ -16,8 +16,9 @@ PRODUCT: Final = ("billing", "plans", "workers")
 WITHOUT_A_LIST: Final = {
     "billing", "billing.api.generated", "billing.api.generated.perennial",
     "billing.api.generated.perennial.v1", "billing.api.routes", "billing.cli",
-    "billing.cli.commands", "billing.flows", "billing.rules", "billing.sandbox.resources",
-    "billing.sandbox.webhooks", "billing.plans", "billing.store", "billing.workers",
+    "billing.cli.commands", "billing.flows", "billing.rules", "billing.sandbox.braintree",
+    "billing.sandbox.resources", "billing.sandbox.webhooks", "billing.plans", "billing.store",
+    "billing.workers",
 }  # fmt: skip
 
 

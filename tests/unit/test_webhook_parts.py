@@ -66,7 +66,7 @@ def test_the_refunds_of_one_charge_are_asked_for_alone() -> None:
 def test_every_kind_but_other_has_a_handler_and_a_type_of_the_provider() -> None:
     assert set(HANDLERS) == set(EVENT_KINDS.values()) == set(EventKind) - {EventKind.OTHER}
     assert all(handler.__doc__ for handler in HANDLERS.values())
-    assert len(EVENT_KINDS) == 25
+    assert len(EVENT_KINDS) == 26
     assert kind_of("invoice.paid") is EventKind.OTHER
 
 

@@ -185,14 +185,13 @@ def work_on_step(
     None when the step isn't to be had: another process holds it, another step is the next one, or
     it failed and its pause isn't over.
     """
-    now, wall = context.clock.now(), context.clock.wall()
-    with marked(CrashPoint.STEP_CLAIMED), context.engine.begin() as conn:
+    now = context.clock.now()
+    with context.engine.connect() as conn:
         run = runs.get_run(conn, run_id)
-        until = wall + context.policy.reconciler_lease
-        claim = runs.claim(conn, run_id, wall=wall, until=until, step=name)
+    context = context.at_provider(run.provider)
+    claim = _claim_next(run, context, None, name)
     if claim is None:
         return None
-    context = context.at_provider(run.provider)
     stopped = _take(StepRun.of(context, run, claim, now, actor, None))
     return stopped or _end(context, run_id, now)
 
@@ -243,13 +242,15 @@ def _go_through(work_on: StepWork, step: StepRun) -> None:
 
 
 def _claim_next(
-    run: SettlementRun, context: Context, report: ReportFile | None
+    run: SettlementRun, context: Context, report: ReportFile | None, name: str | None = None
 ) -> StepClaim | None:
+    """Claim the run's next step, if it is the one of that name."""
     wall = context.clock.wall()
     with marked(CrashPoint.STEP_CLAIMED), context.engine.begin() as conn:
         if not _can_go_on(conn, run, context, report):
             return None
-        return runs.claim(conn, run.id, wall=wall, until=wall + context.policy.reconciler_lease)
+        until = wall + context.policy.reconciler_lease
+        return runs.claim(conn, run.id, wall=wall, until=until, step=name)
 
 
 # The steps that read from the run's source.

@@ -22,7 +22,7 @@ from billing.store.settlement.runs import SettlementRun, SettlementStep
 FIRST: Final = next(iter(settlement.STEPS[RunSource.PROVIDER]))
 
 
-class Standing(StrEnum):
+class StepStanding(StrEnum):
     """How a step that was asked for stands."""
 
     DONE = "done"
@@ -47,7 +47,7 @@ class Stepped:
     provider: str
     step: str
     as_of: datetime
-    standing: Standing
+    standing: StepStanding
     run_id: UUID | None = None
     first: str | None = None
     error: Exception | None = None
@@ -58,7 +58,7 @@ class Stepped:
     @property
     def is_done(self) -> bool:
         """Tell whether nothing is left to do of the step."""
-        return self.standing is Standing.DONE
+        return self.standing is StepStanding.DONE
 
     @property
     def breaks_new(self) -> int:
@@ -88,12 +88,12 @@ def take(
         if held is not None:
             return held
         if settlement.begin(context.engine, provider, now=as_of) is None:
-            return Stepped(provider, name, as_of, Standing.DONE)
+            return Stepped(provider, name, as_of, StepStanding.DONE)
         run = _run(context, as_of)
     if run is None:
         if _nothing_moved(context):
-            return Stepped(provider, name, as_of, Standing.DONE)
-        return Stepped(provider, name, as_of, Standing.TOO_EARLY, first=FIRST)
+            return Stepped(provider, name, as_of, StepStanding.DONE)
+        return Stepped(provider, name, as_of, StepStanding.TOO_EARLY, first=FIRST)
     if run.state is RunState.FAILED and retry:
         settlement.resume(context.engine, run.id)
     return _take(context, run.id, name, as_of, actor)
@@ -119,7 +119,7 @@ def _finish_others(context: Context, name: str, as_of: datetime, actor: Actor) -
             continue
         done = settlement.work(other.id, context, actor=actor)
         if done.state is not RunState.SUCCEEDED:
-            standing = Standing.HELD if done.error is None else Standing.STOPPED
+            standing = StepStanding.HELD if done.error is None else StepStanding.STOPPED
             return Stepped(context.account, name, as_of, standing, other.id, done.step, done.error)
     return None
 
@@ -128,7 +128,7 @@ def _take(context: Context, run_id: UUID, name: str, as_of: datetime, actor: Act
     """Take the step if it is the next one, and return how it stands then."""
     before, earlier = _stands(context, run_id, name)
     if earlier is not None:
-        return Stepped(context.account, name, as_of, Standing.TOO_EARLY, run_id, earlier.step)
+        return Stepped(context.account, name, as_of, StepStanding.TOO_EARLY, run_id, earlier.step)
     worked = None
     if before.state is StepState.SUCCEEDED:
         settlement.finish(run_id, context)  # it may have died between its last step and its end
@@ -161,12 +161,16 @@ def _stands(
 
 def _standing(
     context: Context, run_id: UUID, step: SettlementStep, worked: settlement.Worked | None
-) -> Standing:
+) -> StepStanding:
     if step.state is StepState.SUCCEEDED:
-        return Standing.DONE
+        return StepStanding.DONE
     if _is_given_up(context, run_id):
-        return Standing.FAILED
-    return Standing.STOPPED if worked is not None and worked.error is not None else Standing.HELD
+        return StepStanding.FAILED
+    return (
+        StepStanding.STOPPED
+        if worked is not None and worked.error is not None
+        else StepStanding.HELD
+    )
 
 
 def _is_given_up(context: Context, run_id: UUID) -> bool:

@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from billing.sandbox.braintree.replies import NotFound
-from billing.sandbox.braintree.settings import BraintreeSettings, load_settings
+from billing.sandbox.braintree.replies import NoSuchObject
+from billing.sandbox.braintree.settings import MerchantSettings, load_settings
 from billing.sandbox.call import Call
 from billing.sandbox.store import Record, Store
 from billing.sandbox.webhooks.outbox import Outbox
@@ -35,7 +35,7 @@ class MerchantCall:
     outbox: Outbox
     now: int
     merchant: str
-    settings: BraintreeSettings
+    settings: MerchantSettings
     base_url: str = ""
     path: tuple[str, ...] = ()  # the ids in the path
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -50,10 +50,10 @@ class MerchantCall:
         return None if not ref else self.store.find(f"bt_{kind}", self.key(kind, ref))
 
     def named(self, kind: str, position: int = 0) -> Record:
-        """Return the object that the path names. Raises: NotFound."""
+        """Return the object that the path names. Raises: NoSuchObject."""
         record = self.find(kind, self.path[position])
         if record is None:
-            raise NotFound
+            raise NoSuchObject
         return record
 
     def stored(self, kind: str, key: str) -> Record:

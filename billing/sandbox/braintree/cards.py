@@ -7,7 +7,7 @@ import hashlib
 import re
 from typing import Any
 
-from billing.sandbox.braintree.replies import Refused, refuse
+from billing.sandbox.braintree.replies import RefusedRequest, refuse
 from billing.sandbox.braintree.xml import day_text
 from billing.sandbox.store import Record
 
@@ -67,7 +67,7 @@ _EXPIRY = re.compile(r"(\d{1,2})/(\d{2}|\d{4})")
 
 
 def card_of(given: dict[str, Any], where: str, now: int) -> Record:
-    """Return what is kept of a card that was sent by number. Raises: Refused."""
+    """Return what is kept of a card that was sent by number. Raises: RefusedRequest."""
     number = re.sub(r"[ -]", "", str(given.get("number") or ""))
     _check_number(number, where)
     month, year = _expiry(given, where)
@@ -134,7 +134,7 @@ def _check_number(number: str, where: str) -> None:
         raise _unknown_number(number, where)
 
 
-def _unknown_number(number: str, where: str) -> Refused:
+def _unknown_number(number: str, where: str) -> RefusedRequest:
     digits = [int(each) for each in reversed(number)]
     doubled = [sum(divmod(2 * each, 10)) for each in digits[1::2]]
     valid = (sum(digits[::2]) + sum(doubled)) % 10 == 0

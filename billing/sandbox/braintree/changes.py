@@ -7,7 +7,7 @@ from billing.sandbox.braintree import codes, history
 from billing.sandbox.braintree.call import TRANSACTION, MerchantCall
 from billing.sandbox.braintree.details import check_details
 from billing.sandbox.braintree.outcomes import Outcome, refund_code
-from billing.sandbox.braintree.replies import Reply, refuse
+from billing.sandbox.braintree.replies import XmlReply, refuse
 from billing.sandbox.braintree.settling import submit
 from billing.sandbox.braintree.transaction_view import reply_about
 from billing.sandbox.braintree.transactions import PASSED_ON, begin, read_amount
@@ -17,7 +17,7 @@ _VOIDABLE = (history.AUTHORIZED, history.SUBMITTED, history.PENDING)
 _REFUNDABLE = (history.SETTLED, history.SETTLING)
 
 
-def submit_for_settlement(call: MerchantCall) -> Reply:
+def submit_for_settlement(call: MerchantCall) -> XmlReply:
     """Submit the whole of an authorisation, or less of it: the rest is let go."""
     record = call.named(TRANSACTION)
     given = call.params.get("transaction") or {}
@@ -44,7 +44,7 @@ def _take_details(record: Record, given: Mapping[str, Any]) -> None:
             record["passed_on"][name] = given[name]
 
 
-def submit_in_part(call: MerchantCall) -> Reply:
+def submit_in_part(call: MerchantCall) -> XmlReply:
     """Submit a part of an authorisation as a transaction of its own."""
     sale = call.named(TRANSACTION)
     given = call.params.get("transaction") or {}
@@ -94,7 +94,7 @@ def copied(sale: Record, kind: str, amount: int) -> Record:
     return {**kept, **fresh, "passed_on": dict(sale["passed_on"])}
 
 
-def void(call: MerchantCall) -> Reply:
+def void(call: MerchantCall) -> XmlReply:
     """Void what isn't in a batch yet."""
     record = call.named(TRANSACTION)
     if record["status"] not in _VOIDABLE or record["partial_settlements"]:
@@ -111,13 +111,13 @@ def _void(call: MerchantCall, record: Record) -> None:
         call.update(sale)
 
 
-def refund(call: MerchantCall) -> Reply:
+def refund(call: MerchantCall) -> XmlReply:
     """Give back what a sale brought, or a part of it."""
     sale = call.named(TRANSACTION)
     return _refund(call, sale, call.params.get("transaction") or {})
 
 
-def _refund(call: MerchantCall, sale: Record, given: Mapping[str, Any]) -> Reply:
+def _refund(call: MerchantCall, sale: Record, given: Mapping[str, Any]) -> XmlReply:
     if sale["type"] == "credit":
         raise refuse("transaction", "base", "91505")
     if sale["status"] not in _REFUNDABLE:
@@ -140,7 +140,10 @@ def _refund(call: MerchantCall, sale: Record, given: Mapping[str, Any]) -> Reply
 
 
 def _through(call: MerchantCall, record: Record, name: str | None) -> None:
-    """Have a refund go through another merchant account of the same currency. Raises: Refused."""
+    """Have a refund go through another merchant account of its currency.
+
+    Raises: RefusedRequest.
+    """
     if name is None:
         return
     found = call.settings.account(name)
@@ -149,7 +152,7 @@ def _through(call: MerchantCall, record: Record, name: str | None) -> None:
     record["merchant_account"] = name
 
 
-def _processed(call: MerchantCall, sale: Record, record: Record) -> Reply:
+def _processed(call: MerchantCall, sale: Record, record: Record) -> XmlReply:
     declined = refund_code(call, sale, record["amount"])
     if declined is not None and codes.response_type(declined) == "hard_declined":
         begin(call, record, Outcome(history.PROCESSOR_DECLINED, declined))
@@ -163,7 +166,7 @@ def _processed(call: MerchantCall, sale: Record, record: Record) -> Reply:
     return reply_about(call, record, status=201)
 
 
-def reverse(call: MerchantCall) -> Reply:
+def reverse(call: MerchantCall) -> XmlReply:
     """Void a sale while that is possible, else refund the whole of it."""
     record = call.named(TRANSACTION)
     if record["status"] in _VOIDABLE and not record["partial_settlements"]:
@@ -172,7 +175,7 @@ def reverse(call: MerchantCall) -> Reply:
     return _refund(call, record, {})
 
 
-def update_details(call: MerchantCall) -> Reply:
+def update_details(call: MerchantCall) -> XmlReply:
     """Change what may still be changed of a submitted transaction."""
     record = call.named(TRANSACTION)
     given = call.params.get("transaction") or {}

@@ -11,14 +11,14 @@ from typing import Any
 
 from billing.sandbox.braintree.call import CUSTOMER, NONCE, MerchantCall, new_ref
 from billing.sandbox.braintree.cards import card_of
-from billing.sandbox.braintree.replies import Refused, Reply, failure
-from billing.sandbox.braintree.routing import Route
+from billing.sandbox.braintree.replies import RefusedRequest, XmlReply, failure
+from billing.sandbox.braintree.routing import XmlRoute
 from billing.sandbox.store import Record
 
 _ACCEPTED = 202
 
 
-def _client_token(call: MerchantCall) -> Reply:
+def _client_token(call: MerchantCall) -> XmlReply:
     given = call.params.get("client_token") or {}
     wanted = given.get("customer_id")
     if wanted and call.find(CUSTOMER, str(wanted)) is None:
@@ -35,20 +35,20 @@ def _client_token(call: MerchantCall) -> Reply:
         "paypalEnabled": True,
     }
     value = base64.b64encode(json.dumps(token).encode()).decode()
-    return Reply(201, "client_token", {"value": value})
+    return XmlReply(201, "client_token", {"value": value})
 
 
-def _card_nonce(call: MerchantCall) -> Reply:
+def _card_nonce(call: MerchantCall) -> XmlReply:
     named = _underscored(call.params.get("credit_card") or {})
     try:
         instrument = card_of(named, "credit_card", call.now)
-    except Refused as refused:
-        return Reply(422, value={"error": {"message": str(refused)}})
+    except RefusedRequest as refused:
+        return XmlReply(422, value={"error": {"message": str(refused)}})
     nonce = _kept(call, instrument, named)
-    return Reply(_ACCEPTED, value={"creditCards": [{"nonce": nonce, "type": "CreditCard"}]})
+    return XmlReply(_ACCEPTED, value={"creditCards": [{"nonce": nonce, "type": "CreditCard"}]})
 
 
-def _paypal_nonce(call: MerchantCall) -> Reply:
+def _paypal_nonce(call: MerchantCall) -> XmlReply:
     given = _underscored(call.params.get("paypal_account") or {})
     vaultable = "consent_code" in given or "billing_agreement_token" in given or "intent" in given
     instrument: Record = {
@@ -57,7 +57,9 @@ def _paypal_nonce(call: MerchantCall) -> Reply:
         "vaultable": vaultable,
     }
     nonce = _kept(call, instrument, given)
-    return Reply(_ACCEPTED, value={"paypalAccounts": [{"nonce": nonce, "type": "PayPalAccount"}]})
+    return XmlReply(
+        _ACCEPTED, value={"paypalAccounts": [{"nonce": nonce, "type": "PayPalAccount"}]}
+    )
 
 
 def _underscored(value: Any) -> Any:
@@ -81,8 +83,8 @@ def _kept(call: MerchantCall, instrument: Record, given: Record) -> str:
 
 
 ROUTES = (
-    Route("POST", "client_token", _client_token),
-    Route("POST", "client_api/v1/payment_methods/credit_cards", _card_nonce),
-    Route("POST", "client_api/v1/payment_methods/credit_cards.json", _card_nonce),
-    Route("POST", "client_api/v1/payment_methods/paypal_accounts", _paypal_nonce),
+    XmlRoute("POST", "client_token", _client_token),
+    XmlRoute("POST", "client_api/v1/payment_methods/credit_cards", _card_nonce),
+    XmlRoute("POST", "client_api/v1/payment_methods/credit_cards.json", _card_nonce),
+    XmlRoute("POST", "client_api/v1/payment_methods/paypal_accounts", _paypal_nonce),
 )

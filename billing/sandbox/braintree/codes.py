@@ -79,7 +79,7 @@ _DECLINES = """
 Or It Can't Be Used For This Payment
 2075 hard Payer Account Is Locked Or Closed
 2076 hard Payer Cannot Pay For This Transaction With PayPal
-2077 hard Transaction Refused Due To PayPal Risk Model
+2077 hard Transaction RefusedRequest Due To PayPal Risk Model
 2079 hard PayPal Merchant Account Configuration Error
 2081 hard PayPal pending payments are not supported
 2082 hard PayPal Domestic Transaction Required

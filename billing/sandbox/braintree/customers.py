@@ -22,8 +22,8 @@ from billing.sandbox.braintree.people import (
     custom_fields,
     person,
 )
-from billing.sandbox.braintree.replies import Failing, Reply, failure, refuse
-from billing.sandbox.braintree.routing import Route
+from billing.sandbox.braintree.replies import Failing, XmlReply, failure, refuse
+from billing.sandbox.braintree.routing import XmlRoute
 from billing.sandbox.braintree.searching import Field, matches, page, search_ids, text_of
 from billing.sandbox.braintree.xml import Listed, Node, When
 from billing.sandbox.store import Record
@@ -32,7 +32,7 @@ _ID = re.compile(r"[A-Za-z0-9_-]{1,36}")
 
 
 def make_customer(call: MerchantCall, given: Mapping[str, Any], where: str = "customer") -> Record:
-    """Keep a new customer. Raises: Refused."""
+    """Keep a new customer. Raises: RefusedRequest."""
     check_email(given, where)
     ref = _ref(call, given.get("id"), where)
     fields = custom_fields(call, given.get("custom_fields"), where, "91602")
@@ -90,15 +90,15 @@ def _addresses(record: Record, methods: list[Record]) -> list[Record]:
     return list(found.values())
 
 
-def _create(call: MerchantCall) -> Reply:
+def _create(call: MerchantCall) -> XmlReply:
     given = call.params.get("customer") or {}
     record = make_customer(call, given)
     _add_method(call, record, given)
-    return Reply(201, "customer", shown(call, record))
+    return XmlReply(201, "customer", shown(call, record))
 
 
 def _add_method(call: MerchantCall, record: Record, given: Mapping[str, Any]) -> None:
-    """Vault what the request brings with the customer. Raises: Failing, Refused."""
+    """Vault what the request brings with the customer. Raises: Failing, RefusedRequest."""
     sent = given.get("credit_card")
     nonce = given.get("payment_method_nonce")
     if nonce:
@@ -122,11 +122,11 @@ def _updates(card: Mapping[str, Any]) -> bool:
     return bool((card.get("options") or {}).get("update_existing_token"))
 
 
-def _find(call: MerchantCall) -> Reply:
-    return Reply(200, "customer", shown(call, call.named(CUSTOMER)))
+def _find(call: MerchantCall) -> XmlReply:
+    return XmlReply(200, "customer", shown(call, call.named(CUSTOMER)))
 
 
-def _update(call: MerchantCall) -> Reply:
+def _update(call: MerchantCall) -> XmlReply:
     record = call.named(CUSTOMER)
     given = call.params.get("customer") or {}
     check_email(given, "customer")
@@ -140,7 +140,7 @@ def _update(call: MerchantCall) -> Reply:
     _add_method(call, record, given)
     if given.get("default_payment_method_token"):
         _choose_default(call, record, str(given["default_payment_method_token"]))
-    return Reply(200, "customer", shown(call, record))
+    return XmlReply(200, "customer", shown(call, record))
 
 
 def _update_card(call: MerchantCall, customer: Record, given: Any) -> None:
@@ -165,12 +165,12 @@ def _choose_default(call: MerchantCall, customer: Record, token: str) -> None:
     make_default(call, customer, method)
 
 
-def _delete(call: MerchantCall) -> Reply:
+def _delete(call: MerchantCall) -> XmlReply:
     record = call.named(CUSTOMER)
     for method in reversed(of_customer(call, record)):
         remove(call, method)
     call.store.delete(record["id"])
-    return Reply(200)
+    return XmlReply(200)
 
 
 def _key(call: MerchantCall, ref: str) -> str:
@@ -196,20 +196,20 @@ def _found(call: MerchantCall) -> list[Record]:
     return matches(call, CUSTOMER, _FIELDS)
 
 
-def _search_ids(call: MerchantCall) -> Reply:
+def _search_ids(call: MerchantCall) -> XmlReply:
     return search_ids(_found(call))
 
 
-def _search(call: MerchantCall) -> Reply:
+def _search(call: MerchantCall) -> XmlReply:
     found = _found(call)
     return page("customers", "customer", [shown(call, each) for each in found])
 
 
 ROUTES = (
-    Route("POST", "customers", _create),
-    Route("POST", "customers/advanced_search_ids", _search_ids, reads=True),
-    Route("POST", "customers/advanced_search", _search, reads=True),
-    Route("GET", "customers/*", _find),
-    Route("PUT", "customers/*", _update),
-    Route("DELETE", "customers/*", _delete),
+    XmlRoute("POST", "customers", _create),
+    XmlRoute("POST", "customers/advanced_search_ids", _search_ids, reads=True),
+    XmlRoute("POST", "customers/advanced_search", _search, reads=True),
+    XmlRoute("GET", "customers/*", _find),
+    XmlRoute("PUT", "customers/*", _update),
+    XmlRoute("DELETE", "customers/*", _delete),
 )

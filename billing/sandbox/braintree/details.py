@@ -6,7 +6,7 @@ from typing import Any
 
 from billing.sandbox.braintree import line_items
 from billing.sandbox.braintree.money import comparable
-from billing.sandbox.braintree.replies import Problem, Refused
+from billing.sandbox.braintree.replies import InvalidField, RefusedRequest
 
 _DESCRIPTOR = {
     "name": ("92201", re.compile(r"(?:.{3}\*.{1,18}|.{7}\*.{1,14}|.{12}\*.{1,9})")),
@@ -38,25 +38,25 @@ _FORMS = {  # code, and what a field has to look like; the first that is broken 
 
 
 def check_details(given: Mapping[str, Any]) -> None:
-    """Refuse what Braintree would refuse of a request's details. Raises: Refused."""
+    """Refuse what Braintree would refuse of a request's details. Raises: RefusedRequest."""
     found = [*_descriptors(given), *_amounts(given), *_forms(given)]
     found += line_items.problems_of(given.get("line_items"))
     if found:
-        raise Refused(found)
+        raise RefusedRequest(found)
 
 
-def _descriptors(given: Mapping[str, Any]) -> list[Problem]:
+def _descriptors(given: Mapping[str, Any]) -> list[InvalidField]:
     sent = given.get("descriptor") or {}
     return [
-        Problem(("transaction", "descriptor"), name, code)
+        InvalidField(("transaction", "descriptor"), name, code)
         for name, (code, form) in _DESCRIPTOR.items()
         if not form.fullmatch(str(sent.get(name) or "") or _FINE[name])
     ]
 
 
-def _amounts(given: Mapping[str, Any]) -> list[Problem]:
+def _amounts(given: Mapping[str, Any]) -> list[InvalidField]:
     return [
-        Problem(("transaction",), name, code)
+        InvalidField(("transaction",), name, code)
         for name in _EXTRA_AMOUNTS
         if (code := _amount_problem(name, given.get(name))) is not None
     ]
@@ -75,12 +75,12 @@ def _amount_problem(name: str, text: Any) -> str | None:
     return too_large if amount > _EXTRA_MAX else None
 
 
-def _forms(given: Mapping[str, Any]) -> list[Problem]:
+def _forms(given: Mapping[str, Any]) -> list[InvalidField]:
     found = []
     for name, rules in _FORMS.items():
         text = given.get(name)
         broken = [] if text is None else [c for c, form in rules if not _fits(form, text)]
-        found += [Problem(("transaction",), name, code) for code in broken[:1]]
+        found += [InvalidField(("transaction",), name, code) for code in broken[:1]]
     return found
 
 

@@ -4,8 +4,8 @@ from billing.sandbox.braintree.call import DISPUTE, MerchantCall, new_ref
 from billing.sandbox.braintree.dispute_opening import step
 from billing.sandbox.braintree.dispute_view import dispute_view, evidence_view
 from billing.sandbox.braintree.money import comparable, decimal_text
-from billing.sandbox.braintree.replies import NotFound, Reply, refuse
-from billing.sandbox.braintree.routing import Route
+from billing.sandbox.braintree.replies import NoSuchObject, XmlReply, refuse
+from billing.sandbox.braintree.routing import XmlRoute
 from billing.sandbox.braintree.searching import PAGE_SIZE, Field, matches, text_of
 from billing.sandbox.braintree.xml import Repeated
 from billing.sandbox.store import Record
@@ -37,15 +37,15 @@ def _amount(record: Record, name: str) -> list[int | None]:
     return [comparable(decimal_text(record[name], record["currency"]))]
 
 
-def _find(call: MerchantCall) -> Reply:
-    return Reply(200, "dispute", dispute_view(call, call.named(DISPUTE)))
+def _find(call: MerchantCall) -> XmlReply:
+    return XmlReply(200, "dispute", dispute_view(call, call.named(DISPUTE)))
 
 
-def _search(call: MerchantCall) -> Reply:
+def _search(call: MerchantCall) -> XmlReply:
     found = matches(call, DISPUTE, _FIELDS)
     number = int(call.query.get("page", "1"))
     some = found[(number - 1) * PAGE_SIZE : number * PAGE_SIZE]
-    return Reply(
+    return XmlReply(
         200,
         "disputes",
         {
@@ -64,17 +64,17 @@ def _open(call: MerchantCall, code: str) -> Record:
     return record
 
 
-def _accept(call: MerchantCall) -> Reply:
+def _accept(call: MerchantCall) -> XmlReply:
     step(call, _open(call, "95704"), "accepted")
-    return Reply(200)
+    return XmlReply(200)
 
 
-def _finalize(call: MerchantCall) -> Reply:
+def _finalize(call: MerchantCall) -> XmlReply:
     step(call, _open(call, "95705"), "disputed")
-    return Reply(200)
+    return XmlReply(200)
 
 
-def _add_evidence(call: MerchantCall) -> Reply:
+def _add_evidence(call: MerchantCall) -> XmlReply:
     record = _open(call, "95701")
     given = call.params.get("evidence") or {}
     number = given.get("sequence_number")
@@ -88,24 +88,24 @@ def _add_evidence(call: MerchantCall) -> Reply:
     }
     record["evidence"] = [*record["evidence"], evidence]
     call.update(record)
-    return Reply(201, "evidence", evidence_view(evidence))
+    return XmlReply(201, "evidence", evidence_view(evidence))
 
 
-def _remove_evidence(call: MerchantCall) -> Reply:
+def _remove_evidence(call: MerchantCall) -> XmlReply:
     record = _open(call, "95702")
     kept = [each for each in record["evidence"] if each["id"] != call.path[1]]
     if len(kept) == len(record["evidence"]):
-        raise NotFound
+        raise NoSuchObject
     record["evidence"] = kept
     call.update(record)
-    return Reply(200)
+    return XmlReply(200)
 
 
 ROUTES = (
-    Route("POST", "disputes/advanced_search", _search, reads=True),
-    Route("GET", "disputes/*", _find),
-    Route("PUT", "disputes/*/accept", _accept),
-    Route("PUT", "disputes/*/finalize", _finalize),
-    Route("POST", "disputes/*/evidence", _add_evidence),
-    Route("DELETE", "disputes/*/evidence/*", _remove_evidence),
+    XmlRoute("POST", "disputes/advanced_search", _search, reads=True),
+    XmlRoute("GET", "disputes/*", _find),
+    XmlRoute("PUT", "disputes/*/accept", _accept),
+    XmlRoute("PUT", "disputes/*/finalize", _finalize),
+    XmlRoute("POST", "disputes/*/evidence", _add_evidence),
+    XmlRoute("DELETE", "disputes/*/evidence/*", _remove_evidence),
 )

@@ -10,10 +10,16 @@ from billing.sandbox import faults
 from billing.sandbox.account import SandboxAccount
 from billing.sandbox.braintree import credentials, keys, reports
 from billing.sandbox.braintree.call import MerchantCall, call_for
-from billing.sandbox.braintree.replies import Failing, NotFound, Refused, Reply, refusal
+from billing.sandbox.braintree.replies import (
+    Failing,
+    NoSuchObject,
+    RefusedRequest,
+    XmlReply,
+    refusal,
+)
 from billing.sandbox.braintree.routes import ROUTES
-from billing.sandbox.braintree.routing import Route, Router
-from billing.sandbox.braintree.xml import Malformed, Node, read_json, read_xml
+from billing.sandbox.braintree.routing import XmlRoute, XmlRouter
+from billing.sandbox.braintree.xml import MalformedBody, Node, read_json, read_xml
 from billing.sandbox.delivery import cut
 from billing.sandbox.faults import Faults, InjectedFault
 from billing.sandbox.http import HttpAnswer, HttpRequest
@@ -24,12 +30,12 @@ _STATUS = {"error_500_uncommitted": 500, "error_401": 401, "rate_limit_429": 429
 
 
 @dataclass(frozen=True, slots=True)
-class _Job:
+class _KeyedJob:
     """A request with its route found."""
 
     request: HttpRequest
     merchant: str
-    route: Route
+    route: XmlRoute
     path: tuple[str, ...]
     params: Node
 
@@ -46,7 +52,7 @@ class BraintreeGate:
         self._store = account.store
         self._faults = faults
         self._stats = stats
-        self._router = Router(ROUTES)
+        self._router = XmlRouter(ROUTES)
         self._in_flight = keys.KeysInFlight()
 
     def answer(self, request: HttpRequest) -> HttpAnswer:
@@ -77,32 +83,32 @@ class BraintreeGate:
             return name, self._report(merchant, rest[-1])
         browser = rest[:1] == ["client_api"]
         if not browser and not credentials.let_in(self._account.call(), merchant, public, private):
-            return name, Reply(401).encoded()
+            return name, XmlReply(401).encoded()
         try:
             route, path = self._router.find(request.method, "/".join(rest))
             params = read_json(request.body) if browser else read_xml(request.body)
-            job = _Job(request, merchant, route, path, params)
+            job = _KeyedJob(request, merchant, route, path, params)
             name = f"{route.method} /merchants/*/{route.path}"
             return name, self._serve(job)
-        except NotFound:
-            return name, Reply(404).encoded()
-        except Malformed:
-            return name, Reply(400).encoded()
+        except NoSuchObject:
+            return name, XmlReply(404).encoded()
+        except MalformedBody:
+            return name, XmlReply(400).encoded()
 
     def _report(self, merchant: str, name: str) -> HttpAnswer:
         with self._store.reading():
             return reports.file(call_for(self._account.call(), merchant), name)
 
-    def _serve(self, job: _Job) -> HttpAnswer:
+    def _serve(self, job: _KeyedJob) -> HttpAnswer:
         self._account.catch_up()
         try:
             return self._keyed(job)
-        except Refused as refused:
+        except RefusedRequest as refused:
             return refusal(refused.problems, job.params).encoded()
         except Failing as failing:
             return failing.reply.encoded()
 
-    def _keyed(self, job: _Job) -> HttpAnswer:
+    def _keyed(self, job: _KeyedJob) -> HttpAnswer:
         key = keys.key_of(job.params) if job.route.keyed else None
         if key is None:
             return self._run(job, None)
@@ -111,13 +117,13 @@ class BraintreeGate:
                 saved = keys.replayed(self._call(job), key, job.fingerprint)
             return self._run(job, key) if saved is None else saved.encoded()
 
-    def _call(self, job: _Job) -> MerchantCall:
+    def _call(self, job: _KeyedJob) -> MerchantCall:
         query: dict[str, Any] = dict(parse_qsl(job.request.query))
         return call_for(
             self._account.call(), job.merchant, path=job.path, params=job.params, query=query
         )
 
-    def _run(self, job: _Job, key: str | None) -> HttpAnswer:
+    def _run(self, job: _KeyedJob, key: str | None) -> HttpAnswer:
         slow = self._take(faults.SLOW, job.request)
         if slow is not None:
             slow.delay()
@@ -126,9 +132,9 @@ class BraintreeGate:
                 return job.route.handler(self._call(job)).encoded()
         broken = self._take(faults.COMMITTED_500, job.request)
         reply = self._write(job, key)
-        return Reply(500).encoded() if broken else reply.encoded()
+        return XmlReply(500).encoded() if broken else reply.encoded()
 
-    def _write(self, job: _Job, key: str | None) -> Reply:
+    def _write(self, job: _KeyedJob, key: str | None) -> XmlReply:
         try:
             with self._store.transaction():
                 call = self._call(job)
@@ -136,7 +142,7 @@ class BraintreeGate:
                 if key is not None:
                     keys.remember(call, key, job.fingerprint, reply)
             return reply
-        except Refused as refused:
+        except RefusedRequest as refused:
             # The endpoint refused: its writes are rolled back, its key is used up.
             if key is not None:
                 with self._store.transaction():
@@ -157,7 +163,7 @@ def _basic(header: str) -> tuple[str, str]:
 
 def _refusal(fault: InjectedFault) -> HttpAnswer:
     if fault.kind in _STATUS:
-        return Reply(_STATUS[fault.kind]).encoded()
+        return XmlReply(_STATUS[fault.kind]).encoded()
     if fault.kind == "conflict_409":
         return refusal(keys.in_flight().problems, {}).encoded()
     return cut(HttpAnswer(500, b""), fault)

@@ -26,7 +26,7 @@ OF_CARD = NonceCodes(unknown="91732", consumed="91731")
 
 
 def by_nonce(call: MerchantCall, nonce: str, where: str, codes: NonceCodes) -> Record:
-    """Return the instrument of a nonce. Raises: Refused."""
+    """Return the instrument of a nonce. Raises: RefusedRequest."""
     behaviour = behaviour_of(nonce)
     if behaviour is None:
         return _made_here(call, nonce, where, codes)
@@ -38,7 +38,7 @@ def by_nonce(call: MerchantCall, nonce: str, where: str, codes: NonceCodes) -> R
 
 
 def by_number(call: MerchantCall, given: dict[str, Any], where: str) -> Record:
-    """Return the instrument of a card that was sent by number. Raises: Refused."""
+    """Return the instrument of a card that was sent by number. Raises: RefusedRequest."""
     if given.get("payment_method_nonce"):
         return by_nonce(call, str(given["payment_method_nonce"]), where, OF_CARD)
     return card_of(given, where, call.now)

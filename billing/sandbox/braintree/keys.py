@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from billing.sandbox.braintree.call import TRANSACTION, MerchantCall
-from billing.sandbox.braintree.replies import Refused, Reply, refuse
+from billing.sandbox.braintree.replies import RefusedRequest, XmlReply, refuse
 from billing.sandbox.braintree.settings import DAY
 from billing.sandbox.braintree.transaction_view import reply_about
 from billing.sandbox.store import Record
@@ -22,7 +22,7 @@ _LENGTH_MAX = 255
 
 
 def key_of(params: Mapping[str, Any]) -> str | None:
-    """Return the key in a request's parameters. Raises: Refused when it is too long."""
+    """Return the key in a request's parameters. Raises: RefusedRequest when it is too long."""
     given = params.get("transaction")
     key = given.get("api_request_key") if isinstance(given, dict) else None
     if key is None:
@@ -53,7 +53,7 @@ class KeysInFlight:
 
     @contextmanager
     def hold(self, merchant: str, key: str) -> Iterator[None]:
-        """Hold a key while its request runs. Raises: Refused when it is held."""
+        """Hold a key while its request runs. Raises: RefusedRequest when it is held."""
         with self._lock:
             if (merchant, key) in self._keys:
                 raise in_flight()
@@ -65,15 +65,15 @@ class KeysInFlight:
                 self._keys.discard((merchant, key))
 
 
-def in_flight() -> Refused:
+def in_flight() -> RefusedRequest:
     """Return the refusal of a key whose first request is still running."""
     return refuse("transaction", "api_request_key", "915233")
 
 
-def replayed(call: MerchantCall, key: str, print_: str) -> Reply | None:
+def replayed(call: MerchantCall, key: str, print_: str) -> XmlReply | None:
     """Return the answer to a key that was used in the last 30 days.
 
-    Raises: Refused when it was used for another request, or for one that was refused.
+    Raises: RefusedRequest when it was used for another request, or for one that was refused.
     """
     record = call.find(_KIND, key)
     if record is None or record["at"] <= call.now - LIFETIME_SECONDS:
@@ -86,7 +86,7 @@ def replayed(call: MerchantCall, key: str, print_: str) -> Reply | None:
     return reply_about(call, made, status=record["status"])
 
 
-def remember(call: MerchantCall, key: str, print_: str, reply: Reply | None) -> None:
+def remember(call: MerchantCall, key: str, print_: str, reply: XmlReply | None) -> None:
     """Keep a key with what it made; None for a refusal. Inside the transaction of the effect."""
     fresh: Record = {
         "fingerprint": print_,

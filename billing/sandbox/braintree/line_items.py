@@ -6,7 +6,7 @@ from typing import Any
 
 from billing.sandbox.braintree.call import TRANSACTION, MerchantCall
 from billing.sandbox.braintree.money import scaled, unscaled
-from billing.sandbox.braintree.replies import Problem, Reply
+from billing.sandbox.braintree.replies import InvalidField, XmlReply
 from billing.sandbox.braintree.xml import Listed, Node
 from billing.sandbox.store import Record
 
@@ -46,14 +46,14 @@ _NUMBERS = {
 _FIELDS = ("kind", "image_url", "upc_type", "url", *_TEXTS, *_NUMBERS)
 
 
-def problems_of(items: Any) -> list[Problem]:
+def problems_of(items: Any) -> list[InvalidField]:
     """Return what is wrong with the line items of a request."""
     if not isinstance(items, list):
         return []
     if len(items) > ITEMS_MAX:
-        return [Problem(("transaction",), "line_items", "915157")]
+        return [InvalidField(("transaction",), "line_items", "915157")]
     return [
-        Problem((*_WHERE, f"index_{index}"), name, code)
+        InvalidField((*_WHERE, f"index_{index}"), name, code)
         for index, item in enumerate(items)
         for name, code in _of_item(item if isinstance(item, dict) else {})
     ]
@@ -103,10 +103,10 @@ def _shown(name: str, value: Any) -> Any:
     return unscaled(scaled(str(value), 2) or 0, 2)
 
 
-def find_all(call: MerchantCall) -> Reply:
+def find_all(call: MerchantCall) -> XmlReply:
     """Answer with the line items of a transaction."""
     items: list[Node] = [
         {name: _shown(name, item.get(name)) for name in _FIELDS}
         for item in call.named(TRANSACTION)["line_items"]
     ]
-    return Reply(200, "line_items", Listed("line_item", items))
+    return XmlReply(200, "line_items", Listed("line_item", items))

@@ -15,8 +15,8 @@ from billing.sandbox.braintree.instruments import (
     vaultable,
 )
 from billing.sandbox.braintree.people import address
-from billing.sandbox.braintree.replies import NotFound, Reply, failure, refuse
-from billing.sandbox.braintree.routing import Route
+from billing.sandbox.braintree.replies import NoSuchObject, XmlReply, failure, refuse
+from billing.sandbox.braintree.routing import XmlRoute
 from billing.sandbox.steps import outcome_after
 from billing.sandbox.store import Record
 
@@ -31,7 +31,7 @@ def vault(
     given: Mapping[str, Any],
     where: str,
 ) -> Record:
-    """Keep an instrument as a payment method of a customer. Raises: Refused."""
+    """Keep an instrument as a payment method of a customer. Raises: RefusedRequest."""
     if not vaultable(instrument):
         raise refuse(where.replace("credit_card", "paypal_account"), "base", "82902")
     given = {**(instrument.get("sent") or {}), **given}
@@ -138,7 +138,7 @@ def verification(call: MerchantCall, instrument: Record) -> Record | None:
     return {"status": status, "code": code, "reason": reason}
 
 
-def _create(call: MerchantCall) -> Reply:
+def _create(call: MerchantCall) -> XmlReply:
     if "credit_card" in call.params:  # the SDK's CreditCard.create comes here, too
         return _create_card(call)
     given = call.params.get("payment_method") or {}
@@ -156,7 +156,7 @@ def _create(call: MerchantCall) -> Reply:
 
 def _vault_verified(
     call: MerchantCall, customer: Record, instrument: Record, given: Mapping[str, Any], where: str
-) -> Reply:
+) -> XmlReply:
     failed = None
     options = {
         **((instrument.get("sent") or {}).get("options") or {}),
@@ -169,7 +169,7 @@ def _vault_verified(
         text = str(shown["processor_response_text"])
         return failure(dict(call.params), text, verification=shown)
     record = vault(call, customer, instrument, given, where)
-    return Reply(201, record["instrument"]["kind"], method_view.shown(call, record))
+    return XmlReply(201, record["instrument"]["kind"], method_view.shown(call, record))
 
 
 def _verifies(options: Mapping[str, Any]) -> bool:
@@ -185,7 +185,7 @@ def _customer_named(call: MerchantCall, given: Mapping[str, Any]) -> Record:
     return customer
 
 
-def _create_card(call: MerchantCall) -> Reply:
+def _create_card(call: MerchantCall) -> XmlReply:
     given = call.params.get("credit_card") or {}
     if not given.get("customer_id"):
         raise refuse("credit_card", "customer_id", "91704")
@@ -201,16 +201,16 @@ def _of_kind(call: MerchantCall) -> Record:
     kind, token = call.path
     record = call.find(METHOD, token)
     if record is None or kind not in ("any", record["instrument"]["kind"]):
-        raise NotFound
+        raise NoSuchObject
     return record
 
 
-def _find(call: MerchantCall) -> Reply:
+def _find(call: MerchantCall) -> XmlReply:
     record = _of_kind(call)
-    return Reply(200, record["instrument"]["kind"], method_view.shown(call, record))
+    return XmlReply(200, record["instrument"]["kind"], method_view.shown(call, record))
 
 
-def _update(call: MerchantCall) -> Reply:
+def _update(call: MerchantCall) -> XmlReply:
     record = _of_kind(call)
     kind = record["instrument"]["kind"]
     given = next(iter(call.params.values()), None) or {}
@@ -226,7 +226,7 @@ def _update(call: MerchantCall) -> Reply:
     call.update(record)
     if (given.get("options") or {}).get("make_default"):
         make_default(call, customer, record)
-    return Reply(200, kind, method_view.shown(call, record))
+    return XmlReply(200, kind, method_view.shown(call, record))
 
 
 def _renamed(call: MerchantCall, record: Record, token: str) -> Record:
@@ -247,14 +247,14 @@ def remove(call: MerchantCall, record: Record) -> None:
             call.update(others[0])
 
 
-def _delete(call: MerchantCall) -> Reply:
+def _delete(call: MerchantCall) -> XmlReply:
     remove(call, _of_kind(call))
-    return Reply(200)
+    return XmlReply(200)
 
 
 ROUTES = (
-    Route("POST", "payment_methods", _create),
-    Route("GET", "payment_methods/*/*", _find),
-    Route("PUT", "payment_methods/*/*", _update),
-    Route("DELETE", "payment_methods/*/*", _delete),
+    XmlRoute("POST", "payment_methods", _create),
+    XmlRoute("GET", "payment_methods/*/*", _find),
+    XmlRoute("PUT", "payment_methods/*/*", _update),
+    XmlRoute("DELETE", "payment_methods/*/*", _delete),
 )

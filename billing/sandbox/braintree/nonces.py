@@ -3,22 +3,22 @@
 from billing.sandbox.braintree import method_view
 from billing.sandbox.braintree.behaviours import behaviour_of
 from billing.sandbox.braintree.call import METHOD, NONCE, MerchantCall, new_ref
-from billing.sandbox.braintree.replies import NotFound, Reply
-from billing.sandbox.braintree.routing import Route
+from billing.sandbox.braintree.replies import NoSuchObject, XmlReply
+from billing.sandbox.braintree.routing import XmlRoute
 from billing.sandbox.braintree.xml import Node
 from billing.sandbox.store import Record
 
 _TYPES = {"credit_card": "CreditCard", "paypal_account": "PayPalAccount"}
 
 
-def _create(call: MerchantCall) -> Reply:
+def _create(call: MerchantCall) -> XmlReply:
     method = call.named(METHOD)
     record = {"token": method["ref"], "instrument": None, "consumed": False}
     call.insert(NONCE, record, ref=f"tokencc_{new_ref(20)}", parent=method["id"])
-    return Reply(201, "payment_method_nonce", _view(record["ref"], method["instrument"], record))
+    return XmlReply(201, "payment_method_nonce", _view(record["ref"], method["instrument"], record))
 
 
-def _find(call: MerchantCall) -> Reply:
+def _find(call: MerchantCall) -> XmlReply:
     nonce = call.path[0]
     record = call.find(NONCE, nonce)
     if record is not None:
@@ -28,8 +28,8 @@ def _find(call: MerchantCall) -> Reply:
         behaviour = behaviour_of(nonce)
         instrument = None if behaviour is None else behaviour.instrument(nonce, call.now)
     if instrument is None:
-        raise NotFound
-    return Reply(200, "payment_method_nonce", _view(nonce, instrument, record))
+        raise NoSuchObject
+    return XmlReply(200, "payment_method_nonce", _view(nonce, instrument, record))
 
 
 def _view(nonce: str | None, instrument: Record, record: Record | None) -> Node:
@@ -52,6 +52,6 @@ def _details(instrument: Record) -> Node:
 
 
 ROUTES = (
-    Route("POST", "payment_methods/*/nonces", _create),
-    Route("GET", "payment_method_nonces/*", _find),
+    XmlRoute("POST", "payment_methods/*/nonces", _create),
+    XmlRoute("GET", "payment_method_nonces/*", _find),
 )

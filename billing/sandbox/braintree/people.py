@@ -66,7 +66,10 @@ def address_view(kept: Mapping[str, Any] | None, merchant: str | None = None) ->
 
 
 def custom_fields(call: MerchantCall, given: Any, where: str, code: str) -> Record:
-    """Return custom fields out of a request. Raises: Refused for a name that isn't configured."""
+    """Return custom fields out of a request.
+
+    Raises: RefusedRequest for a name that isn't configured.
+    """
     fields = given if isinstance(given, dict) else {}
     allowed = call.settings.custom_fields
     unknown = [name for name in fields if allowed and name not in allowed]
@@ -76,7 +79,7 @@ def custom_fields(call: MerchantCall, given: Any, where: str, code: str) -> Reco
 
 
 def check_email(given: Mapping[str, Any], where: str) -> None:
-    """Refuse what is no e-mail address. Raises: Refused."""
+    """Refuse what is no e-mail address. Raises: RefusedRequest."""
     email = given.get("email")
     if email is not None and ("@" not in email.strip("@") or " " in email):
         raise refuse(where, "email", "81604")

@@ -13,7 +13,7 @@ _SECRET = frozenset(("number", "cvv", "encrypted_card_data"))
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class XmlReply:
     """A status and an XML document; `made` is the key of the transaction that it is about.
 
     Without a root a value is JSON, as browsers get it.
@@ -33,7 +33,7 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class InvalidField:
     """One validation error: which attribute of which object, and the documented code."""
 
     where: tuple[str, ...]
@@ -47,10 +47,10 @@ class Problem:
         return VALIDATIONS.get(self.code, "Invalid.").replace("{detail}", self.detail)
 
 
-class Refused(Exception):
+class RefusedRequest(Exception):
     """The request is refused by validation; nothing it may have written so far is kept."""
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
+    def __init__(self, problems: Sequence[InvalidField]) -> None:
         self.problems = problems
         super().__init__("\n".join(each.message for each in problems))
 
@@ -58,26 +58,28 @@ class Refused(Exception):
 class Failing(Exception):
     """A reply that ends the request and undoes what it wrote."""
 
-    def __init__(self, reply: Reply) -> None:
+    def __init__(self, reply: XmlReply) -> None:
         super().__init__()
         self.reply = reply
 
 
-class NotFound(Exception):
+class NoSuchObject(Exception):
     """What the path names isn't there: an empty 404."""
 
 
-def refuse(where: str, attribute: str, code: str, detail: str = "") -> Refused:
+def refuse(where: str, attribute: str, code: str, detail: str = "") -> RefusedRequest:
     """Return a refusal for one attribute; `where` is a path of names joined by dots."""
-    return Refused([Problem(tuple(where.split(".")), attribute, code, detail)])
+    return RefusedRequest([InvalidField(tuple(where.split(".")), attribute, code, detail)])
 
 
-def refusal(problems: Sequence[Problem], params: Any) -> Reply:
+def refusal(problems: Sequence[InvalidField], params: Any) -> XmlReply:
     """Return the 422 for validation errors."""
     return failure(params, "\n".join(each.message for each in problems), problems)
 
 
-def failure(params: Any, message: str, problems: Sequence[Problem] = (), **more: Any) -> Reply:
+def failure(
+    params: Any, message: str, problems: Sequence[InvalidField] = (), **more: Any
+) -> XmlReply:
     """Return a 422 with the parameters that were sent, without what is secret in them."""
     body = {
         "errors": _nested(problems),
@@ -85,7 +87,7 @@ def failure(params: Any, message: str, problems: Sequence[Problem] = (), **more:
         "message": message,
         **more,
     }
-    return Reply(422, "api_error_response", body)
+    return XmlReply(422, "api_error_response", body)
 
 
 @dataclass(slots=True)
@@ -98,7 +100,7 @@ class _Level:
         return {"errors": Listed("error", self.errors), **below}
 
 
-def _nested(problems: Sequence[Problem]) -> Node:
+def _nested(problems: Sequence[InvalidField]) -> Node:
     top = _Level()
     for problem in problems:
         level = top

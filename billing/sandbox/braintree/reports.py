@@ -16,7 +16,7 @@ from billing.sandbox.braintree.disbursing import due_on, fee_of
 from billing.sandbox.braintree.money import decimal_text
 from billing.sandbox.braintree.settings import MerchantAccount
 from billing.sandbox.braintree.transaction_view import ref_of
-from billing.sandbox.braintree.xml import Malformed, read_json
+from billing.sandbox.braintree.xml import MalformedBody, read_json
 from billing.sandbox.call import Call
 from billing.sandbox.http import HttpAnswer, HttpRequest
 from billing.sandbox.store import Record
@@ -65,7 +65,7 @@ def graphql(call: Call, request: HttpRequest, public: str, private: str) -> Http
         return _error("AUTHENTICATION", "Authentication credentials are invalid.")
     try:
         sent = read_json(request.body)
-    except Malformed:
+    except MalformedBody:
         sent = {}
     found = _ASKED.search(str(sent.get("query", "")))
     if found is None:

@@ -15,32 +15,34 @@ from billing.sandbox.braintree import (
     transaction_view,
     transactions,
 )
-from billing.sandbox.braintree.routing import Route
+from billing.sandbox.braintree.routing import XmlRoute
 
 ROUTES = (
-    Route("POST", "transactions", transactions.create, keyed=True),
-    Route(
+    XmlRoute("POST", "transactions", transactions.create, keyed=True),
+    XmlRoute(
         "POST",
         "transactions/advanced_search_ids",
         transaction_search.advanced_search_ids,
         reads=True,
     ),
-    Route("POST", "transactions/advanced_search", transaction_search.advanced_search, reads=True),
-    Route("GET", "transactions/*", transaction_view.find),
-    Route("GET", "transactions/*/line_items", line_items.find_all),
-    Route(
+    XmlRoute(
+        "POST", "transactions/advanced_search", transaction_search.advanced_search, reads=True
+    ),
+    XmlRoute("GET", "transactions/*", transaction_view.find),
+    XmlRoute("GET", "transactions/*/line_items", line_items.find_all),
+    XmlRoute(
         "PUT",
         "transactions/*/submit_for_settlement",
         changes.submit_for_settlement,
         keyed=True,
     ),
-    Route(
+    XmlRoute(
         "POST", "transactions/*/submit_for_partial_settlement", changes.submit_in_part, keyed=True
     ),
-    Route("PUT", "transactions/*/void", changes.void, keyed=True),
-    Route("POST", "transactions/*/refund", changes.refund, keyed=True),
-    Route("POST", "transactions/*/reverse", changes.reverse, keyed=True),
-    Route("PUT", "transactions/*/update_details", changes.update_details),
+    XmlRoute("PUT", "transactions/*/void", changes.void, keyed=True),
+    XmlRoute("POST", "transactions/*/refund", changes.refund, keyed=True),
+    XmlRoute("POST", "transactions/*/reverse", changes.reverse, keyed=True),
+    XmlRoute("PUT", "transactions/*/update_details", changes.update_details),
     *testing.ROUTES,
     *nonces.ROUTES,
     *methods.ROUTES,

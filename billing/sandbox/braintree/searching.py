@@ -11,7 +11,7 @@ from typing import Any
 
 from billing.sandbox.braintree.call import MerchantCall
 from billing.sandbox.braintree.money import comparable
-from billing.sandbox.braintree.replies import Failing, Reply, failure
+from billing.sandbox.braintree.replies import Failing, XmlReply, failure
 from billing.sandbox.braintree.xml import Listed, Node, Repeated
 from billing.sandbox.store import Record
 
@@ -155,15 +155,15 @@ def text_of(values: Iterable[Any]) -> list[str]:
     return [str(value) for value in values if value is not None]
 
 
-def search_ids(found: list[Record]) -> Reply:
+def search_ids(found: list[Record]) -> XmlReply:
     """Return the first half of a search: the ids."""
     ids = Listed("item", [each["ref"] for each in found])
-    return Reply(200, "search_results", {"page_size": PAGE_SIZE, "ids": ids})
+    return XmlReply(200, "search_results", {"page_size": PAGE_SIZE, "ids": ids})
 
 
-def page(root: str, name: str, nodes: list[Node]) -> Reply:
+def page(root: str, name: str, nodes: list[Node]) -> XmlReply:
     """Return the second half of a search: the objects that were asked for."""
-    return Reply(
+    return XmlReply(
         200,
         root,
         {

@@ -27,7 +27,7 @@ class MerchantAccount:
 
 
 @dataclass(frozen=True, slots=True)
-class BraintreeSettings:
+class MerchantSettings:
     """The settings of a merchant; fees are Braintree's published ones for cards."""
 
     merchant_accounts: dict[str, dict[str, str]] = field(default_factory=lambda: {"default": {}})
@@ -55,13 +55,13 @@ class BraintreeSettings:
         facts = self.merchant_accounts.get(chosen)
         return None if facts is None else (chosen, _account(facts))
 
-    def changed(self, changes: dict[str, Any]) -> "BraintreeSettings":
+    def changed(self, changes: dict[str, Any]) -> "MerchantSettings":
         """Return these settings with some replaced. Raises: ValueError."""
         for name, value in changes.items():
             if name not in asdict(self):
                 raise ValueError(f"unknown setting {name!r}")
             _CHECKS.get(name, _check_whole)(name, value)
-        made = BraintreeSettings(**{**asdict(self), **changes})
+        made = MerchantSettings(**{**asdict(self), **changes})
         if made.account(None) is None:
             raise ValueError("default_merchant_account names one of merchant_accounts")
         return made
@@ -122,13 +122,13 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
 }
 
 
-def load_settings(store: Store, merchant: str) -> BraintreeSettings:
+def load_settings(store: Store, merchant: str) -> MerchantSettings:
     """Return the settings of a merchant: its own, else those of all, else the defaults."""
     saved = _saved(store)
-    return BraintreeSettings(**{**saved.get("", {}), **saved.get(merchant, {})})
+    return MerchantSettings(**{**saved.get("", {}), **saved.get(merchant, {})})
 
 
-def change_settings(store: Store, merchant: str, changes: dict[str, Any]) -> BraintreeSettings:
+def change_settings(store: Store, merchant: str, changes: dict[str, Any]) -> MerchantSettings:
     """Change the settings of a merchant ("" for all), inside a transaction. Raises: ValueError."""
     made = load_settings(store, merchant).changed(changes)
     saved = _saved(store)

@@ -5,14 +5,14 @@ from collections import defaultdict
 
 from billing.sandbox.braintree.call import TRANSACTION, MerchantCall
 from billing.sandbox.braintree.money import decimal_text
-from billing.sandbox.braintree.replies import NotFound, Reply, refuse
-from billing.sandbox.braintree.routing import Route
+from billing.sandbox.braintree.replies import NoSuchObject, XmlReply, refuse
+from billing.sandbox.braintree.routing import XmlRoute
 from billing.sandbox.braintree.searching import read_day
 from billing.sandbox.braintree.xml import Listed, Node, Repeated
 from billing.sandbox.store import Record
 
 
-def _summary(call: MerchantCall) -> Reply:
+def _summary(call: MerchantCall) -> XmlReply:
     """Count what was settled in the batches of a day, by card type and merchant account."""
     given = call.params.get("settlement_batch_summary") or {}
     text = given.get("settlement_date")
@@ -30,7 +30,7 @@ def _summary(call: MerchantCall) -> Reply:
         groups[_group(each, field)].append(each)
     rows = [_row(key, some, field) for key, some in sorted(groups.items())]
     value = {"records": Listed("record", rows)}
-    return Reply(200, "settlement_batch_summary", value)
+    return XmlReply(200, "settlement_batch_summary", value)
 
 
 def _settled_in_batches_of(call: MerchantCall, date: str) -> list[Record]:
@@ -59,7 +59,7 @@ def _row(key: tuple[str, ...], records: list[Record], field: str | None) -> Node
 def _account_view(call: MerchantCall, name: str) -> Node:
     found = call.settings.account(name)
     if found is None:
-        raise NotFound
+        raise NoSuchObject
     default = call.settings.account(None)
     return {
         "id": name,
@@ -70,11 +70,11 @@ def _account_view(call: MerchantCall, name: str) -> Node:
     }
 
 
-def _account(call: MerchantCall) -> Reply:
-    return Reply(200, "merchant_account", _account_view(call, call.path[0]))
+def _account(call: MerchantCall) -> XmlReply:
+    return XmlReply(200, "merchant_account", _account_view(call, call.path[0]))
 
 
-def _accounts(call: MerchantCall) -> Reply:
+def _accounts(call: MerchantCall) -> XmlReply:
     names = list(call.settings.merchant_accounts)
     value = {
         "current_page_number": 1,
@@ -82,11 +82,11 @@ def _accounts(call: MerchantCall) -> Reply:
         "total_items": len(names),
         "merchant_account": Repeated([_account_view(call, name) for name in names]),
     }
-    return Reply(200, "merchant_accounts", value)
+    return XmlReply(200, "merchant_accounts", value)
 
 
 ROUTES = (
-    Route("POST", "settlement_batch_summary", _summary, reads=True),
-    Route("GET", "merchant_accounts", _accounts),
-    Route("GET", "merchant_accounts/*", _account),
+    XmlRoute("POST", "settlement_batch_summary", _summary, reads=True),
+    XmlRoute("GET", "merchant_accounts", _accounts),
+    XmlRoute("GET", "merchant_accounts/*", _account),
 )

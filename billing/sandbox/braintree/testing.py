@@ -2,8 +2,8 @@
 
 from billing.sandbox.braintree import history
 from billing.sandbox.braintree.call import TRANSACTION, MerchantCall
-from billing.sandbox.braintree.replies import Reply, refuse
-from billing.sandbox.braintree.routing import Route
+from billing.sandbox.braintree.replies import XmlReply, refuse
+from billing.sandbox.braintree.routing import XmlRoute
 from billing.sandbox.braintree.settling import batch_id, settle
 from billing.sandbox.braintree.transaction_view import reply_about
 from billing.sandbox.store import Record
@@ -20,27 +20,27 @@ def _submitted(call: MerchantCall) -> Record:
     return record
 
 
-def _settle(call: MerchantCall) -> Reply:
+def _settle(call: MerchantCall) -> XmlReply:
     record = _submitted(call)
     record["settlement_code"] = "4000"
     settle(call, record)
     return reply_about(call, record)
 
 
-def _confirm(call: MerchantCall) -> Reply:
+def _confirm(call: MerchantCall) -> XmlReply:
     record = _submitted(call)
     history.move(call, record, "settlement_confirmed")
     return reply_about(call, record)
 
 
-def _decline(call: MerchantCall) -> Reply:
+def _decline(call: MerchantCall) -> XmlReply:
     record = _submitted(call)
     record["settlement_code"] = "4001"
     history.move(call, record, history.DECLINED)
     return reply_about(call, record)
 
 
-def _pend(call: MerchantCall) -> Reply:
+def _pend(call: MerchantCall) -> XmlReply:
     record = _submitted(call)
     record["settlement_code"] = "4002"
     history.move(call, record, history.PENDING)
@@ -48,8 +48,8 @@ def _pend(call: MerchantCall) -> Reply:
 
 
 ROUTES = (
-    Route("PUT", "transactions/*/settle", _settle),
-    Route("PUT", "transactions/*/settlement_confirm", _confirm),
-    Route("PUT", "transactions/*/settlement_decline", _decline),
-    Route("PUT", "transactions/*/settlement_pending", _pend),
+    XmlRoute("PUT", "transactions/*/settle", _settle),
+    XmlRoute("PUT", "transactions/*/settlement_confirm", _confirm),
+    XmlRoute("PUT", "transactions/*/settlement_decline", _decline),
+    XmlRoute("PUT", "transactions/*/settlement_pending", _pend),
 )

@@ -7,7 +7,7 @@ from billing.sandbox.braintree.call import CUSTOMER, DISPUTE, TRANSACTION, Merch
 from billing.sandbox.braintree.history import at_of
 from billing.sandbox.braintree.money import comparable, decimal_text
 from billing.sandbox.braintree.people import PERSON
-from billing.sandbox.braintree.replies import Reply
+from billing.sandbox.braintree.replies import XmlReply
 from billing.sandbox.braintree.searching import Field, masked, matches, page, search_ids, text_of
 from billing.sandbox.braintree.transaction_view import shown
 from billing.sandbox.store import Record
@@ -126,12 +126,12 @@ _FIELDS: dict[str, Field] = {
 }
 
 
-def advanced_search_ids(call: MerchantCall) -> Reply:
+def advanced_search_ids(call: MerchantCall) -> XmlReply:
     """Answer with the ids of all that is found."""
     return search_ids(matches(call, TRANSACTION, _FIELDS))
 
 
-def advanced_search(call: MerchantCall) -> Reply:
+def advanced_search(call: MerchantCall) -> XmlReply:
     """Answer with the transactions that are found."""
     found = matches(call, TRANSACTION, _FIELDS)
     nodes = [shown(call, each) for each in found]

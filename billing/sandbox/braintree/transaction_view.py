@@ -8,7 +8,7 @@ from billing.sandbox.braintree.dispute_view import dispute_view
 from billing.sandbox.braintree.history import FAILED, REJECTED, UNSUCCESSFUL
 from billing.sandbox.braintree.money import decimal_text
 from billing.sandbox.braintree.people import PERSON, address_view
-from billing.sandbox.braintree.replies import NotFound, Reply, failure
+from billing.sandbox.braintree.replies import NoSuchObject, XmlReply, failure
 from billing.sandbox.braintree.xml import Day, Listed, Node, When
 from billing.sandbox.store import Record
 
@@ -36,12 +36,12 @@ _NOTHING = (
 )
 
 
-def reply_about(call: MerchantCall, record: Record, *, status: int = 200) -> Reply:
+def reply_about(call: MerchantCall, record: Record, *, status: int = 200) -> XmlReply:
     """Return the answer to a request that made or changed a transaction, as it stands now."""
     if record["status"] in UNSUCCESSFUL:
         refused = failure(dict(call.params), _message(record), transaction=shown(call, record))
-        return Reply(refused.status, refused.root, refused.value, record["id"])
-    return Reply(status, "transaction", shown(call, record), record["id"])
+        return XmlReply(refused.status, refused.root, refused.value, record["id"])
+    return XmlReply(status, "transaction", shown(call, record), record["id"])
 
 
 def _message(record: Record) -> str:
@@ -202,9 +202,9 @@ def disbursement_details(record: Record) -> Node:
     }
 
 
-def find(call: MerchantCall) -> Reply:
+def find(call: MerchantCall) -> XmlReply:
     """Answer with the transaction that the path names."""
     record = call.named(TRANSACTION)
     if record.get("hidden"):
-        raise NotFound
-    return Reply(200, "transaction", shown(call, record))
+        raise NoSuchObject
+    return XmlReply(200, "transaction", shown(call, record))

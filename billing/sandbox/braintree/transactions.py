@@ -21,7 +21,7 @@ from billing.sandbox.braintree.methods import of_customer, vault
 from billing.sandbox.braintree.money import minor_units
 from billing.sandbox.braintree.outcomes import Outcome, decide
 from billing.sandbox.braintree.people import PERSON, address, custom_fields, person
-from billing.sandbox.braintree.replies import Reply, refuse
+from billing.sandbox.braintree.replies import XmlReply, refuse
 from billing.sandbox.braintree.settings import MerchantAccount
 from billing.sandbox.braintree.settling import submit
 from billing.sandbox.braintree.transaction_view import reply_about
@@ -45,8 +45,8 @@ PASSED_ON = (
 )
 
 
-def create(call: MerchantCall) -> Reply:
-    """Make a sale or a credit out of a request. Raises: Refused."""
+def create(call: MerchantCall) -> XmlReply:
+    """Make a sale or a credit out of a request. Raises: RefusedRequest."""
     given = call.params.get("transaction") or {}
     kind = given.get("type")
     if kind not in ("sale", "credit"):
@@ -67,7 +67,7 @@ def create(call: MerchantCall) -> Reply:
 
 
 def read_amount(text: Any, currency: str) -> int:
-    """Return an amount in minor units. Raises: Refused."""
+    """Return an amount in minor units. Raises: RefusedRequest."""
     if text is None:
         raise refuse("transaction", "amount", "81502")
     amount = minor_units(str(text), currency)
@@ -148,7 +148,7 @@ def _paypal_options(given: Mapping[str, Any]) -> Record:
 
 
 def _name_means(call: MerchantCall, record: Record, given: Mapping[str, Any]) -> None:
-    """Set who pays and with what. Raises: Refused."""
+    """Set who pays and with what. Raises: RefusedRequest."""
     customer = _customer_of(call, given)
     sent = given.get("credit_card")
     card: dict[str, Any] = sent if isinstance(sent, dict) else {}
@@ -190,7 +190,7 @@ def _use_token(
 
 
 def _name_addresses(call: MerchantCall, record: Record, given: Mapping[str, Any]) -> None:
-    """Take the customer's addresses that the request names by id. Raises: Refused."""
+    """Take the customer's addresses that the request names by id. Raises: RefusedRequest."""
     for name, code in (("billing", "91702"), ("shipping", "91581")):
         chosen = given.get(f"{name}_address_id")
         if not chosen:

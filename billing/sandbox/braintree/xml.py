@@ -50,31 +50,31 @@ class Symbol:
     text: str
 
 
-class Malformed(Exception):
+class MalformedBody(Exception):
     """The body of a request is no XML that is read here."""
 
 
 def read_xml(text: str) -> Node:
-    """Return a request's body: `{root: value}`, empty for no body. Raises: Malformed."""
+    """Return a request's body: `{root: value}`, empty for no body. Raises: MalformedBody."""
     if not text.strip():
         return {}
     if "<!" in text:
-        raise Malformed("a document type, a comment or a section")
+        raise MalformedBody("a document type, a comment or a section")
     try:
         root = Tree.fromstring(text)  # noqa: S314  no entities without a document type
     except Tree.ParseError as error:
-        raise Malformed(str(error)) from error
+        raise MalformedBody(str(error)) from error
     return {_name(root): _value(root)}
 
 
 def read_json(text: str) -> Node:
-    """Return the body of a browser's request. Raises: Malformed."""
+    """Return the body of a browser's request. Raises: MalformedBody."""
     try:
         value = json.loads(text or "{}")
     except ValueError as error:
-        raise Malformed(str(error)) from error
+        raise MalformedBody(str(error)) from error
     if not isinstance(value, dict):
-        raise Malformed("no object")
+        raise MalformedBody("no object")
     return value
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from billing.sandbox.braintree import behaviours
 from billing.sandbox.braintree.notifications import KINDS
-from billing.sandbox.braintree.settings import BraintreeSettings, MerchantAccount
+from billing.sandbox.braintree.settings import MerchantAccount, MerchantSettings
 from billing.sandbox.control.braintree import ENDPOINTS
 
 PAGE = Path(__file__).resolve().parents[3].joinpath("docs/sandbox.md").read_text()
@@ -31,7 +31,7 @@ def test_every_nonce_of_ours_is_named(nonce: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", [each.name for each in (*fields(BraintreeSettings), *fields(MerchantAccount))]
+    "name", [each.name for each in (*fields(MerchantSettings), *fields(MerchantAccount))]
 )
 def test_every_setting_is_named(name: str) -> None:
     assert name in SPANS
