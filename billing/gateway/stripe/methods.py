@@ -14,7 +14,7 @@ CARD: Final = "card"
 MANDATE: Final = "mandate_"  # how the ids of mandates begin
 
 # The types that are charged by a mandate, and the currencies that each takes
-# (https://docs.stripe.com/payments/paypal).
+# (https://docs.stripe.com/payments/paypal/accept-a-payment).
 WALLETS: Final[Mapping[str, frozenset[str]]] = MappingProxyType({
     "paypal": frozenset({
         "AUD", "CAD", "CHF", "CZK", "DKK", "EUR", "GBP", "HKD", "NOK", "NZD", "PLN", "SEK",
