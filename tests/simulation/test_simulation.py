@@ -13,7 +13,7 @@ from tests.repeatable import SEED
 from tests.simulation.schedule import Chances
 from tests.simulation.simulation import SIZES, Servers, Simulation, Size, Told
 
-STORIES = 3
+STORIES = 2
 
 
 @pytest.fixture

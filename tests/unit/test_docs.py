@@ -303,7 +303,8 @@ def billing_errors() -> Iterator[type[BillingError]]:
     waiting: list[type[BillingError]] = [BillingError]
     while waiting:
         error = waiting.pop()
-        yield error
+        if error.__module__.startswith("billing."):  # not one of a test's
+            yield error
         waiting += error.__subclasses__()
 
 
