@@ -4,9 +4,10 @@ Each process gets its share of the account's limit, so a request needs no agreem
 processes. After a 429 the bucket pauses, goes on at half its rate, and recovers step by step.
 """
 
+import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -14,6 +15,15 @@ SLOWEST_SHARE: Final = 1 / 16  # of the full rate, however often 429 comes
 RECOVERY_PER_SECOND: Final = 0.05  # of the full rate: from half to full in ten seconds
 ROUNDING: Final = 1e-6  # a wait for less than this of a token may be too short for the clock
 ONE_BURST_SECONDS: Final = 1.0  # 429s this close together count as one
+LONGEST_RETRY_AFTER: Final = timedelta(hours=1)
+
+
+def retry_after(headers: Mapping[str, str] | None) -> timedelta | None:
+    """Return how long an answer asks to wait, an hour at most; None where it doesn't say so."""
+    wait = (headers or {}).get("retry-after")
+    if wait is None or not re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", wait):
+        return None
+    return min(timedelta(seconds=float(wait)), LONGEST_RETRY_AFTER)
 
 
 class TokenBucket:

@@ -10,11 +10,10 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
-from billing.rules.reconciliation import BreakKind
+from billing.rules.reconciliation import STEPS, BreakKind
 from billing.rules.reconciliation.knowledge import FenceState
 from billing.rules.subscriptions import Status
 from billing.store import fences
-from billing.store.settlement.runs import STEPS
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,8 +24,8 @@ from billing.gateway.gateways import NO_GATEWAYS
 from billing.gateway.registry import report_reader
 from billing.gateway.reports import ReportFile
 from billing.gateway.stripe import objects as reading
-from billing.gateway.stripe.fields import Malformed
 from billing.gateway.stripe.methods import read_payment_method
+from billing.gateway.untrusted import Malformed
 from billing.sandbox import SandboxServer
 from tests.cards.indiscreet import Indiscreet
 from tests.cards.spelled import SPELLINGS, VISA, found_in

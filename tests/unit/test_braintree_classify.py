@@ -30,10 +30,10 @@ from billing.gateway.braintree.classify import (
     read_sale,
 )
 from billing.gateway.braintree.faults import RequestFault, fault_of, refusal
-from billing.gateway.braintree.fields import MalformedNode
 from billing.gateway.braintree.statuses import payment_status, refund_status
 from billing.gateway.kinds import FaultKind, PaymentStatus, RefundStatus, RefusalReason
 from billing.gateway.transport import TransportError
+from billing.gateway.untrusted import Malformed
 from billing.rules.money import Money
 
 TEN = Money(1000, "USD")
@@ -270,5 +270,5 @@ def test_a_transaction_is_read_with_the_amount_that_was_authorised() -> None:
     ],
 )  # fmt: skip
 def test_what_is_no_transaction_is_malformed(name: str, value: object) -> None:
-    with pytest.raises(MalformedNode):
+    with pytest.raises(Malformed):
         read_sale({**NODE, name: value})

@@ -2,6 +2,7 @@
 
 import pytest
 
+from billing.gateway.declines import classes
 from billing.gateway.stripe import declines
 from billing.gateway.stripe.declines import DECLINE_CLASSES, classify
 from billing.rules.dunning import Advice, DeclineClass
@@ -96,7 +97,7 @@ def test_every_documented_code_has_a_class() -> None:
 def test_a_code_has_one_class() -> None:
     assert list_sizes() == len(DECLINE_CLASSES)
     with pytest.raises(AssertionError, match="stolen_card has two classes"):
-        declines._classes((HARD, "lost_card stolen_card"), (SOFT, "do_not_honor stolen_card"))
+        classes((HARD, "lost_card stolen_card"), (SOFT, "do_not_honor stolen_card"))
 
 
 def list_sizes() -> int:

@@ -16,11 +16,11 @@ from billing.cli.records import plain
 from billing.cli.remedies import remedy_of
 from billing.cli.session import Session, person
 from billing.errors import BadInput, BillingError, first_line
+from billing.rules.reconciliation import STEPS
 
 if TYPE_CHECKING:
     from billing.flows.settlement.runs import Worked
 
-STEPS = ("fetch", "stage", "match", "correct", "post", "close")
 INSTANTS = ("%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%d")
 _RUNS = (
     "id",

@@ -15,11 +15,11 @@ from billing.errors import BadInput, ErrorCode
 from billing.flows.context import Context
 from billing.flows.settlement import runs as settlement
 from billing.rules.actor import Actor
-from billing.rules.reconciliation import RunSource, RunState, StepState
+from billing.rules.reconciliation import STEPS, RunSource, RunState, StepState
 from billing.store.settlement import runs
 from billing.store.settlement.runs import SettlementRun, SettlementStep
 
-FIRST: Final = next(iter(settlement.STEPS[RunSource.PROVIDER]))
+FIRST: Final = STEPS[0]
 
 
 class StepStanding(StrEnum):
@@ -94,9 +94,10 @@ def take(
         if _nothing_moved(context):
             return Stepped(provider, name, as_of, StepStanding.DONE)
         return Stepped(provider, name, as_of, StepStanding.TOO_EARLY, first=FIRST)
+    given_up = run.state is RunState.FAILED and not retry
     if run.state is RunState.FAILED and retry:
         settlement.resume(context.engine, run.id)
-    return _take(context, run.id, name, as_of, actor)
+    return _take(context, run.id, name, as_of, actor, given_up=given_up)
 
 
 def _run(context: Context, as_of: datetime) -> SettlementRun | None:
@@ -124,23 +125,25 @@ def _finish_others(context: Context, name: str, as_of: datetime, actor: Actor) -
     return None
 
 
-def _take(context: Context, run_id: UUID, name: str, as_of: datetime, actor: Actor) -> Stepped:
+def _take(
+    context: Context, run_id: UUID, name: str, as_of: datetime, actor: Actor, *, given_up: bool
+) -> Stepped:
     """Take the step if it is the next one, and return how it stands then."""
-    before, earlier = _stands(context, run_id, name)
+    provider = context.account
+    step, earlier = _stands(context, run_id, name)
     if earlier is not None:
-        return Stepped(context.account, name, as_of, StepStanding.TOO_EARLY, run_id, earlier.step)
+        return Stepped(provider, name, as_of, StepStanding.TOO_EARLY, run_id, earlier.step)
     worked = None
-    if before.state is StepState.SUCCEEDED:
+    if step.state is StepState.SUCCEEDED:
         settlement.finish(run_id, context)  # it may have died between its last step and its end
-    elif not _is_given_up(context, run_id):
+    elif not given_up:
         worked = settlement.work_on_step(run_id, name, context, actor=actor)
-    step, _ = _stands(context, run_id, name)
-    standing = _standing(context, run_id, step, worked)
+        step, _ = _stands(context, run_id, name)
     return Stepped(
-        context.account,
+        provider,
         name,
         as_of,
-        standing,
+        _standing(step, worked, given_up=given_up),
         run_id,
         error=None if worked is None else worked.error,
         words=step.last_error,
@@ -154,25 +157,17 @@ def _stands(
     """Return a step of a run, and the first one before it that isn't done."""
     with context.engine.connect() as conn:
         steps = runs.steps(conn, run_id)
-    at = next(place for place, each in enumerate(steps) if each.step == name)
+    at = STEPS.index(name)
     open_before = [each for each in steps[:at] if each.state is not StepState.SUCCEEDED]
     return steps[at], open_before[0] if open_before else None
 
 
 def _standing(
-    context: Context, run_id: UUID, step: SettlementStep, worked: settlement.Worked | None
+    step: SettlementStep, worked: settlement.Worked | None, *, given_up: bool
 ) -> StepStanding:
     if step.state is StepState.SUCCEEDED:
         return StepStanding.DONE
-    if _is_given_up(context, run_id):
+    if given_up or (worked is not None and worked.state is RunState.FAILED):
         return StepStanding.FAILED
-    return (
-        StepStanding.STOPPED
-        if worked is not None and worked.error is not None
-        else StepStanding.HELD
-    )
-
-
-def _is_given_up(context: Context, run_id: UUID) -> bool:
-    with context.engine.connect() as conn:
-        return runs.get_run(conn, run_id).state is RunState.FAILED
+    stopped = worked is not None and worked.error is not None
+    return StepStanding.STOPPED if stopped else StepStanding.HELD

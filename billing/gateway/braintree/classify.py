@@ -12,16 +12,7 @@ from typing import Final
 
 from billing.gateway.braintree.declines import REJECTED, classify
 from billing.gateway.braintree.faults import RequestFault
-from billing.gateway.braintree.fields import (
-    Node,
-    instant,
-    mapping,
-    money,
-    reference,
-    required,
-    several,
-    text,
-)
+from billing.gateway.braintree.fields import Node, instant, money, reference, several
 from billing.gateway.braintree.statuses import CAPTURED, DECLINED, GONE, UNDECIDED
 from billing.gateway.kinds import Doubt, FaultKind
 from billing.gateway.outcomes import (
@@ -35,6 +26,7 @@ from billing.gateway.outcomes import (
     Unknown,
     canceled,
 )
+from billing.gateway.untrusted import mapping, required, text
 from billing.rules.dunning import METHOD_UNUSABLE, OWN_CODES
 from billing.rules.money import Money
 from billing.rules.payments import RefusalReason
@@ -76,7 +68,7 @@ class Sale:
 
 
 def read_sale(data: Node) -> Sale:
-    """Read a transaction. Raises: MalformedNode."""
+    """Read a transaction. Raises: Malformed."""
     amount = money(data, "amount")
     history = several(data.get("status_history"))
     currency = amount.currency

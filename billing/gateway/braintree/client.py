@@ -27,11 +27,12 @@ from billing.gateway.braintree.faults import (
     refusal,
     unreadable,
 )
-from billing.gateway.braintree.fields import Node, mapping, several, texts
+from billing.gateway.braintree.fields import Node, several, texts
 from billing.gateway.braintree.strategy import Strategy, Timeouts, environment_at
 from billing.gateway.kinds import FaultKind
 from billing.gateway.provider_kind import Access
 from billing.gateway.transport import Deadline
+from billing.gateway.untrusted import mapping
 
 QUEUE_SECONDS: Final = 5.0  # the longest wait for a token; the rest of the deadline is the call's
 LOOK_BACK: Final = timedelta(hours=1)  # how far our clock may be ahead of Braintree's

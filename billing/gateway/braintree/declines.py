@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from billing.gateway.declines import classes
 from billing.rules.dunning import AUTHENTICATION_REQUIRED, Advice, DeclineClass
 
 REJECTED: Final = "gateway_rejected_"
@@ -35,17 +36,7 @@ _HARD: Final = """
 """
 
 
-def _classes(*lists: tuple[DeclineClass, str]) -> Mapping[str, DeclineClass]:
-    """Return the class of each code. A code in two lists is refused: the last would win."""
-    classes: dict[str, DeclineClass] = {}
-    for decline_class, codes in lists:
-        for code in codes.split():
-            assert code not in classes, f"{code} has two classes"
-            classes[code] = decline_class
-    return MappingProxyType(classes)
-
-
-DECLINE_CLASSES: Final = _classes(
+DECLINE_CLASSES: Final = classes(
     (DeclineClass.SOFT, _SOFT),
     (DeclineClass.NEEDS_CUSTOMER, _NEEDS_CUSTOMER),
     (DeclineClass.HARD, _HARD),

@@ -20,21 +20,12 @@ from braintree.util.xml_util import XmlUtil
 from billing.errors import BadInput
 from billing.gateway.braintree.disputes import payout_id
 from billing.gateway.braintree.events import kind_of
-from billing.gateway.braintree.fields import (
-    MalformedNode,
-    Node,
-    day,
-    instant,
-    mapping,
-    reference,
-    required,
-)
+from billing.gateway.braintree.fields import Node, day, instant, reference
+from billing.gateway.delivery_age import check_age
 from billing.gateway.errors import SignatureRefused
 from billing.gateway.objects import ProviderEvent
+from billing.gateway.untrusted import Malformed, mapping, required
 
-# How far the provider's clock may be ahead of ours; a larger lead would lengthen the time in
-# which a stolen delivery can be played again.
-CLOCK_LEAD: Final = timedelta(minutes=1)
 _FIELDS: Final = {"bt_signature", "bt_payload"}
 _DIGEST: Final = re.compile(r"[0-9a-f]{40}")
 _NO_XML: Final = (ValueError, TypeError, AttributeError, RecursionError, ExpatError)
@@ -57,7 +48,7 @@ def verify(
     signature, payload = _form(body)
     _check_signature(signature, payload, pairs)
     event = _event(payload)
-    _check_age(wall - event.created, tolerance)
+    check_age("notification", wall - event.created, tolerance)
     return event
 
 
@@ -100,33 +91,25 @@ def _check_signature(signature: str, payload: str, pairs: Sequence[tuple[str, st
     raise SignatureRefused("no_match", "no keys of ours made this signature")
 
 
-def _check_age(age: timedelta, tolerance: timedelta) -> None:
-    if age > tolerance:
-        raise SignatureRefused("too_old", f"the notification is {age} old, {tolerance} is allowed")
-    lead = min(CLOCK_LEAD, tolerance)
-    if -age > lead:
-        raise SignatureRefused("from_the_future", f"the notification is {-age} ahead of our clock")
-
-
 def _event(payload: str) -> ProviderEvent:
     try:
         xml = b64decode("".join(payload.split()), validate=True)
         notification = mapping(XmlUtil.dict_from_xml(xml).get("notification"))
         return read_event(payload, notification)
-    except MalformedNode as error:
+    except Malformed as error:
         raise SignatureRefused("malformed", f"signed, but no event: {error}") from None
     except _NO_XML:  # its message would quote the payload
         raise SignatureRefused("malformed", "signed, but no notification") from None
 
 
 def read_event(payload: str, notification: Node) -> ProviderEvent:
-    """Read a notification: of its subject no more than its kind and id. Raises: MalformedNode.
+    """Read a notification: of its subject no more than its kind and id. Raises: Malformed.
 
     It has no id of its own: a digest of the payload is the same for a repeated delivery.
     """
     written, created = required(notification, "kind"), instant(notification, "timestamp")
     if not _NAME.fullmatch(written):
-        raise MalformedNode("kind is no name")
+        raise Malformed("kind is no name")
     event_id = f"bt_{hashlib.sha256(''.join(payload.split()).encode()).hexdigest()[:40]}"
     object_type, about = next(iter(mapping(notification.get("subject")).items()), ("", {}))
     subject = mapping(about)

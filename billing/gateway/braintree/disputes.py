@@ -10,24 +10,13 @@ from functools import partial
 
 from billing.gateway.braintree.amounts import converted
 from billing.gateway.braintree.faults import RequestFaulted, as_error, garbage
-from billing.gateway.braintree.fields import (
-    MalformedNode,
-    Node,
-    day,
-    instant,
-    mapping,
-    metadata,
-    midnight,
-    money,
-    required,
-    several,
-    text,
-)
+from billing.gateway.braintree.fields import Node, day, instant, metadata, midnight, money, several
 from billing.gateway.braintree.reads import TransactionReads, read_page
 from billing.gateway.braintree.statuses import dispute_stage
 from billing.gateway.kinds import MovementKind
 from billing.gateway.objects import BalanceTransaction, ProviderDispute
 from billing.gateway.transport import Deadline
+from billing.gateway.untrusted import Malformed, mapping, required, text
 from billing.rules.money import Money
 
 
@@ -91,13 +80,13 @@ class Disputes(TransactionReads):
 def _made_in(data: Node, since: datetime, until: datetime | None) -> bool:
     try:
         made = instant(data, "created_at")
-    except MalformedNode:
+    except Malformed:
         return True  # it stands in its page as unreadable
     return since <= made and (until is None or made < until)
 
 
 def read_dispute(data: Node, sales: Mapping[str, Node]) -> ProviderDispute:
-    """Read a dispute. Raises: MalformedNode."""
+    """Read a dispute. Raises: Malformed."""
     sale = required(mapping(data.get("transaction")), "id")
     kind = required(data, "kind")
     stage, is_inquiry = dispute_stage(required(data, "status"), kind)
@@ -121,7 +110,7 @@ def _amount(data: Node) -> Money:
 def movements_of(
     data: Node, sale: Node | None, on: date | None = None
 ) -> Iterator[BalanceTransaction]:
-    """Yield what a dispute moved or will move, or what of it moves on a day. Raises: MalformedNode.
+    """Yield what a dispute moved or will move, or what of it moves on a day. Raises: Malformed.
 
     An entry of its history moves money when it names a date of disbursement.
     """
@@ -179,7 +168,7 @@ def in_settlement(amount: Money, sale: Node, details: Node) -> tuple[Money, str 
     try:
         return converted(amount, currency, rate), rate
     except ValueError as error:
-        raise MalformedNode(str(error)) from error
+        raise Malformed(str(error)) from error
 
 
 def payout_id(on: date, account: str) -> str:

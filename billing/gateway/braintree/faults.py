@@ -1,6 +1,5 @@
 """The SDK's errors and refused requests as plain facts, and as errors of ours."""
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -9,12 +8,13 @@ from typing import Any, Final
 from braintree import exceptions
 
 from billing.errors import BadInput, BillingError, Unavailable
-from billing.gateway.braintree.fields import Node, mapping, several, text
+from billing.gateway.braintree.fields import Node, several
 from billing.gateway.errors import ProviderKeyRefused
 from billing.gateway.kinds import FaultKind
+from billing.gateway.rate import retry_after
 from billing.gateway.transport import TransportError
+from billing.gateway.untrusted import mapping, text
 
-LONGEST_RETRY_AFTER: Final = timedelta(hours=1)
 KEY_OF_ANOTHER_REQUEST: Final = "915232"
 KEY_IN_FLIGHT: Final = "915233"
 KEY_USED_UP: Final = "915234"
@@ -90,7 +90,7 @@ def fault_of(
         message,
         missing=missing,
         request_id=request_id,
-        retry_after=_retry_after(headers),
+        retry_after=retry_after(headers),
     )
 
 
@@ -122,13 +122,6 @@ def _codes(errors: object, depth: int = 0) -> Iterator[str]:
 def garbage(message: str, request_id: str | None) -> RequestFault:
     """Return the fault of an answer of the wrong shape."""
     return RequestFault(FaultKind.GARBAGE, message, request_id=request_id)
-
-
-def _retry_after(headers: Mapping[str, str]) -> timedelta | None:
-    wait = headers.get("retry-after")
-    if wait is None or not re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", wait):
-        return None
-    return min(timedelta(seconds=float(wait)), LONGEST_RETRY_AFTER)
 
 
 def as_error(fault: RequestFault) -> BillingError:

@@ -12,8 +12,8 @@ from typing import Final
 from billing.gateway.braintree.amounts import from_text
 from billing.gateway.braintree.client import BraintreeClient
 from billing.gateway.braintree.faults import RequestFaulted, as_error, garbage
-from billing.gateway.braintree.fields import mapping
 from billing.gateway.transport import Deadline
+from billing.gateway.untrusted import mapping
 from billing.rules.money import Money
 
 _ASKED: Final = (

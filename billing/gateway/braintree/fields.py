@@ -1,4 +1,4 @@
-"""Reading answers without trusting their shape, nor that they have no card numbers.
+"""Reading what the SDK makes of an answer, beside what `billing.gateway.untrusted` reads.
 
 The SDK makes plain values of the XML: dictionaries, lists, texts, dates, and times in UTC that
 don't say so.
@@ -9,25 +9,19 @@ from datetime import UTC, date, datetime, time
 from typing import Final, cast
 
 from billing.gateway.braintree.amounts import from_text
-from billing.pan import contains_card_number, without_card_numbers
+from billing.gateway.untrusted import (
+    LARGEST_AMOUNT,
+    Malformed,
+    identifier,
+    mapping,
+    required,
+)
+from billing.pan import without_card_numbers
 from billing.rules.money import Money
 
 Node = Mapping[str, object]
-LARGEST_AMOUNT: Final = 10**15 - 1  # minor units; sums of many have to fit the ledger
 OURS: Final = "perennial_"
 """What the names of our custom fields begin with."""
-
-
-class MalformedNode(ValueError):
-    """The answer is XML, but not the object that was asked for."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(without_card_numbers(what))
-
-
-def mapping(value: object) -> Node:
-    """Return an object, or an empty one for anything else."""
-    return cast(Node, value) if isinstance(value, Mapping) else {}
 
 
 def several(value: object) -> Sequence[Node]:
@@ -42,33 +36,16 @@ def texts(value: object) -> Sequence[str]:
     return [each for each in value if isinstance(each, str)] if isinstance(value, list) else []
 
 
-def text(data: Node, name: str) -> str | None:
-    """Return a text that isn't empty, or None."""
-    value = data.get(name)
-    return without_card_numbers(value) if isinstance(value, str) and value else None
-
-
-def required(data: Node, name: str) -> str:
-    """Return an id or a word that has to be there. Raises: MalformedNode."""
-    value = data.get(name)
-    if not isinstance(value, str) or not value:
-        raise MalformedNode(f"{name} is missing")
-    if contains_card_number(value):  # an id is never shortened: it would no longer be unique
-        raise MalformedNode(f"{name} looks like a card number")
-    return value
-
-
 def reference(data: Node, name: str) -> str | None:
     """Return an id, or None where there is none or it looks like a card number."""
-    value = data.get(name)
-    return value if isinstance(value, str) and value and not contains_card_number(value) else None
+    return identifier(data.get(name))
 
 
 def instant(data: Node, name: str) -> datetime:
-    """Return a time that has to be there. Raises: MalformedNode."""
+    """Return a time that has to be there. Raises: Malformed."""
     value = data.get(name)
     if not isinstance(value, datetime) or not 1970 <= value.year < 2200:
-        raise MalformedNode(f"{name} is missing or no time")
+        raise Malformed(f"{name} is missing or no time")
     return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
 
 
@@ -86,15 +63,15 @@ def midnight(of: date) -> datetime:
 
 
 def money(data: Node, name: str, currency: str | None = None) -> Money:
-    """Return an amount, in its object's currency unless told otherwise. Raises: MalformedNode."""
+    """Return an amount, in its object's currency unless told otherwise. Raises: Malformed."""
     try:
         found = from_text(required(data, name), currency or required(data, "currency_iso_code"))
-    except MalformedNode:
+    except Malformed:
         raise
     except ValueError as error:
-        raise MalformedNode(str(error)) from error
+        raise Malformed(str(error)) from error
     if abs(found.amount) > LARGEST_AMOUNT:
-        raise MalformedNode(f"{name} is more than one object can move")
+        raise Malformed(f"{name} is more than one object can move")
     return found
 
 

@@ -6,11 +6,12 @@ currency of the account is checked before anything is sent.
 
 from billing.gateway.braintree.client import BraintreeClient
 from billing.gateway.braintree.faults import RequestFaulted, garbage
-from billing.gateway.braintree.fields import MalformedNode, required, several
+from billing.gateway.braintree.fields import several
 from billing.gateway.kinds import Doubt
 from billing.gateway.outcomes import Rejected, Unknown
 from billing.gateway.provider_kind import Access
 from billing.gateway.transport import Deadline
+from billing.gateway.untrusted import Malformed, required
 
 
 class MerchantAccounts(BraintreeClient):
@@ -57,7 +58,7 @@ class MerchantAccounts(BraintreeClient):
                     found[required(each, "id")] = currency
                     if each.get("default") is True:
                         found[None] = currency
-            except MalformedNode as error:
+            except Malformed as error:
                 raise RequestFaulted(garbage(str(error), answer.request_id)) from error
             seen += len(page)
             if seen >= total or not page:

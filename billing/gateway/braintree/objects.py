@@ -1,21 +1,11 @@
-"""From Braintree's objects to our values. Readers raise `MalformedNode` for what isn't one."""
+"""From Braintree's objects to our values. Readers raise `Malformed` for what isn't one."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Final
 
 from billing.gateway.braintree.classify import declined_by, read_sale
-from billing.gateway.braintree.fields import (
-    MalformedNode,
-    Node,
-    instant,
-    mapping,
-    metadata,
-    reference,
-    required,
-    several,
-    text,
-)
+from billing.gateway.braintree.fields import Node, instant, metadata, reference, several
 from billing.gateway.braintree.statuses import (
     CAPTURED,
     DECLINED,
@@ -32,6 +22,7 @@ from billing.gateway.objects import (
     ProviderRefund,
 )
 from billing.gateway.outcomes import Declined
+from billing.gateway.untrusted import Malformed, mapping, required, text
 from billing.rules.money import Money
 
 # Braintree's names of the cards' brands, as they are spelt elsewhere.
@@ -208,4 +199,4 @@ def read_customer(name: str, data: Node) -> ProviderCustomer:
 
 def _expect(name: str, wanted: str) -> None:
     if name != wanted:
-        raise MalformedNode(f"expected a {wanted}, got {name[:40]!r}")
+        raise Malformed(f"expected a {wanted}, got {name[:40]!r}")

@@ -1,14 +1,14 @@
 """Transactions at Braintree by their id, and in lists."""
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final, TypeVar
 
+from billing.gateway import pages
 from billing.gateway.braintree.client import PAGE, BraintreeClient, created_in
 from billing.gateway.braintree.faults import RequestFaulted, as_error
-from billing.gateway.braintree.fields import Node, money, reference, text, texts
+from billing.gateway.braintree.fields import Node, money, reference, texts
 from billing.gateway.braintree.objects import (
     read_charge,
     read_customer,
@@ -24,7 +24,7 @@ from billing.gateway.objects import (
     ProviderRefund,
     Unreadable,
 )
-from billing.pan import without_card_numbers
+from billing.gateway.untrusted import text
 
 Read = TypeVar("Read")
 _SECOND: Final = timedelta(seconds=1)
@@ -144,31 +144,15 @@ def _sum(sale: Node, refunds: dict[str, Node]) -> int:
 
 def read_page(items: Iterable[Node], read: Callable[[Node], Read | None]) -> ListedPage[Read]:
     """Read the objects of a page, each by itself; what reads as None is left out."""
-    values: list[Read] = []
-    failed: list[Unreadable] = []
-    last = ""
-    for item in items:
-        last = str(item.get("id"))
-        try:
-            value = read(item)
-        except (ValueError, TypeError, ArithmeticError) as error:
-            failed.append(unreadable_object(item, error))
-        else:
-            if value is not None:
-                values.append(value)
-    return ListedPage(values, failed, last)
+    return pages.read_page(items, read, unreadable_object)
 
 
 def unreadable_object(item: Node, error: Exception) -> Unreadable:
     """Return what stands in a page for an object that can't be read."""
-    identifier = reference(item, "id")
-    if identifier is None:  # the same object has to have the same name the next time
-        digest = hashlib.sha256(repr(sorted(item.items(), key=str)).encode()).hexdigest()
-        identifier = f"without-id-{digest[:16]}"
-    shown = f"{text(item, 'amount') or ''} {text(item, 'currency_iso_code') or ''}".strip()
-    return Unreadable(
-        identifier[:255],
-        (text(item, "type") or "object")[:40],
-        without_card_numbers(str(error))[:300],
-        shown[:60] or None,
+    return pages.unreadable_object(
+        reference(item, "id"),
+        text(item, "type") or "object",
+        error,
+        f"{text(item, 'amount') or ''} {text(item, 'currency_iso_code') or ''}".strip(),
+        repr(sorted(item.items(), key=str)),
     )

@@ -15,7 +15,6 @@ from billing.gateway.braintree.fields import Node, texts
 from billing.gateway.braintree.objects import read_refund
 from billing.gateway.braintree.reads import TransactionReads
 from billing.gateway.braintree.requests import order_of_refund, request_key
-from billing.gateway.kinds import RefundStatus
 from billing.gateway.objects import ProviderRefund
 from billing.gateway.outcomes import (
     Absent,
@@ -27,6 +26,7 @@ from billing.gateway.outcomes import (
     Rejected,
     Unknown,
 )
+from billing.gateway.refund_outcomes import outcome_among, outcome_of
 from billing.gateway.transport import Deadline
 
 SETTLES_WITHIN: Final = timedelta(hours=1)
@@ -34,7 +34,6 @@ SETTLES_WITHIN: Final = timedelta(hours=1)
 _WAITS_FOR_SETTLEMENT: Final = frozenset(
     {"authorizing", "authorized", "submitted_for_settlement", "settlement_pending"}
 )
-_GONE: Final = frozenset({RefundStatus.FAILED, RefundStatus.CANCELED})
 
 
 class TransactionRefunds(TransactionReads):
@@ -88,7 +87,13 @@ class TransactionRefunds(TransactionReads):
         refund = _refund(answer.data, answer.request_id)
         if refund is None:
             raise RequestFaulted(garbage("expected a refund", answer.request_id))
-        return _outcome(refund, answer.data, request, answer.request_id)
+        return outcome_of(
+            refund,
+            request,
+            mark="id",
+            has_mark=answer.data.get("order_id") == params["order_id"],
+            request_id=answer.request_id,
+        )
 
     def _refused_again(
         self, request: RefundRequest, refusal: Rejected, deadline: Deadline
@@ -109,13 +114,15 @@ class TransactionRefunds(TransactionReads):
     ) -> RefundAccepted | Unknown | Absent:
         sale = self._retrieve("/transactions", request.provider_payment_id, deadline)
         order = order_of_refund(request)
-        ours: list[tuple[ProviderRefund, Node]] = []
+        ours: list[ProviderRefund] = []
         for each in texts(sale.data.get("refund_ids")):
             data = self._refund_of_sale(each, deadline)
             refund = _refund(data, None)
             if refund is not None and data.get("order_id") == order:
-                ours.append((refund, data))
-        return _among(ours, request) if ours else Absent()
+                ours.append(refund)
+        if not ours:
+            return Absent()
+        return outcome_among(ours, request, mark="id", alike="have the same order id")
 
     def _refund_of_sale(self, refund: str, deadline: Deadline) -> Node:
         """Retrieve a refund that its sale names: unlike a search, that is always up to date."""
@@ -126,44 +133,6 @@ class TransactionRefunds(TransactionReads):
                 message = f"the refund {refund} isn't there, but its sale names it"
                 raise RequestFaulted(garbage(message, failed.fault.request_id)) from None
             raise
-
-
-def _among(
-    ours: list[tuple[ProviderRefund, Node]], request: RefundRequest
-) -> RefundAccepted | Unknown:
-    live = [pair for pair in ours if pair[0].status not in _GONE]
-    if len(live) > 1:
-        ids = " and ".join(refund.id for refund, _ in live)
-        message = f"{ids} have the same order id"
-        return Unknown("several_refunds", message, request.provider_payment_id)
-    return _outcome(*(live or ours)[0], request, None)
-
-
-def _outcome(
-    refund: ProviderRefund, data: Node, request: RefundRequest, request_id: str | None
-) -> RefundAccepted | Unknown:
-    """Return the outcome of a request from a refund; another request's is never its success."""
-    difference = _difference(refund, data, request)
-    payment = request.provider_payment_id
-    if difference is not None:
-        message = f"the answer has another {difference} than the request"
-        return Unknown(f"wrong_{difference}", message, payment, request_id)
-    if refund.status is RefundStatus.UNKNOWN:
-        message = f"the status of the refund {refund.id} has no known meaning"
-        return Unknown("unexpected_status", message, payment, request_id)
-    return RefundAccepted(
-        refund.id, refund.status, refund.amount, refund.failure_reason, request_id
-    )
-
-
-def _difference(refund: ProviderRefund, data: Node, request: RefundRequest) -> str | None:
-    if refund.provider_payment_id != request.provider_payment_id:
-        return "payment"
-    if refund.amount.currency != request.amount.currency:
-        return "currency"
-    if refund.amount != request.amount:
-        return "amount"
-    return None if data.get("order_id") == order_of_refund(request) else "id"
 
 
 def _of_fault(

@@ -14,17 +14,7 @@ from typing import Final
 from billing.errors import BadInput, Unavailable
 from billing.gateway.braintree.disputes import Disputes, movements_of, payout_id
 from billing.gateway.braintree.fees import Fees
-from billing.gateway.braintree.fields import (
-    MalformedNode,
-    Node,
-    mapping,
-    metadata,
-    midnight,
-    money,
-    reference,
-    required,
-    text,
-)
+from billing.gateway.braintree.fields import Node, metadata, midnight, money, reference
 from billing.gateway.braintree.kind import MOVEMENTS_LAG
 from billing.gateway.braintree.objects import refund_metadata
 from billing.gateway.braintree.reads import unreadable_object
@@ -36,6 +26,7 @@ from billing.gateway.objects import (
     ProviderPayout,
     Unreadable,
 )
+from billing.gateway.untrusted import Malformed, mapping, required, text
 from billing.rules.money import Money
 
 PAGE: Final = 200
@@ -248,7 +239,7 @@ def _add_dispute(paid: Paid, data: Node, sales: Mapping[str, Node]) -> None:
 
 
 def _movement(paid: Paid, data: Node, fees: Mapping[str, Money] | None) -> BalanceTransaction:
-    """Read a disbursed transaction as a movement. Raises: MalformedNode."""
+    """Read a disbursed transaction as a movement. Raises: Malformed."""
     details = mapping(data.get("disbursement_details"))
     currency = required(details, "settlement_currency_iso_code")
     settled, charged = money(details, "settlement_amount", currency), money(data, "amount")
@@ -290,9 +281,9 @@ def _fee(data: Node, identifier: str, fees: Mapping[str, Money], currency: str) 
             told = text(paypal, "transaction_fee_currency_iso_code") or currency
             fee = money(paypal, "transaction_fee_amount", told)
     if fee is None:
-        raise MalformedNode("the day's fee report doesn't have it")
+        raise Malformed("the day's fee report doesn't have it")
     if fee.currency != currency:
-        raise MalformedNode(f"its fee is in {fee.currency}, and not in {currency}")
+        raise Malformed(f"its fee is in {fee.currency}, and not in {currency}")
     return fee
 
 

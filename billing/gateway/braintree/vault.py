@@ -14,12 +14,12 @@ from billing.gateway.braintree.client import (
 )
 from billing.gateway.braintree.faults import RequestFaulted, as_error, unreadable, where_of
 from billing.gateway.braintree.fields import metadata as metadata_of
-from billing.gateway.braintree.fields import required
 from billing.gateway.braintree.objects import methods_of, read_customer, read_method
 from billing.gateway.braintree.requests import custom_fields, own_id
 from billing.gateway.objects import PaymentMethodDetails, ProviderCustomer
 from billing.gateway.outcomes import Absent
 from billing.gateway.transport import Deadline
+from billing.gateway.untrusted import required
 
 _CUSTOMER_TAKEN: Final = "91609"
 _TOKEN_TAKEN: Final = frozenset({"91719", "92906"})

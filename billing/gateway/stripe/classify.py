@@ -24,15 +24,8 @@ from billing.gateway import (
 )
 from billing.gateway.kinds import FaultKind
 from billing.gateway.stripe.declines import DECLINING_ERRORS, classify
-from billing.gateway.stripe.fields import (
-    expect,
-    integer,
-    mapping,
-    money,
-    reference,
-    required,
-    text,
-)
+from billing.gateway.stripe.fields import expect, integer, money, reference
+from billing.gateway.untrusted import mapping, required, text
 from billing.rules.dunning import METHOD_UNUSABLE, OWN_CODES
 from billing.rules.money import Money
 from billing.rules.payments import RefusalReason

@@ -6,7 +6,6 @@ goes through `_send`, which takes a token from the bucket, holds the deadline an
 into a `Fault`. Nothing here logs, and no message contains a raw body or a key.
 """
 
-import hashlib
 import json
 import logging
 import math
@@ -24,14 +23,15 @@ import stripe
 from billing import tracing
 from billing.errors import BadInput, Unavailable
 from billing.gateway.kinds import FaultKind
-from billing.gateway.objects import ListedPage, Unreadable
+from billing.gateway.objects import Unreadable
 from billing.gateway.outcomes import Rejected
+from billing.gateway.pages import read_page, unreadable_object
 from billing.gateway.rate import TokenBucket
 from billing.gateway.stripe.classify import Fault
 from billing.gateway.stripe.faults import Faulted, as_error, fault_of, garbage, where_of
-from billing.gateway.stripe.fields import Json, mapping, reference, text
+from billing.gateway.stripe.fields import Json, reference
 from billing.gateway.transport import Deadline, Transport, TransportError
-from billing.pan import without_card_numbers
+from billing.gateway.untrusted import mapping, text
 
 PAGE: Final = 100
 QUEUE_SECONDS: Final = 5.0  # the longest wait for a token; the rest of the deadline is the call's
@@ -138,7 +138,7 @@ class Client:
         """
         try:
             for page in self._pages(operation, path, params, None, exact=True):
-                yield read_page(page, read)
+                yield read_page(page, read, _unreadable_object)
         except Faulted as failed:
             raise as_error(failed.fault) from None
         except ValueError as error:
@@ -326,30 +326,14 @@ def usable(idempotency_key: str) -> bool:
     return _KEY.fullmatch(idempotency_key) is not None
 
 
-def read_page(items: Sequence[Json], read: Callable[[Json], Read]) -> ListedPage[Read]:
-    """Read the objects of a page, each by itself."""
-    values: list[Read] = []
-    failed: list[Unreadable] = []
-    for item in items:
-        try:
-            values.append(read(item))
-        except (ValueError, TypeError, ArithmeticError) as error:
-            failed.append(_unreadable_object(item, error))
-    return ListedPage(values, failed, str(items[-1].get("id")))
-
-
 def _unreadable_object(item: Json, error: Exception) -> Unreadable:
-    identifier = reference(item)
-    if identifier is None:  # the same object has to have the same name the next time
-        body = json.dumps(item, sort_keys=True, default=str).encode()
-        identifier = f"without-id-{hashlib.sha256(body).hexdigest()[:16]}"
     amount, currency = item.get("amount"), text(item, "currency")
-    shown = f"{amount} {currency or ''}".strip() if type(amount) is int else None
-    return Unreadable(
-        identifier[:255],
-        (text(item, "object") or "object")[:40],
-        without_card_numbers(str(error))[:300],
-        shown and without_card_numbers(shown)[:60],
+    return unreadable_object(
+        reference(item),
+        text(item, "object") or "object",
+        error,
+        f"{amount} {currency or ''}".strip() if type(amount) is int else None,
+        json.dumps(item, sort_keys=True, default=str),
     )
 
 

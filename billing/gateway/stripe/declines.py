@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from billing.gateway.declines import classes
 from billing.rules.dunning import Advice, DeclineClass
 
 _SOFT: Final = """
@@ -53,17 +54,7 @@ _ERRORS_FOR_CUSTOMER: Final = """
 DECLINING_ERRORS: Final = frozenset(f"{_SOFT_ERRORS} {_ERRORS_FOR_CUSTOMER}".split())
 
 
-def _classes(*lists: tuple[DeclineClass, str]) -> Mapping[str, DeclineClass]:
-    """Return the class of each code. A code in two lists is refused: the last would win."""
-    classes: dict[str, DeclineClass] = {}
-    for decline_class, codes in lists:
-        for code in codes.split():
-            assert code not in classes, f"{code} has two classes"
-            classes[code] = decline_class
-    return MappingProxyType(classes)
-
-
-DECLINE_CLASSES: Final = _classes(
+DECLINE_CLASSES: Final = classes(
     (DeclineClass.SOFT, _SOFT + _SOFT_ERRORS),
     (DeclineClass.NEEDS_CUSTOMER, _NEEDS_CUSTOMER + _ERRORS_FOR_CUSTOMER),
     (DeclineClass.HARD, _HARD),

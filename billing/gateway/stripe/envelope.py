@@ -12,7 +12,8 @@ from functools import lru_cache
 import stripe
 
 from billing.gateway.errors import WrongDelivery
-from billing.gateway.stripe.fields import Json, mapping, text
+from billing.gateway.stripe.fields import Json
+from billing.gateway.untrusted import mapping, text
 
 logger = logging.getLogger(__name__)
 

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Final
 
 import stripe
@@ -11,12 +10,12 @@ from stripe import oauth_error
 from billing.errors import BadInput, BillingError, Unavailable
 from billing.gateway.errors import ProviderKeyRefused
 from billing.gateway.kinds import FaultKind
+from billing.gateway.rate import retry_after
 from billing.gateway.stripe.classify import Fault
 from billing.gateway.stripe.declines import DECLINING_ERRORS
-from billing.gateway.stripe.fields import mapping, reference, text
+from billing.gateway.stripe.fields import reference
 from billing.gateway.transport import TransportError
-
-LONGEST_RETRY_AFTER: Final = timedelta(hours=1)
+from billing.gateway.untrusted import mapping, text
 
 # Every class of the SDK by name: one that isn't here is unexpected, and a test says so.
 FAULT_KINDS: Final[Mapping[type[stripe.StripeError], FaultKind]] = {
@@ -86,7 +85,7 @@ def fault_of(error: stripe.StripeError, request_id: str | None) -> Fault:
         intent_id=reference(intent),
         intent_status=text(intent, "status"),
         request_id=request_id,
-        retry_after=_retry_after(error.headers),
+        retry_after=retry_after(error.headers),
     )
 
 
@@ -110,13 +109,6 @@ def _kind(error: stripe.StripeError) -> FaultKind:
 def garbage(message: str, request_id: str | None) -> Fault:
     """Return the fault of an answer of the wrong shape."""
     return Fault(FaultKind.GARBAGE, message, request_id=request_id)
-
-
-def _retry_after(headers: Mapping[str, str] | None) -> timedelta | None:
-    wait = (headers or {}).get("retry-after")
-    if wait is None or not re.fullmatch(r"[0-9]{1,9}(\.[0-9]+)?", wait):
-        return None
-    return min(timedelta(seconds=float(wait)), LONGEST_RETRY_AFTER)
 
 
 def as_error(fault: Fault) -> BillingError:

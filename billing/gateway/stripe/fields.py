@@ -1,27 +1,16 @@
-"""Reading JSON without trusting its shape, nor that it has no card numbers.
-
-The provider's texts get into rows and messages, and people type into its dashboard. So no text
-passes here that looks like a card number: such words are removed, and such an id is refused.
-"""
+"""Reading Stripe's JSON, beside what `billing.gateway.untrusted` reads."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Final, cast
+from typing import Final
 
 from billing.gateway.stripe.amounts import from_stripe
-from billing.pan import contains_card_number, without_card_numbers
+from billing.gateway.untrusted import LARGEST_AMOUNT, Malformed, identifier, mapping, required
+from billing.pan import without_card_numbers
 from billing.rules.money import Money
 
 Json = Mapping[str, object]
-LARGEST_AMOUNT: Final = 10**15 - 1  # minor units; sums of many have to fit the ledger
 _TOO_LATE: Final = int(datetime(2200, 1, 1, tzinfo=UTC).timestamp())
-
-
-class Malformed(ValueError):
-    """The answer is JSON, but not the object that was asked for."""
-
-    def __init__(self, what: str) -> None:
-        super().__init__(without_card_numbers(what))
 
 
 def expect(data: Json, kind: str) -> None:
@@ -30,32 +19,11 @@ def expect(data: Json, kind: str) -> None:
         raise Malformed(f"expected a {kind}, got {str(data.get('object'))[:40]!r}")
 
 
-def mapping(value: object) -> Json:
-    """Return a JSON object, or an empty one for anything else."""
-    return cast(Json, value) if isinstance(value, Mapping) else {}
-
-
 def reference(value: object) -> str | None:
     """Return the id of a field that holds an id or, expanded, the object."""
     if isinstance(value, Mapping):
         value = value.get("id")
-    return value if isinstance(value, str) and value and not contains_card_number(value) else None
-
-
-def text(data: Json, name: str) -> str | None:
-    """Return a text that isn't empty, or None."""
-    value = data.get(name)
-    return without_card_numbers(value) if isinstance(value, str) and value else None
-
-
-def required(data: Json, name: str) -> str:
-    """Return an id or a word that has to be there. Raises: Malformed."""
-    value = data.get(name)
-    if not isinstance(value, str) or not value:
-        raise Malformed(f"{name} is missing")
-    if contains_card_number(value):  # an id is never shortened: it would no longer be unique
-        raise Malformed(f"{name} looks like a card number")
-    return value
+    return identifier(value)
 
 
 def integer(data: Json, name: str) -> int:

@@ -47,15 +47,7 @@ from billing.gateway.stripe.client import (
     usable,
 )
 from billing.gateway.stripe.faults import Faulted, as_error, garbage, where_of
-from billing.gateway.stripe.fields import (
-    Json,
-    Malformed,
-    expect,
-    mapping,
-    reference,
-    required,
-    text,
-)
+from billing.gateway.stripe.fields import Json, expect, reference
 from billing.gateway.stripe.kind import CAPABILITIES
 from billing.gateway.stripe.methods import (
     CARD,
@@ -66,6 +58,7 @@ from billing.gateway.stripe.methods import (
 from billing.gateway.stripe.reads import Reads
 from billing.gateway.stripe.refunds import Refunds
 from billing.gateway.transport import Deadline
+from billing.gateway.untrusted import Malformed, mapping, required, text
 from billing.rules.dunning import CURRENCY_NOT_SUPPORTED, OWN_CODES
 from billing.rules.money import Money
 

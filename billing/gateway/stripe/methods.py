@@ -8,7 +8,8 @@ from typing import Final
 
 from billing.gateway.kinds import PaymentMethodKind
 from billing.gateway.objects import PaymentMethodDetails
-from billing.gateway.stripe.fields import Json, expect, integer, mapping, reference, required, text
+from billing.gateway.stripe.fields import Json, expect, integer, reference
+from billing.gateway.untrusted import mapping, required, text
 
 CARD: Final = "card"
 MANDATE: Final = "mandate_"  # how the ids of mandates begin

@@ -21,16 +21,12 @@ from billing.gateway.stripe.classify import read_intent
 from billing.gateway.stripe.events import kind_of
 from billing.gateway.stripe.fields import (
     Json,
-    Malformed,
     expect,
     instant,
     integer,
-    mapping,
     metadata,
     money,
     reference,
-    required,
-    text,
     to_instant,
 )
 from billing.gateway.stripe.statuses import (
@@ -40,6 +36,7 @@ from billing.gateway.stripe.statuses import (
     refund_failure,
     refund_status,
 )
+from billing.gateway.untrusted import Malformed, mapping, required, text
 from billing.plans.currencies import book_currencies
 from billing.rules.money import Money, prorate
 from billing.rules.reconciliation import MovementKind, best_made

@@ -15,7 +15,6 @@ from billing.gateway.objects import (
     ProviderRefund,
 )
 from billing.gateway.stripe.client import Client, segment, unreadable, window
-from billing.gateway.stripe.fields import Malformed
 from billing.gateway.stripe.methods import MANDATE, read_mandate, read_payment_method
 from billing.gateway.stripe.objects import (
     movement_in,
@@ -29,6 +28,7 @@ from billing.gateway.stripe.objects import (
     read_payout,
     read_refund,
 )
+from billing.gateway.untrusted import Malformed
 
 
 class Reads(Client):

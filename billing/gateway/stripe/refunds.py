@@ -21,9 +21,10 @@ from billing.gateway.stripe.classify_refunds import (
 )
 from billing.gateway.stripe.client import LOOK_BACK, UNUSABLE_KEY, Client, usable
 from billing.gateway.stripe.faults import Faulted, garbage
-from billing.gateway.stripe.fields import Json, Malformed
+from billing.gateway.stripe.fields import Json
 from billing.gateway.stripe.objects import read_refund
 from billing.gateway.transport import Deadline
+from billing.gateway.untrusted import Malformed
 
 
 class Refunds(Client):

@@ -23,7 +23,6 @@ from billing.errors import ErrorCode
 from billing.gateway.objects import ProviderPayout, Unreadable
 from billing.gateway.reports import MalformedReport, ReportedMovement
 from billing.gateway.stripe.categories import movement_kind
-from billing.gateway.stripe.fields import LARGEST_AMOUNT
 from billing.gateway.stripe.report_columns import (
     CUSTOMERS_MONEY,
     Columns,
@@ -37,6 +36,7 @@ from billing.gateway.stripe.report_formats import (
     why_no_amount,
 )
 from billing.gateway.stripe.statuses import payout_status
+from billing.gateway.untrusted import LARGEST_AMOUNT
 from billing.pan import contains_card_number, without_card_numbers
 from billing.plans.currencies import AmountError, CurrencyError, digits
 from billing.rules.money import Money

@@ -14,14 +14,12 @@ from typing import Final
 import stripe
 
 from billing.errors import BadInput
+from billing.gateway.delivery_age import check_age
 from billing.gateway.errors import SignatureRefused
 from billing.gateway.objects import ProviderEvent
-from billing.gateway.stripe.fields import Malformed, mapping, to_instant
+from billing.gateway.stripe.fields import to_instant
 from billing.gateway.stripe.objects import read_event
-
-# How far the provider's clock may be ahead of ours; a larger lead would lengthen the time in
-# which a stolen delivery can be played again.
-CLOCK_LEAD: Final = timedelta(minutes=1)
+from billing.gateway.untrusted import Malformed, mapping
 
 
 def verify(
@@ -46,14 +44,14 @@ def verify(
         raise BadInput("the tolerance for a signature's age has to be above 0")
     signed_at, signatures = _parts(header)
     _check_signature(payload, signed_at, signatures, secrets)
-    _check_age(wall - to_instant(signed_at), tolerance)
+    check_age("signature", wall - to_instant(signed_at), tolerance)
     return _event(payload)
 
 
 def check_header(header: str, *, wall: datetime, tolerance: timedelta) -> None:
     """Check form and time of a signature before the payload is there. Raises: SignatureRefused."""
     signed_at, _ = _parts(header)
-    _check_age(wall - to_instant(signed_at), tolerance)
+    check_age("signature", wall - to_instant(signed_at), tolerance)
 
 
 def _parts(header: str) -> tuple[int, list[str]]:
@@ -81,14 +79,6 @@ def _check_signature(
             continue
         return
     raise SignatureRefused("no_match", "no secret of ours made this signature")
-
-
-def _check_age(age: timedelta, tolerance: timedelta) -> None:
-    if age > tolerance:
-        raise SignatureRefused("too_old", f"the signature is {age} old, {tolerance} is allowed")
-    lead = min(CLOCK_LEAD, tolerance)
-    if -age > lead:
-        raise SignatureRefused("from_the_future", f"the signature is {-age} ahead of our clock")
 
 
 def _event(payload: bytes) -> ProviderEvent:

@@ -31,7 +31,7 @@ from billing.rules.reconciliation.movements import (
 )
 from billing.rules.reconciliation.notes import BreakNoteKind
 from billing.rules.reconciliation.payouts import ENDED, PayoutStatus
-from billing.rules.reconciliation.runs import RunSource, RunState, StepState
+from billing.rules.reconciliation.runs import STEPS, RunSource, RunState, StepState
 from billing.rules.reconciliation.tie_out import TieOutReason
 
 __all__ = [
@@ -44,6 +44,7 @@ __all__ = [
     "OF_CUSTOMERS",
     "PAYOUTS",
     "REFUNDS",
+    "STEPS",
     "BreakCause",
     "BreakFound",
     "BreakKind",

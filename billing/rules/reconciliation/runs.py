@@ -1,6 +1,10 @@
 """Where a settlement run gets its rows from, and the states of a run and of its steps."""
 
 from enum import StrEnum
+from typing import Final
+
+STEPS: Final = ("fetch", "stage", "match", "correct", "post", "close")
+"""The steps of a settlement run, in order."""
 
 
 class RunSource(StrEnum):

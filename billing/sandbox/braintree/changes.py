@@ -23,14 +23,20 @@ def submit_for_settlement(call: MerchantCall) -> XmlReply:
     given = call.params.get("transaction") or {}
     if record["status"] != history.AUTHORIZED or record["type"] != "sale":
         raise refuse("transaction", "base", "91507")
-    if given.get("amount") is not None:
-        amount = read_amount(given["amount"], record["currency"])
-        if amount > record["amount"]:
-            raise refuse("transaction", "amount", "91522")
-        record["amount"] = amount
+    _take_less(record, given)
     _take_details(record, given)
     submit(call, record)
     return reply_about(call, record)
+
+
+def _take_less(record: Record, given: Mapping[str, Any]) -> None:
+    """Lower the amount to the one that is given, if one is. Raises: RefusedRequest."""
+    if given.get("amount") is None:
+        return
+    amount = read_amount(given["amount"], record["currency"])
+    if amount > record["amount"]:
+        raise refuse("transaction", "amount", "91522")
+    record["amount"] = amount
 
 
 def _take_details(record: Record, given: Mapping[str, Any]) -> None:
@@ -181,11 +187,7 @@ def update_details(call: MerchantCall) -> XmlReply:
     given = call.params.get("transaction") or {}
     if record["status"] != history.SUBMITTED:
         raise refuse("transaction", "base", "915129")
-    if given.get("amount") is not None:
-        amount = read_amount(given["amount"], record["currency"])
-        if amount > record["amount"]:
-            raise refuse("transaction", "amount", "91522")
-        record["amount"] = amount
+    _take_less(record, given)
     _take_details(record, given)
     call.update(record)
     return reply_about(call, record)

@@ -9,18 +9,16 @@ times of its steps are real time, to show which step is slow.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, select, text
 
 from billing.ids import new_id
-from billing.rules.reconciliation import RunSource, RunState, StepState
+from billing.rules.reconciliation import STEPS, RunSource, RunState, StepState
 from billing.store.bulk import bulk_insert
 from billing.store.rows import reader
 from billing.store.tables import reconciliation_runs, reconciliation_steps
-
-STEPS: Final = ("fetch", "stage", "match", "correct", "post", "close")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,19 @@ from billing.flows.policy import Policy
 from billing.flows.provider_calls import ask
 from billing.gateway import Absent, ChargeRequest, Outcome, Unknown
 from tests.contract.gateway.test_charging import paid
-from tests.contract.gateway.worlds import BEGIN, DAY, ProviderWorld, opened
+from tests.contract.gateway.worlds import BEGIN, DAY, ProviderWorld, When, opened
 
 THREE_DAYS = 3 * DAY  # Stripe has forgotten a key by then, Braintree has not
 Way = Literal["key", "lists"]
+
+
+def lost(world: ProviderWorld, when: When, ago: timedelta) -> ChargeRequest:
+    """Lose the answer to a charge, so long ago."""
+    request = world.request()
+    world.lose(when, "charge")
+    assert isinstance(world.gateway.charge(request, first_send=True), Unknown)
+    world.later(ago)
+    return request
 
 
 def resolved(
@@ -46,10 +55,7 @@ def test_an_answer_that_was_lost_three_days_ago_is_found_without_a_second_charge
     kind: str, way: Way
 ) -> None:
     with opened(kind) as world:
-        request = world.request()
-        world.lose("after", "charge")
-        assert isinstance(world.gateway.charge(request, first_send=True), Unknown)
-        world.later(THREE_DAYS)
+        request = lost(world, "after", THREE_DAYS)
 
         outcome, taken = resolved(world, request, THREE_DAYS)
 
@@ -63,10 +69,7 @@ def test_a_request_that_was_lost_three_days_ago_is_proven_absent_or_made_now(
     kind: str, way: Way
 ) -> None:
     with opened(kind) as world:
-        request = world.request()
-        world.lose("before", "charge")
-        assert isinstance(world.gateway.charge(request, first_send=True), Unknown)
-        world.later(THREE_DAYS)
+        request = lost(world, "before", THREE_DAYS)
 
         outcome, taken = resolved(world, request, THREE_DAYS)
 
@@ -82,10 +85,7 @@ def test_a_request_that_was_lost_three_days_ago_is_proven_absent_or_made_now(
 @pytest.mark.parametrize("kind", ["stripe", "braintree"])
 def test_an_answer_that_every_key_has_outlived_is_looked_up(kind: str) -> None:
     with opened(kind) as world:
-        request = world.request()
-        world.lose("after", "charge")
-        assert isinstance(world.gateway.charge(request, first_send=True), Unknown)
-        world.later(31 * DAY)
+        request = lost(world, "after", 31 * DAY)
 
         outcome, taken = resolved(world, request, 31 * DAY)
 
