@@ -74,6 +74,9 @@ SET LOCAL session_replication_role = replica;
 SET LOCAL synchronous_commit = off;
 INSERT INTO customers (id, provider, name, created_at)
 VALUES ('018f0000-0000-7000-8000-000000000001', 'stripe', 'C', now());
+INSERT INTO provider_customers (id, customer_id, provider, created_at)
+VALUES ('018f0000-0000-7000-8000-000000000001', '018f0000-0000-7000-8000-000000000001',
+        'stripe', now());
 INSERT INTO payment_methods (id, customer_id, provider_payment_method_id, kind, brand, last4,
                              exp_month, exp_year, created_at)
 VALUES ('018f0000-0000-7000-8000-000000000002', '018f0000-0000-7000-8000-000000000001', 'pm_1',

@@ -90,9 +90,13 @@ def environment(world: Servers, provider_url: str) -> dict[str, str]:
 
 _CUSTOMERS = text(
     """
-    INSERT INTO customers (id, provider, external_id, name, provider_customer_id, created_at)
-    SELECT gen_random_uuid(), 'stripe', :prefix || g, 'Customer ' || g, :prefix || 'cus_' || g, :now
-      FROM generate_series(1, :count) g
+    WITH made AS (
+      INSERT INTO customers (id, provider, external_id, name, created_at)
+      SELECT gen_random_uuid(), 'stripe', :prefix || g, 'Customer ' || g, :now
+        FROM generate_series(1, :count) g
+      RETURNING id, external_id)
+    INSERT INTO provider_customers (id, customer_id, provider, provider_customer_id, created_at)
+    SELECT id, id, 'stripe', 'cus_' || external_id, :now FROM made
     """
 )
 _SUBSCRIPTIONS = text(

@@ -50,6 +50,9 @@ class CrashPoint(StrEnum):
     REFUND_RECORDED = "refund recorded"
     """The outcome of a refund is written."""
 
+    LEAVING_RECORDED = "leaving recorded"
+    """What a payment left at an account is canceled, so that another one may be tried."""
+
     # customers
     CUSTOMER_CLAIMED = "customer claimed"
     """The customer's row and the call that makes them at the provider are committed."""
@@ -59,6 +62,8 @@ class CrashPoint(StrEnum):
     """The call that attaches a payment method is committed."""
     METHOD_RECORDED = "method recorded"
     """The payment method is written, and what waited for it is due."""
+    PAYMENTS_MOVED = "payments moved"
+    """Payments that waited are due at the account to which they are moved."""
     CALL_BEGUN_ANEW = "call begun anew"
     """A call under which nothing was made has ended, and the next one is begun."""
     CALL_REFUSED = "call refused"
@@ -171,6 +176,8 @@ class CrashPoint(StrEnum):
     """A subscription is paused."""
     SUBSCRIPTION_RESUMED = "subscription resumed"
     """A subscription goes on."""
+    ACCOUNT_NAMED = "account named"
+    """A subscription names another account, or none."""
     SUBSCRIPTION_REANCHORED = "subscription reanchored"
     """A subscription follows the rules of its zone as they are today."""
     SUBSCRIPTION_RELEASED = "subscription released"

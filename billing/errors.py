@@ -25,6 +25,7 @@ class ErrorCode(StrEnum):
     CUSTOMER_NOT_FOUND = "customer_not_found"
     CUSTOMER_EXISTS = "customer_exists"
     CUSTOMER_UNFINISHED = "customer_unfinished"
+    CUSTOMER_ELSEWHERE = "customer_elsewhere"
     PLAN_NOT_PUBLISHED = "plan_not_published"
     PLAN_RETIRED = "plan_retired"
     VERSION_PUBLISHED = "version_published"

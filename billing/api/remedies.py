@@ -11,6 +11,7 @@ from billing.errors import BillingError, ErrorCode, remedy_from
 REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.CUSTOMER_NOT_FOUND: "name one by id or external id, or make it first",
     ErrorCode.CUSTOMER_EXISTS: "use that customer, or add the card to it as a payment method",
+    ErrorCode.CUSTOMER_ELSEWHERE: "give them a payment method at that account first",
     ErrorCode.PLAN_RETIRED: "subscribe to another plan",
     ErrorCode.VERSION_NOT_ON_SALE: "start on {first} or later",
     ErrorCode.PRICE_MISSING: "it is sold in {sold_in}",

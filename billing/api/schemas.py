@@ -69,6 +69,8 @@ Token = Annotated[
     ),
 ]
 
+Account = Annotated[str, Field(pattern=ACCOUNT)]
+
 
 class _Body(BaseModel):
     """A body's public name, in OpenAPI and its clients, is its class's name without `Body`."""
@@ -132,22 +134,24 @@ class NewCustomerBody(_RequestBody):
     email: Annotated[str, Field(max_length=254, pattern=EMAIL)] | None = None
     external_id: Reference | None = None
     payment_method: Token | None = None
-    provider: (
-        Annotated[
-            str,
-            Field(
-                pattern=ACCOUNT,
-                description="The account of the configuration that collects; else the default.",
-            ),
-        ]
-        | None
-    ) = None
+    provider: Annotated[
+        Account | None,
+        Field(description="The account of the configuration that collects; else the default."),
+    ] = None
 
 
 class NewPaymentMethodBody(_RequestBody):
     """A payment method that the provider knows already."""
 
     payment_method: Token
+    provider: Annotated[
+        Account | None,
+        Field(description="The account that has the token; else the one that collects from them."),
+    ] = None
+    make_default: Annotated[
+        bool,
+        Field(strict=True, description="Whether that account collects from them from now on."),
+    ] = True
 
 
 class NewSubscriptionBody(_RequestBody):
@@ -165,6 +169,17 @@ class NewSubscriptionBody(_RequestBody):
     ] = None
     external_id: Reference | None = None
     trial: Annotated[bool, Field(strict=True)] = True
+    provider: Annotated[
+        Account | None,
+        Field(description="The account that it is collected over; else its customer's."),
+    ] = None
+
+
+class AccountBody(_RequestBody):
+    """The account that a subscription is collected over; null is its customer's."""
+
+    provider: Account | None
+    reason: Reason = ""
 
 
 # --- what goes out ------------------------------------------------------------------------------
@@ -186,6 +201,7 @@ class CustomerBody(_Body):
     external_id: str | None
     name: str
     email: str | None
+    provider: str
     default_payment_method_id: str | None
     created_at: datetime
 
@@ -195,6 +211,7 @@ class PaymentMethodBody(_Body):
 
     id: str
     customer_id: str
+    provider: str
     provider_payment_method_id: str
     kind: PaymentMethodKind
     brand: str | None
@@ -280,6 +297,7 @@ class SubscriptionBody(_Body):
     cancels_at: datetime | None
     canceled_at: datetime | None
     created_at: datetime
+    provider: str | None
 
 
 class InvoiceBody(_Body):

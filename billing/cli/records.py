@@ -12,8 +12,14 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 CUSTOMERS: Final = ("id", "external_id", "name", "email", "card_brand", "card_last4")
+ACCOUNTS: Final = ("provider", "provider_customer_id", "payment_method_id", "created_at")
+MOVED_SUBSCRIPTIONS: Final = ("subscription_id", "plan", "named")
+MOVED_PAYMENTS: Final = (
+    "payment_id", "subscription_id", "amount", "state", "provider", "follows",
+)  # fmt: skip
 PAYMENT_METHODS: Final = (
-    "provider_payment_method_id", "kind", "brand", "last4", "exp_month", "exp_year", "created_at",
+    "provider", "provider_payment_method_id", "kind", "brand", "last4", "exp_month", "exp_year",
+    "created_at",
 )  # fmt: skip
 SUBSCRIPTIONS: Final = (
     "id", "external_id", "customer_name", "plan", "status", "renews_at", "parked_reason",

@@ -18,6 +18,10 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
         "use that customer, or `billing customers set-payment-method` to change their card"
     ),
     ErrorCode.CUSTOMER_UNFINISHED: "run the `customers create` that was interrupted again",
+    ErrorCode.CUSTOMER_ELSEWHERE: (
+        "give them a payment method there: `billing customers set-payment-method {customer} TOKEN"
+        " --provider {provider}`"
+    ),
     ErrorCode.PLAN_NOT_PUBLISHED: (
         "`billing plans show` lists them, `billing plans apply` publishes more"
     ),

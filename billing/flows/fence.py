@@ -200,23 +200,24 @@ def recovering(provider: str) -> Recovering:
     return Recovering(what, where=provider, provider=provider)
 
 
-def refuse_charge_of(conn: Connection, customer_id: UUID) -> None:
+def refuse_charge_of(conn: Connection, customer_id: UUID, at: str) -> None:
     """Refuse a charge of a customer as `refuse` does; `insisted` checks an account that has to be.
 
-    In the caller's transaction, which `insisted` begins.
+    `at` is the account to be charged. In the caller's transaction, which `insisted` begins.
     """
-    provider = fences.held_account(conn, customer_id)
+    provider = fences.held_account(conn, customer_id, at)
     if provider is not None:
         refuse(conn, provider)
         raise fences.Fenced(provider)
 
 
-def refuse_cycles_of(conn: Connection, customer_id: UUID) -> None:
+def refuse_cycles_of(conn: Connection, customer_id: UUID, at: str | None) -> None:
     """Refuse to open a customer's cycles where the account is recovering, or has to be compared.
 
-    One that was never compared refuses nothing, as for `held_accounts`. Raises `Unavailable`.
+    One that was never compared refuses nothing, as for `held_accounts`. `at` is the
+    account that the subscription names, if it names one. Raises `Unavailable`.
     """
-    provider = fences.held_account(conn, customer_id)
+    provider = fences.held_account(conn, customer_id, at)
     if provider is None or fences.find(conn, provider) is None:
         return
     refuse(conn, provider)
@@ -337,7 +338,7 @@ def _without(
     """Return those objects that aren't known in this sense, and that no recovery passed over."""
     if not made:
         return []
-    fence, sent = fences.find(conn, provider), fences.sent(conn, made)
+    fence, sent = fences.find(conn, provider), fences.sent(conn, provider, made)
     passed_over = frozenset[str]() if fence is None else fence.passed_over
     return [
         each

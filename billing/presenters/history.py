@@ -92,6 +92,7 @@ def _instant(facts: Facts, name: str) -> str:
     return at(datetime.fromisoformat(facts[name]))
 
 
+_CUSTOMERS: Final = "its customer's account"
 _WORDS: Final[Mapping[SubscriptionEventKind, Callable[[Facts], str]]] = {
     SubscriptionEventKind.CREATED: _created,
     SubscriptionEventKind.ACTIVE: lambda facts: (
@@ -130,6 +131,10 @@ _WORDS: Final[Mapping[SubscriptionEventKind, Callable[[Facts], str]]] = {
         if not facts["moved"]
         else f"its start was moved from {_instant(facts, 'announced')} to"
         f" {_instant(facts, 'by_schedule')}, as its zone is today: {facts['why']}"
+    ),
+    SubscriptionEventKind.ACCOUNT_CHANGED: lambda facts: (
+        f"collected over {facts['after'] or _CUSTOMERS}, before over"
+        f" {facts['before'] or _CUSTOMERS}: {facts['why']}"
     ),
     SubscriptionEventKind.DISPUTE_LOST: _dispute_lost,
     SubscriptionEventKind.CORRECTED: _corrected,

@@ -9,10 +9,10 @@ from sqlalchemy import Connection
 
 from billing.queries.paging import page
 from billing.store.rows import reader
+from billing.store.subscriptions.customers import accounts_of, payment_methods_of
 from billing.store.subscriptions.customers import find as customer
-from billing.store.subscriptions.customers import payment_methods_of
 
-__all__ = ["ListedCustomer", "customer", "customers", "payment_methods_of"]
+__all__ = ["ListedCustomer", "accounts_of", "customer", "customers", "payment_methods_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +37,15 @@ class ListedCustomer:
 _listed = reader(ListedCustomer)
 
 _CUSTOMERS: Final = """
-SELECT c.id, c.external_id, c.name, c.email, c.provider, c.provider_customer_id,
+SELECT c.id, c.external_id, c.name, c.email, c.provider, t.provider_customer_id,
        m.kind AS payment_method_kind, m.brand AS card_brand, m.last4 AS card_last4,
        m.exp_month AS card_exp_month, m.exp_year AS card_exp_year,
        (SELECT count(*) FROM subscriptions s
          WHERE s.customer_id = c.id AND s.status <> 'canceled') AS live_subscriptions,
        c.created_at
   FROM customers c
-  LEFT JOIN payment_methods m ON m.id = c.default_payment_method_id
+  JOIN provider_customers t ON t.customer_id = c.id AND t.provider = c.provider
+  LEFT JOIN payment_methods m ON m.id = t.payment_method_id
  WHERE {where}
  ORDER BY c.id LIMIT :limit
 """

@@ -9,14 +9,14 @@ from datetime import datetime
 from typing import Any, Final, Generic, Literal, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Connection, Table, select, text
+from sqlalchemy import Connection, Select, Table, select, text
 
 from billing.store import tables
 from billing.store.payments.invoices import Invoice
 from billing.store.payments.payments import Payment
 from billing.store.payments.refunds import Refund
 from billing.store.rows import Reader, reader
-from billing.store.subscriptions.customers import Customer
+from billing.store.subscriptions.customers import WITH_ACCOUNT, Customer
 from billing.store.subscriptions.subscriptions import Subscription
 
 T = TypeVar("T")
@@ -24,13 +24,14 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Listing(Generic[T]):
-    """A table that is listed, and what its rows are read as."""
+    """A table that is listed, what its rows are read as, and the query of all of them."""
 
     table: Table
     read: Reader[T]
+    query: Select[Any] | None = None
 
 
-CUSTOMERS: Final = Listing(tables.customers, reader(Customer))
+CUSTOMERS: Final = Listing(tables.customers, reader(Customer), WITH_ACCOUNT)
 INVOICES: Final = Listing(tables.invoices, reader(Invoice))
 PAYMENTS: Final = Listing(tables.payments, reader(Payment))
 REFUNDS: Final = Listing(tables.refunds, reader(Refund))
@@ -47,7 +48,8 @@ def page(
 ) -> list[T]:
     """Return up to `limit` rows that were created before the row `before`; None doesn't narrow."""
     columns = listing.table.c
-    query = select(listing.table).order_by(columns.id.desc()).limit(limit)
+    query = select(listing.table) if listing.query is None else listing.query
+    query = query.order_by(columns.id.desc()).limit(limit)
     for name, value in (equal or {}).items():
         if value is not None:
             query = query.where(columns[name] == value)

@@ -60,6 +60,7 @@ class ListedSubscription:
     parked_facts: Mapping[str, Any]
     canceled_at: datetime | None
     created_at: datetime
+    provider: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +92,7 @@ SELECT s.id, s.external_id, s.customer_id, c.external_id AS customer_external_id
        s.anchor_local, s.zone, s.every, s.trial, s.anchor_day, s.next_n, s.renews_at,
        s.cancels_at, s.parked_at, s.parked_reason, s.parked_error, s.parked_facts,
        s.canceled_at,
-       s.created_at
+       s.created_at, s.provider
   FROM subscriptions s
   JOIN customers c ON c.id = s.customer_id
  WHERE {where}

@@ -105,6 +105,8 @@ class CallKind(StrEnum):
     CHARGE = "charge"
     CAPTURE = "capture"
     VOID = "void"
+    CANCEL = "cancel"
+    """What an earlier attempt left there is canceled, so that another account may be tried."""
     REFUND = "refund"
     CUSTOMER = "customer"
     PAYMENT_METHOD = "payment_method"

@@ -50,6 +50,8 @@ class SubscriptionEventKind(StrEnum):
     RELEASED = "released"
     REANCHORED = "reanchored"
     """Its boundaries follow the rules of its zone as they are today."""
+    ACCOUNT_CHANGED = "account_changed"
+    """It is collected over another account at a provider, or over its customer's."""
     DISPUTE_LOST = "dispute_lost"
     """The customer took a payment back by way of the bank."""
     CORRECTED = "corrected"

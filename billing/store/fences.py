@@ -83,12 +83,30 @@ def find(conn: Connection, provider: str) -> Fence | None:
     return None if row is None else _fence(row)
 
 
-_HELD = text("SELECT provider FROM customers WHERE id = :id AND NOT may_send(provider)")
+# An account that isn't the one to be charged holds a customer while it is recovering: there the
+# customer may have been charged for the same.
+_HELD = text(
+    """
+    SELECT t.provider
+      FROM customers u
+      CROSS JOIN LATERAL (SELECT coalesce(CAST(:provider AS text), u.provider) AS provider) due
+      JOIN provider_customers t ON t.customer_id = u.id
+     WHERE u.id = :id
+       AND (t.provider = due.provider AND NOT may_send(t.provider)
+            OR EXISTS (SELECT FROM provider_fences f
+                        WHERE f.provider = t.provider AND f.state = 'recovering'))
+     ORDER BY t.provider <> due.provider LIMIT 1
+    """
+)
 
 
-def held_account(conn: Connection, customer_id: UUID) -> str | None:
-    """Return a customer's account where its fence lets nothing pass; None where it does."""
-    return conn.execute(_HELD, {"id": customer_id}).scalar_one_or_none()
+def held_account(conn: Connection, customer_id: UUID, provider: str | None) -> str | None:
+    """Return the account that holds up what a customer owes; None where none does.
+
+    It is due at the account `provider`, or else at the customer's.
+    """
+    held = conn.execute(_HELD, {"id": customer_id, "provider": provider}).scalar_one_or_none()
+    return None if held is None else str(held)
 
 
 def every(conn: Connection) -> list[Fence]:
@@ -221,7 +239,7 @@ _NEWEST_CALL = text(
                         WHERE provider = :provider AND finished_at IS NOT NULL),
                       (SELECT max(first_sent_at) FROM provider_calls
                         WHERE provider = :provider AND finished_at IS NULL)),
-             (SELECT min(created_at) FROM customers WHERE provider = :provider))
+             (SELECT min(created_at) FROM provider_customers WHERE provider = :provider))
     """
 )
 
@@ -244,28 +262,42 @@ _SENT = text(
            max(t.payment_object) AS payment_object, bool_or(t.has_failed) AS has_failed
       FROM unnest(CAST(:ids AS uuid[]), CAST(:kinds AS text[])) AS w(id, kind)
       JOIN LATERAL (
-             SELECT p.provider_charge_id AS theirs, p.provider_payment_id AS payment_object,
+             SELECT p.id AS subject,
+                    CASE WHEN p.provider = :provider THEN p.provider_charge_id END AS theirs,
+                    CASE WHEN p.provider = :provider THEN p.provider_payment_id END
+                      AS payment_object,
                     p.state = 'FAILED' AS has_failed
                FROM payments p
               WHERE w.kind = 'payment' AND p.id = w.id
              UNION ALL
-             SELECT r.provider_refund_id, NULL, false
-               FROM refunds r WHERE w.kind = 'refund' AND r.id = w.id
+             SELECT r.id, r.provider_refund_id, NULL, false
+               FROM refunds r
+              WHERE w.kind = 'refund' AND r.id = w.id AND r.provider = :provider
              UNION ALL
-             SELECT u.provider_customer_id, NULL, false FROM customers u
-              WHERE w.kind = 'customer' AND u.id = w.id) t ON true
+             SELECT u.id, u.provider_customer_id, NULL, false FROM provider_customers u
+              WHERE w.kind = 'customer' AND u.customer_id = w.id AND u.provider = :provider
+             ) t ON true
       LEFT JOIN provider_calls c
-             ON c.subject_id = w.id
+             ON c.subject_id = t.subject AND c.provider = :provider
             AND c.kind = CASE w.kind WHEN 'payment' THEN 'charge' ELSE w.kind END
      GROUP BY w.id, w.kind
     """
 )
 
 
-def sent(conn: Connection, made: Sequence[Made]) -> dict[tuple[MadeKind, UUID], Sent]:
-    """Return what is known of the ids that these objects name; an id without a row is left out."""
+def sent(
+    conn: Connection, provider: str, made: Sequence[Made]
+) -> dict[tuple[MadeKind, UUID], Sent]:
+    """Return what is known of the ids that these objects of an account name.
+
+    An id without a row is left out. What was sent to another account tells nothing of this one.
+    """
     wanted = {(each.kind, each.ours) for each in made}
-    params = {"ids": [ours for _, ours in wanted], "kinds": [str(kind) for kind, _ in wanted]}
+    params = {
+        "provider": provider,
+        "ids": [ours for _, ours in wanted],
+        "kinds": [str(kind) for kind, _ in wanted],
+    }
     return {
         (MadeKind(row.kind), row.id): Sent(
             frozenset(row.theirs),

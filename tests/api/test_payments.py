@@ -334,8 +334,10 @@ def left(world: World) -> Json:
     with world.engine.begin() as conn:
         conn.execute(
             text(
-                "WITH u AS (INSERT INTO customers (id, name, provider_customer_id, created_at,"
-                " provider) VALUES (gen_random_uuid(), 'Ada', 'cus_1', now(), 'gone') RETURNING id)"
+                "WITH u AS (INSERT INTO customers (id, name, created_at, provider)"
+                " VALUES (gen_random_uuid(), 'Ada', now(), 'gone') RETURNING id),"
+                " t AS (INSERT INTO provider_customers (id, customer_id, provider,"
+                " provider_customer_id, created_at) SELECT id, id, 'gone', 'cus_1', now() FROM u)"
                 " INSERT INTO payment_methods (id, customer_id, provider_payment_method_id, kind,"
                 " brand, last4, exp_month, exp_year, created_at, provider)"
                 " SELECT gen_random_uuid(), id, 'pm_1', 'card', 'visa', '4242', 1, 2030, now(),"

@@ -125,7 +125,7 @@ class Salesman:
             card = {"payment_method": "pm_card_visa"}
             self._shop.post(f"/v1/customers/{customer}/payment-methods", card)
         else:
-            there = self._told("SELECT provider_customer_id FROM customers", customer)
+            there = self._told("SELECT provider_customer_id FROM provider_customers", customer)
             self._provider.make("payment_methods/pm_card_visa/attach", customer=there)
 
     # --- what comes of a payment ----------------------------------------------------------------

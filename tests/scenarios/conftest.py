@@ -42,6 +42,15 @@ def second() -> Iterator[SandboxServer]:
 
 
 @pytest.fixture
+def both(db_url: str, sandbox: SandboxServer, tmp_path: Path) -> Iterator[World]:
+    """A world with an account at each of two providers."""
+    more = {"braintree": sandbox.url}
+    world = World(db_url, sandbox.url, tmp_path / "catalog", more=more)
+    yield world
+    world.close()
+
+
+@pytest.fixture
 def two(
     db_url: str, sandbox: SandboxServer, second: SandboxServer, tmp_path: Path
 ) -> Iterator[World]:

@@ -192,7 +192,7 @@ def one_off(
     payment_id = new_id()
     with world.engine.begin() as conn:
         method = conn.execute(
-            text("SELECT default_payment_method_id AS id FROM customers WHERE id = :id"),
+            text("SELECT payment_method_id AS id FROM provider_customers WHERE id = :id"),
             {"id": customer_id},
         ).scalar_one()
         payments.add(

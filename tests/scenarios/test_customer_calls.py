@@ -281,7 +281,7 @@ def test_a_refusal_after_a_lost_answer_leaves_the_call_open(world: World) -> Non
             "customer {customer}: the customer call k is open",
         ),
         (
-            "UPDATE customers SET provider_customer_id = NULL",
+            "UPDATE provider_customers SET provider_customer_id = NULL",
             "came to: succeeded",
         ),
         (

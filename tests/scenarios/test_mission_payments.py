@@ -375,9 +375,9 @@ def test_each_transition_is_enforced_in_the_database(world: World, ada: Subscrib
 
 INSERT = (
     "INSERT INTO payments (id, customer_id, payment_method_id, amount, currency, state,"
-    " captured_at, dispatch_after, created_at, updated_at) SELECT gen_random_uuid(), id,"
-    " default_payment_method_id, 100, 'USD', '{state}', {at}, '2026-01-01', '2026-01-01',"
-    " '2026-01-01' FROM customers WHERE id = :customer"
+    " captured_at, dispatch_after, created_at, updated_at) SELECT gen_random_uuid(), customer_id,"
+    " payment_method_id, 100, 'USD', '{state}', {at}, '2026-01-01', '2026-01-01',"
+    " '2026-01-01' FROM provider_customers WHERE customer_id = :customer"
 )
 UPDATE = "UPDATE payments SET state = '{state}', captured_at = {at}"
 

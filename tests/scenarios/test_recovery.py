@@ -333,7 +333,7 @@ def test_a_payment_whose_customer_has_no_card_any_more_holds_the_recovery_up(
 
     restored = restore()
     with restored.engine.begin() as conn:
-        conn.execute(text("UPDATE customers SET default_payment_method_id = NULL"))
+        conn.execute(text("UPDATE provider_customers SET payment_method_id = NULL"))
     context = restored.context().at_provider(restored.provider)
     prepared = recovering.prepare(context)
     done = list(recovering.recover(context, prepared))

@@ -397,7 +397,7 @@ def default_card(world: World, subscriber: Subscriber) -> str | None:
         found: str | None = conn.execute(
             text(
                 "SELECT provider_payment_method_id FROM payment_methods m"
-                " JOIN customers c ON c.default_payment_method_id = m.id WHERE c.id = :id"
+                " JOIN provider_customers c ON c.payment_method_id = m.id WHERE c.customer_id = :id"
             ),
             {"id": subscriber.customer_id},
         ).scalar()

@@ -191,6 +191,31 @@ class Psp:
         self._http.close()
 
 
+class Till(Psp):
+    """The provider that makes a transaction of each attempt, in the same sandbox."""
+
+    MERCHANT = "merchant"
+
+    def fault(self, kind: str, times: int = 1, delay_ms: int = 100) -> None:
+        """Let the next sales meet a fault."""
+        path = f"/merchants/{self.MERCHANT}/transactions"
+        selling = {"method": "POST", "path": path}
+        self._control("POST", "faults", kind=kind, times=times, delay_ms=delay_ms, match=selling)
+
+    def sold(self) -> int:
+        """Count the sales that took money."""
+        count: int = self._control("GET", "braintree/stats")["captures"]
+        return count
+
+    def captured(self) -> dict[str, int]:
+        amounts = self._control("GET", "braintree/stats")["captured_amount"]
+        return {str(currency): int(amount) for currency, amount in amounts.items()}
+
+    def captured_twice(self) -> int:
+        doubled = self._control("GET", "braintree/stats")["orders_captured_more_than_once"]
+        return int(doubled)
+
+
 def only_account(gateway: Gateway) -> Gateways:
     """Return the accounts of a configuration that has this one alone, under the usual name."""
     return Gateways(["stripe"], "stripe", lambda _: gateway)
@@ -232,12 +257,17 @@ def prepare(engine: Engine) -> None:
 
 
 def _account(name: str, url: str) -> Iterator[tuple[str, str]]:
-    """Yield the settings of one more account at the provider."""
+    """Yield the settings of one more account, which is of the kind that its name says."""
     key = f"BILLING__PROVIDERS__{name.upper()}__"
-    yield f"{key}KIND", "stripe"
     yield f"{key}API_BASE", url
-    yield f"{key}API_KEY", f"sk_test_world_{name}"
     yield f"{key}RATE_PER_SECOND", "10000"
+    if name == "braintree":
+        yield f"{key}MERCHANT_ID", Till.MERCHANT
+        yield f"{key}PUBLIC_KEY", "public"
+        yield f"{key}PRIVATE_KEY", "private"
+    else:
+        yield f"{key}KIND", "stripe"
+        yield f"{key}API_KEY", f"sk_test_world_{name}"
     yield "BILLING__PROVIDERS__STRIPE__DEFAULT", "true"
 
 
@@ -280,7 +310,10 @@ class World:
         self.provider = self.gateways.default_account
         self.metrics = ProcessMetrics(CollectorRegistry(), "world", "0")
         self.psp = Psp(psp_url)
-        self.psps = {self.provider: self.psp, **{name: Psp(url) for name, url in more.items()}}
+        others = {
+            name: Till(url) if name == "braintree" else Psp(url) for name, url in more.items()
+        }
+        self.psps = {self.provider: self.psp, **others}
         self.now = self._left_at() if continued else BEGINNING
         self._reconciler = Reconciler(self.runtime, self.metrics)
         self._folder = folder
@@ -361,7 +394,7 @@ class World:
         """Write another id of a customer at the provider: one that isn't there is refused."""
         with self.engine.begin() as conn:
             conn.execute(
-                text("UPDATE customers SET provider_customer_id = :name WHERE id = :id"),
+                text("UPDATE provider_customers SET provider_customer_id = :name WHERE id = :id"),
                 {"name": provider_customer_id, "id": subscriber.customer_id},
             )
 
@@ -572,7 +605,7 @@ class World:
         """No promise is broken and the books balance; differences may stand open as breaks."""
         self.assert_books_balance()
         assert self.findings() == []
-        assert self.psp.captured_twice() == 0
+        assert [psp.captured_twice() for psp in self.psps.values()] == [0] * len(self.psps)
 
     def assert_everything_adds_up(self) -> None:
         """Close the books; then our payments, the journal and the provider hold the same money."""
@@ -581,6 +614,8 @@ class World:
         assert [row.kind for row in self.breaks()] == []
         assert self.captured() == self._captured_at_providers()
         for account, gateway in self.gateways:
+            if not gateway.capabilities.lists_balance:
+                continue
             with self.engine.connect() as conn:
                 lines = tie_out.compare_balances(conn, account, gateway.balance())
                 held = stored_tie_out.clearing(conn, account)

@@ -641,7 +641,8 @@ class Simulation:
 
 _CARD: Final = text(
     "SELECT m.provider_payment_method_id FROM customers c"
-    "  JOIN payment_methods m ON m.id = c.default_payment_method_id WHERE c.external_id = :who"
+    "  JOIN provider_customers t ON t.customer_id = c.id AND t.provider = c.provider"
+    "  JOIN payment_methods m ON m.id = t.payment_method_id WHERE c.external_id = :who"
 )
 _SWEPT: Final = text(
     "SELECT coalesce(max(watermark), :beginning) FROM tasks WHERE task = 'webhook_sweep'"

@@ -37,6 +37,9 @@ VALUES ('p', '2026-01-01', '{{}}', {DIGEST}, '2026-01-01');
 INSERT INTO customers (id, provider, name, created_at)
 VALUES ({CUSTOMER}, 'stripe', 'Ann', '2026-01-01'),
        ({OTHER_CUSTOMER}, 'stripe', 'Bob', '2026-01-01');
+INSERT INTO provider_customers (id, customer_id, provider, created_at)
+VALUES ({CUSTOMER}, {CUSTOMER}, 'stripe', '2026-01-01'),
+       ({OTHER_CUSTOMER}, {OTHER_CUSTOMER}, 'stripe', '2026-01-01');
 INSERT INTO payment_methods (id, customer_id, provider_payment_method_id, kind, brand, last4,
                              exp_month, exp_year, created_at)
 VALUES ({CARD}, {CUSTOMER}, 'pm_1', 'card', 'visa', '4242', 12, 2030, '2026-01-01');
@@ -422,9 +425,10 @@ ATTACKS: dict[str, tuple[str, ...]] = {
         "INSERT INTO plan_versions (plan, effective, terms, digest, published_at)"
         f" VALUES ('p', '2026-01-01', '{{}}', {DIGEST}, now())",
     ),
-    "somebody else's card as the default": (
-        "customers_default_payment_method_fkey",
-        f"UPDATE customers SET default_payment_method_id = {CARD} WHERE id = {OTHER_CUSTOMER}",
+    "somebody else's card as what is charged": (
+        "provider_customers_method",
+        f"UPDATE provider_customers SET payment_method_id = {CARD}"
+        f" WHERE customer_id = {OTHER_CUSTOMER}",
     ),
 }
 

@@ -56,6 +56,8 @@ INSERT INTO provider_fences (provider, state, since, checked_database, written_b
 VALUES ('stripe', 'open', now(), this_database(), this_transaction());
 INSERT INTO customers (id, provider, name, created_at)
 SELECT id, 'stripe', 'C', now() FROM ids WHERE g <= 1000;
+INSERT INTO provider_customers (id, customer_id, provider, created_at)
+SELECT id, id, 'stripe', now() FROM ids WHERE g <= 1000;
 INSERT INTO subscriptions (id, customer_id, plan, plan_version, currency, quantity, invoice_prefix,
                            status, anchor_local, zone, every, next_n, renews_at, created_at,
                            parked_at, parked_error, parked_reason)
@@ -360,6 +362,7 @@ def test_a_query_of_the_daemons_reads_an_index(
         "disputes",
         "payment_methods",
         "payment_transitions",
+        "provider_customers",
         "provider_fences",
     }
     assert scanned <= empty, "small, or empty here"

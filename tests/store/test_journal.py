@@ -32,7 +32,9 @@ CUSTOMER = """
 INSERT INTO plans (code, product, name, applied_at) VALUES ('p', 'p', 'p', :at);
 INSERT INTO plan_versions (plan, effective, terms, digest, published_at)
 VALUES ('p', '2026-01-01', '{}', repeat('0', 64), :at);
-INSERT INTO customers (id, provider, name, created_at) VALUES (:ann, 'stripe', 'Ann', :at)
+INSERT INTO customers (id, provider, name, created_at) VALUES (:ann, 'stripe', 'Ann', :at);
+INSERT INTO provider_customers (id, customer_id, provider, created_at)
+VALUES (:ann, :ann, 'stripe', :at)
 """
 CYCLE = """
 INSERT INTO subscriptions (id, customer_id, plan, plan_version, currency, quantity,

@@ -35,6 +35,8 @@ INSERT INTO plans (code, product, name, applied_at) VALUES ('p', 'p', 'p', :at);
 INSERT INTO plan_versions (plan, effective, terms, digest, published_at)
 VALUES ('p', '2026-01-01', '{}', repeat('0', 64), :at);
 INSERT INTO customers (id, provider, name, created_at) VALUES (:id, 'stripe', 'Ann', :at);
+INSERT INTO provider_customers (id, customer_id, provider, created_at)
+VALUES (:id, :id, 'stripe', :at);
 INSERT INTO subscriptions (id, customer_id, plan, plan_version, currency, quantity,
                            invoice_prefix, status, anchor_local, zone, every, renews_at, created_at)
 VALUES (:id, :id, 'p', '2026-01-01', 'USD', 1, 'P', 'active', '2026-01-01', 'UTC', '1 month',

@@ -34,6 +34,7 @@ def test_a_payment_method_is_kept_with_what_the_provider_tells(
             {
                 "id": new_id(),
                 "customer_id": customer_id,
+                "provider": "stripe",
                 "provider_payment_method_id": "pm_1",
                 "created_at": NOW,
             }

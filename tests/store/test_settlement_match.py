@@ -48,6 +48,8 @@ def owner(db_url: str) -> Iterator[Engine]:
             "SET session_replication_role = replica;"
             "INSERT INTO customers (id, provider, name, created_at)"
             f" VALUES ('{CUSTOMER}', 'stripe', 'C', now());"
+            "INSERT INTO provider_customers (id, customer_id, provider, created_at)"
+            f" VALUES ('{CUSTOMER}', '{CUSTOMER}', 'stripe', now());"
         )
     engine = make_engine(db_url, role=None)
     yield engine

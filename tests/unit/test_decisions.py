@@ -227,6 +227,11 @@ EVENTS: list[tuple[SubscriptionEventKind, Mapping[str, object], str]] = [
         "will be canceled at 2026-03-08 10:00 UTC: too dear",
     ),
     (
+        SubscriptionEventKind.ACCOUNT_CHANGED,
+        {"before": None, "after": "paypal", "why": "they asked"},
+        "collected over paypal, before over its customer's account: they asked",
+    ),
+    (
         SubscriptionEventKind.REANCHORED,
         {"announced": AT, "by_schedule": AT.replace(hour=11), "moved": False, "why": "a new rule"},
         "the next period was announced for 2026-03-08 10:00 UTC and starts then; by the rules of"

@@ -14,13 +14,13 @@ PACKAGES: Final = ("billing", "plans", "workers")
 GENERATED: Final = ROOT / "billing" / "api" / "generated"
 
 SCHEMAS: Final = {
-    "AuditLine", "Cancel", "Customer", "Invoice", "InvoiceLine", "InvoiceWithLines", "NewCapture",
-    "NewCustomer", "NewPayment", "NewPaymentMethod", "NewRefund", "NewSubscription",
+    "Account", "AuditLine", "Cancel", "Customer", "Invoice", "InvoiceLine", "InvoiceWithLines",
+    "NewCapture", "NewCustomer", "NewPayment", "NewPaymentMethod", "NewRefund", "NewSubscription",
     "Page_AuditLine_", "Page_Customer_", "Page_Invoice_", "Page_PaymentMethod_", "Page_Payment_",
     "Page_Refund_", "Page_Subscription_", "Page_Transaction_", "Payment", "PaymentMethod",
     "PaymentMethodKind", "PaymentWithRefunds", "Plan", "PlanVersion", "Plans", "Refund",
-    "RefundState", "State", "Status", "Subscription", "Timeline", "TimelineLine",
-    "Transaction", "Why",
+    "RefundState", "State", "Status", "Subscription", "Timeline", "TimelineLine", "Transaction",
+    "Why",
 }  # fmt: skip
 
 

@@ -54,6 +54,7 @@ def subscription(every: str, anchor_day: int | None, *, next_n: int) -> Subscrip
         canceled_at=None,
         created_at=datetime(2024, 1, 1, tzinfo=UTC),
         carried=0,
+        provider=None,
     )
     return replace(made, renews_at=nth(made.schedule, next_n).period.start)
 

@@ -370,7 +370,7 @@ _GIVEN_UP: Final = text(
     SELECT p.provider_payment_id, u.provider_customer_id
       FROM payments p
       JOIN subscriptions s ON s.id = p.subscription_id
-      JOIN customers u ON u.id = p.customer_id
+      JOIN provider_customers u ON u.customer_id = p.customer_id AND u.provider = p.provider
      WHERE p.state = 'FAILED' AND p.provider_payment_id IS NOT NULL
        AND s.external_id = :reference
      ORDER BY p.id LIMIT 1

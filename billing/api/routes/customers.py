@@ -66,7 +66,12 @@ def add_payment_method(
 ) -> JSONResponse:
     """Attach a payment method and make it the default; what waited for it is tried again."""
     answer = services.customers.add_payment_method(
-        visitor.caller, key, customer, new.payment_method
+        visitor.caller,
+        key,
+        customer,
+        new.payment_method,
+        provider=new.provider,
+        make_default=new.make_default,
     )
     return respond(services, answer, noun="payment_method")
 

@@ -124,6 +124,21 @@ def pause_subscription(
     return respond(services, answer, noun="subscription")
 
 
+@router.post("/{subscription}/provider", responses=changed(schemas.SubscriptionBody))
+def name_provider(
+    subscription: InPath,
+    new: schemas.AccountBody,
+    key: IdempotencyKey,
+    visitor: Charger,
+    services: UsesServices,
+) -> JSONResponse:
+    """Name the account that it is collected over; its open payments follow."""
+    answer = services.customers.name_account(
+        visitor.caller, key, subscription, new.provider, why=new.reason
+    )
+    return respond(services, answer, noun="subscription")
+
+
 @router.post("/{subscription}/resume", responses=changed(schemas.SubscriptionBody))
 def resume_subscription(
     subscription: InPath,

@@ -5,11 +5,21 @@ from uuid import UUID
 
 import click
 
-from billing.cli.options import paged, provider_option
+from billing.cli.options import confirm, lasting, paged, provider_option, reason_option
 from billing.cli.output import Output, output_option, talk
-from billing.cli.records import CUSTOMERS, PAYMENT_METHODS, SUBSCRIPTIONS, plain, write_page
+from billing.cli.records import (
+    ACCOUNTS,
+    CUSTOMERS,
+    MOVED_PAYMENTS,
+    MOVED_SUBSCRIPTIONS,
+    PAYMENT_METHODS,
+    SUBSCRIPTIONS,
+    plain,
+    write_page,
+)
 from billing.cli.references import find
-from billing.cli.session import Session
+from billing.cli.session import Session, person
+from billing.errors import BadInput
 
 
 @click.group()
@@ -75,22 +85,96 @@ def show(session: Session, customer: str, output: Output) -> None:
 @customers.command("set-payment-method")
 @click.argument("customer")
 @click.argument("token")
+@provider_option("The account that has the token; else the one that collects from them.")
+@click.option(
+    "--keep-default", is_flag=True,
+    help="With --provider: it is charged where a subscription names the account, and there alone.",
+)  # fmt: skip
 @output_option
 @click.pass_obj
-def set_payment_method(session: Session, customer: str, token: str, output: Output) -> None:
+def set_payment_method(
+    session: Session,
+    customer: str,
+    token: str,
+    provider: str | None,
+    keep_default: bool,
+    output: Output,
+) -> None:
     """Attach a payment method and make it the default.
 
     TOKEN is the provider's, like pm_...: never a card number. Payments that waited for another
-    payment method are tried again at once.
+    payment method are tried again at once. With --provider that account collects from now on.
     """
     from billing.flows.customers import customers as flow
 
+    if keep_default and provider is None:
+        raise BadInput("which account?", remedy="--keep-default goes with --provider NAME")
     with session.connect() as conn:
         customer_id = find(conn, "customer", customer)
-    _, tried_again = flow.set_payment_method(session.context, str(customer_id), token)
+    _, tried_again = flow.set_payment_method(
+        session.context,
+        str(customer_id),
+        token,
+        provider=provider,
+        make_default=not keep_default,
+    )
     if tried_again:
         talk(f"{tried_again} waiting payment(s) are tried again at once")
     _show(session, customer_id, output)
+
+
+@customers.command("move-payments")
+@click.argument("customer")
+@click.option("--to", required=True, metavar="NAME", help="The account that collects from now on.")
+@click.option(
+    "--payment-method", metavar="TOKEN",
+    help="The token there to charge; else what they are charged with over that account.",
+)  # fmt: skip
+@reason_option
+@lasting
+@output_option
+@click.pass_obj
+def move_payments(
+    session: Session,
+    customer: str,
+    to: str,
+    payment_method: str | None,
+    reason: str,
+    dry_run: bool,
+    yes: bool,
+    output: Output,
+) -> None:
+    """Collect from a customer over another account, what waits included.
+
+    Nothing is tried there while the outcome of a call elsewhere is unknown. Captured payments stay
+    where they are, and so do their refunds and disputes. It may be repeated.
+    """
+    from billing.flows.customers import moving
+
+    with session.connect() as conn:
+        customer_id = str(find(conn, "customer", customer))
+    planned = moving.plan(session.context, customer_id, to, token=payment_method)
+    words = f"collect from customer {customer_id} over {to} (now over {planned.before})"
+    record: dict[str, Any] = {
+        "action": "move-payments",
+        "dry_run": dry_run,
+        "customer_id": planned.customer_id,
+        "from": planned.before,
+        "to": to,
+        "subscriptions": [plain(each) for each in planned.subscriptions],
+        "payments": [
+            {**plain(each), "amount": each.amount.amount, "currency": each.amount.currency}
+            for each in planned.payments
+        ],
+    }
+    if not dry_run:
+        talk(f"this will {words}")
+        confirm("Move them?", yes=yes)
+        record["tried_at_once"] = moving.move(
+            session.context, customer_id, to, token=payment_method, actor=person(), why=reason
+        )
+    record["words"] = f"would {words}" if dry_run else f"done: {words}"
+    output.record(record, {"subscriptions": MOVED_SUBSCRIPTIONS, "payments": MOVED_PAYMENTS})
 
 
 def _show(session: Session, customer_id: UUID, output: Output) -> None:
@@ -100,10 +184,17 @@ def _show(session: Session, customer_id: UUID, output: Output) -> None:
     with session.connect() as conn:
         row = queries.customers(conn, id=customer_id)[0]
         methods = queries.payment_methods_of(conn, customer_id)
+        accounts = queries.accounts_of(conn, customer_id)
         held = subscriptions(conn, customer_id=customer_id, limit=1000)
     record: dict[str, Any] = {
         **plain(row),
+        "accounts": [plain(account) for account in accounts],
         "payment_methods": [plain(method) for method in methods],
         "subscriptions": [plain(subscription) for subscription in held],
     }
-    output.record(record, {"payment_methods": PAYMENT_METHODS, "subscriptions": SUBSCRIPTIONS})
+    tables = {
+        "accounts": ACCOUNTS,
+        "payment_methods": PAYMENT_METHODS,
+        "subscriptions": SUBSCRIPTIONS,
+    }
+    output.record(record, tables)

@@ -10,6 +10,7 @@ from billing.cli.options import (
     confirm,
     lasting,
     paged,
+    provider_option,
     reason_option,
     word_option,
 )
@@ -54,6 +55,7 @@ _STARTS = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
     "--import", "imported", is_flag=True,
     help="It began elsewhere: periods that have begun by now were billed there. With --starts.",
 )  # fmt: skip
+@provider_option("The account that it is collected over; else its customer's.")
 @output_option
 @click.pass_obj
 def create(
@@ -67,6 +69,7 @@ def create(
     external_id: str | None,
     no_trial: bool,
     imported: bool,
+    provider: str | None,
     output: Output,
 ) -> None:
     """Subscribe a customer to a plan.
@@ -89,6 +92,7 @@ def create(
         external_id=external_id,
         trial=not no_trial,
         imported=imported,
+        provider=provider,
     )
     subscription_id = start(session.engine, order, now=session.now(), actor=person())
     _show(session, subscription_id, output)
@@ -274,6 +278,43 @@ def resume(session: Session, subscription: str, reason: str, output: Output) -> 
     )
     words = f"subscription {subscription_id} goes on"
     output.message(_done("resume", subscription_id, dry_run=False, words=words), words)
+
+
+@subscriptions.command("set-provider")
+@click.argument("subscription")
+@provider_option("The account that it is collected over from now on.")
+@click.option("--follow-customer", is_flag=True, help="The account of its customer instead.")
+@reason_option
+@output_option
+@click.pass_obj
+def set_provider(
+    session: Session,
+    subscription: str,
+    provider: str | None,
+    follow_customer: bool,
+    reason: str,
+    output: Output,
+) -> None:
+    """Name the account that a subscription is collected over.
+
+    The customer has a payment method there. Open payments follow at their next attempt, those that
+    wait for another payment method at once.
+    """
+    from billing.flows.subscriptions import naming
+
+    if (provider is None) is not follow_customer:
+        raise BadInput("say which account", remedy="add --provider NAME or --follow-customer")
+    subscription_id = _find(session, subscription)
+    naming.name_account(
+        session.engine,
+        str(subscription_id),
+        provider,
+        now=session.now(),
+        actor=person(),
+        why=reason,
+    )
+    words = f"subscription {subscription_id} is collected over {provider or 'its customer'}"
+    output.message(_done("set-provider", subscription_id, dry_run=False, words=words), words)
 
 
 @subscriptions.command("re-anchor")

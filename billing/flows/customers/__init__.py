@@ -1,3 +1,3 @@
 """Customers and their payment methods."""
 
-__all__ = ["customers"]
+__all__ = ["customers", "moving"]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Any, Generic, TypeVar
-from uuid import UUID, uuid5
+from uuid import UUID
 
 from sqlalchemy import Connection
 
@@ -25,25 +25,27 @@ from billing.rules.reconciliation.knowledge import EXTERNAL_ID, METADATA_MAX
 from billing.rules.request_marks import RequestMark
 from billing.store.payments import provider_calls
 from billing.store.payments.provider_calls import ProviderCall
-from billing.store.subscriptions.customers import Customer
+from billing.store.subscriptions.customers import Customer, CustomerAccount
 
 Made = TypeVar("Made")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted(Generic[Made]):
-    """What a customer needs at the provider: the call, how it is sent, and how it is looked up."""
+    """What a customer needs at an account: the call, how it is sent, and how it is looked up."""
 
     kind: CallKind
     subject_id: UUID
-    customer: Customer
+    at: CustomerAccount
     request: Mapping[str, Any]
     by_key: Callable[[Gateway, ProviderCall], Made]
     by_looking: Callable[[Gateway, ProviderCall], Made | Absent]
 
 
-def the_customer(customer: Customer, mark: RequestMark | None = None) -> Wanted[str]:
-    """Return what makes the customer there; its result is the provider's id.
+def the_customer(
+    customer: Customer, at: CustomerAccount, mark: RequestMark | None = None
+) -> Wanted[str]:
+    """Return what makes the customer at an account; its result is the provider's id.
 
     Name, address and external id stay in the customer's own row: a call's row is kept for ever. A
     customer from before engines had ids carries nothing to be found by. `mark` names the request of
@@ -55,8 +57,8 @@ def the_customer(customer: Customer, mark: RequestMark | None = None) -> Wanted[
         told |= mark.as_metadata()
     return Wanted(
         kind=CallKind.CUSTOMER,
-        subject_id=customer.id,
-        customer=customer,
+        subject_id=at.id,
+        at=at,
         request={"metadata": told, "names_external_id": bool(told)},
         by_key=lambda gateway, call: gateway.create_customer(
             name=customer.name,
@@ -80,13 +82,13 @@ def _external_id(customer: Customer, call: ProviderCall) -> Mapping[str, str]:
     return {EXTERNAL_ID: named}
 
 
-def the_payment_method(customer: Customer, token: str) -> Wanted[PaymentMethodDetails]:
-    """Return what attaches the token there; its subject follows from the customer and the token."""
+def the_payment_method(at: CustomerAccount, token: str) -> Wanted[PaymentMethodDetails]:
+    """Return what attaches the token there; its subject follows from the account and the token."""
     return Wanted(
         kind=CallKind.PAYMENT_METHOD,
-        subject_id=uuid5(customer.id, token),
-        customer=customer,
-        request={"customer": customer.provider_customer_id, "payment_method": token},
+        subject_id=at.method_call(token),
+        at=at,
+        request={"customer": at.provider_customer_id, "payment_method": token},
         by_key=lambda gateway, call: gateway.attach_payment_method(
             call.request["customer"],
             call.request["payment_method"],
@@ -109,8 +111,8 @@ def begin(conn: Connection, context: Context, wanted: Wanted[Made], now: datetim
         conn,
         kind=wanted.kind,
         subject_id=wanted.subject_id,
-        customer_id=wanted.customer.id,
-        provider=wanted.customer.provider,
+        customer_id=wanted.at.customer_id,
+        provider=wanted.at.provider,
         key=f"{context.policy.mode}:{wanted.kind}:{wanted.subject_id}:c",
         request=wanted.request,
         now=now,
@@ -124,7 +126,7 @@ def send(context: Context, wanted: Wanted[Made], call: ProviderCall) -> tuple[Pr
     caller writes the result down, with `end`. Raises `BadInput` (refused),
     `Unavailable`; unless the refusal is of the only send, the call then stays open.
     """
-    gateway = context.gateways.of(wanted.customer.provider)
+    gateway = context.gateways.of(wanted.at.provider)
     while True:
         made = _answer(context, gateway, wanted, call)
         if not isinstance(made, Absent):

@@ -4,7 +4,7 @@ Our row and the call's are committed first (see `at_provider`). A command that d
 finished by running it again.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from uuid import UUID
 
@@ -26,9 +26,10 @@ from billing.rules.payments import AttemptKind, Cause, State
 from billing.store.access import idempotency
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import payments
+from billing.store.payments.payments import LockedPayment
 from billing.store.payments.provider_calls import ProviderCall
 from billing.store.subscriptions import customers
-from billing.store.subscriptions.customers import Customer
+from billing.store.subscriptions.customers import Customer, CustomerAccount
 
 
 def create(
@@ -55,23 +56,38 @@ def create(
     if not name.strip():
         raise BadInput("a customer needs a name", where="name")
     provider = provider or context.account
-    context.gateways.of(provider)  # an account that isn't configured gets no customers
-    fence.require(context, provider)
     wanted = {"name": name, "email": email, "external_id": external_id, "provider": provider}
     now = context.clock.now()
-    with marked(CrashPoint.CUSTOMER_CLAIMED), context.engine.begin() as conn:
-        customer = _claim(conn, customer_id or new_id(), wanted, payment_method is not None, now)
-        order = at_provider.the_customer(customer, idempotency.mark_of(conn, customer.id))
-        is_there = customer.provider_customer_id is not None
-        call = None if is_there else at_provider.begin(conn, context, order, now)
-    if call is not None:
-        call, provider_customer_id = at_provider.send(context, order, call)
-        with marked(CrashPoint.CUSTOMER_RECORDED), context.engine.begin() as conn:
-            at_provider.end(conn, call, context.clock.now())
-            customers.set_provider_customer(conn, customer.id, provider_customer_id)
+    customer = _make_at(
+        context,
+        provider,
+        lambda conn: _claim(conn, customer_id or new_id(), wanted, payment_method is not None, now),
+    )
     if payment_method is not None:
         set_payment_method(context, str(customer.id), payment_method)
     return customer.id
+
+
+def _make_at(context: Context, provider: str, claim: Callable[[Connection], Customer]) -> Customer:
+    """Make a customer at an account, unless they are there, and write down the id there.
+
+    `claim` returns the customer's row, in the transaction that begins the call.
+    """
+    context.gateways.of(provider)  # an account that isn't configured gets no customers
+    fence.require(context, provider)
+    now = context.clock.now()
+    with marked(CrashPoint.CUSTOMER_CLAIMED), context.engine.begin() as conn:
+        customer = claim(conn)
+        at = customers.add_account(conn, customer.id, provider, now)
+        if at.provider_customer_id is not None:
+            return customer
+        order = at_provider.the_customer(customer, at, idempotency.mark_of(conn, customer.id))
+        call = at_provider.begin(conn, context, order, now)
+    call, provider_customer_id = at_provider.send(context, order, call)
+    with marked(CrashPoint.CUSTOMER_RECORDED), context.engine.begin() as conn:
+        at_provider.end(conn, call, context.clock.now())
+        customers.set_provider_customer(conn, customer.id, provider, provider_customer_id)
+    return customer
 
 
 def refuse_anything_like_a_card(**texts: str | None) -> None:
@@ -99,61 +115,78 @@ def _claim(
         return claimed
     # Another customer's id is refused too: `find` looks for ids first and would never return
     # the new customer.
-    existing = None if external_id is None else customers.find(conn, external_id)
-    if existing is None:
+    taken = None if external_id is None else customers.find(conn, external_id)
+    if taken is None:
         added = customers.add(conn, {"id": customer_id, "created_at": now, **wanted})
         if added is not None:
             return added
     assert external_id is not None, "only an external id can be taken"
-    existing = existing or customers.find(conn, external_id)
-    assert existing is not None
-    found = (existing.name, existing.email, existing.provider)
+    taken = taken or customers.find(conn, external_id)
+    assert taken is not None
+    found = (taken.name, taken.email, taken.provider)
     same = found == (wanted["name"], wanted["email"], wanted["provider"])
-    lacks_method = with_method and existing.default_payment_method_id is None
-    if same and (existing.provider_customer_id is None or lacks_method):
-        return existing
+    lacks_method = with_method and taken.default_payment_method_id is None
+    if same and (taken.provider_customer_id is None or lacks_method):
+        return taken
     raise Conflict(
-        f"a customer with external id {external_id!r} exists: {existing.id}",
+        f"a customer with external id {external_id!r} exists: {taken.id}",
         where="external_id",
         code=ErrorCode.CUSTOMER_EXISTS,
-        customer_id=existing.id,
+        customer_id=taken.id,
     )
 
 
 def set_payment_method(
-    context: Context, customer: str, token: str
+    context: Context,
+    customer: str,
+    token: str,
+    *,
+    provider: str | None = None,
+    make_default: bool = True,
 ) -> tuple[PaymentMethodDetails, int]:
-    """Attach a token as the customer's default and retry the payments that waited for one.
+    """Attach a token at an account, charge it there, and retry the payments that waited for one.
 
-    Returns what a person recognises the payment method by, and the number of payments that are
-    retried. Raises `NotFound`, `BadInput`, `Unavailable`.
+    `provider` is the account; None is the customer's. One where they aren't yet, they are made at
+    first. With `make_default` that account collects from them from now on; without, only what
+    names it. Returns what a person recognises the payment method by, and the number of payments
+    that are retried. Raises `NotFound`, `BadInput`, `Conflict`, `Unavailable`.
     """
     refuse_card_number(token, "payment_method")
+    if provider is not None:
+        _make_at(context, provider, lambda conn: existing(conn, customer))
     now = context.clock.now()
 
-    def begin() -> tuple[Customer, at_provider.Wanted[PaymentMethodDetails], ProviderCall]:
+    def begin() -> tuple[at_provider.Wanted[PaymentMethodDetails], ProviderCall]:
         with marked(CrashPoint.METHOD_CALL_BEGUN), context.engine.begin() as conn:
-            row = _known_at_provider(conn, customer)
-            order = at_provider.the_payment_method(row, token)
-            return row, order, at_provider.begin(conn, context, order, now)
+            order = at_provider.the_payment_method(_at_account(conn, customer, provider), token)
+            return order, at_provider.begin(conn, context, order, now)
 
-    row, order, call = fence.insisted(context, begin)
+    order, call = fence.insisted(context, begin)
     call, details = at_provider.send(context, order, call)
-    now = context.clock.now()
+    now, at = context.clock.now(), order.at
     with marked(CrashPoint.METHOD_RECORDED), context.engine.begin() as conn:
         at_provider.end(conn, call, now)
-        keep_payment_method(conn, row.id, details, at=now)
-        retried = retry_with_new_method(conn, row.id, now)
+        keep_payment_method(conn, at.customer_id, at.provider, details, at=now)
+        if make_default and provider is not None:
+            customers.set_account(conn, at.customer_id, at.provider)
+        retried = retry_with_new_method(conn, at.customer_id, at.provider, now)
     return details, retried
 
 
-def _known_at_provider(conn: Connection, customer: str) -> Customer:
+def existing(conn: Connection, customer: str) -> Customer:
+    """Return the customer with this id or external id. Raises `NotFound`."""
     row = customers.find(conn, customer)
     if row is None:
         raise NotFound(
             f"no customer {customer!r}", code=ErrorCode.CUSTOMER_NOT_FOUND, customer=customer
         )
-    if row.provider_customer_id is None:
+    return row
+
+
+def _at_account(conn: Connection, customer: str, provider: str | None) -> CustomerAccount:
+    found = existing(conn, customer)
+    row = customers.account(conn, found.id, provider or found.provider)
+    if row is None or row.provider_customer_id is None:
         raise Conflict(
             f"customer {customer!r} is not at the provider yet",
             code=ErrorCode.CUSTOMER_UNFINISHED,
@@ -165,17 +198,19 @@ def _known_at_provider(conn: Connection, customer: str) -> Customer:
 def keep_payment_method(
     conn: Connection,
     customer_id: UUID,
+    provider: str,
     details: PaymentMethodDetails,
     *,
     at: datetime,
     make_default: bool = True,
 ) -> UUID:
-    """Keep a payment method that was attached at that instant, as the one to charge from now on."""
+    """Keep a payment method that was attached at that instant, as what its account charges."""
     return customers.add_payment_method(
         conn,
         {
             "id": new_id(),
             "customer_id": customer_id,
+            "provider": provider,
             "provider_payment_method_id": details.token,
             "kind": str(details.kind),
             "brand": details.brand,
@@ -188,13 +223,24 @@ def keep_payment_method(
     )
 
 
-def retry_with_new_method(conn: Connection, customer_id: UUID, now: datetime) -> int:
-    """Make every payment that failed with the old payment method due now; no rung is used.
+def retry_with_new_method(
+    conn: Connection,
+    customer_id: UUID,
+    provider: str,
+    now: datetime,
+    *,
+    tried_elsewhere: bool = False,
+) -> int:
+    """Make every payment due now that failed with the payment method before; no rung is used.
 
-    Returns the number of these payments.
+    `provider` is the account that has another method: payments due at others wait on. With
+    `tried_elsewhere` those that were tried there wait, too. Returns the number of those that are
+    due.
     """
     made_due = 0
-    for payment in payments.lock_waiting_for_method(conn, customer_id):
+    for payment in payments.lock_waiting_for_method(conn, customer_id, provider):
+        if tried_elsewhere and payment.provider == provider:
+            continue
         if payment.state is State.FAILED:
             if payment.invoice_status is not InvoiceStatus.UNCOLLECTIBLE:
                 continue
@@ -208,18 +254,23 @@ def retry_with_new_method(conn: Connection, customer_id: UUID, now: datetime) ->
             )
         elif payment.open_attempt_n is not None:
             continue  # its outcome comes first; a decline tries the new method at once
-        payments.change(
-            conn,
-            payment.id,
-            now,
-            rung=rung_given_back(payment.next_attempt_kind, payment.rung),
-            next_attempt_at=now,
-            next_attempt_kind=AttemptKind.NEW_METHOD,
-            dispatch_after=NOT_HELD,
-            decision=decided(DecisionKind.METHOD_CHANGED),
-        )
+        try_with_new_method(conn, payment, now)
         made_due += 1
     return made_due
+
+
+def try_with_new_method(conn: Connection, payment: LockedPayment, now: datetime) -> None:
+    """Make a locked payment due now, as its payment method was changed."""
+    payments.change(
+        conn,
+        payment.id,
+        now,
+        rung=rung_given_back(payment.next_attempt_kind, payment.rung),
+        next_attempt_at=now,
+        next_attempt_kind=AttemptKind.NEW_METHOD,
+        dispatch_after=NOT_HELD,
+        decision=decided(DecisionKind.METHOD_CHANGED),
+    )
 
 
 def rung_given_back(pending_kind: AttemptKind | None, rung: int) -> int:

@@ -7,6 +7,7 @@ __all__ = [
     "captures",
     "charge_requests",
     "collecting",
+    "forgotten",
     "locking",
     "subscription_status",
     "write_offs",

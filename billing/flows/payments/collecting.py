@@ -1,7 +1,8 @@
 """Collecting a payment: dispatch it, begin an attempt, write its outcome.
 
     dispatch_due   rows first, messages after: a message is a hint and may be lost or doubled
-    begin          transaction 1: the attempt, its key and its request are committed
+    begin          transaction 1: the attempt, its key and its request are committed; a payment
+                   that is due at another account than before leaves that one first (`leaving`)
     (gateway)      the call, outside any transaction; see `attempt`
     finish         transaction 2: state, journal entry, next rung, subscription status
 
@@ -9,8 +10,8 @@ An attempt that was begun and not finished is *open*. It is sent again under the
 up once the provider may have forgotten the key; no timeout makes it a failure.
 """
 
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -21,6 +22,7 @@ from billing.crash_points import CrashPoint, marked
 from billing.flows import fence
 from billing.flows.context import Context
 from billing.flows.dispatching import take_due
+from billing.flows.payments import leaving
 from billing.flows.payments.charge_requests import (
     key_of,
     period_start,
@@ -39,7 +41,6 @@ from billing.gateway import (
     Declined,
     Gateway,
     Outcome,
-    Succeeded,
     word_of,
 )
 from billing.rules import dunning
@@ -55,8 +56,6 @@ from billing.store.payments import attempts, payment_steps, payments, provider_c
 from billing.store.payments.payment_steps import PaymentForAttempt
 from billing.store.payments.provider_calls import ProviderCall
 from billing.store.subscriptions import plans
-
-_END_OF_TIME: Final = datetime.max.replace(tzinfo=UTC)
 
 # Kinds of attempts that are made at once, whatever the earlier attempts were.
 _NOW: Final = frozenset({AttemptKind.MANUAL, AttemptKind.NEW_METHOD, AttemptKind.ABSENT})
@@ -96,20 +95,25 @@ def to_send(call: ProviderCall, kind: AttemptKind) -> ChargeSend:
 
 
 def begin(context: Context, payment_id: UUID) -> ChargeSend | None:
-    """Commit the next attempt of a payment, or lease its open one; None when there is no call to
-    make.
+    """Commit the next attempt of a payment, or lease its open one; None when there is no charge to
+    send.
 
+    What an earlier attempt left at another account is canceled here, before the next attempt is
+    begun: then the payment is still due, and begun again.
     Safe to run any number of times, anywhere: one caller at a time gets the attempt, for the lease.
     """
     with tracing.span("begin attempt", payment=payment_id) as span:
         sending = fence.begun(context, lambda: _begin(context, payment_id))
+        if isinstance(sending, ProviderCall):
+            leaving.leave(context, sending)
+            return None
         if sending is not None:
             span.set(attempt=sending.call.n, kind=sending.kind, sends=sending.call.sends)
             span.set(subscription=sending.request.metadata.get("subscription"))
     return sending
 
 
-def _begin(context: Context, payment_id: UUID) -> ChargeSend | None:
+def _begin(context: Context, payment_id: UUID) -> ChargeSend | ProviderCall | None:
     policy, now, wall = context.policy, context.clock.now(), context.clock.wall()
     horizon = fence.horizon_seen(context.engine)
     with marked(CrashPoint.CHARGE_BEGUN), context.engine.begin() as conn:
@@ -123,11 +127,10 @@ def _begin(context: Context, payment_id: UUID) -> ChargeSend | None:
         )
         if row is None:
             return None
-        if not row.may_send or row.horizon < horizon:
-            raise fences.Fenced(row.provider)
+        _refuse_held(context, row, horizon)
         if row.open_attempt_kind is not None:
             call = provider_calls.send_again(conn, row.id, CallKind.CHARGE)
-            return _leased(conn, call, row.open_attempt_kind, now, wall + policy.lease)
+            return leased(conn, call, row.open_attempt_kind, now, wall + policy.lease)
         if _is_not_owed(row) or row.next_attempt_kind is AttemptKind.GIVE_UP:
             _end_collecting(conn, row, now, policy)
             return None
@@ -142,8 +145,25 @@ def _begin(context: Context, payment_id: UUID) -> ChargeSend | None:
         if allowed_at > now:
             _hold_to_budget(conn, row, now, allowed_at, policy)
             return None
-        call = _new_attempt(conn, row, row.payment_method_id, now, policy)
-        return _leased(conn, call, row.next_attempt_kind, now, wall + policy.lease)
+        at_account = leaving.at_account_of_method(conn, context, row, now)
+        if at_account is None:
+            return leaving.begin(conn, row, policy, now, wall + policy.lease)
+        call = new_attempt(conn, at_account, now, policy)
+        return leased(conn, call, row.next_attempt_kind, now, wall + policy.lease)
+
+
+def _refuse_held(context: Context, row: PaymentForAttempt, horizon: int) -> None:
+    """Raise `Fenced` where the fence of an account holds the payment up.
+
+    Every account of its customer has to be compared first: a database that was restored may have
+    forgotten that the payment was charged at another one. One that left the configuration can't be.
+    """
+    is_open = row.open_attempt_kind is not None
+    due = row.provider if is_open else row.method_provider or row.provider
+    asked = {due, *context.gateways.names}
+    held = next((each for each in row.held_at if each in asked), None)
+    if held is not None or row.horizon < horizon:
+        raise fences.Fenced(held or row.provider)
 
 
 def _end_collecting(
@@ -215,22 +235,24 @@ def _hold_to_budget(
     )
 
 
-def _leased(
+def leased(
     conn: Connection, call: ProviderCall, kind: AttemptKind, now: datetime, until: datetime
 ) -> ChargeSend:
+    """Lease the payment of a call that was begun; return what is to be sent."""
     payments.change(
         conn, call.subject_id, now, attempt_n=call.n, lease_until=until, dispatch_after=until
     )
     return to_send(call, kind)
 
 
-def _new_attempt(
+def new_attempt(
     conn: Connection,
     row: PaymentForAttempt,
-    payment_method_id: UUID,
     now: datetime,
     policy: Policy,
 ) -> ProviderCall:
+    """Begin the next attempt of a payment, with the payment method and the account that it has."""
+    assert row.payment_method_id is not None, "it was asked for before"
     n = row.attempt_n + 1
     key = key_of(policy.mode, row.subscription_id, row.period_start, row.id)
     mark = idempotency.mark_of(conn, row.id) if row.invoice_id is None else None
@@ -242,7 +264,7 @@ def _new_attempt(
         provider=row.provider,
         n=n,
         kind=row.next_attempt_kind,
-        payment_method_id=payment_method_id,
+        payment_method_id=row.payment_method_id,
         rung=row.rung,
         key=key,
         request=request_to_json(request),
@@ -324,63 +346,6 @@ def _charge(context: Context, gateway: Gateway, send: ChargeSend) -> Outcome:
         if not isinstance(found, Absent):
             return found
     return gateway.charge(request, first_send=send.call.never_executed)
-
-
-# --- what was charged before ----------------------------------------------------------------------
-
-
-def adopt(
-    context: Context,
-    payment_id: UUID,
-    *,
-    sent_at: datetime,
-    last_attempt: int,
-    told: Succeeded | None = None,
-) -> Outcome | Absent | None:
-    """Write down the outcome of an attempt that this database has forgotten; send nothing.
-
-    `told` is the outcome where a list has told it. Otherwise it is looked up by the attempt's key,
-    which follows from the payment; attempts that were never executed are passed, up to
-    `last_attempt`. Returns None where the payment isn't collected any more, or its customer has no
-    payment method here.
-    """
-    while True:
-        sending = _begin_forgotten(context, payment_id, sent_at)
-        if sending is None:
-            return None
-        gateway = context.gateways.of(sending.provider)
-        outcome = told or gateway.look_up(sending.request, since=sent_at)
-        finish(context, sending, outcome)
-        if not isinstance(outcome, Absent) or sending.call.n >= last_attempt:
-            return outcome
-
-
-def _begin_forgotten(context: Context, payment_id: UUID, sent_at: datetime) -> ChargeSend | None:
-    """Begin an attempt that was made before, whenever the next one is due."""
-    with marked(CrashPoint.FORGOTTEN_CHARGE_BEGUN), context.engine.begin() as conn:
-        fences.adopt(conn)
-        row = payment_steps.lock_for_attempt(
-            conn,
-            payment_id,
-            now=_END_OF_TIME,
-            wall=_END_OF_TIME,
-            held_until=_END_OF_TIME,
-            budget_days=0,
-        )
-        if row is None or row.payment_method_id is None or row.provider_customer_id is None:
-            return None
-        now, until = context.clock.now(), context.clock.wall() + context.policy.lease
-        if row.open_attempt_kind is not None:
-            call = provider_calls.send_again(conn, row.id, CallKind.CHARGE)
-            return _leased(conn, call, row.open_attempt_kind, now, until)
-        if row.next_attempt_kind is AttemptKind.GIVE_UP:
-            # It waited for the customer, who did something: its ladder goes on after a decline.
-            row = replace(row, next_attempt_kind=AttemptKind.MANUAL)
-            payments.change(conn, row.id, now, next_attempt_kind=AttemptKind.MANUAL)
-        method = row.payment_method_id
-        assert method is not None
-        call = _new_attempt(conn, row, method, sent_at, context.policy)
-        return _leased(conn, call, row.next_attempt_kind, now, until)
 
 
 # --- transaction 2 ------------------------------------------------------------------------------

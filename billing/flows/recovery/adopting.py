@@ -20,7 +20,7 @@ from billing.flows.cycles.deciding import CannotOpen, Opening, decide
 from billing.flows.cycles.ending import is_over
 from billing.flows.cycles.opening import write
 from billing.flows.disputes import dispute_updates
-from billing.flows.payments import collecting
+from billing.flows.payments import forgotten
 from billing.flows.policy import Policy
 from billing.flows.recovery.finding import Forgotten, Why
 from billing.flows.refunds import refund_updates
@@ -90,9 +90,10 @@ def customer(context: Context, found: ProviderCustomer) -> Done:
             }
             if customers.add(conn, values) is None:
                 customers.add(conn, values | {"external_id": None})
-        customers.set_provider_customer(conn, ours, found.id)
+        customers.add_account(conn, ours, context.account, now)
+        customers.set_provider_customer(conn, ours, context.account, found.id)
         _restore_key(context, conn, found.metadata, "customer.create", ours)
-        _keep_cards(conn, ours, cards, now)
+        _keep_cards(conn, ours, context.account, cards, now)
     return AdoptionResult.ADOPTED, None
 
 
@@ -110,16 +111,26 @@ def _keep_methods(context: Context, customer_id: UUID, provider_customer_id: str
     found = context.gateway.payment_methods_of(provider_customer_id)
     now = context.clock.now()
     with marked(CrashPoint.METHODS_ADOPTED), context.engine.begin() as conn:
-        _keep_cards(conn, customer_id, found, now)
+        _keep_cards(conn, customer_id, context.account, found, now)
 
 
 def _keep_cards(
-    conn: Connection, customer_id: UUID, found: Sequence[PaymentMethodDetails], now: datetime
+    conn: Connection,
+    customer_id: UUID,
+    provider: str,
+    found: Sequence[PaymentMethodDetails],
+    now: datetime,
 ) -> None:
-    known = {row.provider_payment_method_id for row in methods_of(conn, customer_id)}
+    known = _tokens(conn, customer_id, provider)
     for details in reversed(found):
         if details.token not in known:
-            keep_payment_method(conn, customer_id, details, at=now)
+            keep_payment_method(conn, customer_id, provider, details, at=now)
+
+
+def _tokens(conn: Connection, customer_id: UUID, provider: str) -> set[str]:
+    """Return the tokens of a customer's payment methods at an account."""
+    rows = methods_of(conn, customer_id)
+    return {row.provider_payment_method_id for row in rows if row.provider == provider}
 
 
 # --- payments -----------------------------------------------------------------------------------
@@ -253,8 +264,8 @@ def _add_one_off(context: Context, found: Forgotten, now: datetime) -> Why | Non
             [
                 {
                     "id": found.ours,
-                    "customer_id": payer.id,
-                    "payment_method_id": payer.default_payment_method_id,
+                    "customer_id": payer.customer_id,
+                    "payment_method_id": payer.payment_method_id,
                     "amount": theirs.amount.amount,
                     "currency": theirs.amount.currency,
                     "state": str(State.CREATED),
@@ -273,7 +284,7 @@ def _add_one_off(context: Context, found: Forgotten, now: datetime) -> Why | Non
 
 
 def _attempts(context: Context, found: Forgotten) -> Done:
-    outcome = collecting.adopt(
+    outcome = forgotten.adopt(
         context,
         found.ours,
         sent_at=found.charges[0].created,
@@ -314,14 +325,14 @@ def _keep_methods_of_payer(context: Context, found: Forgotten, payers: set[UUID]
     """Keep the cards of a payment's customer where it was charged with one that isn't here."""
     with context.engine.connect() as conn:
         row = payments.get(conn, found.ours)
-        payer = None if row is None else customers.find(conn, str(row.customer_id))
-        if payer is None or payer.id in payers or payer.provider_customer_id is None:
+        payer = None if row is None else customers.account(conn, row.customer_id, context.account)
+        if payer is None or payer.customer_id in payers or payer.provider_customer_id is None:
             return
-        known = {each.provider_payment_method_id for each in methods_of(conn, payer.id)}
+        known = _tokens(conn, payer.customer_id, payer.provider)
     charged = {each.payment_method for each in found.charges}
-    if payer.default_payment_method_id is None or not charged <= known:
-        _keep_methods(context, payer.id, payer.provider_customer_id)
-        payers.add(payer.id)
+    if payer.payment_method_id is None or not charged <= known:
+        _keep_methods(context, payer.customer_id, payer.provider_customer_id)
+        payers.add(payer.customer_id)
 
 
 def _explain_breaks(context: Context, charges: Sequence[ProviderCharge]) -> None:

@@ -26,7 +26,7 @@ from billing.flows.service.idempotency import (
     release,
 )
 from billing.flows.service.lookup import existing_customer
-from billing.flows.subscriptions import lifecycle
+from billing.flows.subscriptions import lifecycle, naming
 from billing.flows.subscriptions import subscribing as subscribe
 from billing.store.subscriptions import customers, subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
@@ -92,11 +92,19 @@ class CustomerApi(Audited):
         return self._in_steps(caller, key, "customer.create", given, work)
 
     def add_payment_method(
-        self, caller: Caller, key: str, customer: str, token: str
+        self,
+        caller: Caller,
+        key: str,
+        customer: str,
+        token: str,
+        *,
+        provider: str | None = None,
+        make_default: bool = True,
     ) -> KeyedAnswer:
-        """Attach a token as the default, and retry the payments that waited for one. 201.
+        """Attach a token, and retry the payments that waited for one. 201.
 
-        Raises as `create_customer`, and `NotFound`.
+        `provider` and `make_default` are as for `customers.set_payment_method`. Raises as
+        `create_customer`, and `NotFound`.
         """
         refuse_anything_like_a_card(customer=customer, payment_method=token)
         with self.context.engine.connect() as conn:
@@ -104,16 +112,19 @@ class CustomerApi(Audited):
 
         def work(_: Claim) -> tuple[UUID, Callable[[Connection], KeyedAnswer]]:
             details, _tried_again = customer_flow.set_payment_method(
-                self.context, str(customer_id), token
+                self.context, str(customer_id), token, provider=provider, make_default=make_default
             )
 
             def answer(conn: Connection) -> KeyedAnswer:
-                (method,) = customers.find_payment_methods(conn, details.token, customer_id)
+                found = customers.find_payment_methods(conn, details.token, customer_id)
+                method = next(each for each in found if provider in (None, each.provider))
                 return KeyedAnswer(MADE, views.payment_method(method))
 
             return customer_id, answer
 
-        given = {"customer": str(customer_id), "payment_method": token}
+        given: dict[str, Any] = {"customer": str(customer_id), "payment_method": token}
+        if provider is not None:  # left out otherwise, as in keys from before it could be named
+            given |= {"provider": provider, "make_default": make_default}
         return self._in_steps(caller, key, "customer.payment_method", given, work)
 
     def _in_steps(
@@ -168,6 +179,8 @@ class CustomerApi(Audited):
     ) -> KeyedAnswer:
         """Start a subscription. 201. Raises as `create_customer`, and `NotFound`."""
         given = views.plain({name: getattr(order, name) for name in order.__slots__})
+        if order.provider is None:  # as in keys from before it could be named
+            del given["provider"]
         now = self.context.clock.now()
 
         def work(conn: Connection) -> KeyedAnswer:
@@ -211,6 +224,25 @@ class CustomerApi(Audited):
             self._audit(conn, caller, action, found.id, why, {"at_period_end": at_period_end})
             return KeyedAnswer(DONE, _subscription(conn, found.id))
 
+        return self._once(caller, key, action, given, work)
+
+    def name_account(
+        self, caller: Caller, key: str, reference: str, provider: str | None, *, why: str
+    ) -> KeyedAnswer:
+        """Name the account that a subscription is collected over. 200. Raises as `name_account`."""
+        refuse_anything_like_a_card(subscription=reference, reason=why)
+        action = "subscription.provider"
+        now = self.context.clock.now()
+
+        def work(conn: Connection) -> KeyedAnswer:
+            reason = why or "no reason given"
+            found = naming.name_account(
+                Joined(conn), reference, provider, now=now, actor=caller.actor, why=reason
+            )
+            self._audit(conn, caller, action, found.id, why, {"provider": provider})
+            return KeyedAnswer(DONE, _subscription(conn, found.id))
+
+        given = {"subscription": reference, "provider": provider, "reason": why}
         return self._once(caller, key, action, given, work)
 
     def _once(

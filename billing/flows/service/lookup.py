@@ -37,8 +37,11 @@ def existing_customer(conn: Connection, reference: str) -> Customer:
     return row
 
 
-def payer(conn: Connection, customer: str | None, source: str | None) -> tuple[UUID, UUID]:
-    """Return who pays, and with which payment method. Raises `NotFound`, `BadInput`, `Conflict`."""
+def payer(conn: Connection, customer: str | None, source: str | None) -> tuple[UUID, UUID, str]:
+    """Return who pays, with which payment method, and over which account.
+
+    Raises `NotFound`, `BadInput`, `Conflict`.
+    """
     if customer is None and source is None:
         raise BadInput(
             "nobody is named to pay",
@@ -55,7 +58,7 @@ def payer(conn: Connection, customer: str | None, source: str | None) -> tuple[U
                 code=ErrorCode.PAYMENT_METHOD_MISSING,
                 customer=customer,
             )
-        return row.id, row.default_payment_method_id
+        return row.id, row.default_payment_method_id, row.provider
     methods = customers.find_payment_methods(conn, source)
     if not methods:
         raise NotFound(
@@ -78,4 +81,4 @@ def payer(conn: Connection, customer: str | None, source: str | None) -> tuple[U
             where="payment_source",
         )
     (method,) = methods
-    return method.customer_id, method.id
+    return method.customer_id, method.id, method.provider

@@ -120,8 +120,8 @@ class PaymentApi(Audited):
             description=order.description,
         )
         amount = chargeable(order, self.context.policy)
-        customer_id, method_id = payer(conn, order.customer, order.payment_source)
-        fence.refuse_charge_of(conn, customer_id)
+        customer_id, method_id, account = payer(conn, order.customer, order.payment_source)
+        fence.refuse_charge_of(conn, customer_id, account)
         payments.add(
             conn,
             [

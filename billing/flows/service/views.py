@@ -20,11 +20,11 @@ from billing.store.subscriptions.subscriptions import Subscription
 View = dict[str, Any]
 
 _CUSTOMER: Final = (
-    "id", "external_id", "name", "email", "default_payment_method_id", "created_at",
+    "id", "external_id", "name", "email", "provider", "default_payment_method_id", "created_at",
 )  # fmt: skip
 _PAYMENT_METHOD: Final = (
-    "id", "customer_id", "provider_payment_method_id", "kind", "brand", "last4", "exp_month",
-    "exp_year", "created_at",
+    "id", "customer_id", "provider", "provider_payment_method_id", "kind", "brand", "last4",
+    "exp_month", "exp_year", "created_at",
 )  # fmt: skip
 _PAYMENT: Final = (
     "id", "customer_id", "payment_method_id", "invoice_id", "subscription_id", "amount",
@@ -38,7 +38,7 @@ _REFUND: Final = (
 _SUBSCRIPTION: Final = (
     "id", "external_id", "customer_id", "plan", "plan_version", "currency", "quantity", "status",
     "zone", "every", "trial", "next_n", "renews_at", "cancels_at", "canceled_at",
-    "created_at",
+    "created_at", "provider",
 )  # fmt: skip
 _INVOICE: Final = (
     "id", "number", "customer_id", "subscription_id", "currency", "net", "tax", "total", "status",

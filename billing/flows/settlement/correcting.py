@@ -97,6 +97,14 @@ def _another_charge(payment: LockedPayment, row: SettlementRow) -> bool:
     return ours is not None and theirs is not None and ours != theirs
 
 
+# How calls end that are open of a payment which was captured after all.
+_ENDS: Final = {
+    CallKind.CAPTURE: AttemptOutcome.SUCCEEDED,
+    CallKind.VOID: AttemptOutcome.ABSENT,
+    CallKind.CANCEL: AttemptOutcome.REJECTED,
+}
+
+
 def _capture(conn: Connection, payment: LockedPayment, row: SettlementRow, step: StepRun) -> None:
     now = step.now
     after_close = payment.cycle_state == "closed"
@@ -111,9 +119,7 @@ def _capture(conn: Connection, payment: LockedPayment, row: SettlementRow, step:
                 DecisionKind.FOUND_IN_SETTLEMENT, transaction=row.provider_transaction_id
             ),
         )
-    if payment.state is State.AUTHORIZED:
-        ends = {CallKind.CAPTURE: AttemptOutcome.SUCCEEDED, CallKind.VOID: AttemptOutcome.ABSENT}
-        provider_calls.finish(conn, payment.id, ends, now)
+    provider_calls.finish(conn, payment.id, _ENDS, now)
     payments.move(
         conn,
         payment.id,

@@ -1,3 +1,3 @@
 """Subscriptions: started, canceled, paused, resumed, released; and their catalog."""
 
-__all__ = ["catalog", "lifecycle", "reanchoring", "releasing", "retrying", "subscribing"]
+__all__ = ["catalog", "lifecycle", "naming", "reanchoring", "releasing", "retrying", "subscribing"]

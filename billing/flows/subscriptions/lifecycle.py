@@ -81,7 +81,7 @@ def cancel(
             raise Conflict(f"subscription {reference} is canceled already")
         ends_at = _ends_at(subscription, now) if at_period_end else None
         if ends_at is not None:
-            _refuse_what_ended(subscription, now)
+            refuse_what_ended(subscription, now)
             subscriptions.change(
                 conn,
                 subscription.id,
@@ -120,7 +120,7 @@ def _open_served(
     conn: Connection, subscription: Subscription, now: datetime, policy: Policy
 ) -> None:
     if has_served(subscription, now):
-        fence.refuse_cycles_of(conn, subscription.customer_id)
+        fence.refuse_cycles_of(conn, subscription.customer_id, subscription.provider)
     try:
         open_served(conn, subscription, now, policy)
     except CannotOpen as error:
@@ -156,7 +156,7 @@ def plan_cancel(
         raise Conflict(f"subscription {subscription_id} is canceled already")
     ends_at = _ends_at(subscription, now) if at_period_end else None
     if ends_at is not None:
-        _refuse_what_ended(subscription, now)
+        refuse_what_ended(subscription, now)
         return CancelPlan(subscription.id, subscription.status, ends_at, 0)
     collecting = listed_payments(conn, subscription_id=subscription.id, state=str(State.CREATED))
     served = has_served(subscription, now)
@@ -181,7 +181,7 @@ def _starts_later(subscription: Subscription, now: datetime) -> bool:
     return subscription.next_n == 0 and at is not None and at > now
 
 
-def _refuse_what_ended(subscription: Subscription, now: datetime) -> None:
+def refuse_what_ended(subscription: Subscription, now: datetime) -> None:
     """Raise `Conflict` where the subscription is canceled, or was to end by now."""
     if subscription.has_ended(now):
         ended_at = subscription.canceled_at or subscription.cancels_at
@@ -207,7 +207,7 @@ def pause(
                 code=ErrorCode.SUBSCRIPTION_NOT_PAUSABLE,
                 subscription_id=subscription.id,
             )
-        _refuse_what_ended(subscription, now)
+        refuse_what_ended(subscription, now)
         subscriptions.change(conn, subscription.id, status=Status.PAUSED)
         _record(conn, subscription, DatedChangeKind.PAUSE, _Asked(now, actor, why), holds_from=now)
         _note(conn, subscription, now, SubscriptionEventKind.PAUSED, actor, why)
@@ -225,7 +225,7 @@ def resume(
     """
     with marked(CrashPoint.SUBSCRIPTION_RESUMED), engine.begin() as conn:
         subscription = locked(conn, find_subscription(conn, reference).id)
-        _refuse_what_ended(subscription, now)
+        refuse_what_ended(subscription, now)
         asked = _Asked(now, actor, why)
         if subscription.cancels_at is not None:
             subscriptions.change(conn, subscription.id, cancels_at=None, ended_by=None)

@@ -115,7 +115,7 @@ def release_subscription(
             )
         if missed is not None:
             _refuse_missed_after_the_end(subscription)
-            fence.refuse_cycles_of(conn, subscription.customer_id)
+            fence.refuse_cycles_of(conn, subscription.customer_id, subscription.provider)
         subscriptions.change(conn, subscription.id, **NOT_PARKED)
         if missed == "skip":
             periods = skip_missed(conn, subscription, now)

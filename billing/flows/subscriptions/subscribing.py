@@ -23,6 +23,7 @@ from billing.rules.periods import Anchor, Schedule, ScheduleError, is_portable, 
 from billing.rules.subscriptions import Status, SubscriptionEventKind, initial
 from billing.rules.texts import nearest
 from billing.store.subscriptions import customers, plans, subscriptions
+from billing.store.subscriptions.customers import Customer
 from billing.store.transactions import Transactions
 
 STARTS_BETWEEN = range(2000, 2101)
@@ -35,7 +36,8 @@ _LETTERS = "0123456789BCDFGHJKMNPQRSTVWXYZ"
 class SubscriptionOrder:
     """What a customer subscribes to. `starts` is civil time in `zone`; None means now.
 
-    One that is `imported` began elsewhere: the periods that have begun by now were billed there.
+    `provider` is the account that it is collected over, None that of its customer. One that is
+    `imported` began elsewhere: the periods that have begun by now were billed there.
     """
 
     customer: str
@@ -47,6 +49,7 @@ class SubscriptionOrder:
     external_id: str | None = None
     trial: bool = True
     imported: bool = False
+    provider: str | None = None
 
 
 def subscribe(
@@ -81,9 +84,11 @@ def subscribe(
         if plan.trial_once and had:
             order = replace(order, trial=False)
         schedule, version = _schedule(order, plan, now)
-        if schedule.trial is None and customer.default_payment_method_id is None:
+        method = method_at(conn, customer, order.provider)
+        if schedule.trial is None and method is None:
+            there = "" if order.provider is None else f" at account {order.provider}"
             raise BadInput(
-                f"customer {order.customer!r} has no payment method",
+                f"customer {order.customer!r} has no payment method{there}",
                 where="customer",
                 code=ErrorCode.PAYMENT_METHOD_MISSING,
                 customer=order.customer,
@@ -114,6 +119,7 @@ def subscribe(
                 "next_n": 0,
                 "renews_at": first.period.start,
                 "created_at": now,
+                "provider": order.provider,
             },
         )
         if not added:
@@ -136,6 +142,25 @@ def subscribe(
             **_import_history(conn, subscription_id, order, now),
         )
     return subscription_id
+
+
+def method_at(conn: Connection, customer: Customer, provider: str | None) -> UUID | None:
+    """Return what a customer is charged with over an account that is named, or else over theirs.
+
+    Raises `BadInput` where they aren't at the account.
+    """
+    if provider is None:
+        return customer.default_payment_method_id
+    at = customers.account(conn, customer.id, provider)
+    if at is None:
+        raise BadInput(
+            f"customer {customer.id} is not at account {provider}",
+            where="provider",
+            code=ErrorCode.CUSTOMER_ELSEWHERE,
+            customer=customer.id,
+            provider=provider,
+        )
+    return at.payment_method_id
 
 
 def _import_history(

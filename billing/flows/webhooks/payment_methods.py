@@ -27,7 +27,7 @@ from billing.flows.webhooks.results import (
 )
 from billing.gateway import EventKind, PaymentMethodDetails
 from billing.store.subscriptions import customers
-from billing.store.subscriptions.customers import Customer, KnownPaymentMethod
+from billing.store.subscriptions.customers import CustomerAccount, KnownPaymentMethod
 
 # A flow of ours that attaches a method (perhaps for one charge) stores it a moment later.
 _PATIENCE: Final = 2
@@ -65,7 +65,7 @@ def _known(
 ) -> Handled:
     if found.provider_customer_id != known.provider_customer_id:
         if known.is_default:
-            customers.set_default(conn, known.customer_id, None)
+            customers.set_default(conn, known.customer_id, known.provider, None)
         return Handled(EventOutcome.METHOD_DETACHED, {"default": known.is_default})
     if (known.brand, known.last4, known.exp_month, known.exp_year) == (
         found.brand,
@@ -85,32 +85,36 @@ def _known(
     )
     if not known.is_default:
         return Handled(EventOutcome.METHOD_UPDATED, {"default": False})
-    return _now_charged(conn, EventOutcome.METHOD_UPDATED, known.customer_id, now)
+    return _now_charged(conn, EventOutcome.METHOD_UPDATED, known.customer_id, known.provider, now)
 
 
 def _new(
     conn: Connection,
-    customer: Customer,
+    customer: CustomerAccount,
     found: PaymentMethodDetails,
     attached_at: datetime,
     now: datetime,
 ) -> Handled:
-    """Keep a payment method; it is the default unless a younger one is known already."""
-    others = customers.payment_methods_of(conn, customer.id)
+    """Keep a payment method; its account charges it unless a younger one is known already.
+
+    Which account collects from the customer is for the customer to say, and no event changes it.
+    """
+    ours, provider = customer.customer_id, customer.provider
+    others = [row for row in customers.payment_methods_of(conn, ours) if row.provider == provider]
     # The provider's instants are whole seconds.
     youngest = max((row.created_at.replace(microsecond=0) for row in others), default=attached_at)
     if attached_at < youngest:
-        keep_payment_method(conn, customer.id, found, at=attached_at, make_default=False)
+        keep_payment_method(conn, ours, provider, found, at=attached_at, make_default=False)
         return Handled(EventOutcome.METHOD_ADDED, {"default": False})
-    keep_payment_method(conn, customer.id, found, at=attached_at)
-    return _now_charged(conn, EventOutcome.METHOD_ADDED, customer.id, now)
+    keep_payment_method(conn, ours, provider, found, at=attached_at)
+    return _now_charged(conn, EventOutcome.METHOD_ADDED, ours, provider, now)
 
 
 def _now_charged(
-    conn: Connection, outcome: EventOutcome, customer_id: UUID, now: datetime
+    conn: Connection, outcome: EventOutcome, customer_id: UUID, provider: str, now: datetime
 ) -> Handled:
-    """Retry the payments that waited for a payment method."""
-    retried = retry_with_new_method(conn, customer_id, now)
+    """Retry the payments that waited for a payment method at this account."""
+    retried = retry_with_new_method(conn, customer_id, provider, now)
     return Handled(outcome, {"default": True, "payments_retried": retried})
 
 
@@ -139,11 +143,11 @@ def _take_over_default(
     assert ours is not None, "customers are never deleted"
     known = customers.payment_method_by_token(conn, context.account, details.token)
     if known is None:
-        keep_payment_method(conn, ours.id, details, at=now)
-        return _now_charged(conn, EventOutcome.METHOD_ADDED, ours.id, now)
+        keep_payment_method(conn, ours.customer_id, ours.provider, details, at=now)
+        return _now_charged(conn, EventOutcome.METHOD_ADDED, ours.customer_id, ours.provider, now)
     if known.is_default:
         return Handled(EventOutcome.UNCHANGED)
-    if ours.default_payment_method_id is not None:
+    if ours.payment_method_id is not None:
         return Handled(EventOutcome.DEFAULT_KEPT)
-    customers.set_default(conn, ours.id, known.id)
-    return _now_charged(conn, EventOutcome.DEFAULT_RESTORED, ours.id, now)
+    customers.set_default(conn, ours.customer_id, ours.provider, known.id)
+    return _now_charged(conn, EventOutcome.DEFAULT_RESTORED, ours.customer_id, ours.provider, now)

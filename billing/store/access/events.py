@@ -219,7 +219,7 @@ def since(conn: Connection, at: datetime, *, batch: int = 500) -> Iterator[list[
 
 
 _BEGINNING = text(
-    "SELECT min(created_at) FROM customers"
+    "SELECT min(created_at) FROM provider_customers"
     " WHERE provider = :provider AND provider_customer_id IS NOT NULL"
 )
 

@@ -5,6 +5,7 @@ __all__ = [
     "debts",
     "disputes",
     "invoices",
+    "moving",
     "payment_steps",
     "payments",
     "provider_calls",

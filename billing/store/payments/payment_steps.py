@@ -49,13 +49,15 @@ class PaymentForAttempt:
     zone: str | None
     period_start: datetime | None
     period_end: datetime | None
+    method_provider: str | None
     provider_customer_id: str | None
     payment_method_id: UUID | None
     payment_method_token: str | None
     payment_method_kind: PaymentMethodKind | None
     payment_method_brand: str | None
     open_attempt_kind: AttemptKind | None
-    may_send: bool
+    is_leaving: bool
+    held_at: Sequence[str]
     horizon: int
     method_declined_at: Sequence[datetime]
     last_decline_at: datetime | None
@@ -82,10 +84,16 @@ _FOR_ATTEMPT = text(
            i.number AS invoice_number,
            s.plan, s.status AS subscription_status, s.ended_by AS subscription_ended_by,
            p.ladder_ends_at, s.zone, c.period_start, c.period_end,
-           u.provider_customer_id, m.id AS payment_method_id,
+           m.provider AS method_provider, w.provider_customer_id,
+           m.id AS payment_method_id,
            m.provider_payment_method_id AS payment_method_token,
            m.kind AS payment_method_kind, m.brand AS payment_method_brand,
-           a.kind AS open_attempt_kind, may_send(p.provider) AS may_send,
+           a.kind AS open_attempt_kind,
+           EXISTS (SELECT FROM provider_calls k WHERE k.subject_id = p.id AND k.kind = 'cancel'
+                      AND k.finished_at IS NULL) AS is_leaving,
+           ARRAY(SELECT o.provider FROM provider_customers o
+                  WHERE o.customer_id = p.customer_id AND NOT may_send(o.provider)
+                  ORDER BY o.provider <> p.provider) AS held_at,
            CAST(CAST(pg_snapshot_xmax(pg_current_snapshot()) AS text) AS bigint) AS horizon,
            ARRAY(SELECT d.finished_at FROM attempts d
                   WHERE d.payment_method_id = m.id AND d.outcome = 'declined'
@@ -95,11 +103,14 @@ _FOR_ATTEMPT = text(
            l.decline_class AS last_decline_class
       FROM payments p
       JOIN customers u ON u.id = p.customer_id
-      LEFT JOIN payment_methods m
-             ON m.id = coalesce(p.payment_method_id, u.default_payment_method_id)
+      LEFT JOIN subscriptions s ON s.id = p.subscription_id
+      LEFT JOIN provider_customers t
+             ON t.customer_id = p.customer_id AND t.provider = coalesce(s.provider, u.provider)
+      LEFT JOIN payment_methods m ON m.id = coalesce(p.payment_method_id, t.payment_method_id)
+      LEFT JOIN provider_customers w
+             ON w.customer_id = m.customer_id AND w.provider = m.provider
       LEFT JOIN invoices i ON i.id = p.invoice_id
       LEFT JOIN cycles c ON c.id = i.cycle_id
-      LEFT JOIN subscriptions s ON s.id = p.subscription_id
       LEFT JOIN attempts a ON a.payment_id = p.id AND a.finished_at IS NULL
       LEFT JOIN LATERAL (SELECT d.finished_at, d.decline_code, d.decline_class FROM attempts d
                           WHERE d.payment_method_id = m.id AND d.outcome = 'declined'
@@ -124,12 +135,59 @@ def lock_for_attempt(
 ) -> PaymentForAttempt | None:
     """Lock a payment whose attempt is due; None when none is due or another process holds it.
 
-    A lease that runs beyond `held_until` was set by a wrong clock, and is over. `may_send` tells
-    whether the fence of its account lets anything pass, `horizon` is as in `fences.Fence`.
+    A lease that runs beyond `held_until` was set by a wrong clock, and is over. `held_at` are the
+    customer's accounts whose fence lets nothing pass, `horizon` is as in `fences.Fence`.
+    `is_leaving` tells that what an earlier attempt left at the account is being canceled.
     """
     values = {"id": payment_id, "now": now, "wall": wall, "held_until": held_until}
     row = conn.execute(_FOR_ATTEMPT, {**values, "days": budget_days}).one_or_none()
     return _for_attempt_of(row) if row else None
+
+
+@dataclass(frozen=True, slots=True)
+class ChargedMethod:
+    """A payment method with whose it is at its account: the columns of a `PaymentForAttempt`."""
+
+    method_provider: str
+    provider_customer_id: str | None
+    payment_method_id: UUID
+    payment_method_token: str
+    payment_method_kind: PaymentMethodKind
+    payment_method_brand: str | None
+
+
+_charged_method_of = reader(ChargedMethod)
+_METHOD = """
+    SELECT m.provider AS method_provider, w.provider_customer_id, m.id AS payment_method_id,
+           m.provider_payment_method_id AS payment_method_token,
+           m.kind AS payment_method_kind, m.brand AS payment_method_brand
+      FROM payment_methods m
+      JOIN provider_customers w ON w.customer_id = m.customer_id AND w.provider = m.provider
+"""
+_LAST_METHOD = text(
+    f"""{_METHOD}
+      JOIN attempts a ON a.payment_method_id = m.id
+     WHERE a.payment_id = :payment ORDER BY a.n DESC LIMIT 1
+    """
+)
+_METHOD_AT = text(
+    f"""{_METHOD}
+     WHERE w.customer_id = :customer AND w.provider = :provider AND w.payment_method_id = m.id
+    """
+)
+
+
+def last_method(conn: Connection, payment_id: UUID) -> ChargedMethod | None:
+    """Return the payment method that a payment was tried with last."""
+    row = conn.execute(_LAST_METHOD, {"payment": payment_id}).one_or_none()
+    return None if row is None else _charged_method_of(row)
+
+
+def method_at(conn: Connection, customer_id: UUID, provider: str) -> ChargedMethod | None:
+    """Return the payment method that a customer is charged with over this account."""
+    values = {"customer": customer_id, "provider": provider}
+    row = conn.execute(_METHOD_AT, values).one_or_none()
+    return None if row is None else _charged_method_of(row)
 
 
 _CHARGED_SINCE = text(

@@ -10,7 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection, TextClause, select, text, update
 
 from billing.rules.actor import Actor
-from billing.rules.decisions import Decision
+from billing.rules.decisions import Decision, DecisionKind
 from billing.rules.dunning import DeclineClass
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.money import Money
@@ -120,10 +120,19 @@ class LockedPayment(Payment):
     open_attempt_n: int | None
     account_recovering: bool
 
+    @property
+    def waits_for_method(self) -> bool:
+        """Tell whether it was declined or held, and another payment method may be tried at once."""
+        held = self.decision == DecisionKind.HELD_BY_BUDGET
+        waits = self.decline_class is not None or held
+        nothing_open = self.parked_at is None and self.open_attempt_n is None
+        return self.state is State.CREATED and waits and nothing_open
+
 
 class PaymentChange(TypedDict, total=False):
     """Columns of a payment that may be written, each with its type."""
 
+    provider: str
     provider_payment_id: str | None
     provider_charge_id: str | None
     amount_captured: int
@@ -178,8 +187,16 @@ class PaymentTransition:
     evidence: Mapping[str, Any]
 
 
-_AT_PROVIDER_OF_CUSTOMER: Final = (
-    ("provider", "SELECT c.provider FROM customers c WHERE c.id = x.customer_id"),
+# As the trigger that fills it in has it.
+_AT_ACCOUNT_OF_METHOD: Final = (
+    ("provider", "SELECT m.provider FROM payment_methods m WHERE m.id = x.payment_method_id"),
+)
+_AT_ACCOUNT_DUE: Final = (
+    (
+        "provider",
+        "SELECT coalesce(s.provider, c.provider) FROM customers c"
+        " LEFT JOIN subscriptions s ON s.id = x.subscription_id WHERE c.id = x.customer_id",
+    ),
 )
 
 _of = reader(Payment)
@@ -195,8 +212,15 @@ NOTHING_NEXT: Final[NothingNext] = {
 
 
 def add(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Create payments, each at its customer's provider; only one is taken for an invoice."""
-    bulk_insert(conn, payments, rows, derived=_AT_PROVIDER_OF_CUSTOMER)
+    """Create payments; only one is taken for an invoice.
+
+    Each is at the account that collects it: that of its own payment method, or else the one that
+    its subscription names, or else its customer's.
+    """
+    has_method = bool(rows) and "payment_method_id" in rows[0]
+    bulk_insert(
+        conn, payments, rows, derived=_AT_ACCOUNT_OF_METHOD if has_method else _AT_ACCOUNT_DUE
+    )
 
 
 # --- locking one, or a few, to write what became of them ----------------------------------------
@@ -264,6 +288,8 @@ def lock_collecting(conn: Connection, subscription_id: UUID) -> list[LockedPayme
 _WAITING_FOR_METHOD = _lock(
     """
     p.customer_id = :customer AND p.parked_at IS NULL AND c.state = 'opened'
+       AND coalesce(s.provider, (SELECT u.provider FROM customers u WHERE u.id = p.customer_id))
+           = :provider
        AND (s.status <> 'canceled'
             OR p.state = 'CREATED'
                AND (s.ended_by IS NULL OR s.ended_by IN ('operator', 'period_end')))
@@ -273,9 +299,14 @@ _WAITING_FOR_METHOD = _lock(
 )
 
 
-def lock_waiting_for_method(conn: Connection, customer_id: UUID) -> list[LockedPayment]:
-    """Lock the payments of a customer that a new payment method may still collect."""
-    return _locked(conn, _WAITING_FOR_METHOD, {"customer": customer_id})
+def lock_waiting_for_method(
+    conn: Connection, customer_id: UUID, provider: str
+) -> list[LockedPayment]:
+    """Lock the payments of a customer that a new payment method at an account may still collect.
+
+    They are those that are due there, wherever they were tried.
+    """
+    return _locked(conn, _WAITING_FOR_METHOD, {"customer": customer_id, "provider": provider})
 
 
 def change(

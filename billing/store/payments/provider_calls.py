@@ -221,6 +221,18 @@ def open_call(conn: Connection, subject_id: UUID, kind: CallKind) -> ProviderCal
     return call_of(row) if row else None
 
 
+_LAST = text(
+    "SELECT * FROM provider_calls WHERE subject_id = :subject AND kind = :kind"
+    " ORDER BY n DESC LIMIT 1"
+)
+
+
+def last(conn: Connection, subject_id: UUID, kind: CallKind) -> ProviderCall | None:
+    """Return the subject's newest call of this kind, if there was one."""
+    row = conn.execute(_LAST, {"subject": subject_id, "kind": kind}).one_or_none()
+    return call_of(row) if row else None
+
+
 def finish_one(
     conn: Connection,
     call: ProviderCall,

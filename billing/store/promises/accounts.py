@@ -1,4 +1,4 @@
-"""Checking the account at the provider: a customer is at one, and so is all that follows."""
+"""Checking accounts at providers: what belongs together is at one."""
 # ruff: noqa: S608  statements are put together from constants of this file
 
 from typing import Final
@@ -24,17 +24,46 @@ _POSTED: Final = " UNION ALL ".join(
 ANOTHER_ACCOUNT: Final = check(
     FindingKind.OTHER_ACCOUNT,
     f"""
-    SELECT 'payment method' AS what, m.id::text AS id, m.provider, u.provider AS due
-      FROM payment_methods m JOIN customers u ON u.id = m.customer_id
-     WHERE m.provider <> u.provider
+    SELECT 'payment method' AS what, m.id::text AS id, m.provider, NULL AS due
+      FROM payment_methods m
+     WHERE NOT EXISTS (SELECT FROM provider_customers t
+                        WHERE t.customer_id = m.customer_id AND t.provider = m.provider)
     UNION ALL
-    SELECT 'payment', p.id::text, p.provider, u.provider FROM payments p
-      JOIN customers u ON u.id = p.customer_id
-     WHERE p.provider <> u.provider
+    SELECT 'customer', u.id::text, u.provider, NULL FROM customers u
+     WHERE NOT EXISTS (SELECT FROM provider_customers t
+                        WHERE t.customer_id = u.id AND t.provider = u.provider)
     UNION ALL
-    SELECT k.kind || ' ' || k.n || ' of', k.subject_id::text, k.provider, u.provider
-      FROM provider_calls k JOIN customers u ON u.id = k.customer_id
-     WHERE k.provider <> u.provider
+    SELECT 'payment', p.id::text, p.provider, m.provider FROM payments p
+      JOIN attempts a ON a.payment_id = p.id AND a.n = p.attempt_n
+      JOIN payment_methods m ON m.id = a.payment_method_id
+     WHERE p.provider <> m.provider
+    UNION ALL
+    SELECT 'payment', p.id::text, p.provider, NULL FROM payments p
+     WHERE NOT EXISTS (SELECT FROM provider_customers t
+                        WHERE t.customer_id = p.customer_id AND t.provider = p.provider)
+    UNION ALL
+    SELECT 'charge ' || k.n || ' of', k.subject_id::text, k.provider, m.provider
+      FROM provider_calls k
+      JOIN attempts a ON a.payment_id = k.subject_id AND a.n = k.n
+      JOIN payment_methods m ON m.id = a.payment_method_id
+     WHERE k.kind = 'charge' AND k.provider <> m.provider
+    UNION ALL
+    SELECT k.kind || ' ' || k.n || ' of', k.subject_id::text, k.provider, p.provider
+      FROM provider_calls k JOIN payments p ON p.id = k.subject_id
+     WHERE k.kind IN ('capture', 'void') AND k.provider <> p.provider
+    UNION ALL
+    SELECT 'refund ' || k.n || ' of', k.subject_id::text, k.provider, r.provider
+      FROM provider_calls k JOIN refunds r ON r.id = k.subject_id
+     WHERE k.kind = 'refund' AND k.provider <> r.provider
+    UNION ALL
+    SELECT 'customer ' || k.n || ' of', k.subject_id::text, k.provider, t.provider
+      FROM provider_calls k JOIN provider_customers t ON t.id = k.subject_id
+     WHERE k.kind = 'customer' AND k.provider <> t.provider
+    UNION ALL
+    SELECT k.kind || ' ' || k.n || ' of', k.subject_id::text, k.provider, NULL
+      FROM provider_calls k
+     WHERE NOT EXISTS (SELECT FROM provider_customers t
+                        WHERE t.customer_id = k.customer_id AND t.provider = k.provider)
     UNION ALL
     SELECT 'refund', r.id::text, r.provider, p.provider FROM refunds r
       JOIN payments p ON p.id = r.payment_id

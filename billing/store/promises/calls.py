@@ -20,22 +20,26 @@ _NUMBERED = check(
 )
 
 # A payment that is decided has no open call, and its state and amount are those of the call that
-# succeeded.
+# succeeded. What a payment left at an account may still be canceled after it was given up.
 _PAYMENTS = check(
     FindingKind.CALL_CONTRADICTS_PAYMENT,
     """
     SELECT c.idempotency_key, c.kind, c.outcome, p.id, p.state
       FROM provider_calls c LEFT JOIN payments p ON p.id = c.subject_id
-     WHERE c.kind IN ('charge', 'capture', 'void')
+     WHERE c.kind IN ('charge', 'capture', 'void', 'cancel')
        AND (p.id IS NULL
             OR c.request ->> 'currency' IS DISTINCT FROM p.currency
             OR c.finished_at IS NULL
-               AND p.state <> CASE c.kind WHEN 'charge' THEN 'CREATED' ELSE 'AUTHORIZED' END
+               AND CASE c.kind WHEN 'charge' THEN p.state <> 'CREATED'
+                               WHEN 'cancel' THEN p.state NOT IN ('CREATED', 'FAILED')
+                               ELSE p.state <> 'AUTHORIZED' END
             OR c.outcome = 'succeeded'
                AND NOT EXISTS (SELECT FROM payment_transitions t
                                 WHERE t.payment_id = p.id AND t.cause = 'forced_correction')
                AND CASE c.kind
                    WHEN 'void' THEN p.state <> 'FAILED'
+                   WHEN 'cancel' THEN c.request ->> 'provider_payment_id' = p.provider_payment_id
+                                      AND c.provider = p.provider
                    WHEN 'capture' THEN c.request ->> 'amount'
                                        IS DISTINCT FROM p.amount_captured::text
                    ELSE p.captured_at IS NULL
@@ -83,7 +87,9 @@ _CUSTOMERS = check(
     FindingKind.CALL_CONTRADICTS_CUSTOMER,
     """
     SELECT c.customer_id, c.kind, c.idempotency_key, c.outcome
-      FROM provider_calls c LEFT JOIN customers u ON u.id = c.customer_id
+      FROM provider_calls c
+      LEFT JOIN provider_customers u
+             ON u.customer_id = c.customer_id AND u.provider = c.provider
      WHERE c.kind IN ('customer', 'payment_method')
        AND (u.id IS NULL
             OR c.kind = 'customer'
@@ -92,7 +98,9 @@ _CUSTOMERS = check(
             OR c.outcome = 'succeeded'
                AND CASE c.kind
                    WHEN 'customer' THEN u.provider_customer_id IS NULL
-                   ELSE NOT EXISTS (SELECT FROM payment_methods m WHERE m.customer_id = u.id) END)
+                   ELSE NOT EXISTS (SELECT FROM payment_methods m
+                                     WHERE m.customer_id = u.customer_id
+                                       AND m.provider = u.provider) END)
     """,
     "idempotency_key",
 )

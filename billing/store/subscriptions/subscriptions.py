@@ -17,7 +17,7 @@ from billing.rules.subscriptions import EndedBy, Status, SubscriptionEventKind
 from billing.store.arrays import literal
 from billing.store.bulk import bulk_insert
 from billing.store.rows import names_of, reader
-from billing.store.tables import customers, subscription_events, subscriptions
+from billing.store.tables import provider_customers, subscription_events, subscriptions
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,8 @@ class Subscription:
     """One subscription as stored; `renews_at` is the start of the cycle numbered `next_n`.
 
     `cancels_at` is the instant at which it ends, once that is decided; `ended_by` what ends it.
-    `carried` is what an invoice of before was too small to charge, in minor units.
+    `carried` is what an invoice of before was too small to charge, in minor units. `provider` is
+    the account that it is collected over, where it names one; else that is its customer's.
     """
 
     id: UUID
@@ -55,6 +56,7 @@ class Subscription:
     canceled_at: datetime | None
     created_at: datetime
     carried: int
+    provider: str | None
 
     @property
     def schedule(self) -> Schedule:
@@ -96,6 +98,7 @@ class SubscriptionChange(TypedDict, total=False):
     parked_error: str | None
     parked_reason: str | None
     parked_facts: Mapping[str, Any]
+    provider: str | None
 
 
 class NewSubscription(TypedDict):
@@ -120,6 +123,7 @@ class NewSubscription(TypedDict):
     next_n: int
     renews_at: datetime
     created_at: datetime
+    provider: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,9 +176,12 @@ DUE = (
 
 
 _DUE_ELSEWHERE = DUE.where(
-    subscriptions.c.customer_id.in_(
-        select(customers.c.id).where(customers.c.provider.not_in(bindparam("held", expanding=True)))
+    ~select(provider_customers.c.id)
+    .where(
+        provider_customers.c.customer_id == subscriptions.c.customer_id,
+        provider_customers.c.provider.in_(bindparam("held", expanding=True)),
     )
+    .exists()
 )
 
 
@@ -183,7 +190,7 @@ def lock_due(
 ) -> list[Subscription]:
     """Lock up to `limit` subscriptions whose next cycle is due, earliest first.
 
-    Skips rows that another scheduler has locked, and customers of the accounts `held`.
+    Skips rows that another scheduler has locked, and customers who are at an account of `held`.
     """
     values = {"now": now, "limit": limit}
     if held:
@@ -216,6 +223,14 @@ def of_plan(conn: Connection, customer_id: UUID, plan: str) -> list[Subscription
     theirs = (subscriptions.c.customer_id == customer_id) & (subscriptions.c.plan == plan)
     query = _query().where(theirs).order_by(subscriptions.c.id)
     return [_of(row) for row in conn.execute(query)]
+
+
+def live_of(conn: Connection, customer_id: UUID) -> list[Subscription]:
+    """Return a customer's subscriptions that aren't canceled, in order of creation."""
+    live = (subscriptions.c.customer_id == customer_id) & (
+        subscriptions.c.status != Status.CANCELED
+    )
+    return [_of(row) for row in conn.execute(_query().where(live).order_by(subscriptions.c.id))]
 
 
 def page(

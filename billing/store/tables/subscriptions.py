@@ -60,11 +60,20 @@ customers = Table(
     text("external_id"),
     text("name", nullable=False),
     text("email"),
-    text("provider_customer_id"),
-    identifier("default_payment_method_id"),
     instant("created_at", nullable=False),
     identifier("engine_id", server_default=func.this_engine()),
     text("provider", nullable=False),
+)
+
+provider_customers = Table(
+    "provider_customers",
+    metadata,
+    identifier("id", primary_key=True),
+    identifier("customer_id", nullable=False),
+    text("provider", nullable=False),
+    text("provider_customer_id"),
+    identifier("payment_method_id"),
+    instant("created_at", nullable=False),
 )
 
 payment_methods = Table(
@@ -113,6 +122,7 @@ subscriptions = Table(
     Column("parked_facts", JSONB, nullable=False, server_default="{}"),
     instant("canceled_at"),
     instant("created_at", nullable=False),
+    text("provider"),
 )
 
 digest_zones = Table(

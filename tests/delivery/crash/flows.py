@@ -127,12 +127,17 @@ flow("a refund", _refund_dispatched, group=ROLES)(work)
 # --- customers ----------------------------------------------------------------------------------
 
 
-def _card(world: World) -> str:
+def card_of_nobody(world: World) -> str:
     """Return a payment method as a checkout page makes one."""
     return str(world.psp.post("payment_methods", type="card", **{"card[token]": "tok_visa"})["id"])
 
 
-@flow("a customer with a card", lambda w: (f"c{next(NEXT)}", _card(w)), again=True, group=CUSTOMERS)
+@flow(
+    "a customer with a card",
+    lambda w: (f"c{next(NEXT)}", card_of_nobody(w)),
+    again=True,
+    group=CUSTOMERS,
+)
 def create(world: World, told: tuple[str, str]) -> None:
     reference, card = told
     customers.create(world.runtime.context, name="Ada", external_id=reference, payment_method=card)
@@ -175,7 +180,7 @@ flow("a customer whom the provider never made", _never_arrived, again=True, grou
 def _waits_for_card(world: World) -> tuple[Subscriber, str]:
     subscriber = monthly(world, "pm_sbx_expired_card")
     world.settle()
-    return subscriber, _card(world)
+    return subscriber, card_of_nobody(world)
 
 
 @flow("a new card", _waits_for_card, again=True, group=API)
@@ -236,7 +241,7 @@ def _refund(world: World, keyed: tuple[str, UUID]) -> None:
 
 @flow(
     "a caller's customer",
-    lambda w: with_key(w, _card(w)),
+    lambda w: with_key(w, card_of_nobody(w)),
     again=True,
     group=API,
 )

@@ -16,6 +16,7 @@ import signal
 import sys
 import traceback
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -28,6 +29,7 @@ from billing.errors import BillingError
 from tests.delivery.crash import processes
 from tests.delivery.crash.flow import Flow, groups
 from tests.delivery.crash.rows import WORDS, Rows, made, read, told
+from tests.delivery.crash.two_account_flows import ACCOUNTS, OTHER
 from tests.engines import sharing
 from tests.scenarios.money import NO_TRIAL
 from tests.scenarios.world import World
@@ -223,11 +225,12 @@ def places(trace: list[tuple[str, str, str]]) -> list[Place]:
     return places
 
 
-def opened(folder: Path) -> World:
-    """Return a world at its beginning, with a queue of its own."""
+def opened(folder: Path, accounts: Sequence[str] = ()) -> World:
+    """Return a world at its beginning, with a queue of its own, and with further accounts."""
     vars(billing.store.engine)["create_engine"] = sharing
     database, provider = os.environ["CRASH_DATABASE"], os.environ["CRASH_PROVIDER"]
-    world = World(database, provider, folder / "catalog", prepared=True)
+    more = dict.fromkeys(accounts, provider)
+    world = World(database, provider, folder / "catalog", prepared=True, more=more)
     settings = world.runtime.settings
     changed = {
         "redis": settings.redis.model_copy(update={"url": os.environ["CRASH_REDIS"]}),
@@ -242,7 +245,7 @@ def opened(folder: Path) -> World:
 def main(group: str) -> None:
     """Write the reports of the flows of a group, which share a world."""
     folder = Path.cwd()
-    world = opened(folder)
+    world = opened(folder, [OTHER] if group == ACCOUNTS else [])
     runs = [Run(flow, world, folder) for flow in groups()[group]]
     for run in runs:
         run.go()

@@ -22,8 +22,8 @@ _PARKED: Final = "CASE WHEN parked_at IS NULL THEN '' ELSE ', parked' END"
 WORDS: Final[Mapping[str, str]] = {
     "idempotency_keys": "'key of ' || operation || CASE WHEN finished_at IS NOT NULL THEN"
     " ' answered with ' || status WHEN lease_until > :wall THEN ' claimed' ELSE ' free' END",
-    "customers": "'customer' || CASE WHEN provider_customer_id IS NULL THEN '' ELSE"
-    " ' known to the provider' END || CASE WHEN default_payment_method_id IS NULL THEN '' ELSE"
+    "provider_customers": "'customer' || CASE WHEN provider_customer_id IS NULL THEN '' ELSE"
+    " ' known to the provider' END || CASE WHEN payment_method_id IS NULL THEN '' ELSE"
     " ' with a payment method' END",
     "payment_methods": "'payment method'",
     "subscriptions": "'subscription ' || status || CASE WHEN cancels_at IS NULL THEN ''"
@@ -65,8 +65,8 @@ WORDS: Final[Mapping[str, str]] = {
 # Told by other rows, or kept by tests.
 UNTOLD: Final = frozenset(
     {
-        "alembic_version", "engine", "test_clock", "invoice_lines", "payment_transitions", "plans",
-        "subscription_events", "ledger.accounts", "ledger.postings"
+        "alembic_version", "customers", "engine", "test_clock", "invoice_lines",
+        "payment_transitions", "plans", "subscription_events", "ledger.accounts", "ledger.postings"
     }
 )  # fmt: skip
 # Whatever else changes in these rows is told as if they were new.
@@ -75,7 +75,7 @@ _NOTICED: Final[Mapping[str, str]] = {
     "provider_fences": "concat(since, checked_database, known_until, state)",
     "payments": "concat(attempt_n, rung, next_attempt_kind, capture_amount, amount_captured)",
     "subscriptions": "concat(next_n, renews_at)",
-    "customers": "concat(default_payment_method_id)",
+    "provider_customers": "concat(payment_method_id)",
     "provider_calls": "concat(error_class)",
 }
 _KEYS: Final = text(
