@@ -84,7 +84,7 @@ proto: $(STAMP) ## generate billing/api/generated anew from proto/
 
 lock: $(STAMP) ## resolve pyproject.toml anew into requirements.lock, with hashes, for every platform
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV) 1>&2
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra embedded --extra tracing --upgrade \
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --extra dev --extra embedded --extra temporal --extra tracing --upgrade \
 		--generate-hashes --no-annotate --no-emit-index-url --no-emit-find-links \
 		--custom-compile-command 'make lock' --output-file requirements.lock pyproject.toml
 	@echo setuptools | $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \

@@ -28,7 +28,13 @@ def step(
 
     Of several accounts, the one that has to be seen to first decides.
     """
-    found = [_taken(session, account, name, as_of, retry) for account in accounts]
+    from billing.workers.daemons import asked_steps
+
+    assert session.engine is not None, "the schema is checked first"
+    found = [
+        asked_steps.take(session.runtime, account, name, as_of=as_of, actor=person(), retry=retry)
+        for account in accounts
+    ]
     records = [_record(each) for each in found]
     if len(records) == 1:
         output.record(records[0])
@@ -38,35 +44,6 @@ def step(
         talk(_words(each, several=len(found) > 1))
     codes = {_exit_code(each) for each in found}
     return next(code for code in (ERROR, EARLIER_STEP, UNAVAILABLE, FINDINGS, OK) if code in codes)
-
-
-def _taken(session: Session, account: str, name: str, as_of: datetime, retry: bool) -> "Stepped":
-    from billing.flows import fence
-    from billing.flows.settlement import stepping
-
-    context = session.runtime.context.at_provider(account)
-    fence.require(context, account)
-    found = stepping.take(context, name, as_of=as_of, actor=person(), retry=retry)
-    _note(session, found)
-    return found
-
-
-def _note(session: Session, found: "Stepped") -> None:
-    """Note an error, and the end of the last step, as the reconciler notes its own.
-
-    `billing status` and the alerts read that.
-    """
-    from billing.rules.provider_names import task_of
-    from billing.workers.daemons.reconciler import CLOSE, SETTLE
-    from billing.workers.daemons.recorded import record_failure, recorded
-
-    settle = task_of(SETTLE, found.provider)
-    if found.error is not None:
-        record_failure(session.runtime, settle, f"{found.step}: {first_line(found.error)}")
-    elif found.step == "close" and found.is_done:
-        for task in (settle, CLOSE):
-            with recorded(session.runtime, task) as run:
-                run.done_until = found.as_of
 
 
 def _record(found: "Stepped") -> dict[str, Any]:

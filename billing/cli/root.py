@@ -34,6 +34,7 @@ from billing.cli.commands import (
     refunds,
     status,
     subscriptions,
+    temporal,
     webhooks,
 )
 from billing.cli.failures import EXIT_CODES, tell
@@ -130,6 +131,7 @@ for command in (
     fx.fx,
     reconcile.reconcile,
     recover.recover,
+    temporal.temporal,
     close.close,
     webhooks.webhooks,
     ledger.ledger,

@@ -23,8 +23,10 @@ from billing.config.values import (
     Port,
     PostgresUrl,
     RedisUrl,
+    host_and_port,
     one_address,
     split_list,
+    time_of_day,
     web_address,
 )
 from billing.errors import BadInput
@@ -194,6 +196,25 @@ class TracingSettings(Section):
     ratio: Annotated[float, Field(ge=0, le=1)] = 1.0
 
 
+class TemporalSettings(Section):
+    """Temporal, for `billing temporal`; nothing else reads it.
+
+    A night begins every day `at` (UTC); with `require_approval` it closes once somebody consented.
+    What has to be tried again is, `retry_every`; a worker that is silent for `heartbeat_timeout` is
+    taken to be dead.
+    """
+
+    address: Annotated[str, AfterValidator(host_and_port)] = "127.0.0.1:7233"
+    namespace: Annotated[str, Field(min_length=1)] = "default"
+    task_queue: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,99}$")] = "perennial"
+    tls: bool = False
+    api_key: SecretStr = SecretStr("")
+    at: Annotated[str, AfterValidator(time_of_day)] = "02:00"
+    require_approval: bool = False
+    retry_every: Duration = timedelta(minutes=1)
+    heartbeat_timeout: Duration = timedelta(minutes=1)
+
+
 class Settings(Section):
     """All settings. Immutable; made by `load_settings`."""
 
@@ -214,6 +235,7 @@ class Settings(Section):
     metrics: MetricsSettings = MetricsSettings()
     logs: LogsSettings = LogsSettings()
     tracing: TracingSettings = TracingSettings()
+    temporal: TemporalSettings = TemporalSettings()
 
     _hints: tuple[str, ...] = PrivateAttr(())
     _file: Path | None = PrivateAttr(None)

@@ -14,6 +14,7 @@ from billing.plans.terms import Cadence
 EMBEDDED: Final = "embedded"
 PREFIX: Final = "BILLING__"
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_TIME_OF_DAY: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
 _DURATION: Final = re.compile(r"([0-9]{1,6}) ?(ms|s|m|h|d)", re.ASCII)
 
 
@@ -97,6 +98,21 @@ def web_address(url: str) -> str:
     if url and not url.startswith(("http://", "https://")):
         raise ValueError('must be an address like "http://127.0.0.1:4318/v1/traces"')
     return url
+
+
+def host_and_port(address: str) -> str:
+    """Check that a text is a host with a port. Raises: ValueError."""
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not (port.isascii() and port.isdigit() and int(port) <= 65535):
+        raise ValueError('must be a host with a port, like "127.0.0.1:7233"')
+    return address
+
+
+def time_of_day(text: str) -> str:
+    """Check that a text is a time of day. Raises: ValueError."""
+    if not _TIME_OF_DAY.fullmatch(text):
+        raise ValueError('must be a time of day, like "02:00"')
+    return text
 
 
 def _url_of(*schemes: str) -> AfterValidator:

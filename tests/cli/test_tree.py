@@ -17,7 +17,7 @@ COMMANDS = dict(commands())
 
 # What starts something or only prints text of its own has no data.
 WITHOUT_DATA = {("up",), ("scheduler",), ("worker",), ("reconciler",), ("api",), ("completion",),
-                ("db", "roles")}  # fmt: skip
+                ("db", "roles"), ("temporal", "worker")}  # fmt: skip
 ASKED_FIRST = {
     ("charges", "capture"),
     ("charges", "retry"),
@@ -30,6 +30,7 @@ ASKED_FIRST = {
     ("plans", "apply"),
     ("refunds", "create"),
     ("subscriptions", "cancel"),
+    ("temporal", "approve"),
 }
 
 

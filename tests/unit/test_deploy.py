@@ -22,6 +22,7 @@ RULES = DEPLOY / "prometheus" / "rules.yml"
 RULES_TEST = DEPLOY / "prometheus" / "rules_test.yml"
 DASHBOARD = DEPLOY / "grafana" / "dashboard.json"
 UNITS = sorted((DEPLOY / "systemd").glob("*.service"))
+TEMPORAL_UNIT = DEPLOY / "temporal" / "perennial-temporal.service"
 PARTS_OF_A_HISTOGRAM = re.compile(r"_(?:bucket|count|sum)$")
 NOT_OURS = {"job", "instance", "le"}
 
@@ -196,7 +197,7 @@ def variables(text: str) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    "file", [*UNITS, DEPLOY / "systemd" / "perennial.env"], ids=lambda f: f.name
+    "file", [*UNITS, TEMPORAL_UNIT, DEPLOY / "systemd" / "perennial.env"], ids=lambda f: f.name
 )
 def test_units_set_only_keys_that_exist(file: Path) -> None:
     keys = list(variables(file.read_text()))
@@ -205,7 +206,7 @@ def test_units_set_only_keys_that_exist(file: Path) -> None:
     assert set(keys) <= set(all_keys())
 
 
-@pytest.mark.parametrize("unit", UNITS, ids=lambda unit: unit.name)
+@pytest.mark.parametrize("unit", [*UNITS, TEMPORAL_UNIT], ids=lambda unit: unit.name)
 def test_a_unit_is_hardened_and_told_when_it_is_ready(unit: Path) -> None:
     lines = set(unit.read_text().splitlines())
 
@@ -219,7 +220,8 @@ def test_a_unit_is_hardened_and_told_when_it_is_ready(unit: Path) -> None:
         "RestartPreventExitStatus=2 5",
     } <= lines
     role = unit.name.removeprefix("perennial-").partition(".")[0].rstrip("@")
-    assert any(line.startswith("ExecStart=") and line.endswith(f" {role}") for line in lines)
+    command = f" {role}" if unit in UNITS else f" {role} worker"
+    assert any(line.startswith("ExecStart=") and line.endswith(command) for line in lines)
 
 
 def test_the_scrape_example_knows_the_ports_of_the_units() -> None:
@@ -247,7 +249,7 @@ def locked(name: str) -> dict[str, str]:
     )
 
 
-def test_a_server_gets_neither_development_tools_nor_embedded_servers_nor_tracing() -> None:
+def test_a_server_gets_no_development_tools_no_embedded_servers_and_no_extras() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     runtime, everything = locked("requirements-runtime.lock"), locked("requirements.lock")
 
@@ -258,6 +260,8 @@ def test_a_server_gets_neither_development_tools_nor_embedded_servers_nor_tracin
     assert names(project["dependencies"]) <= set(runtime)
     assert names([*extras["dev"], *extras["embedded"]]) <= set(everything)
     assert names([*extras["dev"], *extras["embedded"]]) & set(runtime) == {"setuptools"}
+    assert names(extras["temporal"]) <= set(everything)
+    assert {name for name in runtime if "temporal" in name} == set()
     assert names(extras["tracing"]) <= set(everything)
     assert names(extras["tracing"]) & set(runtime) == {"opentelemetry-api"}, "which others need"
     assert runtime.items() <= everything.items(), "one version of a package, wherever it runs"

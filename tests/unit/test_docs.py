@@ -34,6 +34,7 @@ DOCS = ROOT / "docs"
 PAGES = [
     *sorted(DOCS.glob("*.md")),
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "deploy/README.md")),
+    *sorted((ROOT / "deploy").glob("*/README.md")),
 ]
 PACKAGES = ("billing", "plans", "workers", "migrations", "benchmarks", "tests")
 LINKED = ("plans", "workers", "migrations")

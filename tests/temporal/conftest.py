@@ -1,0 +1,49 @@
+"""A world whose night is driven by Temporal, with the servers that come as wheels."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.cli.conftest import START
+from tests.cli.world import CATALOG, World, environment
+from tests.temporal.servers import DevServer
+from tests.temporal.story import evening
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from billing.sandbox import SandboxServer
+
+
+@pytest.fixture
+def world(tmp_path: Path, db_url: str, redis_url: str, sandbox: "SandboxServer") -> World:
+    """Two customers who paid, and the night's settlement still to come."""
+    (tmp_path / "config.toml").write_text('mode = "sandbox"\n[plans]\ncatalog = "catalog"\n')
+    (tmp_path / "catalog").mkdir()
+    (tmp_path / "catalog" / "video.toml").write_text(CATALOG)
+    env = environment(
+        database__url=db_url,
+        redis__url=redis_url,
+        providers__stripe__api_base=sandbox.url,
+        providers__stripe__api_key="sk_test_of_the_temporal_tests",
+        providers__stripe__timeout_read="1s",
+        providers__stripe__timeout_connect="1s",
+        providers__stripe__deadline="1s",
+        reconciler__lease="1500ms",
+        reconciler__tick="100ms",
+        temporal__retry_every="300ms",
+        temporal__heartbeat_timeout="1s",
+    )
+    world = World(tmp_path, dict(env), sandbox.url)
+    world.at(START)
+    assert world.run("plans", "apply", "--yes").exit_code == 0
+    evening(world)
+    return world
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> "Iterator[DevServer]":
+    """A development server of Temporal that keeps its state in a file."""
+    with DevServer(tmp_path / "temporal.db") as server:
+        yield server
