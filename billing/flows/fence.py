@@ -12,6 +12,7 @@ The transaction that counts a send asks the fence, and the database refuses one 
 import logging
 import time
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from threading import Lock
 from typing import Final, TypeVar
@@ -39,6 +40,7 @@ from billing.rules.reconciliation.knowledge import (
 )
 from billing.store import fences
 from billing.store.identity import engine_id
+from billing.store.subscriptions import customers
 
 logger = logging.getLogger(__name__)
 
@@ -68,6 +70,7 @@ class Recovering(Unavailable):
 def compared(context: Context, provider: str, *, sending: bool = False) -> bool:
     """Tell whether calls may be sent to an account; compare it first if it has to be.
 
+    All others that have to be are compared first: what is due here may have been charged there.
     False where it is recovering. Raises `Unavailable`, `BadInput` where it can't be compared. Holds
     no transaction. `sending` tells that a call waits for the answer (see `check`).
     """
@@ -82,13 +85,22 @@ def compared(context: Context, provider: str, *, sending: bool = False) -> bool:
         failures = _failures.setdefault(context.engine, {})
         if failures.get(provider, 0.0) > asked:
             raise Unavailable(f"account {provider} can't be compared now", where=provider)
-        try:
-            return check(context, provider, sending=sending)
-        except BillingError as error:
-            failures[provider] = time.monotonic()
-            with marked(CrashPoint.FENCE_NOT_CHECKED), context.engine.begin() as conn:
-                fences.could_not_compare(conn, provider, first_line(error))
-            raise
+        for other in context.gateways.names:
+            if other != provider and _known(context, other) is None:
+                with suppress(BillingError):
+                    _checked(context, other)
+        return _checked(context, provider, sending=sending)
+
+
+def _checked(context: Context, provider: str, *, sending: bool = False) -> bool:
+    """Check an account, and remember that it couldn't be compared."""
+    try:
+        return check(context, provider, sending=sending)
+    except BillingError as error:
+        _failures.setdefault(context.engine, {})[provider] = time.monotonic()
+        with marked(CrashPoint.FENCE_NOT_CHECKED), context.engine.begin() as conn:
+            fences.could_not_compare(conn, provider, first_line(error))
+        raise
 
 
 def _known(context: Context, provider: str) -> bool | None:
@@ -242,16 +254,33 @@ def check(context: Context, provider: str, *, sending: bool = False) -> bool:
     if since is None and not sending:
         return True
     unknown = None
+    arrived: list[UUID] = []
     if since is not None:
         pages = unknown_since(context, provider, since)
         unknown = next((each for page in pages for each in page), None)
+        arrived = [] if unknown is None else _arrived_since(context, provider, since)
     with marked(CrashPoint.FENCE_CHECKED), context.engine.begin() as conn:
         if unknown is None:
             fences.open_for(conn, provider, database=database, known_until=now, now=now)
         else:
             close(conn, provider, unknown, FenceCause.BEHIND, since=since, now=now)
+            for customer_id in arrived:
+                if customers.find(conn, str(customer_id)) is not None:
+                    customers.add_account(conn, customer_id, provider, now)
         fence = fences.find(conn, provider)
     return fence is not None and fence.passes
+
+
+def _arrived_since(context: Context, provider: str, since: datetime) -> list[UUID]:
+    """Return the customers whom this engine made at an account since then.
+
+    Those that are known here, and not at this account, are held up elsewhere too, until it
+    recovered.
+    """
+    with context.engine.connect() as conn:
+        engine = engine_id(conn)
+    pages = context.gateways.of(provider).list_customers(since=since)
+    return [made.ours for page in pages for made in made_of(engine, MadeKind.CUSTOMER, page)]
 
 
 def known_since(conn: Connection, provider: str) -> datetime | None:
@@ -357,8 +386,8 @@ def _pages(gateway: Gateway, engine: UUID, since: datetime) -> Iterator[list[Mad
         yield made_of(engine, MadeKind.CHARGE, charges)
     for refunds in gateway.list_refunds(since=since):
         yield made_of(engine, MadeKind.REFUND, refunds)
-    for customers in gateway.list_customers(since=since):
-        yield made_of(engine, MadeKind.CUSTOMER, customers)
+    for people in gateway.list_customers(since=since):
+        yield made_of(engine, MadeKind.CUSTOMER, people)
 
 
 def made_of(

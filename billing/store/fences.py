@@ -239,7 +239,10 @@ _NEWEST_CALL = text(
                         WHERE provider = :provider AND finished_at IS NOT NULL),
                       (SELECT max(first_sent_at) FROM provider_calls
                         WHERE provider = :provider AND finished_at IS NULL)),
-             (SELECT min(created_at) FROM provider_customers WHERE provider = :provider))
+             (SELECT min(created_at) FROM provider_customers WHERE provider = :provider),
+             (SELECT max(n.newest) FROM provider_fences f
+               CROSS JOIN LATERAL (SELECT max(first_sent_at) AS newest FROM provider_calls
+                                    WHERE provider = f.provider AND finished_at IS NOT NULL) n))
     """
 )
 
@@ -247,7 +250,9 @@ _NEWEST_CALL = text(
 def newest_call(conn: Connection, provider: str) -> datetime | None:
     """Return when the account's newest call was first sent, as far as this database knows.
 
-    Without a call it is when the first customer was written down; None where there is none.
+    Without a call it is when the first customer was written down there, and without a customer the
+    newest call to any account: one that was first used after the moment of a backup has none. None
+    where nothing was ever sent.
     """
     found: datetime | None = conn.execute(_NEWEST_CALL, {"provider": provider}).scalar_one()
     return found

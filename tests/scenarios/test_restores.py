@@ -8,6 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from billing.errors import Unavailable
 from billing.flows import fence
+from billing.flows.customers import moving
 from billing.flows.payments import authorizations
 from billing.flows.recovery import recovering
 from billing.flows.recovery.adopting import AdoptionResult
@@ -282,3 +283,45 @@ catch_up = "skip"
   effective = 2026-01-01
   price = { USD = "2.50" }
 """
+
+
+@pytest.mark.parametrize("compared_first", ["stripe", "braintree"])
+def test_who_moved_after_the_backup_is_charged_by_neither_account_again(
+    both: World,
+    admin: Admin,
+    db_url: str,
+    sandbox: SandboxServer,
+    tmp_path: Path,
+    compared_first: str,
+) -> None:
+    """The backup doesn't know that the customer is at the second account at all."""
+    subscriber = paid(both)
+    backups = Backups(admin, db_url, sandbox.url, tmp_path)
+    try:
+        restore = backups.take(both)
+        nonce = "fake-paypal-billing-agreement-nonce"
+        operator = Actor(ActorKind.CLI, "operator")
+        moving.move(
+            both.context(), subscriber.customer, "braintree", token=nonce, actor=operator, why=""
+        )
+        both.run_until("2026-02-02")
+        assert [each.provider for each in both.payments(subscriber)] == ["stripe", "braintree"]
+
+        restored = restore()
+        fence.passes(restored.context(), compared_first)
+        for _ in range(3):
+            restored.tick()
+            restored.wait(restored.policy.dispatch_window)
+        assert fence_of(restored).passes
+        assert fence_of(restored, "braintree").state is FenceState.RECOVERING
+        assert restored.psp.captures(subscriber) == 1
+
+        recover(restored, "braintree")
+        assert restored.settle()
+        assert [each.provider for each in restored.payments(subscriber)] == ["stripe", "braintree"]
+        assert [str(each.state) for each in restored.payments(subscriber)] == ["CAPTURED"] * 2
+        assert restored.psp.captures(subscriber) == 1
+        restored.run_until("2026-02-07")
+        restored.assert_everything_adds_up()
+    finally:
+        backups.close()

@@ -166,6 +166,10 @@ def charge(payment_id: str, n: int, key: str = "m:a2") -> str:
     )
 
 
+ELSEWHERE = (
+    "INSERT INTO provider_customers (id, customer_id, provider, created_at)"
+    f" VALUES (gen_random_uuid(), {CUSTOMER}, 'other', '2026-01-01')"
+)
 CLOSE = f"UPDATE cycles SET state = 'closed', closed_at = '2026-03-01', digest = {DIGEST}"
 
 # --- what nobody may insert or change -----------------------------------------------------------
@@ -430,6 +434,54 @@ ATTACKS: dict[str, tuple[str, ...]] = {
         f"UPDATE provider_customers SET payment_method_id = {CARD}"
         f" WHERE customer_id = {OTHER_CUSTOMER}",
     ),
+    # A payment is at one account at a time, and its customer is there too.
+    "a card of another account as what is charged": (
+        "provider_customers_method",
+        ELSEWHERE,
+        f"UPDATE provider_customers SET payment_method_id = {CARD} WHERE provider = 'other'",
+    ),
+    "a payment moved while a charge of it is open": (
+        "stays at account stripe",
+        ELSEWHERE,
+        f"UPDATE payments SET provider = 'other' WHERE id = {CREATED}",
+    ),
+    "a captured payment moved": (
+        "stays at account stripe",
+        ELSEWHERE,
+        f"UPDATE payments SET provider = 'other', provider_payment_id = NULL WHERE id = {CAPTURED}",
+    ),
+    "a payment moved with what the former account holds": (
+        "stays at account stripe",
+        ELSEWHERE,
+        payment(),
+        f"UPDATE payments SET provider = 'other', provider_payment_id = 'pi_9' WHERE id = {LOOSE}",
+    ),
+    "a payment moved to an account that its customer isn't at": (
+        "payments_customer_there",
+        payment(),
+        f"UPDATE payments SET provider = 'nowhere' WHERE id = {LOOSE}",
+    ),
+    "a charge at an account that its payment isn't at": (
+        "its payment is at another account",
+        ELSEWHERE,
+        payment(),
+        "INSERT INTO provider_calls (subject_id, kind, n, customer_id, provider, idempotency_key,"
+        f" request, first_sent_at) VALUES ({LOOSE}, 'charge', 1, {CUSTOMER}, 'other', 'x:a1',"
+        " '{}', '2026-03-01')",
+    ),
+    "a subscription collected where its customer isn't": (
+        "subscriptions_customer_there",
+        f"UPDATE subscriptions SET provider = 'other' WHERE id = {SUBSCRIPTION}",
+    ),
+    "a customer collected from where they aren't": (
+        "customers_at_account",
+        f"UPDATE customers SET provider = 'other' WHERE id = {CUSTOMER}",
+        "SET CONSTRAINTS ALL IMMEDIATE",
+    ),
+    "a customer's row at an account moved to another": (
+        "permission denied|the provider account of a row can't change",
+        f"UPDATE provider_customers SET provider = 'other' WHERE customer_id = {OTHER_CUSTOMER}",
+    ),
 }
 
 # The application has no right to these; the owner has, and meets a trigger.
@@ -530,10 +582,11 @@ def test_replica_mode_does_not_let_destruction_pass(
 
 
 # Triggers hold these; foreign keys sleep in replica mode, plain constraints never do.
+GUARDED = ("can't change", "may", "statement", "1..n", "forward", "stays at", "at another account")
 BY_TRIGGER = [
     name
     for name, (says, *_) in ATTACKS.items()
-    if any(word in says for word in ("can't change", "may", "statement", "1..n", "forward"))
+    if any(word in says for word in GUARDED)
 ]
 
 
