@@ -288,10 +288,12 @@ class EngineUnderTest:
         cards: Sequence[str] = ("pm_card_visa",),
         plans: Sequence[tuple[str, str]] = (("video-premium", "USD"),),
         spread: timedelta = timedelta(hours=1),
+        accounts: Sequence[str | None] = (None,),
     ) -> None:
         """Let customers subscribe to plans (with a currency); all begin within `spread`.
 
         The first begins an hour from now, so that the clock has to move before any work is due.
+        Cards, plans and accounts take turns.
         """
         now = self.runtime.clock.now()
         for number in range(count):
@@ -301,6 +303,7 @@ class EngineUnderTest:
                 name=f"Customer {number}",
                 external_id=reference,
                 payment_method=cards[number % len(cards)],
+                provider=accounts[number % len(accounts)],
             )
             plan, currency = plans[number % len(plans)]
             starts = now + timedelta(hours=1) + spread * number // count
@@ -339,9 +342,14 @@ class EngineUnderTest:
     # --- what has to be true --------------------------------------------------------------------
 
     def provider_charges(self) -> list[ProviderCharge]:
-        """Return every capture in the provider's own list."""
-        pages = self.runtime.gateway.list_charges(since=START - DAY)
-        return [charge for page in pages for charge in page if charge.captured]
+        """Return every capture in the providers' own lists."""
+        return [
+            charge
+            for _, gateway in self.runtime.gateways
+            for page in gateway.list_charges(since=START - DAY)
+            for charge in page
+            if charge.captured
+        ]
 
     def attempts(self) -> int:
         """Count the attempts there ever were."""
@@ -393,29 +401,30 @@ class EngineUnderTest:
         return found
 
     def _differences_with_provider(self) -> Iterator[str]:
-        stats = self.sandbox.stats()
+        stats, sold = self.sandbox.stats(), self.sandbox.braintree("stats")
         charges = self.provider_charges()
         with self.runtime.engine.connect() as conn:
             sums = totals(conn)
             booked = _money(conn, _CAPTURED)
             journal = _money(conn, _CAPTURED_IN_JOURNAL)
         counts = {
-            "captures at the provider": int(stats["captures"]),
+            "captures at the provider": int(stats["captures"]) + int(sold["captures"]),
             "charges in its list": len(charges),
-            "PaymentIntents paid": int(stats["captured_payment_intents"]),
+            "paid there": int(stats["captured_payment_intents"]) + int(sold["captures"]),
             "captured payments": sums.captured_payments,
             "entries in the journal": sums.captured_in_journal,
         }
         if len(set(counts.values())) != 1:
             yield f"captures differ: {counts}"
-        provider = {
-            currency.upper(): from_stripe(amount, currency).amount
-            for currency, amount in stats["captured_amount"].items()
-        }
-        if not provider == booked == journal:
-            yield f"money differs: provider {provider}, payments {booked}, journal {journal}"
+        provider = Counter[str](sold["captured_amount"])
+        for currency, amount in stats["captured_amount"].items():
+            provider[currency.upper()] += from_stripe(amount, currency).amount
+        if not dict(provider) == booked == journal:
+            yield f"money differs: provider {dict(provider)}, payments {booked}, journal {journal}"
         if stats["payment_intents_captured_more_than_once"]:
             yield "a PaymentIntent was captured more than once"
+        if sold["orders_captured_more_than_once"]:
+            yield "an attempt was sold more than once"
         for what in ("period", "payment"):
             yield from _more_than_once(what, charges)
 

@@ -583,11 +583,7 @@ def test_replica_mode_does_not_let_destruction_pass(
 
 # Triggers hold these; foreign keys sleep in replica mode, plain constraints never do.
 GUARDED = ("can't change", "may", "statement", "1..n", "forward", "stays at", "at another account")
-BY_TRIGGER = [
-    name
-    for name, (says, *_) in ATTACKS.items()
-    if any(word in says for word in GUARDED)
-]
+BY_TRIGGER = [name for name, (says, *_) in ATTACKS.items() if any(word in says for word in GUARDED)]
 
 
 @pytest.mark.parametrize("name", BY_TRIGGER)

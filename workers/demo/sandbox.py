@@ -40,6 +40,11 @@ class SandboxControl(SandboxClient):
         stats: Mapping[str, Any] = self._call("GET", "stats")
         return stats
 
+    def braintree(self, page: str) -> Mapping[str, Any]:
+        """Return a page about the Braintree side."""
+        shown: Mapping[str, Any] = self._call("GET", f"braintree/{page}")
+        return shown
+
     # --- webhooks -------------------------------------------------------------------------------
 
     def delivery_conditions(self, **wanted: Any) -> None:
