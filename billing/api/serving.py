@@ -129,7 +129,7 @@ def _services(runtime: Runtime, metrics: ProcessMetrics, counted: ApiMetrics) ->
     return Services(
         runtime.engine,
         PaymentApi(runtime.context, ThreadWorker(runtime, metrics)),
-        CustomerApi(runtime.context),
+        CustomerApi(runtime.context, runtime.outcomes.held),
         counted,
     )
 

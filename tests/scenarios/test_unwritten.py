@@ -2,10 +2,14 @@
 
 from datetime import timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from sqlalchemy.exc import OperationalError
 
+from billing.errors import Unavailable
+from billing.flows.service.callers import Caller
+from billing.flows.service.customers import CustomerApi
 from tests.scenarios.full_disk import full
 from tests.scenarios.money import give_back
 from tests.scenarios.world import World
@@ -62,6 +66,29 @@ def test_a_refund_that_cannot_be_written_holds_back_the_next_charge(
     assert world.psp.sends() == 2
     world.settle()
     world.assert_everything_adds_up()
+
+
+def test_no_customer_is_made_while_the_last_outcome_cannot_be_written(
+    world: World, db_url: str
+) -> None:
+    world.subscribed("video-premium")
+    world.open()
+    (payment_id,) = world.dispatch()
+    api = CustomerApi(world.runtime.context, world.runtime.outcomes.held)
+    new: dict[str, Any] = {
+        "name": "Bob", "email": None, "external_id": None, "payment_method": None,
+    }  # fmt: skip
+    before = world.psp.sends("POST /v1/customers")
+
+    with full(db_url, "ledger.postings"):
+        with pytest.raises(OperationalError, match="No space left"):
+            world.charge(payment_id)
+        with pytest.raises(Unavailable, match="doesn't take what the provider answered"):
+            api.create_customer(Caller("key_1", "shop"), "bob-1", **new)
+        assert world.psp.sends("POST /v1/customers") == before
+
+    assert api.create_customer(Caller("key_1", "shop"), "bob-1", **new).status == 201
+    assert world.psp.sends("POST /v1/customers") == before + 1
 
 
 def test_an_outcome_that_is_unknown_is_not_written_after_its_lease(

@@ -133,13 +133,13 @@ class Psp:
     def heal(self) -> None:
         self._control("DELETE", "faults")
 
-    def sends(self) -> int:
-        """Count the charge requests that arrived, whatever became of them."""
+    def sends(self, start: str = "POST /v1/payment_intents") -> int:
+        """Count the requests of a kind that arrived, charges by default, whatever came of them."""
         requests_by_name = self._control("GET", "stats")["requests"]
         return sum(
             sum(outcomes.values())
             for name, outcomes in requests_by_name.items()
-            if name.startswith("POST /v1/payment_intents")
+            if name.startswith(start)
         )
 
     def charges(self, subscriber: Subscriber) -> list[dict[str, Any]]:

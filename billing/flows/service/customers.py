@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.crash_points import CrashPoint, marked
-from billing.errors import BillingError
+from billing.errors import BillingError, Unavailable
 from billing.flows.context import Context
 from billing.flows.customers import customers as customer_flow
 from billing.flows.customers.customers import refuse_anything_like_a_card
@@ -42,9 +42,13 @@ _CHANGES: Final[Mapping[Change, Callable[..., Subscription]]] = {
 
 @dataclass(frozen=True)
 class CustomerApi(Audited):
-    """The customer service that HTTP calls, as `PaymentApi` is the one for payments."""
+    """The customer service that HTTP calls, as `PaymentApi` is the one for payments.
+
+    `held` tells whether outcomes of earlier calls can't be written: then the provider isn't asked.
+    """
 
     context: Context
+    held: Callable[[], bool] = bool
 
     # --- what the provider has a part in --------------------------------------------------------
 
@@ -136,6 +140,11 @@ class CustomerApi(Audited):
         work: Callable[[Claim], tuple[UUID, Callable[[Connection], KeyedAnswer]]],
     ) -> KeyedAnswer:
         """Claim the key, work outside any transaction, keep the answer: each is committed."""
+        if self.held():
+            raise Unavailable(
+                "the database doesn't take what the provider answered before",
+                remedy="send the request again, with the same key",
+            )
         request = KeyedRequest(caller.scope, key, action, given)
         with marked(CrashPoint.CUSTOMER_KEY_CLAIMED), self.context.engine.begin() as conn:
             claimed = claim(
