@@ -13,6 +13,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from billing.errors import BadInput, ErrorCode, Unavailable
 from billing.store import session
+from billing.store.prepared import drop_stale, keep_prepared
 
 APP_ROLE = "billing_app"
 _OPTIONS_REFUSED: Final = "unsupported startup parameter"  # as pgbouncer says it
@@ -92,6 +93,7 @@ def make_engine(
         connect_args=connect_args,
     )
     _verify_sessions(engine, options, mark, connect_args)
+    drop_stale(engine)
     return engine
 
 
@@ -108,6 +110,7 @@ def _verify_sessions(
     @event.listens_for(engine, "connect")
     def verify(connection: "psycopg.Connection[Any]", _: object) -> None:
         nonlocal checked
+        keep_prepared(connection)
         try:
             direct = session.verify(connection, options, mark)
             if not direct and not checked:

@@ -1,0 +1,52 @@
+"""Prepared statements that outlive a ROLLBACK.
+
+psycopg forgets what it prepared on a connection at every ROLLBACK, because a table that was made in
+the transaction may be made anew with other columns. Each look-up here ends with a ROLLBACK, and no
+connection makes tables that it then reads. Without this nothing would stay prepared, and planning
+was half of the server's work for a charge.
+"""
+
+from typing import Any, Final
+
+import psycopg
+from psycopg._preparing import PrepareManager  # has no public name; tests hold what it does
+from sqlalchemy import Engine, event
+from sqlalchemy.engine import ExceptionContext
+
+_STALE: Final = (
+    psycopg.errors.FeatureNotSupported,  # "cached plan must not change result type"
+    psycopg.errors.InvalidSqlStatementName,  # the server forgot them
+)
+
+
+class KeptStatements(PrepareManager):
+    """The prepared statements of a connection that makes no tables."""
+
+    def clear(self) -> bool:
+        """Keep everything, at a ROLLBACK and after DDL. Return that nothing was dropped."""
+        return False
+
+    def drop(self) -> None:
+        """Drop everything here and in the server's session."""
+        super().clear()
+
+
+def keep_prepared(connection: "psycopg.Connection[Any]") -> None:
+    """Let a new connection keep its prepared statements."""
+    connection._prepared = KeptStatements()
+
+
+def drop_stale(engine: Engine) -> None:
+    """Let a connection prepare its statements anew once the server refused one as stale.
+
+    So it is after a migration that changed the columns that a statement returns: it is refused
+    once.
+    """
+
+    @event.listens_for(engine, "handle_error")
+    def refused(context: ExceptionContext) -> None:
+        if context.connection is None or not isinstance(context.original_exception, _STALE):
+            return
+        kept = context.connection.connection.driver_connection._prepared  # type: ignore[union-attr]
+        if isinstance(kept, KeptStatements):
+            kept.drop()
