@@ -19,6 +19,7 @@ import pytest
 from psycopg import sql
 
 from tests.engines import sharing
+from tests.order import slow_first
 from tests.repeatable import SEED, repeatable_ids
 from tests.waiting import PATIENCE, until
 
@@ -68,6 +69,13 @@ hypothesis.settings.register_profile(
     phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
 )
 hypothesis.settings.load_profile("patient")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the slow tests first, where several processes share the tests."""
+    processes = getattr(config, "workerinput", {}).get("workercount", 1)
+    if processes > 1:
+        items[:] = slow_first(items, processes)
 
 
 @pytest.fixture(scope="session")

@@ -22,7 +22,7 @@ def test_one_lost_answer_in_ten_charges_nobody_twice_and_leaves_nothing_unknown(
     tmp_path: Path, db_url: str, redis_url: str
 ) -> None:
     with EngineUnderTest(tmp_path, database__url=db_url, redis__url=redis_url) as engine:
-        engine.populate(60)
+        engine.populate(30)
         for seed, (kind, probability) in enumerate(LOST_AFTER_COMMIT.items()):
             engine.fault(kind, probability=probability, seed=seed)
 
@@ -30,7 +30,7 @@ def test_one_lost_answer_in_ten_charges_nobody_twice_and_leaves_nothing_unknown(
 
         engine.assert_everything_adds_up()
         captures = engine.sandbox.stats()["captures"]
-        assert captures == engine.regular_periods() == 60 * 4
+        assert captures == engine.regular_periods() == 30 * 4
         lost = engine.sandbox.stats()["faults"]
         assert sum(lost.values()) > captures / 20, lost
         assert engine.sends() > captures

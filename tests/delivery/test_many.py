@@ -33,7 +33,7 @@ def test_two_schedulers_and_three_workers_do_everything_once(
         redis__url=redis_url,
         scheduler__batch="4",  # so that none takes all there is
     ) as engine:
-        engine.populate(60, cards=CARDS, plans=PLANS, spread=timedelta(hours=12))
+        engine.populate(30, cards=CARDS, plans=PLANS, spread=timedelta(hours=12))
         for seed, (kind, probability) in enumerate(FAULTS):
             engine.fault(kind, probability=2 * probability, seed=seed)
         rng, doubled = random.Random(1), InjectedFaults()
@@ -45,6 +45,6 @@ def test_two_schedulers_and_three_workers_do_everything_once(
         engine.run(lambda: engine.let_pass(timedelta(days=40), double_messages))
 
         engine.assert_everything_adds_up()
-        assert doubled.duplicated_messages > 100
+        assert doubled.duplicated_messages > 60
         assert sum(engine.sandbox.stats()["faults"].values()) > 10
         assert sum(engine.restarts().values()) == 0, "nobody fell over"

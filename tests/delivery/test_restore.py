@@ -71,13 +71,13 @@ def test_a_database_set_back_while_workers_charge_takes_each_payment_once(
     tmp_path: Path, db_url: str, redis_url: str, admin: Admin
 ) -> None:
     backup = Backup(admin, db_url)
-    customers = 40
+    customers = 20
     with EngineUnderTest(
         tmp_path,
         workers=2,
         database__url=db_url,
         redis__url=redis_url,
-        providers__stripe__rate_per_second="10",  # so that a month's charges take seconds
+        providers__stripe__rate_per_second="6",  # so that a month's charges take seconds
     ) as engine:
         try:
             engine.populate(customers)

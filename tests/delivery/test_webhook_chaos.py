@@ -37,7 +37,7 @@ from tests.delivery.traffic import Bank, Salesman, Taken, let_shoppers_in
 
 logger = logging.getLogger(__name__)
 
-SUBSCRIPTIONS: Final = 30
+SUBSCRIPTIONS: Final = 20
 SALESMEN: Final = 2
 DAYS_MIN: Final = 40
 STRIDE: Final = timedelta(days=10)
@@ -68,7 +68,7 @@ def test_lost_doubled_and_disordered_webhooks_and_kills_leave_both_sides_agreed(
     tmp_path: Path,
 ) -> None:
     seed = int(os.environ.get("CHAOS_SEED", "1"))
-    seconds = float(os.environ.get("CHAOS_SECONDS", "12"))
+    seconds = float(os.environ.get("CHAOS_SECONDS", "9"))
     with EngineUnderTest(
         tmp_path,
         workers=2,
