@@ -141,10 +141,7 @@ class CustomerApi(Audited):
     ) -> KeyedAnswer:
         """Claim the key, work outside any transaction, keep the answer: each is committed."""
         if self.held():
-            raise Unavailable(
-                "the database doesn't take what the provider answered before",
-                remedy="send the request again, with the same key",
-            )
+            raise Unavailable("the database doesn't take what the provider answered before")
         request = KeyedRequest(caller.scope, key, action, given)
         with marked(CrashPoint.CUSTOMER_KEY_CLAIMED), self.context.engine.begin() as conn:
             claimed = claim(
