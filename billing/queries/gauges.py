@@ -129,8 +129,8 @@ def _parked(conn: Connection, now: datetime) -> Iterator[Figure]:
 def _attempts(conn: Connection, now: datetime) -> Iterator[Figure]:
     unknown = _scalar(
         conn,
-        "SELECT count(*) FROM provider_calls WHERE kind = 'charge' AND finished_at IS NULL"
-        " AND unknown_since IS NOT NULL",
+        "SELECT count(*) FROM provider_calls WHERE kind IN ('charge', 'cancel')"
+        " AND finished_at IS NULL AND unknown_since IS NOT NULL",
     )
     yield Figure(
         "billing_unknown_attempts",

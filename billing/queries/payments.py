@@ -84,8 +84,8 @@ SELECT p.id, p.invoice_id, i.number AS invoice_number, p.subscription_id,
        p.next_attempt_at, p.next_attempt_kind, p.decline_code, p.decline_class, p.decision,
        p.decision_facts, p.description, p.capture_method, p.authorized_until,
        EXISTS (SELECT FROM provider_calls k
-                WHERE k.subject_id = p.id AND k.kind = 'charge' AND k.finished_at IS NULL
-                  AND k.unknown_since IS NOT NULL) AS unknown,
+                WHERE k.subject_id = p.id AND k.kind IN ('charge', 'cancel')
+                  AND k.finished_at IS NULL AND k.unknown_since IS NOT NULL) AS unknown,
        p.parked_at, p.parked_reason, p.parked_error, p.provider, p.provider_payment_id,
        p.provider_charge_id, p.captured_at, p.confirmed_at, p.created_at, p.updated_at
   FROM payments p
@@ -103,8 +103,9 @@ _CONDITIONS: Final = {
     "customer_id": "p.customer_id = :customer_id",
     "parked": "(p.parked_at IS NOT NULL) = :parked",
     "unknown": (
-        "EXISTS (SELECT FROM provider_calls k WHERE k.subject_id = p.id AND k.kind = 'charge'"
-        " AND k.finished_at IS NULL AND k.unknown_since IS NOT NULL) = :unknown"
+        "EXISTS (SELECT FROM provider_calls k WHERE k.subject_id = p.id"
+        " AND k.kind IN ('charge', 'cancel') AND k.finished_at IS NULL"
+        " AND k.unknown_since IS NOT NULL) = :unknown"
     ),
     "after": "p.id > :after",
 }

@@ -38,8 +38,8 @@ _COUNTS = text(
            (SELECT count(*) FROM attempts) AS attempts,
            (SELECT count(*) FROM attempts WHERE outcome = 'declined') AS declines,
            (SELECT count(*) FROM provider_calls
-             WHERE kind = 'charge' AND finished_at IS NULL AND unknown_since IS NOT NULL)
-             AS unknown_attempts,
+             WHERE kind IN ('charge', 'cancel') AND finished_at IS NULL
+               AND unknown_since IS NOT NULL) AS unknown_attempts,
            (SELECT count(*) FROM payments p
              WHERE p.captured_at IS NOT NULL
                AND EXISTS (SELECT FROM attempts a

@@ -1,8 +1,11 @@
 """Customers, cards, subscriptions and what is looked at, over HTTP."""
 
+from pathlib import Path
+
 import pytest
 
-from tests.api.caller import Caller, fresh
+from billing.sandbox import SandboxServer
+from tests.api.caller import Caller, fresh, open_shop
 from tests.scenarios.money import apply_events_of_dispute, decide, open_dispute
 from tests.scenarios.world import World
 
@@ -246,3 +249,39 @@ def test_a_wrong_subscription_is_refused(caller: Caller, world: World) -> None:
         answer = caller.post("/v1/subscriptions", order | change)
         assert answer.status_code in (404, 422), (change, answer.text)
     assert caller.found("/v1/subscriptions")["data"] == []
+
+
+def test_a_subscription_is_collected_over_the_account_that_it_names(
+    db_url: str, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    world = World(
+        db_url, sandbox.url, tmp_path / "catalog", prepared=True, more={"braintree": sandbox.url}
+    )
+    with open_shop(world) as shop:
+        caller = shop.caller()
+        ada = caller.post("/v1/customers", {"name": "Ada", "payment_method": "pm_card_visa"}).json()
+        methods = f"/v1/customers/{ada['id']}/payment-methods"
+        wallet = {
+            "payment_method": "fake-paypal-billing-agreement-nonce",
+            "provider": "braintree",
+            "make_default": False,
+        }
+        added = caller.post(methods, wallet)
+        order = {"customer": ada["id"], "plan": "video-premium", "currency": "USD"}
+        there = caller.post("/v1/subscriptions", {**order, "provider": "braintree"}).json()
+        here = caller.post("/v1/subscriptions", order).json()
+        nowhere = caller.post("/v1/subscriptions", {**order, "provider": "nowhere"})
+        path = f"/v1/subscriptions/{here['id']}/provider"
+        named = caller.post(path, {"provider": "braintree", "reason": "PayPal"})
+        back = caller.post(path, {"provider": None})
+
+        assert (added.status_code, added.json()["provider"]) == (201, "braintree")
+        assert caller.found(f"/v1/customers/{ada['id']}")["provider"] == "stripe"
+        assert (there["provider"], here["provider"]) == ("braintree", None)
+        assert (nowhere.status_code, nowhere.json()["code"]) == (422, "invalid_request")
+        assert (named.json()["provider"], back.json()["provider"]) == ("braintree", None)
+        world.settle()
+        listed = caller.found("/v1/payments", customer=ada["id"])["data"]
+        assert {each["state"] for each in listed} == {"CAPTURED"}
+    world.assert_promises_hold()
+    world.close()
