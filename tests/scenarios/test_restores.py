@@ -8,7 +8,7 @@ from prometheus_client import CollectorRegistry
 
 from billing.errors import Unavailable
 from billing.flows import fence
-from billing.flows.customers import moving
+from billing.flows.customers import customers, moving
 from billing.flows.payments import authorizations
 from billing.flows.recovery import recovering
 from billing.flows.recovery.adopting import AdoptionResult
@@ -325,3 +325,67 @@ def test_who_moved_after_the_backup_is_charged_by_neither_account_again(
         restored.assert_everything_adds_up()
     finally:
         backups.close()
+
+
+def test_an_attempt_that_is_open_at_one_account_is_looked_up_before_the_others_charge_is_adopted(
+    both: World, admin: Admin, db_url: str, sandbox: SandboxServer, tmp_path: Path
+) -> None:
+    subscriber = paid(both)
+    both.run_until("2026-01-31 23:00")
+    both.jump_to("2026-02-01")
+    both.open()
+    (payment_id,) = both.dispatch()
+    sending = both.begin(payment_id)  # its worker dies before the call
+    assert sending is not None
+    backups = Backups(admin, db_url, sandbox.url, tmp_path)
+    try:
+        restore = backups.take(both)
+        nonce = "fake-paypal-billing-agreement-nonce"
+        customers.set_payment_method(
+            both.context(), subscriber.customer, nonce, provider="braintree"
+        )
+        both.jump_to("2026-02-03")  # the key is forgotten, and the attempt proven absent
+        both.wait(both.policy.longest_hold)
+        assert both.settle()
+        assert [each.provider for each in both.payments(subscriber)] == ["stripe", "braintree"]
+
+        restored = restore()
+        for _ in range(3):
+            restored.tick()
+            restored.wait(restored.policy.longest_hold)
+        assert restored.psp.captures(subscriber) == 1
+        recover(restored, "braintree")
+        assert restored.settle()
+
+        assert [each.provider for each in restored.payments(subscriber)] == ["stripe", "braintree"]
+        assert [row.outcome for row in restored.attempts(subscriber)] == ["absent", "succeeded"]
+        assert restored.psp.captures(subscriber) == 1
+        restored.close_books()
+        restored.assert_promises_hold()
+    finally:
+        backups.close()
+
+
+def test_who_is_at_two_accounts_waits_for_both_to_be_compared_and_others_do_not(
+    two: World,
+) -> None:
+    moved = paid(two)
+    customers.set_payment_method(
+        two.context(), moved.customer, "pm_card_visa", provider="eu", make_default=False
+    )
+    alone = paid(two)
+    two.run_until("2026-01-31 23:00")
+    as_after_a_restart(two)
+    down = {"kind": "error_500_uncommitted", "times": 1000, "match": {"method": "GET"}}
+    two.psps["eu"]._control("POST", "faults", **down)
+    two.jump_to("2026-02-01 01:00")
+    two.open()
+    for payment_id in two.dispatch():
+        two.charge(payment_id)
+    assert [two.psp.captures(each) for each in (moved, alone)] == [1, 2]
+
+    two.psps["eu"].heal()
+    two.wait(two.policy.dispatch_window)
+    assert two.settle()
+    assert [two.psp.captures(each) for each in (moved, alone)] == [2, 2]
+    two.assert_everything_adds_up()
