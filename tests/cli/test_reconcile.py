@@ -2,12 +2,14 @@
 
 import getpass
 import json
-from datetime import timedelta
+from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import requests
 
+from billing.store import tasks
 from tests.cli.conftest import START
 from tests.cli.world import World
 from tests.waiting import PATIENCE
@@ -280,6 +282,20 @@ def test_a_night_is_taken_step_by_step(world: World) -> None:
     (task,) = [each for each in world.json("status")["tasks"] if each["task"] == "settle"]
     assert task["last_success_at"] is not None
     assert world.json("close", "show")["tie_out"][0]["unexplained"] == 0
+
+
+def test_an_earlier_night_that_is_asked_for_again_sets_no_watermark_back(world: World) -> None:
+    subscribed(world)
+    earlier = ("--as-of", f"{START - timedelta(minutes=1):%Y-%m-%dT%H:%M:%SZ}")
+
+    def done_until(*night: str) -> list[datetime | None]:
+        for name in STEPS:
+            assert world.run("reconcile", "run", "--step", name, *night).exit_code == 0
+        with closing(world.runtime()) as runtime, runtime.engine.connect() as conn:
+            return [tasks.watermark(conn, task) for task in ("settle", "close")]
+
+    assert done_until(*NIGHT) == [START, START]
+    assert done_until(*earlier) == [START, START]
 
 
 def test_a_step_that_finds_breaks_ends_with_three_however_often_it_is_asked_for(

@@ -8,6 +8,7 @@ from billing.flows.settlement import stepping
 from billing.flows.settlement.stepping import Stepped
 from billing.rules.actor import Actor
 from billing.rules.provider_names import task_of
+from billing.store import tasks
 from billing.workers.daemons.reconciler import CLOSE, SETTLE
 from billing.workers.daemons.recorded import record_failure, recorded
 from billing.workers.runtime.runtime import Runtime
@@ -35,4 +36,11 @@ def _note(runtime: Runtime, found: Stepped) -> None:
     elif found.step == "close" and found.is_done:
         for task in (settle, CLOSE):
             with recorded(runtime, task) as run:
-                run.done_until = found.as_of
+                run.done_until = _done_until(runtime, task, found.as_of)
+
+
+def _done_until(runtime: Runtime, task: str, as_of: datetime) -> datetime:
+    """Return the instant of the step, or a later one that was reached before it was asked for."""
+    with runtime.engine.connect() as conn:
+        reached = tasks.watermark(conn, task)
+    return as_of if reached is None else max(as_of, reached)
