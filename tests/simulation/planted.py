@@ -244,7 +244,7 @@ MONEY: Final[Sequence[Fault]] = (
     Fault(
         "a restored database charges at once",
         _COLLECTING,
-        "if not row.may_send or row.horizon < horizon:",
+        "if held is not None or row.horizon < horizon:",
         "if row.horizon is None:",
     ),
     Fault(
@@ -262,7 +262,8 @@ MONEY: Final[Sequence[Fault]] = (
     Fault(
         "a new card collects nothing",
         _CUSTOMERS,
-        "        retried = retry_with_new_method(conn, row.id, now)\n    return details, retried",
+        "        retried = retry_with_new_method(conn, at.customer_id, at.provider, now)\n"
+        "    return details, retried",
         "        retried = 0\n    return details, retried",
     ),
     Fault(
