@@ -26,6 +26,12 @@ def contradictions(settings: Settings) -> Iterable[Contradiction]:
             "the first pause is longer than the longest",
             "make it at most charges.unknown_backoff_max",
         )
+    if settings.temporal.api_key.get_secret_value() and not settings.temporal.tls:
+        yield (
+            ("temporal", "api_key"),
+            "the key would be sent where everybody on the way can read it",
+            "set temporal.tls = true",
+        )
 
 
 def _which_provider(settings: Settings) -> Iterable[Contradiction]:
