@@ -7,7 +7,7 @@ import pytest
 from sqlalchemy import text
 
 from billing.flows.customers import customers, moving
-from billing.flows.subscriptions import naming
+from billing.flows.subscriptions import naming, releasing
 from billing.gateway import ProviderPayment
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.moving import Follows
@@ -240,9 +240,34 @@ def test_what_its_customer_paid_at_the_first_provider_meanwhile_is_not_charged_a
         CARD,
         left,
     )
-    assert cancels(both, subscriber) == [(CARD, "rejected", 1)]
+    assert cancels(both, subscriber) == [(CARD, "absent", 1)]
     assert taken(both, subscriber) == (1, 0)
     both.assert_everything_adds_up()
+
+
+def test_a_cancellation_that_is_refused_parks_the_payment_and_is_tried_again_once_released(
+    both: World,
+) -> None:
+    subscriber = refused_card(both)
+    payment = both.payment(subscriber)
+    unknown = "UPDATE payments SET provider_payment_id = :theirs WHERE id = :id"
+    with both.engine.begin() as conn:
+        conn.execute(text(unknown), {"theirs": "pi_of_nobody", "id": payment.id})
+    give_wallet(both, subscriber)
+    assert both.settle()
+
+    assert cancels(both, subscriber) == [(CARD, "rejected", 1)]
+    assert both.payment(subscriber).parked_reason == "rejected"
+    assert taken(both, subscriber) == (0, 0)
+
+    with both.engine.begin() as conn:
+        theirs = {"theirs": payment.provider_payment_id, "id": payment.id}
+        conn.execute(text(unknown), theirs)
+    releasing.release_payment(both.engine, payment.id, now=both.now)
+    assert both.settle()
+    assert cancels(both, subscriber) == [(CARD, "rejected", 1), (CARD, "succeeded", 1)]
+    assert taken(both, subscriber) == (0, 1)
+    both.assert_promises_hold()
 
 
 # --- an outcome that is unknown ------------------------------------------------------------------

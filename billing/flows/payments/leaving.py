@@ -6,7 +6,8 @@
 
 Where a provider holds a payment before money moves, an earlier attempt left an object that its
 customer might still pay. It takes no money once it is canceled. An object that turns out to be
-paid stays, and the next attempt, at the same account, finds that out. To cancel is safe to repeat.
+paid stays, and the next attempt, at the same account, finds that out. Where the provider refuses
+to cancel, the payment is parked for a person. To cancel is safe to repeat.
 """
 
 from dataclasses import asdict, replace
@@ -20,11 +21,12 @@ from billing.errors import BillingError
 from billing.flows.context import Context
 from billing.flows.payments.authorization_sending import VOID, AuthorizationStep
 from billing.flows.payments.authorization_sending import attempt as ask
+from billing.flows.payments.parking import park
 from billing.flows.policy import Policy
 from billing.flows.provider_calls import note_unanswered, pause
-from billing.gateway import Absent, Deferred, Outcome, Unknown
+from billing.gateway import Absent, Deferred, Outcome, Succeeded, Unknown
 from billing.rules.money import Money
-from billing.rules.payments import AttemptOutcome, CallKind
+from billing.rules.payments import AttemptOutcome, CallKind, State
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import payment_steps, payments, provider_calls
 from billing.store.payments.payment_steps import PaymentForAttempt
@@ -69,11 +71,11 @@ def _left_something(context: Context, row: PaymentForAttempt) -> bool:
 
 
 def _must_stay(conn: Connection, row: PaymentForAttempt) -> bool:
-    """Tell whether the object at the payment's account couldn't be canceled: it may be paid."""
+    """Tell whether the object at the payment's account wasn't canceled, as it is paid."""
     last = provider_calls.last(conn, row.id, CallKind.CANCEL)
     return (
         last is not None
-        and last.outcome is AttemptOutcome.REJECTED
+        and last.outcome is AttemptOutcome.ABSENT
         and last.request["provider_payment_id"] == row.provider_payment_id
     )
 
@@ -132,10 +134,22 @@ def finish(context: Context, call: ProviderCall, outcome: Outcome | Absent) -> N
                     conn, call.subject_id, now, lease_until=None, dispatch_after=again_at
                 )
             return
-        canceled = isinstance(outcome, Absent)
-        end = AttemptOutcome.SUCCEEDED if canceled else AttemptOutcome.REJECTED
-        if not provider_calls.finish_one(conn, call, end, now):
+        if not provider_calls.finish_one(conn, call, _end_of(outcome), now):
             return
-        payments.change(conn, call.subject_id, now, lease_until=None, dispatch_after=NOT_HELD)
-        if canceled and payment.provider_payment_id == call.request["provider_payment_id"]:
-            payments.change(conn, call.subject_id, now, provider_payment_id=None)
+        payments.change(conn, payment.id, now, lease_until=None, dispatch_after=NOT_HELD)
+        if isinstance(outcome, Absent):
+            if payment.provider_payment_id == call.request["provider_payment_id"]:
+                payments.change(conn, payment.id, now, provider_payment_id=None)
+        elif not isinstance(outcome, Succeeded) and payment.state is State.CREATED:
+            park(conn, payment.id, now, reason="rejected", error=f"{outcome.message}")
+
+
+def _end_of(outcome: Outcome | Absent) -> AttemptOutcome:
+    """Return the end of a call that canceled, or found a payment, or was refused."""
+    match outcome:
+        case Absent():
+            return AttemptOutcome.SUCCEEDED
+        case Succeeded():
+            return AttemptOutcome.ABSENT
+        case _:
+            return AttemptOutcome.REJECTED

@@ -101,7 +101,7 @@ def _another_charge(payment: LockedPayment, row: SettlementRow) -> bool:
 _ENDS: Final = {
     CallKind.CAPTURE: AttemptOutcome.SUCCEEDED,
     CallKind.VOID: AttemptOutcome.ABSENT,
-    CallKind.CANCEL: AttemptOutcome.REJECTED,
+    CallKind.CANCEL: AttemptOutcome.ABSENT,
 }
 
 
