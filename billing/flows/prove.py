@@ -18,8 +18,9 @@ from sqlalchemy import Connection, Engine
 from billing.flows.cycles import digest_repair
 from billing.flows.cycles.digest import cycle_digests
 from billing.ledger.findings import LedgerFinding, Severity
-from billing.rules.periods import Schedule, nth, nth_from
+from billing.rules.periods import Schedule, nth
 from billing.rules.promises import DIFFERENCES, Finding, FindingKind
+from billing.rules.rule_changes import compared
 from billing.rules.subscriptions import CycleKind
 from billing.store.findings import SHOWN_MAX
 from billing.store.journal import checks
@@ -183,28 +184,21 @@ def _cycles_off_schedule(scheduled: Scheduled, schedule: Schedule) -> Iterator[F
             "missing": missing[0] if missing else None,
         }
         yield Finding(FindingKind.CYCLES_MISSING, subscription | counted)
-    for cycle in scheduled.cycles:
-        anchored_from = scheduled.anchored_from
-        if anchored_from is not None and cycle.period_end <= anchored_from:
-            continue
-        starts_there = cycle.period_start == anchored_from
-        expected = (
-            nth_from(schedule, cycle.n, cycle.period_start)
-            if starts_there
-            else nth(schedule, cycle.n)
-        )
-        period, named = expected.period, {**subscription, "n": cycle.n}
-        if (cycle.period_start, cycle.period_end) != (period.start, period.end):
+    kinds = {cycle.n: cycle.kind for cycle in scheduled.cycles}
+    opened = ((cycle.n, cycle.period_start, cycle.period_end) for cycle in scheduled.cycles)
+    for each in compared(schedule, opened, scheduled.anchored_from):
+        period, named = each.due.period, {**subscription, "n": each.n}
+        if each.differs:
             periods = {
-                "starts": cycle.period_start,
-                "ends": cycle.period_end,
+                "starts": each.opened.start,
+                "ends": each.opened.end,
                 "due_start": period.start,
                 "due_end": period.end,
             }
             yield Finding(FindingKind.CYCLE_OFF_SCHEDULE, named | periods)
-        if cycle.kind not in (expected.kind, CycleKind.PAUSED, CycleKind.SKIPPED):
-            kinds = {"kind": cycle.kind, "due_kind": expected.kind}
-            yield Finding(FindingKind.CYCLE_OF_OTHER_KIND, named | kinds)
+        if kinds[each.n] not in (each.due.kind, CycleKind.PAUSED, CycleKind.SKIPPED):
+            other = {"kind": kinds[each.n], "due_kind": each.due.kind}
+            yield Finding(FindingKind.CYCLE_OF_OTHER_KIND, named | other)
 
 
 # --- promises 3, 4 and 5 ------------------------------------------------------------------------

@@ -3,6 +3,7 @@ opened.
 """
 
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -455,6 +456,57 @@ def test_an_operator_records_that_a_zones_rules_changed_and_the_proof_is_content
     world.run_until("2026-06-02")
     world.assert_everything_adds_up()
     assert [len(world.cycles(each)) for each in (customer, ahead)] == [6, 2]
+
+
+def test_a_change_of_rules_is_recorded_after_the_boundary_that_it_moved_has_passed(
+    world: World,
+) -> None:
+    customer = world.subscribed("monthly", zone="Europe/Berlin")
+    world.run_until("2026-03-15")
+    world.spoil("UPDATE subscriptions SET zone = 'Europe/London'", customer)
+    world.run_until("2026-05-15")
+    assert world.findings() != [], "periods of before begin elsewhere by today's rules"
+
+    (listed,) = reanchor(world, dry_run=True)
+    assert (listed.subscription_id, listed.moved) == (customer.subscription_id, False)
+    assert listed.announced - listed.by_schedule == timedelta(hours=-1)
+    assert reanchor(world) == [listed]
+
+    assert reanchor(world, dry_run=True) == []
+    world.run_until("2026-07-02")
+    world.assert_everything_adds_up()
+    assert world.psp.captures(customer) == len(world.cycles(customer)) == 7
+
+
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_change_of_rules_is_recorded_of_what_has_ended_or_waits(
+    world: World, *, ended: bool
+) -> None:
+    customer = world.subscribed("monthly", zone="Europe/Berlin")
+    world.run_until("2026-03-15")
+    cancel(world, customer, at_period_end=not ended)
+    world.spoil("UPDATE subscriptions SET zone = 'Europe/London'", customer)
+    assert world.findings() != []
+
+    assert len(reanchor(world)) == 1
+
+    assert reanchor(world, dry_run=True) == []
+    world.run_until("2026-05-02")
+    world.assert_everything_adds_up()
+
+
+def test_what_no_change_of_rules_explains_stays_a_finding(world: World) -> None:
+    customer = world.subscribed("monthly", zone="Europe/London")
+    world.run_until("2026-03-15")
+    cancel(world, customer)
+    world.spoil(
+        "UPDATE subscriptions SET anchor_local = anchor_local + interval '2 days'", customer
+    )
+    before = world.findings()
+    assert before != []
+
+    assert reanchor(world) == []
+    assert world.findings() == before
 
 
 def reanchor(world: World, *, dry_run: bool = False) -> list[reanchoring.Reanchored]:

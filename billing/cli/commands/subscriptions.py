@@ -320,7 +320,7 @@ def set_provider(
 @subscriptions.command("re-anchor")
 @click.argument("subscription", required=False)
 @click.option("--zone", metavar="ZONE", help="Those of one time zone.")
-@click.option("--all", "everyone", is_flag=True, help="All that renew.")
+@click.option("--all", "everyone", is_flag=True, help="All of them.")
 @reason_option
 @lasting
 @output_option
@@ -338,6 +338,7 @@ def reanchor(
     """Let boundaries follow a zone's rules as they are today, after these changed.
 
     A period that was announced starts when it was announced to; a first one that lies ahead moves.
+    Periods that were opened stay as they are, and the proof no longer compares them.
     """
     from billing.flows.subscriptions import reanchoring
 

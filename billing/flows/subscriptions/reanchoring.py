@@ -5,7 +5,7 @@ that is the first may still start at another instant. That the rules changed is 
 the proof compares the periods of before with nothing.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -17,8 +17,9 @@ from billing.flows.subscriptions.lifecycle import locked
 from billing.queries.subscriptions import find_subscription
 from billing.rules.actor import Actor
 from billing.rules.periods import nth
-from billing.rules.subscriptions import DatedChange, DatedChangeKind, SubscriptionEventKind
-from billing.store.subscriptions import changes, subscriptions
+from billing.rules.rule_changes import compared
+from billing.rules.subscriptions import DatedChangeKind, SubscriptionEventKind
+from billing.store.subscriptions import changes, cycles, subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
 from billing.store.transactions import Transactions
 
@@ -27,9 +28,10 @@ _PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Reanchored:
-    """A subscription whose next period was announced for another instant than its zone has today.
+    """A subscription with a boundary at another instant than its zone has today.
 
-    `moved`: it starts `by_schedule`, as it is the first; else it starts when it was announced to.
+    It is the one where its next period was announced to start, or else of one that was opened.
+    `moved`: the next one starts `by_schedule`, as it is the first; else what was announced stays.
     """
 
     subscription_id: UUID
@@ -57,10 +59,10 @@ def reanchor(
     for subscription_id in _chosen(engine, reference, zone):
         with marked(CrashPoint.SUBSCRIPTION_REANCHORED), engine.begin() as conn:
             subscription = locked(conn, subscription_id)
-            found = _difference(subscription, changes.of(conn, subscription.id), now)
+            found = _difference(conn, subscription, now)
             if found is None:
                 continue
-            done.append(found)
+            done.append(found.shown)
             if not dry_run:
                 _apply(conn, subscription, found, now, actor, why)
     return done
@@ -83,41 +85,70 @@ def _chosen(engine: Transactions, reference: str | None, zone: str | None) -> It
         after = page[-1].id
 
 
-def _difference(
-    subscription: Subscription, asked: Sequence[DatedChange], now: datetime
-) -> Reanchored | None:
+@dataclass(frozen=True, slots=True)
+class _Difference:
+    """What is shown of a subscription, and the instant until which other rules are recorded."""
+
+    shown: Reanchored
+    holds_from: datetime
+
+
+def _difference(conn: Connection, subscription: Subscription, now: datetime) -> _Difference | None:
+    recorded = [
+        each.holds_from
+        for each in changes.of(conn, subscription.id)
+        if each.kind is DatedChangeKind.REANCHOR
+    ]
     announced = subscription.renews_at
-    if announced is None:
-        return None
-    by_schedule = nth(subscription.schedule, subscription.next_n).period.start
-    is_recorded = any(
-        each.kind is DatedChangeKind.REANCHOR and each.holds_from == announced for each in asked
+    if announced is not None and announced not in recorded:
+        by_schedule = nth(subscription.schedule, subscription.next_n).period.start
+        if by_schedule != announced:
+            moved = subscription.next_n == 0 and announced > now and by_schedule > now
+            shown = Reanchored(subscription.id, subscription.zone, announced, by_schedule, moved)
+            return _Difference(shown, by_schedule if moved else announced)
+    return _of_what_was_opened(conn, subscription, max(recorded, default=None))
+
+
+def _of_what_was_opened(
+    conn: Connection, subscription: Subscription, recorded: datetime | None
+) -> _Difference | None:
+    """Return the last period that was opened by other rules; None where something else explains it.
+
+    So it is after the boundary that the change moved has passed, and with what ended before that.
+    """
+    opened = (
+        (cycle.n, cycle.period_start, cycle.period_end)
+        for cycle in cycles.of_subscription(conn, subscription.id)
     )
-    if by_schedule == announced or is_recorded:
+    differing = [each for each in compared(subscription.schedule, opened, recorded) if each.differs]
+    if not differing or not all(each.is_explained for each in differing):
         return None
-    moved = subscription.next_n == 0 and announced > now and by_schedule > now
-    return Reanchored(subscription.id, subscription.zone, announced, by_schedule, moved)
+    last = differing[-1]
+    boundary, today = last.opened.end, last.due.period.end
+    if boundary == today:
+        boundary, today = last.opened.start, last.due.period.start
+    shown = Reanchored(subscription.id, subscription.zone, boundary, today, moved=False)
+    return _Difference(shown, last.opened.end)
 
 
 def _apply(
     conn: Connection,
     subscription: Subscription,
-    found: Reanchored,
+    found: _Difference,
     now: datetime,
     actor: Actor,
     why: str,
 ) -> None:
-    holds_from = found.announced
-    if found.moved:
-        holds_from = found.by_schedule
-        subscriptions.change(conn, subscription.id, renews_at=found.by_schedule)
-        if subscription.cancels_at == found.announced:
-            subscriptions.change(conn, subscription.id, cancels_at=found.by_schedule)
+    shown = found.shown
+    if shown.moved:
+        subscriptions.change(conn, subscription.id, renews_at=shown.by_schedule)
+        if subscription.cancels_at == shown.announced:
+            subscriptions.change(conn, subscription.id, cancels_at=shown.by_schedule)
     changes.add(
         conn,
         subscription.id,
         DatedChangeKind.REANCHOR,
-        holds_from=holds_from,
+        holds_from=found.holds_from,
         asked_at=now,
         actor=actor,
         why=why,
@@ -128,8 +159,8 @@ def _apply(
         at=now,
         kind=SubscriptionEventKind.REANCHORED,
         actor=actor,
-        announced=found.announced,
-        by_schedule=found.by_schedule,
-        moved=found.moved,
+        announced=shown.announced,
+        by_schedule=shown.by_schedule,
+        moved=shown.moved,
         why=why,
     )
