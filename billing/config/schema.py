@@ -113,7 +113,7 @@ class ReconcilerSettings(Section):
     With `driver` "external" another system asks for the steps of settlement runs and for
     closing; the reconciler still confirms. A settlement run begins when a boundary of
     `settle_every`, counted from midnight UTC, has passed; with nothing ("0s") at every tick.
-    `settle_grace` is how long the provider may take to show the settlement of a capture.
+    `settle_grace` is how much longer than usual the provider may take to show a settlement.
     `movements` names the account to book a movement to that the engine doesn't know, by the
     provider's word for it.
     """

@@ -29,7 +29,7 @@ class Policy:
     handled; each batch renews it. `key_max_age` shortens the time for which we trust a provider to
     remember an idempotency key; for an older key, an unknown attempt is looked up in the provider's
     lists and not sent again. `confirm_grace` is how long a charge may be missing from the
-    provider's list, `settle_grace` how long its settlement may take to appear.
+    provider's list, `settle_grace` how much longer than usual its settlement may take to appear.
     `authorization_window` is how long an authorisation waits to be captured. `movement_accounts`
     names the ledger's account by a provider's word for a movement that the engine doesn't know.
     """

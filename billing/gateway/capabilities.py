@@ -22,7 +22,8 @@ class Capabilities:
     `key_max_age`: up to this age a key surely holds. An older attempt is looked up, never sent.
     `lists_events`, `lists_movements`, `lists_balance`: events, what moved on the balance, and the
     sum of the balance can be read. `movements_lag`: how much later than its date a movement may be
-    listed for the first time.
+    listed for the first time. `settles_within`: how long after its capture a payment's movement is
+    dated, as a rule.
     `holds_payment`: a payment is there before money moves, and all attempts share it. Without it
     each attempt makes one of its own.
     `minimum_amounts`: the smallest amounts that it charges, in minor units by currency.
@@ -36,3 +37,9 @@ class Capabilities:
     holds_payment: bool
     minimum_amounts: Mapping[str, int]
     movements_lag: timedelta = timedelta(0)
+    settles_within: timedelta = timedelta(0)
+
+    @property
+    def shown_within(self) -> timedelta:
+        """How long after its capture a payment's movement may be missing, as a rule."""
+        return self.settles_within + self.movements_lag

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Literal
 
 import pytest
 from psycopg import sql
 from sqlalchemy.engine import make_url
 
 from billing.cli.failures import UNAVAILABLE
+from billing.errors import Unavailable
 from billing.store import fences
 from billing.workers.up.advance import set_clock
 from tests.conftest import Admin
@@ -68,10 +68,11 @@ def is_recovering(engine: EngineUnderTest) -> bool:
         return any(each.cause is not None for each in fences.every(conn))
 
 
-def recovered(engine: EngineUnderTest, folder: Path, late: list[str]) -> str | Literal[False]:
-    """Run `billing recover` and return what it said; False where the provider answers too late.
+def recovered(engine: EngineUnderTest, folder: Path, late: list[str]) -> str:
+    """Run `billing recover` and return what it said.
 
-    Then it may have adopted something, which the next run doesn't tell.
+    Raises `Unavailable` where the provider answers too late. Then it may have adopted something,
+    which the next run doesn't tell.
     """
     done = subprocess.run(
         [sys.executable, "-m", "billing.cli", "recover", "--yes"],
@@ -84,7 +85,7 @@ def recovered(engine: EngineUnderTest, folder: Path, late: list[str]) -> str | L
     )
     if done.returncode == UNAVAILABLE:
         late.append(done.stderr)
-        return False
+        raise Unavailable(done.stderr)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -36,7 +36,6 @@ def settings() -> Iterator[tuple[str, str]]:
         yield f"providers__{name}__deadline", "1200ms"
         yield f"providers__{name}__rate_per_second", "10000"
     yield "providers__stripe__default", "true"
-    yield "reconciler__settle_grace", "10d"
 
 
 def by_account(engine: EngineUnderTest, query: str) -> dict[str, int]:

@@ -1,8 +1,9 @@
 """Customers who pay over two providers, and payments that go from one to the other."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
+import braintree
 import pytest
 from sqlalchemy import text
 
@@ -14,6 +15,7 @@ from billing.rules.moving import Follows
 from billing.rules.payments import CallKind, PaymentStatus
 from billing.store.payments.provider_calls import call_of
 from billing.store.subscriptions import customers as stored
+from tests.scenarios.money import give_back
 from tests.scenarios.world import Subscriber, Till, World
 
 CARD, WALLET, DECLINED = "stripe", "braintree", "pm_card_chargeCustomerFail"
@@ -459,3 +461,84 @@ def snapshot(world: World) -> list[tuple[Any, ...]]:
             )
         )
         return [tuple(row) for row in rows]
+
+
+# --- settlement -----------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def late(both: World, monkeypatch: pytest.MonkeyPatch) -> World:
+    """The second provider shows a day's movements only when it is over for two days."""
+    gateway = type(both.gateways.of(WALLET))
+    in_time = gateway._fees  # type: ignore[attr-defined]
+
+    def fees(self: Any, on: date, account: str) -> Any:
+        return None if on > (both.now - timedelta(days=2)).date() else in_time(self, on, account)
+
+    monkeypatch.setattr(gateway, "_fees", fees)
+    return both
+
+
+@pytest.mark.usefixtures("late")
+def test_what_a_provider_shows_days_late_is_settled_and_never_missing(both: World) -> None:
+    subscriber = both.subscribed("video-premium")
+    give_wallet(both, subscriber)
+    for day in range(2, 13):
+        both.run_until(f"2026-01-{day:02}")
+        both.close_books()
+        assert breaks_of(both) == []
+    assert both.payment(subscriber).state == "SETTLED"
+
+    give_back(both, both.payment(subscriber).id)
+    for day in range(13, 26):
+        both.run_until(f"2026-01-{day:02}")
+        both.close_books()
+        assert breaks_of(both) == []
+
+    assert moved(both) == ["charge", "payout", "payout", "refund"]
+    both.assert_promises_hold()
+
+
+@pytest.mark.usefixtures("late")
+def test_what_a_provider_shows_days_late_is_found_though_nothing_of_ours_waits_for_it(
+    both: World,
+) -> None:
+    give_wallet(both, both.subscribed("video-premium"))
+    nights(both, 2, 13)
+    port = str(both.runtime.settings.providers[WALLET].api_base).rpartition(":")[2]
+    local = braintree.Environment("", "127.0.0.1", port, "", False, None, "127.0.0.1", port)
+    keys = (Till.MERCHANT, "public", "private")
+    by_hand = braintree.BraintreeGateway(braintree.Configuration(local, *keys))
+    sold = by_hand.transaction.sale({
+        "amount": "7.00",
+        "payment_method_nonce": "fake-valid-visa-nonce",
+        "options": {"submit_for_settlement": True},
+    })  # fmt: skip
+    assert sold.is_success
+
+    nights(both, 13, 26)
+
+    assert moved(both) == ["charge", "payout", "payout"]
+    assert breaks_of(both) == ["unknown_at_provider"]
+
+
+def nights(world: World, first: int, last: int) -> None:
+    """Let the nights of January from one day to another pass."""
+    for day in range(first, last):
+        world.run_until(f"2026-01-{day:02}")
+        world.close_books()
+
+
+def breaks_of(world: World) -> list[str]:
+    with world.engine.connect() as conn:
+        return list(conn.execute(text("SELECT kind FROM breaks")).scalars())
+
+
+def moved(world: World) -> list[str]:
+    """Return the kinds of the second provider's movements that are in the books."""
+    with world.engine.connect() as conn:
+        query = text(
+            "SELECT kind FROM settlement_rows WHERE provider = :provider AND posted_at IS NOT NULL"
+            " ORDER BY kind"
+        )
+        return list(conn.execute(query, {"provider": WALLET}).scalars())

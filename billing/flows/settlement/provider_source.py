@@ -46,8 +46,9 @@ def stage(step: StepRun) -> None:
 
     Then the refunds are asked about that moved otherwise than our books have them.
     """
-    pages = _gateway(step).list_balance_transactions(
-        since=step.run.window_from - OVERLAP,
+    gateway = _gateway(step)
+    pages = gateway.list_balance_transactions(
+        since=step.run.window_from - OVERLAP - gateway.capabilities.movements_lag,
         until=step.run.window_to + OVERLAP,
         after=step.cursor.get("after"),
     )

@@ -21,6 +21,7 @@ CAPABILITIES: Final = Capabilities(
     lists_balance=False,
     lists_movements=True,
     movements_lag=MOVEMENTS_LAG,
+    settles_within=timedelta(days=5),
     holds_payment=False,
     minimum_amounts={},
 )
