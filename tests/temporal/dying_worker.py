@@ -25,6 +25,9 @@ from billing.rules.reconciliation import STEPS
 from billing.workers.temporal import activities, serving
 
 MOMENTS: Final = (*STEPS, "close show", "prove")
+# The server is down, or has begun and doesn't know its namespaces yet. A process that ends for that
+# may be aborted: threads of the SDK's core outlive the interpreter.
+NOT_CONNECTED: Final = (Unavailable.exit_code, NotFound.exit_code, -signal.SIGABRT)
 
 
 def _dies(moment: str, deaths: Path) -> Callable[..., None]:
@@ -66,8 +69,8 @@ def main(deaths: Path) -> int:
 
         signal.signal(signal.SIGTERM, end)
         code = os.waitstatus_to_exitcode(os.waitpid(worker, 0)[1])
-        if code in (Unavailable.exit_code, NotFound.exit_code):
-            time.sleep(0.2)  # the server is down, or has begun and doesn't know its namespaces yet
+        if code in NOT_CONNECTED:
+            time.sleep(0.2)
         elif code != -signal.SIGKILL or left.pop(0) is None:
             return code
     return 1

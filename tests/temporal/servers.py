@@ -1,5 +1,6 @@
 """The servers of Temporal that come as wheels, on loopback."""
 
+import subprocess
 import sys
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
@@ -43,7 +44,19 @@ class DevServer:
             "--port", str(self._port), "--db-filename", str(self._file), "--log-level", "error",
         ]  # fmt: skip
         self._running.enter_context(processes.running(command, stdout=-3, stderr=-3))
-        until(lambda: port_answers(self._port), "Temporal's server")
+        until(lambda: port_answers(self._port) and self._knows_its_namespace(), "Temporal's server")
+
+    def _knows_its_namespace(self) -> bool:
+        command = [
+            f"{BIN}/temporal",
+            "operator",
+            "namespace",
+            "describe",
+            "--address",
+            self.address,
+        ]
+        asked = subprocess.run([*command, "-n", "default"], capture_output=True, check=False)
+        return asked.returncode == 0
 
     def kill(self) -> None:
         """Kill it with -9."""
