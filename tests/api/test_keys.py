@@ -48,6 +48,7 @@ ROUTES = [
     ("POST", "/v1/subscriptions", CHARGE),
     ("POST", "/v1/subscriptions/ada/cancel", CHARGE),
     ("POST", "/v1/subscriptions/ada/pause", CHARGE),
+    ("POST", "/v1/subscriptions/ada/provider", CHARGE),
     ("POST", "/v1/subscriptions/ada/resume", CHARGE),
     ("POST", f"/v1/payments/{SOME_ID}/refunds", REFUND),
     ("GET", "/v1/audit", ADMIN),

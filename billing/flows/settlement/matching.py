@@ -218,7 +218,7 @@ def _record_missing(step: StepRun) -> int:
     with step.batch() as conn:
         run = runs.get_run(conn, step.run.id)
         since = run.window_from - (OVERLAP if run.source is RunSource.PROVIDER else timedelta(0))
-        before = min(run.window_to, step.now - _may_be_missing(step))
+        before = min(run.window_to, step.now - _may_be_missing(step, run))
         captures = missing.captures(
             conn, run.provider, since=since, before=before, limit=MISSING_BATCH
         )
@@ -234,9 +234,15 @@ def _record_missing(step: StepRun) -> int:
     return new
 
 
-def _may_be_missing(step: StepRun) -> timedelta:
-    """Return how long a movement may be missing: the provider's own delay, and the grace period."""
-    return step.context.gateway.capabilities.shown_within + step.context.policy.settle_grace
+def _may_be_missing(step: StepRun, run: SettlementRun) -> timedelta:
+    """Return how long a movement may be missing: the provider's own delay, and the grace period.
+
+    A report that is declared complete has no delay, and is read without the provider.
+    """
+    grace = step.context.policy.settle_grace
+    if run.source is not RunSource.PROVIDER:
+        return grace
+    return step.context.gateway.capabilities.shown_within + grace
 
 
 def _missing_capture(row: MissingCapture, run: SettlementRun) -> BreakFound:
