@@ -197,7 +197,8 @@ def test_an_answer_that_never_comes_ends_at_the_deadline(shop: Shop) -> None:
     shop.control("DELETE", "faults")
 
     assert isinstance(outcome, Unknown)
-    assert outcome.error_class == "deadline"
+    # A read waits for as long as the deadline leaves: which of both ends first isn't decided.
+    assert outcome.error_class in ("deadline", "timeout")
     assert paid(opened.gateway.charge(request, first_send=False)).amount == request.amount
     hurried.close()
     opened.gateway.close()
