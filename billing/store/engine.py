@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import psycopg
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.engine import URL, make_url
+from sqlalchemy.engine import URL, ExceptionContext, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from billing.errors import BadInput, ErrorCode, Unavailable
 from billing.store import session
-from billing.store.prepared import drop_stale, keep_prepared
+from billing.store.prepared import STALE, drop_prepared, keep_prepared
 
 APP_ROLE = "billing_app"
 _OPTIONS_REFUSED: Final = "unsupported startup parameter"  # as pgbouncer says it
@@ -93,8 +93,13 @@ def make_engine(
         connect_args=connect_args,
     )
     _verify_sessions(engine, options, mark, connect_args)
-    drop_stale(engine)
+    event.listen(engine, "handle_error", _drop_stale)
     return engine
+
+
+def _drop_stale(context: ExceptionContext) -> None:
+    if context.connection is not None and isinstance(context.original_exception, STALE):
+        drop_prepared(driver_connection(context.connection))
 
 
 def _verify_sessions(

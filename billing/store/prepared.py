@@ -10,13 +10,15 @@ from typing import Any, Final
 
 import psycopg
 from psycopg._preparing import PrepareManager  # has no public name; tests hold what it does
-from sqlalchemy import Engine, event
-from sqlalchemy.engine import ExceptionContext
 
-_STALE: Final = (
+STALE: Final = (
     psycopg.errors.FeatureNotSupported,  # "cached plan must not change result type"
     psycopg.errors.InvalidSqlStatementName,  # the server forgot them
 )
+"""Errors of a prepared statement that has to be prepared anew.
+
+So it is after a migration that changed the columns that a statement returns: it is refused once.
+"""
 
 
 class KeptStatements(PrepareManager):
@@ -36,17 +38,7 @@ def keep_prepared(connection: "psycopg.Connection[Any]") -> None:
     connection._prepared = KeptStatements()
 
 
-def drop_stale(engine: Engine) -> None:
-    """Let a connection prepare its statements anew once the server refused one as stale.
-
-    So it is after a migration that changed the columns that a statement returns: it is refused
-    once.
-    """
-
-    @event.listens_for(engine, "handle_error")
-    def refused(context: ExceptionContext) -> None:
-        if context.connection is None or not isinstance(context.original_exception, _STALE):
-            return
-        kept = context.connection.connection.driver_connection._prepared  # type: ignore[union-attr]
-        if isinstance(kept, KeptStatements):
-            kept.drop()
+def drop_prepared(connection: "psycopg.Connection[Any]") -> None:
+    """Let a connection prepare its statements anew."""
+    if isinstance(connection._prepared, KeptStatements):
+        connection._prepared.drop()
