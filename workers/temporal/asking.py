@@ -1,7 +1,7 @@
 """What commands ask of Temporal: the schedule, how a night stands, and consent to its close."""
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -74,28 +74,32 @@ def schedule(settings: Settings, *, now: bool = False) -> NightSchedule:
     A night begins when the one before it is over, and one that was missed while the server was down
     is made up for within a day: it reads up to when it begins. A pause of the schedule stays.
     """
-    return _done(settings, _schedule(settings, now))
+    return _done(settings, lambda client: _schedule(client, settings, now))
 
 
 def show(settings: Settings, night: str | None = None) -> NightSeen:
     """Return how a night stands, the latest without a name. Raises: NotFound, Unavailable."""
-    return _done(settings, _show(settings, night))
+    return _done(settings, lambda client: _show(client, settings, night))
 
 
 def waiting(settings: Settings, night: str | None = None) -> NightSeen:
     """Return a night that waits for an approval, the latest without a name. Raises: Conflict."""
-    return _done(settings, _waiting(settings, night))
+    return _done(settings, lambda client: _waiting(client, settings, night))
 
 
 def approve(settings: Settings, by: str, night: str) -> NightSeen:
     """Consent to a night's close. Raises: Conflict where it doesn't wait for that."""
-    return _done(settings, _approve(settings, by, night))
+    return _done(settings, lambda client: _approve(client, settings, by, night))
 
 
-def _done(settings: Settings, work: Coroutine[Any, Any, T]) -> T:
-    """Ask the server something from a process that isn't asynchronous."""
+def _done(settings: Settings, work: Callable[[Client], Coroutine[Any, Any, T]]) -> T:
+    """Ask the server something, over one connection, from a process that isn't asynchronous."""
+
+    async def connected() -> T:
+        return await work(await connect(settings))
+
     try:
-        return asyncio.run(work)
+        return asyncio.run(connected())
     except RPCError as error:
         raise unavailable(settings, error) from None
 
@@ -103,9 +107,8 @@ def _done(settings: Settings, work: Coroutine[Any, Any, T]) -> T:
 # --- the schedule ---------------------------------------------------------------------------------
 
 
-async def _schedule(settings: Settings, now: bool) -> NightSchedule:
-    client, name = await connect(settings), night_id(settings)
-    wanted = schedule_of(settings)
+async def _schedule(client: Client, settings: Settings, now: bool) -> NightSchedule:
+    name, wanted = night_id(settings), schedule_of(settings)
     handle = client.get_schedule_handle(name)
     try:
         await client.create_schedule(name, wanted)
@@ -161,8 +164,7 @@ async def _night(client: Client, settings: Settings, name: str | None) -> Workfl
     )
 
 
-async def _show(settings: Settings, name: str | None) -> NightSeen:
-    client = await connect(settings)
+async def _show(client: Client, settings: Settings, name: str | None) -> NightSeen:
     return await seen(await _night(client, settings, name))
 
 
@@ -197,8 +199,8 @@ def _unanswered(error: RPCError, name: str) -> Exception:
     )
 
 
-async def _waiting(settings: Settings, name: str | None) -> NightSeen:
-    found = await _show(settings, name)
+async def _waiting(client: Client, settings: Settings, name: str | None) -> NightSeen:
+    found = await _show(client, settings, name)
     if found.standing.at != At.WAITING:
         raise Conflict(
             f"{found.night} doesn't wait for an approval: it stands at {found.standing.at!s}",
@@ -207,8 +209,8 @@ async def _waiting(settings: Settings, name: str | None) -> NightSeen:
     return found
 
 
-async def _approve(settings: Settings, by: str, name: str) -> NightSeen:
-    await _waiting(settings, name)
-    handle = (await connect(settings)).get_workflow_handle(name)
+async def _approve(client: Client, settings: Settings, by: str, name: str) -> NightSeen:
+    await _waiting(client, settings, name)
+    handle = client.get_workflow_handle(name)
     await handle.signal(Night.approve, Approval(by))
     return await seen(handle)
