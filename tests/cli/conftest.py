@@ -1,17 +1,14 @@
 """Command lines in a folder of their own; `world` has real servers behind it."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.world import CATALOG, Cli, World, environment
+from tests.cli.world import START, Cli, World, begun
 
 if TYPE_CHECKING:
     from billing.sandbox import SandboxServer
-
-START = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -25,20 +22,7 @@ def cli(tmp_path: Path) -> Cli:
 @pytest.fixture
 def world(tmp_path: Path, db_url: str, redis_url: str, sandbox: "SandboxServer") -> World:
     """A published catalog and the clock at the start; nobody subscribed yet."""
-    (tmp_path / "config.toml").write_text('mode = "sandbox"\n[plans]\ncatalog = "catalog"\n')
-    (tmp_path / "catalog").mkdir()
-    (tmp_path / "catalog" / "video.toml").write_text(CATALOG)
-    env = environment(
-        database__url=db_url,
-        redis__url=redis_url,
-        providers__stripe__api_base=sandbox.url,
-        providers__stripe__api_key="sk_test_of_the_cli_tests",
-    )
-    world = World(tmp_path, dict(env), sandbox.url)
-    world.at(START)
-    applied = world.run("plans", "apply", "--yes")
-    assert applied.exit_code == 0, applied.output
-    return world
+    return begun(tmp_path, sandbox.url, database__url=db_url, redis__url=redis_url)
 
 
 @pytest.fixture

@@ -13,8 +13,7 @@ import pytest
 
 from billing.flows.cycles import opening
 from billing.flows.payments import collecting
-from tests.cli.conftest import START
-from tests.cli.world import CATALOG, DAY, World, do_what_is_due, me
+from tests.cli.world import CATALOG, DAY, START, World, do_what_is_due, me
 
 LASTING = [
     ("subscriptions", "cancel", "bob-sub", "--now"),

@@ -1,7 +1,6 @@
 """`billing explain`: each reason for being, or not being, charged, in words."""
 
-from tests.cli.conftest import START
-from tests.cli.world import DAY, World
+from tests.cli.world import DAY, START, World
 
 
 def told(world: World, *args: str) -> dict[str, str]:

@@ -6,8 +6,7 @@ from typing import Any
 import pytest
 import requests
 
-from tests.cli.conftest import START
-from tests.cli.world import World
+from tests.cli.world import START, World
 from tests.waiting import PATIENCE
 
 DASHBOARD = "the provider's dashboard"

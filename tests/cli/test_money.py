@@ -10,8 +10,7 @@ from sqlalchemy import text
 from billing.flows.disputes import dispute_updates
 from billing.flows.payments import authorization_outcomes, authorization_sending
 from billing.flows.refunds import sending as refund_sending
-from tests.cli.conftest import START
-from tests.cli.world import World, me
+from tests.cli.world import START, World, me
 from tests.waiting import PATIENCE
 
 

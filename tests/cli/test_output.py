@@ -8,8 +8,7 @@ from uuid import UUID
 import pytest
 from sqlalchemy import text
 
-from tests.cli.conftest import START
-from tests.cli.world import DAY, World
+from tests.cli.world import DAY, START, World
 
 INSTANT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 

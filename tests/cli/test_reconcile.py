@@ -10,8 +10,7 @@ from typing import Any
 import requests
 
 from billing.store import tasks
-from tests.cli.conftest import START
-from tests.cli.world import World
+from tests.cli.world import START, World
 from tests.waiting import PATIENCE
 
 

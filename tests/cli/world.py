@@ -5,7 +5,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ def me() -> str:
     return f"cli:{getpass.getuser()}"
 
 
+START = datetime(2026, 1, 31, 9, 0, tzinfo=UTC)
 CATALOG = """\
 product = "Video streaming"
 
@@ -147,3 +148,20 @@ def environment(**settings: str) -> Mapping[str, str]:
 
 
 DAY = timedelta(days=1)
+
+
+def begun(folder: Path, sandbox_url: str, **settings: str) -> World:
+    """Return a world with a published catalog and the clock at the start."""
+    (folder / "config.toml").write_text('mode = "sandbox"\n[plans]\ncatalog = "catalog"\n')
+    (folder / "catalog").mkdir()
+    (folder / "catalog" / "video.toml").write_text(CATALOG)
+    env = environment(
+        providers__stripe__api_base=sandbox_url,
+        providers__stripe__api_key="sk_test_of_the_cli_tests",
+        **settings,
+    )
+    world = World(folder, dict(env), sandbox_url)
+    world.at(START)
+    applied = world.run("plans", "apply", "--yes")
+    assert applied.exit_code == 0, applied.output
+    return world

@@ -5,8 +5,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.cli.conftest import START
-from tests.cli.world import CATALOG, World, environment
+from tests.cli.world import World, begun
 from tests.temporal.servers import DevServer
 from tests.temporal.story import evening
 
@@ -19,14 +18,11 @@ if TYPE_CHECKING:
 @pytest.fixture
 def world(tmp_path: Path, db_url: str, redis_url: str, sandbox: "SandboxServer") -> World:
     """Two customers who paid, and the night's settlement still to come."""
-    (tmp_path / "config.toml").write_text('mode = "sandbox"\n[plans]\ncatalog = "catalog"\n')
-    (tmp_path / "catalog").mkdir()
-    (tmp_path / "catalog" / "video.toml").write_text(CATALOG)
-    env = environment(
+    world = begun(
+        tmp_path,
+        sandbox.url,
         database__url=db_url,
         redis__url=redis_url,
-        providers__stripe__api_base=sandbox.url,
-        providers__stripe__api_key="sk_test_of_the_temporal_tests",
         providers__stripe__timeout_read="1s",
         providers__stripe__timeout_connect="1s",
         providers__stripe__deadline="1s",
@@ -35,9 +31,6 @@ def world(tmp_path: Path, db_url: str, redis_url: str, sandbox: "SandboxServer")
         temporal__retry_every="300ms",
         temporal__heartbeat_timeout="1s",
     )
-    world = World(tmp_path, dict(env), sandbox.url)
-    world.at(START)
-    assert world.run("plans", "apply", "--yes").exit_code == 0
     evening(world)
     return world
 

@@ -15,8 +15,7 @@ from billing.store.journal.reads import trial_balance
 from billing.workers.daemons.reconciler import Reconciler
 from billing.workers.runtime.metrics import ProcessMetrics
 from billing.workers.runtime.runtime import Runtime
-from tests.cli.conftest import START
-from tests.cli.world import World
+from tests.cli.world import START, World
 from tests.waiting import PATIENCE
 
 
