@@ -14,6 +14,7 @@ from billing.rules.reconciliation import STEPS, BreakKind
 from billing.rules.reconciliation.knowledge import FenceState
 from billing.rules.subscriptions import Status
 from billing.store import fences
+from billing.store.payments.provider_calls import UNKNOWN_ATTEMPT
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +130,7 @@ def _parked(conn: Connection, now: datetime) -> Iterator[Figure]:
 def _attempts(conn: Connection, now: datetime) -> Iterator[Figure]:
     unknown = _scalar(
         conn,
-        "SELECT count(*) FROM provider_calls WHERE kind IN ('charge', 'cancel')"
-        " AND finished_at IS NULL AND unknown_since IS NOT NULL",
+        f"SELECT count(*) FROM provider_calls WHERE {UNKNOWN_ATTEMPT}",  # noqa: S608  our constant
     )
     yield Figure(
         "billing_unknown_attempts",

@@ -17,6 +17,7 @@ from billing.store.payments.disputes import page as disputes
 from billing.store.payments.payments import get as payment
 from billing.store.payments.payments import of_invoice as payment_of_invoice
 from billing.store.payments.payments import transitions
+from billing.store.payments.provider_calls import UNKNOWN_ATTEMPT
 from billing.store.rows import reader
 
 __all__ = [
@@ -76,25 +77,26 @@ class ListedPayment:
 
 _listed = reader(ListedPayment)
 
-_PAYMENTS: Final = """
+_UNKNOWN: Final = (
+    f"EXISTS (SELECT FROM provider_calls k WHERE k.subject_id = p.id AND {UNKNOWN_ATTEMPT})"
+)
+_PAYMENTS: Final = f"""
 SELECT p.id, p.invoice_id, i.number AS invoice_number, p.subscription_id,
        s.external_id AS subscription_external_id, p.customer_id,
        c.external_id AS customer_external_id, c.name AS customer_name, p.amount, p.currency,
        p.state, p.amount_captured, p.amount_refunded, p.attempt_n AS attempts, p.rung,
        p.next_attempt_at, p.next_attempt_kind, p.decline_code, p.decline_class, p.decision,
        p.decision_facts, p.description, p.capture_method, p.authorized_until,
-       EXISTS (SELECT FROM provider_calls k
-                WHERE k.subject_id = p.id AND k.kind IN ('charge', 'cancel')
-                  AND k.finished_at IS NULL AND k.unknown_since IS NOT NULL) AS unknown,
+       {_UNKNOWN} AS unknown,
        p.parked_at, p.parked_reason, p.parked_error, p.provider, p.provider_payment_id,
        p.provider_charge_id, p.captured_at, p.confirmed_at, p.created_at, p.updated_at
   FROM payments p
   JOIN customers c ON c.id = p.customer_id
   LEFT JOIN invoices i ON i.id = p.invoice_id
   LEFT JOIN subscriptions s ON s.id = p.subscription_id
- WHERE {where}
+ WHERE {{where}}
  ORDER BY p.id LIMIT :limit
-"""
+"""  # noqa: S608  our constant
 _CONDITIONS: Final = {
     "id": "p.id = :id",
     "invoice_id": "p.invoice_id = :invoice_id",
@@ -102,11 +104,7 @@ _CONDITIONS: Final = {
     "subscription_id": "p.subscription_id = :subscription_id",
     "customer_id": "p.customer_id = :customer_id",
     "parked": "(p.parked_at IS NOT NULL) = :parked",
-    "unknown": (
-        "EXISTS (SELECT FROM provider_calls k WHERE k.subject_id = p.id"
-        " AND k.kind IN ('charge', 'cancel') AND k.finished_at IS NULL"
-        " AND k.unknown_since IS NOT NULL) = :unknown"
-    ),
+    "unknown": f"{_UNKNOWN} = :unknown",
     "after": "p.id > :after",
 }
 

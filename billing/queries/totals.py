@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
+from billing.store.payments.provider_calls import UNKNOWN_ATTEMPT
+
 
 @dataclass(frozen=True, slots=True)
 class Totals:
@@ -30,16 +32,14 @@ class Totals:
 
 
 _COUNTS = text(
-    """
+    f"""
     SELECT (SELECT count(*) FROM subscriptions) AS subscriptions,
            (SELECT count(*) FROM cycles) AS cycles_opened,
            (SELECT count(*) FROM cycles WHERE state = 'closed') AS cycles_closed,
            (SELECT count(*) FROM payments WHERE captured_at IS NOT NULL) AS captured_payments,
            (SELECT count(*) FROM attempts) AS attempts,
            (SELECT count(*) FROM attempts WHERE outcome = 'declined') AS declines,
-           (SELECT count(*) FROM provider_calls
-             WHERE kind IN ('charge', 'cancel') AND finished_at IS NULL
-               AND unknown_since IS NOT NULL) AS unknown_attempts,
+           (SELECT count(*) FROM provider_calls WHERE {UNKNOWN_ATTEMPT}) AS unknown_attempts,
            (SELECT count(*) FROM payments p
              WHERE p.captured_at IS NOT NULL
                AND EXISTS (SELECT FROM attempts a
@@ -55,7 +55,7 @@ _COUNTS = text(
               FROM (SELECT sum(amount) AS total FROM ledger.postings GROUP BY currency) s)
              AS ledger_imbalance,
            (SELECT count(*) FROM breaks WHERE resolved_at IS NULL) AS open_breaks
-    """
+    """  # noqa: S608  our constant
 )
 _DECLINES = text(
     """

@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import Connection, text
 
 from billing.rules.payments import State
+from billing.store.payments.payments import WAITS_FOR_METHOD
 from billing.store.rows import reader
 
 
@@ -31,14 +32,13 @@ class MovablePayment:
 _of = reader(MovablePayment)
 
 _MOVABLE = text(
-    """
+    f"""
     SELECT p.id, p.subscription_id, p.amount, p.currency, p.state, p.provider,
            p.payment_method_id IS NOT NULL AS has_own_method,
            EXISTS (SELECT FROM provider_calls k
                     WHERE k.subject_id = p.id AND k.finished_at IS NULL) AS has_open_call,
            p.parked_at IS NOT NULL AS is_parked,
-           p.state = 'FAILED' OR p.decline_class IS NOT NULL
-             OR coalesce(p.decision, '') = 'held_by_budget' AS waits
+           p.state = 'FAILED' OR {WAITS_FOR_METHOD} IS TRUE AS waits
       FROM payments p
       LEFT JOIN invoices i ON i.id = p.invoice_id
       LEFT JOIN cycles c ON c.id = i.cycle_id
@@ -48,7 +48,7 @@ _MOVABLE = text(
             OR p.state = 'FAILED' AND p.parked_at IS NULL AND i.status = 'uncollectible'
                AND c.state = 'opened' AND s.status <> 'canceled')
      ORDER BY p.id
-    """
+    """  # noqa: S608  our constant
 )
 
 

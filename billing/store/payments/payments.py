@@ -285,17 +285,20 @@ def lock_collecting(conn: Connection, subscription_id: UUID) -> list[LockedPayme
     return _locked(conn, _COLLECTING, {"subscription": subscription_id})
 
 
+WAITS_FOR_METHOD: Final = "(p.decline_class IS NOT NULL OR p.decision = 'held_by_budget')"
+"""In SQL, whether an undecided payment `p` may be tried with another payment method at once."""
+
 _WAITING_FOR_METHOD = _lock(
-    """
+    f"""
     p.customer_id = :customer AND p.parked_at IS NULL AND c.state = 'opened'
        AND coalesce(s.provider, (SELECT u.provider FROM customers u WHERE u.id = p.customer_id))
            = :provider
        AND (s.status <> 'canceled'
             OR p.state = 'CREATED'
                AND (s.ended_by IS NULL OR s.ended_by IN ('operator', 'period_end')))
-       AND (p.state = 'CREATED' AND (p.decline_class IS NOT NULL OR p.decision = 'held_by_budget')
+       AND (p.state = 'CREATED' AND {WAITS_FOR_METHOD}
             OR p.state = 'FAILED')
-    """
+    """  # noqa: S608  our constant
 )
 
 

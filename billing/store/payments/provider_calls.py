@@ -221,6 +221,11 @@ def open_call(conn: Connection, subject_id: UUID, kind: CallKind) -> ProviderCal
     return call_of(row) if row else None
 
 
+UNKNOWN_ATTEMPT: Final = (
+    "kind IN ('charge', 'cancel') AND finished_at IS NULL AND unknown_since IS NOT NULL"
+)
+"""In SQL, a call of an attempt to collect whose outcome isn't known."""
+
 _LAST = text(
     "SELECT * FROM provider_calls WHERE subject_id = :subject AND kind = :kind"
     " ORDER BY n DESC LIMIT 1"
