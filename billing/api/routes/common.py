@@ -19,10 +19,10 @@ from billing.api.schemas import PROBLEM
 from billing.api.security import Visitor
 from billing.api.wording import KEY, NO_CONTROLS
 from billing.errors import NotFound
+from billing.flows.customers.customers import existing_customer
 from billing.flows.service.api_keys import Scope
 from billing.flows.service.customers import CustomerApi
 from billing.flows.service.idempotency import DECLINED, KEY_LENGTH_MAX, REFUSED, KeyedAnswer
-from billing.flows.service.lookup import existing_customer
 from billing.flows.service.payments import PaymentApi
 from billing.flows.service.views import View
 from billing.presenters.decisions import with_sentence

@@ -18,8 +18,8 @@ from billing.api.routes.common import (
     respond,
     shown,
 )
+from billing.flows.customers.customers import existing_customer
 from billing.flows.service import views
-from billing.flows.service.lookup import existing_customer
 from billing.queries import lists
 from billing.queries.customers import payment_methods_of
 

@@ -153,7 +153,7 @@ def set_payment_method(
     """
     refuse_card_number(token, "payment_method")
     if provider is not None:
-        _make_at(context, provider, lambda conn: existing(conn, customer))
+        _make_at(context, provider, lambda conn: existing_customer(conn, customer))
     now = context.clock.now()
 
     def begin() -> tuple[at_provider.Wanted[PaymentMethodDetails], ProviderCall]:
@@ -173,18 +173,21 @@ def set_payment_method(
     return details, retried
 
 
-def existing(conn: Connection, customer: str) -> Customer:
+def existing_customer(conn: Connection, customer: str) -> Customer:
     """Return the customer with this id or external id. Raises `NotFound`."""
     row = customers.find(conn, customer)
     if row is None:
         raise NotFound(
-            f"no customer {customer!r}", code=ErrorCode.CUSTOMER_NOT_FOUND, customer=customer
+            f"no customer {customer!r}",
+            where="customer",
+            code=ErrorCode.CUSTOMER_NOT_FOUND,
+            customer=customer,
         )
     return row
 
 
 def _at_account(conn: Connection, customer: str, provider: str | None) -> CustomerAccount:
-    found = existing(conn, customer)
+    found = existing_customer(conn, customer)
     row = customers.account(conn, found.id, provider or found.provider)
     if row is None or row.provider_customer_id is None:
         raise Conflict(

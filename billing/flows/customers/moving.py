@@ -20,7 +20,11 @@ from billing.crash_points import CrashPoint, marked
 from billing.errors import BadInput, ErrorCode
 from billing.flows.audit import audited
 from billing.flows.context import Context
-from billing.flows.customers.customers import existing, retry_with_new_method, set_payment_method
+from billing.flows.customers.customers import (
+    existing_customer,
+    retry_with_new_method,
+    set_payment_method,
+)
 from billing.rules.actor import Actor
 from billing.rules.money import Money
 from billing.rules.moving import Follows, follows
@@ -29,6 +33,7 @@ from billing.rules.subscriptions import SubscriptionEventKind
 from billing.store.payments import moving, provider_calls
 from billing.store.payments.moving import MovablePayment
 from billing.store.subscriptions import customers, subscriptions
+from billing.store.subscriptions.subscriptions import Subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +81,7 @@ def plan(context: Context, customer: str, to: str, *, token: str | None) -> Move
     """
     context.gateways.named(to)
     with context.engine.connect() as conn:
-        found = existing(conn, customer)
+        found = existing_customer(conn, customer)
         at = customers.account(conn, found.id, to)
         method = None if at is None or token is not None else at.payment_method_id
         if method is None and token is None:
@@ -141,7 +146,7 @@ def move(
         customers.set_account(conn, planned.customer_id, to)
         for each in subscriptions.live_of(conn, planned.customer_id):
             if each.provider not in (None, to):
-                _name(conn, each.id, each.provider, to, now=now, actor=actor, why=why)
+                collect_over(conn, each, to, now=now, actor=actor, why=why)
     # Payments are locked before subscriptions, so not in the transaction that changed these.
     with marked(CrashPoint.PAYMENTS_MOVED), context.engine.begin() as conn:
         made_due += retry_with_new_method(
@@ -160,18 +165,24 @@ def _was_given(context: Context, customer_id: UUID, to: str, token: str) -> bool
     return call is not None and call.outcome is AttemptOutcome.SUCCEEDED
 
 
-def _name(
+def collect_over(
     conn: Connection,
-    subscription_id: UUID,
-    before: str | None,
-    to: str,
+    subscription: Subscription,
+    provider: str | None,
     *,
     now: datetime,
     actor: Actor,
     why: str,
 ) -> None:
-    subscriptions.change(conn, subscription_id, provider=to)
-    kind = SubscriptionEventKind.ACCOUNT_CHANGED
+    """Write that a subscription names this account from now on, or none, in its history too."""
+    subscriptions.change(conn, subscription.id, provider=provider)
     subscriptions.note(
-        conn, subscription_id, at=now, kind=kind, actor=actor, before=before, after=to, why=why
+        conn,
+        subscription.id,
+        at=now,
+        kind=SubscriptionEventKind.ACCOUNT_CHANGED,
+        actor=actor,
+        before=subscription.provider,
+        after=provider,
+        why=why,
     )

@@ -11,7 +11,7 @@ from billing.crash_points import CrashPoint, marked
 from billing.errors import BillingError, Unavailable
 from billing.flows.context import Context
 from billing.flows.customers import customers as customer_flow
-from billing.flows.customers.customers import refuse_anything_like_a_card
+from billing.flows.customers.customers import existing_customer, refuse_anything_like_a_card
 from billing.flows.service import views
 from billing.flows.service.callers import Audited, Caller
 from billing.flows.service.idempotency import (
@@ -25,7 +25,6 @@ from billing.flows.service.idempotency import (
     once,
     release,
 )
-from billing.flows.service.lookup import existing_customer
 from billing.flows.subscriptions import lifecycle, naming
 from billing.flows.subscriptions import subscribing as subscribe
 from billing.store.subscriptions import customers, subscriptions
@@ -48,7 +47,7 @@ class CustomerApi(Audited):
     """
 
     context: Context
-    held: Callable[[], bool] = bool
+    held: Callable[[], bool]
 
     # --- what the provider has a part in --------------------------------------------------------
 

@@ -5,10 +5,10 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
+from billing.flows.customers.customers import existing_customer
 from billing.store.payments import payments
 from billing.store.payments.payments import Payment
 from billing.store.subscriptions import customers
-from billing.store.subscriptions.customers import Customer
 
 
 def existing_payment(conn: Connection, payment_id: UUID) -> Payment:
@@ -20,19 +20,6 @@ def existing_payment(conn: Connection, payment_id: UUID) -> Payment:
             where="payment",
             code=ErrorCode.PAYMENT_NOT_FOUND,
             payment_id=payment_id,
-        )
-    return row
-
-
-def existing_customer(conn: Connection, reference: str) -> Customer:
-    """Return the customer with this id or external id. Raises `NotFound`."""
-    row = customers.find(conn, reference)
-    if row is None:
-        raise NotFound(
-            f"no customer {reference!r}",
-            where="customer",
-            code=ErrorCode.CUSTOMER_NOT_FOUND,
-            customer=reference,
         )
     return row
 

@@ -22,7 +22,7 @@ from billing.crash_points import CrashPoint, marked
 from billing.errors import BadInput, Unavailable
 from billing.flows import fence
 from billing.flows.context import Context
-from billing.flows.customers.customers import refuse_anything_like_a_card
+from billing.flows.customers.customers import existing_customer, refuse_anything_like_a_card
 from billing.flows.payments import authorizations
 from billing.flows.refunds import requesting
 from billing.flows.service import views
@@ -41,7 +41,7 @@ from billing.flows.service.idempotency import (
     once,
     release,
 )
-from billing.flows.service.lookup import existing_customer, existing_payment, payer
+from billing.flows.service.lookup import existing_payment, payer
 from billing.flows.service.orders import ChargeOrder, chargeable
 from billing.flows.service.views import View
 from billing.flows.subscriptions import retrying

@@ -4,14 +4,13 @@ from datetime import datetime
 
 from billing.crash_points import CrashPoint, marked
 from billing.errors import BadInput, ErrorCode
-from billing.flows.customers.customers import existing, try_with_new_method
+from billing.flows.customers.customers import existing_customer, try_with_new_method
+from billing.flows.customers.moving import collect_over
 from billing.flows.subscriptions.lifecycle import locked, refuse_what_ended
 from billing.flows.subscriptions.subscribing import method_at
 from billing.queries.subscriptions import find_subscription
 from billing.rules.actor import Actor
-from billing.rules.subscriptions import SubscriptionEventKind
 from billing.store.payments import payments
-from billing.store.subscriptions import subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
 from billing.store.transactions import Transactions
 
@@ -38,7 +37,7 @@ def name_account(
         refuse_what_ended(subscription, now)
         if subscription.provider == provider:
             return subscription
-        customer = existing(conn, str(subscription.customer_id))
+        customer = existing_customer(conn, str(subscription.customer_id))
         if provider is not None and method_at(conn, customer, provider) is None:
             raise BadInput(
                 f"customer {customer.id} has no payment method at account {provider}",
@@ -47,19 +46,7 @@ def name_account(
                 customer=customer.id,
                 provider=provider,
             )
-        subscriptions.change(conn, subscription.id, provider=provider)
-        kind = SubscriptionEventKind.ACCOUNT_CHANGED
-        before = subscription.provider
-        subscriptions.note(
-            conn,
-            subscription.id,
-            at=now,
-            kind=kind,
-            actor=actor,
-            before=before,
-            after=provider,
-            why=why,
-        )
+        collect_over(conn, subscription, provider, now=now, actor=actor, why=why)
         for payment in undecided:
             if payment.waits_for_method and payment.provider != (provider or customer.provider):
                 try_with_new_method(conn, payment, now)

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from billing.crash_points import CrashPoint, marked
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
-from billing.flows.customers.customers import refuse_anything_like_a_card
+from billing.flows.customers.customers import existing_customer, refuse_anything_like_a_card
 from billing.flows.cycles.skipping import skip_missed
 from billing.ids import new_id
 from billing.plans.currencies import charge_limit
@@ -62,14 +62,7 @@ def subscribe(
     if not 1 <= order.quantity <= 1_000_000:
         raise BadInput(f"a quantity is from 1 to 1,000,000, not {order.quantity}", where="quantity")
     with marked(CrashPoint.SUBSCRIBED), engine.begin() as conn:
-        customer = customers.find(conn, order.customer)
-        if customer is None:
-            raise NotFound(
-                f"no customer {order.customer!r}",
-                where="customer",
-                code=ErrorCode.CUSTOMER_NOT_FOUND,
-                customer=order.customer,
-            )
+        customer = existing_customer(conn, order.customer)
         plans.hold(conn)
         published = plans.published(conn)
         plan = published.get(order.plan)

@@ -247,7 +247,7 @@ def _refund(world: World, keyed: tuple[str, UUID]) -> None:
 )
 def _customer(world: World, keyed: tuple[str, str]) -> None:
     key, card = keyed
-    CustomerApi(world.runtime.context).create_customer(
+    CustomerApi(world.runtime.context, world.runtime.outcomes.held).create_customer(
         CALLER, key, name="Ada", email=None, external_id=key, payment_method=card
     )
 
@@ -263,7 +263,9 @@ flow(
 @flow("a caller's subscription", with_key, again=True, group=API)
 def _subscription(world: World, keyed: tuple[str, str]) -> None:
     order = SubscriptionOrder(customer=keyed[1], plan="monthly", currency="USD")
-    CustomerApi(world.runtime.context).subscribe(CALLER, keyed[0], order)
+    CustomerApi(world.runtime.context, world.runtime.outcomes.held).subscribe(
+        CALLER, keyed[0], order
+    )
 
 
 @flow("a key for the API", lambda _: f"shop-{next(NEXT)}", group=API)
