@@ -11,10 +11,12 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, Final, Literal, get_args
 
 from billing.plans.errors import BadValue
+from billing.plans.items import BASE, Item, QuantityRange
 
 Unit = Literal["day", "week", "month", "year"]
 Existing = Literal["keep", "move"]
@@ -80,7 +82,10 @@ ANCHORS: Final = ("anchor_day", "anchor_month", "anchor_weekday")
 
 @dataclass(frozen=True, slots=True)
 class PlanVersion:
-    """One dated, immutable and complete set of terms. Prices are minor units by currency."""
+    """One dated, immutable and complete set of terms. Prices are minor units by currency.
+
+    It sells either one item at `prices` a unit, or `items`.
+    """
 
     plan: str
     effective: date
@@ -94,11 +99,20 @@ class PlanVersion:
     """From 1 for Monday to 7."""
     published_at: datetime | None = field(default=None, compare=False)
     """None where it isn't published."""
+    items: tuple[Item, ...] = ()
 
     def __post_init__(self) -> None:
-        if not self.prices:
-            raise ValueError(f"{self.plan} of {self.effective} has no price")
+        if bool(self.prices) == bool(self.items):
+            raise ValueError(f"{self.plan} of {self.effective} has a price, or items with prices")
         object.__setattr__(self, "prices", MappingProxyType(dict(self.prices)))
+
+    @property
+    def sold(self) -> tuple[Item, ...]:
+        """The items that it sells: with a single price, one that takes any quantity."""
+        if self.items:
+            return self.items
+        unit = {currency: Fraction(amount) for currency, amount in self.prices.items()}
+        return (Item(BASE, quantity=QuantityRange(), unit=unit),)
 
     def to_terms(self) -> dict[str, Any]:
         """Return the terms as JSON-able values, absent ones left out.

@@ -1,0 +1,330 @@
+"""The facts of an invoice: everything that its amounts follow from, as values and as one document.
+
+The document is stored with the invoice. It is canonical: equal facts make the same text, and the
+digest of the text says whether it was changed. It holds no names and no addresses of customers.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import StrEnum
+from fractions import Fraction
+from typing import Any, Final
+from uuid import UUID
+
+from billing.plans.items import ItemPrice, PriceModel, PriceTier
+from billing.rules.periods import Period
+
+RULES: Final = 1
+"""The version of the rules that new invoices are computed by."""
+
+
+class InvoiceKind(StrEnum):
+    """What an invoice is issued for."""
+
+    CYCLE = "cycle"
+    """A period begins."""
+    CHANGE = "change"
+    """A change within a period costs more."""
+    FINAL = "final"
+    """What is left to bill after the end of a subscription."""
+    ONE_OFF = "one_off"
+    TOP_UP = "top_up"
+    """Credit is bought."""
+
+
+class FactsError(ValueError):
+    """The document isn't one that these rules wrote."""
+
+
+@dataclass(frozen=True, slots=True)
+class Charge:
+    """One item to be charged: its price and quantity, and the share of a whole period it is for.
+
+    `part` of `whole` civil days are charged. `source` names the terms, as "plan:CODE:DATE" or
+    "addon:CODE:DATE", and `terms` is their digest. A once-item has no share.
+    """
+
+    item: str
+    name: str
+    price: ItemPrice
+    quantity: Fraction
+    period: Period
+    source: str
+    terms: str
+    part: int = 1
+    whole: int = 1
+    once: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Discount:
+    """One redeemed coupon as it holds for this invoice, in order of use.
+
+    Either `percent` of what is left of the lines, or `amount` minor units, which for a coupon whose
+    rest is kept is what is left of it. `on` are item codes; None: all but once-items.
+    """
+
+    redemption: UUID
+    coupon: str
+    percent: Fraction | None = None
+    amount: int | None = None
+    on: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tax:
+    """One tax as it was decided: lines of the items `on` (None: all) bear `rate` percent.
+
+    `included`: the prices contain it. `reason` says why, where the rate is zero.
+    """
+
+    name: str
+    rate: Fraction
+    jurisdiction: str
+    treatment: str = "standard"
+    included: bool = False
+    on: tuple[str, ...] | None = None
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """What one grant of credit holds for this invoice, in minor units, in order of use."""
+
+    grant: UUID
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """The facts of one invoice. Amounts are minor units of `currency`.
+
+    `step` is the smallest step that can be charged, `minimum` the least amount that a provider
+    takes: less than that is waived where `waives`. `carried` is what earlier invoices, by rules
+    before these, were too small to charge.
+    """
+
+    kind: InvoiceKind
+    currency: str
+    zone: str
+    charges: tuple[Charge, ...] = ()
+    discounts: tuple[Discount, ...] = ()
+    taxes: tuple[Tax, ...] = ()
+    credit: tuple[Credit, ...] = ()
+    carried: int = 0
+    step: int = 1
+    minimum: int = 0
+    waives: bool = True
+    rules: int = RULES
+
+    def document(self) -> str:
+        """Return the canonical JSON of the facts; what has its default is left out."""
+        return json.dumps(_facts_to(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+
+    @classmethod
+    def from_document(cls, document: str) -> "Facts":
+        """Read a document back. Raises: FactsError, also for a key that isn't known."""
+        try:
+            facts = _facts_from(json.loads(document))
+        except (KeyError, TypeError, ValueError) as error:
+            raise FactsError(f"no facts of an invoice: {error}") from error
+        if facts.document() != document:
+            raise FactsError("the document isn't canonical, or has keys that aren't known")
+        return facts
+
+
+def digest_of(document: str) -> str:
+    """Return the SHA-256 of a document, in hexadecimal digits."""
+    return hashlib.sha256(document.encode("ascii")).hexdigest()
+
+
+def exact_text(value: Fraction) -> str:
+    """Write a fraction exactly: "12", "0.08" where the decimals end, else "1/3"."""
+    if value.denominator == 1:
+        return str(value.numerator)
+    digits, rest = 0, value.denominator
+    while rest % 10 == 0 or rest % 2 == 0 or rest % 5 == 0:
+        rest = rest // 10 if rest % 10 == 0 else rest // 2 if rest % 2 == 0 else rest // 5
+        digits += 1
+    if rest != 1:
+        return f"{value.numerator}/{value.denominator}"
+    scaled = value * 10**digits
+    text = str(abs(scaled.numerator)).rjust(digits + 1, "0")
+    shown = f"{text[:-digits]}.{text[-digits:]}".rstrip("0")
+    return f"-{shown}" if value < 0 else shown
+
+
+# --- values to JSON, and back -------------------------------------------------------------------
+
+
+def _facts_to(facts: Facts) -> dict[str, Any]:
+    return _without_defaults(
+        {
+            "rules": facts.rules,
+            "kind": facts.kind.value,
+            "currency": facts.currency,
+            "zone": facts.zone,
+            "charges": [_charge_to(charge) for charge in facts.charges],
+            "discounts": [_discount_to(each) for each in facts.discounts],
+            "taxes": [_tax_to(each) for each in facts.taxes],
+            "credit": [[str(each.grant), each.left] for each in facts.credit],
+            "carried": facts.carried,
+            "step": facts.step,
+            "minimum": facts.minimum,
+            "waives": facts.waives,
+        },
+        {"charges": [], "discounts": [], "taxes": [], "credit": [], "carried": 0, "step": 1}
+        | {"minimum": 0, "waives": True},
+    )
+
+
+def _facts_from(data: Mapping[str, Any]) -> Facts:
+    return Facts(
+        kind=InvoiceKind(data["kind"]),
+        currency=data["currency"],
+        zone=data["zone"],
+        charges=tuple(_charge_from(each) for each in data.get("charges", ())),
+        discounts=tuple(_discount_from(each) for each in data.get("discounts", ())),
+        taxes=tuple(_tax_from(each) for each in data.get("taxes", ())),
+        credit=tuple(Credit(UUID(grant), left) for grant, left in data.get("credit", ())),
+        carried=data.get("carried", 0),
+        step=data.get("step", 1),
+        minimum=data.get("minimum", 0),
+        waives=data.get("waives", True),
+        rules=data["rules"],
+    )
+
+
+def _charge_to(charge: Charge) -> dict[str, Any]:
+    return _without_defaults(
+        {
+            "item": charge.item,
+            "name": charge.name,
+            "price": _price_to(charge.price),
+            "quantity": exact_text(charge.quantity),
+            "period": [_instant_to(charge.period.start), _instant_to(charge.period.end)],
+            "source": charge.source,
+            "terms": charge.terms,
+            "share": [charge.part, charge.whole],
+            "once": charge.once,
+        },
+        {"quantity": "1", "share": [1, 1], "once": False},
+    )
+
+
+def _charge_from(data: Mapping[str, Any]) -> Charge:
+    start, end = data["period"]
+    part, whole = data.get("share", (1, 1))
+    return Charge(
+        item=data["item"],
+        name=data["name"],
+        price=_price_from(data["price"]),
+        quantity=Fraction(data.get("quantity", "1")),
+        period=Period(_instant_from(start), _instant_from(end)),
+        source=data["source"],
+        terms=data["terms"],
+        part=part,
+        whole=whole,
+        once=data.get("once", False),
+    )
+
+
+def _price_to(price: ItemPrice) -> dict[str, Any]:
+    return _without_defaults(
+        {
+            "model": price.model.value,
+            "amount": exact_text(price.amount),
+            "tiers": [[tier.up_to, exact_text(tier.unit), tier.flat] for tier in price.tiers],
+            "size": price.size,
+            "round": price.round,
+            "included": exact_text(price.included),
+            "minimum": price.minimum,
+            "maximum": price.maximum,
+        },
+        {"amount": "0", "tiers": [], "size": None, "round": "up", "included": "0"}
+        | {"minimum": None, "maximum": None},
+    )
+
+
+def _price_from(data: Mapping[str, Any]) -> ItemPrice:
+    return ItemPrice(
+        model=PriceModel(data["model"]),
+        amount=Fraction(data.get("amount", "0")),
+        tiers=tuple(
+            PriceTier(up_to, Fraction(unit), flat) for up_to, unit, flat in data.get("tiers", ())
+        ),
+        size=data.get("size"),
+        round=data.get("round", "up"),
+        included=Fraction(data.get("included", "0")),
+        minimum=data.get("minimum"),
+        maximum=data.get("maximum"),
+    )
+
+
+def _discount_to(discount: Discount) -> dict[str, Any]:
+    return _without_defaults(
+        {
+            "redemption": str(discount.redemption),
+            "coupon": discount.coupon,
+            "percent": None if discount.percent is None else exact_text(discount.percent),
+            "amount": discount.amount,
+            "on": None if discount.on is None else list(discount.on),
+        },
+        {"percent": None, "amount": None, "on": None},
+    )
+
+
+def _discount_from(data: Mapping[str, Any]) -> Discount:
+    percent, on = data.get("percent"), data.get("on")
+    return Discount(
+        redemption=UUID(data["redemption"]),
+        coupon=data["coupon"],
+        percent=None if percent is None else Fraction(percent),
+        amount=data.get("amount"),
+        on=None if on is None else tuple(on),
+    )
+
+
+def _tax_to(tax: Tax) -> dict[str, Any]:
+    return _without_defaults(
+        {
+            "name": tax.name,
+            "rate": exact_text(tax.rate),
+            "jurisdiction": tax.jurisdiction,
+            "treatment": tax.treatment,
+            "included": tax.included,
+            "on": None if tax.on is None else list(tax.on),
+            "reason": tax.reason,
+        },
+        {"treatment": "standard", "included": False, "on": None, "reason": ""},
+    )
+
+
+def _tax_from(data: Mapping[str, Any]) -> Tax:
+    on = data.get("on")
+    return Tax(
+        name=data["name"],
+        rate=Fraction(data["rate"]),
+        jurisdiction=data["jurisdiction"],
+        treatment=data.get("treatment", "standard"),
+        included=data.get("included", False),
+        on=None if on is None else tuple(on),
+        reason=data.get("reason", ""),
+    )
+
+
+def _without_defaults(data: Mapping[str, Any], defaults: Mapping[str, Any]) -> dict[str, Any]:
+    return {
+        key: value for key, value in data.items() if key not in defaults or value != defaults[key]
+    }
+
+
+def _instant_to(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _instant_from(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)

@@ -1,0 +1,197 @@
+"""What a plan version sells: items, each with a price. Frozen values, exact, no rounding.
+
+An item is *flat* (one price a period), *licensed* (a quantity of units is held), *metered* (usage
+is counted) or *once* (charged one time). A price is in minor units of its currency; the price of a
+unit is exact, so it is a fraction of them.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+from types import MappingProxyType
+from typing import Final, Literal
+
+Tiering = Literal["graduated", "volume"]
+PackageRounding = Literal["up", "down"]
+
+BASE: Final = "base"
+"""The code of the item that a plan with a single price sells."""
+MOST_UNITS: Final = 1_000_000
+"""The largest quantity of a licensed item."""
+
+
+class ItemKind(StrEnum):
+    """What decides how much of an item is charged."""
+
+    FLAT = "flat"
+    LICENSED = "licensed"
+    METERED = "metered"
+    ONCE = "once"
+
+
+class PriceModel(StrEnum):
+    """How a quantity becomes an amount."""
+
+    FLAT = "flat"
+    """One amount, whatever the quantity."""
+    UNIT = "unit"
+    """The quantity times the price of a unit."""
+    GRADUATED = "graduated"
+    """Each unit at the price of the tier that it falls in."""
+    VOLUME = "volume"
+    """All units at the price of the tier that the quantity falls in."""
+    PACKAGE = "package"
+    """Whole packages of units."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuantityRange:
+    """How many units of a licensed item may be held, and how many are if nobody says; inclusive."""
+
+    minimum: int = 1
+    maximum: int = MOST_UNITS
+    default: int = 1
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.minimum <= self.default <= self.maximum <= MOST_UNITS:
+            raise ValueError(f"no range of quantities: {self}")
+
+    def __contains__(self, quantity: int) -> bool:
+        return self.minimum <= quantity <= self.maximum
+
+
+@dataclass(frozen=True, slots=True)
+class Tier:
+    """One tier: prices by currency. `up_to` is included; None in the last tier, which has no end.
+
+    `flat` is added once when the tier is reached.
+    """
+
+    up_to: int | None
+    unit: Mapping[str, Fraction] = field(hash=False)
+    flat: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        _freeze(self, "unit", "flat")
+
+
+@dataclass(frozen=True, slots=True)
+class Package:
+    """Units that are sold `size` at a time; `round` says what becomes of a package begun."""
+
+    size: int
+    price: Mapping[str, int] = field(hash=False)
+    round: PackageRounding = "up"
+
+    def __post_init__(self) -> None:
+        _freeze(self, "price")
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of a plan version or of an add-on, with prices by currency in minor units.
+
+    `price` is that of a flat or once-item for a period, `unit` that of one unit of a licensed or
+    metered one without tiers and packages. `included` units cost nothing. `minimum` and `maximum`
+    bound what the item costs in a period, before discounts.
+    """
+
+    code: str
+    name: str | None = None
+    per: str | None = None
+    """What a unit of a licensed item is called."""
+    meter: str | None = None
+    once: bool = False
+    quantity: QuantityRange | None = None
+    price: Mapping[str, int] = field(default_factory=dict, hash=False)
+    unit: Mapping[str, Fraction] = field(default_factory=dict, hash=False)
+    tiering: Tiering | None = None
+    tiers: tuple[Tier, ...] = ()
+    package: Package | None = None
+    included: Fraction = Fraction(0)
+    minimum: Mapping[str, int] = field(default_factory=dict, hash=False)
+    maximum: Mapping[str, int] = field(default_factory=dict, hash=False)
+
+    def __post_init__(self) -> None:
+        _freeze(self, "price", "unit", "minimum", "maximum")
+
+    @property
+    def kind(self) -> ItemKind:
+        """What decides how much is charged."""
+        if self.meter is not None:
+            return ItemKind.METERED
+        if self.once:
+            return ItemKind.ONCE
+        return ItemKind.FLAT if self.quantity is None else ItemKind.LICENSED
+
+    @property
+    def model(self) -> PriceModel:
+        """How its quantity becomes an amount."""
+        if self.tiering is not None:
+            return PriceModel(self.tiering)
+        if self.package is not None:
+            return PriceModel.PACKAGE
+        return PriceModel.UNIT if self.unit else PriceModel.FLAT
+
+    @property
+    def currencies(self) -> frozenset[str]:
+        """The currencies that it is sold in."""
+        if self.package is not None:
+            return frozenset(self.package.price)
+        if self.tiers:
+            return frozenset(self.tiers[0].unit)
+        return frozenset(self.unit or self.price)
+
+    def price_in(self, currency: str) -> "ItemPrice | None":
+        """Return the price in one currency, None where it isn't sold in it."""
+        if currency not in self.currencies:
+            return None
+        amount = self.unit.get(currency) if self.unit else Fraction(self.price.get(currency, 0))
+        size = price = None
+        if self.package is not None:
+            size, price = self.package.size, self.package.price[currency]
+        return ItemPrice(
+            model=self.model,
+            amount=Fraction(price) if price is not None else amount or Fraction(0),
+            tiers=tuple(
+                PriceTier(tier.up_to, tier.unit[currency], tier.flat.get(currency, 0))
+                for tier in self.tiers
+            ),
+            size=size,
+            round=self.package.round if self.package is not None else "up",
+            included=self.included,
+            minimum=self.minimum.get(currency),
+            maximum=self.maximum.get(currency),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTier:
+    """One tier in one currency; `up_to` is included."""
+
+    up_to: int | None
+    unit: Fraction
+    flat: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ItemPrice:
+    """The price of an item in one currency, in minor units.
+
+    `amount` is the price of all (flat), of a unit or of a package of `size` units.
+    """
+
+    model: PriceModel
+    amount: Fraction = Fraction(0)
+    tiers: tuple[PriceTier, ...] = ()
+    size: int | None = None
+    round: PackageRounding = "up"
+    included: Fraction = Fraction(0)
+    minimum: int | None = None
+    maximum: int | None = None
+
+
+def _freeze(value: object, *names: str) -> None:
+    for name in names:
+        object.__setattr__(value, name, MappingProxyType(dict(getattr(value, name))))
