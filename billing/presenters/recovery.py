@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from billing.flows.recovery.adopting import AdoptionResult
-from billing.flows.recovery.finding import Item, RecoveredKind, RecoveryPlan, Why
+from billing.flows.recovery.finding import RecoveredKind, RecoveryItem, RecoveryPlan, Why
 
 _WHY: Final[Mapping[Why, str]] = {
     Why.SUBSCRIPTION_UNKNOWN: "its subscription isn't here: make it again, and refund or keep this",
@@ -27,7 +27,7 @@ _DONE: Final[Mapping[AdoptionResult, str]] = {
 }
 
 
-def planned(item: Item) -> str:
+def planned(item: RecoveryItem) -> str:
     """Return what will be done with an object."""
     if item.plan is RecoveryPlan.HOLD:
         return "hold the recovery up" + (f": {_WHY[item.why]}" if item.why else "")

@@ -85,7 +85,7 @@ class Forgotten:
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
+class RecoveryItem:
     """One object in the preview of a recovery."""
 
     kind: RecoveredKind
@@ -157,7 +157,7 @@ def _by_payment(charges: Iterable[ProviderCharge]) -> list[Forgotten]:
 # --- the preview --------------------------------------------------------------------------------
 
 
-def preview(conn: Connection, account: str, unknown: UnknownObjects) -> list[Item]:
+def preview(conn: Connection, account: str, unknown: UnknownObjects) -> list[RecoveryItem]:
     """Return what a recovery will do with each object. Changes nothing."""
     return [
         *(_customer(each) for each in unknown.customers),
@@ -171,10 +171,10 @@ def preview(conn: Connection, account: str, unknown: UnknownObjects) -> list[Ite
     ]
 
 
-def _customer(found: ProviderCustomer) -> Item:
+def _customer(found: ProviderCustomer) -> RecoveryItem:
     ours = _uuid(found.metadata.get(MadeKind.CUSTOMER))
     assert found.created is not None, "a list shows no deleted customers"
-    return Item(
+    return RecoveryItem(
         RecoveredKind.CUSTOMER,
         found.id,
         ours,
@@ -186,7 +186,7 @@ def _customer(found: ProviderCustomer) -> Item:
     )
 
 
-def _payment(conn: Connection, found: Forgotten) -> Item:
+def _payment(conn: Connection, found: Forgotten) -> RecoveryItem:
     why = None
     owner = found.subscription_id
     if payments.get(conn, found.ours) is None and owner is not None:
@@ -196,7 +196,7 @@ def _payment(conn: Connection, found: Forgotten) -> Item:
         elif here.renews_at is None:
             why = Why.UNPAID if here.status is Status.UNPAID else Why.NO_CYCLE
     charge = found.newest
-    return Item(
+    return RecoveryItem(
         RecoveredKind.PAYMENT,
         charge.id,
         found.ours,
@@ -215,11 +215,13 @@ def _plan(why: Why | None) -> RecoveryPlan:
     return RecoveryPlan.HOLD if why is Why.UNPAID else RecoveryPlan.PASS_OVER
 
 
-def _refund(conn: Connection, account: str, unknown: UnknownObjects, found: ProviderRefund) -> Item:
+def _refund(
+    conn: Connection, account: str, unknown: UnknownObjects, found: ProviderRefund
+) -> RecoveryItem:
     here = _payment_is_here(
         conn, account, unknown, found.provider_payment_id, found.provider_charge_id
     )
-    return Item(
+    return RecoveryItem(
         RecoveredKind.REFUND,
         found.id,
         _uuid(found.metadata.get(MadeKind.REFUND)),
@@ -234,13 +236,13 @@ def _refund(conn: Connection, account: str, unknown: UnknownObjects, found: Prov
 
 def _dispute(
     conn: Connection, account: str, unknown: UnknownObjects, found: ProviderDispute
-) -> Item | None:
+) -> RecoveryItem | None:
     """Return what becomes of a dispute; None for one of a charge that isn't this engine's."""
     if not _payment_is_here(
         conn, account, unknown, found.provider_payment_id, found.provider_charge_id
     ):
         return None
-    return Item(
+    return RecoveryItem(
         RecoveredKind.DISPUTE,
         found.id,
         None,

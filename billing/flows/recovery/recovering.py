@@ -14,7 +14,7 @@ from billing.flows import fence
 from billing.flows.context import Context
 from billing.flows.recovery import adopting
 from billing.flows.recovery.adopting import AdoptionResult, Done
-from billing.flows.recovery.finding import Item, UnknownObjects, Why, find, preview
+from billing.flows.recovery.finding import RecoveryItem, UnknownObjects, Why, find, preview
 from billing.rules.reconciliation.knowledge import FenceState
 from billing.store import fences
 
@@ -23,7 +23,7 @@ from billing.store import fences
 class Adoption:
     """What became of one object of the preview."""
 
-    item: Item
+    item: RecoveryItem
     result: AdoptionResult
     why: Why | None
 
@@ -34,7 +34,7 @@ class Prepared:
 
     account: str
     unknown: UnknownObjects | None
-    items: Sequence[Item]
+    items: Sequence[RecoveryItem]
 
 
 def prepare(context: Context) -> Prepared:
