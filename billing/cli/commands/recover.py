@@ -13,7 +13,7 @@ from billing.cli.session import Session
 
 if TYPE_CHECKING:
     from billing.flows.context import Context
-    from billing.flows.recovery.finding import Item
+    from billing.flows.recovery.finding import RecoveryItem
     from billing.flows.recovery.recovering import Adoption, Prepared
 
 _COLUMNS = ("provider", "kind", "theirs", "created", "amount", "subscription", "words")
@@ -103,7 +103,7 @@ def _proved(session: Session) -> int:
     return FINDINGS if findings else OK
 
 
-def _planned(account: str, item: "Item") -> dict[str, Any]:
+def _planned(account: str, item: "RecoveryItem") -> dict[str, Any]:
     from billing.presenters.recovery import planned
 
     return _record(account, item) | {"result": str(item.plan), "words": planned(item)}
@@ -116,7 +116,7 @@ def _done(account: str, adopted: "Adoption") -> dict[str, Any]:
     return _record(account, adopted.item) | {"result": str(adopted.result), "words": words}
 
 
-def _record(account: str, item: "Item") -> dict[str, Any]:
+def _record(account: str, item: "RecoveryItem") -> dict[str, Any]:
     money = item.amount
     return {
         "provider": account,
