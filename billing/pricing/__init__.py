@@ -3,13 +3,17 @@
 The version of the rules stands in the facts. Rules that an invoice names are never edited.
 """
 
-from billing.pricing.drafting import (
+from billing.pricing.drafting import draft
+from billing.pricing.drafts import (
     AppliedCredit,
     DraftDiscount,
     DraftLine,
     DraftTax,
     InvoiceDraft,
+    NoteDraft,
+    NoteLine,
     PriceDetail,
+    RowKind,
     TierRow,
 )
 from billing.pricing.facts import (
@@ -24,6 +28,7 @@ from billing.pricing.facts import (
     digest_of,
     exact_text,
 )
+from billing.pricing.prices import quantity_price, rate_usage
 
 __all__ = [
     "RULES",
@@ -38,9 +43,15 @@ __all__ = [
     "FactsError",
     "InvoiceDraft",
     "InvoiceKind",
+    "NoteDraft",
+    "NoteLine",
     "PriceDetail",
+    "RowKind",
     "Tax",
     "TierRow",
     "digest_of",
+    "draft",
     "exact_text",
+    "quantity_price",
+    "rate_usage",
 ]

@@ -1,102 +1,106 @@
-"""The draft of an invoice: lines, discounts, taxes and credit that follow from its facts."""
+"""The draft of an invoice: what follows from its facts, by the version of the rules they name."""
 
-from dataclasses import dataclass
-from fractions import Fraction
-from uuid import UUID
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
 
-from billing.rules.periods import Period
-
-
-@dataclass(frozen=True, slots=True)
-class TierRow:
-    """How many units were charged at a price: `quantity` at `unit`, and `flat`; exact."""
-
-    quantity: Fraction
-    unit: Fraction
-    flat: int
-    amount: Fraction
+from billing.pricing.credit import applied, small_of
+from billing.pricing.discounts import discounts
+from billing.pricing.drafts import DraftDiscount, DraftLine, DraftTax, InvoiceDraft
+from billing.pricing.facts import Facts, FactsError
+from billing.pricing.lines import PricedLine, carried_line, lines_of
+from billing.pricing.taxes import taxes
+from billing.rules.money import Money
 
 
-@dataclass(frozen=True, slots=True)
-class PriceDetail:
-    """What a quantity costs in a whole period, exact and unrounded, with its rows."""
+def draft(facts: Facts) -> InvoiceDraft:
+    """Return the invoice that follows from facts, by their rules.
 
-    amount: Fraction
-    rows: tuple[TierRow, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class DraftLine:
-    """One line, in minor units: `net` is `gross` less `discount`, and `tax` its part of the taxes.
-
-    Where prices contain tax, `net` is without it. `charge` is the index of the charge in the facts.
+    Raises: FactsError; AmountOutOfRange (of money).
     """
-
-    item: str
-    description: str
-    period: Period
-    part: int
-    whole: int
-    quantity: Fraction
-    unit_price: Fraction | None
-    gross: int
-    discount: int
-    net: int
-    tax: int
-    charge: int | None
-    rows: tuple[TierRow, ...] = ()
+    by_rules = _RULES.get(facts.rules)
+    if by_rules is None:
+        raise FactsError(f"this release has no rules {facts.rules}: a newer one wrote the facts")
+    return by_rules(facts)
 
 
-@dataclass(frozen=True, slots=True)
-class DraftDiscount:
-    """What one redemption took off, of which base; `parts` by line."""
-
-    redemption: UUID
-    coupon: str
-    base: int
-    amount: int
-    parts: tuple[int, ...]
+def _draft_1(facts: Facts) -> InvoiceDraft:
+    lines = _lines(facts)
+    taken = discounts(lines, facts.discounts, facts.step)
+    off = _sums((each.parts for each in taken), len(lines))
+    amounts = [line.gross - part for line, part in zip(lines, off, strict=True)]
+    levied = taxes([line.item for line in lines], amounts, facts.taxes, facts.step)
+    return _invoice(facts, lines, taken, levied)
 
 
-@dataclass(frozen=True, slots=True)
-class DraftTax:
-    """The total of one tax over a group of lines; `parts` by line."""
-
-    name: str
-    jurisdiction: str
-    treatment: str
-    rate: Fraction
-    included: bool
-    reason: str
-    base: int
-    amount: int
-    parts: tuple[int, ...]
+def _lines(facts: Facts) -> list[PricedLine]:
+    if facts.carried < 0:
+        raise FactsError(f"{facts.carried} can't be carried over")
+    lines = [
+        line
+        for index, charge in enumerate(facts.charges)
+        for line in lines_of(charge, index, facts.zone, facts.step)
+    ]
+    return [*lines, carried_line(facts.carried)] if facts.carried else lines
 
 
-@dataclass(frozen=True, slots=True)
-class AppliedCredit:
-    """What one grant pays of an invoice, in minor units."""
+def _invoice(
+    facts: Facts,
+    priced: Sequence[PricedLine],
+    taken: tuple[DraftDiscount, ...],
+    levied: tuple[DraftTax, ...],
+) -> InvoiceDraft:
+    lines = _finished(priced, taken, levied)
+    net, tax = sum(line.net for line in lines), sum(line.tax for line in lines)
+    total = Money(net + tax, facts.currency).amount
+    credit = applied(total, facts.credit)
+    rest = total - sum(each.amount for each in credit)
+    small = small_of(rest, facts.minimum, facts.waives)
+    return InvoiceDraft(
+        currency=facts.currency,
+        lines=lines,
+        discounts=taken,
+        taxes=levied,
+        credit=credit,
+        net=net,
+        discount=sum(each.amount for each in taken),
+        tax=tax,
+        total=total,
+        small=small,
+        due=rest - small,
+    )
 
-    grant: UUID
-    amount: int
+
+def _finished(
+    priced: Sequence[PricedLine], taken: Iterable[DraftDiscount], levied: Sequence[DraftTax]
+) -> tuple[DraftLine, ...]:
+    off = _sums((each.parts for each in taken), len(priced))
+    contained = _sums((each.parts for each in levied if each.included), len(priced))
+    tax = _sums((each.parts for each in levied), len(priced))
+    return tuple(
+        DraftLine(
+            item=line.item,
+            description=line.description,
+            period=line.period,
+            part=line.part,
+            whole=line.whole,
+            quantity=line.quantity,
+            unit_price=line.unit_price,
+            gross=line.gross,
+            discount=off[index],
+            net=line.gross - off[index] - contained[index],
+            tax=tax[index],
+            charge=line.charge,
+            rows=line.rows,
+        )
+        for index, line in enumerate(priced)
+    )
 
 
-@dataclass(frozen=True, slots=True)
-class InvoiceDraft:
-    """An invoice as it follows from facts, in minor units.
+def _sums(rows: Iterable[Sequence[int]], length: int) -> list[int]:
+    sums = [0] * length
+    for row in rows:
+        sums = [before + part for before, part in zip(sums, row, strict=True)]
+    return sums
 
-    `total` is `net` plus `tax`. Credit pays part of it; `small` is what is waived because no
-    provider takes so little; `due` is what is left to be paid.
-    """
 
-    currency: str
-    lines: tuple[DraftLine, ...]
-    discounts: tuple[DraftDiscount, ...]
-    taxes: tuple[DraftTax, ...]
-    credit: tuple[AppliedCredit, ...]
-    net: int
-    discount: int
-    tax: int
-    total: int
-    small: int
-    due: int
+_RULES: Final[Mapping[int, Callable[[Facts], InvoiceDraft]]] = {1: _draft_1}

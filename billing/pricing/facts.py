@@ -44,7 +44,9 @@ class Charge:
     """One item to be charged: its price and quantity, and the share of a whole period it is for.
 
     `part` of `whole` civil days are charged. `source` names the terms, as "plan:CODE:DATE" or
-    "addon:CODE:DATE", and `terms` is their digest. A once-item has no share.
+    "addon:CODE:DATE", and `terms` is their digest. A once-item has no share. Of a metered one,
+    whose quantity was used, only the minimum and the maximum have it. Where `before` units were
+    charged before, the charge is what the quantity adds to their price.
     """
 
     item: str
@@ -57,6 +59,8 @@ class Charge:
     part: int = 1
     whole: int = 1
     once: bool = False
+    metered: bool = False
+    before: Fraction = Fraction(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,8 +214,10 @@ def _charge_to(charge: Charge) -> dict[str, Any]:
             "terms": charge.terms,
             "share": [charge.part, charge.whole],
             "once": charge.once,
+            "metered": charge.metered,
+            "before": exact_text(charge.before),
         },
-        {"quantity": "1", "share": [1, 1], "once": False},
+        {"quantity": "1", "share": [1, 1], "once": False, "metered": False, "before": "0"},
     )
 
 
@@ -229,6 +235,8 @@ def _charge_from(data: Mapping[str, Any]) -> Charge:
         part=part,
         whole=whole,
         once=data.get("once", False),
+        metered=data.get("metered", False),
+        before=Fraction(data.get("before", "0")),
     )
 
 

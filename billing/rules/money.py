@@ -1,7 +1,7 @@
 """Money: whole minor units of one currency. No floats, no mixing, no silent rounding.
 
-Rounding happens in two functions only: `prorate` (half up) and `allocate` (largest
-remainder, so that the parts add up to the whole).
+Rounding happens in two ways only: half up (`half_up`, `prorate`) and by largest remainder,
+so that the parts add up to the whole (`split`, `allocate`).
 """
 
 from collections.abc import Sequence
@@ -110,26 +110,40 @@ def prorate(money: Money, part: int, whole: int, step: int = 1) -> Money:
         raise TypeError("a share is two ints, part and whole")
     if not 0 <= part <= whole or whole == 0:
         raise ValueError(f"{part} of {whole} is no share")
-    unit = whole * step
-    rounded = (2 * abs(money.amount) * part + unit) // (2 * unit) * step
-    return Money(-rounded if money.amount < 0 else rounded, money.currency)
+    return Money(half_up(money.amount * part, whole, step), money.currency)
+
+
+def half_up(numerator: int, denominator: int, step: int = 1) -> int:
+    """Return a fraction of minor units rounded half up (away from zero) to a step."""
+    unit = denominator * step
+    rounded = (2 * abs(numerator) + unit) // (2 * unit) * step
+    return -rounded if numerator < 0 else rounded
 
 
 def allocate(money: Money, weights: Sequence[int]) -> list[Money]:
-    """Split an amount by weights so that the parts add up to it exactly.
+    """Split an amount by weights so that the parts add up to it exactly: see `split`."""
+    return [Money(part, money.currency) for part in split(money.amount, weights)]
 
-    Largest remainder: what rounding down leaves over goes, one minor unit each, to the
-    parts that lost most; the earlier one wins a tie.
+
+def split(amount: int, weights: Sequence[int], step: int = 1) -> list[int]:
+    """Split minor units by weights so that the parts add up to them exactly.
+
+    Largest remainder: what rounding down leaves over goes, one step each, to the parts that
+    lost most; the earlier one wins a tie. Steps are single minor units where the amount or
+    a weight isn't a multiple of `step`, so no part is more than its weight where the amount is no
+    more than their sum.
     """
     if any(type(weight) is not int or weight < 0 for weight in weights):
         raise ValueError(f"weights are ints from 0 up, not {list(weights)}")
     total = sum(weights)
     if total == 0:
         raise ValueError("nothing to split by: the weights add up to zero")
-    sign = -1 if money.amount < 0 else 1
-    parts = [abs(money.amount) * weight // total for weight in weights]
-    lost = [abs(money.amount) * weight % total for weight in weights]
-    left = abs(money.amount) - sum(parts)
+    unit = step if not any(each % step for each in (amount, *weights)) else 1
+    steps = abs(amount) // unit
+    sign = -unit if amount < 0 else unit
+    parts = [steps * weight // total for weight in weights]
+    lost = [steps * weight % total for weight in weights]
+    left = steps - sum(parts)
     for index in sorted(range(len(parts)), key=lambda i: -lost[i])[:left]:
         parts[index] += 1
-    return [Money(sign * part, money.currency) for part in parts]
+    return [sign * part for part in parts]

@@ -1,0 +1,134 @@
+"""What a quantity costs, exactly, and the rows that explain it."""
+
+from fractions import Fraction
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from billing.plans.items import ItemPrice, PriceModel
+from billing.pricing import FactsError, RowKind, quantity_price, rate_usage
+from tests.unit.pricing.values import figures, flat_price, tiered, unit_price
+
+SEATS = tiered(PriceModel.GRADUATED, (5, 0, 0), (50, 1200, 0), (None, 950, 0))
+MONOTONE = [
+    flat_price(500),
+    unit_price(Fraction(8, 100), included=Fraction(10)),
+    SEATS,
+    tiered(PriceModel.GRADUATED, (10, 3, 200), (None, 1, 50)),
+    ItemPrice(PriceModel.PACKAGE, Fraction(500), size=100, included=Fraction(5)),
+    ItemPrice(PriceModel.PACKAGE, Fraction(500), size=7, round="down"),
+]
+VOLUME = tiered(PriceModel.VOLUME, (100, 2, 10), (None, 1, 0))
+quantities = st.fractions(min_value=0, max_value=1000, max_denominator=1000)
+
+
+def test_a_flat_price_is_the_same_for_any_quantity() -> None:
+    assert [quantity_price(flat_price(500), Fraction(q)).amount for q in (0, 1, 7)] == [500] * 3
+
+
+def test_rows_tell_how_many_units_cost_what() -> None:
+    detail = quantity_price(SEATS, Fraction(62))
+
+    assert [figures(row.quantity, row.unit, row.amount) for row in detail.rows] == [
+        (5, 0, 0), (45, 1200, 54000), (12, 950, 11400),
+    ]  # fmt: skip
+
+
+def test_included_units_are_taken_off_before_the_tiers() -> None:
+    price = ItemPrice(PriceModel.GRADUATED, tiers=SEATS.tiers, included=Fraction(2))
+
+    detail = quantity_price(price, Fraction(8))
+
+    assert detail.amount == 1200
+    assert detail.rows[0].kind is RowKind.INCLUDED
+    assert [row.quantity for row in detail.rows] == [2, 5, 1]
+
+
+def test_units_that_are_all_included_cost_nothing() -> None:
+    detail = quantity_price(unit_price(8, included=Fraction(10)), Fraction(4))
+
+    assert figures(detail.amount, *(row.quantity for row in detail.rows)) == (0, 4)
+
+
+@pytest.mark.parametrize("price", [*MONOTONE[1:], VOLUME])
+@pytest.mark.parametrize("quantity", [0, -5])
+def test_a_quantity_of_zero_or_below_costs_nothing_not_even_what_is_flat(
+    price: ItemPrice, quantity: int
+) -> None:
+    assert quantity_price(price, Fraction(quantity)).amount == 0
+
+
+def test_a_tier_that_is_not_reached_adds_nothing_flat() -> None:
+    price = tiered(PriceModel.GRADUATED, (10, 1, 100), (20, 1, 300), (None, 1, 500))
+
+    assert quantity_price(price, Fraction(10)).amount == 110
+    assert quantity_price(price, Fraction(21, 2)).amount == Fraction(821, 2)
+    assert quantity_price(price, Fraction(21)).amount == 921
+
+
+def test_packages_begun_are_charged_or_given_away() -> None:
+    up = ItemPrice(PriceModel.PACKAGE, Fraction(500), size=100)
+    down = ItemPrice(PriceModel.PACKAGE, Fraction(500), size=100, round="down")
+
+    assert [quantity_price(up, Fraction(q)).amount for q in (1, 100, 101)] == [500, 500, 1000]
+    assert [quantity_price(down, Fraction(q)).amount for q in (99, 100, 250)] == [0, 500, 1000]
+    assert quantity_price(up, Fraction(1001, 10)).rows[0].kind is RowKind.PACKAGES
+
+
+@pytest.mark.parametrize("model", [PriceModel.GRADUATED, PriceModel.VOLUME])
+def test_a_quantity_that_no_tier_takes_is_no_fact(model: PriceModel) -> None:
+    ended = tiered(model, (10, 1, 0))
+
+    with pytest.raises(FactsError, match="no tier takes"):
+        quantity_price(ended, Fraction(11))
+
+
+def test_a_package_without_a_size_is_no_fact() -> None:
+    with pytest.raises(FactsError, match="size"):
+        quantity_price(ItemPrice(PriceModel.PACKAGE, Fraction(500)), Fraction(1))
+
+
+@given(st.sampled_from([*MONOTONE, VOLUME]), quantities)
+def test_rows_add_up_to_the_price(price: ItemPrice, quantity: Fraction) -> None:
+    detail = quantity_price(price, quantity)
+
+    assert not detail.rows or sum(row.amount for row in detail.rows) == detail.amount
+    for row in detail.rows:
+        assert row.quantity * row.unit + row.flat == row.amount
+
+
+@given(st.sampled_from(MONOTONE), quantities, quantities)
+def test_more_units_never_cost_less_but_by_volume(
+    price: ItemPrice, some: Fraction, more: Fraction
+) -> None:
+    less, greater = sorted((some, more))
+
+    assert quantity_price(price, less).amount <= quantity_price(price, greater).amount
+
+
+@given(st.sampled_from([*MONOTONE, VOLUME]), st.lists(quantities, max_size=5))
+def test_usage_rated_in_steps_costs_what_it_costs_at_once(
+    price: ItemPrice, steps: list[Fraction]
+) -> None:
+    billed, before = quantity_price(price, Fraction(0)).amount, Fraction(0)
+    for used in steps:
+        billed += rate_usage(price, used, before).amount
+        before += used
+
+    assert billed == quantity_price(price, before).amount
+
+
+@given(st.sampled_from([SEATS, VOLUME, MONOTONE[1], MONOTONE[4]]), quantities, quantities)
+def test_rows_of_further_usage_add_up_to_its_price(
+    price: ItemPrice, used: Fraction, before: Fraction
+) -> None:
+    detail = rate_usage(price, used, before)
+
+    assert sum(row.amount for row in detail.rows) == detail.amount
+
+
+def test_further_usage_begins_in_the_tier_that_was_reached() -> None:
+    detail = rate_usage(SEATS, Fraction(10), Fraction(45))
+
+    assert [figures(row.quantity, row.unit) for row in detail.rows] == [(5, 1200), (5, 950)]
