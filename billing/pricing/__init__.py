@@ -3,6 +3,14 @@
 The version of the rules stands in the facts. Rules that an invoice names are never edited.
 """
 
+from billing.pricing.changes import (
+    ChangeLines,
+    Charged,
+    LineLeft,
+    LineReturn,
+    lines_of_change,
+    share_left,
+)
 from billing.pricing.drafting import draft
 from billing.pricing.drafts import (
     AppliedCredit,
@@ -12,6 +20,7 @@ from billing.pricing.drafts import (
     InvoiceDraft,
     NoteDraft,
     NoteLine,
+    NoteTax,
     PriceDetail,
     RowKind,
     TierRow,
@@ -28,12 +37,22 @@ from billing.pricing.facts import (
     digest_of,
     exact_text,
 )
+from billing.pricing.grants import GrantedCredit, credit_at
+from billing.pricing.notes import (
+    Noted,
+    Return,
+    ReturnTooLarge,
+    credit_note,
+)
 from billing.pricing.prices import quantity_price, rate_usage
+from billing.pricing.redemptions import Redeemed, discount_at, discounts_at
 
 __all__ = [
     "RULES",
     "AppliedCredit",
+    "ChangeLines",
     "Charge",
+    "Charged",
     "Credit",
     "Discount",
     "DraftDiscount",
@@ -41,17 +60,31 @@ __all__ = [
     "DraftTax",
     "Facts",
     "FactsError",
+    "GrantedCredit",
     "InvoiceDraft",
     "InvoiceKind",
+    "LineLeft",
+    "LineReturn",
     "NoteDraft",
     "NoteLine",
+    "NoteTax",
+    "Noted",
     "PriceDetail",
+    "Redeemed",
+    "Return",
+    "ReturnTooLarge",
     "RowKind",
     "Tax",
     "TierRow",
+    "credit_at",
+    "credit_note",
     "digest_of",
+    "discount_at",
+    "discounts_at",
     "draft",
     "exact_text",
+    "lines_of_change",
     "quantity_price",
     "rate_usage",
+    "share_left",
 ]

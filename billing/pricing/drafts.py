@@ -77,7 +77,10 @@ class DraftDiscount:
 
 @dataclass(frozen=True, slots=True)
 class DraftTax:
-    """The total of one tax over a group of lines; `base` is their net, `parts` are by line."""
+    """The total of one tax over a group of lines; `base` is their net.
+
+    `parts` are by line of the invoice; `lines` are the indexes of those that bear it.
+    """
 
     name: str
     jurisdiction: str
@@ -88,6 +91,7 @@ class DraftTax:
     base: int
     amount: int
     parts: tuple[int, ...]
+    lines: tuple[int, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,12 +146,21 @@ class NoteLine:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteTax:
+    """What a credit note returns of the invoice's tax at an index: of which net, and how much."""
+
+    tax: int
+    base: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
 class NoteDraft:
-    """A credit note in minor units; `total` is `net` plus `tax`, `taxes` by tax of the invoice."""
+    """A credit note in minor units; `total` is `net` plus `tax`."""
 
     currency: str
     lines: tuple[NoteLine, ...]
-    taxes: tuple[int, ...]
+    taxes: tuple[NoteTax, ...]
     discount: int
     net: int
     tax: int

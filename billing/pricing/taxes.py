@@ -104,4 +104,5 @@ def _draft_tax(group: _Group, net: Sequence[int], parts: Sequence[int]) -> Draft
         base=sum(amount for amount, bears in zip(net, group.bears, strict=True) if bears),
         amount=sum(parts),
         parts=tuple(parts),
+        lines=tuple(index for index, bears in enumerate(group.bears) if bears),
     )

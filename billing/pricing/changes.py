@@ -1,0 +1,175 @@
+"""A change within a period: what is charged and what is returned for the civil days left of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from fractions import Fraction
+from typing import Final
+from uuid import UUID
+
+from billing.plans.items import PriceModel
+from billing.pricing.facts import Charge
+from billing.pricing.lines import bounded_price
+from billing.rules.periods import Period, civil_days_between
+
+_ZERO: Final = Fraction(0)
+
+
+@dataclass(frozen=True, slots=True)
+class LineLeft:
+    """A line of an invoice by its index, and what credit notes left of its `gross`."""
+
+    line: int
+    left: int
+
+
+@dataclass(frozen=True, slots=True)
+class Charged:
+    """Units of an item that were charged for the period and are still held.
+
+    `charge` is that of the invoice, with the quantity that is held of it. `lines` are those that it
+    made there: one, and perhaps one up to a minimum.
+    """
+
+    invoice: UUID
+    lines: tuple[LineLeft, ...]
+    charge: Charge
+
+
+@dataclass(frozen=True, slots=True)
+class LineReturn:
+    """What a change returns of a line of an invoice: `gross` minor units, as on the line."""
+
+    invoice: UUID
+    line: int
+    gross: int
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeLines:
+    """What a change costs: charges of an invoice for it, and returns for credit notes."""
+
+    charges: tuple[Charge, ...]
+    returns: tuple[LineReturn, ...]
+
+
+def share_left(period: Period, at: datetime, zone: str) -> tuple[int, int]:
+    """Return how many civil days of a period are left at an instant, and how many it has.
+
+    The day of the instant is left, whatever the hour; at the period's end nothing is.
+    Raises: ValueError, for an instant outside.
+    """
+    if not period.start <= at <= period.end:
+        raise ValueError(f"{at} is not in the period from {period.start} to {period.end}")
+    whole = civil_days_between(period.start, period.end, zone)
+    return (civil_days_between(at, period.end, zone), whole) if whole else (0, 1)
+
+
+def lines_of_change(
+    before: Sequence[Charged],
+    after: Sequence[Charge],
+    period: Period,
+    at: datetime,
+    zone: str,
+    *,
+    step: int = 1,
+) -> ChangeLines:
+    """Return what a change at an instant of a period charges, and what it returns.
+
+    `before` is what was charged for the period in advance, `after` what is held from then on, as it
+    would be charged for the whole period. An item at the same terms is charged, or returned, only
+    for the units that came or went, the last ones first; under a volume price all its units
+    are returned and charged anew. Other terms are another item. Amounts depend on the civil
+    day alone and are differences of rounded prices, so several changes on a day come to what
+    one change would. What was returned before isn't returned again. A once-item is charged whole
+    and never returned; a metered one has no lines. At the period's end nothing has.
+    """
+    left, whole = share_left(period, at, zone)
+    if at == period.end:
+        return ChangeLines((), ())
+    share = (left, whole)
+    held, wanted = _by_terms(before), _wanted(after)
+    charges: list[Charge] = []
+    returns: list[LineReturn] = []
+    for terms in [*held, *(each for each in wanted if each not in held)]:
+        pieces, charge = held.get(terms, ()), wanted.get(terms)
+        have = sum((piece.charge.quantity for piece in pieces), _ZERO)
+        want = charge.quantity if charge is not None else _ZERO
+        kept = min(have, want)
+        if terms.price.model is PriceModel.VOLUME and have != want:
+            kept = _ZERO
+        if not terms.once and left:
+            returns += _returned(pieces, kept, share, step)
+        if charge is not None and want > kept and (terms.once or left):
+            rest = replace(charge, quantity=want - kept, before=kept)
+            charges.append(rest if terms.once else _for_rest(rest, period, at, share))
+    return ChangeLines(tuple(charges), tuple(returns))
+
+
+_ANY_PERIOD: Final = Period(datetime(2000, 1, 1, tzinfo=UTC), datetime(2000, 1, 2, tzinfo=UTC))
+
+
+def _terms(charge: Charge) -> Charge:
+    """Return a charge without what may differ between two charges of an item at the same terms."""
+    return replace(
+        charge, name="", quantity=_ZERO, before=_ZERO, period=_ANY_PERIOD, part=1, whole=1
+    )
+
+
+def _by_terms(before: Sequence[Charged]) -> Mapping[Charge, tuple[Charged, ...]]:
+    found: dict[Charge, tuple[Charged, ...]] = {}
+    for piece in before:
+        if not piece.charge.metered:
+            terms = _terms(piece.charge)
+            found[terms] = (*found.get(terms, ()), piece)
+    return found
+
+
+def _wanted(after: Sequence[Charge]) -> Mapping[Charge, Charge]:
+    found: dict[Charge, Charge] = {}
+    for charge in after:
+        if charge.metered:
+            continue
+        terms = _terms(charge)
+        if terms in found:
+            raise ValueError(f"{charge.item} is held twice at the same terms")
+        found[terms] = charge
+    return found
+
+
+def _returned(
+    pieces: Sequence[Charged], kept: Fraction, share: tuple[int, int], step: int
+) -> list[LineReturn]:
+    """Return what is above the quantity kept, from the units that were charged last."""
+    found = []
+    for piece in sorted(pieces, key=lambda each: each.charge.before, reverse=True):
+        first, end = piece.charge.before, piece.charge.before + piece.charge.quantity
+        if end > kept:
+            charge = _with_share(piece.charge, share)
+            gross = bounded_price(charge, end, step)
+            if max(first, kept):
+                gross -= bounded_price(charge, max(first, kept), step)
+            found += _from_lines(piece, gross)
+    return found
+
+
+def _from_lines(piece: Charged, gross: int) -> list[LineReturn]:
+    found = []
+    for line in piece.lines:
+        amount = min(gross, line.left)
+        if amount > 0:
+            found.append(LineReturn(piece.invoice, line.line, amount))
+            gross -= amount
+    return found
+
+
+def _for_rest(charge: Charge, period: Period, at: datetime, share: tuple[int, int]) -> Charge:
+    return replace(_with_share(charge, share), period=Period(at.astimezone(UTC), period.end))
+
+
+def _with_share(charge: Charge, share: tuple[int, int]) -> Charge:
+    """Return a charge for the days left: of a stub, they are days of the whole period it is of."""
+    left, days = share
+    if charge.part == charge.whole:
+        return replace(charge, part=left, whole=days)
+    return replace(charge, part=min(left, charge.part), whole=charge.whole)
