@@ -1,11 +1,13 @@
 """Currencies: how many digits each has, and the exact way between text and minor units.
 
 An amount is an integer number of minor units (cents, yen, fils) from the moment its text
-is read. No float and no decimal type stands in between.
+is read; the price of one unit of many is an exact fraction of them. No float and no decimal type
+stands in between.
 """
 
 import re
 from datetime import date
+from fractions import Fraction
 from functools import cache
 from typing import Final
 
@@ -27,6 +29,8 @@ _NO_MONEY: Final = frozenset(("XTS", "XXX"))  # ISO 4217: for tests, and for no 
 _OLDEST_IN_BOOKS: Final = date(2015, 1, 1)
 
 _AMOUNT: Final = re.compile(r"(-?)(0|[1-9][0-9]*)(?:\.([0-9]+))?", re.ASCII)
+MOST_DECIMALS: Final = 12
+"""How many digits after the point the exact price of a unit may have."""
 
 
 class CurrencyError(BadValue):
@@ -112,6 +116,41 @@ def format_amount(amount: int, currency: str) -> str:
     if places == 0:
         return sign + text
     return f"{sign}{text[:-places]}.{text[-places:]}"
+
+
+def parse_unit_price(text: str, currency: str) -> Fraction:
+    """Read "0.0008" of USD as 2/25 minor units, exactly; at most 12 decimals, not below zero.
+
+    Raises: AmountError, CurrencyError.
+    """
+    places = digits(currency)
+    match = _AMOUNT.fullmatch(text)
+    if match is None:
+        raise AmountError(f"{text!r} is not an amount", f"write it like {_example(places)!r}")
+    sign, units, fraction = match[1], match[2], match[3] or ""
+    if sign:
+        raise AmountError(f"{text!r} is below zero", 'write "0" for what costs nothing')
+    if len(fraction) > MOST_DECIMALS:
+        what = f"{text[:30]!r} has {_count(len(fraction), 'decimal')}"
+        raise AmountError(what, f"write at most {MOST_DECIMALS}")
+    if len(units) >= 20:
+        raise AmountError(f"{text[:30]!r} is more than the ledger can hold", "write a smaller one")
+    return Fraction(int(units + fraction) * 10**places, 10 ** len(fraction))
+
+
+def format_unit_price(price: Fraction, currency: str) -> str:
+    """Write the exact price of a unit as text that `parse_unit_price` reads back.
+
+    No digit is lost, and at least those of the currency are written: 2/25 USD is "0.0008", 1200 is
+    "12.00". Raises: ValueError, for a fraction that no 12 decimals can write.
+    """
+    places = digits(currency)
+    scaled = price * 10**MOST_DECIMALS / 10**places
+    if scaled.denominator != 1 or scaled < 0:
+        raise ValueError(f"{price} has no {MOST_DECIMALS} decimals of {currency}")
+    text = str(scaled.numerator).rjust(MOST_DECIMALS + 1, "0")
+    units, fraction = text[:-MOST_DECIMALS], text[-MOST_DECIMALS:].rstrip("0").ljust(places, "0")
+    return f"{units}.{fraction}" if fraction else units
 
 
 def charge_step(currency: str) -> int:

@@ -13,21 +13,9 @@ from billing.pan import contains_card_number, without_card_numbers
 from billing.plans.errors import BadValue, CatalogProblem
 from billing.plans.lines import Path
 from billing.plans.terms import Cadence
+from billing.plans.usual_names import meant
 
 _LONGEST_DAYS_OF: Final = {"day": 1, "week": 7, "month": 31, "year": 366}
-# What other catalogs call our keys.
-_USUAL_NAMES: Final = {
-    **dict.fromkeys(("interval", "period", "billing_period", "frequency", "cadence"), "every"),
-    **dict.fromkeys(("id", "key", "slug", "sku", "plan_id"), "code"),
-    **dict.fromkeys(("title", "label", "display_name"), "name"),
-    **dict.fromkeys(("amount", "amounts", "prices", "cost", "currency", "currencies"), "price"),
-    **dict.fromkeys(("trial_days", "trial_period", "trial_period_days"), "trial"),
-    **dict.fromkeys(("from", "date", "start", "starts", "since", "valid_from"), "effective"),
-    **dict.fromkeys(("ladder", "retries", "dunning", "retry"), "retry_after"),
-    **dict.fromkeys(("billing_day", "day"), "anchor_day"),
-    "versions": "version",
-    "plans": "plan",
-}
 _CONTROL: Final = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -62,13 +50,12 @@ class Table:
         """Note a problem of a key."""
         self._note((*self._path, key), what, remedy)
 
-    def refuse_unknown(self, known: Sequence[str]) -> None:
-        """Note every unknown key; a misspelt key must not be ignored."""
+    def refuse_unknown(self, known: Sequence[str], noted: Sequence[str] = ()) -> None:
+        """Note every unknown key, but those that are noted; a misspelt key must not be ignored."""
         for key in self.data:
-            if key not in known:
-                usual = _USUAL_NAMES.get(key.lower())
-                near = [usual] if usual in known else get_close_matches(key, known, n=1)
-                remedy = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(known)}"
+            if key not in known and key not in noted:
+                near = meant(key, known)
+                remedy = f"did you mean {near!r}?" if near else f"known are: {', '.join(known)}"
                 self.problem(key, "is no known key", remedy)
 
     def refuse_card_numbers(self) -> bool:
@@ -170,9 +157,26 @@ class Table:
         good = tuple(cadence for cadence in read if cadence is not None)
         return good if len(good) == len(read) else None
 
+    def texts(self, key: str, example: str) -> tuple[str, ...] | None:
+        """Read a list of texts, one at least, none of them twice."""
+        values = self._value(key, required=True, remedy=f"add a line: {key} = {example}")
+        if values is None:
+            return None
+        if not isinstance(values, list) or any(type(value) is not str for value in values):
+            self._wrong_type(key, values, f"a list of texts, like {example}")
+            return None
+        if not values:
+            self.problem(key, "is empty", f"write one entry at least, like {example}")
+            return None
+        twice = next((value for value in values if values.count(value) > 1), None)
+        if twice is not None:
+            self.problem(key, f"has {twice!r} twice", "write it once")
+            return None
+        return tuple(values)
+
     def table(self, key: str, example: str) -> "Table | None":
         """Read a table within this one."""
-        value = self._value(key, required=True)
+        value = self._value(key, required=True, remedy=f"add a line: {key} = {example}")
         if value is None:
             return None
         if not isinstance(value, dict):
@@ -194,6 +198,13 @@ class Table:
         if not values:
             self.problem(key, "is empty", f"add a {header} section")
         return [self._inner(value, (*self._path, key, i)) for i, value in enumerate(values)]
+
+    def within(self, *keys: str | int) -> "Table":
+        """Return the table at a path that is known to lead to one."""
+        data: Any = self.data
+        for key in keys:
+            data = data[key]
+        return self._inner(data, (*self._path, *keys))
 
     def _inner(self, data: Mapping[str, Any], path: Path) -> "Table":
         return Table(self._file, data, self._lines, path, self._problems)

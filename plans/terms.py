@@ -1,8 +1,9 @@
 """The terms of what is sold: frozen values, and which version of a plan applies when.
 
-A version is complete: cadence, trial, alignment and a price per currency. Nothing in it is
-inherited from the plan, so an old cycle can always be explained from the version it names. Dunning
-and catch-up are policy of the plan: they are no part of the contract.
+A version is complete: cadence, trial, alignment and a price per currency, or items with prices.
+Nothing in it is inherited from the plan, so an old cycle can always be explained from the version
+it names. Dunning, catch-up and when changes apply are policy of the plan: they are no part of the
+contract.
 """
 
 import hashlib
@@ -13,9 +14,10 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from fractions import Fraction
 from types import MappingProxyType
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, Protocol, TypeVar, get_args
 
 from billing.plans.errors import BadValue
+from billing.plans.item_terms import item_from_terms, item_terms
 from billing.plans.items import BASE, Item, QuantityRange
 
 Unit = Literal["day", "week", "month", "year"]
@@ -23,6 +25,8 @@ Existing = Literal["keep", "move"]
 CatchUpPolicy = Literal["bill", "skip", "park"]
 OnDispute = Literal["continue", "pause", "cancel"]
 GiveUp = Literal["cancel", "unpaid"]
+ChangeTime = Literal["now", "period_end"]
+ChangeCredit = Literal["next_invoice", "refund", "none"]
 
 UNITS: Final[tuple[Unit, ...]] = get_args(Unit)
 
@@ -77,6 +81,19 @@ class Dunning:
     then: GiveUp
 
 
+@dataclass(frozen=True, slots=True)
+class ChangePolicy:
+    """When a change of a subscription applies if nobody says, and what becomes of what was paid.
+
+    `up` is for changes that cost more, `down` for those that cost less. What was paid for the days
+    that a change takes away is credit for the next invoice, or refunded, or kept.
+    """
+
+    up: ChangeTime = "now"
+    down: ChangeTime = "period_end"
+    credit: ChangeCredit = "next_invoice"
+
+
 ANCHORS: Final = ("anchor_day", "anchor_month", "anchor_weekday")
 
 
@@ -107,6 +124,11 @@ class PlanVersion:
         object.__setattr__(self, "prices", MappingProxyType(dict(self.prices)))
 
     @property
+    def currencies(self) -> frozenset[str]:
+        """The currencies that it is sold in."""
+        return self.items[0].currencies if self.items else frozenset(self.prices)
+
+    @property
     def sold(self) -> tuple[Item, ...]:
         """The items that it sells: with a single price, one that takes any quantity."""
         if self.items:
@@ -119,11 +141,11 @@ class PlanVersion:
 
         Leaving them out keeps old digests true when a later release adds an optional term.
         """
-        terms: dict[str, Any] = {
-            "every": str(self.every),
-            "existing": self.existing,
-            "prices": dict(sorted(self.prices.items())),
-        }
+        terms: dict[str, Any] = {"every": str(self.every), "existing": self.existing}
+        if self.items:
+            terms["items"] = [item_terms(item) for item in self.items]
+        else:
+            terms["prices"] = dict(sorted(self.prices.items()))
         if self.trial is not None:
             terms["trial"] = str(self.trial)
         if self.anchor_day is not None:
@@ -140,7 +162,7 @@ class PlanVersion:
 
         Raises: ValueError, when the terms were written by a newer release or by hand.
         """
-        unknown = set(terms) - {"every", "existing", "prices", "trial", *ANCHORS}
+        unknown = set(terms) - {"every", "existing", "prices", "items", "trial", *ANCHORS}
         if unknown:
             raise ValueError(f"{plan} of {effective} has unknown terms: {sorted(unknown)}")
         trial = terms.get("trial")
@@ -153,7 +175,8 @@ class PlanVersion:
             anchor_day=terms.get("anchor_day"),
             anchor_month=terms.get("anchor_month"),
             anchor_weekday=terms.get("anchor_weekday"),
-            prices=terms["prices"],
+            prices=terms.get("prices", {}),
+            items=tuple(item_from_terms(item) for item in terms.get("items", ())),
         )
 
     def is_published_by(self, at: datetime | None) -> bool:
@@ -162,8 +185,7 @@ class PlanVersion:
 
     def digest(self) -> str:
         """Return the SHA-256 of the canonical terms: equal terms, equal digest, on any machine."""
-        canonical = json.dumps(self.to_terms(), sort_keys=True, separators=(",", ":"))
-        return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+        return terms_digest(self.to_terms())
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,19 +206,37 @@ class Plan:
     """Who had a subscription to it before gets no trial."""
     on_dispute: OnDispute = "continue"
     """What becomes of a subscription that a dispute was lost for."""
+    change: ChangePolicy = ChangePolicy()
 
 
-@dataclass(frozen=True, slots=True)
-class Catalog:
-    """All plans by their code."""
+class Dated(Protocol):
+    """Terms that hold from a day on: a version of a plan or of an add-on."""
 
-    plans: Mapping[str, Plan] = field(hash=False)
+    @property
+    def effective(self) -> date:
+        """Return the first day on which they apply."""
+        ...
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "plans", MappingProxyType(dict(self.plans)))
+    @property
+    def existing(self) -> Existing:
+        """Return what they mean for those who hold earlier ones."""
+        ...
+
+    def is_published_by(self, at: datetime | None) -> bool:
+        """Tell whether they were published by then."""
+        ...
 
 
-def version_for_new(versions: Sequence[PlanVersion], on: date) -> PlanVersion:
+_V = TypeVar("_V", bound=Dated)
+
+
+def terms_digest(terms: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of terms in their canonical form, in hexadecimal digits."""
+    canonical = json.dumps(terms, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def version_for_new(versions: Sequence[_V], on: date) -> _V:
     """Return the version that a subscription starting on that day gets. Raises: NoVersion."""
     on_sale = [version for version in versions if version.effective <= on]
     if not on_sale:
@@ -205,8 +245,8 @@ def version_for_new(versions: Sequence[PlanVersion], on: date) -> PlanVersion:
 
 
 def version_for_period(
-    versions: Sequence[PlanVersion], current: date, on: date, starts: datetime | None = None
-) -> PlanVersion:
+    versions: Sequence[_V], current: date, on: date, starts: datetime | None = None
+) -> _V:
     """Return the version that prices a period starting on that day, at the instant `starts`.
 
     A version that was published after that instant doesn't: nobody could know it then.
@@ -224,9 +264,9 @@ def version_for_period(
         return max(moves, key=_effective)
     held = next((version for version in versions if version.effective == current), None)
     if held is None:
-        raise NoVersion(f"the version of {current} is not among the plan's versions")
+        raise NoVersion(f"the version of {current} is not among the versions")
     return held
 
 
-def _effective(version: PlanVersion) -> date:
+def _effective(version: Dated) -> date:
     return version.effective

@@ -6,7 +6,13 @@ from pathlib import Path
 import pytest
 
 from billing.plans.load import CatalogError, CatalogProblem, load_catalog
-from billing.plans.terms import Cadence, Dunning, version_for_new, version_for_period
+from billing.plans.terms import (
+    Cadence,
+    ChangePolicy,
+    Dunning,
+    version_for_new,
+    version_for_period,
+)
 
 ROOT = Path(__file__).parents[2]
 CATALOG = ROOT / "plans" / "catalog"
@@ -72,6 +78,24 @@ def test_a_plan_is_read_whole(tmp_path: Path) -> None:
     assert (second.effective, second.existing) == (date(2026, 9, 1), "keep")
 
 
+def test_what_costs_nothing_has_a_price_of_zero(tmp_path: Path) -> None:
+    text = GOOD.replace('USD = "9.99", JPY = "1200"', 'USD = "0", JPY = "0"')
+
+    (first, _) = load_catalog(write(tmp_path, text)).plans["video-basic"].versions
+
+    assert dict(first.prices) == {"USD": 0, "JPY": 0}
+
+
+def test_a_plan_says_when_changes_apply(tmp_path: Path) -> None:
+    text = GOOD.replace("then =", 'change = { down = "now", credit = "none" }\nthen =')
+
+    usual = load_catalog(write(tmp_path, GOOD)).plans["video-basic"].change
+    own = load_catalog(write(tmp_path, text)).plans["video-basic"].change
+
+    assert usual == ChangePolicy("now", "period_end", "next_invoice")
+    assert own == ChangePolicy("now", "now", "none")
+
+
 def test_a_version_may_have_terms_of_its_own(tmp_path: Path) -> None:
     text = GOOD.replace(
         'existing = "keep"', 'existing = "keep"\ntrial = "none"\nevery = "2 months"'
@@ -104,8 +128,7 @@ MISTAKES = {
         'USD = "9.99"', 'USD = "9.99", KWD = "1.234"', 12, "plan.version.price.KWD", "'1.230'",
     ),
     "no amount": ('"9.99"', '"9,99"', 12, "plan.version.price.USD", "write it like '9.99'"),
-    "negative price": ('"9.99"', '"-9.99"', 12, "plan.version.price.USD", "not above zero"),
-    "zero price": ('"9.99"', '"0.00"', 12, "plan.version.price.USD", "not above zero"),
+    "negative price": ('"9.99"', '"-9.99"', 12, "plan.version.price.USD", "below zero"),
     "price too large": ('"9.99"', '"1000000"', 12, "plan.version.price.USD", "'999999.99'"),
     "price beyond bigint": ('"9.99"', f'"{"9" * 30}"', 12, "plan.version.price.USD", "more than"),
     "price of two things": ('"9.99"', '["9.99"]', 12, "plan.version.price.USD", "is a list"),
@@ -204,6 +227,22 @@ MISTAKES = {
     "card number": ("Video streaming", "4111 1111 1111 1111", 1, "product", "card number"),
     "card number as a key": (
         "then =", "4111111111111111 = 1\nthen =", 8, "plan.[card number removed]", "",
+    ),
+    "change is a text": ("then =", 'change = "now"\nthen =', 8, "plan.change", "write a table"),
+    "unknown change": (
+        "then =", 'change = { upgrade = "now" }\nthen =', 8, "plan.change.upgrade", "mean 'up'",
+    ),
+    "unknown time of a change": (
+        "then =", 'change = { up = "later" }\nthen =', 8, "plan.change.up", "'now' or 'period_end'",
+    ),
+    "unknown credit": (
+        "then =", 'change = { credit = "cash" }\nthen =', 8, "plan.change.credit", "'refund'",
+    ),
+    "taxes are not here yet": (
+        "existing", "tax = 1\n  existing", 16, "plan.version.tax", "with a later release",
+    ),
+    "meters are not here yet": (
+        "product =", "meter = [{}]\nproduct =", 1, "meter", "no usage is billed in this release",
     ),
     "broken syntax": ('product = "Video', "product = Video", 1, "product", "not valid TOML"),
     "unclosed text": ('JPY = "1400" }', 'JPY = "1400 }', 17, "price", "not valid TOML"),

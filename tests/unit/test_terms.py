@@ -7,10 +7,10 @@ from datetime import UTC, date, datetime, timedelta
 
 import pytest
 
+from billing.plans.catalogs import Catalog
 from billing.plans.terms import (
     Cadence,
     CadenceError,
-    Catalog,
     Existing,
     NoVersion,
     Plan,

@@ -14,7 +14,8 @@ from billing.errors import BillingError
 from billing.flows.context import StoppedClock
 from billing.flows.customers import customers
 from billing.flows.subscriptions.subscribing import SubscriptionOrder, subscribe
-from billing.plans.terms import Catalog, version_for_new
+from billing.plans.catalogs import Catalog
+from billing.plans.terms import version_for_new
 from billing.rules.actor import Actor, ActorKind
 from billing.workers.demo.sandbox import SandboxControl
 from billing.workers.runtime.broker import enqueue

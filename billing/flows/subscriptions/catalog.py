@@ -15,7 +15,8 @@ from sqlalchemy import Connection, Engine
 
 from billing.crash_points import CrashPoint, marked
 from billing.errors import Conflict, ErrorCode
-from billing.plans.terms import Catalog, Dunning, Plan, PlanVersion, version_for_period
+from billing.plans.catalogs import Catalog
+from billing.plans.terms import Dunning, Plan, PlanVersion, version_for_period
 from billing.rules.money import Money
 from billing.store.subscriptions import plans
 

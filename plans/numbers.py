@@ -1,0 +1,35 @@
+"""Numbers that aren't money, exact: included units, percentages."""
+
+import re
+from fractions import Fraction
+from typing import Final
+
+from billing.plans.errors import BadValue
+
+_NUMBER: Final = re.compile(r"(0|[1-9][0-9]{0,17})(?:\.([0-9]{1,12}))?", re.ASCII)
+
+
+class NumberError(BadValue):
+    """The text is not an exact number."""
+
+
+def parse_number(text: str) -> Fraction:
+    """Read "12.5" exactly: not below zero, at most 12 decimals. Raises: NumberError."""
+    match = _NUMBER.fullmatch(text)
+    if match is None:
+        what = f"{text[:30]!r} is not a number of at most 12 decimals"
+        raise NumberError(what, "write it like '15' or '12.5'")
+    units, fraction = match[1], match[2] or ""
+    return Fraction(int(units + fraction), 10 ** len(fraction))
+
+
+def format_number(value: Fraction) -> str:
+    """Write a number as text that `parse_number` reads back, with no zero at its end.
+
+    Raises: ValueError, for a fraction that no 12 decimals can write.
+    """
+    scaled = value * 10**12
+    if scaled.denominator != 1 or scaled < 0:
+        raise ValueError(f"{value} has no 12 decimals")
+    text = str(scaled.numerator).rjust(13, "0")
+    return f"{text[:-12]}.{text[-12:]}".rstrip("0").rstrip(".")
