@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from billing.plans.addons import AddonVersion
 from billing.plans.coupon_terms import coupon_digest, coupon_from_terms, coupon_terms
-from billing.plans.coupons import Coupon
+from billing.plans.coupons import Coupon, CouponDuration
 from billing.plans.currencies import AmountError, format_unit_price, parse_unit_price
 from billing.plans.item_terms import item_from_terms, item_terms
-from billing.plans.items import Item, Package, QuantityRange, Tier
+from billing.plans.items import Item, Package, PackageRounding, QuantityRange, Tier
 from billing.plans.numbers import NumberError, format_number, parse_number
 from billing.plans.terms import Cadence, PlanVersion
 
@@ -31,7 +31,9 @@ def unit_price(code: str) -> st.SearchStrategy[Fraction]:
 
 units = st.fixed_dictionaries({code: unit_price(code) for code in CURRENCIES})
 names = st.text("abc-ä", min_size=1, max_size=8)
-bounds = st.one_of(st.just({}), amounts)
+bounds: st.SearchStrategy[dict[str, int]] = st.one_of(st.just({}), amounts)
+roundings: tuple[PackageRounding, ...] = ("up", "down")
+durations: tuple[CouponDuration, ...] = ("once", "invoices", "months", "forever")
 quantities = st.lists(st.integers(0, 10**6), min_size=3, max_size=3).map(
     lambda of: QuantityRange(min(of), max(of), sorted(of)[1])
 )
@@ -48,7 +50,7 @@ def items(draw: st.DrawFn, code: str | None = None) -> Item:
         case "unit":
             of_units["unit"] = draw(units)
         case "package":
-            rounding = draw(st.sampled_from(["up", "down"]))
+            rounding = draw(st.sampled_from(roundings))
             of_units["package"] = Package(draw(st.integers(1, 10**6)), draw(amounts), rounding)
         case _:
             ends = sorted(draw(st.sets(st.integers(1, 10**6), max_size=4)))
@@ -110,7 +112,7 @@ some_amounts = st.fixed_dictionaries({"USD": st.integers(1, 10**8)})
 
 @st.composite
 def coupons(draw: st.DrawFn) -> Coupon:
-    duration = draw(st.sampled_from(["once", "invoices", "months", "forever"]))
+    duration = draw(st.sampled_from(durations))
     counted = duration in ("invoices", "months")
     percent = draw(st.none() | percentages)
     kept = percent is None and duration == "once" and draw(st.booleans())

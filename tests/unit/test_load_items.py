@@ -135,7 +135,7 @@ def test_the_price_of_an_item_with_units_is_that_of_a_unit(tmp_path: Path) -> No
 
     _, seats, _, searches, _ = read(tmp_path, text).plans["api-team"].versions[0].items
 
-    assert (seats.model, seats.unit["USD"]) == (PriceModel.UNIT, 1200)
+    assert (seats.model, seats.unit["USD"]) == (PriceModel.UNIT, Fraction(1200))
     assert (searches.model, searches.unit["USD"]) == (PriceModel.UNIT, Fraction(8, 100))
 
 
@@ -456,8 +456,9 @@ def test_who_is_moved_keeps_their_items(
 
     assert (problem.line, problem.key) == place
     assert words in problem.what
-    kept = moved.replace('"move"', '"keep"')
-    assert "EUR" not in kept or read(tmp_path, GOOD.replace("\n[[addon]]\n", kept))
+    if problem.key == "plan.version.existing":
+        kept = GOOD.replace("\n[[addon]]\n", moved.replace('"move"', '"keep"'))
+        assert len(read(tmp_path, kept).plans["api-team"].versions) == 2
 
 
 def test_an_item_that_is_charged_once_may_go_in_a_version_that_moves(tmp_path: Path) -> None:
@@ -501,7 +502,7 @@ every = "{every}"
         assert (problem.line, problem.key) == (47, "addon.fits")
     once = text.replace('price = { USD = "49.00" }', 'price = { USD = "49.00" }\n  once = true')
     once = once.replace('price = { USD = "59.00" }', 'price = { USD = "59.00" }\n  once = true')
-    assert read(tmp_path, once)
+    assert len(read(tmp_path, once).plans) == 2
 
 
 def test_names_are_looked_up_only_where_all_files_could_be_read(tmp_path: Path) -> None:
