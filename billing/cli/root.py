@@ -1,45 +1,55 @@
 """`billing`: global options, every command, and how a run ends."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 import click
 
-from billing.cli.commands import (
-    audit,
-    breaks,
-    charges,
-    clock,
-    close,
-    completion,
-    customers,
-    database,
-    disputes,
-    doctor,
-    explain,
-    fx,
-    init,
-    invoices,
-    keys,
-    ledger,
-    parked,
-    plans,
-    processes,
-    prove,
-    providers,
-    reconcile,
-    recover,
-    refunds,
-    status,
-    subscriptions,
-    temporal,
-    webhooks,
-)
 from billing.cli.failures import EXIT_CODES, tell
 from billing.cli.guard import refuse_broken_text, refuse_in_arguments
+from billing.cli.loading import Commands
 from billing.cli.session import Session
+
+COMMANDS: Final[Mapping[str, str]] = {
+    "api": "processes.api",
+    "audit": "audit.audit",
+    "breaks": "breaks.breaks",
+    "charges": "charges.charges",
+    "clock": "clock.clock",
+    "close": "close.close",
+    "completion": "completion.completion",
+    "config": "database.config",
+    "customers": "customers.customers",
+    "db": "database.database",
+    "demo": "processes.demo",
+    "disputes": "disputes.disputes",
+    "doctor": "doctor.doctor",
+    "explain": "explain.explain",
+    "fx": "fx.fx",
+    "init": "init.init",
+    "invoices": "invoices.invoices",
+    "keys": "keys.keys",
+    "ledger": "ledger.ledger",
+    "parked": "parked.parked",
+    "plans": "plans.plans",
+    "prove": "prove.prove",
+    "providers": "providers.providers",
+    "reconcile": "reconcile.reconcile",
+    "reconciler": "processes.reconciler",
+    "recover": "recover.recover",
+    "refunds": "refunds.refunds",
+    "scheduler": "processes.scheduler",
+    "status": "status.status",
+    "subscribe": "subscriptions.create",
+    "subscriptions": "subscriptions.subscriptions",
+    "temporal": "temporal.temporal",
+    "up": "processes.up",
+    "webhooks": "webhooks.webhooks",
+    "worker": "processes.worker",
+}
+"""Where each command is: a module of `billing.cli.commands`, and a variable in it."""
 
 
 class Root(click.Group):
@@ -81,7 +91,11 @@ def _version(ctx: click.Context, _param: click.Parameter, asked: bool) -> None:
     ctx.exit()
 
 
-@click.group(cls=Root, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=Root,
+    commands=Commands("billing.cli.commands", COMMANDS),
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.option(
     "--config",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -106,43 +120,3 @@ def root(ctx: click.Context, config: Path | None, debug: bool) -> None:
     """
     ctx.obj = Session(config, debug)
     ctx.call_on_close(ctx.obj.close)
-
-
-for command in (
-    processes.up,
-    processes.scheduler,
-    processes.worker,
-    processes.reconciler,
-    processes.api,
-    processes.demo,
-    init.init,
-    doctor.doctor,
-    providers.providers,
-    status.status,
-    plans.plans,
-    customers.customers,
-    subscriptions.subscriptions,
-    charges.charges,
-    refunds.refunds,
-    disputes.disputes,
-    invoices.invoices,
-    parked.parked,
-    breaks.breaks,
-    fx.fx,
-    reconcile.reconcile,
-    recover.recover,
-    temporal.temporal,
-    close.close,
-    webhooks.webhooks,
-    ledger.ledger,
-    keys.keys,
-    audit.audit,
-    prove.prove,
-    clock.clock,
-    explain.explain,
-    database.database,
-    database.config,
-    completion.completion,
-):
-    root.add_command(command)
-root.add_command(subscriptions.create, "subscribe")
