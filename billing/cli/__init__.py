@@ -1,6 +1,7 @@
 """The command line: thin commands over flows, one file a noun.
 
     root.py         `billing` itself: global options, all commands, how a run ends
+    loading.py      a command is imported when it is asked for
     guard.py        card numbers are refused before anything else reads the arguments
     failures.py     how each error is shown, and its exit code
     session.py      settings, engine and clock of one run, made when first asked for

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any, Final
 
 from billing.cli.options import more_hint
 from billing.cli.output import Columns, Output
-from billing.presenters import decisions, parking
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -60,8 +59,15 @@ TRIGGERED: Final = ("event_id", "type", "object_id")
 def plain(row: "DataclassInstance") -> dict[str, Any]:
     """Return the value that was made from a row as a record, its decisions in words."""
     record = {field.name: getattr(row, field.name) for field in fields(row)}
-    record = parking.with_sentence(record, "parked_error", "parked_reason", "parked_facts")
-    return decisions.with_sentence(record)
+    if "parked_facts" in record:
+        from billing.presenters import parking
+
+        record = parking.with_sentence(record, "parked_error", "parked_reason", "parked_facts")
+    if "decision_facts" in record:
+        from billing.presenters import decisions
+
+        record = decisions.with_sentence(record)
+    return record
 
 
 def write_page(

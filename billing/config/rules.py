@@ -7,7 +7,6 @@ from typing import Final
 from billing.config.providers import ProviderSettings
 from billing.config.schema import Settings
 from billing.config.values import format_duration
-from billing.gateway.registry import KINDS
 
 Contradiction = tuple[tuple[str, ...], str, str]
 """The key, the contradiction, the remedy."""
@@ -86,8 +85,19 @@ def _of_provider(
             "one read may take longer than the whole call",
             f"make it at most {deadline}",
         )
-    age, limit = settings.charges.key_max_age, KINDS[provider.kind].capabilities.key_max_age
-    if age is not None and age > limit:
+    yield from _of_key_age(settings, name, provider)
+
+
+def _of_key_age(
+    settings: Settings, name: str, provider: ProviderSettings
+) -> Iterable[Contradiction]:
+    age = settings.charges.key_max_age
+    if age is None:
+        return
+    from billing.gateway.registry import KINDS  # needed by no other check
+
+    limit = KINDS[provider.kind].capabilities.key_max_age
+    if age > limit:
         yield (
             ("charges", "key_max_age"),
             f"{name} may forget an older idempotency key: the charge would be made twice",

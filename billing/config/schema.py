@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PrivateAttr, SecretStr
 
 from billing.config.providers import Mode, ProviderSettings, Secrets, one_provider
-from billing.config.section import Section
+from billing.config.section import Section, with_defaults
 from billing.config.show import keys_of, shown
 from billing.config.values import (
     EMBEDDED,
@@ -99,7 +99,7 @@ class DunningSettings(Section):
         Cadence(7, "day"),
     )
     then: Literal["cancel", "unpaid"] = "cancel"
-    budget: BudgetSettings = BudgetSettings()
+    budget: BudgetSettings = with_defaults()
 
     @property
     def ladder(self) -> Dunning:
@@ -219,23 +219,25 @@ class Settings(Section):
     """All settings. Immutable; made by `load_settings`."""
 
     mode: Mode = "sandbox"
-    database: DatabaseSettings = DatabaseSettings()
-    redis: RedisSettings = RedisSettings()
-    embedded: EmbeddedSettings = EmbeddedSettings()
-    providers: Mapping[str, ProviderSettings] = Field(default_factory=one_provider)
-    plans: PlansSettings = PlansSettings()
-    scheduler: SchedulerSettings = SchedulerSettings()
-    charges: ChargesSettings = ChargesSettings()
-    dunning: DunningSettings = DunningSettings()
-    reconciler: ReconcilerSettings = ReconcilerSettings()
-    revenue: RevenueSettings = RevenueSettings()
-    worker: WorkerSettings = WorkerSettings()
-    api: ApiSettings = ApiSettings()
-    webhooks: WebhooksSettings = WebhooksSettings()
-    metrics: MetricsSettings = MetricsSettings()
-    logs: LogsSettings = LogsSettings()
-    tracing: TracingSettings = TracingSettings()
-    temporal: TemporalSettings = TemporalSettings()
+    database: DatabaseSettings = with_defaults()
+    redis: RedisSettings = with_defaults()
+    embedded: EmbeddedSettings = with_defaults()
+    providers: Mapping[str, ProviderSettings] = Field(
+        default_factory=one_provider, validate_default=True
+    )
+    plans: PlansSettings = with_defaults()
+    scheduler: SchedulerSettings = with_defaults()
+    charges: ChargesSettings = with_defaults()
+    dunning: DunningSettings = with_defaults()
+    reconciler: ReconcilerSettings = with_defaults()
+    revenue: RevenueSettings = with_defaults()
+    worker: WorkerSettings = with_defaults()
+    api: ApiSettings = with_defaults()
+    webhooks: WebhooksSettings = with_defaults()
+    metrics: MetricsSettings = with_defaults()
+    logs: LogsSettings = with_defaults()
+    tracing: TracingSettings = with_defaults()
+    temporal: TemporalSettings = with_defaults()
 
     _hints: tuple[str, ...] = PrivateAttr(())
     _file: Path | None = PrivateAttr(None)

@@ -91,6 +91,7 @@ def make_engine(
         pool_timeout=30,
         hide_parameters=True,  # errors are logged, and values are personal data
         connect_args=connect_args,
+        use_native_hstore=False,  # no column is one; the server was asked at the first connection
     )
     _verify_sessions(engine, options, mark, connect_args)
     event.listen(engine, "handle_error", _drop_stale)

@@ -1,6 +1,7 @@
 """The parts of a process, made from the settings: engine, clock, policy, gateways, broker.
 
-Built once at the start of a process, never at import.
+Built once at the start of a process, never at import. Providers and flows are imported by the parts
+that use them, because most commands only read the database.
 """
 
 import json
@@ -14,21 +15,19 @@ from sqlalchemy import Engine
 
 from billing.config import EMBEDDED, Settings
 from billing.errors import BadInput, Unavailable
-from billing.flows.context import Context
-from billing.flows.policy import Policy
-from billing.gateway import Gateway
-from billing.gateway.gateways import Gateways
-from billing.gateway.provider_kind import Access, Observe
-from billing.gateway.rate import TokenBucket
-from billing.gateway.registry import KINDS
-from billing.rules import dunning
 from billing.store.engine import make_engine, sqlalchemy_url
 from billing.workers.runtime.clock import StoredClock, SystemClock
-from billing.workers.runtime.outcomes import Outcomes
 from billing.workers.runtime.shares import calls_per_second
 
 if TYPE_CHECKING:
     from dramatiq.brokers.redis import RedisBroker
+
+    from billing.flows.context import Context
+    from billing.flows.policy import Policy
+    from billing.gateway import Gateway
+    from billing.gateway.gateways import Gateways
+    from billing.gateway.provider_kind import Observe
+    from billing.workers.runtime.outcomes import Outcomes
 
 SANDBOX_FILE: Final = "sandbox.json"
 
@@ -137,6 +136,8 @@ def minimum_amounts(settings: Settings) -> Mapping[str, int]:
 
     Configured amounts replace it.
     """
+    from billing.gateway.registry import KINDS
+
     found: dict[str, int] = {}
     for provider in settings.providers.values():
         for currency, least in KINDS[provider.kind].capabilities.minimum_amounts.items():
@@ -144,8 +145,11 @@ def minimum_amounts(settings: Settings) -> Mapping[str, int]:
     return found | dict(settings.charges.minimum_amounts)
 
 
-def policy_of(settings: Settings) -> Policy:
+def policy_of(settings: Settings) -> "Policy":
     """Return the configured policy in the form that flows take."""
+    from billing.flows.policy import Policy
+    from billing.rules import dunning
+
     budget = settings.dunning.budget
     return Policy(
         mode=settings.mode,
@@ -176,7 +180,7 @@ class Runtime:
     """
 
     settings: Settings
-    requests_to: Callable[[str], Observe] | None = None
+    requests_to: "Callable[[str], Observe] | None" = None
     role: str | None = None
 
     @cached_property
@@ -197,7 +201,7 @@ class Runtime:
         return StoredClock(self.engine) if self.settings.mode == "sandbox" else SystemClock()
 
     @cached_property
-    def policy(self) -> Policy:
+    def policy(self) -> "Policy":
         """The configured policy."""
         return policy_of(self.settings)
 
@@ -209,22 +213,30 @@ class Runtime:
         return make_broker(redis_url(self.settings), self.settings.redis.namespace)
 
     @cached_property
-    def outcomes(self) -> Outcomes:
+    def outcomes(self) -> "Outcomes":
         """What this process has to write of the calls that it made."""
+        from billing.workers.runtime.outcomes import Outcomes
+
         return Outcomes()
 
     @property
-    def gateway(self) -> Gateway:
+    def gateway(self) -> "Gateway":
         """The default account at its provider."""
         return self.gateways.default
 
     @cached_property
-    def gateways(self) -> Gateways:
+    def gateways(self) -> "Gateways":
         """Every account at a provider, each with the share of its rate that this process has."""
+        from billing.gateway.gateways import Gateways
+
         settings = self.settings
         return Gateways(list(settings.providers), settings.default_provider, self._connect)
 
-    def _connect(self, name: str) -> Gateway:
+    def _connect(self, name: str) -> "Gateway":
+        from billing.gateway.provider_kind import Access
+        from billing.gateway.rate import TokenBucket
+        from billing.gateway.registry import KINDS
+
         account = self.settings.providers[name]
         credentials, base = access(self.settings, name)
         share = calls_per_second(account.rate_per_second, self.settings, self.role)
@@ -241,8 +253,10 @@ class Runtime:
         )
 
     @property
-    def context(self) -> Context:
+    def context(self) -> "Context":
         """The context for a flow, with the gateways."""
+        from billing.flows.context import Context
+
         return Context(self.engine, self.policy, self.clock, self.gateways)
 
     def close(self) -> None:
