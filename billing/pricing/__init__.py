@@ -34,6 +34,7 @@ from billing.pricing.facts import (
     FactsError,
     InvoiceKind,
     Tax,
+    TaxRounding,
     digest_of,
     exact_text,
 )
@@ -75,6 +76,7 @@ __all__ = [
     "ReturnTooLarge",
     "RowKind",
     "Tax",
+    "TaxRounding",
     "TierRow",
     "credit_at",
     "credit_note",

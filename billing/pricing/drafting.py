@@ -28,7 +28,8 @@ def _draft_1(facts: Facts) -> InvoiceDraft:
     taken = discounts(lines, facts.discounts, facts.step)
     off = _sums((each.parts for each in taken), len(lines))
     amounts = [line.gross - part for line, part in zip(lines, off, strict=True)]
-    levied = taxes([line.item for line in lines], amounts, facts.taxes, facts.step)
+    items = [line.item for line in lines]
+    levied = taxes(items, amounts, facts.taxes, facts.step, facts.tax_rounding)
     return _invoice(facts, lines, taken, levied)
 
 

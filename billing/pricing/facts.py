@@ -35,6 +35,15 @@ class InvoiceKind(StrEnum):
     """Credit is bought."""
 
 
+class TaxRounding(StrEnum):
+    """What a tax is rounded once for."""
+
+    GROUP = "group"
+    """All lines that bear it; their sum is split over them."""
+    LINE = "line"
+    """Each line, where a law or a customer's books want it."""
+
+
 class FactsError(ValueError):
     """The document isn't one that these rules wrote."""
 
@@ -122,6 +131,7 @@ class Facts:
     step: int = 1
     minimum: int = 0
     waives: bool = True
+    tax_rounding: TaxRounding = TaxRounding.GROUP
     rules: int = RULES
 
     def document(self) -> str:
@@ -179,9 +189,10 @@ def _facts_to(facts: Facts) -> dict[str, Any]:
             "step": facts.step,
             "minimum": facts.minimum,
             "waives": facts.waives,
+            "tax_rounding": facts.tax_rounding.value,
         },
         {"charges": [], "discounts": [], "taxes": [], "credit": [], "carried": 0, "step": 1}
-        | {"minimum": 0, "waives": True},
+        | {"minimum": 0, "waives": True, "tax_rounding": TaxRounding.GROUP.value},
     )
 
 
@@ -198,6 +209,7 @@ def _facts_from(data: Mapping[str, Any]) -> Facts:
         step=data.get("step", 1),
         minimum=data.get("minimum", 0),
         waives=data.get("waives", True),
+        tax_rounding=TaxRounding(data.get("tax_rounding", TaxRounding.GROUP)),
         rules=data["rules"],
     )
 

@@ -1,4 +1,4 @@
-"""Taxes: one total for a group of lines, rounded once, and its split over them."""
+"""Taxes: the total of a group of lines, rounded once or by line, and its split over them."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -7,7 +7,7 @@ from math import lcm
 from typing import Final
 
 from billing.pricing.drafts import DraftTax
-from billing.pricing.facts import FactsError, Tax
+from billing.pricing.facts import FactsError, Tax, TaxRounding
 from billing.rules.money import half_up, split
 
 _ZERO: Final = Fraction(0)
@@ -22,27 +22,36 @@ class _Group:
 
 
 def taxes(
-    items: Sequence[str], amounts: Sequence[int], decided: Iterable[Tax], step: int = 1
+    items: Sequence[str],
+    amounts: Sequence[int],
+    decided: Iterable[Tax],
+    step: int = 1,
+    rounding: TaxRounding = TaxRounding.GROUP,
 ) -> tuple[DraftTax, ...]:
     """Return the total of each tax, in the order of the decision.
 
     `amounts` are what each line comes to after discounts, `items` are the lines' items. Taxes of
     one jurisdiction, name, rate and treatment are a group. A tax that prices contain is rounded
     first, and the net is the rest; others come on top of that net. Several taxes on a line don't
-    compound, and each is rounded apart, half up to `step`. Raises: FactsError.
+    compound, and each is rounded apart, half up to `step`: its total, or its part of each line.
+    Raises: FactsError.
     """
     groups = _groups(items, decided)
     contained = [_contained(groups, index) for index in range(len(amounts))]
-    net = list(amounts)
+    net, by_line = list(amounts), rounding is TaxRounding.LINE
     parts: dict[int, list[int]] = {}
     for index, group in enumerate(groups):
         if group.tax.included:
             shares = _shares_contained(group, amounts, contained)
-            parts[index] = _split_contained(shares, net, step)
+            parts[index] = (
+                [min(part, rest) for part, rest in zip(_rounded(shares, step), net, strict=True)]
+                if by_line
+                else _split_contained(shares, net, step)
+            )
             net = [rest - part for rest, part in zip(net, parts[index], strict=True)]
     for index, group in enumerate(groups):
         if not group.tax.included:
-            parts[index] = _split_on_top(group, net, step)
+            parts[index] = _on_top(group, net, step, by_line)
     return tuple(_draft_tax(group, net, parts[index]) for index, group in enumerate(groups))
 
 
@@ -86,11 +95,17 @@ def _split_contained(shares: Sequence[Fraction], left: Sequence[int], step: int)
     return split(amount, bearing, step)
 
 
-def _split_on_top(group: _Group, net: Sequence[int], step: int) -> list[int]:
+def _on_top(group: _Group, net: Sequence[int], step: int, by_line: bool) -> list[int]:
     weights = [amount if bears else 0 for amount, bears in zip(net, group.bears, strict=True)]
-    rate = group.tax.rate
-    amount = half_up(sum(weights) * rate.numerator, rate.denominator * 100, step)
+    rate = group.tax.rate / 100
+    if by_line:
+        return _rounded([weight * rate for weight in weights], step)
+    amount = half_up(sum(weights) * rate.numerator, rate.denominator, step)
     return split(amount, weights, step) if amount else [0] * len(net)
+
+
+def _rounded(shares: Iterable[Fraction], step: int) -> list[int]:
+    return [half_up(share.numerator, share.denominator, step) for share in shares]
 
 
 def _draft_tax(group: _Group, net: Sequence[int], parts: Sequence[int]) -> DraftTax:

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.plans.terms import Cadence, PlanVersion
-from billing.pricing import Charge, Credit, Facts, FactsError, Tax, draft
+from billing.pricing import Charge, Credit, Facts, FactsError, Tax, TaxRounding, draft
 from billing.rules import invoices
 from billing.rules.money import AmountOutOfRange
 from billing.rules.periods import Period, ScheduledPeriod
@@ -165,6 +165,7 @@ documents = st.builds(
     carried=st.sampled_from([0, 30]),
     minimum=st.sampled_from([0, 50]),
     waives=st.booleans(),
+    tax_rounding=st.sampled_from(TaxRounding),
 )
 
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from billing.pricing import FactsError, InvoiceDraft, Tax, draft
+from billing.pricing import Facts, FactsError, InvoiceDraft, Tax, TaxRounding, draft
 from tests.unit.pricing.values import amount_off, charge, facts
 
 
@@ -43,6 +43,18 @@ def test_the_sum_of_a_group_is_rounded_and_not_each_line() -> None:
 
     assert drafted.tax == 245
     assert {line.tax for line in drafted.lines} == {8, 9}
+
+
+def test_where_it_must_be_each_line_is_rounded() -> None:
+    lines = [charge(amount, item=f"item-{n}") for n, amount in enumerate((5555, 1111))]
+    by_line = facts(*lines, taxes=(vat(23),), tax_rounding=TaxRounding.LINE)
+    contained = facts(*lines, taxes=(vat(23, included=True),), tax_rounding=TaxRounding.LINE)
+
+    assert [line.tax for line in draft(by_line).lines] == [1278, 256]
+    assert draft(by_line).tax == 1534
+    assert taxed([5555, 1111], vat(23)).tax == 1533
+    assert [line.tax for line in draft(contained).lines] == [1039, 208]
+    assert Facts.from_document(by_line.document()) == by_line
 
 
 def test_a_discount_is_taken_off_first() -> None:

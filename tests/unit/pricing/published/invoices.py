@@ -18,6 +18,7 @@ from billing.pricing import (
     Redeemed,
     Return,
     Tax,
+    TaxRounding,
     credit_at,
     credit_note,
     discount_at,
@@ -159,8 +160,11 @@ def taxed_after_coupons(given: Given) -> Found:
 
 
 def per_rate(given: Given) -> Found:
-    nets = [minor(net, given) for net in given["lines"]]
-    return {"per_rate": shown(invoice_of(nets, taxes=[tax_of(given["rate"])]).tax, given)}
+    made = facts(
+        *(charge(minor(net, given)) for net in given["lines"]), taxes=(tax_of(given["rate"]),)
+    )
+    by_line = draft(replace(made, tax_rounding=TaxRounding.LINE))
+    return {"per_rate": shown(draft(made).tax, given), "per_line": shown(by_line.tax, given)}
 
 
 # --- credit -------------------------------------------------------------------------------------
