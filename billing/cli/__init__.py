@@ -6,6 +6,7 @@
     failures.py     how each error is shown, and its exit code
     session.py      settings, engine and clock of one run, made when first asked for
     output.py       -o table|json|jsonl; data on stdout, talk on stderr
+    tables.py       aligned texts, wrapped where a terminal is too narrow
     references.py   from what a person types (id, its beginning, external id) to a row
     records.py      the fields of each noun, in tables and in JSON
 

@@ -4,8 +4,8 @@ Field names are the same everywhere and stay. In JSON an amount is an integer of
 beside its `currency`, an instant is ISO 8601 in UTC; only tables write "9.99 USD".
 """
 
-import io
 import json
+import os
 import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
@@ -17,6 +17,7 @@ from uuid import UUID
 import click
 
 from billing.cli.layout import fitted
+from billing.cli.tables import TextTable, aligned, wrapped
 from billing.rules.texts import escaped_in_json, one_line, visible
 
 Format = Literal["table", "json", "jsonl"]
@@ -49,7 +50,7 @@ _MINOR_UNITS: Final = frozenset(
         "unexplained",
     }
 )
-_WIDE: Final = 10_000  # without a terminal nothing is wrapped or cut
+_NUMBERS: Final = frozenset({"n", "quantity", "count", "subscriptions"})
 _WIDE_ASKED: Final = "billing.cli.output.wide"
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -80,7 +81,7 @@ class Output:
         draw(_sheet({key: record[key] for key in record if key not in nested}))
         for key, columns in nested.items():
             if record[key]:
-                draw("")
+                _echo("")
                 draw(_table(record[key], columns, key.replace("_", " ")))
 
     def message(self, record: Record, words: str) -> None:
@@ -195,56 +196,46 @@ def _echo(line: str) -> None:
     click.echo(visible(line))
 
 
-def _table(records: Sequence[Record], columns: Columns, title: str = "") -> object:
-    from rich.table import Table
-    from rich.text import Text
-
+def _table(records: Sequence[Record], columns: Columns, title: str = "") -> TextTable:
     layout = fitted(
         columns, [{name: cell(record, name) for name in columns} for record in records], _width()
     )
-    table = Table(box=None, pad_edge=False, title=title or None, title_justify="left")
-    for column in layout.columns:
-        number = column in _MINOR_UNITS or column in ("n", "quantity", "count", "subscriptions")
-        heading = column.replace("_", " ").upper()
-        table.add_column(
-            Text(heading),
-            justify="right" if number else "left",
-            overflow="fold",
-            no_wrap=column == "id",
-            min_width=len(heading),
-        )
-    for row in layout.rows:
-        table.add_row(*map(Text, row))
     if layout.left_out:
         names = ", ".join(name.replace("_", " ") for name in layout.left_out)
         talk(f"not shown: {names}; --wide shows all, -o json whole rows")
-    return table
+    shown = list(enumerate(layout.columns))
+    return TextTable(
+        layout.rows,
+        [column.replace("_", " ").upper() for column in layout.columns],
+        title,
+        right=[index for index, column in shown if column in _MINOR_UNITS | _NUMBERS],
+        whole=[index for index, column in shown if column == "id"],
+    )
 
 
-def _sheet(record: Record) -> object:
+def _sheet(record: Record) -> TextTable:
     """Return one object as a table of two columns, its name and its value."""
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(no_wrap=True, style="bold")
-    table.add_column(overflow="fold")
-    for key in record:
-        table.add_row(Text(key.replace("_", " ")), Text(cell(record, key)))
-    return table
+    return TextTable([(key.replace("_", " "), cell(record, key)) for key in record], whole=(0,))
 
 
-def draw(what: object) -> None:
-    """Write something of rich's to stdout: as wide as the terminal, or plain and never cut."""
-    from rich.console import Console
+def draw(table: TextTable) -> None:
+    """Write a table to stdout: as wide as the terminal, or plain and never cut."""
+    width = _width()
+    if width is not None and table.width > width:
+        from rich.console import Console
 
-    if stdout_is_terminal():
-        Console(highlight=False, width=_width() or _WIDE).print(what)
+        Console(highlight=False, width=width).print(wrapped(table))
         return
-    console = Console(file=io.StringIO(), width=_WIDE, highlight=False)
-    with console.capture() as capture:
-        console.print(what)
-    _echo("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")))
+    for line in aligned(table, _bold if _has_styles() else str):
+        click.echo(line)
+
+
+def _bold(text: str) -> str:
+    return click.style(text, bold=True)
+
+
+def _has_styles() -> bool:
+    return stdout_is_terminal() and os.environ.get("TERM") not in ("dumb", "unknown")
 
 
 def stdout_is_terminal() -> bool:

@@ -230,8 +230,8 @@ def test_a_record_without_a_decision_is_shown_without_what_makes_its_sentence(pa
 
 UNNEEDED = {
     "alembic", "billing.api", "billing.flows.payments", "billing.gateway", "braintree", "dramatiq",
-    "fastapi", "grpc", "prometheus_client", "psutil", "redis", "requests", "sqlalchemy.orm",
-    "stripe", "structlog", "temporalio", "urllib3", "uvicorn",
+    "fastapi", "grpc", "prometheus_client", "psutil", "redis", "requests", "rich",
+    "sqlalchemy.orm", "stripe", "structlog", "temporalio", "urllib3", "uvicorn",
 }  # fmt: skip
 
 
@@ -312,4 +312,6 @@ def test_at_a_terminal_ids_are_short_and_columns_fit(paid: World) -> None:
     assert "--wide shows all" in narrow
     assert payment["id"] in wide
     assert "--wide shows all" not in wide
+    assert "\x1b[1mID" in wide
+    assert "\x1b" not in in_a_terminal(paid, "charges", "list", TERM="dumb")
     assert paid.json("charges", "show", payment["id"][:8])["id"] == payment["id"]

@@ -10,7 +10,9 @@ import click
 
 from billing.cli.output import Output, cell, draw, output_option, stdout_is_terminal
 from billing.cli.session import Session
+from billing.cli.tables import TextTable, wrapped
 from billing.errors import BadInput
+from billing.rules.texts import one_line
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -71,7 +73,7 @@ def _frame(session: Session) -> "RenderableType":
     from billing.cli.status_figures import gather
 
     try:
-        return _page(gather(session))
+        return wrapped(_page(gather(session)))
     except Exception as error:
         known = as_billing_error(error)
         if known is None:
@@ -79,16 +81,13 @@ def _frame(session: Session) -> "RenderableType":
         return Text(f"{known}\n\nstill trying; Ctrl-C ends")
 
 
-def _page(figures: Mapping[str, Any]) -> "RenderableType":
-    from rich.table import Table
-    from rich.text import Text
-
-    page = Table(box=None, pad_edge=False, show_header=False)
-    page.add_column(no_wrap=True, style="bold")
-    page.add_column(overflow="fold")
-    for name, words in _lines(figures):
-        page.add_row(Text(name), Text(words))
-    return page
+def _page(figures: Mapping[str, Any]) -> TextTable:
+    rows = [
+        (name if number == 0 else "", one_line(line))
+        for name, words in _lines(figures)
+        for number, line in enumerate(words.splitlines() or [""])
+    ]
+    return TextTable(rows, whole=(0,))
 
 
 def _lines(figures: Mapping[str, Any]) -> list[tuple[str, str]]:
