@@ -191,6 +191,12 @@ class ItemPrice:
     minimum: int | None = None
     maximum: int | None = None
 
+    @property
+    def is_free(self) -> bool:
+        """Tell whether no quantity of it costs anything."""
+        tiers = any(tier.unit or tier.flat for tier in self.tiers)
+        return not self.amount and not tiers and not self.minimum
+
 
 def _freeze(value: object, *names: str) -> None:
     for name in names:

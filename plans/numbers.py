@@ -33,3 +33,19 @@ def format_number(value: Fraction) -> str:
         raise ValueError(f"{value} has no 12 decimals")
     text = str(scaled.numerator).rjust(13, "0")
     return f"{text[:-12]}.{text[-12:]}".rstrip("0").rstrip(".")
+
+
+def exact_text(value: Fraction) -> str:
+    """Write any fraction exactly: "12", "0.08" where its decimals end, else "1/3"."""
+    if value.denominator == 1:
+        return str(value.numerator)
+    digits, rest = 0, value.denominator
+    while rest % 10 == 0 or rest % 2 == 0 or rest % 5 == 0:
+        rest = rest // 10 if rest % 10 == 0 else rest // 2 if rest % 2 == 0 else rest // 5
+        digits += 1
+    if rest != 1:
+        return f"{value.numerator}/{value.denominator}"
+    scaled = value * 10**digits
+    text = str(abs(scaled.numerator)).rjust(digits + 1, "0")
+    shown = f"{text[:-digits]}.{text[-digits:]}".rstrip("0")
+    return f"-{shown}" if value < 0 else shown

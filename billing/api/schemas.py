@@ -51,6 +51,7 @@ AmountIfAny = Annotated[
     WithJsonSchema({"type": "integer", "minimum": 1, "maximum": AMOUNT_MAX}),
 ]
 Currency = Annotated[str, Field(pattern=CURRENCY, description="ISO 4217.", examples=["USD"])]
+ItemCode = Annotated[str, Field(max_length=64, pattern="^[a-z0-9]+(-[a-z0-9]+)*$")]
 Text = Annotated[str, Field(max_length=500, pattern=NO_CONTROLS)]
 Reason = Annotated[
     str, Field(max_length=500, pattern=NO_CONTROLS, description="Why; kept in the history.")
@@ -161,6 +162,14 @@ class NewSubscriptionBody(_RequestBody):
     plan: Annotated[str, Field(min_length=1, max_length=100, pattern=NO_CONTROLS)]
     currency: Currency
     quantity: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 1
+    items: Annotated[
+        dict[ItemCode, Annotated[int, Field(strict=True, ge=0, le=1_000_000)]],
+        Field(
+            default_factory=dict,
+            max_length=100,
+            description="Quantities by item, where the plan sells several; else their defaults.",
+        ),
+    ]
     zone: Annotated[str, Field(max_length=64, pattern=ZONE)] = "UTC"
     starts: Annotated[
         datetime | None,
@@ -301,29 +310,43 @@ class SubscriptionBody(_Body):
 
 
 class InvoiceBody(_Body):
-    """What a period owes."""
+    """What a customer owes; `net` is without discounts, `due` without what credit pays."""
 
     id: str
     number: str
+    kind: Literal["cycle", "change", "final", "one_off", "top_up"]
     customer_id: str
-    subscription_id: str
+    subscription_id: str | None
     currency: str
+    discount: int
     net: int
     tax: int
     total: int
+    credit: int
+    due: int
     status: Literal["open", "paid", "void", "uncollectible"]
     issued_at: datetime
     resolved_at: datetime | None
 
 
 class InvoiceLineBody(_Body):
-    """What for."""
+    """What for; `amount` is the gross less the discount, and less the tax that prices contain.
+
+    `unit_price` is the exact price of a unit, `unit_amount` the same where it is whole.
+    """
 
     line: int
+    item: str
     description: str
-    quantity: int
-    unit_amount: int
+    quantity: int | str
+    unit_amount: int | None
+    unit_price: str | None
+    gross: int
+    discount: int
     amount: int
+    tax: int
+    period_start: datetime | None
+    period_end: datetime | None
 
 
 class InvoiceWithLinesBody(InvoiceBody):

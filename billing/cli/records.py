@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import fields
+from fractions import Fraction
 from typing import TYPE_CHECKING, Any, Final
 
 from billing.cli.options import more_hint
 from billing.cli.output import Columns, Output
+from billing.plans.numbers import exact_text
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -45,7 +47,9 @@ EXCHANGES: Final = ("id", "at", "sold", "bought", "fee", "rate", "source", "refe
 INVOICES: Final = (
     "id", "number", "customer_name", "period_start", "total", "status", "payment_state",
 )  # fmt: skip
-LINES: Final = ("line", "description", "quantity", "unit_amount", "amount")
+LINES: Final = (
+    "line", "item", "description", "quantity", "unit_amount", "discount", "amount", "tax",
+)  # fmt: skip
 PARKED: Final = ("id", "kind", "external_id", "parked_at", "reason", "error")
 BREAKS: Final = ("id", "kind", "found_at", "payment_id", "suggested_cause", "resolved_at")
 
@@ -58,7 +62,7 @@ TRIGGERED: Final = ("event_id", "type", "object_id")
 
 def plain(row: "DataclassInstance") -> dict[str, Any]:
     """Return the value that was made from a row as a record, its decisions in words."""
-    record = {field.name: getattr(row, field.name) for field in fields(row)}
+    record = {field.name: _shown(getattr(row, field.name)) for field in fields(row)}
     if "parked_facts" in record:
         from billing.presenters import parking
 
@@ -68,6 +72,13 @@ def plain(row: "DataclassInstance") -> dict[str, Any]:
 
         record = decisions.with_sentence(record)
     return record
+
+
+def _shown(value: object) -> object:
+    """Return an exact number as a whole one, or as text where it isn't whole."""
+    if not isinstance(value, Fraction):
+        return value
+    return int(value) if value.denominator == 1 else exact_text(value)
 
 
 def write_page(

@@ -35,6 +35,9 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
         " earlier date; what was billed elsewhere until now is taken over with --import"
     ),
     ErrorCode.PRICE_MISSING: "it is sold in {sold_in}",
+    ErrorCode.ITEM_UNKNOWN: "`billing plans show` lists a plan's items",
+    ErrorCode.ITEM_QUANTITY: "give them with --item CODE=QUANTITY: {items}",
+    ErrorCode.ITEM_QUANTITY_RANGE: "give {minimum} to {maximum} with --item {item}=...",
     ErrorCode.ZONE_UNKNOWN: "use a name like Europe/Berlin or UTC",
     ErrorCode.SUBSCRIPTION_NOT_FOUND: "`billing subscriptions list` shows them",
     ErrorCode.SUBSCRIPTION_EXISTS: "`billing subscriptions show {external_id}` shows it",

@@ -80,6 +80,7 @@ class ChargesSettings(Section):
     unknown_backoff_max: Duration = timedelta(minutes=10)
     key_max_age: Duration | None = None
     minimum_amounts: Amounts = Field(default_factory=dict)
+    below_minimum: Literal["waive", "park"] = "waive"
 
 
 class BudgetSettings(Section):

@@ -17,6 +17,7 @@ _LONGEST_TOLD: Final = timedelta(hours=1)  # a provider asks for no longer pause
 
 DEFAULT_LADDER: Final = Dunning((Cadence(3, "day"), Cadence(5, "day"), Cadence(7, "day")), "cancel")
 CatchUpPolicy = Literal["bill", "skip", "park"]
+BelowMinimum = Literal["waive", "park"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Policy:
     remember an idempotency key; for an older key, an unknown attempt is looked up in the provider's
     lists and not sent again. `confirm_grace` is how long a charge may be missing from the
     provider's list, `settle_grace` how much longer than usual its settlement may take to appear.
+    `below_minimum` says what becomes of a due amount that is smaller than a provider takes.
     `authorization_window` is how long an authorisation waits to be captured. `movement_accounts`
     names the ledger's account by a provider's word for a movement that the engine doesn't know.
     """
@@ -40,6 +42,7 @@ class Policy:
     catch_up: CatchUpPolicy = "bill"
     catch_up_cap: int = 3
     minimum_amounts: Mapping[str, int] = field(default_factory=dict)
+    below_minimum: BelowMinimum = "waive"
     dispatch_window: timedelta = timedelta(seconds=60)
     lease: timedelta = timedelta(seconds=120)
     reconciler_lease: timedelta = timedelta(minutes=5)

@@ -15,7 +15,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
-from billing.flows.cycles import digest_repair
+from billing.flows.cycles import digest_repair, recomputing
 from billing.flows.cycles.digest import cycle_digests
 from billing.ledger.findings import LedgerFinding, Severity
 from billing.rules.periods import Schedule, nth
@@ -27,6 +27,7 @@ from billing.store.journal import checks
 from billing.store.promises import (
     closed_agrees,
     every_penny,
+    invoiced,
     nothing_abandoned,
     one_capture,
     one_cycle,
@@ -42,6 +43,8 @@ TITLES: Final[Mapping[int, str]] = {
     3: "Every penny is in the journal, which sums to zero",
     4: "A cycle is closed only when our books, the invoice and the provider agree",
     5: "Nothing is abandoned silently",
+    7: "Every amount of an invoice follows from the facts that are stored with it",
+    8: "No credit is used twice, and the journal has all of it",
 }
 
 # Workers do due work within seconds; work that has been due for longer than this is a finding.
@@ -86,7 +89,7 @@ def prove(
     grace: timedelta = GRACE,
     reconcile_grace: timedelta = RECONCILE_GRACE,
 ) -> list[PromiseResult]:
-    """Check promises 1 to 5 over all rows in one snapshot, and change nothing.
+    """Check promises 1 to 5, 7 and 8 over all rows in one snapshot, and change nothing.
 
     `now` is domain time: renewals and attempts due longer than `grace`, and captures that wait for
     reconciliation longer than `reconcile_grace`, are findings; without `now` those checks are left
@@ -110,6 +113,8 @@ def examine(
         _every_penny(conn),
         _closed_agrees(conn),
         _nothing_abandoned(conn, now, grace, reconcile_grace),
+        _follows_from_facts(conn),
+        _result(conn, 8, running.findings(conn, invoiced.CREDIT_ADDS_UP)),
     ]
 
 
@@ -196,7 +201,9 @@ def _cycles_off_schedule(scheduled: Scheduled, schedule: Schedule) -> Iterator[F
                 "due_end": period.end,
             }
             yield Finding(FindingKind.CYCLE_OFF_SCHEDULE, named | periods)
-        if kinds[each.n] not in (each.due.kind, CycleKind.PAUSED, CycleKind.SKIPPED):
+        unbilled = (CycleKind.PAUSED, CycleKind.SKIPPED)
+        free = (CycleKind.FREE,) if each.due.kind == "regular" else ()
+        if kinds[each.n] not in (each.due.kind, *unbilled, *free):
             other = {"kind": kinds[each.n], "due_kind": each.due.kind}
             yield Finding(FindingKind.CYCLE_OF_OTHER_KIND, named | other)
 
@@ -232,3 +239,13 @@ def _nothing_abandoned(
         times = {"overdue": now - grace, "unreconciled": now - reconcile_grace}
         findings += running.findings(conn, nothing_abandoned.OVERDUE, times)
     return _result(conn, 5, findings)
+
+
+# --- promise 7 ----------------------------------------------------------------------------------
+
+
+def _follows_from_facts(conn: Connection) -> PromiseResult:
+    found = _Found(FindingKind.INVOICE_AGAINST_FACTS)
+    for finding in recomputing.differing(conn):
+        found.add(finding)
+    return _result(conn, 7, found.all())

@@ -42,6 +42,7 @@ class AccountCode(StrEnum):
     DISPUTES_CONTRA = "disputes_contra"
     BAD_DEBT = "bad_debt"
     CREDIT_GRANTS = "credit_grants"
+    CREDIT_BREAKAGE = "credit_breakage"
     CUSTOMER_CREDIT = "customer_credit"
     FX_POSITION = "fx_position"
     ADJUSTMENTS = "adjustments"
@@ -110,6 +111,9 @@ CHART: Final[Mapping[AccountCode, ChartLine]] = MappingProxyType(
             _X, "Recognised revenue whose invoice will not be collected."
         ),
         AccountCode.CREDIT_GRANTS: ChartLine(_X, "What credit given away to customers cost us."),
+        AccountCode.CREDIT_BREAKAGE: ChartLine(
+            _R, "Credit that customers had paid for and that expired."
+        ),
         AccountCode.CUSTOMER_CREDIT: ChartLine(
             _L, "Credit a customer holds towards later invoices.", owned=True
         ),

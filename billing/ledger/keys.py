@@ -18,6 +18,10 @@ class EntryKind(StrEnum):
     """The kind of event that an entry records."""
 
     ADJUSTMENT = "adjustment"
+    CREDIT_APPLIED = "credit_applied"
+    CREDIT_EXPIRED = "credit_expired"
+    CREDIT_GRANTED = "credit_granted"
+    CREDIT_RETURNED = "credit_returned"
     DISPUTE_LOST = "dispute_lost"
     DISPUTE_LOST_REVERSED = "dispute_lost_reversed"
     DISPUTE_OPENED = "dispute_opened"
@@ -56,6 +60,21 @@ def compact(at: datetime) -> str:
 def invoice_issued(invoice_id: UUID) -> str:
     """Return the key of an invoice's entry."""
     return f"{EntryKind.INVOICE_ISSUED}:{invoice_id}"
+
+
+def credit_granted(grant_id: UUID) -> str:
+    """Return the key of credit that was given away."""
+    return f"{EntryKind.CREDIT_GRANTED}:{grant_id}"
+
+
+def credit_applied(invoice_id: UUID, grant_id: UUID) -> str:
+    """Return the key of what a grant pays of an invoice."""
+    return f"{EntryKind.CREDIT_APPLIED}:{invoice_id}:{grant_id}"
+
+
+def credit_expired(grant_id: UUID) -> str:
+    """Return the key of what was left of a grant when it expired."""
+    return f"{EntryKind.CREDIT_EXPIRED}:{grant_id}"
 
 
 def write_off(invoice_id: UUID, nth: int) -> str:

@@ -1,17 +1,21 @@
 """Sentences about an invoice, its attempts, and what comes next."""
 
 from collections.abc import Callable, Iterator, Mapping
+from fractions import Fraction
 from typing import Final
 
+from billing.plans.numbers import exact_text
 from billing.presenters.decisions import in_words
-from billing.presenters.text import at, capital
+from billing.presenters.text import at, capital, exact_price
 from billing.queries.explain.collection import (
     AttemptFacts,
     AttemptsFacts,
     InvoiceFacts,
+    LineFacts,
     NextFacts,
     NextKind,
 )
+from billing.rules.money import Money
 from billing.rules.payment_methods import recognised_by
 from billing.rules.payments import AttemptOutcome
 
@@ -23,14 +27,30 @@ def invoice(facts: InvoiceFacts | None) -> Iterator[str]:
         return
     yield f"Invoice {facts.number} of {at(facts.issued_at)}: {facts.total}."
     for line in facts.lines:
-        yield (
-            f"Line {line.n}: {line.description}: {line.quantity} x {line.unit_amount} ="
-            f" {line.amount}."
-        )
+        yield from _line(line)
+    if facts.credit.amount:
+        yield f"Credit pays {facts.credit} of it; {facts.due} are due."
     resolved = f" since {at(facts.resolved_at)}" if facts.resolved_at else ""
     yield f"It is {facts.status}{resolved}."
     if facts.payment_id is None:
         yield "It has no payment: there was nothing to collect."
+
+
+def _line(line: LineFacts) -> Iterator[str]:
+    """Tell what a line is made of: units and prices, what was taken off, and tax."""
+    currency = line.amount.currency
+    units = exact_text(line.quantity)
+    price = f"{units} x {line.unit_amount}" if line.unit_amount is not None else units
+    if line.unit_amount is None and line.unit_price is not None:
+        price = f"{units} x {exact_price(Fraction(line.unit_price), currency)}"
+    yield f"Line {line.n}: {line.description}: {price} = {line.gross}."
+    for row in line.rows:
+        flat = f", and {Money(row.flat, currency)}" if row.flat else ""
+        yield (f"  {exact_text(row.quantity)} at {exact_price(row.unit_price, currency)}{flat}.")
+    if line.discount.amount:
+        yield f"  Discounts take {line.discount} off: {line.amount} are left."
+    if line.tax.amount:
+        yield f"  Tax of it: {line.tax}."
 
 
 def attempts(facts: AttemptsFacts) -> Iterator[str]:

@@ -26,6 +26,7 @@ def in_words(finding: Finding | LedgerFinding) -> str:
 _PLURALS: Final[Mapping[FindingKind, str]] = {
     FindingKind.CYCLE_OFF_SCHEDULE: "cycles that aren't where their schedule puts them",
     FindingKind.DIGEST_DIFFERS: "cycles whose digest differs",
+    FindingKind.INVOICE_AGAINST_FACTS: "differences between invoices, facts and terms",
 }
 
 _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
@@ -163,7 +164,7 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
         f" {amount(row['amount'], row['currency'])}"
     ),
     FindingKind.INVOICE_AND_PAYMENT: lambda row: (
-        f"invoice {row['number']} over {amount(row['total'], row['currency'])} is"
+        f"invoice {row['number']}, {amount(row['due'], row['currency'])} due, is"
         f" {row['status']}, its"
         + (
             f" payment over {amount(row['amount'], row['paid_in'])} is {row['state']}"
@@ -341,5 +342,37 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
     FindingKind.ROW_WITHOUT_BREAK: lambda row: (
         f"the {row['kind']} {row['id']} of the provider is {row['outcome']}, and there is no such"
         " break to look at"
+    ),
+    FindingKind.FACTS_UNREADABLE: lambda row: (
+        f"invoice {row['number']}: its facts can't be read: {row['error']}"
+    ),
+    FindingKind.INVOICE_AGAINST_FACTS: lambda row: (
+        f"invoice {row['number']}: its facts make {row['what']} {row['computed']}, and it has"
+        f" {row['stored']}"
+    ),
+    FindingKind.FACTS_AGAINST_TERMS: lambda row: (
+        f"invoice {row['number']}: the {row['what']} of item {row['item']} in its facts is not that"
+        f" of {row['source']}"
+    ),
+    FindingKind.CYCLE_NOT_FREE: lambda row: (
+        f"subscription {row['subscription_id']}: cycle {row['n']} cost nothing, and plan"
+        f" {row['plan']} isn't free"
+    ),
+    FindingKind.CREDIT_OF_INVOICE: lambda row: (
+        f"invoice {row['number']} is {row['status']} and has"
+        f" {amount(row['credit'], row['currency'])} of credit; what was applied to it is"
+        f" {amount(row['moved'], row['currency'])}"
+    ),
+    FindingKind.GRANT_MOVES: lambda row: (
+        f"credit grant {row['id']} over {amount(row['amount'], row['currency'])}: its"
+        f" {row['moves']} move(s) have a gap, or don't begin with it"
+    ),
+    FindingKind.CREDIT_BALANCE: lambda row: (
+        f"customer {row['customer_id']} has {amount(row['left'], row['currency'])} of credit left,"
+        f" and the journal says {amount(row['booked'], row['currency'])}"
+    ),
+    FindingKind.CREDIT_ENTRY: lambda row: (
+        f"entry {row['source_key']}: the move is {amount(row['amount'], row['currency'])}, the"
+        f" journal has {amount(row['booked'], row['currency'])}"
     ),
 }

@@ -1,8 +1,11 @@
 """Small words that all sentences share: instants, spans, amounts, capitals."""
 
 from datetime import datetime
+from fractions import Fraction
 from typing import Any
 
+from billing.plans.currencies import digits
+from billing.plans.numbers import exact_text
 from billing.rules.money import Money, format_money
 
 
@@ -22,6 +25,14 @@ def amount(minor_units: Any, currency: str | None) -> str:
         return format_money(Money(int(minor_units or 0), currency or ""))
     except ValueError:
         return f"{minor_units} minor units of {currency}"
+
+
+def exact_price(minor_units: Fraction, currency: str) -> str:
+    """Write the exact price of a unit, which may be less than a minor unit: 0.0008 USD."""
+    places = digits(currency)
+    major = exact_text(minor_units / 10**places)
+    whole, _, decimals = major.partition(".")
+    return f"{whole}.{decimals.ljust(places, '0')} {currency}" if places else f"{major} {currency}"
 
 
 def capital(words: str) -> str:

@@ -36,7 +36,6 @@ from billing.pricing.facts import (
     Tax,
     TaxRounding,
     digest_of,
-    exact_text,
 )
 from billing.pricing.grants import GrantedCredit, credit_at
 from billing.pricing.notes import (
@@ -84,7 +83,6 @@ __all__ = [
     "discount_at",
     "discounts_at",
     "draft",
-    "exact_text",
     "lines_of_change",
     "quantity_price",
     "rate_usage",

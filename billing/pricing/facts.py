@@ -15,6 +15,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from billing.plans.items import ItemPrice, PriceModel, PriceTier
+from billing.plans.numbers import exact_text
 from billing.rules.periods import Period
 
 RULES: Final = 1
@@ -153,22 +154,6 @@ class Facts:
 def digest_of(document: str) -> str:
     """Return the SHA-256 of a document, in hexadecimal digits."""
     return hashlib.sha256(document.encode("ascii")).hexdigest()
-
-
-def exact_text(value: Fraction) -> str:
-    """Write a fraction exactly: "12", "0.08" where the decimals end, else "1/3"."""
-    if value.denominator == 1:
-        return str(value.numerator)
-    digits, rest = 0, value.denominator
-    while rest % 10 == 0 or rest % 2 == 0 or rest % 5 == 0:
-        rest = rest // 10 if rest % 10 == 0 else rest // 2 if rest % 2 == 0 else rest // 5
-        digits += 1
-    if rest != 1:
-        return f"{value.numerator}/{value.denominator}"
-    scaled = value * 10**digits
-    text = str(abs(scaled.numerator)).rjust(digits + 1, "0")
-    shown = f"{text[:-digits]}.{text[-digits:]}".rstrip("0")
-    return f"-{shown}" if value < 0 else shown
 
 
 # --- values to JSON, and back -------------------------------------------------------------------

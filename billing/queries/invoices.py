@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.pricing import InvoiceKind
 from billing.queries.paging import page
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.payments import State
@@ -23,18 +24,22 @@ class ListedInvoice:
 
     id: UUID
     number: str
-    subscription_id: UUID
+    kind: InvoiceKind
+    subscription_id: UUID | None
     subscription_external_id: str | None
     customer_id: UUID
     customer_external_id: str | None
     customer_name: str
-    cycle_n: int
-    period_start: datetime
-    period_end: datetime
+    cycle_n: int | None
+    period_start: datetime | None
+    period_end: datetime | None
     currency: str
+    discount: int
     net: int
     tax: int
     total: int
+    credit: int
+    due: int
     status: InvoiceStatus
     issued_at: datetime
     resolved_at: datetime | None
@@ -45,14 +50,15 @@ class ListedInvoice:
 _listed = reader(ListedInvoice)
 
 _INVOICES: Final = """
-SELECT i.id, i.number, i.subscription_id, s.external_id AS subscription_external_id,
+SELECT i.id, i.number, i.kind, i.subscription_id, s.external_id AS subscription_external_id,
        i.customer_id, c.external_id AS customer_external_id, c.name AS customer_name,
-       y.n AS cycle_n, y.period_start, y.period_end, i.currency, i.net, i.tax, i.total,
+       y.n AS cycle_n, y.period_start, y.period_end, i.currency, i.discount, i.net, i.tax,
+       i.total, i.credit, i.due,
        i.status, i.issued_at, i.resolved_at, p.id AS payment_id, p.state AS payment_state
   FROM invoices i
-  JOIN cycles y ON y.id = i.cycle_id
+  LEFT JOIN cycles y ON y.id = i.cycle_id
   JOIN customers c ON c.id = i.customer_id
-  JOIN subscriptions s ON s.id = i.subscription_id
+  LEFT JOIN subscriptions s ON s.id = i.subscription_id
   LEFT JOIN payments p ON p.invoice_id = i.id
  WHERE {where}
  ORDER BY i.id LIMIT :limit

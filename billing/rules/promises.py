@@ -80,6 +80,18 @@ class FindingKind(StrEnum):
     PAYOUT_UNBOOKED = "payout_unbooked"
     ROW_WITHOUT_BREAK = "row_without_break"
 
+    # 7: every amount follows from facts
+    FACTS_UNREADABLE = "facts_unreadable"
+    INVOICE_AGAINST_FACTS = "invoice_against_facts"
+    FACTS_AGAINST_TERMS = "facts_against_terms"
+    CYCLE_NOT_FREE = "cycle_not_free"
+
+    # 8: no credit is used twice
+    CREDIT_OF_INVOICE = "credit_of_invoice"
+    GRANT_MOVES = "grant_moves"
+    CREDIT_BALANCE = "credit_balance"
+    CREDIT_ENTRY = "credit_entry"
+
 
 DIFFERENCES: Final = frozenset({FindingKind.DIFFERS_AFTER_CLOSING})
 """The kinds that break no promise: the provider did something else after both sides had agreed."""

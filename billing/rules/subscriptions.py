@@ -17,6 +17,8 @@ class CycleKind(StrEnum):
     REGULAR = "regular"
     PAUSED = "paused"
     SKIPPED = "skipped"
+    FREE = "free"
+    """Its plan costs nothing."""
 
 
 class CycleState(StrEnum):

@@ -105,7 +105,7 @@ def test_a_price_prices_no_period_that_began_before_it_was_published(world: Worl
     world.assert_everything_adds_up()
 
 
-def test_a_stub_that_is_too_small_to_charge_is_carried_to_the_next_invoice(world: World) -> None:
+def test_a_stub_that_is_too_small_to_charge_is_waived(world: World) -> None:
     nine = 'effective = 2026-01-01\n  price = { USD = "9.99" }'
     world.publish(HEAD + plan("aligned", "1 month", nine, extra="anchor_day = 1"))
     world.run_until("2026-01-31 10:00")
@@ -114,21 +114,22 @@ def test_a_stub_that_is_too_small_to_charge_is_carried_to_the_next_invoice(world
     world.run_until("2026-03-02")
 
     assert parked_for(world, customer) is None
-    assert totals(world, customer) == [0, 999 + 32, 999]
+    assert totals(world, customer) == [32, 999, 999]
+    assert [each.due for each in world.invoices(customer)] == [0, 999, 999]
     assert world.psp.captures(customer) == 2
     world.assert_everything_adds_up()
 
 
 @pytest.mark.parametrize(
-    ("every", "price", "currency", "starts", "next_total"),
+    ("every", "price", "currency", "starts", "stub", "whole"),
     [
-        ("1 month", "2.00", "EUR", "2026-01-29", 200 + 19),
-        ("1 week", "0.90", "USD", "2026-01-11", 90 + 13),
-        ("1 month", "300", "JPY", "2026-01-31 10:00", 300 + 10),
+        ("1 month", "2.00", "EUR", "2026-01-29", 19, 200),
+        ("1 week", "0.90", "USD", "2026-01-11", 13, 90),
+        ("1 month", "300", "JPY", "2026-01-31 10:00", 10, 300),
     ],
 )
-def test_a_small_stub_is_carried_in_every_currency_and_cadence(
-    world: World, every: str, price: str, currency: str, starts: str, next_total: int
+def test_a_small_stub_is_waived_in_every_currency_and_cadence(
+    world: World, every: str, price: str, currency: str, starts: str, stub: int, whole: int
 ) -> None:
     version = f'effective = 2026-01-01\n  price = {{ {currency} = "{price}" }}'
     world.publish(HEAD + plan("p", every, version, extra='anchor = "calendar"'))
@@ -138,7 +139,8 @@ def test_a_small_stub_is_carried_in_every_currency_and_cadence(
     world.run_until("2026-02-02")
 
     assert parked_for(world, customer) is None
-    assert totals(world, customer)[:2] == [0, next_total]
+    assert totals(world, customer)[:2] == [stub, whole]
+    assert [each.due for each in world.invoices(customer)][:2] == [0, whole]
     world.assert_everything_adds_up()
 
 

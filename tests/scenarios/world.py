@@ -362,7 +362,7 @@ class World:
         return customer_id, row.provider_customer_id
 
     def subscribed(
-        self, plan: str, card: str = "pm_card_visa", currency: str = "USD", **order: Any
+        self, plan: str, card: str | None = "pm_card_visa", currency: str = "USD", **order: Any
     ) -> Subscriber:
         """Make a customer and let them subscribe now; the first cycle isn't opened yet."""
         return self.subscribe(*self.customer(card), plan, currency, **order)

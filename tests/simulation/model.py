@@ -74,16 +74,13 @@ def account(
     ends, served = _end(contract, changes)
     pauses = [each for each in changes if each.kind in ("pause", "resume")]
     found = Account(ends=ends, paused=bool(pauses) and pauses[-1].kind == "pause")
-    carried = 0
     for period in _calendar(contract):
         if period.start > until or (ends is not None and period.start >= ends + served):
             break
         kind: Kind = "paused" if _is_paused(pauses, period.start) else period.kind
         amount = _price(contract, prices, period) if kind == "regular" else 0
-        if kind == "regular":
-            amount, carried = amount + carried, 0
-            if amount < LEAST[contract.currency] and period.part != period.whole:
-                amount, carried = 0, amount
+        if amount < LEAST[contract.currency] and period.part != period.whole:
+            amount = 0  # waived
         found.periods.append(Expected(period.n, period.start, period.end, kind, amount))
     return found
 

@@ -123,8 +123,8 @@ TIME: Final[Sequence[Fault]] = (
     Fault(
         "a stub below the minimum stops the subscription",
         _DECIDING,
-        "if 0 < draft.total < minimum and scheduled.part != scheduled.whole:",
-        "if 0 < draft.total < minimum < 0:",
+        "    if 0 < due < facts.minimum:",
+        "    if 0 < drafted.total < facts.minimum:",
     ),
     Fault(
         "a scheduler whose clock is ahead opens",

@@ -383,7 +383,7 @@ class _Customer:
 
 _SUBSCRIPTION: Final = text("SELECT * FROM subscriptions WHERE external_id = :reference")
 _CYCLES: Final = text(
-    "SELECT c.n, c.kind, c.period_start, c.period_end, i.total, i.status AS invoice_status,"
+    "SELECT c.n, c.kind, c.period_start, c.period_end, i.due AS total, i.status AS invoice_status,"
     "       p.id AS payment_id, p.state, p.decline_class, p.next_attempt_at, c.opened_at,"
     "       EXISTS (SELECT FROM disputes d"
     "                WHERE d.payment_id = p.id AND d.state = 'lost') AS was_lost,"

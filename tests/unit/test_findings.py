@@ -14,6 +14,7 @@ from billing.store.journal.checks import CHECKS
 from billing.store.promises import (
     closed_agrees,
     every_penny,
+    invoiced,
     nothing_abandoned,
     one_capture,
     one_cycle,
@@ -29,6 +30,7 @@ IN_SQL = (
     *closed_agrees.CLOSED_AGREES,
     *nothing_abandoned.NOTHING_ABANDONED,
     *nothing_abandoned.OVERDUE,
+    *invoiced.CREDIT_ADDS_UP,
 )
 # Computed from the rows or from the catalogue.
 COMPUTED = {
@@ -39,6 +41,10 @@ COMPUTED = {
     FindingKind.RENEWAL_OFF_SCHEDULE,
     FindingKind.DIGEST_DIFFERS,
     FindingKind.REFERENCE_DANGLES,
+    FindingKind.FACTS_UNREADABLE,
+    FindingKind.INVOICE_AGAINST_FACTS,
+    FindingKind.FACTS_AGAINST_TERMS,
+    FindingKind.CYCLE_NOT_FREE,
 }
 
 

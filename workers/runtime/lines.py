@@ -86,7 +86,7 @@ def refund(sending: RefundSend | RefundQuestion, answer: RefundAnswer, seconds: 
 def opened(opening: Opening) -> None:
     """Write the line of a cycle that was opened."""
     draft, period = opening.draft, opening.scheduled.period
-    owed = {} if draft is None else {"amount": draft.total, "currency": draft.currency}
+    owed = {} if draft is None else {"amount": draft.due, "currency": draft.currency}
     _log(
         logging.INFO,
         "cycle",
@@ -100,7 +100,7 @@ def opened(opening: Opening) -> None:
         period_end=period.end.isoformat(),
         plan=opening.subscription.plan,
         invoice=None if draft is None else opening.invoice_id,
-        payment=opening.payment_id if draft is not None and draft.total else None,
+        payment=opening.payment_id if draft is not None and draft.due else None,
         **owed,
     )
 

@@ -158,6 +158,7 @@ def policy_of(settings: Settings) -> "Policy":
         catch_up=settings.scheduler.catch_up,
         catch_up_cap=settings.scheduler.catch_up_cap,
         minimum_amounts=minimum_amounts(settings),
+        below_minimum=settings.charges.below_minimum,
         dispatch_window=settings.scheduler.dispatch_window,
         lease=settings.charges.lease,
         reconciler_lease=settings.reconciler.lease,

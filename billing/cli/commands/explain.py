@@ -53,7 +53,8 @@ def _find(conn: "Connection", reference: str) -> tuple[str, UUID]:
         row = invoices(conn, id=invoice)[0]
         if row.payment_id is not None:
             return "payment", row.payment_id
-        return "subscription", row.subscription_id
+        if row.subscription_id is not None:
+            return "subscription", row.subscription_id
     raise NotFound(
         f"no subscription, payment or invoice {reference!r}",
         remedy="`billing subscriptions list` and `billing charges list` show them",

@@ -44,6 +44,10 @@ _STARTS = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 @click.option(
     "--quantity", type=int, default=1, show_default=True, help="How many units, or seats."
 )
+@click.option(
+    "--item", "items", multiple=True, metavar="CODE=QUANTITY",
+    help="How many of an item, where the plan sells several; its default, when left out.",
+)  # fmt: skip
 @click.option("--zone", default="UTC", show_default=True, help="Time zone of the boundaries.")
 @click.option(
     "--starts", type=_STARTS, metavar="DATE[THH:MM]",
@@ -64,6 +68,7 @@ def create(
     plan: str,
     currency: str | None,
     quantity: int,
+    items: tuple[str, ...],
     zone: str,
     starts: datetime | None,
     external_id: str | None,
@@ -87,6 +92,7 @@ def create(
         plan=plan,
         currency=(currency or _only(sold_in, plan)).upper(),
         quantity=quantity,
+        items=_quantities(items),
         zone=zone,
         starts=starts,
         external_id=external_id,
@@ -96,6 +102,21 @@ def create(
     )
     subscription_id = start(session.engine, order, now=session.now(), actor=person())
     _show(session, subscription_id, output)
+
+
+def _quantities(given: tuple[str, ...]) -> dict[str, int]:
+    """Return quantities by item of texts like "seats=12". Raises: BadInput."""
+    found: dict[str, int] = {}
+    for text in given:
+        code, _, quantity = text.partition("=")
+        if not code or not (quantity.isascii() and quantity.isdigit()) or code in found:
+            raise BadInput(
+                f"{text!r} names no item with its quantity, or one that was named before",
+                where="--item",
+                remedy="write it like --item seats=12, once an item",
+            )
+        found[code] = int(quantity)
+    return found
 
 
 def _currencies(conn: "Connection", code: str) -> list[str]:

@@ -4,12 +4,14 @@ sides agree.
 
 __all__ = [
     "closing",
+    "crediting",
     "deciding",
     "digest",
     "digest_repair",
     "ending",
     "opening",
     "recognition",
+    "recomputing",
     "serving",
     "skipping",
 ]

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from billing.flows.cycles.charging import NOTHING_HELD, Holdings, costs_nothing, facts_of_cycle
 from billing.flows.policy import Policy
 from billing.ids import derived_id
 from billing.plans.currencies import charge_limit
 from billing.plans.terms import Plan, PlanVersion, version_for_period
-from billing.rules import invoices as invoice_rules
+from billing.pricing import Facts, InvoiceDraft, draft
 from billing.rules import recognition
 from billing.rules.facts import as_json
-from billing.rules.invoices import Draft
 from billing.rules.periods import ScheduledPeriod, nth, number_containing, to_local
 from billing.rules.subscriptions import (
     CycleKind,
@@ -27,17 +27,19 @@ from billing.store.subscriptions.subscriptions import Subscription
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """One cycle to be opened, decided and priced; `draft` is None where nothing is billed.
+    """One cycle to be opened, decided and priced.
 
-    `recognise_at` is when something of the invoice is earned for the first time. `carried` is what
-    the next invoice adds, because this one or one of before was too small to charge.
+    `facts` are those of its invoice and `draft` what follows from them; both are None where nothing
+    is billed. `recognise_at` is when something of the invoice is earned for the first time.
+    `carried` is what the next invoice adds: invoices of earlier releases were too small to charge.
     """
 
     subscription: Subscription
     scheduled: ScheduledPeriod
     kind: CycleKind
     version: PlanVersion
-    draft: Draft | None
+    facts: Facts | None
+    draft: InvoiceDraft | None
     cycle_id: UUID
     invoice_id: UUID
     payment_id: UUID
@@ -66,12 +68,14 @@ def decide(
     policy: Policy,
     changes: Sequence[DatedChange] = (),
     *,
+    held: Holdings = NOTHING_HELD,
     bill_missed: bool = False,
     unbilled: bool = False,
 ) -> Opening:
     """Return the next cycle of a subscription, priced. Raises `CannotOpen`.
 
     `changes` are all that were asked for; those before the period decide whether it is billed.
+    `held` is what the subscription holds beside its plan.
     `bill_missed`: an operator decided that missed periods are billed, whatever the policy.
     `unbilled`: what would be billed is skipped, missed or not.
     """
@@ -88,11 +92,12 @@ def decide(
         kind = CycleKind.SKIPPED
     if kind is CycleKind.REGULAR and scheduled.period.end <= now and not bill_missed:
         kind = _kind_of_missed(subscription, plan, now, policy, changes)
-    draft = recognise_at = None
-    carried = subscription.carried
+    billed = recognise_at = None
     if kind is CycleKind.REGULAR:
-        draft, carried = _draft(subscription, plan, version, scheduled, policy)
-    if draft is not None and draft.net:
+        billed = _bill(subscription, plan, version, scheduled, policy, held)
+        if billed is None:
+            kind = CycleKind.FREE
+    if billed is not None and billed[1].net:
         service = recognition.Service(scheduled.period, subscription.zone)
         recognise_at = recognition.first_at(service, policy.recognise)
     owner, n, start = subscription.id, scheduled.n, scheduled.period.start
@@ -101,12 +106,14 @@ def decide(
         scheduled,
         kind,
         version,
-        draft,
+        facts=None if billed is None else billed[0],
+        draft=None if billed is None else billed[1],
         cycle_id=derived_id("cycle", owner, n, start),
         invoice_id=derived_id("invoice", owner, n, start),
         payment_id=derived_id("payment", owner, n, start),
         recognise_at=recognise_at,
-        carried=carried,
+        # What earlier invoices carried is on this one.
+        carried=subscription.carried if billed is None else 0,
     )
 
 
@@ -150,39 +157,27 @@ def _start(subscription: Subscription, n: int) -> datetime:
     return nth(subscription.schedule, n).period.start
 
 
-def _draft(
+def _bill(
     subscription: Subscription,
     plan: Plan,
     version: PlanVersion,
     scheduled: ScheduledPeriod,
     policy: Policy,
-) -> tuple[Draft, int]:
-    """Return the draft, and what is carried to the next one. Raises `CannotOpen`."""
-    draft = invoice_rules.draft(
-        plan.name,
-        version,
-        scheduled,
-        subscription.quantity,
-        subscription.currency,
-        zone=subscription.zone,
-    )
-    draft = invoice_rules.with_carried(draft, subscription.carried)
-    maximum = charge_limit(subscription.currency)
-    if draft.total > maximum:
-        raise CannotOpen(
-            ParkedReason.ABOVE_MAXIMUM,
-            total=draft.total,
-            maximum=maximum,
-            currency=draft.currency,
-        )
-    minimum = policy.minimum_amounts.get(subscription.currency, 0)
-    if 0 < draft.total < minimum and scheduled.part != scheduled.whole:
-        return invoice_rules.carried_over(draft), draft.total
-    if 0 < draft.total < minimum:
-        raise CannotOpen(
-            ParkedReason.BELOW_MINIMUM,
-            total=draft.total,
-            minimum=minimum,
-            currency=draft.currency,
-        )
-    return draft, 0
+    held: Holdings,
+) -> tuple[Facts, InvoiceDraft] | None:
+    """Return the facts and the draft of an invoice, None where a period is free.
+
+    Raises `CannotOpen`.
+    """
+    facts = facts_of_cycle(subscription, plan, version, scheduled, policy, held)
+    if costs_nothing(facts):
+        return None
+    drafted = draft(facts)
+    due, currency, maximum = drafted.due, facts.currency, charge_limit(facts.currency)
+    if due > maximum:
+        reason = ParkedReason.ABOVE_MAXIMUM
+        raise CannotOpen(reason, total=due, maximum=maximum, currency=currency)
+    if 0 < due < facts.minimum:
+        reason = ParkedReason.BELOW_MINIMUM
+        raise CannotOpen(reason, total=due, minimum=facts.minimum, currency=currency)
+    return facts, drafted

@@ -9,7 +9,6 @@ and the other subscriptions of the batch are billed.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
@@ -17,16 +16,14 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from billing.crash_points import CrashPoint, marked
 from billing.errors import BillingError, ErrorCode, Unavailable
+from billing.flows.cycles import holding, issuing
 from billing.flows.cycles.deciding import CannotOpen, Opening, decide
 from billing.flows.cycles.ending import end, is_over, is_unpaid, leave_unpaid
+from billing.flows.cycles.issuing import Issued
 from billing.flows.policy import CLOCK_TOLERANCE, Policy
-from billing.ledger import recipes
-from billing.ledger.journal import Entry
 from billing.rules import invoices as invoice_rules
 from billing.rules.actor import SCHEDULER
 from billing.rules.facts import as_json
-from billing.rules.invoices import Draft
-from billing.rules.money import Money
 from billing.rules.subscriptions import (
     DatedChange,
     ParkedReason,
@@ -34,9 +31,6 @@ from billing.rules.subscriptions import (
     SubscriptionEventKind,
     after_open,
 )
-from billing.store.dispatch import NOT_HELD
-from billing.store.journal import posting
-from billing.store.payments import invoices, payments
 from billing.store.subscriptions import changes, cycles, plans, subscriptions
 from billing.store.subscriptions.cycles import NewCycle
 from billing.store.subscriptions.parking import parked_for
@@ -144,13 +138,17 @@ def _decide_all(
     policy: Policy,
 ) -> tuple[list[Opening], list[tuple[Subscription, CannotOpen]]]:
     """Return the next cycle of each (locked) subscription, and who has none, with the reason."""
-    catalog = plans.published(conn)
+    catalog, held = plans.published(conn), holding.read(conn, due)
     openings: list[Opening] = []
     unable: list[tuple[Subscription, CannotOpen]] = []
     for subscription in due:
         try:
             asked = changes_of.get(subscription.id, ())
-            openings.append(decide(subscription, catalog, now, policy, asked))
+            holds = held.of(subscription, now)
+            opening = decide(subscription, catalog, now, policy, asked, held=holds)
+            openings.append(opening)
+            if opening.draft is not None:
+                held.use(opening.draft.credit)
         except CannotOpen as cannot:
             unable.append((subscription, cannot))
         except Exception as error:  # noqa: BLE001  whatever it is, it is this one's alone
@@ -204,16 +202,8 @@ def _raise_if_unreachable(error: DBAPIError | BillingError) -> None:
 
 def write(conn: Connection, openings: Sequence[Opening], now: datetime) -> None:
     """Write cycles, invoices, payments and entries, and move the subscriptions on."""
-    billed = [(opening, opening.draft) for opening in openings if opening.draft is not None]
-    owed = [(opening, draft) for opening, draft in billed if draft.total > 0]
     cycles.add(conn, [_cycle_row(opening, now) for opening in openings])
-    invoices.add(
-        conn,
-        [_invoice_row(opening, draft, now) for opening, draft in billed],
-        [row for opening, draft in billed for row in _line_rows(opening, draft)],
-    )
-    payments.add(conn, [_payment_row(opening, draft, now) for opening, draft in owed])
-    posting.post(conn, [_entry(opening, draft, now) for opening, draft in owed])
+    issuing.issue(conn, [_issued(opening) for opening in openings if opening.draft], now)
     subscriptions.advance(conn, [_advance(opening) for opening in openings])
     subscriptions.notes(conn, [note for opening in openings for note in _notes(opening, now)])
 
@@ -233,64 +223,20 @@ def _cycle_row(opening: Opening, now: datetime) -> NewCycle:
     }
 
 
-def _invoice_row(opening: Opening, draft: Draft, now: datetime) -> dict[str, Any]:
-    free = draft.total == 0
-    return {
-        "id": opening.invoice_id,
-        "cycle_id": opening.cycle_id,
-        "subscription_id": opening.subscription.id,
-        "customer_id": opening.subscription.customer_id,
-        "number": invoice_rules.number(opening.subscription.invoice_prefix, opening.scheduled.n),
-        "currency": draft.currency,
-        "net": draft.net,
-        "tax": draft.tax,
-        "total": draft.total,
-        "status": "paid" if free else "open",
-        "issued_at": now,
-        "resolved_at": now if free else None,
-        "recognise_at": opening.recognise_at,
-    }
-
-
-def _line_rows(opening: Opening, draft: Draft) -> list[dict[str, Any]]:
-    return [
-        {
-            "invoice_id": opening.invoice_id,
-            "line": number,
-            "description": line.description,
-            "quantity": line.quantity,
-            "unit_amount": line.unit_amount,
-            "amount": line.amount,
-        }
-        for number, line in enumerate(draft.lines, start=1)
-    ]
-
-
-def _payment_row(opening: Opening, draft: Draft, now: datetime) -> dict[str, Any]:
-    return {
-        "id": opening.payment_id,
-        "invoice_id": opening.invoice_id,
-        "subscription_id": opening.subscription.id,
-        "customer_id": opening.subscription.customer_id,
-        "amount": draft.total,
-        "currency": draft.currency,
-        "state": "CREATED",
-        "next_attempt_at": now,
-        "next_attempt_kind": "first",
-        "dispatch_after": NOT_HELD,
-        "created_at": now,
-        "updated_at": now,
-    }
-
-
-def _entry(opening: Opening, draft: Draft, now: datetime) -> Entry:
-    return recipes.invoice_issued(
+def _issued(opening: Opening) -> Issued:
+    subscription = opening.subscription
+    assert opening.facts is not None, "it is billed"
+    assert opening.draft is not None, "it is billed"
+    return Issued(
         invoice_id=opening.invoice_id,
-        customer_id=opening.subscription.customer_id,
+        payment_id=opening.payment_id,
         cycle_id=opening.cycle_id,
-        net=Money(draft.net, draft.currency),
-        tax=Money(draft.tax, draft.currency),
-        effective_at=now,
+        subscription_id=subscription.id,
+        customer_id=subscription.customer_id,
+        number=invoice_rules.number(subscription.invoice_prefix, opening.scheduled.n),
+        facts=opening.facts,
+        draft=opening.draft,
+        recognise_at=opening.recognise_at,
     )
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.flows.cycles import crediting
 from billing.flows.payments.subscription_status import end_subscription
 from billing.flows.policy import Policy
 from billing.ledger import keys, recipes
@@ -21,9 +22,11 @@ from billing.rules.payments import (
     State,
 )
 from billing.rules.recognition import TICK
+from billing.rules.refunds import Parts, split
 from billing.store.journal import posting
 from billing.store.payments import invoices, payments, recognition
 from billing.store.payments.payments import LockedPayment
+from billing.store.payments.recognition import Standing
 from billing.store.subscriptions.parking import NOT_PARKED
 
 
@@ -53,7 +56,8 @@ def write_off(conn: Connection, payment: LockedPayment, now: datetime) -> None:
     invoice_id = _owed(payment)
     # Locks the row, so that nothing more is earned meanwhile.
     invoices.move(conn, invoice_id, InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE, now)
-    left = recognition.standings(conn, [invoice_id])[invoice_id].left
+    standing = recognition.standings(conn, [invoice_id])[invoice_id]
+    lost = split(payment.money, standing.left)
     posting.post(
         conn,
         [
@@ -61,14 +65,29 @@ def write_off(conn: Connection, payment: LockedPayment, now: datetime) -> None:
                 invoice_id=invoice_id,
                 customer_id=payment.customer_id,
                 cycle_id=payment.cycle_id,
-                recognised=Money(left.recognised, payment.currency),
-                deferred=Money(left.deferred, payment.currency),
-                tax=Money(left.tax, payment.currency),
+                recognised=Money(lost.recognised, payment.currency),
+                deferred=Money(lost.deferred, payment.currency),
+                tax=Money(lost.tax, payment.currency),
                 effective_at=now,
                 nth=payments.times_failed(conn, payment.id),
             )
         ],
     )
+    _earn_what_credit_paid(conn, payment, standing, lost, now)
+
+
+def _earn_what_credit_paid(
+    conn: Connection, payment: LockedPayment, standing: Standing, lost: Parts, now: datetime
+) -> None:
+    """Earn the rest of a written-off invoice now: nothing is recognised of it any more."""
+    rest = standing.left.deferred - lost.deferred
+    if rest:
+        invoice_id = _owed(payment)
+        at = now if standing.last is None else max(now, standing.last + TICK)
+        amount = Money(rest, payment.currency)
+        entry = recipes.revenue_recognized(invoice_id=invoice_id, amount=amount, through=at)
+        posting.post(conn, [entry])
+        recognition.record(conn, [{"invoice_id": invoice_id, "through": at, "amount": rest}])
 
 
 def _owed(payment: LockedPayment) -> UUID:
@@ -126,6 +145,7 @@ def void(
     invoices.move(conn, invoice_id, InvoiceStatus.OPEN, InvoiceStatus.VOID, now)
     key = keys.invoice_issued(invoice_id)
     posting.reverse(conn, key, recipes.invoice_voided, effective_at=now)
+    crediting.give_back(conn, invoice_id, now, actor)
     standing = recognition.standings(conn, [invoice_id])[invoice_id]
     if standing.recognised:
         at = now if standing.last is None else max(now, standing.last + TICK)

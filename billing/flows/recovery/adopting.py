@@ -243,7 +243,7 @@ def _as_it_was(
         opening = decide(subscription, catalog, now, policy, asked)
     except CannotOpen:
         return unbilled
-    return unbilled if opening.draft is not None and opening.draft.total > 0 else opening
+    return unbilled if opening.draft is not None and opening.draft.due > 0 else opening
 
 
 def _add_one_off(context: Context, found: Forgotten, now: datetime) -> Why | None:

@@ -184,8 +184,9 @@ class CustomerApi(Audited):
     ) -> KeyedAnswer:
         """Start a subscription. 201. Raises as `create_customer`, and `NotFound`."""
         given = views.plain({name: getattr(order, name) for name in order.__slots__})
-        if order.provider is None:  # as in keys from before it could be named
-            del given["provider"]
+        for name in ("provider", "items"):  # as in keys from before they could be given
+            if not given[name]:
+                del given[name]
         now = self.context.clock.now()
 
         def work(conn: Connection) -> KeyedAnswer:

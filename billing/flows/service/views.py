@@ -5,9 +5,11 @@ An amount is an integer of minor units beside its `currency`, an instant ISO 860
 
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
+from fractions import Fraction
 from typing import Any, Final
 from uuid import UUID
 
+from billing.plans.numbers import exact_text
 from billing.queries.lists import ListedTransaction
 from billing.rules.payments import State
 from billing.store.access.audit import AuditEntry
@@ -41,10 +43,13 @@ _SUBSCRIPTION: Final = (
     "created_at", "provider",
 )  # fmt: skip
 _INVOICE: Final = (
-    "id", "number", "customer_id", "subscription_id", "currency", "net", "tax", "total", "status",
-    "issued_at", "resolved_at",
+    "id", "number", "kind", "customer_id", "subscription_id", "currency", "discount", "net", "tax",
+    "total", "credit", "due", "status", "issued_at", "resolved_at",
 )  # fmt: skip
-_LINE: Final = ("line", "description", "quantity", "unit_amount", "amount")
+_LINE: Final = (
+    "line", "item", "description", "quantity", "unit_amount", "unit_price", "gross", "discount",
+    "amount", "tax", "period_start", "period_end",
+)  # fmt: skip
 _TRANSACTION: Final = (
     "id", "kind", "payment_id", "customer_id", "amount", "currency", "state", "created_at",
 )  # fmt: skip
@@ -59,6 +64,8 @@ def plain(value: object) -> Any:
         return value.isoformat()
     if isinstance(value, UUID):
         return str(value)
+    if isinstance(value, Fraction):
+        return int(value) if value.denominator == 1 else exact_text(value)
     if isinstance(value, Mapping):
         return {str(name): plain(part) for name, part in value.items()}
     if isinstance(value, list | tuple):

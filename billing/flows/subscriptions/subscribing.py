@@ -4,8 +4,10 @@ The scheduler opens the first cycle, like every other one.
 """
 
 import secrets
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from math import ceil
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -14,6 +16,7 @@ from billing.crash_points import CrashPoint, marked
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.flows.customers.customers import existing_customer, refuse_anything_like_a_card
 from billing.flows.cycles.skipping import skip_missed
+from billing.flows.subscriptions import ordered_items
 from billing.ids import new_id
 from billing.plans.currencies import charge_limit
 from billing.plans.terms import NoVersion, Plan, PlanVersion, version_for_new
@@ -22,7 +25,7 @@ from billing.rules.money import Money
 from billing.rules.periods import Anchor, Schedule, ScheduleError, is_portable, nth, to_local
 from billing.rules.subscriptions import Status, SubscriptionEventKind, initial
 from billing.rules.texts import nearest
-from billing.store.subscriptions import customers, plans, subscriptions
+from billing.store.subscriptions import customers, items, plans, subscriptions
 from billing.store.subscriptions.customers import Customer
 from billing.store.transactions import Transactions
 
@@ -35,6 +38,9 @@ _LETTERS = "0123456789BCDFGHJKMNPQRSTVWXYZ"
 @dataclass(frozen=True, slots=True)
 class SubscriptionOrder:
     """What a customer subscribes to. `starts` is civil time in `zone`; None means now.
+
+    `quantity` is that of a plan with a single price; `items` are quantities by item, where the plan
+    sells several. What isn't named has its default.
 
     `provider` is the account that it is collected over, None that of its customer. One that is
     `imported` began elsewhere: the periods that have begun by now were billed there.
@@ -50,6 +56,7 @@ class SubscriptionOrder:
     trial: bool = True
     imported: bool = False
     provider: str | None = None
+    items: Mapping[str, int] = field(default_factory=dict)
 
 
 def subscribe(
@@ -77,8 +84,11 @@ def subscribe(
         if plan.trial_once and had:
             order = replace(order, trial=False)
         schedule, version = _schedule(order, plan, now)
+        held = ordered_items.quantities(version, order.quantity, order.items)
+        price = ordered_items.price_of(version, order.currency, held)
+        _check_amount(plan, Money(ceil(price), order.currency))
         method = method_at(conn, customer, order.provider)
-        if schedule.trial is None and method is None:
+        if schedule.trial is None and method is None and price:
             there = "" if order.provider is None else f" at account {order.provider}"
             raise BadInput(
                 f"customer {order.customer!r} has no payment method{there}",
@@ -122,6 +132,7 @@ def subscribe(
                 code=ErrorCode.SUBSCRIPTION_EXISTS,
                 external_id=order.external_id,
             )
+        items.add(conn, ordered_items.held_rows(subscription_id, version, held))
         subscriptions.note(
             conn,
             subscription_id,
@@ -239,14 +250,6 @@ def _schedule(order: SubscriptionOrder, plan: Plan, now: datetime) -> tuple[Sche
             code=ErrorCode.VERSION_NOT_ON_SALE,
             first=min(version.effective for version in plan.versions),
         ) from error
-    if order.currency not in version.prices:
-        raise BadInput(
-            f"plan {plan.code} has no price in {order.currency!r}",
-            where="currency",
-            code=ErrorCode.PRICE_MISSING,
-            sold_in=tuple(sorted(version.prices)),
-        )
-    _check_amount(order, plan, version)
     return schedule, version
 
 
@@ -268,14 +271,13 @@ def _refuse_retired(plan: Plan, local: datetime) -> None:
         )
 
 
-def _check_amount(order: SubscriptionOrder, plan: Plan, version: PlanVersion) -> None:
+def _check_amount(plan: Plan, total: Money) -> None:
     """Refuse what no provider would ever charge: every payment of it would be refused."""
-    total = Money(version.prices[order.currency] * order.quantity, order.currency)
-    most = Money(charge_limit(order.currency), order.currency)
+    most = Money(charge_limit(total.currency), total.currency)
     if total.amount > most.amount:
         raise BadInput(
-            f"{order.quantity} times plan {plan.code} is {total}, above the most that can be"
-            f" charged at once, {most}",
+            f"that much of plan {plan.code} is {total}, above the most that can be charged at"
+            f" once, {most}",
             where="quantity",
             code=ErrorCode.AMOUNT_ABOVE_MAXIMUM,
             minor_units=most.amount,

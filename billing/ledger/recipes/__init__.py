@@ -8,6 +8,12 @@ error.
 One file a subject; all are used through this package.
 """
 
+from billing.ledger.recipes.credit import (
+    credit_applied,
+    credit_expired,
+    credit_granted,
+    credit_returned,
+)
 from billing.ledger.recipes.disputes import (
     dispute_lost,
     dispute_lost_reversed,
@@ -44,6 +50,10 @@ from billing.ledger.recipes.settlement import (
 
 __all__ = [
     "adjustment",
+    "credit_applied",
+    "credit_expired",
+    "credit_granted",
+    "credit_returned",
     "dispute_lost",
     "dispute_lost_reversed",
     "dispute_opened",

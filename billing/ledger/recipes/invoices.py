@@ -22,7 +22,7 @@ def invoice_issued(
     *,
     invoice_id: uuid.UUID,
     customer_id: uuid.UUID,
-    cycle_id: uuid.UUID,
+    cycle_id: uuid.UUID | None,
     net: Money,
     tax: Money,
     effective_at: datetime,

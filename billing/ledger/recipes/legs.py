@@ -15,6 +15,8 @@ Leg: TypeAlias = tuple[Account, Money]
 ADJUSTMENTS: Final = Account(AccountCode.ADJUSTMENTS)
 BAD_DEBT: Final = Account(AccountCode.BAD_DEBT)
 BANK: Final = Account(AccountCode.BANK)
+CREDIT_BREAKAGE: Final = Account(AccountCode.CREDIT_BREAKAGE)
+CREDIT_GRANTS: Final = Account(AccountCode.CREDIT_GRANTS)
 DEFERRED_REVENUE: Final = Account(AccountCode.DEFERRED_REVENUE)
 DISPUTE_FEES: Final = Account(AccountCode.DISPUTE_FEES)
 DISPUTE_RECEIVABLE: Final = Account(AccountCode.DISPUTE_RECEIVABLE)
@@ -31,6 +33,11 @@ TAX_PAYABLE: Final = Account(AccountCode.TAX_PAYABLE)
 def clearing(provider: str) -> Account:
     """Return the clearing account of an account at a provider."""
     return Account(AccountCode.PSP_CLEARING, provider=provider)
+
+
+def customer_credit(customer_id: uuid.UUID) -> Account:
+    """Return this customer's credit account."""
+    return Account(AccountCode.CUSTOMER_CREDIT, customer_id)
 
 
 def receivable(customer_id: uuid.UUID) -> Account:

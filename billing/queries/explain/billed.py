@@ -29,7 +29,8 @@ def billed_of_payment(conn: Connection, payment: Payment) -> Billed:
     invoice = invoices.find(conn, str(payment.invoice_id))
     assert invoice is not None, "a payment's invoice is never deleted"
     subscription = subscriptions.find(conn, str(invoice.subscription_id))
-    return Billed(subscription, cycles.get(conn, invoice.cycle_id), invoice, payment)
+    cycle = None if invoice.cycle_id is None else cycles.get(conn, invoice.cycle_id)
+    return Billed(subscription, cycle, invoice, payment)
 
 
 def billed_of_cycle(conn: Connection, subscription: Subscription, cycle: Cycle) -> Billed:

@@ -4,11 +4,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.pricing import RowKind
 from billing.queries.explain.billed import Billed
 from billing.queries.explain.renewal import ParkedFacts
 from billing.rules.dunning import DeclineClass
@@ -18,8 +20,19 @@ from billing.rules.payment_methods import PaymentMethodKind
 from billing.rules.payments import AttemptKind, AttemptOutcome, CallKind, State
 from billing.store.payments import attempts, invoices, provider_calls
 from billing.store.payments.attempts import Attempt
+from billing.store.payments.invoices import InvoiceLine
 from billing.store.payments.payments import Payment
 from billing.store.subscriptions import customers
+
+
+@dataclass(frozen=True, slots=True)
+class RowFacts:
+    """Units that were charged at one price, exact and in minor units."""
+
+    kind: RowKind
+    quantity: Fraction
+    unit_price: Fraction
+    flat: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +41,14 @@ class LineFacts:
 
     n: int
     description: str
-    quantity: int
-    unit_amount: Money
+    quantity: Fraction
+    unit_amount: Money | None
+    unit_price: str | None
+    rows: tuple[RowFacts, ...]
+    gross: Money
+    discount: Money
     amount: Money
+    tax: Money
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +59,8 @@ class InvoiceFacts:
     number: str
     issued_at: datetime
     total: Money
+    credit: Money
+    due: Money
     lines: tuple[LineFacts, ...]
     status: InvoiceStatus
     resolved_at: datetime | None
@@ -131,19 +151,31 @@ def invoice_facts(conn: Connection, billed: Billed) -> InvoiceFacts | None:
         number=invoice.number,
         issued_at=invoice.issued_at,
         total=Money(invoice.total, currency),
-        lines=tuple(
-            LineFacts(
-                line.line,
-                line.description,
-                line.quantity,
-                Money(line.unit_amount, currency),
-                Money(line.amount, currency),
-            )
-            for line in invoices.lines(conn, invoice.id)
-        ),
+        credit=Money(invoice.credit, currency),
+        due=Money(invoice.due, currency),
+        lines=tuple(_line(line, currency) for line in invoices.lines(conn, invoice.id)),
         status=invoice.status,
         resolved_at=invoice.resolved_at,
         payment_id=None if billed.payment is None else billed.payment.id,
+    )
+
+
+def _line(line: InvoiceLine, currency: str) -> LineFacts:
+    unit = None if line.unit_amount is None else Money(line.unit_amount, currency)
+    return LineFacts(
+        n=line.line,
+        description=line.description,
+        quantity=line.quantity,
+        unit_amount=unit,
+        unit_price=line.unit_price,
+        rows=tuple(
+            RowFacts(RowKind(kind), Fraction(quantity), Fraction(price), flat)
+            for kind, quantity, price, flat, _ in line.detail
+        ),
+        gross=Money(line.gross, currency),
+        discount=Money(line.discount, currency),
+        amount=Money(line.amount, currency),
+        tax=Money(line.tax, currency),
     )
 
 

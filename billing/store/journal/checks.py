@@ -163,8 +163,8 @@ _CYCLE_RECEIVABLE = _Check(
                i.number, i.status, coalesce(i.open, 0) AS open,
                coalesce(j.amount, 0) AS receivable
           FROM (SELECT cycle_id, currency, number, status,
-                       CASE status WHEN 'open' THEN total ELSE 0 END AS open
-                  FROM public.invoices) i
+                       CASE status WHEN 'open' THEN due ELSE 0 END AS open
+                  FROM public.invoices WHERE cycle_id IS NOT NULL) i
           FULL JOIN (
                SELECT e.cycle_id, p.currency, sum(p.amount) AS amount
                  FROM ledger.postings p

@@ -2,6 +2,7 @@
 
 __all__ = [
     "attempts",
+    "credit",
     "debts",
     "disputes",
     "invoices",

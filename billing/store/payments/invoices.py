@@ -1,13 +1,15 @@
 """Invoices and their lines."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, or_, select, text, update
+from sqlalchemy import Connection, Row, or_, select, text, update
 
+from billing.pricing import InvoiceKind
 from billing.rules.invoices import InvoiceStatus, check_change
 from billing.store.bulk import bulk_insert
 from billing.store.rows import reader
@@ -16,37 +18,65 @@ from billing.store.tables import invoice_lines, invoices
 
 @dataclass(frozen=True, slots=True)
 class Invoice:
-    """One invoice as stored, in minor units; `recognise_at` is when more of it may be earned."""
+    """One invoice as stored, in minor units; `recognise_at` is when more of it may be earned.
+
+    `facts` is the document that its amounts follow from, None in invoices of earlier releases.
+    """
 
     id: UUID
-    cycle_id: UUID
-    subscription_id: UUID
+    kind: InvoiceKind
+    cycle_id: UUID | None
+    subscription_id: UUID | None
     customer_id: UUID
     number: str
     currency: str
     net: int
     tax: int
     total: int
+    discount: int
+    credit: int
+    due: int
     status: InvoiceStatus
     issued_at: datetime
     resolved_at: datetime | None
     recognise_at: datetime | None
+    facts: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class InvoiceLine:
-    """One line of an invoice, in minor units."""
+    """One line of an invoice, in minor units; `amount` is its net.
+
+    `unit_price` is the exact price of a unit, where there is one; `unit_amount` the same where it
+    is whole. `detail` has a row for each tier or package: quantity, price, flat part and amount.
+    """
 
     invoice_id: UUID
     line: int
+    item: str
     description: str
-    quantity: int
-    unit_amount: int
+    quantity: Fraction
+    unit_amount: int | None
+    unit_price: str | None
+    gross: int
+    discount: int
     amount: int
+    tax: int
+    tax_included: bool
+    period_start: datetime | None
+    period_end: datetime | None
+    part: int
+    whole: int
+    detail: Sequence[Sequence[Any]]
 
 
 _of = reader(Invoice)
-_line_of = reader(InvoiceLine)
+_stored_line = reader(InvoiceLine)
+
+
+def _line_of(row: Row[Any]) -> InvoiceLine:
+    line = _stored_line(row)
+    return replace(line, quantity=Fraction(line.quantity))
 
 
 def add(

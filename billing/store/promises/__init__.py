@@ -3,6 +3,7 @@
 __all__ = [
     "closed_agrees",
     "every_penny",
+    "invoiced",
     "nothing_abandoned",
     "one_capture",
     "one_cycle",

@@ -81,12 +81,13 @@ _TAKEN_BACK = check(
 _INVOICE_AND_PAYMENT = check(
     FindingKind.INVOICE_AND_PAYMENT,
     f"""
-    SELECT i.number, i.status, i.total, i.currency, p.state, p.amount, p.currency AS paid_in
+    SELECT i.number, i.status, i.due, i.currency, p.state, p.amount, p.currency AS paid_in
       FROM invoices i LEFT JOIN payments p ON p.invoice_id = i.id
-     WHERE (i.total > 0) <> (p.id IS NOT NULL)
+     WHERE (i.due > 0) <> (p.id IS NOT NULL)
+        OR p.id IS NULL AND i.status NOT IN ('paid', 'void')
         OR p.id IS NOT NULL
            AND ((p.amount, p.currency, p.customer_id, p.subscription_id)
-                IS DISTINCT FROM (i.total, i.currency, i.customer_id, i.subscription_id)
+                IS DISTINCT FROM (i.due, i.currency, i.customer_id, i.subscription_id)
                 OR NOT (p.state IN ('CREATED', 'AUTHORIZED') AND i.status = 'open'
                         OR p.state IN {PAID_STATES} AND i.status = 'paid'
                         OR p.state = 'FAILED' AND i.status IN ('void', 'uncollectible')))""",
@@ -98,9 +99,11 @@ _LINES = check(
     """
     SELECT i.number, i.net, i.currency, coalesce(l.amount, 0) AS amount
       FROM invoices i
-      LEFT JOIN (SELECT invoice_id, sum(amount) AS amount FROM invoice_lines
-                  GROUP BY invoice_id) l ON l.invoice_id = i.id
-     WHERE i.net <> coalesce(l.amount, 0)""",
+      LEFT JOIN (SELECT invoice_id, sum(amount) AS amount, sum(discount) AS discount,
+                        sum(tax) AS tax
+                   FROM invoice_lines GROUP BY invoice_id) l ON l.invoice_id = i.id
+     WHERE i.net <> coalesce(l.amount, 0) OR i.discount <> coalesce(l.discount, 0)
+        OR i.tax <> coalesce(l.tax, 0)""",
     "number",
 )
 

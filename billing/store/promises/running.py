@@ -51,6 +51,14 @@ _COUNTS = {
               (SELECT count(*) FROM provider_calls
                 WHERE kind = 'charge' AND finished_at IS NULL
                   AND unknown_since IS NOT NULL) AS attempts_unknown""",
+    7: """
+       SELECT count(*) FILTER (WHERE facts IS NOT NULL) AS invoices_with_facts,
+              count(*) FILTER (WHERE facts IS NULL) AS invoices_without_facts,
+              (SELECT count(*) FROM invoice_lines) AS lines
+         FROM invoices""",
+    8: """
+       SELECT (SELECT count(*) FROM credit_grants) AS credit_grants,
+              (SELECT count(*) FROM credit_moves) AS credit_moves""",
 }
 
 

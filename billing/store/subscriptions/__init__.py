@@ -1,3 +1,3 @@
 """Customers, plans, subscriptions and their cycles."""
 
-__all__ = ["changes", "customers", "cycles", "digest", "parking", "plans", "subscriptions"]
+__all__ = ["changes", "customers", "cycles", "digest", "items", "parking", "plans", "subscriptions"]

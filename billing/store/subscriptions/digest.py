@@ -34,7 +34,8 @@ _ROWS = text(
     SELECT c.id, c.subscription_id, c.n, c.kind, c.period_start, c.period_end, c.plan,
            c.plan_version, i.id AS invoice_id, i.number, i.currency, i.net, i.tax, i.total,
            coalesce(late.evidence ->> 'invoice_was', i.status) AS status, p.id AS payment_id,
-           p.amount, CASE WHEN late.evidence IS NULL THEN p.amount_captured ELSE 0 END
+           i.facts_digest, p.amount,
+           CASE WHEN late.evidence IS NULL THEN p.amount_captured ELSE 0 END
              AS amount_captured,
            CASE WHEN late.evidence IS NULL THEN p.provider_payment_id
                 ELSE late.evidence ->> 'provider_payment_was' END AS provider_payment_id,

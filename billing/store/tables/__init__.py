@@ -10,6 +10,8 @@ from billing.store.tables.columns import metadata
 from billing.store.tables.operation import engine, provider_fences, tasks, test_clock
 from billing.store.tables.payments import (
     attempts,
+    credit_grants,
+    credit_moves,
     disputes,
     invoice_lines,
     invoices,
@@ -39,6 +41,7 @@ from billing.store.tables.subscriptions import (
     provider_customers,
     subscription_changes,
     subscription_events,
+    subscription_items,
     subscriptions,
 )
 
@@ -48,6 +51,8 @@ __all__ = [
     "audit_log",
     "break_notes",
     "breaks",
+    "credit_grants",
+    "credit_moves",
     "customers",
     "cycles",
     "digest_zones",
@@ -76,6 +81,7 @@ __all__ = [
     "settlement_rows",
     "subscription_changes",
     "subscription_events",
+    "subscription_items",
     "subscriptions",
     "tasks",
     "test_clock",

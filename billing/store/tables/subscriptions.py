@@ -160,6 +160,17 @@ subscription_changes = Table(
     month(),
 )
 
+subscription_items = Table(
+    "subscription_items",
+    metadata,
+    identifier("subscription_id", primary_key=True),
+    text("item", primary_key=True),
+    Column("quantity", Integer, nullable=False),
+    text("addon"),
+    Column("addon_version", Date),
+    identifier("billed_in"),
+)
+
 cycles = Table(
     "cycles",
     metadata,

@@ -11,11 +11,9 @@ from hypothesis import strategies as st
 
 from billing.plans.terms import Cadence, PlanVersion
 from billing.pricing import Charge, Credit, Facts, FactsError, Tax, TaxRounding, draft
-from billing.rules import invoices
 from billing.rules.money import AmountOutOfRange
-from billing.rules.periods import Period, ScheduledPeriod
+from billing.rules.periods import Period
 from tests.unit.pricing.values import (
-    JANUARY,
     amount_off,
     charge,
     facts,
@@ -94,36 +92,6 @@ def test_what_is_too_small_to_be_charged_is_waived_or_stays_due(
     )
 
     assert (drafted.small, drafted.due) == (small, due)
-
-
-@given(
-    quantity=st.integers(1, 1000),
-    currency=st.sampled_from(["USD", "KWD", "JPY"]),
-    whole=st.integers(1, 366),
-    data=st.data(),
-)
-def test_a_single_price_comes_to_what_it_always_did(
-    quantity: int, currency: str, whole: int, data: st.DataObject
-) -> None:
-    part = data.draw(st.integers(1, whole))
-    share = (1, 1) if part == whole else (part, whole)
-    scheduled = ScheduledPeriod(3, JANUARY, "regular", *share)
-    before = invoices.draft("Office", VERSION, scheduled, quantity, currency, zone="Asia/Tokyo")
-    price = VERSION.sold[0].price_in(currency)
-    assert price is not None
-
-    drafted = draft(
-        replace(
-            facts(charge(price, quantity, name="Office", share=share), currency=currency),
-            zone="Asia/Tokyo",
-            step=10 if currency == "KWD" else 1,
-        )
-    )
-
-    line, old = drafted.lines[0], before.lines[0]
-    assert figures(line.description, line.quantity) == (old.description, old.quantity)
-    assert figures(line.unit_price, line.net) == (old.unit_amount, old.amount)
-    assert (drafted.net, drafted.tax, drafted.total) == (before.net, before.tax, before.total)
 
 
 prices = st.one_of(

@@ -1,0 +1,129 @@
+"""The facts of a cycle's invoice: what its subscription holds, at the prices of its terms. Pure."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+from billing.errors import BadInput, ErrorCode
+from billing.flows.policy import Policy
+from billing.plans.currencies import charge_step
+from billing.plans.items import BASE, Item, ItemKind
+from billing.plans.terms import Plan, PlanVersion
+from billing.pricing import Charge, Credit, Discount, Facts, InvoiceKind
+from billing.rules.periods import ScheduledPeriod
+from billing.store.subscriptions.items import HeldItem
+from billing.store.subscriptions.subscriptions import Subscription
+
+
+class NoPrice(BadInput):
+    """An item isn't sold in that currency."""
+
+    code = ErrorCode.PRICE_MISSING
+
+
+@dataclass(frozen=True, slots=True)
+class Holdings:
+    """What a subscription holds when a period begins, beside its plan.
+
+    `discounts` and `credit` are in the order in which they are used.
+    """
+
+    items: Sequence[HeldItem] = ()
+    discounts: tuple[Discount, ...] = ()
+    credit: tuple[Credit, ...] = ()
+
+
+NOTHING_HELD = Holdings()
+
+
+def facts_of_cycle(
+    subscription: Subscription,
+    plan: Plan,
+    version: PlanVersion,
+    scheduled: ScheduledPeriod,
+    policy: Policy,
+    held: Holdings = NOTHING_HELD,
+) -> Facts:
+    """Return the facts of the invoice of a regular period. Raises: NoPrice."""
+    charges = tuple(_charges(subscription, plan, version, scheduled, held))
+    currency = subscription.currency
+    reduced = bool(held.discounts or held.credit) or scheduled.part != scheduled.whole
+    return Facts(
+        kind=InvoiceKind.CYCLE,
+        currency=currency,
+        zone=subscription.zone,
+        charges=charges,
+        discounts=held.discounts,
+        credit=held.credit,
+        carried=subscription.carried,
+        step=charge_step(currency),
+        minimum=policy.minimum_amounts.get(currency, 0),
+        # Where the whole price of a period is too small, the price is wrong.
+        waives=policy.below_minimum == "waive" and reduced,
+    )
+
+
+def costs_nothing(facts: Facts) -> bool:
+    """Tell whether a period is free by its plan: no item has a price for what is held of it."""
+    return not facts.carried and all(charge.price.is_free for charge in facts.charges)
+
+
+def _charges(
+    subscription: Subscription,
+    plan: Plan,
+    version: PlanVersion,
+    scheduled: ScheduledPeriod,
+    held: Holdings,
+) -> Iterator[Charge]:
+    """Yield the charges of a plan's items in order."""
+    source = f"plan:{plan.code}:{version.effective}"
+    terms = version.digest()
+    by_code: Mapping[str, HeldItem] = {each.item: each for each in held.items}
+    for item in version.sold:
+        quantity = _quantity(subscription, version, item, by_code.get(item.code))
+        if quantity is not None:
+            yield _charge(plan.name, item, quantity, subscription, scheduled, source, terms)
+
+
+def _quantity(
+    subscription: Subscription, version: PlanVersion, item: Item, held: HeldItem | None
+) -> int | None:
+    """Return how many units of an item of a plan are charged; None where it isn't charged."""
+    if item.kind is ItemKind.METERED or (held is not None and held.billed_in is not None):
+        return None
+    if not version.items and item.code == BASE:
+        return subscription.quantity
+    if held is not None:
+        return held.quantity
+    return 1 if item.quantity is None else item.quantity.default
+
+
+def _charge(
+    plan_name: str,
+    item: Item,
+    quantity: int,
+    subscription: Subscription,
+    scheduled: ScheduledPeriod,
+    source: str,
+    terms: str,
+) -> Charge:
+    price = item.price_in(subscription.currency)
+    if price is None:
+        raise NoPrice(
+            f"{source} has no price of {item.code} in {subscription.currency}",
+            item=item.code,
+            sold_in=tuple(sorted(item.currencies)),
+        )
+    once = item.kind is ItemKind.ONCE
+    return Charge(
+        item=item.code,
+        name=item.name or (plan_name if item.code == BASE else item.code),
+        price=price,
+        quantity=Fraction(quantity),
+        period=scheduled.period,
+        source=source,
+        terms=terms,
+        part=1 if once else scheduled.part,
+        whole=1 if once else scheduled.whole,
+        once=once,
+    )

@@ -1,0 +1,144 @@
+"""Paying invoices with credit, inside the caller's transaction.
+
+The customers' credit is locked before an invoice is drafted, so what the draft uses is still there.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Protocol
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.ids import derived_id
+from billing.ledger import keys, recipes
+from billing.ledger.journal import Entry
+from billing.pricing import InvoiceDraft
+from billing.rules.actor import SCHEDULER, Actor
+from billing.rules.credit import CreditSource, MoveKind
+from billing.rules.money import Money
+from billing.store.journal import posting
+from billing.store.payments import credit
+from billing.store.payments.credit import GrantLeft, NewGrant, NewMove
+
+
+class Credited(Protocol):
+    """An invoice that credit pays for."""
+
+    @property
+    def invoice_id(self) -> UUID: ...  # noqa: D102
+    @property
+    def cycle_id(self) -> UUID | None: ...  # noqa: D102
+    @property
+    def customer_id(self) -> UUID: ...  # noqa: D102
+    @property
+    def draft(self) -> InvoiceDraft: ...  # noqa: D102
+
+
+def use(conn: Connection, invoices: Sequence[Credited], now: datetime) -> list[Entry]:
+    """Write down what credit pays of each invoice; return the entries, which the caller posts.
+
+    What is too small to be charged is granted and used at once.
+    """
+    paid = [each for each in invoices if each.draft.total != each.draft.due]
+    if not paid:
+        return []
+    small = [_small(each, now) for each in paid if each.draft.small]
+    credit.add_grants(conn, small)
+    grants = credit.lock_left(conn, sorted({each.customer_id for each in paid}))
+    now_left = {grant.id: grant for grants_of in grants.values() for grant in grants_of}
+    moves: list[NewMove] = []
+    entries = [_granted(grant, now) for grant in small]
+    for invoice in paid:
+        for grant_id, amount in _parts(invoice, now):
+            grant = now_left[grant_id]
+            paying = (MoveKind.APPLIED, grant, invoice.invoice_id, amount, now, SCHEDULER)
+            moves.append(_move(*paying))
+            now_left[grant_id] = replace(grant, n=grant.n + 1, left=grant.left - amount)
+            entries.append(_entry(invoice, grant_id, Money(amount, invoice.draft.currency), now))
+    credit.add_moves(conn, moves)
+    return entries
+
+
+def give_back(conn: Connection, invoice_id: UUID, now: datetime, actor: Actor) -> None:
+    """Give the credit back that paid for an invoice, which is void now."""
+    applied = credit.applied_to(conn, invoice_id)
+    if not applied:
+        return
+    grants = credit.lock_left(conn, sorted({each.customer_id for each in applied}))
+    left = {grant.id: grant for of_customer in grants.values() for grant in of_customer}
+    for each in applied:
+        grant = left[each.grant_id]
+        move = _move(MoveKind.RETURNED, grant, invoice_id, each.amount, now, actor)
+        credit.add_moves(conn, [move])
+        key = keys.credit_applied(invoice_id, each.grant_id)
+        posting.reverse(conn, key, recipes.credit_returned, effective_at=now)
+
+
+def _parts(invoice: Credited, now: datetime) -> Iterator[tuple[UUID, int]]:
+    """Yield the grants that pay an invoice, with the amount of each."""
+    for each in invoice.draft.credit:
+        yield each.grant, each.amount
+    if invoice.draft.small:
+        yield _small_id(invoice.invoice_id, now), invoice.draft.small
+
+
+def _small_id(invoice_id: UUID, now: datetime) -> UUID:
+    return derived_id("small", invoice_id, 0, now)
+
+
+def _small(invoice: Credited, now: datetime) -> NewGrant:
+    return {
+        "id": _small_id(invoice.invoice_id, now),
+        "customer_id": invoice.customer_id,
+        "currency": invoice.draft.currency,
+        "amount": invoice.draft.small,
+        "source": CreditSource.SMALL,
+        "priority": 50,
+        "subscription_id": None,
+        "effective_at": now,
+        "expires_at": None,
+        "reason": "too small to be charged",
+        "invoice_id": invoice.invoice_id,
+        "actor": str(SCHEDULER),
+        "created_at": now,
+    }
+
+
+def _granted(grant: NewGrant, now: datetime) -> Entry:
+    return recipes.credit_granted(
+        grant_id=grant["id"],
+        customer_id=grant["customer_id"],
+        amount=Money(grant["amount"], grant["currency"]),
+        effective_at=now,
+    )
+
+
+def _move(
+    kind: MoveKind, grant: GrantLeft, invoice_id: UUID, amount: int, now: datetime, actor: Actor
+) -> NewMove:
+    return {
+        "grant_id": grant.id,
+        "n": grant.n + 1,
+        "customer_id": grant.customer_id,
+        "currency": grant.currency,
+        "kind": kind,
+        "amount": amount,
+        "left_before": grant.left,
+        "left_after": grant.left + kind.sign * amount,
+        "invoice_id": invoice_id,
+        "at": now,
+        "actor": str(actor),
+    }
+
+
+def _entry(invoice: Credited, grant_id: UUID, amount: Money, now: datetime) -> Entry:
+    return recipes.credit_applied(
+        invoice_id=invoice.invoice_id,
+        grant_id=grant_id,
+        customer_id=invoice.customer_id,
+        cycle_id=invoice.cycle_id,
+        amount=amount,
+        effective_at=now,
+    )

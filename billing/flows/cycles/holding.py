@@ -1,0 +1,60 @@
+"""What the subscriptions of a batch hold: items, and the credit of their customers."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.flows.cycles.charging import NOTHING_HELD, Holdings
+from billing.pricing import AppliedCredit, GrantedCredit, credit_at
+from billing.store.payments import credit
+from billing.store.payments.credit import GrantLeft
+from billing.store.subscriptions import items
+from billing.store.subscriptions.items import HeldItem
+from billing.store.subscriptions.subscriptions import Subscription
+
+
+@dataclass(slots=True)
+class BatchHoldings:
+    """What was read for a batch; credit that one invoice uses isn't there for the next one."""
+
+    items: Mapping[UUID, Sequence[HeldItem]] = field(default_factory=dict)
+    grants: Mapping[UUID, Sequence[GrantLeft]] = field(default_factory=dict)
+    used: dict[UUID, int] = field(default_factory=dict)
+
+    def of(self, subscription: Subscription, now: datetime) -> Holdings:
+        """Return what a subscription holds for an invoice that is issued now."""
+        held = self.items.get(subscription.id, ())
+        grants = self.grants.get(subscription.customer_id, ())
+        if not held and not grants:
+            return NOTHING_HELD
+        in_currency = [
+            self._granted(grant) for grant in grants if grant.currency == subscription.currency
+        ]
+        return Holdings(items=held, credit=credit_at(in_currency, now, subscription.id))
+
+    def _granted(self, grant: GrantLeft) -> GrantedCredit:
+        return GrantedCredit(
+            grant=grant.id,
+            left=grant.left - self.used.get(grant.id, 0),
+            priority=grant.priority,
+            created=grant.created_at,
+            effective=grant.effective_at,
+            expires=grant.expires_at,
+            subscription=grant.subscription_id,
+        )
+
+    def use(self, applied: Sequence[AppliedCredit]) -> None:
+        """Note what an invoice uses."""
+        for each in applied:
+            self.used[each.grant] = self.used.get(each.grant, 0) + each.amount
+
+
+def read(conn: Connection, due: Sequence[Subscription]) -> BatchHoldings:
+    """Return what (locked) subscriptions hold; their customers' credit is locked from here on."""
+    return BatchHoldings(
+        items=items.of_many(conn, [each.id for each in due]),
+        grants=credit.lock_left(conn, sorted({each.customer_id for each in due})),
+    )

@@ -1,0 +1,143 @@
+"""Computing invoices again from their facts, and comparing the facts with where they come from."""
+
+from collections.abc import Iterator, Mapping
+from fractions import Fraction
+from typing import Any
+
+from sqlalchemy import Connection
+
+from billing.plans.numbers import exact_text
+from billing.plans.terms import Plan, PlanVersion
+from billing.pricing import Charge, DraftLine, Facts, FactsError, InvoiceDraft, draft
+from billing.rules.money import AmountOutOfRange
+from billing.rules.periods import Period
+from billing.rules.promises import Finding, FindingKind
+from billing.store.promises import invoiced
+from billing.store.promises.invoiced import FreeCycle, Invoiced, InvoicedLine
+from billing.store.subscriptions import plans
+
+_ROWS_A_FETCH = 2_000
+
+
+def differing(conn: Connection) -> Iterator[Finding]:
+    """Yield what differs between invoices, their facts and the terms these name."""
+    catalog = plans.published(conn)
+    versions = {
+        f"plan:{plan.code}:{version.effective}": version
+        for plan in catalog.values()
+        for version in plan.versions
+    }
+    for row in invoiced.with_facts(conn, _ROWS_A_FETCH):
+        yield from _of_invoice(row, versions)
+    for cycle in invoiced.free_cycles(conn):
+        yield from _of_free(cycle, catalog)
+
+
+def _of_invoice(row: Invoiced, versions: Mapping[str, PlanVersion]) -> Iterator[Finding]:
+    named = {"number": row.number}
+    try:
+        facts = Facts.from_document(row.facts)
+        drafted = draft(facts)
+    except (FactsError, AmountOutOfRange) as error:
+        yield Finding(FindingKind.FACTS_UNREADABLE, {**named, "error": str(error)})
+        return
+    for what, stored, computed in _differences(row, facts, drafted):
+        told = {"what": what, "stored": stored, "computed": computed}
+        yield Finding(FindingKind.INVOICE_AGAINST_FACTS, named | told)
+    for charge in facts.charges:
+        against = _against_terms(row, charge, facts.currency, versions.get(charge.source))
+        if against is not None:
+            told = {"item": charge.item, "source": charge.source, "what": against}
+            yield Finding(FindingKind.FACTS_AGAINST_TERMS, named | told)
+
+
+def _differences(
+    row: Invoiced, facts: Facts, drafted: InvoiceDraft
+) -> Iterator[tuple[str, object, object]]:
+    """Yield the names of what differs, with both values."""
+    sums = {
+        "rules": (row.rules, facts.rules),
+        "kind": (row.kind, str(facts.kind)),
+        "currency": (row.currency, facts.currency),
+        "zone": (row.zone, facts.zone),
+        "net": (row.net, drafted.net),
+        "tax": (row.tax, drafted.tax),
+        "total": (row.total, drafted.total),
+        "discount": (row.discount, drafted.discount),
+        "credit": (row.credit, drafted.total - drafted.due),
+        "lines": (len(row.lines), len(drafted.lines)),
+    }
+    for what, (stored, computed) in sums.items():
+        if stored != computed:
+            yield what, stored, computed
+    for line, computed_line in zip(row.lines, drafted.lines, strict=False):
+        if _stored(line) != _computed(computed_line):
+            yield f"line {line.line}", _stored(line), _computed(computed_line)
+
+
+def _stored(line: InvoicedLine) -> tuple[object, ...]:
+    period = None
+    if line.period_start is not None and line.period_end is not None:
+        period = (line.period_start, line.period_end)
+    price = None if line.unit_price is None else Fraction(line.unit_price)
+    amounts = (line.gross, line.discount, line.amount, line.tax)
+    share = (line.part, line.whole)
+    return (line.item, line.description, line.quantity, price, *amounts, period, share, line.detail)
+
+
+def _computed(line: DraftLine) -> tuple[object, ...]:
+    period = None if line.period is None else (line.period.start, line.period.end)
+    amounts = (line.gross, line.discount, line.net, line.tax)
+    return (
+        line.item,
+        line.description,
+        line.quantity,
+        line.unit_price,
+        *amounts,
+        period,
+        (line.part, line.whole),
+        detail_of(line),
+    )
+
+
+def detail_of(line: DraftLine) -> list[list[Any]]:
+    """Return the rows of a line as they are stored: kind, quantity, price, flat part, amount."""
+    return [
+        [
+            str(row.kind),
+            exact_text(row.quantity),
+            exact_text(row.unit),
+            row.flat,
+            exact_text(row.amount),
+        ]
+        for row in line.rows
+    ]
+
+
+def _against_terms(
+    row: Invoiced, charge: Charge, currency: str, version: PlanVersion | None
+) -> str | None:
+    """Return what of a charge isn't as its terms and its cycle say, or None."""
+    if version is None:
+        return "source"
+    item = next((each for each in version.sold if each.code == charge.item), None)
+    if charge.terms != version.digest():
+        return "terms"
+    if item is None or item.price_in(currency) != charge.price:
+        return "price"
+    if row.period_start is None or row.period_end is None:
+        return None
+    if charge.period != Period(row.period_start, row.period_end):
+        return "period"
+    named = f"plan:{row.plan}:{row.plan_version}"
+    return None if charge.source == named else "version"
+
+
+def _of_free(cycle: FreeCycle, catalog: Mapping[str, Plan]) -> Iterator[Finding]:
+    plan = catalog.get(cycle.plan)
+    versions = () if plan is None else plan.versions
+    version = next((each for each in versions if each.effective == cycle.plan_version), None)
+    prices = [] if version is None else [item.price_in(cycle.currency) for item in version.sold]
+    if version is None or not all(price is not None and price.is_free for price in prices):
+        facts = {"subscription_id": cycle.subscription_id, "n": cycle.n, "plan": cycle.plan}
+        yield Finding(FindingKind.CYCLE_NOT_FREE, facts)

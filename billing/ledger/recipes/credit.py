@@ -1,0 +1,76 @@
+"""The entries of credit: granted, applied to an invoice, returned, expired."""
+
+import uuid
+from datetime import datetime
+
+from billing.ledger import keys
+from billing.ledger.journal import Entry
+from billing.ledger.keys import EntryKind
+from billing.ledger.recipes.legs import (
+    CREDIT_BREAKAGE,
+    CREDIT_GRANTS,
+    customer_credit,
+    postings,
+    receivable,
+    taken_back,
+)
+from billing.rules.money import Money
+
+
+def credit_granted(
+    *, grant_id: uuid.UUID, customer_id: uuid.UUID, amount: Money, effective_at: datetime
+) -> Entry:
+    """We give credit away: the customer holds it, and it costs us that much."""
+    return Entry(
+        EntryKind.CREDIT_GRANTED,
+        keys.credit_granted(grant_id),
+        effective_at,
+        postings(debit=[(CREDIT_GRANTS, amount)], credit=[(customer_credit(customer_id), amount)]),
+    )
+
+
+def credit_applied(
+    *,
+    invoice_id: uuid.UUID,
+    grant_id: uuid.UUID,
+    customer_id: uuid.UUID,
+    cycle_id: uuid.UUID | None,
+    amount: Money,
+    effective_at: datetime,
+) -> Entry:
+    """Credit pays part of an invoice: the customer holds and owes that much less."""
+    return Entry(
+        EntryKind.CREDIT_APPLIED,
+        keys.credit_applied(invoice_id, grant_id),
+        effective_at,
+        postings(
+            debit=[(customer_credit(customer_id), amount)],
+            credit=[(receivable(customer_id), amount)],
+        ),
+        cycle_id=cycle_id,
+    )
+
+
+def credit_returned(of: Entry, *, effective_at: datetime, after_close: bool = False) -> Entry:
+    """The invoice is void: the customer holds the credit again."""
+    return taken_back(
+        of, EntryKind.CREDIT_APPLIED, EntryKind.CREDIT_RETURNED, effective_at, after_close
+    )
+
+
+def credit_expired(
+    *,
+    grant_id: uuid.UUID,
+    customer_id: uuid.UUID,
+    amount: Money,
+    paid_for: bool,
+    effective_at: datetime,
+) -> Entry:
+    """What is left of a grant expired: revenue where it was paid for, else it cost us less."""
+    gained = CREDIT_BREAKAGE if paid_for else CREDIT_GRANTS
+    return Entry(
+        EntryKind.CREDIT_EXPIRED,
+        keys.credit_expired(grant_id),
+        effective_at,
+        postings(debit=[(customer_credit(customer_id), amount)], credit=[(gained, amount)]),
+    )

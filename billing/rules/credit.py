@@ -1,0 +1,37 @@
+"""Credit of customers: where it comes from, and what its moves mean. Pure."""
+
+from enum import StrEnum
+
+
+class CreditSource(StrEnum):
+    """Where credit comes from."""
+
+    GOODWILL = "goodwill"
+    """It was given away."""
+    BOUGHT = "bought"
+    CREDIT_NOTE = "credit_note"
+    SMALL = "small"
+    """It pays an amount that no provider takes, because it is too small."""
+
+    @property
+    def is_paid_for(self) -> bool:
+        """Tell whether the customer paid for it, so that it isn't ours to give away."""
+        return self in (CreditSource.BOUGHT, CreditSource.CREDIT_NOTE)
+
+
+class MoveKind(StrEnum):
+    """What a move does to what is left of a grant."""
+
+    GRANTED = "granted"
+    APPLIED = "applied"
+    """It pays an invoice."""
+    RETURNED = "returned"
+    """The invoice is void: the credit can be used again."""
+    EXPIRED = "expired"
+    REFUNDED = "refunded"
+    """The customer got the money back."""
+
+    @property
+    def sign(self) -> int:
+        """Whether it adds to what is left, or takes from it."""
+        return 1 if self in (MoveKind.GRANTED, MoveKind.RETURNED) else -1

@@ -1,0 +1,225 @@
+"""Promise 7: invoices with the facts that they follow from, read row by row."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import date, datetime
+from fractions import Fraction
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
+
+from billing.rules.promises import FindingKind
+from billing.store.promises.check import check
+from billing.store.rows import reader
+
+
+@dataclass(frozen=True, slots=True)
+class InvoicedLine:
+    """One line as it is stored, in the order of a draft's."""
+
+    line: int
+    item: str
+    description: str
+    quantity: Fraction
+    unit_price: str | None
+    gross: int
+    discount: int
+    amount: int
+    tax: int
+    period_start: datetime | None
+    period_end: datetime | None
+    part: int
+    whole: int
+    detail: Any
+
+
+@dataclass(frozen=True, slots=True)
+class Invoiced:
+    """One invoice that has facts, with its cycle and its subscription's quantity."""
+
+    id: UUID
+    number: str
+    kind: str
+    rules: int
+    facts: str
+    currency: str
+    net: int
+    tax: int
+    total: int
+    discount: int
+    credit: int
+    n: int | None
+    plan: str | None
+    plan_version: date | None
+    period_start: datetime | None
+    period_end: datetime | None
+    zone: str | None
+    lines: tuple[InvoicedLine, ...]
+
+
+_INVOICES: Final = text(
+    """
+    SELECT i.id, i.number, i.kind, i.rules, i.facts, i.currency, i.net, i.tax, i.total,
+           i.discount, i.credit, c.n, c.plan, c.plan_version, c.period_start AS cycle_start,
+           c.period_end AS cycle_end, s.zone,
+           l.line, l.item, l.description, l.quantity, l.unit_price, l.gross,
+           l.discount AS line_discount, l.amount, l.tax AS line_tax, l.period_start,
+           l.period_end, l.part, l.whole, l.detail
+      FROM invoices i
+      LEFT JOIN cycles c ON c.id = i.cycle_id
+      LEFT JOIN subscriptions s ON s.id = i.subscription_id
+      LEFT JOIN invoice_lines l ON l.invoice_id = i.id
+     WHERE i.facts IS NOT NULL
+     ORDER BY i.id, l.line
+    """
+)
+
+
+def with_facts(conn: Connection, batch: int) -> Iterator[Invoiced]:
+    """Yield each invoice that has facts, with its lines, through a cursor of the server."""
+    options = {"stream_results": True, "yield_per": batch}
+    with conn.execute(_INVOICES, execution_options=options) as rows:
+        for _, group in groupby(rows, key=attrgetter("id")):
+            of_one = list(group)
+            head = of_one[0]
+            yield Invoiced(
+                id=head.id,
+                number=head.number,
+                kind=head.kind,
+                rules=head.rules,
+                facts=head.facts,
+                currency=head.currency,
+                net=head.net,
+                tax=head.tax,
+                total=head.total,
+                discount=head.discount,
+                credit=head.credit,
+                n=head.n,
+                plan=head.plan,
+                plan_version=head.plan_version,
+                period_start=head.cycle_start,
+                period_end=head.cycle_end,
+                zone=head.zone,
+                lines=tuple(_line(row) for row in of_one if row.line is not None),
+            )
+
+
+def _line(row: Any) -> InvoicedLine:
+    return InvoicedLine(
+        line=row.line,
+        item=row.item,
+        description=row.description,
+        quantity=Fraction(row.quantity),
+        unit_price=row.unit_price,
+        gross=row.gross,
+        discount=row.line_discount,
+        amount=row.amount,
+        tax=row.line_tax,
+        period_start=row.period_start,
+        period_end=row.period_end,
+        part=row.part,
+        whole=row.whole,
+        detail=row.detail,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FreeCycle:
+    """A cycle that cost nothing, and what its subscription held."""
+
+    subscription_id: UUID
+    n: int
+    plan: str
+    plan_version: date
+    currency: str
+
+
+_free_of = reader(FreeCycle)
+_FREE: Final = text(
+    """
+    SELECT c.subscription_id, c.n, c.plan, c.plan_version, s.currency
+      FROM cycles c JOIN subscriptions s ON s.id = c.subscription_id
+     WHERE c.kind = 'free' ORDER BY c.subscription_id, c.n
+    """
+)
+
+
+def free_cycles(conn: Connection) -> Iterator[FreeCycle]:
+    """Yield each cycle that cost nothing."""
+    for row in conn.execute(_FREE):
+        yield _free_of(row)
+
+
+CREDIT_OF_INVOICE = check(
+    FindingKind.CREDIT_OF_INVOICE,
+    """
+    SELECT i.number, i.status, i.credit, i.currency, coalesce(m.amount, 0) AS moved
+      FROM invoices i
+      LEFT JOIN (SELECT invoice_id, currency,
+                        sum(CASE kind WHEN 'applied' THEN amount ELSE -amount END) AS amount
+                   FROM credit_moves WHERE kind IN ('applied', 'returned')
+                  GROUP BY invoice_id, currency) m ON m.invoice_id = i.id
+     WHERE coalesce(m.amount, 0) <> CASE i.status WHEN 'void' THEN 0 ELSE i.credit END
+        OR m.currency <> i.currency""",
+    "number",
+)
+
+GRANT_MOVES = check(
+    FindingKind.GRANT_MOVES,
+    """
+    SELECT g.id, g.currency, g.amount, count(m.n) AS moves, min(m.left_after) AS least
+      FROM credit_grants g LEFT JOIN credit_moves m ON m.grant_id = g.id
+     GROUP BY g.id
+    HAVING count(m.n) <> coalesce(max(m.n), -1) + 1
+        OR min(m.amount) FILTER (WHERE m.n = 0) IS DISTINCT FROM g.amount""",
+    "id",
+)
+
+CREDIT_BALANCE = check(
+    FindingKind.CREDIT_BALANCE,
+    """
+    SELECT coalesce(c.customer_id, j.customer_id) AS customer_id,
+           coalesce(c.currency, j.currency) AS currency,
+           coalesce(c.amount, 0) AS left, coalesce(j.amount, 0) AS booked
+      FROM (SELECT customer_id, currency,
+                   sum(CASE WHEN kind IN ('granted', 'returned') THEN amount ELSE -amount END)
+                     AS amount
+              FROM credit_moves GROUP BY customer_id, currency) c
+      FULL JOIN (SELECT a.owner_id AS customer_id, a.currency, -sum(p.amount) AS amount
+                   FROM ledger.accounts a JOIN ledger.postings p ON p.account_id = a.id
+                  WHERE a.code = 'customer_credit' GROUP BY a.owner_id, a.currency) j
+        ON j.customer_id = c.customer_id AND j.currency = c.currency
+     WHERE coalesce(c.amount, 0) <> coalesce(j.amount, 0)""",
+    "customer_id, currency",
+)
+
+CREDIT_ENTRY = check(
+    FindingKind.CREDIT_ENTRY,
+    """
+    SELECT coalesce(m.key, j.key) AS source_key, coalesce(m.currency, j.currency) AS currency,
+           coalesce(m.amount, 0) AS amount, coalesce(j.amount, 0) AS booked
+      FROM (SELECT concat_ws(':', 'credit_' || kind,
+                             CASE WHEN kind <> 'expired' THEN invoice_id END, grant_id) AS key,
+                   currency, customer_id, at,
+                   CASE kind WHEN 'returned' THEN -amount ELSE amount END AS amount
+              FROM credit_moves WHERE kind IN ('applied', 'returned', 'expired')
+             UNION ALL
+            SELECT 'credit_granted:' || id, currency, customer_id, created_at, -amount
+              FROM credit_grants WHERE source IN ('goodwill', 'small')) m
+      FULL JOIN (
+           SELECT e.source_key AS key, p.currency, a.owner_id, p.amount, e.effective_at
+             FROM ledger.entries e
+             JOIN ledger.postings p ON p.entry_id = e.id
+             JOIN ledger.accounts a ON a.id = p.account_id AND a.code = 'customer_credit'
+            WHERE e.kind IN ('credit_applied', 'credit_returned', 'credit_expired',
+                             'credit_granted')) j
+        ON j.key = m.key
+     WHERE m.amount IS DISTINCT FROM j.amount OR m.currency <> j.currency
+        OR m.customer_id <> j.owner_id OR m.at <> j.effective_at""",
+    "source_key",
+)
+
+CREDIT_ADDS_UP: Final = (CREDIT_OF_INVOICE, GRANT_MOVES, CREDIT_BALANCE, CREDIT_ENTRY)
