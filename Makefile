@@ -23,10 +23,10 @@ BIN := .venv/bin
 STAMP := .venv/installed-$(shell pwd | cksum | cut -d ' ' -f 1)
 
 .NOTPARALLEL:
-.PHONY: help demo up test lint types imports pytest bench mutants attacks simulate plant crashes soak conformance proto lock clean
+.PHONY: help demo up test test-all lint types imports pytest bench mutants attacks simulate plant crashes soak conformance proto lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## /  make \1\t/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' Makefile | expand -t 19
 
 demo: $(STAMP) ## months of billing in seconds, with crashes, on embedded servers; DEMO="--months 2 --json"
 	@$(BIN)/billing demo $(DEMO)
@@ -35,9 +35,12 @@ up: $(STAMP) ## run the engine on embedded servers until Ctrl-C
 	@exec $(BIN)/billing up
 
 # Types and imports are checked on one core: beside the tests, which takes a minute less than before them.
-test: lint ## every check; PYTEST="-k renewal" narrows the tests
+test: lint ## every check, with a share of the cases made in bulk; PYTEST="-k renewal" narrows the tests
 	@$(MAKE) types imports & checks=$$!; \
 	$(MAKE) pytest; tested=$$?; wait $$checks && exit $$tested
+
+test-all: ## every check, with all cases that are made in bulk, of which `make test` runs a share
+	@TEST_SHARE=all $(MAKE) test
 
 lint: $(STAMP)
 	@$(BIN)/ruff check .
@@ -49,8 +52,9 @@ types: $(STAMP)
 imports: $(STAMP)
 	@$(BIN)/lint-imports
 
-# Hundreds of processes import the same modules: they are compiled once.
+# Hundreds of processes import the same modules: they are compiled once, before several would do it at once.
 pytest: $(STAMP)
+	@test -d tests/__pycache__ || PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest --collect-only -q >/dev/null || true
 	@TMPDIR=$$(sh tools/test-tmp.sh) PYTHONDONTWRITEBYTECODE= $(BIN)/python -m pytest $(SPREAD) $(PYTEST)
 
 bench: $(STAMP) ## measure throughput on this machine
@@ -72,7 +76,7 @@ conformance: $(STAMP) ## ask the engine what others publish, and write docs/conf
 	@TMPDIR=$$(sh tools/test-tmp.sh) $(BIN)/python conformance/conformance_page.py $(CONFORMANCE)
 
 crashes: $(STAMP) ## kill a process at every point of every flow, and write docs/crash-matrix.md
-	@CRASH_MATRIX=write TMPDIR=$$(sh tools/test-tmp.sh) $(BIN)/python -m pytest -q $(SPREAD) tests/delivery/test_crash_matrix.py
+	@TEST_SHARE=all CRASH_MATRIX=write TMPDIR=$$(sh tools/test-tmp.sh) $(BIN)/python -m pytest -q $(SPREAD) tests/delivery/test_crash_matrix.py
 
 plant: $(STAMP) ## faults in copies of the code, which the simulator has to find; PLANT="--only refund --cycles 2000"
 	@TMPDIR=$$(sh tools/test-tmp.sh) $(BIN)/python -m tests.simulation.planting $(PLANT)

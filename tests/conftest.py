@@ -5,13 +5,14 @@ own, without fsync, on ports of their own. Every test that takes `engine` or `db
 database of its own, copied from one that was migrated once.
 """
 
-import os
+import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
+from zlib import crc32
 
 import hypothesis
 import psycopg
@@ -20,7 +21,8 @@ from psycopg import sql
 
 from tests.engines import sharing
 from tests.order import slow_first
-from tests.repeatable import SEED, repeatable_ids
+from tests.repeatable import SEED, USUAL, repeatable_ids
+from tests.shares import WHOLE, repeated
 from tests.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
@@ -51,12 +53,12 @@ class Admin(psycopg.Connection[tuple[object, ...]]):
         return until(executed, args[0])
 
 
-# An example may take as long as it does on a busy machine. Examples are the same ones in every run,
-# or with TEST_SEED fresh ones.
+# An example may take as long as it does on a busy machine. Examples are the same ones in every run
+# of a seed.
 hypothesis.settings.register_profile(
     "patient",
     deadline=None,
-    derandomize="TEST_SEED" not in os.environ,
+    derandomize=SEED == USUAL,
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 # A mutant's first failure ends its tests, so there is nothing to shrink or to explain.
@@ -69,6 +71,26 @@ hypothesis.settings.register_profile(
     phases=[hypothesis.Phase.explicit, hypothesis.Phase.generate],
 )
 hypothesis.settings.load_profile("patient")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    """Let Hypothesis's examples follow from the seed, unless they were given one of their own."""
+    gc.disable()  # there is none while tests are collected
+    if SEED != USUAL and config.getoption("--hypothesis-seed") is None:
+        config.option.hypothesis_seed = str(crc32(SEED.encode()))
+
+
+def pytest_collection_finish() -> None:
+    """Look for garbage from here on, and not again and again among all tests there are."""
+    gc.freeze()
+    gc.enable()
+
+
+def pytest_report_header() -> str:
+    """Return how to run the same tests with the same chance again."""
+    which = "all cases that are made in bulk" if WHOLE else "a share of the cases made in bulk"
+    return f"again: {repeated()} make pytest ({which})"
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -15,6 +15,7 @@ import pytest
 
 from tests.delivery.chaos import CARDS, PLANS, Chaos, misfortunes
 from tests.delivery.engine_under_test import START, EngineUnderTest, patiently
+from tests.delivery.turns import in_turn
 
 logger = logging.getLogger(__name__)
 
@@ -23,6 +24,7 @@ DAYS_MIN = 62
 
 
 @pytest.mark.slow
+@in_turn("chaos")
 def test_whatever_is_killed_everything_adds_up_when_it_is_quiet_again(tmp_path: Path) -> None:
     seed = int(os.environ.get("CHAOS_SEED", "1"))
     seconds = float(os.environ.get("CHAOS_SECONDS", "10"))

@@ -1,4 +1,7 @@
-"""A process is killed at each point of each flow; what follows is as docs/crash-matrix.md says."""
+"""A process is killed at each point of each flow; what follows is as docs/crash-matrix.md says.
+
+A run takes a share of the worlds that flows share; of those, every flow and every point.
+"""
 
 import json
 import os
@@ -17,9 +20,12 @@ from tests.delivery.crash.flow import FLOWS, groups
 from tests.delivery.crash.killing import REPORTS, Place, places
 from tests.delivery.crash.processes import bare_gaps
 from tests.delivery.engine_under_test import foreign
+from tests.shares import WHOLE, share
 
 WRITES: Final = "CRASH_MATRIX"
 """Set to `write`, the sections of the page are written and not compared: `make crashes`."""
+
+SHARES: Final = 4
 
 
 def killed(
@@ -40,7 +46,7 @@ def killed(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not forking.AVAILABLE, reason="roles are forked on Linux only")
-@pytest.mark.parametrize("group", groups())
+@pytest.mark.parametrize("group", share(list(groups()), SHARES))
 def test_whoever_dies_what_follows_adds_up_and_is_as_the_page_says(
     group: str, tmp_path: Path, prepared_url: str, sandbox: SandboxServer, redis_url: str
 ) -> None:
@@ -48,6 +54,7 @@ def test_whoever_dies_what_follows_adds_up_and_is_as_the_page_says(
     assert {each["flow"]: each["wrong"] for each in reports if each["wrong"]} == {}
     for each in reports:
         if os.environ.get(WRITES) == "write":
+            assert WHOLE, "the page is written from all flows"
             page.put(each, iter(FLOWS))
         assert page.section(each) == page.shown(each["flow"]), "`make crashes` writes the page"
 

@@ -11,13 +11,14 @@ import pytest
 
 from tests.delivery.dying_role import POINTS, SENT_AGAIN
 from tests.delivery.engine_under_test import EngineUnderTest
+from tests.shares import share
 
 SUBSCRIPTIONS = 5
 CARDS = ("pm_card_visa", "pm_card_visa", "pm_sbx_decline_1_then_ok")
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("point", share(list(POINTS), 2))
 def test_what_a_killed_process_left_is_finished_by_the_next(
     point: str, tmp_path: Path, db_url: str, redis_url: str
 ) -> None:

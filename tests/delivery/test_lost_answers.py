@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.delivery.engine_under_test import EngineUnderTest
+from tests.delivery.turns import in_turn
 
 # Per request. The money has moved in all of them, and nobody heard of it.
 LOST_AFTER_COMMIT = {
@@ -18,6 +19,7 @@ LOST_AFTER_COMMIT = {
 
 
 @pytest.mark.slow
+@in_turn("lost answers")
 def test_one_lost_answer_in_ten_charges_nobody_twice_and_leaves_nothing_unknown(
     tmp_path: Path, db_url: str, redis_url: str
 ) -> None:

@@ -9,6 +9,7 @@ import pytest
 from billing.workers.demo import world
 from billing.workers.demo.world import FAULTS, InjectedFaults
 from tests.delivery.engine_under_test import EngineUnderTest
+from tests.delivery.turns import in_turn
 
 CARDS = (
     "pm_card_visa",
@@ -21,6 +22,7 @@ PLANS = (("video-premium", "EUR"), ("office-payroll", "KWD"), ("video-basic", "J
 
 
 @pytest.mark.slow
+@in_turn("many")
 def test_two_schedulers_and_three_workers_do_everything_once(
     tmp_path: Path, db_url: str, redis_url: str
 ) -> None:

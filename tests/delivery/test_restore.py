@@ -18,6 +18,7 @@ from billing.store import fences
 from billing.workers.up.advance import set_clock
 from tests.conftest import Admin
 from tests.delivery.engine_under_test import START, EngineUnderTest, patiently
+from tests.delivery.turns import in_turn
 from tests.waiting import PATIENCE
 
 IN_FLIGHT_SECONDS = 3.0  # longer than the deadline of a call that was on its way
@@ -91,6 +92,7 @@ def recovered(engine: EngineUnderTest, folder: Path, late: list[str]) -> str:
 
 
 @pytest.mark.slow
+@in_turn("a restore")
 def test_a_database_set_back_while_workers_charge_takes_each_payment_once(
     tmp_path: Path, db_url: str, redis_url: str, admin: Admin
 ) -> None:

@@ -16,6 +16,7 @@ from billing.config.providers import BraintreeSettings
 from tests.delivery.chaos import Chaos, misfortunes
 from tests.delivery.engine_under_test import CHARGING, EngineUnderTest
 from tests.delivery.test_lost_answers import LOST_AFTER_COMMIT
+from tests.delivery.turns import in_turn
 
 CUSTOMERS: Final = 40
 DAYS: Final = 43  # two months are billed, and the last of them is paid out
@@ -52,6 +53,7 @@ SENT: Final = (
 
 
 @pytest.mark.slow
+@in_turn("two providers")
 def test_two_providers_that_lose_answers_take_the_money_of_each_period_once(
     tmp_path: Path, db_url: str, redis_url: str
 ) -> None:

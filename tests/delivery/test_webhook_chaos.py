@@ -34,6 +34,7 @@ from tests.delivery.engine_under_test import (
 from tests.delivery.provider_side import ProviderSide
 from tests.delivery.shop import CHARGES, Shop
 from tests.delivery.traffic import Bank, Salesman, Taken, let_shoppers_in
+from tests.delivery.turns import in_turn
 
 logger = logging.getLogger(__name__)
 
@@ -64,6 +65,7 @@ YEN_SETTLES_IN_DOLLARS: Final = {
 
 
 @pytest.mark.slow
+@in_turn("webhook chaos")
 def test_lost_doubled_and_disordered_webhooks_and_kills_leave_both_sides_agreed(
     tmp_path: Path,
 ) -> None:

@@ -37,7 +37,7 @@ def _tried(folder: Path) -> Results:
             admin.execute(f"CREATE DATABASE {TEMPLATE}")
             migrate(server.url(TEMPLATE))
             with after_the_story(server, admin, TEMPLATE, folder / "story") as scene:
-                return run.everything(scene)
+                return run.tried_in(scene)
     finally:
         server.destroy()
 

@@ -6,7 +6,7 @@ which are named stands on the page, and a change of it is an error there.
 """
 
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -44,11 +44,18 @@ def unexplained(survivors: Iterable[Mutant], known: Sequence[Reason]) -> list[Mu
     return [each for each in survivors if not any(reason.explains(each) for reason in known)]
 
 
-def idle(survivors: Sequence[Mutant], known: Sequence[Reason]) -> list[str]:
-    """Return the columns of rows that explain no survivor."""
+def idle(survivors: Sequence[Mutant], known: Sequence[Reason], places: Container[str]) -> list[str]:
+    """Return the columns of rows that explain no survivor, of the places that were tried."""
     return [
         f"{column}: no mutant survives as the row says ({reason.why})"
         for reason in known
         for column in reason.columns
-        if not any(each.place == column and reason.explains(each) for each in survivors)
+        if column in places
+        and not any(each.place == column and reason.explains(each) for each in survivors)
     ]
+
+
+def nowhere(known: Sequence[Reason], made: Iterable[Mutant]) -> list[str]:
+    """Return the columns of rows that no mutant is of."""
+    places = {each.place for each in made}
+    return [column for reason in known for column in reason.columns if column not in places]

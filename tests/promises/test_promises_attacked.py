@@ -1,11 +1,13 @@
 """Every mutant of the data is refused, or named by the proof, or is on a list with the reason.
 
 One test: the story and the mutants take a while, and tests of one file
-may run in several processes.
+may run in several processes. A run tries a share of the places that mutants are made of.
 """
 
 import re
+from functools import partial
 from pathlib import Path
+from typing import Final
 
 from sqlalchemy import event, text
 
@@ -19,6 +21,9 @@ from tests.promises.by_hand import BY_HAND
 from tests.promises.run import Results
 from tests.promises.scene import Scene, after_the_story
 from tests.promises.trial import Proof
+from tests.shares import WHOLE, share
+
+SHARES: Final = 6
 
 
 def test_what_is_done_to_the_data_is_refused_or_named_or_has_a_reason(
@@ -27,7 +32,7 @@ def test_what_is_done_to_the_data_is_refused_or_named_or_has_a_reason(
     with after_the_story(pg_server, admin, template_db, tmp_path) as scene:
         assert_the_story_is_whole_and_breaks_no_promise(scene)
         assert_mutants_are_shown_to_the_whole_proof(scene)
-        results = run.everything(scene)
+        results = run.tried_in(scene, partial(share, of=SHARES))
 
     assert_what_was_thought_of_is_named_as_what_it_is(results)
     assert_every_kind_of_finding_names_a_mutant(results)
@@ -89,6 +94,7 @@ def assert_what_was_thought_of_is_named_as_what_it_is(results: Results) -> None:
 def assert_every_kind_of_finding_names_a_mutant(results: Results) -> None:
     outcomes = [*results.by_hand, *results.generated]
     named = {kind for each in outcomes for kind in each.owner.found}
+    named |= set() if WHOLE else page.kinds_named()
 
     assert set(FindingKind) - DIFFERENCES - named == set()
 
@@ -96,6 +102,8 @@ def assert_every_kind_of_finding_names_a_mutant(results: Results) -> None:
 def assert_what_survives_has_a_reason_and_every_reason_a_survivor(results: Results) -> None:
     surviving = [each.mutant for each in results.generated if each.owner.survives]
     known = survivors.reasons()
+    places = {each.mutant.place for each in results.generated}
 
     assert survivors.unexplained(surviving, known) == []
-    assert survivors.idle(surviving, known) == []
+    assert survivors.idle(surviving, known, places) == []
+    assert survivors.nowhere(known, results.made) == []

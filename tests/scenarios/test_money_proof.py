@@ -5,10 +5,12 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
+from billing.flows import prove
 from billing.flows.cycles import recognition
 from billing.flows.refunds.requesting import NotRefundable
+from billing.presenters.findings import in_words
 from billing.store.engine import make_engine
 from tests.scenarios.money import (
     NO_TRIAL,
@@ -113,20 +115,33 @@ def busy(world: World) -> World:
     return world
 
 
-@pytest.mark.parametrize("name", TAMPERED)
-def test_the_proof_names_what_was_tampered_with(busy: World, name: str, db_url: str) -> None:
-    statement, says = TAMPERED[name]
+def test_the_proof_names_what_was_tampered_with(busy: World, db_url: str) -> None:
+    """Each is done in the same world, looked at in its transaction, and taken back."""
     owner = make_engine(db_url, role=None)
-    with owner.begin() as conn:
+    with owner.connect() as conn:
         for table in (
             "payments", "refunds", "disputes", "invoices", "revenue_recognitions",
             "settlement_rows", "fx_events",
         ):  # fmt: skip
             conn.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
-        assert conn.execute(text(statement)).rowcount > 0, "the attack hit nothing"
+        found = {name: tampered(conn, busy, TAMPERED[name][0]) for name in TAMPERED}
+        conn.rollback()
     owner.dispose()
 
-    assert any(says in finding for finding in busy.findings()), busy.findings()
+    assert {
+        name: found[name]
+        for name, (_, says) in TAMPERED.items()
+        if not any(says in finding for finding in found[name])
+    } == {}
+
+
+def tampered(conn: Connection, world: World, statement: str) -> list[str]:
+    """Return what the proof finds after a statement, which is taken back."""
+    attack = conn.begin_nested()
+    assert conn.execute(text(statement)).rowcount > 0, f"it hit nothing: {statement}"
+    results = prove.examine(conn, world.now)
+    attack.rollback()
+    return [in_words(finding) for result in results for finding in result.findings]
 
 
 def test_refunds_and_recognition_at_once_share_what_is_left(world: World) -> None:

@@ -16,7 +16,8 @@ Every place behind something durable has a name in `billing/crash_points.py`: be
 call that changes something at the provider, a message put into the queue, a message acknowledged.
 A death between two of them is a death at the first, as a process keeps nothing.
 
-`make crashes` writes this page; `tests/delivery/test_crash_matrix.py` compares it. For each flow
+`make crashes` writes this page; `tests/delivery/test_crash_matrix.py` compares it: a share of the
+flows in a run of `make test`, all of them in one of `make test-all`. For each flow
 and each of its points a real process is ended there with SIGKILL, on real PostgreSQL and Valkey,
 with the provider's sandbox over HTTP. The middle column has the rows that are new or changed in
 the database then, the last one those that are new or changed after scheduler, worker and the loop
