@@ -27,6 +27,7 @@ REFUND = uuid.UUID("018f0000-0000-7000-8000-0000000000b1")
 CUSTOMER = uuid.UUID("018f0000-0000-7000-8000-0000000000c5")
 DISPUTE = uuid.UUID("018f0000-0000-7000-8000-0000000000d1")
 BREAK = uuid.UUID("018f0000-0000-7000-8000-0000000000b9")
+GRANT = uuid.UUID("018f0000-0000-7000-8000-0000000000a9")
 
 
 def usd(amount: int) -> Money:
@@ -56,6 +57,23 @@ def payment_captured(**changes: Any) -> Entry:
         "effective_at": AT,
     }
     return recipes.payment_captured(**(facts | changes))
+
+
+def credit_applied() -> Entry:
+    return recipes.credit_applied(
+        invoice_id=INVOICE,
+        grant_id=GRANT,
+        customer_id=ANN,
+        cycle_id=CYCLE,
+        amount=usd(300),
+        effective_at=AT,
+    )
+
+
+def credit_expired(*, paid_for: bool) -> Entry:
+    return recipes.credit_expired(
+        grant_id=GRANT, customer_id=ANN, amount=usd(200), paid_for=paid_for, effective_at=AT
+    )
 
 
 def write_off(**changes: Any) -> Entry:
@@ -150,6 +168,7 @@ def legs(entry: Entry) -> dict[str, int]:
 
 
 RECEIVABLE = f"receivable({ANN})"
+CREDIT = f"customer_credit({ANN})"
 
 Event = tuple[str, Entry, str, dict[str, int]]
 
@@ -162,6 +181,18 @@ def of_a_cycle() -> list[Event]:
             invoice_issued(),
             f"invoice_issued:{INVOICE}",
             {RECEIVABLE: 1189, "deferred_revenue": -999, "tax_payable": -190},
+        ),
+        (
+            "credit applied to an invoice",
+            credit_applied(),
+            f"credit_applied:{INVOICE}:{GRANT}",
+            {CREDIT: 300, RECEIVABLE: -300},
+        ),
+        (
+            "credit returned",
+            recipes.credit_returned(credit_applied(), effective_at=LATER),
+            f"credit_returned:{INVOICE}:{GRANT}",
+            {CREDIT: -300, RECEIVABLE: 300},
         ),
         (
             "invoice issued without tax",
@@ -267,6 +298,26 @@ def moved(code: AccountCode, amount: int) -> Entry:
 def without_cycle() -> list[Event]:
     """Return what happens to money that is ours already, or long after the close."""
     return [
+        (
+            "credit granted",
+            recipes.credit_granted(
+                grant_id=GRANT, customer_id=ANN, amount=usd(500), effective_at=AT
+            ),
+            f"credit_granted:{GRANT}",
+            {"credit_grants": 500, CREDIT: -500},
+        ),
+        (
+            "credit that was given away expired",
+            credit_expired(paid_for=False),
+            f"credit_expired:{GRANT}",
+            {CREDIT: 200, "credit_grants": -200},
+        ),
+        (
+            "credit that was paid for expired",
+            credit_expired(paid_for=True),
+            f"credit_expired:{GRANT}",
+            {CREDIT: 200, "credit_breakage": -200},
+        ),
         (
             "revenue recognised",
             recipes.revenue_recognized(invoice_id=INVOICE, amount=usd(33), through=AT),
@@ -465,6 +516,7 @@ def without_cycle() -> list[Event]:
 # What is taken back is dated by its own event, and names the entry that it takes back.
 TAKES_BACK = {
     "invoice voided": f"invoice_issued:{INVOICE}",
+    "credit returned": f"credit_applied:{INVOICE}:{GRANT}",
     "write-off reversed by a late payment": f"write_off:{INVOICE}:1",
     "refund came back": f"refund_succeeded:{REFUND}",
     "refund failed": f"refund_requested:{REFUND}",
