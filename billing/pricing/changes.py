@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Final
 from uuid import UUID
 
-from billing.plans.items import PriceModel
+from billing.plans.items import ItemPrice, PriceModel
 from billing.pricing.facts import Charge
 from billing.pricing.lines import bounded_price
 from billing.rules.periods import Period, civil_days_between
@@ -53,6 +53,17 @@ class ChangeLines:
     returns: tuple[LineReturn, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    """What two charges have in common when they are of one item at the same terms."""
+
+    item: str
+    price: ItemPrice
+    source: str
+    terms: str
+    once: bool
+
+
 def share_left(period: Period, at: datetime, zone: str) -> tuple[int, int]:
     """Return how many civil days of a period are left at an instant, and how many it has.
 
@@ -84,10 +95,9 @@ def lines_of_change(
     one change would. What was returned before isn't returned again. A once-item is charged whole
     and never returned; a metered one has no lines. At the period's end nothing has.
     """
-    left, whole = share_left(period, at, zone)
+    share = share_left(period, at, zone)
     if at == period.end:
         return ChangeLines((), ())
-    share = (left, whole)
     held, wanted = _by_terms(before), _wanted(after)
     charges: list[Charge] = []
     returns: list[LineReturn] = []
@@ -98,26 +108,16 @@ def lines_of_change(
         kept = min(have, want)
         if terms.price.model is PriceModel.VOLUME and have != want:
             kept = _ZERO
-        if not terms.once and left:
+        if terms.once:
+            charges += _added(charge, want, kept)
+        elif share[0]:
             returns += _returned(pieces, kept, share, step)
-        if charge is not None and want > kept and (terms.once or left):
-            rest = replace(charge, quantity=want - kept, before=kept)
-            charges.append(rest if terms.once else _for_rest(rest, period, at, share))
+            charges += [_for_rest(each, period, at, share) for each in _added(charge, want, kept)]
     return ChangeLines(tuple(charges), tuple(returns))
 
 
-_ANY_PERIOD: Final = Period(datetime(2000, 1, 1, tzinfo=UTC), datetime(2000, 1, 2, tzinfo=UTC))
-
-
-def _terms(charge: Charge) -> Charge:
-    """Return a charge without what may differ between two charges of an item at the same terms."""
-    return replace(
-        charge, name="", quantity=_ZERO, before=_ZERO, period=_ANY_PERIOD, part=1, whole=1
-    )
-
-
-def _by_terms(before: Sequence[Charged]) -> Mapping[Charge, tuple[Charged, ...]]:
-    found: dict[Charge, tuple[Charged, ...]] = {}
+def _by_terms(before: Sequence[Charged]) -> Mapping[_Terms, tuple[Charged, ...]]:
+    found: dict[_Terms, tuple[Charged, ...]] = {}
     for piece in before:
         if not piece.charge.metered:
             terms = _terms(piece.charge)
@@ -125,16 +125,26 @@ def _by_terms(before: Sequence[Charged]) -> Mapping[Charge, tuple[Charged, ...]]
     return found
 
 
-def _wanted(after: Sequence[Charge]) -> Mapping[Charge, Charge]:
-    found: dict[Charge, Charge] = {}
+def _wanted(after: Sequence[Charge]) -> Mapping[_Terms, Charge]:
+    found: dict[_Terms, Charge] = {}
     for charge in after:
-        if charge.metered:
-            continue
         terms = _terms(charge)
         if terms in found:
             raise ValueError(f"{charge.item} is held twice at the same terms")
-        found[terms] = charge
+        if not charge.metered:
+            found[terms] = charge
     return found
+
+
+def _terms(charge: Charge) -> _Terms:
+    return _Terms(charge.item, charge.price, charge.source, charge.terms, charge.once)
+
+
+def _added(charge: Charge | None, want: Fraction, kept: Fraction) -> list[Charge]:
+    """Return the charge of what is wanted above the quantity kept."""
+    if charge is None or want <= kept:
+        return []
+    return [replace(charge, quantity=want - kept, before=kept)]
 
 
 def _returned(

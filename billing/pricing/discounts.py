@@ -1,6 +1,7 @@
 """Discounts: each redeemed coupon on what those before it left of its lines, split over them."""
 
 from collections.abc import Iterable, Sequence
+from operator import sub
 
 from billing.pricing.drafts import DraftDiscount
 from billing.pricing.facts import Discount, FactsError
@@ -9,7 +10,7 @@ from billing.rules.money import half_up, split
 
 
 def discounts(
-    lines: Sequence[PricedLine], redeemed: Iterable[Discount], step: int = 1
+    lines: Sequence[PricedLine], redeemed: Iterable[Discount], step: int
 ) -> tuple[DraftDiscount, ...]:
     """Return what each redemption takes off, in the order given.
 
@@ -20,15 +21,13 @@ def discounts(
     left = [line.gross for line in lines]
     found = []
     for each in redeemed:
-        weights = [
-            rest if _takes_off(each, line) else 0 for line, rest in zip(lines, left, strict=True)
-        ]
+        weights = [rest if _takes_off(each, lines[index]) else 0 for index, rest in enumerate(left)]
         base = sum(weights)
         amount = _amount(each, base, step)
         if amount == 0:
             continue
         parts = split(amount, weights, step)
-        left = [rest - part for rest, part in zip(left, parts, strict=True)]
+        left = list(map(sub, left, parts))
         found.append(DraftDiscount(each.redemption, each.coupon, base, amount, tuple(parts)))
     return tuple(found)
 
@@ -45,6 +44,6 @@ def _amount(discount: Discount, base: int, step: int) -> int:
         if not 0 <= percent <= 100:
             raise FactsError(f"{discount.coupon} takes off {percent} percent")
         return min(base, half_up(base * percent.numerator, percent.denominator * 100, step))
-    if discount.amount is None or discount.percent is not None or discount.amount < 0:
+    if discount.amount is None or discount.percent is not None or discount.amount < 1:
         raise FactsError(f"{discount.coupon} takes off either a percentage or an amount")
     return min(base, discount.amount)

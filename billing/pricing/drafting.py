@@ -1,6 +1,7 @@
 """The draft of an invoice: what follows from its facts, by the version of the rules they name."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import add
 from typing import Final
 
 from billing.pricing.credit import applied, small_of
@@ -27,7 +28,7 @@ def _draft_1(facts: Facts) -> InvoiceDraft:
     lines = _lines(facts)
     taken = discounts(lines, facts.discounts, facts.step)
     off = _sums((each.parts for each in taken), len(lines))
-    amounts = [line.gross - part for line, part in zip(lines, off, strict=True)]
+    amounts = [line.gross - off[index] for index, line in enumerate(lines)]
     items = [line.item for line in lines]
     levied = taxes(items, amounts, facts.taxes, facts.step, facts.tax_rounding)
     return _invoice(facts, lines, taken, levied)
@@ -100,7 +101,7 @@ def _finished(
 def _sums(rows: Iterable[Sequence[int]], length: int) -> list[int]:
     sums = [0] * length
     for row in rows:
-        sums = [before + part for before, part in zip(sums, row, strict=True)]
+        sums = list(map(add, sums, row))
     return sums
 
 

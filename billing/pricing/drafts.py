@@ -123,11 +123,11 @@ class InvoiceDraft:
     due: int
 
     def __post_init__(self) -> None:
-        assert self.net == sum(line.net for line in self.lines), "lines add up to net"
-        assert self.total == self.net + self.tax, "net and tax add up to the total"
-        paid = sum(each.amount for each in self.credit) + self.small
-        assert self.total == paid + self.due, "what isn't paid by credit or waived is due"
-        assert min(self.net, self.tax, self.small, self.due) >= 0, "nothing is below zero"
+        assert self.net == sum(line.net for line in self.lines)
+        assert self.tax == sum(line.tax for line in self.lines)
+        assert self.total == self.net + self.tax
+        assert self.total == sum(each.amount for each in self.credit) + self.small + self.due
+        assert min(self.net, self.tax, self.small, self.due) >= 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -35,7 +35,7 @@ class PricedLine:
     rows: tuple[TierRow, ...] = ()
 
 
-def lines_of(charge: Charge, index: int, zone: str, step: int = 1) -> tuple[PricedLine, ...]:
+def lines_of(charge: Charge, index: int, zone: str, step: int) -> tuple[PricedLine, ...]:
     """Return the line of a charge, and one for what the item's minimum is above it.
 
     `index` is that of the charge in the facts. Both are rounded half up to `step`. The minimum and

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import sub
 
 from billing.plans.currencies import charge_step
 from billing.pricing.drafts import DraftLine, InvoiceDraft, NoteDraft, NoteLine, NoteTax
@@ -98,7 +99,7 @@ def _difference(after: NoteLine, before: NoteLine) -> NoteLine:
         discount=after.discount - before.discount,
         net=after.net - before.net,
         tax=after.tax - before.tax,
-        taxes=tuple(a - b for a, b in zip(after.taxes, before.taxes, strict=True)),
+        taxes=tuple(map(sub, after.taxes, before.taxes)),
     )
 
 

@@ -4,104 +4,90 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from math import lcm
-from typing import Final
+from operator import le
 
 from billing.pricing.drafts import DraftTax
 from billing.pricing.facts import FactsError, Tax, TaxRounding
 from billing.rules.money import half_up, split
 
-_ZERO: Final = Fraction(0)
-
 
 @dataclass(frozen=True, slots=True)
 class _Group:
-    """One tax with the lines that bear it, as a flag by line."""
+    """One tax, and the indexes of the lines that bear it."""
 
     tax: Tax
-    bears: tuple[bool, ...]
+    lines: tuple[int, ...]
 
 
 def taxes(
     items: Sequence[str],
     amounts: Sequence[int],
     decided: Iterable[Tax],
-    step: int = 1,
-    rounding: TaxRounding = TaxRounding.GROUP,
+    step: int,
+    rounding: TaxRounding,
 ) -> tuple[DraftTax, ...]:
     """Return the total of each tax, in the order of the decision.
 
     `amounts` are what each line comes to after discounts, `items` are the lines' items. Taxes of
-    one jurisdiction, name, rate and treatment are a group. A tax that prices contain is rounded
-    first, and the net is the rest; others come on top of that net. Several taxes on a line don't
-    compound, and each is rounded apart, half up to `step`: its total, or its part of each line.
-    Raises: FactsError.
+    one jurisdiction, name, rate, treatment and reason are a group. A tax that prices contain is
+    rounded first, and the net is the rest; others come on top of that net. Several taxes on a line
+    don't compound, and each is rounded apart, half up to `step`: its total, or its part of each
+    line. Raises: FactsError.
     """
     groups = _groups(items, decided)
-    contained = [_contained(groups, index) for index in range(len(amounts))]
     net, by_line = list(amounts), rounding is TaxRounding.LINE
     parts: dict[int, list[int]] = {}
-    for index, group in enumerate(groups):
+    for number, group in enumerate(groups):
         if group.tax.included:
-            shares = _shares_contained(group, amounts, contained)
-            parts[index] = (
-                [min(part, rest) for part, rest in zip(_rounded(shares, step), net, strict=True)]
-                if by_line
-                else _split_contained(shares, net, step)
-            )
-            net = [rest - part for rest, part in zip(net, parts[index], strict=True)]
-    for index, group in enumerate(groups):
+            shares = [_share_contained(groups, group, amounts, line) for line in group.lines]
+            left = [net[line] for line in group.lines]
+            parts[number] = _contained(shares, left, step, by_line)
+            for place, line in enumerate(group.lines):
+                net[line] -= parts[number][place]
+    for number, group in enumerate(groups):
         if not group.tax.included:
-            parts[index] = _on_top(group, net, step, by_line)
-    return tuple(_draft_tax(group, net, parts[index]) for index, group in enumerate(groups))
+            parts[number] = _on_top(group, [net[line] for line in group.lines], step, by_line)
+    return tuple(_draft_tax(group, net, parts[number]) for number, group in enumerate(groups))
 
 
 def _groups(items: Sequence[str], decided: Iterable[Tax]) -> list[_Group]:
-    found: dict[Tax, tuple[bool, ...]] = {}
+    found: dict[Tax, set[int]] = {}
     for tax in decided:
         if tax.rate < 0:
             raise FactsError(f"{tax.name} has a rate of {tax.rate}")
-        bears = tuple(tax.on is None or item in tax.on for item in items)
-        key = replace(tax, on=None)
-        before = found.get(key, (False,) * len(items))
-        found[key] = tuple(a or b for a, b in zip(before, bears, strict=True))
-    return [_Group(tax, bears) for tax, bears in found.items() if any(bears)]
+        bearing = {index for index, item in enumerate(items) if tax.on is None or item in tax.on}
+        found.setdefault(replace(tax, on=None), set()).update(bearing)
+    return [_Group(tax, tuple(sorted(lines))) for tax, lines in found.items() if lines]
 
 
-def _contained(groups: Iterable[_Group], index: int) -> Fraction:
-    """Return the sum of the rates that a line's price contains, in percent."""
-    return sum((each.tax.rate for each in groups if each.tax.included and each.bears[index]), _ZERO)
+def _share_contained(
+    groups: Iterable[_Group], group: _Group, amounts: Sequence[int], line: int
+) -> Fraction:
+    """Return the exact part that a tax has of the price of a line, which may contain others."""
+    rates = sum(each.tax.rate for each in groups if each.tax.included and line in each.lines)
+    return amounts[line] * group.tax.rate / (100 + rates)
 
 
-def _shares_contained(
-    group: _Group, amounts: Sequence[int], contained: Sequence[Fraction]
-) -> list[Fraction]:
-    return [
-        amount * group.tax.rate / (100 + rates) if bears else _ZERO
-        for amount, rates, bears in zip(amounts, contained, group.bears, strict=True)
-    ]
-
-
-def _split_contained(shares: Sequence[Fraction], left: Sequence[int], step: int) -> list[int]:
-    """Split the rounded sum of shares, and take from no line more than is left of it."""
-    total = sum(shares, _ZERO)
-    bearing = [rest if share else 0 for share, rest in zip(shares, left, strict=True)]
-    amount = min(half_up(total.numerator, total.denominator, step), sum(bearing))
+def _contained(
+    shares: Sequence[Fraction], left: Sequence[int], step: int, by_line: bool
+) -> list[int]:
+    """Return shares rounded, each or their sum; from no line more than is left of it."""
+    if by_line:
+        return list(map(min, _rounded(shares, step), left))
+    amount = min(*_rounded([sum(shares, Fraction(0))], step), sum(left))
     if amount == 0:
-        return [0] * len(shares)
+        return [0] * len(left)
     common = lcm(*(share.denominator for share in shares)) * step
     parts = split(amount, [int(share * common) for share in shares], step)
-    if all(part <= rest for part, rest in zip(parts, left, strict=True)):
-        return parts
-    return split(amount, bearing, step)
+    return parts if all(map(le, parts, left)) else split(amount, left, step)
 
 
 def _on_top(group: _Group, net: Sequence[int], step: int, by_line: bool) -> list[int]:
-    weights = [amount if bears else 0 for amount, bears in zip(net, group.bears, strict=True)]
     rate = group.tax.rate / 100
     if by_line:
-        return _rounded([weight * rate for weight in weights], step)
-    amount = half_up(sum(weights) * rate.numerator, rate.denominator, step)
-    return split(amount, weights, step) if amount else [0] * len(net)
+        return _rounded([amount * rate for amount in net], step)
+    total = _rounded([sum(net) * rate], step)[0]
+    return split(total, net, step) if total else [0] * len(net)
 
 
 def _rounded(shares: Iterable[Fraction], step: int) -> list[int]:
@@ -109,6 +95,9 @@ def _rounded(shares: Iterable[Fraction], step: int) -> list[int]:
 
 
 def _draft_tax(group: _Group, net: Sequence[int], parts: Sequence[int]) -> DraftTax:
+    by_line = [0] * len(net)
+    for place, line in enumerate(group.lines):
+        by_line[line] = parts[place]
     return DraftTax(
         name=group.tax.name,
         jurisdiction=group.tax.jurisdiction,
@@ -116,8 +105,8 @@ def _draft_tax(group: _Group, net: Sequence[int], parts: Sequence[int]) -> Draft
         rate=group.tax.rate,
         included=group.tax.included,
         reason=group.tax.reason,
-        base=sum(amount for amount, bears in zip(net, group.bears, strict=True) if bears),
+        base=sum(net[line] for line in group.lines),
         amount=sum(parts),
-        parts=tuple(parts),
-        lines=tuple(index for index, bears in enumerate(group.bears) if bears),
+        parts=tuple(by_line),
+        lines=group.lines,
     )

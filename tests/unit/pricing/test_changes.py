@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from fractions import Fraction
 from uuid import UUID
 
@@ -136,6 +136,36 @@ def test_fewer_units_are_returned_from_those_charged_last() -> None:
     assert changed.charges == ()
 
 
+def test_units_of_two_invoices_are_of_one_item_whatever_period_share_and_name_they_have() -> None:
+    price = unit_price(1000)
+    rest = Period(MIDDAY, JANUARY.end)
+    more = charge(price, 3, before=Fraction(5), share=(17, 31), period=rest, name="Seats of May")
+    pieces = [*charged(charge(price, 5)), *charged(more)]
+
+    assert costs(change(pieces, charge(price, 8))) == []
+    assert costs(change(pieces, charge(price, 9))) == [548]
+
+
+def test_items_beside_the_metered_ones_are_charged() -> None:
+    calls = charge(unit_price(3), 100, item="calls", metered=True)
+
+    assert costs(change([*charged(calls), *charged(charge(900))], calls, charge(1000))) == [
+        -494, 548,
+    ]  # fmt: skip
+
+
+def test_the_last_unit_of_money_is_returned() -> None:
+    assert costs(change(charged(charge(1)), at=JANUARY.start)) == [-1]
+
+
+def test_an_instant_of_any_zone_is_one() -> None:
+    at = MIDDAY.astimezone(timezone(timedelta(hours=2)))
+
+    changed = change([], charge(1000), at=at)
+
+    assert changed.charges[0].period == Period(MIDDAY, JANUARY.end)
+
+
 def test_units_go_on_in_the_tier_that_was_reached() -> None:
     assert costs(change(charged(charge(SEATS, 3)), charge(SEATS, 7))) == [1316]
 
@@ -196,6 +226,7 @@ def test_days_left_of_a_stub_are_days_of_a_whole_period() -> None:
 
     assert costs(changed) == [-700, 1400]
     assert (changed.charges[0].part, changed.charges[0].whole) == (7, 31)
+    assert changed.charges[0].period == Period(datetime(2027, 1, 25, tzinfo=UTC), stub.end)
 
 
 def test_no_more_is_returned_than_is_left_of_the_line() -> None:

@@ -66,8 +66,14 @@ def test_what_was_carried_over_has_no_discount() -> None:
 def test_one_that_finds_nothing_left_is_not_used() -> None:
     drafted = discounted([1000], amount_off(1500), percent_off(10, n=2), amount_off(5, n=3))
 
-    assert [(each.redemption, each.amount) for each in drafted.discounts] == [(UUID(int=1), 1000)]
+    assert [(each.coupon, each.amount) for each in drafted.discounts] == [("code-1", 1000)]
     assert drafted.net == 0
+
+
+def test_one_that_finds_nothing_leaves_the_next_one_its_turn() -> None:
+    drafted = discounted([1000], percent_off(10, on=["other"]), amount_off(1, n=2))
+
+    assert [(each.redemption, each.amount) for each in drafted.discounts] == [(UUID(int=2), 1)]
 
 
 def test_one_of_other_items_is_not_used() -> None:
@@ -98,7 +104,7 @@ def test_an_amount_beside_the_steps_is_taken_off_all_the_same() -> None:
     [
         Discount(UUID(int=1), "none"),
         Discount(UUID(int=1), "both", percent=Fraction(10), amount=10),
-        Discount(UUID(int=1), "below", amount=-1),
+        Discount(UUID(int=1), "nothing", amount=0),
         percent_off(101),
         percent_off(-1),
     ],

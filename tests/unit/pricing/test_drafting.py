@@ -1,8 +1,9 @@
 """A draft follows from its facts: from their document as well as from the values."""
 
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 from fractions import Fraction
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -11,8 +12,7 @@ from hypothesis import strategies as st
 
 from billing.plans.terms import Cadence, PlanVersion
 from billing.pricing import Charge, Credit, Facts, FactsError, Tax, TaxRounding, draft
-from billing.rules.money import AmountOutOfRange
-from billing.rules.periods import Period
+from billing.rules.money import AmountOutOfRange, Money, prorate
 from tests.unit.pricing.values import (
     amount_off,
     charge,
@@ -52,6 +52,30 @@ def test_an_amount_that_does_not_fit_the_books_is_refused() -> None:
         draft(facts(charge(2**62), charge(2**62)))
 
 
+@pytest.mark.parametrize("name", ["net", "tax", "total", "small", "due"])
+def test_sums_that_do_not_add_up_are_no_draft(name: str) -> None:
+    good = draft(
+        facts(charge(1000), taxes=(Tax("VAT", Fraction(19), "DE"),), credit=(Credit(GRANT, 1),))
+    )
+
+    with pytest.raises(AssertionError):
+        replace(good, **{name: getattr(good, name) + 1})
+
+
+@pytest.mark.parametrize(
+    ("below", "above"), [("net", "tax"), ("tax", "net"), ("small", "due"), ("due", "small")]
+)
+def test_nothing_of_a_draft_is_below_zero(below: str, above: str) -> None:
+    good = draft(facts(charge(0)))
+    line = replace(good.lines[0], net=-1 if below == "net" else 1, tax=-1 if below == "tax" else 1)
+    wrong: dict[str, Any] = {below: -1, above: 1}
+    if below in ("net", "tax"):
+        wrong["lines"] = (line,)
+
+    with pytest.raises(AssertionError):
+        replace(good, **wrong)
+
+
 def test_what_was_carried_over_is_the_last_line() -> None:
     line = draft(facts(charge(100), carried=30)).lines[-1]
 
@@ -73,6 +97,12 @@ def test_credit_pays_in_the_order_given_and_no_more_than_the_total() -> None:
     assert (drafted.total, drafted.due) == (1000, 0)
 
 
+def test_a_grant_pays_the_last_unit() -> None:
+    drafted = draft(facts(charge(1), credit=(Credit(GRANT, 1),)))
+
+    assert ([each.amount for each in drafted.credit], drafted.due) == ([1], 0)
+
+
 @pytest.mark.parametrize(
     ("price", "credit", "waives", "small", "due"),
     [
@@ -92,6 +122,27 @@ def test_what_is_too_small_to_be_charged_is_waived_or_stays_due(
     )
 
     assert (drafted.small, drafted.due) == (small, due)
+
+
+@given(
+    quantity=st.integers(1, 1000),
+    currency=st.sampled_from(["USD", "KWD", "JPY"]),
+    whole=st.integers(1, 366),
+    data=st.data(),
+)
+def test_a_single_price_comes_to_the_share_of_all_units(
+    quantity: int, currency: str, whole: int, data: st.DataObject
+) -> None:
+    part = data.draw(st.integers(1, whole))
+    share = (1, 1) if part == whole else (part, whole)
+    step = 10 if currency == "KWD" else 1
+    price = VERSION.sold[0].price_in(currency)
+    assert price is not None
+
+    drafted = draft(facts(charge(price, quantity, share=share), currency=currency, step=step))
+
+    owed = prorate(Money(VERSION.prices[currency] * quantity, currency), *share, step)
+    assert (drafted.net, drafted.tax, drafted.due) == (owed.amount, 0, owed.amount)
 
 
 prices = st.one_of(
@@ -166,10 +217,3 @@ def test_a_dearer_charge_never_makes_an_invoice_cheaper(made: list[Charge], more
     base = replace(made[0], price=flat_price(made[0].price.amount))
 
     assert draft(facts(dearer, *made[1:])).total >= draft(facts(base, *made[1:])).total
-
-
-def test_instants_of_a_period_are_read_back_as_they_were() -> None:
-    period = Period(datetime(2027, 1, 1, 10, 30, tzinfo=UTC), datetime(2027, 2, 1, tzinfo=UTC))
-    made = facts(charge(100, period=period))
-
-    assert Facts.from_document(made.document()) == made

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 from billing.plans.items import PriceModel
 from billing.pricing import Charge, DraftLine, FactsError, RowKind, draft
 from billing.rules.periods import Period
-from tests.unit.pricing.values import charge, facts, figures, flat_price, tiered, unit_price
+from tests.unit.pricing.values import (
+    JANUARY,
+    charge,
+    facts,
+    figures,
+    flat_price,
+    tiered,
+    unit_price,
+)
 
 
 def lines(*charges: Charge, step: int = 1) -> tuple[DraftLine, ...]:
@@ -27,7 +35,7 @@ def test_a_line_shows_quantity_price_and_the_days_it_is_for() -> None:
 
     assert line.description == "Base, 2027-01-01 to 2027-01-31"
     assert figures(line.quantity, line.unit_price, line.gross, line.net) == (3, 999, 2997, 2997)
-    assert (line.charge, line.rows) == (0, ())
+    assert (line.charge, line.rows, line.period) == (0, (), JANUARY)
 
 
 def test_a_stub_names_its_share() -> None:
