@@ -39,9 +39,9 @@ from billing.pricing.facts import (
 )
 from billing.pricing.grants import GrantedCredit, credit_at
 from billing.pricing.notes import (
+    BadReturn,
     Noted,
     Return,
-    ReturnTooLarge,
     credit_note,
 )
 from billing.pricing.prices import quantity_price, rate_usage
@@ -50,6 +50,7 @@ from billing.pricing.redemptions import Redeemed, discount_at, discounts_at
 __all__ = [
     "RULES",
     "AppliedCredit",
+    "BadReturn",
     "ChangeLines",
     "Charge",
     "Charged",
@@ -72,7 +73,6 @@ __all__ = [
     "PriceDetail",
     "Redeemed",
     "Return",
-    "ReturnTooLarge",
     "RowKind",
     "Tax",
     "TaxRounding",

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from operator import sub
 
 from billing.plans.currencies import charge_step
-from billing.pricing.drafts import DraftLine, InvoiceDraft, NoteDraft, NoteLine, NoteTax
+from billing.pricing.drafts import InvoiceDraft, NoteDraft, NoteLine, NoteTax
 from billing.rules.money import half_up
 
 
-class ReturnTooLarge(ValueError):
-    """More is to be returned of a line than is left of it."""
+class BadReturn(ValueError):
+    """More is to be returned of a line than is left of it, or a part that can't be charged."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ def credit_note(
 
     Each part is what the notes of a line return together, rounded half up, less what was returned
     before: so all notes of a line never come to more than the line, and the last one to the rest.
-    Lines of which nothing is returned are left out. Raises: ReturnTooLarge.
+    Lines of which nothing is returned are left out. Raises: BadReturn.
     """
     before = [0] * len(invoice.lines)
     for each in noted:
@@ -49,8 +49,10 @@ def credit_note(
     for wanted in returns:
         left = invoice.lines[wanted.line].gross - after[wanted.line]
         gross = left if wanted.gross is None else wanted.gross
-        if not 0 <= gross <= left:
-            raise ReturnTooLarge(f"{gross} of line {wanted.line} can't be returned: {left} is left")
+        step = _step(invoice, wanted.line)
+        if not 0 <= gross <= left or gross % step:
+            what = f"{gross} of line {wanted.line} can't be returned"
+            raise BadReturn(f"{what}: {left} is left, in steps of {step}")
         after[wanted.line] += gross
     lines = [
         _difference(_returned(invoice, index, after[index]), _returned(invoice, index, start))
@@ -68,7 +70,7 @@ def _returned(invoice: InvoiceDraft, index: int, gross: int) -> NoteLine:
     """
     line = invoice.lines[index]
     parts = [tax.parts[index] for tax in invoice.taxes]
-    step = _step(invoice.currency, line, parts, gross)
+    step = _step(invoice, index)
     discount = _share(line.discount, gross, line.gross, step)
     rest, whole = gross - discount, line.gross - line.discount
     taxes = [0] * len(parts)
@@ -82,10 +84,11 @@ def _returned(invoice: InvoiceDraft, index: int, gross: int) -> NoteLine:
     return NoteLine(index, gross, discount, rest, sum(taxes), tuple(taxes))
 
 
-def _step(currency: str, line: DraftLine, parts: Sequence[int], gross: int) -> int:
-    """Return the step that the line's amounts keep: one minor unit where one doesn't keep it."""
-    step = charge_step(currency)
-    return 1 if any(each % step for each in (gross, line.gross, line.discount, *parts)) else step
+def _step(invoice: InvoiceDraft, index: int) -> int:
+    """Return the step that all amounts of a line keep: what can be charged, or one minor unit."""
+    line, step = invoice.lines[index], charge_step(invoice.currency)
+    parts = (tax.parts[index] for tax in invoice.taxes)
+    return 1 if any(each % step for each in (line.gross, line.discount, *parts)) else step
 
 
 def _share(amount: int, part: int, whole: int, step: int) -> int:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from fractions import Fraction
+from typing import Any
 from uuid import UUID
 
 import pytest
@@ -144,6 +145,23 @@ def test_units_of_two_invoices_are_of_one_item_whatever_period_share_and_name_th
 
     assert costs(change(pieces, charge(price, 8))) == []
     assert costs(change(pieces, charge(price, 9))) == [548]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [{"item": "other"}, {"source": "plan:scale:2027-01-01"}, {"terms": "1" * 64}, {"once": True}],
+)
+def test_an_item_of_other_terms_is_another_though_it_costs_as_much(other: dict[str, Any]) -> None:
+    new = replace(charge(1000), **other)
+
+    assert costs(change(charged(charge(1000)), new))[0] == -548
+    assert len(costs(change(charged(charge(1000)), new))) == 2
+
+
+def test_all_that_was_added_is_charged() -> None:
+    added = [charge(1000), charge(200, item="setup", once=True), charge(500, item="sso")]
+
+    assert costs(change([], *added)) == [548, 200, 274]
 
 
 def test_items_beside_the_metered_ones_are_charged() -> None:

@@ -81,6 +81,7 @@ def test_what_was_carried_over_is_the_last_line() -> None:
 
     assert (line.item, line.description) == ("carried", "Carried over from the invoice before")
     assert figures(line.net, line.unit_price, line.charge, line.period) == (30, 30, None, None)
+    assert figures(line.part, line.whole, line.quantity) == (1, 1, 1)
 
 
 def test_less_than_nothing_is_not_carried_over() -> None:

@@ -17,6 +17,7 @@ from tests.unit.pricing.values import (
     facts,
     figures,
     flat_price,
+    percent_off,
     tiered,
     unit_price,
 )
@@ -90,6 +91,30 @@ def test_what_is_missing_to_a_minimum_is_a_line_of_its_own() -> None:
     assert [line.gross for line in found] == [3000, 2000]
     assert found[1].description == "Base, 2027-01-01 to 2027-01-31, up to the minimum"
     assert (found[1].item, found[1].charge, found[1].unit_price) == ("base", 0, None)
+    assert figures(found[1].part, found[1].whole, found[1].quantity) == (1, 1, 1)
+    assert (found[1].period, found[1].rows) == (JANUARY, ())
+
+
+def test_the_line_up_to_a_minimum_is_for_the_days_of_its_item() -> None:
+    found = lines(charge(unit_price(10, minimum=5000), 300, share=(17, 31)))[1]
+
+    assert (found.part, found.whole) == (17, 31)
+
+
+def test_a_single_unit_of_money_is_missing() -> None:
+    assert gross(charge(unit_price(10, minimum=101), 10)) == [100, 1]
+
+
+def test_a_minimum_keeps_the_steps_that_can_be_charged() -> None:
+    assert gross(charge(unit_price(10, minimum=1000), 1, share=(1, 3)), step=10) == [0, 330]
+
+
+def test_what_a_once_item_lacks_to_its_minimum_has_no_discount_either() -> None:
+    setup = charge(unit_price(10, minimum=100), 1, item="setup", once=True)
+
+    drafted = draft(facts(setup, discounts=(percent_off(50),)))
+
+    assert [line.net for line in drafted.lines] == [10, 90]
 
 
 def test_a_minimum_that_is_reached_has_no_line() -> None:

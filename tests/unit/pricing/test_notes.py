@@ -7,18 +7,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.pricing import (
+    BadReturn,
     Facts,
     InvoiceDraft,
     Noted,
     NoteDraft,
     Return,
-    ReturnTooLarge,
     Tax,
     credit_note,
     draft,
 )
 from tests.unit.pricing.values import amount_off, charge, facts, percent_off
 
+STEPS = {"KWD": 10, "USD": 1}
 VAT = Tax("VAT", Fraction(19), "DE")
 INVOICE = draft(
     facts(
@@ -73,7 +74,7 @@ def test_two_returns_of_a_line_are_one() -> None:
     ],
 )
 def test_more_than_is_left_is_refused(noted: list[Noted], returns: list[Return]) -> None:
-    with pytest.raises(ReturnTooLarge, match="is left"):
+    with pytest.raises(BadReturn, match="is left"):
         credit_note(INVOICE, noted, returns)
 
 
@@ -101,6 +102,37 @@ def test_tax_in_the_price_goes_back_with_it() -> None:
     assert (note.net, note.tax, note.total) == (500, 95, 595)
 
 
+def test_several_taxes_in_the_price_go_back_with_it() -> None:
+    contained = tuple(
+        Tax(name, Fraction(rate), "XX", included=True) for name, rate in (("A", 10), ("B", 15))
+    )
+    invoice = draft(facts(charge(1250), taxes=contained))
+    nothing: list[Noted] = []
+
+    half, rest = (credit_note(invoice, n, [Return(0, 625)]) for n in (nothing, [Noted(0, 625)]))
+
+    assert [(note.net, [each.amount for each in note.taxes]) for note in (half, rest)] == [
+        (500, [50, 75]), (500, [50, 75]),
+    ]  # fmt: skip
+    assert half.currency == "USD"
+
+
+def test_amounts_beside_the_steps_are_returned_to_the_last_unit() -> None:
+    made = facts(charge(10), currency="KWD", step=10, discounts=(amount_off(5),))
+    invoice = draft(made)
+
+    parts = [credit_note(invoice, [Noted(0, n)] if n else [], [Return(0, 1)]) for n in range(10)]
+
+    assert [part.net for part in parts] == [0, 1] * 5
+
+
+def test_a_part_that_can_not_be_charged_is_not_returned() -> None:
+    invoice = draft(facts(charge(30), currency="KWD", step=10))
+
+    with pytest.raises(BadReturn, match="in steps of 10"):
+        credit_note(invoice, (), [Return(0, 15)])
+
+
 def test_notes_keep_the_steps_that_can_be_charged() -> None:
     made = facts(charge(1230), currency="KWD", step=10, taxes=(VAT,))
 
@@ -110,12 +142,15 @@ def test_notes_keep_the_steps_that_can_be_charged() -> None:
 
 
 invoices = st.builds(
-    lambda amounts, off, taxes: facts(
-        *(charge(amount, item=f"i{n}") for n, amount in enumerate(amounts)),
+    lambda amounts, currency, off, taxes: facts(
+        *(charge(amount * STEPS[currency], item=f"i{n}") for n, amount in enumerate(amounts)),
+        currency=currency,
+        step=STEPS[currency],
         discounts=off,
         taxes=taxes,
     ),
     st.lists(st.integers(0, 400), min_size=1, max_size=4),
+    st.sampled_from(sorted(STEPS)),
     st.sampled_from([(), (percent_off("33.3"),), (amount_off(777),), (percent_off(100),)]),
     st.lists(
         st.builds(
@@ -137,7 +172,7 @@ def all_notes(invoice: InvoiceDraft, steps: st.DataObject) -> list[NoteDraft]:
     for _ in range(steps.draw(st.integers(0, 6))):
         line = steps.draw(st.integers(0, len(invoice.lines) - 1))
         left = invoice.lines[line].gross - sum(n.gross for n in noted if n.line == line)
-        part = steps.draw(st.integers(0, left))
+        part = steps.draw(st.integers(0, left)) // STEPS[invoice.currency] * STEPS[invoice.currency]
         made.append(credit_note(invoice, noted, [Return(line, part)]))
         noted.append(Noted(line, part))
     made.append(credit_note(invoice, noted, [Return(n) for n in range(len(invoice.lines))]))

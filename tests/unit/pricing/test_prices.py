@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.plans.items import ItemPrice, PriceModel
-from billing.pricing import FactsError, RowKind, quantity_price, rate_usage
+from billing.pricing import FactsError, PriceDetail, RowKind, quantity_price, rate_usage
+from billing.pricing.prices import at_most
 from tests.unit.pricing.values import figures, flat_price, tiered, unit_price
 
 SEATS = tiered(PriceModel.GRADUATED, (5, 0, 0), (50, 1200, 0), (None, 950, 0))
@@ -20,6 +21,12 @@ MONOTONE = [
     ItemPrice(PriceModel.PACKAGE, Fraction(500), size=7, round="down"),
 ]
 VOLUME = tiered(PriceModel.VOLUME, (100, 2, 10), (None, 1, 0))
+
+
+def rows_of(detail: PriceDetail) -> list[tuple[object, ...]]:
+    return [(row.kind, row.quantity, row.unit, row.flat, row.amount) for row in detail.rows]
+
+
 quantities = st.fractions(min_value=0, max_value=1000, max_denominator=1000)
 
 
@@ -32,6 +39,46 @@ def test_rows_tell_how_many_units_cost_what() -> None:
 
     assert [figures(row.quantity, row.unit, row.amount) for row in detail.rows] == [
         (5, 0, 0), (45, 1200, 54000), (12, 950, 11400),
+    ]  # fmt: skip
+
+
+def test_a_row_has_its_units_price_flat_part_and_amount() -> None:
+    graduated = tiered(PriceModel.GRADUATED, (10, 3, 200), (None, 1, 50))
+    packages = ItemPrice(PriceModel.PACKAGE, Fraction(500), size=100)
+
+    assert rows_of(quantity_price(graduated, Fraction(12))) == [
+        (RowKind.UNITS, 10, 3, 200, 230), (RowKind.UNITS, 2, 1, 50, 52),
+    ]  # fmt: skip
+    assert rows_of(quantity_price(VOLUME, Fraction(7))) == [(RowKind.UNITS, 7, 2, 10, 24)]
+    assert rows_of(quantity_price(packages, Fraction(101))) == [(RowKind.PACKAGES, 2, 500, 0, 1000)]
+    assert rows_of(quantity_price(MONOTONE[1], Fraction(60))) == [
+        (RowKind.INCLUDED, 10, 0, 0, 0), (RowKind.UNITS, 50, Fraction(8, 100), 0, 4),
+    ]  # fmt: skip
+
+
+def test_the_row_above_a_maximum_is_what_it_takes_off() -> None:
+    three = quantity_price(unit_price(100), Fraction(3))
+
+    assert rows_of(at_most(unit_price(100), three, Fraction(3), Fraction(250))) == [
+        (RowKind.UNITS, 3, 100, 0, 300), (RowKind.MAXIMUM, 1, -50, 0, -50),
+    ]  # fmt: skip
+    assert at_most(unit_price(100), three, Fraction(3), Fraction(300)) == three
+
+
+def test_rows_of_further_usage_have_what_it_adds_to_each_price() -> None:
+    graduated = tiered(PriceModel.GRADUATED, (10, 3, 200), (20, 2, 90), (None, 1, 50))
+    packages = ItemPrice(PriceModel.PACKAGE, Fraction(500), size=100)
+
+    assert rows_of(rate_usage(graduated, Fraction(20), Fraction(5))) == [
+        (RowKind.UNITS, 5, 3, 0, 15),
+        (RowKind.UNITS, 10, 2, 90, 110),
+        (RowKind.UNITS, 5, 1, 50, 55),
+    ]
+    assert rows_of(rate_usage(packages, Fraction(100), Fraction(150))) == [
+        (RowKind.PACKAGES, 1, 500, 0, 500)
+    ]
+    assert rows_of(rate_usage(VOLUME, Fraction(1), Fraction(100))) == [
+        (RowKind.UNITS, 101, 1, 0, 101), (RowKind.UNITS, -100, 2, -10, -210),
     ]  # fmt: skip
 
 

@@ -32,6 +32,9 @@ def test_a_discount_has_the_terms_of_its_coupon() -> None:
 
     assert found(by_percent) == Discount(FIRST, "spring", percent=Fraction(15), on=("base",))
     assert found(by_amount) == Discount(FIRST, "spring", amount=2000)
+    assert found(redeemed(amounts={"USD": 1}, on=("seats",))) == Discount(
+        FIRST, "spring", amount=1, on=("seats",)
+    )
 
 
 def test_an_amount_in_other_currencies_takes_nothing_off() -> None:
@@ -115,3 +118,15 @@ def test_they_are_used_by_stack_then_in_the_order_of_redemption() -> None:
     ordered = discounts_at(made, FEBRUARY, "USD", "UTC")
 
     assert [each.redemption.int for each in ordered] == [3, 4, 2, 1]
+
+
+def test_several_have_the_zone_the_share_and_the_step_of_the_invoice() -> None:
+    months = redeemed(duration="months", number=2)
+    at = datetime(2027, 3, 31, 9, 30, tzinfo=UTC)
+    amount = redeemed(amounts={"USD": 1001}, duration="forever")
+
+    assert discounts_at([months], at, "USD", "Europe/Berlin") == ()
+    assert len(discounts_at([months], at, "USD", "UTC")) == 1
+    assert [each.amount for each in discounts_at([amount], at, "USD", "UTC")] == [1001]
+    halves = discounts_at([amount], at, "USD", "UTC", share=(1, 2), step=10)
+    assert [each.amount for each in halves] == [500]

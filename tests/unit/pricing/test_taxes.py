@@ -1,6 +1,7 @@
 """Taxes: one total a group, rounded once, and never more than there is to tax."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -83,6 +84,23 @@ def test_several_taxes_in_a_price_share_its_net() -> None:
 
     assert [each.amount for each in drafted.taxes] == [100, 150]
     assert [each.base for each in drafted.taxes] == [1000, 1000]
+
+
+def test_a_tax_is_split_by_what_each_price_has_of_it() -> None:
+    on_both, on_one = vat(20, included=True), Tax("Local", Fraction(30), "DE", included=True)
+
+    drafted = taxed([1000, 1000], on_both, replace(on_one, on=("item-0",)))
+
+    assert drafted.taxes[0].parts == (133, 167)
+    assert drafted.taxes[1].parts == (200, 0)
+    assert [line.net for line in drafted.lines] == [667, 833]
+
+
+def test_a_group_has_what_was_decided() -> None:
+    found = taxed([1000], vat("8.875", treatment="reduced", reason="books")).taxes[0]
+
+    assert (found.name, found.jurisdiction, found.treatment) == ("VAT", "DE", "reduced")
+    assert (found.rate, found.included, found.reason) == (Fraction("8.875"), False, "books")
 
 
 def test_a_tax_on_top_is_of_the_net_of_one_that_the_price_contains() -> None:
