@@ -54,7 +54,7 @@ class ChangeLines:
 
 
 @dataclass(frozen=True, slots=True)
-class _Terms:
+class _SoldAt:
     """What two charges have in common when they are of one item at the same terms."""
 
     item: str
@@ -116,8 +116,8 @@ def lines_of_change(
     return ChangeLines(tuple(charges), tuple(returns))
 
 
-def _by_terms(before: Sequence[Charged]) -> Mapping[_Terms, tuple[Charged, ...]]:
-    found: dict[_Terms, tuple[Charged, ...]] = {}
+def _by_terms(before: Sequence[Charged]) -> Mapping[_SoldAt, tuple[Charged, ...]]:
+    found: dict[_SoldAt, tuple[Charged, ...]] = {}
     for piece in before:
         if not piece.charge.metered:
             terms = _terms(piece.charge)
@@ -125,8 +125,8 @@ def _by_terms(before: Sequence[Charged]) -> Mapping[_Terms, tuple[Charged, ...]]
     return found
 
 
-def _wanted(after: Sequence[Charge]) -> Mapping[_Terms, Charge]:
-    found: dict[_Terms, Charge] = {}
+def _wanted(after: Sequence[Charge]) -> Mapping[_SoldAt, Charge]:
+    found: dict[_SoldAt, Charge] = {}
     for charge in after:
         terms = _terms(charge)
         if terms in found:
@@ -136,8 +136,8 @@ def _wanted(after: Sequence[Charge]) -> Mapping[_Terms, Charge]:
     return found
 
 
-def _terms(charge: Charge) -> _Terms:
-    return _Terms(charge.item, charge.price, charge.source, charge.terms, charge.once)
+def _terms(charge: Charge) -> _SoldAt:
+    return _SoldAt(charge.item, charge.price, charge.source, charge.terms, charge.once)
 
 
 def _added(charge: Charge | None, want: Fraction, kept: Fraction) -> list[Charge]:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.plans.items import ItemPrice, PriceModel, PriceTier
+from billing.plans.numbers import exact_text
 from billing.pricing import (
     Charge,
     Credit,
@@ -22,7 +23,6 @@ from billing.pricing import (
     Tax,
     TaxRounding,
     digest_of,
-    exact_text,
 )
 from billing.rules.periods import Period
 from tests.unit.pricing.values import JANUARY, charge, facts, flat_price
