@@ -10,10 +10,12 @@ import pytest
 from billing.cli.failures import EXIT_CODES
 from tests.cli.tree import commands, groups, places_for_text
 from tests.cli.world import Cli
+from tests.shares import share
 
 ROOT = Path(__file__).resolve().parents[2]
 CARD = "4242 4242 4242 4242"
 COMMANDS = dict(commands())
+PLACES = [(path, place) for path in COMMANDS for place in places_for_text(COMMANDS[path])]
 
 # What starts something or only prints text of its own has no data.
 WITHOUT_DATA = {("up",), ("scheduler",), ("worker",), ("reconciler",), ("api",), ("completion",),
@@ -80,8 +82,7 @@ def test_every_exit_code_is_in_the_manual(code: int, meaning: str) -> None:
 
 @pytest.mark.parametrize(
     ("path", "place"),
-    [(path, place) for path in COMMANDS for place in places_for_text(COMMANDS[path])]
-    + [((), ("--config",)), ((), ())],
+    [*share(PLACES, 4), ((), ("--config",)), ((), ())],
     ids=lambda part: " ".join(part) or "argument",
 )
 @pytest.mark.parametrize("number", [CARD, CARD.replace(" ", ""), "4242-4242-4242-4242"])

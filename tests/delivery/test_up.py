@@ -20,6 +20,7 @@ from billing.embedded.servers import EmbeddedPostgres, EmbeddedValkey, free_port
 from billing.workers.up.state_file import read_status
 from tests import processes
 from tests.delivery.engine_under_test import ROOT, EngineUnderTest, foreign
+from tests.delivery.turns import in_turn
 from tests.waiting import PATIENCE, until
 
 ROLES = ("scheduler", "worker", "reconciler")
@@ -242,6 +243,7 @@ def answers(port: str, status: int) -> bool:
 
 
 @pytest.mark.slow
+@in_turn("the demo")
 def test_the_demo_ends_well_and_tells_what_happened(folder: Folder) -> None:
     done = folder.billing("demo", "--subscriptions", "20", "--months", "1", "--json")
 
@@ -263,6 +265,7 @@ def test_the_demo_ends_well_and_tells_what_happened(folder: Folder) -> None:
 
 
 @pytest.mark.slow
+@in_turn("the demo without faults")
 def test_the_demo_without_faults_moves_money_all_the_same(folder: Folder) -> None:
     done = folder.billing(
         "demo", "--subscriptions", "12", "--months", "1", "--no-faults", "-o", "json"

@@ -12,6 +12,7 @@ LONG: Final = (
     "chaos", "webhook chaos",
     "many", "lost answers",
     "a restore", "two providers",
+    "the demo", "the demo without faults",
 )  # fmt: skip
 
 
