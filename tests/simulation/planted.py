@@ -31,6 +31,7 @@ class Fault:
 
 _SUBSCRIPTIONS: Final = "billing/rules/subscriptions.py"
 _DUNNING: Final = "billing/rules/dunning.py"
+_CHARGING: Final = "billing/flows/cycles/charging.py"
 _DECIDING: Final = "billing/flows/cycles/deciding.py"
 _OPENING: Final = "billing/flows/cycles/opening.py"
 _ENDING: Final = "billing/flows/cycles/ending.py"
@@ -63,8 +64,10 @@ TIME: Final[Sequence[Fault]] = (
     Fault(
         "the periods that a release bills are paused as today",
         "billing/flows/subscriptions/releasing.py",
-        "opening = decide(subscription, catalog, now, policy, asked, bill_missed=True)",
-        "opening = decide(subscription, catalog, now, policy, asked[-1:], bill_missed=True)",
+        "opening = decide(subscription, catalog, now, policy, asked, held=held, bill_missed=True)",
+        "opening = decide(\n"
+        "                subscription, catalog, now, policy, asked[-1:], held=held, bill_missed=True\n"
+        "            )",
     ),
     Fault(
         "canceling at the period's end takes the last period that was opened",
@@ -310,9 +313,9 @@ MONEY: Final[Sequence[Fault]] = (
     ),
     Fault(
         "quantity is billed once",
-        "billing/rules/invoices.py",
-        "    amount = prorate(unit * quantity, part, whole, charge_step(currency)).amount",
-        "    amount = prorate(unit, part, whole, charge_step(currency)).amount",
+        _CHARGING,
+        "        return subscription.quantity\n",
+        "        return 1\n",
     ),
     Fault(
         "a refund may exceed its payment",

@@ -7,6 +7,7 @@ from uuid import UUID
 
 import pytest
 
+from billing.flows.cycles.charging import NOTHING_HELD
 from billing.flows.cycles.deciding import CannotOpen, decide
 from billing.flows.policy import Policy
 from billing.plans.terms import Cadence, CatchUpPolicy, Plan, PlanVersion
@@ -64,7 +65,8 @@ def opened(due: Subscription, catch_up: CatchUpPolicy, now: datetime) -> str:
     version = PlanVersion("late", PUBLISHED, "keep", Cadence(1, "month"), None, None, {"USD": 500})
     plan = Plan("late", "Story", "Late", None, catch_up, (version,))
     try:
-        return decide(due, {"late": plan}, now, Policy(catch_up_cap=CAP)).kind
+        policy = Policy(catch_up_cap=CAP)
+        return decide(due, {"late": plan}, now, policy, held=NOTHING_HELD).kind
     except CannotOpen as cannot:
         return f"{cannot.reason}: {cannot.facts['missed']}"
 

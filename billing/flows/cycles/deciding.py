@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from billing.flows.cycles.charging import NOTHING_HELD, Holdings, costs_nothing, facts_of_cycle
+from billing.flows.cycles.charging import Holdings, costs_nothing, facts_of_cycle
 from billing.flows.policy import Policy
 from billing.ids import derived_id
 from billing.plans.currencies import charge_limit
@@ -68,7 +68,7 @@ def decide(
     policy: Policy,
     changes: Sequence[DatedChange] = (),
     *,
-    held: Holdings = NOTHING_HELD,
+    held: Holdings,
     bill_missed: bool = False,
     unbilled: bool = False,
 ) -> Opening:

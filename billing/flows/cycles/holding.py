@@ -58,3 +58,8 @@ def read(conn: Connection, due: Sequence[Subscription]) -> BatchHoldings:
         items=items.of_many(conn, [each.id for each in due]),
         grants=credit.lock_left(conn, sorted({each.customer_id for each in due})),
     )
+
+
+def of(conn: Connection, subscription: Subscription, now: datetime) -> Holdings:
+    """Return what one (locked) subscription holds for an invoice that is issued now."""
+    return read(conn, [subscription]).of(subscription, now)

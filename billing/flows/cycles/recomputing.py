@@ -59,7 +59,7 @@ def _differences(
         "rules": (row.rules, facts.rules),
         "kind": (row.kind, str(facts.kind)),
         "currency": (row.currency, facts.currency),
-        "zone": (row.zone, facts.zone),
+        "zone": (facts.zone if _is_before_anchoring(row) else row.zone, facts.zone),
         "net": (row.net, drafted.net),
         "tax": (row.tax, drafted.tax),
         "total": (row.total, drafted.total),
@@ -73,6 +73,12 @@ def _differences(
     for line, computed_line in zip(row.lines, drafted.lines, strict=False):
         if _stored(line) != _computed(computed_line):
             yield f"line {line.line}", _stored(line), _computed(computed_line)
+
+
+def _is_before_anchoring(row: Invoiced) -> bool:
+    """Tell whether an invoice's period began before the subscription was re-anchored."""
+    start, anchored = row.period_start, row.anchored_from
+    return start is not None and anchored is not None and start < anchored
 
 
 def _stored(line: InvoicedLine) -> tuple[object, ...]:

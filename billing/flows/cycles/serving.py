@@ -4,6 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from billing.flows.cycles import holding
 from billing.flows.cycles.deciding import decide
 from billing.flows.cycles.ending import is_over, is_unpaid
 from billing.flows.cycles.opening import hold_catalog, write
@@ -25,7 +26,8 @@ def open_served(conn: Connection, subscription: Subscription, now: datetime, pol
     catalog, asked = plans.published(conn), changes.of(conn, subscription.id)
     billed = 0
     while has_served(subscription, now) and not is_unpaid(subscription, asked):
-        opening = decide(subscription, catalog, now, policy, asked)
+        held = holding.of(conn, subscription, now)
+        opening = decide(subscription, catalog, now, policy, asked, held=held)
         write(conn, [opening], now)
         billed += opening.kind is CycleKind.REGULAR
         found = subscriptions.lock(conn, subscription.id)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime
 from enum import StrEnum
+from functools import partial
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -16,6 +17,8 @@ from sqlalchemy import Connection
 from billing.crash_points import CrashPoint, marked
 from billing.flows.context import Context
 from billing.flows.customers.customers import keep_payment_method
+from billing.flows.cycles import holding
+from billing.flows.cycles.charging import Holdings
 from billing.flows.cycles.deciding import CannotOpen, Opening, decide
 from billing.flows.cycles.ending import is_over
 from billing.flows.cycles.opening import write
@@ -180,7 +183,10 @@ def _open_cycle(
     with conn.begin_nested() as all_of_them:
         while _has_next(subscription, now):
             try:
-                opening = _as_it_was(subscription, catalog, now, context.policy, asked, charged)
+                held = holding.of(conn, subscription, now)
+                opening = _as_it_was(
+                    subscription, catalog, now, context.policy, asked, held, charged
+                )
             except CannotOpen:
                 all_of_them.rollback()
                 return AdoptionResult.HELD, Why.CANNOT_OPEN
@@ -229,6 +235,7 @@ def _as_it_was(
     now: datetime,
     policy: Policy,
     asked: Sequence[DatedChange],
+    held: Holdings,
     charged: AbstractSet[UUID],
 ) -> Opening:
     """Return the next cycle: billed where its payment was charged.
@@ -236,11 +243,12 @@ def _as_it_was(
     One that was never charged, before one that was, isn't charged any more: it is skipped. Raises
     `CannotOpen`.
     """
-    unbilled = decide(subscription, catalog, now, policy, asked, unbilled=True)
+    opened = partial(decide, subscription, catalog, now, policy, asked, held=held)
+    unbilled = opened(unbilled=True)
     if unbilled.payment_id in charged:
-        return decide(subscription, catalog, now, policy, asked, bill_missed=True)
+        return opened(bill_missed=True)
     try:
-        opening = decide(subscription, catalog, now, policy, asked)
+        opening = opened()
     except CannotOpen:
         return unbilled
     return unbilled if opening.draft is not None and opening.draft.due > 0 else opening

@@ -11,6 +11,7 @@ from sqlalchemy.exc import IntegrityError
 from billing.crash_points import CrashPoint, marked
 from billing.errors import Conflict, ErrorCode
 from billing.flows import fence
+from billing.flows.cycles import holding
 from billing.flows.cycles.deciding import CannotOpen, Opening, decide, unbilled_yet
 from billing.flows.cycles.ending import is_over, is_unpaid
 from billing.flows.cycles.opening import hold_catalog, write
@@ -186,7 +187,8 @@ def _bill_missed(
     billed = 0
     while _is_due(subscription, now) and not is_unpaid(subscription, asked):
         try:
-            opening = decide(subscription, catalog, now, policy, asked, bill_missed=True)
+            held = holding.of(conn, subscription, now)
+            opening = decide(subscription, catalog, now, policy, asked, held=held, bill_missed=True)
         except CannotOpen as error:
             raise Conflict(
                 f"cycle {subscription.next_n} can't be opened yet: {error}",

@@ -38,7 +38,10 @@ class InvoicedLine:
 
 @dataclass(frozen=True, slots=True)
 class Invoiced:
-    """One invoice that has facts, with its cycle and its subscription's quantity."""
+    """One invoice that has facts, with its cycle and its subscription's zone.
+
+    What was issued for a period before `anchored_from` is of the zone as it was then.
+    """
 
     id: UUID
     number: str
@@ -57,6 +60,7 @@ class Invoiced:
     period_start: datetime | None
     period_end: datetime | None
     zone: str | None
+    anchored_from: datetime | None
     lines: tuple[InvoicedLine, ...]
 
 
@@ -65,6 +69,8 @@ _INVOICES: Final = text(
     SELECT i.id, i.number, i.kind, i.rules, i.facts, i.currency, i.net, i.tax, i.total,
            i.discount, i.credit, c.n, c.plan, c.plan_version, c.period_start AS cycle_start,
            c.period_end AS cycle_end, s.zone,
+           (SELECT max(a.holds_from) FROM subscription_changes a
+             WHERE a.subscription_id = i.subscription_id AND a.kind = 'reanchor') AS anchored_from,
            l.line, l.item, l.description, l.quantity, l.unit_price, l.gross,
            l.discount AS line_discount, l.amount, l.tax AS line_tax, l.period_start,
            l.period_end, l.part, l.whole, l.detail
@@ -103,6 +109,7 @@ def with_facts(conn: Connection, batch: int) -> Iterator[Invoiced]:
                 period_start=head.cycle_start,
                 period_end=head.cycle_end,
                 zone=head.zone,
+                anchored_from=head.anchored_from,
                 lines=tuple(_line(row) for row in of_one if row.line is not None),
             )
 
