@@ -38,8 +38,8 @@ REPORTS: Final = "reports.json"
 _AT_REST: Final = frozenset({"tasks"})  # of roles that run all the time
 _OUTCOME: Final = frozenset(
     {
-        "customers", "payment_methods", "subscriptions", "cycles", "invoices", "payments",
-        "refunds", "disputes", "ledger.entries",
+        "customers", "payment_methods", "subscriptions", "subscription_items", "cycles", "invoices",
+        "credit_grants", "credit_moves", "payments", "refunds", "disputes", "ledger.entries",
     }
 )  # fmt: skip
 _ON_THE_WAY: Final = frozenset(WORDS) - _OUTCOME

@@ -28,8 +28,11 @@ WORDS: Final[Mapping[str, str]] = {
     "payment_methods": "'payment method'",
     "subscriptions": "'subscription ' || status || CASE WHEN cancels_at IS NULL THEN ''"
     f" ELSE ', to be canceled' END || {_PARKED}",
+    "subscription_items": "'item' || CASE WHEN billed_in IS NULL THEN '' ELSE ' charged once' END",
     "cycles": "'cycle ' || state",
     "invoices": "'invoice ' || status",
+    "credit_grants": "'credit (' || source || ')'",
+    "credit_moves": "'credit ' || kind",
     "payments": f"'payment ' || state || {_DUE} || {_HELD} || {_PARKED} ||"
     " CASE WHEN confirmed_at IS NULL THEN '' ELSE ', confirmed' END",
     "attempts": "'attempt ' || n || ' ' || coalesce(outcome, 'open')",
