@@ -3,12 +3,14 @@ sides agree.
 """
 
 __all__ = [
+    "charging",
     "closing",
     "crediting",
     "deciding",
     "digest",
     "digest_repair",
     "ending",
+    "holding",
     "opening",
     "recognition",
     "recomputing",
