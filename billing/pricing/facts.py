@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from fractions import Fraction
+from functools import lru_cache
 from typing import Any, Final
 from uuid import UUID
 
@@ -20,6 +21,9 @@ from billing.rules.periods import Period
 
 RULES: Final = 1
 """The version of the rules that new invoices are computed by."""
+
+
+_ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
 
 class InvoiceKind(StrEnum):
@@ -137,7 +141,7 @@ class Facts:
 
     def document(self) -> str:
         """Return the canonical JSON of the facts; what has its default is left out."""
-        return json.dumps(_facts_to(self), sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+        return _ENCODER.encode(_facts_to(self))
 
     @classmethod
     def from_document(cls, document: str) -> "Facts":
@@ -163,7 +167,7 @@ def _facts_to(facts: Facts) -> dict[str, Any]:
     return _without_defaults(
         {
             "rules": facts.rules,
-            "kind": facts.kind.value,
+            "kind": facts.kind,
             "currency": facts.currency,
             "zone": facts.zone,
             "charges": [_charge_to(charge) for charge in facts.charges],
@@ -174,10 +178,10 @@ def _facts_to(facts: Facts) -> dict[str, Any]:
             "step": facts.step,
             "minimum": facts.minimum,
             "waives": facts.waives,
-            "tax_rounding": facts.tax_rounding.value,
+            "tax_rounding": facts.tax_rounding,
         },
         {"charges": [], "discounts": [], "taxes": [], "credit": [], "carried": 0, "step": 1}
-        | {"minimum": 0, "waives": True, "tax_rounding": TaxRounding.GROUP.value},
+        | {"minimum": 0, "waives": True, "tax_rounding": TaxRounding.GROUP},
     )
 
 
@@ -237,10 +241,11 @@ def _charge_from(data: Mapping[str, Any]) -> Charge:
     )
 
 
+@lru_cache(maxsize=4096)
 def _price_to(price: ItemPrice) -> dict[str, Any]:
     return _without_defaults(
         {
-            "model": price.model.value,
+            "model": price.model,
             "amount": exact_text(price.amount),
             "tiers": [[tier.up_to, exact_text(tier.unit), tier.flat] for tier in price.tiers],
             "size": price.size,

@@ -14,7 +14,23 @@ Element = UUID | str | int | bool | bytes | date | datetime | None
 
 def literal(values: Sequence[Element]) -> str:
     """Return the array literal of `values`; all are of one type or None."""
+    if same_in_all(values):
+        first = values[0]
+        return "{" + ",".join([_WRITERS.get(type(first), _other)(first)] * len(values)) + "}"
     return "{" + ",".join([_WRITERS.get(type(value), _other)(value) for value in values]) + "}"
+
+
+def same_in_all(values: Sequence[Element]) -> bool:
+    """Tell whether there are several values and all are equal."""
+    # The last one first: most columns differ there, and comparing ids takes its time.
+    return len(values) > 1 and values[0] == values[-1] and values.count(values[0]) == len(values)
+
+
+def scalar(value: Element) -> str | None:
+    """Return one value as PostgreSQL reads it from text."""
+    if value is None or isinstance(value, str):
+        return value if value is None else str(value)
+    return _TEXTS.get(type(value), str)(value)
 
 
 def _string(value: str) -> str:
@@ -29,6 +45,12 @@ _WRITERS: Final[Mapping[type, Callable[[Any], str]]] = {
     UUID: lambda value: value.hex,
     datetime: lambda value: f'"{value.isoformat()}"',
     bytes: lambda value: f'"\\\\x{value.hex()}"',
+}
+
+_TEXTS: Final[Mapping[type, Callable[[Any], str]]] = {
+    UUID: lambda value: value.hex,
+    datetime: lambda value: value.isoformat(),
+    bytes: lambda value: f"\\x{value.hex()}",
 }
 
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Engine, text
 
-from billing.store.arrays import Element, literal
+from billing.store.arrays import Element, literal, scalar
 
 TEXTS = st.text(st.characters(exclude_characters="\x00", codec="utf-8"))
 
@@ -45,3 +45,24 @@ def test_every_type_we_store_comes_back(engine: Engine, kind: str, values: list[
             {"v": literal(values)},
         )
         assert [row.x for row in back] == values
+
+
+@pytest.mark.parametrize(
+    ("kind", "value"),
+    [
+        ("uuid", uuid.UUID(int=1)),
+        ("bigint", -(2**63)),
+        ("boolean", False),
+        ("date", date(2024, 2, 29)),
+        ("timestamptz", datetime(2026, 10, 25, 1, 30, 0, 123456, tzinfo=UTC)),
+        ("bytea", b'\x00"\\{},'),
+        ("text", "NULL"),
+        ("text", '{"a": "\\ x"}'),
+        ("text", ""),
+        ("text", None),
+    ],
+)
+def test_one_value_comes_back_from_its_text(engine: Engine, kind: str, value: Element) -> None:
+    with engine.connect() as conn:
+        query = text(f"SELECT CAST(CAST(:v AS text) AS {kind})")
+        assert conn.execute(query, {"v": scalar(value)}).scalar() == value

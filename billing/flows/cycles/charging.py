@@ -3,11 +3,12 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 from billing.errors import BadInput, ErrorCode
 from billing.flows.policy import Policy
 from billing.plans.currencies import charge_step
-from billing.plans.items import BASE, Item, ItemKind
+from billing.plans.items import BASE, Item, ItemKind, ItemPrice
 from billing.plans.terms import Plan, PlanVersion
 from billing.pricing import Charge, Credit, Discount, Facts, InvoiceKind
 from billing.rules.periods import ScheduledPeriod
@@ -76,13 +77,11 @@ def _charges(
     held: Holdings,
 ) -> Iterator[Charge]:
     """Yield the charges of a plan's items in order."""
-    source = f"plan:{plan.code}:{version.effective}"
-    terms = version.digest()
     by_code: Mapping[str, HeldItem] = {each.item: each for each in held.items}
-    for item in version.sold:
-        quantity = _quantity(subscription, version, item, by_code.get(item.code))
+    for sold in _sold(version, subscription.currency):
+        quantity = _quantity(subscription, version, sold.item, by_code.get(sold.item.code))
         if quantity is not None:
-            yield _charge(plan.name, item, quantity, subscription, scheduled, source, terms)
+            yield _charge(plan.name, sold, quantity, scheduled)
 
 
 def _quantity(
@@ -98,32 +97,47 @@ def _quantity(
     return 1 if item.quantity is None else item.quantity.default
 
 
-def _charge(
-    plan_name: str,
-    item: Item,
-    quantity: int,
-    subscription: Subscription,
-    scheduled: ScheduledPeriod,
-    source: str,
-    terms: str,
-) -> Charge:
-    price = item.price_in(subscription.currency)
-    if price is None:
-        raise NoPrice(
-            f"{source} has no price of {item.code} in {subscription.currency}",
-            item=item.code,
-            sold_in=tuple(sorted(item.currencies)),
-        )
-    once = item.kind is ItemKind.ONCE
+def _charge(plan_name: str, sold: "_Sold", quantity: int, scheduled: ScheduledPeriod) -> Charge:
+    item, once = sold.item, sold.item.once
     return Charge(
         item=item.code,
         name=item.name or (plan_name if item.code == BASE else item.code),
-        price=price,
+        price=sold.price,
         quantity=Fraction(quantity),
         period=scheduled.period,
-        source=source,
-        terms=terms,
+        source=sold.source,
+        terms=sold.terms,
         part=1 if once else scheduled.part,
         whole=1 if once else scheduled.whole,
         once=once,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Sold:
+    """An item of a version with its price in one currency, and what names its terms."""
+
+    item: Item
+    price: ItemPrice
+    source: str
+    terms: str
+
+
+@lru_cache(maxsize=4096)
+def _sold(version: PlanVersion, currency: str) -> tuple[_Sold, ...]:
+    """Return what a version sells. Raises: NoPrice.
+
+    Kept, because it is the same for all subscriptions of a batch.
+    """
+    source, terms = f"plan:{version.plan}:{version.effective}", version.digest()
+    found = []
+    for item in version.sold:
+        price = item.price_in(currency)
+        if price is None:
+            raise NoPrice(
+                f"{source} has no price of {item.code} in {currency}",
+                item=item.code,
+                sold_in=tuple(sorted(item.currencies)),
+            )
+        found.append(_Sold(item, price, source, terms))
+    return tuple(found)
