@@ -10,7 +10,7 @@ from uuid import UUID
 from billing.plans.items import ItemPrice, PriceModel
 from billing.pricing.facts import Charge
 from billing.pricing.lines import bounded_price
-from billing.rules.periods import Period, civil_days_between
+from billing.rules.periods import Period, civil_days_between, service_days
 
 _ZERO: Final = Fraction(0)
 
@@ -99,6 +99,7 @@ def lines_of_change(
     if at == period.end:
         return ChangeLines((), ())
     held, wanted = _by_terms(before), _wanted(after)
+    rest = Period(at.astimezone(UTC), period.end)
     charges: list[Charge] = []
     returns: list[LineReturn] = []
     for terms in [*held, *(each for each in wanted if each not in held)]:
@@ -112,7 +113,7 @@ def lines_of_change(
             charges += _added(charge, want, kept)
         elif share[0]:
             returns += _returned(pieces, kept, share, step)
-            charges += [_for_rest(each, period, at, share) for each in _added(charge, want, kept)]
+            charges += [_for_rest(each, rest, share, zone) for each in _added(charge, want, kept)]
     return ChangeLines(tuple(charges), tuple(returns))
 
 
@@ -173,8 +174,9 @@ def _from_lines(piece: Charged, gross: int) -> list[LineReturn]:
     return found
 
 
-def _for_rest(charge: Charge, period: Period, at: datetime, share: tuple[int, int]) -> Charge:
-    return replace(_with_share(charge, share), period=Period(at.astimezone(UTC), period.end))
+def _for_rest(charge: Charge, rest: Period, share: tuple[int, int], zone: str) -> Charge:
+    days = None if charge.days is None else service_days(rest, zone)
+    return replace(_with_share(charge, share), period=rest, days=days)
 
 
 def _with_share(charge: Charge, share: tuple[int, int]) -> Charge:

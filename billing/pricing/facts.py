@@ -6,9 +6,9 @@ digest of the text says whether it was changed. It holds no names and no address
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from enum import StrEnum
 from fractions import Fraction
 from functools import lru_cache
@@ -60,7 +60,8 @@ class Charge:
     `part` of `whole` civil days are charged. `source` names the terms, as "plan:CODE:DATE" or
     "addon:CODE:DATE", and `terms` is their digest. A once-item has no share. Of a metered one,
     whose quantity was used, only the minimum and the maximum have it. Where `before` units were
-    charged before, the charge is what the quantity adds to their price.
+    charged before, the charge is what the quantity adds to their price. `days` are the first and
+    the last civil day of the period, as they were when it was charged: rules of a zone change.
     """
 
     item: str
@@ -75,6 +76,7 @@ class Charge:
     once: bool = False
     metered: bool = False
     before: Fraction = Fraction(0)
+    days: tuple[date, date] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,8 +219,10 @@ def _charge_to(charge: Charge) -> dict[str, Any]:
             "once": charge.once,
             "metered": charge.metered,
             "before": exact_text(charge.before),
+            "days": None if charge.days is None else [str(day) for day in charge.days],
         },
-        {"quantity": "1", "share": [1, 1], "once": False, "metered": False, "before": "0"},
+        {"quantity": "1", "share": [1, 1], "once": False, "metered": False, "before": "0"}
+        | {"days": None},
     )
 
 
@@ -238,7 +242,15 @@ def _charge_from(data: Mapping[str, Any]) -> Charge:
         once=data.get("once", False),
         metered=data.get("metered", False),
         before=Fraction(data.get("before", "0")),
+        days=_days_from(data.get("days")),
     )
+
+
+def _days_from(days: Sequence[str] | None) -> tuple[date, date] | None:
+    if days is None:
+        return None
+    first, last = map(date.fromisoformat, days)
+    return first, last
 
 
 @lru_cache(maxsize=4096)

@@ -138,7 +138,7 @@ def _share(charge: Charge) -> tuple[int, int]:
 def _description(charge: Charge, zone: str) -> str:
     if charge.once:
         return charge.name
-    first, last = service_days(charge.period, zone)
+    first, last = charge.days or service_days(charge.period, zone)
     part, whole = charge.part, charge.whole
     share = "" if part == whole else f" ({part} of {whole} days)"
     return f"{charge.name}, {first} to {last}{share}"

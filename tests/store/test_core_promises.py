@@ -225,8 +225,8 @@ ATTACKS: dict[str, tuple[str, ...]] = {
     "an empty period": ("cycles_go_forward", cycle(2, "2026-03-01", "2026-03-01")),
     "a period backwards": ("cycles_go_forward", cycle(2, "2026-03-01", "2026-02-01")),
     "a cycle of no known kind": (
-        "cycles_kind_check",
-        cycle(2, "2026-03-01", "2026-04-01", kind="free"),
+        "cycles_kind",
+        cycle(2, "2026-03-01", "2026-04-01", kind="gift"),
     ),
     "a cycle on terms that were never published": (
         "cycles_plan_plan_version_fkey",

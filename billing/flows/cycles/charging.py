@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from fractions import Fraction
 from functools import lru_cache
 
@@ -11,7 +12,7 @@ from billing.plans.currencies import charge_step
 from billing.plans.items import BASE, Item, ItemKind, ItemPrice
 from billing.plans.terms import Plan, PlanVersion
 from billing.pricing import Charge, Credit, Discount, Facts, InvoiceKind
-from billing.rules.periods import ScheduledPeriod
+from billing.rules.periods import ScheduledPeriod, service_days
 from billing.store.subscriptions.items import HeldItem
 from billing.store.subscriptions.subscriptions import Subscription
 
@@ -77,11 +78,12 @@ def _charges(
     held: Holdings,
 ) -> Iterator[Charge]:
     """Yield the charges of a plan's items in order."""
+    days = service_days(scheduled.period, subscription.zone)
     by_code: Mapping[str, HeldItem] = {each.item: each for each in held.items}
     for sold in _sold(version, subscription.currency):
         quantity = _quantity(subscription, version, sold.item, by_code.get(sold.item.code))
         if quantity is not None:
-            yield _charge(plan.name, sold, quantity, scheduled)
+            yield _charge(plan.name, sold, quantity, scheduled, days)
 
 
 def _quantity(
@@ -97,7 +99,13 @@ def _quantity(
     return 1 if item.quantity is None else item.quantity.default
 
 
-def _charge(plan_name: str, sold: "_Sold", quantity: int, scheduled: ScheduledPeriod) -> Charge:
+def _charge(
+    plan_name: str,
+    sold: "_PricedItem",
+    quantity: int,
+    scheduled: ScheduledPeriod,
+    days: tuple[date, date],
+) -> Charge:
     item, once = sold.item, sold.item.once
     return Charge(
         item=item.code,
@@ -110,11 +118,12 @@ def _charge(plan_name: str, sold: "_Sold", quantity: int, scheduled: ScheduledPe
         part=1 if once else scheduled.part,
         whole=1 if once else scheduled.whole,
         once=once,
+        days=None if once else days,
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _Sold:
+class _PricedItem:
     """An item of a version with its price in one currency, and what names its terms."""
 
     item: Item
@@ -124,7 +133,7 @@ class _Sold:
 
 
 @lru_cache(maxsize=4096)
-def _sold(version: PlanVersion, currency: str) -> tuple[_Sold, ...]:
+def _sold(version: PlanVersion, currency: str) -> tuple[_PricedItem, ...]:
     """Return what a version sells. Raises: NoPrice.
 
     Kept, because it is the same for all subscriptions of a batch.
@@ -135,9 +144,9 @@ def _sold(version: PlanVersion, currency: str) -> tuple[_Sold, ...]:
         price = item.price_in(currency)
         if price is None:
             raise NoPrice(
-                f"{source} has no price of {item.code} in {currency}",
+                f"{item.code} of {source} has no price in {currency}",
                 item=item.code,
                 sold_in=tuple(sorted(item.currencies)),
             )
-        found.append(_Sold(item, price, source, terms))
+        found.append(_PricedItem(item, price, source, terms))
     return tuple(found)
