@@ -72,6 +72,14 @@ class ErrorCode(StrEnum):
     REFUND_TOO_HIGH = "refund_too_high"
     REFUND_ID_TAKEN = "refund_id_taken"
 
+    # Credit notes.
+    CREDIT_NOTE_NOT_FOUND = "credit_note_not_found"
+    CREDIT_NOTE_ID_TAKEN = "credit_note_id_taken"
+    CREDIT_NOTE_LINE = "credit_note_line"
+    CREDIT_NOTE_OF_NOTHING = "credit_note_of_nothing"
+    CREDIT_NOTE_TOO_HIGH = "credit_note_too_high"
+    INVOICE_NOT_PAID = "invoice_not_paid"
+
     # Callers of the API.
     API_KEY_NAME = "api_key_name"
     API_KEY_NOT_FOUND = "api_key_not_found"

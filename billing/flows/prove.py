@@ -28,6 +28,7 @@ from billing.store.promises import (
     closed_agrees,
     every_penny,
     invoiced,
+    noted,
     nothing_abandoned,
     one_capture,
     one_cycle,
@@ -45,6 +46,7 @@ TITLES: Final[Mapping[int, str]] = {
     5: "Nothing is abandoned silently",
     7: "Every amount of an invoice follows from the facts that are stored with it",
     8: "No credit is used twice, and the journal has all of it",
+    9: "What was credited was charged",
 }
 
 # Workers do due work within seconds; work that has been due for longer than this is a finding.
@@ -89,7 +91,7 @@ def prove(
     grace: timedelta = GRACE,
     reconcile_grace: timedelta = RECONCILE_GRACE,
 ) -> list[PromiseResult]:
-    """Check promises 1 to 5, 7 and 8 over all rows in one snapshot, and change nothing.
+    """Check promises 1 to 5 and 7 to 9 over all rows in one snapshot, and change nothing.
 
     `now` is domain time: renewals and attempts due longer than `grace`, and captures that wait for
     reconciliation longer than `reconcile_grace`, are findings; without `now` those checks are left
@@ -115,6 +117,7 @@ def examine(
         _nothing_abandoned(conn, now, grace, reconcile_grace),
         _follows_from_facts(conn),
         _result(conn, 8, running.findings(conn, invoiced.CREDIT_ADDS_UP)),
+        _result(conn, 9, running.findings(conn, noted.NOTED)),
     ]
 
 

@@ -43,6 +43,7 @@ class AccountCode(StrEnum):
     BAD_DEBT = "bad_debt"
     CREDIT_GRANTS = "credit_grants"
     CREDIT_BREAKAGE = "credit_breakage"
+    CREDITS_CONTRA = "credits_contra"
     CUSTOMER_CREDIT = "customer_credit"
     FX_POSITION = "fx_position"
     ADJUSTMENTS = "adjustments"
@@ -113,6 +114,9 @@ CHART: Final[Mapping[AccountCode, ChartLine]] = MappingProxyType(
         AccountCode.CREDIT_GRANTS: ChartLine(_X, "What credit given away to customers cost us."),
         AccountCode.CREDIT_BREAKAGE: ChartLine(
             _R, "Credit that customers had paid for and that expired."
+        ),
+        AccountCode.CREDITS_CONTRA: ChartLine(
+            _R, "Recognised revenue given back by credit notes; lowers revenue."
         ),
         AccountCode.CUSTOMER_CREDIT: ChartLine(
             _L, "Credit a customer holds towards later invoices.", owned=True

@@ -21,6 +21,8 @@ class EntryKind(StrEnum):
     CREDIT_APPLIED = "credit_applied"
     CREDIT_EXPIRED = "credit_expired"
     CREDIT_GRANTED = "credit_granted"
+    CREDIT_NOTE = "credit_note"
+    CREDIT_NOTE_CREDITED = "credit_note_credited"
     CREDIT_RETURNED = "credit_returned"
     DISPUTE_LOST = "dispute_lost"
     DISPUTE_LOST_REVERSED = "dispute_lost_reversed"
@@ -75,6 +77,16 @@ def credit_applied(invoice_id: UUID, grant_id: UUID) -> str:
 def credit_expired(grant_id: UUID) -> str:
     """Return the key of what was left of a grant when it expired."""
     return f"{EntryKind.CREDIT_EXPIRED}:{grant_id}"
+
+
+def credit_note(note_id: UUID) -> str:
+    """Return the key of a credit note."""
+    return f"{EntryKind.CREDIT_NOTE}:{note_id}"
+
+
+def credit_note_credited(note_id: UUID) -> str:
+    """Return the key of a credit note's amount that became credit when its refund failed."""
+    return f"{EntryKind.CREDIT_NOTE_CREDITED}:{note_id}"
 
 
 def write_off(invoice_id: UUID, nth: int) -> str:

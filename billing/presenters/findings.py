@@ -6,6 +6,7 @@ from typing import Any, Final
 from billing.ledger.findings import LedgerFinding
 from billing.presenters import ledger_findings
 from billing.presenters.decisions import in_words as in_words_of
+from billing.presenters.note_findings import NOTE_WORDS
 from billing.presenters.text import amount
 from billing.rules.promises import Finding, FindingKind
 
@@ -375,4 +376,5 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
         f"entry {row['source_key']}: the move is {amount(row['amount'], row['currency'])}, the"
         f" journal has {amount(row['booked'], row['currency'])}"
     ),
+    **NOTE_WORDS,
 }

@@ -92,6 +92,14 @@ class FindingKind(StrEnum):
     CREDIT_BALANCE = "credit_balance"
     CREDIT_ENTRY = "credit_entry"
 
+    # 9: what was credited was charged
+    NOTE_OF_INVOICE = "note_of_invoice"
+    NOTE_LINES = "note_lines"
+    NOTES_WITHIN_LINE = "notes_within_line"
+    GIVEN_BACK_ABOVE = "given_back_above"
+    NOTE_GIVEN = "note_given"
+    NOTE_ENTRY = "note_entry"
+
 
 DIFFERENCES: Final = frozenset({FindingKind.DIFFERS_AFTER_CLOSING})
 """The kinds that break no promise: the provider did something else after both sides had agreed."""

@@ -119,3 +119,16 @@ def refundable(captured: Money, given_back: Money, in_dispute: Money) -> Money:
     """
     left = captured - given_back - in_dispute
     return left if left.amount > 0 else Money(0, captured.currency)
+
+
+def note_parts(net: Money, tax: Money, left: Parts) -> Parts | None:
+    """Split a credit note's net by what is left earned and unearned; its tax is what it says.
+
+    None where more is to be given back than is left of the net or of the tax.
+    """
+    if tax.amount > left.tax or net.amount > left.recognised + left.deferred:
+        return None
+    if net.amount == 0:
+        return Parts(tax=tax.amount)
+    recognised, deferred = allocate(net, [left.recognised, left.deferred])
+    return Parts(recognised.amount, deferred.amount, tax.amount)

@@ -21,6 +21,7 @@ from billing.rules.money import Money
 from billing.store.journal import posting
 from billing.store.payments import credit
 from billing.store.payments.credit import GrantLeft, NewGrant, NewMove
+from billing.store.payments.credit_notes import CreditNote
 
 
 class Credited(Protocol):
@@ -74,6 +75,31 @@ def give_back(conn: Connection, invoice_id: UUID, now: datetime, actor: Actor) -
         credit.add_moves(conn, [move])
         key = keys.credit_applied(invoice_id, each.grant_id)
         posting.reverse(conn, key, recipes.credit_returned, effective_at=now)
+
+
+def grant_note(conn: Connection, note: CreditNote, now: datetime) -> None:
+    """Grant what a credit note gives back; the caller posts its entry."""
+    credit.add_grants(
+        conn,
+        [
+            {
+                "id": derived_id("credit note", note.id, 0, now),
+                "customer_id": note.customer_id,
+                "currency": note.currency,
+                "amount": note.total,
+                "source": CreditSource.CREDIT_NOTE,
+                "priority": 50,
+                "subscription_id": None,
+                "effective_at": now,
+                "expires_at": None,
+                "reason": f"credit note {note.number}",
+                "invoice_id": note.invoice_id,
+                "actor": note.actor,
+                "created_at": now,
+                "note_id": note.id,
+            }
+        ],
+    )
 
 
 def _parts(invoice: Credited, now: datetime) -> Iterator[tuple[UUID, int]]:

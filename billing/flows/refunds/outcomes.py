@@ -7,9 +7,11 @@ payment makes the payment REFUNDED. The caller locks payment and refund, in that
 
 from datetime import datetime, timedelta
 from typing import Final
+from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.flows.cycles import crediting
 from billing.gateway import ProviderRefund, RefundAccepted
 from billing.ledger import keys, recipes
 from billing.rules.actor import PROVIDER, Actor
@@ -18,7 +20,7 @@ from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.rules.refunds import RefundState, next_state
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
-from billing.store.payments import payments, provider_calls, recognition, refunds
+from billing.store.payments import credit_notes, payments, provider_calls, recognition, refunds
 from billing.store.payments.payments import LockedPayment
 from billing.store.payments.refunds import Refund
 from billing.store.settlement import breaks
@@ -165,7 +167,7 @@ def take_back(
     provider_refund_id: str | None = None,
 ) -> None:
     """Write that the money stayed or came back: reverse the entries; the amount is refundable
-    again.
+    again, or the customer's credit where a credit note gave it back.
     """
     refunds.change(
         conn,
@@ -187,13 +189,16 @@ def take_back(
             effective_at=now,
             after_close=closed,
         )
-    posting.reverse(
-        conn,
-        keys.refund_requested(refund.id),
-        recipes.refund_failed,
-        effective_at=now,
-        after_close=closed,
-    )
+    if refund.note_id is None:
+        posting.reverse(
+            conn,
+            keys.refund_requested(refund.id),
+            recipes.refund_failed,
+            effective_at=now,
+            after_close=closed,
+        )
+    else:
+        _credit_instead(conn, refund.note_id, now)
     if refund.deferred and payment.invoice_id is not None:
         # The refund's unearned part has to be earned after all, maybe at once.
         recognition.schedule_next(conn, {payment.invoice_id: now})
@@ -208,6 +213,17 @@ def take_back(
             actor=PROVIDER,
             evidence={"refund": str(refund.id), "why": why},
         )
+
+
+def _credit_instead(conn: Connection, note_id: UUID, now: datetime) -> None:
+    """Make credit of what a credit note gives back: its refund failed, and the note stands."""
+    note = credit_notes.get(conn, note_id)
+    assert note is not None, "a refund names a note that there is"
+    entry = recipes.credit_note_credited(
+        note_id=note.id, customer_id=note.customer_id, amount=note.money, effective_at=now
+    )
+    posting.post(conn, [entry])
+    crediting.grant_note(conn, note, now)
 
 
 def _is_closed(conn: Connection, payment: LockedPayment) -> bool:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection
 
 from billing.errors import BadInput, Conflict, ErrorCode
 from billing.flows.payments.locking import lock_named, refuse_recovering
-from billing.ids import new_id
+from billing.ids import derived_id, new_id
 from billing.ledger import recipes
 from billing.ledger.journal import Entry
 from billing.pan import refuse_card_number
@@ -22,7 +22,8 @@ from billing.rules.payments import State
 from billing.rules.refunds import Parts, RefundState, refundable, split
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
-from billing.store.payments import disputes, payments, recognition, refunds
+from billing.store.payments import credit_notes, disputes, payments, recognition, refunds
+from billing.store.payments.credit_notes import CreditNote
 from billing.store.payments.payments import LockedPayment, Payment
 from billing.store.payments.refunds import Refund
 
@@ -82,7 +83,7 @@ def room_for(conn: Connection, payment: Payment, amount: Money | None) -> Money:
         raise NotRefundable(f"payment {payment.id} has no counterpart at the provider")
     captured = payment.captured
     held = Money(disputes.in_dispute(conn, payment.id), payment.currency)
-    left = refundable(captured, payment.refunded, held)
+    left = _left(conn, payment, held)
     if amount is None:
         amount = left
     elif amount.currency != captured.currency:
@@ -103,6 +104,15 @@ def room_for(conn: Connection, payment: Payment, amount: Money | None) -> Money:
             left=left,
         )
     return amount
+
+
+def _left(conn: Connection, payment: Payment, held: Money) -> Money:
+    """Return how much of a payment may go back: what credit notes gave otherwise is taken off."""
+    if payment.invoice_id is None:
+        return refundable(payment.captured, payment.refunded, held)
+    given = credit_notes.given_back(conn, payment.invoice_id)
+    paid_back = payment.refunded + Money(given.outside, payment.currency)
+    return min(refundable(payment.captured, paid_back, held), given.left(held))
 
 
 def add(
@@ -135,6 +145,31 @@ def add(
     )
     posting.post(conn, [_requested(conn, payment, refund_id, parts, now)])
     return added
+
+
+def add_for_note(
+    conn: Connection, payment: LockedPayment, note: CreditNote, now: datetime
+) -> Refund:
+    """Write the refund of a credit note down; the note's entry has posted what it gives back."""
+    given_back = payment.amount_refunded + note.total
+    payments.change(conn, payment.id, now, amount_refunded=given_back)
+    return refunds.add(
+        conn,
+        id=derived_id("refund", note.id, 0, now),
+        payment_id=payment.id,
+        amount=note.total,
+        currency=note.currency,
+        state=RefundState.REQUESTED,
+        recognised=0,
+        deferred=0,
+        tax=0,
+        reason=note.reason,
+        requested_by=note.actor,
+        note_id=note.id,
+        next_attempt_at=now,
+        dispatch_after=NOT_HELD,
+        created_at=now,
+    )
 
 
 def _requested(

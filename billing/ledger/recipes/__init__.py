@@ -14,6 +14,7 @@ from billing.ledger.recipes.credit import (
     credit_granted,
     credit_returned,
 )
+from billing.ledger.recipes.credit_notes import credit_note, credit_note_credited
 from billing.ledger.recipes.disputes import (
     dispute_lost,
     dispute_lost_reversed,
@@ -53,6 +54,8 @@ __all__ = [
     "credit_applied",
     "credit_expired",
     "credit_granted",
+    "credit_note",
+    "credit_note_credited",
     "credit_returned",
     "dispute_lost",
     "dispute_lost_reversed",

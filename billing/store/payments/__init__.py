@@ -3,6 +3,7 @@
 __all__ = [
     "attempts",
     "credit",
+    "credit_notes",
     "debts",
     "disputes",
     "invoices",

@@ -7,7 +7,7 @@ the customer's credit first, so that two at once wait for each other.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 from uuid import UUID
 
 from sqlalchemy import Connection, insert, text
@@ -53,6 +53,7 @@ class NewGrant(TypedDict):
     invoice_id: UUID | None
     actor: str
     created_at: datetime
+    note_id: NotRequired[UUID]
 
 
 class NewMove(TypedDict):

@@ -65,7 +65,7 @@ def lock_due(conn: Connection, now: datetime, limit: int) -> list[DueInvoice]:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What is left of an invoice's parts after refunds and lost disputes.
+    """What is left of an invoice's parts after credit notes, refunds and lost disputes.
 
     `left.deferred` is still to be earned. `recognised` is what was earned, given back or not;
     `last` the instant up to which something was.
@@ -92,7 +92,10 @@ _STANDING = text(
                     WHERE f.payment_id = p.id AND f.state NOT IN ('failed', 'canceled')
                     UNION ALL
                    SELECT d.lost_recognised, d.lost_deferred, d.lost_tax FROM disputes d
-                    WHERE d.payment_id = p.id AND d.state = 'lost') b) g
+                    WHERE d.payment_id = p.id AND d.state = 'lost'
+                    UNION ALL
+                   SELECT c.recognised, c.deferred, c.tax FROM credit_notes c
+                    WHERE c.invoice_id = i.id) b) g
      WHERE i.id = ANY(CAST(:ids AS uuid[]))
     """
 )
@@ -125,15 +128,20 @@ _BACK = text(
 )
 
 
+def lock_invoice(conn: Connection, invoice_id: UUID) -> None:
+    """Lock an invoice, so that nothing of it is earned or given back meanwhile."""
+    conn.execute(_LOCK_INVOICE, {"id": invoice_id})
+
+
 def parts_left(conn: Connection, payment: Payment) -> Parts:
-    """Return what a (locked) payment's money consists of now, refunds and lost disputes taken off.
+    """Return what a (locked) payment's money consists of now, what was given back taken off.
 
     Locks its invoice. A one-off charge has none: all of it was earned.
     """
     if payment.invoice_id is None:
         back = int(conn.execute(_BACK, {"payment": payment.id}).scalar_one())
         return Parts(recognised=max(0, payment.amount_captured - back))
-    conn.execute(_LOCK_INVOICE, {"id": payment.invoice_id})
+    lock_invoice(conn, payment.invoice_id)
     return standings(conn, [payment.invoice_id])[payment.invoice_id].left
 
 

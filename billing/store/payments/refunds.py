@@ -16,7 +16,10 @@ from billing.store.tables import refunds
 
 @dataclass(frozen=True, slots=True)
 class Refund:
-    """One refund as stored; `recognised`, `deferred` and `tax` are the parts of its amount."""
+    """One refund as stored; `recognised`, `deferred` and `tax` are the parts of its amount.
+
+    One that a credit note asks for has none: the note has them.
+    """
 
     id: UUID
     payment_id: UUID
@@ -39,6 +42,7 @@ class Refund:
     customer_id: UUID
     engine_id: UUID | None
     provider: str
+    note_id: UUID | None
 
     @property
     def money(self) -> Money:
@@ -77,6 +81,7 @@ class RefundInsert(TypedDict):
     provider_refund_id: NotRequired[str]
     failure_reason: NotRequired[str]
     finished_at: NotRequired[datetime]
+    note_id: NotRequired[UUID]
 
 
 class RefundChange(TypedDict, total=False):

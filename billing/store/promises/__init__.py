@@ -4,6 +4,7 @@ __all__ = [
     "closed_agrees",
     "every_penny",
     "invoiced",
+    "noted",
     "nothing_abandoned",
     "one_capture",
     "one_cycle",

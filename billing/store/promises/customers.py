@@ -25,6 +25,7 @@ _OF_DISPUTES: Final = in_list(
         EntryKind.DISPUTE_LOST_REVERSED,
     )
 )
+_OF_NOTES: Final = in_list((EntryKind.CREDIT_NOTE, EntryKind.CREDIT_NOTE_CREDITED))
 # What the provider does with our own money, and revenue, which is nobody's.
 _OF_NOBODY: Final = in_list(
     (
@@ -85,6 +86,10 @@ ANOTHER_CUSTOMER: Final = check(
     SELECT 'entry', e.source_key FROM ledger.entries e
       JOIN disputes d ON d.id::text = split_part(e.source_key, ':', 2)
      WHERE e.kind IN {_OF_DISPUTES} AND e.customer_id IS DISTINCT FROM d.customer_id
+    UNION ALL
+    SELECT 'entry', e.source_key FROM ledger.entries e
+      JOIN credit_notes n ON n.id::text = split_part(e.source_key, ':', 2)
+     WHERE e.kind IN {_OF_NOTES} AND e.customer_id IS DISTINCT FROM n.customer_id
     UNION ALL
     SELECT 'entry', e.source_key FROM ledger.entries e
      WHERE e.kind IN {_OF_NOBODY} AND e.customer_id IS NOT NULL""",

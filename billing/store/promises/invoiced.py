@@ -215,14 +215,19 @@ CREDIT_ENTRY = check(
               FROM credit_moves WHERE kind IN ('applied', 'returned', 'expired')
              UNION ALL
             SELECT 'credit_granted:' || id, currency, customer_id, created_at, -amount
-              FROM credit_grants WHERE source IN ('goodwill', 'small')) m
+              FROM credit_grants WHERE source IN ('goodwill', 'small')
+             UNION ALL
+            SELECT CASE c.destination WHEN 'credit' THEN 'credit_note:'
+                        ELSE 'credit_note_credited:' END || c.id,
+                   g.currency, g.customer_id, g.created_at, -g.amount
+              FROM credit_grants g JOIN credit_notes c ON c.id = g.note_id) m
       FULL JOIN (
            SELECT e.source_key AS key, p.currency, a.owner_id, p.amount, e.effective_at
              FROM ledger.entries e
              JOIN ledger.postings p ON p.entry_id = e.id
              JOIN ledger.accounts a ON a.id = p.account_id AND a.code = 'customer_credit'
             WHERE e.kind IN ('credit_applied', 'credit_returned', 'credit_expired',
-                             'credit_granted')) j
+                             'credit_granted', 'credit_note', 'credit_note_credited')) j
         ON j.key = m.key
      WHERE m.amount IS DISTINCT FROM j.amount OR m.currency <> j.currency
         OR m.customer_id <> j.owner_id OR m.at <> j.effective_at""",

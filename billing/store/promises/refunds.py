@@ -39,7 +39,8 @@ _REFUND_BOOKED = check(
     SELECT coalesce(r.id, j.refund) AS id, r.state, coalesce(r.currency, j.currency) AS currency,
            r.amount, coalesce(j.asked, 0) AS asked, coalesce(j.paid, 0) AS paid
       FROM (SELECT id::text AS id, state, currency, amount, recognised, deferred, tax,
-                   provider, created_at, (state NOT IN ('failed', 'canceled'))::int AS stands,
+                   provider, created_at, note_id,
+                   (state NOT IN ('failed', 'canceled'))::int AS stands,
                    (state = 'succeeded')::int AS succeeded
               FROM refunds) r
       FULL JOIN (
@@ -61,7 +62,7 @@ _REFUND_BOOKED = check(
         ON j.refund = r.id
      WHERE r.id IS NULL OR j.currency <> r.currency OR j.provider <> r.provider
         OR j.asked_at <> r.created_at
-        OR coalesce(j.asked, 0) <> r.amount * r.stands
+        OR coalesce(j.asked, 0) <> CASE WHEN r.note_id IS NULL THEN r.amount * r.stands ELSE 0 END
         OR coalesce(j.recognised, 0) <> r.recognised * r.stands
         OR coalesce(j.deferred, 0) <> r.deferred * r.stands
         OR coalesce(j.tax, 0) <> r.tax * r.stands

@@ -45,12 +45,17 @@ _LEFT = f"""
       FROM invoices i
       LEFT JOIN (SELECT invoice_id, sum(amount) AS amount
                    FROM revenue_recognitions GROUP BY invoice_id) r ON r.invoice_id = i.id
-      LEFT JOIN (SELECT p.invoice_id, sum(g.deferred) AS deferred
-                   FROM (SELECT payment_id, deferred FROM refunds
-                          WHERE state NOT IN ('failed', 'canceled')
+      LEFT JOIN (SELECT g.invoice_id, sum(g.deferred) AS deferred
+                   FROM (SELECT p.invoice_id, f.deferred
+                           FROM refunds f JOIN payments p ON p.id = f.payment_id
+                          WHERE f.state NOT IN ('failed', 'canceled')
                           UNION ALL
-                         SELECT payment_id, lost_deferred FROM disputes WHERE state = 'lost') g
-                   JOIN payments p ON p.id = g.payment_id GROUP BY p.invoice_id) b
+                         SELECT p.invoice_id, d.lost_deferred
+                           FROM disputes d JOIN payments p ON p.id = d.payment_id
+                          WHERE d.state = 'lost'
+                          UNION ALL
+                         SELECT invoice_id, deferred FROM credit_notes) g
+                  GROUP BY g.invoice_id) b
         ON b.invoice_id = i.id
       LEFT JOIN (SELECT split_part(e.source_key, ':', 2) AS invoice, sum(l.amount) AS deferred
                    FROM ledger.entries e

@@ -59,6 +59,9 @@ _COUNTS = {
     8: """
        SELECT (SELECT count(*) FROM credit_grants) AS credit_grants,
               (SELECT count(*) FROM credit_moves) AS credit_moves""",
+    9: """
+       SELECT (SELECT count(*) FROM credit_notes) AS credit_notes,
+              (SELECT count(*) FROM credit_note_lines) AS credit_note_lines""",
 }
 
 

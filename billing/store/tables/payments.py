@@ -86,6 +86,7 @@ credit_grants = Table(
     text("actor", nullable=False),
     instant("created_at", nullable=False),
     month(),
+    identifier("note_id"),
 )
 
 credit_moves = Table(
@@ -104,6 +105,65 @@ credit_moves = Table(
     text("actor", nullable=False),
     month(),
     Column("follows_n", Integer, Computed("CASE WHEN n > 0 THEN n - 1 END", persisted=True)),
+)
+
+credit_notes = Table(
+    "credit_notes",
+    metadata,
+    identifier("id", primary_key=True),
+    text("series", nullable=False),
+    Column("n", Integer, nullable=False),
+    Column(
+        "number",
+        Text,
+        Computed(
+            "series || '-C' || lpad(n::text, greatest(4, length(n::text)), '0')", persisted=True
+        ),
+        nullable=False,
+    ),
+    identifier("invoice_id", nullable=False),
+    identifier("subscription_id"),
+    identifier("customer_id", nullable=False),
+    text("currency", nullable=False),
+    Column("net", BigInteger, nullable=False),
+    Column("tax", BigInteger, nullable=False),
+    Column("total", BigInteger, Computed("net + tax", persisted=True), nullable=False),
+    Column("discount", BigInteger, nullable=False),
+    Column("recognised", BigInteger, nullable=False),
+    Column("deferred", BigInteger, nullable=False),
+    text("destination", nullable=False),
+    text("reason", nullable=False),
+    text("actor", nullable=False),
+    instant("created_at", nullable=False),
+    month(),
+    Column("follows_n", Integer, Computed("CASE WHEN n > 1 THEN n - 1 END", persisted=True)),
+)
+
+credit_note_lines = Table(
+    "credit_note_lines",
+    metadata,
+    identifier("note_id", primary_key=True),
+    identifier("invoice_id", nullable=False),
+    Column("line", SmallInteger, primary_key=True),
+    Column("n", Integer, nullable=False),
+    Column("gross", BigInteger, nullable=False),
+    Column("discount", BigInteger, nullable=False),
+    Column("net", BigInteger, nullable=False),
+    Column("tax", BigInteger, nullable=False),
+    Column("all_gross", BigInteger, nullable=False),
+    Column("all_discount", BigInteger, nullable=False),
+    Column("all_net", BigInteger, nullable=False),
+    Column("all_tax", BigInteger, nullable=False),
+    Column("follows_n", Integer, Computed("CASE WHEN n > 1 THEN n - 1 END", persisted=True)),
+    *(
+        Column(
+            f"{part}_before",
+            BigInteger,
+            Computed(f"all_{part} - {part}", persisted=True),
+            nullable=False,
+        )
+        for part in ("gross", "discount", "net", "tax")
+    ),
 )
 
 payments = Table(
@@ -225,6 +285,7 @@ refunds = Table(
     instant("settled_at"),
     identifier("customer_id", nullable=False),
     text("provider", nullable=False),
+    identifier("note_id"),
 )
 
 disputes = Table(

@@ -1,0 +1,228 @@
+"""The draft of a credit note: what is asked for, at the lines of its invoice as they stand now.
+
+Locks are taken in the order in which others take them: payment, its invoice.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.errors import BadInput, Conflict, ErrorCode, NotFound
+from billing.flows.refunds import requesting
+from billing.plans.currencies import charge_step
+from billing.pricing import (
+    DraftLine,
+    Facts,
+    InvoiceDraft,
+    Noted,
+    NoteDraft,
+    Return,
+    ReturnTooLarge,
+    credit_note,
+    draft,
+)
+from billing.rules.credit_notes import Destination
+from billing.rules.invoices import InvoiceStatus
+from billing.rules.money import Money, half_up
+from billing.rules.refunds import Parts, note_parts
+from billing.store.payments import credit_notes, disputes, invoices, payments, recognition
+from billing.store.payments.credit_notes import CreditNoteLine
+from billing.store.payments.invoices import Invoice
+from billing.store.payments.payments import LockedPayment
+
+
+class NotCreditable(Conflict):
+    """The invoice takes no credit note, or not of that much; nothing was changed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a note is to give back: of some lines, a share of each line, or all that is left.
+
+    `lines` count from 0, in minor units of the line's gross: before its discount. `share` is a
+    part of a whole, as 17 of 31 days, of what each line came to.
+    """
+
+    lines: Sequence[Return] = ()
+    share: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DraftedNote:
+    """A credit note that may be issued now, with what was locked for it.
+
+    `last` has the last line of an earlier note, by line of the invoice.
+    """
+
+    invoice: Invoice
+    payment: LockedPayment | None
+    destination: Destination
+    note: NoteDraft
+    parts: Parts
+    last: Mapping[int, CreditNoteLine]
+
+
+def drafted(
+    conn: Connection, invoice_id: UUID, asked: Asked, destination: Destination
+) -> DraftedNote:
+    """Return the note as it would be issued now; the payment and the invoice are locked.
+
+    Raises: NotFound, NotCreditable, NotRefundable, BadInput.
+    """
+    invoice, payment = _locked(conn, invoice_id)
+    if invoice.status is not InvoiceStatus.PAID:
+        raise NotCreditable(
+            f"invoice {invoice.number} is {invoice.status}: a credit note is of one that is paid",
+            code=ErrorCode.INVOICE_NOT_PAID,
+            invoice=invoice.number,
+            status=invoice.status,
+        )
+    last = credit_notes.last_of_lines(conn, invoice_id)
+    note = _note(_draft_of(conn, invoice), asked, last, invoice)
+    total = Money(note.total, note.currency)
+    _refuse_too_much(conn, invoice, payment, total, destination)
+    left = recognition.standings(conn, [invoice_id])[invoice_id].left
+    parts = note_parts(Money(note.net, note.currency), Money(note.tax, note.currency), left)
+    if parts is None:
+        raise _too_high(invoice, total, Money(left.total, note.currency))
+    return DraftedNote(invoice, payment, destination, note, parts, last)
+
+
+def _locked(conn: Connection, invoice_id: UUID) -> tuple[Invoice, LockedPayment | None]:
+    payment = payments.of_invoice(conn, invoice_id)
+    locked = None if payment is None else payments.lock_known_payment(conn, payment.id)
+    recognition.lock_invoice(conn, invoice_id)
+    invoice = invoices.find(conn, str(invoice_id))
+    if invoice is None:
+        raise NotFound(f"no invoice {invoice_id}", invoice_id=invoice_id)
+    return invoice, locked
+
+
+def _draft_of(conn: Connection, invoice: Invoice) -> InvoiceDraft:
+    """Return an invoice as it was drafted; of earlier releases, as its lines have it."""
+    if invoice.facts is not None:
+        return draft(Facts.from_document(invoice.facts))
+    return InvoiceDraft(
+        currency=invoice.currency,
+        lines=tuple(
+            DraftLine(
+                item=line.item,
+                description=line.description,
+                period=None,
+                part=line.part,
+                whole=line.whole,
+                quantity=line.quantity,
+                unit_price=None,
+                gross=line.gross,
+                discount=line.discount,
+                net=line.amount,
+                tax=line.tax,
+                charge=None,
+            )
+            for line in invoices.lines(conn, invoice.id)
+        ),
+        discounts=(),
+        taxes=(),
+        credit=(),
+        net=invoice.net,
+        discount=invoice.discount,
+        tax=invoice.tax,
+        total=invoice.total,
+        small=0,
+        due=invoice.total,
+    )
+
+
+# --- what is asked for --------------------------------------------------------------------------
+
+
+def _note(
+    of: InvoiceDraft, asked: Asked, last: Mapping[int, CreditNoteLine], invoice: Invoice
+) -> NoteDraft:
+    noted = [Noted(number - 1, line.all_gross) for number, line in last.items()]
+    returns = _returns(of, asked, noted, invoice)
+    try:
+        note = credit_note(of, noted, returns)
+    except ReturnTooLarge as error:
+        raise NotCreditable(
+            f"invoice {invoice.number}: more is to be given back of a line than is left of it",
+            where=str(error),
+            code=ErrorCode.CREDIT_NOTE_TOO_HIGH,
+            invoice=invoice.number,
+        ) from error
+    if note.total == 0:
+        raise NotCreditable(
+            f"a credit note of invoice {invoice.number} would give nothing back",
+            code=ErrorCode.CREDIT_NOTE_OF_NOTHING,
+            invoice=invoice.number,
+        )
+    return note
+
+
+def _returns(
+    of: InvoiceDraft, asked: Asked, noted: Sequence[Noted], invoice: Invoice
+) -> Sequence[Return]:
+    if asked.lines and asked.share is not None:
+        raise BadInput("a credit note is of some lines or of a share of all, not of both")
+    for each in asked.lines:
+        if not 0 <= each.line < len(of.lines):
+            raise BadInput(
+                f"invoice {invoice.number} has lines 1 to {len(of.lines)}, not {each.line + 1}",
+                code=ErrorCode.CREDIT_NOTE_LINE,
+                invoice=invoice.number,
+            )
+    if asked.lines:
+        return asked.lines
+    if asked.share is None:
+        return [Return(index) for index in range(len(of.lines))]
+    return _share(of, *asked.share)
+
+
+def _share(of: InvoiceDraft, part: int, whole: int) -> Sequence[Return]:
+    if not 0 < part <= whole:
+        raise BadInput(f"a share is more than nothing and at most all, not {part}/{whole}")
+    step = charge_step(of.currency)
+    return [
+        Return(index, half_up(line.gross * part, whole, step if line.gross % step == 0 else 1))
+        for index, line in enumerate(of.lines)
+    ]
+
+
+# --- never more than was charged ----------------------------------------------------------------
+
+
+def _refuse_too_much(
+    conn: Connection,
+    invoice: Invoice,
+    payment: LockedPayment | None,
+    total: Money,
+    destination: Destination,
+) -> None:
+    """Refuse what is more than was invoiced and, where money goes back, than was captured."""
+    if destination.is_money and payment is None:
+        raise requesting.NotRefundable(
+            f"invoice {invoice.number} was paid by credit: there is no money to give back",
+            code=ErrorCode.NOTHING_CAPTURED,
+            payment_id=None,
+        )
+    held = 0 if payment is None else disputes.in_dispute(conn, payment.id)
+    left = credit_notes.given_back(conn, invoice.id).left(Money(held, invoice.currency))
+    if total > left:
+        raise _too_high(invoice, total, left)
+    if payment is None or not destination.is_money:
+        return
+    if destination is Destination.REFUND:
+        requesting.refuse_recovering(payment)
+    requesting.room_for(conn, payment, total)
+
+
+def _too_high(invoice: Invoice, total: Money, left: Money) -> NotCreditable:
+    return NotCreditable(
+        f"of invoice {invoice.number} {left} can be given back, not {total}",
+        where="credit notes, refunds and disputes so far are taken off",
+        code=ErrorCode.CREDIT_NOTE_TOO_HIGH,
+        invoice=invoice.number,
+        left=left,
+    )

@@ -1,0 +1,381 @@
+"""Credit notes: parts and wholes, to credit, to the card and outside, and never too much."""
+
+from typing import Any
+from uuid import UUID
+
+import pytest
+from sqlalchemy import text
+
+from billing.errors import BadInput, Conflict
+from billing.flows.credit_notes import issuing
+from billing.flows.credit_notes.drafting import Asked, NotCreditable
+from billing.flows.refunds.requesting import NotRefundable
+from billing.ids import new_id
+from billing.ledger.accounts import AccountCode
+from billing.pricing import Return
+from billing.rules.actor import Actor, ActorKind
+from billing.rules.credit_notes import Destination
+from billing.store.payments import credit, credit_notes, refunds
+from billing.store.payments.credit_notes import CreditNote
+from billing.store.payments.refunds import Refund
+from tests.scenarios.money import (
+    apply_events_of_dispute,
+    apply_events_of_refund,
+    at_provider,
+    balance,
+    balances,
+    decide,
+    fail_at_provider,
+    give_back,
+    open_dispute,
+    paid,
+    payment_row,
+    recognised,
+    usd,
+)
+from tests.scenarios.world import Subscriber, World
+
+OPERATOR = Actor(ActorKind.CLI, "operator")
+ALL = Asked()
+
+
+def part(gross: int, line: int = 0) -> Asked:
+    return Asked(lines=[Return(line, gross)])
+
+
+def noted(
+    world: World,
+    customer: Subscriber,
+    asked: Asked = ALL,
+    to: Destination = Destination.CREDIT,
+    *,
+    n: int = -1,
+    note_id: UUID | None = None,
+) -> CreditNote:
+    """Issue a credit note of the customer's last invoice, or of the n-th."""
+    with world.engine.begin() as conn:
+        return issuing.issue(
+            conn,
+            world.invoices(customer)[n].id,
+            asked,
+            destination=to,
+            reason="an outage",
+            actor=OPERATOR,
+            now=world.now,
+            note_id=note_id,
+        )
+
+
+def left(world: World, customer: Subscriber) -> list[int]:
+    with world.engine.connect() as conn:
+        return [grant.left for grant in credit.left_of(conn, customer.customer_id)]
+
+
+def refund_of(world: World, note: CreditNote) -> Refund:
+    with world.engine.connect() as conn:
+        (row,) = [
+            each
+            for each in refunds.page(conn, payment_id=payment_of(world, note))
+            if each.note_id == note.id
+        ]
+    return row
+
+
+def payment_of(world: World, note: CreditNote) -> UUID:
+    with world.engine.connect() as conn:
+        query = text("SELECT id FROM payments WHERE invoice_id = :invoice")
+        found: UUID = conn.execute(query, {"invoice": note.invoice_id}).scalar_one()
+    return found
+
+
+# --- to credit ----------------------------------------------------------------------------------
+
+
+def test_a_part_to_credit_pays_the_next_invoice(world: World) -> None:
+    ada = paid(world)
+
+    note = noted(world, ada, part(1000))
+    world.run_until("2026-02-02")
+    world.close_books()
+
+    assert (note.total, note.net, note.tax, note.recognised, note.deferred) == (
+        1000,
+        1000,
+        0,
+        0,
+        1000,
+    )
+    assert [each.credit for each in world.invoices(ada)] == [0, 1000]
+    assert left(world, ada) == [0]
+    assert recognised(world, ada, 0) == [("2026-02-01", 2100)], "what was given back isn't earned"
+    world.assert_everything_adds_up()
+
+
+def test_what_was_earned_lowers_revenue_and_what_was_not_is_no_longer_to_be_earned(
+    world: World,
+) -> None:
+    world.earn_daily()
+    ada = paid(world)
+    world.run_until("2026-01-11 12:00")
+    world.close_books()
+
+    note = noted(world, ada, part(310))
+
+    assert (note.recognised, note.deferred) == (100, 210), "10 of 31 days are over"
+    assert balance(world, AccountCode.CREDITS_CONTRA) == 100
+    world.run_until("2026-02-02")
+    world.close_books()
+    assert sum(amount for _, amount in recognised(world, ada, 0)) == 3100 - 210
+    world.assert_everything_adds_up()
+
+
+def test_notes_are_numbered_in_a_series_of_their_own(world: World) -> None:
+    ada, bob = paid(world), paid(world)
+
+    numbers = [noted(world, ada, part(100)).number for _ in range(3)]
+    other = noted(world, bob, part(100)).number
+
+    prefix = world.invoices(ada)[0].number.rpartition("-")[0]
+    assert numbers == [f"{prefix}-C0001", f"{prefix}-C0002", f"{prefix}-C0003"]
+    assert other.endswith("-C0001")
+    world.assert_everything_adds_up()
+
+
+def test_the_rest_is_what_notes_before_left(world: World) -> None:
+    ada = paid(world)
+
+    notes = [noted(world, ada, each) for each in (part(1), part(999), ALL)]
+
+    assert [note.total for note in notes] == [1, 999, 2100]
+    assert balance(world, AccountCode.DEFERRED_REVENUE) == 0
+    with pytest.raises(NotCreditable, match="give nothing back"):
+        noted(world, ada)
+    world.run_until("2026-02-02")
+    world.assert_everything_adds_up()
+
+
+def test_a_share_of_an_invoice_is_a_share_of_each_line(world: World) -> None:
+    ada = paid(world)
+
+    assert noted(world, ada, Asked(share=(17, 31))).total == 1700
+    with pytest.raises(NotCreditable, match="more is to be given back of a line"):
+        noted(world, ada, Asked(share=(17, 31)))
+    world.assert_everything_adds_up()
+
+
+def test_an_invoice_that_credit_paid_is_given_back_as_credit_and_not_as_money(
+    world: World,
+) -> None:
+    ada = paid(world)
+    noted(world, ada)
+    world.run_until("2026-02-02")
+
+    assert world.invoices(ada)[1].due == 0
+    for to in (Destination.REFUND, Destination.OUTSIDE):
+        with pytest.raises(NotRefundable, match="was paid by credit"):
+            noted(world, ada, to=to)
+    noted(world, ada, part(500))
+    assert left(world, ada) == [0, 500]
+    world.assert_everything_adds_up()
+
+
+# --- to the card --------------------------------------------------------------------------------
+
+
+def test_a_part_to_the_card_is_refunded_and_revenue_is_lowered_once(world: World) -> None:
+    ada = paid(world)
+
+    note = noted(world, ada, part(1000), Destination.REFUND)
+    assert balances(world)["refund_payable"] == -1000, "promised, not paid yet"
+    assert balances(world)["deferred_revenue"] == -2100
+    world.settle()
+
+    assert refund_of(world, note).state == "succeeded"
+    assert [entry["amount"] for entry in at_provider(world, payment_of(world, note))] == [1000]
+    assert "refund_payable" not in balances(world)
+    assert world.entries("refund_requested") == 0
+    world.run_until("2026-02-02")
+    world.close_books()
+    assert recognised(world, ada, 0) == [("2026-02-01", 2100)]
+    world.assert_everything_adds_up()
+
+
+def test_all_to_the_card_ends_the_payment_refunded(world: World) -> None:
+    ada = paid(world)
+
+    note = noted(world, ada, to=Destination.REFUND)
+    world.settle()
+
+    assert payment_row(world, payment_of(world, note)).state == "REFUNDED"
+    assert balances(world) == {}
+    world.assert_everything_adds_up()
+
+
+def test_a_refund_that_fails_leaves_the_note_and_becomes_credit(world: World) -> None:
+    ada = paid(world)
+    settings_of_refunds = {"refund_status": "pending"}
+    world.psp._control("POST", "settings", **settings_of_refunds)
+    note = noted(world, ada, part(1000), Destination.REFUND)
+    world.settle()
+    refund = refund_of(world, note)
+    fail_at_provider(world, refund.id)
+
+    apply_events_of_refund(world, refund.provider_refund_id)
+
+    assert refund_of(world, note).state == "failed"
+    assert left(world, ada) == [1000]
+    assert "refund_payable" not in balances(world)
+    assert payment_row(world, payment_of(world, note)).amount_refunded == 0
+    world.assert_everything_adds_up()
+
+
+def test_a_refund_that_comes_back_after_it_succeeded_becomes_credit(world: World) -> None:
+    ada = paid(world)
+    note = noted(world, ada, to=Destination.REFUND)
+    world.settle()
+    refund = refund_of(world, note)
+    fail_at_provider(world, refund.id)
+
+    for _ in range(2):
+        apply_events_of_refund(world, refund.provider_refund_id)
+
+    assert payment_row(world, payment_of(world, note)).state == "CAPTURED"
+    assert left(world, ada) == [3100]
+    with pytest.raises(NotRefundable, match="nothing is left"):
+        give_back(world, payment_of(world, note))
+    world.assert_everything_adds_up()
+
+
+# --- outside ------------------------------------------------------------------------------------
+
+
+def test_what_was_paid_outside_of_the_provider_left_our_bank(world: World) -> None:
+    ada = paid(world)
+
+    note = noted(world, ada, part(1000), Destination.OUTSIDE)
+
+    assert balances(world)["bank"] == -1000
+    assert at_provider(world, payment_of(world, note)) == []
+    with pytest.raises(NotRefundable, match=r"21\.00 USD can be refunded, not 21\.01 USD"):
+        give_back(world, payment_of(world, note), usd(2101))
+    give_back(world, payment_of(world, note))
+    world.settle()
+    assert balances(world) == {"bank": -1000, "psp_clearing": 1000}
+    world.assert_everything_adds_up()
+
+
+# --- never too much -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("to", list(Destination))
+def test_a_note_gives_back_no_more_than_refunds_left(world: World, to: Destination) -> None:
+    ada = paid(world)
+    give_back(world, world.payment(ada).id, usd(3000))
+    world.settle()
+
+    with pytest.raises(Conflict, match=r"1\.00 USD can be"):
+        noted(world, ada, part(101), to)
+    noted(world, ada, part(100), to)
+    world.settle()
+    with pytest.raises(Conflict):
+        noted(world, ada, part(1), to)
+    world.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize("to", list(Destination))
+def test_a_refund_gives_back_no_more_than_notes_left(world: World, to: Destination) -> None:
+    ada = paid(world)
+    noted(world, ada, part(3000), to)
+    world.settle()
+    payment = world.payment(ada).id
+
+    with pytest.raises(NotRefundable, match=r"1\.00 USD can be refunded, not 1\.01 USD"):
+        give_back(world, payment, usd(101))
+    give_back(world, payment)
+    world.settle()
+    with pytest.raises(NotRefundable, match="nothing is left"):
+        give_back(world, payment, usd(1))
+    world.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize("to", list(Destination))
+def test_nothing_that_a_bank_holds_is_given_back(world: World, to: Destination) -> None:
+    ada = paid(world)
+    dispute = open_dispute(world, world.payment(ada).id)
+    apply_events_of_dispute(world, dispute)
+
+    with pytest.raises(Conflict):
+        noted(world, ada, part(1), to)
+    decide(world, dispute, "won")
+    apply_events_of_dispute(world, dispute)
+
+    noted(world, ada, part(1), to)
+    world.settle()
+    world.assert_everything_adds_up()
+
+
+def test_a_dispute_lost_after_a_note_takes_what_is_left_and_the_rest_is_a_break(
+    world: World,
+) -> None:
+    ada = paid(world)
+    noted(world, ada, part(1000))
+    dispute = open_dispute(world, world.payment(ada).id)
+    apply_events_of_dispute(world, dispute)
+    decide(world, dispute, "lost")
+
+    applied = apply_events_of_dispute(world, dispute)
+
+    assert applied.too_much
+    assert balance(world, AccountCode.DEFERRED_REVENUE) == 0
+    assert balance(world, AccountCode.DISPUTES_CONTRA) == 1000
+    assert [each.kind for each in world.breaks()] == ["dispute_mismatch"]
+    world.assert_promises_hold()
+
+
+def test_an_open_invoice_takes_no_note(world: World) -> None:
+    ada = world.subscribed("video-premium", card="pm_card_chargeCustomerFail")
+    world.settle()
+
+    with pytest.raises(NotCreditable, match="is open: a credit note is of one that is paid"):
+        noted(world, ada)
+
+
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [
+        (part(1, line=1), "has lines 1 to 1, not 2"),
+        (Asked(share=(3, 2)), "a share is more than nothing and at most all"),
+        (Asked(share=(0, 2)), "a share is more than nothing and at most all"),
+        (Asked(lines=[Return(0, 1)], share=(1, 2)), "not of both"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(world: World, asked: Asked, says: str) -> None:
+    ada = paid(world)
+
+    with pytest.raises(BadInput, match=says):
+        noted(world, ada, asked)
+
+
+def test_asking_again_under_the_same_id_is_one_note(world: World) -> None:
+    ada = paid(world)
+    asked_as: dict[str, Any] = {"note_id": new_id()}
+
+    first = noted(world, ada, ALL, **asked_as)
+    second = noted(world, ada, ALL, **asked_as)
+
+    assert second == first
+    assert left(world, ada) == [3100]
+    with pytest.raises(Conflict, match="gives back something else"):
+        noted(world, ada, ALL, Destination.REFUND, **asked_as)
+    world.assert_everything_adds_up()
+
+
+def test_a_note_has_the_lines_it_gives_back(world: World) -> None:
+    ada = paid(world)
+    noted(world, ada, part(100))
+
+    note = noted(world, ada, part(200))
+
+    with world.engine.connect() as conn:
+        (line,) = credit_notes.lines(conn, note.id)
+    assert (line.line, line.n, line.gross, line.all_gross) == (1, 2, 200, 300)
