@@ -73,7 +73,6 @@ class ErrorCode(StrEnum):
     REFUND_ID_TAKEN = "refund_id_taken"
 
     # Credit notes.
-    CREDIT_NOTE_NOT_FOUND = "credit_note_not_found"
     CREDIT_NOTE_ID_TAKEN = "credit_note_id_taken"
     CREDIT_NOTE_LINE = "credit_note_line"
     CREDIT_NOTE_OF_NOTHING = "credit_note_of_nothing"

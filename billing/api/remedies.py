@@ -53,6 +53,11 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.NOTHING_LEFT_TO_REFUND: "look at its refunds",
     ErrorCode.REFUND_TOO_HIGH: "ask for no more than what is left",
     ErrorCode.REFUND_ID_TAKEN: "use another id for another refund",
+    ErrorCode.CREDIT_NOTE_ID_TAKEN: "use another id for another credit note",
+    ErrorCode.CREDIT_NOTE_LINE: "read the invoice: its lines are numbered",
+    ErrorCode.CREDIT_NOTE_OF_NOTHING: "look at its credit notes: nothing is left of these lines",
+    ErrorCode.CREDIT_NOTE_TOO_HIGH: "read the invoice: it says what is left",
+    ErrorCode.INVOICE_NOT_PAID: "wait until it is paid, or have it voided as a whole",
     ErrorCode.IDEMPOTENCY_KEY_MALFORMED: (
         "send a UUID of your own, the same one for every try of one request"
     ),

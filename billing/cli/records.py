@@ -40,6 +40,11 @@ TRANSITIONS: Final = ("at", "from_state", "to_state", "cause", "actor")
 REFUNDS: Final = (
     "id", "payment_id", "amount", "state", "reason", "requested_by", "failure_reason", "created_at",
 )  # fmt: skip
+CREDIT_NOTES: Final = (
+    "id", "number", "invoice_number", "total", "destination", "refund_state", "reason",
+    "created_at",
+)  # fmt: skip
+NOTE_LINES: Final = ("line", "gross", "discount", "net", "tax")
 DISPUTES: Final = (
     "id", "payment_id", "amount", "state", "reason", "stage", "opened_at", "closed_at",
 )  # fmt: skip
@@ -48,7 +53,7 @@ INVOICES: Final = (
     "id", "number", "customer_name", "period_start", "total", "status", "payment_state",
 )  # fmt: skip
 LINES: Final = (
-    "line", "item", "description", "quantity", "unit_amount", "discount", "amount", "tax",
+    "line", "item", "description", "quantity", "unit_amount", "discount", "amount", "tax", "left",
 )  # fmt: skip
 PARKED: Final = ("id", "kind", "external_id", "parked_at", "reason", "error")
 BREAKS: Final = ("id", "kind", "found_at", "payment_id", "suggested_cause", "resolved_at")

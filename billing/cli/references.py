@@ -18,6 +18,7 @@ _WHERE_LISTED: Final = {
     "payment": "billing charges list",
     "invoice": "billing invoices list",
     "break": "billing breaks list --all",
+    "credit note": "billing credit-notes list",
     "refund": "billing refunds list",
     "dispute": "billing disputes list",
     "exchange": "billing fx list",

@@ -81,6 +81,14 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.NOTHING_LEFT_TO_REFUND: "look at its refunds",
     ErrorCode.REFUND_TOO_HIGH: "ask for no more than what is left",
     ErrorCode.REFUND_ID_TAKEN: "use another id for another refund",
+    ErrorCode.CREDIT_NOTE_ID_TAKEN: "use another id for another credit note",
+    ErrorCode.CREDIT_NOTE_LINE: "`billing invoices show {invoice}` shows its lines",
+    ErrorCode.CREDIT_NOTE_OF_NOTHING: "look at its credit notes: nothing is left of these lines",
+    ErrorCode.CREDIT_NOTE_TOO_HIGH: "`billing invoices show {invoice}` shows what is left",
+    ErrorCode.INVOICE_NOT_PAID: (
+        "what is open is voided as a whole: `billing subscriptions cancel --now` does; a partial"
+        " note needs it paid"
+    ),
     ErrorCode.API_KEY_NAME: 'name the caller, like "shop" or "back-office"',
     ErrorCode.API_KEY_NOT_FOUND: "`billing keys list` shows them",
     ErrorCode.PEPPER_MISSING: (

@@ -3,6 +3,7 @@
 __all__ = [
     "access",
     "books",
+    "credit_notes",
     "customers",
     "database",
     "events",

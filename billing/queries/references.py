@@ -9,13 +9,22 @@ from sqlalchemy import Connection, text
 from billing.ledger.keys import EntryKind
 
 Noun = Literal[
-    "subscription", "customer", "payment", "invoice", "break", "refund", "dispute", "exchange"
+    "subscription",
+    "customer",
+    "payment",
+    "invoice",
+    "credit note",
+    "break",
+    "refund",
+    "dispute",
+    "exchange",
 ]
 
 _BY_NAME: Final[Mapping[Noun, str]] = {
     "subscription": "SELECT id FROM subscriptions WHERE external_id = :name",
     "customer": "SELECT id FROM customers WHERE external_id = :name",
     "invoice": "SELECT id FROM invoices WHERE number = :name",
+    "credit note": "SELECT id FROM credit_notes WHERE number = :name",
     "refund": "SELECT id FROM refunds WHERE provider_refund_id = :name",
     "dispute": "SELECT id FROM disputes WHERE provider_dispute_id = :name",
     "exchange": (
@@ -28,6 +37,7 @@ _BY_ID: Final[Mapping[Noun, str]] = {
     "customer": "SELECT id FROM customers WHERE id BETWEEN :low AND :high",
     "payment": "SELECT id FROM payments WHERE id BETWEEN :low AND :high",
     "invoice": "SELECT id FROM invoices WHERE id BETWEEN :low AND :high",
+    "credit note": "SELECT id FROM credit_notes WHERE id BETWEEN :low AND :high",
     "break": "SELECT id FROM breaks WHERE id BETWEEN :low AND :high",
     "refund": "SELECT id FROM refunds WHERE id BETWEEN :low AND :high",
     "dispute": "SELECT id FROM disputes WHERE id BETWEEN :low AND :high",

@@ -25,6 +25,7 @@ ASKED_FIRST = {
     ("charges", "retry"),
     ("charges", "void"),
     ("clock", "advance"),
+    ("credit-notes", "create"),
     ("close", "repair-digests"),
     ("fx", "record"),
     ("keys", "revoke"),

@@ -31,6 +31,7 @@ from tests.scenarios.money import (
     paid,
     payment_row,
     recognised,
+    settings,
     usd,
 )
 from tests.scenarios.world import Subscriber, World
@@ -213,8 +214,7 @@ def test_all_to_the_card_ends_the_payment_refunded(world: World) -> None:
 
 def test_a_refund_that_fails_leaves_the_note_and_becomes_credit(world: World) -> None:
     ada = paid(world)
-    settings_of_refunds = {"refund_status": "pending"}
-    world.psp._control("POST", "settings", **settings_of_refunds)
+    settings(world, refunds="pending", refund_delay_seconds=3 * 86_400)
     note = noted(world, ada, part(1000), Destination.REFUND)
     world.settle()
     refund = refund_of(world, note)

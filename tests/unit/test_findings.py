@@ -15,6 +15,7 @@ from billing.store.promises import (
     closed_agrees,
     every_penny,
     invoiced,
+    noted,
     nothing_abandoned,
     one_capture,
     one_cycle,
@@ -31,6 +32,7 @@ IN_SQL = (
     *nothing_abandoned.NOTHING_ABANDONED,
     *nothing_abandoned.OVERDUE,
     *invoiced.CREDIT_ADDS_UP,
+    *noted.NOTED,
 )
 # Computed from the rows or from the catalogue.
 COMPUTED = {

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from billing.ledger import keys, recipes
 from billing.ledger.accounts import Account, AccountCode
 from billing.ledger.journal import EmptyEntry, Entry, JournalError
+from billing.rules.credit_notes import Destination
 from billing.rules.money import CurrencyMismatch, Money
 
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -26,6 +27,7 @@ CYCLE = uuid.UUID("018f0000-0000-7000-8000-0000000000c1")
 REFUND = uuid.UUID("018f0000-0000-7000-8000-0000000000b1")
 CUSTOMER = uuid.UUID("018f0000-0000-7000-8000-0000000000c5")
 DISPUTE = uuid.UUID("018f0000-0000-7000-8000-0000000000d1")
+NOTE = uuid.UUID("018f0000-0000-7000-8000-0000000000d7")
 BREAK = uuid.UUID("018f0000-0000-7000-8000-0000000000b9")
 GRANT = uuid.UUID("018f0000-0000-7000-8000-0000000000a9")
 
@@ -68,6 +70,19 @@ def credit_applied() -> Entry:
         amount=usd(300),
         effective_at=AT,
     )
+
+
+def credit_note(destination: Destination, **changes: Any) -> Entry:
+    facts: dict[str, Any] = {
+        "note_id": NOTE,
+        "customer_id": ANN,
+        "destination": destination,
+        "recognised": usd(300),
+        "deferred": usd(699),
+        "tax": usd(190),
+        "effective_at": AT,
+    }
+    return recipes.credit_note(**(facts | changes))
 
 
 def credit_expired(*, paid_for: bool) -> Entry:
@@ -305,6 +320,32 @@ def without_cycle() -> list[Event]:
             ),
             f"credit_granted:{GRANT}",
             {"credit_grants": 500, CREDIT: -500},
+        ),
+        (
+            "credit note of what was partly earned, to credit",
+            credit_note(Destination.CREDIT),
+            f"credit_note:{NOTE}",
+            {"credits_contra": 300, "deferred_revenue": 699, "tax_payable": 190, CREDIT: -1189},
+        ),
+        (
+            "credit note of what was not earned, to the payment method",
+            credit_note(Destination.REFUND, recognised=usd(0), tax=usd(0)),
+            f"credit_note:{NOTE}",
+            {"deferred_revenue": 699, "refund_payable": -699},
+        ),
+        (
+            "credit note of what was earned, paid outside of the provider",
+            credit_note(Destination.OUTSIDE, deferred=usd(0)),
+            f"credit_note:{NOTE}",
+            {"credits_contra": 300, "tax_payable": 190, "bank": -490},
+        ),
+        (
+            "credit note whose refund failed",
+            recipes.credit_note_credited(
+                note_id=NOTE, customer_id=ANN, amount=usd(1189), effective_at=AT
+            ),
+            f"credit_note_credited:{NOTE}",
+            {"refund_payable": 1189, CREDIT: -1189},
         ),
         (
             "credit that was given away expired",

@@ -6,7 +6,7 @@ import click
 
 from billing.cli.options import paged, word_option
 from billing.cli.output import Output, output_option
-from billing.cli.records import INVOICES, LINES, plain, write_page
+from billing.cli.records import CREDIT_NOTES, INVOICES, LINES, plain, write_page
 from billing.cli.references import find
 from billing.cli.session import Session
 
@@ -54,13 +54,18 @@ def list_(
 @output_option
 @click.pass_obj
 def show(session: Session, invoice: str, output: Output) -> None:
-    """Show an invoice, by number or id, with its lines."""
+    """Show an invoice, by number or id, with its lines, its credit notes and what they left."""
+    from billing.queries import credit_notes
     from billing.queries import invoices as queries
 
     with session.connect() as conn:
         invoice_id = find(conn, "invoice", invoice)
         row = queries.invoices(conn, id=invoice_id)[0]
+        left = {each.line: each.left for each in credit_notes.left_of_lines(conn, invoice_id)}
         lines = [
-            {**plain(line), "currency": row.currency} for line in queries.lines(conn, invoice_id)
+            {**plain(line), "left": left[line.line], "currency": row.currency}
+            for line in queries.lines(conn, invoice_id)
         ]
-    output.record({**plain(row), "lines": lines}, {"lines": LINES})
+        notes = [plain(note) for note in credit_notes.credit_notes(conn, invoice_id=invoice_id)]
+    record = {**plain(row), "lines": lines, "credit_notes": notes}
+    output.record(record, {"lines": LINES, "credit_notes": CREDIT_NOTES})

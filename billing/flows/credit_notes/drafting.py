@@ -13,13 +13,13 @@ from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.flows.refunds import requesting
 from billing.plans.currencies import charge_step
 from billing.pricing import (
+    BadReturn,
     DraftLine,
     Facts,
     InvoiceDraft,
     Noted,
     NoteDraft,
     Return,
-    ReturnTooLarge,
     credit_note,
     draft,
 )
@@ -145,7 +145,7 @@ def _note(
     returns = _returns(of, asked, noted, invoice)
     try:
         note = credit_note(of, noted, returns)
-    except ReturnTooLarge as error:
+    except BadReturn as error:
         raise NotCreditable(
             f"invoice {invoice.number}: more is to be given back of a line than is left of it",
             where=str(error),

@@ -39,6 +39,7 @@ WORDS: Final[Mapping[str, str]] = {
     "provider_calls": "'call ' || kind || ', ' || CASE WHEN n = 1 THEN '' ELSE 'no. ' || n || ', '"
     " END || CASE WHEN sends = 1 THEN 'sent once' ELSE 'sent ' || sends || ' times' END || ', ' ||"
     " coalesce(outcome, 'open')",
+    "credit_notes": "'credit note to ' || destination",
     "refunds": f"'refund ' || state || {_DUE} || {_HELD}",
     "disputes": "'dispute ' || state",
     "provider_events": "'event ' || kind || CASE WHEN next_try_at IS NULL THEN ' handled'"
@@ -69,6 +70,7 @@ WORDS: Final[Mapping[str, str]] = {
 UNTOLD: Final = frozenset(
     {
         "alembic_version", "customers", "engine", "test_clock", "invoice_lines",
+        "credit_note_lines",
         "payment_transitions", "plans", "subscription_events", "ledger.accounts", "ledger.postings"
     }
 )  # fmt: skip
