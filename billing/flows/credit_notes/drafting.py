@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
+from billing.flows.payments.locking import refuse_recovering
 from billing.flows.refunds import requesting
 from billing.plans.currencies import charge_step
 from billing.pricing import (
@@ -214,7 +215,7 @@ def _refuse_too_much(
     if payment is None or not destination.is_money:
         return
     if destination is Destination.REFUND:
-        requesting.refuse_recovering(payment)
+        refuse_recovering(payment)
     requesting.room_for(conn, payment, total)
 
 
