@@ -12,7 +12,15 @@ from billing.rules.refunds import RefundState
 from billing.store.payments.credit_notes import CreditNote, lines
 from billing.store.rows import reader
 
-__all__ = ["ListedNote", "NotedLine", "credit_note", "credit_notes", "left_of_lines", "lines"]
+__all__ = [
+    "CreditNote",
+    "ListedNote",
+    "NotedLine",
+    "credit_note",
+    "credit_notes",
+    "left_of_lines",
+    "lines",
+]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from billing.flows.credit_notes.drafting import Asked, DraftedNote
-    from billing.store.payments.credit_notes import CreditNote
+    from billing.queries.credit_notes import CreditNote
 
 _LINE = re.compile(r"([1-9][0-9]{0,3})(?:=(.+))?", re.ASCII)
 _SHARE = re.compile(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", re.ASCII)
