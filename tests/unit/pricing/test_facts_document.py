@@ -25,7 +25,7 @@ from billing.pricing import (
     digest_of,
 )
 from billing.rules.periods import Period
-from tests.unit.pricing.values import JANUARY, charge, facts, flat_price
+from tests.unit.pricing.values import JANUARY, charge, facts, flat_price, tiered
 
 SMALLEST: Final = facts(charge(999))
 SMALLEST_DOCUMENT: Final = (
@@ -152,6 +152,17 @@ def test_the_document_of_facts_with_everything() -> None:
     assert json.loads(FULL.document()) == FULL_DOCUMENT
     assert FULL.document().isascii()
     assert Facts.from_document(FULL.document()) == FULL
+
+
+def test_a_price_in_tiers_has_no_amount_of_its_own() -> None:
+    seats = tiered(PriceModel.VOLUME, (5, 0, 0), (None, 950, 20))
+
+    document = facts(charge(seats)).document()
+
+    assert json.loads(document)["charges"][0]["price"] == {
+        "model": "volume", "tiers": [[5, "0", 0], [None, "950", 20]],
+    }  # fmt: skip
+    assert Facts.from_document(document) == facts(charge(seats))
 
 
 def test_what_is_missing_has_its_default() -> None:

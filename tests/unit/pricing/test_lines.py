@@ -137,6 +137,7 @@ def test_more_than_the_maximum_is_not_charged_and_a_row_says_so() -> None:
     line = lines(charge(unit_price(10, maximum=2500), 300))[0]
 
     assert line.gross == 2500
+    assert line.rows[0].quantity == 300
     assert [figures(row.kind, row.amount) for row in line.rows] == [
         (RowKind.UNITS, 3000), (RowKind.MAXIMUM, -500),
     ]  # fmt: skip
