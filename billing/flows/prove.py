@@ -251,4 +251,5 @@ def _follows_from_facts(conn: Connection) -> PromiseResult:
     found = _Found(FindingKind.INVOICE_AGAINST_FACTS)
     for finding in recomputing.differing(conn):
         found.add(finding)
-    return _result(conn, 7, found.all())
+    items = running.findings(conn, (invoiced.ITEM_AGAINST_INVOICE,))
+    return _result(conn, 7, [*found.all(), *items])

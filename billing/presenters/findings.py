@@ -355,6 +355,14 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
         f"invoice {row['number']}: the {row['what']} of item {row['item']} in its facts is not that"
         f" of {row['source']}"
     ),
+    FindingKind.FACTS_AGAINST_ITEMS: lambda row: (
+        f"invoice {row['number']}: its facts charge {row['charged']} of item {row['item']}, and its"
+        f" subscription holds {row['held']} to be charged"
+    ),
+    FindingKind.ITEM_AGAINST_INVOICE: lambda row: (
+        f"subscription {row['subscription_id']}: item {row['item']} was charged once with invoice"
+        f" {row['billed_in']}, which has no line of it"
+    ),
     FindingKind.CYCLE_NOT_FREE: lambda row: (
         f"subscription {row['subscription_id']}: cycle {row['n']} cost nothing, and plan"
         f" {row['plan']} isn't free"

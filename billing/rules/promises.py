@@ -84,6 +84,8 @@ class FindingKind(StrEnum):
     FACTS_UNREADABLE = "facts_unreadable"
     INVOICE_AGAINST_FACTS = "invoice_against_facts"
     FACTS_AGAINST_TERMS = "facts_against_terms"
+    FACTS_AGAINST_ITEMS = "facts_against_items"
+    ITEM_AGAINST_INVOICE = "item_against_invoice"
     CYCLE_NOT_FREE = "cycle_not_free"
 
     # 8: no credit is used twice

@@ -13,10 +13,13 @@ from tests.promises.catalogue import Mutant
 from tests.promises.subjects import (
     ASKED,
     CLOSED,
+    CREDITED,
     FAILED,
+    GRANT,
     HELD,
     LIVE,
     LOST,
+    NEXT_WITH_ITEMS,
     ONE_OFF,
     OPEN,
     OPENED,
@@ -24,7 +27,9 @@ from tests.promises.subjects import (
     PAUSED,
     PAYOUT,
     REFUND,
+    SEATED,
     SETTLED,
+    WITH_ITEMS,
     YEN,
     row_of,
 )
@@ -44,6 +49,14 @@ class Attack:
 
 def _attack(promise: int, named: str, *does: str) -> Attack:
     return Attack(promise, named, does)
+
+
+def _with_facts(invoice: str, facts: str) -> str:
+    """Return the statement that gives an invoice other facts, with their digest."""
+    return (
+        f"UPDATE invoices SET facts = {facts},"
+        f" facts_digest = encode(sha256(convert_to({facts}, 'UTF8')), 'hex') WHERE id = {invoice}"
+    )
 
 
 BY_HAND: Final[Mapping[str, Attack]] = {
@@ -392,5 +405,83 @@ BY_HAND: Final[Mapping[str, Attack]] = {
         "DELETE FROM ledger.postings WHERE entry_id = (SELECT id FROM gone)",
         "DELETE FROM ledger.entries WHERE id = (SELECT id FROM gone)",
         "DROP TABLE gone",
+    ),
+    # --- promise 7 ---
+    "an invoice's facts are another document, with its digest": _attack(
+        7, "facts_unreadable", _with_facts(WITH_ITEMS, "'{}'"),
+    ),
+    "an invoice's facts make no amounts": _attack(
+        7, "facts_unreadable",
+        _with_facts(WITH_ITEMS, "replace(facts, '\"source\"', '\"share\"\\:[1,0],\"source\"')"),
+    ),
+    "an open invoice has no facts any more": _attack(
+        7, "facts_unreadable",
+        "UPDATE invoices SET facts = NULL, rules = NULL, facts_digest = NULL WHERE id ="
+        f" (SELECT invoice_id FROM payments WHERE id = {OPEN})",
+    ),
+    "one line of an invoice is dearer, and another one cheaper": _attack(
+        7, "invoice_against_facts",
+        "UPDATE invoice_lines SET amount = amount + CASE line WHEN 1 THEN 1 ELSE -1 END"
+        f" WHERE invoice_id = {WITH_ITEMS} AND line < 3",
+    ),
+    "an invoice's facts are dearer, with its lines, payment and call": _attack(
+        7, "facts_against_terms",
+        _with_facts(WITH_ITEMS, "replace(facts, '\"amount\"\\:\"9900\"', '\"amount\"\\:\"9901\"')"),
+        f"UPDATE invoices SET net = net + 1, total = total + 1 WHERE id = {WITH_ITEMS}",
+        "UPDATE invoice_lines SET amount = amount + 1, unit_amount = unit_amount + 1, unit_price ="
+        f" '9901' WHERE invoice_id = {WITH_ITEMS} AND line = 1",
+        "UPDATE payments SET amount = amount + 1, amount_captured = amount_captured + 1"
+        f" WHERE invoice_id = {WITH_ITEMS}",
+        "UPDATE provider_calls SET request = jsonb_set(request, '{amount}',"
+        " to_jsonb((request ->> 'amount')::bigint + 1)) WHERE kind = 'charge' AND subject_id ="
+        f" (SELECT id FROM payments WHERE invoice_id = {WITH_ITEMS})",
+    ),
+    "a price was published with another amount afterwards": _attack(
+        7, "facts_against_terms",
+        "UPDATE plan_versions SET terms = replace(terms::text, '9900', '9800')::jsonb"
+        " WHERE plan = 'team'",
+    ),
+    "a subscription holds more seats than it was billed for": _attack(
+        7, "facts_against_items",
+        f"UPDATE subscription_items SET quantity = 8 WHERE subscription_id = {SEATED}"
+        " AND item = 'seats'",
+    ),
+    "an item that was charged once is to be charged again": _attack(
+        7, "facts_against_items",
+        f"UPDATE subscription_items SET billed_in = NULL WHERE subscription_id = {SEATED}",
+    ),
+    "an item that was charged once names the invoice after it": _attack(
+        7, "item_against_invoice",
+        f"UPDATE subscription_items SET billed_in = {NEXT_WITH_ITEMS}"
+        f" WHERE subscription_id = {SEATED} AND item = 'setup'",
+    ),
+    "a period that was skipped was free": _attack(
+        7, "cycle_not_free",
+        "UPDATE cycles SET kind = 'free' WHERE id = (SELECT id FROM cycles WHERE kind = 'skipped'"
+        " ORDER BY subscription_id, n LIMIT 1)",
+    ),
+    # --- promise 8 ---
+    "less credit pays an invoice, and its payment is larger": _attack(
+        8, "credit_of_invoice",
+        f"UPDATE invoices SET credit = credit - 1 WHERE id = {CREDITED}",
+        "UPDATE payments SET amount = amount + 1, amount_captured = amount_captured + 1"
+        f" WHERE invoice_id = {CREDITED}",
+    ),
+    "a grant of credit is larger": _attack(
+        8, "grant_moves", f"UPDATE credit_grants SET amount = amount + 1 WHERE id = {GRANT}",
+    ),
+    "a grant of credit is larger, with its moves": _attack(
+        8, "credit_balance",
+        "UPDATE credit_moves SET amount = amount + (n = 0)::int, left_before = left_before"
+        f" + (n > 0)::int, left_after = left_after + 1 WHERE grant_id = {GRANT}",
+        f"UPDATE credit_grants SET amount = amount + 1 WHERE id = {GRANT}",
+    ),
+    "credit that was used is there again": _attack(
+        8, "credit_balance",
+        f"DELETE FROM credit_moves WHERE grant_id = {GRANT} AND n > 0",
+    ),
+    "a use of credit names another invoice": _attack(
+        8, "credit_entry",
+        f"UPDATE credit_moves SET invoice_id = {WITH_ITEMS} WHERE grant_id = {GRANT} AND n = 1",
     ),
 }  # fmt: skip

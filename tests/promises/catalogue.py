@@ -28,7 +28,10 @@ SORTS: Final[Mapping[str, str]] = {
     "ledger.accounts": "code",
     "ledger.postings": "(SELECT a.code FROM ledger.accounts a WHERE a.id = account_id)",
     "payment_transitions": "to_state",
-    "invoice_lines": "(SELECT i.status FROM invoices i WHERE i.id = invoice_id)",
+    "invoice_lines": "(SELECT i.status FROM invoices i WHERE i.id = invoice_id)"
+    " || CASE WHEN unit_price IS NULL THEN ', in tiers' ELSE '' END",
+    "subscription_items": "CASE WHEN billed_in IS NULL THEN 'held' ELSE 'charged once' END",
+    "credit_grants": "source",
     "provider_events": "'any'",
     "subscription_events": "'any'",
     "fx_events": "CASE WHEN payment_id IS NULL THEN 'by hand' ELSE 'of a payment' END",
@@ -50,6 +53,8 @@ _ENTRY: Final = (
 ORDERS: Final[Mapping[str, str]] = {
     "attempts": f"{_PAYMENT.format('payment_id')}, n",
     "breaks": "found_at, kind, theirs ->> 'amount'",
+    "credit_grants": "created_at, customer_id, amount",
+    "credit_moves": "at, customer_id, n",
     "cycles": "subscription_id, n",
     "fx_events": "at, to_amount",
     "invoice_lines": f"{_INVOICE.format('invoice_id')}, line",
@@ -66,6 +71,7 @@ ORDERS: Final[Mapping[str, str]] = {
     "revenue_recognitions": f"{_INVOICE.format('invoice_id')}, through",
     "settlement_rows": f"created, amount, {_PAYMENT.format('payment_id')}, provider",
     "subscription_changes": "subscription_id, id",
+    "subscription_items": "quantity, subscription_id",
 }
 
 

@@ -23,6 +23,7 @@ from billing.gateway.kinds import DisputeStage
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from billing.workers.daemons.webhooks import Webhooks
+from tests.promises import story_of_items
 from tests.scenarios.money import (
     apply_dispute,
     apply_events_of_dispute,
@@ -76,8 +77,11 @@ def tell(world: World, restored: Callable[[World], tuple[World, str]], folder: P
     world.publish(PLANS)
     world.publish(later_price("2200.00"))
     world.publish(later_price("22.00"))
+    story_of_items.publish(world)
     people = _subscribers(world)
+    story_of_items.subscribe(world)
     _january(world, people, folder)
+    story_of_items.void(world)
     _february(world, people, folder)
     world, url = restored(world)
     world.earn_daily()

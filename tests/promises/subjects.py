@@ -32,6 +32,15 @@ PAUSED: Final = "(SELECT id FROM subscriptions WHERE status = 'paused' ORDER BY 
 PAYOUT: Final = (
     "(SELECT provider_payout_id FROM payouts WHERE status = 'paid' ORDER BY created LIMIT 1)"
 )
+SEATED: Final = "(SELECT subscription_id FROM subscription_items WHERE quantity = 7)"
+WITH_ITEMS: Final = (
+    f"(SELECT id FROM invoices WHERE subscription_id = {SEATED} ORDER BY issued_at LIMIT 1)"
+)
+NEXT_WITH_ITEMS: Final = WITH_ITEMS.replace("LIMIT 1", "OFFSET 1 LIMIT 1")
+GRANT: Final = "(SELECT id FROM credit_grants WHERE amount = 1500)"
+CREDITED: Final = (
+    f"(SELECT invoice_id FROM credit_moves WHERE grant_id = {GRANT} AND n = 1 AND kind = 'applied')"
+)
 ROW: Final = (
     "(SELECT provider_transaction_id FROM settlement_rows WHERE kind = 'charge'"
     " AND outcome = 'matched' AND payment_id = {payment} LIMIT 1)"

@@ -13,20 +13,21 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from billing.flows import prove
-from billing.flows.cycles import digest_repair
+from billing.flows.cycles import digest_repair, recomputing
 from billing.ledger.findings import LedgerFinding, Severity
 from billing.rules.promises import Finding, FindingKind
 from billing.store.journal import checks as ledger_checks
 from billing.store.promises import (
     closed_agrees,
     every_penny,
+    invoiced,
     nothing_abandoned,
     one_capture,
     one_cycle,
     references,
 )
 from billing.store.promises.one_capture import LEGAL_COLUMNS
-from billing.store.subscriptions import digest
+from billing.store.subscriptions import digest, plans
 from tests.promises.catalogue import BY_HAND, WHOLE_ROW, Mutant
 
 Kinds = tuple[str, ...]
@@ -109,6 +110,8 @@ def _statements(now: datetime) -> Iterator[_Reader]:
         *closed_agrees.CLOSED_AGREES,
         *nothing_abandoned.NOTHING_ABANDONED,
         *nothing_abandoned.OVERDUE,
+        invoiced.ITEM_AGAINST_INVOICE,
+        *invoiced.CREDIT_ADDS_UP,
     ):
         yield _Reader(check.statement.text, partial(_kinds, partial(check.run, params=times)))
     for ledger in ledger_checks.CHECKS:
@@ -122,8 +125,10 @@ def _references(conn: Connection) -> Iterator[_Reader]:
 
 
 def _computed() -> Iterator[_Reader]:
-    """Yield what is computed again in Python: the schedules and the digests."""
+    """Yield what is computed again in Python: the schedules, the invoices and the digests."""
     yield _Reader(one_cycle._SCHEDULES.text, partial(_kinds, _schedules))
+    facts = (invoiced._INVOICES, invoiced._LOST, invoiced._FREE, plans._VERSIONS)
+    yield _Reader(" ".join(each.text for each in facts), partial(_kinds, recomputing.differing))
     digests = (digest._ROWS, digest._ENTRIES, closed_agrees._CLOSED)
     yield _Reader(" ".join(each.text for each in digests), partial(_kinds, _digests))
 

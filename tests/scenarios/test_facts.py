@@ -208,6 +208,35 @@ def test_what_an_order_of_items_may_not_say(
         world.subscribed("team", **order)
 
 
+def test_an_item_that_joins_a_plan_and_is_charged_once_is_not_charged_to_who_was_there_before(
+    world: World,
+) -> None:
+    dated = """
+  [[plan.version]]
+  effective = 2026-02-01
+  existing = "move"
+
+    [[plan.version.item]]
+    code = "base"
+    price = { USD = "12.00" }
+
+    [[plan.version.item]]
+    code = "setup"
+    once = true
+    price = { USD = "50.00" }
+"""
+    world.publish(FREE.replace('"0"', '"10.00"') + dated)
+    before = world.subscribed("free")
+    world.run_until("2026-02-02")
+    after = world.subscribed("free")
+    world.run_until("2026-03-02")
+
+    assert lines_of(world, world.invoices(before)[1]) == [("base", 1, 1200)]
+    assert [line[0] for line in lines_of(world, world.invoices(after)[0])] == ["base", "setup"]
+    assert lines_of(world, world.invoices(after)[1]) == [("base", 1, 1200)]
+    world.assert_everything_adds_up()
+
+
 def test_a_free_plan_needs_no_payment_method(world: World) -> None:
     world.publish(FREE)
     customer = world.subscribed("free", card=None)

@@ -1,4 +1,4 @@
-"""Whoever opens a period, it is billed by what is held: by a release, an end, or a recovery, too."""
+"""Whoever opens a period, it is billed by what is held: a release, an end, a recovery, too."""
 
 from tests.scenarios.backups import Backups, recover
 from tests.scenarios.test_facts import TEAM, granted, left, lines_of

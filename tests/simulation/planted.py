@@ -65,8 +65,9 @@ TIME: Final[Sequence[Fault]] = (
         "the periods that a release bills are paused as today",
         "billing/flows/subscriptions/releasing.py",
         "opening = decide(subscription, catalog, now, policy, asked, held=held, bill_missed=True)",
-        "opening = decide(\n"
-        "                subscription, catalog, now, policy, asked[-1:], held=held, bill_missed=True\n"
+        "asked = asked[-1:]\n"
+        "            opening = decide(\n"
+        "                subscription, catalog, now, policy, asked, held=held, bill_missed=True\n"
         "            )",
     ),
     Fault(

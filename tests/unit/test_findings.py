@@ -33,6 +33,7 @@ IN_SQL = (
     *nothing_abandoned.OVERDUE,
     *invoiced.CREDIT_ADDS_UP,
     *noted.NOTED,
+    invoiced.ITEM_AGAINST_INVOICE,
 )
 # Computed from the rows or from the catalogue.
 COMPUTED = {
@@ -46,6 +47,7 @@ COMPUTED = {
     FindingKind.FACTS_UNREADABLE,
     FindingKind.INVOICE_AGAINST_FACTS,
     FindingKind.FACTS_AGAINST_TERMS,
+    FindingKind.FACTS_AGAINST_ITEMS,
     FindingKind.CYCLE_NOT_FREE,
 }
 

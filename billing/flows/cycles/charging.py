@@ -90,8 +90,10 @@ def _quantity(
     subscription: Subscription, version: PlanVersion, item: Item, held: HeldItem | None
 ) -> int | None:
     """Return how many units of an item of a plan are charged; None where it isn't charged."""
-    if item.kind is ItemKind.METERED or (held is not None and held.billed_in is not None):
+    if item.kind is ItemKind.METERED:
         return None
+    if item.kind is ItemKind.ONCE and (held is None or held.billed_in is not None):
+        return None  # one that joined the plan later isn't charged to who was there before
     if not version.items and item.code == BASE:
         return subscription.quantity
     if held is not None:

@@ -9,11 +9,11 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.flows.cycles import crediting
-from billing.flows.cycles.recomputing import detail_of
+from billing.flows.cycles.recomputing import detail_of, tax_included, whole_price
 from billing.ledger import recipes
 from billing.ledger.journal import Entry
 from billing.plans.numbers import exact_text
-from billing.pricing import DraftLine, Facts, InvoiceDraft, digest_of
+from billing.pricing import Facts, InvoiceDraft, digest_of
 from billing.rules.money import Money
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
@@ -90,12 +90,12 @@ def _line_rows(issued: Issued) -> list[dict[str, Any]]:
             "item": line.item,
             "description": line.description,
             "quantity": exact_text(line.quantity),
-            "unit_amount": _whole(line),
+            "unit_amount": whole_price(line),
             "unit_price": None if line.unit_price is None else exact_text(line.unit_price),
             "amount": line.net,
             "discount": line.discount,
             "tax": line.tax,
-            "tax_included": line.gross != line.net + line.discount,
+            "tax_included": tax_included(line),
             "period_start": None if line.period is None else line.period.start,
             "period_end": None if line.period is None else line.period.end,
             "part": line.part,
@@ -104,12 +104,6 @@ def _line_rows(issued: Issued) -> list[dict[str, Any]]:
         }
         for number, line in enumerate(issued.draft.lines, start=1)
     ]
-
-
-def _whole(line: DraftLine) -> int | None:
-    """Return the price of a unit where it is a whole number of minor units."""
-    unit = line.unit_price
-    return int(unit) if unit is not None and unit.denominator == 1 else None
 
 
 def _payment_row(issued: Issued, now: datetime) -> dict[str, Any]:

@@ -3,12 +3,14 @@
 from collections.abc import Iterator, Mapping
 from fractions import Fraction
 from typing import Any
+from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.plans.items import Item, ItemKind
 from billing.plans.numbers import exact_text
 from billing.plans.terms import Plan, PlanVersion
-from billing.pricing import Charge, DraftLine, Facts, FactsError, InvoiceDraft, draft
+from billing.pricing import Charge, DraftLine, Facts, InvoiceDraft, InvoiceKind, draft
 from billing.rules.money import AmountOutOfRange
 from billing.rules.periods import Period
 from billing.rules.promises import Finding, FindingKind
@@ -29,6 +31,9 @@ def differing(conn: Connection) -> Iterator[Finding]:
     }
     for row in invoiced.with_facts(conn, _ROWS_A_FETCH):
         yield from _of_invoice(row, versions)
+    for number in invoiced.that_lost_facts(conn):
+        facts = {"number": number, "error": "there are none, and its lines have prices of items"}
+        yield Finding(FindingKind.FACTS_UNREADABLE, facts)
     for cycle in invoiced.free_cycles(conn):
         yield from _of_free(cycle, catalog)
 
@@ -38,7 +43,7 @@ def _of_invoice(row: Invoiced, versions: Mapping[str, PlanVersion]) -> Iterator[
     try:
         facts = Facts.from_document(row.facts)
         drafted = draft(facts)
-    except (FactsError, AmountOutOfRange) as error:
+    except (ValueError, ArithmeticError, LookupError, AmountOutOfRange) as error:
         yield Finding(FindingKind.FACTS_UNREADABLE, {**named, "error": str(error)})
         return
     for what, stored, computed in _differences(row, facts, drafted):
@@ -49,6 +54,9 @@ def _of_invoice(row: Invoiced, versions: Mapping[str, PlanVersion]) -> Iterator[
         if against is not None:
             told = {"item": charge.item, "source": charge.source, "what": against}
             yield Finding(FindingKind.FACTS_AGAINST_TERMS, named | told)
+    for item, charged, held in _against_items(row, facts, versions):
+        told = {"item": item, "charged": charged, "held": held}
+        yield Finding(FindingKind.FACTS_AGAINST_ITEMS, named | told)
 
 
 def _differences(
@@ -65,6 +73,8 @@ def _differences(
         "total": (row.total, drafted.total),
         "discount": (row.discount, drafted.discount),
         "credit": (row.credit, drafted.total - drafted.due),
+        "grants": (_used(row), _pays(facts, drafted)),
+        "small": (row.small, drafted.small),
         "lines": (len(row.lines), len(drafted.lines)),
     }
     for what, (stored, computed) in sums.items():
@@ -73,6 +83,17 @@ def _differences(
     for line, computed_line in zip(row.lines, drafted.lines, strict=False):
         if _stored(line) != _computed(computed_line):
             yield f"line {line.line}", _stored(line), _computed(computed_line)
+
+
+def _used(row: Invoiced) -> list[tuple[UUID, int, int]]:
+    """Return what the moves say of credit: each grant, what was left of it, and what it paid."""
+    return [(each.grant, each.left, each.amount) for each in row.credit_used]
+
+
+def _pays(facts: Facts, drafted: InvoiceDraft) -> list[tuple[UUID, int, int]]:
+    """Return the same as the facts have it."""
+    left = {each.grant: each.left for each in facts.credit}
+    return [(each.grant, left[each.grant], each.amount) for each in drafted.credit]
 
 
 def _is_before_anchoring(row: Invoiced) -> bool:
@@ -85,10 +106,10 @@ def _stored(line: InvoicedLine) -> tuple[object, ...]:
     period = None
     if line.period_start is not None and line.period_end is not None:
         period = (line.period_start, line.period_end)
-    price = None if line.unit_price is None else Fraction(line.unit_price)
     amounts = (line.gross, line.discount, line.amount, line.tax)
     share = (line.part, line.whole)
-    return (line.item, line.description, line.quantity, price, *amounts, period, share, line.detail)
+    what = (line.item, line.description, line.quantity, line.unit_price, line.unit_amount)
+    return (*what, *amounts, line.tax_included, period, share, line.detail)
 
 
 def _computed(line: DraftLine) -> tuple[object, ...]:
@@ -98,12 +119,25 @@ def _computed(line: DraftLine) -> tuple[object, ...]:
         line.item,
         line.description,
         line.quantity,
-        line.unit_price,
+        None if line.unit_price is None else exact_text(line.unit_price),
+        whole_price(line),
         *amounts,
+        tax_included(line),
         period,
         (line.part, line.whole),
         detail_of(line),
     )
+
+
+def tax_included(line: DraftLine) -> bool:
+    """Tell whether the price of a line contains its tax."""
+    return line.gross != line.net + line.discount
+
+
+def whole_price(line: DraftLine) -> int | None:
+    """Return the price of a unit where it is a whole number of minor units."""
+    unit = line.unit_price
+    return int(unit) if unit is not None and unit.denominator == 1 else None
 
 
 def detail_of(line: DraftLine) -> list[list[Any]]:
@@ -137,6 +171,33 @@ def _against_terms(
         return "period"
     named = f"plan:{row.plan}:{row.plan_version}"
     return None if charge.source == named else "version"
+
+
+def _against_items(
+    row: Invoiced, facts: Facts, versions: Mapping[str, PlanVersion]
+) -> Iterator[tuple[str, Fraction | int | None, int | None]]:
+    """Yield the items of a cycle's plan that are charged otherwise than they are held."""
+    version = versions.get(f"plan:{row.plan}:{row.plan_version}")
+    if row.kind != InvoiceKind.CYCLE or version is None:
+        return
+    charged = {charge.item: charge.quantity for charge in facts.charges if not charge.metered}
+    for item in version.sold:
+        if item.kind is not ItemKind.METERED:
+            held, found = _to_charge(row, version, item), charged.get(item.code)
+            if held != found:
+                yield item.code, found, held
+
+
+def _to_charge(row: Invoiced, version: PlanVersion, item: Item) -> int | None:
+    """Return how many units of an item an invoice has to charge; None where it charges none."""
+    held = row.items.get(item.code)
+    if item.kind is ItemKind.ONCE:
+        return None if held is None or held.billed_in != row.id else held.quantity
+    if not version.items:
+        return row.quantity
+    if held is not None:
+        return held.quantity
+    return 1 if item.quantity is None else item.quantity.default
 
 
 def _of_free(cycle: FreeCycle, catalog: Mapping[str, Plan]) -> Iterator[Finding]:

@@ -1,6 +1,6 @@
 """Promise 7: invoices with the facts that they follow from, read row by row."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from fractions import Fraction
@@ -25,10 +25,12 @@ class InvoicedLine:
     description: str
     quantity: Fraction
     unit_price: str | None
+    unit_amount: int | None
     gross: int
     discount: int
     amount: int
     tax: int
+    tax_included: bool
     period_start: datetime | None
     period_end: datetime | None
     part: int
@@ -37,10 +39,28 @@ class InvoicedLine:
 
 
 @dataclass(frozen=True, slots=True)
-class Invoiced:
-    """One invoice that has facts, with its cycle and its subscription's zone.
+class InvoicedItem:
+    """What a subscription holds of an item, and whether another invoice charged it for good."""
 
-    What was issued for a period before `anchored_from` is of the zone as it was then.
+    quantity: int
+    billed_in: UUID | None
+
+
+@dataclass(frozen=True, slots=True)
+class InvoicedCredit:
+    """What of a grant pays an invoice, and what was left of it before that."""
+
+    grant: UUID
+    left: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class Invoiced:
+    """One invoice that has facts, with its cycle and what its subscription holds.
+
+    What was issued for a period before `anchored_from` is of the zone as it was then. `credit_used`
+    are the grants that pay it, in the order in which grants are used; `small` is what was waived.
     """
 
     id: UUID
@@ -61,9 +81,16 @@ class Invoiced:
     period_end: datetime | None
     zone: str | None
     anchored_from: datetime | None
+    quantity: int | None
+    items: Mapping[str, InvoicedItem]
+    credit_used: Sequence[InvoicedCredit]
+    small: int
     lines: tuple[InvoicedLine, ...]
 
 
+# The order in which grants pay, as in `pricing.grants`.
+_USED: Final = "c.priority, coalesce(c.expires_at, 'infinity'), c.created_at, c.id, m.n"
+_GIVEN: Final = "(c.source <> 'small' OR c.invoice_id IS DISTINCT FROM m.invoice_id)"
 _INVOICES: Final = text(
     """
     SELECT i.id, i.number, i.kind, i.rules, i.facts, i.currency, i.net, i.tax, i.total,
@@ -71,16 +98,30 @@ _INVOICES: Final = text(
            c.period_end AS cycle_end, s.zone,
            (SELECT max(a.holds_from) FROM subscription_changes a
              WHERE a.subscription_id = i.subscription_id AND a.kind = 'reanchor') AS anchored_from,
-           l.line, l.item, l.description, l.quantity, l.unit_price, l.gross,
-           l.discount AS line_discount, l.amount, l.tax AS line_tax, l.period_start,
+           s.quantity AS held_quantity, t.items, t.quantities, t.billed_in,
+           g.grants, g.lefts, g.amounts, coalesce(g.small, 0) AS small,
+           l.line, l.item, l.description, l.quantity, l.unit_price, l.unit_amount, l.gross,
+           l.discount AS line_discount, l.amount, l.tax AS line_tax, l.tax_included, l.period_start,
            l.period_end, l.part, l.whole, l.detail
       FROM invoices i
       LEFT JOIN cycles c ON c.id = i.cycle_id
       LEFT JOIN subscriptions s ON s.id = i.subscription_id
+      LEFT JOIN LATERAL (
+           SELECT array_agg(h.item ORDER BY h.item) AS items,
+                  array_agg(h.quantity ORDER BY h.item) AS quantities,
+                  array_agg(h.billed_in ORDER BY h.item) AS billed_in
+             FROM subscription_items h WHERE h.subscription_id = i.subscription_id) t ON true
+      LEFT JOIN LATERAL (
+           SELECT array_agg(m.grant_id ORDER BY {used}) FILTER (WHERE {given}) AS grants,
+                  array_agg(m.left_before ORDER BY {used}) FILTER (WHERE {given}) AS lefts,
+                  array_agg(m.amount ORDER BY {used}) FILTER (WHERE {given}) AS amounts,
+                  sum(m.amount) FILTER (WHERE NOT {given}) AS small
+             FROM credit_moves m JOIN credit_grants c ON c.id = m.grant_id
+            WHERE m.invoice_id = i.id AND m.kind = 'applied') g ON i.credit > 0
       LEFT JOIN invoice_lines l ON l.invoice_id = i.id
      WHERE i.facts IS NOT NULL
      ORDER BY i.id, l.line
-    """
+    """.replace("{used}", _USED).replace("{given}", _GIVEN)
 )
 
 
@@ -110,8 +151,40 @@ def with_facts(conn: Connection, batch: int) -> Iterator[Invoiced]:
                 period_end=head.cycle_end,
                 zone=head.zone,
                 anchored_from=head.anchored_from,
+                quantity=head.held_quantity,
+                items=_items(head),
+                credit_used=_credit(head),
+                small=int(head.small),
                 lines=tuple(_line(row) for row in of_one if row.line is not None),
             )
+
+
+# Invoices of before have no facts, and lines without exact prices.
+_LOST: Final = text(
+    """
+    SELECT i.number FROM invoices i
+     WHERE i.facts IS NULL
+       AND EXISTS (SELECT FROM invoice_lines l
+                    WHERE l.invoice_id = i.id
+                      AND (l.unit_price IS NOT NULL OR l.period_start IS NOT NULL))
+     ORDER BY i.id
+    """
+)
+
+
+def that_lost_facts(conn: Connection) -> Iterator[str]:
+    """Yield the numbers of invoices that had facts, as their lines show, and have none."""
+    yield from conn.execute(_LOST).scalars()
+
+
+def _items(row: Any) -> Mapping[str, InvoicedItem]:
+    held = zip(row.items or (), row.quantities or (), row.billed_in or (), strict=True)
+    return {item: InvoicedItem(quantity, billed_in) for item, quantity, billed_in in held}
+
+
+def _credit(row: Any) -> Sequence[InvoicedCredit]:
+    used = zip(row.grants or (), row.lefts or (), row.amounts or (), strict=True)
+    return [InvoicedCredit(*each) for each in used]
 
 
 def _line(row: Any) -> InvoicedLine:
@@ -121,10 +194,12 @@ def _line(row: Any) -> InvoicedLine:
         description=row.description,
         quantity=Fraction(row.quantity),
         unit_price=row.unit_price,
+        unit_amount=row.unit_amount,
         gross=row.gross,
         discount=row.line_discount,
         amount=row.amount,
         tax=row.line_tax,
+        tax_included=row.tax_included,
         period_start=row.period_start,
         period_end=row.period_end,
         part=row.part,
@@ -159,6 +234,18 @@ def free_cycles(conn: Connection) -> Iterator[FreeCycle]:
     for row in conn.execute(_FREE):
         yield _free_of(row)
 
+
+ITEM_AGAINST_INVOICE = check(
+    FindingKind.ITEM_AGAINST_INVOICE,
+    """
+    SELECT t.subscription_id, t.item, t.billed_in
+      FROM subscription_items t LEFT JOIN invoices i ON i.id = t.billed_in
+     WHERE t.billed_in IS NOT NULL
+       AND (i.subscription_id IS DISTINCT FROM t.subscription_id
+            OR NOT EXISTS (SELECT FROM invoice_lines l
+                            WHERE l.invoice_id = t.billed_in AND l.item = t.item))""",
+    "subscription_id, item",
+)
 
 CREDIT_OF_INVOICE = check(
     FindingKind.CREDIT_OF_INVOICE,
