@@ -109,6 +109,14 @@ class CrashPoint(StrEnum):
     UNREADABLE_REFUNDS_RECORDED = "unreadable refunds recorded"
     """Refunds of an event that can't be read are breaks."""
 
+    # credit
+    CREDIT_GRANTED = "credit granted"
+    """A grant of credit is written, with its entry."""
+    CREDIT_REVOKED = "credit revoked"
+    """What was left of a grant has expired because somebody said so."""
+    CREDIT_EXPIRED = "credit expired"
+    """What was left of a batch of grants has expired, with its entries."""
+
     # reconciliation and closing
     REVENUE_RECOGNISED = "revenue recognised"
     """A batch of invoices has earned what was due."""

@@ -79,6 +79,13 @@ class ErrorCode(StrEnum):
     CREDIT_NOTE_TOO_HIGH = "credit_note_too_high"
     INVOICE_NOT_PAID = "invoice_not_paid"
 
+    # Credit.
+    GRANT_NOT_FOUND = "grant_not_found"
+    GRANT_ID_TAKEN = "grant_id_taken"
+    GRANT_PAYS_NOTHING = "grant_pays_nothing"
+    GRANT_PAID_FOR = "grant_paid_for"
+    GRANT_USED_UP = "grant_used_up"
+
     # Callers of the API.
     API_KEY_NAME = "api_key_name"
     API_KEY_NOT_FOUND = "api_key_not_found"

@@ -19,6 +19,7 @@ from billing.api.middleware import RequestGuard, tell
 from billing.api.problems import Problem, Refused, problem
 from billing.api.routes import (
     audit,
+    credit,
     customers,
     interface,
     invoices,
@@ -42,6 +43,7 @@ same request gives the same answer and does nothing twice. Errors are RFC 9457 p
 ROUTERS: Final = (
     payments.router,
     customers.router,
+    credit.router,
     subscriptions.router,
     invoices.router,
     plans.router,

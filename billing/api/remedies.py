@@ -58,6 +58,12 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.CREDIT_NOTE_OF_NOTHING: "look at its credit notes: nothing is left of these lines",
     ErrorCode.CREDIT_NOTE_TOO_HIGH: "read the invoice: it says what is left",
     ErrorCode.INVOICE_NOT_PAID: "wait until it is paid, or have it voided as a whole",
+    ErrorCode.GRANT_NOT_FOUND: "list a customer's grants for their ids",
+    ErrorCode.GRANT_PAYS_NOTHING: (
+        "name a subscription of this customer, in the currency of the credit, or none"
+    ),
+    ErrorCode.GRANT_PAID_FOR: "it expires on its own day, if it has one",
+    ErrorCode.GRANT_USED_UP: "read the grant for what became of it",
     ErrorCode.IDEMPOTENCY_KEY_MALFORMED: (
         "send a UUID of your own, the same one for every try of one request"
     ),

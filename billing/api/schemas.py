@@ -18,6 +18,7 @@ from pydantic import (
 
 from billing.api.wording import ACCOUNT, CURRENCY, EMAIL, NAME, NO_CONTROLS, TOKEN, ZONE
 from billing.flows.service.orders import Capture
+from billing.rules.credit import PRIORITY, CreditSource, MoveKind
 from billing.rules.payment_methods import PaymentMethodKind
 from billing.rules.payments import State
 from billing.rules.refunds import RefundState
@@ -32,6 +33,16 @@ def _plausible(starts: datetime) -> datetime:
     if not 2000 <= starts.year <= 2100:
         raise ValueError("lies between 2000 and 2100")
     return starts
+
+
+def _instant(at: datetime | None) -> datetime | None:
+    if at is None:
+        return None
+    if at.tzinfo is None:
+        raise ValueError("is an instant: write it with Z or an offset")
+    if not 2000 <= at.year <= 2100:
+        raise ValueError("lies between 2000 and 2100")
+    return at
 
 
 def _no_null(amount: object) -> object:
@@ -184,6 +195,23 @@ class NewSubscriptionBody(_RequestBody):
     ] = None
 
 
+class NewCreditGrantBody(_RequestBody):
+    """Credit that is given away. It pays invoices until `expires_at`; without it, for good."""
+
+    amount: Amount
+    currency: Currency
+    reason: Reason = ""
+    priority: Annotated[
+        int, Field(strict=True, ge=1, le=100, description="The lowest is used first.")
+    ] = PRIORITY
+    expires_at: Annotated[
+        datetime | None, AfterValidator(_instant), Field(examples=["2027-03-01T00:00:00Z"])
+    ] = None
+    subscription: Annotated[
+        Reference | None, Field(description="It pays this one's invoices only.")
+    ] = None
+
+
 class AccountBody(_RequestBody):
     """The account that a subscription is collected over; null is its customer's."""
 
@@ -307,6 +335,50 @@ class SubscriptionBody(_Body):
     canceled_at: datetime | None
     created_at: datetime
     provider: str | None
+
+
+class CreditGrantBody(_Body):
+    """Credit of a customer; `expired_at` is when what was left of it expired or was revoked."""
+
+    id: str
+    customer_id: str
+    currency: str
+    amount: int
+    left: int
+    source: CreditSource
+    priority: int
+    subscription_id: str | None
+    effective_at: datetime
+    expires_at: datetime | None
+    expired_at: datetime | None
+    reason: str
+    created_at: datetime
+
+
+class CreditMoveBody(_Body):
+    """What became of a part of a grant."""
+
+    n: int
+    at: datetime
+    kind: MoveKind
+    amount: int
+    left_after: int
+    invoice_id: str | None
+    invoice_number: str | None
+
+
+class CreditGrantWithMovesBody(CreditGrantBody):
+    """A grant of credit and its moves, oldest first."""
+
+    moves: list[CreditMoveBody]
+
+
+class CreditBody(_Body):
+    """What a customer has left in a currency; `usable` is what pays invoices now."""
+
+    currency: str
+    left: int
+    usable: int
 
 
 class InvoiceBody(_Body):

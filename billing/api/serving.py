@@ -19,6 +19,7 @@ from billing.api.rpc_server import RpcServer
 from billing.api.security import Guard
 from billing.api.wire import Bounded, connections_possible, protocol
 from billing.errors import Unavailable
+from billing.flows.service.credit import CreditApi
 from billing.flows.service.customers import CustomerApi
 from billing.flows.service.payments import PaymentApi
 from billing.listening import refuse_every_interface
@@ -130,6 +131,7 @@ def _services(runtime: Runtime, metrics: ProcessMetrics, counted: ApiMetrics) ->
         runtime.engine,
         PaymentApi(runtime.context, ThreadWorker(runtime, metrics)),
         CustomerApi(runtime.context, runtime.outcomes.held),
+        CreditApi(runtime.context),
         counted,
     )
 

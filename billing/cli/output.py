@@ -52,6 +52,8 @@ _MINOR_UNITS: Final = frozenset(
         "provider",
         "clearing",
         "unexplained",
+        "left_after",
+        "usable",
     }
 )
 _NUMBERS: Final = frozenset({"n", "quantity", "count", "subscriptions"})

@@ -55,6 +55,11 @@ INVOICES: Final = (
 LINES: Final = (
     "line", "item", "description", "quantity", "unit_amount", "discount", "amount", "tax", "left",
 )  # fmt: skip
+GRANTS: Final = (
+    "id", "customer_id", "amount", "left", "source", "priority", "expires_at", "reason",
+)  # fmt: skip
+CREDIT_MOVES: Final = ("n", "at", "kind", "amount", "left_after", "invoice_number", "actor")
+CREDIT: Final = ("currency", "left", "usable")
 PARKED: Final = ("id", "kind", "external_id", "parked_at", "reason", "error")
 BREAKS: Final = ("id", "kind", "found_at", "payment_id", "suggested_cause", "resolved_at")
 

@@ -22,6 +22,7 @@ _WHERE_LISTED: Final = {
     "refund": "billing refunds list",
     "dispute": "billing disputes list",
     "exchange": "billing fx list",
+    "grant": "billing credit list",
 }
 
 

@@ -89,6 +89,13 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
         "what is open is voided as a whole: `billing subscriptions cancel --now` does; a partial"
         " note needs it paid"
     ),
+    ErrorCode.GRANT_NOT_FOUND: "`billing credit list` shows them",
+    ErrorCode.GRANT_ID_TAKEN: "use another id for another grant",
+    ErrorCode.GRANT_PAYS_NOTHING: (
+        "name a subscription of this customer, in the currency of the credit, or none"
+    ),
+    ErrorCode.GRANT_PAID_FOR: "it expires on its own day, if it has one",
+    ErrorCode.GRANT_USED_UP: "`billing credit show` tells what became of it",
     ErrorCode.API_KEY_NAME: 'name the caller, like "shop" or "back-office"',
     ErrorCode.API_KEY_NOT_FOUND: "`billing keys list` shows them",
     ErrorCode.PEPPER_MISSING: (

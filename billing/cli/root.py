@@ -21,6 +21,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "close": "close.close",
     "completion": "completion.completion",
     "config": "database.config",
+    "credit": "credit.credit",
     "credit-notes": "credit_notes.credit_notes",
     "customers": "customers.customers",
     "db": "database.database",

@@ -26,6 +26,7 @@ from billing.store.findings import SHOWN_MAX
 from billing.store.journal import checks
 from billing.store.promises import (
     closed_agrees,
+    credit,
     every_penny,
     invoiced,
     noted,
@@ -116,7 +117,7 @@ def examine(
         _closed_agrees(conn),
         _nothing_abandoned(conn, now, grace, reconcile_grace),
         _follows_from_facts(conn),
-        _result(conn, 8, running.findings(conn, invoiced.CREDIT_ADDS_UP)),
+        _credit(conn, now, reconcile_grace),
         _result(conn, 9, running.findings(conn, noted.NOTED)),
     ]
 
@@ -253,3 +254,14 @@ def _follows_from_facts(conn: Connection) -> PromiseResult:
         found.add(finding)
     items = running.findings(conn, (invoiced.ITEM_AGAINST_INVOICE,))
     return _result(conn, 7, [*found.all(), *items])
+
+
+# --- promise 8 ----------------------------------------------------------------------------------
+
+
+def _credit(conn: Connection, now: datetime | None, reconcile_grace: timedelta) -> PromiseResult:
+    findings = running.findings(conn, credit.CREDIT_ADDS_UP)
+    if now is not None:
+        times = {"unreconciled": now - reconcile_grace}
+        findings += running.findings(conn, credit.OVERDUE, times)
+    return _result(conn, 8, findings)

@@ -74,9 +74,12 @@ def credit_applied(invoice_id: UUID, grant_id: UUID) -> str:
     return f"{EntryKind.CREDIT_APPLIED}:{invoice_id}:{grant_id}"
 
 
-def credit_expired(grant_id: UUID) -> str:
-    """Return the key of what was left of a grant when it expired."""
-    return f"{EntryKind.CREDIT_EXPIRED}:{grant_id}"
+def credit_expired(grant_id: UUID, n: int) -> str:
+    """Return the key of what was left of a grant when it expired, by its move number `n`.
+
+    Credit that is given back to it later expires under a key of its own.
+    """
+    return f"{EntryKind.CREDIT_EXPIRED}:{grant_id}:{n}"
 
 
 def credit_note(note_id: UUID) -> str:

@@ -5,6 +5,7 @@ from fractions import Fraction
 from typing import Final
 
 from billing.plans.numbers import exact_text
+from billing.presenters.credit import SOURCES
 from billing.presenters.decisions import in_words
 from billing.presenters.text import at, capital, exact_price
 from billing.queries.explain.collection import (
@@ -29,11 +30,21 @@ def invoice(facts: InvoiceFacts | None) -> Iterator[str]:
     for line in facts.lines:
         yield from _line(line)
     if facts.credit.amount:
-        yield f"Credit pays {facts.credit} of it; {facts.due} are due."
+        yield from _credit(facts)
     resolved = f" since {at(facts.resolved_at)}" if facts.resolved_at else ""
     yield f"It is {facts.status}{resolved}."
     if facts.payment_id is None:
         yield "It has no payment: there was nothing to collect."
+
+
+def _credit(facts: InvoiceFacts) -> Iterator[str]:
+    """Tell what credit pays of an invoice, and which."""
+    if not facts.used:
+        yield f"Credit paid {facts.credit} of it, and was given back."
+        return
+    yield f"Credit pays {facts.credit} of it; {facts.due} are due."
+    for used in facts.used:
+        yield f"  {used.amount} of grant {used.grant_id} ({SOURCES[used.source]})."
 
 
 def _line(line: LineFacts) -> Iterator[str]:

@@ -7,7 +7,7 @@ from billing.ledger.findings import LedgerFinding
 from billing.presenters import ledger_findings
 from billing.presenters.decisions import in_words as in_words_of
 from billing.presenters.note_findings import NOTE_WORDS
-from billing.presenters.text import amount
+from billing.presenters.text import amount, at
 from billing.rules.promises import Finding, FindingKind
 
 Facts = Mapping[str, Any]
@@ -385,4 +385,20 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
         f" journal has {amount(row['booked'], row['currency'])}"
     ),
     **NOTE_WORDS,
+    FindingKind.CREDIT_EXPIRED_TO: lambda row: (
+        f"entry {row['source_key']}: credit of source {row['source']} expired to {row['account']}"
+    ),
+    FindingKind.CREDIT_OUT_OF_PLACE: lambda row: (
+        f"invoice {row['number']}: {amount(row['amount'], row['currency'])} of grant"
+        f" {row['grant_id']} paid it on {at(row['at'])}, which doesn't pay this customer's or"
+        " subscription's invoices at that instant"
+    ),
+    FindingKind.CREDIT_NEVER_EXPIRES: lambda row: (
+        f"credit grant {row['id']} ended on {at(row['ended_at'])}: nobody will write"
+        f" {amount(row['left'], row['currency'])} off"
+    ),
+    FindingKind.CREDIT_NOT_EXPIRED: lambda row: (
+        f"credit grant {row['id']} ended on {at(row['ended_at'])}:"
+        f" {amount(row['left'], row['currency'])} are not written off"
+    ),
 }

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from typing import Any, Final, assert_never
 
-from billing.presenters import decisions, history
-from billing.queries.timeline import (
+from billing.presenters import credit, decisions, history
+from billing.queries.timeline import TimelineEntry
+from billing.queries.timeline_facts import (
     AttemptFinished,
     AttemptSent,
+    CreditMoved,
     CycleClosed,
     CycleOpened,
     DisputeClosed,
@@ -17,8 +19,8 @@ from billing.queries.timeline import (
     RefundFinished,
     RefundRequested,
     SubscriptionNoted,
-    TimelineEntry,
 )
+from billing.rules.credit import MoveKind
 from billing.rules.payment_methods import recognised_by
 
 COLUMNS: Final = ("at", "kind", "what", "actor")
@@ -63,12 +65,30 @@ def _words(fact: Fact) -> str:  # noqa: C901  one case a kind
             return f"dispute of {fact.amount}: {fact.reason}"
         case DisputeClosed():
             return f"dispute of {fact.amount} {fact.state}"
+        case CreditMoved():
+            return _of_credit(fact)
         case SubscriptionNoted():
             return history.in_words(fact.kind, fact.words, fact.facts)
     assert_never(fact)
 
 
-def _links(fact: Fact) -> Mapping[str, Any]:
+def _of_credit(fact: CreditMoved) -> str:
+    named = f"{fact.amount} of credit ({credit.SOURCES[fact.source]})"
+    match fact.kind:
+        case MoveKind.GRANTED:
+            return f"{named} granted: {fact.reason}"
+        case MoveKind.APPLIED:
+            return f"{named} pays invoice {fact.invoice}"
+        case MoveKind.RETURNED:
+            return f"{named} is back from invoice {fact.invoice}"
+        case MoveKind.EXPIRED:
+            return f"{named} expired"
+        case MoveKind.REFUNDED:
+            return f"{named} paid out"
+    assert_never(fact.kind)
+
+
+def _links(fact: Fact) -> Mapping[str, Any]:  # noqa: C901  one case a kind
     match fact:
         case CycleOpened() | CycleClosed():
             return {"n": fact.n}
@@ -82,5 +102,8 @@ def _links(fact: Fact) -> Mapping[str, Any]:
             return {"payment_id": fact.payment_id, "refund_id": fact.refund_id}
         case DisputeOpened() | DisputeClosed():
             return {"payment_id": fact.payment_id, "dispute_id": fact.dispute_id}
+        case CreditMoved():
+            invoice = {} if fact.invoice is None else {"invoice": fact.invoice}
+            return {"grant_id": fact.grant_id, **invoice}
         case SubscriptionNoted():
             return {}

@@ -3,6 +3,7 @@
 __all__ = [
     "access",
     "books",
+    "credit",
     "credit_notes",
     "customers",
     "database",
@@ -19,5 +20,6 @@ __all__ = [
     "status",
     "subscriptions",
     "timeline",
+    "timeline_facts",
     "totals",
 ]

@@ -219,6 +219,31 @@ def _recognition(conn: Connection, now: datetime) -> Iterator[Figure]:
     )
 
 
+def _credit(conn: Connection, now: datetime) -> Iterator[Figure]:
+    rows = conn.execute(
+        text(
+            "SELECT a.currency, coalesce(-sum(p.amount), 0) AS left"
+            "  FROM ledger.accounts a LEFT JOIN ledger.postings p ON p.account_id = a.id"
+            " WHERE a.code = 'customer_credit' GROUP BY a.currency"
+        )
+    )
+    yield Figure(
+        "billing_credit_outstanding_minor_units",
+        "Credit that customers hold, in minor units.",
+        ("currency",),
+        [((row.currency,), float(row.left)) for row in rows] or [(("USD",), 0.0)],
+    )
+    oldest = _scalar(
+        conn, "SELECT min(expiry_due_at) FROM credit_grants WHERE expiry_due_at <= :now", now=now
+    )
+    yield Figure(
+        "billing_credit_expiry_watermark_timestamp_seconds",
+        "All credit that expired before this domain instant is written off.",
+        (),
+        [((), (oldest or now).timestamp())],
+    )
+
+
 def _ledger(conn: Connection, now: datetime) -> Iterator[Figure]:
     rows = conn.execute(
         text(
@@ -354,6 +379,7 @@ _READERS: Final[Sequence[Callable[[Connection, datetime], Iterator[Figure]]]] = 
     _disputes,
     _webhooks,
     _recognition,
+    _credit,
     _ledger,
     _breaks,
     _settlement,

@@ -18,6 +18,7 @@ Noun = Literal[
     "refund",
     "dispute",
     "exchange",
+    "grant",
 ]
 
 _BY_NAME: Final[Mapping[Noun, str]] = {
@@ -42,6 +43,7 @@ _BY_ID: Final[Mapping[Noun, str]] = {
     "refund": "SELECT id FROM refunds WHERE id BETWEEN :low AND :high",
     "dispute": "SELECT id FROM disputes WHERE id BETWEEN :low AND :high",
     "exchange": "SELECT id FROM fx_events WHERE id BETWEEN :low AND :high",
+    "grant": "SELECT id FROM credit_grants WHERE id BETWEEN :low AND :high",
 }
 _FEW: Final = " ORDER BY id LIMIT 5"
 

@@ -9,6 +9,22 @@ from uuid import UUID
 
 from sqlalchemy import Connection, text
 
+from billing.queries.timeline_facts import (
+    AttemptFinished,
+    AttemptSent,
+    CreditMoved,
+    CycleClosed,
+    CycleOpened,
+    DisputeClosed,
+    DisputeOpened,
+    Fact,
+    InvoiceIssued,
+    PaymentMoved,
+    RefundFinished,
+    RefundRequested,
+    SubscriptionNoted,
+)
+from billing.rules.credit import CreditSource, MoveKind
 from billing.rules.money import Money
 from billing.rules.payment_methods import PaymentMethodKind
 from billing.store.rows import Reader, reader
@@ -22,8 +38,10 @@ class TimelineKind(StrEnum):
     """
 
     SUBSCRIBED = "subscribed"
+    CREDIT_GRANTED = "credit_granted"
     CYCLE_OPENED = "cycle_opened"
     INVOICE_ISSUED = "invoice_issued"
+    CREDIT_APPLIED = "credit_applied"
     ATTEMPT_SENT = "attempt_sent"
     ATTEMPT_FINISHED = "attempt_finished"
     PAYMENT_MOVED = "payment_moved"
@@ -32,140 +50,12 @@ class TimelineKind(StrEnum):
     DISPUTE_OPENED = "dispute_opened"
     DISPUTE_CLOSED = "dispute_closed"
     EVENT = "event"
+    CREDIT_RETURNED = "credit_returned"
+    CREDIT_EXPIRED = "credit_expired"
     CYCLE_CLOSED = "cycle_closed"
 
 
 _ORDER: Final = tuple(TimelineKind)
-
-
-@dataclass(frozen=True, slots=True)
-class CycleOpened:
-    """A cycle was opened for a period."""
-
-    n: int
-    kind: str
-    period_start: datetime
-    period_end: datetime
-    plan_version: date
-
-
-@dataclass(frozen=True, slots=True)
-class CycleClosed:
-    """A cycle was closed."""
-
-    n: int
-
-
-@dataclass(frozen=True, slots=True)
-class InvoiceIssued:
-    """A cycle was invoiced."""
-
-    n: int
-    number: str
-    total: Money
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptSent:
-    """An attempt was sent for the first time."""
-
-    payment_id: UUID
-    n: int
-    kind: str
-    amount: Money
-    method_kind: PaymentMethodKind
-    brand: str | None
-    last4: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class AttemptFinished:
-    """The outcome of an attempt is known."""
-
-    payment_id: UUID
-    n: int
-    outcome: str
-    decline_code: str | None
-    decision: str | None
-    decision_facts: Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class PaymentMoved:
-    """A payment went from one state to another."""
-
-    payment_id: UUID
-    from_state: str
-    to_state: str
-    cause: str
-
-
-@dataclass(frozen=True, slots=True)
-class RefundRequested:
-    """A refund was asked for."""
-
-    payment_id: UUID
-    refund_id: UUID
-    amount: Money
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class RefundFinished:
-    """A refund succeeded or failed."""
-
-    payment_id: UUID
-    refund_id: UUID
-    amount: Money
-    state: str
-    failure_reason: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class DisputeOpened:
-    """A dispute or an inquiry was opened."""
-
-    payment_id: UUID
-    dispute_id: UUID
-    amount: Money
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class DisputeClosed:
-    """A dispute or an inquiry came to its end."""
-
-    payment_id: UUID
-    dispute_id: UUID
-    amount: Money
-    state: str
-
-
-@dataclass(frozen=True, slots=True)
-class SubscriptionNoted:
-    """Somebody did something to the subscription itself.
-
-    Rows of earlier versions have the `words` that were noted then, instead of facts.
-    """
-
-    kind: str
-    words: str | None
-    facts: Mapping[str, Any]
-
-
-Fact = (
-    CycleOpened
-    | CycleClosed
-    | InvoiceIssued
-    | AttemptSent
-    | AttemptFinished
-    | PaymentMoved
-    | RefundRequested
-    | RefundFinished
-    | DisputeOpened
-    | DisputeClosed
-    | SubscriptionNoted
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -342,6 +232,27 @@ class _Dispute:
 
 
 @dataclass(frozen=True, slots=True)
+class _CreditMove:
+    kind: MoveKind
+    at: datetime
+    actor: str
+    grant_id: UUID
+    source: CreditSource
+    amount: int
+    currency: str
+    reason: str
+    invoice: str | None
+    place: int
+
+    def entries(self) -> Iterator[_Placed]:
+        amount = Money(self.amount, self.currency)
+        moved = CreditMoved(
+            self.kind, self.grant_id, self.source, amount, self.reason, self.invoice
+        )
+        yield _placed(self.place, self.at, f"credit_{self.kind}", moved, self.actor)
+
+
+@dataclass(frozen=True, slots=True)
 class _Event:
     id: int
     at: datetime
@@ -385,6 +296,17 @@ _READERS: Final[Mapping[str, Reader[_HasEntries]]] = {
     SELECT d.*, row_number() OVER (ORDER BY d.id) AS place
       FROM payments p JOIN disputes d ON d.payment_id = p.id
      WHERE p.subscription_id = :id""": reader(_Dispute),
+    """
+    SELECT m.kind, m.at, m.actor, m.grant_id, g.source, m.amount, m.currency, g.reason,
+           i.number AS invoice, row_number() OVER (ORDER BY m.grant_id, m.n) AS place
+      FROM subscriptions s
+      JOIN credit_grants g ON g.customer_id = s.customer_id AND g.currency = s.currency
+       AND (g.subscription_id IS NULL OR g.subscription_id = s.id)
+      JOIN credit_moves m ON m.grant_id = g.id
+      LEFT JOIN invoices i ON i.id = m.invoice_id
+     WHERE s.id = :id AND m.kind <> 'refunded'
+       AND CASE WHEN m.invoice_id IS NULL THEN g.source <> 'small'
+                ELSE i.subscription_id = s.id END""": reader(_CreditMove),
     """
     SELECT id, at, kind, actor, words, detail FROM subscription_events
      WHERE subscription_id = :id""": reader(_Event),

@@ -1,6 +1,13 @@
 """Credit of customers: where it comes from, and what its moves mean. Pure."""
 
 from enum import StrEnum
+from typing import Final
+
+PRIORITIES: Final = range(1, 101)
+"""The priorities that a grant may have; the lowest is used first."""
+
+PRIORITY: Final = 50
+"""The priority of a grant for which none is asked for."""
 
 
 class CreditSource(StrEnum):

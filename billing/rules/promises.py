@@ -93,6 +93,10 @@ class FindingKind(StrEnum):
     GRANT_MOVES = "grant_moves"
     CREDIT_BALANCE = "credit_balance"
     CREDIT_ENTRY = "credit_entry"
+    CREDIT_EXPIRED_TO = "credit_expired_to"
+    CREDIT_OUT_OF_PLACE = "credit_out_of_place"
+    CREDIT_NEVER_EXPIRES = "credit_never_expires"
+    CREDIT_NOT_EXPIRED = "credit_not_expired"
 
     # 9: what was credited was charged
     NOTE_OF_INVOICE = "note_of_invoice"

@@ -32,6 +32,9 @@ ROUTES = [
     ("GET", "/v1/customers", READ),
     ("GET", "/v1/customers/ada", READ),
     ("GET", "/v1/customers/ada/payment-methods", READ),
+    ("GET", "/v1/customers/ada/credit", READ),
+    ("GET", "/v1/customers/ada/credit-grants", READ),
+    ("GET", f"/v1/credit-grants/{SOME_ID}", READ),
     ("GET", "/v1/subscriptions", READ),
     ("GET", "/v1/subscriptions/ada", READ),
     ("GET", "/v1/subscriptions/ada/timeline", READ),
@@ -51,6 +54,8 @@ ROUTES = [
     ("POST", "/v1/subscriptions/ada/provider", CHARGE),
     ("POST", "/v1/subscriptions/ada/resume", CHARGE),
     ("POST", f"/v1/payments/{SOME_ID}/refunds", REFUND),
+    ("POST", "/v1/customers/ada/credit-grants", REFUND),
+    ("POST", f"/v1/credit-grants/{SOME_ID}/revoke", REFUND),
     ("GET", "/v1/audit", ADMIN),
 ]
 
@@ -72,7 +77,12 @@ def test_every_route_needs_its_scope_and_no_other(shop: Shop) -> None:
 def test_the_table_above_names_every_route(shop: Shop, caller: Caller) -> None:
     described = caller.found("/v1/openapi.json")["paths"]
     routes = {
-        (method.upper(), path.replace("{payment_id}", SOME_ID).replace("{refund_id}", SOME_ID))
+        (
+            method.upper(),
+            path.replace("{payment_id}", SOME_ID)
+            .replace("{refund_id}", SOME_ID)
+            .replace("{grant_id}", SOME_ID),
+        )
         for path, methods in described.items()
         for method in methods
     }

@@ -13,6 +13,7 @@ from billing.rules.reconciliation import TieOutReason
 from billing.store.journal.checks import CHECKS
 from billing.store.promises import (
     closed_agrees,
+    credit,
     every_penny,
     invoiced,
     noted,
@@ -31,9 +32,10 @@ IN_SQL = (
     *closed_agrees.CLOSED_AGREES,
     *nothing_abandoned.NOTHING_ABANDONED,
     *nothing_abandoned.OVERDUE,
-    *invoiced.CREDIT_ADDS_UP,
     *noted.NOTED,
     invoiced.ITEM_AGAINST_INVOICE,
+    *credit.CREDIT_ADDS_UP,
+    *credit.OVERDUE,
 )
 # Computed from the rows or from the catalogue.
 COMPUTED = {

@@ -14,7 +14,9 @@ PACKAGES: Final = ("billing", "plans", "workers")
 GENERATED: Final = ROOT / "billing" / "api" / "generated"
 
 SCHEMAS: Final = {
-    "Account", "AuditLine", "Cancel", "Customer", "Invoice", "InvoiceLine", "InvoiceWithLines",
+    "Account", "AuditLine", "Cancel", "Credit", "CreditGrant", "CreditGrantWithMoves", "CreditMove",
+    "CreditSource", "MoveKind", "NewCreditGrant", "Page_CreditGrant_", "Page_Credit_", "Customer",
+    "Invoice", "InvoiceLine", "InvoiceWithLines",
     "NewCapture", "NewCustomer", "NewPayment", "NewPaymentMethod", "NewRefund", "NewSubscription",
     "Page_AuditLine_", "Page_Customer_", "Page_Invoice_", "Page_PaymentMethod_", "Page_Payment_",
     "Page_Refund_", "Page_Subscription_", "Page_Transaction_", "Payment", "PaymentMethod",

@@ -15,9 +15,11 @@ from billing.queries.explain.collection import NextFacts, NextKind
 from billing.queries.explain.money_back import MoneyBackFacts, RefundFacts
 from billing.queries.explain.renewal import ParkedFacts
 from billing.queries.settlement import BreakLink
-from billing.queries.timeline import (
+from billing.queries.timeline import TimelineEntry
+from billing.queries.timeline_facts import (
     AttemptFinished,
     AttemptSent,
+    CreditMoved,
     CycleClosed,
     CycleOpened,
     DisputeClosed,
@@ -28,8 +30,8 @@ from billing.queries.timeline import (
     RefundFinished,
     RefundRequested,
     SubscriptionNoted,
-    TimelineEntry,
 )
+from billing.rules.credit import CreditSource, MoveKind
 from billing.rules.money import Money
 from billing.rules.payment_methods import PaymentMethodKind
 from billing.rules.payments import AttemptKind, AttemptOutcome
@@ -146,6 +148,31 @@ HAPPENED: list[tuple[Fact, str, dict[str, object]]] = [
         DisputeClosed(ID, ID, USD, "won"),
         "dispute of 9.99 USD won",
         {"payment_id": ID, "dispute_id": ID},
+    ),
+    (
+        CreditMoved(MoveKind.GRANTED, ID, CreditSource.GOODWILL, USD, "an outage", None),
+        "9.99 USD of credit (goodwill) granted: an outage",
+        {"grant_id": ID},
+    ),
+    (
+        CreditMoved(MoveKind.APPLIED, ID, CreditSource.SMALL, USD, "small", "ANN-0007"),
+        "9.99 USD of credit (too small to be charged) pays invoice ANN-0007",
+        {"grant_id": ID, "invoice": "ANN-0007"},
+    ),
+    (
+        CreditMoved(MoveKind.RETURNED, ID, CreditSource.BOUGHT, USD, "", "ANN-0007"),
+        "9.99 USD of credit (bought) is back from invoice ANN-0007",
+        {"grant_id": ID, "invoice": "ANN-0007"},
+    ),
+    (
+        CreditMoved(MoveKind.EXPIRED, ID, CreditSource.CREDIT_NOTE, USD, "", None),
+        "9.99 USD of credit (from a credit note) expired",
+        {"grant_id": ID},
+    ),
+    (
+        CreditMoved(MoveKind.REFUNDED, ID, CreditSource.BOUGHT, USD, "", None),
+        "9.99 USD of credit (bought) paid out",
+        {"grant_id": ID},
     ),
     (
         SubscriptionNoted("paused", None, {"before": "active", "why": "on leave"}),

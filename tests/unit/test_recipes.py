@@ -87,7 +87,12 @@ def credit_note(destination: Destination, **changes: Any) -> Entry:
 
 def credit_expired(*, paid_for: bool) -> Entry:
     return recipes.credit_expired(
-        grant_id=GRANT, customer_id=ANN, amount=usd(200), paid_for=paid_for, effective_at=AT
+        grant_id=GRANT,
+        n=3,
+        customer_id=ANN,
+        amount=usd(200),
+        paid_for=paid_for,
+        effective_at=AT,
     )
 
 
@@ -350,13 +355,13 @@ def without_cycle() -> list[Event]:
         (
             "credit that was given away expired",
             credit_expired(paid_for=False),
-            f"credit_expired:{GRANT}",
+            f"credit_expired:{GRANT}:3",
             {CREDIT: 200, "credit_grants": -200},
         ),
         (
             "credit that was paid for expired",
             credit_expired(paid_for=True),
-            f"credit_expired:{GRANT}",
+            f"credit_expired:{GRANT}:3",
             {CREDIT: 200, "credit_breakage": -200},
         ),
         (

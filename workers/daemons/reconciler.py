@@ -2,9 +2,9 @@
 
 Every tick asks each account's list of charges; every night (`reconciler.settle_every`) a settlement
 run reads its balance transactions. An account that can't be reached holds up no other one. Every
-tick begins by recognising revenue, which needs no provider. Two reconcilers may run at once:
-confirming is idempotent, a settlement's steps are leased, and a batch of cycles is closed under
-locks.
+tick begins by recognising revenue and writing off credit that expired, which need no provider. Two
+reconcilers may run at once: confirming is idempotent, a settlement's steps are leased, and a batch
+of cycles is closed under locks.
 """
 
 import logging
@@ -17,6 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from billing import tracing
 from billing.errors import BillingError, first_line
 from billing.flows import fence
+from billing.flows.credit import expiring
 from billing.flows.cycles import closing, recognition
 from billing.flows.settlement import charge_list, runs
 from billing.rules.provider_names import task_of
@@ -33,6 +34,7 @@ CONFIRM = "confirm"
 SETTLE = "settle"
 CLOSE = "close"
 RECOGNISE = "recognise"
+EXPIRE_CREDIT = "expire_credit"
 LOOK_AT_CLOCK_SECONDS = 1.0
 
 
@@ -70,7 +72,7 @@ class Reconciler(Ticking):
             return None  # the next tick reports the error
 
     def tick(self) -> tuple[charge_list.ConfirmRun, closing.Closed]:
-        """Recognise revenue, confirm captures, settle if it is time, close what is ready.
+        """Recognise revenue, let credit expire, confirm captures, settle, and close what is ready.
 
         Returns what was confirmed and the number of closed cycles, with those of the settlement.
         An account that is recovering is neither confirmed nor settled. Raises the error of the
@@ -81,6 +83,7 @@ class Reconciler(Ticking):
 
     def _tick(self) -> tuple[charge_list.ConfirmRun, closing.Closed]:
         self._recognise()
+        self._expire_credit()
         confirmed: list[charge_list.ConfirmRun] = []
         by_settlement, failed = 0, list[BillingError]()
         for account in self._runtime.gateways.names:
@@ -106,6 +109,13 @@ class Reconciler(Ticking):
         with recorded(runtime, RECOGNISE) as run:
             now, batch = runtime.clock.now(), runtime.settings.reconciler.batch
             recognition.run(runtime.engine, now=now, batch=batch, policy=runtime.policy)
+            run.done_until = now
+
+    def _expire_credit(self) -> None:
+        runtime = self._runtime
+        with recorded(runtime, EXPIRE_CREDIT) as run:
+            now, batch = runtime.clock.now(), runtime.settings.reconciler.batch
+            expiring.run(runtime.engine, now=now, batch=batch)
             run.done_until = now
 
     def _compared(self, account: str) -> bool:

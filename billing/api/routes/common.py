@@ -21,6 +21,7 @@ from billing.api.wording import KEY, NO_CONTROLS
 from billing.errors import NotFound
 from billing.flows.customers.customers import existing_customer
 from billing.flows.service.api_keys import Scope
+from billing.flows.service.credit import CreditApi
 from billing.flows.service.customers import CustomerApi
 from billing.flows.service.idempotency import DECLINED, KEY_LENGTH_MAX, REFUSED, KeyedAnswer
 from billing.flows.service.payments import PaymentApi
@@ -40,6 +41,7 @@ class Services:
     engine: Engine
     payments: PaymentApi
     customers: CustomerApi
+    credit: CreditApi
     metrics: ApiMetrics
 
 

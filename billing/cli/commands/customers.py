@@ -9,6 +9,7 @@ from billing.cli.options import confirm, lasting, paged, provider_option, reason
 from billing.cli.output import Output, output_option, talk
 from billing.cli.records import (
     ACCOUNTS,
+    CREDIT,
     CUSTOMERS,
     MOVED_PAYMENTS,
     MOVED_SUBSCRIPTIONS,
@@ -178,23 +179,28 @@ def move_payments(
 
 
 def _show(session: Session, customer_id: UUID, output: Output) -> None:
+    from billing.queries import credit
     from billing.queries import customers as queries
     from billing.queries.subscriptions import subscriptions
 
+    now = session.now()
     with session.connect() as conn:
         row = queries.customers(conn, id=customer_id)[0]
         methods = queries.payment_methods_of(conn, customer_id)
         accounts = queries.accounts_of(conn, customer_id)
         held = subscriptions(conn, customer_id=customer_id, limit=1000)
+        balances = credit.balances(conn, customer_id, now)
     record: dict[str, Any] = {
         **plain(row),
         "accounts": [plain(account) for account in accounts],
         "payment_methods": [plain(method) for method in methods],
         "subscriptions": [plain(subscription) for subscription in held],
+        "credit": [plain(balance) for balance in balances],
     }
     tables = {
         "accounts": ACCOUNTS,
         "payment_methods": PAYMENT_METHODS,
         "subscriptions": SUBSCRIPTIONS,
+        "credit": CREDIT,
     }
     output.record(record, tables)

@@ -20,7 +20,7 @@ from billing.rules.credit import CreditSource, MoveKind
 from billing.rules.money import Money
 from billing.store.journal import posting
 from billing.store.payments import credit
-from billing.store.payments.credit import GrantLeft, NewGrant, NewMove
+from billing.store.payments.credit import NewGrant, NewMove
 from billing.store.payments.credit_notes import CreditNote
 
 
@@ -54,8 +54,8 @@ def use(conn: Connection, invoices: Sequence[Credited], now: datetime) -> list[E
     for invoice in paid:
         for grant_id, amount in _parts(invoice, now):
             grant = now_left[grant_id]
-            paying = (MoveKind.APPLIED, grant, invoice.invoice_id, amount, now, SCHEDULER)
-            moves.append(_move(*paying))
+            paying = (MoveKind.APPLIED, grant, amount, now, SCHEDULER, invoice.invoice_id)
+            moves.append(credit.next_move(*paying))
             now_left[grant_id] = replace(grant, n=grant.n + 1, left=grant.left - amount)
             entries.append(_entry(invoice, grant_id, Money(amount, invoice.draft.currency), now))
     credit.add_moves(conn, moves)
@@ -71,10 +71,12 @@ def give_back(conn: Connection, invoice_id: UUID, now: datetime, actor: Actor) -
     left = {grant.id: grant for of_customer in grants.values() for grant in of_customer}
     for each in applied:
         grant = left[each.grant_id]
-        move = _move(MoveKind.RETURNED, grant, invoice_id, each.amount, now, actor)
+        move = credit.next_move(MoveKind.RETURNED, grant, each.amount, now, actor, invoice_id)
         credit.add_moves(conn, [move])
         key = keys.credit_applied(invoice_id, each.grant_id)
         posting.reverse(conn, key, recipes.credit_returned, effective_at=now)
+        if grant.has_expired(now):
+            credit.set_expiry_due(conn, [grant.id], now)
 
 
 def grant_note(conn: Connection, note: CreditNote, now: datetime) -> None:
@@ -139,24 +141,6 @@ def _granted(grant: NewGrant, now: datetime) -> Entry:
         amount=Money(grant["amount"], grant["currency"]),
         effective_at=now,
     )
-
-
-def _move(
-    kind: MoveKind, grant: GrantLeft, invoice_id: UUID, amount: int, now: datetime, actor: Actor
-) -> NewMove:
-    return {
-        "grant_id": grant.id,
-        "n": grant.n + 1,
-        "customer_id": grant.customer_id,
-        "currency": grant.currency,
-        "kind": kind,
-        "amount": amount,
-        "left_before": grant.left,
-        "left_after": grant.left + kind.sign * amount,
-        "invoice_id": invoice_id,
-        "at": now,
-        "actor": str(actor),
-    }
 
 
 def _entry(invoice: Credited, grant_id: UUID, amount: Money, now: datetime) -> Entry:

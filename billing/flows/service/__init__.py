@@ -5,6 +5,7 @@ keys.
 __all__ = [
     "api_keys",
     "callers",
+    "credit",
     "customers",
     "idempotency",
     "lookup",

@@ -10,6 +10,7 @@ from typing import Any, Final
 from uuid import UUID
 
 from billing.plans.numbers import exact_text
+from billing.queries.credit import CreditBalance, ListedGrant, ListedMove
 from billing.queries.lists import ListedTransaction
 from billing.rules.payments import State
 from billing.store.access.audit import AuditEntry
@@ -50,6 +51,12 @@ _LINE: Final = (
     "line", "item", "description", "quantity", "unit_amount", "unit_price", "gross", "discount",
     "amount", "tax", "period_start", "period_end",
 )  # fmt: skip
+_GRANT: Final = (
+    "id", "customer_id", "currency", "amount", "left", "source", "priority", "subscription_id",
+    "effective_at", "expires_at", "expired_at", "reason", "created_at",
+)  # fmt: skip
+_MOVE: Final = ("n", "at", "kind", "amount", "left_after", "invoice_id", "invoice_number")
+_BALANCE: Final = ("currency", "left", "usable")
 _TRANSACTION: Final = (
     "id", "kind", "payment_id", "customer_id", "amount", "currency", "state", "created_at",
 )  # fmt: skip
@@ -129,6 +136,21 @@ def invoice(row: Invoice) -> View:
 def invoice_line(row: InvoiceLine) -> View:
     """Return one line of an invoice."""
     return _view(row, _LINE)
+
+
+def credit_grant(row: ListedGrant) -> View:
+    """Return a grant of credit with what is left of it."""
+    return _view(row, _GRANT)
+
+
+def credit_move(row: ListedMove) -> View:
+    """Return one move of a grant."""
+    return _view(row, _MOVE)
+
+
+def credit_balance(row: CreditBalance) -> View:
+    """Return what a customer has left in a currency."""
+    return _view(row, _BALANCE)
 
 
 def transaction(row: ListedTransaction) -> View:

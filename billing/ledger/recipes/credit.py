@@ -61,16 +61,20 @@ def credit_returned(of: Entry, *, effective_at: datetime, after_close: bool = Fa
 def credit_expired(
     *,
     grant_id: uuid.UUID,
+    n: int,
     customer_id: uuid.UUID,
     amount: Money,
     paid_for: bool,
     effective_at: datetime,
 ) -> Entry:
-    """What is left of a grant expired: revenue where it was paid for, else it cost us less."""
+    """What is left of a grant expired: revenue where it was paid for, else it cost us less.
+
+    `n` is the number of the move.
+    """
     gained = CREDIT_BREAKAGE if paid_for else CREDIT_GRANTS
     return Entry(
         EntryKind.CREDIT_EXPIRED,
-        keys.credit_expired(grant_id),
+        keys.credit_expired(grant_id, n),
         effective_at,
         postings(debit=[(customer_credit(customer_id), amount)], credit=[(gained, amount)]),
     )

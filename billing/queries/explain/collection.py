@@ -13,12 +13,13 @@ from sqlalchemy import Connection
 from billing.pricing import RowKind
 from billing.queries.explain.billed import Billed
 from billing.queries.explain.renewal import ParkedFacts
+from billing.rules.credit import CreditSource
 from billing.rules.dunning import DeclineClass
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.money import Money
 from billing.rules.payment_methods import PaymentMethodKind
 from billing.rules.payments import AttemptKind, AttemptOutcome, CallKind, State
-from billing.store.payments import attempts, invoices, provider_calls
+from billing.store.payments import attempts, credit, invoices, provider_calls
 from billing.store.payments.attempts import Attempt
 from billing.store.payments.invoices import InvoiceLine
 from billing.store.payments.payments import Payment
@@ -52,8 +53,20 @@ class LineFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class CreditUsed:
+    """What one grant of credit pays of an invoice."""
+
+    grant_id: UUID
+    source: CreditSource
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
 class InvoiceFacts:
-    """An invoice with its lines; without a payment where there was nothing to collect."""
+    """An invoice with its lines; without a payment where there was nothing to collect.
+
+    `used` is empty where the credit was given back.
+    """
 
     id: UUID
     number: str
@@ -61,6 +74,7 @@ class InvoiceFacts:
     total: Money
     credit: Money
     due: Money
+    used: tuple[CreditUsed, ...]
     lines: tuple[LineFacts, ...]
     status: InvoiceStatus
     resolved_at: datetime | None
@@ -153,6 +167,10 @@ def invoice_facts(conn: Connection, billed: Billed) -> InvoiceFacts | None:
         total=Money(invoice.total, currency),
         credit=Money(invoice.credit, currency),
         due=Money(invoice.due, currency),
+        used=tuple(
+            CreditUsed(each.grant_id, each.source, Money(each.amount, currency))
+            for each in credit.applied_to(conn, invoice.id)
+        ),
         lines=tuple(_line(line, currency) for line in invoices.lines(conn, invoice.id)),
         status=invoice.status,
         resolved_at=invoice.resolved_at,

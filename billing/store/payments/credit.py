@@ -1,7 +1,8 @@
 """Credit of customers: what was granted, and the moves that use it up.
 
 A move begins with what the one before it left, which the database holds. Whoever adds moves locks
-the customer's credit first, so that two at once wait for each other.
+the customer's credit first, so that two at once wait for each other. A grant whose rest expired,
+before its day or on it, pays nothing more, also where an invoice gives credit back to it.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,8 +11,9 @@ from datetime import datetime
 from typing import NotRequired, TypedDict
 from uuid import UUID
 
-from sqlalchemy import Connection, insert, text
+from sqlalchemy import Connection, insert, select, text
 
+from billing.rules.actor import Actor
 from billing.rules.credit import CreditSource, MoveKind
 from billing.store.arrays import literal
 from billing.store.bulk import bulk_insert
@@ -21,7 +23,11 @@ from billing.store.tables import credit_grants, credit_moves
 
 @dataclass(frozen=True, slots=True)
 class GrantLeft:
-    """A grant with what is left of it, in minor units, and the number of its last move."""
+    """A grant with what is left of it, in minor units, and the number of its last move.
+
+    It pays nothing from `expires_at` on, which is the instant of its revocation where it has one.
+    From `expiry_due_at` on, what is left of it is to be written off.
+    """
 
     id: UUID
     customer_id: UUID
@@ -32,9 +38,14 @@ class GrantLeft:
     subscription_id: UUID | None
     effective_at: datetime
     expires_at: datetime | None
+    expiry_due_at: datetime | None
     created_at: datetime
     n: int
     left: int
+
+    def has_expired(self, now: datetime) -> bool:
+        """Tell whether it pays nothing any more."""
+        return self.expires_at is not None and self.expires_at <= now
 
 
 class NewGrant(TypedDict):
@@ -83,8 +94,28 @@ class AppliedGrant:
     amount: int
 
 
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """A grant as it is stored, in minor units of its currency."""
+
+    id: UUID
+    customer_id: UUID
+    currency: str
+    amount: int
+    source: CreditSource
+    priority: int
+    subscription_id: UUID | None
+    effective_at: datetime
+    expires_at: datetime | None
+    reason: str
+    invoice_id: UUID | None
+    actor: str
+    created_at: datetime
+
+
 _left_of = reader(GrantLeft)
 _applied_of = reader(AppliedGrant)
+_grant_of = reader(Grant)
 
 # A customer who was never granted anything costs one look into an index.
 _LOCK = text(
@@ -94,10 +125,15 @@ _LOCK = text(
              WHERE customer_id = ANY(CAST(:ids AS uuid[])) ORDER BY customer_id) c
     """
 )
+_LOCK_ONE = text(
+    "SELECT pg_advisory_xact_lock(hashtextextended('credit ' || CAST(:id AS text), 0))"
+)
 _LEFT = text(
     """
     SELECT g.id, g.customer_id, g.currency, g.amount, g.source, g.priority, g.subscription_id,
-           g.effective_at, g.expires_at, g.created_at, m.n, m.left_after AS left
+           g.effective_at, g.expiry_due_at, g.created_at, m.n, m.left_after AS left,
+           least(g.expires_at, (SELECT min(x.at) FROM credit_moves x
+                                 WHERE x.grant_id = g.id AND x.kind = 'expired')) AS expires_at
       FROM credit_grants g
      CROSS JOIN LATERAL (SELECT n, left_after FROM credit_moves
                           WHERE grant_id = g.id ORDER BY n DESC LIMIT 1) m
@@ -120,6 +156,42 @@ def lock_left(conn: Connection, customer_ids: Sequence[UUID]) -> Mapping[UUID, S
     return found
 
 
+def lock(conn: Connection, customer_id: UUID) -> None:
+    """Lock the credit of a customer, who may have none, until the transaction ends."""
+    conn.execute(_LOCK_ONE, {"id": str(customer_id)})
+
+
+def get(conn: Connection, grant_id: UUID) -> Grant | None:
+    """Return one grant."""
+    query = select(credit_grants).where(credit_grants.c.id == grant_id)
+    row = conn.execute(query).one_or_none()
+    return None if row is None else _grant_of(row)
+
+
+_DUE = text(
+    """
+    SELECT customer_id FROM credit_grants WHERE expiry_due_at <= :now
+     ORDER BY expiry_due_at, id LIMIT :limit
+    """
+)
+
+
+def whose_expiry_is_due(conn: Connection, now: datetime, limit: int) -> Sequence[UUID]:
+    """Return the customers of up to `limit` grants whose rest is to be written off."""
+    return sorted(set(conn.execute(_DUE, {"now": now, "limit": limit}).scalars()))
+
+
+_EXPIRY_DUE = text(
+    "UPDATE credit_grants SET expiry_due_at = :at WHERE id = ANY(CAST(:ids AS uuid[]))"
+)
+
+
+def set_expiry_due(conn: Connection, grant_ids: Sequence[UUID], at: datetime | None) -> None:
+    """Set from when on the rest of grants is to be written off; None: never."""
+    if grant_ids:
+        conn.execute(_EXPIRY_DUE, {"ids": literal(grant_ids), "at": at})
+
+
 def left_of(conn: Connection, customer_id: UUID) -> Sequence[GrantLeft]:
     """Return the grants of a customer with what is left of each, oldest first."""
     return [_left_of(row) for row in conn.execute(_LEFT, {"ids": literal([customer_id])})]
@@ -128,7 +200,8 @@ def left_of(conn: Connection, customer_id: UUID) -> Sequence[GrantLeft]:
 def add_grants(conn: Connection, grants: Sequence[NewGrant]) -> None:
     """Insert grants, each with its first move."""
     if grants:
-        conn.execute(insert(credit_grants), grants)
+        rows = [{**grant, "expiry_due_at": grant["expires_at"]} for grant in grants]
+        conn.execute(insert(credit_grants), rows)
     add_moves(conn, [_granted(grant) for grant in grants])
 
 
@@ -145,6 +218,30 @@ def _granted(grant: NewGrant) -> NewMove:
         "invoice_id": None,
         "at": grant["created_at"],
         "actor": grant["actor"],
+    }
+
+
+def next_move(
+    kind: MoveKind,
+    grant: GrantLeft,
+    amount: int,
+    at: datetime,
+    actor: Actor,
+    invoice_id: UUID | None = None,
+) -> NewMove:
+    """Return the move of an amount that follows on the last one of a (locked) grant."""
+    return {
+        "grant_id": grant.id,
+        "n": grant.n + 1,
+        "customer_id": grant.customer_id,
+        "currency": grant.currency,
+        "kind": kind,
+        "amount": amount,
+        "left_before": grant.left,
+        "left_after": grant.left + kind.sign * amount,
+        "invoice_id": invoice_id,
+        "at": at,
+        "actor": str(actor),
     }
 
 

@@ -2,6 +2,7 @@
 
 __all__ = [
     "closed_agrees",
+    "credit",
     "every_penny",
     "invoiced",
     "noted",

@@ -87,6 +87,7 @@ credit_grants = Table(
     instant("created_at", nullable=False),
     month(),
     identifier("note_id"),
+    instant("expiry_due_at"),
 )
 
 credit_moves = Table(

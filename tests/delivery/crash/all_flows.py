@@ -1,6 +1,7 @@
 """Every flow: they register themselves, in the order of the page."""
 
 from tests.delivery.crash import (
+    credit_flows,
     flows,
     item_flows,
     operator_flows,
@@ -8,4 +9,11 @@ from tests.delivery.crash import (
     two_account_flows,
 )
 
-__all__ = ["flows", "item_flows", "operator_flows", "provider_flows", "two_account_flows"]
+__all__ = [
+    "credit_flows",
+    "flows",
+    "item_flows",
+    "operator_flows",
+    "provider_flows",
+    "two_account_flows",
+]

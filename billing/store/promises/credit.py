@@ -1,0 +1,147 @@
+"""Promise 8: credit, its moves and the journal."""
+
+from typing import Final
+
+from billing.rules.promises import FindingKind
+from billing.store.promises.check import check
+
+CREDIT_OF_INVOICE = check(
+    FindingKind.CREDIT_OF_INVOICE,
+    """
+    SELECT i.number, i.status, i.credit, i.currency, coalesce(m.amount, 0) AS moved
+      FROM invoices i
+      LEFT JOIN (SELECT invoice_id, currency,
+                        sum(CASE kind WHEN 'applied' THEN amount ELSE -amount END) AS amount
+                   FROM credit_moves WHERE kind IN ('applied', 'returned')
+                  GROUP BY invoice_id, currency) m ON m.invoice_id = i.id
+     WHERE coalesce(m.amount, 0) <> CASE i.status WHEN 'void' THEN 0 ELSE i.credit END
+        OR m.currency <> i.currency""",
+    "number",
+)
+
+GRANT_MOVES = check(
+    FindingKind.GRANT_MOVES,
+    """
+    SELECT g.id, g.currency, g.amount, count(m.n) AS moves, min(m.left_after) AS least
+      FROM credit_grants g LEFT JOIN credit_moves m ON m.grant_id = g.id
+     GROUP BY g.id
+    HAVING count(m.n) <> coalesce(max(m.n), -1) + 1
+        OR min(m.amount) FILTER (WHERE m.n = 0) IS DISTINCT FROM g.amount""",
+    "id",
+)
+
+CREDIT_BALANCE = check(
+    FindingKind.CREDIT_BALANCE,
+    """
+    SELECT coalesce(c.customer_id, j.customer_id) AS customer_id,
+           coalesce(c.currency, j.currency) AS currency,
+           coalesce(c.amount, 0) AS left, coalesce(j.amount, 0) AS booked
+      FROM (SELECT customer_id, currency,
+                   sum(CASE WHEN kind IN ('granted', 'returned') THEN amount ELSE -amount END)
+                     AS amount
+              FROM credit_moves GROUP BY customer_id, currency) c
+      FULL JOIN (SELECT a.owner_id AS customer_id, a.currency, -sum(p.amount) AS amount
+                   FROM ledger.accounts a JOIN ledger.postings p ON p.account_id = a.id
+                  WHERE a.code = 'customer_credit' GROUP BY a.owner_id, a.currency) j
+        ON j.customer_id = c.customer_id AND j.currency = c.currency
+     WHERE coalesce(c.amount, 0) <> coalesce(j.amount, 0)""",
+    "customer_id, currency",
+)
+
+CREDIT_ENTRY = check(
+    FindingKind.CREDIT_ENTRY,
+    """
+    SELECT coalesce(m.key, j.key) AS source_key, coalesce(m.currency, j.currency) AS currency,
+           coalesce(m.amount, 0) AS amount, coalesce(j.amount, 0) AS booked
+      FROM (SELECT concat_ws(':', 'credit_' || kind,
+                             CASE WHEN kind <> 'expired' THEN invoice_id END, grant_id,
+                             CASE WHEN kind = 'expired' THEN n END) AS key,
+                   currency, customer_id, at,
+                   CASE kind WHEN 'returned' THEN -amount ELSE amount END AS amount
+              FROM credit_moves WHERE kind IN ('applied', 'returned', 'expired')
+             UNION ALL
+            SELECT 'credit_granted:' || id, currency, customer_id, created_at, -amount
+              FROM credit_grants WHERE source IN ('goodwill', 'small')
+             UNION ALL
+            SELECT CASE c.destination WHEN 'credit' THEN 'credit_note:'
+                        ELSE 'credit_note_credited:' END || c.id,
+                   g.currency, g.customer_id, g.created_at, -g.amount
+              FROM credit_grants g JOIN credit_notes c ON c.id = g.note_id) m
+      FULL JOIN (
+           SELECT e.source_key AS key, p.currency, a.owner_id, p.amount, e.effective_at
+             FROM ledger.entries e
+             JOIN ledger.postings p ON p.entry_id = e.id
+             JOIN ledger.accounts a ON a.id = p.account_id AND a.code = 'customer_credit'
+            WHERE e.kind IN ('credit_applied', 'credit_returned', 'credit_expired',
+                             'credit_granted', 'credit_note', 'credit_note_credited')) j
+        ON j.key = m.key
+     WHERE m.amount IS DISTINCT FROM j.amount OR m.currency <> j.currency
+        OR m.customer_id <> j.owner_id OR m.at <> j.effective_at""",
+    "source_key",
+)
+
+# What expired is revenue where it was paid for, and else was never a cost.
+CREDIT_EXPIRED_TO = check(
+    FindingKind.CREDIT_EXPIRED_TO,
+    """
+    SELECT e.source_key, g.source, a.code AS account
+      FROM credit_moves m
+      JOIN credit_grants g ON g.id = m.grant_id
+      JOIN ledger.entries e ON e.source_key = concat_ws(':', 'credit_expired', m.grant_id, m.n)
+      JOIN ledger.postings p ON p.entry_id = e.id
+      JOIN ledger.accounts a ON a.id = p.account_id AND a.code <> 'customer_credit'
+     WHERE m.kind = 'expired'
+       AND a.code <> CASE WHEN g.source IN ('bought', 'credit_note')
+                          THEN 'credit_breakage' ELSE 'credit_grants' END""",
+    "source_key",
+)
+
+# Also for what a revocation ended before its day.
+CREDIT_OUT_OF_PLACE = check(
+    FindingKind.CREDIT_OUT_OF_PLACE,
+    """
+    SELECT i.number, m.grant_id, m.amount, m.currency, m.at
+      FROM credit_moves m
+      JOIN credit_grants g ON g.id = m.grant_id
+      JOIN invoices i ON i.id = m.invoice_id
+     WHERE m.kind = 'applied'
+       AND (m.customer_id <> i.customer_id
+            OR (g.subscription_id IS NOT NULL
+                AND g.subscription_id IS DISTINCT FROM i.subscription_id)
+            OR m.at < g.effective_at OR m.at >= g.expires_at
+            OR EXISTS (SELECT FROM credit_moves x
+                        WHERE x.grant_id = m.grant_id AND x.n < m.n AND x.kind = 'expired'))""",
+    "number",
+)
+
+_ENDED = """
+    SELECT g.id, g.customer_id, g.currency, m.left_after AS left, e.at AS ended_at
+      FROM credit_grants g
+     CROSS JOIN LATERAL (SELECT left_after FROM credit_moves
+                          WHERE grant_id = g.id ORDER BY n DESC LIMIT 1) m
+     CROSS JOIN LATERAL (SELECT least(g.expires_at,
+                                      (SELECT min(x.at) FROM credit_moves x
+                                        WHERE x.grant_id = g.id AND x.kind = 'expired')) AS at) e
+     WHERE m.left_after > 0"""
+
+CREDIT_NEVER_EXPIRES = check(
+    FindingKind.CREDIT_NEVER_EXPIRES,
+    f"{_ENDED} AND e.at IS NOT NULL AND g.expiry_due_at IS NULL",
+    "id",
+)
+CREDIT_NOT_EXPIRED = check(
+    FindingKind.CREDIT_NOT_EXPIRED,
+    f"{_ENDED} AND g.expiry_due_at < :unreconciled",
+    "id",
+)
+
+CREDIT_ADDS_UP: Final = (
+    CREDIT_OF_INVOICE,
+    GRANT_MOVES,
+    CREDIT_BALANCE,
+    CREDIT_ENTRY,
+    CREDIT_EXPIRED_TO,
+    CREDIT_OUT_OF_PLACE,
+    CREDIT_NEVER_EXPIRES,
+)
+OVERDUE: Final = (CREDIT_NOT_EXPIRED,)
