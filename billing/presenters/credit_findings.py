@@ -1,0 +1,43 @@
+"""The findings about credit, in sentences."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from billing.presenters.text import amount, at
+from billing.rules.promises import FindingKind
+
+CREDIT_WORDS: Final[Mapping[FindingKind, Callable[[Mapping[str, Any]], str]]] = {
+    FindingKind.CREDIT_OF_INVOICE: lambda row: (
+        f"invoice {row['number']} is {row['status']} and has"
+        f" {amount(row['credit'], row['currency'])} of credit; what was applied to it is"
+        f" {amount(row['moved'], row['currency'])}"
+    ),
+    FindingKind.GRANT_MOVES: lambda row: (
+        f"credit grant {row['id']} over {amount(row['amount'], row['currency'])}: its"
+        f" {row['moves']} move(s) have a gap, or don't begin with it"
+    ),
+    FindingKind.CREDIT_BALANCE: lambda row: (
+        f"customer {row['customer_id']} has {amount(row['left'], row['currency'])} of credit left,"
+        f" and the journal says {amount(row['booked'], row['currency'])}"
+    ),
+    FindingKind.CREDIT_ENTRY: lambda row: (
+        f"entry {row['source_key']}: the move is {amount(row['amount'], row['currency'])}, the"
+        f" journal has {amount(row['booked'], row['currency'])}"
+    ),
+    FindingKind.CREDIT_EXPIRED_TO: lambda row: (
+        f"entry {row['source_key']}: credit of source {row['source']} expired to {row['account']}"
+    ),
+    FindingKind.CREDIT_OUT_OF_PLACE: lambda row: (
+        f"invoice {row['number']}: {amount(row['amount'], row['currency'])} of grant"
+        f" {row['grant_id']} paid it on {at(row['at'])}, which doesn't pay this customer's or"
+        " subscription's invoices at that instant"
+    ),
+    FindingKind.CREDIT_NEVER_EXPIRES: lambda row: (
+        f"credit grant {row['id']} ended on {at(row['ended_at'])}: nobody will write"
+        f" {amount(row['left'], row['currency'])} off"
+    ),
+    FindingKind.CREDIT_NOT_EXPIRED: lambda row: (
+        f"credit grant {row['id']} ended on {at(row['ended_at'])}:"
+        f" {amount(row['left'], row['currency'])} are not written off"
+    ),
+}
