@@ -19,6 +19,7 @@ from billing.rules.promises import Finding, FindingKind
 from billing.store.journal import checks as ledger_checks
 from billing.store.promises import (
     closed_agrees,
+    credit,
     every_penny,
     invoiced,
     nothing_abandoned,
@@ -111,7 +112,8 @@ def _statements(now: datetime) -> Iterator[_Reader]:
         *nothing_abandoned.NOTHING_ABANDONED,
         *nothing_abandoned.OVERDUE,
         invoiced.ITEM_AGAINST_INVOICE,
-        *invoiced.CREDIT_ADDS_UP,
+        *credit.CREDIT_ADDS_UP,
+        *credit.OVERDUE,
     ):
         yield _Reader(check.statement.text, partial(_kinds, partial(check.run, params=times)))
     for ledger in ledger_checks.CHECKS:
