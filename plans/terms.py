@@ -136,6 +136,10 @@ class PlanVersion:
         unit = {currency: Fraction(amount) for currency, amount in self.prices.items()}
         return (Item(BASE, quantity=QuantityRange(), unit=unit),)
 
+    def item(self, code: str) -> Item | None:
+        """Return an item that it sells, by its code."""
+        return next((each for each in self.sold if each.code == code), None)
+
     def to_terms(self) -> dict[str, Any]:
         """Return the terms as JSON-able values, absent ones left out.
 

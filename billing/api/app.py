@@ -19,6 +19,7 @@ from billing.api.middleware import RequestGuard, tell
 from billing.api.problems import Problem, Refused, problem
 from billing.api.routes import (
     audit,
+    changes,
     credit,
     customers,
     interface,
@@ -45,6 +46,7 @@ ROUTERS: Final = (
     customers.router,
     credit.router,
     subscriptions.router,
+    changes.router,
     invoices.router,
     plans.router,
     audit.router,

@@ -25,6 +25,23 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.SUBSCRIPTION_NOT_PAUSABLE: (
         "pause one that is trialing, active or past due, or cancel it"
     ),
+    ErrorCode.CHANGE_NOTHING: "name what is to be other than it is",
+    ErrorCode.CHANGE_CADENCE: "subscribe to {plan} anew and cancel this one at its period's end",
+    ErrorCode.CHANGE_CREDIT: "change it from its next period on: `applies` is period_end",
+    ErrorCode.CHANGE_PERIOD_NOT_OPENED: "try again in a moment, with another key",
+    ErrorCode.CHANGE_INVOICE_WITHOUT_FACTS: (
+        "change it from its next period on: `applies` is period_end"
+    ),
+    ErrorCode.CHANGE_PAYMENT_UNDER_WAY: (
+        "wait until its outcome is known, or change it from its next period on"
+    ),
+    ErrorCode.CHANGE_PAST_DUE: "let the open invoice be paid, or change it at the period's end",
+    ErrorCode.CHANGE_UNPAID: "resume it first",
+    ErrorCode.CHANGE_ENDING: "resume it: that takes the cancellation back",
+    ErrorCode.CHANGE_NOT_FOUND: "its timeline tells the ids of changes",
+    ErrorCode.CHANGE_HOLDS: "make another change",
+    ErrorCode.CHANGE_ID_TAKEN: "use another key for another change",
+    ErrorCode.QUOTE_MOVED: "ask for a new quote",
     ErrorCode.PAYMENT_NOT_FOUND: "list the payments for their ids",
     ErrorCode.PAYMENT_NOT_AUTHORISED: (
         "refund what was captured; what failed or was given up needs a new payment"

@@ -19,6 +19,7 @@ from pydantic import (
 from billing.api.wording import ACCOUNT, CURRENCY, EMAIL, NAME, NO_CONTROLS, TOKEN, ZONE
 from billing.flows.service.orders import Capture
 from billing.rules.credit import PRIORITY, CreditSource, MoveKind
+from billing.rules.item_changes import Applies
 from billing.rules.payment_methods import PaymentMethodKind
 from billing.rules.payments import State
 from billing.rules.refunds import RefundState
@@ -212,6 +213,25 @@ class NewCreditGrantBody(_RequestBody):
     ] = None
 
 
+class ChangeOrderBody(_RequestBody):
+    """What a subscription is to hold. Without `applies`, its plan says when that begins."""
+
+    plan: Annotated[str, Field(min_length=1, max_length=100, pattern=NO_CONTROLS)] | None = None
+    quantity: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = None
+    items: Annotated[
+        dict[ItemCode, Annotated[int, Field(strict=True, ge=0, le=1_000_000)]],
+        Field(default_factory=dict, max_length=100, description="Quantities by item."),
+    ]
+    applies: Applies | None = None
+
+
+class NewChangeBody(ChangeOrderBody):
+    """A change; with the digest of a quote it is made only if nothing has moved since."""
+
+    quote_digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    reason: Reason = ""
+
+
 class AccountBody(_RequestBody):
     """The account that a subscription is collected over; null is its customer's."""
 
@@ -379,6 +399,52 @@ class CreditBody(_Body):
     currency: str
     left: int
     usable: int
+
+
+class HeldTermsBody(_Body):
+    """What a subscription holds: a plan in a version, and quantities by item."""
+
+    plan: str
+    version: str
+    items: dict[str, int]
+
+
+class DraftedLineBody(_Body):
+    """A line of an invoice that isn't issued yet."""
+
+    item: str
+    description: str
+    quantity: int | str
+    gross: int
+    discount: int
+    amount: int
+    tax: int
+
+
+class DraftedInvoiceBody(_Body):
+    """An invoice to the last line, as it is issued, or as it would be today."""
+
+    currency: str
+    lines: list[DraftedLineBody]
+    discount: int
+    net: int
+    tax: int
+    total: int
+    credit: int
+    due: int
+
+
+class SubscriptionChangeBody(_Body):
+    """A change, made or quoted; a quote has no id. `invoice` is null where nothing is billed."""
+
+    id: str | None
+    subscription_id: str
+    applies: Applies
+    holds_from: datetime
+    before: HeldTermsBody
+    after: HeldTermsBody
+    invoice: DraftedInvoiceBody | None
+    digest: str
 
 
 class InvoiceBody(_Body):

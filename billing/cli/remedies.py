@@ -49,6 +49,23 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.SUBSCRIPTION_NOT_PAUSABLE: (
         "pause one that is trialing, active or past due, or cancel it"
     ),
+    ErrorCode.CHANGE_NOTHING: "name what is to be other than it is, with --plan or a quantity",
+    ErrorCode.CHANGE_CADENCE: "subscribe to {plan} anew and cancel this one at its period's end",
+    ErrorCode.CHANGE_CREDIT: "change it from its next period on: --when period_end",
+    ErrorCode.CHANGE_PERIOD_NOT_OPENED: "try again once the scheduler has opened it",
+    ErrorCode.CHANGE_INVOICE_WITHOUT_FACTS: "change it from its next period on: --when period_end",
+    ErrorCode.CHANGE_PAYMENT_UNDER_WAY: (
+        "wait until its outcome is known, or change it with --when period_end"
+    ),
+    ErrorCode.CHANGE_PAST_DUE: "let the open invoice be paid, or use --when period_end",
+    ErrorCode.CHANGE_UNPAID: "`billing subscriptions resume {subscription_id}` first",
+    ErrorCode.CHANGE_ENDING: (
+        "`billing subscriptions resume {subscription_id}` takes the cancellation back"
+    ),
+    ErrorCode.CHANGE_NOT_FOUND: "`billing subscriptions timeline` tells the ids of changes",
+    ErrorCode.CHANGE_HOLDS: "make another change",
+    ErrorCode.CHANGE_ID_TAKEN: "use another id for another change",
+    ErrorCode.QUOTE_MOVED: "ask for a new quote with --quote and look at it",
     ErrorCode.NO_PERIOD_MISSED: ("release it with neither --bill nor --skip and it ends"),
     ErrorCode.CYCLE_NOT_OPENABLE: "docs/operations.md says what to do for the reason {reason}",
     ErrorCode.NOT_PARKED: _PARKED,

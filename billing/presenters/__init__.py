@@ -4,6 +4,7 @@ __all__ = [
     "break_causes",
     "break_notes",
     "catalog",
+    "changes",
     "decisions",
     "event_outcomes",
     "exchanges",

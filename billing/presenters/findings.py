@@ -65,7 +65,7 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
         " and not opened"
     ),
     FindingKind.CAPTURED_TWICE: lambda row: (
-        f"cycle {row['cycle_id']} has {row['payments']} captured payments"
+        f"cycle or invoice {row['id']} has {row['payments']} captured payments"
     ),
     FindingKind.CAPTURED_AMOUNT: lambda row: (
         f"payment {row['id']} is {row['state']} over {amount(row['amount'], row['currency'])}"
@@ -363,6 +363,10 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
     FindingKind.ITEM_AGAINST_INVOICE: lambda row: (
         f"subscription {row['subscription_id']}: item {row['item']} was charged once with invoice"
         f" {row['billed_in']}, which has no line of it"
+    ),
+    FindingKind.ITEMS_AGAINST_CHANGES: lambda row: (
+        f"subscription {row['subscription_id']} holds {row['held']}, and its changes come to"
+        f" {row['changed']}"
     ),
     FindingKind.CYCLE_NOT_FREE: lambda row: (
         f"subscription {row['subscription_id']}: cycle {row['n']} cost nothing, and plan"

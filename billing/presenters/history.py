@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
-from billing.presenters import decisions, parking
+from billing.presenters import changes, decisions, parking
 from billing.presenters.text import at
 from billing.rules.money import Money
 from billing.rules.subscriptions import SubscriptionEventKind
@@ -119,6 +119,16 @@ _WORDS: Final[Mapping[SubscriptionEventKind, Callable[[Facts], str]]] = {
     ),
     SubscriptionEventKind.KEPT: lambda facts: f"goes on after all: {facts['why']}",
     SubscriptionEventKind.CANCELED: _canceled,
+    SubscriptionEventKind.CHANGE_SCHEDULED: lambda facts: (
+        f"from {_instant(facts, 'holds_from')} on {changes.terms(facts['after'])}, before"
+        f" {changes.terms(facts['before'])}: {facts['why']}"
+    ),
+    SubscriptionEventKind.CHANGED: lambda facts: (
+        f"{changes.terms(facts['before'])} -> {changes.terms(facts['after'])}: {facts['why']}"
+    ),
+    SubscriptionEventKind.CHANGE_WITHDRAWN: lambda facts: (
+        f"change {facts['change_id']} was withdrawn: {facts['why']}"
+    ),
     SubscriptionEventKind.PARKED: lambda facts: (
         f"parked ({facts['reason']}):"
         f" {parking.in_words(facts['reason'], facts['error'], facts['facts'])}"

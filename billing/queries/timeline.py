@@ -126,11 +126,11 @@ class _Invoice:
     total: int
     currency: str
     issued_at: datetime
-    n: int
+    n: int | None
 
     def entries(self) -> Iterator[_Placed]:
         issued = InvoiceIssued(self.n, self.number, Money(self.total, self.currency))
-        yield _placed(self.n, self.issued_at, TimelineKind.INVOICE_ISSUED, issued)
+        yield _placed(self.n or 0, self.issued_at, TimelineKind.INVOICE_ISSUED, issued)
 
 
 @dataclass(frozen=True, slots=True)
@@ -277,7 +277,7 @@ _READERS: Final[Mapping[str, Reader[_HasEntries]]] = {
       FROM cycles WHERE subscription_id = :id""": reader(_Cycle),
     """
     SELECT i.number, i.total, i.currency, i.issued_at, y.n
-      FROM invoices i JOIN cycles y ON y.id = i.cycle_id
+      FROM invoices i LEFT JOIN cycles y ON y.id = i.cycle_id
      WHERE i.subscription_id = :id""": reader(_Invoice),
     """
     SELECT a.*, k.first_sent_at, p.amount, p.currency, m.kind AS method_kind, m.brand, m.last4

@@ -31,9 +31,9 @@ class CycleClosed:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceIssued:
-    """A cycle was invoiced."""
+    """A cycle was invoiced, or a change within one: then `n` is None."""
 
-    n: int
+    n: int | None
     number: str
     total: Money
 

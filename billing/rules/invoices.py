@@ -54,3 +54,8 @@ def number(prefix: str, n: int) -> str:
     wait for one counter.
     """
     return f"{prefix}-{n:04d}"
+
+
+def number_of_change(cycle_number: str, k: int) -> str:
+    """Return the number of the k-th invoice of a change in a cycle, like "K7Q2MX-0012-1"."""
+    return f"{cycle_number}-{k}"

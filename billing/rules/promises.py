@@ -86,6 +86,7 @@ class FindingKind(StrEnum):
     FACTS_AGAINST_TERMS = "facts_against_terms"
     FACTS_AGAINST_ITEMS = "facts_against_items"
     ITEM_AGAINST_INVOICE = "item_against_invoice"
+    ITEMS_AGAINST_CHANGES = "items_against_changes"
     CYCLE_NOT_FREE = "cycle_not_free"
 
     # 8: no credit is used twice

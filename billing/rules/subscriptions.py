@@ -48,6 +48,11 @@ class SubscriptionEventKind(StrEnum):
     KEPT = "kept"
     """The cancellation at the period's end was withdrawn."""
     CANCELED = "canceled"
+    CHANGE_SCHEDULED = "change_scheduled"
+    """It holds another plan, or other quantities, from a period on."""
+    CHANGED = "changed"
+    """It holds them from now on."""
+    CHANGE_WITHDRAWN = "change_withdrawn"
     PARKED = "parked"
     RELEASED = "released"
     REANCHORED = "reanchored"
@@ -90,6 +95,12 @@ class DatedChangeKind(StrEnum):
     """What was given up is paid after all, or it goes on all the same."""
     REANCHOR = "reanchor"
     """From that instant on, where a period starts, boundaries follow its zone as it is today."""
+    HELD = "held"
+    """What it held before its first change of plan or quantity."""
+    QUANTITY = "quantity"
+    PLAN = "plan"
+    WITHDRAW = "withdraw"
+    """A change of plan or quantity that didn't hold yet is taken back."""
 
 
 @dataclass(frozen=True, slots=True)

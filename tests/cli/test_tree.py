@@ -33,6 +33,7 @@ ASKED_FIRST = {
     ("plans", "apply"),
     ("refunds", "create"),
     ("subscriptions", "cancel"),
+    ("subscriptions", "change"),
     ("temporal", "approve"),
 }
 

@@ -212,6 +212,30 @@ EVENTS: list[tuple[SubscriptionEventKind, Mapping[str, object], str]] = [
         "active -> paused: on leave",
     ),
     (
+        SubscriptionEventKind.CHANGE_SCHEDULED,
+        {
+            "holds_from": datetime(2026, 2, 1, tzinfo=UTC),
+            "before": {"plan": "basic", "items": {"base": 2}},
+            "after": {"plan": "team", "items": {}},
+            "why": "grows",
+        },
+        "from 2026-02-01 00:00 UTC on team, before basic (base 2): grows",
+    ),
+    (
+        SubscriptionEventKind.CHANGED,
+        {
+            "before": {"plan": "team", "items": {"seats": 2}},
+            "after": {"plan": "team", "items": {"rooms": 1, "seats": 5}},
+            "why": "grows",
+        },
+        "team (seats 2) -> team (rooms 1, seats 5): grows",
+    ),
+    (
+        SubscriptionEventKind.CHANGE_WITHDRAWN,
+        {"change_id": "01a20375", "why": "a mistake"},
+        "change 01a20375 was withdrawn: a mistake",
+    ),
+    (
         SubscriptionEventKind.RESUMED,
         {"before": Status.PAUSED, "after": Status.ACTIVE, "why": "back"},
         "paused -> active: back",

@@ -51,6 +51,7 @@ COMPUTED = {
     FindingKind.FACTS_AGAINST_TERMS,
     FindingKind.FACTS_AGAINST_ITEMS,
     FindingKind.CYCLE_NOT_FREE,
+    FindingKind.ITEMS_AGAINST_CHANGES,
 }
 
 

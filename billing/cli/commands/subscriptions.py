@@ -6,6 +6,7 @@ from uuid import UUID
 
 import click
 
+from billing.cli.commands import changes
 from billing.cli.options import (
     confirm,
     lasting,
@@ -32,6 +33,10 @@ _REANCHORED = ("subscription_id", "zone", "announced", "by_schedule", "moved")
 @click.group()
 def subscriptions() -> None:
     """Customers' contracts."""
+
+
+subscriptions.add_command(changes.change)
+subscriptions.add_command(changes.withdraw)
 
 
 _STARTS = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
@@ -92,7 +97,7 @@ def create(
         plan=plan,
         currency=(currency or _only(sold_in, plan)).upper(),
         quantity=quantity,
-        items=_quantities(items),
+        items=changes.quantities(items),
         zone=zone,
         starts=starts,
         external_id=external_id,
@@ -102,21 +107,6 @@ def create(
     )
     subscription_id = start(session.engine, order, now=session.now(), actor=person())
     _show(session, subscription_id, output)
-
-
-def _quantities(given: tuple[str, ...]) -> dict[str, int]:
-    """Return quantities by item of texts like "seats=12". Raises: BadInput."""
-    found: dict[str, int] = {}
-    for text in given:
-        code, _, quantity = text.partition("=")
-        if not code or not (quantity.isascii() and quantity.isdigit()) or code in found:
-            raise BadInput(
-                f"{text!r} names no item with its quantity, or one that was named before",
-                where="--item",
-                remedy="write it like --item seats=12, once an item",
-            )
-        found[code] = int(quantity)
-    return found
 
 
 def _currencies(conn: "Connection", code: str) -> list[str]:

@@ -12,6 +12,7 @@ from billing.plans.currencies import charge_step
 from billing.plans.items import BASE, Item, ItemKind, ItemPrice
 from billing.plans.terms import Plan, PlanVersion
 from billing.pricing import Charge, Credit, Discount, Facts, InvoiceKind
+from billing.rules.item_changes import ItemChange
 from billing.rules.periods import ScheduledPeriod, service_days
 from billing.store.subscriptions.items import HeldItem
 from billing.store.subscriptions.subscriptions import Subscription
@@ -27,10 +28,12 @@ class NoPrice(BadInput):
 class Holdings:
     """What a subscription holds when a period begins, beside its plan.
 
-    `discounts` and `credit` are in the order in which they are used.
+    `discounts` and `credit` are in the order in which they are used. `changes` are all of its
+    changes of plan and quantities, in the order in which they were asked for.
     """
 
     items: Sequence[HeldItem] = ()
+    changes: Sequence[ItemChange] = ()
     discounts: tuple[Discount, ...] = ()
     credit: tuple[Credit, ...] = ()
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from billing.flows.cycles import held_terms
 from billing.flows.cycles.charging import Holdings, costs_nothing, facts_of_cycle
 from billing.flows.policy import Policy
 from billing.ids import derived_id
@@ -13,6 +14,7 @@ from billing.plans.terms import Plan, PlanVersion, version_for_period
 from billing.pricing import Facts, InvoiceDraft, draft
 from billing.rules import recognition
 from billing.rules.facts import as_json
+from billing.rules.item_changes import HeldTerms
 from billing.rules.periods import ScheduledPeriod, nth, number_containing, to_local
 from billing.rules.subscriptions import (
     CycleKind,
@@ -32,6 +34,8 @@ class Opening:
     `facts` are those of its invoice and `draft` what follows from them; both are None where nothing
     is billed. `recognise_at` is when something of the invoice is earned for the first time.
     `carried` is what the next invoice adds: invoices of earlier releases were too small to charge.
+    `terms` are what is held from its start on, where that was ever changed; `subscription` is as it
+    is with them, and `before` as it was stored.
     """
 
     subscription: Subscription
@@ -45,6 +49,8 @@ class Opening:
     payment_id: UUID
     recognise_at: datetime | None = None
     carried: int = 0
+    terms: HeldTerms | None = None
+    before: Subscription | None = None
 
 
 class CannotOpen(Exception):
@@ -79,14 +85,14 @@ def decide(
     `bill_missed`: an operator decided that missed periods are billed, whatever the policy.
     `unbilled`: what would be billed is skipped, missed or not.
     """
+    before, scheduled = subscription, subscription.next_period
+    subscription, terms = held_terms.in_plan(before, held, scheduled.period.start)
     plan = catalog.get(subscription.plan)
     if plan is None:
         raise CannotOpen(ParkedReason.PLAN_MISSING, plan=subscription.plan)
-    scheduled = subscription.next_period
-    starts_on = to_local(scheduled.period.start, subscription.zone).date()
-    version = version_for_period(
-        plan.versions, subscription.plan_version, starts_on, scheduled.period.start
-    )
+    version = _version(subscription, plan, scheduled)
+    if terms is not None:
+        subscription, held = held_terms.with_quantities(subscription, held, terms, version)
     kind = cycle_kind(changes, scheduled.period.start, scheduled.kind)
     if kind is CycleKind.REGULAR and unbilled:
         kind = CycleKind.SKIPPED
@@ -114,7 +120,15 @@ def decide(
         recognise_at=recognise_at,
         # What earlier invoices carried is on this one.
         carried=subscription.carried if billed is None else 0,
+        terms=terms,
+        before=before,
     )
+
+
+def _version(subscription: Subscription, plan: Plan, scheduled: ScheduledPeriod) -> PlanVersion:
+    start = scheduled.period.start
+    starts_on = to_local(start, subscription.zone).date()
+    return version_for_period(plan.versions, subscription.plan_version, starts_on, start)
 
 
 def _kind_of_missed(

@@ -9,9 +9,10 @@ from sqlalchemy import Connection
 
 from billing.flows.cycles.charging import NOTHING_HELD, Holdings
 from billing.pricing import AppliedCredit, GrantedCredit, credit_at
+from billing.rules.item_changes import ItemChange
 from billing.store.payments import credit
 from billing.store.payments.credit import GrantLeft
-from billing.store.subscriptions import items
+from billing.store.subscriptions import item_changes, items
 from billing.store.subscriptions.items import HeldItem
 from billing.store.subscriptions.subscriptions import Subscription
 
@@ -23,17 +24,20 @@ class BatchHoldings:
     items: Mapping[UUID, Sequence[HeldItem]] = field(default_factory=dict)
     grants: Mapping[UUID, Sequence[GrantLeft]] = field(default_factory=dict)
     used: dict[UUID, int] = field(default_factory=dict)
+    changes: Mapping[UUID, Sequence[ItemChange]] = field(default_factory=dict)
 
     def of(self, subscription: Subscription, now: datetime) -> Holdings:
         """Return what a subscription holds for an invoice that is issued now."""
         held = self.items.get(subscription.id, ())
         grants = self.grants.get(subscription.customer_id, ())
-        if not held and not grants:
+        asked = self.changes.get(subscription.id, ())
+        if not held and not grants and not asked:
             return NOTHING_HELD
         in_currency = [
             self._granted(grant) for grant in grants if grant.currency == subscription.currency
         ]
-        return Holdings(items=held, credit=credit_at(in_currency, now, subscription.id))
+        usable = credit_at(in_currency, now, subscription.id)
+        return Holdings(items=held, changes=asked, credit=usable)
 
     def _granted(self, grant: GrantLeft) -> GrantedCredit:
         return GrantedCredit(
@@ -54,9 +58,11 @@ class BatchHoldings:
 
 def read(conn: Connection, due: Sequence[Subscription]) -> BatchHoldings:
     """Return what (locked) subscriptions hold; their customers' credit is locked from here on."""
+    ids = [each.id for each in due]
     return BatchHoldings(
-        items=items.of_many(conn, [each.id for each in due]),
+        items=items.of_many(conn, ids),
         grants=credit.lock_left(conn, sorted({each.customer_id for each in due})),
+        changes=item_changes.of_many(conn, ids),
     )
 
 

@@ -34,6 +34,7 @@ class Issued:
     facts: Facts
     draft: InvoiceDraft
     recognise_at: datetime | None
+    change_id: UUID | None = None
 
     @property
     def total(self) -> Money:
@@ -64,6 +65,7 @@ def _invoice_row(issued: Issued, now: datetime) -> dict[str, Any]:
         "cycle_id": issued.cycle_id,
         "subscription_id": issued.subscription_id,
         "customer_id": issued.customer_id,
+        "change_id": issued.change_id,
         "kind": issued.facts.kind,
         "number": issued.number,
         "currency": draft.currency,

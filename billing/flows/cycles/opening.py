@@ -16,7 +16,7 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 from billing.crash_points import CrashPoint, marked
 from billing.errors import BillingError, ErrorCode, Unavailable
-from billing.flows.cycles import holding, issuing
+from billing.flows.cycles import held_terms, holding, issuing
 from billing.flows.cycles.deciding import CannotOpen, Opening, decide
 from billing.flows.cycles.ending import end, is_over, is_unpaid, leave_unpaid
 from billing.flows.cycles.issuing import Issued
@@ -203,6 +203,9 @@ def _raise_if_unreachable(error: DBAPIError | BillingError) -> None:
 def write(conn: Connection, openings: Sequence[Opening], now: datetime) -> None:
     """Write cycles, invoices, payments and entries, and move the subscriptions on."""
     cycles.add(conn, [_cycle_row(opening, now) for opening in openings])
+    for opening in openings:
+        if opening.terms is not None:
+            held_terms.write(conn, opening.subscription, opening.terms, opening.version)
     issuing.issue(conn, [_issued(opening) for opening in openings if opening.draft], now)
     subscriptions.advance(conn, [_advance(opening) for opening in openings])
     subscriptions.notes(conn, [note for opening in openings for note in _notes(opening, now)])

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.flows.cycles import comparing_items
 from billing.plans.items import Item, ItemKind
 from billing.plans.numbers import exact_text
 from billing.plans.terms import Plan, PlanVersion
@@ -16,7 +17,7 @@ from billing.rules.periods import Period
 from billing.rules.promises import Finding, FindingKind
 from billing.store.promises import invoiced
 from billing.store.promises.invoiced import FreeCycle, Invoiced, InvoicedLine
-from billing.store.subscriptions import plans
+from billing.store.subscriptions import item_changes, plans
 
 _ROWS_A_FETCH = 2_000
 
@@ -29,8 +30,10 @@ def differing(conn: Connection) -> Iterator[Finding]:
         for plan in catalog.values()
         for version in plan.versions
     }
+    changes = item_changes.of_all(conn)
     for row in invoiced.with_facts(conn, _ROWS_A_FETCH):
-        yield from _of_invoice(row, versions)
+        yield from _of_invoice(comparing_items.held_then(row, changes), versions)
+    yield from comparing_items.of_rows(conn, catalog, changes)
     for number in invoiced.that_lost_facts(conn):
         facts = {"number": number, "error": "there are none, and its lines have prices of items"}
         yield Finding(FindingKind.FACTS_UNREADABLE, facts)
@@ -177,6 +180,8 @@ def _against_items(
     row: Invoiced, facts: Facts, versions: Mapping[str, PlanVersion]
 ) -> Iterator[tuple[str, Fraction | int | None, int | None]]:
     """Yield the items of a cycle's plan that are charged otherwise than they are held."""
+    if row.kind == InvoiceKind.CHANGE:
+        yield from comparing_items.of_change(row, facts)
     version = versions.get(f"plan:{row.plan}:{row.plan_version}")
     if row.kind != InvoiceKind.CYCLE or version is None:
         return

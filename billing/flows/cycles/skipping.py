@@ -5,8 +5,10 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from billing.flows.cycles import held_terms
 from billing.ids import derived_id
 from billing.rules.actor import WORKER
+from billing.rules.item_changes import held_at_start
 from billing.rules.periods import ScheduledPeriod, nth, nth_from
 from billing.rules.subscriptions import (
     CycleKind,
@@ -17,7 +19,7 @@ from billing.rules.subscriptions import (
     is_paused_from_now_on,
     unpaid_from,
 )
-from billing.store.subscriptions import changes, cycles, subscriptions
+from billing.store.subscriptions import changes, cycles, item_changes, subscriptions
 from billing.store.subscriptions.cycles import NewCycle
 from billing.store.subscriptions.subscriptions import Subscription
 
@@ -32,10 +34,14 @@ def skip_missed(
     the one after it. Returns the number of skipped cycles.
     """
     asked = changes.of(conn, subscription.id)
+    items_asked = item_changes.of(conn, subscription.id)
     rows: list[NewCycle] = []
     scheduled = _first(conn, subscription)
     while _has_passed(scheduled, now, begun) and _is_served(subscription, scheduled):
         kind = cycle_kind(asked, scheduled.period.start, scheduled.kind)
+        terms = held_at_start(items_asked, scheduled.period.start)
+        if terms is not None:
+            subscription = held_terms.hold(conn, subscription, terms)
         rows.append(
             {
                 "id": derived_id("cycle", subscription.id, scheduled.n, scheduled.period.start),

@@ -5,6 +5,7 @@ keys.
 __all__ = [
     "api_keys",
     "callers",
+    "change_views",
     "credit",
     "customers",
     "idempotency",

@@ -13,7 +13,8 @@ from billing.flows.context import Context
 from billing.flows.customers import customers as customer_flow
 from billing.flows.customers.customers import existing_customer, refuse_anything_like_a_card
 from billing.flows.service import views
-from billing.flows.service.callers import Audited, Caller
+from billing.flows.service.callers import Caller
+from billing.flows.service.changes import ChangeApi
 from billing.flows.service.idempotency import (
     DONE,
     MADE,
@@ -22,7 +23,6 @@ from billing.flows.service.idempotency import (
     KeyedRequest,
     claim,
     keep,
-    once,
     release,
 )
 from billing.flows.subscriptions import lifecycle, naming
@@ -40,7 +40,7 @@ _CHANGES: Final[Mapping[Change, Callable[..., Subscription]]] = {
 
 
 @dataclass(frozen=True)
-class CustomerApi(Audited):
+class CustomerApi(ChangeApi):
     """The customer service that HTTP calls, as `PaymentApi` is the one for payments.
 
     `held` tells whether outcomes of earlier calls can't be written: then the provider isn't asked.
@@ -250,23 +250,6 @@ class CustomerApi(Audited):
 
         given = {"subscription": reference, "provider": provider, "reason": why}
         return self._once(caller, key, action, given, work)
-
-    def _once(
-        self,
-        caller: Caller,
-        key: str,
-        action: str,
-        given: Mapping[str, Any],
-        work: Callable[[Connection], KeyedAnswer],
-    ) -> KeyedAnswer:
-        request = KeyedRequest(caller.scope, key, action, given)
-        return once(
-            self.context.engine,
-            request,
-            work,
-            wall=self.context.clock.wall(),
-            lease=self.context.policy.lease,
-        )
 
 
 def _subscription(conn: Connection, subscription_id: UUID) -> views.View:

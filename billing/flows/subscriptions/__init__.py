@@ -1,3 +1,14 @@
 """Subscriptions: started, canceled, paused, resumed, released; and their catalog."""
 
-__all__ = ["catalog", "lifecycle", "naming", "reanchoring", "releasing", "retrying", "subscribing"]
+__all__ = [
+    "catalog",
+    "change_quotes",
+    "changed_terms",
+    "changing",
+    "lifecycle",
+    "naming",
+    "reanchoring",
+    "releasing",
+    "retrying",
+    "subscribing",
+]

@@ -79,20 +79,20 @@ def cancel(
         subscription = locked(conn, found.id)
         if not can_cancel(subscription.status):
             raise Conflict(f"subscription {reference} is canceled already")
-        ends_at = _ends_at(subscription, now) if at_period_end else None
-        if ends_at is not None:
+        ends = ends_at(subscription, now) if at_period_end else None
+        if ends is not None:
             refuse_what_ended(subscription, now)
             subscriptions.change(
                 conn,
                 subscription.id,
-                cancels_at=ends_at,
+                cancels_at=ends,
                 ended_by=EndedBy.PERIOD_END,
             )
             asked = _Asked(now, actor, why)
-            _record(conn, subscription, DatedChangeKind.CANCEL, asked, holds_from=ends_at)
+            _record(conn, subscription, DatedChangeKind.CANCEL, asked, holds_from=ends)
             kind = SubscriptionEventKind.CANCEL_AT_PERIOD_END
             subscriptions.note(
-                conn, subscription.id, at=now, kind=kind, actor=actor, ends_at=ends_at, why=why
+                conn, subscription.id, at=now, kind=kind, actor=actor, ends_at=ends, why=why
             )
             return subscription
         if not forgive:
@@ -154,16 +154,16 @@ def plan_cancel(
     subscription = find_subscription(conn, str(subscription_id))
     if not can_cancel(subscription.status):
         raise Conflict(f"subscription {subscription_id} is canceled already")
-    ends_at = _ends_at(subscription, now) if at_period_end else None
-    if ends_at is not None:
+    ends = ends_at(subscription, now) if at_period_end else None
+    if ends is not None:
         refuse_what_ended(subscription, now)
-        return CancelPlan(subscription.id, subscription.status, ends_at, 0)
+        return CancelPlan(subscription.id, subscription.status, ends, 0)
     collecting = listed_payments(conn, subscription_id=subscription.id, state=str(State.CREATED))
     served = has_served(subscription, now)
     return CancelPlan(subscription.id, subscription.status, None, len(collecting), served)
 
 
-def _ends_at(subscription: Subscription, now: datetime) -> datetime | None:
+def ends_at(subscription: Subscription, now: datetime) -> datetime | None:
     """Return when the period that contains now ends by the schedule.
 
     None where no period runs: the subscription is unpaid. Before the first period, its start.

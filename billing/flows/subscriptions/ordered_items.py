@@ -1,10 +1,11 @@
 """The items of an order: what a subscription holds from its start, and what a period costs."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fractions import Fraction
 from uuid import UUID
 
 from billing.errors import BadInput, ErrorCode
+from billing.flows.cycles import held_terms
 from billing.plans.items import Item, ItemKind
 from billing.plans.terms import PlanVersion
 from billing.pricing import quantity_price
@@ -85,13 +86,45 @@ def held_rows(
     ]
 
 
+def check(version: PlanVersion, asked: Mapping[str, int]) -> None:
+    """Check quantities that are asked for by item. Raises: BadInput."""
+    known = {item.code: item for item in version.sold if item.quantity is not None}
+    for code, quantity in asked.items():
+        if code not in known:
+            raise _unknown(code, known)
+        _check_quantity(known[code], quantity)
+
+
+def defaults(version: PlanVersion) -> Mapping[str, int]:
+    """Return the default quantities of all items that a subscription has a quantity of."""
+    return {item.code: _default(item) for item in version.sold if held_terms.has_quantity(item)}
+
+
+def recurring_price(version: PlanVersion, currency: str, held: Mapping[str, int]) -> Fraction:
+    """Return what the items cost in every whole period, exact, in minor units.
+
+    Metered items aren't part of it. Raises: BadInput, where an item has no price.
+    """
+    recurring = tuple(
+        item for item in version.sold if item.kind not in (ItemKind.ONCE, ItemKind.METERED)
+    )
+    all_held = {item.code: held.get(item.code, _default(item)) for item in recurring}
+    return _price(version, recurring, currency, all_held)
+
+
 def price_of(version: PlanVersion, currency: str, held: Mapping[str, int]) -> Fraction:
     """Return what all items cost in a whole period, exact, in minor units.
 
     What is charged once is part of it. Raises: BadInput, where an item has no price.
     """
+    return _price(version, version.sold, currency, held)
+
+
+def _price(
+    version: PlanVersion, sold: Iterable[Item], currency: str, held: Mapping[str, int]
+) -> Fraction:
     total = Fraction(0)
-    for item in version.sold:
+    for item in sold:
         price = item.price_in(currency)
         if price is None:
             raise BadInput(

@@ -80,7 +80,7 @@ def subscribe(
                 code=ErrorCode.PLAN_NOT_PUBLISHED,
                 plan=order.plan,
             )
-        had = _had_before(conn, customer.id, plan)
+        had = had_before(conn, customer.id, plan)
         if plan.trial_once and had:
             order = replace(order, trial=False)
         schedule, version = _schedule(order, plan, now)
@@ -187,7 +187,7 @@ def _import_history(
     return {"billed_from": moved_on.renews_at}
 
 
-def _had_before(conn: Connection, customer_id: UUID, plan: Plan) -> bool:
+def had_before(conn: Connection, customer_id: UUID, plan: Plan) -> bool:
     """Tell whether a customer had the plan before, where that matters. Raises `Conflict`.
 
     One that was canceled before its first period doesn't count. The customer's row stays locked, so
@@ -230,7 +230,7 @@ def _schedule(order: SubscriptionOrder, plan: Plan, now: datetime) -> tuple[Sche
     _check_start(order)
     try:
         local = order.starts or to_local(now, order.zone).replace(microsecond=0)
-        _refuse_retired(plan, local)
+        refuse_retired(plan, local)
         version = _version(order, plan, local)
         schedule = Schedule(
             anchor=Anchor(local, order.zone),
@@ -261,7 +261,8 @@ def _version(order: SubscriptionOrder, plan: Plan, local: datetime) -> PlanVersi
     return version_for_new(plan.versions, local.date())
 
 
-def _refuse_retired(plan: Plan, local: datetime) -> None:
+def refuse_retired(plan: Plan, local: datetime) -> None:
+    """Raise `BadInput` where nobody subscribes to a plan any more, at a civil time."""
     if plan.retired is not None and local.date() >= plan.retired:
         raise BadInput(
             f"plan {plan.code} is retired since {plan.retired}",

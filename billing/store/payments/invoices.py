@@ -41,6 +41,7 @@ class Invoice:
     resolved_at: datetime | None
     recognise_at: datetime | None
     facts: str | None
+    change_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +143,39 @@ def lines(conn: Connection, invoice_id: UUID) -> list[InvoiceLine]:
     """Return an invoice's lines in order."""
     query = select(invoice_lines).where(invoice_lines.c.invoice_id == invoice_id)
     return [_line_of(row) for row in conn.execute(query.order_by(invoice_lines.c.line))]
+
+
+_OF_PERIOD = text(
+    """
+    SELECT i.* FROM invoices i LEFT JOIN cycles c ON c.id = i.cycle_id
+      LEFT JOIN subscription_changes s ON s.change_id = i.change_id
+     WHERE i.subscription_id = :subscription AND i.status IN ('open', 'paid')
+       AND (c.period_start = :start OR s.holds_from >= :start AND s.holds_from < :end)
+     ORDER BY i.kind = 'change', s.id
+    """
+)
+
+
+def of_period(
+    conn: Connection, subscription_id: UUID, start: datetime, end: datetime
+) -> list[Invoice]:
+    """Return what is billed for a period: its cycle's invoice, and those of changes in it."""
+    values = {"subscription": subscription_id, "start": start, "end": end}
+    return [_of(row) for row in conn.execute(_OF_PERIOD, values)]
+
+
+_CHANGES_NUMBERED = text(
+    """
+    SELECT count(*) FROM invoices
+     WHERE subscription_id = :subscription AND kind = 'change' AND number LIKE :number || '-%'
+    """
+)
+
+
+def changes_numbered(conn: Connection, subscription_id: UUID, number: str) -> int:
+    """Count the invoices of changes whose numbers begin with that of a cycle's invoice."""
+    values = {"subscription": subscription_id, "number": number}
+    return int(conn.execute(_CHANGES_NUMBERED, values).scalar_one())
 
 
 def of_cycle(conn: Connection, cycle_id: UUID) -> Invoice | None:

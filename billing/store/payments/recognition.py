@@ -44,11 +44,14 @@ class RevenueRecognition:
 _due_of = reader(DueInvoice)
 _recognition_of = reader(RevenueRecognition)
 
+# The lines of an invoice of no cycle are all of one period.
 _LOCK_DUE = text(
     """
-    SELECT i.id, i.status, i.currency, c.period_start, c.period_end, s.zone
+    SELECT i.id, i.status, i.currency, coalesce(c.period_start, l.period_start) AS period_start,
+           coalesce(c.period_end, l.period_end) AS period_end, s.zone
       FROM invoices i
-      JOIN cycles c ON c.id = i.cycle_id
+      LEFT JOIN cycles c ON c.id = i.cycle_id
+      LEFT JOIN invoice_lines l ON l.invoice_id = i.id AND l.line = 1 AND i.cycle_id IS NULL
       JOIN subscriptions s ON s.id = i.subscription_id
      WHERE i.recognise_at IS NOT NULL AND i.recognise_at <= :now
      ORDER BY i.recognise_at

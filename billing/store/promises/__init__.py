@@ -4,6 +4,7 @@ __all__ = [
     "closed_agrees",
     "credit",
     "every_penny",
+    "held",
     "invoiced",
     "noted",
     "nothing_abandoned",

@@ -81,6 +81,8 @@ class Invoiced:
     period_end: datetime | None
     zone: str | None
     anchored_from: datetime | None
+    subscription_id: UUID | None
+    change_id: UUID | None
     quantity: int | None
     items: Mapping[str, InvoicedItem]
     credit_used: Sequence[InvoicedCredit]
@@ -98,6 +100,7 @@ _INVOICES: Final = text(
            c.period_end AS cycle_end, s.zone,
            (SELECT max(a.holds_from) FROM subscription_changes a
              WHERE a.subscription_id = i.subscription_id AND a.kind = 'reanchor') AS anchored_from,
+           i.subscription_id, i.change_id,
            s.quantity AS held_quantity, t.items, t.quantities, t.billed_in,
            g.grants, g.lefts, g.amounts, coalesce(g.small, 0) AS small,
            l.line, l.item, l.description, l.quantity, l.unit_price, l.unit_amount, l.gross,
@@ -151,6 +154,8 @@ def with_facts(conn: Connection, batch: int) -> Iterator[Invoiced]:
                 period_end=head.cycle_end,
                 zone=head.zone,
                 anchored_from=head.anchored_from,
+                subscription_id=head.subscription_id,
+                change_id=head.change_id,
                 quantity=head.held_quantity,
                 items=_items(head),
                 credit_used=_credit(head),

@@ -18,11 +18,11 @@ LEGAL_COLUMNS: Final[Mapping[str, Sequence[str]]] = {
 _CAPTURED_TWICE = check(
     FindingKind.CAPTURED_TWICE,
     """
-    SELECT i.cycle_id, count(*) AS payments
+    SELECT coalesce(i.cycle_id, i.id) AS id, count(*) AS payments
       FROM payments p JOIN invoices i ON i.id = p.invoice_id
      WHERE p.captured_at IS NOT NULL OR p.amount_captured > 0
-     GROUP BY i.cycle_id HAVING count(*) > 1""",
-    "cycle_id",
+     GROUP BY coalesce(i.cycle_id, i.id) HAVING count(*) > 1""",
+    "id",
 )
 
 _CAPTURED_AMOUNT = check(

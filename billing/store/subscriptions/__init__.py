@@ -1,3 +1,13 @@
 """Customers, plans, subscriptions and their cycles."""
 
-__all__ = ["changes", "customers", "cycles", "digest", "items", "parking", "plans", "subscriptions"]
+__all__ = [
+    "changes",
+    "customers",
+    "cycles",
+    "digest",
+    "item_changes",
+    "items",
+    "parking",
+    "plans",
+    "subscriptions",
+]

@@ -68,6 +68,13 @@ def last_end(conn: Connection, subscription_id: UUID) -> datetime | None:
     return conn.execute(query).scalar()
 
 
+def last(conn: Connection, subscription_id: UUID) -> Cycle | None:
+    """Return the last cycle that was opened."""
+    query = select(cycles).where(cycles.c.subscription_id == subscription_id)
+    row = conn.execute(query.order_by(cycles.c.n.desc()).limit(1)).one_or_none()
+    return None if row is None else _of(row)
+
+
 def get(conn: Connection, cycle_id: UUID) -> Cycle | None:
     """Return one cycle."""
     row = conn.execute(select(cycles).where(cycles.c.id == cycle_id)).one_or_none()

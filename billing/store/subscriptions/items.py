@@ -70,6 +70,35 @@ def add(conn: Connection, rows: Sequence[NewItem]) -> None:
     bulk_insert(conn, subscription_items, rows)
 
 
+_HOLD = text(
+    """
+    INSERT INTO subscription_items AS s (subscription_id, item, quantity)
+    SELECT :subscription, x.item, x.quantity
+      FROM unnest(CAST(:items AS text[]), CAST(:quantities AS int[])) AS x(item, quantity)
+        ON CONFLICT (subscription_id, item) DO UPDATE SET quantity = excluded.quantity
+     WHERE s.quantity <> excluded.quantity
+    """
+)
+_LET_GO = text(
+    """
+    UPDATE subscription_items SET quantity = 0
+     WHERE subscription_id = :subscription AND addon IS NULL AND quantity > 0
+       AND item <> ALL (CAST(:items AS text[]))
+    """
+)
+
+
+def hold(conn: Connection, subscription_id: UUID, quantities: Mapping[str, int]) -> None:
+    """Let a subscription hold these quantities of its plan's items, and none of any other."""
+    values: dict[str, object] = {
+        "subscription": subscription_id,
+        "items": literal(list(quantities)),
+    }
+    conn.execute(_LET_GO, values)
+    if quantities:
+        conn.execute(_HOLD, values | {"quantities": literal(list(quantities.values()))})
+
+
 _BILLED = text(
     """
     UPDATE subscription_items AS s SET billed_in = x.invoice

@@ -88,7 +88,9 @@ class SubscriptionChange(TypedDict, total=False):
     """Columns of a subscription that may be written, each with its type."""
 
     status: Status
+    plan: str
     plan_version: date
+    quantity: int
     next_n: int
     renews_at: datetime | None
     cancels_at: datetime | None

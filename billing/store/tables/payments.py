@@ -40,6 +40,7 @@ invoices = Table(
     Column("discount", BigInteger, nullable=False, server_default="0"),
     Column("credit", BigInteger, nullable=False, server_default="0"),
     Column("due", BigInteger, Computed("net + tax - credit", persisted=True), nullable=False),
+    identifier("change_id"),
 )
 
 invoice_lines = Table(

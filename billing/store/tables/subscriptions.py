@@ -158,6 +158,10 @@ subscription_changes = Table(
     text("actor", nullable=False),
     text("why", nullable=False),
     month(),
+    identifier("change_id"),
+    text("applies"),
+    identifier("withdraws"),
+    Column("detail", JSONB, nullable=False, server_default="{}"),
 )
 
 subscription_items = Table(

@@ -7,12 +7,16 @@ from billing.flows.audit import audited
 from billing.flows.breaks import exchanges, operator
 from billing.flows.refunds import requesting
 from billing.flows.subscriptions import (
+    changing,
     lifecycle,
     reanchoring,
     releasing,
     retrying,
     subscribing,
 )
+from billing.flows.subscriptions.changed_terms import ChangeOrder
+from billing.ids import new_id
+from billing.rules.item_changes import Applies, ChangeAsked
 from tests.delivery.crash.flow import flow
 from tests.delivery.crash.flows import NEXT, OPERATOR, monthly, paid
 from tests.scenarios.money import usd
@@ -74,6 +78,46 @@ def _paused(world: World) -> Subscriber:
 @flow("a subscription goes on", _paused, again=True, group=GROUP)
 def _resume_subscription(world: World, subscriber: Subscriber) -> None:
     lifecycle.resume(world.engine, subscriber.reference, now=world.now, actor=OPERATOR, why="asked")
+
+
+def _order(quantity: int, applies: Applies) -> ChangeOrder:
+    return ChangeOrder(quantity=quantity, applies=applies)
+
+
+def _asked(world: World) -> ChangeAsked:
+    return ChangeAsked(world.now, OPERATOR, "asked")
+
+
+def _to_change(world: World) -> tuple[Subscriber, UUID]:
+    subscriber = paid(world)
+    world.run_until("2026-01-15")
+    return subscriber, new_id()
+
+
+@flow("a subscription takes more units", _to_change, again=True, group=GROUP)
+def _change(world: World, told: tuple[Subscriber, UUID]) -> None:
+    subscriber, change_id = told
+    changing.change(
+        world.engine, subscriber.reference, _order(3, Applies.NOW), change_id=change_id,
+        now=world.now, asked=_asked(world), policy=world.policy,
+    )  # fmt: skip
+
+
+def _scheduled(world: World) -> tuple[Subscriber, UUID]:
+    subscriber, change_id = _to_change(world)
+    changing.change(
+        world.engine, subscriber.reference, _order(3, Applies.PERIOD_END), change_id=change_id,
+        now=world.now, asked=_asked(world), policy=world.policy,
+    )  # fmt: skip
+    return subscriber, change_id
+
+
+@flow("a change is withdrawn", _scheduled, again=True, group=GROUP)
+def _withdraw(world: World, told: tuple[Subscriber, UUID]) -> None:
+    subscriber, change_id = told
+    changing.withdraw(
+        world.engine, subscriber.reference, change_id, withdrawal_id=new_id(), asked=_asked(world)
+    )
 
 
 def _another_zone(world: World) -> Subscriber:

@@ -1,0 +1,78 @@
+"""Changes of what subscriptions hold: quoted, made and withdrawn."""
+
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from fastapi.responses import JSONResponse
+
+from billing.api import schemas
+from billing.api.routes.common import (
+    BEARER,
+    Charger,
+    IdempotencyKey,
+    InPath,
+    Reader,
+    UsesServices,
+    changed,
+    made,
+    respond,
+    shown,
+)
+from billing.flows.subscriptions.changed_terms import ChangeOrder
+
+router = APIRouter(
+    prefix="/v1/subscriptions/{subscription}/changes",
+    tags=["subscriptions"],
+    dependencies=[Depends(BEARER)],
+)
+
+
+@router.post("/quote", responses=shown(schemas.SubscriptionChangeBody))
+def quote_change(
+    subscription: InPath,
+    new: schemas.ChangeOrderBody,
+    _: Reader,
+    services: UsesServices,
+) -> JSONResponse:
+    """Tell what a change would do, to the last line of its invoice; nothing is changed."""
+    return JSONResponse(services.customers.quote_change(subscription, _order(new)))
+
+
+@router.post("", status_code=201, responses=made(schemas.SubscriptionChangeBody))
+def change_subscription(
+    subscription: InPath,
+    new: schemas.NewChangeBody,
+    key: IdempotencyKey,
+    visitor: Charger,
+    services: UsesServices,
+) -> JSONResponse:
+    """Change plan or quantities; with the digest of a quote only if nothing has moved since."""
+    answer = services.customers.change_items(
+        visitor.caller,
+        key,
+        subscription,
+        _order(new),
+        digest=new.quote_digest,
+        why=new.reason,
+    )
+    return respond(services, answer, noun="change")
+
+
+@router.post("/{change}/withdraw", responses=changed(schemas.SubscriptionBody))
+def withdraw_change(
+    subscription: InPath,
+    change: UUID,
+    new: schemas.WhyBody,
+    key: IdempotencyKey,
+    visitor: Charger,
+    services: UsesServices,
+) -> JSONResponse:
+    """Take a change back that doesn't hold yet."""
+    answer = services.customers.withdraw_change(
+        visitor.caller, key, subscription, change, why=new.reason
+    )
+    return respond(services, answer, noun="subscription")
+
+
+def _order(new: schemas.ChangeOrderBody) -> ChangeOrder:
+    return ChangeOrder(plan=new.plan, quantity=new.quantity, items=new.items, applies=new.applies)

@@ -1,0 +1,99 @@
+"""What a subscription holds in a period: its rows, and the changes that hold by then."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+from sqlalchemy import Connection
+
+from billing.flows.cycles.charging import Holdings
+from billing.plans.items import BASE, Item, ItemKind
+from billing.plans.terms import PlanVersion
+from billing.rules.item_changes import HeldTerms, held_at_start
+from billing.store.subscriptions import items, plans, subscriptions
+from billing.store.subscriptions.items import HeldItem
+from billing.store.subscriptions.subscriptions import Subscription
+
+
+def has_quantity(item: Item) -> bool:
+    """Tell whether a subscription holds a quantity of an item, or whether it was charged."""
+    return item.quantity is not None or item.kind is ItemKind.ONCE
+
+
+def of_rows(
+    subscription: Subscription, held: Sequence[HeldItem], version: PlanVersion
+) -> HeldTerms:
+    """Return what the rows of a subscription say that it holds, by the version it is in."""
+    quantities = {BASE: subscription.quantity}
+    if version.items:
+        quantities = {each.item: each.quantity for each in held if each.addon is None}
+    return HeldTerms(subscription.plan, subscription.plan_version, quantities)
+
+
+def in_plan(
+    subscription: Subscription, held: Holdings, start: datetime
+) -> tuple[Subscription, HeldTerms | None]:
+    """Return a subscription with the plan that it holds in a period that starts at an instant.
+
+    With it comes all that is held, where anything was ever changed. A version that the
+    subscription was moved to since is kept.
+    """
+    terms = held_at_start(held.changes, start)
+    return (subscription, None) if terms is None else (with_plan(subscription, terms), terms)
+
+
+def with_plan(subscription: Subscription, terms: HeldTerms) -> Subscription:
+    """Return a subscription with the plan of terms, in the later of both versions of it."""
+    version = terms.version
+    if subscription.plan == terms.plan:
+        version = max(version, subscription.plan_version)
+    return replace(subscription, plan=terms.plan, plan_version=version)
+
+
+def with_quantities(
+    subscription: Subscription, held: Holdings, terms: HeldTerms, version: PlanVersion
+) -> tuple[Subscription, Holdings]:
+    """Return a subscription and its holdings with the quantities of terms."""
+    if not version.items:
+        return replace(subscription, quantity=terms.items.get(BASE, subscription.quantity)), held
+    rows: Mapping[str, HeldItem] = {
+        each.item: each for each in held.items if each.addon is not None or each.item in terms.items
+    }
+    for code in quantities(terms, version):
+        row = rows.get(code) or HeldItem(subscription.id, code, 0)
+        rows = {**rows, code: replace(row, quantity=terms.items[code])}
+    return subscription, replace(held, items=tuple(rows.values()))
+
+
+def quantities(terms: HeldTerms, version: PlanVersion) -> Mapping[str, int]:
+    """Return the quantities of terms that are of items of a version."""
+    return {
+        item.code: terms.items[item.code]
+        for item in version.sold
+        if has_quantity(item) and item.code in terms.items
+    }
+
+
+def hold(conn: Connection, subscription: Subscription, terms: HeldTerms) -> Subscription:
+    """Write what a (locked) subscription holds from now on, and return it so."""
+    held = with_plan(subscription, terms)
+    plan = plans.published(conn)[held.plan]
+    version = next(each for each in plan.versions if each.effective == held.plan_version)
+    write(conn, held, terms, version)
+    return held
+
+
+def write(
+    conn: Connection, subscription: Subscription, terms: HeldTerms, version: PlanVersion
+) -> None:
+    """Write what a (locked) subscription holds from now on."""
+    held = quantities(terms, version)
+    quantity = subscription.quantity if version.items else held.get(BASE, subscription.quantity)
+    subscriptions.change(
+        conn,
+        subscription.id,
+        plan=terms.plan,
+        plan_version=version.effective,
+        quantity=quantity,
+    )
+    items.hold(conn, subscription.id, held if version.items else {})

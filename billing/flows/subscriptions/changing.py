@@ -1,0 +1,215 @@
+"""Changing what a subscription holds: plan and quantities, now or from its next period on.
+
+A change is a dated row. What holds when a period starts follows from the rows, whenever it is
+opened. Locks are taken payments first, then their subscription, as everywhere.
+"""
+
+from datetime import datetime
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.crash_points import CrashPoint, marked
+from billing.errors import Conflict, ErrorCode, NotFound
+from billing.flows import fence
+from billing.flows.cycles import held_terms, issuing
+from billing.flows.cycles.issuing import Issued
+from billing.flows.cycles.opening import hold_catalog
+from billing.flows.policy import Policy
+from billing.flows.subscriptions.change_quotes import ChangeQuote, quote_of
+from billing.flows.subscriptions.changed_terms import ChangeOrder
+from billing.flows.subscriptions.lifecycle import locked
+from billing.ids import derived_id, new_id
+from billing.queries.subscriptions import find_subscription
+from billing.rules import invoices as invoice_rules
+from billing.rules import recognition
+from billing.rules.item_changes import Applies, ChangeAsked, ItemChange, scheduled
+from billing.rules.periods import Period
+from billing.rules.subscriptions import DatedChangeKind, SubscriptionEventKind
+from billing.store.payments import invoices, payments
+from billing.store.subscriptions import item_changes, subscriptions
+from billing.store.subscriptions.subscriptions import Subscription
+from billing.store.transactions import Transactions
+
+
+def quote(
+    conn: Connection, reference: str, order: ChangeOrder, *, now: datetime, policy: Policy
+) -> ChangeQuote:
+    """Return what a change will do, in the caller's transaction. Raises as `change`."""
+    found = find_subscription(conn, reference)
+    undecided = payments.lock_collecting(conn, found.id)
+    subscription = locked(conn, found.id)
+    return quote_of(
+        conn, subscription, undecided, order, change_id=new_id(), now=now, policy=policy
+    )
+
+
+def change(
+    engine: Transactions,
+    reference: str,
+    order: ChangeOrder,
+    *,
+    change_id: UUID,
+    now: datetime,
+    asked: ChangeAsked,
+    policy: Policy,
+    digest: str | None = None,
+) -> ChangeQuote:
+    """Change what a subscription holds, and return what was done.
+
+    Where it holds now and costs more, the rest of the period is invoiced and paid at once. With the
+    `digest` of a quote nothing else is done than what it says. Raises `NotFound`, `BadInput`;
+    `Conflict` where the subscription can't be changed so, or the quote has moved; `Unavailable`.
+    """
+    with marked(CrashPoint.SUBSCRIPTION_CHANGED), engine.begin() as conn:
+        hold_catalog(conn, now, policy)
+        found = find_subscription(conn, reference)
+        undecided = payments.lock_collecting(conn, found.id)
+        subscription = locked(conn, found.id)
+        _refuse_known(conn, subscription, change_id)
+        quoted = quote_of(
+            conn, subscription, undecided, order, change_id=change_id, now=now, policy=policy
+        )
+        if digest is not None and digest != quoted.digest:
+            raise Conflict(
+                f"the quote of subscription {subscription.id} has moved",
+                code=ErrorCode.QUOTE_MOVED,
+                subscription_id=subscription.id,
+                digest=quoted.digest,
+            )
+        _write(conn, subscription, quoted, asked, policy)
+        return quoted
+
+
+def _refuse_known(conn: Connection, subscription: Subscription, change_id: UUID) -> None:
+    known = item_changes.of(conn, subscription.id)
+    if any(each.change_id == change_id for each in known):
+        raise Conflict(
+            f"change {change_id} of subscription {subscription.id} was made before",
+            code=ErrorCode.CHANGE_ID_TAKEN,
+            change_id=change_id,
+        )
+
+
+def _write(
+    conn: Connection,
+    subscription: Subscription,
+    quoted: ChangeQuote,
+    asked: ChangeAsked,
+    policy: Policy,
+) -> None:
+    terms = quoted.terms
+    if not item_changes.of(conn, subscription.id):
+        base = ItemChange(
+            kind=DatedChangeKind.HELD,
+            holds_from=subscription.created_at,
+            plan=terms.before.plan,
+            version=terms.before.version,
+            items=terms.before.items,
+        )
+        item_changes.add(conn, subscription.id, base, asked)
+    item_changes.add(conn, subscription.id, terms.change, asked)
+    kind = SubscriptionEventKind.CHANGE_SCHEDULED
+    if quoted.applies is Applies.NOW:
+        kind = SubscriptionEventKind.CHANGED
+        changed = held_terms.with_plan(subscription, terms.after)
+        held_terms.write(conn, changed, terms.after, terms.version)
+        _issue(conn, subscription, quoted, asked, policy)
+    subscriptions.note(
+        conn,
+        subscription.id,
+        at=asked.at,
+        kind=kind,
+        actor=asked.actor,
+        change_id=terms.change.change_id,
+        holds_from=quoted.holds_from,
+        before=terms.before.document(),
+        after=terms.after.document(),
+        why=asked.why,
+    )
+
+
+def _issue(
+    conn: Connection,
+    subscription: Subscription,
+    quoted: ChangeQuote,
+    asked: ChangeAsked,
+    policy: Policy,
+) -> None:
+    if quoted.facts is None or quoted.draft is None:
+        return
+    fence.refuse_cycles_of(conn, subscription.customer_id, subscription.provider)
+    change_id = quoted.terms.change.change_id
+    assert change_id is not None, "it is to be written"
+    cycle_number = invoice_rules.number(subscription.invoice_prefix, quoted.n)
+    k = invoices.changes_numbered(conn, subscription.id, cycle_number) + 1
+    recognise_at = None
+    if quoted.draft.net:
+        service = recognition.Service(_service(quoted), subscription.zone)
+        recognise_at = recognition.first_at(service, policy.recognise)
+    issued = Issued(
+        invoice_id=derived_id("change_invoice", change_id, 0, quoted.holds_from),
+        payment_id=derived_id("change_payment", change_id, 0, quoted.holds_from),
+        cycle_id=None,
+        subscription_id=subscription.id,
+        customer_id=subscription.customer_id,
+        number=invoice_rules.number_of_change(cycle_number, k),
+        facts=quoted.facts,
+        draft=quoted.draft,
+        recognise_at=recognise_at,
+        change_id=change_id,
+    )
+    issuing.issue(conn, [issued], asked.at)
+
+
+def _service(quoted: ChangeQuote) -> Period:
+    """Return the period of an invoice of a change: from the change to the end of its period."""
+    assert quoted.facts is not None, "it is invoiced"
+    return quoted.facts.charges[0].period
+
+
+def withdraw(
+    engine: Transactions,
+    reference: str,
+    withdrawn: UUID,
+    *,
+    withdrawal_id: UUID,
+    asked: ChangeAsked,
+) -> Subscription:
+    """Take a change back that doesn't hold yet; return the subscription.
+
+    Raises `NotFound`; `Conflict` where the change holds already.
+    """
+    with marked(CrashPoint.CHANGE_WITHDRAWN), engine.begin() as conn:
+        subscription = locked(conn, find_subscription(conn, reference).id)
+        known = item_changes.of(conn, subscription.id)
+        if all(each.change_id != withdrawn or each.applies is None for each in known):
+            raise NotFound(
+                f"subscription {subscription.id} has no change {withdrawn}",
+                where="change",
+                code=ErrorCode.CHANGE_NOT_FOUND,
+                change_id=withdrawn,
+            )
+        if all(each.change_id != withdrawn for each in scheduled(known, asked.at)):
+            raise Conflict(
+                f"change {withdrawn} holds already, or was withdrawn",
+                code=ErrorCode.CHANGE_HOLDS,
+                change_id=withdrawn,
+            )
+        back = ItemChange(
+            kind=DatedChangeKind.WITHDRAW,
+            holds_from=asked.at,
+            change_id=withdrawal_id,
+            withdraws=withdrawn,
+        )
+        item_changes.add(conn, subscription.id, back, asked)
+        subscriptions.note(
+            conn,
+            subscription.id,
+            at=asked.at,
+            kind=SubscriptionEventKind.CHANGE_WITHDRAWN,
+            actor=asked.actor,
+            change_id=withdrawn,
+            why=asked.why,
+        )
+        return subscription

@@ -1,0 +1,46 @@
+"""A change of a subscription in words: what is held, from when, and the invoice."""
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from billing.presenters.text import at
+from billing.rules.money import Money
+
+View = Mapping[str, Any]
+
+
+def will(quoted: View) -> str:
+    """Return what a change will do, as it was quoted."""
+    return "\n".join(("this will hold " + _held(quoted), *_invoice(quoted)))
+
+
+def told(quoted: View) -> str:
+    """Return a quote, or what was done, with its digest."""
+    return "\n".join((_held(quoted), *_invoice(quoted), f"digest {quoted['digest']}"))
+
+
+def _held(quoted: View) -> str:
+    holds_from = at(datetime.fromisoformat(quoted["holds_from"]))
+    before, after = terms(quoted["before"]), terms(quoted["after"])
+    return f"from {holds_from} on: {after}; before: {before}"
+
+
+def terms(held: View) -> str:
+    """Return what is held: a plan and its quantities."""
+    items = ", ".join(f"{code} {quantity}" for code, quantity in held["items"].items())
+    return f"{held['plan']} ({items})" if items else str(held["plan"])
+
+
+def _invoice(quoted: View) -> Iterator[str]:
+    invoice = quoted["invoice"]
+    if invoice is None:
+        yield "nothing is invoiced for it"
+        return
+    now = quoted["applies"] == "now"
+    yield "invoiced at once:" if now else "the invoice of that period, as it would be today:"
+    currency = invoice["currency"]
+    for line in invoice["lines"]:
+        amount = Money(line["amount"], currency)
+        yield f"  {line['description']}: {line['quantity']}, {amount}"
+    yield f"  total {Money(invoice['total'], currency)}, due {Money(invoice['due'], currency)}"

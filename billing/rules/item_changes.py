@@ -1,0 +1,150 @@
+"""What a subscription holds at an instant: the fold of its changes of plan and quantities. Pure."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from billing.rules.actor import Actor
+from billing.rules.subscriptions import DatedChangeKind
+
+
+class Applies(StrEnum):
+    """When a change begins to hold."""
+
+    NOW = "now"
+    """At once: the rest of the period is charged or returned."""
+    PERIOD_END = "period_end"
+    """From the next period on."""
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeAsked:
+    """When a change was asked for, by whom, and why."""
+
+    at: datetime
+    actor: Actor
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class HeldTerms:
+    """What a subscription holds: a plan in a version, and quantities by item.
+
+    The item of a plan with a single price is `base`. Items without a quantity aren't named.
+    """
+
+    plan: str
+    version: date
+    items: Mapping[str, int]
+
+    def document(self) -> dict[str, Any]:
+        """Return it as JSON-able values."""
+        return {
+            "plan": self.plan,
+            "version": self.version.isoformat(),
+            "items": dict(sorted(self.items.items())),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class ItemChange:
+    """One change of what is held, and the instant from which it holds.
+
+    `items` are the quantities that it names. With a plan come the `defaults` of its items: an item
+    of both plans that isn't named keeps its quantity.
+    """
+
+    kind: DatedChangeKind
+    holds_from: datetime
+    change_id: UUID | None = None
+    applies: Applies | None = None
+    withdraws: UUID | None = None
+    plan: str | None = None
+    version: date | None = None
+    items: Mapping[str, int] = field(default_factory=dict)
+    defaults: Mapping[str, int] = field(default_factory=dict)
+
+    def detail(self) -> dict[str, Any]:
+        """Return what it changes as JSON-able values."""
+        found: dict[str, Any] = {"items": dict(sorted(self.items.items()))}
+        if self.plan is not None and self.version is not None:
+            found |= {"plan": self.plan, "version": self.version.isoformat()}
+        if self.defaults:
+            found["defaults"] = dict(sorted(self.defaults.items()))
+        return found
+
+
+def held_at_start(changes: Sequence[ItemChange], start: datetime) -> HeldTerms | None:
+    """Return what holds in a period that starts at an instant; None without any change.
+
+    `changes` are in the order in which they were asked for. A change for a period's end holds for
+    one that starts at its instant; one within a period only for those that start after it.
+    """
+
+    def holds(change: ItemChange) -> bool:
+        if change.applies is Applies.PERIOD_END:
+            return change.holds_from <= start
+        return change.holds_from < start
+
+    return _fold(changes, holds)
+
+
+def held_before(changes: Sequence[ItemChange], end: datetime | None) -> HeldTerms | None:
+    """Return what holds at last before an instant, or before anything was opened (None)."""
+    return _fold(changes, lambda change: end is not None and change.holds_from < end)
+
+
+def held_after(changes: Sequence[ItemChange], change_id: UUID) -> HeldTerms | None:
+    """Return what held right after a change; None where there is no such change."""
+    ids = [change.change_id for change in changes]
+    if change_id not in ids:
+        return None
+    until = ids.index(change_id)
+    at = changes[until].holds_from
+    return _fold(changes[: until + 1], lambda each: each.holds_from <= at)
+
+
+def scheduled(changes: Sequence[ItemChange], after: datetime) -> list[ItemChange]:
+    """Return the changes that hold only after an instant and weren't withdrawn."""
+    withdrawn = _withdrawn(changes)
+    return [
+        change
+        for change in changes
+        if change.applies is not None
+        and change.holds_from > after
+        and change.change_id not in withdrawn
+    ]
+
+
+def _withdrawn(changes: Sequence[ItemChange]) -> frozenset[UUID | None]:
+    return frozenset(change.withdraws for change in changes if change.withdraws is not None)
+
+
+def _fold(changes: Sequence[ItemChange], holds: Callable[[ItemChange], bool]) -> HeldTerms | None:
+    """Return what the changes that hold come to, each in its turn by instant and then by order."""
+    if not changes:
+        return None
+    base, *rest = changes
+    if base.kind is not DatedChangeKind.HELD or base.plan is None or base.version is None:
+        raise ValueError("the first change of a subscription is preceded by what it held")
+    withdrawn = _withdrawn(rest)
+    held = HeldTerms(base.plan, base.version, dict(base.items))
+    counted = [
+        change
+        for change in rest
+        if change.applies is not None and change.change_id not in withdrawn and holds(change)
+    ]
+    for change in sorted(counted, key=lambda each: each.holds_from):
+        held = changed(held, change)
+    return held
+
+
+def changed(held: HeldTerms, change: ItemChange) -> HeldTerms:
+    """Return what is held after one change."""
+    if change.plan is None or change.version is None:
+        return HeldTerms(held.plan, held.version, {**held.items, **change.items})
+    items = {code: held.items.get(code, default) for code, default in change.defaults.items()}
+    return HeldTerms(change.plan, change.version, {**items, **change.items})

@@ -1,0 +1,486 @@
+"""Changes of plan and quantities: now, at the period's end, late, withdrawn, and by a quote."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from billing.errors import BillingError, Conflict, ErrorCode
+from billing.flows.subscriptions import change_quotes, changing, lifecycle
+from billing.flows.subscriptions.changed_terms import ChangeOrder
+from billing.ids import new_id
+from billing.rules.actor import Actor, ActorKind
+from billing.rules.item_changes import Applies, ChangeAsked
+from billing.store.payments import recognition
+from tests.scenarios.test_facts import TEAM, granted, lines_of
+from tests.scenarios.world import Subscriber, World, at
+
+CLI = Actor(ActorKind.CLI, "operator")
+PLANS = """
+product = "Search API"
+
+[[plan]]
+code = "basic"
+name = "Basic"
+every = "1 month"
+anchor_day = 1
+
+  [[plan.version]]
+  effective = 2026-01-01
+  price = { USD = "9.30" }
+
+[[plan]]
+code = "pro"
+name = "Pro"
+every = "1 month"
+anchor_day = 1
+
+  [[plan.version]]
+  effective = 2026-01-01
+  price = { USD = "31.00" }
+
+[[plan]]
+code = "free"
+every = "1 month"
+anchor_day = 1
+
+  [[plan.version]]
+  effective = 2026-01-01
+
+    [[plan.version.item]]
+    code = "base"
+    price = { USD = "0" }
+
+[[plan]]
+code = "pro-yearly"
+every = "1 year"
+
+  [[plan.version]]
+  effective = 2026-01-01
+  price = { USD = "310.00" }
+"""
+NOW, LATER = Applies.NOW, Applies.PERIOD_END
+
+
+def change(
+    world: World,
+    customer: Subscriber,
+    applies: Applies | None = LATER,
+    *,
+    digest: str | None = None,
+    **order: Any,
+) -> change_quotes.ChangeQuote:
+    return changing.change(
+        world.engine,
+        customer.reference,
+        ChangeOrder(applies=applies, **order),
+        change_id=new_id(),
+        now=world.now,
+        asked=ChangeAsked(world.now, CLI, "asked"),
+        policy=world.policy,
+        digest=digest,
+    )
+
+
+def quote(
+    world: World, customer: Subscriber, applies: Applies | None = LATER, **order: Any
+) -> change_quotes.ChangeQuote:
+    with world.engine.begin() as conn:
+        return changing.quote(
+            conn,
+            customer.reference,
+            ChangeOrder(applies=applies, **order),
+            now=world.now,
+            policy=world.policy,
+        )
+
+
+def dues(world: World, customer: Subscriber) -> list[int]:
+    return [invoice.due for invoice in world.invoices(customer)]
+
+
+def test_a_quantity_changes_from_the_next_period_on(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic", quantity=2)
+    world.run_until("2026-01-10")
+
+    change(world, customer, quantity=5)
+    world.run_until("2026-03-02")
+
+    assert dues(world, customer) == [1860, 4650, 4650]
+    world.assert_everything_adds_up()
+
+
+def test_an_item_changes_from_the_next_period_on(world: World) -> None:
+    world.publish(TEAM)
+    customer = world.subscribed("team", items={"seats": 5})
+    world.run_until("2026-01-10")
+
+    change(world, customer, items={"seats": 7})
+    world.run_until("2026-02-02")
+
+    assert lines_of(world, world.invoices(customer)[1]) == [("base", 1, 9900), ("seats", 7, 2400)]
+    world.assert_everything_adds_up()
+
+
+def test_a_period_is_priced_by_what_held_when_it_began_whatever_was_missed(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic", quantity=2)
+    world.run_until("2026-01-10")
+    change(world, customer, quantity=5)
+
+    world.jump_to("2026-03-10")
+    change(world, customer, quantity=7)
+    world.run_until("2026-04-02")
+
+    assert dues(world, customer) == [1860, 4650, 4650, 6510]
+    world.assert_everything_adds_up()
+
+
+def test_a_plan_changes_from_the_next_period_on(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic", quantity=2)
+    world.run_until("2026-01-10")
+
+    change(world, customer, plan="pro")
+    world.run_until("2026-02-02")
+
+    assert dues(world, customer) == [1860, 6200]  # the quantity is kept
+    assert [cycle.plan for cycle in world.cycles(customer)] == ["basic", "pro"]
+    world.assert_everything_adds_up()
+
+
+def test_of_several_changes_the_last_one_that_names_an_item_wins(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic")
+    world.run_until("2026-01-10")
+
+    change(world, customer, quantity=4)
+    change(world, customer, plan="pro")
+    change(world, customer, quantity=3)
+    world.run_until("2026-02-02")
+
+    assert dues(world, customer) == [930, 9300]
+    world.assert_everything_adds_up()
+
+
+def test_more_units_now_cost_the_share_that_is_left_and_are_paid_at_once(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic", quantity=2)
+    world.run_until("2026-01-15 09:00")
+
+    quoted = change(world, customer, NOW, quantity=5)
+    world.run_until("2026-02-02")
+
+    # 3 x 9.30 x 17 of 31 days
+    assert quoted.draft is not None
+    assert quoted.draft.due == 1530
+    first, extra, second = world.invoices(customer)
+    assert (first.due, extra.due, second.due) == (1860, 1530, 4650)
+    assert extra.number == f"{first.number}-1"
+    assert [each.status for each in (first, extra, second)] == ["paid"] * 3
+    world.assert_everything_adds_up()
+
+
+def test_a_second_change_on_one_day_costs_what_one_would(world: World) -> None:
+    world.publish(TEAM)
+    customer = world.subscribed("team", items={"seats": 5})
+    world.run_until("2026-01-15 09:00")
+
+    change(world, customer, NOW, items={"seats": 6})
+    world.run_until("2026-01-15 12:00")
+    change(world, customer, NOW, items={"seats": 60})
+    world.run_until("2026-02-02")
+
+    _, one, other, _ = world.invoices(customer)
+    # 45 x 12.00 + 10 x 9.50 = 635.00 x 17 of 31 days
+    assert one.due + other.due == 34823
+    assert other.number.endswith("-2")
+    world.assert_everything_adds_up()
+
+
+def test_credit_pays_a_change(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic")
+    world.run_until("2026-01-15 09:00")
+    granted(world, customer, 500)
+
+    change(world, customer, NOW, quantity=3)
+    world.run_until("2026-01-20")
+
+    extra = world.invoices(customer)[1]
+    assert (extra.total, extra.credit, extra.due) == (1020, 500, 520)
+    world.assert_everything_adds_up()
+
+
+def test_from_a_free_plan_the_rest_of_the_period_is_charged(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("free")
+    world.run_until("2026-01-15 09:00")
+
+    change(world, customer, NOW, plan="pro")
+    world.run_until("2026-02-02")
+
+    assert dues(world, customer) == [1700, 3100]
+    world.assert_everything_adds_up()
+
+
+def test_a_quote_is_applied_as_it_is_and_nothing_else_is(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic")
+    world.run_until("2026-01-15 09:00")
+
+    quoted = quote(world, customer, NOW, quantity=3)
+    world.run_until("2026-01-15 17:00")
+    done = change(world, customer, NOW, quantity=3, digest=quoted.digest)
+
+    assert done.digest == quoted.digest
+    assert dues(world, customer) == [930, 1020]
+    world.run_until("2026-01-16")
+    world.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize("moved", ["day", "quantity", "credit"])
+def test_a_quote_that_moved_is_refused(world: World, moved: str) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic")
+    world.run_until("2026-01-15 09:00")
+    quoted = quote(world, customer, NOW, quantity=3)
+
+    if moved == "day":
+        world.run_until("2026-01-16")
+    elif moved == "quantity":
+        change(world, customer, NOW, quantity=2)
+        world.run_until("2026-01-15 10:00")
+    else:
+        granted(world, customer, 100)
+
+    with pytest.raises(Conflict) as refused:
+        change(world, customer, NOW, quantity=3, digest=quoted.digest)
+    assert refused.value.code is ErrorCode.QUOTE_MOVED
+    world.run_until("2026-01-17")
+    world.assert_everything_adds_up()
+
+
+def test_a_quote_changes_nothing(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic")
+    world.run_until("2026-01-15 09:00")
+
+    quote(world, customer, NOW, quantity=3)
+    later = quote(world, customer, LATER, plan="pro", quantity=2)
+    world.run_until("2026-02-02")
+
+    assert later.draft is not None
+    assert later.draft.due == 6200
+    assert dues(world, customer) == [930, 930]
+
+
+def test_a_scheduled_change_is_withdrawn_and_others_are_kept(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic")
+    world.run_until("2026-01-10")
+    plan = change(world, customer, plan="pro").terms.change.change_id
+    change(world, customer, quantity=2)
+    assert plan is not None
+
+    asked = ChangeAsked(world.now, CLI, "a mistake")
+    changing.withdraw(world.engine, customer.reference, plan, withdrawal_id=new_id(), asked=asked)
+    world.run_until("2026-02-02")
+
+    assert dues(world, customer) == [930, 1860]
+    with pytest.raises(Conflict) as refused:
+        changing.withdraw(
+            world.engine, customer.reference, plan, withdrawal_id=new_id(), asked=asked
+        )
+    assert refused.value.code is ErrorCode.CHANGE_HOLDS
+    world.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize(
+    ("order", "code"),
+    [
+        ({"plan": "pro-yearly"}, ErrorCode.CHANGE_CADENCE),
+        ({"plan": "prro"}, ErrorCode.PLAN_NOT_PUBLISHED),
+        ({"quantity": 1}, ErrorCode.CHANGE_NOTHING),
+        ({}, ErrorCode.CHANGE_NOTHING),
+        ({"items": {"seats": 3}}, ErrorCode.ITEM_UNKNOWN),
+        ({"plan": "pro", "applies": NOW}, ErrorCode.CHANGE_CREDIT),
+        ({"quantity": 0}, ErrorCode.ITEM_QUANTITY_RANGE),
+    ],
+)
+def test_what_a_change_may_not_say(world: World, order: dict[str, Any], code: ErrorCode) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic")
+    world.run_until("2026-01-10")
+
+    with pytest.raises(BillingError) as refused:
+        change(world, customer, **order)
+    assert refused.value.code is code
+
+
+def test_the_example_of_the_page_is_what_is_invoiced(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic", quantity=2)
+    world.run_until("2026-01-15 09:00")
+    change(world, customer, NOW, quantity=5)
+    world.run_until("2026-02-02")
+
+    page = (Path(__file__).parents[2] / "docs" / "changes.md").read_text()
+    rows = re.findall(r"^\| invoice of .* \| (\d+)\.(\d\d) \|$", page, re.MULTILINE)
+    assert [int(whole + cents) for whole, cents in rows] == dues(world, customer)
+
+
+def test_a_change_in_a_trial_costs_nothing_and_holds_when_it_is_over(world: World) -> None:
+    world.publish(
+        PLANS.replace('code = "basic"', 'code = "basic"').replace(
+            '  effective = 2026-01-01\n  price = { USD = "9.30" }',
+            '  effective = 2026-01-01\n  trial = "14 days"\n  price = { USD = "9.30" }',
+        )
+    )
+    customer = world.subscribed("basic")
+    world.run_until("2026-01-05")
+
+    assert change(world, customer, NOW, quantity=4).draft is None
+    world.run_until("2026-02-02")
+
+    assert [cycle.kind for cycle in world.cycles(customer)] == ["trial", "regular", "regular"]
+    # 4 x 9.30 x 17 of 31 days, from the 15th on
+    assert dues(world, customer) == [2040, 3720]
+    world.assert_everything_adds_up()
+
+
+def test_while_an_invoice_is_being_paid_a_change_waits_for_the_period_end(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic")
+    world.open()
+
+    with pytest.raises(Conflict) as refused:
+        change(world, customer, NOW, quantity=4)
+    assert refused.value.code is ErrorCode.CHANGE_PAYMENT_UNDER_WAY
+    change(world, customer, LATER, quantity=4)
+    world.run_until("2026-02-02")
+
+    assert dues(world, customer) == [930, 3720]
+    world.assert_everything_adds_up()
+
+
+def test_who_owes_pays_no_more_now_and_may_take_less_later(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic", quantity=4, card="pm_card_chargeCustomerFail")
+    world.run_until("2026-01-03")
+
+    with pytest.raises(Conflict) as refused:
+        change(world, customer, NOW, quantity=5)
+    assert refused.value.code is ErrorCode.CHANGE_PAST_DUE
+    assert change(world, customer, NOW, quantity=1).applies is LATER
+    world.new_card(customer)
+    world.run_until("2026-02-02")
+
+    assert dues(world, customer) == [3720, 930]
+    world.assert_everything_adds_up()
+
+
+def test_while_paused_a_change_waits_for_the_resumption(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic")
+    world.run_until("2026-01-10")
+    lifecycle.pause(world.engine, customer.reference, now=world.now, actor=CLI, why="holiday")
+
+    assert change(world, customer, NOW, quantity=4).applies is LATER
+    world.run_until("2026-02-10")
+    lifecycle.resume(world.engine, customer.reference, now=world.now, actor=CLI, why="back")
+    world.run_until("2026-03-02")
+
+    assert dues(world, customer) == [930, 3720]
+    world.assert_everything_adds_up()
+
+
+def test_an_ending_or_ended_subscription_is_not_changed(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic")
+    world.run_until("2026-01-10")
+    change(world, customer, quantity=4)
+    lifecycle.cancel(
+        world.engine, customer.reference,
+        at_period_end=True, now=world.now, actor=CLI, why="asked",
+    )  # fmt: skip
+
+    for applies in Applies:
+        with pytest.raises(Conflict) as refused:
+            change(world, customer, applies, quantity=5)
+        assert refused.value.code is ErrorCode.CHANGE_ENDING
+    world.run_until("2026-02-02")
+    with pytest.raises(Conflict) as refused:
+        change(world, customer, quantity=5)
+    assert refused.value.code is ErrorCode.SUBSCRIPTION_ENDED
+    assert dues(world, customer) == [930]
+    world.assert_everything_adds_up()
+
+
+def test_before_the_first_period_a_change_holds_from_its_start(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic", starts=at("2026-02-01").replace(tzinfo=None))
+
+    assert change(world, customer, NOW, quantity=4).applies is LATER
+    world.run_until("2026-02-02")
+
+    assert dues(world, customer) == [3720]
+    world.assert_everything_adds_up()
+
+
+def test_without_a_word_dearer_is_now_and_cheaper_is_later(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic", quantity=2)
+    world.run_until("2026-01-15 09:00")
+
+    assert change(world, customer, None, quantity=3).applies is NOW
+    world.run_until("2026-01-16")
+    assert change(world, customer, None, quantity=1).applies is LATER
+    world.run_until("2026-02-02")
+
+    assert dues(world, customer) == [1860, 510, 930]
+    world.assert_everything_adds_up()
+
+
+def test_a_period_that_is_not_opened_yet_is_not_changed_within(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic")
+    world.run_until("2026-01-10")
+    world.jump_to("2026-02-03")
+
+    with pytest.raises(Conflict) as refused:
+        change(world, customer, NOW, quantity=2)
+    assert refused.value.code is ErrorCode.CHANGE_PERIOD_NOT_OPENED
+
+
+def test_on_the_boundary_a_change_belongs_to_the_new_period(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic")
+    world.run_until("2026-01-10")
+    world.jump_to("2026-02-01")
+
+    assert change(world, customer, NOW, quantity=2).draft is not None
+    world.run_until("2026-02-02")
+
+    assert dues(world, customer) == [930, 1860]
+    world.assert_everything_adds_up()
+
+
+def test_the_service_of_a_change_is_earned_by_the_period_end(world: World) -> None:
+    world.earn_daily()
+    world.publish(PLANS)
+    customer = world.subscribed("basic", quantity=2)
+    world.run_until("2026-01-15 09:00")
+    change(world, customer, NOW, quantity=5)
+    world.run_until("2026-01-20")
+    world.close_books()
+
+    extra = world.invoices(customer)[1]
+    with world.engine.connect() as conn:
+        earned = recognition.of_invoice(conn, extra.id)
+    # 5 of 17 days of 15.30
+    assert sum(each.amount for each in earned) == 450
+    world.run_until("2026-03-02")
+    world.assert_everything_adds_up()
