@@ -176,7 +176,7 @@ BEGIN
   ELSE
     of_invoice := NEW.invoice_id;
   END IF;
-  SELECT total INTO whole FROM public.invoices WHERE id = of_invoice FOR UPDATE;
+  SELECT total INTO whole FROM public.invoices WHERE id = of_invoice FOR NO KEY UPDATE;
   IF whole IS NULL THEN
     RETURN NULL;
   END IF;
