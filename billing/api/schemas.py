@@ -19,6 +19,7 @@ from pydantic import (
 from billing.api.wording import ACCOUNT, CURRENCY, EMAIL, NAME, NO_CONTROLS, TOKEN, ZONE
 from billing.flows.service.orders import Capture
 from billing.rules.credit import PRIORITY, CreditSource, MoveKind
+from billing.rules.credit_notes import Destination
 from billing.rules.item_changes import Applies
 from billing.rules.payment_methods import PaymentMethodKind
 from billing.rules.payments import State
@@ -120,6 +121,32 @@ class NewRefundBody(_RequestBody):
     """What to give back; without an amount all that is left."""
 
     amount: AmountIfAny = None
+    reason: Reason = ""
+
+
+class LineToCreditBody(_RequestBody):
+    """A line of an invoice by its number, and how much of it; without an amount all that is left.
+
+    The amount is before the line's discount, which goes back with it, as its tax does.
+    """
+
+    line: Annotated[int, Field(strict=True, ge=1, le=10_000)]
+    amount: AmountIfAny = None
+
+
+class ShareToCreditBody(_RequestBody):
+    """A share of every line: `part` of `whole`, as 17 of 31 days."""
+
+    part: Annotated[int, Field(strict=True, ge=1, le=999_999)]
+    whole: Annotated[int, Field(strict=True, ge=1, le=999_999)]
+
+
+class NewCreditNoteBody(_RequestBody):
+    """What to give back of an invoice: some lines, a share of each, or all that is left."""
+
+    destination: Destination
+    lines: Annotated[list[LineToCreditBody], Field(max_length=1000)] = []
+    share: ShareToCreditBody | None = None
     reason: Reason = ""
 
 
@@ -492,6 +519,48 @@ class InvoiceWithLinesBody(InvoiceBody):
 
     lines: list[InvoiceLineBody]
     payment: PaymentBody | None
+
+
+class CreditNoteLineBody(_Body):
+    """What a credit note gives back of a line of its invoice; `gross` is before the discount."""
+
+    line: int
+    gross: int
+    discount: int
+    net: int
+    tax: int
+
+
+class CreditNoteBody(_Body):
+    """What was given back of an invoice, and as what: `refund_*` and `grant_id` where it has them.
+
+    A note whose refund failed has a grant of credit beside it.
+    """
+
+    id: str
+    number: str
+    invoice_id: str
+    invoice_number: str
+    customer_id: str
+    subscription_id: str | None
+    currency: str
+    net: int
+    tax: int
+    total: int
+    discount: int
+    destination: Destination
+    reason: str
+    refund_id: str | None
+    refund_state: RefundState | None
+    grant_id: str | None
+    created_at: datetime
+    lines: list[CreditNoteLineBody]
+
+
+class CreditNotesBody(_Body):
+    """The credit notes of an invoice."""
+
+    data: list[CreditNoteBody]
 
 
 class PlanVersionBody(_Body):

@@ -20,6 +20,7 @@ from billing.api.security import Guard
 from billing.api.wire import Bounded, connections_possible, protocol
 from billing.errors import Unavailable
 from billing.flows.service.credit import CreditApi
+from billing.flows.service.credit_notes import CreditNoteApi
 from billing.flows.service.customers import CustomerApi
 from billing.flows.service.payments import PaymentApi
 from billing.listening import refuse_every_interface
@@ -132,6 +133,7 @@ def _services(runtime: Runtime, metrics: ProcessMetrics, counted: ApiMetrics) ->
         PaymentApi(runtime.context, ThreadWorker(runtime, metrics)),
         CustomerApi(runtime.context, runtime.outcomes.held),
         CreditApi(runtime.context),
+        CreditNoteApi(runtime.context),
         counted,
     )
 

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, text
 
 from billing.queries.paging import page
 from billing.rules.refunds import RefundState
-from billing.store.payments.credit_notes import CreditNote, lines
+from billing.store.payments.credit_notes import CreditNote, find, lines
 from billing.store.rows import reader
 
 __all__ = [
@@ -18,6 +18,7 @@ __all__ = [
     "NotedLine",
     "credit_note",
     "credit_notes",
+    "find",
     "left_of_lines",
     "lines",
 ]

@@ -43,6 +43,8 @@ ROUTES = [
     ("GET", "/v1/subscriptions/ada/timeline", READ),
     ("GET", "/v1/invoices", READ),
     ("GET", "/v1/invoices/X-1", READ),
+    ("GET", "/v1/invoices/X-1/credit-notes", READ),
+    ("GET", "/v1/credit-notes/X-C1", READ),
     ("GET", "/v1/plans", READ),
     ("GET", "/v1/plans/video-basic", READ),
     ("POST", "/v1/payments", CHARGE),
@@ -62,6 +64,7 @@ ROUTES = [
     ("POST", f"/v1/payments/{SOME_ID}/refunds", REFUND),
     ("POST", "/v1/customers/ada/credit-grants", REFUND),
     ("POST", f"/v1/credit-grants/{SOME_ID}/revoke", REFUND),
+    ("POST", "/v1/invoices/X-1/credit-notes", REFUND),
     ("GET", "/v1/audit", ADMIN),
 ]
 
@@ -97,6 +100,7 @@ def test_the_table_above_names_every_route(shop: Shop, caller: Caller) -> None:
         "{subscription}": "ada",
         "{change}": SOME_ID,
         "{invoice}": "X-1",
+        "{note}": "X-C1",
         "{code}": "video-basic",
     }
 

@@ -18,6 +18,8 @@ SCHEMAS: Final = {
     "SubscriptionChange",
     "Account", "AuditLine", "Cancel", "Credit", "CreditGrant", "CreditGrantWithMoves", "CreditMove",
     "CreditSource", "MoveKind", "NewCreditGrant", "Page_CreditGrant_", "Page_Credit_", "Customer",
+    "CreditNote", "CreditNoteLine", "CreditNotes",
+    "Destination", "LineToCredit", "NewCreditNote", "ShareToCredit",
     "Invoice", "InvoiceLine", "InvoiceWithLines",
     "NewCapture", "NewCustomer", "NewPayment", "NewPaymentMethod", "NewRefund", "NewSubscription",
     "Page_AuditLine_", "Page_Customer_", "Page_Invoice_", "Page_PaymentMethod_", "Page_Payment_",

@@ -22,6 +22,7 @@ from billing.errors import NotFound
 from billing.flows.customers.customers import existing_customer
 from billing.flows.service.api_keys import Scope
 from billing.flows.service.credit import CreditApi
+from billing.flows.service.credit_notes import CreditNoteApi
 from billing.flows.service.customers import CustomerApi
 from billing.flows.service.idempotency import DECLINED, KEY_LENGTH_MAX, REFUSED, KeyedAnswer
 from billing.flows.service.payments import PaymentApi
@@ -42,6 +43,7 @@ class Services:
     payments: PaymentApi
     customers: CustomerApi
     credit: CreditApi
+    credit_notes: CreditNoteApi
     metrics: ApiMetrics
 
 

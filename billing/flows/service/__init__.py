@@ -7,6 +7,7 @@ __all__ = [
     "callers",
     "change_views",
     "credit",
+    "credit_notes",
     "customers",
     "idempotency",
     "lookup",

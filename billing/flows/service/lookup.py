@@ -1,4 +1,4 @@
-"""Finding the payment, customer or payer that a request names; `NotFound` where there is none."""
+"""Finding what a request names: payment, invoice, payer; `NotFound` where there is none."""
 
 from uuid import UUID
 
@@ -6,7 +6,8 @@ from sqlalchemy import Connection
 
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.flows.customers.customers import existing_customer
-from billing.store.payments import payments
+from billing.store.payments import invoices, payments
+from billing.store.payments.invoices import Invoice
 from billing.store.payments.payments import Payment
 from billing.store.subscriptions import customers
 
@@ -21,6 +22,14 @@ def existing_payment(conn: Connection, payment_id: UUID) -> Payment:
             code=ErrorCode.PAYMENT_NOT_FOUND,
             payment_id=payment_id,
         )
+    return row
+
+
+def existing_invoice(conn: Connection, reference: str) -> Invoice:
+    """Return an invoice by its id or number. Raises `NotFound`."""
+    row = invoices.find(conn, reference)
+    if row is None:
+        raise NotFound(f"no invoice {reference}", where="invoice")
     return row
 
 

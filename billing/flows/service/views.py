@@ -9,7 +9,10 @@ from fractions import Fraction
 from typing import Any, Final
 from uuid import UUID
 
+from sqlalchemy import Connection
+
 from billing.plans.numbers import exact_text
+from billing.queries import credit_notes
 from billing.queries.credit import CreditBalance, ListedGrant, ListedMove
 from billing.queries.lists import ListedTransaction
 from billing.rules.payments import State
@@ -57,6 +60,12 @@ _GRANT: Final = (
 )  # fmt: skip
 _MOVE: Final = ("n", "at", "kind", "amount", "left_after", "invoice_id", "invoice_number")
 _BALANCE: Final = ("currency", "left", "usable")
+_NOTE: Final = (
+    "id", "number", "invoice_id", "invoice_number", "customer_id", "subscription_id", "currency",
+    "net", "tax", "total", "discount", "destination", "reason", "refund_id", "refund_state",
+    "grant_id", "created_at",
+)  # fmt: skip
+_NOTE_LINE: Final = ("line", "gross", "discount", "net", "tax")
 _TRANSACTION: Final = (
     "id", "kind", "payment_id", "customer_id", "amount", "currency", "state", "created_at",
 )  # fmt: skip
@@ -151,6 +160,13 @@ def credit_move(row: ListedMove) -> View:
 def credit_balance(row: CreditBalance) -> View:
     """Return what a customer has left in a currency."""
     return _view(row, _BALANCE)
+
+
+def credit_note_with_lines(conn: Connection, note_id: UUID) -> View:
+    """Return an existing credit note with its lines, and what became of it."""
+    note = credit_notes.credit_note(conn, note_id)
+    lines = credit_notes.lines(conn, note_id)
+    return _view(note, _NOTE) | {"lines": [_view(line, _NOTE_LINE) for line in lines]}
 
 
 def transaction(row: ListedTransaction) -> View:
