@@ -43,7 +43,6 @@ class ErrorCode(StrEnum):
     SUBSCRIPTION_NOT_PAUSABLE = "subscription_not_pausable"
     CHANGE_NOTHING = "change_nothing"
     CHANGE_CADENCE = "change_cadence"
-    CHANGE_CREDIT = "change_credit"
     CHANGE_PERIOD_NOT_OPENED = "change_period_not_opened"
     CHANGE_INVOICE_WITHOUT_FACTS = "change_invoice_without_facts"
     CHANGE_PAYMENT_UNDER_WAY = "change_payment_under_way"

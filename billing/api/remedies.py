@@ -27,7 +27,6 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ),
     ErrorCode.CHANGE_NOTHING: "name what is to be other than it is",
     ErrorCode.CHANGE_CADENCE: "subscribe to {plan} anew and cancel this one at its period's end",
-    ErrorCode.CHANGE_CREDIT: "change it from its next period on: `applies` is period_end",
     ErrorCode.CHANGE_PERIOD_NOT_OPENED: "try again in a moment, with another key",
     ErrorCode.CHANGE_INVOICE_WITHOUT_FACTS: (
         "change it from its next period on: `applies` is period_end"

@@ -461,8 +461,22 @@ class DraftedInvoiceBody(_Body):
     due: int
 
 
+class DraftedNoteBody(_Body):
+    """A credit note of an invoice of the period, which becomes credit of the customer."""
+
+    invoice: str
+    currency: str
+    discount: int
+    net: int
+    tax: int
+    total: int
+
+
 class SubscriptionChangeBody(_Body):
-    """A change, made or quoted; a quote has no id. `invoice` is null where nothing is billed."""
+    """A change, made or quoted; a quote has no id. `invoice` is null where nothing is billed.
+
+    The credit of `notes` pays the invoice first.
+    """
 
     id: str | None
     subscription_id: str
@@ -471,6 +485,7 @@ class SubscriptionChangeBody(_Body):
     before: HeldTermsBody
     after: HeldTermsBody
     invoice: DraftedInvoiceBody | None
+    notes: list[DraftedNoteBody]
     digest: str
 
 

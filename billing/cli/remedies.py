@@ -51,7 +51,6 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ),
     ErrorCode.CHANGE_NOTHING: "name what is to be other than it is, with --plan or a quantity",
     ErrorCode.CHANGE_CADENCE: "subscribe to {plan} anew and cancel this one at its period's end",
-    ErrorCode.CHANGE_CREDIT: "change it from its next period on: --when period_end",
     ErrorCode.CHANGE_PERIOD_NOT_OPENED: "try again once the scheduler has opened it",
     ErrorCode.CHANGE_INVOICE_WITHOUT_FACTS: "change it from its next period on: --when period_end",
     ErrorCode.CHANGE_PAYMENT_UNDER_WAY: (

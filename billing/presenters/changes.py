@@ -33,6 +33,9 @@ def terms(held: View) -> str:
 
 
 def _invoice(quoted: View) -> Iterator[str]:
+    for note in quoted["notes"]:
+        total = Money(note["total"], note["currency"])
+        yield f"given back to credit, of invoice {note['invoice']}: {total}"
     invoice = quoted["invoice"]
     if invoice is None:
         yield "nothing is invoiced for it"

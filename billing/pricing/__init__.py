@@ -10,6 +10,7 @@ from billing.pricing.changes import (
     LineReturn,
     lines_of_change,
     share_left,
+    still_held,
 )
 from billing.pricing.drafting import draft
 from billing.pricing.drafts import (
@@ -87,4 +88,5 @@ __all__ = [
     "quantity_price",
     "rate_usage",
     "share_left",
+    "still_held",
 ]

@@ -117,6 +117,35 @@ def lines_of_change(
     return ChangeLines(tuple(charges), tuple(returns))
 
 
+def still_held(pieces: Sequence[Charged], held: Sequence[Charge]) -> tuple[Charged, ...]:
+    """Return what was charged for a period with the quantities that are held of it still.
+
+    `pieces` are in the order in which they were invoiced, each with all its units; `held` is what
+    is held, as it would be charged for the whole period. What was charged from a unit on was
+    charged for it anew: of the pieces before, the units from there on had been returned.
+    """
+    left: dict[_SoldAt, tuple[Charged, ...]] = {}
+    for piece in pieces:
+        terms = _terms(piece.charge)
+        left[terms] = (*_up_to(left.get(terms, ()), piece.charge.before), piece)
+    quantities = {_terms(charge): charge.quantity for charge in held}
+    return tuple(
+        piece
+        for terms, charged in left.items()
+        for piece in _up_to(charged, quantities.get(terms, _ZERO))
+    )
+
+
+def _up_to(pieces: Sequence[Charged], most: Fraction) -> tuple[Charged, ...]:
+    """Return pieces without the units above a quantity."""
+    return tuple(
+        replace(piece, charge=replace(piece.charge, quantity=min(end, most) - first))
+        for piece in pieces
+        for first, end in [(piece.charge.before, piece.charge.before + piece.charge.quantity)]
+        if first < min(end, most)
+    )
+
+
 def _by_terms(before: Sequence[Charged]) -> Mapping[_SoldAt, tuple[Charged, ...]]:
     found: dict[_SoldAt, tuple[Charged, ...]] = {}
     for piece in before:

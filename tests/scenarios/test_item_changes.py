@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from billing.errors import BillingError, Conflict, ErrorCode
 from billing.flows.subscriptions import change_quotes, changing, lifecycle
@@ -13,7 +14,7 @@ from billing.ids import new_id
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.item_changes import Applies, ChangeAsked
 from billing.store.payments import recognition
-from tests.scenarios.test_facts import TEAM, granted, lines_of
+from tests.scenarios.test_facts import TEAM, granted, left, lines_of
 from tests.scenarios.world import Subscriber, World, at
 
 CLI = Actor(ActorKind.CLI, "operator")
@@ -59,6 +60,24 @@ every = "1 year"
   [[plan.version]]
   effective = 2026-01-01
   price = { USD = "310.00" }
+"""
+VOLUME = """
+product = "Search API"
+
+[[plan]]
+code = "volume"
+every = "1 month"
+anchor_day = 1
+
+  [[plan.version]]
+  effective = 2026-01-01
+
+    [[plan.version.item]]
+    code = "units"
+    per = "unit"
+    quantity = { min = 1, max = 100, default = 1 }
+    tiers = "volume"
+    tier = [ { up_to = 10, unit = { USD = "2.00" } }, { unit = { USD = "1.00" } } ]
 """
 NOW, LATER = Applies.NOW, Applies.PERIOD_END
 
@@ -306,7 +325,6 @@ def test_a_scheduled_change_is_withdrawn_and_others_are_kept(world: World) -> No
         ({"quantity": 1}, ErrorCode.CHANGE_NOTHING),
         ({}, ErrorCode.CHANGE_NOTHING),
         ({"items": {"seats": 3}}, ErrorCode.ITEM_UNKNOWN),
-        ({"plan": "pro", "applies": NOW}, ErrorCode.CHANGE_CREDIT),
         ({"quantity": 0}, ErrorCode.ITEM_QUANTITY_RANGE),
     ],
 )
@@ -483,4 +501,109 @@ def test_the_service_of_a_change_is_earned_by_the_period_end(world: World) -> No
     # 5 of 17 days of 15.30
     assert sum(each.amount for each in earned) == 450
     world.run_until("2026-03-02")
+    world.assert_everything_adds_up()
+
+
+def notes(world: World) -> list[tuple[str, int]]:
+    """Return the numbers and totals of all credit notes."""
+    with world.engine.connect() as conn:
+        rows = conn.execute(text("SELECT number, total FROM credit_notes ORDER BY id"))
+        return [(row.number, row.total) for row in rows]
+
+
+def test_a_dearer_plan_now_costs_the_difference_for_the_days_left(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic")
+    world.run_until("2026-01-15 09:00")
+
+    change(world, customer, NOW, plan="pro")
+    world.run_until("2026-02-02")
+
+    # 9.30 x 17/31 is given back, 31.00 x 17/31 is charged
+    assert [total for _, total in notes(world)] == [510]
+    _, extra, _ = world.invoices(customer)
+    assert (extra.total, extra.credit, extra.due) == (1700, 510, 1190)
+    assert dues(world, customer) == [930, 1190, 3100]
+    world.assert_everything_adds_up()
+
+
+def test_fewer_units_now_are_credit_for_the_next_invoice(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic", quantity=5)
+    world.run_until("2026-01-15 09:00")
+
+    change(world, customer, NOW, quantity=2)
+    world.run_until("2026-02-02")
+
+    assert [total for _, total in notes(world)] == [1530]
+    assert [(each.total, each.credit) for each in world.invoices(customer)] == [
+        (4650, 0),
+        (1860, 1530),
+    ]
+    world.assert_everything_adds_up()
+
+
+def test_a_change_and_its_opposite_on_one_day_cost_nothing(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic", quantity=2)
+    world.run_until("2026-01-15 09:00")
+
+    change(world, customer, NOW, quantity=5)
+    world.run_until("2026-01-15 10:00")
+    change(world, customer, NOW, quantity=2)
+    world.run_until("2026-02-02")
+
+    assert [total for _, total in notes(world)] == [1530]
+    assert left(world, customer) == [0]
+    assert [(each.total, each.due) for each in world.invoices(customer)] == [
+        (1860, 1860),
+        (1530, 1530),
+        (1860, 330),
+    ]
+    world.assert_everything_adds_up()
+
+
+def test_there_and_back_between_plans_on_one_day_costs_nothing(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic", quantity=2)
+    world.run_until("2026-01-15 09:00")
+
+    change(world, customer, NOW, plan="pro")
+    world.run_until("2026-01-15 10:00")
+    change(world, customer, NOW, plan="basic")
+    world.run_until("2026-01-15 11:00")
+
+    paid = sum(each.due for each in world.invoices(customer))
+    assert paid - sum(left(world, customer)) == 1860
+    change(world, customer, NOW, quantity=1)
+    world.run_until("2026-03-02")
+    # 2 x 9.30 for 14 of 31 days and 9.30 for 17, then two months of 9.30
+    paid = sum(each.due for each in world.invoices(customer))
+    assert paid - sum(left(world, customer)) == 1860 - 510 + 930 + 930
+    world.assert_everything_adds_up()
+
+
+def test_units_up_to_a_volume_are_returned_and_charged_anew(world: World) -> None:
+    world.publish(VOLUME)
+    customer = world.subscribed("volume", items={"units": 5})
+    world.run_until("2026-01-15 09:00")
+
+    change(world, customer, NOW, items={"units": 20})
+    world.run_until("2026-02-02")
+
+    # 5 x 2.00 x 17/31 is given back, 20 x 1.00 x 17/31 is charged
+    assert [total for _, total in notes(world)] == [548]
+    assert [each.total for each in world.invoices(customer)] == [1000, 1097, 2000]
+    world.assert_everything_adds_up()
+
+
+def test_what_was_given_back_before_is_not_given_back_again(world: World) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic", quantity=5)
+    for day, quantity in (("05", 3), ("10", 4), ("15", 1), ("20", 2), ("25", 1)):
+        world.run_until(f"2026-01-{day} 09:00")
+        change(world, customer, NOW, quantity=quantity)
+    world.run_until("2026-02-02")
+
+    assert dues(world, customer)[-1] <= 930
     world.assert_everything_adds_up()

@@ -14,8 +14,8 @@ PACKAGES: Final = ("billing", "plans", "workers")
 GENERATED: Final = ROOT / "billing" / "api" / "generated"
 
 SCHEMAS: Final = {
-    "Applies", "ChangeOrder", "DraftedInvoice", "DraftedLine", "HeldTerms", "NewChange",
-    "SubscriptionChange",
+    "Applies", "ChangeOrder", "DraftedInvoice", "DraftedLine", "DraftedNote",
+    "HeldTerms", "NewChange", "SubscriptionChange",
     "Account", "AuditLine", "Cancel", "Credit", "CreditGrant", "CreditGrantWithMoves", "CreditMove",
     "CreditSource", "MoveKind", "NewCreditGrant", "Page_CreditGrant_", "Page_Credit_", "Customer",
     "CreditNote", "CreditNoteLine", "CreditNotes",

@@ -16,11 +16,11 @@ from billing.ledger import keys, recipes
 from billing.ledger.journal import Entry
 from billing.pricing import InvoiceDraft
 from billing.rules.actor import SCHEDULER, Actor
-from billing.rules.credit import CreditSource, MoveKind
+from billing.rules.credit import PRIORITY, CreditSource, MoveKind
 from billing.rules.money import Money
 from billing.store.journal import posting
 from billing.store.payments import credit
-from billing.store.payments.credit import NewGrant, NewMove
+from billing.store.payments.credit import GrantLeft, NewGrant, NewMove
 from billing.store.payments.credit_notes import CreditNote
 
 
@@ -85,12 +85,12 @@ def grant_note(conn: Connection, note: CreditNote, now: datetime) -> None:
         conn,
         [
             {
-                "id": derived_id("credit note", note.id, 0, now),
+                "id": _id_of_grant(note.id, now),
                 "customer_id": note.customer_id,
                 "currency": note.currency,
                 "amount": note.total,
                 "source": CreditSource.CREDIT_NOTE,
-                "priority": 50,
+                "priority": PRIORITY,
                 "subscription_id": None,
                 "effective_at": now,
                 "expires_at": None,
@@ -102,6 +102,29 @@ def grant_note(conn: Connection, note: CreditNote, now: datetime) -> None:
             }
         ],
     )
+
+
+def grant_of_note(note_id: UUID, customer_id: UUID, total: Money, now: datetime) -> GrantLeft:
+    """Return what a note that is about to be issued will grant."""
+    return GrantLeft(
+        id=_id_of_grant(note_id, now),
+        customer_id=customer_id,
+        currency=total.currency,
+        amount=total.amount,
+        source=CreditSource.CREDIT_NOTE,
+        priority=PRIORITY,
+        subscription_id=None,
+        effective_at=now,
+        expires_at=None,
+        expiry_due_at=None,
+        created_at=now,
+        n=0,
+        left=total.amount,
+    )
+
+
+def _id_of_grant(note_id: UUID, now: datetime) -> UUID:
+    return derived_id("credit note", note_id, 0, now)
 
 
 def _parts(invoice: Credited, now: datetime) -> Iterator[tuple[UUID, int]]:

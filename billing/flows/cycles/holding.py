@@ -50,6 +50,10 @@ class BatchHoldings:
             subscription=grant.subscription_id,
         )
 
+    def add(self, customer_id: UUID, grant: GrantLeft) -> None:
+        """Note a grant that is about to be made."""
+        self.grants = {**self.grants, customer_id: [*self.grants.get(customer_id, ()), grant]}
+
     def use(self, applied: Sequence[AppliedCredit]) -> None:
         """Note what an invoice uses."""
         for each in applied:

@@ -3,7 +3,7 @@
 from uuid import UUID
 
 from billing.flows.service.views import View, plain
-from billing.flows.subscriptions.change_quotes import ChangeQuote
+from billing.flows.subscriptions.change_quotes import ChangeQuote, QuotedNote
 from billing.pricing import DraftLine, InvoiceDraft
 
 
@@ -20,6 +20,7 @@ def quoted(quote: ChangeQuote, change_id: UUID | None = None) -> View:
         "before": quote.before.document(),
         "after": quote.after.document(),
         "invoice": None if quote.draft is None else _invoice(quote.draft),
+        "notes": [_note(note) for note in quote.notes],
         "digest": quote.digest,
     }
 
@@ -34,6 +35,18 @@ def _invoice(draft: InvoiceDraft) -> View:
         "total": draft.total,
         "credit": draft.total - draft.due,
         "due": draft.due,
+    }
+
+
+def _note(quoted_note: QuotedNote) -> View:
+    of, note = quoted_note.drafted.invoice, quoted_note.drafted.note
+    return {
+        "invoice": of.number,
+        "currency": note.currency,
+        "discount": note.discount,
+        "net": note.net,
+        "tax": note.tax,
+        "total": note.total,
     }
 
 

@@ -1,27 +1,43 @@
-"""The invoice of a change within a period: what was charged for it, and what comes to that."""
+"""What a change within a period charges and returns: the facts of its invoice, and credit notes."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from billing.errors import Conflict, ErrorCode
+from billing.flows.credit_notes import drafting
+from billing.flows.credit_notes.drafting import Asked, DraftedNote, NotCreditable
 from billing.pricing import (
-    Charge,
     Charged,
     Facts,
     InvoiceKind,
     LineLeft,
+    LineReturn,
+    Return,
     draft,
     lines_of_change,
+    still_held,
 )
+from billing.rules.credit_notes import Destination
 from billing.rules.periods import Period
-from billing.store.payments import invoices
+from billing.store.payments import credit_notes, invoices
 from billing.store.payments.invoices import Invoice
 from billing.store.subscriptions.cycles import Cycle
 from billing.store.subscriptions.subscriptions import Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeCost:
+    """What a change costs: the facts of its invoice, and what is returned, by invoice.
+
+    The facts are None where nothing is charged.
+    """
+
+    facts: Facts | None
+    returns: Mapping[UUID, Asked]
 
 
 def charged_for(conn: Connection, subscription_id: UUID, cycle: Cycle) -> Sequence[Charged]:
@@ -39,53 +55,67 @@ def charged_for(conn: Connection, subscription_id: UUID, cycle: Cycle) -> Sequen
                 code=ErrorCode.CHANGE_INVOICE_WITHOUT_FACTS,
                 number=invoice.number,
             )
-        found += _charged(invoice, Facts.from_document(invoice.facts))
+        found += _charged(conn, invoice, Facts.from_document(invoice.facts))
     return found
 
 
-def _charged(invoice: Invoice, facts: Facts) -> Iterator[Charged]:
-    lines = draft(facts).lines
+def _charged(conn: Connection, invoice: Invoice, facts: Facts) -> Iterator[Charged]:
+    lines, noted = draft(facts).lines, credit_notes.last_of_lines(conn, invoice.id)
     for index, charge in enumerate(facts.charges):
         if charge.once or charge.metered:
             continue
         left = tuple(
-            LineLeft(number, line.gross)
-            for number, line in enumerate(lines)
+            LineLeft(n, line.gross - (noted[n + 1].all_gross if n + 1 in noted else 0))
+            for n, line in enumerate(lines)
             if line.charge == index
         )
         yield Charged(invoice.id, left, charge)
 
 
-def facts_of_change(
+def cost_of_change(
     subscription: Subscription,
     charged: Sequence[Charged],
-    whole: Facts,
+    before: Facts,
+    after: Facts,
     period: Period,
     at: datetime,
-) -> Facts | None:
-    """Return the facts of the invoice of a change at an instant; None where it costs nothing.
+) -> ChangeCost:
+    """Return what a change at an instant of a period costs.
 
-    `whole` are the facts that the period would have with what is held after it. Raises: Conflict,
-    where something would be given back.
+    `before` and `after` are the facts that the whole period would have with what is held.
     """
-    change = lines_of_change(charged, whole.charges, period, at, subscription.zone, step=whole.step)
-    if change.returns:
-        raise Conflict(
-            f"subscription {subscription.id} paid for days that the change takes away",
-            code=ErrorCode.CHANGE_CREDIT,
-            subscription_id=subscription.id,
-        )
-    charges = tuple(charge for charge in change.charges if _costs(charge))
-    if not charges:
-        return None
-    return replace(
-        whole,
-        kind=InvoiceKind.CHANGE,
-        charges=charges,
-        carried=0,
-        waives=True,
+    change = lines_of_change(
+        still_held(charged, before.charges),
+        after.charges,
+        period,
+        at,
+        subscription.zone,
+        step=after.step,
     )
+    charges = tuple(charge for charge in change.charges if not charge.price.is_free)
+    facts = None
+    if charges:
+        facts = replace(after, kind=InvoiceKind.CHANGE, charges=charges, carried=0, waives=True)
+    return ChangeCost(facts, _by_invoice(change.returns))
 
 
-def _costs(charge: Charge) -> bool:
-    return not charge.price.is_free
+def _by_invoice(returns: Sequence[LineReturn]) -> Mapping[UUID, Asked]:
+    lines: dict[UUID, list[Return]] = {}
+    for each in returns:
+        lines.setdefault(each.invoice, []).append(Return(each.line, each.gross))
+    return {invoice: Asked(tuple(of_one)) for invoice, of_one in lines.items()}
+
+
+def notes_of(
+    conn: Connection, returns: Mapping[UUID, Asked]
+) -> Iterator[tuple[Asked, DraftedNote]]:
+    """Yield the credit notes of a change as they would be issued now; what was free has none.
+
+    Raises: NotCreditable, where not so much is left of an invoice.
+    """
+    for invoice_id, asked in returns.items():
+        try:
+            yield asked, drafting.drafted(conn, invoice_id, asked, Destination.CREDIT)
+        except NotCreditable as error:
+            if error.code is not ErrorCode.CREDIT_NOTE_OF_NOTHING:
+                raise

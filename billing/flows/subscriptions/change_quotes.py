@@ -13,17 +13,20 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.errors import BadInput, Conflict, ErrorCode
+from billing.flows.credit_notes.drafting import Asked, DraftedNote
 from billing.flows.customers.customers import existing_customer
-from billing.flows.cycles import held_terms, holding
+from billing.flows.cycles import crediting, held_terms, holding
 from billing.flows.cycles.charging import Holdings, costs_nothing, facts_of_cycle
+from billing.flows.cycles.holding import BatchHoldings
 from billing.flows.policy import Policy
-from billing.flows.subscriptions.change_invoices import charged_for, facts_of_change
+from billing.flows.subscriptions.change_invoices import charged_for, cost_of_change, notes_of
 from billing.flows.subscriptions.changed_terms import ChangedTerms, ChangeOrder, terms_of
 from billing.flows.subscriptions.lifecycle import ends_at
 from billing.flows.subscriptions.subscribing import method_at
+from billing.ids import derived_id
 from billing.plans.currencies import charge_limit
-from billing.plans.terms import Plan
-from billing.pricing import Charge, Facts, InvoiceDraft, draft
+from billing.plans.terms import Plan, PlanVersion
+from billing.pricing import Charge, Credit, Facts, InvoiceDraft, draft
 from billing.rules.change_states import ChangeStanding, standing, state_after
 from billing.rules.item_changes import Applies, HeldTerms
 from billing.rules.money import Money
@@ -38,11 +41,21 @@ _BILLED = (CycleKind.REGULAR, CycleKind.FREE)
 
 
 @dataclass(frozen=True, slots=True)
+class QuotedNote:
+    """A credit note of a change: its id, and what it gives back to the customer's credit."""
+
+    note_id: UUID
+    asked: Asked
+    drafted: DraftedNote
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeQuote:
     """What a change will do. Its digest says whether anything that it follows from has moved.
 
     `facts` and `draft` are those of its invoice where it holds now, else of the next period's; None
-    where nothing is billed. `n` is the number of that cycle.
+    where nothing is billed. `n` is the number of that cycle. `notes` are issued before the invoice,
+    which their credit pays first.
     """
 
     subscription_id: UUID
@@ -53,6 +66,7 @@ class ChangeQuote:
     facts: Facts | None
     draft: InvoiceDraft | None
     digest: str
+    notes: Sequence["QuotedNote"] = ()
 
     @property
     def before(self) -> HeldTerms:
@@ -83,7 +97,8 @@ def quote_of(
         raise BadInput("a change names a plan or a quantity", code=ErrorCode.CHANGE_NOTHING)
     stands = _standing(subscription, undecided, now)
     _refuse_ended(subscription, stands, order)
-    catalog, held = plans.published(conn), holding.of(conn, subscription, now)
+    catalog, batch = plans.published(conn), holding.read(conn, [subscription])
+    held = batch.of(subscription, now)
 
     def asked(applies: Applies, at: datetime) -> ChangedTerms:
         return terms_of(
@@ -98,7 +113,10 @@ def quote_of(
     if applies is not wanted:
         terms = asked(applies, instants[applies])
     if applies is Applies.NOW:
-        return _now(conn, subscription, terms, held, policy)
+        quote = _now(conn, subscription, terms, batch, policy)
+        if not quote.notes or catalog[subscription.plan].change.credit != "none":
+            return quote
+        terms = asked(Applies.PERIOD_END, instants[Applies.PERIOD_END])
     return _later(subscription, terms, held, policy)
 
 
@@ -202,15 +220,15 @@ def _now(
     conn: Connection,
     subscription: Subscription,
     terms: ChangedTerms,
-    held: Holdings,
+    batch: BatchHoldings,
     policy: Policy,
 ) -> ChangeQuote:
     cycle = cycles.last(conn, subscription.id)
     assert cycle is not None, "its next period begins later, and it has begun"
-    facts = None
+    facts, notes = None, tuple[QuotedNote, ...]()
     if cycle.kind in _BILLED:
-        facts = _facts_now(conn, subscription, terms, held, policy, cycle)
-    quote = _quote(subscription, terms, Applies.NOW, cycle.n, facts, cycle)
+        facts, notes = _costs(conn, subscription, terms, batch, policy, cycle)
+    quote = _quote(subscription, terms, Applies.NOW, cycle.n, facts, cycle, notes)
     if quote.draft is not None and quote.draft.due:
         customer = existing_customer(conn, str(subscription.customer_id))
         if method_at(conn, customer, subscription.provider) is None:
@@ -223,22 +241,41 @@ def _now(
     return quote
 
 
-def _facts_now(
+def _costs(
     conn: Connection,
     subscription: Subscription,
     terms: ChangedTerms,
-    held: Holdings,
+    batch: BatchHoldings,
     policy: Policy,
     cycle: Cycle,
-) -> Facts | None:
+) -> tuple[Facts | None, tuple[QuotedNote, ...]]:
+    """Return the facts of the invoice, and the notes whose credit pays it."""
     scheduled = nth_from(subscription.schedule, cycle.n, cycle.period_start)
     scheduled = replace(scheduled, period=Period(cycle.period_start, cycle.period_end))
+    at, change_id = terms.change.holds_from, terms.change.change_id
+    assert change_id is not None, "every change of items has an id"
+
+    def whole(held: HeldTerms, version: PlanVersion, plan: Plan) -> Facts:
+        changed, holds = held_terms.with_quantities(
+            held_terms.with_plan(subscription, held), batch.of(subscription, at), held, version
+        )
+        return facts_of_cycle(changed, plan, version, scheduled, policy, holds)
+
+    before = whole(terms.before, terms.before_version, terms.plan_before)
+    after = whole(terms.after, terms.version, terms.plan)
     charged = charged_for(conn, subscription.id, cycle)
-    changed, holds = held_terms.with_quantities(
-        held_terms.with_plan(subscription, terms.after), held, terms.after, terms.version
+    cost = cost_of_change(subscription, charged, before, after, scheduled.period, at)
+    notes = tuple(
+        QuotedNote(derived_id("change_note", change_id, k, at), asked, drafted)
+        for k, (asked, drafted) in enumerate(notes_of(conn, cost.returns))
     )
-    whole = facts_of_cycle(changed, terms.plan, terms.version, scheduled, policy, holds)
-    return facts_of_change(subscription, charged, whole, scheduled.period, terms.change.holds_from)
+    if cost.facts is None or not notes:
+        return cost.facts, notes
+    for note in notes:
+        total = Money(note.drafted.note.total, after.currency)
+        owner = subscription.customer_id
+        batch.add(owner, crediting.grant_of_note(note.note_id, owner, total, at))
+    return replace(cost.facts, credit=batch.of(subscription, at).credit), notes
 
 
 # --- the quote ----------------------------------------------------------------------------------
@@ -251,6 +288,7 @@ def _quote(
     n: int,
     facts: Facts | None,
     cycle: Cycle | None,
+    notes: Sequence[QuotedNote] = (),
 ) -> ChangeQuote:
     drafted = None if facts is None else draft(facts)
     if drafted is not None:
@@ -263,7 +301,8 @@ def _quote(
         n=n,
         facts=facts,
         draft=drafted,
-        digest=_digest(subscription, terms, applies, facts, cycle),
+        digest=_digest(subscription, terms, applies, facts, cycle, notes),
+        notes=notes,
     )
 
 
@@ -286,6 +325,7 @@ def _digest(
     applies: Applies,
     facts: Facts | None,
     cycle: Cycle | None,
+    notes: Sequence[QuotedNote],
 ) -> str:
     """Return the digest of all that a change follows from.
 
@@ -304,6 +344,10 @@ def _digest(
         "change": terms.change.detail(),
         "terms": terms.version.digest(),
         "facts": None if facts is None else facts.document(),
+        "notes": [
+            [str(note.drafted.invoice.id), [[each.line, each.gross] for each in note.asked.lines]]
+            for note in notes
+        ],
     }
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
@@ -315,4 +359,7 @@ def _of_period(facts: Facts, cycle: Cycle) -> Facts:
     def with_period(charge: Charge) -> Charge:
         return replace(charge, period=period)
 
-    return replace(facts, charges=tuple(with_period(each) for each in facts.charges))
+    # The grants of notes have ids that follow from the change's, which a quote hasn't yet.
+    credit = tuple(Credit(UUID(int=k), each.left) for k, each in enumerate(facts.credit))
+    charges = tuple(with_period(each) for each in facts.charges)
+    return replace(facts, charges=charges, credit=credit)

@@ -54,6 +54,7 @@ class ChangedTerms:
 
     before: HeldTerms
     before_version: PlanVersion
+    plan_before: Plan
     after: HeldTerms
     version: PlanVersion
     plan: Plan
@@ -106,7 +107,8 @@ def terms_of(
             subscription_id=subscription.id,
         )
     _check_kept(version, after)
-    return ChangedTerms(before, before_version, after, version, plan, change)
+    plan_before = catalog[before.plan]
+    return ChangedTerms(before, before_version, plan_before, after, version, plan, change)
 
 
 def _check_kept(version: PlanVersion, after: HeldTerms) -> None:

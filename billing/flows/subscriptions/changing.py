@@ -12,6 +12,7 @@ from sqlalchemy import Connection
 from billing.crash_points import CrashPoint, marked
 from billing.errors import Conflict, ErrorCode, NotFound
 from billing.flows import fence
+from billing.flows.credit_notes import issuing as notes
 from billing.flows.cycles import held_terms, issuing
 from billing.flows.cycles.issuing import Issued
 from billing.flows.cycles.opening import hold_catalog
@@ -23,11 +24,13 @@ from billing.ids import derived_id, new_id
 from billing.queries.subscriptions import find_subscription
 from billing.rules import invoices as invoice_rules
 from billing.rules import recognition
+from billing.rules.credit_notes import Destination
 from billing.rules.item_changes import Applies, ChangeAsked, ItemChange, scheduled
 from billing.rules.periods import Period
 from billing.rules.subscriptions import DatedChangeKind, SubscriptionEventKind
 from billing.store.payments import invoices, payments
-from billing.store.subscriptions import item_changes, subscriptions
+from billing.store.payments.payments import LockedPayment
+from billing.store.subscriptions import cycles, item_changes, subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
 from billing.store.transactions import Transactions
 
@@ -37,7 +40,7 @@ def quote(
 ) -> ChangeQuote:
     """Return what a change will do, in the caller's transaction. Raises as `change`."""
     found = find_subscription(conn, reference)
-    undecided = payments.lock_collecting(conn, found.id)
+    undecided = _lock_payments(conn, found.id)
     subscription = locked(conn, found.id)
     return quote_of(
         conn, subscription, undecided, order, change_id=new_id(), now=now, policy=policy
@@ -64,7 +67,7 @@ def change(
     with marked(CrashPoint.SUBSCRIPTION_CHANGED), engine.begin() as conn:
         hold_catalog(conn, now, policy)
         found = find_subscription(conn, reference)
-        undecided = payments.lock_collecting(conn, found.id)
+        undecided = _lock_payments(conn, found.id)
         subscription = locked(conn, found.id)
         _refuse_known(conn, subscription, change_id)
         quoted = quote_of(
@@ -79,6 +82,19 @@ def change(
             )
         _write(conn, subscription, quoted, asked, policy)
         return quoted
+
+
+def _lock_payments(conn: Connection, subscription_id: UUID) -> list[LockedPayment]:
+    """Lock the payments of what was invoiced for the last period; return the undecided ones."""
+    undecided = payments.lock_collecting(conn, subscription_id)
+    cycle = cycles.last(conn, subscription_id)
+    if cycle is not None:
+        period = (cycle.period_start, cycle.period_end)
+        for invoice in invoices.of_period(conn, subscription_id, *period):
+            payment = payments.of_invoice(conn, invoice.id)
+            if payment is not None:
+                payments.lock_known_payment(conn, payment.id)
+    return undecided
 
 
 def _refuse_known(conn: Connection, subscription: Subscription, change_id: UUID) -> None:
@@ -114,6 +130,7 @@ def _write(
         kind = SubscriptionEventKind.CHANGED
         changed = held_terms.with_plan(subscription, terms.after)
         held_terms.write(conn, changed, terms.after, terms.version)
+        _give_back(conn, quoted, asked)
         _issue(conn, subscription, quoted, asked, policy)
     subscriptions.note(
         conn,
@@ -127,6 +144,21 @@ def _write(
         after=terms.after.document(),
         why=asked.why,
     )
+
+
+def _give_back(conn: Connection, quoted: ChangeQuote, asked: ChangeAsked) -> None:
+    """Issue the credit notes of what the change takes away; their credit pays its invoice."""
+    for note in quoted.notes:
+        notes.issue(
+            conn,
+            note.drafted.invoice.id,
+            note.asked,
+            destination=Destination.CREDIT,
+            reason=f"change of the subscription: {asked.why}",
+            actor=asked.actor,
+            now=asked.at,
+            note_id=note.note_id,
+        )
 
 
 def _issue(
