@@ -94,6 +94,10 @@ class _Body(BaseModel):
         cls.__name__ = cls.__qualname__ = cls.__name__.removesuffix("Body")
 
 
+Body = _Body
+"""What bodies of other modules are made of."""
+
+
 class _RequestBody(_Body):
     model_config = ConfigDict(extra="forbid")
 
@@ -576,34 +580,6 @@ class CreditNotesBody(_Body):
     """The credit notes of an invoice."""
 
     data: list[CreditNoteBody]
-
-
-class PlanVersionBody(_Body):
-    """Dated, unchangeable terms; prices are minor units by currency."""
-
-    effective: str
-    every: str
-    trial: str | None
-    anchor_day: int | None
-    anchor_month: int | None
-    anchor_weekday: int | None
-    existing: Literal["keep", "move"]
-    prices: dict[str, int]
-
-
-class PlanBody(_Body):
-    """What is sold."""
-
-    code: str
-    product: str
-    name: str
-    versions: list[PlanVersionBody]
-
-
-class PlansBody(_Body):
-    """All that is sold."""
-
-    data: list[PlanBody]
 
 
 class TimelineLineBody(_Body):

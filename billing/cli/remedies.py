@@ -26,7 +26,8 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
         "`billing plans show` lists them, `billing plans apply` publishes more"
     ),
     ErrorCode.VERSION_PUBLISHED: (
-        "put the old terms back and add a [[plan.version]] with a new effective date"
+        "put the old terms back and add a [[plan.version]] with a new effective date;"
+        " other terms of a coupon are a coupon of another code"
     ),
     ErrorCode.CLOCK_AHEAD: "put the clock of the machine right, with NTP; or the database's",
     ErrorCode.PLAN_RETIRED: "subscribe to another plan",

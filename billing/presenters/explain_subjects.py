@@ -1,10 +1,12 @@
 """Sentences about a payment, a subscription, its renewal, its terms and its schedule."""
 
 import calendar
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
+from billing.plans.items import Item
 from billing.presenters import history, parking
+from billing.presenters.prices import price_words_in
 from billing.presenters.text import at, span
 from billing.queries.explain.renewal import NextPeriodFacts, ParkedFacts, StandingFacts
 from billing.queries.explain.subjects import (
@@ -132,20 +134,22 @@ def next_period(facts: NextPeriodFacts | None) -> Iterator[str]:
     elif facts.effective is None:
         yield f"Plan {facts.plan} is not published: it would be parked."
     else:
-        price = _unit_price(facts.price, facts.currency)
-        yield f"As published now it is priced by the terms of {facts.effective}: {price} a unit."
+        price = _priced(facts.price, facts.items, facts.currency)
+        yield f"As published now it is priced by the terms of {facts.effective}: {price}."
 
 
-def _unit_price(price: Money | None, currency: str) -> str:
-    return f"no price in {currency}" if price is None else str(price)
+def _priced(price: Money | None, items: Sequence[Item], currency: str) -> str:
+    if items:
+        return "; ".join(f"{item.code} {price_words_in(item, currency)}" for item in items)
+    return f"{f'no price in {currency}' if price is None else price} a unit"
 
 
 def terms(facts: TermsFacts) -> Iterator[str]:
     """Tell which terms a cycle has, and why those."""
-    price = _unit_price(facts.price, facts.currency)
+    price = _priced(facts.price, facts.items, facts.currency)
     yield (
         f"Cycle {facts.n} was opened with the terms of {facts.plan} that are effective from"
-        f" {facts.effective}: {price} a unit, every {facts.every}."
+        f" {facts.effective}: {price}, every {facts.every}."
     )
     match facts.reason:
         case VersionReason.FIRST:

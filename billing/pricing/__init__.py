@@ -45,7 +45,7 @@ from billing.pricing.notes import (
     Return,
     credit_note,
 )
-from billing.pricing.prices import quantity_price, rate_usage
+from billing.pricing.prices import period_price, quantity_price, rate_usage
 from billing.pricing.redemptions import Redeemed, discount_at, discounts_at
 
 __all__ = [
@@ -85,6 +85,7 @@ __all__ = [
     "discounts_at",
     "draft",
     "lines_of_change",
+    "period_price",
     "quantity_price",
     "rate_usage",
     "share_left",

@@ -7,6 +7,7 @@ from typing import Final
 from billing.plans.items import ItemPrice, PriceModel, PriceTier
 from billing.pricing.drafts import PriceDetail, RowKind, TierRow
 from billing.pricing.facts import FactsError
+from billing.rules.money import half_up
 
 _ZERO: Final = Fraction(0)
 _ONE: Final = Fraction(1)
@@ -38,6 +39,18 @@ def rate_usage(price: ItemPrice, used: Fraction, before: Fraction) -> PriceDetai
     """
     after, until = quantity_price(price, before + used), quantity_price(price, before)
     return PriceDetail(after.amount - until.amount, _without(after.rows, until.rows))
+
+
+def period_price(price: ItemPrice, quantity: Fraction, step: int) -> int:
+    """Return what a quantity costs in a whole period, within its bounds, rounded half up to `step`.
+
+    Raises: FactsError, where no tier takes the quantity.
+    """
+    detail = quantity_price(price, quantity)
+    if price.maximum is not None:
+        detail = at_most(price, detail, quantity, Fraction(price.maximum))
+    amount = half_up(detail.amount.numerator, detail.amount.denominator, step)
+    return amount if price.minimum is None else max(amount, half_up(price.minimum, 1, step))
 
 
 def at_most(

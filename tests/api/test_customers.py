@@ -7,6 +7,7 @@ import pytest
 from billing.sandbox import SandboxServer
 from tests.api.caller import Caller, fresh, open_shop
 from tests.scenarios.money import apply_events_of_dispute, decide, open_dispute
+from tests.scenarios.test_catalog_items import SPRING, SSO, TEAM
 from tests.scenarios.world import World
 
 
@@ -239,6 +240,20 @@ WRONG_ORDERS: list[dict[str, object]] = [
     {"starts": 5},
     {"trial": "yes"},
 ]
+
+
+def test_items_add_ons_and_coupons_are_shown(caller: Caller, world: World) -> None:
+    world.publish(TEAM + SSO + SPRING)
+
+    (version,) = caller.found("/v1/plans/team")["versions"]
+
+    assert version["prices"] == {}
+    assert version["items"][1]["quantity"] == {"min": 1, "max": 100, "default": 3}
+    assert version["items"][1]["tier"][1] == {"unit": {"USD": "12.005"}}
+    (addon,) = caller.found("/v1/addons")["data"]
+    assert (addon["code"], addon["versions"][0]["item"]) == ("sso", {"price": {"USD": 4900}})
+    (coupon,) = caller.found("/v1/coupons")["data"]
+    assert (coupon["code"], coupon["percent"], coupon["for"]) == ("spring", "15", "3 invoices")
 
 
 def test_a_wrong_subscription_is_refused(caller: Caller, world: World) -> None:

@@ -17,6 +17,7 @@ from schemathesis.specs.openapi.checks import (
 
 from billing.flows.service.api_keys import Scope
 from tests.api.caller import Caller, Shop
+from tests.scenarios.test_catalog_items import SPRING, SSO, TEAM
 from tests.scenarios.world import World
 
 AS_DESCRIBED = [
@@ -66,6 +67,7 @@ def operations(caller: Caller) -> list[Any]:
 @pytest.fixture
 def known(caller: Caller, world: World) -> dict[str, Any]:
     """Things that are there, by the name of the parameter that asks for them."""
+    world.publish(TEAM + SSO + SPRING)
     ada = world.subscribed("video-basic")
     world.run_until("2026-02-20")
     paid = caller.charged(999, customer=ada.customer)

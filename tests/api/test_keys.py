@@ -47,6 +47,8 @@ ROUTES = [
     ("GET", "/v1/credit-notes/X-C1", READ),
     ("GET", "/v1/plans", READ),
     ("GET", "/v1/plans/video-basic", READ),
+    ("GET", "/v1/addons", READ),
+    ("GET", "/v1/coupons", READ),
     ("POST", "/v1/payments", CHARGE),
     ("POST", f"/v1/payments/{SOME_ID}/capture", CHARGE),
     ("POST", f"/v1/payments/{SOME_ID}/void", CHARGE),

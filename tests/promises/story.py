@@ -40,6 +40,7 @@ from tests.scenarios.money import (
     usd,
 )
 from tests.scenarios.test_accounts import take_as_another_engine
+from tests.scenarios.test_catalog_items import redeem
 from tests.scenarios.test_changes import BASE, HEAD, LADDER, plan
 from tests.scenarios.test_digest_repair import BERLIN, as_if_closed_in
 from tests.scenarios.test_operators import cancel, change, retry
@@ -71,10 +72,19 @@ def later_price(amount: str) -> str:
     return HEAD + plan("corrected", "1 month", BASE, version)
 
 
+def beside(price: str) -> str:
+    """Return an add-on at a price, and a coupon."""
+    version = f'effective = 2026-01-01\n  price = {{ USD = "{price}" }}'
+    coupon = '[[coupon]]\ncode = "spring"\npercent = "15"\nfor = "once"\nlimit = 9\n'
+    addon = f'[[addon]]\ncode = "sso"\nfits = ["monthly"]\n  [[addon.version]]\n  {version}\n'
+    return PLANS + addon + coupon
+
+
 def tell(world: World, restored: Callable[[World], tuple[World, str]], folder: Path) -> World:
     """Tell everything, and return the world that a backup was restored to, at the end."""
     world.earn_daily()
-    world.publish(PLANS)
+    world.publish(beside("49.00"))
+    world.publish(beside("45.00"))
     world.publish(later_price("2200.00"))
     world.publish(later_price("22.00"))
     story_of_items.publish(world)
@@ -99,6 +109,7 @@ def _subscribers(world: World) -> dict[str, Subscriber]:
         "ending": "monthly", "ended": "monthly", "skipped": "passing", "parked": "waiting",
     }  # fmt: skip
     people = {name: world.subscribed(code) for name, code in plans.items()}
+    redeem(world, people["ending"], "spring")
     people["yen"] = world.subscribed("monthly", currency="JPY")
     people["two"] = world.subscribed("monthly", quantity=2)
     people["declined once"] = world.subscribed("monthly", card="pm_sbx_decline_1_then_ok")

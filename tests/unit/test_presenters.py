@@ -1,12 +1,21 @@
 """Facts become sentences: every kind of fact has its own."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
+from fractions import Fraction
 from typing import get_args
 from uuid import UUID
 
 import pytest
 
-from billing.flows.subscriptions.catalog import CatalogChange, CatalogChangeKind, TermDifference
+from billing.flows.subscriptions.catalog import (
+    CatalogChange,
+    CatalogChangeKind,
+    CatalogSubject,
+    TermDifference,
+)
+from billing.plans.item_terms import item_terms
+from billing.plans.items import Item, QuantityRange
 from billing.presenters import catalog, timeline
 from billing.presenters.explain_books import cycle, money_back
 from billing.presenters.explain_collection import next_step
@@ -196,8 +205,102 @@ def test_every_fact_of_the_timeline_is_in_the_table() -> None:
     assert {type(fact) for fact, _, _ in HAPPENED} == set(get_args(Fact))
 
 
+SEATS = Item("seats", per="seat", quantity=QuantityRange(), unit={"USD": Fraction(1250)})
+MORE_SEATS = replace(SEATS, unit={"USD": Fraction(1300)}, quantity=QuantityRange(2, 9, 2))
+SETUP = Item("setup", once=True, price={"USD": 5000})
+ADDON, COUPON = CatalogSubject.ADDON, CatalogSubject.COUPON
 CHANGES = [
     (CatalogChange(CatalogChangeKind.NEW_PLAN, "tv", name="TV"), "new plan 'TV'"),
+    (
+        CatalogChange(CatalogChangeKind.NEW_ADDON, "sso", name="SSO", subject=ADDON),
+        "new add-on 'SSO'",
+    ),
+    (
+        CatalogChange(
+            CatalogChangeKind.NEW_COUPON,
+            "spring",
+            subject=COUPON,
+            differences=(
+                TermDifference("amount", None, {"USD": 500}),
+                TermDifference("for", None, "3 invoices"),
+                TermDifference("on", None, ["base", "seats"]),
+            ),
+        ),
+        "new coupon: amount 5.00 USD; for 3 invoices; on base, seats",
+    ),
+    (
+        CatalogChange(CatalogChangeKind.NEW_VERSION, "tv", date(2026, 5, 1), items=(SEATS, SETUP)),
+        "new version: seats 12.50 USD a seat; setup 50.00 USD once",
+    ),
+    (
+        CatalogChange(
+            CatalogChangeKind.CORRECTED,
+            "tv",
+            date(2026, 5, 1),
+            differences=(
+                TermDifference(
+                    "items",
+                    [item_terms(SEATS), item_terms(SETUP)],
+                    [item_terms(MORE_SEATS), item_terms(Item("base", price={"USD": 999}))],
+                ),
+            ),
+        ),
+        "nothing uses it yet, corrected: item seats: 12.50 USD a seat -> 13.00 USD a seat,"
+        " quantity min 1, max 1000000, default 1 -> min 2, max 9, default 2; item setup is gone;"
+        " item base 9.99 USD is new",
+    ),
+    (
+        CatalogChange(
+            CatalogChangeKind.CORRECTED,
+            "tv",
+            date(2026, 5, 1),
+            differences=(
+                TermDifference("items", None, [item_terms(SETUP)]),
+                TermDifference("prices", {"USD": 999}, None),
+            ),
+        ),
+        "nothing uses it yet, corrected: item setup 50.00 USD once is new;"
+        " prices: 9.99 USD -> None",
+    ),
+    (
+        CatalogChange(
+            CatalogChangeKind.CHANGED_TERMS,
+            "sso",
+            date(2026, 5, 1),
+            subject=ADDON,
+            differences=(TermDifference("item", {"price": {"USD": 999}}, {"price": {"USD": 899}}),),
+        ),
+        "item: 9.99 USD -> 8.99 USD",
+    ),
+    (
+        CatalogChange(
+            CatalogChangeKind.CHANGED_TERMS,
+            "tv",
+            date(2026, 5, 1),
+            differences=(
+                TermDifference(
+                    "items",
+                    [item_terms(SEATS), item_terms(SETUP)],
+                    [item_terms(SETUP), item_terms(SEATS)],
+                ),
+            ),
+        ),
+        "items in another order: setup, seats",
+    ),
+    (
+        CatalogChange(
+            CatalogChangeKind.POLICY,
+            "tv",
+            differences=(
+                TermDifference(
+                    "change",
+                    {"up": "now", "down": "period_end", "credit": "next_invoice"},
+                    {"up": "now", "down": "now", "credit": "none"},
+                ),
+            ),
+        ),
+        "change: up now, down period_end, credit next_invoice -> up now, down now, credit none",
+    ),
     (
         CatalogChange(
             CatalogChangeKind.NEW_VERSION, "tv", date(2026, 5, 1), prices=(USD,), moves=True

@@ -167,11 +167,11 @@ def _order_by_lot(
     starts = start.replace(tzinfo=None) + timedelta(minutes=rng.randrange(28 * 24 * 60))
     if number % 9 == 0:
         starts = starts.replace(month=1, day=31)
-    price = version_for_new(plan.versions, starts.date()).prices
+    currencies = version_for_new(plan.versions, starts.date()).currencies
     return SubscriptionOrder(
         customer=reference(number),
         plan=plan.code,
-        currency=rng.choice(sorted(price)),
+        currency=rng.choice(sorted(currencies)),
         quantity=rng.choice((1, 1, 1, 2, 5)) if plan.code.startswith("office") else 1,
         zone=rng.choice(ZONES),
         starts=starts,

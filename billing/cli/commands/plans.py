@@ -15,10 +15,12 @@ from billing.rules.texts import nearest
 
 if TYPE_CHECKING:
     from billing.flows.subscriptions.catalog import CatalogChange
-    from billing.plans.terms import Plan, PlanVersion
+    from billing.plans.terms import ChangePolicy, Plan, PlanVersion
 
 _VERSIONS = ("plan", "name", "effective", "existing", "every", "trial", "anchor_day", "prices")
 _CHANGES = ("plan", "effective", "kind", "words", "effects")
+_ADDONS = ("addon", "name", "fits", "effective", "existing", "price")
+_COUPONS = ("code", "words", "until", "limit", "redeemed")
 
 
 @click.group()
@@ -47,8 +49,13 @@ def check(session: Session, path: Path | None, output: Output) -> int:
         output.record({"plans": None, "versions": None, "problems": list(error.problems)})
         return BAD_INPUT
     versions = sum(len(plan.versions) for plan in catalog.plans.values())
-    words = f"{path}: {len(catalog.plans)} plans, {versions} versions, no mistake"
-    output.message({"plans": len(catalog.plans), "versions": versions, "problems": []}, words)
+    versions += sum(len(addon.versions) for addon in catalog.addons.values())
+    found: dict[str, Any] = {"plans": len(catalog.plans), "versions": versions}
+    words = f"{path}: {len(catalog.plans)} plans, "
+    if catalog.addons or catalog.coupons:
+        found |= {"addons": len(catalog.addons), "coupons": len(catalog.coupons)}
+        words += f"{len(catalog.addons)} add-ons, {len(catalog.coupons)} coupons, "
+    output.message(found | {"problems": []}, f"{words}{versions} versions, no mistake")
     return OK
 
 
@@ -96,11 +103,19 @@ def _plan(plan: "Plan") -> dict[str, Any]:
         "one_per_customer": plan.one_per_customer,
         "trial_once": plan.trial_once,
         "on_dispute": plan.on_dispute,
+        "change": _change_policy(plan.change),
         "versions": [_version(version) for version in plan.versions],
     }
 
 
+def _change_policy(change: "ChangePolicy") -> dict[str, str]:
+    return {"up": change.up, "down": change.down, "credit": change.credit}
+
+
 def _version(version: "PlanVersion") -> dict[str, Any]:
+    from billing.plans.item_terms import item_terms
+
+    items = {"items": [item_terms(item) for item in version.items]} if version.items else {}
     return {
         "effective": version.effective,
         "existing": version.existing,
@@ -110,16 +125,69 @@ def _version(version: "PlanVersion") -> dict[str, Any]:
         "anchor_month": version.anchor_month,
         "anchor_weekday": version.anchor_weekday,
         "prices": dict(version.prices),
+        **items,
     }
 
 
 def _flat(plan: "Plan") -> Iterator[dict[str, Any]]:
     """Yield a row for each version, prices as people write them."""
+    from billing.presenters.prices import item_words
     from billing.rules.money import Money
 
     for version in plan.versions:
         prices = [str(Money(amount, code)) for code, amount in sorted(version.prices.items())]
+        prices += [item_words(item) for item in version.items]
         yield {**_version(version), "plan": plan.code, "name": plan.name, "prices": prices}
+
+
+@plans.command("addons")
+@output_option
+@click.pass_obj
+def addons(session: Session, output: Output) -> None:
+    """Show published add-ons with their versions and the plans they fit."""
+    from billing.presenters.prices import addon_record, price_words
+    from billing.queries.sold import published_addons
+
+    with session.connect() as conn:
+        published = published_addons(conn)
+    if output.format != "table":
+        output.records([addon_record(addon) for addon in published.values()], ())
+    elif published:
+        rows = [
+            {
+                "addon": addon.code,
+                "name": addon.name,
+                "fits": list(addon.fits),
+                "effective": version.effective,
+                "existing": version.existing,
+                "price": price_words(version.item),
+            }
+            for addon in published.values()
+            for version in addon.versions
+        ]
+        output.records(rows, _ADDONS)
+    else:
+        talk("no add-on is published")
+
+
+@plans.command("coupons")
+@output_option
+@click.pass_obj
+def coupons(session: Session, output: Output) -> None:
+    """Show published coupons, and how often each one was redeemed."""
+    from billing.presenters.prices import coupon_record, coupon_words
+    from billing.queries.sold import published_coupons, redeemed_coupons
+
+    with session.connect() as conn:
+        published, redeemed = published_coupons(conn), redeemed_coupons(conn)
+    records = [coupon_record(coupon, redeemed) for coupon in published.values()]
+    if output.format != "table":
+        output.records(records, ())
+    elif published:
+        rows = [{**each, "words": coupon_words(published[each["code"]])} for each in records]
+        output.records(rows, _COUPONS)
+    else:
+        talk("no coupon is published")
 
 
 @plans.command("diff")
@@ -140,7 +208,7 @@ def diff(session: Session, output: Output) -> int:
     if not changes:
         talk("the catalog is published as it is")
     if any(change.kind == "changed_terms" for change in changes):
-        talk("published versions can't change: put the old terms back and add a [[plan.version]]")
+        talk("published versions can't change: put the old terms back and add a version")
         return FINDINGS
     return OK
 
@@ -185,7 +253,9 @@ def _tell_changes(changes: "Sequence[CatalogChange]") -> None:
 
     for change in changes:
         of = f" of {change.effective}" if change.effective else ""
-        talk(f"{change.plan}{of}: {presenter.words(change)}{presenter.effects(change)}")
+        talk(
+            f"{presenter.subject(change)}{of}: {presenter.words(change)}{presenter.effects(change)}"
+        )
 
 
 def _applied(dry_run: bool, changes: "Sequence[CatalogChange]") -> dict[str, Any]:
@@ -203,7 +273,12 @@ def _write_changes(changes: "Sequence[CatalogChange]", output: Output) -> None:
     from billing.presenters import catalog as presenter
 
     rows = [
-        {**_change(change), "effects": presenter.effects(change).strip(" ;")} for change in changes
+        {
+            **_change(change),
+            "plan": presenter.subject(change),
+            "effects": presenter.effects(change).strip(" ;"),
+        }
+        for change in changes
     ]
     if rows:
         output.records(rows, _CHANGES)
@@ -214,7 +289,7 @@ def _change(change: "CatalogChange") -> dict[str, Any]:
 
     return {
         "kind": str(change.kind),
-        "plan": change.plan,
+        **_subject(change),
         "effective": change.effective,
         "words": presenter.words(change),
         "effects": [
@@ -227,3 +302,9 @@ def _change(change: "CatalogChange") -> dict[str, Any]:
             for effect in change.effects
         ],
     }
+
+
+def _subject(change: "CatalogChange") -> dict[str, str | None]:
+    if change.subject == "plan":
+        return {"plan": change.code}
+    return {"plan": None, str(change.subject): change.code}

@@ -120,7 +120,7 @@ def _currencies(conn: "Connection", code: str) -> list[str]:
             where="plan",
             remedy="`billing plans show` lists them, `billing plans apply` publishes more",
         )
-    return sorted(published[code].versions[-1].prices)
+    return sorted(published[code].versions[-1].currencies)
 
 
 def _only(currencies: list[str], plan: str) -> str:

@@ -6,83 +6,54 @@ uses yet is corrected, or taken out where it is missing from its plan.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from enum import StrEnum
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Engine
 
 from billing.crash_points import CrashPoint, marked
 from billing.errors import Conflict, ErrorCode
+from billing.flows.subscriptions import catalog_addons, catalog_coupons
+from billing.flows.subscriptions.catalog_changes import (
+    CatalogChange,
+    CatalogChangeKind,
+    CatalogSubject,
+    PriceEffect,
+    TermDifference,
+    terms_differences,
+)
+from billing.flows.subscriptions.catalog_effects import effects_of_move
 from billing.plans.catalogs import Catalog
-from billing.plans.terms import Dunning, Plan, PlanVersion, version_for_period
+from billing.plans.terms import ChangePolicy, Dunning, Plan, PlanVersion
 from billing.rules.money import Money
 from billing.store.subscriptions import plans
 
+__all__ = [
+    "CatalogChange",
+    "CatalogChangeKind",
+    "CatalogSubject",
+    "PriceEffect",
+    "TermDifference",
+    "apply",
+    "diff",
+]
+
 _POLICY = (
     "product", "name", "dunning", "catch_up", "retired", "one_per_customer", "trial_once",
-    "on_dispute",
+    "on_dispute", "change",
 )  # fmt: skip
-
-
-class CatalogChangeKind(StrEnum):
-    """How the catalog can differ from what is published."""
-
-    NEW_PLAN = "new_plan"
-    NEW_VERSION = "new_version"
-    POLICY = "policy"
-    """What holds for a plan at once: its name, its ladder, how it is sold, ..."""
-    CORRECTED = "corrected"
-    """A published version that nothing uses yet has other terms."""
-    WITHDRAWN = "withdrawn"
-    """A published version that nothing uses yet is taken out."""
-    CHANGED_TERMS = "changed_terms"
-    """A published version that is in use was changed, which can't be applied."""
-    NOT_IN_CATALOG = "not_in_catalog"
-
-
-@dataclass(frozen=True, slots=True)
-class TermDifference:
-    """One value that was published and is another in the catalog, as it is stored."""
-
-    name: str
-    before: Any
-    after: Any
-
-
-@dataclass(frozen=True, slots=True)
-class CatalogChange:
-    """One difference between the catalog and what is published.
-
-    `name` belongs to a new plan; `prices` and `moves` (whether existing subscriptions move to it)
-    to a new version; `differences` list what else changes. For a new version that moves
-    subscriptions, `effects` count, for each currency, the subscriptions and the money a period that
-    change.
-    """
-
-    kind: CatalogChangeKind
-    plan: str
-    effective: date | None = None
-    name: str | None = None
-    differences: tuple[TermDifference, ...] = ()
-    prices: tuple[Money, ...] = ()
-    moves: bool = False
-    effects: tuple["PriceEffect", ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class PriceEffect:
-    """What a price change moves: subscriptions, their quantity, and the sum a period."""
-
-    currency: str
-    subscriptions: int
-    before: Money
-    after: Money
 
 
 def diff(conn: Connection, catalog: Catalog) -> list[CatalogChange]:
     """Return what applying the catalog would do, or why it can't be applied."""
+    return [
+        *_plan_changes(conn, catalog),
+        *catalog_addons.diff(conn, catalog.addons),
+        *catalog_coupons.diff(conn, catalog.coupons),
+    ]
+
+
+def _plan_changes(conn: Connection, catalog: Catalog) -> list[CatalogChange]:
     published, digests = plans.published(conn), plans.digests(conn)
     unused = plans.unused(conn, _differing(catalog, published, digests))
     changes: list[CatalogChange] = []
@@ -128,6 +99,8 @@ def _policy_changes(stored: Plan, plan: Plan) -> list[CatalogChange]:
 
 
 def _stored(value: Any) -> Any:
+    if isinstance(value, ChangePolicy):
+        return {"up": value.up, "down": value.down, "credit": value.credit}
     return plans.dunning_json(value) if isinstance(value, Dunning) else value
 
 
@@ -149,9 +122,10 @@ def _version_changes(
                 CatalogChangeKind.NEW_VERSION,
                 plan.code,
                 version.effective,
-                prices=_prices(version),
+                prices=tuple(Money(each, code) for code, each in sorted(version.prices.items())),
+                items=version.items,
                 moves=moves,
-                effects=_effects(conn, version, plan, stored, unused) if moves else (),
+                effects=effects_of_move(conn, version, plan, stored, unused) if moves else (),
             )
         ]
     assert stored is not None
@@ -163,60 +137,11 @@ def _version_changes(
             CatalogChangeKind.CORRECTED if can_change else CatalogChangeKind.CHANGED_TERMS,
             plan.code,
             version.effective,
-            differences=terms_differences(before, version),
+            differences=terms_differences(before.to_terms(), version.to_terms()),
             moves=moves,
-            effects=_effects(conn, version, plan, stored, unused) if moves else (),
+            effects=effects_of_move(conn, version, plan, stored, unused) if moves else (),
         )
     ]
-
-
-def _prices(version: PlanVersion) -> tuple[Money, ...]:
-    return tuple(Money(amount, code) for code, amount in sorted(version.prices.items()))
-
-
-def terms_differences(before: PlanVersion, after: PlanVersion) -> tuple[TermDifference, ...]:
-    """Return what differs between two sets of terms."""
-    old, new = before.to_terms(), after.to_terms()
-    return tuple(
-        TermDifference(key, old.get(key), new.get(key))
-        for key in sorted(old.keys() | new.keys())
-        if old.get(key) != new.get(key)
-    )
-
-
-def _effects(
-    conn: Connection,
-    version: PlanVersion,
-    plan: Plan,
-    stored: Plan | None,
-    unused: frozenset[tuple[str, date]],
-) -> tuple[PriceEffect, ...]:
-    """Return what moves to a version: who will still be there, from what they pay until then.
-
-    That is the price of an earlier move of the catalog, where there is one in between, unless the
-    catalog takes that one out.
-    """
-    if stored is None:
-        return ()
-    stays = [each for each in stored.versions if (plan.code, each.effective) not in unused]
-    dated = {each.effective: each for each in (*stays, *plan.versions)}
-    day_before = version.effective - timedelta(days=1)
-    sums: dict[str, PriceEffect] = {}
-    for row in plans.live_subscriptions(conn, version.plan, version.effective):
-        if row.plan_version >= version.effective or row.currency not in version.prices:
-            continue
-        sold = tuple(each for each in dated.values() if row.currency in each.prices)
-        held = version_for_period(sold, row.plan_version, day_before)
-        before = Money(held.prices[row.currency] * row.quantity, row.currency)
-        after = Money(version.prices[row.currency] * row.quantity, row.currency)
-        so_far = sums.get(row.currency)
-        sums[row.currency] = PriceEffect(
-            row.currency,
-            row.subscriptions + (so_far.subscriptions if so_far else 0),
-            before + so_far.before if so_far else before,
-            after + so_far.after if so_far else after,
-        )
-    return tuple(sums.values())
 
 
 def _missing_versions(
@@ -239,33 +164,46 @@ def _missing_versions(
 def apply(engine: Engine, catalog: Catalog, *, now: datetime) -> list[CatalogChange]:
     """Publish what is new in the catalog, all of it or nothing, and return what was published.
 
-    Raises `Conflict` when a published version in use was changed.
+    Raises `Conflict` when a published version or coupon in use was changed.
     """
     with marked(CrashPoint.CATALOG_APPLIED), engine.begin() as conn:
         plans.hold_alone(conn)
         changes = diff(conn, catalog)
         _refuse_changed(changes)
-        known, digests = plans.dates(conn), plans.digests(conn)
-        for plan in catalog.plans.values():
-            plans.put_plan(conn, plan, now)
-            fresh = [v for v in plan.versions if (plan.code, v.effective) not in known]
-            plans.add_versions(conn, fresh, now)
-            for version in plan.versions:
-                place = (plan.code, version.effective)
-                if place in known and digests.get(place) != version.digest():
-                    plans.correct(conn, *place, version, now)
-        for change in changes:
-            if change.kind is CatalogChangeKind.WITHDRAWN and change.effective is not None:
-                plans.correct(conn, change.plan, change.effective, None, now)
+        _apply_plans(conn, catalog, changes, now)
+        catalog_addons.apply(conn, catalog.addons, changes, now)
+        catalog_coupons.apply(conn, catalog.coupons, now)
     return [change for change in changes if change.kind is not CatalogChangeKind.NOT_IN_CATALOG]
+
+
+def _apply_plans(
+    conn: Connection, catalog: Catalog, changes: Sequence[CatalogChange], now: datetime
+) -> None:
+    known, digests = plans.dates(conn), plans.digests(conn)
+    for plan in catalog.plans.values():
+        plans.put_plan(conn, plan, now)
+        fresh = [v for v in plan.versions if (plan.code, v.effective) not in known]
+        plans.add_versions(conn, fresh, now)
+        for version in plan.versions:
+            place = (plan.code, version.effective)
+            if place in known and digests.get(place) != version.digest():
+                plans.correct(conn, *place, version, now)
+    for change in changes:
+        if change.withdraws(CatalogSubject.PLAN) and change.effective is not None:
+            plans.correct(conn, change.code, change.effective, None, now)
 
 
 def _refuse_changed(changes: Sequence[CatalogChange]) -> None:
     changed = [change for change in changes if change.kind is CatalogChangeKind.CHANGED_TERMS]
     if changed:
         raise Conflict(
-            "published versions can't change: "
-            + ", ".join(f"{c.plan} of {c.effective}" for c in changed),
+            f"published versions can't change: {', '.join(map(_named, changed))}",
             where="plans/catalog",
             code=ErrorCode.VERSION_PUBLISHED,
         )
+
+
+def _named(change: CatalogChange) -> str:
+    if change.effective is None:
+        return f"{change.subject} {change.code}"
+    return f"{change.code} of {change.effective}"

@@ -8,7 +8,8 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.plans.terms import version_for_period
+from billing.plans.items import Item
+from billing.plans.terms import PlanVersion, version_for_period
 from billing.rules.money import Money
 from billing.rules.periods import Kind, to_local
 from billing.rules.subscriptions import Status, comes_first, is_paused, unpaid_from
@@ -59,7 +60,8 @@ class StandingFacts:
 class NextPeriodFacts:
     """The period that is opened next, priced as published now.
 
-    `effective` is None where the plan is not published, `price` where that version has none.
+    `effective` is None where the plan is not published, `price` where that version has none, or has
+    `items`.
     """
 
     n: int
@@ -73,6 +75,7 @@ class NextPeriodFacts:
     currency: str
     effective: date | None
     price: Money | None
+    items: tuple[Item, ...] = ()
 
 
 def standing_facts(conn: Connection, subscription: Subscription, now: datetime) -> StandingFacts:
@@ -106,7 +109,8 @@ def next_period_facts(conn: Connection, subscription: Subscription) -> NextPerio
     if subscription.renews_at is None or ends_first:
         return None
     scheduled = subscription.next_period
-    effective, price = _priced(conn, subscription, scheduled.period.start)
+    version = _version(conn, subscription, scheduled.period.start)
+    price = None if version is None else version.prices.get(subscription.currency)
     return NextPeriodFacts(
         n=subscription.next_n,
         kind=scheduled.kind,
@@ -117,18 +121,15 @@ def next_period_facts(conn: Connection, subscription: Subscription) -> NextPerio
         is_paused=is_paused(asked, scheduled.period.start),
         plan=subscription.plan,
         currency=subscription.currency,
-        effective=effective,
-        price=price,
+        effective=None if version is None else version.effective,
+        price=None if price is None else Money(price, subscription.currency),
+        items=() if version is None else version.items,
     )
 
 
-def _priced(
-    conn: Connection, subscription: Subscription, starts: datetime
-) -> tuple[date | None, Money | None]:
+def _version(conn: Connection, subscription: Subscription, starts: datetime) -> PlanVersion | None:
     plan = plans.published(conn).get(subscription.plan)
     if plan is None:
-        return None, None
+        return None
     starts_on = to_local(starts, subscription.zone).date()
-    version = version_for_period(plan.versions, subscription.plan_version, starts_on, starts)
-    price = version.prices.get(subscription.currency)
-    return version.effective, None if price is None else Money(price, subscription.currency)
+    return version_for_period(plan.versions, subscription.plan_version, starts_on, starts)

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from sqlalchemy import Connection
 
+from billing.plans.items import Item
 from billing.plans.terms import Plan, PlanVersion
 from billing.rules.money import Money
 from billing.rules.periods import nth, to_local
@@ -34,7 +35,7 @@ class PassedBy:
 
 @dataclass(frozen=True, slots=True)
 class TermsFacts:
-    """The version of the plan that a cycle was opened with.
+    """The version of the plan that a cycle was opened with: its price, or its items.
 
     `held` is the version of the cycle before, None for the first one.
     """
@@ -48,6 +49,7 @@ class TermsFacts:
     reason: VersionReason
     held: date | None
     passed_by: tuple[PassedBy, ...]
+    items: tuple[Item, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +91,7 @@ def terms_facts(conn: Connection, subscription: Subscription, cycle: Cycle) -> T
         reason=_reason(held, version),
         held=held,
         passed_by=tuple(_passed_by(plan, version, starts_on, cycle.period_start)),
+        items=version.items,
     )
 
 

@@ -1,7 +1,9 @@
-"""Customers, plans, subscriptions and their cycles."""
+"""Customers, plans, add-ons, coupons, subscriptions and their cycles."""
 
 __all__ = [
+    "addons",
     "changes",
+    "coupons",
     "customers",
     "cycles",
     "digest",

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, func, select, text
 from sqlalchemy.dialects.postgresql import insert
 
-from billing.plans.terms import Cadence, Dunning, OnDispute, Plan, PlanVersion
+from billing.plans.terms import Cadence, ChangePolicy, Dunning, OnDispute, Plan, PlanVersion
 from billing.store.arrays import literal
 from billing.store.tables import plan_corrections, plan_versions, plans
 
@@ -95,6 +95,7 @@ def published(conn: Connection) -> dict[str, Plan]:
             one_per_customer=row.one_per_customer,
             trial_once=row.trial_once,
             on_dispute=row.on_dispute,
+            change=ChangePolicy(row.change_up, row.change_down, row.change_credit),
         )
         for row in conn.execute(select(plans).order_by(plans.c.code))
     }
@@ -178,6 +179,9 @@ def put_plan(conn: Connection, plan: Plan, now: datetime) -> None:
         "one_per_customer": plan.one_per_customer,
         "trial_once": plan.trial_once,
         "on_dispute": plan.on_dispute,
+        "change_up": plan.change.up,
+        "change_down": plan.change.down,
+        "change_credit": plan.change.credit,
         "applied_at": now,
     }
     statement = insert(plans).values(code=plan.code, **values)
@@ -209,6 +213,24 @@ _MOVED = text(
 )
 
 
+_HELD = text(
+    """
+    SELECT s.currency, s.plan_version, h.item, h.quantity, count(*) AS subscriptions
+      FROM subscriptions s
+      CROSS JOIN LATERAL (
+        SELECT i.item, i.quantity FROM subscription_items i
+         WHERE i.subscription_id = s.id AND i.addon IS NULL
+        UNION ALL
+        SELECT 'base', s.quantity
+         WHERE NOT EXISTS (SELECT FROM subscription_items i
+                            WHERE i.subscription_id = s.id AND i.item = 'base')) h
+     WHERE s.plan = :plan AND s.status NOT IN ('canceled', 'unpaid')
+       AND (s.cancels_at IS NULL OR s.cancels_at > CAST(:on AS date))
+     GROUP BY 1, 2, 3, 4
+    """
+)
+
+
 @dataclass(frozen=True, slots=True)
 class LiveSubscriptions:
     """How many live subscriptions hold a version in a currency, and of how many units together."""
@@ -228,3 +250,18 @@ def live_subscriptions(conn: Connection, plan: str, on: date) -> list[LiveSubscr
         LiveSubscriptions(row.currency, row.plan_version, row.subscriptions, int(row.quantity))
         for row in conn.execute(_MOVED, {"plan": plan, "on": on})
     ]
+
+
+def held_quantities(
+    conn: Connection, plan: str, on: date
+) -> dict[tuple[str, date], dict[str, dict[int, int]]]:
+    """Count how many of a plan's live subscriptions hold which quantity of an item.
+
+    By currency and the version they hold, by item and by quantity. Those that are to end by that
+    day aren't counted.
+    """
+    found: dict[tuple[str, date], dict[str, dict[int, int]]] = {}
+    for row in conn.execute(_HELD, {"plan": plan, "on": on}):
+        of_version = found.setdefault((row.currency, row.plan_version), {})
+        of_version.setdefault(row.item, {})[row.quantity] = row.subscriptions
+    return found

@@ -7,6 +7,13 @@ Money is bigint minor units, every instant is timestamptz, read and written as U
 
 from billing.store.tables.access import api_keys, audit_log, idempotency_keys, provider_events
 from billing.store.tables.columns import metadata
+from billing.store.tables.extras import (
+    addon_corrections,
+    addon_versions,
+    addons,
+    coupons,
+    redemptions,
+)
 from billing.store.tables.operation import engine, provider_fences, tasks, test_clock
 from billing.store.tables.payments import (
     attempts,
@@ -48,11 +55,15 @@ from billing.store.tables.subscriptions import (
 )
 
 __all__ = [
+    "addon_corrections",
+    "addon_versions",
+    "addons",
     "api_keys",
     "attempts",
     "audit_log",
     "break_notes",
     "breaks",
+    "coupons",
     "credit_grants",
     "credit_moves",
     "credit_note_lines",
@@ -80,6 +91,7 @@ __all__ = [
     "provider_fences",
     "reconciliation_runs",
     "reconciliation_steps",
+    "redemptions",
     "refunds",
     "revenue_recognitions",
     "settlement_rows",

@@ -29,6 +29,9 @@ plans = Table(
     Column("one_per_customer", Boolean, nullable=False, server_default="false"),
     Column("trial_once", Boolean, nullable=False, server_default="false"),
     text("on_dispute", nullable=False, server_default="continue"),
+    text("change_up", nullable=False, server_default="now"),
+    text("change_down", nullable=False, server_default="period_end"),
+    text("change_credit", nullable=False, server_default="next_invoice"),
     instant("applied_at", nullable=False),
 )
 

@@ -58,6 +58,10 @@ WORDS: Final[Mapping[str, str]] = {
     "ledger.entries": "'entry ' || kind",
     "plan_versions": "'plan version'",
     "plan_corrections": "'plan correction'",
+    "addon_versions": "'add-on version'",
+    "addon_corrections": "'add-on correction'",
+    "coupons": "'coupon'",
+    "redemptions": "'redemption'",
     "digest_zones": "'zone of a digest'",
     "subscription_changes": "'change ' || kind",
     "provider_fences": "'fence ' || state",
@@ -70,8 +74,8 @@ WORDS: Final[Mapping[str, str]] = {
 UNTOLD: Final = frozenset(
     {
         "alembic_version", "customers", "engine", "test_clock", "invoice_lines",
-        "credit_note_lines",
-        "payment_transitions", "plans", "subscription_events", "ledger.accounts", "ledger.postings"
+        "credit_note_lines", "payment_transitions", "plans", "addons", "subscription_events",
+        "ledger.accounts", "ledger.postings",
     }
 )  # fmt: skip
 # Whatever else changes in these rows is told as if they were new.

@@ -1,0 +1,26 @@
+"""What is sold beside plans, as it is published: add-ons and coupons."""
+
+from collections.abc import Mapping
+
+from sqlalchemy import Connection
+
+from billing.plans.addons import Addon
+from billing.plans.coupons import Coupon
+from billing.store.subscriptions import addons, coupons
+
+__all__ = ["published_addons", "published_coupons", "redeemed_coupons"]
+
+
+def published_addons(conn: Connection) -> dict[str, Addon]:
+    """Return every published add-on with all its versions, by code."""
+    return addons.published(conn)
+
+
+def published_coupons(conn: Connection) -> dict[str, Coupon]:
+    """Return every published coupon, by code."""
+    return coupons.published(conn)
+
+
+def redeemed_coupons(conn: Connection) -> Mapping[str, int]:
+    """Return how often each coupon was redeemed; those that nobody redeemed are left out."""
+    return coupons.redeemed(conn)
