@@ -16,6 +16,7 @@ from billing.queries.sold import published_addons, published_coupons
 from billing.queries.subscriptions import published_plans
 from billing.store.subscriptions import coupons
 from billing.store.subscriptions.coupons import Redemption
+from tests.scenarios.test_changes import BASE, HEAD, plan
 from tests.scenarios.world import Subscriber, World
 
 TEAM = """
@@ -191,12 +192,27 @@ every = "1 month"
     price = { USD = "5.00" }
 """
     world.publish(single)
-    world.subscribed("units", quantity=4)
+    customer = world.subscribed("units", quantity=4)
 
     found = world.differences(single + items)
+    world.publish(single + items)
+    world.run_until("2026-03-02")
 
     (effect,) = (effect for change in found for effect in change.effects)
     assert (effect.before.amount, effect.after.amount) == (4000, 4 * 900 + 500)
+    assert [invoice.total for invoice in world.invoices(customer)] == [4000, 4000, 4100]
+    world.assert_everything_adds_up()
+
+
+def test_a_plan_at_zero_has_periods_and_no_invoice(world: World) -> None:
+    world.publish(HEAD + plan("free", "1 month", BASE.replace("20.00", "0")))
+    customer = world.subscribed("free")
+
+    world.run_until("2026-03-02")
+
+    assert world.status(customer) == "active"
+    assert world.invoices(customer) == []
+    world.assert_everything_adds_up()
 
 
 def test_a_plan_of_items_is_sold_in_their_currencies_and_without_a_quantity(world: World) -> None:

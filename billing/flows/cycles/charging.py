@@ -92,7 +92,10 @@ def _charges(
 def _quantity(
     subscription: Subscription, version: PlanVersion, item: Item, held: HeldItem | None
 ) -> int | None:
-    """Return how many units of an item of a plan are charged; None where it isn't charged."""
+    """Return how many units of an item of a plan are charged; None where it isn't charged.
+
+    Who was moved to items from a single price has their quantity of `base`.
+    """
     if item.kind is ItemKind.METERED:
         return None
     if item.kind is ItemKind.ONCE and (held is None or held.billed_in is not None):
@@ -101,6 +104,8 @@ def _quantity(
         return subscription.quantity
     if held is not None:
         return held.quantity
+    if item.code == BASE and item.quantity is not None:
+        return subscription.quantity
     return 1 if item.quantity is None else item.quantity.default
 
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.flows.cycles import comparing_items
-from billing.plans.items import Item, ItemKind
+from billing.plans.items import BASE, Item, ItemKind
 from billing.plans.numbers import exact_text
 from billing.plans.terms import Plan, PlanVersion
 from billing.pricing import Charge, DraftLine, Facts, InvoiceDraft, InvoiceKind, draft
@@ -202,6 +202,8 @@ def _to_charge(row: Invoiced, version: PlanVersion, item: Item) -> int | None:
         return row.quantity
     if held is not None:
         return held.quantity
+    if item.code == BASE and item.quantity is not None:
+        return row.quantity
     return 1 if item.quantity is None else item.quantity.default
 
 
