@@ -12,6 +12,7 @@ __all__ = [
     "findings",
     "ledger_findings",
     "parking",
+    "prices",
     "recovery",
     "tie_out",
     "timeline",

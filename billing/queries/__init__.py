@@ -17,6 +17,7 @@ __all__ = [
     "references",
     "refunds",
     "settlement",
+    "sold",
     "status",
     "subscriptions",
     "timeline",

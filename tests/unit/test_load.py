@@ -58,11 +58,15 @@ def test_the_price_changes_of_2026_show_in_the_catalog_that_ships() -> None:
     assert version_for_period(premium, january, autumn).prices["USD"] == 2199  # moved
 
 
-def test_the_example_of_the_documentation_is_good(tmp_path: Path) -> None:
+def test_the_examples_of_the_documentation_are_good(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "plans.md").read_text(encoding="utf-8")
-    example = page.split("```toml\n")[1].split("```")[0]
+    simple, items = (part.split("```")[0] for part in page.split("```toml\n")[1:])
 
-    assert set(load_catalog(write(tmp_path, example)).plans) == {"video-basic"}
+    assert set(load_catalog(write(tmp_path, simple)).plans) == {"video-basic"}
+    sold = load_catalog(write(tmp_path, items))
+    (version,) = sold.plans["api-team"].versions
+    assert [item.code for item in version.items] == ["base", "seats", "projects", "setup"]
+    assert (set(sold.addons), set(sold.coupons)) == ({"sso"}, {"spring"})
 
 
 def test_a_plan_is_read_whole(tmp_path: Path) -> None:

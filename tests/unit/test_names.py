@@ -14,19 +14,18 @@ PACKAGES: Final = ("billing", "plans", "workers")
 GENERATED: Final = ROOT / "billing" / "api" / "generated"
 
 SCHEMAS: Final = {
-    "Applies", "ChangeOrder", "DraftedInvoice", "DraftedLine", "DraftedNote",
-    "HeldTerms", "NewChange", "SubscriptionChange",
-    "Account", "AuditLine", "Cancel", "Credit", "CreditGrant", "CreditGrantWithMoves", "CreditMove",
-    "CreditSource", "MoveKind", "NewCreditGrant", "Page_CreditGrant_", "Page_Credit_", "Customer",
-    "CreditNote", "CreditNoteLine", "CreditNotes",
-    "Destination", "LineToCredit", "NewCreditNote", "ShareToCredit",
-    "Invoice", "InvoiceLine", "InvoiceWithLines",
-    "NewCapture", "NewCustomer", "NewPayment", "NewPaymentMethod", "NewRefund", "NewSubscription",
-    "Page_AuditLine_", "Page_Customer_", "Page_Invoice_", "Page_PaymentMethod_", "Page_Payment_",
-    "Page_Refund_", "Page_Subscription_", "Page_Transaction_", "Payment", "PaymentMethod",
-    "PaymentMethodKind", "PaymentWithRefunds", "Plan", "PlanVersion", "Plans", "Refund",
-    "RefundState", "State", "Status", "Subscription", "Timeline", "TimelineLine", "Transaction",
-    "Why",
+    "Account", "Addon", "AddonVersion", "Addons", "Applies", "AuditLine", "Cancel", "ChangeOrder",
+    "Coupon", "Coupons", "Credit", "CreditGrant", "CreditGrantWithMoves", "CreditMove",
+    "CreditNote", "CreditNoteLine", "CreditNotes", "CreditSource", "Customer", "Destination",
+    "DraftedInvoice", "DraftedLine", "DraftedNote", "HeldTerms", "Invoice", "InvoiceLine",
+    "InvoiceWithLines", "Item", "ItemPrice", "LineToCredit", "MoveKind", "NewCapture", "NewChange",
+    "NewCreditGrant", "NewCreditNote", "NewCustomer", "NewPayment", "NewPaymentMethod", "NewRefund",
+    "NewSubscription", "Package", "Page_AuditLine_", "Page_CreditGrant_", "Page_Credit_",
+    "Page_Customer_", "Page_Invoice_", "Page_PaymentMethod_", "Page_Payment_", "Page_Refund_",
+    "Page_Subscription_", "Page_Transaction_", "Payment", "PaymentMethod", "PaymentMethodKind",
+    "PaymentWithRefunds", "Plan", "PlanVersion", "Plans", "QuantityRange", "Refund", "RefundState",
+    "ShareToCredit", "State", "Status", "Subscription", "SubscriptionChange", "Tier", "Timeline",
+    "TimelineLine", "Transaction", "Why",
 }  # fmt: skip
 
 

@@ -4,14 +4,14 @@ A version of an add-on never changes once a subscription has the add-on in it or
 then a correction is a row of its own, and the last one holds. What a coupon takes off never changes
 once somebody redeemed it: a redemption names the digest of what was agreed.
 
-Revision ID: 0044
-Revises: 0043
+Revision ID: 0047
+Revises: 0046
 """
 
 from alembic import op
 
-revision = "0044"
-down_revision = "0043"
+revision = "0047"
+down_revision = "0046"
 branch_labels: str | None = None
 depends_on: str | None = None
 
