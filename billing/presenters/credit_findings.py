@@ -1,6 +1,7 @@
 """The findings about credit, in sentences."""
 
 from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from billing.presenters.text import amount, at
@@ -32,12 +33,17 @@ CREDIT_WORDS: Final[Mapping[FindingKind, Callable[[Mapping[str, Any]], str]]] = 
         f" {row['grant_id']} paid it on {at(row['at'])}, which doesn't pay this customer's or"
         " subscription's invoices at that instant"
     ),
-    FindingKind.CREDIT_NEVER_EXPIRES: lambda row: (
-        f"credit grant {row['id']} ended on {at(row['ended_at'])}: nobody will write"
-        f" {amount(row['left'], row['currency'])} off"
+    FindingKind.CREDIT_EXPIRY_DUE: lambda row: (
+        f"credit grant {row['id']}: what is left of it, {amount(row['left'], row['currency'])}, is"
+        f" to be written off {_when(row['due_at'])}, and that is noted"
+        f" {_when(row['expiry_due_at'])}"
     ),
     FindingKind.CREDIT_NOT_EXPIRED: lambda row: (
-        f"credit grant {row['id']} ended on {at(row['ended_at'])}:"
-        f" {amount(row['left'], row['currency'])} are not written off"
+        f"credit grant {row['id']}: {amount(row['left'], row['currency'])} were to be written off"
+        f" {_when(row['expiry_due_at'])} and aren't"
     ),
 }
+
+
+def _when(instant: datetime | None) -> str:
+    return "never" if instant is None else f"on {at(instant)}"

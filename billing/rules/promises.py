@@ -96,7 +96,7 @@ class FindingKind(StrEnum):
     CREDIT_ENTRY = "credit_entry"
     CREDIT_EXPIRED_TO = "credit_expired_to"
     CREDIT_OUT_OF_PLACE = "credit_out_of_place"
-    CREDIT_NEVER_EXPIRES = "credit_never_expires"
+    CREDIT_EXPIRY_DUE = "credit_expiry_due"
     CREDIT_NOT_EXPIRED = "credit_not_expired"
 
     # 9: what was credited was charged

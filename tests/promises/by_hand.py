@@ -14,6 +14,8 @@ from tests.promises.subjects import (
     ASKED,
     CLOSED,
     CREDITED,
+    EXPIRED,
+    EXPIRING,
     FAILED,
     GRANT,
     HELD,
@@ -483,5 +485,31 @@ BY_HAND: Final[Mapping[str, Attack]] = {
     "a use of credit names another invoice": _attack(
         8, "credit_entry",
         f"UPDATE credit_moves SET invoice_id = {WITH_ITEMS} WHERE grant_id = {GRANT} AND n = 1",
+    ),
+    "credit that was given away expired to revenue": _attack(
+        8, "credit_expired_to",
+        "UPDATE ledger.postings SET account_id = (SELECT id FROM ledger.accounts"
+        " WHERE code = 'revenue' AND currency = 'USD') WHERE account_id IN (SELECT id FROM"
+        " ledger.accounts WHERE code = 'credit_grants') AND entry_id IN (SELECT id FROM"
+        " ledger.entries WHERE kind = 'credit_expired')",
+    ),
+    "credit paid before its time": _attack(
+        8, "credit_out_of_place",
+        f"UPDATE credit_grants SET effective_at = effective_at + interval '10 days'"
+        f" WHERE id = {EXPIRED}",
+    ),
+    "credit of one subscription paid another one": _attack(
+        8, "credit_out_of_place",
+        f"UPDATE credit_grants SET subscription_id = {SEATED} WHERE id = {GRANT}",
+    ),
+    "credit expires and nobody looks": _attack(
+        8, "credit_expiry_due",
+        f"UPDATE credit_grants SET expiry_due_at = NULL WHERE id = {EXPIRING}",
+    ),
+    "credit expired long ago and nobody looked": _attack(
+        8, "credit_not_expired",
+        "UPDATE credit_grants SET effective_at = '2026-01-01', created_at = '2026-01-01',"
+        " expires_at = '2026-01-02', expiry_due_at = '2026-01-02'"
+        f" WHERE id = {EXPIRING}",
     ),
 }  # fmt: skip

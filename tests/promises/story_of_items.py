@@ -4,8 +4,10 @@ from datetime import datetime
 from typing import Final
 from uuid import UUID
 
+from billing.flows.credit import revoking
 from billing.ids import new_id
 from billing.ledger import recipes
+from billing.rules.actor import Actor, ActorKind
 from billing.rules.credit import CreditSource
 from billing.rules.money import Money
 from billing.store.journal import posting
@@ -15,6 +17,7 @@ from tests.scenarios.test_operators import cancel
 from tests.scenarios.world import Subscriber, World, at
 
 SOLD: Final = (TEAM, SMALL, FREE)
+OPERATOR: Final = Actor(ActorKind.CLI, "ann")
 
 
 def publish(world: World) -> None:
@@ -24,9 +27,10 @@ def publish(world: World) -> None:
 
 
 def subscribe(world: World) -> None:
-    """Let some subscribe to plans with items and to a free one; three hold credit from the start.
+    """Let some subscribe to plans with items and to a free one; some hold credit from the start.
 
-    The card of one of them declines, so that what credit didn't pay is written off.
+    The card of one of them declines, so that what credit didn't pay is written off. What another
+    one holds expires, what a third one held is revoked.
     """
     world.subscribed("team")
     world.subscribed("team", items={"seats": 7})
@@ -34,6 +38,10 @@ def subscribe(world: World) -> None:
     credited = world.subscribed("notes", quantity=2)
     grant(world, credited, 1500, subscription=credited)
     grant(world, credited, 1600)
+    grant(world, world.subscribed("notes"), 5000, expires=at("2026-01-15"))
+    grant(world, world.subscribed("free"), 1234, expires=at("2036-01-01"))
+    taken_back = grant(world, world.subscribed("free"), 1100)
+    revoking.revoke(world.engine, taken_back, now=world.now, actor=OPERATOR)
     grant(world, world.subscribed("notes"), 980, expires=at("2026-03-01"))
     grant(world, world.subscribed("notes", card="pm_card_chargeCustomerFail"), 500)
 

@@ -38,6 +38,8 @@ WITH_ITEMS: Final = (
 )
 NEXT_WITH_ITEMS: Final = WITH_ITEMS.replace("LIMIT 1", "OFFSET 1 LIMIT 1")
 GRANT: Final = "(SELECT id FROM credit_grants WHERE amount = 1500)"
+EXPIRING: Final = "(SELECT id FROM credit_grants WHERE amount = 1234)"
+EXPIRED: Final = "(SELECT id FROM credit_grants WHERE amount = 5000)"
 CREDITED: Final = (
     f"(SELECT invoice_id FROM credit_moves WHERE grant_id = {GRANT} AND n = 1 AND kind = 'applied')"
 )

@@ -22,6 +22,7 @@ from billing.store.promises import (
     credit,
     every_penny,
     invoiced,
+    noted,
     nothing_abandoned,
     one_capture,
     one_cycle,
@@ -114,6 +115,7 @@ def _statements(now: datetime) -> Iterator[_Reader]:
         invoiced.ITEM_AGAINST_INVOICE,
         *credit.CREDIT_ADDS_UP,
         *credit.OVERDUE,
+        *noted.NOTED,
     ):
         yield _Reader(check.statement.text, partial(_kinds, partial(check.run, params=times)))
     for ledger in ledger_checks.CHECKS:

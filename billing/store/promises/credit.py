@@ -1,4 +1,5 @@
 """Promise 8: credit, its moves and the journal."""
+# ruff: noqa: S608  statements are put together from constants of this file
 
 from typing import Final
 
@@ -26,7 +27,10 @@ GRANT_MOVES = check(
       FROM credit_grants g LEFT JOIN credit_moves m ON m.grant_id = g.id
      GROUP BY g.id
     HAVING count(m.n) <> coalesce(max(m.n), -1) + 1
-        OR min(m.amount) FILTER (WHERE m.n = 0) IS DISTINCT FROM g.amount""",
+        OR min(m.amount) FILTER (WHERE m.n = 0) IS DISTINCT FROM g.amount
+        OR min(m.at) FILTER (WHERE m.n = 0) <> g.created_at
+        OR bool_or(m.invoice_id IS NOT NULL AND m.kind NOT IN ('applied', 'returned'))
+        OR (g.source = 'goodwill' AND g.invoice_id IS NOT NULL)""",
     "id",
 )
 
@@ -114,24 +118,33 @@ CREDIT_OUT_OF_PLACE = check(
     "number",
 )
 
-_ENDED = """
-    SELECT g.id, g.customer_id, g.currency, m.left_after AS left, e.at AS ended_at
+# A grant ends at its expiry, or where it was revoked. What is left of it is written off at that
+# instant, or when an invoice gave credit back after it; who has nothing left was looked at, or will
+# be at the expiry.
+_ENDS = """
+    SELECT g.id, g.currency, g.expires_at, g.expiry_due_at, m.left_after AS left,
+           CASE WHEN x.ends IS NOT NULL THEN greatest(x.ends, x.returned) END AS due_at
       FROM credit_grants g
      CROSS JOIN LATERAL (SELECT left_after FROM credit_moves
                           WHERE grant_id = g.id ORDER BY n DESC LIMIT 1) m
-     CROSS JOIN LATERAL (SELECT least(g.expires_at,
-                                      (SELECT min(x.at) FROM credit_moves x
-                                        WHERE x.grant_id = g.id AND x.kind = 'expired')) AS at) e
-     WHERE m.left_after > 0"""
+     CROSS JOIN LATERAL (
+           SELECT least(g.expires_at, min(at) FILTER (WHERE kind = 'expired')) AS ends,
+                  max(at) FILTER (WHERE kind = 'returned') AS returned
+             FROM credit_moves WHERE grant_id = g.id) x
+     WHERE x.ends IS NOT NULL OR g.expiry_due_at IS NOT NULL"""
 
-CREDIT_NEVER_EXPIRES = check(
-    FindingKind.CREDIT_NEVER_EXPIRES,
-    f"{_ENDED} AND e.at IS NOT NULL AND g.expiry_due_at IS NULL",
+CREDIT_EXPIRY_DUE = check(
+    FindingKind.CREDIT_EXPIRY_DUE,
+    f"""
+    SELECT * FROM ({_ENDS}) e
+     WHERE CASE WHEN e.due_at IS NULL THEN true
+                WHEN e.left > 0 THEN e.expiry_due_at IS DISTINCT FROM e.due_at
+                ELSE e.expiry_due_at <> e.expires_at END""",
     "id",
 )
 CREDIT_NOT_EXPIRED = check(
     FindingKind.CREDIT_NOT_EXPIRED,
-    f"{_ENDED} AND g.expiry_due_at < :unreconciled",
+    f"SELECT * FROM ({_ENDS}) e WHERE e.left > 0 AND e.expiry_due_at < :unreconciled",
     "id",
 )
 
@@ -142,6 +155,6 @@ CREDIT_ADDS_UP: Final = (
     CREDIT_ENTRY,
     CREDIT_EXPIRED_TO,
     CREDIT_OUT_OF_PLACE,
-    CREDIT_NEVER_EXPIRES,
+    CREDIT_EXPIRY_DUE,
 )
 OVERDUE: Final = (CREDIT_NOT_EXPIRED,)
