@@ -15,6 +15,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine
 
+from billing.flows.credit_notes import recomputing as notes
 from billing.flows.cycles import digest_repair, recomputing
 from billing.flows.cycles.digest import cycle_digests
 from billing.ledger.findings import LedgerFinding, Severity
@@ -118,7 +119,7 @@ def examine(
         _nothing_abandoned(conn, now, grace, reconcile_grace),
         _follows_from_facts(conn),
         _credit(conn, now, reconcile_grace),
-        _result(conn, 9, running.findings(conn, noted.NOTED)),
+        _credited_was_charged(conn),
     ]
 
 
@@ -265,3 +266,13 @@ def _credit(conn: Connection, now: datetime | None, reconcile_grace: timedelta) 
         times = {"unreconciled": now - reconcile_grace}
         findings += running.findings(conn, credit.OVERDUE, times)
     return _result(conn, 8, findings)
+
+
+# --- promise 9 ----------------------------------------------------------------------------------
+
+
+def _credited_was_charged(conn: Connection) -> PromiseResult:
+    found = _Found(FindingKind.NOTE_AGAINST_FACTS)
+    for finding in notes.differing(conn):
+        found.add(finding)
+    return _result(conn, 9, [*running.findings(conn, noted.NOTED), *found.all()])

@@ -5,6 +5,7 @@ __all__ = [
     "break_notes",
     "catalog",
     "changes",
+    "credit_notes",
     "decisions",
     "event_outcomes",
     "exchanges",

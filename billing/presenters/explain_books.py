@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from billing.presenters import break_causes
+from billing.presenters.credit_notes import WHERE
 from billing.presenters.text import at
 from billing.queries.explain.books import (
     CycleFacts,
@@ -12,12 +13,18 @@ from billing.queries.explain.books import (
     LegFacts,
     RevenueFacts,
 )
-from billing.queries.explain.money_back import MoneyBackFacts, RefundFacts
+from billing.queries.explain.money_back import MoneyBackFacts, NoteFacts, RefundFacts
 from billing.rules.payments import AttemptOutcome
+from billing.rules.refunds import RefundState
 
 
 def money_back(facts: MoneyBackFacts) -> Iterator[str]:
-    """Tell of refunds and disputes."""
+    """Tell of credit notes, refunds and disputes."""
+    for note in facts.notes:
+        yield (
+            f"Credit note {note.number} gives {note.amount} back {WHERE[note.destination]}, issued"
+            f" on {at(note.issued_at)} by {note.actor} ({note.reason}){_as_credit(note)}."
+        )
     for refund in facts.refunds:
         problem = _problem_of(refund)
         detail = f" ({problem})" if problem else ""
@@ -31,6 +38,11 @@ def money_back(facts: MoneyBackFacts) -> Iterator[str]:
             f"{kind} {dispute.id} ({dispute.provider_dispute_id}) about {dispute.amount}, opened"
             f" on {at(dispute.opened_at)} ({dispute.reason}), is {dispute.state}."
         )
+
+
+def _as_credit(note: NoteFacts) -> str:
+    failed = note.refund_state in (RefundState.FAILED, RefundState.CANCELED)
+    return f"; refund {note.refund_id} of it failed, and it is credit now" if failed else ""
 
 
 def _problem_of(refund: RefundFacts) -> str | None:

@@ -27,6 +27,7 @@ def in_words(finding: Finding | LedgerFinding) -> str:
 # Kinds that are counted together with others.
 _PLURALS: Final[Mapping[FindingKind, str]] = {
     FindingKind.CYCLE_OFF_SCHEDULE: "cycles that aren't where their schedule puts them",
+    FindingKind.NOTE_AGAINST_FACTS: "lines of credit notes that aren't what invoices make them",
     FindingKind.DIGEST_DIFFERS: "cycles whose digest differs",
     FindingKind.INVOICE_AGAINST_FACTS: "differences between invoices, facts and terms",
 }

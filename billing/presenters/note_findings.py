@@ -22,6 +22,10 @@ NOTE_WORDS: Final[Mapping[FindingKind, Callable[[Mapping[str, Any]], str]]] = {
         f" {amount(row['gross'], row['currency'])}, its credit notes give back"
         f" {amount(row['given_back'], row['currency'])} or don't follow each other"
     ),
+    FindingKind.NOTE_AGAINST_FACTS: lambda row: (
+        f"credit note {row['number']}, line {row['line']}: discount, net and tax are"
+        f" {row['stored']}, and the invoice makes them {row['computed']}"
+    ),
     FindingKind.GIVEN_BACK_ABOVE: lambda row: (
         f"invoice {row['number']} came to {amount(row['total'], row['currency'])}: credit notes"
         f" give back {amount(row['noted'], row['currency'])}, refunds"

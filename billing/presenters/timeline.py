@@ -3,12 +3,13 @@
 from collections.abc import Mapping
 from typing import Any, Final, assert_never
 
-from billing.presenters import credit, decisions, history
+from billing.presenters import credit, credit_notes, decisions, history
 from billing.queries.timeline import TimelineEntry
 from billing.queries.timeline_facts import (
     AttemptFinished,
     AttemptSent,
     CreditMoved,
+    CreditNoteIssued,
     CycleClosed,
     CycleOpened,
     DisputeClosed,
@@ -67,6 +68,9 @@ def _words(fact: Fact) -> str:  # noqa: C901  one case a kind
             return f"dispute of {fact.amount} {fact.state}"
         case CreditMoved():
             return _of_credit(fact)
+        case CreditNoteIssued():
+            where = credit_notes.WHERE[fact.destination]
+            return f"credit note {fact.number}, {fact.amount} {where}: {fact.reason}"
         case SubscriptionNoted():
             return history.in_words(fact.kind, fact.words, fact.facts)
     assert_never(fact)
@@ -105,5 +109,7 @@ def _links(fact: Fact) -> Mapping[str, Any]:  # noqa: C901  one case a kind
         case CreditMoved():
             invoice = {} if fact.invoice is None else {"invoice": fact.invoice}
             return {"grant_id": fact.grant_id, **invoice}
+        case CreditNoteIssued():
+            return {"invoice": fact.invoice, "credit_note": fact.number}
         case SubscriptionNoted():
             return {}

@@ -13,6 +13,7 @@ from billing.queries.timeline_facts import (
     AttemptFinished,
     AttemptSent,
     CreditMoved,
+    CreditNoteIssued,
     CycleClosed,
     CycleOpened,
     DisputeClosed,
@@ -25,6 +26,7 @@ from billing.queries.timeline_facts import (
     SubscriptionNoted,
 )
 from billing.rules.credit import CreditSource, MoveKind
+from billing.rules.credit_notes import Destination
 from billing.rules.money import Money
 from billing.rules.payment_methods import PaymentMethodKind
 from billing.store.rows import Reader, reader
@@ -38,6 +40,7 @@ class TimelineKind(StrEnum):
     """
 
     SUBSCRIBED = "subscribed"
+    CREDIT_NOTE_ISSUED = "credit_note_issued"
     CREDIT_GRANTED = "credit_granted"
     CYCLE_OPENED = "cycle_opened"
     INVOICE_ISSUED = "invoice_issued"
@@ -253,6 +256,25 @@ class _CreditMove:
 
 
 @dataclass(frozen=True, slots=True)
+class _Note:
+    number: str
+    n: int
+    invoice: str
+    total: int
+    currency: str
+    destination: Destination
+    reason: str
+    actor: str
+    created_at: datetime
+
+    def entries(self) -> Iterator[_Placed]:
+        amount = Money(self.total, self.currency)
+        issued = CreditNoteIssued(self.number, self.invoice, amount, self.destination, self.reason)
+        kind = TimelineKind.CREDIT_NOTE_ISSUED
+        yield _placed(self.n, self.created_at, kind, issued, self.actor)
+
+
+@dataclass(frozen=True, slots=True)
 class _Event:
     id: int
     at: datetime
@@ -307,6 +329,10 @@ _READERS: Final[Mapping[str, Reader[_HasEntries]]] = {
      WHERE s.id = :id AND m.kind <> 'refunded'
        AND CASE WHEN m.invoice_id IS NULL THEN g.source <> 'small'
                 ELSE i.subscription_id = s.id END""": reader(_CreditMove),
+    """
+    SELECT c.*, i.number AS invoice
+      FROM credit_notes c JOIN invoices i ON i.id = c.invoice_id
+     WHERE c.subscription_id = :id""": reader(_Note),
     """
     SELECT id, at, kind, actor, words, detail FROM subscription_events
      WHERE subscription_id = :id""": reader(_Event),

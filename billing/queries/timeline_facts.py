@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from billing.rules.credit import CreditSource, MoveKind
+from billing.rules.credit_notes import Destination
 from billing.rules.money import Money
 from billing.rules.payment_methods import PaymentMethodKind
 
@@ -127,6 +128,17 @@ class CreditMoved:
 
 
 @dataclass(frozen=True, slots=True)
+class CreditNoteIssued:
+    """A credit note gave back parts of an invoice."""
+
+    number: str
+    invoice: str
+    amount: Money
+    destination: Destination
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class SubscriptionNoted:
     """Somebody did something to the subscription itself.
 
@@ -150,5 +162,6 @@ Fact = (
     | DisputeOpened
     | DisputeClosed
     | CreditMoved
+    | CreditNoteIssued
     | SubscriptionNoted
 )

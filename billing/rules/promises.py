@@ -103,6 +103,7 @@ class FindingKind(StrEnum):
     NOTE_OF_INVOICE = "note_of_invoice"
     NOTE_LINES = "note_lines"
     NOTES_WITHIN_LINE = "notes_within_line"
+    NOTE_AGAINST_FACTS = "note_against_facts"
     GIVEN_BACK_ABOVE = "given_back_above"
     NOTE_GIVEN = "note_given"
     NOTE_ENTRY = "note_entry"

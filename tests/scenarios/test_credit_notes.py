@@ -1,5 +1,6 @@
 """Credit notes: parts and wholes, to credit, to the card and outside, and never too much."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 from uuid import UUID
 
@@ -10,9 +11,13 @@ from billing.errors import BadInput, Conflict
 from billing.flows.credit_notes import issuing
 from billing.flows.credit_notes.drafting import Asked, NotCreditable
 from billing.flows.refunds.requesting import NotRefundable
+from billing.flows.subscriptions import lifecycle
 from billing.ids import new_id
 from billing.ledger.accounts import AccountCode
+from billing.presenters.explain import sections
 from billing.pricing import Return
+from billing.queries.explain import explain_payment
+from billing.queries.timeline import timeline
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.credit_notes import Destination
 from billing.store.payments import credit, credit_notes, refunds
@@ -368,6 +373,111 @@ def test_asking_again_under_the_same_id_is_one_note(world: World) -> None:
     with pytest.raises(Conflict, match="gives back something else"):
         noted(world, ada, ALL, Destination.REFUND, **asked_as)
     world.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize("to", list(Destination))
+def test_of_many_notes_at_once_some_are_issued_and_never_more_than_the_invoice(
+    world: World, to: Destination
+) -> None:
+    ada = paid(world)
+
+    def attempt(_: int) -> str | None:
+        try:
+            return noted(world, ada, part(1000), to).number
+        except Conflict:
+            return None
+
+    with ThreadPoolExecutor(6) as pool:
+        numbers = [each for each in pool.map(attempt, range(6)) if each is not None]
+
+    assert sorted(number[-4:] for number in numbers) == ["0001", "0002", "0003"]
+    world.settle()
+    world.assert_everything_adds_up()
+
+
+def test_notes_and_refunds_at_once_never_come_to_more_than_the_invoice(world: World) -> None:
+    ada = paid(world)
+    payment = world.payment(ada).id
+
+    def attempt(n: int) -> bool:
+        try:
+            if n % 2:
+                give_back(world, payment, usd(700))
+            else:
+                noted(world, ada, part(700))
+        except Conflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        done = list(pool.map(attempt, range(8)))
+
+    assert sum(done) == 4, "3100 are four times 700, and something"
+    world.settle()
+    world.assert_everything_adds_up()
+
+
+def test_notes_of_invoices_of_one_series_at_once_have_numbers_that_follow(world: World) -> None:
+    ada = paid(world)
+    world.run_until("2026-04-02")
+
+    with ThreadPoolExecutor(4) as pool:
+        made = list(pool.map(lambda n: noted(world, ada, part(100), n=n).number, range(4)))
+
+    assert sorted(number[-4:] for number in made) == ["0001", "0002", "0003", "0004"]
+    world.assert_everything_adds_up()
+
+
+def test_a_note_of_what_a_voided_invoice_was_is_refused(world: World) -> None:
+    ada = world.subscribed("video-premium", card="pm_card_chargeCustomerFail")
+    world.settle()
+    lifecycle.cancel(
+        world.engine,
+        ada.reference,
+        at_period_end=False,
+        now=world.now,
+        actor=OPERATOR,
+        why="asked",
+    )
+
+    with pytest.raises(NotCreditable, match="is void"):
+        noted(world, ada)
+    world.assert_everything_adds_up()
+
+
+def test_a_card_number_is_no_reason(world: World) -> None:
+    ada = paid(world)
+
+    with world.engine.begin() as conn, pytest.raises(BadInput, match="card number"):
+        issuing.issue(
+            conn,
+            world.invoices(ada)[0].id,
+            ALL,
+            destination=Destination.CREDIT,
+            reason="4242 4242 4242 4242",
+            actor=OPERATOR,
+            now=world.now,
+        )
+
+
+def test_what_was_noted_as_a_whole_is_told_of_its_payment(world: World) -> None:
+    ada = paid(world)
+    note = noted(world, ada, part(1000), Destination.REFUND)
+    world.settle()
+    refund = refund_of(world, note)
+    fail_at_provider(world, refund.id)
+    apply_events_of_refund(world, refund.provider_refund_id)
+
+    with world.engine.connect() as conn:
+        found = explain_payment(conn, payment_of(world, note), world.now)
+        explained = "\n".join(line for part in sections(found) for line in part.sentences)
+        kinds = [entry.kind for entry in timeline(conn, ada.subscription_id)]
+
+    assert f"Credit note {note.number} gives 10.00 USD back to the payment method" in explained
+    assert f"refund {refund.id} of it failed, and it is credit now" in explained
+    for kind in ("credit_note", "credit_note_credited"):
+        assert f", {kind}, " in explained, "its entries are told"
+    assert "credit_note_issued" in kinds
 
 
 def test_a_note_has_the_lines_it_gives_back(world: World) -> None:

@@ -52,6 +52,7 @@ COMPUTED = {
     FindingKind.FACTS_AGAINST_ITEMS,
     FindingKind.CYCLE_NOT_FREE,
     FindingKind.ITEMS_AGAINST_CHANGES,
+    FindingKind.NOTE_AGAINST_FACTS,
 }
 
 

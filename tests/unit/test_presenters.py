@@ -29,6 +29,7 @@ from billing.queries.timeline_facts import (
     AttemptFinished,
     AttemptSent,
     CreditMoved,
+    CreditNoteIssued,
     CycleClosed,
     CycleOpened,
     DisputeClosed,
@@ -41,6 +42,7 @@ from billing.queries.timeline_facts import (
     SubscriptionNoted,
 )
 from billing.rules.credit import CreditSource, MoveKind
+from billing.rules.credit_notes import Destination
 from billing.rules.money import Money
 from billing.rules.payment_methods import PaymentMethodKind
 from billing.rules.payments import AttemptKind, AttemptOutcome
@@ -182,6 +184,11 @@ HAPPENED: list[tuple[Fact, str, dict[str, object]]] = [
         CreditMoved(MoveKind.REFUNDED, ID, CreditSource.BOUGHT, USD, "", None),
         "9.99 USD of credit (bought) paid out",
         {"grant_id": ID},
+    ),
+    (
+        CreditNoteIssued("ANN-C0001", "ANN-0007", USD, Destination.REFUND, "an outage"),
+        "credit note ANN-C0001, 9.99 USD to the payment method: an outage",
+        {"invoice": "ANN-0007", "credit_note": "ANN-C0001"},
     ),
     (
         SubscriptionNoted("paused", None, {"before": "active", "why": "on leave"}),

@@ -10,6 +10,7 @@ from billing.rules.refunds import (
     RefundState,
     RefundStatus,
     next_state,
+    note_parts,
     refundable,
     split,
 )
@@ -38,6 +39,27 @@ def usd(amount: int) -> Money:
 )
 def test_a_refund_is_split_by_what_is_left(amount: int, left: Parts, expected: Parts) -> None:
     assert split(usd(amount), left) == expected
+
+
+@pytest.mark.parametrize(
+    ("net", "tax", "left", "expected"),
+    [
+        (310, 0, Parts(1000, 2100), Parts(100, 210)),  # ten of 31 days are earned
+        (3100, 589, Parts(1000, 2100, 589), Parts(1000, 2100, 589)),  # all of it
+        (2700, 513, Parts(20655, 20655, 7849), Parts(1350, 1350, 513)),
+        (1, 0, Parts(300, 699, 190), Parts(0, 1, 0)),  # the largest remainder
+        (0, 10, Parts(0, 0, 10), Parts(tax=10)),
+        (0, 0, Parts(5, 5, 5), Parts()),
+        (5, 0, Parts(5), Parts(5)),
+        (3100, 589, Parts(1000, 2099, 589), None),
+        (3100, 590, Parts(1000, 2100, 589), None),
+        (1, 0, Parts(tax=5), None),
+    ],
+)
+def test_a_credit_note_is_split_by_what_is_left_and_has_the_tax_it_says(
+    net: int, tax: int, left: Parts, expected: Parts | None
+) -> None:
+    assert note_parts(usd(net), usd(tax), left) == expected
 
 
 parts = st.builds(Parts, st.integers(0, 10**9), st.integers(0, 10**9), st.integers(0, 10**8))

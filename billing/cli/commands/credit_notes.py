@@ -22,11 +22,6 @@ if TYPE_CHECKING:
 
 _LINE = re.compile(r"([1-9][0-9]{0,3})(?:=(.+))?", re.ASCII)
 _SHARE = re.compile(r"([1-9][0-9]{0,5})/([1-9][0-9]{0,5})", re.ASCII)
-_WORDS = {
-    Destination.CREDIT: "as credit",
-    Destination.REFUND: "to the payment method",
-    Destination.OUTSIDE: "outside of the provider",
-}
 
 
 @click.group("credit-notes")
@@ -171,6 +166,7 @@ def _amounts(note: "CreditNote") -> dict[str, int]:
 
 
 def _words(drafted: "DraftedNote") -> str:
+    from billing.presenters.credit_notes import WHERE
     from billing.rules.money import Money
 
     note = drafted.note
@@ -180,7 +176,7 @@ def _words(drafted: "DraftedNote") -> str:
     )
     return (
         f"give back {Money(note.total, note.currency)} of invoice {drafted.invoice.number}"
-        f" {_WORDS[drafted.destination]}: {lines}"
+        f" {WHERE[drafted.destination]}: {lines}"
     )
 
 

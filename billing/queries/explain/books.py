@@ -17,7 +17,7 @@ from billing.rules.money import Money
 from billing.rules.payments import CallKind
 from billing.store.journal import reads
 from billing.store.journal.reads import StoredEntry
-from billing.store.payments import disputes, provider_calls, recognition, refunds
+from billing.store.payments import credit_notes, disputes, provider_calls, recognition, refunds
 from billing.store.payments.disputes import Dispute
 from billing.store.payments.invoices import Invoice
 from billing.store.payments.payments import Payment
@@ -140,7 +140,11 @@ def _late_keys(billed: Billed) -> Iterator[str]:
 
 
 def _money_keys(conn: Connection, billed: Billed) -> Iterator[str]:
-    """Yield the source keys of refunds, losses and steps of revenue."""
+    """Yield the source keys of credit notes, refunds, losses and steps of revenue."""
+    if billed.invoice is not None:
+        for note in credit_notes.page(conn, invoice_id=billed.invoice.id, limit=MANY):
+            yield keys.credit_note(note.id)
+            yield keys.credit_note_credited(note.id)
     if billed.payment is not None:
         for row in refunds.page(conn, payment_id=billed.payment.id, limit=MANY):
             yield from keys.of_refund(row.id)

@@ -7,7 +7,9 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.queries.credit_notes import credit_notes
 from billing.queries.refunds import refunds
+from billing.rules.credit_notes import Destination
 from billing.rules.disputes import DisputeState
 from billing.rules.money import Money
 from billing.rules.payments import AttemptOutcome
@@ -34,6 +36,20 @@ class RefundFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class NoteFacts:
+    """One credit note of the payment's invoice; its refund may have failed."""
+
+    number: str
+    amount: Money
+    issued_at: datetime
+    actor: str
+    reason: str
+    destination: Destination
+    refund_id: UUID | None
+    refund_state: RefundState | None
+
+
+@dataclass(frozen=True, slots=True)
 class DisputeFacts:
     """One dispute, or an inquiry that may become one."""
 
@@ -52,14 +68,33 @@ class DisputeFacts:
 
 @dataclass(frozen=True, slots=True)
 class MoneyBackFacts:
-    """All refunds and disputes of a payment."""
+    """All refunds and disputes of a payment, and the credit notes of its invoice."""
 
     refunds: tuple[RefundFacts, ...]
     disputes: tuple[DisputeFacts, ...]
+    notes: tuple[NoteFacts, ...] = ()
+
+
+def _notes(conn: Connection, payment: Payment) -> tuple[NoteFacts, ...]:
+    if payment.invoice_id is None:
+        return ()
+    return tuple(
+        NoteFacts(
+            row.number,
+            row.money,
+            row.created_at,
+            row.actor,
+            row.reason,
+            row.destination,
+            row.refund_id,
+            row.refund_state,
+        )
+        for row in credit_notes(conn, invoice_id=payment.invoice_id, limit=MANY)
+    )
 
 
 def money_back_facts(conn: Connection, payment: Payment) -> MoneyBackFacts:
-    """Return a payment's refunds and disputes."""
+    """Return a payment's refunds and disputes, and its invoice's credit notes."""
     return MoneyBackFacts(
         tuple(
             RefundFacts(
@@ -86,4 +121,5 @@ def money_back_facts(conn: Connection, payment: Payment) -> MoneyBackFacts:
             )
             for row in disputes.page(conn, payment_id=payment.id, limit=MANY)
         ),
+        _notes(conn, payment),
     )

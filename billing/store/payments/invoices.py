@@ -120,6 +120,8 @@ _PAID_UNTIL = text(
     """
     SELECT max(c.period_end) FROM invoices i JOIN cycles c ON c.id = i.cycle_id
      WHERE i.subscription_id = :subscription AND i.status = 'paid'
+       AND i.total > (SELECT coalesce(sum(n.total), 0) FROM credit_notes n
+                       WHERE n.invoice_id = i.id)
        AND NOT EXISTS (SELECT FROM payments p
                         WHERE p.invoice_id = i.id
                           AND (p.amount_refunded >= p.amount_captured

@@ -1,11 +1,17 @@
 """Promise 9: what credit notes give back was charged, and the journal has it."""
 # ruff: noqa: S608  statements are put together from constants of this file
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection, text
 
 from billing.ledger.keys import EntryKind
 from billing.rules.promises import FindingKind
 from billing.store.promises.check import check
+from billing.store.rows import reader
 
 _NOTE_OF_INVOICE = check(
     FindingKind.NOTE_OF_INVOICE,
@@ -136,3 +142,39 @@ NOTED: Final = (
     _NOTE_GIVEN,
     _NOTE_BOOKED,
 )
+
+
+@dataclass(frozen=True, slots=True)
+class LineOfNote:
+    """A line of a note, with the facts of its invoice; `all_gross` is of all notes so far."""
+
+    invoice_id: UUID
+    number: str
+    line: int
+    gross: int
+    discount: int
+    net: int
+    tax: int
+    all_gross: int
+    facts: str
+
+
+_line_of = reader(LineOfNote)
+_LINES: Final = text(
+    """
+    SELECT l.invoice_id, c.number, l.line, l.gross, l.discount, l.net, l.tax, l.all_gross, i.facts
+      FROM credit_note_lines l
+      JOIN credit_notes c ON c.id = l.note_id
+      JOIN invoices i ON i.id = l.invoice_id
+     WHERE i.facts IS NOT NULL
+     ORDER BY l.invoice_id, l.line, l.n
+    """
+)
+
+
+def lines_with_facts(conn: Connection, batch: int) -> Iterator[LineOfNote]:
+    """Yield the lines of notes whose invoices have facts, by invoice, through a cursor."""
+    options = {"stream_results": True, "yield_per": batch}
+    with conn.execute(_LINES, execution_options=options) as rows:
+        for row in rows:
+            yield _line_of(row)
