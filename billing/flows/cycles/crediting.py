@@ -4,7 +4,6 @@ The customers' credit is locked before an invoice is drafted, so what the draft 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -56,7 +55,7 @@ def use(conn: Connection, invoices: Sequence[Credited], now: datetime) -> list[E
             grant = now_left[grant_id]
             paying = (MoveKind.APPLIED, grant, amount, now, SCHEDULER, invoice.invoice_id)
             moves.append(credit.next_move(*paying))
-            now_left[grant_id] = replace(grant, n=grant.n + 1, left=grant.left - amount)
+            now_left[grant_id] = grant.after(moves[-1])
             entries.append(_entry(invoice, grant_id, Money(amount, invoice.draft.currency), now))
     credit.add_moves(conn, moves)
     return entries

@@ -6,7 +6,7 @@ before its day or on it, pays nothing more, also where an invoice gives credit b
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NotRequired, TypedDict
 from uuid import UUID
@@ -46,6 +46,10 @@ class GrantLeft:
     def has_expired(self, now: datetime) -> bool:
         """Tell whether it pays nothing any more."""
         return self.expires_at is not None and self.expires_at <= now
+
+    def after(self, move: "NewMove") -> "GrantLeft":
+        """Return it as it is after its next move."""
+        return replace(self, n=move["n"], left=move["left_after"])
 
 
 class NewGrant(TypedDict):
