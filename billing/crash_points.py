@@ -176,6 +176,8 @@ class CrashPoint(StrEnum):
     """A command's change is committed together with its line in the audit log."""
     CATALOG_APPLIED = "catalog applied"
     """Plans are published."""
+    COUPON_REDEEMED = "coupon redeemed"
+    """A coupon is redeemed."""
     SUBSCRIBED = "subscribed"
     """A subscription is written."""
     SUBSCRIPTION_CANCELED = "subscription canceled"

@@ -213,6 +213,10 @@ class NewSubscriptionBody(_RequestBody):
             description="Quantities by item, where the plan sells several; else their defaults.",
         ),
     ]
+    coupons: Annotated[
+        tuple[ItemCode, ...],
+        Field(max_length=20, description="Codes of coupons to redeem, from its first invoice on."),
+    ] = ()
     zone: Annotated[str, Field(max_length=64, pattern=ZONE)] = "UTC"
     starts: Annotated[
         datetime | None,
@@ -491,6 +495,22 @@ class SubscriptionChangeBody(_Body):
     invoice: DraftedInvoiceBody | None
     notes: list[DraftedNoteBody]
     digest: str
+
+
+class RedeemBody(_RequestBody):
+    """The coupon that a subscription redeems."""
+
+    coupon: ItemCode
+    reason: Reason = ""
+
+
+class RedemptionBody(_Body):
+    """A coupon that was redeemed for a subscription."""
+
+    id: str
+    coupon: str
+    subscription_id: str
+    at: datetime
 
 
 class InvoiceBody(_Body):

@@ -36,6 +36,12 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
         " earlier date; what was billed elsewhere until now is taken over with --import"
     ),
     ErrorCode.PRICE_MISSING: "it is sold in {sold_in}",
+    ErrorCode.COUPON_NOT_FOUND: "`billing plans coupons` shows them",
+    ErrorCode.COUPON_EXPIRED: "publish a coupon with another code, or a later `until`",
+    ErrorCode.COUPON_USED_UP: "publish a coupon with another code, or a higher `limit`",
+    ErrorCode.COUPON_REDEEMED_ALREADY: "`billing coupons redemptions` shows what holds",
+    ErrorCode.COUPON_CURRENCY: "it takes off in {currencies}",
+    ErrorCode.COUPON_DOES_NOT_FIT: "`billing plans show {plan}` lists what the plan sells",
     ErrorCode.ITEM_UNKNOWN: "`billing plans show` lists a plan's items",
     ErrorCode.ITEM_QUANTITY: "give them with --item CODE=QUANTITY: {items}",
     ErrorCode.ITEM_QUANTITY_RANGE: "give {minimum} to {maximum} with --item {item}=...",

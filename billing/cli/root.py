@@ -23,6 +23,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "config": "database.config",
     "credit": "credit.credit",
     "credit-notes": "credit_notes.credit_notes",
+    "coupons": "coupons.coupons",
     "customers": "customers.customers",
     "db": "database.database",
     "demo": "processes.demo",

@@ -28,6 +28,7 @@ from billing.store.journal import checks
 from billing.store.promises import (
     closed_agrees,
     credit,
+    discounted,
     every_penny,
     invoiced,
     noted,
@@ -253,8 +254,8 @@ def _follows_from_facts(conn: Connection) -> PromiseResult:
     found = _Found(FindingKind.INVOICE_AGAINST_FACTS)
     for finding in recomputing.differing(conn):
         found.add(finding)
-    items = running.findings(conn, (invoiced.ITEM_AGAINST_INVOICE,))
-    return _result(conn, 7, [*found.all(), *items])
+    others = running.findings(conn, (invoiced.ITEM_AGAINST_INVOICE, *discounted.DISCOUNTS))
+    return _result(conn, 7, [*found.all(), *others])
 
 
 # --- promise 8 ----------------------------------------------------------------------------------

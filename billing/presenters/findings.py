@@ -375,4 +375,16 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
     ),
     **CREDIT_WORDS,
     **NOTE_WORDS,
+    FindingKind.DISCOUNT_OF_INVOICE: lambda row: (
+        f"invoice {row['number']} has {amount(row['discount'], row['currency'])} taken off; its"
+        f" coupons took {amount(row['amount'], row['currency'])}"
+    ),
+    FindingKind.DISCOUNT_OF_REDEMPTION: lambda row: (
+        f"invoice {row['number']}: what took something off is redemption {row['redemption']} of"
+        f" coupon {row['coupon']}, which isn't for it or not in its facts"
+    ),
+    FindingKind.REDEMPTION_OVERUSED: lambda row: (
+        f"redemption {row['redemption']} of coupon {row['coupon']}, for {row['lasts']}, was used on"
+        f" {row['invoices']} invoice(s)"
+    ),
 }

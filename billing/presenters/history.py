@@ -142,6 +142,9 @@ _WORDS: Final[Mapping[SubscriptionEventKind, Callable[[Facts], str]]] = {
         else f"its start was moved from {_instant(facts, 'announced')} to"
         f" {_instant(facts, 'by_schedule')}, as its zone is today: {facts['why']}"
     ),
+    SubscriptionEventKind.COUPON_REDEEMED: lambda facts: (
+        f"coupon {facts['coupon']} was redeemed: {facts['why']}"
+    ),
     SubscriptionEventKind.ACCOUNT_CHANGED: lambda facts: (
         f"collected over {facts['after'] or _CUSTOMERS}, before over"
         f" {facts['before'] or _CUSTOMERS}: {facts['why']}"

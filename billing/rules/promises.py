@@ -88,6 +88,9 @@ class FindingKind(StrEnum):
     ITEM_AGAINST_INVOICE = "item_against_invoice"
     ITEMS_AGAINST_CHANGES = "items_against_changes"
     CYCLE_NOT_FREE = "cycle_not_free"
+    DISCOUNT_OF_INVOICE = "discount_of_invoice"
+    DISCOUNT_OF_REDEMPTION = "discount_of_redemption"
+    REDEMPTION_OVERUSED = "redemption_overused"
 
     # 8: no credit is used twice
     CREDIT_OF_INVOICE = "credit_of_invoice"

@@ -59,6 +59,8 @@ class SubscriptionEventKind(StrEnum):
     """Its boundaries follow the rules of its zone as they are today."""
     ACCOUNT_CHANGED = "account_changed"
     """It is collected over another account at a provider, or over its customer's."""
+    COUPON_REDEEMED = "coupon_redeemed"
+    """A coupon takes something off its invoices from now on."""
     DISPUTE_LOST = "dispute_lost"
     """The customer took a payment back by way of the bank."""
     CORRECTED = "corrected"

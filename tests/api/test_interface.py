@@ -36,6 +36,8 @@ NOT_BY_CHANCE = {
     "POST /v1/subscriptions",
     "POST /v1/customers/{customer}/credit-grants",
     "POST /v1/customers/{customer}/payment-methods",
+    "POST /v1/subscriptions/{subscription}/changes/{change}/withdraw",
+    "POST /v1/subscriptions/{subscription}/coupons",
     "POST /v1/payments/{payment_id}/retry",
     "POST /v1/payments/{payment_id}/void",
 }
@@ -75,14 +77,21 @@ def known(caller: Caller, world: World) -> dict[str, Any]:
     grant = caller.post(
         f"/v1/customers/{ada.customer}/credit-grants", {"amount": 100, "currency": "USD"}
     ).json()
+    invoice = next(each for each in caller.found("/v1/invoices")["data"] if each["due"])
+    note = caller.post(
+        f"/v1/invoices/{invoice['id']}/credit-notes",
+        {"destination": "credit", "share": {"part": 1, "whole": 10}},
+    ).json()
     return {
+        "note": note["id"],
         "grant_id": grant["id"],
         "customer": ada.customer,
         "subscription": ada.reference,
         "payment_id": caller.charged(999, customer=ada.customer, capture="manual")["id"],
         "refund_id": refund["id"],
-        "invoice": caller.found("/v1/invoices")["data"][0]["id"],
+        "invoice": invoice["id"],
         "code": "video-basic",
+        "change": "00000000-0000-7000-8000-000000000000",
     }
 
 

@@ -60,6 +60,7 @@ ROUTES = [
     ("POST", "/v1/subscriptions/ada/changes", CHARGE),
     ("POST", "/v1/subscriptions/ada/changes/quote", READ),
     ("POST", f"/v1/subscriptions/ada/changes/{SOME_ID}/withdraw", CHARGE),
+    ("POST", "/v1/subscriptions/ada/coupons", CHARGE),
     ("POST", "/v1/subscriptions/ada/pause", CHARGE),
     ("POST", "/v1/subscriptions/ada/provider", CHARGE),
     ("POST", "/v1/subscriptions/ada/resume", CHARGE),

@@ -251,6 +251,11 @@ EVENTS: list[tuple[SubscriptionEventKind, Mapping[str, object], str]] = [
         "will be canceled at 2026-03-08 10:00 UTC: too dear",
     ),
     (
+        SubscriptionEventKind.COUPON_REDEEMED,
+        {"coupon": "spring", "why": "a promise"},
+        "coupon spring was redeemed: a promise",
+    ),
+    (
         SubscriptionEventKind.ACCOUNT_CHANGED,
         {"before": None, "after": "paypal", "why": "they asked"},
         "collected over paypal, before over its customer's account: they asked",

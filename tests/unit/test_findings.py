@@ -14,6 +14,7 @@ from billing.store.journal.checks import CHECKS
 from billing.store.promises import (
     closed_agrees,
     credit,
+    discounted,
     every_penny,
     invoiced,
     noted,
@@ -36,6 +37,7 @@ IN_SQL = (
     invoiced.ITEM_AGAINST_INVOICE,
     *credit.CREDIT_ADDS_UP,
     *credit.OVERDUE,
+    *discounted.DISCOUNTS,
 )
 # Computed from the rows or from the catalogue.
 COMPUTED = {

@@ -139,6 +139,21 @@ def name_provider(
     return respond(services, answer, noun="subscription")
 
 
+@router.post("/{subscription}/coupons", status_code=201, responses=made(schemas.RedemptionBody))
+def redeem_coupon(
+    subscription: InPath,
+    new: schemas.RedeemBody,
+    key: IdempotencyKey,
+    visitor: Charger,
+    services: UsesServices,
+) -> JSONResponse:
+    """Redeem a coupon: it takes something off from the next invoice on."""
+    answer = services.customers.redeem_coupon(
+        visitor.caller, key, subscription, new.coupon, why=new.reason
+    )
+    return respond(services, answer, noun="redemption")
+
+
 @router.post("/{subscription}/resume", responses=changed(schemas.SubscriptionBody))
 def resume_subscription(
     subscription: InPath,

@@ -53,6 +53,10 @@ _STARTS = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
     "--item", "items", multiple=True, metavar="CODE=QUANTITY",
     help="How many of an item, where the plan sells several; its default, when left out.",
 )  # fmt: skip
+@click.option(
+    "--coupon", "coupons", multiple=True, metavar="CODE",
+    help="A coupon to redeem, from the first invoice on.",
+)  # fmt: skip
 @click.option("--zone", default="UTC", show_default=True, help="Time zone of the boundaries.")
 @click.option(
     "--starts", type=_STARTS, metavar="DATE[THH:MM]",
@@ -74,6 +78,7 @@ def create(
     currency: str | None,
     quantity: int,
     items: tuple[str, ...],
+    coupons: tuple[str, ...],
     zone: str,
     starts: datetime | None,
     external_id: str | None,
@@ -98,6 +103,7 @@ def create(
         currency=(currency or _only(sold_in, plan)).upper(),
         quantity=quantity,
         items=changes.quantities(items),
+        coupons=coupons,
         zone=zone,
         starts=starts,
         external_id=external_id,

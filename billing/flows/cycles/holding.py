@@ -1,4 +1,4 @@
-"""What the subscriptions of a batch hold: items, and the credit of their customers."""
+"""What the subscriptions of a batch hold: items, coupons, and the credit of their customers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -7,8 +7,10 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.flows.cycles import couponing
 from billing.flows.cycles.charging import NOTHING_HELD, Holdings
-from billing.pricing import AppliedCredit, GrantedCredit, credit_at
+from billing.flows.cycles.couponing import BatchCoupons
+from billing.pricing import GrantedCredit, InvoiceDraft, credit_at
 from billing.rules.item_changes import ItemChange
 from billing.store.payments import credit
 from billing.store.payments.credit import GrantLeft
@@ -23,21 +25,23 @@ class BatchHoldings:
 
     items: Mapping[UUID, Sequence[HeldItem]] = field(default_factory=dict)
     grants: Mapping[UUID, Sequence[GrantLeft]] = field(default_factory=dict)
+    coupons: BatchCoupons = field(default_factory=BatchCoupons)
     used: dict[UUID, int] = field(default_factory=dict)
     changes: Mapping[UUID, Sequence[ItemChange]] = field(default_factory=dict)
 
     def of(self, subscription: Subscription, now: datetime) -> Holdings:
-        """Return what a subscription holds for an invoice that is issued now."""
+        """Return what a subscription holds for the invoice of its next period, issued now."""
+        discounts = self.coupons.of(subscription, subscription.next_period.period.start)
         held = self.items.get(subscription.id, ())
         grants = self.grants.get(subscription.customer_id, ())
         asked = self.changes.get(subscription.id, ())
-        if not held and not grants and not asked:
+        if not held and not grants and not asked and not discounts:
             return NOTHING_HELD
         in_currency = [
             self._granted(grant) for grant in grants if grant.currency == subscription.currency
         ]
         usable = credit_at(in_currency, now, subscription.id)
-        return Holdings(items=held, changes=asked, credit=usable)
+        return Holdings(items=held, changes=asked, discounts=discounts, credit=usable)
 
     def _granted(self, grant: GrantLeft) -> GrantedCredit:
         return GrantedCredit(
@@ -54,10 +58,11 @@ class BatchHoldings:
         """Note a grant that is about to be made."""
         self.grants = {**self.grants, customer_id: [*self.grants.get(customer_id, ()), grant]}
 
-    def use(self, applied: Sequence[AppliedCredit]) -> None:
+    def use(self, draft: InvoiceDraft) -> None:
         """Note what an invoice uses."""
-        for each in applied:
+        for each in draft.credit:
             self.used[each.grant] = self.used.get(each.grant, 0) + each.amount
+        self.coupons.use(draft.discounts, draft.currency)
 
 
 def read(conn: Connection, due: Sequence[Subscription]) -> BatchHoldings:
@@ -65,6 +70,7 @@ def read(conn: Connection, due: Sequence[Subscription]) -> BatchHoldings:
     ids = [each.id for each in due]
     return BatchHoldings(
         items=items.of_many(conn, ids),
+        coupons=couponing.read(conn, due),
         grants=credit.lock_left(conn, sorted({each.customer_id for each in due})),
         changes=item_changes.of_many(conn, ids),
     )

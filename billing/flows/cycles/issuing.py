@@ -51,6 +51,7 @@ def issue(conn: Connection, issued: Sequence[Issued], now: datetime) -> None:
         [_invoice_row(each, now) for each in issued],
         [row for each in issued for row in _line_rows(each)],
     )
+    invoices.add_discounts(conn, [row for each in issued for row in _discount_rows(each)])
     payments.add(conn, [_payment_row(each, now) for each in issued if each.draft.due])
     used = crediting.use(conn, issued, now)
     posting.post(conn, [_entry(each, now) for each in issued if each.draft.total] + used)
@@ -105,6 +106,18 @@ def _line_rows(issued: Issued) -> list[dict[str, Any]]:
             "detail": detail_of(line),
         }
         for number, line in enumerate(issued.draft.lines, start=1)
+    ]
+
+
+def _discount_rows(issued: Issued) -> list[dict[str, Any]]:
+    return [
+        {
+            "invoice_id": issued.invoice_id,
+            "redemption_id": each.redemption,
+            "base": each.base,
+            "amount": each.amount,
+        }
+        for each in issued.draft.discounts
     ]
 
 

@@ -148,7 +148,7 @@ def _decide_all(
             opening = decide(subscription, catalog, now, policy, asked, held=holds)
             openings.append(opening)
             if opening.draft is not None:
-                held.use(opening.draft.credit)
+                held.use(opening.draft)
         except CannotOpen as cannot:
             unable.append((subscription, cannot))
         except Exception as error:  # noqa: BLE001  whatever it is, it is this one's alone

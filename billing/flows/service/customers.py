@@ -10,6 +10,7 @@ from sqlalchemy import Connection
 from billing.crash_points import CrashPoint, marked
 from billing.errors import BillingError, Unavailable
 from billing.flows.context import Context
+from billing.flows.coupons import redeeming
 from billing.flows.customers import customers as customer_flow
 from billing.flows.customers.customers import existing_customer, refuse_anything_like_a_card
 from billing.flows.service import views
@@ -184,7 +185,7 @@ class CustomerApi(ChangeApi):
     ) -> KeyedAnswer:
         """Start a subscription. 201. Raises as `create_customer`, and `NotFound`."""
         given = views.plain({name: getattr(order, name) for name in order.__slots__})
-        for name in ("provider", "items"):  # as in keys from before they could be given
+        for name in ("provider", "items", "coupons"):  # as in keys from before they could be given
             if not given[name]:
                 del given[name]
         now = self.context.clock.now()
@@ -250,6 +251,25 @@ class CustomerApi(ChangeApi):
 
         given = {"subscription": reference, "provider": provider, "reason": why}
         return self._once(caller, key, action, given, work)
+
+    def redeem_coupon(
+        self, caller: Caller, key: str, reference: str, coupon: str, *, why: str
+    ) -> KeyedAnswer:
+        """Redeem a coupon for a subscription. 201. Raises as `redeeming.redeem`."""
+        refuse_anything_like_a_card(subscription=reference, coupon=coupon, reason=why)
+        now = self.context.clock.now()
+        order = redeeming.CouponOrder(coupon, subscription=reference, why=why or "no reason given")
+
+        def work(conn: Connection) -> KeyedAnswer:
+            made = redeeming.redeem(Joined(conn), order, now=now, actor=caller.actor)
+            found = subscriptions.find(conn, reference)
+            assert found is not None, "a coupon was redeemed for it"
+            self._audit(conn, caller, "coupon.redeem", found.id, why, {"coupon": coupon})
+            redeemed = {"id": made, "coupon": coupon, "subscription_id": found.id, "at": now}
+            return KeyedAnswer(MADE, views.plain(redeemed))
+
+        given = {"subscription": reference, "coupon": coupon, "reason": why}
+        return self._once(caller, key, "coupon.redeem", given, work)
 
 
 def _subscription(conn: Connection, subscription_id: UUID) -> views.View:

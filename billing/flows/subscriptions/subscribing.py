@@ -14,6 +14,7 @@ from sqlalchemy import Connection
 
 from billing.crash_points import CrashPoint, marked
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
+from billing.flows.coupons import redeeming
 from billing.flows.customers.customers import existing_customer, refuse_anything_like_a_card
 from billing.flows.cycles.skipping import skip_missed
 from billing.flows.subscriptions import ordered_items
@@ -57,6 +58,8 @@ class SubscriptionOrder:
     imported: bool = False
     provider: str | None = None
     items: Mapping[str, int] = field(default_factory=dict)
+    coupons: tuple[str, ...] = ()
+    """The coupons that it redeems; they hold from its first invoice on."""
 
 
 def subscribe(
@@ -64,7 +67,10 @@ def subscribe(
 ) -> UUID:
     """Create a subscription and return its id. Raises `NotFound`, `BadInput`, `Conflict`."""
     refuse_anything_like_a_card(
-        customer=order.customer, plan=order.plan, external_id=order.external_id
+        customer=order.customer,
+        plan=order.plan,
+        external_id=order.external_id,
+        coupons=" ".join(order.coupons),
     )
     if not 1 <= order.quantity <= 1_000_000:
         raise BadInput(f"a quantity is from 1 to 1,000,000, not {order.quantity}", where="quantity")
@@ -145,7 +151,24 @@ def subscribe(
             starts=first.period.start,
             **_import_history(conn, subscription_id, order, now),
         )
+        _redeem(conn, subscription_id, order, min(now, first.period.start), now, actor)
     return subscription_id
+
+
+def _redeem(
+    conn: Connection,
+    subscription_id: UUID,
+    order: SubscriptionOrder,
+    at: datetime,
+    now: datetime,
+    actor: Actor,
+) -> None:
+    """Redeem the coupons of an order, from the subscription's beginning on."""
+    if order.coupons:
+        subscription = subscriptions.lock(conn, subscription_id)
+        assert subscription is not None, "it was inserted just now"
+        for code in order.coupons:
+            redeeming.redeem_for(conn, subscription, code, at=at, now=now, actor=actor)
 
 
 def method_at(conn: Connection, customer: Customer, provider: str | None) -> UUID | None:

@@ -13,7 +13,7 @@ from billing.pricing import InvoiceKind
 from billing.rules.invoices import InvoiceStatus, check_change
 from billing.store.bulk import bulk_insert
 from billing.store.rows import reader
-from billing.store.tables import invoice_lines, invoices
+from billing.store.tables import invoice_discounts, invoice_lines, invoices
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,11 @@ def add(
     """Issue invoices; the database checks that each one's lines add up to its net."""
     bulk_insert(conn, invoices, rows)
     bulk_insert(conn, invoice_lines, lines)
+
+
+def add_discounts(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write what redeemed coupons took off (just issued) invoices."""
+    bulk_insert(conn, invoice_discounts, rows)
 
 
 def move(

@@ -3,6 +3,7 @@
 __all__ = [
     "closed_agrees",
     "credit",
+    "discounted",
     "every_penny",
     "held",
     "invoiced",

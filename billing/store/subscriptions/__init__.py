@@ -11,5 +11,6 @@ __all__ = [
     "items",
     "parking",
     "plans",
+    "redemptions",
     "subscriptions",
 ]

@@ -70,6 +70,15 @@ invoice_lines = Table(
     Column("detail", JSONB, nullable=False, server_default="[]"),
 )
 
+invoice_discounts = Table(
+    "invoice_discounts",
+    metadata,
+    identifier("invoice_id", primary_key=True),
+    identifier("redemption_id", primary_key=True),
+    Column("base", BigInteger, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+)
+
 credit_grants = Table(
     "credit_grants",
     metadata,

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from billing.flows.coupons import redeeming
 from billing.flows.subscriptions import lifecycle, subscribing
 from tests.delivery.crash.flow import flow
 from tests.delivery.crash.flows import NEXT, OPERATOR, tick
@@ -9,6 +10,12 @@ from tests.scenarios.test_facts import SMALL, TEAM, granted
 from tests.scenarios.world import Subscriber, World
 
 ITEMS: Final = "items and credit"
+COUPON: Final = """
+[[coupon]]
+code = "spring"
+percent = "15"
+for = "3 invoices"
+"""
 
 
 def _customer(world: World) -> tuple[str, str]:
@@ -59,3 +66,24 @@ def _cancel(world: World, subscriber: Subscriber) -> None:
         world.engine, subscriber.reference,
         at_period_end=False, now=world.now, actor=OPERATOR, why="asked", policy=world.policy,
     )  # fmt: skip
+
+
+def _for_a_coupon(world: World) -> Subscriber:
+    world.publish(TEAM + COUPON)
+    return world.subscribed("team")
+
+
+@flow("a coupon is redeemed", _for_a_coupon, group=ITEMS)
+def _redeem(world: World, subscriber: Subscriber) -> None:
+    order = redeeming.CouponOrder("spring", subscription=subscriber.reference, why="asked")
+    redeeming.redeem(world.engine, order, now=world.now, actor=OPERATOR)
+
+
+def _with_a_coupon(world: World) -> Subscriber:
+    world.publish(TEAM + COUPON)
+    return world.subscribed("team", coupons=("spring",))
+
+
+@flow("a cycle with a coupon is opened", _with_a_coupon, group=ITEMS)
+def _open_discounted(world: World, _: Subscriber) -> None:
+    tick(world)

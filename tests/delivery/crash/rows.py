@@ -68,6 +68,7 @@ WORDS: Final[Mapping[str, str]] = {
     "tasks": "'task ' || task || CASE WHEN last_error IS NULL THEN ' done' ELSE ' failed' END",
     "api_keys": "'API key' || CASE WHEN revoked_at IS NOT NULL THEN ' revoked' WHEN last_used_at"
     " IS NOT NULL THEN ' used' ELSE '' END",
+    "invoice_discounts": "'discount of an invoice'",
     "audit_log": "'audit line ' || action",
 }
 # Told by other rows, or kept by tests.

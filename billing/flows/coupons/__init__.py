@@ -1,0 +1,3 @@
+"""Coupons: redeemed here, used where invoices are issued."""
+
+__all__ = ["redeeming"]
