@@ -197,5 +197,6 @@ _KINDS: Final[Mapping[CycleKind, str]] = {
     CycleKind.TRIAL: "kind trial, which costs nothing",
     CycleKind.REGULAR: "kind regular, which is billed",
     CycleKind.PAUSED: "kind paused: the subscription was paused, nothing is billed",
+    CycleKind.FREE: "kind free: by its plan it costs nothing",
     CycleKind.SKIPPED: "kind skipped: it was over before it was opened, nothing is billed",
 }

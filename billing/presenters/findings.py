@@ -346,6 +346,10 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
         f"the {row['kind']} {row['id']} of the provider is {row['outcome']}, and there is no such"
         " break to look at"
     ),
+    FindingKind.TERMS_UNREADABLE: lambda row: (
+        f"plan {row['plan']}, version {row['version']}: its terms aren't those that were published:"
+        f" {row['error']}"
+    ),
     FindingKind.FACTS_UNREADABLE: lambda row: (
         f"invoice {row['number']}: its facts can't be read: {row['error']}"
     ),

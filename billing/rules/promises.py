@@ -81,6 +81,7 @@ class FindingKind(StrEnum):
     ROW_WITHOUT_BREAK = "row_without_break"
 
     # 7: every amount follows from facts
+    TERMS_UNREADABLE = "terms_unreadable"
     FACTS_UNREADABLE = "facts_unreadable"
     INVOICE_AGAINST_FACTS = "invoice_against_facts"
     FACTS_AGAINST_TERMS = "facts_against_terms"

@@ -22,6 +22,9 @@ from tests.promises.subjects import (
     LIVE,
     LOST,
     NEXT_WITH_ITEMS,
+    NOTE_TO_CARD,
+    NOTE_TO_CREDIT,
+    NOTED,
     ONE_OFF,
     OPEN,
     OPENED,
@@ -439,7 +442,7 @@ BY_HAND: Final[Mapping[str, Attack]] = {
         f" (SELECT id FROM payments WHERE invoice_id = {WITH_ITEMS})",
     ),
     "a price was published with another amount afterwards": _attack(
-        7, "facts_against_terms",
+        7, "terms_unreadable",
         "UPDATE plan_versions SET terms = replace(terms::text, '9900', '9800')::jsonb"
         " WHERE plan = 'team'",
     ),
@@ -511,5 +514,34 @@ BY_HAND: Final[Mapping[str, Attack]] = {
         "UPDATE credit_grants SET effective_at = '2026-01-01', created_at = '2026-01-01',"
         " expires_at = '2026-01-02', expiry_due_at = '2026-01-02'"
         f" WHERE id = {EXPIRING}",
+    ),
+    # --- promise 9 ---
+    "a credit note is of an invoice that is void": _attack(
+        9, "note_of_invoice", f"UPDATE invoices SET status = 'void' WHERE id = {NOTED}",
+    ),
+    "a credit note is larger than its lines": _attack(
+        9, "note_lines",
+        f"UPDATE credit_notes SET net = net + 1, deferred = deferred + 1 WHERE id = {NOTE_TO_CARD}",
+    ),
+    "more of a line was given back than it came to": _attack(
+        9, "notes_within_line",
+        "UPDATE credit_note_lines SET gross = gross * 100, net = net * 100,"
+        f" all_gross = all_gross * 100, all_net = all_net * 100 WHERE note_id = {NOTE_TO_CARD}",
+    ),
+    "more of an invoice was given back than it came to": _attack(
+        9, "given_back_above",
+        "UPDATE credit_notes SET net = net * 100, deferred = net * 100 - recognised"
+        f" WHERE id = {NOTE_TO_CARD}",
+    ),
+    "the credit that a credit note gave is gone": _attack(
+        9, "note_given",
+        "DELETE FROM credit_moves WHERE grant_id ="
+        f" (SELECT id FROM credit_grants WHERE note_id = {NOTE_TO_CREDIT})",
+        f"DELETE FROM credit_grants WHERE note_id = {NOTE_TO_CREDIT}",
+    ),
+    "a credit note gave back what was earned": _attack(
+        9, "note_entry",
+        "UPDATE credit_notes SET recognised = recognised + 1, deferred = deferred - 1"
+        f" WHERE id = {NOTE_TO_CREDIT}",
     ),
 }  # fmt: skip

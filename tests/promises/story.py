@@ -92,6 +92,7 @@ def tell(world: World, restored: Callable[[World], tuple[World, str]], folder: P
     story_of_items.subscribe(world)
     _january(world, people, folder)
     story_of_items.void(world)
+    story_of_items.give_back(world)
     _february(world, people, folder)
     world, url = restored(world)
     world.earn_daily()

@@ -1,23 +1,17 @@
 """The part of the story that is about items and credit: what is sold, granted, used and waived."""
 
-from datetime import datetime
 from typing import Final
-from uuid import UUID
 
 from billing.flows.credit import revoking
-from billing.ids import new_id
-from billing.ledger import recipes
-from billing.rules.actor import Actor, ActorKind
-from billing.rules.credit import CreditSource
-from billing.rules.money import Money
-from billing.store.journal import posting
-from billing.store.payments import credit
+from billing.rules.credit_notes import Destination
+from tests.scenarios.money import apply_events_of_refund, fail_at_provider, refund_row
+from tests.scenarios.test_credit import OPERATOR, grant
+from tests.scenarios.test_credit_notes import noted, part, refund_of
 from tests.scenarios.test_facts import FREE, SMALL, TEAM
 from tests.scenarios.test_operators import cancel
-from tests.scenarios.world import Subscriber, World, at
+from tests.scenarios.world import World, at
 
 SOLD: Final = (TEAM, SMALL, FREE)
-OPERATOR: Final = Actor(ActorKind.CLI, "ann")
 
 
 def publish(world: World) -> None:
@@ -36,7 +30,7 @@ def subscribe(world: World) -> None:
     world.subscribed("team", items={"seats": 7})
     world.subscribed("free")
     credited = world.subscribed("notes", quantity=2)
-    grant(world, credited, 1500, subscription=credited)
+    grant(world, credited, 1500, subscription=credited.reference)
     grant(world, credited, 1600)
     grant(world, world.subscribed("notes"), 5000, expires=at("2026-01-15"))
     grant(world, world.subscribed("free"), 1234, expires=at("2036-01-01"))
@@ -48,50 +42,24 @@ def subscribe(world: World) -> None:
 
 def void(world: World) -> None:
     """Cancel where an invoice is open: it is void, and its credit is returned."""
-    customer = world.subscribed("notes", card="pm_card_chargeCustomerFail")
+    customer = world.subscribed("notes", quantity=3, card="pm_card_chargeCustomerFail")
     grant(world, customer, 400)
     world.settle()
     cancel(world, customer)
 
 
-def grant(
-    world: World,
-    customer: Subscriber,
-    amount: int,
-    *,
-    subscription: Subscriber | None = None,
-    expires: datetime | None = None,
-) -> UUID:
-    """Give credit to a customer, now."""
-    grant_id = new_id()
-    with world.engine.begin() as conn:
-        credit.add_grants(
-            conn,
-            [
-                {
-                    "id": grant_id,
-                    "customer_id": customer.customer_id,
-                    "currency": "USD",
-                    "amount": amount,
-                    "source": CreditSource.GOODWILL,
-                    "priority": 50,
-                    "subscription_id": None
-                    if subscription is None
-                    else subscription.subscription_id,
-                    "effective_at": world.now,
-                    "expires_at": expires,
-                    "reason": "an outage",
-                    "invoice_id": None,
-                    "actor": "cli:ann",
-                    "created_at": world.now,
-                }
-            ],
-        )
-        entry = recipes.credit_granted(
-            grant_id=grant_id,
-            customer_id=customer.customer_id,
-            amount=Money(amount, "USD"),
-            effective_at=world.now,
-        )
-        posting.post(conn, [entry])
-    return grant_id
+def give_back(world: World) -> None:
+    """Issue credit notes: to credit, to the card, outside, and to a card that returns the money."""
+    customer = world.subscribed("team", items={"seats": 9})
+    returning = world.subscribed("notes", quantity=3)
+    world.settle()
+    noted(world, customer, part(2000))
+    noted(world, customer, part(300, line=1), Destination.REFUND)
+    noted(world, customer, part(1500), Destination.OUTSIDE)
+    world.settle()
+    note = noted(world, returning, part(700), Destination.REFUND)
+    world.settle()
+    world.close_books()
+    refund = refund_of(world, note)
+    fail_at_provider(world, refund.id)
+    apply_events_of_refund(world, str(refund_row(world, refund.id).provider_refund_id))

@@ -23,7 +23,9 @@ CLOSED: Final = (
     f"(SELECT id FROM cycles WHERE state = 'closed' AND kind = 'regular' {_CYCLES_IN_ORDER}"
 )
 OPENED: Final = f"(SELECT id FROM cycles WHERE state = 'opened' {_CYCLES_IN_ORDER}"
-REFUND: Final = "(SELECT id FROM refunds WHERE state = 'succeeded' ORDER BY id LIMIT 1)"
+REFUND: Final = (
+    "(SELECT id FROM refunds WHERE state = 'succeeded' AND note_id IS NULL ORDER BY id LIMIT 1)"
+)
 ASKED: Final = "(SELECT id FROM refunds WHERE state = 'requested' ORDER BY id LIMIT 1)"
 HELD: Final = "(SELECT id FROM disputes WHERE state = 'opened' ORDER BY id LIMIT 1)"
 LOST: Final = "(SELECT id FROM disputes WHERE state = 'lost' ORDER BY id LIMIT 1)"
@@ -43,6 +45,13 @@ EXPIRED: Final = "(SELECT id FROM credit_grants WHERE amount = 5000)"
 CREDITED: Final = (
     f"(SELECT invoice_id FROM credit_moves WHERE grant_id = {GRANT} AND n = 1 AND kind = 'applied')"
 )
+NOTE: Final = (
+    "(SELECT id FROM credit_notes WHERE destination = '{to}' AND deferred > 0"
+    " ORDER BY series, n LIMIT 1)"
+)
+NOTE_TO_CREDIT: Final = NOTE.replace("{to}", "credit")
+NOTE_TO_CARD: Final = NOTE.replace("{to}", "refund")
+NOTED: Final = f"(SELECT invoice_id FROM credit_notes WHERE id = {NOTE_TO_CREDIT})"
 ROW: Final = (
     "(SELECT provider_transaction_id FROM settlement_rows WHERE kind = 'charge'"
     " AND outcome = 'matched' AND payment_id = {payment} LIMIT 1)"

@@ -10,7 +10,9 @@ from billing.errors import BadInput
 from billing.flows.subscriptions import lifecycle
 from billing.ids import new_id
 from billing.ledger import recipes
+from billing.presenters import explain as in_words
 from billing.pricing import Facts, draft
+from billing.queries.explain import explain_subscription
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.credit import CreditSource
 from billing.rules.money import Money
@@ -244,6 +246,10 @@ def test_a_free_plan_needs_no_payment_method(world: World) -> None:
     world.run_until("2026-02-02")
 
     assert [cycle.kind for cycle in world.cycles(customer)] == ["free", "free"]
+    with world.engine.connect() as conn:
+        explained = explain_subscription(conn, customer.reference, world.now)
+    told = [words for section in in_words.sections(explained) for words in section.sentences]
+    assert "kind free: by its plan it costs nothing" in " ".join(map(str, told))
 
 
 def test_a_free_plan_has_cycles_and_no_invoice(world: World) -> None:

@@ -7,7 +7,7 @@ the clock of who asked.
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, Literal
 from uuid import NAMESPACE_OID, UUID, uuid5
 
@@ -16,6 +16,7 @@ from sqlalchemy.exc import DBAPIError
 
 from billing.api.serving import ThreadWorker
 from billing.errors import BillingError, Conflict, ErrorCode, Unavailable
+from billing.flows.credit import granting
 from billing.flows.customers import customers
 from billing.flows.recovery import recovering
 from billing.flows.refunds import requesting
@@ -162,6 +163,7 @@ def _subscription(asked: Asked) -> str:
 def _subscribe(by: Asking, asked: Asked) -> None:
     event = asked.event
     name = f"c{event.who}"
+    seats = by.simulation.products[event.plan].seats
     try:
         customers.create(
             by.runtime.context,
@@ -176,7 +178,8 @@ def _subscribe(by: Asking, asked: Asked) -> None:
                 customer=name,
                 plan=event.plan,
                 currency=event.currency,
-                quantity=event.quantity,
+                quantity=1 if seats else event.quantity,
+                items={seats.code: event.quantity} if seats else {},
                 zone=event.zone,
                 external_id=_subscription(asked),
             ),
@@ -255,6 +258,34 @@ _UNPAID: Final = text(
 )
 
 
+def _grant(by: Asking, asked: Asked) -> None:
+    """Give credit to a customer, under an id of the operator's own."""
+    event, subscription = asked.event, _subscription(asked)
+    grant_id = uuid5(NAMESPACE_OID, f"{by.simulation.seed} grant {asked.number}")
+    with by.runtime.engine.connect() as conn:
+        currency = conn.execute(_CURRENCY, {"reference": subscription}).scalar()
+        given = conn.execute(_GIVEN, {"id": grant_id}).scalar()
+    if currency is None:
+        raise Refused("there is no such customer")
+    if given is not None:
+        asked.moments.append(given)  # an earlier try made it
+        return
+    order = granting.GrantOrder(
+        f"c{event.who}",
+        event.amount,
+        currency,
+        WHY,
+        priority=event.priority,
+        expires=asked.at + timedelta(days=event.days) if event.days else None,
+        id=grant_id,
+    )
+    granting.grant(by.runtime.engine, order, now=asked.at, actor=OPERATOR)
+
+
+_CURRENCY: Final = text("SELECT currency FROM subscriptions WHERE external_id = :reference")
+_GIVEN: Final = text("SELECT created_at FROM credit_grants WHERE id = :id")
+
+
 # --- a shop that charges by itself ---------------------------------------------------------------
 
 
@@ -280,11 +311,11 @@ def _charge(by: Asking, asked: Asked) -> None:
     part = amount * event.part // 100 // 10 * 10
     match event.then:
         case "authorize, capture":
-            _answered(api.capture(SHOP, key + "capture", payment_id))
-            told.captured = amount
+            answer = _answered(api.capture(SHOP, key + "capture", payment_id))
+            told.captured = amount if answer.status != REFUSED else 0
         case "authorize, capture a part":
-            _answered(api.capture(SHOP, key + "capture", payment_id, part))
-            told.captured = part
+            answer = _answered(api.capture(SHOP, key + "capture", payment_id, part))
+            told.captured = part if answer.status != REFUSED else 0
         case "authorize, void":
             _answered(api.void(SHOP, key + "void", payment_id))
         case "refund":
@@ -356,10 +387,11 @@ FLOWS: Final[Mapping[str, Callable[[Asking, Asked], None]]] = {
     "new card": _new_card,
     "refund": _refund,
     "retry": _retry,
+    "grant": _grant,
     "charge": _charge,
     "release": _release_parked,
     "recover": _recover,
 }
 ONE_TRANSACTION: Final = frozenset(
-    {"pause", "resume", "cancel", "cancel at period end", "refund", "retry"}
+    {"pause", "resume", "cancel", "cancel at period end", "refund", "retry", "grant"}
 )

@@ -1,6 +1,6 @@
 """What is sold in a simulation: a few plans, as data, and as the files that the engine reads."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Final, Literal
@@ -18,8 +18,22 @@ class Price:
 
 
 @dataclass(frozen=True)
+class Item:
+    """What a plan sells beside its `base`: by quantity in tiers, or once.
+
+    A tier is a last unit (None: no end) with the price of each unit by currency. In `volume` the
+    tier of the quantity prices every unit. What is charged `once` has one tier.
+    """
+
+    code: str
+    tiers: Sequence[tuple[int | None, Mapping[str, int]]]
+    volume: bool = False
+    once: bool = False
+
+
+@dataclass(frozen=True)
 class Product:
-    """A plan."""
+    """A plan; one with items has a flat `base`, whose dated prices are those of the plan."""
 
     code: str
     every: tuple[int, Unit]
@@ -29,7 +43,14 @@ class Product:
     ladder: Sequence[int] = (3, 5, 7)
     then: Literal["cancel", "unpaid"] = "cancel"
     catch_up: Literal["bill", "skip", "park"] = "bill"
+    items: Sequence[Item] = ()
+    flat: bool = False  # the base takes no quantity; so it is where there are items
     unit: Mapping[str, int] = field(default_factory=lambda: {"USD": 2, "JPY": 0, "KWD": 3})
+
+    @property
+    def seats(self) -> Item | None:
+        """The item that a subscription has a quantity of."""
+        return next((each for each in self.items if not each.once), None)
 
     def with_price(self, price: Price) -> "Product":
         """Return the plan with one more price."""
@@ -41,6 +62,18 @@ class Product:
 
 
 FIRST_DAY: Final = date(2026, 1, 1)
+# Seats on both sides of where a tier ends.
+SEATS: Final = (1, 5, 6, 20, 21, 45)
+_GRADUATED: Final = Item(
+    "seats",
+    (
+        (5, {"USD": 0, "JPY": 0}),
+        (20, {"USD": 317, "JPY": 330}),
+        (None, {"USD": 209, "JPY": 210}),
+    ),
+)
+_VOLUME: Final = Item("seats", ((5, {"USD": 120}), (20, {"USD": 95}), (None, {"USD": 71})), True)
+_SETUP: Final = Item("setup", ((None, {"USD": 777, "JPY": 800}),), once=True)
 
 
 def _at(**amounts: int) -> list[Price]:
@@ -63,6 +96,11 @@ PRODUCTS: Final = {
         Product("parked", (1, "week"), _at(USD=700), catch_up="park"),
         Product("skipped", (1, "week"), _at(USD=900), catch_up="skip"),
         Product("unpaid", (1, "week"), _at(USD=600, KWD=1600), then="unpaid"),
+        Product("team", (1, "month"), _at(USD=1900, JPY=2000), items=(_GRADUATED, _SETUP)),
+        Product("volume", (1, "week"), _at(USD=300), items=(_VOLUME,)),
+        Product("stub", (1, "month"), _at(USD=1999), anchor_day=1, items=(_GRADUATED, _SETUP)),
+        Product("tried", (1, "month"), _at(USD=450), trial_days=10, items=(_SETUP,)),
+        Product("free", (1, "month"), _at(USD=0, JPY=0), flat=True),
     )
 }
 
@@ -87,15 +125,45 @@ def _lines(products: Mapping[str, Product]) -> Iterator[str]:
         yield f'then = "{each.then}"'
         yield f'catch_up = "{each.catch_up}"'
         for price in each.prices:
-            amounts = ", ".join(
-                f'{currency} = "{_major(amount, each.unit[currency])}"'
-                for currency, amount in price.amounts.items()
-            )
+            amounts = _prices(price.amounts, each.unit)
             yield "  [[plan.version]]"
             yield f"  effective = {price.effective}"
             if price.effective != FIRST_DAY:
                 yield f'  existing = "{"move" if price.moves else "keep"}"'
-            yield f"  price = {{ {amounts} }}"
+            if not (each.items or each.flat):
+                yield f"  price = {amounts}"
+                continue
+            yield "    [[plan.version.item]]"
+            yield '    code = "base"'
+            yield f"    price = {amounts}"
+            for item in each.items:
+                yield from _item(item, price.amounts, each.unit)
+
+
+def _item(item: Item, sold_in: Collection[str], digits: Mapping[str, int]) -> Iterator[str]:
+    prices = [
+        _prices({currency: amounts[currency] for currency in sold_in}, digits)
+        for _, amounts in item.tiers
+    ]
+    yield "    [[plan.version.item]]"
+    yield f'    code = "{item.code}"'
+    if item.once:
+        yield "    once = true"
+        yield f"    price = {prices[0]}"
+        return
+    yield '    per = "seat"'
+    yield "    quantity = { min = 1, max = 500, default = 3 }"
+    yield f'    tiers = "{"volume" if item.volume else "graduated"}"'
+    tiers = ", ".join(
+        f"{{ {'' if last is None else f'up_to = {last}, '}unit = {price} }}"
+        for (last, _), price in zip(item.tiers, prices, strict=True)
+    )
+    yield f"    tier = [ {tiers} ]"
+
+
+def _prices(amounts: Mapping[str, int], digits: Mapping[str, int]) -> str:
+    found = (f'{each} = "{_major(amount, digits[each])}"' for each, amount in amounts.items())
+    return "{ " + ", ".join(found) + " }"
 
 
 def _major(amount: int, digits: int) -> str:

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from dateutil.relativedelta import relativedelta
 
-from tests.simulation.catalog import PRODUCTS
+from tests.simulation.catalog import PRODUCTS, SEATS
 
 Choice = TypeVar("Choice")
 BEGINNING: Final = datetime(2026, 1, 1, tzinfo=UTC)
@@ -58,6 +58,8 @@ class Event:
     effective: date | None = None
     moves: bool = False
     then: str = ""
+    amount: int = 0  # of credit, in minor units
+    priority: int = 50
 
 
 WEIGHTS: Final = {
@@ -77,7 +79,9 @@ WEIGHTS: Final = {
     "charge": 3,
     "wrong clock": 1,
     "correct price": 1,
+    "grant": 4,
 }
+CREDITS: Final = (40, 310, 990, 2500, 10000)
 # What a shop does with a charge after it.
 AFTER_A_CHARGE: Final = (
     "",
@@ -153,13 +157,14 @@ def _arrival(
     chance: random.Random, who: int, at: datetime, cards: Sequence[tuple[str, int]]
 ) -> Event:
     product = chance.choice(list(PRODUCTS.values()))
+    quantities = SEATS if product.seats is not None else (1, 1, 1, 2, 7)
     return Event(
         at,
         "subscribe",
         who,
         plan=product.code,
         currency=chance.choice(list(product.prices[0].amounts)),
-        quantity=chance.choice((1, 1, 1, 2, 7)),
+        quantity=1 if product.flat else chance.choice(quantities),
         zone=chance.choice(ZONES),
         card=_pick(chance, cards),
     )
@@ -176,6 +181,9 @@ def _later(chance: random.Random, kinds: dict[str, int], customers: int, days: i
         return Event(at, kind, days=_pick(chance, DOWNTIMES))
     if kind == "wrong clock":
         return Event(at, kind, who, days=chance.choice((-40, 65, 400)))
+    if kind == "grant":
+        days, amount = chance.choice((0, 0, 9, 40)), chance.choice(CREDITS)
+        return Event(at, kind, who, days=days, amount=amount, priority=chance.choice((50, 50, 9)))
     if kind == "charge":
         currency, then = chance.choice(("USD", "JPY", "KWD")), chance.choice(AFTER_A_CHARGE)
         return Event(at, kind, who, currency=currency, part=chance.randint(1, 9) * 10, then=then)

@@ -9,14 +9,15 @@ from calendar import monthrange
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from itertools import combinations
 from typing import Final, Literal
 from zoneinfo import ZoneInfo
 
 from dateutil.relativedelta import relativedelta
 
-from tests.simulation.catalog import Price, Product
+from tests.simulation.catalog import Item, Price, Product
 
-Kind = Literal["trial", "regular", "paused"]
+Kind = Literal["trial", "regular", "paused", "free"]
 # Less is not charged by itself; in minor units.
 LEAST: Final = {"USD": 50, "JPY": 50, "KWD": 0}
 
@@ -42,13 +43,17 @@ class Change:
 
 @dataclass(frozen=True)
 class Expected:
-    """A period: when it is, whether it is billed, and how much."""
+    """A period: when it is, whether it is billed, and how much, credit not taken off.
+
+    Of a share of a period what is too small to be charged is waived.
+    """
 
     n: int
     start: datetime
     end: datetime
     kind: Kind
     amount: int
+    is_share: bool = False
 
 
 @dataclass
@@ -65,11 +70,13 @@ def account(
     changes: Sequence[Change],
     prices: Sequence[tuple[datetime, Price]],
     until: datetime,
+    billed_first: int | None = None,
 ) -> Account:
     """Return what should have become of a subscription by an instant.
 
     `changes` are in the order in which they were carried out, `prices` those that were published
-    later, each with its moment.
+    later, each with its moment. What is charged once is on the first invoice, which is that of
+    period `billed_first` (None: of the first that is to be billed).
     """
     ends, served = _end(contract, changes)
     pauses = [each for each in changes if each.kind in ("pause", "resume")]
@@ -78,10 +85,16 @@ def account(
         if period.start > until or (ends is not None and period.start >= ends + served):
             break
         kind: Kind = "paused" if _is_paused(pauses, period.start) else period.kind
-        amount = _price(contract, prices, period) if kind == "regular" else 0
-        if amount < LEAST[contract.currency] and period.part != period.whole:
-            amount = 0  # waived
-        found.periods.append(Expected(period.n, period.start, period.end, kind, amount))
+        amount = 0
+        if kind == "regular":
+            base = _base(contract, prices, period)
+            if billed_first is None:
+                billed_first = period.n
+            amount = _amount(contract, base, period, with_once=period.n == billed_first)
+            if contract.product.flat and base == 0:
+                kind = "free"
+        is_share = period.part != period.whole
+        found.periods.append(Expected(period.n, period.start, period.end, kind, amount, is_share))
     return found
 
 
@@ -186,8 +199,8 @@ def _anchored(day: int, near: datetime, months: int) -> datetime:
 # --- prices -------------------------------------------------------------------------------------
 
 
-def _price(contract: Contract, published: Sequence[tuple[datetime, Price]], period: _Period) -> int:
-    """Return what a period costs: the agreed price, or the last one that moved everybody."""
+def _base(contract: Contract, published: Sequence[tuple[datetime, Price]], period: _Period) -> int:
+    """Return a unit's price: the agreed one, or the last one that moved everybody."""
     first = next(_calendar(contract))
     on_sale = [*contract.product.prices[:1]] + [
         price for at, price in published if at < contract.began
@@ -199,5 +212,124 @@ def _price(contract: Contract, published: Sequence[tuple[datetime, Price]], peri
         later = price.effective > held.effective
         if later and price.moves and price.effective <= period.day and at < period.start:
             held = price
-    amount = held.amounts[contract.currency] * contract.quantity
+    return held.amounts[contract.currency]
+
+
+def _amount(contract: Contract, base: int, period: _Period, *, with_once: bool) -> int:
+    """Return what a period costs: each item is rounded by itself, and what is once isn't shared."""
+    product = contract.product
+    whole = base if product.items or product.flat else base * contract.quantity
+    total = _share(whole, period)
+    for item in product.items:
+        if not item.once:
+            total += _share(_tiered(item, contract.quantity, contract.currency), period)
+        elif with_once:
+            total += item.tiers[0][1][contract.currency]
+    return total
+
+
+def _share(amount: int, period: _Period) -> int:
     return (2 * amount * period.part + period.whole) // (2 * period.whole)
+
+
+def _tiered(item: Item, quantity: int, currency: str) -> int:
+    """Return what a quantity costs, unit by unit."""
+
+    def price_of(unit: int) -> int:
+        return next(
+            amounts[currency] for last, amounts in item.tiers if last is None or unit <= last
+        )
+
+    if item.volume:
+        return quantity * price_of(quantity)
+    return sum(price_of(unit) for unit in range(1, quantity + 1))
+
+
+# --- credit -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Granted:
+    """Credit that a customer was given; the lowest priority is used first."""
+
+    at: datetime
+    amount: int
+    priority: int = 50
+    expires: datetime | None = None
+
+
+@dataclass(frozen=True)
+class Invoiced:
+    """An invoice: when it was issued, what it comes to, and whether it is for a share."""
+
+    at: datetime
+    amount: int
+    is_share: bool = False
+
+
+@dataclass(frozen=True)
+class Paid:
+    """What credit pays of an invoice, what is waived, and what is due."""
+
+    credit: int
+    waived: int
+    due: int
+
+
+def paid(
+    currency: str, invoices: Sequence[Invoiced], grants: Sequence[Granted], apart: timedelta
+) -> Iterator[list[Paid]]:
+    """Yield what may become of invoices, in order.
+
+    There is one way, unless a grant begins or ends so close to an invoice that it is the clocks of
+    those who asked, which are so far `apart` at most, that decide whether it is used.
+    """
+    order = sorted(
+        range(len(grants)),
+        key=lambda n: (
+            grants[n].priority,
+            grants[n].expires or datetime.max.replace(tzinfo=UTC),
+            grants[n].at,
+        ),
+    )
+    yield from _paid(currency, list(invoices), grants, order, apart, [g.amount for g in grants])
+
+
+def _paid(
+    currency: str,
+    invoices: list[Invoiced],
+    grants: Sequence[Granted],
+    order: Sequence[int],
+    apart: timedelta,
+    left: list[int],
+) -> Iterator[list[Paid]]:
+    if not invoices:
+        yield []
+        return
+    invoice, *later = invoices
+    doubtful = [n for n in order if _is_close(grants[n], invoice.at, apart)]
+    for without in _subsets(doubtful):
+        rest, credit, now_left = invoice.amount, 0, list(left)
+        for n in order:
+            usable = n in doubtful or _is_usable(grants[n], invoice.at)
+            if usable and n not in without:
+                used = min(rest, now_left[n])
+                rest, credit, now_left[n] = rest - used, credit + used, now_left[n] - used
+        waives = rest < LEAST[currency] and (credit > 0 or invoice.is_share or rest == 0)
+        here = Paid(credit, rest, 0) if waives else Paid(credit, 0, rest)
+        for following in _paid(currency, later, grants, order, apart, now_left):
+            yield [here, *following]
+
+
+def _is_usable(grant: Granted, at: datetime) -> bool:
+    return grant.at <= at and (grant.expires is None or at < grant.expires)
+
+
+def _is_close(grant: Granted, at: datetime, apart: timedelta) -> bool:
+    ends = grant.expires
+    return abs(grant.at - at) <= apart or (ends is not None and abs(ends - at) <= apart)
+
+
+def _subsets(numbers: Sequence[int]) -> Iterator[set[int]]:
+    for size in range(len(numbers) + 1):
+        yield from map(set, combinations(numbers, size))

@@ -51,6 +51,7 @@ _REFUND_OUTCOMES: Final = "billing/flows/refunds/outcomes.py"
 _DISPUTES: Final = "billing/flows/disputes/dispute_updates.py"
 _POSTING: Final = "billing/flows/settlement/posting.py"
 _TERMS: Final = "plans/terms.py"
+_PRICES: Final = "billing/pricing/prices.py"
 _PERIODS: Final = "billing/rules/periods.py"
 _CYCLES: Final = "billing/store/subscriptions/cycles.py"
 
@@ -317,6 +318,60 @@ MONEY: Final[Sequence[Fault]] = (
         _CHARGING,
         "        return subscription.quantity\n",
         "        return 1\n",
+    ),
+    Fault(
+        "seats are billed as one",
+        _CHARGING,
+        "        return held.quantity\n",
+        "        return 1\n",
+    ),
+    Fault(
+        "what is charged once is charged each period",
+        _CHARGING,
+        "(held is None or held.billed_in is not None)",
+        "held is None",
+    ),
+    Fault(
+        "a tier ends a unit early",
+        _PRICES,
+        "        if tier.up_to is None or paid <= tier.up_to:\n",
+        "        if tier.up_to is None or paid < tier.up_to:\n",
+    ),
+    Fault(
+        "a share of a period takes its items at their whole prices",
+        _CHARGING,
+        "        part=1 if once else scheduled.part,\n",
+        "        part=scheduled.whole,\n",
+    ),
+    Fault(
+        "credit that was used is offered again",
+        "billing/flows/cycles/holding.py",
+        "            left=grant.left - self.used.get(grant.id, 0),\n",
+        "            left=grant.amount,\n",
+    ),
+    Fault(
+        "credit that expires is used last",
+        "billing/pricing/grants.py",
+        "    return each.priority, each.expires or _NEVER, each.created, each.grant",
+        "    return each.priority, each.created, each.created, each.grant",
+    ),
+    Fault(
+        "credit that expired pays",
+        "billing/pricing/grants.py",
+        "    expired = each.expires is not None and each.expires <= at\n",
+        "    expired = each.expires is not None and at <= each.expires < at\n",
+    ),
+    Fault(
+        "a void invoice keeps its credit",
+        _WRITE_OFFS,
+        "    crediting.give_back(conn, invoice_id, now, actor)\n",
+        "    assert crediting\n",
+    ),
+    Fault(
+        "what credit leaves is too small and stops the subscription",
+        _CHARGING,
+        "    reduced = bool(held.discounts or held.credit) or scheduled.part != scheduled.whole\n",
+        "    reduced = bool(held.discounts) or scheduled.part != scheduled.whole\n",
     ),
     Fault(
         "a refund may exceed its payment",

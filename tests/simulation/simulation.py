@@ -561,8 +561,8 @@ class Simulation:
     def _restore(self, event: Event) -> None:
         """Put an earlier state of the database in its place, while nothing runs; then recover.
 
-        Who asked for something since then asks for it again. Where a subscription or a price would
-        be lost, nothing is restored: those come from other systems.
+        Who asked for something since then asks for it again. Where a subscription, a grant of
+        credit or a price would be lost, nothing is restored: those come from other systems.
         """
         backup = self._backups.pop(event.who, None)
         if backup is None or self.publications > backup.published:
@@ -572,7 +572,7 @@ class Simulation:
             if process.actor.at is At.DEAD:
                 process.restart()
         lost = self.facts[backup.facts :]
-        if any(fact.event.kind == "subscribe" for fact in lost):
+        if any(fact.event.kind in ("subscribe", "grant") for fact in lost):
             return
         self._disconnect()
         self._drop_database(self._database)

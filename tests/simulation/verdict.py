@@ -5,7 +5,7 @@ Everything that is wrong is a line of words, with the customer's number in the s
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from sqlalchemy import Connection, Row, text
@@ -21,6 +21,7 @@ from tests.simulation.dunning import Debtor, declines_of
 from tests.simulation.wires import CLOCKS, Json, Provider
 
 if TYPE_CHECKING:
+    from tests.simulation.asking import Fact
     from tests.simulation.simulation import Simulation
 
 PAYING: Final = frozenset(
@@ -242,14 +243,20 @@ class _Customer:
         prices = [(at, price) for at, plan, price in simulation.published if plan == event.plan]
         self.product = contract.product
         # At the end all clocks are the same.
-        self.expected = model.account(contract, self.changes, prices, self.now)
         self.row = conn.execute(_SUBSCRIPTION, {"reference": f"s{who}"}).one()
         self.cycles = list(conn.execute(_CYCLES, {"id": self.row.id}))
+        self.invoiced = [each for each in self.cycles if each.price is not None]
+        first = self.invoiced[0].n if self.invoiced else None
+        self.expected = model.account(contract, self.changes, prices, self.now, first)
+        self.currency = event.currency
+        self.grants = [_granted(each) for each in facts if each.event.kind == "grant"]
+        self.left = int(conn.execute(_LEFT, {"id": self.row.customer_id}).scalar_one())
 
     def problems(self) -> Iterator[str]:
         yield from self._periods()
         for cycle in self.cycles:
             yield from self._money(cycle)
+        yield from self._credit()
         yield from self._status()
         yield from self._debtor().problems()
 
@@ -284,8 +291,8 @@ class _Customer:
                 continue  # it was charged before the resumption was forgotten
             if cycle.kind != period.kind and not skipped:
                 yield f"period {cycle.n} is {cycle.kind}, expected {period.kind}"
-            elif not skipped and (cycle.total or 0) != period.amount:
-                yield f"period {cycle.n} costs {cycle.total}, expected {period.amount}"
+            elif not skipped and (cycle.price or 0) != period.amount:
+                yield f"period {cycle.n} costs {cycle.price}, expected {period.amount}"
         if len(self.cycles) > len(expected):
             late = self.cycles[len(expected)]
             yield f"period {late.n} from {late.period_start} is {late.kind}, expected none"
@@ -294,6 +301,31 @@ class _Customer:
             self._ended_by_declines() or self._ended_before_it_was_opened(missing[0])
         ):
             yield f"period {missing[0].n} from {missing[0].start} is missing ({self.row.status})"
+
+    def _credit(self) -> Iterator[str]:
+        """Credit pays what it can of each invoice, in its order, and nothing of it is lost."""
+        shares = {each.n: each.is_share for each in self.expected.periods}
+        invoices = [
+            model.Invoiced(each.opened_at, each.price, shares.get(each.n, False))
+            for each in self.invoiced
+        ]
+        found = [
+            model.Paid(each.credit - each.waived, each.waived, each.total) for each in self.invoiced
+        ]
+        ways = list(model.paid(self.currency, invoices, self.grants, 2 * CLOCKS))
+        if found not in ways:
+            yield f"of {invoices} with {self.grants} credit paid {found}, expected {ways[0]}"
+            return
+        if any(each.expires is not None for each in self.grants):
+            return
+        used = sum(
+            paid.credit
+            for paid, cycle in zip(found, self.invoiced, strict=True)
+            if cycle.invoice_status != "void"
+        )
+        granted = sum(each.amount for each in self.grants)
+        if self.left != granted - used:
+            yield f"{self.left} of credit is left of {granted}, of which {used} was used"
 
     def _asked(self) -> list[datetime]:
         """Return when an attempt was asked for: by hand, or by a card that was given (again)."""
@@ -381,9 +413,26 @@ class _Customer:
             yield f"it is {self.row.status}, expected {sorted(allowed)}"
 
 
+def _granted(fact: "Fact") -> model.Granted:
+    event = fact.event
+    asked = fact.moments[-1] if fact.moments else fact.at
+    expires = asked + timedelta(days=event.days) if event.days else None
+    return model.Granted(asked, event.amount, event.priority, expires)
+
+
+_LEFT: Final = text(
+    "SELECT coalesce(sum(CASE WHEN m.kind IN ('granted', 'returned') THEN m.amount"
+    "                         ELSE -m.amount END), 0)"
+    "  FROM credit_moves m JOIN credit_grants g ON g.id = m.grant_id"
+    " WHERE g.customer_id = :id AND g.source = 'goodwill'"
+)
 _SUBSCRIPTION: Final = text("SELECT * FROM subscriptions WHERE external_id = :reference")
 _CYCLES: Final = text(
     "SELECT c.n, c.kind, c.period_start, c.period_end, i.due AS total, i.status AS invoice_status,"
+    "       i.total AS price, i.credit,"
+    "       (SELECT coalesce(sum(m.amount), 0) FROM credit_moves m"
+    "          JOIN credit_grants g ON g.id = m.grant_id AND g.source = 'small'"
+    "         WHERE m.invoice_id = i.id AND m.kind = 'applied') AS waived,"
     "       p.id AS payment_id, p.state, p.decline_class, p.next_attempt_at, c.opened_at,"
     "       EXISTS (SELECT FROM disputes d"
     "                WHERE d.payment_id = p.id AND d.state = 'lost') AS was_lost,"

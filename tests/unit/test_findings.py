@@ -48,6 +48,7 @@ COMPUTED = {
     FindingKind.RENEWAL_OFF_SCHEDULE,
     FindingKind.DIGEST_DIFFERS,
     FindingKind.REFERENCE_DANGLES,
+    FindingKind.TERMS_UNREADABLE,
     FindingKind.FACTS_UNREADABLE,
     FindingKind.INVOICE_AGAINST_FACTS,
     FindingKind.FACTS_AGAINST_TERMS,

@@ -24,6 +24,12 @@ _ROWS_A_FETCH = 2_000
 
 def differing(conn: Connection) -> Iterator[Finding]:
     """Yield what differs between invoices, their facts and the terms these name."""
+    unreadable = list(plans.unreadable(conn))
+    for plan, effective, error in unreadable:
+        named = {"plan": plan, "version": effective, "error": error}
+        yield Finding(FindingKind.TERMS_UNREADABLE, named)
+    if unreadable:
+        return  # nothing can be compared with them
     catalog = plans.published(conn)
     versions = {
         f"plan:{plan.code}:{version.effective}": version

@@ -30,7 +30,8 @@ GRANT_MOVES = check(
         OR min(m.amount) FILTER (WHERE m.n = 0) IS DISTINCT FROM g.amount
         OR min(m.at) FILTER (WHERE m.n = 0) <> g.created_at
         OR bool_or(m.invoice_id IS NOT NULL AND m.kind NOT IN ('applied', 'returned'))
-        OR (g.source = 'goodwill' AND g.invoice_id IS NOT NULL)""",
+        OR (g.source = 'goodwill' AND g.invoice_id IS NOT NULL)
+        OR (g.source IN ('small', 'credit_note') AND g.invoice_id IS NULL)""",
     "id",
 )
 

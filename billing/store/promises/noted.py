@@ -96,10 +96,11 @@ _NOTE_GIVEN = check(
            CASE c.destination WHEN 'credit' THEN true WHEN 'outside' THEN false
                 ELSE r.state IN ('failed', 'canceled') END
         OR r.amount <> c.total OR r.currency <> c.currency OR r.customer_id <> c.customer_id
-        OR r.recognised + r.deferred + r.tax <> 0
+        OR r.recognised + r.deferred + r.tax <> 0 OR r.created_at <> c.created_at
         OR p.invoice_id IS DISTINCT FROM CASE WHEN r.id IS NOT NULL THEN c.invoice_id END
         OR g.amount <> c.total OR g.currency <> c.currency OR g.customer_id <> c.customer_id
-        OR g.source <> 'credit_note'""",
+        OR g.source <> 'credit_note'
+        OR g.id IS NOT NULL AND g.invoice_id IS DISTINCT FROM c.invoice_id""",
     "number",
 )
 

@@ -1,6 +1,6 @@
 """Published plans and their insert-only versions."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
@@ -99,6 +99,17 @@ def published(conn: Connection) -> dict[str, Plan]:
         )
         for row in conn.execute(select(plans).order_by(plans.c.code))
     }
+
+
+def unreadable(conn: Connection) -> Iterator[tuple[str, date, str]]:
+    """Yield each version whose terms can't be read, or aren't those of its digest, with why."""
+    for row in conn.execute(_VERSIONS):
+        try:
+            version = PlanVersion.from_terms(row.plan, row.effective, row.terms)
+            if version.digest() != row.digest:
+                yield row.plan, row.effective, "their digest is another one"
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            yield row.plan, row.effective, f"{type(error).__name__} {error}"
 
 
 def ladder(conn: Connection, code: str) -> Dunning | None:
