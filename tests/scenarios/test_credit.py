@@ -129,6 +129,20 @@ def test_a_repetition_under_the_callers_id_grants_nothing_more(
     world.assert_everything_adds_up()
 
 
+def test_a_repetition_is_known_again_when_nothing_new_could_be_granted(world: World) -> None:
+    world.publish(SMALL)
+    bob, own = world.subscribed("notes"), new_id()
+    order: dict[str, Any] = {
+        "id": own, "subscription": bob.reference, "expires": at("2026-01-20"),
+    }  # fmt: skip
+    grant(world, bob, 500, **order)
+    world.run_until("2026-02-01")
+    cancel(world, bob)
+
+    assert grant(world, bob, 500, **order) == own
+    assert left(world, bob) == [0]
+
+
 def test_credit_for_one_subscription_pays_no_other(world: World, ada: Subscriber) -> None:
     other = world.subscribe(ada.customer_id, ada.provider_customer_id, "notes")
     grant(world, ada, 5000, subscription=ada.reference)

@@ -20,6 +20,7 @@ from billing.rules.subscriptions import Status
 from billing.store.journal import posting
 from billing.store.payments import credit
 from billing.store.payments.credit import Grant
+from billing.store.subscriptions.subscriptions import Subscription
 from billing.store.transactions import Transactions
 
 
@@ -50,11 +51,14 @@ def grant(engine: Transactions, order: GrantOrder, *, now: datetime, actor: Acto
     """
     refuse_anything_like_a_card(reason=order.reason)
     with marked(CrashPoint.CREDIT_GRANTED), engine.begin() as conn:
-        wanted = _wanted(conn, order, now, actor)
-        credit.lock(conn, wanted.customer_id)
+        _check_values(order)
+        customer = existing_customer(conn, order.customer)
+        scope = _scope(conn, order, customer.id)
+        wanted = _wanted(order, customer.id, scope, now, actor)
+        credit.lock(conn, customer.id)
         known = credit.get(conn, wanted.id)
         if known is None:
-            _check_instants(wanted, now)
+            _check_can_pay(wanted, scope, now)
             _write(conn, wanted)
         elif _terms(known) != _terms(wanted):
             raise Conflict(
@@ -65,17 +69,17 @@ def grant(engine: Transactions, order: GrantOrder, *, now: datetime, actor: Acto
     return wanted.id
 
 
-def _wanted(conn: Connection, order: GrantOrder, now: datetime, actor: Actor) -> Grant:
-    _check_values(order)
-    customer = existing_customer(conn, order.customer)
+def _wanted(
+    order: GrantOrder, customer_id: UUID, scope: Subscription | None, now: datetime, actor: Actor
+) -> Grant:
     return Grant(
         id=order.id or new_id(),
-        customer_id=customer.id,
+        customer_id=customer_id,
         currency=order.currency,
         amount=order.amount,
         source=CreditSource.GOODWILL,
         priority=order.priority,
-        subscription_id=_scope(conn, order, customer.id),
+        subscription_id=None if scope is None else scope.id,
         effective_at=order.effective or now,
         expires_at=order.expires,
         reason=order.reason,
@@ -105,15 +109,22 @@ def _check_values(order: GrantOrder) -> None:
         raise BadInput(f"a priority is from 1 to 100, not {order.priority}", where="priority")
 
 
-def _check_instants(grant: Grant, now: datetime) -> None:
+def _check_can_pay(grant: Grant, scope: Subscription | None, now: datetime) -> None:
+    """Refuse a new grant that could never pay; a repetition is one of a grant that could."""
+    if scope is not None and scope.status is Status.CANCELED:
+        raise Conflict(
+            f"subscription {scope.id} is canceled",
+            where="subscription",
+            code=ErrorCode.SUBSCRIPTION_ENDED,
+        )
     if grant.effective_at < now:
         raise BadInput("nothing is granted for the past", where="effective")
     if grant.expires_at is not None and grant.expires_at <= grant.effective_at:
         raise BadInput("it expires after it begins, and after now", where="expires")
 
 
-def _scope(conn: Connection, order: GrantOrder, customer_id: UUID) -> UUID | None:
-    """Return the id of the subscription whose invoices alone it pays, or None."""
+def _scope(conn: Connection, order: GrantOrder, customer_id: UUID) -> Subscription | None:
+    """Return the subscription whose invoices alone it pays, or None."""
     if order.subscription is None:
         return None
     found = find_subscription(conn, order.subscription)
@@ -124,13 +135,7 @@ def _scope(conn: Connection, order: GrantOrder, customer_id: UUID) -> UUID | Non
             code=ErrorCode.GRANT_PAYS_NOTHING,
             customer_id=customer_id,
         )
-    if found.status is Status.CANCELED:
-        raise Conflict(
-            f"subscription {found.id} is canceled",
-            where="subscription",
-            code=ErrorCode.SUBSCRIPTION_ENDED,
-        )
-    return found.id
+    return found
 
 
 def _write(conn: Connection, grant: Grant) -> None:
