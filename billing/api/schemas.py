@@ -536,7 +536,8 @@ class InvoiceBody(_Body):
 class InvoiceLineBody(_Body):
     """What for; `amount` is the gross less the discount, and less the tax that prices contain.
 
-    `unit_price` is the exact price of a unit, `unit_amount` the same where it is whole.
+    `unit_price` is the exact price of a unit, `unit_amount` the same where it is whole. `left` is
+    what credit notes left of the gross.
     """
 
     line: int
@@ -549,6 +550,7 @@ class InvoiceLineBody(_Body):
     discount: int
     amount: int
     tax: int
+    left: int
     period_start: datetime | None
     period_end: datetime | None
 

@@ -1,6 +1,8 @@
 """Credit notes: parts and wholes, to credit, to the card and outside, and never too much."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
@@ -10,17 +12,18 @@ from sqlalchemy import text
 from billing.errors import BadInput, Conflict
 from billing.flows.credit_notes import issuing
 from billing.flows.credit_notes.drafting import Asked, NotCreditable
+from billing.flows.cycles import charging, deciding
 from billing.flows.refunds.requesting import NotRefundable
 from billing.flows.subscriptions import lifecycle
 from billing.ids import new_id
 from billing.ledger.accounts import AccountCode
 from billing.presenters.explain import sections
-from billing.pricing import Return
+from billing.pricing import Return, Tax
 from billing.queries.explain import explain_payment
 from billing.queries.timeline import timeline
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.credit_notes import Destination
-from billing.store.payments import credit, credit_notes, refunds
+from billing.store.payments import credit, credit_notes, invoices, refunds
 from billing.store.payments.credit_notes import CreditNote
 from billing.store.payments.refunds import Refund
 from tests.scenarios.money import (
@@ -185,6 +188,20 @@ def test_an_invoice_that_credit_paid_is_given_back_as_credit_and_not_as_money(
     world.assert_everything_adds_up()
 
 
+def test_a_period_that_was_given_back_as_a_whole_is_not_paid(world: World) -> None:
+    ada = paid(world)
+
+    def paid_until() -> str | None:
+        with world.engine.connect() as conn:
+            found = invoices.paid_until(conn, ada.subscription_id)
+        return None if found is None else f"{found:%Y-%m-%d}"
+
+    noted(world, ada, part(3099))
+    assert paid_until() == "2026-02-01"
+    noted(world, ada, part(1))
+    assert paid_until() is None
+
+
 # --- to the card --------------------------------------------------------------------------------
 
 
@@ -266,6 +283,94 @@ def test_what_was_paid_outside_of_the_provider_left_our_bank(world: World) -> No
     give_back(world, payment_of(world, note))
     world.settle()
     assert balances(world) == {"bank": -1000, "psp_clearing": 1000}
+    world.assert_everything_adds_up()
+
+
+# --- tax and discounts --------------------------------------------------------------------------
+
+TAXED = """
+product = "Taxed"
+
+[[plan]]
+code = "taxed"
+every = "1 month"
+
+  [[plan.version]]
+  effective = 2026-01-01
+  price = {{ USD = "{price}" }}
+"""
+
+
+def taxed(
+    world: World, patch: pytest.MonkeyPatch, price: str, *taxes: Tax, **order: Any
+) -> Subscriber:
+    """Return a subscriber who paid for a period with taxes, as if they had been decided."""
+
+    def with_taxes(*given: Any, **more: Any) -> Any:
+        return replace(charging.facts_of_cycle(*given, **more), taxes=taxes)
+
+    patch.setattr(deciding, "facts_of_cycle", with_taxes)
+    world.publish(TAXED.format(price=price))
+    subscriber = world.subscribed("taxed", **order)
+    world.settle()
+    return subscriber
+
+
+def test_notes_give_back_the_tax_to_the_cent_as_published(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lago's case with cumulative rounding (CN-005): 279.16 and 20 % of tax, in four credits."""
+    ada = taxed(world, monkeypatch, "279.16", Tax("VAT", Fraction(20), "GB"))
+
+    notes = [noted(world, ada, part(amount)) for amount in (6833, 5750, 8500, 6833)]
+
+    assert [(note.net, note.tax, note.total) for note in notes] == [
+        (6833, 1367, 8200),
+        (5750, 1150, 6900),
+        (8500, 1699, 10199),
+        (6833, 1367, 8200),
+    ]
+    assert balance(world, AccountCode.TAX_PAYABLE) == 0
+    world.run_until("2026-02-02")
+    world.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize("to", list(Destination))
+def test_tax_in_the_price_goes_back_with_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, to: Destination
+) -> None:
+    world.earn_daily()
+    ada = taxed(world, monkeypatch, "11.90", Tax("VAT", Fraction(19), "DE", included=True))
+    world.run_until("2026-01-11 12:00")
+    world.close_books()
+
+    note = noted(world, ada, part(595), to)
+    world.settle()
+
+    assert (note.net, note.tax, note.total) == (500, 95, 595)
+    assert (note.recognised, note.deferred) == (164, 336), "328 of 1,000 are earned in 10 days"
+    assert balance(world, AccountCode.TAX_PAYABLE) == -95
+    noted(world, ada, to=to)
+    world.settle()
+    world.run_until("2026-02-02")
+    assert balance(world, AccountCode.TAX_PAYABLE, "USD") <= 0
+    world.assert_everything_adds_up()
+
+
+def test_a_note_gives_back_no_more_tax_than_refunds_left(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A refund without a note takes a part of the tax; a note of what is left fits beside it."""
+    ada = taxed(world, monkeypatch, "100.00", Tax("VAT", Fraction(20), "GB"))
+    give_back(world, world.payment(ada).id, usd(6001))
+
+    with pytest.raises(NotCreditable, match=r"59\.99 USD can be given back, not 60\.00 USD"):
+        noted(world, ada, part(5000))
+    note = noted(world, ada, part(4999))
+
+    assert (note.net, note.tax) == (4999, 1000)
+    assert balance(world, AccountCode.TAX_PAYABLE) == 0
+    world.settle()
     world.assert_everything_adds_up()
 
 

@@ -22,6 +22,7 @@ from billing.api.routes.common import (
 from billing.flows.service import views
 from billing.presenters.decisions import with_sentence
 from billing.queries import lists
+from billing.queries.credit_notes import left_of_lines
 from billing.queries.invoices import invoice as find_invoice
 from billing.queries.invoices import lines as lines_of
 from billing.queries.payments import payment_of_invoice
@@ -53,11 +54,12 @@ def show_invoice(invoice: InPath, _: Reader, services: UsesServices) -> JSONResp
         if found is None:
             missing("invoice", invoice)
         lines = lines_of(conn, found.id)
+        left = {each.line: each.left for each in left_of_lines(conn, found.id)}
         payment = payment_of_invoice(conn, found.id)
     return JSONResponse(
         views.invoice(found)
         | {
-            "lines": [views.invoice_line(line) for line in lines],
+            "lines": [views.invoice_line(line, left[line.line]) for line in lines],
             "payment": None if payment is None else with_sentence(views.payment(payment)),
         }
     )

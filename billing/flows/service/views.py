@@ -142,9 +142,9 @@ def invoice(row: Invoice) -> View:
     return _view(row, _INVOICE)
 
 
-def invoice_line(row: InvoiceLine) -> View:
-    """Return one line of an invoice."""
-    return _view(row, _LINE)
+def invoice_line(row: InvoiceLine, left: int) -> View:
+    """Return one line of an invoice, with what credit notes left of its gross."""
+    return _view(row, _LINE) | {"left": left}
 
 
 def credit_grant(row: ListedGrant) -> View:
