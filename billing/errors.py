@@ -37,6 +37,8 @@ class ErrorCode(StrEnum):
     COUPON_REDEEMED_ALREADY = "coupon_redeemed_already"
     COUPON_CURRENCY = "coupon_currency"
     COUPON_DOES_NOT_FIT = "coupon_does_not_fit"
+    ADDON_DOES_NOT_FIT = "addon_does_not_fit"
+    ADDON_NOT_ON_SALE = "addon_not_on_sale"
     ITEM_UNKNOWN = "item_unknown"
     ITEM_QUANTITY = "item_quantity"
     ITEM_QUANTITY_RANGE = "item_quantity_range"

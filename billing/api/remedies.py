@@ -21,6 +21,8 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.COUPON_REDEEMED_ALREADY: "it holds already; nothing more is to be done",
     ErrorCode.COUPON_CURRENCY: "it takes off in {currencies}",
     ErrorCode.COUPON_DOES_NOT_FIT: "GET /v1/plans shows what the plan sells",
+    ErrorCode.ADDON_DOES_NOT_FIT: "it fits: {fits}",
+    ErrorCode.ADDON_NOT_ON_SALE: "GET /v1/addons shows its versions",
     ErrorCode.ITEM_UNKNOWN: "GET /v1/plans lists a plan's items",
     ErrorCode.ITEM_QUANTITY: "give them in `items`: {items}",
     ErrorCode.ITEM_QUANTITY_RANGE: "give from {minimum} to {maximum}",

@@ -42,6 +42,8 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.COUPON_REDEEMED_ALREADY: "`billing coupons redemptions` shows what holds",
     ErrorCode.COUPON_CURRENCY: "it takes off in {currencies}",
     ErrorCode.COUPON_DOES_NOT_FIT: "`billing plans show {plan}` lists what the plan sells",
+    ErrorCode.ADDON_DOES_NOT_FIT: "`billing plans addons` shows which plans it fits",
+    ErrorCode.ADDON_NOT_ON_SALE: "`billing plans addons` shows its versions",
     ErrorCode.ITEM_UNKNOWN: "`billing plans show` lists a plan's items",
     ErrorCode.ITEM_QUANTITY: "give them with --item CODE=QUANTITY: {items}",
     ErrorCode.ITEM_QUANTITY_RANGE: "give {minimum} to {maximum} with --item {item}=...",

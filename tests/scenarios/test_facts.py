@@ -239,6 +239,97 @@ def test_an_item_that_joins_a_plan_and_is_charged_once_is_not_charged_to_who_was
     world.assert_everything_adds_up()
 
 
+ADDONS = (
+    TEAM
+    + """
+[[addon]]
+code = "sso"
+name = "Single sign-on"
+fits = ["team"]
+
+  [[addon.version]]
+  effective = 2026-01-01
+  price = { USD = "49.00" }
+
+[[addon]]
+code = "storage"
+fits = ["team"]
+
+  [[addon.version]]
+  effective = 2026-01-01
+  per = "GB"
+  quantity = { min = 10, max = 100, default = 10 }
+  unit = { USD = "0.125" }
+
+  [[addon.version]]
+  effective = 2026-02-01
+  existing = "move"
+  per = "GB"
+  quantity = { min = 10, max = 100, default = 10 }
+  unit = { USD = "0.25" }
+
+[[addon]]
+code = "audit-log"
+fits = ["notes"]
+
+  [[addon.version]]
+  effective = 2026-01-01
+  price = { USD = "5.00" }
+
+[[plan]]
+code = "notes"
+every = "1 month"
+
+  [[plan.version]]
+  effective = 2026-01-01
+  price = { USD = "9.99" }
+"""
+)
+
+
+def test_add_ons_are_billed_beside_the_plan_in_the_version_that_holds(world: World) -> None:
+    world.publish(ADDONS)
+    customer = world.subscribed("team", items={"seats": 5, "sso": 1, "storage": 41})
+
+    world.run_until("2026-02-02")
+
+    first, second = world.invoices(customer)
+    # 41 times 0.125 is 5.125
+    assert lines_of(world, first)[2:] == [
+        ("setup", 1, 19900), ("sso", 1, 4900), ("storage", 41, 513)
+    ]  # fmt: skip
+    assert lines_of(world, second)[2:] == [("sso", 1, 4900), ("storage", 41, 1025)]
+    world.assert_everything_adds_up()
+
+
+def test_a_plan_with_a_single_price_has_add_ons_too(world: World) -> None:
+    world.publish(ADDONS)
+    customer = world.subscribed("notes", quantity=2, items={"audit-log": 1})
+
+    world.run_until("2026-01-02")
+
+    (invoice,) = world.invoices(customer)
+    assert lines_of(world, invoice) == [("audit-log", 1, 500), ("base", 2, 1998)]
+    world.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize(
+    ("items", "message"),
+    [
+        ({"audit-log": 1}, "add-on audit-log doesn't fit plan team"),
+        ({"sso": 2}, "add-on sso once, not 2 times"),
+        ({"storage": 9}, "from 10 to 100, not 9"),
+    ],
+)
+def test_what_an_order_of_add_ons_may_not_say(
+    world: World, items: dict[str, int], message: str
+) -> None:
+    world.publish(ADDONS)
+
+    with pytest.raises(BadInput, match=message):
+        world.subscribed("team", items=items)
+
+
 def test_a_free_plan_needs_no_payment_method(world: World) -> None:
     world.publish(FREE)
     customer = world.subscribed("free", card=None)

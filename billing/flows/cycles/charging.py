@@ -1,16 +1,17 @@
 """The facts of a cycle's invoice: what its subscription holds, at the prices of its terms. Pure."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from fractions import Fraction
 from functools import lru_cache
 
 from billing.errors import BadInput, ErrorCode
 from billing.flows.policy import Policy
+from billing.plans.addons import Addon, AddonVersion
 from billing.plans.currencies import charge_step
 from billing.plans.items import BASE, Item, ItemKind, ItemPrice
-from billing.plans.terms import Plan, PlanVersion
+from billing.plans.terms import Plan, PlanVersion, version_for_period
 from billing.pricing import Charge, Credit, Discount, Facts, InvoiceKind
 from billing.rules.item_changes import ItemChange
 from billing.rules.periods import ScheduledPeriod, service_days
@@ -28,11 +29,13 @@ class NoPrice(BadInput):
 class Holdings:
     """What a subscription holds when a period begins, beside its plan.
 
+    `addons` are the published ones, by code, where any is held.
     `discounts` and `credit` are in the order in which they are used. `changes` are all of its
     changes of plan and quantities, in the order in which they were asked for.
     """
 
     items: Sequence[HeldItem] = ()
+    addons: Mapping[str, Addon] = field(default_factory=dict)
     changes: Sequence[ItemChange] = ()
     discounts: tuple[Discount, ...] = ()
     credit: tuple[Credit, ...] = ()
@@ -83,10 +86,30 @@ def _charges(
     """Yield the charges of a plan's items in order."""
     days = service_days(scheduled.period, subscription.zone)
     by_code: Mapping[str, HeldItem] = {each.item: each for each in held.items}
-    for sold in _sold(version, subscription.currency):
+    source = f"plan:{version.plan}:{version.effective}"
+    for sold in _sold(version, source, subscription.currency):
         quantity = _quantity(subscription, version, sold.item, by_code.get(sold.item.code))
         if quantity is not None:
             yield _charge(plan.name, sold, quantity, scheduled, days)
+    for row in held.items:
+        if row.addon is not None and row.addon_version is not None:
+            yield from _of_addon(subscription, held.addons[row.addon], row, scheduled, days)
+
+
+def _of_addon(
+    subscription: Subscription,
+    addon: Addon,
+    row: HeldItem,
+    scheduled: ScheduledPeriod,
+    days: tuple[date, date],
+) -> Iterator[Charge]:
+    """Yield the charge of an add-on, in the version that prices the period."""
+    assert row.addon_version is not None, "an add-on is held in a version"
+    version = version_for_period(addon.versions, row.addon_version, days[0], scheduled.period.start)
+    source = f"addon:{addon.code}:{version.effective}"
+    for sold in _sold(version, source, subscription.currency):
+        if row.quantity and row.billed_in is None:
+            yield _charge(addon.name, sold, row.quantity, scheduled, days)
 
 
 def _quantity(
@@ -110,7 +133,7 @@ def _quantity(
 
 
 def _charge(
-    plan_name: str,
+    name: str,
     sold: "_PricedItem",
     quantity: int,
     scheduled: ScheduledPeriod,
@@ -119,7 +142,7 @@ def _charge(
     item, once = sold.item, sold.item.once
     return Charge(
         item=item.code,
-        name=item.name or (plan_name if item.code == BASE else item.code),
+        name=item.name or (name if item.code == BASE or sold.is_addon else item.code),
         price=sold.price,
         quantity=Fraction(quantity),
         period=scheduled.period,
@@ -141,14 +164,21 @@ class _PricedItem:
     source: str
     terms: str
 
+    @property
+    def is_addon(self) -> bool:
+        """Whether an add-on sells it, whose name it has."""
+        return self.source.startswith("addon:")
+
 
 @lru_cache(maxsize=4096)
-def _sold(version: PlanVersion, currency: str) -> tuple[_PricedItem, ...]:
+def _sold(
+    version: PlanVersion | AddonVersion, source: str, currency: str
+) -> tuple[_PricedItem, ...]:
     """Return what a version sells. Raises: NoPrice.
 
     Kept, because it is the same for all subscriptions of a batch.
     """
-    source, terms = f"plan:{version.plan}:{version.effective}", version.digest()
+    terms = version.digest()
     found = []
     for item in version.sold:
         price = item.price_in(currency)

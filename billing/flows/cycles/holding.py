@@ -10,11 +10,12 @@ from sqlalchemy import Connection
 from billing.flows.cycles import couponing
 from billing.flows.cycles.charging import NOTHING_HELD, Holdings
 from billing.flows.cycles.couponing import BatchCoupons
+from billing.plans.addons import Addon
 from billing.pricing import GrantedCredit, InvoiceDraft, credit_at
 from billing.rules.item_changes import ItemChange
 from billing.store.payments import credit
 from billing.store.payments.credit import GrantLeft
-from billing.store.subscriptions import item_changes, items
+from billing.store.subscriptions import addons, item_changes, items
 from billing.store.subscriptions.items import HeldItem
 from billing.store.subscriptions.subscriptions import Subscription
 
@@ -24,6 +25,7 @@ class BatchHoldings:
     """What was read for a batch; credit that one invoice uses isn't there for the next one."""
 
     items: Mapping[UUID, Sequence[HeldItem]] = field(default_factory=dict)
+    addons: Mapping[str, Addon] = field(default_factory=dict)
     grants: Mapping[UUID, Sequence[GrantLeft]] = field(default_factory=dict)
     coupons: BatchCoupons = field(default_factory=BatchCoupons)
     used: dict[UUID, int] = field(default_factory=dict)
@@ -41,7 +43,7 @@ class BatchHoldings:
             self._granted(grant) for grant in grants if grant.currency == subscription.currency
         ]
         usable = credit_at(in_currency, now, subscription.id)
-        return Holdings(items=held, changes=asked, discounts=discounts, credit=usable)
+        return Holdings(held, self.addons, asked, discounts, usable)
 
     def _granted(self, grant: GrantLeft) -> GrantedCredit:
         return GrantedCredit(
@@ -68,12 +70,18 @@ class BatchHoldings:
 def read(conn: Connection, due: Sequence[Subscription]) -> BatchHoldings:
     """Return what (locked) subscriptions hold; their customers' credit is locked from here on."""
     ids = [each.id for each in due]
+    held = items.of_many(conn, ids)
     return BatchHoldings(
-        items=items.of_many(conn, ids),
+        items=held,
+        addons=addons.published(conn) if _any_addon(held) else {},
         coupons=couponing.read(conn, due),
         grants=credit.lock_left(conn, sorted({each.customer_id for each in due})),
         changes=item_changes.of_many(conn, ids),
     )
+
+
+def _any_addon(held: Mapping[UUID, Sequence[HeldItem]]) -> bool:
+    return any(each.addon is not None for rows in held.values() for each in rows)
 
 
 def of(conn: Connection, subscription: Subscription, now: datetime) -> Holdings:

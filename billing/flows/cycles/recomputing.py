@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.flows.cycles import comparing_items
+from billing.plans.addons import AddonVersion
 from billing.plans.items import BASE, Item, ItemKind
 from billing.plans.numbers import exact_text
 from billing.plans.terms import Plan, PlanVersion
@@ -17,7 +18,7 @@ from billing.rules.periods import Period
 from billing.rules.promises import Finding, FindingKind
 from billing.store.promises import invoiced
 from billing.store.promises.invoiced import FreeCycle, Invoiced, InvoicedLine
-from billing.store.subscriptions import item_changes, plans
+from billing.store.subscriptions import addons, item_changes, plans
 
 _ROWS_A_FETCH = 2_000
 
@@ -31,12 +32,17 @@ def differing(conn: Connection) -> Iterator[Finding]:
     if unreadable:
         return  # nothing can be compared with them
     catalog = plans.published(conn)
-    versions = {
+    versions: dict[str, PlanVersion | AddonVersion] = {
         f"plan:{plan.code}:{version.effective}": version
         for plan in catalog.values()
         for version in plan.versions
     }
     changes = item_changes.of_all(conn)
+    versions |= {
+        f"addon:{addon.code}:{version.effective}": version
+        for addon in addons.published(conn).values()
+        for version in addon.versions
+    }
     for row in invoiced.with_facts(conn, _ROWS_A_FETCH):
         yield from _of_invoice(comparing_items.held_then(row, changes), versions)
     yield from comparing_items.of_rows(conn, catalog, changes)
@@ -47,7 +53,9 @@ def differing(conn: Connection) -> Iterator[Finding]:
         yield from _of_free(cycle, catalog)
 
 
-def _of_invoice(row: Invoiced, versions: Mapping[str, PlanVersion]) -> Iterator[Finding]:
+def _of_invoice(
+    row: Invoiced, versions: Mapping[str, PlanVersion | AddonVersion]
+) -> Iterator[Finding]:
     named = {"number": row.number}
     try:
         facts = Facts.from_document(row.facts)
@@ -164,7 +172,7 @@ def detail_of(line: DraftLine) -> list[list[Any]]:
 
 
 def _against_terms(
-    row: Invoiced, charge: Charge, currency: str, version: PlanVersion | None
+    row: Invoiced, charge: Charge, currency: str, version: PlanVersion | AddonVersion | None
 ) -> str | None:
     """Return what of a charge isn't as its terms and its cycle say, or None."""
     if version is None:
@@ -179,17 +187,17 @@ def _against_terms(
     if charge.period != Period(row.period_start, row.period_end):
         return "period"
     named = f"plan:{row.plan}:{row.plan_version}"
-    return None if charge.source == named else "version"
+    return None if charge.source == named or isinstance(version, AddonVersion) else "version"
 
 
 def _against_items(
-    row: Invoiced, facts: Facts, versions: Mapping[str, PlanVersion]
+    row: Invoiced, facts: Facts, versions: Mapping[str, PlanVersion | AddonVersion]
 ) -> Iterator[tuple[str, Fraction | int | None, int | None]]:
     """Yield the items of a cycle's plan that are charged otherwise than they are held."""
     if row.kind == InvoiceKind.CHANGE:
         yield from comparing_items.of_change(row, facts)
     version = versions.get(f"plan:{row.plan}:{row.plan_version}")
-    if row.kind != InvoiceKind.CYCLE or version is None:
+    if row.kind != InvoiceKind.CYCLE or not isinstance(version, PlanVersion):
         return
     charged = {charge.item: charge.quantity for charge in facts.charges if not charge.metered}
     for item in version.sold:

@@ -34,7 +34,7 @@ def quantities(version: PlanVersion, quantity: int, asked: Mapping[str, int]) ->
         if code not in known:
             raise _unknown(code, known)
     for code, item in known.items():
-        _check_quantity(item, asked.get(code))
+        check_quantity(item, asked.get(code))
     return {item.code: asked.get(item.code, _default(item)) for item in version.items}
 
 
@@ -46,7 +46,8 @@ def _default(item: Item) -> int:
     return 1 if item.quantity is None else item.quantity.default
 
 
-def _check_quantity(item: Item, asked: int | None) -> None:
+def check_quantity(item: Item, asked: int | None) -> None:
+    """Check the quantity of one licensed item; None is its default. Raises: BadInput."""
     assert item.quantity is not None, "it is licensed"
     if asked is not None and asked not in item.quantity:
         least, most = item.quantity.minimum, item.quantity.maximum
@@ -92,7 +93,7 @@ def check(version: PlanVersion, asked: Mapping[str, int]) -> None:
     for code, quantity in asked.items():
         if code not in known:
             raise _unknown(code, known)
-        _check_quantity(known[code], quantity)
+        check_quantity(known[code], quantity)
 
 
 def defaults(version: PlanVersion) -> Mapping[str, int]:
@@ -109,7 +110,7 @@ def recurring_price(version: PlanVersion, currency: str, held: Mapping[str, int]
         item for item in version.sold if item.kind not in (ItemKind.ONCE, ItemKind.METERED)
     )
     all_held = {item.code: held.get(item.code, _default(item)) for item in recurring}
-    return _price(version, recurring, currency, all_held)
+    return _price(recurring, currency, all_held)
 
 
 def price_of(version: PlanVersion, currency: str, held: Mapping[str, int]) -> Fraction:
@@ -117,22 +118,25 @@ def price_of(version: PlanVersion, currency: str, held: Mapping[str, int]) -> Fr
 
     What is charged once is part of it. Raises: BadInput, where an item has no price.
     """
-    return _price(version, version.sold, currency, held)
+    return _price(version.sold, currency, held)
 
 
-def _price(
-    version: PlanVersion, sold: Iterable[Item], currency: str, held: Mapping[str, int]
-) -> Fraction:
-    total = Fraction(0)
-    for item in sold:
-        price = item.price_in(currency)
-        if price is None:
-            raise BadInput(
-                f"plan {version.plan} has no price in {currency!r}",
-                where="currency",
-                code=ErrorCode.PRICE_MISSING,
-                sold_in=tuple(sorted(version.currencies)),
-            )
-        amount = quantity_price(price, Fraction(held[item.code])).amount
-        total += max(amount, Fraction(price.minimum or 0))
-    return total
+def _price(sold: Iterable[Item], currency: str, held: Mapping[str, int]) -> Fraction:
+    return sum((item_price(item, currency, held[item.code]) for item in sold), Fraction(0))
+
+
+def item_price(item: Item, currency: str, quantity: int) -> Fraction:
+    """Return what a quantity of an item costs in a whole period, exact, in minor units.
+
+    Raises: BadInput, where it has no price.
+    """
+    price = item.price_in(currency)
+    if price is None:
+        raise BadInput(
+            f"{item.code} has no price in {currency!r}",
+            where="currency",
+            code=ErrorCode.PRICE_MISSING,
+            sold_in=tuple(sorted(item.currencies)),
+        )
+    amount = quantity_price(price, Fraction(quantity)).amount
+    return max(amount, Fraction(price.minimum or 0))

@@ -17,7 +17,7 @@ from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.flows.coupons import redeeming
 from billing.flows.customers.customers import existing_customer, refuse_anything_like_a_card
 from billing.flows.cycles.skipping import skip_missed
-from billing.flows.subscriptions import ordered_items
+from billing.flows.subscriptions import ordered_addons, ordered_items
 from billing.ids import new_id
 from billing.plans.currencies import charge_limit
 from billing.plans.terms import NoVersion, Plan, PlanVersion, version_for_new
@@ -26,7 +26,7 @@ from billing.rules.money import Money
 from billing.rules.periods import Anchor, Schedule, ScheduleError, is_portable, nth, to_local
 from billing.rules.subscriptions import Status, SubscriptionEventKind, initial
 from billing.rules.texts import nearest
-from billing.store.subscriptions import customers, items, plans, subscriptions
+from billing.store.subscriptions import addons, customers, items, plans, subscriptions
 from billing.store.subscriptions.customers import Customer
 from billing.store.transactions import Transactions
 
@@ -41,7 +41,7 @@ class SubscriptionOrder:
     """What a customer subscribes to. `starts` is civil time in `zone`; None means now.
 
     `quantity` is that of a plan with a single price; `items` are quantities by item, where the plan
-    sells several. What isn't named has its default.
+    sells several, and of add-ons. What isn't named has its default; an add-on isn't held.
 
     `provider` is the account that it is collected over, None that of its customer. One that is
     `imported` began elsewhere: the periods that have begun by now were billed there.
@@ -90,8 +90,11 @@ def subscribe(
         if plan.trial_once and had:
             order = replace(order, trial=False)
         schedule, version = _schedule(order, plan, now)
-        held = ordered_items.quantities(version, order.quantity, order.items)
+        on = schedule.anchor.local.date()
+        asked, added_on = ordered_addons.split(order.items, plan, addons.published(conn), on)
+        held = ordered_items.quantities(version, order.quantity, asked)
         price = ordered_items.price_of(version, order.currency, held)
+        price += ordered_addons.price_of(added_on, order.currency)
         _check_amount(plan, Money(ceil(price), order.currency))
         method = method_at(conn, customer, order.provider)
         if schedule.trial is None and method is None and price:
@@ -139,6 +142,7 @@ def subscribe(
                 external_id=order.external_id,
             )
         items.add(conn, ordered_items.held_rows(subscription_id, version, held))
+        items.add(conn, ordered_addons.held_rows(subscription_id, added_on))
         subscriptions.note(
             conn,
             subscription_id,
