@@ -1,0 +1,69 @@
+"""Changes of what subscriptions hold, over HTTP: quoted, once a key, withdrawn, audited."""
+
+from tests.api.caller import Caller, fresh
+from tests.scenarios.world import World
+
+
+def subscribed(caller: Caller, world: World) -> str:
+    """Subscribe Ada; her trial is over, and the first month is paid."""
+    given = {"name": "Ada", "external_id": "ada", "payment_method": "pm_card_visa"}
+    caller.post("/v1/customers", given)
+    order = {"customer": "ada", "plan": "video-basic", "currency": "USD"}
+    made: str = caller.post("/v1/subscriptions", order).json()["id"]
+    world.run_until("2026-01-15 09:00")
+    return f"/v1/subscriptions/{made}/changes"
+
+
+def test_a_quote_is_applied_once_a_key(caller: Caller, world: World) -> None:
+    changes, key = subscribed(caller, world), fresh()
+    quote = caller.post(f"{changes}/quote", {"quantity": 3, "applies": "now"})
+    order = {"quantity": 3, "applies": "now", "quote_digest": quote.json()["digest"]}
+
+    first, again = (caller.post(changes, order, key) for _ in range(2))
+    world.run_until("2026-01-16")
+
+    assert quote.status_code == 200, quote.text
+    assert (first.status_code, again.status_code) == (201, 201), first.text
+    assert first.json() == again.json()
+    assert {**first.json(), "id": None} == quote.json()
+    invoices = caller.found("/v1/invoices")["data"]
+    assert [invoice["kind"] for invoice in invoices] == ["change", "cycle"]
+    assert invoices[0]["due"] == quote.json()["invoice"]["due"]
+    (line,) = caller.found("/v1/audit", subject=first.json()["subscription_id"])["data"][:1]
+    assert (line["action"], line["detail"]) == (
+        "subscription.change", {"change_id": first.json()["id"]},
+    )  # fmt: skip
+    world.assert_everything_adds_up()
+
+
+def test_a_quote_that_moved_is_a_conflict(caller: Caller, world: World) -> None:
+    changes = subscribed(caller, world)
+    digest = caller.post(f"{changes}/quote", {"quantity": 3, "applies": "now"}).json()["digest"]
+    world.run_until("2026-01-16")
+
+    moved = caller.post(changes, {"quantity": 3, "applies": "now", "quote_digest": digest})
+
+    assert (moved.status_code, moved.json()["code"]) == (409, "conflict")
+    assert "has moved" in moved.text
+
+
+def test_a_change_for_the_period_end_is_withdrawn_once(caller: Caller, world: World) -> None:
+    changes = subscribed(caller, world)
+    made = caller.post(changes, {"quantity": 3, "applies": "period_end"}).json()
+
+    first, again = (caller.post(f"{changes}/{made['id']}/withdraw") for _ in range(2))
+    world.run_until("2026-02-16")
+
+    assert (first.status_code, again.status_code) == (200, 409)
+    assert first.json()["quantity"] == 1
+    assert [invoice["total"] for invoice in caller.found("/v1/invoices")["data"]] == [999, 999]
+
+
+def test_what_is_not_there_and_what_is_not_known(caller: Caller, world: World) -> None:
+    changes = subscribed(caller, world)
+
+    assert caller.post(f"{changes}/{fresh()}/withdraw").status_code == 404
+    assert caller.post("/v1/subscriptions/nobody/changes", {"quantity": 2}).status_code == 404
+    assert caller.post(changes, {"quantity": 0}).status_code == 422
+    assert caller.post(changes, {"quantity": 2, "when": "now"}).status_code == 422
+    assert caller.post(changes, {"plan": "video-nothing"}).status_code in (404, 422)

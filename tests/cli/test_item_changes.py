@@ -1,0 +1,91 @@
+"""`billing subscriptions change`: quoted, confirmed, made, withdrawn and told."""
+
+from datetime import datetime
+
+import pytest
+
+from tests.cli.world import World
+
+CHANGE = ("subscriptions", "change", "ada-sub")
+
+
+@pytest.fixture
+def midway(paid: World) -> World:
+    """Ada has paid for a month from 31 January, half of which is over."""
+    paid.at(datetime.fromisoformat("2026-02-14T09:00Z"))
+    return paid
+
+
+def test_a_quote_shows_the_exact_invoice_and_changes_nothing(midway: World) -> None:
+    before = midway.json("subscriptions", "show", "ada-sub")
+
+    quote = midway.json(*CHANGE, "--quantity", "3", "--when", "now", "--quote")
+
+    assert (quote["dry_run"], quote["id"], quote["applies"]) == (True, None, "now")
+    # 2 x 9.99 for 14 of 28 days
+    assert (quote["invoice"]["due"], quote["notes"]) == (999, [])
+    assert midway.json("subscriptions", "show", "ada-sub") == before
+
+
+def test_what_was_quoted_is_made_and_told(midway: World) -> None:
+    order = (*CHANGE, "--quantity", "3", "--when", "now", "--reason", "grows")
+    quote = midway.json(*order, "--quote")
+
+    done = midway.json(*order, "--yes", "--quote-digest", quote["digest"])
+
+    assert {**done, "id": None, "dry_run": True, "holds_from": quote["holds_from"]} == quote
+    assert midway.json("subscriptions", "show", "ada-sub")["quantity"] == 3
+    lines = midway.lines("subscriptions", "timeline", "ada-sub")
+    assert "video-basic (base 1) -> video-basic (base 3): grows" in [line["what"] for line in lines]
+    assert [line["what"] for line in lines if line["kind"] == "invoice_issued"][-1].endswith(
+        "-0000-1, 9.99 USD"
+    )
+
+
+def test_a_quote_that_moved_is_refused(midway: World) -> None:
+    quote = midway.json(*CHANGE, "--quantity", "3", "--when", "now", "--quote")
+    midway.at(datetime.fromisoformat("2026-02-15T09:00Z"))
+
+    refused = midway.run(
+        *CHANGE, "--quantity", "3", "--when", "now", "--yes", "--quote-digest", quote["digest"]
+    )
+
+    assert refused.exit_code == 2
+    assert "has moved" in refused.stderr
+    assert "--quote" in refused.stderr
+
+
+def test_it_is_asked_for_and_says_what_it_will_do(midway: World) -> None:
+    refused = midway.run(*CHANGE, "--quantity", "3", input="n\n")
+
+    assert refused.exit_code != 0
+    assert "this will hold from 2026-02-14 09:00 UTC on" in refused.stderr
+    assert midway.json("subscriptions", "show", "ada-sub")["quantity"] == 1
+
+
+def test_a_change_for_the_period_end_is_withdrawn(midway: World) -> None:
+    done = midway.json(*CHANGE, "--quantity", "3", "--when", "period_end", "--yes")
+
+    withdrawn = midway.json("subscriptions", "withdraw-change", "ada-sub", done["id"])
+    again = midway.run("subscriptions", "withdraw-change", "ada-sub", done["id"])
+
+    assert withdrawn["change_id"] == done["id"]
+    assert again.exit_code == 2
+    last = midway.lines("subscriptions", "timeline", "ada-sub")[-1]
+    assert last["kind"] == "change_withdrawn"
+
+
+def test_fewer_units_now_are_told_as_given_back(midway: World) -> None:
+    midway.json(*CHANGE, "--quantity", "3", "--when", "now", "--yes")
+    midway.at(datetime.fromisoformat("2026-02-14T10:00Z"))
+
+    shown = midway.run(*CHANGE, "--quantity", "1", "--when", "now", "--quote").stdout
+
+    assert "given back to credit, of invoice" in shown
+    assert "9.99 USD" in shown
+    assert "nothing is invoiced for it" in shown
+
+
+def test_nothing_to_change_is_refused(midway: World) -> None:
+    for order in ((), ("--quantity", "1"), ("--item", "seats=3"), ("--item", "seats")):
+        assert midway.run(*CHANGE, *order, "--yes").exit_code == 2
