@@ -61,6 +61,7 @@ class ErrorCode(StrEnum):
     CHANGE_HOLDS = "change_holds"
     CHANGE_ID_TAKEN = "change_id_taken"
     QUOTE_MOVED = "quote_moved"
+    DATE_PASSED = "date_passed"
     NO_PERIOD_MISSED = "no_period_missed"
     NOT_PARKED = "not_parked"
     CYCLE_NOT_OPENABLE = "cycle_not_openable"

@@ -48,6 +48,7 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.CHANGE_NOT_FOUND: "its timeline tells the ids of changes",
     ErrorCode.CHANGE_HOLDS: "make another change",
     ErrorCode.CHANGE_ID_TAKEN: "use another key for another change",
+    ErrorCode.DATE_PASSED: "name a date to come",
     ErrorCode.QUOTE_MOVED: "ask for a new quote",
     ErrorCode.PAYMENT_NOT_FOUND: "list the payments for their ids",
     ErrorCode.PAYMENT_NOT_AUTHORISED: (

@@ -160,9 +160,32 @@ class WhyBody(_RequestBody):
     reason: Reason = ""
 
 
-class CancelBody(_RequestBody):
-    """How to cancel."""
+CivilTime = Annotated[
+    datetime,
+    AfterValidator(_plausible),
+    Field(description="In the subscription's zone.", examples=["2026-03-01T00:00:00"]),
+]
 
+
+class PauseBody(_RequestBody):
+    """How long to pause: so many `periods`, or `until` a date; else until it is resumed."""
+
+    periods: Annotated[int, Field(strict=True, ge=1, le=1_000)] | None = None
+    until: CivilTime | None = None
+    reason: Reason = ""
+
+
+class ResumeBody(_RequestBody):
+    """When to go on: with `on`, with the first period that starts then or later."""
+
+    on: CivilTime | None = None
+    reason: Reason = ""
+
+
+class CancelBody(_RequestBody):
+    """How to cancel; with `on`, with the period in which that lies."""
+
+    on: CivilTime | None = None
     at_period_end: Annotated[bool, Field(strict=True)] = True
     forgive: Annotated[bool, Field(strict=True)] = False
     reason: Reason = ""

@@ -48,6 +48,11 @@ def _canceled(facts: Facts) -> str:
     return f"{facts['before']} -> canceled: {why}"
 
 
+def _paused(facts: Facts) -> str:
+    until = f" until {_instant(facts, 'until')}" if "until" in facts else ""
+    return f"{facts['before']} -> paused{until}: {facts['why']}"
+
+
 def _resumed(facts: Facts) -> str:
     if "skipped" in facts:
         return f"unpaid -> active, {facts['skipped']} missed periods skipped: {facts['why']}"
@@ -112,7 +117,10 @@ _WORDS: Final[Mapping[SubscriptionEventKind, Callable[[Facts], str]]] = {
     SubscriptionEventKind.UNPAID_AT_PERIOD_END: lambda facts: (
         f"will be unpaid at {_instant(facts, 'ends_at')}: {_decision(facts)}"
     ),
-    SubscriptionEventKind.PAUSED: lambda facts: f"{facts['before']} -> paused: {facts['why']}",
+    SubscriptionEventKind.PAUSED: _paused,
+    SubscriptionEventKind.RESUMES_LATER: lambda facts: (
+        f"paused until {_instant(facts, 'at_instant')}: {facts['why']}"
+    ),
     SubscriptionEventKind.RESUMED: _resumed,
     SubscriptionEventKind.CANCEL_AT_PERIOD_END: lambda facts: (
         f"will be canceled at {_instant(facts, 'ends_at')}: {facts.get('why') or _decision(facts)}"

@@ -44,6 +44,8 @@ class SubscriptionEventKind(StrEnum):
     """Collecting was given up; it is unpaid once what was paid for is served."""
     PAUSED = "paused"
     RESUMED = "resumed"
+    RESUMES_LATER = "resumes_later"
+    """It is paused, and goes on at an instant."""
     CANCEL_AT_PERIOD_END = "cancel_at_period_end"
     KEPT = "kept"
     """The cancellation at the period's end was withdrawn."""
@@ -185,10 +187,23 @@ def is_paused(changes: Sequence[DatedChange], start: datetime) -> bool:
     return False
 
 
-def is_paused_from_now_on(changes: Sequence[DatedChange]) -> bool:
-    """Tell whether the last word on pausing is a pause."""
-    asked = [change.kind for change in changes if change.kind in _PAUSING]
+def is_paused_from_now_on(changes: Sequence[DatedChange], now: datetime | None = None) -> bool:
+    """Tell whether the last word on pausing is a pause; by `now`, what holds later isn't one."""
+    asked = [
+        change.kind
+        for change in changes
+        if change.kind in _PAUSING and (now is None or change.holds_from <= now)
+    ]
     return bool(asked) and asked[-1] is DatedChangeKind.PAUSE
+
+
+def resumes_with(changes: Sequence[DatedChange], start: datetime) -> bool:
+    """Tell whether the last word on pausing is a resumption that holds for a period's start.
+
+    Where the subscription is paused until then, it goes on with that period.
+    """
+    asked = [change for change in changes if change.kind in _PAUSING]
+    return bool(asked) and asked[-1].kind is DatedChangeKind.RESUME and asked[-1].holds_from < start
 
 
 def unpaid_from(changes: Sequence[DatedChange]) -> datetime | None:

@@ -67,3 +67,34 @@ def test_what_is_not_there_and_what_is_not_known(caller: Caller, world: World) -
     assert caller.post(changes, {"quantity": 0}).status_code == 422
     assert caller.post(changes, {"quantity": 2, "when": "now"}).status_code == 422
     assert caller.post(changes, {"plan": "video-nothing"}).status_code in (404, 422)
+
+
+def test_a_pause_has_a_length_and_an_end_a_date(caller: Caller, world: World) -> None:
+    subscription = subscribed(caller, world).removesuffix("/changes")
+
+    paused, again = (
+        caller.post(f"{subscription}/pause", {"periods": 1}, "a-pause") for _ in range(2)
+    )
+    ends = caller.post(f"{subscription}/cancel", {"on": "2026-04-20T00:00:00"})
+    world.run_until("2026-06-01")
+
+    assert (paused.status_code, ends.status_code) == (200, 200), paused.text
+    assert paused.json() == again.json()
+    assert ends.json()["cancels_at"] == "2026-05-15T00:00:00Z"
+    kinds = [line["what"] for line in caller.found(f"{subscription}/timeline")["data"]]
+    assert sum("(paused)" in what for what in kinds) == 1
+    assert caller.found(subscription)["status"] == "canceled"
+    world.assert_everything_adds_up()
+
+
+def test_dates_that_mean_nothing_are_refused(caller: Caller, world: World) -> None:
+    subscription = subscribed(caller, world).removesuffix("/changes")
+
+    for body in (
+        {"periods": 0},
+        {"until": "2026-01-01T00:00:00"},
+        {"until": "2026-05-01T00:00:00Z"},
+        {"periods": 1, "until": "2026-05-01T00:00:00"},
+    ):
+        assert caller.post(f"{subscription}/pause", body).status_code == 422, body
+    assert caller.post(f"{subscription}/resume", {"on": "2026-05-01T00:00:00"}).status_code == 409

@@ -89,3 +89,23 @@ def test_fewer_units_now_are_told_as_given_back(midway: World) -> None:
 def test_nothing_to_change_is_refused(midway: World) -> None:
     for order in ((), ("--quantity", "1"), ("--item", "seats=3"), ("--item", "seats")):
         assert midway.run(*CHANGE, *order, "--yes").exit_code == 2
+
+
+def test_a_pause_has_a_length_and_an_end_a_date(midway: World) -> None:
+    midway.json("subscriptions", "pause", "ada-sub", "--for", "2")
+    told = midway.lines("subscriptions", "timeline", "ada-sub")[-1]["what"]
+    midway.json("subscriptions", "resume", "ada-sub", "--on", "2026-06-01")
+    later = midway.lines("subscriptions", "timeline", "ada-sub")[-1]["what"]
+    done = midway.json("subscriptions", "cancel", "ada-sub", "--on", "2026-08-15", "--yes")
+
+    assert told == "active -> paused until 2026-04-30 09:00 UTC: no reason given"
+    assert later == "paused until 2026-06-01 00:00 UTC: no reason given"
+    assert done["words"].endswith("at 2026-08-31 09:00 UTC")
+    assert midway.json("subscriptions", "show", "ada-sub")["status"] == "paused"
+
+
+def test_when_to_cancel_is_said_once(midway: World) -> None:
+    refused = midway.run("subscriptions", "cancel", "ada-sub", "--now", "--on", "2026-08-15")
+
+    assert refused.exit_code == 2
+    assert "--on DATE" in refused.stderr

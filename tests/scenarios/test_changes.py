@@ -94,13 +94,14 @@ def test_a_pause_does_not_make_the_months_free_that_had_begun_before_it(world: W
 def test_each_of_several_pauses_holds_for_its_own_months(world: World) -> None:
     customer = world.subscribed("monthly")
     world.run_until("2026-01-15")
-    for moment, do in [
+    asked: list[tuple[str, Callable[..., Any]]] = [
         ("2026-01-20", lifecycle.pause),
         ("2026-02-10", lifecycle.resume),
         ("2026-03-10", lifecycle.pause),
         ("2026-03-20", lifecycle.resume),
         ("2026-04-10", lifecycle.pause),
-    ]:
+    ]
+    for moment, do in asked:
         world.jump_to(moment)
         change(world, customer, do)
     world.jump_to("2026-05-10")

@@ -212,6 +212,20 @@ EVENTS: list[tuple[SubscriptionEventKind, Mapping[str, object], str]] = [
         "active -> paused: on leave",
     ),
     (
+        SubscriptionEventKind.PAUSED,
+        {
+            "before": Status.ACTIVE,
+            "until": datetime(2026, 4, 1, tzinfo=UTC),
+            "why": "on leave",
+        },
+        "active -> paused until 2026-04-01 00:00 UTC: on leave",
+    ),
+    (
+        SubscriptionEventKind.RESUMES_LATER,
+        {"at_instant": datetime(2026, 4, 1, tzinfo=UTC), "why": "back"},
+        "paused until 2026-04-01 00:00 UTC: back",
+    ),
+    (
         SubscriptionEventKind.CHANGE_SCHEDULED,
         {
             "holds_from": datetime(2026, 2, 1, tzinfo=UTC),

@@ -22,9 +22,9 @@ SCHEMAS: Final = {
     "NewCreditGrant", "NewCreditNote", "NewCustomer", "NewPayment", "NewPaymentMethod", "NewRefund",
     "NewSubscription", "Package", "Page_AuditLine_", "Page_CreditGrant_", "Page_Credit_",
     "Page_Customer_", "Page_Invoice_", "Page_PaymentMethod_", "Page_Payment_", "Page_Refund_",
-    "Page_Subscription_", "Page_Transaction_", "Payment", "PaymentMethod", "PaymentMethodKind",
+    "Page_Subscription_", "Page_Transaction_", "Pause", "Payment", "PaymentMethod", "PaymentMethodKind",
     "PaymentWithRefunds", "Plan", "PlanVersion", "Plans", "QuantityRange", "Redeem",
-    "Redemption", "Refund", "RefundState", "ShareToCredit", "State", "Status", "Subscription",
+    "Redemption", "Refund", "RefundState", "Resume", "ShareToCredit", "State", "Status", "Subscription",
     "SubscriptionChange", "Tier", "Timeline", "TimelineLine", "Transaction", "Why",
 }  # fmt: skip
 

@@ -27,6 +27,7 @@ from billing.rules.subscriptions import (
     is_paused,
     is_paused_from_now_on,
     plan_catch_up,
+    resumes_with,
     still_collects,
     unpaid_from,
 )
@@ -188,3 +189,22 @@ def test_missed_periods_are_billed_skipped_or_parked_by_policy_and_cap(
 def test_missed_periods_are_counted_from_none() -> None:
     with pytest.raises(ValueError, match="from 0"):
         plan_catch_up("bill", 3, -1)
+
+
+def test_a_pause_whose_end_has_a_date_holds_until_then() -> None:
+    asked = [
+        DatedChange(DatedChangeKind.PAUSE, datetime(2026, 1, 10, tzinfo=UTC)),
+        DatedChange(DatedChangeKind.RESUME, datetime(2026, 3, 1, tzinfo=UTC)),
+    ]
+    february, march, after = (
+        datetime(2026, 2, 1, tzinfo=UTC),
+        datetime(2026, 3, 1, tzinfo=UTC),
+        datetime(2026, 3, 1, 0, 1, tzinfo=UTC),
+    )
+
+    assert [is_paused(asked, start) for start in (february, march, after)] == [True, True, False]
+    assert [resumes_with(asked, at) for at in (february, march, after)] == [False, False, True]
+    assert [is_paused_from_now_on(asked, at) for at in (february, march)] == [True, False]
+    assert not is_paused_from_now_on(asked)
+    assert not resumes_with([], march)
+    assert not resumes_with([*asked, DatedChange(DatedChangeKind.PAUSE, february)], after)

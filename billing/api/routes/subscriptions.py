@@ -105,6 +105,7 @@ def cancel_subscription(
         why=new.reason,
         at_period_end=new.at_period_end,
         forgive=new.forgive,
+        more={"on": new.on},
     )
     return respond(services, answer, noun="subscription")
 
@@ -112,14 +113,15 @@ def cancel_subscription(
 @router.post("/{subscription}/pause", responses=changed(schemas.SubscriptionBody))
 def pause_subscription(
     subscription: InPath,
-    new: schemas.WhyBody,
+    new: schemas.PauseBody,
     key: IdempotencyKey,
     visitor: Charger,
     services: UsesServices,
 ) -> JSONResponse:
     """Pause: from its next period on, periods pass unbilled."""
+    more = {"periods": new.periods, "until": new.until}
     answer = services.customers.change_subscription(
-        visitor.caller, key, "pause", subscription, why=new.reason
+        visitor.caller, key, "pause", subscription, why=new.reason, more=more
     )
     return respond(services, answer, noun="subscription")
 
@@ -157,13 +159,13 @@ def redeem_coupon(
 @router.post("/{subscription}/resume", responses=changed(schemas.SubscriptionBody))
 def resume_subscription(
     subscription: InPath,
-    new: schemas.WhyBody,
+    new: schemas.ResumeBody,
     key: IdempotencyKey,
     visitor: Charger,
     services: UsesServices,
 ) -> JSONResponse:
     """Resume: it is billed again; also takes back a cancellation at the period's end."""
     answer = services.customers.change_subscription(
-        visitor.caller, key, "resume", subscription, why=new.reason
+        visitor.caller, key, "resume", subscription, why=new.reason, more={"on": new.on}
     )
     return respond(services, answer, noun="subscription")

@@ -203,6 +203,7 @@ def _show(session: Session, subscription_id: UUID, output: Output) -> None:
 @click.argument("subscription")
 @click.option("--now", "when", flag_value="now", help="At once; what isn't collected is voided.")
 @click.option("--at-period-end", "when", flag_value="end", help="When the open period ends.")
+@click.option("--on", type=_STARTS, metavar="DATE", help="With the period that day lies in.")
 @click.option("--forgive", is_flag=True, help="With --now: don't bill what was served unbilled.")
 @reason_option
 @lasting
@@ -212,26 +213,29 @@ def cancel(
     session: Session,
     subscription: str,
     when: str | None,
+    on: datetime | None,
     forgive: bool,
     reason: str,
     dry_run: bool,
     yes: bool,
     output: Output,
 ) -> None:
-    """Cancel a subscription, at once or when its open period ends."""
+    """Cancel a subscription, at once, when its open period ends, or on a date."""
     from billing.flows.subscriptions import lifecycle
 
-    if when is None:
-        raise BadInput("say when to cancel", remedy="add --now or --at-period-end")
+    if (when is None) is (on is None):
+        raise BadInput("say when to cancel", remedy="add --now or --at-period-end, or --on DATE")
+    at_end = when != "now"
     subscription_id = _find(session, subscription)
-    words = _cancel_preview(session, subscription_id, at_period_end=when == "end", forgive=forgive)
+    words = _cancel_preview(session, subscription_id, at_period_end=at_end, forgive=forgive, on=on)
     if not dry_run:
         talk(f"this will {words}")
         confirm("Cancel it?", yes=yes)
         lifecycle.cancel(
             session.engine,
             str(subscription_id),
-            at_period_end=when == "end",
+            at_period_end=at_end,
+            on=on,
             now=session.now(),
             actor=person(),
             why=reason,
@@ -243,14 +247,19 @@ def cancel(
 
 
 def _cancel_preview(
-    session: Session, subscription_id: UUID, *, at_period_end: bool, forgive: bool
+    session: Session,
+    subscription_id: UUID,
+    *,
+    at_period_end: bool,
+    forgive: bool,
+    on: datetime | None,
 ) -> str:
     """Return in words what canceling does. Raises: Conflict, as canceling itself would."""
     from billing.flows.subscriptions import lifecycle
 
     with session.connect() as conn:
         plan = lifecycle.plan_cancel(
-            conn, subscription_id, at_period_end=at_period_end, now=session.now()
+            conn, subscription_id, at_period_end=at_period_end, now=session.now(), on=on
         )
     if plan.ends_at is not None:
         return f"cancel subscription {subscription_id} at {plan.ends_at:%Y-%m-%d %H:%M} UTC"
@@ -265,16 +274,31 @@ def _cancel_preview(
 
 @subscriptions.command("pause")
 @click.argument("subscription")
+@click.option("--for", "periods", type=int, metavar="PERIODS", help="So many periods.")
+@click.option("--until", type=_STARTS, metavar="DATE", help="Those that start before that day.")
 @reason_option
 @output_option
 @click.pass_obj
-def pause(session: Session, subscription: str, reason: str, output: Output) -> None:
-    """Pause a subscription: from its next period on, periods pass unbilled."""
+def pause(
+    session: Session,
+    subscription: str,
+    periods: int | None,
+    until: datetime | None,
+    reason: str,
+    output: Output,
+) -> None:
+    """Pause a subscription: from its next period on, periods pass unbilled until it is resumed."""
     from billing.flows.subscriptions import lifecycle
 
     subscription_id = _find(session, subscription)
     lifecycle.pause(
-        session.engine, str(subscription_id), now=session.now(), actor=person(), why=reason
+        session.engine,
+        str(subscription_id),
+        now=session.now(),
+        actor=person(),
+        why=reason,
+        periods=periods,
+        until=until,
     )
     words = f"subscription {subscription_id} is paused from its next period on"
     output.message(_done("pause", subscription_id, dry_run=False, words=words), words)
@@ -282,18 +306,28 @@ def pause(session: Session, subscription: str, reason: str, output: Output) -> N
 
 @subscriptions.command("resume")
 @click.argument("subscription")
+@click.option("--on", type=_STARTS, metavar="DATE", help="With the first period from then on.")
 @reason_option
 @output_option
 @click.pass_obj
-def resume(session: Session, subscription: str, reason: str, output: Output) -> None:
+def resume(
+    session: Session, subscription: str, on: datetime | None, reason: str, output: Output
+) -> None:
     """Resume a paused or unpaid subscription, or take back a cancellation at the period's end."""
     from billing.flows.subscriptions import lifecycle
 
     subscription_id = _find(session, subscription)
     lifecycle.resume(
-        session.engine, str(subscription_id), now=session.now(), actor=person(), why=reason
+        session.engine,
+        str(subscription_id),
+        now=session.now(),
+        actor=person(),
+        why=reason,
+        on=on,
     )
     words = f"subscription {subscription_id} goes on"
+    if on is not None:
+        words += f" with its first period from {on:%Y-%m-%d} on"
     output.message(_done("resume", subscription_id, dry_run=False, words=words), words)
 
 

@@ -20,9 +20,11 @@ from billing.rules.subscriptions import (
     CycleKind,
     DatedChange,
     ParkedReason,
+    Status,
     cycle_kind,
     is_paused,
     plan_catch_up,
+    resumes_with,
 )
 from billing.store.subscriptions.subscriptions import Subscription
 
@@ -50,6 +52,9 @@ class Opening:
     recognise_at: datetime | None = None
     carried: int = 0
     terms: HeldTerms | None = None
+    resumes: bool = False
+    """It was paused until this period; then `past_due` tells whether it owes something."""
+    past_due: bool = False
     before: Subscription | None = None
 
 
@@ -121,6 +126,7 @@ def decide(
         # What earlier invoices carried is on this one.
         carried=subscription.carried if billed is None else 0,
         terms=terms,
+        resumes=before.status is Status.PAUSED and resumes_with(changes, start),
         before=before,
     )
 

@@ -7,7 +7,7 @@ and the other subscriptions of the batch are billed.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID
 
@@ -25,12 +25,15 @@ from billing.rules import invoices as invoice_rules
 from billing.rules.actor import SCHEDULER
 from billing.rules.facts import as_json
 from billing.rules.subscriptions import (
+    CycleKind,
     DatedChange,
     ParkedReason,
     Status,
     SubscriptionEventKind,
     after_open,
+    after_resume,
 )
+from billing.store.payments import debts
 from billing.store.subscriptions import changes, cycles, plans, subscriptions
 from billing.store.subscriptions.cycles import NewCycle
 from billing.store.subscriptions.parking import parked_for
@@ -202,6 +205,7 @@ def _raise_if_unreachable(error: DBAPIError | BillingError) -> None:
 
 def write(conn: Connection, openings: Sequence[Opening], now: datetime) -> None:
     """Write cycles, invoices, payments and entries, and move the subscriptions on."""
+    openings = [_with_debts(conn, opening) for opening in openings]
     cycles.add(conn, [_cycle_row(opening, now) for opening in openings])
     for opening in openings:
         if opening.terms is not None:
@@ -209,6 +213,13 @@ def write(conn: Connection, openings: Sequence[Opening], now: datetime) -> None:
     issuing.issue(conn, [_issued(opening) for opening in openings if opening.draft], now)
     subscriptions.advance(conn, [_advance(opening) for opening in openings])
     subscriptions.notes(conn, [note for opening in openings for note in _notes(opening, now)])
+
+
+def _with_debts(conn: Connection, opening: Opening) -> Opening:
+    """Return an opening that ends a pause with whether its subscription owes something."""
+    if not opening.resumes:
+        return opening
+    return replace(opening, past_due=debts.any_past_due(conn, opening.subscription.id))
 
 
 def _cycle_row(opening: Opening, now: datetime) -> NewCycle:
@@ -255,6 +266,8 @@ def _advance(opening: Opening) -> Advance:
 
 
 def _status_after(opening: Opening) -> Status:
+    if opening.resumes:
+        return after_resume(opening.kind is CycleKind.TRIAL, opening.past_due)
     return after_open(opening.subscription.status, opening.kind)
 
 
@@ -262,7 +275,10 @@ def _notes(opening: Opening, now: datetime) -> list[NewEvent]:
     """Return timeline events for what the cycle rows alone don't show."""
     subscription, after = opening.subscription, _status_after(opening)
     found: list[tuple[SubscriptionEventKind, dict[str, object]]] = []
-    if after is not subscription.status:
+    if opening.resumes:
+        why = "the pause is over"
+        found.append((SubscriptionEventKind.RESUMED, {"after": after, "why": why}))
+    elif after is not subscription.status:
         found.append(
             (SubscriptionEventKind.ACTIVE, {"before": subscription.status, "after": after})
         )

@@ -62,7 +62,7 @@ def skip_missed(
     status = subscription.status
     if status is Status.UNPAID:
         _is_paid(conn, subscription, asked, now)
-        status = Status.PAUSED if is_paused_from_now_on(asked) else Status.ACTIVE
+        status = Status.PAUSED if is_paused_from_now_on(asked, now) else Status.ACTIVE
     subscriptions.change(
         conn,
         subscription.id,

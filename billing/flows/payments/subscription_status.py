@@ -52,7 +52,7 @@ def recover_subscription(
     others = debts.others_past_due(conn, subscription.id, payment.id)
     if not others:
         _take_back(conn, subscription, payment, now)
-    after = _after_debt(conn, subscription, others)
+    after = _after_debt(conn, subscription, others, now)
     if after is subscription.status:
         return
     if subscription.status is Status.UNPAID:
@@ -143,7 +143,7 @@ def end_subscription(
             conn,
             subscription,
             EndedBy.LADDER,
-            status=_after_debt(conn, subscription, others),
+            status=_after_debt(conn, subscription, others, now),
             paid_until=paid_until,
             now=now,
             actor=WORKER,
@@ -167,7 +167,7 @@ def _become_unpaid_later(
 ) -> None:
     """Let a subscription be unpaid from the end of what is paid on, unless the debt is paid."""
     others = debts.others_past_due(conn, subscription.id, payment.id)
-    subscriptions.change(conn, subscription.id, status=_after_debt(conn, subscription, others))
+    subscriptions.change(conn, subscription.id, status=_after_debt(conn, subscription, others, now))
     if unpaid_from(changes.of(conn, subscription.id)) is not None:
         return
     _record(conn, subscription, DatedChangeKind.UNPAID, now, holds_from=paid_until)
@@ -247,9 +247,11 @@ def _pause(conn: Connection, subscription: Subscription, now: datetime) -> None:
     )
 
 
-def _after_debt(conn: Connection, subscription: Subscription, others: bool) -> Status:
+def _after_debt(
+    conn: Connection, subscription: Subscription, others: bool, now: datetime
+) -> Status:
     """Return the status of a subscription that goes on, with or without others past due."""
-    paused = is_paused_from_now_on(changes.of(conn, subscription.id))
+    paused = is_paused_from_now_on(changes.of(conn, subscription.id), now)
     return after_capture(subscription.status, others, paused=paused)
 
 

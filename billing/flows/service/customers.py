@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Final, Literal
 from uuid import UUID
 
@@ -207,8 +208,13 @@ class CustomerApi(ChangeApi):
         why: str,
         at_period_end: bool = False,
         forgive: bool = False,
+        more: Mapping[str, Any] = MappingProxyType({}),
     ) -> KeyedAnswer:
-        """Cancel, pause or resume a subscription. 200. Raises `NotFound`, `Conflict`, ..."""
+        """Cancel, pause or resume a subscription. 200. Raises `NotFound`, `Conflict`, ...
+
+        `more` are further arguments of the flow; None is as if they weren't given.
+        """
+        more = {name: value for name, value in more.items() if value is not None}
         refuse_anything_like_a_card(subscription=reference, reason=why)
         given: dict[str, Any] = {
             "subscription": reference,
@@ -217,18 +223,20 @@ class CustomerApi(ChangeApi):
         }
         if forgive:  # left out otherwise, so that keys from before there was it are known again
             given["forgive"] = True
+        given |= views.plain(more)
         action = f"subscription.{change}"
         now = self.context.clock.now()
 
         def work(conn: Connection) -> KeyedAnswer:
             told: dict[str, Any] = {
-                "now": now, "actor": caller.actor, "why": why or "no reason given",
+                "now": now, "actor": caller.actor, "why": why or "no reason given", **more,
             }  # fmt: skip
             if change == "cancel":
                 told |= {"at_period_end": at_period_end, "forgive": forgive}
                 told["policy"] = self.context.policy
             found = _CHANGES[change](Joined(conn), reference, **told)
-            self._audit(conn, caller, action, found.id, why, {"at_period_end": at_period_end})
+            detail = {"at_period_end": at_period_end, **views.plain(more)}
+            self._audit(conn, caller, action, found.id, why, detail)
             return KeyedAnswer(DONE, _subscription(conn, found.id))
 
         return self._once(caller, key, action, given, work)

@@ -17,6 +17,8 @@ from billing.flows.cycles.serving import has_served, open_served
 from billing.flows.cycles.skipping import skip_missed
 from billing.flows.payments.write_offs import void
 from billing.flows.policy import Policy
+from billing.flows.subscriptions import dates
+from billing.flows.subscriptions.dates import TICK
 from billing.queries.payments import payments as listed_payments
 from billing.queries.subscriptions import find_subscription
 from billing.rules.actor import Actor
@@ -56,8 +58,12 @@ def cancel(
     why: str,
     forgive: bool = False,
     policy: Policy | None = None,
+    on: datetime | None = None,
 ) -> Subscription:
     """Cancel a subscription now, or when the period that contains now ends; return it as it was.
+
+    With `on`, civil time in its zone, it is the period in which that lies; where a period starts
+    just then, it isn't begun any more.
 
     That period is the schedule's, whether its cycle is opened yet or not: what has begun is served
     and billed. Before the first period has begun, the end is its start, and nothing is billed.
@@ -79,7 +85,7 @@ def cancel(
         subscription = locked(conn, found.id)
         if not can_cancel(subscription.status):
             raise Conflict(f"subscription {reference} is canceled already")
-        ends = ends_at(subscription, now) if at_period_end else None
+        ends = _end_asked(subscription, now, at_period_end, on)
         if ends is not None:
             refuse_what_ended(subscription, now)
             subscriptions.change(
@@ -148,19 +154,33 @@ class CancelPlan:
 
 
 def plan_cancel(
-    conn: Connection, subscription_id: UUID, *, at_period_end: bool, now: datetime
+    conn: Connection,
+    subscription_id: UUID,
+    *,
+    at_period_end: bool,
+    now: datetime,
+    on: datetime | None = None,
 ) -> CancelPlan:
     """Return what canceling will do. Raises `NotFound`, `Conflict`, as canceling itself would."""
     subscription = find_subscription(conn, str(subscription_id))
     if not can_cancel(subscription.status):
         raise Conflict(f"subscription {subscription_id} is canceled already")
-    ends = ends_at(subscription, now) if at_period_end else None
+    ends = _end_asked(subscription, now, at_period_end, on)
     if ends is not None:
         refuse_what_ended(subscription, now)
         return CancelPlan(subscription.id, subscription.status, ends, 0)
     collecting = listed_payments(conn, subscription_id=subscription.id, state=str(State.CREATED))
     served = has_served(subscription, now)
     return CancelPlan(subscription.id, subscription.status, None, len(collecting), served)
+
+
+def _end_asked(
+    subscription: Subscription, now: datetime, at_period_end: bool, on: datetime | None
+) -> datetime | None:
+    """Return when it is to end with a period; None where it ends at once. Raises `BadInput`."""
+    if on is None or not at_period_end:
+        return ends_at(subscription, now) if at_period_end else None
+    return dates.end_of_period(subscription, dates.later(subscription, on, now), now)
 
 
 def ends_at(subscription: Subscription, now: datetime) -> datetime | None:
@@ -193,11 +213,19 @@ def refuse_what_ended(subscription: Subscription, now: datetime) -> None:
 
 
 def pause(
-    engine: Transactions, reference: str, *, now: datetime, actor: Actor, why: str
+    engine: Transactions,
+    reference: str,
+    *,
+    now: datetime,
+    actor: Actor,
+    why: str,
+    periods: int | None = None,
+    until: datetime | None = None,
 ) -> Subscription:
     """Pause a subscription: the periods that start after now pass unbilled.
 
-    Raises `NotFound`, `Conflict`.
+    So many `periods`, or those that start before `until` (civil time in its zone); else all until
+    it is resumed. Raises `NotFound`, `Conflict`, `BadInput`.
     """
     with marked(CrashPoint.SUBSCRIPTION_PAUSED), engine.begin() as conn:
         subscription = locked(conn, find_subscription(conn, reference).id)
@@ -208,17 +236,30 @@ def pause(
                 subscription_id=subscription.id,
             )
         refuse_what_ended(subscription, now)
+        over = dates.pause_over(subscription, now, periods, until)
+        asked = _Asked(now, actor, why)
         subscriptions.change(conn, subscription.id, status=Status.PAUSED)
-        _record(conn, subscription, DatedChangeKind.PAUSE, _Asked(now, actor, why), holds_from=now)
-        _note(conn, subscription, now, SubscriptionEventKind.PAUSED, actor, why)
+        _record(conn, subscription, DatedChangeKind.PAUSE, asked, holds_from=now)
+        told = {}
+        if over is not None:
+            _record(conn, subscription, DatedChangeKind.RESUME, asked, holds_from=over - TICK)
+            told = {"until": over}
+        _note(conn, subscription, now, SubscriptionEventKind.PAUSED, actor, why, **told)
         return subscription
 
 
 def resume(
-    engine: Transactions, reference: str, *, now: datetime, actor: Actor, why: str
+    engine: Transactions,
+    reference: str,
+    *,
+    now: datetime,
+    actor: Actor,
+    why: str,
+    on: datetime | None = None,
 ) -> Subscription:
     """Resume a paused subscription: the periods that start after now are billed again.
 
+    With `on`, civil time in its zone, those that start then or later; it stays paused until then.
     An unpaid subscription goes on too: its unserved periods are skipped and the current one is
     billed; the debt stays written off. Resuming also withdraws a cancellation at the period's end.
     Raises `NotFound`, `Conflict`.
@@ -227,6 +268,9 @@ def resume(
         subscription = locked(conn, find_subscription(conn, reference).id)
         refuse_what_ended(subscription, now)
         asked = _Asked(now, actor, why)
+        if on is not None:
+            _resume_later(conn, subscription, on, asked)
+            return subscription
         if subscription.cancels_at is not None:
             subscriptions.change(conn, subscription.id, cancels_at=None, ended_by=None)
             _record(conn, subscription, DatedChangeKind.KEEP, asked, holds_from=now)
@@ -252,6 +296,27 @@ def resume(
         subscriptions.change(conn, subscription.id, status=status)
         _note(conn, subscription, now, SubscriptionEventKind.RESUMED, actor, why, after=status)
         return subscription
+
+
+def _resume_later(
+    conn: Connection, subscription: Subscription, on: datetime, asked: "_Asked"
+) -> None:
+    """Let a paused subscription go on with the first period that starts at an instant or later."""
+    if subscription.status is not Status.PAUSED:
+        raise Conflict(
+            f"a subscription that is {subscription.status} isn't paused: it can't resume later"
+        )
+    at = dates.later(subscription, on, asked.at)
+    _record(conn, subscription, DatedChangeKind.RESUME, asked, holds_from=at - TICK)
+    subscriptions.note(
+        conn,
+        subscription.id,
+        at=asked.at,
+        kind=SubscriptionEventKind.RESUMES_LATER,
+        actor=asked.actor,
+        at_instant=at,
+        why=asked.why,
+    )
 
 
 @dataclass(frozen=True, slots=True)

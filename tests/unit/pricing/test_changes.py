@@ -24,6 +24,7 @@ from billing.pricing import (
     draft,
     lines_of_change,
     share_left,
+    still_held,
 )
 from billing.rules.periods import Period
 from tests.unit.pricing.values import (
@@ -373,3 +374,42 @@ def test_notes_and_returns_speak_of_the_same_gross() -> None:
     invoice = draft(facts(charge(1000)))
 
     assert credit_note(invoice, [Noted(0, 548)], [Return(0)]).total == 452
+
+
+@given(
+    prices,
+    st.integers(1, 60),
+    st.lists(st.tuples(st.integers(1, 60), instants), max_size=6),
+)
+def test_what_is_held_still_follows_from_the_invoices_alone(
+    price: ItemPrice, first: int, path: list[tuple[int, datetime]]
+) -> None:
+    account = Account(charge(price, first))
+    invoiced, held = list(account.pieces), charge(price, first)
+    for quantity, at in sorted(path, key=lambda each: each[1]):
+        known = {piece.invoice for piece in account.pieces}
+        account.change(charge(price, quantity), at)
+        invoiced += [piece for piece in account.pieces if piece.invoice not in known]
+        held = charge(price, quantity)
+
+    found = still_held(invoiced, [held])
+    assert units(found) == units(account.pieces)
+
+
+def units(pieces: Sequence[Charged]) -> list[tuple[UUID, Fraction, Fraction]]:
+    """Return the units of each piece: of which invoice, from which one on, and how many."""
+    return sorted((each.invoice, each.charge.before, each.charge.quantity) for each in pieces)
+
+
+def test_what_another_plan_replaced_is_not_held_when_it_is_back() -> None:
+    basic, pro = charge(1000, item="base"), replace(charge(3000, item="base"), terms="pro")
+    pieces = [
+        replace(piece, invoice=UUID(int=n))
+        for n, each in enumerate((basic, pro, basic))
+        for piece in charged(each)
+    ]
+
+    (held,) = still_held(pieces, [basic])
+
+    assert (held.invoice, held.charge) == (UUID(int=2), basic)
+    assert [each.charge for each in still_held(pieces, [pro])] == [pro]
