@@ -14,6 +14,7 @@ from billing.ids import new_id
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.item_changes import Applies, ChangeAsked
 from billing.store.payments import recognition
+from tests.scenarios.test_coupons import redeem
 from tests.scenarios.test_facts import TEAM, granted, left, lines_of
 from tests.scenarios.world import Subscriber, World, at
 
@@ -606,4 +607,27 @@ def test_what_was_given_back_before_is_not_given_back_again(world: World) -> Non
     world.run_until("2026-02-02")
 
     assert dues(world, customer)[-1] <= 930
+    world.assert_everything_adds_up()
+
+
+def test_what_a_change_charges_and_returns_has_the_discount_of_its_period(world: World) -> None:
+    world.publish(
+        PLANS
+        + """
+[[coupon]]
+code = "half"
+percent = "50"
+for = "2 invoices"
+"""
+    )
+    customer = world.subscribed("basic")
+    redeem(world, customer, "half")
+    world.run_until("2026-01-15 09:00")
+
+    change(world, customer, NOW, plan="pro")
+    world.run_until("2026-03-02")
+
+    # (31.00 - 9.30) x 17/31 at half the price; the change isn't counted as an invoice of the two
+    assert dues(world, customer) == [465, 595, 1550, 3100]
+    assert [total for _, total in notes(world)] == [255]
     world.assert_everything_adds_up()

@@ -12,6 +12,7 @@ from billing.flows.credit_notes import drafting
 from billing.flows.credit_notes.drafting import Asked, DraftedNote, NotCreditable
 from billing.pricing import (
     Charged,
+    Discount,
     Facts,
     InvoiceKind,
     LineLeft,
@@ -30,6 +31,14 @@ from billing.store.subscriptions.subscriptions import Subscription
 
 
 @dataclass(frozen=True, slots=True)
+class ChargedPeriod:
+    """What was charged for a period, and at which percentages off."""
+
+    pieces: Sequence[Charged] = ()
+    discounts: tuple[Discount, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ChangeCost:
     """What a change costs: the facts of its invoice, and what is returned, by invoice.
 
@@ -40,13 +49,15 @@ class ChangeCost:
     returns: Mapping[UUID, Asked]
 
 
-def charged_for(conn: Connection, subscription_id: UUID, cycle: Cycle) -> Sequence[Charged]:
+def charged_for(conn: Connection, subscription_id: UUID, cycle: Cycle) -> ChargedPeriod:
     """Return what was charged for a cycle's period, with its invoice and those of changes in it.
 
-    Raises: Conflict, where an invoice of an earlier release has no facts.
+    What is charged anew has the percentages off that its period's invoice had; an amount was used
+    up there. Raises: Conflict, where an invoice of an earlier release has no facts.
     """
     start, end = cycle.period_start, cycle.period_end
     found: list[Charged] = []
+    discounts: tuple[Discount, ...] = ()
     for invoice in invoices.of_period(conn, subscription_id, start, end):
         if invoice.facts is None:
             raise Conflict(
@@ -55,8 +66,11 @@ def charged_for(conn: Connection, subscription_id: UUID, cycle: Cycle) -> Sequen
                 code=ErrorCode.CHANGE_INVOICE_WITHOUT_FACTS,
                 number=invoice.number,
             )
-        found += _charged(conn, invoice, Facts.from_document(invoice.facts))
-    return found
+        facts = Facts.from_document(invoice.facts)
+        found += _charged(conn, invoice, facts)
+        if facts.kind is InvoiceKind.CYCLE:
+            discounts = tuple(each for each in facts.discounts if each.percent is not None)
+    return ChargedPeriod(found, discounts)
 
 
 def _charged(conn: Connection, invoice: Invoice, facts: Facts) -> Iterator[Charged]:
@@ -74,7 +88,7 @@ def _charged(conn: Connection, invoice: Invoice, facts: Facts) -> Iterator[Charg
 
 def cost_of_change(
     subscription: Subscription,
-    charged: Sequence[Charged],
+    charged: ChargedPeriod,
     before: Facts,
     after: Facts,
     period: Period,
@@ -85,7 +99,7 @@ def cost_of_change(
     `before` and `after` are the facts that the whole period would have with what is held.
     """
     change = lines_of_change(
-        still_held(charged, before.charges),
+        still_held(charged.pieces, before.charges),
         after.charges,
         period,
         at,
@@ -95,7 +109,14 @@ def cost_of_change(
     charges = tuple(charge for charge in change.charges if not charge.price.is_free)
     facts = None
     if charges:
-        facts = replace(after, kind=InvoiceKind.CHANGE, charges=charges, carried=0, waives=True)
+        facts = replace(
+            after,
+            kind=InvoiceKind.CHANGE,
+            charges=charges,
+            discounts=charged.discounts,
+            carried=0,
+            waives=True,
+        )
     return ChangeCost(facts, _by_invoice(change.returns))
 
 

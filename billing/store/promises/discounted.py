@@ -30,14 +30,15 @@ _OF_REDEMPTION = check(
     "number, redemption",
 )
 
+# A change is billed with the discounts of its period's invoice, and uses nothing up.
 _OVERUSED = check(
     FindingKind.REDEMPTION_OVERUSED,
     """
     SELECT r.id AS redemption, r.coupon, u.invoices, u.taken, c.terms ->> 'for' AS lasts
       FROM redemptions r
       JOIN coupons c ON c.code = r.coupon
-      JOIN (SELECT d.redemption_id, count(*) AS invoices, sum(d.amount) AS taken,
-                   min(i.currency) AS currency
+      JOIN (SELECT d.redemption_id, count(*) FILTER (WHERE i.kind <> 'change') AS invoices,
+                   sum(d.amount) AS taken, min(i.currency) AS currency
               FROM invoice_discounts d JOIN invoices i ON i.id = d.invoice_id
              WHERE i.status <> 'void' GROUP BY d.redemption_id) u ON u.redemption_id = r.id
      WHERE CASE

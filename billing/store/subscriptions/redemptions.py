@@ -15,6 +15,8 @@ from billing.store.rows import reader
 class UsedRedemption:
     """A redemption and its use so far, in minor units by currency; void invoices don't count.
 
+    The invoice of a change has the discounts of its period's and isn't counted beside that.
+
     Without a subscription it holds for all of the customer's.
     """
 
@@ -50,7 +52,8 @@ _USED = text(
              WHERE customer_id = ANY(CAST(:customers AS uuid[])) AND subscription_id IS NULL) r
       LEFT JOIN LATERAL (
            SELECT sum(c.invoices)::int AS invoices, jsonb_object_agg(c.currency, c.taken) AS taken
-             FROM (SELECT i.currency, count(*) AS invoices, sum(d.amount)::bigint AS taken
+             FROM (SELECT i.currency, count(*) FILTER (WHERE i.kind <> 'change') AS invoices,
+                          sum(d.amount)::bigint AS taken
                      FROM invoice_discounts d JOIN invoices i ON i.id = d.invoice_id
                     WHERE d.redemption_id = r.id AND i.status <> 'void'
                     GROUP BY i.currency) c) u ON true
