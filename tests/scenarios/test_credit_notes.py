@@ -42,6 +42,8 @@ from tests.scenarios.money import (
     settings,
     usd,
 )
+from tests.scenarios.test_catalog_items import SPRING, redeem
+from tests.scenarios.test_facts import TEAM
 from tests.scenarios.world import Subscriber, World
 
 OPERATOR = Actor(ActorKind.CLI, "operator")
@@ -301,17 +303,24 @@ every = "1 month"
 """
 
 
-def taxed(
-    world: World, patch: pytest.MonkeyPatch, price: str, *taxes: Tax, **order: Any
-) -> Subscriber:
+def taxed(world: World, patch: pytest.MonkeyPatch, price: str, *taxes: Tax) -> Subscriber:
     """Return a subscriber who paid for a period with taxes, as if they had been decided."""
-
-    def with_taxes(*given: Any, **more: Any) -> Any:
-        return replace(charging.facts_of_cycle(*given, **more), taxes=taxes)
-
-    patch.setattr(deciding, "facts_of_cycle", with_taxes)
     world.publish(TAXED.format(price=price))
-    subscriber = world.subscribed("taxed", **order)
+    return billed_with(world, patch, "taxed", taxes=taxes)
+
+
+def billed_with(
+    world: World, patch: pytest.MonkeyPatch, plan: str, *, coupon: str | None = None, **facts: Any
+) -> Subscriber:
+    """Return a subscriber to a plan whose paid invoice has these facts as well."""
+
+    def with_facts(*given: Any, **more: Any) -> Any:
+        return replace(charging.facts_of_cycle(*given, **more), **facts)
+
+    patch.setattr(deciding, "facts_of_cycle", with_facts)
+    subscriber = world.subscribed(plan)
+    if coupon is not None:
+        redeem(world, subscriber, coupon)
     world.settle()
     return subscriber
 
@@ -354,6 +363,31 @@ def test_tax_in_the_price_goes_back_with_it(
     world.settle()
     world.run_until("2026-02-02")
     assert balance(world, AccountCode.TAX_PAYABLE, "USD") <= 0
+    world.assert_everything_adds_up()
+
+
+def test_lines_go_back_with_their_discount_and_tax_and_all_notes_come_to_the_invoice(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.publish(TEAM + SPRING)
+    vat = Tax("VAT", Fraction(19), "DE")
+    ada = billed_with(world, monkeypatch, "team", coupon="spring", taxes=(vat,))
+    (invoice,) = world.invoices(ada)
+
+    notes = [
+        noted(world, ada, Asked(lines=[Return(1, 3333), Return(2)])),
+        noted(world, ada, part(777, line=1)),
+        noted(world, ada, part(1), Destination.OUTSIDE),
+        noted(world, ada, ALL, Destination.REFUND),
+    ]
+    world.settle()
+
+    for amount in ("net", "tax", "total", "discount"):
+        assert sum(getattr(note, amount) for note in notes) == getattr(invoice, amount)
+    assert invoice.discount > 0
+    assert balance(world, AccountCode.TAX_PAYABLE) == 0
+    assert balance(world, AccountCode.DEFERRED_REVENUE) == 0
+    world.run_until("2026-02-01")
     world.assert_everything_adds_up()
 
 
