@@ -6,17 +6,73 @@ import time
 from datetime import timedelta
 
 import psutil
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
 from benchmarks.world import START, Servers, add_subscriptions, cpu_of_tree, servers
 from billing.flows.cycles.opening import open_due_cycles
 from billing.flows.policy import Policy
+from billing.flows.subscriptions import catalog
+from billing.plans.load import load_catalog
 
 DUE = 1_000
 BASE = 100_000
 RATE_CYCLES = 20_000
+RICH_CYCLES = 3_000
 BATCH = 500
 ROUNDS = 5
+
+SUITE = (
+    """
+product = "Suite"
+
+[[plan]]
+code = "suite"
+every = "1 month"
+
+  [[plan.version]]
+  effective = 2026-01-01
+
+    [[plan.version.item]]
+    code = "base"
+    price = { EUR = "99.00" }
+"""
+    + "".join(
+        f"""
+    [[plan.version.item]]
+    code = "item-{n}"
+    per = "seat"
+    quantity = {{ min = 0, max = 5000, default = 5 }}
+    tiers = "{"graduated" if n % 2 else "volume"}"
+    tier = [ {{ up_to = 5, unit = {{ EUR = "1.25" }} }},
+             {{ up_to = 50, unit = {{ EUR = "1.10" }} }},
+             {{ unit = {{ EUR = "0.0{n}" }} }} ]
+"""
+        for n in range(1, 10)
+    )
+    + """
+[[coupon]]
+code = "spring"
+percent = "15"
+for = "3 invoices"
+
+[[coupon]]
+code = "gift"
+amount = { EUR = "20.00" }
+for = "forever"
+"""
+)
+_OF_THE_SUITE = text("UPDATE subscriptions SET plan = 'suite' WHERE external_id LIKE 'suite%'")
+_ITEMS = text(
+    "INSERT INTO subscription_items (subscription_id, item, quantity)"
+    " SELECT s.id, i, 1 + length(i) * 7 FROM subscriptions s, unnest(CAST(:items AS text[])) i"
+    "  WHERE s.plan = 'suite'"
+)
+_REDEEMED = text(
+    "INSERT INTO redemptions (id, coupon, digest, customer_id, subscription_id, at, actor)"
+    " SELECT gen_random_uuid(), c.code, c.digest, s.customer_id, s.id, :now, 'benchmark'"
+    "   FROM subscriptions s, coupons c"
+    "  WHERE s.plan = 'suite' AND c.code = ANY(CAST(:coupons AS text[]))"
+)
 
 
 def run() -> None:
@@ -31,6 +87,7 @@ def run() -> None:
     print(f"ratio large / small base: {among / alone:.2f}")
     with servers() as world:
         _rate(world)
+        _rate_of_ten_lines(world)
 
 
 def _due_only(engine: Engine, first: int) -> float:
@@ -54,6 +111,22 @@ def _open_all(engine: Engine) -> int:
 
 def _rate(world: Servers) -> None:
     add_subscriptions(world.engine, "rate", RATE_CYCLES, START)
+    _measured(world, "cycles")
+
+
+def _rate_of_ten_lines(world: Servers) -> None:
+    """Open cycles whose invoices have ten lines and two coupons."""
+    (world.folder / "suite.toml").write_text(SUITE)
+    catalog.apply(world.engine, load_catalog(world.folder / "suite.toml"), now=START)
+    add_subscriptions(world.engine, "suite", RICH_CYCLES, START)
+    with world.engine.begin() as conn:
+        conn.execute(_OF_THE_SUITE)
+        conn.execute(_ITEMS, {"items": [f"item-{n}" for n in range(1, 10)]})
+        conn.execute(_REDEEMED, {"coupons": ["spring", "gift"], "now": START})
+    _measured(world, "invoices of ten lines and two coupons")
+
+
+def _measured(world: Servers, what: str) -> None:
     postgres = psutil.Process(world.postgres_pid)
     me = psutil.Process(os.getpid())
     server_before, mine_before = cpu_of_tree(postgres), me.cpu_times()
@@ -64,13 +137,13 @@ def _rate(world: Servers) -> None:
     mine = mine_after.user + mine_after.system - mine_before.user - mine_before.system
     server = cpu_of_tree(postgres) - server_before
     print(
-        f"opened {opened} cycles in {seconds:.2f} s: {opened / seconds:,.0f} cycles/s on one"
+        f"opened {opened} {what} in {seconds:.2f} s: {opened / seconds:,.0f} a second on one"
         f" connection (batches of {BATCH}, fsync on)"
     )
     waiting = max(0.0, seconds - mine - server)
     print(
         f"bound by: Python {mine / seconds:.0%}, PostgreSQL {server / seconds:.0%},"
         f" waiting (disk, other processes) {waiting / seconds:.0%};"
-        f" {(mine + server) / opened * 1e6:.0f} us of processor time a cycle,"
-        f" {opened / (mine + server):,.0f} cycles per processor second"
+        f" {(mine + server) / opened * 1e6:.0f} us of processor time each,"
+        f" {opened / (mine + server):,.0f} per processor second"
     )

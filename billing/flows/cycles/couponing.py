@@ -17,18 +17,21 @@ from billing.store.subscriptions.subscriptions import Subscription
 
 @dataclass(slots=True)
 class BatchCoupons:
-    """What was redeemed for a batch; what one invoice uses counts for the next one."""
+    """What was redeemed for a batch; what one invoice uses counts for the next one.
+
+    `by_owner` has the redemptions of a subscription, and those of all of a customer.
+    """
 
     catalog: Mapping[str, Coupon] = field(default_factory=dict)
     redemptions: dict[UUID, UsedRedemption] = field(default_factory=dict)
+    by_owner: Mapping[UUID, Sequence[UUID]] = field(default_factory=dict)
 
     def of(self, subscription: Subscription, at: datetime) -> tuple[Discount, ...]:
         """Return the discounts of an invoice for what begins at an instant, in order of use."""
         fitting = [
-            self._redeemed(each, subscription.currency)
-            for each in self.redemptions.values()
-            if each.subscription_id == subscription.id
-            or (each.subscription_id is None and each.customer_id == subscription.customer_id)
+            self._redeemed(self.redemptions[each], subscription.currency)
+            for owner in (subscription.id, subscription.customer_id)
+            for each in self.by_owner.get(owner, ())
         ]
         if not fitting:
             return ()
@@ -62,4 +65,7 @@ def read(conn: Connection, due: Sequence[Subscription]) -> BatchCoupons:
     )
     if not found:
         return BatchCoupons()
-    return BatchCoupons(coupons.published(conn), {each.id: each for each in found})
+    by_owner: dict[UUID, list[UUID]] = {}
+    for each in found:
+        by_owner.setdefault(each.subscription_id or each.customer_id, []).append(each.id)
+    return BatchCoupons(coupons.published(conn), {each.id: each for each in found}, by_owner)
