@@ -344,6 +344,31 @@ def test_notes_give_back_the_tax_to_the_cent_as_published(
     world.assert_everything_adds_up()
 
 
+@pytest.mark.parametrize(
+    ("price", "rate", "share", "expected"),
+    [
+        ("200.00", "25", (29, 30), (19333, 4833, 24166)),  # CN-001, Lago
+        ("160.00", "25", (29, 30), (15467, 3867, 19334)),  # CN-002, Lago
+        ("29.99", "23.33", (6, 7), (2571, 600, 3171)),  # CN-003, Lago
+        ("10.00", "25", (1, 2), (500, 125, 625)),  # CN-017, Polar
+    ],
+)
+def test_a_share_of_days_comes_to_what_others_publish(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    price: str,
+    rate: str,
+    share: tuple[int, int],
+    expected: tuple[int, int, int],
+) -> None:
+    ada = taxed(world, monkeypatch, price, Tax("VAT", Fraction(rate), "DE"))
+
+    note = noted(world, ada, Asked(share=share))
+
+    assert (note.net, note.tax, note.total) == expected
+    world.assert_everything_adds_up()
+
+
 @pytest.mark.parametrize("to", list(Destination))
 def test_tax_in_the_price_goes_back_with_it(
     world: World, monkeypatch: pytest.MonkeyPatch, to: Destination

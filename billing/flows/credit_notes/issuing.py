@@ -41,7 +41,10 @@ def issue(
     """Give back what is asked for of a paid invoice; return the note.
 
     In the caller's transaction. Where the caller gives the `note_id`, a second call returns the
-    existing note. Raises: NotFound, NotCreditable, NotRefundable, BadInput, Conflict.
+    existing note. Whoever issues notes of several invoices drafts all of them first, so that it
+    holds their locks before that of the series.
+
+    Raises: NotFound, NotCreditable, NotRefundable, BadInput, Conflict.
     """
     refuse_card_number(reason, "reason")
     known = None if note_id is None else credit_notes.get(conn, note_id)
