@@ -347,7 +347,7 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
         " break to look at"
     ),
     FindingKind.TERMS_UNREADABLE: lambda row: (
-        f"plan {row['plan']}, version {row['version']}: its terms aren't those that were published:"
+        f"{row['kind']} {row['code']}, version {row['version']}: its terms aren't those that were published:"
         f" {row['error']}"
     ),
     FindingKind.FACTS_UNREADABLE: lambda row: (

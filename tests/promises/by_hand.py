@@ -465,6 +465,20 @@ BY_HAND: Final[Mapping[str, Attack]] = {
         "UPDATE cycles SET kind = 'free' WHERE id = (SELECT id FROM cycles WHERE kind = 'skipped'"
         " ORDER BY subscription_id, n LIMIT 1)",
     ),
+    "a coupon took off less than the invoice says": _attack(
+        7, "discount_of_invoice", "UPDATE invoice_discounts SET amount = amount - 1",
+    ),
+    "the coupon of an invoice was somebody else's": _attack(
+        7, "discount_of_redemption",
+        "UPDATE redemptions SET subscription_id = NULL, customer_id = (SELECT c.id FROM customers c"
+        " WHERE c.id <> redemptions.customer_id ORDER BY c.id LIMIT 1) WHERE id ="
+        " (SELECT redemption_id FROM invoice_discounts LIMIT 1)",
+    ),
+    "a coupon that is for one invoice was used for two": _attack(
+        7, "redemption_overused",
+        "INSERT INTO invoice_discounts (invoice_id, redemption_id, base, amount) SELECT"
+        f" {WITH_ITEMS}, redemption_id, base, amount FROM invoice_discounts LIMIT 1",
+    ),
     # --- promise 8 ---
     "less credit pays an invoice, and its payment is larger": _attack(
         8, "credit_of_invoice",

@@ -249,6 +249,8 @@ def _others(table: Described, column: Column, value: object) -> dict[str, str]:
     elif column.type in _NUMBERS:
         changes = {"one more": f"{column.name} + 1"}
         changes |= {"negative": f"-{column.name}"} if value else {}
+    elif value == {} and column.type == "jsonb":
+        changes = {"filled": "'{\"x\": 1}'"}
     else:
         how, expression = _CHANGED[column.type]
         changes = {how: expression.format(column.name)}

@@ -93,6 +93,7 @@ def tell(world: World, restored: Callable[[World], tuple[World, str]], folder: P
     _january(world, people, folder)
     story_of_items.void(world)
     story_of_items.give_back(world)
+    story_of_items.change(world)
     _february(world, people, folder)
     world, url = restored(world)
     world.earn_daily()

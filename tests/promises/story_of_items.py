@@ -1,15 +1,21 @@
 """The part of the story that is about items and credit: what is sold, granted, used and waived."""
 
-from typing import Final
+from datetime import timedelta
+from typing import Any, Final
+from uuid import UUID
 
 from billing.flows.credit import revoking
+from billing.flows.subscriptions import changing
+from billing.flows.subscriptions.changed_terms import ChangeOrder
+from billing.ids import new_id
 from billing.rules.credit_notes import Destination
+from billing.rules.item_changes import Applies, ChangeAsked
 from tests.scenarios.money import apply_events_of_refund, fail_at_provider, refund_row
 from tests.scenarios.test_credit import OPERATOR, grant
 from tests.scenarios.test_credit_notes import noted, part, refund_of
 from tests.scenarios.test_facts import FREE, SMALL, TEAM
 from tests.scenarios.test_operators import cancel
-from tests.scenarios.world import World, at
+from tests.scenarios.world import Subscriber, World, at
 
 SOLD: Final = (TEAM, SMALL, FREE)
 
@@ -46,6 +52,37 @@ def void(world: World) -> None:
     grant(world, customer, 400)
     world.settle()
     cancel(world, customer)
+
+
+def change(world: World) -> None:
+    """Change what is held: now, with an invoice or a credit note, later, and withdrawn."""
+    dearer = world.subscribed("team", items={"seats": 6})
+    cheaper = world.subscribed("team", items={"seats": 30})
+    moving = world.subscribed("notes", quantity=4)
+    world.settle()
+    world.run_until(f"{world.now + timedelta(days=3):%Y-%m-%d}")
+    ask(world, dearer, Applies.NOW, items={"seats": 12})
+    ask(world, cheaper, Applies.NOW, items={"seats": 20})
+    ask(world, moving, Applies.PERIOD_END, plan="free")
+    later = ask(world, dearer, Applies.PERIOD_END, items={"seats": 50})
+    asked = ChangeAsked(world.now, OPERATOR, "asked")
+    changing.withdraw(world.engine, dearer.reference, later, withdrawal_id=new_id(), asked=asked)
+    world.settle()
+
+
+def ask(world: World, customer: Subscriber, applies: Applies, **wanted: Any) -> UUID:
+    """Ask for a change, and return its id."""
+    change_id = new_id()
+    changing.change(
+        world.engine,
+        customer.reference,
+        ChangeOrder(applies=applies, **wanted),
+        change_id=change_id,
+        now=world.now,
+        asked=ChangeAsked(world.now, OPERATOR, "asked"),
+        policy=world.policy,
+    )
+    return change_id
 
 
 def give_back(world: World) -> None:

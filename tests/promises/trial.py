@@ -20,7 +20,9 @@ from billing.store.journal import checks as ledger_checks
 from billing.store.promises import (
     closed_agrees,
     credit,
+    discounted,
     every_penny,
+    held,
     invoiced,
     noted,
     nothing_abandoned,
@@ -29,7 +31,7 @@ from billing.store.promises import (
     references,
 )
 from billing.store.promises.one_capture import LEGAL_COLUMNS
-from billing.store.subscriptions import digest, plans
+from billing.store.subscriptions import addons, digest, item_changes, plans
 from tests.promises.catalogue import BY_HAND, WHOLE_ROW, Mutant
 
 Kinds = tuple[str, ...]
@@ -116,6 +118,7 @@ def _statements(now: datetime) -> Iterator[_Reader]:
         *credit.CREDIT_ADDS_UP,
         *credit.OVERDUE,
         *noted.NOTED,
+        *discounted.DISCOUNTS,
     ):
         yield _Reader(check.statement.text, partial(_kinds, partial(check.run, params=times)))
     for ledger in ledger_checks.CHECKS:
@@ -128,11 +131,14 @@ def _references(conn: Connection) -> Iterator[_Reader]:
         yield _Reader(key.statement.text, partial(_kinds, key.run))
 
 
+_OF_FACTS: Final = (invoiced._INVOICES, invoiced._LOST, invoiced._FREE)
+
+
 def _computed() -> Iterator[_Reader]:
     """Yield what is computed again in Python: the schedules, the invoices and the digests."""
     yield _Reader(one_cycle._SCHEDULES.text, partial(_kinds, _schedules))
-    facts = (invoiced._INVOICES, invoiced._LOST, invoiced._FREE, plans._VERSIONS)
-    yield _Reader(" ".join(each.text for each in facts), partial(_kinds, recomputing.differing))
+    read = (*_OF_FACTS, plans._VERSIONS, addons._VERSIONS, item_changes._ALL, held._CHANGED)
+    yield _Reader(" ".join(each.text for each in read), partial(_kinds, recomputing.differing))
     digests = (digest._ROWS, digest._ENTRIES, closed_agrees._CLOSED)
     yield _Reader(" ".join(each.text for each in digests), partial(_kinds, _digests))
 

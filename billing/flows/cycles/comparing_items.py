@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from fractions import Fraction
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -16,6 +18,21 @@ from billing.rules.promises import Finding, FindingKind
 from billing.store.promises import held
 from billing.store.promises.held import HeldRows
 from billing.store.promises.invoiced import Invoiced, InvoicedItem
+
+_ALWAYS: Final = datetime.max.replace(tzinfo=UTC)
+
+
+def unreadable(changes: Mapping[UUID, Sequence[ItemChange]]) -> Mapping[UUID, Finding]:
+    """Return a finding for each subscription whose changes come to nothing that can be held."""
+    found = {}
+    for subscription_id, asked in changes.items():
+        try:
+            held_before(asked, _ALWAYS)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            named = {"subscription_id": subscription_id, "held": "something"}
+            facts = {**named, "changed": f"no terms: {error}"}
+            found[subscription_id] = Finding(FindingKind.ITEMS_AGAINST_CHANGES, facts)
+    return found
 
 
 def held_then(row: Invoiced, changes: Mapping[UUID, Sequence[ItemChange]]) -> Invoiced:

@@ -25,9 +25,10 @@ _ROWS_A_FETCH = 2_000
 
 def differing(conn: Connection) -> Iterator[Finding]:
     """Yield what differs between invoices, their facts and the terms these name."""
-    unreadable = list(plans.unreadable(conn))
-    for plan, effective, error in unreadable:
-        named = {"plan": plan, "version": effective, "error": error}
+    unreadable = [("plan", *each) for each in plans.unreadable(conn)]
+    unreadable += [("add-on", *each) for each in addons.unreadable(conn)]
+    for kind, code, effective, error in unreadable:
+        named = {"kind": kind, "code": code, "version": effective, "error": error}
         yield Finding(FindingKind.TERMS_UNREADABLE, named)
     if unreadable:
         return  # nothing can be compared with them
@@ -43,6 +44,9 @@ def differing(conn: Connection) -> Iterator[Finding]:
         for addon in addons.published(conn).values()
         for version in addon.versions
     }
+    broken = comparing_items.unreadable(changes)
+    yield from broken.values()
+    changes = {owner: asked for owner, asked in changes.items() if owner not in broken}
     for row in invoiced.with_facts(conn, _ROWS_A_FETCH):
         yield from _of_invoice(comparing_items.held_then(row, changes), versions)
     yield from comparing_items.of_rows(conn, catalog, changes)
@@ -90,6 +94,7 @@ def _differences(
         "total": (row.total, drafted.total),
         "discount": (row.discount, drafted.discount),
         "credit": (row.credit, drafted.total - drafted.due),
+        "discounts": (row.discounts, _taken_off(drafted)),
         "grants": (_used(row), _pays(facts, drafted)),
         "small": (row.small, drafted.small),
         "lines": (len(row.lines), len(drafted.lines)),
@@ -100,6 +105,11 @@ def _differences(
     for line, computed_line in zip(row.lines, drafted.lines, strict=False):
         if _stored(line) != _computed(computed_line):
             yield f"line {line.line}", _stored(line), _computed(computed_line)
+
+
+def _taken_off(drafted: InvoiceDraft) -> list[tuple[UUID, int, int]]:
+    """Return the redemptions by id, with what each is of and what it takes off."""
+    return sorted((each.redemption, each.base, each.amount) for each in drafted.discounts)
 
 
 def _used(row: Invoiced) -> list[tuple[UUID, int, int]]:

@@ -61,6 +61,7 @@ class Invoiced:
 
     What was issued for a period before `anchored_from` is of the zone as it was then. `credit_used`
     are the grants that pay it, in the order in which grants are used; `small` is what was waived.
+    `discounts` are redemptions by id, with what they are of and what they took off.
     """
 
     id: UUID
@@ -85,6 +86,7 @@ class Invoiced:
     change_id: UUID | None
     quantity: int | None
     items: Mapping[str, InvoicedItem]
+    discounts: Sequence[tuple[UUID, int, int]]
     credit_used: Sequence[InvoicedCredit]
     small: int
     lines: tuple[InvoicedLine, ...]
@@ -102,7 +104,8 @@ _INVOICES: Final = text(
              WHERE a.subscription_id = i.subscription_id AND a.kind = 'reanchor') AS anchored_from,
            i.subscription_id, i.change_id,
            s.quantity AS held_quantity, t.items, t.quantities, t.billed_in,
-           g.grants, g.lefts, g.amounts, coalesce(g.small, 0) AS small,
+           d.redemptions, d.bases, d.taken, g.grants, g.lefts, g.amounts,
+           coalesce(g.small, 0) AS small,
            l.line, l.item, l.description, l.quantity, l.unit_price, l.unit_amount, l.gross,
            l.discount AS line_discount, l.amount, l.tax AS line_tax, l.tax_included, l.period_start,
            l.period_end, l.part, l.whole, l.detail
@@ -121,6 +124,11 @@ _INVOICES: Final = text(
                   sum(m.amount) FILTER (WHERE NOT {given}) AS small
              FROM credit_moves m JOIN credit_grants c ON c.id = m.grant_id
             WHERE m.invoice_id = i.id AND m.kind = 'applied') g ON i.credit > 0
+      LEFT JOIN LATERAL (
+           SELECT array_agg(o.redemption_id ORDER BY o.redemption_id) AS redemptions,
+                  array_agg(o.base ORDER BY o.redemption_id) AS bases,
+                  array_agg(o.amount ORDER BY o.redemption_id) AS taken
+             FROM invoice_discounts o WHERE o.invoice_id = i.id) d ON true
       LEFT JOIN invoice_lines l ON l.invoice_id = i.id
      WHERE i.facts IS NOT NULL
      ORDER BY i.id, l.line
@@ -158,6 +166,7 @@ def with_facts(conn: Connection, batch: int) -> Iterator[Invoiced]:
                 change_id=head.change_id,
                 quantity=head.held_quantity,
                 items=_items(head),
+                discounts=_discounts(head),
                 credit_used=_credit(head),
                 small=int(head.small),
                 lines=tuple(_line(row) for row in of_one if row.line is not None),
@@ -185,6 +194,10 @@ def that_lost_facts(conn: Connection) -> Iterator[str]:
 def _items(row: Any) -> Mapping[str, InvoicedItem]:
     held = zip(row.items or (), row.quantities or (), row.billed_in or (), strict=True)
     return {item: InvoicedItem(quantity, billed_in) for item, quantity, billed_in in held}
+
+
+def _discounts(row: Any) -> Sequence[tuple[UUID, int, int]]:
+    return list(zip(row.redemptions or (), row.bases or (), row.taken or (), strict=True))
 
 
 def _credit(row: Any) -> Sequence[InvoicedCredit]:

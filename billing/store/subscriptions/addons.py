@@ -1,6 +1,6 @@
 """Published add-ons and their insert-only versions."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from datetime import date, datetime
 
@@ -45,6 +45,17 @@ def published(conn: Connection) -> dict[str, Addon]:
         )
         for row in conn.execute(select(addons).order_by(addons.c.code))
     }
+
+
+def unreadable(conn: Connection) -> Iterator[tuple[str, date, str]]:
+    """Yield each version whose terms can't be read, or aren't those of its digest, with why."""
+    for row in conn.execute(_VERSIONS):
+        try:
+            version = AddonVersion.from_terms(row.addon, row.effective, row.terms)
+            if version.digest() != row.digest:
+                yield row.addon, row.effective, "their digest is another one"
+        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+            yield row.addon, row.effective, f"{type(error).__name__} {error}"
 
 
 def digests(conn: Connection) -> dict[tuple[str, date], str]:
