@@ -347,8 +347,8 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
         " break to look at"
     ),
     FindingKind.TERMS_UNREADABLE: lambda row: (
-        f"{row['kind']} {row['code']}, version {row['version']}: its terms aren't those that were published:"
-        f" {row['error']}"
+        f"{row['kind']} {row['code']}, version {row['version']}: its terms aren't those"
+        f" that were published: {row['error']}"
     ),
     FindingKind.FACTS_UNREADABLE: lambda row: (
         f"invoice {row['number']}: its facts can't be read: {row['error']}"

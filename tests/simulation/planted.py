@@ -184,7 +184,7 @@ TIME: Final[Sequence[Fault]] = (
     Fault(
         "a paid debt leaves the subscription past due",
         _STATUS,
-        "    after = _after_debt(conn, subscription, others)\n    if after is",
+        "    after = _after_debt(conn, subscription, others, now)\n    if after is",
         "    after = subscription.status\n    if after is",
     ),
     Fault(
@@ -316,8 +316,8 @@ MONEY: Final[Sequence[Fault]] = (
     Fault(
         "quantity is billed once",
         _CHARGING,
-        "        return subscription.quantity\n",
-        "        return 1\n",
+        "        return subscription.quantity\n    if held is not None:\n",
+        "        return 1\n    if held is not None:\n",
     ),
     Fault(
         "seats are billed as one",
