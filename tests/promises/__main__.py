@@ -14,7 +14,7 @@ from tests.waiting import PATIENCE
 
 
 def main() -> int:
-    """Return 1 when a mutant survives without a reason."""
+    """Return 1 when a mutant survives without a reason, or a reason explains none."""
     with TemporaryDirectory() as folder:
         results = _tried(Path(folder))
     known = survivors.reasons()
@@ -23,10 +23,13 @@ def main() -> int:
     unexplained = survivors.unexplained(surviving, known)
     for each in unexplained:
         sys.stdout.write(f"survives without a reason: {each.place}, {each.how}, {each.sort}\n")
+    idle = survivors.idle(surviving, known, {each.place for each in results.made})
+    for each_idle in [*idle, *survivors.nowhere(known, results.made)]:
+        sys.stdout.write(f"a reason that explains nothing: {each_idle}\n")
     sys.stdout.write(
         f"{len(results.generated)} mutants, {len(surviving)} survive; {page.PAGE} is written\n"
     )
-    return 1 if unexplained else 0
+    return 1 if unexplained or idle else 0
 
 
 def _tried(folder: Path) -> Results:
