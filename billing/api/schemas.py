@@ -278,7 +278,11 @@ class ChangeOrderBody(_RequestBody):
     quantity: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = None
     items: Annotated[
         dict[ItemCode, Annotated[int, Field(strict=True, ge=0, le=1_000_000)]],
-        Field(default_factory=dict, max_length=100, description="Quantities by item."),
+        Field(
+            default_factory=dict,
+            max_length=100,
+            description="Quantities by item or add-on; 0 removes an add-on.",
+        ),
     ]
     applies: Applies | None = None
 
@@ -465,6 +469,7 @@ class HeldTermsBody(_Body):
     plan: str
     version: str
     items: dict[str, int]
+    addons: dict[str, str] = {}
 
 
 class DraftedLineBody(_Body):

@@ -33,28 +33,32 @@ class ChangeAsked:
 class HeldTerms:
     """What a subscription holds: a plan in a version, and quantities by item.
 
-    The item of a plan with a single price is `base`. Items without a quantity aren't named.
+    The item of a plan with a single price is `base`. Items without a quantity aren't named. Those
+    of `addons` are add-ons, each in a version.
     """
 
     plan: str
     version: date
     items: Mapping[str, int]
+    addons: Mapping[str, date] = field(default_factory=dict)
 
     def document(self) -> dict[str, Any]:
         """Return it as JSON-able values."""
-        return {
+        found: dict[str, Any] = {
             "plan": self.plan,
             "version": self.version.isoformat(),
             "items": dict(sorted(self.items.items())),
         }
+        return found | _addons_to(self.addons)
 
 
 @dataclass(frozen=True, slots=True)
 class ItemChange:
     """One change of what is held, and the instant from which it holds.
 
-    `items` are the quantities that it names. With a plan come the `defaults` of its items: an item
-    of both plans that isn't named keeps its quantity.
+    `addons` are the versions of add-ons that it adds; one whose quantity is 0 is removed. `items`
+    are the quantities that it names. With a plan come the `defaults` of its items: an item of both
+    plans that isn't named keeps its quantity.
     """
 
     kind: DatedChangeKind
@@ -66,6 +70,7 @@ class ItemChange:
     version: date | None = None
     items: Mapping[str, int] = field(default_factory=dict)
     defaults: Mapping[str, int] = field(default_factory=dict)
+    addons: Mapping[str, date] = field(default_factory=dict)
 
     def detail(self) -> dict[str, Any]:
         """Return what it changes as JSON-able values."""
@@ -74,7 +79,12 @@ class ItemChange:
             found |= {"plan": self.plan, "version": self.version.isoformat()}
         if self.defaults:
             found["defaults"] = dict(sorted(self.defaults.items()))
-        return found
+        return found | _addons_to(self.addons)
+
+
+def _addons_to(addons: Mapping[str, date]) -> dict[str, Any]:
+    dated = {code: version.isoformat() for code, version in sorted(addons.items())}
+    return {"addons": dated} if dated else {}
 
 
 def held_at_start(changes: Sequence[ItemChange], start: datetime) -> HeldTerms | None:
@@ -131,7 +141,7 @@ def _fold(changes: Sequence[ItemChange], holds: Callable[[ItemChange], bool]) ->
     if base.kind is not DatedChangeKind.HELD or base.plan is None or base.version is None:
         raise ValueError("the first change of a subscription is preceded by what it held")
     withdrawn = _withdrawn(rest)
-    held = HeldTerms(base.plan, base.version, dict(base.items))
+    held = HeldTerms(base.plan, base.version, dict(base.items), dict(base.addons))
     counted = [
         change
         for change in rest
@@ -144,7 +154,21 @@ def _fold(changes: Sequence[ItemChange], holds: Callable[[ItemChange], bool]) ->
 
 def changed(held: HeldTerms, change: ItemChange) -> HeldTerms:
     """Return what is held after one change."""
+    addons = {**held.addons, **change.addons}
     if change.plan is None or change.version is None:
-        return HeldTerms(held.plan, held.version, {**held.items, **change.items})
+        return _without_removed(held.plan, held.version, {**held.items, **change.items}, addons)
     items = {code: held.items.get(code, default) for code, default in change.defaults.items()}
-    return HeldTerms(change.plan, change.version, {**items, **change.items})
+    items |= {code: held.items[code] for code in held.addons}
+    return _without_removed(change.plan, change.version, {**items, **change.items}, addons)
+
+
+def _without_removed(
+    plan: str, version: date, items: Mapping[str, int], addons: Mapping[str, date]
+) -> HeldTerms:
+    removed = {code for code in addons if not items.get(code)}
+    return HeldTerms(
+        plan,
+        version,
+        {code: quantity for code, quantity in items.items() if code not in removed},
+        {code: version for code, version in addons.items() if code not in removed},
+    )

@@ -631,3 +631,86 @@ for = "2 invoices"
     assert dues(world, customer) == [465, 595, 1550, 3100]
     assert [total for _, total in notes(world)] == [255]
     world.assert_everything_adds_up()
+
+
+ADDONS = (
+    PLANS
+    + """
+[[addon]]
+code = "sso"
+name = "Single sign-on"
+fits = ["basic"]
+
+  [[addon.version]]
+  effective = 2026-01-01
+  price = { USD = "6.20" }
+"""
+)
+
+
+def test_an_add_on_is_added_now_and_removed_at_the_period_end(world: World) -> None:
+    world.publish(ADDONS)
+    customer = world.subscribed("basic")
+    world.run_until("2026-01-15 09:00")
+
+    change(world, customer, NOW, items={"sso": 1})
+    world.run_until("2026-02-10")
+    change(world, customer, LATER, items={"sso": 0})
+    world.run_until("2026-03-02")
+
+    # 6.20 x 17/31, then both, then the plan alone
+    assert dues(world, customer) == [930, 340, 1550, 930]
+    world.assert_everything_adds_up()
+
+
+def test_an_add_on_is_removed_now_and_added_again(world: World) -> None:
+    world.publish(ADDONS)
+    customer = world.subscribed("basic")
+    world.run_until("2026-01-10")
+    change(world, customer, LATER, items={"sso": 1})
+    world.run_until("2026-02-15 09:00")
+
+    change(world, customer, NOW, items={"sso": 0})
+    world.run_until("2026-02-15 10:00")
+    change(world, customer, NOW, items={"sso": 1})
+    world.run_until("2026-03-02")
+
+    assert [total for _, total in notes(world)] == [310]  # 14 of 28 days
+    assert dues(world, customer) == [930, 1550, 0, 1550]
+    world.assert_everything_adds_up()
+
+
+def test_an_add_on_stays_with_another_plan_only_where_it_fits(world: World) -> None:
+    world.publish(ADDONS)
+    customer = world.subscribed("basic")
+    world.run_until("2026-01-10")
+    change(world, customer, LATER, items={"sso": 1})
+
+    with pytest.raises(BillingError) as refused:
+        change(world, customer, LATER, plan="pro")
+    assert refused.value.code is ErrorCode.ADDON_DOES_NOT_FIT
+    change(world, customer, LATER, plan="pro", items={"sso": 0})
+    world.run_until("2026-02-02")
+
+    assert dues(world, customer) == [930, 3100]
+    world.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize(
+    ("addons", "code"),
+    [
+        ({"ssso": 1}, ErrorCode.ITEM_UNKNOWN),
+        ({"sso": 0}, ErrorCode.ITEM_QUANTITY_RANGE),
+        ({"sso": 2}, ErrorCode.ITEM_QUANTITY_RANGE),
+    ],
+)
+def test_which_add_ons_a_change_may_not_name(
+    world: World, addons: dict[str, int], code: ErrorCode
+) -> None:
+    world.publish(ADDONS)
+    customer = world.subscribed("basic")
+    world.run_until("2026-01-10")
+
+    with pytest.raises(BillingError) as refused:
+        change(world, customer, LATER, items=addons)
+    assert refused.value.code is code

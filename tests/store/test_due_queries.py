@@ -76,6 +76,8 @@ INSERT INTO invoices (id, cycle_id, subscription_id, customer_id, number, curren
 SELECT id, id, id, id, 'N' || g, 'USD', 100, 0, 100, 'paid', now(), now(),
        CASE WHEN g % 300 = 0 THEN timestamptz '2026-03-01' WHEN g % 3 = 0 THEN '2026-04-01' END
   FROM ids;
+INSERT INTO invoice_lines (invoice_id, line, description, quantity, unit_amount, amount)
+SELECT id, 1, 'P', 1, 100, 100 FROM ids;
 INSERT INTO payments (id, invoice_id, subscription_id, customer_id, amount, currency, state,
                       amount_captured, next_attempt_at, next_attempt_kind, dispatch_after,
                       captured_at, confirmed_at, settled_at, created_at, updated_at,

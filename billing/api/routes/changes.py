@@ -75,4 +75,9 @@ def withdraw_change(
 
 
 def _order(new: schemas.ChangeOrderBody) -> ChangeOrder:
-    return ChangeOrder(plan=new.plan, quantity=new.quantity, items=new.items, applies=new.applies)
+    return ChangeOrder(
+        plan=new.plan,
+        quantity=new.quantity,
+        items=new.items,
+        applies=new.applies,
+    )

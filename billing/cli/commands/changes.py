@@ -33,7 +33,7 @@ def quantities(given: tuple[str, ...]) -> dict[str, int]:
 @click.option("--plan", metavar="CODE", help="Another plan of the same cadence.")
 @click.option("--quantity", type=int, help="How many units of a plan with a single price.")
 @click.option(
-    "--item", "items", multiple=True, metavar="CODE=QUANTITY", help="How many of an item."
+    "--item", "items", multiple=True, metavar="CODE=QUANTITY", help="How many of an item or add-on."
 )
 @word_option("--when", Applies, "When it holds; as the plan says, when left out")
 @click.option(

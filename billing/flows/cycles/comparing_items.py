@@ -92,7 +92,7 @@ def _version(row: HeldRows, catalog: Mapping[str, Plan]) -> PlanVersion | None:
 def _stored(row: HeldRows, catalog: Mapping[str, Plan]) -> str:
     version = _version(row, catalog)
     single = version is not None and not version.items
-    return _told(row.plan, {BASE: row.quantity} if single else row.items)
+    return _told(row.plan, {BASE: row.quantity, **row.items} if single else row.items)
 
 
 def _come_to(row: HeldRows, terms: HeldTerms, catalog: Mapping[str, Plan]) -> str:

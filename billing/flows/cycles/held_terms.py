@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import Connection
 
@@ -27,7 +27,10 @@ def of_rows(
     quantities = {BASE: subscription.quantity}
     if version.items:
         quantities = {each.item: each.quantity for each in held if each.addon is None}
-    return HeldTerms(subscription.plan, subscription.plan_version, quantities)
+    addons = {each.item: each.addon_version for each in held if each.quantity}
+    versions = {item: dated for item, dated in addons.items() if dated is not None}
+    quantities |= {each.item: each.quantity for each in held if each.item in versions}
+    return HeldTerms(subscription.plan, subscription.plan_version, quantities, versions)
 
 
 def in_plan(
@@ -54,24 +57,28 @@ def with_quantities(
     subscription: Subscription, held: Holdings, terms: HeldTerms, version: PlanVersion
 ) -> tuple[Subscription, Holdings]:
     """Return a subscription and its holdings with the quantities of terms."""
+    known: Mapping[str, HeldItem] = {each.item: each for each in held.items}
+    rows: list[HeldItem] = []
+    for code, quantity in quantities(terms, version).items():
+        row = known.get(code) or HeldItem(subscription.id, code, 0)
+        addon = code if code in terms.addons else None
+        dated = _later_of(terms.addons.get(code), row.addon_version)
+        rows.append(replace(row, quantity=quantity, addon=addon, addon_version=dated))
+    quantity = subscription.quantity
     if not version.items:
-        return replace(subscription, quantity=terms.items.get(BASE, subscription.quantity)), held
-    rows: Mapping[str, HeldItem] = {
-        each.item: each for each in held.items if each.addon is not None or each.item in terms.items
-    }
-    for code in quantities(terms, version):
-        row = rows.get(code) or HeldItem(subscription.id, code, 0)
-        rows = {**rows, code: replace(row, quantity=terms.items[code])}
-    return subscription, replace(held, items=tuple(rows.values()))
+        quantity = terms.items.get(BASE, quantity)
+    return replace(subscription, quantity=quantity), replace(held, items=tuple(rows))
+
+
+def _later_of(asked: date | None, held: date | None) -> date | None:
+    """Return the version of an add-on: one that it was moved to since is kept."""
+    return asked if asked is None or held is None else max(asked, held)
 
 
 def quantities(terms: HeldTerms, version: PlanVersion) -> Mapping[str, int]:
-    """Return the quantities of terms that are of items of a version."""
-    return {
-        item.code: terms.items[item.code]
-        for item in version.sold
-        if has_quantity(item) and item.code in terms.items
-    }
+    """Return the quantities of terms that are of items of a version, or of add-ons."""
+    of_plan = [item.code for item in version.sold if has_quantity(item)]
+    return {code: terms.items[code] for code in (*of_plan, *terms.addons) if code in terms.items}
 
 
 def hold(conn: Connection, subscription: Subscription, terms: HeldTerms) -> Subscription:
@@ -96,4 +103,6 @@ def write(
         plan_version=version.effective,
         quantity=quantity,
     )
-    items.hold(conn, subscription.id, held if version.items else {})
+    if not version.items:
+        held = {code: quantity for code, quantity in held.items() if code in terms.addons}
+    items.hold(conn, subscription.id, held, terms.addons)

@@ -71,17 +71,22 @@ def read(conn: Connection, due: Sequence[Subscription]) -> BatchHoldings:
     """Return what (locked) subscriptions hold; their customers' credit is locked from here on."""
     ids = [each.id for each in due]
     held = items.of_many(conn, ids)
+    asked = item_changes.of_many(conn, ids)
     return BatchHoldings(
         items=held,
-        addons=addons.published(conn) if _any_addon(held) else {},
+        addons=addons.published(conn) if _any_addon(held, asked) else {},
         coupons=couponing.read(conn, due),
         grants=credit.lock_left(conn, sorted({each.customer_id for each in due})),
-        changes=item_changes.of_many(conn, ids),
+        changes=asked,
     )
 
 
-def _any_addon(held: Mapping[UUID, Sequence[HeldItem]]) -> bool:
-    return any(each.addon is not None for rows in held.values() for each in rows)
+def _any_addon(
+    held: Mapping[UUID, Sequence[HeldItem]], asked: Mapping[UUID, Sequence[ItemChange]]
+) -> bool:
+    return any(each.addon is not None for rows in held.values() for each in rows) or any(
+        change.addons for changes in asked.values() for change in changes
+    )
 
 
 def of(conn: Connection, subscription: Subscription, now: datetime) -> Holdings:

@@ -33,7 +33,7 @@ from billing.rules.money import Money
 from billing.rules.periods import Period, ScheduledPeriod, nth_from, to_local
 from billing.rules.subscriptions import CycleKind
 from billing.store.payments.payments import LockedPayment
-from billing.store.subscriptions import cycles, plans
+from billing.store.subscriptions import addons, cycles, plans
 from billing.store.subscriptions.cycles import Cycle
 from billing.store.subscriptions.subscriptions import Subscription
 
@@ -98,12 +98,13 @@ def quote_of(
     stands = _standing(subscription, undecided, now)
     _refuse_ended(subscription, stands, order)
     catalog, batch = plans.published(conn), holding.read(conn, [subscription])
-    held = batch.of(subscription, now)
+    batch.addons = known = addons.published(conn)
+    held = replace(batch.of(subscription, now), addons=known)
 
     def asked(applies: Applies, at: datetime) -> ChangedTerms:
         return terms_of(
             conn, subscription, held, catalog, order,
-            applies=applies, at=at, change_id=change_id,
+            addons=known, applies=applies, at=at, change_id=change_id,
         )  # fmt: skip
 
     instants = {Applies.NOW: now, Applies.PERIOD_END: _end(subscription, now)}
@@ -257,7 +258,10 @@ def _costs(
 
     def whole(held: HeldTerms, version: PlanVersion, plan: Plan) -> Facts:
         changed, holds = held_terms.with_quantities(
-            held_terms.with_plan(subscription, held), batch.of(subscription, at), held, version
+            held_terms.with_plan(subscription, held),
+            replace(batch.of(subscription, at), addons=batch.addons),
+            held,
+            version,
         )
         return facts_of_cycle(changed, plan, version, scheduled, policy, holds)
 

@@ -10,8 +10,9 @@ from sqlalchemy import Connection
 from billing.errors import BadInput, Conflict, ErrorCode, NotFound
 from billing.flows.cycles import held_terms
 from billing.flows.cycles.charging import Holdings
-from billing.flows.subscriptions import ordered_items
+from billing.flows.subscriptions import changed_addons, ordered_items
 from billing.flows.subscriptions.subscribing import had_before, refuse_retired
+from billing.plans.addons import Addon
 from billing.plans.items import BASE
 from billing.plans.terms import (
     Cadence,
@@ -33,7 +34,8 @@ from billing.store.subscriptions.subscriptions import Subscription
 class ChangeOrder:
     """What a subscription is to hold: another plan, or other quantities.
 
-    `quantity` is that of a plan with a single price, `items` are quantities by item. Without
+    `quantity` is that of a plan with a single price, `items` are quantities by item or add-on, of
+    which 0 removes one. Without
     `applies`, the plan says when it begins to hold: `up` where it costs more, else `down`.
     """
 
@@ -59,11 +61,14 @@ class ChangedTerms:
     version: PlanVersion
     plan: Plan
     change: ItemChange
+    addons: Mapping[str, Addon]
 
     def move(self, currency: str) -> PriceMove:
         """Return what the change does to the price of a whole period. Raises: BadInput."""
         was = ordered_items.recurring_price(self.before_version, currency, self.before.items)
+        was += changed_addons.recurring_price(self.before, self.addons, currency)
         becomes = ordered_items.recurring_price(self.version, currency, self.after.items)
+        becomes += changed_addons.recurring_price(self.after, self.addons, currency)
         if self.change.plan is not None:
             return PriceMove.PLAN_UP if becomes > was else PriceMove.PLAN_DOWN
         return PriceMove.QUANTITY_UP if becomes > was else PriceMove.QUANTITY_DOWN
@@ -76,6 +81,7 @@ def terms_of(
     catalog: Mapping[str, Plan],
     order: ChangeOrder,
     *,
+    addons: Mapping[str, Addon],
     applies: Applies,
     at: datetime,
     change_id: UUID | None,
@@ -88,7 +94,9 @@ def terms_of(
     plan, version = catalog[before.plan], before_version
     if order.plan is not None:
         plan, version = _new_plan(conn, subscription, catalog, order.plan, at)
-    ordered_items.check(version, order.quantities)
+    on = to_local(at, subscription.zone).date()
+    own, added = changed_addons.split(order.quantities, plan, addons, before, on)
+    ordered_items.check(version, own)
     change = ItemChange(
         kind=DatedChangeKind.QUANTITY if order.plan is None else DatedChangeKind.PLAN,
         holds_from=at,
@@ -97,6 +105,7 @@ def terms_of(
         plan=None if order.plan is None else plan.code,
         version=None if order.plan is None else version.effective,
         items=order.quantities,
+        addons=added,
         defaults={} if order.plan is None else ordered_items.defaults(version),
     )
     after = changed(before, change)
@@ -107,8 +116,9 @@ def terms_of(
             subscription_id=subscription.id,
         )
     _check_kept(version, after)
+    changed_addons.check_fit(after, addons)
     plan_before = catalog[before.plan]
-    return ChangedTerms(before, before_version, plan_before, after, version, plan, change)
+    return ChangedTerms(before, before_version, plan_before, after, version, plan, change, addons)
 
 
 def _check_kept(version: PlanVersion, after: HeldTerms) -> None:

@@ -122,6 +122,7 @@ def _write(
             plan=terms.before.plan,
             version=terms.before.version,
             items=terms.before.items,
+            addons=terms.before.addons,
         )
         item_changes.add(conn, subscription.id, base, asked)
     item_changes.add(conn, subscription.id, terms.change, asked)

@@ -47,11 +47,13 @@ _recognition_of = reader(RevenueRecognition)
 # The lines of an invoice of no cycle are all of one period.
 _LOCK_DUE = text(
     """
-    SELECT i.id, i.status, i.currency, coalesce(c.period_start, l.period_start) AS period_start,
-           coalesce(c.period_end, l.period_end) AS period_end, s.zone
+    SELECT i.id, i.status, i.currency, s.zone,
+           coalesce(c.period_start, (SELECT l.period_start FROM invoice_lines l
+                                      WHERE l.invoice_id = i.id AND l.line = 1)) AS period_start,
+           coalesce(c.period_end, (SELECT l.period_end FROM invoice_lines l
+                                    WHERE l.invoice_id = i.id AND l.line = 1)) AS period_end
       FROM invoices i
       LEFT JOIN cycles c ON c.id = i.cycle_id
-      LEFT JOIN invoice_lines l ON l.invoice_id = i.id AND l.line = 1 AND i.cycle_id IS NULL
       JOIN subscriptions s ON s.id = i.subscription_id
      WHERE i.recognise_at IS NOT NULL AND i.recognise_at <= :now
      ORDER BY i.recognise_at

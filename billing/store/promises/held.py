@@ -28,7 +28,7 @@ _CHANGED: Final = text(
     """
     SELECT s.id, s.plan, s.plan_version, s.quantity,
            (SELECT coalesce(jsonb_object_agg(t.item, t.quantity), '{}') FROM subscription_items t
-             WHERE t.subscription_id = s.id AND t.addon IS NULL AND t.quantity > 0) AS items,
+             WHERE t.subscription_id = s.id AND t.quantity > 0) AS items,
            (SELECT max(c.period_end) FROM cycles c WHERE c.subscription_id = s.id) AS until
       FROM subscriptions s
      WHERE EXISTS (SELECT FROM subscription_changes h

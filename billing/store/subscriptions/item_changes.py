@@ -57,6 +57,10 @@ def _of(row: Row[Any]) -> ItemChange:
         version=None if version is None else date.fromisoformat(version),
         items=row.detail.get("items", {}),
         defaults=row.detail.get("defaults", {}),
+        addons={
+            code: date.fromisoformat(version)
+            for code, version in row.detail.get("addons", {}).items()
+        },
     )
 
 

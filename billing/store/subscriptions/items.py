@@ -72,31 +72,47 @@ def add(conn: Connection, rows: Sequence[NewItem]) -> None:
 
 _HOLD = text(
     """
-    INSERT INTO subscription_items AS s (subscription_id, item, quantity)
-    SELECT :subscription, x.item, x.quantity
-      FROM unnest(CAST(:items AS text[]), CAST(:quantities AS int[])) AS x(item, quantity)
-        ON CONFLICT (subscription_id, item) DO UPDATE SET quantity = excluded.quantity
-     WHERE s.quantity <> excluded.quantity
+    INSERT INTO subscription_items AS s (subscription_id, item, quantity, addon, addon_version)
+    SELECT :subscription, x.item, x.quantity,
+           CASE WHEN x.addon_version IS NOT NULL THEN x.item END, x.addon_version
+      FROM unnest(CAST(:items AS text[]), CAST(:quantities AS int[]), CAST(:versions AS date[]))
+           AS x(item, quantity, addon_version)
+        ON CONFLICT (subscription_id, item) DO UPDATE
+           SET quantity = excluded.quantity, addon_version = excluded.addon_version
+     WHERE (s.quantity, s.addon_version)
+           IS DISTINCT FROM (excluded.quantity, excluded.addon_version)
     """
 )
 _LET_GO = text(
     """
     UPDATE subscription_items SET quantity = 0
-     WHERE subscription_id = :subscription AND addon IS NULL AND quantity > 0
+     WHERE subscription_id = :subscription AND quantity > 0
        AND item <> ALL (CAST(:items AS text[]))
     """
 )
 
 
-def hold(conn: Connection, subscription_id: UUID, quantities: Mapping[str, int]) -> None:
-    """Let a subscription hold these quantities of its plan's items, and none of any other."""
+def hold(
+    conn: Connection,
+    subscription_id: UUID,
+    quantities: Mapping[str, int],
+    addons: Mapping[str, date],
+) -> None:
+    """Let a subscription hold these quantities of items, and none of any other.
+
+    Those of `addons` are add-ons, each in a version.
+    """
     values: dict[str, object] = {
         "subscription": subscription_id,
         "items": literal(list(quantities)),
     }
     conn.execute(_LET_GO, values)
     if quantities:
-        conn.execute(_HOLD, values | {"quantities": literal(list(quantities.values()))})
+        more = {
+            "quantities": literal(list(quantities.values())),
+            "versions": literal([addons.get(item) for item in quantities]),
+        }
+        conn.execute(_HOLD, values | more)
 
 
 _BILLED = text(
