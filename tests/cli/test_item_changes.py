@@ -109,3 +109,17 @@ def test_when_to_cancel_is_said_once(midway: World) -> None:
 
     assert refused.exit_code == 2
     assert "--on DATE" in refused.stderr
+
+
+def test_the_payment_of_a_change_is_explained(midway: World) -> None:
+    midway.json(*CHANGE, "--quantity", "3", "--when", "now", "--yes")
+    midway.at(datetime.fromisoformat("2026-02-14T10:00Z"))
+    payment = next(
+        each for each in midway.json("charges", "list") if each["invoice_number"].endswith("-1")
+    )
+
+    explained = midway.run("explain", payment["id"])
+    shown = midway.run("invoices", "show", payment["invoice_number"])
+
+    assert (explained.exit_code, shown.exit_code) == (0, 0), explained.output
+    assert "14 of 28 days" in explained.stdout + shown.stdout

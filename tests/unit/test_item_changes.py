@@ -206,3 +206,21 @@ def test_how_a_subscription_stands(
     status: Status, ends: bool, being_paid: bool, stands: ChangeStanding
 ) -> None:
     assert standing(status, ends=ends, being_paid=being_paid) is stands
+
+
+def test_an_add_on_is_held_from_plan_to_plan_until_it_is_removed() -> None:
+    added = ItemChange(
+        DatedChangeKind.QUANTITY, at(5), UUID(int=1), LATER, items={"sso": 2},
+        addons={"sso": VERSION},
+    )  # fmt: skip
+    removed = ItemChange(DatedChangeKind.QUANTITY, at(15), UUID(int=3), LATER, items={"sso": 0})
+    asked = [BASE, added, plan(2, at(10), "pro"), removed]
+
+    assert held_at_start(asked, at(5)) == HeldTerms(
+        "basic", VERSION, {"seats": 2, "sso": 2}, {"sso": VERSION}
+    )
+    assert held_at_start(asked, at(10)) == HeldTerms(
+        "pro", VERSION, {"seats": 2, "rooms": 3, "sso": 2}, {"sso": VERSION}
+    )
+    assert held_at_start(asked, at(15)) == held({"seats": 2, "rooms": 3}, "pro")
+    assert added.detail() == {"items": {"sso": 2}, "addons": {"sso": "2026-01-01"}}
