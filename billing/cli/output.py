@@ -54,6 +54,7 @@ _MINOR_UNITS: Final = frozenset(
         "unexplained",
         "left_after",
         "usable",
+        "due",
     }
 )
 _NUMBERS: Final = frozenset({"n", "quantity", "count", "subscriptions"})

@@ -25,6 +25,8 @@ PAYMENT_METHODS: Final = (
 SUBSCRIPTIONS: Final = (
     "id", "external_id", "customer_name", "plan", "status", "renews_at", "parked_reason",
 )  # fmt: skip
+HELD: Final = ("item", "quantity", "addon", "addon_version", "billed_in")
+REDEMPTIONS: Final = ("id", "coupon", "subscription_id", "at", "invoices", "taken")
 CYCLES: Final = (
     "n", "kind", "period_start", "period_end", "plan_version", "state", "invoice_number",
     "total", "invoice_status", "payment_state",

@@ -29,6 +29,8 @@ def invoice(facts: InvoiceFacts | None) -> Iterator[str]:
     yield f"Invoice {facts.number} of {at(facts.issued_at)}: {facts.total}."
     for line in facts.lines:
         yield from _line(line)
+    for used in facts.coupons:
+        yield f"Coupon {used.coupon} takes {used.amount} off {used.base}."
     if facts.credit.amount:
         yield from _credit(facts)
     resolved = f" since {at(facts.resolved_at)}" if facts.resolved_at else ""

@@ -1,6 +1,6 @@
 """Subscriptions for people, with their customer and their last cycles."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
@@ -15,8 +15,10 @@ from billing.rules.invoices import InvoiceStatus
 from billing.rules.payments import State
 from billing.rules.subscriptions import CycleKind, CycleState, Status
 from billing.store.rows import reader
+from billing.store.subscriptions import items as _items
 from billing.store.subscriptions import plans as _plans
 from billing.store.subscriptions import subscriptions as _subscriptions
+from billing.store.subscriptions.items import HeldItem
 from billing.store.subscriptions.plans import dunning_json
 from billing.store.subscriptions.subscriptions import Subscription
 
@@ -153,6 +155,11 @@ def recent_cycles(conn: Connection, subscription_id: UUID, limit: int) -> list[L
     """Return a subscription's last cycles with their invoice and payment, newest first."""
     rows = conn.execute(_CYCLES, {"subscription": subscription_id, "limit": limit})
     return [_cycle(row) for row in rows]
+
+
+def held_items(conn: Connection, subscription_id: UUID) -> Sequence[HeldItem]:
+    """Return the items that a subscription holds beside its plan's single price, with add-ons."""
+    return [each for each in _items.of_subscription(conn, subscription_id) if each.quantity]
 
 
 def subscription_of(conn: Connection, reference: str) -> Subscription | None:

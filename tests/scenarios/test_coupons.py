@@ -9,6 +9,8 @@ from billing.errors import BillingError
 from billing.flows.coupons import redeeming
 from billing.flows.coupons.redeeming import CouponOrder
 from billing.flows.subscriptions import lifecycle
+from billing.presenters.explain import sections
+from billing.queries.explain import explain_payment
 from billing.rules.actor import Actor, ActorKind
 from tests.scenarios.world import Subscriber, World
 
@@ -267,3 +269,15 @@ def test_a_check_redeems_nothing(world: World) -> None:
 
     world.run_until("2026-01-02")
     assert discounts(world, customer) == [0]
+
+
+def test_an_explanation_names_the_coupon_and_what_it_was_taken_of(world: World) -> None:
+    world.publish(CATALOG)
+    customer = world.subscribed("notes", coupons=("spring",))
+    world.run_until("2026-01-02")
+
+    with world.engine.connect() as conn:
+        explained = explain_payment(conn, world.payment(customer).id, world.now)
+    told = [sentence for section in sections(explained) for sentence in section.sentences]
+
+    assert "Coupon spring takes 18.00 USD off 120.00 USD." in told

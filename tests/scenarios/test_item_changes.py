@@ -15,6 +15,7 @@ from billing.rules.actor import Actor, ActorKind
 from billing.rules.item_changes import Applies, ChangeAsked
 from billing.store.payments import recognition
 from tests.scenarios.test_coupons import redeem
+from tests.scenarios.test_facts import ADDONS as TEAM_ADDONS
 from tests.scenarios.test_facts import TEAM, granted, left, lines_of
 from tests.scenarios.world import Subscriber, World, at
 
@@ -714,3 +715,44 @@ def test_which_add_ons_a_change_may_not_name(
     with pytest.raises(BillingError) as refused:
         change(world, customer, LATER, items=addons)
     assert refused.value.code is code
+
+
+SCALE = """
+[[plan]]
+code = "scale"
+every = "1 month"
+anchor_day = 1
+
+  [[plan.version]]
+  effective = 2026-01-01
+
+    [[plan.version.item]]
+    code = "base"
+    price = { USD = "299.00" }
+
+    [[plan.version.item]]
+    code = "seats"
+    per = "seat"
+    quantity = { min = 1, max = 5000, default = 1 }
+    price = { USD = "8.00" }
+"""
+
+
+def test_what_is_charged_once_is_not_charged_again_there_and_back_between_plans(
+    world: World,
+) -> None:
+    world.publish(TEAM_ADDONS.replace('fits = ["team"]', 'fits = ["team", "scale"]') + SCALE)
+    customer = world.subscribed("team", items={"seats": 7, "sso": 1})
+    world.run_until("2026-01-10")
+
+    change(world, customer, plan="scale", applies=Applies.NOW)
+    world.settle()
+    change(world, customer, plan="team", applies=Applies.NOW)
+    assert [told for told in world.findings() if "changes" in str(told)] == []
+    world.run_until("2026-02-02")
+
+    with world.engine.connect() as conn:
+        query = "SELECT count(*) FROM invoice_lines WHERE item = 'setup'"
+        assert conn.execute(text(query)).scalar() == 1
+    assert world.invoices(customer)[-1].total == 9900 + 2 * 1200 + 4900
+    world.assert_everything_adds_up()

@@ -7,12 +7,10 @@ import click
 
 from billing.cli.options import reason_option
 from billing.cli.output import Output, output_option
-from billing.cli.records import plain
+from billing.cli.records import REDEMPTIONS, plain
 from billing.cli.references import find
 from billing.cli.session import Session, person
 from billing.errors import BadInput
-
-REDEMPTIONS = ("id", "coupon", "subscription_id", "at", "invoices", "taken")
 
 
 @click.group()

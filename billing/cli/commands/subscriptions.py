@@ -16,7 +16,7 @@ from billing.cli.options import (
     word_option,
 )
 from billing.cli.output import Output, output_option, talk
-from billing.cli.records import CYCLES, SUBSCRIPTIONS, plain, write_page
+from billing.cli.records import CYCLES, HELD, REDEMPTIONS, SUBSCRIPTIONS, plain, write_page
 from billing.cli.references import find
 from billing.cli.session import Session, person
 from billing.errors import BadInput, NotFound
@@ -191,12 +191,20 @@ def _find(session: Session, typed: str) -> UUID:
 
 def _show(session: Session, subscription_id: UUID, output: Output) -> None:
     from billing.queries import subscriptions as queries
+    from billing.queries.sold import redemptions_of
 
     with session.connect() as conn:
         row = queries.subscriptions(conn, id=subscription_id)[0]
         cycles = queries.recent_cycles(conn, subscription_id, _RECENT_CYCLES)
-    record: dict[str, Any] = {**plain(row), "recent_cycles": [plain(cycle) for cycle in cycles]}
-    output.record(record, {"recent_cycles": CYCLES})
+        items = queries.held_items(conn, subscription_id)
+        coupons = redemptions_of(conn, subscription_id)
+    record: dict[str, Any] = {
+        **plain(row),
+        "items": [plain(item) for item in items],
+        "coupons": [plain(coupon) for coupon in coupons],
+        "recent_cycles": [plain(cycle) for cycle in cycles],
+    }
+    output.record(record, {"items": HELD, "coupons": REDEMPTIONS, "recent_cycles": CYCLES})
 
 
 @subscriptions.command("cancel")

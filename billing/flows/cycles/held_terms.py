@@ -23,10 +23,14 @@ def has_quantity(item: Item) -> bool:
 def of_rows(
     subscription: Subscription, held: Sequence[HeldItem], version: PlanVersion
 ) -> HeldTerms:
-    """Return what the rows of a subscription say that it holds, by the version it is in."""
+    """Return what the rows of a subscription say that it holds, by the version it is in.
+
+    Items of plans that it had before stay rows: what was charged once is never charged again.
+    """
     quantities = {BASE: subscription.quantity}
     if version.items:
-        quantities = {each.item: each.quantity for each in held if each.addon is None}
+        sold = {item.code for item in version.sold}
+        quantities = {each.item: each.quantity for each in held if each.item in sold}
     addons = {each.item: each.addon_version for each in held if each.quantity}
     versions = {item: dated for item, dated in addons.items() if dated is not None}
     quantities |= {each.item: each.quantity for each in held if each.item in versions}

@@ -53,6 +53,15 @@ class LineFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class CouponUsed:
+    """What a coupon took off an invoice, and of what."""
+
+    coupon: str
+    base: Money
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
 class CreditUsed:
     """What one grant of credit pays of an invoice."""
 
@@ -76,6 +85,7 @@ class InvoiceFacts:
     due: Money
     used: tuple[CreditUsed, ...]
     lines: tuple[LineFacts, ...]
+    coupons: tuple[CouponUsed, ...]
     status: InvoiceStatus
     resolved_at: datetime | None
     payment_id: UUID | None
@@ -172,6 +182,10 @@ def invoice_facts(conn: Connection, billed: Billed) -> InvoiceFacts | None:
             for each in credit.applied_to(conn, invoice.id)
         ),
         lines=tuple(_line(line, currency) for line in invoices.lines(conn, invoice.id)),
+        coupons=tuple(
+            CouponUsed(each.coupon, Money(each.base, currency), Money(each.amount, currency))
+            for each in invoices.discounts(conn, invoice.id)
+        ),
         status=invoice.status,
         resolved_at=invoice.resolved_at,
         payment_id=None if billed.payment is None else billed.payment.id,

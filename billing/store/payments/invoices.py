@@ -88,6 +88,27 @@ def add(
     bulk_insert(conn, invoice_lines, lines)
 
 
+@dataclass(frozen=True, slots=True)
+class InvoiceDiscount:
+    """What a redeemed coupon took off an invoice, and of what, in minor units."""
+
+    coupon: str
+    base: int
+    amount: int
+
+
+_discount_of = reader(InvoiceDiscount)
+_DISCOUNTS = text(
+    "SELECT r.coupon, d.base, d.amount FROM invoice_discounts d"
+    "  JOIN redemptions r ON r.id = d.redemption_id WHERE d.invoice_id = :id ORDER BY r.at, r.id"
+)
+
+
+def discounts(conn: Connection, invoice_id: UUID) -> list[InvoiceDiscount]:
+    """Return what coupons took off an invoice, by redemption."""
+    return [_discount_of(row) for row in conn.execute(_DISCOUNTS, {"id": invoice_id})]
+
+
 def add_discounts(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write what redeemed coupons took off (just issued) invoices."""
     bulk_insert(conn, invoice_discounts, rows)
