@@ -15,6 +15,7 @@ from billing.queries.totals import Totals
 from billing.workers.demo import money, run, world
 from billing.workers.demo.checks import MoneyFigures, OpenBreak, WebhookFigures
 from billing.workers.demo.report import Report
+from billing.workers.demo.sales_checks import CreditSum, SalesFigures
 
 ROOT = Path(__file__).resolve().parents[2]
 MEANT = OpenBreak("unknown_at_provider", "pi_strange", 700, "USD")
@@ -33,6 +34,25 @@ MONEY = MoneyFigures(
     taken_captures=1,
     unexplained={"USD": 0},
     webhooks=WebhookFigures(delivered=20, lost=4, swept=4),
+)
+EUROS = CreditSum("EUR", 20500, 20500, used=9000, expired=500, left=11000, booked=11000)
+SALES = SalesFigures(
+    with_items=5,
+    with_addons=2,
+    charged_once=4,
+    free_periods=3,
+    redeemed=4,
+    redeemed_by_demo=4,
+    invoices_discounted=6,
+    most_used={"winter": 3, "forever": 7},
+    may_be_used={"winter": 3, "thanks": 1},
+    credit=[EUROS],
+    goodwill_by_demo={"EUR": 20500},
+    changes_by_time={"now": 2, "period_end": 1},
+    changes_by_demo=3,
+    notes_by_destination={"credit": 2, "refund": 1},
+    notes_by_demo=3,
+    collected={"usd": 20000, "jpy": 2400},
 )
 TOTALS = Totals(
     subscriptions=5,
@@ -65,6 +85,7 @@ REPORT = Report(
     seed=1,
     captured_by_currency={"usd": 20700, "jpy": 2400},
     money=MONEY,
+    sales=SALES,
 )
 
 
@@ -124,6 +145,70 @@ def test_nothing_else_is_let_pass(change: dict[str, object], words: str) -> None
 
     assert not report.holds
     assert any(words in finding for finding in report.to_json()["findings"])
+
+
+SOLD_WRONGLY = {
+    "more was captured than was due": (
+        {"collected": {"usd": 19900, "jpy": 2400}},
+        "invoices were due {'usd': 19900, 'jpy': 2400}, the provider captured",
+    ),
+    "nothing was due in a currency": ({"collected": {"usd": 20000}}, "invoices were due"),
+    "a free period is invoiced": ({"free_invoiced": 1}, "1 free periods have an invoice"),
+    "a coupon is not redeemed": ({"redeemed": 3}, "4 coupons were redeemed, there are 3"),
+    "a discount is of no redemption": (
+        {"discounts_off": 1},
+        "the discounts of 1 invoices are not those of their redemptions and lines",
+    ),
+    "a coupon is used too often": (
+        {"most_used": {"winter": 4}},
+        "coupon winter took something off 4 invoices, and may off 3",
+    ),
+    "credit is gone": (
+        {"credit": [replace(EUROS, used=8999)]},
+        "credit in EUR does not add up: 205.00 EUR granted, 89.99 EUR used, 5.00 EUR expired",
+    ),
+    "the journal has less credit": (
+        {"credit": [replace(EUROS, booked=10999)]},
+        "customers have 110.00 EUR of credit left, the journal has 109.99 EUR",
+    ),
+    "goodwill is granted twice": (
+        {"goodwill_by_demo": {"EUR": 10250}},
+        "{'EUR': 10250} of goodwill was granted, the rows say {'EUR': 20500}",
+    ),
+    "a change is missing": ({"changes_by_demo": 4}, "4 changes were asked for"),
+    "a credit note too many": ({"notes_by_demo": 2}, "2 credit notes were issued"),
+    "a note gives less": (
+        {"notes_off": 1},
+        "1 credit notes gave something else than their total",
+    ),
+}
+
+
+@pytest.mark.parametrize(("change", "words"), SOLD_WRONGLY.values(), ids=SOLD_WRONGLY)
+def test_what_was_sold_adds_up_or_is_told(change: dict[str, object], words: str) -> None:
+    report = replace(REPORT, sales=replace(SALES, **change))  # type: ignore[arg-type]
+
+    assert not report.holds
+    assert any(words in finding for finding in report.to_json()["findings"])
+
+
+def test_the_report_tells_what_became_of_credit() -> None:
+    shown = REPORT.to_json()
+
+    became = [shown[f"credit_{what}"] for what in ("granted", "used", "expired", "left")]
+    assert became == [{"eur": 20500}, {"eur": 9000}, {"eur": 500}, {"eur": 11000}]
+    assert (shown["changes"], shown["credit_notes"]) == (3, 3)
+
+
+def test_the_demo_sells_what_its_customers_ask_for() -> None:
+    """Each plan, item, add-on and coupon that a case names is in the catalog of the demo."""
+    catalog = load_catalog(run.CATALOG)
+    for case in world.CASES.values():
+        plan = catalog.plans[case.plan]
+        items = {item.code for version in plan.versions for item in version.sold}
+        addons = {code for code, addon in catalog.addons.items() if plan.code in addon.fits}
+        assert set(case.items) <= items | addons
+        assert set(case.coupons) <= set(catalog.coupons)
 
 
 def test_the_report_tells_cards_and_wallets_apart() -> None:

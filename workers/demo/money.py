@@ -6,28 +6,24 @@ between, random payments are refunded and disputed.
 """
 
 import random
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any, Final
 from uuid import NAMESPACE_URL, UUID, uuid5
 
-import requests
 from sqlalchemy import text
 
-from billing.errors import Unavailable
 from billing.flows.refunds import requesting
-from billing.flows.service import api_keys
-from billing.flows.service.api_keys import Scope
 from billing.gateway import registry
 from billing.plans.currencies import charge_step
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from billing.store.rows import reader
 from billing.workers.demo.sandbox import SandboxControl
+from billing.workers.demo.shop import Shop
 from billing.workers.demo.world import InjectedFaults, reference_of
-from billing.workers.runtime.peppers import pepper
 from billing.workers.runtime.runtime import Runtime
 
 WEBHOOKS: Final = "/v1/webhooks/stripe"
@@ -46,9 +42,6 @@ LAST_REFUND: Final = timedelta(days=7)
 LAST_DISPUTE: Final = timedelta(days=14)
 
 STRANGE_AMOUNT: Final = 700
-API_TIMEOUT_SECONDS: Final = 15.0
-API_TRIES: Final = 50
-API_PAUSE_SECONDS: Final = 0.1
 ACTOR: Final = Actor(ActorKind.DEMO)
 
 Action = Callable[[datetime], bool]
@@ -88,56 +81,6 @@ class PlannedAction:
     action: Action
 
 
-class Shop:
-    """Another program that asks for refunds over HTTP, with an API key of its own."""
-
-    def __init__(self, runtime: Runtime) -> None:
-        settings = runtime.settings
-        self._url = f"http://{settings.api.host}:{settings.api.port}"
-        _, key = api_keys.create(
-            runtime.engine,
-            name="demo-shop",
-            scopes=[Scope.REFUND],
-            pepper=pepper(settings),
-            wall=runtime.clock.wall(),
-            actor=ACTOR,
-        )
-        self._session = requests.Session()
-        self._session.headers["Authorization"] = f"Bearer {key}"
-
-    def refund(self, payment_id: UUID, amount: int | None, key: str) -> UUID:
-        """Ask for a refund under a key until there is an answer, and return its id.
-
-        Then once more, as a program does that lost the answer: it is the same refund.
-        Raises `Unavailable`.
-        """
-        made = self._ask_until_answered(payment_id, amount, key)
-        assert self._ask_until_answered(payment_id, amount, key) == made, "one key, one refund"
-        return made
-
-    def _ask_until_answered(self, payment_id: UUID, amount: int | None, key: str) -> UUID:
-        wanted: dict[str, Any] = {"reason": "the customer asked"}
-        if amount is not None:
-            wanted["amount"] = amount
-        said = ""
-        for _ in range(API_TRIES):
-            try:
-                answer = self._session.post(
-                    f"{self._url}/v1/payments/{payment_id}/refunds",
-                    json=wanted,
-                    headers={"Idempotency-Key": key},
-                    timeout=API_TIMEOUT_SECONDS,
-                )
-            except requests.RequestException as error:
-                said = str(error)
-            else:
-                if answer.status_code in (201, 202):  # 202: its outcome is not known yet
-                    return UUID(answer.json()["id"])
-                said = f"{answer.status_code} {answer.text}"
-            time.sleep(API_PAUSE_SECONDS)
-        raise Unavailable(f"no refund {key}: {said}", where=self._url)
-
-
 class DemoMoney:
     """Carries out the planned actions as days pass, and records them in `done`."""
 
@@ -161,10 +104,23 @@ class DemoMoney:
         self._end = end
         self._refunds_a_time = -(-subscriptions // SUBSCRIPTIONS_A_REFUND)
         self._touched: set[UUID] = set()
-        self._shop: Shop | None = None
         self._planned = _timetable(self, start, faults)
         self._next_refunds = start + timedelta(days=12)
         self._next_dispute = start + timedelta(days=35)
+
+    @cached_property
+    def shop(self) -> Shop:
+        """The other program, with the key that it was given when it was first needed."""
+        return Shop(self._runtime)
+
+    @property
+    def planned(self) -> list[datetime]:
+        """From when on the planned actions may be carried out."""
+        return [action.at for action in self._planned]
+
+    def plan(self, actions: Sequence[PlannedAction]) -> None:
+        """Plan more actions than its own."""
+        self._planned.extend(actions)
 
     def prepare(self, seed: int, *, faults: bool) -> None:
         """Set up the sandbox: our webhook endpoint, how it settles, and which deliveries fail."""
@@ -177,7 +133,6 @@ class DemoMoney:
         )
         if faults:
             self._sandbox.delivery_conditions(seed=seed, **DELIVERY_FAULTS)
-        self._shop = Shop(self._runtime)
 
     def a_day_passed(self, now: datetime) -> None:
         """Carry out what is due by now."""
@@ -282,10 +237,9 @@ class DemoMoney:
         return None if found is None else _capture(found)
 
     def _refund_over_http(self, payment: Capture, share: int) -> None:
-        assert self._shop is not None, "prepare comes first"
         self._touched.add(payment.id)
         amount = None if share == 1 else _part(payment, share)
-        refund_id = self._shop.refund(payment.id, amount, f"demo:{_name(payment)}:refund")
+        refund_id = self.shop.refund(payment.id, amount, f"demo:{_name(payment)}:refund")
         self.done.refunds_asked.add(refund_id)
 
     def _refund_by_hand(self, payment: Capture, share: int, now: datetime) -> None:
@@ -358,10 +312,11 @@ _FIRST_CAPTURE: Final = text(
     _CAPTURES + " AND s.external_id = :reference AND p.amount_refunded = 0 ORDER BY c.n LIMIT 1"
 )
 _RECENT: Final = text(
-    _CAPTURES
+    _CAPTURES  # noqa: S608  our constant
     + """
        AND p.captured_at > :since AND p.state IN ('CAPTURED', 'SETTLED') AND p.amount_refunded = 0
        AND NOT EXISTS (SELECT FROM disputes d WHERE d.payment_id = p.id)
+       AND NOT EXISTS (SELECT FROM credit_notes n WHERE n.invoice_id = i.id)
      ORDER BY s.external_id, c.n
     """
 )

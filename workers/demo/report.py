@@ -14,6 +14,7 @@ from billing.presenters.findings import in_words
 from billing.queries.totals import Totals
 from billing.rules.money import Money
 from billing.workers.demo.checks import BREAKS_GAUGE, MoneyFigures, WebhookFigures
+from billing.workers.demo.sales_checks import SalesFigures
 
 
 @dataclass
@@ -80,6 +81,7 @@ class Report:
     seed: int
     captured_by_currency: Mapping[str, int] = field(default_factory=dict)
     money: MoneyFigures = field(default_factory=MoneyFigures)
+    sales: SalesFigures = field(default_factory=SalesFigures)
 
     @property
     def captures_for_us(self) -> int:
@@ -94,9 +96,15 @@ class Report:
 
     @property
     def findings(self) -> list[str]:
-        """What `prove` found, and what disagrees with what the demo did with money."""
+        """What `prove` found, and what disagrees with what the demo did."""
         proved = [in_words(found) for promise in self.promises for found in promise.findings]
-        return proved + self.money.findings(self.totals.captured_payments)
+        return proved + self.disagreements
+
+    @property
+    def disagreements(self) -> list[str]:
+        """What disagrees with what the demo did with money and sales."""
+        money = self.money.findings(self.totals.captured_payments)
+        return money + self.sales.findings(self.captured_for_us)
 
     @property
     def double_charges(self) -> int:
@@ -144,6 +152,7 @@ class Report:
             "ledger_imbalance": sums.ledger_imbalance,
             "breaks_open": sums.open_breaks,
             **_money_to_json(self.money),
+            **_sales_to_json(self.sales),
             "faults_injected": sum(self.faults_by_kind.values()),
             "faults_by_kind": dict(self.faults_by_kind),
             "findings": self.findings,
@@ -173,6 +182,25 @@ def _money_to_json(money: MoneyFigures) -> dict[str, Any]:
     }
 
 
+def _sales_to_json(sales: SalesFigures) -> dict[str, Any]:
+    return {
+        "subscriptions_with_items": sales.with_items,
+        "addons": sales.with_addons,
+        "charged_once": sales.charged_once,
+        "free_periods": sales.free_periods,
+        "coupons_redeemed": sales.redeemed,
+        "invoices_discounted": sales.invoices_discounted,
+        "credit_granted": {each.currency.lower(): each.granted for each in sales.credit},
+        "credit_used": {each.currency.lower(): each.used for each in sales.credit},
+        "credit_expired": {each.currency.lower(): each.expired for each in sales.credit},
+        "credit_left": {each.currency.lower(): each.left for each in sales.credit},
+        "changes": sum(sales.changes_by_time.values()),
+        "changes_by_time": dict(sales.changes_by_time),
+        "credit_notes": sum(sales.notes_by_destination.values()),
+        "credit_notes_by_destination": dict(sales.notes_by_destination),
+    }
+
+
 def print_json(report: Report, stream: IO[str]) -> None:
     """Write the report as one JSON object."""
     stream.write(json.dumps(report.to_json(), indent=2) + "\n")
@@ -181,7 +209,7 @@ def print_json(report: Report, stream: IO[str]) -> None:
 
 def print_report(report: Report, console: Console) -> None:
     """Write the report for people."""
-    sums, money = report.totals, report.money
+    sums, money, sales = report.totals, report.money, report.sales
     rows = [
         ("subscriptions", f"{report.subscriptions} over {report.months} months"),
         ("cycles", f"{sums.cycles_opened} opened, {sums.cycles_closed} closed"),
@@ -190,6 +218,11 @@ def print_report(report: Report, console: Console) -> None:
         ("double charges", str(report.double_charges)),
         ("missed periods", str(report.missed_periods)),
         ("ledger imbalance", str(sums.ledger_imbalance)),
+        ("items", _items(sales)),
+        ("coupons", f"{sales.redeemed} redeemed, off {sales.invoices_discounted} invoices"),
+        ("credit", "; ".join(map(str, sales.credit)) or "none"),
+        ("changes of subscriptions", _by_kind(sales.changes_by_time)),
+        ("credit notes", _by_kind(sales.notes_by_destination)),
         ("settled payments", f"{money.settled_payments}, {money.fx_events} exchanges of currency"),
         ("forced corrections", str(money.forced_corrections)),
         ("refunds", _by_kind(money.refunds_by_state)),
@@ -213,7 +246,7 @@ def print_report(report: Report, console: Console) -> None:
     console.print(table)
     for intended in money.intended_breaks:
         console.print(f"left open on purpose, with an alert on {BREAKS_GAUGE}: {intended}")
-    for finding in money.findings(sums.captured_payments):
+    for finding in report.disagreements:
         console.print(finding)
     for promise in report.promises:
         verdict = "holds" if not promise.findings else f"{len(promise.findings)} FINDINGS"
@@ -229,6 +262,13 @@ def print_report(report: Report, console: Console) -> None:
 def _captures(report: Report) -> str:
     unknown = report.money.taken_captures
     return f"{report.captures_for_us}" + (f", and {unknown} that nobody here knows" * bool(unknown))
+
+
+def _items(sales: SalesFigures) -> str:
+    return (
+        f"{sales.with_items} subscriptions, {sales.with_addons} add-ons;"
+        f" {sales.charged_once} charged once; {sales.free_periods} free periods"
+    )
 
 
 def _webhooks(webhooks: WebhookFigures) -> str:

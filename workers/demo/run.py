@@ -2,9 +2,10 @@
 
 Servers are embedded, the provider is the sandbox, and time is a test clock. While it runs,
 the provider loses answers, webhooks and tries, messages are doubled, Redis is emptied and a worker
-is killed; money is refunded, disputed and exchanged, and twice it moves without the engine. It ends
-with a report, and with exit 0 only if `prove` finds nothing and one break is open: the one that
-the demo leaves for a person.
+is killed; coupons are redeemed, credit is granted, subscriptions are changed; money is refunded,
+disputed and exchanged, and twice it moves without the engine. It ends with a report, and with
+exit 0 only if `prove` finds nothing and one break is open: the one that the demo leaves for a
+person.
 """
 
 import contextlib
@@ -42,6 +43,8 @@ from billing.workers.demo import world
 from billing.workers.demo.checks import figures
 from billing.workers.demo.money import DemoMoney
 from billing.workers.demo.report import Progress, Report, print_json, print_report
+from billing.workers.demo.sales import DemoSales
+from billing.workers.demo.sales_checks import sales_figures
 from billing.workers.demo.sandbox import SandboxControl
 from billing.workers.demo.world import InjectedFaults
 from billing.workers.runtime.runtime import Runtime, sandbox_url
@@ -96,7 +99,7 @@ LISTENING: Final = {
 class DemoOptions:
     """What the command line asks for. `faults=False` lets everything go well."""
 
-    subscriptions: int = 300
+    subscriptions: int = 310
     months: int = 12
     seed: int = 1
     keep: bool = False
@@ -206,6 +209,7 @@ class DemoRun:
             subscriptions=options.subscriptions,
             faults=options.faults,
         )
+        self._sales = DemoSales(runtime, self._money.done)
 
     def execute(self, talk: Console) -> Report:
         """Run the whole demo, showing its progress, and return its report."""
@@ -239,11 +243,20 @@ class DemoRun:
         catalog_flow.apply(runtime.engine, catalog, now=START)
         self._money.prepare(options.seed, faults=options.faults)
         self._progress.doing = f"{options.subscriptions} customers subscribe"
-        world.populate(runtime, catalog, options.subscriptions, START, self._rng)
+        self._sales.done.redeemed += world.populate(
+            runtime, catalog, options.subscriptions, START, self._rng
+        )
+        self._money.plan(self._sales.timetable(START, self._money.shop))
         if options.faults:
             world.order_faults(self._sandbox, options.seed)
         self._progress.doing = "time passes"
-        advance(runtime, self._end, step=STEP, progress=self._a_day_passed)
+        advance(
+            runtime,
+            self._end,
+            step=STEP,
+            stop_at=self._money.planned,
+            progress=self._a_day_passed,
+        )
         self._sandbox.clear_faults()
         wait_until_done(runtime, self._end)
         self._progress.doing = "lost webhooks are found, the last payments settled"
@@ -353,6 +366,8 @@ class DemoRun:
         promises = prove(self._runtime.engine, self._end)
         with self._runtime.engine.connect() as conn:
             sums = totals(conn)
+            catalog = load_catalog(CATALOG)
+            sold = sales_figures(conn, catalog, self._sales.done)
         return Report(
             totals=sums,
             subscriptions=sums.subscriptions,
@@ -366,6 +381,7 @@ class DemoRun:
             months=self._options.months,
             seed=self._options.seed,
             captured_by_currency=stats["captured_amount"],
+            sales=sold,
             money=figures(
                 self._runtime,
                 self._sandbox,

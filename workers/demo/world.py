@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Final
 from uuid import UUID
@@ -59,15 +59,30 @@ WALLETS: Final = (
 WALLET_CURRENCIES: Final = frozenset({"EUR", "GBP", "USD"})
 
 
+CAST_PLAN: Final = "video-premium"
+FREE: Final = "search-free"
+TEAM: Final = "search-team"
+BUSINESS: Final = "search-business"
+SSO: Final = "single-sign-on"
+COUPON_AT_START: Final = "winter"
+COUPON_LATER: Final = "thanks"
+# The plans of customers by lot: all but these.
+NOT_BY_LOT: Final = frozenset({FREE, BUSINESS})
+COUPONS_BY_LOT: Final = 10
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """A customer with an action of the demo: billed by the month from the first day."""
 
-    card: str = "pm_card_visa"
+    card: str | None = "pm_card_visa"
     currency: str = "USD"
+    plan: str = CAST_PLAN
+    items: Mapping[str, int] = field(default_factory=dict)
+    coupons: tuple[str, ...] = ()
 
 
-# The first customers, in this order; `money.py` has the actions on their payments.
+# The first customers, in this order; `money.py` and `sales.py` have the actions on them.
 CASES: Final[Mapping[str, Case]] = {
     "refunded": Case(),
     "won": Case(),
@@ -78,8 +93,17 @@ CASES: Final[Mapping[str, Case]] = {
     "asked about": Case("pm_sbx_paypal", "EUR"),
     "refunded in part": Case(currency="KWD"),
     "refund that waits": Case("pm_card_pendingRefund", "EUR"),
+    "free": Case(None, plan=FREE),
+    "free for a week": Case("pm_sbx_paypal", "EUR", FREE),
+    "items": Case(plan=TEAM, items={"seats": 12, SSO: 1}, coupons=(COUPON_AT_START,)),
+    "goodwill": Case(currency="EUR", plan=TEAM),
+    "more seats": Case(plan=TEAM, items={"seats": 4, SSO: 1}),
+    "fewer seats": Case(plan=TEAM, items={"seats": 12}),
+    "another plan": Case(plan=TEAM, items={"seats": 6, SSO: 1}, coupons=(COUPON_AT_START,)),
+    "note to credit": Case(currency="JPY", plan=TEAM, items={"seats": 11}),
+    "note to the card": Case(plan=TEAM, coupons=(COUPON_AT_START,)),
+    "note that comes back": Case("pm_card_refundFail", plan=TEAM),
 }
-CAST_PLAN: Final = "video-premium"
 
 # Per request, while the year runs. A hang is cut off by the gateway's deadline.
 FAULTS: Final = (
@@ -117,8 +141,12 @@ def reference_of(case: str) -> str:
 
 def populate(
     runtime: Runtime, catalog: Catalog, count: int, start: datetime, rng: random.Random
-) -> None:
-    """Create customers who pay, and subscriptions: those of `CASES`, then random ones."""
+) -> int:
+    """Create customers and subscriptions: those of `CASES`, then random ones.
+
+    Return how many coupons they redeem.
+    """
+    redeemed = 0
     cases = list(CASES.values())
     at_start = replace(runtime.context, clock=StoppedClock(start, runtime.clock.wall()))
     for number in range(1, count + 1):
@@ -135,13 +163,17 @@ def populate(
             payment_method=card,
         )
         subscribe(runtime.engine, order, now=start, actor=Actor(ActorKind.DEMO))
+        redeemed += len(order.coupons)
+    return redeemed
 
 
 def _order_of(number: int, case: Case, start: datetime) -> SubscriptionOrder:
     return SubscriptionOrder(
         customer=reference(number),
-        plan=CAST_PLAN,
+        plan=case.plan,
         currency=case.currency,
+        items=case.items,
+        coupons=case.coupons,
         quantity=1,
         zone="UTC",
         starts=start.replace(tzinfo=None) + timedelta(hours=number),
@@ -158,11 +190,12 @@ def _card_by_lot(currency: str, rng: random.Random) -> str:
 def _order_by_lot(
     catalog: Catalog, number: int, start: datetime, rng: random.Random
 ) -> SubscriptionOrder:
-    """Order one of all plans, currencies and zones.
+    """Order one of almost all plans, currencies and zones; every tenth redeems a coupon.
 
     They start at any minute of the first 28 days, some of them on the 31st of January.
     """
-    plans = sorted(catalog.plans.values(), key=lambda plan: plan.code)
+    sold = [plan for plan in catalog.plans.values() if plan.code not in NOT_BY_LOT]
+    plans = sorted(sold, key=lambda plan: plan.code)
     plan = plans[number % len(plans)]
     starts = start.replace(tzinfo=None) + timedelta(minutes=rng.randrange(28 * 24 * 60))
     if number % 9 == 0:
@@ -176,6 +209,8 @@ def _order_by_lot(
         zone=rng.choice(ZONES),
         starts=starts,
         external_id=reference(number),
+        items={"seats": rng.randint(1, 25)} if plan.code == TEAM else {},
+        coupons=(COUPON_AT_START,) if number % COUPONS_BY_LOT == 0 else (),
     )
 
 

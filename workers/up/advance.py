@@ -40,15 +40,17 @@ def advance(
     to: datetime,
     *,
     step: timedelta = timedelta(0),
+    stop_at: Sequence[datetime] = (),
     progress: Progress | None = None,
     told: Told = logger.info,
 ) -> int:
     """Move the clock to `to` and return how many stops were made on the way.
 
     Afterwards it waits as long as one tick of the reconciler takes. Stops at every due instant;
-    with a `step`, instants less than a step apart share a stop. A provider that has no clock to
-    move keeps its own; `told` is told so. Raises `BadInput` outside sandbox mode or for a time in
-    the past, `Unavailable` when nothing of what is due is done for longer than a lease.
+    at those of `stop_at`, too; with a `step`, instants less than a step apart share a stop. A
+    provider that has no clock to move keeps its own; `told` is told so. Raises `BadInput` outside
+    sandbox mode or for a time in the past, `Unavailable` when nothing of what is due is done for
+    longer than a lease.
     """
     controls, others = controls_of(runtime)
     for name in others:
@@ -63,7 +65,8 @@ def advance(
     while now < to:
         with runtime.engine.connect() as conn:
             due = due_work.next_due_instant(conn)
-        now = min(to, max(due, now + step)) if due is not None else to
+        coming = [at for at in stop_at if at > now] + ([] if due is None else [due])
+        now = min(to, max(min(coming, default=to), now + step))
         set_clock(runtime, controls, now)
         wait_until_done(runtime, now, told)
         stops += 1

@@ -67,7 +67,7 @@ def api(session: Session) -> None:
 
 @click.command()
 @click.option(
-    "--subscriptions", type=click.IntRange(1, 100_000), default=300, show_default=True,
+    "--subscriptions", type=click.IntRange(1, 100_000), default=310, show_default=True,
     help="How many subscriptions to bill.",
 )  # fmt: skip
 @click.option(
