@@ -60,8 +60,13 @@ class DemoSales:
             (3, self.grant("goodwill", 200_00, "EUR")),
             (3, self.grant("goodwill", 5_00, "EUR", expires=timedelta(days=10))),
             (5, self.redeem("fewer seats", world.COUPON_LATER)),
-            (6, self.change("more seats", items={"seats": 9}, applies=Applies.NOW)),
-            (7, self.change("fewer seats", items={"seats": 5}, applies=Applies.PERIOD_END)),
+            (6, self.change("more seats", items={"seats": 9, world.SSO: 1}, applies=Applies.NOW)),
+            (
+                7,
+                self.change(
+                    "fewer seats", items={"seats": 5, world.SSO: 0}, applies=Applies.PERIOD_END
+                ),
+            ),
             (8, self.change("free for a week", plan=world.TEAM, applies=Applies.NOW)),
             (8, self.change("another plan", plan=world.BUSINESS, applies=Applies.NOW)),
             (9, self.note("note to credit", Destination.CREDIT, share=2)),

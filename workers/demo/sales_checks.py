@@ -182,7 +182,8 @@ _credit = reader(CreditSum)
 _COUNTS: Final = text(
     """
     SELECT (SELECT count(DISTINCT subscription_id) FROM subscription_items) AS with_items,
-           (SELECT count(*) FROM subscription_items WHERE addon IS NOT NULL) AS with_addons,
+           (SELECT count(*) FROM subscription_items WHERE addon IS NOT NULL AND quantity > 0)
+             AS with_addons,
            (SELECT count(*) FROM subscription_items WHERE billed_in IS NOT NULL) AS charged_once,
            (SELECT count(*) FROM cycles WHERE kind = 'free') AS free_periods,
            (SELECT count(*) FROM cycles c JOIN invoices i ON i.cycle_id = c.id
