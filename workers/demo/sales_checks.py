@@ -36,9 +36,10 @@ class CreditSum:
 class SalesFigures:
     """Actual counts beside what the demo did.
 
-    `most_used` says how many invoices one redemption of a coupon took something off at most,
-    `may_be_used` how many it may; a coupon without an end isn't in it. `notes_by_destination`
-    counts the notes of changes, too. What is `..._off` doesn't agree with its parts.
+    `most_used` says off how many invoices of periods a redemption of a coupon took something at
+    most, `may_be_used` off how many it may; a coupon without an end isn't in it.
+    `notes_by_destination` counts the notes of changes, too. What is `..._off` doesn't agree with
+    its parts.
     """
 
     with_items: int = 0
@@ -202,13 +203,14 @@ _COUNTS: Final = text(
              WHERE n.total <> coalesce(g.amount, 0) + coalesce(r.amount, 0)) AS notes_off
     """
 )
+# An invoice of a change has the discounts of its period's, and uses nothing up.
 _MOST_USED: Final = text(
     """
     SELECT u.coupon AS word, max(u.n) AS n
       FROM (SELECT r.coupon, count(*) AS n
               FROM redemptions r
               JOIN invoice_discounts d ON d.redemption_id = r.id
-              JOIN invoices i ON i.id = d.invoice_id AND i.status <> 'void'
+              JOIN invoices i ON i.id = d.invoice_id AND i.status <> 'void' AND i.kind <> 'change'
              GROUP BY r.id) u
      GROUP BY u.coupon ORDER BY u.coupon
     """
