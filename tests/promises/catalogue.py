@@ -30,7 +30,8 @@ SORTS: Final[Mapping[str, str]] = {
     "payment_transitions": "to_state",
     "invoice_lines": "(SELECT i.status FROM invoices i WHERE i.id = invoice_id)"
     " || CASE WHEN unit_price IS NULL THEN ', in tiers' ELSE '' END",
-    "subscription_items": "CASE WHEN billed_in IS NULL THEN 'held' ELSE 'charged once' END",
+    "subscription_items": "CASE WHEN addon IS NOT NULL THEN 'add-on' WHEN billed_in IS NULL"
+    " THEN 'held' ELSE 'charged once' END",
     "credit_grants": "source || CASE WHEN expiry_due_at IS NULL THEN '' ELSE ', expires' END",
     "credit_notes": "destination",
     "credit_note_lines": "(SELECT c.destination FROM credit_notes c WHERE c.id = note_id)",
