@@ -1,12 +1,12 @@
 """The model's dates and amounts, against dates and amounts that were counted by hand."""
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
 
 from tests.simulation.catalog import PRODUCTS, Price
-from tests.simulation.model import Change, Contract, account
+from tests.simulation.model import Change, Contract, Granted, Invoiced, Paid, account, paid
 
 
 def at(moment: str) -> datetime:
@@ -47,6 +47,30 @@ def periods(agreed: Contract, until: str, *changes: Change, prices: Any = ()) ->
             "2026-05-01",
             ["03-15 11:00 regular 2000", "04-15 10:00 regular 2000"],
         ),
+        (
+            # 19.00, 5 seats free, 15 at 3.17, one at 2.09, and 7.77 once.
+            contract("team", "2026-01-31 10:00", quantity=21),
+            "2026-03-01",
+            ["01-31 10:00 regular 7641", "02-28 10:00 regular 6864"],
+        ),
+        (
+            # 27 of 31 days of 19.99 and of 3.17, each rounded, and 7.77 whole.
+            contract("stub", "2026-03-05 10:00", quantity=6),
+            "2026-04-01",
+            ["03-05 10:00 regular 2794", "04-01 00:00 regular 2316"],
+        ),
+        (
+            # All six seats are priced by the tier of the sixth.
+            contract("volume", "2026-03-05", quantity=6),
+            "2026-03-06",
+            ["03-05 00:00 regular 870"],
+        ),
+        (
+            contract("tried", "2026-01-10"),
+            "2026-02-21",
+            ["01-10 00:00 trial 0", "01-20 00:00 regular 1227", "02-20 00:00 regular 450"],
+        ),
+        (contract("free", "2026-01-10"), "2026-01-11", ["01-10 00:00 free 0"]),
     ],
 )
 def test_periods_are_counted_from_the_beginning_in_civil_time(
@@ -84,3 +108,40 @@ def test_a_price_holds_for_periods_that_start_after_it_was_published() -> None:
         "03-05 00:00 regular 2000",
         "04-05 00:00 regular 2100",
     ]
+
+
+MINUTE = timedelta(minutes=1)
+
+
+def ways(invoices: list[Invoiced], *grants: Granted) -> list[list[Paid]]:
+    return list(paid("USD", invoices, grants, MINUTE))
+
+
+def test_credit_pays_by_priority_and_then_by_what_expires_first() -> None:
+    long_ago, first, second = at("2026-01-01"), at("2026-01-05"), at("2026-02-05")
+    grants = (
+        Granted(long_ago, 300),
+        Granted(long_ago, 500, expires=at("2026-02-01")),
+        Granted(long_ago, 400, priority=9),
+    )
+
+    assert ways([Invoiced(first, 1000), Invoiced(second, 1000)], *grants) == [
+        [Paid(1000, 0, 0), Paid(200, 0, 800)]
+    ]
+
+
+def test_what_credit_leaves_below_the_least_amount_is_waived() -> None:
+    grant = Granted(at("2026-01-01"), 960)
+
+    assert ways([Invoiced(at("2026-01-05"), 999)], grant) == [[Paid(960, 39, 0)]]
+    assert ways([Invoiced(at("2026-01-05"), 39, is_share=True)]) == [[Paid(0, 39, 0)]]
+
+
+def test_credit_that_begins_as_an_invoice_is_issued_may_pay_it_or_not() -> None:
+    grant = Granted(at("2026-01-05") + MINUTE, 100)
+
+    assert ways([Invoiced(at("2026-01-05"), 999)], grant) == [
+        [Paid(100, 0, 899)],
+        [Paid(0, 0, 999)],
+    ]
+    assert ways([Invoiced(at("2026-01-05") - MINUTE, 999)], grant) == [[Paid(0, 0, 999)]]
