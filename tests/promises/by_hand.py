@@ -547,6 +547,13 @@ BY_HAND: Final[Mapping[str, Attack]] = {
         "UPDATE credit_notes SET net = net * 100, deferred = net * 100 - recognised"
         f" WHERE id = {NOTE_TO_CARD}",
     ),
+    "a line of a credit note gave its discount back as well": _attack(
+        9, "note_against_facts",
+        "UPDATE credit_note_lines SET discount = discount + 1, all_discount = all_discount + 1,"
+        f" net = net - 1, all_net = all_net - 1 WHERE note_id = {NOTE_TO_CARD}",
+        "UPDATE credit_notes SET discount = discount + 1, net = net - 1, deferred = deferred - 1"
+        f" WHERE id = {NOTE_TO_CARD}",
+    ),
     "the credit that a credit note gave is gone": _attack(
         9, "note_given",
         "DELETE FROM credit_moves WHERE grant_id ="

@@ -13,6 +13,7 @@ from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from billing.flows import prove
+from billing.flows.credit_notes import recomputing as notes
 from billing.flows.cycles import digest_repair, recomputing
 from billing.ledger.findings import LedgerFinding, Severity
 from billing.rules.promises import Finding, FindingKind
@@ -135,10 +136,11 @@ _OF_FACTS: Final = (invoiced._INVOICES, invoiced._LOST, invoiced._FREE)
 
 
 def _computed() -> Iterator[_Reader]:
-    """Yield what is computed again in Python: the schedules, the invoices and the digests."""
+    """Yield what is computed again in Python: schedules, invoices, notes and digests."""
     yield _Reader(one_cycle._SCHEDULES.text, partial(_kinds, _schedules))
     read = (*_OF_FACTS, plans._VERSIONS, addons._VERSIONS, item_changes._ALL, held._CHANGED)
     yield _Reader(" ".join(each.text for each in read), partial(_kinds, recomputing.differing))
+    yield _Reader(noted._LINES.text, partial(_kinds, notes.differing))
     digests = (digest._ROWS, digest._ENTRIES, closed_agrees._CLOSED)
     yield _Reader(" ".join(each.text for each in digests), partial(_kinds, _digests))
 
