@@ -14,7 +14,7 @@ from billing.api.generated.perennial.v1.payments_pb2_grpc import PaymentServiceS
 from billing.api.metrics import ApiMetrics
 from billing.api.problems import Refused
 from billing.api.rpc_calls import visitor
-from billing.api.schemas import AMOUNT_MAX
+from billing.api.schema_types import AMOUNT_MAX
 from billing.flows.service import views
 from billing.flows.service.api_keys import Scope
 from billing.flows.service.idempotency import DECLINED, REFUSED, KeyedAnswer

@@ -1,307 +1,22 @@
-"""What comes in and what goes out over HTTP, as OpenAPI tells it.
+"""What goes out over HTTP, as OpenAPI tells it; `request_schemas` has what comes in.
 
-Amounts are JSON integers of minor units: a float, a text or a boolean is refused, not rounded.
-Unknown members are refused, so that a mistyped one isn't silently left out.
+Amounts are JSON integers of minor units.
 """
 
 from datetime import datetime
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    WithJsonSchema,
-)
+from pydantic import BaseModel, ConfigDict, Field
 
-from billing.api.wording import ACCOUNT, CURRENCY, EMAIL, NAME, NO_CONTROLS, TOKEN, ZONE
+from billing.api.schema_types import Body
 from billing.flows.service.orders import Capture
-from billing.rules.credit import PRIORITY, CreditSource, MoveKind
+from billing.rules.credit import CreditSource, MoveKind
 from billing.rules.credit_notes import Destination
 from billing.rules.item_changes import Applies
 from billing.rules.payment_methods import PaymentMethodKind
 from billing.rules.payments import State
 from billing.rules.refunds import RefundState
 from billing.rules.subscriptions import Status
-
-AMOUNT_MAX = 999_999_999_999
-
-
-def _plausible(starts: datetime) -> datetime:
-    if starts.tzinfo is not None:
-        raise ValueError("is civil time in `zone`: write it without an offset")
-    if not 2000 <= starts.year <= 2100:
-        raise ValueError("lies between 2000 and 2100")
-    return starts
-
-
-def _instant(at: datetime | None) -> datetime | None:
-    if at is None:
-        return None
-    if at.tzinfo is None:
-        raise ValueError("is an instant: write it with Z or an offset")
-    if not 2000 <= at.year <= 2100:
-        raise ValueError("lies between 2000 and 2100")
-    return at
-
-
-def _no_null(amount: object) -> object:
-    if amount is None:
-        raise ValueError("is an amount; leave it out for all there is")
-    return amount
-
-
-Amount = Annotated[
-    int,
-    Field(strict=True, ge=1, le=AMOUNT_MAX, description="Minor units: 999 is 9.99 USD."),
-]
-# A missing amount means all there is. A null one is refused: a program sends that by mistake.
-AmountIfAny = Annotated[
-    Amount | None,
-    BeforeValidator(_no_null),
-    WithJsonSchema({"type": "integer", "minimum": 1, "maximum": AMOUNT_MAX}),
-]
-Currency = Annotated[str, Field(pattern=CURRENCY, description="ISO 4217.", examples=["USD"])]
-ItemCode = Annotated[str, Field(max_length=64, pattern="^[a-z0-9]+(-[a-z0-9]+)*$")]
-Text = Annotated[str, Field(max_length=500, pattern=NO_CONTROLS)]
-Reason = Annotated[
-    str, Field(max_length=500, pattern=NO_CONTROLS, description="Why; kept in the history.")
-]
-Reference = Annotated[
-    str,
-    Field(min_length=1, max_length=255, pattern=NO_CONTROLS, description="An id, or yours."),
-]
-Token = Annotated[
-    str,
-    Field(
-        min_length=1,
-        max_length=255,
-        pattern=TOKEN,
-        description="The provider's token, like pm_...; never a card number.",
-    ),
-]
-
-Account = Annotated[str, Field(pattern=ACCOUNT)]
-
-
-class _Body(BaseModel):
-    """A body's public name, in OpenAPI and its clients, is its class's name without `Body`."""
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        cls.__name__ = cls.__qualname__ = cls.__name__.removesuffix("Body")
-
-
-Body = _Body
-"""What bodies of other modules are made of."""
-
-
-class _RequestBody(_Body):
-    model_config = ConfigDict(extra="forbid")
-
-
-class NewPaymentBody(_RequestBody):
-    """A one-off charge. One of `customer` and `payment_source` says who pays."""
-
-    amount: Amount
-    currency: Currency
-    customer: Reference | None = None
-    payment_source: Annotated[
-        Token | None, Field(description="A payment method of a customer: its token or id.")
-    ] = None
-    capture: Capture = "automatic"
-    description: Text = ""
-
-
-class NewCaptureBody(_RequestBody):
-    """What to capture; without an amount the whole."""
-
-    amount: AmountIfAny = None
-
-
-class NewRefundBody(_RequestBody):
-    """What to give back; without an amount all that is left."""
-
-    amount: AmountIfAny = None
-    reason: Reason = ""
-
-
-class LineToCreditBody(_RequestBody):
-    """A line of an invoice by its number, and how much of it; without an amount all that is left.
-
-    The amount is before the line's discount, which goes back with it, as its tax does.
-    """
-
-    line: Annotated[int, Field(strict=True, ge=1, le=10_000)]
-    amount: AmountIfAny = None
-
-
-class ShareToCreditBody(_RequestBody):
-    """A share of every line: `part` of `whole`, as 17 of 31 days."""
-
-    part: Annotated[int, Field(strict=True, ge=1, le=999_999)]
-    whole: Annotated[int, Field(strict=True, ge=1, le=999_999)]
-
-
-class NewCreditNoteBody(_RequestBody):
-    """What to give back of an invoice: some lines, a share of each, or all that is left."""
-
-    destination: Destination
-    lines: Annotated[list[LineToCreditBody], Field(max_length=1000)] = []
-    share: ShareToCreditBody | None = None
-    reason: Reason = ""
-
-
-class WhyBody(_RequestBody):
-    """A reason, kept in the history."""
-
-    reason: Reason = ""
-
-
-CivilTime = Annotated[
-    datetime,
-    AfterValidator(_plausible),
-    Field(description="In the subscription's zone.", examples=["2026-03-01T00:00:00"]),
-]
-
-
-class PauseBody(_RequestBody):
-    """How long to pause: so many `periods`, or `until` a date; else until it is resumed."""
-
-    periods: Annotated[int, Field(strict=True, ge=1, le=1_000)] | None = None
-    until: CivilTime | None = None
-    reason: Reason = ""
-
-
-class ResumeBody(_RequestBody):
-    """When to go on: with `on`, with the first period that starts then or later."""
-
-    on: CivilTime | None = None
-    reason: Reason = ""
-
-
-class CancelBody(_RequestBody):
-    """How to cancel; with `on`, with the period in which that lies."""
-
-    on: CivilTime | None = None
-    at_period_end: Annotated[bool, Field(strict=True)] = True
-    forgive: Annotated[bool, Field(strict=True)] = False
-    reason: Reason = ""
-
-
-class NewCustomerBody(_RequestBody):
-    """Who is to pay."""
-
-    name: Annotated[
-        str,
-        Field(min_length=1, max_length=200, pattern=NAME),
-    ]
-    email: Annotated[str, Field(max_length=254, pattern=EMAIL)] | None = None
-    external_id: Reference | None = None
-    payment_method: Token | None = None
-    provider: Annotated[
-        Account | None,
-        Field(description="The account of the configuration that collects; else the default."),
-    ] = None
-
-
-class NewPaymentMethodBody(_RequestBody):
-    """A payment method that the provider knows already."""
-
-    payment_method: Token
-    provider: Annotated[
-        Account | None,
-        Field(description="The account that has the token; else the one that collects from them."),
-    ] = None
-    make_default: Annotated[
-        bool,
-        Field(strict=True, description="Whether that account collects from them from now on."),
-    ] = True
-
-
-class NewSubscriptionBody(_RequestBody):
-    """What a customer subscribes to. `starts` is civil time in `zone`; without it, now."""
-
-    customer: Reference
-    plan: Annotated[str, Field(min_length=1, max_length=100, pattern=NO_CONTROLS)]
-    currency: Currency
-    quantity: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] = 1
-    items: Annotated[
-        dict[ItemCode, Annotated[int, Field(strict=True, ge=0, le=1_000_000)]],
-        Field(
-            default_factory=dict,
-            max_length=100,
-            description="Quantities by item, where the plan sells several; else their defaults.",
-        ),
-    ]
-    coupons: Annotated[
-        tuple[ItemCode, ...],
-        Field(max_length=20, description="Codes of coupons to redeem, from its first invoice on."),
-    ] = ()
-    zone: Annotated[str, Field(max_length=64, pattern=ZONE)] = "UTC"
-    starts: Annotated[
-        datetime | None,
-        AfterValidator(lambda starts: None if starts is None else _plausible(starts)),
-        Field(examples=["2026-03-01T00:00:00"]),
-    ] = None
-    external_id: Reference | None = None
-    trial: Annotated[bool, Field(strict=True)] = True
-    provider: Annotated[
-        Account | None,
-        Field(description="The account that it is collected over; else its customer's."),
-    ] = None
-
-
-class NewCreditGrantBody(_RequestBody):
-    """Credit that is given away. It pays invoices until `expires_at`; without it, for good."""
-
-    amount: Amount
-    currency: Currency
-    reason: Reason = ""
-    priority: Annotated[
-        int, Field(strict=True, ge=1, le=100, description="The lowest is used first.")
-    ] = PRIORITY
-    expires_at: Annotated[
-        datetime | None, AfterValidator(_instant), Field(examples=["2027-03-01T00:00:00Z"])
-    ] = None
-    subscription: Annotated[
-        Reference | None, Field(description="It pays this one's invoices only.")
-    ] = None
-
-
-class ChangeOrderBody(_RequestBody):
-    """What a subscription is to hold. Without `applies`, its plan says when that begins."""
-
-    plan: Annotated[str, Field(min_length=1, max_length=100, pattern=NO_CONTROLS)] | None = None
-    quantity: Annotated[int, Field(strict=True, ge=1, le=1_000_000)] | None = None
-    items: Annotated[
-        dict[ItemCode, Annotated[int, Field(strict=True, ge=0, le=1_000_000)]],
-        Field(
-            default_factory=dict,
-            max_length=100,
-            description="Quantities by item or add-on; 0 removes an add-on.",
-        ),
-    ]
-    applies: Applies | None = None
-
-
-class NewChangeBody(ChangeOrderBody):
-    """A change; with the digest of a quote it is made only if nothing has moved since."""
-
-    quote_digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    reason: Reason = ""
-
-
-class AccountBody(_RequestBody):
-    """The account that a subscription is collected over; null is its customer's."""
-
-    provider: Account | None
-    reason: Reason = ""
-
-
-# --- what goes out ------------------------------------------------------------------------------
 
 Item = TypeVar("Item")
 
@@ -313,7 +28,7 @@ class Page(BaseModel, Generic[Item]):
     next_cursor: str | None
 
 
-class CustomerBody(_Body):
+class CustomerBody(Body):
     """Who pays."""
 
     id: str
@@ -325,7 +40,7 @@ class CustomerBody(_Body):
     created_at: datetime
 
 
-class PaymentMethodBody(_Body):
+class PaymentMethodBody(Body):
     """What a payment method is recognised by; only a card has all of it."""
 
     id: str
@@ -340,7 +55,7 @@ class PaymentMethodBody(_Body):
     created_at: datetime
 
 
-class PaymentBody(_Body):
+class PaymentBody(Body):
     """Collecting one amount. `pending` says that the state changes by itself."""
 
     id: str
@@ -363,7 +78,7 @@ class PaymentBody(_Body):
     created_at: datetime
 
 
-class RefundBody(_Body):
+class RefundBody(Body):
     """Money given back."""
 
     id: str
@@ -383,7 +98,7 @@ class PaymentWithRefundsBody(PaymentBody):
     refunds: list[RefundBody]
 
 
-class TransactionBody(_Body):
+class TransactionBody(Body):
     """A charge or a refund."""
 
     id: str
@@ -396,7 +111,7 @@ class TransactionBody(_Body):
     created_at: datetime
 
 
-class SubscriptionBody(_Body):
+class SubscriptionBody(Body):
     """A customer's contract."""
 
     id: str
@@ -419,7 +134,7 @@ class SubscriptionBody(_Body):
     provider: str | None
 
 
-class CreditGrantBody(_Body):
+class CreditGrantBody(Body):
     """Credit of a customer; `expired_at` is when what was left of it expired or was revoked."""
 
     id: str
@@ -437,7 +152,7 @@ class CreditGrantBody(_Body):
     created_at: datetime
 
 
-class CreditMoveBody(_Body):
+class CreditMoveBody(Body):
     """What became of a part of a grant."""
 
     n: int
@@ -455,7 +170,7 @@ class CreditGrantWithMovesBody(CreditGrantBody):
     moves: list[CreditMoveBody]
 
 
-class CreditBody(_Body):
+class CreditBody(Body):
     """What a customer has left in a currency; `usable` is what pays invoices now."""
 
     currency: str
@@ -463,16 +178,16 @@ class CreditBody(_Body):
     usable: int
 
 
-class HeldTermsBody(_Body):
+class HeldTermsBody(Body):
     """What a subscription holds: a plan in a version, and quantities by item."""
 
     plan: str
     version: str
     items: dict[str, int]
-    addons: dict[str, str] = {}
+    addons: dict[str, str] = Field(default_factory=dict)
 
 
-class DraftedLineBody(_Body):
+class DraftedLineBody(Body):
     """A line of an invoice that isn't issued yet."""
 
     item: str
@@ -484,7 +199,7 @@ class DraftedLineBody(_Body):
     tax: int
 
 
-class DraftedInvoiceBody(_Body):
+class DraftedInvoiceBody(Body):
     """An invoice to the last line, as it is issued, or as it would be today."""
 
     currency: str
@@ -497,7 +212,7 @@ class DraftedInvoiceBody(_Body):
     due: int
 
 
-class DraftedNoteBody(_Body):
+class DraftedNoteBody(Body):
     """A credit note of an invoice of the period, which becomes credit of the customer."""
 
     invoice: str
@@ -508,7 +223,7 @@ class DraftedNoteBody(_Body):
     total: int
 
 
-class SubscriptionChangeBody(_Body):
+class SubscriptionChangeBody(Body):
     """A change, made or quoted; a quote has no id. `invoice` is null where nothing is billed.
 
     The credit of `notes` pays the invoice first.
@@ -525,14 +240,7 @@ class SubscriptionChangeBody(_Body):
     digest: str
 
 
-class RedeemBody(_RequestBody):
-    """The coupon that a subscription redeems."""
-
-    coupon: ItemCode
-    reason: Reason = ""
-
-
-class RedemptionBody(_Body):
+class RedemptionBody(Body):
     """A coupon that was redeemed for a subscription."""
 
     id: str
@@ -541,7 +249,7 @@ class RedemptionBody(_Body):
     at: datetime
 
 
-class InvoiceBody(_Body):
+class InvoiceBody(Body):
     """What a customer owes; `net` is without discounts, `due` without what credit pays."""
 
     id: str
@@ -561,7 +269,7 @@ class InvoiceBody(_Body):
     resolved_at: datetime | None
 
 
-class InvoiceLineBody(_Body):
+class InvoiceLineBody(Body):
     """What for; `amount` is the gross less the discount, and less the tax that prices contain.
 
     `unit_price` is the exact price of a unit, `unit_amount` the same where it is whole. `left` is
@@ -590,7 +298,7 @@ class InvoiceWithLinesBody(InvoiceBody):
     payment: PaymentBody | None
 
 
-class CreditNoteLineBody(_Body):
+class CreditNoteLineBody(Body):
     """What a credit note gives back of a line of its invoice; `gross` is before the discount."""
 
     line: int
@@ -600,7 +308,7 @@ class CreditNoteLineBody(_Body):
     tax: int
 
 
-class CreditNoteBody(_Body):
+class CreditNoteBody(Body):
     """What was given back of an invoice, and as what: `refund_*` and `grant_id` where it has them.
 
     A note whose refund failed has a grant of credit beside it.
@@ -626,13 +334,13 @@ class CreditNoteBody(_Body):
     lines: list[CreditNoteLineBody]
 
 
-class CreditNotesBody(_Body):
+class CreditNotesBody(Body):
     """The credit notes of an invoice."""
 
     data: list[CreditNoteBody]
 
 
-class TimelineLineBody(_Body):
+class TimelineLineBody(Body):
     """One thing that happened to a subscription."""
 
     model_config = ConfigDict(extra="allow")
@@ -643,13 +351,13 @@ class TimelineLineBody(_Body):
     actor: str | None
 
 
-class TimelineBody(_Body):
+class TimelineBody(Body):
     """All that happened to a subscription, oldest first."""
 
     data: list[TimelineLineBody]
 
 
-class AuditLineBody(_Body):
+class AuditLineBody(Body):
     """One change: who, what, when, why."""
 
     id: int

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from billing.api.schemas import Body
+from billing.api.schema_types import Body
 
 UnitPrices = Annotated[
     dict[str, str],

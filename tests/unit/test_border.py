@@ -24,7 +24,7 @@ WORDS = re.compile(
 ALLOWED = {
     # Examples for people, of what the provider's own pages show them.
     "billing/api/remedies.py": "an example of a token",
-    "billing/api/schemas.py": "an example of a token",
+    "billing/api/schema_types.py": "an example of a token",
     "billing/cli/commands/customers.py": "an example of a token",
     "billing/cli/remedies.py": "an example of a token",
     "billing/cli/templates.py": "the configuration that `billing init` writes",

@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 
-from billing.api import schemas
+from billing.api import request_schemas, schemas
 from billing.api.routes.common import (
     BEARER,
     Charger,
@@ -30,7 +30,7 @@ router = APIRouter(
 @router.post("/quote", responses=shown(schemas.SubscriptionChangeBody))
 def quote_change(
     subscription: InPath,
-    new: schemas.ChangeOrderBody,
+    new: request_schemas.ChangeOrderBody,
     _: Reader,
     services: UsesServices,
 ) -> JSONResponse:
@@ -41,7 +41,7 @@ def quote_change(
 @router.post("", status_code=201, responses=made(schemas.SubscriptionChangeBody))
 def change_subscription(
     subscription: InPath,
-    new: schemas.NewChangeBody,
+    new: request_schemas.NewChangeBody,
     key: IdempotencyKey,
     visitor: Charger,
     services: UsesServices,
@@ -62,7 +62,7 @@ def change_subscription(
 def withdraw_change(
     subscription: InPath,
     change: UUID,
-    new: schemas.WhyBody,
+    new: request_schemas.WhyBody,
     key: IdempotencyKey,
     visitor: Charger,
     services: UsesServices,
@@ -74,7 +74,7 @@ def withdraw_change(
     return respond(services, answer, noun="subscription")
 
 
-def _order(new: schemas.ChangeOrderBody) -> ChangeOrder:
+def _order(new: request_schemas.ChangeOrderBody) -> ChangeOrder:
     return ChangeOrder(
         plan=new.plan,
         quantity=new.quantity,

@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 
-from billing.api import cursors, schemas
+from billing.api import cursors, request_schemas, schemas
 from billing.api.routes.common import (
     BEARER,
     Cursor,
@@ -37,7 +37,7 @@ AT = "/v1/credit-grants"
 )
 def grant_credit(
     customer: InPath,
-    new: schemas.NewCreditGrantBody,
+    new: request_schemas.NewCreditGrantBody,
     key: IdempotencyKey,
     visitor: Refunder,
     services: UsesServices,
@@ -87,7 +87,7 @@ def show_credit_grant(grant_id: UUID, _: Reader, services: UsesServices) -> JSON
 @router.post("/credit-grants/{grant_id}/revoke", responses=changed(schemas.CreditGrantBody))
 def revoke_credit_grant(
     grant_id: UUID,
-    new: schemas.WhyBody,
+    new: request_schemas.WhyBody,
     key: IdempotencyKey,
     visitor: Refunder,
     services: UsesServices,

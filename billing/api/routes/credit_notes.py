@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 
-from billing.api import schemas
+from billing.api import request_schemas, schemas
 from billing.api.routes.common import (
     BEARER,
     IdempotencyKey,
@@ -31,7 +31,7 @@ router = APIRouter(prefix="/v1", tags=["books"], dependencies=[Depends(BEARER)])
 )
 def create_credit_note(
     invoice: InPath,
-    new: schemas.NewCreditNoteBody,
+    new: request_schemas.NewCreditNoteBody,
     key: IdempotencyKey,
     visitor: Refunder,
     services: UsesServices,

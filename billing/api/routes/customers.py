@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 
-from billing.api import cursors, schemas
+from billing.api import cursors, request_schemas, schemas
 from billing.api.routes.common import (
     BEARER,
     Charger,
@@ -28,7 +28,10 @@ router = APIRouter(prefix="/v1/customers", tags=["customers"], dependencies=[Dep
 
 @router.post("", status_code=201, responses=made(schemas.CustomerBody))
 def create_customer(
-    new: schemas.NewCustomerBody, key: IdempotencyKey, visitor: Charger, services: UsesServices
+    new: request_schemas.NewCustomerBody,
+    key: IdempotencyKey,
+    visitor: Charger,
+    services: UsesServices,
 ) -> JSONResponse:
     """Create a customer here and at the provider."""
     answer = services.customers.create_customer(visitor.caller, key, **new.model_dump())
@@ -59,7 +62,7 @@ def show_customer(customer: InPath, _: Reader, services: UsesServices) -> JSONRe
 )
 def add_payment_method(
     customer: InPath,
-    new: schemas.NewPaymentMethodBody,
+    new: request_schemas.NewPaymentMethodBody,
     key: IdempotencyKey,
     visitor: Charger,
     services: UsesServices,

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 
-from billing.api import cursors, schemas
+from billing.api import cursors, request_schemas, schemas
 from billing.api.routes.common import (
     BEARER,
     Charger,
@@ -36,7 +36,10 @@ AT = "/v1/payments"
 
 @router.post("/payments", status_code=201, responses=made(schemas.PaymentBody, pending=True))
 def create_payment(
-    new: schemas.NewPaymentBody, key: IdempotencyKey, visitor: Charger, services: UsesServices
+    new: request_schemas.NewPaymentBody,
+    key: IdempotencyKey,
+    visitor: Charger,
+    services: UsesServices,
 ) -> JSONResponse:
     """Charge a customer once. A decline is a problem, 402, with the payment in it."""
     order = ChargeOrder(
@@ -76,7 +79,7 @@ def show_payment(payment_id: PaymentId, _: Reader, services: UsesServices) -> JS
 @router.post("/payments/{payment_id}/capture", responses=changed(schemas.PaymentBody, pending=True))
 def capture_payment(
     payment_id: PaymentId,
-    new: schemas.NewCaptureBody,
+    new: request_schemas.NewCaptureBody,
     key: IdempotencyKey,
     visitor: Charger,
     services: UsesServices,
@@ -89,7 +92,7 @@ def capture_payment(
 @router.post("/payments/{payment_id}/void", responses=changed(schemas.PaymentBody, pending=True))
 def void_payment(
     payment_id: PaymentId,
-    new: schemas.WhyBody,
+    new: request_schemas.WhyBody,
     key: IdempotencyKey,
     visitor: Charger,
     services: UsesServices,
@@ -106,7 +109,7 @@ def void_payment(
 )
 def retry_payment(
     payment_id: PaymentId,
-    new: schemas.WhyBody,
+    new: request_schemas.WhyBody,
     key: IdempotencyKey,
     visitor: Charger,
     services: UsesServices,
@@ -123,7 +126,7 @@ def retry_payment(
 )
 def create_refund(
     payment_id: PaymentId,
-    new: schemas.NewRefundBody,
+    new: request_schemas.NewRefundBody,
     key: IdempotencyKey,
     visitor: Refunder,
     services: UsesServices,

@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 
-from billing.api import cursors, schemas
+from billing.api import cursors, request_schemas, schemas
 from billing.api.routes.common import (
     BEARER,
     Charger,
@@ -37,7 +37,7 @@ router = APIRouter(
 
 @router.post("", status_code=201, responses=made(schemas.SubscriptionBody))
 def create_subscription(
-    new: schemas.NewSubscriptionBody,
+    new: request_schemas.NewSubscriptionBody,
     key: IdempotencyKey,
     visitor: Charger,
     services: UsesServices,
@@ -91,7 +91,7 @@ def show_timeline(subscription: InPath, _: Reader, services: UsesServices) -> JS
 @router.post("/{subscription}/cancel", responses=changed(schemas.SubscriptionBody))
 def cancel_subscription(
     subscription: InPath,
-    new: schemas.CancelBody,
+    new: request_schemas.CancelBody,
     key: IdempotencyKey,
     visitor: Charger,
     services: UsesServices,
@@ -113,7 +113,7 @@ def cancel_subscription(
 @router.post("/{subscription}/pause", responses=changed(schemas.SubscriptionBody))
 def pause_subscription(
     subscription: InPath,
-    new: schemas.PauseBody,
+    new: request_schemas.PauseBody,
     key: IdempotencyKey,
     visitor: Charger,
     services: UsesServices,
@@ -129,7 +129,7 @@ def pause_subscription(
 @router.post("/{subscription}/provider", responses=changed(schemas.SubscriptionBody))
 def name_provider(
     subscription: InPath,
-    new: schemas.AccountBody,
+    new: request_schemas.AccountBody,
     key: IdempotencyKey,
     visitor: Charger,
     services: UsesServices,
@@ -144,7 +144,7 @@ def name_provider(
 @router.post("/{subscription}/coupons", status_code=201, responses=made(schemas.RedemptionBody))
 def redeem_coupon(
     subscription: InPath,
-    new: schemas.RedeemBody,
+    new: request_schemas.RedeemBody,
     key: IdempotencyKey,
     visitor: Charger,
     services: UsesServices,
@@ -159,7 +159,7 @@ def redeem_coupon(
 @router.post("/{subscription}/resume", responses=changed(schemas.SubscriptionBody))
 def resume_subscription(
     subscription: InPath,
-    new: schemas.ResumeBody,
+    new: request_schemas.ResumeBody,
     key: IdempotencyKey,
     visitor: Charger,
     services: UsesServices,
