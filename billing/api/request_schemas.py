@@ -28,7 +28,7 @@ from billing.api.schema_types import (
     instant,
     plausible,
 )
-from billing.api.wording import EMAIL, NAME, NO_CONTROLS, ZONE
+from billing.api.wording import DIGEST, EMAIL, NAME, NO_CONTROLS, ZONE
 from billing.flows.service.orders import Capture
 from billing.rules.credit import PRIORITY
 from billing.rules.credit_notes import Destination
@@ -222,7 +222,7 @@ class ChangeOrderBody(RequestBody):
 class NewChangeBody(ChangeOrderBody):
     """A change; with the digest of a quote it is made only if nothing has moved since."""
 
-    quote_digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    quote_digest: Annotated[str, Field(pattern=DIGEST)] | None = None
     reason: Reason = ""
 
 

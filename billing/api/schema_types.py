@@ -11,7 +11,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
-from billing.api.wording import ACCOUNT, CURRENCY, NO_CONTROLS, TOKEN
+from billing.api.wording import ACCOUNT, CODE, CURRENCY, NO_CONTROLS, TOKEN
 
 AMOUNT_MAX = 999_999_999_999
 
@@ -53,7 +53,7 @@ AmountIfAny = Annotated[
     WithJsonSchema({"type": "integer", "minimum": 1, "maximum": AMOUNT_MAX}),
 ]
 Currency = Annotated[str, Field(pattern=CURRENCY, description="ISO 4217.", examples=["USD"])]
-ItemCode = Annotated[str, Field(max_length=64, pattern="^[a-z0-9]+(-[a-z0-9]+)*$")]
+ItemCode = Annotated[str, Field(max_length=64, pattern=CODE)]
 Text = Annotated[str, Field(max_length=500, pattern=NO_CONTROLS)]
 Reason = Annotated[
     str, Field(max_length=500, pattern=NO_CONTROLS, description="Why; kept in the history.")

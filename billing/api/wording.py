@@ -13,6 +13,8 @@ EMAIL: Final = rf"^[^@\s{CONTROLS}]+@[^@\s{CONTROLS}]+$"
 ACCOUNT: Final = r"^[a-z][a-z0-9_-]{0,62}$"
 ZONE: Final = r"^[A-Za-z][A-Za-z0-9_+/-]*$"
 KEY: Final = r"^[\x21-\x7e]+$"
+CODE: Final = r"^[a-z0-9]+(-[a-z0-9]+)*$"
+DIGEST: Final = r"^[0-9a-f]{64}$"
 NUMBER: Final = r"^[0-9]{1,18}$"
 
 PATTERNS: Final[Mapping[str, str]] = {
@@ -24,6 +26,8 @@ PATTERNS: Final[Mapping[str, str]] = {
     ACCOUNT: "is no account's name: small letters, digits, dash and underscore",
     ZONE: "is no time zone's name, like Europe/Berlin or UTC",
     KEY: "is not of visible ASCII characters without spaces",
+    CODE: "is no code of the catalog: small letters, digits and single dashes",
+    DIGEST: "is no digest that a quote gave",
     NUMBER: "is no number that next_cursor gave",
 }
 

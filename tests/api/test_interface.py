@@ -36,6 +36,7 @@ NOT_BY_CHANCE = {
     "POST /v1/subscriptions",
     "POST /v1/customers/{customer}/credit-grants",
     "POST /v1/customers/{customer}/payment-methods",
+    "POST /v1/subscriptions/{subscription}/changes/quote",
     "POST /v1/subscriptions/{subscription}/changes/{change}/withdraw",
     "POST /v1/subscriptions/{subscription}/coupons",
     "POST /v1/payments/{payment_id}/retry",

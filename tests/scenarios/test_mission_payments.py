@@ -111,6 +111,7 @@ def test_idempotency_keys_are_mandatory(caller: Caller, ada: Subscriber, world: 
     document = caller.found("/v1/openapi.json")
     posts = [path for path, each in document["paths"].items() if "post" in each]
     assert "/v1/payments" in posts
+    posts.remove("/v1/subscriptions/{subscription}/changes/quote")  # it only tells
     for path in posts:
         answer = requests.post(
             caller.url + path.replace("{payment_id}", "01a203a3-5ec8-7b90-84bf-e4cf13f0721b"),

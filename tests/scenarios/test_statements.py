@@ -57,9 +57,9 @@ def test_a_renewal_takes_few_statements(world: World) -> None:
         world.finish(sending, outcome)
 
     assert world.payment(customer).state == "CAPTURED"
-    # For a whole batch, the database's clock with the lock of the catalog is one statement; the
-    # dated changes, the items and the credit that are held are one each.
-    assert within(opened, 17)
+    # For a whole batch, the database's clock with the lock of the catalog is one statement; dated
+    # changes, those of items, items, coupons and credit that are held are one each.
+    assert within(opened, 19)
     assert within(dispatched, 1)
     assert within(begun, 3)
     assert within(finished, 11)
@@ -84,8 +84,8 @@ def test_a_refund_takes_few_statements(world: World) -> None:
         refund_sending.finish(context, sending, answer)
 
     assert refund_row(world, refund_id).state == "succeeded"
-    assert within(asked_first, 12)  # its accounts are opened
-    assert within(asked, 10)
+    assert within(asked_first, 13)  # its accounts are opened; what notes left is read
+    assert within(asked, 11)
     assert within(dispatched, 1)
     assert within(begun, 3)  # one reads the caller's request, which goes along to the provider
     assert within(finished, 8)

@@ -31,8 +31,7 @@ class UsedRedemption:
 
 _of = reader(UsedRedemption)
 
-# What holds for several subscriptions is used by one invoice at a time. Who never redeemed anything
-# costs one look into two indexes.
+# What holds for several subscriptions is used by one invoice at a time.
 _LOCK = text(
     """
     SELECT pg_advisory_xact_lock(hashtextextended('coupons ' || c.customer_id, 0))
@@ -69,8 +68,11 @@ def lock_used(
 
     What holds for all of a customer is locked until the transaction ends.
     """
+    found = used(conn, subscriptions, customers)
+    if all(each.subscription_id is not None for each in found):
+        return found
     conn.execute(_LOCK, {"customers": literal(customers)})
-    return used(conn, subscriptions, customers)
+    return used(conn, subscriptions, customers)  # as whoever had the lock left it
 
 
 def used(
