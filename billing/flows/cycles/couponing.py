@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -26,8 +25,8 @@ class BatchCoupons:
     redemptions: dict[UUID, UsedRedemption] = field(default_factory=dict)
     by_owner: Mapping[UUID, Sequence[UUID]] = field(default_factory=dict)
 
-    def of(self, subscription: Subscription, at: datetime) -> tuple[Discount, ...]:
-        """Return the discounts of an invoice for what begins at an instant, in order of use."""
+    def of(self, subscription: Subscription) -> tuple[Discount, ...]:
+        """Return the discounts of the invoice of a subscription's next period, in order of use."""
         fitting = [
             self._redeemed(self.redemptions[each], subscription.currency)
             for owner in (subscription.id, subscription.customer_id)
@@ -35,7 +34,7 @@ class BatchCoupons:
         ]
         if not fitting:
             return ()
-        currency = subscription.currency
+        currency, at = subscription.currency, subscription.next_period.period.start
         step = charge_step(currency)
         return discounts_at(fitting, at, currency, subscription.zone, step=step)
 

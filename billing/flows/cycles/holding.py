@@ -33,7 +33,7 @@ class BatchHoldings:
 
     def of(self, subscription: Subscription, now: datetime) -> Holdings:
         """Return what a subscription holds for the invoice of its next period, issued now."""
-        discounts = self.coupons.of(subscription, subscription.next_period.period.start)
+        discounts = self.coupons.of(subscription)
         held = self.items.get(subscription.id, ())
         grants = self.grants.get(subscription.customer_id, ())
         asked = self.changes.get(subscription.id, ())
