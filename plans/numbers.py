@@ -28,11 +28,9 @@ def format_number(value: Fraction) -> str:
 
     Raises: ValueError, for a fraction that no 12 decimals can write.
     """
-    scaled = value * 10**12
-    if scaled.denominator != 1 or scaled < 0:
+    if value < 0 or (value * 10**12).denominator != 1:
         raise ValueError(f"{value} has no 12 decimals")
-    text = str(scaled.numerator).rjust(13, "0")
-    return f"{text[:-12]}.{text[-12:]}".rstrip("0").rstrip(".")
+    return exact_text(value)
 
 
 def exact_text(value: Fraction) -> str:

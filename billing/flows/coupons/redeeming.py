@@ -1,6 +1,5 @@
 """Redeeming a coupon for a subscription, or for all of a customer."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -149,7 +148,7 @@ def _check_items(conn: Connection, coupon: Coupon, subscription: Subscription) -
     if coupon.on is None:
         return
     plan = plans.published(conn)[subscription.plan]
-    sold = _codes(item.code for version in plan.versions for item in version.sold)
+    sold = {item.code for version in plan.versions for item in version.sold}
     if not sold.intersection(coupon.on):
         raise BadInput(
             f"coupon {coupon.code} is for {', '.join(coupon.on)}, which plan {plan.code} doesn't"
@@ -158,10 +157,6 @@ def _check_items(conn: Connection, coupon: Coupon, subscription: Subscription) -
             code=ErrorCode.COUPON_DOES_NOT_FIT,
             plan=plan.code,
         )
-
-
-def _codes(found: Iterable[str]) -> frozenset[str]:
-    return frozenset(found)
 
 
 def _add(

@@ -1,6 +1,6 @@
-"""Callers of the service, and the audit log of their changes."""
+"""Callers of the service, their changes under a key, and the audit log of these."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.flows.context import Context
+from billing.flows.service.idempotency import KeyedAnswer, KeyedRequest, once
 from billing.rules.actor import Actor, ActorKind
 from billing.store.access import audit
 
@@ -30,10 +31,28 @@ class Caller:
         return Actor(ActorKind.API, f"{self.name}:{self.key_id}")
 
 
+@dataclass(frozen=True)
 class Audited:
-    """A service that writes its changes to the audit log."""
+    """A service that makes changes once a key, and writes them to the audit log."""
 
     context: Context
+
+    def _once(
+        self,
+        caller: Caller,
+        key: str,
+        action: str,
+        given: Mapping[str, Any],
+        work: Callable[[Connection], KeyedAnswer],
+    ) -> KeyedAnswer:
+        """Do work without the provider in one transaction with its key; see `once`."""
+        return once(
+            self.context.engine,
+            KeyedRequest(caller.scope, key, action, given),
+            work,
+            wall=self.context.clock.wall(),
+            lease=self.context.policy.lease,
+        )
 
     def _audit(
         self,

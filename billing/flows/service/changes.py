@@ -1,8 +1,6 @@
 """Changes of what subscriptions hold, for callers of the API: once a key, audited."""
 
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -10,7 +8,7 @@ from sqlalchemy import Connection
 from billing.flows.customers.customers import refuse_anything_like_a_card
 from billing.flows.service import change_views, views
 from billing.flows.service.callers import Audited, Caller
-from billing.flows.service.idempotency import DONE, MADE, KeyedAnswer, KeyedRequest, once
+from billing.flows.service.idempotency import DONE, MADE, KeyedAnswer
 from billing.flows.service.views import View
 from billing.flows.subscriptions import changing
 from billing.flows.subscriptions.changed_terms import ChangeOrder
@@ -87,23 +85,6 @@ class ChangeApi(Audited):
             return KeyedAnswer(DONE, views.subscription(find_subscription(conn, reference)))
 
         return self._once(caller, key, action, given, work)
-
-    def _once(
-        self,
-        caller: Caller,
-        key: str,
-        action: str,
-        given: Mapping[str, Any],
-        work: Callable[[Connection], KeyedAnswer],
-    ) -> KeyedAnswer:
-        request = KeyedRequest(caller.scope, key, action, given)
-        return once(
-            self.context.engine,
-            request,
-            work,
-            wall=self.context.clock.wall(),
-            lease=self.context.policy.lease,
-        )
 
 
 def _id_of(caller: Caller, key: str, subscription_id: UUID) -> UUID:

@@ -1,29 +1,22 @@
 """Credit for callers of the API: granted and revoked once a key, audited."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.flows.context import Context
 from billing.flows.credit import granting, revoking
 from billing.flows.credit.granting import GrantOrder
 from billing.flows.customers.customers import existing_customer, refuse_anything_like_a_card
 from billing.flows.service import views
 from billing.flows.service.callers import Audited, Caller
-from billing.flows.service.idempotency import DONE, MADE, KeyedAnswer, KeyedRequest, once
+from billing.flows.service.idempotency import DONE, MADE, KeyedAnswer
 from billing.queries import credit as queries
 from billing.store.transactions import Joined
 
 
-@dataclass(frozen=True)
 class CreditApi(Audited):
     """The credit service that HTTP calls."""
-
-    context: Context
 
     def grant(
         self,
@@ -85,22 +78,6 @@ class CreditApi(Audited):
 
         given = {"grant": str(grant_id), "reason": why}
         return self._once(caller, key, "credit.revoke", given, work)
-
-    def _once(
-        self,
-        caller: Caller,
-        key: str,
-        action: str,
-        given: Mapping[str, Any],
-        work: Callable[[Connection], KeyedAnswer],
-    ) -> KeyedAnswer:
-        return once(
-            self.context.engine,
-            KeyedRequest(caller.scope, key, action, given),
-            work,
-            wall=self.context.clock.wall(),
-            lease=self.context.policy.lease,
-        )
 
 
 def _grant(conn: Connection, grant_id: UUID) -> views.View:

@@ -6,13 +6,12 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.flows.context import Context
 from billing.flows.credit_notes import issuing
 from billing.flows.credit_notes.drafting import Asked
 from billing.flows.customers.customers import refuse_anything_like_a_card
 from billing.flows.service import views
 from billing.flows.service.callers import Audited, Caller
-from billing.flows.service.idempotency import MADE, KeyedAnswer, KeyedRequest, once
+from billing.flows.service.idempotency import MADE, KeyedAnswer
 from billing.flows.service.lookup import existing_invoice
 from billing.pricing import Return
 from billing.rules.credit_notes import Destination
@@ -37,11 +36,8 @@ class NoteOrder:
         return Asked(lines=lines, share=self.share)
 
 
-@dataclass(frozen=True)
 class CreditNoteApi(Audited):
     """The service of credit notes that HTTP calls, as `PaymentApi` is the one for payments."""
-
-    context: Context
 
     def issue(self, caller: Caller, key: str, invoice: str, order: NoteOrder) -> KeyedAnswer:
         """Issue a credit note of an invoice, by id or number, once a key.
@@ -50,14 +46,13 @@ class CreditNoteApi(Audited):
         `RequestInFlight`, `BadInput`, `NotFound`, `Conflict`.
         """
         refuse_anything_like_a_card(reason=order.reason)
-        parameters = {
+        given = {
             "invoice": invoice,
             "destination": str(order.destination),
             "lines": [list(line) for line in order.lines],
             "share": None if order.share is None else list(order.share),
             "reason": order.reason,
         }
-        request = KeyedRequest(caller.scope, key, "credit_notes.create", parameters)
         now = self.context.clock.now()
 
         def work(conn: Connection) -> KeyedAnswer:
@@ -80,10 +75,4 @@ class CreditNoteApi(Audited):
             self._audit(conn, caller, "credit_note.create", found, order.reason, detail)
             return KeyedAnswer(MADE, views.credit_note_with_lines(conn, note.id))
 
-        return once(
-            self.context.engine,
-            request,
-            work,
-            wall=self.context.clock.wall(),
-            lease=self.context.policy.lease,
-        )
+        return self._once(caller, key, "credit_notes.create", given, work)

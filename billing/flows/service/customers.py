@@ -10,7 +10,6 @@ from sqlalchemy import Connection
 
 from billing.crash_points import CrashPoint, marked
 from billing.errors import BillingError, Unavailable
-from billing.flows.context import Context
 from billing.flows.coupons import redeeming
 from billing.flows.customers import customers as customer_flow
 from billing.flows.customers.customers import existing_customer, refuse_anything_like_a_card
@@ -48,7 +47,6 @@ class CustomerApi(ChangeApi):
     `held` tells whether outcomes of earlier calls can't be written: then the provider isn't asked.
     """
 
-    context: Context
     held: Callable[[], bool]
 
     # --- what the provider has a part in --------------------------------------------------------

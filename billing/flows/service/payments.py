@@ -21,7 +21,6 @@ from sqlalchemy import Connection
 from billing.crash_points import CrashPoint, marked
 from billing.errors import BadInput, Unavailable
 from billing.flows import fence
-from billing.flows.context import Context
 from billing.flows.customers.customers import existing_customer, refuse_anything_like_a_card
 from billing.flows.payments import authorizations
 from billing.flows.refunds import requesting
@@ -38,7 +37,6 @@ from billing.flows.service.idempotency import (
     KeyedRequest,
     claim,
     keep,
-    once,
     release,
 )
 from billing.flows.service.lookup import existing_payment, payer
@@ -91,7 +89,6 @@ class PaymentApi(Audited):
     those who wait for the row.
     """
 
-    context: Context
     worker: InlineWorker
 
     # --- charging -------------------------------------------------------------------------------
@@ -277,12 +274,9 @@ class PaymentApi(Audited):
 
     def retry(self, caller: Caller, key: str, payment_id: UUID, why: str = "") -> KeyedAnswer:
         """Let a worker try an invoice's payment again now, outside the ladder. 202."""
-        request = KeyedRequest(
-            caller.scope, key, "payments.retry", {"payment": str(payment_id), "reason": why}
-        )
-
-        now = self.context.clock.now()
         refuse_anything_like_a_card(reason=why)
+        given = {"payment": str(payment_id), "reason": why}
+        now = self.context.clock.now()
 
         def work(conn: Connection) -> KeyedAnswer:
             retried = retrying.retry(
@@ -295,13 +289,7 @@ class PaymentApi(Audited):
             self._audit(conn, caller, "payment.retry", payment_id, why, {"was": str(retried.state)})
             return KeyedAnswer(PENDING, views.payment(existing_payment(conn, payment_id)))
 
-        return once(
-            self.context.engine,
-            request,
-            work,
-            wall=self.context.clock.wall(),
-            lease=self.context.policy.lease,
-        )
+        return self._once(caller, key, "payments.retry", given, work)
 
     # --- looking --------------------------------------------------------------------------------
 

@@ -91,7 +91,8 @@ def subscribe(
             order = replace(order, trial=False)
         schedule, version = _schedule(order, plan, now)
         on = schedule.anchor.local.date()
-        asked, added_on = ordered_addons.split(order.items, plan, addons.published(conn), on)
+        known_addons = addons.published(conn) if order.items else {}
+        asked, added_on = ordered_addons.split(order.items, plan, known_addons, on)
         held = ordered_items.quantities(version, order.quantity, asked)
         price = ordered_items.price_of(version, order.currency, held)
         price += ordered_addons.price_of(added_on, order.currency)
