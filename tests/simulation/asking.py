@@ -117,10 +117,14 @@ class Asking(Process):
         """Go on where the transaction was committed all the same, else ask again."""
         if asked.event.kind in ONE_TRANSACTION and self.actor.commits:
             self._done(asked)
-        elif len(asked.moments) < TRIES or not self.simulation.faulty:
+        elif len(asked.moments) < TRIES or not self._gives_up_on(asked):
             self.waiting.append(asked)
         else:
             self.simulation.refused(asked.event, error)
+
+    def _gives_up_on(self, asked: Asked) -> bool:
+        """Tell whether nobody goes on asking; a recovery is never left: nothing is sent before."""
+        return self.simulation.faulty and asked.event.kind != "recover"
 
     def _done(self, asked: Asked) -> None:
         self.simulation.carried_out(

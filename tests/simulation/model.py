@@ -284,29 +284,52 @@ def paid(
     There is one way, unless a grant begins or ends so close to an invoice that it is the clocks of
     those who asked, which are so far `apart` at most, that decide whether it is used.
     """
-    order = sorted(
-        range(len(grants)),
-        key=lambda n: (
-            grants[n].priority,
-            grants[n].expires or datetime.max.replace(tzinfo=UTC),
-            grants[n].at,
-        ),
-    )
-    yield from _paid(currency, list(invoices), grants, order, apart, [g.amount for g in grants])
+    yield from _paid(currency, invoices, grants, apart, tuple(each.amount for each in grants))
 
 
 def _paid(
     currency: str,
-    invoices: list[Invoiced],
+    invoices: Sequence[Invoiced],
     grants: Sequence[Granted],
-    order: Sequence[int],
     apart: timedelta,
-    left: list[int],
+    left: tuple[int, ...],
 ) -> Iterator[list[Paid]]:
     if not invoices:
         yield []
         return
-    invoice, *later = invoices
+    for here, now_left in _ways(currency, invoices[0], grants, apart, left):
+        for following in _paid(currency, invoices[1:], grants, apart, now_left):
+            yield [here, *following]
+
+
+def may_be_paid(
+    currency: str,
+    invoices: Sequence[Invoiced],
+    grants: Sequence[Granted],
+    apart: timedelta,
+    found: Sequence[Paid],
+) -> bool:
+    """Tell whether this is one of the ways that `paid` yields: there may be too many to list."""
+    lefts = {tuple(each.amount for each in grants)}
+    for invoice, was in zip(invoices, found, strict=True):
+        lefts = {
+            now_left
+            for left in lefts
+            for here, now_left in _ways(currency, invoice, grants, apart, left)
+            if here == was
+        }
+    return bool(lefts)
+
+
+def _ways(
+    currency: str,
+    invoice: Invoiced,
+    grants: Sequence[Granted],
+    apart: timedelta,
+    left: tuple[int, ...],
+) -> Iterator[tuple[Paid, tuple[int, ...]]]:
+    """Yield what may become of one invoice, and what is left of each grant then."""
+    order = sorted(range(len(grants)), key=lambda n: _rank(grants[n]))
     doubtful = [n for n in order if _is_close(grants[n], invoice.at, apart)]
     for without in _subsets(doubtful):
         rest, credit, now_left = invoice.amount, 0, list(left)
@@ -317,8 +340,11 @@ def _paid(
                 rest, credit, now_left[n] = rest - used, credit + used, now_left[n] - used
         waives = rest < LEAST[currency] and (credit > 0 or invoice.is_share or rest == 0)
         here = Paid(credit, rest, 0) if waives else Paid(credit, 0, rest)
-        for following in _paid(currency, later, grants, order, apart, now_left):
-            yield [here, *following]
+        yield here, tuple(now_left)
+
+
+def _rank(grant: Granted) -> tuple[int, datetime, datetime]:
+    return grant.priority, grant.expires or datetime.max.replace(tzinfo=UTC), grant.at
 
 
 def _is_usable(grant: Granted, at: datetime) -> bool:

@@ -6,7 +6,16 @@ from typing import Any
 import pytest
 
 from tests.simulation.catalog import PRODUCTS, Price
-from tests.simulation.model import Change, Contract, Granted, Invoiced, Paid, account, paid
+from tests.simulation.model import (
+    Change,
+    Contract,
+    Granted,
+    Invoiced,
+    Paid,
+    account,
+    may_be_paid,
+    paid,
+)
 
 
 def at(moment: str) -> datetime:
@@ -145,3 +154,19 @@ def test_credit_that_begins_as_an_invoice_is_issued_may_pay_it_or_not() -> None:
         [Paid(0, 0, 999)],
     ]
     assert ways([Invoiced(at("2026-01-05") - MINUTE, 999)], grant) == [[Paid(0, 0, 999)]]
+
+
+def test_a_way_among_more_than_can_be_listed_is_recognised() -> None:
+    now = at("2026-01-05")
+    invoices = [Invoiced(now, 1000)] * 60  # as a subscription that catches up has them
+    grants = (Granted(now, 500), Granted(now + MINUTE, 800))
+
+    def recognised(*first: Paid) -> bool:
+        rest = [Paid(0, 0, 1000)] * (len(invoices) - len(first))
+        return may_be_paid("USD", invoices, grants, MINUTE, [*first, *rest])
+
+    assert recognised()
+    assert recognised(Paid(800, 0, 200), Paid(0, 0, 1000), Paid(500, 0, 500))
+    assert recognised(Paid(1000, 0, 0), Paid(300, 0, 700))
+    assert not recognised(Paid(400, 0, 600))
+    assert not recognised(Paid(1000, 0, 0), Paid(400, 0, 600))
