@@ -1,5 +1,6 @@
 """How fast cycles are opened, and that the size of the subscription base does not matter."""
 
+import multiprocessing
 import os
 import statistics
 import time
@@ -13,6 +14,7 @@ from billing.flows.cycles.opening import open_due_cycles
 from billing.flows.policy import Policy
 from billing.flows.subscriptions import catalog
 from billing.plans.load import load_catalog
+from billing.store.engine import make_engine
 
 DUE = 1_000
 BASE = 100_000
@@ -20,6 +22,8 @@ RATE_CYCLES = 20_000
 RICH_CYCLES = 3_000
 BATCH = 500
 ROUNDS = 5
+IN_OWN_SERIES = Policy()
+IN_ONE_SERIES = Policy(numbering="series")
 
 SUITE = (
     """
@@ -87,6 +91,7 @@ def run() -> None:
     print(f"ratio large / small base: {among / alone:.2f}")
     with servers() as world:
         _rate(world)
+        _rate_in_a_series(world)
         _rate_of_ten_lines(world)
 
 
@@ -101,10 +106,10 @@ def _due_only(engine: Engine, first: int) -> float:
     return statistics.median(times)
 
 
-def _open_all(engine: Engine) -> int:
+def _open_all(engine: Engine, policy: Policy = IN_OWN_SERIES) -> int:
     opened = 0
     now = START + timedelta(hours=1)
-    while batch := open_due_cycles(engine, now=now, limit=BATCH, policy=Policy()).opened:
+    while batch := open_due_cycles(engine, now=now, limit=BATCH, policy=policy).opened:
         opened += batch
     return opened
 
@@ -112,6 +117,29 @@ def _open_all(engine: Engine) -> int:
 def _rate(world: Servers) -> None:
     add_subscriptions(world.engine, "rate", RATE_CYCLES, START)
     _measured(world, "cycles")
+
+
+def _rate_in_a_series(world: Servers) -> None:
+    """Open cycles whose invoices have numbers of one series, one scheduler and two at once."""
+    add_subscriptions(world.engine, "series", RATE_CYCLES, START)
+    _measured(world, "cycles numbered in one series", IN_ONE_SERIES)
+    for policy in (IN_OWN_SERIES, IN_ONE_SERIES):
+        add_subscriptions(world.engine, f"two-{policy.numbering}", RATE_CYCLES, START)
+        started = time.perf_counter()
+        with multiprocessing.get_context("spawn").Pool(2) as schedulers:
+            opened = sum(schedulers.starmap(_scheduler, [(world.database_url, policy)] * 2))
+        seconds = time.perf_counter() - started
+        print(
+            f"two schedulers opened {opened} cycles in {seconds:.2f} s, with their start,"
+            f" numbering = {policy.numbering}: {opened / seconds:,.0f} a second"
+        )
+
+
+def _scheduler(url: str, policy: Policy) -> int:
+    engine = make_engine(url)
+    opened = _open_all(engine, policy)
+    engine.dispose()
+    return opened
 
 
 def _rate_of_ten_lines(world: Servers) -> None:
@@ -126,12 +154,12 @@ def _rate_of_ten_lines(world: Servers) -> None:
     _measured(world, "invoices of ten lines and two coupons")
 
 
-def _measured(world: Servers, what: str) -> None:
+def _measured(world: Servers, what: str, policy: Policy = IN_OWN_SERIES) -> None:
     postgres = psutil.Process(world.postgres_pid)
     me = psutil.Process(os.getpid())
     server_before, mine_before = cpu_of_tree(postgres), me.cpu_times()
     started = time.perf_counter()
-    opened = _open_all(world.engine)
+    opened = _open_all(world.engine, policy)
     seconds = time.perf_counter() - started
     mine_after = me.cpu_times()
     mine = mine_after.user + mine_after.system - mine_before.user - mine_before.system

@@ -24,6 +24,7 @@ from billing.config.values import (
     PostgresUrl,
     RedisUrl,
     host_and_port,
+    number_prefix,
     one_address,
     split_list,
     time_of_day,
@@ -129,6 +130,13 @@ class ReconcilerSettings(Section):
     movements: Mapping[MovementWord, MovementAccount] = Field(default_factory=dict)
 
 
+class InvoicesSettings(Section):
+    """How invoices are numbered. A series has no gaps; its numbers begin with `prefix`."""
+
+    numbering: Literal["subscription", "series"] = "subscription"
+    prefix: Annotated[str, AfterValidator(number_prefix)] = "INV"
+
+
 class RevenueSettings(Section):
     """When the deferred revenue of an invoice is earned."""
 
@@ -231,6 +239,7 @@ class Settings(Section):
     charges: ChargesSettings = with_defaults()
     dunning: DunningSettings = with_defaults()
     reconciler: ReconcilerSettings = with_defaults()
+    invoices: InvoicesSettings = with_defaults()
     revenue: RevenueSettings = with_defaults()
     worker: WorkerSettings = with_defaults()
     api: ApiSettings = with_defaults()

@@ -15,6 +15,8 @@ EMBEDDED: Final = "embedded"
 PREFIX: Final = "BILLING__"
 _UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _TIME_OF_DAY: Final = re.compile(r"([01][0-9]|2[0-3]):[0-5][0-9]", re.ASCII)
+_PREFIX: Final = re.compile(r"[A-Z0-9]+(-[A-Z0-9]+)*", re.ASCII)
+_PREFIX_MAX: Final = 9  # a subscription's own is longer
 _DURATION: Final = re.compile(r"([0-9]{1,6}) ?(ms|s|m|h|d)", re.ASCII)
 
 
@@ -106,6 +108,16 @@ def host_and_port(address: str) -> str:
     if not host or "/" in host or not (port.isascii() and port.isdigit() and int(port) <= 65535):
         raise ValueError('must be a host with a port, like "127.0.0.1:7233"')
     return address
+
+
+def number_prefix(text: str) -> str:
+    """Return what numbers of a series begin with. Raises: ValueError."""
+    if len(text) > _PREFIX_MAX or not _PREFIX.fullmatch(text):
+        raise ValueError(
+            f"'{text}' must be capitals and digits, with single dashes between them, at most"
+            f" {_PREFIX_MAX} characters, like INV or DE-2027"
+        )
+    return text
 
 
 def time_of_day(text: str) -> str:

@@ -18,6 +18,7 @@ _LONGEST_TOLD: Final = timedelta(hours=1)  # a provider asks for no longer pause
 DEFAULT_LADDER: Final = Dunning((Cadence(3, "day"), Cadence(5, "day"), Cadence(7, "day")), "cancel")
 CatchUpPolicy = Literal["bill", "skip", "park"]
 BelowMinimum = Literal["waive", "park"]
+Numbering = Literal["subscription", "series"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +35,8 @@ class Policy:
     `below_minimum` says what becomes of a due amount that is smaller than a provider takes.
     `authorization_window` is how long an authorisation waits to be captured. `movement_accounts`
     names the ledger's account by a provider's word for a movement that the engine doesn't know.
+    `numbering` says whether invoices of subscriptions are numbered within each subscription, or
+    all in the series whose numbers begin with `number_prefix`.
     """
 
     mode: str = "sandbox"
@@ -54,6 +57,13 @@ class Policy:
     recognise: Mode = "period_end"
     authorization_window: timedelta = timedelta(days=7)
     movement_accounts: Mapping[str, str] = field(default_factory=dict)
+    numbering: Numbering = "subscription"
+    number_prefix: str = "INV"
+
+    @property
+    def series_of_subscriptions(self) -> str | None:
+        """The series that invoices of subscriptions are numbered in, None: each has its own."""
+        return self.number_prefix if self.numbering == "series" else None
 
     @property
     def longest_hold(self) -> timedelta:

@@ -8,6 +8,7 @@ from billing.presenters import ledger_findings
 from billing.presenters.credit_findings import CREDIT_WORDS
 from billing.presenters.decisions import in_words as in_words_of
 from billing.presenters.note_findings import NOTE_WORDS
+from billing.presenters.number_findings import NUMBER_WORDS
 from billing.presenters.text import amount
 from billing.rules.promises import Finding, FindingKind
 
@@ -379,6 +380,7 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
     ),
     **CREDIT_WORDS,
     **NOTE_WORDS,
+    **NUMBER_WORDS,
     FindingKind.DISCOUNT_OF_INVOICE: lambda row: (
         f"invoice {row['number']} has {amount(row['discount'], row['currency'])} taken off; its"
         f" coupons took {amount(row['amount'], row['currency'])}"

@@ -42,6 +42,8 @@ class FindingKind(StrEnum):
     ENTRY_INSTANT = "entry_instant"
     CYCLE_AND_INVOICE = "cycle_and_invoice"
     INVOICE_LINES = "invoice_lines"
+    SERIES_BROKEN = "series_broken"
+    NUMBER_OF_INVOICE = "number_of_invoice"
     INVOICE_AND_PAYMENT = "invoice_and_payment"
     INVOICE_ENTRY = "invoice_entry"
     CAPTURE_ENTRY = "capture_entry"

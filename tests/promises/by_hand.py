@@ -168,6 +168,15 @@ BY_HAND: Final[Mapping[str, Attack]] = {
         " WHERE kind = 'capture'",
     ),
     # --- promise 3 ---
+    "the last number of a series is taken back, with its count": _attack(
+        3, "number_of_invoice",
+        "DELETE FROM invoice_numbers WHERE n = (SELECT last FROM invoice_series)",
+        "UPDATE invoice_series SET last = last - 1",
+    ),
+    "the first number of a series is taken out of it": _attack(
+        3, "series_broken",
+        "DELETE FROM invoice_numbers WHERE n = 1",
+    ),
     "an invoice is a unit dearer, with its line": _attack(
         3, "invoice_entry",
         f"UPDATE invoices SET net = net + 1, total = total + 1 WHERE id = (SELECT invoice_id"

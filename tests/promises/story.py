@@ -97,6 +97,7 @@ def tell(world: World, restored: Callable[[World], tuple[World, str]], folder: P
     _february(world, people, folder)
     world, url = restored(world)
     world.earn_daily()
+    world.number_in_series("INV")
     _march(world, people, folder)
     _closed_through_a_pooler(world, url, people["plain"])
     _april(world, people)

@@ -335,6 +335,11 @@ class World:
         self.policy = replace(self.policy, recognise="daily")
         self.runtime.__dict__["policy"] = self.policy
 
+    def number_in_series(self, prefix: str) -> None:
+        """Number invoices of all subscriptions in one series from now on."""
+        self.policy = replace(self.policy, numbering="series", number_prefix=prefix)
+        self.runtime.__dict__["policy"] = self.policy
+
     def publish(self, toml: str) -> None:
         """Publish a catalog file of the story's own."""
         self._folder.mkdir(exist_ok=True)

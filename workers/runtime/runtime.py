@@ -169,6 +169,8 @@ def policy_of(settings: Settings) -> "Policy":
         settle_grace=settings.reconciler.settle_grace,
         recognise=settings.revenue.recognise,
         movement_accounts=settings.reconciler.movements,
+        numbering=settings.invoices.numbering,
+        number_prefix=settings.invoices.prefix,
     )
 
 

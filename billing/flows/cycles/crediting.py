@@ -4,6 +4,7 @@ The customers' credit is locked before an invoice is drafted, so what the draft 
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
@@ -36,29 +37,44 @@ class Credited(Protocol):
     def draft(self) -> InvoiceDraft: ...  # noqa: D102
 
 
-def use(conn: Connection, invoices: Sequence[Credited], now: datetime) -> list[Entry]:
-    """Write down what credit pays of each invoice; return the entries, which the caller posts.
+@dataclass(frozen=True, slots=True)
+class UsedCredit:
+    """What pays invoices: grants of what is too small to be charged, moves, and their entries."""
 
-    What is too small to be charged is granted and used at once.
+    small: Sequence[NewGrant] = ()
+    moves: Sequence[NewMove] = ()
+    entries: Sequence[Entry] = ()
+
+
+def used(conn: Connection, invoices: Sequence[Credited], now: datetime) -> UsedCredit:
+    """Return what credit pays of each invoice; the customers' credit is locked.
+
+    What is too small to be charged is granted and used at once. The caller posts the entries, and
+    writes the rest once the invoices are there.
     """
     paid = [each for each in invoices if each.draft.total != each.draft.due]
     if not paid:
-        return []
+        return UsedCredit()
     small = [_small(each, now) for each in paid if each.draft.small]
-    credit.add_grants(conn, small)
     grants = credit.lock_left(conn, sorted({each.customer_id for each in paid}))
     now_left = {grant.id: grant for grants_of in grants.values() for grant in grants_of}
+    now_left |= {grant["id"]: credit.as_granted(grant) for grant in small}
     moves: list[NewMove] = []
     entries = [_granted(grant, now) for grant in small]
     for invoice in paid:
         for grant_id, amount in _parts(invoice, now):
             grant = now_left[grant_id]
-            paying = (MoveKind.APPLIED, grant, amount, now, SCHEDULER, invoice.invoice_id)
-            moves.append(credit.next_move(*paying))
+            applied = (MoveKind.APPLIED, grant, amount, now, SCHEDULER, invoice.invoice_id)
+            moves.append(credit.next_move(*applied))
             now_left[grant_id] = grant.after(moves[-1])
             entries.append(_entry(invoice, grant_id, Money(amount, invoice.draft.currency), now))
-    credit.add_moves(conn, moves)
-    return entries
+    return UsedCredit(small, moves, entries)
+
+
+def write(conn: Connection, paying: UsedCredit) -> None:
+    """Write down what pays invoices, which are there."""
+    credit.add_grants(conn, paying.small)
+    credit.add_moves(conn, paying.moves)
 
 
 def give_back(conn: Connection, invoice_id: UUID, now: datetime, actor: Actor) -> None:

@@ -56,6 +56,8 @@ class Opening:
     """It was paused until this period; then `past_due` tells whether it owes something."""
     past_due: bool = False
     before: Subscription | None = None
+    series: str | None = None
+    """The series that its invoice is numbered in; None: the subscription's own."""
 
 
 class CannotOpen(Exception):
@@ -128,6 +130,7 @@ def decide(
         terms=terms,
         resumes=before.status is Status.PAUSED and resumes_with(changes, start),
         before=before,
+        series=policy.series_of_subscriptions,
     )
 
 

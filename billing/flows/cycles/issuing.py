@@ -1,7 +1,12 @@
-"""Issuing invoices: rows, lines, credit, payments and entries, a few statements a batch."""
+"""Issuing invoices: rows, lines, credit, payments and entries, a few statements a batch.
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+The numbers of a series are taken after everything that another transaction could be waited for: who
+takes them holds the series until it commits.
+"""
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -14,11 +19,19 @@ from billing.ledger import recipes
 from billing.ledger.journal import Entry
 from billing.plans.numbers import exact_text
 from billing.pricing import Facts, InvoiceDraft, digest_of
+from billing.rules.invoices import number as number_of
 from billing.rules.money import Money
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
-from billing.store.payments import invoices, payments
+from billing.store.payments import invoice_numbers, invoices, payments
 from billing.store.subscriptions import items
+
+
+@dataclass(frozen=True, slots=True)
+class InSeries:
+    """The next number of a series, which isn't known before the invoice is issued."""
+
+    series: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +43,7 @@ class Issued:
     cycle_id: UUID | None
     subscription_id: UUID | None
     customer_id: UUID
-    number: str
+    number: str | InSeries
     facts: Facts
     draft: InvoiceDraft
     recognise_at: datetime | None
@@ -43,19 +56,42 @@ class Issued:
 
 
 def issue(conn: Connection, issued: Sequence[Issued], now: datetime) -> None:
-    """Write invoices with all that follows from them."""
+    """Write invoices with all that follows from them; the caller then commits."""
     if not issued:
         return
+    used = crediting.used(conn, issued, now)
+    entries = [_entry(each, now) for each in issued if each.draft.total]
+    posting.post(conn, [*entries, *used.entries])
+    taken = _take_numbers(conn, issued)
+    issued = list(_numbered(issued, taken))
     invoices.add(
         conn,
         [_invoice_row(each, now) for each in issued],
         [row for each in issued for row in _line_rows(each)],
     )
+    for series, numbers in taken.items():
+        invoice_numbers.give(conn, series, numbers)
     invoices.add_discounts(conn, [row for each in issued for row in _discount_rows(each)])
     payments.add(conn, [_payment_row(each, now) for each in issued if each.draft.due])
-    used = crediting.use(conn, issued, now)
-    posting.post(conn, [_entry(each, now) for each in issued if each.draft.total] + used)
+    crediting.write(conn, used)
     items.billed(conn, [charged for each in issued for charged in _charged_once(each)])
+
+
+def _take_numbers(conn: Connection, issued: Sequence[Issued]) -> Mapping[str, range]:
+    """Take as many numbers of each series as invoices want, the series in one order."""
+    wanted = [each.number.series for each in issued if isinstance(each.number, InSeries)]
+    counted = sorted(Counter(wanted).items())
+    return {series: invoice_numbers.take(conn, series, count) for series, count in counted}
+
+
+def _numbered(issued: Sequence[Issued], taken: Mapping[str, range]) -> Iterator[Issued]:
+    rest = {series: iter(numbers) for series, numbers in taken.items()}
+    for each in issued:
+        if isinstance(each.number, InSeries):
+            series = each.number.series
+            yield replace(each, number=number_of(series, next(rest[series])))
+        else:
+            yield each
 
 
 def _invoice_row(issued: Issued, now: datetime) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from billing.errors import BillingError, ErrorCode, Unavailable
 from billing.flows.cycles import held_terms, holding, issuing
 from billing.flows.cycles.deciding import CannotOpen, Opening, decide
 from billing.flows.cycles.ending import end, is_over, is_unpaid, leave_unpaid
-from billing.flows.cycles.issuing import Issued
+from billing.flows.cycles.issuing import InSeries, Issued
 from billing.flows.policy import CLOCK_TOLERANCE, Policy
 from billing.rules import invoices as invoice_rules
 from billing.rules.actor import SCHEDULER
@@ -210,9 +210,9 @@ def write(conn: Connection, openings: Sequence[Opening], now: datetime) -> None:
     for opening in openings:
         if opening.terms is not None:
             held_terms.write(conn, opening.subscription, opening.terms, opening.version)
-    issuing.issue(conn, [_issued(opening) for opening in openings if opening.draft], now)
     subscriptions.advance(conn, [_advance(opening) for opening in openings])
     subscriptions.notes(conn, [note for opening in openings for note in _notes(opening, now)])
+    issuing.issue(conn, [_issued(opening) for opening in openings if opening.draft], now)
 
 
 def _with_debts(conn: Connection, opening: Opening) -> Opening:
@@ -241,13 +241,14 @@ def _issued(opening: Opening) -> Issued:
     subscription = opening.subscription
     assert opening.facts is not None, "it is billed"
     assert opening.draft is not None, "it is billed"
+    number = invoice_rules.number(subscription.invoice_prefix, opening.scheduled.n)
     return Issued(
         invoice_id=opening.invoice_id,
         payment_id=opening.payment_id,
         cycle_id=opening.cycle_id,
         subscription_id=subscription.id,
         customer_id=subscription.customer_id,
-        number=invoice_rules.number(subscription.invoice_prefix, opening.scheduled.n),
+        number=InSeries(opening.series) if opening.series else number,
         facts=opening.facts,
         draft=opening.draft,
         recognise_at=opening.recognise_at,

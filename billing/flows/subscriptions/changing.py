@@ -14,7 +14,7 @@ from billing.errors import Conflict, ErrorCode, NotFound
 from billing.flows import fence
 from billing.flows.credit_notes import issuing as notes
 from billing.flows.cycles import held_terms, issuing
-from billing.flows.cycles.issuing import Issued
+from billing.flows.cycles.issuing import InSeries, Issued
 from billing.flows.cycles.opening import hold_catalog
 from billing.flows.policy import Policy
 from billing.flows.subscriptions.change_quotes import ChangeQuote, quote_of
@@ -174,8 +174,6 @@ def _issue(
     fence.refuse_cycles_of(conn, subscription.customer_id, subscription.provider)
     change_id = quoted.terms.change.change_id
     assert change_id is not None, "it is to be written"
-    cycle_number = invoice_rules.number(subscription.invoice_prefix, quoted.n)
-    k = invoices.changes_numbered(conn, subscription.id, cycle_number) + 1
     recognise_at = None
     if quoted.draft.net:
         service = recognition.Service(_service(quoted), subscription.zone)
@@ -186,13 +184,22 @@ def _issue(
         cycle_id=None,
         subscription_id=subscription.id,
         customer_id=subscription.customer_id,
-        number=invoice_rules.number_of_change(cycle_number, k),
+        number=_number(conn, subscription, quoted.n, policy),
         facts=quoted.facts,
         draft=quoted.draft,
         recognise_at=recognise_at,
         change_id=change_id,
     )
     issuing.issue(conn, [issued], asked.at)
+
+
+def _number(conn: Connection, subscription: Subscription, n: int, policy: Policy) -> str | InSeries:
+    """Return the number of an invoice of a change in the n-th period."""
+    if policy.series_of_subscriptions is not None:
+        return InSeries(policy.series_of_subscriptions)
+    cycle_number = invoice_rules.number(subscription.invoice_prefix, n)
+    k = invoices.changes_numbered(conn, subscription.id, cycle_number) + 1
+    return invoice_rules.number_of_change(cycle_number, k)
 
 
 def _service(quoted: ChangeQuote) -> Period:

@@ -6,6 +6,7 @@ __all__ = [
     "credit_notes",
     "debts",
     "disputes",
+    "invoice_numbers",
     "invoices",
     "moving",
     "payment_steps",

@@ -209,6 +209,25 @@ def add_grants(conn: Connection, grants: Sequence[NewGrant]) -> None:
     add_moves(conn, [_granted(grant) for grant in grants])
 
 
+def as_granted(grant: NewGrant) -> GrantLeft:
+    """Return a grant as it is after its first move."""
+    return GrantLeft(
+        id=grant["id"],
+        customer_id=grant["customer_id"],
+        currency=grant["currency"],
+        amount=grant["amount"],
+        source=grant["source"],
+        priority=grant["priority"],
+        subscription_id=grant["subscription_id"],
+        effective_at=grant["effective_at"],
+        expires_at=grant["expires_at"],
+        expiry_due_at=grant["expires_at"],
+        created_at=grant["created_at"],
+        n=0,
+        left=grant["amount"],
+    )
+
+
 def _granted(grant: NewGrant) -> NewMove:
     return {
         "grant_id": grant["id"],

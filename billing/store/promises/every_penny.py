@@ -9,6 +9,7 @@ from billing.store.promises.instants import AT_THEIR_INSTANTS
 from billing.store.promises.invoices import INVOICED_AND_CAPTURED
 from billing.store.promises.keys import KEYED
 from billing.store.promises.movements import MOVED
+from billing.store.promises.numbered import NUMBERED
 from billing.store.promises.refunds import REFUNDED
 from billing.store.promises.revenue import EARNED
 from billing.store.promises.settled import SETTLED
@@ -19,6 +20,7 @@ EVERY_PENNY: Final = (
     *KEYED,
     *AT_THEIR_INSTANTS,
     *INVOICED_AND_CAPTURED,
+    *NUMBERED,
     *REFUNDED,
     *DISPUTED,
     *EARNED,

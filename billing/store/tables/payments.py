@@ -70,6 +70,29 @@ invoice_lines = Table(
     Column("detail", JSONB, nullable=False, server_default="[]"),
 )
 
+invoice_series = Table(
+    "invoice_series",
+    metadata,
+    text("series", primary_key=True),
+    Column("last", Integer, nullable=False),
+)
+
+invoice_numbers = Table(
+    "invoice_numbers",
+    metadata,
+    text("series", primary_key=True),
+    Column("n", Integer, primary_key=True),
+    Column(
+        "number",
+        Text,
+        Computed(
+            "series || '-' || lpad(n::text, greatest(4, length(n::text)), '0')", persisted=True
+        ),
+        nullable=False,
+    ),
+    Column("follows_n", Integer, Computed("CASE WHEN n > 1 THEN n - 1 END", persisted=True)),
+)
+
 invoice_discounts = Table(
     "invoice_discounts",
     metadata,

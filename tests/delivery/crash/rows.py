@@ -75,7 +75,8 @@ WORDS: Final[Mapping[str, str]] = {
 UNTOLD: Final = frozenset(
     {
         "alembic_version", "customers", "engine", "test_clock", "invoice_lines",
-        "credit_note_lines", "payment_transitions", "plans", "addons", "subscription_events",
+        "credit_note_lines", "invoice_numbers", "invoice_series", "payment_transitions", "plans",
+        "addons", "subscription_events",
         "ledger.accounts", "ledger.postings",
     }
 )  # fmt: skip
