@@ -6,7 +6,7 @@ parses single values.
 """
 
 from billing.config.load import DEFAULT_FILE, load_settings
-from billing.config.providers import ProviderSettings, StripeSettings
+from billing.config.providers import BraintreeSettings, ProviderSettings, StripeSettings
 from billing.config.schema import ApiSettings, Settings, WebhooksSettings, all_keys
 from billing.config.values import EMBEDDED, PREFIX, format_duration, parse_duration
 
@@ -15,6 +15,7 @@ __all__ = [
     "EMBEDDED",
     "PREFIX",
     "ApiSettings",
+    "BraintreeSettings",
     "ProviderSettings",
     "Settings",
     "StripeSettings",

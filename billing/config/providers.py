@@ -47,6 +47,7 @@ class StripeSettings(AccountSettings):
     """A Stripe account."""
 
     SANDBOX: ClassVar[Mapping[str, str]] = {"api_key": "sk_test_perennial_sandbox"}
+    SANDBOX_SECRETS: ClassVar[tuple[SecretStr, ...]] = ()
 
     kind: Literal["stripe"]
     api_key: SecretStr = SecretStr("")
@@ -85,6 +86,7 @@ class BraintreeSettings(AccountSettings):
     SANDBOX: ClassVar[Mapping[str, str]] = {
         "merchant_id": "perennial", "public_key": "sandbox", "private_key": "sandbox",
     }  # fmt: skip
+    SANDBOX_SECRETS: ClassVar[tuple[SecretStr, ...]] = (SecretStr("sandbox:sandbox"),)
 
     kind: Literal["braintree"]
     merchant_id: str = ""

@@ -172,13 +172,15 @@ class WebhooksSettings(Section):
     events.
 
     A signature may be as old as `tolerance`. Every `sweep_every` a sweep reads the provider's
-    events that never reached us.
+    events that never reached us. Where it lists none, refunds and disputes are read every
+    `list_every`: that costs more.
     """
 
     secrets: Secrets = ()
     tolerance: Duration = timedelta(minutes=5)
     tick: Duration = timedelta(seconds=1)
     sweep_every: Duration = timedelta(minutes=5)
+    list_every: Duration = timedelta(hours=1)
 
 
 class MetricsSettings(Section):
@@ -304,7 +306,10 @@ class Settings(Section):
 
         `webhooks.secrets` are those of the default account.
         """
-        own = self.providers[name].webhook_secrets
+        provider = self.providers[name]
+        own = provider.webhook_secrets
+        if not own and self.in_embedded_sandbox(name):
+            own = provider.SANDBOX_SECRETS
         if not own and name == self.default_provider:
             own = self.webhooks.secrets
         return tuple(secret.get_secret_value() for secret in own)

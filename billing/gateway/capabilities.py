@@ -15,6 +15,15 @@ class Replay(StrEnum):
     """The present state of the first request: sending it again is a look-up."""
 
 
+class PayoutBasis(StrEnum):
+    """What of the movements that a payout carried makes its amount."""
+
+    GROSS = "gross"
+    """Their amounts: fees are billed apart."""
+    NET = "net"
+    """Their amounts less their fees."""
+
+
 @dataclass(frozen=True, slots=True)
 class Capabilities:
     """The facts of one kind of provider.
@@ -24,6 +33,8 @@ class Capabilities:
     sum of the balance can be read. `movements_lag`: how much later than its date a movement may be
     listed for the first time. `settles_within`: how long after its capture a payment's movement is
     dated, as a rule.
+    `payout_basis`: what the movements of a payout come to, where each names its payout and is dated
+    as it; None where they don't.
     `holds_payment`: a payment is there before money moves, and all attempts share it. Without it
     each attempt makes one of its own.
     `minimum_amounts`: the smallest amounts that it charges, in minor units by currency.
@@ -38,6 +49,7 @@ class Capabilities:
     minimum_amounts: Mapping[str, int]
     movements_lag: timedelta = timedelta(0)
     settles_within: timedelta = timedelta(0)
+    payout_basis: PayoutBasis | None = None
 
     @property
     def shown_within(self) -> timedelta:

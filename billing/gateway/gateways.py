@@ -73,14 +73,19 @@ class Gateways:
             )
         return provider
 
-    def balances(self, provider: str | None = None) -> dict[str, Mapping[str, int]]:
-        """Return the balances of every account that can list them, or of one, by currency.
+    def balances(self, provider: str | None = None) -> dict[str, Mapping[str, int] | None]:
+        """Return the balances of every account, or of one, by currency.
 
-        Raises `BadInput`, `Unavailable`.
+        None where the provider tells what moved and no balance; an account is left out where it
+        tells neither. Raises `BadInput`, `Unavailable`.
         """
         names = self.names if provider is None else (self.named(provider),)
         asked = [(name, self.of(name)) for name in names]
-        return {name: each.balance() for name, each in asked if each.capabilities.lists_balance}
+        return {
+            name: each.balance() if each.capabilities.lists_balance else None
+            for name, each in asked
+            if each.capabilities.lists_movements
+        }
 
     def __len__(self) -> int:
         return len(self.names)

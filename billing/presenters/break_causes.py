@@ -51,6 +51,10 @@ _WORDS: Final[Mapping[BreakKind | BreakCause, str]] = {
     BreakCause.DISPUTED_IN_ANOTHER_CURRENCY: (
         "the dispute is in another currency than its payment: nothing of it is in the books"
     ),
+    BreakCause.PAYOUT_NOT_ITS_MOVEMENTS: (
+        "the movements that the payout carried come to another amount than was paid out, or its"
+        " event told another one"
+    ),
 }
 _BY_CODE: Final = {str(code): words for code, words in _WORDS.items()}
 

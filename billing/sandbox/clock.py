@@ -7,6 +7,11 @@ from billing.sandbox.store import Store
 _PINNED = "clock.pinned"
 
 
+def real_now() -> int:
+    """Return real time, which receivers of webhooks check their age against."""
+    return int(time.time())  # noqa: TID251  the provider's clock has to start somewhere
+
+
 class SandboxClock:
     """Tell the time in whole seconds since 1970 (UTC); a pin survives a restart."""
 
@@ -24,11 +29,7 @@ class SandboxClock:
         """Return the pinned instant, else real time."""
         if self._pinned is not None:
             return self._pinned
-        return self.real_now()
-
-    def real_now(self) -> int:
-        """Return real time, which receivers check the signatures of webhooks against."""
-        return int(time.time())  # noqa: TID251  the provider's clock has to start somewhere
+        return real_now()
 
     def pin(self, instant: int | None) -> None:
         """Stop the clock at `instant`; None lets it run in real time again."""

@@ -5,6 +5,7 @@ A fault fires on the requests it matches until `times` is used up, or by chance 
 """
 
 import random
+import re
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -43,16 +44,18 @@ class InjectedFault:
     delay_ms: int
     fired: int = 0
     chance: random.Random = field(init=False, repr=False)
+    pattern: re.Pattern[str] = field(init=False, repr=False)
     cleared: threading.Event = field(default_factory=threading.Event, repr=False)
 
     def __post_init__(self) -> None:
+        self.pattern = _pattern(self.path)
         self.chance = random.Random(self.seed)  # noqa: S311  repeatable, not secret
 
     def fires(self, method: str, path: str) -> bool:
         """Whether this request is hit; counts it if so."""
         if self.times is not None and self.fired >= self.times:
             return False
-        if self.method not in (None, method) or not path.startswith(self.path):
+        if self.method not in (None, method) or not self.pattern.match(path):
             return False
         if self.probability < 1 and self.chance.random() >= self.probability:
             return False
@@ -75,6 +78,16 @@ class InjectedFault:
             "delay_ms": self.delay_ms,
             "fired": self.fired,
         }
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    """Return what matches the beginning of a path, or the whole of it when it ends with `$`.
+
+    `*` stands for one part.
+    """
+    whole = path.endswith("$")
+    escaped = re.escape(path.removesuffix("$")).replace(r"\*", "[^/]+")
+    return re.compile(f"{escaped}$" if whole else escaped)
 
 
 class Faults:

@@ -108,6 +108,24 @@ def test_faults_hit_only_what_they_match_and_as_often_as_asked(
     assert shop.control("DELETE", "faults")["faults"] == []
 
 
+def test_a_path_may_be_whole_and_have_parts_that_are_any(
+    client: stripe.StripeClient, shop: Shop
+) -> None:
+    shop.fault("rate_limit_429", times=9, match={"method": "POST", "path": "/v1/customers$"})
+    shop.fault("rate_limit_429", times=9, match={"path": "/v1/*/cus_1$"})
+
+    with pytest.raises(stripe.RateLimitError):
+        client.v1.customers.create({})
+    with pytest.raises(stripe.RateLimitError):
+        client.v1.customers.retrieve("cus_1")
+    for missing in (
+        lambda: client.v1.customers.update("cus_2", {"name": "Ada"}),
+        lambda: client.v1.customers.payment_methods.list("cus_1"),
+    ):
+        with pytest.raises(stripe.InvalidRequestError):
+            missing()
+
+
 def test_chance_is_seeded_so_a_run_can_be_repeated(shop: Shop, client: stripe.StripeClient) -> None:
     def run() -> list[bool]:
         shop.control("DELETE", "faults")

@@ -43,8 +43,8 @@ from billing.store import due_work
 from billing.store.access import events
 from billing.store.settlement import breaks
 from billing.store.subscriptions import cycles, subscriptions
-from billing.workers.demo.run import SHORT_INTERVALS
 from billing.workers.demo.sandbox import SandboxControl
+from billing.workers.demo.settings import SHORT_INTERVALS
 from billing.workers.runtime.broker import redis_client
 from billing.workers.runtime.clock import SystemClock
 from billing.workers.runtime.peppers import pepper

@@ -251,6 +251,9 @@ def test_the_demo_ends_well_and_tells_what_happened(folder: Folder) -> None:
     report = json.loads(done.stdout)
     assert report["subscriptions"] == 30
     assert report["provider_captures"] == report["captured_payments"] > 0
+    by_provider = report["captures_by_provider"]
+    assert sum(by_provider.values()) == report["provider_captures"]
+    assert min(by_provider.values()) > 0
     assert report["cycles_opened"] >= report["cycles_closed"] > 0
     assert sum(report["declines_by_code"].values()) > 0
     nothing = ("double_charges", "missed_periods", "ledger_imbalance")
@@ -293,6 +296,7 @@ def assert_all_kinds_of_money_moved(report: Mapping[str, Any]) -> None:
     assert report["breaks_open"] == len(report["breaks_left_open_on_purpose"]) == 1
     assert report["provider_captures_unknown"] == 1
     assert report["balance_unexplained"] == 0
+    assert set(report["paid_out"]["braintree"]) == {"eur", "usd"}
 
 
 def assert_everything_was_sold(report: Mapping[str, Any]) -> None:

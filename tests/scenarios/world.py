@@ -202,6 +202,23 @@ class Till(Psp):
         selling = {"method": "POST", "path": path}
         self._control("POST", "faults", kind=kind, times=times, delay_ms=delay_ms, match=selling)
 
+    def charge_back(self, transaction: str) -> str:
+        """Let a bank take a settled sale back; return the dispute."""
+        opened = self._control("POST", "braintree/disputes", transaction=transaction)
+        return str(opened["id"])
+
+    def decide(self, dispute: str, status: str) -> None:
+        """End a dispute: "won", "lost"."""
+        self._control("POST", f"braintree/disputes/{dispute}", status=status)
+
+    def alter(self, transaction: str, **changes: Any) -> None:
+        """Let the provider's books differ: `amount`, `settlement_amount`, `hidden`."""
+        self._control("POST", f"braintree/transactions/{transaction}", **changes)
+
+    def tell(self, **settings: Any) -> None:
+        """Change how it settles."""
+        self._control("POST", "braintree/settings", **settings)
+
     def sold(self) -> int:
         """Count the sales that took money."""
         count: int = self._control("GET", "braintree/stats")["captures"]
@@ -288,6 +305,7 @@ class World:
         continued: bool = False,
         prepared: bool = False,
         more: Mapping[str, str] = MappingProxyType({}),
+        **settings_too: str,
     ) -> None:
         settings = load_settings(
             None,
@@ -298,6 +316,7 @@ class World:
                 "BILLING__PROVIDERS__STRIPE__RATE_PER_SECOND": "10000",
                 "BILLING__RECONCILER__SETTLE_EVERY": "0s",
                 **{key: value for name, url in more.items() for key, value in _account(name, url)},
+                **settings_too,
             },
         )
         self.wall = datetime(2030, 1, 1, tzinfo=UTC)

@@ -35,11 +35,13 @@ ALLOWED = {
     "migrations/versions/0019_clearing_by_account.py": "the account of the rows of before",
     "billing/rules/provider_names.py": "the account of the rows of before",
     # The demo and the sandbox, which speak the provider's interface.
+    "workers/demo/accounts.py": "demo data",
     "workers/demo/checks.py": "demo data",
     "workers/demo/money.py": "the sandbox's webhook endpoint",
     "workers/demo/report.py": "demo data",
     "workers/demo/sandbox.py": "a client of the sandbox",
     "workers/demo/run.py": "the demo's configuration",
+    "workers/demo/settings.py": "the demo's configuration",
     "workers/demo/world.py": "the sandbox's test cards",
 }
 

@@ -13,7 +13,7 @@ from billing.config import all_keys, format_duration, load_settings, parse_durat
 from billing.errors import BadInput
 from billing.gateway.stripe.kind import CAPABILITIES
 from billing.plans.terms import Cadence, Dunning
-from billing.workers.runtime.runtime import minimum_amounts, policy_of
+from billing.workers.runtime.runtime import access, minimum_amounts, policy_of
 from tests import processes
 
 DOCUMENTATION = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -510,6 +510,21 @@ def test_half_a_braintree_account_is_not_the_embedded_sandbox(tmp_path: Path) ->
     assert caught.value.where == "providers.wallets.private_key"
     named = load_settings(written(tmp_path, "[providers.braintree]"), {})
     assert named.in_embedded_sandbox("braintree")
+    assert named.webhook_secrets("braintree") == ("sandbox:sandbox",), "that sandbox's own keys"
+
+
+def test_an_account_of_the_embedded_sandbox_keeps_what_is_set_beside_its_keys(
+    tmp_path: Path,
+) -> None:
+    named = '[providers.braintree]\nmerchant_accounts = { EUR = "shop_eur" }\n'
+    settings = load_settings(written(tmp_path, named + f'[embedded]\ndir = "{tmp_path}"\n'), {})
+    (tmp_path / "sandbox.json").write_text('{"url": "http://127.0.0.1:1"}')
+
+    credentials, url = access(settings, "braintree")
+
+    assert url == "http://127.0.0.1:1"
+    assert credentials["merchant_account_EUR"] == "shop_eur"
+    assert credentials["merchant_id"] == "perennial"
 
 
 @pytest.mark.parametrize(

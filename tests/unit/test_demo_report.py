@@ -12,13 +12,25 @@ from billing.api import webhooks
 from billing.flows.prove import PromiseResult
 from billing.plans.load import load_catalog
 from billing.queries.totals import Totals
+from billing.sandbox.braintree.behaviours import behaviour_of
 from billing.workers.demo import money, run, world
+from billing.workers.demo.accounts import AccountFigures
 from billing.workers.demo.checks import MoneyFigures, OpenBreak, WebhookFigures
 from billing.workers.demo.report import Report
 from billing.workers.demo.sales_checks import CreditSum, SalesFigures
 
 ROOT = Path(__file__).resolve().parents[2]
 MEANT = OpenBreak("unknown_at_provider", "pi_strange", 700, "USD")
+FIRST = AccountFigures("stripe", captures=7, captured_payments=7, in_journal=7, settled=7)
+SECOND = AccountFigures(
+    "braintree",
+    captures=3,
+    captured_payments=3,
+    in_journal=3,
+    settled=3,
+    paid_out={"EUR": 9100},
+    booked_out={"EUR": 9100},
+)
 MONEY = MoneyFigures(
     refunds_by_state={"failed": 1, "succeeded": 2},
     refunds_asked=3,
@@ -32,7 +44,7 @@ MONEY = MoneyFigures(
     alerts={"unknown_at_provider": 1, "duplicate_charge": 0},
     taken={"usd": 700},
     taken_captures=1,
-    unexplained={"USD": 0},
+    accounts=[FIRST, SECOND],
     webhooks=WebhookFigures(delivered=20, lost=4, swept=4),
 )
 EUROS = CreditSum("EUR", 20500, 20500, used=9000, expired=500, left=11000, booked=11000)
@@ -101,7 +113,8 @@ def test_a_capture_that_no_engine_asked_for_is_told_apart() -> None:
 
 
 def test_the_sandbox_delivers_to_the_door_that_the_api_opens() -> None:
-    assert webhooks.PATH.format(provider="stripe") == money.WEBHOOKS
+    doors = [webhooks.PATH.format(provider=name) for name in ("stripe", "braintree")]
+    assert doors == [money.WEBHOOKS, money.NOTIFICATIONS]
 
 
 def test_a_capture_more_than_that_is_a_double_charge() -> None:
@@ -132,7 +145,26 @@ WRONG = {
     "a correction nobody called for": ({"paid_behind_our_back": 0}, "1 forced corrections, 0 were"),
     "a refund was made twice": ({"refunds_asked": 2}, "2 refunds were asked for"),
     "a dispute was not heard of": ({"disputes_opened": 2}, "2 disputes were opened"),
-    "the balance is off": ({"unexplained": {"JPY": -5}}, "-5 JPY of the provider's balance are"),
+    "the balance is off": (
+        {"accounts": [replace(FIRST, unexplained={"JPY": -5}), SECOND]},
+        "stripe: -5 JPY of the provider's balance are unexplained",
+    ),
+    "an account captured more": (
+        {"accounts": [replace(FIRST, captures=8), replace(SECOND, captures=2)]},
+        "stripe: 8 captures there, 7 captured payments, 7 in the journal, 7 settled",
+    ),
+    "an account's money is on its way": (
+        {"accounts": [FIRST, replace(SECOND, settled=2)]},
+        "braintree: 3 captures there, 3 captured payments, 3 in the journal, 2 settled",
+    ),
+    "an account was charged twice": (
+        {"accounts": [FIRST, replace(SECOND, repeated=1)]},
+        "braintree: 1 captured more than once",
+    ),
+    "another amount was paid out": (
+        {"accounts": [FIRST, replace(SECOND, paid_out={"EUR": 9000})]},
+        "braintree: paid out {'EUR': 9000}, booked {'EUR': 9100}",
+    ),
     "the trial balance is off": ({"trial_balance_sums": False}, "does not sum to zero"),
     "a webhook is missing": ({"webhooks": WebhookFigures(missing=2)}, "2 events never reached us"),
     "a webhook waits": ({"webhooks": WebhookFigures(unhandled=1)}, "1 events are not handled"),
@@ -220,11 +252,32 @@ def test_nobody_in_the_demo_pays_by_wallet_in_a_currency_that_it_does_not_take(
     currency: str,
 ) -> None:
     rng = random.Random(1)
-    cards = {world._card_by_lot(currency, rng) for _ in range(2000)}
-    in_dollars = {world._card_by_lot("USD", rng) for _ in range(2000)}
+    cards = {world._card_by_lot(currency, world.STRIPE, rng) for _ in range(2000)}
+    in_dollars = {world._card_by_lot("USD", world.STRIPE, rng) for _ in range(2000)}
 
     assert cards == {token for token, _ in world.CARDS}
     assert in_dollars == cards | {token for token, _ in world.WALLETS}
+
+
+@pytest.mark.parametrize("currency", ["EUR", "GBP", "JPY", "KWD", "USD"])
+def test_who_pays_at_the_other_provider_pays_by_its_own_means_in_a_currency_that_it_takes(
+    currency: str,
+) -> None:
+    taken = {"USD", *(each.get("currency") for each in money.MERCHANT_ACCOUNTS.values())}
+    lots = [world._provider_by_lot(number, currency) for number in range(100)]
+    rng = random.Random(1)
+
+    assert (lots.count(world.BRAINTREE) > 0) is (currency in taken)
+    cards = {world._card_by_lot(currency, world.BRAINTREE, rng) for _ in range(2000)}
+    assert cards == {nonce for nonce, _ in world.NONCES}
+    assert all(behaviour_of(nonce) is not None for nonce in cards)
+
+
+def test_the_report_tells_captures_and_what_was_paid_out_by_provider() -> None:
+    shown = REPORT.to_json()
+
+    assert shown["captures_by_provider"] == {"stripe": 7, "braintree": 3}
+    assert shown["paid_out"] == {"stripe": {}, "braintree": {"eur": 9100}}
 
 
 def test_the_demo_sells_plans_of_its_own(tmp_path: Path) -> None:

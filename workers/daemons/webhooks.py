@@ -29,8 +29,6 @@ logger = logging.getLogger(__name__)
 # When the last sweep is longer ago than this, the sweep reads delivered events too, not only those
 # whose delivery failed.
 BEHIND: Final = timedelta(hours=1)
-# Where a provider lists no events, its refunds and disputes are read: that costs more.
-OBJECTS_EVERY: Final = timedelta(hours=1)
 
 
 class Webhooks(Ticking):
@@ -97,9 +95,8 @@ class Webhooks(Ticking):
         return sweep_task(provider)
 
     def _sweep_is_due(self, provider: str, *, lists_events: bool) -> bool:
-        every = self._runtime.settings.webhooks.sweep_every
-        if not lists_events:
-            every = max(every, OBJECTS_EVERY)
+        settings = self._runtime.settings.webhooks
+        every = settings.sweep_every if lists_events else settings.list_every
         with self._runtime.engine.connect() as conn:
             last = tasks.last_run(conn, self._task(provider))
         if last is None or last.last_success_at is None:

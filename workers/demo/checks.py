@@ -9,13 +9,13 @@ from urllib.request import urlopen
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import Connection, text
 
-from billing.flows.settlement.tie_out import TieOut
 from billing.flows.settlement.tie_out import report as close_report
 from billing.flows.webhooks.inbox import is_handled
 from billing.gateway import Gateway
 from billing.rules.money import Money
 from billing.rules.reconciliation import BreakKind
 from billing.store.arrays import literal
+from billing.workers.demo.accounts import AccountFigures, accounts
 from billing.workers.demo.money import Done
 from billing.workers.demo.sandbox import SandboxControl
 from billing.workers.runtime.runtime import Runtime
@@ -77,9 +77,14 @@ class MoneyFigures:
     alerts: Mapping[str, int] = field(default_factory=dict)
     taken: Mapping[str, int] = field(default_factory=dict)
     taken_captures: int = 0
-    unexplained: Mapping[str, int] = field(default_factory=dict)
+    accounts: Sequence[AccountFigures] = ()
     trial_balance_sums: bool = True
     webhooks: WebhookFigures = WebhookFigures()
+
+    @property
+    def unexplained(self) -> int:
+        """Return all that the tie-outs leave, in minor units of any currency."""
+        return sum(abs(n) for each in self.accounts for n in each.unexplained.values())
 
     @property
     def breaks_by_kind(self) -> dict[str, int]:
@@ -119,11 +124,7 @@ class MoneyFigures:
             *_unless(not webhooks.missing, f"{webhooks.missing} events never reached us"),
             *_unless(not webhooks.unhandled, f"{webhooks.unhandled} events are not handled"),
             *_unless(self.trial_balance_sums, "the trial balance does not sum to zero"),
-            *(
-                f"{Money(amount, currency)} of the provider's balance are unexplained"
-                for currency, amount in self.unexplained.items()
-                if amount
-            ),
+            *(found for each in self.accounts for found in each.findings()),
         ]
 
 
@@ -201,18 +202,10 @@ def figures(
             alerts=alerts,
             taken=_taken(done.taken),
             taken_captures=len(done.taken),
-            unexplained=_unexplained(closing.tie_out or ()),
+            accounts=accounts(conn, sandbox, closing.tie_out or (), taken=len(done.taken)),
             trial_balance_sums=not any(sums.values()),
             webhooks=_webhooks(conn, deliveries, lost),
         )
-
-
-def _unexplained(lines: Sequence[TieOut]) -> dict[str, int]:
-    """Return what is unexplained by currency; amounts of two accounts don't cancel each other."""
-    sums: dict[str, int] = {}
-    for line in lines:
-        sums[line.currency] = sums.get(line.currency, 0) + abs(line.unexplained)
-    return sums
 
 
 def _by_state(conn: Connection, noun: str) -> dict[str, int]:
@@ -238,7 +231,9 @@ def _taken(taken: Sequence[Mapping[str, Any]]) -> dict[str, int]:
 
 
 def _lost_events(gateway: Gateway, start: datetime) -> list[str]:
-    """Ask the provider which events that we wanted it did not deliver."""
+    """Ask the provider which events that we wanted it did not deliver, where it lists them."""
+    if not gateway.capabilities.lists_events:
+        return []
     pages = gateway.list_events(since=start, undelivered_only=True)
     return [event.id for page in pages for event in page if is_handled(event.kind, event.object_id)]
 

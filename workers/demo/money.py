@@ -20,16 +20,33 @@ from billing.gateway import registry
 from billing.plans.currencies import charge_step
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
+from billing.rules.payments import State
 from billing.store.rows import reader
 from billing.workers.demo.sandbox import SandboxControl
 from billing.workers.demo.shop import Shop
-from billing.workers.demo.world import InjectedFaults, reference_of
+from billing.workers.demo.world import BRAINTREE, STRIPE, InjectedFaults, reference_of
 from billing.workers.runtime.runtime import Runtime
 
-WEBHOOKS: Final = "/v1/webhooks/stripe"
+WEBHOOKS: Final = f"/v1/webhooks/{STRIPE}"
+NOTIFICATIONS: Final = f"/v1/webhooks/{BRAINTREE}"
 # Charges in these currencies settle in others; rates are per major unit.
 SETTLED_IN: Final = {"jpy": "usd", "gbp": "eur"}
 RATES: Final = {"jpy:usd": "0.0067", "gbp:eur": "1.1634"}
+# A merchant account takes one currency; pounds are paid out in euros.
+MERCHANT_ACCOUNTS: Final = {
+    "default": {},
+    "demo_eur": {"currency": "EUR"},
+    "demo_gbp": {"currency": "GBP", "settlement_currency": "EUR", "exchange_rate": "1.1634"},
+}
+KINDS_TOLD: Final = (
+    "transaction_settled",
+    "transaction_settlement_declined",
+    "disbursement",
+    "dispute_opened",
+    "dispute_won",
+    "dispute_lost",
+    "payment_method_revoked_by_customer",
+)
 DELIVERY_FAULTS: Final = {"loss": 0.2, "duplication": 0.2, "reordering": 0.2, "reordering_ms": 200}
 
 # Random refunds and disputes: how often, how many of how many subscriptions. None in the last days,
@@ -40,6 +57,8 @@ SUBSCRIPTIONS_A_REFUND: Final = 150
 DECIDED_AFTER: Final = timedelta(days=9)
 LAST_REFUND: Final = timedelta(days=7)
 LAST_DISPUTE: Final = timedelta(days=14)
+
+OUTCOMES: Final = {STRIPE: ("won", "lost", "warning_closed"), BRAINTREE: ("won", "lost")}
 
 STRANGE_AMOUNT: Final = 700
 ACTOR: Final = Actor(ActorKind.DEMO)
@@ -63,6 +82,8 @@ class Capture:
     """A captured payment of an invoice, with the name of its subscription and its period."""
 
     id: UUID
+    provider: str
+    state: State
     amount_captured: int
     currency: str
     provider_payment_id: str
@@ -129,7 +150,13 @@ class DemoMoney:
         self._sandbox.deliver_to(
             f"http://{settings.api.host}:{settings.api.port}{WEBHOOKS}",
             settings.webhook_secrets(settings.default_provider)[0],
-            sorted(registry.event_types()),
+            sorted(registry.KINDS[STRIPE].event_types),
+        )
+        self._sandbox.braintree_settings(
+            merchant_accounts=MERCHANT_ACCOUNTS, test_amounts=False, real_timestamps=True
+        )
+        self._sandbox.deliver_notifications_to(
+            f"http://{settings.api.host}:{settings.api.port}{NOTIFICATIONS}", KINDS_TOLD
         )
         if faults:
             self._sandbox.delivery_conditions(seed=seed, **DELIVERY_FAULTS)
@@ -180,9 +207,10 @@ class DemoMoney:
 
         def action(now: datetime) -> bool:
             payment = self._payment_of(case)
-            if payment is not None:
-                self._open_dispute(payment, outcome, now, inquiry=inquiry)
-            return payment is not None
+            if payment is None or not _may_be_disputed(payment):
+                return False
+            self._open_dispute(payment, outcome, now, inquiry=inquiry)
+            return True
 
         return action
 
@@ -218,11 +246,12 @@ class DemoMoney:
                 self._refund_by_hand(payment, share, now)
 
     def _dispute_one(self, now: datetime) -> None:
-        candidates = self._untouched(now)
+        candidates = [each for each in self._untouched(now) if _may_be_disputed(each)]
         if candidates:
-            outcome = self._rng.choice(("won", "lost", "warning_closed"))
+            payment = self._rng.choice(candidates)
+            outcome = self._rng.choice(OUTCOMES[payment.provider])
             inquiry = outcome == "warning_closed"
-            self._open_dispute(self._rng.choice(candidates), outcome, now, inquiry=inquiry)
+            self._open_dispute(payment, outcome, now, inquiry=inquiry)
 
     def _untouched(self, now: datetime) -> Sequence[Capture]:
         with self._runtime.engine.connect() as conn:
@@ -260,11 +289,18 @@ class DemoMoney:
         self, payment: Capture, outcome: str, now: datetime, *, inquiry: bool
     ) -> None:
         self._touched.add(payment.id)
-        dispute = self._sandbox.open_dispute(payment.provider_payment_id, inquiry=inquiry)
+        there = payment.provider == BRAINTREE
+        if there:
+            dispute = self._sandbox.charge_back(payment.provider_payment_id)
+        else:
+            dispute = self._sandbox.open_dispute(payment.provider_payment_id, inquiry=inquiry)
         self.done.disputes_opened.add(dispute)
 
         def decide(_now: datetime) -> bool:
-            self._sandbox.decide_dispute(dispute, outcome)
+            if there:
+                self._sandbox.decide_chargeback(dispute, outcome)
+            else:
+                self._sandbox.decide_dispute(dispute, outcome)
             return True
 
         self._planned.append(PlannedAction(now + DECIDED_AFTER, decide))
@@ -282,10 +318,18 @@ def _timetable(money: DemoMoney, start: datetime, faults: bool) -> list[PlannedA
         (5, money.over_http("refund that waits", share=3)),
         (7, money.by_hand("in another currency", share=2)),
         (9, money.take_money),
+        (2, money.by_hand("refunded later", share=2)),
+        (3, money.dispute("charged back", "lost")),
+        (3, money.dispute("charged back in vain", "won")),
     ]
     if faults:
         actions.append((6, money.pay_at_provider("given up")))
     return [PlannedAction(start + timedelta(days=day), action) for day, action in actions]
+
+
+def _may_be_disputed(payment: Capture) -> bool:
+    """Tell whether a bank may dispute a payment: some providers have to have paid it out first."""
+    return payment.provider == STRIPE or payment.state is State.SETTLED
 
 
 def _part(payment: Capture, share: int) -> int:
@@ -301,7 +345,8 @@ def _name(payment: Capture) -> str:
 
 # The captures of invoices, named so that a seed always means the same ones.
 _CAPTURES: Final = """
-    SELECT p.id, p.amount_captured, p.currency, p.provider_payment_id, s.external_id, c.n
+    SELECT p.id, p.provider, p.state, p.amount_captured, p.currency, p.provider_payment_id,
+           s.external_id, c.n
       FROM payments p
       JOIN invoices i ON i.id = p.invoice_id
       JOIN cycles c ON c.id = i.cycle_id

@@ -13,6 +13,7 @@ from billing.flows.prove import PromiseResult
 from billing.presenters.findings import in_words
 from billing.queries.totals import Totals
 from billing.rules.money import Money
+from billing.workers.demo.accounts import AccountFigures
 from billing.workers.demo.checks import BREAKS_GAUGE, MoneyFigures, WebhookFigures
 from billing.workers.demo.sales_checks import SalesFigures
 
@@ -173,7 +174,12 @@ def _money_to_json(money: MoneyFigures) -> dict[str, Any]:
         "disputes": sum(money.disputes_by_state.values()),
         "disputes_by_state": dict(money.disputes_by_state),
         "fx_events": money.fx_events,
-        "balance_unexplained": sum(abs(amount) for amount in money.unexplained.values()),
+        "balance_unexplained": money.unexplained,
+        "captures_by_provider": {each.account: each.captures for each in money.accounts},
+        "paid_out": {
+            each.account: {code.lower(): n for code, n in each.paid_out.items()}
+            for each in money.accounts
+        },
         "webhooks_delivered": webhooks.delivered,
         "webhooks_lost": webhooks.lost,
         "webhooks_repeated": webhooks.repeated,
@@ -228,7 +234,7 @@ def print_report(report: Report, console: Console) -> None:
         ("refunds", _by_kind(money.refunds_by_state)),
         ("disputes", _by_kind(money.disputes_by_state)),
         ("webhooks", _webhooks(money.webhooks)),
-        ("balance at the provider", _balance(money)),
+        *((f"balance at {each.account}", _balance(each)) for each in money.accounts),
         ("open breaks", _by_kind(money.breaks_by_kind)),
         ("attempts, declines", f"{sums.attempts}, {sums.declines}"),
         ("paid by", _by_kind(sums.paid_by_method)),
@@ -261,7 +267,10 @@ def print_report(report: Report, console: Console) -> None:
 
 def _captures(report: Report) -> str:
     unknown = report.money.taken_captures
-    return f"{report.captures_for_us}" + (f", and {unknown} that nobody here knows" * bool(unknown))
+    each = ", ".join(f"{one.account} {one.captures}" for one in report.money.accounts)
+    return f"{report.captures_for_us}: {each}" + (
+        f"; and {unknown} that nobody here knows" * bool(unknown)
+    )
 
 
 def _items(sales: SalesFigures) -> str:
@@ -278,9 +287,11 @@ def _webhooks(webhooks: WebhookFigures) -> str:
     )
 
 
-def _balance(money: MoneyFigures) -> str:
-    off = [str(Money(amount, code)) for code, amount in money.unexplained.items() if amount]
-    return f"{', '.join(off)} UNEXPLAINED" if off else "explained"
+def _balance(each: AccountFigures) -> str:
+    off = [str(Money(amount, code)) for code, amount in each.unexplained.items()]
+    paid = [str(Money(amount, code)) for code, amount in each.paid_out.items()]
+    words = f"{', '.join(off)} UNEXPLAINED" if off else "explained"
+    return f"{words}; paid out {', '.join(paid)}" if paid else words
 
 
 def _by_kind(counts: Mapping[str, int]) -> str:

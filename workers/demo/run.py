@@ -16,7 +16,7 @@ import shutil
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -34,18 +34,16 @@ from billing.flows.subscriptions import catalog as catalog_flow
 from billing.flows.webhooks.inbox import RETENTION, SWEEP
 from billing.plans.load import load_catalog
 from billing.queries.totals import totals
-from billing.rules.reconciliation import RunSource
 from billing.store import due_work, tasks
-from billing.store.access import events
-from billing.store.settlement import runs
 from billing.store.subscriptions import cycles
-from billing.workers.demo import world
+from billing.workers.demo import ending, world
 from billing.workers.demo.checks import figures
 from billing.workers.demo.money import DemoMoney
 from billing.workers.demo.report import Progress, Report, print_json, print_report
 from billing.workers.demo.sales import DemoSales
 from billing.workers.demo.sales_checks import sales_figures
 from billing.workers.demo.sandbox import SandboxControl
+from billing.workers.demo.settings import LISTENING, SECOND_ACCOUNT, SHORT_INTERVALS
 from billing.workers.demo.world import InjectedFaults
 from billing.workers.runtime.runtime import Runtime, sandbox_url
 from billing.workers.up.advance import advance, set_clock, wait_for_reconciler, wait_until_done
@@ -62,37 +60,6 @@ CLOSING_SECONDS: Final = 60.0
 # A catalog of the demo's own: the one of the folder, or the one that comes with the engine, is the
 # reader's to change.
 CATALOG: Final = Path(__file__).parent / "catalog"
-
-# Real-time settings of the demo: pauses are short because a year is. Domain rules (ladders,
-# catch-up, budgets) are the ones of config.toml.
-SHORT_INTERVALS: Final = {
-    "BILLING__MODE": "sandbox",
-    "BILLING__DATABASE__URL": "embedded",
-    "BILLING__PROVIDERS__STRIPE__API_KEY": "",
-    "BILLING__PROVIDERS__STRIPE__API_BASE": "",
-    "BILLING__REDIS__URL": "embedded",
-    "BILLING__PROVIDERS__STRIPE__RATE_PER_SECOND": "2000",
-    "BILLING__PROVIDERS__STRIPE__TIMEOUT_CONNECT": "2s",
-    "BILLING__PROVIDERS__STRIPE__TIMEOUT_READ": "2s",
-    "BILLING__PROVIDERS__STRIPE__DEADLINE": "3s",
-    "BILLING__CHARGES__LEASE": "5s",
-    "BILLING__RECONCILER__LEASE": "10s",
-    "BILLING__CHARGES__UNKNOWN_BACKOFF": "30ms",
-    "BILLING__CHARGES__UNKNOWN_BACKOFF_MAX": "1s",
-    "BILLING__SCHEDULER__TICK": "20ms",
-    "BILLING__SCHEDULER__DISPATCH_WINDOW": "1s",
-    "BILLING__WORKER__POLL": "10ms",
-    "BILLING__RECONCILER__TICK": "2s",
-    "BILLING__RECONCILER__SETTLE_EVERY": "0s",
-    "BILLING__LOGS__FORMAT": "console",
-    "BILLING__LOGS__LEVEL": "warning",
-}
-# The sweep looks for lost webhooks every week or two of the demo's time.
-LISTENING: Final = {
-    "BILLING__WEBHOOKS__TICK": "200ms",
-    "BILLING__WEBHOOKS__SWEEP_EVERY": "2s",
-    "BILLING__API__GRPC_PORT": "0",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +85,7 @@ def run(settings: Settings, options: DemoOptions) -> int:
     env = {name: value for name, value in os.environ.items() if not name.startswith("BILLING__")}
     env |= (
         SHORT_INTERVALS
+        | SECOND_ACCOUNT
         | LISTENING
         | {
             "BILLING__EMBEDDED__DIR": str(folder),
@@ -197,7 +165,10 @@ class DemoRun:
         self._sandbox = SandboxControl(url)
         self._progress = Progress()
         self._injected = InjectedFaults()
-        self._end = START + relativedelta(months=options.months)
+        self._last_sale = START + relativedelta(months=options.months)
+        self._pays_later = ending.paying_later(runtime)
+        self._end = self._last_sale + max(self._pays_later.values(), default=timedelta(0))
+        self._caught_up = ending.CaughtUp(runtime, self._sandbox)
         self._days = 0
         self._money = DemoMoney(
             runtime,
@@ -205,7 +176,7 @@ class DemoRun:
             self._injected,
             self._rng,
             start=START,
-            end=self._end,
+            end=self._last_sale,
             subscriptions=options.subscriptions,
             faults=options.faults,
         )
@@ -250,19 +221,25 @@ class DemoRun:
         if options.faults:
             world.order_faults(self._sandbox, options.seed)
         self._progress.doing = "time passes"
-        advance(
-            runtime,
-            self._end,
-            step=STEP,
-            stop_at=self._money.planned,
-            progress=self._a_day_passed,
-        )
+        self._pass_time(self._last_sale)
+        ending.stop_selling(runtime, list(self._pays_later), self._last_sale)
+        self._progress.doing = "the last money arrives"
+        self._pass_time(self._end)
         self._sandbox.clear_faults()
         wait_until_done(runtime, self._end)
         self._progress.doing = "lost webhooks are found, the last payments settled"
         self._wait_for_the_provider()
         self._progress.doing = "the last cycles are closed"
         return self._report(self._wait_for_closing())
+
+    def _pass_time(self, to: datetime) -> None:
+        advance(
+            self._runtime,
+            to,
+            step=STEP,
+            stop_at=self._money.planned,
+            progress=self._a_day_passed,
+        )
 
     def _a_day_passed(self, now: datetime) -> None:
         self._days += 1
@@ -296,7 +273,7 @@ class DemoRun:
             else last.watermark
         )
         if min(due or self._end, self._end) - swept_until > RETENTION / 2:
-            self._wait_for(self._swept)
+            self._wait_for(self._caught_up.swept)
 
     def _kill_a_worker(self) -> None:
         for child in self._parts.status():
@@ -324,7 +301,7 @@ class DemoRun:
 
         What is missing after a while is a finding of the report.
         """
-        for caught_up in (self._delivered, self._swept, self._handled, self._settled):
+        for caught_up in self._caught_up.steps:
             self._wait_for(caught_up)
             wait_until_done(self._runtime, self._end)
 
@@ -332,27 +309,6 @@ class DemoRun:
         since, deadline = self._runtime.clock.wall(), time.monotonic() + CLOSING_SECONDS
         while not caught_up(since) and time.monotonic() < deadline:
             time.sleep(0.1)
-
-    def _delivered(self, _since: datetime) -> bool:
-        return not self._sandbox.webhooks()["deliveries"].get("pending")
-
-    def _swept(self, since: datetime) -> bool:
-        with self._runtime.engine.connect() as conn:
-            last = tasks.last_run(conn, SWEEP)
-        return last is not None and bool(last.last_success_at and last.last_success_at >= since)
-
-    def _handled(self, _since: datetime) -> bool:
-        with self._runtime.engine.connect() as conn:
-            return not events.page(conn, unhandled=True, limit=1)
-
-    def _settled(self, since: datetime) -> bool:
-        """Tell whether a settlement that was begun since then is over."""
-        with self._runtime.engine.connect() as conn:
-            for run in runs.runs(conn, source=RunSource.PROVIDER):
-                begun = runs.steps(conn, run.id)[0].started_at
-                if run.state == "succeeded" and begun is not None and begun >= since:
-                    return True
-        return False
 
     def _wait_for_closing(self) -> int:
         """Wait until the reconciler has closed what is ready; return what it left."""
@@ -362,7 +318,7 @@ class DemoRun:
             return ready + due_work.unsettled(conn)
 
     def _report(self, unclosed: int) -> Report:
-        stats = self._sandbox.stats()
+        stats, there = self._sandbox.stats(), self._sandbox.braintree("stats")
         promises = prove(self._runtime.engine, self._end)
         with self._runtime.engine.connect() as conn:
             sums = totals(conn)
@@ -371,8 +327,9 @@ class DemoRun:
         return Report(
             totals=sums,
             subscriptions=sums.subscriptions,
-            provider_captures=int(stats["captures"]),
-            provider_captured_twice=int(stats["payment_intents_captured_more_than_once"]),
+            provider_captures=int(stats["captures"]) + int(there["captures"]),
+            provider_captured_twice=int(stats["payment_intents_captured_more_than_once"])
+            + int(there["orders_captured_more_than_once"]),
             missed_periods=sum(len(p.findings) for p in promises if p.promise == 1),
             faults_by_kind=self._faults() if self._options.faults else {},
             promises=promises,
@@ -380,7 +337,7 @@ class DemoRun:
             seconds=time.monotonic() - self._started,
             months=self._options.months,
             seed=self._options.seed,
-            captured_by_currency=stats["captured_amount"],
+            captured_by_currency=_together(stats["captured_amount"], there["captured_amount"]),
             sales=sold,
             money=figures(
                 self._runtime,
@@ -391,3 +348,12 @@ class DemoRun:
                 now=self._end,
             ),
         )
+
+
+def _together(*captured: Mapping[str, int]) -> dict[str, int]:
+    """Return the sums of what several providers captured, by currency in lower case."""
+    sums: dict[str, int] = {}
+    for each in captured:
+        for currency, amount in each.items():
+            sums[currency.lower()] = sums.get(currency.lower(), 0) + int(amount)
+    return sums

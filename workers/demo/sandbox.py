@@ -1,13 +1,14 @@
 """The sandbox as the demo drives it: faults, webhooks, and money that moves without the engine."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from billing.config import StripeSettings
+from billing.config import BraintreeSettings, StripeSettings
 from billing.errors import Unavailable
 from billing.workers.up.sandbox import SandboxClient
 
 PAYING_TRIES: Final = 50
+_MERCHANT: Final = BraintreeSettings.SANDBOX
 
 
 class SandboxControl(SandboxClient):
@@ -40,12 +41,22 @@ class SandboxControl(SandboxClient):
         stats: Mapping[str, Any] = self._call("GET", "stats")
         return stats
 
+    def braintree_settings(self, **wanted: Any) -> None:
+        """Change how the Braintree side settles and tells."""
+        self._call("POST", "braintree/settings", wanted)
+
     def braintree(self, page: str) -> Mapping[str, Any]:
         """Return a page about the Braintree side."""
         shown: Mapping[str, Any] = self._call("GET", f"braintree/{page}")
         return shown
 
     # --- webhooks -------------------------------------------------------------------------------
+
+    def deliver_notifications_to(self, url: str, kinds: Sequence[str]) -> None:
+        """Post the Braintree account's notifications to `url`, signed with its own keys."""
+        keys = {name: _MERCHANT[name] for name in ("public_key", "private_key")}
+        wanted = {"merchant": _MERCHANT["merchant_id"], "url": url, "kinds": [*kinds], **keys}
+        self._call("POST", "braintree/webhooks", wanted)
 
     def delivery_conditions(self, **wanted: Any) -> None:
         """Say how webhooks travel: loss, duplication, reordering."""
@@ -72,6 +83,16 @@ class SandboxControl(SandboxClient):
     def decide_dispute(self, dispute: str, outcome: str) -> None:
         """Close a dispute: `won`, `lost`, or `warning_closed` for an inquiry."""
         self._call("POST", f"disputes/{dispute}", {"outcome": outcome})
+
+    def charge_back(self, transaction: str) -> str:
+        """Open a chargeback of a settled transaction; return its id."""
+        wanted = {"merchant": _MERCHANT["merchant_id"], "transaction": transaction}
+        return str(self._call("POST", "braintree/disputes", wanted)["id"])
+
+    def decide_chargeback(self, dispute: str, outcome: str) -> None:
+        """Close a chargeback: `won` or `lost`."""
+        wanted = {"merchant": _MERCHANT["merchant_id"], "status": outcome}
+        self._call("POST", f"braintree/disputes/{dispute}", wanted)
 
     def pay(self, payment_intent: str, customer: str, card: str = "pm_card_visa") -> None:
         """Pay a PaymentIntent at the provider as its customer, without the engine.

@@ -10,6 +10,7 @@ from uuid import UUID
 import redis
 from sqlalchemy import text
 
+from billing.config import BraintreeSettings
 from billing.errors import BillingError
 from billing.flows.context import StoppedClock
 from billing.flows.customers import customers
@@ -49,7 +50,7 @@ CARDS: Final = (
     ("pm_sbx_ok_1_then_do_not_try_again", 1),
     ("pm_card_chargeCustomerFail", 2),
 )
-# PayPal accounts, for customers who pay in a currency that they take.
+# PayPal accounts at Stripe, for customers who pay in a currency that they take.
 WALLETS: Final = (
     ("pm_sbx_paypal", 14),
     ("pm_sbx_paypal_ok_2_then_insufficient_1_then_ok", 2),
@@ -58,8 +59,28 @@ WALLETS: Final = (
 )
 WALLET_CURRENCIES: Final = frozenset({"EUR", "GBP", "USD"})
 
+# One in so many customers by lot pays at the other provider, where it takes their currency.
+STRIPE: Final = "stripe"
+BRAINTREE: Final = "braintree"
+BRAINTREE_BY_LOT: Final = 4
+# (nonce, weight): cards and PayPal accounts there.
+NONCES: Final = (
+    ("fake-valid-visa-nonce", 30),
+    ("fake-valid-mastercard-nonce", 12),
+    ("fake-paypal-billing-agreement-nonce", 24),
+    ("sbx_card_ok_2_then_decline_1_then_ok", 6),
+    ("sbx_card_ok_1_then_insufficient_2_then_ok", 6),
+    ("sbx_card_ok_3_then_expired", 4),
+    ("sbx_card_ok_2_then_stolen_card", 2),
+    ("sbx_card_ok_1_then_authentication_required", 2),
+    ("sbx_card_ok_1_then_gateway_risk_1_then_ok", 2),
+    ("sbx_paypal_ok_2_then_decline_1_then_ok", 6),
+    ("sbx_paypal_ok_3_then_revoked", 3),
+    ("sbx_paypal_decline_2_then_ok", 3),
+)
 
 CAST_PLAN: Final = "video-premium"
+OFFICE: Final = "office-team"
 FREE: Final = "search-free"
 TEAM: Final = "search-team"
 BUSINESS: Final = "search-business"
@@ -69,17 +90,22 @@ COUPON_LATER: Final = "thanks"
 # The plans of customers by lot: all but these.
 NOT_BY_LOT: Final = frozenset({FREE, BUSINESS})
 COUPONS_BY_LOT: Final = 10
+NEW_CARDS: Final = {STRIPE: "pm_card_visa", BRAINTREE: "fake-valid-visa-nonce"}
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """A customer with an action of the demo: billed by the month from the first day."""
+    """A customer with an action of the demo: billed by the month from the first day.
+
+    `card` is one of the account `provider`.
+    """
 
     card: str | None = "pm_card_visa"
     currency: str = "USD"
     plan: str = CAST_PLAN
     items: Mapping[str, int] = field(default_factory=dict)
     coupons: tuple[str, ...] = ()
+    provider: str = STRIPE
 
 
 # The first customers, in this order; `money.py` and `sales.py` have the actions on them.
@@ -103,8 +129,19 @@ CASES: Final[Mapping[str, Case]] = {
     "note to credit": Case(currency="JPY", plan=TEAM, items={"seats": 11}),
     "note to the card": Case(plan=TEAM, coupons=(COUPON_AT_START,)),
     "note that comes back": Case("pm_card_refundFail", plan=TEAM),
+    "refunded later": Case("fake-valid-visa-nonce", provider=BRAINTREE),
+    "charged back": Case("fake-paypal-billing-agreement-nonce", "EUR", provider=BRAINTREE),
+    "charged back in vain": Case("fake-valid-visa-nonce", "GBP", OFFICE, provider=BRAINTREE),
 }
 
+_TRANSACTIONS: Final = f"/merchants/{BraintreeSettings.SANDBOX['merchant_id']}/transactions"
+# Charges and refunds, of both providers.
+FAULTY: Final = (
+    "/v1/payment_intents",
+    "/v1/refunds",
+    f"{_TRANSACTIONS}$",
+    f"{_TRANSACTIONS}/*/refund$",
+)
 # Per request, while the year runs. A hang is cut off by the gateway's deadline.
 FAULTS: Final = (
     ("reset_after_commit", 0.03),
@@ -152,15 +189,17 @@ def populate(
     for number in range(1, count + 1):
         case = cases[number - 1] if number <= len(cases) else None
         if case is not None:
-            card, order = case.card, _order_of(number, case, start)
+            card, order, provider = case.card, _order_of(number, case, start), case.provider
         else:
             order = _order_by_lot(catalog, number, start, rng)
-            card = _card_by_lot(order.currency, rng)
+            provider = _provider_by_lot(number, order.currency)
+            card = _card_by_lot(order.currency, provider, rng)
         customers.create(
             at_start,
             name=f"Customer {number}",
             external_id=order.customer,
             payment_method=card,
+            provider=provider,
         )
         subscribe(runtime.engine, order, now=start, actor=Actor(ActorKind.DEMO))
         redeemed += len(order.coupons)
@@ -181,9 +220,19 @@ def _order_of(number: int, case: Case, start: datetime) -> SubscriptionOrder:
     )
 
 
-def _card_by_lot(currency: str, rng: random.Random) -> str:
-    choice = CARDS + WALLETS if currency in WALLET_CURRENCIES else CARDS
-    tokens, weights = zip(*choice, strict=True)
+def _provider_by_lot(number: int, currency: str) -> str:
+    there = number % BRAINTREE_BY_LOT == 0 and currency in WALLET_CURRENCIES
+    return BRAINTREE if there else STRIPE
+
+
+def _choice(currency: str, provider: str) -> tuple[tuple[str, int], ...]:
+    if provider == BRAINTREE:
+        return NONCES
+    return CARDS + WALLETS if currency in WALLET_CURRENCIES else CARDS
+
+
+def _card_by_lot(currency: str, provider: str, rng: random.Random) -> str:
+    tokens, weights = zip(*_choice(currency, provider), strict=True)
     return str(rng.choices(tokens, weights)[0])
 
 
@@ -216,7 +265,7 @@ def _order_by_lot(
 
 def order_faults(control: SandboxControl, seed: int) -> None:
     """Let the provider lose answers and fail, by lot, for charges and refunds from now on."""
-    for path in ("/v1/payment_intents", "/v1/refunds"):
+    for path in FAULTY:
         for kind, probability in FAULTS:
             control.fault(
                 kind=kind,
@@ -249,7 +298,7 @@ def flush_redis(runtime: Runtime, done: InjectedFaults) -> None:
 
 _CARD_TO_CHANGE = text(
     """
-    SELECT DISTINCT p.customer_id FROM payments p
+    SELECT DISTINCT p.customer_id, p.provider FROM payments p
      WHERE p.state = 'CREATED' AND p.decline_class = 'needs_customer' AND p.parked_at IS NULL
        AND p.updated_at < :before
      ORDER BY p.customer_id LIMIT 3
@@ -265,6 +314,9 @@ def change_some_cards(runtime: Runtime, now: datetime, rng: random.Random) -> No
     for row in asked:
         if rng.random() < 2 / 3:
             try:
-                customers.set_payment_method(today, str(row.customer_id), "pm_card_visa")
+                card = NEW_CARDS[row.provider]
+                customers.set_payment_method(
+                    today, str(row.customer_id), card, provider=row.provider
+                )
             except BillingError:
                 continue  # the provider had a fault; they try again another day

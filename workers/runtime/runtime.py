@@ -99,7 +99,8 @@ def access(settings: Settings, name: str) -> tuple[Mapping[str, str], str | None
     base = sandbox_url(settings)
     if base is None:
         raise _not_up("sandbox", settings)
-    return settings.providers[name].SANDBOX, base
+    provider = settings.providers[name]
+    return {**provider.credentials(settings.mode), **provider.SANDBOX}, base
 
 
 def sandbox_url(settings: Settings) -> str | None:

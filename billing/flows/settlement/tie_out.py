@@ -14,6 +14,7 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from billing.flows.cycles import closing as closing
+from billing.flows.settlement import payout_tie_out
 from billing.flows.settlement.step_run import StepRun
 from billing.rules.actor import RECONCILER
 from billing.rules.reconciliation import BreakFound, BreakKind, RunSource, RunState, TieOutReason
@@ -27,7 +28,8 @@ BATCH: Final = 500
 def close(step: StepRun) -> None:
     """Close every cycle that is ready, and compare the books with the provider's balance.
 
-    Where the provider's balance can't be read, the comparison uses its payouts only.
+    Where the provider tells no balance, what its movements come to stands for it, and its payouts
+    are compared with what they carried.
     """
     done = closing.run(step.context.engine, now=step.now, batch=BATCH)
     step.counts["cycles_closed"] += done.closed
@@ -35,10 +37,11 @@ def close(step: StepRun) -> None:
     if step.provider not in step.context.gateways.names:
         return
     gateway = step.context.gateway
-    if not gateway.capabilities.lists_balance:
-        return
-    balances = gateway.balance()
+    balances = gateway.balance() if gateway.capabilities.lists_balance else None
     with step.batch() as conn:
+        if balances is None:
+            balances = tie_out.moved(conn, step.provider)
+        payout_tie_out.compare_payouts(conn, step)
         lines = compare_balances(conn, step.provider, balances)
         step.cursor["tie_out"] = [line.to_json() for line in lines]
         _record(conn, step, lines)
@@ -48,6 +51,7 @@ def close(step: StepRun) -> None:
 class TieOut:
     """One currency of an account: its balance, our `psp_clearing`, and what explains the rest.
 
+    `provider` is what its movements come to where the provider tells no balance.
     clearing + reasons + unexplained = provider, in minor units.
     """
 
@@ -172,11 +176,14 @@ class CloseReport:
 
 
 def report(
-    conn: Connection, *, now: datetime, balances: Mapping[str, Mapping[str, int]] | None
+    conn: Connection,
+    *,
+    now: datetime,
+    balances: Mapping[str, Mapping[str, int] | None] | None,
 ) -> CloseReport:
     """Return the close report as of domain time `now`; reads the whole journal once.
 
-    `balances` has the balance of each account, by currency.
+    `balances` has the balance of each account, by currency; None for one whose provider tells none.
     """
     waiting = cycles.why_open(conn, now)
     counts = cycles.counts(conn)
@@ -194,6 +201,8 @@ def report(
         else [
             line
             for account, balance in balances.items()
-            for line in compare_balances(conn, account, balance)
+            for line in compare_balances(
+                conn, account, tie_out.moved(conn, account) if balance is None else balance
+            )
         ],
     )

@@ -20,11 +20,11 @@ from braintree.util.xml_util import XmlUtil
 from billing.errors import BadInput
 from billing.gateway.braintree.disputes import payout_id
 from billing.gateway.braintree.events import kind_of
-from billing.gateway.braintree.fields import Node, day, instant, reference
+from billing.gateway.braintree.fields import Node, day, instant, money, reference
 from billing.gateway.delivery_age import check_age
 from billing.gateway.errors import SignatureRefused
 from billing.gateway.objects import ProviderEvent
-from billing.gateway.untrusted import Malformed, mapping, required
+from billing.gateway.untrusted import Malformed, mapping, required, text
 
 _FIELDS: Final = {"bt_signature", "bt_payload"}
 _DIGEST: Final = re.compile(r"[0-9a-f]{40}")
@@ -115,6 +115,7 @@ def read_event(payload: str, notification: Node) -> ProviderEvent:
     subject = mapping(about)
     object_id = _object_id(object_type, subject)
     is_refund = object_type == "transaction" and subject.get("type") == "credit"
+    paid = _paid(object_type, subject)
     return ProviderEvent(
         id=event_id,
         type=written,
@@ -128,8 +129,22 @@ def read_event(payload: str, notification: Node) -> ProviderEvent:
             "object_type": object_type[:255],
             "object_id": object_id,
             "created": int(created.timestamp()),
+            **({} if paid is None else {"paid": paid}),
         },
     )
+
+
+def _paid(object_type: str, subject: Node) -> dict[str, int | str] | None:
+    """Return the amount of a disbursement, which nothing but its notification tells."""
+    currency = text(mapping(subject.get("merchant_account")), "currency_iso_code")
+    if object_type != "disbursement" or currency is None:
+        return None
+    try:
+        told = money(subject, "amount", currency)
+    except Malformed:
+        return None
+    taken = text(subject, "disbursement_type") == "debit"  # by more refunds than sales
+    return {"amount": -abs(told.amount) if taken else told.amount, "currency": told.currency}
 
 
 def _object_id(object_type: str, subject: Node) -> str:

@@ -24,7 +24,7 @@ from billing.gateway.braintree.classify import (
 from billing.gateway.braintree.client import LOOK_BACK, ParsedAnswer, created_in, segment
 from billing.gateway.braintree.faults import KEY_USED_UP, RequestFaulted, garbage
 from billing.gateway.braintree.fields import Node
-from billing.gateway.braintree.kind import CAPABILITIES
+from billing.gateway.braintree.kind import CAPABILITIES, FEES_FROM_PAYOUTS
 from billing.gateway.braintree.merchant_accounts import MerchantAccounts
 from billing.gateway.braintree.refunds import TransactionRefunds
 from billing.gateway.braintree.requests import order_of, orders_of, request_key, sale_of
@@ -46,7 +46,7 @@ class BraintreeGateway(TransactionRefunds, Vault, Settlement, MerchantAccounts):
     @property
     def capabilities(self) -> Capabilities:
         """What Braintree can do, and its limits."""
-        return CAPABILITIES
+        return FEES_FROM_PAYOUTS if self._fees_from_disbursement else CAPABILITIES
 
     def charge(self, request: ChargeRequest, *, first_send: bool) -> Outcome:
         """Send one attempt; every error is an outcome."""

@@ -1,13 +1,14 @@
 """Braintree as a kind of provider. The SDK is loaded when an account is reached, not before."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from billing.gateway import Gateway, ProviderEvent
 from billing.gateway.braintree.declines import DECLINE_CLASSES
 from billing.gateway.braintree.events import EVENT_KINDS
-from billing.gateway.capabilities import Capabilities, Replay
+from billing.gateway.capabilities import Capabilities, PayoutBasis, Replay
 from billing.gateway.provider_kind import Access, ProviderKind
 
 # A day's money is shown once the bank has it, and its fees the day after.
@@ -22,9 +23,11 @@ CAPABILITIES: Final = Capabilities(
     lists_movements=True,
     movements_lag=MOVEMENTS_LAG,
     settles_within=timedelta(days=5),
+    payout_basis=PayoutBasis.GROSS,
     holds_payment=False,
     minimum_amounts={},
 )
+FEES_FROM_PAYOUTS: Final = replace(CAPABILITIES, payout_basis=PayoutBasis.NET)
 
 OPERATIONS: Final = frozenset({
     "attach_payment_method", "cancel", "capture", "check", "create_customer", "fee_report",

@@ -171,14 +171,15 @@ class Settlement(Disputes, Fees):
     def _with_payout(
         self, paid: Paid, *, fees_matter: bool = True
     ) -> tuple[Sequence[BalanceTransaction], Sequence[Unreadable]]:
-        """Return the movements of a payout, its own first; none while its fees aren't known.
+        """Return the movements of a payout, its own first; none while a recent one isn't complete.
 
-        Where they don't matter, the movements have none.
+        Where fees don't matter, the movements have none.
         """
-        fees = self._fees(paid.on, paid.account) if paid.transactions and fees_matter else {}
-        if fees is None:
-            if midnight(paid.on) > midnight(self._today()) - MOVEMENTS_LAG:
-                return [], []
+        is_recent = midnight(paid.on) > midnight(self._date()) - MOVEMENTS_LAG
+        fees = self._fees_of(paid) if fees_matter or is_recent else {}
+        if is_recent and fees is None:
+            return [], []
+        if fees_matter and fees is None and paid.transactions:
             raise Unavailable(
                 f"Braintree has no fee report of {paid.on} for {paid.account}",
                 where="Braintree",
@@ -196,6 +197,19 @@ class Settlement(Disputes, Fees):
         movements.sort(key=lambda each: each.id)
         own = [] if unreadable else self._own_movements(paid, movements)
         return [*own, *movements], unreadable
+
+    def _fees_of(self, paid: Paid) -> Mapping[str, Money] | None:
+        """Return the fees of a payout's transactions; None while there is no report of its day.
+
+        The report comes when all of the day's transactions are shown. Disputes name their day
+        in advance, and have no fees: by themselves they don't make a payout complete.
+        """
+        return self._fees(paid.on, paid.account) if paid.transactions else None
+
+    def _date(self) -> date:
+        """Return the date by Braintree's last answer. Raises: Unavailable, BadInput."""
+        answered_at = self._strategy.answered_at
+        return self._today() if answered_at is None else answered_at.astimezone(UTC).date()
 
     def _own_movements(
         self, paid: Paid, movements: Sequence[BalanceTransaction]

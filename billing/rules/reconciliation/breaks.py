@@ -40,6 +40,7 @@ class BreakCause(StrEnum):
     REFUNDED_AND_DISPUTED = "refunded_and_disputed"
     DISPUTED_ABOVE_CHARGE = "disputed_above_charge"
     DISPUTED_IN_ANOTHER_CURRENCY = "disputed_in_another_currency"
+    PAYOUT_NOT_ITS_MOVEMENTS = "payout_not_its_movements"
 
 
 def dedupe_key(kind: BreakKind, subject: object) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 
 from billing.sandbox.braintree.call import MerchantCall, new_ref
 from billing.sandbox.braintree.xml import When, write_xml
+from billing.sandbox.clock import real_now
 from billing.sandbox.store import Record
 from billing.sandbox.webhooks.outbox import family_of
 
@@ -38,6 +39,8 @@ KINDS = (
 def notify(call: MerchantCall, kind: str, subject: Record) -> None:
     """Tell of what happened to a subject, with a snapshot of it."""
     record: Record = {"kind": kind, "object": subject}
+    if call.settings.real_timestamps:
+        record["timestamp"] = real_now()
     call.insert(KIND, record, ref=new_ref(16), parent=subject.get("id"))
     delay = call.settings.notification_delay_seconds
     if delay:

@@ -20,7 +20,7 @@ def render(call: Call, record: Record) -> bytes:
     """Return the payload of a notification."""
     of = call_for(call, merchant_of(record["id"]))
     name, inside = _subject(of, record["object"])
-    return payload_of(record["kind"], record["created"], name, inside)
+    return payload_of(record["kind"], record.get("timestamp") or record["created"], name, inside)
 
 
 def sign(

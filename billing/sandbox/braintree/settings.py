@@ -44,6 +44,8 @@ class MerchantSettings:
     # Without it PayPal's money stays in the merchant's PayPal account, as most merchants have it.
     paypal_disbursed: bool = True
     notification_delay_seconds: int = 0
+    # A notification is dated by real time, which its receiver checks; else by the clock.
+    real_timestamps: bool = False
     # The names that custom fields may have; empty lets any pass.
     custom_fields: list[str] = field(default_factory=list)
     # What the gateway itself rejects: cvv (any but "M"), avs (postal codes of the test values).
@@ -117,6 +119,7 @@ _CHECKS: dict[str, Callable[[str, Any], None]] = {
     "test_amounts": _check_flag,
     "fees_from_disbursement": _check_flag,
     "paypal_disbursed": _check_flag,
+    "real_timestamps": _check_flag,
     "custom_fields": _check_texts,
     "gateway_rejects": _check_texts,
 }

@@ -42,6 +42,10 @@ FROM objects WHERE kind = 'bt_transaction' AND json_extract(body, '$.type') = ?
   AND json_extract(body, '$.status') IN ('submitted_for_settlement', 'settling', 'settled')
 GROUP BY 1
 """
+_DISBURSED = """
+SELECT json_extract(body, '$.currency'), sum(json_extract(body, '$.amount'))
+FROM objects WHERE kind = 'bt_disbursement' AND json_extract(body, '$.done') GROUP BY 1
+"""
 _ACCOUNTS = """
 SELECT DISTINCT subtype, json_extract(body, '$.merchant_account')
 FROM objects WHERE kind = 'bt_transaction'
@@ -284,12 +288,14 @@ def _stats(control: ControlEndpoints, _: _Names, __: Wanted) -> Body:
     with store.reading():
         sales = store.rows(_CAPTURED, ("sale",))
         credits = store.rows(_CAPTURED, ("credit",))
+        disbursed = store.rows(_DISBURSED)
         repeated = store.rows(_REPEATED)[0][0]
     return {
         "captures": sum(row[1] for row in sales),
         "captured_amount": {currency: amount for currency, _, amount in sales},
         "credits": sum(row[1] for row in credits),
         "credited_amount": {currency: amount for currency, _, amount in credits},
+        "disbursed_amount": dict(disbursed),
         "orders_captured_more_than_once": repeated,
     }
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from billing.sandbox.account import SandboxAccount
+from billing.sandbox.clock import real_now
 from billing.sandbox.store import Record, Store
 from billing.sandbox.webhooks.conditions import Conditions, load_conditions, save_conditions
 from billing.sandbox.webhooks.endpoint_sender import EndpointSender, delivered
@@ -99,7 +100,7 @@ class WebhookDispatcher:
         kind: str,
         offset: int,
     ) -> str:
-        timestamp = self._account.clock.real_now() + offset
+        timestamp = real_now() + offset
         body, headers = family.sign(endpoint, content, timestamp, kind)
         timeout = self.conditions.timeout_ms / 1000
         return sender.post(endpoint["url"], body, headers, timeout)

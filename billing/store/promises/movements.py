@@ -128,6 +128,9 @@ _ROWS_AGREE = check(
     "id",
 )
 
+# The place in a dispute's key, behind its kind, where a transaction's id begins, which may hold
+# colons itself.
+_BEHIND_DISPUTE: Final = len(":") + 36 + len(":") + 1
 # The fee, and each transaction that moved money of the dispute.
 _DISPUTE_MOVED = check(
     FindingKind.DISPUTE_MOVEMENTS,
@@ -139,7 +142,8 @@ _DISPUTE_MOVED = check(
       FROM disputes d
       LEFT JOIN (
            SELECT split_part(e.source_key, ':', 2) AS dispute,
-                  array_agg(DISTINCT split_part(e.source_key, ':', 3)) AS transactions,
+                  array_agg(DISTINCT substr(e.source_key, length(e.kind) + {_BEHIND_DISPUTE}))
+                    AS transactions,
                   sum(l.amount) FILTER (WHERE a.code = 'dispute_fees') AS fee,
                   min(l.currency) FILTER (WHERE a.code = 'dispute_fees') AS fee_currency
              FROM ledger.entries e

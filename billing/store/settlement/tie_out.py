@@ -86,6 +86,23 @@ def clearing(conn: Connection, provider: str) -> dict[str, int]:
     return {row.currency: int(row.amount) for row in rows}
 
 
+_MOVED = text(
+    """
+    SELECT currency, sum(net) AS amount FROM settlement_rows
+     WHERE provider = :provider GROUP BY currency
+    """
+)
+
+
+def moved(conn: Connection, provider: str) -> dict[str, int]:
+    """Return what the movements read of an account come to, by currency.
+
+    It stands for the balance of an account whose provider tells none.
+    """
+    rows = conn.execute(_MOVED, {"provider": provider})
+    return {row.currency: int(row.amount) for row in rows}
+
+
 def reasons(conn: Connection, provider: str) -> dict[str, dict[TieOutReason, int]]:
     """Return, by currency, the reasons for differing from the account's balance, with amounts."""
     found: dict[str, dict[TieOutReason, int]] = {}

@@ -113,6 +113,23 @@ def test_a_dispute_and_a_revoked_agreement_name_what_can_be_read(shop: Shop) -> 
     ]
 
 
+def test_a_disbursement_tells_its_amount_and_nothing_else_does(shop: Shop) -> None:
+    with receiving(shop) as receiver:
+        sale = shop.settled("10.00")
+        shop.later(5 * DAY)
+        shop.gateway.transaction.refund(sale.id, "4.00")
+        shop.later(5 * DAY)
+        settle(shop)
+    events = events_of(receiver, shop)
+
+    told = [each.payload["paid"] for each in events if "paid" in each.payload]
+    assert told == [
+        {"amount": 1000, "currency": "USD"},
+        {"amount": -400, "currency": "USD"},
+    ]
+    assert [each.type for each in events if "paid" in each.payload] == ["disbursement"] * 2
+
+
 def test_a_notification_that_is_delivered_twice_is_one_event(shop: Shop) -> None:
     with receiving(shop) as receiver:
         receiver.answers = [500]

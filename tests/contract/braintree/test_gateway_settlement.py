@@ -170,6 +170,11 @@ def test_neighbouring_windows_of_movements_tile(shop_till: Till) -> None:
         assert len(late) == 2
 
 
+def paid_out(opened: Till) -> list[int]:
+    pages = opened.gateway.list_payouts(since=BEGAN)
+    return [each.amount.amount for page in pages for each in page]
+
+
 def test_a_recent_day_without_its_fee_report_is_left_out_and_an_old_one_is_an_error(
     shop_till: Till, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -179,12 +184,26 @@ def test_a_recent_day_without_its_fee_report_is_left_out_and_an_old_one_is_an_er
         type(shop_till.gateway), "_fees", lambda *_: None
     )  # the report comes a day later
 
-    assert moved(shop_till) == []
-    assert [p.amount.amount for page in shop_till.gateway.list_payouts(since=BEGAN) for p in page]
+    assert (moved(shop_till), paid_out(shop_till)) == ([], [])
 
     shop_till.shop.later(4 * DAY)
     with pytest.raises(Unavailable, match="no fee report of 2026-01-08"):
         moved(shop_till)
+    assert paid_out(shop_till) == [999]  # what was paid doesn't depend on its fees
+
+
+def test_a_dispute_that_names_its_day_in_advance_makes_no_payout_before_the_days_sales_are_shown(
+    shop_till: Till,
+) -> None:
+    dispute = disputed(shop_till)  # of a sale that is paid out on the same day
+    shop_till.shop.at(int(midnight(2026, 1, 8).timestamp()))
+
+    assert (moved(shop_till), paid_out(shop_till)) == ([], [])
+
+    shop_till.shop.later(2 * HOUR)
+    assert sorted(each.kind for each in moved(shop_till)) == ["charge", "dispute", "payout"]
+    assert f"{dispute}:0:open" in {each.id for each in moved(shop_till)}
+    assert paid_out(shop_till) == [0]
 
 
 def test_money_that_stays_at_paypal_is_no_movement(shop_till: Till) -> None:

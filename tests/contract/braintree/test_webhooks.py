@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC
 from decimal import Decimal  # noqa: TID251  the SDK's amounts
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Lock, Thread
@@ -12,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 from braintree.exceptions.invalid_signature_error import InvalidSignatureError
 
+from billing.workers.runtime.clock import SystemClock
 from tests.contract.braintree.shop import DAY, PAYPAL, Shop
 from tests.contract.receiver import receiving as stripe_receiving
 
@@ -112,6 +114,18 @@ def test_a_settled_sale_is_told_and_then_its_disbursement(shop: Shop) -> None:
     assert (second.amount, second.is_debit()) == (Decimal("-4.00"), True)
     assert [each.id for each in first.transactions().items] == [sale.id]
     assert int(told[0].timestamp.timestamp()) == int(sale.status_history[-1].timestamp.timestamp())
+
+
+def test_a_notification_may_be_dated_by_real_time_which_its_receiver_checks(shop: Shop) -> None:
+    shop.settings(real_timestamps=True)
+    wall = SystemClock().wall
+    before = wall().replace(microsecond=0)
+    with receiving(shop) as receiver:
+        shop.settled("10.00")
+        settle(shop)
+
+    (told,) = receiver.parsed(shop)
+    assert before <= told.timestamp.replace(tzinfo=UTC) <= wall()
 
 
 def test_a_notification_shows_its_subject_as_it_was_then(shop: Shop) -> None:
