@@ -79,8 +79,14 @@ class Transport:
         headers: Mapping[str, str],
         body: str | bytes | None,
         deadline: Deadline,
+        *,
+        reads: bool = False,
     ) -> tuple[bytes, int, Mapping[str, str]]:
-        """Return body, status and case-insensitive headers. Raises: TransportError."""
+        """Return body, status and case-insensitive headers. Raises: TransportError.
+
+        `reads` says of a request that isn't a GET that it changes nothing.
+        """
+        reads = reads or method.upper() == "GET"
         assert url.startswith(self._base + "/"), f"{url} is not at {self._base}"
         left = deadline.remaining()
         if left == 0:
@@ -89,6 +95,7 @@ class Transport:
             connect=min(self._connect_timeout, left), read=min(self._read_timeout, left)
         )
         watch = self._watchdog.watch(deadline.expires)
+        watch.reads = reads
         try:
             with watch:
                 response = self._pool.urlopen(
@@ -105,7 +112,7 @@ class Transport:
             raise TransportError(_failure(e, watch.expired), type(e).__name__) from e
         if watch.expired:  # the shutdown may have made a partial body look complete
             raise TransportError("deadline", "the answer was still arriving")
-        if method.upper() != "GET":
+        if not reads:
             reached(CrashPoint.ANSWER_READ)
         return content, response.status, response.headers
 
@@ -117,12 +124,13 @@ class Transport:
 class Watch:
     """One exchange under watch, and the socket it is using at the moment."""
 
-    __slots__ = ("_watchdog", "expired", "expires", "sock")
+    __slots__ = ("_watchdog", "expired", "expires", "reads", "sock")
 
     def __init__(self, watchdog: "Watchdog", expires: float) -> None:
         self._watchdog = watchdog
         self.expires = expires
         self.expired = False
+        self.reads = False
         self.sock: socket.socket | None = None
 
     def __enter__(self) -> "Watch":
@@ -211,7 +219,8 @@ class _Watched(HTTPConnection):
         if self.sock is not None:
             self._report()
         super().request(method, *args, **kwargs)
-        self._reads_only = method == "GET"
+        watch: Watch | None = getattr(_current, "watch", None)
+        self._reads_only = method == "GET" or (watch is not None and watch.reads)
 
     def getresponse(self) -> HTTPResponse:  # type: ignore[override]  # as its class has it
         if not self._reads_only:

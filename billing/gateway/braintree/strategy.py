@@ -64,6 +64,10 @@ class Timeouts:
     read: float
 
 
+# What is posted and changes nothing: searches, and questions in GraphQL.
+_READS: Final = ("/advanced_search", "/advanced_search_ids", "/graphql")
+
+
 class Strategy:
     """The SDK's HTTP strategy over our transport; each thread sets the deadline of its next
     request.
@@ -143,7 +147,14 @@ class Strategy:
         headers: Mapping[str, str],
         body: str | bytes | None,
     ) -> tuple[int, str]:
-        content, status, answered = transport.send(verb, url, headers, body, self._local.deadline)
+        content, status, answered = transport.send(
+            verb,
+            url,
+            headers,
+            body,
+            self._local.deadline,
+            reads=urlsplit(url).path.endswith(_READS),
+        )
         self._local.status, self._local.headers = status, answered
         return status, content.decode()
 

@@ -7,6 +7,7 @@ __all__ = [
     "exchanges",
     "matching",
     "missing",
+    "payout_sums",
     "payouts",
     "rows",
     "runs",
