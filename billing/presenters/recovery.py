@@ -3,8 +3,13 @@
 from collections.abc import Mapping
 from typing import Final
 
-from billing.flows.recovery.adopting import AdoptionResult
-from billing.flows.recovery.finding import RecoveredKind, RecoveryItem, RecoveryPlan, Why
+from billing.flows.recovery.finding import (
+    AdoptionResult,
+    RecoveredKind,
+    RecoveryItem,
+    RecoveryPlan,
+    Why,
+)
 
 _WHY: Final[Mapping[Why, str]] = {
     Why.SUBSCRIPTION_UNKNOWN: "its subscription isn't here: make it again, and refund or keep this",
@@ -12,6 +17,8 @@ _WHY: Final[Mapping[Why, str]] = {
     Why.PAYMENT_UNKNOWN: "its payment isn't here",
     Why.NO_CYCLE: "its subscription bills no such period here: it ended, or was paused",
     Why.CANNOT_OPEN: "its period can't be opened: publish a catalog by which it can",
+    Why.CANNOT_CHANGE: "its change can't be made again: publish a catalog by which it can",
+    Why.OTHER_CHANGE: "its change comes to something else here: make it at the period's end",
     Why.UNPAID: "its subscription is unpaid here: resume it, or cancel it",
     Why.OTHER_PERIODS: "its subscription's periods begin at other instants here: cancel it",
     Why.NOT_COLLECTED: "its payment isn't collected any more: the settlement books it",

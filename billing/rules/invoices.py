@@ -59,3 +59,9 @@ def number(prefix: str, n: int) -> str:
 def number_of_change(cycle_number: str, k: int) -> str:
     """Return the number of the k-th invoice of a change in a cycle, like "K7Q2MX-0012-1"."""
     return f"{cycle_number}-{k}"
+
+
+def is_of_change(number: str, cycle_number: str) -> bool:
+    """Tell whether a number is that of a change in the cycle whose invoice has `cycle_number`."""
+    before, _, k = number.rpartition("-")
+    return before == cycle_number and k.isascii() and k.isdigit() and int(k) < 10_000

@@ -7,8 +7,7 @@ that period again.
 from collections.abc import Sequence
 
 from billing.flows.recovery import recovering
-from billing.flows.recovery.adopting import AdoptionResult, Done
-from billing.flows.recovery.finding import RecoveryPlan, Why
+from billing.flows.recovery.finding import AdoptionResult, Done, RecoveryPlan, Why
 from billing.flows.subscriptions import lifecycle
 from tests.scenarios.backups import Backups, fence_of, recover
 from tests.scenarios.test_changes import BASE, HEAD, LADDER, plan

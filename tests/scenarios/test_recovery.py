@@ -11,8 +11,7 @@ from sqlalchemy import text
 
 from billing.flows import fence
 from billing.flows.recovery import recovering
-from billing.flows.recovery.adopting import AdoptionResult
-from billing.flows.recovery.finding import RecoveredKind, Why
+from billing.flows.recovery.finding import AdoptionResult, RecoveredKind, Why
 from billing.rules.reconciliation import BreakFound, BreakKind
 from billing.rules.reconciliation.knowledge import FenceCause, FenceState
 from billing.store.settlement import breaks

@@ -11,8 +11,7 @@ from billing.flows import fence
 from billing.flows.customers import customers, moving
 from billing.flows.payments import authorizations
 from billing.flows.recovery import recovering
-from billing.flows.recovery.adopting import AdoptionResult
-from billing.flows.recovery.finding import Why
+from billing.flows.recovery.finding import AdoptionResult, Why
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.reconciliation.knowledge import FenceState
 from billing.sandbox import SandboxServer

@@ -11,7 +11,7 @@ from billing.flows.cycles.charging import NoPrice, facts_of_cycle
 from billing.flows.policy import Policy
 from billing.plans.terms import Cadence, Plan, PlanVersion
 from billing.pricing import InvoiceDraft, draft
-from billing.rules.invoices import number
+from billing.rules.invoices import is_of_change, number, number_of_change
 from billing.rules.money import AmountOutOfRange
 from billing.rules.periods import Anchor, Schedule, ScheduledPeriod, nth
 from tests.unit.test_opening import subscription
@@ -126,3 +126,9 @@ def period(start: str, anchor_day: int | None = None) -> ScheduledPeriod:
 
 def sold(**prices: int) -> PlanVersion:
     return PlanVersion("plan", date(2024, 1, 1), "keep", MONTHLY, None, None, prices)
+
+
+def test_a_number_of_a_change_is_told_from_others() -> None:
+    assert is_of_change(number_of_change("K7Q2MX-0012", 3), "K7Q2MX-0012")
+    for other in ("K7Q2MX-0012", "K7Q2MX-0012-", "K7Q2MX-0013-1", "K7Q2MX-0012-x", "INV-0001", ""):
+        assert not is_of_change(other, "K7Q2MX-0012")

@@ -115,7 +115,8 @@ class Reconciler(Ticking):
         runtime = self._runtime
         with recorded(runtime, EXPIRE_CREDIT) as run:
             now, batch = runtime.clock.now(), runtime.settings.reconciler.batch
-            expiring.run(runtime.engine, now=now, batch=batch)
+            held = fence.held_accounts(runtime.engine, runtime.gateways.names)
+            expiring.run(runtime.engine, now=now, batch=batch, held=held)
             run.done_until = now
 
     def _compared(self, account: str) -> bool:

@@ -28,25 +28,28 @@ class Expired:
     expired: int = 0
 
 
-def run(engine: Engine, *, now: datetime, batch: int) -> Expired:
-    """Write off what expired by `now`, of some `batch` grants a transaction."""
+def run(engine: Engine, *, now: datetime, batch: int, held: Sequence[str] = ()) -> Expired:
+    """Write off what expired by `now`, of some `batch` grants a transaction.
+
+    Customers of the accounts `held` wait: a recovery may find an invoice that their credit paid.
+    """
     seen = expired = 0
     while True:
         with marked(CrashPoint.CREDIT_EXPIRED), engine.begin() as conn:
-            done = run_batch(conn, now, batch)
+            done = run_batch(conn, now, batch, held)
         if not done.seen:
             return Expired(seen, expired)
         seen += done.seen
         expired += done.expired
 
 
-def run_batch(conn: Connection, now: datetime, limit: int) -> Expired:
+def run_batch(conn: Connection, now: datetime, limit: int, held: Sequence[str] = ()) -> Expired:
     """Write off what is left of the grants of up to `limit` customers whose expiry is due."""
-    customers = credit.whose_expiry_is_due(conn, now, limit)
+    customers = credit.whose_expiry_is_due(conn, now, limit, held=held)
     if not customers:
         return Expired()
-    held = credit.lock_left(conn, customers)
-    due = [grant for grants in held.values() for grant in grants if _is_due(grant, now)]
+    grants_of = credit.lock_left(conn, customers)
+    due = [grant for grants in grants_of.values() for grant in grants if _is_due(grant, now)]
     left = [grant for grant in due if grant.left]
     write_off(conn, left, RECONCILER, at=None)
     credit.set_expiry_due(conn, [grant.id for grant in due], None)

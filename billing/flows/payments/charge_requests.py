@@ -6,30 +6,44 @@ from typing import Any, Final
 from uuid import UUID
 
 from billing.gateway import ChargeRequest
+from billing.rules.invoice_marks import ChangeMark, InvoiceMark
 from billing.rules.money import Money
 from billing.rules.payment_methods import method_type
 from billing.rules.payments import CaptureMethod
-from billing.rules.request_marks import RequestMark
 from billing.store.payments.payment_steps import PaymentForAttempt
 
 _COMPACT: Final = "%Y%m%dT%H%M%SZ"
 
 
+def invoice_mark(row: PaymentForAttempt) -> InvoiceMark | None:
+    """Return what a payment's charge says of its invoice; None for a charge without one."""
+    if row.invoice_issued_at is None:
+        return None
+    if row.change_id is None:
+        return InvoiceMark(row.invoice_issued_at)
+    asked = row.change_detail or {}
+    change = ChangeMark(row.change_id, asked.get("plan"), asked.get("items", {}))
+    return InvoiceMark(row.invoice_issued_at, change)
+
+
 def request_for(
-    row: PaymentForAttempt, n: int, key: str, engine: UUID, mark: RequestMark | None
+    row: PaymentForAttempt, n: int, key: str, engine: UUID, mark: Mapping[str, str]
 ) -> ChargeRequest:
-    """Return the n-th attempt's request; what it names lets it be found in the provider's lists."""
+    """Return the n-th attempt's request; what it names lets it be found in the provider's lists.
+
+    `mark` tells whoever has forgotten the payment what it was for.
+    """
     assert row.provider_customer_id is not None
     assert row.payment_method_token is not None
     assert row.payment_method_kind is not None
     metadata = {"payment": str(row.id), "attempt": str(n), "key": key, "engine": str(engine)}
-    if mark is not None:
-        metadata |= mark.as_metadata()
-    if row.subscription_id is not None and row.period_start is not None:
+    if row.subscription_id is not None:
         metadata["subscription"] = str(row.subscription_id)
+    if row.period_start is not None:
         metadata["period"] = _compact(row.period_start)
     if row.invoice_number is not None:
         metadata["invoice"] = row.invoice_number
+    metadata |= mark
     return ChargeRequest(
         idempotency_key=key,
         amount=row.money,

@@ -10,6 +10,7 @@ An attempt that was begun and not finished is *open*. It is sent again under the
 up once the provider may have forgotten the key; no timeout makes it a failure.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
@@ -24,6 +25,7 @@ from billing.flows.context import Context
 from billing.flows.dispatching import take_due
 from billing.flows.payments import leaving
 from billing.flows.payments.charge_requests import (
+    invoice_mark,
     key_of,
     period_start,
     request_for,
@@ -250,13 +252,17 @@ def new_attempt(
     row: PaymentForAttempt,
     now: datetime,
     policy: Policy,
+    mark: Mapping[str, str] | None = None,
 ) -> ProviderCall:
-    """Begin the next attempt of a payment, with the payment method and the account that it has."""
+    """Begin the next attempt of a payment, with the payment method and the account that it has.
+
+    `mark` is what the charge says of its request, where it was made before.
+    """
     assert row.payment_method_id is not None, "it was asked for before"
     n = row.attempt_n + 1
     key = key_of(policy.mode, row.subscription_id, row.period_start, row.id)
-    mark = idempotency.mark_of(conn, row.id) if row.invoice_id is None else None
-    request = request_for(row, n, f"{key}{n}", engine_id(conn), mark)
+    told = _mark(conn, row) if mark is None else mark
+    request = request_for(row, n, f"{key}{n}", engine_id(conn), told)
     return attempts.begin(
         conn,
         payment_id=row.id,
@@ -270,6 +276,11 @@ def new_attempt(
         request=request_to_json(request),
         now=now,
     )
+
+
+def _mark(conn: Connection, row: PaymentForAttempt) -> Mapping[str, str]:
+    mark = invoice_mark(row) or idempotency.mark_of(conn, row.id)
+    return {} if mark is None else mark.as_metadata()
 
 
 def _stopped(conn: Connection, row: PaymentForAttempt, payment_method_id: UUID) -> Declined | None:

@@ -1,5 +1,6 @@
 """Writing down attempts that this database has forgotten: they are looked up, and not sent."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import Final
@@ -25,17 +26,19 @@ def adopt(
     *,
     sent_at: datetime,
     last_attempt: int,
+    mark: Mapping[str, str],
     told: Succeeded | None = None,
 ) -> Outcome | Absent | None:
     """Write down the outcome of an attempt that this database has forgotten; send nothing.
 
-    `told` is the outcome where a list has told it. Otherwise it is looked up by the attempt's key,
-    which follows from the payment; attempts that were never executed are passed, up to
-    `last_attempt`. One that is open at another account is looked up there first. Returns None where
-    the payment isn't collected any more, or its customer has no payment method here.
+    `mark` is what the charge says of its request. `told` is the outcome where a list has told it.
+    Otherwise it is looked up by the attempt's key, which follows from the payment; attempts that
+    were never executed are passed, up to `last_attempt`. One that is open at another account is
+    looked up there first. Returns None where the payment isn't collected any more, or its customer
+    has no payment method here.
     """
     while True:
-        sending = _begin_forgotten(context, payment_id, sent_at)
+        sending = _begin_forgotten(context, payment_id, sent_at, mark)
         if sending is None:
             return None
         is_here = sending.provider == context.account
@@ -50,7 +53,9 @@ def adopt(
             return outcome
 
 
-def _begin_forgotten(context: Context, payment_id: UUID, sent_at: datetime) -> ChargeSend | None:
+def _begin_forgotten(
+    context: Context, payment_id: UUID, sent_at: datetime, mark: Mapping[str, str]
+) -> ChargeSend | None:
     """Begin an attempt that was made before, whenever the next one is due."""
     with marked(CrashPoint.FORGOTTEN_CHARGE_BEGUN), context.engine.begin() as conn:
         fences.adopt(conn)
@@ -75,7 +80,7 @@ def _begin_forgotten(context: Context, payment_id: UUID, sent_at: datetime) -> C
         charged = _as_charged_at(conn, row, context.account, now)
         if charged is None:
             return None
-        call = new_attempt(conn, charged, sent_at, context.policy)
+        call = new_attempt(conn, charged, sent_at, context.policy, mark)
         return leased(conn, call, row.next_attempt_kind, now, until)
 
 

@@ -6,10 +6,7 @@ is looked up in the provider's lists and written as a worker writes it. Nothing 
 """
 
 from collections.abc import Mapping, Sequence
-from collections.abc import Set as AbstractSet
 from datetime import datetime
-from enum import StrEnum
-from functools import partial
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -17,17 +14,12 @@ from sqlalchemy import Connection
 from billing.crash_points import CrashPoint, marked
 from billing.flows.context import Context
 from billing.flows.customers.customers import keep_payment_method
-from billing.flows.cycles import holding
-from billing.flows.cycles.charging import Holdings
-from billing.flows.cycles.deciding import CannotOpen, Opening, decide
-from billing.flows.cycles.ending import is_over
-from billing.flows.cycles.opening import write
 from billing.flows.disputes import dispute_updates
 from billing.flows.payments import forgotten
-from billing.flows.policy import Policy
-from billing.flows.recovery.finding import Forgotten, Why
+from billing.flows.recovery import reopening
+from billing.flows.recovery.finding import AdoptionResult, Done, Forgotten, Why
+from billing.flows.recovery.reopening import Reopening
 from billing.flows.refunds import refund_updates
-from billing.flows.subscriptions.lifecycle import locked
 from billing.gateway import (
     Absent,
     PaymentMethodDetails,
@@ -38,36 +30,16 @@ from billing.gateway import (
     Succeeded,
     Unknown,
 )
-from billing.plans.terms import Plan
 from billing.rules.payments import CaptureMethod, PaymentStatus, State
 from billing.rules.reconciliation import BreakKind
 from billing.rules.reconciliation.knowledge import EXTERNAL_ID, MadeKind
 from billing.rules.request_marks import read_mark
-from billing.rules.subscriptions import DatedChange, Status
 from billing.store.access import idempotency
 from billing.store.dispatch import NOT_HELD
 from billing.store.payments import payments
 from billing.store.settlement import breaks
-from billing.store.subscriptions import changes, customers, cycles, plans, subscriptions
+from billing.store.subscriptions import customers
 from billing.store.subscriptions.customers import payment_methods_of as methods_of
-from billing.store.subscriptions.subscriptions import Subscription
-
-
-class AdoptionResult(StrEnum):
-    """What became of an object."""
-
-    ADOPTED = "adopted"
-    OPEN = "open"
-    """Its outcome isn't definite: it is asked for again, and never sent anew."""
-    PARKED = "parked"
-    """What the provider did isn't what is asked for here; it is parked, with a break."""
-    PASSED_OVER = "passed_over"
-    HELD = "held"
-    """It can't be adopted, and might be charged again: the fence stays closed."""
-
-
-Done = tuple[AdoptionResult, Why | None]
-
 
 # --- customers ----------------------------------------------------------------------------------
 
@@ -140,12 +112,13 @@ def _tokens(conn: Connection, customer_id: UUID, provider: str) -> set[str]:
 
 
 def payment(
-    context: Context, found: Forgotten, payers: set[UUID], charged: AbstractSet[UUID]
+    context: Context, found: Forgotten, payers: set[UUID], charged: Mapping[UUID, datetime]
 ) -> Done:
-    """Adopt a payment: open its cycle where it isn't open, and write down what became of it.
+    """Adopt a payment: open its cycle where it isn't open, or make its change again, and write down
+    what became of it.
 
     `payers` are the customers whose cards were kept; its own is added. `charged` are all payments
-    that are adopted.
+    that are adopted, with when their invoices were issued.
     """
     now = context.clock.now()
     owner = found.subscription_id
@@ -153,7 +126,8 @@ def payment(
     with marked(CrashPoint.CYCLES_ADOPTED), context.engine.begin() as conn:
         row = payments.get(conn, found.ours)
         if row is None and owner is not None:
-            unplaced = _open_cycle(context, conn, owner, found, charged, now)
+            place = reopening.open_cycle if found.change is None else reopening.make_change
+            unplaced = place(conn, owner, found, Reopening(context.policy, charged, now))
     if row is None and owner is None:
         why = _add_one_off(context, found, now)
         unplaced = None if why is None else (AdoptionResult.PASSED_OVER, why)
@@ -161,97 +135,6 @@ def payment(
         return unplaced
     _keep_methods_of_payer(context, found, payers)
     return _attempts(context, found)
-
-
-def _open_cycle(
-    context: Context,
-    conn: Connection,
-    owner: UUID,
-    found: Forgotten,
-    charged: AbstractSet[UUID],
-    now: datetime,
-) -> Done | None:
-    """Open a subscription's cycles up to the one of this payment; return why that can't be.
-
-    Where it can't be, none is opened.
-    """
-    before = subscription = subscriptions.lock(conn, owner)
-    if before is None or subscription is None:
-        return AdoptionResult.PASSED_OVER, Why.SUBSCRIPTION_UNKNOWN
-    plans.hold(conn)
-    catalog, asked = plans.published(conn), changes.of(conn, owner)
-    with conn.begin_nested() as all_of_them:
-        while _has_next(subscription, now):
-            try:
-                held = holding.of(conn, subscription, now)
-                opening = _as_it_was(
-                    subscription, catalog, now, context.policy, asked, held, charged
-                )
-            except CannotOpen:
-                all_of_them.rollback()
-                return AdoptionResult.HELD, Why.CANNOT_OPEN
-            write(conn, [opening], now)
-            if opening.payment_id == found.ours:
-                if payments.get(conn, found.ours) is not None:
-                    return None
-                break  # it passes unbilled by what is asked for here
-            subscription = locked(conn, owner)
-        all_of_them.rollback()
-    return _why_not_opened(conn, before, subscription, found)
-
-
-def _has_next(subscription: Subscription, now: datetime) -> bool:
-    at = subscription.renews_at
-    return at is not None and at <= now and not is_over(subscription)
-
-
-def _why_not_opened(
-    conn: Connection, before: Subscription, last: Subscription, found: Forgotten
-) -> Done:
-    """Return why a payment has no cycle, and whether its period might still be opened.
-
-    `before` is the subscription as it is, `last` as it would be with all that can be opened.
-    """
-    starts = found.period_start
-    opened_until = before.renews_at or cycles.last_end(conn, before.id)
-    might_open = (
-        starts is not None
-        and (opened_until is None or starts >= opened_until)
-        and before.status is not Status.CANCELED
-        and not is_over(last)
-    )
-    if not might_open:
-        return AdoptionResult.PASSED_OVER, Why.NO_CYCLE
-    if before.status is Status.UNPAID:
-        return AdoptionResult.HELD, Why.UNPAID
-    if last.renews_at == starts:
-        return AdoptionResult.PASSED_OVER, Why.NO_CYCLE
-    return AdoptionResult.HELD, Why.OTHER_PERIODS
-
-
-def _as_it_was(
-    subscription: Subscription,
-    catalog: Mapping[str, Plan],
-    now: datetime,
-    policy: Policy,
-    asked: Sequence[DatedChange],
-    held: Holdings,
-    charged: AbstractSet[UUID],
-) -> Opening:
-    """Return the next cycle: billed where its payment was charged.
-
-    One that was never charged, before one that was, isn't charged any more: it is skipped. Raises
-    `CannotOpen`.
-    """
-    opened = partial(decide, subscription, catalog, now, policy, asked, held=held)
-    unbilled = opened(unbilled=True)
-    if unbilled.payment_id in charged:
-        return opened(bill_missed=True)
-    try:
-        opening = opened()
-    except CannotOpen:
-        return unbilled
-    return unbilled if opening.draft is not None and opening.draft.due > 0 else opening
 
 
 def _add_one_off(context: Context, found: Forgotten, now: datetime) -> Why | None:
@@ -297,6 +180,7 @@ def _attempts(context: Context, found: Forgotten) -> Done:
         found.ours,
         sent_at=found.charges[0].created,
         last_attempt=found.last_attempt,
+        mark=found.mark,
         told=_told(found),
     )
     if outcome is None:

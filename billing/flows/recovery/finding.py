@@ -1,6 +1,6 @@
 """What an account holds of this engine that this database doesn't know, and what becomes of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,8 +13,10 @@ from billing.flows import fence
 from billing.flows.context import Context
 from billing.flows.payments.charge_requests import period_start
 from billing.gateway import ProviderCharge, ProviderCustomer, ProviderDispute, ProviderRefund
+from billing.rules.invoice_marks import ChangeMark, read_invoice_mark
 from billing.rules.money import Money
 from billing.rules.reconciliation.knowledge import MadeKind
+from billing.rules.request_marks import REQUEST
 from billing.rules.subscriptions import Status
 from billing.store.identity import engine_id
 from billing.store.payments import disputes, payments
@@ -40,6 +42,19 @@ class RecoveryPlan(StrEnum):
     """It can't be placed before its subscription goes on, which might charge for it again."""
 
 
+class AdoptionResult(StrEnum):
+    """What became of an object."""
+
+    ADOPTED = "adopted"
+    OPEN = "open"
+    """Its outcome isn't definite: it is asked for again, and never sent anew."""
+    PARKED = "parked"
+    """What the provider did isn't what is asked for here; it is parked, with a break."""
+    PASSED_OVER = "passed_over"
+    HELD = "held"
+    """It can't be adopted, and might be charged again: the fence stays closed."""
+
+
 class Why(StrEnum):
     """Why an object is passed over, or holds the fence closed."""
 
@@ -48,11 +63,16 @@ class Why(StrEnum):
     PAYMENT_UNKNOWN = "payment_unknown"
     NO_CYCLE = "no_cycle"
     CANNOT_OPEN = "cannot_open"
+    CANNOT_CHANGE = "cannot_change"
+    OTHER_CHANGE = "other_change"
     UNPAID = "unpaid"
     OTHER_PERIODS = "other_periods"
     NOT_COLLECTED = "not_collected"
     NO_PAYMENT_METHOD = "no_payment_method"
     NOT_FOUND_AGAIN = "not_found_again"
+
+
+Done = tuple[AdoptionResult, Why | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +96,24 @@ class Forgotten:
     def period_start(self) -> datetime | None:
         """When the period begins that was charged; None for a charge of its own."""
         return period_start(self.newest.metadata)
+
+    @property
+    def mark(self) -> Mapping[str, str]:
+        """What the charge says of its invoice and request, which may be others here."""
+        said = self.newest.metadata
+        return {name: said[name] for name in (REQUEST, "invoice") if name in said}
+
+    @property
+    def issued_at(self) -> datetime:
+        """When its invoice was issued: at the latest when it was charged first."""
+        mark = read_invoice_mark(self.newest.metadata)
+        return self.charges[0].created if mark is None else mark.issued_at
+
+    @property
+    def change(self) -> ChangeMark | None:
+        """The change of the subscription that was charged; None for any other charge."""
+        mark = read_invoice_mark(self.newest.metadata)
+        return None if mark is None else mark.change
 
     @property
     def last_attempt(self) -> int:
@@ -193,6 +231,8 @@ def _payment(conn: Connection, found: Forgotten) -> RecoveryItem:
         here = subscriptions.find(conn, str(owner))
         if here is None:
             why = Why.SUBSCRIPTION_UNKNOWN
+        elif found.change is not None:
+            why = Why.NO_CYCLE if here.status is Status.CANCELED else None
         elif here.renews_at is None:
             why = Why.UNPAID if here.status is Status.UNPAID else Why.NO_CYCLE
     charge = found.newest

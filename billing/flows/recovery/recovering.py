@@ -13,8 +13,15 @@ from billing.crash_points import CrashPoint, marked
 from billing.flows import fence
 from billing.flows.context import Context
 from billing.flows.recovery import adopting
-from billing.flows.recovery.adopting import AdoptionResult, Done
-from billing.flows.recovery.finding import RecoveryItem, UnknownObjects, Why, find, preview
+from billing.flows.recovery.finding import (
+    AdoptionResult,
+    Done,
+    RecoveryItem,
+    UnknownObjects,
+    Why,
+    find,
+    preview,
+)
 from billing.rules.reconciliation.knowledge import FenceState
 from billing.store import fences
 
@@ -61,7 +68,7 @@ def recover(context: Context, prepared: Prepared) -> Iterator[Adoption]:
     unknown = prepared.unknown
     if unknown is None:
         return
-    charged = frozenset(each.ours for each in unknown.payments)
+    charged = {each.ours: each.issued_at for each in unknown.payments}
     payment = partial(adopting.payment, payers=set[UUID](), charged=charged)
     by_id = {item.theirs: item for item in prepared.items}
     steps: list[tuple[str, Callable[[], Done]]] = [

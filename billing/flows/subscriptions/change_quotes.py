@@ -12,7 +12,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.errors import BadInput, Conflict, ErrorCode
+from billing.errors import BadInput, ErrorCode
 from billing.flows.credit_notes.drafting import Asked, DraftedNote
 from billing.flows.customers.customers import existing_customer
 from billing.flows.cycles import crediting, held_terms, holding
@@ -20,6 +20,7 @@ from billing.flows.cycles.charging import Holdings, costs_nothing, facts_of_cycl
 from billing.flows.cycles.holding import BatchHoldings
 from billing.flows.policy import Policy
 from billing.flows.subscriptions.change_invoices import charged_for, cost_of_change, notes_of
+from billing.flows.subscriptions.change_standing import applies_when, refuse_ended, standing_of
 from billing.flows.subscriptions.changed_terms import ChangedTerms, ChangeOrder, terms_of
 from billing.flows.subscriptions.lifecycle import ends_at
 from billing.flows.subscriptions.subscribing import method_at
@@ -27,7 +28,6 @@ from billing.ids import derived_id
 from billing.plans.currencies import charge_limit
 from billing.plans.terms import Plan, PlanVersion
 from billing.pricing import Charge, Credit, Facts, InvoiceDraft, draft
-from billing.rules.change_states import ChangeStanding, standing, state_after
 from billing.rules.item_changes import Applies, HeldTerms
 from billing.rules.money import Money
 from billing.rules.periods import Period, ScheduledPeriod, nth_from, to_local
@@ -95,89 +95,70 @@ def quote_of(
     """
     if order.plan is None and not order.quantities:
         raise BadInput("a change names a plan or a quantity", code=ErrorCode.CHANGE_NOTHING)
-    stands = _standing(subscription, undecided, now)
-    _refuse_ended(subscription, stands, order)
-    catalog, batch = plans.published(conn), holding.read(conn, [subscription])
-    batch.addons = known = addons.published(conn)
-    held = replace(batch.of(subscription, now), addons=known)
-
-    def asked(applies: Applies, at: datetime) -> ChangedTerms:
-        return terms_of(
-            conn, subscription, held, catalog, order,
-            addons=known, applies=applies, at=at, change_id=change_id,
-        )  # fmt: skip
-
+    stands = standing_of(subscription, undecided, now)
+    refuse_ended(subscription, stands)
+    asking = _asking(conn, subscription, order, change_id, now)
     instants = {Applies.NOW: now, Applies.PERIOD_END: _end(subscription, now)}
     wanted = order.applies or Applies.PERIOD_END
-    terms = asked(wanted, instants[wanted])
-    applies = _applies(subscription, terms, stands, order, catalog, now)
+    terms = asking.terms(conn, wanted, instants[wanted])
+    applies = applies_when(subscription, terms, stands, order, asking.catalog, now)
     if applies is not wanted:
-        terms = asked(applies, instants[applies])
+        terms = asking.terms(conn, applies, instants[applies])
     if applies is Applies.NOW:
-        quote = _now(conn, subscription, terms, batch, policy)
-        if not quote.notes or catalog[subscription.plan].change.credit != "none":
+        quote = _now(conn, subscription, terms, asking.batch, policy)
+        if not quote.notes or asking.catalog[subscription.plan].change.credit != "none":
+            _refuse_unpayable(conn, subscription, quote)
             return quote
-        terms = asked(Applies.PERIOD_END, instants[Applies.PERIOD_END])
-    return _later(subscription, terms, held, policy)
+        terms = asking.terms(conn, Applies.PERIOD_END, instants[Applies.PERIOD_END])
+    return _later(subscription, terms, asking.held, policy)
 
 
-def _standing(
-    subscription: Subscription, undecided: Sequence[LockedPayment], now: datetime
-) -> ChangeStanding:
-    if subscription.has_ended(now):
-        return ChangeStanding.CANCELED
-    ends = subscription.cancels_at is not None
-    return standing(subscription.status, ends=ends, being_paid=bool(undecided))
-
-
-def _refuse_ended(subscription: Subscription, stands: ChangeStanding, order: ChangeOrder) -> None:
-    """Refuse what no change can be made of, before its terms are looked at."""
-    if stands in (ChangeStanding.CANCELED, ChangeStanding.UNPAID):
-        code = ErrorCode.SUBSCRIPTION_ENDED
-        raise _refusal(subscription, code if stands is ChangeStanding.CANCELED else _UNPAID)
-
-
-_UNPAID = ErrorCode.CHANGE_UNPAID
-_REFUSALS: Mapping[ErrorCode, str] = {
-    ErrorCode.SUBSCRIPTION_ENDED: "has ended",
-    ErrorCode.CHANGE_UNPAID: "is unpaid",
-    ErrorCode.CHANGE_PAYMENT_UNDER_WAY: "has a payment that is being made",
-    ErrorCode.CHANGE_PAST_DUE: "is past due: it pays what it owes before it pays more",
-    ErrorCode.CHANGE_ENDING: "was canceled for its period's end",
-    ErrorCode.CHANGE_PERIOD_NOT_OPENED: "has a period that began and isn't opened yet",
-}
-
-
-def _refusal(subscription: Subscription, code: ErrorCode) -> Conflict:
-    return Conflict(
-        f"subscription {subscription.id} {_REFUSALS[code]}",
-        code=code,
-        subscription_id=subscription.id,
-    )
-
-
-def _applies(
+def quote_again(
+    conn: Connection,
     subscription: Subscription,
-    terms: ChangedTerms,
-    stands: ChangeStanding,
     order: ChangeOrder,
-    catalog: Mapping[str, Plan],
+    *,
+    change_id: UUID,
+    at: datetime,
+    policy: Policy,
+) -> ChangeQuote:
+    """Return what a change did that was made at an instant; whether it may be made isn't asked.
+
+    Raises: BadInput, Conflict, NotFound.
+    """
+    asking = _asking(conn, subscription, order, change_id, at)
+    return _now(conn, subscription, asking.terms(conn, Applies.NOW, at), asking.batch, policy)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asking:
+    """A change that is asked for, with what is held before it at an instant."""
+
+    subscription: Subscription
+    order: ChangeOrder
+    change_id: UUID
+    catalog: Mapping[str, Plan]
+    batch: BatchHoldings
+    held: Holdings
+
+    def terms(self, conn: Connection, applies: Applies, at: datetime) -> ChangedTerms:
+        return terms_of(
+            conn, self.subscription, self.held, self.catalog, self.order,
+            addons=self.batch.addons, applies=applies, at=at, change_id=self.change_id,
+        )  # fmt: skip
+
+
+def _asking(
+    conn: Connection,
+    subscription: Subscription,
+    order: ChangeOrder,
+    change_id: UUID,
     now: datetime,
-) -> Applies:
-    """Return when a change holds: as it asks, or its plan says, where that can be."""
-    move = terms.move(subscription.currency)
-    policy = catalog[subscription.plan].change
-    by_plan = Applies(policy.up if move.costs_more else policy.down)
-    verdict = state_after(stands, move, order.applies or by_plan)
-    if verdict.refused is not None:
-        raise _refusal(subscription, verdict.refused)
-    assert verdict.applies is not None, "it isn't refused"
-    if verdict.applies is Applies.NOW and subscription.renews_at is not None:
-        if subscription.renews_at == now:
-            return Applies.PERIOD_END
-        if subscription.renews_at < now:
-            raise _refusal(subscription, ErrorCode.CHANGE_PERIOD_NOT_OPENED)
-    return verdict.applies
+) -> _Asking:
+    catalog, batch = plans.published(conn), holding.read(conn, [subscription])
+    batch.addons = addons.published(conn)
+    held = replace(batch.of(subscription, now), addons=batch.addons)
+    return _Asking(subscription, order, change_id, catalog, batch, held)
 
 
 def _end(subscription: Subscription, now: datetime) -> datetime:
@@ -229,17 +210,21 @@ def _now(
     facts, notes = None, tuple[QuotedNote, ...]()
     if cycle.kind in _BILLED:
         facts, notes = _costs(conn, subscription, terms, batch, policy, cycle)
-    quote = _quote(subscription, terms, Applies.NOW, cycle.n, facts, cycle, notes)
-    if quote.draft is not None and quote.draft.due:
-        customer = existing_customer(conn, str(subscription.customer_id))
-        if method_at(conn, customer, subscription.provider) is None:
-            raise BadInput(
-                f"customer {customer.id} has no payment method",
-                where="customer",
-                code=ErrorCode.PAYMENT_METHOD_MISSING,
-                customer=customer.id,
-            )
-    return quote
+    return _quote(subscription, terms, Applies.NOW, cycle.n, facts, cycle, notes)
+
+
+def _refuse_unpayable(conn: Connection, subscription: Subscription, quote: ChangeQuote) -> None:
+    """Refuse a change that is to be paid by a customer who can't be charged. Raises: BadInput."""
+    if quote.draft is None or not quote.draft.due:
+        return
+    customer = existing_customer(conn, str(subscription.customer_id))
+    if method_at(conn, customer, subscription.provider) is None:
+        raise BadInput(
+            f"customer {customer.id} has no payment method",
+            where="customer",
+            code=ErrorCode.PAYMENT_METHOD_MISSING,
+            customer=customer.id,
+        )
 
 
 def _costs(

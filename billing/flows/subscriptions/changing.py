@@ -17,13 +17,14 @@ from billing.flows.cycles import held_terms, issuing
 from billing.flows.cycles.issuing import InSeries, Issued
 from billing.flows.cycles.opening import hold_catalog
 from billing.flows.policy import Policy
-from billing.flows.subscriptions.change_quotes import ChangeQuote, quote_of
+from billing.flows.subscriptions.change_quotes import ChangeQuote, quote_again, quote_of
 from billing.flows.subscriptions.changed_terms import ChangeOrder
 from billing.flows.subscriptions.lifecycle import locked
 from billing.ids import derived_id, new_id
 from billing.queries.subscriptions import find_subscription
 from billing.rules import invoices as invoice_rules
 from billing.rules import recognition
+from billing.rules.actor import RECONCILER
 from billing.rules.credit_notes import Destination
 from billing.rules.item_changes import Applies, ChangeAsked, ItemChange, scheduled
 from billing.rules.periods import Period
@@ -80,8 +81,30 @@ def change(
                 subscription_id=subscription.id,
                 digest=quoted.digest,
             )
+        if quoted.applies is Applies.NOW and quoted.draft is not None:
+            fence.refuse_cycles_of(conn, subscription.customer_id, subscription.provider)
         _write(conn, subscription, quoted, asked, policy)
         return quoted
+
+
+def make_again(
+    conn: Connection,
+    subscription: Subscription,
+    order: ChangeOrder,
+    *,
+    change_id: UUID,
+    at: datetime,
+    policy: Policy,
+    number: str | None,
+) -> None:
+    """Make a change of a (locked) subscription as it was made at an instant, by its charge.
+
+    `number` is the one that its invoice had. Raises: BadInput, Conflict, NotFound.
+    """
+    _refuse_known(conn, subscription, change_id)
+    quoted = quote_again(conn, subscription, order, change_id=change_id, at=at, policy=policy)
+    asked = ChangeAsked(at, RECONCILER, "made again from its charge by a recovery")
+    _write(conn, subscription, quoted, asked, policy, had=number)
 
 
 def _lock_payments(conn: Connection, subscription_id: UUID) -> list[LockedPayment]:
@@ -113,6 +136,7 @@ def _write(
     quoted: ChangeQuote,
     asked: ChangeAsked,
     policy: Policy,
+    had: str | None = None,
 ) -> None:
     terms = quoted.terms
     if not item_changes.of(conn, subscription.id):
@@ -132,7 +156,7 @@ def _write(
         changed = held_terms.with_plan(subscription, terms.after)
         held_terms.write(conn, changed, terms.after, terms.version)
         _give_back(conn, quoted, asked)
-        _issue(conn, subscription, quoted, asked, policy)
+        _issue(conn, subscription, quoted, asked, policy, had)
     subscriptions.note(
         conn,
         subscription.id,
@@ -168,10 +192,10 @@ def _issue(
     quoted: ChangeQuote,
     asked: ChangeAsked,
     policy: Policy,
+    had: str | None,
 ) -> None:
     if quoted.facts is None or quoted.draft is None:
         return
-    fence.refuse_cycles_of(conn, subscription.customer_id, subscription.provider)
     change_id = quoted.terms.change.change_id
     assert change_id is not None, "it is to be written"
     recognise_at = None
@@ -184,7 +208,7 @@ def _issue(
         cycle_id=None,
         subscription_id=subscription.id,
         customer_id=subscription.customer_id,
-        number=_number(conn, subscription, quoted.n, policy),
+        number=_number(conn, subscription, quoted.n, policy, had),
         facts=quoted.facts,
         draft=quoted.draft,
         recognise_at=recognise_at,
@@ -193,12 +217,16 @@ def _issue(
     issuing.issue(conn, [issued], asked.at)
 
 
-def _number(conn: Connection, subscription: Subscription, n: int, policy: Policy) -> str | InSeries:
-    """Return the number of an invoice of a change in the n-th period."""
+def _number(
+    conn: Connection, subscription: Subscription, n: int, policy: Policy, had: str | None
+) -> str | InSeries:
+    """Return the number of an invoice of a change in the n-th period: the one that it `had`."""
     if policy.series_of_subscriptions is not None:
         return InSeries(policy.series_of_subscriptions)
     cycle_number = invoice_rules.number(subscription.invoice_prefix, n)
-    k = invoices.changes_numbered(conn, subscription.id, cycle_number) + 1
+    if had is not None and invoice_rules.is_of_change(had, cycle_number):
+        return had
+    k = invoices.last_of_changes(conn, subscription.id, cycle_number) + 1
     return invoice_rules.number_of_change(cycle_number, k)
 
 

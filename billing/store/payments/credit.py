@@ -174,15 +174,25 @@ def get(conn: Connection, grant_id: UUID) -> Grant | None:
 
 _DUE = text(
     """
-    SELECT customer_id FROM credit_grants WHERE expiry_due_at <= :now
-     ORDER BY expiry_due_at, id LIMIT :limit
+    SELECT g.customer_id FROM credit_grants g
+     WHERE g.expiry_due_at <= :now
+       AND NOT EXISTS (SELECT FROM provider_customers w
+                        WHERE w.customer_id = g.customer_id
+                          AND w.provider = ANY(CAST(:held AS text[])))
+     ORDER BY g.expiry_due_at, g.id LIMIT :limit
     """
 )
 
 
-def whose_expiry_is_due(conn: Connection, now: datetime, limit: int) -> Sequence[UUID]:
-    """Return the customers of up to `limit` grants whose rest is to be written off."""
-    return sorted(set(conn.execute(_DUE, {"now": now, "limit": limit}).scalars()))
+def whose_expiry_is_due(
+    conn: Connection, now: datetime, limit: int, *, held: Sequence[str] = ()
+) -> Sequence[UUID]:
+    """Return the customers of up to `limit` grants whose rest is to be written off.
+
+    Without customers who are at an account of `held`.
+    """
+    values = {"now": now, "limit": limit, "held": list(held)}
+    return sorted(set(conn.execute(_DUE, values).scalars()))
 
 
 _EXPIRY_DUE = text(

@@ -192,18 +192,18 @@ def of_period(
     return [_of(row) for row in conn.execute(_OF_PERIOD, values)]
 
 
-_CHANGES_NUMBERED = text(
+_LAST_OF_CHANGES = text(
     """
-    SELECT count(*) FROM invoices
+    SELECT coalesce(max(CAST(substr(number, length(:number) + 2) AS integer)), 0) FROM invoices
      WHERE subscription_id = :subscription AND kind = 'change' AND number LIKE :number || '-%'
     """
 )
 
 
-def changes_numbered(conn: Connection, subscription_id: UUID, number: str) -> int:
-    """Count the invoices of changes whose numbers begin with that of a cycle's invoice."""
+def last_of_changes(conn: Connection, subscription_id: UUID, number: str) -> int:
+    """Return the last k of a cycle's changes whose invoices are numbered like "K7Q2MX-0012-k"."""
     values = {"subscription": subscription_id, "number": number}
-    return int(conn.execute(_CHANGES_NUMBERED, values).scalar_one())
+    return int(conn.execute(_LAST_OF_CHANGES, values).scalar_one())
 
 
 def of_cycle(conn: Connection, cycle_id: UUID) -> Invoice | None:

@@ -1,8 +1,9 @@
 """Payments whose next step is due: which they are, and one of them locked to take that step."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, text
@@ -42,6 +43,9 @@ class PaymentForAttempt:
     capture_method: CaptureMethod
     description: str
     invoice_number: str | None
+    invoice_issued_at: datetime | None
+    change_id: UUID | None
+    change_detail: Mapping[str, Any] | None
     plan: str | None
     subscription_status: Status | None
     subscription_ended_by: EndedBy | None
@@ -81,7 +85,9 @@ _FOR_ATTEMPT = text(
            p.currency, p.state, p.provider, p.provider_payment_id, p.attempt_n, p.rung,
            p.next_attempt_at,
            p.next_attempt_kind, p.decline_code, p.decline_class, p.capture_method, p.description,
-           i.number AS invoice_number,
+           i.number AS invoice_number, i.issued_at AS invoice_issued_at,
+           i.change_id, (SELECT h.detail FROM subscription_changes h
+                          WHERE h.change_id = i.change_id) AS change_detail,
            s.plan, s.status AS subscription_status, s.ended_by AS subscription_ended_by,
            p.ladder_ends_at, s.zone, c.period_start, c.period_end,
            m.provider AS method_provider, w.provider_customer_id,
