@@ -14,9 +14,9 @@ from billing.rules.payments import AttemptKind, CaptureMethod, State
 from billing.store.payments.attempts import of_payment as attempts_of
 from billing.store.payments.disputes import get as dispute
 from billing.store.payments.disputes import page as disputes
+from billing.store.payments.payment_history import transitions
 from billing.store.payments.payments import get as payment
 from billing.store.payments.payments import of_invoice as payment_of_invoice
-from billing.store.payments.payments import transitions
 from billing.store.payments.provider_calls import UNKNOWN_ATTEMPT
 from billing.store.rows import reader
 

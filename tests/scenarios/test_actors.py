@@ -5,7 +5,7 @@ import pytest
 from billing.flows.payments import authorizations
 from billing.rules.actor import Actor, ActorKind
 from billing.store.access import audit
-from billing.store.payments import payments
+from billing.store.payments import payment_history
 from tests.scenarios.money import one_off, usd
 from tests.scenarios.world import World
 
@@ -20,7 +20,7 @@ def test_history_and_audit_log_name_the_same_actor(world: World, kind: ActorKind
         audit.record(conn, actor=actor, action="payment.void", subject=str(payment_id))
 
     with world.engine.connect() as conn:
-        (move,) = payments.transitions(conn, payment_id)
+        (move,) = payment_history.transitions(conn, payment_id)
         (line,) = audit.page(conn, subject=str(payment_id))
     assert (move.actor, line.actor) == (str(actor), str(actor))
 
@@ -30,5 +30,5 @@ def test_what_the_engine_does_by_itself_has_the_name_of_its_process(world: World
     world.settle()
 
     with world.engine.connect() as conn:
-        actors = {move.actor for move in payments.transitions(conn, payment_id)}
+        actors = {move.actor for move in payment_history.transitions(conn, payment_id)}
     assert actors == {"worker"}

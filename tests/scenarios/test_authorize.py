@@ -14,7 +14,7 @@ from billing.rules.actor import Actor, ActorKind
 from billing.rules.dunning import DeclineClass
 from billing.rules.money import Money
 from billing.rules.payments import CallKind
-from billing.store.payments import attempts, payments
+from billing.store.payments import attempts, payment_history
 from billing.store.payments.provider_calls import ProviderCall
 from tests import provider_calls
 from tests.scenarios.money import balances, give_back, one_off, payment_row, usd
@@ -44,7 +44,7 @@ def void(world: World, payment_id: UUID) -> None:
 
 def causes(world: World, payment_id: UUID) -> list[tuple[str, str]]:
     with world.engine.connect() as conn:
-        return [(row.to_state, row.cause) for row in payments.transitions(conn, payment_id)]
+        return [(row.to_state, row.cause) for row in payment_history.transitions(conn, payment_id)]
 
 
 # --- at once ------------------------------------------------------------------------------------

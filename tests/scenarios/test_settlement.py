@@ -26,6 +26,7 @@ from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import AmountOutOfRange, Money
 from billing.rules.reconciliation import BreakFound, BreakKind, TieOutReason
 from billing.store.journal import reads
+from billing.store.payments import payment_history
 from billing.store.settlement import breaks, exchanges, staging
 from billing.store.settlement import matching as settlement_match
 from billing.store.settlement import rows as settlement_rows
@@ -389,10 +390,9 @@ def test_money_taken_after_we_gave_up_is_booked_with_its_evidence(world: World) 
 
 
 def transitions(world: World, payment_id: UUID) -> list[Any]:
-    from billing.store.payments import payments
 
     with world.engine.connect() as conn:
-        return payments.transitions(conn, payment_id)
+        return payment_history.transitions(conn, payment_id)
 
 
 def test_a_correction_after_the_cycle_was_closed_leaves_the_close_as_it_was(

@@ -35,6 +35,7 @@ from billing.store.settlement import (
     rows,
     runs,
     tie_out,
+    windows,
 )
 from billing.store.subscriptions import cycles, subscriptions
 from tests.conftest import Admin
@@ -190,7 +191,7 @@ QUERIES: dict[str, tuple[Executable, Mapping[str, Any], str | None]] = {
         "payments_unconfirmed",
     ),
     "the oldest capture to be settled": (
-        runs.OLDEST_UNSETTLED,
+        windows.OLDEST_UNSETTLED,
         {"provider": "stripe", "long_known": NOW},
         "payments_unsettled",
     ),
@@ -205,7 +206,7 @@ QUERIES: dict[str, tuple[Executable, Mapping[str, Any], str | None]] = {
         "refunds_unsettled",
     ),
     "up to where the provider's transactions were read": (
-        runs._LAST_WINDOW,
+        windows._LAST_WINDOW,
         {"provider": "stripe"},
         "reconciliation_runs_read",
     ),

@@ -6,7 +6,8 @@ from uuid import UUID
 
 import click
 
-from billing.cli.commands import changes
+from billing.cli.commands import changes, endings
+from billing.cli.commands.endings import CIVIL_TIME, done, found_by
 from billing.cli.options import (
     confirm,
     lasting,
@@ -37,9 +38,9 @@ def subscriptions() -> None:
 
 subscriptions.add_command(changes.change)
 subscriptions.add_command(changes.withdraw)
-
-
-_STARTS = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
+subscriptions.add_command(endings.cancel)
+subscriptions.add_command(endings.pause)
+subscriptions.add_command(endings.resume)
 
 
 @subscriptions.command("create")
@@ -59,7 +60,7 @@ _STARTS = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 )  # fmt: skip
 @click.option("--zone", default="UTC", show_default=True, help="Time zone of the boundaries.")
 @click.option(
-    "--starts", type=_STARTS, metavar="DATE[THH:MM]",
+    "--starts", type=CIVIL_TIME, metavar="DATE[THH:MM]",
     help="Civil time in that zone at which the first period begins; now, when left out.",
 )  # fmt: skip
 @click.option("--external-id", metavar="ID", help="Your own id of it; a repeat is refused.")
@@ -181,12 +182,7 @@ def list_(
 @click.pass_obj
 def show(session: Session, subscription: str, output: Output) -> None:
     """Show a subscription with its last cycles."""
-    _show(session, _find(session, subscription), output)
-
-
-def _find(session: Session, typed: str) -> UUID:
-    with session.connect() as conn:
-        return find(conn, "subscription", typed)
+    _show(session, found_by(session, subscription), output)
 
 
 def _show(session: Session, subscription_id: UUID, output: Output) -> None:
@@ -205,138 +201,6 @@ def _show(session: Session, subscription_id: UUID, output: Output) -> None:
         "recent_cycles": [plain(cycle) for cycle in cycles],
     }
     output.record(record, {"items": HELD, "coupons": REDEMPTIONS, "recent_cycles": CYCLES})
-
-
-@subscriptions.command("cancel")
-@click.argument("subscription")
-@click.option("--now", "when", flag_value="now", help="At once; what isn't collected is voided.")
-@click.option("--at-period-end", "when", flag_value="end", help="When the open period ends.")
-@click.option("--on", type=_STARTS, metavar="DATE", help="With the period that day lies in.")
-@click.option("--forgive", is_flag=True, help="With --now: don't bill what was served unbilled.")
-@reason_option
-@lasting
-@output_option
-@click.pass_obj
-def cancel(
-    session: Session,
-    subscription: str,
-    when: str | None,
-    on: datetime | None,
-    forgive: bool,
-    reason: str,
-    dry_run: bool,
-    yes: bool,
-    output: Output,
-) -> None:
-    """Cancel a subscription, at once, when its open period ends, or on a date."""
-    from billing.flows.subscriptions import lifecycle
-
-    if (when is None) is (on is None):
-        raise BadInput("say when to cancel", remedy="add --now or --at-period-end, or --on DATE")
-    at_end = when != "now"
-    subscription_id = _find(session, subscription)
-    words = _cancel_preview(session, subscription_id, at_period_end=at_end, forgive=forgive, on=on)
-    if not dry_run:
-        talk(f"this will {words}")
-        confirm("Cancel it?", yes=yes)
-        lifecycle.cancel(
-            session.engine,
-            str(subscription_id),
-            at_period_end=at_end,
-            on=on,
-            now=session.now(),
-            actor=person(),
-            why=reason,
-            forgive=forgive,
-            policy=session.runtime.policy,
-        )
-    done = _done("cancel", subscription_id, dry_run=dry_run, words=words)
-    output.message(done, f"would {words}" if dry_run else f"done: {words}")
-
-
-def _cancel_preview(
-    session: Session,
-    subscription_id: UUID,
-    *,
-    at_period_end: bool,
-    forgive: bool,
-    on: datetime | None,
-) -> str:
-    """Return in words what canceling does. Raises: Conflict, as canceling itself would."""
-    from billing.flows.subscriptions import lifecycle
-
-    with session.connect() as conn:
-        plan = lifecycle.plan_cancel(
-            conn, subscription_id, at_period_end=at_period_end, now=session.now(), on=on
-        )
-    if plan.ends_at is not None:
-        return f"cancel subscription {subscription_id} at {plan.ends_at:%Y-%m-%d %H:%M} UTC"
-    words = f"cancel subscription {subscription_id} ({plan.status}) now"
-    if plan.voided:
-        words += f" and void {plan.voided} invoice(s) that are not collected"
-    if plan.served:
-        words += ", forgiving" if forgive else ", billing"
-        words += " the periods that were served and not billed yet"
-    return words
-
-
-@subscriptions.command("pause")
-@click.argument("subscription")
-@click.option("--for", "periods", type=int, metavar="PERIODS", help="So many periods.")
-@click.option("--until", type=_STARTS, metavar="DATE", help="Those that start before that day.")
-@reason_option
-@output_option
-@click.pass_obj
-def pause(
-    session: Session,
-    subscription: str,
-    periods: int | None,
-    until: datetime | None,
-    reason: str,
-    output: Output,
-) -> None:
-    """Pause a subscription: from its next period on, periods pass unbilled until it is resumed."""
-    from billing.flows.subscriptions import lifecycle
-
-    subscription_id = _find(session, subscription)
-    lifecycle.pause(
-        session.engine,
-        str(subscription_id),
-        now=session.now(),
-        actor=person(),
-        why=reason,
-        periods=periods,
-        until=until,
-    )
-    words = f"subscription {subscription_id} is paused from its next period on"
-    output.message(_done("pause", subscription_id, dry_run=False, words=words), words)
-
-
-@subscriptions.command("resume")
-@click.argument("subscription")
-@click.option("--on", type=_STARTS, metavar="DATE", help="With the first period from then on.")
-@reason_option
-@output_option
-@click.pass_obj
-def resume(
-    session: Session, subscription: str, on: datetime | None, reason: str, output: Output
-) -> None:
-    """Resume a paused or unpaid subscription, or take back a cancellation at the period's end."""
-    from billing.flows.subscriptions import lifecycle
-
-    subscription_id = _find(session, subscription)
-    lifecycle.resume(
-        session.engine,
-        str(subscription_id),
-        now=session.now(),
-        actor=person(),
-        why=reason,
-        on=on,
-    )
-    words = f"subscription {subscription_id} goes on"
-    if on is not None:
-        words += f" with its first period from {on:%Y-%m-%d} on"
-    output.message(_done("resume", subscription_id, dry_run=False, words=words), words)
 
 
 @subscriptions.command("set-provider")
@@ -363,7 +227,7 @@ def set_provider(
 
     if (provider is None) is not follow_customer:
         raise BadInput("say which account", remedy="add --provider NAME or --follow-customer")
-    subscription_id = _find(session, subscription)
+    subscription_id = found_by(session, subscription)
     naming.name_account(
         session.engine,
         str(subscription_id),
@@ -373,7 +237,7 @@ def set_provider(
         why=reason,
     )
     words = f"subscription {subscription_id} is collected over {provider or 'its customer'}"
-    output.message(_done("set-provider", subscription_id, dry_run=False, words=words), words)
+    output.message(done("set-provider", subscription_id, dry_run=False, words=words), words)
 
 
 @subscriptions.command("re-anchor")
@@ -403,7 +267,7 @@ def reanchor(
 
     if sum((subscription is not None, zone is not None, everyone)) != 1:
         raise BadInput("say which", remedy="name one, or add --zone ZONE or --all")
-    reference = None if subscription is None else str(_find(session, subscription))
+    reference = None if subscription is None else str(found_by(session, subscription))
     if not dry_run:
         confirm("Re-anchor them?", yes=yes)
     found = reanchoring.reanchor(
@@ -417,15 +281,6 @@ def reanchor(
     )
     output.records([plain(each) for each in found], _REANCHORED)
     talk(f"{len(found)} subscription(s) {'would be ' if dry_run else ''}re-anchored")
-
-
-def _done(action: str, subscription_id: UUID, *, dry_run: bool, words: str) -> dict[str, Any]:
-    return {
-        "action": action,
-        "dry_run": dry_run,
-        "subscription_id": subscription_id,
-        "words": words,
-    }
 
 
 @subscriptions.command("timeline")

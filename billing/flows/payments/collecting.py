@@ -54,7 +54,13 @@ from billing.rules.subscriptions import Status, still_collects
 from billing.store import fences
 from billing.store.access import idempotency
 from billing.store.identity import engine_id
-from billing.store.payments import attempts, payment_steps, payments, provider_calls
+from billing.store.payments import (
+    attempts,
+    payment_history,
+    payment_steps,
+    payments,
+    provider_calls,
+)
 from billing.store.payments.payment_steps import PaymentForAttempt
 from billing.store.payments.provider_calls import ProviderCall
 from billing.store.subscriptions import plans
@@ -176,7 +182,7 @@ def _end_collecting(
     What was given up before and tried again by hand was served: it is written off again.
     """
     payment = payments.lock_known_payment(conn, row.id)
-    if _is_not_owed(row) and not payments.times_failed(conn, row.id):
+    if _is_not_owed(row) and not payment_history.times_failed(conn, row.id):
         why = "the subscription ended"
         void(conn, payment, now=now, actor=WORKER, why=why, subscription_canceled=True)
         return

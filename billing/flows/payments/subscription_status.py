@@ -27,7 +27,7 @@ from billing.rules.subscriptions import (
     is_paused_from_now_on,
     unpaid_from,
 )
-from billing.store.payments import debts, invoices, payments
+from billing.store.payments import debts, invoices, payment_history
 from billing.store.payments.payments import LockedPayment
 from billing.store.subscriptions import changes, plans, subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
@@ -45,7 +45,7 @@ def recover_subscription(
     What was to follow from the debt, an end or that it is unpaid, is taken back with it.
     """
     declined = payment.decline_class is not None
-    was_given_up = declined and payments.times_failed(conn, payment.id) > 0
+    was_given_up = declined and payment_history.times_failed(conn, payment.id) > 0
     if not was_given_up and payment.subscription_status not in (Status.PAST_DUE, Status.UNPAID):
         return
     subscription = _locked(conn, payment)

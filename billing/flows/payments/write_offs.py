@@ -24,7 +24,7 @@ from billing.rules.payments import (
 from billing.rules.recognition import TICK
 from billing.rules.refunds import Parts, split
 from billing.store.journal import posting
-from billing.store.payments import invoices, payments, recognition
+from billing.store.payments import invoices, payment_history, payments, recognition
 from billing.store.payments.payments import LockedPayment
 from billing.store.payments.recognition import Standing
 from billing.store.subscriptions.parking import NOT_PARKED
@@ -69,7 +69,7 @@ def write_off(conn: Connection, payment: LockedPayment, now: datetime) -> None:
                 deferred=Money(lost.deferred, payment.currency),
                 tax=Money(lost.tax, payment.currency),
                 effective_at=now,
-                nth=payments.times_failed(conn, payment.id),
+                nth=payment_history.times_failed(conn, payment.id),
             )
         ],
     )
@@ -111,7 +111,7 @@ def reopen(
         actor=actor,
         evidence={"why": why},
     )
-    nth = payments.times_failed(conn, payment.id)
+    nth = payment_history.times_failed(conn, payment.id)
     invoice_id = _owed(payment)
     invoices.move(conn, invoice_id, InvoiceStatus.UNCOLLECTIBLE, InvoiceStatus.OPEN, now)
     key = keys.write_off(invoice_id, nth)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.flows import fence
+from billing.flows import made_objects
 from billing.flows.context import Context
 from billing.flows.payments.charge_requests import period_start
 from billing.gateway import ProviderCharge, ProviderCustomer, ProviderDispute, ProviderRefund
@@ -176,9 +176,9 @@ def _unknown(
     """Return the objects of a list that are unknown here, oldest first."""
     found: list[Listed] = []
     for page in pages:
-        made = fence.made_of(engine, kind, page)
+        made = made_objects.made_of(engine, kind, page)
         with context.engine.connect() as conn:
-            unknown = {each.theirs for each in fence.unknown_of(conn, context.account, made)}
+            unknown = {each.theirs for each in made_objects.unknown_of(conn, context.account, made)}
         found += [each for each in page if each.id in unknown]
     return found[::-1]
 

@@ -14,7 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.crash_points import CrashPoint, marked
-from billing.flows import fence
+from billing.flows import fence, made_objects
 from billing.flows.breaks import unreadable
 from billing.flows.context import Context
 from billing.gateway import ProviderCharge
@@ -149,8 +149,8 @@ def _without_unknown(
     The account was compared before: another database of this engine, a copy, charges over it.
     """
     engine = engine_id(conn)
-    made = fence.made_of(engine, MadeKind.CHARGE, page)
-    unknown = fence.never_sent(conn, provider, made)
+    made = made_objects.made_of(engine, MadeKind.CHARGE, page)
+    unknown = made_objects.never_sent(conn, provider, made)
     if unknown:
         fence.close(conn, provider, unknown[0], FenceCause.ANOTHER_DATABASE, since=since, now=now)
     left_out = {each.theirs for each in unknown}

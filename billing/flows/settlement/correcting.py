@@ -23,7 +23,7 @@ from billing.rules.reconciliation import BreakKind, RowOutcome
 from billing.rules.subscriptions import Status, SubscriptionEventKind
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
-from billing.store.payments import attempts, payments, provider_calls
+from billing.store.payments import attempts, payment_history, payments, provider_calls
 from billing.store.payments.payments import LockedPayment
 from billing.store.settlement import breaks
 from billing.store.settlement import rows as settlement_rows
@@ -169,7 +169,7 @@ def _post(
 ) -> None:
     """Reverse the write-off, if there was one, book the capture, and mark the invoice as paid."""
     if payment.state == State.FAILED and payment.invoice_id is not None:
-        nth = payments.times_failed(conn, payment.id)
+        nth = payment_history.times_failed(conn, payment.id)
         posting.reverse(
             conn,
             keys.write_off(payment.invoice_id, nth),

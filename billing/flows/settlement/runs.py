@@ -41,7 +41,7 @@ from billing.rules import backoff
 from billing.rules.actor import RECONCILER, Actor
 from billing.rules.reconciliation import RunSource, RunState, StepState
 from billing.store.engine import is_deadlock
-from billing.store.settlement import runs
+from billing.store.settlement import runs, windows
 from billing.store.settlement.runs import SettlementRun, StepClaim
 
 logger = logging.getLogger(__name__)
@@ -100,9 +100,9 @@ def is_done(conn: Connection, provider: str, *, now: datetime, every: timedelta)
     """Tell whether the account's runs that were due by `now` are over, or no money ever moved."""
     if runs.running(conn, provider):
         return False
-    last = runs.read_until(conn, provider)
+    last = windows.read_until(conn, provider)
     if last is None:
-        return runs.beginning(conn, provider) is None
+        return windows.beginning(conn, provider) is None
     return last >= (_boundary(now, every) if every else now)
 
 
@@ -125,14 +125,14 @@ def begin(
         for row in runs.running(conn, provider):
             if row.source is RunSource.PROVIDER:
                 return row.id
-        last = runs.read_until(conn, provider)
+        last = windows.read_until(conn, provider)
         if not is_due(last, now=now, every=every):
             return None
         # Only before the first run is all of history looked through.
-        read_until = last or runs.beginning(conn, provider)
+        read_until = last or windows.beginning(conn, provider)
         if read_until is None:
             return None
-        oldest = runs.oldest_unsettled(conn, provider, long_known=now - LOOKED_FOR)
+        oldest = windows.oldest_unsettled(conn, provider, long_known=now - LOOKED_FOR)
         window_from = min(read_until, oldest or now, now - timedelta(seconds=1))
         reference = f"{now:%Y-%m-%dT%H:%M:%SZ}"
         again = runs.begun_at(conn, provider, now)

@@ -16,7 +16,7 @@ from billing.flows.context import Context
 from billing.flows.settlement import runs as settlement
 from billing.rules.actor import Actor
 from billing.rules.reconciliation import STEPS, RunSource, RunState, StepState
-from billing.store.settlement import runs
+from billing.store.settlement import runs, windows
 from billing.store.settlement.runs import SettlementRun, SettlementStep
 
 FIRST: Final = STEPS[0]
@@ -108,7 +108,7 @@ def _run(context: Context, as_of: datetime) -> SettlementRun | None:
 
 def _nothing_moved(context: Context) -> bool:
     with context.engine.connect() as conn:
-        return runs.beginning(conn, context.account) is None
+        return windows.beginning(conn, context.account) is None
 
 
 def _finish_others(context: Context, name: str, as_of: datetime, actor: Actor) -> Stepped | None:

@@ -12,7 +12,7 @@ from billing.queries.explain.billed import Billed
 from billing.rules.money import Money
 from billing.rules.payments import State
 from billing.rules.subscriptions import Status
-from billing.store.payments import payments
+from billing.store.payments import payment_history
 from billing.store.payments.payments import Payment
 from billing.store.subscriptions import customers, subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
@@ -131,5 +131,5 @@ def _link(subscription: Subscription) -> SubscriptionLink:
 
 
 def _state_since(conn: Connection, payment: Payment) -> datetime:
-    steps = payments.transitions(conn, payment.id)
+    steps = payment_history.transitions(conn, payment.id)
     return steps[-1].at if steps else payment.created_at

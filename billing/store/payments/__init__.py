@@ -9,6 +9,7 @@ __all__ = [
     "invoice_numbers",
     "invoices",
     "moving",
+    "payment_history",
     "payment_steps",
     "payments",
     "provider_calls",

@@ -173,20 +173,6 @@ class NothingNext(TypedDict):
     lease_until: None
 
 
-@dataclass(frozen=True, slots=True)
-class PaymentTransition:
-    """One step of a payment's history."""
-
-    id: int
-    payment_id: UUID
-    from_state: State
-    to_state: State
-    at: datetime
-    actor: str
-    cause: Cause
-    evidence: Mapping[str, Any]
-
-
 # As the trigger that fills it in has it.
 _AT_ACCOUNT_OF_METHOD: Final = (
     ("provider", "SELECT m.provider FROM payment_methods m WHERE m.id = x.payment_method_id"),
@@ -201,7 +187,6 @@ _AT_ACCOUNT_DUE: Final = (
 
 _of = reader(Payment)
 _locked_of = reader(LockedPayment)
-_transition_of = reader(PaymentTransition)
 
 NOTHING_NEXT: Final[NothingNext] = {
     "next_attempt_at": None,
@@ -376,23 +361,6 @@ def of_invoice(conn: Connection, invoice_id: UUID) -> Payment | None:
     """Return the payment of an invoice, if it has one."""
     row = conn.execute(select(payments).where(payments.c.invoice_id == invoice_id)).one_or_none()
     return _of(row) if row else None
-
-
-def transitions(conn: Connection, payment_id: UUID) -> list[PaymentTransition]:
-    """Return a payment's history, oldest first."""
-    query = select(payment_transitions).where(payment_transitions.c.payment_id == payment_id)
-    rows = conn.execute(query.order_by(payment_transitions.c.id))
-    return [_transition_of(row) for row in rows]
-
-
-_TIMES_FAILED = text(
-    "SELECT count(*) FROM payment_transitions WHERE payment_id = :payment AND to_state = 'FAILED'"
-)
-
-
-def times_failed(conn: Connection, payment_id: UUID) -> int:
-    """Count how often a payment became FAILED: each time its invoice was written off."""
-    return int(conn.execute(_TIMES_FAILED, {"payment": payment_id}).scalar_one())
 
 
 def page(

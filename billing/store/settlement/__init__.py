@@ -14,4 +14,5 @@ __all__ = [
     "staging",
     "tie_out",
     "to_ask",
+    "windows",
 ]
