@@ -138,7 +138,8 @@ _OF_FACTS: Final = (invoiced._INVOICES, invoiced._LOST, invoiced._FREE)
 def _computed() -> Iterator[_Reader]:
     """Yield what is computed again in Python: schedules, invoices, notes and digests."""
     yield _Reader(one_cycle._SCHEDULES.text, partial(_kinds, _schedules))
-    read = (*_OF_FACTS, plans._VERSIONS, addons._VERSIONS, item_changes._ALL, held._CHANGED)
+    sold = (plans.VERSIONS.as_they_hold, addons.VERSIONS.as_they_hold)
+    read = (*_OF_FACTS, *sold, item_changes._ALL, held._CHANGED)
     yield _Reader(" ".join(each.text for each in read), partial(_kinds, recomputing.differing))
     yield _Reader(noted._LINES.text, partial(_kinds, notes.differing))
     digests = (digest._ROWS, digest._ENTRIES, closed_agrees._CLOSED)

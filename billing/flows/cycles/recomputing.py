@@ -25,8 +25,8 @@ _ROWS_A_FETCH = 2_000
 
 def differing(conn: Connection) -> Iterator[Finding]:
     """Yield what differs between invoices, their facts and the terms these name."""
-    unreadable = [("plan", *each) for each in plans.unreadable(conn)]
-    unreadable += [("add-on", *each) for each in addons.unreadable(conn)]
+    unreadable = [("plan", *each) for each in plans.VERSIONS.unreadable(conn)]
+    unreadable += [("add-on", *each) for each in addons.VERSIONS.unreadable(conn)]
     for kind, code, effective, error in unreadable:
         named = {"kind": kind, "code": code, "version": effective, "error": error}
         yield Finding(FindingKind.TERMS_UNREADABLE, named)

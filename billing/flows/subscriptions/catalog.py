@@ -20,7 +20,9 @@ from billing.flows.subscriptions.catalog_changes import (
     CatalogSubject,
     PriceEffect,
     TermDifference,
+    missing_versions,
     terms_differences,
+    withdrawn,
 )
 from billing.flows.subscriptions.catalog_effects import effects_of_move
 from billing.plans.catalogs import Catalog
@@ -54,7 +56,7 @@ def diff(conn: Connection, catalog: Catalog) -> list[CatalogChange]:
 
 
 def _plan_changes(conn: Connection, catalog: Catalog) -> list[CatalogChange]:
-    published, digests = plans.published(conn), plans.digests(conn)
+    published, digests = plans.published(conn), plans.VERSIONS.digests(conn)
     unused = plans.unused(conn, _differing(catalog, published, digests))
     changes: list[CatalogChange] = []
     for plan in catalog.plans.values():
@@ -66,7 +68,9 @@ def _plan_changes(conn: Connection, catalog: Catalog) -> list[CatalogChange]:
         for version in plan.versions:
             changes += _version_changes(conn, plan, version, stored, digests, unused)
         if stored is not None:
-            changes += _missing_versions(stored, plan, unused)
+            changes += missing_versions(
+                CatalogSubject.PLAN, plan.code, stored.versions, plan.versions, unused
+            )
     for code in sorted(published.keys() - catalog.plans.keys()):
         changes.append(CatalogChange(CatalogChangeKind.NOT_IN_CATALOG, code))
     return changes
@@ -144,23 +148,6 @@ def _version_changes(
     ]
 
 
-def _missing_versions(
-    stored: Plan, plan: Plan, unused: frozenset[tuple[str, date]]
-) -> list[CatalogChange]:
-    dates = {version.effective for version in plan.versions}
-    return [
-        CatalogChange(
-            CatalogChangeKind.WITHDRAWN
-            if (plan.code, version.effective) in unused
-            else CatalogChangeKind.NOT_IN_CATALOG,
-            plan.code,
-            version.effective,
-        )
-        for version in stored.versions
-        if version.effective not in dates
-    ]
-
-
 def apply(engine: Engine, catalog: Catalog, *, now: datetime) -> list[CatalogChange]:
     """Publish what is new in the catalog, all of it or nothing, and return what was published.
 
@@ -179,18 +166,12 @@ def apply(engine: Engine, catalog: Catalog, *, now: datetime) -> list[CatalogCha
 def _apply_plans(
     conn: Connection, catalog: Catalog, changes: Sequence[CatalogChange], now: datetime
 ) -> None:
-    known, digests = plans.dates(conn), plans.digests(conn)
     for plan in catalog.plans.values():
         plans.put_plan(conn, plan, now)
-        fresh = [v for v in plan.versions if (plan.code, v.effective) not in known]
-        plans.add_versions(conn, fresh, now)
-        for version in plan.versions:
-            place = (plan.code, version.effective)
-            if place in known and digests.get(place) != version.digest():
-                plans.correct(conn, *place, version, now)
-    for change in changes:
-        if change.withdraws(CatalogSubject.PLAN) and change.effective is not None:
-            plans.correct(conn, change.code, change.effective, None, now)
+    wanted = {plan.code: plan.versions for plan in catalog.plans.values()}
+    plans.VERSIONS.publish(conn, wanted, now)
+    for place in withdrawn(changes, CatalogSubject.PLAN):
+        plans.VERSIONS.correct(conn, place, None, now)
 
 
 def _refuse_changed(changes: Sequence[CatalogChange]) -> None:

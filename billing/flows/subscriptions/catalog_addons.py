@@ -12,7 +12,9 @@ from billing.flows.subscriptions.catalog_changes import (
     CatalogChangeKind,
     CatalogSubject,
     TermDifference,
+    missing_versions,
     terms_differences,
+    withdrawn,
 )
 from billing.plans.addons import Addon, AddonVersion
 from billing.store.subscriptions import addons
@@ -24,7 +26,7 @@ Place = tuple[str, date]
 
 def diff(conn: Connection, wanted: Mapping[str, Addon]) -> list[CatalogChange]:
     """Return what applying the catalog's add-ons would do, or why they can't be applied."""
-    published, digests = addons.published(conn), addons.digests(conn)
+    published, digests = addons.published(conn), addons.VERSIONS.digests(conn)
     unused = addons.unused(conn, [place for place in digests if place[0] in wanted])
     changes: list[CatalogChange] = []
     for addon in wanted.values():
@@ -36,7 +38,9 @@ def diff(conn: Connection, wanted: Mapping[str, Addon]) -> list[CatalogChange]:
         for version in addon.versions:
             changes += _version_changes(version, stored, digests, unused)
         if stored is not None:
-            changes += _missing_versions(stored, addon, unused)
+            changes += missing_versions(
+                CatalogSubject.ADDON, addon.code, stored.versions, addon.versions, unused
+            )
     for code in sorted(published.keys() - wanted.keys()):
         changes.append(_change(CatalogChangeKind.NOT_IN_CATALOG, code))
     return changes
@@ -100,36 +104,13 @@ def _version_changes(
     ]
 
 
-def _missing_versions(
-    stored: Addon, addon: Addon, unused: AbstractSet[Place]
-) -> list[CatalogChange]:
-    dates = {version.effective for version in addon.versions}
-    return [
-        _change(
-            CatalogChangeKind.WITHDRAWN
-            if (addon.code, version.effective) in unused
-            else CatalogChangeKind.NOT_IN_CATALOG,
-            addon.code,
-            version.effective,
-        )
-        for version in stored.versions
-        if version.effective not in dates
-    ]
-
-
 def apply(
     conn: Connection, wanted: Mapping[str, Addon], changes: Sequence[CatalogChange], now: datetime
 ) -> None:
     """Publish what is new, correct what nobody has, and take out what is to be taken out."""
-    known, digests = addons.dates(conn), addons.digests(conn)
     for addon in wanted.values():
         addons.put_addon(conn, addon, now)
-        fresh = [v for v in addon.versions if (addon.code, v.effective) not in known]
-        addons.add_versions(conn, fresh, now)
-        for version in addon.versions:
-            place = (addon.code, version.effective)
-            if place in known and digests.get(place) != version.digest():
-                addons.correct(conn, *place, version, now)
-    for change in changes:
-        if change.withdraws(CatalogSubject.ADDON) and change.effective is not None:
-            addons.correct(conn, change.code, change.effective, None, now)
+    versions = {addon.code: addon.versions for addon in wanted.values()}
+    addons.VERSIONS.publish(conn, versions, now)
+    for place in withdrawn(changes, CatalogSubject.ADDON):
+        addons.VERSIONS.correct(conn, place, None, now)

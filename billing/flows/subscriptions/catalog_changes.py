@@ -1,12 +1,15 @@
 """What publishing the catalog changes, as values."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
 from typing import Any
 
+from billing.plans.addons import AddonVersion
 from billing.plans.items import Item
+from billing.plans.terms import PlanVersion
 from billing.rules.money import Money
 
 
@@ -66,10 +69,6 @@ class CatalogChange:
     subject: CatalogSubject = CatalogSubject.PLAN
     items: tuple[Item, ...] = ()
 
-    def withdraws(self, subject: CatalogSubject) -> bool:
-        """Tell whether it takes a version of such a subject out."""
-        return self.kind is CatalogChangeKind.WITHDRAWN and self.subject is subject
-
 
 @dataclass(frozen=True, slots=True)
 class PriceEffect:
@@ -90,3 +89,29 @@ def terms_differences(
         for key in sorted(before.keys() | after.keys())
         if before.get(key) != after.get(key)
     )
+
+
+def missing_versions(
+    subject: CatalogSubject,
+    code: str,
+    stored: Iterable[PlanVersion | AddonVersion],
+    wanted: Iterable[PlanVersion | AddonVersion],
+    unused: AbstractSet[tuple[str, date]],
+) -> Iterator[CatalogChange]:
+    """Yield what becomes of published versions that the catalog hasn't any more."""
+    dates = {version.effective for version in wanted}
+    for effective in (each.effective for each in stored if each.effective not in dates):
+        if (code, effective) in unused:
+            yield CatalogChange(CatalogChangeKind.WITHDRAWN, code, effective, subject=subject)
+        else:
+            yield CatalogChange(CatalogChangeKind.NOT_IN_CATALOG, code, effective, subject=subject)
+
+
+def withdrawn(
+    changes: Iterable[CatalogChange], subject: CatalogSubject
+) -> Iterator[tuple[str, date]]:
+    """Yield the versions of such a subject that are taken out."""
+    for change in changes:
+        taken_out = change.kind is CatalogChangeKind.WITHDRAWN and change.subject is subject
+        if taken_out and change.effective is not None:
+            yield change.code, change.effective

@@ -1,15 +1,16 @@
 """Published plans and their insert-only versions."""
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from billing.plans.terms import Cadence, ChangePolicy, Dunning, OnDispute, Plan, PlanVersion
 from billing.store.arrays import literal
+from billing.store.subscriptions.versions import Place, PublishedVersions
 from billing.store.tables import plan_corrections, plan_versions, plans
 
 
@@ -26,20 +27,8 @@ def dunning_json(dunning: Dunning | None) -> dict[str, Any] | None:
     return {"retry_after": [str(step) for step in dunning.retry_after], "then": dunning.then}
 
 
-# A version as it was corrected last; one that was taken out has no terms.
-_VERSIONS = text(
-    """
-    SELECT v.plan, v.effective, v.terms, v.digest, v.published_at
-      FROM plan_versions v
-     WHERE NOT EXISTS (SELECT FROM plan_corrections c
-                        WHERE c.plan = v.plan AND c.effective = v.effective)
-     UNION ALL
-    SELECT * FROM (SELECT DISTINCT ON (plan, effective)
-                          plan, effective, terms, digest, corrected_at
-                     FROM plan_corrections ORDER BY plan, effective, n DESC) c
-     WHERE c.terms IS NOT NULL
-     ORDER BY effective, plan
-    """
+VERSIONS: Final = PublishedVersions.of(
+    "plan", plan_versions, plan_corrections, PlanVersion.from_terms
 )
 _CATALOG_LOCK = 0x706C616E73  # "plans", the number of an advisory lock
 
@@ -79,10 +68,9 @@ def hold_alone(conn: Connection) -> None:
 def published(conn: Connection) -> dict[str, Plan]:
     """Return every published plan with all its versions as they hold now, by code."""
     versions: dict[str, list[PlanVersion]] = {}
-    for row in conn.execute(_VERSIONS):
-        version = PlanVersion.from_terms(row.plan, row.effective, row.terms)
-        version = replace(version, published_at=row.published_at)
-        versions.setdefault(row.plan, []).append(version)
+    for each in VERSIONS.read(conn):
+        version = replace(each.version, published_at=each.published_at)
+        versions.setdefault(each.code, []).append(version)
     return {
         row.code: Plan(
             code=row.code,
@@ -101,17 +89,6 @@ def published(conn: Connection) -> dict[str, Plan]:
     }
 
 
-def unreadable(conn: Connection) -> Iterator[tuple[str, date, str]]:
-    """Yield each version whose terms can't be read, or aren't those of its digest, with why."""
-    for row in conn.execute(_VERSIONS):
-        try:
-            version = PlanVersion.from_terms(row.plan, row.effective, row.terms)
-            if version.digest() != row.digest:
-                yield row.plan, row.effective, "their digest is another one"
-        except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-            yield row.plan, row.effective, f"{type(error).__name__} {error}"
-
-
 def ladder(conn: Connection, code: str) -> Dunning | None:
     """Return a plan's own dunning ladder, or None where the global one applies."""
     return _dunning(conn.execute(select(plans.c.dunning).where(plans.c.code == code)).scalar())
@@ -122,17 +99,6 @@ def on_dispute(conn: Connection, code: str) -> OnDispute:
     query = select(plans.c.on_dispute).where(plans.c.code == code)
     found: OnDispute = conn.execute(query).scalar_one()
     return found
-
-
-def digests(conn: Connection) -> dict[tuple[str, date], str]:
-    """Return the digest of every published version, as it holds now."""
-    return {(row.plan, row.effective): row.digest for row in conn.execute(_VERSIONS)}
-
-
-def dates(conn: Connection) -> frozenset[tuple[str, date]]:
-    """Return the plan and the date of every version that was ever published."""
-    query = select(plan_versions.c.plan, plan_versions.c.effective)
-    return frozenset((row.plan, row.effective) for row in conn.execute(query))
 
 
 # The conditions are asked in this order, so that cycles are only searched for a version that has
@@ -152,31 +118,13 @@ _UNUSED = text(
 )
 
 
-def unused(conn: Connection, versions: Collection[tuple[str, date]]) -> frozenset[tuple[str, date]]:
+def unused(conn: Connection, versions: Collection[Place]) -> frozenset[Place]:
     """Return those of the versions that no cycle was priced by and that no subscription holds."""
     if not versions:
         return frozenset()
     codes, days = zip(*versions, strict=True)
     values = {"plans": literal(codes), "days": literal(days)}
     return frozenset((row.plan, row.effective) for row in conn.execute(_UNUSED, values))
-
-
-def correct(
-    conn: Connection, plan: str, effective: date, version: PlanVersion | None, now: datetime
-) -> None:
-    """Let other terms hold for an unused version, or none. The database refuses one in use."""
-    of_it = (plan_corrections.c.plan == plan) & (plan_corrections.c.effective == effective)
-    query = select(func.coalesce(func.max(plan_corrections.c.n), 0)).where(of_it)
-    conn.execute(
-        insert(plan_corrections).values(
-            plan=plan,
-            effective=effective,
-            n=conn.execute(query).scalar_one() + 1,
-            terms=None if version is None else version.to_terms(),
-            digest=None if version is None else version.digest(),
-            corrected_at=now,
-        )
-    )
 
 
 def put_plan(conn: Connection, plan: Plan, now: datetime) -> None:
@@ -197,20 +145,6 @@ def put_plan(conn: Connection, plan: Plan, now: datetime) -> None:
     }
     statement = insert(plans).values(code=plan.code, **values)
     conn.execute(statement.on_conflict_do_update(index_elements=["code"], set_=values))
-
-
-def add_versions(conn: Connection, versions: Sequence[PlanVersion], now: datetime) -> None:
-    """Publish versions; the database refuses to change one that exists."""
-    for version in versions:
-        conn.execute(
-            insert(plan_versions).values(
-                plan=version.plan,
-                effective=version.effective,
-                terms=version.to_terms(),
-                digest=version.digest(),
-                published_at=now,
-            )
-        )
 
 
 _MOVED = text(
