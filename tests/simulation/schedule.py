@@ -19,7 +19,7 @@ from enum import Enum
 from typing import Final
 
 _LOOK_SECONDS: Final = 0.01
-_STUCK_SECONDS: Final = 300.0
+_STUCK_SECONDS: Final = 1200.0  # the release of hundreds of periods is one job
 
 
 class Death(BaseException):
