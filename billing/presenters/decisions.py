@@ -144,6 +144,9 @@ _WORDS: Final[Mapping[DecisionKind, Callable[[Facts], str]]] = {
     ),
     DecisionKind.CAPTURED: _always("captured"),
     DecisionKind.REQUEST_REFUSED: _always("parked: the request itself was refused"),
+    DecisionKind.CANCELED_AT_PROVIDER: _always(
+        "the payment was canceled at the provider: nothing can be charged over it any more"
+    ),
     DecisionKind.ABSENT: _always(f"{_NOTHING_EXECUTED}: a new attempt follows, no rung is used"),
     DecisionKind.ABSENT_AND_CANCELED: _always(
         f"{_NOTHING_EXECUTED}: no other attempt follows, the subscription was canceled meanwhile"

@@ -40,6 +40,7 @@ class DecisionKind(StrEnum):
     # After another outcome.
     CAPTURED = "captured"
     REQUEST_REFUSED = "request_refused"
+    CANCELED_AT_PROVIDER = "canceled_at_provider"
     ABSENT = "absent"
     ABSENT_AND_CANCELED = "absent_and_canceled"
     INVOICE_VOIDED = "invoice_voided"

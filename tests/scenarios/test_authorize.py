@@ -388,3 +388,24 @@ def test_an_authorisation_canceled_at_the_provider_is_gone(world: World) -> None
     assert payment_row(world, payment_id).state == "FAILED"
     assert "the authorisation is gone" in decision_of(payment_row(world, payment_id))
     world.assert_everything_adds_up()
+
+
+def test_an_authorisation_that_lapsed_before_its_answer_was_known_is_not_made_again(
+    world: World,
+) -> None:
+    """Whoever asked for it decides: nobody's card is held up a second time by itself."""
+    payment_id = one_off(world, usd(5000), capture_method="manual")
+    world.psp.fault("reset_after_commit")
+    world.tick()
+    assert payment_row(world, payment_id).state == "CREATED"
+
+    world.jump_to("2026-01-12")  # the provider has forgotten the key as well
+    assert [each["status"] for each in world.psp.payments()] == ["canceled"]
+    world.wait(world.policy.lease)
+    world.settle()
+
+    row = payment_row(world, payment_id)
+    assert (row.state, row.next_attempt_at) == ("FAILED", None)
+    assert "the authorisation is gone" in decision_of(row)
+    assert world.psp.sends() == 1
+    world.assert_everything_adds_up()

@@ -150,6 +150,13 @@ class Psp:
         found: list[dict[str, Any]] = answer.json()["data"]
         return found
 
+    def payments(self) -> list[dict[str, Any]]:
+        """Return all payments in the provider's own books."""
+        answer = self._http.get(f"{self._url}/v1/payment_intents", timeout=PATIENCE)
+        assert answer.status_code == 200, answer.text
+        found: list[dict[str, Any]] = answer.json()["data"]
+        return found
+
     def customer(self, subscriber: Subscriber) -> dict[str, Any]:
         """Return a customer in the provider's own books."""
         url = f"{self._url}/v1/customers/{subscriber.provider_customer_id}"

@@ -459,9 +459,19 @@ class Simulation:
         # Steps that every currency can be charged in.
         amounts = {currency: amount + 100 for currency, amount in last.amounts.items()}
         price = sold.Price(event.effective, amounts, event.moves)
+        holds_at_once = price.effective <= (self.now + timedelta(days=2)).date()
+        if holds_at_once:
+            self._wait_for_clocks()
         self.products[event.plan] = product.with_price(price)
         self._publish_undisturbed()
         self.published.append((self.now, event.plan, price))
+        if holds_at_once:
+            self._wait_for_clocks()
+
+    def _wait_for_clocks(self) -> None:
+        """Let so much time pass that all clocks agree on what was before and what comes after."""
+        self._leave_nobody_in_the_middle()
+        self._move_clock(self.now + 2 * CLOCKS)
 
     def _correct_price(self, event: Event) -> None:
         """Publish a future price again, with other amounts: nobody has paid it yet."""

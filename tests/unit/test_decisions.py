@@ -104,6 +104,10 @@ DECISIONS = [
     (decided(DecisionKind.CAPTURED), "captured"),
     (decided(DecisionKind.REQUEST_REFUSED), "parked: the request itself was refused"),
     (
+        decided(DecisionKind.CANCELED_AT_PROVIDER),
+        "the payment was canceled at the provider: nothing can be charged over it any more",
+    ),
+    (
         decided(DecisionKind.ABSENT),
         "the provider's lists prove that nothing was executed: a new attempt follows, no rung is"
         " used",

@@ -5,6 +5,7 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from billing.flows.payments.authorization_outcomes import fail
 from billing.flows.payments.captures import authorized, captured
 from billing.flows.payments.declines import declined, is_last_attempt
 from billing.flows.payments.parking import park
@@ -26,6 +27,7 @@ from billing.rules.payments import (
     AttemptKind,
     AttemptOutcome,
     CaptureMethod,
+    Cause,
     RefusalReason,
 )
 from billing.rules.reconciliation import BreakFound, BreakKind
@@ -81,7 +83,12 @@ def _rejected(
 ) -> None:
     """Write that the provider refused our request as wrong: park the payment, unless it was
     canceled there.
+
+    An authorisation may have been made and lapsed before its outcome was known: whoever asked for
+    it decides whether there is another one.
     """
+    is_canceled = outcome.reason is RefusalReason.PAYMENT_CANCELED
+    refused = DecisionKind.CANCELED_AT_PROVIDER if is_canceled else DecisionKind.REQUEST_REFUSED
     attempts.finish(
         conn,
         payment.id,
@@ -89,9 +96,12 @@ def _rejected(
         now,
         outcome.request_id,
         message=f"{outcome.error_class}: {outcome.message}",
-        decision=decided(DecisionKind.REQUEST_REFUSED),
+        decision=decided(refused),
     )
-    if outcome.reason is RefusalReason.PAYMENT_CANCELED:
+    if is_canceled and payment.capture_method is CaptureMethod.MANUAL:
+        gone = decided(DecisionKind.AUTHORISATION_GONE, message=outcome.message)
+        fail(conn, payment, Cause.OUTCOME, gone, now, WORKER)
+    elif is_canceled:
         # Somebody canceled the payment at the provider. It can never be paid, so a new one is safe.
         payments.change(
             conn,
@@ -105,10 +115,9 @@ def _rejected(
             lease_until=None,
             dispatch_after=NOT_HELD,
         )
-        return
-    park(
-        conn, payment.id, now, reason="rejected", error=f"{outcome.error_class}: {outcome.message}"
-    )
+    else:
+        error = f"{outcome.error_class}: {outcome.message}"
+        park(conn, payment.id, now, reason="rejected", error=error)
 
 
 def _unanswered(
