@@ -186,9 +186,10 @@ def one_off(
     *,
     capture_method: str = "automatic",
     of: Subscriber | None = None,
+    provider: str | None = None,
 ) -> UUID:
     """Ask for a charge without an invoice, of a new customer or one; nobody has sent it yet."""
-    customer_id = world.customer(card)[0] if of is None else of.customer_id
+    customer_id = world.customer(card, provider)[0] if of is None else of.customer_id
     payment_id = new_id()
     with world.engine.begin() as conn:
         method = conn.execute(

@@ -205,9 +205,32 @@ class Till(Psp):
 
     def fault(self, kind: str, times: int = 1, delay_ms: int = 100) -> None:
         """Let the next sales meet a fault."""
-        path = f"/merchants/{self.MERCHANT}/transactions"
-        selling = {"method": "POST", "path": path}
-        self._control("POST", "faults", kind=kind, times=times, delay_ms=delay_ms, match=selling)
+        self._fault("transactions$", kind, times, delay_ms)
+
+    def fault_refunds(self, kind: str) -> None:
+        """Let the next refund meet a fault."""
+        self._fault("transactions/*/refund$", kind)
+
+    def fault_customers(self, kind: str) -> None:
+        """Let the making of the next customer meet a fault."""
+        self._fault("customers$", kind)
+
+    def _fault(self, path: str, kind: str, times: int = 1, delay_ms: int = 100) -> None:
+        match = {"method": "POST", "path": f"/merchants/{self.MERCHANT}/{path}"}
+        self._control("POST", "faults", kind=kind, times=times, delay_ms=delay_ms, match=match)
+
+    def nonce(self) -> str:
+        """Return what a customer's browser makes of a card: good for once."""
+        card = {"number": "4111111111111111", "expiration_date": "12/2040"}
+        path = f"merchants/{self.MERCHANT}/client_api/v1/payment_methods/credit_cards.json"
+        answer = requests.post(
+            f"{self._url}/{path}",
+            json={"credit_card": card},
+            auth=("public", "private"),
+            timeout=PATIENCE,
+        )
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["creditCards"][0]["nonce"])
 
     def charge_back(self, transaction: str) -> str:
         """Let a bank take a settled sale back; return the dispute."""

@@ -31,8 +31,8 @@ _METHODS: Final = "/payment_methods/any"
 class Vault(BraintreeClient):
     """Makes and reads customers and payment methods.
 
-    Their ids follow from the key they are made under: one that is made again is taken already, and
-    returned.
+    The id of a customer follows from the key that they are made under, the token of a payment
+    method from its customer and its nonce: what is made again is taken already, and returned.
     """
 
     def create_customer(
@@ -79,9 +79,10 @@ class Vault(BraintreeClient):
     ) -> PaymentMethodDetails:
         """Vault what a nonce stands for, and return what the customer recognises it by.
 
-        The token of a payment method that the customer has already returns that one.
+        A nonce is good for once: one that the customer used already returns what it became, under
+        any key. So does the token of a payment method that the customer has.
         """
-        own = own_id(f"{provider_customer_id} {idempotency_key}")
+        own = own_id(f"{provider_customer_id} {token}")
         params = {"customer_id": provider_customer_id, "payment_method_nonce": token, "token": own}
         deadline = Deadline(self._seconds)
         try:
@@ -98,7 +99,8 @@ class Vault(BraintreeClient):
         if fault.codes & _TOKEN_TAKEN:
             names: tuple[str, ...] = (own,)
         elif fault.codes & _NO_NONCE:
-            names = (own, token)
+            # Earlier releases made the token of the key.
+            names = (own, own_id(f"{provider_customer_id} {idempotency_key}"), token)
         else:
             raise as_error(fault)
         for name in names:

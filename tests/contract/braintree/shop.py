@@ -102,6 +102,17 @@ class Shop:
         assert made.is_success, made.message
         return customer.id, made.payment_method.token
 
+    def nonce(self) -> str:
+        """Return what a customer's browser makes of a card: good for once."""
+        key = self.gateways[0].config
+        answer = requests.post(
+            f"{self.url}{self.path}/client_api/v1/payment_methods/credit_cards.json",
+            json={"credit_card": {"number": "4111111111111111", "expiration_date": "12/2040"}},
+            auth=(key.public_key, key.private_key),
+            timeout=PATIENCE,
+        )
+        return str(answer.json()["creditCards"][0]["nonce"])
+
     def sale(self, amount: str = "10.00", nonce: str | None = VISA, **more: Any) -> Any:
         """Return the result of a sale; it is submitted for settlement unless told otherwise."""
         gateway = more.pop("gateway", self.gateway)

@@ -570,6 +570,25 @@ def test_a_vaulted_method_is_attached_by_its_token(shop_till: Till) -> None:
         shop_till.gateway.attach_payment_method(shop_till.customer, of_another, idempotency_key="k")
 
 
+def test_a_nonce_that_was_used_up_is_what_its_customer_made_of_it_under_any_key(
+    shop_till: Till,
+) -> None:
+    nonce = shop_till.shop.nonce()
+    made = shop_till.gateway.attach_payment_method(
+        shop_till.customer, nonce, idempotency_key="first"
+    )
+    other, _ = shop_till.shop.customer()
+
+    again = shop_till.gateway.attach_payment_method(
+        shop_till.customer, nonce, idempotency_key="second"
+    )
+
+    assert again == made
+    assert len(shop_till.gateway.payment_methods_of(shop_till.customer)) == 1
+    with pytest.raises(BadInput, match="more than once"):
+        shop_till.gateway.attach_payment_method(other, nonce, idempotency_key="first")
+
+
 def test_a_server_that_does_not_answer_is_unavailable(shop_till: Till) -> None:
     shop_till.shop.fault("error_500_uncommitted", "/customers")
 

@@ -6,6 +6,7 @@ from tests.delivery.crash import (
     item_flows,
     note_flows,
     operator_flows,
+    other_account_flows,
     provider_flows,
     two_account_flows,
 )
@@ -16,6 +17,7 @@ __all__ = [
     "item_flows",
     "note_flows",
     "operator_flows",
+    "other_account_flows",
     "provider_flows",
     "two_account_flows",
 ]

@@ -16,7 +16,8 @@ class Flow:
 
     `again`: whoever did it does it again, a person, a program, or the next process of the role.
     `breaks`: what it is about is a break that stays open. `grows`: it does more each time.
-    Flows of a `group` share a world. Where `prepare` returns a world, the flow is in that one.
+    Flows of a `group` share a world, with the other account if one of them needs it
+    (`other_account`). Where `prepare` returns a world, the flow is in that one.
     """
 
     name: str
@@ -26,8 +27,10 @@ class Flow:
     again: bool = False
     breaks: bool = False
     grows: bool = False
+    other_account: bool = False
 
 
+OTHER_ACCOUNT: Final = "braintree"
 FLOWS: Final[dict[str, Flow]] = {}
 
 

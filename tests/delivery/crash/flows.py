@@ -225,7 +225,7 @@ flow(
     again=True,
     group=API,
 )
-def _capture(world: World, keyed: tuple[str, UUID]) -> None:
+def capture_by_api(world: World, keyed: tuple[str, UUID]) -> None:
     _payment_api(world).capture(CALLER, *keyed)
 
 
@@ -235,7 +235,7 @@ def _capture(world: World, keyed: tuple[str, UUID]) -> None:
     again=True,
     group=API,
 )
-def _refund(world: World, keyed: tuple[str, UUID]) -> None:
+def refund_by_api(world: World, keyed: tuple[str, UUID]) -> None:
     _payment_api(world).refund(CALLER, *keyed, amount=1000)
 
 

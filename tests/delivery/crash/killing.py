@@ -27,9 +27,8 @@ import billing.store.engine
 from billing.crash_points import CrashPoint
 from billing.errors import BillingError
 from tests.delivery.crash import processes
-from tests.delivery.crash.flow import Flow, groups
+from tests.delivery.crash.flow import OTHER_ACCOUNT, Flow, groups
 from tests.delivery.crash.rows import WORDS, Rows, made, read, told
-from tests.delivery.crash.two_account_flows import ACCOUNTS, OTHER
 from tests.engines import sharing
 from tests.scenarios.money import NO_TRIAL
 from tests.scenarios.world import World
@@ -134,7 +133,7 @@ class Run:
         outcome = told(before, rest, _ON_THE_WAY)
         if outcome != self._outcome and not self.flow.grows:
             self._wrong(place, f"{outcome}; undisturbed {self._outcome}")
-        if world.psp.captured_twice():
+        if any(psp.captured_twice() for psp in world.psps.values()):
             self._wrong(place, "captured twice")
 
     def _wrong(self, place: Place, what: object) -> None:
@@ -238,15 +237,17 @@ def opened(folder: Path, accounts: Sequence[str] = ()) -> World:
     }
     world.runtime.__dict__["settings"] = settings.model_copy(update=changed)
     world.publish(NO_TRIAL)
-    world.customer()  # so that the account was compared
+    for name in (None, *accounts):
+        world.customer(None, name)  # so that each account was compared
     return world
 
 
 def main(group: str) -> None:
     """Write the reports of the flows of a group, which share a world."""
     folder = Path.cwd()
-    world = opened(folder, [OTHER] if group == ACCOUNTS else [])
-    runs = [Run(flow, world, folder) for flow in groups()[group]]
+    flows = groups()[group]
+    world = opened(folder, [OTHER_ACCOUNT] if any(each.other_account for each in flows) else [])
+    runs = [Run(flow, world, folder) for flow in flows]
     for run in runs:
         run.go()
     runs[-1].add_up()

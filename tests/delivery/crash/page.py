@@ -26,6 +26,9 @@ program or the next process of the role did the same once more. In the end provi
 journal hold the same money, the proof finds nothing, and as much was made at the provider as
 without a death.
 
+Flows "at the other provider" are those of Braintree, which has no payment before money moves and
+tells the present state under a key that it was sent before; all others are those of Stripe.
+
 Leases are over by the time others go on. Where a flow is a part of its caller's transaction, its
 point is before the commit: nothing of it stands. A point that nothing durable lies before in a
 flow is shown once.

@@ -159,4 +159,7 @@ _OBJECTS: Final = {
     "payment_method": ("payment method", "payment methods"),
     "refund": ("refund", "refunds"),
     "dispute": ("dispute", "disputes"),
+    "bt_transaction": ("transaction", "transactions"),
+    "bt_customer": ("customer", "customers"),
+    "bt_method": ("payment method", "payment methods"),
 }

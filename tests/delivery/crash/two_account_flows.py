@@ -4,12 +4,12 @@ from typing import Final
 
 from billing.flows.customers import customers, moving
 from billing.flows.subscriptions import naming
+from tests.delivery.crash.flow import OTHER_ACCOUNT as OTHER
 from tests.delivery.crash.flow import flow
 from tests.delivery.crash.flows import OPERATOR, card_of_nobody, monthly, tick, work
 from tests.scenarios.world import Subscriber, World
 
 ACCOUNTS: Final = "two accounts"
-OTHER: Final = "braintree"
 WALLET: Final = "fake-paypal-billing-agreement-nonce"
 
 
@@ -38,7 +38,7 @@ def _leaving(world: World) -> Subscriber:
     return subscriber
 
 
-@flow("a card at one more account", _declined_there, again=True, group=ACCOUNTS)
+@flow("a card at one more account", _declined_there, again=True, group=ACCOUNTS, other_account=True)
 def _arrive(world: World, told: tuple[Subscriber, str]) -> None:
     subscriber, card = told
     customers.set_payment_method(
@@ -46,7 +46,7 @@ def _arrive(world: World, told: tuple[Subscriber, str]) -> None:
     )
 
 
-flow("a payment leaves an account", _leaving, group=ACCOUNTS)(work)
+flow("a payment leaves an account", _leaving, group=ACCOUNTS, other_account=True)(work)
 
 
 @flow(
@@ -54,6 +54,7 @@ flow("a payment leaves an account", _leaving, group=ACCOUNTS)(work)
     lambda w: _with_wallet(w, make_default=False),
     again=True,
     group=ACCOUNTS,
+    other_account=True,
 )
 def _name(world: World, subscriber: Subscriber) -> None:
     naming.name_account(
@@ -61,7 +62,7 @@ def _name(world: World, subscriber: Subscriber) -> None:
     )
 
 
-@flow("payments are moved", _declined_there, again=True, group=ACCOUNTS)
+@flow("payments are moved", _declined_there, again=True, group=ACCOUNTS, other_account=True)
 def _move(world: World, told: tuple[Subscriber, str]) -> None:
     subscriber, card = told
     moving.move(
