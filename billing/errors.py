@@ -93,6 +93,11 @@ class ErrorCode(StrEnum):
     REFUND_TOO_HIGH = "refund_too_high"
     REFUND_ID_TAKEN = "refund_id_taken"
 
+    # Invoices.
+    INVOICE_ID_TAKEN = "invoice_id_taken"
+    INVOICE_OF_SUBSCRIPTION = "invoice_of_subscription"
+    INVOICE_NOT_OPEN = "invoice_not_open"
+
     # Credit notes.
     CREDIT_NOTE_ID_TAKEN = "credit_note_id_taken"
     CREDIT_NOTE_LINE = "credit_note_line"

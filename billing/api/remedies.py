@@ -78,6 +78,11 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.NOTHING_LEFT_TO_REFUND: "look at its refunds",
     ErrorCode.REFUND_TOO_HIGH: "ask for no more than what is left",
     ErrorCode.REFUND_ID_TAKEN: "use another id for another refund",
+    ErrorCode.INVOICE_ID_TAKEN: "use another key for another invoice",
+    ErrorCode.INVOICE_OF_SUBSCRIPTION: (
+        "cancel the subscription, or give back what is paid by a credit note"
+    ),
+    ErrorCode.INVOICE_NOT_OPEN: "give back what is paid by a credit note or a refund",
     ErrorCode.CREDIT_NOTE_ID_TAKEN: "use another id for another credit note",
     ErrorCode.CREDIT_NOTE_LINE: "read the invoice: its lines are numbered",
     ErrorCode.CREDIT_NOTE_OF_NOTHING: "look at its credit notes: nothing is left of these lines",

@@ -20,6 +20,7 @@ from billing.api.schema_types import (
     Body,
     CivilTime,
     Currency,
+    Day,
     ItemCode,
     Reason,
     Reference,
@@ -90,6 +91,31 @@ class NewCreditNoteBody(RequestBody):
     destination: Destination
     lines: Annotated[list[LineToCreditBody], Field(default_factory=list, max_length=1000)]
     share: ShareToCreditBody | None = None
+    reason: Reason = ""
+
+
+class NewInvoiceLineBody(RequestBody):
+    """What a line is for, and its amount."""
+
+    text: Annotated[str, Field(min_length=1, max_length=200, pattern=NAME)]
+    amount: Amount
+
+
+class ServiceBody(RequestBody):
+    """The first and the last day of the service that is invoiced, in `zone`."""
+
+    first: Day
+    last: Day
+    zone: Annotated[str, Field(max_length=64, pattern=ZONE)] = "UTC"
+
+
+class NewInvoiceBody(RequestBody):
+    """What a customer is invoiced for. Without a `service`, it is earned at once."""
+
+    customer: Reference
+    currency: Currency
+    lines: Annotated[list[NewInvoiceLineBody], Field(min_length=1, max_length=100)]
+    service: ServiceBody | None = None
     reason: Reason = ""
 
 

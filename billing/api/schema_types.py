@@ -1,6 +1,6 @@
 """What requests and answers of the API are made of: amounts, texts, codes, references."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any
 
 from pydantic import (
@@ -73,6 +73,15 @@ Token = Annotated[
 ]
 
 Account = Annotated[str, Field(pattern=ACCOUNT)]
+
+
+def _day(day: object) -> object:
+    if not isinstance(day, str):
+        raise ValueError("is a date, like 2026-03-01")
+    return day
+
+
+Day = Annotated[date, BeforeValidator(_day)]
 
 
 class Body(BaseModel):

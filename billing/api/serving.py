@@ -22,6 +22,7 @@ from billing.errors import Unavailable
 from billing.flows.service.credit import CreditApi
 from billing.flows.service.credit_notes import CreditNoteApi
 from billing.flows.service.customers import CustomerApi
+from billing.flows.service.invoices import InvoiceApi
 from billing.flows.service.payments import PaymentApi
 from billing.listening import refuse_every_interface
 from billing.workers.daemons import charges, refunds
@@ -134,6 +135,7 @@ def _services(runtime: Runtime, metrics: ProcessMetrics, counted: ApiMetrics) ->
         CustomerApi(runtime.context, runtime.outcomes.held),
         CreditApi(runtime.context),
         CreditNoteApi(runtime.context),
+        InvoiceApi(runtime.context),
         counted,
     )
 

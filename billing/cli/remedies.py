@@ -107,6 +107,14 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.NOTHING_LEFT_TO_REFUND: "look at its refunds",
     ErrorCode.REFUND_TOO_HIGH: "ask for no more than what is left",
     ErrorCode.REFUND_ID_TAKEN: "use another id for another refund",
+    ErrorCode.INVOICE_ID_TAKEN: "use another id for another invoice",
+    ErrorCode.INVOICE_OF_SUBSCRIPTION: (
+        "`billing subscriptions cancel {subscription_id} --now` voids what is open; what is paid is"
+        " given back by a credit note"
+    ),
+    ErrorCode.INVOICE_NOT_OPEN: (
+        "give back what is paid with `billing credit-notes create {invoice}` or a refund"
+    ),
     ErrorCode.CREDIT_NOTE_ID_TAKEN: "use another id for another credit note",
     ErrorCode.CREDIT_NOTE_LINE: "`billing invoices show {invoice}` shows its lines",
     ErrorCode.CREDIT_NOTE_OF_NOTHING: "look at its credit notes: nothing is left of these lines",

@@ -97,6 +97,20 @@ def write_off(invoice_id: UUID, nth: int) -> str:
     return f"{EntryKind.WRITE_OFF}:{invoice_id}:{nth}"
 
 
+def of_invoice(invoice_id: UUID, *, write_offs: int) -> tuple[str, ...]:
+    """Return every key of an invoice's own entries, in the order they are posted."""
+    written_off = [
+        key
+        for nth in range(1, write_offs + 1)
+        for key in (
+            write_off(invoice_id, nth),
+            f"{EntryKind.WRITE_OFF_REVERSED}:{invoice_id}:{nth}",
+        )
+    ]
+    voided = f"{EntryKind.INVOICE_VOIDED}:{invoice_id}"
+    return invoice_issued(invoice_id), *written_off, voided
+
+
 def recognised(invoice_id: UUID, through: datetime, *, taken_back: bool = False) -> str:
     """Return the key of a step of an invoice's revenue, or of the reversal of a step."""
     kind = EntryKind.RECOGNITION_TAKEN_BACK if taken_back else EntryKind.REVENUE_RECOGNIZED

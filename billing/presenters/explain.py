@@ -17,7 +17,7 @@ from billing.presenters.explain_subjects import (
     subscription,
     terms,
 )
-from billing.queries.explain import Explanation, PaymentExplained
+from billing.queries.explain import Explanation, PaymentExplained, SubscriptionExplained
 from billing.queries.explain.read import BilledFacts, CollectionFacts
 
 
@@ -37,7 +37,7 @@ def sections(explained: Explanation) -> list[ExplainedSection]:
 def _sections(explained: Explanation) -> Iterator[ExplainedSection]:
     if isinstance(explained, PaymentExplained):
         yield _section("payment", payment(explained.payment))
-    else:
+    elif isinstance(explained, SubscriptionExplained):
         yield _section("subscription", subscription(explained.subscription))
         yield _section("now", standing(explained.standing))
         yield _section("next period", next_period(explained.next_period))
@@ -50,7 +50,7 @@ def _billed(facts: BilledFacts) -> Iterator[ExplainedSection]:
         yield _section("terms", terms(facts.terms))
     if facts.schedule is not None:
         yield _section("schedule", schedule(facts.schedule))
-    if facts.cycle is not None:
+    if facts.cycle is not None or facts.invoice is not None:
         yield _section("invoice", invoice(facts.invoice))
     if facts.collection is not None:
         yield from _collection(facts.collection)

@@ -25,6 +25,8 @@ def payment(facts: PaymentFacts) -> Iterator[str]:
     yield f"Payment {facts.id} collects {facts.amount} from {_customer(facts.customer)}."
     if facts.invoice_id is None:
         yield "It is a one-off payment: it belongs to no invoice and to no period."
+    elif facts.subscription is None:
+        yield "It is for an invoice that somebody asked for: it belongs to no subscription."
     if facts.subscription is not None and facts.cycle is not None:
         yield (
             f"It is for cycle {facts.cycle.n} of subscription {_named(facts.subscription)},"

@@ -27,6 +27,7 @@ from billing.pricing.drafts import (
     TierRow,
 )
 from billing.pricing.facts import (
+    ORDERED,
     RULES,
     Charge,
     Credit,
@@ -49,6 +50,7 @@ from billing.pricing.prices import period_price, quantity_price, rate_usage
 from billing.pricing.redemptions import Redeemed, discount_at, discounts_at
 
 __all__ = [
+    "ORDERED",
     "RULES",
     "AppliedCredit",
     "BadReturn",

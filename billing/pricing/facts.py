@@ -22,6 +22,9 @@ from billing.rules.periods import Period
 RULES: Final = 1
 """The version of the rules that new invoices are computed by."""
 
+ORDERED: Final = "order"
+"""What lines of invoices come from that somebody asked for, beside every catalog."""
+
 
 _ENCODER: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"))
 
@@ -57,6 +60,9 @@ class FactsError(ValueError):
 class Charge:
     """One item to be charged: its price and quantity, and the share of a whole period it is for.
 
+    What is invoiced for no period has none; of an invoice that somebody asked for, `source` is
+    `ORDERED`, and `terms` is empty.
+
     `part` of `whole` civil days are charged. `source` names the terms, as "plan:CODE:DATE" or
     "addon:CODE:DATE", and `terms` is their digest. A once-item has no share. Of a metered one,
     whose quantity was used, only the minimum and the maximum have it. Where `before` units were
@@ -68,7 +74,7 @@ class Charge:
     name: str
     price: ItemPrice
     quantity: Fraction
-    period: Period
+    period: Period | None
     source: str
     terms: str
     part: int = 1
@@ -212,7 +218,7 @@ def _charge_to(charge: Charge) -> dict[str, Any]:
             "name": charge.name,
             "price": _price_to(charge.price),
             "quantity": exact_text(charge.quantity),
-            "period": [_instant_to(charge.period.start), _instant_to(charge.period.end)],
+            "period": _period_to(charge.period),
             "source": charge.source,
             "terms": charge.terms,
             "share": [charge.part, charge.whole],
@@ -222,19 +228,29 @@ def _charge_to(charge: Charge) -> dict[str, Any]:
             "days": None if charge.days is None else [str(day) for day in charge.days],
         },
         {"quantity": "1", "share": [1, 1], "once": False, "metered": False, "before": "0"}
-        | {"days": None},
+        | {"days": None, "period": None},
     )
 
 
+def _period_to(period: Period | None) -> list[str] | None:
+    return None if period is None else [_instant_to(period.start), _instant_to(period.end)]
+
+
+def _period_from(period: Sequence[str] | None) -> Period | None:
+    if period is None:
+        return None
+    start, end = period
+    return Period(_instant_from(start), _instant_from(end))
+
+
 def _charge_from(data: Mapping[str, Any]) -> Charge:
-    start, end = data["period"]
     part, whole = data.get("share", (1, 1))
     return Charge(
         item=data["item"],
         name=data["name"],
         price=_price_from(data["price"]),
         quantity=Fraction(data.get("quantity", "1")),
-        period=Period(_instant_from(start), _instant_from(end)),
+        period=_period_from(data.get("period")),
         source=data["source"],
         terms=data["terms"],
         part=part,

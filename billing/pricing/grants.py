@@ -29,9 +29,11 @@ class GrantedCredit:
 
 
 def credit_at(
-    grants: Iterable[GrantedCredit], at: datetime, subscription: UUID
+    grants: Iterable[GrantedCredit], at: datetime, subscription: UUID | None
 ) -> tuple[Credit, ...]:
     """Return the grants that pay an invoice of a subscription at an instant, in order of use.
+
+    An invoice of none is paid by grants that are for any.
 
     The lowest priority first, then what expires first (what never does is last), then what was
     created first, then the id. Grants of which nothing is left are left out.
@@ -40,7 +42,7 @@ def credit_at(
     return tuple(Credit(each.grant, each.left) for each in sorted(usable, key=_order))
 
 
-def _pays(each: GrantedCredit, at: datetime, subscription: UUID) -> bool:
+def _pays(each: GrantedCredit, at: datetime, subscription: UUID | None) -> bool:
     fits = each.subscription is None or each.subscription == subscription
     expired = each.expires is not None and each.expires <= at
     return fits and each.left > 0 and each.effective <= at and not expired

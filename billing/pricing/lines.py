@@ -136,7 +136,7 @@ def _share(charge: Charge) -> tuple[int, int]:
 
 
 def _description(charge: Charge, zone: str) -> str:
-    if charge.once:
+    if charge.once or charge.period is None:
         return charge.name
     first, last = charge.days or service_days(charge.period, zone)
     part, whole = charge.part, charge.whole

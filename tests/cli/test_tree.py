@@ -28,6 +28,8 @@ ASKED_FIRST = {
     ("credit-notes", "create"),
     ("close", "repair-digests"),
     ("fx", "record"),
+    ("invoices", "create"),
+    ("invoices", "void"),
     ("keys", "revoke"),
     ("parked", "release"),
     ("plans", "apply"),

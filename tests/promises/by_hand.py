@@ -28,6 +28,7 @@ from tests.promises.subjects import (
     ONE_OFF,
     OPEN,
     OPENED,
+    ORDERED,
     OTHER,
     PAUSED,
     PAYOUT,
@@ -437,6 +438,10 @@ BY_HAND: Final[Mapping[str, Attack]] = {
         7, "invoice_against_facts",
         "UPDATE invoice_lines SET amount = amount + CASE line WHEN 1 THEN 1 ELSE -1 END"
         f" WHERE invoice_id = {WITH_ITEMS} AND line < 3",
+    ),
+    "a line that somebody asked for is said to be of a plan": _attack(
+        7, "facts_against_terms",
+        _with_facts(ORDERED, "replace(facts, '\"source\"\\:\"order\"', '\"source\"\\:\"plan\"')"),
     ),
     "an invoice's facts are dearer, with its lines, payment and call": _attack(
         7, "facts_against_terms",

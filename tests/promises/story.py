@@ -94,6 +94,7 @@ def tell(world: World, restored: Callable[[World], tuple[World, str]], folder: P
     story_of_items.void(world)
     story_of_items.give_back(world)
     story_of_items.change(world)
+    story_of_items.order(world)
     _february(world, people, folder)
     world, url = restored(world)
     world.earn_daily()

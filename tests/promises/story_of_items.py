@@ -5,11 +5,14 @@ from typing import Any, Final
 from uuid import UUID
 
 from billing.flows.credit import revoking
+from billing.flows.invoices import ordering, voiding
+from billing.flows.invoices.ordering import InvoiceOrder, OrderedLine
 from billing.flows.subscriptions import changing
 from billing.flows.subscriptions.changed_terms import ChangeOrder
 from billing.ids import new_id
 from billing.rules.credit_notes import Destination
 from billing.rules.item_changes import Applies, ChangeAsked
+from billing.store.payments.invoices import Invoice
 from tests.scenarios.money import apply_events_of_refund, fail_at_provider, refund_row
 from tests.scenarios.test_credit import OPERATOR, grant
 from tests.scenarios.test_credit_notes import noted, part, refund_of
@@ -85,6 +88,21 @@ def ask(world: World, customer: Subscriber, applies: Applies, **wanted: Any) -> 
         policy=world.policy,
     )
     return change_id
+
+
+def order(world: World) -> None:
+    """Invoice somebody for lines of their own; one invoice is paid and one is voided."""
+    customer, _ = world.customer()
+    made = [_ordered(world, str(customer), text) for text in ("Set-up", "Training")]
+    with world.engine.begin() as conn:
+        voiding.void(conn, made[-1].id, now=world.now, actor=OPERATOR, why="a mistake")
+    world.settle()
+
+
+def _ordered(world: World, customer: str, text: str) -> Invoice:
+    order = InvoiceOrder(customer, "USD", [OrderedLine(text, 19900), OrderedLine("Travel", 4200)])
+    with world.engine.begin() as conn:
+        return ordering.create(conn, order, new_id(), now=world.now, policy=world.policy)
 
 
 def give_back(world: World) -> None:

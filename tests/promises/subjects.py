@@ -39,6 +39,9 @@ WITH_ITEMS: Final = (
     f"(SELECT id FROM invoices WHERE subscription_id = {SEATED} ORDER BY issued_at LIMIT 1)"
 )
 NEXT_WITH_ITEMS: Final = WITH_ITEMS.replace("LIMIT 1", "OFFSET 1 LIMIT 1")
+ORDERED: Final = (
+    "(SELECT id FROM invoices WHERE kind = 'one_off' AND status = 'paid' ORDER BY id LIMIT 1)"
+)
 GRANT: Final = "(SELECT id FROM credit_grants WHERE amount = 1500)"
 EXPIRING: Final = "(SELECT id FROM credit_grants WHERE amount = 1234)"
 EXPIRED: Final = "(SELECT id FROM credit_grants WHERE amount = 5000)"

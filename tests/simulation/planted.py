@@ -346,8 +346,8 @@ MONEY: Final[Sequence[Fault]] = (
     Fault(
         "credit that was used is offered again",
         "billing/flows/cycles/holding.py",
-        "            left=grant.left - self.used.get(grant.id, 0),\n",
-        "            left=grant.amount,\n",
+        "        left=grant.left - used,\n",
+        "        left=grant.amount,\n",
     ),
     Fault(
         "credit that expires is used last",

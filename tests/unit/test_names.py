@@ -19,12 +19,14 @@ SCHEMAS: Final = {
     "CreditNote", "CreditNoteLine", "CreditNotes", "CreditSource", "Customer", "Destination",
     "DraftedInvoice", "DraftedLine", "DraftedNote", "HeldTerms", "Invoice", "InvoiceLine",
     "InvoiceWithLines", "Item", "ItemPrice", "LineToCredit", "MoveKind", "NewCapture", "NewChange",
-    "NewCreditGrant", "NewCreditNote", "NewCustomer", "NewPayment", "NewPaymentMethod",
+    "NewCreditGrant", "NewCreditNote", "NewCustomer", "NewInvoice", "NewInvoiceLine", "NewPayment",
+    "NewPaymentMethod",
     "NewRefund", "NewSubscription", "Package", "Page_AuditLine_", "Page_CreditGrant_",
     "Page_Credit_", "Page_Customer_", "Page_Invoice_", "Page_PaymentMethod_", "Page_Payment_",
     "Page_Refund_", "Page_Subscription_", "Page_Transaction_", "Pause", "Payment", "PaymentMethod",
     "PaymentMethodKind", "PaymentWithRefunds", "Plan", "PlanVersion", "Plans", "QuantityRange",
-    "Redeem", "Redemption", "Refund", "RefundState", "Resume", "ShareToCredit", "State", "Status",
+    "Redeem", "Redemption", "Refund", "RefundState", "Resume", "Service", "ShareToCredit", "State",
+    "Status",
     "Subscription", "SubscriptionChange", "Tier", "Timeline", "TimelineLine", "Transaction", "Why",
 }  # fmt: skip
 

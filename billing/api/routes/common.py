@@ -25,6 +25,7 @@ from billing.flows.service.credit import CreditApi
 from billing.flows.service.credit_notes import CreditNoteApi
 from billing.flows.service.customers import CustomerApi
 from billing.flows.service.idempotency import DECLINED, KEY_LENGTH_MAX, REFUSED, KeyedAnswer
+from billing.flows.service.invoices import InvoiceApi
 from billing.flows.service.payments import PaymentApi
 from billing.flows.service.views import View
 from billing.presenters.decisions import with_sentence
@@ -44,6 +45,7 @@ class Services:
     customers: CustomerApi
     credit: CreditApi
     credit_notes: CreditNoteApi
+    invoices: InvoiceApi
     metrics: ApiMetrics
 
 

@@ -1,24 +1,30 @@
-"""Invoices, with their lines and their payment."""
+"""Invoices, with their lines and their payment; issued of lines, and voided."""
 
 from typing import Literal
 
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 
-from billing.api import cursors, schemas
+from billing.api import cursors, request_schemas, schemas
 from billing.api.routes.common import (
     BEARER,
+    Charger,
     Cursor,
+    IdempotencyKey,
     InPath,
     Limit,
     Narrowed,
     Reader,
     UsesServices,
+    changed,
     listed,
+    made,
     missing,
     narrowed,
+    respond,
     shown,
 )
+from billing.flows.invoices.ordering import InvoiceOrder, OrderedLine, ServiceDays
 from billing.flows.service import views
 from billing.presenters.decisions import with_sentence
 from billing.queries import lists
@@ -28,6 +34,38 @@ from billing.queries.invoices import lines as lines_of
 from billing.queries.payments import payment_of_invoice
 
 router = APIRouter(prefix="/v1", tags=["books"], dependencies=[Depends(BEARER)])
+
+
+@router.post("/invoices", status_code=201, responses=made(schemas.InvoiceBody))
+def create_invoice(
+    new: request_schemas.NewInvoiceBody,
+    key: IdempotencyKey,
+    visitor: Charger,
+    services: UsesServices,
+) -> JSONResponse:
+    """Invoice a customer for lines of yours, once; a worker collects it."""
+    days = new.service
+    order = InvoiceOrder(
+        customer=new.customer,
+        currency=new.currency,
+        lines=[OrderedLine(line.text, line.amount) for line in new.lines],
+        service=None if days is None else ServiceDays(days.first, days.last, days.zone),
+    )
+    answer = services.invoices.create(visitor.caller, key, order, new.reason)
+    return respond(services, answer, noun="invoice", at="/v1/invoices")
+
+
+@router.post("/invoices/{invoice}/void", responses=changed(schemas.InvoiceBody))
+def void_invoice(
+    invoice: InPath,
+    new: request_schemas.WhyBody,
+    key: IdempotencyKey,
+    visitor: Charger,
+    services: UsesServices,
+) -> JSONResponse:
+    """Void an open invoice of no subscription, by id or number."""
+    answer = services.invoices.void(visitor.caller, key, invoice, new.reason)
+    return respond(services, answer, noun="invoice")
 
 
 @router.get("/invoices", responses=shown(schemas.Page[schemas.InvoiceBody]))

@@ -26,13 +26,15 @@ def explain(session: Session, reference: str, output: Output) -> None:
     REFERENCE is a subscription, a payment or an invoice: an id, its beginning, an external id or
     an invoice number.
     """
-    from billing.queries.explain import explain_payment, explain_subscription
+    from billing.queries.explain import explain_invoice, explain_payment, explain_subscription
 
     now = session.now()
     with session.connect() as conn:
         kind, found = _find(conn, reference)
         if kind == "payment":
             explained: Explanation = explain_payment(conn, found, now)
+        elif kind == "invoice":
+            explained = explain_invoice(conn, found, now)
         else:
             explained = explain_subscription(conn, str(found), now)
     write(output, kind, found, explained)
@@ -55,6 +57,7 @@ def _find(conn: "Connection", reference: str) -> tuple[str, UUID]:
             return "payment", row.payment_id
         if row.subscription_id is not None:
             return "subscription", row.subscription_id
+        return "invoice", row.id
     raise NotFound(
         f"no subscription, payment or invoice {reference!r}",
         remedy="`billing subscriptions list` and `billing charges list` show them",

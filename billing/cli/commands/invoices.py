@@ -1,21 +1,173 @@
-"""`billing invoices`: what was billed, and for what."""
+"""`billing invoices`: what was billed, and for what; issuing and voiding one-off invoices."""
 
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
 
-from billing.cli.options import paged, word_option
-from billing.cli.output import Output, output_option
+from billing.cli.options import confirm, lasting, paged, reason_option, word_option
+from billing.cli.output import Output, output_option, talk
 from billing.cli.records import CREDIT_NOTES, INVOICES, LINES, plain, write_page
 from billing.cli.references import find
-from billing.cli.session import Session
+from billing.cli.session import Session, person
+from billing.errors import BadInput
 
+if TYPE_CHECKING:
+    from billing.flows.invoices.ordering import OrderedLine, ServiceDays
+
+DAY = click.DateTime(["%Y-%m-%d"])
 _STATUSES = ("open", "paid", "void", "uncollectible")
 
 
 @click.group()
 def invoices() -> None:
     """What was billed, and for what."""
+
+
+@invoices.command("create")
+@click.argument("customer")
+@click.option(
+    "--line", "lines", metavar="TEXT=AMOUNT", multiple=True, required=True,
+    help='What is invoiced, like "Set-up=199.00"; may come several times.',
+)  # fmt: skip
+@click.option("--currency", required=True, metavar="CODE", help="The currency, like USD.")
+@click.option("--from", "first", type=DAY, metavar="DATE", help="The first day of the service.")
+@click.option("--to", "last", type=DAY, metavar="DATE", help="The last day of the service.")
+@click.option("--zone", default="UTC", show_default=True, help="The time zone of these days.")
+@click.option(
+    "--id", "invoice_id", type=click.UUID, metavar="UUID",
+    help="Your id of it; a repetition issues nothing more.",
+)  # fmt: skip
+@reason_option
+@lasting
+@output_option
+@click.pass_obj
+def create(
+    session: Session,
+    customer: str,
+    lines: tuple[str, ...],
+    currency: str,
+    first: datetime | None,
+    last: datetime | None,
+    zone: str,
+    invoice_id: UUID | None,
+    reason: str,
+    dry_run: bool,
+    yes: bool,
+    output: Output,
+) -> None:
+    """Invoice a customer for lines of your own, beside their subscriptions.
+
+    It is collected as other invoices are: by credit, then from the payment method, with the ladder
+    of the configuration. Without --from and --to it is earned at once.
+    """
+    from billing.flows.invoices import ordering
+    from billing.ids import new_id
+    from billing.rules.money import Money
+
+    with session.connect() as conn:
+        customer_id = find(conn, "customer", customer)
+    order = ordering.InvoiceOrder(
+        customer=str(customer_id),
+        currency=currency.upper(),
+        lines=[_line(each, currency.upper()) for each in lines],
+        service=_service(first, last, zone),
+    )
+    own, policy = invoice_id or new_id(), session.runtime.policy
+    with session.engine.connect() as conn:  # tried, and rolled back
+        drafted = ordering.drafted(conn, order, now=session.now(), policy=policy).draft
+    total, due = (Money(amount, drafted.currency) for amount in (drafted.total, drafted.due))
+    words = f"invoice {total} to customer {customer_id}, of which {due} are due after credit"
+    record: dict[str, Any] = {
+        "action": "invoice",
+        "dry_run": dry_run,
+        "invoice_id": None,
+        "number": None,
+        "customer_id": customer_id,
+        "total": drafted.total,
+        "credit": drafted.total - drafted.due,
+        "due": drafted.due,
+        "currency": drafted.currency,
+        "lines": [
+            {"line": n, "description": line.description, "amount": line.net}
+            for n, line in enumerate(drafted.lines, start=1)
+        ],
+    }
+    if dry_run:
+        output.message(record, f"would {words}")
+        return
+    talk(f"this will {words}")
+    confirm("Issue the invoice?", yes=yes)
+    now, detail = session.now(), dict[str, Any]()
+    with session.audited("invoice.create", customer_id, reason, detail) as conn:
+        made = ordering.create(conn, order, own, now=now, policy=policy)
+        detail |= {"invoice": str(made.id), "amount": made.total, "currency": made.currency}
+    told = {"invoice_id": made.id, "number": made.number, "due": made.due, "credit": made.credit}
+    output.message({**record, **told}, f"invoice {made.number} of {total} is issued")
+
+
+def _line(typed: str, currency: str) -> "OrderedLine":
+    from billing.cli.amounts import read_amount
+    from billing.flows.invoices.ordering import OrderedLine
+
+    text, separator, amount = typed.rpartition("=")
+    if not separator:
+        raise BadInput(
+            f"{typed!r} is no line", where="--line", remedy='write it like "Set-up=199.00"'
+        )
+    return OrderedLine(text.strip(), read_amount(amount.strip(), currency, "--line").amount)
+
+
+def _service(first: datetime | None, last: datetime | None, zone: str) -> "ServiceDays | None":
+    from billing.flows.invoices.ordering import ServiceDays
+
+    if first is None and last is None:
+        return None
+    if first is None or last is None:
+        raise BadInput("a service has a first and a last day", remedy="give both --from and --to")
+    return ServiceDays(first.date(), last.date(), zone)
+
+
+@invoices.command("void")
+@click.argument("invoice")
+@reason_option
+@lasting
+@output_option
+@click.pass_obj
+def void(
+    session: Session, invoice: str, reason: str, dry_run: bool, yes: bool, output: Output
+) -> None:
+    """Void an open invoice that belongs to no subscription: the customer owes nothing for it.
+
+    Credit that paid a part of it can be used again.
+    """
+    from billing.flows.invoices import voiding
+    from billing.rules.money import Money
+
+    with session.connect() as conn:
+        invoice_id = find(conn, "invoice", invoice)
+        found, _ = voiding.voidable(conn, invoice_id)
+        conn.rollback()
+    due = Money(found.due, found.currency)
+    words = f"void invoice {found.number}, of which {due} are due"
+    record: dict[str, Any] = {
+        "action": "void",
+        "dry_run": dry_run,
+        "invoice_id": invoice_id,
+        "number": found.number,
+        "due": found.due,
+        "currency": found.currency,
+    }
+    if dry_run:
+        output.message(record, f"would {words}")
+        return
+    talk(f"this will {words}")
+    confirm("Void it?", yes=yes)
+    now, detail = session.now(), {"amount": found.total, "currency": found.currency}
+    with session.audited("invoice.void", invoice_id, reason, detail) as conn:
+        voiding.void(conn, invoice_id, now=now, actor=person(), why=reason)
+    output.message(record, f"invoice {found.number} is void")
 
 
 @invoices.command("list")

@@ -11,7 +11,7 @@ from billing.flows.cycles import couponing
 from billing.flows.cycles.charging import NOTHING_HELD, Holdings
 from billing.flows.cycles.couponing import BatchCoupons
 from billing.plans.addons import Addon
-from billing.pricing import GrantedCredit, InvoiceDraft, credit_at
+from billing.pricing import Credit, GrantedCredit, InvoiceDraft, credit_at
 from billing.rules.item_changes import ItemChange
 from billing.store.payments import credit
 from billing.store.payments.credit import GrantLeft
@@ -46,15 +46,7 @@ class BatchHoldings:
         return Holdings(held, self.addons, asked, discounts, usable)
 
     def _granted(self, grant: GrantLeft) -> GrantedCredit:
-        return GrantedCredit(
-            grant=grant.id,
-            left=grant.left - self.used.get(grant.id, 0),
-            priority=grant.priority,
-            created=grant.created_at,
-            effective=grant.effective_at,
-            expires=grant.expires_at,
-            subscription=grant.subscription_id,
-        )
+        return granted(grant, used=self.used.get(grant.id, 0))
 
     def add(self, customer_id: UUID, grant: GrantLeft) -> None:
         """Note a grant that is about to be made."""
@@ -65,6 +57,28 @@ class BatchHoldings:
         for each in draft.credit:
             self.used[each.grant] = self.used.get(each.grant, 0) + each.amount
         self.coupons.use(draft.discounts, draft.currency)
+
+
+def granted(grant: GrantLeft, *, used: int = 0) -> GrantedCredit:
+    """Return what a grant holds for an invoice, of which others have `used` a part."""
+    return GrantedCredit(
+        grant=grant.id,
+        left=grant.left - used,
+        priority=grant.priority,
+        created=grant.created_at,
+        effective=grant.effective_at,
+        expires=grant.expires_at,
+        subscription=grant.subscription_id,
+    )
+
+
+def credit_of(
+    conn: Connection, customer_id: UUID, currency: str, now: datetime
+) -> tuple[Credit, ...]:
+    """Return the credit that pays an invoice of no subscription; the customer's is locked."""
+    grants = credit.lock_left(conn, [customer_id]).get(customer_id, ())
+    of_currency = [granted(grant) for grant in grants if grant.currency == currency]
+    return credit_at(of_currency, now, None)
 
 
 def read(conn: Connection, due: Sequence[Subscription]) -> BatchHoldings:

@@ -12,7 +12,15 @@ from billing.plans.addons import AddonVersion
 from billing.plans.items import BASE, Item, ItemKind
 from billing.plans.numbers import exact_text
 from billing.plans.terms import Plan, PlanVersion
-from billing.pricing import Charge, DraftLine, Facts, InvoiceDraft, InvoiceKind, draft
+from billing.pricing import (
+    ORDERED,
+    Charge,
+    DraftLine,
+    Facts,
+    InvoiceDraft,
+    InvoiceKind,
+    draft,
+)
 from billing.rules.money import AmountOutOfRange
 from billing.rules.periods import Period
 from billing.rules.promises import Finding, FindingKind
@@ -21,6 +29,7 @@ from billing.store.promises.invoiced import FreeCycle, Invoiced, InvoicedLine
 from billing.store.subscriptions import addons, item_changes, plans
 
 _ROWS_A_FETCH = 2_000
+WITHOUT_SUBSCRIPTION = (InvoiceKind.ONE_OFF, InvoiceKind.TOP_UP)
 
 
 def differing(conn: Connection) -> Iterator[Finding]:
@@ -88,7 +97,7 @@ def _differences(
         "rules": (row.rules, facts.rules),
         "kind": (row.kind, str(facts.kind)),
         "currency": (row.currency, facts.currency),
-        "zone": (facts.zone if _is_before_anchoring(row) else row.zone, facts.zone),
+        "zone": (facts.zone if _has_own_zone(row) else row.zone, facts.zone),
         "net": (row.net, drafted.net),
         "tax": (row.tax, drafted.tax),
         "total": (row.total, drafted.total),
@@ -121,6 +130,11 @@ def _pays(facts: Facts, drafted: InvoiceDraft) -> list[tuple[UUID, int, int]]:
     """Return the same as the facts have it."""
     left = {each.grant: each.left for each in facts.credit}
     return [(each.grant, left[each.grant], each.amount) for each in drafted.credit]
+
+
+def _has_own_zone(row: Invoiced) -> bool:
+    """Tell whether the facts alone know the zone: that of the subscription is another, or none."""
+    return row.subscription_id is None or _is_before_anchoring(row)
 
 
 def _is_before_anchoring(row: Invoiced) -> bool:
@@ -185,6 +199,8 @@ def _against_terms(
     row: Invoiced, charge: Charge, currency: str, version: PlanVersion | AddonVersion | None
 ) -> str | None:
     """Return what of a charge isn't as its terms and its cycle say, or None."""
+    if row.kind in WITHOUT_SUBSCRIPTION:
+        return None if (charge.source, charge.terms) == (ORDERED, "") else "source"
     if version is None:
         return "source"
     item = next((each for each in version.sold if each.code == charge.item), None)

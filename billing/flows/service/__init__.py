@@ -10,6 +10,7 @@ __all__ = [
     "credit_notes",
     "customers",
     "idempotency",
+    "invoices",
     "lookup",
     "orders",
     "payments",

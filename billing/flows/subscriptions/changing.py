@@ -233,7 +233,9 @@ def _number(
 def _service(quoted: ChangeQuote) -> Period:
     """Return the period of an invoice of a change: from the change to the end of its period."""
     assert quoted.facts is not None, "it is invoiced"
-    return quoted.facts.charges[0].period
+    period = quoted.facts.charges[0].period
+    assert period is not None, "what changes is charged for a period"
+    return period
 
 
 def withdraw(

@@ -7,16 +7,20 @@ itself would compute otherwise: boundaries come from `periods.nth`, versions fro
 
 from billing.queries.explain.read import (
     Explanation,
+    InvoiceExplained,
     PaymentExplained,
     SubscriptionExplained,
+    explain_invoice,
     explain_payment,
     explain_subscription,
 )
 
 __all__ = [
     "Explanation",
+    "InvoiceExplained",
     "PaymentExplained",
     "SubscriptionExplained",
+    "explain_invoice",
     "explain_payment",
     "explain_subscription",
 ]

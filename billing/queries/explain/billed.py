@@ -28,7 +28,8 @@ def billed_of_payment(conn: Connection, payment: Payment) -> Billed:
         return Billed(None, None, None, payment)
     invoice = invoices.find(conn, str(payment.invoice_id))
     assert invoice is not None, "a payment's invoice is never deleted"
-    subscription = subscriptions.find(conn, str(invoice.subscription_id))
+    owner = invoice.subscription_id
+    subscription = None if owner is None else subscriptions.find(conn, str(owner))
     cycle = None if invoice.cycle_id is None else cycles.get(conn, invoice.cycle_id)
     return Billed(subscription, cycle, invoice, payment)
 

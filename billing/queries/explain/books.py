@@ -17,7 +17,15 @@ from billing.rules.money import Money
 from billing.rules.payments import CallKind
 from billing.store.journal import reads
 from billing.store.journal.reads import StoredEntry
-from billing.store.payments import credit_notes, disputes, provider_calls, recognition, refunds
+from billing.store.payments import (
+    credit,
+    credit_notes,
+    disputes,
+    payment_history,
+    provider_calls,
+    recognition,
+    refunds,
+)
 from billing.store.payments.disputes import Dispute
 from billing.store.payments.invoices import Invoice
 from billing.store.payments.payments import Payment
@@ -125,10 +133,21 @@ def _entries(conn: Connection, billed: Billed) -> Iterator[StoredEntry]:
     found = reads.entries_of(conn, [billed.cycle.id]) if billed.cycle is not None else []
     yield from found
     known = {stored.id for stored in found}
-    for key in (*_late_keys(billed), *_money_keys(conn, billed)):
+    for key in (*_invoice_keys(conn, billed), *_late_keys(billed), *_money_keys(conn, billed)):
         stored = reads.entry_by_source_key(conn, key)
         if stored is not None and stored.id not in known:
             yield stored
+
+
+def _invoice_keys(conn: Connection, billed: Billed) -> Iterator[str]:
+    """Yield the keys of an invoice of no cycle: issued, paid by credit, voided, written off."""
+    invoice, payment = billed.invoice, billed.payment
+    if invoice is None or billed.cycle is not None:
+        return
+    for used in credit.applied_to(conn, invoice.id):
+        yield keys.credit_applied(invoice.id, used.grant_id)
+    failed = 0 if payment is None else payment_history.times_failed(conn, payment.id)
+    yield from keys.of_invoice(invoice.id, write_offs=failed)
 
 
 def _late_keys(billed: Billed) -> Iterator[str]:

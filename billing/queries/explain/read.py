@@ -44,7 +44,7 @@ from billing.queries.explain.terms import (
     terms_facts,
 )
 from billing.queries.subscriptions import find_subscription
-from billing.store.payments import payments
+from billing.store.payments import invoices, payments
 from billing.store.payments.payments import Payment
 from billing.store.subscriptions import cycles
 
@@ -93,7 +93,14 @@ class SubscriptionExplained:
     billed: BilledFacts | None
 
 
-Explanation = PaymentExplained | SubscriptionExplained
+@dataclass(frozen=True, slots=True)
+class InvoiceExplained:
+    """All facts about an invoice of no subscription that nothing has to be collected for."""
+
+    billed: BilledFacts
+
+
+Explanation = PaymentExplained | SubscriptionExplained | InvoiceExplained
 
 
 def explain_payment(conn: Connection, payment_id: UUID, now: datetime) -> PaymentExplained:
@@ -108,6 +115,14 @@ def explain_payment(conn: Connection, payment_id: UUID, now: datetime) -> Paymen
         )
     billed = billed_of_payment(conn, payment)
     return PaymentExplained(payment_facts(conn, billed), _billed_facts(conn, billed, now))
+
+
+def explain_invoice(conn: Connection, invoice_id: UUID, now: datetime) -> InvoiceExplained:
+    """Explain an invoice of no subscription that has no payment. Raises `NotFound`."""
+    invoice = invoices.find(conn, str(invoice_id))
+    if invoice is None:
+        raise NotFound(f"no invoice {invoice_id}", where="invoice")
+    return InvoiceExplained(_billed_facts(conn, Billed(None, None, invoice, None), now))
 
 
 def explain_subscription(conn: Connection, reference: str, now: datetime) -> SubscriptionExplained:

@@ -275,10 +275,11 @@ WAITS_FOR_METHOD: Final = "(p.decline_class IS NOT NULL OR p.decision = 'held_by
 
 _WAITING_FOR_METHOD = _lock(
     f"""
-    p.customer_id = :customer AND p.parked_at IS NULL AND c.state = 'opened'
+    p.customer_id = :customer AND p.parked_at IS NULL
+       AND (c.state = 'opened' OR c.id IS NULL AND i.id IS NOT NULL AND p.state = 'CREATED')
        AND coalesce(s.provider, (SELECT u.provider FROM customers u WHERE u.id = p.customer_id))
            = :provider
-       AND (s.status <> 'canceled'
+       AND (s.id IS NULL OR s.status <> 'canceled'
             OR p.state = 'CREATED'
                AND (s.ended_by IS NULL OR s.ended_by IN ('operator', 'period_end')))
        AND (p.state = 'CREATED' AND {WAITS_FOR_METHOD}

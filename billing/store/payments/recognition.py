@@ -44,17 +44,20 @@ class RevenueRecognition:
 _due_of = reader(DueInvoice)
 _recognition_of = reader(RevenueRecognition)
 
-# The lines of an invoice of no cycle are all of one period.
+# The lines of an invoice of no cycle are all of one period, or of none: then it is earned at once.
 _LOCK_DUE = text(
     """
-    SELECT i.id, i.status, i.currency, s.zone,
+    SELECT i.id, i.status, i.currency,
+           coalesce(s.zone, CAST(i.facts AS json) ->> 'zone') AS zone,
            coalesce(c.period_start, (SELECT l.period_start FROM invoice_lines l
-                                      WHERE l.invoice_id = i.id AND l.line = 1)) AS period_start,
+                                      WHERE l.invoice_id = i.id AND l.line = 1),
+                    i.issued_at - interval '1 microsecond') AS period_start,
            coalesce(c.period_end, (SELECT l.period_end FROM invoice_lines l
-                                    WHERE l.invoice_id = i.id AND l.line = 1)) AS period_end
+                                    WHERE l.invoice_id = i.id AND l.line = 1),
+                    i.issued_at) AS period_end
       FROM invoices i
       LEFT JOIN cycles c ON c.id = i.cycle_id
-      JOIN subscriptions s ON s.id = i.subscription_id
+      LEFT JOIN subscriptions s ON s.id = i.subscription_id
      WHERE i.recognise_at IS NOT NULL AND i.recognise_at <= :now
      ORDER BY i.recognise_at
      LIMIT :limit

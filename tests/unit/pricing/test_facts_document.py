@@ -23,6 +23,7 @@ from billing.pricing import (
     Tax,
     TaxRounding,
     digest_of,
+    draft,
 )
 from billing.rules.periods import Period
 from tests.unit.pricing.values import JANUARY, charge, facts, flat_price, tiered
@@ -146,6 +147,15 @@ FULL_DOCUMENT: Final = {
 def test_the_document_of_the_smallest_facts() -> None:
     assert SMALLEST.document() == SMALLEST_DOCUMENT
     assert Facts.from_document(SMALLEST_DOCUMENT) == SMALLEST
+
+
+def test_what_is_invoiced_for_no_period_has_none_in_the_document() -> None:
+    order = replace(facts(replace(charge(999), period=None)), kind=InvoiceKind.ONE_OFF)
+
+    assert '"period"' not in order.document()
+    assert Facts.from_document(order.document()) == order
+    (line,) = draft(order).lines
+    assert (line.period, line.description, line.net) == (None, "Base", 999)
 
 
 def test_the_document_of_facts_with_everything() -> None:

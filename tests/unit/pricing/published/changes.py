@@ -122,6 +122,7 @@ def left_to_credit(given: Given) -> Found:
     left -= whole_minor(given["already_credited"], given)
     held = charge(minor(given["potential"], given))
     piece = Charged(UUID(int=1), (LineLeft(0, left),), held)
+    assert held.period is not None
     changed = lines_of_change([piece], [], held.period, held.period.start, "UTC")
     return {"credit": shown(sum(each.gross for each in changed.returns), given)}
 
@@ -250,6 +251,7 @@ def seat_more(given: Given) -> Found:
     more = charge(unit_price(unit), whole_minor(given["old"], given) // unit)
     invoice = draft(facts(more, discounts=(amount_off(whole_minor(given["discount"], given)),)))
     after = replace(more, quantity=Fraction(whole_minor(given["new"], given), unit))
+    assert more.period is not None
     changed = lines_of_change(
         _charged(invoice, [more]), [after], more.period, more.period.start, "UTC"
     )

@@ -1,0 +1,267 @@
+"""One-off invoices: what somebody asks to be invoiced, collected as any other invoice is.
+
+lock the customer's credit  ->  facts  ->  draft  ->  issue
+
+All in the caller's transaction. Coupons take nothing off: they are redeemed for what plans sell.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from fractions import Fraction
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.errors import BadInput, Conflict, ErrorCode
+from billing.flows import fence
+from billing.flows.customers.customers import existing_customer, refuse_anything_like_a_card
+from billing.flows.cycles import holding, issuing
+from billing.flows.cycles.issuing import InSeries, Issued
+from billing.flows.cycles.opening import hold_catalog
+from billing.flows.policy import Policy
+from billing.ids import derived_id
+from billing.plans.currencies import CurrencyError, charge_limit, charge_step, check_sold
+from billing.plans.items import ItemPrice, PriceModel
+from billing.pricing import ORDERED, Charge, Facts, InvoiceDraft, InvoiceKind, draft
+from billing.rules import recognition
+from billing.rules.money import Money
+from billing.rules.periods import Period, ScheduleError, is_portable, to_utc
+from billing.rules.recognition import Service
+from billing.store.payments import invoices
+from billing.store.payments.invoices import Invoice
+from billing.store.subscriptions.customers import Customer
+
+LINES_MAX: Final = 100
+TEXT_MAX: Final = 200
+SERVICE_MAX: Final = timedelta(days=3 * 366)
+_YEARS: Final = range(2000, 2101)
+_DAY: Final = timedelta(days=1)
+
+
+@dataclass(frozen=True, slots=True)
+class OrderedLine:
+    """One line: what it is for, and its amount in minor units."""
+
+    text: str
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDays:
+    """The first and the last civil day of the service that is invoiced, in a time zone."""
+
+    first: date
+    last: date
+    zone: str = "UTC"
+
+
+@dataclass(frozen=True, slots=True)
+class InvoiceOrder:
+    """What a customer, by id or external id, is invoiced for; without a `service`, at once."""
+
+    customer: str
+    currency: str
+    lines: Sequence[OrderedLine]
+    service: ServiceDays | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrderedInvoice:
+    """An invoice as it would be issued now, and for whom."""
+
+    customer: Customer
+    facts: Facts
+    draft: InvoiceDraft
+
+
+def drafted(
+    conn: Connection, order: InvoiceOrder, *, now: datetime, policy: Policy
+) -> OrderedInvoice:
+    """Return the invoice as it would be issued now; the customer's credit is locked.
+
+    Raises: NotFound, BadInput.
+    """
+    _check_lines(order, policy)
+    customer = existing_customer(conn, order.customer)
+    credit = holding.credit_of(conn, customer.id, order.currency, now)
+    facts = Facts(
+        kind=InvoiceKind.ONE_OFF,
+        currency=order.currency,
+        zone="UTC" if order.service is None else order.service.zone,
+        charges=_charges(order),
+        credit=credit,
+        step=charge_step(order.currency),
+        minimum=policy.minimum_amounts.get(order.currency, 0),
+        waives=policy.below_minimum == "waive" and bool(credit),
+    )
+    made = draft(facts)
+    _check_due(made, facts, customer)
+    return OrderedInvoice(customer, facts, made)
+
+
+def create(
+    conn: Connection, order: InvoiceOrder, invoice_id: UUID, *, now: datetime, policy: Policy
+) -> Invoice:
+    """Issue what somebody asks to be invoiced; return the invoice.
+
+    In the caller's transaction, which ends with it. A second call under the id returns the
+    existing invoice. Raises: NotFound, BadInput, Conflict, Unavailable.
+    """
+    refuse_anything_like_a_card(**{"line": " ".join(line.text for line in order.lines)})
+    hold_catalog(conn, now, policy)
+    known = invoices.find(conn, str(invoice_id))
+    if known is not None:
+        return _same(conn, known, order)
+    made = drafted(conn, order, now=now, policy=policy)
+    fence.refuse_cycles_of(conn, made.customer.id, None)
+    issued = Issued(
+        invoice_id=invoice_id,
+        payment_id=derived_id("one_off_payment", invoice_id, 0, now),
+        cycle_id=None,
+        subscription_id=None,
+        customer_id=made.customer.id,
+        number=InSeries(policy.number_prefix),
+        facts=made.facts,
+        draft=made.draft,
+        recognise_at=recognition.first_at(_service(made.facts, now), policy.recognise),
+    )
+    issuing.issue(conn, [issued], now)
+    found = invoices.find(conn, str(invoice_id))
+    assert found is not None, "it was issued a moment ago"
+    return found
+
+
+def _service(facts: Facts, now: datetime) -> Service:
+    """Return what is invoiced for; what is of no period is earned at once."""
+    return Service(facts.charges[0].period or Period(now - recognition.TICK, now), facts.zone)
+
+
+def _same(conn: Connection, known: Invoice, order: InvoiceOrder) -> Invoice:
+    customer = existing_customer(conn, order.customer)
+    charges = () if known.facts is None else Facts.from_document(known.facts).charges
+    same = (known.kind, known.customer_id, known.currency, charges) == (
+        InvoiceKind.ONE_OFF,
+        customer.id,
+        order.currency,
+        _charges(order),
+    )
+    if not same:
+        raise Conflict(
+            f"invoice {known.id} exists and is for something else",
+            code=ErrorCode.INVOICE_ID_TAKEN,
+            invoice=known.number,
+        )
+    return known
+
+
+# --- what is asked for --------------------------------------------------------------------------
+
+
+def _check_lines(order: InvoiceOrder, policy: Policy) -> None:
+    try:
+        check_sold(order.currency)
+    except CurrencyError as error:
+        raise BadInput(str(error), where="currency") from error
+    if not 1 <= len(order.lines) <= LINES_MAX:
+        raise BadInput(f"an invoice has 1 to {LINES_MAX} lines", where="lines")
+    for number, line in enumerate(order.lines, start=1):
+        _check_line(line, f"line {number}", order.currency)
+    total = Money(sum(line.amount for line in order.lines), order.currency)
+    least, most = policy.minimum_amounts.get(order.currency, 0), charge_limit(order.currency)
+    if total.amount < least:
+        raise _below(total, least)
+    if total.amount > most:
+        raise BadInput(
+            f"{total} is above the most that can be charged at once, {Money(most, order.currency)}",
+            where="lines",
+            code=ErrorCode.AMOUNT_ABOVE_MAXIMUM,
+            minor_units=most,
+            maximum=Money(most, order.currency),
+        )
+
+
+def _check_line(line: OrderedLine, where: str, currency: str) -> None:
+    if not line.text.strip() or len(line.text) > TEXT_MAX or not line.text.isprintable():
+        raise BadInput(
+            f"a line says what it is for, in 1 to {TEXT_MAX} characters of one line", where=where
+        )
+    if line.amount < 1:
+        raise BadInput("the amount of a line is above zero", where=where)
+    if line.amount % charge_step(currency):
+        raise BadInput(
+            f"{Money(line.amount, currency)} can't be paid: its last digit has to be 0",
+            where=where,
+        )
+
+
+def _check_due(made: InvoiceDraft, facts: Facts, customer: Customer) -> None:
+    """Refuse what couldn't be collected."""
+    if 0 < made.due < facts.minimum:
+        raise _below(Money(made.due, made.currency), facts.minimum)
+    if made.due and customer.default_payment_method_id is None:
+        raise BadInput(
+            f"customer {customer.id} has no payment method",
+            where="customer",
+            code=ErrorCode.PAYMENT_METHOD_MISSING,
+            customer=customer.id,
+        )
+
+
+def _below(amount: Money, least: int) -> BadInput:
+    minimum = Money(least, amount.currency)
+    return BadInput(
+        f"{amount} is below the least that can be charged, {minimum}",
+        where="lines",
+        code=ErrorCode.AMOUNT_BELOW_MINIMUM,
+        minor_units=least,
+        minimum=minimum,
+    )
+
+
+def _period(days: ServiceDays) -> Period:
+    """Return the instants of the service. Raises: BadInput."""
+    if not is_portable(days.zone):
+        raise _no_zone(days.zone)
+    within = days.first.year in _YEARS and days.last.year in _YEARS
+    if not within or not timedelta() <= days.last - days.first < SERVICE_MAX:
+        raise BadInput(
+            "a service ends on the day it begins or later, and lasts three years at most",
+            where="service",
+        )
+    try:
+        start, end = (
+            to_utc(datetime.combine(day, time.min), days.zone)
+            for day in (days.first, days.last + _DAY)
+        )
+    except (ScheduleError, ValueError) as error:
+        raise _no_zone(days.zone) from error
+    return Period(start, end)
+
+
+def _no_zone(zone: str) -> BadInput:
+    return BadInput(
+        f"{zone!r} is no time zone that every machine knows",
+        where="zone",
+        code=ErrorCode.ZONE_UNKNOWN,
+        zone=zone,
+    )
+
+
+def _charges(order: InvoiceOrder) -> tuple[Charge, ...]:
+    days = order.service
+    period = None if days is None else _period(days)
+    return tuple(
+        Charge(
+            item=ORDERED,
+            name=line.text,
+            price=ItemPrice(PriceModel.FLAT, Fraction(line.amount)),
+            quantity=Fraction(1),
+            period=period,
+            source=ORDERED,
+            terms="",
+            days=None if days is None else (days.first, days.last),
+        )
+        for line in order.lines
+    )
