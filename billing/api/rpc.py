@@ -2,11 +2,8 @@
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
-from typing import Any, Final, NoReturn, TypeVar
+from typing import Any, Final, TypeVar
 from uuid import UUID
-
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from billing.api import cursors
 from billing.api.generated.perennial.v1 import payments_pb2 as pb
@@ -14,6 +11,7 @@ from billing.api.generated.perennial.v1.payments_pb2_grpc import PaymentServiceS
 from billing.api.metrics import ApiMetrics
 from billing.api.problems import Refused
 from billing.api.rpc_calls import visitor
+from billing.api.rpc_values import instant, invalid, key_of, reference_of, text_of
 from billing.api.schema_types import AMOUNT_MAX
 from billing.flows.service import views
 from billing.flows.service.api_keys import Scope
@@ -21,10 +19,7 @@ from billing.flows.service.idempotency import DECLINED, REFUSED, KeyedAnswer
 from billing.flows.service.orders import Capture, ChargeOrder
 from billing.flows.service.payments import PaymentApi
 from billing.presenters.decisions import with_sentence
-from billing.rules.texts import has_controls
 
-TEXT_LENGTH_MAX: Final = 500
-REFERENCE_LENGTH_MAX: Final = 255
 _CURRENCY: Final = re.compile("[A-Z]{3}")
 _CAPTURE: Final[Mapping[int, Capture]] = {
     pb.CAPTURE_METHOD_UNSPECIFIED: "automatic",
@@ -56,16 +51,16 @@ class PaymentService(PaymentServiceServicer):
         """Charge once a key. A decline is an answer here, FAILED, and no status."""
         asking = visitor.get()
         if request.capture not in _CAPTURE:
-            _invalid("capture", "is no capture method")
+            invalid("capture", "is no capture method")
         order = ChargeOrder(
             amount=_amount(request.amount_cents),
             currency=_currency(request.currency),
-            customer=_reference(request.customer, "customer") or None,
-            payment_source=_reference(request.payment_source, "payment_source") or None,
+            customer=reference_of(request.customer, "customer") or None,
+            payment_source=reference_of(request.payment_source, "payment_source") or None,
             capture=_CAPTURE[request.capture],
-            description=_text(request.description, "description"),
+            description=text_of(request.description, "description"),
         )
-        answer = self._payments.charge(asking.caller, _key(request.idempotency_key), order)
+        answer = self._payments.charge(asking.caller, key_of(request.idempotency_key), order)
         return self._answered(answer, pb.ChargeResponse, payment, also=DECLINED)
 
     def GetStatus(  # noqa: N802
@@ -84,7 +79,7 @@ class PaymentService(PaymentServiceServicer):
         asking = visitor.get()
         answer = self._payments.capture(
             asking.caller,
-            _key(request.idempotency_key),
+            key_of(request.idempotency_key),
             _payment_id(request.payment_id),
             _amount(request.amount_cents) if request.HasField("amount_cents") else None,
         )
@@ -97,9 +92,9 @@ class PaymentService(PaymentServiceServicer):
         asking = visitor.get()
         answer = self._payments.void(
             asking.caller,
-            _key(request.idempotency_key),
+            key_of(request.idempotency_key),
             _payment_id(request.payment_id),
-            _text(request.reason, "reason"),
+            text_of(request.reason, "reason"),
         )
         return self._answered(answer, pb.VoidResponse, payment)
 
@@ -110,10 +105,10 @@ class PaymentService(PaymentServiceServicer):
         asking = visitor.get()
         answer = self._payments.refund(
             asking.caller,
-            _key(request.idempotency_key),
+            key_of(request.idempotency_key),
             _payment_id(request.payment_id),
             _amount(request.amount_cents) if request.HasField("amount_cents") else None,
-            _text(request.reason, "reason"),
+            text_of(request.reason, "reason"),
         )
         self._replayed(answer)
         _refuse(answer)
@@ -124,10 +119,10 @@ class PaymentService(PaymentServiceServicer):
     ) -> pb.ListTransactionsResponse:
         """List charges and refunds, the newest first."""
         if not 0 <= request.page_size <= cursors.LIMIT_MAX:
-            _invalid("page_size", f"is from 1 to {cursors.LIMIT_MAX}")
+            invalid("page_size", f"is from 1 to {cursors.LIMIT_MAX}")
         limit = request.page_size or cursors.LIMIT_DEFAULT
         rows = self._payments.transactions(
-            customer=_reference(request.customer, "customer") or None,
+            customer=reference_of(request.customer, "customer") or None,
             limit=limit + 1,
             before=cursors.decode(request.page_token),
         )
@@ -164,25 +159,15 @@ def _refuse(answer: KeyedAnswer) -> None:
 # --- what comes in ------------------------------------------------------------------------------
 
 
-def _invalid(where: str, what: str) -> NoReturn:
-    raise Refused("invalid_request", f"{where} {what}", where=where)
-
-
-def _key(key: str) -> str:
-    if not key:
-        raise Refused("idempotency_key_missing", "idempotency_key is empty")
-    return key
-
-
 def _amount(amount: int) -> int:
     if not 1 <= amount <= AMOUNT_MAX:
-        _invalid("amount_cents", f"is from 1 to {AMOUNT_MAX} minor units")
+        invalid("amount_cents", f"is from 1 to {AMOUNT_MAX} minor units")
     return amount
 
 
 def _currency(code: str) -> str:
     if not _CURRENCY.fullmatch(code):
-        _invalid("currency", "is three capital letters, like USD")
+        invalid("currency", "is three capital letters, like USD")
     return code
 
 
@@ -190,19 +175,7 @@ def _payment_id(text: str) -> UUID:
     try:
         return UUID(text)
     except ValueError:
-        _invalid("payment_id", "is no UUID")
-
-
-def _text(text: str, where: str, longest: int = TEXT_LENGTH_MAX) -> str:
-    if len(text) > longest:
-        _invalid(where, f"has more than {longest} characters")
-    if has_controls(text):
-        _invalid(where, "has control characters in it")
-    return text
-
-
-def _reference(text: str, where: str) -> str:
-    return _text(text, where, REFERENCE_LENGTH_MAX)
+        invalid("payment_id", "is no UUID")
 
 
 # --- what goes out ------------------------------------------------------------------------------
@@ -224,9 +197,9 @@ def payment(view: Mapping[str, Any]) -> pb.Payment:
         description=view["description"],
         decline_code=view["decline_code"] or "",
         decision=with_sentence(view)["decision"] or "",
-        authorized_until=_instant(view["authorized_until"]),
-        captured_at=_instant(view["captured_at"]),
-        created_at=_instant(view["created_at"]),
+        authorized_until=instant(view["authorized_until"]),
+        captured_at=instant(view["captured_at"]),
+        created_at=instant(view["created_at"]),
     )
 
 
@@ -240,8 +213,8 @@ def refund(view: Mapping[str, Any]) -> pb.Refund:
         state=f"REFUND_STATE_{view['state'].upper()}",
         reason=view["reason"],
         failure_reason=view["failure_reason"] or "",
-        created_at=_instant(view["created_at"]),
-        finished_at=_instant(view["finished_at"]),
+        created_at=instant(view["created_at"]),
+        finished_at=instant(view["finished_at"]),
     )
 
 
@@ -255,13 +228,5 @@ def transaction(view: Mapping[str, Any]) -> pb.Transaction:
         amount_cents=view["amount"],
         currency=view["currency"],
         state=view["state"],
-        created_at=_instant(view["created_at"]),
+        created_at=instant(view["created_at"]),
     )
-
-
-def _instant(text: str | None) -> Timestamp | None:
-    if text is None:
-        return None
-    stamp = Timestamp()
-    stamp.FromDatetime(datetime.fromisoformat(text))
-    return stamp

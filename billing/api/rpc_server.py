@@ -1,4 +1,4 @@
-"""The gRPC server: health, reflection and the payment service, in an event loop of its own thread.
+"""The gRPC server: health, reflection and the services, in an event loop of its own thread.
 
 Every call but the health check needs an API key, reflection too. A call's deadline is the client's:
 a charge that has begun goes on after it, and a call with the same idempotency key returns its
@@ -7,14 +7,16 @@ outcome.
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import grpc
+from google.protobuf.descriptor import ServiceDescriptor
 from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from billing.api.generated.perennial.v1 import payments_pb2, payments_pb2_grpc
+from billing.api.generated.perennial.v1 import payments_pb2
 from billing.api.metrics import ApiMetrics
 from billing.api.rpc_calls import HEALTH, EveryCall
 from billing.api.rpc_health import NOT_SERVING, SERVING, HealthService
@@ -22,8 +24,7 @@ from billing.api.security import Guard
 from billing.errors import Unavailable
 from billing.flows.service.api_keys import Scope
 
-_DESCRIPTOR: Final = payments_pb2.DESCRIPTOR.services_by_name["PaymentService"]
-SERVICE: Final = _DESCRIPTOR.full_name
+SERVICE: Final = payments_pb2.DESCRIPTOR.services_by_name["PaymentService"].full_name
 STREAMS_MAX: Final = 128
 """The number of calls that one connection may have open."""
 IDLE_MS: Final = 300_000
@@ -31,17 +32,29 @@ IDLE_MS: Final = 300_000
 T = TypeVar("T")
 
 
-class RpcServer:
-    """One gRPC server. `port=0` takes a free one; `port` says which.
+@dataclass(frozen=True, slots=True)
+class ServedService:
+    """A service: what answers its calls, what adds that to a server, and each method's scope."""
 
-    `scopes` names the scope that each method of the payment service needs.
-    """
+    descriptor: ServiceDescriptor
+    servicer: object
+    add: Callable[[Any, grpc.aio.Server], None]
+    scopes: Mapping[str, Scope]
+
+    def scopes_by_path(self) -> Mapping[str, Scope]:
+        """Return the scope that each method needs, by its path."""
+        assert self.scopes.keys() == {method.name for method in self.descriptor.methods}
+        name = self.descriptor.full_name
+        return {f"/{name}/{method}": scope for method, scope in self.scopes.items()}
+
+
+class RpcServer:
+    """One gRPC server. `port=0` takes a free one; `port` says which."""
 
     def __init__(
         self,
-        service: payments_pb2_grpc.PaymentServiceServicer,
+        services: Sequence[ServedService],
         *,
-        scopes: Mapping[str, Scope],
         guard: Guard,
         metrics: ApiMetrics,
         host: str,
@@ -51,11 +64,12 @@ class RpcServer:
         arrival_seconds: float,
         connections_max: int,
     ) -> None:
-        assert scopes.keys() == {method.name for method in _DESCRIPTOR.methods}
         self._calls = EveryCall(
             guard,
             metrics,
-            scopes={f"/{SERVICE}/{name}": scope for name, scope in scopes.items()},
+            scopes={
+                path: scope for each in services for path, scope in each.scopes_by_path().items()
+            },
             arrival_seconds=arrival_seconds,
             threads=threads,
         )
@@ -73,7 +87,7 @@ class RpcServer:
         self._thread = threading.Thread(target=self._loop.run_forever, name="grpc", daemon=True)
         self._thread.start()
         try:
-            self.port: int = self._run(self._listen(service, f"{host}:{port}"))
+            self.port: int = self._run(self._listen(services, f"{host}:{port}"))
         except RuntimeError:
             self._end()
             raise Unavailable(
@@ -94,16 +108,14 @@ class RpcServer:
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result()
 
-    async def _listen(self, service: payments_pb2_grpc.PaymentServiceServicer, address: str) -> int:
+    async def _listen(self, services: Sequence[ServedService], address: str) -> int:
         self._server = grpc.aio.server(interceptors=[self._calls], options=self._options)
-        payments_pb2_grpc.add_PaymentServiceServicer_to_server(  # type: ignore[no-untyped-call]
-            service, self._server
-        )
-        self._health = HealthService(("", SERVICE))
+        for each in services:
+            each.add(each.servicer, self._server)
+        names = [each.descriptor.full_name for each in services]
+        self._health = HealthService(("", *names))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        reflection.enable_server_reflection(
-            (SERVICE, HEALTH, reflection.SERVICE_NAME), self._server
-        )
+        reflection.enable_server_reflection((*names, HEALTH, reflection.SERVICE_NAME), self._server)
         return self._server.add_insecure_port(address)
 
     async def _start(self) -> None:

@@ -14,8 +14,8 @@ from fastapi import FastAPI
 from billing.api.app import create_app
 from billing.api.metrics import ApiMetrics
 from billing.api.routes.common import Services
-from billing.api.rpc import SCOPES, PaymentService
 from billing.api.rpc_server import RpcServer
+from billing.api.rpc_services import rpc_services
 from billing.api.security import Guard
 from billing.api.wire import Bounded, connections_possible, protocol
 from billing.errors import Unavailable
@@ -62,8 +62,7 @@ class Api:
         self._listener = _listen(settings.api.host, settings.api.port)
         try:
             self.rpc = RpcServer(
-                PaymentService(services.payments, counted),
-                scopes=SCOPES,
+                rpc_services(services),
                 guard=guard,
                 metrics=counted,
                 host=settings.api.host,
