@@ -55,6 +55,9 @@ _WORDS: Final[Mapping[BreakKind | BreakCause, str]] = {
         "the movements that the payout carried come to another amount than was paid out, or its"
         " event told another one"
     ),
+    BreakCause.SETTLEMENT_DECLINED: (
+        "the provider had captured the payment and could not settle it: the money never comes"
+    ),
 }
 _BY_CODE: Final = {str(code): words for code, words in _WORDS.items()}
 

@@ -7,10 +7,14 @@ import psycopg
 import pytest
 from sqlalchemy import text
 
+from billing.flows.breaks import operator
 from billing.flows.settlement import tie_out
 from billing.flows.webhooks import inbox
 from billing.gateway import EventKind, ProviderEvent
+from billing.rules.actor import Actor, ActorKind
+from billing.rules.money import Money
 from billing.sandbox import SandboxServer
+from billing.store.journal import reads
 from billing.store.settlement import runs
 from billing.workers.daemons.webhooks import Webhooks
 from tests.scenarios.money import NO_TRIAL
@@ -51,6 +55,11 @@ def lines(world: World) -> dict[str, dict[str, Any]]:
         (run, *_) = runs.runs(conn, provider=THERE, limit=1)
         last = runs.steps(conn, run.id)[-1]
     return {line["currency"]: line for line in last.cursor["tie_out"]}
+
+
+def trial(world: World) -> list[Any]:
+    with world.engine.connect() as conn:
+        return list(reads.trial_balance(conn))
 
 
 def of_kind(world: World, kind: str) -> list[dict[str, Any]]:
@@ -196,3 +205,115 @@ def test_a_chargeback_is_booked_under_the_steps_that_moved_its_money(
     both.assert_everything_adds_up()
     with both.engine.connect() as conn:
         assert conn.execute(text("SELECT state FROM disputes")).scalar_one() == state
+
+
+# --- a settlement that is declined --------------------------------------------------------------
+
+
+def declined_later(world: World) -> Subscriber:
+    """Return who paid, and whose bank then refused to settle that."""
+    subscriber = subscribed(world, "sbx_card_settlement_declined_then_ok")
+    world.settle()
+    assert world.payment(subscriber).state == "CAPTURED"
+    world.close_books()
+    world.run_until("2026-01-02 06:00")
+    return subscriber
+
+
+def told_of(world: World, subscriber: Subscriber) -> None:
+    """Let the event of a declined settlement come."""
+    event = ProviderEvent(
+        id="bt_declined",
+        type="transaction_settlement_declined",
+        kind=EventKind.PAYMENT_FAILED,
+        object_type="transaction",
+        object_id=transaction(world, subscriber),
+        created=world.now,
+        payload={},
+    )
+    inbox.receive(world.engine, THERE, [event], source="webhook", wall=world.wall)
+    Webhooks(world.runtime, world.metrics).handle_due()
+
+
+def missing(world: World) -> list[tuple[Any, str]]:
+    """Return the captures that are missing at the provider, each with the suggested cause."""
+    found = of_kind(world, "missing_at_provider")
+    return [(row["payment_id"], row["suggested_cause"]) for row in found]
+
+
+def test_a_declined_settlement_is_a_break_and_the_invoice_stays_paid_until_a_person_decides(
+    both: World, till: Till
+) -> None:
+    subscriber = declined_later(both)
+    assert (till.sold(), missing(both)) == (0, [])
+
+    told_of(both, subscriber)
+
+    payment = both.payment(subscriber)
+    assert missing(both) == [(payment.id, "settlement_declined")]
+    assert (payment.state, payment.next_attempt_at) == ("CAPTURED", None)
+    assert both.invoices(subscriber)[0].status == "paid"
+    assert both.status(subscriber) == "active", "nothing is past due"
+    both.run_until("2026-02-10")
+    both.close_books()
+    assert [str(each.state) for each in both.payments(subscriber)] == ["CAPTURED", "SETTLED"]
+    assert [str(each.state) for each in both.cycles(subscriber)] == ["opened", "closed"]
+    assert missing(both) == [(payment.id, "settlement_declined")], "the night finds the same one"
+    assert lines(both)["USD"]["reasons"] == {"captured_not_settled": -3100}
+    assert lines(both)["USD"]["unexplained"] == 0
+    both.assert_promises_hold()
+
+
+def test_money_that_never_comes_is_written_off_by_resolving_its_break(
+    both: World, till: Till
+) -> None:
+    subscriber = declined_later(both)
+    told_of(both, subscriber)
+    (found,) = both.breaks()
+
+    operator.resolve(
+        both.engine, found.id,
+        reason="the bank never paid", adjustment=Money(-3100, "USD"),
+        now=both.now, actor=Actor(ActorKind.CLI, "operator"),
+    )  # fmt: skip
+    both.run_until("2026-01-12")
+
+    both.close_books()
+    assert str(both.payment(subscriber, 0).state) == "SETTLED", "it is accounted for"
+    assert str(both.cycles(subscriber)[0].state) == "closed"
+    assert {each.code: each.balance for each in trial(both)}["adjustments"] == 3100
+    assert lines(both)["USD"]["unexplained"] == 0
+    assert both.breaks() == []
+    both.assert_promises_hold()
+
+
+def test_a_declined_settlement_that_no_event_tells_is_missing_once_its_money_should_be_here(
+    both: World, till: Till
+) -> None:
+    subscriber = declined_later(both)
+    both.close_books()
+    both.run_until("2026-01-08")
+    both.close_books()
+    assert missing(both) == []
+
+    both.run_until("2026-01-13")
+    both.close_books()
+
+    assert missing(both) == [(both.payment(subscriber).id, "missing_at_provider")]
+    both.assert_promises_hold()
+
+
+def test_a_settlement_that_is_declined_at_once_is_a_decline_of_the_ladder(
+    both: World, till: Till
+) -> None:
+    subscriber = subscribed(both, "sbx_paypal_settlement_declined_then_ok")
+    both.settle()
+    waits = both.payment(subscriber)
+    assert (waits.state, waits.decline_code, waits.decline_class) == ("CREATED", "4001", "soft")
+    assert both.status(subscriber) == "past_due"
+
+    both.run_until("2026-01-10")
+
+    assert both.status(subscriber) == "active"
+    assert both.sent_on(subscriber) == ["2026-01-01", "2026-01-04"]
+    both.assert_everything_adds_up()

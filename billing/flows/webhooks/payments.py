@@ -261,7 +261,7 @@ def _record(
             "currency": found.amount_received.currency,
             "created": found.created.isoformat(),
         },
-        cause=_cause(kind, ours),
+        cause=_cause(kind, found, ours),
         cycle_id=None if ours is None else ours.cycle_id,
         payment_id=None if ours is None else ours.id,
         currency=found.amount_received.currency,
@@ -280,7 +280,11 @@ def _our_side(ours: LockedPayment) -> Mapping[str, Any]:
     }
 
 
-def _cause(kind: BreakKind, ours: LockedPayment | None) -> BreakCause | None:
+def _cause(
+    kind: BreakKind, found: ProviderPayment, ours: LockedPayment | None
+) -> BreakCause | None:
+    if kind is BreakKind.MISSING_AT_PROVIDER and found.status is PaymentStatus.WAITING:
+        return BreakCause.SETTLEMENT_DECLINED
     undecided = ours is not None and ours.state in (State.CREATED, State.AUTHORIZED)
     if kind is BreakKind.CAPTURED_AT_PROVIDER_ONLY and undecided:
         return BreakCause.PAID_BETWEEN_ATTEMPTS

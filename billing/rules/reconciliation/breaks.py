@@ -41,6 +41,7 @@ class BreakCause(StrEnum):
     DISPUTED_ABOVE_CHARGE = "disputed_above_charge"
     DISPUTED_IN_ANOTHER_CURRENCY = "disputed_in_another_currency"
     PAYOUT_NOT_ITS_MOVEMENTS = "payout_not_its_movements"
+    SETTLEMENT_DECLINED = "settlement_declined"
 
 
 def dedupe_key(kind: BreakKind, subject: object) -> str:
