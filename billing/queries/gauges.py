@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
+from billing.rules.provider_names import FIRST_ACCOUNT
 from billing.rules.reconciliation import STEPS, BreakKind
 from billing.rules.reconciliation.knowledge import FenceState
 from billing.rules.subscriptions import Status
@@ -279,37 +280,46 @@ def _breaks(conn: Connection, now: datetime) -> Iterator[Figure]:
     )
 
 
+_CORRECTIONS: Final = (
+    "SELECT count(DISTINCT payment_id) FROM payment_transitions WHERE cause = 'forced_correction'"
+)
+# Each by account.
 _SETTLEMENT: Final = (
-    (
-        "billing_forced_corrections",
-        "Payments that the settlement corrected.",
-        "SELECT count(DISTINCT payment_id) FROM payment_transitions"
-        " WHERE cause = 'forced_correction'",
-    ),
     (
         "billing_unsettled_captures",
         "Captures whose settlement the provider has not shown.",
-        "SELECT count(*) FROM payments WHERE captured_at IS NOT NULL AND settled_at IS NULL",
+        "SELECT provider, count(*) AS n FROM payments"
+        " WHERE captured_at IS NOT NULL AND settled_at IS NULL GROUP BY provider",
     ),
     (
         "billing_settlement_runs_failed",
         "Settlement runs given up since the last that succeeded.",
-        "SELECT count(*) FROM reconciliation_runs f WHERE f.source = 'provider'"
+        "SELECT f.provider, count(*) AS n FROM reconciliation_runs f WHERE f.source = 'provider'"
         "   AND f.state = 'failed' AND NOT EXISTS (SELECT FROM reconciliation_runs s"
-        "     WHERE s.source = 'provider' AND s.state = 'succeeded' AND s.id > f.id)",
+        "     WHERE s.source = 'provider' AND s.state = 'succeeded' AND s.id > f.id"
+        "       AND s.provider = f.provider) GROUP BY f.provider",
     ),
     (
         "billing_settlement_watermark_timestamp_seconds",
         "The provider's transactions before this domain instant are worked through.",
-        "SELECT extract(epoch FROM max(window_to)) FROM reconciliation_runs"
-        " WHERE source = 'provider' AND state = 'succeeded'",
+        "SELECT provider, extract(epoch FROM max(window_to)) AS n FROM reconciliation_runs"
+        " WHERE source = 'provider' AND state = 'succeeded' GROUP BY provider",
     ),
 )
 
 
 def _settlement(conn: Connection, now: datetime) -> Iterator[Figure]:
+    yield Figure(
+        "billing_forced_corrections",
+        "Payments that the settlement corrected.",
+        (),
+        [((), float(_scalar(conn, _CORRECTIONS) or 0))],
+    )
+    accounts = [each.provider for each in fences.every(conn)]
     for name, help_, query in _SETTLEMENT:
-        yield Figure(name, help_, (), [((), float(_scalar(conn, query) or 0))])
+        found = {row.provider: float(row.n) for row in conn.execute(text(query))}
+        values = [((each,), found.get(each, 0.0)) for each in sorted({*accounts, *found})]
+        yield Figure(name, help_, ("provider",), values or [((FIRST_ACCOUNT,), 0.0)])
     rows = conn.execute(
         text(
             "SELECT s.step, s.state, count(*) AS n FROM reconciliation_steps s"

@@ -11,6 +11,7 @@ from billing.flows.breaks import operator
 from billing.flows.settlement import tie_out
 from billing.flows.webhooks import inbox
 from billing.gateway import EventKind, ProviderEvent
+from billing.queries import gauges
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from billing.sandbox import SandboxServer
@@ -317,3 +318,22 @@ def test_a_settlement_that_is_declined_at_once_is_a_decline_of_the_ladder(
     assert both.status(subscriber) == "active"
     assert both.sent_on(subscriber) == ["2026-01-01", "2026-01-04"]
     both.assert_everything_adds_up()
+
+
+# --- what is measured of each account -----------------------------------------------------------
+
+
+def test_an_account_that_is_not_settled_is_seen_beside_one_that_is(both: World, till: Till) -> None:
+    """Money that is on its way for days is no account that is left behind."""
+    both.publish(NO_TRIAL)
+    here, there = both.subscribed("monthly"), subscribed(both)
+    both.settle()
+    both.close_books()
+    with both.engine.connect() as conn:
+        figures = {each.name: dict(each.samples) for each in gauges.gauges(conn, both.now)}
+
+    assert (both.payment(here).state, both.payment(there).state) == ("SETTLED", "CAPTURED")
+    assert figures["billing_unsettled_captures"] == {("stripe",): 0, (THERE,): 1}
+    settled_until = figures["billing_settlement_watermark_timestamp_seconds"]
+    assert set(settled_until) == {("stripe",), (THERE,)}
+    assert figures["billing_settlement_runs_failed"] == {("stripe",): 0, (THERE,): 0}
