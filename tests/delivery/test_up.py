@@ -272,7 +272,7 @@ def test_the_demo_ends_well_and_tells_what_happened(folder: Folder) -> None:
 @in_turn("the demo without faults")
 def test_the_demo_without_faults_moves_money_all_the_same(folder: Folder) -> None:
     done = folder.billing(
-        "demo", "--subscriptions", "22", "--months", "1", "--no-faults", "-o", "json"
+        "demo", "--subscriptions", "30", "--months", "1", "--no-faults", "-o", "json"
     )
 
     assert done.returncode == 0, done.stdout + done.stderr
