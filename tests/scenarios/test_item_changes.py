@@ -488,6 +488,47 @@ def test_on_the_boundary_a_change_belongs_to_the_new_period(world: World) -> Non
     world.assert_everything_adds_up()
 
 
+@pytest.mark.parametrize("quantity", [5, 1])
+def test_a_change_that_waited_while_the_next_period_was_opened_holds_from_its_start(
+    world: World, quantity: int
+) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic", quantity=2)
+    world.run_until("2026-02-01 00:01")
+    asked = ChangeAsked(at("2026-01-31 23:59:30"), CLI, "asked")
+
+    done = changing.change(
+        world.engine,
+        customer.reference,
+        ChangeOrder(applies=NOW, quantity=quantity),
+        change_id=new_id(),
+        now=asked.at,
+        asked=asked,
+        policy=world.policy,
+    )
+
+    assert done.holds_from == at("2026-02-01")
+    world.run_until("2026-03-02")
+    assert sum(dues(world, customer)) == 1860 + 930 * quantity * 2
+    world.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize("declined", ["expired_card", "insufficient_funds"])
+def test_a_new_card_pays_what_a_change_left_open(world: World, declined: str) -> None:
+    world.publish(PLANS)
+    customer = world.subscribed("basic", card=f"pm_sbx_ok_1_then_{declined}")
+    world.run_until("2026-01-10")
+    change(world, customer, NOW, quantity=4)
+    world.run_until("2026-01-11")
+    assert world.psp.captures(customer) == 1
+
+    assert world.new_card(customer) == 1
+    world.run_until("2026-01-12")
+
+    assert world.psp.captures(customer) == 2
+    world.assert_everything_adds_up()
+
+
 def test_the_service_of_a_change_is_earned_by_the_period_end(world: World) -> None:
     world.earn_daily()
     world.publish(PLANS)

@@ -98,14 +98,17 @@ def quote_of(
     stands = standing_of(subscription, undecided, now)
     refuse_ended(subscription, stands)
     asking = _asking(conn, subscription, order, change_id, now)
-    instants = {Applies.NOW: now, Applies.PERIOD_END: _end(subscription, now)}
+    instants = {
+        Applies.NOW: _at_once(conn, subscription, now),
+        Applies.PERIOD_END: _end(subscription, now),
+    }
     wanted = order.applies or Applies.PERIOD_END
     terms = asking.terms(conn, wanted, instants[wanted])
     applies = applies_when(subscription, terms, stands, order, asking.catalog, now)
     if applies is not wanted:
         terms = asking.terms(conn, applies, instants[applies])
     if applies is Applies.NOW:
-        quote = _now(conn, subscription, terms, asking.batch, policy)
+        quote = _now(conn, subscription, terms, asking.batch, policy, now)
         if not quote.notes or asking.catalog[subscription.plan].change.credit != "none":
             _refuse_unpayable(conn, subscription, quote)
             return quote
@@ -127,7 +130,8 @@ def quote_again(
     Raises: BadInput, Conflict, NotFound.
     """
     asking = _asking(conn, subscription, order, change_id, at)
-    return _now(conn, subscription, asking.terms(conn, Applies.NOW, at), asking.batch, policy)
+    terms = asking.terms(conn, Applies.NOW, at)
+    return _now(conn, subscription, terms, asking.batch, policy, at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +174,15 @@ def _end(subscription: Subscription, now: datetime) -> datetime:
     return at
 
 
+def _at_once(conn: Connection, subscription: Subscription, now: datetime) -> datetime:
+    """Return when a change holds that is asked for at once.
+
+    A period that was opened meanwhile, or by a clock that is ahead, may begin after `now`.
+    """
+    cycle = cycles.last(conn, subscription.id)
+    return now if cycle is None else max(now, cycle.period_start)
+
+
 # --- at the period's end ------------------------------------------------------------------------
 
 
@@ -204,12 +217,13 @@ def _now(
     terms: ChangedTerms,
     batch: BatchHoldings,
     policy: Policy,
+    now: datetime,
 ) -> ChangeQuote:
     cycle = cycles.last(conn, subscription.id)
     assert cycle is not None, "its next period begins later, and it has begun"
     facts, notes = None, tuple[QuotedNote, ...]()
     if cycle.kind in _BILLED:
-        facts, notes = _costs(conn, subscription, terms, batch, policy, cycle)
+        facts, notes = _costs(conn, subscription, terms, batch, policy, cycle, now)
     return _quote(subscription, terms, Applies.NOW, cycle.n, facts, cycle, notes)
 
 
@@ -234,6 +248,7 @@ def _costs(
     batch: BatchHoldings,
     policy: Policy,
     cycle: Cycle,
+    now: datetime,
 ) -> tuple[Facts | None, tuple[QuotedNote, ...]]:
     """Return the facts of the invoice, and the notes whose credit pays it."""
     scheduled = nth_from(subscription.schedule, cycle.n, cycle.period_start)
@@ -244,7 +259,7 @@ def _costs(
     def whole(held: HeldTerms, version: PlanVersion, plan: Plan) -> Facts:
         changed, holds = held_terms.with_quantities(
             held_terms.with_plan(subscription, held),
-            replace(batch.of(subscription, at), addons=batch.addons),
+            replace(batch.of(subscription, now), addons=batch.addons),
             held,
             version,
         )
@@ -263,8 +278,8 @@ def _costs(
     for note in notes:
         total = Money(note.drafted.note.total, after.currency)
         owner = subscription.customer_id
-        batch.add(owner, crediting.grant_of_note(note.note_id, owner, total, at))
-    return replace(cost.facts, credit=batch.of(subscription, at).credit), notes
+        batch.add(owner, crediting.grant_of_note(note.note_id, owner, total, now))
+    return replace(cost.facts, credit=batch.of(subscription, now).credit), notes
 
 
 # --- the quote ----------------------------------------------------------------------------------
