@@ -25,18 +25,18 @@ from billing.flows.service.idempotency import DECLINED, PENDING, REFUSED, KeyedA
 from billing.flows.service.orders import ChargeOrder
 from billing.flows.service.payments import PaymentApi
 from billing.flows.subscriptions import lifecycle, releasing, retrying, subscribing
-from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
+from tests.simulation import selling
+from tests.simulation.catalog import ADDONS, Product
 from tests.simulation.events import Event
 from tests.simulation.processes import Job, Process
+from tests.simulation.selling import OPERATOR, WHY, NothingThere, OrderedChange, OrderedNote
 
 if TYPE_CHECKING:
     from tests.simulation.simulation import Simulation
 
-OPERATOR: Final = Actor(ActorKind.CLI, "operator")
 SHOP: Final = Caller("simulated", "shop")
 TRIES: Final = 8
-WHY: Final = "the customer asked"
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Fact:
     event: Event
     number: int
     charged: "Charged | None" = None
+    ordered: OrderedChange | OrderedNote | None = None
     moments: Sequence[datetime] = ()
     """When it was asked for, once a try."""
 
@@ -76,6 +77,8 @@ class Asked:
     """When it was asked for, once a try."""
     charged: Charged | None = None
     """Of a charge by a shop: what became of it so far."""
+    ordered: OrderedChange | OrderedNote | None = None
+    """Of a change or a note: what the first try asked for."""
 
     @property
     def at(self) -> datetime:
@@ -100,7 +103,7 @@ class Asking(Process):
             FLOWS[asked.event.kind](self, asked)
         except (DBAPIError, Unavailable) as error:
             self._after_error(asked, error)
-        except (BillingError, Refused) as error:
+        except (BillingError, Refused, NothingThere) as error:
             self._refused(asked, error)
         else:
             self._done(asked)
@@ -128,7 +131,7 @@ class Asking(Process):
 
     def _done(self, asked: Asked) -> None:
         self.simulation.carried_out(
-            Fact(asked.at, asked.event, asked.number, asked.charged, asked.moments)
+            Fact(asked.at, asked.event, asked.number, asked.charged, asked.ordered, asked.moments)
         )
 
     def restart(self) -> None:
@@ -167,7 +170,8 @@ def _subscription(asked: Asked) -> str:
 def _subscribe(by: Asking, asked: Asked) -> None:
     event = asked.event
     name = f"c{event.who}"
-    seats = by.simulation.products[event.plan].seats
+    product = by.simulation.products[event.plan]
+    seats = product.seats
     try:
         customers.create(
             by.runtime.context,
@@ -183,9 +187,10 @@ def _subscribe(by: Asking, asked: Asked) -> None:
                 plan=event.plan,
                 currency=event.currency,
                 quantity=1 if seats else event.quantity,
-                items={seats.code: event.quantity} if seats else {},
+                items=({seats.code: event.quantity} if seats else {}) | addons_of(event, product),
                 zone=event.zone,
                 external_id=_subscription(asked),
+                coupons=(event.coupon,) if event.coupon else (),
             ),
             now=asked.at,
             actor=OPERATOR,
@@ -200,6 +205,12 @@ def _subscribe(by: Asking, asked: Asked) -> None:
 
 
 _CREATED: Final = text("SELECT created_at FROM subscriptions WHERE external_id = :reference")
+
+
+def addons_of(event: Event, product: Product) -> dict[str, int]:
+    """Return how many of the add-on that fits a plan are held from the start."""
+    fitting = [each.code for each in ADDONS.values() if each.every == product.every]
+    return dict.fromkeys(fitting, event.addon) if event.addon > 0 else {}
 
 
 def _change(do: Callable[..., object]) -> Callable[[Asking, Asked], None]:
@@ -392,10 +403,24 @@ FLOWS: Final[Mapping[str, Callable[[Asking, Asked], None]]] = {
     "refund": _refund,
     "retry": _retry,
     "grant": _grant,
+    "coupon": selling.redeem,
+    "change": selling.change,
+    "note": selling.give_back,
     "charge": _charge,
     "release": _release_parked,
     "recover": _recover,
 }
 ONE_TRANSACTION: Final = frozenset(
-    {"pause", "resume", "cancel", "cancel at period end", "refund", "retry", "grant"}
+    {
+        "pause",
+        "resume",
+        "cancel",
+        "cancel at period end",
+        "refund",
+        "retry",
+        "grant",
+        "coupon",
+        "change",
+        "note",
+    }
 )

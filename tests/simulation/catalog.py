@@ -3,9 +3,11 @@
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
+from fractions import Fraction
 from typing import Final, Literal
 
 Unit = Literal["day", "week", "month", "year"]
+DIGITS: Final = {"USD": 2, "JPY": 0, "KWD": 3}
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ class Product:
     catch_up: Literal["bill", "skip", "park"] = "bill"
     items: Sequence[Item] = ()
     flat: bool = False  # the base takes no quantity; so it is where there are items
-    unit: Mapping[str, int] = field(default_factory=lambda: {"USD": 2, "JPY": 0, "KWD": 3})
+    unit: Mapping[str, int] = field(default_factory=lambda: DIGITS)
 
     @property
     def seats(self) -> Item | None:
@@ -59,6 +61,34 @@ class Product:
     def with_last_price(self, price: Price) -> "Product":
         """Return the plan with another last price."""
         return replace(self, prices=[*self.prices[:-1], price])
+
+
+@dataclass(frozen=True)
+class Addon:
+    """What can be held beside plans with periods of one length: by quantity, or once (`flat`)."""
+
+    code: str
+    every: tuple[int, Unit]
+    amounts: Mapping[str, int]
+    flat: bool = False
+
+
+@dataclass(frozen=True)
+class Coupon:
+    """What takes something off invoices: a percentage, or an amount by currency in minor units.
+
+    `lasts` is how many invoices or months it is used for; in `forever` it counts for nothing.
+    """
+
+    code: str
+    percent: Fraction | None = None
+    amounts: Mapping[str, int] = field(default_factory=dict)
+    on: Collection[str] | None = None
+    lasts: tuple[int, Literal["invoices", "months", "forever"]] = (1, "invoices")
+    keeps_rest: bool = False
+    stack: int = 0
+    limit: int | None = None
+    until: date | None = None
 
 
 FIRST_DAY: Final = date(2026, 1, 1)
@@ -104,10 +134,31 @@ PRODUCTS: Final = {
     )
 }
 
+ADDONS: Final = {
+    each.code: each
+    for each in (
+        Addon("sso", (1, "month"), {"USD": 490, "JPY": 510}, flat=True),
+        Addon("extra", (1, "week"), {"USD": 37, "KWD": 130}),
+    )
+}
+COUPONS: Final = {
+    each.code: each
+    for each in (
+        Coupon("spring", Fraction(15), lasts=(3, "invoices")),
+        Coupon("half", Fraction(50), stack=3),
+        Coupon("seats", Fraction(25, 2), on=("seats", "sso", "extra"), lasts=(2, "months")),
+        Coupon("welcome", amounts={"USD": 301, "JPY": 300}, stack=1),
+        Coupon("gift", amounts={"USD": 7001, "JPY": 7000}, keeps_rest=True, stack=2),
+        Coupon("nothing", Fraction(100), limit=2),
+        Coupon("rare", Fraction(7), lasts=(0, "forever"), limit=1),
+        Coupon("early", Fraction(20), lasts=(0, "forever"), until=date(2026, 1, 31)),
+    )
+}
+
 
 def as_files(products: Mapping[str, Product]) -> str:
     """Return a catalog as the engine reads it."""
-    return "\n".join(_lines(products))
+    return "\n".join((*_lines(products), *_addons(products.values()), *_coupons()))
 
 
 def _lines(products: Mapping[str, Product]) -> Iterator[str]:
@@ -138,6 +189,51 @@ def _lines(products: Mapping[str, Product]) -> Iterator[str]:
             yield f"    price = {amounts}"
             for item in each.items:
                 yield from _item(item, price.amounts, each.unit)
+
+
+def _addons(products: Collection[Product]) -> Iterator[str]:
+    for each in ADDONS.values():
+        fits = ", ".join(f'"{plan.code}"' for plan in products if plan.every == each.every)
+        yield "[[addon]]"
+        yield f'code = "{each.code}"'
+        yield f"fits = [{fits}]"
+        yield "  [[addon.version]]"
+        yield f"  effective = {FIRST_DAY}"
+        yield f"  price = {_prices(each.amounts, DIGITS)}"
+        if not each.flat:
+            yield '  per = "unit"'
+
+
+def _coupons() -> Iterator[str]:
+    for each in COUPONS.values():
+        yield "[[coupon]]"
+        yield f'code = "{each.code}"'
+        if each.percent is not None:
+            yield f'percent = "{_exact(each.percent)}"'
+        else:
+            yield f"amount = {_prices(each.amounts, DIGITS)}"
+        if each.on is not None:
+            yield "on = [" + ", ".join(f'"{item}"' for item in each.on) + "]"
+        yield f'for = "{_lasts(each)}"'
+        yield f"stack = {each.stack}"
+        if each.keeps_rest:
+            yield 'rest = "kept"'
+        if each.limit is not None:
+            yield f"limit = {each.limit}"
+        if each.until is not None:
+            yield f"until = {each.until}"
+
+
+def _exact(percent: Fraction) -> str:
+    whole, rest = divmod(percent * 10, 10)
+    return f"{whole}.{rest}"
+
+
+def _lasts(coupon: Coupon) -> str:
+    count, unit = coupon.lasts
+    if unit == "forever":
+        return unit
+    return "once" if (count, unit) == (1, "invoices") else f"{count} {unit}"
 
 
 def _item(item: Item, sold_in: Collection[str], digits: Mapping[str, int]) -> Iterator[str]:

@@ -111,11 +111,19 @@ class Debtor:
         ends = [
             cycle.period_end
             for cycle in self.cycles
-            if (paid := self.paid_at.get(str(cycle.payment_id))) is not None
+            if cycle.kind != "change"
+            and (paid := self._paid_at(cycle)) is not None
             and paid <= at
-            and not (cycle.state == "REFUNDED" or cycle.was_lost)
+            and not (cycle.state == "REFUNDED" or cycle.was_lost or cycle.given_back >= cycle.price)
         ]
         return max(ends, default=None)
+
+    def _paid_at(self, cycle: Row[Any]) -> datetime | None:
+        """Return when an invoice was paid: by credit alone, when it was issued."""
+        if cycle.payment_id is None and cycle.invoice_status == "paid":
+            at: datetime = cycle.opened_at
+            return at
+        return self.paid_at.get(str(cycle.payment_id))
 
     def _end(self) -> Iterator[str]:
         if self.row.status != "canceled" or self.row.ended_by != "ladder":

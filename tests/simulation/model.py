@@ -6,8 +6,8 @@ each period is exact; where a card declined, the end that follows from it is lef
 """
 
 from calendar import monthrange
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import combinations
 from typing import Final, Literal
@@ -15,7 +15,26 @@ from zoneinfo import ZoneInfo
 
 from dateutil.relativedelta import relativedelta
 
-from tests.simulation.catalog import Item, Price, Product
+from tests.simulation.catalog import Product
+from tests.simulation.pricing import (
+    NOT_KNOWN,
+    UNBILLED,
+    Billed,
+    Found,
+    Held,
+    Invoice,
+    ItemChange,
+    OfChange,
+    Pricing,
+    Published,
+    Redeemed,
+    changed,
+    first_held,
+    held_from,
+    is_close,
+    on_sale,
+    price_of,
+)
 
 Kind = Literal["trial", "regular", "paused", "free"]
 # Less is not charged by itself; in minor units.
@@ -24,13 +43,27 @@ LEAST: Final = {"USD": 50, "JPY": 50, "KWD": 0}
 
 @dataclass(frozen=True)
 class Contract:
-    """A subscription as it was agreed."""
+    """A subscription as it was agreed; `quantity` is of the item that has one."""
 
     product: Product
     currency: str
     quantity: int
     zone: str
     began: datetime
+    addons: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sales:
+    """What else was carried out: changes of what is held, in their order, and coupons."""
+
+    changes: Sequence[ItemChange] = ()
+    coupons: Sequence[Redeemed] = ()
+    found: Found = NOT_KNOWN
+    apart: timedelta = timedelta()
+
+
+NOTHING_SOLD: Final = Sales()
 
 
 @dataclass(frozen=True)
@@ -43,24 +76,29 @@ class Change:
 
 @dataclass(frozen=True)
 class Expected:
-    """A period: when it is, whether it is billed, and how much, credit not taken off.
-
-    Of a share of a period what is too small to be charged is waived.
-    """
+    """A period: when it is, whether it is billed, and its invoice."""
 
     n: int
     start: datetime
     end: datetime
     kind: Kind
-    amount: int
-    is_share: bool = False
+    invoice: Invoice = UNBILLED
+
+    @property
+    def amount(self) -> int:
+        """What it costs, credit not taken off."""
+        return self.invoice.total
 
 
 @dataclass
 class Account:
-    """All of a subscription's periods that begin before an instant, and when it ends."""
+    """All of a subscription's periods that begin before an instant, and when it ends.
+
+    `changed` has what changes within periods come to, by their keys.
+    """
 
     periods: list[Expected] = field(default_factory=list)
+    changed: dict[int, OfChange] = field(default_factory=dict)
     ends: datetime | None = None
     paused: bool = False
 
@@ -68,34 +106,54 @@ class Account:
 def account(
     contract: Contract,
     changes: Sequence[Change],
-    prices: Sequence[tuple[datetime, Price]],
+    prices: Published,
     until: datetime,
-    billed_first: int | None = None,
+    sales: Sales = NOTHING_SOLD,
+    billed: Collection[int] | None = None,
 ) -> Account:
     """Return what should have become of a subscription by an instant.
 
     `changes` are in the order in which they were carried out, `prices` those that were published
-    later, each with its moment. What is charged once is on the first invoice, which is that of
-    period `billed_first` (None: of the first that is to be billed).
+    later, each with its moment. Periods that are to be billed have an invoice when they are among
+    the `billed` (None: all of them are).
     """
     ends, served = _end(contract, changes)
     pauses = [each for each in changes if each.kind in ("pause", "resume")]
     found = Account(ends=ends, paused=bool(pauses) and pauses[-1].kind == "pause")
+    pricing = Pricing(contract.currency, contract.zone, sales.coupons, sales.found, sales.apart)
+    base = _agreed(contract, prices)
     for period in _calendar(contract):
         if period.start > until or (ends is not None and period.start >= ends + served):
             break
         kind: Kind = "paused" if _is_paused(pauses, period.start) else period.kind
-        amount = 0
-        if kind == "regular":
-            base = _base(contract, prices, period)
-            if billed_first is None:
-                billed_first = period.n
-            amount = _amount(contract, base, period, with_once=period.n == billed_first)
-            if contract.product.flat and base == 0:
-                kind = "free"
-        is_share = period.part != period.whole
-        found.periods.append(Expected(period.n, period.start, period.end, kind, amount, is_share))
+        held = held_from(base, sales.changes, period.start)
+        held = replace(held, price=price_of(held, prices, period.start, period.day))
+        if kind == "regular" and pricing.is_free(held):
+            kind = "free"
+        invoice = UNBILLED
+        if kind == "free" or (kind == "regular" if billed is None else period.n in billed):
+            invoice = pricing.bill(held, period.billed, free=kind == "free")
+        else:
+            pricing.pass_by()
+        found.periods.append(Expected(period.n, period.start, period.end, kind, invoice))
+        for change in sales.changes:
+            if change.now and period.start <= change.at < period.end:
+                after = changed(held, change)
+                found.changed[change.key] = pricing.change(change, after, held)
+                held = after
     return found
+
+
+def _agreed(contract: Contract, prices: Published) -> Held:
+    day = next(_calendar(contract)).day
+    price = on_sale(contract.product, prices, contract.began, day)
+    return first_held(contract.product, price, contract.quantity, contract.addons)
+
+
+def bounds(contract: Contract) -> Iterator[datetime]:
+    """Yield the instants at which periods begin, for ever."""
+    for period in _calendar(contract):
+        yield period.start
 
 
 def _is_paused(pauses: Sequence[Change], start: datetime) -> bool:
@@ -134,6 +192,10 @@ class _Period:
     day: date  # the civil day it begins on
     part: int = 1
     whole: int = 1
+
+    @property
+    def billed(self) -> Billed:
+        return Billed(self.n, self.start, self.end, self.part, self.whole)
 
 
 def _calendar(contract: Contract) -> Iterator[_Period]:
@@ -196,75 +258,33 @@ def _anchored(day: int, near: datetime, months: int) -> datetime:
     return datetime(moved.year, moved.month, min(day, last))  # noqa: DTZ001  civil time
 
 
-# --- prices -------------------------------------------------------------------------------------
-
-
-def _base(contract: Contract, published: Sequence[tuple[datetime, Price]], period: _Period) -> int:
-    """Return a unit's price: the agreed one, or the last one that moved everybody."""
-    first = next(_calendar(contract))
-    on_sale = [*contract.product.prices[:1]] + [
-        price for at, price in published if at < contract.began
-    ]
-    held = max(
-        (price for price in on_sale if price.effective <= first.day), key=lambda p: p.effective
-    )
-    for at, price in published:
-        later = price.effective > held.effective
-        if later and price.moves and price.effective <= period.day and at < period.start:
-            held = price
-    return held.amounts[contract.currency]
-
-
-def _amount(contract: Contract, base: int, period: _Period, *, with_once: bool) -> int:
-    """Return what a period costs: each item is rounded by itself, and what is once isn't shared."""
-    product = contract.product
-    whole = base if product.items or product.flat else base * contract.quantity
-    total = _share(whole, period)
-    for item in product.items:
-        if not item.once:
-            total += _share(_tiered(item, contract.quantity, contract.currency), period)
-        elif with_once:
-            total += item.tiers[0][1][contract.currency]
-    return total
-
-
-def _share(amount: int, period: _Period) -> int:
-    return (2 * amount * period.part + period.whole) // (2 * period.whole)
-
-
-def _tiered(item: Item, quantity: int, currency: str) -> int:
-    """Return what a quantity costs, unit by unit."""
-
-    def price_of(unit: int) -> int:
-        return next(
-            amounts[currency] for last, amounts in item.tiers if last is None or unit <= last
-        )
-
-    if item.volume:
-        return quantity * price_of(quantity)
-    return sum(price_of(unit) for unit in range(1, quantity + 1))
-
-
 # --- credit -------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Granted:
-    """Credit that a customer was given; the lowest priority is used first."""
+    """Credit that a customer was given; the lowest priority is used first.
+
+    What a change gives back can be used from the invoice with the number `since` on.
+    """
 
     at: datetime
     amount: int
     priority: int = 50
     expires: datetime | None = None
+    since: int | None = None
 
 
 @dataclass(frozen=True)
 class Invoiced:
-    """An invoice: when it was issued, what it comes to, and whether it is for a share."""
+    """An invoice: when it was issued, what it comes to, and whether it was reduced.
+
+    Of one that is for a share, or has a discount, what is too small to be charged is waived.
+    """
 
     at: datetime
     amount: int
-    is_share: bool = False
+    reduced: bool = False
 
 
 @dataclass(frozen=True)
@@ -284,7 +304,7 @@ def paid(
     There is one way, unless a grant begins or ends so close to an invoice that it is the clocks of
     those who asked, which are so far `apart` at most, that decide whether it is used.
     """
-    yield from _paid(currency, invoices, grants, apart, tuple(each.amount for each in grants))
+    yield from _paid(currency, invoices, grants, apart, 0, tuple(each.amount for each in grants))
 
 
 def _paid(
@@ -292,13 +312,14 @@ def _paid(
     invoices: Sequence[Invoiced],
     grants: Sequence[Granted],
     apart: timedelta,
+    number: int,
     left: tuple[int, ...],
 ) -> Iterator[list[Paid]]:
-    if not invoices:
+    if number == len(invoices):
         yield []
         return
-    for here, now_left in _ways(currency, invoices[0], grants, apart, left):
-        for following in _paid(currency, invoices[1:], grants, apart, now_left):
+    for here, now_left in _ways(currency, number, invoices[number], grants, apart, left):
+        for following in _paid(currency, invoices, grants, apart, number + 1, now_left):
             yield [here, *following]
 
 
@@ -311,11 +332,11 @@ def may_be_paid(
 ) -> bool:
     """Tell whether this is one of the ways that `paid` yields: there may be too many to list."""
     lefts = {tuple(each.amount for each in grants)}
-    for invoice, was in zip(invoices, found, strict=True):
+    for number, (invoice, was) in enumerate(zip(invoices, found, strict=True)):
         lefts = {
             now_left
             for left in lefts
-            for here, now_left in _ways(currency, invoice, grants, apart, left)
+            for here, now_left in _ways(currency, number, invoice, grants, apart, left)
             if here == was
         }
     return bool(lefts)
@@ -323,6 +344,7 @@ def may_be_paid(
 
 def _ways(
     currency: str,
+    number: int,
     invoice: Invoiced,
     grants: Sequence[Granted],
     apart: timedelta,
@@ -330,15 +352,15 @@ def _ways(
 ) -> Iterator[tuple[Paid, tuple[int, ...]]]:
     """Yield what may become of one invoice, and what is left of each grant then."""
     order = sorted(range(len(grants)), key=lambda n: _rank(grants[n]))
-    doubtful = [n for n in order if _is_close(grants[n], invoice.at, apart)]
+    doubtful = [n for n in order if left[n] and _is_close(grants[n], invoice.at, apart)]
     for without in _subsets(doubtful):
         rest, credit, now_left = invoice.amount, 0, list(left)
         for n in order:
-            usable = n in doubtful or _is_usable(grants[n], invoice.at)
+            usable = n in doubtful or _is_usable(grants[n], number, invoice.at)
             if usable and n not in without:
                 used = min(rest, now_left[n])
                 rest, credit, now_left[n] = rest - used, credit + used, now_left[n] - used
-        waives = rest < LEAST[currency] and (credit > 0 or invoice.is_share or rest == 0)
+        waives = rest < LEAST[currency] and (credit > 0 or invoice.reduced or rest == 0)
         here = Paid(credit, rest, 0) if waives else Paid(credit, 0, rest)
         yield here, tuple(now_left)
 
@@ -347,13 +369,18 @@ def _rank(grant: Granted) -> tuple[int, datetime, datetime]:
     return grant.priority, grant.expires or datetime.max.replace(tzinfo=UTC), grant.at
 
 
-def _is_usable(grant: Granted, at: datetime) -> bool:
+def _is_usable(grant: Granted, number: int, at: datetime) -> bool:
+    if grant.since is not None:
+        return grant.since <= number
     return grant.at <= at and (grant.expires is None or at < grant.expires)
 
 
 def _is_close(grant: Granted, at: datetime, apart: timedelta) -> bool:
     ends = grant.expires
-    return abs(grant.at - at) <= apart or (ends is not None and abs(ends - at) <= apart)
+    if grant.since is not None:
+        return False
+    begins = is_close(grant.at, at, apart)
+    return begins or (ends is not None and abs(ends - at) <= apart)
 
 
 def _subsets(numbers: Sequence[int]) -> Iterator[set[int]]:

@@ -2,7 +2,7 @@
 
 Each replaces one passage of one file. Those of `TIME` take back how a period, an end or a debt
 follows from what was asked for and when; those of `MONEY` touch what is charged, given back,
-booked, settled and closed.
+booked, settled and closed; those of `SALES` coupons, changes of what is held, and credit notes.
 """
 
 from collections.abc import Sequence
@@ -54,6 +54,13 @@ _TERMS: Final = "plans/terms.py"
 _PRICES: Final = "billing/pricing/prices.py"
 _PERIODS: Final = "billing/rules/periods.py"
 _CYCLES: Final = "billing/store/subscriptions/cycles.py"
+_REDEMPTIONS: Final = "billing/pricing/redemptions.py"
+_DISCOUNTS: Final = "billing/pricing/discounts.py"
+_CHANGED: Final = "billing/pricing/changes.py"
+_HELD: Final = "billing/rules/item_changes.py"
+_OF_CHANGES: Final = "billing/flows/subscriptions/change_invoices.py"
+_QUOTES: Final = "billing/flows/subscriptions/change_quotes.py"
+_NOTES: Final = "billing/pricing/notes.py"
 
 TIME: Final[Sequence[Fault]] = (
     Fault(
@@ -495,4 +502,161 @@ MONEY: Final[Sequence[Fault]] = (
     ),
 )
 
-FAULTS: Final[Sequence[Fault]] = (*TIME, *MONEY)
+SALES: Final[Sequence[Fault]] = (
+    Fault(
+        "a coupon is used once too often",
+        _REDEMPTIONS,
+        "            return redeemed.invoices < coupon.number\n",
+        "            return redeemed.invoices <= coupon.number\n",
+    ),
+    Fault(
+        "a coupon for once is used for ever",
+        _REDEMPTIONS,
+        '            return redeemed.invoices == 0 or coupon.rest == "kept"\n',
+        "            return True\n",
+    ),
+    Fault(
+        "a coupon's months are never over",
+        _REDEMPTIONS,
+        '            return at < later(redeemed.at, Cadence(coupon.number, "month"), zone)\n',
+        '            return redeemed.at < later(at, Cadence(coupon.number, "month"), zone)\n',
+    ),
+    Fault(
+        "a coupon takes off from periods that had begun",
+        _REDEMPTIONS,
+        "    if at < redeemed.at or not _lasts(redeemed, at, zone):\n",
+        "    if not _lasts(redeemed, at, zone):\n",
+    ),
+    Fault(
+        "the rest of a coupon is never used up",
+        _REDEMPTIONS,
+        "        amount -= redeemed.taken\n",
+        "        amount -= 0 * redeemed.taken\n",
+    ),
+    Fault(
+        "a second coupon takes a discount of what the first one took",
+        _DISCOUNTS,
+        "        left = list(map(sub, left, parts))\n",
+        "        left = [each for each, _ in zip(left, parts, strict=True)]\n",
+    ),
+    Fault(
+        "a coupon is for what is charged once, too",
+        _DISCOUNTS,
+        "    return not line.once if discount.on is None else line.item in discount.on\n",
+        "    return discount.on is None or line.item in discount.on\n",
+    ),
+    Fault(
+        "a coupon is redeemed above its limit",
+        "migrations/versions/0047_items_and_coupons.py",
+        "  IF (SELECT count(*) FROM public.redemptions WHERE coupon = NEW.coupon) >= most THEN",
+        "  IF (SELECT count(*) FROM public.redemptions WHERE coupon = NEW.coupon) > most THEN",
+    ),
+    Fault(
+        "a coupon is redeemed after its last day",
+        "billing/flows/coupons/redeeming.py",
+        "to_local(now, zone).date() > coupon.until:\n",
+        "to_local(now, zone).date() < coupon.until:\n",
+    ),
+    Fault(
+        "a coupon isn't for what a change charges",
+        _OF_CHANGES,
+        "            discounts=charged.discounts,\n",
+        "            discounts=(),\n",
+    ),
+    Fault(
+        "the day of a change isn't charged",
+        _CHANGED,
+        "    return (civil_days_between(at, period.end, zone), whole) if whole else (0, 1)\n",
+        "    left = max(0, civil_days_between(at, period.end, zone) - 1)\n"
+        "    return (left, whole) if whole else (0, 1)\n",
+    ),
+    Fault(
+        "a change charges its units from the first one on",
+        _CHANGED,
+        "    return [replace(charge, quantity=want - kept, before=kept)]\n",
+        "    return [replace(charge, quantity=want - kept)]\n",
+    ),
+    Fault(
+        "what a change takes away isn't given back",
+        _OF_CHANGES,
+        "    return ChangeCost(facts, _by_invoice(change.returns))\n",
+        "    return ChangeCost(facts, _by_invoice(change.returns[:0]))\n",
+    ),
+    Fault(
+        "a change gives back what was charged before it alone",
+        _OF_CHANGES,
+        "        found += _charged(conn, invoice, facts)\n",
+        "        found = [*_charged(conn, invoice, facts)]\n",
+    ),
+    Fault(
+        "what a change gives back can't pay its invoice",
+        _QUOTES,
+        "    return replace(cost.facts, credit=batch.of(subscription, now).credit), notes\n",
+        "    return replace(cost.facts, credit=before.credit), notes\n",
+    ),
+    Fault(
+        "a change that another one follows is lost",
+        _HELD,
+        "    for change in sorted(counted, key=lambda each: each.holds_from):\n",
+        "    for change in counted[-1:]:\n",
+    ),
+    Fault(
+        "of changes of one item the first one wins",
+        _HELD,
+        "    for change in sorted(counted, key=lambda each: each.holds_from):\n",
+        "    for change in sorted(counted[::-1], key=lambda each: each.holds_from):\n",
+    ),
+    Fault(
+        "a change at once is forgotten with the next period",
+        _HELD,
+        "        return change.holds_from < start\n",
+        "        return change.holds_from >= start\n",
+    ),
+    Fault(
+        "another plan brings its default quantities",
+        _HELD,
+        "    items = {code: held.items.get(code, default) for code, default in"
+        " change.defaults.items()}\n",
+        "    items = dict(change.defaults)\n",
+    ),
+    Fault(
+        "a removed add-on is charged on",
+        _HELD,
+        "    removed = {code for code in addons if not items.get(code)}\n",
+        "    removed = {code for code in addons if code not in items}\n"
+        "    items = {code: quantity or 1 for code, quantity in items.items()}\n",
+    ),
+    Fault(
+        "a change for the period's end holds at once",
+        "billing/rules/change_states.py",
+        "    if applies is Applies.PERIOD_END or stands in _SCHEDULED_ONLY:\n",
+        "    if stands in _SCHEDULED_ONLY:\n",
+    ),
+    Fault(
+        "a new card leaves what a change is owed",
+        "billing/store/payments/payments.py",
+        "(c.state = 'opened' OR c.id IS NULL AND i.id IS NOT NULL AND p.state = 'CREATED')",
+        "c.state = 'opened'",
+    ),
+    Fault(
+        "a note leaves the discount out",
+        _NOTES,
+        "    discount = _share(line.discount, gross, line.gross, step)\n",
+        "    discount = line.discount if gross == line.gross else 0\n",
+    ),
+    Fault(
+        "a note of a share gives all back",
+        "billing/flows/credit_notes/drafting.py",
+        "        Return(index, half_up(line.gross * part, whole, step if line.gross % step == 0"
+        " else 1))\n",
+        "        Return(index, half_up(line.gross * whole, whole, step if line.gross else part))\n",
+    ),
+    Fault(
+        "a note gives no credit",
+        "billing/flows/credit_notes/issuing.py",
+        "        crediting.grant_note(conn, note, now)\n",
+        "        assert crediting\n",
+    ),
+)
+
+FAULTS: Final[Sequence[Fault]] = (*TIME, *MONEY, *SALES)

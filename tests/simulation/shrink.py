@@ -7,7 +7,7 @@ part can be left out any more or the time is up.
 import re
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from datetime import timedelta
 from typing import Final, TypeVar
 
@@ -114,18 +114,8 @@ def as_test(story: Story) -> str:
 def _written(event: Event) -> str:
     default = Event(event.at, event.kind)
     given = [f"at({f'{event.at:%Y-%m-%d %H:%M}'!r})", repr(event.kind)]
-    for name in (
-        "who",
-        "plan",
-        "currency",
-        "quantity",
-        "zone",
-        "card",
-        "part",
-        "days",
-        "moves",
-        "then",
-    ):
+    named = {each.name for each in fields(Event)} - {"at", "kind", "effective"}
+    for name in (each.name for each in fields(Event) if each.name in named):
         value = getattr(event, name)
         if value != getattr(default, name):
             given.append(f"{name}={value!r}")

@@ -42,6 +42,7 @@ from tests.simulation.processes import (
     is_free,
 )
 from tests.simulation.schedule import At, Chances, Schedule
+from tests.simulation.selling import id_of
 from tests.simulation.wires import (
     CLOCKS,
     FAULTS,
@@ -302,6 +303,11 @@ class Simulation:
                 self.schedule.resume(actor)
                 self._judge_errors()
 
+    def _restart_who_died(self) -> None:
+        for process in self.processes:
+            if process.actor.at is At.DEAD:
+                process.restart()
+
     # --- work -----------------------------------------------------------------------------------
 
     def _work(self) -> None:
@@ -429,7 +435,7 @@ class Simulation:
         if special is not None:
             special(event)
         else:
-            asker = self.askers[event.kind in ("subscribe", "new card", "charge")]
+            asker = self.askers[event.kind in ("subscribe", "new card", "charge", "change")]
             asker.waiting.append(Asked(event, number))
             self._work()
 
@@ -561,8 +567,9 @@ class Simulation:
     # --- backups --------------------------------------------------------------------------------
 
     def _back_up(self, event: Event) -> None:
-        """Copy the database, between two transactions of everybody."""
+        """Copy the database, between two transactions of everybody, who know what they did."""
         self.schedule.finish()
+        self._restart_who_died()
         self._disconnect()
         name = f"{self._database}_backup_{event.who}"
         self._copy_database(self._database, name)
@@ -573,17 +580,16 @@ class Simulation:
         """Put an earlier state of the database in its place, while nothing runs; then recover.
 
         Who asked for something since then asks for it again. Where a subscription, a grant of
-        credit or a price would be lost, nothing is restored: those come from other systems.
+        credit, a price, or what was sold and invoiced would be lost, nothing is restored: those
+        come from other systems.
         """
         backup = self._backups.pop(event.who, None)
         if backup is None or self.publications > backup.published:
             return
         self._kill_all()
-        for process in self.processes:
-            if process.actor.at is At.DEAD:
-                process.restart()
+        self._restart_who_died()
         lost = self.facts[backup.facts :]
-        if any(fact.event.kind in ("subscribe", "grant") for fact in lost):
+        if any(self._is_for_others(fact) for fact in lost):
             return
         self._disconnect()
         self._drop_database(self._database)
@@ -596,6 +602,14 @@ class Simulation:
         again = [Asked(fact.event, fact.number) for fact in lost if fact not in stays]
         self.askers[0].waiting[:0] = [Asked(Event(self.now, "recover"), -1), *again]
         self._work()
+
+    def _is_for_others(self, fact: Fact) -> bool:
+        """Tell whether what is lost has to come from other systems, and isn't asked for again."""
+        if fact.event.kind == "change":
+            with self.engine.connect() as conn:
+                values = {"id": id_of(self.seed, "change", fact.number), "now": self.now}
+                return not conn.execute(_HOLDS_LATER, values).scalar_one()
+        return fact.event.kind in ("subscribe", "grant", "coupon", "note")
 
     def _disconnect(self) -> None:
         for process in self.processes:
@@ -623,9 +637,7 @@ class Simulation:
 
     def _at_rest(self) -> bool:
         """Do all that is due now; True when nothing is left."""
-        for process in self.processes:
-            if process.actor.at is At.DEAD:
-                process.restart()
+        self._restart_who_died()
         self._receive_events()
         self.askers[0].waiting.append(Asked(Event(self.now, "release"), -1))
         for process in self.processes:
@@ -670,6 +682,10 @@ _CARD: Final = text(
     "SELECT m.provider_payment_method_id FROM customers c"
     "  JOIN provider_customers t ON t.customer_id = c.id AND t.provider = c.provider"
     "  JOIN payment_methods m ON m.id = t.payment_method_id WHERE c.external_id = :who"
+)
+_HOLDS_LATER: Final = text(
+    "SELECT coalesce(bool_and(holds_from > CAST(:now AS timestamptz) + interval '1 hour'), true)"
+    "  FROM subscription_changes WHERE change_id = :id"
 )
 _SWEPT: Final = text(
     "SELECT coalesce(max(watermark), :beginning) FROM tasks WHERE task = 'webhook_sweep'"

@@ -5,17 +5,19 @@ from typing import Any
 
 import pytest
 
-from tests.simulation.catalog import PRODUCTS, Price
+from tests.simulation.catalog import COUPONS, PRODUCTS, Price
 from tests.simulation.model import (
     Change,
     Contract,
     Granted,
     Invoiced,
     Paid,
+    Sales,
     account,
     may_be_paid,
     paid,
 )
+from tests.simulation.pricing import ItemChange, Line, Redeemed, noted
 
 
 def at(moment: str) -> datetime:
@@ -109,8 +111,8 @@ def test_what_ends_with_its_period_goes_on_when_that_is_taken_back_in_time() -> 
 
 def test_a_price_holds_for_periods_that_start_after_it_was_published() -> None:
     agreed = contract("monthly", "2026-01-05")
-    late = (at("2026-03-20"), Price(date(2026, 3, 1), {"USD": 2100}, moves=True))
-    kept = (at("2026-01-10"), Price(date(2026, 2, 1), {"USD": 9900}))
+    late = (at("2026-03-20"), "monthly", Price(date(2026, 3, 1), {"USD": 2100}, moves=True))
+    kept = (at("2026-01-10"), "monthly", Price(date(2026, 2, 1), {"USD": 9900}))
     assert periods(agreed, "2026-04-06", prices=(kept, late)) == [
         "01-05 00:00 regular 2000",
         "02-05 00:00 regular 2000",
@@ -143,7 +145,7 @@ def test_what_credit_leaves_below_the_least_amount_is_waived() -> None:
     grant = Granted(at("2026-01-01"), 960)
 
     assert ways([Invoiced(at("2026-01-05"), 999)], grant) == [[Paid(960, 39, 0)]]
-    assert ways([Invoiced(at("2026-01-05"), 39, is_share=True)]) == [[Paid(0, 39, 0)]]
+    assert ways([Invoiced(at("2026-01-05"), 39, reduced=True)]) == [[Paid(0, 39, 0)]]
 
 
 def test_credit_that_begins_as_an_invoice_is_issued_may_pay_it_or_not() -> None:
@@ -170,3 +172,99 @@ def test_a_way_among_more_than_can_be_listed_is_recognised() -> None:
     assert recognised(Paid(1000, 0, 0), Paid(300, 0, 700))
     assert not recognised(Paid(400, 0, 600))
     assert not recognised(Paid(1000, 0, 0), Paid(400, 0, 600))
+
+
+JANUARY = at("2026-01-01")
+
+
+def sold(agreed: Contract, until: str, *changes: ItemChange, coupons: Any = ()) -> list[str]:
+    """Return what is invoiced by period and, behind it, by changes within it, less discounts."""
+    redeemed = [Redeemed(code, JANUARY, COUPONS[code]) for code in coupons]
+    found = account(agreed, (), (), at(until), Sales(changes, redeemed))
+    told = [f"{each.start:%m-%d} {each.amount}" for each in found.periods]
+    for key, came in found.changed.items():
+        invoiced = None if came.invoice is None else came.invoice.total
+        told.append(f"{key}: {invoiced} {sorted(came.returns.values())}")
+    return told
+
+
+def changed(key: int, moment: str, *, ends: str = "", plan: str = "", **items: int) -> ItemChange:
+    product = PRODUCTS[plan] if plan else None
+    price = None if product is None else product.prices[0]
+    holds = at(ends or moment)
+    return ItemChange(key, at(moment), holds, not ends, product, price, items)
+
+
+@pytest.mark.parametrize(
+    ("agreed", "changes", "expected"),
+    [
+        (
+            # 3 more at 20.00 for 17 of 31 days, the day of the change included.
+            contract("monthly", "2026-01-01", quantity=2),
+            (changed(1, "2026-01-15 23:59", base=5),),
+            ["01-01 4000", "02-01 10000", "1: 3290 []"],
+        ),
+        (
+            # There and back on one day costs what it gives back: 32.90.
+            contract("monthly", "2026-01-01", quantity=2),
+            (changed(1, "2026-01-15", base=5), changed(2, "2026-01-15 12:00", base=2)),
+            ["01-01 4000", "02-01 4000", "1: 3290 []", "2: None [3290]"],
+        ),
+        (
+            # Of changes for one period's end the last one wins.
+            contract("monthly", "2026-01-01", quantity=2),
+            (
+                changed(1, "2026-01-10", ends="2026-02-01", base=5),
+                changed(2, "2026-01-11", ends="2026-02-01", base=4),
+            ),
+            ["01-01 4000", "02-01 8000"],
+        ),
+        (
+            # A stub of 27 of 31 days; from March 20 there are 12 days left of 31.
+            contract("first", "2026-03-05"),
+            (changed(1, "2026-03-20", plan="monthly"),),
+            ["03-05 2700", "04-01 2000", "1: 774 [1200]"],
+        ),
+        (
+            # Ten seats more beside five free ones and one at 3.17, for 14 of 28 days.
+            contract("team", "2026-02-01", quantity=6),
+            (changed(1, "2026-02-15", seats=16),),
+            ["02-01 2994", "03-01 5387", "1: 1585 []"],
+        ),
+        (
+            # Under a volume price six seats at 0.95 are returned, and five at 1.20 are charged.
+            contract("volume", "2026-03-02", quantity=6),
+            (changed(1, "2026-03-02 09:00", seats=5),),
+            ["03-02 870", "1: 600 [570]"],
+        ),
+    ],
+)
+def test_a_change_costs_what_the_days_left_do(
+    agreed: Contract, changes: tuple[ItemChange, ...], expected: list[str]
+) -> None:
+    until = agreed.began + timedelta(days=1 if agreed.product.code == "volume" else 31)
+    assert sold(agreed, f"{until:%Y-%m-%d}", *changes) == expected
+
+
+def test_coupons_are_used_one_after_the_other_and_as_often_as_they_say() -> None:
+    agreed = contract("team", "2026-01-01", quantity=6)
+    # 15 % of 19.00 and 3.17 is 3.33, and 3.01 of the rest; the set-up at 7.77 isn't discounted.
+    assert sold(agreed, "2026-05-01", coupons=("spring", "welcome")) == [
+        "01-01 2360",
+        "02-01 1884",
+        "03-01 1884",
+        "04-01 2217",
+        "05-01 2217",
+    ]
+
+
+def test_the_rest_of_an_amount_is_kept() -> None:
+    agreed = contract("monthly", "2026-01-01", quantity=2)
+    assert sold(agreed, "2026-03-01", coupons=("gift",)) == ["01-01 0", "02-01 999", "03-01 4000"]
+
+
+def test_notes_of_a_line_add_up_to_it() -> None:
+    line = Line("seats", 100, 15)
+    parts = (33, 33, 34)
+    given = [noted(line, sum(parts[:n]), part, "USD") for n, part in enumerate(parts)]
+    assert given == [28, 28, 29]

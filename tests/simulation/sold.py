@@ -1,0 +1,445 @@
+"""What was sold beside periods, compared: coupons, changes of what is held, and credit notes.
+
+Each row has to come of something that was asked for, and each thing that was carried out has its
+row; what they come to is the model's. Where several outcomes are right, the one that is found
+tells which of them the model follows.
+"""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, Final
+from uuid import UUID
+from zoneinfo import ZoneInfo
+
+from sqlalchemy import Connection, Row, text
+
+from billing.ids import derived_id
+from tests.simulation import model, pricing
+from tests.simulation.catalog import COUPONS, Price, Product
+from tests.simulation.events import LATER
+from tests.simulation.pricing import Found, ItemChange, Line, OfChange, Published, Redeemed
+from tests.simulation.selling import OrderedChange, OrderedNote, id_of
+from tests.simulation.wires import CLOCKS
+
+if TYPE_CHECKING:
+    from tests.simulation.asking import Fact
+
+APART: Final = 2 * CLOCKS
+NOTES_OF_A_CHANGE: Final = 12  # more than a period has invoices that a change takes from
+
+
+class Tables:
+    """The rows of a story that this file compares, read once."""
+
+    def __init__(self, conn: Connection) -> None:
+        self.invoices = _grouped(conn, _INVOICES)
+        self.changes = _grouped(conn, _CHANGES)
+        self.redemptions = _grouped(conn, _REDEMPTIONS)
+        self.notes = _grouped(conn, _NOTES)
+        self.given = _grouped(conn, _GIVEN)
+        self.used = {(row.redemption_id, row.n) for row in conn.execute(_USED)}
+        self.lines: dict[UUID, list[Line]] = defaultdict(list)
+        for row in conn.execute(_LINES):
+            self.lines[row.invoice_id].append(Line(row.item, row.gross, row.discount))
+        self.note_lines: dict[UUID, list[Row[Any]]] = defaultdict(list)
+        for row in conn.execute(_NOTE_LINES):
+            self.note_lines[row.note_id].append(row)
+
+
+def _grouped(conn: Connection, query: Any) -> Mapping[UUID, Sequence[Row[Any]]]:
+    found: dict[UUID, list[Row[Any]]] = defaultdict(list)
+    for row in conn.execute(query):
+        found[row.owner].append(row)
+    return found
+
+
+def redeemed_too_often(conn: Connection) -> Iterator[str]:
+    """Yield the coupons that were redeemed more often than they can be."""
+    times = Counter(row.coupon for row in conn.execute(_REDEMPTIONS))
+    for code, count in times.items():
+        limit = COUPONS[code].limit
+        if limit is not None and count > limit:
+            yield f"coupon {code} was redeemed {count} times, at most {limit} are allowed"
+
+
+@dataclass(frozen=True)
+class Sold:
+    """What was sold to a customer: what was asked for, and the rows that came of it.
+
+    `paid_at` tells when a payment was captured. Who `pays` never owed anything; a change at once
+    `may_wait` for the period's end where somebody paused or owed.
+    """
+
+    seed: object
+    facts: Sequence["Fact"]
+    tables: Tables
+    subscription: UUID
+    customer: UUID
+    contract: model.Contract
+    products: Mapping[str, Product]
+    prices: Published
+    paid_at: Mapping[str, datetime]
+    pays: bool
+    may_wait: bool
+
+    # --- what the model is told -----------------------------------------------------------------
+
+    def sales(self) -> model.Sales:
+        """Return what was carried out, as the model takes it."""
+        return model.Sales(
+            [self._change(fact, row) for fact, row in self._changes()],
+            [Redeemed(row.id, row.at, COUPONS[row.coupon]) for row in self._redemptions()],
+            Found(self._used, self._stands, self._left),
+            APART,
+        )
+
+    def _changes(self) -> list[tuple["Fact", Row[Any]]]:
+        """Return the changes that were made, in the order of their rows."""
+        asked = {id_of(self.seed, "change", each.number): each for each in self._of("change")}
+        rows = self.tables.changes.get(self.subscription, ())
+        return [(asked[row.change_id], row) for row in rows if row.change_id in asked]
+
+    def _of(self, kind: str) -> list["Fact"]:
+        return [each for each in self.facts if each.event.kind == kind]
+
+    def _change(self, fact: "Fact", row: Row[Any]) -> ItemChange:
+        ordered = fact.ordered
+        assert isinstance(ordered, OrderedChange), fact
+        product = price = None
+        if ordered.plan:
+            product = self.products[ordered.plan]
+            price = self._price(product, row)
+        return ItemChange(
+            fact.number,
+            row.holds_from if row.applies == "now" else row.asked_at,
+            row.holds_from,
+            row.applies == "now",
+            product,
+            price,
+            ordered.items,
+        )
+
+    def _price(self, product: Product, row: Row[Any]) -> Price:
+        """Return the price of a plan that was ordered; one published just then may be meant."""
+        day = row.holds_from.astimezone(ZoneInfo(self.contract.zone)).date()
+        before, after = (
+            pricing.on_sale(product, self.prices, row.asked_at + apart, day)
+            for apart in (timedelta(), timedelta.resolution)
+        )
+        meant = row.detail.get("version") == after.effective.isoformat()
+        return after if meant else before
+
+    def _redemptions(self) -> Sequence[Row[Any]]:
+        return self.tables.redemptions.get(self.customer, ())
+
+    def _used(self, key: object, n: int) -> bool:
+        return (key, n) in self.tables.used
+
+    def _invoice(self, key: object) -> Row[Any] | None:
+        """Return the invoice of a period, by its number, or of a change."""
+        wanted: object = key
+        if isinstance(key, tuple):
+            wanted = id_of(self.seed, "change", key[1])
+        for row in self.tables.invoices.get(self.subscription, ()):
+            if wanted in (row.change_id, row.n if row.change_id is None else None):
+                return row
+        return None
+
+    def _stands(self, key: object, change: ItemChange) -> bool:
+        """Tell whether an invoice was paid when a change was made: nothing else is returned."""
+        row = self._invoice(key)
+        if row is None or row.payment_id is None:
+            return row is not None
+        paid_at = self.paid_at.get(str(row.payment_id))
+        return paid_at is not None and (self.pays or paid_at <= change.at + APART)
+
+    def _left(self, key: object, line: int, change: ItemChange) -> int | None:
+        """Return what was left of a line for a change."""
+        row = self._invoice(key)
+        if row is None:
+            return None
+        own = set(self._notes_of(change))
+        left = self.tables.lines[row.id][line].gross
+        for note in self.tables.notes.get(self.subscription, ()):
+            if note.invoice_id != row.id:
+                continue
+            for each in self.tables.note_lines[note.id]:
+                if each.line == line + 1 and note.id in own:
+                    return left
+                if each.line == line + 1 and note.created_at <= change.at:
+                    left -= each.gross
+        return left
+
+    def _notes_of(self, change: ItemChange) -> Iterator[UUID]:
+        """Yield the ids that the notes of a change have."""
+        change_id = id_of(self.seed, "change", change.key)
+        for k in range(NOTES_OF_A_CHANGE):
+            yield derived_id("change_note", change_id, k, change.at)
+
+    # --- what is compared -----------------------------------------------------------------------
+
+    def problems(self, expected: model.Account, sales: model.Sales) -> Iterator[str]:
+        """Yield what is wrong."""
+        yield from self._redeemed()
+        yield from self._asked_for_changes()
+        for each in expected.periods:
+            row = self._invoice(each.n)
+            if row is not None:
+                yield from self._differing(f"period {each.n}", row, each.invoice)
+        for change in sales.changes:
+            came = expected.changed.get(change.key, pricing.NOTHING)
+            yield from self._changed(change, came)
+        yield from self._noted(sales)
+
+    def _differing(self, what: str, row: Row[Any], wanted: pricing.Invoice) -> Iterator[str]:
+        lines = self.tables.lines[row.id]
+        if pricing.differing(lines, wanted.lines):
+            yield f"{what} is invoiced as {_told(lines)}, expected {_told(wanted.lines)}"
+
+    def _redeemed(self) -> Iterator[str]:
+        """Each coupon that was redeemed is so once, and at the moment when it was asked for."""
+        rows = {(row.coupon, row.subscription_id is None): row for row in self._redemptions()}
+        for fact in self.facts:
+            code = fact.event.coupon
+            if not code or fact.event.kind not in ("coupon", "subscribe"):
+                continue
+            row = rows.pop((code, fact.event.kind == "coupon" and fact.event.moves), None)
+            moments = fact.moments
+            if fact.event.kind == "subscribe":
+                moments = [next(model.bounds(self.contract))]
+            if row is None:
+                yield f"coupon {code} of {fact.at} was redeemed, and isn't"
+            elif row.at not in moments:
+                yield f"coupon {code} was redeemed on {row.at}, asked for on {fact.at}"
+            elif not self._could_be_redeemed(row):
+                yield f"coupon {code} was redeemed on {row.at}, too late"
+        for row in rows.values():
+            yield f"coupon {row.coupon} was redeemed on {row.at}, and nobody asked for it"
+
+    def _could_be_redeemed(self, row: Row[Any]) -> bool:
+        until = COUPONS[row.coupon].until
+        zone = "UTC" if row.subscription_id is None else self.contract.zone
+        return until is None or _day(row.at, zone) <= until
+
+    def _asked_for_changes(self) -> Iterator[str]:
+        """Each change that was made has its row, which holds from when it was asked for."""
+        made = {fact.number for fact, _ in self._changes()}
+        for fact in self._of("change"):
+            if fact.number not in made:
+                yield f"change {fact.number} of {fact.at} was made, and has no row"
+        asked = {id_of(self.seed, "change", each.number) for each in self._of("change")}
+        for row in self.tables.changes.get(self.subscription, ()):
+            if row.change_id not in asked:
+                yield f"a change holds from {row.holds_from}, and nobody asked for it"
+        for fact, row in self._changes():
+            if row.asked_at not in fact.moments:
+                yield f"change {fact.number} was asked for on {row.asked_at}, not on {fact.at}"
+            if not self._holds_when_asked(fact, row):
+                yield (
+                    f"change {fact.number} of {row.asked_at} ({fact.event.then}) holds"
+                    f" {row.applies} from {row.holds_from}"
+                )
+
+    def _holds_when_asked(self, fact: "Fact", row: Row[Any]) -> bool:
+        at, then = row.asked_at, fact.event.then
+        bounds = list(self._bounds(max(at, row.holds_from)))
+        close = [each for each in bounds if abs(each - at) <= pricing.HELD_UP]
+        if row.applies == "now":
+            return then != LATER and row.holds_from in (at, *close)
+        if then == "now" and not (close or self.may_wait):
+            return False
+        return any(
+            end == row.holds_from and (begin <= at <= end or begin in close)
+            for begin, end in pairwise((bounds[0], *bounds))
+        )
+
+    def _bounds(self, until: datetime) -> Iterator[datetime]:
+        for each in model.bounds(self.contract):
+            yield each
+            if each > until:
+                return
+
+    def _changed(self, change: ItemChange, came: OfChange) -> Iterator[str]:
+        what = f"change {change.key} of {change.at}"
+        row = self._invoice(("change", change.key))
+        if (row is None) != (came.invoice is None):
+            yield f"{what} is invoiced: {row is not None}, expected {came.invoice}"
+        elif row is not None and came.invoice is not None:
+            yield from self._differing(what, row, came.invoice)
+        ids = set(self._notes_of(change))
+        found = {
+            (note.invoice_id, each.line - 1): each.gross
+            for note in self.tables.notes.get(self.subscription, ())
+            if note.id in ids
+            for each in self.tables.note_lines[note.id]
+        }
+        wanted = self._returned(came)
+        if found != wanted:
+            yield f"{what} gives back {found}, expected {wanted}"
+
+    def _returned(self, came: OfChange) -> Mapping[tuple[UUID, int], int]:
+        """Return what goes back by line; of an invoice that came to nothing, nothing does."""
+        found: dict[tuple[UUID, int], int] = {}
+        worth = Counter[UUID]()
+        for (key, index), gross in came.returns.items():
+            row = self._invoice(key)
+            if row is not None:
+                line = self.tables.lines[row.id][index]
+                found[row.id, index] = gross
+                worth[row.id] += gross - line.discount * gross // line.gross
+        return {place: gross for place, gross in found.items() if worth[place[0]]}
+
+    # --- credit notes ---------------------------------------------------------------------------
+
+    def _noted(self, sales: model.Sales) -> Iterator[str]:
+        """Each note gives back what was asked for, line by line, and never more than there was."""
+        asked = {id_of(self.seed, "note", each.number): each for each in self._of("note")}
+        of_changes = {each for change in sales.changes for each in self._notes_of(change)}
+        before = Counter[tuple[UUID, int]]()
+        for note in self.tables.notes.get(self.subscription, ()):
+            what, fact = f"note {note.number}", asked.pop(note.id, None)
+            lines = self.tables.lines[note.invoice_id]
+            if fact is None and note.id not in of_changes:
+                yield f"{what} was issued, and nobody asked for it"
+            if fact is not None:
+                yield from self._as_ordered(what, fact, note, before)
+            total = 0
+            for each in self.tables.note_lines[note.id]:
+                place = (note.invoice_id, each.line)
+                line = lines[each.line - 1]
+                if before[place] + each.gross > line.gross:
+                    yield f"{what} gives back {each.gross} of {line}, of which {before[place]} was"
+                total += pricing.noted(line, before[place], each.gross, self.contract.currency)
+                before[place] += each.gross
+            if note.total != total:
+                yield f"{what} gives back {note.total}, expected {total}"
+            yield from self._arrived(what, note)
+        for fact in asked.values():
+            yield f"note {fact.number} of {fact.at} was issued, and has no row"
+
+    def _as_ordered(
+        self, what: str, fact: "Fact", note: Row[Any], before: Counter[tuple[UUID, int]]
+    ) -> Iterator[str]:
+        order, lines = fact.ordered, self.tables.lines[note.invoice_id]
+        assert isinstance(order, OrderedNote), fact
+        if order.line is not None:
+            wanted = dict([order.line])
+        elif order.share is not None:
+            percent, currency = order.share[0], self.contract.currency
+            wanted = {n: pricing.share_of(line, percent, currency) for n, line in enumerate(lines)}
+        else:
+            wanted = {
+                n: line.gross - before[note.invoice_id, n + 1] for n, line in enumerate(lines)
+            }
+        found = {each.line - 1: each.gross for each in self.tables.note_lines[note.id]}
+        if found != {n: gross for n, gross in wanted.items() if gross}:
+            yield f"{what} gives back {found}, asked for was {wanted}"
+        if (note.invoice_id, note.destination) != (order.invoice, fact.event.then):
+            yield f"{what} is of {note.invoice_id} to {note.destination}, asked for was {order}"
+        if note.created_at not in fact.moments:
+            yield f"{what} was issued on {note.created_at}, asked for on {fact.at}"
+
+    def _arrived(self, what: str, note: Row[Any]) -> Iterator[str]:
+        """What a note gives back is credit, or a refund; of one that failed, it is credit."""
+        credit = [each.amount for each in self._credit_of(note)]
+        refunded = [] if note.refunded is None else [note.refunded]
+        paid = [note.total]
+        if note.destination == "credit" or note.refund_state in ("failed", "canceled"):
+            right = credit == paid
+        else:
+            right = not credit and refunded == (paid if note.destination == "refund" else [])
+        if not right:
+            yield f"{what} of {note.total} to {note.destination} is {credit} of credit, {refunded}"
+
+    def _credit_of(self, note: Row[Any]) -> list[Row[Any]]:
+        return [
+            each for each in self.tables.given.get(self.customer, ()) if each.note_id == note.id
+        ]
+
+    # --- credit ---------------------------------------------------------------------------------
+
+    def invoiced(self, expected: model.Account) -> list[tuple[Row[Any], model.Invoiced]]:
+        """Return the invoices in the order in which they were issued."""
+        starts = [each.start for each in expected.periods]
+        reduced = {each.n: each.invoice.reduced for each in expected.periods}
+        found = []
+        for row in self.tables.invoices.get(self.subscription, ()):
+            if row.change_id is None:
+                small = reduced.get(row.n, False)
+                place = (row.n, 0)
+            else:
+                small = True
+                n = sum(each <= row.holds_from for each in starts) - 1
+                place = (n, 1 + row.change_row)
+            found.append((place, row, model.Invoiced(row.issued_at, row.total, small)))
+        return [(row, each) for _, row, each in sorted(found, key=lambda each: each[0])]
+
+    def granted(self, invoiced: Sequence[Row[Any]], sales: model.Sales) -> Iterator[model.Granted]:
+        """Yield the credit that notes gave."""
+        of_changes = {each: change for change in sales.changes for each in self._notes_of(change)}
+        for note in self.tables.notes.get(self.subscription, ()):
+            for grant in self._credit_of(note):
+                change = of_changes.get(note.id)
+                since = None
+                if change is not None:
+                    change_id = id_of(self.seed, "change", change.key)
+                    since = _from(invoiced, change_id, change.at)
+                yield model.Granted(grant.created_at, note.total, since=since)
+
+
+def _from(invoiced: Sequence[Row[Any]], change_id: UUID, at: datetime) -> int:
+    """Return the number of a change's own invoice, or of the first one after it."""
+    for number, row in enumerate(invoiced):
+        if row.change_id == change_id:
+            return number
+    return sum(row.issued_at <= at for row in invoiced)
+
+
+def _day(at: datetime, zone: str) -> date:
+    return at.astimezone(ZoneInfo(zone)).date()
+
+
+def _told(lines: Sequence[Line]) -> str:
+    return (
+        ", ".join(f"{each.item} {each.gross} less {each.discount}" for each in lines) or "nothing"
+    )
+
+
+_INVOICES: Final = text(
+    "SELECT i.subscription_id AS owner, i.id, i.change_id, c.n, s.id AS change_row,"
+    "       s.holds_from, i.total, i.issued_at, i.status, i.credit, i.due, p.id AS payment_id,"
+    "       (SELECT coalesce(sum(m.amount), 0) FROM credit_moves m"
+    "          JOIN credit_grants g ON g.id = m.grant_id AND g.source = 'small'"
+    "         WHERE m.invoice_id = i.id AND m.kind = 'applied') AS waived"
+    "  FROM invoices i LEFT JOIN cycles c ON c.id = i.cycle_id"
+    "  LEFT JOIN subscription_changes s ON s.change_id = i.change_id"
+    "  LEFT JOIN payments p ON p.invoice_id = i.id"
+    " WHERE i.subscription_id IS NOT NULL"
+)
+_LINES: Final = text(
+    "SELECT invoice_id, item, gross, discount FROM invoice_lines ORDER BY invoice_id, line"
+)
+_USED: Final = text(
+    "SELECT d.redemption_id, c.n FROM invoice_discounts d JOIN invoices i ON i.id = d.invoice_id"
+    "  JOIN cycles c ON c.id = i.cycle_id"
+)
+_CHANGES: Final = text(
+    "SELECT subscription_id AS owner, change_id, asked_at, holds_from, applies, detail"
+    "  FROM subscription_changes WHERE kind IN ('quantity', 'plan') ORDER BY id"
+)
+_REDEMPTIONS: Final = text(
+    "SELECT customer_id AS owner, id, coupon, subscription_id, at FROM redemptions ORDER BY at, id"
+)
+_NOTES: Final = text(
+    "SELECT n.subscription_id AS owner, n.id, n.invoice_id, n.number, n.total, n.destination,"
+    "       n.created_at, r.amount AS refunded, r.state AS refund_state"
+    "  FROM credit_notes n LEFT JOIN refunds r ON r.note_id = n.id ORDER BY n.series, n.n"
+)
+_NOTE_LINES: Final = text("SELECT note_id, line, gross FROM credit_note_lines ORDER BY line")
+_GIVEN: Final = text(
+    "SELECT customer_id AS owner, note_id, amount, created_at FROM credit_grants"
+    " WHERE source = 'credit_note' ORDER BY created_at, id"
+)
