@@ -121,15 +121,15 @@ def _statements(now: datetime) -> Iterator[_Reader]:
         *noted.NOTED,
         *discounted.DISCOUNTS,
     ):
-        yield _Reader(check.statement.text, partial(_kinds, partial(check.run, params=times)))
+        yield _Reader(check.query.select, partial(_kinds, partial(check.run, params=times)))
     for ledger in ledger_checks.CHECKS:
         if ledger.severity is Severity.ERROR:
-            yield _Reader(ledger.statement.text, partial(_kinds, ledger.run))
+            yield _Reader(ledger.query.select, partial(_kinds, ledger.run))
 
 
 def _references(conn: Connection) -> Iterator[_Reader]:
     for key in references.foreign_keys(conn):
-        yield _Reader(key.statement.text, partial(_kinds, key.run))
+        yield _Reader(key.query.select, partial(_kinds, key.run))
 
 
 _OF_FACTS: Final = (invoiced._INVOICES, invoiced._LOST, invoiced._FREE)

@@ -1,6 +1,6 @@
 """Checking the whole ledger: what its constraints hold, and what no constraint can.
 
-Each check is one statement over all rows, so it sees one snapshot; none changes anything. The
+Each check is one query over all rows, so it sees one snapshot; none changes anything. The
 database refuses most of what these checks look for, so a finding means that somebody used the
 owner's rights, or that two parts of the program disagree.
 """
@@ -9,23 +9,23 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from sqlalchemy import Connection, TextClause
+from sqlalchemy import Connection
 
 from billing.ledger.accounts import CHART
 from billing.ledger.findings import LedgerCheck, LedgerFinding, Severity
-from billing.store.findings import finding_rows, found
+from billing.store.findings import FindingQuery, found, with_rows
 
 
 @dataclass(frozen=True, slots=True)
 class _Check:
-    """A statement whose every row is a finding; its columns are the facts."""
+    """A query whose every row is a finding; its columns are the facts."""
 
     name: LedgerCheck
-    statement: TextClause
+    query: FindingQuery
     severity: Severity = Severity.ERROR
 
     def run(self, conn: Connection) -> Iterator[LedgerFinding]:
-        for facts, more in found(conn, self.statement, _CHART_COLUMNS):
+        for facts, more in found(conn, self.query, _CHART_COLUMNS):
             yield LedgerFinding(self.name, self.severity, facts, more)
 
 
@@ -40,7 +40,7 @@ _CHART_COLUMNS: Final[Mapping[str, object]] = {
 
 _GLOBAL_SUM = _Check(
     name=LedgerCheck.GLOBAL_SUM,
-    statement=finding_rows(
+    query=FindingQuery(
         "SELECT currency, sum(amount) AS amount FROM ledger.postings"
         " GROUP BY currency HAVING sum(amount) <> 0",
         "currency",
@@ -49,7 +49,7 @@ _GLOBAL_SUM = _Check(
 
 _ENTRY_SUM = _Check(
     name=LedgerCheck.ENTRY_SUM,
-    statement=finding_rows(
+    query=FindingQuery(
         """
         SELECT s.*, e.source_key FROM (
           SELECT entry_id, currency, sum(amount) AS amount FROM ledger.postings
@@ -61,7 +61,7 @@ _ENTRY_SUM = _Check(
 
 _LINES = _Check(
     name=LedgerCheck.LINES,
-    statement=finding_rows(
+    query=FindingQuery(
         """
         SELECT s.*, e.source_key FROM (
           SELECT entry_id, count(*) AS lines, min(line) AS low, max(line) AS high
@@ -74,7 +74,7 @@ _LINES = _Check(
 
 _EMPTY = _Check(
     name=LedgerCheck.EMPTY_ENTRY,
-    statement=finding_rows(
+    query=FindingQuery(
         """
         SELECT e.id AS entry_id, e.source_key FROM ledger.entries e
          WHERE NOT EXISTS (SELECT FROM ledger.postings p WHERE p.entry_id = e.id)""",
@@ -84,7 +84,7 @@ _EMPTY = _Check(
 
 _STRAY = _Check(
     name=LedgerCheck.STRAY_POSTING,
-    statement=finding_rows(
+    query=FindingQuery(
         """
         SELECT p.entry_id, p.line, e.source_key, p.account_id, p.currency,
                a.currency AS account_currency
@@ -99,7 +99,7 @@ _STRAY = _Check(
 # The same text that `Entry.payload_hash` hashes, written by the database.
 _PAYLOAD_HASH = _Check(
     name=LedgerCheck.PAYLOAD_HASH,
-    statement=finding_rows(
+    query=FindingQuery(
         """
         SELECT e.id AS entry_id, e.source_key
           FROM ledger.entries e
@@ -124,7 +124,7 @@ _PAYLOAD_HASH = _Check(
 
 _REVERSAL = _Check(
     name=LedgerCheck.REVERSAL,
-    statement=finding_rows(
+    query=FindingQuery(
         """
         SELECT r.id AS entry_id, r.source_key, o.source_key AS original
           FROM ledger.entries r
@@ -139,7 +139,7 @@ _REVERSAL = _Check(
 
 _CHART_MATCHES = _Check(
     name=LedgerCheck.CHART,
-    statement=finding_rows(
+    query=FindingQuery(
         """
         SELECT a.id, a.code, a.class AS class_letter, a.owner_id, a.provider
           FROM ledger.accounts a
@@ -156,7 +156,7 @@ _CHART_MATCHES = _Check(
 
 _CYCLE_RECEIVABLE = _Check(
     name=LedgerCheck.CYCLE_RECEIVABLE,
-    statement=finding_rows(
+    query=FindingQuery(
         """
         SELECT coalesce(i.cycle_id, j.cycle_id) AS cycle_id,
                coalesce(i.currency, j.currency) AS currency,
@@ -181,7 +181,7 @@ _CYCLE_RECEIVABLE = _Check(
 # The balance of a clearing account, by the kind of event that posted it.
 _CLEARING = _Check(
     name=LedgerCheck.CLEARING,
-    statement=finding_rows(
+    query=FindingQuery(
         """
         SELECT code, currency, sum(amount) AS amount,
                array_agg(kind ORDER BY kind) AS kinds,
@@ -217,7 +217,8 @@ def verify(conn: Connection) -> list[LedgerFinding]:
     """Check the whole ledger and return the findings, errors first; without an error it holds.
 
     Reads every posting a few times: minutes on tens of millions, and the connection's
-    statement timeout applies to each check.
+    statement timeout applies to some checks together.
     """
-    findings = [finding for check in CHECKS for finding in check.run(conn)]
+    some = with_rows(conn, CHECKS, _CHART_COLUMNS)
+    findings = [finding for check in some for finding in check.run(conn)]
     return sorted(findings, key=lambda finding: finding.severity is not Severity.ERROR)

@@ -1,13 +1,13 @@
-"""A check of stored promises: one statement over all rows, whose every row is a finding."""
+"""A check of stored promises: one query over all rows, whose every row is a finding."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from sqlalchemy import Connection, TextClause
+from sqlalchemy import Connection
 
 from billing.rules.promises import Finding, FindingKind
-from billing.store.findings import finding_rows, found
+from billing.store.findings import FindingQuery, found
 
 # States of a payment whose money was captured.
 PAID_STATES: Final = "('CAPTURED', 'SETTLED', 'REFUNDED')"
@@ -18,17 +18,17 @@ STANDS: Final = "NOT EXISTS (SELECT FROM ledger.entries r WHERE r.reverses_entry
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """A statement whose every row is a finding of this kind; its columns are the facts."""
+    """A query whose every row is a finding of this kind; its columns are the facts."""
 
     kind: FindingKind
-    statement: TextClause
+    query: FindingQuery
 
     def run(self, conn: Connection, params: Mapping[str, Any]) -> Iterator[Finding]:
         """Yield the first findings, and then how many more there are."""
-        for facts, more in found(conn, self.statement, params):
+        for facts, more in found(conn, self.query, params):
             yield Finding(self.kind, facts, more)
 
 
 def check(kind: FindingKind, select: str, order: str) -> Check:
     """Return the check that finds the rows of `select`, in this order."""
-    return Check(kind, finding_rows(select, order))
+    return Check(kind, FindingQuery(select, order))

@@ -9,10 +9,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, TextClause, text
+from sqlalchemy import Connection, text
 
 from billing.rules.promises import Finding, FindingKind
-from billing.store.findings import finding_rows, found
+from billing.store.findings import FindingQuery, found, with_rows
 
 _FOREIGN_KEYS = text(
     """
@@ -33,16 +33,16 @@ _FOREIGN_KEYS = text(
 
 @dataclass(frozen=True, slots=True)
 class ForeignKey:
-    """A foreign key, and the statement that finds the rows that name what isn't there."""
+    """A foreign key, and the query for the rows that name what isn't there."""
 
     name: str
     here: str
     there: str
-    statement: TextClause
+    query: FindingQuery
 
     def run(self, conn: Connection) -> Iterator[Finding]:
         """Yield the first findings, and then how many more there are."""
-        for facts, more in found(conn, self.statement, {}):
+        for facts, more in found(conn, self.query, {}):
             named: dict[str, Any] = {"table": self.here, "key": self.name, "names": self.there}
             yield Finding(FindingKind.REFERENCE_DANGLES, named | facts if facts else {}, more)
 
@@ -50,18 +50,18 @@ class ForeignKey:
 def foreign_keys(conn: Connection) -> Sequence[ForeignKey]:
     """Return every foreign key of the schema."""
     return [
-        ForeignKey(row.name, row.here, row.there, _statement(row))
+        ForeignKey(row.name, row.here, row.there, _query(row))
         for row in conn.execute(_FOREIGN_KEYS)
     ]
 
 
-def _statement(row: Any) -> TextClause:
+def _query(row: Any) -> FindingQuery:
     pairs = " AND ".join(
         f"o.{there} = c.{here}" for here, there in zip(row.columns, row.named, strict=True)
     )
     given = " AND ".join(f"c.{column} IS NOT NULL" for column in row.columns)
     value = " || ' ' || ".join(f"c.{column}::text" for column in row.columns)
-    return finding_rows(
+    return FindingQuery(
         f"SELECT {value} AS value FROM {row.here} c"
         f" WHERE {given} AND NOT EXISTS (SELECT FROM {row.there} o WHERE {pairs})",
         "value",
@@ -70,4 +70,5 @@ def _statement(row: Any) -> TextClause:
 
 def dangling(conn: Connection) -> list[Finding]:
     """Return the rows that name what isn't there, by foreign key."""
-    return [finding for key in foreign_keys(conn) for finding in key.run(conn)]
+    keys = with_rows(conn, foreign_keys(conn), {})
+    return [finding for key in keys for finding in key.run(conn)]

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, text
 
 from billing.rules.promises import Finding
+from billing.store.findings import with_rows
 from billing.store.promises.check import Check
 from billing.store.promises.one_capture import LEGAL_COLUMNS
 
@@ -15,7 +16,9 @@ def findings(
 ) -> list[Finding]:
     """Run the checks and return their findings, in their order."""
     given = {**LEGAL_COLUMNS, **(params or {})}
-    return [finding for check in checks for finding in check.run(conn, given)]
+    return [
+        finding for check in with_rows(conn, checks, given) for finding in check.run(conn, given)
+    ]
 
 
 _COUNTS = {
