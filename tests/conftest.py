@@ -153,7 +153,7 @@ def prepared_db(pg_server: "EmbeddedPostgres", admin: Admin, template_db: str) -
     from billing.store.engine import make_engine
     from tests.scenarios.world import prepare
 
-    _copy(admin, template_db, PREPARED)
+    copy_database(admin, template_db, PREPARED)
     engine = make_engine(pg_server.url(PREPARED))
     prepare(engine)
     engine.dispose()
@@ -175,7 +175,7 @@ def db_url(
     pg_server: "EmbeddedPostgres", admin: Admin, template_db: str, _repeatable_ids: None
 ) -> Iterator[str]:
     """The owner's URL of this test's own migrated database."""
-    with _copied(admin, template_db) as name:
+    with copied(admin, template_db) as name:
         yield pg_server.url(name)
 
 
@@ -184,19 +184,21 @@ def prepared_url(
     pg_server: "EmbeddedPostgres", admin: Admin, prepared_db: str, _repeatable_ids: None
 ) -> Iterator[str]:
     """The owner's URL of this test's own database, in which a scenario may begin."""
-    with _copied(admin, prepared_db) as name:
+    with copied(admin, prepared_db) as name:
         yield pg_server.url(name)
 
 
 @contextmanager
-def _copied(admin: Admin, template: str) -> Iterator[str]:
+def copied(admin: Admin, template: str) -> Iterator[str]:
+    """Yield the name of a copy of a database, which is gone afterwards."""
     name = f"test_{next(_numbers)}"
-    _copy(admin, template, name)
+    copy_database(admin, template, name)
     yield name
     admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
-def _copy(admin: Admin, template: str, name: str) -> None:
+def copy_database(admin: Admin, template: str, name: str) -> None:
+    """Make a copy of a database."""
     copy = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
     admin.execute(copy.format(sql.Identifier(name), sql.Identifier(template)))
 

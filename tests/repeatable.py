@@ -38,11 +38,14 @@ class Entropy:
         return self._chance.choice(among)
 
 
-class _Milliseconds:
-    """Stands in for `time`: one millisecond an id, so that ids sort as they were made."""
+class Milliseconds:
+    """Stands in for `time`: one millisecond an id, so that ids sort as they were made.
 
-    def __init__(self) -> None:
-        self._millis = 1_900_000_000_000  # in 2030
+    Begins on 2030-03-17, or so many days earlier, for what is there before a test begins.
+    """
+
+    def __init__(self, earlier: int = 0) -> None:
+        self._millis = 1_900_000_000_000 - earlier * 86_400_000
 
     def time_ns(self) -> int:
         self._millis += 1
@@ -56,5 +59,5 @@ def repeatable_ids(seed: object, time: Any = None) -> Iterator[None]:
     with ExitStack() as stack:
         for name in _RANDOM:
             stack.enter_context(patch(name, entropy))
-        stack.enter_context(patch("billing.ids.time", time or _Milliseconds()))
+        stack.enter_context(patch("billing.ids.time", time or Milliseconds()))
         yield

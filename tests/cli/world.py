@@ -150,8 +150,11 @@ def environment(**settings: str) -> Mapping[str, str]:
 DAY = timedelta(days=1)
 
 
-def begun(folder: Path, sandbox_url: str, **settings: str) -> World:
-    """Return a world with a published catalog and the clock at the start."""
+def begun(folder: Path, sandbox_url: str, *, prepared: bool = False, **settings: str) -> World:
+    """Return a world with a published catalog and the clock at the start.
+
+    One that is `prepared` finds both in its database and at its provider.
+    """
     (folder / "config.toml").write_text('mode = "sandbox"\n[plans]\ncatalog = "catalog"\n')
     (folder / "catalog").mkdir()
     (folder / "catalog" / "video.toml").write_text(CATALOG)
@@ -161,7 +164,8 @@ def begun(folder: Path, sandbox_url: str, **settings: str) -> World:
         **settings,
     )
     world = World(folder, dict(env), sandbox_url)
-    world.at(START)
-    applied = world.run("plans", "apply", "--yes")
-    assert applied.exit_code == 0, applied.output
+    if not prepared:
+        world.at(START)
+        applied = world.run("plans", "apply", "--yes")
+        assert applied.exit_code == 0, applied.output
     return world
