@@ -43,6 +43,7 @@ class Caller:
 
     def __post_init__(self) -> None:
         self._http = requests.Session()
+        self._http.trust_env = False  # each request would look through the environment for proxies
         self._http.mount("http://", HTTPAdapter(pool_maxsize=64))
         self._channel: grpc.Channel | None = None
 

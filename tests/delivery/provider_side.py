@@ -20,6 +20,7 @@ class ProviderSide:
     def __init__(self, url: str) -> None:
         self._url = url
         self._http = requests.Session()
+        self._http.trust_env = False  # each request would look through the environment for proxies
         self._http.headers["Authorization"] = "Bearer sk_test_dashboard"
 
     # --- what it shows --------------------------------------------------------------------------

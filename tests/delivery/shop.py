@@ -73,6 +73,7 @@ class Shop:
         self.asked = 0
         self._url = http_url
         self._http = requests.Session()
+        self._http.trust_env = False  # each request would look through the environment for proxies
         self._http.headers["Authorization"] = f"Bearer {key}"
         self._metadata = (("authorization", f"Bearer {key}"),)
         quick = [("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 500)]

@@ -105,6 +105,7 @@ class Psp:
     def __init__(self, url: str) -> None:
         self._url = url
         self._http = requests.Session()
+        self._http.trust_env = False  # each request would look through the environment for proxies
         self._http.headers["Authorization"] = "Bearer sk_test_story"
 
     def _control(self, method: str, path: str, **body: Any) -> dict[str, Any]:
