@@ -31,8 +31,8 @@ REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
 TIME_WAIT = "06"
 """A state of a connection in /proc/net/tcp."""
 FEW = {"threads": 2}
-UNBOUNDED_SECONDS = 30.0
-"""Less than gRPC itself waits for a connection that says nothing."""
+UNBOUNDED_SECONDS = 50.0
+"""Less than gRPC itself waits for a connection that says nothing: a minute and more."""
 SOON = {"threads": 2, "arrival_timeout": "300ms"}
 
 

@@ -24,7 +24,8 @@ from billing.workers.runtime.metrics import ProcessMetrics
 from tests.scenarios.backups import Backups, as_after_a_restart, fence_of, recover
 from tests.scenarios.money import give_back, one_off, paid, payment_row, usd
 from tests.scenarios.test_changes import BASE, HEAD, LADDER, plan
-from tests.scenarios.world import PATIENCE, Subscriber, World, at
+from tests.scenarios.world import Subscriber, World, at
+from tests.waiting import PATIENCE
 
 OPERATOR = Actor(ActorKind.CLI, "operator")
 

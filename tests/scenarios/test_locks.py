@@ -1,6 +1,5 @@
 """What is locked is read as it stands once the lock is there, not as it stood before the wait."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
@@ -11,6 +10,7 @@ from billing.rules.payments import State
 from billing.store.payments import payments
 from billing.store.payments.payments import LockedPayment
 from tests.scenarios.world import World
+from tests.waiting import PATIENCE, until
 
 
 def locked(world: World, payment_id: UUID) -> LockedPayment:
@@ -19,14 +19,12 @@ def locked(world: World, payment_id: UUID) -> LockedPayment:
 
 
 def until_somebody_waits(world: World) -> None:
-    deadline = time.monotonic() + 120
-    while time.monotonic() < deadline:
+    def somebody_waits() -> bool:
         with world.engine.connect() as conn:
             waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted"
-            if conn.exec_driver_sql(waiting).scalar_one():
-                return
-        time.sleep(0.01)
-    raise AssertionError("nobody waits for the lock")
+            return bool(conn.exec_driver_sql(waiting).scalar_one())
+
+    until(somebody_waits, "a wait for the lock")
 
 
 def test_who_waits_for_a_payment_sees_what_was_written_to_its_invoice_meanwhile(
@@ -44,7 +42,7 @@ def test_who_waits_for_a_payment_sees_what_was_written_to_its_invoice_meanwhile(
             write_offs.void(
                 conn, held, now=world.now, actor=Actor(ActorKind.CLI, "ada"), why="not owed"
             )
-        seen = waiter.result(timeout=120)
+        seen = waiter.result(timeout=PATIENCE)
     assert seen.state is State.FAILED
     assert seen.invoice_status is InvoiceStatus.VOID
 

@@ -60,11 +60,11 @@ from billing.workers.runtime.clock import StoredClock
 from billing.workers.runtime.metrics import ProcessMetrics
 from billing.workers.runtime.runtime import Runtime
 from tests.settings import with_provider
-from tests.waiting import held_back, patient
+from tests.waiting import PATIENCE, held_back, patient
 
 SHIPPED = Path(__file__).resolve().parents[2] / "plans" / "catalog"
 BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
-PATIENCE = 30  # rounds at one instant, then it takes more than waiting
+ROUNDS = 30  # at one instant; what is due then takes more than waiting
 STUCK = timedelta(days=2)  # an unknown is decided when the provider has forgotten the key
 
 
@@ -161,7 +161,7 @@ class Psp:
     def customer(self, subscriber: Subscriber) -> dict[str, Any]:
         """Return a customer in the provider's own books."""
         url = f"{self._url}/v1/customers/{subscriber.provider_customer_id}"
-        found: dict[str, Any] = self._http.get(url, timeout=10).json()
+        found: dict[str, Any] = self._http.get(url, timeout=PATIENCE).json()
         return found
 
     def captures(self, subscriber: Subscriber) -> int:
@@ -502,7 +502,7 @@ class World:
 
         False when something stays due, because its outcome stays unknown.
         """
-        for _ in range(PATIENCE):
+        for _ in range(ROUNDS):
             did = self.tick()
             with self.engine.connect() as conn:
                 if due_work.nothing_due(conn, self.now):
