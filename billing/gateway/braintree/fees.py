@@ -32,17 +32,28 @@ class Fees(BraintreeClient):
         None while there is no report of the day. Raises: Unavailable, BadInput.
         """
         deadline = Deadline(self._seconds)
-        asked = {"date": on.isoformat(), "account": account}
-        client = self._config.graphql_client()
         try:
-            told = self._sent("fee_report", deadline, lambda: client.query(_ASKED, asked))
-            url = _address(told)
+            url = self._report_of(on, account, deadline)
             if url is None:
                 return None
             text = self._sent("fee_report", deadline, lambda: self._strategy.download(url))
             return _read(text)
         except RequestFaulted as failed:
             raise as_error(failed.fault) from None
+
+    def _has_report(self, on: date, account: str) -> bool:
+        """Tell whether there is a report of the day. Raises: Unavailable, BadInput."""
+        try:
+            return self._report_of(on, account, Deadline(self._seconds)) is not None
+        except RequestFaulted as failed:
+            raise as_error(failed.fault) from None
+
+    def _report_of(self, on: date, account: str, deadline: Deadline) -> str | None:
+        """Return the report's address, or None while there is none. Raises: RequestFaulted."""
+        asked = {"date": on.isoformat(), "account": account}
+        client = self._config.graphql_client()
+        told = self._sent("fee_report", deadline, lambda: client.query(_ASKED, asked))
+        return _address(told)
 
 
 def _address(told: object) -> str | None:

@@ -9,12 +9,21 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from itertools import islice
 from typing import Final
 
 from billing.errors import BadInput, Unavailable
 from billing.gateway.braintree.disputes import Disputes, movements_of, payout_id
 from billing.gateway.braintree.fees import Fees
-from billing.gateway.braintree.fields import Node, metadata, midnight, money, reference
+from billing.gateway.braintree.fields import (
+    Node,
+    day,
+    metadata,
+    midnight,
+    money,
+    reference,
+    several,
+)
 from billing.gateway.braintree.kind import MOVEMENTS_LAG
 from billing.gateway.braintree.objects import refund_metadata
 from billing.gateway.braintree.reads import unreadable_object
@@ -30,6 +39,9 @@ from billing.gateway.untrusted import Malformed, mapping, required, text
 from billing.rules.money import Money
 
 PAGE: Final = 200
+# Few days of a small merchant are one search; a day of a large one is a search by itself.
+DAYS_AT_ONCE: Final = 8
+HELD_MAX: Final = 2_000
 _DAY: Final = timedelta(days=1)
 
 
@@ -124,8 +136,8 @@ class Settlement(Disputes, Fees):
         self, since: datetime | None, until: datetime | None, payout: str | None
     ) -> Iterator[Paid]:
         """Yield what was paid out, day by day. Raises: Unavailable, BadInput."""
-        for day_ in self._days(since, until, payout):
-            yield from (paid for paid in self._paid_on(day_) if payout in (None, paid.id))
+        for days in _together(self._days(since, until, payout)):
+            yield from (paid for paid in self._paid_on(days) if payout in (None, paid.id))
 
     def _days(
         self, since: datetime | None, until: datetime | None, payout: str | None
@@ -153,20 +165,38 @@ class Settlement(Disputes, Fees):
             raise Unavailable("Braintree's answer has no date", remedy="try again in a while")
         return answered_at.astimezone(UTC).date()
 
-    def _paid_on(self, on: date) -> Sequence[Paid]:
-        """Return what each merchant account is paid on a day."""
-        of: dict[str, Paid] = {}
-        during = {"disbursement_date": {"min": on, "max": on}}
+    def _paid_on(self, days: Sequence[date]) -> Iterator[Paid]:
+        """Yield what each merchant account is paid on some days in a row, the newest first.
+
+        They are read at once, unless that is too much to hold.
+        """
+        found = self._read(days)
+        if found is None:
+            half = len(days) // 2
+            yield from self._paid_on(days[:half])
+            yield from self._paid_on(days[half:])
+            return
+        for on in days:
+            yield from (found[key] for key in sorted(found) if key[0] == on)
+
+    def _read(self, days: Sequence[date]) -> Mapping[tuple[date, str], Paid] | None:
+        """Return what is paid by day and account; None where that are too many transactions."""
+        of: dict[tuple[date, str], Paid] = {}
+        during = {"disbursement_date": {"min": days[-1], "max": days[0]}}
+        held = 0
         for page in self._pages("list_balance_transactions", "transactions", during):
+            held += len(page)
+            if held > HELD_MAX and len(days) > 1:
+                return None
             for data in page:
-                account = text(data, "merchant_account_id") or ""
-                of.setdefault(account, Paid(on, account)).transactions.append(data)
+                on = day(mapping(data.get("disbursement_details")), "disbursement_date") or days[0]
+                _of(of, on, data).transactions.append(data)
         for disputes in self._dispute_pages("list_balance_transactions", during):
             sales = self._sales_of(disputes)
             for data in disputes:
-                account = text(data, "merchant_account_id") or ""
-                _add_dispute(of.setdefault(account, Paid(on, account)), data, sales)
-        return [of[account] for account in sorted(of)]
+                for on in _days_of(data, days):
+                    _add_dispute(_of(of, on, data), data, sales)
+        return of
 
     def _with_payout(
         self, paid: Paid, *, fees_matter: bool = True
@@ -176,8 +206,8 @@ class Settlement(Disputes, Fees):
         Where fees don't matter, the movements have none.
         """
         is_recent = midnight(paid.on) > midnight(self._date()) - MOVEMENTS_LAG
-        fees = self._fees_of(paid) if fees_matter or is_recent else {}
-        if is_recent and fees is None:
+        fees = self._fees_of(paid) if fees_matter else {}
+        if is_recent and (fees is None or not (fees_matter or self._is_complete(paid))):
             return [], []
         if fees_matter and fees is None and paid.transactions:
             raise Unavailable(
@@ -197,6 +227,9 @@ class Settlement(Disputes, Fees):
         movements.sort(key=lambda each: each.id)
         own = [] if unreadable else self._own_movements(paid, movements)
         return [*own, *movements], unreadable
+
+    def _is_complete(self, paid: Paid) -> bool:
+        return bool(paid.transactions) and self._has_report(paid.on, paid.account)
 
     def _fees_of(self, paid: Paid) -> Mapping[str, Money] | None:
         """Return the fees of a payout's transactions; None while there is no report of its day.
@@ -219,6 +252,23 @@ class Settlement(Disputes, Fees):
         for each in movements:
             sums[each.currency] += each.net if self._fees_from_disbursement else each.amount
         return [_payout_movement(paid, -total, currency) for currency, total in sums.items()]
+
+
+def _together(days: Iterator[date]) -> Iterator[Sequence[date]]:
+    """Yield days that are read at once."""
+    while some := list(islice(days, DAYS_AT_ONCE)):
+        yield some
+
+
+def _of(found: dict[tuple[date, str], Paid], on: date, data: Node) -> Paid:
+    account = text(data, "merchant_account_id") or ""
+    return found.setdefault((on, account), Paid(on, account))
+
+
+def _days_of(data: Node, days: Sequence[date]) -> Sequence[date]:
+    """Return the days on which a dispute moves money, of those that are read."""
+    named = {day(event, "disbursement_date") for event in several(data.get("status_history"))}
+    return [on for on in days if on in named]
 
 
 def _behind(

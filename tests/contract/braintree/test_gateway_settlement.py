@@ -8,6 +8,7 @@ import pytest
 
 from billing.errors import BadInput, Unavailable
 from billing.gateway import BalanceTransaction, ProviderDispute, RefundAccepted
+from billing.gateway.braintree import settlement
 from billing.gateway.kinds import DisputeStage, MovementKind, PayoutStatus
 from billing.gateway.objects import unreadable_in
 from billing.rules.money import Money
@@ -170,6 +171,22 @@ def test_neighbouring_windows_of_movements_tile(shop_till: Till) -> None:
         assert len(late) == 2
 
 
+def test_days_are_read_at_once_or_apart_and_hold_the_same(
+    shop_till: Till, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for n in range(2, 5):
+        shop_till.charged(n=n)
+        shop_till.shop.later(DAY)
+    disputed(shop_till)
+    shop_till.shop.later(20 * DAY)
+    at_once = moved(shop_till)
+    assert len({each.created for each in at_once}) > 2
+
+    monkeypatch.setattr(settlement, "HELD_MAX", 1)
+
+    assert moved(shop_till) == at_once
+
+
 def paid_out(opened: Till) -> list[int]:
     pages = opened.gateway.list_payouts(since=BEGAN)
     return [each.amount.amount for page in pages for each in page]
@@ -180,9 +197,8 @@ def test_a_recent_day_without_its_fee_report_is_left_out_and_an_old_one_is_an_er
 ) -> None:
     shop_till.charged()
     shop_till.shop.later(3 * DAY + HOUR)
-    monkeypatch.setattr(
-        type(shop_till.gateway), "_fees", lambda *_: None
-    )  # the report comes a day later
+    # The report comes a day later.
+    monkeypatch.setattr(type(shop_till.gateway), "_report_of", lambda *_: None)
 
     assert (moved(shop_till), paid_out(shop_till)) == ([], [])
 
