@@ -76,9 +76,17 @@ class CaughtUp:
 
     def swept(self, since: datetime) -> bool:
         """Tell whether each account was swept since then."""
+        return self._swept_of(self._runtime.gateways.names, since)
+
+    def swept_events(self, since: datetime) -> bool:
+        """Tell whether each account was swept since then whose provider forgets events."""
+        gateways = self._runtime.gateways
+        listed = [name for name, each in gateways if each.capabilities.lists_events]
+        return self._swept_of(listed, since)
+
+    def _swept_of(self, accounts: Sequence[str], since: datetime) -> bool:
         with self._runtime.engine.connect() as conn:
-            names = self._runtime.gateways.names
-            last = [tasks.last_run(conn, sweep_task(account)) for account in names]
+            last = [tasks.last_run(conn, sweep_task(account)) for account in accounts]
         return all(
             each is not None and each.last_success_at and each.last_success_at >= since
             for each in last

@@ -273,7 +273,7 @@ class DemoRun:
             else last.watermark
         )
         if min(due or self._end, self._end) - swept_until > RETENTION / 2:
-            self._wait_for(self._caught_up.swept)
+            self._wait_for(self._caught_up.swept_events)
 
     def _kill_a_worker(self) -> None:
         for child in self._parts.status():

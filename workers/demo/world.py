@@ -62,7 +62,7 @@ WALLET_CURRENCIES: Final = frozenset({"EUR", "GBP", "USD"})
 # One in so many customers by lot pays at the other provider, where it takes their currency.
 STRIPE: Final = "stripe"
 BRAINTREE: Final = "braintree"
-BRAINTREE_BY_LOT: Final = 4
+BRAINTREE_BY_LOT: Final = 6
 # (nonce, weight): cards and PayPal accounts there.
 NONCES: Final = (
     ("fake-valid-visa-nonce", 30),
