@@ -102,6 +102,7 @@ class ErrorCode(StrEnum):
     CREDIT_NOTE_ID_TAKEN = "credit_note_id_taken"
     CREDIT_NOTE_LINE = "credit_note_line"
     CREDIT_NOTE_OF_NOTHING = "credit_note_of_nothing"
+    CREDIT_NOTE_OF_TOP_UP = "credit_note_of_top_up"
     CREDIT_NOTE_TOO_HIGH = "credit_note_too_high"
     INVOICE_NOT_PAID = "invoice_not_paid"
 

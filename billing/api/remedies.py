@@ -86,6 +86,7 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.CREDIT_NOTE_ID_TAKEN: "use another id for another credit note",
     ErrorCode.CREDIT_NOTE_LINE: "read the invoice: its lines are numbered",
     ErrorCode.CREDIT_NOTE_OF_NOTHING: "look at its credit notes: nothing is left of these lines",
+    ErrorCode.CREDIT_NOTE_OF_TOP_UP: "refund its payment",
     ErrorCode.CREDIT_NOTE_TOO_HIGH: "read the invoice: it says what is left",
     ErrorCode.INVOICE_NOT_PAID: "wait until it is paid, or have it voided as a whole",
     ErrorCode.GRANT_NOT_FOUND: "list a customer's grants for their ids",

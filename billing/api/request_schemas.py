@@ -229,6 +229,18 @@ class NewCreditGrantBody(RequestBody):
     ] = None
 
 
+class NewTopUpBody(RequestBody):
+    """Credit that a customer buys. It pays invoices for `valid_days` from its payment on."""
+
+    amount: Amount
+    currency: Currency
+    reason: Reason = ""
+    priority: Annotated[
+        int, Field(strict=True, ge=1, le=100, description="The lowest is used first.")
+    ] = PRIORITY
+    valid_days: Annotated[int, Field(strict=True, ge=1, le=36_500)] | None = None
+
+
 class ChangeOrderBody(RequestBody):
     """What a subscription is to hold. Without `applies`, its plan says when that begins."""
 

@@ -118,6 +118,9 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.CREDIT_NOTE_ID_TAKEN: "use another id for another credit note",
     ErrorCode.CREDIT_NOTE_LINE: "`billing invoices show {invoice}` shows its lines",
     ErrorCode.CREDIT_NOTE_OF_NOTHING: "look at its credit notes: nothing is left of these lines",
+    ErrorCode.CREDIT_NOTE_OF_TOP_UP: (
+        "refund its payment: `billing invoices show {invoice}` names it"
+    ),
     ErrorCode.CREDIT_NOTE_TOO_HIGH: "`billing invoices show {invoice}` shows what is left",
     ErrorCode.INVOICE_NOT_PAID: (
         "what is open is voided as a whole: `billing subscriptions cancel --now` does; a partial"

@@ -43,6 +43,7 @@ class AccountCode(StrEnum):
     BAD_DEBT = "bad_debt"
     CREDIT_GRANTS = "credit_grants"
     CREDIT_BREAKAGE = "credit_breakage"
+    CREDIT_ORDERED = "credit_ordered"
     CREDITS_CONTRA = "credits_contra"
     CUSTOMER_CREDIT = "customer_credit"
     FX_POSITION = "fx_position"
@@ -114,6 +115,9 @@ CHART: Final[Mapping[AccountCode, ChartLine]] = MappingProxyType(
         AccountCode.CREDIT_GRANTS: ChartLine(_X, "What credit given away to customers cost us."),
         AccountCode.CREDIT_BREAKAGE: ChartLine(
             _R, "Credit that customers had paid for and that expired."
+        ),
+        AccountCode.CREDIT_ORDERED: ChartLine(
+            _L, "Credit that customers were invoiced for and haven't paid for yet."
         ),
         AccountCode.CREDITS_CONTRA: ChartLine(
             _R, "Recognised revenue given back by credit notes; lowers revenue."

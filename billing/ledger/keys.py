@@ -19,10 +19,13 @@ class EntryKind(StrEnum):
 
     ADJUSTMENT = "adjustment"
     CREDIT_APPLIED = "credit_applied"
+    CREDIT_BOUGHT = "credit_bought"
     CREDIT_EXPIRED = "credit_expired"
     CREDIT_GRANTED = "credit_granted"
     CREDIT_NOTE = "credit_note"
     CREDIT_NOTE_CREDITED = "credit_note_credited"
+    CREDIT_REFUNDED = "credit_refunded"
+    CREDIT_RESTORED = "credit_restored"
     CREDIT_RETURNED = "credit_returned"
     DISPUTE_LOST = "dispute_lost"
     DISPUTE_LOST_REVERSED = "dispute_lost_reversed"
@@ -80,6 +83,21 @@ def credit_expired(grant_id: UUID, n: int) -> str:
     Credit that is given back to it later expires under a key of its own.
     """
     return f"{EntryKind.CREDIT_EXPIRED}:{grant_id}:{n}"
+
+
+def credit_bought(grant_id: UUID) -> str:
+    """Return the key of credit that a customer paid for."""
+    return f"{EntryKind.CREDIT_BOUGHT}:{grant_id}"
+
+
+def credit_refunded(grant_id: UUID, n: int) -> str:
+    """Return the key of credit that went with the money it was bought with, by its move."""
+    return f"{EntryKind.CREDIT_REFUNDED}:{grant_id}:{n}"
+
+
+def credit_restored(grant_id: UUID, n: int) -> str:
+    """Return the key of credit that came back with its money, by its move."""
+    return f"{EntryKind.CREDIT_RESTORED}:{grant_id}:{n}"
 
 
 def credit_note(note_id: UUID) -> str:

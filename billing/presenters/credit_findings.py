@@ -42,6 +42,16 @@ CREDIT_WORDS: Final[Mapping[FindingKind, Callable[[Mapping[str, Any]], str]]] = 
         f"credit grant {row['id']}: {amount(row['left'], row['currency'])} were to be written off"
         f" {_when(row['expiry_due_at'])} and aren't"
     ),
+    FindingKind.TOP_UP_GRANTED: lambda row: (
+        f"top-up {row['number']} of {amount(row['total'] or 0, row['currency'])} is"
+        f" {row['status'] or 'not there'}, and {amount(row['granted'], row['currency'])} were"
+        " granted, or otherwise than was ordered"
+    ),
+    FindingKind.TOP_UP_WENT_BACK: lambda row: (
+        f"top-up {row['number']}: {row['kind']} {row['id']} gives back"
+        f" {amount(row['amount'], row['currency'])} and takes"
+        f" {amount(row['taken'], row['currency'])} of its credit"
+    ),
 }
 
 

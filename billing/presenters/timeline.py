@@ -88,7 +88,9 @@ def _of_credit(fact: CreditMoved) -> str:
         case MoveKind.EXPIRED:
             return f"{named} expired"
         case MoveKind.REFUNDED:
-            return f"{named} paid out"
+            return f"{named} went with the money it was bought with"
+        case MoveKind.RESTORED:
+            return f"{named} is back: the money stayed"
     assert_never(fact.kind)
 
 

@@ -36,9 +36,12 @@ class MoveKind(StrEnum):
     """The invoice is void: the credit can be used again."""
     EXPIRED = "expired"
     REFUNDED = "refunded"
-    """The customer got the money back."""
+    """The customer got the money back that it was bought with, or their bank took it."""
+    RESTORED = "restored"
+    """The refund failed, or the dispute was decided anew: the customer has it again."""
 
     @property
     def sign(self) -> int:
         """Whether it adds to what is left, or takes from it."""
-        return 1 if self in (MoveKind.GRANTED, MoveKind.RETURNED) else -1
+        adds = (MoveKind.GRANTED, MoveKind.RETURNED, MoveKind.RESTORED)
+        return 1 if self in adds else -1

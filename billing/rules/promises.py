@@ -104,6 +104,8 @@ class FindingKind(StrEnum):
     CREDIT_OUT_OF_PLACE = "credit_out_of_place"
     CREDIT_EXPIRY_DUE = "credit_expiry_due"
     CREDIT_NOT_EXPIRED = "credit_not_expired"
+    TOP_UP_GRANTED = "top_up_granted"
+    TOP_UP_WENT_BACK = "top_up_went_back"
 
     # 9: what was credited was charged
     NOTE_OF_INVOICE = "note_of_invoice"

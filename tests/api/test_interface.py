@@ -38,6 +38,7 @@ NOT_BY_CHANCE = {
     "POST /v1/subscriptions",
     "POST /v1/customers/{customer}/credit-grants",
     "POST /v1/customers/{customer}/payment-methods",
+    "POST /v1/customers/{customer}/top-ups",
     "POST /v1/subscriptions/{subscription}/changes/quote",
     "POST /v1/subscriptions/{subscription}/changes/{change}/withdraw",
     "POST /v1/subscriptions/{subscription}/coupons",

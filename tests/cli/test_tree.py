@@ -27,6 +27,7 @@ ASKED_FIRST = {
     ("clock", "advance"),
     ("credit-notes", "create"),
     ("close", "repair-digests"),
+    ("credit", "buy"),
     ("fx", "record"),
     ("invoices", "create"),
     ("invoices", "void"),

@@ -59,6 +59,7 @@ ORDERS: Final[Mapping[str, str]] = {
     "breaks": "found_at, kind, theirs ->> 'amount'",
     "credit_grants": "created_at, customer_id, amount",
     "credit_moves": "at, customer_id, n",
+    "top_ups": "created_at, customer_id",
     "credit_notes": "series, n",
     "credit_note_lines": "(SELECT (c.series, c.n) FROM credit_notes c WHERE c.id = note_id), line",
     "cycles": "subscription_id, n",

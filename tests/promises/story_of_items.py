@@ -5,15 +5,26 @@ from typing import Any, Final
 from uuid import UUID
 
 from billing.flows.credit import revoking
-from billing.flows.invoices import ordering, voiding
+from billing.flows.invoices import buying, ordering, voiding
+from billing.flows.invoices.buying import TopUpOrder
 from billing.flows.invoices.ordering import InvoiceOrder, OrderedLine
 from billing.flows.subscriptions import changing
 from billing.flows.subscriptions.changed_terms import ChangeOrder
 from billing.ids import new_id
 from billing.rules.credit_notes import Destination
 from billing.rules.item_changes import Applies, ChangeAsked
+from billing.store.payments import payments
 from billing.store.payments.invoices import Invoice
-from tests.scenarios.money import apply_events_of_refund, fail_at_provider, refund_row
+from tests.scenarios.money import (
+    apply_events_of_dispute,
+    apply_events_of_refund,
+    decide,
+    fail_at_provider,
+    give_back,
+    open_dispute,
+    refund_row,
+    usd,
+)
 from tests.scenarios.test_credit import OPERATOR, grant
 from tests.scenarios.test_credit_notes import noted, part, refund_of
 from tests.scenarios.test_facts import FREE, SMALL, TEAM
@@ -99,13 +110,44 @@ def order(world: World) -> None:
     world.settle()
 
 
+def buy(world: World) -> None:
+    """Let customers buy credit: one uses and is refunded some, one hasn't paid, one disputes."""
+    using = world.subscribed("notes")
+    buyers = [using.customer, *(str(world.customer()[0]) for _ in range(2))]
+    bought = [_bought(world, each, 3300 + n) for n, each in enumerate(buyers)]
+    world.settle()
+    world.close_books()
+    give_back(world, bought[0], usd(700))
+    failing = give_back(world, bought[1], usd(800))
+    world.settle()
+    world.close_books()
+    fail_at_provider(world, failing)
+    apply_events_of_refund(world, str(refund_row(world, failing).provider_refund_id))
+    dispute = open_dispute(world, bought[2])
+    apply_events_of_dispute(world, dispute)
+    decide(world, dispute, "lost")
+    apply_events_of_dispute(world, dispute)
+    _bought(world, str(world.customer("pm_card_chargeCustomerFail")[0]), 5500)
+    world.settle()
+
+
+def _bought(world: World, customer: str, amount: int) -> UUID:
+    """Return the payment of credit that somebody buys."""
+    order = TopUpOrder(customer, amount, "USD", priority=60, valid_days=400)
+    with world.engine.begin() as conn:
+        made = buying.buy(conn, order, new_id(), now=world.now, actor=OPERATOR, policy=world.policy)
+        payment = payments.of_invoice(conn, made.id)
+    assert payment is not None
+    return payment.id
+
+
 def _ordered(world: World, customer: str, text: str) -> Invoice:
     order = InvoiceOrder(customer, "USD", [OrderedLine(text, 19900), OrderedLine("Travel", 4200)])
     with world.engine.begin() as conn:
         return ordering.create(conn, order, new_id(), now=world.now, policy=world.policy)
 
 
-def give_back(world: World) -> None:
+def credit_back(world: World) -> None:
     """Issue credit notes: to credit, to the card, outside, and to a card that returns the money."""
     customer = world.subscribed("team", items={"seats": 9})
     returning = world.subscribed("notes", quantity=3)

@@ -14,15 +14,14 @@ from billing.errors import BadInput, BillingError, Conflict, ErrorCode, NotFound
 from billing.flows.credit import expiring, granting, revoking
 from billing.flows.credit.granting import GrantOrder
 from billing.flows.cycles import crediting, opening
+from billing.flows.invoices import buying
+from billing.flows.invoices.buying import TopUpOrder
 from billing.flows.subscriptions import lifecycle
 from billing.ids import new_id
-from billing.ledger import recipes
 from billing.queries import credit as queries
 from billing.rules.actor import Actor, ActorKind
-from billing.rules.credit import CreditSource
 from billing.rules.money import Money
-from billing.store.journal import posting
-from billing.store.payments import credit
+from billing.store.payments import credit, top_ups
 from tests.scenarios.test_facts import SMALL, left
 from tests.scenarios.world import Subscriber, World, at
 
@@ -37,36 +36,16 @@ def grant(
 
 
 def bought(world: World, subscriber: Subscriber, amount: int, expires: datetime) -> UUID:
-    """Give a customer credit that they paid for, as a credit note does."""
-    grant_id, customer_id = new_id(), subscriber.customer_id
+    """Let a customer buy credit and pay for it at once; nothing else is charged."""
+    days = (expires - world.now).days
+    order = TopUpOrder(subscriber.customer, amount, "USD", valid_days=days)
     with world.engine.begin() as conn:
-        credit.add_grants(
-            conn,
-            [
-                {
-                    "id": grant_id,
-                    "customer_id": customer_id,
-                    "currency": "USD",
-                    "amount": amount,
-                    "source": CreditSource.BOUGHT,
-                    "priority": 50,
-                    "subscription_id": None,
-                    "effective_at": world.now,
-                    "expires_at": expires,
-                    "reason": "paid for",
-                    "invoice_id": None,
-                    "actor": str(OPERATOR),
-                    "created_at": world.now,
-                }
-            ],
-        )
-        entry = recipes.credit_granted(
-            grant_id=grant_id,
-            customer_id=customer_id,
-            amount=Money(amount, "USD"),
-            effective_at=world.now,
-        )
-        posting.post(conn, [entry])
+        made = buying.buy(conn, order, new_id(), now=world.now, actor=OPERATOR, policy=world.policy)
+    for payment_id in world.dispatch():
+        world.charge(payment_id)
+    with world.engine.connect() as conn:
+        grant_id = top_ups.grant_of(conn, made.id)
+    assert grant_id is not None
     return grant_id
 
 

@@ -91,6 +91,16 @@ ATTACKS = {
         "credit_grants_expire_later",
         grant(effective_at="'2026-03-01'", expires_at="'2026-02-01'"),
     ),
+    "credit that is bought by no invoice": (
+        "credit_grants_bought_by_invoice|what is bought", grant(source="'bought'"),
+    ),
+    "credit that is bought and not paid for": (
+        "what is bought is what a paid invoice", grant(source="'bought'", invoice_id=OPEN_INVOICE),
+    ),
+    "credit that goes back with no money": ("credit_moves_of_money", move(kind="'refunded'")),
+    "credit that comes back with no money": (
+        "credit_moves_of_money", move(kind="'restored'", left_after="700"),
+    ),
     "a priority that there isn't": ("credit_grants_priority_check", grant(priority="0")),
 }  # fmt: skip
 # The application lacks the right; the owner meets the trigger.

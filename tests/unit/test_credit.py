@@ -34,8 +34,9 @@ def test_moves_follow_each_other_and_add_up(wanted: list[tuple[MoveKind, int]]) 
     assert [move["left_before"] for move in moves] == [1000, *(m["left_after"] for m in moves)][
         : len(moves)
     ]
-    back = sum(amount for kind, amount in wanted if kind is MoveKind.RETURNED)
-    used = sum(amount for kind, amount in wanted if kind is not MoveKind.RETURNED)
+    adds = (MoveKind.RETURNED, MoveKind.RESTORED)
+    back = sum(amount for kind, amount in wanted if kind in adds)
+    used = sum(amount for kind, amount in wanted if kind not in adds)
     assert (grant.n, grant.left) == (len(wanted), 1000 + back - used)
 
 

@@ -20,7 +20,7 @@ SCHEMAS: Final = {
     "DraftedInvoice", "DraftedLine", "DraftedNote", "HeldTerms", "Invoice", "InvoiceLine",
     "InvoiceWithLines", "Item", "ItemPrice", "LineToCredit", "MoveKind", "NewCapture", "NewChange",
     "NewCreditGrant", "NewCreditNote", "NewCustomer", "NewInvoice", "NewInvoiceLine", "NewPayment",
-    "NewPaymentMethod",
+    "NewPaymentMethod", "NewTopUp",
     "NewRefund", "NewSubscription", "Package", "Page_AuditLine_", "Page_CreditGrant_",
     "Page_Credit_", "Page_Customer_", "Page_Invoice_", "Page_PaymentMethod_", "Page_Payment_",
     "Page_Refund_", "Page_Subscription_", "Page_Transaction_", "Pause", "Payment", "PaymentMethod",

@@ -182,7 +182,12 @@ HAPPENED: list[tuple[Fact, str, dict[str, object]]] = [
     ),
     (
         CreditMoved(MoveKind.REFUNDED, ID, CreditSource.BOUGHT, USD, "", None),
-        "9.99 USD of credit (bought) paid out",
+        "9.99 USD of credit (bought) went with the money it was bought with",
+        {"grant_id": ID},
+    ),
+    (
+        CreditMoved(MoveKind.RESTORED, ID, CreditSource.BOUGHT, USD, "", None),
+        "9.99 USD of credit (bought) is back: the money stayed",
         {"grant_id": ID},
     ),
     (

@@ -327,6 +327,69 @@ def without_cycle() -> list[Event]:
             {"credit_grants": 500, CREDIT: -500},
         ),
         (
+            "top-up issued",
+            recipes.top_up_issued(
+                invoice_id=INVOICE, customer_id=ANN, total=usd(5000), effective_at=AT
+            ),
+            f"invoice_issued:{INVOICE}",
+            {RECEIVABLE: 5000, "credit_ordered": -5000},
+        ),
+        (
+            "top-up written off",
+            recipes.top_up_written_off(
+                invoice_id=INVOICE, customer_id=ANN, total=usd(5000), effective_at=AT, nth=2
+            ),
+            f"write_off:{INVOICE}:2",
+            {"credit_ordered": 5000, RECEIVABLE: -5000},
+        ),
+        (
+            "credit bought",
+            recipes.credit_bought(
+                grant_id=GRANT, customer_id=ANN, amount=usd(5000), effective_at=AT
+            ),
+            f"credit_bought:{GRANT}",
+            {"credit_ordered": 5000, CREDIT: -5000},
+        ),
+        (
+            "bought credit went with a refund",
+            recipes.credit_refunded(
+                grant_id=GRANT,
+                n=2,
+                customer_id=ANN,
+                amount=usd(300),
+                by_bank=False,
+                effective_at=AT,
+            ),
+            f"credit_refunded:{GRANT}:2",
+            {CREDIT: 300, "refunds_contra": -300},
+        ),
+        (
+            "bought credit went with a dispute",
+            recipes.credit_refunded(
+                grant_id=GRANT,
+                n=2,
+                customer_id=ANN,
+                amount=usd(300),
+                by_bank=True,
+                effective_at=AT,
+            ),
+            f"credit_refunded:{GRANT}:2",
+            {CREDIT: 300, "disputes_contra": -300},
+        ),
+        (
+            "bought credit is back: the refund failed",
+            recipes.credit_restored(
+                grant_id=GRANT,
+                n=3,
+                customer_id=ANN,
+                amount=usd(300),
+                by_bank=False,
+                effective_at=AT,
+            ),
+            f"credit_restored:{GRANT}:3",
+            {CREDIT: -300, "refunds_contra": 300},
+        ),
+        (
             "credit note of what was partly earned, to credit",
             credit_note(Destination.CREDIT),
             f"credit_note:{NOTE}",

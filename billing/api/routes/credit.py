@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from billing.api import cursors, request_schemas, schemas
 from billing.api.routes.common import (
     BEARER,
+    Charger,
     Cursor,
     IdempotencyKey,
     InPath,
@@ -23,6 +24,7 @@ from billing.api.routes.common import (
 )
 from billing.flows.credit.revoking import existing_grant
 from billing.flows.customers.customers import existing_customer
+from billing.flows.invoices.buying import TopUpOrder
 from billing.flows.service import views
 from billing.queries import credit as queries
 
@@ -45,6 +47,20 @@ def grant_credit(
     """Give credit away, which pays the customer's next invoices."""
     answer = services.credit.grant(visitor.caller, key, customer, **new.model_dump())
     return respond(services, answer, noun="credit_grant", at=AT)
+
+
+@router.post("/customers/{customer}/top-ups", status_code=201, responses=made(schemas.InvoiceBody))
+def buy_credit(
+    customer: InPath,
+    new: request_schemas.NewTopUpBody,
+    key: IdempotencyKey,
+    visitor: Charger,
+    services: UsesServices,
+) -> JSONResponse:
+    """Invoice a customer for credit, which they hold once a worker has collected it."""
+    order = TopUpOrder(customer=customer, **new.model_dump())
+    answer = services.invoices.buy(visitor.caller, key, order)
+    return respond(services, answer, noun="invoice", at="/v1/invoices")
 
 
 @router.get(

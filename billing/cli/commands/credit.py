@@ -105,6 +105,83 @@ def grant(
     )
 
 
+@credit.command("buy")
+@click.argument("customer")
+@click.argument("amount")
+@click.option("--currency", required=True, metavar="CODE", help="The currency, like USD.")
+@click.option(
+    "--valid-days", type=click.IntRange(1, 36_500), metavar="DAYS",
+    help="For how long it pays once it is paid for; without it, it stays.",
+)  # fmt: skip
+@click.option(
+    "--priority", type=_PRIORITY, default=PRIORITY, show_default=True,
+    help="The lowest is used first.",
+)  # fmt: skip
+@click.option(
+    "--id", "invoice_id", type=click.UUID, metavar="UUID",
+    help="Your id of its invoice; a repetition issues nothing more.",
+)  # fmt: skip
+@reason_option
+@lasting
+@output_option
+@click.pass_obj
+def buy(
+    session: Session,
+    customer: str,
+    amount: str,
+    currency: str,
+    valid_days: int | None,
+    priority: int,
+    invoice_id: UUID | None,
+    reason: str,
+    dry_run: bool,
+    yes: bool,
+    output: Output,
+) -> None:
+    """Invoice a customer for credit, which they hold once the invoice is paid."""
+    from billing.cli.amounts import read_amount
+    from billing.flows.invoices import buying
+    from billing.ids import new_id
+
+    money = read_amount(amount, currency.upper(), "amount")
+    with session.connect() as conn:
+        customer_id = find(conn, "customer", customer)
+        order = buying.TopUpOrder(
+            customer=str(customer_id),
+            amount=money.amount,
+            currency=money.currency,
+            priority=priority,
+            valid_days=valid_days,
+            reason=reason,
+        )
+        buying.check(conn, order, session.runtime.policy)
+    words = f"invoice {money} of credit to customer {customer_id}"
+    record: dict[str, Any] = {
+        "action": "buy",
+        "dry_run": dry_run,
+        "invoice_id": None,
+        "number": None,
+        "customer_id": customer_id,
+        "amount": money.amount,
+        "currency": money.currency,
+        "valid_days": valid_days,
+    }
+    if dry_run:
+        output.message(record, f"would {words}")
+        return
+    talk(f"this will {words}")
+    confirm("Issue the invoice?", yes=yes)
+    now, policy, own = session.now(), session.runtime.policy, invoice_id or new_id()
+    detail: dict[str, Any] = {"amount": money.amount, "currency": money.currency}
+    with session.audited("credit.buy", customer_id, reason, detail) as conn:
+        made = buying.buy(conn, order, own, now=now, actor=person(), policy=policy)
+        detail["invoice"] = str(made.id)
+    output.message(
+        {**record, "invoice_id": made.id, "number": made.number},
+        f"invoice {made.number}: {money} of credit for customer {customer_id}, once it is paid",
+    )
+
+
 @credit.command("list")
 @click.argument("customer", required=False)
 @paged

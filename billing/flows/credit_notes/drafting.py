@@ -18,6 +18,7 @@ from billing.pricing import (
     DraftLine,
     Facts,
     InvoiceDraft,
+    InvoiceKind,
     Noted,
     NoteDraft,
     Return,
@@ -73,6 +74,12 @@ def drafted(
     Raises: NotFound, NotCreditable, NotRefundable, BadInput.
     """
     invoice, payment = _locked(conn, invoice_id)
+    if invoice.kind is InvoiceKind.TOP_UP:
+        raise NotCreditable(
+            f"invoice {invoice.number} is of credit: what is unused is refunded",
+            code=ErrorCode.CREDIT_NOTE_OF_TOP_UP,
+            invoice=invoice.number,
+        )
     if invoice.status is not InvoiceStatus.PAID:
         raise NotCreditable(
             f"invoice {invoice.number} is {invoice.status}: a credit note is of one that is paid",

@@ -3,6 +3,7 @@ sides agree.
 """
 
 __all__ = [
+    "bought",
     "charging",
     "closing",
     "crediting",

@@ -18,7 +18,7 @@ from billing.flows.cycles.recomputing import detail_of, tax_included, whole_pric
 from billing.ledger import recipes
 from billing.ledger.journal import Entry
 from billing.plans.numbers import exact_text
-from billing.pricing import Facts, InvoiceDraft, digest_of
+from billing.pricing import Facts, InvoiceDraft, InvoiceKind, digest_of
 from billing.rules.invoices import number as number_of
 from billing.rules.money import Money
 from billing.store.dispatch import NOT_HELD
@@ -176,6 +176,13 @@ def _payment_row(issued: Issued, now: datetime) -> dict[str, Any]:
 
 def _entry(issued: Issued, now: datetime) -> Entry:
     draft = issued.draft
+    if issued.facts.kind is InvoiceKind.TOP_UP:
+        return recipes.top_up_issued(
+            invoice_id=issued.invoice_id,
+            customer_id=issued.customer_id,
+            total=issued.total,
+            effective_at=now,
+        )
     return recipes.invoice_issued(
         invoice_id=issued.invoice_id,
         customer_id=issued.customer_id,

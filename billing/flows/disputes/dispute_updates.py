@@ -18,11 +18,13 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
+from billing.flows.cycles import bought
 from billing.flows.payments.subscription_status import lose_payment
 from billing.gateway import BalanceTransaction, ProviderDispute
 from billing.ids import new_id
 from billing.ledger import keys, recipes
 from billing.ledger.journal import Entry
+from billing.rules.actor import PROVIDER
 from billing.rules.disputes import CLOSED, DisputeState, Movement, is_older, movement, state_of
 from billing.rules.money import Money
 from billing.rules.reconciliation import BreakCause, BreakFound, BreakKind
@@ -260,6 +262,8 @@ def _loss_reversed(conn: Connection, payment: LockedPayment, row: Dispute, now: 
     stored = reads.entry_by_source_key(conn, keys.dispute_lost(row.id, row.times_lost))
     assert stored is not None, "a loss is posted when it is written down"
     disputes.change(conn, row.id, now, lost_recognised=0, lost_deferred=0, lost_tax=0)
+    by = bought.WentBack(dispute_id=row.id)
+    bought.restore(conn, payment, by, now=now, actor=PROVIDER)
     if row.lost_deferred and payment.invoice_id is not None:
         recognition.schedule_next(conn, {payment.invoice_id: now})
     return recipes.dispute_lost_reversed(stored.entry, effective_at=now)
@@ -272,6 +276,8 @@ def _loss(
         _record_too_much(conn, payment, row, lost, left, now)
     parts = split(lost, left)
     nth = row.times_lost + 1
+    by = bought.WentBack(dispute_id=row.id)
+    bought.take_back(conn, payment, lost, by, now=now, actor=PROVIDER)
     disputes.change(
         conn,
         row.id,

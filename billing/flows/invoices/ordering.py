@@ -159,27 +159,40 @@ def _same(conn: Connection, known: Invoice, order: InvoiceOrder) -> Invoice:
 # --- what is asked for --------------------------------------------------------------------------
 
 
-def _check_lines(order: InvoiceOrder, policy: Policy) -> None:
+def check_currency(currency: str) -> None:
+    """Check that something may be sold in a currency. Raises: BadInput."""
     try:
-        check_sold(order.currency)
+        check_sold(currency)
     except CurrencyError as error:
         raise BadInput(str(error), where="currency") from error
+
+
+def check_amount(amount: Money, policy: Policy, where: str) -> None:
+    """Check that the provider could charge an amount at once. Raises: BadInput."""
+    currency = amount.currency
+    least, most = policy.minimum_amounts.get(currency, 0), charge_limit(currency)
+    if amount.amount < max(1, least):
+        raise _below(amount, max(1, least), where)
+    if amount.amount > most:
+        raise BadInput(
+            f"{amount} is above the most that can be charged at once, {Money(most, currency)}",
+            where=where,
+            code=ErrorCode.AMOUNT_ABOVE_MAXIMUM,
+            minor_units=most,
+            maximum=Money(most, currency),
+        )
+    if amount.amount % charge_step(currency):
+        raise BadInput(f"{amount} can't be paid: its last digit has to be 0", where=where)
+
+
+def _check_lines(order: InvoiceOrder, policy: Policy) -> None:
+    check_currency(order.currency)
     if not 1 <= len(order.lines) <= LINES_MAX:
         raise BadInput(f"an invoice has 1 to {LINES_MAX} lines", where="lines")
     for number, line in enumerate(order.lines, start=1):
         _check_line(line, f"line {number}", order.currency)
     total = Money(sum(line.amount for line in order.lines), order.currency)
-    least, most = policy.minimum_amounts.get(order.currency, 0), charge_limit(order.currency)
-    if total.amount < least:
-        raise _below(total, least)
-    if total.amount > most:
-        raise BadInput(
-            f"{total} is above the most that can be charged at once, {Money(most, order.currency)}",
-            where="lines",
-            code=ErrorCode.AMOUNT_ABOVE_MAXIMUM,
-            minor_units=most,
-            maximum=Money(most, order.currency),
-        )
+    check_amount(total, policy, "lines")
 
 
 def _check_line(line: OrderedLine, where: str, currency: str) -> None:
@@ -190,17 +203,21 @@ def _check_line(line: OrderedLine, where: str, currency: str) -> None:
     if line.amount < 1:
         raise BadInput("the amount of a line is above zero", where=where)
     if line.amount % charge_step(currency):
-        raise BadInput(
-            f"{Money(line.amount, currency)} can't be paid: its last digit has to be 0",
-            where=where,
-        )
+        amount = Money(line.amount, currency)
+        raise BadInput(f"{amount} can't be paid: its last digit has to be 0", where=where)
 
 
 def _check_due(made: InvoiceDraft, facts: Facts, customer: Customer) -> None:
     """Refuse what couldn't be collected."""
     if 0 < made.due < facts.minimum:
-        raise _below(Money(made.due, made.currency), facts.minimum)
-    if made.due and customer.default_payment_method_id is None:
+        raise _below(Money(made.due, made.currency), facts.minimum, "lines")
+    if made.due:
+        check_payer(customer)
+
+
+def check_payer(customer: Customer) -> None:
+    """Check that a customer can be charged. Raises: BadInput."""
+    if customer.default_payment_method_id is None:
         raise BadInput(
             f"customer {customer.id} has no payment method",
             where="customer",
@@ -209,11 +226,11 @@ def _check_due(made: InvoiceDraft, facts: Facts, customer: Customer) -> None:
         )
 
 
-def _below(amount: Money, least: int) -> BadInput:
+def _below(amount: Money, least: int, where: str) -> BadInput:
     minimum = Money(least, amount.currency)
     return BadInput(
         f"{amount} is below the least that can be charged, {minimum}",
-        where="lines",
+        where=where,
         code=ErrorCode.AMOUNT_BELOW_MINIMUM,
         minor_units=least,
         minimum=minimum,

@@ -9,6 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
+from billing.flows.cycles import bought
 from billing.flows.payments.subscription_status import recover_subscription
 from billing.flows.policy import Policy
 from billing.gateway import Succeeded
@@ -81,9 +82,13 @@ def captured(
 
 
 def pay_invoice(conn: Connection, payment: LockedPayment, now: datetime) -> None:
-    """Mark the invoice of a captured payment as paid, if the payment has one."""
+    """Mark the invoice of a captured payment as paid, if the payment has one.
+
+    Credit that it was for is granted.
+    """
     if payment.invoice_id is not None and payment.invoice_status is not None:
         invoices.move(conn, payment.invoice_id, payment.invoice_status, InvoiceStatus.PAID, now)
+        bought.grant(conn, payment, now)
 
 
 def post_capture(

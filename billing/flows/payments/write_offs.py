@@ -13,6 +13,7 @@ from billing.flows.cycles import crediting
 from billing.flows.payments.subscription_status import end_subscription
 from billing.flows.policy import Policy
 from billing.ledger import keys, recipes
+from billing.pricing import InvoiceKind
 from billing.rules.actor import WORKER, Actor
 from billing.rules.decisions import Decision, DecisionKind, decided, evidence_of
 from billing.rules.invoices import InvoiceStatus
@@ -56,6 +57,16 @@ def write_off(conn: Connection, payment: LockedPayment, now: datetime) -> None:
     invoice_id = _owed(payment)
     # Locks the row, so that nothing more is earned meanwhile.
     invoices.move(conn, invoice_id, InvoiceStatus.OPEN, InvoiceStatus.UNCOLLECTIBLE, now)
+    if payment.invoice_kind is InvoiceKind.TOP_UP:
+        entry = recipes.top_up_written_off(
+            invoice_id=invoice_id,
+            customer_id=payment.customer_id,
+            total=payment.money,
+            effective_at=now,
+            nth=payment_history.times_failed(conn, payment.id),
+        )
+        posting.post(conn, [entry])
+        return
     standing = recognition.standings(conn, [invoice_id])[invoice_id]
     lost = split(payment.money, standing.left)
     posting.post(

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.flows.cycles import crediting
+from billing.flows.cycles import bought, crediting
 from billing.gateway import ProviderRefund, RefundAccepted
 from billing.ledger import keys, recipes
 from billing.rules.actor import PROVIDER, Actor
@@ -190,6 +190,7 @@ def take_back(
             after_close=closed,
         )
     if refund.note_id is None:
+        bought.restore(conn, payment, bought.WentBack(refund_id=refund.id), now=now, actor=PROVIDER)
         posting.reverse(
             conn,
             keys.refund_requested(refund.id),

@@ -10,6 +10,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.errors import BadInput, Conflict, ErrorCode
+from billing.flows.cycles import bought
 from billing.flows.payments.locking import lock_named, refuse_recovering
 from billing.ids import derived_id, new_id
 from billing.ledger import recipes
@@ -57,8 +58,24 @@ def request(
     if known is not None:
         return _same_request(known, payment_id, amount)
     refuse_recovering(payment)
-    given = room_for(conn, payment, amount)
+    given = _unused(conn, payment, amount, room_for(conn, payment, amount))
     return add(conn, payment, given, refund_id or new_id(), reason, actor, now)
+
+
+def _unused(conn: Connection, payment: LockedPayment, asked: Money | None, given: Money) -> Money:
+    """Return what of a top-up may go back: no more than what nobody used of its credit."""
+    left = bought.unused(conn, payment)
+    if left is None or given <= left:
+        return given
+    if asked is None and left.amount:
+        return left
+    raise NotRefundable(
+        f"of the credit that payment {payment.id} bought {left} is unused",
+        where="credit that was used or has expired isn't given back",
+        code=ErrorCode.REFUND_TOO_HIGH if left.amount else ErrorCode.NOTHING_LEFT_TO_REFUND,
+        payment_id=payment.id,
+        left=left,
+    )
 
 
 def _same_request(known: Refund, payment_id: UUID, amount: Money | None) -> Refund:
@@ -144,6 +161,8 @@ def add(
         created_at=now,
     )
     posting.post(conn, [_requested(conn, payment, refund_id, parts, now)])
+    by = bought.WentBack(refund_id=refund_id)
+    bought.take_back(conn, payment, amount, by, now=now, actor=actor)
     return added
 
 

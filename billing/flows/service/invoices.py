@@ -3,7 +3,8 @@
 from sqlalchemy import Connection
 
 from billing.flows.customers.customers import existing_customer, refuse_anything_like_a_card
-from billing.flows.invoices import ordering, voiding
+from billing.flows.invoices import buying, ordering, voiding
+from billing.flows.invoices.buying import TopUpOrder
 from billing.flows.invoices.ordering import InvoiceOrder
 from billing.flows.service import views
 from billing.flows.service.callers import Audited, Caller
@@ -41,6 +42,31 @@ class InvoiceApi(Audited):
             return KeyedAnswer(MADE, views.invoice(made))
 
         return self._once(caller, key, "invoices.create", given, work)
+
+    def buy(self, caller: Caller, key: str, order: TopUpOrder) -> KeyedAnswer:
+        """Issue the invoice of credit that a customer buys, which a worker collects. 201.
+
+        Raises as `create`.
+        """
+        refuse_anything_like_a_card(customer=order.customer, reason=order.reason)
+        given = {
+            "customer": order.customer,
+            "amount": order.amount,
+            "currency": order.currency,
+            "priority": order.priority,
+            "valid_days": order.valid_days,
+            "reason": order.reason,
+        }
+        now, policy = self.context.clock.now(), self.context.policy
+
+        def work(conn: Connection) -> KeyedAnswer:
+            made = buying.buy(conn, order, new_id(), now=now, actor=caller.actor, policy=policy)
+            subject = existing_customer(conn, order.customer).id
+            told = {"invoice": str(made.id), "amount": made.total, "currency": made.currency}
+            self._audit(conn, caller, "credit.buy", subject, order.reason, told)
+            return KeyedAnswer(MADE, views.invoice(made))
+
+        return self._once(caller, key, "credit.buy", given, work)
 
     def void(self, caller: Caller, key: str, invoice: str, why: str) -> KeyedAnswer:
         """Void an open invoice of no subscription, by id or number. 200. Raises as `create`."""

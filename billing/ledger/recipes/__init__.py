@@ -10,8 +10,11 @@ One file a subject; all are used through this package.
 
 from billing.ledger.recipes.credit import (
     credit_applied,
+    credit_bought,
     credit_expired,
     credit_granted,
+    credit_refunded,
+    credit_restored,
     credit_returned,
 )
 from billing.ledger.recipes.credit_notes import credit_note, credit_note_credited
@@ -26,6 +29,8 @@ from billing.ledger.recipes.invoices import (
     invoice_voided,
     recognition_taken_back,
     revenue_recognized,
+    top_up_issued,
+    top_up_written_off,
     write_off,
     write_off_reversed,
 )
@@ -52,10 +57,13 @@ from billing.ledger.recipes.settlement import (
 __all__ = [
     "adjustment",
     "credit_applied",
+    "credit_bought",
     "credit_expired",
     "credit_granted",
     "credit_note",
     "credit_note_credited",
+    "credit_refunded",
+    "credit_restored",
     "credit_returned",
     "dispute_lost",
     "dispute_lost_reversed",
@@ -80,6 +88,8 @@ __all__ = [
     "refund_succeeded",
     "revenue_recognized",
     "reversal",
+    "top_up_issued",
+    "top_up_written_off",
     "write_off",
     "write_off_reversed",
 ]

@@ -9,6 +9,9 @@ from billing.ledger.keys import EntryKind
 from billing.ledger.recipes.legs import (
     CREDIT_BREAKAGE,
     CREDIT_GRANTS,
+    CREDIT_ORDERED,
+    DISPUTES_CONTRA,
+    REFUNDS_CONTRA,
     customer_credit,
     postings,
     receivable,
@@ -26,6 +29,63 @@ def credit_granted(
         keys.credit_granted(grant_id),
         effective_at,
         postings(debit=[(CREDIT_GRANTS, amount)], credit=[(customer_credit(customer_id), amount)]),
+    )
+
+
+def credit_bought(
+    *, grant_id: uuid.UUID, customer_id: uuid.UUID, amount: Money, effective_at: datetime
+) -> Entry:
+    """A customer paid for credit that they had ordered: they hold it from now on."""
+    return Entry(
+        EntryKind.CREDIT_BOUGHT,
+        keys.credit_bought(grant_id),
+        effective_at,
+        postings(debit=[(CREDIT_ORDERED, amount)], credit=[(customer_credit(customer_id), amount)]),
+    )
+
+
+def credit_refunded(
+    *,
+    grant_id: uuid.UUID,
+    n: int,
+    customer_id: uuid.UUID,
+    amount: Money,
+    by_bank: bool,
+    effective_at: datetime,
+) -> Entry:
+    """Credit goes with the money it was bought with: what went back wasn't lost revenue.
+
+    `n` is the number of the move; `by_bank` tells that a dispute took the money, and no refund.
+    """
+    return Entry(
+        EntryKind.CREDIT_REFUNDED,
+        keys.credit_refunded(grant_id, n),
+        effective_at,
+        postings(
+            debit=[(customer_credit(customer_id), amount)],
+            credit=[(DISPUTES_CONTRA if by_bank else REFUNDS_CONTRA, amount)],
+        ),
+    )
+
+
+def credit_restored(
+    *,
+    grant_id: uuid.UUID,
+    n: int,
+    customer_id: uuid.UUID,
+    amount: Money,
+    by_bank: bool,
+    effective_at: datetime,
+) -> Entry:
+    """The money stayed, or came back: the customer holds the credit again."""
+    return Entry(
+        EntryKind.CREDIT_RESTORED,
+        keys.credit_restored(grant_id, n),
+        effective_at,
+        postings(
+            debit=[(DISPUTES_CONTRA if by_bank else REFUNDS_CONTRA, amount)],
+            credit=[(customer_credit(customer_id), amount)],
+        ),
     )
 
 

@@ -8,6 +8,7 @@ from billing.ledger.journal import Entry
 from billing.ledger.keys import EntryKind
 from billing.ledger.recipes.legs import (
     BAD_DEBT,
+    CREDIT_ORDERED,
     DEFERRED_REVENUE,
     REVENUE,
     TAX_PAYABLE,
@@ -40,6 +41,35 @@ def invoice_issued(
             credit=[(DEFERRED_REVENUE, net), (TAX_PAYABLE, tax)],
         ),
         cycle_id=cycle_id,
+    )
+
+
+def top_up_issued(
+    *, invoice_id: uuid.UUID, customer_id: uuid.UUID, total: Money, effective_at: datetime
+) -> Entry:
+    """The customer owes for credit, which they hold once they have paid; nothing is earned."""
+    return Entry(
+        EntryKind.INVOICE_ISSUED,
+        keys.invoice_issued(invoice_id),
+        effective_at,
+        postings(debit=[(receivable(customer_id), total)], credit=[(CREDIT_ORDERED, total)]),
+    )
+
+
+def top_up_written_off(
+    *,
+    invoice_id: uuid.UUID,
+    customer_id: uuid.UUID,
+    total: Money,
+    effective_at: datetime,
+    nth: int = 1,
+) -> Entry:
+    """Credit that was ordered won't be paid for: nobody owes and nobody gets anything."""
+    return Entry(
+        EntryKind.WRITE_OFF,
+        keys.write_off(invoice_id, nth),
+        effective_at,
+        postings(debit=[(CREDIT_ORDERED, total)], credit=[(receivable(customer_id), total)]),
     )
 
 

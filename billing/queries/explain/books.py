@@ -25,6 +25,7 @@ from billing.store.payments import (
     provider_calls,
     recognition,
     refunds,
+    top_ups,
 )
 from billing.store.payments.disputes import Dispute
 from billing.store.payments.invoices import Invoice
@@ -146,6 +147,9 @@ def _invoice_keys(conn: Connection, billed: Billed) -> Iterator[str]:
         return
     for used in credit.applied_to(conn, invoice.id):
         yield keys.credit_applied(invoice.id, used.grant_id)
+    grant_id = top_ups.grant_of(conn, invoice.id)
+    if grant_id is not None:
+        yield keys.credit_bought(grant_id)
     failed = 0 if payment is None else payment_history.times_failed(conn, payment.id)
     yield from keys.of_invoice(invoice.id, write_offs=failed)
 

@@ -7,6 +7,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.errors import ErrorCode, NotFound
+from billing.pricing import InvoiceKind
 from billing.queries.explain.billed import Billed, billed_of_cycle, billed_of_payment
 from billing.queries.explain.books import (
     CycleFacts,
@@ -152,10 +153,18 @@ def _billed_facts(conn: Connection, billed: Billed, now: datetime) -> BilledFact
         schedule=schedule,
         invoice=invoice_facts(conn, billed),
         collection=None if payment is None else _collection(conn, payment, now),
-        revenue=None if billed.invoice is None else revenue_facts(conn, billed.invoice),
+        revenue=_revenue(conn, billed),
         journal=journal_facts(conn, billed),
         cycle=cycle_facts(conn, billed, now),
     )
+
+
+def _revenue(conn: Connection, billed: Billed) -> RevenueFacts | None:
+    """Return what an invoice has earned; one of credit earns nothing."""
+    invoice = billed.invoice
+    if invoice is None or invoice.kind is InvoiceKind.TOP_UP:
+        return None
+    return revenue_facts(conn, invoice)
 
 
 def _collection(conn: Connection, payment: Payment, now: datetime) -> CollectionFacts:

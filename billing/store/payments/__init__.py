@@ -15,4 +15,5 @@ __all__ = [
     "provider_calls",
     "recognition",
     "refunds",
+    "top_ups",
 ]

@@ -85,6 +85,8 @@ class NewMove(TypedDict):
     invoice_id: UUID | None
     at: datetime
     actor: str
+    refund_id: UUID | None
+    dispute_id: UUID | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -251,6 +253,8 @@ def _granted(grant: NewGrant) -> NewMove:
         "invoice_id": None,
         "at": grant["created_at"],
         "actor": grant["actor"],
+        "refund_id": None,
+        "dispute_id": None,
     }
 
 
@@ -275,6 +279,8 @@ def next_move(
         "invoice_id": invoice_id,
         "at": at,
         "actor": str(actor),
+        "refund_id": None,
+        "dispute_id": None,
     }
 
 
@@ -299,3 +305,17 @@ _APPLIED = text(
 def applied_to(conn: Connection, invoice_id: UUID) -> Sequence[AppliedGrant]:
     """Return what pays an invoice now, by grant."""
     return [_applied_of(row) for row in conn.execute(_APPLIED, {"invoice": invoice_id})]
+
+
+_TAKEN_BY = text(
+    """
+    SELECT coalesce(sum(CASE kind WHEN 'refunded' THEN amount ELSE -amount END), 0)
+      FROM credit_moves WHERE refund_id = :refund OR dispute_id = :dispute
+    """
+)
+
+
+def taken_by(conn: Connection, *, refund_id: UUID | None, dispute_id: UUID | None) -> int:
+    """Return how much credit a refund or a dispute holds back, in minor units."""
+    values = {"refund": refund_id, "dispute": dispute_id}
+    return int(conn.execute(_TAKEN_BY, values).scalar_one())

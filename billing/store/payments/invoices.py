@@ -7,7 +7,7 @@ from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, or_, select, text, update
+from sqlalchemy import Connection, Row, case, literal, or_, select, text, update
 
 from billing.pricing import InvoiceKind
 from billing.rules.invoices import InvoiceStatus, check_change
@@ -130,7 +130,8 @@ def move(
     if not to.earns:
         values["recognise_at"] = None
     elif not from_.earns:
-        values["recognise_at"] = now
+        earns = invoices.c.kind != InvoiceKind.TOP_UP
+        values["recognise_at"] = case((earns, literal(now, invoices.c.recognise_at.type)))
     conn.execute(update(invoices).where(invoices.c.id == invoice_id).values(**values))
 
 

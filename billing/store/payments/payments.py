@@ -9,6 +9,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, TextClause, select, text, update
 
+from billing.pricing import InvoiceKind
 from billing.rules.actor import Actor
 from billing.rules.decisions import Decision, DecisionKind
 from billing.rules.dunning import DeclineClass
@@ -111,6 +112,7 @@ class LockedPayment(Payment):
 
     cycle_id: UUID | None
     cycle_state: str | None
+    invoice_kind: InvoiceKind | None
     invoice_number: str | None
     invoice_status: InvoiceStatus | None
     subscription_status: Status | None
@@ -217,7 +219,8 @@ def _lock(which: str) -> TextClause:
     # whether there was one.
     return text(
         f"""
-        SELECT p.*, i.cycle_id, i.number AS invoice_number, i.status AS invoice_status,
+        SELECT p.*, i.cycle_id, i.kind AS invoice_kind, i.number AS invoice_number,
+               i.status AS invoice_status,
                c.state AS cycle_state, s.status AS subscription_status,
                s.ended_by AS subscription_ended_by, s.plan, s.zone,
                a.n AS open_attempt_n,

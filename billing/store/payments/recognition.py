@@ -126,6 +126,7 @@ def _standing(row: Row[Any]) -> Standing:
 
 
 _LOCK_INVOICE = text("SELECT id FROM invoices WHERE id = :id FOR UPDATE")
+_IS_TOP_UP = text("SELECT kind = 'top_up' FROM invoices WHERE id = :id FOR UPDATE")
 _BACK = text(
     """
     SELECT (SELECT coalesce(sum(amount), 0) FROM refunds
@@ -144,9 +145,10 @@ def lock_invoice(conn: Connection, invoice_id: UUID) -> None:
 def parts_left(conn: Connection, payment: Payment) -> Parts:
     """Return what a (locked) payment's money consists of now, what was given back taken off.
 
-    Locks its invoice. A one-off charge has none: all of it was earned.
+    Locks its invoice. A one-off charge has none: all of it was earned. So it is with credit that
+    was bought: what was used of it was earned elsewhere, and what wasn't goes back with the money.
     """
-    if payment.invoice_id is None:
+    if payment.invoice_id is None or conn.execute(_IS_TOP_UP, {"id": payment.invoice_id}).scalar():
         back = int(conn.execute(_BACK, {"payment": payment.id}).scalar_one())
         return Parts(recognised=max(0, payment.amount_captured - back))
     lock_invoice(conn, payment.invoice_id)

@@ -31,7 +31,9 @@ GRANT_MOVES = check(
         OR min(m.at) FILTER (WHERE m.n = 0) <> g.created_at
         OR bool_or(m.invoice_id IS NOT NULL AND m.kind NOT IN ('applied', 'returned'))
         OR (g.source = 'goodwill' AND g.invoice_id IS NOT NULL)
-        OR (g.source IN ('small', 'credit_note') AND g.invoice_id IS NULL)""",
+        OR (g.source IN ('small', 'credit_note', 'bought') AND g.invoice_id IS NULL)
+        OR bool_or(num_nonnulls(m.refund_id, m.dispute_id)
+                   <> CASE WHEN m.kind IN ('refunded', 'restored') THEN 1 ELSE 0 END)""",
     "id",
 )
 
@@ -42,7 +44,8 @@ CREDIT_BALANCE = check(
            coalesce(c.currency, j.currency) AS currency,
            coalesce(c.amount, 0) AS left, coalesce(j.amount, 0) AS booked
       FROM (SELECT customer_id, currency,
-                   sum(CASE WHEN kind IN ('granted', 'returned') THEN amount ELSE -amount END)
+                   sum(CASE WHEN kind IN ('granted', 'returned', 'restored')
+                            THEN amount ELSE -amount END)
                      AS amount
               FROM credit_moves GROUP BY customer_id, currency) c
       FULL JOIN (SELECT a.owner_id AS customer_id, a.currency, -sum(p.amount) AS amount
@@ -59,14 +62,19 @@ CREDIT_ENTRY = check(
     SELECT coalesce(m.key, j.key) AS source_key, coalesce(m.currency, j.currency) AS currency,
            coalesce(m.amount, 0) AS amount, coalesce(j.amount, 0) AS booked
       FROM (SELECT concat_ws(':', 'credit_' || kind,
-                             CASE WHEN kind <> 'expired' THEN invoice_id END, grant_id,
-                             CASE WHEN kind = 'expired' THEN n END) AS key,
+                             CASE WHEN kind IN ('applied', 'returned') THEN invoice_id END,
+                             grant_id,
+                             CASE WHEN kind NOT IN ('applied', 'returned') THEN n END) AS key,
                    currency, customer_id, at,
-                   CASE kind WHEN 'returned' THEN -amount ELSE amount END AS amount
-              FROM credit_moves WHERE kind IN ('applied', 'returned', 'expired')
+                   CASE WHEN kind IN ('returned', 'restored') THEN -amount ELSE amount END
+                     AS amount
+              FROM credit_moves WHERE kind <> 'granted'
              UNION ALL
             SELECT 'credit_granted:' || id, currency, customer_id, created_at, -amount
               FROM credit_grants WHERE source IN ('goodwill', 'small')
+             UNION ALL
+            SELECT 'credit_bought:' || id, currency, customer_id, created_at, -amount
+              FROM credit_grants WHERE source = 'bought'
              UNION ALL
             SELECT CASE c.destination WHEN 'credit' THEN 'credit_note:'
                         ELSE 'credit_note_credited:' END || c.id,
@@ -78,7 +86,8 @@ CREDIT_ENTRY = check(
              JOIN ledger.postings p ON p.entry_id = e.id
              JOIN ledger.accounts a ON a.id = p.account_id AND a.code = 'customer_credit'
             WHERE e.kind IN ('credit_applied', 'credit_returned', 'credit_expired',
-                             'credit_granted', 'credit_note', 'credit_note_credited')) j
+                             'credit_granted', 'credit_note', 'credit_note_credited',
+                             'credit_bought', 'credit_refunded', 'credit_restored')) j
         ON j.key = m.key
      WHERE m.amount IS DISTINCT FROM j.amount OR m.currency <> j.currency
         OR m.customer_id <> j.owner_id OR m.at <> j.effective_at""",
@@ -130,7 +139,7 @@ _ENDS = """
                           WHERE grant_id = g.id ORDER BY n DESC LIMIT 1) m
      CROSS JOIN LATERAL (
            SELECT least(g.expires_at, min(at) FILTER (WHERE kind = 'expired')) AS ends,
-                  max(at) FILTER (WHERE kind = 'returned') AS returned
+                  max(at) FILTER (WHERE kind IN ('returned', 'restored')) AS returned
              FROM credit_moves WHERE grant_id = g.id) x
      WHERE x.ends IS NOT NULL OR g.expiry_due_at IS NOT NULL"""
 
@@ -149,6 +158,60 @@ CREDIT_NOT_EXPIRED = check(
     "id",
 )
 
+# Bought credit is there once, when its invoice is paid, and as it was ordered.
+_GRANTED = check(
+    FindingKind.TOP_UP_GRANTED,
+    """
+    SELECT coalesce(i.number, g.id::text) AS number, i.status, i.total,
+           coalesce(i.currency, g.currency) AS currency, coalesce(g.amount, 0) AS granted
+      FROM (SELECT * FROM invoices WHERE kind = 'top_up') i
+      FULL JOIN (SELECT * FROM credit_grants WHERE source = 'bought') g ON g.invoice_id = i.id
+      FULL JOIN top_ups t ON t.invoice_id = i.id
+     WHERE i.id IS NULL OR t.invoice_id IS NULL
+        OR (i.status = 'paid') <> (g.id IS NOT NULL)
+        OR (g.amount, g.currency, g.customer_id, g.created_at)
+           <> (i.total, i.currency, i.customer_id, i.resolved_at)
+        OR (t.customer_id, t.created_at) <> (i.customer_id, i.issued_at)
+        OR g.priority <> t.priority OR g.subscription_id IS NOT NULL
+        OR g.id IS NOT NULL
+           AND g.expires_at IS DISTINCT FROM
+               g.effective_at + make_interval(hours => 24 * t.valid_days)""",
+    "number",
+)
+
+# What a refund takes of a grant is all of it, unless somebody made the refund at the provider, or
+# nothing where it failed; what a bank takes is at most what it took.
+_WENT_BACK = check(
+    FindingKind.TOP_UP_WENT_BACK,
+    """
+    SELECT i.number, w.kind, w.id, i.currency, w.amount, coalesce(m.taken, 0) AS taken
+      FROM invoices i
+      JOIN payments p ON p.invoice_id = i.id
+      JOIN (SELECT 'refund' AS kind, id, payment_id,
+                   CASE WHEN state IN ('failed', 'canceled') THEN 0 ELSE amount END AS amount,
+                   requested_by <> 'provider' AS whole
+              FROM refunds
+             UNION ALL
+            SELECT 'dispute', id, payment_id, lost_recognised + lost_deferred + lost_tax, false
+              FROM disputes) w ON w.payment_id = p.id
+      LEFT JOIN (SELECT coalesce(refund_id, dispute_id) AS id,
+                        sum(CASE kind WHEN 'refunded' THEN amount ELSE -amount END) AS taken
+                   FROM credit_moves WHERE kind IN ('refunded', 'restored') GROUP BY 1) m
+        ON m.id = w.id
+     WHERE i.kind = 'top_up'
+       AND (coalesce(m.taken, 0) NOT BETWEEN 0 AND w.amount
+            OR w.whole AND coalesce(m.taken, 0) <> w.amount)
+     UNION ALL
+    SELECT g.id::text, m.kind, m.grant_id, m.currency, m.amount, m.amount
+      FROM credit_moves m
+      JOIN credit_grants g ON g.id = m.grant_id
+      LEFT JOIN refunds r ON r.id = m.refund_id
+      LEFT JOIN disputes d ON d.id = m.dispute_id
+      LEFT JOIN payments p ON p.id = coalesce(r.payment_id, d.payment_id)
+     WHERE m.kind IN ('refunded', 'restored') AND p.invoice_id IS DISTINCT FROM g.invoice_id""",
+    "number, id",
+)
+
 CREDIT_ADDS_UP: Final = (
     CREDIT_OF_INVOICE,
     GRANT_MOVES,
@@ -157,5 +220,7 @@ CREDIT_ADDS_UP: Final = (
     CREDIT_EXPIRED_TO,
     CREDIT_OUT_OF_PLACE,
     CREDIT_EXPIRY_DUE,
+    _GRANTED,
+    _WENT_BACK,
 )
 OVERDUE: Final = (CREDIT_NOT_EXPIRED,)

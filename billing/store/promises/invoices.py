@@ -34,14 +34,16 @@ _INVOICE_BOOKED = check(
     f"""
     SELECT coalesce(i.id, j.invoice) AS id, i.number, coalesce(i.currency, j.currency) AS currency,
            i.total, coalesce(j.entries, 0) AS entries, coalesce(j.receivable, 0) AS booked
-      FROM (SELECT id::text AS id, number, currency, net, tax, total, customer_id,
-                   issued_at
+      FROM (SELECT id::text AS id, number, currency, tax, total, customer_id, issued_at,
+                   CASE kind WHEN 'top_up' THEN 0 ELSE net END AS net,
+                   CASE kind WHEN 'top_up' THEN net ELSE 0 END AS ordered
               FROM invoices WHERE total > 0) i
       FULL JOIN (
            SELECT split_part(e.source_key, ':', 2) AS invoice, count(DISTINCT e.id) AS entries,
                   min(l.currency) AS currency,
                   sum(l.amount) FILTER (WHERE a.code = 'receivable') AS receivable,
                   -sum(l.amount) FILTER (WHERE a.code = 'deferred_revenue') AS net,
+                  -sum(l.amount) FILTER (WHERE a.code = 'credit_ordered') AS ordered,
                   -sum(l.amount) FILTER (WHERE a.code = 'tax_payable') AS tax,
                   (array_agg(a.owner_id) FILTER (WHERE a.code = 'receivable'))[1] AS owner,
                   min(e.effective_at) AS issued_at
@@ -53,7 +55,8 @@ _INVOICE_BOOKED = check(
         ON j.invoice = i.id
      WHERE i.id IS NULL OR j.entries IS DISTINCT FROM 1 OR j.currency <> i.currency
         OR j.receivable IS DISTINCT FROM i.total OR coalesce(j.net, 0) <> i.net
-        OR coalesce(j.tax, 0) <> i.tax OR j.owner IS DISTINCT FROM i.customer_id
+        OR coalesce(j.tax, 0) <> i.tax OR coalesce(j.ordered, 0) <> i.ordered
+        OR j.owner IS DISTINCT FROM i.customer_id
         OR j.issued_at <> i.issued_at""",
     "id",
 )

@@ -62,7 +62,8 @@ _LEFT = f"""
                    JOIN ledger.postings l ON l.entry_id = e.id
                    JOIN ledger.accounts a ON a.id = l.account_id AND a.code = 'deferred_revenue'
                   WHERE e.kind IN {_TAKEN_BACK} AND {STANDS}
-                  GROUP BY 1) w ON w.invoice = i.id::text"""
+                  GROUP BY 1) w ON w.invoice = i.id::text
+     WHERE i.kind <> 'top_up'"""
 
 _INVOICED_ADDS_UP = check(
     FindingKind.INVOICE_ADDS_UP,

@@ -32,6 +32,7 @@ from billing.store.tables.payments import (
     provider_calls,
     refunds,
     revenue_recognitions,
+    top_ups,
 )
 from billing.store.tables.settlement import (
     break_notes,
@@ -107,4 +108,5 @@ __all__ = [
     "subscriptions",
     "tasks",
     "test_clock",
+    "top_ups",
 ]

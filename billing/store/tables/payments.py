@@ -123,6 +123,19 @@ credit_grants = Table(
     instant("expiry_due_at"),
 )
 
+top_ups = Table(
+    "top_ups",
+    metadata,
+    identifier("invoice_id", primary_key=True),
+    identifier("customer_id", nullable=False),
+    Column("priority", SmallInteger, nullable=False),
+    Column("valid_days", Integer),
+    text("reason", nullable=False),
+    text("actor", nullable=False),
+    instant("created_at", nullable=False),
+    month(),
+)
+
 credit_moves = Table(
     "credit_moves",
     metadata,
@@ -139,6 +152,8 @@ credit_moves = Table(
     text("actor", nullable=False),
     month(),
     Column("follows_n", Integer, Computed("CASE WHEN n > 0 THEN n - 1 END", persisted=True)),
+    identifier("refund_id"),
+    identifier("dispute_id"),
 )
 
 credit_notes = Table(

@@ -76,6 +76,7 @@ UNTOLD: Final = frozenset(
     {
         "alembic_version", "customers", "engine", "test_clock", "invoice_lines",
         "credit_note_lines", "invoice_numbers", "invoice_series", "payment_transitions", "plans",
+        "top_ups",
         "addons", "subscription_events",
         "ledger.accounts", "ledger.postings",
     }

@@ -1,0 +1,156 @@
+"""Buying credit: an invoice of the amount, whose payment grants it.
+
+Credit pays no invoice of credit, and coupons take nothing off. All in the caller's transaction.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from fractions import Fraction
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.errors import BadInput, Conflict, ErrorCode
+from billing.flows import fence
+from billing.flows.customers.customers import existing_customer, refuse_anything_like_a_card
+from billing.flows.cycles import issuing
+from billing.flows.cycles.issuing import InSeries, Issued
+from billing.flows.cycles.opening import hold_catalog
+from billing.flows.invoices.ordering import check_amount, check_currency, check_payer
+from billing.flows.policy import Policy
+from billing.ids import derived_id
+from billing.plans.currencies import charge_step
+from billing.plans.items import ItemPrice, PriceModel
+from billing.pricing import ORDERED, Charge, Facts, InvoiceKind, draft
+from billing.rules.actor import Actor
+from billing.rules.credit import PRIORITIES, PRIORITY
+from billing.rules.money import Money
+from billing.store.payments import invoices, top_ups
+from billing.store.payments.invoices import Invoice
+from billing.store.subscriptions.customers import Customer
+
+VALID_DAYS: Final = range(1, 36_501)
+_NAME: Final = "Credit"
+
+
+@dataclass(frozen=True, slots=True)
+class TopUpOrder:
+    """How much credit a customer, by id or external id, buys, in minor units.
+
+    It pays for `valid_days` from its payment on, or for good.
+    """
+
+    customer: str
+    amount: int
+    currency: str
+    priority: int = PRIORITY
+    valid_days: int | None = None
+    reason: str = ""
+
+
+def check(conn: Connection, order: TopUpOrder, policy: Policy) -> Customer:
+    """Check that the credit could be bought now, and return who buys it.
+
+    Raises: NotFound, BadInput.
+    """
+    check_currency(order.currency)
+    check_amount(Money(order.amount, order.currency), policy, "amount")
+    if order.priority not in PRIORITIES:
+        raise BadInput(f"a priority is from 1 to 100, not {order.priority}", where="priority")
+    if order.valid_days is not None and order.valid_days not in VALID_DAYS:
+        raise BadInput(
+            f"credit is valid for 1 to {VALID_DAYS[-1]} days, not {order.valid_days}",
+            where="valid_days",
+        )
+    customer = existing_customer(conn, order.customer)
+    check_payer(customer)
+    return customer
+
+
+def buy(
+    conn: Connection,
+    order: TopUpOrder,
+    invoice_id: UUID,
+    *,
+    now: datetime,
+    actor: Actor,
+    policy: Policy,
+) -> Invoice:
+    """Issue the invoice of credit that a customer buys; return it.
+
+    In the caller's transaction, which ends with it. A second call under the id returns the
+    existing invoice. Raises: NotFound, BadInput, Conflict, Unavailable.
+    """
+    refuse_anything_like_a_card(reason=order.reason)
+    hold_catalog(conn, now, policy)
+    known = invoices.find(conn, str(invoice_id))
+    if known is not None:
+        return _same(conn, known, order)
+    customer = check(conn, order, policy)
+    fence.refuse_cycles_of(conn, customer.id, None)
+    facts = _facts(order)
+    issued = Issued(
+        invoice_id=invoice_id,
+        payment_id=derived_id("top_up_payment", invoice_id, 0, now),
+        cycle_id=None,
+        subscription_id=None,
+        customer_id=customer.id,
+        number=InSeries(policy.number_prefix),
+        facts=facts,
+        draft=draft(facts),
+        recognise_at=None,
+    )
+    issuing.issue(conn, [issued], now)
+    top_ups.add(
+        conn,
+        {
+            "invoice_id": invoice_id,
+            "customer_id": customer.id,
+            "priority": order.priority,
+            "valid_days": order.valid_days,
+            "reason": order.reason or "bought",
+            "actor": str(actor),
+            "created_at": now,
+        },
+    )
+    found = invoices.find(conn, str(invoice_id))
+    assert found is not None, "it was issued a moment ago"
+    return found
+
+
+def _facts(order: TopUpOrder) -> Facts:
+    return Facts(
+        kind=InvoiceKind.TOP_UP,
+        currency=order.currency,
+        zone="UTC",
+        charges=(
+            Charge(
+                item=ORDERED,
+                name=_NAME,
+                price=ItemPrice(PriceModel.FLAT, Fraction(order.amount)),
+                quantity=Fraction(1),
+                period=None,
+                source=ORDERED,
+                terms="",
+            ),
+        ),
+        step=charge_step(order.currency),
+        waives=False,
+    )
+
+
+def _same(conn: Connection, known: Invoice, order: TopUpOrder) -> Invoice:
+    customer = existing_customer(conn, order.customer)
+    wanted = (InvoiceKind.TOP_UP, customer.id, order.currency, order.amount)
+    same = (known.kind, known.customer_id, known.currency, known.total) == wanted
+    if same:
+        kept = top_ups.get(conn, known.id)
+        same = (kept.priority, kept.valid_days) == (order.priority, order.valid_days)
+    if not same:
+        raise Conflict(
+            f"invoice {known.id} exists and is for something else",
+            code=ErrorCode.INVOICE_ID_TAKEN,
+            invoice=known.number,
+        )
+    return known
