@@ -34,7 +34,8 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
         "pause one that is trialing, active or past due, or cancel it"
     ),
     ErrorCode.CHANGE_NOTHING: "name what is to be other than it is",
-    ErrorCode.CHANGE_CADENCE: "subscribe to {plan} anew and cancel this one at its period's end",
+    ErrorCode.CHANGE_PERIOD_BEGINS: "try again in a moment",
+    ErrorCode.CHANGE_BILLING_DAY: "change to a plan that is billed in months on any day",
     ErrorCode.CHANGE_PERIOD_NOT_OPENED: "try again in a moment, with another key",
     ErrorCode.CHANGE_INVOICE_WITHOUT_FACTS: (
         "change it from its next period on: `applies` is period_end"

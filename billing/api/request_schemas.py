@@ -255,6 +255,11 @@ class ChangeOrderBody(RequestBody):
         ),
     ]
     applies: Applies | None = None
+    billing_day: Annotated[
+        int | None,
+        Field(strict=True, ge=1, le=31, description="The day of the month on which periods begin."),
+    ] = None
+    zone: Annotated[str, Field(max_length=64, pattern=ZONE)] | None = None
 
 
 class NewChangeBody(ChangeOrderBody):

@@ -223,10 +223,29 @@ class DraftedNoteBody(Body):
     total: int
 
 
+class ScheduleBody(Body):
+    """How long periods are, and on which days they begin where these are given."""
+
+    every: str
+    zone: str
+    anchor_day: int | None
+    anchor_month: int | None
+    anchor_weekday: int | None
+
+
+class MovedPeriodsBody(Body):
+    """What becomes of periods from number `n` on, which starts at an instant."""
+
+    n: int
+    starts_at: datetime
+    before: ScheduleBody
+    after: ScheduleBody
+
+
 class SubscriptionChangeBody(Body):
     """A change, made or quoted; a quote has no id. `invoice` is null where nothing is billed.
 
-    The credit of `notes` pays the invoice first.
+    `periods` is null where they stay as they are. The credit of `notes` pays the invoice first.
     """
 
     id: str | None
@@ -235,6 +254,7 @@ class SubscriptionChangeBody(Body):
     holds_from: datetime
     before: HeldTermsBody
     after: HeldTermsBody
+    periods: MovedPeriodsBody | None
     invoice: DraftedInvoiceBody | None
     notes: list[DraftedNoteBody]
     digest: str

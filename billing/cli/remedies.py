@@ -59,7 +59,8 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
         "pause one that is trialing, active or past due, or cancel it"
     ),
     ErrorCode.CHANGE_NOTHING: "name what is to be other than it is, with --plan or a quantity",
-    ErrorCode.CHANGE_CADENCE: "subscribe to {plan} anew and cancel this one at its period's end",
+    ErrorCode.CHANGE_PERIOD_BEGINS: "try again in a moment",
+    ErrorCode.CHANGE_BILLING_DAY: "change to a plan that is billed in months on any day",
     ErrorCode.CHANGE_PERIOD_NOT_OPENED: "try again once the scheduler has opened it",
     ErrorCode.CHANGE_INVOICE_WITHOUT_FACTS: "change it from its next period on: --when period_end",
     ErrorCode.CHANGE_PAYMENT_UNDER_WAY: (

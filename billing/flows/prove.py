@@ -17,11 +17,12 @@ from sqlalchemy import Connection, Engine
 
 from billing.flows.credit_notes import recomputing as notes
 from billing.flows.cycles import digest_repair, recomputing
+from billing.flows.cycles.comparing_segments import KnownSegments
 from billing.flows.cycles.digest import cycle_digests
 from billing.ledger.findings import LedgerFinding, Severity
-from billing.rules.periods import Schedule, nth
 from billing.rules.promises import DIFFERENCES, Finding, FindingKind
 from billing.rules.rule_changes import compared
+from billing.rules.segments import Timetable
 from billing.rules.subscriptions import CycleKind
 from billing.store.findings import SHOWN_MAX
 from billing.store.journal import checks
@@ -157,25 +158,25 @@ class _Found:
 
 
 def _one_cycle_a_period(conn: Connection, now: datetime | None, grace: timedelta) -> PromiseResult:
-    found = _Found(FindingKind.CYCLE_OFF_SCHEDULE)
+    found, known = _Found(FindingKind.CYCLE_OFF_SCHEDULE), KnownSegments(conn)
     for scheduled in one_cycle.schedules_with_cycles(conn, _ROWS_A_FETCH):
-        for finding in _differences_from_schedule(scheduled):
+        for finding in _differences_from_schedule(scheduled, known):
             found.add(finding)
-    others = running.findings(conn, (one_cycle.AGAINST_CHANGES,))
+    others = running.findings(conn, (one_cycle.AGAINST_CHANGES, one_cycle.CUT_AGAINST_CHANGE))
     if now is not None:
         due = (one_cycle.RENEWAL_OVERDUE,)
         others += running.findings(conn, due, {"overdue": now - grace})
     return _result(conn, 1, [*found.all(), *others])
 
 
-def _differences_from_schedule(scheduled: Scheduled) -> Iterator[Finding]:
-    """Compare a subscription's cycles, in order, with the periods of its anchor and cadence."""
+def _differences_from_schedule(scheduled: Scheduled, known: KnownSegments) -> Iterator[Finding]:
+    """Compare a subscription's cycles, in order, with the periods of its segments."""
     subscription = {"subscription": scheduled.id}
     try:
-        schedule = scheduled.schedule
-        yield from _cycles_off_schedule(scheduled, schedule)
-        due = nth(schedule, scheduled.next_n).period.start
-    except ValueError as error:
+        yield from known.differences(scheduled)
+        yield from _cycles_off_schedule(scheduled, known.timetable(scheduled))
+        due = scheduled.segment.nth(scheduled.next_n).period.start
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
         facts = {**subscription, "error": str(error)}
         yield Finding(FindingKind.SCHEDULE_UNUSABLE, facts)
         return
@@ -184,7 +185,7 @@ def _differences_from_schedule(scheduled: Scheduled) -> Iterator[Finding]:
         yield Finding(FindingKind.RENEWAL_OFF_SCHEDULE, subscription | facts)
 
 
-def _cycles_off_schedule(scheduled: Scheduled, schedule: Schedule) -> Iterator[Finding]:
+def _cycles_off_schedule(scheduled: Scheduled, timetable: Timetable) -> Iterator[Finding]:
     subscription = {"subscription": scheduled.id}
     numbers = [cycle.n for cycle in scheduled.cycles]
     if numbers != list(range(scheduled.next_n)):
@@ -197,7 +198,7 @@ def _cycles_off_schedule(scheduled: Scheduled, schedule: Schedule) -> Iterator[F
         yield Finding(FindingKind.CYCLES_MISSING, subscription | counted)
     kinds = {cycle.n: cycle.kind for cycle in scheduled.cycles}
     opened = ((cycle.n, cycle.period_start, cycle.period_end) for cycle in scheduled.cycles)
-    for each in compared(schedule, opened, scheduled.anchored_from):
+    for each in compared(timetable, opened, scheduled.anchored_from):
         period, named = each.due.period, {**subscription, "n": each.n}
         if each.differs:
             periods = {

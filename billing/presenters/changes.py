@@ -1,5 +1,6 @@
 """A change of a subscription in words: what is held, from when, and the invoice."""
 
+import calendar
 from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
@@ -23,7 +24,27 @@ def told(quoted: View) -> str:
 def _held(quoted: View) -> str:
     holds_from = at(datetime.fromisoformat(quoted["holds_from"]))
     before, after = terms(quoted["before"]), terms(quoted["after"])
-    return f"from {holds_from} on: {after}; before: {before}"
+    moved = f"; {periods(quoted['periods'])}" if quoted["periods"] else ""
+    return f"from {holds_from} on: {after}; before: {before}{moved}"
+
+
+def periods(moved: View) -> str:
+    """Return what becomes of the periods to come."""
+    starts = at(datetime.fromisoformat(moved["starts_at"]))
+    before, after = _schedule(moved["before"]), _schedule(moved["after"])
+    return (
+        f"period {moved['n']}, from {starts} on, and those after it are {after}; before: {before}"
+    )
+
+
+def _schedule(told: View) -> str:
+    day = ""
+    if told["anchor_weekday"]:
+        day = f", on {calendar.day_name[told['anchor_weekday'] - 1]}s"
+    elif told["anchor_day"]:
+        month = f" of {calendar.month_name[told['anchor_month']]}" if told["anchor_month"] else ""
+        day = f", on day {told['anchor_day']}{month}"
+    return f"every {told['every']}{day} in {told['zone']}"
 
 
 def terms(held: View) -> str:

@@ -180,14 +180,17 @@ def _aligned(facts: ScheduleFacts) -> str:
 def schedule(facts: ScheduleFacts) -> Iterator[str]:
     """Tell how a cycle's period follows from its subscription's schedule."""
     trial = f", after a trial of {facts.trial}" if facts.trial else ""
+    since = f"From period {facts.from_n} on, boundaries" if facts.from_n else "Boundaries"
     yield (
-        f"Boundaries are counted from {facts.anchor_local:%Y-%m-%d %H:%M} in"
+        f"{since} are counted from {facts.anchor_local:%Y-%m-%d %H:%M} in"
         f" {facts.zone}, every {facts.every}{_aligned(facts)}{trial}."
     )
     yield (
         f"By that, period {facts.n} is {span(facts.starts, facts.ends)}; the cycle has"
         f" {_KINDS[facts.cycle_kind]}."
     )
+    if facts.cut_at is not None:
+        yield f"A change cut it at {at(facts.cut_at)}, where period {facts.n + 1} begins."
     if facts.part != facts.whole:
         yield (
             f"It is a stub up to the first aligned boundary: {facts.part} of"

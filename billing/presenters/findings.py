@@ -47,6 +47,14 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
         f"subscription {row['subscription']}: cycle {row['n']} runs from {row['starts']} to"
         f" {row['ends']}, its schedule says {row['due_start']} to {row['due_end']}"
     ),
+    FindingKind.SEGMENTS_AGAINST_CHANGES: lambda row: (
+        f"subscription {row['subscription']}: its periods are counted {row['stored']}; by its"
+        f" changes {row['planned']}"
+    ),
+    FindingKind.CUT_AGAINST_CHANGE: lambda row: (
+        f"subscription {row['subscription_id']}: cycle {row['n']} is cut at {row['cut_at']}, and"
+        f" its change cuts cycle {row['cuts']} at {row['holds_from']}"
+    ),
     FindingKind.CYCLE_OF_OTHER_KIND: lambda row: (
         f"subscription {row['subscription']}: cycle {row['n']} is {row['kind']}, its schedule"
         f" says"

@@ -89,6 +89,10 @@ def _dispute_lost(facts: Facts) -> str:
     return f"a dispute of {amount} was lost ({facts['reason']}); by its plan {follows}"
 
 
+def _periods(facts: Facts) -> str:
+    return f"; {changes.periods(facts['periods'])}" if "periods" in facts else ""
+
+
 def _decision(facts: Facts) -> str | None:
     return decisions.in_words(facts["decision"], facts["decision_facts"])
 
@@ -129,10 +133,11 @@ _WORDS: Final[Mapping[SubscriptionEventKind, Callable[[Facts], str]]] = {
     SubscriptionEventKind.CANCELED: _canceled,
     SubscriptionEventKind.CHANGE_SCHEDULED: lambda facts: (
         f"from {_instant(facts, 'holds_from')} on {changes.terms(facts['after'])}, before"
-        f" {changes.terms(facts['before'])}: {facts['why']}"
+        f" {changes.terms(facts['before'])}{_periods(facts)}: {facts['why']}"
     ),
     SubscriptionEventKind.CHANGED: lambda facts: (
-        f"{changes.terms(facts['before'])} -> {changes.terms(facts['after'])}: {facts['why']}"
+        f"{changes.terms(facts['before'])} -> {changes.terms(facts['after'])}{_periods(facts)}:"
+        f" {facts['why']}"
     ),
     SubscriptionEventKind.CHANGE_WITHDRAWN: lambda facts: (
         f"change {facts['change_id']} was withdrawn: {facts['why']}"

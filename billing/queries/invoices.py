@@ -52,11 +52,13 @@ _listed = reader(ListedInvoice)
 _INVOICES: Final = """
 SELECT i.id, i.number, i.kind, i.subscription_id, s.external_id AS subscription_external_id,
        i.customer_id, c.external_id AS customer_external_id, c.name AS customer_name,
-       y.n AS cycle_n, y.period_start, y.period_end, i.currency, i.discount, i.net, i.tax,
+       y.n AS cycle_n, y.period_start, coalesce(k.cut_at, y.period_end) AS period_end,
+       i.currency, i.discount, i.net, i.tax,
        i.total, i.credit, i.due,
        i.status, i.issued_at, i.resolved_at, p.id AS payment_id, p.state AS payment_state
   FROM invoices i
   LEFT JOIN cycles y ON y.id = i.cycle_id
+  LEFT JOIN cycle_cuts k ON k.subscription_id = y.subscription_id AND k.n = y.n
   JOIN customers c ON c.id = i.customer_id
   LEFT JOIN subscriptions s ON s.id = i.subscription_id
   LEFT JOIN payments p ON p.invoice_id = i.id

@@ -67,7 +67,7 @@ class ListedSubscription:
 
 @dataclass(frozen=True, slots=True)
 class ListedCycle:
-    """A cycle with its invoice and its payment, where it has them."""
+    """A cycle with its invoice and its payment, where it has them; one that is cut ends there."""
 
     n: int
     kind: CycleKind
@@ -139,10 +139,12 @@ def subscriptions(
 
 _CYCLES = text(
     """
-    SELECT y.n, y.kind, y.period_start, y.period_end, y.plan_version, y.state, y.opened_at,
+    SELECT y.n, y.kind, y.period_start, coalesce(k.cut_at, y.period_end) AS period_end,
+           y.plan_version, y.state, y.opened_at,
            y.closed_at, i.number AS invoice_number, i.total, i.currency,
            i.status AS invoice_status, p.id AS payment_id, p.state AS payment_state
       FROM cycles y
+      LEFT JOIN cycle_cuts k ON k.subscription_id = y.subscription_id AND k.n = y.n
       LEFT JOIN invoices i ON i.cycle_id = y.id
       LEFT JOIN payments p ON p.invoice_id = i.id
      WHERE y.subscription_id = :subscription

@@ -34,6 +34,8 @@ class PriceMove(StrEnum):
     """It costs less, or as much."""
     PLAN_UP = "plan_up"
     PLAN_DOWN = "plan_down"
+    SCHEDULE = "schedule"
+    """Periods begin on another day or in another zone, and cost no more."""
 
     @property
     def costs_more(self) -> bool:

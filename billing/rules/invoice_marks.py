@@ -23,12 +23,15 @@ LONGEST: Final = 500
 class ChangeMark:
     """A change of a subscription that held at once: its id, and what it asked for.
 
-    `items` are quantities by item or add-on; without a `plan` it stays as it is.
+    `items` are quantities by item or add-on; without a `plan` it stays as it is. `billing_day` and
+    `zone` are of the periods that begin with it.
     """
 
     change_id: UUID
     plan: str | None = None
     items: Mapping[str, int] = field(default_factory=dict)
+    billing_day: int | None = None
+    zone: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +47,10 @@ class InvoiceMark:
         if self.change is None:
             return {REQUEST: issued}
         asked: dict[str, Any] = {"items": dict(self.change.items)} if self.change.items else {}
-        if self.change.plan is not None:
-            asked["plan"] = self.change.plan
+        for name in ("plan", "billing_day", "zone"):
+            value = getattr(self.change, name)
+            if value is not None:
+                asked[name] = value
         words = json.dumps(asked, sort_keys=True, separators=(",", ":"))
         whole = f"{issued} {_CHANGE} {self.change.change_id} {words}"
         return {REQUEST: whole if len(whole) <= LONGEST else issued}
@@ -67,4 +72,6 @@ def read_invoice_mark(metadata: Mapping[str, str]) -> InvoiceMark | None:
 def _change_of(change_id: str, words: str) -> ChangeMark:
     asked = json.loads(words)
     items = {str(code): int(quantity) for code, quantity in asked.get("items", {}).items()}
-    return ChangeMark(UUID(change_id), asked.get("plan"), items)
+    day = asked.get("billing_day")
+    billing_day = None if day is None else int(day)
+    return ChangeMark(UUID(change_id), asked.get("plan"), items, billing_day, asked.get("zone"))

@@ -1,4 +1,4 @@
-"""What a subscription holds at an instant: the fold of its changes of plan and quantities. Pure."""
+"""What a subscription holds at an instant: the fold of its changes. Pure."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,6 +8,7 @@ from typing import Any
 from uuid import UUID
 
 from billing.rules.actor import Actor
+from billing.rules.schedule_orders import DatedOrder, ScheduleOrder
 from billing.rules.subscriptions import DatedChangeKind
 
 
@@ -58,7 +59,8 @@ class ItemChange:
 
     `addons` are the versions of add-ons that it adds; one whose quantity is 0 is removed. `items`
     are the quantities that it names. With a plan come the `defaults` of its items: an item of both
-    plans that isn't named keeps its quantity.
+    plans that isn't named keeps its quantity. `schedule` is what it says of the periods to come; it
+    `cuts` the cycle of that number where the next one begins at once.
     """
 
     kind: DatedChangeKind
@@ -71,6 +73,8 @@ class ItemChange:
     items: Mapping[str, int] = field(default_factory=dict)
     defaults: Mapping[str, int] = field(default_factory=dict)
     addons: Mapping[str, date] = field(default_factory=dict)
+    schedule: ScheduleOrder | None = None
+    cuts: int | None = None
 
     def detail(self) -> dict[str, Any]:
         """Return what it changes as JSON-able values."""
@@ -79,6 +83,10 @@ class ItemChange:
             found |= {"plan": self.plan, "version": self.version.isoformat()}
         if self.defaults:
             found["defaults"] = dict(sorted(self.defaults.items()))
+        if self.schedule is not None:
+            found["schedule"] = self.schedule.detail()
+        if self.cuts is not None:
+            found["cuts"] = self.cuts
         return found | _addons_to(self.addons)
 
 
@@ -91,30 +99,64 @@ def held_at_start(changes: Sequence[ItemChange], start: datetime) -> HeldTerms |
     """Return what holds in a period that starts at an instant; None without any change.
 
     `changes` are in the order in which they were asked for. A change for a period's end holds for
-    one that starts at its instant; one within a period only for those that start after it.
+    one that starts at its instant; one within a period only for those that start after it. Where a
+    change cut the period before, the one that starts there has that change, and those before it.
     """
+    until_cut = _until_cut(changes, start)
 
     def holds(change: ItemChange) -> bool:
-        if change.applies is Applies.PERIOD_END:
+        if change.applies is Applies.PERIOD_END or change.change_id in until_cut:
             return change.holds_from <= start
         return change.holds_from < start
 
     return _fold(changes, holds)
 
 
-def held_before(changes: Sequence[ItemChange], end: datetime | None) -> HeldTerms | None:
-    """Return what holds at last before an instant, or before anything was opened (None)."""
-    return _fold(changes, lambda change: end is not None and change.holds_from < end)
+def _until_cut(changes: Sequence[ItemChange], start: datetime) -> frozenset[UUID | None]:
+    """Return the changes up to the one that cut a period at an instant."""
+    for place, change in enumerate(changes, start=1):
+        if change.cuts is not None and change.holds_from == start:
+            return frozenset(each.change_id for each in changes[:place])
+    return frozenset()
 
 
-def held_after(changes: Sequence[ItemChange], change_id: UUID) -> HeldTerms | None:
-    """Return what held right after a change; None where there is no such change."""
+def held_in(
+    changes: Sequence[ItemChange], period: tuple[datetime, datetime] | None
+) -> HeldTerms | None:
+    """Return what holds at last in a period, given as its start and end; or before any (None).
+
+    What is to hold from a period's end on, and lies within it because of a cut, doesn't hold yet.
+    """
+
+    def holds(change: ItemChange) -> bool:
+        if period is None:
+            return False
+        start, end = period
+        if change.applies is Applies.PERIOD_END:
+            return change.holds_from <= start
+        return change.holds_from < end
+
+    return _fold(changes, holds)
+
+
+def held_after(
+    changes: Sequence[ItemChange], change_id: UUID, start: datetime | None
+) -> HeldTerms | None:
+    """Return what held right after a change, in a period that starts at an instant.
+
+    None where there is no such change.
+    """
     ids = [change.change_id for change in changes]
     if change_id not in ids:
         return None
     until = ids.index(change_id)
     at = changes[until].holds_from
-    return _fold(changes[: until + 1], lambda each: each.holds_from <= at)
+
+    def holds(change: ItemChange) -> bool:
+        from_start = change.applies is Applies.PERIOD_END and start is not None
+        return change.holds_from <= (min(at, start) if from_start and start is not None else at)
+
+    return _fold(changes[: until + 1], holds)
 
 
 def scheduled(changes: Sequence[ItemChange], after: datetime) -> list[ItemChange]:
@@ -127,6 +169,33 @@ def scheduled(changes: Sequence[ItemChange], after: datetime) -> list[ItemChange
         and change.holds_from > after
         and change.change_id not in withdrawn
     ]
+
+
+def orders_of(changes: Sequence[ItemChange]) -> list[DatedOrder]:
+    """Return what changes say of a subscription's schedule, without those that were withdrawn."""
+    withdrawn = _withdrawn(changes)
+    return [
+        DatedOrder(change.holds_from, change.schedule, change.cuts)
+        for change in changes
+        if change.schedule is not None and change.change_id not in withdrawn
+    ]
+
+
+def orders_to_come(changes: Sequence[ItemChange], last_start: datetime | None) -> list[DatedOrder]:
+    """Return those that no period has begun with yet.
+
+    `last_start` is where the last billed period starts that was opened; None: none was.
+    """
+
+    def is_to_come(change: ItemChange) -> bool:
+        if last_start is None or change.holds_from > last_start:
+            return True
+        at_once = change.applies is Applies.NOW and change.cuts is None
+        return at_once and change.holds_from == last_start
+
+    withdrawn = _withdrawn(changes)
+    kept = [each for each in changes if each.change_id not in withdrawn and is_to_come(each)]
+    return orders_of(kept)
 
 
 def _withdrawn(changes: Sequence[ItemChange]) -> frozenset[UUID | None]:

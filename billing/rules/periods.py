@@ -75,7 +75,8 @@ class Schedule:
     With a trial, regular periods count from its end. With `anchor_day` they begin at civil
     midnight on that day of the month (the last one where a month is shorter), with `anchor_month`
     in that month and every cadence from it, with `anchor_weekday` (1 is Monday) on that day of the
-    week.
+    week. Without these, `month_day` is the day that boundaries have where a month is long enough,
+    although that of the anchor is shorter.
     """
 
     anchor: Anchor
@@ -84,6 +85,7 @@ class Schedule:
     anchor_day: int | None = None
     anchor_month: int | None = None
     anchor_weekday: int | None = None
+    month_day: int | None = None
 
     def __post_init__(self) -> None:
         day, month, weekday = self.anchor_day, self.anchor_month, self.anchor_weekday
@@ -122,6 +124,7 @@ def schedule_of(
     anchor_day: int | None,
     anchor_month: int | None = None,
     anchor_weekday: int | None = None,
+    month_day: int | None = None,
 ) -> Schedule:
     """Return a stored subscription's schedule. Raises `ValueError` where its parts make none."""
     return Schedule(
@@ -131,6 +134,7 @@ def schedule_of(
         anchor_day=anchor_day,
         anchor_month=anchor_month,
         anchor_weekday=anchor_weekday,
+        month_day=month_day,
     )
 
 
@@ -163,8 +167,9 @@ def nth(schedule: Schedule, n: int) -> ScheduledPeriod:
     if schedule.grid is not None:
         return _nth_aligned(anchor.zone, schedule.grid, start, k, n)
     zone, cadence = anchor.zone, schedule.cadence
-    begin = to_utc(_shifted(start, zone, cadence, k), zone)
-    end = to_utc(_shifted(start, zone, cadence, k + 1), zone)
+    day = schedule.month_day
+    begin = to_utc(_shifted(start, zone, cadence, k, day), zone)
+    end = to_utc(_shifted(start, zone, cadence, k + 1, day), zone)
     return ScheduledPeriod(n, Period(begin, end), "regular")
 
 
@@ -298,12 +303,17 @@ def _aligned(start: datetime, grid: Grid, k: int) -> datetime:
         raise _too_far(start, cadence, k) from error
 
 
-def _shifted(local: datetime, zone: str, cadence: Cadence, k: int) -> datetime:
-    """Return the civil time k cadences after another: same day of month, or its last day."""
+def _shifted(
+    local: datetime, zone: str, cadence: Cadence, k: int, day: int | None = None
+) -> datetime:
+    """Return the civil time k cadences after another: same day of month, or its last day.
+
+    With `day`, that day of the month.
+    """
     months = _MONTHS_IN.get(cadence.unit)
     try:
         if months is not None:
-            return local + _months(k * cadence.count * months)
+            return local + _months(k * cadence.count * months, day)
         moved = local + k * cadence.count * _DAYS_IN[cadence.unit] * _DAY
         return moved if cadence.unit == "week" else _past_lost_days(local, moved, zone)
     except (ValueError, OverflowError) as error:

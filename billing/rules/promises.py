@@ -13,6 +13,8 @@ class FindingKind(StrEnum):
     SCHEDULE_UNUSABLE = "schedule_unusable"
     CYCLES_MISSING = "cycles_missing"
     CYCLE_OFF_SCHEDULE = "cycle_off_schedule"
+    SEGMENTS_AGAINST_CHANGES = "segments_against_changes"
+    CUT_AGAINST_CHANGE = "cut_against_change"
     CYCLE_AGAINST_CHANGES = "cycle_against_changes"
     CYCLE_OF_OTHER_KIND = "cycle_of_other_kind"
     RENEWAL_OFF_SCHEDULE = "renewal_off_schedule"

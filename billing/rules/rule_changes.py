@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from billing.rules.periods import Period, Schedule, ScheduledPeriod, nth, nth_from
+from billing.rules.periods import Period, ScheduledPeriod
+from billing.rules.segments import Timetable
 
 _MOVES_AT_MOST: Final = timedelta(
     days=1
@@ -40,7 +41,7 @@ class OpenedPeriod:
 
 
 def compared(
-    schedule: Schedule,
+    timetable: Timetable,
     opened: Iterable[tuple[int, datetime, datetime]],
     reanchored_from: datetime | None,
 ) -> Iterator[OpenedPeriod]:
@@ -52,5 +53,7 @@ def compared(
     for n, start, end in opened:
         if reanchored_from is not None and end <= reanchored_from:
             continue
-        due = nth_from(schedule, n, start) if start == reanchored_from else nth(schedule, n)
+        due = timetable.nth(n)
+        if start == reanchored_from:
+            due = timetable.nth_from(n, start)
         yield OpenedPeriod(n, Period(start, end), due)

@@ -103,8 +103,10 @@ class DatedChangeKind(StrEnum):
     """What it held before its first change of plan or quantity."""
     QUANTITY = "quantity"
     PLAN = "plan"
+    SCHEDULE = "schedule"
+    """Its periods begin on another day, or in another zone."""
     WITHDRAW = "withdraw"
-    """A change of plan or quantity that didn't hold yet is taken back."""
+    """A change of plan, quantity or schedule that didn't hold yet is taken back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -98,3 +98,25 @@ def test_dates_that_mean_nothing_are_refused(caller: Caller, world: World) -> No
     ):
         assert caller.post(f"{subscription}/pause", body).status_code == 422, body
     assert caller.post(f"{subscription}/resume", {"on": "2026-05-01T00:00:00"}).status_code == 409
+
+
+def test_a_billing_day_cuts_the_period_and_a_zone_is_known(caller: Caller, world: World) -> None:
+    changes = subscribed(caller, world)
+    world.run_until("2026-01-20 09:00")
+    order = {"billing_day": 1, "zone": "Europe/Berlin", "applies": "now"}
+
+    quote = caller.post(f"{changes}/quote", order).json()
+    made = caller.post(changes, order | {"quote_digest": quote["digest"]}).json()
+    world.run_until("2026-02-02")
+
+    assert quote["periods"]["n"] == made["periods"]["n"] == 2
+    assert made["periods"]["after"] == {
+        "every": "1 month", "zone": "Europe/Berlin",
+        "anchor_day": 1, "anchor_month": None, "anchor_weekday": None,
+    }  # fmt: skip
+    assert [note["total"] for note in made["notes"]] == [838]  # 9.99 for 26 of 31 days
+    kinds = [invoice["kind"] for invoice in caller.found("/v1/invoices")["data"]]
+    assert kinds == ["cycle"] * 3
+    for refused in ({"billing_day": 0}, {"billing_day": True}, {"zone": "../etc"}):
+        assert caller.post(changes, refused).status_code == 422
+    world.assert_everything_adds_up()

@@ -123,3 +123,24 @@ def test_the_payment_of_a_change_is_explained(midway: World) -> None:
 
     assert (explained.exit_code, shown.exit_code) == (0, 0), explained.output
     assert "14 of 28 days" in explained.stdout + shown.stdout
+
+
+def test_a_billing_day_and_a_zone_are_quoted_and_made(midway: World) -> None:
+    order = (*CHANGE, "--billing-day", "15", "--zone", "Europe/Berlin", "--reason", "moved")
+    quote = midway.json(*order, "--quote")
+
+    done = midway.json(*order, "--yes", "--quote-digest", quote["digest"])
+
+    periods = done["periods"]
+    assert (done["applies"], periods["n"]) == ("period_end", 1)
+    assert (periods["before"]["anchor_day"], periods["after"]["anchor_day"]) == (None, 15)
+    assert (periods["before"]["zone"], periods["after"]["zone"]) == ("UTC", "Europe/Berlin")
+    last = midway.lines("subscriptions", "timeline", "ada-sub")[-1]
+    assert "are every 1 month, on day 15 in Europe/Berlin; before: every 1 month" in last["what"]
+
+
+def test_a_billing_day_that_no_month_has_is_refused(midway: World) -> None:
+    refused = midway.run(*CHANGE, "--billing-day", "32", "--quote")
+
+    assert refused.exit_code == 2
+    assert "from 1 to 31" in refused.stderr

@@ -14,6 +14,7 @@ from tests.promises.subjects import (
     ASKED,
     CLOSED,
     CREDITED,
+    CUT,
     EXPIRED,
     EXPIRING,
     FAILED,
@@ -97,6 +98,18 @@ BY_HAND: Final[Mapping[str, Attack]] = {
     "a subscription is moved to another zone": _attack(
         1, "cycle_off_schedule",
         f"UPDATE subscriptions SET zone = 'Asia/Tokyo' WHERE id = {LIVE}",
+    ),
+    "a cut is moved with the cycle that begins there": _attack(
+        1, "cut_against_change",
+        f"UPDATE cycles SET period_start = period_start + interval '1 hour'"
+        f" WHERE subscription_id = {CUT} AND after_cut",
+        "UPDATE cycle_cuts SET cut_at = cut_at + interval '1 hour'",
+        f"UPDATE segments SET starts_at = starts_at + interval '1 hour'"
+        f" WHERE subscription_id = {CUT} AND from_n = 1",
+    ),
+    "the periods to come are those of another cadence": _attack(
+        1, "segments_against_changes",
+        "UPDATE subscriptions SET segments_to_come = NULL WHERE segments_to_come IS NOT NULL",
     ),
     "a paused subscription was billed": _attack(
         1, "cycle_against_changes",

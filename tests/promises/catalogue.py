@@ -18,7 +18,8 @@ SKIPPED: Final[Mapping[str, str]] = {
 # What sorts of rows a table has, where its column `state`, `status` or `kind` doesn't say it.
 SORTS: Final[Mapping[str, str]] = {
     "payments": "state || CASE WHEN invoice_id IS NULL THEN ', without invoice' ELSE '' END",
-    "cycles": "kind || ' ' || state",
+    "cycles": "kind || ' ' || state || CASE WHEN after_cut THEN ', after a cut' ELSE '' END",
+    "segments": "CASE WHEN from_n = 0 THEN 'first' ELSE 'later' END",
     "provider_calls": "kind || ', ' || coalesce(outcome, 'open')",
     "settlement_rows": "kind || ', ' || outcome",
     "breaks": "CASE WHEN resolved_at IS NULL THEN 'open' ELSE 'resolved' END",

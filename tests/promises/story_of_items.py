@@ -69,17 +69,26 @@ def void(world: World) -> None:
 
 
 def change(world: World) -> None:
-    """Change what is held: now, with an invoice or a credit note, later, and withdrawn."""
+    """Change what is held and when periods begin: now, later, and withdrawn.
+
+    With an invoice or a credit note, with a cycle that is cut, and with periods that lie far ahead.
+    """
     dearer = world.subscribed("team", items={"seats": 6})
     cheaper = world.subscribed("team", items={"seats": 30})
     moving = world.subscribed("notes", quantity=4)
     adding = world.subscribed("monthly")
+    cut, moved = world.subscribed("monthly"), world.subscribed("monthly")
+    ahead = world.subscribed("yearly")
     world.settle()
     world.run_until(f"{world.now + timedelta(days=3):%Y-%m-%d}")
     ask(world, dearer, Applies.NOW, items={"seats": 12})
     ask(world, cheaper, Applies.NOW, items={"seats": 20})
     ask(world, moving, Applies.PERIOD_END, plan="free")
     ask(world, adding, Applies.NOW, items={"sso": 1})
+    ask(world, cut, Applies.NOW, billing_day=9)
+    ask(world, cut, Applies.PERIOD_END, zone="Asia/Tokyo", quantity=2)
+    ask(world, moved, Applies.PERIOD_END, plan="yearly", billing_day=31)
+    ask(world, ahead, Applies.PERIOD_END, zone="Asia/Tokyo")
     later = ask(world, dearer, Applies.PERIOD_END, items={"seats": 50})
     asked = ChangeAsked(world.now, OPERATOR, "asked")
     changing.withdraw(world.engine, dearer.reference, later, withdrawal_id=new_id(), asked=asked)

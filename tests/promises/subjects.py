@@ -30,6 +30,7 @@ ASKED: Final = "(SELECT id FROM refunds WHERE state = 'requested' ORDER BY id LI
 HELD: Final = "(SELECT id FROM disputes WHERE state = 'opened' ORDER BY id LIMIT 1)"
 LOST: Final = "(SELECT id FROM disputes WHERE state = 'lost' ORDER BY id LIMIT 1)"
 LIVE: Final = "(SELECT id FROM subscriptions WHERE status = 'active' ORDER BY id LIMIT 1)"
+CUT: Final = "(SELECT subscription_id FROM cycle_cuts)"
 PAUSED: Final = "(SELECT id FROM subscriptions WHERE status = 'paused' ORDER BY id LIMIT 1)"
 PAYOUT: Final = (
     "(SELECT provider_payout_id FROM payouts WHERE status = 'paid' ORDER BY created LIMIT 1)"

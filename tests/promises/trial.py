@@ -109,6 +109,7 @@ def _statements(now: datetime) -> Iterator[_Reader]:
     }
     for check in (
         one_cycle.AGAINST_CHANGES,
+        one_cycle.CUT_AGAINST_CHANGE,
         one_cycle.RENEWAL_OVERDUE,
         *one_capture.CAPTURED_ONCE,
         *every_penny.EVERY_PENNY,
@@ -137,7 +138,8 @@ _OF_FACTS: Final = (invoiced._INVOICES, invoiced._LOST, invoiced._FREE)
 
 def _computed() -> Iterator[_Reader]:
     """Yield what is computed again in Python: schedules, invoices, notes and digests."""
-    yield _Reader(one_cycle._SCHEDULES.text, partial(_kinds, _schedules))
+    scheduled = (one_cycle._SCHEDULES, one_cycle._SEGMENTS, item_changes._ALL)
+    yield _Reader(" ".join(each.text for each in scheduled), partial(_kinds, _schedules))
     sold = (plans.VERSIONS.as_they_hold, addons.VERSIONS.as_they_hold)
     read = (*_OF_FACTS, *sold, item_changes._ALL, held._CHANGED)
     yield _Reader(" ".join(each.text for each in read), partial(_kinds, recomputing.differing))

@@ -322,7 +322,6 @@ def test_a_scheduled_change_is_withdrawn_and_others_are_kept(world: World) -> No
 @pytest.mark.parametrize(
     ("order", "code"),
     [
-        ({"plan": "pro-yearly"}, ErrorCode.CHANGE_CADENCE),
         ({"plan": "prro"}, ErrorCode.PLAN_NOT_PUBLISHED),
         ({"quantity": 1}, ErrorCode.CHANGE_NOTHING),
         ({}, ErrorCode.CHANGE_NOTHING),

@@ -20,6 +20,7 @@ from billing.ids import new_id
 from billing.rules.item_changes import ChangeAsked
 from billing.store.subscriptions import item_changes
 from tests.scenarios.backups import Backups, as_after_a_restart, recover
+from tests.scenarios.test_cadence_changes import PLANS as CADENCES
 from tests.scenarios.test_facts import ADDONS as TEAM_ADDONS
 from tests.scenarios.test_item_changes import CLI, LATER, NOW, PLANS, change, dues, quote
 from tests.scenarios.test_recovered_periods import try_to_recover
@@ -79,6 +80,33 @@ def test_a_change_that_was_charged_after_the_backup_is_made_again(
     restored.run_until("2026-02-02")
     world.psp.pin(restored.now)
     assert restored.psp.captures(customer) == 3
+    restored.assert_everything_adds_up()
+
+
+@pytest.mark.parametrize(
+    "order",
+    [{"plan": "yearly"}, {"billing_day": 9}, {"billing_day": 9, "zone": "Asia/Tokyo"}],
+    ids=["another cadence", "another billing day", "another zone"],
+)
+def test_a_cut_whose_next_period_was_charged_after_the_backup_is_made_again(
+    world: World, backups: Backups, order: Mapping[str, Any]
+) -> None:
+    world.publish(CADENCES)
+    customer = world.subscribed("monthly", quantity=2)
+    world.run_until("2026-01-10")
+    restore = backups.take(world)
+    world.run_until("2026-01-15 12:34:56.789")
+    change(world, customer, NOW, **order)
+    world.run_until("2026-02-20")
+
+    restored = restore()
+    done = recover(restored)
+
+    assert {each.result for each in done} == {AdoptionResult.ADOPTED}
+    assert documents(restored, customer) == documents(world, customer)
+    assert changes_of(restored, customer) == changes_of(world, customer)
+    assert notes(restored, customer) == notes(world, customer)
+    assert restored.subscription(customer).segment == world.subscription(customer).segment
     restored.assert_everything_adds_up()
 
 

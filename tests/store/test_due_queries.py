@@ -362,6 +362,7 @@ def test_a_query_of_the_daemons_reads_an_index(
     empty = {
         "breaks",
         "credit_notes",
+        "cycle_cuts",
         "customers",
         "disputes",
         "payment_methods",

@@ -27,6 +27,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 
 IN_SQL = (
     one_cycle.AGAINST_CHANGES,
+    one_cycle.CUT_AGAINST_CHANGE,
     one_cycle.RENEWAL_OVERDUE,
     *one_capture.CAPTURED_ONCE,
     *every_penny.EVERY_PENNY,
@@ -44,6 +45,7 @@ COMPUTED = {
     FindingKind.SCHEDULE_UNUSABLE,
     FindingKind.CYCLES_MISSING,
     FindingKind.CYCLE_OFF_SCHEDULE,
+    FindingKind.SEGMENTS_AGAINST_CHANGES,
     FindingKind.CYCLE_OF_OTHER_KIND,
     FindingKind.RENEWAL_OFF_SCHEDULE,
     FindingKind.DIGEST_DIFFERS,

@@ -24,6 +24,8 @@ CODES = st.from_regex(r"[a-z0-9]+(-[a-z0-9]+)*", fullmatch=True).filter(lambda c
         st.uuids(),
         st.none() | CODES,
         st.dictionaries(CODES, st.integers(0, 1_000_000), max_size=3),
+        st.none() | st.integers(1, 31),
+        st.none() | st.sampled_from(["UTC", "America/Argentina/ComodRivadavia"]),
     ),
 )
 def test_a_mark_is_read_as_it_was_written(issued: datetime, change: ChangeMark | None) -> None:

@@ -1,5 +1,6 @@
 """What is held follows from dated changes, and which change can be made follows from a table."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
@@ -8,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from billing.errors import ErrorCode
+from billing.plans.terms import Cadence
 from billing.rules.change_states import ChangeStanding, PriceMove, standing, state_after
 from billing.rules.item_changes import (
     Applies,
@@ -15,9 +17,12 @@ from billing.rules.item_changes import (
     ItemChange,
     held_after,
     held_at_start,
-    held_before,
+    held_in,
+    orders_of,
+    orders_to_come,
     scheduled,
 )
+from billing.rules.schedule_orders import ScheduleOrder
 from billing.rules.subscriptions import DatedChangeKind, Status
 
 NOW, LATER = Applies.NOW, Applies.PERIOD_END
@@ -58,8 +63,8 @@ def held(items: dict[str, int], code: str = "basic") -> HeldTerms:
 
 def test_nothing_follows_where_nothing_was_changed() -> None:
     assert held_at_start([], at(1)) is None
-    assert held_before([], at(1)) is None
-    assert held_after([], UUID(int=1)) is None
+    assert held_in([], (at(1), at(2))) is None
+    assert held_after([], UUID(int=1), at(1)) is None
 
 
 @pytest.mark.parametrize(
@@ -83,18 +88,29 @@ def test_a_change_within_a_period_holds_for_what_starts_after_it(
 
 
 def test_what_is_stored_is_what_holds_before_the_next_period() -> None:
-    asked = [BASE, seats(1, at(10), 5), seats(2, at(20), 7)]
+    asked = [BASE, seats(1, at(10), 5), seats(2, at(15), 6, NOW), seats(3, at(20), 7)]
 
-    assert held_before(asked, at(20)) == held({"seats": 5})
-    assert held_before(asked, None) == held({"seats": 2})
+    assert held_in(asked, (at(10), at(15))) == held({"seats": 5})
+    assert held_in(asked, (at(10), at(20))) == held({"seats": 6})
+    assert held_in(asked, (at(20), at(30))) == held({"seats": 7})
+    assert held_in(asked, None) == held({"seats": 2})
+
+
+def test_what_lies_within_a_period_that_a_cut_made_longer_holds_from_its_end_on() -> None:
+    asked = [BASE, seats(1, at(10), 5), replace(plan(2, at(12), "pro"), applies=NOW)]
+
+    assert held_in(asked, (at(5), at(20))) == held({"seats": 2, "rooms": 3}, "pro")
+    assert held_after(asked, UUID(int=2), at(5)) == held({"seats": 2, "rooms": 3}, "pro")
+    assert held_after(asked, UUID(int=2), at(10)) == held({"seats": 5, "rooms": 3}, "pro")
+    assert held_at_start(asked, at(20)) == held({"seats": 5, "rooms": 3}, "pro")
 
 
 def test_the_last_change_that_names_an_item_wins_and_others_are_kept() -> None:
     asked = [BASE, seats(1, at(10), 5), plan(2, at(10), "pro"), seats(3, at(10), 7)]
 
     assert held_at_start(asked, at(10)) == held({"seats": 7, "rooms": 3}, "pro")
-    assert held_after(asked, UUID(int=2)) == held({"seats": 5, "rooms": 3}, "pro")
-    assert held_after(asked, UUID(int=9)) is None
+    assert held_after(asked, UUID(int=2), None) == held({"seats": 5, "rooms": 3}, "pro")
+    assert held_after(asked, UUID(int=9), None) is None
 
 
 def test_a_plan_keeps_quantities_that_it_does_not_name() -> None:
@@ -141,7 +157,7 @@ def test_a_period_is_priced_alike_whatever_is_asked_for_later(
     assert held_at_start([BASE, *changes], start) == held_at_start([BASE, *until_then], start)
 
 
-UP, DOWN, PLAN_UP, PLAN_DOWN = PriceMove
+UP, DOWN, PLAN_UP, PLAN_DOWN, DAYS = PriceMove
 ALL = tuple(PriceMove)
 REFUSED_NOW = ErrorCode.CHANGE_PAYMENT_UNDER_WAY
 # docs/changes.md has the same table in words.
@@ -155,14 +171,14 @@ TABLE = [
     (ChangeStanding.BEING_PAID, ALL, NOW, REFUSED_NOW),
     (ChangeStanding.BEING_PAID, ALL, LATER, LATER),
     (ChangeStanding.PAST_DUE, (UP, PLAN_UP), NOW, ErrorCode.CHANGE_PAST_DUE),
-    (ChangeStanding.PAST_DUE, (DOWN, PLAN_DOWN), NOW, LATER),
+    (ChangeStanding.PAST_DUE, (DOWN, PLAN_DOWN, DAYS), NOW, LATER),
     (ChangeStanding.PAST_DUE, ALL, LATER, LATER),
     (ChangeStanding.UNPAID, ALL, NOW, ErrorCode.CHANGE_UNPAID),
     (ChangeStanding.UNPAID, ALL, LATER, ErrorCode.CHANGE_UNPAID),
     (ChangeStanding.PAUSED, ALL, NOW, LATER),
     (ChangeStanding.PAUSED, ALL, LATER, LATER),
     (ChangeStanding.ENDING, (DOWN,), NOW, NOW),
-    (ChangeStanding.ENDING, (UP, PLAN_UP, PLAN_DOWN), NOW, ErrorCode.CHANGE_ENDING),
+    (ChangeStanding.ENDING, (UP, PLAN_UP, PLAN_DOWN, DAYS), NOW, ErrorCode.CHANGE_ENDING),
     (ChangeStanding.ENDING, ALL, LATER, ErrorCode.CHANGE_ENDING),
     (ChangeStanding.CANCELED, ALL, NOW, ErrorCode.SUBSCRIPTION_ENDED),
     (ChangeStanding.CANCELED, ALL, LATER, ErrorCode.SUBSCRIPTION_ENDED),
@@ -224,3 +240,41 @@ def test_an_add_on_is_held_from_plan_to_plan_until_it_is_removed() -> None:
     )
     assert held_at_start(asked, at(15)) == held({"seats": 2, "rooms": 3}, "pro")
     assert added.detail() == {"items": {"sso": 2}, "addons": {"sso": "2026-01-01"}}
+
+
+def test_a_change_that_cuts_a_period_holds_in_the_one_that_begins_there() -> None:
+    cutting = ItemChange(
+        DatedChangeKind.PLAN, at(5), UUID(int=3), NOW, plan="pro", version=VERSION,
+        items={"seats": 4}, schedule=ScheduleOrder(every=Cadence(1, "year")), cuts=0,
+    )  # fmt: skip
+    changes = [BASE, seats(1, at(5), 2, NOW), cutting, seats(4, at(5), 9, NOW)]
+
+    held = held_at_start(changes, at(5))
+
+    assert held is not None
+    assert (held.plan, held.items["seats"]) == ("pro", 4)
+    after = held_at_start(changes, at(6))
+    assert after is not None
+    assert after.items["seats"] == 9
+
+
+def test_what_no_period_began_with_is_to_come() -> None:
+    def order(n: int, day: int, applies: Applies, cuts: int | None = None) -> ItemChange:
+        return ItemChange(
+            DatedChangeKind.SCHEDULE, at(day), UUID(int=n), applies,
+            schedule=ScheduleOrder(billing_day=n), cuts=cuts,
+        )  # fmt: skip
+
+    changes = [
+        BASE, order(1, 4, LATER), order(2, 5, LATER), order(3, 5, NOW), order(4, 5, NOW, 0),
+        order(5, 6, LATER), seats(6, at(7), 2),
+        ItemChange(DatedChangeKind.WITHDRAW, at(5), UUID(int=7), withdraws=UUID(int=5)),
+    ]  # fmt: skip
+
+    def days(last_start: datetime | None) -> list[int | None]:
+        return [each.order.billing_day for each in orders_to_come(changes, last_start)]
+
+    assert days(None) == [1, 2, 3, 4]
+    assert days(at(5)) == [3]
+    assert days(at(4)) == [2, 3, 4]
+    assert [each.order.billing_day for each in orders_of(changes)] == [1, 2, 3, 4]

@@ -46,7 +46,7 @@ def change_subscription(
     visitor: Charger,
     services: UsesServices,
 ) -> JSONResponse:
-    """Change plan or quantities; with the digest of a quote only if nothing has moved since."""
+    """Change plan, quantities or periods; with a quote's digest only if nothing has moved."""
     answer = services.customers.change_items(
         visitor.caller,
         key,
@@ -80,4 +80,6 @@ def _order(new: request_schemas.ChangeOrderBody) -> ChangeOrder:
         quantity=new.quantity,
         items=new.items,
         applies=new.applies,
+        billing_day=new.billing_day,
+        zone=new.zone,
     )

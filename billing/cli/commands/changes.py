@@ -1,4 +1,4 @@
-"""`billing subscriptions change`: another plan, other quantities, now or at the period's end."""
+"""`billing subscriptions change`: another plan, quantity or period, now or at the period's end."""
 
 from typing import Any
 from uuid import UUID
@@ -30,11 +30,15 @@ def quantities(given: tuple[str, ...]) -> dict[str, int]:
 
 @click.command("change")
 @click.argument("subscription")
-@click.option("--plan", metavar="CODE", help="Another plan of the same cadence.")
+@click.option("--plan", metavar="CODE", help="Another plan, also of another cadence.")
 @click.option("--quantity", type=int, help="How many units of a plan with a single price.")
 @click.option(
     "--item", "items", multiple=True, metavar="CODE=QUANTITY", help="How many of an item or add-on."
 )
+@click.option(
+    "--billing-day", type=int, metavar="DAY", help="Day of the month: periods begin then."
+)
+@click.option("--zone", metavar="ZONE", help="Time zone of the boundaries.")
 @word_option("--when", Applies, "When it holds; as the plan says, when left out")
 @click.option(
     "--quote", "--dry-run", "dry_run", is_flag=True,
@@ -51,6 +55,8 @@ def change(
     plan: str | None,
     quantity: int | None,
     items: tuple[str, ...],
+    billing_day: int | None,
+    zone: str | None,
     when: str | None,
     dry_run: bool,
     digest: str | None,
@@ -58,7 +64,7 @@ def change(
     reason: str,
     output: Output,
 ) -> None:
-    """Change the plan or the quantities of a subscription, now or from its next period on.
+    """Change plan, quantities or periods of a subscription, now or from its next period on.
 
     What holds now and costs more is invoiced for the days that are left, and paid at once.
     """
@@ -73,6 +79,8 @@ def change(
         quantity=quantity,
         items=quantities(items),
         applies=None if when is None else Applies(when),
+        billing_day=billing_day,
+        zone=zone,
     )
     with session.connect() as conn:
         subscription_id = find(conn, "subscription", subscription)

@@ -6,6 +6,7 @@ __all__ = [
     "bought",
     "charging",
     "closing",
+    "comparing_segments",
     "crediting",
     "deciding",
     "digest",

@@ -13,7 +13,7 @@ from billing.flows.cycles import held_terms
 from billing.plans.items import BASE
 from billing.plans.terms import Plan, PlanVersion
 from billing.pricing import Facts
-from billing.rules.item_changes import HeldTerms, ItemChange, held_after, held_at_start, held_before
+from billing.rules.item_changes import HeldTerms, ItemChange, held_after, held_at_start, held_in
 from billing.rules.promises import Finding, FindingKind
 from billing.store.promises import held
 from billing.store.promises.held import HeldRows
@@ -27,7 +27,7 @@ def unreadable(changes: Mapping[UUID, Sequence[ItemChange]]) -> Mapping[UUID, Fi
     found = {}
     for subscription_id, asked in changes.items():
         try:
-            held_before(asked, _ALWAYS)
+            held_in(asked, (_ALWAYS, _ALWAYS))
         except (ValueError, LookupError, TypeError, AttributeError) as error:
             named = {"subscription_id": subscription_id, "held": "something"}
             facts = {**named, "changed": f"no terms: {error}"}
@@ -43,7 +43,7 @@ def held_then(row: Invoiced, changes: Mapping[UUID, Sequence[ItemChange]]) -> In
     asked = changes.get(row.subscription_id, ()) if row.subscription_id is not None else ()
     terms: HeldTerms | None = None
     if row.change_id is not None:
-        terms = held_after(asked, row.change_id)
+        terms = held_after(asked, row.change_id, row.changed_in)
     elif row.period_start is not None:
         terms = held_at_start(asked, row.period_start)
     if terms is None:
@@ -74,7 +74,10 @@ def of_rows(
 ) -> Iterator[Finding]:
     """Yield the subscriptions that hold something else than their changes come to."""
     for row in held.changed_ones(conn):
-        terms = held_before(changes[row.id], row.until)
+        period = None
+        if row.since is not None and row.until is not None:
+            period = (row.since, row.until)
+        terms = held_in(changes[row.id], period)
         if terms is None:
             continue
         stored, come_to = _stored(row, catalog), _come_to(row, terms, catalog)

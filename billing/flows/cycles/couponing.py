@@ -36,7 +36,8 @@ class BatchCoupons:
             return ()
         currency, at = subscription.currency, subscription.next_period.period.start
         step = charge_step(currency)
-        return discounts_at(fitting, at, currency, subscription.zone, step=step)
+        zone = subscription.at_period(subscription.next_n).zone
+        return discounts_at(fitting, at, currency, zone, step=step)
 
     def _redeemed(self, each: UsedRedemption, currency: str) -> Redeemed:
         return Redeemed(

@@ -15,7 +15,8 @@ from billing.pricing import Facts, InvoiceDraft, draft
 from billing.rules import recognition
 from billing.rules.facts import as_json
 from billing.rules.item_changes import HeldTerms
-from billing.rules.periods import ScheduledPeriod, nth, number_containing, to_local
+from billing.rules.periods import ScheduledPeriod, to_local
+from billing.rules.segments import Segment
 from billing.rules.subscriptions import (
     CycleKind,
     DatedChange,
@@ -58,6 +59,10 @@ class Opening:
     before: Subscription | None = None
     series: str | None = None
     """The series that its invoice is numbered in; None: the subscription's own."""
+    begins: Segment | None = None
+    """The segment that begins with this period, if one does."""
+    after_cut: bool = False
+    """It begins where the cycle before it is cut."""
 
 
 class CannotOpen(Exception):
@@ -93,7 +98,9 @@ def decide(
     `unbilled`: what would be billed is skipped, missed or not.
     """
     before, scheduled = subscription, subscription.next_period
-    subscription, terms = held_terms.in_plan(before, held, scheduled.period.start)
+    subscription = before.at_period(scheduled.n)
+    begins = None if subscription is before else subscription.segment
+    subscription, terms = held_terms.in_plan(subscription, held, scheduled.period.start)
     plan = catalog.get(subscription.plan)
     if plan is None:
         raise CannotOpen(ParkedReason.PLAN_MISSING, plan=subscription.plan)
@@ -131,6 +138,7 @@ def decide(
         resumes=before.status is Status.PAUSED and resumes_with(changes, start),
         before=before,
         series=policy.series_of_subscriptions,
+        begins=begins if begins != before.segment else None,
     )
 
 
@@ -164,10 +172,10 @@ def unbilled_yet(
     subscription: Subscription, now: datetime, changes: Sequence[DatedChange]
 ) -> Sequence[int]:
     """Return the numbers of the periods that are wholly over without a cycle and to be billed."""
-    schedule, first = subscription.schedule, subscription.next_n
-    until, ends_at = number_containing(schedule, now), subscription.cancels_at
+    timetable, first = subscription.timetable, subscription.next_n
+    until, ends_at = timetable.number_containing(now), subscription.cancels_at
     if ends_at is not None and ends_at <= now:
-        until = number_containing(schedule, ends_at)
+        until = timetable.number_containing(ends_at)
     numbers = range(first, until)
     if not changes:
         return numbers
@@ -177,7 +185,7 @@ def unbilled_yet(
 def _start(subscription: Subscription, n: int) -> datetime:
     if n == subscription.next_n:
         return subscription.next_period.period.start
-    return nth(subscription.schedule, n).period.start
+    return subscription.timetable.nth(n).period.start
 
 
 def _bill(

@@ -34,7 +34,7 @@ from billing.rules.subscriptions import (
     after_resume,
 )
 from billing.store.payments import debts
-from billing.store.subscriptions import changes, cycles, plans, subscriptions
+from billing.store.subscriptions import changes, cycles, plans, segments, subscriptions
 from billing.store.subscriptions.cycles import NewCycle
 from billing.store.subscriptions.parking import parked_for
 from billing.store.subscriptions.subscriptions import Advance, NewEvent, Subscription
@@ -208,6 +208,9 @@ def write(conn: Connection, openings: Sequence[Opening], now: datetime) -> None:
     openings = [_with_debts(conn, opening) for opening in openings]
     cycles.add(conn, [_cycle_row(opening, now) for opening in openings])
     for opening in openings:
+        if opening.begins is not None and opening.before is not None:
+            to_come = opening.subscription.timetable.segments[1:]
+            segments.begin(conn, opening.before, [opening.begins], to_come)
         if opening.terms is not None:
             held_terms.write(conn, opening.subscription, opening.terms, opening.version)
     subscriptions.advance(conn, [_advance(opening) for opening in openings])
@@ -234,6 +237,7 @@ def _cycle_row(opening: Opening, now: datetime) -> NewCycle:
         "plan": opening.subscription.plan,
         "plan_version": opening.version.effective,
         "opened_at": now,
+        "after_cut": opening.after_cut,
     }
 
 

@@ -9,7 +9,8 @@ from billing.flows.cycles import held_terms
 from billing.ids import derived_id
 from billing.rules.actor import WORKER
 from billing.rules.item_changes import held_at_start
-from billing.rules.periods import ScheduledPeriod, nth, nth_from
+from billing.rules.periods import ScheduledPeriod
+from billing.rules.segments import Segment
 from billing.rules.subscriptions import (
     CycleKind,
     DatedChange,
@@ -19,7 +20,7 @@ from billing.rules.subscriptions import (
     is_paused_from_now_on,
     unpaid_from,
 )
-from billing.store.subscriptions import changes, cycles, item_changes, subscriptions
+from billing.store.subscriptions import changes, cycles, item_changes, segments, subscriptions
 from billing.store.subscriptions.cycles import NewCycle
 from billing.store.subscriptions.subscriptions import Subscription
 
@@ -54,10 +55,12 @@ def skip_missed(
                 "plan": subscription.plan,
                 "plan_version": subscription.plan_version,
                 "opened_at": now,
+                "after_cut": False,
             }
         )
-        scheduled = nth_from(subscription.schedule, scheduled.n + 1, scheduled.period.end)
+        scheduled = subscription.timetable.nth_from(scheduled.n + 1, scheduled.period.end)
     cycles.add(conn, rows)
+    _begin_segments(conn, subscription, scheduled.n)
     # One statement sets both: a check ties `renews_at` to the status.
     status = subscription.status
     if status is Status.UNPAID:
@@ -71,6 +74,14 @@ def skip_missed(
         renews_at=scheduled.period.start,
     )
     return sum(row["kind"] is CycleKind.SKIPPED for row in rows)
+
+
+def _begin_segments(conn: Connection, subscription: Subscription, next_n: int) -> None:
+    """Let the segments begin whose periods were opened, all that come before number `next_n`."""
+    known = subscription.timetable.segments[1:]
+    begun: list[Segment] = [segment for segment in known if segment.from_n < next_n]
+    if begun:
+        segments.begin(conn, subscription, begun, known[len(begun) :])
 
 
 def _is_paid(
@@ -95,8 +106,8 @@ def _first(conn: Connection, subscription: Subscription) -> ScheduledPeriod:
         return subscription.next_period
     last = cycles.last_end(conn, subscription.id)
     if last is None:
-        return nth(subscription.schedule, subscription.next_n)
-    return nth_from(subscription.schedule, subscription.next_n, last)
+        return subscription.timetable.nth(subscription.next_n)
+    return subscription.timetable.nth_from(subscription.next_n, last)
 
 
 def _has_passed(scheduled: ScheduledPeriod, now: datetime, begun: bool) -> bool:

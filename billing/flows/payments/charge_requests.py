@@ -22,7 +22,14 @@ def invoice_mark(row: PaymentForAttempt) -> InvoiceMark | None:
     if row.change_id is None:
         return InvoiceMark(row.invoice_issued_at)
     asked = row.change_detail or {}
-    change = ChangeMark(row.change_id, asked.get("plan"), asked.get("items", {}))
+    moved = asked.get("schedule", {})
+    change = ChangeMark(
+        row.change_id,
+        asked.get("plan"),
+        asked.get("items", {}),
+        moved.get("billing_day"),
+        moved.get("zone"),
+    )
     return InvoiceMark(row.invoice_issued_at, change)
 
 

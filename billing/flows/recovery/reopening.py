@@ -192,7 +192,13 @@ def _change(
     changing.make_again(
         conn,
         subscription,
-        ChangeOrder(plan=made.plan, items=made.items, applies=Applies.NOW),
+        ChangeOrder(
+            plan=made.plan,
+            items=made.items,
+            applies=Applies.NOW,
+            billing_day=made.billing_day,
+            zone=made.zone,
+        ),
         change_id=made.change_id,
         at=at,
         policy=reopening.policy,

@@ -3,7 +3,8 @@
 from uuid import UUID
 
 from billing.flows.service.views import View, plain
-from billing.flows.subscriptions.change_quotes import ChangeQuote, QuotedNote
+from billing.flows.subscriptions.change_invoices import QuotedNote
+from billing.flows.subscriptions.change_quotes import ChangeQuote
 from billing.pricing import DraftLine, InvoiceDraft
 
 
@@ -19,6 +20,7 @@ def quoted(quote: ChangeQuote, change_id: UUID | None = None) -> View:
         "holds_from": plain(quote.holds_from),
         "before": quote.before.document(),
         "after": quote.after.document(),
+        "periods": None if quote.terms.moved is None else quote.terms.moved.document(),
         "invoice": None if quote.draft is None else _invoice(quote.draft),
         "notes": [_note(note) for note in quote.notes],
         "digest": quote.digest,

@@ -2,6 +2,7 @@
 
 __all__ = [
     "catalog",
+    "change_invoices",
     "change_quotes",
     "changed_terms",
     "changing",

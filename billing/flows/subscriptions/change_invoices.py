@@ -10,6 +10,12 @@ from sqlalchemy import Connection
 from billing.errors import Conflict, ErrorCode
 from billing.flows.credit_notes import drafting
 from billing.flows.credit_notes.drafting import Asked, DraftedNote, NotCreditable
+from billing.flows.cycles import crediting, held_terms
+from billing.flows.cycles.charging import facts_of_cycle
+from billing.flows.cycles.holding import BatchHoldings
+from billing.flows.policy import Policy
+from billing.ids import derived_id
+from billing.plans.terms import Plan, PlanVersion
 from billing.pricing import (
     Charged,
     Discount,
@@ -23,11 +29,53 @@ from billing.pricing import (
     still_held,
 )
 from billing.rules.credit_notes import Destination
-from billing.rules.periods import Period
+from billing.rules.item_changes import HeldTerms
+from billing.rules.money import Money
+from billing.rules.periods import Period, ScheduledPeriod
 from billing.store.payments import credit_notes, invoices
 from billing.store.payments.invoices import Invoice
 from billing.store.subscriptions.cycles import Cycle
 from billing.store.subscriptions.subscriptions import Subscription
+
+
+@dataclass(frozen=True, slots=True)
+class QuotedNote:
+    """A credit note of a change: its id, and what it gives back to the customer's credit."""
+
+    note_id: UUID
+    asked: Asked
+    drafted: DraftedNote
+
+
+@dataclass(frozen=True, slots=True)
+class RunningPeriod:
+    """The period of an open cycle, and what its subscription holds at an instant within it."""
+
+    subscription: Subscription
+    cycle: Cycle
+    scheduled: ScheduledPeriod
+    batch: BatchHoldings
+    policy: Policy
+    at: datetime
+
+    def facts(self, held: HeldTerms, version: PlanVersion, plan: Plan) -> Facts:
+        """Return the facts that the whole period would have with what is held."""
+        changed, holds = held_terms.with_quantities(
+            held_terms.with_plan(self.subscription, held),
+            replace(self.batch.of(self.subscription, self.at), addons=self.batch.addons),
+            held,
+            version,
+        )
+        return facts_of_cycle(changed, plan, version, self.scheduled, self.policy, holds)
+
+
+def running(
+    subscription: Subscription, cycle: Cycle, batch: BatchHoldings, policy: Policy, at: datetime
+) -> RunningPeriod:
+    """Return the period of a cycle, as it was opened."""
+    scheduled = subscription.segment.nth(cycle.n)
+    scheduled = replace(scheduled, period=Period(cycle.period_start, cycle.period_end))
+    return RunningPeriod(subscription, cycle, scheduled, batch, policy, at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,3 +188,20 @@ def notes_of(
         except NotCreditable as error:
             if error.code is not ErrorCode.CREDIT_NOTE_OF_NOTHING:
                 raise
+
+
+def quoted_notes(
+    conn: Connection, returns: Mapping[UUID, Asked], change_id: UUID, at: datetime
+) -> tuple[QuotedNote, ...]:
+    """Return the credit notes of a change, with the ids that they will have."""
+    return tuple(
+        QuotedNote(derived_id("change_note", change_id, k, at), asked, drafted)
+        for k, (asked, drafted) in enumerate(notes_of(conn, returns))
+    )
+
+
+def give_to(batch: BatchHoldings, owner: UUID, notes: Sequence[QuotedNote], at: datetime) -> None:
+    """Let what notes give back be credit of their customer, before they are issued."""
+    for note in notes:
+        total = Money(note.drafted.note.total, note.drafted.note.currency)
+        batch.add(owner, crediting.grant_of_note(note.note_id, owner, total, at))

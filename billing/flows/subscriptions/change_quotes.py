@@ -8,29 +8,37 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from billing.errors import BadInput, ErrorCode
-from billing.flows.credit_notes.drafting import Asked, DraftedNote
 from billing.flows.customers.customers import existing_customer
-from billing.flows.cycles import crediting, held_terms, holding
+from billing.flows.cycles import held_terms, holding
 from billing.flows.cycles.charging import Holdings, costs_nothing, facts_of_cycle
 from billing.flows.cycles.holding import BatchHoldings
 from billing.flows.policy import Policy
-from billing.flows.subscriptions.change_invoices import charged_for, cost_of_change, notes_of
+from billing.flows.subscriptions import change_cuts
+from billing.flows.subscriptions.change_cuts import Cut
+from billing.flows.subscriptions.change_invoices import (
+    QuotedNote,
+    charged_for,
+    cost_of_change,
+    give_to,
+    quoted_notes,
+    running,
+)
 from billing.flows.subscriptions.change_standing import applies_when, refuse_ended, standing_of
 from billing.flows.subscriptions.changed_terms import ChangedTerms, ChangeOrder, terms_of
 from billing.flows.subscriptions.lifecycle import ends_at
 from billing.flows.subscriptions.subscribing import method_at
-from billing.ids import derived_id
 from billing.plans.currencies import charge_limit
-from billing.plans.terms import Plan, PlanVersion
+from billing.plans.terms import Plan
 from billing.pricing import Charge, Credit, Facts, InvoiceDraft, draft
 from billing.rules.item_changes import Applies, HeldTerms
 from billing.rules.money import Money
-from billing.rules.periods import Period, ScheduledPeriod, nth_from, to_local
+from billing.rules.periods import Period, ScheduledPeriod, to_local
 from billing.rules.subscriptions import CycleKind
 from billing.store.payments.payments import LockedPayment
 from billing.store.subscriptions import addons, cycles, plans
@@ -41,21 +49,12 @@ _BILLED = (CycleKind.REGULAR, CycleKind.FREE)
 
 
 @dataclass(frozen=True, slots=True)
-class QuotedNote:
-    """A credit note of a change: its id, and what it gives back to the customer's credit."""
-
-    note_id: UUID
-    asked: Asked
-    drafted: DraftedNote
-
-
-@dataclass(frozen=True, slots=True)
 class ChangeQuote:
     """What a change will do. Its digest says whether anything that it follows from has moved.
 
     `facts` and `draft` are those of its invoice where it holds now, else of the next period's; None
     where nothing is billed. `n` is the number of that cycle. `notes` are issued before the invoice,
-    which their credit pays first.
+    which their credit pays first. Where it cuts a cycle, the invoice is that of the next one.
     """
 
     subscription_id: UUID
@@ -66,7 +65,8 @@ class ChangeQuote:
     facts: Facts | None
     draft: InvoiceDraft | None
     digest: str
-    notes: Sequence["QuotedNote"] = ()
+    notes: Sequence[QuotedNote] = ()
+    cut: Cut | None = None
 
     @property
     def before(self) -> HeldTerms:
@@ -93,8 +93,11 @@ def quote_of(
 
     Raises: BadInput, Conflict, NotFound.
     """
-    if order.plan is None and not order.quantities:
-        raise BadInput("a change names a plan or a quantity", code=ErrorCode.CHANGE_NOTHING)
+    if order.is_empty:
+        raise BadInput(
+            "a change names a plan, a quantity, a billing day or a zone",
+            code=ErrorCode.CHANGE_NOTHING,
+        )
     stands = standing_of(subscription, undecided, now)
     refuse_ended(subscription, stands)
     asking = _asking(conn, subscription, order, change_id, now)
@@ -108,7 +111,7 @@ def quote_of(
     if applies is not wanted:
         terms = asking.terms(conn, applies, instants[applies])
     if applies is Applies.NOW:
-        quote = _now(conn, subscription, terms, asking.batch, policy, now)
+        quote = _now(conn, subscription, terms, asking, policy, now)
         if not quote.notes or asking.catalog[subscription.plan].change.credit != "none":
             _refuse_unpayable(conn, subscription, quote)
             return quote
@@ -131,7 +134,7 @@ def quote_again(
     """
     asking = _asking(conn, subscription, order, change_id, at)
     terms = asking.terms(conn, Applies.NOW, at)
-    return _now(conn, subscription, terms, asking.batch, policy, at)
+    return _now(conn, subscription, terms, asking, policy, at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +192,9 @@ def _at_once(conn: Connection, subscription: Subscription, now: datetime) -> dat
 def _later(
     subscription: Subscription, terms: ChangedTerms, held: Holdings, policy: Policy
 ) -> ChangeQuote:
+    subscription = subscription.in_segments(subscription.segment, terms.to_come)
     scheduled = _period_at(subscription, terms.change.holds_from)
+    subscription = subscription.at_period(scheduled.n)
     changed, holds = held_terms.with_quantities(
         held_terms.with_plan(subscription, terms.after), held, terms.after, terms.version
     )
@@ -204,7 +209,7 @@ def _later(
 def _period_at(subscription: Subscription, start: datetime) -> ScheduledPeriod:
     scheduled = subscription.next_period
     while scheduled.period.start < start:
-        scheduled = nth_from(subscription.schedule, scheduled.n + 1, scheduled.period.end)
+        scheduled = subscription.timetable.nth_from(scheduled.n + 1, scheduled.period.end)
     return scheduled
 
 
@@ -215,16 +220,22 @@ def _now(
     conn: Connection,
     subscription: Subscription,
     terms: ChangedTerms,
-    batch: BatchHoldings,
+    asking: _Asking,
     policy: Policy,
     now: datetime,
 ) -> ChangeQuote:
+    batch, catalog = asking.batch, asking.catalog
     cycle = cycles.last(conn, subscription.id)
     assert cycle is not None, "its next period begins later, and it has begun"
+    n, cut = cycle.n, None
     facts, notes = None, tuple[QuotedNote, ...]()
-    if cycle.kind in _BILLED:
+    if terms.change.cuts is not None:
+        cut = change_cuts.quoted(conn, subscription, terms, batch, policy, cycle, catalog)
+        n, facts, notes = cut.opening.scheduled.n, cut.opening.facts, cut.notes
+    elif cycle.kind in _BILLED:
         facts, notes = _costs(conn, subscription, terms, batch, policy, cycle, now)
-    return _quote(subscription, terms, Applies.NOW, cycle.n, facts, cycle, notes)
+    quote = _quote(subscription, terms, Applies.NOW, n, facts, cycle, notes)
+    return replace(quote, cut=cut)
 
 
 def _refuse_unpayable(conn: Connection, subscription: Subscription, quote: ChangeQuote) -> None:
@@ -251,34 +262,17 @@ def _costs(
     now: datetime,
 ) -> tuple[Facts | None, tuple[QuotedNote, ...]]:
     """Return the facts of the invoice, and the notes whose credit pays it."""
-    scheduled = nth_from(subscription.schedule, cycle.n, cycle.period_start)
-    scheduled = replace(scheduled, period=Period(cycle.period_start, cycle.period_end))
     at, change_id = terms.change.holds_from, terms.change.change_id
     assert change_id is not None, "every change of items has an id"
-
-    def whole(held: HeldTerms, version: PlanVersion, plan: Plan) -> Facts:
-        changed, holds = held_terms.with_quantities(
-            held_terms.with_plan(subscription, held),
-            replace(batch.of(subscription, now), addons=batch.addons),
-            held,
-            version,
-        )
-        return facts_of_cycle(changed, plan, version, scheduled, policy, holds)
-
-    before = whole(terms.before, terms.before_version, terms.plan_before)
-    after = whole(terms.after, terms.version, terms.plan)
+    period = running(subscription, cycle, batch, policy, now)
+    before = period.facts(terms.before, terms.before_version, terms.plan_before)
+    after = period.facts(terms.after, terms.version, terms.plan)
     charged = charged_for(conn, subscription.id, cycle)
-    cost = cost_of_change(subscription, charged, before, after, scheduled.period, at)
-    notes = tuple(
-        QuotedNote(derived_id("change_note", change_id, k, at), asked, drafted)
-        for k, (asked, drafted) in enumerate(notes_of(conn, cost.returns))
-    )
+    cost = cost_of_change(subscription, charged, before, after, period.scheduled.period, at)
+    notes = quoted_notes(conn, cost.returns, change_id, at)
     if cost.facts is None or not notes:
         return cost.facts, notes
-    for note in notes:
-        total = Money(note.drafted.note.total, after.currency)
-        owner = subscription.customer_id
-        batch.add(owner, crediting.grant_of_note(note.note_id, owner, total, now))
+    give_to(batch, subscription.customer_id, notes, now)
     return replace(cost.facts, credit=batch.of(subscription, now).credit), notes
 
 
@@ -347,6 +341,7 @@ def _digest(
         "after": terms.after.document(),
         "change": terms.change.detail(),
         "terms": terms.version.digest(),
+        "periods": _periods(terms),
         "facts": None if facts is None else facts.document(),
         "notes": [
             [str(note.drafted.invoice.id), [[each.line, each.gross] for each in note.asked.lines]]
@@ -355,6 +350,14 @@ def _digest(
     }
     text = json.dumps(document, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode("ascii")).hexdigest()
+
+
+def _periods(terms: ChangedTerms) -> list[Mapping[str, Any]]:
+    if terms.moved is None:
+        return []
+    if terms.change.cuts is not None:
+        return [terms.moved.document() | {"starts_at": None}]
+    return [each.document() for each in terms.to_come]
 
 
 def _of_period(facts: Facts, cycle: Cycle) -> Facts:

@@ -7,7 +7,7 @@ from typing import Final
 from billing.errors import Conflict, ErrorCode
 from billing.flows.subscriptions.changed_terms import ChangedTerms, ChangeOrder
 from billing.plans.terms import Plan
-from billing.rules.change_states import ChangeStanding, standing, state_after
+from billing.rules.change_states import ChangeStanding, PriceMove, standing, state_after
 from billing.rules.item_changes import Applies
 from billing.store.payments.payments import LockedPayment
 from billing.store.subscriptions.subscriptions import Subscription
@@ -63,6 +63,8 @@ def applies_when(
     move = terms.move(subscription.currency)
     policy = catalog[subscription.plan].change
     by_plan = Applies(policy.up if move.costs_more else policy.down)
+    if move is PriceMove.SCHEDULE:
+        by_plan = Applies.PERIOD_END
     verdict = state_after(stands, move, order.applies or by_plan)
     if verdict.refused is not None:
         raise _refusal(subscription, verdict.refused)

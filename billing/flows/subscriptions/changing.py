@@ -1,9 +1,10 @@
-"""Changing what a subscription holds: plan and quantities, now or from its next period on.
+"""Changing what a subscription holds and when its periods begin, now or from its next one on.
 
 A change is a dated row. What holds when a period starts follows from the rows, whenever it is
 opened. Locks are taken payments first, then their subscription, as everywhere.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from uuid import UUID
 
@@ -17,6 +18,7 @@ from billing.flows.cycles import held_terms, issuing
 from billing.flows.cycles.issuing import InSeries, Issued
 from billing.flows.cycles.opening import hold_catalog
 from billing.flows.policy import Policy
+from billing.flows.subscriptions import change_cuts, schedules
 from billing.flows.subscriptions.change_quotes import ChangeQuote, quote_again, quote_of
 from billing.flows.subscriptions.changed_terms import ChangeOrder
 from billing.flows.subscriptions.lifecycle import locked
@@ -31,7 +33,7 @@ from billing.rules.periods import Period
 from billing.rules.subscriptions import DatedChangeKind, SubscriptionEventKind
 from billing.store.payments import invoices, payments
 from billing.store.payments.payments import LockedPayment
-from billing.store.subscriptions import cycles, item_changes, subscriptions
+from billing.store.subscriptions import cycles, item_changes, segments, subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
 from billing.store.transactions import Transactions
 
@@ -81,7 +83,8 @@ def change(
                 subscription_id=subscription.id,
                 digest=quoted.digest,
             )
-        if quoted.applies is Applies.NOW and quoted.draft is not None:
+        opens = quoted.draft is not None or quoted.cut is not None
+        if quoted.applies is Applies.NOW and opens:
             fence.refuse_cycles_of(conn, subscription.customer_id, subscription.provider)
         _write(conn, subscription, quoted, asked, policy)
         return quoted
@@ -140,23 +143,20 @@ def _write(
 ) -> None:
     terms = quoted.terms
     if not item_changes.of(conn, subscription.id):
-        base = ItemChange(
-            kind=DatedChangeKind.HELD,
-            holds_from=subscription.created_at,
-            plan=terms.before.plan,
-            version=terms.before.version,
-            items=terms.before.items,
-            addons=terms.before.addons,
-        )
-        item_changes.add(conn, subscription.id, base, asked)
+        item_changes.add(conn, subscription.id, terms.asked[0], asked)
     item_changes.add(conn, subscription.id, terms.change, asked)
+    if terms.moved is not None and quoted.cut is None:
+        segments.plan(conn, subscription.id, terms.to_come)
     kind = SubscriptionEventKind.CHANGE_SCHEDULED
     if quoted.applies is Applies.NOW:
         kind = SubscriptionEventKind.CHANGED
-        changed = held_terms.with_plan(subscription, terms.after)
-        held_terms.write(conn, changed, terms.after, terms.version)
         _give_back(conn, quoted, asked)
-        _issue(conn, subscription, quoted, asked, policy, had)
+        if quoted.cut is None:
+            changed = held_terms.with_plan(subscription, terms.after)
+            held_terms.write(conn, changed, terms.after, terms.version)
+            _issue(conn, subscription, quoted, asked, policy, had)
+        else:
+            change_cuts.write(conn, subscription, terms, quoted.cut)
     subscriptions.note(
         conn,
         subscription.id,
@@ -168,6 +168,7 @@ def _write(
         before=terms.before.document(),
         after=terms.after.document(),
         why=asked.why,
+        **({} if terms.moved is None else {"periods": terms.moved.document()}),
     )
 
 
@@ -273,6 +274,7 @@ def withdraw(
             withdraws=withdrawn,
         )
         item_changes.add(conn, subscription.id, back, asked)
+        _plan_without(conn, subscription, [*known, back])
         subscriptions.note(
             conn,
             subscription.id,
@@ -283,3 +285,11 @@ def withdraw(
             why=asked.why,
         )
         return subscription
+
+
+def _plan_without(
+    conn: Connection, subscription: Subscription, known: Sequence[ItemChange]
+) -> None:
+    """Plan the segments that are to come without a change that was withdrawn."""
+    last_start = schedules.last_billed_start(conn, subscription)
+    segments.plan(conn, subscription.id, schedules.to_come(subscription, known, last_start))

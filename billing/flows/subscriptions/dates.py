@@ -4,7 +4,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from billing.errors import BadInput, Conflict, ErrorCode
-from billing.rules.periods import ScheduledPeriod, nth_from, to_utc
+from billing.rules.periods import ScheduledPeriod, to_utc
 from billing.store.subscriptions.subscriptions import Subscription
 
 TICK: Final = timedelta(microseconds=1)
@@ -70,4 +70,4 @@ def _next(subscription: Subscription) -> ScheduledPeriod:
 
 
 def _after(subscription: Subscription, scheduled: ScheduledPeriod) -> ScheduledPeriod:
-    return nth_from(subscription.schedule, scheduled.n + 1, scheduled.period.end)
+    return subscription.timetable.nth_from(scheduled.n + 1, scheduled.period.end)

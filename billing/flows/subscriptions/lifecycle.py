@@ -23,7 +23,6 @@ from billing.queries.payments import payments as listed_payments
 from billing.queries.subscriptions import find_subscription
 from billing.rules.actor import Actor
 from billing.rules.payments import AttemptKind, State
-from billing.rules.periods import nth, nth_from
 from billing.rules.subscriptions import (
     DatedChangeKind,
     EndedBy,
@@ -192,7 +191,7 @@ def ends_at(subscription: Subscription, now: datetime) -> datetime | None:
         return subscription.renews_at
     scheduled = subscription.next_period
     while scheduled.period.end <= now:
-        scheduled = nth_from(subscription.schedule, scheduled.n + 1, scheduled.period.end)
+        scheduled = subscription.timetable.nth_from(scheduled.n + 1, scheduled.period.end)
     return scheduled.period.end
 
 
@@ -287,7 +286,7 @@ def resume(
             kind = SubscriptionEventKind.RESUMED
             _note(conn, subscription, now, kind, actor, why, after=Status.ACTIVE, skipped=skipped)
             return subscription
-        running = nth(subscription.schedule, max(subscription.next_n - 1, 0))
+        running = subscription.timetable.nth(max(subscription.next_n - 1, 0))
         in_trial = running.kind == "trial" and now < running.period.end
         past_due = debts.any_past_due(conn, subscription.id)
         status = after_resume(in_trial, past_due)

@@ -16,10 +16,9 @@ from billing.crash_points import CrashPoint, marked
 from billing.flows.subscriptions.lifecycle import locked
 from billing.queries.subscriptions import find_subscription
 from billing.rules.actor import Actor
-from billing.rules.periods import nth
 from billing.rules.rule_changes import compared
 from billing.rules.subscriptions import DatedChangeKind, SubscriptionEventKind
-from billing.store.subscriptions import changes, cycles, subscriptions
+from billing.store.subscriptions import changes, cycles, segments, subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
 from billing.store.transactions import Transactions
 
@@ -101,7 +100,7 @@ def _difference(conn: Connection, subscription: Subscription, now: datetime) -> 
     ]
     announced = subscription.renews_at
     if announced is not None and announced not in recorded:
-        by_schedule = nth(subscription.schedule, subscription.next_n).period.start
+        by_schedule = subscription.segment.nth(subscription.next_n).period.start
         if by_schedule != announced:
             moved = subscription.next_n == 0 and announced > now and by_schedule > now
             shown = Reanchored(subscription.id, subscription.zone, announced, by_schedule, moved)
@@ -120,7 +119,8 @@ def _of_what_was_opened(
         (cycle.n, cycle.period_start, cycle.period_end)
         for cycle in cycles.of_subscription(conn, subscription.id)
     )
-    differing = [each for each in compared(subscription.schedule, opened, recorded) if each.differs]
+    timetable = segments.timetable(conn, subscription)
+    differing = [each for each in compared(timetable, opened, recorded) if each.differs]
     if not differing or not all(each.is_explained for each in differing):
         return None
     last = differing[-1]

@@ -21,7 +21,6 @@ from billing.flows.subscriptions.lifecycle import locked
 from billing.queries.subscriptions import find_subscription
 from billing.rules.actor import Actor
 from billing.rules.payments import AttemptKind, State
-from billing.rules.periods import nth, number_containing
 from billing.rules.subscriptions import (
     CycleKind,
     ParkedReason,
@@ -160,10 +159,9 @@ def _missed_periods(conn: Connection, subscription: Subscription, now: datetime)
     ends_at = subscription.cancels_at
     if ends_at is not None and ends_at <= now:
         return over, over
-    runs_since = max(
-        nth(subscription.schedule, number_containing(subscription.schedule, now)).period.start,
-        subscription.renews_at,
-    )
+    timetable = subscription.timetable
+    running = timetable.nth(timetable.number_containing(now))
+    runs_since = max(running.period.start, subscription.renews_at)
     return over, over if is_paused(asked, runs_since) else over + 1
 
 

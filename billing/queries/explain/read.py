@@ -147,7 +147,7 @@ def _billed_facts(conn: Connection, billed: Billed, now: datetime) -> BilledFact
     terms = schedule = None
     if subscription is not None and cycle is not None:
         terms = terms_facts(conn, subscription, cycle)
-        schedule = schedule_facts(subscription, cycle)
+        schedule = schedule_facts(conn, subscription, cycle)
     return BilledFacts(
         terms=terms,
         schedule=schedule,

@@ -108,7 +108,8 @@ def next_period_facts(conn: Connection, subscription: Subscription) -> NextPerio
     )
     if subscription.renews_at is None or ends_first:
         return None
-    scheduled = subscription.next_period
+    scheduled, renews_at = subscription.next_period, subscription.renews_at
+    subscription = subscription.at_period(scheduled.n)
     version = _version(conn, subscription, scheduled.period.start)
     price = None if version is None else version.prices.get(subscription.currency)
     return NextPeriodFacts(
@@ -117,7 +118,7 @@ def next_period_facts(conn: Connection, subscription: Subscription) -> NextPerio
         is_stub=scheduled.part != scheduled.whole,
         starts=scheduled.period.start,
         ends=scheduled.period.end,
-        renews_at=subscription.renews_at,
+        renews_at=renews_at,
         is_paused=is_paused(asked, scheduled.period.start),
         plan=subscription.plan,
         currency=subscription.currency,

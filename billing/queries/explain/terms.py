@@ -10,9 +10,9 @@ from sqlalchemy import Connection
 from billing.plans.items import Item
 from billing.plans.terms import Plan, PlanVersion
 from billing.rules.money import Money
-from billing.rules.periods import nth, to_local
+from billing.rules.periods import to_local
 from billing.rules.subscriptions import CycleKind
-from billing.store.subscriptions import cycles, plans
+from billing.store.subscriptions import cycles, plans, segments
 from billing.store.subscriptions.cycles import Cycle
 from billing.store.subscriptions.subscriptions import Subscription
 
@@ -54,8 +54,12 @@ class TermsFacts:
 
 @dataclass(frozen=True, slots=True)
 class ScheduleFacts:
-    """What a subscription's boundaries are counted from, and the period that this makes."""
+    """What a subscription's boundaries are counted from, and the period that this makes.
 
+    That is so from period `from_n` on. Where a change cut the cycle, it ended at `cut_at`.
+    """
+
+    from_n: int
     anchor_local: datetime
     zone: str
     every: str
@@ -69,6 +73,7 @@ class ScheduleFacts:
     cycle_kind: CycleKind
     part: int
     whole: int
+    cut_at: datetime | None = None
 
 
 def terms_facts(conn: Connection, subscription: Subscription, cycle: Cycle) -> TermsFacts:
@@ -80,7 +85,8 @@ def terms_facts(conn: Connection, subscription: Subscription, cycle: Cycle) -> T
     held = None
     if cycle.n > 0:
         held = cycles.of_subscription(conn, subscription.id)[cycle.n - 1].plan_version
-    starts_on = to_local(cycle.period_start, subscription.zone).date()
+    zone = segments.timetable(conn, subscription).segment_of(cycle.n).schedule.anchor.zone
+    starts_on = to_local(cycle.period_start, zone).date()
     return TermsFacts(
         n=cycle.n,
         plan=plan.code,
@@ -109,21 +115,24 @@ def _passed_by(
             yield PassedBy(later.effective, later.existing)
 
 
-def schedule_facts(subscription: Subscription, cycle: Cycle) -> ScheduleFacts:
-    """Return the period that a cycle has by its subscription's schedule."""
-    scheduled = nth(subscription.schedule, cycle.n)
+def schedule_facts(conn: Connection, subscription: Subscription, cycle: Cycle) -> ScheduleFacts:
+    """Return the period that a cycle has by its subscription's schedule, as it was then."""
+    segment = segments.timetable(conn, subscription).segment_of(cycle.n)
+    scheduled, schedule = segment.nth(cycle.n), segment.schedule
     return ScheduleFacts(
-        anchor_local=subscription.anchor_local,
-        zone=subscription.zone,
-        every=subscription.every,
-        anchor_day=subscription.anchor_day,
-        anchor_month=subscription.anchor_month,
-        anchor_weekday=subscription.anchor_weekday,
-        trial=subscription.trial,
+        from_n=segment.from_n,
+        anchor_local=schedule.anchor.local,
+        zone=schedule.anchor.zone,
+        every=str(schedule.cadence),
+        anchor_day=schedule.anchor_day,
+        anchor_month=schedule.anchor_month,
+        anchor_weekday=schedule.anchor_weekday,
+        trial=None if schedule.trial is None else str(schedule.trial),
         n=cycle.n,
         starts=scheduled.period.start,
         ends=scheduled.period.end,
         cycle_kind=cycle.kind,
         part=scheduled.part,
         whole=scheduled.whole,
+        cut_at=cycles.cut_at(conn, subscription.id, cycle.n),
     )

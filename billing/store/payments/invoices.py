@@ -145,7 +145,8 @@ def paid_until(conn: Connection, subscription_id: UUID) -> datetime | None:
 
 _PAID_UNTIL = text(
     """
-    SELECT max(c.period_end) FROM invoices i JOIN cycles c ON c.id = i.cycle_id
+    SELECT max(coalesce(k.cut_at, c.period_end)) FROM invoices i JOIN cycles c ON c.id = i.cycle_id
+      LEFT JOIN cycle_cuts k ON k.subscription_id = c.subscription_id AND k.n = c.n
      WHERE i.subscription_id = :subscription AND i.status = 'paid'
        AND i.total > (SELECT coalesce(sum(n.total), 0) FROM credit_notes n
                        WHERE n.invoice_id = i.id)
@@ -179,7 +180,10 @@ _OF_PERIOD = text(
     SELECT i.* FROM invoices i LEFT JOIN cycles c ON c.id = i.cycle_id
       LEFT JOIN subscription_changes s ON s.change_id = i.change_id
      WHERE i.subscription_id = :subscription AND i.status IN ('open', 'paid')
-       AND (c.period_start = :start OR s.holds_from >= :start AND s.holds_from < :end)
+       AND (c.period_start = :start OR s.holds_from >= :start AND s.holds_from < :end
+            AND s.id > (SELECT coalesce(max(u.id), 0) FROM cycle_cuts k
+                          JOIN subscription_changes u ON u.change_id = k.change_id
+                         WHERE k.subscription_id = :subscription AND k.cut_at = :start))
      ORDER BY i.kind = 'change', s.id
     """
 )
@@ -188,7 +192,11 @@ _OF_PERIOD = text(
 def of_period(
     conn: Connection, subscription_id: UUID, start: datetime, end: datetime
 ) -> list[Invoice]:
-    """Return what is billed for a period: its cycle's invoice, and those of changes in it."""
+    """Return what is billed for a period: its cycle's invoice, and those of changes in it.
+
+    Those that were asked for before the change that cut the period before, at the very instant, are
+    of that one.
+    """
     values = {"subscription": subscription_id, "start": start, "end": end}
     return [_of(row) for row in conn.execute(_OF_PERIOD, values)]
 

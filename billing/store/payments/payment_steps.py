@@ -86,8 +86,7 @@ _FOR_ATTEMPT = text(
            p.next_attempt_at,
            p.next_attempt_kind, p.decline_code, p.decline_class, p.capture_method, p.description,
            i.number AS invoice_number, i.issued_at AS invoice_issued_at,
-           i.change_id, (SELECT h.detail FROM subscription_changes h
-                          WHERE h.change_id = i.change_id) AS change_detail,
+           h.change_id, h.detail AS change_detail,
            s.plan, s.status AS subscription_status, s.ended_by AS subscription_ended_by,
            p.ladder_ends_at, s.zone, c.period_start, c.period_end,
            m.provider AS method_provider, w.provider_customer_id,
@@ -117,6 +116,9 @@ _FOR_ATTEMPT = text(
              ON w.customer_id = m.customer_id AND w.provider = m.provider
       LEFT JOIN invoices i ON i.id = p.invoice_id
       LEFT JOIN cycles c ON c.id = i.cycle_id
+      LEFT JOIN cycle_cuts x
+             ON c.after_cut AND x.subscription_id = c.subscription_id AND x.n = c.n - 1
+      LEFT JOIN subscription_changes h ON h.change_id = coalesce(i.change_id, x.change_id)
       LEFT JOIN attempts a ON a.payment_id = p.id AND a.finished_at IS NULL
       LEFT JOIN LATERAL (SELECT d.finished_at, d.decline_code, d.decline_class FROM attempts d
                           WHERE d.payment_method_id = m.id AND d.outcome = 'declined'

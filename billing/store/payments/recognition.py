@@ -45,15 +45,24 @@ _due_of = reader(DueInvoice)
 _recognition_of = reader(RevenueRecognition)
 
 # The lines of an invoice of no cycle are all of one period, or of none: then it is earned at once.
+# Service ends where the cycle is cut. Days are those of the zone in which it was issued.
 _LOCK_DUE = text(
     """
     SELECT i.id, i.status, i.currency,
-           coalesce(s.zone, CAST(i.facts AS json) ->> 'zone') AS zone,
+           CASE WHEN s.segment_from_n = 0 OR i.facts IS NULL THEN s.zone
+                ELSE CAST(i.facts AS json) ->> 'zone' END AS zone,
            coalesce(c.period_start, (SELECT l.period_start FROM invoice_lines l
                                       WHERE l.invoice_id = i.id AND l.line = 1),
                     i.issued_at - interval '1 microsecond') AS period_start,
-           coalesce(c.period_end, (SELECT l.period_end FROM invoice_lines l
-                                    WHERE l.invoice_id = i.id AND l.line = 1),
+           coalesce((SELECT k.cut_at FROM cycle_cuts k
+                      WHERE k.subscription_id = c.subscription_id AND k.n = c.n),
+                    c.period_end,
+                    (SELECT CASE WHEN l.period_end IS NOT NULL THEN
+                            least(l.period_end, (SELECT min(k.cut_at) FROM cycle_cuts k
+                                                  WHERE k.subscription_id = i.subscription_id
+                                                    AND k.cut_at > l.period_start)) END
+                       FROM invoice_lines l
+                      WHERE l.invoice_id = i.id AND l.line = 1),
                     i.issued_at) AS period_end
       FROM invoices i
       LEFT JOIN cycles c ON c.id = i.cycle_id

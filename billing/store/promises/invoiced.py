@@ -59,6 +59,7 @@ class InvoicedCredit:
 class Invoiced:
     """One invoice that has facts, with its cycle and what its subscription holds.
 
+    The invoice of a change is of the period that starts at `changed_in`.
     What was issued for a period before `anchored_from` is of the zone as it was then. `credit_used`
     are the grants that pay it, in the order in which grants are used; `small` is what was waived.
     `discounts` are redemptions by id, with what they are of and what they took off.
@@ -84,6 +85,7 @@ class Invoiced:
     anchored_from: datetime | None
     subscription_id: UUID | None
     change_id: UUID | None
+    changed_in: datetime | None
     quantity: int | None
     items: Mapping[str, InvoicedItem]
     discounts: Sequence[tuple[UUID, int, int]]
@@ -95,14 +97,33 @@ class Invoiced:
 # The order in which grants pay, as in `pricing.grants`.
 _USED: Final = "c.priority, coalesce(c.expires_at, 'infinity'), c.created_at, c.id, m.n"
 _GIVEN: Final = "(c.source <> 'small' OR c.invoice_id IS DISTINCT FROM m.invoice_id)"
+# The zone of the segment that a cycle is of, or that had begun when a change held.
+_ZONE: Final = """(SELECT g.zone FROM segments g
+              LEFT JOIN subscription_changes h ON h.change_id = i.change_id
+             WHERE g.subscription_id = i.subscription_id
+               AND CASE WHEN i.cycle_id IS NULL
+                        THEN g.from_n = 0 OR g.starts_at < h.holds_from
+                             OR g.starts_at = h.holds_from AND NOT EXISTS (
+                                SELECT FROM cycle_cuts k
+                                  JOIN subscription_changes u ON u.change_id = k.change_id
+                                 WHERE k.subscription_id = g.subscription_id
+                                   AND k.cut_at = g.starts_at AND u.id > h.id)
+                        ELSE g.from_n <= c.n END
+             ORDER BY g.from_n DESC LIMIT 1)"""
 _INVOICES: Final = text(
     """
     SELECT i.id, i.number, i.kind, i.rules, i.facts, i.currency, i.net, i.tax, i.total,
            i.discount, i.credit, c.n, c.plan, c.plan_version, c.period_start AS cycle_start,
-           c.period_end AS cycle_end, s.zone,
+           c.period_end AS cycle_end,
+           CASE WHEN s.segment_from_n > 0 THEN {zone} ELSE s.zone END AS zone,
            (SELECT max(a.holds_from) FROM subscription_changes a
              WHERE a.subscription_id = i.subscription_id AND a.kind = 'reanchor') AS anchored_from,
            i.subscription_id, i.change_id,
+           CASE WHEN i.change_id IS NOT NULL THEN (
+                SELECT max(y.period_start) FROM cycles y
+                  JOIN subscription_changes h ON h.change_id = i.change_id
+                 WHERE y.subscription_id = i.subscription_id AND y.period_start <= h.holds_from)
+           END AS changed_in,
            s.quantity AS held_quantity, t.items, t.quantities, t.billed_in,
            d.redemptions, d.bases, d.taken, g.grants, g.lefts, g.amounts,
            coalesce(g.small, 0) AS small,
@@ -132,7 +153,9 @@ _INVOICES: Final = text(
       LEFT JOIN invoice_lines l ON l.invoice_id = i.id
      WHERE i.facts IS NOT NULL
      ORDER BY i.id, l.line
-    """.replace("{used}", _USED).replace("{given}", _GIVEN)
+    """.replace("{zone}", _ZONE)
+    .replace("{used}", _USED)
+    .replace("{given}", _GIVEN)
 )
 
 
@@ -164,6 +187,7 @@ def with_facts(conn: Connection, batch: int) -> Iterator[Invoiced]:
                 anchored_from=head.anchored_from,
                 subscription_id=head.subscription_id,
                 change_id=head.change_id,
+                changed_in=head.changed_in,
                 quantity=head.held_quantity,
                 items=_items(head),
                 discounts=_discounts(head),

@@ -1,16 +1,18 @@
 """Promise 1: one cycle a period."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, Row, text
 
 from billing.rules.periods import Schedule, schedule_of
 from billing.rules.promises import FindingKind
+from billing.rules.segments import Segment
 from billing.store.promises.check import check
 from billing.store.rows import reader
 
@@ -40,13 +42,28 @@ AGAINST_CHANGES = check(
     "subscription_id, n",
 )
 
+# A cut is where its change holds, and a change that cuts has its cut.
+CUT_AGAINST_CHANGE = check(
+    FindingKind.CUT_AGAINST_CHANGE,
+    """
+    SELECT coalesce(k.subscription_id, a.subscription_id) AS subscription_id, k.n, k.cut_at,
+           a.detail ->> 'cuts' AS cuts, a.holds_from
+      FROM cycle_cuts k
+      FULL JOIN (SELECT * FROM subscription_changes WHERE detail ? 'cuts') a
+        ON a.change_id = k.change_id
+     WHERE (k.subscription_id, k.n::text, k.cut_at)
+           IS DISTINCT FROM (a.subscription_id, a.detail ->> 'cuts', a.holds_from)""",
+    "subscription_id, n",
+)
+
 _SCHEDULES = text(
     """
     SELECT s.id, s.anchor_local, s.zone, s.every, s.trial, s.anchor_day,
-           s.anchor_month, s.anchor_weekday, s.next_n, s.renews_at,
+           s.anchor_month, s.anchor_weekday, s.month_day, s.segment_from_n, s.segment_starts_at,
+           s.segments_to_come, s.next_n, s.renews_at,
            (SELECT max(a.holds_from) FROM subscription_changes a
              WHERE a.subscription_id = s.id AND a.kind = 'reanchor') AS anchored_from,
-           c.n, c.kind, c.period_start, c.period_end
+           c.n, c.kind, c.period_start, c.period_end, c.after_cut
       FROM subscriptions s LEFT JOIN cycles c ON c.subscription_id = s.id
      ORDER BY s.id, c.n
     """
@@ -61,6 +78,7 @@ class ScheduledCycle:
     kind: str
     period_start: datetime
     period_end: datetime
+    after_cut: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,14 +96,23 @@ class Scheduled:
     anchor_day: int | None
     anchor_month: int | None
     anchor_weekday: int | None
+    month_day: int | None
+    segment_from_n: int
+    segment_starts_at: datetime | None
+    segments_to_come: Sequence[Mapping[str, Any]] | None
     next_n: int
     renews_at: datetime | None
     anchored_from: datetime | None
     cycles: tuple[ScheduledCycle, ...]
 
     @property
+    def segment(self) -> Segment:
+        """The segment that its row says. Raises: ValueError where it makes no schedule."""
+        return Segment(self.segment_from_n, self.segment_starts_at, self.schedule)
+
+    @property
     def schedule(self) -> Schedule:
-        """The value every boundary is computed from. Raises: ValueError where it makes none."""
+        """What boundaries of its segment are computed from. Raises: ValueError."""
         return schedule_of(
             self.anchor_local,
             self.zone,
@@ -94,6 +121,7 @@ class Scheduled:
             self.anchor_day,
             self.anchor_month,
             self.anchor_weekday,
+            self.month_day,
         )
 
 
@@ -119,8 +147,29 @@ def schedules_with_cycles(conn: Connection, batch: int) -> Iterator[Scheduled]:
                 anchor_day=head.anchor_day,
                 anchor_month=head.anchor_month,
                 anchor_weekday=head.anchor_weekday,
+                month_day=head.month_day,
+                segment_from_n=head.segment_from_n,
+                segment_starts_at=head.segment_starts_at,
+                segments_to_come=head.segments_to_come,
                 next_n=head.next_n,
                 renews_at=head.renews_at,
                 anchored_from=head.anchored_from,
                 cycles=tuple(_cycle(row) for row in of_one if row.n is not None),
             )
+
+
+_SEGMENTS = text(
+    """
+    SELECT subscription_id, from_n, starts_at, anchor_local, zone, every, trial, anchor_day,
+           anchor_month, anchor_weekday, month_day
+      FROM segments ORDER BY subscription_id, from_n
+    """
+)
+
+
+def segments(conn: Connection) -> Mapping[UUID, Sequence[Row[Any]]]:
+    """Return the segments that have begun, by subscription, where any but the first has."""
+    found: dict[UUID, list[Row[Any]]] = {}
+    for row in conn.execute(_SEGMENTS):
+        found.setdefault(row.subscription_id, []).append(row)
+    return found

@@ -12,5 +12,6 @@ __all__ = [
     "parking",
     "plans",
     "redemptions",
+    "segments",
     "subscriptions",
 ]

@@ -6,12 +6,12 @@ from datetime import date, datetime
 from typing import TypedDict
 from uuid import UUID
 
-from sqlalchemy import Connection, func, select, text
+from sqlalchemy import Connection, insert, select, text
 
 from billing.rules.subscriptions import CycleKind, CycleState
 from billing.store.bulk import bulk_insert
 from billing.store.rows import reader
-from billing.store.tables import cycles
+from billing.store.tables import cycle_cuts, cycles
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ class Cycle:
 
 
 class NewCycle(TypedDict):
-    """The columns of a cycle that is opened."""
+    """The columns of a cycle that is opened; one may begin where the one before it is cut."""
 
     id: UUID
     subscription_id: UUID
@@ -46,6 +46,7 @@ class NewCycle(TypedDict):
     plan: str
     plan_version: date
     opened_at: datetime
+    after_cut: bool
 
 
 _of = reader(Cycle)
@@ -56,6 +57,25 @@ def add(conn: Connection, rows: Sequence[NewCycle]) -> None:
     bulk_insert(conn, cycles, rows)
 
 
+def cut(
+    conn: Connection, subscription_id: UUID, n: int, *, cut_at: datetime, change_id: UUID
+) -> None:
+    """Cut the last cycle of a (locked) subscription, inside its period.
+
+    The database wants the next one to begin there, in this transaction.
+    """
+    values = {"subscription_id": subscription_id, "n": n, "cut_at": cut_at, "change_id": change_id}
+    conn.execute(insert(cycle_cuts).values(**values))
+
+
+def cut_at(conn: Connection, subscription_id: UUID, n: int) -> datetime | None:
+    """Return where a cycle was cut; None where it wasn't."""
+    query = select(cycle_cuts.c.cut_at).where(
+        cycle_cuts.c.subscription_id == subscription_id, cycle_cuts.c.n == n
+    )
+    return conn.execute(query).scalar()
+
+
 def of_subscription(conn: Connection, subscription_id: UUID) -> list[Cycle]:
     """Return a subscription's cycles in order."""
     query = select(cycles).where(cycles.c.subscription_id == subscription_id).order_by(cycles.c.n)
@@ -64,8 +84,8 @@ def of_subscription(conn: Connection, subscription_id: UUID) -> list[Cycle]:
 
 def last_end(conn: Connection, subscription_id: UUID) -> datetime | None:
     """Return the instant at which a subscription's last cycle ends; None while it has none."""
-    query = select(func.max(cycles.c.period_end)).where(cycles.c.subscription_id == subscription_id)
-    return conn.execute(query).scalar()
+    found = last(conn, subscription_id)
+    return None if found is None else found.period_end
 
 
 def last(conn: Connection, subscription_id: UUID) -> Cycle | None:

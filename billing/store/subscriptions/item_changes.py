@@ -1,4 +1,4 @@
-"""The changes of what subscriptions hold: plan and quantities, as dated rows."""
+"""The changes of what subscriptions hold: plan, quantities and schedule, as dated rows."""
 
 from collections.abc import Mapping, Sequence
 from datetime import date
@@ -8,6 +8,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Row, insert, text
 
 from billing.rules.item_changes import Applies, ChangeAsked, ItemChange
+from billing.rules.schedule_orders import ScheduleOrder
 from billing.rules.subscriptions import DatedChangeKind
 from billing.store.arrays import literal
 from billing.store.tables import subscription_changes
@@ -15,7 +16,7 @@ from billing.store.tables import subscription_changes
 _SELECT = """
     SELECT subscription_id, kind, holds_from, change_id, applies, withdraws, detail
       FROM subscription_changes
-     WHERE kind IN ('held', 'quantity', 'plan', 'withdraw')
+     WHERE kind IN ('held', 'quantity', 'plan', 'schedule', 'withdraw')
 """
 _OF_MANY = text(_SELECT + " AND subscription_id = ANY(CAST(:ids AS uuid[])) ORDER BY id")
 _ALL = text(_SELECT + " ORDER BY subscription_id, id")
@@ -46,7 +47,7 @@ def _grouped(rows: Sequence[Row[Any]]) -> Mapping[UUID, Sequence[ItemChange]]:
 
 
 def _of(row: Row[Any]) -> ItemChange:
-    version = row.detail.get("version")
+    version, schedule = row.detail.get("version"), row.detail.get("schedule")
     return ItemChange(
         kind=DatedChangeKind(row.kind),
         holds_from=row.holds_from,
@@ -61,6 +62,8 @@ def _of(row: Row[Any]) -> ItemChange:
             code: date.fromisoformat(version)
             for code, version in row.detail.get("addons", {}).items()
         },
+        schedule=None if schedule is None else ScheduleOrder.of_detail(schedule),
+        cuts=row.detail.get("cuts"),
     )
 
 

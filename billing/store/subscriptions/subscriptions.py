@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any, TypedDict, Unpack
 from uuid import UUID
@@ -12,7 +12,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from billing.rules.actor import Actor
 from billing.rules.facts import as_json
-from billing.rules.periods import Schedule, ScheduledPeriod, nth_from, schedule_of
+from billing.rules.periods import Schedule, ScheduledPeriod, schedule_of
+from billing.rules.segments import Segment, Timetable
 from billing.rules.subscriptions import EndedBy, Status, SubscriptionEventKind
 from billing.store.arrays import literal
 from billing.store.bulk import bulk_insert
@@ -27,6 +28,7 @@ class Subscription:
     `cancels_at` is the instant at which it ends, once that is decided; `ended_by` what ends it.
     `carried` is what an invoice of before was too small to charge, in minor units. `provider` is
     the account that it is collected over, where it names one; else that is its customer's.
+    Its schedule is that of its segment, which began with period `segment_from_n`.
     """
 
     id: UUID
@@ -57,10 +59,14 @@ class Subscription:
     created_at: datetime
     carried: int
     provider: str | None
+    month_day: int | None = None
+    segment_from_n: int = 0
+    segment_starts_at: datetime | None = None
+    segments_to_come: Sequence[Mapping[str, Any]] | None = None
 
     @property
     def schedule(self) -> Schedule:
-        """The value every boundary of this subscription is computed from."""
+        """The value that boundaries are computed from, until another segment begins."""
         return schedule_of(
             self.anchor_local,
             self.zone,
@@ -69,13 +75,45 @@ class Subscription:
             self.anchor_day,
             self.anchor_month,
             self.anchor_weekday,
+            self.month_day,
         )
+
+    @property
+    def segment(self) -> Segment:
+        """The segment that began last."""
+        return Segment(self.segment_from_n, self.segment_starts_at, self.schedule)
+
+    @property
+    def timetable(self) -> Timetable:
+        """What all boundaries are computed from, from its segment on."""
+        to_come = self.segments_to_come or ()
+        return Timetable((self.segment, *(Segment.of_document(each) for each in to_come)))
 
     @property
     def next_period(self) -> ScheduledPeriod:
         """The period that is opened next; only a subscription that renews has one."""
         assert self.renews_at is not None, "nothing is scheduled"
-        return nth_from(self.schedule, self.next_n, self.renews_at)
+        return self.timetable.nth_from(self.next_n, self.renews_at)
+
+    def at_period(self, n: int) -> "Subscription":
+        """Return it with the schedule that a period is of, which may be to come."""
+        if not self.segments_to_come:
+            return self
+        segments = self.timetable.segments
+        segment = self.timetable.segment_of(n)
+        later = segments[segments.index(segment) + 1 :]
+        return self.in_segments(segment, later)
+
+    def in_segments(self, segment: Segment, to_come: Sequence[Segment]) -> "Subscription":
+        """Return it in a segment, with those that are to come."""
+        documents = [each.document() for each in to_come]
+        return replace(
+            self,
+            **segment.columns(),
+            segment_from_n=segment.from_n,
+            segment_starts_at=segment.starts_at,
+            segments_to_come=documents or None,
+        )
 
     def has_ended(self, now: datetime) -> bool:
         """Tell whether it is canceled, or was to end by now."""
@@ -101,6 +139,7 @@ class SubscriptionChange(TypedDict, total=False):
     parked_reason: str | None
     parked_facts: Mapping[str, Any]
     provider: str | None
+    segments_to_come: Sequence[Mapping[str, Any]] | None
 
 
 class NewSubscription(TypedDict):

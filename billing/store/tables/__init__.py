@@ -45,6 +45,7 @@ from billing.store.tables.settlement import (
 )
 from billing.store.tables.subscriptions import (
     customers,
+    cycle_cuts,
     cycles,
     digest_zones,
     payment_methods,
@@ -52,6 +53,7 @@ from billing.store.tables.subscriptions import (
     plan_versions,
     plans,
     provider_customers,
+    segments,
     subscription_changes,
     subscription_events,
     subscription_items,
@@ -73,6 +75,7 @@ __all__ = [
     "credit_note_lines",
     "credit_notes",
     "customers",
+    "cycle_cuts",
     "cycles",
     "digest_zones",
     "disputes",
@@ -101,6 +104,7 @@ __all__ = [
     "redemptions",
     "refunds",
     "revenue_recognitions",
+    "segments",
     "settlement_rows",
     "subscription_changes",
     "subscription_events",

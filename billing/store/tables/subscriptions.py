@@ -126,6 +126,26 @@ subscriptions = Table(
     instant("canceled_at"),
     instant("created_at", nullable=False),
     text("provider"),
+    Column("month_day", SmallInteger),
+    Column("segment_from_n", Integer, nullable=False, server_default="0"),
+    instant("segment_starts_at"),
+    Column("segments_to_come", JSONB(none_as_null=True)),
+)
+
+segments = Table(
+    "segments",
+    metadata,
+    identifier("subscription_id", primary_key=True),
+    Column("from_n", Integer, primary_key=True),
+    instant("starts_at"),
+    Column("anchor_local", DateTime(timezone=False), nullable=False),
+    text("zone", nullable=False),
+    text("every", nullable=False),
+    text("trial"),
+    Column("anchor_day", SmallInteger),
+    Column("anchor_month", SmallInteger),
+    Column("anchor_weekday", SmallInteger),
+    Column("month_day", SmallInteger),
 )
 
 digest_zones = Table(
@@ -193,6 +213,25 @@ cycles = Table(
     instant("opened_at", nullable=False),
     instant("closed_at"),
     text("digest"),
-    Column("follows_n", Integer, Computed("CASE WHEN n > 0 THEN n - 1 END", persisted=True)),
     identifier("customer_id", nullable=False),
+    Column("after_cut", Boolean, nullable=False, server_default="false"),
+    Column(
+        "follows_n",
+        Integer,
+        Computed("CASE WHEN n > 0 AND NOT after_cut THEN n - 1 END", persisted=True),
+    ),
+    Column(
+        "follows_cut_n",
+        Integer,
+        Computed("CASE WHEN after_cut THEN n - 1 END", persisted=True),
+    ),
+)
+
+cycle_cuts = Table(
+    "cycle_cuts",
+    metadata,
+    identifier("subscription_id", primary_key=True),
+    Column("n", Integer, primary_key=True),
+    instant("cut_at", nullable=False),
+    identifier("change_id", nullable=False),
 )

@@ -1,5 +1,6 @@
 """Flows of what operators ask for: each is one transaction, whose answer may be lost."""
 
+from datetime import timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -100,6 +101,21 @@ def _change(world: World, told: tuple[Subscriber, UUID]) -> None:
     changing.change(
         world.engine, subscriber.reference, _order(3, Applies.NOW), change_id=change_id,
         now=world.now, asked=_asked(world), policy=world.policy,
+    )  # fmt: skip
+
+
+def _to_cut(world: World) -> tuple[Subscriber, UUID]:
+    subscriber = paid(world)
+    world.run_until(f"{world.now + timedelta(days=1):%Y-%m-%d %H:%M}")
+    return subscriber, new_id()
+
+
+@flow("a cycle of a subscription is cut", _to_cut, again=True)
+def _cut(world: World, told: tuple[Subscriber, UUID]) -> None:
+    subscriber, change_id = told
+    changing.change(
+        world.engine, subscriber.reference, ChangeOrder(billing_day=9, applies=Applies.NOW),
+        change_id=change_id, now=world.now, asked=_asked(world), policy=world.policy,
     )  # fmt: skip
 
 

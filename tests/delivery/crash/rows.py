@@ -64,6 +64,8 @@ WORDS: Final[Mapping[str, str]] = {
     "redemptions": "'redemption'",
     "digest_zones": "'zone of a digest'",
     "subscription_changes": "'change ' || kind",
+    "segments": "'segment'",
+    "cycle_cuts": "'cycle cut'",
     "provider_fences": "'fence ' || state",
     "tasks": "'task ' || task || CASE WHEN last_error IS NULL THEN ' done' ELSE ' failed' END",
     "api_keys": "'API key' || CASE WHEN revoked_at IS NOT NULL THEN ' revoked' WHEN last_used_at"
