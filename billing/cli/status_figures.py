@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-    from billing.queries.gauges import Figure
+    from billing.queries.figures import Figure
     from billing.queries.status import Fence
 
 _Samples = Mapping[str, Sequence[tuple[Sequence[str], float]]]

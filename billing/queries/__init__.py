@@ -9,6 +9,7 @@ __all__ = [
     "database",
     "events",
     "explain",
+    "figures",
     "gauges",
     "invoices",
     "lists",

@@ -4,28 +4,19 @@
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
+from billing.queries.figures import Figure
+from billing.queries.sold_figures import sold
 from billing.rules.provider_names import FIRST_ACCOUNT
 from billing.rules.reconciliation import STEPS, BreakKind
 from billing.rules.reconciliation.knowledge import FenceState
 from billing.rules.subscriptions import Status
 from billing.store import fences
 from billing.store.payments.provider_calls import UNKNOWN_ATTEMPT
-
-
-@dataclass(frozen=True, slots=True)
-class Figure:
-    """One gauge with its samples: (label values, value)."""
-
-    name: str
-    help: str
-    labels: Sequence[str]
-    samples: Sequence[tuple[Sequence[str], float]]
 
 
 def gauges(conn: Connection, now: datetime) -> Iterator[Figure]:
@@ -390,6 +381,7 @@ _READERS: Final[Sequence[Callable[[Connection, datetime], Iterator[Figure]]]] = 
     _webhooks,
     _recognition,
     _credit,
+    sold,
     _ledger,
     _breaks,
     _settlement,
