@@ -31,6 +31,7 @@ from billing.api.schema_types import (
 )
 from billing.api.wording import DIGEST, EMAIL, NAME, NO_CONTROLS, ZONE
 from billing.flows.service.orders import Capture
+from billing.flows.subscriptions.changed_terms import GivenBack
 from billing.rules.credit import PRIORITY
 from billing.rules.credit_notes import Destination
 from billing.rules.item_changes import Applies
@@ -260,6 +261,10 @@ class ChangeOrderBody(RequestBody):
         Field(strict=True, ge=1, le=31, description="The day of the month on which periods begin."),
     ] = None
     zone: Annotated[str, Field(max_length=64, pattern=ZONE)] | None = None
+    credit: Annotated[
+        GivenBack | None,
+        Field(description="Where goes what it takes away; `refund` needs that scope to be made."),
+    ] = None
 
 
 class NewChangeBody(ChangeOrderBody):

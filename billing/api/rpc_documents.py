@@ -82,6 +82,7 @@ def _line(view: View) -> pb.ChangeLine:
 def _note(view: View) -> pb.ChangeNote:
     return pb.ChangeNote(
         invoice=view["invoice"],
+        destination=f"NOTE_DESTINATION_{view['destination'].upper()}",
         currency=view["currency"],
         discount_cents=view["discount"],
         net_cents=view["net"],

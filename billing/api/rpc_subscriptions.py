@@ -93,6 +93,8 @@ class SubscriptionService(SubscriptionServiceServicer):
         """Change what a subscription holds, once a key."""
         more = {"quote_digest": request.quote_digest, "reason": request.reason}
         body = body_of(request_schemas.NewChangeBody, _asked(request.order) | more)
+        if body.credit == "refund":
+            visitor.get().needs(Scope.REFUND)
         answer = self._customers.change_items(
             visitor.get().caller,
             key_of(request.idempotency_key),
@@ -214,11 +216,12 @@ def _asked(order: pb.ChangeOrder) -> dict[str, Any]:
         "quantity": order.quantity or None,
         "items": dict(order.items),
         "applies": _APPLIES[order.applies],
+        "credit": "refund" if order.refund else None,
     }
 
 
 def _order(body: request_schemas.ChangeOrderBody) -> ChangeOrder:
-    return ChangeOrder(body.plan, body.quantity, body.items, body.applies)
+    return ChangeOrder(body.plan, body.quantity, body.items, body.applies, credit=body.credit)
 
 
 def _line(line: pb.LineToCredit) -> dict[str, int]:

@@ -213,9 +213,10 @@ class DraftedInvoiceBody(Body):
 
 
 class DraftedNoteBody(Body):
-    """A credit note of an invoice of the period, which becomes credit of the customer."""
+    """A credit note of an invoice of the period: it becomes credit, or is refunded."""
 
     invoice: str
+    destination: Destination
     currency: str
     discount: int
     net: int

@@ -56,7 +56,8 @@ def terms(held: View) -> str:
 def _invoice(quoted: View) -> Iterator[str]:
     for note in quoted["notes"]:
         total = Money(note["total"], note["currency"])
-        yield f"given back to credit, of invoice {note['invoice']}: {total}"
+        to = "refunded" if note["destination"] == "refund" else "given back to credit"
+        yield f"{to}, of invoice {note['invoice']}: {total}"
     invoice = quoted["invoice"]
     if invoice is None:
         yield "nothing is invoiced for it"

@@ -1,6 +1,7 @@
 """Changes of what subscriptions hold, over HTTP: quoted, once a key, withdrawn, audited."""
 
-from tests.api.caller import Caller, fresh
+from billing.flows.service.api_keys import Scope
+from tests.api.caller import Caller, Shop, fresh
 from tests.scenarios.world import World
 
 
@@ -119,4 +120,29 @@ def test_a_billing_day_cuts_the_period_and_a_zone_is_known(caller: Caller, world
     assert kinds == ["cycle"] * 3
     for refused in ({"billing_day": 0}, {"billing_day": True}, {"zone": "../etc"}):
         assert caller.post(changes, refused).status_code == 422
+    world.assert_everything_adds_up()
+
+
+def test_a_refund_of_what_a_change_takes_away_needs_its_scope(
+    caller: Caller, shop: Shop, world: World
+) -> None:
+    changes = subscribed(caller, world)
+    caller.post(changes, {"quantity": 3, "applies": "now"})
+    world.run_until("2026-01-15 10:00")
+    less = {"quantity": 1, "applies": "now", "credit": "refund"}
+
+    refused = shop.caller(Scope.CHARGE).post(changes, less)
+    to_credit = shop.caller(Scope.READ).post(f"{changes}/quote", {**less, "credit": "next_invoice"})
+    quote = shop.caller(Scope.READ).post(f"{changes}/quote", less)
+    made = shop.caller(Scope.CHARGE, Scope.REFUND).post(changes, less)
+    world.run_until("2026-01-16")
+
+    assert (refused.status_code, refused.json()["scope"]) == (403, "refund")
+    assert [note["destination"] for note in to_credit.json()["notes"]] == ["credit"]
+    assert [note["destination"] for note in quote.json()["notes"]] == ["refund"]
+    assert made.status_code == 201, made.text
+    assert made.json()["notes"] == quote.json()["notes"]
+    (refund,) = caller.found("/v1/transactions")["data"][:1]
+    assert (refund["kind"], refund["state"]) == ("refund", "succeeded")
+    assert refund["amount"] == made.json()["notes"][0]["total"]
     world.assert_everything_adds_up()

@@ -114,6 +114,19 @@ def test_what_a_change_takes_away_is_told_as_a_note(caller: Caller, ada: str) ->
     assert note.invoice == caller.found("/v1/invoices")["data"][0]["number"]
 
 
+def test_a_refund_of_what_a_change_takes_away_needs_its_scope(
+    caller: Caller, shop: Shop, ada: str
+) -> None:
+    less = pb.ChangeOrder(items={"sso": 0}, applies=pb.CHANGE_APPLIES_NOW, refund=True)
+    request = pb.MakeChangeRequest(idempotency_key=fresh(), subscription=ada, order=less)
+
+    refused = refusal(shop.caller(Scope.CHARGE), "MakeChange", request)
+    made = call(shop.caller(Scope.CHARGE, Scope.REFUND), "MakeChange", request)
+
+    assert refused[:2] == (Code.PERMISSION_DENIED, "permission_denied")
+    assert [note.destination for note in made.change.notes] == [pb.NOTE_DESTINATION_REFUND]
+
+
 def test_a_coupon_is_redeemed_once_a_key(caller: Caller, ada: str, world: World) -> None:
     world.publish(ADDONS + COUPON + COUPON.replace("spring", "autumn"))
     request = pb.RedeemCouponRequest(idempotency_key="c-1", subscription=ada, coupon="autumn")

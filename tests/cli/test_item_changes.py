@@ -86,6 +86,20 @@ def test_fewer_units_now_are_told_as_given_back(midway: World) -> None:
     assert "nothing is invoiced for it" in shown
 
 
+def test_fewer_units_now_are_refunded_where_that_is_asked_for(midway: World) -> None:
+    midway.run(*CHANGE, "--quantity", "3", "--when", "now", "--yes", "--reason", "grows")
+    midway.at(datetime.fromisoformat("2026-02-14T10:00Z"))
+    less = (*CHANGE, "--quantity", "1", "--when", "now", "--refund", "--reason", "shrinks")
+
+    quote = midway.json(*less, "--quote")
+    told = midway.run(*less, "--yes").stdout
+    midway.at(datetime.fromisoformat("2026-02-14T11:00Z"))
+
+    assert [(note["destination"], note["total"]) for note in quote["notes"]] == [("refund", 999)]
+    assert "refunded, of invoice" in told
+    assert [each["amount"] for each in midway.json("refunds", "list")] == [999]
+
+
 def test_nothing_to_change_is_refused(midway: World) -> None:
     for order in ((), ("--quantity", "1"), ("--item", "seats=3"), ("--item", "seats")):
         assert midway.run(*CHANGE, *order, "--yes").exit_code == 2

@@ -18,6 +18,7 @@ from billing.api.routes.common import (
     respond,
     shown,
 )
+from billing.flows.service.api_keys import Scope
 from billing.flows.subscriptions.changed_terms import ChangeOrder
 
 router = APIRouter(
@@ -47,6 +48,8 @@ def change_subscription(
     services: UsesServices,
 ) -> JSONResponse:
     """Change plan, quantities or periods; with a quote's digest only if nothing has moved."""
+    if new.credit == "refund":
+        visitor.needs(Scope.REFUND)
     answer = services.customers.change_items(
         visitor.caller,
         key,
@@ -82,4 +85,5 @@ def _order(new: request_schemas.ChangeOrderBody) -> ChangeOrder:
         applies=new.applies,
         billing_day=new.billing_day,
         zone=new.zone,
+        credit=new.credit,
     )

@@ -41,6 +41,10 @@ def quantities(given: tuple[str, ...]) -> dict[str, int]:
 @click.option("--zone", metavar="ZONE", help="Time zone of the boundaries.")
 @word_option("--when", Applies, "When it holds; as the plan says, when left out")
 @click.option(
+    "--refund", is_flag=True,
+    help="Refund what it takes away, where it charges nothing; as the plan says, when left out.",
+)  # fmt: skip
+@click.option(
     "--quote", "--dry-run", "dry_run", is_flag=True,
     help="Show the exact invoice and a digest, and change nothing.",
 )  # fmt: skip
@@ -58,6 +62,7 @@ def change(
     billing_day: int | None,
     zone: str | None,
     when: str | None,
+    refund: bool,
     dry_run: bool,
     digest: str | None,
     yes: bool,
@@ -81,6 +86,7 @@ def change(
         applies=None if when is None else Applies(when),
         billing_day=billing_day,
         zone=zone,
+        credit="refund" if refund else None,
     )
     with session.connect() as conn:
         subscription_id = find(conn, "subscription", subscription)

@@ -44,6 +44,7 @@ def _note(quoted_note: QuotedNote) -> View:
     of, note = quoted_note.drafted.invoice, quoted_note.drafted.note
     return {
         "invoice": of.number,
+        "destination": str(quoted_note.drafted.destination),
         "currency": note.currency,
         "discount": note.discount,
         "net": note.net,

@@ -44,7 +44,7 @@ class ChangeApi(Audited):
         refuse_anything_like_a_card(subscription=reference, reason=why)
         asked = {name: getattr(order, name) for name in order.__slots__}
         # What earlier releases didn't know is left out, so that their requests are repeated.
-        for name in ("billing_day", "zone"):
+        for name in ("billing_day", "zone", "credit"):
             if asked[name] is None:
                 del asked[name]
         given = {"subscription": reference, "digest": digest, "reason": why, **views.plain(asked)}

@@ -14,6 +14,8 @@ from billing.flows.cycles.deciding import CannotOpen, Opening, decide
 from billing.flows.cycles.holding import BatchHoldings
 from billing.flows.policy import Policy
 from billing.flows.subscriptions.change_invoices import (
+    TO_CREDIT,
+    GivesBack,
     QuotedNote,
     charged_for,
     cost_of_change,
@@ -33,7 +35,8 @@ from billing.store.subscriptions.subscriptions import Subscription
 class Cut:
     """A cycle that is cut, the notes of what was paid for after that, and the cycle that follows.
 
-    The notes are issued before the invoice of that cycle, which their credit pays first.
+    The notes are issued before the invoice of that cycle, which their credit pays first. Where it
+    has none, they go where the change or its plan says.
     """
 
     cycle: Cycle
@@ -49,6 +52,7 @@ def quoted(
     policy: Policy,
     cycle: Cycle,
     catalog: Mapping[str, Plan],
+    gives_back: GivesBack,
 ) -> Cut:
     """Return what a change does that cuts a cycle. Raises: Conflict."""
     at, change_id = terms.change.holds_from, terms.change.change_id
@@ -58,7 +62,7 @@ def quoted(
     charged = charged_for(conn, subscription.id, cycle)
     nothing = replace(before, charges=())
     cost = cost_of_change(subscription, charged, before, nothing, period.scheduled.period, at)
-    notes = quoted_notes(conn, cost.returns, change_id, at)
+    notes = quoted_notes(conn, cost.returns, TO_CREDIT, change_id, at)
     give_to(batch, subscription.customer_id, notes, at)
     begins, *later = terms.to_come
     after = replace(subscription.in_segments(begins, later), next_n=cycle.n + 1, renews_at=at)
@@ -73,6 +77,8 @@ def quoted(
             reason=error.reason,
             **error.facts,
         ) from error
+    if opened.facts is None:
+        notes = quoted_notes(conn, cost.returns, gives_back, change_id, at)
     return Cut(cycle, notes, replace(opened, after_cut=True))
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -14,6 +15,7 @@ from billing.flows.cycles import crediting, held_terms
 from billing.flows.cycles.charging import facts_of_cycle
 from billing.flows.cycles.holding import BatchHoldings
 from billing.flows.policy import Policy
+from billing.flows.refunds.requesting import NotRefundable
 from billing.ids import derived_id
 from billing.plans.terms import Plan, PlanVersion
 from billing.pricing import (
@@ -40,11 +42,22 @@ from billing.store.subscriptions.subscriptions import Subscription
 
 @dataclass(frozen=True, slots=True)
 class QuotedNote:
-    """A credit note of a change: its id, and what it gives back to the customer's credit."""
+    """A credit note of a change: its id, and what it gives back, as credit or to the card."""
 
     note_id: UUID
     asked: Asked
     drafted: DraftedNote
+
+
+@dataclass(frozen=True, slots=True)
+class GivesBack:
+    """Where goes what a change takes away, and whether a caller asked for just that."""
+
+    to: Destination
+    insists: bool = False
+
+
+TO_CREDIT: Final = GivesBack(Destination.CREDIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,29 +188,40 @@ def _by_invoice(returns: Sequence[LineReturn]) -> Mapping[UUID, Asked]:
     return {invoice: Asked(tuple(of_one)) for invoice, of_one in lines.items()}
 
 
-def notes_of(
-    conn: Connection, returns: Mapping[UUID, Asked]
-) -> Iterator[tuple[Asked, DraftedNote]]:
-    """Yield the credit notes of a change as they would be issued now; what was free has none.
+def quoted_notes(
+    conn: Connection,
+    returns: Mapping[UUID, Asked],
+    gives_back: GivesBack,
+    change_id: UUID,
+    at: datetime,
+) -> tuple[QuotedNote, ...]:
+    """Return the credit notes of a change, with the ids that they will have.
 
-    Raises: NotCreditable, where not so much is left of an invoice.
+    What was free has none. Where nobody insists on money, and none can go back, they are credit.
+
+    Raises: NotCreditable, where not so much is left of an invoice; NotRefundable.
     """
+    try:
+        drafted = list(_drafted(conn, returns, gives_back.to))
+    except NotRefundable:
+        if gives_back.insists:
+            raise
+        drafted = list(_drafted(conn, returns, Destination.CREDIT))
+    return tuple(
+        QuotedNote(derived_id("change_note", change_id, k, at), asked, note)
+        for k, (asked, note) in enumerate(drafted)
+    )
+
+
+def _drafted(
+    conn: Connection, returns: Mapping[UUID, Asked], to: Destination
+) -> Iterator[tuple[Asked, DraftedNote]]:
     for invoice_id, asked in returns.items():
         try:
-            yield asked, drafting.drafted(conn, invoice_id, asked, Destination.CREDIT)
+            yield asked, drafting.drafted(conn, invoice_id, asked, to)
         except NotCreditable as error:
             if error.code is not ErrorCode.CREDIT_NOTE_OF_NOTHING:
                 raise
-
-
-def quoted_notes(
-    conn: Connection, returns: Mapping[UUID, Asked], change_id: UUID, at: datetime
-) -> tuple[QuotedNote, ...]:
-    """Return the credit notes of a change, with the ids that they will have."""
-    return tuple(
-        QuotedNote(derived_id("change_note", change_id, k, at), asked, drafted)
-        for k, (asked, drafted) in enumerate(notes_of(conn, returns))
-    )
 
 
 def give_to(batch: BatchHoldings, owner: UUID, notes: Sequence[QuotedNote], at: datetime) -> None:

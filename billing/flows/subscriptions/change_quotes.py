@@ -22,6 +22,8 @@ from billing.flows.policy import Policy
 from billing.flows.subscriptions import change_cuts
 from billing.flows.subscriptions.change_cuts import Cut
 from billing.flows.subscriptions.change_invoices import (
+    TO_CREDIT,
+    GivesBack,
     QuotedNote,
     charged_for,
     cost_of_change,
@@ -36,6 +38,7 @@ from billing.flows.subscriptions.subscribing import method_at
 from billing.plans.currencies import charge_limit
 from billing.plans.terms import Plan
 from billing.pricing import Charge, Credit, Facts, InvoiceDraft, draft
+from billing.rules.credit_notes import Destination
 from billing.rules.item_changes import Applies, HeldTerms
 from billing.rules.money import Money
 from billing.rules.periods import Period, ScheduledPeriod, to_local
@@ -148,6 +151,13 @@ class _Asking:
     batch: BatchHoldings
     held: Holdings
 
+    @property
+    def gives_back(self) -> GivesBack:
+        """Where goes what the change takes away: as it asks, or its plan says."""
+        credit = self.order.credit or self.catalog[self.subscription.plan].change.credit
+        to = Destination.REFUND if credit == "refund" else Destination.CREDIT
+        return GivesBack(to, insists=self.order.credit is not None)
+
     def terms(self, conn: Connection, applies: Applies, at: datetime) -> ChangedTerms:
         return terms_of(
             conn, self.subscription, self.held, self.catalog, self.order,
@@ -224,16 +234,24 @@ def _now(
     policy: Policy,
     now: datetime,
 ) -> ChangeQuote:
-    batch, catalog = asking.batch, asking.catalog
     cycle = cycles.last(conn, subscription.id)
     assert cycle is not None, "its next period begins later, and it has begun"
     n, cut = cycle.n, None
     facts, notes = None, tuple[QuotedNote, ...]()
     if terms.change.cuts is not None:
-        cut = change_cuts.quoted(conn, subscription, terms, batch, policy, cycle, catalog)
+        cut = change_cuts.quoted(
+            conn,
+            subscription,
+            terms,
+            asking.batch,
+            policy,
+            cycle,
+            asking.catalog,
+            asking.gives_back,
+        )
         n, facts, notes = cut.opening.scheduled.n, cut.opening.facts, cut.notes
     elif cycle.kind in _BILLED:
-        facts, notes = _costs(conn, subscription, terms, batch, policy, cycle, now)
+        facts, notes = _costs(conn, subscription, terms, asking, policy, cycle, now)
     quote = _quote(subscription, terms, Applies.NOW, n, facts, cycle, notes)
     return replace(quote, cut=cut)
 
@@ -256,12 +274,13 @@ def _costs(
     conn: Connection,
     subscription: Subscription,
     terms: ChangedTerms,
-    batch: BatchHoldings,
+    asking: _Asking,
     policy: Policy,
     cycle: Cycle,
     now: datetime,
 ) -> tuple[Facts | None, tuple[QuotedNote, ...]]:
     """Return the facts of the invoice, and the notes whose credit pays it."""
+    batch = asking.batch
     at, change_id = terms.change.holds_from, terms.change.change_id
     assert change_id is not None, "every change of items has an id"
     period = running(subscription, cycle, batch, policy, now)
@@ -269,7 +288,8 @@ def _costs(
     after = period.facts(terms.after, terms.version, terms.plan)
     charged = charged_for(conn, subscription.id, cycle)
     cost = cost_of_change(subscription, charged, before, after, period.scheduled.period, at)
-    notes = quoted_notes(conn, cost.returns, change_id, at)
+    gives_back = asking.gives_back if cost.facts is None else TO_CREDIT
+    notes = quoted_notes(conn, cost.returns, gives_back, change_id, at)
     if cost.facts is None or not notes:
         return cost.facts, notes
     give_to(batch, subscription.customer_id, notes, now)
@@ -344,7 +364,11 @@ def _digest(
         "periods": _periods(terms),
         "facts": None if facts is None else facts.document(),
         "notes": [
-            [str(note.drafted.invoice.id), [[each.line, each.gross] for each in note.asked.lines]]
+            [
+                str(note.drafted.invoice.id),
+                str(note.drafted.destination),
+                [[each.line, each.gross] for each in note.asked.lines],
+            ]
             for note in notes
         ],
     }

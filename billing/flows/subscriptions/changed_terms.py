@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, Literal
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -35,6 +35,8 @@ from billing.store.subscriptions.subscriptions import Subscription
 
 _BILLED: Final = (CycleKind.REGULAR, CycleKind.FREE)
 
+GivenBack = Literal["next_invoice", "refund"]
+
 
 @dataclass(frozen=True, slots=True)
 class ChangeOrder:
@@ -43,7 +45,8 @@ class ChangeOrder:
     `quantity` is that of a plan with a single price, `items` are quantities by item or add-on, of
     which 0 removes one. `billing_day` is the day of the month on which periods are to begin, and
     `zone` the one whose civil time counts. Without
-    `applies`, the plan says when it begins to hold: `up` where it costs more, else `down`.
+    `applies`, the plan says when it begins to hold: `up` where it costs more, else `down`. `credit`
+    says where goes what it takes away, else the plan says it too.
     """
 
     plan: str | None = None
@@ -52,6 +55,7 @@ class ChangeOrder:
     applies: Applies | None = None
     billing_day: int | None = None
     zone: str | None = None
+    credit: GivenBack | None = None
 
     @property
     def quantities(self) -> Mapping[str, int]:

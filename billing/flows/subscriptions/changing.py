@@ -27,7 +27,6 @@ from billing.queries.subscriptions import find_subscription
 from billing.rules import invoices as invoice_rules
 from billing.rules import recognition
 from billing.rules.actor import RECONCILER
-from billing.rules.credit_notes import Destination
 from billing.rules.item_changes import Applies, ChangeAsked, ItemChange, scheduled
 from billing.rules.periods import Period
 from billing.rules.subscriptions import DatedChangeKind, SubscriptionEventKind
@@ -173,13 +172,13 @@ def _write(
 
 
 def _give_back(conn: Connection, quoted: ChangeQuote, asked: ChangeAsked) -> None:
-    """Issue the credit notes of what the change takes away; their credit pays its invoice."""
+    """Issue the credit notes of what the change takes away, before its invoice."""
     for note in quoted.notes:
         notes.issue(
             conn,
             note.drafted.invoice.id,
             note.asked,
-            destination=Destination.CREDIT,
+            destination=note.drafted.destination,
             reason=f"change of the subscription: {asked.why}",
             actor=asked.actor,
             now=asked.at,

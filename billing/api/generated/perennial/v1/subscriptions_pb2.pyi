@@ -108,7 +108,7 @@ class SubscribeResponse(_message.Message):
     def __init__(self, subscription: _Optional[_Union[Subscription, _Mapping]] = ..., replayed: _Optional[bool] = ...) -> None: ...
 
 class ChangeOrder(_message.Message):
-    __slots__ = ("plan", "quantity", "items", "applies")
+    __slots__ = ("plan", "quantity", "items", "applies", "refund")
     class ItemsEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -120,11 +120,13 @@ class ChangeOrder(_message.Message):
     QUANTITY_FIELD_NUMBER: _ClassVar[int]
     ITEMS_FIELD_NUMBER: _ClassVar[int]
     APPLIES_FIELD_NUMBER: _ClassVar[int]
+    REFUND_FIELD_NUMBER: _ClassVar[int]
     plan: str
     quantity: int
     items: _containers.ScalarMap[str, int]
     applies: ChangeApplies
-    def __init__(self, plan: _Optional[str] = ..., quantity: _Optional[int] = ..., items: _Optional[_Mapping[str, int]] = ..., applies: _Optional[_Union[ChangeApplies, str]] = ...) -> None: ...
+    refund: bool
+    def __init__(self, plan: _Optional[str] = ..., quantity: _Optional[int] = ..., items: _Optional[_Mapping[str, int]] = ..., applies: _Optional[_Union[ChangeApplies, str]] = ..., refund: _Optional[bool] = ...) -> None: ...
 
 class HeldTerms(_message.Message):
     __slots__ = ("plan", "version", "items", "addons")
@@ -191,20 +193,22 @@ class ChangeInvoice(_message.Message):
     def __init__(self, currency: _Optional[str] = ..., lines: _Optional[_Iterable[_Union[ChangeLine, _Mapping]]] = ..., discount_cents: _Optional[int] = ..., net_cents: _Optional[int] = ..., tax_cents: _Optional[int] = ..., total_cents: _Optional[int] = ..., credit_cents: _Optional[int] = ..., due_cents: _Optional[int] = ...) -> None: ...
 
 class ChangeNote(_message.Message):
-    __slots__ = ("invoice", "currency", "discount_cents", "net_cents", "tax_cents", "total_cents")
+    __slots__ = ("invoice", "currency", "discount_cents", "net_cents", "tax_cents", "total_cents", "destination")
     INVOICE_FIELD_NUMBER: _ClassVar[int]
     CURRENCY_FIELD_NUMBER: _ClassVar[int]
     DISCOUNT_CENTS_FIELD_NUMBER: _ClassVar[int]
     NET_CENTS_FIELD_NUMBER: _ClassVar[int]
     TAX_CENTS_FIELD_NUMBER: _ClassVar[int]
     TOTAL_CENTS_FIELD_NUMBER: _ClassVar[int]
+    DESTINATION_FIELD_NUMBER: _ClassVar[int]
     invoice: str
     currency: str
     discount_cents: int
     net_cents: int
     tax_cents: int
     total_cents: int
-    def __init__(self, invoice: _Optional[str] = ..., currency: _Optional[str] = ..., discount_cents: _Optional[int] = ..., net_cents: _Optional[int] = ..., tax_cents: _Optional[int] = ..., total_cents: _Optional[int] = ...) -> None: ...
+    destination: NoteDestination
+    def __init__(self, invoice: _Optional[str] = ..., currency: _Optional[str] = ..., discount_cents: _Optional[int] = ..., net_cents: _Optional[int] = ..., tax_cents: _Optional[int] = ..., total_cents: _Optional[int] = ..., destination: _Optional[_Union[NoteDestination, str]] = ...) -> None: ...
 
 class SubscriptionChange(_message.Message):
     __slots__ = ("id", "subscription_id", "applies", "holds_from", "before", "after", "invoice", "notes", "digest")
