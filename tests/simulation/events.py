@@ -38,7 +38,7 @@ ZONES: Final = ("UTC", "UTC", "Asia/Tokyo", "America/New_York", "Europe/Berlin")
 DOWNTIMES: Final = ((1, 8), (2, 8), (9, 8), (40, 8), (400, 1), (800, 1))  # in days
 MEETING: Final = 0.6  # of what is asked for
 RESTORES: Final = 0.35  # of the stories
-SELLING: Final = 0.3  # of the stories: nobody leaves, so that more is sold
+SELLING: Final = 0.4  # of the stories: nobody leaves, so that more is sold
 SOLD: Final = frozenset(
     {"change", "coupon", "note", "grant", "price", "pause", "resume", "new card", "downtime"}
 )
@@ -88,7 +88,7 @@ WEIGHTS: Final = {
     "correct price": 1,
     "grant": 4,
     "coupon": 3,
-    "change": 9,
+    "change": 14,
     "note": 3,
 }
 CREDITS: Final = (40, 310, 990, 2500, 10000)
@@ -133,7 +133,8 @@ def _moved(
     """
     downtimes = [each for each in others if each.kind == "downtime"]
     soon = timedelta(minutes=chance.choice((0, 1, 4, 20, 90)))
-    draw = chance.random()
+    # Most changes are refused where a period isn't opened yet.
+    draw = chance.random() * (3 if event.kind == "change" else 1)
     if event.kind in ("downtime", "price", "correct price"):
         return event
     if downtimes and draw < MEETING / 2:
@@ -228,7 +229,7 @@ def _change(chance: random.Random, at: datetime, arrival: Event) -> Event:
         plan=plan,
         quantity=quantity,
         addon=addon,
-        then=chance.choice(("now", "now", "", LATER)),
+        then=chance.choice(("now", "now", "now", "", LATER)),
         moves=chance.random() < 0.4,
     )
 
