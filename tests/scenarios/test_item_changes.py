@@ -528,6 +528,24 @@ def test_a_new_card_pays_what_a_change_left_open(world: World, declined: str) ->
     world.assert_everything_adds_up()
 
 
+def test_a_period_that_a_change_of_plan_paid_for_is_served_to_its_end(world: World) -> None:
+    """The first plan's invoice was given back whole; a debt given up later ends nothing before."""
+    world.publish(PLANS)
+    customer = world.subscribed("basic", card="pm_sbx_ok_3_then_insufficient_funds")
+    world.run_until("2026-02-01")
+    change(world, customer, NOW, plan="pro")
+    world.run_until("2026-02-01 01:00")
+    assert [each.status for each in world.invoices(customer)] == ["paid"] * 3
+
+    change(world, customer, NOW, quantity=2)
+    world.run_until("2026-02-27")  # the ladder ends after 15 days
+    assert world.subscription(customer).status == "active"
+    world.run_until("2026-03-02")
+
+    assert world.subscription(customer).status == "canceled"
+    world.assert_everything_adds_up()
+
+
 def test_the_service_of_a_change_is_earned_by_the_period_end(world: World) -> None:
     world.earn_daily()
     world.publish(PLANS)

@@ -143,18 +143,27 @@ def paid_until(conn: Connection, subscription_id: UUID) -> datetime | None:
     return conn.execute(_PAID_UNTIL, {"subscription": subscription_id}).scalar()
 
 
+# A change of plan gives back what its period cost before, and its own invoice pays for the rest.
 _PAID_UNTIL = text(
     """
-    SELECT max(coalesce(k.cut_at, c.period_end)) FROM invoices i JOIN cycles c ON c.id = i.cycle_id
+    WITH kept AS (
+      SELECT i.cycle_id, i.change_id FROM invoices i
+       WHERE i.subscription_id = :subscription AND i.status = 'paid'
+         AND i.total > (SELECT coalesce(sum(n.total), 0) FROM credit_notes n
+                         WHERE n.invoice_id = i.id)
+         AND NOT EXISTS (SELECT FROM payments p
+                          WHERE p.invoice_id = i.id
+                            AND (p.amount_refunded >= p.amount_captured
+                                 OR EXISTS (SELECT FROM disputes d
+                                             WHERE d.payment_id = p.id AND d.state = 'lost'))))
+    SELECT max(coalesce(k.cut_at, c.period_end)) FROM cycles c
       LEFT JOIN cycle_cuts k ON k.subscription_id = c.subscription_id AND k.n = c.n
-     WHERE i.subscription_id = :subscription AND i.status = 'paid'
-       AND i.total > (SELECT coalesce(sum(n.total), 0) FROM credit_notes n
-                       WHERE n.invoice_id = i.id)
-       AND NOT EXISTS (SELECT FROM payments p
-                        WHERE p.invoice_id = i.id
-                          AND (p.amount_refunded >= p.amount_captured
-                               OR EXISTS (SELECT FROM disputes d
-                                           WHERE d.payment_id = p.id AND d.state = 'lost')))
+     WHERE c.subscription_id = :subscription
+       AND (c.id IN (SELECT cycle_id FROM kept)
+            OR EXISTS (SELECT FROM kept
+                         JOIN subscription_changes s ON s.change_id = kept.change_id
+                        WHERE s.kind = 'plan' AND s.holds_from >= c.period_start
+                          AND s.holds_from < coalesce(k.cut_at, c.period_end)))
     """
 )
 
