@@ -215,8 +215,8 @@ def test_a_look_up_loads_nothing_that_it_does_not_need(paid: World, args: tuple[
     loaded = loaded_by(paid, *args)
 
     assert UNNEEDED & loaded == set()
-    # The changes of subscriptions are commands of that group, in a file of their own.
-    own = {args[0], "changes"} if args[0] == "subscriptions" else {args[0]}
+    # Changes and ends of subscriptions are commands of that group, in files of their own.
+    own = {args[0], "changes", "endings"} if args[0] == "subscriptions" else {args[0]}
     assert within("billing.cli.commands", loaded) == own
 
 

@@ -783,7 +783,7 @@ class _WithoutBalance:
         return getattr(self._real, name)
 
 
-def test_a_provider_without_a_balance_is_settled_without_a_tie_out(world: World) -> None:
+def test_a_provider_without_a_balance_is_tied_to_the_movements_that_it_showed(world: World) -> None:
     customer = paid(world)
     run_id = runs.begin(world.engine, world.provider, now=world.now)
     assert run_id is not None
@@ -791,7 +791,8 @@ def test_a_provider_without_a_balance_is_settled_without_a_tie_out(world: World)
     runs.work(run_id, context(world, _WithoutBalance(world.gateway)))
 
     assert world.payment(customer).state == "SETTLED"
-    assert "tie_out" not in steps(world, run_id)["close"].cursor
+    (line,) = steps(world, run_id)["close"].cursor["tie_out"]
+    assert (line["clearing"], line["provider"], line["unexplained"]) == (1911, 1911, 0)
 
 
 @pytest.mark.parametrize(("lists_movements", "begun"), [(True, 1), (False, 0)])

@@ -159,13 +159,13 @@ TIME: Final[Sequence[Fault]] = (
     Fault(
         "a leap month keeps the shorter day",
         _PERIODS,
-        "    begin = to_utc(_shifted(start, zone, cadence, k), zone)\n"
-        "    end = to_utc(_shifted(start, zone, cadence, k + 1), zone)",
+        "    begin = to_utc(_shifted(start, zone, cadence, k, day), zone)\n"
+        "    end = to_utc(_shifted(start, zone, cadence, k + 1, day), zone)",
         "    local = start\n"
         "    for _ in range(k):\n"
-        "        local = _shifted(local, zone, cadence, 1)\n"
+        "        local = _shifted(local, zone, cadence, 1, day)\n"
         "    begin = to_utc(local, zone)\n"
-        "    end = to_utc(_shifted(local, zone, cadence, 1), zone)",
+        "    end = to_utc(_shifted(local, zone, cadence, 1, day), zone)",
     ),
     Fault(
         "periods are counted in UTC",

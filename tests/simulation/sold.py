@@ -385,17 +385,14 @@ class Sold:
                 change = of_changes.get(note.id)
                 since = None
                 if change is not None:
-                    change_id = id_of(self.seed, "change", change.key)
-                    since = _from(invoiced, change_id, change.at)
+                    since = _invoice_of(invoiced, id_of(self.seed, "change", change.key))
                 yield model.Granted(grant.created_at, note.total, since=since)
 
 
-def _from(invoiced: Sequence[Row[Any]], change_id: UUID, at: datetime) -> int:
-    """Return the number of a change's own invoice, or of the first one after it."""
-    for number, row in enumerate(invoiced):
-        if row.change_id == change_id:
-            return number
-    return sum(row.issued_at <= at for row in invoiced)
+def _invoice_of(invoiced: Sequence[Row[Any]], change_id: UUID) -> int | None:
+    """Return the number of a change's own invoice; without one, clocks say what comes after it."""
+    numbers = (number for number, row in enumerate(invoiced) if row.change_id == change_id)
+    return next(numbers, None)
 
 
 def _day(at: datetime, zone: str) -> date:

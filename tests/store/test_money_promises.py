@@ -178,7 +178,7 @@ ATTACKS = {
         "can't be deleted|permission",
         f"DELETE FROM refunds WHERE id = {PENDING}",
     ),
-    "all refunds gone": ("append-only|permission", "TRUNCATE refunds"),
+    "all refunds gone": ("append-only|permission", "TRUNCATE refunds CASCADE"),
     "a second row for a dispute": (
         "provider_dispute_id",
         "INSERT INTO disputes (id, provider, provider_dispute_id, provider_charge_id, amount,"
@@ -199,7 +199,7 @@ ATTACKS = {
         f"UPDATE disputes SET state = 'lost', closed_at = now(), lost_deferred = -1"
         f" WHERE id = {DISPUTE}",
     ),
-    "all disputes gone": ("append-only|permission", "TRUNCATE disputes"),
+    "all disputes gone": ("append-only|permission", "TRUNCATE disputes CASCADE"),
     "earned twice up to one instant": (
         "revenue_recognitions_pkey",
         f"INSERT INTO revenue_recognitions VALUES ({PAID_INVOICE}, '2026-02-01', 70)",

@@ -160,7 +160,6 @@ def parts_left(conn: Connection, payment: Payment) -> Parts:
     if payment.invoice_id is None or conn.execute(_IS_TOP_UP, {"id": payment.invoice_id}).scalar():
         back = int(conn.execute(_BACK, {"payment": payment.id}).scalar_one())
         return Parts(recognised=max(0, payment.amount_captured - back))
-    lock_invoice(conn, payment.invoice_id)
     return standings(conn, [payment.invoice_id])[payment.invoice_id].left
 
 
