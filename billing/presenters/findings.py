@@ -7,6 +7,7 @@ from billing.ledger.findings import LedgerFinding
 from billing.presenters import ledger_findings
 from billing.presenters.credit_findings import CREDIT_WORDS
 from billing.presenters.decisions import in_words as in_words_of
+from billing.presenters.fact_findings import FACT_WORDS
 from billing.presenters.note_findings import NOTE_WORDS
 from billing.presenters.number_findings import NUMBER_WORDS
 from billing.presenters.text import amount
@@ -355,50 +356,8 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
         f"the {row['kind']} {row['id']} of the provider is {row['outcome']}, and there is no such"
         " break to look at"
     ),
-    FindingKind.TERMS_UNREADABLE: lambda row: (
-        f"{row['kind']} {row['code']}, version {row['version']}: its terms aren't those"
-        f" that were published: {row['error']}"
-    ),
-    FindingKind.FACTS_UNREADABLE: lambda row: (
-        f"invoice {row['number']}: its facts can't be read: {row['error']}"
-    ),
-    FindingKind.INVOICE_AGAINST_FACTS: lambda row: (
-        f"invoice {row['number']}: its facts make {row['what']} {row['computed']}, and it has"
-        f" {row['stored']}"
-    ),
-    FindingKind.FACTS_AGAINST_TERMS: lambda row: (
-        f"invoice {row['number']}: the {row['what']} of item {row['item']} in its facts is not that"
-        f" of {row['source']}"
-    ),
-    FindingKind.FACTS_AGAINST_ITEMS: lambda row: (
-        f"invoice {row['number']}: its facts charge {row['charged']} of item {row['item']}, and its"
-        f" subscription holds {row['held']} to be charged"
-    ),
-    FindingKind.ITEM_AGAINST_INVOICE: lambda row: (
-        f"subscription {row['subscription_id']}: item {row['item']} was charged once with invoice"
-        f" {row['billed_in']}, which has no line of it"
-    ),
-    FindingKind.ITEMS_AGAINST_CHANGES: lambda row: (
-        f"subscription {row['subscription_id']} holds {row['held']}, and its changes come to"
-        f" {row['changed']}"
-    ),
-    FindingKind.CYCLE_NOT_FREE: lambda row: (
-        f"subscription {row['subscription_id']}: cycle {row['n']} cost nothing, and plan"
-        f" {row['plan']} isn't free"
-    ),
+    **FACT_WORDS,
     **CREDIT_WORDS,
     **NOTE_WORDS,
     **NUMBER_WORDS,
-    FindingKind.DISCOUNT_OF_INVOICE: lambda row: (
-        f"invoice {row['number']} has {amount(row['discount'], row['currency'])} taken off; its"
-        f" coupons took {amount(row['amount'], row['currency'])}"
-    ),
-    FindingKind.DISCOUNT_OF_REDEMPTION: lambda row: (
-        f"invoice {row['number']}: what took something off is redemption {row['redemption']} of"
-        f" coupon {row['coupon']}, which isn't for it or not in its facts"
-    ),
-    FindingKind.REDEMPTION_OVERUSED: lambda row: (
-        f"redemption {row['redemption']} of coupon {row['coupon']}, for {row['lasts']}, was used on"
-        f" {row['invoices']} invoice(s)"
-    ),
 }

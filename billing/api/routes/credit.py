@@ -5,7 +5,7 @@ from uuid import UUID
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 
-from billing.api import cursors, request_schemas, schemas
+from billing.api import cursors, invoice_schemas, request_schemas, schemas
 from billing.api.routes.common import (
     BEARER,
     Charger,
@@ -49,7 +49,9 @@ def grant_credit(
     return respond(services, answer, noun="credit_grant", at=AT)
 
 
-@router.post("/customers/{customer}/top-ups", status_code=201, responses=made(schemas.InvoiceBody))
+@router.post(
+    "/customers/{customer}/top-ups", status_code=201, responses=made(invoice_schemas.InvoiceBody)
+)
 def buy_credit(
     customer: InPath,
     new: request_schemas.NewTopUpBody,

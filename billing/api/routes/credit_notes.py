@@ -3,7 +3,7 @@
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 
-from billing.api import request_schemas, schemas
+from billing.api import invoice_schemas, request_schemas
 from billing.api.routes.common import (
     BEARER,
     IdempotencyKey,
@@ -27,7 +27,7 @@ router = APIRouter(prefix="/v1", tags=["books"], dependencies=[Depends(BEARER)])
 @router.post(
     "/invoices/{invoice}/credit-notes",
     status_code=201,
-    responses=made(schemas.CreditNoteBody),
+    responses=made(invoice_schemas.CreditNoteBody),
 )
 def create_credit_note(
     invoice: InPath,
@@ -48,7 +48,7 @@ def create_credit_note(
     return respond(services, answer, noun="credit_note", at="/v1/credit-notes")
 
 
-@router.get("/invoices/{invoice}/credit-notes", responses=shown(schemas.CreditNotesBody))
+@router.get("/invoices/{invoice}/credit-notes", responses=shown(invoice_schemas.CreditNotesBody))
 def list_credit_notes(invoice: InPath, _: Reader, services: UsesServices) -> JSONResponse:
     """List the credit notes of an invoice, the oldest first."""
     with services.engine.connect() as conn:
@@ -58,7 +58,7 @@ def list_credit_notes(invoice: InPath, _: Reader, services: UsesServices) -> JSO
     return JSONResponse({"data": data})
 
 
-@router.get("/credit-notes/{note}", responses=shown(schemas.CreditNoteBody))
+@router.get("/credit-notes/{note}", responses=shown(invoice_schemas.CreditNoteBody))
 def show_credit_note(note: InPath, _: Reader, services: UsesServices) -> JSONResponse:
     """Show a credit note, by id or number, with its lines and what became of it."""
     with services.engine.connect() as conn:

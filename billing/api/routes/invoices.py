@@ -5,7 +5,7 @@ from typing import Literal
 from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 
-from billing.api import cursors, request_schemas, schemas
+from billing.api import cursors, invoice_schemas, request_schemas, schemas
 from billing.api.routes.common import (
     BEARER,
     Charger,
@@ -36,7 +36,7 @@ from billing.queries.payments import payment_of_invoice
 router = APIRouter(prefix="/v1", tags=["books"], dependencies=[Depends(BEARER)])
 
 
-@router.post("/invoices", status_code=201, responses=made(schemas.InvoiceBody))
+@router.post("/invoices", status_code=201, responses=made(invoice_schemas.InvoiceBody))
 def create_invoice(
     new: request_schemas.NewInvoiceBody,
     key: IdempotencyKey,
@@ -55,7 +55,7 @@ def create_invoice(
     return respond(services, answer, noun="invoice", at="/v1/invoices")
 
 
-@router.post("/invoices/{invoice}/void", responses=changed(schemas.InvoiceBody))
+@router.post("/invoices/{invoice}/void", responses=changed(invoice_schemas.InvoiceBody))
 def void_invoice(
     invoice: InPath,
     new: request_schemas.WhyBody,
@@ -68,7 +68,7 @@ def void_invoice(
     return respond(services, answer, noun="invoice")
 
 
-@router.get("/invoices", responses=shown(schemas.Page[schemas.InvoiceBody]))
+@router.get("/invoices", responses=shown(schemas.Page[invoice_schemas.InvoiceBody]))
 def list_invoices(
     _: Reader,
     services: UsesServices,
@@ -84,7 +84,7 @@ def list_invoices(
         return listed(conn, lists.INVOICES, views.invoice, limit=limit, cursor=cursor, equal=equal)
 
 
-@router.get("/invoices/{invoice}", responses=shown(schemas.InvoiceWithLinesBody))
+@router.get("/invoices/{invoice}", responses=shown(invoice_schemas.InvoiceWithLinesBody))
 def show_invoice(invoice: InPath, _: Reader, services: UsesServices) -> JSONResponse:
     """Show an invoice, by id or number, with its lines and its payment."""
     with services.engine.connect() as conn:

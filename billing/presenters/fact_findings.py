@@ -1,0 +1,53 @@
+"""The findings about what invoices follow from, in sentences: facts, terms, items and coupons."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from billing.presenters.text import amount
+from billing.rules.promises import FindingKind
+
+FACT_WORDS: Final[Mapping[FindingKind, Callable[[Mapping[str, Any]], str]]] = {
+    FindingKind.TERMS_UNREADABLE: lambda row: (
+        f"{row['kind']} {row['code']}, version {row['version']}: its terms aren't those"
+        f" that were published: {row['error']}"
+    ),
+    FindingKind.FACTS_UNREADABLE: lambda row: (
+        f"invoice {row['number']}: its facts can't be read: {row['error']}"
+    ),
+    FindingKind.INVOICE_AGAINST_FACTS: lambda row: (
+        f"invoice {row['number']}: its facts make {row['what']} {row['computed']}, and it has"
+        f" {row['stored']}"
+    ),
+    FindingKind.FACTS_AGAINST_TERMS: lambda row: (
+        f"invoice {row['number']}: the {row['what']} of item {row['item']} in its facts is not that"
+        f" of {row['source']}"
+    ),
+    FindingKind.FACTS_AGAINST_ITEMS: lambda row: (
+        f"invoice {row['number']}: its facts charge {row['charged']} of item {row['item']}, and its"
+        f" subscription holds {row['held']} to be charged"
+    ),
+    FindingKind.ITEM_AGAINST_INVOICE: lambda row: (
+        f"subscription {row['subscription_id']}: item {row['item']} was charged once with invoice"
+        f" {row['billed_in']}, which has no line of it"
+    ),
+    FindingKind.ITEMS_AGAINST_CHANGES: lambda row: (
+        f"subscription {row['subscription_id']} holds {row['held']}, and its changes come to"
+        f" {row['changed']}"
+    ),
+    FindingKind.CYCLE_NOT_FREE: lambda row: (
+        f"subscription {row['subscription_id']}: cycle {row['n']} cost nothing, and plan"
+        f" {row['plan']} isn't free"
+    ),
+    FindingKind.DISCOUNT_OF_INVOICE: lambda row: (
+        f"invoice {row['number']} has {amount(row['discount'], row['currency'])} taken off; its"
+        f" coupons took {amount(row['amount'], row['currency'])}"
+    ),
+    FindingKind.DISCOUNT_OF_REDEMPTION: lambda row: (
+        f"invoice {row['number']}: what took something off is redemption {row['redemption']} of"
+        f" coupon {row['coupon']}, which isn't for it or not in its facts"
+    ),
+    FindingKind.REDEMPTION_OVERUSED: lambda row: (
+        f"redemption {row['redemption']} of coupon {row['coupon']}, for {row['lasts']}, was used on"
+        f" {row['invoices']} invoice(s)"
+    ),
+}
