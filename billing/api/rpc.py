@@ -11,7 +11,7 @@ from billing.api.generated.perennial.v1.payments_pb2_grpc import PaymentServiceS
 from billing.api.metrics import ApiMetrics
 from billing.api.problems import Refused
 from billing.api.rpc_calls import visitor
-from billing.api.rpc_values import instant, invalid, key_of, reference_of, text_of
+from billing.api.rpc_values import instant, invalid, key_of, reference_of, text_of, was_replayed
 from billing.api.schema_types import AMOUNT_MAX
 from billing.flows.service import views
 from billing.flows.service.api_keys import Scope
@@ -110,9 +110,9 @@ class PaymentService(PaymentServiceServicer):
             _amount(request.amount_cents) if request.HasField("amount_cents") else None,
             text_of(request.reason, "reason"),
         )
-        self._replayed(answer)
+        replayed = was_replayed(answer, self._metrics)
         _refuse(answer)
-        return pb.RefundResponse(refund=refund(answer.body), replayed=answer.replayed)
+        return pb.RefundResponse(refund=refund(answer.body), replayed=replayed)
 
     def ListTransactions(  # noqa: N802
         self, request: pb.ListTransactionsRequest, _: object
@@ -139,14 +139,10 @@ class PaymentService(PaymentServiceServicer):
         message: Callable[[Mapping[str, Any]], Any],
         also: int | None = None,
     ) -> _Response:
-        self._replayed(answer)
+        replayed = was_replayed(answer, self._metrics)
         if answer.status != also:
             _refuse(answer)
-        return response(payment=message(answer.body), replayed=answer.replayed)
-
-    def _replayed(self, answer: KeyedAnswer) -> None:
-        if answer.replayed:
-            self._metrics.replayed()
+        return response(payment=message(answer.body), replayed=replayed)
 
 
 def _refuse(answer: KeyedAnswer) -> None:

@@ -11,12 +11,11 @@ from billing.api.generated.perennial.v1.subscriptions_pb2_grpc import (
 )
 from billing.api.metrics import ApiMetrics
 from billing.api.rpc_calls import visitor
-from billing.api.rpc_values import body_of, invalid, key_of, moment, reference_of
+from billing.api.rpc_values import body_of, invalid, key_of, moment, reference_of, was_replayed
 from billing.flows.service.api_keys import Scope
 from billing.flows.service.credit import CreditApi
 from billing.flows.service.credit_notes import CreditNoteApi, NoteOrder
 from billing.flows.service.customers import CustomerApi
-from billing.flows.service.idempotency import KeyedAnswer
 from billing.flows.subscriptions.changed_terms import ChangeOrder
 from billing.flows.subscriptions.subscribing import SubscriptionOrder
 
@@ -76,7 +75,7 @@ class SubscriptionService(SubscriptionServiceServicer):
         )
         return pb.SubscribeResponse(
             subscription=rpc_documents.subscription(answer.body),
-            replayed=_counted(self._metrics, answer),
+            replayed=was_replayed(answer, self._metrics),
         )
 
     def QuoteChange(  # noqa: N802
@@ -104,7 +103,7 @@ class SubscriptionService(SubscriptionServiceServicer):
             why=body.reason,
         )
         return pb.MakeChangeResponse(
-            change=rpc_documents.change(answer.body), replayed=_counted(self._metrics, answer)
+            change=rpc_documents.change(answer.body), replayed=was_replayed(answer, self._metrics)
         )
 
     def RedeemCoupon(  # noqa: N802
@@ -123,7 +122,7 @@ class SubscriptionService(SubscriptionServiceServicer):
         )
         return pb.RedeemCouponResponse(
             redemption=rpc_documents.redemption(answer.body),
-            replayed=_counted(self._metrics, answer),
+            replayed=was_replayed(answer, self._metrics),
         )
 
 
@@ -158,7 +157,8 @@ class CreditService(CreditServiceServicer):
             **body.model_dump(),
         )
         return pb.GrantCreditResponse(
-            grant=rpc_documents.credit_grant(answer.body), replayed=_counted(self._metrics, answer)
+            grant=rpc_documents.credit_grant(answer.body),
+            replayed=was_replayed(answer, self._metrics),
         )
 
     def CreateCreditNote(  # noqa: N802
@@ -187,18 +187,12 @@ class CreditService(CreditServiceServicer):
             order,
         )
         return pb.CreateCreditNoteResponse(
-            note=rpc_documents.credit_note(answer.body), replayed=_counted(self._metrics, answer)
+            note=rpc_documents.credit_note(answer.body),
+            replayed=was_replayed(answer, self._metrics),
         )
 
 
 # --- what comes in ------------------------------------------------------------------------------
-
-
-def _counted(metrics: ApiMetrics, answer: KeyedAnswer) -> bool:
-    """Tell whether an answer was given before, and count it then."""
-    if answer.replayed:
-        metrics.replayed()
-    return answer.replayed
 
 
 def _named(reference: str, where: str = "subscription") -> str:

@@ -7,8 +7,10 @@ from typing import Any, Final, NoReturn, TypeVar
 from google.protobuf.timestamp_pb2 import Timestamp
 from pydantic import BaseModel, ValidationError
 
+from billing.api.metrics import ApiMetrics
 from billing.api.problems import Refused
 from billing.api.wording import what_is_wrong
+from billing.flows.service.idempotency import KeyedAnswer
 from billing.rules.texts import has_controls
 
 TEXT_LENGTH_MAX: Final = 500
@@ -71,3 +73,10 @@ def moment(stamp: Timestamp) -> datetime:
         return stamp.ToDatetime(UTC)
     except (OverflowError, ValueError):
         invalid("timestamp", "is no instant")
+
+
+def was_replayed(answer: KeyedAnswer, metrics: ApiMetrics) -> bool:
+    """Tell whether an answer was given before, and count it then."""
+    if answer.replayed:
+        metrics.replayed()
+    return answer.replayed

@@ -56,6 +56,13 @@ def provider_option(help: str) -> Callable[[Any], Any]:
     return click.option("--provider", metavar="NAME", help=help)
 
 
+def currency_option(function: Callable[_P, _R]) -> Callable[_P, _R]:
+    """Give a command whose amounts are new --currency."""
+    return click.option(
+        "--currency", required=True, metavar="CODE", help="The currency, like USD."
+    )(function)
+
+
 def reason_option(function: Callable[_P, _R]) -> Callable[_P, _R]:
     """Give a command --reason, which is kept in the history."""
     return click.option(

@@ -6,14 +6,17 @@ from uuid import UUID
 
 import click
 
-from billing.cli.options import confirm, lasting, paged, reason_option
+from billing.cli.options import confirm, currency_option, lasting, paged, reason_option
 from billing.cli.output import Output, output_option, talk
 from billing.cli.records import CREDIT_MOVES, GRANTS, plain, write_page
 from billing.cli.references import find
 from billing.cli.session import Session, person
 from billing.rules.credit import PRIORITIES, PRIORITY
 
-_PRIORITY = click.IntRange(PRIORITIES[0], PRIORITIES[-1])
+_priority_option = click.option(
+    "--priority", type=click.IntRange(PRIORITIES[0], PRIORITIES[-1]), default=PRIORITY,
+    show_default=True, help="The lowest is used first.",
+)  # fmt: skip
 
 
 @click.group()
@@ -24,15 +27,12 @@ def credit() -> None:
 @credit.command("grant")
 @click.argument("customer")
 @click.argument("amount")
-@click.option("--currency", required=True, metavar="CODE", help="The currency, like USD.")
+@currency_option
 @click.option(
     "--expires", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]), metavar="INSTANT",
     help="The instant (UTC) from which it pays nothing; without it, it stays.",
 )  # fmt: skip
-@click.option(
-    "--priority", type=_PRIORITY, default=PRIORITY, show_default=True,
-    help="The lowest is used first.",
-)  # fmt: skip
+@_priority_option
 @click.option("--subscription", metavar="ID", help="It pays this one's invoices only.")
 @click.option(
     "--id", "grant_id", type=click.UUID, metavar="UUID",
@@ -108,15 +108,12 @@ def grant(
 @credit.command("buy")
 @click.argument("customer")
 @click.argument("amount")
-@click.option("--currency", required=True, metavar="CODE", help="The currency, like USD.")
+@currency_option
 @click.option(
     "--valid-days", type=click.IntRange(1, 36_500), metavar="DAYS",
     help="For how long it pays once it is paid for; without it, it stays.",
 )  # fmt: skip
-@click.option(
-    "--priority", type=_PRIORITY, default=PRIORITY, show_default=True,
-    help="The lowest is used first.",
-)  # fmt: skip
+@_priority_option
 @click.option(
     "--id", "invoice_id", type=click.UUID, metavar="UUID",
     help="Your id of its invoice; a repetition issues nothing more.",

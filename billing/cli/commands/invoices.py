@@ -6,7 +6,7 @@ from uuid import UUID
 
 import click
 
-from billing.cli.options import confirm, lasting, paged, reason_option, word_option
+from billing.cli.options import confirm, currency_option, lasting, paged, reason_option, word_option
 from billing.cli.output import Output, output_option, talk
 from billing.cli.records import CREDIT_NOTES, INVOICES, LINES, plain, write_page
 from billing.cli.references import find
@@ -31,7 +31,7 @@ def invoices() -> None:
     "--line", "lines", metavar="TEXT=AMOUNT", multiple=True, required=True,
     help='What is invoiced, like "Set-up=199.00"; may come several times.',
 )  # fmt: skip
-@click.option("--currency", required=True, metavar="CODE", help="The currency, like USD.")
+@currency_option
 @click.option("--from", "first", type=DAY, metavar="DATE", help="The first day of the service.")
 @click.option("--to", "last", type=DAY, metavar="DATE", help="The last day of the service.")
 @click.option("--zone", default="UTC", show_default=True, help="The time zone of these days.")

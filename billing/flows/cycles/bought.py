@@ -6,6 +6,7 @@ it: then what nobody used of the grant goes with it, and never more than that.
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -100,18 +101,7 @@ def take_back(
     taken = 0 if bought is None else min(bought.left, amount.amount)
     if bought is None or not taken:
         return
-    move = credit.next_move(MoveKind.REFUNDED, bought, taken, now, actor)
-    move |= {"refund_id": by.refund_id, "dispute_id": by.dispute_id}
-    credit.add_moves(conn, [move])
-    entry = recipes.credit_refunded(
-        grant_id=bought.id,
-        n=move["n"],
-        customer_id=payment.customer_id,
-        amount=Money(taken, payment.currency),
-        by_bank=by.by_bank,
-        effective_at=now,
-    )
-    posting.post(conn, [entry])
+    _move(conn, MoveKind.REFUNDED, bought, taken, by, now, actor)
 
 
 def restore(
@@ -124,20 +114,39 @@ def restore(
     taken = credit.taken_by(conn, refund_id=by.refund_id, dispute_id=by.dispute_id)
     if bought is None or not taken:
         return
-    move = credit.next_move(MoveKind.RESTORED, bought, taken, now, actor)
+    _move(conn, MoveKind.RESTORED, bought, taken, by, now, actor)
+    if bought.has_expired(now):
+        credit.set_expiry_due(conn, [bought.id], now)
+
+
+_RECIPES: Final = {
+    MoveKind.REFUNDED: recipes.credit_refunded,
+    MoveKind.RESTORED: recipes.credit_restored,
+}
+
+
+def _move(
+    conn: Connection,
+    kind: MoveKind,
+    bought: GrantLeft,
+    amount: int,
+    by: WentBack,
+    now: datetime,
+    actor: Actor,
+) -> None:
+    """Write that credit goes with its money, or is held again, with the entry."""
+    move = credit.next_move(kind, bought, amount, now, actor)
     move |= {"refund_id": by.refund_id, "dispute_id": by.dispute_id}
     credit.add_moves(conn, [move])
-    entry = recipes.credit_restored(
+    entry = _RECIPES[kind](
         grant_id=bought.id,
         n=move["n"],
-        customer_id=payment.customer_id,
-        amount=Money(taken, payment.currency),
+        customer_id=bought.customer_id,
+        amount=Money(amount, bought.currency),
         by_bank=by.by_bank,
         effective_at=now,
     )
     posting.post(conn, [entry])
-    if bought.has_expired(now):
-        credit.set_expiry_due(conn, [bought.id], now)
 
 
 def _bought(conn: Connection, payment: LockedPayment) -> GrantLeft | None:

@@ -5,24 +5,27 @@ Credit pays no invoice of credit, and coupons take nothing off. All in the calle
 
 from dataclasses import dataclass
 from datetime import datetime
-from fractions import Fraction
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.errors import BadInput, Conflict, ErrorCode
-from billing.flows import fence
+from billing.errors import BadInput
 from billing.flows.customers.customers import existing_customer, refuse_anything_like_a_card
-from billing.flows.cycles import issuing
-from billing.flows.cycles.issuing import InSeries, Issued
 from billing.flows.cycles.opening import hold_catalog
-from billing.flows.invoices.ordering import check_amount, check_currency, check_payer
+from billing.flows.invoices.asking import (
+    AskedInvoice,
+    check_amount,
+    check_currency,
+    check_payer,
+    issue,
+    ordered_charge,
+    other_than,
+)
 from billing.flows.policy import Policy
 from billing.ids import derived_id
 from billing.plans.currencies import charge_step
-from billing.plans.items import ItemPrice, PriceModel
-from billing.pricing import ORDERED, Charge, Facts, InvoiceKind, draft
+from billing.pricing import Facts, InvoiceKind, draft
 from billing.rules.actor import Actor
 from billing.rules.credit import PRIORITIES, PRIORITY
 from billing.rules.money import Money
@@ -88,20 +91,15 @@ def buy(
     if known is not None:
         return _same(conn, known, order)
     customer = check(conn, order, policy)
-    fence.refuse_cycles_of(conn, customer.id, None)
     facts = _facts(order)
-    issued = Issued(
-        invoice_id=invoice_id,
-        payment_id=derived_id("top_up_payment", invoice_id, 0, now),
-        cycle_id=None,
-        subscription_id=None,
-        customer_id=customer.id,
-        number=InSeries(policy.number_prefix),
-        facts=facts,
-        draft=draft(facts),
-        recognise_at=None,
+    asked = AskedInvoice(
+        invoice_id,
+        derived_id("top_up_payment", invoice_id, 0, now),
+        customer.id,
+        facts,
+        draft(facts),
     )
-    issuing.issue(conn, [issued], now)
+    issued = issue(conn, asked, now, policy)
     top_ups.add(
         conn,
         {
@@ -114,9 +112,7 @@ def buy(
             "created_at": now,
         },
     )
-    found = invoices.find(conn, str(invoice_id))
-    assert found is not None, "it was issued a moment ago"
-    return found
+    return issued
 
 
 def _facts(order: TopUpOrder) -> Facts:
@@ -124,17 +120,7 @@ def _facts(order: TopUpOrder) -> Facts:
         kind=InvoiceKind.TOP_UP,
         currency=order.currency,
         zone="UTC",
-        charges=(
-            Charge(
-                item=ORDERED,
-                name=_NAME,
-                price=ItemPrice(PriceModel.FLAT, Fraction(order.amount)),
-                quantity=Fraction(1),
-                period=None,
-                source=ORDERED,
-                terms="",
-            ),
-        ),
+        charges=(ordered_charge(_NAME, order.amount),),
         step=charge_step(order.currency),
         waives=False,
     )
@@ -148,9 +134,5 @@ def _same(conn: Connection, known: Invoice, order: TopUpOrder) -> Invoice:
         kept = top_ups.get(conn, known.id)
         same = (kept.priority, kept.valid_days) == (order.priority, order.valid_days)
     if not same:
-        raise Conflict(
-            f"invoice {known.id} exists and is for something else",
-            code=ErrorCode.INVOICE_ID_TAKEN,
-            invoice=known.number,
-        )
+        raise other_than(known)
     return known

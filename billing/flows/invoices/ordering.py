@@ -8,23 +8,30 @@ All in the caller's transaction. Coupons take nothing off: they are redeemed for
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from fractions import Fraction
 from typing import Final
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.errors import BadInput, Conflict, ErrorCode
-from billing.flows import fence
+from billing.errors import BadInput, ErrorCode
 from billing.flows.customers.customers import existing_customer, refuse_anything_like_a_card
-from billing.flows.cycles import holding, issuing
-from billing.flows.cycles.issuing import InSeries, Issued
+from billing.flows.cycles import holding
 from billing.flows.cycles.opening import hold_catalog
+from billing.flows.invoices.asking import (
+    AskedInvoice,
+    below,
+    check_amount,
+    check_currency,
+    check_payer,
+    check_step,
+    issue,
+    ordered_charge,
+    other_than,
+)
 from billing.flows.policy import Policy
 from billing.ids import derived_id
-from billing.plans.currencies import CurrencyError, charge_limit, charge_step, check_sold
-from billing.plans.items import ItemPrice, PriceModel
-from billing.pricing import ORDERED, Charge, Facts, InvoiceDraft, InvoiceKind, draft
+from billing.plans.currencies import charge_step
+from billing.pricing import Charge, Facts, InvoiceDraft, InvoiceKind, draft
 from billing.rules import recognition
 from billing.rules.money import Money
 from billing.rules.periods import Period, ScheduleError, is_portable, to_utc
@@ -115,22 +122,15 @@ def create(
     if known is not None:
         return _same(conn, known, order)
     made = drafted(conn, order, now=now, policy=policy)
-    fence.refuse_cycles_of(conn, made.customer.id, None)
-    issued = Issued(
-        invoice_id=invoice_id,
-        payment_id=derived_id("one_off_payment", invoice_id, 0, now),
-        cycle_id=None,
-        subscription_id=None,
-        customer_id=made.customer.id,
-        number=InSeries(policy.number_prefix),
-        facts=made.facts,
-        draft=made.draft,
-        recognise_at=recognition.first_at(_service(made.facts, now), policy.recognise),
+    asked = AskedInvoice(
+        invoice_id,
+        derived_id("one_off_payment", invoice_id, 0, now),
+        made.customer.id,
+        made.facts,
+        made.draft,
+        recognition.first_at(_service(made.facts, now), policy.recognise),
     )
-    issuing.issue(conn, [issued], now)
-    found = invoices.find(conn, str(invoice_id))
-    assert found is not None, "it was issued a moment ago"
-    return found
+    return issue(conn, asked, now, policy)
 
 
 def _service(facts: Facts, now: datetime) -> Service:
@@ -148,41 +148,11 @@ def _same(conn: Connection, known: Invoice, order: InvoiceOrder) -> Invoice:
         _charges(order),
     )
     if not same:
-        raise Conflict(
-            f"invoice {known.id} exists and is for something else",
-            code=ErrorCode.INVOICE_ID_TAKEN,
-            invoice=known.number,
-        )
+        raise other_than(known)
     return known
 
 
 # --- what is asked for --------------------------------------------------------------------------
-
-
-def check_currency(currency: str) -> None:
-    """Check that something may be sold in a currency. Raises: BadInput."""
-    try:
-        check_sold(currency)
-    except CurrencyError as error:
-        raise BadInput(str(error), where="currency") from error
-
-
-def check_amount(amount: Money, policy: Policy, where: str) -> None:
-    """Check that the provider could charge an amount at once. Raises: BadInput."""
-    currency = amount.currency
-    least, most = policy.minimum_amounts.get(currency, 0), charge_limit(currency)
-    if amount.amount < max(1, least):
-        raise _below(amount, max(1, least), where)
-    if amount.amount > most:
-        raise BadInput(
-            f"{amount} is above the most that can be charged at once, {Money(most, currency)}",
-            where=where,
-            code=ErrorCode.AMOUNT_ABOVE_MAXIMUM,
-            minor_units=most,
-            maximum=Money(most, currency),
-        )
-    if amount.amount % charge_step(currency):
-        raise BadInput(f"{amount} can't be paid: its last digit has to be 0", where=where)
 
 
 def _check_lines(order: InvoiceOrder, policy: Policy) -> None:
@@ -202,39 +172,15 @@ def _check_line(line: OrderedLine, where: str, currency: str) -> None:
         )
     if line.amount < 1:
         raise BadInput("the amount of a line is above zero", where=where)
-    if line.amount % charge_step(currency):
-        amount = Money(line.amount, currency)
-        raise BadInput(f"{amount} can't be paid: its last digit has to be 0", where=where)
+    check_step(Money(line.amount, currency), where)
 
 
 def _check_due(made: InvoiceDraft, facts: Facts, customer: Customer) -> None:
     """Refuse what couldn't be collected."""
     if 0 < made.due < facts.minimum:
-        raise _below(Money(made.due, made.currency), facts.minimum, "lines")
+        raise below(Money(made.due, made.currency), facts.minimum, "lines")
     if made.due:
         check_payer(customer)
-
-
-def check_payer(customer: Customer) -> None:
-    """Check that a customer can be charged. Raises: BadInput."""
-    if customer.default_payment_method_id is None:
-        raise BadInput(
-            f"customer {customer.id} has no payment method",
-            where="customer",
-            code=ErrorCode.PAYMENT_METHOD_MISSING,
-            customer=customer.id,
-        )
-
-
-def _below(amount: Money, least: int, where: str) -> BadInput:
-    minimum = Money(least, amount.currency)
-    return BadInput(
-        f"{amount} is below the least that can be charged, {minimum}",
-        where=where,
-        code=ErrorCode.AMOUNT_BELOW_MINIMUM,
-        minor_units=least,
-        minimum=minimum,
-    )
 
 
 def _period(days: ServiceDays) -> Period:
@@ -269,16 +215,5 @@ def _no_zone(zone: str) -> BadInput:
 def _charges(order: InvoiceOrder) -> tuple[Charge, ...]:
     days = order.service
     period = None if days is None else _period(days)
-    return tuple(
-        Charge(
-            item=ORDERED,
-            name=line.text,
-            price=ItemPrice(PriceModel.FLAT, Fraction(line.amount)),
-            quantity=Fraction(1),
-            period=period,
-            source=ORDERED,
-            terms="",
-            days=None if days is None else (days.first, days.last),
-        )
-        for line in order.lines
-    )
+    dates = None if days is None else (days.first, days.last)
+    return tuple(ordered_charge(line.text, line.amount, period, dates) for line in order.lines)

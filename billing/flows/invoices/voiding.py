@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.errors import Conflict, ErrorCode, NotFound
+from billing.flows.payments.locking import refuse_open_attempt
 from billing.flows.payments.write_offs import void as void_payment
 from billing.pan import refuse_card_number
 from billing.rules.actor import Actor
@@ -39,12 +40,7 @@ def voidable(conn: Connection, invoice_id: UUID) -> tuple[Invoice, LockedPayment
             invoice=invoice.number,
             status=invoice.status,
         )
-    if payment.open_attempt_n is not None:
-        raise Conflict(
-            f"an attempt of payment {payment.id} is open: its outcome is being asked for",
-            code=ErrorCode.ATTEMPT_OPEN,
-            payment_id=payment.id,
-        )
+    refuse_open_attempt(payment)
     return invoice, payment
 
 

@@ -1,4 +1,4 @@
-"""Locking a payment that somebody names, and refusing one that is parked."""
+"""Locking a payment that somebody names, and refusing one that nothing can be done with now."""
 
 from uuid import UUID
 
@@ -32,5 +32,15 @@ def refuse_parked(payment: Payment) -> None:
         raise Conflict(
             f"payment {payment.id} is parked: {payment.parked_error}",
             code=ErrorCode.PAYMENT_PARKED,
+            payment_id=payment.id,
+        )
+
+
+def refuse_open_attempt(payment: LockedPayment) -> None:
+    """Raise `Conflict` where an attempt of the payment has no outcome yet."""
+    if payment.open_attempt_n is not None:
+        raise Conflict(
+            f"an attempt of payment {payment.id} is open: its outcome is being asked for",
+            code=ErrorCode.ATTEMPT_OPEN,
             payment_id=payment.id,
         )

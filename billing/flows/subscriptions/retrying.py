@@ -7,7 +7,12 @@ from uuid import UUID
 from billing.crash_points import CrashPoint, marked
 from billing.errors import Conflict, ErrorCode
 from billing.flows.customers.customers import rung_given_back
-from billing.flows.payments.locking import lock_named, refuse_parked, refuse_recovering
+from billing.flows.payments.locking import (
+    lock_named,
+    refuse_open_attempt,
+    refuse_parked,
+    refuse_recovering,
+)
 from billing.flows.payments.write_offs import reopen
 from billing.rules.actor import Actor
 from billing.rules.decisions import DecisionKind, decided
@@ -69,12 +74,7 @@ def _refuse_retry(payment: LockedPayment) -> None:
             code=ErrorCode.PAYMENT_NOT_RETRYABLE,
             payment_id=payment.id,
         )
-    if payment.open_attempt_n is not None:
-        raise Conflict(
-            f"an attempt of payment {payment.id} is open: its outcome is being asked for",
-            code=ErrorCode.ATTEMPT_OPEN,
-            payment_id=payment.id,
-        )
+    refuse_open_attempt(payment)
     refuse_parked(payment)
     if payment.state == State.FAILED and payment.invoice_id is None:
         raise Conflict(
