@@ -4,17 +4,19 @@ Absent ones are left out, so that equal terms make equal digests whatever a late
 """
 
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from fractions import Fraction
 from typing import Any, Final, TypeVar
 
 from billing.plans.currencies import format_unit_price, parse_unit_price
 from billing.plans.items import Item, Package, QuantityRange, Tier
+from billing.plans.meters import meter_from_terms, meter_terms
 from billing.plans.numbers import format_number, parse_number
 
 _T = TypeVar("_T")
 _ITEM_TERMS: Final = frozenset((
     "code", "name", "per", "once", "quantity", "price", "unit", "tiers", "tier", "package",
-    "included", "minimum", "maximum",
+    "included", "minimum", "maximum", "meter", "late_for", "alert", "bills_trial",
 ))  # fmt: skip
 _TIER_TERMS: Final = frozenset(("up_to", "unit", "flat"))
 _PACKAGE_TERMS: Final = frozenset(("size", "price", "round"))
@@ -24,10 +26,8 @@ _QUANTITY_TERMS: Final = frozenset(("min", "max", "default"))
 def item_terms(item: Item) -> dict[str, Any]:
     """Return an item's terms: amounts in minor units, exact prices of units as text in major ones.
 
-    Raises: ValueError, for a metered item, which has no terms yet.
+    A metered one has the whole definition of its meter, and `late_for` in days.
     """
-    if item.meter is not None:
-        raise ValueError(f"item {item.code} counts usage, and no terms are written for that")
     return _present(
         {
             "code": item.code,
@@ -43,6 +43,10 @@ def item_terms(item: Item) -> dict[str, Any]:
             "included": format_number(item.included) if item.included else None,
             "minimum": _amounts_to(item.minimum),
             "maximum": _amounts_to(item.maximum),
+            "meter": _or_none(item.meter, meter_terms),
+            "late_for": None if item.late_for is None else item.late_for.days,
+            "alert": None if item.alert is None else format_number(item.alert),
+            "bills_trial": item.bills_trial or None,
         }
     )
 
@@ -64,6 +68,10 @@ def item_from_terms(terms: Mapping[str, Any]) -> Item:
         included=parse_number(terms.get("included", "0")),
         minimum=terms.get("minimum", {}),
         maximum=terms.get("maximum", {}),
+        meter=_or_none(terms.get("meter"), meter_from_terms),
+        late_for=_or_none(terms.get("late_for"), lambda days: timedelta(days=days)),
+        alert=_or_none(terms.get("alert"), parse_number),
+        bills_trial=terms.get("bills_trial", False),
     )
 
 

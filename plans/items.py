@@ -7,10 +7,13 @@ unit is exact, so it is a fraction of them.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import StrEnum
 from fractions import Fraction
 from types import MappingProxyType
 from typing import Final, Literal
+
+from billing.plans.meters import Meter
 
 Tiering = Literal["graduated", "volume"]
 PackageRounding = Literal["up", "down"]
@@ -101,7 +104,7 @@ class Item:
     name: str | None = None
     per: str | None = None
     """What a unit of a licensed item is called."""
-    meter: str | None = None
+    meter: Meter | None = None
     once: bool = False
     quantity: QuantityRange | None = None
     price: Mapping[str, int] = field(default_factory=dict, hash=False)
@@ -112,9 +115,17 @@ class Item:
     included: Fraction = Fraction(0)
     minimum: Mapping[str, int] = field(default_factory=dict, hash=False)
     maximum: Mapping[str, int] = field(default_factory=dict, hash=False)
+    late_for: timedelta | None = None
+    """How long after its instant the usage of a metered item is accepted: whole days."""
+    alert: Fraction | None = None
+    """At how many percent of what is included, else of the maximum, somebody is told."""
+    bills_trial: bool = False
+    """What was used in a trial is billed after it."""
 
     def __post_init__(self) -> None:
         _freeze(self, "price", "unit", "minimum", "maximum")
+        if (self.meter is None) != (self.late_for is None):
+            raise ValueError(f"{self.code}: usage, and nothing else, is accepted late")
 
     @property
     def kind(self) -> ItemKind:

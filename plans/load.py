@@ -20,12 +20,13 @@ from billing.plans.load_addons import read_addon
 from billing.plans.load_coupons import read_coupon
 from billing.plans.load_items import LATER, refuse_later
 from billing.plans.load_plans import read_plan
+from billing.plans.meters import Meter
 from billing.plans.table import Table
 from billing.plans.terms import Plan
 
 __all__ = ["CatalogError", "CatalogProblem", "load_catalog"]
 
-_FILE_KEYS: Final = ("product", "plan", "addon", "coupon")
+_FILE_KEYS: Final = ("product", "plan", "addon", "coupon", "meter")
 
 _AT_LINE: Final = re.compile(r" ?\(at (?:line (\d+), column \d+|end of document)\)$")
 _KEY_OF_LINE: Final = re.compile(r"""\s*(?:\[{1,2}\s*)?([\w."'-]+)""")
@@ -38,12 +39,14 @@ def load_catalog(path: str | Path) -> Catalog:
     """
     problems: list[CatalogProblem] = []
     sections = Sections()
-    for file in _files(Path(path), problems):
-        root = _read_file(file, problems)
-        if root is None:
-            sections.whole = False
-        else:
-            _read_sections(root, sections)
+    read = [_read_file(file, problems) for file in _files(Path(path), problems)]
+    sections.roots = [root for root in read if root is not None]
+    sections.whole = sections.meters.whole = len(sections.roots) == len(read)
+    for root in sections.roots:
+        for table in root.tables("meter", "[[meter]]") if root.has("meter") else ():
+            sections.meters.add(table)
+    for root in sections.roots:
+        _read_sections(root, sections)
     check_across(sections)
     if problems:
         raise CatalogError(problems)
@@ -51,10 +54,11 @@ def load_catalog(path: str | Path) -> Catalog:
         plans={plan.code: plan for plan, _ in sorted(sections.plans, key=_code)},
         addons={addon.code: addon for addon, _ in sorted(sections.addons, key=_code)},
         coupons={coupon.code: coupon for coupon, _ in sorted(sections.coupons, key=_code)},
+        meters={meter.code: meter for meter, _ in sorted(sections.meters.read, key=_code)},
     )
 
 
-def _code(read: tuple[Plan | Addon | Coupon, Table]) -> str:
+def _code(read: tuple[Plan | Addon | Coupon | Meter, Table]) -> str:
     return read[0].code
 
 
@@ -83,14 +87,13 @@ def _read_sections(root: Table, sections: Sections) -> None:
     root.refuse_controls()
     refuse_later(root)
     root.refuse_unknown(_FILE_KEYS, LATER)
-    sections.roots.append(root)
-    if root.has("plan") or not (root.has("addon") or root.has("coupon")):
+    if root.has("plan") or not any(map(root.has, ("addon", "coupon", "meter"))):
         product = root.text("product")
         for table in root.tables("plan", "[[plan]]"):
-            plan = read_plan(table, product or "")
+            plan = read_plan(table, product or "", sections.meters)
             sections.plans += [] if plan is None else [(plan, table)]
     for table in root.tables("addon", "[[addon]]") if root.has("addon") else ():
-        addon = read_addon(table)
+        addon = read_addon(table, sections.meters)
         sections.addons += [] if addon is None else [(addon, table)]
     for table in root.tables("coupon", "[[coupon]]") if root.has("coupon") else ():
         coupon = read_coupon(table)

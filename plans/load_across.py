@@ -10,6 +10,8 @@ from typing import Any
 from billing.plans.addons import Addon
 from billing.plans.coupons import Coupon
 from billing.plans.items import BASE, ItemKind
+from billing.plans.load_meters import KnownMeters
+from billing.plans.meters import Meter
 from billing.plans.table import Table
 from billing.plans.terms import Cadence, Plan
 from billing.plans.usual_names import nearest_of
@@ -22,6 +24,7 @@ class Sections:
     plans: list[tuple[Plan, Table]] = field(default_factory=list)
     addons: list[tuple[Addon, Table]] = field(default_factory=list)
     coupons: list[tuple[Coupon, Table]] = field(default_factory=list)
+    meters: KnownMeters = field(default_factory=KnownMeters)
     roots: list[Table] = field(default_factory=list)
     whole: bool = True
     """All files could be read as tables."""
@@ -32,6 +35,7 @@ def check_across(sections: Sections) -> None:
     _refuse_twice("plan", sections.plans)
     _refuse_twice("add-on", sections.addons)
     _refuse_twice("coupon", sections.coupons)
+    _refuse_twice("meter", sections.meters.read)
     if not sections.whole:
         return
     plans = {plan.code: plan for plan, _ in sections.plans}
@@ -41,12 +45,13 @@ def check_across(sections: Sections) -> None:
         _refuse_unknown(table, "fits", addon.fits, plan_codes, "plan")
         fitted = [plans[code] for code in addon.fits if code in plans]
         _check_codes(addon, fitted, table)
+        _check_meters(addon, fitted, sections.addons, table)
         _check_periods(addon, fitted, table)
     for coupon, table in sections.coupons:
         _refuse_unknown(table, "on", coupon.on or (), item_codes, "item of a plan or add-on")
 
 
-def _refuse_twice(noun: str, read: Sequence[tuple[Plan | Addon | Coupon, Table]]) -> None:
+def _refuse_twice(noun: str, read: Sequence[tuple[Plan | Addon | Coupon | Meter, Table]]) -> None:
     seen: dict[str, Table] = {}
     for each, table in read:
         if each.code in seen:
@@ -71,6 +76,29 @@ def _check_codes(addon: Addon, plans: Sequence[Plan], table: Table) -> None:
         if any(item.code == addon.code for version in plan.versions for item in version.sold):
             what = f"{addon.code!r} is the code of an item of the plan {plan.code!r}, which it fits"
             table.problem("code", what, "give the add-on a code of its own")
+
+
+def _check_meters(
+    addon: Addon, plans: Sequence[Plan], addons: Sequence[tuple[Addon, Table]], table: Table
+) -> None:
+    """Usage is billed by one item: no other one that a subscription can have beside it bills it."""
+    own = _meters(addon)
+    beside: list[tuple[Plan | Addon, str]]
+    beside = [(plan, f"the plan {plan.code!r}, which it fits") for plan in plans]
+    beside += [
+        (other, f"the add-on {other.code!r}, which fits the same plans")
+        for other, _ in addons
+        if other.code < addon.code and set(other.fits) & set(addon.fits)
+    ]
+    for other, named in beside:
+        for code in sorted(own & _meters(other)):
+            what = f"bills the meter {code!r}, and so does {named}"
+            table.problem("fits", what, "use a meter of another code")
+
+
+def _meters(sold: Plan | Addon) -> set[str]:
+    items = [item for version in sold.versions for item in version.sold]
+    return {item.meter.code for item in items if item.meter is not None}
 
 
 def _check_periods(addon: Addon, plans: Sequence[Plan], table: Table) -> None:

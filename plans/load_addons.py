@@ -13,6 +13,7 @@ from billing.plans.load_items import (
     read_item,
     refuse_later,
 )
+from billing.plans.load_meters import KnownMeters
 from billing.plans.table import Table
 from billing.plans.terms import Existing
 
@@ -20,7 +21,7 @@ _ADDON_KEYS: Final = ("code", "name", "fits", "retired", "version")
 _VERSION_KEYS: Final = ("effective", "existing", *PRICE_KEYS)
 
 
-def read_addon(table: Table) -> Addon | None:
+def read_addon(table: Table, meters: KnownMeters) -> Addon | None:
     """Return the add-on, or None when its code or all its versions can't be read."""
     table.refuse_unknown(_ADDON_KEYS)
     code = read_code(table, "sso")
@@ -31,7 +32,7 @@ def read_addon(table: Table) -> Addon | None:
     fits = table.texts("fits", '["video-basic"]')
     retired = table.day("retired") if table.has("retired") else None
     sections = table.tables("version", "[[addon.version]]")
-    read = [(_read_version(section, code), section) for section in sections]
+    read = [(_read_version(section, code, meters), section) for section in sections]
     versions = [(version, section) for version, section in read if version is not None]
     versions.sort(key=lambda pair: pair[0].effective)
     check_history(versions)
@@ -46,12 +47,12 @@ def read_addon(table: Table) -> Addon | None:
     )
 
 
-def _read_version(table: Table, code: str | None) -> AddonVersion | None:
+def _read_version(table: Table, code: str | None, meters: KnownMeters) -> AddonVersion | None:
     refuse_later(table)
     table.refuse_unknown(_VERSION_KEYS, LATER)
     effective = table.day("effective")
     existing = cast("Existing | None", table.choice("existing", get_args(Existing)))
-    item = read_item(table, code or "", None)
+    item = read_item(table, code or "", None, meters)
     check_currencies([table])
     if effective is None or item is None:
         return None

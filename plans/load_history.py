@@ -20,7 +20,11 @@ class _Sold(Dated, Protocol):
 
 _V = TypeVar("_V", bound=_Sold)
 _READ = Sequence[tuple[_V, Table]]
-_WORDS: Final = {ItemKind.FLAT: "had no quantity", ItemKind.LICENSED: "had a quantity"}
+_WORDS: Final = {
+    ItemKind.FLAT: "had no quantity",
+    ItemKind.LICENSED: "had a quantity",
+    ItemKind.METERED: "counted usage",
+}
 
 
 def check_history(versions: _READ[_V]) -> None:

@@ -5,22 +5,26 @@ Every key is looked at, whatever is wrong with others; an item with one problem 
 
 import re
 from collections.abc import Iterator, Sequence
+from datetime import timedelta
 from fractions import Fraction
 from typing import Final, cast, get_args
 
 from billing.plans.currencies import known_currencies
 from billing.plans.errors import BadValue
 from billing.plans.items import MOST_UNITS, Item, Package, PackageRounding, QuantityRange
+from billing.plans.load_meters import KnownMeters
 from billing.plans.load_prices import read_amounts, read_unit_prices
 from billing.plans.load_tiers import read_tiers
+from billing.plans.meters import LATE_FOR
 from billing.plans.numbers import parse_number
-from billing.plans.table import Table
+from billing.plans.table import Table, type_name
+from billing.plans.terms import Cadence
 
-LATER: Final = ("meter", "late_for", "tax", "tax_rate")
+LATER: Final = ("tax", "tax_rate")
 """Keys of what is yet to come: refused, and nothing of them is read."""
 PRICE_KEYS: Final = (
     "per", "once", "quantity", "price", "unit", "tiers", "tier", "package", "included", "minimum",
-    "maximum",
+    "maximum", "meter", "late_for", "alert", "bills_trial",
 )  # fmt: skip
 """What says how an item is priced."""
 
@@ -28,11 +32,14 @@ _ITEM_KEYS: Final = ("code", "name", *PRICE_KEYS)
 _OF_UNITS: Final = (
     "quantity", "unit", "tiers", "tier", "package", "included", "minimum", "maximum",
 )  # fmt: skip
+_OF_USAGE: Final = ("late_for", "alert", "bills_trial")
+_OF_WHAT_IS_HELD: Final = ("per", "quantity", "once")
 _PRICES: Final = ("price", "unit", "tier", "package")
 _QUANTITY_KEYS: Final = ("min", "max", "default")
 _PACKAGE_KEYS: Final = ("size", "price", "round")
 _CODE: Final = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _MOST_ITEMS: Final = 100
+_LATEST: Final = Cadence(1, "year")
 
 
 def read_code(table: Table, example: str) -> str | None:
@@ -49,28 +56,29 @@ def refuse_later(table: Table) -> None:
     """Note each key of what is yet to come."""
     for key in LATER:
         if table.has(key):
-            word, what = ("taxes", "no taxes are") if "tax" in key else ("meters", "no usage is")
-            remedy = f"leave it out: {word} come with a later release"
-            table.problem(key, f"{what} billed in this release", remedy)
+            remedy = "leave it out: taxes come with a later release"
+            table.problem(key, "no taxes are billed in this release", remedy)
 
 
-def read_items(version: Table) -> tuple[Item, ...] | None:
+def read_items(version: Table, meters: KnownMeters) -> tuple[Item, ...] | None:
     """Read the items of a plan version; all of them are sold in the same currencies."""
     sections = version.tables("item", "[[plan.version.item]]")
     if len(sections) > _MOST_ITEMS:
         version.problem("item", f"has {len(sections)} items", f"write at most {_MOST_ITEMS}")
         return None
-    read = [_read_own_item(section) for section in sections]
+    read = [_read_own_item(section, meters) for section in sections]
     _refuse_twice(sections, read)
+    _refuse_meters_twice(sections, read)
     check_currencies(sections)
     items = tuple(item for item in read if item is not None)
     return items if items and len(items) == len(read) else None
 
 
-def _read_own_item(table: Table) -> Item | None:
+def _read_own_item(table: Table, meters: KnownMeters) -> Item | None:
     refuse_later(table)
     table.refuse_unknown(_ITEM_KEYS, LATER)
-    return read_item(table, read_code(table, "seats"), table.text("name", required=False))
+    code, name = read_code(table, "seats"), table.text("name", required=False)
+    return read_item(table, code, name, meters)
 
 
 def _refuse_twice(sections: Sequence[Table], items: Sequence[Item | None]) -> None:
@@ -84,13 +92,22 @@ def _refuse_twice(sections: Sequence[Table], items: Sequence[Item | None]) -> No
         seen.setdefault(item.code, section)
 
 
-def read_item(table: Table, code: str | None, name: str | None) -> Item | None:
+def _refuse_meters_twice(sections: Sequence[Table], items: Sequence[Item | None]) -> None:
+    """Note an item that bills the usage which another one of its version bills."""
+    seen: dict[str, Table] = {}
+    for section, item in zip(sections, items, strict=True):
+        if item is None or item.meter is None:
+            continue
+        if item.meter.code in seen:
+            place = seen[item.meter.code].place("meter")
+            what = f"{item.meter.code!r} is the meter of the item at {place}, too"
+            section.problem("meter", what, "leave one out, or use a meter of another code")
+        seen.setdefault(item.meter.code, section)
+
+
+def read_item(table: Table, code: str | None, name: str | None, meters: KnownMeters) -> Item | None:
     """Read what a table says of an item's price; None where that or the code is bad."""
-    if table.has("meter"):
-        if table.has("per"):
-            what = "counts usage, and per says that units are held"
-            table.problem("meter", what, "leave one of both out, or make two items")
-        return None
+    meter = meters.named(table)
     tiering, tiers = read_tiers(table)
     minimum, maximum = _read_bounds(table)
     item = Item(
@@ -107,19 +124,27 @@ def read_item(table: Table, code: str | None, name: str | None) -> Item | None:
         included=_read_included(table) or Fraction(0),
         minimum=minimum,
         maximum=maximum,
+        meter=meter,
+        late_for=None if meter is None else _read_late_for(table) or LATE_FOR,
+        alert=_read_alert(table),
+        bills_trial=table.flag("bills_trial"),
     )
-    fits = _check_fitting(table)
+    fits = _check_fitting(table) and table.has("meter") == (meter is not None)
     return item if fits and code is not None and item.currencies else None
 
 
 def _read_price(table: Table) -> dict[str, int] | None:
-    return None if table.has("per") else read_amounts(table, "price", needed=False)
+    return None if _has_units(table) else read_amounts(table, "price", needed=False)
 
 
 def _read_unit(table: Table) -> dict[str, Fraction] | None:
-    """Read the price of a unit; where units are held, `price` is one, too."""
-    key = "price" if table.has("per") and not table.has("unit") else "unit"
+    """Read the price of a unit; where units are held or used, `price` is one, too."""
+    key = "price" if _has_units(table) and not table.has("unit") else "unit"
     return read_unit_prices(table, key)
+
+
+def _has_units(table: Table) -> bool:
+    return table.has("per") or table.has("meter")
 
 
 def _check_fitting(table: Table) -> bool:
@@ -130,15 +155,56 @@ def _check_fitting(table: Table) -> bool:
     for key in given[1:]:
         what = f"says what the item costs, and so does {given[0]}"
         table.problem(key, what, "leave one of both out")
+    misplaced = _misplaced(table)
+    for key, what, remedy in misplaced:
+        table.problem(key, what, remedy)
+    return len(given) == 1 and not misplaced
+
+
+def _misplaced(table: Table) -> list[tuple[str, str, str]]:
+    """Return the keys that say nothing of such an item, each with what is wrong and a remedy."""
+    found = []
+    if table.has("meter"):
+        what, remedy = "is about what is held, and meter says that usage is counted", "leave it out"
+        found += [(key, what, remedy) for key in _OF_WHAT_IS_HELD if table.has(key)]
+        if table.has("alert") and not (table.has("included") or table.has("maximum")):
+            what = "has nothing that it is a percentage of: no included units and no maximum"
+            found.append(("alert", what, "add one of them, or leave it out"))
+        return found
+    what, remedy = "is about usage, and the item counts none", 'name a meter: meter = "searches"'
+    found += [(key, what, remedy) for key in _OF_USAGE if table.has(key)]
     if not table.has("per"):
-        lonely = [key for key in _OF_UNITS if table.has(key)]
-        for key in lonely:
-            remedy = 'say what a unit is called, like per = "seat"'
-            table.problem(key, "is about units, and the item has none", remedy)
-        return len(given) == 1 and not lonely
-    if table.has("once"):
-        table.problem("once", "has no units, and per says that some are held", "leave one out")
-    return len(given) == 1 and not table.has("once")
+        what = "is about units, and the item has none"
+        remedy = 'say what a unit is called, like per = "seat"'
+        found += [(key, what, remedy) for key in _OF_UNITS if table.has(key)]
+    elif table.has("once"):
+        found.append(("once", "has no units, and per says that some are held", "leave one out"))
+    return found
+
+
+def _read_late_for(table: Table) -> timedelta | None:
+    """Read how late usage is accepted: whole days, whatever the zone."""
+    late, days = table.cadence("late_for", _LATEST), {"day": 1, "week": 7}
+    if late is None:
+        return None
+    if late.unit in days:
+        return timedelta(days=late.count * days[late.unit])
+    table.problem("late_for", f"{late} have no fixed length", 'write days, like "35 days"')
+    return None
+
+
+def _read_alert(table: Table) -> Fraction | None:
+    value = table.data.get("alert")
+    if type(value) in (int, float):
+        what = f"{value} is {type_name(value)}, and a percentage is read digit by digit"
+        table.problem("alert", what, f'write it in quotes: alert = "{value}"')
+        return None
+    number = _read_number(table, "alert")
+    if number is not None and not 0 < number <= 100:
+        what = f"{table.data['alert']!r} is not above 0 and at most 100"
+        table.problem("alert", what, 'write it like "80"')
+        return None
+    return number
 
 
 def _read_quantity(table: Table) -> QuantityRange | None:
@@ -183,21 +249,27 @@ def _read_package(table: Table) -> Package | None:
 
 
 def _read_included(table: Table) -> Fraction | None:
-    """Read how many units cost nothing: whole ones, because units that are held are whole."""
-    value = table.data.get("included")
-    text = str(value) if type(value) is int else table.text("included", required=False)
-    if text is None:
+    """Read how many units cost nothing: whole ones, where units are held."""
+    number = _read_number(table, "included")
+    if number is None:
         return None
-    try:
-        number = parse_number(text)
-    except BadValue as error:
-        table.problem("included", error.what, error.remedy)
-        return None
-    if number.denominator != 1 or number < 1:
-        what = f"{text!r} is no number of units"
+    if number <= 0 or (number.denominator != 1 and not table.has("meter")):
+        what = f"{str(table.data['included'])!r} is no number of units"
         table.problem("included", what, "write a whole number from 1 up, or leave it out")
         return None
     return number
+
+
+def _read_number(table: Table, key: str) -> Fraction | None:
+    value = table.data.get(key)
+    text = str(value) if type(value) is int else table.text(key, required=False)
+    if text is None:
+        return None
+    try:
+        return parse_number(text)
+    except BadValue as error:
+        table.problem(key, error.what, error.remedy)
+        return None
 
 
 def _read_bounds(table: Table) -> tuple[dict[str, int], dict[str, int]]:

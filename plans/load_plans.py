@@ -8,6 +8,7 @@ from typing import Final, cast, get_args
 from billing.plans.items import Item
 from billing.plans.load_history import check_history, check_moves
 from billing.plans.load_items import LATER, read_code, read_items, refuse_later
+from billing.plans.load_meters import KnownMeters
 from billing.plans.load_prices import read_amounts
 from billing.plans.table import Table
 from billing.plans.terms import (
@@ -69,7 +70,7 @@ class _Anchor:
     weekday: int | None = None
 
 
-def read_plan(table: Table, product: str) -> Plan | None:
+def read_plan(table: Table, product: str, meters: KnownMeters) -> Plan | None:
     """Return the plan, or None when its code or all its versions can't be read."""
     table.refuse_unknown(_PLAN_KEYS)
     code = read_code(table, "video-basic")
@@ -82,7 +83,9 @@ def read_plan(table: Table, product: str) -> Plan | None:
     one_per_customer, trial_once = table.flag("one_per_customer"), table.flag("trial_once")
     terms = _read_terms(table, _Terms(None, None, _Anchor()))
     sections = table.tables("version", "[[plan.version]]")
-    read = [(_read_version(section, table, code or "", terms), section) for section in sections]
+    read = [
+        (_read_version(section, table, code or "", terms, meters), section) for section in sections
+    ]
     versions = [(version, section) for version, section in read if version is not None]
     versions.sort(key=lambda pair: pair[0].effective)
     check_history(versions)
@@ -181,7 +184,9 @@ def _anchored(anchor: _Anchor, every: Cadence) -> tuple[int | None, int | None, 
     return day, month, weekday
 
 
-def _read_version(table: Table, plan: Table, code: str, default: _Terms) -> PlanVersion | None:
+def _read_version(
+    table: Table, plan: Table, code: str, default: _Terms, meters: KnownMeters
+) -> PlanVersion | None:
     refuse_later(table)
     table.refuse_unknown(_VERSION_KEYS, LATER)
     effective = table.day("effective")
@@ -189,7 +194,7 @@ def _read_version(table: Table, plan: Table, code: str, default: _Terms) -> Plan
     terms = _read_terms(table, default)
     if not table.has("every") and not plan.has("every"):
         table.problem("every", "is missing", 'add every = "1 month" to the plan or the version')
-    sold = _read_sold(table)
+    sold = _read_sold(table, meters)
     if terms.every is None:
         return None
     day, month, weekday = _anchored(terms.anchor, terms.every)
@@ -210,7 +215,9 @@ def _read_version(table: Table, plan: Table, code: str, default: _Terms) -> Plan
     )
 
 
-def _read_sold(version: Table) -> tuple[dict[str, int], tuple[Item, ...]] | None:
+def _read_sold(
+    version: Table, meters: KnownMeters
+) -> tuple[dict[str, int], tuple[Item, ...]] | None:
     """Read the price of the only item, or the items."""
     if not version.has("item"):
         prices = read_amounts(version, "price", needed=True)
@@ -218,5 +225,5 @@ def _read_sold(version: Table) -> tuple[dict[str, int], tuple[Item, ...]] | None
     if version.has("price"):
         what = "is the price of a version without items, and this one has items"
         version.problem("price", what, "move it into the item that it is for")
-    items = read_items(version)
+    items = read_items(version, meters)
     return None if items is None else ({}, items)

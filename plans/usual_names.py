@@ -43,6 +43,13 @@ _USUAL_NAMES: Final[Mapping[str, tuple[str, ...]]] = {
     **dict.fromkeys(("upgrade", "upgrades"), ("up", "change")),
     **dict.fromkeys(("downgrade", "downgrades"), ("down", "change")),
     **dict.fromkeys(("proration", "prorate", "changes", "switch"), ("change", "credit")),
+    **dict.fromkeys(("metric", "billable_metric", "meters", "meter_id", "usage"), ("meter",)),
+    **dict.fromkeys(("event_name", "event_type", "event_code", "events"), ("event",)),
+    **dict.fromkeys(("aggregation", "aggregation_type", "agg", "formula"), ("aggregate",)),
+    **dict.fromkeys(("property", "value_property", "field_name", "field"), ("value",)),
+    **dict.fromkeys(("filter", "filters", "conditions"), ("where",)),
+    **dict.fromkeys(("grace", "grace_period", "late", "late_events"), ("late_for",)),
+    **dict.fromkeys(("alerts", "alert_at", "threshold", "thresholds"), ("alert",)),
     "versions": ("version",),
 }  # fmt: skip
 

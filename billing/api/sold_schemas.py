@@ -39,6 +39,19 @@ class PackageBody(Body):
     round: Literal["up", "down"]
 
 
+class MeterBody(Body):
+    """What of the events that are sent is counted."""
+
+    code: str
+    event: str = Field(description="The name of the events.")
+    aggregate: Literal["count", "sum", "max", "last", "unique", "level"]
+    value: str = Field(default="", description="The property whose value is read.")
+    key: str = Field(default="", description="The property whose different values are counted.")
+    where: dict[str, list[str]] = Field(
+        default={}, description="The values that properties of counted events have."
+    )
+
+
 class ItemPriceBody(Body):
     """How an item is priced: amounts are minor units by currency."""
 
@@ -53,6 +66,12 @@ class ItemPriceBody(Body):
     included: str = Field(default="0", description="How many units cost nothing.")
     minimum: dict[str, int] = Field(default_factory=dict)
     maximum: dict[str, int] = Field(default_factory=dict)
+    meter: MeterBody | None = Field(default=None, description="Where usage is counted.")
+    late_for: int = Field(default=0, description="How many days late usage is accepted.")
+    alert: str = Field(
+        default="0", description="At how many percent of what is included, or of the maximum."
+    )
+    bills_trial: bool = Field(default=False, description="What a trial used is billed after it.")
 
 
 class ItemBody(ItemPriceBody):

@@ -10,10 +10,15 @@ from billing.flows.subscriptions.catalog import (
     TermDifference,
 )
 from billing.plans.item_terms import item_from_terms
-from billing.presenters.prices import item_words, price_words
+from billing.plans.meters import meter_from_terms
+from billing.presenters.prices import item_words, meter_words, price_words
 from billing.rules.money import Money
 
-_NOUNS = {CatalogSubject.ADDON: "add-on ", CatalogSubject.COUPON: "coupon "}
+_NOUNS = {
+    CatalogSubject.ADDON: "add-on ",
+    CatalogSubject.COUPON: "coupon ",
+    CatalogSubject.METER: "meter ",
+}
 _AMOUNTS = ("prices", "amount")
 
 
@@ -107,12 +112,14 @@ def _changed(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[st
     old, new = (price_words(item_from_terms(terms)) for terms in (before, after))
     if old != new:
         yield f"{old} -> {new}"
-    for key in ("name", "quantity"):
+    for key in ("name", "quantity", "meter", "late_for", "alert", "bills_trial"):
         if before.get(key) != after.get(key):
             yield f"{key} {_plain(before.get(key))} -> {_plain(after.get(key))}"
 
 
 def _plain(value: Any) -> str:
+    if isinstance(value, Mapping) and "event" in value:
+        return meter_words(meter_from_terms(value))
     if isinstance(value, Mapping):
         return ", ".join(f"{key} {number}" for key, number in value.items())
     return "None" if value is None else str(value)

@@ -9,6 +9,7 @@ from billing.plans.coupon_terms import format_duration
 from billing.plans.coupons import Coupon
 from billing.plans.currencies import format_amount, format_unit_price
 from billing.plans.items import Item, ItemPrice, PriceModel, PriceTier
+from billing.plans.meters import Meter
 from billing.plans.numbers import format_number
 from billing.rules.money import Money
 
@@ -43,11 +44,31 @@ def _basic(item: Item, price: ItemPrice, currency: str) -> str:
         return f"{Money(int(price.amount), currency)}{' once' if item.once else ''}"
     if price.model is PriceModel.PACKAGE:
         begun = "" if price.round == "up" else " (none for fewer)"
-        return f"{Money(int(price.amount), currency)} a package of {price.size} {item.per}{begun}"
+        package = f"package of {price.size} {item.per or _code(item.meter)}"
+        return f"{Money(int(price.amount), currency)} a {package}{begun}"
     if price.model is PriceModel.UNIT:
-        return f"{format_unit_price(price.amount, currency)} {currency} a {item.per}"
+        return f"{format_unit_price(price.amount, currency)} {currency} a {_unit(item)}"
     tiers = ", ".join(_tier(tier, currency) for tier in price.tiers)
-    return f"{tiers} {currency} a {item.per} ({price.model})"
+    return f"{tiers} {currency} a {_unit(item)} ({price.model})"
+
+
+def _unit(item: Item) -> str | None:
+    return item.per if item.meter is None else f"unit of {item.meter.code}"
+
+
+def _code(meter: Meter | None) -> str:
+    return "" if meter is None else meter.code
+
+
+def meter_words(meter: Meter) -> str:
+    """Tell what a meter counts: "sum of n of search, where region is eu or us"."""
+    read = meter.value or meter.key
+    of = f"{meter.aggregate} of {read} of" if read is not None else f"{meter.aggregate} of"
+    conditions = [
+        f"{name} is {' or '.join(values)}" for name, values in sorted(meter.where.items())
+    ]
+    where = f", where {' and '.join(conditions)}" if conditions else ""
+    return f"{of} {meter.event}{where}"
 
 
 def _tier(tier: PriceTier, currency: str) -> str:

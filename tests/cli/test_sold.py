@@ -92,10 +92,75 @@ def test_add_ons_and_coupons_are_shown(world: World) -> None:
     assert "15 % off, for 3 invoices" in world.run("plans", "coupons").stdout
 
 
+METERED = """
+product = "Search API"
+
+[[meter]]
+code = "searches"
+event = "search"
+value = "n"
+aggregate = "sum"
+where = { region = ["eu", "us"] }
+
+[[plan]]
+code = "metered"
+every = "1 month"
+
+  [[plan.version]]
+  effective = 2026-01-01
+
+    [[plan.version.item]]
+    code = "searches"
+    meter = "searches"
+    included = 100
+    unit = { USD = "0.0008" }
+"""
+
+
+def test_meters_are_counted_and_shown(world: World) -> None:
+    (world.folder / "catalog" / "metered.toml").write_text(METERED)
+
+    assert world.json("plans", "check")["meters"] == 1
+    assert "0.0008 USD a unit of searches beyond 100 included" in world.run("plans", "diff").stdout
+    assert world.run("plans", "apply", "--yes").exit_code == 0
+    assert world.json("plans", "meters") == [
+        {
+            "code": "searches",
+            "event": "search",
+            "aggregate": "sum",
+            "value": "n",
+            "where": {"region": ["eu", "us"]},
+            "billed_by": ["metered searches"],
+        }
+    ]
+    shown = world.run("plans", "meters").stdout
+    assert "sum of n of search, where region is eu or us" in shown
+
+
+def test_the_definition_of_a_meter_is_corrected_until_something_uses_it(world: World) -> None:
+    written = world.folder / "catalog" / "metered.toml"
+    written.write_text(METERED)
+    assert world.run("plans", "apply", "--yes").exit_code == 0
+    written.write_text(METERED.replace('"sum"', '"max"'))
+
+    (found,) = world.json("plans", "diff")
+    assert (found["kind"], found["plan"]) == ("corrected", "metered")
+    assert "sum of n of search" in found["words"]
+    assert "max of n of search" in found["words"]
+
+    world.subscribed("ada", "metered")
+    refused = world.run("plans", "diff")
+    assert refused.exit_code == 3
+    assert "meter searches" in refused.stdout
+    assert world.run("plans", "apply", "--yes").exit_code != 0
+
+
 def test_nothing_but_plans_is_published_yet(world: World) -> None:
     assert (world.json("plans", "addons"), world.json("plans", "coupons")) == ([], [])
     assert "no add-on is published" in world.run("plans", "addons").stderr
     assert "no coupon is published" in world.run("plans", "coupons").stderr
+    assert world.json("plans", "meters") == []
+    assert "no meter is published" in world.run("plans", "meters").stderr
 
 
 def test_what_nobody_has_yet_is_corrected(world: World) -> None:

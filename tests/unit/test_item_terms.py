@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from datetime import date
+from datetime import date, timedelta
 from fractions import Fraction
 from typing import Any
 
@@ -16,6 +16,7 @@ from billing.plans.coupons import Coupon, CouponDuration
 from billing.plans.currencies import AmountError, format_unit_price, parse_unit_price
 from billing.plans.item_terms import item_from_terms, item_terms
 from billing.plans.items import Item, Package, PackageRounding, QuantityRange, Tier
+from billing.plans.meters import VALUED, Aggregate, Meter, meter_from_terms, meter_terms
 from billing.plans.numbers import NumberError, format_number, parse_number
 from billing.plans.terms import Cadence, PlanVersion
 
@@ -40,6 +41,25 @@ quantities = st.lists(st.integers(0, 10**6), min_size=3, max_size=3).map(
 
 
 @st.composite
+def of_usage(draw: st.DrawFn) -> dict[str, Any]:
+    aggregate = draw(st.sampled_from(Aggregate))
+    meter = Meter(
+        draw(names),
+        draw(names),
+        aggregate,
+        value=draw(names) if aggregate in VALUED else None,
+        key=draw(names) if aggregate is Aggregate.UNIQUE else None,
+        where=draw(st.dictionaries(names, st.lists(names, min_size=1).map(tuple), max_size=2)),
+    )
+    return {
+        "meter": meter,
+        "late_for": timedelta(days=draw(st.integers(1, 366))),
+        "alert": draw(st.none() | st.integers(1, 100).map(Fraction)),
+        "bills_trial": draw(st.booleans()),
+    }
+
+
+@st.composite
 def items(draw: st.DrawFn, code: str | None = None) -> Item:
     of_units: dict[str, Any] = {}
     match draw(st.sampled_from(["flat", "once", "unit", "tiers", "package"])):
@@ -59,10 +79,12 @@ def items(draw: st.DrawFn, code: str | None = None) -> Item:
                 Tier(end, draw(units), draw(st.one_of(st.just({}), amounts)))
                 for end in (*ends, None)
             )
+    if draw(st.booleans()):
+        of_units |= {"per": draw(names), "quantity": draw(quantities)}
+    else:
+        of_units |= draw(of_usage())
     return Item(
         code or draw(names),
-        per=draw(names),
-        quantity=draw(quantities),
         included=Fraction(draw(st.integers(0, 10**6))),
         minimum=draw(bounds),
         maximum=draw(bounds),
@@ -181,7 +203,7 @@ def test_digests_of_items_never_change_between_releases() -> None:
 @pytest.mark.parametrize(
     "terms",
     [
-        {"code": "a", "price": {"USD": 1}, "meter": "searches"},
+        {"code": "a", "price": {"USD": 1}, "metre": "searches"},
         {"code": "a", "per": "a", "quantity": {"min": 1, "max": 2, "default": 1, "step": 1}},
         {"code": "a", "per": "a", "tiers": "volume", "tier": [{"unit": {"USD": "1"}, "x": 1}]},
         {"code": "a", "per": "a", "package": {"size": 1, "price": {"USD": 1}, "x": 1}},
@@ -207,9 +229,57 @@ def test_an_add_on_sells_an_item_of_its_own_code() -> None:
         AddonVersion("sso", DAY, Item("seats", price={"USD": 4900}))
 
 
-def test_nothing_is_written_of_an_item_that_counts_usage() -> None:
-    with pytest.raises(ValueError, match="counts usage"):
-        item_terms(Item("searches", meter="searches", unit={"USD": Fraction(1)}))
+def test_the_terms_of_an_item_that_counts_usage_have_the_whole_definition_of_its_meter() -> None:
+    where = {"region": ("eu", "us")}
+    item = Item(
+        "searches",
+        meter=Meter("searches", "search", Aggregate.SUM, value="n", where=where),
+        late_for=timedelta(days=14),
+        unit={"USD": Fraction(2, 25)},
+        included=Fraction("0.5"),
+        alert=Fraction(80),
+    )
+
+    assert item_terms(item) == {
+        "code": "searches",
+        "meter": {
+            "code": "searches",
+            "event": "search",
+            "aggregate": "sum",
+            "value": "n",
+            "where": {"region": ["eu", "us"]},
+        },
+        "late_for": 14,
+        "unit": {"USD": "0.0008"},
+        "included": "0.5",
+        "alert": "80",
+    }
+
+
+def test_terms_of_a_meter_that_are_not_known_are_refused() -> None:
+    meter = meter_terms(Meter("searches", "search"))
+
+    with pytest.raises(ValueError, match="unknown terms of a meter"):
+        meter_from_terms(meter | {"window": "1 day"})
+
+
+@pytest.mark.parametrize(
+    ("aggregate", "value", "key"),
+    [
+        (Aggregate.SUM, None, None), (Aggregate.COUNT, "n", None), (Aggregate.UNIQUE, None, None),
+        (Aggregate.MAX, "n", "user"),
+    ],
+)  # fmt: skip
+def test_a_meter_reads_what_its_aggregate_needs(
+    aggregate: Aggregate, value: str | None, key: str | None
+) -> None:
+    with pytest.raises(ValueError, match="don't fit"):
+        Meter("searches", "search", aggregate, value, key)
+
+
+def test_only_usage_is_accepted_late() -> None:
+    with pytest.raises(ValueError, match="accepted late"):
+        Item("seats", per="seat", unit={"USD": Fraction(1)}, late_for=timedelta(days=1))
 
 
 @pytest.mark.parametrize(

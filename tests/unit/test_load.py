@@ -60,13 +60,14 @@ def test_the_price_changes_of_2026_show_in_the_catalog_that_ships() -> None:
 
 def test_the_examples_of_the_documentation_are_good(tmp_path: Path) -> None:
     page = (ROOT / "docs" / "plans.md").read_text(encoding="utf-8")
-    simple, items = (part.split("```")[0] for part in page.split("```toml\n")[1:])
+    simple, items, meters = (part.split("```")[0] for part in page.split("```toml\n")[1:])
 
     assert set(load_catalog(write(tmp_path, simple)).plans) == {"video-basic"}
     sold = load_catalog(write(tmp_path, items))
     (version,) = sold.plans["api-team"].versions
     assert [item.code for item in version.items] == ["base", "seats", "projects", "setup"]
     assert (set(sold.addons), set(sold.coupons)) == ({"sso"}, {"spring"})
+    assert set(load_catalog(write(tmp_path, meters)).meters) == {"searches"}
 
 
 def test_a_plan_is_read_whole(tmp_path: Path) -> None:
@@ -245,9 +246,7 @@ MISTAKES = {
     "taxes are not here yet": (
         "existing", "tax = 1\n  existing", 16, "plan.version.tax", "with a later release",
     ),
-    "meters are not here yet": (
-        "product =", "meter = [{}]\nproduct =", 1, "meter", "no usage is billed in this release",
-    ),
+    "a meter of nothing": ("product =", "meter = [{}]\nproduct =", 1, "meter.code", "is missing"),
     "broken syntax": ('product = "Video', "product = Video", 1, "product", "not valid TOML"),
     "unclosed text": ('JPY = "1400" }', 'JPY = "1400 }', 17, "price", "not valid TOML"),
 }  # fmt: skip

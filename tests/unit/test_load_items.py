@@ -233,14 +233,12 @@ MISTAKES = {
         '[[plan.version.item]]\n    code = "setup"', '[plan.version.setup]\n    code = "setup"', 39,
         "plan.version.setup", "did you mean 'item'?",
     ),
-    "usage": ('per = "search"', 'meter = "searches"', 35, ITEM + "meter", "meters come with a"),
-    "usage of what is held": (
-        'per = "search"', 'per = "search"\n    meter = "n"', 36, ITEM + "meter",
-        "leave one of both out",
+    "a meter that isn't there": (
+        'per = "search"', 'meter = "searches"', 35, ITEM + "meter", "'searches' is no meter",
     ),
-    "late usage": (
+    "late usage of what is held": (
         'per = "search"', 'per = "search"\n    late_for = "35 days"', 36, ITEM + "late_for",
-        "no usage is billed in this release",
+        "the item counts none",
     ),
     "tax of an item": (
         "once = true", 'once = true\n    tax = "saas"', 42, ITEM + "tax", "taxes come with a later",

@@ -18,7 +18,7 @@ SCHEMAS: Final = {
     "Coupon", "Coupons", "Credit", "CreditGrant", "CreditGrantWithMoves", "CreditMove",
     "CreditNote", "CreditNoteLine", "CreditNotes", "CreditSource", "Customer", "Destination",
     "DraftedInvoice", "DraftedLine", "DraftedNote", "HeldTerms", "Invoice", "InvoiceLine",
-    "InvoiceWithLines", "Item", "ItemPrice", "LineToCredit", "MoveKind", "MovedPeriods",
+    "InvoiceWithLines", "Item", "ItemPrice", "LineToCredit", "Meter", "MoveKind", "MovedPeriods",
     "NewCapture", "NewChange", "NewCreditGrant", "NewCreditNote", "NewCustomer", "NewInvoice",
     "NewInvoiceLine", "NewPayment", "NewPaymentMethod", "NewRefund", "NewSubscription", "NewTopUp",
     "Package", "Page_AuditLine_", "Page_CreditGrant_", "Page_Credit_", "Page_Customer_",

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _VERSIONS = ("plan", "name", "effective", "existing", "every", "trial", "anchor_day", "prices")
 _CHANGES = ("plan", "effective", "kind", "words", "effects")
 _ADDONS = ("addon", "name", "fits", "effective", "existing", "price")
+_METERS = ("code", "words", "billed_by")
 _COUPONS = ("code", "words", "until", "limit", "redeemed")
 
 
@@ -55,6 +56,9 @@ def check(session: Session, path: Path | None, output: Output) -> int:
     if catalog.addons or catalog.coupons:
         found |= {"addons": len(catalog.addons), "coupons": len(catalog.coupons)}
         words += f"{len(catalog.addons)} add-ons, {len(catalog.coupons)} coupons, "
+    if catalog.meters:
+        found |= {"meters": len(catalog.meters)}
+        words += f"{len(catalog.meters)} meters, "
     output.message(found | {"problems": []}, f"{words}{versions} versions, no mistake")
     return OK
 
@@ -188,6 +192,30 @@ def coupons(session: Session, output: Output) -> None:
         output.records(rows, _COUPONS)
     else:
         talk("no coupon is published")
+
+
+@plans.command("meters")
+@output_option
+@click.pass_obj
+def meters(session: Session, output: Output) -> None:
+    """Show the meters of published plans and add-ons, and which items bill them."""
+    from billing.plans.meters import meter_terms
+    from billing.presenters.prices import meter_words
+    from billing.queries.sold import published_meters
+
+    with session.connect() as conn:
+        published = published_meters(conn)
+    records = [{**meter_terms(each.meter), "billed_by": list(each.billed_by)} for each in published]
+    if output.format != "table":
+        output.records(records, ())
+    elif published:
+        rows = [
+            {**record, "words": meter_words(each.meter)}
+            for record, each in zip(records, published, strict=True)
+        ]
+        output.records(rows, _METERS)
+    else:
+        talk("no meter is published")
 
 
 @plans.command("diff")

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine
 
 from billing.crash_points import CrashPoint, marked
 from billing.errors import Conflict, ErrorCode
-from billing.flows.subscriptions import catalog_addons, catalog_coupons
+from billing.flows.subscriptions import catalog_addons, catalog_coupons, catalog_meters
 from billing.flows.subscriptions.catalog_changes import (
     CatalogChange,
     CatalogChangeKind,
@@ -28,7 +28,7 @@ from billing.flows.subscriptions.catalog_effects import effects_of_move
 from billing.plans.catalogs import Catalog
 from billing.plans.terms import ChangePolicy, Dunning, Plan, PlanVersion
 from billing.rules.money import Money
-from billing.store.subscriptions import plans
+from billing.store.subscriptions import addons, plans
 
 __all__ = [
     "CatalogChange",
@@ -52,7 +52,21 @@ def diff(conn: Connection, catalog: Catalog) -> list[CatalogChange]:
         *_plan_changes(conn, catalog),
         *catalog_addons.diff(conn, catalog.addons),
         *catalog_coupons.diff(conn, catalog.coupons),
+        *_meter_changes(conn, catalog),
     ]
+
+
+def _meter_changes(conn: Connection, catalog: Catalog) -> list[CatalogChange]:
+    if not catalog.meters:
+        return []
+    of_plans, of_addons = plans.published(conn), addons.published(conn)
+    unused = plans.unused(conn, plans.VERSIONS.digests(conn).keys())
+    unheld = addons.unused(conn, addons.VERSIONS.digests(conn).keys())
+    used = [
+        *catalog_meters.used_meters(of_plans, unused),
+        *catalog_meters.used_meters(of_addons, unheld),
+    ]
+    return list(catalog_meters.changed(catalog, used))
 
 
 def _plan_changes(conn: Connection, catalog: Catalog) -> list[CatalogChange]:

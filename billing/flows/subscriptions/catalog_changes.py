@@ -19,6 +19,7 @@ class CatalogSubject(StrEnum):
     PLAN = "plan"
     ADDON = "addon"
     COUPON = "coupon"
+    METER = "meter"
 
 
 class CatalogChangeKind(StrEnum):
