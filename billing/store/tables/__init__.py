@@ -59,6 +59,16 @@ from billing.store.tables.subscriptions import (
     subscription_items,
     subscriptions,
 )
+from billing.store.tables.usage import (
+    usage_closings,
+    usage_counts,
+    usage_days,
+    usage_events,
+    usage_ids,
+    usage_keys,
+    usage_sealed,
+    usage_totals,
+)
 
 __all__ = [
     "addon_corrections",
@@ -113,4 +123,12 @@ __all__ = [
     "tasks",
     "test_clock",
     "top_ups",
+    "usage_closings",
+    "usage_counts",
+    "usage_days",
+    "usage_events",
+    "usage_ids",
+    "usage_keys",
+    "usage_sealed",
+    "usage_totals",
 ]

@@ -72,6 +72,10 @@ WORDS: Final[Mapping[str, str]] = {
     " IS NOT NULL THEN ' used' ELSE '' END",
     "invoice_discounts": "'discount of an invoice'",
     "audit_log": "'audit line ' || action",
+    "usage_totals": "'usage of a period'",
+    "usage_closings": "'usage closed'",
+    "usage_counts": "'events ' || outcome",
+    "usage_days": "'day sealed'",
 }
 # Told by other rows, or kept by tests.
 UNTOLD: Final = frozenset(
@@ -80,6 +84,7 @@ UNTOLD: Final = frozenset(
         "credit_note_lines", "invoice_numbers", "invoice_series", "payment_transitions", "plans",
         "top_ups",
         "addons", "subscription_events",
+        "usage_events", "usage_ids", "usage_keys", "usage_sealed",
         "ledger.accounts", "ledger.postings",
     }
 )  # fmt: skip
