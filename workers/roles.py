@@ -56,7 +56,8 @@ def _run(
     registry = CollectorRegistry()
     ProcessCollector(registry=registry)
     PlatformCollector(registry=registry)
-    metrics = ProcessMetrics(registry, role, _version())
+    kinds = {name: account.kind for name, account in settings.providers.items()}
+    metrics = ProcessMetrics(registry, role, _version(), kinds)
     runtime = Runtime(settings, metrics.requests_to, role)
     runtime.outcomes.reported = metrics.outcomes_unwritten
     check_schema(runtime.engine)

@@ -54,8 +54,8 @@ class Intake:
     secrets: Sequence[str]
     tolerance: timedelta
     live: bool
-    received: Callable[[EventKind, str], None]
-    refused: Callable[[str], None]
+    received: Callable[[str, EventKind, str], None]
+    refused: Callable[[str, str], None]
     # Threads of their own, so that events are kept while charges wait for the provider.
     turns: CapacityLimiter = field(default_factory=lambda: CapacityLimiter(THREADS))
 
@@ -79,7 +79,7 @@ class Intake:
             body, headers, self.secrets, wall=wall, tolerance=self.tolerance, live=self.live
         )
         for new in flow.receive(self.engine, self.provider, [event], source="webhook", wall=wall):
-            self.received(new.kind, "webhook")
+            self.received(self.provider, new.kind, "webhook")
         return event
 
 
@@ -167,7 +167,7 @@ def _take(intake: Intake, body: bytes, headers: Mapping[str, str]) -> JSONRespon
 
 
 def _refuse(intake: Intake, status: int, reason: str, what: str) -> JSONResponse:
-    intake.refused(reason)
+    intake.refused(intake.provider, reason)
     logger.warning("a delivery was refused (%s): %s", reason, what)
     return _answer(status, "refused")
 
@@ -177,7 +177,7 @@ def _pass_over(intake: Intake, wrong: WrongDelivery) -> JSONResponse:
 
     A refusal would make the provider deliver it again for days, and then switch the endpoint off.
     """
-    intake.refused(wrong.reason)
+    intake.refused(intake.provider, wrong.reason)
     logger.warning("a delivery was passed over (%s): %s", wrong.reason, wrong.what)
     return _answer(200, None)
 

@@ -115,11 +115,15 @@ def _by_name(gauges: "Any") -> _Samples:
 
 
 def _one(samples: _Samples, name: str) -> int:
-    return int(samples[name][0][1])
+    return int(sum(value for _, value in samples[name]))
 
 
 def _counts(samples: _Samples, name: str) -> dict[str, int]:
-    return {labels[0]: int(value) for labels, value in samples[name]}
+    """Return the figures by their last label, those of several accounts added up."""
+    counts: dict[str, int] = {}
+    for labels, value in samples[name]:
+        counts[labels[-1]] = counts.get(labels[-1], 0) + int(value)
+    return counts
 
 
 def _instant(samples: _Samples, name: str) -> "datetime":

@@ -9,14 +9,11 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, text
 
+from billing.queries.account_figures import at_accounts
 from billing.queries.figures import Figure
 from billing.queries.sold_figures import sold
-from billing.rules.provider_names import FIRST_ACCOUNT
-from billing.rules.reconciliation import STEPS, BreakKind
-from billing.rules.reconciliation.knowledge import FenceState
+from billing.rules.reconciliation import STEPS
 from billing.rules.subscriptions import Status
-from billing.store import fences
-from billing.store.payments.provider_calls import UNKNOWN_ATTEMPT
 
 
 def gauges(conn: Connection, now: datetime) -> Iterator[Figure]:
@@ -119,19 +116,6 @@ def _parked(conn: Connection, now: datetime) -> Iterator[Figure]:
         )
 
 
-def _attempts(conn: Connection, now: datetime) -> Iterator[Figure]:
-    unknown = _scalar(
-        conn,
-        f"SELECT count(*) FROM provider_calls WHERE {UNKNOWN_ATTEMPT}",  # noqa: S608  our constant
-    )
-    yield Figure(
-        "billing_unknown_attempts",
-        "Attempts without an answer we can trust, being asked for.",
-        (),
-        [((), float(unknown))],
-    )
-
-
 def _refunds(conn: Connection, now: datetime) -> Iterator[Figure]:
     rows = conn.execute(
         text(
@@ -140,22 +124,11 @@ def _refunds(conn: Connection, now: datetime) -> Iterator[Figure]:
         )
     )
     counts = {row.state: float(row.n) for row in rows}
-    unknown = _scalar(
-        conn,
-        "SELECT count(*) FROM provider_calls WHERE kind = 'refund' AND finished_at IS NULL"
-        " AND unknown_since IS NOT NULL",
-    )
     yield Figure(
         "billing_refunds_open",
         "Refunds that are not decided: requested here, or pending at the provider.",
         ("state",),
         [((state,), counts.get(state, 0.0)) for state in ("requested", "pending")],
-    )
-    yield Figure(
-        "billing_unknown_refunds",
-        "Refunds without an answer we can trust, being asked for.",
-        (),
-        [((), float(unknown))],
     )
 
 
@@ -172,27 +145,6 @@ def _disputes(conn: Connection, now: datetime) -> Iterator[Figure]:
         "Inquiries and disputes that are not decided.",
         ("state",),
         [((state,), counts.get(state, 0.0)) for state in ("inquiry", "opened")],
-    )
-
-
-def _webhooks(conn: Connection, now: datetime) -> Iterator[Figure]:
-    waiting = _scalar(conn, "SELECT count(*) FROM provider_events WHERE next_try_at IS NOT NULL")
-    oldest = _scalar(
-        conn,
-        "SELECT extract(epoch FROM coalesce(min(received_at), now())) FROM provider_events"
-        " WHERE next_try_at IS NOT NULL",
-    )
-    yield Figure(
-        "billing_webhook_events_unhandled",
-        "Events of the provider that were kept and are not handled.",
-        (),
-        [((), float(waiting))],
-    )
-    yield Figure(
-        "billing_webhook_oldest_unhandled_timestamp_seconds",
-        "When the oldest event that is not handled reached us (real time); now if there is none.",
-        (),
-        [((), float(oldest))],
     )
 
 
@@ -252,65 +204,21 @@ def _ledger(conn: Connection, now: datetime) -> Iterator[Figure]:
     )
 
 
-def _breaks(conn: Connection, now: datetime) -> Iterator[Figure]:
-    rows = conn.execute(
-        text("SELECT kind, count(*) AS n FROM breaks WHERE resolved_at IS NULL GROUP BY kind")
+def _forced_corrections(conn: Connection, now: datetime) -> Iterator[Figure]:
+    found = _scalar(
+        conn,
+        "SELECT count(DISTINCT payment_id) FROM payment_transitions"
+        " WHERE cause = 'forced_correction'",
     )
-    counts = {row.kind: float(row.n) for row in rows}
-    yield Figure(
-        "billing_reconciliation_breaks_open",
-        "Differences with the provider that nobody resolved yet.",
-        ("kind",),
-        [((str(kind),), counts.get(str(kind), 0.0)) for kind in BreakKind],
-    )
-    yield Figure(
-        "billing_duplicate_charges_open",
-        "Open breaks of kind duplicate_charge: a customer paid twice.",
-        (),
-        [((), counts.get(str(BreakKind.DUPLICATE_CHARGE), 0.0))],
-    )
-
-
-_CORRECTIONS: Final = (
-    "SELECT count(DISTINCT payment_id) FROM payment_transitions WHERE cause = 'forced_correction'"
-)
-# Each by account.
-_SETTLEMENT: Final = (
-    (
-        "billing_unsettled_captures",
-        "Captures whose settlement the provider has not shown.",
-        "SELECT provider, count(*) AS n FROM payments"
-        " WHERE captured_at IS NOT NULL AND settled_at IS NULL GROUP BY provider",
-    ),
-    (
-        "billing_settlement_runs_failed",
-        "Settlement runs given up since the last that succeeded.",
-        "SELECT f.provider, count(*) AS n FROM reconciliation_runs f WHERE f.source = 'provider'"
-        "   AND f.state = 'failed' AND NOT EXISTS (SELECT FROM reconciliation_runs s"
-        "     WHERE s.source = 'provider' AND s.state = 'succeeded' AND s.id > f.id"
-        "       AND s.provider = f.provider) GROUP BY f.provider",
-    ),
-    (
-        "billing_settlement_watermark_timestamp_seconds",
-        "The provider's transactions before this domain instant are worked through.",
-        "SELECT provider, extract(epoch FROM max(window_to)) AS n FROM reconciliation_runs"
-        " WHERE source = 'provider' AND state = 'succeeded' GROUP BY provider",
-    ),
-)
-
-
-def _settlement(conn: Connection, now: datetime) -> Iterator[Figure]:
     yield Figure(
         "billing_forced_corrections",
         "Payments that the settlement corrected.",
         (),
-        [((), float(_scalar(conn, _CORRECTIONS) or 0))],
+        [((), float(found or 0))],
     )
-    accounts = [each.provider for each in fences.every(conn)]
-    for name, help_, query in _SETTLEMENT:
-        found = {row.provider: float(row.n) for row in conn.execute(text(query))}
-        values = [((each,), found.get(each, 0.0)) for each in sorted({*accounts, *found})]
-        yield Figure(name, help_, ("provider",), values or [((FIRST_ACCOUNT,), 0.0)])
+
+
+def _settlement_steps(conn: Connection, now: datetime) -> Iterator[Figure]:
     rows = conn.execute(
         text(
             "SELECT s.step, s.state, count(*) AS n FROM reconciliation_steps s"
@@ -327,18 +235,6 @@ def _settlement(conn: Connection, now: datetime) -> Iterator[Figure]:
             ((step, state), counts.get((step, state), 0.0))
             for step in STEPS
             for state in ("waiting", "running", "failed")
-        ],
-    )
-
-
-def _fences(conn: Connection, now: datetime) -> Iterator[Figure]:
-    yield Figure(
-        "billing_provider_recovering",
-        "1 while the database is behind the account at the provider, and nothing is sent to it.",
-        ("provider",),
-        [
-            ((each.provider,), float(each.state is FenceState.RECOVERING))
-            for each in fences.every(conn)
         ],
     )
 
@@ -375,17 +271,15 @@ _READERS: Final[Sequence[Callable[[Connection, datetime], Iterator[Figure]]]] = 
     _subscriptions,
     _dunning,
     _parked,
-    _attempts,
     _refunds,
     _disputes,
-    _webhooks,
     _recognition,
     _credit,
     sold,
     _ledger,
-    _breaks,
-    _settlement,
-    _fences,
+    at_accounts,
+    _forced_corrections,
+    _settlement_steps,
     _cycles,
     _tasks,
 )

@@ -349,7 +349,8 @@ def test_it_alerts_finance_to_what_it_cannot_explain(world: World) -> None:
     world.settle()
     registry = CollectorRegistry()
     registry.register(StateCollector(world.runtime))
-    name, labels = "billing_reconciliation_breaks_open", {"kind": "unknown_at_provider"}
+    name = "billing_reconciliation_breaks_open"
+    labels = {"provider": "stripe", "kind": "unknown_at_provider"}
     world.close_books()
     before = registry.get_sample_value(name, labels)
     world.psp.take_money(700)
@@ -360,7 +361,7 @@ def test_it_alerts_finance_to_what_it_cannot_explain(world: World) -> None:
     assert (found.kind, found.theirs["amount"], found.ours) == ("unknown_at_provider", 700, {})
     assert (before, registry.get_sample_value(name, labels)) == (0, 1)
     rule = (DEPLOY / "prometheus" / "rules.yml").read_text().split("alert: BillingBreaksOpen")[1]
-    assert f"expr: max by (kind) ({name}) > 0" in rule.split("alert:")[0]
+    assert f"expr: max by (provider, kind) ({name}) > 0" in rule.split("alert:")[0]
     world.assert_promises_hold()
 
 

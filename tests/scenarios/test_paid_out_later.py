@@ -337,3 +337,32 @@ def test_an_account_that_is_not_settled_is_seen_beside_one_that_is(both: World, 
     settled_until = figures["billing_settlement_watermark_timestamp_seconds"]
     assert set(settled_until) == {("stripe",), (THERE,)}
     assert figures["billing_settlement_runs_failed"] == {("stripe",): 0, (THERE,): 0}
+
+
+def test_breaks_and_open_work_are_counted_at_the_account_where_they_are(
+    both: World, till: Till
+) -> None:
+    both.publish(NO_TRIAL)
+    here = both.subscribed("monthly")
+    there = declined_later(both)
+    told_of(both, there)
+    both.psp.take_money(700)
+    both.close_books()
+    charges = both.metrics.registry.get_sample_value
+
+    with both.engine.connect() as conn:
+        figures = {each.name: dict(each.samples) for each in gauges.gauges(conn, both.now)}
+
+    opened = {labels: n for labels, n in figures["billing_reconciliation_breaks_open"].items() if n}
+    assert opened == {("stripe", "unknown_at_provider"): 1, (THERE, "missing_at_provider"): 1}
+    for name in (
+        "billing_unknown_attempts",
+        "billing_unknown_refunds",
+        "billing_webhook_events_unhandled",
+        "billing_duplicate_charges_open",
+    ):
+        assert figures[name] == {("stripe",): 0, (THERE,): 0}, name
+    assert both.payment(here).state == "SETTLED"
+    for account in ("stripe", THERE):
+        labels = {"provider": account, "kind": "first"}
+        assert charges("billing_charge_attempts_total", labels) == 1, account

@@ -747,7 +747,7 @@ def test_an_event_that_cant_be_handled_is_tried_again_with_its_error_beside_it(
         world.wall = first.next_try_at
     assert pauses == [2, 4, 8]
     assert world.metrics.registry.get_sample_value(
-        "billing_webhook_events_handled_total", {"result": "failed"}
+        "billing_webhook_events_handled_total", {"provider": "stripe", "result": "failed"}
     )
 
     deliveries.handle()

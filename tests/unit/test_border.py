@@ -43,6 +43,7 @@ ALLOWED = {
     "workers/demo/run.py": "the demo's configuration",
     "workers/demo/settings.py": "the demo's configuration",
     "workers/demo/world.py": "the sandbox's test cards",
+    "workers/up/sandbox.py": "a client of the sandbox",
 }
 
 

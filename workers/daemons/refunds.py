@@ -53,7 +53,7 @@ def _refund(
         answer,
         lambda: flow.finish(context, sending, answer),
     )
-    metrics.refund_answered(answer)
+    metrics.refund_answered(sending.provider, answer)
 
 
 def declare(runtime: Runtime, metrics: ProcessMetrics, broker: RedisBroker) -> None:

@@ -68,7 +68,8 @@ class Webhooks(Ticking):
         return done
 
     def _count(self, result: Result) -> None:
-        self._metrics.webhooks_handled(len(result.events.event_ids), failed=result.failed)
+        done = result.events
+        self._metrics.webhooks_handled(done.provider, len(done.event_ids), failed=result.failed)
         adopted = None if result.handled is None else result.handled.adopted
         if adopted is not None:
             self._metrics.attempt_finished(adopted.sending, adopted.outcome)
@@ -128,7 +129,7 @@ class Webhooks(Ticking):
             )
             run.done_until = now
         for event in swept.new:
-            self._metrics.webhook_received(event.kind, "sweep")
+            self._metrics.webhook_received(provider, event.kind, "sweep")
         if swept.new:
             logger.info("%d events had not reached us", len(swept.new))
         return swept

@@ -1,5 +1,6 @@
 """Checks of the demo's money: our rows against the provider's figures."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -252,14 +253,14 @@ def _webhooks(conn: Connection, shown: Mapping[str, Any], lost: Sequence[str]) -
 
 
 def _alerts(runtime: Runtime) -> dict[str, int]:
-    """Read the gauge from the reconciler's own page, as Prometheus does."""
+    """Read the gauge from the reconciler's own page, and add up its accounts."""
     metrics = runtime.settings.metrics
     url = f"http://{metrics.host}:{metrics.reconciler_port}/metrics"
     with urlopen(url, timeout=PAGE_TIMEOUT_SECONDS) as answer:
         page = answer.read().decode()
-    return {
-        sample.labels["kind"]: int(sample.value)
-        for family in text_string_to_metric_families(page)
-        if family.name == BREAKS_GAUGE
-        for sample in family.samples
-    }
+    kinds = Counter[str]()
+    for family in text_string_to_metric_families(page):
+        if family.name == BREAKS_GAUGE:
+            for sample in family.samples:
+                kinds[sample.labels["kind"]] += int(sample.value)
+    return kinds

@@ -1,6 +1,6 @@
 """The sandbox as the demo drives it: faults, webhooks, and money that moves without the engine."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from billing.config import BraintreeSettings, StripeSettings
@@ -51,12 +51,6 @@ class SandboxControl(SandboxClient):
         return shown
 
     # --- webhooks -------------------------------------------------------------------------------
-
-    def deliver_notifications_to(self, url: str, kinds: Sequence[str]) -> None:
-        """Post the Braintree account's notifications to `url`, signed with its own keys."""
-        keys = {name: _MERCHANT[name] for name in ("public_key", "private_key")}
-        wanted = {"merchant": _MERCHANT["merchant_id"], "url": url, "kinds": [*kinds], **keys}
-        self._call("POST", "braintree/webhooks", wanted)
 
     def delivery_conditions(self, **wanted: Any) -> None:
         """Say how webhooks travel: loss, duplication, reordering."""

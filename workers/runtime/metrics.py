@@ -6,7 +6,7 @@ a rate over a counter that never moved is 0 and not missing.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from typing import Final, get_args
 
@@ -34,9 +34,10 @@ from billing.gateway import (
 )
 from billing.gateway.kinds import DeliveryFault, Doubt, FaultKind, SignatureFault
 from billing.gateway.provider_kind import Observe
-from billing.gateway.registry import decline_codes, operations
+from billing.gateway.registry import KINDS, decline_codes, operations
 from billing.queries import gauges
 from billing.rules.dunning import AUTHENTICATION_REQUIRED, OWN_CODES, DeclineClass
+from billing.rules.provider_names import FIRST_ACCOUNT
 from billing.workers.runtime.broker import CHARGES, queue_depth, refusal
 from billing.workers.runtime.runtime import Runtime
 
@@ -56,6 +57,7 @@ REFUND_ANSWERS: Final = (
     "absent",
 )
 STEP_ANSWERS: Final = ("captured", "canceled", "refused", "unanswered")
+ONE_ACCOUNT: Final[Mapping[str, str]] = {FIRST_ACCOUNT: next(iter(KINDS))}
 WEBHOOK_SOURCES: Final = ("webhook", "sweep")
 SIGNATURE_FAULTS: Final = get_args(SignatureFault)
 DELIVERY_FAULTS: Final = get_args(DeliveryFault)
@@ -67,9 +69,18 @@ UNANSWERED: Final = frozenset(why.value for why in (*FaultKind, *Doubt))
 
 
 class ProcessMetrics:
-    """What one process counts. `role` and version are in `billing_build_info`."""
+    """What one process counts. `role` and version are in `billing_build_info`.
 
-    def __init__(self, registry: CollectorRegistry, role: str, version: str) -> None:
+    `accounts` has the kind of each provider account whose zeros are exported from the start.
+    """
+
+    def __init__(
+        self,
+        registry: CollectorRegistry,
+        role: str,
+        version: str,
+        accounts: Mapping[str, str] = ONE_ACCOUNT,
+    ) -> None:
         self.registry = registry
         build = Gauge(
             "billing_build_info",
@@ -95,30 +106,31 @@ class ProcessMetrics:
         self._attempts = Counter(
             "billing_charge_attempts_total",
             "Attempts with a definite outcome.",
-            ["kind"],
+            ["provider", "kind"],
             registry=registry,
         )
         self._failures = Counter(
             "billing_charge_failures_total",
             "Attempts that were declined.",
-            ["kind", "decline_class", "decline_code"],
+            ["provider", "kind", "decline_class", "decline_code"],
             registry=registry,
         )
         self._charged = Counter(
             "billing_charged_minor_units_total",
             "Money captured, in minor units.",
-            ["currency"],
+            ["provider", "currency"],
             registry=registry,
         )
         self._rejections = Counter(
             "billing_charge_rejections_total",
             "Attempts whose request the provider refused as wrong; the payment is parked.",
+            ["provider"],
             registry=registry,
         )
         self._unanswered = Counter(
             "billing_charge_unanswered_total",
             "Sends without a definite answer; the attempt is asked for again.",
-            ["error_class"],
+            ["provider", "error_class"],
             registry=registry,
         )
         self._unwritten = Gauge(
@@ -129,43 +141,43 @@ class ProcessMetrics:
         self._refunds = Counter(
             "billing_refund_answers_total",
             "What the provider said to refunds.",
-            ["answer"],
+            ["provider", "answer"],
             registry=registry,
         )
         self._refunded = Counter(
             "billing_refunded_minor_units_total",
             "Money given back, in minor units, as answers to our requests said.",
-            ["currency"],
+            ["provider", "currency"],
             registry=registry,
         )
         self._steps = Counter(
             "billing_authorization_steps_total",
             "What the provider said to captures and voids of authorised payments.",
-            ["step", "answer"],
+            ["provider", "step", "answer"],
             registry=registry,
         )
         self._events = Counter(
             "billing_webhook_events_received_total",
             "Events that were new to us: delivered, or found by the sweep.",
-            ["kind", "source"],
+            ["provider", "kind", "source"],
             registry=registry,
         )
         self._events_handled = Counter(
             "billing_webhook_events_handled_total",
             "Events that were handled, or put off because that failed.",
-            ["result"],
+            ["provider", "result"],
             registry=registry,
         )
         self._signatures = Counter(
             "billing_webhook_signature_failures_total",
             "Deliveries whose signature is missing, wrong or out of time.",
-            ["reason"],
+            ["provider", "reason"],
             registry=registry,
         )
         self._deliveries = Counter(
             "billing_webhook_deliveries_refused_total",
             "Deliveries that are not meant for this engine, or are no events.",
-            ["reason"],
+            ["provider", "reason"],
             registry=registry,
         )
         self._request_seconds = Histogram(
@@ -180,32 +192,34 @@ class ProcessMetrics:
             ["provider", "operation", "error_class"],
             registry=registry,
         )
-        self._zeros()
+        for account, provider_kind in accounts.items():
+            self._zeros(account, KINDS[provider_kind].decline_codes)
+            self._webhook_zeros(account)
 
-    def _zeros(self) -> None:
+    def _zeros(self, account: str, codes: Mapping[str, DeclineClass]) -> None:
         for kind in ATTEMPT_KINDS:
-            self._attempts.labels(kind)
-        for code, decline_class in DECLINE_CODES.items():
-            self._failures.labels("first", str(decline_class), code)
+            self._attempts.labels(account, kind)
+        for code, decline_class in {**OWN_CODES, **codes}.items():
+            self._failures.labels(account, "first", str(decline_class), code)
+        self._rejections.labels(account)
         for why in sorted(UNANSWERED):
-            self._unanswered.labels(why)
+            self._unanswered.labels(account, why)
         for answer in REFUND_ANSWERS:
-            self._refunds.labels(answer)
+            self._refunds.labels(account, answer)
         for step in ("capture", "void"):
             for answer in STEP_ANSWERS:
-                self._steps.labels(step, answer)
-        self._webhook_zeros()
+                self._steps.labels(account, step, answer)
 
-    def _webhook_zeros(self) -> None:
+    def _webhook_zeros(self, account: str) -> None:
         for source in WEBHOOK_SOURCES:
             for kind in EventKind:
-                self._events.labels(kind, source)
+                self._events.labels(account, kind, source)
         for result in ("handled", "failed"):
-            self._events_handled.labels(result)
+            self._events_handled.labels(account, result)
         for reason in SIGNATURE_FAULTS:
-            self._signatures.labels(reason)
+            self._signatures.labels(account, reason)
         for reason in DELIVERY_FAULTS:
-            self._deliveries.labels(reason)
+            self._deliveries.labels(account, reason)
 
     def ticked(self, wall: datetime) -> None:
         """Record the end of a scheduler's tick."""
@@ -225,72 +239,75 @@ class ProcessMetrics:
 
     def attempt_finished(self, sending: ChargeSend, outcome: Outcome | Absent) -> None:
         """Count the outcome of an attempt."""
-        kind = sending.kind
+        account, kind = sending.provider, sending.kind
         match outcome:
             case Succeeded(amount=amount, captured=captured):
-                self._attempts.labels(kind).inc()
+                self._attempts.labels(account, kind).inc()
                 if captured:
-                    self._charged.labels(amount.currency).inc(amount.amount)
+                    self._charged.labels(account, amount.currency).inc(amount.amount)
             case Declined(decline_code=code, decline_class=decline_class):
-                self._attempts.labels(kind).inc()
-                self._declined(kind, code, decline_class)
+                self._attempts.labels(account, kind).inc()
+                self._declined(sending, code, decline_class)
             case ActionRequired():
-                self._attempts.labels(kind).inc()
+                self._attempts.labels(account, kind).inc()
                 code = AUTHENTICATION_REQUIRED
-                self._declined(kind, code, OWN_CODES[code])
+                self._declined(sending, code, OWN_CODES[code])
             case Absent():
-                self._attempts.labels(kind).inc()
+                self._attempts.labels(account, kind).inc()
             case Rejected():
-                self._attempts.labels(kind).inc()
-                self._rejections.inc()
+                self._attempts.labels(account, kind).inc()
+                self._rejections.labels(account).inc()
             case Unknown(error_class=why) | Deferred(error_class=why):
-                self._unanswered.labels(why if why in UNANSWERED else "other").inc()
+                self._unanswered.labels(account, why if why in UNANSWERED else "other").inc()
 
-    def _declined(self, kind: str, code: str, decline_class: DeclineClass) -> None:
+    def _declined(self, sending: ChargeSend, code: str, decline_class: DeclineClass) -> None:
         known = code if code in DECLINE_CODES else "other"
-        self._failures.labels(kind, str(decline_class), known).inc()
+        labels = (sending.provider, sending.kind, str(decline_class), known)
+        self._failures.labels(*labels).inc()
 
     def outcomes_unwritten(self, count: int) -> None:
         """Record how many outcomes can't be written at the moment."""
         self._unwritten.set(count)
 
-    def refund_answered(self, answer: RefundAnswer) -> None:
+    def refund_answered(self, account: str, answer: RefundAnswer) -> None:
         """Count the provider's answer to a refund."""
         if isinstance(answer, RefundAccepted):
             waits = answer.status is RefundStatus.UNKNOWN
-            self._refunds.labels(RefundStatus.PENDING if waits else answer.status).inc()
+            self._refunds.labels(account, RefundStatus.PENDING if waits else answer.status).inc()
             if answer.status is RefundStatus.SUCCEEDED:
-                self._refunded.labels(answer.amount.currency).inc(answer.amount.amount)
+                self._refunded.labels(account, answer.amount.currency).inc(answer.amount.amount)
             return
-        self._refunds.labels(type(answer).__name__.lower()).inc()
+        self._refunds.labels(account, type(answer).__name__.lower()).inc()
 
     def step_finished(self, step: AuthorizationStep, outcome: Outcome | Absent) -> None:
         """Count the provider's answer to a capture or a void."""
+        account = step.provider
         match outcome:
             case Succeeded(amount=amount):
-                self._steps.labels(step.kind, "captured").inc()
-                self._charged.labels(amount.currency).inc(amount.amount)
+                self._steps.labels(account, step.kind, "captured").inc()
+                self._charged.labels(account, amount.currency).inc(amount.amount)
             case Absent():
-                self._steps.labels(step.kind, "canceled").inc()
+                self._steps.labels(account, step.kind, "canceled").inc()
             case Declined() | ActionRequired() | Rejected():
-                self._steps.labels(step.kind, "refused").inc()
+                self._steps.labels(account, step.kind, "refused").inc()
             case Unknown() | Deferred():
-                self._steps.labels(step.kind, "unanswered").inc()
+                self._steps.labels(account, step.kind, "unanswered").inc()
 
-    def webhook_received(self, kind: EventKind, source: str) -> None:
+    def webhook_received(self, account: str, kind: EventKind, source: str) -> None:
         """Count an event that was new to us."""
-        self._events.labels(kind, source).inc()
+        self._events.labels(account, kind, source).inc()
 
-    def webhooks_handled(self, count: int, *, failed: bool) -> None:
+    def webhooks_handled(self, account: str, count: int, *, failed: bool) -> None:
         """Count events that were handled, or that have to be tried again."""
-        self._events_handled.labels("failed" if failed else "handled").inc(count)
+        self._events_handled.labels(account, "failed" if failed else "handled").inc(count)
 
-    def webhook_refused(self, reason: str) -> None:
+    def webhook_refused(self, account: str, reason: str) -> None:
         """Count a delivery that was refused, under the counter that its reason belongs to."""
         if reason in SIGNATURE_FAULTS:
-            self._signatures.labels(reason).inc()
+            self._signatures.labels(account, reason).inc()
         else:
-            self._deliveries.labels(reason if reason in DELIVERY_FAULTS else "other").inc()
+            known = reason if reason in DELIVERY_FAULTS else "other"
+            self._deliveries.labels(account, known).inc()
 
     def requests_to(self, account: str) -> Observe:
         """Return what records each request to an account at its provider; its gateway calls it."""

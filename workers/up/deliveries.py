@@ -10,35 +10,60 @@ from billing.workers.runtime.runtime import sandbox_url
 from billing.workers.up.sandbox import SandboxClient
 
 _FILE: Final = "webhook_secret"
-_VARIABLE: Final = f"{PREFIX}WEBHOOKS__SECRETS"
+_OF_DEFAULT: Final = f"{PREFIX}WEBHOOKS__SECRETS"
 
 
 def signing_secret(settings: Settings) -> dict[str, str]:
-    """Return the setting of a signing secret of our own, where none is configured.
+    """Return the settings of a signing secret of our own, where none is configured.
 
-    For the default account, if it is at the sandbox that comes with the engine.
+    For the accounts that the embedded sandbox tells of its events.
     """
-    account = settings.default_provider
-    if not settings.in_embedded_sandbox(account) or settings.webhook_secrets(account):
+    without = [name for name in _told(settings) if not settings.webhook_secrets(name)]
+    if not without:
         return {}
-    return {_VARIABLE: made_once(settings.embedded.dir / _FILE)}
+    secret = made_once(settings.embedded.dir / _FILE)
+    return {_variable(settings, name): secret for name in without}
 
 
 def name_endpoint(
     settings: Settings, made: dict[str, str], port: int, say: Callable[[str], object]
 ) -> None:
-    """Tell the sandbox of the default account where our API receives its events.
+    """Tell the sandbox where our API receives its events, those of each kind of provider.
 
     `made` is what `signing_secret` returned. Without deliveries the sweep brings the events, so a
     refusal is only said.
     """
-    account = settings.default_provider
     url = sandbox_url(settings)
-    if url is None or not settings.in_embedded_sandbox(account):
+    if url is None:
         return
-    secret = made.get(_VARIABLE) or settings.webhook_secrets(account)[0]
-    endpoint = f"http://{settings.api.host}:{port}/v1/webhooks/{account}"
-    try:
-        SandboxClient(url).keep_delivering_to(endpoint, secret)
-    except BillingError as error:
-        say(f"the sandbox sends no webhooks to {endpoint}: {first_line(error)}\n")
+    for account in _told(settings):
+        endpoint = f"http://{settings.api.host}:{port}/v1/webhooks/{account}"
+        try:
+            _name(settings, account, made, SandboxClient(url), endpoint)
+        except BillingError as error:
+            say(f"the sandbox sends no webhooks to {endpoint}: {first_line(error)}\n")
+
+
+def _name(
+    settings: Settings, account: str, made: dict[str, str], sandbox: SandboxClient, endpoint: str
+) -> None:
+    if settings.providers[account].SANDBOX_SECRETS:  # signed with the account's own keys
+        sandbox.keep_notifying(endpoint)
+        return
+    secret = made.get(_variable(settings, account)) or settings.webhook_secrets(account)[0]
+    sandbox.keep_delivering_to(endpoint, secret)
+
+
+def _told(settings: Settings) -> list[str]:
+    """Return the accounts at the embedded sandbox: one of a kind, which is one account there."""
+    first: dict[str, str] = {}
+    for name in (settings.default_provider, *settings.providers):
+        if settings.in_embedded_sandbox(name):
+            first.setdefault(settings.providers[name].kind, name)
+    return list(first.values())
+
+
+def _variable(settings: Settings, account: str) -> str:
+    if account == settings.default_provider:
+        return _OF_DEFAULT
+    return f"{PREFIX}PROVIDERS__{account.upper()}__WEBHOOK_SECRETS"

@@ -7,11 +7,13 @@ from urllib.parse import urlsplit
 
 import requests
 
+from billing.config import BraintreeSettings
 from billing.errors import BadInput, Unavailable
 from billing.rules.texts import nearest
 from billing.workers.runtime.runtime import Runtime, access
 
 TIMEOUT_SECONDS: Final = 10.0
+_MERCHANT: Final = BraintreeSettings.SANDBOX
 
 
 class SandboxClient:
@@ -57,6 +59,28 @@ class SandboxClient:
                 self._call("POST", f"webhooks/{endpoint['id']}", {"url": url})
                 return
         self.deliver_to(url, secret)
+
+    def deliver_notifications_to(self, url: str, kinds: Sequence[str] = ("*",)) -> None:
+        """Post the Braintree account's notifications to `url`, signed with its own keys."""
+        keys = {name: _MERCHANT[name] for name in ("public_key", "private_key")}
+        wanted = {"merchant": _MERCHANT["merchant_id"], "url": url, "kinds": [*kinds], **keys}
+        self._call("POST", "braintree/webhooks", wanted)
+
+    def keep_notifying(self, url: str) -> None:
+        """Post the Braintree account's notifications to `url`, and no more to where it was before.
+
+        Its path tells an endpoint: the port may be another one after each start. They are dated by
+        real time, as what receives them compares: the sandbox's clock may be far ahead.
+        """
+        merchant = {"merchant": _MERCHANT["merchant_id"]}
+        self._call("POST", "braintree/settings", {**merchant, "real_timestamps": True})
+        for endpoint in self._call("GET", "braintree/webhooks")["endpoints"]:
+            same_path = urlsplit(endpoint["url"]).path == urlsplit(url).path
+            if same_path and endpoint["merchant"] == merchant["merchant"]:
+                page = f"braintree/webhooks/{endpoint['id']}"
+                self._call("POST", page, {**merchant, "url": url})
+                return
+        self.deliver_notifications_to(url)
 
     def delivers(self) -> bool:
         """Tell whether events are sent to any endpoint."""

@@ -230,6 +230,25 @@ def _add_webhook(control: ControlEndpoints, _: _Names, wanted: Wanted) -> Body:
         return _endpoint(record)
 
 
+def _change_webhook(control: ControlEndpoints, names: _Names, wanted: Wanted) -> Body:
+    """Change where an endpoint is, what it is told, and whether it is told anything."""
+    read(wanted, {"merchant": str, "url": str, "kinds": list, "disabled": bool})
+    for kind in wanted.get("kinds", ()):
+        one_of(kind, ("*", *notifications.KINDS), "kinds")
+    with control.account.store.transaction():
+        call = _call(control, wanted)
+        found = [each for each in call.select(notifications.ENDPOINT) if each["id"] == names[0]]
+        if not found:
+            raise ValueError(f"no webhook endpoint {names[0]}")
+        record = found[0]
+        check_url(str(wanted.get("url", record["url"])))
+        for name, key in (("url", "url"), ("kinds", "enabled_events"), ("disabled", "disabled")):
+            record[key] = wanted.get(name, record[key])
+        call.update(record)
+        control.account.outbox.endpoints_changed()
+        return _endpoint(record)
+
+
 def _keys(call: MerchantCall, wanted: Wanted) -> list[list[str]]:
     """Return the keys that are named, or those that the merchant was first seen with."""
     if "public_key" in wanted and "private_key" in wanted:
@@ -312,6 +331,7 @@ ENDPOINTS: dict[tuple[str, str], Endpoint] = {
     ("POST", "braintree/webhooks"): _add_webhook,
     ("POST", "braintree/webhooks/check"): _check,
     ("POST", "braintree/webhooks/challenge"): _challenge,
+    ("POST", "braintree/webhooks/*"): _change_webhook,
     ("GET", "braintree/notifications"): _notifications,
     ("GET", "braintree/stats"): _stats,
 }
