@@ -5,7 +5,7 @@ Unknown members are refused, so that a mistyped one isn't silently left out.
 """
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import (
     AfterValidator,
@@ -147,6 +147,13 @@ class CancelBody(RequestBody):
     on: CivilTime | None = None
     at_period_end: Annotated[bool, Field(strict=True)] = True
     forgive: Annotated[bool, Field(strict=True)] = False
+    credit_note: Annotated[
+        Literal["credit", "refund"] | None,
+        Field(
+            description="At once: where goes what was paid for the days left; `refund` needs that"
+            " scope."
+        ),
+    ] = None
     reason: Reason = ""
 
 

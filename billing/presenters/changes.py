@@ -66,6 +66,13 @@ def _invoice(quoted: View) -> Iterator[str]:
     yield "invoiced at once:" if now else "the invoice of that period, as it would be today:"
     currency = invoice["currency"]
     for line in invoice["lines"]:
-        amount = Money(line["amount"], currency)
-        yield f"  {line['description']}: {line['quantity']}, {amount}"
+        yield f"  {line['description']}: {line['quantity']}, {_amount(line, currency)}"
     yield f"  total {Money(invoice['total'], currency)}, due {Money(invoice['due'], currency)}"
+
+
+def _amount(line: View, currency: str) -> str:
+    net = Money(line["amount"], currency)
+    if not line["discount"]:
+        return str(net)
+    discount = Money(line["discount"], currency)
+    return f"{Money(line['gross'], currency)} less {discount} of discounts: {net}"

@@ -138,6 +138,9 @@ def next_period(facts: NextPeriodFacts | None) -> Iterator[str]:
     else:
         price = _priced(facts.price, facts.items, facts.currency)
         yield f"As published now it is priced by the terms of {facts.effective}: {price}."
+        if facts.quantities:
+            held = ", ".join(f"{code} {n}" for code, n in facts.quantities.items())
+            yield f"It is for {facts.plan} then, with {held}."
 
 
 def _priced(price: Money | None, items: Sequence[Item], currency: str) -> str:

@@ -146,3 +146,26 @@ def test_a_refund_of_what_a_change_takes_away_needs_its_scope(
     assert (refund["kind"], refund["state"]) == ("refund", "succeeded")
     assert refund["amount"] == made.json()["notes"][0]["total"]
     world.assert_everything_adds_up()
+
+
+def test_a_cancellation_gives_back_what_was_paid_for_the_days_left(
+    caller: Caller, shop: Shop, world: World
+) -> None:
+    subscription = subscribed(caller, world).removesuffix("/changes")
+    world.run_until("2026-01-25 09:00")
+    at_once = {"at_period_end": False, "credit_note": "refund"}
+
+    refused = shop.caller(Scope.CHARGE).post(f"{subscription}/cancel", at_once)
+    late = caller.post(f"{subscription}/cancel", {"credit_note": "credit"})
+    unknown = caller.post(f"{subscription}/cancel", {**at_once, "credit_note": "outside"})
+    key = fresh()
+    first, again = (caller.post(f"{subscription}/cancel", at_once, key) for _ in range(2))
+    world.run_until("2026-02-20")
+
+    assert (refused.status_code, refused.json()["scope"]) == (403, "refund")
+    assert (late.status_code, unknown.status_code) == (422, 422)
+    assert (first.status_code, first.json()) == (200, again.json())
+    (refund,) = caller.found("/v1/transactions")["data"][:1]
+    # 21 of 31 days of 9.99: January 25 up to February 15
+    assert (refund["kind"], refund["amount"], refund["state"]) == ("refund", 677, "succeeded")
+    world.assert_everything_adds_up()

@@ -158,3 +158,42 @@ def test_a_billing_day_that_no_month_has_is_refused(midway: World) -> None:
 
     assert refused.exit_code == 2
     assert "from 1 to 31" in refused.stderr
+
+
+@pytest.mark.parametrize("to", ["credit", "refund"])
+def test_a_cancellation_says_what_it_gives_back_and_gives_it_back(midway: World, to: str) -> None:
+    order = ("subscriptions", "cancel", "ada-sub", "--now", f"--{to}", "--reason", "moved away")
+    told = midway.json(*order, "--dry-run")
+    untouched = midway.json("credit-notes", "list")
+
+    done = midway.json(*order, "--yes")
+
+    # 14 of 28 days of 9.99
+    (note,) = midway.json("credit-notes", "list")
+    number = note["invoice_number"]
+    assert told["words"].endswith(
+        f"5.00 USD of invoice {number} {'becomes credit' if to == 'credit' else 'is refunded'}"
+    )
+    assert told["credit_notes"] == [
+        {"invoice": number, "destination": to, "currency": "USD", "total": 500}
+    ]
+    assert done["credit_notes"] == told["credit_notes"]
+    assert (untouched, note["total"], note["destination"]) == ([], 500, to)
+    assert midway.json("subscriptions", "show", "ada-sub")["status"] == "canceled"
+
+
+def test_only_a_cancellation_at_once_gives_back(midway: World) -> None:
+    refused = midway.run("subscriptions", "cancel", "ada-sub", "--at-period-end", "--credit")
+
+    assert refused.exit_code == 2
+    assert "given back only now" in refused.stderr
+
+
+def test_explain_tells_what_is_held_in_the_next_period(midway: World) -> None:
+    def told() -> str:
+        text: str = midway.run("explain", "ada-sub").stdout
+        return text.partition("NEXT PERIOD")[2].partition("TERMS")[0]
+
+    assert "It is for video-basic then, with base 1." in told()
+    midway.json(*CHANGE, "--quantity", "3", "--when", "period_end", "--yes")
+    assert "It is for video-basic then, with base 3." in told()

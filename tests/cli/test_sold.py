@@ -17,7 +17,7 @@ def test_a_catalog_is_counted_whole(world: World) -> None:
     said = world.run("plans", "check").stdout
 
     assert (counted["addons"], counted["coupons"], counted["problems"]) == (1, 1, [])
-    assert "1 add-ons, 1 coupons," in said
+    assert "1 add-on, 1 coupon," in said
 
 
 def test_what_is_to_be_published_is_told(world: World) -> None:

@@ -23,11 +23,13 @@ from billing.api.routes.common import (
     shown,
 )
 from billing.flows.service import views
+from billing.flows.service.api_keys import Scope
 from billing.flows.subscriptions.subscribing import SubscriptionOrder
 from billing.presenters import timeline as words
 from billing.queries import lists
 from billing.queries.subscriptions import subscription_of
 from billing.queries.timeline import timeline
+from billing.rules.credit_notes import Destination
 from billing.rules.subscriptions import Status
 
 router = APIRouter(
@@ -97,6 +99,8 @@ def cancel_subscription(
     services: UsesServices,
 ) -> JSONResponse:
     """Cancel when the open period ends, or at once: then what isn't collected is voided."""
+    if new.credit_note == "refund":
+        visitor.needs(Scope.REFUND)
     answer = services.customers.change_subscription(
         visitor.caller,
         key,
@@ -105,7 +109,10 @@ def cancel_subscription(
         why=new.reason,
         at_period_end=new.at_period_end,
         forgive=new.forgive,
-        more={"on": new.on},
+        more={
+            "on": new.on,
+            "gives_back": None if new.credit_note is None else Destination(new.credit_note),
+        },
     )
     return respond(services, answer, noun="subscription")
 

@@ -1,7 +1,7 @@
 """`billing subscriptions cancel`, `pause` and `resume`: from when on periods aren't billed."""
 
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 import click
@@ -11,6 +11,12 @@ from billing.cli.output import Output, output_option, talk
 from billing.cli.references import find
 from billing.cli.session import Session, person
 from billing.errors import BadInput
+from billing.rules.credit_notes import Destination
+from billing.rules.money import Money
+
+if TYPE_CHECKING:
+    from billing.flows.subscriptions.change_invoices import QuotedNote
+    from billing.flows.subscriptions.lifecycle import CancelPlan
 
 CIVIL_TIME = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M", "%Y-%m-%dT%H:%M:%S"])
 
@@ -37,6 +43,12 @@ def done(action: str, subscription_id: UUID, *, dry_run: bool, words: str) -> di
 @click.option("--at-period-end", "when", flag_value="end", help="When the open period ends.")
 @click.option("--on", type=CIVIL_TIME, metavar="DATE", help="With the period that day lies in.")
 @click.option("--forgive", is_flag=True, help="With --now: don't bill what was served unbilled.")
+@click.option(
+    "--credit", "note", flag_value="credit", help="With --now: the paid days left become credit."
+)
+@click.option(
+    "--refund", "note", flag_value="refund", help="With --now: the paid days left are refunded."
+)
 @reason_option
 @lasting
 @output_option
@@ -47,6 +59,7 @@ def cancel(
     when: str | None,
     on: datetime | None,
     forgive: bool,
+    note: str | None,
     reason: str,
     dry_run: bool,
     yes: bool,
@@ -58,8 +71,19 @@ def cancel(
     if (when is None) is (on is None):
         raise BadInput("say when to cancel", remedy="add --now or --at-period-end, or --on DATE")
     at_end = when != "now"
+    gives_back = None if note is None else Destination(note)
     subscription_id = found_by(session, subscription)
-    words = _cancel_preview(session, subscription_id, at_period_end=at_end, forgive=forgive, on=on)
+    with session.connect() as conn:
+        plan = lifecycle.plan_cancel(
+            conn,
+            subscription_id,
+            at_period_end=at_end,
+            now=session.now(),
+            on=on,
+            gives_back=gives_back,
+            policy=session.runtime.policy,
+        )
+    words = _cancel_words(plan, forgive=forgive)
     if not dry_run:
         talk(f"this will {words}")
         confirm("Cancel it?", yes=yes)
@@ -73,26 +97,16 @@ def cancel(
             why=reason,
             forgive=forgive,
             policy=session.runtime.policy,
+            gives_back=gives_back,
         )
     told = done("cancel", subscription_id, dry_run=dry_run, words=words)
+    told["credit_notes"] = [_note(each) for each in plan.notes]
     output.message(told, f"would {words}" if dry_run else f"done: {words}")
 
 
-def _cancel_preview(
-    session: Session,
-    subscription_id: UUID,
-    *,
-    at_period_end: bool,
-    forgive: bool,
-    on: datetime | None,
-) -> str:
-    """Return in words what canceling does. Raises: Conflict, as canceling itself would."""
-    from billing.flows.subscriptions import lifecycle
-
-    with session.connect() as conn:
-        plan = lifecycle.plan_cancel(
-            conn, subscription_id, at_period_end=at_period_end, now=session.now(), on=on
-        )
+def _cancel_words(plan: "CancelPlan", *, forgive: bool) -> str:
+    """Return in words what canceling does."""
+    subscription_id = plan.subscription_id
     if plan.ends_at is not None:
         return f"cancel subscription {subscription_id} at {plan.ends_at:%Y-%m-%d %H:%M} UTC"
     words = f"cancel subscription {subscription_id} ({plan.status}) now"
@@ -101,7 +115,20 @@ def _cancel_preview(
     if plan.served:
         words += ", forgiving" if forgive else ", billing"
         words += " the periods that were served and not billed yet"
+    for note in map(_note, plan.notes):
+        goes = "becomes credit" if note["destination"] == "credit" else "is refunded"
+        words += f"; {Money(note['total'], note['currency'])} of invoice {note['invoice']} {goes}"
     return words
+
+
+def _note(quoted: "QuotedNote") -> dict[str, Any]:
+    drafted = quoted.drafted
+    return {
+        "invoice": drafted.invoice.number,
+        "destination": str(drafted.destination),
+        "currency": drafted.note.currency,
+        "total": drafted.note.total,
+    }
 
 
 @click.command("pause")

@@ -52,15 +52,21 @@ def check(session: Session, path: Path | None, output: Output) -> int:
     versions = sum(len(plan.versions) for plan in catalog.plans.values())
     versions += sum(len(addon.versions) for addon in catalog.addons.values())
     found: dict[str, Any] = {"plans": len(catalog.plans), "versions": versions}
-    words = f"{path}: {len(catalog.plans)} plans, "
+    words = f"{path}: {_count(len(catalog.plans), 'plan')}, "
     if catalog.addons or catalog.coupons:
         found |= {"addons": len(catalog.addons), "coupons": len(catalog.coupons)}
-        words += f"{len(catalog.addons)} add-ons, {len(catalog.coupons)} coupons, "
+        words += f"{_count(len(catalog.addons), 'add-on')}, "
+        words += f"{_count(len(catalog.coupons), 'coupon')}, "
     if catalog.meters:
         found |= {"meters": len(catalog.meters)}
-        words += f"{len(catalog.meters)} meters, "
-    output.message(found | {"problems": []}, f"{words}{versions} versions, no mistake")
+        words += f"{_count(len(catalog.meters), 'meter')}, "
+    words += f"{_count(versions, 'version')}, no mistake"
+    output.message(found | {"problems": []}, words)
     return OK
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 @plans.command("show")

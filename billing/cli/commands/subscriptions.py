@@ -52,7 +52,7 @@ subscriptions.add_command(endings.resume)
 )
 @click.option(
     "--item", "items", multiple=True, metavar="CODE=QUANTITY",
-    help="How many of an item, where the plan sells several; its default, when left out.",
+    help="How many of an item or add-on; an item's default, when left out.",
 )  # fmt: skip
 @click.option(
     "--coupon", "coupons", multiple=True, metavar="CODE",

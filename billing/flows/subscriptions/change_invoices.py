@@ -34,8 +34,10 @@ from billing.rules.credit_notes import Destination
 from billing.rules.item_changes import HeldTerms
 from billing.rules.money import Money
 from billing.rules.periods import Period, ScheduledPeriod
-from billing.store.payments import credit_notes, invoices
+from billing.store.payments import credit_notes, invoices, payments
 from billing.store.payments.invoices import Invoice
+from billing.store.payments.payments import LockedPayment
+from billing.store.subscriptions import cycles
 from billing.store.subscriptions.cycles import Cycle
 from billing.store.subscriptions.subscriptions import Subscription
 
@@ -108,6 +110,19 @@ class ChangeCost:
 
     facts: Facts | None
     returns: Mapping[UUID, Asked]
+
+
+def lock_payments(conn: Connection, subscription_id: UUID) -> list[LockedPayment]:
+    """Lock the payments of what was invoiced for the last period; return the undecided ones."""
+    undecided = payments.lock_collecting(conn, subscription_id)
+    cycle = cycles.last(conn, subscription_id)
+    if cycle is not None:
+        period = (cycle.period_start, cycle.period_end)
+        for invoice in invoices.of_period(conn, subscription_id, *period):
+            payment = payments.of_invoice(conn, invoice.id)
+            if payment is not None:
+                payments.lock_known_payment(conn, payment.id)
+    return undecided
 
 
 def charged_for(conn: Connection, subscription_id: UUID, cycle: Cycle) -> ChargedPeriod:

@@ -258,8 +258,7 @@ def _before(
     applies: Applies,
     at: datetime,
 ) -> tuple[HeldTerms, PlanVersion]:
-    stored = _held_version(catalog, subscription)
-    rows = held_terms.of_rows(subscription, held.items, stored)
+    rows, stored = held_now(subscription, held, catalog)
     terms = held_at_start(held.changes, at) if applies is Applies.PERIOD_END else None
     if terms is None:
         terms = rows
@@ -271,9 +270,13 @@ def _before(
     return terms, version_for_period(versions, subscription.plan_version, on, at)
 
 
-def _held_version(catalog: Mapping[str, Plan], subscription: Subscription) -> PlanVersion:
-    versions: Sequence[PlanVersion] = catalog[subscription.plan].versions
-    return next(each for each in versions if each.effective == subscription.plan_version)
+def held_now(
+    subscription: Subscription, held: Holdings, catalog: Mapping[str, Plan]
+) -> tuple[HeldTerms, PlanVersion]:
+    """Return what the rows of a subscription say that it holds, and the version it is in."""
+    versions = catalog[subscription.plan].versions
+    stored = next(each for each in versions if each.effective == subscription.plan_version)
+    return held_terms.of_rows(subscription, held.items, stored), stored
 
 
 def _new_plan(

@@ -19,6 +19,7 @@ from billing.flows.cycles.issuing import InSeries, Issued
 from billing.flows.cycles.opening import hold_catalog
 from billing.flows.policy import Policy
 from billing.flows.subscriptions import change_cuts, schedules
+from billing.flows.subscriptions.change_invoices import lock_payments
 from billing.flows.subscriptions.change_quotes import ChangeQuote, quote_again, quote_of
 from billing.flows.subscriptions.changed_terms import ChangeOrder
 from billing.flows.subscriptions.lifecycle import locked
@@ -30,9 +31,8 @@ from billing.rules.actor import RECONCILER
 from billing.rules.item_changes import Applies, ChangeAsked, ItemChange, scheduled
 from billing.rules.periods import Period
 from billing.rules.subscriptions import DatedChangeKind, SubscriptionEventKind
-from billing.store.payments import invoices, payments
-from billing.store.payments.payments import LockedPayment
-from billing.store.subscriptions import cycles, item_changes, segments, subscriptions
+from billing.store.payments import invoices
+from billing.store.subscriptions import item_changes, segments, subscriptions
 from billing.store.subscriptions.subscriptions import Subscription
 from billing.store.transactions import Transactions
 
@@ -42,7 +42,7 @@ def quote(
 ) -> ChangeQuote:
     """Return what a change will do, in the caller's transaction. Raises as `change`."""
     found = find_subscription(conn, reference)
-    undecided = _lock_payments(conn, found.id)
+    undecided = lock_payments(conn, found.id)
     subscription = locked(conn, found.id)
     return quote_of(
         conn, subscription, undecided, order, change_id=new_id(), now=now, policy=policy
@@ -69,7 +69,7 @@ def change(
     with marked(CrashPoint.SUBSCRIPTION_CHANGED), engine.begin() as conn:
         hold_catalog(conn, now, policy)
         found = find_subscription(conn, reference)
-        undecided = _lock_payments(conn, found.id)
+        undecided = lock_payments(conn, found.id)
         subscription = locked(conn, found.id)
         _refuse_known(conn, subscription, change_id)
         quoted = quote_of(
@@ -107,19 +107,6 @@ def make_again(
     quoted = quote_again(conn, subscription, order, change_id=change_id, at=at, policy=policy)
     asked = ChangeAsked(at, RECONCILER, "made again from its charge by a recovery")
     _write(conn, subscription, quoted, asked, policy, had=number)
-
-
-def _lock_payments(conn: Connection, subscription_id: UUID) -> list[LockedPayment]:
-    """Lock the payments of what was invoiced for the last period; return the undecided ones."""
-    undecided = payments.lock_collecting(conn, subscription_id)
-    cycle = cycles.last(conn, subscription_id)
-    if cycle is not None:
-        period = (cycle.period_start, cycle.period_end)
-        for invoice in invoices.of_period(conn, subscription_id, *period):
-            payment = payments.of_invoice(conn, invoice.id)
-            if payment is not None:
-                payments.lock_known_payment(conn, payment.id)
-    return undecided
 
 
 def _refuse_known(conn: Connection, subscription: Subscription, change_id: UUID) -> None:

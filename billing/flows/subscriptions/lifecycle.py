@@ -3,6 +3,7 @@
 Locks are taken payments first, then their subscription, as everywhere.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -17,11 +18,13 @@ from billing.flows.cycles.serving import has_served, open_served
 from billing.flows.cycles.skipping import skip_missed
 from billing.flows.payments.write_offs import void
 from billing.flows.policy import Policy
-from billing.flows.subscriptions import dates
+from billing.flows.subscriptions import dates, unserved
+from billing.flows.subscriptions.change_invoices import QuotedNote, lock_payments
 from billing.flows.subscriptions.dates import TICK
 from billing.queries.payments import payments as listed_payments
 from billing.queries.subscriptions import find_subscription
 from billing.rules.actor import Actor
+from billing.rules.credit_notes import Destination
 from billing.rules.payments import AttemptKind, State
 from billing.rules.subscriptions import (
     DatedChangeKind,
@@ -58,6 +61,7 @@ def cancel(
     forgive: bool = False,
     policy: Policy | None = None,
     on: datetime | None = None,
+    gives_back: Destination | None = None,
 ) -> Subscription:
     """Cancel a subscription now, or when the period that contains now ends; return it as it was.
 
@@ -68,19 +72,16 @@ def cancel(
     and billed. Before the first period has begun, the end is its start, and nothing is billed.
     When canceled now, an invoice that isn't collected yet is voided. Where an attempt for the
     invoice is open, that attempt is the last one and its outcome stands. Periods that were served
-    and never opened are opened and collected, unless `forgive`; nothing after them is. Raises
-    `NotFound`, `Conflict`, also where the plan leaves missed periods to an operator; `BadInput` to
-    forgive with a period's end; `Unavailable` where periods would be opened while the account is
-    recovering.
+    and never opened are opened and collected, unless `forgive`; nothing after them is. `gives_back`
+    is where goes what was paid for the days that are left of the running period; it stays ours when
+    left out. Raises `NotFound`, `Conflict`, also where the plan leaves missed periods to an
+    operator; `BadInput` to forgive, or to give back, with a period's end; `NotRefundable`;
+    `Unavailable` where periods would be opened while the account is recovering.
     """
-    if forgive and at_period_end:
-        raise BadInput(
-            "what was served is billed at the period's end: it can be forgiven only now",
-            where="forgive",
-        )
+    _refuse_only_now(at_period_end, forgive, gives_back)
     with marked(CrashPoint.SUBSCRIPTION_CANCELED), engine.begin() as conn:
         found = find_subscription(conn, reference)
-        undecided = payments.lock_collecting(conn, found.id)
+        undecided = lock_payments(conn, found.id)
         subscription = locked(conn, found.id)
         if not can_cancel(subscription.status):
             raise Conflict(f"subscription {reference} is canceled already")
@@ -100,6 +101,9 @@ def cancel(
                 conn, subscription.id, at=now, kind=kind, actor=actor, ends_at=ends, why=why
             )
             return subscription
+        if gives_back is not None:
+            notes = unserved.quoted(conn, subscription, gives_back, policy or Policy(), now)
+            unserved.issue(conn, notes, why, actor, now)
         if not forgive:
             _open_served(conn, subscription, now, policy or Policy())
         for payment in undecided:
@@ -119,6 +123,20 @@ def cancel(
         _record(conn, subscription, DatedChangeKind.END, _Asked(now, actor, why), holds_from=now)
         _note(conn, subscription, now, SubscriptionEventKind.CANCELED, actor, why)
         return subscription
+
+
+def _refuse_only_now(at_period_end: bool, forgive: bool, gives_back: Destination | None) -> None:
+    """Refuse what a cancellation does only when it is made now. Raises: BadInput."""
+    if forgive and at_period_end:
+        raise BadInput(
+            "what was served is billed at the period's end: it can be forgiven only now",
+            where="forgive",
+        )
+    if gives_back is not None and at_period_end:
+        raise BadInput(
+            "nothing is left of a period at its end: what was paid is given back only now",
+            where="credit_note",
+        )
 
 
 def _open_served(
@@ -143,6 +161,7 @@ class CancelPlan:
     """What canceling a subscription will do: end it at `ends_at`, or now and void so many invoices.
 
     `status` is its present one. `served` tells that periods were served that have no cycle yet.
+    `notes` give back what was paid for the days that are left.
     """
 
     subscription_id: UUID
@@ -150,6 +169,7 @@ class CancelPlan:
     ends_at: datetime | None
     voided: int
     served: bool = False
+    notes: Sequence[QuotedNote] = ()
 
 
 def plan_cancel(
@@ -159,9 +179,13 @@ def plan_cancel(
     at_period_end: bool,
     now: datetime,
     on: datetime | None = None,
+    gives_back: Destination | None = None,
+    policy: Policy | None = None,
 ) -> CancelPlan:
-    """Return what canceling will do. Raises `NotFound`, `Conflict`, as canceling itself would."""
-    subscription = find_subscription(conn, str(subscription_id))
+    """Return what canceling will do, and hold its locks. Raises as canceling itself would."""
+    _refuse_only_now(at_period_end, False, gives_back)
+    lock_payments(conn, subscription_id)
+    subscription = locked(conn, subscription_id)
     if not can_cancel(subscription.status):
         raise Conflict(f"subscription {subscription_id} is canceled already")
     ends = _end_asked(subscription, now, at_period_end, on)
@@ -170,7 +194,10 @@ def plan_cancel(
         return CancelPlan(subscription.id, subscription.status, ends, 0)
     collecting = listed_payments(conn, subscription_id=subscription.id, state=str(State.CREATED))
     served = has_served(subscription, now)
-    return CancelPlan(subscription.id, subscription.status, None, len(collecting), served)
+    notes: Sequence[QuotedNote] = ()
+    if gives_back is not None:
+        notes = unserved.quoted(conn, subscription, gives_back, policy or Policy(), now)
+    return CancelPlan(subscription.id, subscription.status, None, len(collecting), served, notes)
 
 
 def _end_asked(

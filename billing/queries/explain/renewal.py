@@ -1,20 +1,21 @@
 """Why a subscription is or isn't charged now, and what its next period is."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.plans.items import Item
+from billing.plans.items import BASE, Item
 from billing.plans.terms import PlanVersion, version_for_period
+from billing.rules.item_changes import HeldTerms, held_at_start
 from billing.rules.money import Money
 from billing.rules.periods import Kind, to_local
 from billing.rules.subscriptions import Status, comes_first, is_paused, unpaid_from
 from billing.store.payments import payment_steps
-from billing.store.subscriptions import changes, plans
+from billing.store.subscriptions import changes, item_changes, items, plans
 from billing.store.subscriptions.subscriptions import Subscription
 
 
@@ -61,7 +62,8 @@ class NextPeriodFacts:
     """The period that is opened next, priced as published now.
 
     `effective` is None where the plan is not published, `price` where that version has none, or has
-    `items`.
+    `items`. `quantities` are what it holds then by item and add-on, with the changes that are
+    scheduled; of what was charged once there is none.
     """
 
     n: int
@@ -76,6 +78,7 @@ class NextPeriodFacts:
     effective: date | None
     price: Money | None
     items: tuple[Item, ...] = ()
+    quantities: Mapping[str, int] = field(default_factory=dict)
 
 
 def standing_facts(conn: Connection, subscription: Subscription, now: datetime) -> StandingFacts:
@@ -109,7 +112,8 @@ def next_period_facts(conn: Connection, subscription: Subscription) -> NextPerio
     if subscription.renews_at is None or ends_first:
         return None
     scheduled, renews_at = subscription.next_period, subscription.renews_at
-    subscription = subscription.at_period(scheduled.n)
+    held = held_at_start(item_changes.of(conn, subscription.id), scheduled.period.start)
+    subscription = _in_plan(subscription.at_period(scheduled.n), held)
     version = _version(conn, subscription, scheduled.period.start)
     price = None if version is None else version.prices.get(subscription.currency)
     return NextPeriodFacts(
@@ -125,7 +129,34 @@ def next_period_facts(conn: Connection, subscription: Subscription) -> NextPerio
         effective=None if version is None else version.effective,
         price=None if price is None else Money(price, subscription.currency),
         items=() if version is None else version.items,
+        quantities={} if version is None else _quantities(conn, subscription, held, version),
     )
+
+
+def _in_plan(subscription: Subscription, held: HeldTerms | None) -> Subscription:
+    """Return a subscription in the plan that it holds then, in the later of both versions."""
+    if held is None:
+        return subscription
+    version = held.version
+    if held.plan == subscription.plan:
+        version = max(version, subscription.plan_version)
+    return replace(subscription, plan=held.plan, plan_version=version)
+
+
+def _quantities(
+    conn: Connection, subscription: Subscription, held: HeldTerms | None, version: PlanVersion
+) -> Mapping[str, int]:
+    rows = items.of_subscription(conn, subscription.id)
+    if held is not None:
+        quantities, addons = held.items, frozenset(held.addons)
+    else:
+        quantities = {each.item: each.quantity for each in rows}
+        addons = frozenset(each.item for each in rows if each.addon_version is not None)
+    licensed = {each.code for each in version.items if each.quantity is not None} | addons
+    if not version.items:
+        quantities = {BASE: subscription.quantity, **quantities}
+        licensed |= {BASE}
+    return {code: n for code, n in quantities.items() if code in licensed and n}
 
 
 def _version(conn: Connection, subscription: Subscription, starts: datetime) -> PlanVersion | None:

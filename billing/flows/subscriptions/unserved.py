@@ -1,0 +1,106 @@
+"""What was paid for days that a cancellation at once takes away: the credit notes of it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import Connection
+
+from billing.errors import Conflict, ErrorCode
+from billing.flows.credit_notes import issuing
+from billing.flows.cycles import holding
+from billing.flows.policy import Policy
+from billing.flows.subscriptions.change_invoices import (
+    GivesBack,
+    QuotedNote,
+    charged_for,
+    cost_of_change,
+    quoted_notes,
+    running,
+)
+from billing.flows.subscriptions.changed_terms import held_now
+from billing.rules.actor import Actor
+from billing.rules.credit_notes import Destination
+from billing.rules.invoices import InvoiceStatus
+from billing.rules.subscriptions import CycleKind
+from billing.store.payments import invoices, payments
+from billing.store.subscriptions import addons, cycles, plans
+from billing.store.subscriptions.cycles import Cycle
+from billing.store.subscriptions.subscriptions import Subscription
+
+_BILLED: Final = (CycleKind.REGULAR, CycleKind.FREE)
+
+
+def quoted(
+    conn: Connection, subscription: Subscription, to: Destination, policy: Policy, at: datetime
+) -> tuple[QuotedNote, ...]:
+    """Return the credit notes of a (locked) subscription that ends at an instant.
+
+    They give back what was paid in advance for the civil days that are left of the running period,
+    that of the instant among them, as a change would. What was charged once, and what isn't paid,
+    is no part of it. For a period that isn't opened yet nothing was paid. Whoever calls holds the
+    locks of the period's payments.
+
+    Raises: Conflict, where a payment is being made; NotRefundable, where money is to go back and
+    credit paid; NotCreditable.
+    """
+    cycle = cycles.last(conn, subscription.id)
+    if (
+        cycle is None
+        or cycle.kind not in _BILLED
+        or not cycle.period_start <= at < cycle.period_end
+    ):
+        return ()
+    unpaid = _unpaid(conn, subscription, cycle)
+    catalog, batch = plans.published(conn), holding.read(conn, [subscription])
+    batch.addons = addons.published(conn)
+    held = replace(batch.of(subscription, at), addons=batch.addons)
+    terms, version = held_now(subscription, held, catalog)
+    period = running(subscription, cycle, batch, policy, at)
+    before = period.facts(terms, version, catalog[subscription.plan])
+    charged = charged_for(conn, subscription.id, cycle)
+    nothing = replace(before, charges=())
+    cost = cost_of_change(subscription, charged, before, nothing, period.scheduled.period, at)
+    returns = {each: asked for each, asked in cost.returns.items() if each not in unpaid}
+    return quoted_notes(conn, returns, GivesBack(to, insists=True), subscription.id, at)
+
+
+def _unpaid(conn: Connection, subscription: Subscription, cycle: Cycle) -> frozenset[UUID]:
+    """Return the invoices of a cycle's period that are voided when it is canceled.
+
+    Raises: Conflict, where the outcome of an attempt is awaited: it may be paid.
+    """
+    billed = invoices.of_period(conn, subscription.id, cycle.period_start, cycle.period_end)
+    unpaid = [each for each in billed if each.status is not InvoiceStatus.PAID]
+    for invoice in unpaid:
+        payment = payments.of_invoice(conn, invoice.id)
+        if payment is not None and _is_being_made(conn, payment.id):
+            raise Conflict(
+                f"subscription {subscription.id} has a payment that is being made",
+                code=ErrorCode.CHANGE_PAYMENT_UNDER_WAY,
+                subscription_id=subscription.id,
+            )
+    return frozenset(each.id for each in unpaid)
+
+
+def _is_being_made(conn: Connection, payment_id: UUID) -> bool:
+    return payments.lock_known_payment(conn, payment_id).open_attempt_n is not None
+
+
+def issue(
+    conn: Connection, notes: Sequence[QuotedNote], why: str, actor: Actor, now: datetime
+) -> None:
+    """Issue the notes of a cancellation that were quoted in this transaction."""
+    for note in notes:
+        issuing.issue(
+            conn,
+            note.drafted.invoice.id,
+            note.asked,
+            destination=note.drafted.destination,
+            reason=f"cancellation: {why}",
+            actor=actor,
+            now=now,
+            note_id=note.note_id,
+        )
