@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import Final, Literal
 
 from billing.plans.meters import Meter
+from billing.plans.taxes import TaxTerms
 
 Tiering = Literal["graduated", "volume"]
 PackageRounding = Literal["up", "down"]
@@ -121,6 +122,8 @@ class Item:
     """At how many percent of what is included, else of the maximum, somebody is told."""
     bills_trial: bool = False
     """What was used in a trial is billed after it."""
+    tax: TaxTerms | None = None
+    """How it is taxed, where that isn't as its version says."""
 
     def __post_init__(self) -> None:
         _freeze(self, "price", "unit", "minimum", "maximum")

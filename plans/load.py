@@ -18,15 +18,16 @@ from billing.plans.lines import key_lines
 from billing.plans.load_across import Sections, check_across
 from billing.plans.load_addons import read_addon
 from billing.plans.load_coupons import read_coupon
-from billing.plans.load_items import LATER, refuse_later
 from billing.plans.load_plans import read_plan
+from billing.plans.load_taxes import read_tax_rate
 from billing.plans.meters import Meter
 from billing.plans.table import Table
 from billing.plans.terms import Plan
 
 __all__ = ["CatalogError", "CatalogProblem", "load_catalog"]
 
-_FILE_KEYS: Final = ("product", "plan", "addon", "coupon", "meter")
+_FILE_KEYS: Final = ("product", "plan", "addon", "coupon", "meter", "tax_rate")
+_WITHOUT_PLANS: Final = ("addon", "coupon", "meter", "tax_rate")
 
 _AT_LINE: Final = re.compile(r" ?\(at (?:line (\d+), column \d+|end of document)\)$")
 _KEY_OF_LINE: Final = re.compile(r"""\s*(?:\[{1,2}\s*)?([\w."'-]+)""")
@@ -55,6 +56,7 @@ def load_catalog(path: str | Path) -> Catalog:
         addons={addon.code: addon for addon, _ in sorted(sections.addons, key=_code)},
         coupons={coupon.code: coupon for coupon, _ in sorted(sections.coupons, key=_code)},
         meters={meter.code: meter for meter, _ in sorted(sections.meters.read, key=_code)},
+        tax_rates=tuple(rate for rate, _ in sections.tax_rates),
     )
 
 
@@ -85,9 +87,8 @@ def _read_file(file: Path, problems: list[CatalogProblem]) -> Table | None:
 
 def _read_sections(root: Table, sections: Sections) -> None:
     root.refuse_controls()
-    refuse_later(root)
-    root.refuse_unknown(_FILE_KEYS, LATER)
-    if root.has("plan") or not any(map(root.has, ("addon", "coupon", "meter"))):
+    root.refuse_unknown(_FILE_KEYS)
+    if root.has("plan") or not any(map(root.has, _WITHOUT_PLANS)):
         product = root.text("product")
         for table in root.tables("plan", "[[plan]]"):
             plan = read_plan(table, product or "", sections.meters)
@@ -98,6 +99,9 @@ def _read_sections(root: Table, sections: Sections) -> None:
     for table in root.tables("coupon", "[[coupon]]") if root.has("coupon") else ():
         coupon = read_coupon(table)
         sections.coupons += [] if coupon is None else [(coupon, table)]
+    for table in root.tables("tax_rate", "[[tax_rate]]") if root.has("tax_rate") else ():
+        rate = read_tax_rate(table)
+        sections.tax_rates += [] if rate is None else [(rate, table)]
 
 
 def _read_text(file: Path, problems: list[CatalogProblem]) -> str | None:

@@ -11,8 +11,10 @@ from billing.plans.addons import Addon
 from billing.plans.coupons import Coupon
 from billing.plans.items import BASE, ItemKind
 from billing.plans.load_meters import KnownMeters
+from billing.plans.load_taxes import check_dates
 from billing.plans.meters import Meter
 from billing.plans.table import Table
+from billing.plans.taxes import TaxRate, without_rate
 from billing.plans.terms import Cadence, Plan
 from billing.plans.usual_names import nearest_of
 
@@ -25,6 +27,7 @@ class Sections:
     addons: list[tuple[Addon, Table]] = field(default_factory=list)
     coupons: list[tuple[Coupon, Table]] = field(default_factory=list)
     meters: KnownMeters = field(default_factory=KnownMeters)
+    tax_rates: list[tuple[TaxRate, Table]] = field(default_factory=list)
     roots: list[Table] = field(default_factory=list)
     whole: bool = True
     """All files could be read as tables."""
@@ -36,6 +39,7 @@ def check_across(sections: Sections) -> None:
     _refuse_twice("add-on", sections.addons)
     _refuse_twice("coupon", sections.coupons)
     _refuse_twice("meter", sections.meters.read)
+    check_dates(sections.tax_rates)
     if not sections.whole:
         return
     plans = {plan.code: plan for plan, _ in sections.plans}
@@ -49,6 +53,42 @@ def check_across(sections: Sections) -> None:
         _check_periods(addon, fitted, table)
     for coupon, table in sections.coupons:
         _refuse_unknown(table, "on", coupon.on or (), item_codes, "item of a plan or add-on")
+    _check_classes(sections)
+
+
+def _check_classes(sections: Sections) -> None:
+    """Note classes of taxes without a rate in a country that has rates of others."""
+    rates = [rate for rate, _ in sections.tax_rates]
+    countries = {rate.country for rate in rates}
+    for root in sections.roots:
+        for path in _tax_paths(root.data):
+            table = root.within(*path)
+            tax_class = table.data.get("class")
+            if isinstance(tax_class, str):
+                for country, name in without_rate(rates, countries, [tax_class]):
+                    _no_rate(table, country, name)
+
+
+def _tax_paths(data: Mapping[str, Any]) -> Iterator[tuple[str | int, ...]]:
+    """Yield the path of each table that says how something is taxed."""
+    for key in ("plan", "addon"):
+        for i, section in _numbered(data.get(key)):
+            for j, version in _numbered(section.get("version")):
+                places: list[tuple[tuple[str | int, ...], Mapping[str, Any]]]
+                places = [((key, i, "version", j), version)]
+                places += [
+                    ((key, i, "version", j, "item", k), item)
+                    for k, item in _numbered(version.get("item"))
+                ]
+                yield from (
+                    (*path, "tax") for path, table in places if isinstance(table.get("tax"), dict)
+                )
+
+
+def _no_rate(table: Table, country: str, tax_class: str) -> None:
+    what = f"{tax_class!r} has no rate for {country}, where others have one"
+    remedy = f'add [[tax_rate]] with country = "{country}" and class = "{tax_class}"'
+    table.problem("class", what, f'{remedy}; where nothing is levied, rate = "0"')
 
 
 def _refuse_twice(noun: str, read: Sequence[tuple[Plan | Addon | Coupon | Meter, Table]]) -> None:
@@ -133,6 +173,11 @@ def _codes(sections: Any) -> Iterator[str]:
     for section in _tables(sections):
         if isinstance(section.get("code"), str):
             yield section["code"]
+
+
+def _numbered(sections: Any) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    if isinstance(sections, list):
+        yield from ((n, section) for n, section in enumerate(sections) if isinstance(section, dict))
 
 
 def _tables(sections: Any) -> Iterator[Mapping[str, Any]]:

@@ -6,19 +6,18 @@ from billing.plans.addons import Addon, AddonVersion
 from billing.plans.items import BASE
 from billing.plans.load_history import check_history
 from billing.plans.load_items import (
-    LATER,
     PRICE_KEYS,
     check_currencies,
     read_code,
     read_item,
-    refuse_later,
 )
 from billing.plans.load_meters import KnownMeters
+from billing.plans.load_taxes import read_tax_terms
 from billing.plans.table import Table
 from billing.plans.terms import Existing
 
 _ADDON_KEYS: Final = ("code", "name", "fits", "retired", "version")
-_VERSION_KEYS: Final = ("effective", "existing", *PRICE_KEYS)
+_VERSION_KEYS: Final = ("effective", "existing", *PRICE_KEYS, "tax")
 
 
 def read_addon(table: Table, meters: KnownMeters) -> Addon | None:
@@ -48,11 +47,10 @@ def read_addon(table: Table, meters: KnownMeters) -> Addon | None:
 
 
 def _read_version(table: Table, code: str | None, meters: KnownMeters) -> AddonVersion | None:
-    refuse_later(table)
-    table.refuse_unknown(_VERSION_KEYS, LATER)
+    table.refuse_unknown(_VERSION_KEYS)
     effective = table.day("effective")
     existing = cast("Existing | None", table.choice("existing", get_args(Existing)))
-    item = read_item(table, code or "", None, meters)
+    item = read_item(table, code or "", None, meters, read_tax_terms(table))
     check_currencies([table])
     if effective is None or item is None:
         return None

@@ -14,21 +14,21 @@ from billing.plans.errors import BadValue
 from billing.plans.items import MOST_UNITS, Item, Package, PackageRounding, QuantityRange
 from billing.plans.load_meters import KnownMeters
 from billing.plans.load_prices import read_amounts, read_unit_prices
+from billing.plans.load_taxes import read_tax_terms
 from billing.plans.load_tiers import read_tiers
 from billing.plans.meters import LATE_FOR
 from billing.plans.numbers import parse_number
 from billing.plans.table import Table, type_name
+from billing.plans.taxes import TaxTerms
 from billing.plans.terms import Cadence
 
-LATER: Final = ("tax", "tax_rate")
-"""Keys of what is yet to come: refused, and nothing of them is read."""
 PRICE_KEYS: Final = (
     "per", "once", "quantity", "price", "unit", "tiers", "tier", "package", "included", "minimum",
     "maximum", "meter", "late_for", "alert", "bills_trial",
 )  # fmt: skip
 """What says how an item is priced."""
 
-_ITEM_KEYS: Final = ("code", "name", *PRICE_KEYS)
+_ITEM_KEYS: Final = ("code", "name", *PRICE_KEYS, "tax")
 _OF_UNITS: Final = (
     "quantity", "unit", "tiers", "tier", "package", "included", "minimum", "maximum",
 )  # fmt: skip
@@ -52,14 +52,6 @@ def read_code(table: Table, example: str) -> str | None:
     return None
 
 
-def refuse_later(table: Table) -> None:
-    """Note each key of what is yet to come."""
-    for key in LATER:
-        if table.has(key):
-            remedy = "leave it out: taxes come with a later release"
-            table.problem(key, "no taxes are billed in this release", remedy)
-
-
 def read_items(version: Table, meters: KnownMeters) -> tuple[Item, ...] | None:
     """Read the items of a plan version; all of them are sold in the same currencies."""
     sections = version.tables("item", "[[plan.version.item]]")
@@ -75,10 +67,9 @@ def read_items(version: Table, meters: KnownMeters) -> tuple[Item, ...] | None:
 
 
 def _read_own_item(table: Table, meters: KnownMeters) -> Item | None:
-    refuse_later(table)
-    table.refuse_unknown(_ITEM_KEYS, LATER)
+    table.refuse_unknown(_ITEM_KEYS)
     code, name = read_code(table, "seats"), table.text("name", required=False)
-    return read_item(table, code, name, meters)
+    return read_item(table, code, name, meters, read_tax_terms(table, ("class",)))
 
 
 def _refuse_twice(sections: Sequence[Table], items: Sequence[Item | None]) -> None:
@@ -105,7 +96,13 @@ def _refuse_meters_twice(sections: Sequence[Table], items: Sequence[Item | None]
         seen.setdefault(item.meter.code, section)
 
 
-def read_item(table: Table, code: str | None, name: str | None, meters: KnownMeters) -> Item | None:
+def read_item(
+    table: Table,
+    code: str | None,
+    name: str | None,
+    meters: KnownMeters,
+    tax: TaxTerms | None = None,
+) -> Item | None:
     """Read what a table says of an item's price; None where that or the code is bad."""
     meter = meters.named(table)
     tiering, tiers = read_tiers(table)
@@ -128,6 +125,7 @@ def read_item(table: Table, code: str | None, name: str | None, meters: KnownMet
         late_for=None if meter is None else _read_late_for(table) or LATE_FOR,
         alert=_read_alert(table),
         bills_trial=table.flag("bills_trial"),
+        tax=tax,
     )
     fits = _check_fitting(table) and table.has("meter") == (meter is not None)
     return item if fits and code is not None and item.currencies else None

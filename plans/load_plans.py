@@ -7,9 +7,10 @@ from typing import Final, cast, get_args
 
 from billing.plans.items import Item
 from billing.plans.load_history import check_history, check_moves
-from billing.plans.load_items import LATER, read_code, read_items, refuse_later
+from billing.plans.load_items import read_code, read_items
 from billing.plans.load_meters import KnownMeters
 from billing.plans.load_prices import read_amounts
+from billing.plans.load_taxes import read_tax_terms
 from billing.plans.table import Table
 from billing.plans.terms import (
     ANCHORS,
@@ -31,7 +32,7 @@ _TERMS_KEYS: Final = ("every", "trial", *_ANCHOR_KEYS)
 _POLICY_KEYS: Final = ("retry_after", "then", "catch_up", "change")
 _SALE_KEYS: Final = ("retired", "one_per_customer", "trial_once", "on_dispute")
 _PLAN_KEYS: Final = ("code", "name", *_SALE_KEYS, *_TERMS_KEYS, *_POLICY_KEYS, "version")
-_VERSION_KEYS: Final = ("effective", "existing", "price", "item", *_TERMS_KEYS)
+_VERSION_KEYS: Final = ("effective", "existing", "price", "item", "tax", *_TERMS_KEYS)
 _CHANGE_KEYS: Final = ("up", "down", "credit")
 
 _LONGEST_CADENCE: Final = Cadence(3, "year")
@@ -187,14 +188,13 @@ def _anchored(anchor: _Anchor, every: Cadence) -> tuple[int | None, int | None, 
 def _read_version(
     table: Table, plan: Table, code: str, default: _Terms, meters: KnownMeters
 ) -> PlanVersion | None:
-    refuse_later(table)
-    table.refuse_unknown(_VERSION_KEYS, LATER)
+    table.refuse_unknown(_VERSION_KEYS)
     effective = table.day("effective")
     existing = cast("Existing | None", table.choice("existing", get_args(Existing)))
     terms = _read_terms(table, default)
     if not table.has("every") and not plan.has("every"):
         table.problem("every", "is missing", 'add every = "1 month" to the plan or the version')
-    sold = _read_sold(table, meters)
+    sold, tax = _read_sold(table, meters), read_tax_terms(table)
     if terms.every is None:
         return None
     day, month, weekday = _anchored(terms.anchor, terms.every)
@@ -212,6 +212,7 @@ def _read_version(
         anchor_day=day,
         anchor_month=month,
         anchor_weekday=weekday,
+        tax=tax,
     )
 
 

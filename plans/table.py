@@ -50,10 +50,10 @@ class Table:
         """Note a problem of a key."""
         self._note((*self._path, key), what, remedy)
 
-    def refuse_unknown(self, known: Sequence[str], noted: Sequence[str] = ()) -> None:
-        """Note every unknown key, but those that are noted; a misspelt key must not be ignored."""
+    def refuse_unknown(self, known: Sequence[str]) -> None:
+        """Note every unknown key; a misspelt key must not be ignored."""
         for key in self.data:
-            if key not in known and key not in noted:
+            if key not in known:
                 near = meant(key, known)
                 remedy = f"did you mean {near!r}?" if near else f"known are: {', '.join(known)}"
                 self.problem(key, "is no known key", remedy)

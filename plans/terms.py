@@ -19,6 +19,7 @@ from typing import Any, Final, Literal, Protocol, TypeVar, get_args
 from billing.plans.errors import BadValue
 from billing.plans.item_terms import item_from_terms, item_terms
 from billing.plans.items import BASE, Item, QuantityRange
+from billing.plans.taxes import TaxTerms
 
 Unit = Literal["day", "week", "month", "year"]
 Existing = Literal["keep", "move"]
@@ -117,6 +118,8 @@ class PlanVersion:
     published_at: datetime | None = field(default=None, compare=False)
     """None where it isn't published."""
     items: tuple[Item, ...] = ()
+    tax: TaxTerms | None = None
+    """How all its items are taxed that don't say so themselves."""
 
     def __post_init__(self) -> None:
         if bool(self.prices) == bool(self.items):
@@ -158,6 +161,8 @@ class PlanVersion:
             terms["anchor_month"] = self.anchor_month
         if self.anchor_weekday is not None:
             terms["anchor_weekday"] = self.anchor_weekday
+        if self.tax is not None:
+            terms["tax"] = self.tax.to_terms()
         return terms
 
     @classmethod
@@ -166,10 +171,10 @@ class PlanVersion:
 
         Raises: ValueError, when the terms were written by a newer release or by hand.
         """
-        unknown = set(terms) - {"every", "existing", "prices", "items", "trial", *ANCHORS}
+        unknown = set(terms) - {"every", "existing", "prices", "items", "trial", "tax", *ANCHORS}
         if unknown:
             raise ValueError(f"{plan} of {effective} has unknown terms: {sorted(unknown)}")
-        trial = terms.get("trial")
+        trial, tax = terms.get("trial"), terms.get("tax")
         return cls(
             plan=plan,
             effective=effective,
@@ -181,6 +186,7 @@ class PlanVersion:
             anchor_weekday=terms.get("anchor_weekday"),
             prices=terms.get("prices", {}),
             items=tuple(item_from_terms(item) for item in terms.get("items", ())),
+            tax=None if tax is None else TaxTerms.from_terms(tax),
         )
 
     def is_published_by(self, at: datetime | None) -> bool:

@@ -173,6 +173,37 @@ class NewCustomerBody(RequestBody):
     ] = None
 
 
+class TaxFactsOrderBody(RequestBody):
+    """Where a customer is taxed, in place of all that was known before."""
+
+    country: Annotated[
+        str | None, Field(pattern=r"^[A-Z]{2}$", description="A code of ISO 3166, like DE.")
+    ] = None
+    region: Annotated[
+        str | None,
+        Field(pattern=r"^[A-Z0-9]{1,3}$", description="What follows the dash, as NY of US-NY."),
+    ] = None
+    postal_code: Annotated[str | None, Field(min_length=1, max_length=20, pattern=NO_CONTROLS)] = (
+        None
+    )
+    vat_id: Annotated[
+        str | None,
+        Field(min_length=4, max_length=20, pattern=NO_CONTROLS, description="With its letters."),
+    ] = None
+    exempt: Annotated[
+        str | None,
+        Field(
+            min_length=1, max_length=200, pattern=NO_CONTROLS,
+            description="Why they pay no tax; left out, they pay it.",
+        ),
+    ] = None  # fmt: skip
+    holds_from: Annotated[
+        datetime | None,
+        AfterValidator(instant),
+        Field(description="The instant from which it holds; else now."),
+    ] = None
+
+
 class NewPaymentMethodBody(RequestBody):
     """A payment method that the provider knows already."""
 

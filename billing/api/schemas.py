@@ -40,6 +40,18 @@ class CustomerBody(Body):
     created_at: datetime
 
 
+class TaxFactsBody(Body):
+    """What is known of a customer for taxes, from an instant on."""
+
+    customer_id: str
+    holds_from: datetime
+    country: str | None
+    region: str | None
+    postal_code: str | None
+    vat_id: str | None
+    exempt: str | None
+
+
 class PaymentMethodBody(Body):
     """What a payment method is recognised by; only a card has all of it."""
 

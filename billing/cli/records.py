@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 
 CUSTOMERS: Final = ("id", "external_id", "name", "email", "card_brand", "card_last4")
 ACCOUNTS: Final = ("provider", "provider_customer_id", "payment_method_id", "created_at")
-MOVED_SUBSCRIPTIONS: Final = ("subscription_id", "plan", "named")
+MOVED_TAX_FACTS: Final = ("holds_from", "country", "region", "postal_code", "vat_id", "exempt")
+SUBSCRIPTIONS: Final = ("subscription_id", "plan", "named")
 MOVED_PAYMENTS: Final = (
     "payment_id", "subscription_id", "amount", "state", "provider", "follows",
 )  # fmt: skip

@@ -58,6 +58,12 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.SUBSCRIPTION_NOT_PAUSABLE: (
         "pause one that is trialing, active or past due, or cancel it"
     ),
+    ErrorCode.TAX_UNDECIDED: (
+        "`billing customers set-tax {customer_id} --country CODE` says where they are; rates are"
+        " [[tax_rate]] of the catalog"
+    ),
+    ErrorCode.TAX_PLACE: "write codes of ISO 3166, like --country US --region NY",
+    ErrorCode.VAT_ID: "write it as it was given, with the letters of its country",
     ErrorCode.CHANGE_NOTHING: "name what is to be other than it is, with --plan or a quantity",
     ErrorCode.CHANGE_PERIOD_BEGINS: "try again in a moment",
     ErrorCode.CHANGE_BILLING_DAY: "change to a plan that is billed in months on any day",

@@ -25,6 +25,12 @@ def contradictions(settings: Settings) -> Iterable[Contradiction]:
             "the first pause is longer than the longest",
             "make it at most charges.unknown_backoff_max",
         )
+    if settings.tax.provider != "none" and not settings.tax.country:
+        yield (
+            ("tax", "country"),
+            "taxes are decided on, and it isn't known where the seller is",
+            'write the code of the country, like "DE"',
+        )
     if settings.temporal.api_key.get_secret_value() and not settings.temporal.tls:
         yield (
             ("temporal", "api_key"),

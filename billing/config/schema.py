@@ -23,10 +23,12 @@ from billing.config.values import (
     Port,
     PostgresUrl,
     RedisUrl,
+    TaxPlace,
     host_and_port,
     number_prefix,
     one_address,
     split_list,
+    tax_country,
     time_of_day,
     web_address,
 )
@@ -143,6 +145,22 @@ class RevenueSettings(Section):
     recognise: Literal["period_end", "daily"] = "period_end"
 
 
+class TaxSettings(Section):
+    """How invoices are taxed: not at all, or by the catalog's rates.
+
+    `country` is the seller's; `registrations` are countries, regions as "US-NY", or "EU". With
+    `reverse_charge` "confirmed" a VAT id counts once the register confirmed it. `default_class` is
+    the class of what says none.
+    """
+
+    provider: Literal["none", "table"] = "none"
+    country: Annotated[str, AfterValidator(tax_country)] = ""
+    registrations: Annotated[tuple[TaxPlace, ...], BeforeValidator(split_list)] = ()
+    rounding: Literal["group", "line"] = "group"
+    reverse_charge: Literal["valid", "confirmed"] = "valid"
+    default_class: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")] = "standard"
+
+
 class WorkerSettings(Section):
     """The processes that charge; they divide their share of the provider's rate."""
 
@@ -243,6 +261,7 @@ class Settings(Section):
     reconciler: ReconcilerSettings = with_defaults()
     invoices: InvoicesSettings = with_defaults()
     revenue: RevenueSettings = with_defaults()
+    tax: TaxSettings = with_defaults()
     worker: WorkerSettings = with_defaults()
     api: ApiSettings = with_defaults()
     webhooks: WebhooksSettings = with_defaults()

@@ -8,6 +8,7 @@ from typing import Annotated, Final, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, PlainSerializer, SecretStr
 
 from billing.listening import is_every_interface
+from billing.plans.countries import is_country, is_region
 from billing.plans.currencies import check_sold, format_amount, parse_amount
 from billing.plans.terms import Cadence
 
@@ -120,6 +121,20 @@ def number_prefix(text: str) -> str:
     return text
 
 
+def tax_country(code: str) -> str:
+    """Check that a text is empty or the code of a country. Raises: ValueError."""
+    if code and not is_country(code):
+        raise ValueError(f"{code!r} is no country: write its code in ISO 3166, like DE")
+    return code
+
+
+def _tax_place(text: str) -> str:
+    country, dash, region = text.partition("-")
+    if text != "EU" and not (is_country(country) and (not dash or is_region(country, region))):
+        raise ValueError(f"{text!r} must be a country like GB, a region like US-NY, or EU")
+    return text
+
+
 def time_of_day(text: str) -> str:
     """Check that a text is a time of day. Raises: ValueError."""
     if not _TIME_OF_DAY.fullmatch(text):
@@ -146,6 +161,7 @@ Amounts = Annotated[
     BeforeValidator(_minor_units),
     PlainSerializer(lambda amounts: {code: format_amount(amounts[code], code) for code in amounts}),
 ]
+TaxPlace = Annotated[str, AfterValidator(_tax_place)]
 CurrencyCode = Annotated[str, Field(pattern=r"^[A-Z]{3}$")]
 MovementWord = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]{1,49}$")]
 MovementAccount = Literal[

@@ -7,9 +7,11 @@ from typing import Final, Literal
 
 from billing.gateway.capabilities import Capabilities
 from billing.plans.terms import Cadence, Dunning
+from billing.pricing import TaxRounding
 from billing.rules import backoff
 from billing.rules.dunning import Budget
 from billing.rules.recognition import Mode
+from billing.tax import Seller
 
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
 """How far a machine's clock may be ahead of the database's before it opens nothing."""
@@ -19,6 +21,15 @@ DEFAULT_LADDER: Final = Dunning((Cadence(3, "day"), Cadence(5, "day"), Cadence(7
 CatchUpPolicy = Literal["bill", "skip", "park"]
 BelowMinimum = Literal["waive", "park"]
 Numbering = Literal["subscription", "series"]
+
+
+@dataclass(frozen=True, slots=True)
+class TaxPolicy:
+    """How invoices are taxed: by whom, how tax is rounded, and the class of what says none."""
+
+    seller: Seller
+    rounding: TaxRounding = TaxRounding.GROUP
+    default_class: str = "standard"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +47,7 @@ class Policy:
     `authorization_window` is how long an authorisation waits to be captured. `movement_accounts`
     names the ledger's account by a provider's word for a movement that the engine doesn't know.
     `numbering` says whether invoices of subscriptions are numbered within each subscription, or
-    all in the series whose numbers begin with `number_prefix`.
+    all in the series whose numbers begin with `number_prefix`. Without a `tax` nothing is taxed.
     """
 
     mode: str = "sandbox"
@@ -59,6 +70,7 @@ class Policy:
     movement_accounts: Mapping[str, str] = field(default_factory=dict)
     numbering: Numbering = "subscription"
     number_prefix: str = "INV"
+    tax: TaxPolicy | None = None
 
     @property
     def series_of_subscriptions(self) -> str | None:

@@ -18,6 +18,7 @@ _NOUNS = {
     CatalogSubject.ADDON: "add-on ",
     CatalogSubject.COUPON: "coupon ",
     CatalogSubject.METER: "meter ",
+    CatalogSubject.TAX_RATE: "tax rate ",
 }
 _AMOUNTS = ("prices", "amount")
 
@@ -36,6 +37,8 @@ def words(change: CatalogChange) -> str:  # noqa: C901  one case a kind
             return f"new add-on {change.name!r}"
         case CatalogChangeKind.NEW_COUPON:
             return f"new coupon: {'; '.join(map(_term, change.differences))}"
+        case CatalogChangeKind.NEW_RATE:
+            return f"new rate: {'; '.join(map(_term, change.differences))}"
         case CatalogChangeKind.NEW_VERSION:
             moves = "; existing subscriptions move to it from their next period on"
             prices = ", ".join(map(str, change.prices))
@@ -85,6 +88,9 @@ def _shown(name: str, value: Any) -> str:
         return ", ".join(str(Money(amount, code)) for code, amount in sorted(value.items()))
     if name == "item":
         return price_words(item_from_terms({**value, "code": name}))
+    if name == "tax":
+        included = {True: ", in the price", False: ", on top", None: ""}[value.get("included")]
+        return f"{value.get('class', 'as usual')}{included}"
     if name == "change":
         return ", ".join(f"{key} {word}" for key, word in value.items())
     if isinstance(value, Mapping):

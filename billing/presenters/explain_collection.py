@@ -15,10 +15,12 @@ from billing.queries.explain.collection import (
     LineFacts,
     NextFacts,
     NextKind,
+    TaxFacts,
 )
 from billing.rules.money import Money
 from billing.rules.payment_methods import recognised_by
 from billing.rules.payments import AttemptOutcome
+from billing.tax import OUTSIDE_EU
 
 
 def invoice(facts: InvoiceFacts | None) -> Iterator[str]:
@@ -31,6 +33,7 @@ def invoice(facts: InvoiceFacts | None) -> Iterator[str]:
         yield from _line(line)
     for used in facts.coupons:
         yield f"Coupon {used.coupon} takes {used.amount} off {used.base}."
+    yield from map(_tax, facts.taxes)
     if facts.credit.amount:
         yield from _credit(facts)
     resolved = f" since {at(facts.resolved_at)}" if facts.resolved_at else ""
@@ -47,6 +50,26 @@ def _credit(facts: InvoiceFacts) -> Iterator[str]:
     yield f"Credit pays {facts.credit} of it; {facts.due} are due."
     for used in facts.used:
         yield f"  {used.amount} of grant {used.grant_id} ({SOURCES[used.source]})."
+
+
+def _tax(tax: TaxFacts) -> str:
+    """Tell a tax: where it is levied and on what, or why it isn't."""
+    match tax.treatment:
+        case "reverse_charge":
+            why = f"the buyer owes it: reverse charge, {tax.reason}"
+        case "exempt" if tax.reason == OUTSIDE_EU:
+            why = "none: the buyer is outside the EU"
+        case "exempt":
+            why = f"none: exempt{f', {tax.reason}' if tax.reason else ''}"
+        case "not_registered":
+            why = "none: the seller isn't registered there"
+        case _:
+            how = "in the price" if tax.included else "on top"
+            return (
+                f"{tax.name} in {tax.jurisdiction}, {tax.treatment}, {tax.rate} % of {tax.base},"
+                f" {how}: {tax.amount}."
+            )
+    return f"{tax.name} in {tax.jurisdiction} on {tax.base}, {why}."
 
 
 def _line(line: LineFacts) -> Iterator[str]:

@@ -26,6 +26,13 @@ FACT_WORDS: Final[Mapping[FindingKind, Callable[[Mapping[str, Any]], str]]] = {
         f"invoice {row['number']}: its facts charge {row['charged']} of item {row['item']}, and its"
         f" subscription holds {row['held']} to be charged"
     ),
+    FindingKind.FACTS_AGAINST_DECISION: lambda row: (
+        f"invoice {row['number']}: the {row['what']} of its facts isn't that of the decision on its"
+        " taxes"
+    ),
+    FindingKind.DECISION_AGAINST_REQUEST: lambda row: (
+        f"tax decision {row['decision']} doesn't follow from its request: {row['what']}"
+    ),
     FindingKind.ITEM_AGAINST_INVOICE: lambda row: (
         f"subscription {row['subscription_id']}: item {row['item']} was charged once with invoice"
         f" {row['billed_in']}, which has no line of it"

@@ -6,6 +6,7 @@ from typing import Any, Final
 
 from billing.presenters.text import amount
 from billing.rules.subscriptions import CatchUpReason, ParkedReason
+from billing.tax import UndecidedReason
 
 Facts = Mapping[str, Any]
 
@@ -45,10 +46,23 @@ def _schedule_changed(facts: Facts) -> str:
     return f"cycle {facts['n']} starts at {starts} by its schedule but was due at {was_due}"
 
 
+def _tax_undecided(facts: Facts) -> str:
+    country, tax_class = facts["country"], facts["tax_class"]
+    match UndecidedReason(facts["why"]):
+        case UndecidedReason.PLACE_MISSING:
+            what = "it isn't known in which country the customer is"
+        case UndecidedReason.REGION_MISSING:
+            what = f"taxes in {country} depend on the region, and the customer's isn't known"
+        case UndecidedReason.RATE_MISSING:
+            what = f"no rate of the class {tax_class} is published for {country}"
+    return f"the taxes can't be decided: {what}"
+
+
 _WORDS: Final[Mapping[ParkedReason, Callable[[Facts], str]]] = {
     ParkedReason.PLAN_MISSING: lambda facts: f"plan {facts['plan']} is not published",
     ParkedReason.SCHEDULE_CHANGED: _schedule_changed,
     ParkedReason.CATCH_UP: _missed,
+    ParkedReason.TAX_UNDECIDED: _tax_undecided,
     ParkedReason.ABOVE_MAXIMUM: lambda facts: (
         f"{amount(facts['total'], facts['currency'])} is above the"
         f" {amount(facts['maximum'], facts['currency'])} that can be charged at once"

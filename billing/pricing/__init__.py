@@ -38,6 +38,8 @@ from billing.pricing.facts import (
     Tax,
     TaxRounding,
     digest_of,
+    tax_from_json,
+    tax_to_json,
 )
 from billing.pricing.grants import GrantedCredit, credit_at
 from billing.pricing.notes import (
@@ -92,4 +94,6 @@ __all__ = [
     "rate_usage",
     "share_left",
     "still_held",
+    "tax_from_json",
+    "tax_to_json",
 ]

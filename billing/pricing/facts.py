@@ -130,7 +130,7 @@ class Facts:
 
     `step` is the smallest step that can be charged, `minimum` the least amount that a provider
     takes: less than that is waived where `waives`. `carried` is what earlier invoices, by rules
-    before these, were too small to charge.
+    before these, were too small to charge. `decision` is that of the taxes.
     """
 
     kind: InvoiceKind
@@ -145,6 +145,7 @@ class Facts:
     minimum: int = 0
     waives: bool = True
     tax_rounding: TaxRounding = TaxRounding.GROUP
+    decision: UUID | None = None
     rules: int = RULES
 
     def document(self) -> str:
@@ -180,16 +181,17 @@ def _facts_to(facts: Facts) -> dict[str, Any]:
             "zone": facts.zone,
             "charges": [_charge_to(charge) for charge in facts.charges],
             "discounts": [_discount_to(each) for each in facts.discounts],
-            "taxes": [_tax_to(each) for each in facts.taxes],
+            "taxes": [tax_to_json(each) for each in facts.taxes],
             "credit": [[str(each.grant), each.left] for each in facts.credit],
             "carried": facts.carried,
             "step": facts.step,
             "minimum": facts.minimum,
             "waives": facts.waives,
             "tax_rounding": facts.tax_rounding,
+            "decision": None if facts.decision is None else str(facts.decision),
         },
         {"charges": [], "discounts": [], "taxes": [], "credit": [], "carried": 0, "step": 1}
-        | {"minimum": 0, "waives": True, "tax_rounding": TaxRounding.GROUP},
+        | {"minimum": 0, "waives": True, "tax_rounding": TaxRounding.GROUP, "decision": None},
     )
 
 
@@ -200,13 +202,14 @@ def _facts_from(data: Mapping[str, Any]) -> Facts:
         zone=data["zone"],
         charges=tuple(_charge_from(each) for each in data.get("charges", ())),
         discounts=tuple(_discount_from(each) for each in data.get("discounts", ())),
-        taxes=tuple(_tax_from(each) for each in data.get("taxes", ())),
+        taxes=tuple(tax_from_json(each) for each in data.get("taxes", ())),
         credit=tuple(Credit(UUID(grant), left) for grant, left in data.get("credit", ())),
         carried=data.get("carried", 0),
         step=data.get("step", 1),
         minimum=data.get("minimum", 0),
         waives=data.get("waives", True),
         tax_rounding=TaxRounding(data.get("tax_rounding", TaxRounding.GROUP)),
+        decision=UUID(data["decision"]) if "decision" in data else None,
         rules=data["rules"],
     )
 
@@ -326,7 +329,8 @@ def _discount_from(data: Mapping[str, Any]) -> Discount:
     )
 
 
-def _tax_to(tax: Tax) -> dict[str, Any]:
+def tax_to_json(tax: Tax) -> dict[str, Any]:
+    """Return a tax as JSON-able values; what has its default is left out."""
     return _without_defaults(
         {
             "name": tax.name,
@@ -341,7 +345,8 @@ def _tax_to(tax: Tax) -> dict[str, Any]:
     )
 
 
-def _tax_from(data: Mapping[str, Any]) -> Tax:
+def tax_from_json(data: Mapping[str, Any]) -> Tax:
+    """Read a tax back. Raises: KeyError, ValueError."""
     on = data.get("on")
     return Tax(
         name=data["name"],

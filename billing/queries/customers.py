@@ -11,8 +11,16 @@ from billing.queries.paging import page
 from billing.store.rows import reader
 from billing.store.subscriptions.customers import accounts_of, payment_methods_of
 from billing.store.subscriptions.customers import find as customer
+from billing.store.subscriptions.tax_facts import of_customer as tax_facts_of
 
-__all__ = ["ListedCustomer", "accounts_of", "customer", "customers", "payment_methods_of"]
+__all__ = [
+    "ListedCustomer",
+    "accounts_of",
+    "customer",
+    "customers",
+    "payment_methods_of",
+    "tax_facts_of",
+]
 
 
 @dataclass(frozen=True, slots=True)

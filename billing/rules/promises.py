@@ -90,6 +90,8 @@ class FindingKind(StrEnum):
     INVOICE_AGAINST_FACTS = "invoice_against_facts"
     FACTS_AGAINST_TERMS = "facts_against_terms"
     FACTS_AGAINST_ITEMS = "facts_against_items"
+    FACTS_AGAINST_DECISION = "facts_against_decision"
+    DECISION_AGAINST_REQUEST = "decision_against_request"
     ITEM_AGAINST_INVOICE = "item_against_invoice"
     ITEMS_AGAINST_CHANGES = "items_against_changes"
     CYCLE_NOT_FREE = "cycle_not_free"

@@ -154,6 +154,8 @@ class ParkedReason(StrEnum):
     CATCH_UP = "catch_up"
     BELOW_MINIMUM = "below_minimum"
     ABOVE_MAXIMUM = "above_maximum"
+    TAX_UNDECIDED = "tax_undecided"
+    """Where the customer is, or what is levied there, isn't known; released once it is."""
     REFUSED_BY_DATABASE = "refused_by_database"
     ERROR = "error"
 

@@ -401,7 +401,7 @@ class World:
         self._folder.mkdir(exist_ok=True)
         (self._folder / "story.toml").write_text(toml)
         with self.engine.connect() as conn:
-            return catalog.diff(conn, load_catalog(self._folder))
+            return catalog.diff(conn, load_catalog(self._folder), now=self.now)
 
     def customer(
         self, card: str | None = "pm_card_visa", provider: str | None = None

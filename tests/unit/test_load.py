@@ -243,8 +243,8 @@ MISTAKES = {
     "unknown credit": (
         "then =", 'change = { credit = "cash" }\nthen =', 8, "plan.change.credit", "'refund'",
     ),
-    "taxes are not here yet": (
-        "existing", "tax = 1\n  existing", 16, "plan.version.tax", "with a later release",
+    "a tax is a number": (
+        "existing", "tax = 1\n  existing", 16, "plan.version.tax", "write a table",
     ),
     "a meter of nothing": ("product =", "meter = [{}]\nproduct =", 1, "meter.code", "is missing"),
     "broken syntax": ('product = "Video', "product = Video", 1, "product", "not valid TOML"),

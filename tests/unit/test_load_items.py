@@ -241,7 +241,7 @@ MISTAKES = {
         "the item counts none",
     ),
     "tax of an item": (
-        "once = true", 'once = true\n    tax = "saas"', 42, ITEM + "tax", "taxes come with a later",
+        "once = true", 'once = true\n    tax = "saas"', 42, ITEM + "tax", "write a table",
     ),
     "a float": ('"199.00"', "199.0", 42, ITEM + "price.USD", 'in quotes: USD = "199.0"'),
     "a float of a unit": ('"0.0008"', "0.0008", 36, ITEM + "unit.USD", "is a number"),

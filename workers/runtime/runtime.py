@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from dramatiq.brokers.redis import RedisBroker
 
     from billing.flows.context import Context
-    from billing.flows.policy import Policy
+    from billing.flows.policy import Policy, TaxPolicy
     from billing.gateway import Gateway
     from billing.gateway.gateways import Gateways
     from billing.gateway.provider_kind import Observe
@@ -172,7 +172,20 @@ def policy_of(settings: Settings) -> "Policy":
         movement_accounts=settings.reconciler.movements,
         numbering=settings.invoices.numbering,
         number_prefix=settings.invoices.prefix,
+        tax=_tax_policy(settings),
     )
+
+
+def _tax_policy(settings: Settings) -> "TaxPolicy | None":
+    from billing.flows.policy import TaxPolicy
+    from billing.pricing import TaxRounding
+    from billing.tax import Seller
+
+    tax = settings.tax
+    if tax.provider == "none":
+        return None
+    seller = Seller(tax.country, frozenset(tax.registrations), tax.reverse_charge)
+    return TaxPolicy(seller, TaxRounding(tax.rounding), tax.default_class)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from billing.api.routes.common import (
 from billing.flows.customers.customers import existing_customer
 from billing.flows.service import views
 from billing.queries import lists
-from billing.queries.customers import payment_methods_of
+from billing.queries.customers import payment_methods_of, tax_facts_of
 
 router = APIRouter(prefix="/v1/customers", tags=["customers"], dependencies=[Depends(BEARER)])
 
@@ -77,6 +77,27 @@ def add_payment_method(
         make_default=new.make_default,
     )
     return respond(services, answer, noun="payment_method")
+
+
+@router.post("/{customer}/tax-facts", status_code=201, responses=made(schemas.TaxFactsBody))
+def set_tax_facts(
+    customer: InPath,
+    new: request_schemas.TaxFactsOrderBody,
+    key: IdempotencyKey,
+    visitor: Charger,
+    services: UsesServices,
+) -> JSONResponse:
+    """Say where a customer is taxed; what waited for it is invoiced."""
+    answer = services.customers.set_tax_facts(visitor.caller, key, customer, new.model_dump())
+    return respond(services, answer, noun="tax_facts")
+
+
+@router.get("/{customer}/tax-facts", responses=shown(schemas.Page[schemas.TaxFactsBody]))
+def list_tax_facts(customer: InPath, _: Reader, services: UsesServices) -> JSONResponse:
+    """List what is known of a customer for taxes, in the order in which it holds."""
+    with services.engine.connect() as conn:
+        rows = tax_facts_of(conn, existing_customer(conn, customer).id)
+    return JSONResponse({"data": [views.tax_facts(row) for row in rows], "next_cursor": None})
 
 
 @router.get("/{customer}/payment-methods", responses=shown(schemas.Page[schemas.PaymentMethodBody]))

@@ -1,5 +1,6 @@
 """`billing customers`: who pays, and with what."""
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from billing.cli.records import (
     MOVED_SUBSCRIPTIONS,
     PAYMENT_METHODS,
     SUBSCRIPTIONS,
+    TAX_FACTS,
     plain,
     write_page,
 )
@@ -124,6 +126,46 @@ def set_payment_method(
     _show(session, customer_id, output)
 
 
+@customers.command("set-tax")
+@click.argument("customer")
+@click.option("--country", metavar="CODE", help="Where they are (ISO 3166), like DE.")
+@click.option("--region", metavar="CODE", help="The region there, like NY of US-NY.")
+@click.option("--postal-code", metavar="TEXT", help="The postal code there.")
+@click.option("--vat-id", metavar="ID", help="Their VAT id, like DE136695976.")
+@click.option("--exempt", metavar="REASON", help="Why they pay no tax.")
+@click.option(
+    "--from", "holds_from", type=click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%SZ"]),
+    metavar="INSTANT", help="The instant (UTC) from which it holds; else from now on.",
+)  # fmt: skip
+@output_option
+@click.pass_obj
+def set_tax(
+    session: Session,
+    customer: str,
+    country: str | None,
+    region: str | None,
+    postal_code: str | None,
+    vat_id: str | None,
+    exempt: str | None,
+    holds_from: datetime | None,
+    output: Output,
+) -> None:
+    """Say where a customer is taxed, in place of what was known before.
+
+    The form of a VAT id is checked. What was invoiced stays as it is; what waited for this is
+    invoiced at once.
+    """
+    from billing.flows.customers.tax_facts import TaxFactsOrder, set_facts
+
+    with session.connect() as conn:
+        customer_id = find(conn, "customer", customer)
+    since = None if holds_from is None else holds_from.replace(tzinfo=UTC)
+    order = TaxFactsOrder(str(customer_id), country, region, postal_code, vat_id, exempt, since)
+    with session.audited("customer.tax_facts", customer_id) as conn:
+        set_facts(conn, order, now=session.now(), actor=person())
+    _show(session, customer_id, output)
+
+
 @customers.command("move-payments")
 @click.argument("customer")
 @click.option("--to", required=True, metavar="NAME", help="The account that collects from now on.")
@@ -190,17 +232,20 @@ def _show(session: Session, customer_id: UUID, output: Output) -> None:
         accounts = queries.accounts_of(conn, customer_id)
         held = subscriptions(conn, customer_id=customer_id, limit=1000)
         balances = credit.balances(conn, customer_id, now)
+        taxes = queries.tax_facts_of(conn, customer_id)
     record: dict[str, Any] = {
         **plain(row),
         "accounts": [plain(account) for account in accounts],
         "payment_methods": [plain(method) for method in methods],
         "subscriptions": [plain(subscription) for subscription in held],
         "credit": [plain(balance) for balance in balances],
+        "tax": [plain(facts) for facts in taxes],
     }
     tables = {
         "accounts": ACCOUNTS,
         "payment_methods": PAYMENT_METHODS,
         "subscriptions": SUBSCRIPTIONS,
         "credit": CREDIT,
+        "tax": TAX_FACTS,
     }
     output.record(record, tables)

@@ -237,7 +237,7 @@ def diff(session: Session, output: Output) -> int:
 
     wanted = load_catalog(session.settings.plans.catalog)
     with session.connect() as conn:
-        changes = catalog.diff(conn, wanted)
+        changes = catalog.diff(conn, wanted, now=session.now())
     _write_changes(changes, output)
     if not changes:
         talk("the catalog is published as it is")
@@ -261,7 +261,7 @@ def apply(session: Session, dry_run: bool, yes: bool, output: Output) -> None:
 
     wanted = load_catalog(session.settings.plans.catalog)
     with session.connect() as conn:
-        changes = catalog.diff(conn, wanted)
+        changes = catalog.diff(conn, wanted, now=session.now())
     if all(change.kind == "not_in_catalog" for change in changes):
         output.message(_applied(dry_run, []), "nothing to publish: the catalog is published")
         return

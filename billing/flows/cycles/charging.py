@@ -7,10 +7,12 @@ from fractions import Fraction
 from functools import lru_cache
 
 from billing.errors import BadInput, ErrorCode
+from billing.flows.cycles.taxing import CustomerTaxes
 from billing.flows.policy import Policy
 from billing.plans.addons import Addon, AddonVersion
 from billing.plans.currencies import charge_step
 from billing.plans.items import BASE, Item, ItemKind, ItemPrice
+from billing.plans.taxes import TaxTerms
 from billing.plans.terms import Plan, PlanVersion, version_for_period
 from billing.pricing import Charge, Credit, Discount, Facts, InvoiceKind
 from billing.rules.item_changes import ItemChange
@@ -31,7 +33,8 @@ class Holdings:
 
     `addons` are the published ones, by code, where any is held.
     `discounts` and `credit` are in the order in which they are used. `changes` are all of its
-    changes of plan and quantities, in the order in which they were asked for.
+    changes of plan and quantities, in the order in which they were asked for. Without a `tax`
+    nothing is taxed.
     """
 
     items: Sequence[HeldItem] = ()
@@ -39,6 +42,7 @@ class Holdings:
     changes: Sequence[ItemChange] = ()
     discounts: tuple[Discount, ...] = ()
     credit: tuple[Credit, ...] = ()
+    tax: CustomerTaxes | None = None
 
 
 NOTHING_HELD = Holdings()
@@ -52,11 +56,12 @@ def facts_of_cycle(
     policy: Policy,
     held: Holdings = NOTHING_HELD,
 ) -> Facts:
-    """Return the facts of the invoice of a regular period. Raises: NoPrice."""
-    charges = tuple(_charges(subscription, plan, version, scheduled, held))
+    """Return the facts of the invoice of a regular period. Raises: NoPrice, TaxUndecided."""
+    charged = tuple(_charges(subscription, plan, version, scheduled, held))
+    charges = tuple(charge for charge, _ in charged)
     currency = subscription.currency
     reduced = bool(held.discounts or held.credit) or scheduled.part != scheduled.whole
-    return Facts(
+    facts = Facts(
         kind=InvoiceKind.CYCLE,
         currency=currency,
         zone=subscription.zone,
@@ -69,6 +74,9 @@ def facts_of_cycle(
         # Where the whole price of a period is too small, the price is wrong.
         waives=policy.below_minimum == "waive" and reduced,
     )
+    if held.tax is None or costs_nothing(facts):
+        return facts
+    return held.tax.taxed(facts, [terms for _, terms in charged])
 
 
 def costs_nothing(facts: Facts) -> bool:
@@ -82,15 +90,15 @@ def _charges(
     version: PlanVersion,
     scheduled: ScheduledPeriod,
     held: Holdings,
-) -> Iterator[Charge]:
-    """Yield the charges of a plan's items in order."""
+) -> Iterator[tuple[Charge, TaxTerms]]:
+    """Yield the charges of a plan's items in order, and how each is taxed."""
     days = service_days(scheduled.period, subscription.zone)
     by_code: Mapping[str, HeldItem] = {each.item: each for each in held.items}
     source = f"plan:{version.plan}:{version.effective}"
     for sold in _sold(version, source, subscription.currency):
         quantity = _quantity(subscription, version, sold.item, by_code.get(sold.item.code))
         if quantity is not None:
-            yield _charge(plan.name, sold, quantity, scheduled, days)
+            yield _charge(plan.name, sold, quantity, scheduled, days), sold.tax
     for row in held.items:
         if row.addon is not None and row.addon_version is not None:
             yield from _of_addon(subscription, held.addons[row.addon], row, scheduled, days)
@@ -102,14 +110,14 @@ def _of_addon(
     row: HeldItem,
     scheduled: ScheduledPeriod,
     days: tuple[date, date],
-) -> Iterator[Charge]:
+) -> Iterator[tuple[Charge, TaxTerms]]:
     """Yield the charge of an add-on, in the version that prices the period."""
     assert row.addon_version is not None, "an add-on is held in a version"
     version = version_for_period(addon.versions, row.addon_version, days[0], scheduled.period.start)
     source = f"addon:{addon.code}:{version.effective}"
     for sold in _sold(version, source, subscription.currency):
         if row.quantity and row.billed_in is None:
-            yield _charge(addon.name, sold, row.quantity, scheduled, days)
+            yield _charge(addon.name, sold, row.quantity, scheduled, days), sold.tax
 
 
 def _quantity(
@@ -163,6 +171,7 @@ class _PricedItem:
     price: ItemPrice
     source: str
     terms: str
+    tax: TaxTerms
 
     @property
     def is_addon(self) -> bool:
@@ -178,7 +187,7 @@ def _sold(
 
     Kept, because it is the same for all subscriptions of a batch.
     """
-    terms = version.digest()
+    terms, around = version.digest(), _tax_around(version)
     found = []
     for item in version.sold:
         price = item.price_in(currency)
@@ -188,5 +197,12 @@ def _sold(
                 item=item.code,
                 sold_in=tuple(sorted(item.currencies)),
             )
-        found.append(_PricedItem(item, price, source, terms))
+        tax = (item.tax or TaxTerms()).within(around)
+        found.append(_PricedItem(item, price, source, terms, tax))
     return tuple(found)
+
+
+def _tax_around(version: PlanVersion | AddonVersion) -> TaxTerms:
+    """Return how a version's items are taxed that don't say so; an add-on's item says all."""
+    tax = version.tax if isinstance(version, PlanVersion) else None
+    return tax or TaxTerms()

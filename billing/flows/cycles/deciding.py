@@ -7,6 +7,7 @@ from uuid import UUID
 
 from billing.flows.cycles import held_terms
 from billing.flows.cycles.charging import Holdings, costs_nothing, facts_of_cycle
+from billing.flows.cycles.taxing import TaxUndecided
 from billing.flows.policy import Policy
 from billing.ids import derived_id
 from billing.plans.currencies import charge_limit
@@ -28,6 +29,7 @@ from billing.rules.subscriptions import (
     resumes_with,
 )
 from billing.store.subscriptions.subscriptions import Subscription
+from billing.tax import TaxDecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +65,8 @@ class Opening:
     """The segment that begins with this period, if one does."""
     after_cut: bool = False
     """It begins where the cycle before it is cut."""
+    decision: TaxDecision | None = None
+    """What its invoice is taxed by."""
 
 
 class CannotOpen(Exception):
@@ -139,6 +143,7 @@ def decide(
         before=before,
         series=policy.series_of_subscriptions,
         begins=begins if begins != before.segment else None,
+        decision=None if held.tax is None or billed is None else held.tax.decision_of(billed[0]),
     )
 
 
@@ -200,7 +205,10 @@ def _bill(
 
     Raises `CannotOpen`.
     """
-    facts = facts_of_cycle(subscription, plan, version, scheduled, policy, held)
+    try:
+        facts = facts_of_cycle(subscription, plan, version, scheduled, policy, held)
+    except TaxUndecided as why:
+        raise CannotOpen(ParkedReason.TAX_UNDECIDED, **why.told) from why
     if costs_nothing(facts):
         return None
     drafted = draft(facts)

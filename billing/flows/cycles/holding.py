@@ -7,9 +7,11 @@ from uuid import UUID
 
 from sqlalchemy import Connection
 
-from billing.flows.cycles import couponing
+from billing.flows.cycles import couponing, taxing
 from billing.flows.cycles.charging import NOTHING_HELD, Holdings
 from billing.flows.cycles.couponing import BatchCoupons
+from billing.flows.cycles.taxing import TaxSources
+from billing.flows.policy import Policy
 from billing.plans.addons import Addon
 from billing.pricing import Credit, GrantedCredit, InvoiceDraft, credit_at
 from billing.rules.item_changes import ItemChange
@@ -30,6 +32,7 @@ class BatchHoldings:
     coupons: BatchCoupons = field(default_factory=BatchCoupons)
     used: dict[UUID, int] = field(default_factory=dict)
     changes: Mapping[UUID, Sequence[ItemChange]] = field(default_factory=dict)
+    taxes: TaxSources | None = None
 
     def of(self, subscription: Subscription, now: datetime) -> Holdings:
         """Return what a subscription holds for the invoice of its next period, issued now."""
@@ -37,13 +40,14 @@ class BatchHoldings:
         held = self.items.get(subscription.id, ())
         grants = self.grants.get(subscription.customer_id, ())
         asked = self.changes.get(subscription.id, ())
+        tax = None if self.taxes is None else self.taxes.of(subscription.customer_id, now)
         if not held and not grants and not asked and not discounts:
-            return NOTHING_HELD
+            return NOTHING_HELD if tax is None else Holdings(tax=tax)
         in_currency = [
             self._granted(grant) for grant in grants if grant.currency == subscription.currency
         ]
         usable = credit_at(in_currency, now, subscription.id)
-        return Holdings(held, self.addons, asked, discounts, usable)
+        return Holdings(held, self.addons, asked, discounts, usable, tax)
 
     def _granted(self, grant: GrantLeft) -> GrantedCredit:
         return granted(grant, used=self.used.get(grant.id, 0))
@@ -81,17 +85,19 @@ def credit_of(
     return credit_at(of_currency, now, None)
 
 
-def read(conn: Connection, due: Sequence[Subscription]) -> BatchHoldings:
+def read(conn: Connection, due: Sequence[Subscription], policy: Policy) -> BatchHoldings:
     """Return what (locked) subscriptions hold; their customers' credit is locked from here on."""
     ids = [each.id for each in due]
     held = items.of_many(conn, ids)
     asked = item_changes.of_many(conn, ids)
+    customers = sorted({each.customer_id for each in due})
     return BatchHoldings(
         items=held,
         addons=addons.published(conn) if _any_addon(held, asked) else {},
         coupons=couponing.read(conn, due),
-        grants=credit.lock_left(conn, sorted({each.customer_id for each in due})),
+        grants=credit.lock_left(conn, customers),
         changes=asked,
+        taxes=None if policy.tax is None else taxing.read(conn, customers, policy.tax),
     )
 
 
@@ -103,6 +109,6 @@ def _any_addon(
     )
 
 
-def of(conn: Connection, subscription: Subscription, now: datetime) -> Holdings:
+def of(conn: Connection, subscription: Subscription, now: datetime, policy: Policy) -> Holdings:
     """Return what one (locked) subscription holds for an invoice that is issued now."""
-    return read(conn, [subscription]).of(subscription, now)
+    return read(conn, [subscription], policy).of(subscription, now)

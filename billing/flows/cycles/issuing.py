@@ -23,8 +23,9 @@ from billing.rules.invoices import number as number_of
 from billing.rules.money import Money
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
-from billing.store.payments import invoice_numbers, invoices, payments
+from billing.store.payments import invoice_numbers, invoices, payments, tax_decisions
 from billing.store.subscriptions import items
+from billing.tax import TaxDecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,8 @@ class Issued:
     draft: InvoiceDraft
     recognise_at: datetime | None
     change_id: UUID | None = None
+    decision: TaxDecision | None = None
+    """What it is taxed by; it is stored before the invoice."""
 
     @property
     def total(self) -> Money:
@@ -59,6 +62,8 @@ def issue(conn: Connection, issued: Sequence[Issued], now: datetime) -> None:
     """Write invoices with all that follows from them; the caller then commits."""
     if not issued:
         return
+    decided = [each.decision for each in issued if each.decision is not None]
+    tax_decisions.keep(conn, decided, now)
     used = crediting.used(conn, issued, now)
     entries = [_entry(each, now) for each in issued if each.draft.total]
     posting.post(conn, [*entries, *used.entries])
@@ -72,6 +77,7 @@ def issue(conn: Connection, issued: Sequence[Issued], now: datetime) -> None:
     for series, numbers in taken.items():
         invoice_numbers.give(conn, series, numbers)
     invoices.add_discounts(conn, [row for each in issued for row in _discount_rows(each)])
+    tax_decisions.add_taxes(conn, [row for each in issued for row in _tax_rows(each)])
     payments.add(conn, [_payment_row(each, now) for each in issued if each.draft.due])
     crediting.write(conn, used)
     items.billed(conn, [charged for each in issued for charged in _charged_once(each)])
@@ -154,6 +160,25 @@ def _discount_rows(issued: Issued) -> list[dict[str, Any]]:
             "amount": each.amount,
         }
         for each in issued.draft.discounts
+    ]
+
+
+def _tax_rows(issued: Issued) -> list[dict[str, Any]]:
+    return [
+        {
+            "invoice_id": issued.invoice_id,
+            "n": n,
+            "decision_id": issued.facts.decision,
+            "name": each.name,
+            "jurisdiction": each.jurisdiction,
+            "treatment": each.treatment,
+            "rate": exact_text(each.rate),
+            "included": each.included,
+            "reason": each.reason,
+            "base": each.base,
+            "amount": each.amount,
+        }
+        for n, each in enumerate(issued.draft.taxes, start=1)
     ]
 
 

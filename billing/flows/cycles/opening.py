@@ -36,7 +36,7 @@ from billing.rules.subscriptions import (
 from billing.store.payments import debts
 from billing.store.subscriptions import changes, cycles, plans, segments, subscriptions
 from billing.store.subscriptions.cycles import NewCycle
-from billing.store.subscriptions.parking import parked_for
+from billing.store.subscriptions.parking import NOT_PARKED, lock_decidable, parked_for
 from billing.store.subscriptions.subscriptions import Advance, NewEvent, Subscription
 
 
@@ -88,6 +88,8 @@ def open_due_cycles(
         ahead_by = now - _latest(plans.hold(conn), policy)
         if ahead_by > CLOCK_TOLERANCE:
             return Opened(clock_ahead_by=ahead_by)
+        if policy.tax is not None:
+            _release_decidable(conn, now, limit)
         due = subscriptions.lock_due(conn, now, limit, held=held)
         if not due:
             return Opened()
@@ -107,6 +109,21 @@ def open_due_cycles(
     refused = {subscription.id for subscription, _ in unable}
     written = [opening for opening in openings if opening.subscription.id not in refused]
     return Opened(written, unable, ended, unpaid)
+
+
+def _release_decidable(conn: Connection, now: datetime, limit: int) -> None:
+    """Release what waited for facts about taxes, once there are more."""
+    for owner in lock_decidable(conn, ParkedReason.TAX_UNDECIDED, now, limit):
+        subscriptions.change(conn, owner, **NOT_PARKED)
+        subscriptions.note(
+            conn,
+            owner,
+            at=now,
+            kind=SubscriptionEventKind.RELEASED,
+            actor=SCHEDULER,
+            missed=None,
+            periods=0,
+        )
 
 
 def check_clock(opened: Opened) -> None:
@@ -141,7 +158,7 @@ def _decide_all(
     policy: Policy,
 ) -> tuple[list[Opening], list[tuple[Subscription, CannotOpen]]]:
     """Return the next cycle of each (locked) subscription, and who has none, with the reason."""
-    catalog, held = plans.published(conn), holding.read(conn, due)
+    catalog, held = plans.published(conn), holding.read(conn, due, policy)
     openings: list[Opening] = []
     unable: list[tuple[Subscription, CannotOpen]] = []
     for subscription in due:
@@ -256,6 +273,7 @@ def _issued(opening: Opening) -> Issued:
         facts=opening.facts,
         draft=opening.draft,
         recognise_at=opening.recognise_at,
+        decision=opening.decision,
     )
 
 

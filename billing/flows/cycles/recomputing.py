@@ -8,6 +8,12 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.flows.cycles import comparing_items
+from billing.flows.cycles.recomputing_taxes import (
+    against_decision,
+    computed_taxes,
+    of_decisions,
+    stored_taxes,
+)
 from billing.plans.addons import AddonVersion
 from billing.plans.items import BASE, Item, ItemKind
 from billing.plans.numbers import exact_text
@@ -53,6 +59,7 @@ def differing(conn: Connection) -> Iterator[Finding]:
         for addon in addons.published(conn).values()
         for version in addon.versions
     }
+    yield from of_decisions(conn)
     broken = comparing_items.unreadable(changes)
     yield from broken.values()
     changes = {owner: asked for owner, asked in changes.items() if owner not in broken}
@@ -79,6 +86,9 @@ def _of_invoice(
     for what, stored, computed in _differences(row, facts, drafted):
         told = {"what": what, "stored": stored, "computed": computed}
         yield Finding(FindingKind.INVOICE_AGAINST_FACTS, named | told)
+    against = against_decision(row, facts)
+    if against is not None:
+        yield Finding(FindingKind.FACTS_AGAINST_DECISION, named | {"what": against})
     for charge in facts.charges:
         against = _against_terms(row, charge, facts.currency, versions.get(charge.source))
         if against is not None:
@@ -106,6 +116,7 @@ def _differences(
         "discounts": (row.discounts, _taken_off(drafted)),
         "grants": (_used(row), _pays(facts, drafted)),
         "small": (row.small, drafted.small),
+        "taxes": (stored_taxes(row), computed_taxes(facts, drafted)),
         "lines": (len(row.lines), len(drafted.lines)),
     }
     for what, (stored, computed) in sums.items():

@@ -26,7 +26,7 @@ def open_served(conn: Connection, subscription: Subscription, now: datetime, pol
     catalog, asked = plans.published(conn), changes.of(conn, subscription.id)
     billed = 0
     while has_served(subscription, now) and not is_unpaid(subscription, asked):
-        held = holding.of(conn, subscription, now)
+        held = holding.of(conn, subscription, now, policy)
         opening = decide(subscription, catalog, now, policy, asked, held=held)
         write(conn, [opening], now)
         billed += opening.kind is CycleKind.REGULAR

@@ -20,6 +20,7 @@ from billing.rules.periods import Period
 from billing.store.payments import invoices
 from billing.store.payments.invoices import Invoice
 from billing.store.subscriptions.customers import Customer
+from billing.tax import TaxDecision
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +33,7 @@ class AskedInvoice:
     facts: Facts
     draft: InvoiceDraft
     recognise_at: datetime | None = None
+    decision: TaxDecision | None = None
 
 
 def issue(conn: Connection, asked: AskedInvoice, now: datetime, policy: Policy) -> Invoice:
@@ -47,6 +49,7 @@ def issue(conn: Connection, asked: AskedInvoice, now: datetime, policy: Policy) 
         facts=asked.facts,
         draft=asked.draft,
         recognise_at=asked.recognise_at,
+        decision=asked.decision,
     )
     issuing.issue(conn, [issued], now)
     found = invoices.find(conn, str(asked.invoice_id))

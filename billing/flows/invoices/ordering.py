@@ -15,7 +15,7 @@ from sqlalchemy import Connection
 
 from billing.errors import BadInput, ErrorCode
 from billing.flows.customers.customers import existing_customer, refuse_anything_like_a_card
-from billing.flows.cycles import holding
+from billing.flows.cycles import holding, taxing
 from billing.flows.cycles.opening import hold_catalog
 from billing.flows.invoices.asking import (
     AskedInvoice,
@@ -31,6 +31,7 @@ from billing.flows.invoices.asking import (
 from billing.flows.policy import Policy
 from billing.ids import derived_id
 from billing.plans.currencies import charge_step
+from billing.plans.taxes import USUAL_TAX, TaxTerms
 from billing.pricing import Charge, Facts, InvoiceDraft, InvoiceKind, draft
 from billing.rules import recognition
 from billing.rules.money import Money
@@ -39,6 +40,7 @@ from billing.rules.recognition import Service
 from billing.store.payments import invoices
 from billing.store.payments.invoices import Invoice
 from billing.store.subscriptions.customers import Customer
+from billing.tax import TaxDecision
 
 LINES_MAX: Final = 100
 TEXT_MAX: Final = 200
@@ -66,12 +68,16 @@ class ServiceDays:
 
 @dataclass(frozen=True, slots=True)
 class InvoiceOrder:
-    """What a customer, by id or external id, is invoiced for; without a `service`, at once."""
+    """What a customer, by id or external id, is invoiced for; without a `service`, at once.
+
+    `tax` says how all its lines are taxed, where that isn't as usual.
+    """
 
     customer: str
     currency: str
     lines: Sequence[OrderedLine]
     service: ServiceDays | None = None
+    tax: TaxTerms = USUAL_TAX
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +87,7 @@ class OrderedInvoice:
     customer: Customer
     facts: Facts
     draft: InvoiceDraft
+    decision: TaxDecision | None = None
 
 
 def drafted(
@@ -88,7 +95,7 @@ def drafted(
 ) -> OrderedInvoice:
     """Return the invoice as it would be issued now; the customer's credit is locked.
 
-    Raises: NotFound, BadInput.
+    Raises: NotFound, BadInput, TaxUndecided.
     """
     _check_lines(order, policy)
     customer = existing_customer(conn, order.customer)
@@ -103,9 +110,14 @@ def drafted(
         minimum=policy.minimum_amounts.get(order.currency, 0),
         waives=policy.below_minimum == "waive" and bool(credit),
     )
+    decision = None
+    if policy.tax is not None:
+        taxes = taxing.read(conn, [customer.id], policy.tax).of(customer.id, now)
+        facts = taxes.taxed(facts, [order.tax] * len(facts.charges))
+        decision = taxes.decision_of(facts)
     made = draft(facts)
     _check_due(made, facts, customer)
-    return OrderedInvoice(customer, facts, made)
+    return OrderedInvoice(customer, facts, made, decision)
 
 
 def create(
@@ -129,6 +141,7 @@ def create(
         made.facts,
         made.draft,
         recognition.first_at(_service(made.facts, now), policy.recognise),
+        made.decision,
     )
     return issue(conn, asked, now, policy)
 

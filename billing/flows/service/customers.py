@@ -13,6 +13,7 @@ from billing.errors import BillingError, Unavailable
 from billing.flows.coupons import redeeming
 from billing.flows.customers import customers as customer_flow
 from billing.flows.customers.customers import existing_customer, refuse_anything_like_a_card
+from billing.flows.customers.tax_facts import TaxFactsOrder, set_facts
 from billing.flows.service import views
 from billing.flows.service.callers import Caller
 from billing.flows.service.changes import ChangeApi
@@ -257,6 +258,25 @@ class CustomerApi(ChangeApi):
 
         given = {"subscription": reference, "provider": provider, "reason": why}
         return self._once(caller, key, action, given, work)
+
+    def set_tax_facts(
+        self, caller: Caller, key: str, customer: str, known: Mapping[str, Any]
+    ) -> KeyedAnswer:
+        """Say where a customer is taxed, from an instant on. 201. Raises as `set_facts`.
+
+        `known` are the fields of a `TaxFactsOrder` beside the customer.
+        """
+        refuse_anything_like_a_card(customer=customer)
+        now = self.context.clock.now()
+        order = TaxFactsOrder(customer, **known)
+
+        def work(conn: Connection) -> KeyedAnswer:
+            facts = set_facts(conn, order, now=now, actor=caller.actor)
+            self._audit(conn, caller, "customer.tax_facts", facts.customer_id, "")
+            return KeyedAnswer(MADE, views.tax_facts(facts))
+
+        given = {"customer": customer, **views.plain(known)}
+        return self._once(caller, key, "customer.tax_facts", given, work)
 
     def redeem_coupon(
         self, caller: Caller, key: str, reference: str, coupon: str, *, why: str

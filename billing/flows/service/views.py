@@ -22,11 +22,15 @@ from billing.store.payments.payments import Payment
 from billing.store.payments.refunds import Refund
 from billing.store.subscriptions.customers import Customer, PaymentMethod
 from billing.store.subscriptions.subscriptions import Subscription
+from billing.store.subscriptions.tax_facts import CustomerTaxFacts
 
 View = dict[str, Any]
 
 _CUSTOMER: Final = (
     "id", "external_id", "name", "email", "provider", "default_payment_method_id", "created_at",
+)  # fmt: skip
+_TAX_FACTS: Final = (
+    "customer_id", "holds_from", "country", "region", "postal_code", "vat_id", "exempt",
 )  # fmt: skip
 _PAYMENT_METHOD: Final = (
     "id", "customer_id", "provider", "provider_payment_method_id", "kind", "brand", "last4",
@@ -96,6 +100,11 @@ def _view(row: Any, names: tuple[str, ...]) -> View:
 def customer(row: Customer) -> View:
     """Return who pays."""
     return _view(row, _CUSTOMER)
+
+
+def tax_facts(row: CustomerTaxFacts) -> View:
+    """Return what is known of a customer for taxes from an instant on."""
+    return _view(row, _TAX_FACTS)
 
 
 def payment_method(row: PaymentMethod) -> View:

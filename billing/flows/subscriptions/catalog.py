@@ -13,7 +13,12 @@ from sqlalchemy import Connection, Engine
 
 from billing.crash_points import CrashPoint, marked
 from billing.errors import Conflict, ErrorCode
-from billing.flows.subscriptions import catalog_addons, catalog_coupons, catalog_meters
+from billing.flows.subscriptions import (
+    catalog_addons,
+    catalog_coupons,
+    catalog_meters,
+    catalog_taxes,
+)
 from billing.flows.subscriptions.catalog_changes import (
     CatalogChange,
     CatalogChangeKind,
@@ -46,13 +51,14 @@ _POLICY = (
 )  # fmt: skip
 
 
-def diff(conn: Connection, catalog: Catalog) -> list[CatalogChange]:
+def diff(conn: Connection, catalog: Catalog, *, now: datetime) -> list[CatalogChange]:
     """Return what applying the catalog would do, or why it can't be applied."""
     return [
         *_plan_changes(conn, catalog),
         *catalog_addons.diff(conn, catalog.addons),
         *catalog_coupons.diff(conn, catalog.coupons),
         *_meter_changes(conn, catalog),
+        *catalog_taxes.diff(conn, catalog.tax_rates, now.date()),
     ]
 
 
@@ -169,11 +175,12 @@ def apply(engine: Engine, catalog: Catalog, *, now: datetime) -> list[CatalogCha
     """
     with marked(CrashPoint.CATALOG_APPLIED), engine.begin() as conn:
         plans.hold_alone(conn)
-        changes = diff(conn, catalog)
+        changes = diff(conn, catalog, now=now)
         _refuse_changed(changes)
         _apply_plans(conn, catalog, changes, now)
         catalog_addons.apply(conn, catalog.addons, changes, now)
         catalog_coupons.apply(conn, catalog.coupons, now)
+        catalog_taxes.apply(conn, catalog.tax_rates, now)
     return [change for change in changes if change.kind is not CatalogChangeKind.NOT_IN_CATALOG]
 
 

@@ -20,6 +20,7 @@ class CatalogSubject(StrEnum):
     ADDON = "addon"
     COUPON = "coupon"
     METER = "meter"
+    TAX_RATE = "tax_rate"
 
 
 class CatalogChangeKind(StrEnum):
@@ -28,6 +29,7 @@ class CatalogChangeKind(StrEnum):
     NEW_PLAN = "new_plan"
     NEW_ADDON = "new_addon"
     NEW_COUPON = "new_coupon"
+    NEW_RATE = "new_rate"
     NEW_VERSION = "new_version"
     POLICY = "policy"
     """What holds at once: a name, a ladder, how it is sold, until when, ..."""

@@ -47,6 +47,7 @@ from billing.store.payments.payments import LockedPayment
 from billing.store.subscriptions import addons, cycles, plans
 from billing.store.subscriptions.cycles import Cycle
 from billing.store.subscriptions.subscriptions import Subscription
+from billing.tax import TaxDecision
 
 _BILLED = (CycleKind.REGULAR, CycleKind.FREE)
 
@@ -70,6 +71,7 @@ class ChangeQuote:
     digest: str
     notes: Sequence[QuotedNote] = ()
     cut: Cut | None = None
+    decision: TaxDecision | None = None
 
     @property
     def before(self) -> HeldTerms:
@@ -103,7 +105,7 @@ def quote_of(
         )
     stands = standing_of(subscription, undecided, now)
     refuse_ended(subscription, stands)
-    asking = _asking(conn, subscription, order, change_id, now)
+    asking = _asking(conn, subscription, order, change_id, now, policy)
     instants = {
         Applies.NOW: _at_once(conn, subscription, now),
         Applies.PERIOD_END: _end(subscription, now),
@@ -135,7 +137,7 @@ def quote_again(
 
     Raises: BadInput, Conflict, NotFound.
     """
-    asking = _asking(conn, subscription, order, change_id, at)
+    asking = _asking(conn, subscription, order, change_id, at, policy)
     terms = asking.terms(conn, Applies.NOW, at)
     return _now(conn, subscription, terms, asking, policy, at)
 
@@ -171,8 +173,9 @@ def _asking(
     order: ChangeOrder,
     change_id: UUID,
     now: datetime,
+    policy: Policy,
 ) -> _Asking:
-    catalog, batch = plans.published(conn), holding.read(conn, [subscription])
+    catalog, batch = plans.published(conn), holding.read(conn, [subscription], policy)
     batch.addons = addons.published(conn)
     held = replace(batch.of(subscription, now), addons=batch.addons)
     return _Asking(subscription, order, change_id, catalog, batch, held)
@@ -253,7 +256,8 @@ def _now(
     elif cycle.kind in _BILLED:
         facts, notes = _costs(conn, subscription, terms, asking, policy, cycle, now)
     quote = _quote(subscription, terms, Applies.NOW, n, facts, cycle, notes)
-    return replace(quote, cut=cut)
+    tax = asking.held.tax
+    return replace(quote, cut=cut, decision=None if tax is None else tax.decision_of(quote.facts))
 
 
 def _refuse_unpayable(conn: Connection, subscription: Subscription, quote: ChangeQuote) -> None:
@@ -362,7 +366,7 @@ def _digest(
         "change": terms.change.detail(),
         "terms": terms.version.digest(),
         "periods": _periods(terms),
-        "facts": None if facts is None else facts.document(),
+        "facts": None if facts is None else replace(facts, decision=None).document(),
         "notes": [
             [
                 str(note.drafted.invoice.id),

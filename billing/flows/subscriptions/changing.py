@@ -200,6 +200,7 @@ def _issue(
         draft=quoted.draft,
         recognise_at=recognise_at,
         change_id=change_id,
+        decision=quoted.decision,
     )
     issuing.issue(conn, [issued], asked.at)
 

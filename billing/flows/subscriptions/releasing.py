@@ -185,7 +185,7 @@ def _bill_missed(
     billed = 0
     while _is_due(subscription, now) and not is_unpaid(subscription, asked):
         try:
-            held = holding.of(conn, subscription, now)
+            held = holding.of(conn, subscription, now, policy)
             opening = decide(subscription, catalog, now, policy, asked, held=held, bill_missed=True)
         except CannotOpen as error:
             raise Conflict(

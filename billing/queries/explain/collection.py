@@ -19,7 +19,7 @@ from billing.rules.invoices import InvoiceStatus
 from billing.rules.money import Money
 from billing.rules.payment_methods import PaymentMethodKind
 from billing.rules.payments import AttemptKind, AttemptOutcome, CallKind, State
-from billing.store.payments import attempts, credit, invoices, provider_calls
+from billing.store.payments import attempts, credit, invoices, provider_calls, tax_decisions
 from billing.store.payments.attempts import Attempt
 from billing.store.payments.invoices import InvoiceLine
 from billing.store.payments.payments import Payment
@@ -62,6 +62,20 @@ class CouponUsed:
 
 
 @dataclass(frozen=True, slots=True)
+class TaxFacts:
+    """One tax of an invoice: where, how and why; `rate` is in percent."""
+
+    name: str
+    jurisdiction: str
+    treatment: str
+    rate: str
+    included: bool
+    reason: str
+    base: Money
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
 class CreditUsed:
     """What one grant of credit pays of an invoice."""
 
@@ -86,6 +100,7 @@ class InvoiceFacts:
     used: tuple[CreditUsed, ...]
     lines: tuple[LineFacts, ...]
     coupons: tuple[CouponUsed, ...]
+    taxes: tuple[TaxFacts, ...]
     status: InvoiceStatus
     resolved_at: datetime | None
     payment_id: UUID | None
@@ -185,6 +200,19 @@ def invoice_facts(conn: Connection, billed: Billed) -> InvoiceFacts | None:
         coupons=tuple(
             CouponUsed(each.coupon, Money(each.base, currency), Money(each.amount, currency))
             for each in invoices.discounts(conn, invoice.id)
+        ),
+        taxes=tuple(
+            TaxFacts(
+                each.name,
+                each.jurisdiction,
+                each.treatment,
+                each.rate,
+                each.included,
+                each.reason,
+                Money(each.base, currency),
+                Money(each.amount, currency),
+            )
+            for each in tax_decisions.of_invoice(conn, invoice.id)
         ),
         status=invoice.status,
         resolved_at=invoice.resolved_at,

@@ -56,13 +56,29 @@ class InvoicedCredit:
 
 
 @dataclass(frozen=True, slots=True)
+class InvoicedTax:
+    """A tax as it is stored, in the order of a draft's; `rate` is exact text."""
+
+    decision: UUID
+    name: str
+    jurisdiction: str
+    treatment: str
+    rate: str
+    included: bool
+    reason: str
+    base: int
+    amount: int
+
+
+@dataclass(frozen=True, slots=True)
 class Invoiced:
     """One invoice that has facts, with its cycle and what its subscription holds.
 
     The invoice of a change is of the period that starts at `changed_in`.
     What was issued for a period before `anchored_from` is of the zone as it was then. `credit_used`
     are the grants that pay it, in the order in which grants are used; `small` is what was waived.
-    `discounts` are redemptions by id, with what they are of and what they took off.
+    `discounts` are redemptions by id, with what they are of and what they took off. `decided` is
+    what the decision says that the facts name.
     """
 
     id: UUID
@@ -91,6 +107,8 @@ class Invoiced:
     discounts: Sequence[tuple[UUID, int, int]]
     credit_used: Sequence[InvoicedCredit]
     small: int
+    taxes: Sequence[InvoicedTax]
+    decided: str | None
     lines: tuple[InvoicedLine, ...]
 
 
@@ -126,7 +144,7 @@ _INVOICES: Final = text(
            END AS changed_in,
            s.quantity AS held_quantity, t.items, t.quantities, t.billed_in,
            d.redemptions, d.bases, d.taken, g.grants, g.lefts, g.amounts,
-           coalesce(g.small, 0) AS small,
+           coalesce(g.small, 0) AS small, x.taxes, y.response AS decided,
            l.line, l.item, l.description, l.quantity, l.unit_price, l.unit_amount, l.gross,
            l.discount AS line_discount, l.amount, l.tax AS line_tax, l.tax_included, l.period_start,
            l.period_end, l.part, l.whole, l.detail
@@ -150,6 +168,13 @@ _INVOICES: Final = text(
                   array_agg(o.base ORDER BY o.redemption_id) AS bases,
                   array_agg(o.amount ORDER BY o.redemption_id) AS taken
              FROM invoice_discounts o WHERE o.invoice_id = i.id) d ON true
+      LEFT JOIN LATERAL (
+           SELECT jsonb_agg(jsonb_build_array(
+                      v.decision_id, v.name, v.jurisdiction, v.treatment, v.rate, v.included,
+                      v.reason, v.base, v.amount) ORDER BY v.n) AS taxes,
+                  (array_agg(v.decision_id))[1] AS decision
+             FROM invoice_taxes v WHERE v.invoice_id = i.id) x ON true
+      LEFT JOIN tax_decisions y ON y.id = x.decision
       LEFT JOIN invoice_lines l ON l.invoice_id = i.id
      WHERE i.facts IS NOT NULL
      ORDER BY i.id, l.line
@@ -193,6 +218,8 @@ def with_facts(conn: Connection, batch: int) -> Iterator[Invoiced]:
                 discounts=_discounts(head),
                 credit_used=_credit(head),
                 small=int(head.small),
+                taxes=_taxes(head),
+                decided=head.decided,
                 lines=tuple(_line(row) for row in of_one if row.line is not None),
             )
 
@@ -222,6 +249,10 @@ def _items(row: Any) -> Mapping[str, InvoicedItem]:
 
 def _discounts(row: Any) -> Sequence[tuple[UUID, int, int]]:
     return list(zip(row.redemptions or (), row.bases or (), row.taken or (), strict=True))
+
+
+def _taxes(row: Any) -> Sequence[InvoicedTax]:
+    return [InvoicedTax(UUID(each[0]), *each[1:]) for each in row.taxes or ()]
 
 
 def _credit(row: Any) -> Sequence[InvoicedCredit]:

@@ -59,6 +59,13 @@ from billing.store.tables.subscriptions import (
     subscription_items,
     subscriptions,
 )
+from billing.store.tables.taxes import (
+    customer_tax_facts,
+    invoice_taxes,
+    tax_decisions,
+    tax_rates,
+    vat_checks,
+)
 from billing.store.tables.usage import (
     usage_closings,
     usage_counts,
@@ -84,6 +91,7 @@ __all__ = [
     "credit_moves",
     "credit_note_lines",
     "credit_notes",
+    "customer_tax_facts",
     "customers",
     "cycle_cuts",
     "cycles",
@@ -96,6 +104,7 @@ __all__ = [
     "invoice_lines",
     "invoice_numbers",
     "invoice_series",
+    "invoice_taxes",
     "invoices",
     "metadata",
     "payment_methods",
@@ -121,6 +130,8 @@ __all__ = [
     "subscription_items",
     "subscriptions",
     "tasks",
+    "tax_decisions",
+    "tax_rates",
     "test_clock",
     "top_ups",
     "usage_closings",
@@ -131,4 +142,5 @@ __all__ = [
     "usage_keys",
     "usage_sealed",
     "usage_totals",
+    "vat_checks",
 ]

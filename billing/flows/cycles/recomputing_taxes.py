@@ -1,0 +1,85 @@
+"""Computing taxes again: decisions from requests, and what invoices bear from decisions."""
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from billing.plans.numbers import exact_text
+from billing.pricing import Facts, InvoiceDraft
+from billing.rules.promises import Finding, FindingKind
+from billing.store.promises import taxed
+from billing.store.promises.invoiced import Invoiced
+from billing.tax import TaxDecision, TaxRequest, Undecided, read_response, table_decision
+
+_ROWS_A_FETCH: Final = 2_000
+
+
+def of_decisions(conn: Connection) -> Iterator[Finding]:
+    """Yield the decisions that don't follow from their requests."""
+    for decision in taxed.decisions(conn, _ROWS_A_FETCH):
+        what = _differing(decision)
+        if what is not None:
+            told = {"decision": decision.id, "what": what}
+            yield Finding(FindingKind.DECISION_AGAINST_REQUEST, told)
+
+
+def _differing(decision: TaxDecision) -> str | None:
+    if decision.provider != "table":
+        return None
+    try:
+        computed = table_decision(TaxRequest.from_document(decision.request))
+    except (Undecided, ValueError, KeyError, TypeError) as error:
+        return f"request: {error}"
+    if computed.id != decision.id:
+        return "id"
+    return None if computed.response == decision.response else "response"
+
+
+def stored_taxes(row: Invoiced) -> list[tuple[Any, ...]]:
+    """Return the taxes of an invoice as they are stored."""
+    return [
+        (
+            str(each.decision),
+            each.name,
+            each.jurisdiction,
+            each.treatment,
+            each.rate,
+            each.included,
+            each.reason,
+            each.base,
+            each.amount,
+        )
+        for each in row.taxes
+    ]
+
+
+def computed_taxes(facts: Facts, drafted: InvoiceDraft) -> list[tuple[Any, ...]]:
+    """Return the same as the facts have it."""
+    return [
+        (
+            str(facts.decision),
+            each.name,
+            each.jurisdiction,
+            each.treatment,
+            exact_text(each.rate),
+            each.included,
+            each.reason,
+            each.base,
+            each.amount,
+        )
+        for each in drafted.taxes
+    ]
+
+
+def against_decision(row: Invoiced, facts: Facts) -> str | None:
+    """Return what of an invoice's facts isn't as its decision says, or None."""
+    if facts.decision is None:
+        return "decision" if facts.taxes else None
+    if row.decided is None:
+        return "decision"
+    try:
+        decided = read_response(row.decided)
+    except (ValueError, KeyError, TypeError):
+        return "response"
+    return None if decided == facts.taxes else "taxes"

@@ -1,0 +1,74 @@
+"""Tables of taxes: rates, where customers are, decisions, and what invoices bear."""
+
+from sqlalchemy import BigInteger, Boolean, Column, Computed, Date, Integer, SmallInteger, Table
+from sqlalchemy.dialects.postgresql import JSONB
+
+from billing.store.tables.columns import identifier, instant, metadata, text
+
+tax_rates = Table(
+    "tax_rates",
+    metadata,
+    text("country", primary_key=True),
+    text("region", primary_key=True, server_default=""),
+    text("tax_class", primary_key=True),
+    text("name", primary_key=True),
+    Column("since", Date, primary_key=True),
+    Column("n", Integer, primary_key=True),
+    Column("terms", JSONB, nullable=False),
+    instant("published_at", nullable=False),
+)
+
+customer_tax_facts = Table(
+    "customer_tax_facts",
+    metadata,
+    identifier("customer_id", primary_key=True),
+    Column("n", Integer, primary_key=True),
+    instant("holds_from", nullable=False),
+    text("country"),
+    text("region"),
+    text("postal_code"),
+    text("vat_id"),
+    text("exempt"),
+    instant("asked_at", nullable=False),
+    text("actor", nullable=False),
+    Column("follows_n", Integer, Computed("CASE WHEN n > 1 THEN n - 1 END", persisted=True)),
+)
+
+vat_checks = Table(
+    "vat_checks",
+    metadata,
+    identifier("id", primary_key=True),
+    text("vat_id", nullable=False),
+    Column("confirmed", Boolean, nullable=False),
+    text("reference"),
+    instant("at", nullable=False),
+)
+
+tax_decisions = Table(
+    "tax_decisions",
+    metadata,
+    identifier("id", primary_key=True),
+    text("provider", nullable=False),
+    text("request", nullable=False),
+    text("request_digest", nullable=False),
+    text("response", nullable=False),
+    instant("at", nullable=False),
+    instant("valid_until"),
+    text("provider_ref"),
+)
+
+invoice_taxes = Table(
+    "invoice_taxes",
+    metadata,
+    identifier("invoice_id", primary_key=True),
+    Column("n", SmallInteger, primary_key=True),
+    identifier("decision_id", nullable=False),
+    text("name", nullable=False),
+    text("jurisdiction", nullable=False),
+    text("treatment", nullable=False),
+    text("rate", nullable=False),
+    Column("included", Boolean, nullable=False),
+    text("reason", nullable=False),
+    Column("base", BigInteger, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+)

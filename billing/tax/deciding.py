@@ -1,0 +1,129 @@
+"""Decisions by the catalog's rates: where something is taxed, and what is levied there.
+
+The rules of place are those for services to businesses and consumers (Directive 2006/112/EC,
+articles 44, 58 and 196): a buyer is taxed where they are; a business of another member state owes
+the tax itself.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from fractions import Fraction
+from typing import Final
+
+from billing.plans.countries import EU
+from billing.pricing import Tax
+from billing.tax.requests import Buyer, Seller, TaxRequest
+from billing.tax.undecided import Undecided, UndecidedReason
+from billing.tax.vat_prefixes import member_state_of
+
+_ZERO: Final = Fraction(0)
+
+
+class Treatment(StrEnum):
+    """How a buyer's taxes are treated, where they aren't those of a rate."""
+
+    EXEMPT = "exempt"
+    REVERSE_CHARGE = "reverse_charge"
+    NOT_REGISTERED = "not_registered"
+
+
+OUTSIDE_EU: Final = "outside_eu"
+"""The reason of an exemption: a seller in the EU, a buyer outside."""
+
+
+@dataclass(frozen=True, slots=True)
+class TableDecision:
+    """Where it is taxed and how; `treatment` is None where rates are levied."""
+
+    jurisdiction: str
+    treatment: Treatment | None = None
+    reason: str = ""
+
+
+def decide(request: TaxRequest) -> tuple[Tax, ...]:
+    """Return the taxes of an invoice's items. Raises: Undecided."""
+    found = place_of(request)
+    if found.treatment is not None:
+        return (_untaxed(found, found.treatment),)
+    return _merged(_levied(request), [each.item for each in request.items])
+
+
+def place_of(request: TaxRequest) -> TableDecision:
+    """Return where a request is taxed, and how. Raises: Undecided."""
+    seller, buyer = request.seller, request.buyer
+    if buyer.country is None:
+        raise Undecided(UndecidedReason.PLACE_MISSING)
+    if buyer.exempt is not None:
+        return TableDecision(buyer.country, Treatment.EXEMPT, buyer.exempt)
+    if seller.is_in_eu_system and buyer.country in EU:
+        if buyer.country != seller.country and _is_business(seller, buyer):
+            reason = f"VAT id {buyer.vat_id}"
+            return TableDecision(buyer.country, Treatment.REVERSE_CHARGE, reason)
+        return TableDecision(buyer.country)
+    if _is_registered(seller, buyer):
+        return TableDecision(buyer.country)
+    if seller.country in EU:
+        return TableDecision(buyer.country, Treatment.EXEMPT, OUTSIDE_EU)
+    return TableDecision(buyer.country, Treatment.NOT_REGISTERED, "no registration there")
+
+
+def _is_business(seller: Seller, buyer: Buyer) -> bool:
+    """Tell whether a buyer counts as a business of their member state."""
+    if buyer.vat_id is None or buyer.vat_confirmed is False:
+        return False
+    if member_state_of(buyer.vat_id) in (None, seller.country):
+        return False
+    return buyer.vat_confirmed is True or seller.reverse_charge == "valid"
+
+
+def _is_registered(seller: Seller, buyer: Buyer) -> bool:
+    assert buyer.country is not None, "the place is known"
+    regions = seller.regions_of(buyer.country)
+    if not regions:
+        return buyer.country == seller.country or buyer.country in seller.registrations
+    if buyer.region is None:
+        raise Undecided(UndecidedReason.REGION_MISSING, buyer.country)
+    return buyer.region in regions
+
+
+def _untaxed(found: TableDecision, treatment: Treatment) -> Tax:
+    return Tax(
+        name="VAT" if found.jurisdiction in EU else "Tax",
+        rate=_ZERO,
+        jurisdiction=found.jurisdiction,
+        treatment=treatment,
+        reason=found.reason,
+    )
+
+
+def _levied(request: TaxRequest) -> Iterator[tuple[Tax, str]]:
+    """Yield each tax with an item that bears it."""
+    country = request.buyer.country
+    if request.by_region and request.buyer.region is None:
+        raise Undecided(UndecidedReason.REGION_MISSING, country)
+    for each in request.items:
+        taxes = [rate for rate in request.rates if rate.tax_class == each.tax_class]
+        if not taxes:
+            raise Undecided(UndecidedReason.RATE_MISSING, country, each.tax_class)
+        for rate in taxes:
+            tax = Tax(
+                name=rate.name,
+                rate=rate.rate,
+                jurisdiction=rate.jurisdiction,
+                treatment=rate.treatment,
+                included=each.included,
+            )
+            yield tax, each.item
+
+
+def _merged(levied: Iterable[tuple[Tax, str]], every: Iterable[str]) -> tuple[Tax, ...]:
+    """Return each tax once, with the items that bear it; None where all do."""
+    bearing: dict[Tax, set[str]] = {}
+    for tax, item in levied:
+        bearing.setdefault(tax, set()).add(item)
+    whole = set(every)
+    return tuple(
+        replace(tax, on=None if items == whole else tuple(sorted(items)))
+        for tax, items in bearing.items()
+    )
