@@ -33,7 +33,9 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.SUBSCRIPTION_NOT_PAUSABLE: (
         "pause one that is trialing, active or past due, or cancel it"
     ),
-    ErrorCode.TAX_UNDECIDED: "say where the customer is with POST /v1/customers/{id}/tax-facts",
+    ErrorCode.TAX_UNDECIDED: (
+        "say where the customer is with POST /v1/customers/{customer_id}/tax-facts"
+    ),
     ErrorCode.TAX_PLACE: "write codes of ISO 3166, like US and NY",
     ErrorCode.VAT_ID: "write it as it was given, with the letters of its country",
     ErrorCode.CHANGE_NOTHING: "name what is to be other than it is",

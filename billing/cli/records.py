@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 CUSTOMERS: Final = ("id", "external_id", "name", "email", "card_brand", "card_last4")
+TAX_FACTS: Final = ("holds_from", "country", "region", "postal_code", "vat_id", "exempt")
 ACCOUNTS: Final = ("provider", "provider_customer_id", "payment_method_id", "created_at")
-MOVED_TAX_FACTS: Final = ("holds_from", "country", "region", "postal_code", "vat_id", "exempt")
-SUBSCRIPTIONS: Final = ("subscription_id", "plan", "named")
+MOVED_SUBSCRIPTIONS: Final = ("subscription_id", "plan", "named")
 MOVED_PAYMENTS: Final = (
     "payment_id", "subscription_id", "amount", "state", "provider", "follows",
 )  # fmt: skip

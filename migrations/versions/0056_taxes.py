@@ -64,11 +64,13 @@ CREATE TABLE tax_decisions (
   id              uuid PRIMARY KEY,
   provider        text NOT NULL,
   request         text NOT NULL,
-  request_digest  text NOT NULL CHECK (request_digest = encode(sha256(convert_to(request, 'UTF8')), 'hex')),
+  request_digest  text NOT NULL,
   response        text NOT NULL,
   at              timestamptz NOT NULL,
   valid_until     timestamptz,
-  provider_ref    text
+  provider_ref    text,
+  CONSTRAINT tax_decisions_digest_of_request
+    CHECK (request_digest = encode(sha256(convert_to(request, 'UTF8')), 'hex'))
 );
 CREATE INDEX tax_decisions_request ON tax_decisions (request_digest);
 CREATE TABLE invoice_taxes (

@@ -12,6 +12,7 @@ from billing.rules.decisions import Decision, DecisionKind, decided, evidence_of
 from billing.rules.dunning import DeclineClass
 from billing.rules.facts import as_json
 from billing.rules.subscriptions import CatchUpReason, ParkedReason, Status, SubscriptionEventKind
+from billing.tax import UndecidedReason
 
 AT = datetime(2026, 3, 8, 10, tzinfo=UTC)
 ADA = Actor(ActorKind.CLI, "ada")
@@ -354,6 +355,22 @@ EVENTS: list[tuple[SubscriptionEventKind, Mapping[str, object], str]] = [
 
 
 PARKED = [
+    (
+        ParkedReason.TAX_UNDECIDED,
+        {"why": UndecidedReason.PLACE_MISSING, "country": None, "tax_class": None},
+        "the taxes can't be decided: it isn't known in which country the customer is",
+    ),
+    (
+        ParkedReason.TAX_UNDECIDED,
+        {"why": UndecidedReason.REGION_MISSING, "country": "CA", "tax_class": None},
+        "the taxes can't be decided: taxes in CA depend on the region, and the customer's isn't"
+        " known",
+    ),
+    (
+        ParkedReason.TAX_UNDECIDED,
+        {"why": UndecidedReason.RATE_MISSING, "country": "FR", "tax_class": "saas"},
+        "the taxes can't be decided: no rate of the class saas is published for FR",
+    ),
     (ParkedReason.PLAN_MISSING, {"plan": "pro"}, "plan pro is not published"),
     (
         ParkedReason.SCHEDULE_CHANGED,

@@ -57,6 +57,8 @@ COMPUTED = {
     FindingKind.FACTS_AGAINST_ITEMS,
     FindingKind.CYCLE_NOT_FREE,
     FindingKind.ITEMS_AGAINST_CHANGES,
+    FindingKind.FACTS_AGAINST_DECISION,
+    FindingKind.DECISION_AGAINST_REQUEST,
     FindingKind.NOTE_AGAINST_FACTS,
 }
 

@@ -241,6 +241,28 @@ CHANGES = [
         "new coupon: amount 5.00 USD; for 3 invoices; on base, seats",
     ),
     (
+        CatalogChange(
+            CatalogChangeKind.NEW_RATE,
+            "DE saas USt",
+            date(2026, 5, 1),
+            subject=CatalogSubject.TAX_RATE,
+            differences=(
+                TermDifference("rate", None, "19"),
+                TermDifference("until", None, "2027-01-01"),
+            ),
+        ),
+        "new rate: rate 19; until 2027-01-01",
+    ),
+    (
+        CatalogChange(
+            CatalogChangeKind.CORRECTED,
+            "tv",
+            date(2026, 5, 1),
+            differences=(TermDifference("tax", None, {"class": "saas", "included": True}),),
+        ),
+        "nothing uses it yet, corrected: tax: None -> saas, in the price",
+    ),
+    (
         CatalogChange(CatalogChangeKind.NEW_VERSION, "tv", date(2026, 5, 1), items=(SEATS, SETUP)),
         "new version: seats 12.50 USD a seat; setup 50.00 USD once",
     ),

@@ -1,3 +1,3 @@
-"""Customers and their payment methods."""
+"""Customers, their payment methods, and what is known of them for taxes."""
 
-__all__ = ["customers", "moving"]
+__all__ = ["customers", "moving", "tax_facts"]

@@ -20,4 +20,5 @@ __all__ = [
     "recomputing",
     "serving",
     "skipping",
+    "taxing",
 ]

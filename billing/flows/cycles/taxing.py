@@ -112,7 +112,9 @@ class CustomerTaxes:
         except Undecided as why:
             known = self.sources.facts.get(self.customer_id, ())
             rows = sum(row.holds_from <= self.at for row in known)
-            raise TaxUndecided(self.customer_id, why, rows, self.sources.rate_rows) from why
+            raise TaxUndecided(
+                customer_id=self.customer_id, why=why, rows=rows, rates=self.sources.rate_rows
+            ) from why
         self.sources.decided[decision.id] = decision
         return replace(
             facts,

@@ -15,5 +15,6 @@ __all__ = [
     "provider_calls",
     "recognition",
     "refunds",
+    "tax_decisions",
     "top_ups",
 ]

@@ -13,4 +13,5 @@ __all__ = [
     "one_cycle",
     "references",
     "running",
+    "taxed",
 ]

@@ -14,4 +14,6 @@ __all__ = [
     "redemptions",
     "segments",
     "subscriptions",
+    "tax_facts",
+    "tax_rates",
 ]

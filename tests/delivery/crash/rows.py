@@ -71,6 +71,10 @@ WORDS: Final[Mapping[str, str]] = {
     "api_keys": "'API key' || CASE WHEN revoked_at IS NOT NULL THEN ' revoked' WHEN last_used_at"
     " IS NOT NULL THEN ' used' ELSE '' END",
     "invoice_discounts": "'discount of an invoice'",
+    "tax_rates": "'tax rate'",
+    "customer_tax_facts": "'tax facts'",
+    "vat_checks": "'VAT check'",
+    "tax_decisions": "'tax decision'",
     "audit_log": "'audit line ' || action",
     "usage_totals": "'usage of a period'",
     "usage_closings": "'usage closed'",
@@ -82,7 +86,7 @@ UNTOLD: Final = frozenset(
     {
         "alembic_version", "customers", "engine", "test_clock", "invoice_lines",
         "credit_note_lines", "invoice_numbers", "invoice_series", "payment_transitions", "plans",
-        "top_ups",
+        "top_ups", "invoice_taxes",
         "addons", "subscription_events",
         "usage_events", "usage_ids", "usage_keys", "usage_sealed",
         "ledger.accounts", "ledger.postings",
