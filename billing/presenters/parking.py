@@ -53,7 +53,7 @@ def _tax_undecided(facts: Facts) -> str:
             what = "it isn't known in which country the customer is"
         case UndecidedReason.REGION_MISSING:
             what = f"taxes in {country} depend on the region, and the customer's isn't known"
-        case UndecidedReason.RATE_MISSING:
+        case _:
             what = f"no rate of the class {tax_class} is published for {country}"
     return f"the taxes can't be decided: {what}"
 

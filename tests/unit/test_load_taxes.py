@@ -168,7 +168,7 @@ def test_the_rates_of_a_day_are_those_of_the_country_and_of_its_region(
 ) -> None:
     found = rates_on(RATES, "CA", region, "saas", date.fromisoformat(day))
 
-    assert [(each.jurisdiction, each.rate) for each in found] == expected
+    assert [(each.jurisdiction, int(each.rate)) for each in found] == expected
     assert rates_on(RATES, "CA", region, "books", date.fromisoformat(day)) == ()
     assert rates_on(RATES, "US", region, "saas", date.fromisoformat(day)) == ()
 

@@ -2,7 +2,6 @@
 
 from datetime import date
 from fractions import Fraction
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -30,9 +29,16 @@ STANDARD = {
 }  # fmt: skip
 
 
-def levied(country: str, percent: str, **more: Any) -> TaxRate:
-    given = {"tax_class": "saas", "name": "VAT", "since": SINCE} | more
-    return TaxRate(country=country, rate=Fraction(percent), **given)
+def levied(
+    country: str,
+    percent: str,
+    *,
+    region: str | None = None,
+    tax_class: str = "saas",
+    name: str = "VAT",
+    treatment: RateTreatment = RateTreatment.STANDARD,
+) -> TaxRate:
+    return TaxRate(country, tax_class, name, Fraction(percent), SINCE, region, treatment=treatment)
 
 
 RATES = (

@@ -208,7 +208,7 @@ def _bill(
     try:
         facts = facts_of_cycle(subscription, plan, version, scheduled, policy, held)
     except TaxUndecided as why:
-        raise CannotOpen(ParkedReason.TAX_UNDECIDED, **why.told) from why
+        raise CannotOpen(ParkedReason.TAX_UNDECIDED, None, **why.facts) from why
     if costs_nothing(facts):
         return None
     drafted = draft(facts)

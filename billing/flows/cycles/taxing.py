@@ -35,19 +35,17 @@ class TaxUndecided(Conflict):
     code = ErrorCode.TAX_UNDECIDED
 
     def __init__(self, customer_id: UUID, why: Undecided, rows: int, rates: int) -> None:
-        self.told: dict[str, object] = {
-            "why": why.reason,
-            "country": why.country,
-            "tax_class": why.tax_class,
-        }
         super().__init__(
             f"the taxes of customer {customer_id} can't be decided: {why}",
             where="tax",
             code=ErrorCode.TAX_UNDECIDED,
             customer_id=customer_id,
-            **self.told,
+            why=why.reason,
+            country=why.country,
+            tax_class=why.tax_class,
+            rows=rows,
+            rates=rates,
         )
-        self.told |= {"rows": rows, "rates": rates}
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,7 +54,9 @@ def quoted(
     ):
         return ()
     unpaid = _unpaid(conn, subscription, cycle)
-    catalog, batch = plans.published(conn), holding.read(conn, [subscription])
+    # Notes return the taxes that their invoices had: none is decided on.
+    untaxed = replace(policy, tax=None)
+    catalog, batch = plans.published(conn), holding.read(conn, [subscription], untaxed)
     batch.addons = addons.published(conn)
     held = replace(batch.of(subscription, at), addons=batch.addons)
     terms, version = held_now(subscription, held, catalog)
