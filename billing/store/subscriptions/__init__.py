@@ -12,6 +12,7 @@ __all__ = [
     "parking",
     "plans",
     "redemptions",
+    "referred",
     "segments",
     "subscriptions",
     "tax_facts",

@@ -1,0 +1,3 @@
+"""Usage: taking events in."""
+
+__all__ = ["book", "ingesting"]

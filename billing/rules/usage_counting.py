@@ -1,0 +1,188 @@
+"""Which meters an event counts on, and in which period. Pure.
+
+Everything follows from the event's instant, never from when it arrives: events may come in any
+order, and again.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final
+from uuid import UUID
+
+from billing.plans.meters import Aggregate, Meter
+from billing.rules.periods import NotStarted, Period
+from billing.rules.segments import Timetable
+from billing.rules.subscriptions import DatedChange, is_paused, unpaid_from
+from billing.rules.usage import (
+    AHEAD_MAX,
+    UsageEvent,
+    UsageRefusal,
+    key_of,
+    number_of,
+    text_of,
+)
+
+ONLY_SEGMENT: Final = 0
+
+
+@dataclass(frozen=True, slots=True)
+class MeteredItem:
+    """An item that bills usage: its meter, and how long after its instant usage is accepted."""
+
+    item: str
+    meter: Meter
+    late_for: timedelta
+
+
+Sold = Mapping[str, tuple[MeteredItem, ...]]
+"""Items that bill usage, by the name of the events that they count."""
+
+
+@dataclass(frozen=True, slots=True)
+class UsagePeriod:
+    """A period in which usage is counted, and what bills it."""
+
+    n: int
+    start: datetime
+    end: datetime
+    is_paused: bool
+    sold: Sold
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """One event on one meter: the period and the segment of it, and what is read of the event."""
+
+    meter: str
+    n: int
+    segment: int
+    value: str | None = None
+    key: UUID | None = None
+
+
+@dataclass(slots=True)
+class UsageSubscription:
+    """A subscription as usage is counted for it.
+
+    `periods` are those that were opened and may still take usage, in order; `first_n` is 0 where
+    none came before them. What comes after them follows from the timetable; `later` bills it.
+    `next_start` is where the period after them was announced to start.
+    """
+
+    id: UUID
+    timetable: Timetable
+    periods: list[UsagePeriod]
+    next_n: int
+    next_start: datetime | None
+    ends_at: datetime | None
+    later: Sold
+    changes: Sequence[DatedChange] = ()
+    unpaid_from: datetime | None = field(init=False)
+    _last: UsagePeriod | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self.unpaid_from = unpaid_from(self.changes)
+
+    def period_at(self, at: datetime) -> UsagePeriod | UsageRefusal:
+        """Return the period that contains an instant."""
+        last = self._last
+        if last is None or not last.start <= at < last.end:
+            found = next((each for each in self.periods if each.start <= at < each.end), None)
+            last = found or self._later(at)
+            if isinstance(last, UsageRefusal):
+                return last
+            self._last = last
+        return last
+
+    def _later(self, at: datetime) -> UsagePeriod | UsageRefusal:
+        """Return a period that isn't opened yet, and remember it."""
+        if self.periods and at < self.periods[0].start:
+            return UsageRefusal.TOO_OLD if self.periods[0].n else UsageRefusal.NOT_STARTED
+        if self.next_start is None:
+            return UsageRefusal.CANCELED
+        if at < self.next_start:
+            return UsageRefusal.TOO_OLD if self.next_n else UsageRefusal.NOT_STARTED
+        n, period = self.next_n, self.timetable.nth_from(self.next_n, self.next_start).period
+        if at >= period.end:
+            n, period = self._numbered(at, period)
+        paused = is_paused(self.changes, period.start)
+        made = UsagePeriod(n, period.start, period.end, paused, self.later)
+        self.periods.append(made)
+        return made
+
+    def _numbered(self, at: datetime, announced: Period) -> tuple[int, Period]:
+        """Return the period behind the next one that contains an instant."""
+        n = max(self.next_n + 1, self.timetable.number_containing(at))
+        period = self.timetable.nth(n).period
+        return n, Period(max(period.start, announced.end), period.end)
+
+
+def counted(
+    event: UsageEvent, subscription: UsageSubscription, now: datetime
+) -> tuple[Counted, ...] | UsageRefusal:
+    """Return what an event counts for, on every meter that takes it; or why on none.
+
+    It counts on all of its meters or on none.
+    """
+    at = event.at
+    if at > now + AHEAD_MAX:
+        return UsageRefusal.IN_FUTURE
+    try:
+        period = subscription.period_at(at)
+    except NotStarted:
+        return UsageRefusal.NOT_STARTED
+    if isinstance(period, UsageRefusal):
+        return period
+    refused = _standing(subscription, period, at)
+    if refused is not None:
+        return refused
+    items = period.sold.get(event.name)
+    if not items:
+        return UsageRefusal.NOT_SOLD
+    if any(at < now - each.late_for for each in items):
+        return UsageRefusal.TOO_OLD
+    return _on_meters(event, period, items)
+
+
+def _standing(
+    subscription: UsageSubscription, period: UsagePeriod, at: datetime
+) -> UsageRefusal | None:
+    """Return why a subscription takes no usage of an instant; None where it does."""
+    if subscription.ends_at is not None and at >= subscription.ends_at:
+        return UsageRefusal.CANCELED
+    if period.is_paused:
+        return UsageRefusal.PAUSED
+    unpaid = subscription.unpaid_from
+    return UsageRefusal.UNPAID if unpaid is not None and at >= unpaid else None
+
+
+def _on_meters(
+    event: UsageEvent, period: UsagePeriod, items: Sequence[MeteredItem]
+) -> tuple[Counted, ...] | UsageRefusal:
+    found: list[Counted] = []
+    for each in items:
+        meter = each.meter
+        if meter.where and not _takes(meter, event):
+            continue
+        value = key = None
+        if meter.value is not None:
+            value = number_of(event.properties.get(meter.value))
+            if value is None:
+                return UsageRefusal.BAD_VALUE
+        if meter.aggregate is Aggregate.UNIQUE:
+            key = key_of(event.properties.get(meter.key or ""))
+            if key is None:
+                return UsageRefusal.BAD_VALUE
+        found.append(Counted(meter.code, period.n, segment_at(period, event.at), value, key))
+    return tuple(found) or UsageRefusal.FILTERED
+
+
+def _takes(meter: Meter, event: UsageEvent) -> bool:
+    properties = event.properties
+    return all(text_of(properties.get(name)) in values for name, values in meter.where.items())
+
+
+def segment_at(_period: UsagePeriod, _at: datetime) -> int:
+    """Return the part of a period that an instant is in, where prices change within it."""
+    return ONLY_SEGMENT

@@ -1,0 +1,12 @@
+"""The days of usage: their tables, made ahead."""
+
+from datetime import date
+
+from sqlalchemy import Connection, text
+
+_MAKE = text("SELECT make_usage_days(:first, :last)")
+
+
+def make(conn: Connection, first: date, last: date) -> int:
+    """Make the tables of days, both included, that aren't there yet; return how many were made."""
+    return int(conn.execute(_MAKE, {"first": first, "last": last}).scalar_one())
