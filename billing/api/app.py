@@ -28,6 +28,7 @@ from billing.api.routes import (
     payments,
     plans,
     subscriptions,
+    usage,
 )
 from billing.api.routes.common import Services, known_query
 from billing.api.security import Guard
@@ -39,8 +40,9 @@ from billing.workers.runtime.runtime import Runtime
 logger = logging.getLogger(__name__)
 
 DESCRIPTION: Final = """\
-Amounts are integers of minor units. Every POST needs an `Idempotency-Key`: the same key with the
-same request gives the same answer and does nothing twice. Errors are RFC 9457 problem details.
+Amounts are integers of minor units. Every POST but that of usage needs an `Idempotency-Key`: the
+same key with the same request gives the same answer and does nothing twice. Errors are RFC 9457
+problem details.
 """
 ROUTERS: Final = (
     payments.router,
@@ -48,6 +50,7 @@ ROUTERS: Final = (
     credit.router,
     subscriptions.router,
     changes.router,
+    usage.router,
     credit_notes.router,
     invoices.router,
     plans.router,

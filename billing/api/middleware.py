@@ -20,7 +20,7 @@ from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from billing import tracing
-from billing.api import json_body, problems
+from billing.api import json_body, problems, usage_body
 from billing.api.answers import HEADERS, REQUEST_ID
 from billing.api.cards import refuse_in_json
 from billing.api.metrics import ApiMetrics
@@ -108,7 +108,10 @@ class RequestGuard:
             self._guard.admit, headers.get("authorization"), limiter=self._admitting
         )
         scope.setdefault("state", {})["visitor"] = visitor
-        body = await _read(incoming.receive, headers, self._body_bytes_max)
+        limit = self._body_bytes_max
+        if scope["path"] == usage_body.PATH:
+            limit = max(limit, usage_body.BYTES_MAX)
+        body = await _read(incoming.receive, headers, limit)
         _refuse_cards(scope, headers, body)
         await self._app(scope, _once_more(body, incoming.receive), visit.send)
 
@@ -249,7 +252,8 @@ def _refuse_cards(scope: Scope, headers: Headers, body: bytes) -> None:
     for name, value in parse_qsl(scope["query_string"].decode("latin-1"), keep_blank_values=True):
         refuse_card_number(f"{name}|{value}", "query")
     refuse_card_number(headers.get("idempotency-key", ""), "Idempotency-Key")
-    if body:
+    # What is kept of usage is looked at event by event: one that is refused holds up no other.
+    if body and scope["path"] != usage_body.PATH:
         refuse_in_json(_parsed(headers, body))
 
 

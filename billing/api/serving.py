@@ -24,6 +24,7 @@ from billing.flows.service.credit_notes import CreditNoteApi
 from billing.flows.service.customers import CustomerApi
 from billing.flows.service.invoices import InvoiceApi
 from billing.flows.service.payments import PaymentApi
+from billing.flows.service.usage import UsageApi
 from billing.listening import refuse_every_interface
 from billing.workers.daemons import charges, refunds
 from billing.workers.runtime.health import ReadinessCheck
@@ -135,6 +136,7 @@ def _services(runtime: Runtime, metrics: ProcessMetrics, counted: ApiMetrics) ->
         CreditApi(runtime.context),
         CreditNoteApi(runtime.context),
         InvoiceApi(runtime.context),
+        UsageApi(runtime.context),
         counted,
     )
 

@@ -49,6 +49,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "subscriptions": "subscriptions.subscriptions",
     "temporal": "temporal.temporal",
     "up": "processes.up",
+    "usage": "usage.usage",
     "webhooks": "webhooks.webhooks",
     "worker": "processes.worker",
 }

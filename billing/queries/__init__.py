@@ -24,4 +24,5 @@ __all__ = [
     "timeline",
     "timeline_facts",
     "totals",
+    "usage",
 ]

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from hashlib import blake2b
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 from uuid import UUID, uuid5
 
 from billing.pan import contains_card_number
@@ -26,10 +26,12 @@ DECIMALS_MAX: Final = 12
 TEXT_MAX: Final = 255
 """How many characters an id, a name, a reference and a key may have."""
 
+MEMBERS: Final = frozenset(("id", "event", "subscription", "customer", "item", "at", "properties"))
+"""The members of an event."""
+
 _IDS: Final = UUID("6f1c9f6b-6c4e-5c0e-9a55-0f8d4f0b6a11")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _NUMBER: Final = re.compile(r"(-?)([0-9]{1,400})(?:\.([0-9]{1,400}))?(?:[eE]([+-]?[0-9]{1,3}))?")
-_FIELDS: Final = frozenset(("id", "event", "subscription", "customer", "item", "at", "properties"))
 _CARD_MIN: Final = 13  # no card number has fewer digits
 
 
@@ -95,7 +97,7 @@ def event_id(text: str) -> UUID:
 
 def read_event(row: Any) -> UsageEvent | UsageRefusal:
     """Return what a row of a batch says, or why it can't be read."""
-    if not isinstance(row, Mapping) or not row.keys() <= _FIELDS:
+    if not isinstance(row, Mapping) or not row.keys() <= MEMBERS:
         return UsageRefusal.UNREADABLE
     written = row.get("id")
     if not _is_name(written):
@@ -112,7 +114,7 @@ def read_event(row: Any) -> UsageEvent | UsageRefusal:
     return UsageEvent(event_id(written), name, at, properties or {}, *subject)
 
 
-def _is_name(value: Any) -> bool:
+def _is_name(value: Any) -> TypeGuard[str]:
     return isinstance(value, str) and 0 < len(value) <= TEXT_MAX and "\x00" not in value
 
 

@@ -87,13 +87,15 @@ class UsageSubscription:
     def period_at(self, at: datetime) -> UsagePeriod | UsageRefusal:
         """Return the period that contains an instant."""
         last = self._last
-        if last is None or not last.start <= at < last.end:
-            found = next((each for each in self.periods if each.start <= at < each.end), None)
-            last = found or self._later(at)
-            if isinstance(last, UsageRefusal):
-                return last
-            self._last = last
-        return last
+        if last is not None and last.start <= at < last.end:
+            return last
+        found: UsagePeriod | UsageRefusal | None = next(
+            (each for each in self.periods if each.start <= at < each.end), None
+        )
+        found = found or self._later(at)
+        if isinstance(found, UsagePeriod):
+            self._last = found
+        return found
 
     def _later(self, at: datetime) -> UsagePeriod | UsageRefusal:
         """Return a period that isn't opened yet, and remember it."""

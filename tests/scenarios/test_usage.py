@@ -139,11 +139,11 @@ def test_an_id_with_another_payload_or_instant_conflicts(
     usage: Usage, other: dict[str, str]
 ) -> None:
     first = usage.event(id="one")
-    second = usage.event(id="one", **other)  # type: ignore[arg-type]
+    second = usage.event(id="one", **other)
 
     assert usage.send(first).accepted == 1
     assert usage.send(second).conflicting == (0,)
-    assert usage.send(first, usage.event(id="two"), usage.event(id="two", **other)) == (  # type: ignore[arg-type]
+    assert usage.send(first, usage.event(id="two"), usage.event(id="two", **other)) == (
         usage.send(first).__class__(accepted=1, repeated=(0,), conflicting=(2,))
     )
     assert usage.totals("events", "sum") == {("searches", 1): ("2", "2")}

@@ -26,8 +26,9 @@ SCHEMAS: Final = {
     "Page_Invoice_", "Page_PaymentMethod_", "Page_Payment_", "Page_Refund_", "Page_Subscription_",
     "Page_Transaction_", "Pause", "Payment", "PaymentMethod", "PaymentMethodKind",
     "PaymentWithRefunds", "Plan", "PlanVersion", "Plans", "QuantityRange", "Redeem", "Redemption",
-    "Refund", "RefundState", "Resume", "Schedule", "Service", "ShareToCredit", "State", "Status",
-    "Subscription", "SubscriptionChange", "Tier", "Timeline", "TimelineLine", "Transaction", "Why",
+    "Refund", "RefundState", "RefusedEvent", "Resume", "Schedule", "Service", "ShareToCredit",
+    "State", "Status", "Subscription", "SubscriptionChange", "Tier", "Timeline", "TimelineLine",
+    "Transaction", "UsageAnswer", "UsageRefusal", "Why",
 }  # fmt: skip
 
 

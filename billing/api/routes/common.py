@@ -27,6 +27,7 @@ from billing.flows.service.customers import CustomerApi
 from billing.flows.service.idempotency import DECLINED, KEY_LENGTH_MAX, REFUSED, KeyedAnswer
 from billing.flows.service.invoices import InvoiceApi
 from billing.flows.service.payments import PaymentApi
+from billing.flows.service.usage import UsageApi
 from billing.flows.service.views import View
 from billing.presenters.decisions import with_sentence
 from billing.queries import lists
@@ -46,6 +47,7 @@ class Services:
     credit: CreditApi
     credit_notes: CreditNoteApi
     invoices: InvoiceApi
+    usage: UsageApi
     metrics: ApiMetrics
 
 
@@ -73,6 +75,7 @@ UsesServices = Annotated[Services, Depends(_services)]
 Reader = Annotated[Visitor, Depends(_visitor(Scope.READ))]
 Charger = Annotated[Visitor, Depends(_visitor(Scope.CHARGE))]
 Refunder = Annotated[Visitor, Depends(_visitor(Scope.REFUND))]
+Metering = Annotated[Visitor, Depends(_visitor(Scope.USAGE))]
 Admin = Annotated[Visitor, Depends(_visitor(Scope.ADMIN))]
 
 IdempotencyKey = Annotated[

@@ -14,5 +14,6 @@ __all__ = [
     "lookup",
     "orders",
     "payments",
+    "usage",
     "views",
 ]

@@ -37,6 +37,7 @@ class Scope(StrEnum):
     READ = "read"
     CHARGE = "charge"
     REFUND = "refund"
+    USAGE = "usage"
     ADMIN = "admin"
 
 

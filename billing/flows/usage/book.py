@@ -21,7 +21,7 @@ from billing.rules.usage import UsageEvent, UsageRefusal
 from billing.rules.usage_counting import MeteredItem, Sold, UsagePeriod, UsageSubscription
 from billing.store.subscriptions import addons, changes, item_changes, items, plans, referred
 from billing.store.subscriptions.items import HeldItem
-from billing.store.subscriptions.referred import OpenedPeriod, Referred, versions_published
+from billing.store.subscriptions.referred import PeriodAsRun, Referred, versions_published
 from billing.store.subscriptions.subscriptions import Subscription
 from billing.store.usage.adding import Seen
 
@@ -205,7 +205,7 @@ def _known(
 
 def _periods(
     subscription: Subscription,
-    opened: Sequence[OpenedPeriod],
+    opened: Sequence[PeriodAsRun],
     held: Sequence[HeldItem],
     catalog: _Metered,
 ) -> list[UsagePeriod]:

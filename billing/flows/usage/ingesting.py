@@ -20,7 +20,7 @@ from billing.rules.usage import BATCH_MAX, UsageEvent, UsageRefusal, read_event
 from billing.rules.usage_counting import Counted, counted
 from billing.store.engine import is_deadlock
 from billing.store.usage import adding
-from billing.store.usage.adding import Added, Batch, NewUsage, Seen
+from billing.store.usage.adding import Added, NewUsage, Seen, UsageBatch
 
 _ATTEMPTS: Final = 10
 _BY_WHAT_IS_KNOWN: Final = frozenset(
@@ -126,16 +126,19 @@ class _Intake:
         )
 
 
-def ingest(engine: Engine, book: UsageBook, rows: Sequence[Any], now: datetime) -> UsageAnswer:
+def ingest(
+    engine: Engine, book: UsageBook, rows: Sequence[Any], now: datetime, *, dry_run: bool = False
+) -> UsageAnswer:
     """Count the events of a batch, at most `BATCH_MAX` rows, as they were read from JSON.
 
-    Raises: Unavailable, when what the batch needs changes all the time.
+    A dry run says what would become of them. Raises: Unavailable, when what the batch needs changes
+    all the time.
     """
     if len(rows) > BATCH_MAX:
         raise ValueError(f"a batch has at most {BATCH_MAX} events, not {len(rows)}")
     intake = _Intake()
     intake.take(rows)
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as conn:
+    with _connected(engine, dry_run=dry_run) as conn:
         for attempt in range(_ATTEMPTS):
             batch = _batch(conn, intake, book, now, twice=attempt > 0)
             added = _added(conn, batch, now)
@@ -148,7 +151,13 @@ def ingest(engine: Engine, book: UsageBook, rows: Sequence[Any], now: datetime) 
     raise Unavailable("what usage is sent for changes all the time", where="usage")
 
 
-def _added(conn: Connection, batch: Batch, now: datetime) -> Added | None:
+def _connected(engine: Engine, *, dry_run: bool) -> Connection:
+    """Open a connection that commits each statement, or none."""
+    level = "READ COMMITTED" if dry_run else "AUTOCOMMIT"
+    return engine.connect().execution_options(isolation_level=level)
+
+
+def _added(conn: Connection, batch: UsageBatch, now: datetime) -> Added | None:
     """Add a batch; None when another transaction was in its way, and it can be tried again."""
     try:
         return adding.add(conn, batch, now)
@@ -164,7 +173,7 @@ def _added(conn: Connection, batch: Batch, now: datetime) -> Added | None:
 
 def _batch(
     conn: Connection, intake: _Intake, book: UsageBook, now: datetime, *, twice: bool
-) -> Batch:
+) -> UsageBatch:
     """Decide about every event that waits, by what is known, or is read now."""
     read = _read_unknown(conn, intake, book, now)
     decided = {event.id: _decide(event, book, now) for event in intake.waiting.values()}
@@ -188,7 +197,7 @@ def _batch(
             known, on_meters = found
             seen[known.subscription.id] = known.seen
             rows += _rows(event, known.subscription.id, on_meters)
-    return Batch(rows, seen, intake.outcomes, twice)
+    return UsageBatch(rows, seen, intake.outcomes, twice)
 
 
 def _read_unknown(

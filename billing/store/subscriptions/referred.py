@@ -7,6 +7,7 @@ from uuid import UUID
 
 from sqlalchemy import Connection, Row, select, text
 
+from billing.rules.segments import Segment
 from billing.rules.subscriptions import CycleKind
 from billing.store.arrays import literal
 from billing.store.rows import names_of, reader
@@ -26,7 +27,7 @@ class Referred:
 
 
 @dataclass(frozen=True, slots=True)
-class OpenedPeriod:
+class PeriodAsRun:
     """A period that was opened, as it runs: until it is cut, where it is."""
 
     subscription_id: UUID
@@ -39,7 +40,7 @@ class OpenedPeriod:
 
 
 _of = reader(Subscription)
-_period = reader(OpenedPeriod)
+_period = reader(PeriodAsRun)
 _COLUMNS = ", ".join(f"s.{name}" for name in names_of(Subscription) if name in subscriptions.c)
 _REFERRED = f"""
     SELECT {_COLUMNS}, CAST(s.xmin AS text) AS version,
@@ -84,7 +85,7 @@ def by_reference(conn: Connection, references: Sequence[str]) -> dict[str, Refer
 
 def of_customers(conn: Connection, references: Sequence[str]) -> dict[str, list[Referred]]:
     """Return subscriptions of customers, ended ones too, by the customer's id or external id."""
-    ids = {each: found for each in references if (found := _uuid(each)) is not None}
+    ids = {each: one for each in references if (one := _uuid(each)) is not None}
     values = {"ids": literal(list(ids.values())), "names": literal(list(references))}
     by_id: dict[UUID, list[Referred]] = {}
     by_name: dict[str | None, list[Referred]] = {}
@@ -92,15 +93,17 @@ def of_customers(conn: Connection, references: Sequence[str]) -> dict[str, list[
         referred = _referred(row)
         by_id.setdefault(row.customer, []).append(referred)
         by_name.setdefault(row.customer_name, []).append(referred)
-    found = {each: by_id.get(ids[each]) if each in ids else None for each in references}
-    return {each: found[each] or by_name.get(each, []) for each in references}
+    return {
+        each: (by_id.get(ids[each]) if each in ids else None) or by_name.get(each, [])
+        for each in references
+    }
 
 
 def periods_since(
     conn: Connection, subscription_ids: Sequence[UUID], since: datetime
-) -> Mapping[UUID, list[OpenedPeriod]]:
+) -> Mapping[UUID, list[PeriodAsRun]]:
     """Return the opened periods of subscriptions that ended after an instant, in order."""
-    found: dict[UUID, list[OpenedPeriod]] = {}
+    found: dict[UUID, list[PeriodAsRun]] = {}
     values = {"ids": literal(list(subscription_ids)), "since": since}
     for row in conn.execute(_PERIODS, values):
         found.setdefault(row.subscription_id, []).append(_period(row))
@@ -109,9 +112,9 @@ def periods_since(
 
 def begun_segments(
     conn: Connection, subscription_ids: Sequence[UUID]
-) -> Mapping[UUID, list[segments.Segment]]:
+) -> Mapping[UUID, list[Segment]]:
     """Return the segments of subscriptions that have begun and are rows, in order."""
-    found: dict[UUID, list[segments.Segment]] = {}
+    found: dict[UUID, list[Segment]] = {}
     query = select(segment_rows).where(segment_rows.c.subscription_id.in_(subscription_ids))
     for row in conn.execute(query.order_by(segment_rows.c.from_n)):
         found.setdefault(row.subscription_id, []).append(segments.of_row(row))

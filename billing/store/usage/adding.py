@@ -68,7 +68,7 @@ class Added:
 
 
 @dataclass(frozen=True, slots=True)
-class Batch:
+class UsageBatch:
     """Events of subscriptions as they were seen, and how many others had which outcome.
 
     `twice`: they may have been received so long ago that their ids aren't kept any more.
@@ -226,7 +226,7 @@ _FIRST: Final = _statement(_KNOWN)
 _TWICE: Final = _statement(_KNOWN_LONG)
 
 
-def add(conn: Connection, batch: Batch, now: datetime) -> Added:
+def add(conn: Connection, batch: UsageBatch, now: datetime) -> Added:
     """Count events once, in one transaction of its own: `conn` commits each statement.
 
     Raises: IntegrityError, when another transaction kept one of the ids meanwhile: try again.
@@ -249,7 +249,7 @@ def is_raced(error: IntegrityError) -> bool:
     return "usage_ids" in str(error.orig)
 
 
-def _values(rows: Sequence[NewUsage], batch: Batch, now: datetime) -> dict[str, Any]:
+def _values(rows: Sequence[NewUsage], batch: UsageBatch, now: datetime) -> dict[str, Any]:
     seen = batch.seen
     today = now.date()
     return {
