@@ -303,6 +303,10 @@ class ChangeOrderBody(RequestBody):
         GivenBack | None,
         Field(description="Where goes what it takes away; `refund` needs that scope to be made."),
     ] = None
+    coupon: Annotated[
+        ItemCode | None,
+        Field(description="A coupon to redeem with it, from the next period that begins on."),
+    ] = None
 
 
 class NewChangeBody(ChangeOrderBody):

@@ -259,6 +259,7 @@ class SubscriptionChangeBody(Body):
     """A change, made or quoted; a quote has no id. `invoice` is null where nothing is billed.
 
     `periods` is null where they stay as they are. The credit of `notes` pays the invoice first.
+    `coupon` is the one that is redeemed with it.
     """
 
     id: str | None
@@ -270,6 +271,7 @@ class SubscriptionChangeBody(Body):
     periods: MovedPeriodsBody | None
     invoice: DraftedInvoiceBody | None
     notes: list[DraftedNoteBody]
+    coupon: str | None
     digest: str
 
 

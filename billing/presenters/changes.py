@@ -54,6 +54,8 @@ def terms(held: View) -> str:
 
 
 def _invoice(quoted: View) -> Iterator[str]:
+    if quoted["coupon"] is not None:
+        yield f"coupon {quoted['coupon']} is redeemed, from the next period that begins on"
     for note in quoted["notes"]:
         total = Money(note["total"], note["currency"])
         to = "refunded" if note["destination"] == "refund" else "given back to credit"

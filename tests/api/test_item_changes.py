@@ -169,3 +169,13 @@ def test_a_cancellation_gives_back_what_was_paid_for_the_days_left(
     # 21 of 31 days of 9.99: January 25 up to February 15
     assert (refund["kind"], refund["amount"], refund["state"]) == ("refund", 677, "succeeded")
     world.assert_everything_adds_up()
+
+
+def test_a_change_names_a_coupon_that_is_known(caller: Caller, world: World) -> None:
+    changes = subscribed(caller, world)
+
+    unknown = caller.post(changes, {"quantity": 2, "coupon": "spring"})
+    alone = caller.post(f"{changes}/quote", {"coupon": "spring"})
+
+    assert (unknown.status_code, alone.status_code) == (404, 422), unknown.text
+    assert caller.post(f"{changes}/quote", {"quantity": 2}).json()["coupon"] is None

@@ -86,4 +86,5 @@ def _order(new: request_schemas.ChangeOrderBody) -> ChangeOrder:
         billing_day=new.billing_day,
         zone=new.zone,
         credit=new.credit,
+        coupon=new.coupon,
     )

@@ -39,6 +39,7 @@ def quantities(given: tuple[str, ...]) -> dict[str, int]:
     "--billing-day", type=int, metavar="DAY", help="Day of the month: periods begin then."
 )
 @click.option("--zone", metavar="ZONE", help="Time zone of the boundaries.")
+@click.option("--coupon", metavar="CODE", help="A coupon to redeem with it.")
 @word_option("--when", Applies, "When it holds; as the plan says, when left out")
 @click.option(
     "--refund", is_flag=True,
@@ -61,6 +62,7 @@ def change(
     items: tuple[str, ...],
     billing_day: int | None,
     zone: str | None,
+    coupon: str | None,
     when: str | None,
     refund: bool,
     dry_run: bool,
@@ -87,6 +89,7 @@ def change(
         billing_day=billing_day,
         zone=zone,
         credit="refund" if refund else None,
+        coupon=coupon,
     )
     with session.connect() as conn:
         subscription_id = find(conn, "subscription", subscription)

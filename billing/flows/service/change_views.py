@@ -23,6 +23,7 @@ def quoted(quote: ChangeQuote, change_id: UUID | None = None) -> View:
         "periods": None if quote.terms.moved is None else quote.terms.moved.document(),
         "invoice": None if quote.draft is None else _invoice(quote.draft),
         "notes": [_note(note) for note in quote.notes],
+        "coupon": quote.coupon,
         "digest": quote.digest,
     }
 

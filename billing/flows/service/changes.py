@@ -41,10 +41,10 @@ class ChangeApi(Audited):
         why: str,
     ) -> KeyedAnswer:
         """Change what a subscription holds. 201. Raises `NotFound`, `BadInput`, `Conflict`."""
-        refuse_anything_like_a_card(subscription=reference, reason=why)
+        refuse_anything_like_a_card(subscription=reference, reason=why, coupon=order.coupon or "")
         asked = {name: getattr(order, name) for name in order.__slots__}
         # What earlier releases didn't know is left out, so that their requests are repeated.
-        for name in ("billing_day", "zone", "credit"):
+        for name in ("billing_day", "zone", "credit", "coupon"):
             if asked[name] is None:
                 del asked[name]
         given = {"subscription": reference, "digest": digest, "reason": why, **views.plain(asked)}

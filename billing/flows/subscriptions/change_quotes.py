@@ -3,17 +3,15 @@
 lock  ->  terms before and after  ->  when it holds, by how the subscription stands  ->  invoice
 """
 
-import hashlib
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
 
 from billing.errors import BadInput, ErrorCode
+from billing.flows.coupons import redeeming
 from billing.flows.customers.customers import existing_customer
 from billing.flows.cycles import held_terms, holding
 from billing.flows.cycles.charging import Holdings, costs_nothing, facts_of_cycle
@@ -21,6 +19,7 @@ from billing.flows.cycles.holding import BatchHoldings
 from billing.flows.policy import Policy
 from billing.flows.subscriptions import change_cuts
 from billing.flows.subscriptions.change_cuts import Cut
+from billing.flows.subscriptions.change_digests import digest_of
 from billing.flows.subscriptions.change_invoices import (
     TO_CREDIT,
     GivesBack,
@@ -37,11 +36,12 @@ from billing.flows.subscriptions.lifecycle import ends_at
 from billing.flows.subscriptions.subscribing import method_at
 from billing.plans.currencies import charge_limit
 from billing.plans.terms import Plan
-from billing.pricing import Charge, Credit, Facts, InvoiceDraft, draft
+from billing.pricing import Facts, InvoiceDraft, draft
+from billing.rules.actor import Actor
 from billing.rules.credit_notes import Destination
 from billing.rules.item_changes import Applies, HeldTerms
 from billing.rules.money import Money
-from billing.rules.periods import Period, ScheduledPeriod, to_local
+from billing.rules.periods import ScheduledPeriod
 from billing.rules.subscriptions import CycleKind
 from billing.store.payments.payments import LockedPayment
 from billing.store.subscriptions import addons, cycles, plans
@@ -58,7 +58,8 @@ class ChangeQuote:
 
     `facts` and `draft` are those of its invoice where it holds now, else of the next period's; None
     where nothing is billed. `n` is the number of that cycle. `notes` are issued before the invoice,
-    which their credit pays first. Where it cuts a cycle, the invoice is that of the next one.
+    which their credit pays first. Where it cuts a cycle, the invoice is that of the next one. The
+    `coupon` that is redeemed with it takes off from the first period on that begins then or later.
     """
 
     subscription_id: UUID
@@ -72,6 +73,7 @@ class ChangeQuote:
     notes: Sequence[QuotedNote] = ()
     cut: Cut | None = None
     decision: TaxDecision | None = None
+    coupon: str | None = None
 
     @property
     def before(self) -> HeldTerms:
@@ -93,18 +95,21 @@ def quote_of(
     change_id: UUID,
     now: datetime,
     policy: Policy,
+    actor: Actor,
 ) -> ChangeQuote:
-    """Return what a change of a (locked) subscription will do.
+    """Return what a change of a (locked) subscription will do; its coupon is redeemed by then.
 
     Raises: BadInput, Conflict, NotFound.
     """
     if order.is_empty:
         raise BadInput(
-            "a change names a plan, a quantity, a billing day or a zone",
+            "a change names a plan, a quantity, a billing day or a zone, and not a coupon alone",
             code=ErrorCode.CHANGE_NOTHING,
         )
     stands = standing_of(subscription, undecided, now)
     refuse_ended(subscription, stands)
+    if order.coupon is not None:
+        _redeem(conn, subscription, order, actor, now)
     asking = _asking(conn, subscription, order, change_id, now, policy)
     instants = {
         Applies.NOW: _at_once(conn, subscription, now),
@@ -119,9 +124,25 @@ def quote_of(
         quote = _now(conn, subscription, terms, asking, policy, now)
         if not quote.notes or asking.catalog[subscription.plan].change.credit != "none":
             _refuse_unpayable(conn, subscription, quote)
-            return quote
+            return replace(quote, coupon=order.coupon)
         terms = asking.terms(conn, Applies.PERIOD_END, instants[Applies.PERIOD_END])
-    return _later(subscription, terms, asking.held, policy)
+    quote = _later(subscription, terms, asking.held, policy)
+    return replace(quote, coupon=order.coupon)
+
+
+def _redeem(
+    conn: Connection,
+    subscription: Subscription,
+    order: ChangeOrder,
+    actor: Actor,
+    now: datetime,
+) -> None:
+    """Redeem the coupon of a change, for what the subscription is to hold."""
+    assert order.coupon is not None, "it names one"
+    plan = subscription.plan if order.plan is None else order.plan
+    if plan in plans.published(conn):  # else the change is refused for that
+        held = replace(subscription, plan=plan)
+        redeeming.redeem_for(conn, held, order.coupon, at=now, now=now, actor=actor)
 
 
 def quote_again(
@@ -323,7 +344,7 @@ def _quote(
         n=n,
         facts=facts,
         draft=drafted,
-        digest=_digest(subscription, terms, applies, facts, cycle, notes),
+        digest=digest_of(subscription, terms, applies, facts, cycle, notes),
         notes=notes,
     )
 
@@ -339,62 +360,3 @@ def _check_amount(subscription: Subscription, drafted: InvoiceDraft) -> None:
             minor_units=most.amount,
             maximum=most,
         )
-
-
-def _digest(
-    subscription: Subscription,
-    terms: ChangedTerms,
-    applies: Applies,
-    facts: Facts | None,
-    cycle: Cycle | None,
-    notes: Sequence[QuotedNote],
-) -> str:
-    """Return the digest of all that a change follows from.
-
-    What holds now costs as much all day long: the day counts, and not the instant.
-    """
-    at, day = terms.change.holds_from, None
-    if cycle is not None:
-        day = to_local(at, subscription.zone).date().isoformat()
-        facts = None if facts is None else _of_period(facts, cycle)
-    document = {
-        "subscription": str(subscription.id),
-        "applies": str(applies),
-        "from": day or at.isoformat(),
-        "before": terms.before.document(),
-        "after": terms.after.document(),
-        "change": terms.change.detail(),
-        "terms": terms.version.digest(),
-        "periods": _periods(terms),
-        "facts": None if facts is None else replace(facts, decision=None).document(),
-        "notes": [
-            [
-                str(note.drafted.invoice.id),
-                str(note.drafted.destination),
-                [[each.line, each.gross] for each in note.asked.lines],
-            ]
-            for note in notes
-        ],
-    }
-    text = json.dumps(document, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
-
-
-def _periods(terms: ChangedTerms) -> list[Mapping[str, Any]]:
-    if terms.moved is None:
-        return []
-    if terms.change.cuts is not None:
-        return [terms.moved.document() | {"starts_at": None}]
-    return [each.document() for each in terms.to_come]
-
-
-def _of_period(facts: Facts, cycle: Cycle) -> Facts:
-    period = Period(cycle.period_start, cycle.period_end)
-
-    def with_period(charge: Charge) -> Charge:
-        return replace(charge, period=period)
-
-    # The grants of notes have ids that follow from the change's, which a quote hasn't yet.
-    credit = tuple(Credit(UUID(int=k), each.left) for k, each in enumerate(facts.credit))
-    charges = tuple(with_period(each) for each in facts.charges)
-    return replace(facts, charges=charges, credit=credit)

@@ -46,7 +46,7 @@ class ChangeOrder:
     which 0 removes one. `billing_day` is the day of the month on which periods are to begin, and
     `zone` the one whose civil time counts. Without
     `applies`, the plan says when it begins to hold: `up` where it costs more, else `down`. `credit`
-    says where goes what it takes away, else the plan says it too.
+    says where goes what it takes away, else the plan says it too. A `coupon` is redeemed with it.
     """
 
     plan: str | None = None
@@ -56,6 +56,7 @@ class ChangeOrder:
     billing_day: int | None = None
     zone: str | None = None
     credit: GivenBack | None = None
+    coupon: str | None = None
 
     @property
     def quantities(self) -> Mapping[str, int]:
@@ -64,7 +65,7 @@ class ChangeOrder:
 
     @property
     def is_empty(self) -> bool:
-        """Whether it names nothing."""
+        """Whether it names nothing; a coupon alone changes nothing that is held."""
         return (self.plan, self.billing_day, self.zone) == (None, None, None) and (
             not self.quantities
         )

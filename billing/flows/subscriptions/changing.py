@@ -44,9 +44,20 @@ def quote(
     found = find_subscription(conn, reference)
     undecided = lock_payments(conn, found.id)
     subscription = locked(conn, found.id)
-    return quote_of(
-        conn, subscription, undecided, order, change_id=new_id(), now=now, policy=policy
-    )
+    unmade = conn.begin_nested()  # its coupon is redeemed to see what that takes off
+    try:
+        return quote_of(
+            conn,
+            subscription,
+            undecided,
+            order,
+            change_id=new_id(),
+            now=now,
+            policy=policy,
+            actor=RECONCILER,
+        )
+    finally:
+        unmade.rollback()
 
 
 def change(
@@ -73,7 +84,14 @@ def change(
         subscription = locked(conn, found.id)
         _refuse_known(conn, subscription, change_id)
         quoted = quote_of(
-            conn, subscription, undecided, order, change_id=change_id, now=now, policy=policy
+            conn,
+            subscription,
+            undecided,
+            order,
+            change_id=change_id,
+            now=now,
+            policy=policy,
+            actor=asked.actor,
         )
         if digest is not None and digest != quoted.digest:
             raise Conflict(
@@ -156,6 +174,16 @@ def _write(
         why=asked.why,
         **({} if terms.moved is None else {"periods": terms.moved.document()}),
     )
+    if quoted.coupon is not None:
+        subscriptions.note(
+            conn,
+            subscription.id,
+            at=asked.at,
+            kind=SubscriptionEventKind.COUPON_REDEEMED,
+            actor=asked.actor,
+            coupon=quoted.coupon,
+            why=asked.why,
+        )
 
 
 def _give_back(conn: Connection, quoted: ChangeQuote, asked: ChangeAsked) -> None:
