@@ -101,12 +101,13 @@ def _due_only(engine: Engine, first: int) -> float:
     for number in range(first, first + ROUNDS):
         add_subscriptions(engine, f"due{number}-", DUE, START)
         started = time.perf_counter()
-        _open_all(engine)
+        open_all(engine)
         times.append(time.perf_counter() - started)
     return statistics.median(times)
 
 
-def _open_all(engine: Engine, policy: Policy = IN_OWN_SERIES) -> int:
+def open_all(engine: Engine, policy: Policy = IN_OWN_SERIES) -> int:
+    """Open all that is due an hour after the start; return how many cycles."""
     opened = 0
     now = START + timedelta(hours=1)
     while batch := open_due_cycles(engine, now=now, limit=BATCH, policy=policy).opened:
@@ -137,21 +138,26 @@ def _rate_in_a_series(world: Servers) -> None:
 
 def _scheduler(url: str, policy: Policy) -> int:
     engine = make_engine(url)
-    opened = _open_all(engine, policy)
+    opened = open_all(engine, policy)
     engine.dispose()
     return opened
 
 
 def _rate_of_ten_lines(world: Servers) -> None:
     """Open cycles whose invoices have ten lines and two coupons."""
+    sell_suite(world, RICH_CYCLES)
+    _measured(world, "invoices of ten lines and two coupons")
+
+
+def sell_suite(world: Servers, count: int) -> None:
+    """Add subscriptions whose invoices have ten lines and two coupons."""
     (world.folder / "suite.toml").write_text(SUITE)
     catalog.apply(world.engine, load_catalog(world.folder / "suite.toml"), now=START)
-    add_subscriptions(world.engine, "suite", RICH_CYCLES, START)
+    add_subscriptions(world.engine, "suite", count, START)
     with world.engine.begin() as conn:
         conn.execute(_OF_THE_SUITE)
         conn.execute(_ITEMS, {"items": [f"item-{n}" for n in range(1, 10)]})
         conn.execute(_REDEEMED, {"coupons": ["spring", "gift"], "now": START})
-    _measured(world, "invoices of ten lines and two coupons")
 
 
 def _measured(world: Servers, what: str, policy: Policy = IN_OWN_SERIES) -> None:
@@ -159,7 +165,7 @@ def _measured(world: Servers, what: str, policy: Policy = IN_OWN_SERIES) -> None
     me = psutil.Process(os.getpid())
     server_before, mine_before = cpu_of_tree(postgres), me.cpu_times()
     started = time.perf_counter()
-    opened = _open_all(world.engine, policy)
+    opened = open_all(world.engine, policy)
     seconds = time.perf_counter() - started
     mine_after = me.cpu_times()
     mine = mine_after.user + mine_after.system - mine_before.user - mine_before.system

@@ -143,6 +143,7 @@ class RevenueSettings(Section):
     """When the deferred revenue of an invoice is earned."""
 
     recognise: Literal["period_end", "daily"] = "period_end"
+    once: Literal["issue", "period"] = "issue"
 
 
 class TaxSettings(Section):

@@ -10,7 +10,7 @@ from billing.plans.terms import Cadence, Dunning
 from billing.pricing import TaxRounding
 from billing.rules import backoff
 from billing.rules.dunning import Budget
-from billing.rules.recognition import Mode
+from billing.rules.recognition import Mode, Once
 from billing.tax import Seller
 
 CLOCK_TOLERANCE: Final = timedelta(minutes=5)
@@ -66,6 +66,7 @@ class Policy:
     confirm_grace: timedelta = timedelta(hours=1)
     settle_grace: timedelta = timedelta(days=1)
     recognise: Mode = "period_end"
+    recognise_once: Once = "issue"
     authorization_window: timedelta = timedelta(days=7)
     movement_accounts: Mapping[str, str] = field(default_factory=dict)
     numbering: Numbering = "subscription"

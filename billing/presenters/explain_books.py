@@ -11,6 +11,7 @@ from billing.queries.explain.books import (
     HoldFacts,
     HoldKind,
     LegFacts,
+    LineRevenue,
     RevenueFacts,
 )
 from billing.queries.explain.money_back import MoneyBackFacts, NoteFacts, RefundFacts
@@ -59,6 +60,16 @@ def revenue(facts: RevenueFacts) -> Iterator[str]:
         yield f"It earns no more: it is {facts.ended_as}."
     elif facts.left is not None and facts.next_at is not None:
         yield f"{facts.left} are still to be earned, the next on {at(facts.next_at)}."
+    if len(facts.lines) > 1:
+        yield from map(_line_revenue, facts.lines)
+
+
+def _line_revenue(facts: LineRevenue) -> str:
+    left = f", {facts.left} still to be" if facts.left.amount else ""
+    served = facts.service
+    service = "earned at once" if served is None else f"{at(served.start)} to {at(served.end)}"
+    earned = f"{facts.earned} of {facts.net} earned{left}"
+    return f"Line {facts.line} ({facts.description}): {earned}; {service}."
 
 
 def journal(entries: Sequence[EntryFacts]) -> Iterator[str]:

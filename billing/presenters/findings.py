@@ -10,6 +10,7 @@ from billing.presenters.decisions import in_words as in_words_of
 from billing.presenters.fact_findings import FACT_WORDS
 from billing.presenters.note_findings import NOTE_WORDS
 from billing.presenters.number_findings import NUMBER_WORDS
+from billing.presenters.revenue_findings import REVENUE_WORDS
 from billing.presenters.text import amount
 from billing.rules.promises import Finding, FindingKind
 
@@ -240,24 +241,6 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
         f" {amount(row['booked'], row['booked_in'])} and"
         f" {', '.join(row['booked_under']) or 'none'}"
     ),
-    FindingKind.RECOGNITION_ENTRY: lambda row: (
-        f"of invoice {row['number']} ({row['invoice']}), up to {row['through']},"
-        f" {amount(row['amount'], row['currency'])} are"
-        f" recognised, the journal has {amount(row['booked'], row['currency'])}"
-    ),
-    FindingKind.INVOICE_ADDS_UP: lambda row: (
-        f"invoice {row['number']} over {amount(row['net'], row['currency'])} is {row['status']}:"
-        f" {amount(row['recognised'], row['currency'])} recognised,"
-        f" {amount(row['given_back'], row['currency'])} given back,"
-        f" {amount(row['given_up'], row['currency'])} given up, which leaves"
-        f" {amount(row['deferred'], row['currency'])} that"
-        + (" never was" if row["deferred"] < 0 else " nobody will recognise")
-    ),
-    FindingKind.DEFERRED_ADDS_UP: lambda row: (
-        f"all invoices leave {amount(row['deferred'], row['currency'])} to be recognised, the"
-        f" journal"
-        f" has {amount(row['booked'], row['currency'])} deferred"
-    ),
     FindingKind.FEE_ENTRY: lambda row: (
         f"of {row['id']} the provider kept {amount(row['fee'], row['currency'])}, the journal has"
         f" {amount(row['booked'], row['currency'])}"
@@ -359,5 +342,6 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
     **FACT_WORDS,
     **CREDIT_WORDS,
     **NOTE_WORDS,
+    **REVENUE_WORDS,
     **NUMBER_WORDS,
 }

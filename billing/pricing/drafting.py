@@ -100,6 +100,7 @@ def _finished(
                 tax=tax[index] if tax else 0,
                 charge=line.charge,
                 rows=line.rows,
+                at_issue=line.at_issue,
             )
         )
     return tuple(found)

@@ -46,7 +46,8 @@ class DraftLine:
     """One line, in minor units: `net` is `gross` less `discount`, and `tax` its part of the taxes.
 
     Where prices contain tax, `net` is without it. `charge` is the index of the charge in the facts;
-    it and `period` are None for what was carried over. `rows` are of a whole period.
+    it and `period` are None for what was carried over. `rows` are of a whole period. `at_issue`:
+    it is earned when it is invoiced, and not over its period.
     """
 
     item: str
@@ -62,6 +63,7 @@ class DraftLine:
     tax: int
     charge: int | None
     rows: tuple[TierRow, ...] = ()
+    at_issue: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,6 +68,7 @@ class Charge:
     whose quantity was used, only the minimum and the maximum have it. Where `before` units were
     charged before, the charge is what the quantity adds to their price. `days` are the first and
     the last civil day of the period, as they were when it was charged: rules of a zone change.
+    `at_issue`: it is earned when it is invoiced, and not over its period.
     """
 
     item: str
@@ -83,6 +84,7 @@ class Charge:
     metered: bool = False
     before: Fraction = Fraction(0)
     days: tuple[date, date] | None = None
+    at_issue: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,9 +231,10 @@ def _charge_to(charge: Charge) -> dict[str, Any]:
             "metered": charge.metered,
             "before": exact_text(charge.before),
             "days": None if charge.days is None else [str(day) for day in charge.days],
+            "at_issue": charge.at_issue,
         },
         {"quantity": "1", "share": [1, 1], "once": False, "metered": False, "before": "0"}
-        | {"days": None, "period": None},
+        | {"days": None, "period": None, "at_issue": False},
     )
 
 
@@ -262,6 +265,7 @@ def _charge_from(data: Mapping[str, Any]) -> Charge:
         metered=data.get("metered", False),
         before=Fraction(data.get("before", "0")),
         days=_days_from(data.get("days")),
+        at_issue=data.get("at_issue", False),
     )
 
 

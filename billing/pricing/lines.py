@@ -33,6 +33,7 @@ class PricedLine:
     charge: int | None
     once: bool = False
     rows: tuple[TierRow, ...] = ()
+    at_issue: bool = False
 
 
 def lines_of(charge: Charge, index: int, zone: str, step: int) -> tuple[PricedLine, ...]:
@@ -62,6 +63,7 @@ def lines_of(charge: Charge, index: int, zone: str, step: int) -> tuple[PricedLi
         charge=index,
         once=charge.once,
         rows=rows,
+        at_issue=charge.at_issue,
     )
     return (line, _up_to_minimum(line, missing)) if missing > 0 else (line,)
 
@@ -156,4 +158,5 @@ def _up_to_minimum(line: PricedLine, missing: int) -> PricedLine:
         gross=missing,
         charge=line.charge,
         once=line.once,
+        at_issue=line.at_issue,
     )

@@ -59,6 +59,8 @@ class FindingKind(StrEnum):
     RECOGNITION_ENTRY = "recognition_entry"
     INVOICE_ADDS_UP = "invoice_adds_up"
     DEFERRED_ADDS_UP = "deferred_adds_up"
+    LINE_PARTS = "line_parts"
+    EARNED_EARLY = "earned_early"
     FEE_ENTRY = "fee_entry"
     EXCHANGE_ENTRY = "exchange_entry"
     MOVEMENT_ENTRY = "movement_entry"

@@ -1,8 +1,4 @@
-"""Refund rules: the amount refundable, its split into parts, and the order of states.
-
-Pure. A refund is split by what is left of the payment's parts, so that several partial refunds add
-up to the whole exactly, whatever was earned between them.
-"""
+"""Refund rules: the amount refundable, its parts, and the order of states. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +6,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from billing.rules.money import Money, allocate
+from billing.rules.money import Money
 
 
 class RefundState(StrEnum):
@@ -96,21 +92,6 @@ class Parts:
         return self.recognised + self.deferred + self.tax
 
 
-def split(amount: Money, left: Parts) -> Parts:
-    """Split what goes back by what is left of each part, with the largest remainder.
-
-    No part goes below zero; an amount equal to all that is left takes every part whole. What
-    exceeds all that is left (a cardholder's bank may take more) counts as earned.
-    """
-    beyond = max(0, amount.amount - left.total)
-    weights = [left.recognised, left.deferred, left.tax]
-    within = Money(amount.amount - beyond, amount.currency)
-    if left.total == 0:
-        return Parts(recognised=beyond)
-    recognised, deferred, tax = (part.amount for part in allocate(within, weights))
-    return Parts(recognised + beyond, deferred, tax)
-
-
 def refundable(captured: Money, given_back: Money, in_dispute: Money) -> Money:
     """Return how much of a payment may still go back.
 
@@ -119,16 +100,3 @@ def refundable(captured: Money, given_back: Money, in_dispute: Money) -> Money:
     """
     left = captured - given_back - in_dispute
     return left if left.amount > 0 else Money(0, captured.currency)
-
-
-def note_parts(net: Money, tax: Money, left: Parts) -> Parts | None:
-    """Split a credit note's net by what is left earned and unearned; its tax is what it says.
-
-    None where more is to be given back than is left of the net or of the tax.
-    """
-    if tax.amount > left.tax or net.amount > left.recognised + left.deferred:
-        return None
-    if net.amount == 0:
-        return Parts(tax=tax.amount)
-    recognised, deferred = allocate(net, [left.recognised, left.deferred])
-    return Parts(recognised.amount, deferred.amount, tax.amount)

@@ -44,7 +44,11 @@ TAMPERED = {
         "UPDATE refunds SET settled_at = '2026-03-01' WHERE settled_at IS NULL",
         "settled on 2026-03-01 00:00 UTC, which neither a balance transaction nor",
     ),
-    "a refund that is gone": ("DELETE FROM refunds WHERE state = 'succeeded'", "is not there"),
+    "a refund that is gone": (
+        "WITH parts AS (DELETE FROM line_parts WHERE kind = 'refund')"
+        " DELETE FROM refunds WHERE state = 'succeeded'",
+        "is not there",
+    ),
     "a payment that says it was refunded": (
         "UPDATE payments SET state = 'REFUNDED' WHERE amount_refunded > 0",
         "is REFUNDED with",
@@ -58,12 +62,13 @@ TAMPERED = {
         "withheld",
     ),
     "more earned than invoiced": (
-        "INSERT INTO revenue_recognitions"
-        " SELECT invoice_id, '2030-01-01', 999999 FROM payments LIMIT 1",
+        "INSERT INTO revenue_recognitions (invoice_id, line, through, amount)"
+        " SELECT invoice_id, 1, '2030-01-01', 999999 FROM payments LIMIT 1",
         "that never was",
     ),
     "earned without an entry": (
-        "INSERT INTO revenue_recognitions SELECT invoice_id, '2030-01-01', 1 FROM payments LIMIT 1",
+        "INSERT INTO revenue_recognitions (invoice_id, line, through, amount)"
+        " SELECT invoice_id, 1, '2030-01-01', 1 FROM payments LIMIT 1",
         "are recognised, the journal has",
     ),
     "an invoice nobody looks at": (
@@ -71,7 +76,7 @@ TAMPERED = {
         "that nobody will recognise",
     ),
     "an invoice invoiced for more": (
-        "UPDATE invoices SET net = net + 5, total = total + 5",
+        "UPDATE invoice_lines SET amount = amount + 5",
         "to be recognised, the journal has",
     ),
     "a fee that the provider didn't take": (
@@ -120,8 +125,8 @@ def test_the_proof_names_what_was_tampered_with(busy: World, db_url: str) -> Non
     owner = make_engine(db_url, role=None)
     with owner.connect() as conn:
         for table in (
-            "payments", "refunds", "disputes", "invoices", "revenue_recognitions",
-            "settlement_rows", "fx_events",
+            "payments", "refunds", "disputes", "invoices", "invoice_lines", "revenue_recognitions",
+            "settlement_rows", "fx_events", "line_parts",
         ):  # fmt: skip
             conn.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER USER"))
         found = {name: tampered(conn, busy, TAMPERED[name][0]) for name in TAMPERED}

@@ -441,10 +441,34 @@ MONEY: Final[Sequence[Fault]] = (
         "    lost = held - held\n",
     ),
     Fault(
+        "a refund takes nothing of the lines",
+        _REFUND_REQUESTS,
+        "    line_parts.add(conn, PartsOf.REFUND, refund_id, payment.invoice_id, taken.lines)\n",
+        "",
+    ),
+    Fault(
+        "a credit note takes nothing of the lines",
+        "billing/flows/credit_notes/issuing.py",
+        "    line_parts.add(conn, PartsOf.CREDIT_NOTE, note_id, invoice.id, made.taken.lines)\n",
+        "",
+    ),
+    Fault(
+        "a line earns what went back of it",
+        "billing/flows/cycles/recognition.py",
+        "step(line.left.deferred, service",
+        "step(line.net - line.recognised, service",
+    ),
+    Fault(
+        "a line is earned over the period of the last one",
+        "billing/flows/cycles/recognition.py",
+        "service_of(line.period, row.issued_at",
+        "service_of(standing.lines[-1].period, row.issued_at",
+    ),
+    Fault(
         "revenue of a void invoice is earned",
         "billing/flows/cycles/recognition.py",
-        "left = standing.left.deferred if row.status.earns else 0",
-        "left = standing.left.deferred",
+        "    if not row.status.earns:\n",
+        "    if not row.status:\n",
     ),
     Fault(
         "a dispute's fee is booked twice",

@@ -139,8 +139,10 @@ SELECT id, (ARRAY['unknown_at_provider', 'missing_at_provider', 'refund_missing'
        CASE WHEN g % 3 = 0 THEN now() END, CASE WHEN g % 3 = 0 THEN 'r' END,
        CASE WHEN g % 5 = 0 THEN 'txn_' || g END, 'stripe'
   FROM ids WHERE g <= 600;
-INSERT INTO revenue_recognitions (invoice_id, through, amount)
-SELECT id, '2026-02-15', 40 FROM ids WHERE g % 2 = 0;
+INSERT INTO revenue_recognitions (invoice_id, line, through, amount)
+SELECT id, 1, '2026-02-15', 40 FROM ids WHERE g % 2 = 0;
+INSERT INTO line_parts (kind, source_id, invoice_id, line, recognised, deferred, tax)
+SELECT 'refund', id, id, 1, 0, 1, 0 FROM ids WHERE g % 10 = 0;
 ANALYZE
 """
 

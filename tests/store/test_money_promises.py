@@ -41,10 +41,23 @@ INSERT INTO payments (id, customer_id, payment_method_id, amount, currency, stat
                       created_at, updated_at)
 VALUES ({HELD}, {CUSTOMER}, {CARD}, 100, 'USD', 'AUTHORIZED', 'manual', '2026-02-08', '2026-02-08',
         'void', '1970-01-01', '2026-02-01', '2026-02-01');
-INSERT INTO revenue_recognitions (invoice_id, through, amount)
-VALUES ({PAID_INVOICE}, '2026-02-01', 30)
+INSERT INTO revenue_recognitions (invoice_id, line, through, amount)
+VALUES ({PAID_INVOICE}, 1, '2026-02-01', 30);
+INSERT INTO line_parts (kind, source_id, invoice_id, line, recognised, deferred, tax)
+VALUES ('refund', {PENDING}, {PAID_INVOICE}, 1, 10, 20, 0)
 """
-TABLES = ("payments", "refunds", "disputes", "revenue_recognitions", "invoices")
+TABLES = ("payments", "refunds", "disputes", "revenue_recognitions", "line_parts", "invoices")
+
+
+def parts(
+    amounts: str, *, kind: str = "refund", source: str = SUCCEEDED, line: int = 1, nth: int = 1
+) -> str:
+    """Return the statement that takes parts (earned, unearned, tax) of a line of the invoice."""
+    return (
+        "INSERT INTO line_parts"
+        " (kind, source_id, nth, invoice_id, line, recognised, deferred, tax)"
+        f" VALUES ('{kind}', {source}, {nth}, {PAID_INVOICE}, {line}, {amounts})"
+    )
 
 
 assert_refused = partial(attacks.assert_refused, tables=TABLES)
@@ -202,11 +215,53 @@ ATTACKS = {
     "all disputes gone": ("append-only|permission", "TRUNCATE disputes CASCADE"),
     "earned twice up to one instant": (
         "revenue_recognitions_pkey",
-        f"INSERT INTO revenue_recognitions VALUES ({PAID_INVOICE}, '2026-02-01', 70)",
+        f"INSERT INTO revenue_recognitions (invoice_id, line, through, amount)"
+        f" VALUES ({PAID_INVOICE}, 1, '2026-02-01', 70)",
     ),
     "nothing earned": (
         "amount_check",
-        f"INSERT INTO revenue_recognitions VALUES ({PAID_INVOICE}, '2026-03-01', 0)",
+        f"INSERT INTO revenue_recognitions (invoice_id, line, through, amount)"
+        f" VALUES ({PAID_INVOICE}, 1, '2026-03-01', 0)",
+    ),
+    "earned of a line that isn't there": (
+        "revenue_recognitions_of_line",
+        f"INSERT INTO revenue_recognitions (invoice_id, line, through, amount)"
+        f" VALUES ({PAID_INVOICE}, 9, '2026-03-01', 1)",
+    ),
+    "more given back of a line than was earned": ("more is given back", parts("21, 0, 0")),
+    "more given back of a line than is left to be earned": (
+        "more is given back",
+        parts("0, 51, 0"),
+    ),
+    "more tax given back of a line than it bears": ("more is given back", parts("0, 0, 1")),
+    "nothing given back of a line": ("line_parts_take_something", parts("0, 0, 0")),
+    "less than nothing given back of a line": ("deferred_check", parts("5, -1, 0")),
+    "a part of a line that isn't there": ("line_parts_of_line", parts("1, 0, 0", line=9)),
+    "a part of a refund that isn't there": (
+        "line_parts_of_refund",
+        parts("1, 0, 0", source=DISPUTE),
+    ),
+    "a part of a dispute that isn't there": (
+        "line_parts_of_dispute",
+        parts("1, 0, 0", kind="dispute"),
+    ),
+    "a part of a credit note that isn't there": (
+        "line_parts_of_note",
+        parts("1, 0, 0", kind="credit_note"),
+    ),
+    "a write-off of another invoice": (
+        "line_parts_of_write_off",
+        parts("1, 0, 0", kind="write_off"),
+    ),
+    "a refund's part twice": ("line_parts_pkey", parts("1, 0, 0", source=PENDING)),
+    "a refund that fails twice": ("line_parts_once", parts("1, 0, 0", nth=2)),
+    "what was given back of a line changed": (
+        "append-only|can't be changed|permission",
+        "UPDATE line_parts SET deferred = 1",
+    ),
+    "what was given back of a line deleted": (
+        "append-only|can't be changed|permission",
+        "DELETE FROM line_parts",
     ),
     "what was earned changed": (
         "append-only|can't be changed|permission",

@@ -1,7 +1,7 @@
 """The figures of the example in docs/credit-notes.md follow from the functions that notes use."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from billing.pricing import (
     credit_note,
     draft,
 )
-from billing.rules.money import Money
-from billing.rules.refunds import Parts, note_parts
+from billing.rules.line_parts import LineParts, ReturnedLine, note_by_line, total_of
+from billing.rules.refunds import Parts
 from tests.unit.pricing.values import charge, facts, percent_off, unit_price
 
 PAGE = (Path(__file__).parents[2] / "docs" / "credit-notes.md").read_text()
@@ -30,8 +30,6 @@ INVOICE = draft(
         taxes=(Tax("VAT", Fraction(19), "DE"),),
     )
 )
-# 15 of the 30 days are over.
-EARNED = INVOICE.net // 2
 FIRST = credit_note(INVOICE, (), [Return(1, 3000)])
 REST = credit_note(INVOICE, [Noted(1, 3000)], [Return(0), Return(1)])
 
@@ -48,19 +46,28 @@ def of_note(name: str, note: NoteDraft) -> list[str]:
     return [line(f"{name}, line {each.line + 1}", each) for each in note.lines]
 
 
-def parts(name: str, note: NoteDraft, left: Parts) -> tuple[str, Parts]:
-    found = note_parts(Money(note.net, "EUR"), Money(note.tax, "EUR"), left)
-    assert found is not None
+def parts(name: str, note: NoteDraft, left: Sequence[LineParts]) -> tuple[str, Sequence[LineParts]]:
+    noted = [ReturnedLine(each.line + 1, each.net, each.tax) for each in note.lines]
+    taken = note_by_line(noted, left)
+    assert taken is not None
+    found, by_line = taken.parts, {each.line: each.parts for each in taken.lines}
     shown = (found.recognised, found.deferred, found.tax, note.total)
-    rest = Parts(
-        left.recognised - found.recognised, left.deferred - found.deferred, left.tax - found.tax
-    )
+    rest = [LineParts(each.line, less(each.parts, by_line.get(each.line))) for each in left]
     return f"| {name} | {written(shown)} |", rest
 
 
+def less(left: Parts, taken: Parts | None) -> Parts:
+    of = taken or Parts()
+    return Parts(left.recognised - of.recognised, left.deferred - of.deferred, left.tax - of.tax)
+
+
 def test_the_figures_of_the_example_are_what_notes_come_to() -> None:
+    # 15 of the 30 days are over.
     lines = [line(f"invoice, line {n}", each) for n, each in enumerate(INVOICE.lines, start=1)]
-    whole = Parts(EARNED, INVOICE.net - EARNED, INVOICE.tax)
+    whole = [
+        LineParts(number, Parts(each.net // 2, each.net - each.net // 2, each.tax))
+        for number, each in enumerate(INVOICE.lines, start=1)
+    ]
     first, left = parts("first note", FIRST, whole)
     rest, left = parts("second note", REST, left)
 
@@ -72,4 +79,4 @@ def test_the_figures_of_the_example_are_what_notes_come_to() -> None:
         rest,
     ]
     assert re.findall(r"^\|.*\d\.\d\d.*\|$", EXAMPLE, re.MULTILINE) == expected
-    assert left == Parts(), "all notes of an invoice come to it exactly"
+    assert total_of(left) == Parts(), "all notes of an invoice come to it exactly"

@@ -169,6 +169,7 @@ def policy_of(settings: Settings) -> "Policy":
         confirm_grace=settings.reconciler.grace,
         settle_grace=settings.reconciler.settle_grace,
         recognise=settings.revenue.recognise,
+        recognise_once=settings.revenue.once,
         movement_accounts=settings.reconciler.movements,
         numbering=settings.invoices.numbering,
         number_prefix=settings.invoices.prefix,

@@ -27,8 +27,9 @@ from billing.pricing import (
 )
 from billing.rules.credit_notes import Destination
 from billing.rules.invoices import InvoiceStatus
+from billing.rules.line_parts import LineSplit, ReturnedLine, note_by_line
 from billing.rules.money import Money, half_up
-from billing.rules.refunds import Parts, note_parts
+from billing.rules.refunds import Parts
 from billing.store.payments import credit_notes, disputes, invoices, payments, recognition
 from billing.store.payments.credit_notes import CreditNoteLine
 from billing.store.payments.invoices import Invoice
@@ -55,15 +56,21 @@ class Asked:
 class DraftedNote:
     """A credit note that may be issued now, with what was locked for it.
 
-    `last` has the last line of an earlier note, by line of the invoice.
+    `taken` is what it takes of the invoice's lines. `last` has the last line of an earlier note, by
+    line of the invoice.
     """
 
     invoice: Invoice
     payment: LockedPayment | None
     destination: Destination
     note: NoteDraft
-    parts: Parts
+    taken: LineSplit
     last: Mapping[int, CreditNoteLine]
+
+    @property
+    def parts(self) -> Parts:
+        """The parts of what it gives back."""
+        return self.taken.parts
 
 
 def drafted(
@@ -91,11 +98,12 @@ def drafted(
     note = _note(_draft_of(conn, invoice), asked, last, invoice)
     total = Money(note.total, note.currency)
     _refuse_too_much(conn, invoice, payment, total, destination)
-    left = recognition.standings(conn, [invoice_id])[invoice_id].left
-    parts = note_parts(Money(note.net, note.currency), Money(note.tax, note.currency), left)
-    if parts is None:
-        raise _too_high(invoice, total, Money(left.total, note.currency))
-    return DraftedNote(invoice, payment, destination, note, parts, last)
+    standing = recognition.standings(conn, [invoice_id])[invoice_id]
+    noted = [ReturnedLine(line.line + 1, line.net, line.tax) for line in note.lines]
+    taken = note_by_line(noted, standing.by_line)
+    if taken is None:
+        raise _too_high(invoice, total, Money(standing.left.total, note.currency))
+    return DraftedNote(invoice, payment, destination, note, taken, last)
 
 
 def _locked(conn: Connection, invoice_id: UUID) -> tuple[Invoice, LockedPayment | None]:

@@ -23,8 +23,9 @@ from billing.rules.actor import Actor
 from billing.rules.credit_notes import Destination, series_of
 from billing.rules.money import Money
 from billing.store.journal import posting
-from billing.store.payments import credit_notes
+from billing.store.payments import credit_notes, line_parts
 from billing.store.payments.credit_notes import CreditNote, CreditNoteLine
+from billing.store.payments.line_parts import PartsOf
 
 
 def issue(
@@ -95,6 +96,7 @@ def _write(
         },
         _lines(made, note_id),
     )
+    line_parts.add(conn, PartsOf.CREDIT_NOTE, note_id, invoice.id, made.taken.lines)
     posting.post(
         conn,
         [

@@ -11,6 +11,7 @@ __all__ = [
     "deciding",
     "digest",
     "digest_repair",
+    "earning",
     "ending",
     "held_terms",
     "holding",

@@ -57,7 +57,7 @@ def facts_of_cycle(
     held: Holdings = NOTHING_HELD,
 ) -> Facts:
     """Return the facts of the invoice of a regular period. Raises: NoPrice, TaxUndecided."""
-    charged = tuple(_charges(subscription, plan, version, scheduled, held))
+    charged = tuple(_charges(subscription, plan, version, scheduled, held, policy))
     charges = tuple(charge for charge, _ in charged)
     currency = subscription.currency
     reduced = bool(held.discounts or held.credit) or scheduled.part != scheduled.whole
@@ -90,18 +90,21 @@ def _charges(
     version: PlanVersion,
     scheduled: ScheduledPeriod,
     held: Holdings,
+    policy: Policy,
 ) -> Iterator[tuple[Charge, TaxTerms]]:
     """Yield the charges of a plan's items in order, and how each is taxed."""
+    at_issue = policy.recognise_once == "issue"
     days = service_days(scheduled.period, subscription.zone)
     by_code: Mapping[str, HeldItem] = {each.item: each for each in held.items}
     source = f"plan:{version.plan}:{version.effective}"
     for sold in _sold(version, source, subscription.currency):
         quantity = _quantity(subscription, version, sold.item, by_code.get(sold.item.code))
         if quantity is not None:
-            yield _charge(plan.name, sold, quantity, scheduled, days), sold.tax
+            yield _charge(plan.name, sold, quantity, scheduled, days, at_issue), sold.tax
     for row in held.items:
         if row.addon is not None and row.addon_version is not None:
-            yield from _of_addon(subscription, held.addons[row.addon], row, scheduled, days)
+            addon = held.addons[row.addon]
+            yield from _of_addon(subscription, addon, row, scheduled, days, at_issue)
 
 
 def _of_addon(
@@ -110,6 +113,7 @@ def _of_addon(
     row: HeldItem,
     scheduled: ScheduledPeriod,
     days: tuple[date, date],
+    at_issue: bool,
 ) -> Iterator[tuple[Charge, TaxTerms]]:
     """Yield the charge of an add-on, in the version that prices the period."""
     assert row.addon_version is not None, "an add-on is held in a version"
@@ -117,7 +121,7 @@ def _of_addon(
     source = f"addon:{addon.code}:{version.effective}"
     for sold in _sold(version, source, subscription.currency):
         if row.quantity and row.billed_in is None:
-            yield _charge(addon.name, sold, row.quantity, scheduled, days), sold.tax
+            yield _charge(addon.name, sold, row.quantity, scheduled, days, at_issue), sold.tax
 
 
 def _quantity(
@@ -146,7 +150,9 @@ def _charge(
     quantity: int,
     scheduled: ScheduledPeriod,
     days: tuple[date, date],
+    at_issue: bool,
 ) -> Charge:
+    """Return the charge of an item; `at_issue` says when what is charged once is earned."""
     item, once = sold.item, sold.item.once
     return Charge(
         item=item.code,
@@ -160,6 +166,7 @@ def _charge(
         whole=1 if once else scheduled.whole,
         once=once,
         days=None if once else days,
+        at_issue=once and at_issue,
     )
 
 

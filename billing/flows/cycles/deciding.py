@@ -7,13 +7,13 @@ from uuid import UUID
 
 from billing.flows.cycles import held_terms
 from billing.flows.cycles.charging import Holdings, costs_nothing, facts_of_cycle
+from billing.flows.cycles.earning import earned_first_at
 from billing.flows.cycles.taxing import TaxUndecided
 from billing.flows.policy import Policy
 from billing.ids import derived_id
 from billing.plans.currencies import charge_limit
 from billing.plans.terms import Plan, PlanVersion, version_for_period
 from billing.pricing import Facts, InvoiceDraft, draft
-from billing.rules import recognition
 from billing.rules.facts import as_json
 from billing.rules.item_changes import HeldTerms
 from billing.rules.periods import ScheduledPeriod, to_local
@@ -121,9 +121,8 @@ def decide(
         billed = _bill(subscription, plan, version, scheduled, policy, held)
         if billed is None:
             kind = CycleKind.FREE
-    if billed is not None and billed[1].net:
-        service = recognition.Service(scheduled.period, subscription.zone)
-        recognise_at = recognition.first_at(service, policy.recognise)
+    if billed is not None:
+        recognise_at = earned_first_at(billed[1], subscription.zone, now, policy.recognise)
     owner, n, start = subscription.id, scheduled.n, scheduled.period.start
     return Opening(
         subscription,

@@ -146,6 +146,7 @@ def _line_rows(issued: Issued) -> list[dict[str, Any]]:
             "part": line.part,
             "whole": line.whole,
             "detail": detail_of(line),
+            "earned_at_issue": line.at_issue,
         }
         for number, line in enumerate(issued.draft.lines, start=1)
     ]

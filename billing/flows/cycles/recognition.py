@@ -1,16 +1,18 @@
-"""Recognising revenue: what was invoiced is earned as its service is given.
+"""Recognising revenue: what was invoiced is earned as its service is given, line by line.
 
     lock due invoices (SKIP LOCKED)  ->  decide in pure code  ->  write all in a few statements
 
-A batch is one transaction. A row beside the entries keeps how much of an invoice was earned, and up
-to when. So a second run, or one after a pause, earns nothing twice and leaves nothing out. An
-invoice that is voided or written off earns no more; a refund lowers the amount that is left to
-earn.
+A batch is one transaction. A row beside the entries keeps how much of a line was earned, and up to
+when. So a second run, or one after a pause, earns nothing twice and leaves nothing out. What lines
+of an invoice earn up to the same instant is one entry. An invoice that is voided or written off
+earns no more; a refund lowers the amount that is left to earn.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection, Engine
@@ -19,10 +21,10 @@ from billing.crash_points import CrashPoint, marked
 from billing.flows.policy import Policy
 from billing.ledger import recipes
 from billing.rules.money import Money
-from billing.rules.periods import Period
-from billing.rules.recognition import RecognitionStep, Service, step
+from billing.rules.recognition import placed, service_of, step
 from billing.store.journal import posting
 from billing.store.payments import recognition
+from billing.store.payments.recognition import DueInvoice, Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +33,15 @@ class Recognised:
 
     seen: int = 0
     earned: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Earned:
+    """What a line of an invoice earns up to an instant, in minor units."""
+
+    line: int
+    through: datetime
+    amount: int
 
 
 def run(engine: Engine, *, now: datetime, batch: int, policy: Policy) -> Recognised:
@@ -53,31 +64,50 @@ def run_batch(conn: Connection, now: datetime, limit: int, policy: Policy) -> Re
     # A second statement, so that it sees refunds committed while the first one waited for its
     # locks.
     standings = recognition.standings(conn, [row.id for row in rows])
-    steps: dict[UUID, RecognitionStep] = {}
-    currencies: dict[UUID, str] = {}
+    earned: dict[UUID, list[Earned]] = {}
+    next_at: dict[UUID, datetime | None] = {}
+    currencies = {row.id: row.currency for row in rows}
     for row in rows:
-        standing, currencies[row.id] = standings[row.id], row.currency
-        service = Service(Period(row.period_start, row.period_end), row.zone)
-        left = standing.left.deferred if row.status.earns else 0
-        steps[row.id] = step(left, service, policy.recognise, last=standing.last, now=now)
-    earned = _write(conn, steps, currencies)
-    return Recognised(seen=len(rows), earned=earned)
+        earned[row.id], next_at[row.id] = _of_invoice(row, standings[row.id], policy, now)
+    write(conn, earned, currencies)
+    recognition.schedule_next(conn, next_at)
+    return Recognised(seen=len(rows), earned=sum(1 for steps in earned.values() if steps))
 
 
-def _write(
-    conn: Connection, steps: Mapping[UUID, RecognitionStep], currencies: Mapping[UUID, str]
-) -> int:
-    """Write what was earned, with its entries, and when more is due; return how many earned."""
-    rows, entries = [], []
-    for invoice_id, done in steps.items():
-        if done.through is None:
-            continue
-        amount = Money(done.amount, currencies[invoice_id])
-        rows.append({"invoice_id": invoice_id, "through": done.through, "amount": done.amount})
-        entries.append(
-            recipes.revenue_recognized(invoice_id=invoice_id, amount=amount, through=done.through)
-        )
+def _of_invoice(
+    row: DueInvoice, standing: Standing, policy: Policy, now: datetime
+) -> tuple[list[Earned], datetime | None]:
+    """Return what the lines of an invoice earn now, and when one of them may earn more."""
+    if not row.status.earns:
+        return [], None
+    last, found, next_at = standing.last, [], []
+    for line in standing.lines:
+        service = service_of(line.period, row.issued_at, row.zone)
+        done = step(line.left.deferred, service, policy.recognise, last=line.last, now=now)
+        if done.through is not None:
+            through = placed(done, last_of_invoice=last, now=now)
+            found.append(Earned(line.line, through, done.amount))
+        if done.next_at is not None:
+            next_at.append(done.next_at)
+    return found, min(next_at, default=None)
+
+
+def write(
+    conn: Connection, earned: Mapping[UUID, Sequence[Earned]], currencies: Mapping[UUID, str]
+) -> None:
+    """Write what lines of (locked) invoices earned, with an entry for each instant."""
+    rows: list[dict[str, Any]] = []
+    sums: dict[tuple[UUID, datetime], int] = defaultdict(int)
+    for invoice_id, steps in earned.items():
+        for each in steps:
+            row = {"line": each.line, "through": each.through, "amount": each.amount}
+            rows.append({"invoice_id": invoice_id, **row})
+            sums[invoice_id, each.through] += each.amount
     recognition.record(conn, rows)
+    entries = [
+        recipes.revenue_recognized(
+            invoice_id=invoice_id, amount=Money(amount, currencies[invoice_id]), through=through
+        )
+        for (invoice_id, through), amount in sums.items()
+    ]
     posting.post(conn, entries)
-    recognition.schedule_next(conn, {key: done.next_at for key, done in steps.items()})
-    return len(rows)

@@ -161,7 +161,7 @@ def _stored(line: InvoicedLine) -> tuple[object, ...]:
     amounts = (line.gross, line.discount, line.amount, line.tax)
     share = (line.part, line.whole)
     what = (line.item, line.description, line.quantity, line.unit_price, line.unit_amount)
-    return (*what, *amounts, line.tax_included, period, share, line.detail)
+    return (*what, *amounts, line.tax_included, period, share, line.detail, line.earned_at_issue)
 
 
 def _computed(line: DraftLine) -> tuple[object, ...]:
@@ -178,6 +178,7 @@ def _computed(line: DraftLine) -> tuple[object, ...]:
         period,
         (line.part, line.whole),
         detail_of(line),
+        line.at_issue,
     )
 
 

@@ -10,7 +10,7 @@ events don't matter. Only the provider's transactions move money, each posted on
 An inquiry moves nothing. Locks are taken in one order: payment, its invoice, dispute.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -26,12 +26,14 @@ from billing.ledger import keys, recipes
 from billing.ledger.journal import Entry
 from billing.rules.actor import PROVIDER
 from billing.rules.disputes import CLOSED, DisputeState, Movement, is_older, movement, state_of
+from billing.rules.line_parts import LineParts, split_by_line, total_of
 from billing.rules.money import Money
 from billing.rules.reconciliation import BreakCause, BreakFound, BreakKind
-from billing.rules.refunds import Parts, split
+from billing.rules.refunds import Parts
 from billing.store.journal import posting, reads
-from billing.store.payments import disputes, payments, recognition
+from billing.store.payments import disputes, line_parts, payments, recognition
 from billing.store.payments.disputes import Dispute, DisputeInsert
+from billing.store.payments.line_parts import PartsOf
 from billing.store.payments.payments import LockedPayment
 from billing.store.settlement import breaks
 
@@ -253,7 +255,7 @@ def _post_decision(
         entries.append(_loss_reversed(conn, payment, row, now))
     if lost.amount > 0:
         left = recognition.parts_left(conn, payment)
-        too_much = lost.amount > left.total
+        too_much = lost.amount > total_of(left).total
         entries.append(_loss(conn, payment, row, lost, left, now))
     return entries, too_much
 
@@ -270,12 +272,17 @@ def _loss_reversed(conn: Connection, payment: LockedPayment, row: Dispute, now: 
 
 
 def _loss(
-    conn: Connection, payment: LockedPayment, row: Dispute, lost: Money, left: Parts, now: datetime
+    conn: Connection,
+    payment: LockedPayment,
+    row: Dispute,
+    lost: Money,
+    left: Sequence[LineParts],
+    now: datetime,
 ) -> Entry:
-    if lost.amount > left.total:
-        _record_too_much(conn, payment, row, lost, left, now)
-    parts = split(lost, left)
-    nth = row.times_lost + 1
+    taken = split_by_line(lost.amount, left)
+    if taken.beyond:
+        _record_too_much(conn, payment, row, lost, total_of(left), now)
+    parts, nth = taken.parts, row.times_lost + 1
     by = bought.WentBack(dispute_id=row.id)
     bought.take_back(conn, payment, lost, by, now=now, actor=PROVIDER)
     disputes.change(
@@ -289,6 +296,7 @@ def _loss(
         lost_deferred=parts.deferred,
         lost_tax=parts.tax,
     )
+    line_parts.add(conn, PartsOf.DISPUTE, row.id, payment.invoice_id, taken.lines, nth=nth)
     return recipes.dispute_lost(
         dispute_id=row.id,
         customer_id=payment.customer_id,

@@ -16,6 +16,7 @@ from sqlalchemy import Connection
 from billing.errors import BadInput, ErrorCode
 from billing.flows.customers.customers import existing_customer, refuse_anything_like_a_card
 from billing.flows.cycles import holding, taxing
+from billing.flows.cycles.earning import earned_first_at
 from billing.flows.cycles.opening import hold_catalog
 from billing.flows.invoices.asking import (
     AskedInvoice,
@@ -33,10 +34,8 @@ from billing.ids import derived_id
 from billing.plans.currencies import charge_step
 from billing.plans.taxes import USUAL_TAX, TaxTerms
 from billing.pricing import Charge, Facts, InvoiceDraft, InvoiceKind, draft
-from billing.rules import recognition
 from billing.rules.money import Money
 from billing.rules.periods import Period, ScheduleError, is_portable, to_utc
-from billing.rules.recognition import Service
 from billing.store.payments import invoices
 from billing.store.payments.invoices import Invoice
 from billing.store.subscriptions.customers import Customer
@@ -140,15 +139,10 @@ def create(
         made.customer.id,
         made.facts,
         made.draft,
-        recognition.first_at(_service(made.facts, now), policy.recognise),
+        earned_first_at(made.draft, made.facts.zone, now, policy.recognise),
         made.decision,
     )
     return issue(conn, asked, now, policy)
-
-
-def _service(facts: Facts, now: datetime) -> Service:
-    """Return what is invoiced for; what is of no period is earned at once."""
-    return Service(facts.charges[0].period or Period(now - recognition.TICK, now), facts.zone)
 
 
 def _same(conn: Connection, known: Invoice, order: InvoiceOrder) -> Invoice:

@@ -10,6 +10,8 @@ from uuid import UUID
 from sqlalchemy import Connection
 
 from billing.flows.cycles import crediting
+from billing.flows.cycles import recognition as earning
+from billing.flows.cycles.recognition import Earned
 from billing.flows.payments.subscription_status import end_subscription
 from billing.flows.policy import Policy
 from billing.ledger import keys, recipes
@@ -17,15 +19,16 @@ from billing.pricing import InvoiceKind
 from billing.rules.actor import WORKER, Actor
 from billing.rules.decisions import Decision, DecisionKind, decided, evidence_of
 from billing.rules.invoices import InvoiceStatus
+from billing.rules.line_parts import LineSplit, split_by_line
 from billing.rules.money import Money
 from billing.rules.payments import (
     Cause,
     State,
 )
 from billing.rules.recognition import TICK
-from billing.rules.refunds import Parts, split
 from billing.store.journal import posting
-from billing.store.payments import invoices, payment_history, payments, recognition
+from billing.store.payments import invoices, line_parts, payment_history, payments, recognition
+from billing.store.payments.line_parts import PartsOf
 from billing.store.payments.payments import LockedPayment
 from billing.store.payments.recognition import Standing
 from billing.store.subscriptions.parking import NOT_PARKED
@@ -68,7 +71,9 @@ def write_off(conn: Connection, payment: LockedPayment, now: datetime) -> None:
         posting.post(conn, [entry])
         return
     standing = recognition.standings(conn, [invoice_id])[invoice_id]
-    lost = split(payment.money, standing.left)
+    lost = split_by_line(payment.amount, standing.by_line)
+    parts, nth = lost.parts, payment_history.times_failed(conn, payment.id)
+    line_parts.add(conn, PartsOf.WRITE_OFF, invoice_id, invoice_id, lost.lines, nth=nth)
     posting.post(
         conn,
         [
@@ -76,11 +81,11 @@ def write_off(conn: Connection, payment: LockedPayment, now: datetime) -> None:
                 invoice_id=invoice_id,
                 customer_id=payment.customer_id,
                 cycle_id=payment.cycle_id,
-                recognised=Money(lost.recognised, payment.currency),
-                deferred=Money(lost.deferred, payment.currency),
-                tax=Money(lost.tax, payment.currency),
+                recognised=Money(parts.recognised, payment.currency),
+                deferred=Money(parts.deferred, payment.currency),
+                tax=Money(parts.tax, payment.currency),
                 effective_at=now,
-                nth=payment_history.times_failed(conn, payment.id),
+                nth=nth,
             )
         ],
     )
@@ -88,17 +93,23 @@ def write_off(conn: Connection, payment: LockedPayment, now: datetime) -> None:
 
 
 def _earn_what_credit_paid(
-    conn: Connection, payment: LockedPayment, standing: Standing, lost: Parts, now: datetime
+    conn: Connection, payment: LockedPayment, standing: Standing, lost: LineSplit, now: datetime
 ) -> None:
     """Earn the rest of a written-off invoice now: nothing is recognised of it any more."""
-    rest = standing.left.deferred - lost.deferred
-    if rest:
-        invoice_id = _owed(payment)
-        at = now if standing.last is None else max(now, standing.last + TICK)
-        amount = Money(rest, payment.currency)
-        entry = recipes.revenue_recognized(invoice_id=invoice_id, amount=amount, through=at)
-        posting.post(conn, [entry])
-        recognition.record(conn, [{"invoice_id": invoice_id, "through": at, "amount": rest}])
+    gone = {each.line: each.parts.deferred for each in lost.lines}
+    at = _after(standing, now)
+    rest = [
+        Earned(line.line, at, line.left.deferred - gone.get(line.line, 0))
+        for line in standing.lines
+        if line.left.deferred > gone.get(line.line, 0)
+    ]
+    invoice_id = _owed(payment)
+    earning.write(conn, {invoice_id: rest}, {invoice_id: payment.currency})
+
+
+def _after(standing: Standing, now: datetime) -> datetime:
+    """Return the first instant from now on up to which nothing of an invoice was earned yet."""
+    return now if standing.last is None else max(now, standing.last + TICK)
 
 
 def _owed(payment: LockedPayment) -> UUID:
@@ -159,9 +170,10 @@ def void(
     crediting.give_back(conn, invoice_id, now, actor)
     standing = recognition.standings(conn, [invoice_id])[invoice_id]
     if standing.recognised:
-        at = now if standing.last is None else max(now, standing.last + TICK)
+        at = _after(standing, now)
         earned = Money(standing.recognised, payment.currency)
         entry = recipes.recognition_taken_back(invoice_id=invoice_id, amount=earned, at=at)
         posting.post(conn, [entry])
-        row = {"invoice_id": invoice_id, "through": at, "amount": -earned.amount}
-        recognition.record(conn, [row])
+        rows = [(line.line, -line.recognised) for line in standing.lines if line.recognised]
+        of_all = {"invoice_id": invoice_id, "through": at}
+        recognition.record(conn, [of_all | {"line": line, "amount": less} for line, less in rows])

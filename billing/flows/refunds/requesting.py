@@ -18,13 +18,22 @@ from billing.ledger.journal import Entry
 from billing.pan import refuse_card_number
 from billing.plans.currencies import charge_step
 from billing.rules.actor import Actor
+from billing.rules.line_parts import split_by_line
 from billing.rules.money import Money
 from billing.rules.payments import State
-from billing.rules.refunds import Parts, RefundState, refundable, split
+from billing.rules.refunds import Parts, RefundState, refundable
 from billing.store.dispatch import NOT_HELD
 from billing.store.journal import posting
-from billing.store.payments import credit_notes, disputes, payments, recognition, refunds
+from billing.store.payments import (
+    credit_notes,
+    disputes,
+    line_parts,
+    payments,
+    recognition,
+    refunds,
+)
 from billing.store.payments.credit_notes import CreditNote
+from billing.store.payments.line_parts import PartsOf
 from billing.store.payments.payments import LockedPayment, Payment
 from billing.store.payments.refunds import Refund
 
@@ -142,7 +151,8 @@ def add(
     now: datetime,
 ) -> Refund:
     """Write a refund of a locked payment down, in its first state, with its entry."""
-    parts = split(amount, recognition.parts_left(conn, payment))
+    taken = split_by_line(amount.amount, recognition.parts_left(conn, payment))
+    parts = taken.parts
     payments.change(conn, payment.id, now, amount_refunded=payment.amount_refunded + amount.amount)
     added = refunds.add(
         conn,
@@ -160,6 +170,7 @@ def add(
         dispatch_after=NOT_HELD,
         created_at=now,
     )
+    line_parts.add(conn, PartsOf.REFUND, refund_id, payment.invoice_id, taken.lines)
     posting.post(conn, [_requested(conn, payment, refund_id, parts, now)])
     by = bought.WentBack(refund_id=refund_id)
     bought.take_back(conn, payment, amount, by, now=now, actor=actor)

@@ -15,6 +15,7 @@ from billing.errors import Conflict, ErrorCode, NotFound
 from billing.flows import fence
 from billing.flows.credit_notes import issuing as notes
 from billing.flows.cycles import held_terms, issuing
+from billing.flows.cycles.earning import earned_first_at
 from billing.flows.cycles.issuing import InSeries, Issued
 from billing.flows.cycles.opening import hold_catalog
 from billing.flows.policy import Policy
@@ -26,10 +27,8 @@ from billing.flows.subscriptions.lifecycle import locked
 from billing.ids import derived_id, new_id
 from billing.queries.subscriptions import find_subscription
 from billing.rules import invoices as invoice_rules
-from billing.rules import recognition
 from billing.rules.actor import RECONCILER
 from billing.rules.item_changes import Applies, ChangeAsked, ItemChange, scheduled
-from billing.rules.periods import Period
 from billing.rules.subscriptions import DatedChangeKind, SubscriptionEventKind
 from billing.store.payments import invoices
 from billing.store.subscriptions import item_changes, segments, subscriptions
@@ -213,10 +212,6 @@ def _issue(
         return
     change_id = quoted.terms.change.change_id
     assert change_id is not None, "it is to be written"
-    recognise_at = None
-    if quoted.draft.net:
-        service = recognition.Service(_service(quoted), subscription.zone)
-        recognise_at = recognition.first_at(service, policy.recognise)
     issued = Issued(
         invoice_id=derived_id("change_invoice", change_id, 0, quoted.holds_from),
         payment_id=derived_id("change_payment", change_id, 0, quoted.holds_from),
@@ -226,7 +221,7 @@ def _issue(
         number=_number(conn, subscription, quoted.n, policy, had),
         facts=quoted.facts,
         draft=quoted.draft,
-        recognise_at=recognise_at,
+        recognise_at=earned_first_at(quoted.draft, subscription.zone, asked.at, policy.recognise),
         change_id=change_id,
         decision=quoted.decision,
     )
@@ -244,14 +239,6 @@ def _number(
         return had
     k = invoices.last_of_changes(conn, subscription.id, cycle_number) + 1
     return invoice_rules.number_of_change(cycle_number, k)
-
-
-def _service(quoted: ChangeQuote) -> Period:
-    """Return the period of an invoice of a change: from the change to the end of its period."""
-    assert quoted.facts is not None, "it is invoiced"
-    period = quoted.facts.charges[0].period
-    assert period is not None, "what changes is charged for a period"
-    return period
 
 
 def withdraw(

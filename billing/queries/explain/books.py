@@ -15,12 +15,14 @@ from billing.queries.settlement import BreakLink, open_breaks_of_cycle
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.money import Money
 from billing.rules.payments import CallKind
+from billing.rules.periods import Period
 from billing.store.journal import reads
 from billing.store.journal.reads import StoredEntry
 from billing.store.payments import (
     credit,
     credit_notes,
     disputes,
+    invoices,
     payment_history,
     provider_calls,
     recognition,
@@ -30,12 +32,28 @@ from billing.store.payments import (
 from billing.store.payments.disputes import Dispute
 from billing.store.payments.invoices import Invoice
 from billing.store.payments.payments import Payment
+from billing.store.payments.recognition import LineStanding
 from billing.store.subscriptions.cycles import Cycle
 
 
 @dataclass(frozen=True, slots=True)
+class LineRevenue:
+    """How much of a line was earned, and is still to be; `service` None: it is earned at once."""
+
+    line: int
+    description: str
+    net: Money
+    service: Period | None
+    earned: Money
+    left: Money
+
+
+@dataclass(frozen=True, slots=True)
 class RevenueFacts:
-    """How much of an invoice was earned up to when; `left` is None when it earns no more."""
+    """How much of an invoice was earned up to when, and of each line.
+
+    `left` is None when it earns no more.
+    """
 
     invoice_id: UUID
     net: Money
@@ -44,6 +62,7 @@ class RevenueFacts:
     ended_as: InvoiceStatus | None
     left: Money | None
     next_at: datetime | None
+    lines: tuple[LineRevenue, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +119,7 @@ class CycleFacts:
 def revenue_facts(conn: Connection, invoice: Invoice) -> RevenueFacts:
     """Return what an invoice has earned, and when it earns next."""
     standing = recognition.standings(conn, [invoice.id])[invoice.id]
+    told = {line.line: line.description for line in invoices.lines(conn, invoice.id)}
     ended = not invoice.status.earns
     left = None if ended or not standing.left.deferred else standing.left.deferred
     return RevenueFacts(
@@ -110,6 +130,22 @@ def revenue_facts(conn: Connection, invoice: Invoice) -> RevenueFacts:
         ended_as=invoice.status if ended else None,
         left=None if left is None else Money(left, invoice.currency),
         next_at=None if left is None else invoice.recognise_at,
+        lines=tuple(
+            _line_revenue(line, told[line.line], invoice, ended) for line in standing.lines
+        ),
+    )
+
+
+def _line_revenue(
+    line: LineStanding, description: str, invoice: Invoice, ended: bool
+) -> LineRevenue:
+    return LineRevenue(
+        line=line.line,
+        description=description,
+        net=Money(line.net, invoice.currency),
+        service=line.period,
+        earned=Money(line.recognised, invoice.currency),
+        left=Money(0 if ended else line.left.deferred, invoice.currency),
     )
 
 

@@ -8,6 +8,7 @@ __all__ = [
     "disputes",
     "invoice_numbers",
     "invoices",
+    "line_parts",
     "moving",
     "payment_history",
     "payment_steps",

@@ -50,6 +50,7 @@ class InvoiceLine:
 
     `unit_price` is the exact price of a unit, where there is one; `unit_amount` the same where it
     is whole. `detail` has a row for each tier or package: quantity, price, flat part and amount.
+    `earned_at_issue`: not over its period.
     """
 
     invoice_id: UUID
@@ -69,6 +70,7 @@ class InvoiceLine:
     part: int
     whole: int
     detail: Sequence[Sequence[Any]]
+    earned_at_issue: bool = False
 
 
 _of = reader(Invoice)

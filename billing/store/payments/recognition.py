@@ -1,4 +1,4 @@
-"""Recognition: what of each invoice is earned, given back, or left to be earned.
+"""Recognition: what of each line of an invoice is earned, given back, or left to be earned.
 
 A caller that decides by these figures locks the invoice first, and before it the payment's row,
 where there is one.
@@ -10,9 +10,11 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import Connection, Row, text
+from sqlalchemy import Connection, text
 
 from billing.rules.invoices import InvoiceStatus
+from billing.rules.line_parts import NO_LINE, LineParts, total_of
+from billing.rules.periods import Period
 from billing.rules.refunds import Parts
 from billing.store.bulk import bulk_insert
 from billing.store.payments.payments import Payment
@@ -22,21 +24,21 @@ from billing.store.tables import revenue_recognitions
 
 @dataclass(frozen=True, slots=True)
 class DueInvoice:
-    """An invoice that is due for recognition, with its period of service."""
+    """An invoice of which lines are due for recognition, with the zone whose days count."""
 
     id: UUID
     status: InvoiceStatus
     currency: str
-    period_start: datetime
-    period_end: datetime
+    issued_at: datetime
     zone: str
 
 
 @dataclass(frozen=True, slots=True)
 class RevenueRecognition:
-    """One step of an invoice's revenue; negative where it is reversed."""
+    """One step of the revenue of a line; negative where it is reversed."""
 
     invoice_id: UUID
+    line: int
     through: datetime
     amount: int
 
@@ -44,28 +46,13 @@ class RevenueRecognition:
 _due_of = reader(DueInvoice)
 _recognition_of = reader(RevenueRecognition)
 
-# The lines of an invoice of no cycle are all of one period, or of none: then it is earned at once.
-# Service ends where the cycle is cut. Days are those of the zone in which it was issued.
+# Days are those of the zone in which it was issued.
 _LOCK_DUE = text(
     """
-    SELECT i.id, i.status, i.currency,
+    SELECT i.id, i.status, i.currency, i.issued_at,
            CASE WHEN s.segment_from_n = 0 OR i.facts IS NULL THEN s.zone
-                ELSE CAST(i.facts AS json) ->> 'zone' END AS zone,
-           coalesce(c.period_start, (SELECT l.period_start FROM invoice_lines l
-                                      WHERE l.invoice_id = i.id AND l.line = 1),
-                    i.issued_at - interval '1 microsecond') AS period_start,
-           coalesce((SELECT k.cut_at FROM cycle_cuts k
-                      WHERE k.subscription_id = c.subscription_id AND k.n = c.n),
-                    c.period_end,
-                    (SELECT CASE WHEN l.period_end IS NOT NULL THEN
-                            least(l.period_end, (SELECT min(k.cut_at) FROM cycle_cuts k
-                                                  WHERE k.subscription_id = i.subscription_id
-                                                    AND k.cut_at > l.period_start)) END
-                       FROM invoice_lines l
-                      WHERE l.invoice_id = i.id AND l.line = 1),
-                    i.issued_at) AS period_end
+                ELSE CAST(i.facts AS json) ->> 'zone' END AS zone
       FROM invoices i
-      LEFT JOIN cycles c ON c.id = i.cycle_id
       LEFT JOIN subscriptions s ON s.id = i.subscription_id
      WHERE i.recognise_at IS NOT NULL AND i.recognise_at <= :now
      ORDER BY i.recognise_at
@@ -81,57 +68,108 @@ def lock_due(conn: Connection, now: datetime, limit: int) -> list[DueInvoice]:
 
 
 @dataclass(frozen=True, slots=True)
-class Standing:
-    """What is left of an invoice's parts after credit notes, refunds and lost disputes.
+class LineStanding:
+    """What is left of a line after credit notes, refunds and lost disputes, in minor units.
 
     `left.deferred` is still to be earned. `recognised` is what was earned, given back or not;
-    `last` the instant up to which something was.
+    `last` the instant up to which something was. `period` is that of its service; None: it is
+    earned as soon as it is issued.
     """
 
+    line: int
+    net: int
+    period: Period | None
     left: Parts
     recognised: int
     last: datetime | None
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is left of the lines of an invoice."""
+
+    lines: tuple[LineStanding, ...]
+
+    @property
+    def left(self) -> Parts:
+        """The parts that are left of all lines."""
+        return total_of(self.by_line)
+
+    @property
+    def by_line(self) -> tuple[LineParts, ...]:
+        """The parts that are left of each line."""
+        return tuple(LineParts(each.line, each.left) for each in self.lines)
+
+    @property
+    def recognised(self) -> int:
+        """What was earned of all lines, given back or not."""
+        return sum(each.recognised for each in self.lines)
+
+    @property
+    def last(self) -> datetime | None:
+        """The instant up to which something was earned last."""
+        return max((each.last for each in self.lines if each.last is not None), default=None)
+
+
+# Lines of earlier releases have the period of their cycle. Service ends where the cycle is cut.
 _STANDING = text(
     """
-    SELECT i.id, i.net, i.tax, r.recognised, r.last,
+    SELECT l.invoice_id, l.line, l.amount AS net, l.tax, w.starts,
+           CASE WHEN i.subscription_id IS NULL THEN w.ends
+                ELSE least(w.ends, (SELECT min(k.cut_at) FROM cycle_cuts k
+                                     WHERE k.subscription_id = i.subscription_id
+                                       AND k.cut_at > w.starts)) END AS ends,
+           r.recognised, r.last,
            g.recognised AS back_recognised, g.deferred AS back_deferred, g.tax AS back_tax
-      FROM invoices i
-      LEFT JOIN payments p ON p.invoice_id = i.id
+      FROM invoice_lines l
+      JOIN invoices i ON i.id = l.invoice_id
+      LEFT JOIN cycles c ON c.id = i.cycle_id AND i.facts IS NULL
      CROSS JOIN LATERAL (
-           SELECT coalesce(sum(amount), 0) AS recognised, max(through) AS last
-             FROM revenue_recognitions WHERE invoice_id = i.id) r
+           SELECT CASE WHEN NOT l.earned_at_issue
+                       THEN coalesce(l.period_start, c.period_start) END AS starts,
+                  CASE WHEN NOT l.earned_at_issue
+                       THEN coalesce(l.period_end, c.period_end) END AS ends) w
      CROSS JOIN LATERAL (
-           SELECT coalesce(sum(recognised), 0) AS recognised,
-                  coalesce(sum(deferred), 0) AS deferred, coalesce(sum(tax), 0) AS tax
-             FROM (SELECT f.recognised, f.deferred, f.tax FROM refunds f
-                    WHERE f.payment_id = p.id AND f.state NOT IN ('failed', 'canceled')
-                    UNION ALL
-                   SELECT d.lost_recognised, d.lost_deferred, d.lost_tax FROM disputes d
-                    WHERE d.payment_id = p.id AND d.state = 'lost'
-                    UNION ALL
-                   SELECT c.recognised, c.deferred, c.tax FROM credit_notes c
-                    WHERE c.invoice_id = i.id) b) g
-     WHERE i.id = ANY(CAST(:ids AS uuid[]))
+           SELECT coalesce(sum(amount), 0)::bigint AS recognised, max(through) AS last
+             FROM revenue_recognitions
+            WHERE invoice_id = l.invoice_id AND line = l.line) r
+     CROSS JOIN LATERAL (
+           SELECT coalesce(sum(recognised), 0)::bigint AS recognised,
+                  coalesce(sum(deferred), 0)::bigint AS deferred,
+                  coalesce(sum(tax), 0)::bigint AS tax
+             FROM standing_line_parts
+            WHERE invoice_id = l.invoice_id AND line = l.line AND kind <> 'write_off') g
+     WHERE l.invoice_id = ANY(CAST(:ids AS uuid[]))
+     ORDER BY l.invoice_id, l.line
     """
 )
 
 
 def standings(conn: Connection, invoice_ids: Sequence[UUID]) -> dict[UUID, Standing]:
     """Return what is left of (locked) invoices."""
-    rows = conn.execute(_STANDING, {"ids": list(invoice_ids)})
-    return {row.id: _standing(row) for row in rows}
+    lines: dict[UUID, list[LineStanding]] = {}
+    for invoice_id, *row in conn.execute(_STANDING, {"ids": list(invoice_ids)}):
+        lines.setdefault(invoice_id, []).append(_standing(*row))
+    return {invoice_id: Standing(tuple(found)) for invoice_id, found in lines.items()}
 
 
-def _standing(row: Row[Any]) -> Standing:
-    recognised = int(row.recognised)
+def _standing(
+    line: int,
+    net: int,
+    tax: int,
+    starts: datetime | None,
+    ends: datetime,
+    recognised: int,
+    last: datetime | None,
+    back_recognised: int,
+    back_deferred: int,
+    back_tax: int,
+) -> LineStanding:
     left = Parts(
-        recognised=max(0, recognised - int(row.back_recognised)),
-        deferred=row.net - recognised - int(row.back_deferred),
-        tax=row.tax - int(row.back_tax),
+        max(0, recognised - back_recognised), net - recognised - back_deferred, tax - back_tax
     )
-    return Standing(left, recognised, row.last)
+    period = None if starts is None else Period(starts, ends)
+    return LineStanding(line, net, period, left, recognised, last)
 
 
 _LOCK_INVOICE = text("SELECT id FROM invoices WHERE id = :id FOR UPDATE")
@@ -151,20 +189,22 @@ def lock_invoice(conn: Connection, invoice_id: UUID) -> None:
     conn.execute(_LOCK_INVOICE, {"id": invoice_id})
 
 
-def parts_left(conn: Connection, payment: Payment) -> Parts:
+def parts_left(conn: Connection, payment: Payment) -> tuple[LineParts, ...]:
     """Return what a (locked) payment's money consists of now, what was given back taken off.
 
-    Locks its invoice. A one-off charge has none: all of it was earned. So it is with credit that
-    was bought: what was used of it was earned elsewhere, and what wasn't goes back with the money.
+    Locks its invoice. A one-off charge has none: all of it was earned, and is of no line. So it is
+    with credit that was bought: what was used of it was earned elsewhere, and what wasn't goes back
+    with the money.
     """
     if payment.invoice_id is None or conn.execute(_IS_TOP_UP, {"id": payment.invoice_id}).scalar():
         back = int(conn.execute(_BACK, {"payment": payment.id}).scalar_one())
-        return Parts(recognised=max(0, payment.amount_captured - back))
-    return standings(conn, [payment.invoice_id])[payment.invoice_id].left
+        left = Parts(recognised=max(0, payment.amount_captured - back))
+        return (LineParts(NO_LINE, left),)
+    return standings(conn, [payment.invoice_id])[payment.invoice_id].by_line
 
 
 def record(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Insert steps of revenue: invoice_id, through, amount (negative where reversed)."""
+    """Insert steps of revenue: invoice_id, line, through, amount (negative where reversed)."""
     bulk_insert(conn, revenue_recognitions, rows)
 
 
@@ -184,6 +224,6 @@ def schedule_next(conn: Connection, at: Mapping[UUID, datetime | None]) -> None:
 
 
 def of_invoice(conn: Connection, invoice_id: UUID) -> list[RevenueRecognition]:
-    """Return what was earned of an invoice, oldest first."""
-    query = text("SELECT * FROM revenue_recognitions WHERE invoice_id = :id ORDER BY through")
+    """Return what was earned of an invoice's lines, oldest first."""
+    query = text("SELECT * FROM revenue_recognitions WHERE invoice_id = :id ORDER BY through, line")
     return [_recognition_of(row) for row in conn.execute(query, {"id": invoice_id})]

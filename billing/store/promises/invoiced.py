@@ -36,6 +36,7 @@ class InvoicedLine:
     part: int
     whole: int
     detail: Any
+    earned_at_issue: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +148,8 @@ _INVOICES: Final = text(
            coalesce(g.small, 0) AS small, x.taxes, y.response AS decided,
            l.line, l.item, l.description, l.quantity, l.unit_price, l.unit_amount, l.gross,
            l.discount AS line_discount, l.amount, l.tax AS line_tax, l.tax_included, l.period_start,
-           l.period_end, l.part, l.whole, l.detail
+           l.period_end, l.part, l.whole, l.detail,
+           l.earned_at_issue
       FROM invoices i
       LEFT JOIN cycles c ON c.id = i.cycle_id
       LEFT JOIN subscriptions s ON s.id = i.subscription_id
@@ -278,6 +280,7 @@ def _line(row: Any) -> InvoicedLine:
         part=row.part,
         whole=row.whole,
         detail=row.detail,
+        earned_at_issue=row.earned_at_issue,
     )
 
 

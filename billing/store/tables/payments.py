@@ -11,6 +11,7 @@ from sqlalchemy import (
     SmallInteger,
     Table,
     Text,
+    Uuid,
     func,
 )
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
@@ -68,6 +69,7 @@ invoice_lines = Table(
         nullable=False,
     ),
     Column("detail", JSONB, nullable=False, server_default="[]"),
+    Column("earned_at_issue", Boolean, nullable=False, server_default="false"),
 )
 
 invoice_series = Table(
@@ -368,6 +370,32 @@ revenue_recognitions = Table(
     "revenue_recognitions",
     metadata,
     identifier("invoice_id", primary_key=True),
+    Column("line", SmallInteger, primary_key=True),
     instant("through", primary_key=True),
     Column("amount", BigInteger, nullable=False),
+)
+
+line_parts = Table(
+    "line_parts",
+    metadata,
+    text("kind", nullable=False),
+    identifier("source_id", primary_key=True),
+    Column("nth", SmallInteger, primary_key=True, server_default="1"),
+    identifier("invoice_id", nullable=False),
+    Column("line", SmallInteger, primary_key=True),
+    Column("recognised", BigInteger, nullable=False),
+    Column("deferred", BigInteger, nullable=False),
+    Column("tax", BigInteger, nullable=False),
+    *(
+        Column(
+            name,
+            Uuid,
+            Computed(f"CASE WHEN kind = '{kind}' THEN source_id END", persisted=True),
+        )
+        for name, kind in (
+            ("note_id", "credit_note"),
+            ("refund_id", "refund"),
+            ("dispute_id", "dispute"),
+        )
+    ),
 )
