@@ -54,10 +54,27 @@ class InvoiceLineBody(Body):
     period_end: datetime | None
 
 
+class InvoiceTaxBody(Body):
+    """One tax: in which jurisdiction, how it is treated, of what, and how much.
+
+    `rate` is exact, in percent; `reason` says why, where nothing is levied.
+    """
+
+    jurisdiction: str
+    name: str
+    treatment: Literal["standard", "reduced", "zero", "exempt", "reverse_charge", "not_registered"]
+    rate: str
+    included: bool
+    reason: str
+    base: int
+    amount: int
+
+
 class InvoiceWithLinesBody(InvoiceBody):
-    """An invoice with its lines and its payment."""
+    """An invoice with its lines, its taxes and its payment."""
 
     lines: list[InvoiceLineBody]
+    taxes: list[InvoiceTaxBody]
     payment: PaymentBody | None
 
 

@@ -117,6 +117,15 @@ class NewInvoiceBody(RequestBody):
     currency: Currency
     lines: Annotated[list[NewInvoiceLineBody], Field(min_length=1, max_length=100)]
     service: ServiceBody | None = None
+    tax_class: Annotated[
+        str | None,
+        Field(
+            max_length=64, pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$", description="Else the usual one."
+        ),
+    ] = None
+    tax_included: Annotated[
+        bool, Field(strict=True, description="Whether the amounts contain the tax.")
+    ] = False
     reason: Reason = ""
 
 

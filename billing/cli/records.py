@@ -13,6 +13,17 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 CUSTOMERS: Final = ("id", "external_id", "name", "email", "card_brand", "card_last4")
+INVOICE_TAXES: Final = (
+    "jurisdiction", "name", "treatment", "rate", "included", "base", "amount", "reason",
+)  # fmt: skip
+TAX_TOTALS: Final = (
+    "jurisdiction", "name", "treatment", "rate", "currency", "invoices", "base", "amount",
+    "base_back", "amount_back", "owed",
+)  # fmt: skip
+TAX_PAYABLE: Final = ("currency", "owed", "otherwise")
+TAX_RATES: Final = (
+    "country", "region", "tax_class", "name", "rate", "treatment", "since", "until",
+)  # fmt: skip
 TAX_FACTS: Final = ("holds_from", "country", "region", "postal_code", "vat_id", "exempt")
 ACCOUNTS: Final = ("provider", "provider_customer_id", "payment_method_id", "created_at")
 MOVED_SUBSCRIPTIONS: Final = ("subscription_id", "plan", "named")

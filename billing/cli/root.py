@@ -47,6 +47,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "status": "status.status",
     "subscribe": "subscriptions.create",
     "subscriptions": "subscriptions.subscriptions",
+    "taxes": "taxes.taxes",
     "temporal": "temporal.temporal",
     "up": "processes.up",
     "usage": "usage.usage",

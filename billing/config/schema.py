@@ -161,6 +161,14 @@ class TaxSettings(Section):
     reverse_charge: Literal["valid", "confirmed"] = "valid"
     default_class: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")] = "standard"
 
+    @property
+    def countries(self) -> frozenset[str]:
+        """The countries whose taxes the seller levies, as far as the settings name them."""
+        if self.provider == "none":
+            return frozenset()
+        registered = {place.partition("-")[0] for place in self.registrations} - {"EU"}
+        return frozenset({self.country} | registered)
+
 
 class WorkerSettings(Section):
     """The processes that charge; they divide their share of the provider's rate."""

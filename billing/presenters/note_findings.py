@@ -23,7 +23,8 @@ NOTE_WORDS: Final[Mapping[FindingKind, Callable[[Mapping[str, Any]], str]]] = {
         f" {amount(row['given_back'], row['currency'])} or don't follow each other"
     ),
     FindingKind.NOTE_AGAINST_FACTS: lambda row: (
-        f"credit note {row['number']}, line {row['line']}: discount, net and tax are"
+        f"credit note {row['number']}, {'taxes' if not row['line'] else 'line'}"
+        f"{f' {line}: discount, net and tax' if (line := row['line']) else ''} are"
         f" {row['stored']}, and the invoice makes them {row['computed']}"
     ),
     FindingKind.GIVEN_BACK_ABOVE: lambda row: (

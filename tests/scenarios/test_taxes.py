@@ -7,6 +7,7 @@ from sqlalchemy import text
 
 from billing.errors import BadInput, BillingError, ErrorCode
 from billing.flows.credit_notes import issuing as notes
+from billing.flows.credit_notes import recomputing as noted
 from billing.flows.credit_notes.drafting import Asked
 from billing.flows.customers.tax_facts import TaxFactsOrder, set_facts
 from billing.flows.cycles import recomputing
@@ -14,6 +15,8 @@ from billing.flows.invoices import ordering
 from billing.flows.policy import TaxPolicy
 from billing.ids import new_id
 from billing.presenters.explain import sections
+from billing.pricing import Return
+from billing.queries import taxes
 from billing.queries.explain import explain_invoice
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.credit_notes import Destination
@@ -25,9 +28,10 @@ from billing.store.payments import invoices, tax_decisions
 from billing.store.payments.invoices import Invoice
 from billing.store.payments.tax_decisions import InvoiceTax
 from billing.tax import Seller
+from tests.scenarios.money import give_back
 from tests.scenarios.test_item_changes import change
 from tests.scenarios.test_one_off_invoices import order
-from tests.scenarios.world import Subscriber, World
+from tests.scenarios.world import Subscriber, World, at
 
 OPERATOR = Actor(ActorKind.CLI, "operator")
 CATALOG = """
@@ -298,6 +302,54 @@ def test_who_moves_is_taxed_elsewhere_from_the_next_invoice_on(world: World) -> 
     world.assert_everything_adds_up()
 
 
+def test_taxes_are_summed_up_by_place_with_what_was_taken_back(world: World) -> None:
+    ada, bob = subscribed(world, country="DE"), subscribed(world, country="IT")
+    world.run_until("2026-01-15")
+    (invoice,) = invoiced(world, ada)
+    with world.engine.begin() as conn:
+        notes.issue(
+            conn,
+            invoice.id,
+            Asked([Return(0, 5000)]),
+            destination=Destination.CREDIT,
+            reason="half",
+            actor=OPERATOR,
+            now=world.now,
+        )
+    world.run_until("2026-02-15")
+
+    with world.engine.connect() as conn:
+        every = taxes.totals(conn, None, None)
+        february = taxes.totals(conn, at("2026-02-01"), None)
+        payable = taxes.payable(conn)
+
+    assert [
+        (each.jurisdiction, each.invoices, each.base, each.amount, each.base_back, each.amount_back)
+        for each in every
+    ] == [("DE", 2, 21998, 4180, 5000, 950), ("IT", 2, 21998, 4840, 0, 0)]
+    assert [(each.jurisdiction, each.base, each.owed) for each in february] == [
+        ("DE", 10999, 2090),
+        ("IT", 10999, 2420),
+    ]
+    owed = sum(each.owed for each in every)
+    assert [(each.currency, each.owed, each.otherwise) for each in payable] == [("EUR", owed, 0)]
+    assert len(invoiced(world, bob)) == 2
+    world.assert_everything_adds_up()
+
+
+def test_a_refund_without_a_note_is_told_apart(world: World) -> None:
+    ada = subscribed(world, country="DE")
+    world.run_until("2026-01-15")
+    give_back(world, world.payment(ada).id)
+    world.settle()
+
+    with world.engine.connect() as conn:
+        (total,), (payable,) = taxes.totals(conn, None, None), taxes.payable(conn)
+
+    assert (total.owed, payable.owed, payable.otherwise) == (2090, 0, 2090)
+    world.assert_everything_adds_up()
+
+
 def test_equal_invoices_of_a_day_have_one_decision(world: World) -> None:
     several = [subscribed(world, country="DE") for _ in range(3)]
 
@@ -399,9 +451,17 @@ SPOILT = {
         "UPDATE invoice_taxes SET base = base + 1",
         {FindingKind.INVOICE_AGAINST_FACTS},
     ),
+    "a note takes back another share": (
+        "UPDATE credit_note_taxes SET base = base + 1",
+        {FindingKind.NOTE_AGAINST_FACTS},
+    ),
     "a tax is gone": (
-        "DELETE FROM invoice_taxes",
-        {FindingKind.INVOICE_AGAINST_FACTS, FindingKind.FACTS_AGAINST_DECISION},
+        "DELETE FROM credit_note_taxes; DELETE FROM invoice_taxes",
+        {
+            FindingKind.INVOICE_AGAINST_FACTS,
+            FindingKind.FACTS_AGAINST_DECISION,
+            FindingKind.NOTE_AGAINST_FACTS,
+        },
     ),
 }
 
@@ -412,14 +472,26 @@ def test_the_proof_names_what_was_changed_behind_our_back(
 ) -> None:
     ada = subscribed(world, country="DE")
     world.run_until("2026-01-15")
-    assert invoiced(world, ada)
+    (invoice,) = invoiced(world, ada)
+    with world.engine.begin() as conn:
+        notes.issue(
+            conn,
+            invoice.id,
+            Asked(),
+            destination=Destination.CREDIT,
+            reason="all",
+            actor=OPERATOR,
+            now=world.now,
+        )
     owner = make_engine(db_url, role=None)
 
     with owner.connect() as conn, conn.begin():
-        for table in ("tax_decisions", "invoice_taxes"):
+        for table in ("tax_decisions", "invoice_taxes", "credit_note_taxes"):
             conn.execute(text(f"ALTER TABLE {table} DISABLE TRIGGER ALL"))
-        conn.execute(text(attack))
+        for statement in attack.split(";"):
+            conn.execute(text(statement))
         found = {finding.kind for finding in recomputing.differing(conn)}
+        found |= {finding.kind for finding in noted.differing(conn)}
     owner.dispose()
 
     assert found == expected

@@ -26,12 +26,14 @@ from billing.api.routes.common import (
 )
 from billing.flows.invoices.ordering import InvoiceOrder, OrderedLine, ServiceDays
 from billing.flows.service import views
+from billing.plans.taxes import TaxTerms
 from billing.presenters.decisions import with_sentence
 from billing.queries import lists
 from billing.queries.credit_notes import left_of_lines
 from billing.queries.invoices import invoice as find_invoice
 from billing.queries.invoices import lines as lines_of
 from billing.queries.payments import payment_of_invoice
+from billing.queries.taxes import of_invoice as taxes_of
 
 router = APIRouter(prefix="/v1", tags=["books"], dependencies=[Depends(BEARER)])
 
@@ -50,6 +52,7 @@ def create_invoice(
         currency=new.currency,
         lines=[OrderedLine(line.text, line.amount) for line in new.lines],
         service=None if days is None else ServiceDays(days.first, days.last, days.zone),
+        tax=TaxTerms(new.tax_class, new.tax_included or None),
     )
     answer = services.invoices.create(visitor.caller, key, order, new.reason)
     return respond(services, answer, noun="invoice", at="/v1/invoices")
@@ -94,10 +97,12 @@ def show_invoice(invoice: InPath, _: Reader, services: UsesServices) -> JSONResp
         lines = lines_of(conn, found.id)
         left = {each.line: each.left for each in left_of_lines(conn, found.id)}
         payment = payment_of_invoice(conn, found.id)
+        levied = taxes_of(conn, found.id)
     return JSONResponse(
         views.invoice(found)
         | {
             "lines": [views.invoice_line(line, left[line.line]) for line in lines],
+            "taxes": [views.invoice_tax(tax) for tax in levied],
             "payment": None if payment is None else with_sentence(views.payment(payment)),
         }
     )

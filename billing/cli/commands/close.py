@@ -9,6 +9,7 @@ import click
 from billing.cli.failures import FINDINGS, OK
 from billing.cli.options import confirm, lasting, provider_option
 from billing.cli.output import Output, output_option, talk
+from billing.cli.records import TAX_TOTALS, plain
 from billing.cli.session import Session, person
 
 if TYPE_CHECKING:
@@ -57,7 +58,12 @@ def show(session: Session, offline: bool, provider: str | None, output: Output) 
         found = tie_out.report(conn, now=session.now(), balances=balances)
     output.record(
         _record(found),
-        {"open_cycles": _CYCLES, "trial_balance": _BALANCES, "tie_out": _TIE_OUT},
+        {
+            "open_cycles": _CYCLES,
+            "trial_balance": _BALANCES,
+            "taxes": TAX_TOTALS,
+            "tie_out": _TIE_OUT,
+        },
     )
     if found.ties_out:
         talk("the books tie out" if not offline else "debits equal credits")
@@ -110,6 +116,7 @@ def _record(found: "CloseReport") -> dict[str, Any]:
         "last_closed_at": found.last_closed_at,
         "open_cycles": [{"why": why, "count": n} for why, n in found.waiting.items()],
         "trial_balance": [asdict(row) for row in found.trial_balance],
+        "taxes": [{**plain(each), "owed": each.owed} for each in found.taxes],
         "tie_out": [_line(line.to_json()) for line in found.tie_out or ()],
     }
 

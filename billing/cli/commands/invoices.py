@@ -8,7 +8,7 @@ import click
 
 from billing.cli.options import confirm, currency_option, lasting, paged, reason_option, word_option
 from billing.cli.output import Output, output_option, talk
-from billing.cli.records import CREDIT_NOTES, INVOICES, LINES, plain, write_page
+from billing.cli.records import CREDIT_NOTES, INVOICE_TAXES, INVOICES, LINES, plain, write_page
 from billing.cli.references import find
 from billing.cli.session import Session, person
 from billing.errors import BadInput
@@ -39,6 +39,8 @@ def invoices() -> None:
     "--id", "invoice_id", type=click.UUID, metavar="UUID",
     help="Your id of it; a repetition issues nothing more.",
 )  # fmt: skip
+@click.option("--tax-class", metavar="CLASS", help="The class of its taxes; else the usual one.")
+@click.option("--tax-included", is_flag=True, help="The amounts contain the tax.")
 @reason_option
 @lasting
 @output_option
@@ -52,6 +54,8 @@ def create(
     last: datetime | None,
     zone: str,
     invoice_id: UUID | None,
+    tax_class: str | None,
+    tax_included: bool,
     reason: str,
     dry_run: bool,
     yes: bool,
@@ -64,6 +68,7 @@ def create(
     """
     from billing.flows.invoices import ordering
     from billing.ids import new_id
+    from billing.plans.taxes import TaxTerms
     from billing.rules.money import Money
 
     with session.connect() as conn:
@@ -73,6 +78,7 @@ def create(
         currency=currency.upper(),
         lines=[_line(each, currency.upper()) for each in lines],
         service=_service(first, last, zone),
+        tax=TaxTerms(tax_class, tax_included or None),
     )
     own, policy = invoice_id or new_id(), session.runtime.policy
     with session.engine.connect() as conn:  # tried, and rolled back
@@ -207,7 +213,7 @@ def list_(
 @click.pass_obj
 def show(session: Session, invoice: str, output: Output) -> None:
     """Show an invoice, by number or id, with its lines, its credit notes and what they left."""
-    from billing.queries import credit_notes
+    from billing.queries import credit_notes, taxes
     from billing.queries import invoices as queries
 
     with session.connect() as conn:
@@ -219,5 +225,8 @@ def show(session: Session, invoice: str, output: Output) -> None:
             for line in queries.lines(conn, invoice_id)
         ]
         notes = [plain(note) for note in credit_notes.credit_notes(conn, invoice_id=invoice_id)]
-    record = {**plain(row), "lines": lines, "credit_notes": notes}
-    output.record(record, {"lines": LINES, "credit_notes": CREDIT_NOTES})
+        levied = [
+            {**plain(tax), "currency": row.currency} for tax in taxes.of_invoice(conn, invoice_id)
+        ]
+    record = {**plain(row), "lines": lines, "taxes": levied, "credit_notes": notes}
+    output.record(record, {"lines": LINES, "taxes": INVOICE_TAXES, "credit_notes": CREDIT_NOTES})

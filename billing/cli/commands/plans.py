@@ -15,6 +15,7 @@ from billing.rules.texts import nearest
 
 if TYPE_CHECKING:
     from billing.flows.subscriptions.catalog import CatalogChange
+    from billing.plans.catalogs import Catalog
     from billing.plans.terms import ChangePolicy, Plan, PlanVersion
 
 _VERSIONS = ("plan", "name", "effective", "existing", "every", "trial", "anchor_day", "prices")
@@ -44,6 +45,7 @@ def check(session: Session, path: Path | None, output: Output) -> int:
     path = path or session.settings.plans.catalog
     try:
         catalog = load_catalog(path)
+        _check_sold_to(session, catalog, path)
     except CatalogError as error:
         if output.format == "table":
             return tell(error, debug=session.debug)
@@ -67,6 +69,14 @@ def check(session: Session, path: Path | None, output: Output) -> int:
 
 def _count(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def _check_sold_to(session: Session, catalog: "Catalog", path: Path) -> None:
+    """Check that what is sold has rates of taxes where the seller is registered."""
+    from billing.plans.sold_to import check_sold_to
+
+    tax = session.settings.tax
+    check_sold_to(catalog, str(path), tax.countries, tax.default_class)
 
 
 @plans.command("show")
@@ -136,6 +146,7 @@ def _version(version: "PlanVersion") -> dict[str, Any]:
         "anchor_weekday": version.anchor_weekday,
         "prices": dict(version.prices),
         **items,
+        **({} if version.tax is None else {"tax": version.tax.to_terms()}),
     }
 
 
@@ -259,7 +270,9 @@ def apply(session: Session, dry_run: bool, yes: bool, output: Output) -> None:
     from billing.flows.subscriptions import catalog
     from billing.plans.load import load_catalog
 
-    wanted = load_catalog(session.settings.plans.catalog)
+    path = session.settings.plans.catalog
+    wanted = load_catalog(path)
+    _check_sold_to(session, wanted, path)
     with session.connect() as conn:
         changes = catalog.diff(conn, wanted, now=session.now())
     if all(change.kind == "not_in_catalog" for change in changes):

@@ -6,8 +6,9 @@ All in the caller's transaction. A note stands for good: where its refund fails,
 becomes credit of the customer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import Connection
@@ -23,7 +24,7 @@ from billing.rules.actor import Actor
 from billing.rules.credit_notes import Destination, series_of
 from billing.rules.money import Money
 from billing.store.journal import posting
-from billing.store.payments import credit_notes, line_parts
+from billing.store.payments import credit_notes, line_parts, tax_decisions
 from billing.store.payments.credit_notes import CreditNote, CreditNoteLine
 from billing.store.payments.line_parts import PartsOf
 
@@ -97,6 +98,7 @@ def _write(
         _lines(made, note_id),
     )
     line_parts.add(conn, PartsOf.CREDIT_NOTE, note_id, invoice.id, made.taken.lines)
+    tax_decisions.add_of_note(conn, _taxes(conn, made, note_id))
     posting.post(
         conn,
         [
@@ -117,6 +119,22 @@ def _write(
         assert made.payment is not None, "what is refunded was captured"
         requesting.add_for_note(conn, made.payment, note, now)
     return note
+
+
+def _taxes(conn: Connection, made: DraftedNote, note_id: UUID) -> Sequence[Mapping[str, Any]]:
+    """Return what a note takes back of each tax; invoices without decisions have none."""
+    if not tax_decisions.of_invoice(conn, made.invoice.id):
+        return []
+    return [
+        {
+            "note_id": note_id,
+            "invoice_id": made.invoice.id,
+            "n": each.tax + 1,
+            "base": each.base,
+            "amount": each.amount,
+        }
+        for each in made.note.taxes
+    ]
 
 
 def _lines(made: DraftedNote, note_id: UUID) -> Sequence[CreditNoteLine]:

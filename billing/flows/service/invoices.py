@@ -11,6 +11,7 @@ from billing.flows.service.callers import Audited, Caller
 from billing.flows.service.idempotency import DONE, MADE, KeyedAnswer
 from billing.flows.service.lookup import existing_invoice
 from billing.ids import new_id
+from billing.plans.taxes import USUAL_TAX
 
 
 class InvoiceApi(Audited):
@@ -32,6 +33,8 @@ class InvoiceApi(Audited):
             else [str(service.first), str(service.last), service.zone],
             "reason": reason,
         }
+        if order.tax != USUAL_TAX:  # left out otherwise, as in keys from before there was one
+            given["tax"] = order.tax.to_terms()
         now, policy = self.context.clock.now(), self.context.policy
 
         def work(conn: Connection) -> KeyedAnswer:

@@ -20,6 +20,7 @@ from billing.store.access.audit import AuditEntry
 from billing.store.payments.invoices import Invoice, InvoiceLine
 from billing.store.payments.payments import Payment
 from billing.store.payments.refunds import Refund
+from billing.store.payments.tax_decisions import InvoiceTax
 from billing.store.subscriptions.customers import Customer, PaymentMethod
 from billing.store.subscriptions.subscriptions import Subscription
 from billing.store.subscriptions.tax_facts import CustomerTaxFacts
@@ -28,6 +29,9 @@ View = dict[str, Any]
 
 _CUSTOMER: Final = (
     "id", "external_id", "name", "email", "provider", "default_payment_method_id", "created_at",
+)  # fmt: skip
+_TAX: Final = (
+    "jurisdiction", "name", "treatment", "rate", "included", "reason", "base", "amount",
 )  # fmt: skip
 _TAX_FACTS: Final = (
     "customer_id", "holds_from", "country", "region", "postal_code", "vat_id", "exempt",
@@ -154,6 +158,11 @@ def invoice(row: Invoice) -> View:
 def invoice_line(row: InvoiceLine, left: int) -> View:
     """Return one line of an invoice, with what credit notes left of its gross."""
     return _view(row, _LINE) | {"left": left}
+
+
+def invoice_tax(row: InvoiceTax) -> View:
+    """Return one tax of an invoice."""
+    return _view(row, _TAX)
 
 
 def credit_grant(row: ListedGrant) -> View:

@@ -16,6 +16,8 @@ from sqlalchemy import Connection
 from billing.flows.cycles import closing as closing
 from billing.flows.settlement import payout_tie_out
 from billing.flows.settlement.step_run import StepRun
+from billing.queries import taxes
+from billing.queries.taxes import TaxTotal
 from billing.rules.actor import RECONCILER
 from billing.rules.reconciliation import BreakFound, BreakKind, RunSource, RunState, TieOutReason
 from billing.store.journal.reads import TrialBalanceRow, trial_balance
@@ -152,7 +154,7 @@ def _unexplained_before(conn: Connection, step: StepRun) -> dict[str, int]:
 
 @dataclass(frozen=True, slots=True)
 class CloseReport:
-    """The close report: cycles, why some are open, trial balance and tie-out.
+    """The close report: cycles, why some are open, trial balance, taxes by place, and tie-out.
 
     `ready` cycles close at the next run. `tie_out` is None where the provider wasn't asked.
     """
@@ -164,6 +166,7 @@ class CloseReport:
     waiting: Mapping[str, int]
     last_closed_at: datetime | None
     trial_balance: Sequence[TrialBalanceRow]
+    taxes: Sequence[TaxTotal]
     tie_out: Sequence[TieOut] | None
 
     @property
@@ -196,6 +199,7 @@ def report(
         waiting=waiting,
         last_closed_at=counts.last_closed_at,
         trial_balance=trial_balance(conn),
+        taxes=taxes.totals(conn, None, None),
         tie_out=None
         if balances is None
         else [

@@ -11,7 +11,7 @@ from sqlalchemy.dialects.postgresql import insert
 
 from billing.store.bulk import bulk_insert
 from billing.store.rows import reader
-from billing.store.tables import invoice_taxes, tax_decisions
+from billing.store.tables import credit_note_taxes, invoice_taxes, tax_decisions
 from billing.tax import TaxDecision
 
 
@@ -66,3 +66,8 @@ def of_invoice(conn: Connection, invoice_id: UUID) -> list[InvoiceTax]:
     """Return the taxes of an invoice in order."""
     query = select(invoice_taxes).where(invoice_taxes.c.invoice_id == invoice_id)
     return [_tax_of(row) for row in conn.execute(query.order_by(invoice_taxes.c.n))]
+
+
+def add_of_note(conn: Connection, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write what a credit note takes back of its invoice's taxes, all in one statement."""
+    bulk_insert(conn, credit_note_taxes, rows)

@@ -1,7 +1,7 @@
 """Promise 9: what credit notes give back was charged, and the journal has it."""
 # ruff: noqa: S608  statements are put together from constants of this file
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 from uuid import UUID
@@ -147,7 +147,10 @@ NOTED: Final = (
 
 @dataclass(frozen=True, slots=True)
 class LineOfNote:
-    """A line of a note, with the facts of its invoice; `all_gross` is of all notes so far."""
+    """A line of a note, with the facts of its invoice; `all_gross` is of all notes so far.
+
+    `taxes` are those of the note: number, base and amount of each.
+    """
 
     invoice_id: UUID
     number: str
@@ -158,12 +161,15 @@ class LineOfNote:
     tax: int
     all_gross: int
     facts: str
+    taxes: Sequence[Sequence[int]] | None
 
 
 _line_of = reader(LineOfNote)
 _LINES: Final = text(
     """
-    SELECT l.invoice_id, c.number, l.line, l.gross, l.discount, l.net, l.tax, l.all_gross, i.facts
+    SELECT l.invoice_id, c.number, l.line, l.gross, l.discount, l.net, l.tax, l.all_gross, i.facts,
+           (SELECT jsonb_agg(jsonb_build_array(t.n, t.base, t.amount) ORDER BY t.n)
+              FROM credit_note_taxes t WHERE t.note_id = c.id) AS taxes
       FROM credit_note_lines l
       JOIN credit_notes c ON c.id = l.note_id
       JOIN invoices i ON i.id = l.invoice_id

@@ -61,11 +61,13 @@ from billing.store.tables.subscriptions import (
     subscriptions,
 )
 from billing.store.tables.taxes import (
+    credit_note_taxes,
     customer_tax_facts,
     invoice_taxes,
     tax_decisions,
     tax_rates,
     vat_checks,
+    vat_lookups,
 )
 from billing.store.tables.usage import (
     usage_closings,
@@ -91,6 +93,7 @@ __all__ = [
     "credit_grants",
     "credit_moves",
     "credit_note_lines",
+    "credit_note_taxes",
     "credit_notes",
     "customer_tax_facts",
     "customers",
@@ -145,4 +148,5 @@ __all__ = [
     "usage_sealed",
     "usage_totals",
     "vat_checks",
+    "vat_lookups",
 ]

@@ -44,6 +44,26 @@ vat_checks = Table(
     instant("at", nullable=False),
 )
 
+vat_lookups = Table(
+    "vat_lookups",
+    metadata,
+    text("vat_id", primary_key=True),
+    instant("next_at", nullable=False),
+    instant("held_until"),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    text("last_error"),
+)
+
+credit_note_taxes = Table(
+    "credit_note_taxes",
+    metadata,
+    identifier("note_id", primary_key=True),
+    identifier("invoice_id", nullable=False),
+    Column("n", SmallInteger, primary_key=True),
+    Column("base", BigInteger, nullable=False),
+    Column("amount", BigInteger, nullable=False),
+)
+
 tax_decisions = Table(
     "tax_decisions",
     metadata,

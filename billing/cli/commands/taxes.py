@@ -1,0 +1,60 @@
+"""`billing taxes`: what is owed where, and the rates that are published."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import click
+
+from billing.cli.output import Output, output_option, talk
+from billing.cli.records import TAX_PAYABLE, TAX_RATES, TAX_TOTALS, plain
+from billing.cli.session import Session
+
+_DAY = click.DateTime(["%Y-%m-%d"])
+
+
+@click.group()
+def taxes() -> None:
+    """Taxes by place, and their rates."""
+
+
+@taxes.command("report")
+@click.option("--from", "first", type=_DAY, metavar="DATE", help="The first day (UTC); else all.")
+@click.option("--to", "last", type=_DAY, metavar="DATE", help="The first day after it; else all.")
+@output_option
+@click.pass_obj
+def report(session: Session, first: datetime | None, last: datetime | None, output: Output) -> None:
+    """Sum up taxes by place, name, treatment and rate.
+
+    Invoices count when they were issued; credit notes and voids take their share back when they
+    were. What is owed is told by the journal, too: refunds without a credit note, disputes and
+    write-offs took something back of it, whatever the place.
+    """
+    from billing.queries import taxes as queries
+
+    since, until = (None if day is None else day.replace(tzinfo=UTC) for day in (first, last))
+    with session.engine_for_long_reads() as engine, engine.connect() as conn:
+        found = queries.totals(conn, since, until)
+        owed = queries.payable(conn)
+    record: dict[str, Any] = {
+        "from": since,
+        "to": until,
+        "taxes": [{**plain(each), "owed": each.owed} for each in found],
+        "payable": [plain(each) for each in owed],
+    }
+    output.record(record, {"taxes": TAX_TOTALS, "payable": TAX_PAYABLE})
+
+
+@taxes.command("rates")
+@output_option
+@click.pass_obj
+def rates(session: Session, output: Output) -> None:
+    """List the published rates."""
+    from billing.plans.numbers import exact_text
+    from billing.queries import taxes as queries
+
+    with session.connect() as conn:
+        published = queries.published_rates(conn)
+    rows = [{**plain(each), "rate": exact_text(each.rate)} for each in published]
+    output.records(rows, TAX_RATES)
+    if not rows:
+        talk("no rate is published: `billing plans apply` publishes those of the catalog")
