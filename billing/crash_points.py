@@ -115,6 +115,8 @@ class CrashPoint(StrEnum):
     CREDIT_REVOKED = "credit revoked"
     """What was left of a grant has expired because somebody said so."""
     CREDIT_EXPIRED = "credit expired"
+    VAT_LOOKUPS_HELD = "VAT ids held"
+    VAT_LOOKUP_RECORDED = "VAT id looked up"
     """What was left of a batch of grants has expired, with its entries."""
 
     # reconciliation and closing

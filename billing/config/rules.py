@@ -31,6 +31,12 @@ def contradictions(settings: Settings) -> Iterable[Contradiction]:
             "taxes are decided on, and it isn't known where the seller is",
             'write the code of the country, like "DE"',
         )
+    if settings.tax.reverse_charge == "confirmed" and not settings.tax.check_vat_ids:
+        yield (
+            ("tax", "check_vat_ids"),
+            "VAT ids count once the register confirmed them, and it isn't asked",
+            "set tax.check_vat_ids = true",
+        )
     if settings.temporal.api_key.get_secret_value() and not settings.temporal.tls:
         yield (
             ("temporal", "api_key"),

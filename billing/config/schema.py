@@ -151,7 +151,8 @@ class TaxSettings(Section):
 
     `country` is the seller's; `registrations` are countries, regions as "US-NY", or "EU". With
     `reverse_charge` "confirmed" a VAT id counts once the register confirmed it. `default_class` is
-    the class of what says none.
+    the class of what says none. With `check_vat_ids` the register is asked for VAT ids of the EU,
+    and again after `recheck_vat_ids`; without an address it is the EU's, or the sandbox's.
     """
 
     provider: Literal["none", "table"] = "none"
@@ -160,6 +161,9 @@ class TaxSettings(Section):
     rounding: Literal["group", "line"] = "group"
     reverse_charge: Literal["valid", "confirmed"] = "valid"
     default_class: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")] = "standard"
+    check_vat_ids: bool = False
+    recheck_vat_ids: Duration = timedelta(days=30)
+    vies: Annotated[str, AfterValidator(web_address)] = ""
 
     @property
     def countries(self) -> frozenset[str]:

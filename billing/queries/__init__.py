@@ -21,6 +21,7 @@ __all__ = [
     "sold",
     "status",
     "subscriptions",
+    "taxes",
     "timeline",
     "timeline_facts",
     "totals",

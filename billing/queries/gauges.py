@@ -266,6 +266,16 @@ def _tasks(conn: Connection, now: datetime) -> Iterator[Figure]:
     )
 
 
+def _vat_ids(conn: Connection, now: datetime) -> Iterator[Figure]:
+    failing = _scalar(conn, "SELECT count(*) FROM vat_lookups WHERE failures > 0")
+    yield Figure(
+        "billing_vat_lookups_failing",
+        "VAT ids that the register didn't answer for when it was asked last.",
+        (),
+        [((), float(failing))],
+    )
+
+
 _READERS: Final[Sequence[Callable[[Connection, datetime], Iterator[Figure]]]] = (
     _watermarks,
     _subscriptions,
@@ -275,6 +285,7 @@ _READERS: Final[Sequence[Callable[[Connection, datetime], Iterator[Figure]]]] = 
     _disputes,
     _recognition,
     _credit,
+    _vat_ids,
     sold,
     _ledger,
     at_accounts,

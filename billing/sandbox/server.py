@@ -9,6 +9,7 @@ from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from billing.sandbox import vies
 from billing.sandbox.account import SandboxAccount
 from billing.sandbox.braintree.gate import BraintreeGate
 from billing.sandbox.clock import SandboxClock
@@ -144,6 +145,8 @@ class SandboxServer:
         """Return the answer to a request."""
         if request.path.startswith("/_sandbox/"):
             return self._control.answer(request)
+        if request.path.startswith(vies.PATH):
+            return vies.answer(self._account, request)
         if request.path.startswith(_BRAINTREE):
             return self._braintree.answer(request)
         return self._gate.answer(request)

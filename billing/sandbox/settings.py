@@ -14,6 +14,7 @@ from billing.sandbox.store import Store
 _NAME = "settings"
 REFUNDS = ("succeed", "pending", "fail", "pending_then_fail")
 SCHEDULES = ("manual", "daily")
+VAT_STANDINGS = ("valid", "invalid", "unavailable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,7 @@ class SandboxSettings:
     payout_arrives_after_seconds: int = 2 * 86_400
     settlement_currency: dict[str, str] = field(default_factory=dict)
     exchange_rates: dict[str, str] = field(default_factory=dict)
+    vat_ids: dict[str, str] = field(default_factory=dict)
 
     def fee(self, amount: int) -> int:
         """Return the fee for a captured amount, half up, never more than the amount."""
@@ -89,12 +91,19 @@ def _texts(check: Callable[[dict[str, str]], None]) -> Callable[[str, Any], None
     return check_texts
 
 
+def _check_standings(value: dict[str, str]) -> None:
+    for vat_id, standing in value.items():
+        if standing not in VAT_STANDINGS:
+            raise ValueError(f"{vat_id} is one of {', '.join(VAT_STANDINGS)}")
+
+
 _CHECKS: dict[str, Callable[[str, Any], None]] = {
     "refunds": _one_of(REFUNDS),
     "payout_schedule": _one_of(SCHEDULES),
     "dispute_fee_returned": _check_flag,
     "settlement_currency": _texts(check_settlement),
     "exchange_rates": _texts(check_rates),
+    "vat_ids": _texts(_check_standings),
 }
 
 

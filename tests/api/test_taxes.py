@@ -11,8 +11,14 @@ from tests.scenarios.world import World
 def test_a_customer_is_taxed_where_they_are(
     db_url: str, sandbox: SandboxServer, tmp_path: Path
 ) -> None:
-    tax = {"BILLING__TAX__PROVIDER": "table", "BILLING__TAX__COUNTRY": "DE"}
-    world = World(db_url, sandbox.url, tmp_path / "catalog", prepared=True, **tax)
+    world = World(
+        db_url,
+        sandbox.url,
+        tmp_path / "catalog",
+        prepared=True,
+        BILLING__TAX__PROVIDER="table",
+        BILLING__TAX__COUNTRY="DE",
+    )
     world.publish(CATALOG)
     ada = str(world.customer()[0])
     lines = {"customer": ada, "currency": "EUR", "lines": [{"text": "Set-up", "amount": 11900}]}

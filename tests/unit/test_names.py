@@ -21,7 +21,7 @@ SCHEMAS: Final = {
     "InvoiceWithLines", "Item", "ItemPrice", "LineToCredit", "Meter", "MoveKind", "MovedPeriods",
     "NewCapture", "NewChange", "NewCreditGrant", "NewCreditNote", "NewCustomer", "NewInvoice",
     "NewInvoiceLine", "NewPayment", "NewPaymentMethod", "NewRefund", "NewSubscription", "NewTopUp",
-    "TaxFacts", "TaxFactsOrder", "Page_TaxFacts_",
+    "TaxFacts", "TaxFactsOrder", "InvoiceTax", "Page_TaxFacts_",
     "Package", "Page_AuditLine_", "Page_CreditGrant_", "Page_Credit_", "Page_Customer_",
     "Page_Invoice_", "Page_PaymentMethod_", "Page_Payment_", "Page_Refund_", "Page_Subscription_",
     "Page_Transaction_", "Pause", "Payment", "PaymentMethod", "PaymentMethodKind",

@@ -18,6 +18,7 @@ from billing import tracing
 from billing.errors import BillingError, first_line
 from billing.flows import fence
 from billing.flows.credit import expiring
+from billing.flows.customers import vat_checks
 from billing.flows.cycles import closing, recognition
 from billing.flows.settlement import charge_list, runs
 from billing.rules.provider_names import task_of
@@ -35,6 +36,8 @@ SETTLE = "settle"
 CLOSE = "close"
 RECOGNISE = "recognise"
 EXPIRE_CREDIT = "expire_credit"
+LOOK_UP_VAT_IDS = "look_up_vat_ids"
+VAT_IDS_A_TICK = 5
 LOOK_AT_CLOCK_SECONDS = 1.0
 
 
@@ -84,6 +87,7 @@ class Reconciler(Ticking):
     def _tick(self) -> tuple[charge_list.ConfirmRun, closing.Closed]:
         self._recognise()
         self._expire_credit()
+        self._look_up_vat_ids()
         confirmed: list[charge_list.ConfirmRun] = []
         by_settlement, failed = 0, list[BillingError]()
         for account in self._runtime.gateways.names:
@@ -117,6 +121,21 @@ class Reconciler(Ticking):
             now, batch = runtime.clock.now(), runtime.settings.reconciler.batch
             held = fence.held_accounts(runtime.engine, runtime.gateways.names)
             expiring.run(runtime.engine, now=now, batch=batch, held=held)
+            run.done_until = now
+
+    def _look_up_vat_ids(self) -> None:
+        runtime = self._runtime
+        if not runtime.settings.tax.check_vat_ids:
+            return
+        with recorded(runtime, LOOK_UP_VAT_IDS) as run:
+            now = runtime.clock.now()
+            vat_checks.run(
+                runtime.engine,
+                runtime.vat_register,
+                clock=runtime.clock,
+                limit=VAT_IDS_A_TICK,
+                recheck=runtime.settings.tax.recheck_vat_ids,
+            )
             run.done_until = now
 
     def _compared(self, account: str) -> bool:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from billing.gateway import Gateway
     from billing.gateway.gateways import Gateways
     from billing.gateway.provider_kind import Observe
+    from billing.gateway.vat_register import VatRegister
     from billing.workers.runtime.outcomes import Outcomes
 
 SANDBOX_FILE: Final = "sandbox.json"
@@ -249,6 +250,20 @@ class Runtime:
 
         settings = self.settings
         return Gateways(list(settings.providers), settings.default_provider, self._connect)
+
+    @cached_property
+    def vat_register(self) -> "VatRegister":
+        """The register of VAT ids: the one that is set, the sandbox's, or the EU's."""
+        from billing.gateway.vat_register import BASE, Vies
+
+        settings = self.settings
+        base = settings.tax.vies
+        if not base and settings.uses_embedded_sandbox:
+            sandbox = sandbox_url(settings)
+            if sandbox is None:
+                raise _not_up("sandbox", settings)
+            base = f"{sandbox}/vies/rest-api"
+        return Vies(base.rstrip("/") or BASE)
 
     def _connect(self, name: str) -> "Gateway":
         from billing.gateway.provider_kind import Access

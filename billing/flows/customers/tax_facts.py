@@ -9,9 +9,10 @@ from billing.errors import BadInput, ErrorCode
 from billing.flows.customers.customers import existing_customer, refuse_anything_like_a_card
 from billing.plans.countries import is_country, is_region
 from billing.rules.actor import Actor
-from billing.store.subscriptions import tax_facts
+from billing.store.subscriptions import tax_facts, vat_lookups
 from billing.store.subscriptions.tax_facts import CustomerTaxFacts
 from billing.tax.vat_ids import BadVatId, read_vat_id
+from billing.tax.vat_prefixes import member_state_of
 
 _EXEMPT_MAX = 200
 _POSTAL_CODE_MAX = 20
@@ -63,6 +64,8 @@ def set_facts(
     if held is not None and _what(held) == _what(facts):
         return held
     tax_facts.add(conn, facts)
+    if vat_id is not None and member_state_of(vat_id) is not None:
+        vat_lookups.want(conn, vat_id)
     return facts
 
 

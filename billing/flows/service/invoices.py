@@ -1,5 +1,7 @@
 """One-off invoices for callers of the API: issued and voided once a key, audited."""
 
+from typing import Any
+
 from sqlalchemy import Connection
 
 from billing.flows.customers.customers import existing_customer, refuse_anything_like_a_card
@@ -24,7 +26,7 @@ class InvoiceApi(Audited):
         """
         refuse_anything_like_a_card(customer=order.customer, reason=reason)
         service = order.service
-        given = {
+        given: dict[str, Any] = {
             "customer": order.customer,
             "currency": order.currency,
             "lines": [[line.text, line.amount] for line in order.lines],

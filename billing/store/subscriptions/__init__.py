@@ -17,4 +17,5 @@ __all__ = [
     "subscriptions",
     "tax_facts",
     "tax_rates",
+    "vat_lookups",
 ]

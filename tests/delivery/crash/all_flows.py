@@ -8,6 +8,7 @@ from tests.delivery.crash import (
     operator_flows,
     other_account_flows,
     provider_flows,
+    tax_flows,
     two_account_flows,
 )
 
@@ -19,5 +20,6 @@ __all__ = [
     "operator_flows",
     "other_account_flows",
     "provider_flows",
+    "tax_flows",
     "two_account_flows",
 ]

@@ -74,6 +74,8 @@ WORDS: Final[Mapping[str, str]] = {
     "tax_rates": "'tax rate'",
     "customer_tax_facts": "'tax facts'",
     "vat_checks": "'VAT check'",
+    "vat_lookups": "'look-up of a VAT id' ||"
+    " CASE WHEN held_until > :wall THEN ', held' ELSE '' END",
     "tax_decisions": "'tax decision'",
     "audit_log": "'audit line ' || action",
     "usage_totals": "'usage of a period'",
@@ -86,7 +88,7 @@ UNTOLD: Final = frozenset(
     {
         "alembic_version", "customers", "engine", "test_clock", "invoice_lines", "line_parts",
         "credit_note_lines", "invoice_numbers", "invoice_series", "payment_transitions", "plans",
-        "top_ups", "invoice_taxes",
+        "top_ups", "invoice_taxes", "credit_note_taxes",
         "addons", "subscription_events",
         "usage_events", "usage_ids", "usage_keys", "usage_sealed",
         "ledger.accounts", "ledger.postings",
@@ -100,6 +102,7 @@ _NOTICED: Final[Mapping[str, str]] = {
     "subscriptions": "concat(next_n, renews_at)",
     "provider_customers": "concat(payment_method_id)",
     "provider_calls": "concat(error_class)",
+    "vat_lookups": "concat(next_at, failures)",
 }
 _KEYS: Final = text(
     "SELECT n.nspname AS schema, c.relname AS name, array_agg(a.attname::text) AS key"
