@@ -203,10 +203,16 @@ def test_at_the_periods_end_nothing_is_left(world: World) -> None:
         cancel(world, customer, Destination.CREDIT, at_period_end=True)
 
 
-def test_what_was_served_is_earned_all_the_same(world: World) -> None:
+@pytest.mark.parametrize("to", [None, Destination.CREDIT, Destination.REFUND])
+@pytest.mark.parametrize("daily", [False, True])
+def test_what_is_kept_is_earned_when_nothing_is_served_any_more(
+    world: World, to: Destination | None, daily: bool
+) -> None:
+    if daily:
+        world.earn_daily()
     customer = five(world)
-    cancel(world, customer, Destination.CREDIT)
-    world.run_until("2026-03-02")
+    cancel(world, customer, to)
+    world.settle()
     world.close_books()
 
     invoice = world.invoices(customer)[0]

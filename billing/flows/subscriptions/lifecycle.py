@@ -104,6 +104,7 @@ def cancel(
         if gives_back is not None:
             notes = unserved.quoted(conn, subscription, gives_back, policy or Policy(), now)
             unserved.issue(conn, notes, why, actor, now)
+        unserved.earn(conn, subscription, now)
         if not forgive:
             _open_served(conn, subscription, now, policy or Policy())
         for payment in undecided:

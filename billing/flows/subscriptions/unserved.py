@@ -25,7 +25,7 @@ from billing.rules.actor import Actor
 from billing.rules.credit_notes import Destination
 from billing.rules.invoices import InvoiceStatus
 from billing.rules.subscriptions import CycleKind
-from billing.store.payments import invoices, payments
+from billing.store.payments import invoices, payments, recognition
 from billing.store.subscriptions import addons, cycles, plans
 from billing.store.subscriptions.cycles import Cycle
 from billing.store.subscriptions.subscriptions import Subscription
@@ -89,6 +89,16 @@ def _unpaid(conn: Connection, subscription: Subscription, cycle: Cycle) -> froze
 
 def _is_being_made(conn: Connection, payment_id: UUID) -> bool:
     return payments.lock_known_payment(conn, payment_id).open_attempt_n is not None
+
+
+def earn(conn: Connection, subscription: Subscription, now: datetime) -> None:
+    """Let what is left of the running period's invoices be earned: nothing is served after now."""
+    cycle = cycles.last(conn, subscription.id)
+    if cycle is None or not cycle.period_start <= now < cycle.period_end:
+        return
+    billed = invoices.of_period(conn, subscription.id, cycle.period_start, cycle.period_end)
+    due = {each.id: now for each in billed if each.recognise_at is not None}
+    recognition.schedule_next(conn, due)
 
 
 def issue(

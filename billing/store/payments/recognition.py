@@ -111,14 +111,18 @@ class Standing:
         return max((each.last for each in self.lines if each.last is not None), default=None)
 
 
-# Lines of earlier releases have the period of their cycle. Service ends where the cycle is cut.
+# Lines of earlier releases have the period of their cycle. Service ends where the cycle is cut, and
+# where the subscription is canceled within it.
 _STANDING = text(
     """
     SELECT l.invoice_id, l.line, l.amount AS net, l.tax, w.starts,
            CASE WHEN i.subscription_id IS NULL THEN w.ends
                 ELSE least(w.ends, (SELECT min(k.cut_at) FROM cycle_cuts k
                                      WHERE k.subscription_id = i.subscription_id
-                                       AND k.cut_at > w.starts)) END AS ends,
+                                       AND k.cut_at > w.starts),
+                           (SELECT s.canceled_at FROM subscriptions s
+                             WHERE s.id = i.subscription_id AND s.canceled_at > w.starts)) END
+             AS ends,
            r.recognised, r.last,
            g.recognised AS back_recognised, g.deferred AS back_deferred, g.tax AS back_tax
       FROM invoice_lines l

@@ -170,7 +170,9 @@ _EARNED_EARLY = check(
                                        ELSE least(l.period_end,
                                          (SELECT min(k.cut_at) FROM cycle_cuts k
                                            WHERE k.subscription_id = i.subscription_id
-                                             AND k.cut_at > l.period_start)) END AS ends) w
+                                             AND k.cut_at > l.period_start),
+                                         CASE WHEN s.canceled_at > l.period_start
+                                              THEN s.canceled_at END) END AS ends) w
                      CROSS JOIN LATERAL (
                            SELECT CASE WHEN s.segment_from_n = 0 THEN s.zone
                                        ELSE CAST(i.facts AS json) ->> 'zone' END AS zone) z
