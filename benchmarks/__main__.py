@@ -3,7 +3,7 @@
 import sys
 from importlib import import_module
 
-NAMES = ("opening", "charging", "api", "settlement", "recognition")
+NAMES = ("opening", "charging", "api", "settlement", "recognition", "usage")
 
 
 def main(arguments: list[str]) -> int:

@@ -97,7 +97,7 @@ def event_id(text: str) -> UUID:
 
 def read_event(row: Any) -> UsageEvent | UsageRefusal:
     """Return what a row of a batch says, or why it can't be read."""
-    if not isinstance(row, Mapping) or not row.keys() <= MEMBERS:
+    if not isinstance(row, dict) or not row.keys() <= MEMBERS:
         return UsageRefusal.UNREADABLE
     written = row.get("id")
     if not _is_name(written):
@@ -106,7 +106,7 @@ def read_event(row: Any) -> UsageEvent | UsageRefusal:
     if at is None:
         return UsageRefusal.BAD_TIME
     name, properties = row.get("event"), row.get("properties")
-    if not _is_name(name) or not isinstance(properties, Mapping | None):
+    if not _is_name(name) or not (properties is None or isinstance(properties, dict)):
         return UsageRefusal.UNREADABLE
     subject = row.get("subscription"), row.get("customer"), row.get("item")
     if not _names_one(*subject):

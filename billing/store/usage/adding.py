@@ -231,7 +231,7 @@ def add(conn: Connection, batch: UsageBatch, now: datetime) -> Added:
 
     Raises: IntegrityError, when another transaction kept one of the ids meanwhile: try again.
     """
-    rows = sorted(batch.rows, key=lambda row: (row.id, row.at, row.meter))
+    rows = sorted(batch.rows, key=lambda row: (row.id.int, row.at, row.meter))
     statement = _TWICE if batch.twice else _FIRST
     found = conn.execute(statement, _values(rows, batch, now)).one()
     return Added(
