@@ -28,6 +28,7 @@ from billing.store.findings import SHOWN_MAX
 from billing.store.journal import checks
 from billing.store.promises import (
     closed_agrees,
+    counted,
     credit,
     discounted,
     every_penny,
@@ -51,6 +52,7 @@ TITLES: Final[Mapping[int, str]] = {
     7: "Every amount of an invoice follows from the facts that are stored with it",
     8: "No credit is used twice, and the journal has all of it",
     9: "What was credited was charged",
+    10: "No event of usage counts twice, and none is left uncounted",
 }
 
 # Workers do due work within seconds; work that has been due for longer than this is a finding.
@@ -95,7 +97,7 @@ def prove(
     grace: timedelta = GRACE,
     reconcile_grace: timedelta = RECONCILE_GRACE,
 ) -> list[PromiseResult]:
-    """Check promises 1 to 5 and 7 to 9 over all rows in one snapshot, and change nothing.
+    """Check promises 1 to 5 and 7 to 10 over all rows in one snapshot, and change nothing.
 
     `now` is domain time: renewals and attempts due longer than `grace`, and captures that wait for
     reconciliation longer than `reconcile_grace`, are findings; without `now` those checks are left
@@ -122,6 +124,7 @@ def examine(
         _follows_from_facts(conn),
         _credit(conn, now, reconcile_grace),
         _credited_was_charged(conn),
+        _result(conn, 10, running.findings(conn, counted.COUNTED_ONCE)),
     ]
 
 

@@ -12,6 +12,7 @@ from billing.presenters.note_findings import NOTE_WORDS
 from billing.presenters.number_findings import NUMBER_WORDS
 from billing.presenters.revenue_findings import REVENUE_WORDS
 from billing.presenters.text import amount
+from billing.presenters.usage_findings import USAGE_WORDS
 from billing.rules.promises import Finding, FindingKind
 
 Facts = Mapping[str, Any]
@@ -344,4 +345,5 @@ _WORDS: Final[Mapping[FindingKind, Callable[[Facts], str]]] = {
     **NOTE_WORDS,
     **REVENUE_WORDS,
     **NUMBER_WORDS,
+    **USAGE_WORDS,
 }

@@ -12,6 +12,7 @@ from sqlalchemy import Connection, text
 from billing.queries.account_figures import at_accounts
 from billing.queries.figures import Figure
 from billing.queries.sold_figures import sold
+from billing.queries.usage_figures import usage
 from billing.rules.reconciliation import STEPS
 from billing.rules.subscriptions import Status
 
@@ -287,6 +288,7 @@ _READERS: Final[Sequence[Callable[[Connection, datetime], Iterator[Figure]]]] = 
     _credit,
     _vat_ids,
     sold,
+    usage,
     _ledger,
     at_accounts,
     _forced_corrections,

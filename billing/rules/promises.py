@@ -122,6 +122,15 @@ class FindingKind(StrEnum):
     NOTE_GIVEN = "note_given"
     NOTE_ENTRY = "note_entry"
 
+    # 10: no event counts twice, and none is left uncounted
+    USAGE_TOTAL = "usage_total"
+    USAGE_KEYS = "usage_keys"
+    USAGE_KEY_MISSING = "usage_key_missing"
+    USAGE_COUNTED_TWICE = "usage_counted_twice"
+    USAGE_ID_OF_EVENT = "usage_id_of_event"
+    USAGE_RECEIVED = "usage_received"
+    USAGE_SEALED = "usage_sealed"
+
 
 DIFFERENCES: Final = frozenset({FindingKind.DIFFERS_AFTER_CLOSING})
 """The kinds that break no promise: the provider did something else after both sides had agreed."""

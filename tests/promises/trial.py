@@ -20,6 +20,7 @@ from billing.rules.promises import Finding, FindingKind
 from billing.store.journal import checks as ledger_checks
 from billing.store.promises import (
     closed_agrees,
+    counted,
     credit,
     discounted,
     every_penny,
@@ -120,6 +121,7 @@ def _statements(now: datetime) -> Iterator[_Reader]:
         *credit.CREDIT_ADDS_UP,
         *credit.OVERDUE,
         *noted.NOTED,
+        *counted.COUNTED_ONCE,
         *discounted.DISCOUNTS,
     ):
         yield _Reader(check.query.select, partial(_kinds, partial(check.run, params=times)))

@@ -13,6 +13,7 @@ from billing.rules.reconciliation import TieOutReason
 from billing.store.journal.checks import CHECKS
 from billing.store.promises import (
     closed_agrees,
+    counted,
     credit,
     discounted,
     every_penny,
@@ -35,6 +36,7 @@ IN_SQL = (
     *nothing_abandoned.NOTHING_ABANDONED,
     *nothing_abandoned.OVERDUE,
     *noted.NOTED,
+    *counted.COUNTED_ONCE,
     invoiced.ITEM_AGAINST_INVOICE,
     *credit.CREDIT_ADDS_UP,
     *credit.OVERDUE,

@@ -8,7 +8,7 @@ import logging
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from uuid import UUID
 
 import redis
@@ -19,6 +19,7 @@ from billing.flows import fence
 from billing.flows.cycles import opening
 from billing.flows.payments import collecting
 from billing.flows.refunds import sending as refund_sending
+from billing.flows.usage import days as usage_days
 from billing.workers.daemons.recorded import recorded
 from billing.workers.daemons.ticking import Ticking
 from billing.workers.runtime import lines
@@ -51,6 +52,7 @@ class Scheduler(Ticking):
     def __init__(self, runtime: Runtime, metrics: ProcessMetrics) -> None:
         super().__init__(runtime, metrics, runtime.settings.scheduler.tick)
         self._recorded_at = float("-inf")
+        self._days_made_on: date | None = None
 
     def tick(self) -> Tick:
         """Open every due cycle and enqueue every due payment and refund, batch by batch.
@@ -60,6 +62,7 @@ class Scheduler(Ticking):
         with tracing.span("scheduler tick") as span, recorded(self._runtime, TASK) as run:
             started, now = time.monotonic(), self._runtime.clock.now()
             done = self._work(now)
+            self._make_days(now)
             span.set(opened=done.opened, parked=done.parked, enqueued=done.enqueued)
             if done != Tick() or started - self._recorded_at >= RECORD_EVERY_SECONDS:
                 self._recorded_at, run.done_until = started, now
@@ -101,6 +104,12 @@ class Scheduler(Ticking):
             )
             span.set(opened=batch.opened, parked=batch.parked, canceled=batch.canceled)
         return batch
+
+    def _make_days(self, now: datetime) -> None:
+        """Make the next days of usage, once a day."""
+        if self._days_made_on != now.date():
+            usage_days.make_ahead(self._runtime.engine, now)
+            self._days_made_on = now.date()
 
     def _tell(self, batch: opening.Opened) -> None:
         self._metrics.cycles_opened(batch.opened)

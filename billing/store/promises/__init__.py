@@ -2,6 +2,7 @@
 
 __all__ = [
     "closed_agrees",
+    "counted",
     "credit",
     "discounted",
     "every_penny",

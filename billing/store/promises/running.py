@@ -65,6 +65,10 @@ _COUNTS = {
     9: """
        SELECT (SELECT count(*) FROM credit_notes) AS credit_notes,
               (SELECT count(*) FROM credit_note_lines) AS credit_note_lines""",
+    10: """
+       SELECT count(*) AS usage_totals, coalesce(sum(events), 0) AS usage_events,
+              (SELECT count(*) FROM usage_days) AS usage_days_sealed
+         FROM usage_totals""",
 }
 
 

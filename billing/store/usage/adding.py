@@ -14,6 +14,7 @@ from sqlalchemy import Connection, TextClause, text
 from sqlalchemy.exc import IntegrityError
 
 from billing.store.arrays import literal
+from billing.store.fingerprints import HEX, ID_SUM, MODULUS
 
 IDS_KEPT_DAYS: Final = 3
 """For how many days an id is remembered beside its event."""
@@ -143,17 +144,14 @@ kept AS (
 ),
 sums AS MATERIALIZED (
   SELECT subscription_id, meter, n, segment, count(*) AS events,
-         mod(mod(sum(('x' || substr(id_hex, 1, 16))::bit(64)::bigint), {two_64}) * {two_64}
-             + sum(('x' || substr(id_hex, 17, 8))::bit(32)::bigint & 4294967295) * 4294967296
-             + sum(('x' || substr(id_hex, 25, 8))::bit(32)::bigint & 4294967295)
-             + {two_128}, {two_128}) AS id_sum,
+         {id_sum} AS id_sum,
          sum(value) AS sum, max(value) AS max,
          (array_agg(at ORDER BY at DESC, id DESC) FILTER (WHERE value IS NOT NULL))[1] AS last_at,
          (array_agg(id ORDER BY at DESC, id DESC) FILTER (WHERE value IS NOT NULL))[1] AS last_id,
          (array_agg(value ORDER BY at DESC, id DESC) FILTER (WHERE value IS NOT NULL))[1] AS last,
          sum(value * extract(epoch FROM at)) AS moment,
          CASE WHEN count(key) > 0 THEN 0 END AS keys
-    FROM (SELECT a.*, replace(CAST(a.id AS text), '-', '') AS id_hex FROM added a) AS a
+    FROM (SELECT a.*, {id_hex} AS id_hex FROM added a) AS a
    WHERE (SELECT count(*) FROM kept) >= 0
    GROUP BY subscription_id, meter, n, segment
 ),
@@ -172,7 +170,7 @@ totals AS (
    GROUP BY subscription_id, meter, n, segment ORDER BY 1, 2, 3, 4
       ON CONFLICT (subscription_id, meter, n, segment) DO UPDATE
      SET events = t.events + excluded.events,
-         id_sum = mod(t.id_sum + excluded.id_sum, {two_128}),
+         id_sum = mod(t.id_sum + excluded.id_sum, {modulus}),
          sum = coalesce(t.sum + excluded.sum, t.sum, excluded.sum),
          max = greatest(t.max, excluded.max),
          last = CASE WHEN (t.last_at, t.last_id) > (excluded.last_at, excluded.last_id)
@@ -219,7 +217,8 @@ SELECT (SELECT ids FROM stale) AS stale, (SELECT events FROM late) AS late,
 
 
 def _statement(known: str) -> TextClause:
-    return text(_ADD.format(known=known, two_64=2**64, two_128=2**128))
+    parts = {"known": known, "id_sum": ID_SUM, "id_hex": HEX.format(id="a.id"), "modulus": MODULUS}
+    return text(_ADD.format(**parts))
 
 
 _FIRST: Final = _statement(_KNOWN)
