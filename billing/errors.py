@@ -169,6 +169,9 @@ class ErrorCode(StrEnum):
     REPORT_SEPARATOR = "report_separator"
     REPORT_INSTANT = "report_instant"
 
+    # Usage.
+    USAGE_STILL_ACCEPTED = "usage_still_accepted"
+
     # Journal and database.
     SOURCE_KEY_TAKEN = "source_key_taken"
     ENTRY_NOT_FOUND = "entry_not_found"

@@ -211,6 +211,9 @@ REMEDIES: Final[Mapping[ErrorCode, str]] = {
     ErrorCode.REPORT_AMOUNT_FORMAT: "choose plain numbers like -19.99, the currency in its column",
     ErrorCode.REPORT_SEPARATOR: "choose commas between the columns, or CSV as the format",
     ErrorCode.REPORT_INSTANT: "write it like 2026-03-01 09:30:00, in UTC",
+    ErrorCode.USAGE_STILL_ACCEPTED: (
+        "keep more days: an event that comes late would be refused otherwise"
+    ),
     ErrorCode.SOURCE_KEY_TAKEN: (
         "a source key is one event: look at both, and reverse the wrong one"
     ),

@@ -38,6 +38,7 @@ ASKED_FIRST = {
     ("subscriptions", "cancel"),
     ("subscriptions", "change"),
     ("temporal", "approve"),
+    ("usage", "prune"),
 }
 
 

@@ -123,3 +123,21 @@ def test_a_file_that_cannot_be_read_is_refused(metered: World, content: bytes, s
 
     assert result.exit_code == 2
     assert says in result.stderr
+
+
+def test_old_days_are_taken_out_once_somebody_agrees(metered: World) -> None:
+    path = written(metered, "events.jsonl", line("a"))
+    assert metered.json("usage", "import", str(path))["accepted"] == 1
+    metered.at(START + timedelta(days=90))
+
+    dry = metered.json("usage", "prune", "--dry-run")
+    refused = metered.run("usage", "prune")
+    short = metered.run("usage", "prune", "--keep-days", "30", "--yes")
+    done = metered.json("usage", "prune", "--yes")
+
+    assert dry == [{"day": "2026-02-03", "events": 1, "counted": 1, "dry_run": True}]
+    assert (refused.exit_code, short.exit_code) == (2, 2)
+    assert "accepted up to 35 days late" in short.stderr
+    assert done == [{**dry[0], "dry_run": False}]
+    assert metered.json("usage", "prune", "--dry-run") == []
+    assert metered.json("usage", "show", "ada-sub", "--days", "400")["totals"][0]["events"] == 1

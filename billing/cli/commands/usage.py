@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, Final, TextIO
 import click
 
 from billing.cli.failures import FINDINGS, OK
+from billing.cli.options import confirm, lasting
 from billing.cli.output import Output, output_option, talk
 from billing.cli.progress import progress
 from billing.cli.records import plain
 from billing.cli.references import find
-from billing.cli.session import Session
+from billing.cli.session import Session, person
 from billing.errors import BadInput
 
 if TYPE_CHECKING:
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 _TOTALS: Final = ("meter", "n", "events", "sum", "max", "last", "keys", "billed", "revision")
 _EVENTS: Final = ("at", "meter", "n", "value", "key", "id", "received_at")
 _NOT_COUNTED: Final = ("line", "id", "reason")
+_DAYS: Final = ("day", "events", "counted", "dry_run")
 _REASONS: Final = ("reason", "events")
 
 
@@ -131,3 +133,32 @@ def show(
         "events": [plain(each) for each in last],
     }
     output.record(record, {"totals": _TOTALS, "events": _EVENTS})
+
+
+@usage.command("prune")
+@click.option(
+    "--keep-days", type=click.IntRange(1, 10_000), default=60, show_default=True,
+    help="How many days of events to keep: more than usage is accepted late.",
+)  # fmt: skip
+@lasting
+@output_option
+@click.pass_obj
+def prune(session: Session, keep_days: int, dry_run: bool, yes: bool, output: Output) -> None:
+    """Take old days of events out, as the owner of the tables.
+
+    Totals, and what was billed, stay. How many events a day had, and what they had added to each
+    total, is kept, so that totals can still be counted again.
+    """
+    from billing.flows.usage import pruning
+
+    now, keep = session.now(), timedelta(days=keep_days)
+    with session.owners_engine() as owner:
+        plan = pruning.planned(owner, now, keep)
+        days = list(plan.days)
+        if not dry_run:
+            if days:
+                talk(f"this will take {len(days)} day(s) before {plan.before} out for ever")
+                confirm("Take them out?", yes=yes)
+            days = list(pruning.prune(owner, plan, now, person()))
+    output.records([{**plain(each), "dry_run": dry_run} for each in days], _DAYS)
+    talk(f"{len(days)} day(s) {'would be' if dry_run else 'were'} taken out")

@@ -1,3 +1,3 @@
 """Usage: taking events in."""
 
-__all__ = ["book", "days", "importing", "ingesting"]
+__all__ = ["book", "days", "importing", "ingesting", "pruning"]

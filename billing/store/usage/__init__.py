@@ -1,3 +1,3 @@
 """Usage: events and totals as they are written and read."""
 
-__all__ = ["adding", "days"]
+__all__ = ["adding", "days", "sealing"]
