@@ -85,7 +85,8 @@ proto: $(STAMP) ## generate billing/api/generated anew from proto/
 	@$(BIN)/python -m grpc_tools.protoc -I billing/api/generated=proto \
 		--python_out=. --pyi_out=. --grpc_python_out=. \
 		billing/api/generated/perennial/v1/payments.proto \
-		billing/api/generated/perennial/v1/subscriptions.proto
+		billing/api/generated/perennial/v1/subscriptions.proto \
+		billing/api/generated/perennial/v1/usage.proto
 
 lock: $(STAMP) ## resolve pyproject.toml anew into requirements.lock, with hashes, for every platform
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV) 1>&2

@@ -211,6 +211,14 @@ class CrashPoint(StrEnum):
     RATE_RECORDED = "rate recorded"
     """An operator's exchange rate is booked."""
 
+    # usage
+    USAGE_COUNTED = "usage counted"
+    """Events of a batch are counted, and nobody was answered."""
+    USAGE_DAY_SEALED = "usage day sealed"
+    """What a day of usage came to is kept, and its events are gone."""
+    USAGE_IDS_FORGOTTEN = "usage ids forgotten"
+    """Ids of usage that were received long ago are gone."""
+
 
 _act: Callable[[CrashPoint], None] | None = None
 

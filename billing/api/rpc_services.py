@@ -10,6 +10,8 @@ from billing.api.generated.perennial.v1 import (
     payments_pb2_grpc,
     subscriptions_pb2,
     subscriptions_pb2_grpc,
+    usage_pb2,
+    usage_pb2_grpc,
 )
 from billing.api.routes.common import Services
 from billing.api.rpc import SCOPES, PaymentService
@@ -20,9 +22,11 @@ from billing.api.rpc_subscriptions import (
     CreditService,
     SubscriptionService,
 )
+from billing.api.rpc_usage import USAGE_SCOPES, UsageService
 
 _PAYMENTS: Final[FileDescriptor] = payments_pb2.DESCRIPTOR
 _SUBSCRIPTIONS: Final[FileDescriptor] = subscriptions_pb2.DESCRIPTOR
+_USAGE: Final[FileDescriptor] = usage_pb2.DESCRIPTOR
 
 
 def rpc_services(services: Services) -> Sequence[ServedService]:
@@ -46,5 +50,11 @@ def rpc_services(services: Services) -> Sequence[ServedService]:
             CreditService(services.credit, services.credit_notes, counted),
             subscriptions_pb2_grpc.add_CreditServiceServicer_to_server,
             CREDIT_SCOPES,
+        ),
+        ServedService(
+            _USAGE.services_by_name["UsageService"],
+            UsageService(services.usage),
+            usage_pb2_grpc.add_UsageServiceServicer_to_server,
+            USAGE_SCOPES,
         ),
     )

@@ -23,7 +23,11 @@ MARKED_ONES = [
     for folder in ("billing/flows", "workers/daemons", "billing/api", "billing/cli")
     for file in sorted((ROOT / folder).rglob("*.py"))
 ]
-READ_ONLY = {"billing/flows/subscriptions/reanchoring.py: _chosen"}
+# They write no row; one makes tables, and again if it has to.
+READ_ONLY = {
+    "billing/flows/subscriptions/reanchoring.py: _chosen",
+    "billing/flows/usage/days.py: make_ahead",
+}
 
 
 def test_each_point_is_named_once() -> None:

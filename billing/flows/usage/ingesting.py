@@ -14,6 +14,7 @@ from uuid import UUID
 from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import DBAPIError, IntegrityError
 
+from billing.crash_points import CrashPoint, reached
 from billing.errors import Unavailable
 from billing.flows.usage.book import Known, Subject, UsageBook, subject_of
 from billing.rules.usage import BATCH_MAX, UsageEvent, UsageRefusal, read_event
@@ -146,6 +147,7 @@ def ingest(
                 book.forget(added.stale)
             elif added is not None:
                 intake.settle(added)
+                reached(CrashPoint.USAGE_COUNTED)
                 if not intake.waiting:
                     return intake.answer()
     raise Unavailable("what usage is sent for changes all the time", where="usage")

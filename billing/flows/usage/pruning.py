@@ -10,6 +10,7 @@ from typing import Final
 
 from sqlalchemy import Engine
 
+from billing.crash_points import CrashPoint, marked
 from billing.errors import BadInput, ErrorCode
 from billing.rules.actor import Actor
 from billing.store.access import audit
@@ -48,13 +49,13 @@ def planned(engine: Engine, now: datetime, keep: timedelta) -> Pruning:
 def prune(engine: Engine, plan: Pruning, now: datetime, actor: Actor) -> Iterator[UsageDay]:
     """Take days out, each in a transaction of its own, the oldest first."""
     for each in plan.days:
-        with engine.begin() as conn:
+        with marked(CrashPoint.USAGE_DAY_SEALED), engine.begin() as conn:
             sealed = sealing.seal(conn, each.day, now=now, actor=str(actor))
             detail = {"events": sealed.events, "counted": sealed.counted}
             audit.record(
                 conn, actor=actor, action="usage.prune", subject=str(each.day), detail=detail
             )
         yield sealed
-    with engine.begin() as conn:
+    with marked(CrashPoint.USAGE_IDS_FORGOTTEN), engine.begin() as conn:
         sealing.drop_empty_days(conn, plan.before)
         sealing.forget_ids(conn, (now - timedelta(days=IDS_KEPT_DAYS + 1)).date())
