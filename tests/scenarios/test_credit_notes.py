@@ -1,8 +1,6 @@
 """Credit notes: parts and wholes, to credit, to the card and outside, and never too much."""
 
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from fractions import Fraction
 from typing import Any
 from uuid import UUID
 
@@ -12,13 +10,12 @@ from sqlalchemy import text
 from billing.errors import BadInput, Conflict
 from billing.flows.credit_notes import issuing
 from billing.flows.credit_notes.drafting import Asked, NotCreditable
-from billing.flows.cycles import charging, deciding
 from billing.flows.refunds.requesting import NotRefundable
 from billing.flows.subscriptions import lifecycle
 from billing.ids import new_id
 from billing.ledger.accounts import AccountCode
 from billing.presenters.explain import sections
-from billing.pricing import Return, Tax
+from billing.pricing import Return
 from billing.queries.explain import explain_payment
 from billing.queries.timeline import timeline
 from billing.rules.actor import Actor, ActorKind
@@ -26,6 +23,7 @@ from billing.rules.credit_notes import Destination
 from billing.store.payments import credit, credit_notes, invoices, refunds
 from billing.store.payments.credit_notes import CreditNote
 from billing.store.payments.refunds import Refund
+from billing.tax import Seller
 from tests.scenarios.money import (
     apply_events_of_dispute,
     apply_events_of_refund,
@@ -44,6 +42,7 @@ from tests.scenarios.money import (
 )
 from tests.scenarios.test_catalog_items import SPRING, redeem
 from tests.scenarios.test_facts import TEAM
+from tests.scenarios.test_taxes import sell_from, taxed_in
 from tests.scenarios.world import Subscriber, World
 
 OPERATOR = Actor(ActorKind.CLI, "operator")
@@ -290,6 +289,14 @@ def test_what_was_paid_outside_of_the_provider_left_our_bank(world: World) -> No
 
 # --- tax and discounts --------------------------------------------------------------------------
 
+RATE = """
+[[tax_rate]]
+country = "DE"
+class = "saas"
+name = "USt"
+rate = "{rate}"
+from = 2021-01-01
+"""
 TAXED = """
 product = "Taxed"
 
@@ -300,36 +307,31 @@ every = "1 month"
   [[plan.version]]
   effective = 2026-01-01
   price = {{ USD = "{price}" }}
+  tax = {{ class = "saas", included = {included} }}
 """
 
 
-def taxed(world: World, patch: pytest.MonkeyPatch, price: str, *taxes: Tax) -> Subscriber:
-    """Return a subscriber who paid for a period with taxes, as if they had been decided."""
-    world.publish(TAXED.format(price=price))
-    return billed_with(world, patch, "taxed", taxes=taxes)
+def taxed(world: World, price: str, rate: str, *, included: str = "false") -> Subscriber:
+    """Return a subscriber who paid for a period with tax."""
+    world.publish((TAXED + RATE).format(price=price, rate=rate, included=included))
+    return taxed_subscriber(world, "taxed")
 
 
-def billed_with(
-    world: World, patch: pytest.MonkeyPatch, plan: str, *, coupon: str | None = None, **facts: Any
-) -> Subscriber:
-    """Return a subscriber to a plan whose paid invoice has these facts as well."""
-
-    def with_facts(*given: Any, **more: Any) -> Any:
-        return replace(charging.facts_of_cycle(*given, **more), **facts)
-
-    patch.setattr(deciding, "facts_of_cycle", with_facts)
-    subscriber = world.subscribed(plan)
+def taxed_subscriber(world: World, plan: str, coupon: str | None = None) -> Subscriber:
+    """Return a subscriber to a plan, in the country of the seller, who paid for a period."""
+    sell_from(world, Seller("DE"))
+    customer, provider_id = world.customer()
+    taxed_in(world, str(customer), country="DE")
+    subscriber = world.subscribe(customer, provider_id, plan)
     if coupon is not None:
         redeem(world, subscriber, coupon)
     world.settle()
     return subscriber
 
 
-def test_notes_give_back_the_tax_to_the_cent_as_published(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_notes_give_back_the_tax_to_the_cent_as_published(world: World) -> None:
     """Lago's case with cumulative rounding (CN-005): 279.16 and 20 % of tax, in four credits."""
-    ada = taxed(world, monkeypatch, "279.16", Tax("VAT", Fraction(20), "GB"))
+    ada = taxed(world, "279.16", "20")
 
     notes = [noted(world, ada, part(amount)) for amount in (6833, 5750, 8500, 6833)]
 
@@ -355,13 +357,12 @@ def test_notes_give_back_the_tax_to_the_cent_as_published(
 )
 def test_a_share_of_days_comes_to_what_others_publish(
     world: World,
-    monkeypatch: pytest.MonkeyPatch,
     price: str,
     rate: str,
     share: tuple[int, int],
     expected: tuple[int, int, int],
 ) -> None:
-    ada = taxed(world, monkeypatch, price, Tax("VAT", Fraction(rate), "DE"))
+    ada = taxed(world, price, rate)
 
     note = noted(world, ada, Asked(share=share))
 
@@ -370,11 +371,9 @@ def test_a_share_of_days_comes_to_what_others_publish(
 
 
 @pytest.mark.parametrize("to", list(Destination))
-def test_tax_in_the_price_goes_back_with_it(
-    world: World, monkeypatch: pytest.MonkeyPatch, to: Destination
-) -> None:
+def test_tax_in_the_price_goes_back_with_it(world: World, to: Destination) -> None:
     world.earn_daily()
-    ada = taxed(world, monkeypatch, "11.90", Tax("VAT", Fraction(19), "DE", included=True))
+    ada = taxed(world, "11.90", "19", included="true")
     world.run_until("2026-01-11 12:00")
     world.close_books()
 
@@ -392,11 +391,12 @@ def test_tax_in_the_price_goes_back_with_it(
 
 
 def test_lines_go_back_with_their_discount_and_tax_and_all_notes_come_to_the_invoice(
-    world: World, monkeypatch: pytest.MonkeyPatch
+    world: World,
 ) -> None:
-    world.publish(TEAM + SPRING)
-    vat = Tax("VAT", Fraction(19), "DE")
-    ada = billed_with(world, monkeypatch, "team", coupon="spring", taxes=(vat,))
+    dated = "effective = 2026-01-01\n"
+    team = TEAM.replace(dated, dated + '  tax = { class = "saas" }\n')
+    world.publish(team + SPRING + RATE.format(rate="19"))
+    ada = taxed_subscriber(world, "team", "spring")
     (invoice,) = world.invoices(ada)
 
     notes = [
@@ -416,11 +416,9 @@ def test_lines_go_back_with_their_discount_and_tax_and_all_notes_come_to_the_inv
     world.assert_everything_adds_up()
 
 
-def test_a_note_gives_back_no_more_tax_than_refunds_left(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_note_gives_back_no_more_tax_than_refunds_left(world: World) -> None:
     """A refund without a note takes a part of the tax; a note of what is left fits beside it."""
-    ada = taxed(world, monkeypatch, "100.00", Tax("VAT", Fraction(20), "GB"))
+    ada = taxed(world, "100.00", "20")
     give_back(world, world.payment(ada).id, usd(6001))
 
     with pytest.raises(NotCreditable, match=r"59\.99 USD can be given back, not 60\.00 USD"):
