@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import IO, Any
 
@@ -200,6 +200,7 @@ def _sales_to_json(sales: SalesFigures) -> dict[str, Any]:
         "credit_used": {each.currency.lower(): each.used for each in sales.credit},
         "credit_expired": {each.currency.lower(): each.expired for each in sales.credit},
         "credit_left": {each.currency.lower(): each.left for each in sales.credit},
+        "taxes": [asdict(each) for each in sales.taxes],
         "changes": sum(sales.changes_by_time.values()),
         "changes_by_time": dict(sales.changes_by_time),
         "credit_notes": sum(sales.notes_by_destination.values()),
@@ -227,6 +228,7 @@ def print_report(report: Report, console: Console) -> None:
         ("items", _items(sales)),
         ("coupons", f"{sales.redeemed} redeemed, off {sales.invoices_discounted} invoices"),
         ("credit", "; ".join(map(str, sales.credit)) or "none"),
+        ("taxes", _taxes(sales)),
         ("changes of subscriptions", _by_kind(sales.changes_by_time)),
         ("credit notes", _by_kind(sales.notes_by_destination)),
         ("settled payments", f"{money.settled_payments}, {money.fx_events} exchanges of currency"),
@@ -271,6 +273,11 @@ def _captures(report: Report) -> str:
     return f"{report.captures_for_us}: {each}" + (
         f"; and {unknown} that nobody here knows" * bool(unknown)
     )
+
+
+def _taxes(sales: SalesFigures) -> str:
+    told = [str(each) for each in sales.taxes if each.treatment != "exempt"]
+    return "; ".join(told) or "none"
 
 
 def _items(sales: SalesFigures) -> str:

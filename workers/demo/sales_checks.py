@@ -33,6 +33,22 @@ class CreditSum:
 
 
 @dataclass(frozen=True, slots=True)
+class TaxSum:
+    """What a jurisdiction levied in a currency, in minor units, and on how many invoices."""
+
+    jurisdiction: str
+    treatment: str
+    currency: str
+    invoices: int
+    base: int
+    amount: int
+
+    def __str__(self) -> str:
+        base, amount = (Money(each, self.currency) for each in (self.base, self.amount))
+        return f"{self.jurisdiction} {self.treatment}: {amount} of {base}"
+
+
+@dataclass(frozen=True, slots=True)
 class SalesFigures:
     """Actual counts beside what the demo did.
 
@@ -60,6 +76,8 @@ class SalesFigures:
     notes_by_destination: Mapping[str, int] = field(default_factory=dict)
     notes_by_demo: int = 0
     notes_off: int = 0
+    taxes: Sequence[TaxSum] = ()
+    taxes_off: int = 0
     collected: Mapping[str, int] = field(default_factory=dict)
     """What was due of the invoices whose payments were captured, by currency in minor units."""
 
@@ -96,6 +114,10 @@ class SalesFigures:
             *_unless(
                 sum(notes.values()) == self.notes_by_demo,
                 f"{self.notes_by_demo} credit notes were issued: {notes}",
+            ),
+            *_unless(
+                not self.taxes_off,
+                f"the taxes of {self.taxes_off} invoices are not those of their decisions",
             ),
             *_unless(
                 not self.notes_off,
@@ -162,6 +184,8 @@ def sales_figures(conn: Connection, catalog: Catalog, done: Sold) -> SalesFigure
         notes_by_destination=_by_word(conn, _NOTES),
         notes_by_demo=len(done.notes),
         notes_off=int(counts.notes_off),
+        taxes=[_tax(row) for row in conn.execute(_TAXES)],
+        taxes_off=int(counts.taxes_off),
         collected=_by_word(conn, _COLLECTED),
     )
 
@@ -179,6 +203,7 @@ def _by_word(conn: Connection, query: TextClause) -> dict[str, int]:
 
 
 _credit = reader(CreditSum)
+_tax = reader(TaxSum)
 
 _COUNTS: Final = text(
     """
@@ -197,6 +222,12 @@ _COUNTS: Final = text(
                                    WHERE d.invoice_id = i.id)
                 OR i.discount <> (SELECT coalesce(sum(l.discount), 0) FROM invoice_lines l
                                    WHERE l.invoice_id = i.id)) AS discounts_off,
+           (SELECT count(*) FROM invoices i
+             WHERE i.kind <> 'top_up'
+               AND (i.tax <> (SELECT coalesce(sum(x.amount), 0) FROM invoice_taxes x
+                               WHERE x.invoice_id = i.id)
+                    OR NOT EXISTS (SELECT FROM invoice_taxes x WHERE x.invoice_id = i.id)))
+             AS taxes_off,
            (SELECT count(*) FROM credit_notes n
               LEFT JOIN credit_grants g ON g.note_id = n.id
               LEFT JOIN refunds r ON r.note_id = n.id AND r.state <> 'failed'
@@ -233,6 +264,15 @@ _CREDIT: Final = text(
               FROM (SELECT *, max(n) OVER (PARTITION BY grant_id) AS last FROM credit_moves) x
              GROUP BY currency) m ON m.currency = g.currency
      ORDER BY g.currency
+    """
+)
+_TAXES: Final = text(
+    """
+    SELECT x.jurisdiction, x.treatment, i.currency, count(*) AS invoices,
+           sum(x.base)::bigint AS base, sum(x.amount)::bigint AS amount
+      FROM invoice_taxes x JOIN invoices i ON i.id = x.invoice_id
+     WHERE i.status <> 'void'
+     GROUP BY 1, 2, 3 ORDER BY 1, 2, 3
     """
 )
 _CHANGES: Final = text(

@@ -23,6 +23,9 @@ SHORT_INTERVALS: Final = {
     "BILLING__WORKER__POLL": "10ms",
     "BILLING__RECONCILER__TICK": "2s",
     "BILLING__RECONCILER__SETTLE_EVERY": "0s",
+    "BILLING__TAX__PROVIDER": "table",
+    "BILLING__TAX__COUNTRY": "DE",
+    "BILLING__TAX__CHECK_VAT_IDS": "true",
     "BILLING__LOGS__FORMAT": "console",
     "BILLING__LOGS__LEVEL": "warning",
 }

@@ -14,6 +14,7 @@ from billing.config import BraintreeSettings
 from billing.errors import BillingError
 from billing.flows.context import StoppedClock
 from billing.flows.customers import customers
+from billing.flows.customers.tax_facts import TaxFactsOrder, set_facts
 from billing.flows.subscriptions.subscribing import SubscriptionOrder, subscribe
 from billing.plans.catalogs import Catalog
 from billing.plans.terms import version_for_new
@@ -84,11 +85,12 @@ OFFICE: Final = "office-team"
 FREE: Final = "search-free"
 TEAM: Final = "search-team"
 BUSINESS: Final = "search-business"
+MAPS: Final = "maps"
 SSO: Final = "single-sign-on"
 COUPON_AT_START: Final = "winter"
 COUPON_LATER: Final = "thanks"
 # The plans of customers by lot: all but these.
-NOT_BY_LOT: Final = frozenset({FREE, BUSINESS})
+NOT_BY_LOT: Final = frozenset({FREE, BUSINESS, MAPS})
 COUPONS_BY_LOT: Final = 10
 NEW_CARDS: Final = {STRIPE: "pm_card_visa", BRAINTREE: "fake-valid-visa-nonce"}
 
@@ -97,7 +99,7 @@ NEW_CARDS: Final = {STRIPE: "pm_card_visa", BRAINTREE: "fake-valid-visa-nonce"}
 class Case:
     """A customer with an action of the demo: billed by the month from the first day.
 
-    `card` is one of the account `provider`.
+    `card` is one of the account `provider`. Most are outside the EU, so that nothing is levied.
     """
 
     card: str | None = "pm_card_visa"
@@ -106,6 +108,8 @@ class Case:
     items: Mapping[str, int] = field(default_factory=dict)
     coupons: tuple[str, ...] = ()
     provider: str = STRIPE
+    country: str = "US"
+    vat_id: str | None = None
 
 
 # The first customers, in this order; `money.py` and `sales.py` have the actions on them.
@@ -132,6 +136,9 @@ CASES: Final[Mapping[str, Case]] = {
     "refunded later": Case("fake-valid-visa-nonce", provider=BRAINTREE),
     "charged back": Case("fake-paypal-billing-agreement-nonce", "EUR", provider=BRAINTREE),
     "charged back in vain": Case("fake-valid-visa-nonce", "GBP", OFFICE, provider=BRAINTREE),
+    "taxed on top": Case(currency="EUR", country="DE"),
+    "taxed in the price": Case(currency="EUR", plan=MAPS, country="DE"),
+    "reverse charge": Case(currency="EUR", country="IT", vat_id="IT00743110157"),
 }
 
 _TRANSACTIONS: Final = f"/merchants/{BraintreeSettings.SANDBOX['merchant_id']}/transactions"
@@ -201,9 +208,17 @@ def populate(
             payment_method=card,
             provider=provider,
         )
+        _place(runtime, order.customer, case or Case(), start)
         subscribe(runtime.engine, order, now=start, actor=Actor(ActorKind.DEMO))
         redeemed += len(order.coupons)
     return redeemed
+
+
+def _place(runtime: Runtime, customer: str, case: Case, start: datetime) -> None:
+    """Say where a customer is taxed."""
+    known = TaxFactsOrder(customer, case.country, vat_id=case.vat_id)
+    with runtime.engine.begin() as conn:
+        set_facts(conn, known, now=start, actor=Actor(ActorKind.DEMO))
 
 
 def _order_of(number: int, case: Case, start: datetime) -> SubscriptionOrder:
