@@ -23,7 +23,7 @@ from billing.gateway.kinds import DisputeStage
 from billing.rules.actor import Actor, ActorKind
 from billing.rules.money import Money
 from billing.workers.daemons.webhooks import Webhooks
-from tests.promises import story_of_items
+from tests.promises import story_of_items, story_of_taxes
 from tests.scenarios.money import (
     apply_dispute,
     apply_events_of_dispute,
@@ -96,6 +96,7 @@ def tell(world: World, restored: Callable[[World], tuple[World, str]], folder: P
     story_of_items.change(world)
     story_of_items.order(world)
     story_of_items.buy(world)
+    story_of_taxes.tax(world)
     _february(world, people, folder)
     world, url = restored(world)
     world.earn_daily()
