@@ -49,6 +49,13 @@ def tax(world: World) -> None:
                 TaxFactsOrder(abroad, "IT", vat_id="IT00743110157"),
             ):
                 set_facts(conn, known, now=world.now, actor=OPERATOR)
+        vat_checks.run(
+            world.engine,
+            Certain(),
+            clock=world.context().clock,
+            limit=5,
+            recheck=timedelta(days=30),
+        )
         for customer in (at_home, abroad):
             order = InvoiceOrder(customer, "EUR", [OrderedLine("Set-up", 19900)])
             with world.engine.begin() as conn:
@@ -56,13 +63,6 @@ def tax(world: World) -> None:
             world.settle()
             if customer == at_home:
                 _given_back(world, made.id)
-    vat_checks.run(
-        world.engine,
-        Certain(),
-        clock=world.context().clock,
-        limit=5,
-        recheck=timedelta(days=30),
-    )
 
 
 def _given_back(world: World, invoice_id: UUID) -> None:

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Final
 
 import psycopg
-from sqlalchemy import Connection, text
+from sqlalchemy import Connection, select, text
 from sqlalchemy.exc import DBAPIError
 
 from billing.flows import prove
@@ -31,9 +31,11 @@ from billing.store.promises import (
     one_capture,
     one_cycle,
     references,
+    taxed,
 )
 from billing.store.promises.one_capture import LEGAL_COLUMNS
 from billing.store.subscriptions import addons, digest, item_changes, plans
+from billing.store.tables import customer_tax_facts, vat_checks
 from tests.promises.catalogue import BY_HAND, WHOLE_ROW, Mutant
 
 Kinds = tuple[str, ...]
@@ -136,6 +138,7 @@ def _references(conn: Connection) -> Iterator[_Reader]:
 
 
 _OF_FACTS: Final = (invoiced._INVOICES, invoiced._LOST, invoiced._FREE)
+_OF_TAXES: Final = (taxed._DECISIONS, taxed._INVOICES, taxed._RATES)
 
 
 def _computed() -> Iterator[_Reader]:
@@ -143,8 +146,10 @@ def _computed() -> Iterator[_Reader]:
     scheduled = (one_cycle._SCHEDULES, one_cycle._SEGMENTS, item_changes._ALL)
     yield _Reader(" ".join(each.text for each in scheduled), partial(_kinds, _schedules))
     sold = (plans.VERSIONS.as_they_hold, addons.VERSIONS.as_they_hold)
-    read = (*_OF_FACTS, *sold, item_changes._ALL, held._CHANGED)
-    yield _Reader(" ".join(each.text for each in read), partial(_kinds, recomputing.differing))
+    read = (*_OF_FACTS, *sold, item_changes._ALL, held._CHANGED, *_OF_TAXES)
+    known = " ".join(str(select(table)) for table in (customer_tax_facts, vat_checks))
+    told = " ".join(each.text for each in read)
+    yield _Reader(f"{told} {known}", partial(_kinds, recomputing.differing))
     yield _Reader(noted._LINES.text, partial(_kinds, notes.differing))
     digests = (digest._ROWS, digest._ENTRIES, closed_agrees._CLOSED)
     yield _Reader(" ".join(each.text for each in digests), partial(_kinds, _digests))

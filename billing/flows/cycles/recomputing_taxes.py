@@ -1,11 +1,14 @@
 """Computing taxes again: decisions from requests, and what invoices bear from decisions."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from billing.flows.cycles.comparing_taxes import against_rates, of_places
 from billing.plans.numbers import exact_text
+from billing.plans.taxes import TaxRate
 from billing.pricing import Facts, InvoiceDraft
 from billing.rules.promises import Finding, FindingKind
 from billing.store.promises import taxed
@@ -16,24 +19,28 @@ _ROWS_A_FETCH: Final = 2_000
 
 
 def of_decisions(conn: Connection) -> Iterator[Finding]:
-    """Yield the decisions that don't follow from their requests."""
-    for decision in taxed.decisions(conn, _ROWS_A_FETCH):
-        what = _differing(decision)
+    """Yield the decisions that don't follow from their requests, or these from what was known."""
+    published = taxed.rates(conn)
+    for decision, at in taxed.decisions(conn, _ROWS_A_FETCH):
+        what = _differing(decision, at, published)
         if what is not None:
             told = {"decision": decision.id, "what": what}
             yield Finding(FindingKind.DECISION_AGAINST_REQUEST, told)
+    yield from of_places(conn)
 
 
-def _differing(decision: TaxDecision) -> str | None:
-    if decision.provider != "table":
-        return None
+def _differing(
+    decision: TaxDecision, at: datetime, published: Sequence[tuple[TaxRate, datetime]]
+) -> str | None:
     try:
-        computed = table_decision(TaxRequest.from_document(decision.request))
+        request = TaxRequest.from_document(decision.request)
+        computed = table_decision(request)
     except (Undecided, ValueError, KeyError, TypeError) as error:
         return f"request: {error}"
-    if computed.id != decision.id:
-        return "id"
-    return None if computed.response == decision.response else "response"
+    for name in TaxDecision.__dataclass_fields__:
+        if getattr(computed, name) != getattr(decision, name):
+            return name
+    return None if against_rates(request, at, published) else "rates"
 
 
 def stored_taxes(row: Invoiced) -> list[tuple[Any, ...]]:
